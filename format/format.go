@@ -1,0 +1,212 @@
+// Package format turns records, as they were received, into the bytes a
+// consumer gets.
+package format
+
+import (
+	"bytes"
+	"fmt"
+
+	"audisp-relay/stream"
+)
+
+// Separator is the byte auditd puts between a record and the names it adds to
+// it with log_format ENRICHED (AUDIT_INTERP_SEPARATOR in libaudit.h).
+const Separator = 0x1D
+
+// Format is the shape a consumer gets its records in.
+type Format uint8
+
+const (
+	// String is the line auditd writes to a plugin with format = string.
+	String Format = iota
+	// Binary is a dispatcher header and exactly the payload it names.
+	Binary
+)
+
+// Parse returns the Format of a configuration's name.
+func Parse(name string) (Format, error) {
+	switch name {
+	case "string":
+		return String, nil
+	case "binary":
+		return Binary, nil
+	}
+	return 0, fmt.Errorf("format %q is not known: use string or binary", name)
+}
+
+// Encoder writes records in one format. It keeps no state between calls but its
+// buffers, and belongs to one goroutine.
+type Encoder struct {
+	Format Format
+	// Node is put in front of records that carry no node= of their own; empty
+	// leaves them as they are.
+	Node string
+	// NodeVer0Only restricts that to version 0 frames, as audispd 2.8 does.
+	NodeVer0Only bool
+	// DropEOE leaves EOE records out, as audispd's builtin_syslog does.
+	DropEOE bool
+
+	buf  []byte
+	ends []uint32
+}
+
+// Encoded is a batch in the shape the consumer gets. It is valid until the next
+// call of Encode and, where nothing had to be changed, as long as the batch.
+type Encoded struct {
+	Bytes []byte
+	ends  []uint32        // where each record ends in Bytes
+	recs  []stream.Record // instead of ends: Bytes begins where recs[0] does
+}
+
+// Encode returns the records of b one behind the other. A string stream that
+// nothing is to be added to costs no copy.
+func (e *Encoder) Encode(b stream.Batch) Encoded {
+	if e.untouched(b) {
+		last := &b.Recs[len(b.Recs)-1]
+		return Encoded{Bytes: b.Buf[b.Recs[0].Off : last.Off+last.Len], recs: b.Recs}
+	}
+	e.buf, e.ends = e.buf[:0], e.ends[:0]
+	for i := range b.Recs {
+		e.buf = e.Append(e.buf, b, i)
+		e.ends = append(e.ends, uint32(len(e.buf)))
+	}
+	return Encoded{Bytes: e.buf, ends: e.ends}
+}
+
+// untouched reports whether b's bytes are the output already.
+func (e *Encoder) untouched(b stream.Batch) bool {
+	if e.Format != String || len(b.Recs) == 0 || e.Node != "" && !e.NodeVer0Only || e.DropEOE {
+		return false
+	}
+	next := b.Recs[0].Off
+	for i := range b.Recs {
+		if r := &b.Recs[i]; r.Kind != stream.Line || r.Off != next {
+			return false
+		}
+		next += b.Recs[i].Len
+	}
+	return true
+}
+
+// Append appends record i of b to dst. It appends nothing for a record that
+// this consumer does not get.
+func (e *Encoder) Append(dst []byte, b stream.Batch, i int) []byte {
+	if e.DropEOE && b.Recs[i].Type == stream.TypeEOE {
+		return dst
+	}
+	if e.Format == Binary {
+		return e.appendBinary(dst, b, i)
+	}
+	return e.appendString(dst, b, i)
+}
+
+// appendString writes what auditd writes to a string plugin (audispd.c,
+// event_loop): version 0 payloads get "type=NAME msg=" in front, newlines within
+// become spaces, a newline ends the record.
+func (e *Encoder) appendString(dst []byte, b stream.Batch, i int) []byte {
+	r := &b.Recs[i]
+	if e.named(r) {
+		dst = append(dst, "node="...)
+		dst = append(dst, e.Node...)
+		dst = append(dst, ' ')
+	}
+	if r.Kind == stream.Line {
+		return append(dst, b.Bytes(i)...)
+	}
+	if r.Kind == stream.Ver0 {
+		dst = append(dst, "type="...)
+		dst = stream.AppendTypeName(dst, r.Type)
+		dst = append(dst, " msg="...)
+	}
+	start := len(dst)
+	dst = append(dst, b.Bytes(i)...)
+	for text := dst[start:]; ; {
+		k := bytes.IndexByte(text, '\n')
+		if k < 0 {
+			break
+		}
+		text[k] = ' '
+		text = text[k+1:]
+	}
+	return append(dst, '\n')
+}
+
+// named reports whether this record is to get a node= prefix.
+func (e *Encoder) named(r *stream.Record) bool {
+	return e.Node != "" && r.NodeLen == 0 && r.Kind != stream.Junk && r.Flags&stream.Cont == 0 &&
+		(!e.NodeVer0Only || r.Kind == stream.Ver0)
+}
+
+// appendBinary writes a frame with exactly its payload. What came as a frame
+// keeps its version; a line becomes a version 1 frame.
+func (e *Encoder) appendBinary(dst []byte, b stream.Batch, i int) []byte {
+	r, payload := &b.Recs[i], b.Bytes(i)
+	ver := uint32(1)
+	if r.Kind == stream.Ver0 {
+		ver = 0
+	}
+	if r.Kind == stream.Line && r.Flags&stream.Open == 0 {
+		payload = payload[:len(payload)-1] // its newline
+	}
+	if e.named(r) {
+		return e.appendNamedFrame(dst, b, i)
+	}
+	for len(payload) > stream.MaxPayload { // only what is no auditd's is that long
+		dst = stream.AppendFrame(dst, ver, r.Type, payload[:stream.MaxPayload])
+		payload = payload[stream.MaxPayload:]
+	}
+	return stream.AppendFrame(dst, ver, r.Type, payload)
+}
+
+// appendNamedFrame writes a frame whose text has a node= prefix, which only
+// version 1 can carry.
+func (e *Encoder) appendNamedFrame(dst []byte, b stream.Batch, i int) []byte {
+	r := &b.Recs[i]
+	start := len(dst)
+	dst = stream.AppendFrame(dst, 1, r.Type, nil)
+	dst = e.appendString(dst, b, i)
+	size := len(dst) - start - stream.HeaderSize
+	if size > 0 && dst[len(dst)-1] == '\n' {
+		dst = dst[:len(dst)-1]
+		size--
+	}
+	if size > stream.MaxPayload { // as auditd cuts a line that grew too long
+		size = stream.MaxPayload
+		dst = dst[:start+stream.HeaderSize+size]
+	}
+	stream.SetFrameSize(dst[start:], size)
+	return dst
+}
+
+// Records returns how many records the first n bytes hold whole, and where the
+// last of them ends.
+func (e *Encoded) Records(n int) (records, end int) {
+	if e.recs != nil {
+		base := e.recs[0].Off
+		for records < len(e.recs) {
+			r := &e.recs[records]
+			if int(r.Off-base+r.Len) > n {
+				break
+			}
+			end = int(r.Off - base + r.Len)
+			records++
+		}
+		return records, end
+	}
+	for records < len(e.ends) && int(e.ends[records]) <= n {
+		end = int(e.ends[records])
+		records++
+	}
+	return records, end
+}
+
+// Len returns the number of records.
+func (e *Encoded) Len() int { return len(e.recs) + len(e.ends) }
+
+// End returns where record i ends in Bytes.
+func (e *Encoded) End(i int) int {
+	if e.recs != nil {
+		return int(e.recs[i].Off - e.recs[0].Off + e.recs[i].Len)
+	}
+	return int(e.ends[i])
+}

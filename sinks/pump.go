@@ -1,0 +1,145 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/queue"
+)
+
+// Waits between attempts at a place that fails: doubling, with jitter.
+const (
+	DefaultMinBackoff = 100 * time.Millisecond
+	DefaultMaxBackoff = 15 * time.Second
+	tickInterval      = time.Second
+)
+
+// Pump is the Sink made of a Writer: one goroutine that takes batches from the
+// queue, writes them and only then lets the queue forget them.
+type Pump struct {
+	Health
+	MinBackoff, MaxBackoff time.Duration
+
+	w      Writer
+	reopen chan struct{}
+}
+
+var _ Sink = (*Pump)(nil)
+
+// NewPump returns a Sink that delivers to w. name stands in log lines.
+func NewPump(name string, w Writer, log *zap.Logger) *Pump {
+	return &Pump{
+		Health:     NewHealth(name, log),
+		MinBackoff: DefaultMinBackoff,
+		MaxBackoff: DefaultMaxBackoff,
+		w:          w,
+		reopen:     make(chan struct{}, 1),
+	}
+}
+
+// Reopen implements Sink.
+func (p *Pump) Reopen() {
+	select {
+	case p.reopen <- struct{}{}:
+	default:
+	}
+}
+
+// Status implements Sink.
+func (p *Pump) Status() Status {
+	s := p.Health.Status()
+	if x, ok := p.w.(Extra); ok {
+		x.Extra(&s)
+	}
+	return s
+}
+
+// Run implements Sink.
+func (p *Pump) Run(ctx context.Context, q *queue.Queue) {
+	cur := q.Cursor()
+	defer cur.Close()
+	tick := time.NewTicker(tickInterval)
+	defer tick.Stop()
+	for {
+		err := p.deliver(ctx, cur)
+		if err != nil {
+			break
+		}
+		select {
+		case <-cur.Ready():
+		case <-tick.C:
+			p.note(p.w.Tick(ctx))
+		case <-p.reopen:
+			p.note(p.w.Reopen())
+		case <-ctx.Done():
+		}
+	}
+	if err := p.w.Close(); err != nil {
+		p.Fail(err)
+	}
+}
+
+func (p *Pump) note(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		p.Fail(err)
+	}
+}
+
+// deliver writes what there is. It returns an error when there is nothing more
+// to come or ctx has ended.
+func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor) error {
+	backoff := p.MinBackoff
+	for {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b, err := cur.Take()
+		if err != nil {
+			return err
+		}
+		if len(b.Recs) == 0 {
+			return nil
+		}
+		n, err := p.w.Write(ctx, b)
+		cur.Advance(n)
+		if n > 0 {
+			backoff = p.MinBackoff
+		}
+		switch {
+		case err == nil && n == 0:
+			err = io.ErrShortWrite
+			fallthrough
+		case err != nil:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			p.Fail(err)
+			if !p.wait(ctx, backoff) {
+				return ctx.Err()
+			}
+			backoff = min(2*backoff, p.MaxBackoff)
+		default:
+			p.OK()
+		}
+	}
+}
+
+// wait pauses before the next attempt, up to half more or less than d. A reopen
+// ends the pause: what failed may have been mended.
+func (p *Pump) wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d/2 + rand.N(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.reopen:
+		p.note(p.w.Reopen())
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}

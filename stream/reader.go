@@ -1,0 +1,114 @@
+package stream
+
+import (
+	"io"
+	"time"
+)
+
+// Reader reads a dispatcher stream and cuts it into batches. One goroutine
+// calls Next; Counts may be read between calls only.
+type Reader struct {
+	in  io.Reader
+	sp  *Splitter
+	err error
+	// gather, when set, paces the reads of a live stream.
+	gather *gather
+}
+
+// NewReader returns a Reader of a stored stream or a plain pipe.
+func NewReader(in io.Reader) *Reader {
+	return &Reader{in: in, sp: NewSplitter()}
+}
+
+// NewLiveReader returns a Reader for the socket auditd writes to. auditd
+// writes record by record; the Reader lets those that come fast gather for a
+// moment, because every wake-up costs more than the record it brings.
+func NewLiveReader(in io.Reader) *Reader {
+	r := NewReader(in)
+	r.gather = &gather{sleep: time.Sleep, now: time.Now}
+	return r
+}
+
+// Counts returns what has been read so far.
+func (r *Reader) Counts() Counts { return r.sp.Counts() }
+
+// Next waits for bytes and puts the records that are complete with them into
+// b; that may be none. The batch is valid until the next call. At the end of
+// the stream Next hands over what was left and then returns io.EOF; after a
+// read error it does the same and then returns that error.
+func (r *Reader) Next(b *Batch) error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.gather != nil {
+		r.gather.wait()
+	}
+	n, err := r.in.Read(r.sp.Space())
+	switch {
+	case n > 0:
+		r.sp.Cut(b, n)
+	case err == nil:
+		b.Recs = b.Recs[:0]
+	default:
+		r.err = err
+		r.sp.End(b)
+		if len(b.Recs) == 0 {
+			return err
+		}
+		return nil
+	}
+	if r.gather != nil {
+		r.gather.got(len(b.Recs))
+	}
+	return nil // an error that came with bytes comes again without
+}
+
+// How a live stream is gathered.
+const (
+	// gatherRecords may come together before they are read: half of the 167
+	// records that a socket pair of default size holds (audisp-protocol.md §3).
+	gatherRecords = 80
+	// gatherMax is the longest a record waits for others.
+	gatherMax = 2 * time.Millisecond
+	// gatherMin is not worth going to sleep for.
+	gatherMin = 100 * time.Microsecond
+	// gatherIdle without a record ends a busy spell: the next one goes through
+	// at once.
+	gatherIdle = 4 * time.Millisecond
+)
+
+// gather decides how long to let records pile up in the socket before the next
+// read: as long as gatherRecords take to come at the rate of the last reads.
+type gather struct {
+	last  time.Time     // end of the last read
+	per   time.Duration // smoothed time between two records, 0 while idle
+	nap   time.Duration // before the next read
+	sleep func(time.Duration)
+	now   func() time.Time
+}
+
+func (g *gather) wait() {
+	if g.nap >= gatherMin {
+		g.sleep(g.nap)
+	}
+}
+
+// got says that a read brought n records.
+func (g *gather) got(n int) {
+	now := g.now()
+	took := now.Sub(g.last)
+	g.last = now
+	if n == 0 {
+		return
+	}
+	if took > gatherIdle {
+		g.per, g.nap = 0, 0
+		return
+	}
+	per := took / time.Duration(n)
+	if g.per == 0 {
+		g.per = per
+	}
+	g.per = (3*g.per + per) / 4
+	g.nap = min(g.per*gatherRecords, gatherMax)
+}
