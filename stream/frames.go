@@ -122,6 +122,10 @@ func (s *Splitter) decide(end bool) bool {
 	if len(have) < s.pad && !end {
 		return false
 	}
+	if len(have) > 0 && len(have) < s.pad {
+		s.pad = 0 // padding or a frame, and cut: the search hands it on
+		return true
+	}
 	rest := have[min(s.pad, len(have)):]
 	if len(rest) >= HeaderSize && !looksLikeFrame(rest) {
 		s.pad = 0 // neither: let the search for a frame begin right here
