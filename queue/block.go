@@ -42,9 +42,9 @@ func (q *Queue) block(n int) *block {
 func (blk *block) append(b *stream.Batch, i, j int) int {
 	n := 0
 	for i+n < j {
+		began := n
 		from := b.Recs[i+n].Off
-		end := from
-		base := uint32(len(blk.data))
+		end, base := from, uint32(len(blk.data))
 		for i+n < j {
 			r := b.Recs[i+n]
 			if r.Off != end || int(base+end-from+r.Len) > cap(blk.data) {
@@ -55,14 +55,8 @@ func (blk *block) append(b *stream.Batch, i, j int) int {
 			blk.recs = append(blk.recs, r)
 			n++
 		}
-		if end == from {
-			if r := b.Recs[i+n]; r.Len == 0 { // an empty payload is a record too
-				r.Off = base
-				blk.recs = append(blk.recs, r)
-				n++
-				continue
-			}
-			break
+		if n == began {
+			break // the block is full
 		}
 		blk.data = append(blk.data, b.Buf[from:end]...)
 	}

@@ -57,6 +57,14 @@ func (c *Counts) LostRecords() (n uint64) {
 	return n
 }
 
+// StalledNow is Stalled and the wait that goes on at this moment.
+func (c *Counts) StalledNow() time.Duration {
+	if c.StallSince.IsZero() {
+		return c.Stalled
+	}
+	return c.Stalled + time.Since(c.StallSince)
+}
+
 func (q *Queue) lose(cause Cause, rec *stream.Record) {
 	if cause == discarded {
 		q.count.Discarded++

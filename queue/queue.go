@@ -54,6 +54,7 @@ type Config struct {
 // reader; every other method may be called from anywhere.
 type Queue struct {
 	stop    <-chan struct{}
+	ended   chan struct{}  // closed when closed is set
 	trigger func(Overflow) // told of suspend, single and halt; must not block
 
 	mu      sync.Mutex // guards all below
@@ -82,7 +83,7 @@ type Queue struct {
 // gives up. trigger is called with suspend, single or halt when the queue is
 // full and that is its action: from the reader's goroutine, once an episode.
 func New(cfg Config, stop <-chan struct{}, trigger func(Overflow)) *Queue {
-	return &Queue{cfg: cfg, stop: stop, trigger: trigger, room: make(chan struct{}, 1)}
+	return &Queue{cfg: cfg, stop: stop, ended: make(chan struct{}), trigger: trigger, room: make(chan struct{}, 1)}
 }
 
 // Put takes a copy of the records in b, in order, or counts those it could not
@@ -209,6 +210,10 @@ func (q *Queue) take(b *stream.Batch, i, j int) {
 // false when the queue is to end.
 func (q *Queue) waitRoom() bool {
 	q.wake()
+	select { // a token of an earlier wait that ended otherwise
+	case <-q.room:
+	default:
+	}
 	q.waiting = true
 	began := time.Now()
 	q.count.StallSince = began
@@ -264,9 +269,13 @@ func (q *Queue) Resume() {
 func (q *Queue) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
+	q.end()
 	for _, c := range q.cursors {
 		c.notify()
+	}
+	if q.waiting { // for room that the records behind will not need
+		q.waiting = false
+		q.room <- struct{}{}
 	}
 }
 
@@ -274,6 +283,17 @@ func (q *Queue) Close() {
 func (q *Queue) Abandon() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
+	q.end()
 	q.trim(q.tail, Shutdown)
 }
+
+func (q *Queue) end() {
+	if !q.closed {
+		q.closed = true
+		close(q.ended)
+	}
+}
+
+// Closed is closed when nothing more will be put in: a sink that has no cursor,
+// because nobody is connected, learns from it that it may end.
+func (q *Queue) Closed() <-chan struct{} { return q.ended }

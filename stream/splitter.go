@@ -4,13 +4,13 @@ import "bytes"
 
 // Counts is what a Splitter has seen since it was made.
 type Counts struct {
-	Records  uint64 // handed on, pieces of one line counted once
-	Bytes    uint64 // read
-	NoID     uint64 // records without a readable type or id
-	Oversize uint64 // lines longer than MaxRecord, handed on in pieces
-	Junk     uint64 // bytes of a binary stream that were no frame
-	Resyncs  uint64 // times a frame had to be searched for
-	Unended  uint64 // a last line without newline or a last frame cut short
+	Records  uint64 `json:"records"`          // handed on, pieces of one line counted once
+	Bytes    uint64 `json:"bytes"`            // read
+	NoID     uint64 `json:"without_id"`       // records without a readable type or id
+	Oversize uint64 `json:"oversize_lines"`   // lines longer than MaxRecord, handed on in pieces
+	Junk     uint64 `json:"junk_bytes"`       // bytes of a binary stream that were no frame
+	Resyncs  uint64 `json:"resyncs"`          // times a frame had to be searched for
+	Unended  uint64 `json:"unended_at_close"` // a last line without newline or a last frame cut short
 }
 
 // BufferSize is how much a Splitter holds: more than a default socket pair
@@ -169,4 +169,15 @@ func (s *Splitter) count(rec *Record) {
 	if rec.Flags&NoID != 0 {
 		s.counts.NoID++
 	}
+}
+
+// Add adds what another stream has brought.
+func (c *Counts) Add(o Counts) {
+	c.Records += o.Records
+	c.Bytes += o.Bytes
+	c.NoID += o.NoID
+	c.Oversize += o.Oversize
+	c.Junk += o.Junk
+	c.Resyncs += o.Resyncs
+	c.Unended += o.Unended
 }

@@ -1,0 +1,123 @@
+package format
+
+import (
+	"strings"
+	"testing"
+
+	"audisp-relay/stream"
+)
+
+// batch makes records of the given kinds and bytes, lying apart as those of a
+// binary stream do, or together as lines do.
+func batch(apart bool, recs ...stream.Record) func(texts ...string) stream.Batch {
+	return func(texts ...string) stream.Batch {
+		b := stream.Batch{Recs: recs}
+		for i, s := range texts {
+			if apart {
+				b.Buf = append(b.Buf, "HEADER"...)
+			}
+			b.Recs[i].Off, b.Recs[i].Len = uint32(len(b.Buf)), uint32(len(s))
+			b.Buf = append(b.Buf, s...)
+		}
+		return b
+	}
+}
+
+func TestString(t *testing.T) {
+	const ver0 = "audit(1.000:1): a\nb\x00\x1dc"
+	for _, c := range []struct {
+		name string
+		enc  Encoder
+		rec  stream.Record
+		in   string
+		want string
+	}{
+		{"line", Encoder{}, stream.Record{}, "type=CWD msg=audit(1.000:1): x\n", "type=CWD msg=audit(1.000:1): x\n"},
+		{"frame of version 0", Encoder{}, stream.Record{Kind: stream.Ver0, Type: 1307}, ver0, "type=CWD msg=audit(1.000:1): a b\x00\x1dc\n"},
+		{"type without a name", Encoder{}, stream.Record{Kind: stream.Ver0, Type: 1999}, ver0, "type=UNKNOWN[1999] msg=audit(1.000:1): a b\x00\x1dc\n"},
+		{"frame of version 1", Encoder{}, stream.Record{Kind: stream.Ver1, Type: 1307}, "type=CWD msg=x", "type=CWD msg=x\n"},
+		{"junk", Encoder{Node: "n"}, stream.Record{Kind: stream.Junk, Flags: stream.NoID}, "a\nb", "a b\n"},
+		{"node", Encoder{Node: "n"}, stream.Record{}, "type=CWD x\n", "node=n type=CWD x\n"},
+		{"node that is there", Encoder{Node: "n"}, stream.Record{NodeLen: 1}, "node=m type=CWD x\n", "node=m type=CWD x\n"},
+		{"node for ver 0 only: line", Encoder{Node: "n", NodeVer0Only: true}, stream.Record{}, "type=CWD x\n", "type=CWD x\n"},
+		{"node for ver 0 only: ver 0", Encoder{Node: "n", NodeVer0Only: true}, stream.Record{Kind: stream.Ver0, Type: 1307}, "audit(1.000:1): ", "node=n type=CWD msg=audit(1.000:1): \n"},
+		{"piece of a line", Encoder{Node: "n"}, stream.Record{Flags: stream.Cont | stream.NoID}, "rest\n", "rest\n"},
+		{"EOE left out", Encoder{DropEOE: true}, stream.Record{Type: stream.TypeEOE}, "type=EOE x\n", ""},
+	} {
+		b := batch(true, c.rec)(c.in)
+		e := c.enc.Encode(b)
+		if got := string(e.Bytes); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+		if n, end := e.Records(len(e.Bytes)); n != 1 || end != len(c.want) {
+			t.Errorf("%s: %d records, end %d", c.name, n, end)
+		}
+	}
+}
+
+func TestLinesAreNotCopied(t *testing.T) {
+	b := batch(false, stream.Record{}, stream.Record{})("one\n", "two\n")
+	var enc Encoder
+	e := enc.Encode(b)
+	if &e.Bytes[0] != &b.Buf[0] || string(e.Bytes) != "one\ntwo\n" {
+		t.Errorf("got %q in another buffer", e.Bytes)
+	}
+	if n := testing.AllocsPerRun(100, func() { enc.Encode(b) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestRecordsOfAPartlyWrittenBatch(t *testing.T) {
+	for name, enc := range map[string]Encoder{"untouched": {}, "copied": {Node: "n"}} {
+		b := batch(false, stream.Record{}, stream.Record{}, stream.Record{})("one\n", "three\n", "five5\n")
+		e := enc.Encode(b)
+		ends := []int{e.End(0), e.End(1), e.End(2)}
+		if e.Len() != 3 || ends[2] != len(e.Bytes) {
+			t.Fatalf("%s: %d records, ends %v", name, e.Len(), ends)
+		}
+		for n := range len(e.Bytes) + 1 {
+			want := 0
+			for _, end := range ends {
+				if end <= n {
+					want++
+				}
+			}
+			recs, end := e.Records(n)
+			if recs != want || want > 0 && end != ends[want-1] || want == 0 && end != 0 {
+				t.Errorf("%s: %d bytes are %d records to %d, want %d", name, n, recs, end, want)
+			}
+		}
+	}
+}
+
+func TestBinary(t *testing.T) {
+	long := strings.Repeat("x", stream.MaxPayload+10)
+	for _, c := range []struct {
+		name string
+		enc  Encoder
+		rec  stream.Record
+		in   string
+		want []byte
+	}{
+		{"line", Encoder{}, stream.Record{Type: 1307}, "type=CWD x\n", stream.AppendFrame(nil, 1, 1307, []byte("type=CWD x"))},
+		{"ver 0 keeps its newline", Encoder{}, stream.Record{Kind: stream.Ver0, Type: 5}, "audit(\n", stream.AppendFrame(nil, 0, 5, []byte("audit(\n"))},
+		{"ver 1", Encoder{}, stream.Record{Kind: stream.Ver1, Type: 1307}, "type=CWD x", stream.AppendFrame(nil, 1, 1307, []byte("type=CWD x"))},
+		{"node makes it ver 1", Encoder{Node: "n"}, stream.Record{Kind: stream.Ver0, Type: 1307}, "audit(", stream.AppendFrame(nil, 1, 1307, []byte("node=n type=CWD msg=audit("))},
+		{"longer than a frame", Encoder{}, stream.Record{}, long + "\n", stream.AppendFrame(stream.AppendFrame(nil, 1, 0, []byte(long[:stream.MaxPayload])), 1, 0, []byte("xxxxxxxxxx"))},
+		{"longer than a frame, named", Encoder{Node: "n"}, stream.Record{}, long + "\n", stream.AppendFrame(nil, 1, 0, []byte("node=n " + long[:stream.MaxPayload-7]))},
+	} {
+		c.enc.Format = Binary
+		e := c.enc.Encode(batch(false, c.rec)(c.in))
+		if string(e.Bytes) != string(c.want) {
+			t.Errorf("%s: got %.80q, want %.80q", c.name, e.Bytes, c.want)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	for _, name := range []string{"", "json", "String"} {
+		if _, err := Parse(name); err == nil {
+			t.Errorf("%q is accepted", name)
+		}
+	}
+}
