@@ -1,0 +1,108 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+)
+
+// audispd is what the relay takes over from audispd.conf, the settings that
+// audispd 2.x applied to all its plugins (audispd.conf(5)).
+type audispd struct {
+	qDepth         int
+	overflowAction string
+	maxRestarts    int
+	nameFormat     string
+	name           string
+	// rawOnly: audispd put node= in front of ver 0 records only. Without an
+	// audispd.conf there is no audispd to be like.
+	rawOnly bool
+}
+
+// loadAudispd reads the audispd.conf in the directory above a plugins.d. It is
+// not there with audit 3 and later, whose auditd.conf holds these settings and
+// acts on them itself; then base has the say.
+//
+// A wrong line costs that setting and a warning, not the plugins.
+func loadAudispd(pluginDir string, base *Config) (audispd, []string) {
+	a := audispd{base.QDepth, base.OverflowAction, DefaultRestarts, base.NameFormat, base.Name, false}
+	path := filepath.Join(filepath.Dir(filepath.Clean(pluginDir)), "audispd.conf")
+	data, _, err := readTrusted(path, maxPluginConf, 0o002)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return a, nil
+	case err != nil:
+		return a, []string{oneLine("settings of audispd ignored: " + err.Error())}
+	}
+	return parseAudispd(path, data, a, base)
+}
+
+// parseAudispd lets the settings in data override those in a.
+func parseAudispd(path string, data []byte, a audispd, base *Config) (audispd, []string) {
+	file, bad := splitConf(path, data)
+	if bad != nil {
+		return a, []string{"settings of audispd ignored: " + bad.Error()}
+	}
+	a.rawOnly = true
+	a.nameFormat, a.name = "none", "" // audispd's default, not base's
+	for _, l := range file.lines {
+		if err := a.set(file, l, base); err != nil {
+			file.warns = append(file.warns, err.Error()+"; ignored")
+		}
+	}
+	if a.nameFormat == "user" && a.name == "" {
+		file.warnf(0, "name_format", `"user" needs a name, none is set; records stay without node=`)
+		a.nameFormat = "none"
+	}
+	return a, file.warns
+}
+
+func (a *audispd) set(file *confFile, l confLine, base *Config) *Error {
+	switch l.key {
+	case "q_depth":
+		n, err := file.number(l, 1, 99_999) // its range in audispd
+		if err != nil {
+			return err
+		}
+		if a.qDepth = n; n < base.QDepth {
+			file.warnf(l.line, l.key, "each plugin's queue holds %d records because of this line; without it %d", n, base.QDepth)
+		}
+	case "overflow_action":
+		val, err := file.word(l, overflowActions...)
+		if err != nil {
+			return err
+		}
+		a.overflowAction = val
+	case "max_restarts":
+		n, err := file.number(l, 0, maxRestarts)
+		if err != nil {
+			return err
+		}
+		a.maxRestarts = n
+	case "name_format":
+		val, err := file.word(l, nameFormats...)
+		if err != nil {
+			return err
+		}
+		a.nameFormat = val
+	case "name":
+		if err := file.single(l); err != nil {
+			return err
+		}
+		if err := nodeName(l.values[0]); err != nil {
+			return file.errorf(l.line, l.key, "%v", err)
+		}
+		a.name = l.values[0]
+	case "priority_boost":
+		n, err := file.number(l, 0, maxBoost)
+		if err == nil && n != base.PriorityBoost {
+			return file.errorf(l.line, l.key, "%d differs from the relay's own priority_boost %d, which counts", n, base.PriorityBoost)
+		}
+		return err
+	case "plugin_dir":
+		// Whoever called us has decided on the directory already.
+	default:
+		return file.errorf(l.line, l.key, "unknown key")
+	}
+	return nil
+}

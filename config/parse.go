@@ -1,0 +1,209 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Parse reads a configuration from the text of a file; name is the file's name
+// for messages. What is absent has its default, and a file without sinks has
+// the sink of Default. PluginDir is checked for its form, but not read: that is
+// for Load.
+//
+// A wrong content gives Errors. The Config beside them is what is right in the
+// file, for a start that must not fail: the default for a wrong global value,
+// and no sink that has an error, since without the wrong key it might let in
+// or write what it should not. It is nil when no sink is left.
+func Parse(name string, data []byte) (*Config, error) {
+	c, _, err := parse(name, data)
+	return c, err
+}
+
+// parse is Parse with warnings, one line each.
+func parse(name string, data []byte) (*Config, []string, error) {
+	if len(data) > maxConfigSize {
+		return nil, nil, Errors{{File: name, Msg: fmt.Sprintf("is larger than a config may be, %v", Size(maxConfigSize))}}
+	}
+	doc, vals, err := parseDocument(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	root := &table{doc: doc, vals: vals}
+	c := globals()
+	c.File = name
+	root.globals(c)
+	if sinks := root.table("sinks"); sinks != nil {
+		sinks.sinks(c)
+	}
+	root.finish(nil)
+	if len(c.Sinks) == 0 && len(doc.badSinks) == 0 {
+		c.Sinks = []Sink{localSink(c)}
+	}
+	doc.checkPaths(c)
+	doc.advise(c)
+	c.Sinks = slices.DeleteFunc(c.Sinks, func(s Sink) bool { return doc.badSinks[s.Name] })
+	if len(c.Sinks) == 0 {
+		c = nil
+	}
+	return c, doc.warns, doc.errs.sorted()
+}
+
+// globals reads everything outside [sinks].
+func (t *table) globals(c *Config) {
+	t.policy(&c.QDepth, &c.QBytes, &c.QOS, &c.OverflowAction)
+	t.integer("priority_boost", &c.PriorityBoost, 0, maxBoost)
+	t.integer("oom_score_adj", &c.OOMScoreAdj, -maxOOMScore, maxOOMScore)
+	t.oneOf("name_format", &c.NameFormat, nameFormats...)
+	t.str("name", &c.Name, emptyOr(nodeName))
+	t.size("input_buffer", &c.InputBuffer, minQBytes, true)
+	if c.InputBuffer > maxInput {
+		t.doc.errorf(t.key("input_buffer"), "%v is too large, must be at most %q", c.InputBuffer, maxInput.String())
+		c.InputBuffer = DefaultInput
+	}
+	t.size("memory_limit", &c.MemoryLimit, minMemory, false)
+	t.str("run_dir", &c.RunDir, runDir)
+	t.str("plugin_dir", &c.PluginDir, emptyOr(absolutePath))
+	if c.NameFormat == "user" && c.Name == "" {
+		t.doc.errorf(t.key("name_format"), `"user" needs a name, set the key name to the node name`)
+		c.NameFormat = "none"
+	}
+	if log := t.table("log"); log != nil {
+		log.oneOf("level", &c.Log.Level, "debug", "info", "warn", "error")
+		log.str("output", &c.Log.Output, logOutput)
+		log.finish(nil)
+	}
+}
+
+// policy reads the keys of a queue, which exist globally and in every sink.
+func (t *table) policy(depth *int, bytes *Size, qos, action *string) {
+	t.integer("q_depth", depth, 1, maxQDepth)
+	t.size("q_bytes", bytes, minQBytes, false)
+	t.oneOf("qos", qos, "lossy", "lossless")
+	t.oneOf("overflow_action", action, overflowActions...)
+}
+
+// sinks reads the tables inside [sinks].
+func (t *table) sinks(c *Config) {
+	for _, name := range slices.Sorted(maps.Keys(t.vals)) {
+		if !sinkName(name) {
+			t.doc.errorf(t.key(name), "not a name for a sink, must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+			continue
+		}
+		if one := t.table(name); one != nil {
+			c.Sinks = append(c.Sinks, one.sink(newSink(name, c)))
+		}
+	}
+}
+
+// sinkTypes holds what is particular to each type of sink.
+var sinkTypes = map[string]func(*table, *Sink){
+	"unix":    (*table).unix,
+	"file":    (*table).file,
+	"syslog":  (*table).syslog,
+	"program": (*table).program,
+}
+
+// sink reads one sink into s, which holds the defaults.
+func (t *table) sink(s Sink) Sink {
+	s.Origin = fmt.Sprintf("%s:%d", t.doc.file, t.doc.lines.of(t.path...))
+	types := slices.Sorted(maps.Keys(sinkTypes))
+	t.required("type", quoted(types))
+	t.oneOf("type", &s.Type, types...)
+	t.policy(&s.QDepth, &s.QBytes, &s.QOS, &s.OverflowAction)
+	read, ok := sinkTypes[s.Type]
+	if !ok {
+		return s // which keys it may have cannot be said
+	}
+	read(t, &s)
+	t.finish(func(name string) string {
+		for _, other := range types {
+			if slices.Contains(keysOf(other), name) {
+				return fmt.Sprintf("does not belong to a sink of type %q", s.Type)
+			}
+		}
+		return ""
+	})
+	return s
+}
+
+// keysOf lists the keys that are particular to a type of sink.
+func keysOf(typ string) []string {
+	t := &table{doc: &document{lines: &keyLines{}}}
+	sinkTypes[typ](t, &Sink{})
+	return t.known
+}
+
+func (t *table) unix(s *Sink) {
+	u := newUnix()
+	s.Unix = u
+	t.oneOf("format", &s.Format, "string", "binary")
+	t.required("path", "the absolute path of the socket")
+	t.str("path", &u.Path, socketPath)
+	t.mode("mode", &u.Mode)
+	t.str("owner", &u.Owner, account)
+	t.str("group", &u.Group, account)
+	t.uids("allow_uids", &u.AllowUIDs)
+	t.integer("max_clients", &u.MaxClients, 1, maxClients)
+	t.oneOf("slow_client", &u.SlowClient, "disconnect", "drop")
+	t.oneOf("when_idle", &u.WhenIdle, "discard", "queue")
+}
+
+func (t *table) file(s *Sink) {
+	f := newFile()
+	s.File = f
+	t.oneOf("format", &s.Format, "string", "binary")
+	t.required("path", "the absolute path of the file")
+	t.str("path", &f.Path, filePath)
+	t.mode("mode", &f.Mode)
+	t.str("owner", &f.Owner, account)
+	t.str("group", &f.Group, account)
+	t.size("max_size", &f.MaxSize, minMaxSize, true)
+	t.integer("max_files", &f.MaxFiles, 1, maxFiles)
+	t.boolean("compress", &f.Compress)
+	t.oneOf("sync", &f.Sync, "none", "interval", "batch")
+}
+
+func (t *table) syslog(s *Sink) {
+	l := newSyslog()
+	s.Syslog = l
+	t.oneOf("format", &s.Format, "string") // syslog carries text
+	t.oneOf("transport", &l.Transport, "local", "udp", "tcp")
+	l.Protocol = "rfc5424"
+	addressCheck := hostPort
+	if l.Transport == "local" {
+		l.Protocol = "rfc3164" // what local daemons expect on their socket
+		l.Address = "/dev/log"
+		addressCheck = socketPath
+	} else {
+		t.required("address", `"host:port"`)
+	}
+	t.str("address", &l.Address, addressCheck)
+	t.oneOf("protocol", &l.Protocol, "rfc3164", "rfc5424")
+	t.oneOf("facility", &l.Facility, facilities...)
+	t.oneOf("severity", &l.Severity, severities...)
+	t.str("tag", &l.Tag, syslogTag)
+}
+
+func (t *table) program(s *Sink) {
+	p := newProgram()
+	s.Program = p
+	t.oneOf("format", &s.Format, "string", "binary")
+	t.required("path", "the absolute path of the program")
+	t.str("path", &p.Path, filePath)
+	if args, ok := list(t, "args", "strings", argument); ok {
+		p.Args = args
+	}
+	t.integer("max_restarts", &p.MaxRestarts, 0, maxRestarts)
+}
+
+// advise warns of a setting that is allowed and without the effect one expects.
+func (d *document) advise(c *Config) {
+	for _, s := range c.Sinks {
+		if s.QBytes > c.MemoryLimit {
+			d.warnf(toml.Key{"sinks", s.Name}, "q_bytes %v is more than memory_limit %v, which is then what counts; lower the one or raise the other", s.QBytes, c.MemoryLimit)
+		}
+	}
+}

@@ -1,0 +1,310 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseEmptyIsDefault(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "[sinks]\n", "\ufeff[log]\n"} {
+		got, err := Parse("t.toml", []byte(text))
+		if err != nil {
+			t.Fatalf("Parse(%q): %v", text, err)
+		}
+		want := Default()
+		want.File = "t.toml"
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Parse(%q) differs from Default (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+func TestParseAllTypes(t *testing.T) {
+	got, err := Parse("t.toml", []byte(`q_depth = 100
+q_bytes = 131072
+qos = "lossless"
+overflow_action = "ignore"
+priority_boost = 0
+oom_score_adj = -1000
+name_format = "user"
+name = "host-1"
+memory_limit = "1GiB"
+input_buffer = "0"
+run_dir = "/run/x"
+log = { level = "debug", output = "/var/log/relay.log" }
+
+[sinks.z-prog]
+type = "program"
+path = "/sbin/audisp-remote"
+args = ["-x", "a b"]
+format = "binary"
+max_restarts = 0
+
+[sinks]
+[sinks.sock]
+type = "unix"
+path = "/run/x/s"
+mode = "600"
+owner = "0"
+group = "audit"
+allow_uids = [0, 1000]
+max_clients = 1
+slow_client = "drop"
+when_idle = "queue"
+qos = "lossy"
+q_depth = 7
+[sinks.arch]
+type = "file"
+path = "/var/log/x"
+max_size = "0"
+max_files = 1
+compress = true
+sync = "batch"
+q_bytes = "64KiB"
+overflow_action = "suspend"
+[sinks.net]
+type = "syslog"
+transport = "tcp"
+address = "[::1]:514"
+facility = "local7"
+[sinks.loc]
+type = "syslog"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := func(name, typ string, line int) Sink {
+		return Sink{Name: name, Type: typ, Format: "string", QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore",
+			NameFormat: "user", NodeName: "host-1", Origin: fmt.Sprint("t.toml:", line)}
+	}
+	arch, loc, net := sink("arch", "file", 34), sink("loc", "syslog", 48), sink("net", "syslog", 43)
+	sock, prog := sink("sock", "unix", 22), sink("z-prog", "program", 14)
+	arch.QBytes, arch.OverflowAction = 64<<10, "suspend"
+	arch.File = &File{Path: "/var/log/x", Mode: 0o640, Owner: "root", Group: "root", MaxFiles: 1, Compress: true, Sync: "batch"}
+	loc.Syslog = &Syslog{"local", "/dev/log", "rfc3164", "user", "info", "audisp-relay"}
+	net.Syslog = &Syslog{"tcp", "[::1]:514", "rfc5424", "local7", "info", "audisp-relay"}
+	sock.QOS, sock.QDepth = "lossy", 7
+	sock.Unix = &Unix{"/run/x/s", 0o600, "0", "audit", []int{0, 1000}, 1, "drop", "queue"}
+	prog.Format = "binary"
+	prog.Program = &Program{"/sbin/audisp-remote", []string{"-x", "a b"}, 0}
+	want := &Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000,
+		NameFormat: "user", Name: "host-1", MemoryLimit: 1 << 30, RunDir: "/run/x", Log: Log{"debug", "/var/log/relay.log"},
+		Sinks: []Sink{arch, loc, net, sock, prog}, File: "t.toml"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestImpliedSinkFollowsRunDir(t *testing.T) {
+	c, err := Parse("t.toml", []byte("run_dir = '/run/other'\nq_depth = 3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Sinks[0]; got.Unix.Path != "/run/other/events.sock" || got.QDepth != 3 {
+		t.Errorf("path %q, q_depth %d", got.Unix.Path, got.QDepth)
+	}
+}
+
+// Each row gives the errors that must come, all of them and in this order:
+// "line: key: words that must be in the message".
+func TestParseErrors(t *testing.T) {
+	unix := "[sinks.a]\ntype = 'unix'\npath = '/run/a'\n"
+	file := "[sinks.a]\ntype = 'file'\npath = '/var/a'\n"
+	prog := "[sinks.a]\ntype = 'program'\npath = '/sbin/a'\n"
+	slog := "[sinks.a]\ntype = 'syslog'\n"
+	tests := []struct {
+		name, text string
+		want       []string
+	}{
+		{"syntax", "q_depth = 1\nqos = lossy\n", []string{"2: : not valid TOML"}},
+		{"not UTF-8", "\nname = '\xff'", []string{"2: : UTF-8"}},
+		{"duplicate key", "q_depth = 1\n\nq_depth = 2", []string{"3: : already been defined"}},
+		{"sink named twice", unix + "[sinks.b]\ntype='syslog'\n" + unix, []string{"6: : already been defined"}},
+		{"unknown", "spam = 1", []string{"1: spam: unknown key; allowed: input_buffer, log, memory_limit, name,"}},
+		{"misspelt", "\n\nq_dpeth = 1", []string{`3: q_dpeth: did you mean "q_depth"?; allowed: input_buffer, log,`}},
+		{"misspelt case", "QOS = 'lossy'", []string{`1: QOS: did you mean "qos"?`}},
+		{"later issues", "\nstate_dir = '/x'\nloss_markers = true\n[spool]\nsync = 'none'\n[recovery]\n[metrics]\n",
+			[]string{"2: state_dir: unknown", "3: loss_markers: unknown", "4: spool: unknown", "6: recovery: unknown", "7: metrics: unknown"}},
+		{"misspelt table", "[sink.local]\ntype='unix'", []string{`1: sink: did you mean "sinks"?`}},
+		{"every error", "q_depth = 0\nqos = 'loss'\n[log]\nlevel = 'loud'\n", []string{"1: q_depth: out of range, must be an integer from 1 to 1000000", `2: qos: "loss" is not allowed, must be "lossy" or "lossless"`, `4: log.level: "debug", "info", "warn" or "error"`}},
+		{"depth high", "q_depth = 1_000_001", []string{"1: q_depth: 1000001 is out of range"}},
+		{"wrong types", "q_depth = '1'\nqos = 1\nq_bytes = 1.5\nlog = []\nsinks = 7\nname = 2020-01-01\nname_format = true\nrun_dir = {}",
+			[]string{"1: q_depth: is a string, must be an integer", "2: qos: is an integer, must be a string", "3: q_bytes: is a float, must be a size", "4: log: is an array, must be a table",
+				"5: sinks: is an integer, must be a table", "6: name: is a date or time", "7: name_format: is a boolean", "8: run_dir: is a table"}},
+		{"bytes low", "q_bytes = '63KiB'", []string{`1: q_bytes: "63KiB" is too small, must be at least "64KiB"`}},
+		{"bytes int low", "q_bytes = 65535", []string{`1: q_bytes: 65535 is too small`}},
+		{"bytes negative", "q_bytes = -1", []string{`1: q_bytes: -1 must be a size`}},
+		{"bytes unit", "q_bytes = '64MB'", []string{`1: q_bytes: "64MB" must be a size like "64MiB"`}},
+		{"bytes overflow", "q_bytes = '9999999999GiB'", []string{`1: q_bytes: must be a size`}},
+		{"memory low", "memory_limit = '31MiB'", []string{`1: memory_limit: at least "32MiB"`}},
+		{"memory zero", "memory_limit = '0'", []string{`1: memory_limit: at least "32MiB"`}},
+		{"input buffer", "input_buffer = '1025MiB'", []string{`1: input_buffer: 1025MiB is too large, must be at most "1GiB"`}},
+		{"input buffer low", "input_buffer = 1", []string{`1: input_buffer: 1 is too small, must be "0" or at least "64KiB"`}},
+		{"oom", "oom_score_adj = 1001", []string{"1: oom_score_adj: -1000 to 1000"}},
+		{"boost", "priority_boost = -1", []string{"1: priority_boost: 0 to 39"}},
+		{"name missing", "name_format = 'user'", []string{"1: name_format: needs a name"}},
+		{"name blank", "name = 'a b'", []string{"1: name: not a node name"}},
+		{"run_dir", "run_dir = 'run'", []string{"1: run_dir: not absolute"}},
+		{"run_dir long", "run_dir = '/" + strings.Repeat("x", 80) + "'", []string{"1: run_dir: is 81 bytes long"}},
+		{"plugin_dir", "plugin_dir = 'x'", []string{"1: plugin_dir: not absolute"}},
+		{"log output", "[log]\noutput = 'stdout'", []string{`2: log.output: "syslog", "stderr" or the absolute`}},
+		{"log key", "[log]\nlevl = 'info'", []string{`2: log.levl: did you mean "level"?; allowed: level, output`}},
+		{"sink name", "[sinks.'a b']\ntype='unix'", []string{`1: sinks."a b": not a name for a sink`}},
+		{"sink name long", "[sinks." + strings.Repeat("a", 65) + "]", []string{"1: sinks.aaaa"}},
+		{"sink name empty", "[sinks.'']", []string{`1: sinks."": not a name`}},
+		{"sink no table", "[sinks]\nlocal = 'unix'", []string{"2: sinks.local: is a string, must be a table"}},
+		{"sinks array", "[[sinks]]\ntype='unix'", []string{"1: sinks: is an array of tables, must be a table"}},
+		{"type missing", "\n[sinks.a]\npath='/x'", []string{`2: sinks.a: type is missing, must be "file", "program", "syslog" or "unix"`}},
+		{"type unknown", "[sinks.a]\ntype='kafka'\nq_depth=0", []string{`2: sinks.a.type: "kafka" is not allowed, must be "file"`, "3: sinks.a.q_depth"}},
+		{"path missing", "[sinks.a]\ntype='unix'\n[sinks.b]\ntype='file'\n[sinks.c]\ntype='program'",
+			[]string{"1: sinks.a: path is missing", "3: sinks.b: path is missing", "5: sinks.c: path is missing"}},
+		{"path relative", "[sinks.a]\ntype='unix'\npath='@abstract'", []string{"3: sinks.a.path: not absolute"}},
+		{"path directory", "[sinks.a]\ntype='file'\npath='/var/log/'", []string{"3: sinks.a.path: names a directory"}},
+		{"path NUL", "[sinks.a]\ntype='file'\npath=\"/x\\u0000y\"", []string{"3: sinks.a.path: NUL"}},
+		{"socket long", "[sinks.a]\ntype='unix'\npath='/" + strings.Repeat("x", 107) + "'", []string{"3: sinks.a.path: is 108 bytes long, a socket's path can have 107"}},
+		{"foreign key", unix + "max_size = '1MiB'", []string{`4: sinks.a.max_size: does not belong to a sink of type "unix"; allowed: allow_uids, format, group,`}},
+		{"foreign key 2", slog + "mode = '0600'", []string{`3: sinks.a.mode: does not belong to a sink of type "syslog"; allowed: address, facility,`}},
+		{"misspelt sink key", unix + "max_cleints = 1", []string{`4: sinks.a.max_cleints: did you mean "max_clients"?`}},
+		{"filter", unix + "filter = ''", []string{"4: sinks.a.filter: unknown key; allowed:"}},
+		{"json", unix + "format = 'json'", []string{`4: sinks.a.format: "json" is not allowed, must be "string" or "binary"`}},
+		{"syslog binary", slog + "format = 'binary'", []string{`3: sinks.a.format: "binary" is not allowed, must be "string"`}},
+		{"mode int", unix + "mode = 0o660", []string{`4: sinks.a.mode: is an integer, must be octal digits in quotes`}},
+		{"mode bad", unix + "mode = '0680'", []string{`4: sinks.a.mode: "0680" is not a mode`}},
+		{"mode setuid", file + "mode = '4755'", []string{`4: sinks.a.mode: not a mode`}},
+		{"mode sign", file + "mode = '+640'", []string{`4: sinks.a.mode: not a mode`}},
+		{"owner", unix + "owner = ''\ngroup = 'a:b'", []string{"4: sinks.a.owner: not a user", "5: sinks.a.group: not a user"}},
+		{"uids", unix + "allow_uids = ['root']", []string{"4: sinks.a.allow_uids: member 1 is a string, must be user ids"}},
+		{"uids range", unix + "allow_uids = [0, -1]", []string{"4: sinks.a.allow_uids: member 2: -1 is not a user id"}},
+		{"clients", unix + "max_clients = 1025", []string{"4: sinks.a.max_clients: 1 to 1024"}},
+		{"slow, idle", unix + "slow_client = 'wait'\nwhen_idle = 'keep'", []string{`4: sinks.a.slow_client: "disconnect" or "drop"`, `5: sinks.a.when_idle: "discard" or "queue"`}},
+		{"file keys", file + "max_size = '1KiB'\nmax_files = 0\ncompress = 1\nsync = 'always'",
+			[]string{`4: sinks.a.max_size: must be "0" or at least "64KiB"`, "5: sinks.a.max_files: 1 to 1000", "6: sinks.a.compress: true or false", `7: sinks.a.sync: "none", "interval" or "batch"`}},
+		{"program keys", prog + "args = 'x'\nmax_restarts = -1", []string{"4: sinks.a.args: is a string, must be an array", "5: sinks.a.max_restarts: 0 to 99999"}},
+		{"program args", prog + "args = [1]", []string{"4: sinks.a.args: member 1 is an integer, must be strings"}},
+		{"transport", slog + "transport = 'tls'", []string{`3: sinks.a.transport: "local", "udp" or "tcp"`}},
+		{"tls keys", slog + "transport = 'tcp'\naddress = 'h:1'\nca_file = '/x'", []string{`5: sinks.a.ca_file: unknown key`}},
+		{"address missing", slog + "transport = 'udp'", []string{"1: sinks.a: address is missing, must be"}},
+		{"address no port", slog + "transport = 'tcp'\naddress = 'host'", []string{`4: sinks.a.address: "host" is not an address, must be "host:port"`}},
+		{"address port 0", slog + "transport = 'tcp'\naddress = 'host:0'", []string{`4: sinks.a.address: not an address`}},
+		{"address service", slog + "transport = 'tcp'\naddress = 'host:syslog'", []string{`4: sinks.a.address: not an address`}},
+		{"address local", slog + "address = 'host:514'", []string{`3: sinks.a.address: not absolute`}},
+		{"syslog words", slog + "protocol = 'x'\nfacility = 'LOCAL0'\nseverity = 'error'\ntag = 'a[b]'",
+			[]string{"3: sinks.a.protocol", "4: sinks.a.facility", "5: sinks.a.severity", "6: sinks.a.tag: not a tag"}},
+		{"one path", unix + "[sinks.b]\ntype = 'file'\npath = '/run/../run/a'", []string{`6: sinks.b.path: "/run/a" is written by sinks.a already`}},
+		{"one path, later in the file", strings.ReplaceAll(unix, ".a]", ".z]") + "[sinks.b]\ntype = 'file'\npath = '/run/a'", []string{`6: sinks.b.path: written by sinks.z already`}},
+		{"log path", "log.output = '/var/a'\n" + file, []string{`4: sinks.a.path: written by log.output already`}},
+		{"inline", "sinks = { a = { type = 'unix', path = '/x',\n mode = 1 } }", []string{"2: sinks.a.mode: is an integer"}},
+		{"dotted", "sinks.a.type = 'file'\nsinks.a.path = '/x'\nsinks.\"a\" . sync = 'x'", []string{"3: sinks.a.sync"}},
+		{"after multi-line strings", "name = '''\\\n[log]\nq_depth = 0'''\n\"q_depth\" = 0", []string{"1: name: not a node name", "4: q_depth: out of range"}},
+		{"control in key", "\"a\\nb\" = 1", []string{"1: \"a"}},
+		{"too deep", "\na.b.c.d.e.f.g.h.i = 1", []string{"2: : nested deeper than 8"}},
+		{"too deep in brackets", "a = [[[[[[[[[1]]]]]]]]]", []string{"1: : nested deeper than 8"}},
+		{"too deep in braces", strings.Repeat("a={", 20), []string{"1: : nested deeper than 8"}},
+		{"key too long", strings.Repeat("a", 129) + " = 1", []string{"1: : a key of 129 bytes, allowed are 128"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Parse("t.toml", []byte(tt.text))
+			var errs Errors
+			if !errors.As(err, &errs) {
+				t.Fatalf("Parse gave %v, %v, want Errors", c, err)
+			}
+			if c != nil {
+				checkConfig(t, c)
+			}
+			if len(errs) != len(tt.want) {
+				t.Fatalf("%d errors, want %d:\n%v", len(errs), len(tt.want), err)
+			}
+			for i, e := range errs {
+				line, rest, _ := strings.Cut(tt.want[i], ": ")
+				key, msg, _ := strings.Cut(rest, ": ")
+				if fmt.Sprint(e.Line) != line || !strings.HasPrefix(e.Key, key) || !strings.Contains(e.Msg, msg) {
+					t.Errorf("got  %v\nwant %s", e, tt.want[i])
+				}
+				if strings.ContainsAny(e.Error(), "\n\r\x00") {
+					t.Errorf("more than one line: %q", e.Error())
+				}
+			}
+		})
+	}
+}
+
+func TestParseTooLarge(t *testing.T) {
+	if _, err := Parse("t.toml", make([]byte, maxConfigSize+1)); err == nil || !strings.Contains(err.Error(), "1MiB") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What the TOML library would take minutes or gigabytes for must be refused
+// before it gets to see it. A hang is the failure here.
+func TestParseHostileNesting(t *testing.T) {
+	const n = 300_000
+	for _, text := range []string{
+		"a=" + strings.Repeat("[", n), "a=" + strings.Repeat("{a=", n), "a" + strings.Repeat(".a", n) + "=1",
+		"[a" + strings.Repeat(".a", n) + "]", "a = [" + strings.Repeat("[[{b=[", n),
+		"[" + strings.Repeat("k", n) + "]\n" + strings.Repeat("a=1\n", n/2), strings.Repeat("'", n), strings.Repeat("[[a]]\n", n/2),
+	} {
+		if _, err := Parse("t.toml", []byte(text)); err == nil {
+			t.Errorf("%.20q... was accepted", text)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	_, warns, err := parse("t.toml", []byte("memory_limit = '32MiB'\n\n[sinks.a]\ntype='syslog'\nq_bytes='33MiB'\n"))
+	if err != nil || len(warns) != 1 || !strings.HasPrefix(warns[0], "t.toml:3: sinks.a: q_bytes 33MiB is more") {
+		t.Errorf("got %q, %v", warns, err)
+	}
+}
+
+// What comes beside the errors is for a start that must not fail.
+func TestParseGivesTheRightPart(t *testing.T) {
+	good := "[sinks.good]\ntype='syslog'\n"
+	tests := []struct {
+		name, text string
+		sinks      string // names; "" if there must be no config
+	}{
+		{"wrong global", "q_depth = 0\nname_format = 'user'", "local"},
+		{"unknown table", "[metrics]\n", "local"},
+		{"one sink wrong", good + "[sinks.bad]\ntype='unix'\npath='/x'\nallow_uid=[0]\n", "good"},
+		{"one path twice", "[sinks.a]\ntype='unix'\npath='/x'\n[sinks.b]\ntype='unix'\npath='/x'\n", "a"},
+		{"no sink right", "[sinks.bad]\ntype='unix'\n", ""},
+		{"sink not a table", "[sinks]\nlocal=1\n", ""},
+		{"no sinks table", "sinks=1\n", ""},
+		{"syntax", good + "x", ""},
+	}
+	for _, tt := range tests {
+		c, err := Parse("t.toml", []byte(tt.text))
+		if err == nil {
+			t.Errorf("%s: no error", tt.name)
+		}
+		var names []string
+		if c != nil {
+			checkConfig(t, c)
+			for _, s := range c.Sinks {
+				names = append(names, s.Name)
+			}
+			if c.QDepth != DefaultQDepth || c.NameFormat != "none" {
+				t.Errorf("%s: wrong values kept: %+v", tt.name, c)
+			}
+		}
+		if got := strings.Join(names, " "); got != tt.sinks {
+			t.Errorf("%s: sinks %q, want %q", tt.name, got, tt.sinks)
+		}
+	}
+}
+
+func TestSizeString(t *testing.T) {
+	for size, want := range map[Size]string{0: "0", 1500: "1500", 1 << 10: "1KiB", 1536 << 10: "1536KiB", 64 << 20: "64MiB", 2 << 30: "2GiB"} {
+		if got := size.String(); got != want {
+			t.Errorf("%d: got %s, want %s", int64(size), got, want)
+		}
+		if got, err := parseSize(want); err != nil || got != size {
+			t.Errorf("parseSize(%q) = %d, %v", want, got, err)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/BurntSushi/toml"
+)
+
+// output gives the path a sink creates, or "".
+func (s *Sink) output() string {
+	switch {
+	case s.Unix != nil && s.Unix.Path != "":
+		return filepath.Clean(s.Unix.Path)
+	case s.File != nil && s.File.Path != "":
+		return filepath.Clean(s.File.Path)
+	}
+	return ""
+}
+
+// claims says which names and paths are taken, and by whom. Two writers of one
+// path would tear each other's output apart, or take over each other's socket.
+type claims struct {
+	names map[string]string // sink name to its origin
+	paths map[string]string // path to the key that names it
+}
+
+func newClaims() *claims {
+	return &claims{names: map[string]string{}, paths: map[string]string{}}
+}
+
+// addLog claims the file the relay logs to.
+func (cl *claims) addLog(output string) {
+	if filepath.IsAbs(output) {
+		cl.paths[filepath.Clean(output)] = "log.output"
+	}
+}
+
+func (cl *claims) add(s *Sink) {
+	cl.names[s.Name] = s.Origin
+	if path := s.output(); path != "" {
+		cl.paths[path] = "sinks." + s.Name
+	}
+}
+
+// nameTaken says who has the sink's name, or "".
+func (cl *claims) nameTaken(s *Sink) string {
+	if origin, taken := cl.names[s.Name]; taken {
+		return fmt.Sprintf("there is a sink %q already (%s), rename one of them", s.Name, origin)
+	}
+	return ""
+}
+
+// pathTaken says who has the sink's path, or "".
+func (cl *claims) pathTaken(s *Sink) string {
+	if owner, taken := cl.paths[s.output()]; taken {
+		return fmt.Sprintf("%q is written by %s already, must be a path of its own", s.output(), owner)
+	}
+	return ""
+}
+
+// taken says what is in the way of adding the sink, or "".
+func (cl *claims) taken(s *Sink) string {
+	if why := cl.nameTaken(s); why != "" {
+		return why
+	}
+	return cl.pathTaken(s)
+}
+
+// checkPaths reports the sinks whose path is taken. Of two sinks the later one
+// in the file is the wrong one.
+func (d *document) checkPaths(c *Config) {
+	cl := newClaims()
+	cl.addLog(c.Log.Output)
+	inFile := slices.Clone(c.Sinks)
+	slices.SortStableFunc(inFile, func(a, b Sink) int {
+		return d.lines.of("sinks", a.Name) - d.lines.of("sinks", b.Name)
+	})
+	for _, s := range inFile {
+		if why := cl.pathTaken(&s); why != "" {
+			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%s", why)
+			continue
+		}
+		cl.add(&s)
+	}
+}

@@ -1,0 +1,211 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The line rules of audispd's and auditd's own conf files, read in
+// audisp/audispd-pconfig.c and audisp/audispd-config.c of audit 2.8.5 to
+// 4.2.1: "key = value value", separated by spaces only, a comment only at the
+// start of a line. Where versions differ, what one of them accepts is accepted.
+const (
+	maxConfLine   = 510 // a 512 byte fgets buffer, audit ≥ 4.1.3
+	oldConfLine   = 158 // a 160 byte one, before
+	maxPluginConf = 64 << 10
+)
+
+// confLine is one setting of such a file.
+type confLine struct {
+	line   int
+	key    string // lower case
+	values []string
+}
+
+// confFile is the content of such a file. The warnings are about lines that
+// not every version of audit reads the way it was read here.
+type confFile struct {
+	name  string
+	lines []confLine
+	warns []string
+}
+
+func (c *confFile) errorf(line int, key, format string, args ...any) *Error {
+	return &Error{File: c.name, Line: line, Key: printableKey(key), Msg: fmt.Sprintf(format, args...)}
+}
+
+func (c *confFile) warnf(line int, key, format string, args ...any) {
+	c.warns = append(c.warns, c.errorf(line, key, format, args...).Error())
+}
+
+// printableKey makes a word from a file fit for a message.
+func printableKey(s string) string {
+	if !printable(s) || len(s) > 64 {
+		return strconv.Quote(s[:min(len(s), 64)])
+	}
+	return s
+}
+
+// splitConf reads the lines of a conf file. The error, if any, is the first
+// line that no version accepts: they reject the whole file for it.
+func splitConf(name string, data []byte) (*confFile, *Error) {
+	c := &confFile{name: name}
+	for n := 1; len(data) > 0; n++ {
+		raw, rest, ended := bytes.Cut(data, []byte("\n"))
+		data = rest
+		text := string(raw)
+		if !ended {
+			c.warnf(n, "", "the last line has no newline: auditd ignores such a line, add one")
+		}
+		switch {
+		case len(text) > maxConfLine:
+			c.warnf(n, "", "line of %d bytes skipped, allowed are %d", len(text), maxConfLine)
+			continue
+		case len(text) > oldConfLine:
+			c.warnf(n, "", "line of %d bytes: audit before 4.1.3 skips lines of more than %d", len(text), oldConfLine)
+		}
+		if strings.ContainsRune(text, 0) {
+			return nil, c.errorf(n, "", "holds a NUL byte")
+		}
+		words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' })
+		if len(words) == 0 || words[0][0] == '#' {
+			continue
+		}
+		key := strings.ToLower(words[0])
+		switch {
+		case len(words) < 2 || words[1] != "=":
+			hint := ""
+			if strings.ContainsAny(text, "\t\r") {
+				hint = "; tabs and carriage returns are not separators"
+			}
+			return nil, c.errorf(n, key, `no "=" with spaces around it, must be "key = value"%s`, hint)
+		case len(words) < 3:
+			return nil, c.errorf(n, key, "has no value")
+		}
+		c.lines = append(c.lines, confLine{n, key, words[2:]})
+	}
+	return c, nil
+}
+
+// word gives the value of a key that takes one of the words, in any case.
+func (c *confFile) word(l confLine, words ...string) (string, *Error) {
+	val := strings.ToLower(l.values[0])
+	if err := c.single(l); err != nil {
+		return "", err
+	}
+	if !slices.Contains(words, val) {
+		return "", c.errorf(l.line, l.key, "%q is not allowed, must be %s", l.values[0], quoted(words))
+	}
+	return val, nil
+}
+
+// single refuses a second value. A comment behind the value is one.
+func (c *confFile) single(l confLine) *Error {
+	if len(l.values) > 1 {
+		return c.errorf(l.line, l.key, "has more than one value, a comment must be on a line of its own")
+	}
+	return nil
+}
+
+// number gives the value of a key that takes a number from low to high.
+func (c *confFile) number(l confLine, low, high int) (int, *Error) {
+	if err := c.single(l); err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(l.values[0])
+	if err != nil || !isDigits(l.values[0]) || n < low || n > high {
+		return 0, c.errorf(l.line, l.key, "%q is not allowed, must be a number from %d to %d", l.values[0], low, high)
+	}
+	return n, nil
+}
+
+// pluginConf is one file of a plugins.d.
+type pluginConf struct {
+	*confFile
+	active   bool
+	path     string
+	pathLine int
+	builtin  bool // type = builtin
+	args     []string
+	argsLine int
+	format   string
+}
+
+// parsePluginConf reads a plugin's conf. Whether what it names exists is not
+// looked at.
+func parsePluginConf(name string, data []byte) (*pluginConf, *Error) {
+	file, err := splitConf(name, data)
+	if err != nil {
+		return nil, err
+	}
+	p := &pluginConf{confFile: file, format: "string"}
+	for _, l := range file.lines {
+		if err := p.set(l); err != nil {
+			return nil, err
+		}
+	}
+	if p.active && p.path == "" {
+		return nil, p.errorf(0, "path", "is missing, an active plugin needs one")
+	}
+	return p, nil
+}
+
+func (p *pluginConf) set(l confLine) *Error {
+	var val string
+	var err *Error
+	switch l.key {
+	case "active":
+		val, err = p.word(l, "yes", "no")
+		p.active = val == "yes"
+	case "direction":
+		_, err = p.word(l, "in", "out") // says nothing since audit 4.1.2
+	case "type":
+		val, err = p.word(l, "always", "builtin")
+		p.builtin = val == "builtin"
+	case "format":
+		p.format, err = p.word(l, "string", "binary")
+	case "path":
+		p.path, p.pathLine = l.values[0], l.line
+		err = p.checkPath(l)
+	case "args":
+		p.args, p.argsLine = l.values, l.line
+		if len(l.values) > 2 {
+			p.warnf(l.line, l.key, "%d arguments: audit before 3.1.3 passes on two", len(l.values))
+		}
+	default:
+		keys := []string{"active", "args", "direction", "format", "path", "type"}
+		hint := ""
+		if guess := nearest(l.key, keys); guess != "" {
+			hint = fmt.Sprintf(", did you mean %q?", guess)
+		}
+		err = p.errorf(l.line, l.key, "unknown key%s; allowed: %s", hint, strings.Join(keys, ", "))
+	}
+	return err
+}
+
+// checkPath holds the path to audispd's rules: a builtin, or an absolute path
+// in a directory whose name has at least four characters.
+func (p *pluginConf) checkPath(l confLine) *Error {
+	if err := p.single(l); err != nil {
+		return err
+	}
+	if isBuiltin(p.path) {
+		return nil
+	}
+	if err := filePath(p.path); err != nil {
+		return p.errorf(l.line, l.key, "%v", err)
+	}
+	if dir := filepath.Dir(p.path); len(dir) < 4 {
+		return p.errorf(l.line, l.key, "the directory %q is too short, auditd wants four characters or more", dir)
+	}
+	return nil
+}
+
+// isBuiltin says whether a path names something audispd did itself.
+func isBuiltin(path string) bool {
+	return strings.HasPrefix(strings.ToLower(path), "builtin_")
+}

@@ -1,0 +1,286 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// LoadPluginDir turns the active plugins of an audispd-style plugins.d into
+// sinks, sorted by name: builtin_af_unix into a unix sink, builtin_syslog
+// into a syslog sink, everything else into a program sink. A sink's name is
+// that of its conf without ".conf". Settings for all of them come from the
+// audispd.conf in the directory above, where there is one, and else from
+// base.
+//
+// self is the path of this program: a conf that starts it is passed over, or
+// the relay would feed itself. "" leaves that out.
+//
+// A plugin that cannot be run costs a line in the warnings, as in audispd. An
+// error means that the directory cannot be read or, as Errors, that plugins
+// take names or paths that base's sinks have; the sinks beside it are those of
+// the other plugins.
+func LoadPluginDir(dir string, base *Config, self string) ([]Sink, []string, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, nil, fmt.Errorf("read plugin directory: %w", err)
+	}
+	r := pluginReader{base: base, self: self, ofBase: newClaims(), ofDir: newClaims()}
+	r.common, r.warns = loadAudispd(dir, base)
+	r.ofBase.addLog(base.Log.Output)
+	for i := range base.Sinks {
+		r.ofBase.add(&base.Sinks[i])
+	}
+	for _, e := range entries {
+		if r.selected(e.Name()) {
+			r.read(filepath.Join(dir, e.Name()))
+		}
+	}
+	slices.SortFunc(r.sinks, func(a, b Sink) int { return strings.Compare(a.Name, b.Name) })
+	if len(r.errs) > 0 {
+		return r.sinks, r.warns, r.errs
+	}
+	return r.sinks, r.warns, nil
+}
+
+// pluginReader is one pass over a plugins.d.
+type pluginReader struct {
+	base   *Config
+	common audispd
+	self   string
+	ofBase *claims // names and paths of base's sinks
+	ofDir  *claims // and of the plugins so far
+	sinks  []Sink
+	warns  []string
+	errs   Errors
+}
+
+// selected says whether auditd would read a file of that name: no leading
+// dot, not more than one dot and, since audit 4.0.3, no other suffix than
+// .conf. Earlier versions start editors' backups as second copies.
+func (r *pluginReader) selected(name string) bool {
+	if strings.HasPrefix(name, ".") || strings.Count(name, ".") > 1 {
+		return false
+	}
+	if ext := filepath.Ext(name); ext != "" && ext != ".conf" {
+		r.warns = append(r.warns, fmt.Sprintf("passed over %q in the plugin directory: its name does not end in .conf", name))
+		return false
+	}
+	return true
+}
+
+// read adds the plugin of one conf.
+func (r *pluginReader) read(path string) {
+	s, warns, err := r.load(path)
+	r.warns = append(r.warns, warns...)
+	switch {
+	case err != nil:
+		r.skip(path, err)
+	case s == nil:
+	case r.ofBase.taken(s) != "":
+		r.errs = append(r.errs, &Error{File: path, Msg: r.ofBase.taken(s)})
+	case r.ofDir.taken(s) != "": // between plugins the first one wins
+		r.skip(path, r.ofDir.taken(s))
+	default:
+		r.ofDir.add(s)
+		r.sinks = append(r.sinks, *s)
+	}
+}
+
+// skip says in audispd's words that a plugin is left out.
+func (r *pluginReader) skip(path string, why any) {
+	r.warns = append(r.warns, oneLine(fmt.Sprintf("Skipping %q plugin due to errors: %v", filepath.Base(path), why)))
+}
+
+// load reads one conf. It gives no sink for a plugin that is not active
+// or is this program itself.
+func (r *pluginReader) load(path string) (*Sink, []string, error) {
+	data, info, err := readTrusted(path, maxPluginConf, 0o002)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, bad := parsePluginConf(path, data)
+	if bad != nil {
+		return nil, nil, bad
+	}
+	if !p.active {
+		return nil, nil, nil
+	}
+	if info.Mode().Perm()&0o020 != 0 {
+		p.warnf(0, "", "is writable by its group: audit 4.2 and later refuse it, run chmod g-w")
+	}
+	if !isBuiltin(p.path) && sameProgram(p.path, r.self) {
+		return nil, nil, nil
+	}
+	s := newPluginSink(p, r.base, r.common)
+	if err := p.fill(s, r.common); err != nil {
+		return nil, p.warns, err
+	}
+	return s, p.warns, nil
+}
+
+// newPluginSink gives a sink without a type for a conf.
+func newPluginSink(p *pluginConf, base *Config, common audispd) *Sink {
+	s := newSink(pluginName(p.name), base)
+	s.Format = p.format
+	s.QDepth = common.qDepth
+	s.OverflowAction = common.overflowAction
+	s.NameFormat, s.NodeName = common.nameFormat, common.name
+	s.NodeRawOnly = common.rawOnly
+	s.Origin = fmt.Sprintf("%s:%d", p.confFile.name, p.pathLine)
+	return &s
+}
+
+// pluginName makes a sink's name of a conf's. What cannot be in one becomes _.
+func pluginName(path string) string {
+	name := strings.Map(func(r rune) rune {
+		if sinkRune(r) {
+			return r
+		}
+		return '_'
+	}, strings.TrimSuffix(filepath.Base(path), ".conf"))
+	return name[:min(len(name), 64)]
+}
+
+// fill gives the sink its type.
+func (p *pluginConf) fill(s *Sink, common audispd) error {
+	switch strings.ToLower(p.path) {
+	case "builtin_af_unix":
+		return p.fillUnix(s)
+	case "builtin_syslog":
+		return p.fillSyslog(s)
+	}
+	if isBuiltin(p.path) {
+		return p.errorf(p.pathLine, "path", "there is no %q, must be builtin_af_unix, builtin_syslog or a program", p.path)
+	}
+	if p.builtin {
+		p.warnf(p.pathLine, "path", "type = builtin with the path of a program means always")
+	}
+	warn, err := checkBinary(p.path)
+	if err != nil {
+		return p.errorf(p.pathLine, "path", "%v", err)
+	}
+	if warn != "" {
+		p.warnf(p.pathLine, "path", "%s", warn)
+	}
+	s.Type = "program"
+	s.Program = &Program{Path: p.path, Args: p.args, MaxRestarts: common.maxRestarts}
+	return nil
+}
+
+// fillUnix reads the arguments of builtin_af_unix: an octal mode and a path in
+// any order, as audit 2.8 does; and what audisp-af_unix takes behind them, the
+// format (audit 4.0.3) and the depth of its queue (4.1.2). Without arguments
+// the defaults are those of audisp-af_unix.
+//
+// Like there, a slow client loses records and nothing is kept for nobody.
+func (p *pluginConf) fillUnix(s *Sink) error {
+	u := newUnix()
+	u.Mode, u.Group = 0o640, "root"
+	u.SlowClient, u.WhenIdle = "drop", "discard"
+	numbers := 0
+	for _, arg := range p.args {
+		switch {
+		case isDigits(arg) && numbers == 0:
+			mode, err := parseMode(arg)
+			if err != nil {
+				return p.errorf(p.argsLine, "args", "%v", err)
+			}
+			u.Mode, numbers = mode, 1
+		case isDigits(arg) && numbers == 1:
+			depth, err := strconv.Atoi(arg)
+			if err != nil || depth < 1 || depth > maxQDepth {
+				return p.errorf(p.argsLine, "args", "%q is not a queue depth, must be 1 to %d", arg, maxQDepth)
+			}
+			s.QDepth, numbers = depth, 2
+		case arg == "string" || arg == "binary":
+			s.Format = arg
+		case u.Path == "":
+			if err := socketPath(arg); err != nil {
+				return p.errorf(p.argsLine, "args", "the socket's path %v", err)
+			}
+			u.Path = arg
+		default:
+			return p.errorf(p.argsLine, "args", "%q is one too many, must be an octal mode and a path", arg)
+		}
+	}
+	if u.Path == "" {
+		u.Path = "/var/run/audispd_events"
+		p.warnf(p.argsLine, "args", "no path for the socket, taking %s", u.Path)
+	}
+	s.Type, s.Unix = "unix", u
+	return nil
+}
+
+// fillSyslog reads the arguments of builtin_syslog: names of a priority and a
+// facility in any order and case.
+func (p *pluginConf) fillSyslog(s *Sink) error {
+	l := newSyslog()
+	l.Address, l.Protocol, l.Tag = "/dev/log", "rfc3164", "audispd"
+	for _, arg := range p.args {
+		word, isName := strings.CutPrefix(strings.ToLower(arg), "log_")
+		switch {
+		case isName && slices.Contains(severities, word):
+			l.Severity = word
+		case isName && slices.Contains(builtinFacilities, word):
+			l.Facility = word
+		default:
+			return p.errorf(p.argsLine, "args", "%q is not allowed, must be a priority (LOG_INFO) or a facility (LOG_USER, LOG_LOCAL0)", arg)
+		}
+	}
+	if s.Format != "string" {
+		p.warnf(0, "format", "builtin_syslog writes text whatever the format is")
+		s.Format = "string"
+	}
+	s.Type, s.Syslog, s.DropEOE = "syslog", l, true
+	return nil
+}
+
+// builtinFacilities are those audispd knew, without LOG_.
+var builtinFacilities = []string{"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+	"auth", "authpriv", "daemon", "syslog", "user"}
+
+// checkBinary holds a plugin's program to auditd's rules: a regular file of
+// root's that owner and group may read and execute (mode 0550, audit 4.0.4;
+// before 0750). audit 4.2 also refuses what group or others can write; of that
+// the latter is refused here always, since the relay runs as root.
+func checkBinary(path string) (warn string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	perm := info.Mode().Perm()
+	switch {
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s %w", path, errNotRegular)
+	case perm&0o550 != 0o550:
+		return "", fmt.Errorf("%s has mode %04o, must contain 0750: run chmod 0750 %s", path, perm, path)
+	}
+	if err := trusted(path, info, 0o002); err != nil {
+		return "", err
+	}
+	if perm&0o020 != 0 {
+		warn = fmt.Sprintf("%s is writable by its group: audit 4.2 and later refuse it, run chmod g-w %s", path, path)
+	}
+	return warn, nil
+}
+
+// sameProgram says whether path starts the program at self. After an upgrade
+// the running file is no longer the one at its path, so equal paths count too.
+func sameProgram(path, self string) bool {
+	if self == "" {
+		return false
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil && real == filepath.Clean(self) {
+		return true
+	}
+	if filepath.Clean(path) == filepath.Clean(self) {
+		return true
+	}
+	a, errA := os.Stat(path)
+	b, errB := os.Stat(self)
+	return errA == nil && errB == nil && os.SameFile(a, b)
+}

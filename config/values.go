@@ -1,0 +1,237 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Size is a number of bytes. In TOML it is a string of digits with KiB, MiB,
+// GiB or nothing behind it, or an integer of bytes.
+type Size int64
+
+var sizeUnits = []struct {
+	name  string
+	bytes Size
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+// String gives the size in its largest whole unit: "64MiB", "1500", "0".
+func (s Size) String() string {
+	for _, u := range sizeUnits {
+		if s != 0 && s%u.bytes == 0 {
+			return strconv.FormatInt(int64(s/u.bytes), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+var errSize = errors.New(`must be a size like "64MiB", "32KiB", "1GiB", "0" or a number of bytes`)
+
+func parseSize(text string) (Size, error) {
+	unit := Size(1)
+	for _, u := range sizeUnits {
+		if digits, ok := strings.CutSuffix(text, u.name); ok {
+			text, unit = digits, u.bytes
+			break
+		}
+	}
+	if !isDigits(text) {
+		return 0, errSize
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n > math.MaxInt64/int64(unit) {
+		return 0, errSize
+	}
+	return Size(n) * unit, nil
+}
+
+// parseMode reads permission bits the way chmod writes them.
+func parseMode(text string) (uint32, error) {
+	n, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || !isDigits(text) || len(text) < 3 || n > 0o777 {
+		return 0, fmt.Errorf(`%q is not a mode, must be octal digits in quotes, "0600" to "0777"`, text)
+	}
+	return uint32(n), nil
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// quoted lists the words a value may be: "a", "b" or "c".
+func quoted(words []string) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Quote(w))
+	}
+	return b.String()
+}
+
+// The checks below have the form table.str wants: nil or what is wrong.
+
+func absolutePath(s string) error {
+	switch {
+	case strings.ContainsRune(s, 0):
+		return errors.New("must not hold a NUL byte")
+	case !filepath.IsAbs(s):
+		return fmt.Errorf("%q is not absolute, must start with /", s)
+	case len(s) > 4095:
+		return errors.New("is longer than a path can be, 4095 bytes")
+	}
+	return nil
+}
+
+// filePath is absolutePath for what is opened as a file.
+func filePath(s string) error {
+	if strings.HasSuffix(s, "/") {
+		return fmt.Errorf("%q names a directory, must name a file", s)
+	}
+	return absolutePath(s)
+}
+
+// socketPath is filePath for what goes into sun_path.
+func socketPath(s string) error {
+	if len(s) > maxSunPath {
+		return fmt.Errorf("is %d bytes long, a socket's path can have %d", len(s), maxSunPath)
+	}
+	return filePath(s)
+}
+
+func emptyOr(check func(string) error) func(string) error {
+	return func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return check(s)
+	}
+}
+
+func runDir(s string) error {
+	if len(s) > maxRunDir {
+		return fmt.Errorf("is %d bytes long, allowed are %d so that the sockets in it fit", len(s), maxRunDir)
+	}
+	return absolutePath(s)
+}
+
+func logOutput(s string) error {
+	if s == "syslog" || s == "stderr" || filePath(s) == nil {
+		return nil
+	}
+	return fmt.Errorf(`%q is not allowed, must be "syslog", "stderr" or the absolute path of a file`, s)
+}
+
+// account accepts names as shadow-utils and directory services give them, and
+// numbers. Whether it exists is found out when it is used.
+func account(s string) error {
+	if s == "" || len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == ':' || r == '/' || r == 0x7f }) {
+		return fmt.Errorf("%q is not a user or group name", s)
+	}
+	return nil
+}
+
+// nodeName accepts what can stand behind node= without ending the field.
+func nodeName(s string) error {
+	if len(s) > 255 || !printable(s) {
+		return fmt.Errorf("%q is not a node name, must be 1 to 255 printable ASCII characters without spaces", s)
+	}
+	return nil
+}
+
+// syslogTag is what RFC 3164 and RFC 5424 both can carry and receivers can
+// tell from what follows.
+func syslogTag(s string) error {
+	if s == "" || len(s) > 48 || !printable(s) || strings.ContainsAny(s, ":[]") {
+		return fmt.Errorf("%q is not a tag, must be 1 to 48 printable ASCII characters without space, ':', '[' and ']'", s)
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+func hostPort(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	n, perr := strconv.Atoi(port)
+	if err != nil || host == "" || !printable(host) || !isDigits(port) || perr != nil || n < 1 || n > 65535 {
+		return fmt.Errorf(`%q is not an address, must be "host:port" or "[v6]:port"`, s)
+	}
+	return nil
+}
+
+// argument accepts what execve can pass on.
+func argument(s string) error {
+	if strings.ContainsRune(s, 0) {
+		return errors.New("must not hold a NUL byte")
+	}
+	return nil
+}
+
+var (
+	facilities = []string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
+	severities      = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+	overflowActions = []string{"ignore", "syslog", "suspend", "single", "halt"}
+	nameFormats     = []string{"none", "hostname", "fqd", "numeric", "user"}
+)
+
+// sinkName says whether s can name a sink: it goes into log lines, metrics
+// and file names.
+func sinkName(s string) bool {
+	return len(s) >= 1 && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool { return !sinkRune(r) })
+}
+
+func sinkRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
+}
+
+// nearest finds the word a misspelt key most likely meant, or "".
+func nearest(word string, words []string) string {
+	best, bestDist := "", len(word)/3+1 // a third of the letters may be wrong
+	for _, w := range slices.Sorted(slices.Values(words)) {
+		if d := editDistance(strings.ToLower(word), w, bestDist); d < bestDist || d == bestDist && best == "" {
+			best, bestDist = w, d
+		}
+	}
+	return best
+}
+
+// editDistance counts letters inserted, left out, changed or swapped with
+// their neighbour. Beyond limit it only says so.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
+	}
+	var before, prev []int
+	prev = make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := range len(a) {
+		cur := make([]int, len(b)+1)
+		cur[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			cur[j+1] = min(prev[j+1]+1, cur[j]+1, prev[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				cur[j+1] = min(cur[j+1], before[j-1]+1)
+			}
+		}
+		before, prev = prev, cur
+	}
+	return prev[len(b)]
+}
