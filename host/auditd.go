@@ -1,0 +1,231 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Auditd is an audit daemon that runs, or one that could be started.
+type Auditd struct {
+	PID     int    // 0 when it does not run
+	Exe     string // the file it executes; empty when the process may not be looked at
+	ConfDir string // the directory of its auditd.conf
+	Version string // as in "3.0.9"; empty when unknown
+	Conf    AuditdConf
+}
+
+// FindAuditd finds the audit daemon of this machine and reads its
+// configuration. The kernel says which process it is; where the kernel will not
+// tell us, the processes called auditd are looked through. ErrNoAuditd when
+// there is none. A mistake in auditd.conf is a *ConfError, with everything else
+// filled in.
+func (m Machine) FindAuditd() (Auditd, error) {
+	pid, err := m.findPID()
+	if err != nil {
+		return Auditd{}, err
+	}
+	p, err := m.readProcess(pid)
+	if err != nil {
+		return Auditd{}, fmt.Errorf("look at auditd (pid %d): %w", pid, err)
+	}
+	a := Auditd{PID: pid}
+	a.Exe, _ = os.Readlink(m.procPath(pid, "exe"))
+	if a.ConfDir = confDirArg(p.Cmdline); a.ConfDir == "" {
+		a.ConfDir = DefaultConfDir
+	}
+	if !filepath.IsAbs(a.ConfDir) {
+		return a, fmt.Errorf("auditd (pid %d) was started with the relative directory -c %s: name it with --conf-dir", pid, a.ConfDir)
+	}
+	a.Version = m.version(a.Exe)
+	a.Conf, err = m.ReadAuditdConf(a.ConfDir)
+	return a, err
+}
+
+// StoppedAuditd describes the auditd that would run on the configuration in
+// confDir. That there is no auditd.conf is not an error: then the values are
+// the defaults.
+func (m Machine) StoppedAuditd(confDir string) (Auditd, error) {
+	a := Auditd{ConfDir: confDir, Version: m.version("")}
+	var err error
+	if a.Conf, err = m.ReadAuditdConf(confDir); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return a, err
+}
+
+// findPID finds the process that is auditd.
+func (m Machine) findPID() (int, error) {
+	ask := m.KernelPID
+	if ask == nil {
+		ask = AuditPID
+	}
+	pid, err := ask()
+	switch {
+	case err != nil && notAllowed(err):
+		return m.scanForAuditd()
+	case err != nil:
+		return 0, err
+	case pid == 0:
+		return 0, ErrNoAuditd
+	}
+	comm, err := m.comm(pid)
+	if err != nil {
+		return 0, fmt.Errorf("look at the process that holds the audit pid %d: %w", pid, err)
+	}
+	if comm != "auditd" {
+		return 0, fmt.Errorf("the kernel gives its audit records to %q (pid %d), not to auditd: stop it and start auditd", comm, pid)
+	}
+	return pid, nil
+}
+
+// scanForAuditd looks for a process called auditd. More than one is not for us
+// to choose from: containers with auditds of their own are seen from the host.
+func (m Machine) scanForAuditd() (int, error) {
+	all, err := m.processes()
+	if err != nil {
+		return 0, fmt.Errorf("look for auditd: %w", err)
+	}
+	var pids []string
+	for _, p := range all {
+		// A forked child that has not executed its plugin yet is called auditd too.
+		if p.Comm == "auditd" && len(p.Cmdline) > 0 && !isChildOf(p, all, "auditd") {
+			pids = append(pids, strconv.Itoa(p.PID))
+		}
+	}
+	switch len(pids) {
+	case 0:
+		return 0, ErrNoAuditd
+	case 1:
+		return strconv.Atoi(pids[0])
+	}
+	sort.Strings(pids)
+	return 0, fmt.Errorf("several processes are called auditd (%s) and the kernel does not say which one it uses: run this as root", strings.Join(pids, ", "))
+}
+
+func isChildOf(p process, all []process, comm string) bool {
+	for _, parent := range all {
+		if parent.PID == p.PPID {
+			return parent.Comm == comm
+		}
+	}
+	return false
+}
+
+// confDirArg takes the directory of `-c DIR` out of auditd's arguments, read as
+// getopt(3) does: -cDIR and -nc DIR are the same; -s takes a value as well
+// (auditd(8)). Empty when it is not there.
+func confDirArg(argv []string) string {
+	dir := ""
+	for i := 1; i < len(argv); i++ {
+		arg := argv[i]
+		if arg == "--" {
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' || arg[1] == '-' {
+			continue
+		}
+		for j := 1; j < len(arg); j++ {
+			if arg[j] != 'c' && arg[j] != 's' {
+				continue
+			}
+			value := arg[j+1:]
+			if value == "" && i+1 < len(argv) {
+				i++
+				value = argv[i]
+			}
+			if arg[j] == 'c' {
+				dir = value
+			}
+			break
+		}
+	}
+	return dir
+}
+
+// The daemon has no option that prints its version. auditctl is of the same
+// package and has one.
+var versionLine = regexp.MustCompile(`^auditctl version ([0-9]+\.[0-9][0-9A-Za-z.~+-]*)`)
+
+// version is the version of the auditd at exe, as its auditctl says it. It is
+// unknown, "", when there is no auditctl or when the file was replaced while
+// auditd runs: then auditctl may be newer than the running daemon.
+func (m Machine) version(exe string) string {
+	if strings.HasSuffix(exe, " (deleted)") {
+		return ""
+	}
+	dirs := []string{"/usr/sbin", "/sbin"}
+	if exe != "" {
+		dirs = append([]string{filepath.Dir(exe)}, dirs...)
+	}
+	for _, dir := range dirs {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		cmd := exec.CommandContext(ctx, m.path(dir+"/auditctl"), "-v")
+		cmd.Env = []string{"LC_ALL=C"}
+		out, err := cmd.Output()
+		cancel()
+		if err != nil {
+			continue
+		}
+		if match := versionLine.FindSubmatch(out); match != nil {
+			return string(match[1])
+		}
+	}
+	return ""
+}
+
+// atLeast compares the version; an unknown one is less than any.
+func (a Auditd) atLeast(major, minor int) bool {
+	var x, y int
+	fmt.Sscanf(a.Version, "%d.%d", &x, &y)
+	return x > major || (x == major && y >= minor)
+}
+
+// OneDispatcher says that this is an auditd 2.x: it has no plugins, it feeds
+// the one program named by dispatcher= (normally audispd, which has the
+// plugins). Without a version the configuration decides; later versions still
+// accept dispatcher= but ignore it.
+func (a Auditd) OneDispatcher() bool {
+	if a.Version != "" {
+		return !a.atLeast(3, 0)
+	}
+	return a.Conf.Dispatcher != ""
+}
+
+// name is how messages about a 2.x call it.
+func (a Auditd) name() string {
+	if a.Version == "" {
+		return "auditd 2.x"
+	}
+	return "auditd " + a.Version
+}
+
+// PluginDir is the directory that holds the plugins' files: plugin_dir of
+// auditd.conf, and for 2.x that of audispd.conf.
+func (m Machine) PluginDir(a Auditd) string {
+	if !a.OneDispatcher() {
+		return a.Conf.PluginDir
+	}
+	data, err := os.ReadFile(m.path(audispdConf))
+	if err != nil {
+		return audispdPluginsDir
+	}
+	settings, _ := parseConf(audispdConf, data)
+	dir := audispdPluginsDir
+	for _, s := range settings {
+		if s.Key == "plugin_dir" {
+			// A relative path leaves the default, as it is no use to audispd either.
+			_ = setPath(&dir, s.Value())
+		}
+	}
+	return dir
+}

@@ -1,0 +1,90 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// CheckBinary says whether an auditd will start the program at path, and
+// whether that is safe: it runs as root. The rules are those of auditd's
+// sanity_check (audisp/audispd-pconfig.c), the strictest of all versions:
+// absolute, in a directory whose name has at least 4 characters, a regular
+// file, owner root, mode at least 0750, not writable by group or others. On top
+// of that only root may be able to put another file in its place. The error
+// says how to mend it.
+//
+// dispatcher adds the rule for auditd 2.x's dispatcher=: mode exactly 0750 or
+// 0755 (dispatch_parser in src/auditd-config.c).
+func (m Machine) CheckBinary(path string, dispatcher bool) error {
+	if !filepath.IsAbs(path) || path != filepath.Clean(path) {
+		return fmt.Errorf("binary %s: not a plain absolute path: name it with --binary", path)
+	}
+	if strings.ContainsAny(path, " \t\n") || len(filepath.Dir(path)) < 4 {
+		return fmt.Errorf("binary %s: auditd takes no spaces in a path and no directory as short as %s: %s", path, filepath.Dir(path), moveIt(path))
+	}
+	st, err := os.Stat(m.path(path))
+	if err != nil {
+		return fmt.Errorf("binary %s: %w: build it, or name it with --binary", path, pathless(err))
+	}
+	mode := st.Mode().Perm()
+	switch {
+	case !st.Mode().IsRegular():
+		return fmt.Errorf("binary %s: not a regular file: name it with --binary", path)
+	case ownerOf(st) != m.owner:
+		return fmt.Errorf("binary %s: owned by uid %d, auditd only runs what belongs to root: %s", path, ownerOf(st), moveIt(path))
+	case mode&0o750 != 0o750:
+		return fmt.Errorf("binary %s: mode %04o lacks some of 0750: chmod 0755 %s", path, mode, path)
+	case mode&0o022 != 0:
+		return fmt.Errorf("binary %s: mode %04o lets others write to it: chmod 0755 %s", path, mode, path)
+	case dispatcher && mode != 0o750 && mode != 0o755:
+		return fmt.Errorf("binary %s: mode %04o, auditd 2.x wants exactly 0750 or 0755: chmod 0755 %s", path, mode, path)
+	}
+	return m.checkParents(path)
+}
+
+// checkParents looks at the directories on the way to path, and on the way to
+// what it links to.
+func (m Machine) checkParents(path string) error {
+	real, err := filepath.EvalSymlinks(m.path(path))
+	if err != nil {
+		return fmt.Errorf("binary %s: %w", path, err)
+	}
+	for _, file := range []string{m.path(path), real} {
+		for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
+			st, err := os.Stat(dir)
+			if err != nil {
+				return fmt.Errorf("binary %s: %w", path, err)
+			}
+			// In a sticky directory, as /tmp is, nobody can replace what is root's.
+			writable := st.Mode().Perm()&0o002 != 0 && st.Mode()&os.ModeSticky == 0
+			if writable || (ownerOf(st) != 0 && ownerOf(st) != m.owner) {
+				return fmt.Errorf("binary %s: others than root can replace what is in %s (owner uid %d, mode %04o): %s",
+					path, dir, ownerOf(st), st.Mode().Perm(), moveIt(path))
+			}
+			if dir == "/" || dir == filepath.Clean(m.Root) {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// moveIt is the way out of most trouble with a binary.
+func moveIt(path string) string {
+	to := "/usr/sbin/" + filepath.Base(path)
+	return fmt.Sprintf("install -o root -g root -m 0755 %s %s && %s install", path, to, to)
+}
+
+func ownerOf(st os.FileInfo) uint32 { return st.Sys().(*syscall.Stat_t).Uid }
+
+// pathless takes the operation and path out of an error of package os, for
+// messages that name the path themselves.
+func pathless(err error) error {
+	if pe, ok := err.(*os.PathError); ok {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,133 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// DropInName is the relay's file in the plugin directory. auditd tells plugins
+// apart by this name.
+const DropInName = "audisp-relay.conf"
+
+// previousName keeps what lay in the place of the drop-in before. auditd reads
+// no file whose name begins with a dot.
+const previousName = "." + DropInName + ".old"
+
+// dropIn is what the relay's file in the plugin directory says.
+type dropIn struct {
+	binary string
+	config string // "" for the default
+	format string
+}
+
+// render writes the drop-in after a template: the shipped file with its path,
+// format and args lines set.
+func (d dropIn) render(template []byte) ([]byte, error) {
+	if strings.ContainsAny(d.binary+d.config, " \t\n") {
+		return nil, fmt.Errorf("auditd takes no spaces in paths: rename %q or %q", d.binary, d.config)
+	}
+	var out bytes.Buffer
+	var seen int
+	for line := range strings.Lines(string(template)) {
+		switch key, _, _ := strings.Cut(line, " "); key {
+		case "path":
+			seen++
+			line = "path = " + d.binary + "\n"
+			if d.config != "" {
+				line += "args = -c " + d.config + "\n"
+			}
+		case "format":
+			seen++
+			line = "format = " + d.format + "\n"
+		case "args":
+			continue
+		}
+		out.WriteString(line)
+	}
+	if seen != 2 {
+		return nil, errors.New("the built-in drop-in has no path or format line: rebuild the program from its release")
+	}
+	if _, problems := parseConf(DropInName, out.Bytes()); len(problems) > 0 {
+		return nil, fmt.Errorf("auditd would not read the drop-in: %s", strings.Join(problems, "; "))
+	}
+	return out.Bytes(), nil
+}
+
+// parseDropIn reads back a drop-in, by whomever it was written.
+func parseDropIn(data []byte) dropIn {
+	var d dropIn
+	settings, _ := parseConf(DropInName, data)
+	for _, s := range settings {
+		switch s.Key {
+		case "path":
+			d.binary = s.Value()
+		case "format":
+			d.format = s.Value()
+		case "args":
+			if len(s.Values) == 2 && s.Values[0] == "-c" {
+				d.config = s.Values[1]
+			}
+		}
+	}
+	return d
+}
+
+// readIfThere is os.ReadFile, with nil for a file that is not there.
+func readIfThere(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// writeFile puts a file in place at once or not at all: owner and group root,
+// mode 0640. The temporary name begins with a dot, so that an auditd that
+// reloads meanwhile does not take it for a plugin.
+func (m Machine) writeFile(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if m.owner == 0 {
+		if err = f.Chown(0, 0); err != nil {
+			return err
+		}
+	}
+	if err = f.Chmod(0o640); err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,74 @@
+// Package host knows what the machine says about auditd: which process it is,
+// which configuration it reads, which version it has and where it looks for
+// plugins. It installs the relay there and takes it out again.
+//
+// It only ever reads the kernel's audit status. It never takes the audit PID
+// and never changes a rule or a kernel setting.
+package host
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"syscall"
+
+	libaudit "github.com/elastic/go-libaudit/v2"
+)
+
+// Machine reads one machine. The zero value is the one the program runs on;
+// tests point Root at a tree of their own. A Machine holds no state and may be
+// used from any goroutine.
+type Machine struct {
+	// Root is put before every path, /proc included. Empty on a real machine.
+	Root string
+
+	// KernelPID returns the process that holds the kernel's audit PID, 0 if
+	// none does. Nil means AuditPID.
+	KernelPID func() (int, error)
+
+	// owner is the uid that must own what auditd runs. Always 0 but in tests
+	// that do not run as root.
+	owner uint32
+}
+
+// ErrNoAuditd is what FindAuditd returns when no audit daemon runs here.
+var ErrNoAuditd = errors.New("no auditd is running")
+
+// AuditPID asks the kernel who receives its audit records: the pid that was
+// given with AUDIT_SET, 0 if there is none (or it lives in another pid
+// namespace). It needs CAP_AUDIT_CONTROL (EPERM without it); ECONNREFUSED and
+// EPROTONOSUPPORT mean that the kernel has no audit for us, as in a container.
+// Reading the status changes nothing. It may take 50 ms.
+func AuditPID() (int, error) {
+	c, err := libaudit.NewAuditClient(nil)
+	if err != nil {
+		return 0, fmt.Errorf("ask the kernel for the audit status: %w", err)
+	}
+	defer c.Close()
+	status, err := c.GetStatus()
+	if err != nil {
+		return 0, fmt.Errorf("ask the kernel for the audit status: %w", err)
+	}
+	return int(status.PID), nil
+}
+
+// path is p on this machine.
+func (m Machine) path(p string) string {
+	if m.Root == "" {
+		return p
+	}
+	return filepath.Join(m.Root, p)
+}
+
+// notAllowed says that the kernel would not tell the audit status to us; it
+// says nothing about whether an auditd runs.
+func notAllowed(err error) bool {
+	for _, e := range []error{
+		syscall.EPERM, syscall.EACCES, syscall.ECONNREFUSED, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.EINVAL,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

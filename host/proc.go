@@ -1,0 +1,149 @@
+package host
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// process is what /proc says about one process. See proc(5).
+type process struct {
+	PID     int
+	PPID    int
+	Comm    string   // the kernel's 15 byte name: the file's name unless the process changed it
+	Cmdline []string // empty for kernel threads and zombies
+}
+
+// procPath is a file of /proc/PID.
+func (m Machine) procPath(pid int, name string) string {
+	return m.path(fmt.Sprintf("/proc/%d/%s", pid, name))
+}
+
+// comm reads the name of a process.
+func (m Machine) comm(pid int) (string, error) {
+	b, err := os.ReadFile(m.procPath(pid, "comm"))
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(string(b), "\n"), nil
+}
+
+// readProcess reads one process; the error is fs.ErrNotExist or ESRCH when
+// there is no such process any more.
+func (m Machine) readProcess(pid int) (process, error) {
+	p := process{PID: pid}
+	var err error
+	if p.Comm, err = m.comm(pid); err != nil {
+		return p, err
+	}
+	stat, err := os.ReadFile(m.procPath(pid, "stat"))
+	if err != nil {
+		return p, err
+	}
+	if p.PPID, err = parsePPID(stat); err != nil {
+		return p, fmt.Errorf("%s: %w", m.procPath(pid, "stat"), err)
+	}
+	cmdline, err := os.ReadFile(m.procPath(pid, "cmdline"))
+	if err != nil {
+		return p, err
+	}
+	if cmdline = bytes.TrimSuffix(cmdline, []byte{0}); len(cmdline) > 0 {
+		p.Cmdline = strings.Split(string(cmdline), "\x00")
+	}
+	return p, nil
+}
+
+// parsePPID takes the parent out of /proc/PID/stat. The second field is the
+// name in brackets, and a process may have brackets and spaces in its name, so
+// the fields are counted from the last bracket.
+func parsePPID(stat []byte) (int, error) {
+	i := bytes.LastIndexByte(stat, ')')
+	if i < 0 {
+		return 0, fmt.Errorf("no process name in %q", stat)
+	}
+	fields := strings.Fields(string(stat[i+1:]))
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("no parent in %q", stat)
+	}
+	return strconv.Atoi(fields[1])
+}
+
+// processes lists everything that runs. Processes that end meanwhile are left
+// out.
+func (m Machine) processes() ([]process, error) {
+	dir, err := os.Open(m.path("/proc"))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var all []process
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if p, err := m.readProcess(pid); err == nil {
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+// runs says whether process pid executes the file at binary: the very file,
+// not only the same path, so that a replaced binary counts as not running yet.
+func (m Machine) runs(pid int, binary string) bool {
+	running, err := os.Stat(m.procPath(pid, "exe")) // follows the link to the inode, also if its name is gone
+	if err != nil {
+		return false
+	}
+	wanted, err := os.Stat(m.path(binary))
+	return err == nil && os.SameFile(running, wanted)
+}
+
+// executes says whether process pid was started from binary, which may have
+// been replaced or removed since.
+func (m Machine) executes(pid int, binary string) bool {
+	if m.runs(pid, binary) {
+		return true
+	}
+	exe, err := os.Readlink(m.procPath(pid, "exe"))
+	return err == nil && binary != "" && strings.TrimSuffix(exe, " (deleted)") == m.path(binary)
+}
+
+// childRunning finds the child of parent that runs the file at binary; 0 if
+// there is none.
+func (m Machine) childRunning(parent int, binary string) int {
+	return m.child(parent, func(pid int) bool { return m.runs(pid, binary) })
+}
+
+// plugin finds the child of parent that was started from binary; 0 if there is
+// none.
+func (m Machine) plugin(parent int, binary string) int {
+	return m.child(parent, func(pid int) bool { return m.executes(pid, binary) })
+}
+
+// otherPlugin says whether parent has a child that was not started from binary.
+func (m Machine) otherPlugin(parent int, binary string) bool {
+	return m.child(parent, func(pid int) bool { return !m.executes(pid, binary) }) != 0
+}
+
+// child finds a child of parent; those that have ended and wait to be reaped do
+// not count.
+func (m Machine) child(parent int, is func(pid int) bool) int {
+	all, err := m.processes()
+	if err != nil {
+		return 0
+	}
+	for _, p := range all {
+		if p.PPID == parent && len(p.Cmdline) > 0 && is(p.PID) {
+			return p.PID
+		}
+	}
+	return 0
+}
