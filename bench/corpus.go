@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// capture is where the bulk stream comes from: what a real auditd 3.0.9 wrote
+// to a plugin.
+const capture = "testdata/captures/audit-3.0.9-enriched.string.gz"
+
+// corpus is the bulk stream: a file of records like those of a busy day.
+type corpus struct {
+	path    string
+	records int
+	bytes   int64
+}
+
+// makeCorpus repeats the capture up to the wanted number of records. Each
+// repetition is later and has fresh serials, so that no program takes its
+// events for those of the one before.
+//
+// Events with an EXECVE record are left out: laurel 0.5.1 keeps a process for
+// each of them and its cost grows with the square of their number. On a stream
+// that never ends its processes the figure would say nothing else.
+func makeCorpus(path string, records int) (corpus, error) {
+	lines, err := captureLines()
+	if err != nil {
+		return corpus{}, err
+	}
+	out, err := os.Create(path)
+	if err != nil {
+		return corpus{}, fmt.Errorf("bulk stream: %w", err)
+	}
+	defer out.Close()
+	w := bufio.NewWriterSize(out, 1<<20)
+	c := corpus{path: path}
+	for round := 0; c.records < records; round++ {
+		for _, line := range lines {
+			moved, err := shift(line, round)
+			if err != nil {
+				return c, err
+			}
+			n, err := w.Write(moved)
+			if err != nil {
+				return c, fmt.Errorf("bulk stream: %w", err)
+			}
+			c.bytes += int64(n)
+			c.records++
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return c, fmt.Errorf("bulk stream: %w", err)
+	}
+	return c, nil
+}
+
+func captureLines() ([][]byte, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(filepath.Join(root, capture))
+	if err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
+	defer f.Close()
+	zr, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("capture %s: %w", capture, err)
+	}
+	data, err := io.ReadAll(zr)
+	if err != nil {
+		return nil, fmt.Errorf("capture %s: %w", capture, err)
+	}
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	lines = lines[:len(lines)-1]
+	execs := map[string]bool{}
+	for _, line := range lines {
+		if bytes.HasPrefix(line, []byte("type=EXECVE ")) {
+			execs[eventID(line)] = true
+		}
+	}
+	return slices.DeleteFunc(lines, func(line []byte) bool { return execs[eventID(line)] }), nil
+}
+
+// eventID is what the records of one event share: "SEC.MS:SERIAL".
+func eventID(line []byte) string {
+	_, rest, _ := bytes.Cut(line, []byte("msg=audit("))
+	id, _, _ := bytes.Cut(rest, []byte(")"))
+	return string(id)
+}
+
+// moduleRoot is the directory of go.mod, from where the bench may be run or above.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", fmt.Errorf("no go.mod above the working directory: run the bench inside the repository")
+		}
+		dir = up
+	}
+}
+
+// shift moves a record round steps on: the capture spans less than an hour and
+// 100 000 serials.
+func shift(line []byte, round int) ([]byte, error) {
+	const mark = "msg=audit("
+	i := bytes.Index(line, []byte(mark))
+	if i < 0 {
+		return nil, fmt.Errorf("a record of the capture has no id: %q", line)
+	}
+	head, rest := line[:i+len(mark)], line[i+len(mark):]
+	sec, rest, ok1 := bytes.Cut(rest, []byte("."))
+	ms, rest, ok2 := bytes.Cut(rest, []byte(":"))
+	serial, rest, ok3 := bytes.Cut(rest, []byte(")"))
+	s, err1 := strconv.ParseInt(string(sec), 10, 64)
+	n, err2 := strconv.ParseInt(string(serial), 10, 64)
+	if !ok1 || !ok2 || !ok3 || err1 != nil || err2 != nil {
+		return nil, fmt.Errorf("a record of the capture has no id: %q", line)
+	}
+	return fmt.Appendf(nil, "%s%d.%s:%d)%s", head, s+int64(round)*3600, ms, n+int64(round)*100_000, rest), nil
+}

@@ -1,0 +1,118 @@
+// Command bench measures the relay beside its peers, in one run on one machine,
+// and prints one table: the cost of a record in bulk, the cost of live
+// events under a real auditd, memory, and start time. Where the design names a
+// goal the table says whether it holds. Absolute figures drift from run to
+// run; only those of one run can be compared.
+//
+// It needs root, auditd, socat and laurel; what is missing is left out by
+// name. It takes the audit daemon's place while it runs, under the lock of
+// test/lab, and puts everything back.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"audisp-relay/test/lab"
+)
+
+type options struct {
+	only     string
+	sections string
+	records  int
+	rounds   int
+	seconds  int
+	json     bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.only, "only", "", "measure only the `side` \"relay\" or \"peers\"")
+	flag.StringVar(&o.sections, "sections", "bulk,live,memory,start", "what to measure")
+	flag.IntVar(&o.records, "records", 400_000, "records of the bulk stream")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of the bulk feed; the best one counts")
+	flag.IntVar(&o.seconds, "seconds", 10, "length of a live run")
+	flag.BoolVar(&o.json, "json", false, "print JSON instead of a table")
+	flag.Parse()
+	if flag.NArg() > 0 || (o.only != "" && o.only != "relay" && o.only != "peers") {
+		flag.Usage()
+		os.Exit(2)
+	}
+	b := &bench{options: o}
+	err := inScope("bench", func(t *scope) { b.run(t) })
+	if o.json {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetIndent("", "  ")
+		if encErr := enc.Encode(b.rows); encErr != nil {
+			fmt.Fprintf(os.Stderr, "bench: %v\n", encErr)
+			os.Exit(1)
+		}
+	} else {
+		printTable(os.Stdout, b.rows)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run: what it works with and what it found.
+type bench struct {
+	options
+	dir   string // all files of the run
+	relay string // the relay's binary, "" when only peers are measured
+	rows  []row
+}
+
+func (b *bench) run(t *scope) {
+	if os.Geteuid() != 0 {
+		t.Fatalf("run it as root: the peers are daemons and auditd is the load")
+	}
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		t.Fatalf("make a directory: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	b.dir = dir
+	if b.only != "peers" {
+		b.relay = filepath.Join(dir, "audisp-relay")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.relay, "audisp-relay/cmd/audisp-relay")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build the relay: %v\n%s", err, out)
+		}
+	}
+	for _, s := range []struct {
+		name string
+		run  func(*scope)
+	}{{"bulk", b.bulk}, {"live", b.live}, {"memory", b.memory}, {"start", b.startTime}} {
+		if strings.Contains(b.sections, s.name) {
+			s.run(t)
+		}
+	}
+}
+
+// measure runs one case in a scope of its own. A case that cannot be measured
+// is a row that says why; it must not take the others with it.
+func (b *bench) measure(what, who string, fn func(t *scope)) {
+	fmt.Fprintf(os.Stderr, "bench: %s: %s\n", what, who)
+	if err := inScope(what+": "+who, fn); err != nil {
+		b.add(row{What: what, Who: who, Detail: "not measured: " + err.Error()})
+	}
+}
+
+func (b *bench) add(r row) { b.rows = append(b.rows, r) }
+
+// tools skips the case where a program is missing.
+func tools(t *scope, names ...string) {
+	for _, name := range names {
+		if _, err := lab.Tool(name); err != nil {
+			t.Skipf("%v", err)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"audisp-relay/test/lab"
+)
+
+// Names in the table.
+const (
+	relaySocket = "audisp-relay → unix socket"
+	relayFile   = "audisp-relay → file"
+	relaySyslog = "audisp-relay → local syslog"
+	stockSyslog = "audisp-syslog"
+	laurelName  = "laurel (JSON file)"
+	stockUnix   = "builtin af_unix"
+	catFloor    = "cat | cat (floor)"
+)
+
+// relayConf writes a configuration that keeps to dir. Sinks are TOML tables.
+func (b *bench) relayConf(t *scope, dir, globals, sinks string) (file string) {
+	file = filepath.Join(dir, "relay.toml")
+	// A bench of the relay must not fight over the machine's run directory, and
+	// what it says belongs to the one who reads the table.
+	text := fmt.Sprintf("%s\nrun_dir = %q\n[log]\noutput = %q\nlevel = \"warn\"\n%s",
+		globals, filepath.Join(dir, "run"), filepath.Join(dir, "relay.log"), sinks)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatalf("configure the relay: %v", err)
+	}
+	t.Cleanup(func() {
+		if said, err := os.ReadFile(filepath.Join(dir, "relay.log")); err == nil && len(said) > 0 {
+			t.Logf("the relay said: %s", said)
+		}
+	})
+	return file
+}
+
+// unixSink is a unix sink of the relay; extra are more keys.
+func unixSink(name, socket, extra string) string {
+	return fmt.Sprintf("[sinks.%s]\ntype = \"unix\"\npath = %q\ngroup = \"root\"\n%s\n", name, socket, extra)
+}
+
+// laurelConf lets laurel write one file below dir and look nothing up.
+func laurelConf(t *scope, dir string) (file, output string) {
+	file = filepath.Join(dir, "laurel.toml")
+	text := fmt.Sprintf("directory = %q\n[auditlog]\nfile = \"out.json\"\nsize = 10000000000\ngenerations = 1\n"+
+		"[transform]\nexecve-argv = [\"array\"]\n[translate]\nuniversal = false\nuser-db = false\n"+
+		"[enrich]\npid = false\nexecve-env = []\ncontainer = false\nscript = false\n", dir)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatalf("configure laurel: %v", err)
+	}
+	return file, filepath.Join(dir, "out.json")
+}
+
+func tool(t *scope, name string) string {
+	path, err := lab.Tool(name)
+	if err != nil {
+		t.Skipf("%v", err)
+	}
+	return path
+}
+
+// caseDir is a directory for the files of one case, with a short name because
+// sockets are in it.
+func (b *bench) caseDir(t *scope) string {
+	dir, err := os.MkdirTemp(b.dir, "c")
+	if err != nil {
+		t.Fatalf("make a directory: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}

@@ -1,0 +1,384 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// confLineMax is what auditd ≤ 4.1.2 reads of a configuration line; a longer
+// one is skipped with a warning in syslog.
+const confLineMax = 158
+
+// Plugin is one drop-in of the lab's plugin_dir.
+type Plugin struct {
+	Name   string // file name without .conf
+	Path   string // absolute path of the program, or builtin_af_unix
+	Args   string // separated by single spaces; auditd 3.0.9 passes two of them
+	Format string // string (default) or binary
+}
+
+func (p Plugin) builtin() bool { return strings.HasPrefix(p.Path, "builtin_") }
+
+func (p Plugin) conf() string {
+	typ, format := "always", p.Format
+	if p.builtin() {
+		typ = "builtin"
+	}
+	if format == "" {
+		format = "string"
+	}
+	s := fmt.Sprintf("active = yes\ndirection = out\npath = %s\ntype = %s\n", p.Path, typ)
+	if p.Args != "" {
+		s += fmt.Sprintf("args = %s\n", p.Args)
+	}
+	return s + fmt.Sprintf("format = %s\n", format)
+}
+
+// argv is the part of the arguments that every auditd passes on.
+func (p Plugin) argv() []string {
+	args := strings.Fields(p.Args)
+	return args[:min(2, len(args))]
+}
+
+// Options of an auditd. The zero value is auditd's own default where it has one.
+type Options struct {
+	LogFormat  string // RAW or ENRICHED (default)
+	NameFormat string // none (default), hostname, fqd, numeric, user
+	QDepth     int    // records auditd queues for its plugins; 0 is 2000
+	Plugins    []Plugin
+
+	// Backlog is the kernel's queue in records; 0 is 8192.
+	Backlog int
+	// MaxLogFile rotates the log at so many MiB, keeping NumLogs files (5). 0
+	// never rotates.
+	MaxLogFile int
+	NumLogs    int
+	// Conf adds keys to auditd.conf or replaces them.
+	Conf map[string]string
+}
+
+// Auditd is a running audit daemon with its own configuration, log and
+// plugins. It is stopped, and everything put back, by the test's cleanup.
+type Auditd struct {
+	t       TB
+	dir     string
+	pid     int
+	plugins []Plugin
+	kernel  *restorer
+	stopped bool
+	marks   int
+}
+
+// Start runs auditd and returns when the kernel knows it and all plugins run
+// as its children. It waits for the lab's lock first, which it holds until the
+// test ends: call it after what can be prepared without. A second Start in the
+// same test, or in a subtest of it, would wait for ever.
+//
+// Rules found in the kernel are removed for the time and restored after it.
+func Start(t TB, o Options) *Auditd {
+	t.Helper()
+	lockFile, err := lock(LockFile)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { lockFile.Close() })
+	a := &Auditd{t: t, dir: tempDir(t), plugins: o.Plugins}
+	if err := a.writeConf(o); err != nil {
+		t.Fatalf("configure auditd: %v", err)
+	}
+	if a.kernel, err = saveKernel(a.dir, lockFile); err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	t.Cleanup(a.tearDown)
+	if err := a.start(o); err != nil {
+		t.Fatalf("start auditd: %v", err)
+	}
+	return a
+}
+
+func (a *Auditd) start(o Options) error {
+	if _, err := command("auditctl", "-D"); err != nil {
+		return err
+	}
+	a.SetBacklog(pick(o.Backlog, 8192))
+	// Returns when the daemon in the background says it is up, or failed.
+	if out, err := command("auditd", "-c", a.dir); err != nil {
+		return fmt.Errorf("%w (syslog has the reason) %s", err, out)
+	}
+	st, err := ReadStatus()
+	if err != nil {
+		return err
+	}
+	if st.PID == 0 {
+		return fmt.Errorf("it runs, but the kernel has no audit pid")
+	}
+	a.pid = st.PID
+	return wait(10*time.Second, "the plugins of auditd", func() (bool, string) {
+		for _, p := range a.plugins {
+			if !p.builtin() && a.find(p) == 0 {
+				return false, fmt.Sprintf("%s (%s) is not running", p.Name, p.Path)
+			}
+		}
+		return true, ""
+	})
+}
+
+func pick(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return n
+}
+
+func pickString(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
+
+// writeConf makes the directory that auditd -c gets: auditd.conf and plugins.d.
+func (a *Auditd) writeConf(o Options) error {
+	pluginDir := filepath.Join(a.dir, "plugins.d")
+	for _, d := range []string{pluginDir, filepath.Join(a.dir, "log")} {
+		if err := os.Mkdir(d, 0o750); err != nil {
+			return err
+		}
+	}
+	conf := map[string]string{
+		"local_events": "yes", "write_logs": "yes", "log_file": a.Log(),
+		"log_format": pickString(o.LogFormat, "ENRICHED"), "name_format": pickString(o.NameFormat, "NONE"),
+		"flush": "INCREMENTAL_ASYNC", "freq": "50", "priority_boost": "4",
+		"max_log_file": "4096", "max_log_file_action": "IGNORE", "num_logs": strconv.Itoa(pick(o.NumLogs, 5)),
+		// Whatever happens to the disk must not stop the log or the machine.
+		"space_left": "2", "admin_space_left": "1", "space_left_action": "IGNORE",
+		"admin_space_left_action": "IGNORE", "disk_full_action": "IGNORE", "disk_error_action": "IGNORE",
+		"verify_email": "no", "q_depth": strconv.Itoa(pick(o.QDepth, 2000)), "overflow_action": "SYSLOG",
+		"max_restarts": "10", "plugin_dir": pluginDir,
+	}
+	if o.MaxLogFile > 0 {
+		conf["max_log_file"], conf["max_log_file_action"] = strconv.Itoa(o.MaxLogFile), "ROTATE"
+	}
+	for key, value := range o.Conf {
+		conf[key] = value
+	}
+	var lines strings.Builder
+	for key, value := range conf {
+		fmt.Fprintf(&lines, "%s = %s\n", key, value)
+	}
+	if err := writeConfFile(filepath.Join(a.dir, "auditd.conf"), lines.String()); err != nil {
+		return err
+	}
+	for _, p := range o.Plugins {
+		if err := writeConfFile(a.pluginConf(p.Name), p.conf()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeConfFile(path, text string) error {
+	for line := range strings.Lines(text) {
+		if len(line) > confLineMax {
+			return fmt.Errorf("%s: auditd would skip the line %q: longer than %d", path, line, confLineMax)
+		}
+	}
+	return os.WriteFile(path, []byte(text), 0o640)
+}
+
+func (a *Auditd) pluginConf(name string) string {
+	return filepath.Join(a.dir, "plugins.d", name+".conf")
+}
+
+// PID of auditd.
+func (a *Auditd) PID() int { return a.pid }
+
+// Dir is auditd's configuration directory: auditd.conf and plugins.d. The
+// test may change the files in it and Reload.
+func (a *Auditd) Dir() string { return a.dir }
+
+// Log is the path of audit.log.
+func (a *Auditd) Log() string { return filepath.Join(a.dir, "log", "audit.log") }
+
+// Logs are audit.log and its rotations, oldest first.
+func (a *Auditd) Logs() []string {
+	logs := []string{a.Log()}
+	for i := 1; ; i++ {
+		rotated := fmt.Sprintf("%s.%d", a.Log(), i)
+		if _, err := os.Stat(rotated); err != nil {
+			slices.Reverse(logs)
+			return logs
+		}
+		logs = append(logs, rotated)
+	}
+}
+
+// PluginPID returns the process that runs the named plugin now; it fails the
+// test when there is none. A plugin that auditd restarted has a new one.
+func (a *Auditd) PluginPID(name string) int {
+	a.t.Helper()
+	for _, p := range a.plugins {
+		if p.Name != name {
+			continue
+		}
+		pid := a.find(p)
+		if pid == 0 {
+			a.t.Fatalf("plugin %s (%s) is not running", name, p.Path)
+		}
+		return pid
+	}
+	a.t.Fatalf("no plugin %q in this lab", name)
+	return 0
+}
+
+// PluginRunning reports whether a process runs the named plugin now.
+func (a *Auditd) PluginRunning(name string) bool {
+	return slices.ContainsFunc(a.plugins, func(p Plugin) bool { return p.Name == name && a.find(p) != 0 })
+}
+
+func (a *Auditd) find(p Plugin) int {
+	pids, err := children(a.pid)
+	if err != nil {
+		a.t.Fatalf("children of auditd: %v", err)
+	}
+	for _, pid := range pids {
+		if runs(pid, p.Path, p.argv()) {
+			return pid
+		}
+	}
+	return 0
+}
+
+// SetPlugins rewrites plugins.d to hold exactly these; Reload makes auditd see it.
+func (a *Auditd) SetPlugins(plugins ...Plugin) {
+	a.t.Helper()
+	for _, p := range a.plugins {
+		if err := os.Remove(a.pluginConf(p.Name)); err != nil {
+			a.t.Fatalf("remove plugin: %v", err)
+		}
+	}
+	for _, p := range plugins {
+		if err := writeConfFile(a.pluginConf(p.Name), p.conf()); err != nil {
+			a.t.Fatalf("configure plugin: %v", err)
+		}
+	}
+	a.plugins = plugins
+}
+
+// Reload sends HUP to auditd and returns when it says in its log that it has
+// read its configuration again.
+func (a *Auditd) Reload() {
+	a.t.Helper()
+	const said = "op=reconfigure"
+	before, err := CountString(a.Log(), said)
+	if err != nil {
+		a.t.Fatalf("reload: %v", err)
+	}
+	if err := syscall.Kill(a.pid, syscall.SIGHUP); err != nil {
+		a.t.Fatalf("reload auditd: %v", err)
+	}
+	Wait(a.t, 10*time.Second, "auditd to reload", func() (bool, string) {
+		n, err := CountString(a.Log(), said)
+		return err == nil && n > before, fmt.Sprintf("%d reloads in %s, %v", n-before, a.Log(), err)
+	})
+}
+
+// Stop ends auditd as a service manager does (TERM) and returns when it and
+// its plugins are gone. Its log stays until the test ends.
+func (a *Auditd) Stop() {
+	a.t.Helper()
+	if err := a.stop(); err != nil {
+		a.t.Errorf("stop auditd: %v", err)
+	}
+}
+
+func (a *Auditd) stop() error {
+	if a.stopped || a.pid == 0 {
+		return nil
+	}
+	a.stopped = true
+	plugins, err := children(a.pid)
+	if err != nil {
+		return err
+	}
+	if err := stopProcess(a.pid, "auditd"); err != nil {
+		return err
+	}
+	// Without its pipe a plugin has nothing left to do.
+	for _, pid := range plugins {
+		if err := a.awaitPlugin(pid); err != nil {
+			return err
+		}
+	}
+	return wait(5*time.Second, "the kernel to forget auditd", func() (bool, string) {
+		st, err := ReadStatus()
+		return err == nil && st.PID == 0, fmt.Sprintf("pid %d, %v", st.PID, err)
+	})
+}
+
+// stopProcess sends TERM and waits; when that does not help it kills and says so.
+func stopProcess(pid int, name string) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil // gone
+	}
+	defer unix.Close(fd)
+	_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
+	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
+		return nil // gone
+	}
+	if waitExit(fd, 10*time.Second) {
+		return nil
+	}
+	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	waitExit(fd, 5*time.Second)
+	return fmt.Errorf("%s (pid %d) did not end on TERM and was killed", name, pid)
+}
+
+func (a *Auditd) awaitPlugin(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil // gone
+	}
+	defer unix.Close(fd)
+	_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0) // a test may have stopped it
+	if waitExit(fd, 5*time.Second) {
+		return nil
+	}
+	argv := cmdline(pid)
+	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	waitExit(fd, 5*time.Second)
+	return fmt.Errorf("plugin %v (pid %d) outlived auditd by 5 s and was killed", argv, pid)
+}
+
+// tearDown is the cleanup: it must do all its steps whatever went wrong.
+func (a *Auditd) tearDown() {
+	a.adopt()
+	if err := a.stop(); err != nil {
+		a.t.Errorf("stop auditd: %v", err)
+	}
+	if err := a.kernel.restore(); err != nil {
+		a.t.Errorf("restore the kernel's audit state: %v", err)
+	}
+	if err := a.kernel.releaseGuard(); err != nil {
+		a.t.Errorf("%v", err)
+	}
+}
+
+// adopt finds the pid of an auditd whose start we did not see through.
+func (a *Auditd) adopt() {
+	if a.pid != 0 {
+		return
+	}
+	if st, err := ReadStatus(); err == nil && slices.Contains(cmdline(st.PID), a.dir) {
+		a.pid = st.PID
+	}
+}
