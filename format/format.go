@@ -48,6 +48,7 @@ type Encoder struct {
 
 	buf  []byte
 	ends []uint32
+	line []byte
 }
 
 // Encoded is a batch in the shape the consumer gets. It is valid until the next
@@ -138,44 +139,25 @@ func (e *Encoder) named(r *stream.Record) bool {
 }
 
 // appendBinary writes a frame with exactly its payload. What came as a frame
-// keeps its version; a line becomes a version 1 frame.
+// keeps its version; a line becomes a version 1 frame, and so does what gets a
+// node= prefix, which only that version can carry.
 func (e *Encoder) appendBinary(dst []byte, b stream.Batch, i int) []byte {
 	r, payload := &b.Recs[i], b.Bytes(i)
 	ver := uint32(1)
-	if r.Kind == stream.Ver0 {
+	switch {
+	case e.named(r):
+		e.line = e.appendString(e.line[:0], b, i)
+		payload = bytes.TrimSuffix(e.line, []byte{'\n'})
+	case r.Kind == stream.Ver0:
 		ver = 0
-	}
-	if r.Kind == stream.Line && r.Flags&stream.Open == 0 {
+	case r.Kind == stream.Line && r.Flags&stream.Open == 0:
 		payload = payload[:len(payload)-1] // its newline
 	}
-	if e.named(r) {
-		return e.appendNamedFrame(dst, b, i)
-	}
-	for len(payload) > stream.MaxPayload { // only what is no auditd's is that long
+	for len(payload) > stream.MaxPayload { // longer than any frame: go on in the next
 		dst = stream.AppendFrame(dst, ver, r.Type, payload[:stream.MaxPayload])
 		payload = payload[stream.MaxPayload:]
 	}
 	return stream.AppendFrame(dst, ver, r.Type, payload)
-}
-
-// appendNamedFrame writes a frame whose text has a node= prefix, which only
-// version 1 can carry.
-func (e *Encoder) appendNamedFrame(dst []byte, b stream.Batch, i int) []byte {
-	r := &b.Recs[i]
-	start := len(dst)
-	dst = stream.AppendFrame(dst, 1, r.Type, nil)
-	dst = e.appendString(dst, b, i)
-	size := len(dst) - start - stream.HeaderSize
-	if size > 0 && dst[len(dst)-1] == '\n' {
-		dst = dst[:len(dst)-1]
-		size--
-	}
-	if size > stream.MaxPayload { // as auditd cuts a line that grew too long
-		size = stream.MaxPayload
-		dst = dst[:start+stream.HeaderSize+size]
-	}
-	stream.SetFrameSize(dst[start:], size)
-	return dst
 }
 
 // Records returns how many records the first n bytes hold whole, and where the

@@ -104,7 +104,7 @@ func TestBinary(t *testing.T) {
 		{"ver 1", Encoder{}, stream.Record{Kind: stream.Ver1, Type: 1307}, "type=CWD x", stream.AppendFrame(nil, 1, 1307, []byte("type=CWD x"))},
 		{"node makes it ver 1", Encoder{Node: "n"}, stream.Record{Kind: stream.Ver0, Type: 1307}, "audit(", stream.AppendFrame(nil, 1, 1307, []byte("node=n type=CWD msg=audit("))},
 		{"longer than a frame", Encoder{}, stream.Record{}, long + "\n", stream.AppendFrame(stream.AppendFrame(nil, 1, 0, []byte(long[:stream.MaxPayload])), 1, 0, []byte("xxxxxxxxxx"))},
-		{"longer than a frame, named", Encoder{Node: "n"}, stream.Record{}, long + "\n", stream.AppendFrame(nil, 1, 0, []byte("node=n " + long[:stream.MaxPayload-7]))},
+		{"longer than a frame, named", Encoder{Node: "n"}, stream.Record{}, long + "\n", stream.AppendFrame(stream.AppendFrame(nil, 1, 0, []byte("node=n "+long[:stream.MaxPayload-7])), 1, 0, []byte("xxxxxxxxxxxxxxxxx"))},
 	} {
 		c.enc.Format = Binary
 		e := c.enc.Encode(batch(false, c.rec)(c.in))

@@ -201,8 +201,3 @@ func (s *Splitter) addJunk(b *Batch, n int) {
 		n -= k
 	}
 }
-
-// SetFrameSize sets the payload size in the header that frame begins with.
-func SetFrameSize(frame []byte, size int) {
-	binary.NativeEndian.PutUint32(frame[12:], uint32(size))
-}

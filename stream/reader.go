@@ -23,9 +23,10 @@ func NewReader(in io.Reader) *Reader {
 // NewLiveReader returns a Reader for the socket auditd writes to. auditd
 // writes record by record; the Reader lets those that come fast gather for a
 // moment, because every wake-up costs more than the record it brings.
-func NewLiveReader(in io.Reader) *Reader {
+// buffer is the size of auditd's send buffer, which is what they gather in.
+func NewLiveReader(in io.Reader, buffer int) *Reader {
 	r := NewReader(in)
-	r.gather = &gather{sleep: time.Sleep, now: time.Now}
+	r.gather = &gather{room: float64(buffer) / 2, sleep: time.Sleep, now: time.Now}
 	return r
 }
 
@@ -58,16 +59,13 @@ func (r *Reader) Next(b *Batch) error {
 		return nil
 	}
 	if r.gather != nil {
-		r.gather.got(len(b.Recs))
+		r.gather.got(len(b.Recs), n)
 	}
 	return nil // an error that came with bytes comes again without
 }
 
 // How a live stream is gathered.
 const (
-	// gatherRecords may come together before they are read: half of the 167
-	// records that a socket pair of default size holds (audisp-protocol.md §3).
-	gatherRecords = 80
 	// gatherMax is the longest a record waits for others.
 	gatherMax = 2 * time.Millisecond
 	// gatherMin is not worth going to sleep for.
@@ -75,13 +73,19 @@ const (
 	// gatherIdle without a record ends a busy spell: the next one goes through
 	// at once.
 	gatherIdle = 4 * time.Millisecond
+	// perRecord and perByte estimate what a record takes of the socket's buffer,
+	// where the kernel charges whole allocations: 167 records of 200 to 600
+	// bytes, or 21 frames of 8986, fill 208 KiB (audisp-protocol.md §3).
+	perRecord, perByte = 768, 1.4
 )
 
 // gather decides how long to let records pile up in the socket before the next
-// read: as long as gatherRecords take to come at the rate of the last reads.
+// read: as long as it takes to fill half of the socket at the rate of the last
+// reads, so that auditd never has to wait.
 type gather struct {
+	room  float64       // how much may come together, as the kernel charges it
 	last  time.Time     // end of the last read
-	per   time.Duration // smoothed time between two records, 0 while idle
+	rate  float64       // smoothed charge a nanosecond, 0 while idle
 	nap   time.Duration // before the next read
 	sleep func(time.Duration)
 	now   func() time.Time
@@ -93,22 +97,19 @@ func (g *gather) wait() {
 	}
 }
 
-// got says that a read brought n records.
-func (g *gather) got(n int) {
+// got says that a read brought so many records and bytes.
+func (g *gather) got(records, bytes int) {
 	now := g.now()
 	took := now.Sub(g.last)
 	g.last = now
-	if n == 0 {
+	if took > gatherIdle || took <= 0 {
+		g.rate, g.nap = 0, 0
 		return
 	}
-	if took > gatherIdle {
-		g.per, g.nap = 0, 0
-		return
+	rate := (float64(records)*perRecord + float64(bytes)*perByte) / float64(took)
+	if g.rate == 0 {
+		g.rate = rate
 	}
-	per := took / time.Duration(n)
-	if g.per == 0 {
-		g.per = per
-	}
-	g.per = (3*g.per + per) / 4
-	g.nap = min(g.per*gatherRecords, gatherMax)
+	g.rate = (3*g.rate + rate) / 4
+	g.nap = min(time.Duration(g.room/g.rate), gatherMax)
 }
