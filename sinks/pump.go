@@ -66,7 +66,7 @@ func (p *Pump) Run(ctx context.Context, q *queue.Queue) {
 	tick := time.NewTicker(tickInterval)
 	defer tick.Stop()
 	for {
-		err := p.deliver(ctx, cur)
+		err := p.deliver(ctx, cur, tick.C)
 		if err != nil {
 			break
 		}
@@ -92,11 +92,17 @@ func (p *Pump) note(err error) {
 
 // deliver writes what there is. It returns an error when there is nothing more
 // to come or ctx has ended.
-func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor) error {
+func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.Time) error {
 	backoff := p.MinBackoff
 	for {
-		if ctx.Err() != nil {
+		select { // records may come faster than they can be written, for ever
+		case <-ctx.Done():
 			return ctx.Err()
+		case <-p.reopen:
+			p.note(p.w.Reopen())
+		case <-tick:
+			p.note(p.w.Tick(ctx))
+		default:
 		}
 		b, err := cur.Take()
 		if err != nil {

@@ -7,8 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"github.com/spf13/cobra"
+	"strings"
 )
 
 // version is set by the build (-ldflags "-X main.version=...").
@@ -20,6 +19,9 @@ type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
 
+// usageError is a command line that makes no sense: exit code 2.
+type usageError struct{ error }
+
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
@@ -27,21 +29,17 @@ func run(args []string) int {
 	root.SetArgs(args)
 	err := root.Execute()
 	var code exitError
+	var usage usageError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
 		return code.code
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+		fmt.Fprintf(os.Stderr, "audisp-relay: %s; see audisp-relay --help\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " "))
+		return 2
 	default:
 		fmt.Fprintf(os.Stderr, "audisp-relay: %v\n", err)
 		return 1
-	}
-}
-
-func newRootCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:           "audisp-relay",
-		SilenceErrors: true,
-		SilenceUsage:  true,
 	}
 }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"audisp-relay/config"
+
+	"github.com/spf13/cobra"
+)
+
+// newCheckCmd is "audisp-relay check": every error of a config on stderr, one
+// line each, and exit code 1; or "FILE: ok" on stdout.
+func newCheckCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE|DIR]",
+		Short: "Validate a config file and say every error in it",
+		Long: "check reads a config file (default " + config.DefaultFile + "; of a directory, the audisp-relay.toml\n" +
+			"in it) and prints every error as file:line: key: what is wrong, what is allowed.\n" +
+			"Exit code 0 when the file is fine, 1 when it is not.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := config.DefaultFile
+			if len(args) == 1 {
+				path = args[0]
+			}
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				path = filepath.Join(path, filepath.Base(config.DefaultFile))
+			}
+			c, warnings, err := config.Load(path)
+			for _, w := range warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+			}
+			if err != nil {
+				reportConfigError(cmd, err)
+				return exitError{1}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, countSinks(len(c.Sinks)))
+			return nil
+		},
+	}
+}
+
+// reportConfigError prints the errors of a file as they are, for editors to
+// jump to, and others with the program's name.
+func reportConfigError(cmd *cobra.Command, err error) {
+	var errs config.Errors
+	if !errors.As(err, &errs) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "audisp-relay: %v\n", err)
+		return
+	}
+	for _, e := range errs {
+		fmt.Fprintln(cmd.ErrOrStderr(), e)
+	}
+}
+
+func countSinks(n int) string {
+	if n == 1 {
+		return "1 sink"
+	}
+	return fmt.Sprintf("%d sinks", n)
+}

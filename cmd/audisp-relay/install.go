@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	dropin "audisp-relay/audisp-plugins.d"
+	"audisp-relay/host"
+	"audisp-relay/packaging"
+)
+
+// newInstallCmd is `audisp-relay install`.
+func newInstallCmd() *cobra.Command {
+	var i host.Installer
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "put the drop-in where the running auditd looks, and make it start the plugin",
+		Long: `Puts audisp-relay.conf into the plugin directory of the running auditd, with the
+right owner and mode, installs a configuration if there is none, makes auditd
+reload and checks that it really runs the plugin. Can be repeated. Undo it with
+` + "`audisp-relay uninstall`.",
+		Args: cobra.NoArgs,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&i.Binary, "binary", "", "program that auditd shall start (default: this one)")
+	flags.StringVar(&i.Config, "config", host.DefaultConfig, "the relay's configuration")
+	flags.StringVar(&i.Format, "format", "string", "what auditd writes to the plugin: string or binary")
+	addAuditdFlags(cmd, &i)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if i.Format != "string" && i.Format != "binary" {
+			return usageError{fmt.Errorf("--format %q: want string or binary", i.Format)}
+		}
+		if err := absolute(&i); err != nil {
+			return err
+		}
+		if err := needRoot(cmd); err != nil {
+			return err
+		}
+		i.DropIn, i.Sample = dropin.Relay, packaging.SampleConfig
+		return i.Install(cmd.Context())
+	}
+	return cmd
+}
+
+// newUninstallCmd is `audisp-relay uninstall`.
+func newUninstallCmd() *cobra.Command {
+	var i host.Installer
+	cmd := &cobra.Command{
+		Use:   "uninstall",
+		Short: "take the drop-in away and make auditd stop the plugin",
+		Long: `Removes audisp-relay.conf from the plugin directory of the running auditd, makes
+auditd reload and checks that the plugin is gone. The configuration, the program
+and everything that it wrote stay; what stays is named.`,
+		Args: cobra.NoArgs,
+	}
+	addAuditdFlags(cmd, &i)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := absolute(&i); err != nil {
+			return err
+		}
+		if err := needRoot(cmd); err != nil {
+			return err
+		}
+		return i.Uninstall(cmd.Context())
+	}
+	return cmd
+}
+
+func addAuditdFlags(cmd *cobra.Command, i *host.Installer) {
+	cmd.Flags().StringVar(&i.ConfDir, "conf-dir", "", "auditd's configuration directory (default: that of the running auditd)")
+	cmd.Flags().BoolVar(&i.NoReload, "no-reload", false, "leave the running auditd alone")
+	i.Say = func(format string, args ...any) {
+		fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...)
+	}
+}
+
+// absolute makes the installer's paths absolute: auditd runs in another
+// directory.
+func absolute(i *host.Installer) error {
+	if i.Binary == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program's file: %w: name it with --binary", err)
+		}
+		i.Binary = exe
+	}
+	for _, path := range []*string{&i.Binary, &i.Config, &i.ConfDir} {
+		if *path == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("path %s: %w", *path, err)
+		}
+		*path = abs
+	}
+	return nil
+}
+
+func needRoot(cmd *cobra.Command) error {
+	if os.Geteuid() != 0 {
+		return errors.New("only root may change what auditd runs: sudo audisp-relay " + cmd.Name())
+	}
+	return nil
+}

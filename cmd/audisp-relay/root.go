@@ -1,0 +1,31 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"audisp-relay/plugin"
+)
+
+// newRootCmd is what auditd starts: without a subcommand the program is the
+// plugin.
+func newRootCmd() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "audisp-relay",
+		Short: "Relay audit records from auditd to sockets, files, syslog and programs",
+		Long: `audisp-relay is a plugin of the Linux audit daemon. Without a command it reads
+the dispatcher stream on stdin and delivers it to the sinks of its configuration.`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(*cobra.Command, []string) error {
+			plugin.CloseInherited()
+			return plugin.New(plugin.Options{Config: path, Version: version}).Run()
+		},
+	}
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.Flags().StringVarP(&path, "config", "c", "", "`FILE`, or a directory that holds audisp-relay.toml (default /etc/audit/audisp-relay.toml)")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.AddCommand(newCheckCmd(), newReplayCmd(), newStatusCmd(), newTailCmd(), newInstallCmd(), newUninstallCmd(), newVersionCmd())
+	return cmd
+}

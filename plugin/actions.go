@@ -1,0 +1,73 @@
+package plugin
+
+import (
+	"os/exec"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/config"
+	"audisp-relay/queue"
+)
+
+// overflow is told by a queue, in the reader's goroutine, that it is full and
+// what its policy asks for.
+func (p *Plugin) overflow(consumer string, a queue.Overflow) {
+	select {
+	case p.actions <- action{consumer, a}:
+	default: // sixty-four are waiting already
+	}
+}
+
+// act does what auditd does for the same overflow_action (auditd.conf(5)).
+func (p *Plugin) act(a action) {
+	sink := zap.String("sink", a.consumer)
+	switch a.action {
+	case queue.Suspend:
+		p.log.Error("queue full: consumer suspended, its records are dropped and counted until SIGUSR2", sink)
+	case queue.Single, queue.Halt:
+		level := initLevel(a.action)
+		p.log.Error("queue full: changing the run level as overflow_action asks",
+			sink, zap.String("overflow_action", string(a.action)), zap.String("level", level))
+		if err := p.opt.Init(level); err != nil {
+			p.log.Error("run level not changed", sink, zap.Error(err))
+		}
+	}
+}
+
+func initLevel(a queue.Overflow) string {
+	if a == queue.Halt {
+		return "0"
+	}
+	return "1"
+}
+
+// runInit does what auditd does for single and halt. The child is waited for.
+func runInit(level string) error {
+	cmd := exec.Command("/sbin/init", level)
+	cmd.Env = []string{}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go cmd.Wait()
+	return nil
+}
+
+// warnAction says at start, not when it is too late, that a consumer may take
+// the host down.
+func (p *Plugin) warnAction(cfg config.Sink) {
+	a := queue.Overflow(cfg.OverflowAction)
+	if (a == queue.Single || a == queue.Halt) && cfg.QOS != "lossless" {
+		p.log.Warn("a full queue of this sink will run /sbin/init "+initLevel(a), zap.String("sink", cfg.Name),
+			zap.String("overflow_action", cfg.OverflowAction), zap.String("from", cfg.Origin))
+	}
+}
+
+// resume ends every suspension (SIGUSR2).
+func (p *Plugin) resume() {
+	for _, c := range p.consumers() {
+		if c.queue.Counts().Suspended {
+			c.queue.Resume()
+			p.log.Info("consumer resumed", zap.String("sink", c.name))
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package plugin
+
+import (
+	"context"
+	"reflect"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+	"audisp-relay/sinks/file"
+	"audisp-relay/sinks/program"
+	"audisp-relay/sinks/syslog"
+	"audisp-relay/sinks/unix"
+)
+
+// consumer is one [sinks.NAME]: its queue and whatever delivers from it. The
+// queue outlives the sink: a reload may put another sink at its end.
+type consumer struct {
+	name  string
+	queue *queue.Queue
+	said  said // what the log was told of its losses; main goroutine only
+
+	mu   sync.Mutex // guards what follows, which reload changes
+	cfg  config.Sink
+	sink sinks.Sink
+
+	// Main goroutine only.
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when Run has returned
+}
+
+// newConsumer makes a consumer without starting it.
+func newConsumer(cfg config.Sink, stop <-chan struct{}, overflow func(name string, action queue.Overflow)) *consumer {
+	c := &consumer{name: cfg.Name, cfg: cfg}
+	c.queue = queue.New(queueConfig(cfg), stop, func(a queue.Overflow) { overflow(cfg.Name, a) })
+	return c
+}
+
+// start puts a sink of the present configuration at the queue's end.
+func (c *consumer) start(log *zap.Logger) {
+	sink := newSink(c.config(), log)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	c.cancel, c.ended = cancel, ended
+	c.mu.Lock()
+	c.sink = sink
+	c.mu.Unlock()
+	go func() {
+		defer close(ended)
+		sink.Run(ctx, c.queue)
+	}()
+}
+
+// wait waits until the sink has ended.
+func (c *consumer) wait() { <-c.ended }
+
+// config returns the present configuration.
+func (c *consumer) config() config.Sink {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cfg
+}
+
+// apply gives the consumer a changed configuration. The sink is replaced only
+// where it has to be; the queue and its balance stay.
+func (c *consumer) apply(cfg config.Sink, log *zap.Logger) {
+	old := c.config()
+	c.mu.Lock()
+	c.cfg = cfg
+	c.mu.Unlock()
+	c.queue.SetConfig(queueConfig(cfg))
+	if sameSink(old, cfg) {
+		c.sink.Reopen()
+		return
+	}
+	c.cancel()
+	c.wait()
+	c.start(log)
+}
+
+// sameSink reports whether a and b differ in nothing that the sink itself knows.
+func sameSink(a, b config.Sink) bool {
+	a.Origin, b.Origin = "", ""
+	a.QDepth, a.QBytes, a.QOS, a.OverflowAction = b.QDepth, b.QBytes, b.QOS, b.OverflowAction
+	return reflect.DeepEqual(a, b)
+}
+
+func queueConfig(cfg config.Sink) queue.Config {
+	q := queue.Config{
+		Depth:    cfg.QDepth,
+		Bytes:    int64(cfg.QBytes),
+		Lossless: cfg.QOS == "lossless",
+		Action:   queue.Overflow(cfg.OverflowAction),
+		Hold:     true,
+	}
+	if cfg.Unix != nil {
+		q.Slow = queue.Slow(cfg.Unix.SlowClient)
+		q.Hold = cfg.Unix.WhenIdle == "queue"
+	}
+	return q
+}
+
+// newSink makes the sink of a checked configuration.
+func newSink(cfg config.Sink, log *zap.Logger) sinks.Sink {
+	f, err := format.Parse(cfg.Format)
+	if err != nil {
+		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
+	}
+	node, err := nodeName(cfg.NameFormat, cfg.NodeName)
+	if err != nil {
+		log.Warn("node name", zap.String("sink", cfg.Name), zap.Error(err))
+	}
+	enc := format.Encoder{Format: f, Node: node, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE}
+	switch cfg.Type {
+	case "file":
+		return file.New(cfg, enc, log)
+	case "syslog":
+		return syslog.New(cfg, enc, log)
+	case "program":
+		return program.New(cfg, enc, log)
+	default:
+		return unix.New(cfg, enc, log)
+	}
+}

@@ -1,0 +1,250 @@
+// Package plugin is the daemon that auditd starts: it reads the dispatcher
+// stream on stdin, hands every record to every consumer's queue, and obeys the
+// signals and the end of file by which auditd rules its plugins.
+package plugin
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/config"
+	"audisp-relay/queue"
+	"audisp-relay/stream"
+)
+
+// drainTime is how long consumers have to take what is queued once the stream
+// has ended; the plugin is gone within a second of that end.
+const (
+	drainTime = 700 * time.Millisecond
+	leaveTime = 200 * time.Millisecond // for sinks to end once they are told to
+)
+
+// Options are what a plugin is started with.
+type Options struct {
+	// Config is a file, or a directory that holds audisp-relay.toml (what auditd
+	// 2.x passes with -c).
+	Config  string
+	Version string
+	// In is the stream; nil means stdin, prepared for auditd.
+	In io.Reader
+	// Init runs /sbin/init with a run level, for overflow_action single and halt.
+	// nil does it for real.
+	Init func(level string) error
+}
+
+// Plugin is a running relay. New makes it, Run runs it to its end.
+type Plugin struct {
+	opt     Options
+	signals *signals
+	log     *logger
+	parent  int
+	started time.Time
+	stop    chan struct{} // closed when waiting for consumers is over
+	actions chan action   // overflow actions, from the reader to the main goroutine
+
+	mu      sync.Mutex // guards all below
+	cfg     *config.Config
+	cfgAt   time.Time
+	cfgErr  error
+	reloads uint64
+	members []*consumer // replaced, never changed in place
+	input   Input
+}
+
+type action struct {
+	consumer string
+	action   queue.Overflow
+}
+
+// New reads the configuration and prepares the process. It never fails because
+// of the configuration: what is wrong with it is logged and reported, and what
+// is right runs (auditd starts a plugin only max_restarts times).
+func New(opt Options) *Plugin {
+	if opt.Init == nil {
+		opt.Init = runInit
+	}
+	p := &Plugin{
+		// First of all: auditd 3.0 may send a new plugin a HUP that was meant
+		// for the one before.
+		signals: listen(),
+		opt:     opt,
+		parent:  os.Getppid(),
+		started: time.Now(),
+		stop:    make(chan struct{}),
+		actions: make(chan action, 64),
+	}
+	cfg, warnings, err := loadConfig(opt.Config)
+	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
+	p.log = newLogger(cfg.Log)
+	p.sayConfig(warnings, err)
+	setMemoryLimit(int64(cfg.MemoryLimit))
+	return p
+}
+
+// Run relays until the stream ends. The order of the end: reading stops, the
+// queues are closed, sinks deliver what is left for at most drainTime, are told
+// to stop and waited for; what was not delivered is counted; the last report is
+// logged and written.
+func (p *Plugin) Run() error {
+	defer p.signals.close()
+	for _, cfg := range p.cfg.Sinks {
+		p.members = append(p.members, newConsumer(cfg, p.stop, p.overflow))
+	}
+	in, buffer := p.opt.In, sendBuffer()
+	if in == nil {
+		buffer = p.widen(buffer)
+		in = openStdin()
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.read(stream.NewLiveReader(in, buffer)) }()
+	p.prepare()
+	for _, c := range p.members {
+		c.start(p.log.Logger)
+		p.warnAction(c.config())
+	}
+	control := p.startControl()
+	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
+
+	err := p.obey(ended)
+	if errors.Is(err, errOrphaned) {
+		p.readRest(in, ended)
+	}
+	p.finish()
+	control.close()
+	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
+	p.log.close()
+	return err
+}
+
+// read hands everything that comes to every consumer. It is the only goroutine
+// that touches in.
+func (p *Plugin) read(r *stream.Reader) error {
+	var b stream.Batch
+	for {
+		err := r.Next(&b)
+		if err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
+				return nil
+			}
+			return err
+		}
+		p.mu.Lock()
+		members := p.members
+		p.input.Counts = r.Counts()
+		p.input.Last = time.Now()
+		p.mu.Unlock()
+		for _, c := range members {
+			c.queue.Put(&b)
+		}
+	}
+}
+
+// errOrphaned: auditd has gone, but something still holds its end of the stream.
+var errOrphaned = errors.New("auditd has gone without closing the stream")
+
+// obey serves signals and the clock until the stream ends or auditd has gone.
+func (p *Plugin) obey(ended <-chan error) error {
+	signals := p.signals
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case now := <-tick.C:
+			p.watch(now, false)
+			if os.Getppid() != p.parent {
+				return errOrphaned
+			}
+		case a := <-p.actions:
+			p.act(a)
+		case <-signals.hup:
+			p.reload()
+		case <-signals.usr1:
+			p.writeState()
+		case <-signals.usr2:
+			p.resume()
+		case <-signals.term:
+			// systemd sends TERM to the whole control group while auditd still
+			// dispatches: only the end of the stream, or of auditd, counts.
+			p.log.Info("TERM received: going on until the stream ends")
+		}
+	}
+}
+
+// readRest takes what auditd had written before it went.
+func (p *Plugin) readRest(in io.Reader, ended <-chan error) {
+	if f, ok := in.(*os.File); ok {
+		f.SetReadDeadline(time.Now().Add(leaveTime))
+	}
+	select {
+	case <-ended:
+	case <-time.After(2 * leaveTime): // it waits for a lossless consumer
+	}
+}
+
+// finish ends the consumers in the order that Run describes.
+func (p *Plugin) finish() {
+	members := p.consumers()
+	for _, c := range members {
+		c.queue.Close()
+	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for _, c := range members {
+			c.wait()
+		}
+	}()
+	select {
+	case <-drained:
+	case <-time.After(drainTime):
+	}
+	close(p.stop)
+	for _, c := range members {
+		c.cancel()
+	}
+	select {
+	case <-drained:
+	case <-time.After(leaveTime):
+		p.log.Warn("a sink did not end in time; leaving it")
+	}
+	for _, c := range members {
+		c.queue.Abandon()
+	}
+	p.watch(time.Now(), true)
+	p.writeState()
+}
+
+// consumers returns the present consumers.
+func (p *Plugin) consumers() []*consumer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.members
+}
+
+// Report returns the state of this moment. It may be called from anywhere.
+func (p *Plugin) Report() *Report {
+	p.mu.Lock()
+	r := &Report{
+		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
+		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
+	}
+	if p.cfgErr != nil {
+		r.ConfigError = p.cfgErr.Error()
+	}
+	members := p.members
+	p.mu.Unlock()
+	for _, c := range members {
+		cr := c.report()
+		r.Input.Stalls += cr.Stalls
+		r.Input.Stalled += cr.Stalled
+		r.Consumers = append(r.Consumers, cr)
+	}
+	return r
+}

@@ -1,0 +1,125 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/stream"
+)
+
+// CloseInherited closes every descriptor above stderr that came with exec.
+// auditd up to 4.0.4 leaks its own from 24 on into plugins, and as the
+// dispatcher of auditd 2.x the relay inherits the writing end of its own stdin:
+// end of file would never come. It is to be called before anything is opened.
+func CloseInherited() {
+	dir, err := os.Open("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	names, _ := dir.Readdirnames(-1)
+	own := int(dir.Fd())
+	for _, name := range names {
+		fd, err := strconv.Atoi(name)
+		if err != nil || fd <= 2 || fd == own {
+			continue
+		}
+		// The Go runtime may have its poller already; nothing else of ours is open.
+		if to, err := os.Readlink("/proc/self/fd/" + name); err == nil && strings.HasPrefix(to, "anon_inode:[event") {
+			continue
+		}
+		unix.Close(fd)
+	}
+	dir.Close()
+}
+
+// boost gains nice levels over the parent's, as auditd's priority_boost does
+// for itself. On Linux a nice value belongs to a thread; those that are made
+// later inherit it.
+func boost(levels int) error {
+	if levels == 0 {
+		return nil
+	}
+	parent, err := unix.Getpriority(unix.PRIO_PROCESS, os.Getppid())
+	if err != nil {
+		parent = 20 // nice 0, in the kernel's 20 - nice
+	}
+	nice := max(-20, 20-parent-levels)
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return fmt.Errorf("set nice value %d: %w", nice, err)
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		if err != nil {
+			continue
+		}
+		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, nice); err != nil && err != unix.ESRCH {
+			return fmt.Errorf("set nice value %d: %w (needs CAP_SYS_NICE; set priority_boost = 0 to leave it)", nice, err)
+		}
+	}
+	return nil
+}
+
+// setOOMScore sets the process's own oom_score_adj. A plugin that auditd starts
+// at boot has 0, one that it starts again inherits auditd's -1000: whichever it
+// was, it is now what the configuration says.
+func setOOMScore(adj int) error {
+	err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(adj)), 0)
+	if err != nil {
+		return fmt.Errorf("set oom_score_adj %d: %w (lowering it needs CAP_SYS_RESOURCE)", adj, err)
+	}
+	return nil
+}
+
+// setMemoryLimit makes the garbage collector work harder before limit is
+// reached. The queues' bounds keep what is live far below.
+func setMemoryLimit(limit int64) { debug.SetMemoryLimit(limit * 3 / 4) }
+
+// openStdin returns stdin in a form that can be waited for without holding a
+// thread. A socket's end is a description of our own, so making it non-blocking
+// changes nothing for auditd; anything else is left as it is.
+func openStdin() *os.File {
+	if isSocket(0) {
+		unix.SetNonblock(0, true)
+	}
+	return os.NewFile(0, "stdin")
+}
+
+// sendBuffer returns the size of the buffer that auditd's end of stdin has: the
+// system's default, which auditd does not change.
+func sendBuffer() int {
+	data, err := os.ReadFile("/proc/sys/net/core/wmem_default")
+	if err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
+			return n
+		}
+	}
+	return 212992 // as kernels have had it since 2.6
+}
+
+// widen enlarges the pipe from auditd as input_buffer asks and returns its size.
+func (p *Plugin) widen(now int) int {
+	want := int(p.cfg.InputBuffer)
+	if want == 0 || !isSocket(0) {
+		return now
+	}
+	got, err := stream.Widen(0, p.parent, want)
+	if err != nil {
+		p.log.Warn("the pipe from auditd keeps its size: a pause of the plugin may cost records "+
+			"(input_buffer = \"0\" to leave it alone)", zap.Int("bytes", now), zap.Error(err))
+		return now
+	}
+	p.log.Info("pipe from auditd widened", zap.Int("from", now), zap.Int("to", got))
+	return got
+}
+
+func isSocket(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+}

@@ -1,0 +1,150 @@
+package plugin
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/config"
+)
+
+// configName is the file looked for where a directory is given.
+const configName = "audisp-relay.toml"
+
+// configFile returns the file that path, a file or a directory, stands for.
+func configFile(path string) string {
+	if path == "" {
+		return config.DefaultFile
+	}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return filepath.Join(path, configName)
+	}
+	return path
+}
+
+// loadConfig reads the configuration for a start. It always returns one that
+// can be run: of a file with errors the part that has none, without a file
+// the defaults.
+func loadConfig(path string) (*config.Config, []string, error) {
+	file := configFile(path)
+	cfg, warnings, err := config.Load(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config.Default(), append(warnings, file+": no such file: running on defaults, one unix socket"), nil
+	}
+	if cfg == nil {
+		cfg = config.Default()
+	}
+	return cfg, warnings, err
+}
+
+// sayConfig logs what is wrong with a configuration, a line each.
+func (p *Plugin) sayConfig(warnings []string, err error) {
+	for _, w := range warnings {
+		p.log.Warn("config: " + w)
+	}
+	var list config.Errors
+	if errors.As(err, &list) {
+		for _, e := range list {
+			p.log.Error("config: " + e.Error())
+		}
+	} else if err != nil {
+		p.log.Error("config: " + err.Error())
+	}
+}
+
+// reload reads the configuration again (SIGHUP). A bad one changes nothing.
+// The reader goes on meanwhile: it takes the set of consumers anew for each
+// batch, and a queue keeps what its sink had not delivered.
+func (p *Plugin) reload() {
+	cfg, warnings, err := config.Load(configFile(p.opt.Config))
+	if errors.Is(err, fs.ErrNotExist) && p.cfg.File == "" {
+		cfg, err = config.Default(), nil
+	}
+	p.sayConfig(warnings, err)
+	if err != nil {
+		p.log.Error("config not reloaded: going on with the one before")
+		p.mu.Lock()
+		p.cfgErr = err
+		p.mu.Unlock()
+		for _, c := range p.consumers() {
+			c.sink.Reopen()
+		}
+		return
+	}
+	p.log.setLevel(cfg.Log.Level)
+	p.sayFixed(p.cfg, cfg)
+	p.exchange(cfg)
+	p.log.Info("config reloaded", zap.String("file", cfg.File), zap.Int("sinks", len(cfg.Sinks)))
+}
+
+// exchange makes the consumers those of cfg.
+func (p *Plugin) exchange(cfg *config.Config) {
+	old := p.consumers()
+	var next, fresh []*consumer
+	for _, sc := range cfg.Sinks {
+		i := slices.IndexFunc(old, func(c *consumer) bool { return c.name == sc.Name })
+		if i < 0 {
+			c := newConsumer(sc, p.stop, p.overflow)
+			next, fresh = append(next, c), append(fresh, c)
+			continue
+		}
+		next = append(next, old[i])
+	}
+	p.mu.Lock()
+	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), nil
+	p.members = next
+	p.reloads++
+	p.mu.Unlock()
+
+	// Those that go are ended first: one that comes may want the same path.
+	for _, c := range old {
+		if !slices.Contains(next, c) {
+			p.retire(c)
+		}
+	}
+	for i, c := range next {
+		if slices.Contains(fresh, c) {
+			c.start(p.log.Logger)
+			p.warnAction(cfg.Sinks[i])
+		} else {
+			c.apply(cfg.Sinks[i], p.log.Logger)
+		}
+	}
+}
+
+// retire ends a consumer that the configuration no longer has: it delivers what
+// is queued, within the time there is at the plugin's own end.
+func (p *Plugin) retire(c *consumer) {
+	c.queue.Close()
+	timeout := time.AfterFunc(drainTime, c.cancel)
+	c.wait()
+	timeout.Stop()
+	c.cancel()
+	c.queue.Abandon()
+	n := c.queue.Counts()
+	p.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
+		zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
+}
+
+// sayFixed says which changes take effect only at the next start.
+func (p *Plugin) sayFixed(old, cfg *config.Config) {
+	for _, x := range []struct {
+		key     string
+		changed bool
+	}{
+		{"run_dir", old.RunDir != cfg.RunDir},
+		{"priority_boost", old.PriorityBoost != cfg.PriorityBoost},
+		{"oom_score_adj", old.OOMScoreAdj != cfg.OOMScoreAdj},
+		{"log.output", old.Log.Output != cfg.Log.Output},
+	} {
+		if x.changed {
+			p.log.Warn("config: this change takes effect when the plugin is started again", zap.String("key", x.key))
+		}
+	}
+	setMemoryLimit(int64(cfg.MemoryLimit))
+}

@@ -1,0 +1,134 @@
+package plugin
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+	"audisp-relay/stream"
+)
+
+// Replay runs stored streams through the same reader, queue and sink as a live
+// one, without losing anything: it waits for the sink. Inputs are files, gzip
+// or not, in string or binary form; "-" is stdin. It returns how much was read.
+// A sink that fails is waited for until ctx ends.
+func Replay(ctx context.Context, inputs []string, sink sinks.Sink) (stream.Counts, error) {
+	q := queue.New(queue.Config{Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true}, ctx.Done(), nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		sink.Run(ctx, q)
+	}()
+	var total stream.Counts
+	var err error
+	for _, name := range inputs {
+		var n stream.Counts
+		n, err = replayOne(ctx, name, q)
+		total.Add(n)
+		if err != nil {
+			break
+		}
+	}
+	q.Close()
+	<-ended
+	if n := q.Counts(); err == nil && n.Delivered != n.Received {
+		err = fmt.Errorf("%d of %d records were not delivered", n.Received-n.Delivered, n.Received)
+	}
+	return total, err
+}
+
+func replayOne(ctx context.Context, name string, q *queue.Queue) (stream.Counts, error) {
+	in, err := openInput(name)
+	if err != nil {
+		return stream.Counts{}, err
+	}
+	defer in.Close()
+	r := stream.NewReader(in)
+	var b stream.Batch
+	for ctx.Err() == nil {
+		err := r.Next(&b)
+		if errors.Is(err, io.EOF) {
+			return r.Counts(), nil
+		}
+		if err != nil {
+			return r.Counts(), fmt.Errorf("%s: %w", name, err)
+		}
+		q.Put(&b)
+	}
+	return r.Counts(), ctx.Err()
+}
+
+type input struct {
+	io.Reader
+	io.Closer
+}
+
+// openInput opens a stored stream, unpacking it when it is gzip.
+func openInput(name string) (io.ReadCloser, error) {
+	f := os.Stdin
+	if name != "-" {
+		var err error
+		if f, err = os.Open(name); err != nil {
+			return nil, err
+		}
+	}
+	r := bufio.NewReaderSize(f, 64<<10)
+	if magic, _ := r.Peek(2); !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return input{r, f}, nil
+	}
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return input{z, f}, nil
+}
+
+// SinkOf returns the sink that cfg names, for Replay.
+func SinkOf(cfg *config.Config, name string, log *zap.Logger) (sinks.Sink, error) {
+	var names []string
+	for _, sc := range cfg.Sinks {
+		if sc.Name == name {
+			return newSink(sc, log), nil
+		}
+		names = append(names, sc.Name)
+	}
+	return nil, fmt.Errorf("%s has no sink %q: it has %q", cfg.File, name, names)
+}
+
+// WriterSink returns a sink that writes to w, for Replay. The first error ends
+// the replay through fail.
+func WriterSink(w io.Writer, enc format.Encoder, fail context.CancelCauseFunc) sinks.Sink {
+	return sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())
+}
+
+type writerSink struct {
+	w    io.Writer
+	enc  format.Encoder
+	fail context.CancelCauseFunc
+}
+
+func (s *writerSink) Write(_ context.Context, b stream.Batch) (int, error) {
+	e := s.enc.Encode(b)
+	n, err := s.w.Write(e.Bytes)
+	if err != nil {
+		s.fail(err)
+		recs, _ := e.Records(n)
+		return recs, err
+	}
+	return len(b.Recs), nil
+}
+
+func (s *writerSink) Tick(context.Context) error { return nil }
+func (s *writerSink) Reopen() error              { return nil }
+func (s *writerSink) Close() error               { return nil }

@@ -1,0 +1,200 @@
+package plugin
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+	"audisp-relay/stream"
+)
+
+// Report is what the plugin says of itself: over the control socket, in the
+// state file and, in part, in the log.
+type Report struct {
+	Version string    `json:"version"`
+	Pid     int       `json:"pid"`
+	Parent  int       `json:"parent_pid"`
+	Now     time.Time `json:"now"`
+	Started time.Time `json:"started"`
+
+	Config      string    `json:"config"`
+	ConfigAt    time.Time `json:"config_loaded"`
+	ConfigError string    `json:"config_error,omitempty"`
+	Reloads     uint64    `json:"reloads"`
+
+	Input      Input            `json:"input"`
+	Consumers  []ConsumerReport `json:"consumers"`
+	LogDropped uint64           `json:"log_lines_suppressed"`
+}
+
+// Input is what came in on stdin.
+type Input struct {
+	stream.Counts
+	Last    time.Time     `json:"last_record"` // arrival
+	Stalls  uint64        `json:"stalls"`      // times a lossless consumer stopped the reading
+	Stalled time.Duration `json:"stalled_ns"`
+}
+
+// ConsumerReport is the balance of one consumer: Received = Delivered +
+// Discarded + Queued + the sum of Lost.
+type ConsumerReport struct {
+	Name      string                `json:"name"`
+	Type      string                `json:"type"`
+	Received  uint64                `json:"received"`
+	Delivered uint64                `json:"delivered"`
+	Discarded uint64                `json:"discarded"`
+	Queued    uint64                `json:"queued"`
+	Bytes     int64                 `json:"queued_bytes"`
+	Depth     int                   `json:"q_depth"`
+	MaxDepth  int                   `json:"max_queued"`
+	Cut       uint64                `json:"cut_lines,omitempty"`
+	Suspended bool                  `json:"suspended,omitempty"`
+	LostTotal uint64                `json:"lost"`
+	Lost      map[string]LossReport `json:"lost_by_cause,omitempty"`
+	Stalls    uint64                `json:"stalls,omitempty"`
+	Stalled   time.Duration         `json:"stalled_ns,omitempty"`
+	Sink      sinks.Status          `json:"sink"`
+}
+
+// LossReport is what one cause has cost a consumer.
+type LossReport struct {
+	Records uint64    `json:"records"`
+	Events  uint64    `json:"events"`
+	First   uint32    `json:"first_serial"`
+	Last    uint32    `json:"last_serial"`
+	At      time.Time `json:"last_at"`
+}
+
+// report returns the balance and the state of c.
+func (c *consumer) report() ConsumerReport {
+	n := c.queue.Counts()
+	c.mu.Lock()
+	cfg, sink := c.cfg, c.sink
+	c.mu.Unlock()
+	r := ConsumerReport{
+		Name: c.name, Type: cfg.Type, Received: n.Received, Delivered: n.Delivered, Discarded: n.Discarded,
+		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: cfg.QDepth, MaxDepth: n.MaxDepth, Cut: n.Cut,
+		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
+	}
+	if sink != nil {
+		r.Sink = sink.Status()
+	}
+	for cause := range queue.NumCauses {
+		if l := n.Lost[cause]; l.Records > 0 {
+			if r.Lost == nil {
+				r.Lost = make(map[string]LossReport)
+			}
+			r.Lost[cause.String()] = LossReport{Records: l.Records, Events: l.Events, First: l.First, Last: l.Last, At: l.At}
+		}
+	}
+	return r
+}
+
+// WriteText writes the report as "key = value" lines, as auditd's own state
+// report has them.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	line := func(key string, value any) { fmt.Fprintf(&b, "%s = %v\n", key, value) }
+	stamp := func(t time.Time) string {
+		if t.IsZero() {
+			return "never"
+		}
+		return t.Local().Format(time.DateTime)
+	}
+	line("audisp-relay version", r.Version)
+	line("current time", stamp(r.Now))
+	line("pid", r.Pid)
+	line("parent pid", r.Parent)
+	line("started", stamp(r.Started))
+	line("config", r.Config)
+	line("config loaded", stamp(r.ConfigAt))
+	line("config error", orNone(r.ConfigError))
+	line("reloads", r.Reloads)
+	line("records received", r.Input.Records)
+	line("bytes received", r.Input.Bytes)
+	line("last record", stamp(r.Input.Last))
+	line("records without id", r.Input.NoID)
+	line("overlong lines", r.Input.Oversize)
+	line("bytes that were no record", r.Input.Junk)
+	line("resynchronisations", r.Input.Resyncs)
+	line("reader stalls", r.Input.Stalls)
+	line("reader stalled", r.Input.Stalled.Round(time.Millisecond))
+	line("log lines suppressed", r.LogDropped)
+	for i := range r.Consumers {
+		r.Consumers[i].writeText(line, stamp)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time) string) {
+	key := func(k string) string { return c.Name + " " + k }
+	state := "ok"
+	if c.Sink.Degraded {
+		state = "degraded"
+	}
+	if c.Suspended {
+		state = "suspended (SIGUSR2 resumes)"
+	}
+	line(key("type"), c.Type)
+	line(key("state"), state+" since "+stamp(c.Sink.Since))
+	line(key("last error"), orNone(c.Sink.Error))
+	line(key("received"), c.Received)
+	line(key("delivered"), c.Delivered)
+	line(key("discarded"), c.Discarded)
+	line(key("queued"), fmt.Sprintf("%d of %d (%d bytes, at most %d so far)", c.Queued, c.Depth, c.Bytes, c.MaxDepth))
+	line(key("lost"), c.LostTotal)
+	for cause := range queue.NumCauses {
+		if l, ok := c.Lost[cause.String()]; ok {
+			line(key("lost "+cause.String()), fmt.Sprintf("%d records, %d events, serials %d to %d, last at %s",
+				l.Records, l.Events, l.First, l.Last, stamp(l.At)))
+		}
+	}
+	if c.Stalls > 0 {
+		line(key("stalled the reader"), strconv.FormatUint(c.Stalls, 10)+" times, "+c.Stalled.Round(time.Millisecond).String())
+	}
+	for _, cl := range c.Sink.Clients {
+		line(key("client"), fmt.Sprintf("pid %d uid %d since %s: delivered %d, pending %d, lost %d",
+			cl.Pid, cl.UID, stamp(cl.Since), cl.Delivered, cl.Pending, cl.Lost))
+	}
+	if c.Type == "unix" {
+		line(key("clients refused"), c.Sink.Refused)
+		line(key("clients disconnected as too slow"), c.Sink.Dropped)
+	}
+	if c.Type == "program" {
+		line(key("child"), fmt.Sprintf("pid %d, restarted %d times", c.Sink.Pid, c.Sink.Restarts))
+	}
+}
+
+// writeFile replaces path with the report's text.
+func (r *Report) writeFile(path string) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|noFollow, 0o640)
+	if err != nil {
+		return fmt.Errorf("state report: %w", err)
+	}
+	err = r.WriteText(f)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("state report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+package plugin
+
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+const noFollow = unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// signals are those the plugin obeys. Asking for them also undoes what came
+// with exec: auditd 3.x starts plugins with TERM, HUP and others ignored, and
+// restarts them with six of them blocked.
+type signals struct {
+	hup, usr1, usr2, term chan os.Signal
+	pipe                  chan os.Signal
+}
+
+func listen() *signals {
+	s := &signals{}
+	for _, x := range []struct {
+		ch  *chan os.Signal
+		sig os.Signal
+	}{
+		{&s.hup, unix.SIGHUP}, {&s.usr1, unix.SIGUSR1}, {&s.usr2, unix.SIGUSR2}, {&s.term, unix.SIGTERM},
+		// Not ignored, which children would inherit, but kept from killing the
+		// plugin when stderr is a closed pipe.
+		{&s.pipe, unix.SIGPIPE},
+	} {
+		*x.ch = make(chan os.Signal, 1)
+		signal.Notify(*x.ch, x.sig)
+	}
+	return s
+}
+
+func (s *signals) close() {
+	for _, ch := range []chan os.Signal{s.hup, s.usr1, s.usr2, s.term, s.pipe} {
+		signal.Stop(ch)
+	}
+}
