@@ -1,0 +1,71 @@
+# audisp-relay: make help
+
+GO          ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 60s
+PREFIX      ?= /usr
+SBINDIR     ?= $(PREFIX)/sbin
+DESTDIR     ?=
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# What the tests need besides Go. gcc is for the race detector.
+TEST_NEEDS := gcc auditd auditctl audisp-syslog socat rsyslogd laurel auparse logrotate mandoc
+
+# Empty where there is no C compiler and none could be installed.
+RACE = $(shell command -v gcc >/dev/null && echo -race)
+
+.PHONY: help build run test deps bench lint fuzz install uninstall clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+build: ## bin/audisp-relay, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/audisp-relay ./cmd/audisp-relay
+
+run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a replayed capture)
+	@packaging/demo.sh
+
+test: deps ## vet and all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: nothing may be skipped)
+	$(GO) vet ./...
+	$(GO) test $(RACE) -timeout 12m ./...
+
+deps: # what the tests need, where root may install it
+	@packaging/getdeps.sh $(TEST_NEEDS) || echo "tests that need these will be skipped"
+
+bench: build ## compare with the stock plugins on this machine
+	bench/run.sh
+
+lint: ## gofmt, go vet, staticcheck, syntax of the scripts
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt these: $$files"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@for script in packaging/*.sh bench/*.sh .ci/run; do bash -n $$script || exit 1; done
+
+fuzz: ## every fuzz target for FUZZTIME (60s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+install: build ## into $(SBINDIR) and under the running auditd; with DESTDIR only files
+	install -D -m 0755 bin/audisp-relay $(DESTDIR)$(SBINDIR)/audisp-relay
+ifeq ($(DESTDIR),)
+	$(SBINDIR)/audisp-relay install
+else
+	install -D -m 0640 packaging/audisp-relay.toml $(DESTDIR)/etc/audit/audisp-relay.toml
+	sed 's|^path = .*|path = $(SBINDIR)/audisp-relay|' audisp-plugins.d/audisp-relay.conf | \
+		install -D -m 0640 /dev/stdin $(DESTDIR)/etc/audit/plugins.d/audisp-relay.conf
+endif
+
+uninstall: ## take it out again; configuration and data stay
+ifeq ($(DESTDIR),)
+	$(SBINDIR)/audisp-relay uninstall
+else
+	rm -f $(DESTDIR)/etc/audit/plugins.d/audisp-relay.conf
+endif
+	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay
+
+clean: ## what the build made
+	rm -rf bin

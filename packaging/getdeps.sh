@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# getdeps.sh PROGRAM...: installs the Debian or Fedora packages of those of the
+# programs that are missing. Services that come with them are not started, and
+# laurel, which makes itself a plugin of auditd, is switched off there.
+# Without root it only says what is missing, and fails.
+set -euo pipefail
+
+missing() {
+    case $1 in
+    auparse) ! /usr/bin/python3 -c 'import auparse' 2>/dev/null ;;
+    *) ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+    esac
+}
+
+# package KIND PROGRAM: the package that has it, for KIND deb or rpm.
+package() {
+    case $1:$2 in
+    deb:auditd | deb:auditctl | deb:audisp-syslog) echo auditd ;;
+    rpm:auditd | rpm:auditctl) echo audit ;;
+    rpm:audisp-syslog) echo audispd-plugins ;;
+    *:auparse) echo python3-audit ;;
+    *:rsyslogd) echo rsyslog ;;
+    deb:gcc) echo gcc libc6-dev ;;
+    *) echo "$2" ;;
+    esac
+}
+
+need=()
+for program in "$@"; do
+    if missing "$program"; then need+=("$program"); fi
+done
+[ ${#need[@]} -gt 0 ] || exit 0
+
+if command -v apt-get >/dev/null; then
+    kind=deb
+elif command -v dnf >/dev/null; then
+    kind=rpm
+else
+    echo "missing: ${need[*]} (neither apt-get nor dnf is there to install them)" >&2
+    exit 1
+fi
+packages=()
+for program in "${need[@]}"; do
+    read -ra names <<<"$(package "$kind" "$program")"
+    packages+=("${names[@]}")
+done
+if [ "$(id -u)" != 0 ]; then
+    echo "missing: ${need[*]}; as root: install ${packages[*]}" >&2
+    exit 1
+fi
+
+echo "installing ${packages[*]}" >&2
+laurel_conf=/etc/audit/plugins.d/laurel.conf
+had_laurel=$([ -e "$laurel_conf" ] && echo yes || true)
+if [ "$kind" = deb ]; then
+    policy=/usr/sbin/policy-rc.d # where it exits 101 no package starts its service
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 0755 "$policy"
+    fi
+    apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+else
+    dnf install -y -q "${packages[@]}" >&2
+fi
+if [ -z "$had_laurel" ] && [ -e "$laurel_conf" ]; then
+    sed -i 's/^active = yes/active = no/' "$laurel_conf"
+fi

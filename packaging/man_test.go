@@ -1,0 +1,241 @@
+package packaging_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	commandPage = "man/audisp-relay.8"
+	configPage  = "man/audisp-relay.toml.5"
+	sampleFile  = "audisp-relay.toml"
+)
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// TestManLint has mandoc look at the pages.
+func TestManLint(t *testing.T) {
+	mandoc, err := exec.LookPath("mandoc")
+	if err != nil {
+		t.Skip("mandoc is not installed")
+	}
+	pages, err := filepath.Glob("man/*.[1-9]")
+	if err != nil || len(pages) < 2 {
+		t.Fatal(pages, err)
+	}
+	for _, page := range pages {
+		out, err := exec.Command(mandoc, "-T", "lint", "-W", "warning", page).CombinedOutput()
+		if err != nil || len(out) > 0 {
+			t.Errorf("%s: %v\n%s", page, err, out)
+		}
+	}
+}
+
+// setting is a key of the sample configuration, by the place where the manual
+// describes it.
+type setting struct {
+	place string // "global", "sinks" (common to all types) or a type of sink
+	key   string
+	value string
+}
+
+// Keys that every sink has; the queue's are described with the global ones.
+var (
+	queueKeys  = []string{"q_depth", "q_bytes", "qos", "overflow_action"}
+	commonKeys = []string{"type", "format"}
+)
+
+var sampleLine = regexp.MustCompile(`^(?:# )?([a-z_]+) += ("[^"]*"|\[\]|\S+)`)
+
+// sampleSettings reads the keys of the packaged configuration, those that are
+// commented out too.
+func sampleSettings(t *testing.T) (all []setting) {
+	t.Helper()
+	inSink, types := false, map[int]string{}
+	table := 0
+	for line := range strings.Lines(readFile(t, sampleFile)) {
+		if bare := strings.TrimPrefix(line, "# "); strings.HasPrefix(bare, "[") {
+			inSink = strings.HasPrefix(bare, "[sinks.")
+			table++
+			continue
+		}
+		m := sampleLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		s := setting{"global", m[1], m[2]}
+		if inSink {
+			if s.key == "type" {
+				types[table] = strings.Trim(s.value, `"`)
+			}
+			s.place = types[table]
+		}
+		switch {
+		case slices.Contains(queueKeys, s.key):
+			s.place = "global"
+		case slices.Contains(commonKeys, s.key):
+			s.place = "sinks"
+		}
+		all = append(all, s)
+	}
+	if len(types) != 4 {
+		t.Fatalf("the sample has sinks of types %v, want four", types)
+	}
+	return all
+}
+
+// manKey is how the manual describes a key.
+type manKey struct {
+	place, key string
+	text       string // of the brackets behind the key
+}
+
+var manItem = regexp.MustCompile(`^\.It Ic ([a-z_]+) Pq (.*)`)
+
+func manKeys(t *testing.T) (all []manKey) {
+	t.Helper()
+	place := ""
+	for line := range strings.Lines(readFile(t, configPage)) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case strings.HasPrefix(line, ".Sh GLOBAL KEYS"):
+			place = "global"
+		case strings.HasPrefix(line, ".Sh SINKS"):
+			place = "sinks"
+		case strings.HasPrefix(line, ".Sh "):
+			place = ""
+		case strings.HasPrefix(line, `.Ss type = \(dq`):
+			place = strings.TrimSuffix(strings.TrimPrefix(line, `.Ss type = \(dq`), `\(dq`)
+		}
+		if m := manItem.FindStringSubmatch(line); m != nil {
+			all = append(all, manKey{place, m[1], m[2]})
+		}
+	}
+	return all
+}
+
+var manQuote = regexp.MustCompile(`Qo (.*?) ?Qc`)
+
+// value returns the default that the manual names, "" when it names none.
+func (k manKey) value() string {
+	text := manQuote.ReplaceAllString(k.text, `"$1"`)
+	text = strings.NewReplacer(`Bq \&`, "[]", `\-`, "-").Replace(text)
+	_, value, found := strings.Cut(text, "default ")
+	if !found {
+		return ""
+	}
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })[0]
+}
+
+// TestManConfigKeys holds the manual of the configuration against the packaged
+// file, which another test holds against the code.
+func TestManConfigKeys(t *testing.T) {
+	documented := manKeys(t)
+	used := make(map[manKey]bool)
+	for _, s := range sampleSettings(t) {
+		i := slices.IndexFunc(documented, func(k manKey) bool { return k.place == s.place && k.key == s.key })
+		if i < 0 {
+			t.Errorf("%s does not describe %s (%s)", configPage, s.key, s.place)
+			continue
+		}
+		k := documented[i]
+		used[k] = true
+		switch {
+		case k.value() == "" && !strings.Contains(k.text, "required"):
+			t.Errorf("%s: %s (%s) has neither a default nor is it required", configPage, s.key, s.place)
+		case k.value() != "" && k.value() != s.value:
+			t.Errorf("%s: the default of %s (%s) is %s, in %s it is %s", configPage, s.key, s.place, k.value(), sampleFile, s.value)
+		}
+	}
+	for _, k := range documented {
+		if !used[k] {
+			t.Errorf("%s describes %s (%s), which %s does not have", configPage, k.key, k.place, sampleFile)
+		}
+	}
+}
+
+// relayHelp returns what the program says of a command, "" for itself.
+func relayHelp(t *testing.T, binary string, command ...string) string {
+	t.Helper()
+	out, err := exec.Command(binary, append(command, "--help")...).Output()
+	if err != nil {
+		t.Fatalf("audisp-relay %v --help: %v", command, err)
+	}
+	return string(out)
+}
+
+var (
+	helpCommand = regexp.MustCompile(`(?m)^  ([a-z]+) {2,}\S`)
+	helpFlag    = regexp.MustCompile(`(?m)^ +(?:(-[a-z]), )?--([a-z-]+)`)
+)
+
+// TestManCommands holds audisp-relay(8) against the program's own help.
+func TestManCommands(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "audisp-relay")
+	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/audisp-relay").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	page := readFile(t, commandPage)
+	own, _, found := strings.Cut(page, ".Sh COMMANDS")
+	if !found {
+		t.Fatal("no section COMMANDS")
+	}
+	help := relayHelp(t, binary)
+	checkFlags(t, "", help, own)
+	_, list, _ := strings.Cut(help, "Available Commands:")
+	list, _, _ = strings.Cut(list, "Flags:")
+	commands := helpCommand.FindAllStringSubmatch(list, -1)
+	if len(commands) < 5 {
+		t.Fatalf("commands not understood in:\n%s", help)
+	}
+	for _, m := range commands {
+		name := m[1]
+		if name == "help" {
+			continue
+		}
+		_, text, found := strings.Cut(page, "\n.It Cm "+name)
+		if !found {
+			t.Errorf("%s does not describe the command %s", commandPage, name)
+			continue
+		}
+		text, _, _ = strings.Cut(text, "\n.It Cm ")
+		checkFlags(t, name, relayHelp(t, binary, name), text)
+		if !strings.Contains(own, "\n.Cm "+name+"\n") {
+			t.Errorf("%s: the synopsis lacks the command %s", commandPage, name)
+		}
+	}
+}
+
+// checkFlags wants each flag that help names as an item of its own in text.
+func checkFlags(t *testing.T, command, help, text string) {
+	t.Helper()
+	_, flags, found := strings.Cut(help, "\nFlags:")
+	if !found {
+		t.Fatalf("audisp-relay %s --help has no flags", command)
+	}
+	for _, m := range helpFlag.FindAllStringSubmatch(flags, -1) {
+		short, long := m[1], m[2]
+		if long == "help" && command != "" {
+			continue // described once for all
+		}
+		item := ".It Fl -" + long
+		if short != "" {
+			item = ".It Fl " + short[1:] + " , Fl -" + long
+		}
+		if !strings.Contains(text, "\n"+item) {
+			t.Errorf("%s: command %q lacks %q", commandPage, command, item)
+		}
+	}
+}
