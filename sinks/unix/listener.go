@@ -1,0 +1,218 @@
+package unix
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	sys "golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+)
+
+// backlog is how many connections wait to be accepted.
+const backlog = 64
+
+// errReplaced says that the path does not lead to the sink's socket any more.
+var errReplaced = errors.New("the socket was removed or replaced from outside: listening anew")
+
+// listener is a listening socket and the file that leads to it. It belongs to
+// one goroutine, but for accept.
+//
+// While the socket is open it holds its inode, so that device and inode number
+// tell for certain whether the file at the path is the sink's own.
+type listener struct {
+	path     string
+	file     *os.File // the socket, non-blocking, in Go's poller
+	dev, ino uint64
+	flaw     error         // why owner or mode are not as configured
+	closed   chan struct{} // closed when the socket is
+}
+
+// listen binds and listens at cfg.Path. Nobody can connect before owner and
+// mode are set: connect(2) is refused until listen(2).
+func listen(cfg *config.Unix) (*listener, error) {
+	if err := makeDir(filepath.Dir(cfg.Path)); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, err)
+	}
+	if err := clearPath(cfg.Path); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, err)
+	}
+	fd, err := sys.Socket(sys.AF_UNIX, sys.SOCK_STREAM|sys.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: socket: %w", cfg.Path, err)
+	}
+	file, err := pollable(fd, cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, err)
+	}
+	l := &listener{path: cfg.Path, file: file, closed: make(chan struct{})}
+	// The file is made with the mode of the socket, less umask (net/unix/af_unix.c,
+	// unix_bind_bsd): never with more than what is configured.
+	err = sys.Fchmod(fd, cfg.Mode)
+	if err == nil {
+		err = sys.Bind(fd, &sys.SockaddrUnix{Name: cfg.Path})
+	}
+	if err != nil {
+		l.close()
+		return nil, fmt.Errorf("listen on %s: bind: %w", cfg.Path, err)
+	}
+	l.flaw = l.grant(cfg)
+	if err = sys.Listen(fd, backlog); err != nil || l.ino == 0 {
+		l.remove()
+		l.close()
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, errors.Join(err, l.flaw))
+	}
+	return l, nil
+}
+
+// makeDir makes the last element of dir where it is missing.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("directory %s is missing and cannot be made (%w): mkdir -p -m 0755 %s", dir, err, dir)
+	}
+	return os.Chmod(dir, 0o755) // whatever the umask is
+}
+
+// clearPath removes a stale socket from path: one that nobody listens on.
+// Nothing else is ever removed.
+//
+// Two relays that start at the same moment on the same stale socket can each
+// take it for stale; then the last one has the path and the other one sees that
+// at its next check and steps back.
+func clearPath(path string) error {
+	st, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if st.Mode()&fs.ModeSocket == 0 {
+		return fmt.Errorf("%s is in the way: remove it or choose another path", kind(st.Mode()))
+	}
+	stale, err := probe(path)
+	if !stale {
+		return err
+	}
+	if now, err := os.Lstat(path); err != nil || !os.SameFile(st, now) {
+		return errors.New("the file changes under our hands: another process is starting on it")
+	}
+	if err := sys.Unlink(path); err != nil && err != sys.ENOENT {
+		return fmt.Errorf("remove the stale socket: %w", err)
+	}
+	return nil
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m.IsRegular():
+		return "a regular file"
+	case m.IsDir():
+		return "a directory"
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	}
+	return "a file that is no socket"
+}
+
+// probe tells by connecting whether somebody listens at path. An error says who
+// or why one cannot know; without one and not stale there is nothing any more.
+func probe(path string) (stale bool, err error) {
+	fd, err := sys.Socket(sys.AF_UNIX, sys.SOCK_STREAM|sys.SOCK_CLOEXEC|sys.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return false, fmt.Errorf("socket: %w", err)
+	}
+	defer sys.Close(fd)
+	switch err := sys.Connect(fd, &sys.SockaddrUnix{Name: path}); err {
+	case sys.ECONNREFUSED:
+		return true, nil
+	case sys.ENOENT:
+		return false, nil
+	case nil:
+		who := "another process"
+		if cred, err := sys.GetsockoptUcred(fd, sys.SOL_SOCKET, sys.SO_PEERCRED); err == nil {
+			who = fmt.Sprintf("another process (pid %d)", cred.Pid)
+			if int(cred.Pid) == os.Getpid() {
+				who = "another sink of this relay"
+			}
+		}
+		return false, fmt.Errorf("%s listens there: stop it or choose another path", who)
+	case sys.EAGAIN, sys.EPROTOTYPE: // its backlog is full; it is no stream socket
+		return false, errors.New("another process uses this socket: stop it or choose another path")
+	default:
+		return false, fmt.Errorf("cannot tell whether another process listens there: %w", err)
+	}
+}
+
+// grant sets owner, group and mode of the socket's file. What cannot be had is
+// left at root's (or at the own user's, when not root) and said in the error:
+// the socket is usable then, but not by all who should. The first call learns
+// which file it is.
+func (l *listener) grant(cfg *config.Unix) error {
+	fd, err := sys.Open(l.path, sys.O_PATH|sys.O_NOFOLLOW|sys.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open socket %s: %w", l.path, err)
+	}
+	defer sys.Close(fd)
+	var st sys.Stat_t
+	if err := sys.Fstat(fd, &st); err != nil {
+		return fmt.Errorf("stat socket %s: %w", l.path, err)
+	}
+	if l.ino == 0 && st.Mode&sys.S_IFMT == sys.S_IFSOCK {
+		l.dev, l.ino = st.Dev, st.Ino
+	}
+	if st.Dev != l.dev || st.Ino != l.ino {
+		return fmt.Errorf("socket %s: %w", l.path, errReplaced)
+	}
+	uid, gid, flaw := owner(cfg)
+	if int(st.Uid) != uid || int(st.Gid) != gid {
+		if err := sys.Fchownat(fd, "", uid, gid, sys.AT_EMPTY_PATH); err != nil {
+			flaw = errors.Join(flaw, fmt.Errorf("give socket %s to %s:%s: %w", l.path, cfg.Owner, cfg.Group, err))
+		}
+	}
+	if st.Mode&0o7777 != cfg.Mode {
+		// fchmod(2) does not take an O_PATH descriptor, this way does.
+		if err := sys.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), cfg.Mode); err != nil {
+			flaw = errors.Join(flaw, fmt.Errorf("set mode %04o of socket %s: %w", cfg.Mode, l.path, err))
+		}
+	}
+	return flaw
+}
+
+// check returns errReplaced when the path does not lead to the socket.
+func (l *listener) check() error {
+	var st sys.Stat_t
+	err := sys.Lstat(l.path, &st)
+	switch {
+	case err == sys.ENOENT || err == sys.ENOTDIR || err == nil && (st.Dev != l.dev || st.Ino != l.ino):
+		return fmt.Errorf("socket %s: %w", l.path, errReplaced)
+	case err != nil:
+		return fmt.Errorf("look at socket %s: %w", l.path, err)
+	}
+	return nil
+}
+
+// remove removes the socket's file where it is still this socket's.
+func (l *listener) remove() error {
+	if l.check() != nil {
+		return nil
+	}
+	if err := sys.Unlink(l.path); err != nil && err != sys.ENOENT {
+		return fmt.Errorf("remove socket %s: %w", l.path, err)
+	}
+	return nil
+}
+
+// close ends the socket and with it the goroutine that accepts.
+func (l *listener) close() {
+	close(l.closed)
+	l.file.Close()
+}
