@@ -113,7 +113,7 @@ type File struct {
 	Owner    string // user name or number
 	Group    string // group name or number
 	MaxSize  Size   // bytes at which it is rotated; 0 leaves that to logrotate
-	MaxFiles int    // rotated files kept beside the live one
+	MaxFiles int    // files kept, the live one included
 	Compress bool   // gzip the rotated files
 	Sync     string // "none", "interval" (once a second) or "batch"
 }

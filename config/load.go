@@ -6,10 +6,24 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 )
+
+// FileOf returns the file that path stands for: path itself, the
+// audisp-relay.toml in it when it is a directory (auditd 2.x passes its own -c
+// DIR on), or the default file when it is empty.
+func FileOf(path string) string {
+	if path == "" {
+		return DefaultFile
+	}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return filepath.Join(path, filepath.Base(DefaultFile))
+	}
+	return path
+}
 
 // Load reads and checks the configuration file at path and, where it names a
 // plugin_dir, the plugins there. The strings are warnings, one line each.

@@ -35,6 +35,7 @@ func newLogger(cfg config.Log) *logger {
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	enc.EncodeDuration = zapcore.StringDurationEncoder
+	enc.ConsoleSeparator = " " // syslog daemons write a tab as #011
 	var core zapcore.Core
 	switch cfg.Output {
 	case "syslog":

@@ -112,7 +112,7 @@ func (p *Plugin) Run() error {
 
 	err := p.obey(ended)
 	if errors.Is(err, errOrphaned) {
-		p.readRest(in, ended)
+		p.readRest(ended)
 	}
 	p.finish()
 	control.close()
@@ -128,7 +128,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 	for {
 		err := r.Next(&b)
 		if err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
@@ -177,14 +177,12 @@ func (p *Plugin) obey(ended <-chan error) error {
 	}
 }
 
-// readRest takes what auditd had written before it went.
-func (p *Plugin) readRest(in io.Reader, ended <-chan error) {
-	if f, ok := in.(*os.File); ok {
-		f.SetReadDeadline(time.Now().Add(leaveTime))
-	}
+// readRest lets the reader take what auditd had written before it went. The
+// reader itself stays in read(2) until the process ends.
+func (p *Plugin) readRest(ended <-chan error) {
 	select {
 	case <-ended:
-	case <-time.After(2 * leaveTime): // it waits for a lossless consumer
+	case <-time.After(leaveTime):
 	}
 }
 

@@ -81,12 +81,13 @@ func setOOMScore(adj int) error {
 // reached. The queues' bounds keep what is live far below.
 func setMemoryLimit(limit int64) { debug.SetMemoryLimit(limit * 3 / 4) }
 
-// openStdin returns stdin in a form that can be waited for without holding a
-// thread. A socket's end is a description of our own, so making it non-blocking
-// changes nothing for auditd; anything else is left as it is.
+// openStdin returns stdin for blocking reads. In the runtime's poller, auditd's
+// every record would wake a thread, also while the reader lets them gather; that
+// costs more than all the rest. auditd 2.x hands stdin over non-blocking; the end
+// is a description of our own, so changing that changes nothing for auditd.
 func openStdin() *os.File {
 	if isSocket(0) {
-		unix.SetNonblock(0, true)
+		unix.SetNonblock(0, false)
 	}
 	return os.NewFile(0, "stdin")
 }

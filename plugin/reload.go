@@ -3,8 +3,6 @@ package plugin
 import (
 	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -13,25 +11,11 @@ import (
 	"audisp-relay/config"
 )
 
-// configName is the file looked for where a directory is given.
-const configName = "audisp-relay.toml"
-
-// configFile returns the file that path, a file or a directory, stands for.
-func configFile(path string) string {
-	if path == "" {
-		return config.DefaultFile
-	}
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		return filepath.Join(path, configName)
-	}
-	return path
-}
-
 // loadConfig reads the configuration for a start. It always returns one that
 // can be run: of a file with errors the part that has none, without a file
 // the defaults.
 func loadConfig(path string) (*config.Config, []string, error) {
-	file := configFile(path)
+	file := config.FileOf(path)
 	cfg, warnings, err := config.Load(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return config.Default(), append(warnings, file+": no such file: running on defaults, one unix socket"), nil
@@ -61,7 +45,7 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 // The reader goes on meanwhile: it takes the set of consumers anew for each
 // batch, and a queue keeps what its sink had not delivered.
 func (p *Plugin) reload() {
-	cfg, warnings, err := config.Load(configFile(p.opt.Config))
+	cfg, warnings, err := config.Load(config.FileOf(p.opt.Config))
 	if errors.Is(err, fs.ErrNotExist) && p.cfg.File == "" {
 		cfg, err = config.Default(), nil
 	}
@@ -138,6 +122,7 @@ func (p *Plugin) sayFixed(old, cfg *config.Config) {
 		changed bool
 	}{
 		{"run_dir", old.RunDir != cfg.RunDir},
+		{"input_buffer", old.InputBuffer != cfg.InputBuffer},
 		{"priority_boost", old.PriorityBoost != cfg.PriorityBoost},
 		{"oom_score_adj", old.OOMScoreAdj != cfg.OOMScoreAdj},
 		{"log.output", old.Log.Output != cfg.Log.Output},

@@ -6,8 +6,9 @@ import "audisp-relay/stream"
 // carry some hundred records.
 const blockSize = 64 << 10
 
-// maxFree is how many emptied blocks are kept for reuse.
-const maxFree = 8
+// maxFree is how many emptied blocks are kept for reuse: 4 MiB, as much as a
+// queue of default depth holds of ordinary records.
+const maxFree = 64
 
 // block holds records one behind the other. It is filled by Put and read by
 // cursors; what is written once is never changed while a cursor may see it.

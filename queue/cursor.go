@@ -82,6 +82,10 @@ func (c *Cursor) Take() (stream.Batch, error) {
 		return stream.Batch{}, nil
 	}
 	c.waits = false
+	c.pos = max(c.pos, q.head) // what was abandoned is gone
+	if c.pos == q.tail {
+		return stream.Batch{}, io.EOF
+	}
 	blk := q.at(c.pos)
 	c.view, c.viewPos = blk, c.pos
 	blk.views++

@@ -3,8 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"strings"
 
 	"audisp-relay/config"
 
@@ -20,20 +19,9 @@ func newCheckCmd() *cobra.Command {
 		Long: "check reads a config file (default " + config.DefaultFile + "; of a directory, the audisp-relay.toml\n" +
 			"in it) and prints every error as file:line: key: what is wrong, what is allowed.\n" +
 			"Exit code 0 when the file is fine, 1 when it is not.",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
-		},
+		Args: wrongUsage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := config.DefaultFile
-			if len(args) == 1 {
-				path = args[0]
-			}
-			if info, err := os.Stat(path); err == nil && info.IsDir() {
-				path = filepath.Join(path, filepath.Base(config.DefaultFile))
-			}
+			path := config.FileOf(strings.Join(args, ""))
 			c, warnings, err := config.Load(path)
 			for _, w := range warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)

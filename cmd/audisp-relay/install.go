@@ -23,7 +23,7 @@ func newInstallCmd() *cobra.Command {
 right owner and mode, installs a configuration if there is none, makes auditd
 reload and checks that it really runs the plugin. Can be repeated. Undo it with
 ` + "`audisp-relay uninstall`.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&i.Binary, "binary", "", "program that auditd shall start (default: this one)")
@@ -55,7 +55,7 @@ func newUninstallCmd() *cobra.Command {
 		Long: `Removes audisp-relay.conf from the plugin directory of the running auditd, makes
 auditd reload and checks that the plugin is gone. The configuration, the program
 and everything that it wrote stay; what stays is named.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	addAuditdFlags(cmd, &i)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

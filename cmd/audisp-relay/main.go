@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/spf13/cobra"
 )
 
 // version is set by the build (-ldflags "-X main.version=...").
@@ -22,6 +24,18 @@ func (e exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
 // usageError is a command line that makes no sense: exit code 2.
 type usageError struct{ error }
 
+// wrongUsage makes what check refuses a usageError.
+func wrongUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}
+
+var noArgs = wrongUsage(cobra.NoArgs)
+
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
@@ -35,7 +49,7 @@ func run(args []string) int {
 		return 0
 	case errors.As(err, &code):
 		return code.code
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "audisp-relay: %s; see audisp-relay --help\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " "))
 		return 2
 	default:

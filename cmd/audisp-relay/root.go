@@ -15,7 +15,7 @@ func newRootCmd() *cobra.Command {
 		Short: "Relay audit records from auditd to sockets, files, syslog and programs",
 		Long: `audisp-relay is a plugin of the Linux audit daemon. Without a command it reads
 the dispatcher stream on stdin and delivers it to the sinks of its configuration.`,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {

@@ -37,7 +37,7 @@ stdin) and prints the records that come. On a terminal they are made readable, a
 bytes that could do something to the terminal are shown as \xNN (and \ as \\). In a
 pipe they come byte for byte. If the socket goes away, tail waits until it is back.
 NO_COLOR turns the colours off.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: wrongUsage(cobra.MaximumNArgs(1)),
 	}
 	cmd.Flags().IntVar(&count, "count", 0, "stop after so many records (0: never)")
 	cmd.Flags().IntVar(&seconds, "seconds", 0, "stop after so many seconds (0: never)")

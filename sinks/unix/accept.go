@@ -2,10 +2,8 @@ package unix
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -35,7 +33,7 @@ func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 			}
 			s.admit(ctx, fd, q)
 			continue
-		case errors.Is(err, os.ErrClosed):
+		case l.isClosed(): // the error is one of the poller's own then
 			return
 		}
 		// Out of descriptors or memory: the connection stays in the backlog.
@@ -52,7 +50,17 @@ func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 	}
 }
 
-// accept waits for a connection. It returns os.ErrClosed when the listener is.
+// isClosed reports whether the listener was closed.
+func (l *listener) isClosed() bool {
+	select {
+	case <-l.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// accept waits for a connection, or for the listener to be closed.
 func (l *listener) accept() (fd int, err error) {
 	conn, err := l.file.SyscallConn()
 	if err != nil {

@@ -1,0 +1,153 @@
+package plugin
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("os/signal.loop"), goleak.IgnoreTopFunction("os/signal.signal_recv"))
+}
+
+// run starts a plugin in this process, its stream a pipe, and returns the
+// stream's other end and a function that ends the plugin.
+func run(t *testing.T, config string, init func(string) error) (*Plugin, io.Writer, func()) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	file := filepath.Join(dir, "relay.toml")
+	head := "run_dir = \"DIR/run\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(head+config, "DIR", dir)), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	in, out := io.Pipe()
+	p := New(Options{Config: file, In: in, Init: init})
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run() }()
+	return p, out, func() {
+		t.Helper()
+		out.Close()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			t.Logf("log:\n%s", log)
+		}
+	}
+}
+
+func records(n int) []byte {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "type=USER msg=audit(1795296167.053:%d): text\n", i+1)
+	}
+	return []byte(b.String())
+}
+
+func wait(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not so", what)
+		}
+	}
+}
+
+// TestSingleAndHaltRunInitOnce: what would change the run level is recorded
+// instead.
+func TestSingleAndHaltRunInitOnce(t *testing.T) {
+	for action, level := range map[string]string{"single": "1", "halt": "0"} {
+		var mu sync.Mutex
+		var levels []string
+		p, w, end := run(t, `
+[sinks.dead]
+type = "file"
+path = "DIR/no/such/dir/out"
+q_depth = 10
+overflow_action = "`+action+"\"\n", func(level string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			levels = append(levels, level)
+			return nil
+		})
+		w.Write(records(100))
+		w.Write(records(100))
+		wait(t, "init was run", func() bool { mu.Lock(); defer mu.Unlock(); return len(levels) > 0 })
+		wait(t, "all is read", func() bool { return p.Report().Input.Records == 200 })
+		c := p.Report().Consumers[0]
+		if c.Lost["queue-full"].Records != 190 || c.Queued != 10 {
+			t.Errorf("%s: %+v", action, c)
+		}
+		end()
+		if len(levels) != 1 || levels[0] != level {
+			t.Errorf("%s: /sbin/init was given %q, want once %q", action, levels, level)
+		}
+		log, _ := os.ReadFile(p.cfg.Log.Output)
+		if n := strings.Count(string(log), "will run /sbin/init "+level); n != 1 {
+			t.Errorf("%s: the warning at start is there %d times", action, n)
+		}
+	}
+}
+
+// TestEveryConsumerAccountsForEverythingAtTheEnd: what a dead place did not
+// take is lost at shutdown, and the state report says so.
+func TestEveryConsumerAccountsForEverythingAtTheEnd(t *testing.T) {
+	p, w, end := run(t, `
+[sinks.dead]
+type = "file"
+path = "DIR/no/such/dir/out"
+[sinks.good]
+type = "file"
+path = "DIR/out"
+[sinks.idle]
+type = "unix"
+path = "DIR/sock"
+group = "root"
+`, nil)
+	w.Write(records(500))
+	wait(t, "all is read", func() bool { return p.Report().Input.Records == 500 })
+	end()
+	state, err := os.ReadFile(filepath.Join(p.cfg.RunDir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"records received = 500\n", "good delivered = 500\n", "good lost = 0\n",
+		"dead lost = 500\n", "dead lost shutdown = 500 records, 500 events, serials 1 to 500", "idle discarded = 500\n",
+	} {
+		if !strings.Contains(string(state), want) {
+			t.Errorf("the state report lacks %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s", state)
+	}
+}
+
+func TestNodeNames(t *testing.T) {
+	host, _ := os.Hostname()
+	for _, c := range []struct{ format, name, want string }{
+		{"none", "x", ""}, {"", "", ""}, {"user", "me", "me"}, {"hostname", "", host},
+	} {
+		if got, err := nodeName(c.format, c.name); got != c.want || err != nil {
+			t.Errorf("%s: %q, %v", c.format, got, err)
+		}
+	}
+	for _, format := range []string{"fqd", "numeric"} { // whether they resolve or not
+		if got, _ := nodeName(format, ""); got == "" {
+			t.Errorf("%s gives no name", format)
+		}
+	}
+}
