@@ -1,0 +1,258 @@
+package file
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/sinks/sinktest"
+	"audisp-relay/stream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// faultFS is the real file system but for the calls a test makes fail.
+type faultFS struct {
+	osFS
+	mu    sync.Mutex // guards all below
+	fault func(op, path string) error
+	short int // bytes a write takes when "short write" is its fault, once
+	syncs int
+}
+
+var errShort = errors.New("short write")
+
+func (fs *faultFS) set(fault func(op, path string) error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.fault = fault
+}
+
+// failing makes op fail with err on every path, "" makes all work again.
+func (fs *faultFS) failing(op string, err error) {
+	fs.set(func(o, _ string) error {
+		if o == op {
+			return err
+		}
+		return nil
+	})
+}
+
+func (fs *faultFS) check(op, path string) error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if op == "sync" {
+		fs.syncs++
+	}
+	if fs.fault == nil {
+		return nil
+	}
+	return fs.fault(op, path)
+}
+
+func (fs *faultFS) Open(path string, flags int, perm uint32) (handle, error) {
+	if err := fs.check("open", path); err != nil {
+		return nil, err
+	}
+	h, err := fs.osFS.Open(path, flags, perm)
+	if err != nil {
+		return nil, err
+	}
+	return &faultFile{h, fs, path}, nil
+}
+
+func (fs *faultFS) Rename(from, to string, replace bool) error {
+	if err := fs.check("rename", from); err != nil {
+		return err
+	}
+	return fs.osFS.Rename(from, to, replace)
+}
+
+func (fs *faultFS) Remove(path string) error {
+	if err := fs.check("remove", path); err != nil {
+		return err
+	}
+	return fs.osFS.Remove(path)
+}
+
+func (fs *faultFS) SyncDir(path string) error {
+	if err := fs.check("syncdir", path); err != nil {
+		return err
+	}
+	return fs.osFS.SyncDir(path)
+}
+
+type faultFile struct {
+	handle
+	fs   *faultFS
+	path string
+}
+
+func (f *faultFile) Write(p []byte) (int, error) {
+	err := f.fs.check("write", f.path)
+	if err == errShort {
+		return f.handle.Write(p[:min(f.fs.short, len(p))])
+	}
+	if err != nil {
+		return 0, err
+	}
+	return f.handle.Write(p)
+}
+
+func (f *faultFile) Truncate(size int64) error {
+	if err := f.fs.check("truncate", f.path); err != nil {
+		return err
+	}
+	return f.handle.Truncate(size)
+}
+
+func (f *faultFile) Sync() error {
+	if err := f.fs.check("sync", f.path); err != nil {
+		return err
+	}
+	return f.handle.Sync()
+}
+
+// settings is a sink's configuration for a file at path.
+func settings(path string, change func(*config.File)) config.Sink {
+	f := &config.File{
+		Path: path, Mode: 0o640, Owner: strconv.Itoa(os.Getuid()), Group: strconv.Itoa(os.Getgid()),
+		MaxFiles: 8, Sync: "none",
+	}
+	if change != nil {
+		change(f)
+	}
+	return config.Sink{Name: "test", Type: "file", Format: "string", File: f}
+}
+
+// testWriter returns a writer to a new file, closed when the test ends.
+func testWriter(t *testing.T, change func(*config.File)) (*writer, *faultFS, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "events.log")
+	fs := &faultFS{}
+	w := newWriter(settings(path, change), format.Encoder{}, zap.NewNop(), fs)
+	t.Cleanup(func() {
+		fs.set(nil)
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w, fs, path
+}
+
+// write writes lines as the Pump does, retrying what was not delivered, and
+// fails the test when there is no progress.
+func write(t *testing.T, w *writer, data []byte) {
+	t.Helper()
+	for _, b := range sinktest.Batches(data, 4096) {
+		for len(b.Recs) > 0 {
+			n, err := w.Write(context.Background(), b)
+			if err != nil || n == 0 {
+				t.Fatalf("wrote %d records: %v", n, err)
+			}
+			b.Recs = b.Recs[n:]
+		}
+	}
+}
+
+func one(data []byte) stream.Batch { return sinktest.Batches(data, stream.BufferSize)[0] }
+
+func content(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// readAll returns what the file and its rotations hold, oldest first. A file
+// that is both plain and compressed counts once, and so does one that is renamed
+// while we read: the directory is read until it stays the same.
+func readAll(path string) []byte {
+	for range 1000 {
+		before := numbers(path)
+		var out []byte
+		ok := true
+		for _, i := range before {
+			data, err := readRotated(path, i)
+			ok = ok && err == nil
+			out = append(out, data...)
+		}
+		if ok && slices.Equal(before, numbers(path)) {
+			return out
+		}
+	}
+	return nil
+}
+
+// numbers lists the rotations that exist, oldest first, 0 for the file itself.
+func numbers(path string) []int {
+	var out []int
+	for _, p := range []string{path, path + ".*"} {
+		found, _ := filepath.Glob(p)
+		for _, name := range found {
+			s := strings.TrimSuffix(strings.TrimPrefix(name, path), ".gz")
+			n, err := strconv.Atoi(strings.TrimPrefix(s, "."))
+			if s == "" {
+				n = 0
+			} else if err != nil {
+				continue
+			}
+			if !slices.Contains(out, n) {
+				out = append(out, n)
+			}
+		}
+	}
+	slices.Sort(out)
+	slices.Reverse(out)
+	return out
+}
+
+func readRotated(path string, i int) ([]byte, error) {
+	name := path
+	if i > 0 {
+		name = rotatedName(path, i)
+	}
+	data, err := os.ReadFile(name)
+	if i == 0 || err == nil {
+		return data, err
+	}
+	return gunzip(name + gzSuffix)
+}
+
+func gunzip(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	gz, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(gz)
+}
+
+func inode(t *testing.T, path string) uint64 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Ino
+}

@@ -1,0 +1,179 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/format"
+)
+
+// defaultDir is the one directory that is made when it is missing, if the one
+// it is in exists: any other was named by the administrator, who knows its mode.
+const defaultDir = "/var/log/audisp-relay"
+
+// open opens the file and returns its size.
+func (w *writer) open() (int64, error) {
+	f, err := w.openAppend()
+	if err != nil {
+		return 0, w.openError(err)
+	}
+	st, err := f.Stat()
+	if err == nil && !regular(&st) {
+		err = errNotRegular
+	}
+	if err != nil {
+		f.Close()
+		return 0, w.openError(err)
+	}
+	w.f, w.dev, w.ino = f, uint64(st.Dev), st.Ino
+	w.checked, w.synced = time.Now(), time.Now()
+	w.own(f, &st)
+	if w.torn, err = w.endsTorn(st.Size); err != nil {
+		w.letGo()
+		return 0, w.openError(err)
+	}
+	if st.Size == 0 && w.cfg.Sync != "none" {
+		if err := w.fs.SyncDir(filepath.Dir(w.cfg.Path)); err != nil {
+			w.letGo()
+			return 0, w.fail("sync the directory of", err)
+		}
+	}
+	if w.cfg.Compress {
+		w.zip.start()
+	} else {
+		w.zip.clean() // it may have been on before
+	}
+	return st.Size, nil
+}
+
+var errNotRegular = errors.New("not a regular file: move it away or name another path")
+
+// openAppend opens without following a link in the last element, and without
+// waiting for the other end of a FIFO. It reads too: endsTorn does.
+func (w *writer) openAppend() (handle, error) {
+	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
+	f, err := w.fs.Open(w.cfg.Path, flags, 0o600)
+	if dir := filepath.Dir(w.cfg.Path); errors.Is(err, unix.ENOENT) && dir == defaultDir {
+		if err := w.fs.Mkdir(dir, 0o750); err != nil {
+			return nil, fmt.Errorf("mkdir %s: %w", dir, err)
+		}
+		f, err = w.fs.Open(w.cfg.Path, flags, 0o600)
+	}
+	return f, err
+}
+
+func (w *writer) openError(err error) error {
+	dir := filepath.Dir(w.cfg.Path)
+	switch {
+	case errors.Is(err, errNotRegular):
+		return fmt.Errorf("open %s: %w", w.cfg.Path, err)
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("open %s: its directory is missing: mkdir -p -m 0750 %s", w.cfg.Path, dir)
+	case errors.Is(err, unix.ENOTDIR):
+		return fmt.Errorf("open %s: %w: name a path below a directory", w.cfg.Path, err)
+	case errors.Is(err, unix.ELOOP):
+		return fmt.Errorf("open %s: a symbolic link: name the file itself", w.cfg.Path)
+	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("open %s: %w", w.cfg.Path, errNotRegular)
+	}
+	return w.fail("open", err)
+}
+
+// endsTorn reports whether the last line of a string file lacks its newline:
+// the process that wrote it was killed, or the disk was full.
+func (w *writer) endsTorn(size int64) (bool, error) {
+	if size == 0 || w.enc.Format != format.String {
+		return false, nil
+	}
+	var last [1]byte
+	if _, err := w.f.ReadAt(last[:], size-1); err != nil {
+		// Truncated meanwhile, most likely: the next attempt finds out.
+		return false, fmt.Errorf("read its last byte: %w", err)
+	}
+	return last[0] != '\n', nil
+}
+
+// own gives the file the configured owner and mode. It was made with mode
+// 0600: until then nobody else can open it. What cannot be done is said, and
+// the records are written all the same.
+func (w *writer) own(f handle, st *unix.Stat_t) {
+	uid, err := lookup(w.cfg.Owner, st.Uid, func(name string) (string, error) {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return "", err
+		}
+		return u.Uid, nil
+	})
+	w.warn("owner", w.cfg.Owner, err)
+	gid, err := lookup(w.cfg.Group, st.Gid, func(name string) (string, error) {
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			return "", err
+		}
+		return g.Gid, nil
+	})
+	w.warn("group", w.cfg.Group, err)
+	if uid != st.Uid || gid != st.Gid {
+		w.warn("owner", w.cfg.Owner+":"+w.cfg.Group, f.Chown(int(uid), int(gid)))
+	}
+	if st.Mode&0o7777 != w.cfg.Mode {
+		w.warn("mode", fmt.Sprintf("%04o", w.cfg.Mode), f.Chmod(w.cfg.Mode))
+	}
+}
+
+// warn says once of each thing that it cannot be had.
+func (w *writer) warn(what, value string, err error) {
+	if err != nil && !w.warned[what] {
+		w.warned[what] = true
+		w.log.Warn("file cannot have the configured "+what+": records are written all the same; mend the config or the file",
+			zap.String("path", w.cfg.Path), zap.String(what, value), zap.Error(err))
+	}
+}
+
+// lookup turns a name or number into a number, otherwise when it is empty or
+// unknown.
+func lookup(name string, otherwise uint32, find func(string) (string, error)) (uint32, error) {
+	if name == "" {
+		return otherwise, nil
+	}
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	id, err := find(name)
+	if err != nil {
+		return otherwise, err
+	}
+	n, err := strconv.ParseUint(id, 10, 32)
+	if err != nil {
+		return otherwise, err
+	}
+	return uint32(n), nil
+}
+
+// replaced reports whether the path names another file than the open one, or
+// none: somebody rotates it. It looks about once a second.
+func (w *writer) replaced() bool {
+	now := time.Now()
+	if now.Sub(w.checked) < checkEvery {
+		return false
+	}
+	w.checked = now
+	return !w.inPlace()
+}
+
+// inPlace reports whether the path names the open file. Where that cannot be
+// told, the file that is open is good enough.
+func (w *writer) inPlace() bool {
+	st, err := w.fs.Lstat(w.cfg.Path)
+	if err != nil {
+		return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR)
+	}
+	return uint64(st.Dev) == w.dev && st.Ino == w.ino
+}

@@ -1,0 +1,114 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+const gzSuffix = ".gz"
+
+// rotatedFiles is how many files there are besides the one written to.
+func rotatedFiles(maxFiles int) int { return max(maxFiles-1, 0) }
+
+func rotatedName(path string, i int) string { return fmt.Sprintf("%s.%d", path, i) }
+
+// rotate renames the full file out of the way: PATH.1 becomes PATH.2 and so
+// on, PATH becomes PATH.1, what would be beyond the count is removed. Nothing is
+// ever renamed onto something: a crash between two steps leaves a gap in the
+// numbers, which the next rotation fills.
+//
+// When it fails the file stays as it is and no record is written: disk space
+// is bounded whatever happens.
+func (w *writer) rotate() error {
+	if !w.inPlace() { // somebody else was faster
+		return w.letGo()
+	}
+	if err := w.shift(); err != nil {
+		return err
+	}
+	err := w.letGo()
+	if w.cfg.Compress {
+		w.zip.wake()
+	}
+	if w.cfg.Sync != "none" && err == nil {
+		if dirErr := w.fs.SyncDir(filepath.Dir(w.cfg.Path)); dirErr != nil {
+			err = w.fail("sync the directory of", dirErr)
+		}
+	}
+	return err
+}
+
+func (w *writer) shift() error {
+	// The compressor must not look for a file while names change.
+	w.zip.names.Lock()
+	defer w.zip.names.Unlock()
+	if w.cfg.MaxFiles <= 1 {
+		return w.remove(w.cfg.Path)
+	}
+	path, keep := w.cfg.Path, rotatedFiles(w.cfg.MaxFiles)
+	free := 1
+	for free <= keep {
+		used, err := w.present(rotatedName(path, free))
+		if err != nil {
+			return err
+		}
+		if !used {
+			break
+		}
+		free++
+	}
+	if free > keep {
+		free = keep
+		for _, suffix := range []string{"", gzSuffix} {
+			if err := w.remove(rotatedName(path, keep) + suffix); err != nil {
+				return err
+			}
+		}
+	}
+	for i := free - 1; i >= 1; i-- {
+		for _, suffix := range []string{"", gzSuffix} {
+			err := w.move(rotatedName(path, i)+suffix, rotatedName(path, i+1)+suffix)
+			if err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+		}
+	}
+	return w.move(path, rotatedName(path, 1))
+}
+
+// present reports whether there is a rotated file of that name, compressed or
+// not. Something else of that name is nothing that may be removed or renamed.
+func (w *writer) present(name string) (bool, error) {
+	found := false
+	for _, p := range []string{name, name + gzSuffix} {
+		st, err := w.fs.Lstat(p)
+		switch {
+		case errors.Is(err, unix.ENOENT):
+		case err != nil:
+			return false, fmt.Errorf("rotate %s: stat %s: %w%s", w.cfg.Path, p, err, advice(err))
+		case !regular(&st):
+			return false, fmt.Errorf("rotate %s: %s stands in the way: %w", w.cfg.Path, p, errNotRegular)
+		default:
+			found = true
+		}
+	}
+	return found, nil
+}
+
+func (w *writer) remove(p string) error {
+	if err := w.fs.Remove(p); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("rotate %s: remove %s: %w%s", w.cfg.Path, p, err, advice(err))
+	}
+	return nil
+}
+
+func (w *writer) move(from, to string) error {
+	err := w.fs.Rename(from, to, false)
+	if err != nil {
+		return fmt.Errorf("rotate %s: rename %s to %s: %w%s", w.cfg.Path, from, to, err, advice(err))
+	}
+	return nil
+}

@@ -1,0 +1,319 @@
+// Package file is the sink that appends records to a file: whole records only,
+// rotated by size, compressed and synced as configured.
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/sinks"
+	"audisp-relay/stream"
+)
+
+// checkEvery is how often the path is compared with the open file, and with
+// sync = "interval" how often it is synced at most.
+const checkEvery = time.Second
+
+// New returns the sink that cfg, whose File is set, describes. It touches
+// nothing: the file is opened when there is a record to write.
+func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
+	return sinks.NewPump(cfg.Name, newWriter(cfg, enc, log, osFS{}), log)
+}
+
+// writer is the sinks.Writer of one file. But for what syncer and compressor
+// do by themselves, everything is the Pump's goroutine's.
+type writer struct {
+	name string
+	cfg  config.File
+	enc  format.Encoder
+	log  *zap.Logger
+	fs   fileSystem
+
+	f       handle // nil: not open
+	dev     uint64 // what f is
+	ino     uint64
+	checked time.Time // when path and f were compared last
+	synced  time.Time // when f was handed to be synced last
+	dirty   bool      // written since
+	midLine bool      // the last record written goes on in the next
+	stale   bool      // f is to be let go when the line is whole
+	torn    bool      // f ends with a line without newline
+	partial int       // bytes of the next record that stand at the end of f
+	warned  map[string]bool
+
+	sync *syncer
+	zip  *compressor
+}
+
+var _ sinks.Writer = (*writer)(nil)
+
+func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSystem) *writer {
+	return &writer{
+		name:   cfg.Name,
+		cfg:    *cfg.File,
+		enc:    enc,
+		log:    log.With(zap.String("sink", cfg.Name)),
+		fs:     fs,
+		warned: make(map[string]bool),
+		sync:   &syncer{fs: fs},
+		zip:    newCompressor(cfg.File.Path, rotatedFiles(cfg.File.MaxFiles), fs, log.With(zap.String("sink", cfg.Name))),
+	}
+}
+
+// Write implements sinks.Writer: one write(2) for the records of b, as far as
+// they fit into the file.
+func (w *writer) Write(_ context.Context, b stream.Batch) (int, error) {
+	if len(b.Recs) == 0 {
+		return 0, nil
+	}
+	cont := b.Recs[0].Flags&stream.Cont != 0
+	size, err := w.ready(cont)
+	if err != nil {
+		return 0, err
+	}
+	out := w.enc.Encode(b)
+	n := w.fitting(&out, b, size)
+	if n == 0 {
+		if err := w.rotate(); err != nil {
+			return 0, err
+		}
+		if size, err = w.ready(cont); err != nil {
+			return 0, err
+		}
+		n = max(1, w.fitting(&out, b, size)) // 0 again: somebody else has filled it
+	}
+	if err := w.endTorn(cont); err != nil {
+		return 0, err
+	}
+	n, err = w.append(&out, n)
+	if n > 0 {
+		w.midLine = b.Recs[n-1].Flags&stream.Open != 0
+		w.dirty = true
+	}
+	if err == nil {
+		err = w.syncIfDue()
+	}
+	return n, err
+}
+
+// ready sees to it that the right file is open and returns its size. Within a
+// line (cont) it stays the file that is open.
+func (w *writer) ready(cont bool) (int64, error) {
+	if w.f != nil && !cont && (w.stale || w.replaced()) {
+		if err := w.letGo(); err != nil {
+			return 0, err
+		}
+	}
+	if w.f == nil {
+		return w.open()
+	}
+	st, err := w.f.Stat()
+	if err != nil {
+		return 0, w.fail("stat", err)
+	}
+	if st.Nlink == 0 && !cont { // deleted: do not write where nobody can read
+		if err := w.letGo(); err != nil {
+			return 0, err
+		}
+		return w.open()
+	}
+	return st.Size, nil
+}
+
+// fitting returns how many records of out still fit into a file of that size.
+// A line that comes in pieces is ended in the file it was begun in.
+func (w *writer) fitting(out *format.Encoded, b stream.Batch, size int64) int {
+	limit := int64(w.cfg.MaxSize)
+	if limit == 0 {
+		return out.Len()
+	}
+	n, _ := out.Records(int(max(0, min(limit-size, int64(len(out.Bytes))))))
+	if n == 0 && size == 0 {
+		n = 1 // larger than any file may be
+	}
+	for n < out.Len() && b.Recs[n].Flags&stream.Cont != 0 {
+		n++
+	}
+	return n
+}
+
+// endTorn ends a line that a process before left without its newline, so
+// that the next record does not run into it.
+func (w *writer) endTorn(cont bool) error {
+	if !w.torn {
+		return nil
+	}
+	if !cont {
+		n, err := w.f.Write([]byte{'\n'})
+		if err == nil && n == 0 {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return w.fail("write", err)
+		}
+	}
+	w.torn = false
+	return nil
+}
+
+// append writes the first n records of out. Of a write that was cut short it
+// takes back what is no whole record. It returns how many are in the file, and
+// synced where each batch is.
+func (w *writer) append(out *format.Encoded, n int) (int, error) {
+	data := out.Bytes[:out.End(n-1)]
+	wrote := 0
+	if len(data) > w.partial { // a batch of records this consumer does not get is empty
+		k, err := w.f.Write(data[w.partial:])
+		wrote = w.partial + k
+		if wrote < len(data) {
+			return w.takeBack(out, wrote, err)
+		}
+	}
+	w.partial = 0
+	if w.cfg.Sync != "batch" || wrote == 0 {
+		return n, nil
+	}
+	if err := w.f.Sync(); err != nil {
+		err = w.fail("fdatasync", err)
+		// The kernel may have dropped the pages: they have to be written anew.
+		if cutErr := w.cut(wrote); cutErr != nil {
+			return n, err
+		}
+		return 0, err
+	}
+	w.dirty = false
+	return n, nil
+}
+
+// takeBack deals with a write that got only as far as wrote bytes of out.
+func (w *writer) takeBack(out *format.Encoded, wrote int, err error) (int, error) {
+	n, end := out.Records(wrote)
+	w.partial = 0
+	if wrote > end {
+		if cutErr := w.cut(wrote - end); cutErr != nil {
+			// An append-only file (chattr +a) for one: the next write goes on here.
+			w.partial = wrote - end
+		}
+	}
+	switch {
+	case err != nil:
+		return n, w.fail("write", err)
+	case n > 0:
+		return n, nil // the next write will say what is wrong
+	}
+	return 0, w.fail("write", io.ErrShortWrite)
+}
+
+// cut removes the last k bytes that were written.
+func (w *writer) cut(k int) error {
+	end, err := w.f.Pos() // O_APPEND: where the write ended, wherever it began
+	if err != nil {
+		return err
+	}
+	st, err := w.f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case st.Size < end: // truncated by somebody else meanwhile, and they with it
+		return nil
+	case st.Size > end: // somebody else has written behind them
+		w.torn = true
+		return nil
+	}
+	return w.f.Truncate(end - int64(k))
+}
+
+// syncIfDue hands the file to be synced when it is time.
+func (w *writer) syncIfDue() error {
+	if w.cfg.Sync != "interval" {
+		return nil
+	}
+	if w.f != nil && w.dirty && time.Since(w.synced) >= checkEvery && w.sync.offer(w.f) {
+		w.dirty, w.synced = false, time.Now()
+	}
+	if err := w.sync.failure(); err != nil {
+		return w.fail("fdatasync", err)
+	}
+	return nil
+}
+
+// Tick implements sinks.Writer: it syncs, and lets go of a file that was
+// renamed or deleted.
+func (w *writer) Tick(context.Context) error {
+	if w.f != nil && !w.midLine && w.replaced() {
+		if err := w.letGo(); err != nil {
+			return err
+		}
+	}
+	return w.syncIfDue()
+}
+
+// Reopen implements sinks.Writer. Within a line that comes in pieces the file is
+// kept until the line has ended.
+func (w *writer) Reopen() error {
+	w.stale = true
+	if w.f == nil || w.midLine {
+		return nil
+	}
+	return w.letGo()
+}
+
+// Close implements sinks.Writer. It waits for syncer and compressor.
+func (w *writer) Close() error {
+	err := w.letGo()
+	w.zip.close()
+	w.sync.close()
+	if syncErr := w.sync.failure(); err == nil && syncErr != nil {
+		err = w.fail("fdatasync", syncErr)
+	}
+	return err
+}
+
+// letGo closes the file, synced where that is asked.
+func (w *writer) letGo() error {
+	f := w.f
+	w.f, w.stale, w.torn, w.partial = nil, false, false, 0
+	switch {
+	case f == nil:
+		return nil
+	case w.cfg.Sync == "interval":
+		w.sync.retire(f)
+		return nil
+	}
+	if err := f.Close(); err != nil {
+		return w.fail("close", err)
+	}
+	return nil
+}
+
+// fail makes the one line that says what failed and what to do.
+func (w *writer) fail(op string, err error) error {
+	return fmt.Errorf("%s %s: %w%s", op, w.cfg.Path, err, advice(err))
+}
+
+// advice says what to do about err.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, io.ErrShortWrite):
+		return ": free space on its file system, or lower max_size and max_files"
+	case errors.Is(err, unix.EFBIG):
+		return ": raise the file size limit (ulimit -f) or lower max_size"
+	case errors.Is(err, unix.EROFS):
+		return ": remount the file system read-write"
+	case errors.Is(err, unix.EIO):
+		return ": check the disk (dmesg)"
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return ": check owner and mode of the path, its attributes (lsattr) and SELinux denials"
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return ": raise the limit of open files"
+	}
+	return ""
+}

@@ -1,0 +1,80 @@
+package file
+
+import (
+	"cmp"
+	"sync"
+)
+
+// syncer syncs files in a goroutine of its own, so that a slow disk holds up
+// the records of the next second, not the queue. It is the writer's.
+type syncer struct {
+	fs   fileSystem
+	jobs chan syncJob // nil until there is one
+	done chan struct{}
+
+	mu  sync.Mutex // guards err
+	err error
+}
+
+type syncJob struct {
+	f     handle
+	close bool
+}
+
+// offer asks for f to be synced unless the one before is still waiting for it.
+func (s *syncer) offer(f handle) bool {
+	s.start()
+	select {
+	case s.jobs <- syncJob{f: f}:
+		return true
+	default:
+		return false
+	}
+}
+
+// retire has f synced and closed. It waits while two more files wait for that.
+func (s *syncer) retire(f handle) {
+	s.start()
+	s.jobs <- syncJob{f: f, close: true}
+}
+
+func (s *syncer) start() {
+	if s.jobs == nil {
+		s.jobs, s.done = make(chan syncJob, 2), make(chan struct{})
+		go s.run(s.jobs)
+	}
+}
+
+func (s *syncer) run(jobs <-chan syncJob) {
+	defer close(s.done)
+	for j := range jobs {
+		err := j.f.Sync()
+		if j.close {
+			err = cmp.Or(err, j.f.Close())
+		}
+		if err != nil {
+			s.mu.Lock()
+			s.err = err
+			s.mu.Unlock()
+		}
+	}
+}
+
+// failure returns what went wrong since it was called last.
+func (s *syncer) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.err
+	s.err = nil
+	return err
+}
+
+// close waits until all is done.
+func (s *syncer) close() {
+	if s.jobs == nil {
+		return
+	}
+	close(s.jobs)
+	<-s.done
+	s.jobs = nil
+}

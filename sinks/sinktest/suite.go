@@ -1,0 +1,165 @@
+package sinktest
+
+import (
+	"bytes"
+	"testing"
+
+	"audisp-relay/format"
+	"audisp-relay/stream"
+)
+
+// Run holds a sink against the contract of package sinks.
+func Run(t *testing.T, tg Target) {
+	if tg.Formats == nil {
+		tg.Formats = []format.Format{format.String}
+	}
+	for _, f := range tg.Formats {
+		name := [...]string{format.String: "string", format.Binary: "binary"}[f]
+		t.Run(name, func(t *testing.T) {
+			t.Run("lines in batches of all sizes", func(t *testing.T) { testBatches(t, &tg, f) })
+			t.Run("odd lines", func(t *testing.T) { testData(t, &tg, f, OddLines()) })
+			t.Run("odd frames", func(t *testing.T) { testData(t, &tg, f, OddFrames()) })
+			t.Run("long line in pieces", func(t *testing.T) { testLong(t, &tg, f) })
+			t.Run("backlog before start", func(t *testing.T) { testBacklog(t, &tg, f) })
+		})
+	}
+	t.Run("broken at start", func(t *testing.T) { testBrokenAtStart(t, &tg) })
+	t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg) })
+	t.Run("consumer stalls", func(t *testing.T) { testStall(t, &tg) })
+	t.Run("reopen under load", func(t *testing.T) { testReopen(t, &tg) })
+	t.Run("cancelled while idle", func(t *testing.T) { testCancelIdle(t, &tg) })
+	t.Run("cancelled while broken", func(t *testing.T) { testCancelBroken(t, &tg) })
+	t.Run("cancelled while stalled", func(t *testing.T) { testCancelStalled(t, &tg) })
+	t.Run("restarted under load", func(t *testing.T) { testRestart(t, &tg) })
+}
+
+// testBatches: every record arrives exactly and in order however the stream
+// was cut, with and without pauses in between.
+func testBatches(t *testing.T, tg *Target, f format.Format) {
+	r := newRig(t, tg, f)
+	r.start()
+	for i, chunk := range []int{1, 7, 333, 4096, 65536, stream.BufferSize} {
+		r.put(Batches(Lines(i*500, 20+min(chunk/8, 480)), chunk))
+		if i%2 == 0 {
+			r.arrived()
+		}
+	}
+	r.end()
+	r.exact()
+}
+
+func testData(t *testing.T, tg *Target, f format.Format, data []byte) {
+	r := newRig(t, tg, f)
+	r.start()
+	r.put(Batches(data, 4096))
+	r.end()
+	r.exact()
+}
+
+func testLong(t *testing.T, tg *Target, f format.Format) {
+	if tg.CutsLong {
+		t.Skip("the sink cuts long lines: its own tests say how")
+	}
+	testData(t, tg, f, LongLine(200<<10))
+}
+
+// testBacklog: what a queue holds when the sink starts is delivered, also when
+// nothing more will come.
+func testBacklog(t *testing.T, tg *Target, f format.Format) {
+	r := newRig(t, tg, f)
+	r.putLines(0, 5000)
+	r.queue.Close()
+	r.start()
+	r.end()
+	r.exact()
+}
+
+// testBrokenAtStart: a place that is not there makes the sink degraded, and
+// when it is mended everything arrives.
+func testBrokenAtStart(t *testing.T, tg *Target) {
+	r := newRig(t, tg, format.String)
+	if r.place.Break == nil {
+		t.Skip("this place cannot be broken")
+	}
+	r.place.Break()
+	r.start()
+	r.putLines(0, 100)
+	if !tg.BreakUnseen {
+		r.degraded()
+	}
+	r.place.Mend()
+	r.sink.Reopen() // ends the pause between attempts
+	if !tg.BreakUnseen {
+		r.arrived()
+		if s := r.sink.Status(); s.Degraded {
+			r.eventually("recovery", func() bool { return !r.sink.Status().Degraded })
+		}
+	}
+	r.end()
+	r.check(tg.BreakUnseen)
+}
+
+func (r *rig) degraded() {
+	r.t.Helper()
+	r.eventually("a degraded sink", func() bool { return r.sink.Status().Degraded })
+	if s := r.sink.Status(); s.Error == "" || s.Failures == 0 {
+		r.t.Errorf("degraded without a reason: %+v", s)
+	}
+}
+
+// testBrokenMidway: what arrived before a break stays, what comes during it
+// waits, and after it all goes on.
+func testBrokenMidway(t *testing.T, tg *Target) {
+	r := newRig(t, tg, format.String)
+	if r.place.Break == nil {
+		t.Skip("this place cannot be broken")
+	}
+	r.start()
+	r.putLines(0, 300)
+	r.arrived()
+	before := len(r.want)
+
+	r.place.Break()
+	next := 300
+	r.eventually("a degraded sink", func() bool {
+		r.putLines(next, 10) // a broken connection shows only when it is used
+		next += 10
+		return r.sink.Status().Degraded || tg.BreakUnseen
+	})
+	r.place.Mend()
+	r.sink.Reopen()
+
+	after := len(r.want)
+	if tg.BreakLoses {
+		r.probe(&next)
+	}
+	tail := len(r.want)
+	r.putLines(next, 300)
+	r.end()
+	r.check(tg.BreakLoses)
+	got := r.place.Read()
+	if !bytes.HasPrefix(got, r.want[:before]) {
+		t.Error("what had arrived before the break is not there any more")
+	}
+	if !bytes.Contains(got, r.want[tail:]) {
+		t.Errorf("what was sent after the break is not all there (sent during the break: %d bytes)", after-before)
+	}
+}
+
+// probe sends lines until one of them arrives: then the place is in use again.
+func (r *rig) probe(next *int) {
+	r.t.Helper()
+	r.eventually("a record after the break", func() bool {
+		start := len(r.want)
+		r.putLines(*next, 1)
+		line := r.want[start:]
+		*next++
+		for range 20 {
+			if bytes.Contains(r.place.Read(), line) {
+				return true
+			}
+			pause()
+		}
+		return false
+	})
+}

@@ -1,0 +1,372 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/test/lab"
+)
+
+// seconds is how long a load lasts; AUDISP_LIVE_SECONDS makes it longer than
+// what suits every run of the tests.
+func seconds(n int) time.Duration {
+	if s, err := strconv.Atoi(os.Getenv("AUDISP_LIVE_SECONDS")); err == nil && s > 0 {
+		n = s
+	}
+	return time.Duration(n) * time.Second
+}
+
+// build puts the program where auditd accepts it: owned by root, not writable
+// by others, without the race detector, which is too slow for a full load.
+func build(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "audisp-relay")
+	cmd := exec.Command("go", "build", "-o", path, "../cmd/audisp-relay")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	if err := os.Chmod(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := lab.Tool(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// live is a real auditd with the relay as its plugin.
+type live struct {
+	*lab.Auditd
+	t   *testing.T
+	dir string
+}
+
+// startLive runs auditd with the relay on this config (DIR as in start).
+func startLive(t *testing.T, config string, o lab.Options, format string) *live {
+	t.Helper()
+	lab.Require(t, "socat")
+	dir := tempDir(t)
+	writeConfig(t, dir, config)
+	o.Plugins = append(o.Plugins, lab.Plugin{
+		Name: "relay", Path: build(t, dir), Args: "-c " + filepath.Join(dir, "relay.toml"), Format: format,
+	})
+	l := &live{Auditd: lab.Start(t, o), t: t, dir: dir}
+	t.Cleanup(func() {
+		if t.Failed() {
+			logged, _ := os.ReadFile(l.path("log"))
+			t.Logf("log of the relay:\n%s", logged)
+		}
+	})
+	return l
+}
+
+func (l *live) path(name string) string { return filepath.Join(l.dir, name) }
+
+func (l *live) relay() *relay { return &relay{t: l.t, dir: l.dir} }
+
+// follow lets socat connect to the socket and waits until the relay knows it.
+func (l *live) follow(sink, socket, out string) *lab.Process {
+	l.t.Helper()
+	p := lab.Follow(l.t, l.path(socket), l.path(out))
+	until(l.t, "socat is connected", func() bool { return len(l.relay().consumer(sink).Sink.Clients) > 0 })
+	return p
+}
+
+// exact fails unless a stream holds every record of audit.log between the marks
+// once, byte for byte and in order, and EOE besides.
+func (l *live) exact(name, after, until string, streams ...string) lab.Report {
+	l.t.Helper()
+	rep, err := lab.CompareLog(l.Logs(), streams, lab.Compare{After: after, Until: until})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if !rep.OK() {
+		l.t.Errorf("%s: %v", name, rep)
+	}
+	return rep
+}
+
+const liveSinks = `
+[sinks.socket]
+type = "unix"
+path = "DIR/sock"
+group = "root"
+[sinks.file]
+type = "file"
+path = "DIR/out"
+max_size = "0"
+`
+
+// TestLiveEveryRecordArrives: socat on the socket and the file both hold every
+// record of audit.log byte for byte, at a steady rate and then as fast as the
+// kernel gives, whichever framing auditd uses.
+func TestLiveEveryRecordArrives(t *testing.T) {
+	for _, format := range []string{"string", "binary"} {
+		t.Run(format, func(t *testing.T) {
+			l := startLive(t, liveSinks, lab.Options{}, format)
+			l.follow("socket", "sock", "client")
+			after := l.Drain(l.path("client"), l.path("out"))
+			pid := l.PluginPID("relay")
+			steady := l.Load(lab.Load{Rate: 4000, Duration: seconds(3)})
+			flat := l.Load(lab.Load{Duration: seconds(3)})
+			until := l.Drain(l.path("client"), l.path("out"))
+			rep := l.exact("socket", after, until, l.path("client"))
+			l.exact("file", after, until, l.path("out"))
+			if got := rep.EOE; got < steady.Made+flat.Made {
+				t.Errorf("%d events arrived of %d", got, steady.Made+flat.Made)
+			}
+			if l.PluginPID("relay") != pid {
+				t.Error("the plugin was restarted")
+			}
+			relayCPU, _ := lab.CPU(pid)
+			auditdCPU, _ := lab.CPU(l.PID())
+			_, rss, _ := lab.RSS(pid)
+			t.Logf("steady %.0f events/s, flat out %.0f events/s; %d records, %v; plugin %.2fs CPU, auditd %.2fs, peak RSS %.1f MiB",
+				steady.Rate(), flat.Rate(), rep.StreamLines, rep, relayCPU.Seconds(), auditdCPU.Seconds(), float64(rss)/(1<<20))
+		})
+	}
+}
+
+// TestLiveStockPluginsAsChildrenAndBeside: audisp-syslog and laurel run as
+// children of the relay and get everything; auditd's own af_unix and
+// audisp-syslog run beside it in the same auditd. The audit PID stays auditd's.
+func TestLiveStockPluginsAsChildrenAndBeside(t *testing.T) {
+	lab.Require(t, "socat", "laurel")
+	syslog, laurel := tool(t, "audisp-syslog"), tool(t, "laurel")
+	devlog := filepath.Join(tempDir(t), "devlog")
+	lab.DrainDevLog(t, devlog)
+	dir := tempDir(t)
+	os.Chmod(dir, 0o755)
+	laurelConf := filepath.Join(dir, "laurel.toml")
+	conf := fmt.Sprintf("directory = %q\n[auditlog]\nfile = \"audit.log\"\nsize = 1000000000\n", dir)
+	if err := os.WriteFile(laurelConf, []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l := startLive(t, liveSinks+fmt.Sprintf(`
+[sinks.syslog]
+type = "program"
+path = %q
+args = ["LOG_INFO", "LOG_LOCAL1"]
+[sinks.laurel]
+type = "program"
+path = %q
+args = ["--config", %q]
+`, syslog, laurel, laurelConf), lab.Options{Plugins: []lab.Plugin{
+		{Name: "af_unix", Path: "builtin_af_unix", Args: "0640 " + filepath.Join(dir, "stock.sock")},
+		{Name: "syslog", Path: syslog, Args: "LOG_INFO LOG_LOCAL2"},
+	}}, "string")
+	lab.Follow(t, filepath.Join(dir, "stock.sock"), l.path("stock"))
+	l.follow("socket", "sock", "client")
+	after := l.Drain(l.path("client"), l.path("out"), l.path("stock"))
+	load := l.Load(lab.Load{Rate: 2000, Duration: seconds(3)})
+	audit, err := lab.ReadStatus()
+	if err != nil || audit.PID != l.PID() {
+		t.Errorf("audit PID %v, auditd is %d: %v", audit, l.PID(), err)
+	}
+	end := l.Drain(l.path("client"), l.path("out"), l.path("stock"))
+	l.exact("our socket", after, end, l.path("client"))
+	l.exact("our file", after, end, l.path("out"))
+	l.exact("stock af_unix", after, end, l.path("stock"))
+	for _, c := range []struct {
+		name, file string
+	}{{"laurel", filepath.Join(dir, "audit.log")}} {
+		until(t, c.name+" has all events", func() bool {
+			n, _ := lab.CountString(c.file, load.Text())
+			return n >= load.Made
+		})
+	}
+	// <142> is local1.info, the relay's child; <150> local2.info, the stock one.
+	for who, pri := range map[string]string{"child audisp-syslog": "<142>", "stock audisp-syslog": "<150>"} {
+		until(t, who+" has all records", func() bool {
+			data, _ := os.ReadFile(devlog)
+			n := 0
+			for msg := range bytes.SplitSeq(data, []byte(pri)) {
+				if bytes.Contains(msg[:min(len(msg), 9000)], []byte("type=PATH")) && bytes.Contains(msg, []byte(load.Text())) {
+					n++
+				}
+			}
+			return n >= load.Made
+		})
+	}
+	for _, name := range []string{"syslog", "laurel"} {
+		c := l.relay().consumer(name)
+		balanced(t, c)
+		if c.LostTotal != 0 || c.Sink.Restarts != 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestLiveStoppedConsumer: a client that stands still under load loses what the
+// counters say, and nobody else loses anything; a lossless one loses nothing.
+func TestLiveStoppedConsumer(t *testing.T) {
+	for _, qos := range []string{"lossy", "lossless"} {
+		t.Run(qos, func(t *testing.T) {
+			l := startLive(t, liveSinks+`
+[sinks.slow]
+type = "unix"
+path = "DIR/slow"
+group = "root"
+q_depth = 2000
+slow_client = "drop"
+qos = "`+qos+"\"\n", lab.Options{QDepth: 90000}, "string")
+			slow := l.follow("slow", "slow", "slowclient")
+			l.follow("socket", "sock", "client")
+			after := l.Drain(l.path("client"), l.path("out"), l.path("slowclient"))
+			before := l.relay().consumer("slow")
+			rate := 4000
+			if qos == "lossless" { // what waits for it must fit into auditd's own queue
+				rate = 800
+			}
+			run := l.StartLoad(lab.Load{Rate: rate, Duration: seconds(5)})
+			time.Sleep(200 * time.Millisecond)
+			slow.Signal(unix.SIGSTOP)
+			load := run.Wait()
+			if c := l.relay().consumer("slow"); qos == "lossless" && c.Stalled == 0 {
+				t.Errorf("no stall is reported while it lasts: %+v", c)
+			}
+			slow.Signal(unix.SIGCONT)
+			end := l.Drain(l.path("client"), l.path("out"))
+			l.exact("the other client", after, end, l.path("client"))
+			l.exact("the file", after, end, l.path("out"))
+			until(t, "the slow client has caught up", func() bool { return l.relay().consumer("slow").Queued == 0 })
+			c := l.relay().consumer("slow")
+			balanced(t, c)
+			eventually(t, "the slow client's file", func() error {
+				data, err := os.ReadFile(l.path("slowclient"))
+				if n := uint64(bytes.Count(data, []byte{'\n'})); err == nil && n != c.Delivered-before.Delivered+linesUpTo(data, after) {
+					err = fmt.Errorf("%d records, delivered %d", n, c.Delivered)
+				}
+				return err
+			})
+			if qos == "lossless" {
+				end := l.Drain(l.path("slowclient"))
+				l.exact("the lossless client", after, end, l.path("slowclient"))
+				if c.LostTotal != 0 || c.Stalls == 0 {
+					t.Errorf("%+v", c)
+				}
+			} else if c.LostTotal == 0 || c.Lost["queue-full"].Records != c.LostTotal {
+				t.Errorf("%+v", c)
+			}
+			t.Logf("%d events; slow consumer: delivered %d, lost %d, reader stalled %v", load.Made, c.Delivered, c.LostTotal, c.Stalled)
+		})
+	}
+}
+
+// linesUpTo counts the lines up to and including the one with the mark.
+func linesUpTo(data []byte, mark string) uint64 {
+	i := bytes.Index(data, []byte(mark))
+	if i < 0 {
+		return 0
+	}
+	return uint64(bytes.Count(data[:i], []byte{'\n'})) + 1
+}
+
+// TestLiveReloadsUnderLoad: HUP to auditd and to the plugin, good and bad
+// configurations among them, while events come: nothing lost, nothing twice.
+func TestLiveReloadsUnderLoad(t *testing.T) {
+	l := startLive(t, liveSinks, lab.Options{}, "string")
+	l.follow("socket", "sock", "client")
+	after := l.Drain(l.path("client"), l.path("out"))
+	pid := l.PluginPID("relay")
+	run := l.StartLoad(lab.Load{Rate: 3000, Duration: seconds(6)})
+	want := l.relay().report().Reloads
+	for i := range 6 {
+		switch i % 3 {
+		case 0:
+			writeConfig(t, l.dir, liveSinks+"q_depth = "+strconv.Itoa(20000+i)+"\n")
+			syscall.Kill(pid, syscall.SIGHUP)
+			want++
+		case 1:
+			writeConfig(t, l.dir, liveSinks+"nonsense = true\n")
+			syscall.Kill(pid, syscall.SIGHUP)
+		case 2:
+			writeConfig(t, l.dir, liveSinks)
+			l.Reload() // auditd 3.0.9 passes its HUP on to plugins
+			want++
+		}
+		until(t, "the reload is done", func() bool {
+			rep := l.relay().report()
+			return rep.Reloads == want && (rep.ConfigError != "") == (i%3 == 1)
+		})
+	}
+	run.Wait()
+	end := l.Drain(l.path("client"), l.path("out"))
+	l.exact("socket", after, end, l.path("client"))
+	l.exact("file", after, end, l.path("out"))
+	if got := l.PluginPID("relay"); got != pid {
+		t.Errorf("the plugin was restarted: pid %d, then %d", pid, got)
+	}
+}
+
+// TestLiveKilledPluginIsStartedAgain: after kill -9 auditd starts it anew with
+// the next record; lost is only what was in the old one's hands, a run without
+// holes before and behind.
+func TestLiveKilledPluginIsStartedAgain(t *testing.T) {
+	l := startLive(t, liveSinks, lab.Options{}, "string")
+	after := l.Drain(l.path("out"))
+	run := l.StartLoad(lab.Load{Rate: 3000, Duration: seconds(4)})
+	pid := l.PluginPID("relay")
+	time.Sleep(time.Second)
+	syscall.Kill(pid, syscall.SIGKILL)
+	until(t, "auditd has started it again", func() bool { return l.PluginRunning("relay") && l.PluginPID("relay") != pid })
+	load := run.Wait()
+	// A restarted plugin has six signals blocked: HUP must work all the same.
+	syscall.Kill(l.PluginPID("relay"), syscall.SIGHUP)
+	until(t, "reload of the restarted plugin", func() bool { return l.relay().report().Reloads == 1 })
+	end := l.Drain(l.path("out"))
+	rep, err := lab.CompareLog(l.Logs(), []string{l.path("out")}, lab.Compare{After: after, Until: end})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Altered > 1 || rep.Duplicate > 1 || rep.OutOfOrder > 0 {
+		t.Errorf("more than holes: %v", rep)
+	}
+	t.Logf("killed once at 3000 events/s: %d of %d log records missing (%d events made)", rep.Missing, rep.LogLines, load.Made)
+}
+
+// TestLiveStopOfAuditd: the plugin ends with auditd, having handed over what
+// it was sent, and a TERM before that changes nothing.
+func TestLiveStopOfAuditd(t *testing.T) {
+	l := startLive(t, liveSinks, lab.Options{}, "string")
+	after := l.Drain(l.path("out"))
+	pid := l.PluginPID("relay")
+	syscall.Kill(pid, syscall.SIGTERM)
+	l.Load(lab.Load{Rate: 2000, Duration: seconds(1)})
+	end := l.Drain(l.path("out"))
+	l.exact("file", after, end, l.path("out"))
+	if l.PluginPID("relay") != pid {
+		t.Error("TERM from elsewhere ended the plugin")
+	}
+	l.Stop()
+	until(t, "the plugin is gone", func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) })
+	state, err := os.ReadFile(l.path("run/state"))
+	if err != nil || !strings.Contains(string(state), "file lost = 0\n") {
+		t.Errorf("state report: %v\n%s", err, state)
+	}
+}
+
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}
