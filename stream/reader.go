@@ -44,7 +44,8 @@ func (r *Reader) Next(b *Batch) error {
 	if r.gather != nil {
 		r.gather.wait()
 	}
-	n, err := r.in.Read(r.sp.Space())
+	space := r.sp.Space()
+	n, err := r.in.Read(space)
 	switch {
 	case n > 0:
 		r.sp.Cut(b, n)
@@ -59,7 +60,7 @@ func (r *Reader) Next(b *Batch) error {
 		return nil
 	}
 	if r.gather != nil {
-		r.gather.got(len(b.Recs), n)
+		r.gather.got(len(b.Recs), n, n == len(space))
 	}
 	return nil // an error that came with bytes comes again without
 }
@@ -97,8 +98,9 @@ func (g *gather) wait() {
 	}
 }
 
-// got says that a read brought so many records and bytes.
-func (g *gather) got(records, bytes int) {
+// got says that a read brought so many records and bytes, and whether there is
+// more than it could take.
+func (g *gather) got(records, bytes int, more bool) {
 	now := g.now()
 	took := now.Sub(g.last)
 	g.last = now
@@ -112,4 +114,7 @@ func (g *gather) got(records, bytes int) {
 	}
 	g.rate = (3*g.rate + rate) / 4
 	g.nap = min(time.Duration(g.room/g.rate), gatherMax)
+	if more {
+		g.nap = 0
+	}
 }

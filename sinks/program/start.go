@@ -135,7 +135,7 @@ func startError(path string, err error) error {
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("start %s: %w: install it or mend path", path, err)
 	case errors.Is(err, unix.ENOEXEC):
-		return fmt.Errorf("start %s: %w: it is no program for this machine, or a script without #!", path, err)
+		return fmt.Errorf("start %s: %w: it is no program for this machine, or a script without a #! line", path, err)
 	}
 	return fmt.Errorf("start %s: %w", path, err)
 }

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -76,7 +75,7 @@ func Tool(name string) (string, error) {
 	if p, err := exec.LookPath(name); err == nil {
 		return filepath.Abs(p)
 	}
-	for _, dir := range []string{"/sbin", "/usr/sbin", filepath.Join(runtime.GOROOT(), "bin")} {
+	for _, dir := range []string{"/sbin", "/usr/sbin"} {
 		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return p, nil
 		}

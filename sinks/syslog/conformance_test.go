@@ -1,0 +1,312 @@
+package syslog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/sinks"
+	"audisp-relay/sinks/sinktest"
+	"audisp-relay/stream"
+)
+
+func TestConformance(t *testing.T) {
+	keepsNewline := func(dst []byte, enc *format.Encoder, b stream.Batch, i int) []byte {
+		return append(dst, masked(enc.Append(nil, b, i))...)
+	}
+	oneLine := func(dst []byte, enc *format.Encoder, b stream.Batch, i int) []byte {
+		text := bytes.TrimSuffix(enc.Append(nil, b, i), []byte("\n"))
+		for len(text) > maxText {
+			dst = append(append(dst, masked(text[:maxText])...), '\n')
+			text = text[maxText:]
+		}
+		return append(append(dst, masked(text)...), '\n')
+	}
+	noNUL := func(dst []byte, enc *format.Encoder, b stream.Batch, i int) []byte {
+		return append(dst, bytes.ReplaceAll(keepsNewline(nil, enc, b, i), []byte{0}, []byte("#000"))...)
+	}
+	t.Run("local datagram", func(t *testing.T) {
+		sinktest.Run(t, sinktest.Target{
+			Place:      func(t *testing.T) sinktest.Place { return newServer(t, "unixgram", "local", "rfc3164").place() },
+			Expect:     keepsNewline,
+			BreakLoses: true, // what the old daemon had not read
+		})
+	})
+	t.Run("local stream", func(t *testing.T) {
+		sinktest.Run(t, sinktest.Target{
+			Place:      func(t *testing.T) sinktest.Place { return newServer(t, "unix", "local", "rfc3164").place() },
+			Expect:     noNUL,
+			BreakLoses: true,
+		})
+	})
+	for _, protocol := range []string{"rfc3164", "rfc5424"} {
+		t.Run("udp "+protocol, func(t *testing.T) {
+			sinktest.Run(t, sinktest.Target{
+				Place:       func(t *testing.T) sinktest.Place { return newServer(t, "udp", "udp", protocol).place() },
+				Expect:      oneLine,
+				CutsLong:    true,
+				BreakLoses:  true,
+				BreakUnseen: true,
+				StallLoses:  true,
+			})
+		})
+		t.Run("tcp "+protocol, func(t *testing.T) {
+			sinktest.Run(t, sinktest.Target{
+				Place:      func(t *testing.T) sinktest.Place { return newServer(t, "tcp", "tcp", protocol).place() },
+				Expect:     oneLine,
+				CutsLong:   true,
+				BreakLoses: true, // what the peer acknowledged and did not read
+				Repeats:    true, // what it read and did not acknowledge
+			})
+		})
+	}
+}
+
+// server is a syslog server that understands what the sink sends by its own
+// reading of the RFCs, and keeps the texts.
+type server struct {
+	t                            testing.TB
+	network, transport, protocol string
+	address                      string
+	wg                           sync.WaitGroup
+
+	gate sync.Mutex // held while stalled
+
+	mu     sync.Mutex // guards all below
+	texts  []byte
+	socket io.Closer // listener or datagram socket
+	conn   net.Conn  // being read
+	ends   int       // sentinels read
+}
+
+const sentinel = "<0>the end of a test"
+
+func newServer(t testing.TB, network, transport, protocol string) *server {
+	s := &server{t: t, network: network, transport: transport, protocol: protocol, address: "127.0.0.1:0"}
+	if transport == "local" {
+		s.address = filepath.Join(t.TempDir(), "log")
+	}
+	s.open()
+	t.Cleanup(func() {
+		s.close()
+		s.wg.Wait()
+	})
+	return s
+}
+
+func (s *server) config() config.Sink {
+	return config.Sink{Name: "test", Type: "syslog", Syslog: &config.Syslog{Transport: s.transport, Address: s.address,
+		Protocol: s.protocol, Facility: "user", Severity: "info", Tag: "audisp-relay"}}
+}
+
+func (s *server) place() sinktest.Place {
+	p := sinktest.Place{
+		New: func(enc format.Encoder) sinks.Sink {
+			p := New(s.config(), enc, zap.NewNop()).(*sinks.Pump)
+			p.MinBackoff, p.MaxBackoff = time.Millisecond, 20*time.Millisecond
+			return p
+		},
+		Read:   s.read,
+		Finish: s.finish,
+		Break:  s.close,
+		Mend:   s.open,
+		Stall:  s.gate.Lock,
+		Resume: s.gate.Unlock,
+	}
+	return p
+}
+
+func (s *server) read() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.texts)
+}
+
+// open makes the socket and a goroutine that reads it.
+func (s *server) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.network {
+	case "unixgram", "udp":
+		c, err := net.ListenPacket(s.network, s.address)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.address = c.LocalAddr().String()
+		if s.network == "udp" {
+			s.widen(c.(*net.UDPConn))
+		}
+		s.socket = c
+		s.wg.Go(func() { s.readDatagrams(c) })
+	default:
+		l, err := net.Listen(s.network, s.address)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.address = l.Addr().String()
+		s.socket = l
+		s.wg.Go(func() { s.accept(l) })
+	}
+}
+
+// widen makes room for all that a test sends: loopback UDP loses what does not
+// find any.
+func (s *server) widen(c *net.UDPConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 128<<20); err != nil {
+			missing(s.t, "needs CAP_NET_ADMIN for a receive buffer that holds a test: %v", err)
+		}
+	})
+}
+
+func (s *server) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.socket.Close()
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	if s.network == "unixgram" {
+		os.Remove(s.address)
+	}
+}
+
+func (s *server) pass() {
+	s.gate.Lock()
+	//lint:ignore SA2001 it waits for the end of a stall
+	s.gate.Unlock()
+}
+
+func (s *server) readDatagrams(c net.PacketConn) {
+	for buf := make([]byte, 64<<10); ; {
+		s.pass()
+		n, _, err := c.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		s.take(buf[:n])
+	}
+}
+
+// accept reads one connection after the other.
+func (s *server) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.conn = c
+		s.mu.Unlock()
+		s.readStream(c)
+		c.Close()
+	}
+}
+
+func (s *server) readStream(c net.Conn) {
+	var held []byte
+	for buf := make([]byte, 32<<10); ; {
+		s.pass()
+		n, err := c.Read(buf)
+		for held = append(held, buf[:n]...); len(held) > 0; {
+			msg, rest, ok := bytes.Cut(held, []byte{0})
+			if s.network == "tcp" {
+				var uerr error
+				msg, rest, uerr = unframe(held)
+				ok = uerr == nil
+			}
+			if !ok {
+				break
+			}
+			s.take(msg)
+			held = rest
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// take keeps a message's text.
+func (s *server) take(msg []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if string(msg) == sentinel {
+		s.ends++
+		return
+	}
+	text, err := s.text(msg)
+	if err != nil {
+		s.t.Errorf("message %q: %v", msg, err)
+		return
+	}
+	s.texts = append(s.texts, text...)
+}
+
+func (s *server) text(msg []byte) ([]byte, error) {
+	if s.transport == "local" {
+		const header = len("<14>Nov  2 03:04:05 audisp-relay: ")
+		if len(msg) < header || !bytes.HasSuffix(msg[:header], []byte(" audisp-relay: ")) {
+			return nil, errors.New("no header of a local message")
+		}
+		return msg[header:], nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	if s.protocol == "rfc5424" {
+		text, err := oracle(s.protocol, msg)
+		return append(text, '\n'), err
+	}
+	short, _, _ := bytes.Cut([]byte(host), []byte("."))
+	_, text, ok := bytes.Cut(msg, fmt.Appendf(nil, " %s audisp-relay: ", short))
+	if !ok {
+		return nil, errors.New("no header with a hostname")
+	}
+	return append(bytes.Clone(text), '\n'), nil
+}
+
+// finish waits until a message of its own, sent behind all others, is read.
+func (s *server) finish() {
+	s.mu.Lock()
+	want := s.ends + 1
+	s.mu.Unlock()
+	c, err := net.Dial(s.network, s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	msg := sentinel
+	switch s.network {
+	case "tcp":
+		msg = fmt.Sprintf("%d %s", len(msg), msg)
+	case "unix":
+		msg += "\x00"
+	}
+	if _, err := c.Write([]byte(msg)); err != nil {
+		s.t.Fatal(err)
+	}
+	c.Close()
+	eventually(s.t, "what was sent to be read", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.ends >= want
+	})
+}

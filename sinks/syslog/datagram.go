@@ -1,0 +1,138 @@
+package syslog
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// vector is how many messages one sendmmsg(2) is given. The call does not give
+// its processor back to the Go scheduler (see sendVector), so it is kept to
+// some 50 µs.
+const vector = 64
+
+// mmsghdr is struct mmsghdr of sendmmsg(2).
+type mmsghdr struct {
+	hdr  unix.Msghdr
+	sent uint32
+}
+
+// datagrams sends to a connected AF_UNIX or UDP datagram socket. The socket is
+// non-blocking and unknown to Go's poller: that would be woken each time the
+// receiver takes a message.
+type datagrams struct {
+	fd   int
+	udp  bool
+	pace pace
+	msgs [vector]mmsghdr
+	iovs [vector]unix.Iovec
+	junk [512]byte
+}
+
+// newDatagrams takes over the socket of c, which it closes.
+func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
+	defer c.Close()
+	raw, err := c.(interface {
+		net.Conn
+		rawConner
+	}).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	if cerr := raw.Control(func(orig uintptr) {
+		fd, err = unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 3)
+	}); cerr != nil {
+		return nil, cerr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("duplicate socket: %w", err)
+	}
+	if udp {
+		// ICMP errors are to be had also when a later message of the same call
+		// has swallowed them (ip(7), IP_RECVERR). One of the two fails.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
+	}
+	d := &datagrams{fd: fd, udp: udp, pace: pace{fd: fd, procs: int32(runtime.GOMAXPROCS(0))}}
+	for i := range d.msgs {
+		d.msgs[i].hdr.Iov = &d.iovs[i]
+		d.msgs[i].hdr.SetIovlen(1)
+	}
+	return d, nil
+}
+
+// send implements conn.
+func (d *datagrams) send(ctx context.Context, c *chunk) (n int, err error) {
+	d.pace.progress()
+	for n < len(c.marks) {
+		want := d.load(c, n)
+		k, errno := d.sendVector(want)
+		n += k
+		switch {
+		case errno == 0 && k == want:
+			d.pace.progress()
+			continue
+		case errno == unix.EINTR:
+			continue
+		case errno == 0, errno == unix.EAGAIN, errno == unix.ENOBUFS:
+			// No room for the next one, or an error that the next call tells.
+		default:
+			return n, errno
+		}
+		if err := d.pace.wait(ctx, k); err != nil {
+			return n, err
+		}
+	}
+	return n, d.idle()
+}
+
+// load points the vector at the messages from n on.
+func (d *datagrams) load(c *chunk, n int) int {
+	start := 0
+	if n > 0 {
+		start = c.marks[n-1].end
+	}
+	marks := c.marks[n:min(n+vector, len(c.marks))]
+	for i := range marks {
+		d.iovs[i].Base = &c.buf[start]
+		d.iovs[i].SetLen(marks[i].end - start)
+		start = marks[i].end
+	}
+	return len(marks)
+}
+
+// sendVector makes one sendmmsg(2), raw: the call never blocks, and an ordinary
+// one has Go's monitor take the processor away after 20 µs and give it back,
+// which costs more than sending.
+func (d *datagrams) sendVector(want int) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(d.fd), uintptr(unsafe.Pointer(&d.msgs[0])),
+		uintptr(want), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// idle implements conn: it returns what ICMP has said since. An AF_UNIX socket
+// tells nothing before it is used.
+func (d *datagrams) idle() (err error) {
+	if !d.udp {
+		return nil
+	}
+	for range 16 { // an error for each message at most; more stay for the next time
+		_, _, _, _, rerr := unix.Recvmsg(d.fd, d.junk[:0], d.junk[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		if rerr != nil {
+			break
+		}
+		err = unix.ECONNREFUSED
+	}
+	return err
+}
+
+// close implements conn.
+func (d *datagrams) close() error { return unix.Close(d.fd) }

@@ -1,0 +1,303 @@
+package syslog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+	"audisp-relay/sinks/sinktest"
+	"audisp-relay/stream"
+)
+
+// running is a sink at work on a queue of its own.
+type running struct {
+	t    testing.TB
+	sink sinks.Sink
+	q    *queue.Queue
+	done chan struct{}
+}
+
+func run(t testing.TB, cfg config.Sink) *running {
+	r := &running{
+		t:    t,
+		sink: New(cfg, format.Encoder{}, zap.NewNop()),
+		q:    queue.New(queue.Config{Depth: 1 << 20, Bytes: 1 << 30, Lossless: true, Hold: true}, nil, nil),
+		done: make(chan struct{}),
+	}
+	p := r.sink.(*sinks.Pump)
+	p.MinBackoff, p.MaxBackoff = time.Millisecond, 20*time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(r.done)
+		r.sink.Run(ctx, r.q)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-r.done
+	})
+	return r
+}
+
+func (r *running) put(data []byte) {
+	for _, b := range sinktest.Batches(data, 64<<10) {
+		r.q.Put(&b)
+	}
+}
+
+// end waits until all is delivered.
+func (r *running) end() {
+	r.t.Helper()
+	r.q.Close()
+	select {
+	case <-r.done:
+	case <-time.After(hang):
+		r.t.Fatalf("not delivered: %+v, %+v", r.sink.Status(), r.q.Counts())
+	}
+}
+
+// TestUnackedIsSentAgain: a TCP peer that dies in the middle costs what it had
+// taken and not read, nothing that was still on this side, and no record is torn.
+func TestUnackedIsSentAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	records := sinktest.Lines(0, 60_000) // more than the buffers of both sides
+	s := &server{t: t, network: "tcp", transport: "tcp", protocol: "rfc3164", address: l.Addr().String()}
+	r := run(t, s.config())
+	r.put(records)
+
+	first, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := uint64(1 << 62)
+	eventually(t, "full buffers", func() bool {
+		n := r.q.Counts().Queued
+		same := n == last && n < 60_000
+		last = n
+		time.Sleep(50 * time.Millisecond)
+		return same
+	})
+	raw, err := first.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unread := 0
+	if err := raw.Control(func(fd uintptr) { unread, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil || unread == 0 {
+		t.Fatalf("%d bytes unread: %v", unread, err)
+	}
+	first.Close() // with unread data: a reset
+
+	second, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wg.Go(func() { s.readStream(second) })
+	r.end()
+	s.wg.Wait()
+	second.Close()
+	got := s.read()
+	if !bytes.HasSuffix(records, got) {
+		t.Fatalf("what came on the second connection is not the end of what was sent: %.200q", got)
+	}
+	// The header of a message makes up for the newline and more.
+	if missing := len(records) - len(got); missing > unread {
+		t.Errorf("%d bytes of records are missing, but the peer had only %d unread", missing, unread)
+	}
+	if st := r.sink.Status(); st.Degraded {
+		t.Errorf("degraded after all is delivered: %+v", st)
+	}
+}
+
+func TestUnacked(t *testing.T) {
+	var u unacked
+	c := &chunk{buf: []byte("aaaabbbbcccc"), marks: []mark{{4, 1, 0}, {8, 2, 0}, {12, 3, 0}}}
+	u.add(c, 3)
+	for _, tt := range []struct {
+		outstanding int
+		want        string
+	}{{12, "aaaabbbbcccc"}, {9, "aaaabbbbcccc"}, {8, "bbbbcccc"}, {5, "bbbbcccc"}, {4, "cccc"}, {1, "cccc"}, {0, ""}, {-3, ""}} {
+		u.settle(tt.outstanding)
+		if got := string(u.bytes()); got != tt.want {
+			t.Errorf("%d outstanding: %q is kept, want %q", tt.outstanding, got, tt.want)
+		}
+	}
+	for range 1000 { // a peer that is always some messages behind
+		u.add(c, 3)
+		u.settle(10)
+	}
+	if got := string(u.bytes()); got != "aaaabbbbcccc" || cap(u.buf) > 1000 {
+		t.Errorf("%q is kept in %d bytes", got, cap(u.buf))
+	}
+}
+
+// TestRefusedUDPDegrades: nothing listens, and ICMP says so.
+func TestRefusedUDPDegrades(t *testing.T) {
+	s := newServer(t, "udp", "udp", "rfc5424")
+	s.close()
+	r := run(t, s.config())
+	r.put(sinktest.Lines(0, 100))
+	eventually(t, "a degraded sink", func() bool { return r.sink.Status().Degraded })
+	if err := r.sink.Status().Error; !bytes.Contains([]byte(err), []byte("refused")) {
+		t.Errorf("degraded for another reason: %s", err)
+	}
+}
+
+// TestRestartedDaemon: the socket is replaced between two records.
+func TestRestartedDaemon(t *testing.T) {
+	for _, network := range []string{"unixgram", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			s := newServer(t, network, "local", "rfc3164")
+			r := run(t, s.config())
+			var want []byte
+			for i := range 5 {
+				more := sinktest.Lines(i*100, 100)
+				want = append(want, more...)
+				r.put(more)
+				eventually(t, "arrival", func() bool { return len(s.read()) == len(want) })
+				s.close()
+				s.open()
+			}
+			if got := s.read(); !bytes.Equal(got, want) {
+				t.Error("not what was sent")
+			}
+			if st := r.sink.Status(); st.Failures != 0 {
+				t.Errorf("a restart between records counts as failure: %+v", st)
+			}
+		})
+	}
+}
+
+// TestQuietServerIsMissed: that a TCP server has gone is noticed while there is
+// nothing to send.
+func TestQuietServerIsMissed(t *testing.T) {
+	s := newServer(t, "tcp", "tcp", "rfc5424")
+	r := run(t, s.config())
+	r.put(sinktest.Lines(0, 10))
+	eventually(t, "arrival", func() bool { return bytes.Equal(s.read(), sinktest.Lines(0, 10)) })
+	s.close()
+	eventually(t, "a degraded sink", func() bool { return r.sink.Status().Degraded })
+	s.open()
+	r.put(sinktest.Lines(10, 10))
+	r.end()
+	s.finish()
+	if got := s.read(); !bytes.Equal(got, sinktest.Lines(0, 20)) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestDeadPeerIsGivenUp: one that takes nothing does not hold the sink for ever.
+func TestDeadPeerIsGivenUp(t *testing.T) {
+	s := newServer(t, "tcp", "tcp", "rfc5424")
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w.timeout = 50 * time.Millisecond
+	defer w.Close()
+	var err error
+	for _, b := range sinktest.Batches(bytes.Repeat(sinktest.Lines(0, 1000), 100), 64<<10) {
+		if _, err = w.Write(context.Background(), b); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error %v, want a timeout", err)
+	}
+}
+
+// TestSmallerMessages: a socket that does not take long messages gets them in
+// smaller pieces, in order and whole.
+func TestSmallerMessages(t *testing.T) {
+	w := newWriter(config.Syslog{Transport: "udp", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "t"}, format.Encoder{})
+	c := &narrow{most: 1000}
+	w.conn = c
+	want := append(sinktest.LongLine(30_000), sinktest.Lines(0, 3)...)
+	for _, b := range sinktest.Batches(want, 64<<10) {
+		if n, err := w.Write(context.Background(), b); n != len(b.Recs) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if want := bytes.ReplaceAll(want, []byte("\n"), nil); !bytes.Equal(c.got, want) {
+		t.Errorf("got %d bytes, want %d", len(c.got), len(want))
+	}
+}
+
+// narrow is a conn that refuses messages above a size, as sendmmsg does: those
+// before go.
+type narrow struct {
+	most int
+	got  []byte
+}
+
+func (n *narrow) send(_ context.Context, c *chunk) (int, error) {
+	start := 0
+	for i, m := range c.marks {
+		if m.end-start > n.most {
+			return i, unix.EMSGSIZE
+		}
+		_, text, _ := bytes.Cut(c.buf[start:m.end], []byte(" t: "))
+		n.got = append(n.got, text...)
+		start = m.end
+	}
+	return len(c.marks), nil
+}
+func (*narrow) idle() error  { return nil }
+func (*narrow) close() error { return nil }
+
+func TestBadNamesDegrade(t *testing.T) {
+	cfg := newServer(t, "udp", "udp", "rfc5424").config()
+	cfg.Syslog.Facility = "nonsense"
+	r := run(t, cfg)
+	r.put(sinktest.Lines(0, 1))
+	eventually(t, "a degraded sink", func() bool { return r.sink.Status().Degraded })
+}
+
+// TestNewTouchesNothing: nor does a sink with nothing to send.
+func TestNewTouchesNothing(t *testing.T) {
+	dir := t.TempDir()
+	r := run(t, localConfig(filepath.Join(dir, "none", "log")))
+	r.end()
+	if st := r.sink.Status(); st.Degraded || st.Failures != 0 {
+		t.Errorf("idle, but %+v", st)
+	}
+}
+
+// BenchmarkRender is what the sink itself does to a record, without sending.
+func BenchmarkRender(b *testing.B) {
+	for _, protocol := range []string{"rfc3164", "rfc5424"} {
+		b.Run(protocol, func(b *testing.B) {
+			r := newRenderer("tcp", protocol, "host")
+			var batch stream.Batch
+			for _, x := range sinktest.Batches(capture(b, "audit-3.0.9-enriched.string.gz"), 64<<10) {
+				if len(x.Recs) > len(batch.Recs) {
+					batch = x
+				}
+			}
+			var c chunk
+			records := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				r.fill(&c, batch, 0, 0)
+				records += c.recs
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(records), "ns/rec")
+		})
+	}
+}
