@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -142,7 +143,11 @@ func report(args []string) error {
 			s.Blocked = strings.TrimSpace(v)
 		}
 		if v, ok := strings.CutPrefix(line, "SigIgn:"); ok {
-			s.Ignored = strings.TrimSpace(v)
+			ignored, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64)
+			if err != nil {
+				return err
+			}
+			s.Ignored = fmt.Sprintf("%016x", ignored&^libcSignals)
 		}
 	}
 	oom, _ := os.ReadFile("/proc/self/oom_score_adj")

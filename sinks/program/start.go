@@ -79,6 +79,10 @@ func startProcess(path string, argv []string, attr *os.ProcAttr) (*os.Process, e
 // caught takes the signals that catchIgnored catches; nobody reads it.
 var caught = make(chan os.Signal, 1)
 
+// libcSignals are 32 and 33, which a C library keeps for its threads: what it
+// finds there it sets itself (signal(7)). posix_spawn(3) leaves them ignored.
+const libcSignals = 1<<31 | 1<<32
+
 // catchIgnored makes this process catch and drop the signals that it was
 // started to ignore. To it that is the same, but exec resets what is caught and
 // keeps what is ignored.
@@ -97,6 +101,7 @@ func catchIgnored() error {
 		if err != nil {
 			return fmt.Errorf("ignored signals in /proc/self/status: %w", err)
 		}
+		ignored &^= libcSignals
 		for sig := 1; sig <= 64; sig++ {
 			if ignored&(1<<(sig-1)) != 0 {
 				signal.Notify(caught, syscall.Signal(sig))

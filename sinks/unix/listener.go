@@ -12,8 +12,9 @@ import (
 	"audisp-relay/config"
 )
 
-// backlog is how many connections wait to be accepted.
-const backlog = 64
+// backlog is how many connections wait to be accepted; the kernel caps it at
+// net.core.somaxconn. A client that does not wait gets EAGAIN beyond it.
+const backlog = 4096
 
 // errReplaced says that the path does not lead to the sink's socket any more.
 var errReplaced = errors.New("the socket was removed or replaced from outside: listening anew")
