@@ -2,11 +2,8 @@ package stream_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,39 +13,8 @@ import (
 
 	"audisp-relay/format"
 	"audisp-relay/stream"
+	"audisp-relay/testdata/captures"
 )
-
-const captures = "../testdata/captures"
-
-func capture(t testing.TB, name string) []byte {
-	t.Helper()
-	f, err := os.Open(filepath.Join(captures, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-func captureNames(t *testing.T, pattern string) (names []string) {
-	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(captures, pattern))
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no captures match %s: %v", pattern, err)
-	}
-	for _, p := range paths {
-		names = append(names, filepath.Base(p))
-	}
-	return names
-}
 
 // encodeAll reads a whole stream and returns it in the given format.
 func encodeAll(t testing.TB, in io.Reader, f format.Format) ([]byte, stream.Counts) {
@@ -93,8 +59,8 @@ func (o *oddReader) Read(p []byte) (int, error) {
 }
 
 func TestStringCapturesComeOutByteForByte(t *testing.T) {
-	for _, name := range captureNames(t, "*.string.gz") {
-		data := capture(t, name)
+	for _, name := range captures.Names(t, "*.string.gz") {
+		data := captures.Read(t, name)
 		for how, chunk := range chunks {
 			got, counts := encodeAll(t, chunk(bytes.NewReader(data)), format.String)
 			if !bytes.Equal(got, data) {
@@ -124,19 +90,22 @@ func firstDifference(got, want []byte) string {
 // TestBinaryCapturesHoldTheRecordsOfTheirStringTwins: what a string plugin got
 // beside a binary one in the same run is what the binary frames say.
 func TestBinaryCapturesHoldTheRecordsOfTheirStringTwins(t *testing.T) {
-	for _, name := range captureNames(t, "*.binary.gz") {
-		data := capture(t, name)
+	for _, name := range captures.Names(t, "*.binary.gz") {
+		data := captures.Read(t, name)
 		twin := strings.Replace(name, ".binary", ".string", 1)
-		if _, err := os.Stat(filepath.Join(captures, twin)); err != nil {
+		if strings.HasPrefix(name, "audit-2.8.5-direct") {
 			continue // 2.8.5 direct has no string form
 		}
-		want := capture(t, twin)
+		want := captures.Read(t, twin)
 		if strings.HasPrefix(name, "audit-2.8.5-audispd") {
 			want = withoutNode(want) // audispd puts node= into string output only
 			// and has no name for a type younger than itself.
 			want = bytes.ReplaceAll(want, []byte("type=UNKNOWN[1332]"), []byte("type=TIME_INJOFFSET"))
 		}
 		for how, chunk := range chunks {
+			if how == "byte" && len(data) > 2<<20 {
+				continue // minutes under the race detector; "odd" cuts there too
+			}
 			got, counts := encodeAll(t, chunk(bytes.NewReader(data)), format.String)
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s read %s: %s", name, how, firstDifference(got, want))
@@ -162,8 +131,8 @@ func withoutNode(lines []byte) []byte {
 // TestBinaryOutIsReadBackToTheSameRecords feeds each capture through binary
 // output and reads that again.
 func TestBinaryOutIsReadBackToTheSameRecords(t *testing.T) {
-	for _, name := range captureNames(t, "*.[sb]*.gz") {
-		data := capture(t, name)
+	for _, name := range captures.Names(t, "*.[sb]*.gz") {
+		data := captures.Read(t, name)
 		want, _ := encodeAll(t, bytes.NewReader(data), format.String)
 		frames, _ := encodeAll(t, bytes.NewReader(data), format.Binary)
 		got, counts := encodeAll(t, bytes.NewReader(frames), format.String)
@@ -183,14 +152,14 @@ func TestBinaryOutIsReadBackToTheSameRecords(t *testing.T) {
 // TestDirectCaptureHoldsTheLog: the dispatcher stream of auditd 2.8.5 itself is
 // its log plus EOE (and DAEMON_ROTATE, of which the capture has none).
 func TestDirectCaptureHoldsTheLog(t *testing.T) {
-	out, _ := encodeAll(t, bytes.NewReader(capture(t, "audit-2.8.5-direct.binary.gz")), format.String)
+	out, _ := encodeAll(t, bytes.NewReader(captures.Read(t, "audit-2.8.5-direct.binary.gz")), format.String)
 	var got []string
 	for line := range bytes.Lines(out) {
 		if !bytes.HasPrefix(line, []byte("type=EOE ")) {
 			got = append(got, strings.TrimRight(string(line), " \n"))
 		}
 	}
-	log := bytes.ReplaceAll(capture(t, "audit-2.8.5-direct.log.gz"), []byte("type=UNKNOWN[1332]"), []byte("type=TIME_INJOFFSET"))
+	log := bytes.ReplaceAll(captures.Read(t, "audit-2.8.5-direct.log.gz"), []byte("type=UNKNOWN[1332]"), []byte("type=TIME_INJOFFSET"))
 	want := strings.Split(strings.TrimRight(string(log), "\n"), "\n")
 	for i := range want {
 		want[i] = strings.TrimRight(want[i], " ")

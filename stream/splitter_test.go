@@ -10,6 +10,7 @@ import (
 
 	"audisp-relay/format"
 	"audisp-relay/stream"
+	"audisp-relay/testdata/captures"
 )
 
 // readAll returns copies of all records of a stream.
@@ -268,7 +269,7 @@ func FuzzFrames(f *testing.F) {
 }
 
 func BenchmarkReader(b *testing.B) {
-	data := capture(b, "audit-3.0.9-enriched.string.gz")
+	data := captures.Read(b, "audit-3.0.9-enriched.string.gz")
 	data = bytes.Repeat(data, 8<<20/len(data))
 	lines := bytes.Count(data, []byte{'\n'})
 	b.SetBytes(int64(len(data)))

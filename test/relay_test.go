@@ -4,10 +4,8 @@ package test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -222,24 +220,6 @@ func until(t *testing.T, what string, ok func() bool) {
 		}
 		return nil
 	})
-}
-
-func capture(t testing.TB, name string) []byte {
-	t.Helper()
-	f, err := os.Open(filepath.Join("../testdata/captures", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 // lines returns events with serials from first on, as one stream.

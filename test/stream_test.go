@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/testdata/captures"
 )
 
 const fileSink = `
@@ -42,9 +44,9 @@ group = "root"
 			all, _ := io.ReadAll(conn)
 			got <- all
 		}()
-		r.write(capture(t, c.in))
+		r.write(captures.Read(t, c.in))
 		r.end()
-		want := capture(t, c.out)
+		want := captures.Read(t, c.out)
 		sameFile(t, filepath.Join(dir, "out"), want)
 		if all := <-got; !bytes.Equal(all, want) {
 			t.Errorf("%s: %d bytes on the socket, want %d", c.in, len(all), len(want))

@@ -2,9 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
-	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -13,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"audisp-relay/testdata/captures"
 )
 
 func TestPaintRecord(t *testing.T) {
@@ -106,12 +105,8 @@ func unescape(t *testing.T, text []byte) (out []byte) {
 
 // Real streams, with file names chosen to do harm.
 func TestPaintCaptures(t *testing.T) {
-	paths, err := filepath.Glob("../../testdata/captures/*.string.gz")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no captures: %v", err)
-	}
-	for _, path := range paths {
-		for _, line := range bytes.SplitAfter(capture(t, path), []byte{'\n'}) {
+	for _, path := range captures.Names(t, "*.string.gz") {
+		for _, line := range bytes.SplitAfter(captures.Read(t, path), []byte{'\n'}) {
 			if len(line) == 0 {
 				continue
 			}
@@ -126,22 +121,4 @@ func TestPaintCaptures(t *testing.T) {
 			}
 		}
 	}
-}
-
-func capture(t *testing.T, path string) []byte {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"audisp-relay/testdata/captures"
 )
 
 // socketDir is a directory with a name short enough for a unix socket.
@@ -59,7 +61,7 @@ func newTail(count int) (*tail, *bytes.Buffer, *bytes.Buffer) {
 
 func TestTailPassesBytesOn(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	want := capture(t, "../../testdata/captures/audit-3.0.9-enriched.string.gz")
+	want := captures.Read(t, "audit-3.0.9-enriched.string.gz")
 	want = append(bytes.Repeat([]byte{'x'}, 3*tailBuffer), append([]byte("\n\n\xff\x1b\n"), want...)...)
 	l := listen(t, filepath.Join(socketDir(t), "s"))
 	var wg sync.WaitGroup
@@ -160,7 +162,7 @@ func TestTailEndsInTime(t *testing.T) {
 func TestTailRefusesFrames(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	l := listen(t, filepath.Join(socketDir(t), "s"))
-	data := capture(t, "../../testdata/captures/audit-3.0.9-raw.binary.gz")
+	data := captures.Read(t, "audit-3.0.9-raw.binary.gz")
 	var wg sync.WaitGroup
 	wg.Go(func() { send(t, l, data) })
 	defer wg.Wait()

@@ -3,10 +3,8 @@ package program
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,25 +18,13 @@ import (
 
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/testdata/captures"
 )
 
 // capture returns the first n lines of a real stream.
 func capture(t *testing.T, name string, n int) []byte {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "testdata", "captures", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	gz, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(gz)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := bytes.SplitAfter(data, []byte("\n"))
+	lines := bytes.SplitAfter(captures.Read(t, name), []byte("\n"))
 	return bytes.Join(lines[:min(n, len(lines))], nil)
 }
 

@@ -2,13 +2,11 @@ package syslog
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -140,25 +138,6 @@ func missing(t testing.TB, format string, args ...any) {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf(format, args...)
-}
-
-// capture returns the lines of a recorded string stream.
-func capture(t testing.TB, name string) []byte {
-	t.Helper()
-	f, err := os.Open(filepath.Join("../../testdata/captures", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 func lines(data []byte) int { return bytes.Count(data, []byte{'\n'}) }

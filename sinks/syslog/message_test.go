@@ -19,6 +19,7 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/stream"
+	"audisp-relay/testdata/captures"
 )
 
 // fixed is when the messages of these tests are sent.
@@ -262,7 +263,7 @@ func unframe(b []byte) (msg, rest []byte, err error) {
 // TestRFC3164TextIsUnderstood: ordinary records, by the independent parser.
 func TestRFC3164TextIsUnderstood(t *testing.T) {
 	r := newRenderer("udp", "rfc3164", "host")
-	data := capture(t, "audit-3.0.9-enriched.string.gz")
+	data := captures.Read(t, "audit-3.0.9-enriched.string.gz")
 	for _, line := range bytes.SplitAfter(data, []byte("\n"))[:lines(data)] {
 		text, err := oracle("rfc3164", []byte(message(r, string(line))))
 		if want := masked(bytes.TrimSuffix(line, []byte("\n"))); err != nil || !bytes.Equal(text, want) {
@@ -273,7 +274,7 @@ func TestRFC3164TextIsUnderstood(t *testing.T) {
 
 // TestOctetCountingIsUnderstood: a run of messages, cut by the independent parser.
 func TestOctetCountingIsUnderstood(t *testing.T) {
-	data := append(sinktest.OddLines(), capture(t, "audit-3.0.9-node.string.gz")...)
+	data := append(sinktest.OddLines(), captures.Read(t, "audit-3.0.9-node.string.gz")...)
 	r := newRenderer("tcp", "rfc5424", "host")
 	var framed, want []byte
 	records := 0

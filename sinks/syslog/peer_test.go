@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"audisp-relay/testdata/captures"
 )
 
 const audispSyslog = "/sbin/audisp-syslog"
@@ -36,7 +38,7 @@ func stock(t testing.TB, path string) *exec.Cmd {
 // the same records and the same reader, in turn. It prints the best µs a record
 // of both; run it with -benchtime=5x or so.
 func BenchmarkBesideAudispSyslog(b *testing.B) {
-	records := bytes.Repeat(capture(b, "audit-3.0.9-enriched.string.gz"), 100)
+	records := bytes.Repeat(captures.Read(b, "audit-3.0.9-enriched.string.gz"), 100)
 	feed := filepath.Join(b.TempDir(), "feed")
 	if err := os.WriteFile(feed, records, 0o600); err != nil {
 		b.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/testdata/captures"
 )
 
 // rsyslogd is a real one with a configuration of the test's own: one input, the
@@ -84,7 +85,7 @@ func (r *rsyslogd) stored(n int) []byte {
 // plainLines are the real records of a capture as rsyslogd stores their texts: it
 // puts the space behind an RFC 3164 tag into the text.
 func plainLines(t testing.TB, space string) (records, stored []byte) {
-	for _, line := range bytes.SplitAfter(capture(t, "audit-3.0.9-enriched.string.gz"), []byte("\n")) {
+	for _, line := range bytes.SplitAfter(captures.Read(t, "audit-3.0.9-enriched.string.gz"), []byte("\n")) {
 		if len(line) == 0 {
 			continue
 		}
@@ -215,7 +216,7 @@ func bound(t testing.TB, port int) bool {
 // TestBytesOfAudispSyslog: the datagrams are those of the stock plugin, but for
 // the time in them; of a line with NULs, which it cuts there, more arrives.
 func TestBytesOfAudispSyslog(t *testing.T) {
-	input := capture(t, "audit-3.0.9-enriched.string.gz")
+	input := captures.Read(t, "audit-3.0.9-enriched.string.gz")
 	input = append(input, sinktest.LongLine(20_000)...)
 	input = append(input, sinktest.LongLine(maxText)...)
 	input = append(input, sinktest.LongLine(maxText+1)...)

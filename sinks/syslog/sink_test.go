@@ -19,6 +19,7 @@ import (
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/stream"
+	"audisp-relay/testdata/captures"
 )
 
 // running is a sink at work on a queue of its own.
@@ -285,7 +286,7 @@ func BenchmarkRender(b *testing.B) {
 		b.Run(protocol, func(b *testing.B) {
 			r := newRenderer("tcp", protocol, "host")
 			var batch stream.Batch
-			for _, x := range sinktest.Batches(capture(b, "audit-3.0.9-enriched.string.gz"), 64<<10) {
+			for _, x := range sinktest.Batches(captures.Read(b, "audit-3.0.9-enriched.string.gz"), 64<<10) {
 				if len(x.Recs) > len(batch.Recs) {
 					batch = x
 				}

@@ -1,0 +1,53 @@
+// Package captures holds recorded dispatcher streams for tests; README.md says
+// what each of them is.
+package captures
+
+import (
+	"compress/gzip"
+	"embed"
+	"io"
+	"path"
+	"testing"
+)
+
+//go:embed *.gz
+var files embed.FS
+
+// Read returns the unpacked capture of that file name.
+func Read(t testing.TB, name string) []byte {
+	t.Helper()
+	f, err := files.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Names returns the file names that match a pattern of path.Match, of which
+// there must be some.
+func Names(t testing.TB, pattern string) (names []string) {
+	t.Helper()
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if ok, err := path.Match(pattern, e.Name()); err != nil {
+			t.Fatal(err)
+		} else if ok {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		t.Fatalf("no capture matches %q", pattern)
+	}
+	return names
+}
