@@ -119,6 +119,9 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 	if err := p.fill(s, r.common); err != nil {
 		return nil, p.warns, err
 	}
+	if s.NodeRawOnly && s.Format == "binary" {
+		s.NameFormat, s.NodeName = "none", "" // audispd names hosts in text only
+	}
 	return s, p.warns, nil
 }
 

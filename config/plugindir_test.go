@@ -91,6 +91,7 @@ func TestLoadPluginDirAs28(t *testing.T) {
 	unix, remote, syslog := sink("af_unix", "unix", "string"), sink("au-remote", "program", "binary"), sink("syslog", "syslog", "string")
 	unix.Origin, remote.Origin, syslog.Origin = dir+"/af_unix.conf:7", dir+"/au-remote.conf:3", dir+"/syslog.conf:5"
 	unix.Unix = &Unix{Path: "/var/run/audispd_events", Mode: 0o640, Owner: "root", Group: "root", MaxClients: 16, SlowClient: "drop", WhenIdle: "discard"}
+	remote.NameFormat = "none"
 	remote.Program = &Program{Path: bin, Args: []string{"-a", "b"}, MaxRestarts: 10}
 	syslog.Syslog = &Syslog{"local", "/dev/log", "rfc3164", "user", "info", "audispd"}
 	syslog.DropEOE = true
