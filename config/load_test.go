@@ -28,7 +28,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.File != path || c.QDepth != 5 || len(warns) != 1 || !strings.HasPrefix(warns[0], path+":3: sinks.a: ") {
+	if c.File != path || c.QDepth != 5 || len(warns) != 1 || !strings.HasPrefix(warns[0], path+":2: memory_limit: ") {
 		t.Errorf("File %q, QDepth %d, warnings %q", c.File, c.QDepth, warns)
 	}
 }

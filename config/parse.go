@@ -199,11 +199,16 @@ func (t *table) program(s *Sink) {
 	t.integer("max_restarts", &p.MaxRestarts, 0, maxRestarts)
 }
 
-// advise warns of a setting that is allowed and without the effect one expects.
+// advise warns of a setting that is allowed and without the effect one expects:
+// each queue keeps to its own bound, and together they may exceed what the
+// process as a whole is meant to stay under.
 func (d *document) advise(c *Config) {
+	var sum Size
 	for _, s := range c.Sinks {
-		if s.QBytes > c.MemoryLimit {
-			d.warnf(toml.Key{"sinks", s.Name}, "q_bytes %v is more than memory_limit %v, which is then what counts; lower the one or raise the other", s.QBytes, c.MemoryLimit)
-		}
+		sum += s.QBytes
+	}
+	if sum > c.MemoryLimit {
+		d.warnf(toml.Key{"memory_limit"}, "the queues of %d sinks may hold %v together, more than %v: lower q_bytes or raise memory_limit",
+			len(c.Sinks), sum, c.MemoryLimit)
 	}
 }

@@ -29,7 +29,7 @@ type consumer struct {
 	sink sinks.Sink
 
 	// Main goroutine only.
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when Run has returned
 }
 
@@ -43,7 +43,7 @@ func newConsumer(cfg config.Sink, stop <-chan struct{}, overflow func(name strin
 // start puts a sink of the present configuration at the queue's end.
 func (c *consumer) start(log *zap.Logger) {
 	sink := newSink(c.config(), log)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	ended := make(chan struct{})
 	c.cancel, c.ended = cancel, ended
 	c.mu.Lock()
@@ -77,7 +77,7 @@ func (c *consumer) apply(cfg config.Sink, log *zap.Logger) {
 		c.sink.Reopen()
 		return
 	}
-	c.cancel()
+	c.cancel(nil)
 	c.wait()
 	c.start(log)
 }

@@ -14,14 +14,15 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/queue"
+	"audisp-relay/sinks"
 	"audisp-relay/stream"
 )
 
 // drainTime is how long consumers have to take what is queued once the stream
 // has ended; the plugin is gone within a second of that end.
 const (
-	drainTime = 700 * time.Millisecond
-	leaveTime = 200 * time.Millisecond // for sinks to end once they are told to
+	drainTime = 600 * time.Millisecond
+	leaveTime = 300 * time.Millisecond // for sinks to end once they are told to
 )
 
 // Options are what a plugin is started with.
@@ -205,7 +206,7 @@ func (p *Plugin) finish() {
 	}
 	close(p.stop)
 	for _, c := range members {
-		c.cancel()
+		c.cancel(sinks.ErrTimeUp)
 	}
 	select {
 	case <-drained:

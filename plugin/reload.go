@@ -105,10 +105,10 @@ func (p *Plugin) exchange(cfg *config.Config) {
 // is queued, within the time there is at the plugin's own end.
 func (p *Plugin) retire(c *consumer) {
 	c.queue.Close()
-	timeout := time.AfterFunc(drainTime, c.cancel)
+	timeout := time.AfterFunc(drainTime, func() { c.cancel(nil) })
 	c.wait()
 	timeout.Stop()
-	c.cancel()
+	c.cancel(nil)
 	c.queue.Abandon()
 	n := c.queue.Counts()
 	p.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),

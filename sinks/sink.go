@@ -4,18 +4,23 @@ package sinks
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"audisp-relay/queue"
 	"audisp-relay/stream"
 )
 
+// ErrTimeUp is why a sink is ended when the plugin itself has to be gone.
+var ErrTimeUp = errors.New("the plugin's time is up")
+
 // Sink delivers the records of one consumer. Making one touches nothing
 // outside; a place that is missing, full or dead makes it degraded, never ends it.
 type Sink interface {
 	// Run takes records from q through cursors of its own and delivers them until
 	// ctx ends or until q is closed and all of it is delivered. When it returns,
-	// every goroutine, file and child of the sink is gone. It is called once.
+	// every goroutine, file and child of the sink is gone. It is called once. When
+	// the cause of ctx's end is ErrTimeUp there is no time to be polite.
 	Run(ctx context.Context, q *queue.Queue)
 	// Reopen asks for files to be opened and connections to be made anew (SIGHUP).
 	// It returns at once and may be called from anywhere.

@@ -9,11 +9,13 @@ import (
 )
 
 // How long a child may take to end: after the end of its input, after SIGTERM,
-// after SIGKILL. Together they stay below the second that auditd gives us.
+// after SIGKILL. Together they stay below the second that auditd gives us. When
+// that is nearly over only hurryGrace is left between SIGTERM and SIGKILL.
 const (
-	eofGrace  = 250 * time.Millisecond
-	termGrace = 250 * time.Millisecond
-	killGrace = 150 * time.Millisecond
+	eofGrace   = 250 * time.Millisecond
+	termGrace  = 250 * time.Millisecond
+	killGrace  = 150 * time.Millisecond
+	hurryGrace = 100 * time.Millisecond
 )
 
 // hupAge is how old a child has to be for a SIGHUP: a younger one has just
@@ -72,39 +74,41 @@ func (c *child) hangup() {
 }
 
 // finish ends the child's input and then, when it does not take that as a reason
-// to end within grace, the child.
-func (c *child) finish(grace time.Duration) error {
+// to end within grace, the child. When hurry is closed it waits no longer than
+// it must.
+func (c *child) finish(grace time.Duration, hurry <-chan struct{}) error {
 	if conn, err := c.stdin.SyscallConn(); err == nil {
 		// Fails when the child has ended: then there is nothing to end.
 		_ = conn.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) })
 	}
-	if c.wait(grace) {
+	if c.wait(grace, hurry) {
 		return nil
 	}
-	return c.terminate()
+	return c.terminate(hurry)
 }
 
 // terminate ends the child, first kindly.
-func (c *child) terminate() error {
-	for _, step := range []struct {
-		sig   unix.Signal
-		grace time.Duration
-	}{{unix.SIGTERM, termGrace}, {unix.SIGKILL, killGrace}} {
-		_ = c.proc.Signal(step.sig) // fails when it has ended
-		if c.wait(step.grace) {
-			return nil
-		}
+func (c *child) terminate(hurry <-chan struct{}) error {
+	_ = c.proc.Signal(unix.SIGTERM) // fails when it has ended, as below
+	if c.wait(termGrace-hurryGrace, hurry) || c.wait(hurryGrace, nil) {
+		return nil
+	}
+	_ = c.proc.Signal(unix.SIGKILL)
+	if c.wait(killGrace, nil) {
+		return nil
 	}
 	return fmt.Errorf("pid %d does not end on SIGKILL: it hangs in the kernel, look at /proc/%d/stack", c.pid(), c.pid())
 }
 
-func (c *child) wait(d time.Duration) bool {
+// wait waits for the child to end, for d or until hurry is closed.
+func (c *child) wait(d time.Duration, hurry <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-c.done:
 		return true
 	case <-t.C:
-		return c.ended()
+	case <-hurry:
 	}
+	return c.ended()
 }

@@ -4,6 +4,7 @@ package program
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/stream"
 )
@@ -40,6 +42,18 @@ func newSink(cfg config.Sink, enc format.Encoder, log *zap.Logger) *sink {
 	return &sink{sinks.NewPump(cfg.Name, w, log), w}
 }
 
+// Run implements sinks.Sink.
+func (s *sink) Run(ctx context.Context, q *queue.Queue) {
+	hurry := make(chan struct{})
+	s.w.hurry = hurry
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), sinks.ErrTimeUp) {
+			close(hurry)
+		}
+	})()
+	s.Pump.Run(ctx, q)
+}
+
 // Reopen implements sinks.Sink: the child gets a SIGHUP as auditd gives it, and
 // one that had used up its restarts is started again.
 func (s *sink) Reopen() {
@@ -55,7 +69,8 @@ type writer struct {
 
 	minPause, maxPause time.Duration
 	eofGrace           time.Duration
-	wake               chan struct{} // has an element when a pause is to end
+	wake               chan struct{}   // has an element when a pause is to end
+	hurry              <-chan struct{} // closed when the plugin's time is up; set by Run
 
 	// The Pump's goroutine's.
 	pause time.Duration // before the next start, if the child ends now
@@ -109,7 +124,7 @@ func (w *writer) Write(ctx context.Context, b stream.Batch) (int, error) {
 		return n, ctx.Err()
 	}
 	// It has ended or closed its stdin: either way it is of no use any more.
-	if err := w.child.finish(w.eofGrace); err != nil {
+	if err := w.child.finish(w.eofGrace, w.hurry); err != nil {
 		return n, err
 	}
 	return n, w.bury()
@@ -218,7 +233,7 @@ func (w *writer) Close() error {
 	if w.child == nil {
 		return nil
 	}
-	err := w.child.finish(w.eofGrace)
+	err := w.child.finish(w.eofGrace, w.hurry)
 	w.mu.Lock()
 	w.child = nil
 	w.mu.Unlock()

@@ -249,7 +249,7 @@ func TestRefuses(t *testing.T) {
 			}
 			c, err := startChild(path, nil)
 			if err == nil {
-				c.terminate()
+				c.terminate(nil)
 				t.Fatal("it was started")
 			}
 			if !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), path) {
