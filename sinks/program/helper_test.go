@@ -266,7 +266,8 @@ type running struct {
 	t      *testing.T
 	s      *sink
 	q      *queue.Queue
-	cancel context.CancelFunc
+	cancel func()
+	end    context.CancelCauseFunc
 	done   chan struct{}
 }
 
@@ -275,7 +276,8 @@ func run(t *testing.T, s *sink) *running {
 	r := &running{t: t, s: s, done: make(chan struct{})}
 	r.q = queue.New(queue.Config{Depth: 1 << 20, Bytes: 256 << 20, Hold: true}, nil, nil)
 	var ctx context.Context
-	ctx, r.cancel = context.WithCancel(context.Background())
+	ctx, r.end = context.WithCancelCause(context.Background())
+	r.cancel = func() { r.end(nil) }
 	go func() {
 		defer close(r.done)
 		s.Run(ctx, r.q)

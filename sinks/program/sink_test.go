@@ -15,6 +15,7 @@ import (
 
 	"audisp-relay/format"
 	"audisp-relay/queue"
+	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/stream"
 )
@@ -165,6 +166,21 @@ func TestBlockedChild(t *testing.T) {
 	}
 	pid := s.Status().Pid
 	r.cancel()
+	<-r.done
+	if !gone(pid) {
+		t.Errorf("pid %d is still there", pid)
+	}
+}
+
+// TestTimeUpIsNotSpentOnAStubbornChild: when the plugin itself has to be gone, the
+// time a child has to end by itself (here: for ever) is cut short.
+func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
+	s := testSink(t, 10, "stubborn")
+	s.w.eofGrace = time.Hour
+	r := run(t, s)
+	r.eventually("a child", func() bool { r.put(0, 100); return s.Status().Pid != 0 })
+	pid := s.Status().Pid
+	r.end(sinks.ErrTimeUp)
 	<-r.done
 	if !gone(pid) {
 		t.Errorf("pid %d is still there", pid)
