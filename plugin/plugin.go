@@ -83,6 +83,7 @@ func New(opt Options) *Plugin {
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
 	p.log = newLogger(cfg.Log)
 	p.sayConfig(warnings, err)
+	limitProcs()
 	setMemoryLimit(int64(cfg.MemoryLimit))
 	return p
 }

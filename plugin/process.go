@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -76,6 +77,13 @@ func setOOMScore(adj int) error {
 	}
 	return nil
 }
+
+// maxProcs is as many threads as run Go code at a time. The relay is there to
+// cost little: on a host with a hundred cores the scheduler would wake and
+// search most of them for work that one or two can do.
+const maxProcs = 4
+
+func limitProcs() { runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxProcs)) }
 
 // gcPercent is how much garbage there may be beside what is in use. Nearly all
 // memory is queue blocks, which are used again and hold no pointers: collecting

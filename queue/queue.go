@@ -236,13 +236,16 @@ func (q *Queue) waitRoom() bool {
 // part of the queue is free again, so that a slow consumer does not cost a
 // switch for each record.
 func (q *Queue) freed() {
-	if !q.waiting || int(q.tail-q.head) > q.cfg.Depth*3/4 || q.bytes > q.cfg.Bytes*3/4 {
-		return
+	if int(q.tail-q.head) <= q.cfg.Depth*3/4 && q.bytes <= q.cfg.Bytes*3/4 {
+		q.goOn()
 	}
-	q.waiting = false
-	select {
-	case q.room <- struct{}{}:
-	default:
+}
+
+// goOn wakes a waiting Put, which then looks anew.
+func (q *Queue) goOn() {
+	if q.waiting {
+		q.waiting = false
+		q.room <- struct{}{} // waitRoom has emptied it
 	}
 }
 
@@ -255,6 +258,9 @@ func (q *Queue) SetConfig(cfg Config) {
 	q.suspended = false
 	q.discardIdle()
 	q.freed()
+	if !cfg.Lossless {
+		q.goOn() // it drops now instead of waiting
+	}
 }
 
 // Resume ends a suspension (SIGUSR2).
@@ -273,10 +279,7 @@ func (q *Queue) Close() {
 	for _, c := range q.cursors {
 		c.notify()
 	}
-	if q.waiting { // for room that the records behind will not need
-		q.waiting = false
-		q.room <- struct{}{}
-	}
+	q.goOn()
 }
 
 // Abandon counts what is still held as lost at shutdown and drops it.

@@ -219,6 +219,25 @@ func TestCloseEndsAWaitingPut(t *testing.T) {
 	}
 }
 
+func TestAReloadToLossyEndsAWaitingPut(t *testing.T) {
+	cfg := Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}
+	q := New(cfg, nil, nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		q.Put(events(1, 5, 1))
+	}()
+	for q.Counts().StallSince.IsZero() {
+		time.Sleep(time.Millisecond)
+	}
+	cfg.Lossless = false
+	q.SetConfig(cfg)
+	<-done
+	if n := balance(t, q); n.Queued != 2 || n.Lost[Full].Records != 3 {
+		t.Errorf("%+v", n)
+	}
+}
+
 func TestSuspendUntilResume(t *testing.T) {
 	var told []Overflow
 	q := New(Config{Depth: 2, Bytes: 1 << 20, Action: Suspend, Hold: true}, nil, func(o Overflow) { told = append(told, o) })
