@@ -5,6 +5,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 60s
 PREFIX      ?= /usr
 SBINDIR     ?= $(PREFIX)/sbin
+MANDIR      ?= $(PREFIX)/share/man
 DESTDIR     ?=
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -51,6 +52,8 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 
 install: build ## into $(SBINDIR) and under the running auditd; with DESTDIR only files
 	install -D -m 0755 bin/audisp-relay $(DESTDIR)$(SBINDIR)/audisp-relay
+	install -D -m 0644 packaging/man/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay.8
+	install -D -m 0644 packaging/man/audisp-relay.toml.5 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5
 ifeq ($(DESTDIR),)
 	$(SBINDIR)/audisp-relay install
 else
@@ -65,7 +68,7 @@ ifeq ($(DESTDIR),)
 else
 	rm -f $(DESTDIR)/etc/audit/plugins.d/audisp-relay.conf
 endif
-	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay
+	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5
 
 clean: ## what the build made
 	rm -rf bin

@@ -114,7 +114,9 @@ func (p *Plugin) Run() error {
 
 	err := p.obey(ended)
 	if errors.Is(err, errOrphaned) {
+		p.log.Info("auditd has gone without closing the stream")
 		p.readRest(ended)
+		err = nil
 	}
 	p.finish()
 	control.close()
