@@ -119,11 +119,16 @@ max_size = "0"
 
 // TestLiveEveryRecordArrives: socat on the socket and the file both hold every
 // record of audit.log byte for byte, at a steady rate and then as fast as the
-// kernel gives, whichever framing auditd uses.
+// kernel gives, whichever framing auditd uses and whether or not the pipe from it
+// could be widened.
 func TestLiveEveryRecordArrives(t *testing.T) {
-	for _, format := range []string{"string", "binary"} {
-		t.Run(format, func(t *testing.T) {
-			l := startLive(t, liveSinks, lab.Options{}, format)
+	for _, c := range []struct{ name, format, config string }{
+		{"string", "string", ""},
+		{"binary", "binary", ""},
+		{"narrow", "string", "input_buffer = \"0\"\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := startLive(t, c.config+liveSinks, lab.Options{}, c.format)
 			l.follow("socket", "sock", "client")
 			after := l.Drain(l.path("client"), l.path("out"))
 			pid := l.PluginPID("relay")
