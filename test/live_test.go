@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,106 +15,6 @@ import (
 
 	"audisp-relay/test/lab"
 )
-
-// seconds is how long a load lasts; AUDISP_LIVE_SECONDS makes it longer than
-// what suits every run of the tests.
-func seconds(n int) time.Duration {
-	if s, err := strconv.Atoi(os.Getenv("AUDISP_LIVE_SECONDS")); err == nil && s > 0 {
-		n = s
-	}
-	return time.Duration(n) * time.Second
-}
-
-// build puts the program where auditd accepts it: owned by root, not writable
-// by others, without the race detector, which is too slow for a full load.
-func build(t *testing.T, dir string) string {
-	t.Helper()
-	path := filepath.Join(dir, "audisp-relay")
-	cmd := exec.Command("go", "build", "-o", path, "../cmd/audisp-relay")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	if err := os.Chmod(path, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := lab.Tool(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// live is a real auditd with the relay as its plugin.
-type live struct {
-	*lab.Auditd
-	t   *testing.T
-	dir string
-}
-
-// startLive runs auditd with the relay on this config (DIR as in start).
-func startLive(t *testing.T, config string, o lab.Options, format string) *live {
-	t.Helper()
-	lab.Require(t, "socat")
-	dir := tempDir(t)
-	writeConfig(t, dir, config)
-	o.Plugins = append(o.Plugins, lab.Plugin{
-		Name: "relay", Path: build(t, dir), Args: "-c " + filepath.Join(dir, "relay.toml"), Format: format,
-	})
-	l := &live{Auditd: lab.Start(t, o), t: t, dir: dir}
-	t.Cleanup(func() {
-		if t.Failed() {
-			logged, _ := os.ReadFile(l.path("log"))
-			t.Logf("log of the relay:\n%s", logged)
-		}
-	})
-	return l
-}
-
-func (l *live) path(name string) string { return filepath.Join(l.dir, name) }
-
-func (l *live) relay() *relay { return &relay{t: l.t, dir: l.dir} }
-
-// follow lets socat connect to the socket and waits until the relay knows it.
-func (l *live) follow(sink, socket, out string) *lab.Process {
-	l.t.Helper()
-	p := lab.Follow(l.t, l.path(socket), l.path(out))
-	until(l.t, "socat is connected", func() bool { return len(l.relay().consumer(sink).Sink.Clients) > 0 })
-	return p
-}
-
-// exact fails unless a stream holds every record of audit.log between the marks
-// once, byte for byte and in order, and EOE besides.
-func (l *live) exact(name, after, until string, streams ...string) lab.Report {
-	l.t.Helper()
-	rep, err := lab.CompareLog(l.Logs(), streams, lab.Compare{After: after, Until: until})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	if !rep.OK() {
-		l.t.Errorf("%s: %v", name, rep)
-	}
-	return rep
-}
-
-const liveSinks = `
-[sinks.socket]
-type = "unix"
-path = "DIR/sock"
-group = "root"
-[sinks.file]
-type = "file"
-path = "DIR/out"
-max_size = "0"
-`
 
 // TestLiveEveryRecordArrives: socat on the socket and the file both hold every
 // record of audit.log byte for byte, at a steady rate and then as fast as the
@@ -220,6 +119,43 @@ args = ["--config", %q]
 			t.Errorf("%+v", c)
 		}
 	}
+}
+
+// TestLiveChildrenThatDieOrStopReading are started again, or lose what they do not
+// take, and nobody else notices.
+func TestLiveChildrenThatDieOrStopReading(t *testing.T) {
+	dir := tempDir(t)
+	os.Chmod(dir, 0o755)
+	for name, script := range map[string]string{"dies": "/usr/bin/head -c 300000 >/dev/null", "stuck": "exec /bin/sleep 1000"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := startLive(t, liveSinks+fmt.Sprintf(`
+[sinks.dies]
+type = "program"
+path = "%s/dies"
+[sinks.stuck]
+type = "program"
+path = "%s/stuck"
+q_depth = 1000
+`, dir, dir), lab.Options{}, "string")
+	l.follow("socket", "sock", "client")
+	after := l.Drain(l.path("client"), l.path("out"))
+	l.Load(lab.Load{Rate: 4000, Duration: seconds(3)})
+	end := l.Drain(l.path("client"), l.path("out"))
+	l.exact("socket", after, end, l.path("client"))
+	l.exact("file", after, end, l.path("out"))
+	dies, stuck := l.relay().consumer("dies"), l.relay().consumer("stuck")
+	balanced(t, dies)
+	balanced(t, stuck)
+	if dies.Sink.Restarts == 0 {
+		t.Errorf("not restarted: %+v", dies)
+	}
+	if stuck.LostTotal == 0 || stuck.Lost["queue-full"].Records != stuck.LostTotal || stuck.Stalls != 0 {
+		t.Errorf("%+v", stuck)
+	}
+	t.Logf("one child restarted %d times, one lost %d records of %d", dies.Sink.Restarts, stuck.LostTotal, stuck.Received)
 }
 
 // TestLiveStoppedConsumer: a client that stands still under load loses what the
@@ -371,7 +307,40 @@ func TestLiveStopOfAuditd(t *testing.T) {
 	}
 }
 
-func isZombie(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || strings.Contains(string(stat), ") Z ")
+// TestLiveStopOfAuditdUnderLoad: what auditd had not yet sent when it stopped is
+// in audit.log only; what it had sent is in the file, whole and in order.
+func TestLiveStopOfAuditdUnderLoad(t *testing.T) {
+	l := startLive(t, liveSinks, lab.Options{}, "string")
+	after := l.Drain(l.path("out"))
+	pid := l.PluginPID("relay")
+	run := l.StartLoad(lab.Load{Rate: 3000, Duration: seconds(3)})
+	until(t, "a second of load", func() bool { return l.relay().consumer("file").Received > 15000 })
+	logs := l.Logs()
+	l.Stop()
+	run.Wait()
+	until(t, "the plugin is gone", func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) })
+	rep, err := lab.CompareLog(logs, []string{l.path("out")}, lab.Compare{After: after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Altered+rep.Duplicate+rep.OutOfOrder+rep.Extra > 0 {
+		t.Errorf("more than a tail is missing: %v", rep)
+	}
+	state, err := os.ReadFile(l.path("run/state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.ReadFile(l.path("out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := bytes.Count(out, []byte{'\n'})
+	for _, want := range []string{
+		fmt.Sprintf("records received = %d\n", n), fmt.Sprintf("file delivered = %d\n", n), "file lost = 0\n",
+	} {
+		if !strings.Contains(string(state), want) {
+			t.Errorf("the state report lacks %q:\n%s", want, state)
+		}
+	}
+	t.Logf("stopped at 3000 events/s: %d records of %d in audit.log had not been sent", rep.Missing, rep.LogLines)
 }

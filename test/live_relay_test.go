@@ -1,0 +1,119 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"audisp-relay/test/lab"
+)
+
+// seconds is how long a load lasts; AUDISP_LIVE_SECONDS makes it longer than
+// what suits every run of the tests.
+func seconds(n int) time.Duration {
+	if s, err := strconv.Atoi(os.Getenv("AUDISP_LIVE_SECONDS")); err == nil && s > 0 {
+		n = s
+	}
+	return time.Duration(n) * time.Second
+}
+
+// build puts the program where auditd accepts it: owned by root, not writable
+// by others, without the race detector, which is too slow for a full load.
+func build(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "audisp-relay")
+	cmd := exec.Command("go", "build", "-o", path, "../cmd/audisp-relay")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	if err := os.Chmod(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := lab.Tool(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// live is a real auditd with the relay as its plugin.
+type live struct {
+	*lab.Auditd
+	t   *testing.T
+	dir string
+}
+
+// startLive runs auditd with the relay on this config (DIR as in start).
+func startLive(t *testing.T, config string, o lab.Options, format string) *live {
+	t.Helper()
+	lab.Require(t, "socat")
+	dir := tempDir(t)
+	writeConfig(t, dir, config)
+	o.Plugins = append(o.Plugins, lab.Plugin{
+		Name: "relay", Path: build(t, dir), Args: "-c " + filepath.Join(dir, "relay.toml"), Format: format,
+	})
+	l := &live{Auditd: lab.Start(t, o), t: t, dir: dir}
+	t.Cleanup(func() {
+		if t.Failed() {
+			logged, _ := os.ReadFile(l.path("log"))
+			t.Logf("log of the relay:\n%s", logged)
+		}
+	})
+	return l
+}
+
+func (l *live) path(name string) string { return filepath.Join(l.dir, name) }
+
+func (l *live) relay() *relay { return &relay{t: l.t, dir: l.dir} }
+
+// follow lets socat connect to the socket and waits until the relay knows it.
+func (l *live) follow(sink, socket, out string) *lab.Process {
+	l.t.Helper()
+	p := lab.Follow(l.t, l.path(socket), l.path(out))
+	until(l.t, "socat is connected", func() bool { return len(l.relay().consumer(sink).Sink.Clients) > 0 })
+	return p
+}
+
+// exact fails unless a stream holds every record of audit.log between the marks
+// once, byte for byte and in order, and EOE besides.
+func (l *live) exact(name, after, until string, streams ...string) lab.Report {
+	l.t.Helper()
+	rep, err := lab.CompareLog(l.Logs(), streams, lab.Compare{After: after, Until: until})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if !rep.OK() {
+		l.t.Errorf("%s: %v", name, rep)
+	}
+	return rep
+}
+
+const liveSinks = `
+[sinks.socket]
+type = "unix"
+path = "DIR/sock"
+group = "root"
+[sinks.file]
+type = "file"
+path = "DIR/out"
+max_size = "0"
+`
+
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}
