@@ -50,7 +50,7 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 		done; \
 	done
 
-install: build ## into $(SBINDIR) and under the running auditd; with DESTDIR only files
+install: build ## into SBINDIR (/usr/sbin) and under the running auditd; with DESTDIR only files
 	install -D -m 0755 bin/audisp-relay $(DESTDIR)$(SBINDIR)/audisp-relay
 	install -D -m 0644 packaging/man/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay.8
 	install -D -m 0644 packaging/man/audisp-relay.toml.5 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5

@@ -32,6 +32,7 @@ const (
 	maxInput      Size = 1 << 30 // the kernel doubles what SO_SNDBUF is given, an int (socket(7))
 	maxSunPath         = 107     // sun_path is 108 bytes with its final NUL, unix(7)
 	maxUID             = 1<<32 - 2
+	maxSize       Size = 16 << 40 // far more than any host has, and sums and products of it fit
 	minQBytes          = 64 << 10
 	minMemory          = 32 << 20
 	minMaxSize         = 64 << 10

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 )
@@ -30,10 +32,13 @@ func newClaims() *claims {
 	return &claims{names: map[string]string{}, paths: map[string]string{}}
 }
 
-// addLog claims the file the relay logs to.
-func (cl *claims) addLog(output string) {
-	if filepath.IsAbs(output) {
-		cl.paths[filepath.Clean(output)] = "log.output"
+// addOwn claims what the relay itself writes: its log, and what is in run_dir.
+func (cl *claims) addOwn(c *Config) {
+	for _, name := range []string{"control.sock", "state", "state.new"} {
+		cl.paths[filepath.Join(c.RunDir, name)] = "the relay itself"
+	}
+	if filepath.IsAbs(c.Log.Output) {
+		cl.paths[filepath.Clean(c.Log.Output)] = "log.output"
 	}
 }
 
@@ -72,16 +77,38 @@ func (cl *claims) taken(s *Sink) string {
 // in the file is the wrong one.
 func (d *document) checkPaths(c *Config) {
 	cl := newClaims()
-	cl.addLog(c.Log.Output)
+	cl.addOwn(c)
 	inFile := slices.Clone(c.Sinks)
 	slices.SortStableFunc(inFile, func(a, b Sink) int {
 		return d.lines.of("sinks", a.Name) - d.lines.of("sinks", b.Name)
 	})
 	for _, s := range inFile {
-		if why := cl.pathTaken(&s); why != "" {
+		why := cl.pathTaken(&s)
+		if why == "" {
+			why = rotatedBy(c.Sinks, s.output())
+		}
+		if why != "" {
 			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%s", why)
 			continue
 		}
 		cl.add(&s)
 	}
+}
+
+// rotatedBy says which sink will rename its own files to path and remove them
+// there, or "".
+func rotatedBy(sinks []Sink, path string) string {
+	name := strings.TrimSuffix(path, ".gz")
+	ext := filepath.Ext(name)
+	n, err := strconv.Atoi(strings.TrimPrefix(ext, "."))
+	if err != nil || n < 1 {
+		return ""
+	}
+	for i := range sinks {
+		s := &sinks[i]
+		if s.File != nil && s.File.MaxSize > 0 && n < s.File.MaxFiles && s.output() == strings.TrimSuffix(name, ext) {
+			return fmt.Sprintf("%q is the name of a rotated file of sinks.%s, must be a path of its own", path, s.Name)
+		}
+	}
+	return ""
 }

@@ -158,7 +158,7 @@ func (t *table) integer(name string, dst *int, low, high int) {
 	}
 }
 
-// size reads a Size of at least low bytes; with zero, 0 is allowed too.
+// size reads a Size from low to maxSize; with zero, 0 is allowed too.
 func (t *table) size(name string, dst *Size, low Size, zero bool) {
 	var val Size
 	var err error
@@ -179,6 +179,8 @@ func (t *table) size(name string, dst *Size, low Size, zero bool) {
 		t.doc.errorf(t.key(name), "%v %v", quoteValue(t.vals[name]), err)
 	case val < low && !(zero && val == 0):
 		t.doc.errorf(t.key(name), "%v is too small, must be %sat least %q", quoteValue(t.vals[name]), map[bool]string{true: `"0" or `}[zero], low.String())
+	case val > maxSize:
+		t.doc.errorf(t.key(name), "%v is too large, must be at most %q", quoteValue(t.vals[name]), maxSize.String())
 	default:
 		*dst = val
 	}

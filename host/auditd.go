@@ -43,6 +43,7 @@ func (m Machine) FindAuditd() (Auditd, error) {
 	if a.ConfDir = confDirArg(p.Cmdline); a.ConfDir == "" {
 		a.ConfDir = DefaultConfDir
 	}
+	a.ConfDir = filepath.Clean(a.ConfDir) // it is compared with --conf-dir
 	if !filepath.IsAbs(a.ConfDir) {
 		return a, fmt.Errorf("auditd (pid %d) was started with the relative directory -c %s: name it with --conf-dir", pid, a.ConfDir)
 	}

@@ -185,6 +185,11 @@ func TestFindAuditd(t *testing.T) {
 		{name: "KernelFails", errHas: "out of range", set: func(t *testing.T, m *Machine) {
 			m.KernelPID = func() (int, error) { return 0, syscall.ERANGE }
 		}},
+		{name: "DirectoryWithSlash", pid: 7, dir: "/a/b", set: func(t *testing.T, m *Machine) {
+			m.run(t, 7, 1, "auditd", "", "auditd", "-c", "/a//b/")
+			m.put(t, "/a/b/auditd.conf", "", 0o640)
+			m.KernelPID = func() (int, error) { return 7, nil }
+		}},
 		{name: "RelativeDirectory", errHas: "--conf-dir", set: func(t *testing.T, m *Machine) {
 			m.run(t, 7, 1, "auditd", "", "auditd", "-c", "here")
 			m.KernelPID = func() (int, error) { return 7, nil }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -229,7 +230,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 		return err
 	}
 	if a.OneDispatcher() {
-		return fmt.Errorf("%s runs one dispatcher: in %s set `dispatcher = /sbin/audispd` again, then kill -HUP %d", a.name(), a.Conf.File, a.PID)
+		return fmt.Errorf("%s runs one dispatcher: in %s set `dispatcher = /sbin/audispd` again, then %s", a.name(), a.Conf.File, a.reload())
 	}
 	path := i.Machine.path(i.Machine.PluginDir(a) + "/" + DropInName)
 	there, err := readIfThere(path)
@@ -305,6 +306,10 @@ func (i *Installer) locate() (Auditd, error) {
 	if errors.Is(err, ErrNoAuditd) || (i.ConfDir != "" && i.ConfDir != a.ConfDir) {
 		a, err = i.Machine.StoppedAuditd(dir)
 	}
+	// The defaults would lead to the plugins of another auditd.
+	if i.ConfDir != "" && !exists(i.Machine.path(i.ConfDir+"/auditd.conf")) {
+		return a, fmt.Errorf("there is no auditd.conf in %s: name the directory that auditd is started with (auditd -c) with --conf-dir, or leave that out", i.ConfDir)
+	}
 	var conf *ConfError
 	if errors.As(err, &conf) {
 		i.Say("warning: auditd skips or rejects part of its configuration: %v", conf)
@@ -314,19 +319,26 @@ func (i *Installer) locate() (Auditd, error) {
 }
 
 // explainDispatcher is for auditd 2.x: its auditd.conf is the administrator's.
+// It gives its dispatcher no arguments but the -c DIR it was started with.
 func (i *Installer) explainDispatcher(a Auditd) error {
-	if i.Config != DefaultConfig {
-		return fmt.Errorf("%s passes no arguments to its dispatcher: put the configuration at %s and leave --config out", a.name(), DefaultConfig)
+	config := a.ConfDir + "/" + filepath.Base(DefaultConfig)
+	if i.Config != DefaultConfig && i.Config != config {
+		return fmt.Errorf("%s passes no arguments of its own to its dispatcher: put the configuration at %s and leave --config out", a.name(), config)
 	}
+	i.Config = config
 	if err := i.installConfig(); err != nil {
 		return err
 	}
-	reload := "start auditd"
-	if a.PID != 0 {
-		reload = fmt.Sprintf("kill -HUP %d", a.PID)
-	}
 	return fmt.Errorf("%s runs one dispatcher and no plugins: in %s set `dispatcher = %s` (now %q), in %s set `plugin_dir = %q` to keep audispd's plugins, then %s",
-		a.name(), a.Conf.File, i.Binary, a.Conf.Dispatcher, DefaultConfig, i.Machine.PluginDir(a), reload)
+		a.name(), a.Conf.File, i.Binary, a.Conf.Dispatcher, config, i.Machine.PluginDir(a), a.reload())
+}
+
+// reload is how messages say that auditd is to read its configuration.
+func (a Auditd) reload() string {
+	if a.PID == 0 {
+		return "start auditd"
+	}
+	return fmt.Sprintf("kill -HUP %d", a.PID)
 }
 
 // Reload makes auditd read its configuration and its plugins again. The process

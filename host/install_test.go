@@ -177,11 +177,13 @@ func TestInstallRefuses(t *testing.T) {
 			m.put(t, "/usr/sbin/relay", "", 0o777)
 		}, "lets others write"},
 		{"NoPluginDirectory", func(t *testing.T, m Machine, i *Installer) {
-			i.ConfDir = "/nowhere"
 			if err := os.RemoveAll(m.path(DefaultPluginDir)); err != nil {
 				t.Fatal(err)
 			}
 		}, "install auditd"},
+		{"WrongConfDir", func(t *testing.T, m Machine, i *Installer) {
+			i.ConfDir = "/nowhere"
+		}, "there is no auditd.conf in /nowhere"},
 		{"DirectoryInPlaceOfDropIn", func(t *testing.T, m Machine, i *Installer) {
 			m.put(t, dropInPath+"/x", "", 0o640)
 		}, "read the present drop-in"},
@@ -189,6 +191,12 @@ func TestInstallRefuses(t *testing.T) {
 			m.put(t, "/etc/audit/auditd.conf", "dispatcher = /sbin/audispd\n", 0o640)
 			m.put(t, "/sbin/auditctl", "#!/bin/sh\necho auditctl version 2.8.5\n", 0o755)
 		}, "auditd 2.8.5 runs one dispatcher and no plugins: in /etc/audit/auditd.conf set `dispatcher = /usr/sbin/relay`"},
+		// It hands its -c on to the dispatcher, which then reads the configuration there.
+		{"Auditd2ConfDir", func(t *testing.T, m Machine, i *Installer) {
+			i.ConfDir = "/etc/other"
+			m.put(t, "/etc/other/auditd.conf", "dispatcher = /sbin/audispd\n", 0o640)
+			m.put(t, "/sbin/auditctl", "#!/bin/sh\necho auditctl version 2.8.5\n", 0o755)
+		}, "in /etc/other/audisp-relay.toml set `plugin_dir = \"/etc/audisp/plugins.d\"` to keep audispd's plugins, then start auditd"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"strings"
 
 	"audisp-relay/config"
@@ -27,7 +29,7 @@ func newCheckCmd() *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 			}
 			if err != nil {
-				reportConfigError(cmd, err)
+				reportConfigError(cmd.ErrOrStderr(), err)
 				return exitError{1}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, countSinks(len(c.Sinks)))
@@ -38,14 +40,17 @@ func newCheckCmd() *cobra.Command {
 
 // reportConfigError prints the errors of a file as they are, for editors to
 // jump to, and others with the program's name.
-func reportConfigError(cmd *cobra.Command, err error) {
+func reportConfigError(w io.Writer, err error) {
 	var errs config.Errors
-	if !errors.As(err, &errs) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "audisp-relay: %v\n", err)
-		return
-	}
-	for _, e := range errs {
-		fmt.Fprintln(cmd.ErrOrStderr(), e)
+	switch {
+	case errors.As(err, &errs):
+		fmt.Fprintln(w, errs)
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(w, "audisp-relay: %v: without it the plugin runs on defaults; `audisp-relay install` writes one\n", err)
+	case errors.Is(err, fs.ErrPermission):
+		fmt.Fprintf(w, "audisp-relay: %v: run this as root\n", err)
+	default:
+		fmt.Fprintf(w, "audisp-relay: %v\n", err)
 	}
 }
 

@@ -18,7 +18,7 @@ func newInstallCmd() *cobra.Command {
 	var i host.Installer
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "put the drop-in where the running auditd looks, and make it start the plugin",
+		Short: "Put the drop-in where the running auditd looks, and make it start the plugin",
 		Long: `Puts audisp-relay.conf into the plugin directory of the running auditd, with the
 right owner and mode, installs a configuration if there is none, makes auditd
 reload and checks that it really runs the plugin. Can be repeated. Undo it with
@@ -51,7 +51,7 @@ func newUninstallCmd() *cobra.Command {
 	var i host.Installer
 	cmd := &cobra.Command{
 		Use:   "uninstall",
-		Short: "take the drop-in away and make auditd stop the plugin",
+		Short: "Take the drop-in away and make auditd stop the plugin",
 		Long: `Removes audisp-relay.conf from the plugin directory of the running auditd, makes
 auditd reload and checks that the plugin is gone. The configuration, the program
 and everything that it wrote stay; what stays is named.`,

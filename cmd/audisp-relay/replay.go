@@ -70,11 +70,18 @@ func replaySink(path, name, shape string, fail context.CancelCauseFunc) (sinks.S
 	}
 	cfg, _, err := config.Load(path)
 	if err != nil {
-		return nil, err
+		reportConfigError(os.Stderr, err)
+		return nil, exitError{1}
 	}
-	log, err := zap.NewDevelopment()
+	log, err := stderrLog()
 	if err != nil {
 		return nil, err
 	}
 	return plugin.SinkOf(cfg, name, log)
+}
+
+// stderrLog writes a line for each message: no stack traces, no places in the
+// code.
+func stderrLog() (*zap.Logger, error) {
+	return zap.NewDevelopment(zap.WithCaller(false), zap.AddStacktrace(zap.FatalLevel))
 }

@@ -31,7 +31,7 @@ func newTailCmd() *cobra.Command {
 	var count, seconds int
 	cmd := &cobra.Command{
 		Use:   "tail [SOCKET]",
-		Short: "follow a socket, readable and coloured on a terminal",
+		Short: "Follow a socket, readable and coloured on a terminal",
 		Long: `Connects to a unix socket (` + defaultSocket + ` if none is named, - for
 stdin) and prints the records that come. On a terminal they are made readable, and
 bytes that could do something to the terminal are shown as \xNN (and \ as \\). In a
