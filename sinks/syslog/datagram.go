@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"runtime"
@@ -125,13 +126,34 @@ func (d *datagrams) idle() (err error) {
 		return nil
 	}
 	for range 16 { // an error for each message at most; more stay for the next time
-		_, _, _, _, rerr := unix.Recvmsg(d.fd, d.junk[:0], d.junk[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		_, n, _, _, rerr := unix.Recvmsg(d.fd, d.junk[:0], d.junk[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 		if rerr != nil {
 			break
 		}
-		err = unix.ECONNREFUSED
+		// A message too long: sendmmsg says so itself, and what is too long for a
+		// part of the way the kernel cuts from the next one on.
+		if e := queuedError(d.junk[:n]); e != unix.EMSGSIZE {
+			err = e
+		}
 	}
 	return err
+}
+
+// queuedError returns the error that came with control data from the error
+// queue of a socket (ip(7), IP_RECVERR).
+func queuedError(control []byte) error {
+	msgs, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return err
+	}
+	for _, m := range msgs {
+		v4 := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR
+		v6 := m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
+		if (v4 || v6) && len(m.Data) >= 4 {
+			return unix.Errno(binary.NativeEndian.Uint32(m.Data)) // ee_errno of struct sock_extended_err
+		}
+	}
+	return unix.ECONNREFUSED // by far the most frequent
 }
 
 // close implements conn.

@@ -157,22 +157,26 @@ func (w *writer) Tick(ctx context.Context) error {
 	return err
 }
 
-// Reopen implements sinks.Writer. What the kernel has taken from an orderly
-// closed connection it delivers.
-func (w *writer) Reopen() error {
-	if w.conn != nil {
+// leave ends the connection. What the kernel has taken it delivers after an
+// orderly end; on a connection that is broken already it never will.
+func (w *writer) leave() {
+	if w.conn != nil && w.conn.idle() == nil {
 		w.sent.forget()
 	}
 	w.disconnect()
+}
+
+// Reopen implements sinks.Writer.
+func (w *writer) Reopen() error {
+	w.leave()
 	w.render.limit = maxText
 	return nil
 }
 
 // Close implements sinks.Writer.
 func (w *writer) Close() error {
-	down := w.conn == nil
-	w.disconnect()
-	if n := len(w.sent.ends); down && n > 0 {
+	w.leave()
+	if n := len(w.sent.ends); n > 0 {
 		w.sent.forget()
 		return fmt.Errorf("syslog (%s %s): %d messages were not acknowledged when the connection broke and are lost: %s",
 			w.cfg.Transport, w.cfg.Address, n, w.hint())

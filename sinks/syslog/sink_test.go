@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +128,28 @@ func TestUnackedIsSentAgain(t *testing.T) {
 	}
 }
 
+// TestUnackedOutlivesReopen: a reopen gives nothing up to a connection that has
+// broken unnoticed, and the end of the sink says what is lost with it.
+func TestUnackedOutlivesReopen(t *testing.T) {
+	c := &chunk{buf: []byte("aaaabbbb"), marks: []mark{{4, 1, 0}, {8, 2, 0}}}
+	for _, tt := range []struct {
+		conn conn
+		kept string
+	}{{&narrow{}, ""}, {&narrow{gone: errPeerClosed}, "aaaabbbb"}} {
+		w := newWriter(config.Syslog{Transport: "tcp", Address: "server:601"}, format.Encoder{})
+		w.sent.add(c, 2)
+		w.conn = tt.conn
+		if err := w.Reopen(); err != nil || w.conn != nil || string(w.sent.bytes()) != tt.kept {
+			t.Errorf("%+v: reopened: %v, kept %q, want %q", tt.conn, err, w.sent.bytes(), tt.kept)
+		}
+		w.conn, w.sent = tt.conn, unacked{}
+		w.sent.add(c, 2)
+		if err := w.Close(); (err != nil) != (tt.kept != "") || err != nil && !strings.Contains(err.Error(), "2 messages") {
+			t.Errorf("%+v: closed: %v", tt.conn, err)
+		}
+	}
+}
+
 func TestUnacked(t *testing.T) {
 	var u unacked
 	c := &chunk{buf: []byte("aaaabbbbcccc"), marks: []mark{{4, 1, 0}, {8, 2, 0}, {12, 3, 0}}}
@@ -158,6 +181,43 @@ func TestRefusedUDPDegrades(t *testing.T) {
 	eventually(t, "a degraded sink", func() bool { return r.sink.Status().Degraded })
 	if err := r.sink.Status().Error; !bytes.Contains([]byte(err), []byte("refused")) {
 		t.Errorf("degraded for another reason: %s", err)
+	}
+}
+
+// TestUDPErrorsAreToldApart: a message too long is no dead server.
+func TestUDPErrorsAreToldApart(t *testing.T) {
+	for _, tt := range []struct {
+		network string
+		address string
+		want    error
+	}{
+		{"udp4", "127.0.0.1:9", unix.ECONNREFUSED},
+		{"udp6", "[::1]:9", unix.ECONNREFUSED},
+		{"udp4", "127.0.0.1:9", nil}, // too large for the way
+	} {
+		c, err := net.Dial(tt.network, tt.address)
+		if err != nil {
+			t.Log(err) // no IPv6 here
+			continue
+		}
+		d, err := newDatagrams(c, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 10
+		if tt.want == nil {
+			if err := unix.SetsockoptInt(d.fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO); err != nil {
+				t.Fatal(err)
+			}
+			size = 65_530 // with headers more than a packet holds
+		}
+		if _, err := unix.Write(d.fd, make([]byte, size)); errors.Is(err, unix.EMSGSIZE) != (tt.want == nil) {
+			t.Errorf("%s, %d bytes: write: %v", tt.address, size, err)
+		}
+		if got := d.idle(); got != tt.want { // loopback has answered by now
+			t.Errorf("%s, %d bytes: %v, want %v", tt.address, size, got, tt.want)
+		}
+		d.close()
 	}
 }
 
@@ -245,6 +305,7 @@ func TestSmallerMessages(t *testing.T) {
 type narrow struct {
 	most int
 	got  []byte
+	gone error // what idle says
 }
 
 func (n *narrow) send(_ context.Context, c *chunk) (int, error) {
@@ -259,8 +320,8 @@ func (n *narrow) send(_ context.Context, c *chunk) (int, error) {
 	}
 	return len(c.marks), nil
 }
-func (*narrow) idle() error  { return nil }
-func (*narrow) close() error { return nil }
+func (n *narrow) idle() error { return n.gone }
+func (*narrow) close() error  { return nil }
 
 func TestBadNamesDegrade(t *testing.T) {
 	cfg := newServer(t, "udp", "udp", "rfc5424").config()

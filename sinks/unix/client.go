@@ -65,12 +65,16 @@ type client struct {
 func (s *Sink) serve(ctx context.Context, c *client) {
 	err := c.deliverAll(ctx)
 	c.drainInput() // what is left unread makes the client's read fail
-	s.poll.remove(c)
-	sys.Close(c.fd)
+	// The cursor goes first: a client that comes while it is there begins behind
+	// what this one has not taken, which nobody gets then. So it, and the place in
+	// the list, must be gone before the other side sees the end and connects again,
+	// and before the poller cannot tell reap any more that c has left.
+	c.cur.Close()
 	s.mu.Lock()
 	delete(s.clients, c)
 	s.mu.Unlock()
-	c.cur.Close()
+	s.poll.remove(c)
+	sys.Close(c.fd)
 	close(c.done)
 	poke(s.left)
 
