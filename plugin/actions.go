@@ -67,7 +67,7 @@ func (p *Plugin) resume() {
 	for _, c := range p.consumers() {
 		if c.queue.Counts().Suspended {
 			c.queue.Resume()
-			p.log.Info("consumer resumed", zap.String("sink", c.name))
+			c.log.Info("consumer resumed", zap.String("sink", c.name))
 		}
 	}
 }

@@ -22,7 +22,8 @@ import (
 type consumer struct {
 	name  string
 	queue *queue.Queue
-	said  said // what the log was told of its losses; main goroutine only
+	log   *zap.Logger // with a rate limit of its own
+	said  said        // what the log was told of its losses; main goroutine only
 
 	mu   sync.Mutex // guards what follows, which reload changes
 	cfg  config.Sink
@@ -30,33 +31,53 @@ type consumer struct {
 
 	// Main goroutine only.
 	cancel context.CancelCauseFunc
-	ended  chan struct{} // closed when Run has returned
+	ended  chan struct{} // closed when the sink, and any it had before, has ended
 }
 
 // newConsumer makes a consumer without starting it.
-func newConsumer(cfg config.Sink, stop <-chan struct{}, overflow func(name string, action queue.Overflow)) *consumer {
-	c := &consumer{name: cfg.Name, cfg: cfg}
-	c.queue = queue.New(queueConfig(cfg), stop, func(a queue.Overflow) { overflow(cfg.Name, a) })
+func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
+	c := &consumer{name: cfg.Name, cfg: cfg, log: p.log.limited()}
+	c.queue = queue.New(queueConfig(cfg), p.stop, func(a queue.Overflow) { p.overflow(cfg.Name, a) })
 	return c
 }
 
-// start puts a sink of the present configuration at the queue's end.
-func (c *consumer) start(log *zap.Logger) {
-	sink := newSink(c.config(), log)
+// start puts a sink of the present configuration at the queue's end. It runs
+// when the one before and the consumers that leave have ended: it may want the
+// same path. Nothing here waits for that.
+func (c *consumer) start(leaving []*consumer) {
+	sink := newSink(c.config(), c.log)
 	ctx, cancel := context.WithCancelCause(context.Background())
-	ended := make(chan struct{})
+	before, ended := c.ended, make(chan struct{})
 	c.cancel, c.ended = cancel, ended
 	c.mu.Lock()
 	c.sink = sink
 	c.mu.Unlock()
 	go func() {
 		defer close(ended)
-		sink.Run(ctx, c.queue)
+		if before != nil {
+			<-before
+		}
+		for _, l := range leaving {
+			select {
+			case <-l.ended:
+			case <-ctx.Done():
+			}
+		}
+		if ctx.Err() == nil {
+			sink.Run(ctx, c.queue)
+		}
 	}()
 }
 
-// wait waits until the sink has ended.
-func (c *consumer) wait() { <-c.ended }
+// hasEnded reports whether the sink has ended.
+func (c *consumer) hasEnded() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
 
 // config returns the present configuration.
 func (c *consumer) config() config.Sink {
@@ -67,7 +88,7 @@ func (c *consumer) config() config.Sink {
 
 // apply gives the consumer a changed configuration. The sink is replaced only
 // where it has to be; the queue and its balance stay.
-func (c *consumer) apply(cfg config.Sink, log *zap.Logger) {
+func (c *consumer) apply(cfg config.Sink, leaving []*consumer) {
 	old := c.config()
 	c.mu.Lock()
 	c.cfg = cfg
@@ -78,8 +99,7 @@ func (c *consumer) apply(cfg config.Sink, log *zap.Logger) {
 		return
 	}
 	c.cancel(nil)
-	c.wait()
-	c.start(log)
+	c.start(leaving)
 }
 
 // sameSink reports whether a and b differ in nothing that the sink itself knows.

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,8 +21,9 @@ const (
 	stateName   = "state"
 )
 
-// controlTimeout is how long a client of the control socket may take.
-const controlTimeout = 2 * time.Second
+// controlTimeout is how long a client of the control socket may take. Only tests
+// change it.
+var controlTimeout = 2 * time.Second
 
 // control is the socket through which status asks: one line "status", answered
 // with the Report as JSON. Only root may connect.
@@ -29,6 +31,8 @@ type control struct {
 	ln   *net.UnixListener
 	wg   sync.WaitGroup
 	path string
+	ctx  context.Context // ends with the plugin, which waits for no client
+	end  context.CancelFunc
 }
 
 // prepare gives the process its place on the host. What is refused is said
@@ -46,10 +50,14 @@ func (p *Plugin) prepare() {
 }
 
 func makeDir(dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("run_dir: %w", err)
+	err := os.Mkdir(dir, 0o755)
+	switch {
+	case err == nil:
+		return os.Chmod(dir, 0o755) // whatever the umask was
+	case errors.Is(err, os.ErrExist):
+		return nil // somebody else's, with the mode they want
 	}
-	return os.Chmod(dir, 0o755) // whatever the umask was
+	return fmt.Errorf("run_dir: %w", err)
 }
 
 // startControl opens the control socket. Without one the plugin works, but
@@ -62,6 +70,7 @@ func (p *Plugin) startControl() *control {
 		return c
 	}
 	c.ln = ln
+	c.ctx, c.end = context.WithCancel(context.Background())
 	c.wg.Add(1)
 	go func() {
 		defer c.wg.Done()
@@ -74,7 +83,7 @@ func (p *Plugin) startControl() *control {
 				time.Sleep(100 * time.Millisecond)
 				continue
 			}
-			p.answer(conn)
+			p.answer(c.ctx, conn)
 		}
 	}()
 	return c
@@ -108,9 +117,10 @@ func listenControl(path string) (*net.UnixListener, error) {
 
 // answer serves one client. The umask lets nobody but root connect before the
 // mode is set, and the peer is read with a limit and a deadline.
-func (p *Plugin) answer(conn net.Conn) {
+func (p *Plugin) answer(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(controlTimeout))
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	line, err := bufio.NewReaderSize(conn, 64).ReadSlice('\n')
 	if err != nil || string(line) != "status\n" {
 		fmt.Fprintln(conn, `{"error":"the one request there is: status"}`)
@@ -123,6 +133,7 @@ func (c *control) close() {
 	if c.ln == nil {
 		return
 	}
+	c.end()
 	c.ln.Close() // removes the path
 	c.wg.Wait()
 }
@@ -131,6 +142,9 @@ func (c *control) close() {
 func Query(dir string) (*Report, error) {
 	path := filepath.Join(dir, controlName)
 	conn, err := net.DialTimeout("unix", path, controlTimeout)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("%w: only root may ask the plugin", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: is the plugin running, with this run_dir? (pgrep audisp-relay)", err)
 	}

@@ -19,12 +19,14 @@ import (
 // logger is the relay's own log. Its level can be changed while it runs.
 type logger struct {
 	*zap.Logger
+	core    zapcore.Core
 	level   zap.AtomicLevel
 	dropped *atomic.Uint64 // lines the rate limit kept back
 	close   func()
 }
 
-// How many lines with one message a second are written; the rest is counted.
+// How many lines with one message a second are written, for each sink; the rest
+// is counted.
 const logBurst = 5
 
 // newLogger opens the log that cfg names. What cannot be opened is replaced by
@@ -36,15 +38,14 @@ func newLogger(cfg config.Log) *logger {
 	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	enc.EncodeDuration = zapcore.StringDurationEncoder
 	enc.ConsoleSeparator = " " // syslog daemons write a tab as #011
-	var core zapcore.Core
 	switch cfg.Output {
 	case "syslog":
 		enc.TimeKey, enc.LevelKey = "", "" // syslog has both
 		sys := &syslogConn{path: devLog}
 		l.close = sys.close
-		core = &syslogCore{LevelEnabler: l.level, enc: zapcore.NewConsoleEncoder(enc), conn: sys}
+		l.core = &syslogCore{LevelEnabler: l.level, enc: zapcore.NewConsoleEncoder(enc), conn: sys}
 	case "stderr":
-		core = zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.Lock(os.Stderr), l.level)
+		l.core = zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.Lock(os.Stderr), l.level)
 	default:
 		f, err := os.OpenFile(cfg.Output, os.O_APPEND|os.O_CREATE|os.O_WRONLY|noFollow, 0o640)
 		if err != nil {
@@ -53,15 +54,21 @@ func newLogger(cfg config.Log) *logger {
 		} else {
 			l.close = func() { f.Close() }
 		}
-		core = zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.Lock(f), l.level)
+		l.core = zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.Lock(f), l.level)
 	}
-	l.Logger = zap.New(zapcore.NewSamplerWithOptions(core, time.Second, logBurst, 0,
+	l.Logger = l.limited()
+	return l
+}
+
+// limited returns a logger with a rate limit of its own. Each consumer has one:
+// the limit goes by the message, and six sinks may lose records in one second.
+func (l *logger) limited() *zap.Logger {
+	return zap.New(zapcore.NewSamplerWithOptions(l.core, time.Second, logBurst, 0,
 		zapcore.SamplerHook(func(_ zapcore.Entry, d zapcore.SamplingDecision) {
 			if d&zapcore.LogDropped != 0 {
 				l.dropped.Add(1)
 			}
 		})))
-	return l
 }
 
 func (l *logger) setLevel(name string) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,7 @@ type Plugin struct {
 	started time.Time
 	stop    chan struct{} // closed when waiting for consumers is over
 	actions chan action   // overflow actions, from the reader to the main goroutine
+	leaving []*consumer   // taken out by a reload, not ended yet; main goroutine only
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -95,10 +97,12 @@ func New(opt Options) *Plugin {
 func (p *Plugin) Run() error {
 	defer p.signals.close()
 	for _, cfg := range p.cfg.Sinks {
-		p.members = append(p.members, newConsumer(cfg, p.stop, p.overflow))
+		p.members = append(p.members, p.newConsumer(cfg))
 	}
 	in, buffer := p.opt.In, sendBuffer()
+	var hungUp <-chan struct{}
 	if in == nil {
+		hungUp = watchHangup(0)
 		buffer = p.widen(buffer)
 		in = openStdin()
 	}
@@ -106,13 +110,13 @@ func (p *Plugin) Run() error {
 	go func() { ended <- p.read(stream.NewLiveReader(in, buffer)) }()
 	p.prepare()
 	for _, c := range p.members {
-		c.start(p.log.Logger)
+		c.start(nil)
 		p.warnAction(c.config())
 	}
 	control := p.startControl()
 	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
 
-	err := p.obey(ended)
+	err := p.obey(ended, hungUp)
 	if errors.Is(err, errOrphaned) {
 		p.log.Info("auditd has gone without closing the stream")
 		p.readRest(ended)
@@ -152,7 +156,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 var errOrphaned = errors.New("auditd has gone without closing the stream")
 
 // obey serves signals and the clock until the stream ends or auditd has gone.
-func (p *Plugin) obey(ended <-chan error) error {
+func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 	signals := p.signals
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -160,6 +164,8 @@ func (p *Plugin) obey(ended <-chan error) error {
 		select {
 		case err := <-ended:
 			return err
+		case <-hungUp:
+			return p.readLast(ended)
 		case now := <-tick.C:
 			p.watch(now, false)
 			if os.Getppid() != p.parent {
@@ -181,6 +187,25 @@ func (p *Plugin) obey(ended <-chan error) error {
 	}
 }
 
+// readLast waits for the reader to come to the end of a stream that is closed.
+// One that a lossless consumer has stopped would never come there, and auditd 4.2
+// waits for the plugin without limit: such a consumer's queue is closed.
+func (p *Plugin) readLast(ended <-chan error) error {
+	for began := time.Now(); ; {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(leaveTime / 20):
+		}
+		for _, c := range p.consumers() {
+			since := c.queue.Counts().StallSince
+			if !since.IsZero() && (time.Since(since) > leaveTime || time.Since(began) > drainTime) {
+				c.queue.Close()
+			}
+		}
+	}
+}
+
 // readRest lets the reader take what auditd had written before it went. The
 // reader itself stays in read(2) until the process ends.
 func (p *Plugin) readRest(ended <-chan error) {
@@ -192,7 +217,7 @@ func (p *Plugin) readRest(ended <-chan error) {
 
 // finish ends the consumers in the order that Run describes.
 func (p *Plugin) finish() {
-	members := p.consumers()
+	members := slices.Concat(p.consumers(), p.leaving)
 	for _, c := range members {
 		c.queue.Close()
 	}
@@ -200,7 +225,7 @@ func (p *Plugin) finish() {
 	go func() {
 		defer close(drained)
 		for _, c := range members {
-			c.wait()
+			<-c.ended
 		}
 	}()
 	select {

@@ -3,10 +3,13 @@ package plugin
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -149,5 +152,97 @@ func TestNodeNames(t *testing.T) {
 		if got, _ := nodeName(format, ""); got == "" {
 			t.Errorf("%s gives no name", format)
 		}
+	}
+}
+
+// TestStreamEndsDuringAReload: consumers that leave or change have no more time
+// than there is at the end anyway, and what they had not delivered is said.
+func TestStreamEndsDuringAReload(t *testing.T) {
+	stubborn := filepath.Join(t.TempDir(), "stubborn")
+	if err := os.WriteFile(stubborn, []byte("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var dead string
+	for i := range 6 {
+		dead += fmt.Sprintf("[sinks.dead%d]\ntype = \"file\"\npath = \"DIR/no/such/dir/%d\"\n", i, i)
+	}
+	kept := "[sinks.child]\ntype = \"program\"\npath = \"" + stubborn + "\"\n"
+	p, w, end := run(t, dead+kept, nil)
+	w.Write(records(10))
+	wait(t, "the child has all", func() bool {
+		return slices.ContainsFunc(p.Report().Consumers, func(c ConsumerReport) bool { return c.Name == "child" && c.Delivered == 10 })
+	})
+	dir := filepath.Dir(p.opt.Config)
+	config, _ := os.ReadFile(p.opt.Config)
+	next := strings.ReplaceAll(string(config), strings.ReplaceAll(dead, "DIR", dir), "") + "args = [\"x\"]\n"
+	if err := os.WriteFile(p.opt.Config, []byte(next), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	p.signals.hup <- syscall.SIGHUP
+	wait(t, "the reload has begun", func() bool { return p.Report().Reloads == 1 })
+	end()
+	log, _ := os.ReadFile(p.cfg.Log.Output)
+	if n := strings.Count(string(log), `"msg":"consumer removed"`); n != 6 {
+		t.Errorf("%d of 6 consumers were said to be removed", n)
+	}
+	if n := strings.Count(string(log), `"lost":10,`); n != 6 {
+		t.Errorf("the loss of %d consumers of 6 was said", n)
+	}
+}
+
+// TestEverySinkSaysItsLosses, however many have some at the same time.
+func TestEverySinkSaysItsLosses(t *testing.T) {
+	var dead string
+	for i := range 8 {
+		dead += fmt.Sprintf("[sinks.dead%d]\ntype = \"file\"\npath = \"DIR/no/such/dir/%d\"\n", i, i)
+	}
+	p, w, end := run(t, dead, nil)
+	w.Write(records(10))
+	wait(t, "all is read", func() bool { return p.Report().Input.Records == 10 })
+	end()
+	log, _ := os.ReadFile(p.cfg.Log.Output)
+	for _, msg := range []string{"records lost", "sink degraded"} {
+		if n := strings.Count(string(log), `"msg":"`+msg+`"`); n != 8 {
+			t.Errorf("%q is there %d times of 8", msg, n)
+		}
+	}
+}
+
+// TestAClientOfTheControlSocketDoesNotHoldTheEnd by saying nothing, even if it had
+// all the time in the world for that.
+func TestAClientOfTheControlSocketDoesNotHoldTheEnd(t *testing.T) {
+	defer func(d time.Duration) { controlTimeout = d }(controlTimeout)
+	controlTimeout = time.Hour
+	p, w, end := run(t, "", nil)
+	w.Write(records(1))
+	var conn net.Conn
+	wait(t, "the control socket is there", func() (ok bool) {
+		var err error
+		conn, err = net.Dial("unix", filepath.Join(p.cfg.RunDir, controlName))
+		return err == nil
+	})
+	defer conn.Close()
+	time.Sleep(20 * time.Millisecond) // until it is being served
+	end()
+}
+
+// TestRunDirKeepsItsMode: a directory that is there already is left as it is.
+func TestRunDirKeepsItsMode(t *testing.T) {
+	dir := t.TempDir()
+	for _, mode := range []os.FileMode{0o700, 0o777 | os.ModeSticky} {
+		os.Chmod(dir, mode)
+		if err := makeDir(dir); err != nil {
+			t.Error(err)
+		}
+		if st, err := os.Stat(dir); err != nil || st.Mode()&^os.ModeDir != mode {
+			t.Errorf("%v became %v, %v", mode, st.Mode(), err)
+		}
+	}
+	fresh := filepath.Join(dir, "run")
+	if err := makeDir(fresh); err != nil {
+		t.Error(err)
+	}
+	if st, err := os.Stat(fresh); err != nil || st.Mode().Perm() != 0o755 {
+		t.Errorf("made with %v, %v", st.Mode(), err)
 	}
 }

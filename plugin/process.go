@@ -108,6 +108,25 @@ func openStdin() *os.File {
 	return os.NewFile(0, "stdin")
 }
 
+// watchHangup returns a channel that is closed when the other end of fd is. What
+// was written before may not be read yet.
+func watchHangup(fd int32) <-chan struct{} {
+	hungUp := make(chan struct{})
+	go func() {
+		for {
+			n, err := unix.Poll([]unix.PollFd{{Fd: fd, Events: unix.POLLRDHUP}}, -1)
+			if err == unix.EINTR {
+				continue
+			}
+			if err == nil && n > 0 {
+				close(hungUp)
+			}
+			return
+		}
+	}()
+	return hungUp
+}
+
 // sendBuffer returns the size of the buffer that auditd's end of stdin has: the
 // system's default, which auditd does not change.
 func sendBuffer() int {

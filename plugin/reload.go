@@ -73,7 +73,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	for _, sc := range cfg.Sinks {
 		i := slices.IndexFunc(old, func(c *consumer) bool { return c.name == sc.Name })
 		if i < 0 {
-			c := newConsumer(sc, p.stop, p.overflow)
+			c := p.newConsumer(sc)
 			next, fresh = append(next, c), append(fresh, c)
 			continue
 		}
@@ -85,7 +85,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	p.reloads++
 	p.mu.Unlock()
 
-	// Those that go are ended first: one that comes may want the same path.
+	p.leaving = slices.DeleteFunc(slices.Clone(p.leaving), (*consumer).hasEnded)
 	for _, c := range old {
 		if !slices.Contains(next, c) {
 			p.retire(c)
@@ -93,26 +93,33 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	}
 	for i, c := range next {
 		if slices.Contains(fresh, c) {
-			c.start(p.log.Logger)
+			c.start(p.leaving)
 			p.warnAction(cfg.Sinks[i])
 		} else {
-			c.apply(cfg.Sinks[i], p.log.Logger)
+			c.apply(cfg.Sinks[i], p.leaving)
 		}
 	}
 }
 
 // retire ends a consumer that the configuration no longer has: it delivers what
-// is queued, within the time there is at the plugin's own end.
+// is queued, within the time there is at the plugin's own end. That goes on in
+// the background: the stream may end meanwhile, and then finish sees to it.
 func (p *Plugin) retire(c *consumer) {
+	sink, gone := c.ended, make(chan struct{})
+	c.ended = gone
+	p.leaving = append(p.leaving, c)
 	c.queue.Close()
 	timeout := time.AfterFunc(drainTime, func() { c.cancel(nil) })
-	c.wait()
-	timeout.Stop()
-	c.cancel(nil)
-	c.queue.Abandon()
-	n := c.queue.Counts()
-	p.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
-		zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
+	go func() {
+		defer close(gone)
+		<-sink
+		timeout.Stop()
+		c.cancel(nil)
+		c.queue.Abandon()
+		n := c.queue.Counts()
+		c.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
+			zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
+	}()
 }
 
 // sayFixed says which changes take effect only at the next start.

@@ -27,7 +27,7 @@ func (p *Plugin) watch(now time.Time, final bool) {
 		n := c.queue.Counts()
 		if lost := n.LostRecords(); lost > c.said.lost && c.cfg.OverflowAction != string(queue.Ignore) &&
 			(final || now.Sub(c.said.lostAt) >= warnEvery) {
-			p.log.Warn("records lost", append([]zap.Field{
+			c.log.Warn("records lost", append([]zap.Field{
 				zap.String("sink", c.name),
 				zap.Uint64("records", lost-c.said.lost),
 				zap.Uint64("total", lost),
@@ -37,7 +37,7 @@ func (p *Plugin) watch(now time.Time, final bool) {
 			c.said.lost, c.said.lostAt = lost, now
 		}
 		if stalled := n.StalledNow(); stalled > c.said.stalled && (final || now.Sub(c.said.stallAt) >= warnEvery) {
-			p.log.Warn("reading stopped for a lossless consumer: auditd and the host wait",
+			c.log.Warn("reading stopped for a lossless consumer: auditd and the host wait",
 				zap.String("sink", c.name), zap.Duration("for", stalled-c.said.stalled),
 				zap.Duration("total", stalled), zap.Uint64("times", n.Stalls))
 			c.said.stalled, c.said.stallAt = stalled, now

@@ -6,6 +6,10 @@ import "audisp-relay/stream"
 // carry some hundred records.
 const blockSize = 64 << 10
 
+// maxRecs is the most records a block holds, so that its memory is bounded also
+// when records are empty.
+const maxRecs = 4096
+
 // maxFree is how many emptied blocks are kept for reuse: 4 MiB, as much as a
 // queue of default depth holds of ordinary records.
 const maxFree = 64
@@ -23,7 +27,7 @@ type block struct {
 func (q *Queue) block(n int) *block {
 	if len(q.blocks) > 0 {
 		last := q.blocks[len(q.blocks)-1]
-		if len(last.data)+n <= cap(last.data) {
+		if len(last.data)+n <= cap(last.data) && len(last.recs) < maxRecs {
 			return last
 		}
 	}
@@ -48,7 +52,7 @@ func (blk *block) append(b *stream.Batch, i, j int) int {
 		end, base := from, uint32(len(blk.data))
 		for i+n < j {
 			r := b.Recs[i+n]
-			if r.Off != end || int(base+end-from+r.Len) > cap(blk.data) {
+			if r.Off != end || len(blk.recs) == maxRecs || int(base+end-from+r.Len) > cap(blk.data) {
 				break
 			}
 			end += r.Len

@@ -103,8 +103,8 @@ func (c *Cursor) Advance(n int) {
 	if pos > c.pos { // otherwise it was made to skip these meanwhile
 		c.pos = pos
 	}
-	q.done = max(q.done, pos)
-	q.settle()
+	q.passed.add(max(c.viewPos, q.head), pos)
+	q.settle(SlowClient)
 }
 
 // Evicted is closed when the cursor was too slow and is out.
@@ -125,7 +125,7 @@ func (c *Cursor) Pending() int {
 }
 
 // Close ends the cursor. With Hold the queue keeps what the last cursor had
-// not taken.
+// not taken. What this one leaves to others that came too late to have it is gone.
 func (c *Cursor) Close() {
 	q := c.q
 	q.mu.Lock()
@@ -133,7 +133,14 @@ func (c *Cursor) Close() {
 	c.unview()
 	q.remove(c)
 	q.discardIdle()
-	q.settle()
+	switch {
+	case q.closed:
+		q.settle(Shutdown)
+	case q.cfg.Hold:
+		q.settle(SlowClient)
+	default:
+		q.settle(discarded)
+	}
 }
 
 // discardIdle drops what is held for nobody.
@@ -185,14 +192,15 @@ func (q *Queue) at(pos uint64) *block {
 	return q.blocks[i]
 }
 
-// settle lets go of what every cursor has passed.
-func (q *Queue) settle() {
+// settle lets go of what every cursor is behind; what none has passed is lost,
+// for that cause.
+func (q *Queue) settle(cause Cause) {
 	if len(q.cursors) > 0 {
 		low := q.cursors[0].pos
 		for _, c := range q.cursors[1:] {
 			low = min(low, c.pos)
 		}
-		q.trim(low, SlowClient)
+		q.trim(low, cause)
 	}
 	q.freed()
 }
@@ -207,11 +215,12 @@ func (q *Queue) trim(pos uint64, cause Cause) {
 		for end := min(pos, blkEnd); q.head < end; q.head++ {
 			rec := &blk.recs[q.head-blk.first]
 			q.bytes -= int64(rec.Len)
+			had := q.passed.take(q.head)
 			if rec.Flags&stream.Cont != 0 {
 				continue
 			}
 			q.held--
-			if q.head < q.done {
+			if had {
 				q.count.Delivered++
 			} else {
 				q.lose(cause, rec)
@@ -221,5 +230,4 @@ func (q *Queue) trim(pos uint64, cause Cause) {
 			q.release()
 		}
 	}
-	q.done = max(q.done, q.head)
 }

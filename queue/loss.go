@@ -36,7 +36,7 @@ type Loss struct {
 // + the records of Lost. Pieces of an overlong line count as one record.
 type Counts struct {
 	Received, Delivered uint64
-	Discarded           uint64 // nobody was connected and nothing was to be kept
+	Discarded           uint64 // nobody was connected who was to have it, and nothing was to be kept
 	Queued              uint64
 	QueuedBytes         int64
 	Cut                 uint64 // overlong lines taken in part
@@ -159,14 +159,14 @@ func (q *Queue) makeRoom() bool {
 		if q.idle() {
 			q.trim(q.tail, SlowClient)
 		}
-	case q.cfg.Slow == Drop && q.done > slow.pos:
+	case q.cfg.Slow == Drop && q.passed.end() > slow.pos:
 		to := q.skipTo(slow.pos)
 		slow.lost += to - slow.pos
 		slow.pos = to
 	default:
 		return false
 	}
-	q.settle()
+	q.settle(SlowClient)
 	return q.head > before || q.idle()
 }
 
@@ -180,10 +180,10 @@ func (q *Queue) slowest() (slow *Cursor) {
 }
 
 // skipTo returns where a cursor at pos goes on when it has to skip: at the
-// next block, but not beyond what another cursor has had, nor within a line.
+// next block, but not beyond where another cursor is, nor within a line.
 func (q *Queue) skipTo(pos uint64) uint64 {
 	blk := q.at(pos)
-	to := min(blk.first+uint64(len(blk.recs)), q.done)
+	to := min(blk.first+uint64(len(blk.recs)), q.passed.end())
 	for to < q.tail {
 		blk = q.at(to)
 		if blk.recs[to-blk.first].Flags&stream.Cont == 0 {

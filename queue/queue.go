@@ -33,8 +33,8 @@ type Slow string
 const (
 	// Disconnect ends the client that is furthest behind.
 	Disconnect Slow = "disconnect"
-	// Drop lets it lose records that another client has had already; when no
-	// other is ahead of it, the newest records are dropped for all.
+	// Drop lets it skip towards the client that is ahead of it; when none is, the
+	// newest records are dropped for all.
 	Drop Slow = "drop"
 )
 
@@ -65,7 +65,7 @@ type Queue struct {
 	tail    uint64 // number the next record gets
 	bytes   int64
 	held    uint64 // records held, pieces of one line counted once
-	done    uint64 // some cursor has passed all before this one
+	passed  passed // by some cursor
 	cursors []*Cursor
 	closed  bool
 
@@ -257,10 +257,7 @@ func (q *Queue) SetConfig(cfg Config) {
 	q.acted = false
 	q.suspended = false
 	q.discardIdle()
-	q.freed()
-	if !cfg.Lossless {
-		q.goOn() // it drops now instead of waiting
-	}
+	q.goOn() // a Put that waits looks anew: there may be room, or it has to drop
 }
 
 // Resume ends a suspension (SIGUSR2).

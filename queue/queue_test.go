@@ -238,6 +238,31 @@ func TestAReloadToLossyEndsAWaitingPut(t *testing.T) {
 	}
 }
 
+func TestAReloadToALargerQueueEndsAWaitingPut(t *testing.T) {
+	cfg := Config{Depth: 8, Bytes: 1 << 20, Lossless: true, Hold: true}
+	q := New(cfg, nil, nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		q.Put(events(1, 9, 1))
+	}()
+	for q.Counts().StallSince.IsZero() {
+		time.Sleep(time.Millisecond)
+	}
+	cfg.Depth = 9 // which is not a quarter free
+	q.SetConfig(cfg)
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("Put still waits, though there is room")
+		q.Close()
+		<-done
+	}
+	if n := balance(t, q); n.Queued != 9 {
+		t.Errorf("%+v", n)
+	}
+}
+
 func TestSuspendUntilResume(t *testing.T) {
 	var told []Overflow
 	q := New(Config{Depth: 2, Bytes: 1 << 20, Action: Suspend, Hold: true}, nil, func(o Overflow) { told = append(told, o) })
@@ -442,6 +467,26 @@ func TestEmptyPayloadIsARecord(t *testing.T) {
 	if b, _ := c.Take(); len(b.Recs) != 2 {
 		t.Errorf("%d records", len(b.Recs))
 	}
+}
+
+// TestEmptyRecordsDoNotGrowABlock: a consumer that is never quite done with a
+// block does not keep it for ever.
+func TestEmptyRecordsDoNotGrowABlock(t *testing.T) {
+	q := New(lossy(100), nil, nil)
+	c := q.Cursor()
+	defer c.Close()
+	one := &stream.Batch{Recs: []stream.Record{{Kind: stream.Ver0, Flags: stream.NoID}}}
+	q.Put(one)
+	for range 10 * maxRecs {
+		q.Put(one)
+		if b, _ := c.Take(); len(b.Recs) > 0 {
+			c.Advance(1)
+		}
+	}
+	if n := len(q.blocks); n > 2 || len(q.blocks[0].recs) > maxRecs {
+		t.Errorf("%d blocks, %d records in the first", n, len(q.blocks[0].recs))
+	}
+	balance(t, q)
 }
 
 func TestNextEndsWithItsContext(t *testing.T) {

@@ -41,15 +41,14 @@ func (x Health) Fail(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	fresh := !h.state.Degraded
-	if fresh {
+	if !h.state.Degraded {
 		h.state.Degraded = true
 		h.state.Since = now
 	}
 	changed := h.state.Error != err.Error()
 	h.state.Failures++
 	h.state.Error = err.Error()
-	if quiet := now.Sub(h.said); quiet < settleTime || quiet < complainEvery && !fresh && !changed {
+	if quiet := now.Sub(h.said); quiet < settleTime || quiet < complainEvery && h.told && !changed {
 		return
 	}
 	h.said, h.told = now, true

@@ -270,6 +270,7 @@ func TestLiveKilledPluginIsStartedAgain(t *testing.T) {
 	pid := l.PluginPID("relay")
 	time.Sleep(time.Second)
 	syscall.Kill(pid, syscall.SIGKILL)
+	until(t, "it is dead", func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) })
 	until(t, "auditd has started it again", func() bool { return l.PluginRunning("relay") && l.PluginPID("relay") != pid })
 	load := run.Wait()
 	// A restarted plugin has six signals blocked: HUP must work all the same.

@@ -118,6 +118,33 @@ qos = "lossless"`), nil)
 	sameFile(t, filepath.Join(dir, "out"), lines(1, events))
 }
 
+// TestTheStreamEndsWhileALosslessConsumerStopsTheReader: auditd 4.2 waits for
+// the plugin without limit, so it must notice though it does not read.
+func TestTheStreamEndsWhileALosslessConsumerStopsTheReader(t *testing.T) {
+	dir := tempDir(t)
+	r := start(t, dir, fileSink+`
+[sinks.dead]
+type = "file"
+path = "DIR/no/such/dir/out"
+qos = "lossless"
+q_depth = 100
+`, nil)
+	r.write(lines(1, 100))
+	until(t, "the reader has stopped", func() bool { return r.consumer("dead").Stalled > 0 })
+	r.write(lines(101, 100)) // which nobody reads
+	began := time.Now()
+	r.end()
+	// Of which the race detector takes a second when the process exits.
+	if took := time.Since(began); took > 2500*time.Millisecond {
+		t.Errorf("it took %v to end", took)
+	}
+	sameFile(t, filepath.Join(dir, "out"), lines(1, 200))
+	state, err := os.ReadFile(filepath.Join(dir, "run", "state"))
+	if want := fmt.Sprintf("dead lost shutdown = %d records", 200*recordsPerEvent); err != nil || !strings.Contains(string(state), want) {
+		t.Errorf("the state report does not say %q: %v\n%s", want, err, state)
+	}
+}
+
 func TestSuspendUntilUSR2(t *testing.T) {
 	dir := tempDir(t)
 	r := start(t, dir, strings.ReplaceAll(twoSinks, `q_depth = 100`, `q_depth = 100
