@@ -177,7 +177,7 @@ qos = "`+qos+"\"\n", lab.Options{QDepth: 90000}, "string")
 			before := l.relay().consumer("slow")
 			rate := 4000
 			if qos == "lossless" { // what waits for it must fit into auditd's own queue
-				rate = 800
+				rate = min(800, 80000/5/int(seconds(5)/time.Second))
 			}
 			run := l.StartLoad(lab.Load{Rate: rate, Duration: seconds(5)})
 			time.Sleep(200 * time.Millisecond)
