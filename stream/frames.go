@@ -144,12 +144,12 @@ func (s *Splitter) addFrame(b *Batch, h FrameHeader) {
 	payload := s.buf[rec.Off : rec.Off+rec.Len]
 	if h.Ver == 0 {
 		rec.Kind = Ver0
-		if !scanID(&rec, payload) {
+		if !s.id.scan(&rec, payload) {
 			rec.Flags = NoID
 		}
 	} else {
 		rec.Kind = Ver1
-		scanHeader(&rec, payload)
+		s.id.scanHeader(&rec, payload)
 		if rec.Type == 0 {
 			rec.Type = h.Type
 		}

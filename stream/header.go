@@ -8,7 +8,7 @@ import "bytes"
 // A line is "[node=NAME ]type=TYPE msg=audit(SEC.MS:SERIAL): ..."; auditd with
 // log_format NOLOG and a name_format leaves "type=TYPE msg=" out. The colon
 // behind the parenthesis is not insisted on: DAEMON_CONFIG of auditd 2.8 has none.
-func scanHeader(r *Record, text []byte) {
+func (c *lastID) scanHeader(r *Record, text []byte) {
 	r.Flags |= NoID
 	if has(text, "node=") {
 		end := bytes.IndexByte(text, ' ')
@@ -30,32 +30,56 @@ func scanHeader(r *Record, text []byte) {
 			text = text[len("msg="):]
 		}
 	}
-	if scanID(r, text) && r.Type != 0 {
+	if c.scan(r, text) && r.Type != 0 {
 		r.Flags &^= NoID
 	}
 }
 
-// scanID reads "audit(SEC.MS:SERIAL)". The kernel writes SEC.MS with %llu.%03lu
-// and the serial with %u (kernel/audit.c, audit_log_start).
-func scanID(r *Record, text []byte) bool {
+// lastID remembers the id that was read last: the records of an event come one
+// behind the other, and comparing is quicker than reading it again.
+type lastID struct {
+	text   [40]byte // "audit(...)", the first n bytes
+	n      int
+	millis int64
+	serial uint32
+}
+
+// scan reads the id that text begins with.
+func (c *lastID) scan(r *Record, text []byte) bool {
+	if c.n > 0 && len(text) >= c.n && string(text[:c.n]) == string(c.text[:c.n]) {
+		r.Millis, r.Serial = c.millis, c.serial
+		return true
+	}
+	n := scanID(r, text)
+	if n > 0 && n <= len(c.text) {
+		c.n, c.millis, c.serial = n, r.Millis, r.Serial
+		copy(c.text[:], text[:n])
+	}
+	return n > 0
+}
+
+// scanID reads "audit(SEC.MS:SERIAL)" and returns its length, 0 when it is none.
+// The kernel writes SEC.MS with %llu.%03lu and the serial with %u
+// (kernel/audit.c, audit_log_start).
+func scanID(r *Record, text []byte) int {
 	if !has(text, "audit(") {
-		return false
+		return 0
 	}
-	sec, text, ok := digits(text[len("audit("):], 12)
-	if !ok || len(text) < 5 || text[0] != '.' || text[4] != ':' {
-		return false
+	sec, rest, ok := digits(text[len("audit("):], 12)
+	if !ok || len(rest) < 5 || rest[0] != '.' || rest[4] != ':' {
+		return 0
 	}
-	ms, _, ok := digits(text[1:4], 3)
-	if !ok || !isDigit(text[2]) || !isDigit(text[3]) {
-		return false
+	ms, _, ok := digits(rest[1:4], 3)
+	if !ok || !isDigit(rest[2]) || !isDigit(rest[3]) {
+		return 0
 	}
-	serial, text, ok := digits(text[5:], 10)
-	if !ok || serial > 1<<32-1 || len(text) == 0 || text[0] != ')' {
-		return false
+	serial, rest, ok := digits(rest[5:], 10)
+	if !ok || serial > 1<<32-1 || len(rest) == 0 || rest[0] != ')' {
+		return 0
 	}
 	r.Millis = int64(sec)*1000 + int64(ms)
 	r.Serial = uint32(serial)
-	return true
+	return len(text) - len(rest) + 1
 }
 
 // digits reads a decimal number of at most most digits and returns what follows.

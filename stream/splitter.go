@@ -38,6 +38,7 @@ type Splitter struct {
 	pad     int  // padding the last frame has if frames are fixed
 	astray  bool // no frame was found where one should have begun
 	cont    bool // the next line record continues the one before
+	id      lastID
 	counts  Counts
 }
 
@@ -150,7 +151,7 @@ func (s *Splitter) addLine(b *Batch, n int, open bool) {
 	if s.cont {
 		rec.Flags = Cont | NoID
 	} else {
-		scanHeader(&rec, s.buf[s.r:s.r+n])
+		s.id.scanHeader(&rec, s.buf[s.r:s.r+n])
 		s.count(&rec)
 		if open {
 			s.counts.Oversize++

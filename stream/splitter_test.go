@@ -86,6 +86,31 @@ func TestHeader(t *testing.T) {
 	}
 }
 
+// TestIDsThatBeginAlike are told apart, whichever came before.
+func TestIDsThatBeginAlike(t *testing.T) {
+	ids := []struct {
+		text   string
+		millis int64
+		serial uint32
+	}{
+		{"1795296167.053:4", 1795296167053, 4}, {"1795296167.053:4", 1795296167053, 4}, {"1795296167.053:42", 1795296167053, 42},
+		{"1795296167.054:4", 1795296167054, 4}, {"179529616.053:4", 179529616053, 4}, {"1795296167.053:4", 1795296167053, 4},
+	}
+	var in strings.Builder
+	for _, id := range ids {
+		in.WriteString("type=CWD msg=audit(" + id.text + "): x\ntype=CWD msg=audit(" + id.text + ": no id\n")
+	}
+	b, _ := readAll(t, strings.NewReader(in.String()))
+	for i, id := range ids {
+		if r := b.Recs[2*i]; !r.HasID() || r.Millis != id.millis || r.Serial != id.serial {
+			t.Errorf("%s: %+v", id.text, r)
+		}
+		if r := b.Recs[2*i+1]; r.HasID() || r.Serial != 0 {
+			t.Errorf("a cut %s has an id: %+v", id.text, r)
+		}
+	}
+}
+
 func TestTypeNamesAgreeBothWays(t *testing.T) {
 	for n := uint32(0); n < 70000; n++ {
 		name := stream.AppendTypeName(nil, n)
