@@ -20,7 +20,7 @@ import (
 // read when it dies is lost: so no more.
 const sendBuffer = 512 << 10
 
-// startChild starts path as auditd starts a plugin (audisp-protocol.md §1): a
+// startChild starts path as auditd starts a plugin (audispd.c, safe_exec): a
 // socket as stdin (stock plugins peek at it with MSG_PEEK, which a pipe
 // refuses), no environment, cwd /, our process group. Signals are as at login:
 // none blocked, none ignored. Output goes to /dev/null.
@@ -58,7 +58,7 @@ func startChild(path string, args []string) (*child, error) {
 
 // startProcess is os.StartProcess with signals as they are by default. Go
 // undoes its own handlers, but what we were started with passes through: auditd
-// starts plugins with signals ignored or blocked (audisp-protocol.md §1).
+// starts plugins with signals ignored or blocked (auditd.c, main; audispd.c, outbound_thread_main).
 func startProcess(path string, argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	if err := catchIgnored(); err != nil {
 		return nil, err
