@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -143,123 +142,6 @@ func TestAnEventLargerThanTheQueuePassesAnEmptyOne(t *testing.T) {
 		if n := balance(t, q); n.Queued != 50 {
 			t.Errorf("lossless %v: %+v", lossless, n)
 		}
-	}
-}
-
-func TestLosslessWaitsForRoomAndLosesNothing(t *testing.T) {
-	q := New(Config{Depth: 10, Bytes: 1 << 20, Lossless: true, Hold: true}, nil, nil)
-	done := make(chan struct{})
-	var want strings.Builder
-	for i := range 50 {
-		want.WriteString(text(*events(i*7, 7, 3)))
-	}
-	go func() {
-		defer close(done)
-		for i := range 50 {
-			q.Put(events(i*7, 7, 3))
-		}
-		q.Close()
-	}()
-	for q.Counts().StallSince.IsZero() { // until the reader really waits
-		time.Sleep(time.Millisecond)
-	}
-	c := q.Cursor()
-	defer c.Close()
-	var got strings.Builder
-	for {
-		b, err := c.Next(context.Background())
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		got.WriteString(text(b))
-		c.Advance(len(b.Recs))
-	}
-	<-done
-	if got.String() != want.String() {
-		t.Errorf("%d bytes of %d", got.Len(), want.Len())
-	}
-	if n := balance(t, q); n.Stalls == 0 || n.Stalled == 0 || n.LostRecords() != 0 {
-		t.Errorf("%+v", n)
-	}
-}
-
-func TestStopEndsAWaitingPut(t *testing.T) {
-	stop := make(chan struct{})
-	q := New(Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}, stop, nil)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		q.Put(events(1, 5, 1))
-	}()
-	for q.Counts().StallSince.IsZero() {
-		time.Sleep(time.Millisecond)
-	}
-	close(stop)
-	<-done
-	if n := balance(t, q); n.Lost[Shutdown].Records != 3 {
-		t.Errorf("%+v", n)
-	}
-}
-
-func TestCloseEndsAWaitingPut(t *testing.T) {
-	q := New(Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}, nil, nil)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		q.Put(events(1, 5, 1))
-	}()
-	for q.Counts().StallSince.IsZero() {
-		time.Sleep(time.Millisecond)
-	}
-	q.Close()
-	<-done
-	q.Abandon()
-	if n := balance(t, q); n.Lost[Shutdown].Records != 5 {
-		t.Errorf("%+v", n)
-	}
-}
-
-func TestAReloadToLossyEndsAWaitingPut(t *testing.T) {
-	cfg := Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}
-	q := New(cfg, nil, nil)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		q.Put(events(1, 5, 1))
-	}()
-	for q.Counts().StallSince.IsZero() {
-		time.Sleep(time.Millisecond)
-	}
-	cfg.Lossless = false
-	q.SetConfig(cfg)
-	<-done
-	if n := balance(t, q); n.Queued != 2 || n.Lost[Full].Records != 3 {
-		t.Errorf("%+v", n)
-	}
-}
-
-func TestAReloadToALargerQueueEndsAWaitingPut(t *testing.T) {
-	cfg := Config{Depth: 8, Bytes: 1 << 20, Lossless: true, Hold: true}
-	q := New(cfg, nil, nil)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		q.Put(events(1, 9, 1))
-	}()
-	for q.Counts().StallSince.IsZero() {
-		time.Sleep(time.Millisecond)
-	}
-	cfg.Depth = 9 // which is not a quarter free
-	q.SetConfig(cfg)
-	select {
-	case <-done:
-	case <-time.After(5 * time.Second):
-		t.Error("Put still waits, though there is room")
-		q.Close()
-		<-done
-	}
-	if n := balance(t, q); n.Queued != 9 {
-		t.Errorf("%+v", n)
 	}
 }
 
