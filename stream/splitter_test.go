@@ -111,6 +111,18 @@ func TestIDsThatBeginAlike(t *testing.T) {
 	}
 }
 
+// TestIDIsNotReadBeyondItsRecord: the padding of a frame may go on where the
+// record was cut, as if the id of the record before were complete here too.
+func TestIDIsNotReadBeyondItsRecord(t *testing.T) {
+	cut := frame(0, 1300, "audit(1.000:1", true, 0)
+	copy(cut[stream.HeaderSize+len("audit(1.000:1"):], "): x")
+	whole := frame(0, 1300, "audit(1.000:1): x", true, 0)
+	b, _ := readAll(t, bytes.NewReader(append(append(bytes.Clone(whole), cut...), whole...)))
+	if len(b.Recs) != 3 || !b.Recs[0].HasID() || b.Recs[1].HasID() || !b.Recs[2].HasID() {
+		t.Errorf("%+v", b.Recs)
+	}
+}
+
 func TestTypeNamesAgreeBothWays(t *testing.T) {
 	for n := uint32(0); n < 70000; n++ {
 		name := stream.AppendTypeName(nil, n)
