@@ -8,12 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 
 	"audisp-relay/config"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -120,16 +120,19 @@ func testRsyslogd(t *testing.T, transport, protocol string) {
 		input = fmt.Sprintf(`Socket="%s" CreatePath="off" RateLimit.Interval="0"`, cfg.Syslog.Address)
 		ready = func() bool { return exists(cfg.Syslog.Address) }
 	case "udp":
-		port := freePort(t, "udp")
-		cfg.Syslog.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		port := lab.FreePort(t, "udp")
+		cfg.Syslog.Address = net.JoinHostPort("127.0.0.1", port)
 		module = "imudp"
-		input = fmt.Sprintf(`address="127.0.0.1" port="%d" rcvbufSize="64m"`, port)
-		ready = func() bool { return bound(t, port) }
+		input = fmt.Sprintf(`address="127.0.0.1" port="%s" rcvbufSize="64m"`, port)
+		ready = func() bool {
+			bound, err := lab.Bound("udp", cfg.Syslog.Address)
+			return err == nil && bound
+		}
 	case "tcp":
-		port := freePort(t, "tcp")
-		cfg.Syslog.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		port := lab.FreePort(t, "tcp")
+		cfg.Syslog.Address = net.JoinHostPort("127.0.0.1", port)
 		module = "imtcp"
-		input = fmt.Sprintf(`address="127.0.0.1" port="%d"`, port)
+		input = fmt.Sprintf(`address="127.0.0.1" port="%s"`, port)
 		ready = func() bool {
 			c, err := net.Dial("tcp", cfg.Syslog.Address)
 			if err == nil {
@@ -183,34 +186,6 @@ func at(b [][]byte, i int) []byte {
 		return b[i]
 	}
 	return nil
-}
-
-func freePort(t testing.TB, network string) int {
-	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.LocalAddr().(*net.UDPAddr).Port
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// bound reports whether a UDP socket listens on the port.
-func bound(t testing.TB, port int) bool {
-	t.Helper()
-	table, err := os.ReadFile("/proc/net/udp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes.Contains(table, fmt.Appendf(nil, "0100007F:%04X 00000000:0000 ", port))
 }
 
 // TestBytesOfAudispSyslog: the datagrams are those of the stock plugin, but for

@@ -1,12 +1,18 @@
 package lab
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -141,12 +147,12 @@ func StartRsyslogd(t TB, o RsyslogOptions) *Rsyslogd {
 			fmt.Sprintf("input(type=\"imuxsock\" Socket=%q RateLimit.Interval=\"0\")\n", o.Socket)
 	}
 	if o.UDP {
-		port := freePort(t, "udp")
+		port := FreePort(t, "udp")
 		r.UDPAddr = net.JoinHostPort("127.0.0.1", port)
 		conf += "module(load=\"imudp\")\n" + fmt.Sprintf("input(type=\"imudp\" address=\"127.0.0.1\" port=%q)\n", port)
 	}
 	if o.TCP {
-		port := freePort(t, "tcp")
+		port := FreePort(t, "tcp")
 		r.TCPAddr = net.JoinHostPort("127.0.0.1", port)
 		conf += "module(load=\"imtcp\" maxFrameSize=\"65536\")\n" +
 			fmt.Sprintf("input(type=\"imtcp\" address=\"127.0.0.1\" port=%q)\n", port)
@@ -161,7 +167,8 @@ func StartRsyslogd(t TB, o RsyslogOptions) *Rsyslogd {
 	return r
 }
 
-// await returns when every input listens.
+// await returns when every input listens. It looks and does not bind: rsyslogd
+// would find its port taken and never try again.
 func (r *Rsyslogd) await(o RsyslogOptions) {
 	r.t.Helper()
 	if o.Socket != "" {
@@ -177,43 +184,69 @@ func (r *Rsyslogd) await(o RsyslogOptions) {
 			if addr == "" {
 				continue
 			}
-			if _, err := bind(network, addr); err == nil {
-				return false, "nothing at " + network + " " + addr
+			there, err := Bound(network, addr)
+			if err != nil {
+				return false, err.Error()
+			}
+			if !there {
+				return false, "nothing at " + network + " " + addr + "; it says: " + r.Stderr()
 			}
 		}
 		return true, ""
 	})
 }
 
-// freePort returns a port that was free a moment ago.
-func freePort(t TB, network string) string {
+// FreePort returns a port of 127.0.0.1 that was free a moment ago. It is below
+// the range that outgoing connections take theirs from (ip_local_port_range,
+// 32768 and up), so that no other test's connection gets it meanwhile.
+func FreePort(t TB, network string) string {
 	t.Helper()
-	addr, err := bind(network, "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
+	for range 100 {
+		port := strconv.Itoa(20000 + rand.IntN(12000))
+		if canBind(network, net.JoinHostPort("127.0.0.1", port)) {
+			return port
+		}
 	}
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
-	}
-	return port
+	t.Fatalf("find a free port: 100 of 20000 to 32000 are taken")
+	return ""
 }
 
-// bind takes an address for a moment. It fails where someone else has it: a
-// probe that sends nothing, because the daemon would take that for a message.
-func bind(network, addr string) (bound string, err error) {
+func canBind(network, addr string) bool {
+	var c io.Closer
+	var err error
 	if network == "udp" {
-		c, err := net.ListenPacket("udp", addr)
-		if err != nil {
-			return "", err
-		}
-		defer c.Close()
-		return c.LocalAddr().String(), nil
+		c, err = net.ListenPacket("udp", addr)
+	} else {
+		c, err = net.Listen("tcp", addr)
 	}
-	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return "", err
+		return false
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	c.Close()
+	return true
+}
+
+// Bound tells whether a socket has the IPv4 address, as /proc/net says
+// (proc_net_tcp.rst in the kernel's documentation): for TCP one that listens.
+func Bound(network, addr string) (bool, error) {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return false, err
+	}
+	ip := ap.Addr().As4()
+	state := "07" // a UDP socket that is not connected
+	if network == "tcp" {
+		state = "0A" // TCP_LISTEN
+	}
+	want := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), ap.Port())
+	b, err := os.ReadFile("/proc/net/" + network)
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 3 && f[1] == want && f[3] == state {
+			return true, nil
+		}
+	}
+	return false, nil
 }
