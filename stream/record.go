@@ -30,6 +30,11 @@ const (
 	Open
 	// Cont: the record continues the one before.
 	Cont
+	// FromLog: the record was read from audit.log, not from auditd's stream.
+	FromLog
+	// Marker: the record is the relay's own and tells of a loss. It counts in no
+	// balance.
+	Marker
 )
 
 // MaxRecord is the most bytes one Record holds. The longest line auditd
