@@ -1,0 +1,118 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is the relay's state_dir, held under its lock until Close.
+type Dir struct {
+	path string
+	lock *os.File
+}
+
+// lockTime is how long Open waits for the lock. The relay that was there
+// before may still be ending: auditd up to 4.1 starts the next one without
+// waiting, and a relay is gone within a second of the end of its stream.
+const (
+	lockTime  = 1500 * time.Millisecond
+	lockPause = 20 * time.Millisecond
+)
+
+// ErrLocked is what Open returns when another relay uses the directory.
+var ErrLocked = errors.New("another relay uses it")
+
+// Open takes the directory for this process. It is made where it is missing,
+// mode 0700, and so are those above it. An existing one must be the user's own
+// and not writable by others: who can write it could make a consumer skip
+// records. Open waits up to 1.5 s for the lock, which the kernel drops when its holder ends,
+// however it ends.
+//
+// The error says what is not to be had without the directory; the relay can run
+// without. Children do not inherit the lock.
+func Open(dir string) (*Dir, error) {
+	d := &Dir{path: dir}
+	err := d.prepare()
+	if err == nil {
+		err = d.takeLock()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state_dir %s: %w; no spools and no resume after a restart until this is mended and the plugin started again", dir, err)
+	}
+	return d, nil
+}
+
+// prepare makes the directory and checks that nobody else can write it.
+func (d *Dir) prepare() error {
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case ok && int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("it is owned by uid %d, must be %d's: run chown %d %s", st.Uid, os.Geteuid(), os.Geteuid(), d.path)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("it has mode %04o, others must not write it: run chmod go-w %s", info.Mode().Perm(), d.path)
+	}
+	return nil
+}
+
+func (d *Dir) takeLock() error {
+	path := filepath.Join(d.path, "lock")
+	for end := time.Now().Add(lockTime); ; time.Sleep(lockPause) {
+		f, err := tryLock(path)
+		switch {
+		case err == nil:
+			d.lock = f
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return err
+		case !time.Now().Before(end):
+			return fmt.Errorf("%w (%s): give each a state_dir of its own", ErrLocked, path)
+		}
+	}
+}
+
+// tryLock takes the lock or fails with EWOULDBLOCK.
+func tryLock(path string) (*os.File, error) {
+	// Opened for writing: on a read-only file system it fails here and not later.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f, path); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// lockFile locks what was opened at path, if that is still there: whoever has
+// removed or replaced it meanwhile holds, or will hold, another.
+func lockFile(f *os.File, path string) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return os.NewSyscallError("flock", err)
+	}
+	ours, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := os.Lstat(path); err != nil || !os.SameFile(ours, now) {
+		return unix.EWOULDBLOCK
+	}
+	return nil
+}
+
+// Close drops the lock; the Dir must not be used after that. The lock file
+// stays: removing it would let two relays hold a lock each.
+func (d *Dir) Close() error { return d.lock.Close() }

@@ -1,0 +1,184 @@
+// Package state keeps what the relay must still know when it is started again:
+// how far each consumer has got, and the totals of its balance. It is a
+// directory with a lock, so that no two relays use it, and one small file in
+// it; the spools are beside that (queue/spool).
+//
+// A Dir is for one goroutine at a time.
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/stream"
+)
+
+// Version is that of the file's content. A file of another one is not read.
+const Version = 1
+
+// maxFile is far more than thousands of consumers need.
+const maxFile = 16 << 20
+
+// State is what is kept.
+type State struct {
+	Version   int                 `json:"version"` // set by Save
+	BootID    string              `json:"boot_id"` // /proc/sys/kernel/random/boot_id
+	Saved     time.Time           `json:"saved"`
+	Tracker   json.RawMessage     `json:"tracker,omitempty"` // of event.Tracker, whose format it is
+	Input     map[string]uint64   `json:"input,omitempty"`   // totals of what was read, by name
+	Consumers map[string]Consumer `json:"consumers,omitempty"`
+}
+
+// Consumer is how far a consumer has got.
+type Consumer struct {
+	Number uint64            `json:"number"` // every record before this one is done with; numbered over restarts
+	ID     stream.ID         `json:"id"`     // of the last of those that is in audit.log
+	HasID  bool              `json:"has_id"` // there was one
+	Totals map[string]uint64 `json:"totals,omitempty"`
+}
+
+// envelope is the file: with a checksum, since a position with one digit wrong
+// would make a consumer skip records.
+type envelope struct {
+	Sum   *uint32         `json:"crc32c"` // of State's bytes
+	State json.RawMessage `json:"state"`
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func sumOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// ErrDamaged is what Load returns of a file that is not one Save wrote.
+var ErrDamaged = errors.New("is damaged")
+
+// Load reads the state that was saved last. Whatever is wrong, the State is
+// empty and the error, one line, says what: fs.ErrNotExist before the first Save,
+// ErrDamaged for a file that cannot be believed. Then it is not known how far
+// the consumers got; the spools do not depend on it.
+func (d *Dir) Load() (State, error) {
+	path := d.statePath()
+	data, err := readRegular(path)
+	if err != nil {
+		return State{}, fmt.Errorf("saved positions: %w", err)
+	}
+	s, err := decode(data)
+	if err != nil {
+		return State{}, fmt.Errorf("saved positions: %s %w", path, err)
+	}
+	return s, nil
+}
+
+func decode(data []byte) (State, error) {
+	var e envelope
+	if err := json.Unmarshal(data, &e); err != nil {
+		return State{}, fmt.Errorf("%w: %d bytes: %w", ErrDamaged, len(data), err)
+	}
+	if e.Sum == nil || sumOf(e.State) != *e.Sum {
+		return State{}, fmt.Errorf("%w: its checksum is wrong", ErrDamaged)
+	}
+	var s State
+	if err := json.Unmarshal(e.State, &s); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if s.Version != Version {
+		return State{}, fmt.Errorf("is of version %d, this relay reads %d", s.Version, Version)
+	}
+	return s, nil
+}
+
+// readRegular reads a file that Save may have written: not through a symbolic
+// link, and without waiting for whoever writes to a FIFO.
+func readRegular(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s %w: it is no regular file", path, ErrDamaged)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s %w: it has %d bytes", path, ErrDamaged, info.Size())
+	}
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
+// Save replaces the file as a whole: whenever the process is killed, there is
+// the state before or this one. With sync that holds for a crash of the host
+// too, and Save waits for the disk; without, that may leave a file that Load
+// calls damaged. After an error the state before is still there.
+func (d *Dir) Save(s State, sync bool) error {
+	s.Version = Version
+	content, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("save positions: %w", err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "{\"crc32c\":%d,\"state\":%s}\n", sumOf(content), content)
+	if b.Len() > maxFile {
+		return fmt.Errorf("save positions: %d bytes are more than would be read again", b.Len())
+	}
+	if err := d.replace(b.Bytes(), sync); err != nil {
+		return fmt.Errorf("save positions: %w", err)
+	}
+	return nil
+}
+
+// replace writes a file beside the old one and renames it.
+func (d *Dir) replace(data []byte, sync bool) (err error) {
+	path := d.statePath()
+	next := path + ".new"
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(next) // a full disk needs the room
+		}
+	}()
+	_, err = f.Write(data)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	if sync {
+		return syncDir(d.path)
+	}
+	return nil
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+func (d *Dir) statePath() string { return filepath.Join(d.path, "state.json") }
+
+// SpoolDir is the directory of a consumer's spool. name is a consumer's, of the
+// characters A-Z a-z 0-9 _ and -. Nothing is made.
+func (d *Dir) SpoolDir(name string) string { return filepath.Join(d.path, "spool", name) }
