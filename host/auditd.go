@@ -38,12 +38,8 @@ func (m Machine) FindAuditd() (Auditd, error) {
 	if err != nil {
 		return Auditd{}, fmt.Errorf("look at auditd (pid %d): %w", pid, err)
 	}
-	a := Auditd{PID: pid}
+	a := Auditd{PID: pid, ConfDir: p.options().dir()}
 	a.Exe, _ = os.Readlink(m.procPath(pid, "exe"))
-	if a.ConfDir = confDirArg(p.Cmdline); a.ConfDir == "" {
-		a.ConfDir = DefaultConfDir
-	}
-	a.ConfDir = filepath.Clean(a.ConfDir) // it is compared with --conf-dir
 	if !filepath.IsAbs(a.ConfDir) {
 		return a, fmt.Errorf("auditd (pid %d) was started with the relative directory -c %s: name it with --conf-dir", pid, a.ConfDir)
 	}
@@ -122,11 +118,25 @@ func isChildOf(p process, all []process, comm string) bool {
 	return false
 }
 
-// confDirArg takes the directory of `-c DIR` out of auditd's arguments, read as
-// getopt(3) does: -cDIR and -nc DIR are the same; -s takes a value as well
-// (auditd(8)). Empty when it is not there.
-func confDirArg(argv []string) string {
-	dir := ""
+// options are those of auditd(8) that matter here.
+type options struct {
+	confDir    string // -c, "" where it is not there
+	foreground bool   // -f: it prints its records instead of writing its log
+}
+
+// dir is the directory of the configuration that auditd reads. It is relative
+// where -c was.
+func (o options) dir() string {
+	if o.confDir == "" {
+		return DefaultConfDir
+	}
+	return filepath.Clean(o.confDir) // it is compared with --conf-dir
+}
+
+// options reads auditd's arguments as getopt(3) does: -cDIR and -nc DIR are the
+// same; -s takes a value as well.
+func (p process) options() (o options) {
+	argv := p.Cmdline
 	for i := 1; i < len(argv); i++ {
 		arg := argv[i]
 		if arg == "--" {
@@ -136,6 +146,9 @@ func confDirArg(argv []string) string {
 			continue
 		}
 		for j := 1; j < len(arg); j++ {
+			if arg[j] == 'f' {
+				o.foreground = true
+			}
 			if arg[j] != 'c' && arg[j] != 's' {
 				continue
 			}
@@ -145,12 +158,12 @@ func confDirArg(argv []string) string {
 				value = argv[i]
 			}
 			if arg[j] == 'c' {
-				dir = value
+				o.confDir = value
 			}
 			break
 		}
 	}
-	return dir
+	return o
 }
 
 // The daemon has no option that prints its version. auditctl is of the same

@@ -35,7 +35,8 @@ type AuditdConf struct {
 	MaxRestarts       int
 	PluginDir         string // without trailing '/'
 	EndOfEventTimeout int    // seconds
-	DistributeNetwork bool
+	TCPListenPort     int    // 0: it takes no records of other hosts
+	DistributeNetwork bool   // and hands those to plugins
 
 	// Dispatcher and DispQOS only mean something to auditd 2.x; later ones
 	// ignore them with a warning.
@@ -104,6 +105,8 @@ func (c *AuditdConf) set(s setting) error {
 		c.NameFormat = word
 	case "name":
 		c.Name = s.Value()
+	case "tcp_listen_port":
+		return setNumber(&c.TCPListenPort, word)
 	case "q_depth":
 		return setNumber(&c.QDepth, word)
 	case "overflow_action":

@@ -8,11 +8,8 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"syscall"
-
-	libaudit "github.com/elastic/go-libaudit/v2"
 )
 
 // Machine reads one machine. The zero value is the one the program runs on;
@@ -33,24 +30,6 @@ type Machine struct {
 
 // ErrNoAuditd is what FindAuditd returns when no audit daemon runs here.
 var ErrNoAuditd = errors.New("no auditd is running")
-
-// AuditPID asks the kernel who receives its audit records: the pid that was
-// given with AUDIT_SET, 0 if there is none (or it lives in another pid
-// namespace). It needs CAP_AUDIT_CONTROL (EPERM without it); ECONNREFUSED and
-// EPROTONOSUPPORT mean that the kernel has no audit for us, as in a container.
-// Reading the status changes nothing. It may take 50 ms.
-func AuditPID() (int, error) {
-	c, err := libaudit.NewAuditClient(nil)
-	if err != nil {
-		return 0, fmt.Errorf("ask the kernel for the audit status: %w", err)
-	}
-	defer c.Close()
-	status, err := c.GetStatus()
-	if err != nil {
-		return 0, fmt.Errorf("ask the kernel for the audit status: %w", err)
-	}
-	return int(status.PID), nil
-}
 
 // path is p on this machine.
 func (m Machine) path(p string) string {

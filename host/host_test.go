@@ -217,13 +217,14 @@ func TestFindAuditd(t *testing.T) {
 	}
 }
 
-func TestConfDirArg(t *testing.T) {
+func TestOptions(t *testing.T) {
 	for line, want := range map[string]string{
 		"/sbin/auditd":                      "",
 		"/sbin/auditd -c /a":                "/a",
 		"/sbin/auditd -c/a":                 "/a",
 		"/sbin/auditd -f -l -nc /a":         "/a",
 		"/sbin/auditd -s nochange -c /a":    "/a",
+		"/sbin/auditd -sf -c/f":             "/f",
 		"/sbin/auditd -s -c -c /a":          "/a",
 		"/sbin/auditd -sc /b":               "",
 		"/sbin/auditd -c /a -c /b":          "/b",
@@ -231,8 +232,12 @@ func TestConfDirArg(t *testing.T) {
 		"/sbin/auditd -- -c /a":             "",
 		"/bin/sh /sbin/auditd - -c /a --cc": "/a",
 	} {
-		if got := confDirArg(strings.Split(line, " ")); got != want {
-			t.Errorf("%s: got %q, want %q", line, got, want)
+		o := process{Cmdline: strings.Split(line, " ")}.options()
+		if o.confDir != want {
+			t.Errorf("%s: got %q, want %q", line, o.confDir, want)
+		}
+		if want := strings.Contains(line, " -f"); o.foreground != want {
+			t.Errorf("%s: foreground %v", line, o.foreground)
 		}
 	}
 }

@@ -1,0 +1,92 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	libaudit "github.com/elastic/go-libaudit/v2"
+)
+
+// kernelTime is how long the kernel has to answer. Mostly it does in 50 ms, but
+// a question waits for whoever changes rules meanwhile (audit_ctl_lock in
+// kernel/audit.c), and no timeout of a socket ends that.
+const kernelTime = 2 * time.Second
+
+// asker reads the kernel's audit status with a limit to the time it takes.
+type asker struct {
+	read func() (libaudit.AuditStatus, error)
+	// busy holds a token while read runs, so that a kernel that never answers
+	// costs one goroutine and one socket, however often it is asked.
+	busy chan struct{}
+}
+
+var kernel = asker{readStatus, make(chan struct{}, 1)}
+
+var errNoAnswer = errors.New("no answer")
+
+// AuditPID asks the kernel who receives its audit records: the pid that was
+// given with AUDIT_SET, 0 if there is none (or it lives in another pid
+// namespace). See KernelLost.
+func AuditPID() (int, error) {
+	s, err := kernel.status()
+	return int(s.PID), err
+}
+
+// KernelLost asks the kernel how many records it has lost since boot: its rate
+// limit, a full backlog, no memory. The number is an unsigned 32 bit one that
+// wraps, and AUDIT_SET can reset it (auditctl --reset-lost).
+//
+// It needs CAP_AUDIT_CONTROL (EPERM without it); ECONNREFUSED and
+// EPROTONOSUPPORT mean that the kernel has no audit for us, as in a container.
+// Reading the status changes nothing. It takes some 50 ms and never more than
+// 2 s, after which it fails. Any goroutine may call it.
+func KernelLost() (lost uint32, err error) {
+	s, err := kernel.status()
+	return s.Lost, err
+}
+
+func (k asker) status() (libaudit.AuditStatus, error) {
+	timeout := time.NewTimer(kernelTime)
+	defer timeout.Stop()
+	select {
+	case k.busy <- struct{}{}:
+	case <-timeout.C:
+		return libaudit.AuditStatus{}, fmt.Errorf("ask the kernel for the audit status: %w to an earlier question yet", errNoAnswer)
+	}
+	type answer struct {
+		status libaudit.AuditStatus
+		err    error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		defer func() { <-k.busy }()
+		status, err := k.read()
+		got <- answer{status, err}
+	}()
+	select {
+	case a := <-got:
+		if a.err != nil {
+			return libaudit.AuditStatus{}, fmt.Errorf("ask the kernel for the audit status: %w", a.err)
+		}
+		return a.status, nil
+	case <-timeout.C:
+		return libaudit.AuditStatus{}, fmt.Errorf("ask the kernel for the audit status: %w in %v", errNoAnswer, kernelTime)
+	}
+}
+
+// readStatus asks once, with AUDIT_GET on a socket of its own. The client waits
+// half a second at most for each of the two parts of the answer. It closes
+// nothing but its socket: only one that has set the audit pid takes it back.
+func readStatus() (libaudit.AuditStatus, error) {
+	c, err := libaudit.NewAuditClient(nil)
+	if err != nil {
+		return libaudit.AuditStatus{}, err
+	}
+	defer c.Close()
+	s, err := c.GetStatus()
+	if err != nil {
+		return libaudit.AuditStatus{}, err
+	}
+	return *s, nil
+}

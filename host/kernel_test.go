@@ -1,0 +1,108 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	libaudit "github.com/elastic/go-libaudit/v2"
+
+	"audisp-relay/test/lab"
+)
+
+// The real kernel says what auditctl says, and asking changes nothing.
+func TestKernelLost(t *testing.T) {
+	lab.Require(t)
+	f := lockLab(t)
+	defer f.Close()
+	before, err := lab.ReadStatus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds := openFiles(t)
+	for range 3 {
+		lost, err := KernelLost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := lab.ReadStatus()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if int(lost) < before.Lost || int(lost) > after.Lost {
+			t.Errorf("lost %d, auditctl says %d before and %d after", lost, before.Lost, after.Lost)
+		}
+		after.Lost, after.Backlog = before.Lost, before.Backlog
+		if after != before {
+			t.Errorf("asking changed the status from %+v to %+v", before, after)
+		}
+		if pid, err := AuditPID(); err != nil || pid != before.PID {
+			t.Errorf("pid %d, %v, auditctl says %d", pid, err, before.PID)
+		}
+	}
+	if now := openFiles(t); now != fds {
+		t.Errorf("%d files open, %d before", now, fds)
+	}
+}
+
+// lockLab takes the lock that every test has which changes the kernel's audit.
+func lockLab(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(lab.LockFile, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// A kernel that does not answer holds up nobody for longer than the limit, and
+// is not asked again until it has.
+func TestKernelHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var asked atomic.Int32
+		k := asker{busy: make(chan struct{}, 1)}
+		k.read = func() (libaudit.AuditStatus, error) {
+			asked.Add(1)
+			<-release
+			return libaudit.AuditStatus{Lost: 7}, nil
+		}
+		for _, want := range []string{"no answer in 2s", "no answer to an earlier question yet"} {
+			s, err := k.status()
+			if !errors.Is(err, errNoAnswer) || !strings.HasSuffix(err.Error(), want) || s.Lost != 0 {
+				t.Errorf("got %d, %v; want %q", s.Lost, err, want)
+			}
+		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("asked %d times, want 1", n)
+		}
+		close(release)
+		synctest.Wait()
+		if s, err := k.status(); err != nil || s.Lost != 7 {
+			t.Errorf("after the kernel answers again: %d, %v", s.Lost, err)
+		}
+	})
+}
+
+func TestKernelRefuses(t *testing.T) {
+	k := asker{func() (libaudit.AuditStatus, error) { return libaudit.AuditStatus{}, syscall.EPERM }, make(chan struct{}, 1)}
+	if _, err := k.status(); !errors.Is(err, syscall.EPERM) || !notAllowed(err) {
+		t.Errorf("got %v, want EPERM", err)
+	}
+}

@@ -1,0 +1,75 @@
+package host
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// LogInfo is what is known of the log that an auditd writes.
+type LogInfo struct {
+	Path    string // its log_file; rotated ones are Path.1 (the newest), Path.2, ...
+	Written bool   // records are written to it
+	Why     string // why they are not, one line; empty when they are
+	// Network: records of other hosts stand in it that auditd does not hand to
+	// plugins (tcp_listen_port without distribute_network).
+	Network bool
+}
+
+// LogOf finds the log of the auditd that the process parent is, or that is
+// above it: behind audispd 2.x, audisp-filter or a wrapper. It reads that
+// auditd's arguments and configuration, which may have been edited since auditd
+// read it. No capability is needed for it, only the right to read the
+// configuration.
+//
+// A mistake in auditd.conf is a *ConfError, with everything else filled in. With
+// any other error there is no Path.
+func LogOf(parent int) (LogInfo, error) { return Machine{}.logOf(parent) }
+
+// maxAncestors is how far up auditd is looked for.
+const maxAncestors = 8
+
+func (m Machine) logOf(parent int) (LogInfo, error) {
+	auditd, err := m.ancestor(parent, "auditd")
+	if err != nil {
+		return LogInfo{}, err
+	}
+	opt := auditd.options()
+	if !filepath.IsAbs(opt.dir()) {
+		return LogInfo{}, fmt.Errorf("auditd (pid %d) was started with the relative directory -c %s: name its log in log_file of [recovery]", auditd.PID, opt.dir())
+	}
+	conf, err := m.ReadAuditdConf(opt.dir())
+	if _, mistakes := err.(*ConfError); err != nil && !mistakes {
+		return LogInfo{}, fmt.Errorf("find auditd's log: %w: name it in log_file of [recovery]", err)
+	}
+	log := LogInfo{Path: conf.LogFile, Network: conf.TCPListenPort > 0 && !conf.DistributeNetwork}
+	switch {
+	case opt.foreground:
+		log.Why = "auditd was started with -f and prints its records"
+	case !conf.WriteLogs:
+		log.Why = conf.File + " has write_logs = no"
+	case conf.LogFormat == "nolog":
+		log.Why = conf.File + " has log_format = NOLOG"
+	default:
+		log.Written = true
+	}
+	return log, err
+}
+
+// ancestor finds the process called comm among pid and its ancestors.
+func (m Machine) ancestor(pid int, comm string) (process, error) {
+	first := ""
+	for at, n := pid, 0; at > 0 && n < maxAncestors; n++ {
+		p, err := m.readProcess(at)
+		if err != nil {
+			return p, fmt.Errorf("look for %s: %w", comm, err)
+		}
+		if p.Comm == comm {
+			return p, nil
+		}
+		if first == "" {
+			first = p.Comm
+		}
+		at = p.PPID
+	}
+	return process{}, fmt.Errorf("the relay's parent (pid %d, %q) is not %s, nor is %s above it: name its log in log_file of [recovery]", pid, first, comm, comm)
+}

@@ -1,0 +1,91 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"audisp-relay/test/lab"
+)
+
+func TestLogOf(t *testing.T) {
+	const confDir = "/srv/a"
+	tests := []struct {
+		name   string
+		conf   string
+		args   string
+		parent int
+		want   LogInfo
+		errHas string
+	}{
+		{"Parent", "log_file = /x/y.log\n", "-c /srv/a", 10, LogInfo{"/x/y.log", true, "", false}, ""},
+		{"BehindAudispd", "log_file = /x/y.log\n", "-c /srv/a", 20, LogInfo{"/x/y.log", true, "", false}, ""},
+		{"BehindWrapper", "", "-c /srv/a", 30, LogInfo{"/var/log/audit/audit.log", true, "", false}, ""},
+		{"NoLogs", "write_logs = No\n", "-c /srv/a", 10, LogInfo{"/var/log/audit/audit.log", false, "/srv/a/auditd.conf has write_logs = no", false}, ""},
+		{"NoLogFormat", "log_format = NOLOG\n", "-c /srv/a", 10, LogInfo{"/var/log/audit/audit.log", false, "/srv/a/auditd.conf has log_format = NOLOG", false}, ""},
+		{"Foreground", "", "-fc /srv/a", 10, LogInfo{"/var/log/audit/audit.log", false, "auditd was started with -f and prints its records", false}, ""},
+		{"NoFork", "", "-nc /srv/a", 10, LogInfo{"/var/log/audit/audit.log", true, "", false}, ""},
+		{"Mistake", "q_depth = x\nlog_file = /x/y.log\n", "-c /srv/a", 10, LogInfo{"/x/y.log", true, "", false}, "q_depth"},
+		{"Others", "tcp_listen_port = 60\n", "-c /srv/a", 10, LogInfo{"/var/log/audit/audit.log", true, "", true}, ""},
+		{"OthersToo", "tcp_listen_port = 60\ndistribute_network = yes\n", "-c /srv/a", 10, LogInfo{"/var/log/audit/audit.log", true, "", false}, ""},
+		{"DefaultDir", "", "-n", 10, LogInfo{"/etc/log", true, "", false}, ""},
+		{"RelativeDir", "", "-c a", 10, LogInfo{}, "relative directory -c a"},
+		{"NoConf", "", "-c /srv/b", 10, LogInfo{}, "/srv/b/auditd.conf"},
+		{"NotAuditd", "", "-c /srv/a", 40, LogInfo{}, `parent (pid 40, "bash") is not auditd`},
+		{"Gone", "", "-c /srv/a", 99, LogInfo{}, "no such file"},
+		{"Init", "", "-c /srv/a", 0, LogInfo{}, "not auditd"},
+		{"Loop", "", "-c /srv/a", 50, LogInfo{}, "not auditd"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := fakeMachine(t)
+			m.put(t, confDir+"/auditd.conf", test.conf, 0o640)
+			m.put(t, "/etc/audit/auditd.conf", "log_file = /etc/log\n", 0o640)
+			m.run(t, 1, 0, "init", "", "/sbin/init")
+			m.run(t, 10, 1, "auditd", "", append([]string{"/sbin/auditd"}, strings.Fields(test.args)...)...)
+			m.run(t, 20, 10, "audispd", "", "/sbin/audispd", "-c", "/srv/other")
+			m.run(t, 30, 20, "sh", "", "sh", "-c", "/x")
+			m.run(t, 40, 1, "bash", "", "bash")
+			m.run(t, 50, 51, "a", "", "a")
+			m.run(t, 51, 50, "b", "", "b")
+			got, err := m.logOf(test.parent)
+			if got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+			switch {
+			case test.errHas == "" && err != nil:
+				t.Error(err)
+			case test.errHas != "" && (err == nil || !strings.Contains(err.Error(), test.errHas) || strings.Contains(err.Error(), "\n")):
+				t.Errorf("error %v, want one line with %q", err, test.errHas)
+			}
+			var conf *ConfError
+			if errors.As(err, &conf) != (got.Path != "" && err != nil) {
+				t.Errorf("Path %q with error %v", got.Path, err)
+			}
+		})
+	}
+}
+
+// A real auditd's log is found from its plugin's parent, and it is the file that
+// auditd has open.
+func TestLogOfRealAuditd(t *testing.T) {
+	lab.Require(t)
+	a := lab.Start(t, lab.Options{Plugins: []lab.Plugin{cat}})
+	got, err := LogOf(a.PID())
+	if err != nil || got != (LogInfo{Path: a.Log(), Written: true}) {
+		t.Fatalf("got %+v, %v; want %s", got, err, a.Log())
+	}
+	links, err := filepath.Glob("/proc/" + strconv.Itoa(a.PID()) + "/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if to, err := os.Readlink(link); err == nil && to == got.Path {
+			return
+		}
+	}
+	t.Errorf("auditd (pid %d) does not have %s open", a.PID(), got.Path)
+}
