@@ -1,0 +1,76 @@
+package spool
+
+import (
+	"fmt"
+
+	"audisp-relay/stream"
+)
+
+// View is what a spool directory holds at one moment, for somebody who only
+// looks: it takes no lock and changes nothing. While a relay uses the directory,
+// frames may come and go, and the last one may be seen half written. It is for one
+// goroutine.
+type View struct{ st store }
+
+// SegmentInfo describes a file of a spool.
+type SegmentInfo struct {
+	Name    string
+	Size    int64
+	Frames  int
+	Records uint64 // in them
+	First   uint64 // number of the first of them,
+	Next    uint64 // and that behind the last
+	Skipped int64  // bytes that are no frame
+	Ended   bool   // it has the mark of a run that ended in order
+}
+
+// Inspect looks at the spool in dir. The View has to be closed.
+func Inspect(dir string) (*View, error) {
+	v := &View{st: store{fs: osFS{}, dir: dir}}
+	if err := v.st.scan(); err != nil {
+		return nil, fmt.Errorf("spool %s: %w", dir, err)
+	}
+	return v, nil
+}
+
+// Segments lists the files in the order they were made.
+func (v *View) Segments() []SegmentInfo {
+	index := make(map[*segment]int)
+	var list []SegmentInfo
+	for i, seg := range v.st.segs {
+		index[seg] = i
+		list = append(list, SegmentInfo{
+			Name: seg.name, Size: seg.size, First: seg.first, Next: seg.first, Skipped: seg.skipped, Ended: seg.clean,
+		})
+	}
+	for _, f := range v.st.frames {
+		s := &list[index[f.seg]]
+		if s.Frames == 0 {
+			s.First = f.First
+		}
+		s.Frames++
+		s.Records += uint64(f.Whole)
+		s.Next = f.end()
+	}
+	return list
+}
+
+// Frames lists the frames whose headers are readable, sorted by First.
+func (v *View) Frames() []Frame { return v.st.frames }
+
+// Place says where a frame is: the file's name and the offset in it.
+func (v *View) Place(f Frame) (file string, off int64) { return f.seg.name, int64(f.off) }
+
+// Damage says what is not readable. Frames are checked in whole only by Read.
+func (v *View) Damage() Damage { return v.st.damage }
+
+// Foreign lists the names in the directory that are not the spool's.
+func (v *View) Foreign() []string { return v.st.foreign }
+
+// Read reads a frame, as Spool.Read.
+func (v *View) Read(f Frame, buf []byte, recs []stream.Record) (stream.Batch, error) {
+	return v.st.read(f, buf, recs)
+}
+
+// Close ends the look.
+func (v *View) Close() { v.st.closeReader() }
