@@ -1,0 +1,139 @@
+package event
+
+import (
+	"bytes"
+
+	"audisp-relay/stream"
+)
+
+// verdict is what the bytes of one record say.
+type verdict uint8
+
+const (
+	whole  verdict = iota
+	unsure         // it ends in hex digits of which any even number may be gone
+	cut
+)
+
+// longBody is from where on auditd itself may cut records, for the log as well
+// (auditd-event.c, format_raw: 8937 bytes with the header).
+const longBody = 8800
+
+// Cut reports whether record i has visibly lost its end, or its newline and so
+// has another run into it. It goes by how the kernel and auditd end a record of
+// its type. A value of hex digits does not show its loss: there the records
+// beside it decide, since auditd 4.2 and 4.2.1 cut all of an event.
+//
+// It would rather see a cut where there is none: that costs a look into the log.
+// Lines of the log and pieces of overlong lines are never cut.
+func Cut(b *stream.Batch, i int) bool {
+	switch lookAt(b, i) {
+	case cut:
+		return true
+	case whole:
+		return false
+	}
+	if nextEOECut(b, i) {
+		return true
+	}
+	for k := i - 1; k >= 0 && b.SameEvent(k, i); k-- {
+		if v := lookAt(b, k); v != unsure {
+			return v == cut
+		}
+	}
+	return false
+}
+
+func lookAt(b *stream.Batch, i int) verdict {
+	r := &b.Recs[i]
+	if r.Flags&(stream.FromLog|stream.Open|stream.Cont|stream.Marker) != 0 {
+		return whole
+	}
+	return look(b, r, bodyOf(b, r))
+}
+
+// nextEOECut reports whether an EOE record that has lost its id follows.
+func nextEOECut(b *stream.Batch, i int) bool {
+	if i+1 >= len(b.Recs) {
+		return false
+	}
+	r := &b.Recs[i+1]
+	return r.Type == typeEOE && r.Flags&(stream.NoID|stream.FromLog) == stream.NoID
+}
+
+// look judges a record by its body (bodyOf).
+func look(b *stream.Batch, r *stream.Record, body []byte) verdict {
+	all := b.Buf[r.Off : r.Off+r.Len]
+	if r.Flags&stream.NoID != 0 {
+		return is(!headerCut(r, all))
+	}
+	if r.NodeLen > 0 && bytes.IndexByte(all[len("node="):][:r.NodeLen], '=') >= 0 {
+		return cut // "node=hosnode=host type=..."
+	}
+	if len(body) > 0 && body[0] == ':' {
+		body = body[1:]
+	} else if r.Type/100 != 12 { // DAEMON_CONFIG of auditd 2.8 has no colon
+		return cut
+	}
+	if r.Type == typeEOE {
+		return is(len(body) == 0)
+	}
+	if len(body) < 2 || body[0] != ' ' {
+		return cut
+	}
+	body = body[1:]
+	if r.Kind == stream.Line && ranTogether(body) {
+		return cut
+	}
+	if len(body) >= longBody {
+		return whole
+	}
+	return lookBody(r.Type, body)
+}
+
+func is(ok bool) verdict {
+	if ok {
+		return whole
+	}
+	return cut
+}
+
+// ranTogether reports whether a header stands within a record: its end and its
+// newline are gone. In what the kernel writes it can't: a name with a blank in it
+// is written in hex.
+func ranTogether(body []byte) bool {
+	for {
+		k := bytes.IndexByte(body, '(')
+		if k < 0 {
+			return false
+		}
+		if k >= len("msg=audit") && string(body[k-len("msg=audit"):k]) == "msg=audit" {
+			return true
+		}
+		body = body[k+1:]
+	}
+}
+
+// headerCut reports whether a record without a readable header has lost that.
+// Whole are those that auditd writes so: "type=X msg=lost" and DAEMON_ERR
+// (auditd-event.c), and one whose type has a name that is not known here.
+func headerCut(r *stream.Record, text []byte) bool {
+	if r.Kind == stream.Junk || r.Kind == stream.Ver0 {
+		return true
+	}
+	if r.NodeLen > 0 {
+		text = text[min(len("node= ")+int(r.NodeLen), len(text)):]
+	}
+	name, ok := bytes.CutPrefix(text, []byte("type="))
+	k := bytes.IndexByte(name, ' ')
+	if !ok || k <= 0 {
+		return true
+	}
+	name, text = name[:k], bytes.TrimRight(name[k:], " \n\x00")
+	for _, c := range name {
+		if c-'A' >= 26 && c-'0' >= 10 && c != '_' && c != '[' && c != ']' {
+			return true
+		}
+	}
+	return r.Millis == 0 && string(text) != " msg=lost" && string(name) != "DAEMON_ERR"
+}

@@ -1,0 +1,316 @@
+package event
+
+import "bytes"
+
+// fromUser reports whether records of this type are messages that a program
+// sent: "pid=1 uid=0 ... msg='TEXT'" (kernel/audit.c, audit_receive_msg). Those
+// of terminal input end with data=.
+func fromUser(typ uint32) bool {
+	return alone(typ) && typ != typeKernel && typ != typeUserTTY
+}
+
+// separator stands in front of the interpreted fields of an ENRICHED record
+// (auditd, AUDIT_INTERP_SEPARATOR).
+const separator = 0x1d
+
+// lookBody judges a record by the end of its body.
+func lookBody(typ uint32, body []byte) verdict {
+	switch typ {
+	case typeProctitle, typeCWD: // one field, and no interpreted ones
+		k := bytes.IndexByte(body, '=')
+		if k < 0 || !endsWith(typ, body[:k], nil, nil) {
+			return cut
+		}
+		return lookValue(typ, body[k+1:])
+	case typeSyscall, typePath:
+		// Nine of ten records end so: no need to look for the separator.
+		key, value := lastField(body)
+		switch string(key) {
+		case "FSGID", "OGID":
+			return lookID(value)
+		case "cap_frootid", "key":
+			if bytes.IndexByte(value, separator) < 0 {
+				return is(endsWith(typ, key, value, nil)).and(lookValue(typ, value))
+			}
+		}
+	case typeExecve, typeBprmFcaps: // no interpreted fields
+		return lookRaw(typ, body)
+	}
+	if fromUser(typ) && body[len(body)-1] == '\'' {
+		return whole
+	}
+	k := bytes.IndexByte(body, separator)
+	if k < 0 {
+		return lookRaw(typ, body)
+	}
+	if lookRaw(typ, body[:k]) == cut {
+		return cut
+	}
+	return lookFields(body[:k], body[k+1:])
+}
+
+// and returns the worse of two verdicts.
+func (v verdict) and(w verdict) verdict { return max(v, w) }
+
+// lookRaw judges a record without its interpreted fields.
+func lookRaw(typ uint32, raw []byte) verdict {
+	if fromUser(typ) {
+		return is(len(raw) > 0 && raw[len(raw)-1] == '\'')
+	}
+	key, value := lastField(raw)
+	if !endsWith(typ, key, value, raw) {
+		return cut
+	}
+	switch {
+	case typ == typeKernel:
+		return whole
+	case typ == typeExecve && !argsComplete(raw, key):
+		return cut
+	case typ == typeSockaddr:
+		return lookSockaddr(value)
+	}
+	return lookValue(typ, value)
+}
+
+const (
+	typeUserTTY     = 1124
+	typeLogin       = 1006
+	typeConfig      = 1305
+	typeTTY         = 1319
+	typeSeccomp     = 1326
+	typeFeature     = 1328
+	typeReplace     = 1329
+	typeInjOffset   = 1332
+	typeAdjNtp      = 1333
+	typeListener    = 1335
+	typeAVC         = 1400
+	typeAnomPromisc = 1700
+	typeAnomAbend   = 1701
+	typeAnomLink    = 1702
+)
+
+// endsWith reports whether a record of this type can end with this field. The
+// forms are those of kernel/audit.c and kernel/auditsc.c from Linux 3.10 on.
+func endsWith(typ uint32, key, value, raw []byte) bool {
+	switch typ {
+	case typeSyscall, typeUring:
+		return string(key) == "key"
+	case typePath:
+		switch string(key) {
+		case "cap_frootid", "cap_fver":
+			return true
+		case "cap_fi":
+			return string(value) == "?"
+		case "nametype", "objtype": // before Linux 4
+			switch string(value) {
+			case "NORMAL", "PARENT", "CREATE", "DELETE", "UNKNOWN":
+				return true
+			}
+		}
+		return false
+	case typeCWD:
+		return string(key) == "cwd"
+	case typeProctitle:
+		return string(key) == "proctitle"
+	case typeExecve:
+		return len(key) > 1 && key[0] == 'a' && key[1]-'0' < 10
+	case typeSockaddr:
+		return string(key) == "saddr"
+	case typeBprmFcaps:
+		return string(key) == "frootid" || string(key) == "pa" || string(key) == "new_pe" || string(key) == "new_pa"
+	case typeCapset:
+		return string(key) == "cap_pe" || string(key) == "cap_pa"
+	case typeConfig, typeFeature, typeReplace, typeListener:
+		return string(key) == "res"
+	case typeLogin: // "login pid=... new ses=1" of old kernels
+		return string(key) == "res" || bytes.HasPrefix(raw, []byte("login "))
+	case typeObjPID:
+		return string(key) == "ocomm"
+	case typeMmap:
+		return string(key) == "flags"
+	case typeFDPair:
+		return string(key) == "fd1"
+	case typeOpenat2:
+		return string(key) == "resolve"
+	case typeKernMod:
+		return string(key) == "name"
+	case typeInjOffset:
+		return string(key) == "nsec"
+	case typeAdjNtp:
+		return string(key) == "new"
+	case typeSeccomp:
+		return string(key) == "code"
+	case typeTTY, typeUserTTY:
+		return string(key) == "data"
+	case typeAnomAbend:
+		return string(key) == "res" || string(key) == "sig"
+	case typeAnomPromisc:
+		return string(key) == "ses"
+	case typeAnomLink:
+		return string(key) == "res"
+	case typeAVC:
+		if bytes.HasPrefix(raw, []byte("avc:")) {
+			return string(key) == "permissive" || string(key) == "tclass" || string(key) == "trawcon" || string(key) == "srawcon"
+		}
+	case typeKernel:
+		return true
+	}
+	if typ/100 == 12 {
+		switch string(value) {
+		case "success", "failed", "1", "0":
+			return string(key) == "res"
+		}
+		return false
+	}
+	return len(key) > 0
+}
+
+// lastField returns the last of the blank separated fields as key and value.
+func lastField(raw []byte) (key, value []byte) {
+	raw = raw[lastBlank(raw)+1:]
+	k := bytes.IndexByte(raw, '=')
+	if k < 0 {
+		return nil, nil
+	}
+	return raw[:k], raw[k+1:]
+}
+
+// lastBlank returns where the last blank is, -1 if there is none. A long way
+// back it looks from the front, which is quicker by the byte.
+func lastBlank(b []byte) int {
+	k := len(b) - 1
+	for ; k >= 0 && k > len(b)-64; k-- {
+		if b[k] == ' ' {
+			return k
+		}
+	}
+	last := -1
+	for {
+		k := bytes.IndexByte(b[last+1:], ' ')
+		if k < 0 {
+			return last
+		}
+		last += k + 1
+	}
+}
+
+// lookValue judges the value of the last field: in quotes or in hex if it is
+// text that the kernel does not trust (kernel/audit.c, audit_log_untrustedstring).
+func lookValue(typ uint32, value []byte) verdict {
+	if len(value) == 0 {
+		return cut
+	}
+	end := value[len(value)-1]
+	switch value[0] {
+	case '"':
+		return is(len(value) > 1 && end == '"')
+	case '(':
+		return is(end == ')')
+	}
+	switch typ {
+	case typeSyscall, typeUring, typeCWD, typeProctitle, typeExecve, typeObjPID, typeTTY, typeUserTTY, typeKernMod:
+		return lookHex(value)
+	}
+	return whole
+}
+
+// lookHex judges a value in hex by its last digits and by whether they are even.
+func lookHex(value []byte) verdict {
+	for _, c := range value[max(0, len(value)-8):] {
+		if c-'0' >= 10 && c-'A' >= 6 {
+			return cut
+		}
+	}
+	if len(value)%2 != 0 {
+		return cut
+	}
+	return unsure
+}
+
+// lookSockaddr judges the hex of a socket address by its family, whose number is
+// in the byte order of the host.
+func lookSockaddr(value []byte) verdict {
+	v := lookHex(value)
+	if v == cut || len(value) < 4 {
+		return cut
+	}
+	size := 0
+	switch string(value[:4]) {
+	case "0200", "0002":
+		size = 32 // struct sockaddr_in
+	case "0A00", "000A":
+		size = 56 // struct sockaddr_in6
+	case "1000", "0010":
+		size = 24 // struct sockaddr_nl
+	case "0100", "0001":
+		// A name that is padded is so to the whole of struct sockaddr_un.
+		if bytes.HasSuffix(value, []byte("0000")) {
+			size = 220
+		}
+	}
+	switch {
+	case len(value) < size:
+		return cut
+	case len(value) == size:
+		return whole
+	}
+	return unsure
+}
+
+// shortExecve is below where the kernel goes on with a further EXECVE record
+// (MAX_EXECVE_AUDIT_LEN, 7500).
+const shortExecve = 6000
+
+// argsComplete reports whether an EXECVE record that needs no further one ends
+// with the last argument.
+func argsComplete(raw, key []byte) bool {
+	rest, ok := bytes.CutPrefix(raw, []byte("argc="))
+	return !ok || len(raw) > shortExecve || number(key[1:])+1 >= number(rest)
+}
+
+// lookFields judges the interpreted fields of a record: there is one for each
+// uid and gid, in the order of the record (auditd-event.c, format_enrich).
+func lookFields(raw, fields []byte) verdict {
+	if bytes.HasPrefix(fields, []byte("SADDR=")) { // { saddr_fam=... } or unknown-family(0)
+		end := fields[len(fields)-1]
+		return is(end == '}' || end == ')')
+	}
+	key, value := lastField(fields)
+	if len(key) == 0 || string(key) != "SYSCALL" && lookID(value) == cut {
+		return cut
+	}
+	last := lastID(raw)
+	for len(last) > 0 && len(fields) > 0 {
+		var field []byte
+		field, fields, _ = bytes.Cut(fields, []byte{' '})
+		if name, _, ok := bytes.Cut(field, []byte{'='}); ok && bytes.EqualFold(name, last) {
+			return whole
+		}
+	}
+	return is(len(last) == 0)
+}
+
+// lookID judges the interpreted value of a user or group: in quotes, or in hex.
+func lookID(value []byte) verdict {
+	if len(value) == 0 || lookHex(value) == cut && value[0] != '"' {
+		return cut
+	}
+	return is(value[0] != '"' || len(value) > 1 && value[len(value)-1] == '"')
+}
+
+// lastID returns the name of the last field of a record that auditd interprets
+// as a user or group.
+func lastID(raw []byte) []byte {
+	for end := len(raw); ; {
+		k := bytes.LastIndex(raw[:end], []byte("id="))
+		if k < 0 {
+			return nil
+		}
+		from := bytes.LastIndexByte(raw[:k], ' ') + 1
+		switch name := raw[from : k+2]; string(name) {
+		case "uid", "auid", "euid", "suid", "fsuid", "ouid", "oauid", "old-auid", "gid", "egid", "sgid", "fsgid", "ogid":
+			return name
+		}
+		end = k
+	}
+}

@@ -1,0 +1,128 @@
+package event
+
+import (
+	"time"
+
+	"audisp-relay/stream"
+)
+
+// open is an event that is not complete yet.
+type open struct {
+	shape
+	node       *node
+	serial     uint32
+	millis     int64
+	last       time.Duration // arrival of its last record
+	turn       uint64        // of its last record
+	cut        bool          // it has a record that was cut
+	reported   bool
+	chain      *open // next in the node's bucket
+	prev, next *open // in the tracker's list, oldest first
+}
+
+// open makes a new event.
+func (t *Tracker) open(n *node, r *stream.Record) *open {
+	t.makeRoom()
+	e := t.free
+	if e != nil {
+		t.free = e.next
+		*e = open{}
+	} else {
+		e = new(open)
+	}
+	e.node, e.serial, e.millis = n, r.Serial, r.Millis
+	k := r.Serial % openBuckets
+	e.chain, n.open[k] = n.open[k], e
+	t.link(e)
+	n.last = e
+	t.counts.Open++
+	return e
+}
+
+// makeRoom judges the oldest event when there are too many, and forgets it when
+// even those that are reported are. Then it does not count as lost.
+func (t *Tracker) makeRoom() {
+	if t.counts.Open < MaxOpen {
+		return
+	}
+	if e := t.root.next; !e.reported {
+		t.counts.Overflow++
+		t.judge(e)
+	}
+	if t.counts.Open >= 2*MaxOpen {
+		t.close(t.root.next)
+	}
+}
+
+// close forgets an event: it is complete, or settled.
+func (t *Tracker) close(e *open) {
+	n := e.node
+	if n.last == e {
+		n.last = nil
+	}
+	at := &n.open[e.serial%openBuckets]
+	for *at != e {
+		at = &(*at).chain
+	}
+	*at = e.chain
+	e.unlink()
+	e.next, t.free = t.free, e
+	t.counts.Open--
+}
+
+// link puts e at the end of the list.
+func (t *Tracker) link(e *open) {
+	e.prev, e.next = t.root.prev, &t.root
+	e.prev.next, t.root.prev = e, e
+}
+
+func (e *open) unlink() { e.prev.next, e.next.prev = e.next, e.prev }
+
+// judge says of an event that no more records are waited for whether it is
+// complete, which closes it, or damaged, which reports it.
+func (t *Tracker) judge(e *open) {
+	n := e.node
+	lack := e.lacks()
+	missed := lack & n.habit.expected
+	if n.exempt && e.serial == n.first {
+		missed, e.cut = 0, false // it may have begun before we did
+	} else {
+		n.habit.learn(&e.shape, lack)
+	}
+	if missed == 0 && !e.cut {
+		t.close(e)
+		return
+	}
+	e.reported = true
+	e.unlink()
+	t.link(e) // behind those that wait for judgement
+	t.report(n, Trouble{Kind: Damaged, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis})
+}
+
+// dropEvents judges all open events: their serials will be used again.
+func (n *node) dropEvents(t *Tracker) {
+	for _, e := range n.open {
+		for e != nil {
+			next := e.chain
+			if !e.reported {
+				t.judge(e)
+			}
+			e = next
+		}
+	}
+	n.last = nil
+}
+
+// find returns the open event of that serial and time, nil if there is none.
+func (n *node) find(serial uint32, millis int64) *open {
+	if e := n.last; e != nil && e.serial == serial && e.millis == millis {
+		return e
+	}
+	for e := n.open[serial%openBuckets]; e != nil; e = e.chain {
+		if e.serial == serial && e.millis == millis {
+			n.last = e
+			return e
+		}
+	}
+	return nil
+}

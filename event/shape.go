@@ -1,0 +1,344 @@
+package event
+
+import "bytes"
+
+// Record types that make up the event of a system call (linux/audit.h).
+const (
+	typeUser      = 1005
+	typePath      = 1302
+	typeSyscall   = 1300
+	typeIPC       = 1303
+	typeSocketcal = 1304
+	typeSockaddr  = 1306
+	typeCWD       = 1307
+	typeExecve    = 1309
+	typeIPCSet    = 1311
+	typeMQGetset  = 1315
+	typeFDPair    = 1317
+	typeObjPID    = 1318
+	typeEOE       = 1320
+	typeBprmFcaps = 1321
+	typeCapset    = 1322
+	typeMmap      = 1323
+	typeProctitle = 1327
+	typeKernMod   = 1330
+	typeUring     = 1336
+	typeOpenat2   = 1337
+	typeKernel    = 2000
+)
+
+// parts is a set of the record types an event is judged by.
+type parts uint8
+
+const (
+	partCall     parts = 1 << iota // SYSCALL or URINGOP
+	partPath                       // PATH, as many as items= says
+	partCWD                        // CWD
+	partTitle                      // PROCTITLE
+	partExecve                     // EXECVE, all arguments
+	partSockaddr                   // SOCKADDR
+	partEOE
+	partOther // another record that only comes with a system call
+
+	numParts = 6 // those that can be missed
+)
+
+// certain are the parts that the rest of the event proves to exist. The others
+// are expected where they have been the rule (habit).
+const certain = partCall | partPath | partExecve
+
+// shape is what the records of one event say of its completeness.
+type shape struct {
+	has     parts
+	want    parts  // by what its SYSCALL and PATH records say
+	items   uint32 // PATH records it should have
+	paths   uint32 // and has
+	argc    uint32 // arguments its EXECVE records should have
+	args    uint32 // and have
+	pieces  uint32 // digits that arguments in pieces should have
+	digits  uint32 // and have
+	mayHide bool   // the call may have one PATH less than items= says
+}
+
+// alone reports whether a record of this type makes up an event by itself:
+// messages from user space and the kernel's own (auparse, audit_is_last_record).
+func alone(typ uint32) bool {
+	return typ == typeUser || typ >= 1100 && typ < 1200 || typ >= typeKernel
+}
+
+// add takes in one record; body is its text from behind the id on.
+func (s *shape) add(typ uint32, body []byte) {
+	switch typ {
+	case typeSyscall:
+		s.want |= partTitle
+		s.addCall(body)
+	case typeUring:
+		s.addCall(body)
+	case typePath:
+		s.paths++
+		s.has |= partPath
+		// Only a path that was looked up has a working directory. One from a
+		// file descriptor has none before Linux 5.
+		if !unnamed(body) {
+			s.want |= partCWD
+		}
+	case typeCWD:
+		s.has |= partCWD
+	case typeProctitle:
+		s.has |= partTitle
+	case typeExecve:
+		s.addExecve(body)
+	case typeSockaddr:
+		s.has |= partSockaddr
+	case typeEOE:
+		s.has |= partEOE
+	case typeIPC, typeSocketcal, typeIPCSet, typeIPCSet + 1, typeIPCSet + 2, typeIPCSet + 3, typeMQGetset,
+		typeFDPair, typeObjPID, typeBprmFcaps, typeCapset, typeMmap, typeKernMod, typeOpenat2:
+		s.has |= partOther
+	}
+}
+
+// unnamed reports whether a PATH record says name=(null).
+func unnamed(body []byte) bool {
+	k := bytes.IndexByte(body, ' ')
+	return k >= 0 && bytes.HasPrefix(body[k:], []byte(" name=(null)"))
+}
+
+// addCall reads "arch=c000003e syscall=59 success=yes ... items=2"
+// (kernel/auditsc.c, audit_log_exit and audit_log_uring).
+func (s *shape) addCall(body []byte) {
+	s.has |= partCall
+	if s.items = itemsOf(body); s.items > 0 {
+		s.want |= partPath
+	}
+	const archLen = len("c000003e")
+	rest, ok := bytes.CutPrefix(body, []byte("arch="))
+	if !ok || len(rest) < archLen {
+		return
+	}
+	c, ok := callsOf(rest[:archLen])
+	if !ok {
+		return
+	}
+	if rest, ok = bytes.CutPrefix(rest[archLen:], []byte(" syscall=")); !ok {
+		return
+	}
+	n := number(rest)
+	if n == c.mqOpen || n == c.mqUnlink {
+		s.mayHide = true
+		return
+	}
+	k := bytes.IndexByte(rest, ' ')
+	if k < 0 {
+		return
+	}
+	rest = rest[k:]
+	yes := bytes.HasPrefix(rest, []byte(" success=yes"))
+	switch n {
+	case c.execve, c.execveat:
+		if yes {
+			s.want |= partExecve
+		}
+	case c.bind, c.connect:
+		if yes || !addressUnread(rest) {
+			s.want |= partSockaddr
+		}
+	}
+}
+
+// itemsOf returns the number behind items=. Few letters i stand before it, which
+// makes this quicker than to search for the word.
+func itemsOf(body []byte) uint32 {
+	for {
+		k := bytes.IndexByte(body, 'i')
+		if k < 0 {
+			return 0
+		}
+		if rest, ok := bytes.CutPrefix(body[k:], []byte("items=")); ok {
+			return number(rest)
+		}
+		body = body[k+1:]
+	}
+}
+
+// addressUnread reports whether a call failed in a way that says nothing of
+// whether its address was read: EBADF, ENOMEM, EFAULT, EINVAL, ENOTSOCK.
+func addressUnread(rest []byte) bool {
+	rest, ok := bytes.CutPrefix(rest, []byte(" success=no exit=-"))
+	if !ok {
+		return true
+	}
+	switch number(rest) {
+	case 9, 12, 14, 22, 88:
+		return true
+	}
+	return false
+}
+
+// calls are the numbers of the system calls whose events have something
+// special: a successful exec has EXECVE, bind and connect have SOCKADDR; mq_open
+// and mq_unlink hide the PATH of a parent that items= counts
+// (audit_inode_parent_hidden).
+type calls struct {
+	execve, execveat, bind, connect, mqOpen, mqUnlink uint32
+}
+
+func callsOf(arch []byte) (calls, bool) {
+	switch string(arch) {
+	case "c000003e": // x86_64
+		return calls{59, 322, 49, 42, 240, 241}, true
+	case "40000003": // i386
+		return calls{11, 358, 361, 362, 277, 278}, true
+	case "c00000b7", "c00000f3": // aarch64, riscv64
+		return calls{221, 281, 200, 203, 180, 181}, true
+	case "40000028": // arm
+		return calls{11, 387, 282, 283, 274, 275}, true
+	case "c0000015", "80000015": // ppc64le, ppc64
+		return calls{11, 362, 327, 328, 262, 263}, true
+	case "80000016": // s390x
+		return calls{11, 354, 361, 362, 271, 272}, true
+	}
+	return calls{}, false
+}
+
+// addExecve counts the arguments in one of the event's EXECVE records. The first
+// record says argc=. A long argument comes in pieces, "a2_len=N a2[0]=HEX" and in
+// the next records "a2[1]=HEX", N digits in all; a piece is the first or the last
+// field of its record (kernel/auditsc.c, audit_log_execve_info).
+func (s *shape) addExecve(body []byte) {
+	if rest, ok := bytes.CutPrefix(body, []byte("argc=")); ok {
+		s.argc = number(rest)
+		k := bytes.IndexByte(rest, ' ')
+		if k < 0 {
+			k = len(rest)
+		}
+		body = bytes.TrimLeft(rest[k:], " ")
+		s.has |= partExecve
+	}
+	first, last, lastAt := body, body, lastBlank(body)
+	if k := bytes.IndexByte(body, ' '); k >= 0 {
+		first, last = body[:k], body[lastAt+1:]
+	}
+	if len(first) == 0 || len(last) == 0 || first[0] != 'a' || last[0] != 'a' {
+		return
+	}
+	from, to := number(first[1:]), number(last[1:])
+	if to < from {
+		return
+	}
+	s.args += to - from + 1
+	if n, piece := digitsOf(first); n > 0 {
+		s.digits += n
+		if piece > 0 {
+			s.args-- // counted where it began
+		}
+	}
+	if lastAt < 0 {
+		return
+	}
+	if n, _ := digitsOf(last); n > 0 {
+		s.digits += n
+		before := body[:lastAt] // ends with "aN_len=DIGITS"
+		if k := bytes.LastIndex(before[max(0, len(before)-32):], []byte("_len=")); k >= 0 {
+			s.pieces += number(before[max(0, len(before)-32)+k+len("_len="):])
+		}
+	}
+}
+
+// digitsOf returns how long the piece of an argument in field "a2[1]=HEX" is, 0
+// if it holds a whole one, and which piece it is.
+func digitsOf(field []byte) (n, piece uint32) {
+	k := bytes.IndexByte(field, '=')
+	open := bytes.IndexByte(field[:max(k, 0)], '[')
+	if open < 0 {
+		return 0, 0
+	}
+	return uint32(len(field) - k - 1), number(field[open+1:])
+}
+
+// lacks returns the parts that should be there and are not.
+func (s *shape) lacks() parts {
+	if s.has&partCall == 0 {
+		if s.has != 0 || s.args > 0 {
+			return partCall
+		}
+		return 0 // nothing that belongs to a system call
+	}
+	lack := s.want &^ s.has
+	paths := s.paths
+	if s.mayHide {
+		paths++
+	}
+	if paths < s.items {
+		lack |= partPath
+	} else {
+		lack &^= partPath
+	}
+	if s.args > 0 && s.has&partExecve == 0 || s.args < s.argc || s.digits < s.pieces {
+		lack |= partExecve
+	}
+	return lack
+}
+
+// number reads the decimal number b begins with; at most nine digits.
+func number(b []byte) (n uint32) {
+	for i := 0; i < len(b) && i < 9 && b[i]-'0' < 10; i++ {
+		n = n*10 + uint32(b[i]-'0')
+	}
+	return n
+}
+
+// habit says which parts the events of a node have as a rule: an exclude rule
+// can take PROCTITLE, CWD or any other type out, and old kernels lack some.
+type habit struct {
+	score    [numParts]int8
+	expected parts
+}
+
+// A part is expected from habitEnough events on that had it; one that lacks it
+// costs habitCost, so that a loss of one in twenty is still told from a rule.
+const (
+	habitMax    = 64
+	habitEnough = 16
+	habitCost   = 8
+)
+
+func newHabit() (h habit) {
+	for k := range h.score {
+		if certain>>k&1 != 0 {
+			h.score[k] = habitMax
+		}
+	}
+	h.expected = certain
+	return h
+}
+
+// learn takes in an event that was judged.
+func (h *habit) learn(s *shape, lack parts) {
+	for k := range h.score {
+		part := parts(1) << k
+		switch {
+		case lack&part != 0:
+			h.score[k] = max(0, h.score[k]-habitCost)
+		case (s.want|partCall)&s.has&part != 0 && h.score[k] < habitMax:
+			h.score[k]++
+		default:
+			continue
+		}
+		if h.score[k] >= habitEnough {
+			h.expected |= part
+		} else {
+			h.expected &^= part
+		}
+	}
+}
+
+// forget makes the parts unexpected: the log lacks them too.
+func (h *habit) forget(lack parts) {
+	for k := range h.score {
+		if lack>>k&1 != 0 {
+			h.score[k] = 0
+			h.expected &^= 1 << k
+		}
+	}
+}

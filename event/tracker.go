@@ -1,0 +1,238 @@
+// Package event keeps watch over the events in a stream of audit records: it
+// finds serials that never came, events that lack records, and records that are
+// cut. It is what recovery from audit.log is started by, and it says in the end
+// what is nowhere to be had.
+//
+// The kernel numbers events with one counter from boot on (kernel/audit.c,
+// audit_serial), after its filters, so a serial that is missing is a lost event.
+// Events come interleaved and a little out of order; their times are those of
+// the begin of a system call and say nothing of their order. So everything here
+// waits by time of arrival.
+package event
+
+import (
+	"bytes"
+	"time"
+
+	"audisp-relay/stream"
+)
+
+// Defaults and bounds.
+const (
+	// DefaultWindow is how long a record may come late before it counts as
+	// missing.
+	DefaultWindow = time.Second
+	// MaxNodes is how many nodes are watched. For a new one the node that was
+	// silent the longest is forgotten.
+	MaxNodes = 64
+	// MaxOpen is how many incomplete events are watched. For a new one the oldest
+	// is judged early.
+	MaxOpen = 4096
+
+	maxTroubles = 4096 // not handed out yet, or not settled; more holes are joined
+	quietFactor = 10   // an event that nothing has followed is judged after so many windows
+)
+
+// Options are what a Tracker is made of.
+type Options struct {
+	// Window is how long a record may come late; 0 is DefaultWindow.
+	Window time.Duration
+	// BootID names the boot that serials belong to
+	// (/proc/sys/kernel/random/boot_id). It is kept in State.
+	BootID string
+}
+
+// Counts is what a Tracker has seen since it was made.
+type Counts struct {
+	Holes    uint64 `json:"holes"`            // runs of missing serials that were reported
+	Missing  uint64 `json:"missing_serials"`  // in those
+	Damaged  uint64 `json:"damaged_events"`   // events reported as lacking records, or with one that was cut
+	Cut      uint64 `json:"cut_records"`      // records that were passed on although cut
+	Late     uint64 `json:"late_events"`      // came out of order within the window
+	Filled   uint64 `json:"filled_events"`    // came after they were reported missing
+	Lost     uint64 `json:"lost_events"`      // reported, and nowhere to be had
+	Reboots  uint64 `json:"reboots"`          // serials that began anew
+	Wraps    uint64 `json:"wraps"`            // serials that ran over the end of 32 bits
+	Strays   uint64 `json:"stray_serials"`    // far from all others, and left aside
+	Nodes    int    `json:"nodes"`            // that are watched
+	Forgot   uint64 `json:"forgotten_nodes"`  // because there were too many
+	Open     int    `json:"open_events"`      // that are not complete yet
+	Overflow uint64 `json:"early_judgements"` // events judged early because there were too many open
+}
+
+// Tracker watches a stream. It is for one goroutine.
+type Tracker struct {
+	window   time.Duration
+	boot     string
+	start    time.Time
+	counts   Counts
+	turn     uint64 // number of the record
+	nodes    map[string]*node
+	last     *node // of the last record
+	lastName string
+
+	// Open events, oldest first; root is no event.
+	root open
+	free *open // chained by next
+
+	ready []reported // not handed out yet
+	told  []reported // handed out, not settled
+}
+
+// reported is a Trouble and what it is settled with.
+type reported struct {
+	Trouble
+	node   *node
+	epoch  uint64
+	filled uint32    // of a hole outside of the window: how many were given from the log
+	recent [4]uint32 // the last of these
+}
+
+// NewTracker returns a Tracker that has seen nothing.
+func NewTracker(o Options) *Tracker {
+	t := &Tracker{window: o.Window, boot: o.BootID, nodes: make(map[string]*node)}
+	if t.window == 0 {
+		t.window = DefaultWindow
+	}
+	t.root.next, t.root.prev = &t.root, &t.root
+	return t
+}
+
+// Observe takes in records that consumers are given, in order. It stops in front
+// of the first that is visibly cut (see Cut) and returns its index, len(b.Recs)
+// when there is none. Lines of the log are never held to be cut: they are as
+// good as it gets. now is the time of arrival and must not go back. b is not kept.
+func (t *Tracker) Observe(b *stream.Batch, now time.Time) int {
+	at := t.since(now)
+	for i := range b.Recs {
+		r := &b.Recs[i]
+		if r.Flags&(stream.Cont|stream.Marker) != 0 {
+			continue
+		}
+		body := bodyOf(b, r)
+		if r.Flags&(stream.FromLog|stream.Open) == 0 {
+			switch look(b, r, body) {
+			case cut:
+				return i
+			case unsure:
+				if nextEOECut(b, i) {
+					return i
+				}
+			}
+		}
+		if counts(r) {
+			t.record(b, i, body, at, false)
+		}
+	}
+	return len(b.Recs)
+}
+
+// ObserveCut takes in record i that is given to consumers although it is cut:
+// its event counts as damaged until the log brings a whole copy.
+func (t *Tracker) ObserveCut(b *stream.Batch, i int, now time.Time) {
+	t.counts.Cut++
+	r := &b.Recs[i]
+	if !counts(r) {
+		return
+	}
+	t.record(b, i, nil, t.since(now), true)
+}
+
+func (t *Tracker) since(now time.Time) time.Duration {
+	if t.start.IsZero() {
+		t.start = now
+	}
+	return now.Sub(t.start)
+}
+
+// record takes in one record. Of one that is cut only the header is believed.
+func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, isCut bool) {
+	r := &b.Recs[i]
+	t.turn++
+	n := t.last
+	if n == nil || r.NodeLen != 0 && string(b.Node(i)) != t.lastName || r.NodeLen == 0 && t.lastName != "" {
+		n = t.nodeOf(b, i)
+	}
+	n.used = t.turn
+	e := n.last
+	if e == nil || e.serial != r.Serial || e.millis != r.Millis {
+		switch n.arrive(t, r, at) {
+		case ignored:
+			return
+		case known:
+			e = n.find(r.Serial, r.Millis)
+		case fresh:
+			if alone(r.Type) && !isCut {
+				return
+			}
+			e = t.open(n, r)
+		}
+		if e == nil {
+			return // of an event that is complete
+		}
+	}
+	e.last, e.turn = at, t.turn
+	if isCut {
+		e.cut = true
+		return
+	}
+	if r.Flags&stream.FromLog != 0 {
+		e.cut = false
+	}
+	e.add(r.Type, trimStart(body))
+	if r.Type == typeProctitle || r.Type == typeEOE || e.reported {
+		t.closeComplete(e)
+	}
+}
+
+// closeComplete closes an event that has come to its end and lacks nothing.
+// PROCTITLE is the last record but EOE, which only the stream has.
+func (t *Tracker) closeComplete(e *open) {
+	n := e.node
+	lack := e.lacks()
+	if e.cut || e.has&partCall == 0 || e.has&(partTitle|partEOE) == 0 || lack&n.habit.expected != 0 {
+		return
+	}
+	n.habit.learn(&e.shape, lack)
+	t.close(e)
+}
+
+// Counts returns what was seen so far.
+func (t *Tracker) Counts() Counts {
+	c := t.counts
+	for name, n := range t.nodes {
+		if name == n.name {
+			c.Nodes++
+		}
+	}
+	return c
+}
+
+// bodyOf returns what stands behind "audit(SEC.MS:SERIAL)" in a record that has
+// an id, without blanks, newlines and NULs at its end: ": key=value ...".
+func bodyOf(b *stream.Batch, r *stream.Record) []byte {
+	text := b.Buf[r.Off : r.Off+r.Len]
+	if r.Flags&stream.NoID != 0 {
+		return nil
+	}
+	if r.NodeLen > 0 {
+		text = text[len("node= ")+int(r.NodeLen):]
+	}
+	if r.Kind != stream.Ver0 {
+		text = text[max(0, bytes.IndexByte(text, '(')):]
+	}
+	text = text[bytes.IndexByte(text, ')')+1:]
+	n := len(text)
+	for n > 0 && (text[n-1] == '\n' || text[n-1] == ' ' || text[n-1] == 0) {
+		n--
+	}
+	return text[:n]
+}
+
+// trimStart returns a body without the colon and the blanks in front.
+func trimStart(body []byte) []byte {
+	for len(body) > 0 && (body[0] == ':' || body[0] == ' ') {
+		body = body[1:]
+	}
+	return body
+}
