@@ -1,0 +1,508 @@
+// Package recovery gives consumers what auditd's stream did not bring, from
+// audit.log.
+//
+// auditd from 3.0 on writes a record to its log before it hands it to plugins
+// (auditd.c, distribute_event), so while auditd writes a log, that is ahead of
+// the stream, complete and in the same order. In ordinary times the stream leads
+// and the log is not read at all. While there is doubt (at a start behind a
+// saved position, after a hole, a damaged event or a cut record) the log leads:
+// its lines go to the consumers at once, and a record of the stream is passed on
+// only when the log did not have it.
+package recovery
+
+import (
+	"bytes"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/event"
+	"audisp-relay/stream"
+)
+
+// Out is where records go.
+type Out interface {
+	// Put gives records to every consumer, in order. It may wait for a lossless
+	// one. b is not kept.
+	Put(b *stream.Batch)
+	// Lost tells every consumer of events that are nowhere to be had.
+	Lost(t event.Trouble)
+}
+
+type mode uint8
+
+const (
+	direct  mode = iota // the stream leads
+	led                 // the log leads
+	closing             // the log leads up to where it was read; the stream is catching up
+)
+
+// Counts is what a Feed has done.
+type Counts struct {
+	Mode      string `json:"mode"`      // "stream" or "log": which of them leads
+	Led       uint64 `json:"led"`       // times the log began to lead
+	Resumed   uint64 `json:"resumed"`   // records given at the start, from behind the saved positions
+	Recovered uint64 `json:"recovered"` // records the stream did not bring, given from the log
+	Mended    uint64 `json:"mended"`    // records that came cut or damaged, given whole from the log
+	LostHoles uint64 `json:"lost"`      // events that neither stream nor log have
+	Bypassed  uint64 `json:"bypassed"`  // times the log hung and was left aside
+	LogError  string `json:"log_error,omitempty"`
+}
+
+// Feed stands between the reader and the consumers. The reader calls Take, a
+// goroutine of its own runs Run.
+type Feed struct {
+	log    follower // nil: there is none to recover from
+	out    Out
+	say    *zap.Logger
+	static bool // the log does not grow (replay)
+	// network says that auditd logs what other hosts send it and does not pass it
+	// to plugins: then a line is given only if the stream has shown its node.
+	network bool
+	wake    chan struct{}
+	room    chan struct{} // has an element when held records were settled
+
+	mu       sync.Mutex // guards all below; whoever holds it may give records to the consumers
+	tracker  *event.Tracker
+	recent   recent
+	nodes    map[string]bool // names in node= of the stream's records
+	node     []byte          // of the last one
+	given    given
+	mode     mode
+	entry    *entry // set until the log is read from its place
+	held     []heldBatch
+	heldSize int
+	before   map[recentKey]uint16 // given by the stream before the log began to lead
+	sinceAt  int64                // time of the oldest of them,
+	since    uint32               // and its serial,
+	sinceOK  bool                 // if there is one
+	holes    []event.Trouble      // wanted from further back
+	doubt    time.Time            // when there was reason to doubt the stream last
+	quiet    time.Duration        // how long there must be none before the stream leads again
+	ioSince  time.Time            // set while the log is being read
+	down     time.Time            // the log could not be read: leave it alone until then
+	last     time.Time            // arrival of the last record
+	lastAt   int64                // its event's time
+	tailSeen bool                 // the log's tail was looked at since then
+	lastID   stream.Record        // of the stream's last record that had an id
+	lastEOE  uint32               // serial of its last EOE record
+	misses   int                  // records in a row that were waited for and are not in the log
+	count    Counts
+
+	shownMu sync.Mutex // guards shown: whoever asks must not wait for a lossless consumer
+	shown   Shown
+}
+
+// Shown is what a Feed says of itself.
+type Shown struct {
+	Counts
+	Serials event.Counts `json:"serials"`
+}
+
+// entry says where the log begins to lead.
+type entry struct {
+	millis int64 // from the lines of this time on
+}
+
+// heldBatch is a copy of records of the stream that wait for the log.
+type heldBatch struct {
+	stream.Batch
+	at time.Time
+}
+
+const (
+	maxHeld    = 16 << 20               // bytes of records that wait for the log
+	stuckAfter = 500 * time.Millisecond // for one read of the log, with the hold full
+	lagTime    = 100 * time.Millisecond // the log may be this much behind the stream (auditd 2.8)
+	quietTime  = 5 * time.Second        // without doubt, before the stream leads again
+	idleTime   = time.Second            // without records, before the log's tail is looked at
+	typeEOE    = 1320
+)
+
+// follower is what a Feed asks of a Log; tests have one that hangs.
+type follower interface {
+	SeekAfter(id stream.ID) (Place, error)
+	SeekTime(millis int64) (Place, error)
+	SeekEnd() (Place, error)
+	Go(p Place) error
+	Next(b *stream.Batch) (Place, error)
+	Close()
+}
+
+// Options are what a Feed is made of.
+type Options struct {
+	Log     *Log // nil: there is none to recover from. Run, Resume and Finish use it
+	Network bool // auditd logs the records of other hosts but does not distribute them
+	Static  bool // the log does not grow: a replay
+	Tracker *event.Tracker
+	Out     Out
+	Say     *zap.Logger
+}
+
+// New returns a Feed in which the stream leads.
+func New(o Options) *Feed {
+	f := &Feed{network: o.Network, static: o.Static, tracker: o.Tracker, out: o.Out, say: o.Say, nodes: make(map[string]bool),
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), tailSeen: true}
+	if o.Log != nil {
+		f.log = o.Log
+	}
+	f.publish()
+	return f
+}
+
+// Show returns what was done so far. It may be called from anywhere and does not
+// wait.
+func (f *Feed) Show() Shown {
+	f.shownMu.Lock()
+	defer f.shownMu.Unlock()
+	return f.shown
+}
+
+// publish makes the present counts those that Show returns.
+func (f *Feed) publish() {
+	c := f.count
+	c.Mode = "stream"
+	if f.mode != direct {
+		c.Mode = "log"
+	}
+	f.shownMu.Lock()
+	f.shown = Shown{c, f.tracker.Counts()}
+	f.shownMu.Unlock()
+}
+
+// Tracker calls fn with the tracker while nothing else uses it. It reports false
+// when that would mean waiting.
+func (f *Feed) Tracker(fn func(*event.Tracker)) bool {
+	if !f.mu.TryLock() {
+		return false
+	}
+	defer f.mu.Unlock()
+	fn(f.tracker)
+	return true
+}
+
+// Give calls fn while nobody else gives records to the consumers.
+func (f *Feed) Give(fn func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fn()
+}
+
+// Take takes records of the stream. It belongs to the reader.
+func (f *Feed) Take(b *stream.Batch) {
+	if len(b.Recs) == 0 {
+		return
+	}
+	now := time.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.publish()
+	f.last, f.lastAt, f.tailSeen = now, b.Recs[len(b.Recs)-1].Millis, false
+	if f.mode == direct {
+		n := f.pass(b, now)
+		if n == len(b.Recs) {
+			return
+		}
+		f.enter(now, b.Recs[n].Millis, quietTime)
+		b = &stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]}
+	}
+	f.keep(b, now)
+}
+
+// pass gives records to the consumers, up to the first that is visibly cut and
+// can be had whole from the log, and returns how many.
+func (f *Feed) pass(b *stream.Batch, now time.Time) int {
+	n := f.tracker.Observe(b, now)
+	if f.log == nil || now.Before(f.down) {
+		for ; n < len(b.Recs); n += 1 + f.tracker.Observe(&stream.Batch{Buf: b.Buf, Recs: b.Recs[n+1:]}, now) {
+			f.tracker.ObserveCut(b, n, now)
+		}
+		f.out.Put(b)
+		return n
+	}
+	if n < len(b.Recs) {
+		b = &stream.Batch{Buf: b.Buf, Recs: b.Recs[:n]}
+	}
+	f.recent.add(b)
+	f.noteNodes(b)
+	if n > 0 {
+		f.out.Put(b)
+	}
+	return n
+}
+
+// maxNodes bounds the names that are remembered; beyond it every line is given.
+const maxNodes = 1024
+
+// noteNodes remembers which nodes the stream shows.
+func (f *Feed) noteNodes(b *stream.Batch) {
+	if !f.network {
+		return
+	}
+	for i := range b.Recs {
+		if n := b.Node(i); !bytes.Equal(n, f.node) && len(f.nodes) < maxNodes {
+			f.node = append(f.node[:0], n...)
+			f.nodes[string(n)] = true
+		}
+	}
+}
+
+// foreign reports whether a line of the log is another host's that auditd does
+// not distribute.
+func (f *Feed) foreign(b *stream.Batch, i int) bool {
+	n := b.Node(i)
+	return f.network && len(n) > 0 && !f.nodes[string(n)] && len(f.nodes) < maxNodes
+}
+
+// enter lets the log lead, from the lines of about this time on.
+func (f *Feed) enter(now time.Time, millis int64, quiet time.Duration) {
+	f.doubt = now
+	f.quiet = max(f.quiet, quiet)
+	if f.mode != led {
+		f.count.Led++
+		f.quiet = quiet
+		f.before = f.recent.set()
+		f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
+		f.mode = led
+		f.entry = &entry{millis: millis}
+	}
+	f.nudge()
+}
+
+func (f *Feed) nudge() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keep holds records of the stream until the log was read as far.
+func (f *Feed) keep(b *stream.Batch, now time.Time) {
+	for f.heldSize > maxHeld && f.mode != direct {
+		if !f.ioSince.IsZero() && time.Since(f.ioSince) > stuckAfter {
+			f.bypass(now)
+			break
+		}
+		f.mu.Unlock()
+		select {
+		case <-f.room:
+		case <-time.After(stuckAfter / 10):
+		}
+		f.mu.Lock()
+	}
+	if f.mode == direct {
+		f.pass(b, now)
+		return
+	}
+	f.held = append(f.held, hold(b, now))
+	f.heldSize += len(f.held[len(f.held)-1].Buf)
+	f.nudge()
+}
+
+// hold copies b.
+func hold(b *stream.Batch, now time.Time) heldBatch {
+	from, to := b.Recs[0].Off, uint32(0)
+	for i := range b.Recs {
+		from, to = min(from, b.Recs[i].Off), max(to, b.Recs[i].Off+b.Recs[i].Len)
+	}
+	h := heldBatch{at: now}
+	h.Buf = append(make([]byte, 0, to-from), b.Buf[from:to]...)
+	h.Recs = append(make([]stream.Record, 0, len(b.Recs)), b.Recs...)
+	for i := range h.Recs {
+		h.Recs[i].Off -= from
+	}
+	return h
+}
+
+// bypass leaves the log aside: a read of it hangs, and the stream must not.
+func (f *Feed) bypass(now time.Time) {
+	f.count.Bypassed++
+	f.say.Warn("audit.log hangs: going on with the stream alone, holes stay open",
+		zap.Duration("for", time.Since(f.ioSince).Round(time.Millisecond)))
+	f.settle(now, len(f.held), true)
+	f.lead()
+}
+
+// lead lets the stream lead again.
+func (f *Feed) lead() {
+	f.mode, f.entry, f.before, f.holes = direct, nil, nil, nil
+	f.count.Recovered += uint64(len(f.given.lines))
+	f.given = given{}
+}
+
+// settle compares the first n held batches with what the log gave. Unless force
+// is set it stops at a record that the log should have soon.
+func (f *Feed) settle(now time.Time, n int, force bool) {
+	for ; n > 0 && len(f.held) > 0; n-- {
+		h := &f.held[0]
+		done := f.settleBatch(h, now, force)
+		if done < len(h.Recs) {
+			h.Recs = h.Recs[done:]
+			return
+		}
+		f.heldSize -= len(h.Buf)
+		f.held[0] = heldBatch{}
+		f.held = f.held[1:]
+		select {
+		case f.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settleBatch returns how many records of h are dealt with.
+func (f *Feed) settleBatch(h *heldBatch, now time.Time, force bool) int {
+	from := 0 // h.Recs[from:i] are to be forwarded
+	flush := func(i int) {
+		if from < i {
+			f.forward(&stream.Batch{Buf: h.Buf, Recs: h.Recs[from:i]}, now)
+		}
+		from = i + 1
+	}
+	for i := range h.Recs {
+		switch f.judge(h, i, now, force) {
+		case drop:
+			flush(i)
+		case mend:
+			flush(i)
+			f.giveEOE(now)
+		case wait:
+			flush(i)
+			return i
+		}
+	}
+	flush(len(h.Recs))
+	return len(h.Recs)
+}
+
+// forward gives records of the stream that the log does not have.
+func (f *Feed) forward(b *stream.Batch, now time.Time) {
+	for n := 0; n < len(b.Recs); {
+		rest := &stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]}
+		k := f.tracker.Observe(rest, now)
+		if n += k; n < len(b.Recs) {
+			f.tracker.ObserveCut(b, n, now)
+			n++
+		}
+	}
+	f.recent.add(b)
+	f.noteNodes(b)
+	f.out.Put(b)
+}
+
+type verdict uint8
+
+const (
+	pass verdict = iota // the log does not have it
+	drop                // the log gave it, or a whole copy of it
+	mend                // an EOE record that has lost its id
+	wait                // the log should have it soon
+)
+
+// judge says what is to become of record i of h.
+func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
+	r := &h.Recs[i]
+	if !r.HasID() {
+		switch {
+		case f.given.meet(h.ID(i), now):
+			return drop
+		case f.lastID.HasID() && isCutEOE(&h.Batch, i):
+			f.mended(now)
+			return mend
+		case force || !isFragment(h.Bytes(i), r):
+			return pass
+		case f.mode == closing:
+			f.enter(now, f.lastAt, quietTime)
+			return wait
+		}
+		f.mended(now)
+		return drop
+	}
+	if r.Type == typeEOE {
+		f.lastEOE = r.Serial
+		return pass
+	}
+	f.lastID = *r
+	id := h.ID(i)
+	if f.given.meet(id, now) {
+		f.misses = 0
+		return drop
+	}
+	if f.given.damaged(id, r.Len) {
+		f.given.meetKind(id, now)
+		f.mended(now)
+		return drop
+	}
+	if f.mode == closing && !force && event.Cut(&h.Batch, i) {
+		f.enter(now, r.Millis, quietTime)
+		return wait
+	}
+	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is
+	// suspended, say) waiting for each record would stop the stream.
+	if !force && !f.static && f.misses < 8 {
+		if now.Sub(h.at) < lagTime {
+			return wait
+		}
+		f.misses++
+	}
+	return pass
+}
+
+func (f *Feed) mended(now time.Time) {
+	f.count.Mended++
+	f.doubt = now
+	f.quiet = max(f.quiet, quietTime)
+}
+
+// giveEOE gives the EOE record of the event whose records came before, unless
+// that has had its own: auditd 4.2 and 4.2.1 cut 16 bytes off, and with them its
+// id.
+func (f *Feed) giveEOE(now time.Time) {
+	if f.lastID.Serial == f.lastEOE {
+		return
+	}
+	f.lastEOE = f.lastID.Serial
+	b := eoe(f.lastID.Millis, f.lastID.Serial)
+	f.tracker.Observe(b, now)
+	f.out.Put(b)
+}
+
+// isCutEOE reports whether record i is an EOE record whose id was cut.
+func isCutEOE(b *stream.Batch, i int) bool {
+	if r := &b.Recs[i]; r.Kind == stream.Ver0 {
+		return r.Type == typeEOE
+	}
+	return bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type=EOE "))
+}
+
+// isFragment reports whether a record without a header is what is left of one
+// that was cut within its header, the next one perhaps run into it. One whose
+// type alone is not known is none.
+func isFragment(text []byte, r *stream.Record) bool {
+	if r.Flags&(stream.Open|stream.Cont) != 0 {
+		return false
+	}
+	text = afterNode(bytes.TrimRight(text, "\n"), r.NodeLen)
+	whole := len(text)
+	for _, next := range []string{"type=", "node="} {
+		if k := bytes.Index(text[min(1, len(text)):], []byte(next)); k >= 0 {
+			text = text[:k+1] // the next record has run into it
+		}
+	}
+	like := len(text) == 0
+	for _, head := range []string{"type=", "node=", "audit("} {
+		n := min(len(head), len(text))
+		like = like || string(text[:n]) == head[:n]
+	}
+	if !like || r.Millis == 0 || len(text) < whole {
+		return like
+	}
+	name, _ := bytes.CutPrefix(text, []byte("type="))
+	if k := bytes.IndexByte(name, ' '); k >= 0 {
+		name = name[:k]
+	}
+	return bytes.ContainsFunc(name, func(c rune) bool {
+		return c != '_' && c != '[' && c != ']' && (c < '0' || c > '9') && (c < 'A' || c > 'Z')
+	})
+}

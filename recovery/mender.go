@@ -1,0 +1,438 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/stream"
+)
+
+const (
+	watchEvery = 250 * time.Millisecond // between looks for holes
+	roundEvery = 2 * time.Millisecond   // between reads of a log that leads
+	downTime   = time.Second            // between attempts at a log that cannot be read
+)
+
+// Run looks for holes and fills them until ctx ends. It is the only goroutine
+// that reads the log.
+func (f *Feed) Run(ctx context.Context) {
+	watch := time.NewTicker(watchEvery)
+	defer watch.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		case now := <-watch.C:
+			f.look(now, false)
+		}
+		for f.leads() && ctx.Err() == nil {
+			f.round()
+			select {
+			case <-ctx.Done():
+			case <-time.After(roundEvery):
+			}
+			f.look(time.Now(), false)
+		}
+	}
+}
+
+// leads reports whether the log leads.
+func (f *Feed) leads() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mode != direct
+}
+
+// look asks the tracker for holes that are old enough, and looks at the log's
+// tail once the stream has gone quiet: what was lost at the end of a burst shows
+// in no later serial. At the end all that is open counts as old enough.
+func (f *Feed) look(now time.Time, end bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	due := now
+	if end {
+		due = now.Add(time.Hour)
+	}
+	troubles := f.tracker.Due(due)
+	if f.log == nil || now.Before(f.down) {
+		f.lose()
+		return
+	}
+	defer f.publish()
+	if len(troubles) > 0 {
+		millis := troubles[0].Millis
+		for _, t := range troubles {
+			millis = min(millis, t.Millis)
+		}
+		if f.mode != led {
+			f.holes = append(f.holes, troubles...)
+			f.enter(now, millis, quietTime)
+		} else {
+			f.doubt = now
+			f.lose() // the log was read and did not have them
+		}
+	}
+	if !f.tailSeen && (end || now.Sub(f.last) > idleTime) {
+		f.tailSeen = true
+		if f.mode == direct {
+			f.enter(now, f.lastAt, 0)
+		}
+	}
+}
+
+// lose tells the consumers of what is nowhere to be had.
+func (f *Feed) lose() {
+	for _, t := range f.tracker.Lost() {
+		f.count.LostHoles += t.Events()
+		f.out.Lost(t)
+	}
+}
+
+// round reads the log to its present end, then settles the records of the stream
+// that had come before that.
+func (f *Feed) round() {
+	f.mu.Lock()
+	n := len(f.held)
+	mode, at := f.mode, f.entry
+	f.mu.Unlock()
+	gave := uint64(0)
+	var err error
+	if mode == led {
+		if at != nil {
+			err = f.seek(at.millis)
+		}
+		if err == nil {
+			gave, err = f.follow(nil)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.publish()
+	now := time.Now()
+	f.logState(err)
+	if f.mode == direct { // the reader left the log aside meanwhile
+		return
+	}
+	if at == f.entry {
+		f.entry = nil
+	}
+	if at != nil || err != nil {
+		f.lose()
+	}
+	f.settle(now, n, err != nil)
+	f.consider(now, gave, err)
+	if f.mode == direct {
+		f.log.Close() // rotated files that are held open take up disk
+	}
+}
+
+// seek goes to where the log begins to lead.
+func (f *Feed) seek(millis int64) error {
+	defer f.io()()
+	place, err := f.log.SeekTime(millis)
+	if err != nil {
+		return err
+	}
+	return f.log.Go(place)
+}
+
+// io notes that the log is being read, for Take to see when that hangs.
+func (f *Feed) io() (done func()) {
+	f.mu.Lock()
+	f.ioSince = time.Now()
+	f.mu.Unlock()
+	return func() {
+		f.mu.Lock()
+		f.ioSince = time.Time{}
+		f.mu.Unlock()
+	}
+}
+
+// follow gives the log's lines, up to its present end, and returns how many. give
+// is what gives them, nil for all consumers alike.
+func (f *Feed) follow(give func(b *stream.Batch, at Place)) (gave uint64, err error) {
+	var b stream.Batch
+	for {
+		place, err := f.read(&b)
+		switch {
+		case errors.Is(err, io.EOF):
+			return gave, nil
+		case errors.Is(err, ErrSkipped), errors.Is(err, ErrTruncated): // said once each; reading goes on
+			f.say.Warn("audit.log has a hole where it was read: what stood there is not had back", zap.Error(err))
+			continue
+		case err != nil:
+			return gave, err
+		}
+		f.mu.Lock()
+		if f.mode == direct {
+			f.mu.Unlock()
+			return gave, nil
+		}
+		gave += f.giveLines(&b, place, give)
+		f.mu.Unlock()
+	}
+}
+
+func (f *Feed) read(b *stream.Batch) (Place, error) {
+	defer f.io()()
+	return f.log.Next(b)
+}
+
+// giveLines gives those of the lines that consumers do not have yet.
+func (f *Feed) giveLines(b *stream.Batch, at Place, give func(b *stream.Batch, at Place)) (gave uint64) {
+	now := time.Now()
+	from := 0
+	flush := func(i int) {
+		if from < i {
+			part := &stream.Batch{Buf: b.Buf, Recs: b.Recs[from:i]}
+			f.giveRun(part, at.At(b, from), now, give)
+			gave += uint64(i - from)
+		}
+		from = i + 1
+	}
+	for i := range b.Recs {
+		if f.foreign(b, i) || f.has(b, i) {
+			flush(i)
+		}
+	}
+	flush(len(b.Recs))
+	return gave
+}
+
+// giveRun gives lines that lie together.
+func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, give func(b *stream.Batch, at Place)) {
+	for i := range b.Recs {
+		f.count.Recovered += f.given.add(b, i, now)
+	}
+	f.recent.add(b)
+	for n := 0; n < len(b.Recs); n++ {
+		rest := &stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]}
+		if n += f.tracker.Observe(rest, now); n < len(b.Recs) {
+			f.tracker.ObserveCut(b, n, now)
+		}
+	}
+	if give != nil {
+		give(b, at)
+	} else {
+		f.out.Put(b)
+	}
+}
+
+// has reports whether the consumers have line i of the log already, from when
+// the stream led.
+func (f *Feed) has(b *stream.Batch, i int) bool {
+	if f.before == nil {
+		return false
+	}
+	k := keyOf(b, i)
+	if n := f.before[k]; n > 0 {
+		if n == 1 {
+			delete(f.before, k)
+		} else {
+			f.before[k] = n - 1
+		}
+		return true
+	}
+	r := &b.Recs[i]
+	switch {
+	case !f.sinceOK:
+		return false
+	case !r.HasID():
+		return f.entry != nil // it has no place in time: what is new is given
+	case r.Type/100 == 12: // auditd's own: their serials are not the kernel's
+		if r.Millis >= f.sinceAt {
+			return false
+		}
+	case int32(r.Serial-f.since) >= 0:
+		return false
+	}
+	// From before what is remembered: only what is known to be missing.
+	for _, t := range f.holes {
+		if t.Covers(b, i) {
+			return false
+		}
+	}
+	return true
+}
+
+// consider lets the stream lead again when there is no doubt left.
+func (f *Feed) consider(now time.Time, gave uint64, err error) {
+	if n := f.given.expire(now); n > 0 {
+		f.count.Recovered += n
+		f.doubt = now
+	}
+	switch {
+	case err != nil:
+		f.down = now.Add(downTime)
+		f.settle(now, len(f.held), true)
+		f.lead()
+	case f.mode == led && gave == 0 && f.given.empty() && len(f.held) == 0 && f.quiet == 0:
+		f.lead()
+	case f.mode == led && now.Sub(f.doubt) > f.quiet:
+		f.mode = closing
+		fallthrough
+	case f.mode == closing:
+		if f.given.empty() && len(f.held) == 0 {
+			f.lead()
+		}
+	}
+}
+
+// logState says when the log cannot be read, and when it can again.
+func (f *Feed) logState(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text == f.count.LogError {
+		return
+	}
+	f.count.LogError = text
+	if err != nil {
+		f.say.Warn("audit.log cannot be read: holes in the stream stay open", zap.Error(err))
+	} else {
+		f.say.Info("audit.log can be read again")
+	}
+}
+
+// eoe returns the EOE record of an event.
+func eoe(millis int64, serial uint32) *stream.Batch {
+	text := fmt.Appendf(nil, "type=EOE msg=audit(%d.%03d:%d): \n", millis/1000, millis%1000, serial)
+	return &stream.Batch{Buf: text, Recs: []stream.Record{{Len: uint32(len(text)), Type: typeEOE, Serial: serial, Millis: millis, Kind: stream.Line}}}
+}
+
+// Finish gives what the stream's end has left behind: it is called when the
+// reader and Run have ended. Lines of the log that auditd had no time to dispatch
+// are given too; time bounds how long that may take.
+func (f *Feed) Finish(until time.Time) {
+	f.look(time.Now(), true)
+	for f.leads() && time.Now().Before(until) {
+		f.round()
+		f.mu.Lock()
+		idle := len(f.held) == 0 && f.entry == nil
+		f.mu.Unlock()
+		if idle {
+			break
+		}
+		time.Sleep(roundEvery)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.publish()
+	if f.mode != direct {
+		f.settle(time.Now(), len(f.held), true)
+		f.lead()
+	}
+	f.tracker.Due(time.Now().Add(time.Hour))
+	f.lose()
+}
+
+// Resumed is a consumer that goes on where an earlier run has ended.
+type Resumed struct {
+	Name  string
+	ID    stream.ID // of the last record it had that is in the log
+	Known bool      // otherwise it is new, and begins with what comes from now on
+	Put   func(b *stream.Batch)
+
+	from Place
+}
+
+// Begin makes the log lead from the start on, for Resume. It is to be called
+// before the reader begins.
+func (f *Feed) Begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.log == nil {
+		return
+	}
+	f.mode, f.doubt, f.quiet = led, time.Now(), time.Second
+	f.count.Led++
+}
+
+// Resume gives each consumer what stands in the log behind its position, then
+// lets the log lead until the stream has caught up. It is called after Begin,
+// before Run, by Run's goroutine.
+func (f *Feed) Resume(cs []Resumed) {
+	if f.log == nil {
+		return
+	}
+	err := f.resume(cs)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.publish()
+	f.logState(err)
+	if err != nil && f.mode != direct {
+		f.settle(time.Now(), len(f.held), true)
+		f.lead()
+		return
+	}
+	f.nudge()
+}
+
+func (f *Feed) resume(cs []Resumed) error {
+	if err := f.places(cs); err != nil {
+		return err
+	}
+	n, err := f.follow(func(b *stream.Batch, at Place) {
+		for i := range cs {
+			cs[i].put(b, at)
+		}
+	})
+	f.mu.Lock()
+	f.count.Resumed += n
+	f.mu.Unlock()
+	return err
+}
+
+// places finds where each consumer goes on and goes to the first of them.
+func (f *Feed) places(cs []Resumed) error {
+	var first Place
+	defer f.io()()
+	end, err := f.log.SeekEnd()
+	if err != nil {
+		return err
+	}
+	for i := range cs {
+		c := &cs[i]
+		if c.from = end; c.Known {
+			c.from, err = f.log.SeekAfter(c.ID)
+		}
+		if errors.Is(err, ErrGone) {
+			f.say.Warn("what this consumer had last is no longer in audit.log: going on with the oldest that is",
+				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
+		} else if err != nil {
+			return err
+		}
+		if i == 0 || c.from.Less(first) {
+			first = c.from
+		}
+	}
+	return f.log.Go(first)
+}
+
+// put gives c the part of b that is behind its position.
+func (c *Resumed) put(b *stream.Batch, at Place) {
+	n := 0
+	for n < len(b.Recs) && at.At(b, n).Less(c.from) {
+		n++
+	}
+	if n < len(b.Recs) {
+		c.Put(&stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]})
+	}
+}
+
+// Force gives the records that are held as they came: the log hangs and there is
+// no time left.
+func (f *Feed) Force() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.publish()
+	f.settle(time.Now(), len(f.held), true)
+	f.lead()
+}

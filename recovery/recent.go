@@ -1,0 +1,132 @@
+package recovery
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"audisp-relay/stream"
+)
+
+// recentSize is how many of the records given last are remembered: those of a
+// second and a half at the highest rate auditd reaches, of some seconds at
+// ordinary ones. A hole is noticed after a second.
+const recentSize = 1 << 17
+
+// recent remembers the records that consumers were given last, each by 16 bytes.
+// When the log begins to lead it tells which of its lines they have already.
+// Writing it is on the path of every record, so a key is made of samples of the
+// text: two records of one event and type with equal samples and length are
+// counted, not told apart.
+type recent struct {
+	ring []recentRecord
+	next int // where the next one goes
+	full bool
+}
+
+type recentRecord struct {
+	recentKey
+	millis int64
+}
+
+// recentKey has the lowest bit of sum set for auditd's own records, whose serials
+// are not the kernel's.
+type recentKey struct{ serial, sum uint32 }
+
+// add remembers the records of b. EOE records are left out: the log has none.
+func (r *recent) add(b *stream.Batch) {
+	if r.ring == nil {
+		r.ring = make([]recentRecord, recentSize)
+	}
+	for i := range b.Recs {
+		rec := &b.Recs[i]
+		if rec.Type == typeEOE || rec.Flags&(stream.Marker|stream.Cont) != 0 {
+			continue
+		}
+		r.ring[r.next] = recentRecord{keyOf(b, i), rec.Millis}
+		if r.next++; r.next == recentSize {
+			r.next, r.full = 0, true
+		}
+	}
+}
+
+// oldest returns the time of the oldest record remembered, and the serial of the
+// oldest that has one of the kernel's.
+func (r *recent) oldest() (millis int64, serial uint32, ok bool) {
+	from, n := 0, r.next
+	if r.full {
+		from, n = r.next, recentSize
+	}
+	for i := range n {
+		k := &r.ring[(from+i)%recentSize]
+		if i == 0 {
+			millis = k.millis
+		}
+		if k.sum&1 == 0 {
+			return millis, k.serial, true
+		}
+	}
+	return 0, 0, false
+}
+
+// set returns how often each record is remembered.
+func (r *recent) set() map[recentKey]uint16 {
+	keys := r.ring[:r.next]
+	if r.full {
+		keys = r.ring
+	}
+	m := make(map[recentKey]uint16, len(keys))
+	for i := range keys {
+		m[keys[i].recentKey]++
+	}
+	return m
+}
+
+// keyOf makes the key of record i, the same for a line of the stream, a frame
+// and a line of the log.
+func keyOf(b *stream.Batch, i int) recentKey {
+	rec := &b.Recs[i]
+	text := b.Bytes(i)
+	if rec.Kind != stream.Ver0 {
+		text = afterType(text, rec.NodeLen)
+	}
+	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == ' ' || text[len(text)-1] == 0) {
+		text = text[:len(text)-1]
+	}
+	n := len(text)
+	sum := uint64(rec.Type)<<32 | uint64(uint32(n))
+	if n >= 64 {
+		// Behind the id, about where item=, the names and the pids are; and the end.
+		for _, at := range [...]int{32, 40, 48, n / 2, n - 8} {
+			sum = (sum ^ binary.LittleEndian.Uint64(text[at:])) * 0x9E3779B97F4A7C15
+			sum ^= sum >> 29
+		}
+	} else {
+		for _, c := range text {
+			sum = (sum ^ uint64(c)) * 0x9E3779B97F4A7C15
+		}
+	}
+	key := recentKey{rec.Serial, (uint32(sum>>32) ^ uint32(sum)) &^ 1}
+	if rec.Type/100 == 12 {
+		key.sum |= 1
+	}
+	return key
+}
+
+// afterType returns text from "audit(" on. auditd writes nothing between the
+// type and msg=, so this need not search.
+func afterType(text []byte, nodeLen uint16) []byte {
+	text = afterNode(text, nodeLen)
+	if len(text) > 5 && string(text[:5]) == "type=" {
+		if k := bytes.IndexByte(text, ' '); k > 0 && len(text) > k+5 && string(text[k+1:k+5]) == "msg=" {
+			return text[k+5:]
+		}
+	}
+	return text
+}
+
+func afterNode(text []byte, nodeLen uint16) []byte {
+	if nodeLen == 0 {
+		return text
+	}
+	return text[min(len(text), len("node= ")+int(nodeLen)):]
+}

@@ -1,0 +1,331 @@
+package recovery
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+
+	"audisp-relay/stream"
+)
+
+const (
+	// seekMargin allows for a clock that was set back a little and for records
+	// whose time is coarser than the file's.
+	seekMargin = 2000 // ms
+	// A file is halved by time down to so many bytes and read line by line from
+	// there: times are not in order, a few MiB take milliseconds.
+	defaultLinear = 8 << 20
+	// So much is read to tell the time at which a part of a file was written. A
+	// record's time is that of its syscall's entry, never later than the writing but
+	// at times much earlier, so it is the latest of many that tells.
+	defaultProbe = 128 << 10
+	// A record is searched in so many bytes from where its time says, and in so
+	// many before that: the clock may have been set back meanwhile.
+	searchMax     = 1 << 30
+	searchBackMax = 256 << 20
+)
+
+// SeekEnd returns the place behind the last complete line. Like all seeking it
+// leaves alone where Next is, and its last batch.
+func (l *Log) SeekEnd() (Place, error) {
+	if err := l.begun(); err != nil {
+		return Place{}, err
+	}
+	f := l.newest()
+	var off int64
+	err := l.with(f, func(file *os.File) error {
+		end, err := size(file)
+		if err != nil {
+			return err
+		}
+		off, err = lastLineEnd(file, end)
+		return err
+	})
+	if err != nil {
+		return Place{}, err
+	}
+	return Place{f.gen, off}, nil
+}
+
+// lastLineEnd returns the place behind the last newline before end. A last line
+// that is longer than auditd writes any is passed over.
+func lastLineEnd(f *os.File, end int64) (int64, error) {
+	buf := make([]byte, min(end, stream.MaxRecord))
+	n, err := f.ReadAt(buf, end-int64(len(buf)))
+	if err != nil && err != io.EOF {
+		return 0, err
+	}
+	switch i := bytes.LastIndexByte(buf[:n], '\n'); {
+	case i >= 0:
+		return end - int64(len(buf)) + int64(i) + 1, nil
+	case int64(len(buf)) == end:
+		return 0, nil
+	}
+	return end, nil
+}
+
+// SeekTime returns the first line that can belong to an event of that time (ms
+// since 1970): nothing before it has that time or a later one, give or take 2 s.
+// It is the end of the log when all of it is older.
+func (l *Log) SeekTime(millis int64) (Place, error) {
+	if err := l.begun(); err != nil {
+		return Place{}, err
+	}
+	return l.firstAt(millis - seekMargin)
+}
+
+// SeekAfter returns the place behind the line with that identity. When there is
+// none the error is ErrGone, with the beginning of the oldest file.
+func (l *Log) SeekAfter(id stream.ID) (Place, error) {
+	if err := l.begun(); err != nil {
+		return Place{}, err
+	}
+	from, err := l.firstAt(id.Millis - seekMargin)
+	if err != nil {
+		return Place{}, err
+	}
+	s := search{log: l, id: id}
+	if err = s.forward(from); err == nil {
+		err = s.back(from)
+	}
+	switch {
+	case s.found:
+		return s.behind, nil
+	case err != nil:
+		return Place{}, err
+	}
+	err = fmt.Errorf("%s: record %d.%03d:%d %w: raise num_logs or max_log_file in auditd.conf",
+		l.path, id.Millis/1000, id.Millis%1000, id.Serial, ErrGone)
+	if s.closed != nil {
+		err = fmt.Errorf("%w; %w", err, s.closed)
+	}
+	return l.oldest(), err
+}
+
+// begun brings the list of files up to date; there must be one.
+func (l *Log) begun() error {
+	if err := l.refresh(); err != nil {
+		return err
+	}
+	if len(l.files) == 0 {
+		return l.fault("open", 0, fs.ErrNotExist)
+	}
+	return nil
+}
+
+// oldest returns the beginning of the oldest file that can be read.
+func (l *Log) oldest() Place {
+	for _, f := range slices.Clone(l.files) {
+		if l.with(f, func(*os.File) error { return nil }) == nil {
+			return Place{gen: f.gen}
+		}
+	}
+	return Place{}
+}
+
+// with calls fn with f opened for the time.
+func (l *Log) with(f *logFile, fn func(*os.File) error) error {
+	held := f.f != nil
+	if err := l.open(f); err != nil {
+		return err
+	}
+	err := fn(f.f)
+	if !held && (l.cur == nil || f.gen < l.cur.gen) {
+		f.close()
+	}
+	if err != nil {
+		return l.fault("read", f.index, err)
+	}
+	return nil
+}
+
+// unreachable reports whether a file was deleted while it was searched for
+// or is closed to us: then it is as if it were not there.
+func unreachable(err error) bool {
+	return errors.Is(err, ErrGone) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+}
+
+// firstAt returns the first line with a time not before millis.
+func (l *Log) firstAt(millis int64) (Place, error) {
+	files := slices.Clone(l.files)
+	first := len(files)
+	for ; first > 0; first-- {
+		f := files[first-1]
+		if f.mtime >= millis {
+			continue
+		}
+		// Written last before that. A copy may have any such time, so its
+		// last lines must say the same.
+		last := int64(math.MinInt64)
+		err := l.with(f, func(file *os.File) (err error) {
+			last, err = l.latest(file, max(0, f.size-l.probe))
+			return err
+		})
+		if err != nil && !unreachable(err) {
+			return Place{}, err
+		}
+		if err == nil && last < millis {
+			break
+		}
+	}
+	for _, f := range files[first:] {
+		off := int64(-1)
+		err := l.with(f, func(file *os.File) (err error) {
+			off, err = l.firstIn(file, f.size, millis)
+			return err
+		})
+		if err != nil && !unreachable(err) {
+			return Place{}, err
+		}
+		if off >= 0 {
+			return Place{f.gen, off}, nil
+		}
+	}
+	return l.SeekEnd()
+}
+
+// firstIn returns where the first line with a time not before millis begins,
+// -1 if there is none.
+func (l *Log) firstIn(f *os.File, size, millis int64) (int64, error) {
+	lo, hi := int64(0), size
+	for hi-lo > l.linear {
+		mid := lo + (hi-lo)/2
+		at, err := l.latest(f, mid)
+		if err != nil {
+			return -1, err
+		}
+		// A part without any time tells nothing: then rather too early.
+		if at != math.MinInt64 && at < millis {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	found := int64(-1)
+	err := l.eachLine(f, lo, math.MaxInt64, true, func(b *stream.Batch, i int, at int64) bool {
+		if r := &b.Recs[i]; r.HasID() && r.Millis >= millis {
+			found = at
+		}
+		return found < 0
+	})
+	return found, err
+}
+
+// latest returns the latest time in the part of the file from off on, the least
+// there is when it has none.
+func (l *Log) latest(f *os.File, off int64) (int64, error) {
+	millis := int64(math.MinInt64)
+	err := l.eachLine(f, off, off+l.probe, true, func(b *stream.Batch, i int, _ int64) bool {
+		if r := &b.Recs[i]; r.HasID() {
+			millis = max(millis, r.Millis)
+		}
+		return true
+	})
+	return millis, err
+}
+
+// eachLine calls fn with the lines that begin from from (or the first behind it)
+// to before to, until it returns false; torn: also with a last line without
+// newline.
+func (l *Log) eachLine(f *os.File, from, to int64, torn bool, fn func(b *stream.Batch, i int, at int64) bool) error {
+	r, b := &l.seek, &l.batch
+	partial := from > 0
+	if partial {
+		from-- // a newline there makes the line behind it a whole one
+	}
+	r.start(f, from)
+	for more := true; more && r.cut < to; {
+		at, n, err := r.next(b)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if n == 0 {
+			more = false
+			if torn {
+				at = r.end(b)
+			}
+		}
+		for i := range b.Recs {
+			if !partial && (at >= to || !fn(b, i, at)) {
+				return nil
+			}
+			partial = false
+			at += int64(b.Recs[i].Len)
+		}
+	}
+	return nil
+}
+
+// search looks for the line with an identity.
+type search struct {
+	log    *Log
+	id     stream.ID
+	found  bool
+	behind Place // the line
+	closed error // of a file that is there and cannot be read
+}
+
+// forward searches from p to the end of the log.
+func (s *search) forward(p Place) error {
+	left := int64(searchMax)
+	for _, f := range slices.Clone(s.log.files) {
+		if f.gen < p.gen || s.found || left <= 0 {
+			continue
+		}
+		from := int64(0)
+		if f.gen == p.gen {
+			from = p.Off
+		}
+		if err := s.in(f, from, from+left); err != nil {
+			return err
+		}
+		left -= f.size - from
+	}
+	return nil
+}
+
+// back searches what lies before p, the newest file first.
+func (s *search) back(p Place) error {
+	left := int64(searchBackMax)
+	for _, f := range slices.Backward(slices.Clone(s.log.files)) {
+		if f.gen > p.gen || s.found || left <= 0 {
+			continue
+		}
+		to := f.size
+		if f.gen == p.gen {
+			to = p.Off
+		}
+		if err := s.in(f, max(0, to-left), to); err != nil {
+			return err
+		}
+		left -= to
+	}
+	return nil
+}
+
+// in searches the lines of a file that begin from from to before to.
+func (s *search) in(f *logFile, from, to int64) error {
+	err := s.log.with(f, func(file *os.File) error {
+		// The last line of audit.log itself is not there before its newline is.
+		return s.log.eachLine(file, from, to, f != s.log.newest(), func(b *stream.Batch, i int, at int64) bool {
+			r := &b.Recs[i]
+			if r.Serial != s.id.Serial || r.Millis != s.id.Millis || r.Type != s.id.Type || b.ID(i) != s.id {
+				return true
+			}
+			s.found, s.behind = true, Place{f.gen, at + int64(r.Len)}
+			return false
+		})
+	})
+	if errors.Is(err, fs.ErrPermission) {
+		s.closed = err
+	}
+	if err != nil && !unreachable(err) {
+		return err
+	}
+	return nil
+}
