@@ -13,11 +13,14 @@ import "path/filepath"
 const (
 	DefaultFile   = "/etc/audit/audisp-relay.toml"
 	DefaultRunDir = "/run/audisp-relay"
+	// DefaultStateDir survives a reboot, DefaultRunDir does not.
+	DefaultStateDir = "/var/lib/audisp-relay"
 
 	DefaultQDepth        = 16384
 	DefaultQBytes   Size = 32 << 20
-	DefaultInput    Size = 8 << 20
+	DefaultInput    Size = 16 << 20
 	DefaultMemory   Size = 128 << 20
+	DefaultSpool    Size = 256 << 20
 	DefaultOOMScore      = -500
 	DefaultBoost         = 4
 	DefaultRestarts      = 10 // auditd's and audispd's own max_restarts
@@ -36,6 +39,7 @@ const (
 	minQBytes          = 64 << 10
 	minMemory          = 32 << 20
 	minMaxSize         = 64 << 10
+	minSpool           = 1 << 20 // some sixteen full batches
 	maxConfigSize      = 1 << 20
 )
 
@@ -53,10 +57,26 @@ type Config struct {
 	InputBuffer    Size   // wanted size of the pipe from auditd; 0 leaves it alone
 	MemoryLimit    Size   // what the process as a whole aims to stay under
 	RunDir         string // absolute directory of control socket and state report
+	StateDir       string // absolute directory of what outlives the process: spools, positions
+	LossMarkers    bool   // a record in a consumer's stream tells it what it lost
 	PluginDir      string // absolute path of an audispd-style plugins.d, or ""
+	Spool          Spool  // for sinks that say nothing else
+	Recovery       Recovery
 	Log            Log
 	Sinks          []Sink // sorted by Name; never two of one name or one path
 	File           string // the file this was read from, "" for Default
+}
+
+// Spool is the disk behind a queue's memory.
+type Spool struct {
+	MaxSize Size   // bytes on disk, for each consumer; 0 means no spool
+	Sync    string // when it is fsynced: "none", "interval" (once a second) or "batch"
+}
+
+// Recovery is how holes in the stream are filled from auditd's own log.
+type Recovery struct {
+	Enabled bool
+	LogFile string // absolute path of audit.log; "" means that of auditd.conf
 }
 
 // Log says where the relay's own messages go.
@@ -76,6 +96,7 @@ type Sink struct {
 	QBytes         Size
 	QOS            string
 	OverflowAction string
+	Spool          Spool
 
 	NameFormat string // as Config.NameFormat; consumers of plugin_dir get audispd.conf's
 	NodeName   string // the name of NameFormat "user"
@@ -157,6 +178,10 @@ func globals() *Config {
 		InputBuffer:    DefaultInput,
 		MemoryLimit:    DefaultMemory,
 		RunDir:         DefaultRunDir,
+		StateDir:       DefaultStateDir,
+		LossMarkers:    true,
+		Spool:          Spool{MaxSize: DefaultSpool, Sync: "interval"},
+		Recovery:       Recovery{Enabled: true},
 		Log:            Log{Level: "info", Output: "syslog"},
 	}
 }
@@ -180,6 +205,7 @@ func newSink(name string, c *Config) Sink {
 		QBytes:         c.QBytes,
 		QOS:            c.QOS,
 		OverflowAction: c.OverflowAction,
+		Spool:          c.Spool,
 		NameFormat:     c.NameFormat,
 		NodeName:       c.Name,
 	}

@@ -56,7 +56,7 @@ func checkErrors(t *testing.T, err error) {
 func checkConfig(t *testing.T, c *Config) {
 	t.Helper()
 	names, paths := map[string]bool{}, map[string]bool{}
-	if c.QDepth < 1 || c.MemoryLimit < minMemory || len(c.Sinks) == 0 || !filepath.IsAbs(c.RunDir) {
+	if c.QDepth < 1 || c.MemoryLimit < minMemory || len(c.Sinks) == 0 || !filepath.IsAbs(c.RunDir) || !filepath.IsAbs(c.StateDir) {
 		t.Errorf("out of bounds: %+v", c)
 	}
 	for _, s := range c.Sinks {
@@ -66,7 +66,7 @@ func checkConfig(t *testing.T, c *Config) {
 				set++
 			}
 		}
-		if set != 1 || !sinkName(s.Name) || s.QDepth < 1 || s.QDepth > maxQDepth || s.QBytes < minQBytes || s.Format == "" || s.Origin == "" {
+		if set != 1 || !sinkName(s.Name) || s.QDepth < 1 || s.QDepth > maxQDepth || s.QBytes < minQBytes || s.Spool.MaxSize != 0 && s.Spool.MaxSize < minSpool || s.Spool.Sync == "" || s.Format == "" || s.Origin == "" {
 			t.Errorf("out of bounds: %+v", s)
 		}
 		if path := s.output(); names[s.Name] || path != "" && paths[path] {

@@ -53,7 +53,7 @@ func parse(name string, data []byte) (*Config, []string, error) {
 
 // globals reads everything outside [sinks].
 func (t *table) globals(c *Config) {
-	t.policy(&c.QDepth, &c.QBytes, &c.QOS, &c.OverflowAction)
+	t.policy(&c.QDepth, &c.QBytes, &c.QOS, &c.OverflowAction, &c.Spool)
 	t.integer("priority_boost", &c.PriorityBoost, 0, maxBoost)
 	t.integer("oom_score_adj", &c.OOMScoreAdj, -maxOOMScore, maxOOMScore)
 	t.oneOf("name_format", &c.NameFormat, nameFormats...)
@@ -65,24 +65,48 @@ func (t *table) globals(c *Config) {
 	}
 	t.size("memory_limit", &c.MemoryLimit, minMemory, false)
 	t.str("run_dir", &c.RunDir, runDir)
+	t.str("state_dir", &c.StateDir, absolutePath)
+	t.boolean("loss_markers", &c.LossMarkers)
 	t.str("plugin_dir", &c.PluginDir, emptyOr(absolutePath))
 	if c.NameFormat == "user" && c.Name == "" {
 		t.doc.errorf(t.key("name_format"), `"user" needs a name, set the key name to the node name`)
 		c.NameFormat = "none"
 	}
+	if recovery := t.table("recovery"); recovery != nil {
+		recovery.recovery(&c.Recovery)
+	}
 	if log := t.table("log"); log != nil {
-		log.oneOf("level", &c.Log.Level, "debug", "info", "warn", "error")
-		log.str("output", &c.Log.Output, logOutput)
-		log.finish(nil)
+		log.log(&c.Log)
 	}
 }
 
+func (t *table) log(l *Log) {
+	t.oneOf("level", &l.Level, "debug", "info", "warn", "error")
+	t.str("output", &l.Output, logOutput)
+	t.finish(nil)
+}
+
+func (t *table) recovery(r *Recovery) {
+	t.boolean("enabled", &r.Enabled)
+	t.str("log_file", &r.LogFile, emptyOr(filePath))
+	t.finish(nil)
+}
+
 // policy reads the keys of a queue, which exist globally and in every sink.
-func (t *table) policy(depth *int, bytes *Size, qos, action *string) {
+func (t *table) policy(depth *int, bytes *Size, qos, action *string, spool *Spool) {
 	t.integer("q_depth", depth, 1, maxQDepth)
 	t.size("q_bytes", bytes, minQBytes, false)
 	t.oneOf("qos", qos, "lossy", "lossless")
 	t.oneOf("overflow_action", action, overflowActions...)
+	if disk := t.table("spool"); disk != nil {
+		disk.spool(spool)
+	}
+}
+
+func (t *table) spool(s *Spool) {
+	t.size("max_size", &s.MaxSize, minSpool, true)
+	t.oneOf("sync", &s.Sync, "none", "interval", "batch")
+	t.finish(nil)
 }
 
 // sinks reads the tables inside [sinks].
@@ -112,7 +136,7 @@ func (t *table) sink(s Sink) Sink {
 	types := slices.Sorted(maps.Keys(sinkTypes))
 	t.required("type", quoted(types))
 	t.oneOf("type", &s.Type, types...)
-	t.policy(&s.QDepth, &s.QBytes, &s.QOS, &s.OverflowAction)
+	t.policy(&s.QDepth, &s.QBytes, &s.QOS, &s.OverflowAction, &s.Spool)
 	read, ok := sinkTypes[s.Type]
 	if !ok {
 		return s // which keys it may have cannot be said

@@ -35,7 +35,11 @@ name = "host-1"
 memory_limit = "1GiB"
 input_buffer = "0"
 run_dir = "/run/x"
+state_dir = "/srv/x"
+loss_markers = false
 log = { level = "debug", output = "/var/log/relay.log" }
+spool = { max_size = "1MiB" }
+recovery = { enabled = false, log_file = "/srv/audit.log" }
 
 [sinks.z-prog]
 type = "program"
@@ -66,11 +70,14 @@ compress = true
 sync = "batch"
 q_bytes = "64KiB"
 overflow_action = "suspend"
+spool = { sync = "batch" }
 [sinks.net]
 type = "syslog"
 transport = "tcp"
 address = "[::1]:514"
 facility = "local7"
+[sinks.net.spool]
+max_size = "0"
 [sinks.loc]
 type = "syslog"
 `))
@@ -79,11 +86,12 @@ type = "syslog"
 	}
 	sink := func(name, typ string, line int) Sink {
 		return Sink{Name: name, Type: typ, Format: "string", QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore",
-			NameFormat: "user", NodeName: "host-1", Origin: fmt.Sprint("t.toml:", line)}
+			Spool: Spool{1 << 20, "interval"}, NameFormat: "user", NodeName: "host-1", Origin: fmt.Sprint("t.toml:", line)}
 	}
-	arch, loc, net := sink("arch", "file", 34), sink("loc", "syslog", 48), sink("net", "syslog", 43)
-	sock, prog := sink("sock", "unix", 22), sink("z-prog", "program", 14)
-	arch.QBytes, arch.OverflowAction = 64<<10, "suspend"
+	arch, loc, net := sink("arch", "file", 38), sink("loc", "syslog", 55), sink("net", "syslog", 48)
+	sock, prog := sink("sock", "unix", 26), sink("z-prog", "program", 18)
+	arch.QBytes, arch.OverflowAction, arch.Spool.Sync = 64<<10, "suspend", "batch"
+	net.Spool.MaxSize = 0
 	arch.File = &File{Path: "/var/log/x", Mode: 0o640, Owner: "root", Group: "root", MaxFiles: 1, Compress: true, Sync: "batch"}
 	loc.Syslog = &Syslog{"local", "/dev/log", "rfc3164", "user", "info", "audisp-relay"}
 	net.Syslog = &Syslog{"tcp", "[::1]:514", "rfc5424", "local7", "info", "audisp-relay"}
@@ -92,7 +100,8 @@ type = "syslog"
 	prog.Format = "binary"
 	prog.Program = &Program{"/sbin/audisp-remote", []string{"-x", "a b"}, 0}
 	want := &Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000,
-		NameFormat: "user", Name: "host-1", MemoryLimit: 1 << 30, RunDir: "/run/x", Log: Log{"debug", "/var/log/relay.log"},
+		NameFormat: "user", Name: "host-1", MemoryLimit: 1 << 30, RunDir: "/run/x", StateDir: "/srv/x",
+		Spool: Spool{1 << 20, "interval"}, Recovery: Recovery{false, "/srv/audit.log"}, Log: Log{"debug", "/var/log/relay.log"},
 		Sinks: []Sink{arch, loc, net, sock, prog}, File: "t.toml"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -124,11 +133,18 @@ func TestParseErrors(t *testing.T) {
 		{"not UTF-8", "\nname = '\xff'", []string{"2: : UTF-8"}},
 		{"duplicate key", "q_depth = 1\n\nq_depth = 2", []string{"3: : already been defined"}},
 		{"sink named twice", unix + "[sinks.b]\ntype='syslog'\n" + unix, []string{"6: : already been defined"}},
-		{"unknown", "spam = 1", []string{"1: spam: unknown key; allowed: input_buffer, log, memory_limit, name,"}},
+		{"unknown", "spam = 1", []string{"1: spam: unknown key; allowed: input_buffer, log, loss_markers, memory_limit, name,"}},
 		{"misspelt", "\n\nq_dpeth = 1", []string{`3: q_dpeth: did you mean "q_depth"?; allowed: input_buffer, log,`}},
 		{"misspelt case", "QOS = 'lossy'", []string{`1: QOS: did you mean "qos"?`}},
-		{"later issues", "\nstate_dir = '/x'\nloss_markers = true\n[spool]\nsync = 'none'\n[recovery]\n[metrics]\n",
-			[]string{"2: state_dir: unknown", "3: loss_markers: unknown", "4: spool: unknown", "6: recovery: unknown", "7: metrics: unknown"}},
+		{"later issues", "\n[metrics]\n", []string{"2: metrics: unknown"}},
+		{"state_dir", "state_dir = 'x'\nloss_markers = 'yes'", []string{"1: state_dir: not absolute", "2: loss_markers: is a string, must be true or false"}},
+		{"state_dir path", "state_dir = '/s/'\n" + strings.Replace(unix, "/run/a", "/s/lock", 1) + "[sinks.b]\ntype = 'file'\npath = '/s/spool/b/x'\n[sinks.c]\ntype = 'file'\npath = '/s/state.json'",
+			[]string{`4: sinks.a.path: "/s/lock" is written by the relay itself`, `7: sinks.b.path: "/s/spool/b/x" is in the directory of the spools`, `10: sinks.c.path: written by the relay itself`}},
+		{"spool", "[spool]\nmax_size = '1023KiB'\nsync = 'always'\nsise = 1", []string{`2: spool.max_size: "1023KiB" is too small, must be "0" or at least "1MiB"`,
+			`3: spool.sync: must be "none", "interval" or "batch"`, `4: spool.sise: unknown key`}},
+		{"spool of a sink", unix + "spool.max_size = 1\n[sinks.b]\ntype = 'syslog'\nspool = '1MiB'", []string{`4: sinks.a.spool.max_size: 1 is too small`, `7: sinks.b.spool: is a string, must be a table`}},
+		{"recovery", "[recovery]\nenabled = 1\nlog_file = 'audit.log'\nlog = ''", []string{"2: recovery.enabled: true or false", "3: recovery.log_file: not absolute", `4: recovery.log: unknown key`}},
+		{"auditd's log", "recovery.log_file = '/var//a'\n" + file, []string{"4: sinks.a.path: written by auditd (recovery.log_file) already"}},
 		{"misspelt table", "[sink.local]\ntype='unix'", []string{`1: sink: did you mean "sinks"?`}},
 		{"every error", "q_depth = 0\nqos = 'loss'\n[log]\nlevel = 'loud'\n", []string{"1: q_depth: out of range, must be an integer from 1 to 1000000", `2: qos: "loss" is not allowed, must be "lossy" or "lossless"`, `4: log.level: "debug", "info", "warn" or "error"`}},
 		{"depth high", "q_depth = 1_000_001", []string{"1: q_depth: 1000001 is out of range"}},

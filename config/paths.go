@@ -24,18 +24,27 @@ func (s *Sink) output() string {
 // claims says which names and paths are taken, and by whom. Two writers of one
 // path would tear each other's output apart, or take over each other's socket.
 type claims struct {
-	names map[string]string // sink name to its origin
-	paths map[string]string // path to the key that names it
+	names  map[string]string // sink name to its origin
+	paths  map[string]string // path to the key that names it
+	spools string            // the relay's own directory, "" for none
 }
 
 func newClaims() *claims {
 	return &claims{names: map[string]string{}, paths: map[string]string{}}
 }
 
-// addOwn claims what the relay itself writes: its log, and what is in run_dir.
+// addOwn claims what the relay itself writes: its log, and what is in run_dir
+// and state_dir. auditd's log is not for sinks either, where it is known.
 func (cl *claims) addOwn(c *Config) {
+	cl.spools = filepath.Join(c.StateDir, "spool")
 	for _, name := range []string{"control.sock", "state", "state.new"} {
 		cl.paths[filepath.Join(c.RunDir, name)] = "the relay itself"
+	}
+	for _, name := range []string{"lock", "spool", "state.json", "state.json.new"} {
+		cl.paths[filepath.Join(c.StateDir, name)] = "the relay itself"
+	}
+	if c.Recovery.LogFile != "" {
+		cl.paths[filepath.Clean(c.Recovery.LogFile)] = "auditd (recovery.log_file)"
 	}
 	if filepath.IsAbs(c.Log.Output) {
 		cl.paths[filepath.Clean(c.Log.Output)] = "log.output"
@@ -59,6 +68,9 @@ func (cl *claims) nameTaken(s *Sink) string {
 
 // pathTaken says who has the sink's path, or "".
 func (cl *claims) pathTaken(s *Sink) string {
+	if cl.spools != "" && strings.HasPrefix(s.output(), cl.spools+"/") {
+		return fmt.Sprintf("%q is in the directory of the spools, must be elsewhere", s.output())
+	}
 	if owner, taken := cl.paths[s.output()]; taken {
 		return fmt.Sprintf("%q is written by %s already, must be a path of its own", s.output(), owner)
 	}

@@ -79,13 +79,13 @@ func TestLoadPluginDirAs28(t *testing.T) {
 		"off.conf": "active = no\npath = /sbin/nothing\n", "../audispd.conf": audispd28,
 	})
 	base := Default()
-	base.QBytes, base.QOS = 1<<20, "lossless"
+	base.QBytes, base.QOS, base.Spool = 1<<20, "lossless", Spool{8 << 20, "none"}
 	got, warns, err := LoadPluginDir(dir, base, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sink := func(name, typ, format string) Sink {
-		return Sink{Name: name, Type: typ, Format: format, QDepth: 250, QBytes: 1 << 20, QOS: "lossless", OverflowAction: "syslog",
+		return Sink{Name: name, Type: typ, Format: format, QDepth: 250, QBytes: 1 << 20, QOS: "lossless", OverflowAction: "syslog", Spool: Spool{8 << 20, "none"},
 			NameFormat: "hostname", NodeRawOnly: true}
 	}
 	unix, remote, syslog := sink("af_unix", "unix", "string"), sink("au-remote", "program", "binary"), sink("syslog", "syslog", "string")

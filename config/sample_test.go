@@ -73,9 +73,6 @@ func TestSampleNamesEveryKey(t *testing.T) {
 	root := &table{doc: doc, vals: vals}
 	root.globals(globals())
 	sinks := root.table("sinks")
-	log := &table{doc: doc}
-	log.oneOf("level", new(string))
-	log.str("output", new(string), nil)
 	check := func(where string, known []string, vals map[string]any) {
 		for _, key := range known {
 			if _, ok := vals[key]; !ok {
@@ -84,14 +81,25 @@ func TestSampleNamesEveryKey(t *testing.T) {
 		}
 	}
 	check("", root.known, vals)
-	check("log.", log.known, vals["log"].(map[string]any))
+	for name, read := range map[string]func(*table){
+		"log":      func(t *table) { t.log(&Log{}) },
+		"spool":    func(t *table) { t.spool(&Spool{}) },
+		"recovery": func(t *table) { t.recovery(&Recovery{}) },
+	} {
+		one := root.table(name)
+		read(one)
+		check(name+".", one.known, one.vals)
+	}
 	for name := range sinks.vals {
 		one := sinks.table(name)
 		check("sinks."+name+".", keysOf(one.vals["type"].(string)), one.vals)
 	}
 	local := sinks.table("local")
-	local.policy(new(int), new(Size), new(string), new(string))
+	local.policy(new(int), new(Size), new(string), new(string), &Spool{})
 	check("sinks.local.", local.known, local.vals)
+	spool := local.table("spool")
+	spool.spool(&Spool{})
+	check("sinks.local.spool.", spool.known, spool.vals)
 }
 
 func TestSampleLines(t *testing.T) {

@@ -57,7 +57,11 @@ var (
 	commonKeys = []string{"type", "format"}
 )
 
-var sampleLine = regexp.MustCompile(`^(?:# )?([a-z_]+) += ("[^"]*"|\[\]|\S+)`)
+var (
+	sampleLine  = regexp.MustCompile(`^(?:# )?([a-z_]+) += ("[^"]*"|\[\]|\S+)`)
+	sampleSpool = regexp.MustCompile(`^(?:# )?spool += \{ (.*) \}`)
+	inlineKey   = regexp.MustCompile(`([a-z_]+) = ("[^"]*"|[^ ,]+)`)
+)
 
 // sampleSettings reads the keys of the packaged configuration, those that are
 // commented out too.
@@ -69,6 +73,13 @@ func sampleSettings(t *testing.T) (all []setting) {
 		if bare := strings.TrimPrefix(line, "# "); strings.HasPrefix(bare, "[") {
 			inSink = strings.HasPrefix(bare, "[sinks.")
 			table++
+			continue
+		}
+		// A sink's spool has the keys of the table [spool].
+		if m := sampleSpool.FindStringSubmatch(line); m != nil {
+			for _, kv := range inlineKey.FindAllStringSubmatch(m[1], -1) {
+				all = append(all, setting{"global", kv[1], kv[2]})
+			}
 			continue
 		}
 		m := sampleLine.FindStringSubmatch(line)

@@ -22,8 +22,9 @@ import (
 type consumer struct {
 	name  string
 	queue *queue.Queue
-	log   *zap.Logger // with a rate limit of its own
-	said  said        // what the log was told of its losses; main goroutine only
+	log   *zap.Logger       // with a rate limit of its own
+	base  map[string]uint64 // its balance when it was made, from earlier runs
+	said  said              // what the log was told of its losses; main goroutine only
 
 	mu   sync.Mutex // guards what follows, which reload changes
 	cfg  config.Sink
@@ -34,10 +35,19 @@ type consumer struct {
 	ended  chan struct{} // closed when the sink, and any it had before, has ended
 }
 
-// newConsumer makes a consumer without starting it.
+// newConsumer makes a consumer without starting it. It goes on where the one of
+// its name in an earlier run, or before a reload, has ended.
 func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 	c := &consumer{name: cfg.Name, cfg: cfg, log: p.log.limited()}
-	c.queue = queue.New(queueConfig(cfg), p.stop, func(a queue.Overflow) { p.overflow(cfg.Name, a) })
+	before := p.keep.of(cfg.Name)
+	c.base = before.Totals
+	c.queue = queue.New(queue.Options{
+		Config: p.queueConfig(cfg), Name: cfg.Name, Stop: p.stop,
+		Trigger: func(a queue.Overflow) { p.overflow(cfg.Name, a) },
+		Spool:   p.openSpool(cfg, c.log),
+		Next:    before.Number, ID: before.ID, HasID: before.HasID,
+		Log: func(err error) { c.log.Warn("spool fails", zap.String("sink", c.name), zap.Error(err)) },
+	})
 	return c
 }
 
@@ -86,36 +96,37 @@ func (c *consumer) config() config.Sink {
 	return c.cfg
 }
 
-// apply gives the consumer a changed configuration. The sink is replaced only
+// apply gives a consumer a changed configuration. The sink is replaced only
 // where it has to be; the queue and its balance stay.
-func (c *consumer) apply(cfg config.Sink, leaving []*consumer) {
+func (p *Plugin) apply(c *consumer, cfg config.Sink) {
 	old := c.config()
 	c.mu.Lock()
 	c.cfg = cfg
 	c.mu.Unlock()
-	c.queue.SetConfig(queueConfig(cfg))
+	c.queue.SetConfig(p.queueConfig(cfg))
 	if sameSink(old, cfg) {
 		c.sink.Reopen()
 		return
 	}
 	c.cancel(nil)
-	c.start(leaving)
+	c.start(p.leaving)
 }
 
 // sameSink reports whether a and b differ in nothing that the sink itself knows.
 func sameSink(a, b config.Sink) bool {
 	a.Origin, b.Origin = "", ""
-	a.QDepth, a.QBytes, a.QOS, a.OverflowAction = b.QDepth, b.QBytes, b.QOS, b.OverflowAction
+	a.QDepth, a.QBytes, a.QOS, a.OverflowAction, a.Spool = b.QDepth, b.QBytes, b.QOS, b.OverflowAction, b.Spool
 	return reflect.DeepEqual(a, b)
 }
 
-func queueConfig(cfg config.Sink) queue.Config {
+func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 	q := queue.Config{
 		Depth:    cfg.QDepth,
 		Bytes:    int64(cfg.QBytes),
 		Lossless: cfg.QOS == "lossless",
 		Action:   queue.Overflow(cfg.OverflowAction),
 		Hold:     true,
+		Markers:  p.markers,
 	}
 	if cfg.Unix != nil {
 		q.Slow = queue.Slow(cfg.Unix.SlowClient)

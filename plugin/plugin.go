@@ -15,6 +15,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/queue"
+	"audisp-relay/recovery"
 	"audisp-relay/sinks"
 	"audisp-relay/stream"
 )
@@ -22,8 +23,9 @@ import (
 // drainTime is how long consumers have to take what is queued once the stream
 // has ended; the plugin is gone within a second of that end.
 const (
-	drainTime = 600 * time.Millisecond
-	leaveTime = 300 * time.Millisecond // for sinks to end once they are told to
+	feedTime  = 150 * time.Millisecond // for the last of audit.log
+	drainTime = 450 * time.Millisecond
+	leaveTime = 200 * time.Millisecond // for sinks to end once they are told to
 )
 
 // Options are what a plugin is started with.
@@ -49,6 +51,11 @@ type Plugin struct {
 	stop    chan struct{} // closed when waiting for consumers is over
 	actions chan action   // overflow actions, from the reader to the main goroutine
 	leaving []*consumer   // taken out by a reload, not ended yet; main goroutine only
+	said    saidInput     // main goroutine only
+	markers bool          // loss_markers; main goroutine only
+	keep    *keeper       // positions and balances on disk
+	feed    *recovery.Feed
+	kernel  *kernelLoss // nil: not asked
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -83,6 +90,7 @@ func New(opt Options) *Plugin {
 	}
 	cfg, warnings, err := loadConfig(opt.Config)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
+	p.markers = cfg.LossMarkers
 	p.log = newLogger(cfg.Log)
 	p.sayConfig(warnings, err)
 	limitProcs()
@@ -90,22 +98,28 @@ func New(opt Options) *Plugin {
 	return p
 }
 
-// Run relays until the stream ends. The order of the end: reading stops, the
-// queues are closed, sinks deliver what is left for at most drainTime, are told
-// to stop and waited for; what was not delivered is counted; the last report is
-// logged and written.
+// Run relays until the stream ends. The order of the end: reading stops, what
+// auditd had logged but not dispatched is taken from its log, the queues are
+// closed, sinks deliver what is left for at most drainTime, are told to stop and
+// waited for; what was not delivered goes to the spools or is counted; positions
+// are saved; the last report is logged and written.
 func (p *Plugin) Run() error {
 	defer p.signals.close()
-	for _, cfg := range p.cfg.Sinks {
-		p.members = append(p.members, p.newConsumer(cfg))
-	}
 	in, buffer := p.opt.In, sendBuffer()
 	var hungUp <-chan struct{}
 	if in == nil {
 		hungUp = watchHangup(0)
 		buffer = p.widen(buffer)
+		if err := dropCapabilities(); err != nil {
+			p.log.Warn("capabilities kept", zap.Error(err))
+		}
 		in = openStdin()
 	}
+	p.keep = p.openState()
+	for _, cfg := range p.cfg.Sinks {
+		p.members = append(p.members, p.newConsumer(cfg))
+	}
+	endFeed := p.startFeed()
 	ended := make(chan error, 1)
 	go func() { ended <- p.read(stream.NewLiveReader(in, buffer)) }()
 	p.prepare()
@@ -114,6 +128,8 @@ func (p *Plugin) Run() error {
 		p.warnAction(c.config())
 	}
 	control := p.startControl()
+	go p.keepState()
+	endKernel := p.startKernel()
 	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
 
 	err := p.obey(ended, hungUp)
@@ -122,6 +138,8 @@ func (p *Plugin) Run() error {
 		p.readRest(ended)
 		err = nil
 	}
+	endKernel()
+	endFeed()
 	p.finish()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
@@ -142,13 +160,10 @@ func (p *Plugin) read(r *stream.Reader) error {
 			return err
 		}
 		p.mu.Lock()
-		members := p.members
 		p.input.Counts = r.Counts()
 		p.input.Last = time.Now()
 		p.mu.Unlock()
-		for _, c := range members {
-			c.queue.Put(&b)
-		}
+		p.feed.Take(&b)
 	}
 }
 
@@ -197,11 +212,16 @@ func (p *Plugin) readLast(ended <-chan error) error {
 			return err
 		case <-time.After(leaveTime / 20):
 		}
-		for _, c := range p.consumers() {
-			since := c.queue.Counts().StallSince
-			if !since.IsZero() && (time.Since(since) > leaveTime || time.Since(began) > drainTime) {
-				c.queue.Close()
-			}
+		p.closeStalled(leaveTime, began)
+	}
+}
+
+// closeStalled closes the queues that make whoever gives them records wait.
+func (p *Plugin) closeStalled(patience time.Duration, began time.Time) {
+	for _, c := range p.consumers() {
+		since := c.queue.Counts().StallSince
+		if !since.IsZero() && (time.Since(since) > patience || time.Since(began) > drainTime) {
+			c.queue.Close()
 		}
 	}
 }
@@ -241,9 +261,15 @@ func (p *Plugin) finish() {
 	case <-time.After(leaveTime):
 		p.log.Warn("a sink did not end in time; leaving it")
 	}
-	for _, c := range members {
-		c.queue.Abandon()
+	var stored sync.WaitGroup
+	for _, c := range members { // each may wait for a disk
+		stored.Go(c.queue.Abandon)
 	}
+	stored.Wait()
+	close(p.keep.stop)
+	<-p.keep.done
+	p.saveState()
+	p.keep.close()
 	p.watch(time.Now(), true)
 	p.writeState()
 }
@@ -262,6 +288,10 @@ func (p *Plugin) Report() *Report {
 		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
 		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 	}
+	if p.feed != nil {
+		r.Recovery = p.feed.Show()
+	}
+	r.Input.Totals = p.inputTotals()
 	if p.cfgErr != nil {
 		r.ConfigError = p.cfgErr.Error()
 	}

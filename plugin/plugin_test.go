@@ -30,7 +30,13 @@ func run(t *testing.T, config string, init func(string) error) (*Plugin, io.Writ
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	file := filepath.Join(dir, "relay.toml")
-	head := "run_dir = \"DIR/run\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"
+	head := "run_dir = \"DIR/run\"\nstate_dir = \"DIR/state\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"
+	if !strings.Contains(config, "spool") {
+		head += "spool.max_size = \"0\"\n"
+	}
+	if !strings.Contains(config, "loss_markers") {
+		head += "loss_markers = false\n"
+	}
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(head+config, "DIR", dir)), 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +60,7 @@ func run(t *testing.T, config string, init func(string) error) (*Plugin, io.Writ
 func records(n int) []byte {
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, "type=USER msg=audit(1795296167.053:%d): text\n", i+1)
+		fmt.Fprintf(&b, "type=USER_CMD msg=audit(1795296167.053:%d): pid=1 uid=0 auid=0 ses=1 msg='cmd=6C73 res=success'\n", i+1)
 	}
 	return []byte(b.String())
 }

@@ -69,6 +69,7 @@ func (p *Plugin) reload() {
 // exchange makes the consumers those of cfg.
 func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
+	p.markers = cfg.LossMarkers
 	var next, fresh []*consumer
 	for _, sc := range cfg.Sinks {
 		i := slices.IndexFunc(old, func(c *consumer) bool { return c.name == sc.Name })
@@ -96,7 +97,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 			c.start(p.leaving)
 			p.warnAction(cfg.Sinks[i])
 		} else {
-			c.apply(cfg.Sinks[i], p.leaving)
+			p.apply(c, cfg.Sinks[i])
 		}
 	}
 }
@@ -116,6 +117,7 @@ func (p *Plugin) retire(c *consumer) {
 		timeout.Stop()
 		c.cancel(nil)
 		c.queue.Abandon()
+		p.keep.retired(c)
 		n := c.queue.Counts()
 		c.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
 			zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
@@ -130,6 +132,9 @@ func (p *Plugin) sayFixed(old, cfg *config.Config) {
 	}{
 		{"run_dir", old.RunDir != cfg.RunDir},
 		{"input_buffer", old.InputBuffer != cfg.InputBuffer},
+		{"state_dir", old.StateDir != cfg.StateDir},
+		{"[recovery]", old.Recovery != cfg.Recovery},
+		{"spool of a sink", spoolChanged(old, cfg)},
 		{"priority_boost", old.PriorityBoost != cfg.PriorityBoost},
 		{"oom_score_adj", old.OOMScoreAdj != cfg.OOMScoreAdj},
 		{"log.output", old.Log.Output != cfg.Log.Output},
@@ -139,4 +144,12 @@ func (p *Plugin) sayFixed(old, cfg *config.Config) {
 		}
 	}
 	setMemoryLimit(int64(cfg.MemoryLimit))
+}
+
+// spoolChanged reports whether a sink that stays is to have another spool.
+func spoolChanged(old, cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Sinks, func(s config.Sink) bool {
+		i := slices.IndexFunc(old.Sinks, func(o config.Sink) bool { return o.Name == s.Name })
+		return i >= 0 && old.Sinks[i].Spool != s.Spool
+	})
 }

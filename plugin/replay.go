@@ -9,12 +9,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 
 	"audisp-relay/config"
+	"audisp-relay/event"
 	"audisp-relay/format"
 	"audisp-relay/queue"
+	"audisp-relay/recovery"
 	"audisp-relay/sinks"
 	"audisp-relay/stream"
 )
@@ -22,24 +25,33 @@ import (
 // Replay runs stored streams through the same reader, queue and sink as a live
 // one, without losing anything: it waits for the sink. Inputs are files, gzip
 // or not, in string or binary form; "-" is stdin. It returns how much was read.
-// A sink that fails is waited for until ctx ends.
-func Replay(ctx context.Context, inputs []string, sink sinks.Sink) (stream.Counts, error) {
-	q := queue.New(queue.Config{Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true}, ctx.Done(), nil)
+// A sink that fails is waited for until ctx ends. What the inputs lack is given
+// from log, an audit.log, unless that is "".
+func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (stream.Counts, error) {
+	q := queue.New(queue.Options{
+		Config: queue.Config{Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true},
+		Stop:   ctx.Done(),
+	})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		sink.Run(ctx, q)
 	}()
+	put, finish := q.Put, func() {}
+	if log != "" {
+		put, finish = mending(q, log)
+	}
 	var total stream.Counts
 	var err error
 	for _, name := range inputs {
 		var n stream.Counts
-		n, err = replayOne(ctx, name, q)
+		n, err = replayOne(ctx, name, put)
 		total.Add(n)
 		if err != nil {
 			break
 		}
 	}
+	finish()
 	q.Close()
 	<-ended
 	if n := q.Counts(); err == nil && n.Delivered != n.Received {
@@ -48,7 +60,30 @@ func Replay(ctx context.Context, inputs []string, sink sinks.Sink) (stream.Count
 	return total, err
 }
 
-func replayOne(ctx context.Context, name string, q *queue.Queue) (stream.Counts, error) {
+// mending puts recovery from an audit.log that does not grow in front of q.
+func mending(q *queue.Queue, log string) (put func(*stream.Batch), finish func()) {
+	feed := recovery.New(recovery.Options{Log: recovery.NewLog(log), Static: true, Tracker: event.NewTracker(event.Options{}), Out: replayed{q}, Say: zap.NewNop()})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		feed.Run(ctx)
+	}()
+	return feed.Take, func() {
+		cancel()
+		<-ended
+		feed.Finish(time.Now().Add(time.Minute))
+	}
+}
+
+// replayed gives records to the one queue of a replay.
+type replayed struct{ q *queue.Queue }
+
+func (r replayed) Put(b *stream.Batch) { r.q.Put(b) }
+
+func (r replayed) Lost(t event.Trouble) { r.q.Note(queue.Upstream, lossOf(t)) }
+
+func replayOne(ctx context.Context, name string, put func(*stream.Batch)) (stream.Counts, error) {
 	in, err := openInput(name)
 	if err != nil {
 		return stream.Counts{}, err
@@ -64,7 +99,7 @@ func replayOne(ctx context.Context, name string, q *queue.Queue) (stream.Counts,
 		if err != nil {
 			return r.Counts(), fmt.Errorf("%s: %w", name, err)
 		}
-		q.Put(&b)
+		put(&b)
 	}
 	return r.Counts(), ctx.Err()
 }

@@ -3,12 +3,15 @@ package plugin
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"audisp-relay/queue"
+	"audisp-relay/recovery"
 	"audisp-relay/sinks"
 	"audisp-relay/stream"
 )
@@ -28,6 +31,7 @@ type Report struct {
 	Reloads     uint64    `json:"reloads"`
 
 	Input      Input            `json:"input"`
+	Recovery   recovery.Shown   `json:"recovery"`
 	Consumers  []ConsumerReport `json:"consumers"`
 	LogDropped uint64           `json:"log_lines_suppressed"`
 }
@@ -38,10 +42,13 @@ type Input struct {
 	Last    time.Time     `json:"last_record"` // arrival
 	Stalls  uint64        `json:"stalls"`      // times a lossless consumer stopped the reading
 	Stalled time.Duration `json:"stalled_ns"`
+	// Totals are those of all runs with this state_dir.
+	Totals map[string]uint64 `json:"totals"`
 }
 
 // ConsumerReport is the balance of one consumer: Received = Delivered +
-// Discarded + Queued + the sum of Lost.
+// Discarded + Queued + LostTotal. What was lost before it came here, causes
+// upstream and kernel, is no part of that.
 type ConsumerReport struct {
 	Name      string                `json:"name"`
 	Type      string                `json:"type"`
@@ -58,6 +65,12 @@ type ConsumerReport struct {
 	Lost      map[string]LossReport `json:"lost_by_cause,omitempty"`
 	Stalls    uint64                `json:"stalls,omitempty"`
 	Stalled   time.Duration         `json:"stalled_ns,omitempty"`
+	TakenOver uint64                `json:"taken_over,omitempty"` // of Received: from the spool of an earlier run
+	Spooled   uint64                `json:"spooled"`              // of Queued, about: on disk
+	SpoolSize int64                 `json:"spool_bytes"`
+	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
+	Markers   uint64                `json:"loss_markers,omitempty"`
+	Ledger    map[string]uint64     `json:"ledger"` // the balance of all runs with this state_dir
 	Sink      sinks.Status          `json:"sink"`
 }
 
@@ -80,12 +93,14 @@ func (c *consumer) report() ConsumerReport {
 		Name: c.name, Type: cfg.Type, Received: n.Received, Delivered: n.Delivered, Discarded: n.Discarded,
 		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: cfg.QDepth, MaxDepth: n.MaxDepth, Cut: n.Cut,
 		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
+		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
+		Ledger: c.totals(&n, true),
 	}
 	if sink != nil {
 		r.Sink = sink.Status()
 	}
 	for cause := range queue.NumCauses {
-		if l := n.Lost[cause]; l.Records > 0 {
+		if l := n.Lost[cause]; l.Records > 0 || l.Events > 0 {
 			if r.Lost == nil {
 				r.Lost = make(map[string]LossReport)
 			}
@@ -125,11 +140,28 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("reader stalls", r.Input.Stalls)
 	line("reader stalled", r.Input.Stalled.Round(time.Millisecond))
 	line("log lines suppressed", r.LogDropped)
+	r.writeRecovery(line)
 	for i := range r.Consumers {
 		r.Consumers[i].writeText(line, stamp)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (r *Report) writeRecovery(line func(string, any)) {
+	c := r.Recovery
+	line("leading", orNone(c.Mode))
+	line("log led", fmt.Sprintf("%d times", c.Led))
+	line("log error", orNone(c.LogError))
+	line("records resumed from the log", c.Resumed)
+	line("records recovered from the log", c.Recovered)
+	line("records mended from the log", c.Mended)
+	line("serials missing", fmt.Sprintf("%d in %d holes, %d came late", c.Serials.Missing, c.Serials.Holes, c.Serials.Late+c.Serials.Filled))
+	line("events damaged", c.Serials.Damaged)
+	line("events lost upstream", c.LostHoles)
+	for _, key := range slices.Sorted(maps.Keys(r.Input.Totals)) {
+		line("total "+key, r.Input.Totals[key])
+	}
 }
 
 func orNone(s string) string {
@@ -155,6 +187,7 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 	line(key("delivered"), c.Delivered)
 	line(key("discarded"), c.Discarded)
 	line(key("queued"), fmt.Sprintf("%d of %d (%d bytes, at most %d so far)", c.Queued, c.Depth, c.Bytes, c.MaxDepth))
+	line(key("spooled"), fmt.Sprintf("%d (%d bytes on disk, %d records spilled so far)", c.Spooled, c.SpoolSize, c.Spilled))
 	line(key("lost"), c.LostTotal)
 	for cause := range queue.NumCauses {
 		if l, ok := c.Lost[cause.String()]; ok {
@@ -164,6 +197,9 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 	}
 	if c.Stalls > 0 {
 		line(key("stalled the reader"), strconv.FormatUint(c.Stalls, 10)+" times, "+c.Stalled.Round(time.Millisecond).String())
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Ledger)) {
+		line(key("total "+k), c.Ledger[k])
 	}
 	for _, cl := range c.Sink.Clients {
 		line(key("client"), fmt.Sprintf("pid %d uid %d since %s: delivered %d, pending %d, lost %d",

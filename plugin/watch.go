@@ -18,11 +18,23 @@ type said struct {
 	lostAt  time.Time
 	stalled time.Duration
 	stallAt time.Time
+	spilled uint64
+	spillAt time.Time
+}
+
+// saidInput is what the log was told of the way to the relay.
+type saidInput struct {
+	resumed           bool
+	recovered, mended uint64
+	mendedAt          time.Time
+	events, kernel    uint64
+	lostAt            time.Time
 }
 
 // watch says in the log what consumers have lost and how long they held up the
 // reader. final leaves nothing unsaid.
 func (p *Plugin) watch(now time.Time, final bool) {
+	p.watchInput(now, final)
 	for _, c := range p.consumers() {
 		n := c.queue.Counts()
 		if lost := n.LostRecords(); lost > c.said.lost && c.cfg.OverflowAction != string(queue.Ignore) &&
@@ -42,6 +54,36 @@ func (p *Plugin) watch(now time.Time, final bool) {
 				zap.Duration("total", stalled), zap.Uint64("times", n.Stalls))
 			c.said.stalled, c.said.stallAt = stalled, now
 		}
+		if n.Spilled > c.said.spilled && (final || now.Sub(c.said.spillAt) >= warnEvery) {
+			c.log.Debug("queue spilled to disk", zap.String("sink", c.name), zap.Uint64("records", n.Spooled),
+				zap.Uint64("total", n.Spilled), zap.Duration("reader_waited", n.SpillWaited))
+			c.said.spilled, c.said.spillAt = n.Spilled, now
+		}
+	}
+}
+
+// watchInput says what did not come whole, or not at all.
+func (p *Plugin) watchInput(now time.Time, final bool) {
+	s, c := &p.said, p.feed.Show()
+	kernel := uint64(0)
+	if p.kernel != nil {
+		kernel = p.kernel.lost.Load()
+	}
+	if c.Resumed > 0 && !s.resumed {
+		p.log.Info("went on from the saved positions", zap.Uint64("records", c.Resumed))
+		s.resumed = true
+	}
+	if (c.Recovered > s.recovered || c.Mended > s.mended) && (final || now.Sub(s.mendedAt) >= warnEvery) {
+		p.log.Warn("the stream from auditd was not whole: mended from audit.log",
+			zap.Uint64("recovered", c.Recovered-s.recovered), zap.Uint64("mended", c.Mended-s.mended),
+			zap.Uint64("total_recovered", c.Recovered), zap.Uint64("total_mended", c.Mended))
+		s.recovered, s.mended, s.mendedAt = c.Recovered, c.Mended, now
+	}
+	if (c.LostHoles > s.events || kernel > s.kernel) && (final || now.Sub(s.lostAt) >= warnEvery) {
+		p.log.Warn("records lost on the way to the relay",
+			zap.Uint64("events", c.LostHoles-s.events), zap.Uint64("kernel", kernel-s.kernel),
+			zap.Uint64("total_events", c.LostHoles), zap.Uint64("total_kernel", kernel))
+		s.events, s.kernel, s.lostAt = c.LostHoles, kernel, now
 	}
 }
 

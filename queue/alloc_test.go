@@ -13,7 +13,7 @@ import (
 func TestNoAllocationPerRecord(t *testing.T) {
 	in := events(1, 200, 5).Buf
 	sp := stream.NewSplitter()
-	q := New(Config{Depth: 16384, Bytes: 32 << 20, Hold: true}, nil, nil)
+	q := New(Options{Config: Config{Depth: 16384, Bytes: 32 << 20, Hold: true}})
 	c := q.Cursor()
 	defer c.Close()
 	var b stream.Batch

@@ -1,6 +1,11 @@
 package queue
 
-import "audisp-relay/stream"
+import (
+	"slices"
+
+	"audisp-relay/queue/spool"
+	"audisp-relay/stream"
+)
 
 // blockSize is the memory records are held in: large enough for one write to
 // carry some hundred records.
@@ -14,20 +19,40 @@ const maxRecs = 4096
 // queue of default depth holds of ordinary records.
 const maxFree = 64
 
-// block holds records one behind the other. It is filled by Put and read by
-// cursors; what is written once is never changed while a cursor may see it.
+// block is a run of records. It is filled by Put and read by cursors; what is
+// written once is never changed while a cursor may see it. With a spool it may be
+// stored, and a stored one need not be in memory.
 type block struct {
-	data  []byte
-	recs  []stream.Record
-	first uint64 // number of recs[0]
-	views int    // cursors that hold a batch of it
+	data []byte
+	recs []stream.Record // nil: not in memory
+
+	first, end uint64 // numbers of the first record and behind the last
+	whole      uint64 // records of it that are held, pieces of one line counted once, markers not
+	bytes      int64  // of text that are held
+	views      int    // cursors that hold a batch of it, and the spiller while it stores it
+	sealed     bool   // takes no more records
+	gone       bool   // no longer in the queue
+
+	stored bool // frame is set; a lost one may have none
+	frame  spool.Frame
+	tries  int       // times it could not be read
+	lost   bool      // it was stored and cannot be read
+	loss   Loss      // of a lost one: what was in it
+	id     stream.ID // of its last loggable record, where it was known when it was stored
+	hasID  bool
+}
+
+// usage is how much memory records take.
+type usage struct {
+	recs  int
+	bytes int64
 }
 
 // block returns the block the next record of n bytes goes into.
 func (q *Queue) block(n int) *block {
 	if len(q.blocks) > 0 {
 		last := q.blocks[len(q.blocks)-1]
-		if len(last.data)+n <= cap(last.data) && len(last.recs) < maxRecs {
+		if !last.sealed && len(last.data)+n <= cap(last.data) && len(last.recs) < maxRecs {
 			return last
 		}
 	}
@@ -37,7 +62,7 @@ func (q *Queue) block(n int) *block {
 	} else {
 		blk = &block{data: make([]byte, 0, max(n, blockSize)), recs: make([]stream.Record, 0, 256)}
 	}
-	blk.first = q.tail
+	blk.first, blk.end = q.tail, q.tail
 	q.blocks = append(q.blocks, blk)
 	return blk
 }
@@ -45,7 +70,7 @@ func (q *Queue) block(n int) *block {
 // append copies records of b from i on, up to j, as long as they fit, and
 // returns how many. Records that lie together are copied together.
 func (blk *block) append(b *stream.Batch, i, j int) int {
-	n := 0
+	n, size, whole := 0, len(blk.data), uint64(0)
 	for i+n < j {
 		began := n
 		from := b.Recs[i+n].Off
@@ -57,6 +82,9 @@ func (blk *block) append(b *stream.Batch, i, j int) int {
 			}
 			end += r.Len
 			r.Off = r.Off - from + base
+			if counts(&r) {
+				whole++
+			}
 			blk.recs = append(blk.recs, r)
 			n++
 		}
@@ -65,17 +93,109 @@ func (blk *block) append(b *stream.Batch, i, j int) int {
 		}
 		blk.data = append(blk.data, b.Buf[from:end]...)
 	}
+	blk.end += uint64(n)
+	blk.whole += whole
+	blk.bytes += int64(len(blk.data) - size)
 	return n
 }
+
+// counts reports whether r is a record of the balance: not a further piece of
+// one, nor a marker.
+func counts(r *stream.Record) bool { return r.Flags&(stream.Cont|stream.Marker) == 0 }
+
+// index returns the index of the block that holds record pos, or of the first
+// behind it; len(q.blocks) when there is none.
+func (q *Queue) index(pos uint64) int {
+	if len(q.blocks) > 0 && pos < q.blocks[0].end {
+		return 0
+	}
+	i, _ := slices.BinarySearchFunc(q.blocks, pos, func(b *block, pos uint64) int {
+		if b.end <= pos {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
+// use returns the count that a block in memory is part of.
+func (q *Queue) use(blk *block) *usage {
+	if blk.stored {
+		return &q.cache
+	}
+	return &q.fresh
+}
+
+// live returns how many records of blk are held.
+func (q *Queue) live(blk *block) int { return int(blk.end - max(blk.first, q.head)) }
 
 // release gives the first block back.
 func (q *Queue) release() {
 	blk := q.blocks[0]
+	q.remember(blk, blk.end)
 	q.blocks[0] = nil
 	q.blocks = q.blocks[1:]
+	blk.gone = true
+	if blk.stored {
+		q.stored--
+		q.uncache(blk)
+		q.pager.passed(blk.frame)
+	}
 	if blk.views > 0 || cap(blk.data) != blockSize || len(q.free) == maxFree {
 		return
 	}
-	blk.data, blk.recs = blk.data[:0], blk.recs[:0]
+	*blk = block{data: blk.data[:0], recs: blk.recs[:0]}
 	q.free = append(q.free, blk)
+}
+
+// unload drops a stored block from memory.
+func (q *Queue) unload(blk *block) {
+	if q.head > blk.first {
+		q.remember(blk, q.head)
+	}
+	q.cache.recs -= q.live(blk)
+	q.cache.bytes -= blk.bytes
+	q.uncache(blk)
+	if cap(blk.data) == blockSize && len(q.free) < maxFree {
+		q.free = append(q.free, &block{data: blk.data[:0], recs: blk.recs[:0]})
+	}
+	blk.data, blk.recs = nil, nil
+	blk.first = blk.frame.First // what was delivered before it was stored is not in the frame
+}
+
+func (q *Queue) uncache(blk *block) {
+	if i := slices.Index(q.cached, blk); i >= 0 {
+		q.cached = slices.Delete(q.cached, i, i+1)
+	}
+}
+
+// shed drops stored blocks from memory, the latest first, while there is more in it
+// than the bounds allow. What a cursor reads or is about to read stays.
+func (q *Queue) shed() {
+	for i := len(q.cached) - 1; i >= 0 && q.crowded(); i-- {
+		if blk := q.cached[i]; blk.views == 0 && !q.near(blk) {
+			q.unload(blk)
+		}
+	}
+}
+
+// crowded reports whether more is in memory than the bounds allow.
+func (q *Queue) crowded() bool {
+	return q.fresh.recs+q.cache.recs > q.cfg.Depth || q.fresh.bytes+q.cache.bytes > q.cfg.Bytes
+}
+
+// near reports whether a cursor needs blk in memory.
+func (q *Queue) near(blk *block) bool {
+	for _, c := range q.cursors {
+		if c.near(blk) {
+			return true
+		}
+	}
+	return false
+}
+
+// near reports whether the cursor is at blk, or was at the one before when it
+// took records last.
+func (c *Cursor) near(blk *block) bool {
+	return c.pos < blk.end && (c.pos >= blk.first || blk.first < c.ahead)
 }

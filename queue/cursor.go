@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"time"
 
 	"audisp-relay/stream"
 )
@@ -22,12 +21,25 @@ type Cursor struct {
 
 	// Guarded by q.mu.
 	pos     uint64 // number of the next record
+	ahead   uint64 // end of the block behind the one it was at last
 	view    *block // of the batch handed out last
 	viewPos uint64 // number of that batch's first record
 	waits   bool   // in Next, wants to be woken
+	loading bool   // for a block, not for new records
 	lost    uint64 // records it was made to skip
 	gone    bool
+
+	owed    []owed // what its client is to be told of before it goes on
+	telling int    // so many of owed were handed out last,
+	told    int    // so many of these are delivered
+	marks   stream.Batch
+	skipped span             // what it was made to skip since it took the batch handed out last
+	torn    [2]stream.Record // the records behind those said to be delivered, while skipped
+	tornN   int
 }
+
+// span is a range of record numbers.
+type span struct{ from, to uint64 }
 
 // Cursor returns a new cursor. It begins with what the queue holds for the
 // next one, otherwise with the records that come from now on.
@@ -37,6 +49,10 @@ func (q *Queue) Cursor() *Cursor {
 	c := &Cursor{q: q, wakeup: make(chan struct{}, 1), evicted: make(chan struct{}), pos: q.tail}
 	if len(q.cursors) == 0 {
 		c.pos = q.head
+	}
+	if len(q.heirs) > 0 {
+		c.owed = append(c.owed, q.heirs[0])
+		q.heirs = q.heirs[1:]
 	}
 	q.cursors = append(q.cursors, c)
 	return c
@@ -63,33 +79,73 @@ func (c *Cursor) Next(ctx context.Context) (stream.Batch, error) {
 func (c *Cursor) Ready() <-chan struct{} { return c.wakeup }
 
 // Take returns the records that lie together from the cursor's position on,
-// none when there are none yet. The batch is valid until the next call of Take,
-// Advance or Close and must not be changed. Take returns io.EOF when the queue
-// is closed and everything taken, ErrEvicted when the client was too slow.
+// none when there are none yet or they are being loaded. The batch is valid until
+// the next call of Take, Advance or Close and must not be changed. Take returns
+// io.EOF when the queue is closed and everything taken, ErrEvicted when the
+// client was too slow.
 func (c *Cursor) Take() (stream.Batch, error) {
 	q := c.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c.unview()
-	switch {
-	case c.gone:
+	c.endTelling()
+	c.skipped, c.tornN = span{}, 0
+	if c.gone {
 		return stream.Batch{}, ErrEvicted
-	case c.pos < q.tail:
-	case q.closed:
+	}
+	if q.over {
 		return stream.Batch{}, io.EOF
-	default:
+	}
+	c.waits, c.loading = false, false
+	blk := c.find()
+	switch {
+	case blk != nil && blk.recs == nil:
+		c.waits, c.loading = true, true
+		q.pager.wake()
+		return stream.Batch{}, nil
+	case len(c.owed) > 0:
+		return c.markers(), nil
+	case blk == nil && q.closed:
+		return stream.Batch{}, io.EOF
+	case blk == nil:
 		c.waits = true
 		return stream.Batch{}, nil
 	}
-	c.waits = false
-	c.pos = max(c.pos, q.head) // what was abandoned is gone
-	if c.pos == q.tail {
-		return stream.Batch{}, io.EOF
-	}
-	blk := q.at(c.pos)
 	c.view, c.viewPos = blk, c.pos
 	blk.views++
 	return stream.Batch{Buf: blk.data, Recs: blk.recs[c.pos-blk.first:]}, nil
+}
+
+// find moves the cursor over what cannot be had and returns the block it is then
+// at, nil when that is the end. The next block, if need be, is loaded already.
+func (c *Cursor) find() *block {
+	q := c.q
+	c.pos = max(c.pos, q.head)
+	from := c.pos
+	var blk *block
+	i := q.index(c.pos)
+	for ; i < len(q.blocks); i++ {
+		c.pos = max(c.pos, q.blocks[i].first)
+		if !q.blocks[i].lost {
+			blk = q.blocks[i]
+			break
+		}
+		c.owe(Spool, &q.blocks[i].loss)
+		c.pos = q.blocks[i].end
+	}
+	c.ahead = c.pos
+	if blk == nil {
+		c.pos = q.tail
+	} else if c.ahead = blk.end; i+1 < q.stored {
+		c.ahead = q.blocks[i+1].end
+		if q.blocks[i+1].recs == nil {
+			q.pager.wake()
+		}
+	}
+	if c.pos != from {
+		q.settle(SlowClient)
+	}
+	return blk
 }
 
 // Advance says that the first n records of the batch handed out last are
@@ -98,13 +154,71 @@ func (c *Cursor) Advance(n int) {
 	q := c.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if c.telling > 0 {
+		c.told = min(n, c.telling)
+		return
+	}
 	pos := c.viewPos + uint64(n)
+	c.unskip(pos)
 	c.unview()
 	if pos > c.pos { // otherwise it was made to skip these meanwhile
 		c.pos = pos
 	}
+	if q.over {
+		return
+	}
 	q.passed.add(max(c.viewPos, q.head), pos)
 	q.settle(SlowClient)
+}
+
+// skip makes the cursor go on at to.
+func (c *Cursor) skip(to uint64) {
+	missed := c.q.tally(c.pos, to)
+	c.owe(SlowClient, &missed)
+	if c.skipped.from == c.skipped.to {
+		c.skipped.from = c.pos
+	}
+	c.skipped.to = to
+	c.lost += to - c.pos
+	c.pos = to
+}
+
+// unskip takes back what the cursor is to tell of records before pos, which it
+// was made to skip while its client was taking them and which it has delivered
+// all the same.
+func (c *Cursor) unskip(pos uint64) {
+	var rest []stream.Record // from the first skipped one on, as far as they can be seen
+	switch {
+	case c.view != nil:
+		rest = c.view.recs[max(c.viewPos, c.skipped.from)-c.view.first:]
+	default:
+		rest = c.torn[:c.tornN]
+	}
+	from := max(c.viewPos, c.skipped.from)
+	if c.view == nil {
+		from = pos - 1 // one more than said before
+	}
+	if k := len(c.owed) - 1; k >= 0 && c.owed[k].cause == SlowClient && pos > from && from < c.skipped.to {
+		l := &c.owed[k].loss
+		for i := 0; i < len(rest) && from+uint64(i) < min(pos, c.skipped.to); i++ {
+			if !counts(&rest[i]) {
+				continue
+			}
+			l.Records--
+			if i+1 < len(rest) && rest[i].HasID() && (rest[i+1].Serial != rest[i].Serial || rest[i+1].Millis != rest[i].Millis) {
+				l.Events -= min(l.Events, 1)
+				l.First = rest[i+1].Serial
+			}
+		}
+		if l.Records == 0 {
+			c.owed = c.owed[:k]
+		}
+	}
+	if c.view != nil {
+		c.tornN = copy(c.torn[:], c.view.recs[min(int(pos-c.view.first), len(c.view.recs)):])
+	} else {
+		c.tornN = 0
+	}
 }
 
 // Evicted is closed when the cursor was too slow and is out.
@@ -121,7 +235,7 @@ func (c *Cursor) Lost() uint64 {
 func (c *Cursor) Pending() int {
 	c.q.mu.Lock()
 	defer c.q.mu.Unlock()
-	return int(c.q.tail - c.pos)
+	return int(c.q.tail - min(c.pos, c.q.tail))
 }
 
 // Close ends the cursor. With Hold the queue keeps what the last cursor had
@@ -131,13 +245,23 @@ func (c *Cursor) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c.unview()
+	q.bequeath(c.takeOwed()...)
 	q.remove(c)
+	if q.over {
+		return
+	}
 	q.discardIdle()
 	switch {
 	case q.closed:
 		q.settle(Shutdown)
 	case q.cfg.Hold:
+		before := q.count.Lost[SlowClient]
 		q.settle(SlowClient)
+		if l := q.count.Lost[SlowClient]; l.Records > before.Records {
+			q.bequeath(owed{SlowClient, Loss{
+				Records: l.Records - before.Records, Events: l.Events - before.Events, Last: l.Last,
+			}})
+		}
 	default:
 		q.settle(discarded)
 	}
@@ -174,60 +298,19 @@ func (q *Queue) remove(c *Cursor) {
 // wake wakes the cursors that wait and have something to take.
 func (q *Queue) wake() {
 	for _, c := range q.cursors {
-		if c.waits && c.pos < q.tail {
+		if c.waits && !c.loading && c.pos < q.tail {
 			c.waits = false
 			c.notify()
 		}
 	}
 }
 
-// at returns the block that holds record pos.
-func (q *Queue) at(pos uint64) *block {
-	i, _ := slices.BinarySearchFunc(q.blocks, pos, func(b *block, pos uint64) int {
-		if b.first+uint64(len(b.recs)) <= pos {
-			return -1
-		}
-		return 1
-	})
-	return q.blocks[i]
-}
-
-// settle lets go of what every cursor is behind; what none has passed is lost,
-// for that cause.
-func (q *Queue) settle(cause Cause) {
-	if len(q.cursors) > 0 {
-		low := q.cursors[0].pos
-		for _, c := range q.cursors[1:] {
-			low = min(low, c.pos)
-		}
-		q.trim(low, cause)
-	}
-	q.freed()
-}
-
-// trim lets go of the records before pos: those that no cursor has had
-// are lost, for that cause.
-func (q *Queue) trim(pos uint64, cause Cause) {
-	q.now = time.Time{}
-	for q.head < pos {
-		blk := q.blocks[0]
-		blkEnd := blk.first + uint64(len(blk.recs))
-		for end := min(pos, blkEnd); q.head < end; q.head++ {
-			rec := &blk.recs[q.head-blk.first]
-			q.bytes -= int64(rec.Len)
-			had := q.passed.take(q.head)
-			if rec.Flags&stream.Cont != 0 {
-				continue
-			}
-			q.held--
-			if had {
-				q.count.Delivered++
-			} else {
-				q.lose(cause, rec)
-			}
-		}
-		if q.head == blkEnd {
-			q.release()
+// loaded wakes the cursors that wait for a block.
+func (q *Queue) loaded() {
+	for _, c := range q.cursors {
+		if c.loading {
+			c.waits, c.loading = false, false
+			c.notify()
 		}
 	}
 }

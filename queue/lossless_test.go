@@ -26,7 +26,7 @@ func waitingPut(q *Queue, b *stream.Batch) <-chan struct{} {
 }
 
 func TestLosslessWaitsForRoomAndLosesNothing(t *testing.T) {
-	q := New(Config{Depth: 10, Bytes: 1 << 20, Lossless: true, Hold: true}, nil, nil)
+	q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20, Lossless: true, Hold: true}})
 	done := make(chan struct{})
 	var want strings.Builder
 	for i := range 50 {
@@ -64,7 +64,7 @@ func TestLosslessWaitsForRoomAndLosesNothing(t *testing.T) {
 
 func TestStopEndsAWaitingPut(t *testing.T) {
 	stop := make(chan struct{})
-	q := New(Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}, stop, nil)
+	q := New(Options{Config: Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}, Stop: stop})
 	done := waitingPut(q, events(1, 5, 1))
 	close(stop)
 	<-done
@@ -74,7 +74,7 @@ func TestStopEndsAWaitingPut(t *testing.T) {
 }
 
 func TestCloseEndsAWaitingPut(t *testing.T) {
-	q := New(Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}, nil, nil)
+	q := New(Options{Config: Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}})
 	done := waitingPut(q, events(1, 5, 1))
 	q.Close()
 	<-done
@@ -86,7 +86,7 @@ func TestCloseEndsAWaitingPut(t *testing.T) {
 
 func TestAReloadToLossyEndsAWaitingPut(t *testing.T) {
 	cfg := Config{Depth: 2, Bytes: 1 << 20, Lossless: true, Hold: true}
-	q := New(cfg, nil, nil)
+	q := New(Options{Config: cfg})
 	done := waitingPut(q, events(1, 5, 1))
 	cfg.Lossless = false
 	q.SetConfig(cfg)
@@ -98,7 +98,7 @@ func TestAReloadToLossyEndsAWaitingPut(t *testing.T) {
 
 func TestAReloadToALargerQueueEndsAWaitingPut(t *testing.T) {
 	cfg := Config{Depth: 8, Bytes: 1 << 20, Lossless: true, Hold: true}
-	q := New(cfg, nil, nil)
+	q := New(Options{Config: cfg})
 	done := waitingPut(q, events(1, 9, 1))
 	cfg.Depth = 9 // which is not a quarter free
 	q.SetConfig(cfg)

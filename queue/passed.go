@@ -1,6 +1,9 @@
 package queue
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // passed is which of the records held some cursor has passed: ranges of record
 // numbers in order, none touching the next. One is the rule; there are more while
@@ -25,14 +28,35 @@ func (p *passed) add(from, to uint64) {
 	*p = slices.Replace(s, i, j, struct{ from, to uint64 }{from, to})
 }
 
-// take reports whether pos was passed and forgets what is before it; pos never falls.
-func (p *passed) take(pos uint64) bool {
+// run reports whether pos was passed, and up to where the same is so. It
+// forgets what is before pos, which never falls.
+func (p *passed) run(pos uint64) (had bool, end uint64) {
 	s := *p
-	if len(s) > 0 && s[0].to <= pos {
-		s = slices.Delete(s, 0, 1)
+	n := 0
+	for n < len(s) && s[n].to <= pos {
+		n++
+	}
+	if n > 0 {
+		s = slices.Delete(s, 0, n)
 		*p = s
 	}
-	return len(s) > 0 && s[0].from <= pos
+	switch {
+	case len(s) == 0:
+		return false, math.MaxUint64
+	case s[0].from <= pos:
+		return true, s[0].to
+	}
+	return false, s[0].from
+}
+
+// among returns how many of the records from up to to were passed.
+func (p passed) among(from, to uint64) (n uint64) {
+	for _, r := range p {
+		if lo, hi := max(from, r.from), min(to, r.to); lo < hi {
+			n += hi - lo
+		}
+	}
+	return n
 }
 
 // end returns the record behind the last one passed, 0 when none is.

@@ -25,7 +25,7 @@ func TestPropertyPassed(t *testing.T) {
 			}
 		}
 		for i := range uint64(50) {
-			if got := p.take(i); got != set[i] {
+			if got, end := p.run(i); got != set[i] || end <= i {
 				t.Fatalf("%d: %v, want %v", i, got, set[i])
 			}
 		}
@@ -36,7 +36,7 @@ func TestPropertyPassed(t *testing.T) {
 // is ahead never had what was before it came.
 func TestWhatOnlyASlowClientCouldHaveIsNotDelivered(t *testing.T) {
 	for _, slow := range []Slow{Disconnect, Drop} {
-		q := New(Config{Depth: 10, Bytes: 1 << 20, Slow: slow}, nil, nil)
+		q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20, Slow: slow}})
 		early := q.Cursor()
 		q.Put(events(1, 8, 1))
 		late := q.Cursor()
@@ -65,7 +65,7 @@ func TestWhatAClientThatLeavesHadNotTaken(t *testing.T) {
 		{true, false, Counts{Lost: [NumCauses]Loss{SlowClient: {Records: 3}}}},
 		{false, true, Counts{Lost: [NumCauses]Loss{Shutdown: {Records: 3}}}},
 	} {
-		q := New(Config{Depth: 10, Bytes: 1 << 20, Hold: c.hold}, nil, nil)
+		q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20, Hold: c.hold}})
 		early := q.Cursor()
 		q.Put(events(1, 3, 1))
 		late := q.Cursor()

@@ -22,7 +22,7 @@ func TestPropertyBalanceAndOrder(t *testing.T) {
 			Slow:   rapid.SampledFrom([]Slow{"", Disconnect, Drop}).Draw(t, "slow"),
 			Hold:   rapid.Bool().Draw(t, "hold"),
 		}
-		q := New(cfg, nil, nil)
+		q := New(Options{Config: cfg})
 		m := &model{q: q, next: 1, had: make(map[string]bool)}
 		t.Repeat(map[string]func(*rapid.T){
 			"put":     m.put,

@@ -1,73 +1,103 @@
 // Package queue holds the records of one consumer between the reader of the
 // dispatcher stream and the sink that delivers them. It is bounded in records
-// and in bytes, and it counts every record that it could not take.
+// and in bytes, and it counts every record that it could not take. With a spool,
+// what memory does not hold goes to disk, and what is left at the end stays there
+// for the next run.
 //
 // The reader copies records in with Put; sinks take them out through Cursors.
 // A sink with one destination has one cursor, a socket has one for each client;
 // what the slowest cursor has passed is gone. A copy costs some 15 ns a record
 // and makes the bound exact: nothing but the queue's own blocks is ever held.
+//
+// Records lie in blocks. With a spool, the spiller, a goroutine of the queue's own,
+// stores blocks in order from the head as soon as memory is half full, so that what
+// is on disk is always one run without holes that begins at the head. A stored
+// block is dropped from memory when that is needed and loaded again when a
+// cursor comes near.
 package queue
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 
+	"audisp-relay/queue/spool"
 	"audisp-relay/stream"
-)
-
-// Overflow says what happens besides counting when a lossy queue is full.
-// The names are those of auditd.conf's overflow_action.
-type Overflow string
-
-const (
-	Ignore  Overflow = "ignore"
-	Syslog  Overflow = "syslog"
-	Suspend Overflow = "suspend"
-	Single  Overflow = "single"
-	Halt    Overflow = "halt"
-)
-
-// Slow says what happens to a client whose unread records fill the queue.
-type Slow string
-
-const (
-	// Disconnect ends the client that is furthest behind.
-	Disconnect Slow = "disconnect"
-	// Drop lets it skip towards the client that is ahead of it; when none is, the
-	// newest records are dropped for all.
-	Drop Slow = "drop"
 )
 
 // Config is what a queue is made of. It may be changed while it runs.
 type Config struct {
-	Depth    int   // records
-	Bytes    int64 // of records
+	Depth    int   // records in memory
+	Bytes    int64 // of records in memory
 	Lossless bool  // Put waits for room instead of dropping
 	Action   Overflow
 	Slow     Slow // only where there can be several cursors
 	// Hold keeps records while there is no cursor, for the next one;
 	// otherwise they are discarded and counted as such.
 	Hold bool
+	// Markers puts a marker into the stream where something was lost.
+	Markers bool
 }
 
-// Queue is the bounded queue of one consumer. Put belongs to one goroutine, the
-// reader; every other method may be called from anywhere.
+// Options is what a queue is made with.
+type Options struct {
+	Config
+	// Name of the consumer, for its loss markers.
+	Name string
+	// Stop, when closed, makes a Put that waits for room give up.
+	Stop <-chan struct{}
+	// Trigger, when not nil, is told of suspend, single and halt when the queue is
+	// full and that is its action: from the reader's goroutine, once an episode. It
+	// must not block.
+	Trigger func(Overflow)
+	// Spool, when not nil, takes what memory does not hold. From New on it belongs
+	// to the queue, which closes it.
+	Spool *spool.Spool
+	// Next, ID and HasID are the saved Position: what the spool has from Next on is
+	// taken over, the rest of it was delivered before. Numbers go on from there.
+	Next  uint64
+	ID    stream.ID
+	HasID bool
+	// Log, when not nil, is told what goes wrong with the spool: of a full or failing
+	// disk once until it works again, of every frame that cannot be read. It is
+	// called from the spiller's goroutine and must not block.
+	Log func(error)
+}
+
+// Queue is the bounded queue of one consumer. Put is called by one goroutine at
+// a time; every other method may be called from anywhere.
 type Queue struct {
+	name    string
 	stop    <-chan struct{}
 	ended   chan struct{}  // closed when closed is set
 	trigger func(Overflow) // told of suspend, single and halt; must not block
+	log     func(error)
+
+	storedID    stream.ID
+	hasStoredID bool
 
 	mu      sync.Mutex // guards all below
 	cfg     Config
+	pager   *pager   // nil: no spool
 	blocks  []*block // oldest first; records head up to tail
+	stored  int      // so many blocks from the first on are stored or lost
+	cached  []*block // the stored ones that are in memory, in the order they were stored or loaded
 	free    []*block
-	head    uint64 // number of the oldest record held; records count from 0
+	head    uint64 // number of the oldest record held
 	tail    uint64 // number the next record gets
-	bytes   int64
+	bytes   int64  // of what is held
 	held    uint64 // records held, pieces of one line counted once
+	fresh   usage  // of memory by what is not stored; the bounds are on this
+	cache   usage  // of memory by what is stored
 	passed  passed // by some cursor
+	later   putOff
 	cursors []*Cursor
 	closed  bool
+	over    bool     // Abandon is through
+	final   Position // then
+
+	behind    stream.ID // of the last loggable record before the first block, or in what was unloaded of it
+	hasBehind bool
 
 	suspended bool
 	acted     bool     // single or halt was triggered already
@@ -77,73 +107,77 @@ type Queue struct {
 	now       time.Time     // of this Put, read when first needed
 	room      chan struct{} // has an element when room was made for a waiting Put
 	waiting   bool          // Put waits for room
+	patience  time.Duration // what is left to this Put to wait for the disk
+	evicted   bool          // this Put has evicted a client
+
+	serial      uint32          // of the last marker; as auditd's own records begin, somewhere below 10000
+	untold      [NumCauses]Loss // what the next marker tells of
+	untoldAny   bool
+	marks       stream.Batch // scratch of tell
+	quiet       *time.Timer  // tells when nothing is taken any more
+	toldQuietly bool         // it has since something was taken
+	heirs       []owed       // what the next clients are to be told
 }
 
-// New returns an empty queue. When stop is closed a Put that waits for room
-// gives up. trigger is called with suspend, single or halt when the queue is
-// full and that is its action: from the reader's goroutine, once an episode.
-func New(cfg Config, stop <-chan struct{}, trigger func(Overflow)) *Queue {
-	return &Queue{cfg: cfg, stop: stop, ended: make(chan struct{}), trigger: trigger, room: make(chan struct{}, 1)}
+// New returns a queue that holds what an earlier run has left in the spool. With a
+// spool it has a goroutine until Abandon.
+func New(o Options) *Queue {
+	if o.Spool == nil {
+		return start(o, nil)
+	}
+	return start(o, o.Spool)
+}
+
+func start(o Options, d disk) *Queue {
+	q := &Queue{
+		cfg: o.Config, name: o.Name, stop: o.Stop, trigger: o.Trigger, log: o.Log,
+		ended: make(chan struct{}), room: make(chan struct{}, 1),
+		head: o.Next, tail: o.Next, behind: o.ID, hasBehind: o.HasID,
+		serial: rand.Uint32N(10000),
+	}
+	if d != nil {
+		q.pager = newPager(d)
+		q.takeOver(o.Next)
+		go q.spill()
+	}
+	return q
 }
 
 // Put takes a copy of the records in b, in order, or counts those it could not
-// take. Only a lossless queue without room makes it wait; the time is counted.
+// take. A queue without room makes it wait for the disk, for a second at most, and a
+// lossless one until there is room; the time is counted.
 func (q *Queue) Put(b *stream.Batch) {
 	if len(b.Recs) == 0 {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.count.Received += received(b.Recs)
 	q.now = time.Time{}
+	q.patience, q.evicted = patience, false
 	for i := 0; i < len(b.Recs); {
-		n := q.fitting(b, i)
-		if n > 0 {
-			q.take(b, i, i+n)
-			i += n
-			continue
+		end := i + q.fitting(b, i)
+		if end > i {
+			q.take(b, i, end)
+		} else {
+			end = q.refuse(b, i)
 		}
-		i = q.refuse(b, i)
+		q.count.Received += received(b.Recs[i:end])
+		i = end
 	}
 	q.wake()
+	if q.pager != nil && q.toStore() != nil {
+		q.pager.wake()
+	}
 }
 
 // received counts records, the pieces of a long line once.
 func received(recs []stream.Record) (n uint64) {
 	for i := range recs {
-		if recs[i].Flags&stream.Cont == 0 {
+		if counts(&recs[i]) {
 			n++
 		}
 	}
 	return n
-}
-
-// refuse deals with the records of b from i on when the next of them does not
-// fit, and returns the index of the first it has not dealt with.
-func (q *Queue) refuse(b *stream.Batch, i int) int {
-	switch {
-	case q.orphan(b, i): // the line it belongs to was dropped or discarded
-		return i + 1
-	case q.closed:
-		return q.dropEvent(b, i, Shutdown)
-	case q.suspended:
-		return q.dropEvent(b, i, Suspended)
-	case q.idle():
-		q.openLine = false
-		q.count.Discarded += received(b.Recs[i:])
-		return len(b.Recs)
-	case q.drop.is(b, i):
-		return q.dropEvent(b, i, Full)
-	case q.cfg.Lossless:
-		if !q.waitRoom() {
-			return q.dropEvent(b, i, Shutdown)
-		}
-		return i
-	case q.makeRoom():
-		return i
-	}
-	q.act()
-	return q.dropEvent(b, i, Full)
 }
 
 // idle reports whether records go nowhere because nobody listens.
@@ -160,13 +194,13 @@ func (q *Queue) fitting(b *stream.Batch, i int) int {
 	if q.closed || q.suspended || q.idle() || q.drop.is(b, i) || q.orphan(b, i) {
 		return 0
 	}
-	room, bytes := q.cfg.Depth-int(q.tail-q.head), q.cfg.Bytes-q.bytes
+	room, bytes := q.cfg.Depth-q.fresh.recs, q.cfg.Bytes-q.fresh.bytes
 	n := 0
 	for i+n < len(b.Recs) && !q.drop.is(b, i+n) {
 		end, size := run(b, i+n)
 		if end-i > room || size > bytes {
 			// An event larger than the whole queue would never fit.
-			if n == 0 && q.tail == q.head {
+			if n == 0 && q.fresh.recs == 0 {
 				return end - i
 			}
 			break
@@ -190,63 +224,33 @@ func run(b *stream.Batch, i int) (end int, size int64) {
 	return end, size
 }
 
-// take copies records i up to j into the queue's blocks.
+// take takes records i up to j, behind the markers of what was lost before.
 func (q *Queue) take(b *stream.Batch, i, j int) {
-	q.held += received(b.Recs[i:j])
+	if q.untoldAny && !q.openLine {
+		q.tell()
+	}
+	q.toldQuietly = false
+	q.copy(b, i, j)
+}
+
+// copy copies records i up to j into the queue's blocks.
+func (q *Queue) copy(b *stream.Batch, i, j int) {
 	for i < j {
 		blk := q.block(int(b.Recs[i].Len))
+		whole, bytes := blk.whole, blk.bytes
 		n := blk.append(b, i, j)
-		for _, r := range blk.recs[len(blk.recs)-n:] {
-			q.bytes += int64(r.Len)
-		}
-		i += n
+		q.held += blk.whole - whole
+		q.bytes += blk.bytes - bytes
+		q.fresh.bytes += blk.bytes - bytes
+		q.fresh.recs += n
 		q.tail += uint64(n)
+		i += n
+	}
+	if len(q.cached) > 0 {
+		q.shed()
 	}
 	q.openLine = b.Recs[j-1].Flags&stream.Open != 0
-	q.count.MaxDepth = max(q.count.MaxDepth, int(q.tail-q.head))
-}
-
-// waitRoom waits, without the lock, until a cursor has made room. It reports
-// false when the queue is to end.
-func (q *Queue) waitRoom() bool {
-	q.wake()
-	select { // a token of an earlier wait that ended otherwise
-	case <-q.room:
-	default:
-	}
-	q.waiting = true
-	began := time.Now()
-	q.count.StallSince = began
-	q.mu.Unlock()
-	ok := true
-	select {
-	case <-q.room:
-	case <-q.stop:
-		ok = false
-	}
-	q.mu.Lock()
-	q.waiting = false
-	q.count.Stalls++
-	q.count.Stalled += time.Since(began)
-	q.count.StallSince = time.Time{}
-	return ok
-}
-
-// freed tells a waiting Put that there is room. It wakes it only when a good
-// part of the queue is free again, so that a slow consumer does not cost a
-// switch for each record.
-func (q *Queue) freed() {
-	if int(q.tail-q.head) <= q.cfg.Depth*3/4 && q.bytes <= q.cfg.Bytes*3/4 {
-		q.goOn()
-	}
-}
-
-// goOn wakes a waiting Put, which then looks anew.
-func (q *Queue) goOn() {
-	if q.waiting {
-		q.waiting = false
-		q.room <- struct{}{} // waitRoom has emptied it
-	}
+	q.count.MaxDepth = max(q.count.MaxDepth, q.fresh.recs+q.cache.recs)
 }
 
 // SetConfig changes bounds and policy. What is held beyond new bounds stays.
@@ -256,8 +260,15 @@ func (q *Queue) SetConfig(cfg Config) {
 	q.cfg = cfg
 	q.acted = false
 	q.suspended = false
+	if !cfg.Markers {
+		q.untold, q.untoldAny, q.heirs = [NumCauses]Loss{}, false, nil
+	}
 	q.discardIdle()
 	q.goOn() // a Put that waits looks anew: there may be room, or it has to drop
+	if q.pager != nil {
+		q.shed()
+		q.pager.wake()
+	}
 }
 
 // Resume ends a suspension (SIGUSR2).
@@ -279,19 +290,83 @@ func (q *Queue) Close() {
 	q.goOn()
 }
 
-// Abandon counts what is still held as lost at shutdown and drops it.
+// Abandon ends the queue. What is still held is stored for the next run, if there
+// is a spool and records are to be held; what is not, or not within leaveTime, is
+// counted as lost at shutdown. It waits for the queue's goroutine, unless the disk
+// hangs. Every queue with a spool has to be abandoned in the end; cursors may still
+// be there and get io.EOF.
 func (q *Queue) Abandon() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.over {
+		return
+	}
 	q.end()
+	if q.pager != nil {
+		if q.cfg.Hold {
+			q.tellLast()
+		} else {
+			q.final = q.position()
+			q.trim(q.tail, Shutdown)
+		}
+		q.leave()
+	}
+	if q.over {
+		return
+	}
+	if q.pager == nil || q.cfg.Hold {
+		q.final = q.position()
+	}
+	q.over = true
+	q.dropRest()
+	q.leaveDamaged()
+	for _, c := range q.cursors {
+		c.notify()
+	}
+	q.goOn()
+}
+
+// dropRest counts what is not stored as lost at shutdown. What is stored is still held.
+func (q *Queue) dropRest() {
+	head, blocks, n := q.head, q.blocks, q.stored
+	if n == 0 {
+		q.trim(q.tail, Shutdown)
+		return
+	}
+	end := blocks[n-1].end
+	q.head, q.blocks, q.stored = end, blocks[n:], 0
 	q.trim(q.tail, Shutdown)
+	q.head, q.tail, q.blocks, q.stored = head, end, blocks[:n], n
+}
+
+// leaveDamaged takes back that the frames which cannot be read and to which not
+// every cursor has come are lost: they are still there, and the next run counts
+// them when it comes to them.
+func (q *Queue) leaveDamaged() {
+	for _, blk := range q.blocks[:q.stored] {
+		if !blk.lost {
+			continue
+		}
+		l := &q.count.Lost[Spool]
+		l.Records -= blk.loss.Records
+		l.Events -= min(l.Events, blk.loss.Events)
+		blk.lost, blk.whole = false, blk.loss.Records
+		q.held += blk.whole
+	}
 }
 
 func (q *Queue) end() {
-	if !q.closed {
-		q.closed = true
-		close(q.ended)
+	if q.closed {
+		return
 	}
+	if q.untoldAny && !q.openLine && !q.idle() {
+		q.tell()
+	}
+	if q.quiet != nil {
+		q.quiet.Stop()
+	}
+	q.closed = true
+	close(q.ended)
 }
 
 // Closed is closed when nothing more will be put in: a sink that has no cursor,

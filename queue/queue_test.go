@@ -89,7 +89,7 @@ func lossy(depth int) Config {
 }
 
 func TestRecordsComeOutInOrder(t *testing.T) {
-	q := New(lossy(100000), nil, nil)
+	q := New(Options{Config: lossy(100000)})
 	var want strings.Builder
 	for i := range 100 {
 		b := events(i*40, 40, 5)
@@ -107,7 +107,7 @@ func TestRecordsComeOutInOrder(t *testing.T) {
 }
 
 func TestFullLossyQueueDropsTheNewestWholeEvents(t *testing.T) {
-	q := New(lossy(12), nil, nil)
+	q := New(Options{Config: lossy(12)})
 	q.Put(events(1, 4, 5)) // two fit
 	if n := balance(t, q); n.Queued != 10 || n.Lost[Full].Records != 10 || n.Lost[Full].Events != 2 || n.Lost[Full].First != 3 || n.Lost[Full].Last != 4 {
 		t.Errorf("%+v", n)
@@ -128,7 +128,7 @@ func TestFullLossyQueueDropsTheNewestWholeEvents(t *testing.T) {
 
 func TestBoundInBytes(t *testing.T) {
 	one := events(1, 1, 1)
-	q := New(Config{Depth: 1000, Bytes: int64(3 * len(one.Buf)), Hold: true}, nil, nil)
+	q := New(Options{Config: Config{Depth: 1000, Bytes: int64(3 * len(one.Buf)), Hold: true}})
 	q.Put(events(1, 9, 1))
 	if n := balance(t, q); n.Queued != 3 || n.Lost[Full].Records != 6 {
 		t.Errorf("%+v", n)
@@ -137,7 +137,7 @@ func TestBoundInBytes(t *testing.T) {
 
 func TestAnEventLargerThanTheQueuePassesAnEmptyOne(t *testing.T) {
 	for _, lossless := range []bool{false, true} {
-		q := New(Config{Depth: 3, Bytes: 100, Lossless: lossless, Hold: true}, nil, nil)
+		q := New(Options{Config: Config{Depth: 3, Bytes: 100, Lossless: lossless, Hold: true}})
 		q.Put(events(1, 1, 50))
 		if n := balance(t, q); n.Queued != 50 {
 			t.Errorf("lossless %v: %+v", lossless, n)
@@ -147,7 +147,7 @@ func TestAnEventLargerThanTheQueuePassesAnEmptyOne(t *testing.T) {
 
 func TestSuspendUntilResume(t *testing.T) {
 	var told []Overflow
-	q := New(Config{Depth: 2, Bytes: 1 << 20, Action: Suspend, Hold: true}, nil, func(o Overflow) { told = append(told, o) })
+	q := New(Options{Config: Config{Depth: 2, Bytes: 1 << 20, Action: Suspend, Hold: true}, Trigger: func(o Overflow) { told = append(told, o) }})
 	q.Put(events(1, 3, 1))
 	c := q.Cursor()
 	defer c.Close()
@@ -169,7 +169,7 @@ func TestSuspendUntilResume(t *testing.T) {
 func TestSingleAndHaltAreTriggeredOnce(t *testing.T) {
 	for _, action := range []Overflow{Single, Halt} {
 		var told []Overflow
-		q := New(Config{Depth: 1, Bytes: 1 << 20, Action: action, Hold: true}, nil, func(o Overflow) { told = append(told, o) })
+		q := New(Options{Config: Config{Depth: 1, Bytes: 1 << 20, Action: action, Hold: true}, Trigger: func(o Overflow) { told = append(told, o) }})
 		q.Put(events(1, 100, 1))
 		q.Put(events(200, 100, 1))
 		if len(told) != 1 || told[0] != action {
@@ -182,7 +182,7 @@ func TestSingleAndHaltAreTriggeredOnce(t *testing.T) {
 }
 
 func TestNobodyConnected(t *testing.T) {
-	q := New(Config{Depth: 10, Bytes: 1 << 20}, nil, nil)
+	q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20}})
 	q.Put(events(1, 3, 1))
 	c := q.Cursor()
 	q.Put(events(4, 3, 1))
@@ -197,7 +197,7 @@ func TestNobodyConnected(t *testing.T) {
 }
 
 func TestHoldKeepsWhatTheLastClientHadNotTaken(t *testing.T) {
-	q := New(lossy(100), nil, nil)
+	q := New(Options{Config: lossy(100)})
 	q.Put(events(1, 3, 1))
 	c := q.Cursor()
 	b, _ := c.Take()
@@ -214,7 +214,7 @@ func TestHoldKeepsWhatTheLastClientHadNotTaken(t *testing.T) {
 }
 
 func TestSlowClientIsDisconnected(t *testing.T) {
-	q := New(Config{Depth: 10, Bytes: 1 << 20, Slow: Disconnect}, nil, nil)
+	q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20, Slow: Disconnect}})
 	slow, fast := q.Cursor(), q.Cursor()
 	defer fast.Close()
 	var want, got strings.Builder
@@ -242,7 +242,7 @@ func TestSlowClientIsDisconnected(t *testing.T) {
 }
 
 func TestOnlySlowClientDisconnectedCostsWhatItHad(t *testing.T) {
-	q := New(Config{Depth: 10, Bytes: 1 << 20, Slow: Disconnect}, nil, nil)
+	q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20, Slow: Disconnect}})
 	c := q.Cursor()
 	q.Put(events(1, 15, 1))
 	c.Close()
@@ -252,7 +252,7 @@ func TestOnlySlowClientDisconnectedCostsWhatItHad(t *testing.T) {
 }
 
 func TestSlowClientSkipsAndTheFastOneLosesNothing(t *testing.T) {
-	q := New(Config{Depth: 10, Bytes: 1 << 20, Slow: Drop}, nil, nil)
+	q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20, Slow: Drop}})
 	slow, fast := q.Cursor(), q.Cursor()
 	defer slow.Close()
 	defer fast.Close()
@@ -286,7 +286,7 @@ func TestSlowClientSkipsAndTheFastOneLosesNothing(t *testing.T) {
 }
 
 func TestDropWithOneClientDropsTheNewest(t *testing.T) {
-	q := New(Config{Depth: 10, Bytes: 1 << 20, Slow: Drop}, nil, nil)
+	q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20, Slow: Drop}})
 	c := q.Cursor()
 	defer c.Close()
 	q.Put(events(1, 15, 1))
@@ -299,7 +299,7 @@ func TestDropWithOneClientDropsTheNewest(t *testing.T) {
 }
 
 func TestLongLineWhoseTailIsDroppedIsEnded(t *testing.T) {
-	q := New(lossy(3), nil, nil)
+	q := New(Options{Config: lossy(3)})
 	all := pieces(6)
 	q.Put(&stream.Batch{Buf: all.Buf, Recs: all.Recs[:2]})
 	q.Put(&stream.Batch{Buf: all.Buf, Recs: all.Recs[2:4]}) // does not fit
@@ -315,7 +315,7 @@ func TestLongLineWhoseTailIsDroppedIsEnded(t *testing.T) {
 }
 
 func TestClientThatComesWithinALongLineBeginsBehindIt(t *testing.T) {
-	q := New(Config{Depth: 100, Bytes: 1 << 20}, nil, nil)
+	q := New(Options{Config: Config{Depth: 100, Bytes: 1 << 20}})
 	all := pieces(4)
 	q.Put(&stream.Batch{Buf: all.Buf, Recs: all.Recs[:2]})
 	c := q.Cursor()
@@ -329,7 +329,7 @@ func TestClientThatComesWithinALongLineBeginsBehindIt(t *testing.T) {
 }
 
 func TestRecordLargerThanABlock(t *testing.T) {
-	q := New(lossy(100), nil, nil)
+	q := New(Options{Config: lossy(100)})
 	big := strings.Repeat("x", 3*blockSize) + "\n"
 	q.Put(&stream.Batch{Buf: []byte(big), Recs: []stream.Record{{Len: uint32(len(big)), Flags: stream.NoID}}})
 	q.Put(events(1, 1, 1))
@@ -342,7 +342,7 @@ func TestRecordLargerThanABlock(t *testing.T) {
 }
 
 func TestEmptyPayloadIsARecord(t *testing.T) {
-	q := New(lossy(100), nil, nil)
+	q := New(Options{Config: lossy(100)})
 	q.Put(&stream.Batch{Recs: []stream.Record{{Kind: stream.Ver0, Flags: stream.NoID}, {Kind: stream.Ver0, Flags: stream.NoID}}})
 	c := q.Cursor()
 	defer c.Close()
@@ -354,7 +354,7 @@ func TestEmptyPayloadIsARecord(t *testing.T) {
 // TestEmptyRecordsDoNotGrowABlock: a consumer that is never quite done with a
 // block does not keep it for ever.
 func TestEmptyRecordsDoNotGrowABlock(t *testing.T) {
-	q := New(lossy(100), nil, nil)
+	q := New(Options{Config: lossy(100)})
 	c := q.Cursor()
 	defer c.Close()
 	one := &stream.Batch{Recs: []stream.Record{{Kind: stream.Ver0, Flags: stream.NoID}}}
@@ -372,7 +372,7 @@ func TestEmptyRecordsDoNotGrowABlock(t *testing.T) {
 }
 
 func TestNextEndsWithItsContext(t *testing.T) {
-	q := New(lossy(1), nil, nil)
+	q := New(Options{Config: lossy(1)})
 	c := q.Cursor()
 	defer c.Close()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -389,7 +389,7 @@ func BenchmarkPutTake(b *testing.B) {
 			var qs []*Queue
 			var cs []*Cursor
 			for range consumers {
-				q := New(Config{Depth: 16384, Bytes: 32 << 20, Hold: true}, nil, nil)
+				q := New(Options{Config: Config{Depth: 16384, Bytes: 32 << 20, Hold: true}})
 				qs, cs = append(qs, q), append(cs, q.Cursor())
 			}
 			b.ReportAllocs()

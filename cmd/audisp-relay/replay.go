@@ -18,27 +18,32 @@ import (
 )
 
 func newReplayCmd() *cobra.Command {
-	var path, name, shape string
+	var path, name, shape, log string
 	cmd := &cobra.Command{
 		Use:   "replay [INPUT...]",
 		Short: "Run log files or captured streams through the relay, to stdout or to a sink",
 		Long: `replay reads log files or captured dispatcher streams, string or binary, gzip or
 not ("-" or nothing: stdin), and sends them through the same pipeline as a live
-stream: to stdout, or with --sink to that sink of the configuration.`,
+stream: to stdout, or with --sink to that sink of the configuration.
+
+With --log, records that the inputs lack, or have only in part, are taken from
+that audit.log, as the plugin does it from auditd's; what is missing there too is
+marked as lost.`,
 		RunE: func(_ *cobra.Command, inputs []string) error {
 			if len(inputs) == 0 {
 				inputs = []string{"-"}
 			}
-			return replay(path, name, shape, inputs)
+			return replay(path, name, shape, log, inputs)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", config.DefaultFile, "configuration `FILE` that --sink is looked up in")
 	cmd.Flags().StringVar(&name, "sink", "", "deliver to the sink of this `NAME` instead of stdout")
 	cmd.Flags().StringVar(&shape, "format", "string", "format on stdout: string or binary")
+	cmd.Flags().StringVar(&log, "log", "", "audit.log, a `FILE`, to take what the inputs lack from")
 	return cmd
 }
 
-func replay(path, name, shape string, inputs []string) error {
+func replay(path, name, shape, log string, inputs []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, fail := context.WithCancelCause(ctx)
@@ -47,7 +52,7 @@ func replay(path, name, shape string, inputs []string) error {
 	if err != nil {
 		return err
 	}
-	counts, err := plugin.Replay(ctx, inputs, sink)
+	counts, err := plugin.Replay(ctx, inputs, log, sink)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}

@@ -194,7 +194,7 @@ func host(args []string) error {
 		return err
 	}
 	s := New(settings(self, 0, helperArg, "report", args[0]), format.Encoder{}, zap.NewNop())
-	q := queue.New(queue.Config{Depth: 1000, Bytes: 1 << 20, Hold: true}, nil, nil)
+	q := queue.New(queue.Options{Config: queue.Config{Depth: 1000, Bytes: 1 << 20, Hold: true}})
 	for _, b := range sinktest.Batches(sinktest.Lines(0, 10), 1000) {
 		q.Put(&b)
 	}
@@ -274,7 +274,7 @@ type running struct {
 func run(t *testing.T, s *sink) *running {
 	t.Helper()
 	r := &running{t: t, s: s, done: make(chan struct{})}
-	r.q = queue.New(queue.Config{Depth: 1 << 20, Bytes: 256 << 20, Hold: true}, nil, nil)
+	r.q = queue.New(queue.Options{Config: queue.Config{Depth: 1 << 20, Bytes: 256 << 20, Hold: true}})
 	var ctx context.Context
 	ctx, r.end = context.WithCancelCause(context.Background())
 	r.cancel = func() { r.end(nil) }

@@ -43,7 +43,7 @@ func newRig(t *testing.T, tg *Target, f format.Format) *rig {
 	if r.place.Queue != nil {
 		r.place.Queue(&cfg)
 	}
-	r.queue = queue.New(cfg, r.stop, nil)
+	r.queue = queue.New(queue.Options{Config: cfg, Stop: r.stop})
 	t.Cleanup(func() {
 		if r.cancel != nil {
 			r.cancel()

@@ -59,7 +59,7 @@ func drain(path string) error {
 
 // send delivers the string stream on stdin to a local socket.
 func send(path string) error {
-	q := queue.New(queue.Config{Depth: 16384, Bytes: 32 << 20, Lossless: true, Hold: true}, nil, nil)
+	q := queue.New(queue.Options{Config: queue.Config{Depth: 16384, Bytes: 32 << 20, Lossless: true, Hold: true}})
 	sink := New(localConfig(path), format.Encoder{}, zap.NewNop())
 	done := make(chan struct{})
 	go func() {

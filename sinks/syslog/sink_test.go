@@ -35,7 +35,7 @@ func run(t testing.TB, cfg config.Sink) *running {
 	r := &running{
 		t:    t,
 		sink: New(cfg, format.Encoder{}, zap.NewNop()),
-		q:    queue.New(queue.Config{Depth: 1 << 20, Bytes: 1 << 30, Lossless: true, Hold: true}, nil, nil),
+		q:    queue.New(queue.Options{Config: queue.Config{Depth: 1 << 20, Bytes: 1 << 30, Lossless: true, Hold: true}}),
 		done: make(chan struct{}),
 	}
 	p := r.sink.(*sinks.Pump)

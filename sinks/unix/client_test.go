@@ -394,7 +394,7 @@ func TestCutLine(t *testing.T) {
 		}
 		defer sys.Close(fds[0])
 		defer sys.Close(fds[1])
-		q := queue.New(lossless(), nil, nil)
+		q := queue.New(queue.Options{Config: lossless()})
 		c := &client{fd: fds[0], cur: q.Cursor(), enc: format.Encoder{Format: f}, open: true}
 		lines := []byte("x=1 middle\ntype=A msg=audit(1.000:1): a\n")
 		b := stream.Batch{Buf: lines, Recs: []stream.Record{

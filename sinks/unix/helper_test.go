@@ -83,7 +83,7 @@ func startIn(t testing.TB, f format.Format, sendBuffer int, cfg config.Unix, qc 
 	s.SendBuffer = sendBuffer
 	s.MinBackoff, s.MaxBackoff = 5*time.Millisecond, 20*time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &bench{t: t, path: cfg.Path, queue: queue.New(qc, ctx.Done(), nil), sink: s, logs: logs, cancel: cancel, done: make(chan struct{})}
+	b := &bench{t: t, path: cfg.Path, queue: queue.New(queue.Options{Config: qc, Stop: ctx.Done()}), sink: s, logs: logs, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(b.done)
 		s.Run(ctx, b.queue)

@@ -1,0 +1,140 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/event"
+	"audisp-relay/host"
+	"audisp-relay/queue"
+	"audisp-relay/recovery"
+	"audisp-relay/stream"
+)
+
+// outlet gives records to every consumer. Whoever holds the Feed calls it.
+type outlet struct{ p *Plugin }
+
+func (o outlet) Put(b *stream.Batch) {
+	for _, c := range o.p.consumers() {
+		c.queue.Put(b)
+	}
+}
+
+func (o outlet) Lost(t event.Trouble) {
+	for _, c := range o.p.consumers() {
+		c.queue.Note(queue.Upstream, lossOf(t))
+	}
+}
+
+// lossOf says what a hole has cost. How many records its events had nobody
+// knows: one each at least.
+func lossOf(t event.Trouble) queue.Loss {
+	return queue.Loss{Events: t.Events(), Records: t.Events(), First: t.First, Last: t.Last, At: time.Now()}
+}
+
+// newFeed makes what stands between the reader and the queues, with audit.log
+// behind it where that is to be had.
+func (p *Plugin) newFeed(resume bool) *recovery.Feed {
+	tracker := event.NewTracker(event.Options{BootID: bootID()})
+	if data := p.keep.before.Tracker; len(data) > 0 {
+		var s event.State
+		if err := json.Unmarshal(data, &s); err != nil {
+			p.log.Warn("serials of the run before not known: a hole at the restart does not show", zap.Error(err))
+		} else {
+			tracker.Restore(s) // of another boot they say nothing
+		}
+	}
+	log, network := p.auditLog()
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited()})
+	if resume {
+		feed.Begin()
+	}
+	return feed
+}
+
+// auditLog returns the log that holes are filled from, nil where there is none,
+// and whether records of other hosts stand in it that are not distributed.
+func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
+	if !p.cfg.Recovery.Enabled {
+		return nil, false
+	}
+	info, err := host.LogOf(p.parent)
+	if path := p.cfg.Recovery.LogFile; path != "" {
+		return recovery.NewLog(path), info.Network
+	}
+	switch {
+	case err != nil:
+		p.log.Warn("audit.log not found: what is missing from the stream cannot be had back "+
+			"(name it as log_file under [recovery], or set enabled = false)", zap.Error(err))
+		return nil, false
+	case !info.Written:
+		p.log.Warn("auditd writes no log: what is missing from the stream cannot be had back", zap.String("because", info.Why))
+		return nil, false
+	}
+	p.log.Debug("recovery reads the log", zap.String("log_file", info.Path))
+	return recovery.NewLog(info.Path), info.Network
+}
+
+// startFeed makes the Feed and runs it. What it returns ends it, with what is
+// left behind it given to the consumers.
+func (p *Plugin) startFeed() (end func()) {
+	cs := p.resumed()
+	p.feed = p.newFeed(cs != nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if cs != nil {
+			p.feed.Resume(cs)
+		}
+		p.feed.Run(ctx)
+	}()
+	return func() {
+		began := time.Now()
+		cancel()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			select {
+			case <-ended:
+				p.feed.Finish(began.Add(feedTime))
+			case <-time.After(feedTime): // the log hangs
+				p.feed.Force()
+			}
+		}()
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(feedTime / 10):
+			}
+			p.closeStalled(feedTime/2, began)
+			if time.Since(began) > 2*feedTime {
+				p.log.Warn("the last records wait for a consumer: leaving them")
+				return
+			}
+		}
+	}
+}
+
+// resumed returns the consumers with the positions they go on from, nil when
+// none has one.
+func (p *Plugin) resumed() (cs []recovery.Resumed) {
+	known := false
+	for _, c := range p.consumers() {
+		r := recovery.Resumed{Name: c.name, Put: c.queue.Put}
+		if r.ID, r.Known = c.queue.Stored(); !r.Known {
+			before := p.keep.of(c.name)
+			r.ID, r.Known = before.ID, before.HasID
+		}
+		known = known || r.Known
+		cs = append(cs, r)
+	}
+	if !known {
+		return nil
+	}
+	return cs
+}

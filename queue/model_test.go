@@ -1,0 +1,319 @@
+package queue
+
+import (
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
+
+	"audisp-relay/stream"
+)
+
+// spoolModel drives a queue with a spool through what can happen to it, over
+// several runs of the relay. All of it runs in a bubble of synctest: waits cost
+// nothing, and after each step the spiller is at rest.
+type spoolModel struct {
+	q    *Queue
+	cfg  Config
+	disk storage
+
+	next    int // serial of the next event
+	saved   Position
+	clients []*client
+	hadNow  map[string]bool   // those that some client took in this run
+	put     map[string]bool   // records put in all runs
+	told    map[string]bool   // markers, over all runs: one may be stored and come in the next
+	toldOf  [NumCauses]uint64 // records they tell of
+	lost    [NumCauses]uint64 // records lost in the runs before
+	several bool              // there may have been more than one client
+	killed  bool              // or ended while the disk hung
+	had     map[string]bool   // records taken in all runs
+	gone    uint64            // records lost or discarded in the runs before
+	biggest int               // records of the largest event put
+	deepest int               // largest Depth so far
+	at      uint64            // last position in this run
+}
+
+// storage is a disk that can be killed and that can fail.
+type storage interface {
+	open(t *rapid.T) disk
+	kill()            // what is there now is what the next open finds
+	fault(t *rapid.T) // changes what is wrong with it
+	damage(t *rapid.T)
+	check(t *rapid.T)
+	hangs() bool
+	mend()
+	end()
+	remove()
+}
+
+var markerLine = regexp.MustCompile(`^type=DAEMON_ERR msg=audit\(\d+\.\d{3}:\d+\): op=relay-loss sink=box ` +
+	`cause=([a-z-]+) records=(\d+) events=\d+ first=\d+ last=\d+ res=failed\n$`)
+
+func (m *spoolModel) start(t *rapid.T) {
+	m.hadNow, m.at = make(map[string]bool), 0
+	m.clients = nil
+	m.q = start(Options{Config: m.cfg, Name: "box", Next: m.saved.Number, ID: m.saved.ID, HasID: m.saved.HasID}, m.disk.open(t))
+}
+
+func (m *spoolModel) drawConfig(t *rapid.T) {
+	m.cfg = Config{
+		Depth:   rapid.IntRange(1, 60).Draw(t, "depth"),
+		Bytes:   int64(rapid.IntRange(60, 4000).Draw(t, "bytes")),
+		Action:  rapid.SampledFrom([]Overflow{Ignore, Suspend}).Draw(t, "action"),
+		Slow:    rapid.SampledFrom([]Slow{"", "", "", Disconnect, Drop}).Draw(t, "slow"),
+		Hold:    rapid.IntRange(0, 3).Draw(t, "hold") > 0,
+		Markers: true,
+	}
+	m.several = m.several || m.cfg.Slow != ""
+	m.deepest = max(m.deepest, m.cfg.Depth)
+}
+
+func (m *spoolModel) putSome(t *rapid.T) {
+	n, per := rapid.IntRange(1, 30).Draw(t, "events"), rapid.IntRange(1, 6).Draw(t, "records")
+	b := events(m.next, n, per)
+	m.next += n
+	m.biggest = max(m.biggest, per)
+	for i := range b.Recs {
+		m.put[string(b.Bytes(i))] = true
+	}
+	m.q.Put(b)
+}
+
+func (m *spoolModel) connect(t *rapid.T) {
+	if len(m.clients) < 3 && (m.cfg.Slow != "" || len(m.clients) == 0) {
+		m.clients = append(m.clients, &client{cur: m.q.Cursor()})
+	}
+}
+
+func (m *spoolModel) pick(t *rapid.T) int {
+	if len(m.clients) == 0 {
+		t.Skip("nobody is connected")
+	}
+	return rapid.IntRange(0, len(m.clients)-1).Draw(t, "client")
+}
+
+// read lets a client take a batch or a part of it.
+func (m *spoolModel) read(t *rapid.T) {
+	i := m.pick(t)
+	c := m.clients[i]
+	b, err := c.cur.Take()
+	if errors.Is(err, ErrEvicted) {
+		m.leave(i)
+		return
+	}
+	if len(b.Recs) > 0 && rapid.Bool().Draw(t, "put meanwhile") {
+		m.putSome(t)
+		synctest.Wait()
+	}
+	n := rapid.IntRange(0, len(b.Recs)).Draw(t, "taken")
+	m.took(t, c, b, n)
+	c.cur.Advance(n)
+}
+
+// took holds the first n records of b against what the client had before.
+func (m *spoolModel) took(t *rapid.T, c *client, b stream.Batch, n int) {
+	for k := range n {
+		line := string(b.Bytes(k))
+		if b.Recs[k].Flags&stream.Marker != 0 {
+			g := markerLine.FindStringSubmatch(line)
+			if g == nil {
+				t.Fatalf("marker %q", line)
+			}
+			for cause := range NumCauses {
+				if cause.String() == g[1] && !m.told[line] {
+					n, _ := strconv.ParseUint(g[2], 10, 64)
+					m.toldOf[cause] += n
+				}
+			}
+			m.told[line] = true
+			continue
+		}
+		if !m.put[line] {
+			t.Fatalf("%q was never put", line)
+		}
+		if s := b.Recs[k].Serial; s < c.serial {
+			t.Fatalf("serial %d after %d", s, c.serial)
+		} else {
+			c.serial = s
+		}
+		m.hadNow[line], m.had[line] = true, true
+	}
+}
+
+func (m *spoolModel) leave(i int) {
+	m.clients[i].cur.Close()
+	m.clients = append(m.clients[:i], m.clients[i+1:]...)
+}
+
+func (m *spoolModel) check(t *rapid.T) {
+	synctest.Wait()
+	sound(t, m.q)
+	m.disk.check(t)
+	m.bounded(t)
+	if at := m.q.Position().Number; at < m.at {
+		t.Fatalf("position %d after %d", at, m.at)
+	} else {
+		m.at = at
+	}
+	c := m.q.Counts()
+	if c.Delivered > uint64(len(m.hadNow)) {
+		t.Fatalf("%d delivered, but %d taken by any client", c.Delivered, len(m.hadNow))
+	}
+	if !m.cfg.Hold && len(m.clients) == 0 && c.Queued != 0 {
+		t.Fatalf("%d records held for nobody", c.Queued)
+	}
+}
+
+// bounded holds that no more is in memory than the bounds allow, but for what
+// clients are at and the markers between.
+func (m *spoolModel) bounded(t *rapid.T) {
+	m.q.mu.Lock()
+	defer m.q.mu.Unlock()
+	if n := m.q.fresh.recs; n > max(m.deepest, m.biggest)+2*int(NumCauses) {
+		t.Fatalf("%d records in memory that are not stored, Depth %d, largest event %d", n, m.deepest, m.biggest)
+	}
+	for _, blk := range m.q.cached {
+		if m.q.crowded() && blk.views == 0 && !m.q.near(blk) {
+			t.Fatalf("records %d to %d are in memory, which is full, for nobody", blk.first, blk.end)
+		}
+	}
+}
+
+// again ends this run, in order or not, and begins the next.
+func (m *spoolModel) again(t *rapid.T) {
+	kill := rapid.Bool().Draw(t, "kill")
+	if kill {
+		m.killed = true
+		synctest.Wait()
+		m.disk.kill()
+	}
+	m.finish(t, kill)
+	if !kill {
+		m.saved = m.q.Position()
+	}
+	m.start(t)
+}
+
+func (m *spoolModel) finish(t *rapid.T, killed bool) {
+	m.q.Close()
+	if !killed && rapid.Bool().Draw(t, "drain") {
+		m.disk.mend()
+		m.drain(t)
+	}
+	for len(m.clients) > 0 {
+		m.leave(0)
+	}
+	m.killed = m.killed || m.disk.hangs() // what it stores when it goes on counts as lost
+	m.q.Abandon()
+	synctest.Wait()
+	sound(t, m.q)
+	m.disk.check(t)
+	m.disk.end()
+	n := m.q.Counts()
+	for cause := range NumCauses {
+		m.lost[cause] += n.Lost[cause].Records
+	}
+	m.gone += n.LostRecords() + n.Discarded
+}
+
+// drain lets one client take everything. Then the balance has no rest, and what
+// was told is what was counted.
+func (m *spoolModel) drain(t *rapid.T) {
+	for len(m.clients) > 1 {
+		m.leave(1)
+	}
+	if len(m.clients) == 0 {
+		m.connect(t)
+	}
+	c := m.clients[0]
+	for {
+		b, err := c.cur.Take()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if errors.Is(err, ErrEvicted) {
+			m.leave(0)
+			m.connect(t)
+			c = m.clients[0]
+			continue
+		}
+		if len(b.Recs) == 0 {
+			<-c.cur.Ready()
+			continue
+		}
+		m.took(t, c, b, len(b.Recs))
+		c.cur.Advance(len(b.Recs))
+	}
+	synctest.Wait()
+	n := m.q.Counts()
+	if n.Queued != 0 || n.QueuedBytes != 0 {
+		t.Fatalf("everything was taken, but %+v", n)
+	}
+	if m.several {
+		return
+	}
+	if n.Delivered > uint64(len(m.hadNow)) || m.cfg.Hold && n.Discarded == 0 && n.Delivered != uint64(len(m.hadNow)) {
+		t.Fatalf("%d records were taken, %d count as delivered", len(m.hadNow), n.Delivered)
+	}
+	sum, put := uint64(len(m.had))+m.gone+n.LostRecords()+n.Discarded, uint64(len(m.put))
+	if !m.killed && sum != put {
+		t.Fatalf("%d records were put in all runs, but %d taken, lost or discarded", len(m.put), sum)
+	}
+	for cause := range NumCauses {
+		if lost := m.lost[cause] + n.Lost[cause].Records; lost < m.toldOf[cause] {
+			t.Fatalf("%s: %d lost, %d told of", cause, lost, m.toldOf[cause])
+		}
+	}
+}
+
+// inBubble hides Deadline, which must not be asked for in a bubble.
+type inBubble struct{ testing.TB }
+
+// TestPropertySpool: over random schedules of puts, clients, policies, restarts,
+// kills and faults of the disk, the ledger balances after each step, records
+// come in order and unaltered, and none comes that was not put.
+func TestPropertySpool(t *testing.T) {
+	for name, st := range map[string]func(*rapid.T) storage{
+		"faults": func(t *rapid.T) storage {
+			return &memStorage{d: newMemDisk(int64(rapid.IntRange(100, 20000).Draw(t, "disk")))}
+		},
+		"files": func(t *rapid.T) storage { return newFileStorage() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rapid.Check(inBubble{t}, func(t *rapid.T) {
+					m := &spoolModel{disk: st(t), next: 1, put: make(map[string]bool), told: make(map[string]bool), had: make(map[string]bool)}
+					m.drawConfig(t)
+					m.start(t)
+					defer func() { m.disk.mend(); m.q.Abandon(); m.disk.remove() }()
+					t.Repeat(map[string]func(*rapid.T){
+						"put":     m.putSome,
+						"put2":    m.putSome,
+						"connect": m.connect,
+						"read":    m.read,
+						"read2":   m.read,
+						"leave":   func(t *rapid.T) { m.leave(m.pick(t)) },
+						"resume":  func(*rapid.T) { m.q.Resume() },
+						"save":    func(*rapid.T) { m.saved = m.q.Position() },
+						"note":    func(*rapid.T) { m.q.Note(Upstream, Loss{Records: 2, Events: 1, First: 5, Last: 5}) },
+						"config": func(t *rapid.T) {
+							m.drawConfig(t)
+							m.q.SetConfig(m.cfg)
+						},
+						"again":  m.again,
+						"fault":  m.disk.fault,
+						"damage": func(t *rapid.T) { m.disk.damage(t) },
+						"":       m.check,
+					})
+					m.disk.kill()
+					m.finish(t, false)
+				})
+			})
+		})
+	}
+}

@@ -1,0 +1,328 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"audisp-relay/queue/spool"
+	"audisp-relay/stream"
+)
+
+const (
+	// maxStored bounds the memory that knowing stored blocks takes: some 16 MiB. It is
+	// reached only where Depth is so small that blocks are stored all but empty.
+	maxStored = 1 << 16
+	// leaveTime is how long Abandon lets the rest be stored.
+	leaveTime = 200 * time.Millisecond
+	// tickTime is how often the spool is tended and a full or failing disk tried again.
+	tickTime = time.Second
+	// maxReads is how often a frame that cannot be read is tried, when it is not
+	// known to be damaged.
+	maxReads = 3
+)
+
+// disk is what the queue wants of a spool.Spool; tests make one that fails.
+type disk interface {
+	Frames() []spool.Frame
+	Damage() spool.Damage
+	Next() uint64
+	Append(first uint64, b *stream.Batch) (spool.Frame, error)
+	Read(f spool.Frame, buf []byte, recs []stream.Record) (stream.Batch, error)
+	Release(f spool.Frame)
+	Tick(now time.Time) error
+	Size() int64
+	Close() error
+}
+
+// pager is what the spiller works with. Its goroutine alone calls disk, but for
+// Size, once it runs, and never with the queue's lock.
+type pager struct {
+	disk disk
+	kick chan struct{} // has an element when there may be something to do
+	done chan struct{} // closed when the goroutine has ended
+
+	// Guarded by the queue's mu.
+	ops     uint64        // calls of the disk that have returned
+	down    bool          // the disk is full or fails: Put does not wait for it,
+	retry   time.Time     // and this is when it is tried again
+	said    bool          // the log was told, and nothing was stored since
+	stuck   bool          // a call hangs: Put does not wait until one has returned
+	release []spool.Frame // of records that all have passed
+	leaving time.Time     // when not zero: store the rest until then, and end
+}
+
+func newPager(d disk) *pager {
+	return &pager{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+func (p *pager) wake() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// passed says that a frame is not needed any more. There may be room on the disk then.
+func (p *pager) passed(f spool.Frame) {
+	p.release = append(p.release, f)
+	p.down = false
+	p.wake()
+}
+
+// leave lets the spiller store the rest and waits until it has ended, if that is
+// soon. It is called, and returns, with the lock.
+func (q *Queue) leave() {
+	p := q.pager
+	if p.leaving.IsZero() {
+		p.leaving = time.Now().Add(leaveTime)
+		p.down = false // there may be room again: one try
+		p.wake()
+	}
+	q.mu.Unlock()
+	defer q.mu.Lock()
+	t := time.NewTimer(leaveTime + leaveTime/4)
+	defer t.Stop()
+	select {
+	case <-p.done:
+	case <-t.C:
+	}
+}
+
+// spill is the spiller: it loads what cursors wait for, stores what memory is
+// too small for, and releases what all have passed.
+func (q *Queue) spill() {
+	p := q.pager
+	defer close(p.done)
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	for {
+		worked, end := q.spillOnce()
+		if end {
+			q.say(p.disk.Close())
+			return
+		}
+		if worked {
+			select {
+			case now := <-tick.C:
+				q.say(p.disk.Tick(now))
+			default:
+			}
+			continue
+		}
+		select {
+		case <-p.kick:
+		case now := <-tick.C:
+			q.say(p.disk.Tick(now))
+		}
+	}
+}
+
+func (q *Queue) say(err error) {
+	if err != nil && q.log != nil {
+		q.log(err)
+	}
+}
+
+// spillOnce does one of each kind of work.
+func (q *Queue) spillOnce() (worked, end bool) {
+	p := q.pager
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(p.release) > 0 {
+		q.releaseFrames()
+		worked = true
+	}
+	if blk := q.toLoad(); blk != nil && p.leaving.IsZero() {
+		q.load(blk)
+		worked = true
+	}
+	if blk := q.toStore(); blk != nil {
+		q.store(blk)
+		worked = true
+	}
+	if !worked && q.stored >= maxStored && !p.down {
+		p.down, p.retry = true, time.Now().Add(tickTime)
+		q.goOn()
+	}
+	return worked, !worked && !p.leaving.IsZero()
+}
+
+func (q *Queue) releaseFrames() {
+	p := q.pager
+	frames := p.release
+	p.release = nil
+	q.mu.Unlock()
+	for _, f := range frames {
+		p.disk.Release(f)
+	}
+	q.mu.Lock()
+	p.ops++
+	p.stuck = false
+}
+
+// toLoad returns the next block that a cursor needs and that is not in memory.
+func (q *Queue) toLoad() *block {
+	for _, c := range q.cursors {
+		i := q.index(c.pos)
+		for _, blk := range q.blocks[min(i, q.stored):min(i+2, q.stored)] {
+			if blk.recs == nil && !blk.lost && c.near(blk) {
+				return blk
+			}
+		}
+	}
+	return nil
+}
+
+// toStore returns the next block that is to be stored, if memory is short enough. A
+// block that may still take records is kept for that unless a Put waits or soon will.
+func (q *Queue) toStore() *block {
+	p := q.pager
+	if q.stored == len(q.blocks) || q.stored >= maxStored || q.over {
+		return nil
+	}
+	blk := q.blocks[q.stored]
+	switch {
+	case len(blk.recs) == 0:
+		return nil
+	case !p.leaving.IsZero():
+		if !p.down && time.Now().Before(p.leaving) {
+			return blk
+		}
+		return nil
+	case p.down && time.Now().Before(p.retry):
+		return nil
+	case q.waiting:
+		return blk
+	case q.stored < len(q.blocks)-1:
+		if q.fresh.recs > q.cfg.Depth/2 || q.fresh.bytes > q.cfg.Bytes/2 {
+			return blk
+		}
+	case q.fresh.recs > q.cfg.Depth*3/4 || q.fresh.bytes > q.cfg.Bytes*3/4:
+		return blk
+	}
+	return nil
+}
+
+// store writes a block to the disk. It is called, and returns, with the lock.
+func (q *Queue) store(blk *block) {
+	p := q.pager
+	blk.sealed = true
+	blk.views++
+	first := max(blk.first, q.head)
+	b := stream.Batch{Buf: blk.data, Recs: blk.recs[first-blk.first:]}
+	q.mu.Unlock()
+	id, hasID := lastID(&b)
+	f, err := p.disk.Append(first, &b)
+	q.mu.Lock()
+	blk.views--
+	p.ops++
+	p.stuck = false
+	if q.over {
+		return // it is counted as lost already, though it may be stored
+	}
+	defer q.goOn()
+	if err != nil {
+		p.down, p.retry = true, time.Now().Add(tickTime)
+		if !p.said {
+			p.said = true
+			q.sayUnlocked(fmt.Errorf("spool takes no records: %w", err))
+		}
+		return
+	}
+	p.down, p.said = false, false
+	if blk.gone {
+		p.release = append(p.release, f)
+		return
+	}
+	q.fresh.recs -= q.live(blk)
+	q.fresh.bytes -= blk.bytes
+	q.cache.recs += q.live(blk)
+	q.cache.bytes += blk.bytes
+	q.count.Spilled += blk.whole
+	blk.stored, blk.frame, blk.id, blk.hasID = true, f, id, hasID
+	q.cached = append(q.cached, blk)
+	q.stored++
+	q.shed()
+}
+
+func (q *Queue) sayUnlocked(err error) {
+	q.mu.Unlock()
+	defer q.mu.Lock()
+	q.say(err)
+}
+
+// load reads a stored block. It is called, and returns, with the lock.
+func (q *Queue) load(blk *block) {
+	p := q.pager
+	var into block
+	if k := len(q.free); k > 0 {
+		into, q.free = *q.free[k-1], q.free[:k-1]
+	} else {
+		into.data = make([]byte, 0, blockSize)
+	}
+	f := blk.frame
+	q.mu.Unlock()
+	b, err := p.disk.Read(f, into.data, into.recs)
+	if err == nil && len(b.Recs) != int(f.Records) {
+		err = fmt.Errorf("%w: it has %d records, not %d", spool.ErrDamaged, len(b.Recs), f.Records)
+	}
+	if err != nil {
+		q.say(err)
+	}
+	q.mu.Lock()
+	p.ops++
+	p.stuck = false
+	defer q.loaded()
+	if blk.gone || q.over {
+		return
+	}
+	if err != nil {
+		blk.tries++
+		if errors.Is(err, spool.ErrDamaged) || blk.tries == maxReads {
+			q.damaged(blk)
+		}
+		return
+	}
+	blk.data, blk.recs, blk.first = b.Buf, b.Recs, f.First
+	q.correct(blk)
+	q.cached = append(q.cached, blk)
+	q.cache.recs += q.live(blk)
+	q.cache.bytes += blk.bytes
+	q.count.MaxDepth = max(q.count.MaxDepth, q.fresh.recs+q.cache.recs)
+	if late := q.later; late.pos > q.head {
+		q.trim(late.pos, late.cause)
+	}
+	q.shed()
+}
+
+// correct makes the counts of a loaded block exact: of one that an earlier run
+// stored it was not known how much of it, cut by the position, or of markers, counts.
+func (q *Queue) correct(blk *block) {
+	var whole uint64
+	var size int64
+	for i := max(blk.first, q.head) - blk.first; i < uint64(len(blk.recs)); i++ {
+		size += int64(blk.recs[i].Len)
+		if counts(&blk.recs[i]) {
+			whole++
+		}
+	}
+	q.count.Received += whole - blk.whole // either may be larger: it wraps and comes out right
+	q.count.TakenOver += whole - blk.whole
+	q.held += whole - blk.whole
+	q.bytes += size - blk.bytes
+	blk.whole, blk.bytes = whole, size
+}
+
+// damaged counts a block that cannot be read as lost. Cursors that come to it
+// go on behind it and tell of it.
+func (q *Queue) damaged(blk *block) {
+	q.now = time.Time{}
+	before := q.count.Lost[Spool].Records
+	blk.loss = blk.summary(blk.whole)
+	q.account(blk, Spool)
+	if blk.loss.Records = q.count.Lost[Spool].Records - before; blk.loss.Records == 0 {
+		blk.loss = Loss{}
+	}
+	blk.lost = true
+}

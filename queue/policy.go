@@ -1,0 +1,273 @@
+package queue
+
+import (
+	"time"
+
+	"audisp-relay/stream"
+)
+
+// Overflow says what happens besides counting when a lossy queue is full.
+// The names are those of auditd.conf's overflow_action.
+type Overflow string
+
+const (
+	Ignore  Overflow = "ignore"
+	Syslog  Overflow = "syslog"
+	Suspend Overflow = "suspend"
+	Single  Overflow = "single"
+	Halt    Overflow = "halt"
+)
+
+// Slow says what happens to a client whose unread records fill the queue.
+type Slow string
+
+const (
+	// Disconnect ends the client that is furthest behind.
+	Disconnect Slow = "disconnect"
+	// Drop lets it skip towards the client that is ahead of it; when none is, the
+	// newest records are dropped for all.
+	Drop Slow = "drop"
+)
+
+// patience is how long one Put waits for the disk in all. It is longer than a CPU
+// quota of a cgroup keeps the spiller from running, and shorter than a wide pipe
+// from auditd takes to fill.
+const patience = time.Second
+
+// refuse deals with the records of b from i on when the next of them does not
+// fit, and returns the index of the first it has not dealt with.
+func (q *Queue) refuse(b *stream.Batch, i int) int {
+	switch {
+	case q.orphan(b, i): // the line it belongs to was dropped or discarded
+		return i + 1
+	case q.closed:
+		return q.dropEvent(b, i, Shutdown)
+	case q.suspended:
+		return q.dropEvent(b, i, Suspended)
+	case q.idle():
+		q.openLine = false
+		q.count.Discarded += received(b.Recs[i:])
+		return len(b.Recs)
+	case q.drop.is(b, i):
+		return q.dropEvent(b, i, Full)
+	case q.awaitSpill():
+		return i
+	case q.cfg.Lossless:
+		if !q.waitRoom() {
+			return q.dropEvent(b, i, Shutdown)
+		}
+		return i
+	case q.makeRoom():
+		return i
+	}
+	q.act()
+	return q.dropEvent(b, i, Full)
+}
+
+// awaitSpill waits until something was stored, so that there may be room. It
+// reports false when that is not to be waited for: there is no spool, it is full
+// or fails, or it has taken this Put, or hung, too long.
+func (q *Queue) awaitSpill() bool {
+	p := q.pager
+	if p == nil || p.down || p.stuck || q.patience <= 0 {
+		return false
+	}
+	ops := p.ops
+	began := time.Now()
+	woken := q.wait(q.patience, nil)
+	took := time.Since(began)
+	q.patience -= took
+	q.count.SpillWaits++
+	q.count.SpillWaited += took
+	p.stuck = !woken && p.ops == ops
+	return woken
+}
+
+// waitRoom waits, without the lock, until a cursor or the spiller has made room.
+// It reports false when the queue is to end.
+func (q *Queue) waitRoom() bool {
+	began := time.Now()
+	q.count.StallSince = began
+	woken := q.wait(0, q.stop)
+	q.count.Stalls++
+	q.count.Stalled += time.Since(began)
+	q.count.StallSince = time.Time{}
+	return woken
+}
+
+// wait lets go of the lock until Put is to look anew. It reports false when limit,
+// unless that is zero, has passed or stop was closed before.
+func (q *Queue) wait(limit time.Duration, stop <-chan struct{}) (woken bool) {
+	q.wake()
+	select { // a token of an earlier wait that ended otherwise
+	case <-q.room:
+	default:
+	}
+	q.waiting = true
+	if q.pager != nil {
+		q.pager.wake()
+	}
+	q.mu.Unlock()
+	defer q.mu.Lock()
+	var over <-chan time.Time
+	if limit > 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case <-q.room:
+		return true
+	case <-over:
+	case <-stop:
+	}
+	return false
+}
+
+// freed tells a waiting Put that there is room. It wakes it only when a good
+// part of the queue is free again, so that a slow consumer does not cost a
+// switch for each record.
+func (q *Queue) freed() {
+	if q.waiting && q.fresh.recs <= q.cfg.Depth*3/4 && q.fresh.bytes <= q.cfg.Bytes*3/4 {
+		q.goOn()
+	}
+}
+
+// goOn wakes a waiting Put, which then looks anew.
+func (q *Queue) goOn() {
+	if q.waiting {
+		q.waiting = false
+		q.room <- struct{}{} // wait has emptied it
+	}
+}
+
+// dropping remembers the event whose records are being dropped, so that those
+// that come in a later batch go the same way: a consumer gets whole events.
+type dropping struct {
+	active bool
+	rec    stream.Record
+	node   []byte
+}
+
+func (d *dropping) is(b *stream.Batch, i int) bool {
+	r := &b.Recs[i]
+	return d.active && r.HasID() && d.rec.HasID() && r.Serial == d.rec.Serial && r.Millis == d.rec.Millis &&
+		string(b.Node(i)) == string(d.node)
+}
+
+func (d *dropping) set(b *stream.Batch, i int) {
+	d.active, d.rec = true, b.Recs[i]
+	d.node = append(d.node[:0], b.Node(i)...)
+}
+
+// dropEvent counts the event at i as lost, as far as it stands in one piece,
+// and returns its end.
+func (q *Queue) dropEvent(b *stream.Batch, i int, cause Cause) int {
+	end, _ := run(b, i)
+	var news *Loss
+	if !q.closed {
+		news = q.news(cause)
+	}
+	for k := i; k < end; k++ {
+		if !counts(&b.Recs[k]) {
+			continue
+		}
+		q.lose(cause, &b.Recs[k])
+		if news != nil {
+			news.add(&b.Recs[k])
+		}
+	}
+	q.endLine()
+	q.drop.set(b, end-1)
+	return end
+}
+
+// endLine ends a line whose first pieces were taken and whose next is dropped,
+// so that the record behind it does not run into it. The one byte may exceed the
+// bounds.
+func (q *Queue) endLine() {
+	if !q.openLine {
+		return
+	}
+	q.openLine = false
+	q.count.Cut++
+	nl := stream.Batch{Buf: []byte{'\n'}, Recs: []stream.Record{{Len: 1, Flags: stream.Cont | stream.NoID}}}
+	q.copy(&nl, 0, 1)
+}
+
+// makeRoom disconnects or hurries the client that holds the queue full. It
+// reports whether it gained any room.
+func (q *Queue) makeRoom() bool {
+	slow := q.slowest()
+	if slow == nil {
+		return false
+	}
+	before := q.head
+	switch {
+	case q.cfg.Slow == Disconnect && q.pager != nil && q.evicted:
+		return false // what the first one held did not free a file: one at a time
+	case q.cfg.Slow == Disconnect:
+		q.evicted = true
+		missed := q.tally(slow.pos, q.tail)
+		slow.lost += q.tail - slow.pos
+		q.remove(slow)
+		close(slow.evicted)
+		if len(q.cursors) > 0 || !q.cfg.Hold { // otherwise the next one gets it all
+			q.bequeath(owed{SlowClient, missed})
+		}
+		if q.idle() {
+			q.trim(q.tail, SlowClient)
+		}
+	case q.cfg.Slow == Drop && q.passed.end() > slow.pos:
+		to := q.skipTo(slow.pos)
+		slow.skip(to)
+	default:
+		return false
+	}
+	q.settle(SlowClient)
+	return q.head > before || q.idle()
+}
+
+func (q *Queue) slowest() (slow *Cursor) {
+	for _, c := range q.cursors {
+		if slow == nil || c.pos < slow.pos {
+			slow = c
+		}
+	}
+	return slow
+}
+
+// skipTo returns where a cursor at pos goes on when it has to skip: at the
+// next block, but not beyond where another cursor is, nor within a line as far as
+// that can be seen.
+func (q *Queue) skipTo(pos uint64) uint64 {
+	to := min(q.blocks[q.index(pos)].end, q.passed.end())
+	for to < q.tail {
+		i := q.index(to)
+		if i == len(q.blocks) || q.blocks[i].recs == nil || to < q.blocks[i].first ||
+			q.blocks[i].recs[to-q.blocks[i].first].Flags&stream.Cont == 0 {
+			break
+		}
+		to++
+	}
+	return to
+}
+
+// act does what the overflow action asks for, once until it is resumed or
+// configured anew.
+func (q *Queue) act() {
+	switch q.cfg.Action {
+	case Suspend:
+		q.suspended = true
+	case Single, Halt:
+		if q.acted {
+			return
+		}
+		q.acted = true
+	default:
+		return
+	}
+	if q.trigger != nil {
+		q.trigger(q.cfg.Action)
+	}
+}

@@ -1,0 +1,65 @@
+package queue
+
+import "audisp-relay/stream"
+
+// Position says how far a consumer has got: what is to be known of it for the
+// next run to go on there.
+type Position struct {
+	// Number: every record with a lower one is delivered, was discarded or is
+	// lost and told of. Records that Abandon counted as lost are not among them.
+	Number uint64
+	// ID is the identity of the last record before Number that stands in audit.log,
+	// where HasID is set. It may be that of an earlier one, never of a later one.
+	ID    stream.ID
+	HasID bool
+}
+
+// loggable reports whether auditd writes such a record to audit.log, in one piece:
+// the EOE that ends an event it does not (auditd-event.c, handle_event).
+func loggable(r *stream.Record) bool {
+	return r.Type != stream.TypeEOE && r.Flags&(stream.NoID|stream.Open|stream.Cont|stream.Marker) == 0
+}
+
+// lastID returns the identity of the last loggable record of b.
+func lastID(b *stream.Batch) (id stream.ID, ok bool) {
+	for i := len(b.Recs) - 1; i >= 0; i-- {
+		if loggable(&b.Recs[i]) {
+			return b.ID(i), true
+		}
+	}
+	return id, false
+}
+
+// remember keeps the identity of the last loggable record of blk before number pos.
+func (q *Queue) remember(blk *block, pos uint64) {
+	switch {
+	case blk.recs != nil:
+		part := stream.Batch{Buf: blk.data, Recs: blk.recs[:pos-blk.first]}
+		if id, ok := lastID(&part); ok {
+			q.behind, q.hasBehind = id, true
+		}
+	case blk.hasID && pos == blk.end:
+		q.behind, q.hasBehind = blk.id, true
+	}
+}
+
+// Position returns how far all cursors have got.
+func (q *Queue) Position() Position {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over {
+		return q.final
+	}
+	return q.position()
+}
+
+func (q *Queue) position() Position {
+	if len(q.blocks) > 0 && q.blocks[0].recs != nil && q.blocks[0].first < q.head {
+		q.remember(q.blocks[0], q.head)
+	}
+	return Position{Number: q.head, ID: q.behind, HasID: q.hasBehind}
+}
+
+// Stored returns the identity of the last loggable record that was in the spool
+// when the queue was made: what stands in audit.log behind it is not there.
+func (q *Queue) Stored() (stream.ID, bool) { return q.storedID, q.hasStoredID }

@@ -1,0 +1,77 @@
+package queue
+
+import "audisp-relay/queue/spool"
+
+// takeOver takes what an earlier run has left from number next on.
+func (q *Queue) takeOver(next uint64) {
+	d := q.pager.disk
+	lost := d.Damage().Lost
+	end := next // of what is taken
+	for _, f := range d.Frames() {
+		for len(lost) > 0 && lost[0].First < f.First {
+			end = q.takeFrame(lost[0], end, f.First, true)
+			lost = lost[1:]
+		}
+		end = q.takeFrame(f, end, f.First+uint64(f.Records), false)
+	}
+	for _, f := range lost {
+		end = q.takeFrame(f, end, f.First+uint64(f.Records), true)
+	}
+	q.stored = len(q.blocks)
+	q.tail = max(end, d.Next())
+	q.head = q.tail
+	if q.stored > 0 {
+		q.head = max(next, q.blocks[0].first)
+	}
+	q.findStored()
+	q.discardIdle()
+}
+
+// takeFrame takes the records of a frame from number from on, and up to to, over
+// and returns the number behind what is taken.
+func (q *Queue) takeFrame(f spool.Frame, from, to uint64, lost bool) uint64 {
+	begin, end := max(f.First, from), min(f.First+uint64(f.Records), to)
+	if begin >= end {
+		if !lost {
+			q.pager.disk.Release(f)
+		}
+		return from
+	}
+	blk := &block{first: f.First, end: end, sealed: true, stored: true, frame: f, lost: lost}
+	n := min(uint64(f.Whole), end-begin)
+	q.count.Received += n
+	q.count.TakenOver += n
+	if lost {
+		blk.first = begin
+		blk.loss = Loss{Records: n}
+		q.loseAll(Spool, &blk.loss)
+	} else {
+		blk.whole, blk.bytes = n, int64(f.Bytes)
+		q.held += n
+		q.bytes += blk.bytes
+	}
+	q.blocks = append(q.blocks, blk)
+	return end
+}
+
+// findStored finds the last loggable record of the spool. Frames that are damaged
+// or have none are passed over, some at least.
+func (q *Queue) findStored() {
+	tries := 8
+	for i := len(q.blocks) - 1; i >= 0 && tries > 0; i-- {
+		blk := q.blocks[i]
+		if blk.lost {
+			continue
+		}
+		tries--
+		b, err := q.pager.disk.Read(blk.frame, nil, nil)
+		if err != nil {
+			continue
+		}
+		if id, ok := lastID(&b); ok {
+			blk.id, blk.hasID = id, true
+			q.storedID, q.hasStoredID = id, true
+			return
+		}
+	}
+}
