@@ -41,13 +41,14 @@ func TestCorpusHasFreshEvents(t *testing.T) {
 }
 
 func TestShift(t *testing.T) {
-	got, err := shift([]byte("node=n type=A msg=audit(100.007:5): x msg=audit(1.1:1)\n"), 2)
-	want := "node=n type=A msg=audit(7300.007:200005): x msg=audit(1.1:1)\n"
+	own := serials{of: map[string]uint32{"4": 70}, next: 71}
+	got, err := shift([]byte("node=n type=A msg=audit(100.007:5): x msg=audit(1.1:1)\n"), 2, &own)
+	want := "node=n type=A msg=audit(7300.007:71): x msg=audit(1.1:1)\n"
 	if err != nil || string(got) != want {
 		t.Errorf("shift = %q, %v; want %q", got, err, want)
 	}
 	for _, bad := range []string{"", "type=A", "msg=audit(x.1:1)", "msg=audit(1.1:1"} {
-		if got, err := shift([]byte(bad), 1); err == nil {
+		if got, err := shift([]byte(bad), 1, &own); err == nil {
 			t.Errorf("shift(%q) = %q, want an error", bad, got)
 		}
 	}

@@ -25,7 +25,8 @@ type corpus struct {
 
 // makeCorpus repeats the capture up to the wanted number of records. Each
 // repetition is later and has fresh serials, so that no program takes its
-// events for those of the one before.
+// events for those of the one before; they are as dense as the kernel's, so that
+// none are missing.
 //
 // Events with an EXECVE record are left out: laurel 0.5.1 keeps a process for
 // each of them and its cost grows with the square of their number. On a stream
@@ -42,9 +43,11 @@ func makeCorpus(path string, records int) (corpus, error) {
 	defer out.Close()
 	w := bufio.NewWriterSize(out, 1<<20)
 	c := corpus{path: path}
+	serials := serials{next: 1_000_000}
 	for round := 0; c.records < records; round++ {
+		serials.of = make(map[string]uint32)
 		for _, line := range lines {
-			moved, err := shift(line, round)
+			moved, err := shift(line, round, &serials)
 			if err != nil {
 				return c, err
 			}
@@ -116,9 +119,24 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// shift moves a record round steps on: the capture spans less than an hour and
-// 100 000 serials.
-func shift(line []byte, round int) ([]byte, error) {
+// serials gives the events of a repetition new serials, in order and dense.
+type serials struct {
+	of   map[string]uint32 // by the event's own
+	next uint32
+}
+
+func (s *serials) fresh(own string) uint32 {
+	n, ok := s.of[own]
+	if !ok {
+		n = s.next
+		s.of[own] = n
+		s.next++
+	}
+	return n
+}
+
+// shift moves a record round hours on: the capture spans less than one.
+func shift(line []byte, round int, serials *serials) ([]byte, error) {
 	const mark = "msg=audit("
 	i := bytes.Index(line, []byte(mark))
 	if i < 0 {
@@ -128,10 +146,9 @@ func shift(line []byte, round int) ([]byte, error) {
 	sec, rest, ok1 := bytes.Cut(rest, []byte("."))
 	ms, rest, ok2 := bytes.Cut(rest, []byte(":"))
 	serial, rest, ok3 := bytes.Cut(rest, []byte(")"))
-	s, err1 := strconv.ParseInt(string(sec), 10, 64)
-	n, err2 := strconv.ParseInt(string(serial), 10, 64)
-	if !ok1 || !ok2 || !ok3 || err1 != nil || err2 != nil {
+	s, err := strconv.ParseInt(string(sec), 10, 64)
+	if !ok1 || !ok2 || !ok3 || err != nil {
 		return nil, fmt.Errorf("a record of the capture has no id: %q", line)
 	}
-	return fmt.Appendf(nil, "%s%d.%s:%d)%s", head, s+int64(round)*3600, ms, n+int64(round)*100_000, rest), nil
+	return fmt.Appendf(nil, "%s%d.%s:%d)%s", head, s+int64(round)*3600, ms, serials.fresh(string(serial)), rest), nil
 }

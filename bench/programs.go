@@ -24,8 +24,8 @@ func (b *bench) relayConf(t *scope, dir, globals, sinks string) (file string) {
 	file = filepath.Join(dir, "relay.toml")
 	// A bench of the relay must not fight over the machine's run directory, and
 	// what it says belongs to the one who reads the table.
-	text := fmt.Sprintf("%s\nrun_dir = %q\n[log]\noutput = %q\nlevel = \"warn\"\n%s",
-		globals, filepath.Join(dir, "run"), filepath.Join(dir, "relay.log"), sinks)
+	text := fmt.Sprintf("%s\nrun_dir = %q\nstate_dir = %q\n[log]\noutput = %q\nlevel = \"warn\"\n%s",
+		globals, filepath.Join(dir, "run"), filepath.Join(dir, "state"), filepath.Join(dir, "relay.log"), sinks)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatalf("configure the relay: %v", err)
 	}
