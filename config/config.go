@@ -18,7 +18,7 @@ const (
 
 	DefaultQDepth        = 16384
 	DefaultQBytes   Size = 32 << 20
-	DefaultInput    Size = 16 << 20
+	DefaultInput    Size = 32 << 20
 	DefaultMemory   Size = 128 << 20
 	DefaultSpool    Size = 256 << 20
 	DefaultOOMScore      = -500

@@ -14,41 +14,53 @@ type State struct {
 
 // NodeState is the State of one node.
 type NodeState struct {
-	Node   string `json:"node,omitempty"`
-	Serial uint32 `json:"serial"` // no older one is waited for
-	Millis int64  `json:"millis"` // time of the newest event
+	Node    string `json:"node,omitempty"`
+	Serial  uint32 `json:"serial"`            // the newest; those before it were seen,
+	Missing []Run  `json:"missing,omitempty"` // but for these
+	Millis  int64  `json:"millis"`            // time of the newest event
 }
 
-// State returns where the Tracker is. What it still waits for, or has reported
-// and was not asked for with Lost, is behind that.
+// Run is a run of serials that were not seen.
+type Run struct {
+	First  uint32 `json:"first"`
+	Last   uint32 `json:"last"`
+	Millis int64  `json:"millis"` // from when on they are to be looked for
+}
+
+// maxRuns bounds what is kept of a node: where more is missing, everything from
+// there on counts as not seen.
+const maxRuns = 1024
+
+// State returns where the Tracker is. Missing is what it still waits for, and what
+// it has reported and was not asked for with Lost.
 func (t *Tracker) State() State {
 	s := State{BootID: t.boot}
 	for name, n := range t.nodes {
 		if name != n.name || !n.started {
 			continue
 		}
-		serial := n.window.high
-		for _, g := range n.gaps {
-			serial = older(serial, g.first-1)
+		x := NodeState{Node: name, Serial: n.window.high, Millis: n.newest}
+		add := func(millis int64) func(first, last uint32) {
+			return func(first, last uint32) { x.Missing = append(x.Missing, Run{first, last, millis}) }
 		}
-		for _, list := range [][]reported{t.ready, t.told} {
-			for _, x := range list {
-				if x.Kind == Hole && x.node == n && x.epoch == n.epoch {
-					serial = older(serial, x.First-1)
+		for _, list := range [][]reported{t.told, t.ready} {
+			for _, r := range list {
+				if r.Kind == Hole && r.node == n && r.epoch == n.epoch {
+					n.missing(r.First, r.Last, add(r.Millis))
 				}
 			}
 		}
-		s.Nodes = append(s.Nodes, NodeState{Node: name, Serial: serial, Millis: n.newest})
+		for _, g := range n.gaps {
+			n.missing(g.first, g.last, add(g.millis))
+		}
+		if len(x.Missing) > maxRuns {
+			x.Serial = x.Missing[maxRuns].First - 1
+			x.Missing = x.Missing[:maxRuns]
+		}
+		s.Nodes = append(s.Nodes, x)
 	}
 	slices.SortFunc(s.Nodes, func(a, b NodeState) int { return cmp.Compare(a.Node, b.Node) })
 	return s
-}
-
-func older(a, b uint32) uint32 {
-	if int32(b-a) < 0 {
-		return b
-	}
-	return a
 }
 
 // Restore makes a new Tracker go on from s, and reports whether it could: the
@@ -60,7 +72,13 @@ func (t *Tracker) Restore(s State) bool {
 	for _, x := range s.Nodes {
 		n := &node{name: x.Node, habit: newHabit(), started: true, newest: x.Millis}
 		n.window.high = x.Serial
-		n.window.mark(x.Serial)
+		n.window.markRun(x.Serial-windowSize+1, x.Serial)
+		for _, r := range x.Missing[:min(len(x.Missing), maxRuns)] {
+			if size := r.Last - r.First; size < windowSize && n.window.holds(r.First) && n.window.holds(r.Last) {
+				n.window.unmarkRun(r.First, r.Last)
+				n.addGap(gap{r.First, r.Last, 0, r.Millis})
+			}
+		}
 		t.nodes[x.Node] = n
 	}
 	return true

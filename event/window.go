@@ -36,6 +36,13 @@ func (w *window) markRun(first, last uint32) {
 	}
 }
 
+// unmarkRun takes back the marks of first to last, which lie in the window.
+func (w *window) unmarkRun(first, last uint32) {
+	for s := first; int32(last-s) >= 0; s++ {
+		w.bits[s%windowSize/64] &^= 1 << (s % 64)
+	}
+}
+
 // advance makes serial, which is newer than high, the newest one. Those between
 // are not seen.
 func (w *window) advance(serial uint32) {

@@ -45,7 +45,7 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 		Config: p.queueConfig(cfg), Name: cfg.Name, Stop: p.stop,
 		Trigger: func(a queue.Overflow) { p.overflow(cfg.Name, a) },
 		Spool:   p.openSpool(cfg, c.log),
-		Next:    before.Number, ID: before.ID, HasID: before.HasID,
+		Next:    before.Number, ID: before.ID, HasID: before.HasID, First: before.First,
 		Log: func(err error) { c.log.Warn("spool fails", zap.String("sink", c.name), zap.Error(err)) },
 	})
 	return c

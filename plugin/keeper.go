@@ -157,7 +157,7 @@ func (p *Plugin) stateNow() state.State {
 func (c *consumer) saved() state.Consumer {
 	pos := c.queue.Position() // first: the balance may be ahead of it, never behind
 	n := c.queue.Counts()
-	return state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, Totals: c.totals(&n, false)}
+	return state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: c.totals(&n, false)}
 }
 
 // totals returns the balance of c over all runs. What is queued counts as

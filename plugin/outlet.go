@@ -128,7 +128,7 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 		r := recovery.Resumed{Name: c.name, Put: c.queue.Put}
 		if r.ID, r.Known = c.queue.Stored(); !r.Known {
 			before := p.keep.of(c.name)
-			r.ID, r.Known = before.ID, before.HasID
+			r.ID, r.Known, r.First = before.ID, before.HasID, before.First
 		}
 		known = known || r.Known
 		cs = append(cs, r)

@@ -127,9 +127,9 @@ func (p *Plugin) Run() error {
 		c.start(nil)
 		p.warnAction(c.config())
 	}
+	endKernel := p.startKernel()
 	control := p.startControl()
 	go p.keepState()
-	endKernel := p.startKernel()
 	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
 
 	err := p.obey(ended, hungUp)

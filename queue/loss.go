@@ -174,5 +174,8 @@ func (q *Queue) Note(cause Cause, l Loss) {
 	q.loseAll(cause, &l)
 	if !q.closed && !q.idle() {
 		q.tellOf(cause, &l)
+		if q.untoldAny {
+			q.arm(firstTell) // news from outside are few: no need to wait longer
+		}
 	}
 }

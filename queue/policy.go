@@ -47,6 +47,9 @@ func (q *Queue) refuse(b *stream.Batch, i int) int {
 	case q.idle():
 		q.openLine = false
 		q.count.Discarded += received(b.Recs[i:])
+		if id, ok := lastID(&stream.Batch{Buf: b.Buf, Recs: b.Recs[i:]}); ok {
+			q.behind, q.hasBehind = id, true // the next run is not to discard it again
+		}
 		return len(b.Recs)
 	case q.drop.is(b, i):
 		return q.dropEvent(b, i, Full)

@@ -12,12 +12,15 @@ type Position struct {
 	// where HasID is set. It may be that of an earlier one, never of a later one.
 	ID    stream.ID
 	HasID bool
+	// First is set while there is none such before Number: then ID is that of the
+	// first record there is.
+	First bool
 }
 
-// loggable reports whether auditd writes such a record to audit.log, in one piece:
-// the EOE that ends an event it does not (auditd-event.c, handle_event).
+// loggable reports whether auditd writes such a record to audit.log, in one piece,
+// and it is given in the order of that: the EOE that ends an event it does not (auditd-event.c, handle_event).
 func loggable(r *stream.Record) bool {
-	return r.Type != stream.TypeEOE && r.Flags&(stream.NoID|stream.Open|stream.Cont|stream.Marker) == 0
+	return r.Type != stream.TypeEOE && r.Flags&(stream.NoID|stream.Open|stream.Cont|stream.Late|stream.Marker) == 0
 }
 
 // lastID returns the identity of the last loggable record of b.
@@ -57,7 +60,21 @@ func (q *Queue) position() Position {
 	if len(q.blocks) > 0 && q.blocks[0].recs != nil && q.blocks[0].first < q.head {
 		q.remember(q.blocks[0], q.head)
 	}
+	if !q.hasBehind && q.hasFirst {
+		return Position{Number: q.head, ID: q.first, HasID: true, First: true}
+	}
 	return Position{Number: q.head, ID: q.behind, HasID: q.hasBehind}
+}
+
+// noteFirst keeps the identity of the first record that a queue without a
+// position is given.
+func (q *Queue) noteFirst(b *stream.Batch) {
+	for i := range b.Recs {
+		if loggable(&b.Recs[i]) {
+			q.first, q.hasFirst = b.ID(i), true
+			return
+		}
+	}
 }
 
 // Stored returns the identity of the last loggable record that was in the spool

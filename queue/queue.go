@@ -53,11 +53,12 @@ type Options struct {
 	// Spool, when not nil, takes what memory does not hold. From New on it belongs
 	// to the queue, which closes it.
 	Spool *spool.Spool
-	// Next, ID and HasID are the saved Position: what the spool has from Next on is
+	// Next, ID, HasID and First are the saved Position: what the spool has from Next on is
 	// taken over, the rest of it was delivered before. Numbers go on from there.
 	Next  uint64
 	ID    stream.ID
 	HasID bool
+	First bool
 	// Log, when not nil, is told what goes wrong with the spool: of a full or failing
 	// disk once until it works again, of every frame that cannot be read. It is
 	// called from the spiller's goroutine and must not block.
@@ -96,6 +97,8 @@ type Queue struct {
 	over    bool     // Abandon is through
 	final   Position // then
 
+	first     stream.ID // of the first loggable record put in, where hasFirst; nobody asks once there is one behind
+	hasFirst  bool
 	behind    stream.ID // of the last loggable record before the first block, or in what was unloaded of it
 	hasBehind bool
 
@@ -132,7 +135,7 @@ func start(o Options, d disk) *Queue {
 	q := &Queue{
 		cfg: o.Config, name: o.Name, stop: o.Stop, trigger: o.Trigger, log: o.Log,
 		ended: make(chan struct{}), room: make(chan struct{}, 1),
-		head: o.Next, tail: o.Next, behind: o.ID, hasBehind: o.HasID,
+		head: o.Next, tail: o.Next, behind: o.ID, hasBehind: o.HasID && !o.First, first: o.ID, hasFirst: o.HasID && o.First,
 		serial: rand.Uint32N(10000),
 	}
 	if d != nil {
@@ -153,6 +156,9 @@ func (q *Queue) Put(b *stream.Batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.now = time.Time{}
+	if !q.hasBehind && !q.hasFirst {
+		q.noteFirst(b)
+	}
 	q.patience, q.evicted = patience, false
 	for i := 0; i < len(b.Recs); {
 		end := i + q.fitting(b, i)

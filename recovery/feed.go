@@ -103,6 +103,7 @@ type Shown struct {
 // entry says where the log begins to lead.
 type entry struct {
 	millis int64 // from the lines of this time on
+	had    Place // of the last line that the consumers have
 }
 
 // heldBatch is a copy of records of the stream that wait for the log.
@@ -123,6 +124,7 @@ const (
 // follower is what a Feed asks of a Log; tests have one that hangs.
 type follower interface {
 	SeekAfter(id stream.ID) (Place, error)
+	SeekAt(id stream.ID) (Place, error)
 	SeekTime(millis int64) (Place, error)
 	SeekEnd() (Place, error)
 	Go(p Place) error

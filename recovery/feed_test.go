@@ -372,15 +372,19 @@ func TestResume(t *testing.T) {
 		var cs []Resumed
 		var from []int
 		for _, o := range outs {
-			k := rnd.IntN(len(ids))
+			k, first := rnd.IntN(len(ids)), rnd.IntN(2) == 0
+			c := Resumed{Name: "x", ID: ids[k], Known: true, Put: o.Put, First: first}
+			if first {
+				k--
+			}
 			from = append(from, k)
-			cs = append(cs, Resumed{Name: "x", ID: ids[k], Known: true, Put: o.Put})
+			cs = append(cs, c)
 		}
 		f.Begin()
 		// The stream brings the end of the log again.
 		logged := bytes.SplitAfter(log, []byte("\n"))
 		lines := bytes.SplitAfter(captures.Read(t, name+".string.gz"), []byte("\n"))
-		for !bytes.Equal(lines[0], logged[slices.Max(from)]) {
+		for !bytes.Equal(lines[0], logged[max(0, slices.Max(from))]) {
 			lines = lines[1:]
 		}
 		input := bytes.Join(lines[1+rnd.IntN(len(lines)):], nil)

@@ -50,13 +50,14 @@ func (f *Feed) leads() bool {
 }
 
 // look asks the tracker for holes that are old enough, and looks at the log's
-// tail once the stream has gone quiet: what was lost at the end of a burst shows
-// in no later serial. At the end all that is open counts as old enough.
+// tail once the stream has gone quiet or ended: what was lost at the end of a burst
+// shows in no later serial. At the end of a replay all that is open counts as old
+// enough; the plugin's next run waits for it.
 func (f *Feed) look(now time.Time, end bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	due := now
-	if end {
+	if end && f.static {
 		due = now.Add(time.Hour)
 	}
 	troubles := f.tracker.Due(due)
@@ -105,7 +106,7 @@ func (f *Feed) round() {
 	var err error
 	if mode == led {
 		if at != nil {
-			err = f.seek(at.millis)
+			err = f.seek(at)
 		}
 		if err == nil {
 			gave, err = f.follow(nil)
@@ -132,14 +133,37 @@ func (f *Feed) round() {
 	}
 }
 
-// seek goes to where the log begins to lead.
-func (f *Feed) seek(millis int64) error {
+// seek goes to where the log begins to lead, and finds the last line from there
+// on that the consumers have: those before it are given late.
+func (f *Feed) seek(at *entry) error {
 	defer f.io()()
-	place, err := f.log.SeekTime(millis)
+	place, err := f.log.SeekTime(at.millis)
 	if err != nil {
 		return err
 	}
-	return f.log.Go(place)
+	if err = f.log.Go(place); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	before := f.before // changed by this goroutine only
+	f.mu.Unlock()
+	var b stream.Batch
+	for {
+		p, err := f.log.Next(&b)
+		switch {
+		case errors.Is(err, io.EOF):
+			return f.log.Go(place)
+		case errors.Is(err, ErrSkipped), errors.Is(err, ErrTruncated):
+			continue
+		case err != nil:
+			return err
+		}
+		for i := range b.Recs {
+			if before[keyOf(&b, i)] > 0 {
+				at.had = p.At(&b, i)
+			}
+		}
+	}
 }
 
 // io notes that the log is being read, for Take to see when that hangs.
@@ -199,6 +223,8 @@ func (f *Feed) giveLines(b *stream.Batch, at Place, give func(b *stream.Batch, a
 	for i := range b.Recs {
 		if f.foreign(b, i) || f.has(b, i) {
 			flush(i)
+		} else if f.entry != nil && at.At(b, i).Less(f.entry.had) {
+			b.Recs[i].Flags |= stream.Late
 		}
 	}
 	flush(len(b.Recs))
@@ -329,7 +355,9 @@ func (f *Feed) Finish(until time.Time) {
 		f.settle(time.Now(), len(f.held), true)
 		f.lead()
 	}
-	f.tracker.Due(time.Now().Add(time.Hour))
+	if f.static {
+		f.tracker.Due(time.Now().Add(time.Hour))
+	}
 	f.lose()
 }
 
@@ -337,6 +365,7 @@ func (f *Feed) Finish(until time.Time) {
 type Resumed struct {
 	Name  string
 	ID    stream.ID // of the last record it had that is in the log
+	First bool      // of the first one it is to have, instead
 	Known bool      // otherwise it is new, and begins with what comes from now on
 	Put   func(b *stream.Batch)
 
@@ -401,7 +430,11 @@ func (f *Feed) places(cs []Resumed) error {
 	for i := range cs {
 		c := &cs[i]
 		if c.from = end; c.Known {
-			c.from, err = f.log.SeekAfter(c.ID)
+			if c.First {
+				c.from, err = f.log.SeekAt(c.ID)
+			} else {
+				c.from, err = f.log.SeekAfter(c.ID)
+			}
 		}
 		if errors.Is(err, ErrGone) {
 			f.say.Warn("what this consumer had last is no longer in audit.log: going on with the oldest that is",

@@ -82,29 +82,45 @@ func (l *Log) SeekTime(millis int64) (Place, error) {
 // SeekAfter returns the place behind the line with that identity. When there is
 // none the error is ErrGone, with the beginning of the oldest file.
 func (l *Log) SeekAfter(id stream.ID) (Place, error) {
+	s, err := l.find(id)
+	return s.behind, err
+}
+
+// SeekAt returns the place of the line with that identity itself, otherwise what
+// SeekAfter does.
+func (l *Log) SeekAt(id stream.ID) (Place, error) {
+	s, err := l.find(id)
+	return s.at, err
+}
+
+// find searches for the line with that identity. Where it is not there, its place
+// is the oldest there is.
+func (l *Log) find(id stream.ID) (s search, err error) {
+	s = search{log: l, id: id}
 	if err := l.begun(); err != nil {
-		return Place{}, err
+		return s, err
 	}
 	from, err := l.firstAt(id.Millis - seekMargin)
 	if err != nil {
-		return Place{}, err
+		return s, err
 	}
-	s := search{log: l, id: id}
 	if err = s.forward(from); err == nil {
 		err = s.back(from)
 	}
 	switch {
 	case s.found:
-		return s.behind, nil
+		return s, nil
 	case err != nil:
-		return Place{}, err
+		return s, err
 	}
 	err = fmt.Errorf("%s: record %d.%03d:%d %w: raise num_logs or max_log_file in auditd.conf",
 		l.path, id.Millis/1000, id.Millis%1000, id.Serial, ErrGone)
 	if s.closed != nil {
 		err = fmt.Errorf("%w; %w", err, s.closed)
 	}
-	return l.oldest(), err
+	s.at = l.oldest()
+	s.behind = s.at
+	return s, err
 }
 
 // begun brings the list of files up to date; there must be one.
@@ -266,7 +282,8 @@ type search struct {
 	log    *Log
 	id     stream.ID
 	found  bool
-	behind Place // the line
+	at     Place // of the line
+	behind Place // it
 	closed error // of a file that is there and cannot be read
 }
 
@@ -317,7 +334,7 @@ func (s *search) in(f *logFile, from, to int64) error {
 			if r.Serial != s.id.Serial || r.Millis != s.id.Millis || r.Type != s.id.Type || b.ID(i) != s.id {
 				return true
 			}
-			s.found, s.behind = true, Place{f.gen, at + int64(r.Len)}
+			s.found, s.at, s.behind = true, Place{f.gen, at}, Place{f.gen, at + int64(r.Len)}
 			return false
 		})
 	})

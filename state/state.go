@@ -40,9 +40,10 @@ type State struct {
 
 // Consumer is how far a consumer has got.
 type Consumer struct {
-	Number uint64            `json:"number"` // every record before this one is done with; numbered over restarts
-	ID     stream.ID         `json:"id"`     // of the last of those that is in audit.log
-	HasID  bool              `json:"has_id"` // there was one
+	Number uint64            `json:"number"`          // every record before this one is done with; numbered over restarts
+	ID     stream.ID         `json:"id"`              // of the last of those that is in audit.log
+	HasID  bool              `json:"has_id"`          // there was one
+	First  bool              `json:"first,omitempty"` // ID is that of the first record it is to have, instead
 	Totals map[string]uint64 `json:"totals,omitempty"`
 }
 

@@ -32,6 +32,9 @@ const (
 	Cont
 	// FromLog: the record was read from audit.log, not from auditd's stream.
 	FromLog
+	// Late: the record is given behind later ones of the log, so it says nothing
+	// of how far a consumer has got.
+	Late
 	// Marker: the record is the relay's own and tells of a loss. It counts in no
 	// balance.
 	Marker

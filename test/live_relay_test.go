@@ -22,12 +22,12 @@ func seconds(n int) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// build puts the program where auditd accepts it: owned by root, not writable
+// build puts a program where auditd accepts it: owned by root, not writable
 // by others, without the race detector, which is too slow for a full load.
-func build(t *testing.T, dir string) string {
+func build(t *testing.T, dir, pkg string) string {
 	t.Helper()
-	path := filepath.Join(dir, "audisp-relay")
-	cmd := exec.Command("go", "build", "-o", path, "../cmd/audisp-relay")
+	path := filepath.Join(dir, filepath.Base(pkg))
+	cmd := exec.Command("go", "build", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -65,15 +65,25 @@ const auditdQueue = 20000
 // startLive runs auditd with the relay on this config (DIR as in start).
 func startLive(t *testing.T, config string, o lab.Options, format string) *live {
 	t.Helper()
+	return startLiveBehind(t, config, o, func(p lab.Plugin) lab.Plugin {
+		p.Format = format
+		return p
+	})
+}
+
+// startLiveBehind is startLive with something between auditd and the relay:
+// wrap gets the relay as auditd would start it.
+func startLiveBehind(t *testing.T, config string, o lab.Options, wrap func(lab.Plugin) lab.Plugin) *live {
+	t.Helper()
 	lab.Require(t, "socat")
 	if o.QDepth == 0 {
 		o.QDepth = auditdQueue
 	}
 	dir := tempDir(t)
 	writeConfig(t, dir, config)
-	o.Plugins = append(o.Plugins, lab.Plugin{
-		Name: "relay", Path: build(t, dir), Args: "-c " + filepath.Join(dir, "relay.toml"), Format: format,
-	})
+	o.Plugins = append(o.Plugins, wrap(lab.Plugin{
+		Name: "relay", Path: build(t, dir, "../cmd/audisp-relay"), Args: "-c " + filepath.Join(dir, "relay.toml"),
+	}))
 	l := &live{Auditd: lab.Start(t, o), t: t, dir: dir}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -96,14 +106,26 @@ func (l *live) follow(sink, socket, out string) *lab.Process {
 	return p
 }
 
+// compare holds streams against all there is of audit.log between the marks.
+func (l *live) compare(after, until string, streams ...string) lab.Report {
+	l.t.Helper()
+	return l.compareAs(lab.Compare{After: after, Until: until}, streams...)
+}
+
+func (l *live) compareAs(how lab.Compare, streams ...string) lab.Report {
+	l.t.Helper()
+	rep, err := lab.CompareLog(l.Logs(), streams, how)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return rep
+}
+
 // exact fails unless a stream holds every record of audit.log between the marks
 // once, byte for byte and in order, and EOE besides.
 func (l *live) exact(name, after, until string, streams ...string) lab.Report {
 	l.t.Helper()
-	rep, err := lab.CompareLog(l.Logs(), streams, lab.Compare{After: after, Until: until})
-	if err != nil {
-		l.t.Fatal(err)
-	}
+	rep := l.compare(after, until, streams...)
 	if !rep.OK() {
 		l.t.Errorf("%s: %v", name, rep)
 	}

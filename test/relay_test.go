@@ -128,12 +128,22 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
+// writeConfig writes a config with its directories below dir. Unless it says
+// otherwise there is no spool and there are no markers, so that a test of a
+// queue knows what memory holds and every line of a consumer is a record.
 func writeConfig(t *testing.T, dir, config string) {
 	t.Helper()
 	head := `run_dir = "DIR/run"
+state_dir = "DIR/state"
 priority_boost = 0
 oom_score_adj = 0
 `
+	if !strings.Contains(config, "loss_markers") {
+		head += "loss_markers = false\n"
+	}
+	if !strings.Contains(config, "[spool]") && !strings.Contains(config, "spool.max_size") {
+		head += "spool.max_size = \"0\"\n"
+	}
 	if !strings.Contains(config, "[log]") {
 		head += "log.output = \"DIR/log\"\nlog.level = \"debug\"\n"
 	}

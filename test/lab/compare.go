@@ -50,19 +50,30 @@ type Report struct {
 	OutOfOrder int // stream lines that stand before one that the log has earlier
 	EOEMissing int // events with a SYSCALL record in the stream and no EOE
 	EOEExtra   int // EOE records of no such event
+	EOECut     int // EOE records of which so much is missing that they have no id
+	Markers    int // the relay's own records of what it lost (op=relay-loss)
 
 	Examples []string // some of each fault
 }
 
 // OK reports that nothing is missing, altered, doubled, added or misplaced.
 func (r Report) OK() bool {
-	return r.Missing+r.Altered+r.Duplicate+r.Extra+r.OutOfOrder+r.EOEMissing+r.EOEExtra == 0
+	return r.Once() && r.EOEMissing+r.EOEExtra+r.Markers == 0
 }
+
+// Once reports that the stream has each record of the log once and in order.
+// What the log never has is left out: EOE records, which cannot be had back
+// when they are lost, and markers.
+func (r Report) Once() bool { return r.SameSet() && r.Duplicate+r.OutOfOrder == 0 }
+
+// SameSet reports that log and stream hold the same records, in whatever
+// order and however often; whole EOE records and markers are left out.
+func (r Report) SameSet() bool { return r.Missing+r.Altered+r.Extra+r.EOECut == 0 }
 
 func (r Report) String() string {
 	s := fmt.Sprintf("log %d lines (%d never dispatched), stream %d with %d EOE: missing %d, altered %d, duplicate %d, "+
-		"extra %d, out of order %d, EOE missing %d, EOE extra %d", r.LogLines, r.LogOnly, r.StreamLines, r.EOE,
-		r.Missing, r.Altered, r.Duplicate, r.Extra, r.OutOfOrder, r.EOEMissing, r.EOEExtra)
+		"extra %d, out of order %d, EOE missing %d, EOE extra %d, cut %d, markers %d", r.LogLines, r.LogOnly, r.StreamLines, r.EOE,
+		r.Missing, r.Altered, r.Duplicate, r.Extra, r.OutOfOrder, r.EOEMissing, r.EOEExtra, r.EOECut, r.Markers)
 	return strings.Join(append([]string{s}, r.Examples...), "\n  ")
 }
 
@@ -151,6 +162,17 @@ func (c *comparer) logLine(line []byte) {
 
 func (c *comparer) streamLine(line []byte) {
 	c.r.StreamLines++
+	if isMarker(line) {
+		c.r.Markers++
+		c.quote("marker", line)
+		return
+	}
+	if recordType(line) == "EOE" && len(recordID(line)) == 0 {
+		c.r.EOE++
+		c.r.EOECut++
+		c.quote("EOE without id", line)
+		return
+	}
 	if recordType(line) == "EOE" {
 		c.r.EOE++
 		c.events[maphash.Bytes(c.seed, recordID(line))]--

@@ -25,7 +25,7 @@ func TestCompareCaptures(t *testing.T) {
 		// 4.2.1 cuts the last 16 bytes of every kernel record in RAW, which of an EOE
 		// leaves no id. The two whole ones are auditd's own.
 		{"audit-4.2.1-raw", Compare{Raw: true}, Report{LogLines: 811, StreamLines: 967, EOE: 156, Altered: 809,
-			EOEMissing: 156, EOEExtra: 156}},
+			EOEMissing: 156, EOECut: 156}},
 		// audispd puts node= on the stream, auditd was not told to.
 		{"audit-2.8.5-audispd", Compare{Raw: true, StripNode: true}, Report{LogLines: 811, StreamLines: 967, EOE: 156}},
 		{"audit-2.8.5-audispd", Compare{Raw: true}, Report{LogLines: 811, StreamLines: 967, EOE: 156, Missing: 811, Extra: 811}},
@@ -50,6 +50,7 @@ const (
 	recC = "type=PATH msg=audit(1.000:1): item=1 \n"
 	eoe1 = "type=EOE msg=audit(1.000:1):\n"
 	recD = "type=USER msg=audit(2.000:2): mark-1\n"
+	mark = "type=DAEMON_ERR msg=audit(2.500:77): op=relay-loss sink=a cause=queue-full records=5 events=1 first=4 last=4 res=failed\n"
 	conf = "type=DAEMON_CONFIG msg=audit(3.000:7): op=reconfigure state=changed res=success\n"
 )
 
@@ -70,6 +71,11 @@ func TestCompareFindsFaults(t *testing.T) {
 		{"other order", recB + recD, recD + recB, Compare{}, Report{OutOfOrder: 1}},
 		{"no EOE", recA, recA, Compare{}, Report{EOEMissing: 1}},
 		{"two EOE", recA, recA + eoe1 + eoe1, Compare{}, Report{EOEExtra: 1}},
+		{"cut EOE", recA, recA + eoe1 + "type=EOE msg=audit(1.0\n", Compare{}, Report{EOECut: 1}},
+		{"cut EOE of no type", recA, recA + eoe1 + "type=E\n", Compare{}, Report{Extra: 1}},
+		{"marker", recA + recD, recA + eoe1 + mark + recD, Compare{}, Report{Markers: 1}},
+		{"two records run together", recA + recB + recD, recA + eoe1 + recB[:10] + recD, Compare{}, Report{Missing: 2, Extra: 1}},
+		{"a cut copy beside the whole", recA + recB, recA + recB[:34] + "\n" + recB + eoe1, Compare{}, Report{Extra: 1}},
 		{"trailing space", "type=PATH msg=audit(1.000:1): item=1\n", recC, Compare{}, Report{Altered: 1}},
 		{"trailing space of RAW", "type=PATH msg=audit(1.000:1): item=1\n", recC, Compare{Raw: true}, Report{}},
 		{"reload is never dispatched", recB + conf, recB, Compare{}, Report{LogOnly: 1}},
@@ -91,8 +97,22 @@ func TestCompareFindsFaults(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(Report{}, "Examples", "LogLines", "StreamLines", "EOE")); diff != "" {
 				t.Errorf("report (-want +got):\n%s%s", diff, got)
 			}
-			if clean := cmp.Equal(tt.want, Report{LogOnly: tt.want.LogOnly}); clean != got.OK() {
-				t.Errorf("OK() = %v for %s", got.OK(), got)
+			left := tt.want
+			for _, judge := range []struct {
+				name   string
+				says   bool
+				forget []*int
+			}{
+				{"OK", got.OK(), []*int{&left.LogOnly}},
+				{"Once", got.Once(), []*int{&left.EOEMissing, &left.EOEExtra, &left.Markers}},
+				{"SameSet", got.SameSet(), []*int{&left.Duplicate, &left.OutOfOrder}},
+			} {
+				for _, n := range judge.forget {
+					*n = 0
+				}
+				if clean := cmp.Equal(left, Report{}); clean != judge.says {
+					t.Errorf("%s() = %v for %s", judge.name, judge.says, got)
+				}
 			}
 		})
 	}
@@ -134,5 +154,24 @@ func writeFile(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestMarkers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stream")
+	writeFile(t, path, recA+mark+recD)
+	got, err := Markers(path)
+	want := []Marker{{ID: "2.500:77", Sink: "a", Cause: "queue-full", Records: 5, Events: 1, First: 4, Last: 4, Line: strings.TrimSuffix(mark, "\n")}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	for _, bad := range []string{
+		strings.Replace(mark, " records=5", "", 1), strings.Replace(mark, "=5", "=-5", 1), strings.Replace(mark, "first=4", "first=4294967296", 1),
+		strings.Replace(mark, "res=failed", "res=failed x=1", 1), strings.Replace(mark, "sink=a cause=queue-full", "cause=queue-full sink=a", 1),
+	} {
+		writeFile(t, path, bad)
+		if got, err := Markers(path); err == nil {
+			t.Errorf("%q was read as %+v", bad, got)
+		}
 	}
 }

@@ -62,7 +62,8 @@ func (a *Auditd) Load(l Load) LoadResult {
 }
 
 // StartLoad sets the rule for a fresh directory and starts the generator in
-// it. The rule goes with auditd.
+// it. It returns when all files are made, just before the first event. The rule
+// goes with auditd.
 func (a *Auditd) StartLoad(l Load) *LoadRun {
 	a.t.Helper()
 	bin := filepath.Join(a.dir, "load")
@@ -81,6 +82,11 @@ func (a *Auditd) StartLoad(l Load) *LoadRun {
 	run.proc = startProcess(a.t, exec.Command(bin, "-dir", dir, "-auid", strconv.Itoa(LoadUID),
 		"-rate", strconv.Itoa(l.Rate), "-for", l.Duration.String(), "-count", strconv.Itoa(l.Count),
 		"-files", strconv.Itoa(res.Files)), run.out)
+	last := filepath.Join(dir, fmt.Sprintf("f%06d", res.Files-1))
+	Wait(a.t, 20*time.Second, "the load generator", func() (bool, string) {
+		_, err := os.Stat(last)
+		return err == nil, fmt.Sprint(err)
+	})
 	return run
 }
 
@@ -98,6 +104,9 @@ func (r *LoadRun) Wait() LoadResult {
 	r.res.Elapsed = time.Duration(ns)
 	return r.res
 }
+
+// End stops the generator before its time, with nothing to tell how much it made.
+func (r *LoadRun) End() { r.proc.Stop() }
 
 // PID of the generator, for example to stop and continue it.
 func (r *LoadRun) PID() int { return r.proc.PID() }
@@ -143,7 +152,12 @@ func (a *Auditd) Mark() string {
 // can be lost where records are lost; it is sent again until one arrives everywhere.
 func (a *Auditd) Drain(files ...string) string {
 	a.t.Helper()
-	files = append([]string{a.Log()}, files...)
+	return a.DrainTo(append([]string{a.Log()}, files...)...)
+}
+
+// DrainTo is Drain without a look at audit.log, which auditd may have been told not to write.
+func (a *Auditd) DrainTo(files ...string) string {
+	a.t.Helper()
 	const limit = 60 * time.Second
 	for deadline := time.Now().Add(limit); ; {
 		mark := a.Mark()

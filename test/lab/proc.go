@@ -66,8 +66,8 @@ func cmdline(pid int) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 }
 
-// children lists the processes whose parent is pid.
-func children(pid int) ([]int, error) {
+// Children lists the processes whose parent is pid.
+func Children(pid int) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err

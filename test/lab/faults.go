@@ -1,0 +1,72 @@
+package lab
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// StartAgain runs auditd once more after Stop, on the configuration, the log
+// and the kernel's rules of before, and returns when its plugins run.
+func (a *Auditd) StartAgain() {
+	a.t.Helper()
+	if a.pid != 0 {
+		a.t.Fatalf("start auditd again: pid %d still runs", a.pid)
+	}
+	if err := a.run(); err != nil {
+		a.t.Fatalf("start auditd again: %v", err)
+	}
+}
+
+// Rotate makes auditd rotate its log (USR1) and returns when it has: audit.log
+// is another file then.
+func (a *Auditd) Rotate() {
+	a.t.Helper()
+	var before, now unix.Stat_t
+	if err := unix.Stat(a.Log(), &before); err != nil {
+		a.t.Fatalf("rotate: %s: %v", a.Log(), err)
+	}
+	var sent time.Time
+	Wait(a.t, 30*time.Second, "auditd to rotate "+a.Log(), func() (bool, string) {
+		// As with a reload it may fail to learn who sent the signal.
+		if time.Since(sent) > 3*time.Second {
+			sent = time.Now()
+			if err := syscall.Kill(a.pid, syscall.SIGUSR1); err != nil {
+				a.t.Fatalf("rotate: auditd: %v", err)
+			}
+		}
+		err := unix.Stat(a.Log(), &now)
+		return err == nil && now.Ino != before.Ino, fmt.Sprint(err)
+	})
+}
+
+// Freeze stops a process (SIGSTOP) for a time and lets it go on.
+func Freeze(t TB, pid int, d time.Duration) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatalf("stop pid %d: %v", pid, err)
+	}
+	time.Sleep(d)
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatalf("let pid %d go on: %v", pid, err)
+	}
+}
+
+// KillPlugin kills the named plugin (KILL) and returns the pid of the one that
+// auditd starts in its place. auditd notices with the next record, so a load
+// must be running; it does so max_restarts times in its life (Options.Conf).
+func (a *Auditd) KillPlugin(name string) int {
+	a.t.Helper()
+	pid := a.PluginPID(name)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		a.t.Fatalf("kill %s: %v", name, err)
+	}
+	var next int
+	Wait(a.t, 20*time.Second, "auditd to start "+name+" again", func() (bool, string) {
+		next = a.FindPlugin(name)
+		return next != 0 && next != pid, fmt.Sprintf("pid %d, killed was %d", next, pid)
+	})
+	return next
+}

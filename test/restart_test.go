@@ -1,0 +1,104 @@
+package test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"audisp-relay/test/lab"
+)
+
+// TestLiveStoppedAndStartedAuditdLeavesNoHole: auditd stops and starts under
+// load. What it had logged and not yet sent the relay reads from audit.log when
+// it is back, once. What the kernel dropped while there was no auditd is in no log:
+// every consumer is told so.
+func TestLiveStoppedAndStartedAuditdLeavesNoHole(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		between bool // events while auditd is down
+	}{{"events between", true}, {"none between", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			times := figure(1, 5)
+			// A narrow pipe, and a plugin that does not read just then: so auditd has
+			// records in its own queue when it ends.
+			l := startLive(t, "loss_markers = true\ninput_buffer = \"0\"\n"+fileOnly, lab.Options{}, "string")
+			l.Drain(l.path("out"))
+			run := l.StartLoad(lab.Load{Rate: 3000, Duration: time.Duration(times) * 2500 * time.Millisecond})
+			for range times {
+				time.Sleep(600 * time.Millisecond)
+				signal(t, l.PluginPID("relay"), syscall.SIGSTOP)
+				time.Sleep(100 * time.Millisecond)
+				if !c.between {
+					signal(t, run.PID(), syscall.SIGSTOP)
+				}
+				l.Stop() // lets the plugin go on when auditd is gone
+				time.Sleep(300 * time.Millisecond)
+				l.StartAgain()
+				signal(t, run.PID(), syscall.SIGCONT)
+			}
+			load := run.Wait()
+			rep := l.mended("", l.path("out"))
+			if !rep.Once() {
+				t.Errorf("%v", rep)
+			}
+			seen, err := load.Seen(l.Logs()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.toldLost(load.Made-seen.Events, times*restartEvents)
+			balanced(t, l.relay().consumer("file"))
+			t.Logf("%d events made, %d logged; %v", load.Made, seen.Events, rep)
+		})
+	}
+}
+
+// restartEvents is how many events besides the load's may be lost around a
+// restart of auditd: the kernel's CONFIG_CHANGE for the audit pid and the like.
+const restartEvents = 4
+
+// toldLost fails unless the markers in the file come to speak of so many
+// events, and at most some more.
+func (l *live) toldLost(events, more int) {
+	l.t.Helper()
+	eventually(l.t, "the markers", func() error {
+		var told uint64
+		for _, m := range markers(l.t, l.path("out")) {
+			told += m.Events
+		}
+		if told < uint64(events) || told > uint64(events+more) {
+			return fmt.Errorf("%d events are in no log, the markers tell of %d", events, told)
+		}
+		return nil
+	})
+}
+
+func signal(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatalf("%v to pid %d: %v", sig, pid, err)
+	}
+}
+
+// TestLiveReplacedPluginLeavesNoHole: the program is replaced by another file, as
+// an upgrade does, and auditd reloads: it ends the old one and starts the new one,
+// which goes on where the old one was.
+func TestLiveReplacedPluginLeavesNoHole(t *testing.T) {
+	l := startLive(t, "loss_markers = true\n"+fileOnly, lab.Options{}, "string")
+	l.Drain(l.path("out"))
+	run := l.StartLoad(lab.Load{Rate: 3000, Duration: span(3*time.Second, 20*time.Second)})
+	for range figure(2, 10) {
+		time.Sleep(500 * time.Millisecond)
+		pid := l.PluginPID("relay")
+		replaceFile(t, l.path("audisp-relay"))
+		l.Reload()
+		until(t, "the new one runs", func() bool {
+			next := l.FindPlugin("relay")
+			return next != 0 && next != pid
+		})
+	}
+	run.Wait()
+	if rep := l.mended("", l.path("out")); !rep.Once() || rep.Markers > 0 {
+		t.Errorf("%v", rep)
+	}
+}
