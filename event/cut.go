@@ -82,7 +82,7 @@ func look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 		return cut
 	}
 	body = body[1:]
-	if r.Kind == stream.Line && ranTogether(body) {
+	if r.Kind == stream.Line && ranTogether(r.Type, body) {
 		return cut
 	}
 	if len(body) >= longBody {
@@ -101,7 +101,10 @@ func is(ok bool) verdict {
 // ranTogether reports whether a header stands within a record: its end and its
 // newline are gone. In what the kernel writes it can't: a name with a blank in it
 // is written in hex.
-func ranTogether(body []byte) bool {
+func ranTogether(typ uint32, body []byte) bool {
+	if typ == typeExecve { // it can be long, and must end with an argument
+		body = body[:lastBlank(body)+1]
+	}
 	for {
 		k := bytes.IndexByte(body, '(')
 		if k < 0 {

@@ -13,25 +13,49 @@ func fromUser(typ uint32) bool {
 // (auditd, AUDIT_INTERP_SEPARATOR).
 const separator = 0x1d
 
+func has(b []byte, start string) bool {
+	return len(b) >= len(start) && string(b[:len(start)]) == start
+}
+
+func hasEnd(b []byte, end string) bool {
+	return len(b) >= len(end) && string(b[len(b)-len(end):]) == end
+}
+
+// beforeQuotes returns what stands before the value in quotes that b ends with,
+// nothing where it does not. No quote stands within: such a text is in hex.
+func beforeQuotes(b []byte) []byte {
+	k := len(b) - 1
+	if k < 0 || b[k] != '"' {
+		return nil
+	}
+	for k--; k >= 0; k-- {
+		if b[k] == '"' {
+			return b[:k]
+		}
+	}
+	return nil
+}
+
 // lookBody judges a record by the end of its body.
 func lookBody(typ uint32, body []byte) verdict {
-	switch typ {
-	case typeProctitle, typeCWD: // one field, and no interpreted ones
-		k := bytes.IndexByte(body, '=')
-		if k < 0 || !endsWith(typ, body[:k], nil, nil) {
+	switch typ { // nine of ten records
+	case typeProctitle: // one field, and no interpreted ones
+		if !has(body, "proctitle=") {
 			return cut
 		}
-		return lookValue(typ, body[k+1:])
-	case typeSyscall, typePath:
-		// Nine of ten records end so: no need to look for the separator.
-		key, value := lastField(body)
-		switch string(key) {
-		case "FSGID", "OGID":
-			return lookID(value)
-		case "cap_frootid", "key":
-			if bytes.IndexByte(value, separator) < 0 {
-				return is(endsWith(typ, key, value, nil)).and(lookValue(typ, value))
-			}
+		return lookValue(typ, body[len("proctitle="):])
+	case typeCWD:
+		if !has(body, "cwd=") {
+			return cut
+		}
+		return lookValue(typ, body[len("cwd="):])
+	case typeSyscall:
+		if name := beforeQuotes(body); hasEnd(name, " FSGID=") || hasEnd(name, " key=") || hasEnd(body, " key=(null)") {
+			return whole
+		}
+	case typePath:
+		if hasEnd(body, " cap_frootid=0") || hasEnd(beforeQuotes(body), " OGID=") {
+			return whole
 		}
 	case typeExecve, typeBprmFcaps: // no interpreted fields
 		return lookRaw(typ, body)
@@ -48,9 +72,6 @@ func lookBody(typ uint32, body []byte) verdict {
 	}
 	return lookFields(body[:k], body[k+1:])
 }
-
-// and returns the worse of two verdicts.
-func (v verdict) and(w verdict) verdict { return max(v, w) }
 
 // lookRaw judges a record without its interpreted fields.
 func lookRaw(typ uint32, raw []byte) verdict {
@@ -175,23 +196,20 @@ func lastField(raw []byte) (key, value []byte) {
 	return raw[:k], raw[k+1:]
 }
 
-// lastBlank returns where the last blank is, -1 if there is none. A long way
-// back it looks from the front, which is quicker by the byte.
+// lastBlank returns where the last blank is, -1 if there is none. An argument of
+// EXECVE can be long: behind the first bytes it goes in steps.
 func lastBlank(b []byte) int {
-	k := len(b) - 1
-	for ; k >= 0 && k > len(b)-64; k-- {
-		if b[k] == ' ' {
-			return k
+	const near, step = 48, 512
+	end := len(b)
+	for stop := max(0, end-near); end > stop; end-- {
+		if b[end-1] == ' ' {
+			return end - 1
 		}
 	}
-	last := -1
-	for {
-		k := bytes.IndexByte(b[last+1:], ' ')
-		if k < 0 {
-			return last
-		}
-		last += k + 1
+	for end > 0 && bytes.IndexByte(b[max(0, end-step):end], ' ') < 0 {
+		end = max(0, end-step)
 	}
+	return bytes.LastIndexByte(b[:end], ' ')
 }
 
 // lookValue judges the value of the last field: in quotes or in hex if it is

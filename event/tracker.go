@@ -211,16 +211,16 @@ func (t *Tracker) Counts() Counts {
 // bodyOf returns what stands behind "audit(SEC.MS:SERIAL)" in a record that has
 // an id, without blanks, newlines and NULs at its end: ": key=value ...".
 func bodyOf(b *stream.Batch, r *stream.Record) []byte {
-	text := b.Buf[r.Off : r.Off+r.Len]
 	if r.Flags&stream.NoID != 0 {
 		return nil
 	}
+	const shortest = len("audit(0.000:0") // and no type has a parenthesis in its name
+	text := b.Buf[r.Off : r.Off+r.Len]
+	from := shortest
 	if r.NodeLen > 0 {
-		text = text[len("node= ")+int(r.NodeLen):]
+		from += len("node= ") + int(r.NodeLen)
 	}
-	if r.Kind != stream.Ver0 {
-		text = text[max(0, bytes.IndexByte(text, '(')):]
-	}
+	text = text[min(from, len(text)):]
 	text = text[bytes.IndexByte(text, ')')+1:]
 	n := len(text)
 	for n > 0 && (text[n-1] == '\n' || text[n-1] == ' ' || text[n-1] == 0) {

@@ -77,6 +77,7 @@ prepare() {
     install -o root -g root -m 0755 "$relay" "$bin/audisp-relay"
     cat >"$work/relay.toml" <<END
 run_dir = "$work/run"
+state_dir = "$work/state"
 
 [log]
 output = "$work/relay.log"

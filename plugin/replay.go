@@ -29,7 +29,8 @@ import (
 // from log, an audit.log, unless that is "".
 func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (stream.Counts, error) {
 	q := queue.New(queue.Options{
-		Config: queue.Config{Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true},
+		Config: queue.Config{Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true, Markers: true},
+		Name:   "replay",
 		Stop:   ctx.Done(),
 	})
 	ended := make(chan struct{})

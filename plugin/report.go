@@ -188,6 +188,8 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 	line(key("discarded"), c.Discarded)
 	line(key("queued"), fmt.Sprintf("%d of %d (%d bytes, at most %d so far)", c.Queued, c.Depth, c.Bytes, c.MaxDepth))
 	line(key("spooled"), fmt.Sprintf("%d (%d bytes on disk, %d records spilled so far)", c.Spooled, c.SpoolSize, c.Spilled))
+	line(key("taken over"), fmt.Sprintf("%d (from the spool of an earlier run)", c.TakenOver))
+	line(key("loss markers"), c.Markers)
 	line(key("lost"), c.LostTotal)
 	for cause := range queue.NumCauses {
 		if l, ok := c.Lost[cause.String()]; ok {

@@ -15,7 +15,6 @@ const (
 	Suspended               // the queue was suspended after an overflow
 	Shutdown                // not delivered in time when the plugin ended, nor stored
 	Spool                   // stored, but damaged or not readable
-	Write                   // could not be written to the consumer's place
 	Upstream                // lost between kernel and relay: never received
 	Kernel                  // lost in the kernel: never received
 	NumCauses
@@ -25,7 +24,7 @@ const (
 // String is the name used in the log, in the state report and in loss markers.
 func (c Cause) String() string {
 	return [...]string{
-		"queue-full", "slow-client", "suspended", "shutdown", "spool", "write", "upstream", "kernel",
+		"queue-full", "slow-client", "suspended", "shutdown", "spool", "upstream", "kernel",
 	}[c]
 }
 

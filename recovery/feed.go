@@ -329,8 +329,7 @@ func (f *Feed) bypass(now time.Time) {
 // lead lets the stream lead again.
 func (f *Feed) lead() {
 	f.mode, f.entry, f.before, f.holes = direct, nil, nil, nil
-	f.count.Recovered += uint64(len(f.given.lines))
-	f.given = given{}
+	f.count.Recovered += f.given.drop()
 }
 
 // settle compares the first n held batches with what the log gave. Unless force

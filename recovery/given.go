@@ -34,9 +34,10 @@ type kindCount struct {
 }
 
 type givenLine struct {
-	id stream.ID
-	n  uint64
-	at time.Time
+	id      stream.ID
+	n       uint64
+	at      time.Time
+	resumed bool // given at the start: that the stream does not bring it is no loss
 }
 
 func kindOf(id stream.ID) kind { return kind{id.Millis, id.Serial, id.Type} }
@@ -45,7 +46,7 @@ func (g *given) empty() bool { return len(g.lines) == 0 }
 
 // add remembers record i of b. It returns how many lines were given up for it,
 // not met, because there are too many.
-func (g *given) add(b *stream.Batch, i int, now time.Time) (dropped uint64) {
+func (g *given) add(b *stream.Batch, i int, now time.Time, resumed bool) (dropped uint64) {
 	if g.lines == nil {
 		g.lines, g.kinds = make(map[stream.ID]uint16), make(map[kind]kindCount)
 	}
@@ -56,7 +57,7 @@ func (g *given) add(b *stream.Batch, i int, now time.Time) (dropped uint64) {
 	k.maxLen = max(k.maxLen, uint16(min(b.Recs[i].Len, 1<<16-1)))
 	g.kinds[kindOf(id)] = k
 	g.count++
-	g.order = append(g.order, givenLine{id, g.count, now})
+	g.order = append(g.order, givenLine{id, g.count, now, resumed})
 	for len(g.lines) > maxGiven {
 		dropped += g.dropFirst()
 	}
@@ -111,15 +112,27 @@ func (g *given) forget(id stream.ID) {
 	}
 }
 
-// dropFirst gives the oldest line up and returns 1 when it had not been met.
+// dropFirst gives the oldest line up and returns 1 when the stream should have
+// brought it and has not.
 func (g *given) dropFirst() (unmet uint64) {
-	id := g.order[g.first].id
+	l := g.order[g.first]
 	g.first++
-	if g.lines[id] > 0 {
-		g.forget(id)
-		unmet = 1
+	if g.lines[l.id] > 0 {
+		g.forget(l.id)
+		if !l.resumed {
+			unmet = 1
+		}
 	}
 	g.compact()
+	return unmet
+}
+
+// drop gives all up, and returns how many the stream should have brought.
+func (g *given) drop() (unmet uint64) {
+	for g.first < len(g.order) {
+		unmet += g.dropFirst()
+	}
+	*g = given{}
 	return unmet
 }
 

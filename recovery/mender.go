@@ -234,7 +234,7 @@ func (f *Feed) giveLines(b *stream.Batch, at Place, give func(b *stream.Batch, a
 // giveRun gives lines that lie together.
 func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, give func(b *stream.Batch, at Place)) {
 	for i := range b.Recs {
-		f.count.Recovered += f.given.add(b, i, now)
+		f.count.Recovered += f.given.add(b, i, now, give != nil)
 	}
 	f.recent.add(b)
 	for n := 0; n < len(b.Recs); n++ {
@@ -408,22 +408,34 @@ func (f *Feed) resume(cs []Resumed) error {
 	if err := f.places(cs); err != nil {
 		return err
 	}
-	n, err := f.follow(func(b *stream.Batch, at Place) {
+	resumed := uint64(0)
+	_, err := f.follow(func(b *stream.Batch, at Place) {
+		most := 0
 		for i := range cs {
-			cs[i].put(b, at)
+			most = max(most, cs[i].put(b, at))
 		}
+		resumed += uint64(most)
 	})
 	f.mu.Lock()
-	f.count.Resumed += n
+	f.count.Resumed += resumed
 	f.mu.Unlock()
 	return err
 }
 
-// places finds where each consumer goes on and goes to the first of them.
+// overlap is how far back lines are looked at that consumers may have had: the
+// stream can bring them again. auditd may hand a plugin's successor records that
+// the plugin itself took from the log at its end.
+const overlap = 10 * time.Second
+
+// places finds where each consumer goes on and goes to the first of them, or
+// further back by the overlap.
 func (f *Feed) places(cs []Resumed) error {
-	var first Place
 	defer f.io()()
 	end, err := f.log.SeekEnd()
+	if err != nil {
+		return err
+	}
+	first, err := f.log.SeekTime(time.Now().Add(-overlap).UnixMilli())
 	if err != nil {
 		return err
 	}
@@ -442,15 +454,16 @@ func (f *Feed) places(cs []Resumed) error {
 		} else if err != nil {
 			return err
 		}
-		if i == 0 || c.from.Less(first) {
+		if c.from.Less(first) {
 			first = c.from
 		}
 	}
 	return f.log.Go(first)
 }
 
-// put gives c the part of b that is behind its position.
-func (c *Resumed) put(b *stream.Batch, at Place) {
+// put gives c the part of b that is behind its position, and returns how many
+// records that is.
+func (c *Resumed) put(b *stream.Batch, at Place) int {
 	n := 0
 	for n < len(b.Recs) && at.At(b, n).Less(c.from) {
 		n++
@@ -458,6 +471,7 @@ func (c *Resumed) put(b *stream.Batch, at Place) {
 	if n < len(b.Recs) {
 		c.Put(&stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]})
 	}
+	return len(b.Recs) - n
 }
 
 // Force gives the records that are held as they came: the log hangs and there is

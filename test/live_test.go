@@ -261,8 +261,8 @@ func TestLiveReloadsUnderLoad(t *testing.T) {
 }
 
 // TestLiveKilledPluginIsStartedAgain: after kill -9 auditd starts it anew with
-// the next record; lost is only what was in the old one's hands, a run without
-// holes before and behind.
+// the next record; what was in the old one's hands comes from audit.log, and the
+// new one obeys signals.
 func TestLiveKilledPluginIsStartedAgain(t *testing.T) {
 	l := startLive(t, liveSinks, lab.Options{}, "string")
 	after := l.Drain(l.path("out"))
@@ -281,10 +281,11 @@ func TestLiveKilledPluginIsStartedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rep.Altered > 1 || rep.Duplicate > 1 || rep.OutOfOrder > 0 {
-		t.Errorf("more than holes: %v", rep)
+	// One record may have been torn by the kill.
+	if rep.Missing > 0 || rep.Extra > 1 {
+		t.Errorf("more than some records twice: %v", rep)
 	}
-	t.Logf("killed once at 3000 events/s: %d of %d log records missing (%d events made)", rep.Missing, rep.LogLines, load.Made)
+	t.Logf("killed once at 3000 events/s: %d of %d log records twice (%d events made)", rep.Duplicate, rep.LogLines, load.Made)
 }
 
 // TestLiveStopOfAuditd: the plugin ends with auditd, having handed over what
