@@ -49,7 +49,8 @@ func lookAt(b *stream.Batch, i int) verdict {
 	if r.Flags&(stream.FromLog|stream.Open|stream.Cont|stream.Marker) != 0 {
 		return whole
 	}
-	return look(b, r, bodyOf(b, r))
+	var ids idLength
+	return look(b, r, ids.bodyOf(b, r))
 }
 
 // nextEOECut reports whether an EOE record that has lost its id follows.

@@ -100,41 +100,38 @@ func (s *shape) add(typ uint32, body []byte) {
 
 // unnamed reports whether a PATH record says name=(null).
 func unnamed(body []byte) bool {
-	k := bytes.IndexByte(body, ' ')
-	return k >= 0 && bytes.HasPrefix(body[k:], []byte(" name=(null)"))
+	if !has(body, "item=") {
+		return false
+	}
+	body = body[len("item="):]
+	return has(body[decimal(body):], " name=(null)")
 }
 
 // addCall reads "arch=c000003e syscall=59 success=yes ... items=2"
 // (kernel/auditsc.c, audit_log_exit and audit_log_uring).
 func (s *shape) addCall(body []byte) {
 	s.has |= partCall
-	if s.items = itemsOf(body); s.items > 0 {
-		s.want |= partPath
-	}
-	const archLen = len("c000003e")
-	rest, ok := bytes.CutPrefix(body, []byte("arch="))
-	if !ok || len(rest) < archLen {
+	const arch, head = len("arch="), len("arch=c000003e")
+	if !has(body, "arch=") || len(body) < head || !has(body[head:], " syscall=") {
+		s.addItems(body)
 		return
 	}
-	c, ok := callsOf(rest[:archLen])
+	rest := body[head+len(" syscall="):]
+	n := number(rest)
+	rest = rest[decimal(rest):]
+	yes := has(rest, " success=yes exit=")
+	if yes {
+		s.addItems(rest[len(" success=yes exit="):])
+	} else {
+		s.addItems(rest)
+	}
+	c, ok := callsOf(body[arch:head])
 	if !ok {
 		return
 	}
-	if rest, ok = bytes.CutPrefix(rest[archLen:], []byte(" syscall=")); !ok {
-		return
-	}
-	n := number(rest)
-	if n == c.mqOpen || n == c.mqUnlink {
-		s.mayHide = true
-		return
-	}
-	k := bytes.IndexByte(rest, ' ')
-	if k < 0 {
-		return
-	}
-	rest = rest[k:]
-	yes := bytes.HasPrefix(rest, []byte(" success=yes"))
 	switch n {
+	case c.mqOpen, c.mqUnlink:
+		s.mayHide = true
 	case c.execve, c.execveat:
 		if yes {
 			s.want |= partExecve
@@ -146,29 +143,32 @@ func (s *shape) addCall(body []byte) {
 	}
 }
 
-// itemsOf returns the number behind items=. Few letters i stand before it, which
-// makes this quicker than to search for the word.
-func itemsOf(body []byte) uint32 {
+// addItems reads items=. Few letters i stand before it, which makes this quicker
+// than to search for the word.
+func (s *shape) addItems(body []byte) {
 	for {
 		k := bytes.IndexByte(body, 'i')
 		if k < 0 {
-			return 0
+			return
 		}
-		if rest, ok := bytes.CutPrefix(body[k:], []byte("items=")); ok {
-			return number(rest)
+		if body = body[k:]; has(body, "items=") {
+			break
 		}
-		body = body[k+1:]
+		body = body[1:]
+	}
+	if s.items = number(body[len("items="):]); s.items > 0 {
+		s.want |= partPath
 	}
 }
 
 // addressUnread reports whether a call failed in a way that says nothing of
 // whether its address was read: EBADF, ENOMEM, EFAULT, EINVAL, ENOTSOCK.
 func addressUnread(rest []byte) bool {
-	rest, ok := bytes.CutPrefix(rest, []byte(" success=no exit=-"))
-	if !ok {
+	const failed = " success=no exit=-"
+	if !has(rest, failed) {
 		return true
 	}
-	switch number(rest) {
+	switch number(rest[len(failed):]) {
 	case 9, 12, 14, 22, 88:
 		return true
 	}
@@ -278,6 +278,14 @@ func (s *shape) lacks() parts {
 		lack |= partExecve
 	}
 	return lack
+}
+
+// decimal returns how many decimal digits b begins with.
+func decimal(b []byte) (n int) {
+	for n < len(b) && b[n]-'0' < 10 {
+		n++
+	}
+	return n
 }
 
 // number reads the decimal number b begins with; at most nine digits.

@@ -11,7 +11,6 @@
 package event
 
 import (
-	"bytes"
 	"time"
 
 	"audisp-relay/stream"
@@ -70,6 +69,7 @@ type Tracker struct {
 	nodes    map[string]*node
 	last     *node // of the last record
 	lastName string
+	ids      idLength
 
 	// Open events, oldest first; root is no event.
 	root open
@@ -109,7 +109,7 @@ func (t *Tracker) Observe(b *stream.Batch, now time.Time) int {
 		if r.Flags&(stream.Cont|stream.Marker) != 0 {
 			continue
 		}
-		body := bodyOf(b, r)
+		body := t.ids.bodyOf(b, r)
 		if r.Flags&(stream.FromLog|stream.Open) == 0 {
 			switch look(b, r, body) {
 			case cut:
@@ -206,33 +206,4 @@ func (t *Tracker) Counts() Counts {
 		}
 	}
 	return c
-}
-
-// bodyOf returns what stands behind "audit(SEC.MS:SERIAL)" in a record that has
-// an id, without blanks, newlines and NULs at its end: ": key=value ...".
-func bodyOf(b *stream.Batch, r *stream.Record) []byte {
-	if r.Flags&stream.NoID != 0 {
-		return nil
-	}
-	const shortest = len("audit(0.000:0") // and no type has a parenthesis in its name
-	text := b.Buf[r.Off : r.Off+r.Len]
-	from := shortest
-	if r.NodeLen > 0 {
-		from += len("node= ") + int(r.NodeLen)
-	}
-	text = text[min(from, len(text)):]
-	text = text[bytes.IndexByte(text, ')')+1:]
-	n := len(text)
-	for n > 0 && (text[n-1] == '\n' || text[n-1] == ' ' || text[n-1] == 0) {
-		n--
-	}
-	return text[:n]
-}
-
-// trimStart returns a body without the colon and the blanks in front.
-func trimStart(body []byte) []byte {
-	for len(body) > 0 && (body[0] == ':' || body[0] == ' ') {
-		body = body[1:]
-	}
-	return body
 }

@@ -220,6 +220,10 @@ func (f *Feed) pass(b *stream.Batch, now time.Time) int {
 		for ; n < len(b.Recs); n += 1 + f.tracker.Observe(&stream.Batch{Buf: b.Buf, Recs: b.Recs[n+1:]}, now) {
 			f.tracker.ObserveCut(b, n, now)
 		}
+		if f.log != nil {
+			f.recent.add(b)
+			f.noteNodes(b)
+		}
 		f.out.Put(b)
 		return n
 	}

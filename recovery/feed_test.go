@@ -495,3 +495,25 @@ func TestHungLog(t *testing.T) {
 		t.Errorf("%d records, want %d", len(out.got), want)
 	}
 }
+
+// TestLogThatWasDown: what the stream brought while the log could not be read is
+// not given again from it.
+func TestLogThatWasDown(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 5))
+	path := filepath.Join(t.TempDir(), "audit.log")
+	log := captures.Read(t, whole[1]+".log.gz")
+	lines := bytes.SplitAfter(captures.Read(t, whole[1]+".string.gz"), []byte("\n"))
+	k := len(lines) / 2
+	out := new(collector)
+	f := New(Options{Log: NewLog(path), Tracker: event.NewTracker(event.Options{}), Out: out, Say: zap.NewNop(), Static: true})
+	f.down = time.Now().Add(time.Hour)
+	take(t, f, bytes.Join(lines[:k], nil), rnd)
+	if err := os.WriteFile(path, log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.down = time.Time{}
+	take(t, f, bytes.Join(append(lines[k:k+20:k+20], lines[k+30:]...), nil), rnd)
+	f.Finish(time.Now().Add(time.Minute))
+	got, _ := out.lines()
+	compare(t, "after the log was down", got, logLines(log), false)
+}

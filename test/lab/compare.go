@@ -70,6 +70,11 @@ func (r Report) Once() bool { return r.SameSet() && r.Duplicate+r.OutOfOrder == 
 // order and however often; whole EOE records and markers are left out.
 func (r Report) SameSet() bool { return r.Missing+r.Altered+r.Extra+r.EOECut == 0 }
 
+// SameSetButFirst is SameSet of a stream that was harmed: a record or two that
+// were cut to something that looks whole may be there besides, from before the
+// harm was noticed.
+func (r Report) SameSetButFirst() bool { return r.Missing+r.Altered == 0 && r.Extra+r.EOECut <= 2 }
+
 func (r Report) String() string {
 	s := fmt.Sprintf("log %d lines (%d never dispatched), stream %d with %d EOE: missing %d, altered %d, duplicate %d, "+
 		"extra %d, out of order %d, EOE missing %d, EOE extra %d, cut %d, markers %d", r.LogLines, r.LogOnly, r.StreamLines, r.EOE,
