@@ -1,6 +1,8 @@
 package event
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ func BenchmarkObserve(b *testing.B) {
 			if noExec {
 				in = withoutExecs(in)
 			}
-			makeDense(in)
+			in = dense(in)
 			low, high := ^uint32(0), uint32(0)
 			for i := range in.Recs {
 				if r := &in.Recs[i]; counts(r) {
@@ -61,17 +63,26 @@ func withoutExecs(b *stream.Batch) *stream.Batch {
 	return only(b, func(i int) bool { return !execs[b.Recs[i].Serial] })
 }
 
-// makeDense gives the events new serials, one behind the other.
-func makeDense(b *stream.Batch) {
-	dense := make(map[uint32]uint32)
+// dense returns b with new serials, one behind the other, in the text as well.
+func dense(b *stream.Batch) *stream.Batch {
+	const first = 1_000_000_000 // no more digits in the rounds to come
+	out := new(stream.Batch)
+	serials := make(map[uint32]uint32)
 	for i := range b.Recs {
-		r := &b.Recs[i]
-		if !counts(r) {
-			continue
+		r, text := b.Recs[i], b.Bytes(i)
+		if counts(&r) {
+			if serials[r.Serial] == 0 {
+				serials[r.Serial] = uint32(first + len(serials))
+			}
+			r.Serial = serials[r.Serial]
+			from := bytes.Index(text, []byte("audit("))
+			from += bytes.IndexByte(text[from:], ':') + 1
+			to := from + bytes.IndexByte(text[from:], ')')
+			text = fmt.Appendf(nil, "%s%d%s", text[:from], r.Serial, text[to:])
 		}
-		if dense[r.Serial] == 0 {
-			dense[r.Serial] = uint32(len(dense) + 1)
-		}
-		r.Serial = dense[r.Serial]
+		r.Off, r.Len = uint32(len(out.Buf)), uint32(len(text))
+		out.Buf = append(out.Buf, text...)
+		out.Recs = append(out.Recs, r)
 	}
+	return out
 }

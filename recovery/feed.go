@@ -77,6 +77,8 @@ type Feed struct {
 	sinceAt  int64                // time of the oldest of them,
 	since    uint32               // and its serial,
 	sinceOK  bool                 // if there is one
+	unsure   int64                // not 0: the log is to be read again from this time on
+	sought   time.Time            // when it was read from another place last
 	holes    []event.Trouble      // wanted from further back
 	doubt    time.Time            // when there was reason to doubt the stream last
 	quiet    time.Duration        // how long there must be none before the stream leads again
@@ -268,12 +270,19 @@ func (f *Feed) enter(now time.Time, millis int64, quiet time.Duration) {
 	if f.mode != led {
 		f.count.Led++
 		f.quiet = quiet
-		f.before = f.recent.set()
-		f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
 		f.mode = led
-		f.entry = &entry{millis: millis}
+		f.begin(millis)
 	}
 	f.nudge()
+}
+
+// begin has the log read from the lines of about this time on, those left out
+// that the consumers have.
+func (f *Feed) begin(millis int64) {
+	f.before = f.recent.set()
+	f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
+	f.entry = &entry{millis: millis}
+	f.unsure = 0
 }
 
 func (f *Feed) nudge() {

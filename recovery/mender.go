@@ -16,6 +16,7 @@ const (
 	watchEvery = 250 * time.Millisecond // between looks for holes
 	roundEvery = 2 * time.Millisecond   // between reads of a log that leads
 	downTime   = time.Second            // between attempts at a log that cannot be read
+	seekEvery  = 2 * time.Second        // between searches of a log that leads
 )
 
 // Run looks for holes and fills them until ctx ends. It is the only goroutine
@@ -75,15 +76,27 @@ func (f *Feed) look(now time.Time, end bool) {
 			f.holes = append(f.holes, troubles...)
 			f.enter(now, millis, quietTime)
 		} else {
+			// The log should have had them. It may have been another one.
 			f.doubt = now
-			f.lose() // the log was read and did not have them
+			f.holes = append(f.holes, troubles...)
+			f.doubtLog(millis)
 		}
+	}
+	if f.mode == led && f.entry == nil && f.unsure != 0 && now.Sub(f.sought) > seekEvery {
+		f.begin(f.unsure)
 	}
 	if !f.tailSeen && (end || now.Sub(f.last) > idleTime) {
 		f.tailSeen = true
 		if f.mode == direct {
 			f.enter(now, f.lastAt, 0)
 		}
+	}
+}
+
+// doubtLog has the log read again from the lines of about this time on.
+func (f *Feed) doubtLog(millis int64) {
+	if f.unsure == 0 || millis < f.unsure {
+		f.unsure = max(millis, 1)
 	}
 }
 
@@ -124,6 +137,7 @@ func (f *Feed) round() {
 		f.entry = nil
 	}
 	if at != nil || err != nil {
+		f.sought, f.holes = now, nil
 		f.lose()
 	}
 	f.settle(now, n, err != nil)
@@ -189,6 +203,9 @@ func (f *Feed) follow(give func(b *stream.Batch, at Place)) (gave uint64, err er
 			return gave, nil
 		case errors.Is(err, ErrSkipped), errors.Is(err, ErrTruncated): // said once each; reading goes on
 			f.say.Warn("audit.log has a hole where it was read: what stood there is not had back", zap.Error(err))
+			f.mu.Lock()
+			f.doubtLog(f.lastAt)
+			f.mu.Unlock()
 			continue
 		case err != nil:
 			return gave, err
