@@ -56,10 +56,10 @@ func (d *memDisk) lose(i int) {
 	d.frames = slices.Delete(d.frames, i, i+1)
 }
 
-func (d *memDisk) faults() (error, chan struct{}) {
+func (d *memDisk) faults() (chan struct{}, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.err, d.hang
+	return d.hang, d.err
 }
 
 // fail makes calls fail from now on, or not, when err is nil.
@@ -105,10 +105,10 @@ func (d *memDisk) Size() int64          { return 0 }
 
 func (d *memDisk) Append(first uint64, b *stream.Batch) (spool.Frame, error) {
 	defer d.enter()()
-	if _, hang := d.faults(); hang != nil {
+	if hang, _ := d.faults(); hang != nil {
 		<-hang
 	}
-	if err, _ := d.faults(); err != nil {
+	if _, err := d.faults(); err != nil {
 		return spool.Frame{}, err
 	}
 	var size int64
@@ -140,7 +140,7 @@ func (d *memDisk) Append(first uint64, b *stream.Batch) (spool.Frame, error) {
 
 func (d *memDisk) Read(f spool.Frame, buf []byte, recs []stream.Record) (stream.Batch, error) {
 	defer d.enter()()
-	if err, _ := d.faults(); err != nil {
+	if _, err := d.faults(); err != nil {
 		return stream.Batch{}, err
 	}
 	for _, m := range d.frames {

@@ -49,7 +49,7 @@ func (s *memStorage) check(t *rapid.T) {
 }
 
 func (s *memStorage) hangs() bool {
-	_, hang := s.d.faults()
+	hang, _ := s.d.faults()
 	return hang != nil
 }
 

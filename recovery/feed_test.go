@@ -345,10 +345,8 @@ func TestLostForGood(t *testing.T) {
 }
 
 func serialOf(line []byte) (n uint32) {
-	_, rest, ok := bytes.Cut(line, []byte("msg=audit("))
-	if _, rest, ok = bytes.Cut(rest, []byte(":")); !ok {
-		return 0
-	}
+	_, rest, _ := bytes.Cut(line, []byte("msg=audit("))
+	_, rest, _ = bytes.Cut(rest, []byte(":"))
 	fmt.Sscanf(string(rest[:min(len(rest), 12)]), "%d", &n)
 	return n
 }

@@ -112,7 +112,7 @@ func (l *live) mendedAs(how lab.Compare, streams ...string) (rep lab.Report) {
 	l.t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(300 * time.Millisecond) {
 		how.Until = l.Drain(streams...)
-		if rep = l.compareAs(how, streams...); rep.SameSetButFirst() || time.Now().After(deadline) {
+		if rep = l.compareAs(how, streams...); rep.Missing+rep.Altered == 0 || time.Now().After(deadline) {
 			return rep
 		}
 	}

@@ -1,0 +1,192 @@
+package recovery
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"audisp-relay/event"
+	"audisp-relay/stream"
+)
+
+// settle compares the first n held batches with what the log gave. Unless force
+// is set it stops at a record that the log should have soon.
+func (f *Feed) settle(now time.Time, n int, force bool) {
+	for ; n > 0 && len(f.held) > 0; n-- {
+		h := &f.held[0]
+		done := f.settleBatch(h, now, force)
+		if done < len(h.Recs) {
+			h.Recs = h.Recs[done:]
+			return
+		}
+		f.heldSize -= len(h.Buf)
+		f.held[0] = heldBatch{}
+		f.held = f.held[1:]
+		select {
+		case f.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settleBatch returns how many records of h are dealt with.
+func (f *Feed) settleBatch(h *heldBatch, now time.Time, force bool) int {
+	from := 0 // h.Recs[from:i] are to be forwarded
+	flush := func(i int) {
+		if from < i {
+			f.forward(&stream.Batch{Buf: h.Buf, Recs: h.Recs[from:i]}, now)
+		}
+		from = i + 1
+	}
+	for i := range h.Recs {
+		switch f.judge(h, i, now, force) {
+		case drop:
+			flush(i)
+		case mend:
+			flush(i)
+			f.giveEOE(now)
+		case wait:
+			flush(i)
+			return i
+		}
+	}
+	flush(len(h.Recs))
+	return len(h.Recs)
+}
+
+// forward gives records of the stream that the log does not have.
+func (f *Feed) forward(b *stream.Batch, now time.Time) {
+	for n := 0; n < len(b.Recs); {
+		rest := &stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]}
+		k := f.tracker.Observe(rest, now)
+		if n += k; n < len(b.Recs) {
+			f.tracker.ObserveCut(b, n, now)
+			n++
+		}
+	}
+	f.recent.add(b)
+	f.noteNodes(b)
+	f.out.Put(b)
+}
+
+type verdict uint8
+
+const (
+	pass verdict = iota // the log does not have it
+	drop                // the log gave it, or a whole copy of it
+	mend                // an EOE record that has lost its id
+	wait                // the log should have it soon
+)
+
+// judge says what is to become of record i of h.
+func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
+	r := &h.Recs[i]
+	if !r.HasID() {
+		switch {
+		case f.given.meet(h.ID(i), now):
+			return drop
+		case f.lastID.HasID() && isCutEOE(&h.Batch, i):
+			f.mended(now)
+			return mend
+		case force || !isFragment(h.Bytes(i), r):
+			return pass
+		case f.mode == closing:
+			f.enter(now, f.lastAt, quietTime)
+			return wait
+		}
+		f.mended(now)
+		return drop
+	}
+	if r.Type == typeEOE {
+		f.lastEOE = r.Serial
+		return pass
+	}
+	f.lastID = *r
+	id := h.ID(i)
+	if f.given.meet(id, now) {
+		f.misses = 0
+		return drop
+	}
+	if f.given.damaged(id, r.Len) {
+		f.given.meetKind(id, now)
+		f.mended(now)
+		return drop
+	}
+	if f.mode == closing && !force && event.Cut(&h.Batch, i) {
+		f.enter(now, r.Millis, quietTime)
+		return wait
+	}
+	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is
+	// suspended, say) waiting for each record would stop the stream.
+	if !force && !f.static && f.misses < 8 {
+		if now.Sub(h.at) < lagTime {
+			return wait
+		}
+		f.misses++
+	}
+	return pass
+}
+
+func (f *Feed) mended(now time.Time) {
+	f.count.Mended++
+	f.doubt = now
+	f.quiet = max(f.quiet, quietTime)
+}
+
+// giveEOE gives the EOE record of the event whose records came before, unless
+// that has had its own: auditd 4.2 and 4.2.1 cut 16 bytes off, and with them its
+// id.
+func (f *Feed) giveEOE(now time.Time) {
+	if f.lastID.Serial == f.lastEOE {
+		return
+	}
+	f.lastEOE = f.lastID.Serial
+	b := eoe(f.lastID.Millis, f.lastID.Serial)
+	f.tracker.Observe(b, now)
+	f.out.Put(b)
+}
+
+// isCutEOE reports whether record i is an EOE record whose id was cut.
+func isCutEOE(b *stream.Batch, i int) bool {
+	if r := &b.Recs[i]; r.Kind == stream.Ver0 {
+		return r.Type == typeEOE
+	}
+	return bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type=EOE "))
+}
+
+// isFragment reports whether a record without a header is what is left of one
+// that was cut within its header, the next one perhaps run into it. One whose
+// type alone is not known is none.
+func isFragment(text []byte, r *stream.Record) bool {
+	if r.Flags&(stream.Open|stream.Cont) != 0 {
+		return false
+	}
+	text = afterNode(bytes.TrimRight(text, "\n"), r.NodeLen)
+	whole := len(text)
+	for _, next := range []string{"type=", "node="} {
+		if k := bytes.Index(text[min(1, len(text)):], []byte(next)); k >= 0 {
+			text = text[:k+1] // the next record has run into it
+		}
+	}
+	like := len(text) == 0
+	for _, head := range []string{"type=", "node=", "audit("} {
+		n := min(len(head), len(text))
+		like = like || string(text[:n]) == head[:n]
+	}
+	if !like || r.Millis == 0 || len(text) < whole {
+		return like
+	}
+	name, _ := bytes.CutPrefix(text, []byte("type="))
+	if k := bytes.IndexByte(name, ' '); k >= 0 {
+		name = name[:k]
+	}
+	return bytes.ContainsFunc(name, func(c rune) bool {
+		return c != '_' && c != '[' && c != ']' && (c < '0' || c > '9') && (c < 'A' || c > 'Z')
+	})
+}
+
+// eoe returns the EOE record of an event.
+func eoe(millis int64, serial uint32) *stream.Batch {
+	text := fmt.Appendf(nil, "type=EOE msg=audit(%d.%03d:%d): \n", millis/1000, millis%1000, serial)
+	return &stream.Batch{Buf: text, Recs: []stream.Record{{Len: uint32(len(text)), Type: typeEOE, Serial: serial, Millis: millis, Kind: stream.Line}}}
+}

@@ -1,0 +1,123 @@
+package recovery
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/stream"
+)
+
+// Resumed is a consumer that goes on where an earlier run has ended.
+type Resumed struct {
+	Name  string
+	ID    stream.ID // of the last record it had that is in the log
+	First bool      // of the first one it is to have, instead
+	Known bool      // otherwise it is new, and begins with what comes from now on
+	Put   func(b *stream.Batch)
+
+	from Place
+}
+
+// Begin makes the log lead from the start on, for Resume. It is to be called
+// before the reader begins.
+func (f *Feed) Begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.log == nil {
+		return
+	}
+	f.mode, f.doubt, f.quiet = led, time.Now(), time.Second
+	f.count.Led++
+}
+
+// Resume gives each consumer what stands in the log behind its position, then
+// lets the log lead until the stream has caught up. It is called after Begin,
+// before Run, by Run's goroutine.
+func (f *Feed) Resume(cs []Resumed) {
+	if f.log == nil {
+		return
+	}
+	err := f.resume(cs)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.publish()
+	f.logState(err)
+	if err != nil && f.mode != direct {
+		f.settle(time.Now(), len(f.held), true)
+		f.lead()
+		return
+	}
+	f.nudge()
+}
+
+func (f *Feed) resume(cs []Resumed) error {
+	if err := f.places(cs); err != nil {
+		return err
+	}
+	resumed := uint64(0)
+	_, err := f.follow(func(b *stream.Batch, at Place) {
+		most := 0
+		for i := range cs {
+			most = max(most, cs[i].put(b, at))
+		}
+		resumed += uint64(most)
+	})
+	f.mu.Lock()
+	f.count.Resumed += resumed
+	f.mu.Unlock()
+	return err
+}
+
+// overlap is how far back lines are looked at that consumers may have had: the
+// stream can bring them again. auditd may hand a plugin's successor records that
+// the plugin itself took from the log at its end.
+const overlap = 10 * time.Second
+
+// places finds where each consumer goes on and goes to the first of them, or
+// further back by the overlap.
+func (f *Feed) places(cs []Resumed) error {
+	defer f.io()()
+	end, err := f.log.SeekEnd()
+	if err != nil {
+		return err
+	}
+	first, err := f.log.SeekTime(time.Now().Add(-overlap).UnixMilli())
+	if err != nil {
+		return err
+	}
+	for i := range cs {
+		c := &cs[i]
+		if c.from = end; c.Known {
+			if c.First {
+				c.from, err = f.log.SeekAt(c.ID)
+			} else {
+				c.from, err = f.log.SeekAfter(c.ID)
+			}
+		}
+		if errors.Is(err, ErrGone) {
+			f.say.Warn("what this consumer had last is no longer in audit.log: going on with the oldest that is",
+				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
+		} else if err != nil {
+			return err
+		}
+		if c.from.Less(first) {
+			first = c.from
+		}
+	}
+	return f.log.Go(first)
+}
+
+// put gives c the part of b that is behind its position, and returns how many
+// records that is.
+func (c *Resumed) put(b *stream.Batch, at Place) int {
+	n := 0
+	for n < len(b.Recs) && at.At(b, n).Less(c.from) {
+		n++
+	}
+	if n < len(b.Recs) {
+		c.Put(&stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]})
+	}
+	return len(b.Recs) - n
+}
