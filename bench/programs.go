@@ -13,6 +13,7 @@ const (
 	relaySocket = "audisp-relay → unix socket"
 	relayFile   = "audisp-relay → file"
 	relaySyslog = "audisp-relay → local syslog"
+	relaySpool  = "audisp-relay → spool"
 	stockSyslog = "audisp-syslog"
 	laurelName  = "laurel (JSON file)"
 	stockUnix   = "builtin af_unix"
