@@ -6,34 +6,39 @@ import (
 	"audisp-relay/stream"
 )
 
-// idLength knows how long "audit(SEC.MS:SERIAL)" is in the records of the last
-// event. Finding where a header ends is on the path of every record, and so with
-// the length of the type's name it takes no search.
-type idLength struct {
-	serial uint32
-	millis int64
-	n      int // 0: not known
+// header knows how long "audit(SEC.MS:SERIAL)" is. Finding where a header ends
+// is on the path of every record: with that and the length of the type's name it
+// takes no search.
+type header struct {
+	id int // length of an id with a serial and a time in these ranges; 0: not known
+
+	serial, serials uint32 // lowest, and how many
+	millis, times   uint64
+
+	tail int // length of the last field of this EXECVE record; -1: not known
+	ends *endings
 }
 
-// of returns the length of r's id as the kernel writes it. With leading zeros,
-// which it never writes, an id is longer.
-func (l *idLength) of(r *stream.Record) int {
-	if l.n == 0 || l.serial != r.Serial || l.millis != r.Millis {
-		l.serial, l.millis = r.Serial, r.Millis
-		l.n = len("audit(.000:)") + decimals(uint64(r.Millis)/1000) + decimals(uint64(r.Serial))
-	}
-	return l.n
+// learn makes h know the length of r's id as the kernel writes it. With leading
+// zeros, which it never writes, an id is longer.
+func (h *header) learn(r *stream.Record) {
+	h.id = len("audit(.000:)")
+	n, low, high := decimals(uint64(r.Serial))
+	h.id += n
+	h.serial, h.serials = uint32(low), uint32(min(high, 1<<32-1)-low)
+	n, low, high = decimals(uint64(r.Millis) / 1000)
+	h.id += n
+	h.millis, h.times = low*1000, (high-low)*1000
 }
 
-func decimals(x uint64) int {
-	n := 1
-	for ; x >= 100_000; x /= 100_000 {
-		n += 5
+// decimals returns how many digits x has. Numbers from low on, and below high,
+// have as many.
+func decimals(x uint64) (n int, low, high uint64) {
+	n, high = 1, 10
+	for ; x >= high && n < 15; n++ {
+		low, high = high, 10*high
 	}
-	for ; x >= 10; x /= 10 {
-		n++
-	}
-	return n
+	return n, low, high
 }
 
 // Names are known of the types from firstType on.
@@ -51,7 +56,8 @@ var nameLengths = func() (n [lastType - firstType + 1]uint8) {
 
 // bodyOf returns what stands behind "audit(SEC.MS:SERIAL)" in a record that has
 // an id, without blanks, newlines and NULs at its end: ": key=value ...".
-func (l *idLength) bodyOf(b *stream.Batch, r *stream.Record) []byte {
+func (h *header) bodyOf(b *stream.Batch, r *stream.Record) []byte {
+	h.tail = -1
 	if r.Flags&stream.NoID != 0 {
 		return nil
 	}
@@ -59,7 +65,20 @@ func (l *idLength) bodyOf(b *stream.Batch, r *stream.Record) []byte {
 	if r.NodeLen > 0 {
 		text = text[min(len("node= ")+int(r.NodeLen), len(text)):]
 	}
-	text = text[l.headOf(r, text):]
+	if r.Serial-h.serial >= h.serials || uint64(r.Millis)-h.millis >= h.times {
+		h.learn(r)
+	}
+	const before = " msg=audit("
+	id, end := 0, 0
+	if k := r.Type - firstType; k <= lastType-firstType {
+		id = len("type=") + int(nameLengths[k])
+		end = id + len(" msg=") + h.id
+	}
+	if end > 0 && end <= len(text) && string(text[id:id+len(before)]) == before && text[end-1] == ')' {
+		text = text[end:]
+	} else { // no type has a parenthesis in its name
+		text = text[bytes.IndexByte(text, ')')+1:]
+	}
 	n := len(text)
 	for n > 0 && (text[n-1] == '\n' || text[n-1] == ' ' || text[n-1] == 0) {
 		n--
@@ -67,22 +86,11 @@ func (l *idLength) bodyOf(b *stream.Batch, r *stream.Record) []byte {
 	return text[:n]
 }
 
-// headOf returns how long the header is that text begins with, behind node=.
-func (l *idLength) headOf(r *stream.Record, text []byte) int {
-	const before = " msg=audit("
-	if k := r.Type - firstType; k <= lastType-firstType {
-		id := len("type=") + int(nameLengths[k])
-		end := id + len(" msg=") + l.of(r)
-		if end <= len(text) && string(text[id:id+len(before)]) == before && text[end-1] == ')' {
-			return end
-		}
-	}
-	// No type has a parenthesis in its name.
-	return bytes.IndexByte(text, ')') + 1
-}
-
 // trimStart returns a body without the colon and the blanks in front.
 func trimStart(body []byte) []byte {
+	if len(body) > 2 && string(body[:2]) == ": " {
+		body = body[2:]
+	}
 	for len(body) > 0 && (body[0] == ':' || body[0] == ' ') {
 		body = body[1:]
 	}

@@ -49,8 +49,8 @@ func lookAt(b *stream.Batch, i int) verdict {
 	if r.Flags&(stream.FromLog|stream.Open|stream.Cont|stream.Marker) != 0 {
 		return whole
 	}
-	var ids idLength
-	return look(b, r, ids.bodyOf(b, r))
+	var h header
+	return h.look(b, r, h.bodyOf(b, r))
 }
 
 // nextEOECut reports whether an EOE record that has lost its id follows.
@@ -63,12 +63,11 @@ func nextEOECut(b *stream.Batch, i int) bool {
 }
 
 // look judges a record by its body (bodyOf).
-func look(b *stream.Batch, r *stream.Record, body []byte) verdict {
-	all := b.Buf[r.Off : r.Off+r.Len]
+func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 	if r.Flags&stream.NoID != 0 {
-		return is(!headerCut(r, all))
+		return is(!headerCut(r, b.Buf[r.Off:r.Off+r.Len]))
 	}
-	if r.NodeLen > 0 && bytes.IndexByte(all[len("node="):][:r.NodeLen], '=') >= 0 {
+	if r.NodeLen > 0 && bytes.IndexByte(b.Buf[r.Off:][len("node="):][:r.NodeLen], '=') >= 0 {
 		return cut // "node=hosnode=host type=..."
 	}
 	if len(body) > 0 && body[0] == ':' {
@@ -83,14 +82,34 @@ func look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 		return cut
 	}
 	body = body[1:]
-	if r.Kind == stream.Line && ranTogether(r.Type, body) {
+	switch r.Type {
+	case typeSyscall:
+		return lookCall(r.Kind, body)
+	case typeExecve:
+		return h.lookExecve(r.Kind, body)
+	}
+	if r.Kind == stream.Line && len(body) > shortestHeader && ranTogether(body) {
 		return cut
 	}
 	if len(body) >= longBody {
 		return whole
 	}
-	return lookBody(r.Type, body)
+	switch r.Type {
+	case typePath, typeCWD, typeProctitle: // are quickly told, and have many ends
+		return lookBody(r.Type, body)
+	}
+	if h.ends.same(r.Type, body) {
+		return whole
+	}
+	v := lookBody(r.Type, body)
+	if v == whole {
+		h.ends.keep(r.Type, body)
+	}
+	return v
 }
+
+// shortestHeader is what a record has at least that runs into another.
+const shortestHeader = len("type=CWD msg=audit(1000000000.000:1)")
 
 func is(ok bool) verdict {
 	if ok {
@@ -102,10 +121,7 @@ func is(ok bool) verdict {
 // ranTogether reports whether a header stands within a record: its end and its
 // newline are gone. In what the kernel writes it can't: a name with a blank in it
 // is written in hex.
-func ranTogether(typ uint32, body []byte) bool {
-	if typ == typeExecve { // it can be long, and must end with an argument
-		body = body[:lastBlank(body)+1]
-	}
+func ranTogether(body []byte) bool {
 	for {
 		k := bytes.IndexByte(body, '(')
 		if k < 0 {

@@ -1,6 +1,10 @@
 package event
 
-import "bytes"
+import (
+	"bytes"
+
+	"audisp-relay/stream"
+)
 
 // fromUser reports whether records of this type are messages that a program
 // sent: "pid=1 uid=0 ... msg='TEXT'" (kernel/audit.c, audit_receive_msg). Those
@@ -13,17 +17,9 @@ func fromUser(typ uint32) bool {
 // (auditd, AUDIT_INTERP_SEPARATOR).
 const separator = 0x1d
 
-func has(b []byte, start string) bool {
-	return len(b) >= len(start) && string(b[:len(start)]) == start
-}
-
-func hasEnd(b []byte, end string) bool {
-	return len(b) >= len(end) && string(b[len(b)-len(end):]) == end
-}
-
-// beforeQuotes returns what stands before the value in quotes that b ends with,
+// endQuoted returns what stands before the value in quotes that b ends with,
 // nothing where it does not. No quote stands within: such a text is in hex.
-func beforeQuotes(b []byte) []byte {
+func endQuoted(b []byte) []byte {
 	k := len(b) - 1
 	if k < 0 || b[k] != '"' {
 		return nil
@@ -38,26 +34,33 @@ func beforeQuotes(b []byte) []byte {
 
 // lookBody judges a record by the end of its body.
 func lookBody(typ uint32, body []byte) verdict {
-	switch typ { // nine of ten records
+	// Comparing with a constant that is written out takes two instructions.
+	switch typ {
 	case typeProctitle: // one field, and no interpreted ones
-		if !has(body, "proctitle=") {
+		const head = len("proctitle=")
+		if len(body) < head || string(body[:head]) != "proctitle=" {
 			return cut
 		}
-		return lookValue(typ, body[len("proctitle="):])
+		return lookText(body[head:])
 	case typeCWD:
-		if !has(body, "cwd=") {
+		const head = len("cwd=")
+		if len(body) < head || string(body[:head]) != "cwd=" {
 			return cut
 		}
-		return lookValue(typ, body[len("cwd="):])
-	case typeSyscall:
-		if name := beforeQuotes(body); hasEnd(name, " FSGID=") || hasEnd(name, " key=") || hasEnd(body, " key=(null)") {
-			return whole
-		}
+		return lookText(body[head:])
 	case typePath:
-		if hasEnd(body, " cap_frootid=0") || hasEnd(beforeQuotes(body), " OGID=") {
+		if n := len(body); n > 14 && string(body[n-14:]) == " cap_frootid=0" {
 			return whole
 		}
-	case typeExecve, typeBprmFcaps: // no interpreted fields
+		name := endQuoted(body)
+		if n := len(name); n > 6 && string(name[n-6:]) == " OGID=" {
+			return whole
+		}
+	case typeSockaddr:
+		if n := len(body); body[n-1] == '}' && n > 2 && body[n-2] == ' ' {
+			return whole
+		}
+	case typeBprmFcaps: // no interpreted fields
 		return lookRaw(typ, body)
 	}
 	if fromUser(typ) && body[len(body)-1] == '\'' {
@@ -78,17 +81,19 @@ func lookRaw(typ uint32, raw []byte) verdict {
 	if fromUser(typ) {
 		return is(len(raw) > 0 && raw[len(raw)-1] == '\'')
 	}
+	if typ == typeSockaddr { // one field
+		const head = len("saddr=")
+		if len(raw) < head || string(raw[:head]) != "saddr=" {
+			return cut
+		}
+		return lookSockaddr(raw[head:])
+	}
 	key, value := lastField(raw)
 	if !endsWith(typ, key, value, raw) {
 		return cut
 	}
-	switch {
-	case typ == typeKernel:
+	if typ == typeKernel {
 		return whole
-	case typ == typeExecve && !argsComplete(raw, key):
-		return cut
-	case typ == typeSockaddr:
-		return lookSockaddr(value)
 	}
 	return lookValue(typ, value)
 }
@@ -133,10 +138,6 @@ func endsWith(typ uint32, key, value, raw []byte) bool {
 		return string(key) == "cwd"
 	case typeProctitle:
 		return string(key) == "proctitle"
-	case typeExecve:
-		return len(key) > 1 && key[0] == 'a' && key[1]-'0' < 10
-	case typeSockaddr:
-		return string(key) == "saddr"
 	case typeBprmFcaps:
 		return string(key) == "frootid" || string(key) == "pa" || string(key) == "new_pe" || string(key) == "new_pa"
 	case typeCapset:
@@ -199,15 +200,25 @@ func lastField(raw []byte) (key, value []byte) {
 // lastBlank returns where the last blank is, -1 if there is none. An argument of
 // EXECVE can be long: behind the first bytes it goes in steps.
 func lastBlank(b []byte) int {
-	const near, step = 48, 512
+	const near = 48
 	end := len(b)
 	for stop := max(0, end-near); end > stop; end-- {
 		if b[end-1] == ' ' {
 			return end - 1
 		}
 	}
-	for end > 0 && bytes.IndexByte(b[max(0, end-step):end], ' ') < 0 {
-		end = max(0, end-step)
+	step := 512
+	start := max(0, end-step)
+	for end > 0 && bytes.IndexByte(b[start:end], ' ') < 0 {
+		step *= 4
+		start, end = max(0, start-step), start
+	}
+	for end-start > near {
+		if mid := (start + end) / 2; bytes.IndexByte(b[mid:end], ' ') < 0 {
+			end = mid
+		} else {
+			start = mid
+		}
 	}
 	return bytes.LastIndexByte(b[:end], ' ')
 }
@@ -215,6 +226,18 @@ func lastBlank(b []byte) int {
 // lookValue judges the value of the last field: in quotes or in hex if it is
 // text that the kernel does not trust (kernel/audit.c, audit_log_untrustedstring).
 func lookValue(typ uint32, value []byte) verdict {
+	switch typ {
+	case typeSyscall, typeUring, typeObjPID, typeTTY, typeUserTTY, typeKernMod:
+		return lookText(value)
+	}
+	if len(value) == 0 || value[0] == '"' || value[0] == '(' {
+		return lookText(value)
+	}
+	return whole
+}
+
+// lookText judges a value that is text in quotes or in hex, or "(null)".
+func lookText(value []byte) verdict {
 	if len(value) == 0 {
 		return cut
 	}
@@ -225,25 +248,30 @@ func lookValue(typ uint32, value []byte) verdict {
 	case '(':
 		return is(end == ')')
 	}
-	switch typ {
-	case typeSyscall, typeUring, typeCWD, typeProctitle, typeExecve, typeObjPID, typeTTY, typeUserTTY, typeKernMod:
-		return lookHex(value)
-	}
-	return whole
+	return lookHex(value)
 }
 
 // lookHex judges a value in hex by its last digits and by whether they are even.
 func lookHex(value []byte) verdict {
+	bad := uint8(len(value) % 2)
 	for _, c := range value[max(0, len(value)-8):] {
-		if c-'0' >= 10 && c-'A' >= 6 {
-			return cut
-		}
+		bad |= noHex[c]
 	}
-	if len(value)%2 != 0 {
+	if bad != 0 {
 		return cut
 	}
 	return unsure
 }
+
+// noHex is 0 for the digits the kernel writes and 1 for all else.
+var noHex = func() (no [256]uint8) {
+	for c := range no {
+		if no[c] = 1; c >= '0' && c <= '9' || c >= 'A' && c <= 'F' {
+			no[c] = 0
+		}
+	}
+	return no
+}()
 
 // lookSockaddr judges the hex of a socket address by its family, whose number is
 // in the byte order of the host.
@@ -279,17 +307,62 @@ func lookSockaddr(value []byte) verdict {
 // (MAX_EXECVE_AUDIT_LEN, 7500).
 const shortExecve = 6000
 
-// argsComplete reports whether an EXECVE record that needs no further one ends
-// with the last argument.
-func argsComplete(raw, key []byte) bool {
-	rest, ok := bytes.CutPrefix(raw, []byte("argc="))
-	return !ok || len(raw) > shortExecve || number(key[1:])+1 >= number(rest)
+// A SYSCALL record has at least so many bytes from "audit(" to its end, with and
+// without the interpreted fields. A header is not to be looked for within them.
+const (
+	shortCall    = 200
+	shortCallIDs = 290
+)
+
+// lookCall judges a SYSCALL record.
+func lookCall(kind stream.Kind, body []byte) verdict {
+	end := 0
+	if n := len(body); n > 11 && string(body[n-11:]) == " key=(null)" {
+		end = shortCall
+	} else {
+		name := endQuoted(body)
+		if n := len(name); n > 7 && string(name[n-7:]) == " FSGID=" {
+			end = shortCallIDs
+		} else if n > 5 && string(name[n-5:]) == " key=" {
+			end = shortCall
+		}
+	}
+	if kind == stream.Line && len(body) > end && ranTogether(body[:len(body)-end]) {
+		return cut
+	}
+	if end > 0 || len(body) >= longBody {
+		return whole
+	}
+	return lookBody(typeSyscall, body)
+}
+
+// lookExecve judges an EXECVE record. It can be long, so no byte is looked at
+// more than once: a header within stands before the last blank.
+func (h *header) lookExecve(kind stream.Kind, body []byte) verdict {
+	blank := lastBlank(body)
+	h.tail = len(body) - blank - 1
+	if kind == stream.Line && ranTogether(body[:blank+1]) {
+		return cut
+	}
+	if len(body) >= longBody {
+		return whole
+	}
+	key, value, ok := bytes.Cut(body[blank+1:], []byte{'='})
+	if !ok || len(key) < 2 || key[0] != 'a' || key[1]-'0' >= 10 {
+		return cut
+	}
+	// One that needs no further record ends with the last argument.
+	argc, ok := bytes.CutPrefix(body, []byte("argc="))
+	if ok && len(body) <= shortExecve && number(key[1:])+1 < number(argc) {
+		return cut
+	}
+	return lookText(value)
 }
 
 // lookFields judges the interpreted fields of a record: there is one for each
 // uid and gid, in the order of the record (auditd-event.c, format_enrich).
 func lookFields(raw, fields []byte) verdict {
-	if bytes.HasPrefix(fields, []byte("SADDR=")) { // { saddr_fam=... } or unknown-family(0)
+	if len(fields) > 6 && string(fields[:6]) == "SADDR=" { // { saddr_fam=... } or unknown-family(0)
 		end := fields[len(fields)-1]
 		return is(end == '}' || end == ')')
 	}
@@ -298,6 +371,9 @@ func lookFields(raw, fields []byte) verdict {
 		return cut
 	}
 	last := lastID(raw)
+	if len(key) == len(last) && bytes.EqualFold(key, last) {
+		return whole
+	}
 	for len(last) > 0 && len(fields) > 0 {
 		var field []byte
 		field, fields, _ = bytes.Cut(fields, []byte{' '})
@@ -310,25 +386,38 @@ func lookFields(raw, fields []byte) verdict {
 
 // lookID judges the interpreted value of a user or group: in quotes, or in hex.
 func lookID(value []byte) verdict {
-	if len(value) == 0 || lookHex(value) == cut && value[0] != '"' {
+	if len(value) == 0 {
 		return cut
 	}
-	return is(value[0] != '"' || len(value) > 1 && value[len(value)-1] == '"')
+	if value[0] == '"' {
+		return is(len(value) > 1 && value[len(value)-1] == '"')
+	}
+	return is(lookHex(value) != cut)
 }
 
 // lastID returns the name of the last field of a record that auditd interprets
 // as a user or group.
 func lastID(raw []byte) []byte {
-	for end := len(raw); ; {
-		k := bytes.LastIndex(raw[:end], []byte("id="))
-		if k < 0 {
-			return nil
+	const id = "id="
+	for k := len(raw) - len(id); k >= 0; {
+		switch raw[k] { // in steps as long as where its byte can stand in "id="
+		case '=':
+			k -= 2
+			continue
+		case 'd':
+			k--
+			continue
+		case 'i':
+			if raw[k+1] != 'd' || raw[k+2] != '=' {
+				break
+			}
+			from := bytes.LastIndexByte(raw[:k], ' ') + 1
+			switch name := raw[from : k+2]; string(name) {
+			case "uid", "auid", "euid", "suid", "fsuid", "ouid", "oauid", "old-auid", "gid", "egid", "sgid", "fsgid", "ogid":
+				return name
+			}
 		}
-		from := bytes.LastIndexByte(raw[:k], ' ') + 1
-		switch name := raw[from : k+2]; string(name) {
-		case "uid", "auid", "euid", "suid", "fsuid", "ouid", "oauid", "old-auid", "gid", "egid", "sgid", "fsgid", "ogid":
-			return name
-		}
-		end = k
+		k -= len(id)
 	}
+	return nil
 }

@@ -23,10 +23,22 @@ type node struct {
 	habit   habit
 	used    uint64 // when it was seen last, in Tracker.turn
 	last    *open  // the event of the last record
+	done    id     // the event that was complete last: its EOE often follows
 	open    [openBuckets]*open
 }
 
-const openBuckets = 64
+const openBuckets = 512
+
+// id is what records of one event of a node share.
+type id struct {
+	serial uint32
+	millis int64
+	known  bool
+}
+
+func (d *id) is(r *stream.Record) bool {
+	return d.serial == r.Serial && d.millis == r.Millis && d.known
+}
 
 // gap is a run of serials that were passed over at one time. Those that came
 // since are marked in the window.
@@ -110,6 +122,7 @@ func (n *node) begin(r *stream.Record) {
 	n.epoch++
 	n.first, n.exempt = r.Serial, true
 	n.stray.n = 0
+	n.done = id{}
 }
 
 // pass moves the window on to r's serial, which is the newest now.
@@ -258,6 +271,7 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 // between low and high that are not among them are a gap.
 func (n *node) restart(low, high uint32, at time.Duration, millis int64, serials []uint32) {
 	w := &n.window
+	n.done = id{}
 	w.bits = [windowSize / 64]uint64{}
 	w.high = high
 	for _, x := range serials {

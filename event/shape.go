@@ -66,7 +66,7 @@ func alone(typ uint32) bool {
 	return typ == typeUser || typ >= 1100 && typ < 1200 || typ >= typeKernel
 }
 
-// add takes in one record; body is its text from behind the id on.
+// add takes in one record that is no EXECVE; body is its text from behind the id on.
 func (s *shape) add(typ uint32, body []byte) {
 	switch typ {
 	case typeSyscall:
@@ -86,8 +86,6 @@ func (s *shape) add(typ uint32, body []byte) {
 		s.has |= partCWD
 	case typeProctitle:
 		s.has |= partTitle
-	case typeExecve:
-		s.addExecve(body)
 	case typeSockaddr:
 		s.has |= partSockaddr
 	case typeEOE:
@@ -100,33 +98,36 @@ func (s *shape) add(typ uint32, body []byte) {
 
 // unnamed reports whether a PATH record says name=(null).
 func unnamed(body []byte) bool {
-	if !has(body, "item=") {
+	const head, null = len("item="), len(" name=(null)")
+	if len(body) < head || string(body[:head]) != "item=" {
 		return false
 	}
-	body = body[len("item="):]
-	return has(body[decimal(body):], " name=(null)")
+	body = body[head:]
+	body = body[decimal(body):]
+	return len(body) >= null && string(body[:null]) == " name=(null)"
 }
 
 // addCall reads "arch=c000003e syscall=59 success=yes ... items=2"
 // (kernel/auditsc.c, audit_log_exit and audit_log_uring).
 func (s *shape) addCall(body []byte) {
 	s.has |= partCall
-	const arch, head = len("arch="), len("arch=c000003e")
-	if !has(body, "arch=") || len(body) < head || !has(body[head:], " syscall=") {
+	const arch, head, end = len("arch="), len("arch=c000003e"), len("arch=c000003e syscall=")
+	if len(body) < end || string(body[:arch]) != "arch=" || string(body[head:end]) != " syscall=" {
 		s.addItems(body)
 		return
 	}
-	rest := body[head+len(" syscall="):]
+	rest := body[end:]
 	n := number(rest)
 	rest = rest[decimal(rest):]
-	yes := has(rest, " success=yes exit=")
+	const success = len(" success=yes exit")
+	yes := len(rest) > success && string(rest[:success]) == " success=yes exit"
 	if yes {
-		s.addItems(rest[len(" success=yes exit="):])
+		s.addItems(rest[success:])
 	} else {
 		s.addItems(rest)
 	}
-	c, ok := callsOf(body[arch:head])
-	if !ok {
+	c := callsOf(body[arch:head])
+	if c == nil {
 		return
 	}
 	switch n {
@@ -151,12 +152,14 @@ func (s *shape) addItems(body []byte) {
 		if k < 0 {
 			return
 		}
-		if body = body[k:]; has(body, "items=") {
+		body = body[k+1:]
+		const name = len("tems=")
+		if len(body) > name && string(body[:name]) == "tems=" {
+			body = body[name:]
 			break
 		}
-		body = body[1:]
 	}
-	if s.items = number(body[len("items="):]); s.items > 0 {
+	if s.items = number(body); s.items > 0 {
 		s.want |= partPath
 	}
 }
@@ -164,11 +167,11 @@ func (s *shape) addItems(body []byte) {
 // addressUnread reports whether a call failed in a way that says nothing of
 // whether its address was read: EBADF, ENOMEM, EFAULT, EINVAL, ENOTSOCK.
 func addressUnread(rest []byte) bool {
-	const failed = " success=no exit=-"
-	if !has(rest, failed) {
+	rest, ok := bytes.CutPrefix(rest, []byte(" success=no exit=-"))
+	if !ok {
 		return true
 	}
-	switch number(rest[len(failed):]) {
+	switch number(rest) {
 	case 9, 12, 14, 22, 88:
 		return true
 	}
@@ -183,41 +186,55 @@ type calls struct {
 	execve, execveat, bind, connect, mqOpen, mqUnlink uint32
 }
 
-func callsOf(arch []byte) (calls, bool) {
+var (
+	callsX86     = &calls{59, 322, 49, 42, 240, 241}
+	callsI386    = &calls{11, 358, 361, 362, 277, 278}
+	callsGeneric = &calls{221, 281, 200, 203, 180, 181}
+	callsARM     = &calls{11, 387, 282, 283, 274, 275}
+	callsPPC     = &calls{11, 362, 327, 328, 262, 263}
+	callsS390    = &calls{11, 354, 361, 362, 271, 272}
+)
+
+// callsOf returns the calls of an architecture, nil where they are not known.
+func callsOf(arch []byte) *calls {
 	switch string(arch) {
 	case "c000003e": // x86_64
-		return calls{59, 322, 49, 42, 240, 241}, true
+		return callsX86
 	case "40000003": // i386
-		return calls{11, 358, 361, 362, 277, 278}, true
+		return callsI386
 	case "c00000b7", "c00000f3": // aarch64, riscv64
-		return calls{221, 281, 200, 203, 180, 181}, true
+		return callsGeneric
 	case "40000028": // arm
-		return calls{11, 387, 282, 283, 274, 275}, true
+		return callsARM
 	case "c0000015", "80000015": // ppc64le, ppc64
-		return calls{11, 362, 327, 328, 262, 263}, true
+		return callsPPC
 	case "80000016": // s390x
-		return calls{11, 354, 361, 362, 271, 272}, true
+		return callsS390
 	}
-	return calls{}, false
+	return nil
 }
 
 // addExecve counts the arguments in one of the event's EXECVE records. The first
 // record says argc=. A long argument comes in pieces, "a2_len=N a2[0]=HEX" and in
 // the next records "a2[1]=HEX", N digits in all; a piece is the first or the last
 // field of its record (kernel/auditsc.c, audit_log_execve_info).
-func (s *shape) addExecve(body []byte) {
-	if rest, ok := bytes.CutPrefix(body, []byte("argc=")); ok {
-		s.argc = number(rest)
-		k := bytes.IndexByte(rest, ' ')
-		if k < 0 {
-			k = len(rest)
+// tail is the length of its last field, -1 where that is not known.
+func (s *shape) addExecve(body []byte, tail int) {
+	const argc = len("argc=")
+	if len(body) >= argc && string(body[:argc]) == "argc=" {
+		s.argc = number(body[argc:])
+		body = body[argc+decimal(body[argc:]):]
+		for len(body) > 0 && body[0] == ' ' {
+			body = body[1:]
 		}
-		body = bytes.TrimLeft(rest[k:], " ")
 		s.has |= partExecve
 	}
-	first, last, lastAt := body, body, lastBlank(body)
+	if tail < 0 || tail > len(body) {
+		tail = len(body) - lastBlank(body) - 1
+	}
+	first, last := body, body[len(body)-tail:]
 	if k := bytes.IndexByte(body, ' '); k >= 0 {
-		first, last = body[:k], body[lastAt+1:]
+		first = body[:k]
 	}
 	if len(first) == 0 || len(last) == 0 || first[0] != 'a' || last[0] != 'a' {
 		return
@@ -233,12 +250,12 @@ func (s *shape) addExecve(body []byte) {
 			s.args-- // counted where it began
 		}
 	}
-	if lastAt < 0 {
+	if tail == len(body) {
 		return
 	}
 	if n, _ := digitsOf(last); n > 0 {
 		s.digits += n
-		before := body[:lastAt] // ends with "aN_len=DIGITS"
+		before := body[:len(body)-tail-1] // ends with "aN_len=DIGITS"
 		if k := bytes.LastIndex(before[max(0, len(before)-32):], []byte("_len=")); k >= 0 {
 			s.pieces += number(before[max(0, len(before)-32)+k+len("_len="):])
 		}
@@ -248,12 +265,16 @@ func (s *shape) addExecve(body []byte) {
 // digitsOf returns how long the piece of an argument in field "a2[1]=HEX" is, 0
 // if it holds a whole one, and which piece it is.
 func digitsOf(field []byte) (n, piece uint32) {
-	k := bytes.IndexByte(field, '=')
-	open := bytes.IndexByte(field[:max(k, 0)], '[')
-	if open < 0 {
+	k := 1 + decimal(field[1:])
+	if k >= len(field) || field[k] != '[' {
 		return 0, 0
 	}
-	return uint32(len(field) - k - 1), number(field[open+1:])
+	field = field[k+1:]
+	k = decimal(field)
+	if !bytes.HasPrefix(field[k:], []byte("]=")) {
+		return 0, 0
+	}
+	return uint32(len(field) - k - len("]=")), number(field)
 }
 
 // lacks returns the parts that should be there and are not.
@@ -301,6 +322,7 @@ func number(b []byte) (n uint32) {
 type habit struct {
 	score    [numParts]int8
 	expected parts
+	full     parts // those of the highest score
 }
 
 // A part is expected from habitEnough events on that had it; one that lacks it
@@ -317,19 +339,26 @@ func newHabit() (h habit) {
 			h.score[k] = habitMax
 		}
 	}
-	h.expected = certain
+	h.expected, h.full = certain, certain
 	return h
 }
 
 // learn takes in an event that was judged.
 func (h *habit) learn(s *shape, lack parts) {
+	had := (s.want | partCall) & s.has
+	if lack == 0 && had&^h.full == 0 {
+		return
+	}
 	for k := range h.score {
 		part := parts(1) << k
 		switch {
 		case lack&part != 0:
 			h.score[k] = max(0, h.score[k]-habitCost)
-		case (s.want|partCall)&s.has&part != 0 && h.score[k] < habitMax:
-			h.score[k]++
+			h.full &^= part
+		case had&part != 0 && h.score[k] < habitMax:
+			if h.score[k]++; h.score[k] == habitMax {
+				h.full |= part
+			}
 		default:
 			continue
 		}
@@ -347,6 +376,7 @@ func (h *habit) forget(lack parts) {
 		if lack>>k&1 != 0 {
 			h.score[k] = 0
 			h.expected &^= 1 << k
+			h.full &^= 1 << k
 		}
 	}
 }

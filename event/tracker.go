@@ -69,7 +69,7 @@ type Tracker struct {
 	nodes    map[string]*node
 	last     *node // of the last record
 	lastName string
-	ids      idLength
+	header   header
 
 	// Open events, oldest first; root is no event.
 	root open
@@ -94,6 +94,7 @@ func NewTracker(o Options) *Tracker {
 	if t.window == 0 {
 		t.window = DefaultWindow
 	}
+	t.header.ends = new(endings)
 	t.root.next, t.root.prev = &t.root, &t.root
 	return t
 }
@@ -109,9 +110,9 @@ func (t *Tracker) Observe(b *stream.Batch, now time.Time) int {
 		if r.Flags&(stream.Cont|stream.Marker) != 0 {
 			continue
 		}
-		body := t.ids.bodyOf(b, r)
+		body := t.header.bodyOf(b, r)
 		if r.Flags&(stream.FromLog|stream.Open) == 0 {
-			switch look(b, r, body) {
+			switch t.header.look(b, r, body) {
 			case cut:
 				return i
 			case unsure:
@@ -156,6 +157,9 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 	n.used = t.turn
 	e := n.last
 	if e == nil || e.serial != r.Serial || e.millis != r.Millis {
+		if n.done.is(r) && n.stray.n == 0 {
+			return
+		}
 		switch n.arrive(t, r, at) {
 		case ignored:
 			return
@@ -179,7 +183,11 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 	if r.Flags&stream.FromLog != 0 {
 		e.cut = false
 	}
-	e.add(r.Type, trimStart(body))
+	if r.Type == typeExecve {
+		e.addExecve(trimStart(body), t.header.tail)
+	} else {
+		e.add(r.Type, trimStart(body))
+	}
 	if r.Type == typeProctitle || r.Type == typeEOE || e.reported {
 		t.closeComplete(e)
 	}
@@ -194,6 +202,7 @@ func (t *Tracker) closeComplete(e *open) {
 		return
 	}
 	n.habit.learn(&e.shape, lack)
+	n.done = id{e.serial, e.millis, true}
 	t.close(e)
 }
 
