@@ -6,17 +6,18 @@ import (
 	"audisp-relay/stream"
 )
 
-// header knows how long "audit(SEC.MS:SERIAL)" is. Finding where a header ends
-// is on the path of every record: with that and the length of the type's name it
-// takes no search.
+// header knows how long "audit(SEC.MS:SERIAL)" is, and what the records before
+// have shown. Finding where a header ends is on the path of every record: with
+// the lengths of the id and of the type's name it takes no search. The zero value
+// is ready for use.
 type header struct {
 	id int // length of an id with a serial and a time in these ranges; 0: not known
 
 	serial, serials uint32 // lowest, and how many
 	millis, times   uint64
 
-	tail int // length of the last field of this EXECVE record; -1: not known
-	ends *endings
+	tail int      // length of the last field of this EXECVE record; -1: not known
+	ends *endings // nil: every end is looked at
 }
 
 // learn makes h know the length of r's id as the kernel writes it. With leading

@@ -33,6 +33,8 @@ func TestMostCutsAreSeen(t *testing.T) {
 		}
 		for _, together := range []bool{false, true} {
 			b := capture(t, name)
+			tr := NewTracker(Options{})
+			tr.Observe(b, epoch) // it knows how they end
 			types, sum := make(map[string]*tally), tally{}
 			for i := 0; i < len(b.Recs)-1; i += 5 { // a prime: all types, in a fifth of the time
 				next := "\n"
@@ -42,8 +44,12 @@ func TestMostCutsAreSeen(t *testing.T) {
 				c := cuts(t, string(b.Bytes(i)), next)
 				seen := 0
 				for k := range c.Recs {
-					if Cut(&stream.Batch{Buf: c.Buf, Recs: c.Recs[k : k+1]}, 0) {
+					one := &stream.Batch{Buf: c.Buf, Recs: c.Recs[k : k+1]}
+					if tr.Observe(one, epoch) == 0 {
 						seen++
+						if !Cut(one, 0) {
+							t.Errorf("Observe stops at %q, Cut does not", one.Bytes(0))
+						}
 					}
 				}
 				typ := string(stream.AppendTypeName(nil, b.Recs[i].Type))
@@ -64,6 +70,32 @@ func TestMostCutsAreSeen(t *testing.T) {
 			t.Logf("%s, next line run in: %v: %.2f%% of the cuts show: %s", name, together, 100*share, strings.Join(list, ", "))
 			if want := map[bool]float64{false: 0.93, true: 0.999}[together]; share < want {
 				t.Errorf("%s, next line run in: %v: %.2f%% of the cuts show", name, together, 100*share)
+			}
+		}
+	}
+}
+
+// TestARecordRunIntoOneOfItsTypeShows: it ends as it should, so that only the
+// header within tells.
+func TestARecordRunIntoOneOfItsTypeShows(t *testing.T) {
+	for _, name := range captures.Names(t, "*.string.gz") {
+		if strings.HasPrefix(name, "audit-4.2.1-raw") {
+			continue
+		}
+		b := capture(t, name)
+		last := make(map[uint32]int)
+		for i := range b.Recs {
+			typ := b.Recs[i].Type
+			before, ok := last[typ]
+			last[typ] = i
+			if !ok || i%11 != 0 {
+				continue
+			}
+			c := cuts(t, string(b.Bytes(before)), string(b.Bytes(i)))
+			for k := range c.Recs {
+				if !Cut(c, k) {
+					t.Errorf("%s: does not look cut: %q", name, c.Bytes(k))
+				}
 			}
 		}
 	}

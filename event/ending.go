@@ -307,8 +307,9 @@ func lookSockaddr(value []byte) verdict {
 // (MAX_EXECVE_AUDIT_LEN, 7500).
 const shortExecve = 6000
 
-// A SYSCALL record has at least so many bytes from "audit(" to its end, with and
-// without the interpreted fields. A header is not to be looked for within them.
+// A SYSCALL record has at least so many bytes from the parenthesis of "audit(" to
+// its end, without and with the interpreted fields. One that has run into another
+// begins before that, and is looked for there only.
 const (
 	shortCall    = 200
 	shortCallIDs = 290

@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"audisp-relay/stream"
@@ -95,12 +94,20 @@ func keyOf(b *stream.Batch, i int) recentKey {
 	n := len(text)
 	sum := uint64(rec.Type)<<32 | uint64(uint32(n))
 	if n >= 64 {
-		// Behind the id, about where item=, the names and the pids are; and the end.
-		for _, at := range [...]int{32, 40, 48, n / 2, n - 8} {
-			sum = (sum ^ binary.LittleEndian.Uint64(text[at:])) * 0x9E3779B97F4A7C15
-			sum ^= sum >> 29
-		}
+		// Behind the id, about where item=, the names and the pids are; the middle
+		// and the end. The products do not wait for each other.
+		head, middle, end := text[32:56], text[n/2:n/2+8], text[n-8:]
+		sum ^= binary.LittleEndian.Uint64(head)*0x9E3779B97F4A7C15 +
+			binary.LittleEndian.Uint64(head[8:])*0xC2B2AE3D27D4EB4F +
+			binary.LittleEndian.Uint64(head[16:])*0xD6E8FEB86659FD93 +
+			binary.LittleEndian.Uint64(middle)*0xA0761D6478BD642F +
+			binary.LittleEndian.Uint64(end)*0xE7037ED1A0B428DB
+		sum = (sum ^ sum>>32) * 0x9E3779B97F4A7C15
 	} else {
+		for ; len(text) >= 8; text = text[8:] {
+			sum = (sum ^ binary.LittleEndian.Uint64(text)) * 0x9E3779B97F4A7C15
+			sum ^= sum >> 32
+		}
 		for _, c := range text {
 			sum = (sum ^ uint64(c)) * 0x9E3779B97F4A7C15
 		}
@@ -113,13 +120,21 @@ func keyOf(b *stream.Batch, i int) recentKey {
 }
 
 // afterType returns text from "audit(" on. auditd writes nothing between the
-// type and msg=, so this need not search.
+// type, a short word, and msg=, so this need not search.
 func afterType(text []byte, nodeLen uint16) []byte {
 	text = afterNode(text, nodeLen)
-	if len(text) > 5 && string(text[:5]) == "type=" {
-		if k := bytes.IndexByte(text, ' '); k > 0 && len(text) > k+5 && string(text[k+1:k+5]) == "msg=" {
+	const head = len("type=")
+	if len(text) < head || string(text[:head]) != "type=" {
+		return text
+	}
+	for k := head + 1; k < len(text)-5; k++ {
+		if text[k] != ' ' {
+			continue
+		}
+		if string(text[k+1:k+5]) == "msg=" {
 			return text[k+5:]
 		}
+		break
 	}
 	return text
 }
