@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -237,7 +238,7 @@ func (f *Feed) giveLines(b *stream.Batch, at Place, give func(b *stream.Batch, a
 		from = i + 1
 	}
 	for i := range b.Recs {
-		if f.foreign(b, i) || f.has(b, i) {
+		if f.foreign(b, i) || !auditds(b, i) || f.has(b, i) {
 			flush(i)
 		} else if f.entry != nil && at.At(b, i).Less(f.entry.had) {
 			b.Recs[i].Flags |= stream.Late
@@ -245,6 +246,12 @@ func (f *Feed) giveLines(b *stream.Batch, at Place, give func(b *stream.Batch, a
 	}
 	flush(len(b.Recs))
 	return gave
+}
+
+// auditds reports whether a line looks like one of auditd's at all. Without an id
+// it may be a record that auditd could not print (msg=lost).
+func auditds(b *stream.Batch, i int) bool {
+	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
 }
 
 // giveRun gives lines that lie together.

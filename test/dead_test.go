@@ -57,7 +57,10 @@ group = "root"
 	streams := []string{l.path("out"), l.path("hungclient"), l.path("awayclient")}
 	end := l.Drain(streams...)
 	for _, s := range streams {
-		l.exact(s, after, end, s)
+		// What auditd dropped on a busy host is had back, late.
+		if rep := l.compare(after, end, s); !rep.SameSet() || rep.Duplicate > 0 {
+			t.Errorf("%s: %v", s, rep)
+		}
 	}
 	_, peak, err := lab.RSS(l.PluginPID("relay"))
 	if err != nil || peak > memoryLimit {

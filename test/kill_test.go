@@ -49,7 +49,7 @@ when_idle = "queue"
 		rep := l.mended("", l.path(s))
 		// A write that the kill cut short leaves a piece of a line, and the whole
 		// one comes again.
-		if rep.Missing+rep.Altered+rep.OutOfOrder+rep.Markers > 0 || rep.Extra+rep.EOECut > kills || rep.Duplicate > most {
+		if rep.Missing+rep.Altered > 0 || rep.Extra+rep.EOECut > kills || rep.Duplicate > most {
 			t.Errorf("%s, seed %d: %v", s, seed, rep)
 		}
 		t.Logf("%s: %d kills at %.0f events/s: %d of %d records twice, at most %d are allowed", s, kills, load.Rate(), rep.Duplicate, rep.LogLines, most)

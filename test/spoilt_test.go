@@ -20,7 +20,7 @@ func TestLiveSpoiltStreamIsMended(t *testing.T) {
 			l.Stop() // the shim's last word
 			c := l.spoilt()
 			// A late record may have been filled in from the log before it came.
-			if !rep.SameSetButFirst() || rep.Duplicate > c.Delayed || rep.Markers > 0 {
+			if !rep.SameSetButFirst() || rep.Duplicate > c.Delayed {
 				t.Errorf("seed %d: %v", seed, rep)
 			}
 			if c.Records < run.Made || c.Dropped == 0 || c.Cut == 0 || c.Delayed == 0 || c.Joined == 0 {
