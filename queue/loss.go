@@ -161,15 +161,12 @@ func (q *Queue) time() time.Time {
 }
 
 // Note tells the queue of a loss outside it, at this place in the stream: it is
-// counted, and a marker tells the consumer. What is lost for a cause other than
-// Upstream and Kernel counts as received, too. It may be called from anywhere.
+// counted, and a marker tells the consumer. The cause is Upstream or Kernel, whose
+// records were never received. It may be called from anywhere.
 func (q *Queue) Note(cause Cause, l Loss) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.now = time.Time{}
-	if cause.received() {
-		q.count.Received += l.Records
-	}
 	q.loseAll(cause, &l)
 	if !q.closed && !q.idle() {
 		q.tellOf(cause, &l)

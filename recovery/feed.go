@@ -120,7 +120,6 @@ const (
 	lagTime    = 100 * time.Millisecond // the log may be this much behind the stream (auditd 2.8)
 	quietTime  = 5 * time.Second        // without doubt, before the stream leads again
 	idleTime   = time.Second            // without records, before the log's tail is looked at
-	typeEOE    = 1320
 )
 
 // follower is what a Feed asks of a Log; tests have one that hangs.
@@ -198,46 +197,54 @@ func (f *Feed) Take(b *stream.Batch) {
 	if len(b.Recs) == 0 {
 		return
 	}
-	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
+	now := time.Now() // with the lock: the tracker's time must not go back
 	f.last, f.lastAt, f.tailSeen = now, b.Recs[len(b.Recs)-1].Millis, false
-	if f.mode == direct {
-		n := f.pass(b, now)
-		if n == len(b.Recs) {
+	rest := stream.Batch{Buf: b.Buf, Recs: b.Recs}
+	for f.mode != direct && !f.keep(&rest, now) || f.mode == direct {
+		n := f.pass(&rest, now)
+		if n == len(rest.Recs) {
 			return
 		}
-		f.enter(now, b.Recs[n].Millis, quietTime)
-		b = &stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]}
+		f.enter(now, rest.Recs[n].Millis, quietTime)
+		rest.Recs = rest.Recs[n:]
 	}
-	f.keep(b, now)
 }
 
 // pass gives records to the consumers, up to the first that is visibly cut and
 // can be had whole from the log, and returns how many.
 func (f *Feed) pass(b *stream.Batch, now time.Time) int {
-	n := f.tracker.Observe(b, now)
 	if f.log == nil || now.Before(f.down) {
-		for ; n < len(b.Recs); n += 1 + f.tracker.Observe(&stream.Batch{Buf: b.Buf, Recs: b.Recs[n+1:]}, now) {
-			f.tracker.ObserveCut(b, n, now)
-		}
-		if f.log != nil {
-			f.recent.add(b)
-			f.noteNodes(b)
-		}
-		f.out.Put(b)
-		return n
+		f.forward(b, now)
+		return len(b.Recs)
 	}
-	if n < len(b.Recs) {
-		b = &stream.Batch{Buf: b.Buf, Recs: b.Recs[:n]}
-	}
-	f.recent.add(b)
-	f.noteNodes(b)
+	n := f.tracker.Observe(b, now)
 	if n > 0 {
-		f.out.Put(b)
+		f.give(&stream.Batch{Buf: b.Buf, Recs: b.Recs[:n]})
 	}
 	return n
+}
+
+// forward gives records of the stream as they came, also those that are cut.
+func (f *Feed) forward(b *stream.Batch, now time.Time) {
+	for n := 0; n < len(b.Recs); n++ {
+		n += f.tracker.Observe(&stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]}, now)
+		if n < len(b.Recs) {
+			f.tracker.ObserveCut(b, n, now)
+		}
+	}
+	f.give(b)
+}
+
+// give gives records that the tracker has taken in.
+func (f *Feed) give(b *stream.Batch) {
+	if f.log != nil {
+		f.recent.add(b)
+		f.noteNodes(b)
+	}
+	f.out.Put(b)
 }
 
 // maxNodes bounds the names that are remembered; beyond it every line is given.
@@ -292,8 +299,9 @@ func (f *Feed) nudge() {
 	}
 }
 
-// keep holds records of the stream until the log was read as far.
-func (f *Feed) keep(b *stream.Batch, now time.Time) {
+// keep holds records of the stream until the log was read as far. It reports
+// false when the stream leads again before there is room for them.
+func (f *Feed) keep(b *stream.Batch, now time.Time) bool {
 	for f.heldSize > maxHeld && f.mode != direct {
 		if !f.ioSince.IsZero() && time.Since(f.ioSince) > stuckAfter {
 			f.bypass(now)
@@ -307,12 +315,12 @@ func (f *Feed) keep(b *stream.Batch, now time.Time) {
 		f.mu.Lock()
 	}
 	if f.mode == direct {
-		f.pass(b, now)
-		return
+		return false
 	}
 	f.held = append(f.held, hold(b, now))
 	f.heldSize += len(f.held[len(f.held)-1].Buf)
 	f.nudge()
+	return true
 }
 
 // hold copies b.
@@ -335,6 +343,7 @@ func (f *Feed) bypass(now time.Time) {
 	f.count.Bypassed++
 	f.say.Warn("audit.log hangs: going on with the stream alone, holes stay open",
 		zap.Duration("for", time.Since(f.ioSince).Round(time.Millisecond)))
+	f.down = now.Add(downTime)
 	f.settle(now, len(f.held), true)
 	f.lead()
 }

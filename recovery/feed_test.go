@@ -25,6 +25,7 @@ import (
 type collector struct {
 	mu   sync.Mutex
 	got  []string
+	late []string // of these, with the flag
 	lost []event.Trouble
 }
 
@@ -33,6 +34,9 @@ func (c *collector) Put(b *stream.Batch) {
 	defer c.mu.Unlock()
 	for i := range b.Recs {
 		c.got = append(c.got, lineOf(b, i))
+		if b.Recs[i].Flags&stream.Late != 0 {
+			c.late = append(c.late, lineOf(b, i))
+		}
 	}
 }
 
@@ -67,23 +71,40 @@ func lineOf(b *stream.Batch, i int) string {
 // play feeds a stream in chunks through a Feed over a log that is whole already.
 func play(t testing.TB, input, log []byte, rnd *rand.Rand) *collector {
 	t.Helper()
+	return playFrom(t, input, log, rnd, false)
+}
+
+// playFrom lets the log lead from the start.
+func playFrom(t testing.TB, input, log []byte, rnd *rand.Rand, led bool) *collector {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "audit.log")
 	if err := os.WriteFile(path, log, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out := new(collector)
 	f := New(Options{Log: NewLog(path), Tracker: event.NewTracker(event.Options{}), Out: out, Say: zap.NewNop(), Static: true})
+	if led {
+		f.enter(time.Now(), 0, quietTime)
+	}
+	end := start(f)
+	take(t, f, input, rnd)
+	end()
+	f.Finish(time.Now().Add(time.Minute))
+	return out
+}
+
+// start runs f. What it returns ends that.
+func start(f *Feed) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		f.Run(ctx)
 	}()
-	take(t, f, input, rnd)
-	cancel()
-	<-done
-	f.Finish(time.Now().Add(time.Minute))
-	return out
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 func take(t testing.TB, f *Feed, input []byte, rnd *rand.Rand) {
@@ -246,7 +267,7 @@ func TestHarmed(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 7))
 			log := captures.Read(t, name+".log.gz")
 			input := harm(captures.Read(t, name+".string.gz"), rnd, 1+int(seed)%8)
-			out := playLed(t, input, log, rnd)
+			out := playFrom(t, input, log, rnd, true)
 			got, _ := out.lines()
 			compare(t, fmt.Sprintf("%s, seed %d", name, seed), got, logLines(log), true)
 			if t.Failed() {
@@ -256,43 +277,30 @@ func TestHarmed(t *testing.T) {
 	}
 }
 
-func playLed(t testing.TB, input, log []byte, rnd *rand.Rand) *collector {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "audit.log")
-	if err := os.WriteFile(path, log, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out := new(collector)
-	f := New(Options{Log: NewLog(path), Tracker: event.NewTracker(event.Options{}), Out: out, Say: zap.NewNop(), Static: true})
-	f.enter(time.Now(), 0, quietTime)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f.Run(ctx)
-	}()
-	take(t, f, input, rnd)
-	cancel()
-	<-done
-	f.Finish(time.Now().Add(time.Minute))
-	return out
-}
-
 // TestDropped: records dropped from a stream that leads are given from the log,
-// none twice.
+// none twice. Those given behind later ones say so: a saved position must not go
+// back to them.
 func TestDropped(t *testing.T) {
 	for _, name := range whole {
 		for seed := range uint64(20) {
 			rnd := rand.New(rand.NewPCG(seed, 9))
 			log := captures.Read(t, name+".log.gz")
 			var kept [][]byte
+			dropped := map[string]bool{}
 			for i, l := range bytes.SplitAfter(captures.Read(t, name+".string.gz"), []byte("\n")) {
 				if i == 0 || rnd.IntN(50) > 0 {
 					kept = append(kept, l)
+					continue
+				}
+				for _, text := range logLines(l) {
+					dropped[text] = true
 				}
 			}
 			out := play(t, bytes.Join(kept, nil), log, rnd)
 			got, _ := out.lines()
+			if len(out.late) == 0 || len(out.late) > len(dropped) || !dropped[out.late[0]] {
+				t.Errorf("%d records are late of %d dropped: %q", len(out.late), len(dropped), out.late)
+			}
 			compare(t, fmt.Sprintf("%s, seed %d", name, seed), got, logLines(log), false)
 			if len(out.lost) > 0 {
 				t.Errorf("lost %v", out.lost)
@@ -462,10 +470,15 @@ func (h hungLog) Next(b *stream.Batch) (Place, error) {
 }
 
 // TestHungLog: the stream goes on without a log that hangs, and loses nothing it
-// brought.
+// brought, cut or not.
 func TestHungLog(t *testing.T) {
+	for _, name := range []string{whole[1], "audit-4.2.1-raw"} {
+		t.Run(name, func(t *testing.T) { hang(t, captures.Read(t, name+".string.gz")) })
+	}
+}
+
+func hang(t *testing.T, input []byte) {
 	path := filepath.Join(t.TempDir(), "audit.log")
-	input := captures.Read(t, whole[1]+".string.gz")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -474,20 +487,14 @@ func TestHungLog(t *testing.T) {
 	h := hungLog{NewLog(path), make(chan struct{})}
 	f.log = h
 	f.enter(time.Now(), 0, quietTime)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f.Run(ctx)
-	}()
+	end := start(f)
 	sent := 0
 	for f.Show().Bypassed == 0 {
 		take(t, f, input, rand.New(rand.NewPCG(1, uint64(sent))))
 		sent++
 	}
 	close(h.answer)
-	cancel()
-	<-done
+	end()
 	f.Finish(time.Now().Add(time.Minute))
 	if want := sent * bytes.Count(input, []byte("\n")); len(out.got) != want {
 		t.Errorf("%d records, want %d", len(out.got), want)

@@ -54,21 +54,6 @@ func (f *Feed) settleBatch(h *heldBatch, now time.Time, force bool) int {
 	return len(h.Recs)
 }
 
-// forward gives records of the stream that the log does not have.
-func (f *Feed) forward(b *stream.Batch, now time.Time) {
-	for n := 0; n < len(b.Recs); {
-		rest := &stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]}
-		k := f.tracker.Observe(rest, now)
-		if n += k; n < len(b.Recs) {
-			f.tracker.ObserveCut(b, n, now)
-			n++
-		}
-	}
-	f.recent.add(b)
-	f.noteNodes(b)
-	f.out.Put(b)
-}
-
 type verdict uint8
 
 const (
@@ -97,7 +82,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		f.mended(now)
 		return drop
 	}
-	if r.Type == typeEOE {
+	if r.Type == stream.TypeEOE {
 		f.lastEOE = r.Serial
 		return pass
 	}
@@ -118,7 +103,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 	}
 	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is
 	// suspended, say) waiting for each record would stop the stream.
-	if !force && !f.static && f.misses < 8 {
+	if f.mode == led && !force && !f.static && f.misses < 8 {
 		if now.Sub(h.at) < lagTime {
 			return wait
 		}
@@ -149,7 +134,7 @@ func (f *Feed) giveEOE(now time.Time) {
 // isCutEOE reports whether record i is an EOE record whose id was cut.
 func isCutEOE(b *stream.Batch, i int) bool {
 	if r := &b.Recs[i]; r.Kind == stream.Ver0 {
-		return r.Type == typeEOE
+		return r.Type == stream.TypeEOE
 	}
 	return bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type=EOE "))
 }
@@ -188,5 +173,5 @@ func isFragment(text []byte, r *stream.Record) bool {
 // eoe returns the EOE record of an event.
 func eoe(millis int64, serial uint32) *stream.Batch {
 	text := fmt.Appendf(nil, "type=EOE msg=audit(%d.%03d:%d): \n", millis/1000, millis%1000, serial)
-	return &stream.Batch{Buf: text, Recs: []stream.Record{{Len: uint32(len(text)), Type: typeEOE, Serial: serial, Millis: millis, Kind: stream.Line}}}
+	return &stream.Batch{Buf: text, Recs: []stream.Record{{Len: uint32(len(text)), Type: stream.TypeEOE, Serial: serial, Millis: millis, Kind: stream.Line}}}
 }

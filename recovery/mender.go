@@ -57,6 +57,7 @@ func (f *Feed) leads() bool {
 func (f *Feed) look(now time.Time, end bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	defer f.publish()
 	due := now
 	if end && f.static {
 		due = now.Add(time.Hour)
@@ -66,7 +67,6 @@ func (f *Feed) look(now time.Time, end bool) {
 		f.lose()
 		return
 	}
-	defer f.publish()
 	if len(troubles) > 0 {
 		millis := troubles[0].Millis
 		for _, t := range troubles {
@@ -130,12 +130,10 @@ func (f *Feed) round() {
 	defer f.publish()
 	now := time.Now()
 	f.logState(err)
-	if f.mode == direct { // the reader left the log aside meanwhile
+	if f.mode == direct || f.entry != at { // the reader left the log aside meanwhile
 		return
 	}
-	if at == f.entry {
-		f.entry = nil
-	}
+	f.entry = nil
 	if at != nil || err != nil {
 		f.sought, f.holes = now, nil
 		f.lose()
@@ -260,12 +258,7 @@ func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, give func(b *st
 		f.count.Recovered += f.given.add(b, i, now, give != nil)
 	}
 	f.recent.add(b)
-	for n := 0; n < len(b.Recs); n++ {
-		rest := &stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]}
-		if n += f.tracker.Observe(rest, now); n < len(b.Recs) {
-			f.tracker.ObserveCut(b, n, now)
-		}
-	}
+	f.tracker.Observe(b, now) // a line of the log is never held to be cut
 	if give != nil {
 		give(b, at)
 	} else {

@@ -38,7 +38,7 @@ func (r *recent) add(b *stream.Batch) {
 	}
 	for i := range b.Recs {
 		rec := &b.Recs[i]
-		if rec.Type == typeEOE || rec.Flags&(stream.Marker|stream.Cont) != 0 {
+		if rec.Type == stream.TypeEOE || rec.Flags&(stream.Marker|stream.Cont) != 0 {
 			continue
 		}
 		r.ring[r.next] = recentRecord{keyOf(b, i), rec.Millis}

@@ -89,12 +89,14 @@ func (f *Feed) places(cs []Resumed) error {
 	}
 	for i := range cs {
 		c := &cs[i]
-		if c.from = end; c.Known {
-			if c.First {
-				c.from, err = f.log.SeekAt(c.ID)
-			} else {
-				c.from, err = f.log.SeekAfter(c.ID)
-			}
+		err = nil
+		switch {
+		case !c.Known:
+			c.from = end
+		case c.First:
+			c.from, err = f.log.SeekAt(c.ID)
+		default:
+			c.from, err = f.log.SeekAfter(c.ID)
 		}
 		if errors.Is(err, ErrGone) {
 			f.say.Warn("what this consumer had last is no longer in audit.log: going on with the oldest that is",
