@@ -27,7 +27,11 @@ import (
 // or not, in string or binary form; "-" is stdin. It returns how much was read.
 // A sink that fails is waited for until ctx ends. What the inputs lack is given
 // from log, an audit.log, unless that is "".
-func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (stream.Counts, error) {
+func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (Replayed, error) {
+	var done Replayed
+	if err := checkLog(log); err != nil {
+		return done, err
+	}
 	q := queue.New(queue.Options{
 		Config: queue.Config{Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true, Markers: true},
 		Name:   "replay",
@@ -40,14 +44,14 @@ func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (
 	}()
 	put, finish := q.Put, func() {}
 	if log != "" {
-		put, finish = mending(q, log)
+		done.Log = new(recovery.Counts)
+		put, finish = mending(q, log, done.Log)
 	}
-	var total stream.Counts
 	var err error
 	for _, name := range inputs {
 		var n stream.Counts
 		n, err = replayOne(ctx, name, put)
-		total.Add(n)
+		done.In.Add(n)
 		if err != nil {
 			break
 		}
@@ -58,11 +62,47 @@ func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (
 	if n := q.Counts(); err == nil && n.Delivered != n.Received {
 		err = fmt.Errorf("%d of %d records were not delivered", n.Received-n.Delivered, n.Received)
 	}
-	return total, err
+	if err == nil && done.Log != nil && done.Log.LogError != "" {
+		err = errors.New(done.Log.LogError)
+	}
+	return done, err
 }
 
-// mending puts recovery from an audit.log that does not grow in front of q.
-func mending(q *queue.Queue, log string) (put func(*stream.Batch), finish func()) {
+// Replayed says what a Replay has done.
+type Replayed struct {
+	In  stream.Counts    // of all inputs
+	Log *recovery.Counts // of what came from the audit.log; nil without one
+}
+
+// checkLog refuses what cannot be an audit.log before anything is delivered.
+func checkLog(name string) error {
+	if name == "" {
+		return nil
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() { // opening a FIFO would wait
+		return fmt.Errorf("%s is not a regular file: --log takes a file that auditd has written", name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var magic [2]byte
+	if n, _ := f.Read(magic[:]); n == 2 && isGzip(magic[:]) {
+		return fmt.Errorf("%s is compressed: unpack it first", name)
+	}
+	return nil
+}
+
+func isGzip(magic []byte) bool { return bytes.Equal(magic, []byte{0x1f, 0x8b}) }
+
+// mending puts recovery from an audit.log that does not grow in front of q. The
+// counts are there when finish has returned.
+func mending(q *queue.Queue, log string, counts *recovery.Counts) (put func(*stream.Batch), finish func()) {
 	feed := recovery.New(recovery.Options{Log: recovery.NewLog(log), Static: true, Tracker: event.NewTracker(event.Options{}), Out: replayed{q}, Say: zap.NewNop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -74,6 +114,7 @@ func mending(q *queue.Queue, log string) (put func(*stream.Batch), finish func()
 		cancel()
 		<-ended
 		feed.Finish(time.Now().Add(time.Minute))
+		*counts = feed.Show().Counts
 	}
 }
 
@@ -120,7 +161,7 @@ func openInput(name string) (io.ReadCloser, error) {
 		}
 	}
 	r := bufio.NewReaderSize(f, 64<<10)
-	if magic, _ := r.Peek(2); !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+	if magic, _ := r.Peek(2); !isGzip(magic) {
 		return input{r, f}, nil
 	}
 	z, err := gzip.NewReader(r)

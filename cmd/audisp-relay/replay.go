@@ -52,15 +52,20 @@ func replay(path, name, shape, log string, inputs []string) error {
 	if err != nil {
 		return err
 	}
-	counts, err := plugin.Replay(ctx, inputs, log, sink)
+	done, err := plugin.Replay(ctx, inputs, log, sink)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	if errors.Is(err, syscall.EPIPE) { // head has had enough
 		return nil
 	}
+	in := done.In
 	fmt.Fprintf(os.Stderr, "%d records, %d without id, %d overlong lines, %d bytes that were no record\n",
-		counts.Records, counts.NoID, counts.Oversize, counts.Junk)
+		in.Records, in.NoID, in.Oversize, in.Junk)
+	if l := done.Log; l != nil {
+		fmt.Fprintf(os.Stderr, "%d records from %s that the input lacks, %d that it has damaged; %d events are in neither\n",
+			l.Recovered, log, l.Mended, l.LostHoles)
+	}
 	return err
 }
 
