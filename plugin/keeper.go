@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type keeper struct {
 	before state.State     // what the run before has left, but for its consumers
 	track  json.RawMessage // the tracker's, as saved last
 	failed string          // the error that was said last
+	saved  state.State     // last
 	stop   chan struct{}
 	done   chan struct{}
 
@@ -71,9 +73,23 @@ func (k *keeper) retired(c *consumer) {
 	k.absent[c.name] = c.saved()
 }
 
-func (k *keeper) close() {
-	if k.dir != nil {
-		k.dir.Close()
+// endState saves for the last time and lets state_dir go. A disk that hangs is not
+// waited for: auditd waits for the plugin.
+func (p *Plugin) endState() {
+	k, saved := p.keep, make(chan struct{})
+	close(k.stop)
+	go func() {
+		defer close(saved)
+		<-k.done
+		p.saveState()
+		if k.dir != nil {
+			k.dir.Close()
+		}
+	}()
+	select {
+	case <-saved:
+	case <-time.After(leaveTime):
+		p.log.Warn("state_dir hangs: the next start goes on from what was saved before")
 	}
 }
 
@@ -87,8 +103,9 @@ func (p *Plugin) openSpool(cfg config.Sink, log *zap.Logger) *spool.Spool {
 		var s *spool.Spool
 		s, err = spool.Open(spool.Options{Dir: p.keep.dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: sync})
 		if err == nil {
-			if d := s.Damage(); d.Frames > 0 || d.Bytes > 0 {
-				log.Warn("spool was damaged", zap.String("sink", cfg.Name), zap.Any("damage", d))
+			if d := s.Damage(); d.Frames > 0 || d.Bytes > 0 || d.Err != nil {
+				log.Warn("spool was damaged", zap.String("sink", cfg.Name), zap.Uint64("frames", d.Frames),
+					zap.Uint64("records", d.Whole), zap.Uint64("bytes", d.Bytes), zap.Uint64("uncounted", d.Uncounted), zap.Error(d.Err))
 			}
 			return s
 		}
@@ -120,13 +137,19 @@ func (p *Plugin) saveState() {
 	if k.dir == nil {
 		return
 	}
-	if err := k.dir.Save(p.stateNow(), false); err != nil {
+	now := p.stateNow()
+	if now.Saved = k.saved.Saved; reflect.DeepEqual(now, k.saved) {
+		return // an idle host's disk stays asleep
+	}
+	now.Saved = time.Now()
+	if err := k.dir.Save(now, false); err != nil {
 		if k.failed != err.Error() {
 			k.failed = err.Error()
 			p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))
 		}
 		return
 	}
+	k.saved = now
 	if k.failed != "" {
 		k.failed = ""
 		p.log.Info("positions are saved again")
@@ -142,7 +165,7 @@ func (p *Plugin) stateNow() state.State {
 			k.track = data
 		}
 	})
-	s := state.State{BootID: bootID(), Saved: time.Now(), Tracker: k.track,
+	s := state.State{BootID: bootID(), Tracker: k.track,
 		Input: p.inputTotals(), Consumers: make(map[string]state.Consumer)}
 	k.mu.Lock()
 	maps.Copy(s.Consumers, k.absent)
@@ -197,7 +220,9 @@ func (p *Plugin) inputTotals() map[string]uint64 {
 	}
 	if p.kernel != nil {
 		t[kernelLost] += p.kernel.lost.Load()
-		t[kernelSeen] = uint64(p.kernel.seen.Load())
+		if seen := p.kernel.seen.Load(); seen >= 0 {
+			t[kernelSeen] = uint64(seen)
+		}
 	}
 	return t
 }

@@ -23,10 +23,9 @@ type kernelLoss struct {
 	log  *zap.Logger
 	tell func(n uint32) // of so many more records lost
 
-	known bool          // seen holds
-	seen  atomic.Uint32 // the kernel's count
-	lost  atomic.Uint64 // in this run
-	err   string
+	seen atomic.Int64  // the kernel's count, -1 while it is not known
+	lost atomic.Uint64 // in this run
+	err  string
 }
 
 func (k *kernelLoss) run(ctx context.Context) {
@@ -53,12 +52,11 @@ func (k *kernelLoss) look() {
 	}
 	k.err = ""
 	// auditctl --reset-lost sets it to 0; a uint32 wraps.
-	n := lost - k.seen.Swap(lost)
-	if k.known && n > 0 && n < 1<<31 {
+	before := k.seen.Swap(int64(lost))
+	if n := lost - uint32(before); before >= 0 && n > 0 && n < 1<<31 {
 		k.lost.Add(uint64(n))
 		k.tell(n)
 	}
-	k.known = true
 }
 
 // startKernel asks the kernel from now on. What it returns ends that.
@@ -67,12 +65,12 @@ func (p *Plugin) startKernel() (end func()) {
 		return func() {} // a stream that is not auditd's
 	}
 	k := &kernelLoss{ask: host.KernelLost, log: p.log.limited(), tell: p.tellKernel}
-	if b := p.keep.before; len(b.Input) > 0 {
-		// Of an earlier boot the kernel has forgotten what it had lost.
-		k.known = true
-		if b.BootID == bootID() {
-			k.seen.Store(uint32(b.Input[kernelSeen]))
+	k.seen.Store(-1)
+	if seen, ok := p.keep.before.Input[kernelSeen]; ok {
+		if p.keep.before.BootID != bootID() {
+			seen = 0 // it counts from the boot on
 		}
+		k.seen.Store(int64(uint32(seen)))
 	}
 	p.kernel = k
 	ctx, cancel := context.WithCancel(context.Background())

@@ -65,8 +65,8 @@ func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
 	if path := p.cfg.Recovery.LogFile; path != "" {
 		return recovery.NewLog(path), info.Network
 	}
-	switch {
-	case err != nil:
+	switch { // a mistake in auditd.conf comes with all that is right in it
+	case info.Path == "":
 		p.log.Warn("audit.log not found: what is missing from the stream cannot be had back "+
 			"(name it as log_file under [recovery], or set enabled = false)", zap.Error(err))
 		return nil, false

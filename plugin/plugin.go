@@ -266,10 +266,7 @@ func (p *Plugin) finish() {
 		stored.Go(c.queue.Abandon)
 	}
 	stored.Wait()
-	close(p.keep.stop)
-	<-p.keep.done
-	p.saveState()
-	p.keep.close()
+	p.endState()
 	p.watch(time.Now(), true)
 	p.writeState()
 }
