@@ -48,11 +48,15 @@ type usage struct {
 	bytes int64
 }
 
-// block returns the block the next record of n bytes goes into.
-func (q *Queue) block(n int) *block {
+// block returns the block that the next recs records, of n bytes in all when they are
+// to stay together and otherwise of the first, go into.
+func (q *Queue) block(n, recs int) *block {
+	if !q.cfg.Whole {
+		recs = 1
+	}
 	if len(q.blocks) > 0 {
 		last := q.blocks[len(q.blocks)-1]
-		if !last.sealed && len(last.data)+n <= cap(last.data) && len(last.recs) < maxRecs {
+		if !last.sealed && len(last.data)+n <= cap(last.data) && len(last.recs)+recs <= maxRecs {
 			return last
 		}
 	}

@@ -224,7 +224,7 @@ func sound(t interface {
 			at, q.tail, held, q.held, size, q.bytes, fresh, q.fresh, cache, q.cache)
 	}
 	c := q.count
-	if sum := c.Delivered + c.Discarded + q.held + c.LostRecords(); sum != c.Received {
+	if sum := c.Delivered + c.Filtered + c.Discarded + q.held + c.LostRecords(); sum != c.Received {
 		t.Fatalf("received %d, accounted for %d: %+v, held %d", c.Received, sum, c, q.held)
 	}
 }

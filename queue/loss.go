@@ -65,11 +65,12 @@ func (l *Loss) merge(m *Loss) {
 
 func (l *Loss) none() bool { return l.Records == 0 && l.Events == 0 }
 
-// Counts is the balance of a queue: Received = Delivered + Discarded + Queued
-// + LostRecords. Pieces of an overlong line count as one record, markers as none.
+// Counts is the balance of a queue: Received = Delivered + Filtered + Discarded +
+// Queued + LostRecords. Pieces of an overlong line count as one record, markers as none.
 type Counts struct {
 	Received, Delivered uint64
 	TakenOver           uint64 // of Received: what an earlier run had stored
+	Filtered            uint64 // the consumer does not want them: see Pass
 	Discarded           uint64 // nobody was connected who was to have it, and nothing was to be kept
 	Queued              uint64 // after Abandon: what stays stored
 	QueuedBytes         int64

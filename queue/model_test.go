@@ -21,7 +21,8 @@ type spoolModel struct {
 	cfg  Config
 	disk storage
 
-	next    int // serial of the next event
+	whole   bool // events are put, taken and acknowledged whole
+	next    int  // serial of the next event
 	saved   Position
 	clients []*client
 	hadNow  map[string]bool   // those that some client took in this run
@@ -57,7 +58,7 @@ var markerLine = regexp.MustCompile(`^type=DAEMON_ERR msg=audit\(\d+\.\d{3}:\d+\
 func (m *spoolModel) start(t *rapid.T) {
 	m.hadNow, m.at = make(map[string]bool), 0
 	m.clients = nil
-	m.q = start(Options{Config: m.cfg, Name: "box", Next: m.saved.Number, ID: m.saved.ID, HasID: m.saved.HasID}, m.disk.open(t))
+	m.q = start(Options{Config: m.cfg, Name: "box", Next: m.saved.Number, ID: m.saved.ID, HasID: m.saved.HasID, First: m.saved.First}, m.disk.open(t))
 }
 
 func (m *spoolModel) drawConfig(t *rapid.T) {
@@ -68,6 +69,7 @@ func (m *spoolModel) drawConfig(t *rapid.T) {
 		Slow:    rapid.SampledFrom([]Slow{"", "", "", Disconnect, Drop}).Draw(t, "slow"),
 		Hold:    rapid.IntRange(0, 3).Draw(t, "hold") > 0,
 		Markers: true,
+		Whole:   m.whole,
 	}
 	m.several = m.several || m.cfg.Slow != ""
 	m.deepest = max(m.deepest, m.cfg.Depth)
@@ -80,8 +82,23 @@ func (m *spoolModel) putSome(t *rapid.T) {
 	m.biggest = max(m.biggest, per)
 	for i := range b.Recs {
 		m.put[string(b.Bytes(i))] = true
+		if m.whole && (i+1)%per == 0 {
+			b.Recs[i].Flags |= stream.End
+		}
 	}
 	m.q.Put(b)
+}
+
+// pass lets events go by that the consumer does not want.
+func (m *spoolModel) pass(t *rapid.T) {
+	n := rapid.IntRange(1, 5).Draw(t, "events")
+	m.q.Pass(events(m.next, n, 2))
+	m.next += n
+}
+
+// ends reports whether an event or a marker ends before record n of a batch.
+func ends(b stream.Batch, n int) bool {
+	return n == 0 || b.Recs[n-1].Flags&(stream.End|stream.Marker) != 0
 }
 
 func (m *spoolModel) connect(t *rapid.T) {
@@ -111,12 +128,18 @@ func (m *spoolModel) read(t *rapid.T) {
 		synctest.Wait()
 	}
 	n := rapid.IntRange(0, len(b.Recs)).Draw(t, "taken")
+	for m.whole && !ends(b, n) {
+		n--
+	}
 	m.took(t, c, b, n)
 	c.cur.Advance(n)
 }
 
 // took holds the first n records of b against what the client had before.
 func (m *spoolModel) took(t *rapid.T, c *client, b stream.Batch, n int) {
+	if m.whole && !ends(b, len(b.Recs)) {
+		t.Fatalf("a batch of %d records ends within an event", len(b.Recs))
+	}
 	for k := range n {
 		line := string(b.Bytes(k))
 		if b.Recs[k].Flags&stream.Marker != 0 {
@@ -155,17 +178,33 @@ func (m *spoolModel) check(t *rapid.T) {
 	sound(t, m.q)
 	m.disk.check(t)
 	m.bounded(t)
-	if at := m.q.Position().Number; at < m.at {
-		t.Fatalf("position %d after %d", at, m.at)
-	} else {
-		m.at = at
+	p := m.q.Position()
+	if p.Number < m.at {
+		t.Fatalf("position %d after %d", p.Number, m.at)
 	}
+	m.at = p.Number
+	m.behind(t, p)
 	c := m.q.Counts()
 	if c.Delivered > uint64(len(m.hadNow)) {
 		t.Fatalf("%d delivered, but %d taken by any client", c.Delivered, len(m.hadNow))
 	}
 	if !m.cfg.Hold && len(m.clients) == 0 && c.Queued != 0 {
 		t.Fatalf("%d records held for nobody", c.Queued)
+	}
+}
+
+// behind holds that no record that is held comes before the position.
+func (m *spoolModel) behind(t *rapid.T, p Position) {
+	m.q.mu.Lock()
+	defer m.q.mu.Unlock()
+	if len(m.q.blocks) == 0 || m.q.blocks[0].recs == nil || p.First || !p.HasID {
+		return
+	}
+	blk := m.q.blocks[0]
+	for _, r := range blk.recs[m.q.head-min(blk.first, m.q.head):] {
+		if r.Flags&stream.Marker == 0 && r.Serial < p.ID.Serial {
+			t.Fatalf("position behind event %d, and %d is held", p.ID.Serial, r.Serial)
+		}
 	}
 }
 
@@ -287,7 +326,7 @@ func TestPropertySpool(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rapid.Check(inBubble{t}, func(t *rapid.T) {
-					m := &spoolModel{disk: st(t), next: 1, put: make(map[string]bool), told: make(map[string]bool), had: make(map[string]bool)}
+					m := &spoolModel{disk: st(t), next: 1, whole: rapid.Bool().Draw(t, "whole"), put: make(map[string]bool), told: make(map[string]bool), had: make(map[string]bool)}
 					m.drawConfig(t)
 					m.start(t)
 					defer func() { m.disk.mend(); m.q.Abandon(); m.disk.remove() }()
@@ -306,6 +345,7 @@ func TestPropertySpool(t *testing.T) {
 							m.q.SetConfig(m.cfg)
 						},
 						"again":  m.again,
+						"pass":   m.pass,
 						"fault":  m.disk.fault,
 						"damage": func(t *rapid.T) { m.disk.damage(t) },
 						"":       m.check,

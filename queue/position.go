@@ -60,6 +60,9 @@ func (q *Queue) position() Position {
 	if len(q.blocks) > 0 && q.blocks[0].recs != nil && q.blocks[0].first < q.head {
 		q.remember(q.blocks[0], q.head)
 	}
+	if q.filtered.ok && q.filtered.at == q.head {
+		return Position{Number: q.head, ID: q.filtered.id, HasID: true}
+	}
 	if !q.hasBehind && q.hasFirst {
 		return Position{Number: q.head, ID: q.first, HasID: true, First: true}
 	}

@@ -109,7 +109,7 @@ func (m *model) leave(t *rapid.T) {
 
 func (m *model) check(t *rapid.T) {
 	c := m.q.Counts()
-	if sum := c.Delivered + c.Discarded + c.Queued + c.LostRecords(); sum != c.Received {
+	if sum := c.Delivered + c.Filtered + c.Discarded + c.Queued + c.LostRecords(); sum != c.Received {
 		t.Fatalf("received %d, accounted for %d: %+v", c.Received, sum, c)
 	}
 	if c.Delivered > uint64(len(m.had)) {

@@ -37,6 +37,10 @@ type Config struct {
 	Hold bool
 	// Markers puts a marker into the stream where something was lost.
 	Markers bool
+	// Whole keeps the records of an event in one piece, so that a cursor gets all of
+	// it or nothing: what is put in has its records one behind the other, the last
+	// with flag stream.End, at most 1 MiB and 4096 records of them.
+	Whole bool
 }
 
 // Options is what a queue is made with.
@@ -101,6 +105,11 @@ type Queue struct {
 	hasFirst  bool
 	behind    stream.ID // of the last loggable record before the first block, or in what was unloaded of it
 	hasBehind bool
+	filtered  struct { // of the last loggable record passed over
+		at uint64 // tail then
+		id stream.ID
+		ok bool
+	}
 
 	suspended bool
 	acted     bool     // single or halt was triggered already
@@ -176,6 +185,24 @@ func (q *Queue) Put(b *stream.Batch) {
 	}
 }
 
+// Pass takes note of records that come at this place in the stream and that the
+// consumer does not want: they are counted, and its position goes past them.
+func (q *Queue) Pass(b *stream.Batch) {
+	if len(b.Recs) == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := received(b.Recs)
+	q.count.Received += n
+	q.count.Filtered += n
+	if !q.closed {
+		if id, ok := lastID(b); ok {
+			q.filtered.at, q.filtered.id, q.filtered.ok = q.tail, id, true
+		}
+	}
+}
+
 // received counts records, the pieces of a long line once.
 func received(recs []stream.Record) (n uint64) {
 	for i := range recs {
@@ -222,7 +249,7 @@ func (q *Queue) fitting(b *stream.Batch, i int) int {
 func run(b *stream.Batch, i int) (end int, size int64) {
 	size = int64(b.Recs[i].Len)
 	for end = i + 1; end < len(b.Recs); end++ {
-		if b.Recs[end].Flags&stream.Cont == 0 && !b.SameEvent(end-1, end) {
+		if b.Recs[end-1].Flags&stream.End != 0 || b.Recs[end].Flags&stream.Cont == 0 && !b.SameEvent(end-1, end) {
 			break
 		}
 		size += int64(b.Recs[end].Len)
@@ -242,9 +269,14 @@ func (q *Queue) take(b *stream.Batch, i, j int) {
 // copy copies records i up to j into the queue's blocks.
 func (q *Queue) copy(b *stream.Batch, i, j int) {
 	for i < j {
-		blk := q.block(int(b.Recs[i].Len))
+		end, size := j, int64(b.Recs[i].Len)
+		if q.cfg.Whole {
+			end, size = run(b, i)
+			end = min(end, j)
+		}
+		blk := q.block(int(size), end-i)
 		whole, bytes := blk.whole, blk.bytes
-		n := blk.append(b, i, j)
+		n := blk.append(b, i, end)
 		q.held += blk.whole - whole
 		q.bytes += blk.bytes - bytes
 		q.fresh.bytes += blk.bytes - bytes

@@ -78,7 +78,7 @@ func drain(t *testing.T, c *Cursor) string {
 func balance(t *testing.T, q *Queue) Counts {
 	t.Helper()
 	c := q.Counts()
-	if sum := c.Delivered + c.Discarded + c.Queued + c.LostRecords(); sum != c.Received {
+	if sum := c.Delivered + c.Filtered + c.Discarded + c.Queued + c.LostRecords(); sum != c.Received {
 		t.Errorf("received %d, accounted for %d: %+v", c.Received, sum, c)
 	}
 	return c

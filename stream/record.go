@@ -38,6 +38,12 @@ const (
 	// Marker: the record is the relay's own and tells of a loss. It counts in no
 	// balance.
 	Marker
+	// End: the record is the last one of a whole event, whose records lie one
+	// behind the other.
+	End
+	// Partial, only together with End: the event was given before it was known to
+	// be complete, or is what came late of one that was given already.
+	Partial
 )
 
 // MaxRecord is the most bytes one Record holds. The longest line auditd

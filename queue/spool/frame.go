@@ -14,11 +14,10 @@ const (
 	headerSize = 84
 	metaSize   = 24
 
-	// A queue's block has at most 4096 records and 64 KiB; one record is at most
-	// as long as that. The bounds leave room and keep what a damaged length can ask
-	// for small.
+	// A queue's block has at most 4096 records and 64 KiB, or one event of up to
+	// 1 MiB. The bounds leave room and keep what a damaged length can ask for small.
 	maxRecords = 8192
-	maxText    = 256 << 10
+	maxText    = 1<<20 + 64<<10
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -1,0 +1,56 @@
+package queue
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"audisp-relay/stream"
+)
+
+// TestWhole: whatever the sizes, a cursor gets no event in part.
+func TestWhole(t *testing.T) {
+	cfg := Config{Depth: 1 << 20, Bytes: 1 << 30, Hold: true, Whole: true}
+	q := New(Options{Config: cfg, Name: "box"})
+	c := q.Cursor()
+	defer c.Close()
+	want := 0
+	for serial, size := range []int{10, 20 << 10, 30 << 10, 64 << 10, 1, 200 << 10, 50 << 10, 7} {
+		b := stream.Batch{Buf: []byte(strings.Repeat("x", size))}
+		for _, k := range []int{size / 3, size / 3, size - 2*(size/3)} {
+			off := uint32(0)
+			if n := len(b.Recs); n > 0 {
+				off = b.Recs[n-1].Off + b.Recs[n-1].Len
+			}
+			b.Recs = append(b.Recs, stream.Record{Off: off, Len: uint32(k), Serial: uint32(serial), Type: 1300})
+		}
+		b.Recs[2].Flags |= stream.End
+		q.Put(&b)
+		want += 3
+	}
+	// Of an event with as many records as a block holds, too.
+	many := stream.Batch{Buf: []byte(strings.Repeat("x", maxRecs))}
+	for i := range maxRecs {
+		many.Recs = append(many.Recs, stream.Record{Off: uint32(i), Len: 1, Serial: 100, Type: 1300})
+	}
+	many.Recs[maxRecs-1].Flags |= stream.End
+	q.Put(&many)
+	want += maxRecs
+	q.Close()
+	for {
+		b, err := c.Take()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		n := len(b.Recs)
+		if b.Recs[n-1].Flags&stream.End == 0 {
+			t.Fatalf("a batch ends within event %d", b.Recs[n-1].Serial)
+		}
+		want -= n
+		c.Advance(n)
+	}
+	if want != 0 {
+		t.Errorf("%d records did not come", want)
+	}
+}
