@@ -46,6 +46,7 @@ func TestHeader(t *testing.T) {
 	}{
 		{"type=SYSCALL msg=audit(1795296167.053:4): arch=c000003e", 1300, 1795296167053, 4, "", true},
 		{"node=web-1 type=PATH msg=audit(1795296167.053:4294967295): item=0", 1302, 1795296167053, 4294967295, "web-1", true},
+		{"type=LANDLOCK_ACCESS msg=audit(1.000:0): x", 1423, 1000, 0, "", true},
 		{"type=UNKNOWN[1423] msg=audit(1.000:0): x", 1423, 1000, 0, "", true},
 		{"type=DAEMON_CONFIG msg=audit(1795296167.053:34) config changed,", 1203, 1795296167053, 34, "", true},
 		{"type=EOE msg=audit(1795296167.053:4): ", 1320, 1795296167053, 4, "", true},

@@ -21,6 +21,9 @@ var (
 	typeNames   [lastType - firstType + 1]string
 )
 
+// newer are types that go-libaudit's table does not have yet (linux/audit.h).
+var newer = map[string]uint32{"LANDLOCK_ACCESS": 1423, "LANDLOCK_DOMAIN": 1424}
+
 // init asks go-libaudit's table for every number once: after that a name
 // costs a look-up without allocation.
 func init() {
@@ -30,6 +33,10 @@ func init() {
 			continue
 		}
 		typeNumbers[name] = uint32(n)
+		typeNames[n-firstType] = name
+	}
+	for name, n := range newer {
+		typeNumbers[name] = n
 		typeNames[n-firstType] = name
 	}
 }
