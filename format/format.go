@@ -5,6 +5,8 @@ package format
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 
 	"audisp-relay/stream"
 )
@@ -21,17 +23,33 @@ const (
 	String Format = iota
 	// Binary is a dispatcher header and exactly the payload it names.
 	Binary
+	// JSON, ECS and Laurel are events, one on a line: packages format/json,
+	// format/ecs and format/laurel.
+	JSON
+	ECS
+	Laurel
 )
+
+// Names are those of the configuration, in the order of the constants.
+var Names = []string{"string", "binary", "json", "ecs", "laurel"}
 
 // Parse returns the Format of a configuration's name.
 func Parse(name string) (Format, error) {
-	switch name {
-	case "string":
-		return String, nil
-	case "binary":
-		return Binary, nil
+	if i := slices.Index(Names, name); i >= 0 {
+		return Format(i), nil
 	}
-	return 0, fmt.Errorf("format %q is not known: use string or binary", name)
+	return 0, fmt.Errorf("format %q is not known: use one of %s", name, strings.Join(Names, ", "))
+}
+
+// Events reports whether the format is one of events, not of records.
+func (f Format) Events() bool { return f >= JSON }
+
+// EventEncoder writes events. It keeps no state between calls but its buffers,
+// and belongs to one goroutine.
+type EventEncoder interface {
+	// AppendEvent appends the event that records i up to j of b are, as one line with
+	// its newline. The line has every byte of the records, in whatever form.
+	AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte
 }
 
 // Encoder writes records in one format. It keeps no state between calls but its
@@ -45,10 +63,15 @@ type Encoder struct {
 	NodeVer0Only bool
 	// DropEOE leaves EOE records out, as audispd's builtin_syslog does.
 	DropEOE bool
+	// NewEvents makes the encoder of a format of events; each copy of an Encoder
+	// makes its own when it is first used.
+	NewEvents func() EventEncoder
 
-	buf  []byte
-	ends []uint32
-	line []byte
+	events EventEncoder
+	batch  stream.Batch // that events is given: a pointer to the caller's would move it to the heap
+	buf    []byte
+	ends   []uint32
+	line   []byte
 }
 
 // Encoded is a batch in the shape the consumer gets. It is valid until the next
@@ -67,6 +90,9 @@ func (e *Encoder) Encode(b stream.Batch) Encoded {
 		return Encoded{Bytes: b.Buf[b.Recs[0].Off : last.Off+last.Len], recs: b.Recs}
 	}
 	e.buf, e.ends = e.buf[:0], e.ends[:0]
+	if e.Format.Events() {
+		return e.encodeEvents(b)
+	}
 	for i := range b.Recs {
 		e.buf = e.Append(e.buf, b, i)
 		e.ends = append(e.ends, uint32(len(e.buf)))
@@ -90,8 +116,12 @@ func (e *Encoder) untouched(b stream.Batch) bool {
 }
 
 // Append appends record i of b to dst. It appends nothing for a record that
-// this consumer does not get.
+// this consumer does not get, and for all but the first one of an event in a format of
+// events.
 func (e *Encoder) Append(dst []byte, b stream.Batch, i int) []byte {
+	if e.Format.Events() {
+		return e.appendEvent(dst, b, i)
+	}
 	if e.DropEOE && b.Recs[i].Type == stream.TypeEOE {
 		return dst
 	}
@@ -184,6 +214,19 @@ func (e *Encoded) Records(n int) (records, end int) {
 
 // Len returns the number of records.
 func (e *Encoded) Len() int { return len(e.recs) + len(e.ends) }
+
+// Span returns how many records go with record i: itself and those behind it that
+// have no bytes of their own, such as the others of an event.
+func (e *Encoded) Span(i int) int {
+	if e.recs != nil {
+		return 1
+	}
+	n := 1
+	for i+n < len(e.ends) && e.ends[i+n] == e.ends[i] {
+		n++
+	}
+	return n
+}
 
 // End returns where record i ends in Bytes.
 func (e *Encoded) End(i int) int {

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -115,9 +116,60 @@ func TestBinary(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, name := range []string{"", "json", "String"} {
+	for _, name := range []string{"", "xml", "String"} {
 		if _, err := Parse(name); err == nil {
 			t.Errorf("%q is accepted", name)
 		}
+	}
+	for i, name := range Names {
+		if f, err := Parse(name); err != nil || f != Format(i) || f.Events() != (i > 1) {
+			t.Errorf("%q is %d, %v", name, f, err)
+		}
+	}
+}
+
+// counter is an EventEncoder that tells how many records it was given.
+type counter struct{ calls int }
+
+func (c *counter) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+	c.calls++
+	return fmt.Appendf(dst, "%d+%d\n", i, j-i)
+}
+
+// The bytes of an event are its first record's, and it is acknowledged as a whole.
+func TestEvents(t *testing.T) {
+	b := batch(false, stream.Record{Serial: 1}, stream.Record{Serial: 1, Flags: stream.End}, // two of one id
+		stream.Record{Serial: 1, Flags: stream.End},
+		stream.Record{Serial: 2}, stream.Record{Serial: 2}, // queued before events were asked for
+		stream.Record{Serial: 2, Flags: stream.Marker},
+		stream.Record{Serial: 3, Flags: stream.Open}, stream.Record{Flags: stream.Cont | stream.NoID},
+	)("a\n", "b\n", "c\n", "d\n", "e\n", "f\n", "g", "h\n")
+	b.Recs[4].Flags = stream.End
+	var c counter
+	enc := Encoder{Format: JSON, NewEvents: func() EventEncoder { return &c }}
+	e := enc.Encode(b)
+	if got, want := string(e.Bytes), "0+2\n2+1\n3+2\n5+1\n6+2\n"; got != want || e.Len() != 8 {
+		t.Fatalf("%d records, %q, want %q", e.Len(), got, want)
+	}
+	for i, want := range []int{2, 1, 1, 2, 1, 1, 2, 1} {
+		if got := e.Span(i); got != want {
+			t.Errorf("span of record %d is %d, want %d", i, got, want)
+		}
+	}
+	for n, want := range map[int]int{0: 0, 3: 0, 4: 2, 7: 2, 8: 3, 12: 5, 15: 5, 16: 6, 20: 8} {
+		if got, _ := e.Records(n); got != want {
+			t.Errorf("%d bytes are %d records, want %d", n, got, want)
+		}
+	}
+	var each []byte
+	for i := range b.Recs {
+		each = enc.Append(each, b, i)
+	}
+	if string(each) != string(e.Bytes) {
+		t.Errorf("one by one %q, together %q", each, e.Bytes)
+	}
+	other := Encoder{Format: JSON, NewEvents: func() EventEncoder { return new(counter) }}
+	if none := other.Encode(stream.Batch{}); none.Len() != 0 {
+		t.Error("records of an empty batch")
 	}
 }

@@ -33,9 +33,9 @@ type Cursor struct {
 	telling int    // so many of owed were handed out last,
 	told    int    // so many of these are delivered
 	marks   stream.Batch
-	skipped span             // what it was made to skip since it took the batch handed out last
-	torn    [2]stream.Record // the records behind those said to be delivered, while skipped
-	tornN   int
+	skipped span            // what it was made to skip since it took the batch handed out last
+	said    uint64          // up to where that batch was said to be delivered,
+	torn    []stream.Record // and the records behind: those a client may have had in part, and one more
 }
 
 // span is a range of record numbers.
@@ -89,7 +89,7 @@ func (c *Cursor) Take() (stream.Batch, error) {
 	defer q.mu.Unlock()
 	c.unview()
 	c.endTelling()
-	c.skipped, c.tornN = span{}, 0
+	c.skipped, c.torn = span{}, c.torn[:0]
 	if c.gone {
 		return stream.Batch{}, ErrEvicted
 	}
@@ -192,11 +192,11 @@ func (c *Cursor) unskip(pos uint64) {
 	case c.view != nil:
 		rest = c.view.recs[max(c.viewPos, c.skipped.from)-c.view.first:]
 	default:
-		rest = c.torn[:c.tornN]
+		rest = c.torn
 	}
 	from := max(c.viewPos, c.skipped.from)
 	if c.view == nil {
-		from = pos - 1 // one more than said before
+		from = c.said
 	}
 	if k := len(c.owed) - 1; k >= 0 && c.owed[k].cause == SlowClient && pos > from && from < c.skipped.to {
 		l := &c.owed[k].loss
@@ -214,11 +214,20 @@ func (c *Cursor) unskip(pos uint64) {
 			c.owed = c.owed[:k]
 		}
 	}
+	c.said, c.torn = pos, c.torn[:0]
 	if c.view != nil {
-		c.tornN = copy(c.torn[:], c.view.recs[min(int(pos-c.view.first), len(c.view.recs)):])
-	} else {
-		c.tornN = 0
+		rest := c.view.recs[min(int(pos-c.view.first), len(c.view.recs)):]
+		c.torn = append(c.torn, rest[:min(c.q.unit(rest)+1, len(rest))]...)
 	}
+}
+
+// unit returns how many records a client gets, or gets in part, at once.
+func (q *Queue) unit(recs []stream.Record) int {
+	n := 1
+	for q.cfg.Whole && n < len(recs) && recs[n-1].Flags&(stream.End|stream.Marker) == 0 {
+		n++
+	}
+	return n
 }
 
 // Evicted is closed when the cursor was too slow and is out.

@@ -54,3 +54,36 @@ func TestWhole(t *testing.T) {
 		t.Errorf("%d records did not come", want)
 	}
 }
+
+// TestWholeTorn: a client that was made to skip while it had an event in part, and
+// then had the rest of it, is told of the others only.
+func TestWholeTorn(t *testing.T) {
+	put := func(q *Queue, first, n int) {
+		b := events(first, n, 3)
+		for i := 2; i < len(b.Recs); i += 3 {
+			b.Recs[i].Flags |= stream.End
+		}
+		q.Put(b)
+	}
+	q := New(Options{Config: Config{Depth: 12, Bytes: 1 << 20, Slow: Drop, Markers: true, Whole: true}, Name: "box"})
+	defer q.Close()
+	slow, fast := q.Cursor(), q.Cursor()
+	defer slow.Close()
+	defer fast.Close()
+	put(q, 1, 4)
+	if b, err := slow.Take(); err != nil || len(b.Recs) != 12 {
+		t.Fatal(len(b.Recs), err)
+	}
+	slow.Advance(0) // it has a part of the first event
+	b, _ := fast.Take()
+	fast.Advance(len(b.Recs))
+	put(q, 5, 4)
+	if slow.Lost() != 12 {
+		t.Fatalf("it was made to skip %d records", slow.Lost())
+	}
+	slow.Advance(3) // now all of it
+	b, err := slow.Take()
+	if err != nil || len(b.Recs) != 1 || !strings.Contains(string(b.Bytes(0)), "cause=slow-client records=9 events=3 first=2 last=4 ") {
+		t.Errorf("%d records, %v: %s", len(b.Recs), err, b.Buf)
+	}
+}

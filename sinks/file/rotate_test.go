@@ -46,6 +46,29 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// TestRotationOfEvents: an event stands whole in one file, also one that is larger
+// than any file may be.
+func TestRotationOfEvents(t *testing.T) {
+	w, _, path := testWriter(t, rotating(100))
+	w.enc = format.Encoder{Format: format.JSON, NewEvents: sinktest.NewEvents}
+	enc, want := w.enc, ""
+	for i, size := range []int{2 * testSize, 10, testSize / 2, testSize/2 + 1, 2 * testSize, 10, 3 * testSize, testSize - 200, 10, 10} {
+		b := sinktest.Event(i, 5, size)
+		want += string(enc.Encode(b).Bytes)
+		for len(b.Recs) > 0 {
+			n, err := w.Write(context.Background(), b)
+			must(t, err)
+			if n != len(b.Recs) {
+				t.Errorf("%d of the %d records of an event of %d bytes are written", n, len(b.Recs), size)
+			}
+			b.Recs = b.Recs[n:]
+		}
+	}
+	if got := string(readAll(path)); got != want {
+		t.Errorf("the files hold %d bytes, want %d", len(got), len(want))
+	}
+}
+
 // TestRotationObstacles: what is no rotated file of ours is not touched, and the
 // disk does not fill up because a rotation fails.
 func TestRotationObstacles(t *testing.T) {

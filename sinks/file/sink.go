@@ -88,7 +88,7 @@ func (w *writer) Write(_ context.Context, b stream.Batch) (int, error) {
 		if size, err = w.ready(cont); err != nil {
 			return 0, err
 		}
-		n = max(1, w.fitting(&out, b, size)) // 0 again: somebody else has filled it
+		n = max(out.Span(0), w.fitting(&out, b, size)) // 0 again: somebody else has filled it
 	}
 	if err := w.endTorn(cont); err != nil {
 		return 0, err
@@ -141,6 +141,9 @@ func (w *writer) fitting(out *format.Encoded, b stream.Batch, size int64) int {
 	}
 	for n < out.Len() && b.Recs[n].Flags&stream.Cont != 0 {
 		n++
+	}
+	if n > 0 {
+		n += out.Span(n-1) - 1
 	}
 	return n
 }

@@ -14,8 +14,8 @@ const stallLines = 40_000
 
 // testStall: a consumer that stops reading costs memory of its queue only, and
 // gets everything when it goes on.
-func testStall(t *testing.T, tg *Target) {
-	r := newRig(t, tg, format.String)
+func testStall(t *testing.T, tg *Target, f format.Format) {
+	r := newRig(t, tg, f)
 	if r.place.Stall == nil {
 		t.Skip("this place cannot be stalled")
 	}
@@ -32,8 +32,8 @@ func testStall(t *testing.T, tg *Target) {
 
 // testReopen: a reopen in the middle of a load neither loses nor repeats nor
 // tears a record.
-func testReopen(t *testing.T, tg *Target) {
-	r := newRig(t, tg, format.String)
+func testReopen(t *testing.T, tg *Target, f format.Format) {
+	r := newRig(t, tg, f)
 	r.start()
 	for i := range 200 {
 		r.putLines(i*50, 50)
@@ -118,8 +118,8 @@ func (r *rig) stuck() {
 // testRestart: what a reload does. Sinks end and begin on one queue in the
 // middle of a load; what one has acknowledged the next does not send again,
 // what it has not the next sends whole.
-func testRestart(t *testing.T, tg *Target) {
-	r := newRig(t, tg, format.String)
+func testRestart(t *testing.T, tg *Target, f format.Format) {
+	r := newRig(t, tg, f)
 	for i := range 8 {
 		r.start()
 		r.putLines(i*2000, 1000)
@@ -133,9 +133,9 @@ func testRestart(t *testing.T, tg *Target) {
 	r.start()
 	r.end()
 	c := r.queue.Counts()
-	if c.Delivered != 8*2000 || c.LostRecords() != 0 || c.Discarded != 0 {
+	if want := uint64(8 * 2000 * r.perLine()); c.Delivered != want || c.LostRecords() != 0 || c.Discarded != 0 {
 		t.Errorf("the queue delivered %d records, lost %d, discarded %d; want %d, 0, 0",
-			c.Delivered, c.LostRecords(), c.Discarded, 8*2000)
+			c.Delivered, c.LostRecords(), c.Discarded, want)
 	}
 	r.check(tg.RestartLoses)
 }

@@ -38,8 +38,8 @@ type rig struct {
 func newRig(t *testing.T, tg *Target, f format.Format) *rig {
 	t.Helper()
 	checkFDs(t)
-	r := &rig{t: t, tg: tg, place: tg.Place(t), enc: format.Encoder{Format: f}, stop: make(chan struct{})}
-	cfg := queue.Config{Depth: 1 << 20, Bytes: 256 << 20, Lossless: true, Hold: true}
+	r := &rig{t: t, tg: tg, place: tg.Place(t), enc: format.Encoder{Format: f, NewEvents: NewEvents}, stop: make(chan struct{})}
+	cfg := queue.Config{Depth: 1 << 20, Bytes: 256 << 20, Lossless: true, Hold: true, Whole: f.Events()}
 	if r.place.Queue != nil {
 		r.place.Queue(&cfg)
 	}
@@ -123,8 +123,27 @@ func (r *rig) put(batches []stream.Batch) {
 	}
 }
 
-// putLines feeds n numbered lines in batches of a few records.
-func (r *rig) putLines(first, n int) { r.put(Batches(Lines(first, n), 1999)) }
+// putLines feeds n numbered lines, in a format of events as many events, in batches of
+// a few records.
+func (r *rig) putLines(first, n int) {
+	if !r.enc.Format.Events() {
+		r.put(Batches(Lines(first, n), 1999))
+		return
+	}
+	batches := make([]stream.Batch, n)
+	for i := range batches {
+		batches[i] = Event(first+i, eventRecords, 0)
+	}
+	r.put(batches)
+}
+
+// perLine is how many records a line of putLines is made of.
+func (r *rig) perLine() int {
+	if r.enc.Format.Events() {
+		return eventRecords
+	}
+	return 1
+}
 
 // wait waits for the sink to end by itself.
 func (r *rig) wait() {

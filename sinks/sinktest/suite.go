@@ -23,14 +23,21 @@ func Run(t *testing.T, tg Target) {
 			t.Run("backlog before start", func(t *testing.T) { testBacklog(t, &tg, f) })
 		})
 	}
+	t.Run("events", func(t *testing.T) {
+		t.Run("of all sizes", func(t *testing.T) { testEvents(t, &tg) })
+		t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, format.JSON) })
+		t.Run("consumer stalls", func(t *testing.T) { testStall(t, &tg, format.JSON) })
+		t.Run("reopen under load", func(t *testing.T) { testReopen(t, &tg, format.JSON) })
+		t.Run("restarted under load", func(t *testing.T) { testRestart(t, &tg, format.JSON) })
+	})
 	t.Run("broken at start", func(t *testing.T) { testBrokenAtStart(t, &tg) })
-	t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg) })
-	t.Run("consumer stalls", func(t *testing.T) { testStall(t, &tg) })
-	t.Run("reopen under load", func(t *testing.T) { testReopen(t, &tg) })
+	t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, format.String) })
+	t.Run("consumer stalls", func(t *testing.T) { testStall(t, &tg, format.String) })
+	t.Run("reopen under load", func(t *testing.T) { testReopen(t, &tg, format.String) })
 	t.Run("cancelled while idle", func(t *testing.T) { testCancelIdle(t, &tg) })
 	t.Run("cancelled while broken", func(t *testing.T) { testCancelBroken(t, &tg) })
 	t.Run("cancelled while stalled", func(t *testing.T) { testCancelStalled(t, &tg) })
-	t.Run("restarted under load", func(t *testing.T) { testRestart(t, &tg) })
+	t.Run("restarted under load", func(t *testing.T) { testRestart(t, &tg, format.String) })
 }
 
 // testBatches: every record arrives exactly and in order however the stream
@@ -44,6 +51,22 @@ func testBatches(t *testing.T, tg *Target, f format.Format) {
 			r.arrived()
 		}
 	}
+	r.end()
+	r.exact()
+}
+
+// testEvents: whole events arrive as one line each, whatever their size.
+func testEvents(t *testing.T, tg *Target) {
+	r := newRig(t, tg, format.JSON)
+	r.start()
+	r.putLines(0, 2000)
+	r.arrived()
+	if !tg.CutsLong {
+		for i, size := range []int{60 << 10, 64 << 10, 100 << 10, 500 << 10} {
+			r.put([]stream.Batch{Event(3000+i, 5, size)})
+		}
+	}
+	r.putLines(4000, 10)
 	r.end()
 	r.exact()
 }
@@ -109,8 +132,8 @@ func (r *rig) degraded() {
 
 // testBrokenMidway: what arrived before a break stays, what comes during it
 // waits, and after it all goes on.
-func testBrokenMidway(t *testing.T, tg *Target) {
-	r := newRig(t, tg, format.String)
+func testBrokenMidway(t *testing.T, tg *Target, f format.Format) {
+	r := newRig(t, tg, f)
 	if r.place.Break == nil {
 		t.Skip("this place cannot be broken")
 	}

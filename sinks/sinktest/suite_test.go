@@ -54,6 +54,7 @@ func (m memory) Write(ctx context.Context, b stream.Batch) (int, error) {
 	out := m.enc.Encode(b)
 	// Half of what is there, as a full pipe would take it.
 	n := (out.Len() + 1) / 2
+	n += out.Span(n-1) - 1
 	m.data = append(m.data, out.Bytes[:out.End(n-1)]...)
 	return n, nil
 }

@@ -51,6 +51,7 @@ type client struct {
 	done                  chan struct{} // closed when the goroutine has ended, cursor and all
 
 	rest  []byte           // what is still to be written of a record or line
+	torn  []stream.Record  // that record, or those of the event
 	open  bool             // the last record written goes on in the next one
 	mute  bool             // the client will send no more
 	full  bool             // the socket takes no more for now
@@ -148,7 +149,8 @@ func (c *client) deliver(ctx context.Context, b stream.Batch) error {
 	// The rest of a record is kept apart, because the queue may make the client
 	// skip while it waits; the record is acknowledged when all of it is written.
 	c.rest = append(c.rest[:0], out.Bytes[n:out.End(whole)]...)
-	torn := b.Recs[whole]
+	span := out.Span(whole)
+	c.torn = append(c.torn[:0], b.Recs[whole:whole+span]...)
 	c.cur.Advance(whole) // b and out are not valid from here on
 	before := c.cur.Lost()
 	if err == nil {
@@ -158,10 +160,10 @@ func (c *client) deliver(ctx context.Context, b stream.Batch) error {
 		return err
 	}
 	if c.cur.Lost() != before {
-		c.finished.Add(1)
+		c.finished.Add(uint64(span))
 	}
-	c.count([]stream.Record{torn})
-	c.cur.Advance(whole + 1)
+	c.count(c.torn)
+	c.cur.Advance(whole + span)
 	return nil
 }
 

@@ -167,7 +167,7 @@ func (c *consumer) end() {
 // whole returns the records of b that are complete.
 func whole(f format.Format, b []byte) []byte {
 	end := 0
-	if f == format.String {
+	if f != format.Binary {
 		for end = len(b); end > 0 && b[end-1] != '\n'; end-- {
 		}
 		return b[:end]

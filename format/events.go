@@ -1,0 +1,51 @@
+package format
+
+import "audisp-relay/stream"
+
+// encodeEvents writes the events of b. The bytes of an event belong to its first
+// record, so that it is acknowledged as a whole.
+func (e *Encoder) encodeEvents(batch stream.Batch) Encoded {
+	b := e.begin(batch)
+	for i := 0; i < len(b.Recs); {
+		j := EventEnd(b, i)
+		e.buf = e.events.AppendEvent(e.buf, b, i, j)
+		for ; i < j; i++ {
+			e.ends = append(e.ends, uint32(len(e.buf)))
+		}
+	}
+	return Encoded{Bytes: e.buf, ends: e.ends}
+}
+
+// appendEvent appends the event that record i begins, nothing when it begins none.
+func (e *Encoder) appendEvent(dst []byte, batch stream.Batch, i int) []byte {
+	b := e.begin(batch)
+	if i > 0 && !endsEvent(b, i-1) {
+		return dst
+	}
+	return e.events.AppendEvent(dst, b, i, EventEnd(b, i))
+}
+
+func (e *Encoder) begin(b stream.Batch) *stream.Batch {
+	if e.events == nil {
+		e.events = e.NewEvents()
+	}
+	e.batch = b
+	return &e.batch
+}
+
+// EventEnd returns where the event that record i begins ends in b: behind the record
+// with flag stream.End. Records that were queued before the consumer asked for
+// events have none; then it is where the id changes.
+func EventEnd(b *stream.Batch, i int) int {
+	for ; i < len(b.Recs) && !endsEvent(b, i); i++ {
+	}
+	return min(i+1, len(b.Recs))
+}
+
+// endsEvent reports whether record i is the last one of its event in b.
+func endsEvent(b *stream.Batch, i int) bool {
+	if i+1 == len(b.Recs) || b.Recs[i].Flags&(stream.End|stream.Marker) != 0 {
+		return true
+	}
+	return b.Recs[i+1].Flags&stream.Cont == 0 && !b.SameEvent(i, i+1)
+}
