@@ -1,0 +1,147 @@
+// Package laurel writes events in the shape that laurel 0.5.1 gives them with its
+// default configuration, so that what was built on laurel's log goes on working.
+// docs/laurel.md lists what differs and why.
+//
+// What laurel writes was found by giving it records and looking at its output; the tests
+// do so again wherever it is installed.
+package laurel
+
+import (
+	"strconv"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// Options say what an Encoder adds to what the records carry.
+type Options struct {
+	Node string // NODE of events whose records carry none; empty leaves it out
+}
+
+// Encoder writes events. It keeps nothing between calls but its memory, and belongs to
+// one goroutine.
+type Encoder struct {
+	node  []byte
+	top   keySet // the keys of the event's object
+	keys  keySet // the keys of the record's object
+	args  decode.Args
+	argv  []byte   // the arguments of a SYSCALL, in the order they stand in
+	exec  execArgs // what the keys of the EXECVE records name
+	text  []byte   // what hex digits stand for
+	names []byte   // of the event's record types
+}
+
+// New returns an Encoder.
+func New(o Options) *Encoder { return &Encoder{node: []byte(o.Node)} }
+
+// AppendEvent appends the line of the event that records i to j-1 of b are, its newline
+// included.
+func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+	e.top.reset()
+	e.names = e.names[:0]
+	dst = append(dst, '{')
+	dst = appendID(e.top.appendKey(dst, keyID), b, i, j)
+	if node := e.nodeOf(b, i, j); len(node) > 0 {
+		dst = appendString(e.top.appendKey(dst, keyNode), node)
+	}
+	for k := i; k < j; k++ {
+		if !b.Recs[k].HasID() {
+			dst = appendString(e.top.appendKey(dst, keyRaw), trimmed(b.Bytes(k)))
+			continue
+		}
+		if !hasType(b, i, k, b.Recs[k].Type) { // else it stands with the first of its type
+			dst = e.appendType(dst, b, k, j)
+		}
+	}
+	return append(dst, '}', '\n')
+}
+
+// appendID appends the id as laurel writes it, null when no record has one.
+func appendID(dst []byte, b *stream.Batch, i, j int) []byte {
+	for ; i < j; i++ {
+		r := &b.Recs[i]
+		if !r.HasID() {
+			continue
+		}
+		dst = append(dst, '"')
+		dst = strconv.AppendInt(dst, r.Millis/1000, 10)
+		ms := r.Millis % 1000
+		dst = append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), ':')
+		dst = strconv.AppendUint(dst, uint64(r.Serial), 10)
+		return append(dst, '"')
+	}
+	return append(dst, "null"...)
+}
+
+// nodeOf returns the event's node, or the one that is configured.
+func (e *Encoder) nodeOf(b *stream.Batch, i, j int) []byte {
+	for ; i < j; i++ {
+		if node := b.Node(i); len(node) > 0 {
+			return node
+		}
+	}
+	return e.node
+}
+
+// hasType reports whether a record of type t is among records i to k-1. It looks at the
+// last one first: a long event is long by records of one type.
+func hasType(b *stream.Batch, i, k int, t uint32) bool {
+	for k--; k >= i; k-- {
+		if b.Recs[k].Type == t && b.Recs[k].HasID() {
+			return true
+		}
+	}
+	return false
+}
+
+// appendType appends what the event has of record k's type: one object or an array of
+// objects, whatever their number.
+func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
+	t := b.Recs[k].Type
+	from := len(e.names)
+	e.names = stream.AppendTypeName(e.names, t)
+	name := e.names[from:] // stays as it is if names has to move
+	switch {
+	case t == typeEOE:
+		// laurel has no EOE in its events. One with fields, which nobody writes, is shown.
+		for ; k < j; k++ {
+			if b.Recs[k].Type == t && b.Recs[k].HasID() {
+				if r := decode.Cut(b, k); len(r.Body) > 0 {
+					dst = e.appendRecord(e.top.appendKey(dst, name), &r)
+				}
+			}
+		}
+	case t == typeExecve:
+		dst = e.appendExecve(e.top.appendKey(dst, name), b, k, j)
+	case inList(t):
+		dst = append(e.top.appendKey(dst, name), '[')
+		for first := k; k < j; k++ {
+			if b.Recs[k].Type == t && b.Recs[k].HasID() {
+				if k > first {
+					dst = append(dst, ',')
+				}
+				r := decode.Cut(b, k)
+				dst = e.appendRecord(dst, &r)
+			}
+		}
+		dst = append(dst, ']')
+	default:
+		for ; k < j; k++ {
+			if b.Recs[k].Type == t && b.Recs[k].HasID() {
+				r := decode.Cut(b, k)
+				dst = e.appendRecord(e.top.appendKey(dst, name), &r)
+			}
+		}
+	}
+	return dst
+}
+
+// trimmed is a line without its end.
+func trimmed(line []byte) []byte {
+	for n := len(line); n > 0; n-- {
+		if c := line[n-1]; c != '\n' && c != 0 && c != ' ' {
+			return line[:n]
+		}
+	}
+	return nil
+}

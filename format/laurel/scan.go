@@ -1,0 +1,169 @@
+package laurel
+
+import "bytes"
+
+// What a byte may be part of.
+const (
+	inKey uint32 = 1 << iota
+	inDec
+	inOct
+	inHex
+	inLowHex
+	inBare   // a value without quotes
+	inWord   // the same, and it need not be escaped
+	inLabel  // a security label, which may have braces and '
+	endsWord // what separates fields
+	letter
+)
+
+// is says what each byte may be part of. Separators are the blank, what auditd puts before
+// the names it adds, and a newline, which auditd makes a blank in a string stream.
+var is = func() (t [256]uint32) {
+	for c := '!'; c <= '~'; c++ {
+		if c == '"' {
+			continue
+		}
+		t[c] = inLabel
+		if c != '\'' && c != '{' && c != '}' {
+			t[c] |= inBare
+			if ways[c] == asIs {
+				t[c] |= inWord
+			}
+		}
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] |= inKey | letter
+		t[c-'a'+'A'] |= inKey | letter
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] |= inKey | inDec | inHex | inLowHex
+	}
+	for c := '0'; c <= '7'; c++ {
+		t[c] |= inOct
+	}
+	for c := 'a'; c <= 'f'; c++ {
+		t[c] |= inHex | inLowHex
+		t[c-'a'+'A'] |= inHex
+	}
+	t['-'] |= inKey
+	t['_'] |= inKey
+	t[' '], t[0x1D], t['\n'] = endsWord, endsWord, endsWord
+	return t
+}()
+
+func atEnd(text []byte) bool { return len(text) == 0 || is[text[0]]&endsWord != 0 }
+
+// keyLen returns the length of the key with which text begins, 0 without one. A '=' follows.
+func keyLen(text []byte) int {
+	if len(text) == 0 || is[text[0]]&letter == 0 {
+		return 0
+	}
+	for i, c := range text {
+		if is[c]&inKey == 0 {
+			if c == '=' {
+				return i
+			}
+			return 0
+		}
+	}
+	return 0
+}
+
+// argKeyLen returns the length of the key of an argument with which text begins: a0 of a
+// SYSCALL, and of an EXECVE a0_len and a0[1] too.
+func argKeyLen(text []byte, t uint32) int {
+	n := 1 + digitsLen(text[1:])
+	if n == 1 {
+		return 0
+	}
+	if t == typeExecve {
+		if rest := text[n:]; bytes.HasPrefix(rest, []byte("_len=")) {
+			return n + len("_len")
+		} else if len(rest) > 0 && rest[0] == '[' {
+			if k := digitsLen(rest[1:]); k > 0 && bytes.HasPrefix(rest[1+k:], []byte("]=")) {
+				return n + k + 2
+			}
+		}
+	}
+	if n == len(text) || text[n] != '=' || t == typeSyscall && !fits16(text[1:n]) {
+		return 0
+	}
+	return n
+}
+
+func digitsLen(text []byte) (n int) {
+	for n < len(text) && is[text[n]]&inDec != 0 {
+		n++
+	}
+	return n
+}
+
+// fits16 reports whether the digits are a number below 1<<16, which is as far as laurel
+// counts arguments.
+func fits16(digits []byte) bool {
+	n, ok := number(digits, 10)
+	return ok && n < 1<<16
+}
+
+// prefix is text in front of the fields that laurel knows.
+type prefix struct {
+	netlabel, verdict, perms []byte
+}
+
+// readPrefix reads what stands in front of the fields: "avc:  denied  { read } for  ",
+// "netlabel: ", and in a policy load "policy loaded ", of which laurel makes nothing.
+func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
+	rest = body
+	if after, ok := bytes.CutPrefix(body, []byte("avc:")); ok {
+		if q, after := readVerdict(after); q.verdict != nil {
+			p, rest = q, after
+		}
+	} else if after, ok := bytes.CutPrefix(body, []byte("netlabel:")); ok {
+		p.netlabel, rest = body[:len("netlabel")], skipBlanks(after)
+	}
+	if t == typeMACLoad {
+		rest = bytes.TrimPrefix(rest, []byte("policy loaded "))
+	}
+	return p, rest
+}
+
+// readVerdict reads "  denied  { read write } for  ".
+func readVerdict(text []byte) (p prefix, rest []byte) {
+	text = skipBlanks(text)
+	n := identLen(text)
+	verdict := text[:n]
+	if string(verdict) != "denied" && string(verdict) != "granted" {
+		return p, nil
+	}
+	if text = skipBlanks(text[n:]); len(text) == 0 || text[0] != '{' {
+		return p, nil
+	}
+	perms := skipBlanks(text[1:])
+	text = perms
+	for identLen(text) > 0 {
+		text = skipBlanks(text[identLen(text):])
+	}
+	if len(text) == len(perms) || len(text) == 0 || text[0] != '}' {
+		return p, nil
+	}
+	perms = perms[:len(perms)-len(text)]
+	text, ok := bytes.CutPrefix(skipBlanks(text[1:]), []byte("for"))
+	if !ok {
+		return p, nil
+	}
+	return prefix{verdict: verdict, perms: perms}, skipBlanks(text)
+}
+
+func skipBlanks(text []byte) []byte {
+	for len(text) > 0 && (text[0] == ' ' || text[0] == '\t') {
+		text = text[1:]
+	}
+	return text
+}
+
+func identLen(text []byte) (n int) {
+	for n < len(text) && (is[text[n]]&letter != 0 || text[n] == '_' || n > 0 && is[text[n]]&inDec != 0) {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,251 @@
+package laurel
+
+import "bytes"
+
+// kind is what a value turned out to be.
+type kind uint8
+
+const (
+	isNull kind = iota
+	isText
+	isHexText // pairs of hex digits
+	isBraces  // the inside of { }
+	isDec
+	isHex
+	isOct
+)
+
+// value is a value that was read; of is its text without quotes or braces, num the number
+// it is, without the sign.
+type value struct {
+	of   []byte
+	num  uint64
+	kind kind
+	neg  bool
+}
+
+// readValue reads the value that text begins with as laurel does. n is its length, -1 when
+// laurel would refuse it.
+func readValue(text []byte, c class) (v value, n int) {
+	if len(text) > 0 && text[0] == '"' {
+		if k := bytes.IndexByte(text[1:], '"'); k >= 0 && atEnd(text[k+2:]) {
+			return value{of: text[1 : 1+k], kind: isText}, k + 2
+		}
+		return v, -1
+	}
+	word, all := readWord(text)
+	if n = len(word); n == 0 {
+		return v, 0
+	}
+	if v, ok := bare(word, all, c); ok {
+		return v, n
+	}
+	switch word[0] {
+	case '\'':
+		return single(text)
+	case '{':
+		return braces(text)
+	}
+	return v, -1
+}
+
+// readWord returns the bytes up to the next separator, and what each of them may be part of.
+// Inlined its loop would run in memory instead of in registers, at half the speed.
+//
+//go:noinline
+func readWord(text []byte) (word []byte, all uint32) {
+	all = ^uint32(0)
+	for i, c := range text {
+		may := is[c]
+		if may&endsWord != 0 {
+			return text[:i], all
+		}
+		all &= may
+	}
+	return text, all
+}
+
+// bare reads a value without quotes. all is what each of its bytes may be part of.
+func bare(word []byte, all uint32, c class) (v value, ok bool) {
+	v.of = word
+	switch {
+	case c == encoded && all&inHex != 0 && len(word)%2 == 0:
+		v.kind = isHexText
+		return v, true
+	case c == encoded && (string(word) == "?" || string(word) == "(null)"):
+		return v, true
+	case c == hexadecimal && all&inHex != 0:
+		v.kind = isHex
+		v.num, ok = number(word, 16)
+	case c == octal && all&inOct != 0:
+		v.kind = isOct
+		v.num, ok = number(word, 8)
+	case c == decimal:
+		v, ok = signed(word)
+	}
+	if !ok {
+		v.kind, ok = isText, all&inBare != 0
+	}
+	return v, ok
+}
+
+// signed reads a decimal number. laurel takes what fits in 63 bits and a sign.
+func signed(word []byte) (v value, ok bool) {
+	v.of, v.kind = word, isDec
+	if word[0] == '-' {
+		v.neg = true
+		word = word[1:]
+	}
+	v.num, ok = number(word, 10)
+	return v, ok && v.num < 1<<63
+}
+
+// number reads digits of a base; ok is false when there are none, others, or too many.
+func number(digits []byte, base uint64) (n uint64, ok bool) {
+	for _, c := range digits {
+		d := uint64(c - '0')
+		if c >= 'A' {
+			d = uint64(c|0x20-'a') + 10
+		}
+		if d >= base || n > (1<<64-1-d)/base {
+			return 0, false
+		}
+		n = n*base + d
+	}
+	return n, len(digits) > 0
+}
+
+// single reads '...': fields with one blank between, where quotes may hold a ', or else
+// anything up to the next '.
+func single(text []byte) (v value, n int) {
+	v.kind = isText
+	if k := pairs(text[1:], '\''); k >= 0 && k+1 < len(text) && text[k+1] == '\'' {
+		v.of, n = text[1:1+k], k+2
+	} else if k := bytes.IndexByte(text[1:], '\''); k >= 0 {
+		v.of, n = text[1:1+k], k+2
+	} else {
+		return v, -1
+	}
+	if !atEnd(text[n:]) {
+		return v, -1
+	}
+	return v, n
+}
+
+// braces reads { ... }: fields, or else anything up to the next }. laurel leaves the
+// blanks inside out in the first case.
+func braces(text []byte) (v value, n int) {
+	v.kind = isBraces
+	if bytes.HasPrefix(text, []byte("{ ")) {
+		if k := pairs(text[2:], '}'); bytes.HasPrefix(text[2+k:], []byte(" }")) {
+			v.of, n = text[2:2+k], k+4
+		}
+	}
+	if n == 0 {
+		k := bytes.IndexByte(text, '}')
+		if k < 0 {
+			return v, -1
+		}
+		v.of, n = text[1:k], k+1
+	}
+	if !atEnd(text[n:]) {
+		return v, -1
+	}
+	return v, n
+}
+
+// pairs returns the length of the fields that text begins with, inside of '...' or { ... }.
+func pairs(text []byte, closing byte) (n int) {
+	for at := 0; ; at++ {
+		k := keyLen(text[at:])
+		if k == 0 {
+			return n
+		}
+		at += k + 1
+		at += innerLen(text[at:], closing)
+		n = at
+		if at >= len(text) || text[at] != ' ' {
+			return n
+		}
+	}
+}
+
+// innerLen returns the length of a value inside of '...' or { ... }.
+func innerLen(text []byte, closing byte) int {
+	if len(text) == 0 {
+		return 0
+	}
+	pair := text[0]
+	switch {
+	case pair == '"' || pair == '\'' && closing == '}':
+	case pair == '{' && closing == '\'':
+		pair = '}'
+	default:
+		pair = 0
+	}
+	if pair != 0 {
+		if k := bytes.IndexByte(text[1:], pair); k >= 0 {
+			return k + 2
+		}
+	}
+	for i, c := range text {
+		if is[c]&inLabel == 0 || c == '\'' && closing == '\'' {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// looseValue returns a value that laurel refuses and its length. '...' and {...} go, without
+// these, up to the last end of such that a field can end with: what a program or a path
+// has inside is not known. Anything else goes up to the next blank, as it stands.
+func looseValue(text []byte) (of []byte, n int) {
+	if len(text) > 0 && (text[0] == '\'' || text[0] == '{') {
+		closing := text[0]
+		if closing == '{' {
+			closing = '}'
+		}
+		for k := len(text); k > 1; {
+			k = bytes.LastIndexByte(text[1:k], closing) + 1
+			if k > 0 && atEnd(text[k+1:]) {
+				return text[1:k], k + 1
+			}
+		}
+	}
+	for n < len(text) && is[text[n]]&endsWord == 0 {
+		n++
+	}
+	return text[:n], n
+}
+
+// readField reads the value of a field of class c. AppArmor writes a mode behind its labels, with a
+// blank between, which laurel looks for in these records.
+func readField(t uint32, key, text []byte, c class) (v value, n int) {
+	v, n = readValue(text, c)
+	if (t == typeSyscall || t == typeUserAuth) && string(key) == "subj" && !isEncoded(text, v, n) {
+		return readLabel(text)
+	}
+	return v, n
+}
+
+// isEncoded reports whether v, the first n bytes of text, is one of the values of fields
+// that the kernel quotes or writes in hex.
+func isEncoded(text []byte, v value, n int) bool {
+	return n > 0 && (text[0] == '"' || v.kind == isHexText || v.kind == isNull)
+}
+
+// readLabel reads "unconfined", "=/usr/sbin/ntpd (enforce)".
+func readLabel(text []byte) (v value, n int) {
+	for n < len(text) && is[text[n]]&inLabel != 0 {
+		n++
+	}
+	if mode := text[n:]; bytes.HasPrefix(mode, []byte(" (")) {
+		if k := identLen(mode[2:]); k > 0 && 2+k < len(mode) && mode[2+k] == ')' {
+			n += k + 3
+		}
+	}
+	if !atEnd(text[n:]) {
+		return v, -1
+	}
+	return value{of: text[:n], kind: isText}, n
+}
