@@ -1,0 +1,132 @@
+package ecs
+
+import (
+	"slices"
+	"strings"
+
+	"audisp-relay/stream"
+)
+
+// writeAuditd writes what is auditbeat's own and not of the schema.
+func (e *Encoder) writeAuditd() {
+	w, d, ev := &e.w, &e.doc, e.doc.event
+	m := w.open("auditd", '{')
+	if d.id != "" {
+		w.uint("sequence", uint64(d.serial))
+	}
+	w.typeName("message_type", d.typ)
+	if ev.Session != "unset" {
+		w.some("session", ev.Session)
+	}
+	w.some("result", ev.Result)
+	e.writeSummary()
+	a := w.open("paths", '[')
+	for _, path := range ev.Paths {
+		e.writeMap("", path)
+	}
+	w.close(a, ']')
+	e.writeData()
+	if d.listed {
+		e.writeMessages()
+	}
+	w.close(m, '}')
+}
+
+// typeName writes the name of a record type as auditbeat does, in lower case.
+func (w *writer) typeName(key string, typ uint32) {
+	if typ == 0 {
+		return
+	}
+	w.key(key)
+	w.buf = append(w.buf, '"')
+	from := len(w.buf)
+	w.buf = append(stream.AppendTypeName(w.buf, typ), '"')
+	for i := from; i < len(w.buf); i++ {
+		if c := w.buf[i]; c-'A' < 26 {
+			w.buf[i] = c + 'a' - 'A'
+		}
+	}
+}
+
+func (e *Encoder) writeSummary() {
+	w, s := &e.w, &e.doc.event.Summary
+	m := w.open("summary", '{')
+	o := w.open("actor", '{')
+	w.some("primary", s.Actor.Primary)
+	w.some("secondary", s.Actor.Secondary)
+	w.close(o, '}')
+	o = w.open("object", '{')
+	w.some("primary", s.Object.Primary)
+	w.some("secondary", s.Object.Secondary)
+	w.some("type", s.Object.Type)
+	w.close(o, '}')
+	w.some("how", s.How)
+	w.close(m, '}')
+}
+
+// writeMap writes an object of strings in the order of its keys.
+func (e *Encoder) writeMap(key string, fields map[string]string) {
+	e.sorted = e.sorted[:0]
+	for k := range fields {
+		e.sorted = append(e.sorted, k)
+	}
+	slices.Sort(e.sorted)
+	m := e.w.open(key, '{')
+	for _, k := range e.sorted {
+		e.w.str(k, fields[k])
+	}
+	e.w.close(m, '}')
+}
+
+// writeData writes auditd.data. The fields of SOCKADDR are an object in it.
+func (e *Encoder) writeData() {
+	w, d, data := &e.w, &e.doc, e.doc.event.Data
+	e.sorted = e.sorted[:0]
+	for k := range data {
+		e.sorted = append(e.sorted, k)
+	}
+	slices.Sort(e.sorted)
+	m := w.open("data", '{')
+	for _, k := range e.sorted {
+		if !strings.HasPrefix(k, "socket_") {
+			w.str(k, data[k])
+		}
+	}
+	if d.titleParts != nil {
+		a := w.open("proctitle", '[')
+		for _, part := range d.titleParts {
+			w.str("", str(part))
+		}
+		w.close(a, ']')
+	}
+	o := w.open("socket", '{')
+	for _, k := range e.sorted {
+		if name, ok := strings.CutPrefix(k, "socket_"); ok {
+			w.str(name, data[k])
+		}
+	}
+	w.close(o, '}')
+	w.close(m, '}')
+}
+
+// writeMessages writes the fields of the records that the rest does not show, or not all
+// of it. Their text stands in event.original.
+func (e *Encoder) writeMessages() {
+	w := &e.w
+	a := w.open("messages", '[')
+	for k := range e.recs {
+		r := &e.recs[k]
+		if !r.odd {
+			continue
+		}
+		m := w.open("", '{')
+		w.typeName("type", r.Type)
+		o := w.open("data", '{')
+		for _, f := range e.fields[r.from:r.to] {
+			w.str(f.key, f.val)
+		}
+		w.close(o, '}')
+		w.close(m, '}')
+	}
+	w.close(a, ']')
+}

@@ -1,0 +1,308 @@
+package ecs
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/elastic/go-libaudit/v2/aucoalesce"
+
+	"audisp-relay/stream"
+)
+
+// Version of the Elastic Common Schema whose field names are used.
+const version = "8.0.0"
+
+// append appends the event's line. A string that is no UTF-8 has all of it written again,
+// with percent signs.
+func (e *Encoder) append(dst []byte) []byte {
+	from := len(dst)
+	e.w = writer{buf: dst}
+	e.write()
+	if e.w.bad {
+		e.w = writer{buf: e.w.buf[:from], percent: true}
+		e.write()
+	}
+	dst = append(e.w.buf, '\n')
+	e.w = writer{}
+	return dst
+}
+
+func (e *Encoder) write() {
+	w, ev, d := &e.w, e.doc.event, &e.doc
+	w.buf = append(w.buf, '{')
+	w.timestamp(d.time(e.now))
+	e.writeEvent()
+	m := w.open("host", '{')
+	w.some("name", d.node)
+	w.close(m, '}')
+	w.buf = append(w.buf, `,"service":{"type":"auditd"}`...)
+	e.writeUser()
+	m = w.open("group", '{')
+	w.entity(d.group)
+	w.close(m, '}')
+	w.process(&ev.Process)
+	w.file(ev.File)
+	w.address("source", ev.Source)
+	w.address("destination", ev.Dest)
+	if ev.Net != nil {
+		m = w.open("network", '{')
+		w.str("direction", ev.Net.Direction.String())
+		w.close(m, '}')
+	}
+	w.list("tags", ev.Tags)
+	e.writeAuditd()
+	e.writeLabels()
+	if d.problem != "" {
+		m = w.open("error", '{')
+		w.str("message", d.problem)
+		w.close(m, '}')
+	}
+	w.buf = append(w.buf, `,"ecs":{"version":"`+version+`"}}`...)
+}
+
+// time returns the event's time. An index refuses an event without one.
+func (d *document) time(now func() time.Time) time.Time {
+	if d.written {
+		return now()
+	}
+	return time.UnixMilli(d.millis)
+}
+
+func (w *writer) timestamp(t time.Time) {
+	w.key("@timestamp")
+	w.buf = append(w.buf, '"')
+	w.buf = t.UTC().AppendFormat(w.buf, "2006-01-02T15:04:05.000Z")
+	w.buf = append(w.buf, '"')
+}
+
+func (e *Encoder) writeEvent() {
+	w, ev := &e.w, e.doc.event
+	m := w.open("event", '{')
+	w.some("id", e.doc.id)
+	w.str("kind", "event")
+	if len(ev.ECS.Event.Category) > 0 {
+		w.list("category", ev.ECS.Event.Category)
+	} else {
+		w.list("category", []string{ev.Category.String()})
+	}
+	w.list("type", ev.ECS.Event.Type)
+	w.some("action", ev.Summary.Action)
+	switch {
+	case ev.ECS.Event.Outcome != "":
+		w.str("outcome", ev.ECS.Event.Outcome)
+	case ev.Result == "fail":
+		w.str("outcome", "failure")
+	default:
+		w.some("outcome", ev.Result)
+	}
+	w.str("module", "auditd")
+	if e.doc.listed {
+		e.writeOriginal()
+	}
+	w.close(m, '}')
+}
+
+// writeOriginal writes the records as auditd would log them: without node= and what
+// the line ends with.
+func (e *Encoder) writeOriginal() {
+	w := &e.w
+	a := w.open("original", '[')
+	for k := range e.recs {
+		r := &e.recs[k]
+		line := r.line[:len(r.line)-len(r.Tail)]
+		if len(r.Node) > 0 && len(r.ID) > 0 {
+			line = line[len("node=")+len(r.Node)+1:]
+		}
+		if r.kind != stream.Ver0 {
+			w.str("", str(line))
+			continue
+		}
+		e.spare = append(stream.AppendTypeName(append(e.spare[:0], "type="...), r.Type), " msg="...)
+		e.spare = append(e.spare, line...)
+		w.str("", str(e.spare))
+	}
+	w.close(a, ']')
+}
+
+// places are those of a user's other ids; any other id is user.KEY.
+var places = []struct{ key, user, group string }{
+	{key: "audit", user: "auid"},
+	{key: "filesystem", user: "fsuid", group: "fsgid"},
+	{key: "saved", user: "suid", group: "sgid"},
+}
+
+func (e *Encoder) writeUser() {
+	w, d, u := &e.w, &e.doc, &e.doc.event.User
+	m := w.open("user", '{')
+	w.entity(d.user)
+	w.id("group", u, "gid")
+	o := w.open("effective", '{')
+	w.entity(d.effective)
+	if !d.impliedEGID {
+		w.id("group", u, "egid")
+	}
+	w.close(o, '}')
+	for _, p := range places {
+		o = w.open(p.key, '{')
+		w.entity(idOf(u, p.user))
+		if p.group != "" {
+			w.id("group", u, p.group)
+		}
+		w.close(o, '}')
+	}
+	e.sorted = e.sorted[:0]
+	for key := range u.IDs {
+		switch key {
+		case "uid", "gid", "euid", "egid", "auid", "fsuid", "fsgid", "suid", "sgid":
+		default:
+			e.sorted = append(e.sorted, key)
+		}
+	}
+	slices.Sort(e.sorted)
+	for _, key := range e.sorted {
+		w.id(key, u, key)
+	}
+	o = w.open("target", '{')
+	w.entity(d.target)
+	w.close(o, '}')
+	o = w.open("changes", '{')
+	w.entity(d.changes)
+	w.close(o, '}')
+	e.writeMap("selinux", u.SELinux)
+	w.close(m, '}')
+	e.writeRelated()
+}
+
+// writeRelated writes related.user: each name of a user once.
+func (e *Encoder) writeRelated() {
+	w, d := &e.w, &e.doc
+	e.sorted = e.sorted[:0]
+	add := func(name string) {
+		if name != "" && !slices.Contains(e.sorted, name) {
+			e.sorted = append(e.sorted, name)
+		}
+	}
+	for _, u := range [...]*aucoalesce.ECSEntityData{&d.user, &d.effective, &d.target, &d.changes} {
+		add(u.Name)
+	}
+	for key, name := range d.event.User.Names {
+		if !strings.HasSuffix(key, "gid") {
+			add(name)
+		}
+	}
+	slices.Sort(e.sorted)
+	m := w.open("related", '{')
+	w.list("user", e.sorted)
+	w.close(m, '}')
+}
+
+func idOf(u *aucoalesce.User, key string) aucoalesce.ECSEntityData {
+	id := u.IDs[key]
+	if id == "unset" {
+		id = ""
+	}
+	return aucoalesce.ECSEntityData{ID: id, Name: u.Names[key]}
+}
+
+func (w *writer) id(key string, u *aucoalesce.User, id string) {
+	m := w.open(key, '{')
+	w.entity(idOf(u, id))
+	w.close(m, '}')
+}
+
+func (w *writer) entity(e aucoalesce.ECSEntityData) {
+	w.some("id", e.ID)
+	w.some("name", e.Name)
+}
+
+func (w *writer) process(p *aucoalesce.Process) {
+	m := w.open("process", '{')
+	w.number("pid", p.PID)
+	o := w.open("parent", '{')
+	w.number("pid", p.PPID)
+	w.close(o, '}')
+	w.some("name", p.Name)
+	w.some("executable", p.Exe)
+	w.some("working_directory", p.CWD)
+	w.list("args", p.Args)
+	w.some("title", p.Title)
+	w.close(m, '}')
+}
+
+// number writes what the schema wants to be a number, if it is one.
+func (w *writer) number(key, val string) {
+	if _, ok := canonical(val); ok {
+		w.key(key)
+		w.buf = append(w.buf, val...)
+	}
+}
+
+func (w *writer) file(f *aucoalesce.File) {
+	if f == nil {
+		return
+	}
+	m := w.open("file", '{')
+	w.some("path", f.Path)
+	w.some("device", f.Device)
+	w.some("inode", f.Inode)
+	w.some("mode", f.Mode)
+	w.some("uid", f.UID)
+	w.some("gid", f.GID)
+	w.some("owner", f.Owner)
+	w.some("group", f.Group)
+	if len(f.SELinux) > 0 {
+		o := w.open("selinux", '{')
+		for _, label := range [...]string{"user", "role", "domain", "level", "category"} {
+			if val, ok := f.SELinux[label]; ok {
+				w.str(label, val)
+			}
+		}
+		w.close(o, '}')
+	}
+	w.close(m, '}')
+}
+
+// address writes a peer. An address that is none, which a program may have sent, would
+// have the index refuse the event if it stood under ip.
+func (w *writer) address(key string, a *aucoalesce.Address) {
+	if a == nil {
+		return
+	}
+	m := w.open(key, '{')
+	if ip, err := netip.ParseAddr(a.IP); err == nil && ip.Zone() == "" {
+		w.str("ip", a.IP)
+	} else {
+		w.some("address", a.IP)
+	}
+	w.number("port", a.Port)
+	w.some("path", a.Path)
+	w.close(m, '}')
+}
+
+func (w *writer) list(key string, list []string) {
+	m := w.open(key, '[')
+	for _, s := range list {
+		w.str("", s)
+	}
+	w.close(m, ']')
+}
+
+func (e *Encoder) writeLabels() {
+	w, d := &e.w, &e.doc
+	m := w.open("labels", '{')
+	if d.incomplete {
+		w.str("incomplete", "true")
+	}
+	if d.recovered {
+		w.str("recovered", "true")
+	}
+	if d.written {
+		w.str("timestamp", "written")
+	}
+	if w.percent {
+		w.str("encoding", "percent")
+	}
+	w.close(m, '}')
+}

@@ -1,0 +1,93 @@
+// Package ecs writes events in the shape of the Elastic Common Schema, as auditbeat's
+// auditd module does. What an event means (action, category, actor, object) is for
+// go-libaudit's aucoalesce to say; what its records hold is read by package decode and
+// given to it as ready-made fields, because aucoalesce's own parser loses or invents
+// some (docs/ecs.md has the list). What aucoalesce has no place for is put beside it.
+package ecs
+
+import (
+	"time"
+
+	"github.com/elastic/go-libaudit/v2/aucoalesce"
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// Users gives names to ids. A name that is not known is "".
+type Users interface {
+	User(uid uint32) string
+	Group(gid uint32) string
+}
+
+// Options say what an Encoder adds to what the records carry.
+type Options struct {
+	Users Users  // names where auditd has added none; nil for no look-ups
+	Node  string // host.name of events whose records carry no node=; empty leaves it out
+	Local string // node= of this host's own records, where auditd writes one: their ids have names here
+}
+
+// Encoder writes events. It belongs to one goroutine and keeps nothing between
+// events but memory.
+type Encoder struct {
+	opts     Options
+	coalesce func([]*auparse.AuditMessage) (*aucoalesce.Event, error)
+	now      func() time.Time
+	panics   uint64
+
+	// What follows is of the event at hand. Strings are made of the batch's and of
+	// text's memory without a copy, see str, and are forgotten with it.
+	recs   []record
+	fields []field
+	twins  []field
+	text   []byte // decoded values
+	args   decode.Args
+	execve bool // there is an EXECVE record
+	tags   []string
+	doc    document
+	pool   messages
+	list   []*auparse.AuditMessage // of pool
+	sorted []string
+	spare  []byte
+	w      writer
+}
+
+// New returns an Encoder.
+func New(o Options) *Encoder {
+	return &Encoder{opts: o, coalesce: aucoalesce.CoalesceMessages, now: time.Now}
+}
+
+// Panics returns how often aucoalesce has panicked. Each of these events was written
+// as a list of its records.
+func (e *Encoder) Panics() uint64 { return e.panics }
+
+// AppendEvent appends the line of the event that records i to j-1 of b are.
+func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+	e.read(b, i, j)
+	e.join()
+	e.complete(b, i)
+	dst = e.append(dst)
+	e.forget()
+	return dst
+}
+
+// forget drops what holds on to the event's memory, or to more than a usual event needs.
+func (e *Encoder) forget() {
+	e.doc = document{}
+	e.pool.release()
+	e.fields, e.twins, e.recs, e.tags = keep(e.fields), keep(e.twins), keep(e.recs), keep(e.tags)
+	if cap(e.text) > 256<<10 {
+		e.text = nil
+	}
+	e.text = e.text[:0]
+}
+
+// keep returns s without elements, nothing at all when an unusual event made it large.
+func keep[T any](s []T) []T {
+	if cap(s) > 4096 {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}

@@ -1,0 +1,257 @@
+package ecs
+
+import (
+	"bytes"
+	"unsafe"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// field is a field as aucoalesce is to see it: under auparse's name for it, decoded.
+type field struct {
+	key, val string
+	aside    bool // not for aucoalesce: text that it would take for the lack of a value
+}
+
+// record is one record of the event at hand. Its fields are Encoder.fields[from:to],
+// the names auditd has added Encoder.twins[tfrom:tto].
+type record struct {
+	decode.Record
+	kind       stream.Kind
+	line       []byte // as it came
+	from, to   int
+	tfrom, tto int
+	odd        bool              // not all of it is in the document: its text is to be added
+	path       map[string]string // of a PATH record that is in the event's paths
+}
+
+// str returns a string of b's memory, which must not change as long as it is used:
+// strings live as long as the event at hand, and so does the memory they are made of.
+func str(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// read takes the records apart.
+func (e *Encoder) read(b *stream.Batch, i, j int) {
+	e.args.Reset()
+	e.execve = false
+	for ; i < j; i++ {
+		r := record{Record: decode.Cut(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)}
+		switch {
+		case r.Flags&stream.NoID != 0 || len(r.ID) == 0:
+			r.odd = true
+		default:
+			r.odd = r.Flags&stream.Open != 0 || !plainGap(r.Gap, r.Body)
+			e.readBody(&r)
+		}
+		r.to, r.tto = len(e.fields), len(e.twins)
+		e.recs = append(e.recs, r)
+	}
+}
+
+// plainGap reports whether a record goes on behind its id as all do: ": ", of which
+// an empty one may lack the blank.
+func plainGap(gap, body []byte) bool {
+	return string(gap) == ": " || len(body) == 0 && string(gap) == ":"
+}
+
+func (e *Encoder) readBody(r *record) {
+	switch auparse.AuditMessageType(min(r.Type, 1<<16-1)) {
+	case auparse.AUDIT_EXECVE:
+		e.readExecve(r)
+		return
+	case auparse.AUDIT_SOCKADDR:
+		e.readSockaddr(r)
+		return // SADDR={...} says again what saddr= says, and is not to be scanned: a path in it may look like fields
+	}
+	p := parser{e: e, r: r, arch: -1, sysno: -1}
+	p.scan(r.Body, false)
+	p.finish()
+	e.readTwins(r)
+}
+
+// parser reads the fields of one record.
+type parser struct {
+	e       *Encoder
+	r       *record
+	token   []byte // of the field before, where words may follow that belong to it
+	context bool   // and that field is subj or obj
+	success []byte // what success= and res= say, nil without
+	res     []byte
+	arch    int // where arch= and syscall= of a SYSCALL or SECCOMP are, -1 without
+	sysno   int
+}
+
+// scan reads the fields of a body or, inside of msg='...', of what a program has sent.
+func (p *parser) scan(body []byte, nested bool) {
+	var msg []byte
+	s := decode.Scan(body)
+	p.token = nil
+	for s.Next() {
+		prefix := p.gap(s.Gap)
+		key := s.Key
+		if nested && len(key) > 1 && key[0] == '(' { // pam of RHEL 5: "(hostname=?, addr=?, terminal=cron res=success)"
+			key, p.r.odd = key[1:], true
+		}
+		if string(key) == "msg" && !nested {
+			p.token = nil
+			v := s.Value
+			if n := len(v); msg == nil && n > 1 && (v[0] == '\'' || v[0] == '"') && v[n-1] == v[0] {
+				msg = v[1 : n-1]
+				continue
+			}
+			p.r.odd = true
+			if len(v) > 0 && v[0] == '\'' { // cut: all that follows is in it
+				msg = body[cap(body)-cap(v)+1:]
+				break
+			}
+			continue
+		}
+		p.add(prefix, key, s.Value)
+	}
+	if msg == nil || len(s.Key) == 0 {
+		p.gap(s.Gap)
+	}
+	p.token = nil
+	if msg != nil {
+		// Behind the others: what the kernel says comes before what a program says.
+		p.scan(msg, true)
+	}
+}
+
+// gap deals with what stands between two fields and belongs to none. It returns what
+// goes in front of the next field's name.
+func (p *parser) gap(gap []byte) (prefix string) {
+	text := bytes.Trim(gap, " ")
+	if len(text) == 0 {
+		return ""
+	}
+	if p.token != nil && (!p.context || text[0] == '(' && bytes.IndexByte(text, ')') == len(text)-1) {
+		// "op=adding group acct=", "subj=/usr/sbin/cupsd (enforce)": values with blanks that
+		// nobody has quoted. The gap lies right behind the token.
+		whole := p.token[:len(p.token)+len(bytes.TrimRight(gap, " "))]
+		p.e.fields[len(p.e.fields)-1].val = str(whole)
+		p.token = nil
+		return ""
+	}
+	if result, perms, ok := avc(text); ok && p.r.isAVC() {
+		p.put("seresult", str(result), false)
+		p.put("seperms", p.e.commas(perms), false)
+		return ""
+	}
+	if p.r.Type == uint32(auparse.AUDIT_LOGIN) { // "old auid=0 new auid=1000", before Linux 3.13
+		switch string(text) {
+		case "old":
+			return "old_"
+		case "new":
+			return "new_"
+		}
+	}
+	p.r.odd = true
+	return ""
+}
+
+func (r *record) isAVC() bool {
+	return r.Type == uint32(auparse.AUDIT_AVC) || r.Type == uint32(auparse.AUDIT_USER_AVC)
+}
+
+// avc takes "avc:  denied  { read write } for" apart (security/selinux/avc.c).
+func avc(text []byte) (result, perms []byte, ok bool) {
+	text, ok = bytes.CutPrefix(text, []byte("avc:"))
+	if !ok {
+		return nil, nil, false
+	}
+	result, text, ok = bytes.Cut(bytes.TrimLeft(text, " "), []byte{' '})
+	if !ok {
+		return nil, nil, false
+	}
+	text, ok = bytes.CutPrefix(bytes.TrimLeft(text, " "), []byte{'{'})
+	if !ok {
+		return nil, nil, false
+	}
+	perms, text, ok = bytes.Cut(text, []byte{'}'})
+	return result, bytes.Trim(perms, " "), ok && string(bytes.Trim(text, " ")) == "for"
+}
+
+// commas returns the words of list with commas between.
+func (e *Encoder) commas(list []byte) string {
+	from := len(e.text)
+	for word := range bytes.FieldsSeq(list) {
+		if len(e.text) > from {
+			e.text = append(e.text, ',')
+		}
+		e.text = append(e.text, word...)
+	}
+	return str(e.text[from:])
+}
+
+// maxFields is how many fields of a record, and keys of an event, are looked at: a kernel's
+// record has at most 40. What a hostile one has beyond is in its text.
+const maxFields = 256
+
+// put adds a field and returns where it is. The first of a name counts: what comes later
+// in a record may be of a program's choice. Then it returns -1.
+func (p *parser) put(key, val string, aside bool) int {
+	if len(p.e.fields)-p.r.from == maxFields {
+		p.r.odd = true
+		return -1
+	}
+	for i := p.r.from; i < len(p.e.fields); i++ {
+		if f := &p.e.fields[i]; f.key == key {
+			p.r.odd = p.r.odd || f.val != val
+			return -1
+		}
+	}
+	p.e.fields = append(p.e.fields, field{key: key, val: val, aside: aside})
+	return len(p.e.fields) - 1
+}
+
+// plainKey reports whether a key can be one of auditd.data: auparse knows no others, and
+// a dot in it would be a level of its own to Elasticsearch.
+func plainKey(key []byte) bool {
+	for _, c := range key {
+		if c-'a' >= 26 && c-'0' >= 10 && c != '_' && c != '-' {
+			return false
+		}
+	}
+	// socket and what begins with it is where the fields of SOCKADDR go.
+	return len(key) > 0 && !bytes.HasPrefix(key, []byte("socket_")) && string(key) != "socket"
+}
+
+// readTwins reads the names that auditd has added to an ENRICHED record: keys in
+// capitals, each the twin of a field.
+func (e *Encoder) readTwins(r *record) {
+	if len(r.Names) == 0 {
+		return
+	}
+	s := decode.Scan(r.Names)
+	for s.Next() {
+		if len(e.twins)-r.tfrom == maxFields {
+			r.odd = true
+			return
+		}
+		val := s.Value
+		if n := len(val); n > 1 && val[0] == '"' && val[n-1] == '"' {
+			val = val[1 : n-1]
+		} else {
+			val = e.unhex(val)
+		}
+		from := len(e.text)
+		for _, c := range s.Key {
+			if c-'A' < 26 {
+				c += 'a' - 'A'
+			} else if c-'a' < 26 {
+				r.odd = true
+			}
+			e.text = append(e.text, c)
+		}
+		e.twins = append(e.twins, field{key: str(e.text[from:]), val: str(val)})
+		if len(bytes.Trim(s.Gap, " ")) > 0 {
+			r.odd = true
+		}
+	}
+	if len(bytes.Trim(s.Gap, " ")) > 0 {
+		r.odd = true
+	}
+}

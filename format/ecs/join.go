@@ -1,0 +1,249 @@
+package ecs
+
+import (
+	"fmt"
+
+	"github.com/elastic/go-libaudit/v2/aucoalesce"
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/stream"
+)
+
+// join has aucoalesce make one event of the records.
+func (e *Encoder) join() {
+	first, syscall := e.leading()
+	e.doc.main = syscall
+	if syscall < 0 {
+		e.doc.main = first
+	}
+	e.doc.typ = e.recs[max(first, 0)].Type
+	if first < 0 { // only EOE, or nothing with an id
+		e.doc.event = bare(&e.recs[0])
+		return
+	}
+	event, err := e.give(first, syscall, first == syscall)
+	if err == nil && first != syscall && syscall >= 0 && unknown(event) {
+		// aucoalesce goes by the first record, and has nothing to say of BPF or OPENAT2.
+		// Of the system call it has.
+		event, err = e.give(first, syscall, true)
+	}
+	if err != nil {
+		e.doc.problem = err.Error()
+		event = bare(&e.recs[first])
+		for i := range e.recs {
+			e.recs[i].odd, e.recs[i].path = true, nil
+		}
+	}
+	e.doc.event = event
+	if err == nil && syscall < 0 {
+		e.addOthers(first)
+	}
+	e.addArgs()
+}
+
+// leading returns the record that says what kind of event it is, the first but for those
+// that only add to others, and the system call's; -1 where there is none.
+func (e *Encoder) leading() (first, syscall int) {
+	first, syscall = -1, -1
+	adding := -1
+	for i := range e.recs {
+		r := &e.recs[i]
+		if !r.coalesces() {
+			continue
+		}
+		if adding < 0 && r.adds() {
+			adding = i
+		}
+		if first < 0 && !r.adds() {
+			first = i
+		}
+		if syscall < 0 && r.typ() == auparse.AUDIT_SYSCALL {
+			syscall = i
+		}
+	}
+	if first < 0 {
+		first = adding
+	}
+	return first, syscall
+}
+
+// adds reports whether a record only adds to what another one says.
+func (r *record) adds() bool {
+	switch r.typ() {
+	case auparse.AUDIT_PATH, auparse.AUDIT_CWD, auparse.AUDIT_EXECVE, auparse.AUDIT_PROCTITLE, auparse.AUDIT_SOCKADDR:
+		return true
+	}
+	return false
+}
+
+// coalesces reports whether a record is one of those that are put together.
+func (r *record) coalesces() bool {
+	return r.Flags&stream.NoID == 0 && len(r.ID) > 0 && r.typ() != auparse.AUDIT_EOE
+}
+
+// bare returns an event that says no more than the type of a record.
+func bare(r *record) *aucoalesce.Event {
+	return &aucoalesce.Event{Type: r.typ(), Category: aucoalesce.GetAuditEventType(r.typ()), Data: map[string]string{}}
+}
+
+func unknown(event *aucoalesce.Event) bool {
+	for _, w := range event.Warnings {
+		if w.Error() == "no normalization found for event" {
+			return true
+		}
+	}
+	return false
+}
+
+// give has aucoalesce work. Without a system call it takes one record only, of more it
+// says "missing syscall message in compound event"; with ahead the system call goes first.
+//
+// It is a library that is fed with what anybody may have put into a record. Should it
+// panic, this one event is written as the list of its records and says so; the relay, and
+// every other consumer, goes on. See Panics.
+func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.panics++
+			event, err = nil, fmt.Errorf("aucoalesce panicked: %v", p)
+		}
+	}()
+	if syscall < 0 {
+		e.list = append(e.list[:0], e.message(&e.recs[first]))
+		return e.coalesce(e.list)
+	}
+	e.list = e.list[:0]
+	if ahead { // it is, but for records that come in an odd order
+		e.list = append(e.list, e.message(&e.recs[syscall]))
+	}
+	sockaddr, execve := false, false
+	for i := range e.recs {
+		r := &e.recs[i]
+		if !r.coalesces() {
+			continue
+		}
+		switch r.typ() {
+		case auparse.AUDIT_SYSCALL:
+			if i != syscall || ahead {
+				continue
+			}
+		case auparse.AUDIT_SOCKADDR: // of several the last would win
+			if sockaddr {
+				continue
+			}
+			sockaddr = true
+		case auparse.AUDIT_EXECVE:
+			if execve {
+				continue
+			}
+			execve = true
+		}
+		e.list = append(e.list, e.message(r))
+	}
+	return e.coalesce(e.list)
+}
+
+// message returns a record as aucoalesce wants it.
+func (e *Encoder) message(r *record) *auparse.AuditMessage {
+	msg, data := e.pool.take()
+	msg.RecordType = r.typ()
+	all := false
+	switch msg.RecordType {
+	case auparse.AUDIT_PATH:
+		r.path, all = data, true
+	case auparse.AUDIT_EXECVE:
+		data["argc"] = "0" // see addArgs
+	}
+	for _, f := range e.fields[r.from:r.to] {
+		if !f.aside || all {
+			data[f.key] = f.val
+		}
+	}
+	return msg
+}
+
+// addOthers adds the other records of an event without a system call, as aucoalesce adds
+// them to one.
+func (e *Encoder) addOthers(main int) {
+	event := e.doc.event
+	sockaddr := e.recs[main].typ() == auparse.AUDIT_SOCKADDR
+	e.recs[main].path = nil // its fields are the event's own
+	for i := range e.recs {
+		r := &e.recs[i]
+		if i == main || !r.coalesces() {
+			continue
+		}
+		switch r.typ() {
+		case auparse.AUDIT_PATH:
+			e.message(r)
+			event.Paths = append(event.Paths, r.path)
+			continue
+		case auparse.AUDIT_SOCKADDR:
+			if sockaddr {
+				continue
+			}
+			sockaddr = true
+		}
+		for _, f := range e.fields[r.from:r.to] {
+			key := f.key
+			if r.typ() == auparse.AUDIT_SOCKADDR {
+				key = "socket_" + key
+			}
+			if place := processField(&event.Process, key); place != nil {
+				if *place == "" {
+					*place = f.val
+				}
+			} else if _, taken := event.Data[key]; !taken && !f.aside {
+				event.Data[key] = f.val
+			}
+		}
+	}
+}
+
+// processField returns where aucoalesce puts a field that is the process's, nil for others.
+func processField(p *aucoalesce.Process, key string) *string {
+	switch key {
+	case "pid":
+		return &p.PID
+	case "ppid":
+		return &p.PPID
+	case "proctitle":
+		return &p.Title
+	case "comm":
+		return &p.Name
+	case "exe":
+		return &p.Exe
+	case "cwd":
+		return &p.CWD
+	}
+	return nil
+}
+
+// addArgs adds the arguments of all EXECVE records. Where some are missing or cut, the
+// records' text follows.
+func (e *Encoder) addArgs() {
+	if !e.execve {
+		return
+	}
+	n := e.args.Len()
+	argc, counted := e.args.Count()
+	event := e.doc.event
+	if counted {
+		event.Data["argc"] = e.number(argc)
+	} else {
+		delete(event.Data, "argc")
+	}
+	for i := range n {
+		if text, state := e.args.Arg(i); state != 0 {
+			event.Process.Args = append(event.Process.Args, str(text))
+		}
+	}
+	if e.args.Missing() == 0 && e.args.Cut() == 0 && counted && int64(argc) == int64(n) {
+		return
+	}
+	for i := range e.recs {
+		if e.recs[i].typ() == auparse.AUDIT_EXECVE {
+			e.recs[i].odd = true
+		}
+	}
+}
