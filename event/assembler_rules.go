@@ -1,0 +1,112 @@
+package event
+
+import "audisp-relay/stream"
+
+// firstEvent is the first type of the kernel's records of events (linux/audit.h,
+// AUDIT_FIRST_EVENT).
+const firstEvent = 1300
+
+// callParts are the types of the records that the kernel writes of a system call
+// or an io_uring operation, as bits from firstEvent on (kernel/auditsc.c,
+// audit_log_exit, show_special and those it calls). An event with one of these
+// ends with PROCTITLE or EOE, and lacks something without.
+//
+// All other types may come alone: CONFIG_CHANGE, SECCOMP, the anomalies from 1700
+// on, AVC and all else of security modules, INTEGRITY, NETFILTER_CFG, BPF, TTY
+// and so on. Where the task has an audit context and any rule is loaded they share
+// the serial with the SYSCALL record that follows; in a kernel thread, in an
+// interrupt, without rules or for a task that rules exclude (-a never,task) they
+// are all there is, and nothing says so but the timer. That goes for the types of
+// NetLabel, 1406 to 1419, too: libaudit takes them for events of one record
+// (common.c, audit_is_last_record), but the kernel writes them with the context of
+// the task (net/netlabel/netlabel_user.c). And for LOGIN, which had no SYSCALL
+// record in older kernels.
+const callParts uint64 = 1<<(typeSyscall-firstEvent) | 1<<(typePath-firstEvent) | 1<<(typeIPC-firstEvent) |
+	1<<(typeSocketcal-firstEvent) | 1<<(typeSockaddr-firstEvent) | 1<<(typeCWD-firstEvent) | 1<<(typeExecve-firstEvent) |
+	0xf<<(typeIPCSet-firstEvent) | // IPC_SET_PERM, MQ_OPEN, MQ_SENDRECV, MQ_NOTIFY
+	1<<(typeMQGetset-firstEvent) | 1<<(typeFDPair-firstEvent) | 1<<(typeObjPID-firstEvent) | 1<<(typeEOE-firstEvent) |
+	1<<(typeBprmFcaps-firstEvent) | 1<<(typeCapset-firstEvent) | 1<<(typeMmap-firstEvent) | 1<<(typeProctitle-firstEvent) |
+	1<<(typeKernMod-firstEvent) | 1<<(typeInjOffset-firstEvent) | 1<<(typeAdjNtp-firstEvent) | 1<<(typeUring-firstEvent) |
+	1<<(typeOpenat2-firstEvent)
+
+// withCall reports whether records of this type only come with a system call.
+func withCall(typ uint32) bool {
+	typ -= firstEvent
+	return typ < 64 && callParts>>typ&1 != 0
+}
+
+// single reports whether records of this type are whole events: what programs
+// send, KERNEL, and the packets that the AUDIT target logs, at any rate
+// (net/netfilter/xt_AUDIT.c), which have no context. Types from 1007 to 1099 are
+// no records, and complete events with libaudit (common.c, audit_is_last_record).
+func single(typ uint32) bool {
+	return alone(typ) || typ == typeNetfilter || typ > typeLogin && typ < 1100
+}
+
+const typeNetfilter = 1324
+
+// cause says why an event is given.
+type cause uint8
+
+const (
+	complete cause = iota
+	byTimer
+	byLimit // too many events are held, or too many bytes
+	tooLong // the event itself has come to its limits
+	atEnd   // of the stream
+	tooLate
+)
+
+// draft is what is known of an event that is not complete.
+type draft struct {
+	key
+	own    bool // a single line that nothing joins
+	late   bool // what came after its event was given
+	rest   bool // the event was given up to here, being too long
+	titled bool // has its PROCTITLE
+	call   bool // has a record that only comes with a system call
+	recs   int
+	bytes  int
+	first  uint64 // number of the first record, counted over the stream
+}
+
+// add counts one more record.
+func (d *draft) add(r *stream.Record) {
+	d.recs++
+	d.bytes += int(r.Len)
+	d.call = d.call || withCall(r.Type)
+}
+
+// judge returns why the event counts as partial, complete if it does not.
+func (d *draft) judge(why cause) cause {
+	switch {
+	case d.late:
+		return tooLate
+	case why == tooLong:
+		return byLimit
+	case d.titled, (why == byTimer || why == atEnd) && !d.call && !d.own:
+		why = complete
+	}
+	if why == complete && d.rest {
+		return byLimit
+	}
+	return why
+}
+
+// count counts an event that is given, and returns the flags of its last record.
+func (c *AssemblerCounts) count(why cause) uint8 {
+	c.Events++
+	switch why {
+	case complete:
+		return stream.End
+	case byTimer:
+		c.PartialTimer++
+	case atEnd:
+		c.PartialEnd++
+	case tooLate:
+		c.PartialLate++
+	default:
+		c.PartialLimit++
+	}
+	return stream.End | stream.Partial
+}
