@@ -1,0 +1,137 @@
+package filter
+
+import (
+	"strconv"
+	"strings"
+
+	"audisp-relay/stream"
+)
+
+// Step is one part of the expression and what it came to for one event.
+type Step struct {
+	Depth   int    // 0: the whole expression
+	Expr    string // the part
+	Value   bool
+	Err     error  // why it has no value
+	Decided bool   // the value of the whole rests on it
+	Fields  string // what the fields that it mentions are: auid=1000 key="exec"
+}
+
+// String returns the step as one line of a report.
+func (s Step) String() string {
+	mark, value := "  ", "no "
+	if s.Decided {
+		mark = "* "
+	}
+	if s.Value {
+		value = "yes"
+	}
+	if s.Err != nil {
+		value = "?  "
+	}
+	line := mark + value + " " + strings.Repeat("  ", s.Depth) + s.Expr
+	if s.Fields != "" {
+		line += "    " + s.Fields
+	}
+	if s.Err != nil {
+		line += "    " + s.Err.Error()
+	}
+	return line
+}
+
+// Explain returns the parts that and, or and not join, in the order of the expression,
+// each in front of its own parts. All of them are evaluated. The value of the first
+// is what Keep returns.
+func (m *Matcher) Explain(b *stream.Batch, i, j int) []Step {
+	if i >= j {
+		return nil
+	}
+	m.begin(b, i, j)
+	var steps []Step
+	m.explain(m.f.root, 0, true, &steps)
+	return steps
+}
+
+// explain appends the steps of p and returns the value of p. decides says that the value
+// of the whole rests on that of p.
+func (m *Matcher) explain(p *part, depth int, decides bool, steps *[]Step) {
+	at := len(*steps)
+	s := Step{Depth: depth, Expr: brief(p.node.String(), 200), Decided: decides}
+	s.Value, s.Err = m.evaluate(p)
+	if p.op == "" {
+		s.Fields = m.shown(p.slots)
+	}
+	*steps = append(*steps, s)
+	value := s.Value
+	decided := false // one operand was enough
+	for _, kid := range p.kids {
+		v, err := m.evaluate(kid)
+		counts := decides
+		switch {
+		case s.Err != nil:
+			counts = decides && err != nil
+		case p.op == "and" && !value, p.op == "or" && value:
+			counts = decides && err == nil && v == value && !decided
+			decided = decided || counts
+		}
+		m.explain(kid, depth+1, counts, steps)
+	}
+	if s.Err != nil {
+		(*steps)[at].Value = true // what cannot be said is kept
+	}
+}
+
+// evaluate evaluates one part.
+func (m *Matcher) evaluate(p *part) (bool, error) {
+	m.err = nil
+	m.epoch++ // a field that could not be read has to fail again
+	v := p.test(m)
+	err := m.err
+	m.err = nil
+	return v, err
+}
+
+// shown returns the values of fields.
+func (m *Matcher) shown(slots []int) string {
+	var out []string
+	for _, slot := range slots {
+		f := m.f.slots[slot]
+		name := strings.TrimSuffix(f.name, "*")
+		v := m.value(slot)
+		switch f.kind {
+		case number:
+			out = append(out, name+"="+shownNumber(v.n))
+		case text:
+			out = append(out, name+"="+strconv.Quote(brief(v.s, 100)))
+		case flag:
+			if dirs, ok := strings.CutPrefix(name, "path_under("); ok {
+				name = "path_under(" + strings.ReplaceAll(dirs, "\x00", ", ")
+			}
+			out = append(out, name+"="+strconv.FormatBool(v.n != 0))
+		case texts:
+			var list []string
+			for i, s := range v.texts {
+				if i == 8 {
+					list = append(list, "... "+strconv.Itoa(len(v.texts)))
+					break
+				}
+				list = append(list, strconv.Quote(brief(s, 100)))
+			}
+			out = append(out, name+"=["+strings.Join(list, ", ")+"]")
+		case numbers:
+			var list []string
+			for _, n := range v.nums {
+				list = append(list, shownNumber(n))
+			}
+			out = append(out, name+"=["+strings.Join(list, ", ")+"]")
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func shownNumber(n int) string {
+	if n == unset {
+		return "unset"
+	}
+	return strconv.Itoa(n)
+}

@@ -1,0 +1,345 @@
+package filter
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"unsafe"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// unset is an id that is not set or not there. A variable, because it does not fit an
+// int of 32 bits, where it becomes -1 as the ids do that are read.
+var unset = func() int { n := int64(decode.Unset); return int(n) }()
+
+// maxList bounds a list. An event with more (an execve may have more arguments) is
+// not judged by a part of it: that is an error, and keeps it.
+const maxList = 16384
+
+var errLongList = errors.New("filter: the event has more than " + strconv.Itoa(maxList) + " paths, keys or arguments")
+
+// alias returns b as a string without a copy. Values of an event live no longer than the
+// call of Keep or Explain that they are for, and neither does anything change b in it.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// body is a record cut up for a search of fields.
+type body struct {
+	text  []byte // fields of kernel or auditd, each behind a blank or at the beginning
+	msg   []byte // of a program's record: what stands in msg='...'
+	names []byte // what ENRICHED added; with blanks at the end
+	twins bool   // the record is of an ENRICHED stream
+}
+
+// Kernel records of system calls: 13xx. All that a user may have chosen is in quotes or in
+// hex in them, so that " key=" is found where the field is and nowhere else
+// (kernel/audit.c, audit_log_untrustedstring). Records of programs are not so.
+func ofSyscall(typ uint32) bool { return typ >= 1300 && typ <= 1399 }
+
+// main returns the main record, cut.
+func (m *Matcher) mainBody() *body {
+	if !m.mainCut {
+		m.cut(&m.mainRec, m.main)
+		m.mainCut = true
+	}
+	return &m.mainRec
+}
+
+// cut cuts record k.
+func (m *Matcher) cut(p *body, k int) {
+	rec := &m.b.Recs[k]
+	if ofSyscall(rec.Type) && rec.HasID() {
+		// The header may stay: no field of those that are searched for is in it, and
+		// the blank behind it stands before the first.
+		p.text, p.msg = m.b.Bytes(k), nil
+		if s := bytes.IndexByte(p.text, decode.Separator); s >= 0 {
+			p.names, p.twins = p.text[s+1:], true
+			p.text = p.text[:s]
+		} else {
+			p.text, p.names, p.twins = trimEnd(p.text), nil, false
+		}
+		return
+	}
+	r := decode.Cut(m.b, k)
+	p.text, p.msg, p.names, p.twins = r.Body, nil, r.Names, r.Twinned
+	const open = "msg='"
+	if at := bytes.Index(p.text, []byte(open)); at == 0 || at > 0 && p.text[at-1] == ' ' {
+		p.msg = p.text[at+len(open):]
+		p.text = p.text[:at]
+		if n := len(p.msg); n > 0 && p.msg[n-1] == '\'' {
+			p.msg = p.msg[:n-1]
+		}
+	}
+}
+
+// trimEnd drops what is no text at the end of a record.
+func trimEnd(b []byte) []byte {
+	n := len(b)
+	for n > 0 && (b[n-1] == ' ' || b[n-1] == '\n' || b[n-1] == 0) {
+		n--
+	}
+	return b[:n]
+}
+
+// pattern is a key to search for.
+type pattern struct {
+	key    string
+	needle string // " key="
+	rare   int    // the place in needle of the byte that is rarest in SYSCALL records
+	head   uint64 // the first bytes of needle, as many as mask has
+	mask   uint64
+	class  decode.Class
+}
+
+// sample is what byte frequencies are taken from.
+const sample = `type=SYSCALL msg=audit(1795298317.824:1730569): arch=c000003e syscall=257 success=yes exit=3 a0=ffffff9c a1=7ffc9c5b0440 a2=80000 a3=0 ` +
+	`items=1 ppid=15722 pid=15741 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="cat" exe="/usr/bin/cat" subj=unconfined key="fim"`
+
+func newPattern(key string) pattern {
+	p := pattern{key: key, needle: " " + key + "=", class: decode.ClassOf([]byte(key))}
+	for i := 1; i < len(p.needle)-1; i++ {
+		if n := bytes.Count([]byte(sample), []byte{p.needle[i]}); p.rare == 0 || n < bytes.Count([]byte(sample), []byte{p.needle[p.rare]}) {
+			p.rare = i
+		}
+	}
+	for i := range min(8, len(p.needle)) {
+		p.head |= uint64(p.needle[i]) << (8 * i)
+		p.mask |= 0xFF << (8 * i)
+	}
+	return p
+}
+
+// in returns the value of the pattern's key in text, nil when it is not there.
+func (p *pattern) in(text []byte) []byte {
+	if n := len(p.needle) - 1; len(text) >= n && string(text[:n]) == p.needle[1:] {
+		return p.value(text[n:])
+	}
+	at := p.search(text, 0)
+	if at < 0 {
+		return nil
+	}
+	return p.value(text[at:])
+}
+
+// near is in for the text of a SYSCALL record, in which a key stands once and where it
+// stood in the record before, give or take a few bytes: that is where to look first.
+func (p *pattern) near(text []byte, hint *int) []byte {
+	from := max(0, *hint-len(p.needle)-16)
+	at := -1
+	if from < len(text) {
+		at = p.search(text, from)
+	}
+	if at < 0 && from > 0 {
+		at = p.search(text, 0)
+	}
+	if at < 0 {
+		return nil
+	}
+	*hint = at
+	return p.value(text[at:])
+}
+
+// search returns where the value of the key begins, looking from a place in text on; -1
+// when it is not there. It looks for one rare byte, which is several times as quick as
+// looking for all.
+func (p *pattern) search(text []byte, from int) int {
+	c := p.needle[p.rare]
+	for at := from + p.rare; at < len(text); at++ {
+		k := bytes.IndexByte(text[at:], c)
+		if k < 0 {
+			return -1
+		}
+		at += k
+		if p.stands(text[at-p.rare:]) {
+			return at - p.rare + len(p.needle)
+		}
+	}
+	return -1
+}
+
+// stands reports whether text begins with the needle.
+func (p *pattern) stands(text []byte) bool {
+	if len(text) >= 8 && binary.LittleEndian.Uint64(text)&p.mask != p.head {
+		return false
+	}
+	return len(text) >= len(p.needle) && (len(text) >= 8 && len(p.needle) <= 8 || string(text[:len(p.needle)]) == p.needle)
+}
+
+// value returns the value that text begins with; never nil.
+func (p *pattern) value(text []byte) []byte {
+	if len(text) > 1 && text[0] == '"' {
+		if k := bytes.IndexByte(text[1:], '"'); k >= 0 {
+			return text[: k+2 : k+2]
+		}
+	}
+	n := 0
+	for n < len(text) && text[n] != ' ' {
+		n++
+	}
+	if p.class == decode.Plain && n < len(text) && !isField(text[n+1:]) {
+		s := decode.Scan(text[n:])
+		s.Next()
+		n += len(bytes.TrimRight(s.Gap, " "))
+	}
+	return text[:n:n]
+}
+
+// isField reports whether text begins with a field: key=.
+func isField(text []byte) bool {
+	for _, c := range text {
+		if c == '=' || c == ' ' {
+			return c == '='
+		}
+	}
+	return false
+}
+
+// inText returns the value of a key in the text of a program, nil without.
+func (p *pattern) inText(msg []byte) []byte {
+	s := decode.Scan(msg)
+	for s.Next() {
+		if string(s.Key) == p.key {
+			return withWords(&s, p.class)
+		}
+	}
+	return nil
+}
+
+// withWords returns the value that s is at. The words behind a bare one that are no
+// field belong to it, as in "op=adding user id=1". It moves s.
+func withWords(s *decode.Scanner, class decode.Class) []byte {
+	v := s.Value
+	if class != decode.Plain || len(v) == 0 || v[0] == '"' || v[0] == '\'' {
+		return v
+	}
+	s.Next()
+	return v[:len(v)+len(bytes.TrimRight(s.Gap, " "))] // the gap lies behind the value
+}
+
+// find returns the value of a key in the main record, else in the first other that
+// has it, nil when none does. hint is where it stood last time.
+func (m *Matcher) find(p *pattern, hint *int) []byte {
+	v, _ := m.findIn(p, hint)
+	return v
+}
+
+// findIn is find, and says in which record.
+func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
+	main := m.mainBody()
+	if m.b.Recs[m.main].Type == stream.TypeSyscall {
+		if v := p.near(main.text, hint); v != nil {
+			return v, main
+		}
+	} else if v := p.in(main.text); v != nil {
+		return v, main
+	}
+	if main.msg != nil {
+		if v := p.inText(main.msg); v != nil {
+			return v, main
+		}
+	}
+	for k := m.i; k < m.j; k++ {
+		if k == m.main || closed(m.b.Recs[k].Type) {
+			continue
+		}
+		r := &m.other
+		m.cut(r, k)
+		if v := p.in(r.text); v != nil {
+			return v, r
+		}
+		if v := p.inText(r.msg); v != nil {
+			return v, r
+		}
+	}
+	return nil, main
+}
+
+// closed reports whether records of a type have fields of their own only, which are
+// asked for by type (kernel/auditsc.c), and so neither keys nor a subject.
+func closed(typ uint32) bool { return typ-1300 < uint32(len(closedTypes)) && closedTypes[typ-1300] }
+
+var closedTypes = func() (t [100]bool) {
+	for _, typ := range []auparse.AuditMessageType{
+		auparse.AUDIT_PATH, auparse.AUDIT_IPC, auparse.AUDIT_SOCKETCALL, auparse.AUDIT_SOCKADDR, auparse.AUDIT_CWD, auparse.AUDIT_EXECVE,
+		auparse.AUDIT_IPC_SET_PERM, auparse.AUDIT_MQ_OPEN, auparse.AUDIT_MQ_SENDRECV, auparse.AUDIT_MQ_NOTIFY, auparse.AUDIT_MQ_GETSETATTR,
+		auparse.AUDIT_FD_PAIR, auparse.AUDIT_EOE, auparse.AUDIT_BPRM_FCAPS, auparse.AUDIT_CAPSET, auparse.AUDIT_MMAP, auparse.AUDIT_PROCTITLE,
+	} {
+		t[typ-1300] = true
+	}
+	return t
+}()
+
+// text returns what the value of a text field stands for. What is (null) is absent.
+func (m *Matcher) text(class decode.Class, v []byte) string {
+	switch {
+	case len(v) == 0:
+		return ""
+	case v[0] == '"' || v[0] == '\'':
+		out, _ := decode.Unquote(nil, v)
+		return alias(out)
+	case class != decode.Text:
+		return alias(v)
+	case string(v) == "(null)":
+		return ""
+	}
+	from := len(m.scratch)
+	if out, ok := decode.AppendUnhex(m.scratch, v); ok {
+		m.scratch = out
+		return alias(out[from:])
+	}
+	return alias(v)
+}
+
+// parseInt reads a decimal number.
+func parseInt(v []byte) (n int, ok bool) {
+	digits := v
+	if len(digits) > 1 && digits[0] == '-' {
+		digits = digits[1:]
+	}
+	if len(digits) == 0 || len(digits) > 18 {
+		return 0, false
+	}
+	for _, c := range digits {
+		if c-'0' > 9 {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	if len(digits) < len(v) {
+		n = -n
+	}
+	return n, true
+}
+
+// parseID reads an id; what is none is unset.
+func parseID(v []byte) int {
+	if n, ok := parseInt(v); ok && n != -1 {
+		return n
+	}
+	return unset
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// typeName returns the name of record k's type, "" when it has none.
+func (m *Matcher) typeName(k int) string {
+	t := m.b.Recs[k].Type
+	if t == 0 {
+		return ""
+	}
+	if name := typeNames[t]; name != "" {
+		return name
+	}
+	from := len(m.scratch)
+	m.scratch = stream.AppendTypeName(m.scratch, t)
+	return alias(m.scratch[from:])
+}

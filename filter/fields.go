@@ -1,0 +1,238 @@
+package filter
+
+import (
+	"slices"
+	"strings"
+
+	"audisp-relay/decode"
+)
+
+// kind is the type of a field or of a part of an expression.
+type kind uint8
+
+const (
+	none kind = iota
+	number
+	float // in expressions only
+	text
+	flag
+	texts
+	numbers
+)
+
+func (k kind) String() string {
+	return [...]string{"nothing", "a number", "a number", "text", "true or false", "a list of texts", "a list of numbers"}[k]
+}
+
+func (k kind) isNumber() bool { return k == number || k == float }
+
+// elem returns the kind of a list's elements, none when k is no list.
+func (k kind) elem() kind {
+	switch k {
+	case texts:
+		return text
+	case numbers:
+		return number
+	}
+	return none
+}
+
+// field is a value that expressions can mention.
+type field struct {
+	name string
+	kind kind
+	// cost says how much work load is, so that what is cheap is tried first.
+	cost int
+	load func(*Matcher, *value)
+	// each is the list that comparisons of this field run over: they hold when they
+	// hold for any of its elements. A field without has one value.
+	each string
+	// known checks a text that the field is compared with, names are for its
+	// suggestion. nil: any text will do.
+	known func(string) bool
+	names func() []string
+	// present returns the name that stands for a known one now.
+	present func(string) string
+}
+
+// Costs of loading, in no unit.
+const (
+	fromHeader = 1
+	fromKeys   = 4
+	fromMain   = 6
+	fromAny    = 20
+	fromNames  = 30
+	fromArgs   = 60
+	regexCost  = 100
+	vmCost     = 1000
+)
+
+// fields are those that expressions may mention by their names.
+var fields = make(map[string]*field)
+
+// fieldNames are the names of fields, for suggestions.
+var fieldNames []string
+
+func add(f field) *field {
+	fields[f.name] = &f
+	return &f
+}
+
+func init() {
+	addEnvelope()
+	addSyscall()
+	for _, id := range []struct{ id, user string }{
+		{"auid", "auser"}, {"uid", "user"}, {"euid", "euser"}, {"suid", "suser"}, {"fsuid", "fsuser"},
+		{"gid", "group"}, {"egid", "egroup"}, {"sgid", "sgroup"}, {"fsgid", "fsgroup"},
+		{"oauid", "oauser"}, {"sauid", "sauser"}, {"old-auid", "old_auser"},
+	} {
+		p := newPattern(id.id)
+		isGroup := strings.HasSuffix(id.id, "gid")
+		add(field{name: strings.ReplaceAll(id.id, "-", "_"), kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.id(&p, &v.hint) }})
+		add(field{name: id.user, kind: text, cost: fromNames, load: func(m *Matcher, v *value) { v.s = m.idName(&p, &v.hint, isGroup) }})
+	}
+	for _, key := range []string{"ses", "oses", "old-ses"} {
+		p := newPattern(key)
+		add(field{name: strings.ReplaceAll(key, "-", "_"), kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.id(&p, &v.hint) }})
+	}
+	for _, key := range []string{"pid", "ppid", "opid", "exit", "items", "sig", "list"} {
+		p := newPattern(key)
+		add(field{name: key, kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n, _ = parseInt(m.find(&p, &v.hint)) }})
+	}
+	for _, key := range []string{
+		"comm", "exe", "subj", "tty", "ocomm", // of the kernel
+		"acct", "op", "res", "hostname", "terminal", "cmd", "unit", "grantors", // of programs
+		"obj", "scontext", "tcontext", "tclass", "permissive", "apparmor", "operation", "profile", // of security modules
+	} {
+		add(textField(key, key, fromMain))
+	}
+	addPaths()
+	addOthers()
+	for _, key := range []string{
+		"acct", "addr", "auid", "cmd", "comm", "cwd", "exe", "fp", "grantors", "grp", "hostname", "id", "key", "kind", "laddr", "lport", "new_group",
+		"op", "pid", "reason", "res", "result", "rport", "ses", "spid", "subj", "suid", "terminal", "tty", "uid", "unit", "uuid", "vm", "vm-ctx",
+	} {
+		p := newPattern(key)
+		f := field{name: "msg." + strings.ReplaceAll(key, "-", "_"), kind: text, cost: fromAny, load: func(m *Matcher, v *value) { v.s = m.inMessage(&p) }}
+		if c := decode.ClassOf([]byte(key)); c == decode.ID || c == decode.Int || c == decode.Session || key == "id" || key == "spid" || key == "suid" {
+			f.kind = number
+			f.load = func(m *Matcher, v *value) { v.n = m.messageNumber(&p, c == decode.Int || key == "spid") }
+		}
+		add(f)
+	}
+	for name := range fields {
+		if !strings.HasSuffix(name, "*") {
+			fieldNames = append(fieldNames, name)
+		}
+	}
+	slices.Sort(fieldNames)
+}
+
+// textField returns the field that is the text of key in the main record, else in
+// the first other record that has it.
+func textField(name, key string, cost int) field {
+	p := newPattern(key)
+	return field{name: name, kind: text, cost: cost, load: func(m *Matcher, v *value) { v.s = m.text(p.class, m.find(&p, &v.hint)) }}
+}
+
+// addEnvelope adds what is known of an event without its fields.
+func addEnvelope() {
+	typeNames := func() []string { return recordTypes }
+	add(field{name: "type", kind: text, cost: fromHeader, each: "types*", known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
+	add(field{name: "types", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
+	add(field{name: "types*", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
+	fields["record_types"] = fields["types"]
+	add(field{name: "main_type", kind: text, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
+	add(field{name: "key", kind: text, cost: fromKeys, each: "keys*", load: func(m *Matcher, v *value) {
+		v.s = ""
+		if loadKeys(m, v); len(v.texts) > 0 {
+			v.s = v.texts[0]
+		}
+	}})
+	add(field{name: "keys", kind: texts, cost: fromKeys, load: loadKeys})
+	add(field{name: "keys*", kind: texts, cost: fromKeys, load: loadKeysOrEmpty})
+	add(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = alias(m.b.Node(m.main)) }})
+	add(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Serial) }})
+	add(field{name: "time", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Millis) }})
+	add(field{name: "id", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = alias(decode.Cut(m.b, m.main).ID) }})
+	add(field{name: "recovered", kind: flag, cost: fromHeader, load: loadRecovered})
+	add(field{name: "incomplete", kind: flag, cost: fromHeader, load: loadIncomplete})
+}
+
+// addSyscall adds the fields of SYSCALL records that are not shown as they stand.
+func addSyscall() {
+	add(field{name: "success", kind: flag, cost: fromMain, load: func(m *Matcher, v *value) { v.n = b2i(m.outcome() > 0) }})
+	add(field{name: "failed", kind: flag, cost: fromMain, load: func(m *Matcher, v *value) { v.n = b2i(m.outcome() < 0) }})
+	add(field{name: "errno", kind: text, cost: fromMain, known: isErrno, names: errnoNames, load: loadErrno})
+	add(field{name: "syscall", kind: text, cost: fromMain, known: isSyscall, names: syscallNames, load: loadSyscall})
+	add(field{name: "syscall_number", kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.syscallNumber() }})
+	add(field{name: "arch", kind: text, cost: fromMain, known: isArch, names: archNames, load: loadArch})
+	for _, key := range []string{"a0", "a1", "a2", "a3"} {
+		p := newPattern(key)
+		add(field{name: key, kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.syscallArg(&p, &v.hint) }})
+	}
+}
+
+// addPaths adds what is in the PATH records, of which an event can have many.
+func addPaths() {
+	list := func(name, key string, many string) {
+		p := newPattern(key)
+		load := func(m *Matcher, v *value) { m.loadAll(v, &p) }
+		add(field{name: many, kind: texts, cost: fromAny, load: load})
+		add(field{name: many + "*", kind: texts, cost: fromAny, load: orEmpty(load)})
+		add(field{name: name, kind: text, cost: fromAny, each: many + "*", load: first(load)})
+	}
+	list("path", "name", "paths")
+	list("nametype", "nametype", "nametypes")
+	for _, key := range []string{"ouid", "ogid", "inode"} {
+		p := newPattern(key)
+		many := key + "s"
+		absent := 0
+		if p.class == decode.ID {
+			absent = unset
+		}
+		add(field{name: many, kind: numbers, cost: fromAny, load: func(m *Matcher, v *value) { m.loadAllNumbers(v, &p) }})
+		add(field{name: many + "*", kind: numbers, cost: fromAny, load: func(m *Matcher, v *value) {
+			if m.loadAllNumbers(v, &p); len(v.nums) == 0 {
+				v.nums = append(v.nums, absent)
+			}
+		}})
+		add(field{name: key, kind: number, cost: fromAny, each: many + "*", load: func(m *Matcher, v *value) {
+			v.n = absent
+			if m.loadAllNumbers(v, &p); len(v.nums) > 0 {
+				v.n = v.nums[0]
+			}
+		}})
+	}
+}
+
+// addOthers adds what comes from records of other types.
+func addOthers() {
+	add(field{name: "cwd", kind: text, cost: fromAny, load: func(m *Matcher, v *value) { v.s = m.cwd() }})
+	add(field{name: "args", kind: texts, cost: fromArgs, load: loadArgs})
+	add(field{name: "argc", kind: number, cost: fromArgs, load: loadArgc})
+	add(field{name: "proctitle", kind: text, cost: fromAny, load: loadProctitle})
+	add(field{name: "family", kind: text, cost: fromAny, known: isFamily, names: familyNames, load: loadFamily})
+	add(field{name: "addr", kind: text, cost: fromAny, load: loadAddr})
+	add(field{name: "port", kind: number, cost: fromAny, load: loadPort})
+}
+
+// orEmpty makes a list that has nothing have an empty text: what is absent compares
+// as "".
+func orEmpty(load func(*Matcher, *value)) func(*Matcher, *value) {
+	return func(m *Matcher, v *value) {
+		if load(m, v); len(v.texts) == 0 {
+			v.texts = append(v.texts, "")
+		}
+	}
+}
+
+// first loads the first element of a list, "" when it has none.
+func first(load func(*Matcher, *value)) func(*Matcher, *value) {
+	return func(m *Matcher, v *value) {
+		v.s = ""
+		if load(m, v); len(v.texts) > 0 {
+			v.s = v.texts[0]
+		}
+	}
+}

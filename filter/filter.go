@@ -1,0 +1,154 @@
+// Package filter decides which events a consumer gets: an expression in the language
+// of github.com/expr-lang/expr over the fields of an event, all of it checked when it
+// is compiled. docs/filter.md has the fields and helpers.
+//
+// An expression goes through four stages: the parser of expr; a checker of our own,
+// which knows the fields and says what is wrong in their terms (check.go); expr's
+// checker and compiler, for whatever its virtual machine has to run (program.go); and
+// closures for the operators that nearly all filters consist of (cond.go), because a
+// call of the machine costs more than reading the few fields a filter asks for.
+package filter
+
+import (
+	"github.com/expr-lang/expr/vm"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// Filter is a compiled expression. It may be shared among goroutines.
+type Filter struct {
+	src   string
+	slots []*field // what the expression mentions; Matcher.vals has their values
+	root  *part
+}
+
+// Compile checks and compiles an expression. Its error is an *Error.
+func Compile(src string) (*Filter, error) {
+	f, _, err := compile(src)
+	return f, err
+}
+
+// String returns the expression as it was given.
+func (f *Filter) String() string { return f.src }
+
+// Users tells the names of ids where the records do not: of a RAW stream.
+type Users interface {
+	User(uid uint32) string
+	Group(gid uint32) string
+}
+
+// Matcher applies a Filter to events. One goroutine uses it.
+type Matcher struct {
+	// Users may be nil: then only the names that the records carry are known. Local is the
+	// node= of this host's own records, where they have one: other hosts have other users.
+	Users Users
+	Local string
+
+	f *Filter
+	// The event.
+	b       *stream.Batch
+	i, j    int
+	main    int // the record whose fields come first
+	mainCut bool
+	mainRec body
+	other   body // one that is looked at
+
+	// Values are read when they are asked for first: those with the present epoch
+	// are there.
+	epoch uint64
+	vals  []value
+	// elem is what # stands for in any(LIST, ...): a predicate has no other inside.
+	elem    string
+	elemNum int
+	err     error  // the first of this event
+	scratch []byte // decoded text of this event
+	args    decode.Args
+	addr    []byte // bytes of a socket address
+	hints   hints
+
+	machine vm.VM
+	env     map[string]any
+}
+
+// value is the value of a field: which member it is in is said by its kind.
+type value struct {
+	epoch uint64
+	hint  int // where it was in the SYSCALL record before
+	n     int // number; flag: 0 or 1
+	s     string
+	texts []string
+	nums  []int
+}
+
+// hints are where fields were that are not values themselves.
+type hints struct{ success, res, exit, arch, syscall, cwd, exe, addr int }
+
+// New returns a Matcher.
+func (f *Filter) New() *Matcher {
+	return &Matcher{f: f, vals: make([]value, len(f.slots)), env: make(map[string]any), machine: vm.VM{MemoryBudget: memoryBudget}}
+}
+
+// Keep reports whether the filter keeps the event that records i..j-1 of b are. An
+// event for which the expression cannot be evaluated is kept, and the error returned.
+func (m *Matcher) Keep(b *stream.Batch, i, j int) (bool, error) {
+	if i >= j {
+		return true, nil
+	}
+	m.begin(b, i, j)
+	keep := m.f.root.test(m)
+	if m.err != nil {
+		return true, m.err
+	}
+	return keep, nil
+}
+
+// begin turns to an event.
+func (m *Matcher) begin(b *stream.Batch, i, j int) {
+	m.b, m.i, m.j = b, i, j
+	m.mainCut, m.err = false, nil
+	m.epoch++
+	if cap(m.scratch) > maxScratch {
+		m.scratch = nil
+	}
+	m.scratch = m.scratch[:0]
+	m.main = mainOf(b.Recs[i:j]) + i
+}
+
+// mainOf returns which record is the main one: the first SYSCALL, else the first that is
+// not a part of what others tell, else the first.
+func mainOf(recs []stream.Record) int {
+	first := -1
+	for k := range recs {
+		switch recs[k].Type {
+		case stream.TypeSyscall:
+			return k
+		case typePath, typeSockaddr, typeCwd, typeExecve, stream.TypeProctitle, stream.TypeEOE:
+		default:
+			if first < 0 {
+				first = k
+			}
+		}
+	}
+	return max(first, 0)
+}
+
+// maxScratch is what a Matcher keeps of the memory that a large event made it take.
+const maxScratch = 256 << 10
+
+// value returns the value of a slot.
+func (m *Matcher) value(slot int) *value {
+	v := &m.vals[slot]
+	if v.epoch != m.epoch {
+		v.epoch = m.epoch
+		m.f.slots[slot].load(m, v)
+	}
+	return v
+}
+
+// fail notes an error of this event.
+func (m *Matcher) fail(err error) {
+	if m.err == nil {
+		m.err = err
+	}
+}

@@ -1,0 +1,81 @@
+package filter
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// typeNames are the names of record types, recordTypes the same in order.
+var (
+	typeNames   = make(map[uint32]string)
+	recordTypes []string
+)
+
+func init() {
+	for n := uint32(1000); n < 3000; n++ {
+		name := string(stream.AppendTypeName(nil, n))
+		if stream.TypeNumber([]byte(name)) == n && name[:min(8, len(name))] != "UNKNOWN[" {
+			typeNames[n] = name
+			recordTypes = append(recordTypes, name)
+		}
+	}
+}
+
+func isType(name string) bool { return name == "" || stream.TypeNumber([]byte(name)) != 0 }
+
+// presentType returns the name of the type that a name stands for: auditd wrote
+// UNKNOWN[1424] before it had one.
+func presentType(name string) string {
+	n := stream.TypeNumber([]byte(name))
+	if n == 0 {
+		return name
+	}
+	return string(stream.AppendTypeName(nil, n))
+}
+
+// syscalls are the names of system calls on any arch.
+var syscalls = sync.OnceValue(func() map[string]bool {
+	all := make(map[string]bool, 1024)
+	for _, table := range auparse.AuditSyscalls {
+		for _, name := range table {
+			all[name] = true
+		}
+	}
+	return all
+})
+
+func isSyscall(name string) bool { return name == "" || syscalls()[name] }
+
+func syscallNames() []string { return sortedKeys(syscalls()) }
+
+func isErrno(name string) bool {
+	_, ok := auparse.AuditErrnoToNum[name]
+	return ok || name == ""
+}
+
+func errnoNames() []string { return sortedKeys(auparse.AuditErrnoToNum) }
+
+func isArch(name string) bool {
+	_, ok := decode.ArchCode(name)
+	return ok || name == ""
+}
+
+func archNames() []string { return slices.Sorted(maps.Values(auparse.AuditArchNames)) }
+
+// familyNames are the names of address families, as decode gives them.
+var familyNames = sync.OnceValue(func() (names []string) {
+	for n := range uint16(256) {
+		if name := decode.FamilyName(n); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+})
+
+func isFamily(name string) bool { return name == "" || slices.Contains(familyNames(), name) }

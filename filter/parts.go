@@ -1,0 +1,224 @@
+package filter
+
+import (
+	"net/netip"
+	"path"
+	"strings"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// findType returns the value of a key in the first record of a type.
+func (m *Matcher) findType(typ uint32, p *pattern) []byte {
+	for k := m.i; k < m.j; k++ {
+		if m.b.Recs[k].Type == typ {
+			var r body
+			m.cut(&r, k)
+			if v := p.in(r.text); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// loadAll loads the text of a key from all PATH records.
+func (m *Matcher) loadAll(v *value, p *pattern) {
+	v.texts = v.texts[:0]
+	for k := m.i; k < m.j; k++ {
+		if m.b.Recs[k].Type != typePath {
+			continue
+		}
+		var r body
+		m.cut(&r, k)
+		if s := p.in(r.text); s != nil && string(s) != "(null)" {
+			if !m.room(len(v.texts)) {
+				return
+			}
+			v.texts = append(v.texts, m.text(p.class, s))
+		}
+	}
+}
+
+// loadAllNumbers loads the number of a key from all records of a system call.
+func (m *Matcher) loadAllNumbers(v *value, p *pattern) {
+	v.nums = v.nums[:0]
+	for k := m.i; k < m.j; k++ {
+		if !ofSyscall(m.b.Recs[k].Type) {
+			continue
+		}
+		var r body
+		m.cut(&r, k)
+		s := p.in(r.text)
+		if s == nil || !m.room(len(v.nums)) {
+			continue
+		}
+		if p.class == decode.ID {
+			v.nums = append(v.nums, parseID(s))
+		} else if n, ok := parseInt(s); ok {
+			v.nums = append(v.nums, n)
+		}
+	}
+}
+
+func (m *Matcher) cwd() string {
+	v := m.findType(typeCwd, &cwdPattern)
+	if v == nil {
+		v = m.find(&cwdPattern, &m.hints.cwd)
+	}
+	return m.text(decode.Text, v)
+}
+
+func loadProctitle(m *Matcher, v *value) {
+	s := m.text(decode.Text, m.findType(stream.TypeProctitle, &titlePattern))
+	if strings.IndexByte(s, 0) >= 0 {
+		// Decoded from hex, so it is in scratch and ours.
+		from := len(m.scratch)
+		m.scratch = append(m.scratch, s...)
+		for i := from; i < len(m.scratch); i++ {
+			if m.scratch[i] == 0 {
+				m.scratch[i] = ' '
+			}
+		}
+		s = alias(m.scratch[from:])
+	}
+	v.s = s
+}
+
+func (m *Matcher) readArgs() {
+	m.args.Reset()
+	for k := m.i; k < m.j; k++ {
+		if m.b.Recs[k].Type == typeExecve {
+			r := decode.Cut(m.b, k)
+			m.args.Add(r.Body)
+		}
+	}
+}
+
+func loadArgs(m *Matcher, v *value) {
+	m.readArgs()
+	v.texts = v.texts[:0]
+	for i := 0; i < m.args.Len() && m.room(i); i++ {
+		arg, _ := m.args.Arg(i)
+		v.texts = append(v.texts, alias(arg))
+	}
+}
+
+func loadArgc(m *Matcher, v *value) {
+	m.readArgs()
+	n, _ := m.args.Count()
+	v.n = int(n)
+}
+
+// sockaddr returns the address of the first SOCKADDR record.
+func (m *Matcher) sockaddr() (a decode.Addr, ok bool) {
+	v := m.findType(typeSockaddr, &saddrPattern)
+	if v == nil {
+		return a, false
+	}
+	a, m.addr, ok = decode.Sockaddr(m.addr, v)
+	return a, ok
+}
+
+func loadFamily(m *Matcher, v *value) {
+	v.s = ""
+	if a, ok := m.sockaddr(); ok {
+		v.s = decode.FamilyName(a.Family)
+	}
+}
+
+func loadPort(m *Matcher, v *value) {
+	v.n = 0
+	if a, ok := m.sockaddr(); ok {
+		v.n = int(a.Port)
+	}
+}
+
+// loadAddr loads the address of the SOCKADDR record, of a unix socket its path; else
+// addr= as a program says it.
+func loadAddr(m *Matcher, v *value) {
+	a, ok := m.sockaddr()
+	if !ok {
+		v.s = m.text(decode.Plain, m.find(&addrPattern, &m.hints.addr))
+		return
+	}
+	switch ip, isIP := netip.AddrFromSlice(a.Addr); {
+	case len(a.Path) > 0 && a.Path[0] == 0: // abstract: written as ss(8) does
+		from := len(m.scratch)
+		m.scratch = append(append(m.scratch, '@'), a.Path[1:]...)
+		v.s = alias(m.scratch[from:])
+	case len(a.Path) > 0:
+		v.s = alias(a.Path)
+	case isIP:
+		from := len(m.scratch)
+		m.scratch = ip.AppendTo(m.scratch)
+		v.s = alias(m.scratch[from:])
+	default:
+		v.s = ""
+	}
+}
+
+// under reports whether a path of the event or its executable is one of dirs or lies in
+// one. dirs are clean and absolute.
+func (m *Matcher) under(dirs []string) bool {
+	if exe := m.text(decode.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
+		return true
+	}
+	cwd, haveCwd := "", false
+	for k := m.i; k < m.j; k++ {
+		if m.b.Recs[k].Type != typePath {
+			continue
+		}
+		var r body
+		m.cut(&r, k)
+		name := m.text(decode.Text, namePattern.in(r.text))
+		if name == "" {
+			continue
+		}
+		if name[0] != '/' {
+			if !haveCwd {
+				cwd, haveCwd = m.cwd(), true
+			}
+			name = cwd + "/" + name
+		}
+		if liesIn(name, dirs) {
+			return true
+		}
+	}
+	return false
+}
+
+// liesIn reports whether a path, cleaned, is one of dirs or lies in one.
+func liesIn(name string, dirs []string) bool {
+	if strings.Contains(name, "//") || strings.Contains(name, "/.") || strings.HasSuffix(name, "/") {
+		name = path.Clean(name)
+	}
+	for _, dir := range dirs {
+		if rest, ok := strings.CutPrefix(name, dir); ok && (rest == "" || rest[0] == '/' || dir == "/") {
+			return true
+		}
+	}
+	return false
+}
+
+// anyField returns the text of the first field of that name in any record, decoded:
+// of each record first its own fields, then those in msg='...'.
+func (m *Matcher) anyField(key string) string {
+	for k := m.i; k < m.j; k++ {
+		p := body{text: decode.Cut(m.b, k).Body}
+		if !ofSyscall(m.b.Recs[k].Type) {
+			m.cut(&p, k)
+		}
+		for _, text := range [2][]byte{p.text, p.msg} {
+			s := decode.Scan(text)
+			for s.Next() {
+				if string(s.Key) == key {
+					class := decode.ClassIn(m.b.Recs[k].Type, s.Key)
+					return m.text(class, withWords(&s, class))
+				}
+			}
+		}
+	}
+	return ""
+}

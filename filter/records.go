@@ -1,0 +1,259 @@
+package filter
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+const (
+	typePath     = uint32(auparse.AUDIT_PATH)
+	typeCwd      = uint32(auparse.AUDIT_CWD)
+	typeExecve   = uint32(auparse.AUDIT_EXECVE)
+	typeSockaddr = uint32(auparse.AUDIT_SOCKADDR)
+)
+
+func loadTypes(m *Matcher, v *value) {
+	v.texts = v.texts[:0]
+	for k := m.i; k < m.j && m.room(len(v.texts)); k++ {
+		v.texts = append(v.texts, m.typeName(k))
+	}
+}
+
+// room reports whether a list may grow.
+func (m *Matcher) room(n int) bool {
+	if n < maxList {
+		return true
+	}
+	m.fail(errLongList)
+	return false
+}
+
+func loadRecovered(m *Matcher, v *value) {
+	v.n = 0
+	for k := m.i; k < m.j; k++ {
+		if m.b.Recs[k].Flags&stream.FromLog != 0 {
+			v.n = 1
+		}
+	}
+}
+
+func loadIncomplete(m *Matcher, v *value) {
+	v.n = b2i(m.b.Recs[m.j-1].Flags&stream.Partial != 0)
+}
+
+var keyPattern = newPattern("key")
+
+// loadKeysOrEmpty makes an event without a key have an empty one.
+func loadKeysOrEmpty(m *Matcher, v *value) {
+	if loadKeys(m, v); len(v.texts) == 0 {
+		v.texts = append(v.texts, "")
+	}
+}
+
+// loadKeys loads the keys of all records.
+func loadKeys(m *Matcher, v *value) {
+	v.texts = v.texts[:0]
+	for k := m.i; k < m.j; k++ {
+		if closed(m.b.Recs[k].Type) || !m.room(len(v.texts)) {
+			continue
+		}
+		p := &m.other
+		if k == m.main {
+			p = m.mainBody()
+		} else {
+			m.cut(p, k)
+		}
+		m.addKeys(v, lastKey(p.text))
+	}
+}
+
+// lastKey returns the value of key=, which is nearly always the last field.
+func lastKey(text []byte) []byte {
+	if n := len(text); n > 0 && text[n-1] == '"' {
+		from := bytes.LastIndexByte(text[:n-1], '"')
+		if prefix := " key="; from >= len(prefix) && string(text[from-len(prefix):from]) == prefix {
+			return text[from:]
+		}
+	} else if null := " key=(null)"; n >= len(null) && string(text[n-len(null):]) == null {
+		return nil
+	}
+	return keyPattern.in(text)
+}
+
+// addKeys adds the keys of one key=. Several are separated by 0x01, and so in hex.
+func (m *Matcher) addKeys(v *value, value []byte) {
+	if value == nil || string(value) == "(null)" {
+		return
+	}
+	all := m.text(decode.Text, value)
+	if len(value) > 0 && value[0] == '"' {
+		v.texts = append(v.texts, all)
+		return
+	}
+	for m.room(len(v.texts)) {
+		one, rest, more := strings.Cut(all, string(rune(decode.KeySeparator)))
+		v.texts = append(v.texts, one)
+		if !more {
+			return
+		}
+		all = rest
+	}
+}
+
+// outcome is 1 when the event says that it was a success, -1 when a failure, 0 when it
+// says nothing.
+func (m *Matcher) outcome() int {
+	v := m.find(&successPattern, &m.hints.success)
+	if v == nil {
+		v = m.find(&resPattern, &m.hints.res)
+	}
+	switch s := m.text(decode.Plain, v); s {
+	case "yes", "success", "1":
+		return 1
+	case "no", "failed", "0":
+		return -1
+	}
+	return 0
+}
+
+var (
+	successPattern = newPattern("success")
+	resPattern     = newPattern("res")
+	exitPattern    = newPattern("exit")
+	archPattern    = newPattern("arch")
+	syscallPattern = newPattern("syscall")
+	cwdPattern     = newPattern("cwd")
+	namePattern    = newPattern("name")
+	exePattern     = newPattern("exe")
+	addrPattern    = newPattern("addr")
+	saddrPattern   = newPattern("saddr")
+	titlePattern   = newPattern("proctitle")
+)
+
+func loadErrno(m *Matcher, v *value) {
+	v.s = ""
+	if n, ok := parseInt(m.find(&exitPattern, &m.hints.exit)); ok && n < 0 && m.outcome() < 0 {
+		v.s = decode.ErrnoName(-n)
+	}
+}
+
+// arch returns the AUDIT_ARCH_ value of the event, 0 without.
+func (m *Matcher) arch() uint32 {
+	code, _ := decode.ParseArch(m.find(&archPattern, &m.hints.arch))
+	return code
+}
+
+func loadArch(m *Matcher, v *value) {
+	v.s = ""
+	if value := m.find(&archPattern, &m.hints.arch); value != nil {
+		if v.s = decode.ArchName(m.arch()); v.s == "" {
+			from := len(m.scratch)
+			m.scratch = append(append(m.scratch, "0x"...), value...)
+			v.s = alias(m.scratch[from:])
+		}
+	}
+}
+
+// syscallNumber returns the number of the system call, -1 when there is none: 0 is one.
+func (m *Matcher) syscallNumber() int {
+	if n, ok := parseInt(m.find(&syscallPattern, &m.hints.syscall)); ok {
+		return n
+	}
+	return -1
+}
+
+func loadSyscall(m *Matcher, v *value) {
+	v.s = ""
+	if n := m.syscallNumber(); n >= 0 {
+		v.s = decode.SyscallName(m.arch(), n)
+	}
+}
+
+// syscallArg returns an argument of the system call as the signed number it is for a
+// program of 64 bits: AT_FDCWD is -100.
+func (m *Matcher) syscallArg(p *pattern, hint *int) int {
+	if m.b.Recs[m.main].Type != stream.TypeSyscall {
+		return 0
+	}
+	return int(int64(parseHex(p.near(m.mainBody().text, hint))))
+}
+
+func parseHex(v []byte) (n uint64) {
+	if len(v) > 16 {
+		return 0
+	}
+	for _, c := range v {
+		switch {
+		case c >= '0' && c <= '9':
+			n = n<<4 | uint64(c-'0')
+		case c >= 'a' && c <= 'f':
+			n = n<<4 | uint64(c-'a'+10)
+		case c >= 'A' && c <= 'F':
+			n = n<<4 | uint64(c-'A'+10)
+		default:
+			return 0
+		}
+	}
+	return n
+}
+
+func (m *Matcher) id(p *pattern, hint *int) int { return parseID(m.find(p, hint)) }
+
+// idName returns the name of an id: the one that auditd added, else what Users
+// knows. An id that is not set has none.
+func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
+	v, in := m.findIn(p, hint)
+	n := parseID(v)
+	if n == unset {
+		return ""
+	}
+	if in.twins {
+		r := decode.Record{Names: trimEnd(in.names)}
+		name, _ := r.Name(nil, []byte(p.key))
+		return alias(name)
+	}
+	switch {
+	case m.Users == nil || !m.local():
+		return ""
+	case group:
+		return m.Users.Group(uint32(n))
+	}
+	return m.Users.User(uint32(n))
+}
+
+// local reports whether the event is of this host.
+func (m *Matcher) local() bool {
+	node := m.b.Node(m.main)
+	return len(node) == 0 || string(node) == m.Local
+}
+
+// inMessage returns the text of a key in the first msg='...' that has it.
+func (m *Matcher) inMessage(p *pattern) string { return m.text(p.class, m.findMessage(p)) }
+
+func (m *Matcher) messageNumber(p *pattern, plain bool) int {
+	v := m.findMessage(p)
+	if plain {
+		n, _ := parseInt(v)
+		return n
+	}
+	return parseID(v)
+}
+
+func (m *Matcher) findMessage(p *pattern) []byte {
+	for k := m.i; k < m.j; k++ {
+		if ofSyscall(m.b.Recs[k].Type) {
+			continue
+		}
+		var r body
+		m.cut(&r, k)
+		if v := p.inText(r.msg); v != nil {
+			return v
+		}
+	}
+	return nil
+}
