@@ -1,0 +1,83 @@
+package json
+
+import (
+	stdjson "encoding/json"
+	"strings"
+	"testing"
+
+	"audisp-relay/stream"
+	"audisp-relay/testdata/captures"
+
+	"golang.org/x/sys/unix"
+)
+
+// eventOf returns the first event of a capture that has these records.
+func eventOf(t testing.TB, name, types string) (b stream.Batch) {
+	t.Helper()
+	events(t, captures.Read(t, name), func(from *stream.Batch, i, j int) {
+		var have []string
+		for n := i; n < j; n++ {
+			have = append(have, string(typeName(from.Recs[n].Type)))
+		}
+		if b.Recs != nil || strings.Join(have, " ") != types {
+			return
+		}
+		for n := i; n < j; n++ {
+			rec := from.Recs[n]
+			rec.Off = uint32(len(b.Buf))
+			b.Buf = append(b.Buf, from.Bytes(n)...)
+			b.Recs = append(b.Recs, rec)
+		}
+	})
+	if b.Recs == nil {
+		t.Fatalf("%s has no event of %s", name, types)
+	}
+	return b
+}
+
+const opened = "SYSCALL CWD PATH PROCTITLE EOE"
+
+func BenchmarkAppendEvent(b *testing.B) {
+	for _, c := range []struct{ name, capture, types string }{
+		{"open", "audit-3.0.9-enriched.string.gz", opened},
+		{"open raw", "audit-3.0.9-raw.string.gz", opened},
+		{"exec", "audit-3.0.9-enriched.string.gz", "SYSCALL EXECVE CWD PATH PATH PROCTITLE EOE"},
+		{"connect", "audit-3.0.9-enriched.string.gz", "SYSCALL SOCKADDR PROCTITLE EOE"},
+		{"login", "audit-3.0.9-enriched.string.gz", "USER_AUTH"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			batch := eventOf(b, c.capture, c.types)
+			e := New(Options{})
+			var out []byte
+			b.ReportAllocs()
+			cpu := cpuTime(b)
+			for b.Loop() {
+				out = e.AppendEvent(out[:0], &batch, 0, len(batch.Recs))
+			}
+			b.ReportMetric((cpuTime(b)-cpu)/float64(b.N), "cpu-ns/event")
+			b.ReportMetric(float64(len(batch.Buf)), "B/event-in")
+			b.ReportMetric(float64(len(out)), "B/event-out")
+		})
+	}
+}
+
+// BenchmarkValid is what encoding/json takes to look over the same line.
+func BenchmarkValid(b *testing.B) {
+	batch := eventOf(b, "audit-3.0.9-enriched.string.gz", opened)
+	line := New(Options{}).AppendEvent(nil, &batch, 0, len(batch.Recs))
+	cpu := cpuTime(b)
+	for b.Loop() {
+		stdjson.Valid(line)
+	}
+	b.ReportMetric((cpuTime(b)-cpu)/float64(b.N), "cpu-ns/event")
+}
+
+// cpuTime returns the ns this process has computed: on a busy machine the time that
+// passes says little.
+func cpuTime(b *testing.B) float64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return float64(u.Utime.Nano() + u.Stime.Nano())
+}

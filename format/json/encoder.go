@@ -1,0 +1,240 @@
+// Package json writes events as JSON, one a line. docs/json.md is the format;
+// schema.json describes it to programs.
+//
+// Two things hold whatever the records are. A line is strictly valid JSON in valid
+// UTF-8 without two keys that are equal but for case. And every record can be had
+// back from it byte by byte: a field is shown in its decoded form; where the rules of
+// docs/json.md would not give its very bytes back, the record's bytes are shown as
+// well, under "raw".
+package json
+
+import (
+	_ "embed"
+	"strconv"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// Schema is the JSON Schema of an event.
+//
+//go:embed schema.json
+var Schema []byte
+
+// Users knows the names of user and group ids; "" means it does not, or not yet. It
+// must not block.
+type Users interface {
+	User(uid uint32) string
+	Group(gid uint32) string
+}
+
+// Options say what an Encoder adds to what the records carry.
+type Options struct {
+	// Users gives the names of ids in records that carry none (log_format RAW). Nil
+	// leaves them out.
+	Users Users
+	// Node is the node of events whose records carry none.
+	Node string
+	// Local is the node= of this host's own records, where auditd writes one: the ids
+	// of other hosts are not looked up.
+	Local string
+}
+
+// Encoder writes events. It belongs to one goroutine and keeps nothing between calls but
+// memory and a few names.
+type Encoder struct {
+	opts Options
+
+	// The event at hand.
+	recs     []record
+	head     header
+	main     int  // index of the main record, -1 without
+	auditd   bool // the names come from auditd: a record of the event has some
+	lookup   bool // names are looked up
+	looked   bool // and one was found
+	percent  bool // this is the second try: strings are percent-encoded
+	bad      bool // a string is not UTF-8
+	args     decode.Args
+	obj      object // the record being written
+	inner    object // its msg='...'
+	twins    twins  // and its names
+	lastName lastName
+	uid      lookedUp
+	gid      lookedUp
+
+	// Parts that are written before their place in the line comes.
+	others   []byte // the members of other_records
+	keys     []byte // `,"a","b"`: keys of the records in others
+	mainKeys []byte
+
+	scratch []byte
+	saddr   []byte
+	stamp   stamp
+	arch    lastArch
+	title   []byte // of the first PROCTITLE record
+	titled  bool   // it has one
+}
+
+// New returns an Encoder.
+func New(o Options) *Encoder { return &Encoder{opts: o} }
+
+// AppendEvent appends the line of the event that records i to j-1 of b are, its newline
+// included.
+func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+	if i >= j {
+		return dst
+	}
+	e.cut(b, i, j)
+	start := len(dst)
+	e.bad = false
+	dst = e.appendEvent(dst)
+	if e.bad {
+		e.percent = true
+		dst = e.appendEvent(dst[:start])
+		e.percent = false
+	}
+	return dst
+}
+
+// appendEvent writes the event whose records are cut.
+func (e *Encoder) appendEvent(dst []byte) []byte {
+	e.looked, e.uid, e.gid = false, lookedUp{}, lookedUp{}
+	if e.percent {
+		e.lastName = lastName{} // it may hold a '%'
+	}
+	e.readArgs()
+	e.writeOthers()
+	dst = e.appendEnvelope(dst)
+	if e.main >= 0 {
+		dst = e.appendRecord(dst, &e.recs[e.main], top)
+		if e.obj.keyless {
+			dst = e.appendKeyless(dst)
+		}
+	} else {
+		dst = e.appendKeyless(dst)
+	}
+	dst = e.appendCWD(dst)
+	dst = e.appendAll(append(dst, `,"paths":[`...), typePath)
+	dst = e.appendAll(append(dst, `],"sockaddrs":[`...), typeSockaddr)
+	dst = e.appendArgs(append(dst, ']'))
+	dst = e.appendProctitle(dst)
+	dst = append(dst, `,"other_records":[`...)
+	if len(e.others) > 0 {
+		dst = append(dst, e.others[1:]...)
+	}
+	return e.appendFlags(append(dst, ']'))
+}
+
+func (e *Encoder) appendEnvelope(dst []byte) []byte {
+	h := &e.head
+	dst = append(dst, `{"@timestamp":`...)
+	if len(h.id) == 0 {
+		dst = append(dst, `null,"id":null,"serial":null`...)
+	} else {
+		dst = e.stamp.append(dst, h.millis)
+		dst = append(dst, `,"id":"`...)
+		dst = append(dst, h.id...)
+		dst = append(dst, `","serial":`...)
+		dst = strconv.AppendUint(dst, uint64(h.serial), 10)
+	}
+	dst = append(dst, `,"node":`...)
+	switch {
+	case len(h.node) > 0:
+		dst = e.appendString(dst, h.node)
+	case e.opts.Node != "":
+		e.scratch = append(e.scratch[:0], e.opts.Node...)
+		dst = e.appendString(dst, e.scratch)
+	default:
+		dst = append(dst, "null"...)
+	}
+	dst = append(dst, `,"type":`...)
+	dst = append(dst, e.recs[max(e.main, 0)].kind.json...)
+	dst = append(dst, `,"record_types":`...)
+	for i := range e.recs {
+		dst = append(dst, ',')
+		if i == 0 {
+			dst[len(dst)-1] = '['
+		}
+		dst = append(dst, e.recs[i].kind.json...)
+	}
+	return append(dst, ']')
+}
+
+// appendFlags appends the members that are there only when they apply, and ends the line.
+func (e *Encoder) appendFlags(dst []byte) []byte {
+	flags := uint8(0)
+	for i := range e.recs {
+		flags |= e.recs[i].flags
+	}
+	if flags&stream.Partial != 0 {
+		dst = append(dst, `,"incomplete":true`...)
+	}
+	if flags&stream.FromLog != 0 {
+		dst = append(dst, `,"recovered":true`...)
+	}
+	switch {
+	case e.auditd:
+		dst = append(dst, `,"names":"auditd"`...)
+	case e.looked:
+		dst = append(dst, `,"names":"relay"`...)
+	}
+	if len(e.head.node) == 0 && e.opts.Node != "" {
+		dst = append(dst, `,"node_source":"relay"`...)
+	}
+	switch e.head.kind {
+	case stream.Ver0:
+		dst = append(dst, `,"frame":0`...)
+	case stream.Ver1:
+		dst = append(dst, `,"frame":1`...)
+	}
+	if e.percent {
+		dst = append(dst, `,"encoding":"percent"`...)
+	}
+	return append(dst, '}', '\n')
+}
+
+// writeOthers fills e.others and e.keys.
+func (e *Encoder) writeOthers() {
+	e.others, e.keys = e.others[:0], e.keys[:0]
+	for i := range e.recs {
+		r := &e.recs[i]
+		if i == e.main || r.elsewhere {
+			continue
+		}
+		e.others = append(e.others, `,{"type":`...)
+		e.others = append(e.others, r.kind.json...)
+		e.others = e.appendRecord(e.others, r, other)
+		e.others = append(e.others, '}')
+	}
+}
+
+// appendAll appends the records of a type as the objects of an array.
+func (e *Encoder) appendAll(dst []byte, typ uint32) []byte {
+	start := len(dst)
+	for i := range e.recs {
+		r := &e.recs[i]
+		if r.typ != typ || !r.elsewhere {
+			continue
+		}
+		if len(dst) > start {
+			dst = append(dst, ',')
+		}
+		from := len(dst)
+		level := path
+		if typ == typeSockaddr {
+			level = sockaddr
+		}
+		dst = open(e.appendRecord(dst, r, level), from)
+		dst = append(dst, '}')
+	}
+	return dst
+}
+
+// open makes an object of the members from dst[from:], each of which begins with a comma.
+func open(dst []byte, from int) []byte {
+	if len(dst) == from {
+		return append(dst, '{')
+	}
+	dst[from] = '{'
+	return dst
+}

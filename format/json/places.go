@@ -1,0 +1,278 @@
+package json
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// find returns the first record of a type, nil without one.
+func (e *Encoder) find(typ uint32) *record {
+	for i := range e.recs {
+		if e.recs[i].typ == typ {
+			return &e.recs[i]
+		}
+	}
+	return nil
+}
+
+// only returns the value of the field if that is all of the record. Then, if it is regular
+// too, it is shown in its place among the event's members and nowhere else.
+func (r *record) only(field string) (v []byte, ok bool) {
+	b := r.body
+	if len(b) <= len(field) || string(b[:len(field)]) != field || r.odd || r.twinned || len(r.tail) > 0 {
+		return nil, false
+	}
+	return b[len(field):], true
+}
+
+// readCWD says whether a CWD record has to be shown among the other records.
+func (e *Encoder) readCWD(r *record) {
+	v, ok := r.only("cwd=")
+	r.elsewhere = ok && (quotedEnd(v, 0) == len(v) || string(v) == "(null)" || decode.IsText(v))
+}
+
+// readTitle does so with a PROCTITLE record, and decodes the title.
+func (e *Encoder) readTitle(r *record) {
+	v, ok := r.only("proctitle=")
+	text, regular := e.unquote(v)
+	r.elsewhere = ok && (regular || string(v) == "(null)")
+	if !r.elsewhere {
+		v, _ = r.value("proctitle=")
+		text, _ = e.unquote(v)
+	}
+	e.titled = string(v) != "(null)"
+	e.title = append(e.title[:0], text...)
+}
+
+// readArgs puts the arguments together, and says of the records that have a place of their
+// own whether that is enough.
+func (e *Encoder) readArgs() {
+	e.args.Reset()
+	var cwd, title, execve, eoe *record
+	for i := range e.recs {
+		switch r := &e.recs[i]; r.typ {
+		case typeCWD:
+			if cwd == nil {
+				cwd = r
+				e.readCWD(r)
+			}
+		case typeProctitle:
+			if title == nil {
+				title = r
+				e.readTitle(r)
+			}
+		case typeExecve:
+			e.args.Add(r.body)
+			execve = r
+		case stream.TypeEOE:
+			if eoe == nil {
+				eoe = r
+				r.elsewhere = e.isBareEOE(r)
+			}
+		}
+	}
+	if execve != nil && e.args.Regular() && !execve.odd && !execve.twinned && len(execve.tail) == 0 {
+		execve.elsewhere = true
+	}
+}
+
+// isBareEOE reports whether a record is the EOE that the event's members let one expect, which
+// is not shown: without fields, and with the blank that auditd leaves at its end in
+// RAW streams only (in ENRICHED ones, and in frames of version 1, it trims the record).
+func (e *Encoder) isBareEOE(r *record) bool {
+	tail := " "
+	if e.auditd || e.head.kind == stream.Ver1 {
+		tail = ""
+	}
+	return !r.odd && !r.twinned && len(r.body) == 0 && string(r.tail) == tail
+}
+
+// value returns the value of the field "key=", which in a record that is shown in its
+// place is all behind it, and may stand anywhere in others.
+func (r *record) value(field string) (v []byte, ok bool) {
+	if r.elsewhere {
+		return r.body[len(field):], true
+	}
+	s := decode.Scan(r.body)
+	for s.Next() {
+		if string(s.Key) == field[:len(field)-1] {
+			return s.Value, true
+		}
+	}
+	return nil, false
+}
+
+func (e *Encoder) appendCWD(dst []byte) []byte {
+	r := e.find(typeCWD)
+	if r == nil {
+		return dst
+	}
+	v, ok := r.value("cwd=")
+	if !ok {
+		return dst
+	}
+	dst = append(dst, `,"cwd":`...)
+	if !e.percent && quotedEnd(v, 0) == len(v) && len(v) > 0 {
+		return append(dst, v...)
+	}
+	return e.appendText(dst, &e.inner, v)
+}
+
+// appendProctitle appends the title as the list of the arguments it was.
+func (e *Encoder) appendProctitle(dst []byte) []byte {
+	r := e.find(typeProctitle)
+	if r == nil {
+		return dst
+	}
+	if _, ok := r.value("proctitle="); !ok {
+		return dst
+	}
+	dst = append(dst, `,"proctitle":`...)
+	if !e.titled {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '[')
+	text := e.title
+	for {
+		k := bytes.IndexByte(text, 0)
+		if k < 0 {
+			break
+		}
+		dst = append(e.appendString(dst, text[:k]), ',')
+		text = text[k+1:]
+	}
+	return append(e.appendString(dst, text), ']')
+}
+
+// appendArgs appends the arguments of an execve.
+func (e *Encoder) appendArgs(dst []byte) []byte {
+	if e.find(typeExecve) == nil {
+		return dst
+	}
+	dst = append(dst, `,"args":[`...)
+	for i := range e.args.Len() {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if text, state := e.args.Arg(i); state != decode.ArgMissing {
+			dst = e.appendString(dst, text)
+		} else {
+			dst = append(dst, "null"...)
+		}
+	}
+	dst = append(dst, ']')
+	if n, ok := e.args.Count(); ok {
+		dst = strconv.AppendUint(append(dst, `,"argc":`...), uint64(n), 10)
+	}
+	if n := e.args.Missing(); n > 0 {
+		dst = strconv.AppendInt(append(dst, `,"args_missing":`...), n, 10)
+	}
+	if n := e.args.Cut(); n > 0 {
+		dst = strconv.AppendInt(append(dst, `,"args_cut":`...), int64(n), 10)
+	}
+	return dst
+}
+
+// appendSaddr appends what a socket address says, and then its bytes.
+func (e *Encoder) appendSaddr(dst []byte, o *object, v []byte) []byte {
+	addr, raw, ok := decode.Sockaddr(e.saddr, v)
+	if cap(raw) > cap(e.saddr) {
+		e.saddr = raw[:0]
+	}
+	if ok {
+		dst = append(dst, `,"family":`...)
+		if name := decode.FamilyName(addr.Family); name != "" {
+			dst = append(dst, '"')
+			dst = append(dst, name...)
+			dst = append(dst, '"')
+		} else {
+			dst = strconv.AppendUint(dst, uint64(addr.Family), 10)
+		}
+		for _, p := range addr.Parts() {
+			dst = e.appendPart(dst, &p)
+		}
+	}
+	dst = e.appendString(append(dst, `,"saddr":`...), v)
+	if e.auditd && !e.takeAddr(&addr, ok) {
+		o.irregular = true
+	}
+	return dst
+}
+
+func (e *Encoder) appendPart(dst []byte, p *decode.Part) []byte {
+	dst = append(dst, ',', '"')
+	if p.Kind == decode.PartText && p.Name == "path" && len(p.Bytes) > 0 && p.Bytes[0] == 0 {
+		dst = append(dst, `abstract":true,"path":`...)
+		return e.appendString(dst, p.Bytes[1:])
+	}
+	dst = append(dst, p.Name...)
+	dst = append(dst, '"', ':')
+	switch p.Kind {
+	case decode.PartNumber:
+		return strconv.AppendInt(dst, p.Number, 10)
+	case decode.PartText:
+		return e.appendString(dst, p.Bytes)
+	case decode.PartIP:
+		dst = append(dst, '"')
+		dst = appendIP(dst, p.Bytes)
+		return append(dst, '"')
+	}
+	dst = append(dst, '"')
+	for _, c := range p.Bytes {
+		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
+	}
+	return append(dst, '"')
+}
+
+func appendIP(dst, b []byte) []byte {
+	ip, _ := netip.AddrFromSlice(b)
+	return ip.AppendTo(dst)
+}
+
+// Families for which auditd adds what the address says (auparse, print_sockaddr).
+const (
+	afUnix    = 1
+	afInet    = 2
+	afInet6   = 10
+	afNetlink = 16
+)
+
+// takeAddr takes the name of a socket address if it is as the rules say: of these families
+// there is one, of others there is none.
+func (e *Encoder) takeAddr(a *decode.Addr, ok bool) bool {
+	if !ok {
+		return true
+	}
+	t := append(e.scratch[:0], "{ saddr_fam="...)
+	switch {
+	case a.Family == afUnix && len(a.Path) > 0:
+		path := a.Path
+		t = append(t, "local path="...)
+		if path[0] == 0 {
+			path = path[1:]
+		}
+		t = append(t, path...)
+	case a.Family == afInet && len(a.Addr) == 4:
+		t = appendIP(append(t, "inet laddr="...), a.Addr)
+		t = strconv.AppendUint(append(t, " lport="...), uint64(a.Port), 10)
+	case a.Family == afInet6 && len(a.Addr) == 16:
+		t = appendIP(append(t, "inet6 laddr="...), a.Addr)
+		t = strconv.AppendUint(append(t, " lport="...), uint64(a.Port), 10)
+	case a.Family == afNetlink && len(a.Parts()) > 0:
+		t = strconv.AppendUint(append(t, "netlink nlnk-fam=16 nlnk-pid="...), uint64(a.PID), 10)
+	default:
+		return true
+	}
+	t = append(t, " }"...)
+	e.scratch = t[:0]
+	rest, is := e.twins.at(&twinAddr)
+	if !is || !bytes.HasPrefix(rest, t) {
+		return false
+	}
+	e.twins.step(rest[len(t):])
+	return true
+}

@@ -1,0 +1,463 @@
+package json
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// What follows gives the records back from the line of an event by the rules of
+// docs/json.md, "Rebuilding", and the tables that stand there. It shares nothing with the
+// encoder.
+
+type member struct {
+	key   string
+	value any // string, stdjson.Number, bool, nil, object, []any
+}
+
+type members []member
+
+func (o members) get(key string) any {
+	for _, m := range o {
+		if m.key == key {
+			return m.value
+		}
+	}
+	return nil
+}
+
+func (o members) has(key string) bool {
+	for _, m := range o {
+		if m.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (o members) text(key string) string { s, _ := o.get(key).(string); return s }
+
+// parseStrict reads one line as JSON: valid, UTF-8, no two keys of an object that are equal
+// under case folding, one newline at its end.
+func parseStrict(line []byte) (members, error) {
+	if !utf8.Valid(line) {
+		return nil, fmt.Errorf("not UTF-8")
+	}
+	if n := bytes.IndexByte(line, '\n'); n != len(line)-1 {
+		return nil, fmt.Errorf("newline at %d of %d", n, len(line))
+	}
+	if !stdjson.Valid(line) {
+		return nil, fmt.Errorf("not JSON")
+	}
+	d := stdjson.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	v, err := readValue(d)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("something behind the object")
+	}
+	o, ok := v.(members)
+	if !ok {
+		return nil, fmt.Errorf("no object")
+	}
+	return o, nil
+}
+
+func readValue(d *stdjson.Decoder) (any, error) {
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case stdjson.Delim('['):
+		list := []any{}
+		for d.More() {
+			v, err := readValue(d)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := d.Token()
+		return list, err
+	case stdjson.Delim('{'):
+		o := members{}
+		folded := map[string]bool{}
+		for d.More() {
+			k, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			key := k.(string)
+			if f := strings.ToLower(strings.ToUpper(key)); folded[f] {
+				return nil, fmt.Errorf("key %q twice", key)
+			} else {
+				folded[f] = true
+			}
+			v, err := readValue(d)
+			if err != nil {
+				return nil, err
+			}
+			o = append(o, member{key, v})
+		}
+		_, err := d.Token()
+		return o, err
+	}
+	return t, nil
+}
+
+// unpercent decodes every string value below v.
+func unpercent(v any) any {
+	switch v := v.(type) {
+	case string:
+		var b []byte
+		for i := 0; i < len(v); i++ {
+			if v[i] != '%' {
+				b = append(b, v[i])
+				continue
+			}
+			var c byte
+			if _, err := fmt.Sscanf(v[i+1:i+3], "%02x", &c); err != nil {
+				panic(err)
+			}
+			b = append(b, c)
+			i += 2
+		}
+		return string(b)
+	case []any:
+		for i := range v {
+			v[i] = unpercent(v[i])
+		}
+	case members:
+		for i := range v {
+			v[i].value = unpercent(v[i].value)
+		}
+	}
+	return v
+}
+
+// rebuilder has the event and how far its arrays have been used.
+type rebuilder struct {
+	doc    *docTables
+	event  members
+	twins  []string // names of the record at hand
+	paths  int
+	addrs  int
+	others int
+}
+
+// rebuild returns the records of an event's line.
+func rebuild(doc *docTables, line []byte) (records []string, err error) {
+	o, err := parseStrict(line)
+	if err != nil {
+		return nil, err
+	}
+	if o.has("encoding") {
+		o = unpercent(o).(members)
+	}
+	r := &rebuilder{doc: doc, event: o}
+	var types []string
+	for _, t := range o.get("record_types").([]any) {
+		s, _ := t.(string)
+		types = append(types, s)
+	}
+	main := mainOf(types)
+	first := map[string]int{"CWD": 0, "PROCTITLE": 0, "EXECVE": 0, "EOE": 0}
+	for _, t := range types {
+		if _, ok := first[t]; ok {
+			first[t]++
+		}
+	}
+	for _, v := range r.array("other_records") {
+		if t := v.(members).text("type"); first[t] > 0 {
+			first[t]--
+		}
+	}
+	for i, t := range types {
+		var rec string
+		switch {
+		case i == main:
+			rec = r.record(t, "event", o)
+		case t == "PATH":
+			rec = r.record(t, "paths", r.next("paths", &r.paths))
+		case t == "SOCKADDR":
+			rec = r.record(t, "sockaddrs", r.next("sockaddrs", &r.addrs))
+		case first[t] > 0:
+			first[t]--
+			rec = r.placed(t)
+		default:
+			rec = r.record(t, "other_records", r.next("other_records", &r.others))
+		}
+		records = append(records, rec)
+	}
+	if r.paths != len(r.array("paths")) || r.addrs != len(r.array("sockaddrs")) || r.others != len(r.array("other_records")) {
+		return nil, fmt.Errorf("objects are left over")
+	}
+	return records, nil
+}
+
+func mainOf(types []string) int {
+	main := -1
+	for i, t := range types {
+		switch t {
+		case "SYSCALL":
+			return i
+		case "PATH", "SOCKADDR", "CWD", "EXECVE", "PROCTITLE", "EOE":
+		default:
+			if main < 0 {
+				main = i
+			}
+		}
+	}
+	// An earlier one of another type gives way to a SYSCALL, which was looked for above.
+	return main
+}
+
+func (r *rebuilder) array(key string) []any { a, _ := r.event.get(key).([]any); return a }
+
+func (r *rebuilder) next(key string, n *int) members {
+	*n++
+	return r.array(key)[*n-1].(members)
+}
+
+// frame puts the parts of a record together.
+func (r *rebuilder) frame(typ, body, tail string) string {
+	head, end := "", "\n"
+	frame, framed := r.event.get("frame").(stdjson.Number)
+	if framed {
+		end = ""
+	}
+	if frame != "0" {
+		if node, ok := r.event.get("node").(string); ok && !r.event.has("node_source") {
+			head = "node=" + node + " "
+		}
+		head += "type=" + typ + " msg="
+	}
+	if body != "" {
+		body = " " + body
+	}
+	if len(r.twins) > 0 && r.event.text("names") == "auditd" {
+		body += "\x1d" + strings.Join(r.twins, " ")
+	}
+	return head + "audit(" + r.event.text("id") + "):" + body + tail + end
+}
+
+func (r *rebuilder) record(typ, place string, o members) string {
+	if raw, ok := o.get("raw").(string); ok {
+		return raw
+	}
+	r.twins = nil
+	return r.frame(typ, r.fields(typ, place, o), o.text("tail"))
+}
+
+// placed rebuilds a record that stands in a member of the event.
+func (r *rebuilder) placed(typ string) string {
+	r.twins = nil
+	var b strings.Builder
+	switch typ {
+	case "CWD":
+		b.WriteString("cwd=" + asText(r.event.get("cwd")))
+	case "PROCTITLE":
+		b.WriteString("proctitle=")
+		if list, ok := r.event.get("proctitle").([]any); ok {
+			b.WriteString(asText(join(list, "\x00")))
+		} else {
+			b.WriteString("(null)")
+		}
+	case "EXECVE":
+		args := r.array("args")
+		fmt.Fprintf(&b, "argc=%d", len(args))
+		for i, a := range args {
+			fmt.Fprintf(&b, " a%d=%s", i, asText(a))
+		}
+	}
+	tail := ""
+	if frame, _ := r.event.get("frame").(stdjson.Number); typ == "EOE" && frame != "1" && r.event.text("names") != "auditd" {
+		tail = " "
+	}
+	return r.frame(typ, b.String(), tail)
+}
+
+func join(list []any, sep string) string {
+	var s []string
+	for _, v := range list {
+		s = append(s, v.(string))
+	}
+	return strings.Join(s, sep)
+}
+
+// asText is a value of the class Text.
+func asText(v any) string {
+	s, ok := v.(string)
+	if !ok {
+		return "(null)"
+	}
+	for i := range len(s) {
+		if s[i] < 0x21 || s[i] > 0x7E || s[i] == '"' {
+			return strings.ToUpper(fmt.Sprintf("%x", s))
+		}
+	}
+	return `"` + s + `"`
+}
+
+// fields returns the fields of an object.
+func (r *rebuilder) fields(typ, place string, o members) string {
+	quoted := map[string]bool{}
+	if list, ok := o.get("quoted").([]any); ok {
+		for _, k := range list {
+			quoted[k.(string)] = true
+		}
+	}
+	var b strings.Builder
+	blank := ""
+	for i, m := range o {
+		if m.key == "words" {
+			b.WriteString(m.value.(string))
+			blank = ""
+			continue
+		}
+		if r.doc.own[place][m.key] || r.doc.own["everywhere"][m.key] || m.key == "errno" && (typ == "SYSCALL" || typ == "URINGOP") {
+			if m.key != "keys" || place == "sockaddrs" || place == "paths" || place == "msg" {
+				continue
+			}
+		}
+		key, value, ok := r.field(typ, place, o, i, quoted[m.key])
+		if !ok {
+			continue
+		}
+		b.WriteString(blank + key + "=" + value)
+		blank = " "
+	}
+	return b.String()
+}
+
+// field returns the key and the value of member i, and adds its name to r.twins.
+func (r *rebuilder) field(typ, place string, o members, i int, quoted bool) (key, value string, ok bool) {
+	m := o[i]
+	if m.key == "keys" && (place == "event" || place == "other_records") || m.key == "key" && place == "event" {
+		list, is := r.ruleKeys(place, o, i)
+		if !is {
+			return "", "", false
+		}
+		if len(list) == 0 {
+			return "key", "(null)", true
+		}
+		return "key", asText(join(list, "\x01")), true
+	}
+	if s, is := m.value.(string); is && quoted {
+		return m.key, `"` + s + `"`, true
+	}
+	after := member{}
+	if i+1 < len(o) {
+		after = o[i+1]
+	}
+	switch {
+	case m.key == "success" && m.value == true:
+		return m.key, "yes", true
+	case m.key == "success" && m.value == false:
+		return m.key, "no", true
+	case m.key == "arch":
+		s := m.value.(string)
+		if code, is := r.doc.arches[s]; is {
+			r.twin("arch", s)
+			return m.key, code, true
+		}
+		return m.key, strings.TrimPrefix(s, "0x"), true
+	case m.key == "syscall":
+		if s, is := m.value.(string); is {
+			r.twin("syscall", s)
+		}
+		return m.key, fmt.Sprint(after.value), true
+	case m.key == "uring_op" && after.key == "uring_op_name":
+		r.twin("uring_op", after.value.(string))
+	case m.key == "msg" && place != "msg":
+		if in, is := m.value.(members); is {
+			return m.key, "'" + r.fields(typ, "msg", in) + "'", true
+		}
+	case m.key == "saddr" && place == "sockaddrs":
+		r.addrTwin(o)
+		return m.key, m.value.(string), true
+	}
+	return m.key, r.byClass(typ, m, after), true
+}
+
+func (r *rebuilder) twin(key, value string) {
+	r.twins = append(r.twins, strings.ToUpper(key)+"="+value)
+}
+
+func (r *rebuilder) byClass(typ string, m, after member) string {
+	class := r.doc.classOf(typ, m.key)
+	switch v := m.value.(type) {
+	case stdjson.Number:
+		if class == "ID" && after.key == r.doc.nameOf(m.key) {
+			r.twin(m.key, asText(after.value))
+		}
+		return string(v)
+	case nil:
+		switch class {
+		case "Text":
+			return "(null)"
+		case "ID":
+			r.twin(m.key, `"unset"`)
+		}
+		return "4294967295"
+	case string:
+		switch class {
+		case "Text":
+			return asText(v)
+		case "Hex":
+			return strings.TrimPrefix(v, "0x")
+		}
+		return v
+	}
+	panic(fmt.Sprintf("%s is %v", m.key, m.value))
+}
+
+// ruleKeys returns the keys of the record o, the event itself or one of the others.
+func (r *rebuilder) ruleKeys(place string, o members, i int) (list []any, ok bool) {
+	if place == "other_records" {
+		return o[i].value.([]any), true
+	}
+	if place != "event" || o[i].key != "key" {
+		return nil, false
+	}
+	if o[i+1].key != "keys" { // it stood in front: the record has none
+		return nil, false
+	}
+	all, n := o.get("keys").([]any), 0
+	for _, v := range r.array("other_records") {
+		keys, _ := v.(members).get("keys").([]any)
+		n += len(keys)
+	}
+	return all[:len(all)-n], true
+}
+
+func (r *rebuilder) addrTwin(o members) {
+	num := func(key string) string { n, _ := o.get(key).(stdjson.Number); return string(n) }
+	s := ""
+	switch o.text("family") {
+	case "unix":
+		if !o.has("path") {
+			return
+		}
+		s = "local path=" + o.text("path")
+	case "inet", "inet6":
+		if !o.has("addr") {
+			return
+		}
+		s = o.text("family") + " laddr=" + o.text("addr") + " lport=" + num("port")
+	case "netlink":
+		if !o.has("pid") {
+			return
+		}
+		s = "netlink nlnk-fam=16 nlnk-pid=" + num("pid")
+	default:
+		return
+	}
+	r.twin("saddr", "{ saddr_fam="+s+" }")
+}

@@ -1,0 +1,26 @@
+package json
+
+import "time"
+
+// stamp writes times. The second and its text are remembered, as many events share it.
+type stamp struct {
+	sec  int64
+	text [len(`"2006-01-02T15:04:05.`)]byte
+}
+
+// lastMillis is the end of the year 9999, behind which RFC 3339 has no times.
+const lastMillis = 253402300799999
+
+// append appends the time that is so many ms after 1970, as a string of RFC 3339 in UTC.
+func (s *stamp) append(dst []byte, millis int64) []byte {
+	if millis > lastMillis {
+		return append(dst, "null"...)
+	}
+	sec, ms := millis/1000, millis%1000
+	if sec != s.sec || s.text[0] == 0 {
+		s.sec = sec
+		time.Unix(sec, 0).UTC().AppendFormat(s.text[:0], `"2006-01-02T15:04:05.`)
+	}
+	dst = append(dst, s.text[:]...)
+	return append(dst, '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z', '"')
+}

@@ -1,0 +1,258 @@
+package json
+
+import (
+	"strings"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+)
+
+const (
+	typePath      = uint32(auparse.AUDIT_PATH)
+	typeSockaddr  = uint32(auparse.AUDIT_SOCKADDR)
+	typeCWD       = uint32(auparse.AUDIT_CWD)
+	typeExecve    = uint32(auparse.AUDIT_EXECVE)
+	typeProctitle = stream.TypeProctitle
+	typeSyscall   = stream.TypeSyscall
+	typeUringop   = uint32(auparse.AUDIT_URINGOP)
+)
+
+// recordType is what the encoder knows of the records of one type.
+type recordType struct {
+	name string
+	json string // the name in quotes, or null
+	// placed: records of the type have a place of their own, and none is the main one.
+	placed bool
+	// program: the record holds the text of a program, msg='...', as it came.
+	program bool
+	steps   []step // the fields it mostly has, in their order
+}
+
+// kind says how the value of a field is shown and had back: the class of its key, or a
+// rule of its own.
+type kind uint8
+
+const (
+	kindPlain   = kind(decode.Plain)
+	kindInt     = kind(decode.Int)
+	kindID      = kind(decode.ID)
+	kindSession = kind(decode.Session)
+	kindText    = kind(decode.Text)
+	kindHex     = kind(decode.Hex)
+)
+
+const (
+	kindSuccess kind = iota + 32
+	kindExit
+	kindArch
+	kindSyscall
+	kindUring
+	kindKey
+	kindMsg
+	kindSaddr
+)
+
+// step is a field that is expected at a place of a record, with what it is written with.
+type step struct {
+	field prefix // "auid="
+	json  chunk  // `,"auid":`
+	begin chunk  // the same with what the value begins with: `,"a0":"0x`
+	kind  kind
+	name  chunk  // `,"auser":` of an id
+	twin  prefix // "AUID=" of an id
+	group bool   // the id is a group's
+}
+
+// key returns the field's key.
+func (st *step) key() string { return st.field.text[:len(st.field.text)-1] }
+
+// level says in which object a field is shown.
+type level uint8
+
+const (
+	top      level = 1 << iota // the event itself
+	other                      // in other_records
+	path                       // in paths
+	sockaddr                   // in sockaddrs
+	message                    // in msg
+)
+
+// kindOf returns the kind of a field in records of a type, shown at a level.
+func kindOf(typ uint32, l level, key []byte) kind {
+	switch string(key) {
+	case "success":
+		return kindSuccess
+	case "exit":
+		return kindExit
+	case "arch":
+		return kindArch
+	case "syscall":
+		return kindSyscall
+	case "uring_op":
+		return kindUring
+	case "key":
+		if l&(top|other) != 0 {
+			return kindKey
+		}
+	case "msg":
+		if l != message {
+			return kindMsg
+		}
+	case "saddr":
+		if l == sockaddr {
+			return kindSaddr
+		}
+	}
+	if typ > lastType { // no type of the kernel
+		typ = 0
+	}
+	return kind(decode.ClassIn(typ, key))
+}
+
+// reserved are the keys that fields are not shown under, since the format itself has them.
+var reserved = func() map[string]level {
+	m := make(map[string]level)
+	add := func(l level, keys string) {
+		for _, k := range strings.Fields(keys) {
+			m[k] |= l
+		}
+	}
+	add(top, `id serial node type record_types keys cwd paths sockaddrs args argc args_missing args_cut proctitle
+		other_records incomplete recovered names node_source frame encoding`)
+	add(other, "type keys")
+	add(sockaddr, `family abstract path addr port flowinfo scope pid groups call digipeaters network node protocol itf vpi
+		vci ifindex hatype pkttype halen hwaddr sap addrtype alg_type alg_name device target cid flags queue umem_fd
+		message_type tag`)
+	add(top|other|path|sockaddr, "raw tail")
+	add(top|other|path|sockaddr|message, `words quoted syscall_number uring_op_name
+		user auser euser suser fsuser ouser oauser iuser sauser old-auser group egroup sgroup fsgroup ogroup igroup
+		id_name inode_uid_name obj_uid_name inode_gid_name new_gid_name obj_gid_name`)
+	return m
+}()
+
+// isReserved reports whether a field of that key, in a record of that type, is not shown.
+func isReserved(typ uint32, l level, key []byte) bool {
+	if string(key) == "errno" { // elsewhere it is a field (integrity_audit.c)
+		return typ == typeSyscall || typ == typeUringop
+	}
+	return reserved[string(key)]&l != 0
+}
+
+// splitID cuts the key of an id in what stands before and behind the part that makes way
+// for user or group: auid is shown with auser, id with id_name.
+func splitID(key []byte) (before int, insert string) {
+	if n := len(key) - 3; n >= 0 && string(key) != "new_gid" {
+		under := false
+		for _, c := range key {
+			under = under || c == '_'
+		}
+		switch {
+		case under:
+		case string(key[n:]) == "uid":
+			return n, "user"
+		case string(key[n:]) == "gid":
+			return n, "group"
+		}
+	}
+	return len(key), "_name"
+}
+
+func isGroup(key []byte) bool {
+	n := len(key) - 3
+	return n >= 0 && string(key[n:]) == "gid"
+}
+
+// newSteps makes the steps of a type's fields.
+func newSteps(typ uint32, l level, keys string) (steps []step) {
+	for _, key := range strings.Fields(keys) {
+		s := step{field: newPrefix(key + "="), json: newChunk(`,"` + key + `":`), kind: kindOf(typ, l, []byte(key))}
+		s.begin = s.json
+		switch s.kind {
+		case kindHex:
+			s.begin = newChunk(`,"` + key + `":"0x`)
+		case kindPlain:
+			s.begin = newChunk(`,"` + key + `":"`)
+		case kindID:
+			n, insert := splitID([]byte(key))
+			s.name = newChunk(`,"` + key[:n] + insert + `":`)
+			s.twin, s.group = newPrefix(strings.ToUpper(key)+"="), isGroup([]byte(key))
+		}
+		steps = append(steps, s)
+	}
+	return steps
+}
+
+// The fields of common records in the order in which the kernel writes them (kernel/audit*.c).
+// One that is not there is skipped; what comes out of order costs a search.
+const (
+	syscallFields = `arch syscall per success exit a0 a1 a2 a3 items ppid pid auid uid gid euid suid fsuid egid sgid
+		fsgid tty ses comm exe subj key`
+	pathFields = `item name inode dev mode ouid ogid rdev obj objtype nametype cap_fp cap_fi cap_fe cap_fver cap_frootid`
+	userFields = "pid uid auid ses subj msg"
+	// msgFields are what most programs send (audit_log_user_message and its like in libaudit).
+	msgFields = "op grantors unit acct id comm cwd cmd exe hostname addr terminal res"
+)
+
+var messageSteps = newSteps(0, message, msgFields)
+
+// firstType and lastType are the range of types that have names (linux/audit.h).
+const firstType, lastType = 1000, 2999
+
+var (
+	recordTypes [lastType - firstType + 1]recordType
+	nameless    = recordType{json: "null"}
+)
+
+func init() {
+	for n := range recordTypes {
+		initType(&recordTypes[n], uint32(n+firstType))
+	}
+}
+
+func initType(t *recordType, n uint32) {
+	t.name = string(stream.AppendTypeName(nil, n))
+	t.json = `"` + t.name + `"`
+	t.program = n >= 1100 && n <= 1199 || n >= 2100 && n <= 2999 || n == 1005
+	l, fields := top|other, ""
+	switch n {
+	case typePath:
+		l, fields = path, pathFields
+	case typeSockaddr:
+		l, fields = sockaddr, "saddr"
+	case typeCWD, typeExecve, typeProctitle, stream.TypeEOE:
+		t.placed = true
+	case typeSyscall:
+		fields = syscallFields
+	case uint32(auparse.AUDIT_BPRM_FCAPS):
+		fields = "fver fp fi fe old_pp old_pi old_pe old_pa pp pi pe pa frootid"
+	case uint32(auparse.AUDIT_LOGIN):
+		fields = "pid uid subj old-auid auid tty old-ses ses res"
+	case uint32(auparse.AUDIT_CONFIG_CHANGE):
+		fields = "auid ses subj op key list res"
+	case uint32(auparse.AUDIT_OBJ_PID):
+		fields = "opid oauid ouid oses obj ocomm"
+	default:
+		if t.program {
+			fields = userFields
+		}
+	}
+	t.placed = t.placed || l == path || l == sockaddr
+	t.steps = newSteps(n, l, fields)
+}
+
+// typeOf returns what is known of a record's type. Of one without a name in the tables
+// it is made anew, which allocates: the kernel has no such types.
+func typeOf(r *stream.Record) *recordType {
+	switch n := r.Type; {
+	case n >= firstType && n <= lastType:
+		return &recordTypes[n-firstType]
+	case n == 0 && !r.HasID():
+		return &nameless
+	default:
+		t := new(recordType)
+		initType(t, n)
+		return t
+	}
+}

@@ -1,0 +1,408 @@
+package json
+
+import (
+	"bytes"
+	"strconv"
+
+	"audisp-relay/decode"
+)
+
+// appendExpected appends the member of an expected field whose value begins at body[at:],
+// and returns where the value ends. It takes only what needs no care: of all else it
+// appends nothing and returns 0.
+func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, at int) ([]byte, int) {
+	end := 0
+	switch st.kind {
+	case kindInt:
+		if end = numberEnd(body, at); end > 0 {
+			dst = putPart(put(dst, &st.json), body, at, end)
+		}
+	case kindID:
+		return e.appendExpectedID(dst, o, st, body, at)
+	case kindSession:
+		if end = numberEnd(body, at); end > 0 {
+			return appendSession(put(dst, &st.json), o, body[at:end]), end
+		}
+	case kindHex:
+		if end = hexEnd(body, at); end > 0 {
+			dst = putPart(put(dst, &st.begin), body, at, end)
+			dst = append(dst, '"')
+		}
+	case kindPlain:
+		if end = wordEnd(body, at); end > 0 && !e.percent {
+			dst = putPart(put(dst, &st.begin), body, at, end)
+			return append(dst, '"'), end
+		}
+		return dst, 0
+	case kindText:
+		if end = quotedEnd(body, at); end > 0 && !e.percent {
+			return putPart(put(dst, &st.json), body, at, end), end
+		}
+		return dst, 0
+	case kindSuccess:
+		return appendSuccess(dst, o, st, body, at)
+	case kindExit:
+		if end = numberEnd(body, at); end > 0 {
+			dst = put(dst, &st.json)
+			return appendExit(dst, o, body[at:end]), end
+		}
+	case kindMsg: // its end is the last quote that can be (decode.Scanner)
+		if n := len(body); n-at > 1 && body[at] == '\'' && body[n-1] == '\'' {
+			return e.appendMsg(put(dst, &st.json), o, body[at:]), n
+		}
+	case kindSyscall:
+		if end = numberEnd(body, at); end > 0 {
+			return e.appendSyscall(dst, o, body[at:end]), end
+		}
+	case kindArch:
+		if end = tokenEnd(body, at); end > at && body[at] != '"' && body[at] != '\'' {
+			return e.appendArch(put(dst, &st.json), o, body[at:end]), end
+		}
+		return dst, 0
+	case kindKey:
+		if end = quotedEnd(body, at); end > 0 && len(e.keys) == 0 && o.level == top && !e.percent {
+			return appendOneKey(dst, o, body[at:end]), end
+		}
+		if end = tokenEnd(body, at); end > at && body[at] != '"' && body[at] != '\'' || quotedEnd(body, at) == end {
+			return e.appendValue(dst, o, st, nil, body[at:end], st.kind), end
+		}
+		return dst, 0
+	}
+	return dst, end
+}
+
+func appendSuccess(dst []byte, o *object, st *step, body []byte, at int) ([]byte, int) {
+	switch end := tokenEnd(body, at); string(body[at:end]) {
+	case "yes":
+		return append(put(dst, &st.json), "true"...), end
+	case "no":
+		o.failed = true
+		return append(put(dst, &st.json), "false"...), end
+	}
+	return dst, 0
+}
+
+// appendKey begins a member: of an expected field, or of another with that key.
+func appendKey(dst []byte, st *step, key []byte) []byte {
+	if st != nil {
+		return put(dst, &st.json)
+	}
+	dst = append(dst, ',', '"')
+	dst = append(dst, key...)
+	return append(dst, '"', ':')
+}
+
+// appendValue appends the member of any field. What the rules would not give back makes the
+// object irregular.
+func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k kind) []byte {
+	switch k {
+	case kindID:
+		return e.appendID(dst, o, st, key, v)
+	case kindText:
+		return e.appendText(appendKey(dst, st, key), o, v)
+	case kindSyscall:
+		return e.appendSyscall(dst, o, v)
+	case kindKey:
+		return e.appendKeys(dst, o, v)
+	case kindSaddr:
+		return e.appendSaddr(dst, o, v)
+	}
+	dst = appendKey(dst, st, key)
+	if n := len(v); n > 1 && v[0] == '"' && v[n-1] == '"' && bytes.IndexByte(v[1:n-1], '"') < 0 {
+		if st != nil {
+			o.quoted = append(o.quoted, ',', '"')
+			o.quoted = append(o.quoted, st.key()...)
+		} else {
+			o.quoted = append(o.quoted, ',', '"')
+			o.quoted = append(o.quoted, key...)
+		}
+		o.quoted = append(o.quoted, '"')
+		return e.appendString(dst, v[1:n-1])
+	}
+	switch k {
+	case kindMsg:
+		return e.appendMsg(dst, o, v)
+	case kindArch:
+		return e.appendArch(dst, o, v)
+	case kindUring:
+		return e.appendUring(dst, o, v)
+	case kindSession:
+		return e.appendSessionOr(dst, o, v)
+	case kindInt:
+		if isNumber(v) {
+			return append(dst, v...)
+		}
+	case kindExit:
+		if isNumber(v) {
+			return appendExit(dst, o, v)
+		}
+	case kindHex:
+		if hexEnd(v, 0) == len(v) && len(v) > 0 {
+			dst = append(dst, `"0x`...)
+			dst = append(dst, v...)
+			return append(dst, '"')
+		}
+		if len(v) > 1 && v[0] == '0' && v[1] == 'x' {
+			o.irregular = true
+		}
+	case kindSuccess:
+		switch string(v) {
+		case "yes":
+			return append(dst, "true"...)
+		case "no":
+			o.failed = true
+			return append(dst, "false"...)
+		}
+	}
+	return e.appendString(dst, v)
+}
+
+// appendExit appends the exit code, and the name of the error.
+func appendExit(dst []byte, o *object, v []byte) []byte {
+	dst = append(dst, v...)
+	if v[0] != '-' || !o.failed || len(v) > 5 || o.typ != typeSyscall && o.typ != typeUringop {
+		return dst
+	}
+	n, _ := strconv.Atoi(string(v[1:]))
+	if name := decode.ErrnoName(n); name != "" {
+		dst = append(dst, `,"errno":"`...)
+		dst = append(dst, name...)
+		dst = append(dst, '"')
+	}
+	return dst
+}
+
+// appendText appends a value of the class Text.
+func (e *Encoder) appendText(dst []byte, o *object, v []byte) []byte {
+	if string(v) == "(null)" {
+		return append(dst, "null"...)
+	}
+	text, ok := e.unquote(v)
+	if !ok {
+		o.irregular = true
+	}
+	return e.appendString(dst, text)
+}
+
+// unquote returns what a Text value stands for; ok says that the kernel would write it
+// so. It is valid until the next call.
+func (e *Encoder) unquote(v []byte) (text []byte, ok bool) {
+	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
+		text = v[1 : len(v)-1]
+		return text, !decode.NeedsHex(text)
+	}
+	text, isHex := decode.AppendUnhex(e.scratch[:0], v)
+	if !isHex || len(v) == 0 {
+		text, _ = decode.Unquote(nil, v)
+		return text, false
+	}
+	e.scratch = text[:0]
+	return text, decode.NeedsHex(text) && isUpper(v)
+}
+
+// isUpper reports whether the letters of hex digits are upper-case.
+func isUpper(v []byte) bool {
+	for _, c := range v {
+		if c > 'F' {
+			return false
+		}
+	}
+	return true
+}
+
+func appendSession(dst []byte, o *object, v []byte) []byte {
+	if decode.IsUnset(v) {
+		o.irregular = o.irregular || v[0] == '-'
+		return append(dst, "null"...)
+	}
+	return append(dst, v...)
+}
+
+func (e *Encoder) appendSessionOr(dst []byte, o *object, v []byte) []byte {
+	if isNumber(v) {
+		return appendSession(dst, o, v)
+	}
+	return e.appendString(dst, v)
+}
+
+// appendArch appends the name of an arch.
+func (e *Encoder) appendArch(dst []byte, o *object, v []byte) []byte {
+	name := e.archName(o, v)
+	if name == "" {
+		if hexEnd(v, 0) == len(v) && len(v) > 0 {
+			dst = append(dst, `"0x`...)
+			dst = append(dst, v...)
+			return append(dst, '"')
+		}
+		if _, known := decode.ArchCode(string(v)); known || len(v) > 1 && v[0] == '0' && v[1] == 'x' {
+			o.irregular = true
+		}
+		return e.appendString(dst, v)
+	}
+	if !e.arch.canonical {
+		o.irregular = true
+	}
+	if e.auditd && !e.twins.take(&twinArch, name) {
+		o.irregular = true
+	}
+	dst = append(dst, '"')
+	dst = append(dst, name...)
+	return append(dst, '"')
+}
+
+// lastArch is the arch that was looked up last: a host has one or two.
+type lastArch struct {
+	text      []byte
+	code      uint32
+	name      string
+	canonical bool // text is the number as the kernel's %x writes it
+}
+
+// archName returns the name of an arch and notes its number in o.
+func (e *Encoder) archName(o *object, v []byte) string {
+	l := &e.arch
+	if len(v) == 0 || string(v) != string(l.text) {
+		code, ok := decode.ParseArch(v)
+		if !ok {
+			return ""
+		}
+		*l = lastArch{append(l.text[:0], v...), code, decode.ArchName(code), isCanonicalHex(v, code)}
+	}
+	o.arch = l.code
+	return l.name
+}
+
+// isCanonicalHex reports whether v is n as the kernel's %x writes it.
+func isCanonicalHex(v []byte, n uint32) bool {
+	var b [8]byte
+	return string(strconv.AppendUint(b[:0], uint64(n), 16)) == string(v)
+}
+
+// appendSyscall appends the name and the number of a system call.
+func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
+	dst = append(dst, `,"syscall":`...)
+	number := isNumber(v) && v[0] != '-'
+	twin, ok := e.twins.word(&twinSyscall)
+	switch {
+	case ok:
+		dst = e.appendString(dst, twin)
+	case number && !e.auditd && len(v) < 6:
+		nr, _ := strconv.Atoi(string(v))
+		if name := decode.SyscallName(o.arch, nr); name != "" {
+			dst = append(dst, '"')
+			dst = append(dst, name...)
+			dst = append(dst, '"')
+			break
+		}
+		fallthrough
+	default:
+		dst = append(dst, "null"...)
+	}
+	dst = append(dst, `,"syscall_number":`...)
+	if number {
+		return append(dst, v...)
+	}
+	return e.appendString(dst, v)
+}
+
+// appendUring appends the number of an io_uring operation, and its name where auditd gives it.
+func (e *Encoder) appendUring(dst []byte, o *object, v []byte) []byte {
+	if isNumber(v) {
+		dst = append(dst, v...)
+	} else {
+		dst = e.appendString(dst, v)
+	}
+	if twin, ok := e.twins.word(&twinUring); ok {
+		dst = e.appendString(append(dst, `,"uring_op_name":`...), twin)
+	}
+	return dst
+}
+
+// appendMsg appends the text of a program as an object of its fields.
+func (e *Encoder) appendMsg(dst []byte, o *object, v []byte) []byte {
+	if n := len(v); n < 2 || v[0] != '\'' || v[n-1] != '\'' {
+		return e.appendString(dst, v)
+	}
+	in := &e.inner
+	in.begin(o.typ, message, messageSteps)
+	from := len(dst)
+	dst = e.appendFields(dst, in, v[1:len(v)-1])
+	dst = open(appendQuoted(dst, in), from)
+	o.irregular = o.irregular || in.irregular
+	return append(dst, '}')
+}
+
+// appendKeys appends the keys of rules. Those of the main record are "key" and, with
+// the keys of all records, "keys"; in another record they are its "keys".
+func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
+	own := e.mainKeys[:0]
+	if o.level == other {
+		own = e.keys
+	}
+	from := len(own)
+	if string(v) != "(null)" {
+		text, ok := e.unquote(v)
+		if !ok {
+			o.irregular = true
+		}
+		for more := true; more; {
+			var key []byte
+			key, text, more = bytes.Cut(text, []byte{decode.KeySeparator})
+			own = e.appendString(append(own, ','), key)
+		}
+	}
+	o.keyless = false
+	if o.level == other {
+		e.keys = own
+		dst = append(dst, `,"keys":[`...)
+		if len(own) > from {
+			dst = append(dst, own[from+1:]...)
+		}
+		return append(dst, ']')
+	}
+	e.mainKeys = append(own, e.keys...)
+	dst = append(dst, `,"key":`...)
+	dst = appendFirst(dst, e.mainKeys)
+	dst = append(dst, `,"keys":[`...)
+	if len(e.mainKeys) > 0 {
+		dst = append(dst, e.mainKeys[1:]...)
+	}
+	return append(dst, ']')
+}
+
+// appendOneKey appends the key of a main record that has one, in quotes, when no other record
+// has any.
+func appendOneKey(dst []byte, o *object, v []byte) []byte {
+	o.keyless = false
+	dst = append(dst, `,"key":`...)
+	dst = append(dst, v...)
+	dst = append(dst, `,"keys":[`...)
+	dst = append(dst, v...)
+	return append(dst, ']')
+}
+
+// appendKeyless appends the keys of an event whose main record has no field key=: "keys"
+// stands before "key" then.
+func (e *Encoder) appendKeyless(dst []byte) []byte {
+	dst = append(dst, `,"keys":[`...)
+	if len(e.keys) > 0 {
+		dst = append(dst, e.keys[1:]...)
+	}
+	dst = append(dst, `],"key":`...)
+	return appendFirst(dst, e.keys)
+}
+
+// appendFirst appends the first of the JSON strings in list, each of which has a comma in
+// front, or null.
+func appendFirst(dst, list []byte) []byte {
+	if len(list) == 0 {
+		return append(dst, "null"...)
+	}
+	end := 2
+	for ; list[end] != '"'; end++ {
+		if list[end] == '\\' {
+			end++
+		}
+	}
+	return append(dst, list[1:end+1]...)
+}
