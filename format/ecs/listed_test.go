@@ -109,7 +109,7 @@ func TestValues(t *testing.T) {
 		{rec("PROCTITLE", `proctitle="a"`) + rec("PATH", `item=0 name="x"`) + sys(257, 1), "file.path", "x"},
 		{rec("PROCTITLE", `proctitle="a"`) + rec("URINGOP", `uring_op=18 success=yes exit=0 items=0 ppid=1 pid=2 uid=0`), "auditd.message_type", "uringop"},
 		{rec("UNKNOWN[1423]", `domain=1 blockers=fs.read_file path="/x" dev="vda" ino=4`) + sys(257, 0), "event.action", "opened-file"},
-		{rec("UNKNOWN[1423]", `domain=1 blockers=fs.read_file path="/x" dev="vda" ino=4`) + sys(257, 0), "auditd.message_type", "unknown[1423]"},
+		{rec("UNKNOWN[1423]", `domain=1 blockers=fs.read_file path="/x" dev="vda" ino=4`) + sys(257, 0), "auditd.message_type", "landlock_access"},
 	} {
 		got := encode(t, New(Options{}), tt.text)[tt.path]
 		if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", tt.want) {
