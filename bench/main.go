@@ -33,7 +33,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "measure only the `side` \"relay\" or \"peers\"")
-	flag.StringVar(&o.sections, "sections", "bulk,live,memory,start", "what to measure")
+	flag.StringVar(&o.sections, "sections", "bulk,events,live,memory,start", "what to measure")
 	flag.IntVar(&o.records, "records", 400_000, "records of the bulk stream")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of the bulk feed; the best one counts")
 	flag.IntVar(&o.seconds, "seconds", 10, "length of a live run")
@@ -90,7 +90,7 @@ func (b *bench) run(t *scope) {
 	for _, s := range []struct {
 		name string
 		run  func(*scope)
-	}{{"bulk", b.bulk}, {"live", b.live}, {"memory", b.memory}, {"start", b.startTime}} {
+	}{{"bulk", b.bulk}, {"events", b.events}, {"live", b.live}, {"memory", b.memory}, {"start", b.startTime}} {
 		if strings.Contains(b.sections, s.name) {
 			s.run(t)
 		}

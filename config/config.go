@@ -90,7 +90,8 @@ type Log struct {
 type Sink struct {
 	Name   string // [A-Za-z0-9_-]{1,64}
 	Type   string // "unix", "file", "syslog" or "program"
-	Format string // "string" or "binary"
+	Format string // "string", "binary", "json", "ecs" or "laurel"
+	Filter string // which events it gets, package filter; "" means all
 
 	QDepth         int
 	QBytes         Size
@@ -142,12 +143,24 @@ type File struct {
 
 // Syslog is a syslog server or the local daemon.
 type Syslog struct {
-	Transport string // "local", "udp" or "tcp"
+	Transport string // "local", "udp", "tcp", "tls" or "relp"
 	Address   string // absolute path of a socket for local, else host:port
 	Protocol  string // "rfc3164" or "rfc5424"
 	Facility  string // lower-case name: "user", "local0", ...
 	Severity  string // lower-case name: "info", "err", ...
 	Tag       string // TAG of RFC 3164, APP-NAME of RFC 5424
+
+	// For tls and relp only; all "" otherwise.
+	CAFile     string // absolute path of the CAs' certificates; "": the system's
+	CertFile   string // absolute path of the client's certificate, "" for none
+	KeyFile    string // and of its key; never one of both alone
+	ServerName string // whom the server's certificate is for; "": the host of Address
+}
+
+// TLS reports whether the connection is encrypted: with tls always, with relp
+// when any key says something about it.
+func (l *Syslog) TLS() bool {
+	return l.Transport == "tls" || l.Transport == "relp" && (l.CAFile != "" || l.CertFile != "" || l.ServerName != "")
 }
 
 // Program is a child with the stream on its stdin.

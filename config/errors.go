@@ -14,6 +14,9 @@ type Error struct {
 	Line int    // counted from 1; 0 when it cannot be said
 	Key  string // the key or table in dotted form; may be empty
 	Msg  string // what is wrong and what is allowed, one line
+	// Shown points at the place within a value of several parts, a filter: lines of
+	// its text and a caret, for a terminal; "" when there is nothing to show.
+	Shown string
 }
 
 // Error gives "file:line: key: what is wrong, what is allowed" without control

@@ -1,11 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"audisp-relay/filter"
 )
 
 // Parse reads a configuration from the text of a file; name is the file's name
@@ -160,10 +164,28 @@ func keysOf(typ string) []string {
 	return t.known
 }
 
+// events reads which events a consumer gets, and in which of these formats.
+func (t *table) events(s *Sink, formats ...string) {
+	t.oneOf("format", &s.Format, formats...)
+	shown := ""
+	t.str("filter", &s.Filter, emptyOr(func(src string) error {
+		_, err := filter.Compile(src)
+		if err == nil {
+			return nil
+		}
+		var text string
+		text, shown, _ = strings.Cut(err.Error(), "\n")
+		return errors.New(text)
+	}))
+	if shown != "" {
+		t.doc.errs[len(t.doc.errs)-1].Shown = shown
+	}
+}
+
 func (t *table) unix(s *Sink) {
 	u := newUnix()
 	s.Unix = u
-	t.oneOf("format", &s.Format, "string", "binary")
+	t.events(s, "string", "binary", "json", "ecs", "laurel")
 	t.required("path", "the absolute path of the socket")
 	t.str("path", &u.Path, socketPath)
 	t.mode("mode", &u.Mode)
@@ -178,7 +200,7 @@ func (t *table) unix(s *Sink) {
 func (t *table) file(s *Sink) {
 	f := newFile()
 	s.File = f
-	t.oneOf("format", &s.Format, "string", "binary")
+	t.events(s, "string", "binary", "json", "ecs", "laurel")
 	t.required("path", "the absolute path of the file")
 	t.str("path", &f.Path, filePath)
 	t.mode("mode", &f.Mode)
@@ -193,8 +215,8 @@ func (t *table) file(s *Sink) {
 func (t *table) syslog(s *Sink) {
 	l := newSyslog()
 	s.Syslog = l
-	t.oneOf("format", &s.Format, "string") // syslog carries text
-	t.oneOf("transport", &l.Transport, "local", "udp", "tcp")
+	t.events(s, "string", "json", "ecs", "laurel") // syslog carries text
+	t.oneOf("transport", &l.Transport, "local", "udp", "tcp", "tls", "relp")
 	l.Protocol = "rfc5424"
 	addressCheck := hostPort
 	if l.Transport == "local" {
@@ -209,12 +231,43 @@ func (t *table) syslog(s *Sink) {
 	t.oneOf("facility", &l.Facility, facilities...)
 	t.oneOf("severity", &l.Severity, severities...)
 	t.str("tag", &l.Tag, syslogTag)
+	t.tls(l)
+}
+
+// tls reads the keys of an encrypted connection.
+func (t *table) tls(l *Syslog) {
+	t.str("ca_file", &l.CAFile, emptyOr(filePath))
+	t.str("cert_file", &l.CertFile, emptyOr(filePath))
+	t.str("key_file", &l.KeyFile, emptyOr(filePath))
+	t.str("server_name", &l.ServerName, emptyOr(serverName))
+	if l.Transport != "tls" && l.Transport != "relp" {
+		for _, key := range []struct{ name, value string }{
+			{"ca_file", l.CAFile}, {"cert_file", l.CertFile}, {"key_file", l.KeyFile}, {"server_name", l.ServerName},
+		} {
+			if key.value != "" {
+				t.doc.errorf(t.key(key.name), `has no effect with transport %q, must be "" or transport "tls" or "relp"`, l.Transport)
+			}
+		}
+		return
+	}
+	for _, pair := range [][2]string{{"cert_file", "key_file"}, {"key_file", "cert_file"}} {
+		if have, lack := pair[0], pair[1]; t.empty(lack) && !t.empty(have) {
+			t.doc.errorf(t.key(have), "needs %s: a certificate and its key belong together", lack)
+			l.CertFile, l.KeyFile = "", ""
+		}
+	}
+}
+
+// empty reports whether a key is absent or "".
+func (t *table) empty(name string) bool {
+	val, there := t.vals[name]
+	return !there || val == ""
 }
 
 func (t *table) program(s *Sink) {
 	p := newProgram()
 	s.Program = p
-	t.oneOf("format", &s.Format, "string", "binary")
+	t.events(s, "string", "binary", "json", "ecs", "laurel")
 	t.required("path", "the absolute path of the program")
 	t.str("path", &p.Path, filePath)
 	if args, ok := list(t, "args", "strings", argument); ok {

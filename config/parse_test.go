@@ -93,8 +93,8 @@ type = "syslog"
 	arch.QBytes, arch.OverflowAction, arch.Spool.Sync = 64<<10, "suspend", "batch"
 	net.Spool.MaxSize = 0
 	arch.File = &File{Path: "/var/log/x", Mode: 0o640, Owner: "root", Group: "root", MaxFiles: 1, Compress: true, Sync: "batch"}
-	loc.Syslog = &Syslog{"local", "/dev/log", "rfc3164", "user", "info", "audisp-relay"}
-	net.Syslog = &Syslog{"tcp", "[::1]:514", "rfc5424", "local7", "info", "audisp-relay"}
+	loc.Syslog = &Syslog{Transport: "local", Address: "/dev/log", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audisp-relay"}
+	net.Syslog = &Syslog{Transport: "tcp", Address: "[::1]:514", Protocol: "rfc5424", Facility: "local7", Severity: "info", Tag: "audisp-relay"}
 	sock.QOS, sock.QDepth = "lossy", 7
 	sock.Unix = &Unix{"/run/x/s", 0o600, "0", "audit", []int{0, 1000}, 1, "drop", "queue"}
 	prog.Format = "binary"
@@ -105,6 +105,33 @@ type = "syslog"
 		Sinks: []Sink{arch, loc, net, sock, prog}, File: "t.toml"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestTLSIsSaid: relp is in clear until a key says something about encryption.
+func TestTLSIsSaid(t *testing.T) {
+	for text, want := range map[string]bool{
+		"transport = 'tcp'":  false,
+		"transport = 'tls'":  true,
+		"transport = 'relp'": false,
+		"transport = 'relp'\nca_file = ''\nserver_name = ''":    false,
+		"transport = 'relp'\nca_file = '/ca'":                   true,
+		"transport = 'relp'\ncert_file = '/c'\nkey_file = '/k'": true,
+		"transport = 'relp'\nserver_name = 'loghost.example'":   true,
+		"transport = 'relp'\nserver_name = '2001:db8::1'":       true,
+		"transport = 'local'\naddress = '/x'\nserver_name = ''": false,
+	} {
+		if !strings.Contains(text, "address") {
+			text += "\naddress = 'h:1'"
+		}
+		c, err := Parse("t.toml", []byte("[sinks.a]\ntype = 'syslog'\n"+text))
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if got := c.Sinks[0].Syslog.TLS(); got != want {
+			t.Errorf("%q: TLS %v, want %v", text, got, want)
+		}
 	}
 }
 
@@ -120,11 +147,24 @@ func TestImpliedSinkFollowsRunDir(t *testing.T) {
 
 // Each row gives the errors that must come, all of them and in this order:
 // "line: key: words that must be in the message".
+// TestFilterIsShown: an error in a filter points at its place.
+func TestFilterIsShown(t *testing.T) {
+	_, err := Parse("t.toml", []byte("[sinks.a]\ntype = 'unix'\npath = '/run/a'\nfilter = 'pid == 1 && audi == 1'\n"))
+	var list Errors
+	if !errors.As(err, &list) || len(list) != 1 {
+		t.Fatalf("%v", err)
+	}
+	if want := "  pid == 1 && audi == 1\n              ^"; list[0].Shown != want {
+		t.Errorf("shown\n%s\nwant\n%s", list[0].Shown, want)
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	unix := "[sinks.a]\ntype = 'unix'\npath = '/run/a'\n"
 	file := "[sinks.a]\ntype = 'file'\npath = '/var/a'\n"
 	prog := "[sinks.a]\ntype = 'program'\npath = '/sbin/a'\n"
 	slog := "[sinks.a]\ntype = 'syslog'\n"
+	tls := slog + "transport = 'tls'\naddress = 'h:1'\n"
 	tests := []struct {
 		name, text string
 		want       []string
@@ -182,11 +222,14 @@ func TestParseErrors(t *testing.T) {
 		{"path directory", "[sinks.a]\ntype='file'\npath='/var/log/'", []string{"3: sinks.a.path: names a directory"}},
 		{"path NUL", "[sinks.a]\ntype='file'\npath=\"/x\\u0000y\"", []string{"3: sinks.a.path: NUL"}},
 		{"socket long", "[sinks.a]\ntype='unix'\npath='/" + strings.Repeat("x", 107) + "'", []string{"3: sinks.a.path: is 108 bytes long, a socket's path can have 107"}},
-		{"foreign key", unix + "max_size = '1MiB'", []string{`4: sinks.a.max_size: does not belong to a sink of type "unix"; allowed: allow_uids, format, group,`}},
-		{"foreign key 2", slog + "mode = '0600'", []string{`3: sinks.a.mode: does not belong to a sink of type "syslog"; allowed: address, facility,`}},
+		{"foreign key", unix + "max_size = '1MiB'", []string{`4: sinks.a.max_size: does not belong to a sink of type "unix"; allowed: allow_uids, filter, format, group,`}},
+		{"foreign key 2", slog + "mode = '0600'", []string{`3: sinks.a.mode: does not belong to a sink of type "syslog"; allowed: address, ca_file,`}},
 		{"misspelt sink key", unix + "max_cleints = 1", []string{`4: sinks.a.max_cleints: did you mean "max_clients"?`}},
-		{"filter", unix + "filter = ''", []string{"4: sinks.a.filter: unknown key; allowed:"}},
-		{"json", unix + "format = 'json'", []string{`4: sinks.a.format: "json" is not allowed, must be "string" or "binary"`}},
+		{"filter", unix + "filter = 'audi == 1'", []string{"4: sinks.a.filter: 1:1: unknown field audi: did you mean auid?"}},
+		{"filter of two lines", unix + "filter = \"\"\"\nauid == 1 &&\n  uid == 'x'\"\"\"", []string{"4: sinks.a.filter: 2:"}},
+		{"filter is no string", unix + "filter = 1", []string{"4: sinks.a.filter: is an integer, must be a string"}},
+		{"format", unix + "format = 'xml'", []string{`4: sinks.a.format: "xml" is not allowed, must be "string", "binary", "json", "ecs" or "laurel"`}},
+		{"binary syslog", slog + "format = 'binary'", []string{`3: sinks.a.format: "binary" is not allowed, must be "string", "json", "ecs" or "laurel"`}},
 		{"syslog binary", slog + "format = 'binary'", []string{`3: sinks.a.format: "binary" is not allowed, must be "string"`}},
 		{"mode int", unix + "mode = 0o660", []string{`4: sinks.a.mode: is an integer, must be octal digits in quotes`}},
 		{"mode bad", unix + "mode = '0680'", []string{`4: sinks.a.mode: "0680" is not a mode`}},
@@ -201,8 +244,15 @@ func TestParseErrors(t *testing.T) {
 			[]string{`4: sinks.a.max_size: must be "0" or at least "64KiB"`, "5: sinks.a.max_files: 1 to 1000", "6: sinks.a.compress: true or false", `7: sinks.a.sync: "none", "interval" or "batch"`}},
 		{"program keys", prog + "args = 'x'\nmax_restarts = -1", []string{"4: sinks.a.args: is a string, must be an array", "5: sinks.a.max_restarts: 0 to 99999"}},
 		{"program args", prog + "args = [1]", []string{"4: sinks.a.args: member 1 is an integer, must be strings"}},
-		{"transport", slog + "transport = 'tls'", []string{`3: sinks.a.transport: "local", "udp" or "tcp"`}},
-		{"tls keys", slog + "transport = 'tcp'\naddress = 'h:1'\nca_file = '/x'", []string{`5: sinks.a.ca_file: unknown key`}},
+		{"transport", slog + "transport = 'ssl'", []string{`3: sinks.a.transport: "ssl" is not allowed, must be "local", "udp", "tcp", "tls" or "relp"`}},
+		{"tls keys without tls", slog + "transport = 'tcp'\naddress = 'h:1'\nca_file = '/x'\ncert_file = '/c'\nkey_file = '/k'\nserver_name = 'n'",
+			[]string{`5: sinks.a.ca_file: has no effect with transport "tcp", must be "" or transport "tls" or "relp"`, "6: sinks.a.cert_file: has no", "7: sinks.a.key_file: has no", "8: sinks.a.server_name: has no"}},
+		{"tls address missing", slog + "transport = 'tls'", []string{"1: sinks.a: address is missing, must be"}},
+		{"tls files", tls + "ca_file = 'ca.pem'\ncert_file = '/etc/'\nkey_file = 1", []string{`5: sinks.a.ca_file: "ca.pem" is not absolute`, "6: sinks.a.cert_file: names a directory", "7: sinks.a.key_file: is an integer, must be a string"}},
+		{"certificate without key", tls + "cert_file = '/c'\nkey_file = ''", []string{"5: sinks.a.cert_file: needs key_file: a certificate and its key belong together"}},
+		{"key without certificate", strings.Replace(tls, "tls", "relp", 1) + "key_file = '/k'", []string{"5: sinks.a.key_file: needs cert_file"}},
+		{"server name", tls + "server_name = 'a:6514'", []string{`5: sinks.a.server_name: "a:6514" is not a host name or IP address`}},
+		{"server name blank", tls + "server_name = 'a b'", []string{`5: sinks.a.server_name: not a host name`}},
 		{"address missing", slog + "transport = 'udp'", []string{"1: sinks.a: address is missing, must be"}},
 		{"address no port", slog + "transport = 'tcp'\naddress = 'host'", []string{`4: sinks.a.address: "host" is not an address, must be "host:port"`}},
 		{"address port 0", slog + "transport = 'tcp'\naddress = 'host:0'", []string{`4: sinks.a.address: not an address`}},

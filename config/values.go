@@ -170,6 +170,14 @@ func hostPort(s string) error {
 	return nil
 }
 
+// serverName accepts what a certificate can be for.
+func serverName(s string) error {
+	if len(s) > 253 || !printable(s) || net.ParseIP(s) == nil && strings.ContainsAny(s, ":/[]*") {
+		return fmt.Errorf("%q is not a host name or IP address", s)
+	}
+	return nil
+}
+
 // argument accepts what execve can pass on.
 func argument(s string) error {
 	if strings.ContainsRune(s, 0) {

@@ -7,6 +7,8 @@ set -euo pipefail
 
 missing() {
     case $1 in
+    # a module of rsyslogd
+    *.so) ! compgen -G "/usr/lib*/rsyslog/$1" >/dev/null && ! compgen -G "/usr/lib/*/rsyslog/$1" >/dev/null ;;
     auparse) ! /usr/bin/python3 -c 'import auparse' 2>/dev/null ;;
     *) ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
     esac
@@ -20,6 +22,8 @@ package() {
     rpm:audisp-syslog) echo audispd-plugins ;;
     *:auparse) echo python3-audit ;;
     *:rsyslogd) echo rsyslog ;;
+    *:imrelp.so) echo rsyslog-relp ;;
+    *:lmnsd_gtls.so) echo rsyslog-gnutls ;;
     deb:gcc) echo gcc libc6-dev ;;
     *) echo "$2" ;;
     esac

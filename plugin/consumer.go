@@ -9,6 +9,10 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/format/ecs"
+	eventjson "audisp-relay/format/json"
+	"audisp-relay/format/laurel"
+	"audisp-relay/names"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/file"
@@ -20,11 +24,12 @@ import (
 // consumer is one [sinks.NAME]: its queue and whatever delivers from it. The
 // queue outlives the sink: a reload may put another sink at its end.
 type consumer struct {
-	name  string
-	queue *queue.Queue
-	log   *zap.Logger       // with a rate limit of its own
-	base  map[string]uint64 // its balance when it was made, from earlier runs
-	said  said              // what the log was told of its losses; main goroutine only
+	name   string
+	queue  *queue.Queue
+	intake *intake           // in front of it
+	log    *zap.Logger       // with a rate limit of its own
+	base   map[string]uint64 // its balance when it was made, from earlier runs
+	said   said              // what the log was told of its losses; main goroutine only
 
 	mu   sync.Mutex // guards what follows, which reload changes
 	cfg  config.Sink
@@ -48,14 +53,25 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 		Next:    before.Number, ID: before.ID, HasID: before.HasID, First: before.First,
 		Log: func(err error) { c.log.Warn("spool fails", zap.String("sink", c.name), zap.Error(err)) },
 	})
+	c.intake = newIntake(c.queue, c.wish(cfg, p.users))
 	return c
+}
+
+// wish returns what a checked configuration asks for.
+func (c *consumer) wish(cfg config.Sink, users *names.Users) *wish {
+	w, err := wishOf(cfg, users)
+	if err != nil { // it was checked
+		c.log.Error("filter", zap.String("sink", cfg.Name), zap.Error(err))
+		return new(wish)
+	}
+	return w
 }
 
 // start puts a sink of the present configuration at the queue's end. It runs
 // when the one before and the consumers that leave have ended: it may want the
 // same path. Nothing here waits for that.
-func (c *consumer) start(leaving []*consumer) {
-	sink := newSink(c.config(), c.log)
+func (c *consumer) start(leaving []*consumer, users *names.Users) {
+	sink := newSink(c.config(), users, c.log)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	before, ended := c.ended, make(chan struct{})
 	c.cancel, c.ended = cancel, ended
@@ -104,17 +120,21 @@ func (p *Plugin) apply(c *consumer, cfg config.Sink) {
 	c.cfg = cfg
 	c.mu.Unlock()
 	c.queue.SetConfig(p.queueConfig(cfg))
+	if old.Filter != cfg.Filter || old.Format != cfg.Format {
+		c.intake.next.Store(c.wish(cfg, p.users))
+	}
 	if sameSink(old, cfg) {
 		c.sink.Reopen()
 		return
 	}
 	c.cancel(nil)
-	c.start(p.leaving)
+	c.start(p.leaving, p.users)
 }
 
 // sameSink reports whether a and b differ in nothing that the sink itself knows.
 func sameSink(a, b config.Sink) bool {
 	a.Origin, b.Origin = "", ""
+	a.Filter = b.Filter
 	a.QDepth, a.QBytes, a.QOS, a.OverflowAction, a.Spool = b.QDepth, b.QBytes, b.QOS, b.OverflowAction, b.Spool
 	return reflect.DeepEqual(a, b)
 }
@@ -127,6 +147,7 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 		Action:   queue.Overflow(cfg.OverflowAction),
 		Hold:     true,
 		Markers:  p.markers,
+		Whole:    cfg.Filter != "" || cfg.Format != "string" && cfg.Format != "binary",
 	}
 	if cfg.Unix != nil {
 		q.Slow = queue.Slow(cfg.Unix.SlowClient)
@@ -135,8 +156,9 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 	return q
 }
 
-// newSink makes the sink of a checked configuration.
-func newSink(cfg config.Sink, log *zap.Logger) sinks.Sink {
+// newSink makes the sink of a checked configuration. users, which may be nil, knows the
+// names that auditd has not given.
+func newSink(cfg config.Sink, users *names.Users, log *zap.Logger) sinks.Sink {
 	f, err := format.Parse(cfg.Format)
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
@@ -145,7 +167,7 @@ func newSink(cfg config.Sink, log *zap.Logger) sinks.Sink {
 	if err != nil {
 		log.Warn("node name", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	enc := format.Encoder{Format: f, Node: node, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE}
+	enc := format.Encoder{Format: f, Node: node, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, node, users)}
 	switch cfg.Type {
 	case "file":
 		return file.New(cfg, enc, log)
@@ -156,4 +178,27 @@ func newSink(cfg config.Sink, log *zap.Logger) sinks.Sink {
 	default:
 		return unix.New(cfg, enc, log)
 	}
+}
+
+// eventsOf returns what makes the encoder of a format of events.
+func eventsOf(f format.Format, node string, users *names.Users) func() format.EventEncoder {
+	var known interface { // a nil *names.Users must not hide in it
+		User(uid uint32) string
+		Group(gid uint32) string
+	}
+	if users != nil {
+		known = users
+	}
+	host := localNode()
+	switch f {
+	case format.JSON:
+		return func() format.EventEncoder {
+			return eventjson.New(eventjson.Options{Node: node, Users: known, Local: host})
+		}
+	case format.ECS:
+		return func() format.EventEncoder { return ecs.New(ecs.Options{Node: node, Users: known, Local: host}) }
+	case format.Laurel:
+		return func() format.EventEncoder { return laurel.New(laurel.Options{Node: node}) }
+	}
+	return nil
 }

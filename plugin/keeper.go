@@ -196,6 +196,7 @@ func (c *consumer) totals(n *queue.Counts, present bool) map[string]uint64 {
 		t["received"] -= n.Queued
 	}
 	t["delivered"] += n.Delivered
+	t["filtered"] += n.Filtered
 	t["discarded"] += n.Discarded
 	for cause := range queue.NumCauses {
 		if l := n.Lost[cause]; l.Records > 0 {

@@ -40,3 +40,13 @@ func nodeName(format, name string) (string, error) {
 	}
 	return addrs[0].String(), nil
 }
+
+// localNode is the node= of this host's own records, where auditd has
+// name_format = hostname: the ids of other nodes are not looked up here.
+func localNode() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return host
+}

@@ -19,7 +19,7 @@ type outlet struct{ p *Plugin }
 
 func (o outlet) Put(b *stream.Batch) {
 	for _, c := range o.p.consumers() {
-		c.queue.Put(b)
+		c.intake.put(b)
 	}
 }
 
@@ -78,6 +78,16 @@ func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
 	return recovery.NewLog(info.Path), info.Network
 }
 
+// expire gives consumers the events that have waited too long for their end. While
+// a consumer holds up the reader there is no need to.
+func (p *Plugin) expire(now time.Time) {
+	p.feed.TryGive(func() {
+		for _, c := range p.consumers() {
+			c.intake.expire(now)
+		}
+	})
+}
+
 // startFeed makes the Feed and runs it. What it returns ends it, with what is
 // left behind it given to the consumers.
 func (p *Plugin) startFeed() (end func()) {
@@ -125,7 +135,7 @@ func (p *Plugin) startFeed() (end func()) {
 func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
-		r := recovery.Resumed{Name: c.name, Put: c.queue.Put}
+		r := recovery.Resumed{Name: c.name, Put: c.intake.put}
 		if r.ID, r.Known = c.queue.Stored(); !r.Known {
 			before := p.keep.of(c.name)
 			r.ID, r.Known, r.First = before.ID, before.HasID, before.First

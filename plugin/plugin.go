@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/config"
+	"audisp-relay/names"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
@@ -55,6 +56,7 @@ type Plugin struct {
 	markers bool          // loss_markers; main goroutine only
 	keep    *keeper       // positions and balances on disk
 	feed    *recovery.Feed
+	users   *names.Users
 	kernel  *kernelLoss // nil: not asked
 
 	mu      sync.Mutex // guards all below
@@ -116,6 +118,7 @@ func (p *Plugin) Run() error {
 		in = openStdin()
 	}
 	p.keep = p.openState()
+	p.users = names.Open(names.Options{})
 	for _, cfg := range p.cfg.Sinks {
 		p.members = append(p.members, p.newConsumer(cfg))
 	}
@@ -124,7 +127,7 @@ func (p *Plugin) Run() error {
 	go func() { ended <- p.read(stream.NewLiveReader(in, buffer)) }()
 	p.prepare()
 	for _, c := range p.members {
-		c.start(nil)
+		c.start(nil, p.users)
 		p.warnAction(c.config())
 	}
 	endKernel := p.startKernel()
@@ -141,6 +144,7 @@ func (p *Plugin) Run() error {
 	endKernel()
 	endFeed()
 	p.finish()
+	p.users.Close()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
@@ -175,12 +179,16 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 	signals := p.signals
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	expire := time.NewTicker(expireEvery)
+	defer expire.Stop()
 	for {
 		select {
 		case err := <-ended:
 			return err
 		case <-hungUp:
 			return p.readLast(ended)
+		case now := <-expire.C:
+			p.expire(now)
 		case now := <-tick.C:
 			p.watch(now, false)
 			if os.Getppid() != p.parent {
@@ -238,6 +246,11 @@ func (p *Plugin) readRest(ended <-chan error) {
 // finish ends the consumers in the order that Run describes.
 func (p *Plugin) finish() {
 	members := slices.Concat(p.consumers(), p.leaving)
+	p.feed.TryGive(func() {
+		for _, c := range p.consumers() {
+			c.intake.flush()
+		}
+	})
 	for _, c := range members {
 		c.queue.Close()
 	}

@@ -94,7 +94,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	}
 	for i, c := range next {
 		if slices.Contains(fresh, c) {
-			c.start(p.leaving)
+			c.start(p.leaving, p.users)
 			p.warnAction(cfg.Sinks[i])
 		} else {
 			p.apply(c, cfg.Sinks[i])
@@ -109,6 +109,7 @@ func (p *Plugin) retire(c *consumer) {
 	sink, gone := c.ended, make(chan struct{})
 	c.ended = gone
 	p.leaving = append(p.leaving, c)
+	p.feed.TryGive(c.intake.flush)
 	c.queue.Close()
 	timeout := time.AfterFunc(drainTime, func() { c.cancel(nil) })
 	go func() {

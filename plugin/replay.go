@@ -22,33 +22,46 @@ import (
 	"audisp-relay/stream"
 )
 
+// Stored is what a Replay reads, and to whom it goes.
+type Stored struct {
+	Inputs []string // files, gzip or not, in string or binary form; "-" is stdin
+	Log    string   // an audit.log that what the inputs lack is given from; "" is none
+	Format string   // of the sink
+	Filter string   // which events it gets; "" is all
+	Sink   sinks.Sink
+}
+
 // Replay runs stored streams through the same reader, queue and sink as a live
-// one, without losing anything: it waits for the sink. Inputs are files, gzip
-// or not, in string or binary form; "-" is stdin. It returns how much was read.
-// A sink that fails is waited for until ctx ends. What the inputs lack is given
-// from log, an audit.log, unless that is "".
-func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (Replayed, error) {
+// one, without losing anything: it waits for the sink. A sink that fails is waited for
+// until ctx ends. It returns how much was read.
+func Replay(ctx context.Context, from Stored) (Replayed, error) {
 	var done Replayed
-	if err := checkLog(log); err != nil {
+	if err := checkLog(from.Log); err != nil {
+		return done, err
+	}
+	w, err := wishOf(config.Sink{Format: from.Format, Filter: from.Filter}, nil)
+	if err != nil {
 		return done, err
 	}
 	q := queue.New(queue.Options{
-		Config: queue.Config{Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true, Markers: true},
-		Name:   "replay",
-		Stop:   ctx.Done(),
+		Config: queue.Config{
+			Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true, Markers: true, Whole: w.events,
+		},
+		Name: "replay",
+		Stop: ctx.Done(),
 	})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		sink.Run(ctx, q)
+		from.Sink.Run(ctx, q)
 	}()
-	put, finish := q.Put, func() {}
-	if log != "" {
+	in := newIntake(q, w)
+	put, finish := in.put, func() {}
+	if from.Log != "" {
 		done.Log = new(recovery.Counts)
-		put, finish = mending(q, log, done.Log)
+		put, finish = mending(in, from.Log, done.Log)
 	}
-	var err error
-	for _, name := range inputs {
+	for _, name := range from.Inputs {
 		var n stream.Counts
 		n, err = replayOne(ctx, name, put)
 		done.In.Add(n)
@@ -57,10 +70,13 @@ func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (
 		}
 	}
 	finish()
+	in.flush()
 	q.Close()
 	<-ended
-	if n := q.Counts(); err == nil && n.Delivered != n.Received {
-		err = fmt.Errorf("%d of %d records were not delivered", n.Received-n.Delivered, n.Received)
+	n := q.Counts()
+	done.Filtered, done.Failed = n.Filtered, in.failed.Load()
+	if rest := n.Received - n.Filtered - n.Delivered; err == nil && rest > 0 {
+		err = fmt.Errorf("%d of %d records were not delivered", rest, n.Received)
 	}
 	if err == nil && done.Log != nil && done.Log.LogError != "" {
 		err = errors.New(done.Log.LogError)
@@ -72,6 +88,9 @@ func Replay(ctx context.Context, inputs []string, log string, sink sinks.Sink) (
 type Replayed struct {
 	In  stream.Counts    // of all inputs
 	Log *recovery.Counts // of what came from the audit.log; nil without one
+	// Filtered counts the records that the filter left out, Failed the events it failed
+	// on and let through.
+	Filtered, Failed uint64
 }
 
 // checkLog refuses what cannot be an audit.log before anything is delivered.
@@ -100,10 +119,10 @@ func checkLog(name string) error {
 
 func isGzip(magic []byte) bool { return bytes.Equal(magic, []byte{0x1f, 0x8b}) }
 
-// mending puts recovery from an audit.log that does not grow in front of q. The
+// mending puts recovery from an audit.log that does not grow in front of in. The
 // counts are there when finish has returned.
-func mending(q *queue.Queue, log string, counts *recovery.Counts) (put func(*stream.Batch), finish func()) {
-	feed := recovery.New(recovery.Options{Log: recovery.NewLog(log), Static: true, Tracker: event.NewTracker(event.Options{}), Out: replayed{q}, Say: zap.NewNop()})
+func mending(in *intake, log string, counts *recovery.Counts) (put func(*stream.Batch), finish func()) {
+	feed := recovery.New(recovery.Options{Log: recovery.NewLog(log), Static: true, Tracker: event.NewTracker(event.Options{}), Out: replayed{in}, Say: zap.NewNop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -119,11 +138,11 @@ func mending(q *queue.Queue, log string, counts *recovery.Counts) (put func(*str
 }
 
 // replayed gives records to the one queue of a replay.
-type replayed struct{ q *queue.Queue }
+type replayed struct{ in *intake }
 
-func (r replayed) Put(b *stream.Batch) { r.q.Put(b) }
+func (r replayed) Put(b *stream.Batch) { r.in.put(b) }
 
-func (r replayed) Lost(t event.Trouble) { r.q.Note(queue.Upstream, lossOf(t)) }
+func (r replayed) Lost(t event.Trouble) { r.in.queue.Note(queue.Upstream, lossOf(t)) }
 
 func replayOne(ctx context.Context, name string, put func(*stream.Batch)) (stream.Counts, error) {
 	in, err := openInput(name)
@@ -171,22 +190,23 @@ func openInput(name string) (io.ReadCloser, error) {
 	return input{z, f}, nil
 }
 
-// SinkOf returns the sink that cfg names, for Replay.
-func SinkOf(cfg *config.Config, name string, log *zap.Logger) (sinks.Sink, error) {
+// SinkOf returns the sink that cfg names, with its format and filter, for Replay.
+func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err error) {
 	var names []string
 	for _, sc := range cfg.Sinks {
 		if sc.Name == name {
-			return newSink(sc, log), nil
+			return Stored{Format: sc.Format, Filter: sc.Filter, Sink: newSink(sc, nil, log)}, nil
 		}
 		names = append(names, sc.Name)
 	}
-	return nil, fmt.Errorf("%s has no sink %q: it has %q", cfg.File, name, names)
+	return to, fmt.Errorf("%s has no sink %q: it has %q", cfg.File, name, names)
 }
 
-// WriterSink returns a sink that writes to w, for Replay. The first error ends
-// the replay through fail.
-func WriterSink(w io.Writer, enc format.Encoder, fail context.CancelCauseFunc) sinks.Sink {
-	return sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())
+// WriterSink returns a sink that writes to w in a format, for Replay. The first error
+// ends the replay through fail.
+func WriterSink(w io.Writer, f format.Format, fail context.CancelCauseFunc) Stored {
+	enc := format.Encoder{Format: f, NewEvents: eventsOf(f, "", nil)}
+	return Stored{Format: format.Names[f], Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
 }
 
 type writerSink struct {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"audisp-relay/event"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
@@ -46,14 +47,17 @@ type Input struct {
 	Totals map[string]uint64 `json:"totals"`
 }
 
-// ConsumerReport is the balance of one consumer: Received = Delivered +
+// ConsumerReport is the balance of one consumer: Received = Delivered + Filtered +
 // Discarded + Queued + LostTotal. What was lost before it came here, causes
 // upstream and kernel, is no part of that.
 type ConsumerReport struct {
 	Name      string                `json:"name"`
 	Type      string                `json:"type"`
+	Format    string                `json:"format"`
+	Filter    string                `json:"filter,omitempty"`
 	Received  uint64                `json:"received"`
 	Delivered uint64                `json:"delivered"`
+	Filtered  uint64                `json:"filtered"` // its filter left them out
 	Discarded uint64                `json:"discarded"`
 	Queued    uint64                `json:"queued"`
 	Bytes     int64                 `json:"queued_bytes"`
@@ -70,8 +74,16 @@ type ConsumerReport struct {
 	SpoolSize int64                 `json:"spool_bytes"`
 	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
 	Markers   uint64                `json:"loss_markers,omitempty"`
-	Ledger    map[string]uint64     `json:"ledger"` // the balance of all runs with this state_dir
+	Events    *EventReport          `json:"events,omitempty"` // of a consumer that gets whole events
+	Ledger    map[string]uint64     `json:"ledger"`           // the balance of all runs with this state_dir
 	Sink      sinks.Status          `json:"sink"`
+}
+
+// EventReport says how records became events for one consumer.
+type EventReport struct {
+	event.AssemblerCounts
+	FilterErrors uint64 `json:"filter_errors"` // events that the filter failed on, and that were kept
+	FilterError  string `json:"filter_error,omitempty"`
 }
 
 // LossReport is what one cause has cost a consumer.
@@ -90,7 +102,8 @@ func (c *consumer) report() ConsumerReport {
 	cfg, sink := c.cfg, c.sink
 	c.mu.Unlock()
 	r := ConsumerReport{
-		Name: c.name, Type: cfg.Type, Received: n.Received, Delivered: n.Delivered, Discarded: n.Discarded,
+		Name: c.name, Type: cfg.Type, Format: cfg.Format, Filter: cfg.Filter,
+		Received: n.Received, Delivered: n.Delivered, Filtered: n.Filtered, Discarded: n.Discarded,
 		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: cfg.QDepth, MaxDepth: n.MaxDepth, Cut: n.Cut,
 		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
@@ -99,6 +112,7 @@ func (c *consumer) report() ConsumerReport {
 	if sink != nil {
 		r.Sink = sink.Status()
 	}
+	r.Events = c.intake.report()
 	for cause := range queue.NumCauses {
 		if l := n.Lost[cause]; l.Records > 0 || l.Events > 0 {
 			if r.Lost == nil {
@@ -181,15 +195,23 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 		state = "suspended (SIGUSR2 resumes)"
 	}
 	line(key("type"), c.Type)
+	line(key("format"), c.Format)
+	line(key("filter"), orNone(c.Filter))
 	line(key("state"), state+" since "+stamp(c.Sink.Since))
 	line(key("last error"), orNone(c.Sink.Error))
 	line(key("received"), c.Received)
 	line(key("delivered"), c.Delivered)
+	line(key("filtered"), c.Filtered)
 	line(key("discarded"), c.Discarded)
 	line(key("queued"), fmt.Sprintf("%d of %d (%d bytes, at most %d so far)", c.Queued, c.Depth, c.Bytes, c.MaxDepth))
 	line(key("spooled"), fmt.Sprintf("%d (%d bytes on disk, %d records spilled so far)", c.Spooled, c.SpoolSize, c.Spilled))
 	line(key("taken over"), fmt.Sprintf("%d (from the spool of an earlier run)", c.TakenOver))
 	line(key("loss markers"), c.Markers)
+	if e := c.Events; e != nil {
+		line(key("events"), fmt.Sprintf("%d (%d incomplete; %d are open, %d bytes)",
+			e.Events, e.PartialTimer+e.PartialLimit+e.PartialEnd+e.PartialLate, e.Open, e.Bytes))
+		line(key("filter errors"), e.FilterErrors)
+	}
 	line(key("lost"), c.LostTotal)
 	for cause := range queue.NumCauses {
 		if l, ok := c.Lost[cause.String()]; ok {
@@ -206,6 +228,10 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 	for _, cl := range c.Sink.Clients {
 		line(key("client"), fmt.Sprintf("pid %d uid %d since %s: delivered %d, pending %d, lost %d",
 			cl.Pid, cl.UID, stamp(cl.Since), cl.Delivered, cl.Pending, cl.Lost))
+	}
+	if c.Type == "syslog" {
+		line(key("messages sent again"), c.Sink.Repeated)
+		line(key("messages perhaps lost"), c.Sink.Doubtful)
 	}
 	if c.Type == "unix" {
 		line(key("clients refused"), c.Sink.Refused)

@@ -14,6 +14,8 @@ const warnEvery = time.Minute
 
 // said is what the log was told of one consumer.
 type said struct {
+	failed  uint64
+	failAt  time.Time
 	lost    uint64
 	lostAt  time.Time
 	stalled time.Duration
@@ -53,6 +55,11 @@ func (p *Plugin) watch(now time.Time, final bool) {
 				zap.String("sink", c.name), zap.Duration("for", stalled-c.said.stalled),
 				zap.Duration("total", stalled), zap.Uint64("times", n.Stalls))
 			c.said.stalled, c.said.stallAt = stalled, now
+		}
+		if failed := c.intake.failed.Load(); failed > c.said.failed && (final || now.Sub(c.said.failAt) >= warnEvery) {
+			c.log.Warn("filter fails: these events are let through", zap.String("sink", c.name),
+				zap.Uint64("events", failed-c.said.failed), zap.Uint64("total", failed), zap.Stringp("error", c.intake.failure.Load()))
+			c.said.failed, c.said.failAt = failed, now
 		}
 		if n.Spilled > c.said.spilled && (final || now.Sub(c.said.spillAt) >= warnEvery) {
 			c.log.Debug("queue spilled to disk", zap.String("sink", c.name), zap.Uint64("records", n.Spooled),

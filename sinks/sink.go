@@ -42,6 +42,11 @@ type Status struct {
 	// disconnected because they were too slow.
 	Refused uint64 `json:"refused,omitempty"`
 	Dropped uint64 `json:"dropped,omitempty"`
+	// Repeated counts messages that were sent again after a connection broke: they may
+	// have come twice. Doubtful counts those that a broken connection had taken and
+	// that may not have been read.
+	Repeated uint64 `json:"repeated,omitempty"`
+	Doubtful uint64 `json:"doubtful,omitempty"`
 }
 
 // Client is one connection to a socket sink.

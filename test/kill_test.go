@@ -31,6 +31,11 @@ path = "DIR/away"
 group = "root"
 q_depth = 1000
 when_idle = "queue"
+[sinks.events]
+type = "file"
+path = "DIR/json"
+format = "json"
+max_size = "0"
 `, lab.Options{Conf: map[string]string{"max_restarts": "1000"}}, "string")
 	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -54,7 +59,15 @@ when_idle = "queue"
 		}
 		t.Logf("%s: %d kills at %.0f events/s: %d of %d records twice, at most %d are allowed", s, kills, load.Rate(), rep.Duplicate, rep.LogLines, most)
 	}
-	for _, name := range []string{"file", "away"} {
+	until(t, "the events are written", func() bool { return l.relay().consumer("events").Queued == 0 })
+	events, torn := readEvents(t, l.path("json"))
+	want := recordsOf(t, l.Logs(), "", "")
+	if missing, broken := want.without(events); torn > kills || len(missing)+len(broken) > 0 {
+		t.Errorf("seed %d: of %d events %d are missing (%.3q), %d only in part (%.3q), %d torn lines",
+			seed, len(want), len(missing), missing, len(broken), broken, torn)
+	}
+	t.Logf("%d events in the log, %d lines of json", len(want), len(events))
+	for _, name := range []string{"file", "away", "events"} {
 		c := l.relay().consumer(name)
 		balanced(t, c)
 		if c.LostTotal != 0 {

@@ -18,7 +18,7 @@ import (
 // balanced fails unless every record of a consumer is accounted for.
 func balanced(t *testing.T, c plugin.ConsumerReport) {
 	t.Helper()
-	if sum := c.Delivered + c.Discarded + c.Queued + c.LostTotal; sum != c.Received {
+	if sum := c.Delivered + c.Filtered + c.Discarded + c.Queued + c.LostTotal; sum != c.Received {
 		t.Errorf("%s: received %d, accounted for %d: %+v", c.Name, c.Received, sum, c)
 	}
 }

@@ -44,7 +44,12 @@ func reportConfigError(w io.Writer, err error) {
 	var errs config.Errors
 	switch {
 	case errors.As(err, &errs):
-		fmt.Fprintln(w, errs)
+		for _, e := range errs {
+			fmt.Fprintln(w, e)
+			if e.Shown != "" {
+				fmt.Fprintln(w, e.Shown)
+			}
+		}
 	case errors.Is(err, fs.ErrNotExist):
 		fmt.Fprintf(w, "audisp-relay: %v: without it the plugin runs on defaults; `audisp-relay install` writes one\n", err)
 	case errors.Is(err, fs.ErrPermission):

@@ -6,19 +6,22 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"audisp-relay/config"
+	"audisp-relay/filter"
 	"audisp-relay/format"
 	"audisp-relay/plugin"
-	"audisp-relay/sinks"
 )
 
 func newReplayCmd() *cobra.Command {
-	var path, name, shape, log string
+	var path, name, shape string
+	var from plugin.Stored
+	var explain bool
 	cmd := &cobra.Command{
 		Use:   "replay [INPUT...]",
 		Short: "Run log files or captured streams through the relay, to stdout or to a sink",
@@ -33,26 +36,40 @@ marked as lost.`,
 			if len(inputs) == 0 {
 				inputs = []string{"-"}
 			}
-			return replay(path, name, shape, log, inputs)
+			from.Inputs = inputs
+			if explain {
+				return explainReplay(path, name, from)
+			}
+			return replay(path, name, shape, from)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", config.DefaultFile, "configuration `FILE` that --sink is looked up in")
 	cmd.Flags().StringVar(&name, "sink", "", "deliver to the sink of this `NAME` instead of stdout")
-	cmd.Flags().StringVar(&shape, "format", "string", "format on stdout: string or binary")
-	cmd.Flags().StringVar(&log, "log", "", "audit.log, a `FILE`, to take what the inputs lack from")
+	cmd.Flags().StringVar(&shape, "format", "string", "`FORMAT` on stdout: "+strings.Join(format.Names, ", "))
+	cmd.Flags().StringVar(&from.Filter, "filter", "", "deliver only events that this `EXPR` holds for, in place of the sink's own filter")
+	cmd.Flags().BoolVar(&explain, "explain", false, "deliver nothing: print what there is by key, type and executable, and what the filter leaves out and why")
+	cmd.Flags().StringVar(&from.Log, "log", "", "audit.log, a `FILE`, to take what the inputs lack from")
 	return cmd
 }
 
-func replay(path, name, shape, log string, inputs []string) error {
+func replay(path, name, shape string, from plugin.Stored) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	sink, err := replaySink(path, name, shape, fail)
+	to, err := replaySink(path, name, shape, fail)
 	if err != nil {
 		return err
 	}
-	done, err := plugin.Replay(ctx, inputs, log, sink)
+	from.Format, from.Sink = to.Format, to.Sink
+	if from.Filter == "" {
+		from.Filter = to.Filter
+	}
+	done, err := plugin.Replay(ctx, from)
+	var wrong *filter.Error
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("filter: %w", err)
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -62,30 +79,58 @@ func replay(path, name, shape, log string, inputs []string) error {
 	in := done.In
 	fmt.Fprintf(os.Stderr, "%d records, %d without id, %d overlong lines, %d bytes that were no record\n",
 		in.Records, in.NoID, in.Oversize, in.Junk)
+	if from.Filter != "" {
+		fmt.Fprintf(os.Stderr, "%d records left out by the filter, %d events it failed on and let through\n", done.Filtered, done.Failed)
+	}
 	if l := done.Log; l != nil {
 		fmt.Fprintf(os.Stderr, "%d records from %s that the input lacks, %d that it has damaged; %d events are in neither\n",
-			l.Recovered, log, l.Mended, l.LostHoles)
+			l.Recovered, from.Log, l.Mended, l.LostHoles)
 	}
 	return err
 }
 
-func replaySink(path, name, shape string, fail context.CancelCauseFunc) (sinks.Sink, error) {
+// explainReplay prints what a filter, the given one or that of a sink, does.
+func explainReplay(path, name string, from plugin.Stored) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if name != "" && from.Filter == "" {
+		to, err := replaySink(path, name, "", nil)
+		if err != nil {
+			return err
+		}
+		from.Filter = to.Filter
+	}
+	x, done, err := plugin.Explain(ctx, from)
+	var wrong *filter.Error
+	switch {
+	case errors.As(err, &wrong):
+		return fmt.Errorf("filter: %w", err)
+	case err != nil:
+		return err
+	}
+	if done.In.NoID > 0 {
+		fmt.Fprintf(os.Stderr, "%d records without id, each counted as an event\n", done.In.NoID)
+	}
+	return x.WriteText(os.Stdout)
+}
+
+func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to plugin.Stored, err error) {
 	if name == "" {
 		f, err := format.Parse(shape)
 		if err != nil {
-			return nil, usageError{err}
+			return to, usageError{err}
 		}
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // an error from write instead
-		return plugin.WriterSink(os.Stdout, format.Encoder{Format: f}, fail), nil
+		return plugin.WriterSink(os.Stdout, f, fail), nil
 	}
 	cfg, _, err := config.Load(path)
 	if err != nil {
 		reportConfigError(os.Stderr, err)
-		return nil, exitError{1}
+		return to, exitError{1}
 	}
 	log, err := stderrLog()
 	if err != nil {
-		return nil, err
+		return to, err
 	}
 	return plugin.SinkOf(cfg, name, log)
 }

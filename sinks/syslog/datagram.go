@@ -157,4 +157,4 @@ func queuedError(control []byte) error {
 }
 
 // close implements conn.
-func (d *datagrams) close() error { return unix.Close(d.fd) }
+func (d *datagrams) close(bool) error { return unix.Close(d.fd) }

@@ -12,18 +12,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dialTimeout bounds an attempt to connect, look-up of the name included.
+// dialTimeout bounds an attempt to connect, look-up of the name included, and
+// then the opening of a TLS or RELP session.
 const dialTimeout = 10 * time.Second
 
-// conn is a connected socket of one kind. It belongs to one goroutine.
+// conn is a connection of one kind. It belongs to one goroutine.
 type conn interface {
-	// send hands c's messages to the kernel, in order, and returns how many,
-	// from the first on. It waits for a receiver that is slow, not longer than
-	// ctx lives.
+	// send delivers c's messages, in order, and returns how many, from the first
+	// on: those the kernel has taken or, with RELP, the server has acknowledged.
+	// It waits for a receiver that is slow, not longer than ctx lives.
 	send(ctx context.Context, c *chunk) (n int, err error)
 	// idle returns the error that has come up since the last call.
 	idle() error
-	close() error
+	// close ends it; in order, where that takes anything and ought to be tried.
+	close(orderly bool) error
+}
+
+// tolled is a conn that can say what its end by err costs: how many messages
+// are to be sent again, so that they may come twice, and how many that it had
+// delivered may not have been read.
+type tolled interface {
+	toll(err error) (again, doubtful int)
 }
 
 // dial connects to the server.
@@ -31,19 +40,39 @@ func (w *writer) dial(ctx context.Context) (c conn, err error) {
 	switch w.cfg.Transport {
 	case "udp":
 		c, err = w.dialUDP(ctx)
-	case "tcp":
-		c, err = w.dialTCP(ctx)
+	case "tcp", "tls":
+		c, err = w.dialStream(ctx)
+	case "relp":
+		c, err = w.dialRELP(ctx)
 	default:
 		c, err = w.dialLocal(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to syslog (%s): %w: %s", w.cfg.Transport, err, w.hint())
+		return nil, fmt.Errorf("connect to syslog (%s): %w: %s", w.cfg.Transport, err, w.hint(err))
 	}
 	return c, nil
 }
 
-func (w *writer) hint() string {
-	if w.cfg.Transport == "local" {
+// advised is an error of which it is known what to do.
+type advised struct {
+	error
+	advice string
+}
+
+func (e *advised) Unwrap() error { return e.error }
+
+// advise puts the advice to err.
+func advise(err error, format string, args ...any) error {
+	return &advised{err, fmt.Sprintf(format, args...)}
+}
+
+// hint says what to do about err.
+func (w *writer) hint(err error) string {
+	var known *advised
+	switch {
+	case errors.As(err, &known):
+		return known.advice
+	case w.cfg.Transport == "local":
 		return "start the syslog daemon or correct address"
 	}
 	return "check the server, the way to it and address"
@@ -65,7 +94,11 @@ func (w *writer) dialLocal(ctx context.Context) (conn, error) {
 		return nil, err
 	}
 	w.render.framing = nulEnd
-	return newStreamConn(c, w.timeout, nil)
+	l, err := newLink(c, w.timeout)
+	if err != nil {
+		return nil, err
+	}
+	return &streamConn{link: l}, nil
 }
 
 func (w *writer) dialUDP(ctx context.Context) (conn, error) {
@@ -77,9 +110,38 @@ func (w *writer) dialUDP(ctx context.Context) (conn, error) {
 	return newDatagrams(c, true)
 }
 
-func (w *writer) dialTCP(ctx context.Context) (conn, error) {
+func (w *writer) dialStream(ctx context.Context) (conn, error) {
+	l, err := w.dialTCP(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.sent.fresh()
+	s := &streamConn{link: l, sent: &w.sent}
+	if err := s.resend(ctx); err != nil {
+		w.account(s, err)
+		s.Close()
+		return nil, fmt.Errorf("send again what was not acknowledged: %w", err)
+	}
+	return s, nil
+}
+
+func (w *writer) dialRELP(ctx context.Context) (conn, error) {
+	l, err := w.dialTCP(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := newRELP(l)
+	if err := r.open(ctx, w.opening); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// dialTCP connects and, where that is configured, makes the TLS session.
+func (w *writer) dialTCP(ctx context.Context) (*link, error) {
 	dialer := net.Dialer{
-		Timeout:         dialTimeout,
+		Timeout:         w.opening,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3},
 		Control: func(_, _ string, raw syscall.RawConn) (err error) {
 			cerr := raw.Control(func(fd uintptr) {
@@ -95,13 +157,16 @@ func (w *writer) dialTCP(ctx context.Context) (conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStreamConn(c, w.timeout, &w.sent)
+	l, err := newLink(c, w.timeout)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.resend(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("send again what was not acknowledged: %w", err)
+	if !w.cfg.TLS() {
+		return l, nil
 	}
-	return s, nil
+	if err := w.startTLS(ctx, l); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }

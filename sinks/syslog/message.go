@@ -16,12 +16,32 @@ const (
 	// in pieces of this size (MAX_AUDIT_MESSAGE_LENGTH - 1 in libaudit.h) and
 	// sends each as a message of its own.
 	maxText = 8969
+	// maxEvent is the same for an event in one line, of which pieces would be of
+	// no use: more than the longest event becomes. Receivers have bounds of their
+	// own. maxPacket is what fits into a UDP packet with every header, maxLocal what
+	// into the socket buffer of a local daemon (net.core.wmem_default).
+	maxEvent  = 4 << 20
+	maxPacket = 65_000
+	maxLocal  = 128 << 10
 	// minText is what every receiver takes whole (RFC 5426 section 3.2: 480
 	// octets with the header). No network makes a message smaller than that.
 	minText = 256
 	// chunkBytes is when a chunk is large enough to be sent.
 	chunkBytes = 64 << 10
 )
+
+// textLimit returns the most text a message carries: of records, or of events.
+func textLimit(transport string, events bool) int {
+	switch {
+	case !events:
+		return maxText
+	case transport == "udp":
+		return maxPacket
+	case transport == "local":
+		return maxLocal
+	}
+	return maxEvent
+}
 
 // framing is how messages are told apart at the receiver.
 type framing uint8
@@ -41,7 +61,8 @@ type renderer struct {
 	host    string // what stands as HOSTNAME, "" leaves it out (RFC 3164 only)
 	newline bool   // keep the newline that ends a record, as audisp-syslog does
 	framing framing
-	limit   int // bytes of text in one message
+	events  bool // the text of an event's first record is the whole event's
+	limit   int  // bytes of text in one message
 
 	head   []byte // of the second below, up to MSGID or text
 	second int64
@@ -85,23 +106,32 @@ func (c *chunk) whole(n int) (messages, end int) {
 }
 
 // fill makes c the messages of b's records from recs on, without the first
-// part bytes of that record's text, up to about chunkBytes.
+// part bytes of that record's text, up to about chunkBytes. An event's records are
+// dealt with together.
 func (r *renderer) fill(c *chunk, b stream.Batch, recs, part int) {
 	r.stamp(time.Now())
 	c.buf, c.marks, c.recs = c.buf[:0], c.marks[:0], recs
 	for c.recs < len(b.Recs) && len(c.buf) < chunkBytes {
-		r.add(c, b, part)
-		part = 0
-		c.recs++
+		end := c.recs + 1
+		if r.events {
+			end = format.EventEnd(&b, c.recs)
+		}
+		for ; c.recs < end; c.recs++ {
+			r.add(c, b, part)
+			part = 0
+		}
 	}
 }
 
-// add appends the messages of record c.recs: none when this consumer does not
-// get it, several when its text is long.
+// add appends the messages of record c.recs: several when its text is long, none
+// when this consumer does not get it or its event was the text of a record before.
 func (r *renderer) add(c *chunk, b stream.Batch, part int) {
 	text := r.enc.Append(r.text[:0], b, c.recs)
 	r.text = text[:0]
 	if len(text) == 0 {
+		if k := len(c.marks); k > 0 { // dealt with when the message before is
+			c.marks[k-1].recs = c.recs + 1
+		}
 		return
 	}
 	if !r.newline {
@@ -145,8 +175,10 @@ func (r *renderer) message(c *chunk, text []byte, typ uint32) {
 	buf = append(buf, text...)
 	// The enriched part of a line begins with a byte that syslog daemons
 	// would escape; only the first is auditd's, others are the record's own.
-	if i := bytes.IndexByte(buf[body:], format.Separator); i >= 0 {
-		buf[body+i] = ' '
+	if !r.events {
+		if i := bytes.IndexByte(buf[body:], format.Separator); i >= 0 {
+			buf[body+i] = ' '
+		}
 	}
 	if r.framing == nulEnd {
 		buf = append(buf, 0)

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
 	"audisp-relay/config"
+	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
@@ -26,24 +28,31 @@ type rsyslogd struct {
 	cmd       *exec.Cmd
 }
 
-func newRsyslogd(t testing.TB, module, input string, ready func() bool) *rsyslogd {
+// setup is the part of its configuration that tests differ in.
+type setup struct {
+	global, module, options, input string // options of the module; parameters of the input
+	direct                         bool   // a message is stored before the next is read or it is acknowledged
+}
+
+func newRsyslogd(t testing.TB, c setup, ready func() bool) *rsyslogd {
 	t.Helper()
 	if _, err := exec.LookPath("rsyslogd"); err != nil {
 		missing(t, "rsyslogd is not installed: %v", err)
 	}
 	dir := t.TempDir()
 	r := &rsyslogd{t: t, conf: filepath.Join(dir, "rsyslog.conf"), out: filepath.Join(dir, "out"), ready: ready}
-	option := ""
-	if module == "imuxsock" {
-		option = ` sysSock.use="off"` // not the machine's own /dev/log
+	queue := ""
+	if c.direct {
+		queue = `main_queue(queue.type="Direct")`
 	}
 	conf := fmt.Sprintf(`
-global(workDirectory="%s" maxMessageSize="64k" parser.escapeControlCharactersOnReceive="off")
-module(load="%s"%s)
+global(workDirectory="%s" maxMessageSize="64k" parser.escapeControlCharactersOnReceive="off" %s)
+%s
+module(load="%s" %s)
 template(name="text" type="list") { property(name="msg") constant(value="\n") }
 ruleset(name="all") { action(type="omfile" file="%s" template="text") }
 input(type="%s" %s ruleset="all")
-`, dir, module, option, r.out, module, input)
+`, dir, c.global, queue, c.module, c.options, r.out, c.module, c.input)
 	if err := os.WriteFile(r.conf, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +78,17 @@ func (r *rsyslogd) stop() {
 	_ = r.cmd.Process.Signal(syscall.SIGTERM)
 	_ = r.cmd.Wait()
 	r.cmd = nil
+}
+
+// kill ends it without a chance to do anything, and starts it again.
+func (r *rsyslogd) kill() {
+	r.t.Helper()
+	if err := r.cmd.Process.Kill(); err != nil {
+		r.t.Fatal(err)
+	}
+	_ = r.cmd.Wait()
+	os.Remove(filepath.Join(filepath.Dir(r.conf), "pid"))
+	r.start()
 }
 
 // stored waits until n messages are in the file and returns their texts.
@@ -99,7 +119,7 @@ func plainLines(t testing.TB, space string) (records, stored []byte) {
 // TestRsyslogd: a real daemon stores all records, in order and with their exact
 // text, and again after it was away for a time.
 func TestRsyslogd(t *testing.T) {
-	for _, transport := range []string{"local", "udp", "tcp"} {
+	for _, transport := range []string{"local", "udp", "tcp", "tls", "relp", "relp+tls"} {
 		for _, protocol := range []string{"rfc3164", "rfc5424"} {
 			if transport == "local" && protocol == "rfc5424" {
 				continue // imuxsock does not know it
@@ -109,45 +129,78 @@ func TestRsyslogd(t *testing.T) {
 	}
 }
 
-func testRsyslogd(t *testing.T, transport, protocol string) {
-	cfg := config.Sink{Name: "test", Type: "syslog", Syslog: &config.Syslog{Transport: transport, Protocol: protocol,
-		Facility: "local3", Severity: "notice", Tag: "audisp-relay"}}
-	module, input, ready := "", "", func() bool { return false }
+// listening returns an rsyslogd that takes transport and the sink that delivers
+// to it. With TLS each sees to who the other is.
+func listening(t testing.TB, transport, protocol string, direct bool) (*rsyslogd, config.Sink) {
+	t.Helper()
+	l := &config.Syslog{Protocol: protocol, Facility: "local3", Severity: "notice", Tag: "audisp-relay"}
+	cfg := config.Sink{Name: "test", Type: "syslog", Syslog: l}
+	network := "tcp"
+	if transport == "udp" {
+		network = "udp"
+	}
+	port := lab.FreePort(t, network)
+	l.Address = net.JoinHostPort("127.0.0.1", port)
+	c := setup{input: fmt.Sprintf(`address="127.0.0.1" port="%s"`, port), direct: direct}
+	ready := func() bool {
+		bound, err := lab.Bound(network, l.Address)
+		return err == nil && bound
+	}
+	var secure *authority
+	var cert, key string
+	l.Transport, _, _ = strings.Cut(transport, "+")
+	if strings.HasSuffix(transport, "tls") {
+		secure = newCA(t)
+		cert, key = secure.save("server", secure.issue(leaf{names: []string{"loghost.example"}}))
+		l.CAFile, l.ServerName = secure.file, "loghost.example"
+		l.CertFile, l.KeyFile = secure.save("client", secure.issue(leaf{names: []string{"client.example"}}))
+	}
 	switch transport {
 	case "local":
-		cfg.Syslog.Address = filepath.Join(t.TempDir(), "log")
-		module = "imuxsock"
-		input = fmt.Sprintf(`Socket="%s" CreatePath="off" RateLimit.Interval="0"`, cfg.Syslog.Address)
-		ready = func() bool { return exists(cfg.Syslog.Address) }
+		l.Address = filepath.Join(t.TempDir(), "log")
+		c.module, c.options = "imuxsock", `sysSock.use="off"` // not the machine's own /dev/log
+		c.input = fmt.Sprintf(`Socket="%s" CreatePath="off" RateLimit.Interval="0"`, l.Address)
+		ready = func() bool { return exists(l.Address) }
 	case "udp":
-		port := lab.FreePort(t, "udp")
-		cfg.Syslog.Address = net.JoinHostPort("127.0.0.1", port)
-		module = "imudp"
-		input = fmt.Sprintf(`address="127.0.0.1" port="%s" rcvbufSize="64m"`, port)
-		ready = func() bool {
-			bound, err := lab.Bound("udp", cfg.Syslog.Address)
-			return err == nil && bound
-		}
+		c.module = "imudp"
+		c.input += ` rcvbufSize="64m"`
 	case "tcp":
-		port := lab.FreePort(t, "tcp")
-		cfg.Syslog.Address = net.JoinHostPort("127.0.0.1", port)
-		module = "imtcp"
-		input = fmt.Sprintf(`address="127.0.0.1" port="%s"`, port)
-		ready = func() bool {
-			c, err := net.Dial("tcp", cfg.Syslog.Address)
-			if err == nil {
-				c.Close()
-			}
-			return err == nil
+		c.module = "imtcp"
+	case "tls":
+		needsModule(t, "lmnsd_gtls")
+		c.module = "imtcp"
+		c.global = fmt.Sprintf(`defaultNetstreamDriverCAFile="%s" defaultNetstreamDriverCertFile="%s" defaultNetstreamDriverKeyFile="%s"`, secure.file, cert, key)
+		c.options = `streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="x509/name" permittedPeer="client.example"`
+	case "relp", "relp+tls":
+		needsModule(t, "imrelp")
+		c.module = "imrelp"
+		c.input += ` maxDataSize="64k"`
+		if secure != nil {
+			c.input += fmt.Sprintf(` tls="on" tls.caCert="%s" tls.myCert="%s" tls.myPrivKey="%s" tls.authMode="name" tls.permittedPeer="client.example"`, secure.file, cert, key)
 		}
 	}
+	return newRsyslogd(t, c, ready), cfg
+}
+
+// needsModule skips where rsyslog's packages for it are not there.
+func needsModule(t testing.TB, name string) {
+	t.Helper()
+	for _, dir := range []string{"/usr/lib/*/rsyslog", "/usr/lib64/rsyslog", "/usr/lib/rsyslog"} {
+		if found, _ := filepath.Glob(filepath.Join(dir, name+".so")); len(found) > 0 {
+			return
+		}
+	}
+	missing(t, "rsyslog's module %s is not installed", name)
+}
+
+func testRsyslogd(t *testing.T, transport, protocol string) {
 	space := ""
 	if protocol == "rfc3164" {
 		space = " "
 	}
 	records, want := plainLines(t, space)
 	const rounds = 4
-	daemon := newRsyslogd(t, module, input, ready)
+	daemon, cfg := listening(t, transport, protocol, false)
 	r := run(t, cfg)
 	for i := range rounds {
 		switch {
@@ -168,6 +221,52 @@ func testRsyslogd(t *testing.T, transport, protocol string) {
 	r.end()
 	if d := firstDifference(daemon.stored(rounds*lines(want)), bytes.Repeat(want, rounds)); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestRsyslogdRefuses: neither side takes a wrong certificate of the other, the
+// error is clear, and nothing counts as delivered; with the right one all arrives.
+func TestRsyslogdRefuses(t *testing.T) {
+	for _, transport := range []string{"tls", "relp+tls"} {
+		t.Run(transport, func(t *testing.T) {
+			daemon, good := listening(t, transport, "rfc5424", true)
+			ca := newCA(t)
+			stranger, strangerKey := ca.save("stranger", ca.issue(leaf{names: []string{"client.example"}}))
+			tests := []struct {
+				name   string
+				change func(*config.Syslog)
+				want   string
+			}{
+				{"server of another CA", func(l *config.Syslog) { l.CAFile = ca.file }, "is not of ca_file"},
+				{"server of another name", func(l *config.Syslog) { l.ServerName = "127.0.0.1" }, `is not for "127.0.0.1"`},
+				{"no client certificate", func(l *config.Syslog) { l.CertFile, l.KeyFile = "", "" }, "the server wants a client certificate"},
+				{"client of another CA", func(l *config.Syslog) { l.CertFile, l.KeyFile = stranger, strangerKey }, "the server refuses the client certificate"},
+				{"client of another name", func(l *config.Syslog) {
+					l.CertFile, l.KeyFile = strings.ReplaceAll(l.CertFile, "client.", "server."), strings.ReplaceAll(l.KeyFile, "client-", "server-")
+				}, "the server refuses the client certificate"},
+			}
+			for _, tt := range tests {
+				l := *good.Syslog
+				tt.change(&l)
+				w := newWriter(l, format.Encoder{})
+				n, err := w.Write(context.Background(), sinktest.Batches(sinktest.Lines(0, 10), 64<<10)[0])
+				if err == nil || !strings.Contains(err.Error(), tt.want) || n != 0 || len(w.sent.ends) > 0 {
+					t.Errorf("%s: %d delivered, %v; want %q", tt.name, n, err, tt.want)
+				}
+				if err := w.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if exists(daemon.out) {
+				t.Error("the server has stored something")
+			}
+			r := run(t, good)
+			r.put(sinktest.Lines(0, 10))
+			r.end()
+			if got, want := daemon.stored(10), sinktest.Lines(0, 10); !bytes.Equal(got, want) {
+				t.Errorf("stored %q", got)
+			}
+		})
 	}
 }
 

@@ -1,8 +1,9 @@
 // Package syslog is the consumer that hands records to a syslog daemon or
 // server: one message a record, with the text that audisp-syslog sends.
 //
-// Local datagrams and UDP go out many in one sendmmsg(2), TCP in one write of up
-// to 64 KiB. What is promised and what not stands in README.md.
+// Local datagrams and UDP go out many in one sendmmsg(2), TCP and TLS in one write
+// of up to 64 KiB, RELP in frames of which each is acknowledged. What is promised
+// and what not stands in README.md.
 package syslog
 
 import (
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,10 +29,10 @@ const maxLocalBackoff = 2 * time.Second
 
 // New returns the sink that cfg.Syslog describes, as a *sinks.Pump. It opens
 // nothing: what cannot be reached makes the sink degraded while it runs. enc
-// says how a record becomes text and must have the string format; it belongs to
-// the sink from now on.
+// says how a record becomes text; it belongs to the sink from now on.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 	w := newWriter(*cfg.Syslog, enc)
+	w.log = log.With(zap.String("sink", cfg.Name))
 	p := sinks.NewPump(cfg.Name, w, log)
 	if w.cfg.Transport == "local" {
 		p.MaxBackoff = maxLocalBackoff
@@ -41,30 +43,46 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 // writer is the sinks.Writer behind the sink. It belongs to the pump's goroutine.
 type writer struct {
 	cfg     config.Syslog
-	invalid error // of cfg
-	timeout time.Duration
+	invalid error         // of cfg
+	timeout time.Duration // of a receiver that takes nothing
+	opening time.Duration // of a connection that is made
 
-	conn   conn // nil while not connected
+	log *zap.Logger
+
+	conn   conn      // nil while not connected
+	since  time.Time // that it is
 	render renderer
 	chunk  chunk
 	part   int     // bytes of the next record's text that were sent already
-	sent   unacked // over TCP
+	sent   unacked // over TCP and TLS
+
+	again, doubtful atomic.Uint64 // messages, of all connections that broke: see tolled
 }
 
-var _ sinks.Writer = (*writer)(nil)
+// settleTime is how long a connection has to last for its end to be no failure
+// of the place: one that is made and ended over and over is to be paused for.
+const settleTime = time.Second
+
+var (
+	_ sinks.Writer = (*writer)(nil)
+	_ sinks.Extra  = (*writer)(nil)
+)
 
 func newWriter(cfg config.Syslog, enc format.Encoder) *writer {
-	w := &writer{cfg: cfg, timeout: writeTimeout}
-	enc.Format = format.String // a frame is no text
+	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop()}
+	if enc.Format == format.Binary {
+		enc.Format = format.String // a frame is no text
+	}
 	w.render = renderer{
 		enc:     enc,
 		tag:     cfg.Tag,
 		rfc5424: cfg.Protocol == "rfc5424",
-		limit:   maxText,
+		events:  enc.Format.Events(),
 	}
+	w.render.limit = textLimit(cfg.Transport, w.render.events)
 	w.render.pri, w.invalid = ParsePriority(cfg.Facility, cfg.Severity)
 	w.render.newline = cfg.Transport == "local" && !w.render.rfc5424
-	if cfg.Transport == "tcp" {
+	if cfg.Transport == "tcp" || cfg.Transport == "tls" {
 		w.render.framing = octetCount
 	}
 	return w
@@ -83,6 +101,10 @@ func (w *writer) Write(ctx context.Context, b stream.Batch) (done int, err error
 		w.render.fill(&w.chunk, b, done, w.part)
 		n, err := w.conn.send(ctx, &w.chunk)
 		done, w.part = w.chunk.after(n, done, w.part)
+		if err != nil && ctx.Err() != nil {
+			w.leave() // in the middle of something: of no more use
+			return done, ctx.Err()
+		}
 		if err != nil && !w.mend(err, fresh) {
 			return done, w.broken(err)
 		}
@@ -104,39 +126,68 @@ func (w *writer) connect(ctx context.Context) (fresh bool, err error) {
 	}
 	w.render.setHost(host, w.cfg.Transport == "local")
 	w.conn, err = w.dial(ctx)
+	w.since = time.Now()
 	return true, err
 }
 
 // mend reports whether writing can go on at once after err: with smaller
 // messages, or on a new connection to a daemon that was restarted. A failure to
 // be told of is that of a fresh connection, of UDP, where the next attempt would
-// seem to succeed, and of a receiver that does not read.
+// seem to succeed, of a receiver that does not read, and one that somebody has to
+// do something about.
 func (w *writer) mend(err error, fresh bool) bool {
 	if errors.Is(err, unix.EMSGSIZE) && w.render.limit > minText {
 		w.render.limit = max(w.render.limit/2, minText)
 		return true
 	}
 	stalled := errors.Is(err, errStalled) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
-	if fresh || stalled || w.cfg.Transport == "udp" {
+	fresh = fresh || w.cfg.Transport != "local" && time.Since(w.since) < settleTime
+	var known *advised
+	if fresh || stalled || w.cfg.Transport == "udp" || errors.As(err, &known) || isAlert(err) {
 		return false
 	}
-	w.disconnect()
+	w.account(w.conn, err)
+	w.disconnect(false)
 	return true
 }
 
 // broken lets go of a connection that failed and says so.
 func (w *writer) broken(err error) error {
-	w.disconnect()
+	if isAlert(err) {
+		err = explainTLS(err, &w.cfg, true)
+	}
+	w.account(w.conn, err)
+	w.disconnect(false)
 	if n := len(w.sent.ends); n > 0 {
 		return fmt.Errorf("send to syslog (%s %s): %w: %d messages were not acknowledged and are sent again; %s",
-			w.cfg.Transport, w.cfg.Address, err, n, w.hint())
+			w.cfg.Transport, w.cfg.Address, err, n, w.hint(err))
 	}
-	return fmt.Errorf("send to syslog (%s %s): %w: %s", w.cfg.Transport, w.cfg.Address, err, w.hint())
+	return fmt.Errorf("send to syslog (%s %s): %w: %s", w.cfg.Transport, w.cfg.Address, err, w.hint(err))
 }
 
-func (w *writer) disconnect() {
+// account counts and tells what it costs that c has ended by err.
+func (w *writer) account(c conn, err error) {
+	t, ok := c.(tolled)
+	if !ok {
+		return
+	}
+	again, doubtful := t.toll(err)
+	if again == 0 && doubtful == 0 {
+		return
+	}
+	w.log.Warn("connection to the syslog server broke: some messages come twice or are lost", zap.Error(err),
+		zap.Int("sent_again", again), zap.Int("perhaps_lost", doubtful),
+		zap.Uint64("total_sent_again", w.again.Add(uint64(again))), zap.Uint64("total_perhaps_lost", w.doubtful.Add(uint64(doubtful))))
+}
+
+// Extra implements sinks.Extra.
+func (w *writer) Extra(s *sinks.Status) {
+	s.Repeated, s.Doubtful = w.again.Load(), w.doubtful.Load()
+}
+
+func (w *writer) disconnect(orderly bool) {
 	if w.conn != nil {
-		_ = w.conn.close() // nothing is buffered that could fail now
+		_ = w.conn.close(orderly) // nothing is buffered that could fail now
 		w.conn = nil
 	}
 }
@@ -158,18 +209,25 @@ func (w *writer) Tick(ctx context.Context) error {
 }
 
 // leave ends the connection. What the kernel has taken it delivers after an
-// orderly end; on a connection that is broken already it never will.
+// orderly end; on a connection that is broken already it never will. RELP messages
+// that are on their way are sent again by whoever goes on.
 func (w *writer) leave() {
-	if w.conn != nil && w.conn.idle() == nil {
-		w.sent.forget()
+	if w.conn == nil {
+		return
 	}
-	w.disconnect()
+	err := w.conn.idle()
+	if err == nil && w.cfg.Transport != "relp" {
+		w.sent.forget()
+	} else {
+		w.account(w.conn, err)
+	}
+	w.disconnect(err == nil)
 }
 
 // Reopen implements sinks.Writer.
 func (w *writer) Reopen() error {
 	w.leave()
-	w.render.limit = maxText
+	w.render.limit = textLimit(w.cfg.Transport, w.render.events)
 	return nil
 }
 
@@ -179,7 +237,7 @@ func (w *writer) Close() error {
 	if n := len(w.sent.ends); n > 0 {
 		w.sent.forget()
 		return fmt.Errorf("syslog (%s %s): %d messages were not acknowledged when the connection broke and are lost: %s",
-			w.cfg.Transport, w.cfg.Address, n, w.hint())
+			w.cfg.Transport, w.cfg.Address, n, w.hint(nil))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,10 +32,12 @@ type running struct {
 	done chan struct{}
 }
 
-func run(t testing.TB, cfg config.Sink) *running {
+func run(t testing.TB, cfg config.Sink) *running { return runWith(t, cfg, format.Encoder{}) }
+
+func runWith(t testing.TB, cfg config.Sink, enc format.Encoder) *running {
 	r := &running{
 		t:    t,
-		sink: New(cfg, format.Encoder{}, zap.NewNop()),
+		sink: New(cfg, enc, zap.NewNop()),
 		q:    queue.New(queue.Options{Config: queue.Config{Depth: 1 << 20, Bytes: 1 << 30, Lossless: true, Hold: true}}),
 		done: make(chan struct{}),
 	}
@@ -217,7 +220,7 @@ func TestUDPErrorsAreToldApart(t *testing.T) {
 		if got := d.idle(); got != tt.want { // loopback has answered by now
 			t.Errorf("%s, %d bytes: %v, want %v", tt.address, size, got, tt.want)
 		}
-		d.close()
+		d.close(false)
 	}
 }
 
@@ -246,10 +249,16 @@ func TestRestartedDaemon(t *testing.T) {
 	}
 }
 
-// TestQuietServerIsMissed: that a TCP server has gone is noticed while there is
+// TestQuietServerIsMissed: that a server has gone is noticed while there is
 // nothing to send.
 func TestQuietServerIsMissed(t *testing.T) {
-	s := newServer(t, "tcp", "tcp", "rfc5424")
+	for _, transport := range []string{"tcp", "tls", "relp"} {
+		t.Run(transport, func(t *testing.T) { testQuietServerIsMissed(t, transport) })
+	}
+}
+
+func testQuietServerIsMissed(t *testing.T, transport string) {
+	s := newServer(t, "tcp", transport, "rfc5424")
 	r := run(t, s.config())
 	r.put(sinktest.Lines(0, 10))
 	eventually(t, "arrival", func() bool { return bytes.Equal(s.read(), sinktest.Lines(0, 10)) })
@@ -264,14 +273,54 @@ func TestQuietServerIsMissed(t *testing.T) {
 	}
 }
 
+// TestShortConnectionsAreFailures: a server that takes connections and something
+// of what is sent, and ends them at once, is no place to hurry to.
+func TestShortConnectionsAreFailures(t *testing.T) {
+	var taken atomic.Int32
+	address := serve(t, func(c net.Conn) {
+		taken.Add(1)
+		c.Read(make([]byte, 256<<10))
+	})
+	s := &server{t: t, network: "tcp", transport: "tcp", protocol: "rfc5424", address: address}
+	w := newWriter(*s.config().Syslog, format.Encoder{})
+	defer w.Close()
+	data := sinktest.Lines(0, 20_000)
+	var err error
+	calls := 0
+	for _, b := range sinktest.Batches(data, 64<<10) {
+		if _, err = w.Write(context.Background(), b); err != nil {
+			calls++
+		}
+	}
+	if n := int(taken.Load()); calls == 0 || n > calls+1 {
+		t.Errorf("%d connections, %d of them failures: %v", n, calls, err)
+	}
+}
+
 // TestDeadPeerIsGivenUp: one that takes nothing does not hold the sink for ever.
 func TestDeadPeerIsGivenUp(t *testing.T) {
-	s := newServer(t, "tcp", "tcp", "rfc5424")
+	for _, transport := range []string{"tcp", "tls", "relp"} {
+		t.Run(transport, func(t *testing.T) { testDeadPeerIsGivenUp(t, transport) })
+	}
+}
+
+func testDeadPeerIsGivenUp(t *testing.T, transport string) {
+	s := newServer(t, "tcp", transport, "rfc5424")
+	w := newWriter(*s.config().Syslog, format.Encoder{})
+	defer w.Close()
+	if _, err := w.connect(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.timeout = 50 * time.Millisecond
+	switch c := w.conn.(type) {
+	case *streamConn:
+		c.timeout = w.timeout
+	case *relpConn:
+		c.timeout = w.timeout
+	}
+	w.since = time.Time{} // not fresh any more
 	s.gate.Lock()
 	defer s.gate.Unlock()
-	w := newWriter(*s.config().Syslog, format.Encoder{})
-	w.timeout = 50 * time.Millisecond
-	defer w.Close()
 	var err error
 	for _, b := range sinktest.Batches(bytes.Repeat(sinktest.Lines(0, 1000), 100), 64<<10) {
 		if _, err = w.Write(context.Background(), b); err != nil {
@@ -320,8 +369,8 @@ func (n *narrow) send(_ context.Context, c *chunk) (int, error) {
 	}
 	return len(c.marks), nil
 }
-func (n *narrow) idle() error { return n.gone }
-func (*narrow) close() error  { return nil }
+func (n *narrow) idle() error    { return n.gone }
+func (*narrow) close(bool) error { return nil }
 
 func TestBadNamesDegrade(t *testing.T) {
 	cfg := newServer(t, "udp", "udp", "rfc5424").config()

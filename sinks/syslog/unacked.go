@@ -1,5 +1,7 @@
 package syslog
 
+import "time"
+
 // unacked keeps the messages that were written to a TCP connection and not
 // acknowledged by the peer's kernel. When the connection breaks they are sent
 // again on the next: whole messages, in order, before any other. It never holds
@@ -8,7 +10,22 @@ type unacked struct {
 	buf  []byte
 	head int   // what lies before it in buf is acknowledged
 	ends []int // of the messages from head on
+
+	// What was acknowledged on the present connection: the peer's kernel has
+	// had it, its server perhaps not.
+	total  tally
+	points []tally   // totals at earlier times, oldest first
+	last   time.Time // something was acknowledged
 }
+
+// tally is an amount of messages.
+type tally struct{ bytes, messages int }
+
+// Points are so far apart, and reach back so far, 16 MiB, at least.
+const (
+	pointBytes = 4 << 10
+	maxPoints  = 4096
+)
 
 // add appends the first n messages of c.
 func (u *unacked) add(c *chunk, n int) {
@@ -28,14 +45,29 @@ func (u *unacked) add(c *chunk, n int) {
 // settle lets go of the messages of which nothing is among the last n bytes.
 func (u *unacked) settle(n int) {
 	acked := len(u.buf) - max(n, 0)
-	i := 0
+	i, before := 0, u.head
 	for i < len(u.ends) && u.ends[i] <= acked {
 		u.head = u.ends[i]
 		i++
 	}
+	if i > 0 {
+		u.note()
+		u.total.bytes += u.head - before
+		u.total.messages += i
+		u.last = time.Now()
+	}
 	u.ends = u.ends[:copy(u.ends, u.ends[i:])]
 	if len(u.ends) == 0 {
 		u.buf, u.head = u.buf[:0], 0
+	}
+}
+
+func (u *unacked) note() {
+	if len(u.points) == 2*maxPoints {
+		u.points = u.points[:copy(u.points, u.points[maxPoints:])]
+	}
+	if k := len(u.points); k == 0 || u.total.bytes-u.points[k-1].bytes >= pointBytes {
+		u.points = append(u.points, u.total)
 	}
 }
 
@@ -51,4 +83,27 @@ func (u *unacked) compact() {
 func (u *unacked) bytes() []byte { return u.buf[u.head:] }
 
 // forget lets go of everything.
-func (u *unacked) forget() { u.settle(0) }
+func (u *unacked) forget() {
+	u.settle(0)
+	u.fresh()
+}
+
+// fresh begins with another connection.
+func (u *unacked) fresh() { u.total, u.points = tally{}, u.points[:0] }
+
+// doubtful returns in how many messages the last n acknowledged bytes are, or
+// a few more.
+func (u *unacked) doubtful(n int) int {
+	return u.total.messages - u.before(n).messages
+}
+
+// before returns the last point that is n bytes or more ago.
+func (u *unacked) before(n int) (p tally) {
+	for _, q := range u.points {
+		if u.total.bytes-q.bytes < n {
+			break
+		}
+		p = q
+	}
+	return p
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/elastic/go-libaudit/v2/aucoalesce"
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/event"
+	"audisp-relay/filter"
+	"audisp-relay/format"
+	"audisp-relay/stream"
+)
+
+const (
+	eventsWhat = "events a second, bulk stream"
+	filterWhat = "a filter, on top of an event"
+	ecsWhat    = "CPU an event, coalescing"
+
+	relayJSON       = "audisp-relay → json file"
+	relayJSONFilter = "audisp-relay → json file, filter on key and uid"
+	relayECS        = "audisp-relay → ecs file"
+	relayLaurel     = "audisp-relay → laurel file"
+
+	// benchFilter keeps two of three events or so.
+	benchFilter = `key in ["fim", "net", "time"] && auid >= 1000 && auid != unset`
+)
+
+// eventCases write events to a file, as laurel does.
+func (b *bench) eventCases() []bulkCase {
+	sink := func(keys string) func(*scope, string, corpus) bulkRun {
+		return func(t *scope, dir string, c corpus) bulkRun {
+			out := filepath.Join(dir, "out")
+			conf := b.relayConf(t, dir, bulkGlobals, fmt.Sprintf("[sinks.file]\ntype = \"file\"\npath = %q\nmax_size = \"0\"\n%s\n", out, keys))
+			return bulkRun{argv: []string{b.relay, "-c", conf}, delivered: func() int { return countLines(t, out) }}
+		}
+	}
+	return []bulkCase{
+		{relayJSON, true, sink(`format = "json"`)},
+		{relayJSONFilter, true, sink("format = \"json\"\nfilter = '" + benchFilter + "'")},
+		{relayLaurel, true, sink(`format = "laurel"`)},
+		{relayECS, true, sink(`format = "ecs"`)},
+		{laurelName, false, b.bulkLaurel},
+	}
+}
+
+func (b *bench) events(t *scope) {
+	c, err := makeCorpus(filepath.Join(b.dir, "events"), b.records)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	best := map[string]figure{}
+	for range b.rounds {
+		for _, bc := range b.eventCases() {
+			if b.only != "" && bc.relay != (b.only == "relay") {
+				continue
+			}
+			b.measure(eventsWhat, bc.who, func(t *scope) {
+				f := feedOnce(t, bc.setup(t, b.caseDir(t), c), c)
+				if old, ok := best[bc.who]; !ok || f.wall < old.wall {
+					best[bc.who] = f
+				}
+			})
+		}
+	}
+	events, err := eventsOf(c)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	for _, bc := range b.eventCases() {
+		if f, ok := best[bc.who]; ok {
+			b.add(eventRow(bc.who, f, best[laurelName], events.n))
+		}
+	}
+	if b.only != "peers" {
+		b.measure(filterWhat, "in process", func(t *scope) { b.add(filterCost(t, events)) })
+		b.measure(ecsWhat, "aucoalesce alone", func(t *scope) { b.add(coalesceCost(t, events, best[relayECS])) })
+	}
+}
+
+func eventRow(who string, f, laurel figure, events int) row {
+	rate := func(f figure) float64 { return float64(events) / f.wall.Seconds() }
+	cpu := func(f figure) float64 { return f.cpu.Seconds() * 1e6 / float64(events) }
+	r := row{What: eventsWhat, Who: who, Value: rate(f) / 1e3, Unit: "thousand/s",
+		Detail: fmt.Sprintf("%.2f µs CPU an event, %d of %d events written, RSS peak %.1f MiB", cpu(f), f.delivered, events, mib(f.rss))}
+	if laurel.wall == 0 || who == laurelName {
+		return r
+	}
+	r.Detail += fmt.Sprintf(", %.1f times laurel's rate", rate(f)/rate(laurel))
+	if who == relayJSON {
+		r = r.goal("≥ 8 times laurel, at less CPU", rate(f) >= 8*rate(laurel) && cpu(f) < cpu(laurel) && f.delivered == events)
+	}
+	return r
+}
+
+// assembled is the bulk stream as events.
+type assembled struct {
+	batches []stream.Batch
+	n       int
+}
+
+func eventsOf(c corpus) (all assembled, err error) {
+	f, err := os.Open(c.path)
+	if err != nil {
+		return all, err
+	}
+	defer f.Close()
+	asm := event.NewAssembler(event.AssemblerOptions{Out: func(b *stream.Batch) {
+		all.batches = append(all.batches, stream.Batch{Buf: bytes.Clone(b.Buf), Recs: append([]stream.Record(nil), b.Recs...)})
+		for i := range b.Recs {
+			if b.Recs[i].Flags&stream.End != 0 {
+				all.n++
+			}
+		}
+	}})
+	r := stream.NewReader(f)
+	var b stream.Batch
+	for r.Next(&b) == nil {
+		asm.Add(&b, time.Now())
+	}
+	asm.Flush()
+	return all, nil
+}
+
+// each calls fn with every event.
+func (a *assembled) each(fn func(b *stream.Batch, i, j int)) {
+	for k := range a.batches {
+		b := &a.batches[k]
+		for i := 0; i < len(b.Recs); {
+			j := format.EventEnd(b, i)
+			fn(b, i, j)
+			i = j
+		}
+	}
+}
+
+// filterCost is what a filter costs an event, beyond walking over the events.
+func filterCost(t *scope, events assembled) row {
+	f, err := filter.Compile(benchFilter)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	m, kept := f.New(), 0
+	fastest := func(fn func(b *stream.Batch, i, j int)) time.Duration {
+		best := time.Hour
+		for range 5 {
+			begin := time.Now()
+			events.each(fn)
+			best = min(best, time.Since(begin))
+		}
+		return best
+	}
+	walk := fastest(func(*stream.Batch, int, int) {})
+	took := fastest(func(b *stream.Batch, i, j int) {
+		if keep, err := m.Keep(b, i, j); err != nil {
+			t.Fatalf("%v", err)
+		} else if keep {
+			kept++
+		}
+	})
+	r := row{What: filterWhat, Who: "in process", Value: float64((took - walk).Nanoseconds()) / 1e3 / float64(events.n), Unit: "µs",
+		Detail: fmt.Sprintf("%s keeps %d of %d", benchFilter, kept/5, events.n)}
+	return r.goal("≤ 0.2", r.Value <= 0.2)
+}
+
+// coalesceCost is what go-libaudit takes for what the format ecs is made with:
+// parsing and coalescing, without any output.
+func coalesceCost(t *scope, events assembled, relay figure) row {
+	n := 0
+	begin := time.Now()
+	events.each(func(b *stream.Batch, i, j int) {
+		if n++; n > 10000 {
+			return
+		}
+		var msgs []*auparse.AuditMessage
+		for ; i < j; i++ {
+			if b.Recs[i].Type == stream.TypeEOE {
+				continue
+			}
+			line, _, _ := bytes.Cut(b.Bytes(i), []byte{format.Separator})
+			if m, err := auparse.ParseLogLine(string(line)); err == nil {
+				msgs = append(msgs, m)
+			}
+		}
+		if _, err := aucoalesce.CoalesceMessages(msgs); err != nil {
+			return
+		}
+	})
+	took := time.Since(begin)
+	r := row{What: ecsWhat, Who: "aucoalesce alone", Value: took.Seconds() * 1e6 / float64(min(n, 10000)), Unit: "µs"}
+	if relay.cpu > 0 {
+		r.Detail = fmt.Sprintf("the relay with format ecs, reading and writing included: %.1f µs", relay.cpu.Seconds()*1e6/float64(events.n))
+	}
+	return r
+}

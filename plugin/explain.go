@@ -1,0 +1,275 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"audisp-relay/decode"
+	"audisp-relay/filter"
+	"audisp-relay/format"
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+	"audisp-relay/stream"
+)
+
+// Explained is what a stored stream holds, by what one would filter it, and what a
+// filter does with it.
+type Explained struct {
+	Filter string // "": all are kept
+	Volume
+	ByKey, ByType, ByExe map[string]*Volume
+	LeftOut              map[string]*Reason // by the part of the filter that decided
+	Failed               uint64             // events that the filter failed on: they are kept
+}
+
+// Volume is how much something is.
+type Volume struct {
+	Events, Records, Bytes uint64
+	Kept                   uint64 // of the events
+}
+
+func (v *Volume) add(b *stream.Batch, i, j int, kept bool) {
+	v.Events++
+	v.Records += uint64(j - i)
+	for ; i < j; i++ {
+		v.Bytes += uint64(b.Recs[i].Len)
+	}
+	if kept {
+		v.Kept++
+	}
+}
+
+// Reason is a part of a filter that left events out.
+type Reason struct {
+	Value  bool // of the part: "not (...)" leaves out by a true one
+	Events uint64
+	First  string // the id of the first such event
+	Fields string // and what its fields are
+}
+
+// Explain reads stored streams as Replay does and delivers nothing. Of from, Sink is
+// not used.
+func Explain(ctx context.Context, from Stored) (*Explained, Replayed, error) {
+	x := &Explained{Filter: from.Filter, ByKey: map[string]*Volume{}, ByType: map[string]*Volume{}, ByExe: map[string]*Volume{}, LeftOut: map[string]*Reason{}}
+	sink := &explainer{Explained: x}
+	if from.Filter != "" {
+		f, err := filter.Compile(from.Filter)
+		if err != nil {
+			return nil, Replayed{}, err
+		}
+		sink.match = f.New()
+	}
+	// Whole events, and all of them: the filter is asked here.
+	from.Sink, from.Filter, from.Format = sink, "", format.Names[format.JSON]
+	done, err := Replay(ctx, from)
+	return x, done, err
+}
+
+// explainer is a sink that counts events.
+type explainer struct {
+	*Explained
+	match *filter.Matcher // nil: all are kept
+	keys  [][]byte        // scratch
+	text  []byte
+}
+
+func (x *explainer) Reopen()              {}
+func (x *explainer) Status() sinks.Status { return sinks.Status{} }
+
+func (x *explainer) Run(ctx context.Context, q *queue.Queue) {
+	cur := q.Cursor()
+	defer cur.Close()
+	for {
+		b, err := cur.Next(ctx)
+		if err != nil {
+			return
+		}
+		for i := 0; i < len(b.Recs); {
+			j := format.EventEnd(&b, i)
+			x.event(&b, i, j)
+			i = j
+		}
+		cur.Advance(len(b.Recs))
+	}
+}
+
+func (x *explainer) event(b *stream.Batch, i, j int) {
+	kept := true
+	if x.match != nil {
+		var err error
+		if kept, err = x.match.Keep(b, i, j); err != nil {
+			x.Failed++
+		}
+		if !kept {
+			x.reason(b, i, j)
+		}
+	}
+	x.add(b, i, j, kept)
+	count := func(by map[string]*Volume, name string) {
+		if by[name] == nil {
+			by[name] = new(Volume)
+		}
+		by[name].add(b, i, j, kept)
+	}
+	typ, exe, keys := x.describe(b, i, j)
+	count(x.ByType, typ)
+	count(x.ByExe, exe)
+	for _, key := range keys {
+		count(x.ByKey, key)
+	}
+}
+
+// reason notes which part of the filter left an event out: the innermost one on
+// which all rests.
+func (x *explainer) reason(b *stream.Batch, i, j int) {
+	steps := x.match.Explain(b, i, j)
+	at := 0
+	for {
+		kid, n := 0, 0
+		for k := at + 1; k < len(steps) && steps[k].Depth > steps[at].Depth; k++ {
+			if steps[k].Depth == steps[at].Depth+1 && steps[k].Decided {
+				kid = k
+				n++
+			}
+		}
+		if n != 1 {
+			break
+		}
+		at = kid
+	}
+	s := steps[at]
+	r := x.LeftOut[s.Expr]
+	if r == nil {
+		r = &Reason{Value: s.Value, First: string(decode.Cut(b, i).ID), Fields: s.Fields}
+		x.LeftOut[s.Expr] = r
+	}
+	r.Events++
+}
+
+// describe returns type, executable and keys of an event as they are listed. Of a
+// system call the type has its name.
+func (x *explainer) describe(b *stream.Batch, i, j int) (typ, exe string, keys []string) {
+	main := i
+	for k := i; k < j; k++ {
+		if b.Recs[k].Type == stream.TypeSyscall {
+			main = k
+			break
+		}
+	}
+	typ = string(stream.AppendTypeName(nil, b.Recs[main].Type))
+	if b.Recs[main].Type == 0 {
+		typ = "(none)"
+	}
+	arch, nr := uint32(0), -1
+	for k := i; k < j; k++ {
+		r := decode.Cut(b, k)
+		x.fields(r.Body, func(key string, value []byte) {
+			switch {
+			case key == "key":
+				x.keys = decode.AppendKeys(x.keys[:0], value)
+				for _, one := range x.keys {
+					keys = append(keys, string(one))
+				}
+			case key == "exe" && exe == "":
+				exe = string(value)
+			case key == "arch" && k == main:
+				arch, _ = decode.ParseArch(value)
+			case key == "syscall" && k == main:
+				fmt.Sscan(string(value), &nr)
+			}
+		})
+	}
+	if b.Recs[main].Type == stream.TypeSyscall {
+		typ += " " + cmp.Or(decode.SyscallName(arch, nr), fmt.Sprint(nr))
+	}
+	if len(keys) == 0 {
+		keys = []string{"(none)"}
+	}
+	slices.Sort(keys)
+	return typ, cmp.Or(exe, "(none)"), slices.Compact(keys)
+}
+
+// fields calls fn with the fields of a record, and of the text a program has sent in it,
+// decoded; fields that are (null) are left out.
+func (x *explainer) fields(body []byte, fn func(key string, value []byte)) {
+	s := decode.Scan(body)
+	for s.Next() {
+		key := string(s.Key)
+		switch {
+		case key == "msg" && len(s.Value) > 1 && s.Value[0] == '\'':
+			x.fields(s.Value[1:len(s.Value)-1], fn)
+		case string(s.Value) == "(null)":
+		case decode.ClassOf(s.Key) == decode.Text:
+			text, _ := decode.Unquote(x.text, s.Value)
+			fn(key, text)
+		default:
+			fn(key, s.Value)
+		}
+	}
+}
+
+// listed is how many lines each list has.
+const listed = 20
+
+// WriteText writes it as tables.
+func (x *Explained) WriteText(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tw, "%d events, %d records, %.1f MiB\n", x.Events, x.Records, float64(x.Bytes)/(1<<20))
+	if x.Filter != "" {
+		fmt.Fprintf(tw, "%d kept (%.1f %%) by %s\n", x.Kept, percent(x.Kept, x.Events), x.Filter)
+		x.writeReasons(tw)
+	}
+	for _, list := range []struct {
+		name string
+		of   map[string]*Volume
+	}{{"key", x.ByKey}, {"type", x.ByType}, {"executable", x.ByExe}} {
+		fmt.Fprintf(tw, "\nEVENTS\tOF ALL\tRECORDS\tKIB\tKEPT\t%s\n", strings.ToUpper(list.name))
+		names := slices.SortedFunc(maps.Keys(list.of), func(a, b string) int {
+			return cmp.Or(cmp.Compare(list.of[b].Events, list.of[a].Events), cmp.Compare(a, b))
+		})
+		for i, name := range names {
+			if i == listed {
+				fmt.Fprintf(tw, "\t\t\t\t\t%d more\n", len(names)-i)
+				break
+			}
+			v := list.of[name]
+			fmt.Fprintf(tw, "%d\t%.1f %%\t%d\t%.1f\t%d\t%s\n", v.Events, percent(v.Events, x.Events), v.Records, float64(v.Bytes)/1024, v.Kept, printable(name))
+		}
+	}
+	return tw.Flush()
+}
+
+func (x *Explained) writeReasons(tw io.Writer) {
+	if x.Failed > 0 {
+		fmt.Fprintf(tw, "%d of these because the filter fails on them\n", x.Failed)
+	}
+	exprs := slices.SortedFunc(maps.Keys(x.LeftOut), func(a, b string) int {
+		return cmp.Or(cmp.Compare(x.LeftOut[b].Events, x.LeftOut[a].Events), cmp.Compare(a, b))
+	})
+	if len(exprs) == 0 {
+		return
+	}
+	fmt.Fprintf(tw, "\nLEFT OUT\tBECAUSE\tOF\tFOR EXAMPLE\n")
+	for _, expr := range exprs {
+		r := x.LeftOut[expr]
+		fmt.Fprintf(tw, "%d\t%v\t%s\t%s: %s\n", r.Events, r.Value, printable(expr), r.First, printable(r.Fields))
+	}
+}
+
+func percent(n, of uint64) float64 { return 100 * float64(n) / float64(max(of, 1)) }
+
+// printable keeps what came from a record from moving the terminal's cursor.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7F && r < 0xA0 || r == 0xFFFD {
+			return '?'
+		}
+		return r
+	}, s)
+}

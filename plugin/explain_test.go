@@ -1,0 +1,98 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"audisp-relay/format"
+)
+
+// explain explains what a filter does with lines.
+func explain(t *testing.T, filter string, lines ...string) *Explained {
+	t.Helper()
+	in := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(in, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x, _, err := Explain(context.Background(), Stored{Inputs: []string{in}, Filter: filter})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func TestExplain(t *testing.T) {
+	lines := []string{
+		`type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=59 success=yes exit=0 auid=1000 uid=0 exe="/bin/a" key="exec"`, eoeLine(1),
+		`type=SYSCALL msg=audit(1.000:2): arch=c000003e syscall=59 success=yes exit=0 auid=4294967295 uid=0 exe="/bin/a" key="exec"`, eoeLine(2),
+		`type=SYSCALL msg=audit(1.000:3): arch=c000003e syscall=2 success=no exit=-13 auid=1000 uid=0 exe="/bin/b" key=657865630166696D`, eoeLine(3),
+		`type=SYSCALL msg=audit(1.000:4): arch=c000003e syscall=2 success=yes exit=3 auid=1000 uid=0 exe=2F62696E2F1B key=(null)`, eoeLine(4),
+		`type=USER_LOGIN msg=audit(1.000:5): pid=1 uid=0 auid=1000 ses=1 msg='op=login acct="x" exe="/usr/sbin/sshd" res=failed'`,
+		"no record at all",
+	}
+	x := explain(t, `key == "exec" && auid != unset && not (syscall == "open")`, lines...)
+	if x.Events != 6 || x.Kept != 1 || x.Records != 10 || x.Failed != 0 {
+		t.Errorf("%+v", x.Volume)
+	}
+	want := map[string]string{ // event of the example
+		`key == "exec"`:     "1.000:4",
+		`auid != unset`:     "1.000:2",
+		`syscall == "open"`: "1.000:3",
+	}
+	left := uint64(0)
+	for expr, r := range x.LeftOut {
+		if want[expr] != r.First || r.Value != strings.Contains(expr, "open") {
+			t.Errorf("%s: %+v", expr, r)
+		}
+		delete(want, expr)
+		left += r.Events
+	}
+	if len(want) > 0 || left+x.Kept != x.Events {
+		t.Errorf("no reason %v; %d left out", want, left)
+	}
+	for _, c := range []struct {
+		of     map[string]*Volume
+		name   string
+		events uint64
+		kept   uint64
+	}{
+		{x.ByKey, "exec", 3, 1}, {x.ByKey, "fim", 1, 0}, {x.ByKey, "(none)", 3, 0},
+		{x.ByType, "SYSCALL execve", 2, 1}, {x.ByType, "SYSCALL open", 2, 0}, {x.ByType, "USER_LOGIN", 1, 0}, {x.ByType, "(none)", 1, 0},
+		{x.ByExe, "/bin/a", 2, 1}, {x.ByExe, "/usr/sbin/sshd", 1, 0}, {x.ByExe, "/bin/\x1b", 1, 0},
+	} {
+		if v := c.of[c.name]; v == nil || v.Events != c.events || v.Kept != c.kept {
+			t.Errorf("%s: %+v", c.name, v)
+		}
+	}
+	var out bytes.Buffer
+	if err := x.WriteText(&out); err != nil || !strings.Contains(out.String(), "1 kept (16.7 %) by key == ") || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// TestExplainAgrees: it keeps what Replay with the same filter delivers.
+func TestExplainAgrees(t *testing.T) {
+	const capture = "../testdata/captures/audit-3.0.9-enriched.string.gz"
+	for _, filter := range []string{"", `key in ["exec", "net"]`, `auid == unset`, `path_under("/etc") or type == "USER_AUTH"`} {
+		x, _, err := Explain(context.Background(), Stored{Inputs: []string{capture}, Filter: filter})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		ctx, fail := context.WithCancelCause(context.Background())
+		defer fail(nil)
+		to := WriterSink(&out, format.JSON, fail)
+		to.Inputs, to.Filter = []string{capture}, filter
+		done, err := Replay(ctx, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := uint64(bytes.Count(out.Bytes(), []byte("\n"))); x.Kept != lines || x.Kept == 0 || (x.Kept == x.Events) != (done.Filtered == 0) {
+			t.Errorf("%q: %d of %d events kept, %d delivered, %d records left out", filter, x.Kept, x.Events, lines, done.Filtered)
+		}
+	}
+}

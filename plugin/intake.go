@@ -1,0 +1,157 @@
+package plugin
+
+import (
+	"sync/atomic"
+	"time"
+
+	"audisp-relay/config"
+	"audisp-relay/event"
+	"audisp-relay/filter"
+	"audisp-relay/format"
+	"audisp-relay/names"
+	"audisp-relay/queue"
+	"audisp-relay/stream"
+)
+
+// expireEvery is how often events are looked for that nothing has completed.
+const expireEvery = 250 * time.Millisecond
+
+// wish is what a consumer wants to have: records as they come, or whole events, and
+// of these perhaps not all.
+type wish struct {
+	events bool
+	match  *filter.Matcher // nil: all
+}
+
+// wishOf returns what a checked configuration asks for. users may be nil.
+func wishOf(cfg config.Sink, users *names.Users) (*wish, error) {
+	f, err := format.Parse(cfg.Format)
+	if err != nil {
+		return nil, err
+	}
+	w := &wish{events: f.Events() || cfg.Filter != ""}
+	if cfg.Filter != "" {
+		rule, err := filter.Compile(cfg.Filter)
+		if err != nil {
+			return nil, err
+		}
+		w.match = rule.New()
+		if users != nil {
+			w.match.Users, w.match.Local = users, localNode()
+		}
+	}
+	return w, nil
+}
+
+// intake stands in front of the queue of one consumer. Whoever holds the Feed calls
+// put, expire and flush; the rest may be called from anywhere.
+type intake struct {
+	queue *queue.Queue
+	next  atomic.Pointer[wish] // what is wanted now
+
+	wish *wish            // what was wanted at the last put
+	asm  *event.Assembler // nil until events are wanted
+	own  stream.Batch     // a copy of the records, for asm to set flags in
+
+	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
+	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
+	failure atomic.Pointer[string]                // the last time's error
+}
+
+func newIntake(q *queue.Queue, w *wish) *intake {
+	in := &intake{queue: q}
+	in.next.Store(w)
+	return in
+}
+
+// put gives the consumer what it wants of b.
+func (in *intake) put(b *stream.Batch) {
+	in.look()
+	if !in.wish.events {
+		in.queue.Put(b)
+		return
+	}
+	in.own.Buf, in.own.Recs = b.Buf, append(in.own.Recs[:0], b.Recs...)
+	in.asm.Add(&in.own, time.Now())
+}
+
+// look takes note of what is wanted now. Events that are open when no events are
+// wanted any more are given as they are.
+func (in *intake) look() {
+	w := in.next.Load()
+	if w == in.wish {
+		return
+	}
+	if in.wish != nil && in.wish.events && !w.events {
+		in.asm.Flush()
+	}
+	in.wish = w
+	if w.events && in.asm == nil {
+		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.give})
+	}
+}
+
+// give gives whole events to the queue, those that the filter leaves out apart.
+// Events of one verdict that stand together go together.
+func (in *intake) give(b *stream.Batch) {
+	if in.wish.match == nil {
+		in.queue.Put(b)
+		return
+	}
+	from, kept := 0, false
+	for i := 0; i < len(b.Recs); {
+		j := format.EventEnd(b, i)
+		keep, err := in.wish.match.Keep(b, i, j)
+		if err != nil {
+			text := err.Error()
+			in.failure.Store(&text)
+			in.failed.Add(1)
+		}
+		if i > from && keep != kept {
+			in.hand(b, from, i, kept)
+			from = i
+		}
+		kept, i = keep, j
+	}
+	in.hand(b, from, len(b.Recs), kept)
+}
+
+func (in *intake) hand(b *stream.Batch, from, to int, keep bool) {
+	part := stream.Batch{Buf: b.Buf, Recs: b.Recs[from:to]}
+	if keep {
+		in.queue.Put(&part)
+	} else {
+		in.queue.Pass(&part)
+	}
+}
+
+// expire gives the events that have waited too long.
+func (in *intake) expire(now time.Time) {
+	if in.asm == nil {
+		return
+	}
+	in.asm.Expire(now)
+	n := in.asm.Counts()
+	in.counts.Store(&n)
+}
+
+// flush gives all events that are open.
+func (in *intake) flush() {
+	if in.asm != nil {
+		in.asm.Flush()
+		in.expire(time.Now())
+	}
+}
+
+// report says how records became events, nil where they do not.
+func (in *intake) report() *EventReport {
+	n := in.counts.Load()
+	if n == nil || !in.next.Load().events {
+		return nil
+	}
+	r := &EventReport{AssemblerCounts: *n, FilterErrors: in.failed.Load()}
+	if text := in.failure.Load(); text != nil {
+		r.FilterError = *text
+	}
+	return r
+}

@@ -1,0 +1,246 @@
+package syslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// relpWindow is how many messages may wait for their acknowledgement. librelp
+// takes 128 as a client; a server takes any number.
+const relpWindow = 256
+
+// relpOffers is what the client offers when it opens a session.
+const relpOffers = "\nrelp_version=0\nrelp_software=audisp-relay\ncommands=syslog"
+
+var (
+	errServerClose = errors.New("the server ends the RELP session")
+	errNoAnswer    = errors.New("the server has acknowledged nothing")
+)
+
+// relpConn is the client's end of a RELP session (see relpframe.go).
+type relpConn struct {
+	*link
+	last uint32 // transaction number of the newest frame
+	in   []byte // what was read
+	used int    // bytes of it that are dealt with
+	out  []byte // what is to be written
+
+	// Of the chunk being sent:
+	base  uint32 // the last transaction number before it
+	sent  int    // messages
+	done  int    // messages acknowledged, from the first on
+	acked []bool // each message
+}
+
+func newRELP(l *link) *relpConn { return &relpConn{link: l} }
+
+// open begins the session, within d.
+func (r *relpConn) open(ctx context.Context, d time.Duration) error {
+	octx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	r.out = appendFrame(r.out[:0], r.number(), "open", []byte(relpOffers[1:]))
+	if _, err := r.write(octx, r.out); err != nil {
+		return openError(ctx, err)
+	}
+	var f relpFrame
+	for {
+		var err error
+		if f, err = r.next(); err != nil {
+			return openError(ctx, err)
+		}
+		if f.command != "" {
+			break
+		}
+		if err := r.more(octx, d); err != nil {
+			return openError(ctx, err)
+		}
+	}
+	if f.command != "rsp" || f.txnr != r.last {
+		return openError(ctx, fmt.Errorf("%w: it answers open with %.32q", errNotRELP, f.command))
+	}
+	return checkOffers(f.data)
+}
+
+func openError(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		err = errors.New("no answer to RELP's open")
+	}
+	return advise(fmt.Errorf("open a RELP session: %w", err), "see whether the server speaks RELP on this port, with TLS or without it as here")
+}
+
+// number returns the next transaction number: 1 to 999999999 and over again.
+func (r *relpConn) number() uint32 {
+	r.last = r.last%maxTxnr + 1
+	return r.last
+}
+
+// send implements conn. It keeps up to relpWindow messages on their way and
+// returns when all are acknowledged. After an error, or ctx's end, the
+// connection is of no use: what is on its way would be acknowledged to nobody.
+func (r *relpConn) send(ctx context.Context, c *chunk) (int, error) {
+	if err := r.idle(); err != nil {
+		return 0, err
+	}
+	r.base, r.sent, r.done = r.last, 0, 0
+	if n := len(c.marks); n > cap(r.acked) {
+		r.acked = make([]bool, n)
+	} else {
+		r.acked = r.acked[:n]
+		clear(r.acked)
+	}
+	for r.done < len(c.marks) {
+		if r.sent < len(c.marks) && r.sent-r.done <= relpWindow/2 {
+			if err := r.push(ctx, c); err != nil {
+				return r.done, err
+			}
+		}
+		if err := r.more(ctx, r.timeout); err != nil {
+			if ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+				err = fmt.Errorf("%w for %v: %w", errNoAnswer, r.timeout, err)
+			}
+			return r.done, err
+		}
+		if err := r.take(); err != nil {
+			return r.done, err
+		}
+	}
+	return r.done, nil
+}
+
+// push writes messages until the window is full.
+func (r *relpConn) push(ctx context.Context, c *chunk) error {
+	r.out = r.out[:0]
+	start := 0
+	if r.sent > 0 {
+		start = c.marks[r.sent-1].end
+	}
+	for r.sent < len(c.marks) && r.sent-r.done < relpWindow {
+		end := c.marks[r.sent].end
+		r.out = appendFrame(r.out, r.number(), "syslog", c.buf[start:end])
+		r.sent++
+		start = end
+	}
+	_, err := r.write(ctx, r.out)
+	return err
+}
+
+// more waits for what the server says, not longer than d.
+func (r *relpConn) more(ctx context.Context, d time.Duration) error {
+	r.hurry()
+	n, err := r.read(ctx, r.room(), d)
+	r.in = r.in[:len(r.in)+n]
+	return err
+}
+
+// room returns where to read to, behind a frame that is not whole yet: parseFrame
+// bounds how long that gets.
+func (r *relpConn) room() []byte {
+	const least = 4 << 10
+	r.in = r.in[:copy(r.in, r.in[r.used:])]
+	r.used = 0
+	if cap(r.in)-len(r.in) < least {
+		r.in = append(make([]byte, 0, 2*len(r.in)+2*least), r.in...)
+	}
+	return r.in[len(r.in):cap(r.in)]
+}
+
+// next cuts the next frame off what was read, one without a command when more
+// has to be read. Its data is valid until then.
+func (r *relpConn) next() (relpFrame, error) {
+	f, n, err := parseFrame(r.in[r.used:])
+	if err != nil {
+		return relpFrame{}, advise(err, "see whether the server speaks RELP on this port, with TLS or without it as here")
+	}
+	r.used += n
+	return f, nil
+}
+
+// take deals with the frames that were read.
+func (r *relpConn) take() error {
+	for {
+		f, err := r.next()
+		if err != nil || f.command == "" {
+			return err
+		}
+		if err := r.handle(f); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *relpConn) handle(f relpFrame) error {
+	switch {
+	case f.command == "serverclose":
+		return errServerClose
+	case f.command != "rsp" && f.txnr == 0:
+		return nil // a hint that this client does not know
+	case f.command != "rsp":
+		return advise(fmt.Errorf("%w: it sends the command %q", errNotRELP, f.command), "see whether the server speaks RELP on this port")
+	}
+	i := int((f.txnr + maxTxnr - r.base - 1) % maxTxnr)
+	if f.txnr == 0 || i >= r.sent || r.acked[i] {
+		return advise(fmt.Errorf("%w: it answers a frame %d that does not wait for it", errNotRELP, f.txnr), "see the server's log")
+	}
+	code, text, err := parseResponse(f.data)
+	if err != nil {
+		return advise(err, "see the server's log")
+	}
+	if code != 200 {
+		return advise(fmt.Errorf("the server refuses a message: %d %.100q", code, text), "see the server's log")
+	}
+	r.acked[i] = true
+	for r.done < r.sent && r.acked[r.done] {
+		r.done++
+	}
+	return nil
+}
+
+// idle implements conn.
+func (r *relpConn) idle() error {
+	for range 16 {
+		n, err := r.said(r.room())
+		r.in = r.in[:len(r.in)+n]
+		if terr := r.take(); terr != nil { // what it said before its end tells more
+			return terr
+		}
+		if n == 0 || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// toll implements tolled: what is on its way is sent again, and what was
+// acknowledged behind it. Nothing is in doubt, since nothing counts as delivered
+// that was not acknowledged.
+func (r *relpConn) toll(error) (again, doubtful int) { return r.sent - r.done, 0 }
+
+// close implements conn. A session in which nothing is on its way is ended as
+// RELP has it: the server is told, and answers.
+func (r *relpConn) close(orderly bool) error {
+	if !orderly || r.torn || r.done < r.sent {
+		return r.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lingerTime)
+	defer cancel()
+	r.timeout = lingerTime
+	r.out = appendFrame(r.out[:0], r.number(), "close", nil)
+	_, err := r.write(ctx, r.out)
+	for err == nil {
+		var f relpFrame
+		if f, err = r.next(); f.command != "" { // the answer, or serverclose
+			break
+		}
+		if err == nil {
+			err = r.more(ctx, lingerTime)
+		}
+	}
+	r.leave()
+	return nil
+}

@@ -1,0 +1,432 @@
+package syslog
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/format"
+	"audisp-relay/sinks/sinktest"
+)
+
+// clientFrame is a frame as a server of the test's own reads it.
+type clientFrame struct {
+	txnr    int
+	command string
+	data    []byte
+}
+
+func readClientFrame(r *bufio.Reader) (f clientFrame, err error) {
+	field := func() string {
+		var s string
+		if err == nil {
+			s, err = r.ReadString(' ')
+		}
+		return strings.TrimSuffix(s, " ")
+	}
+	number, command := field(), field()
+	if err != nil {
+		return f, err
+	}
+	var size []byte
+	for {
+		c, err := r.ReadByte()
+		if err != nil {
+			return f, err
+		}
+		if c == ' ' || c == '\n' {
+			if f.txnr, err = strconv.Atoi(number); err != nil {
+				return f, err
+			}
+			f.command = command
+			n, err := strconv.Atoi(string(size))
+			if err != nil || (c == '\n') != (n == 0) {
+				return f, fmt.Errorf("length %q, then %q: %v", size, c, err)
+			}
+			if n == 0 {
+				return f, nil
+			}
+			f.data = make([]byte, n+1)
+			if _, err := io.ReadFull(r, f.data); err != nil {
+				return f, err
+			}
+			if f.data[n] != '\n' {
+				return f, errors.New("no newline ends the frame")
+			}
+			f.data = f.data[:n]
+			return f, nil
+		}
+		size = append(size, c)
+	}
+}
+
+const openAnswer = "200 OK\nrelp_version=0\nrelp_software=test\ncommands=syslog"
+
+func answer(txnr int, data string) []byte {
+	if data == "" {
+		return fmt.Appendf(nil, "%d rsp 0\n", txnr)
+	}
+	return fmt.Appendf(nil, "%d rsp %d %s\n", txnr, len(data), data)
+}
+
+// readRELP serves one session.
+func (s *server) readRELP(c net.Conn) {
+	r := bufio.NewReader(c)
+	for {
+		s.pass()
+		f, err := readClientFrame(r)
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, unix.ECONNRESET) {
+				s.t.Errorf("RELP session: %v", err)
+			}
+			return
+		}
+		switch f.command {
+		case "open":
+			if want := "relp_version=0\nrelp_software=audisp-relay\ncommands=syslog"; string(f.data) != want || f.txnr != 1 {
+				s.t.Errorf("opened by %d %q, want 1 %q", f.txnr, f.data, want)
+			}
+			c.Write(answer(f.txnr, openAnswer))
+		case "syslog":
+			s.take(f.data)
+			c.Write(answer(f.txnr, "200 OK"))
+		case "close":
+			c.Write(append(answer(f.txnr, ""), "0 serverclose 0\n"...))
+			return
+		default:
+			s.t.Errorf("command %q", f.command)
+			return
+		}
+	}
+}
+
+// session returns a relpConn and the other end of its socket.
+func session(t testing.TB) (*relpConn, net.Conn) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]net.Conn
+	for i, fd := range fds {
+		file := os.NewFile(uintptr(fd), "")
+		if ends[i], err = net.FileConn(file); err != nil {
+			t.Fatal(err)
+		}
+		file.Close()
+	}
+	l, err := newLink(ends[0], hang)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ends[0].Close()
+		ends[1].Close()
+	})
+	return newRELP(l), ends[1]
+}
+
+// messages is a chunk of n short messages, each a record.
+func messages(n int) *chunk {
+	c := &chunk{recs: n}
+	for i := range n {
+		c.buf = fmt.Appendf(c.buf, "message %d", i)
+		c.marks = append(c.marks, mark{len(c.buf), i + 1, 0})
+	}
+	return c
+}
+
+// FuzzRELPServer: whatever a server says, to open or to messages, the client ends
+// with what was acknowledged and has kept little of it.
+func FuzzRELPServer(f *testing.F) {
+	for _, s := range []string{"", "200 OK", string(answer(2, "200 OK")) + string(answer(4, "200")) + string(answer(3, "200 x\ny")),
+		"0 serverclose 0\n", string(answer(3, "200 OK")) + string(answer(3, "200 OK")), string(answer(2, "500 no")),
+		string(answer(0, "200 OK")), "0 hint 3 abc\n", "2 hint 0\n", string(answer(1, openAnswer))} {
+		f.Add(false, []byte(s))
+		f.Add(true, []byte(s))
+	}
+	f.Fuzz(func(t *testing.T, open bool, said []byte) {
+		if len(said) > 100<<10 {
+			return // the socket would not take it
+		}
+		r, server := session(t)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer r.Close()
+		wg.Go(func() {
+			in := bufio.NewReader(server)
+			if open {
+				server.Write(answer(1, openAnswer))
+				readClientFrame(in)
+				readClientFrame(in)
+			}
+			server.Write(said)
+			server.(*net.UnixConn).CloseWrite()
+		})
+		ctx := context.Background()
+		n, err := 0, r.open(ctx, hang)
+		if err == nil {
+			n, err = r.send(ctx, messages(3))
+		}
+		if acks := bytes.Count(said, []byte("200")); err == nil && n != 3 || n > 3 || n > acks {
+			t.Errorf("%d delivered with %d acknowledgements: %v", n, acks, err)
+		}
+		if again, doubtful := r.toll(err); n+again > 3 || doubtful != 0 {
+			t.Errorf("%d delivered, %d come again, %d doubtful", n, again, doubtful)
+		}
+		if cap(r.in) > 128<<10 {
+			t.Errorf("%d bytes are kept of what the server says", cap(r.in))
+		}
+	})
+}
+
+// TestRELPSession: numbers go on behind the largest, acknowledgements may come in
+// any order, and the end is told.
+func TestRELPSession(t *testing.T) {
+	r, peer := session(t)
+	r.last = maxTxnr - 2
+	done := make(chan []clientFrame)
+	go func() {
+		defer close(done)
+		var got []clientFrame
+		in := bufio.NewReader(peer)
+		for {
+			f, err := readClientFrame(in)
+			if err != nil {
+				done <- got
+				return
+			}
+			got = append(got, f)
+			switch {
+			case f.command == "open":
+				peer.Write(answer(f.txnr, openAnswer))
+			case len(got) == 5: // all four messages are there
+				for _, i := range []int{3, 1, 4, 2} {
+					peer.Write(answer(got[i].txnr, "200 OK"))
+				}
+			case f.command == "close":
+				peer.Write(append([]byte("0 serverclose 0\n"), answer(f.txnr, "")...))
+				peer.Close()
+			}
+		}
+	}()
+	ctx := context.Background()
+	if err := r.open(ctx, hang); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.send(ctx, messages(4)); n != 4 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := r.idle(); err != nil {
+		t.Fatal(err)
+	}
+	r.close(true)
+	got := <-done
+	want := []clientFrame{{maxTxnr - 1, "open", []byte(relpOffers[1:])}, {maxTxnr, "syslog", []byte("message 0")}, {1, "syslog", []byte("message 1")},
+		{2, "syslog", []byte("message 2")}, {3, "syslog", []byte("message 3")}, {4, "close", nil}}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(clientFrame{})); d != "" {
+		t.Error(d)
+	}
+}
+
+// opened is a session that was opened, and its server's reader.
+func opened(t *testing.T) (*relpConn, net.Conn, *bufio.Reader) {
+	t.Helper()
+	r, peer := session(t)
+	if _, err := peer.Write(answer(1, openAnswer)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.open(context.Background(), hang); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(peer)
+	if _, err := readClientFrame(in); err != nil {
+		t.Fatal(err)
+	}
+	return r, peer, in
+}
+
+// TestRELPWindow: no more messages are on their way than the window has, what was
+// acknowledged in a row counts as delivered and all the rest is told to come again.
+func TestRELPWindow(t *testing.T) {
+	r, peer, in := opened(t)
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		n, err := r.send(context.Background(), messages(3*relpWindow))
+		done <- result{n, err}
+	}()
+	frames := 0
+	read := func(n int) {
+		for ; n > 0; n-- {
+			if _, err := readClientFrame(in); err != nil {
+				t.Fatal(err)
+			}
+			frames++
+		}
+	}
+	read(relpWindow)
+	for i := range relpWindow / 2 {
+		peer.Write(answer(2+i, "200 OK"))
+	}
+	read(relpWindow / 2)
+	peer.Write(answer(2+relpWindow/2+1, "200 OK")) // one is left out
+	peer.(*net.UnixConn).CloseWrite()
+	res := <-done
+	r.Close()
+	if n, err := in.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes beyond the window", n)
+	}
+	again, _ := r.toll(res.err)
+	if res.n != relpWindow/2 || !errors.Is(res.err, errPeerClosed) || again != frames-res.n {
+		t.Errorf("%d delivered, %v; the server got %d messages, %d come again", res.n, res.err, frames, again)
+	}
+}
+
+// TestRELPRefusals: what a server can do wrong, and what the client says to it.
+func TestRELPRefusals(t *testing.T) {
+	tests := []struct{ name, said, want string }{
+		{"refused", string(answer(2, "500 disk full")), `refuses a message: 500 "disk full"`},
+		{"twice", string(answer(2, "200 OK")) + string(answer(2, "200 OK")), "2 that does not wait"},
+		{"never sent", string(answer(5, "200 OK")), "5 that does not wait"},
+		{"before", string(answer(1, "200 OK")), "1 that does not wait"},
+		{"number 0", string(answer(0, "200 OK")), "0 that does not wait"},
+		{"no code", string(answer(2, "")), "no response code"},
+		{"its own command", "2 syslog 1 x\n", `sends the command "syslog"`},
+		{"its end", "0 serverclose 0\n", "ends the RELP session"},
+		{"nonsense", "what?\n", "not RELP"},
+		{"too much", "2 rsp 16385 200", "too long"},
+		{"gone", "", "has closed the connection"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, peer, in := opened(t)
+			if tt.name == "number 0" {
+				r.last = maxTxnr - 1 // 0 would be as good as the first message's number
+			}
+			answered := make(chan struct{})
+			defer func() { <-answered }()
+			go func() {
+				defer close(answered)
+				readClientFrame(in)
+				peer.Write([]byte(tt.said))
+				if tt.said == "" {
+					peer.(*net.UnixConn).CloseWrite()
+				}
+			}()
+			if _, err := r.send(context.Background(), messages(3)); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+	t.Run("idle", func(t *testing.T) {
+		r, peer, _ := opened(t)
+		peer.Write([]byte("0 hint 0\n"))
+		if err := r.idle(); err != nil {
+			t.Error(err)
+		}
+		peer.Write([]byte("0 serverclose 0\n"))
+		if err := r.idle(); !errors.Is(err, errServerClose) {
+			t.Error(err)
+		}
+	})
+	t.Run("silent", func(t *testing.T) {
+		r, _, _ := opened(t)
+		r.timeout = 20 * time.Millisecond
+		if n, err := r.send(context.Background(), messages(3)); n != 0 || !errors.Is(err, errNoAnswer) || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(n, err)
+		}
+	})
+}
+
+// TestRELPOpenIsRefused: the sink says why no session comes about.
+func TestRELPOpenIsRefused(t *testing.T) {
+	tests := []struct{ name, said, want string }{
+		{"refused", string(answer(1, "500 required command not supported")), `refuses the RELP session: 500 "required command`},
+		{"no syslog", string(answer(1, "200 OK\nrelp_version=0\ncommands=eventlog")), "does not offer"},
+		{"other protocol", "220 smtp ready\r\n", "not RELP"},
+		{"end", "0 serverclose 0\n", `answers open with "serverclose"`},
+		{"other number", string(answer(7, openAnswer)), `answers open with "rsp"`},
+		{"closed", "close", "has closed the connection"},
+		{"silent", "", "no answer to RELP's open"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				if tt.said == "close" {
+					readClientFrame(bufio.NewReader(c))
+				} else {
+					io.WriteString(c, tt.said)
+					io.Copy(io.Discard, c)
+				}
+				c.Close()
+			}()
+			s := &server{t: t, network: "tcp", transport: "relp", protocol: "rfc5424", address: l.Addr().String()}
+			w := newWriter(*s.config().Syslog, format.Encoder{})
+			w.opening = 200 * time.Millisecond
+			_, err = w.Write(context.Background(), sinktest.Batches(sinktest.Lines(0, 1), 64<<10)[0])
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "connect to syslog (relp)") {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+			w.Close()
+			l.Close()
+			<-ended
+		})
+	}
+}
+
+// TestRELPLosesNothing: servers that go at any moment, in any way, cost repeated
+// messages at most, and as many as are counted.
+func TestRELPLosesNothing(t *testing.T) {
+	const records = 5000
+	s := newServer(t, "tcp", "relp", "rfc5424")
+	r := run(t, s.config())
+	r.put(sinktest.Lines(0, records))
+	for i := range 5 {
+		eventually(t, "arrival of a part", func() bool { return lines(s.read()) >= (i+1)*700 })
+		s.close()
+		s.open()
+	}
+	r.end()
+	repeated := lines(s.read()) - records
+	index := make(map[string]bool)
+	for line := range bytes.Lines(s.read()) {
+		index[string(line)] = true
+	}
+	for line := range bytes.Lines(sinktest.Lines(0, records)) {
+		if !index[string(line)] {
+			t.Fatalf("missing: %q", line)
+		}
+	}
+	st := r.sink.Status()
+	if len(index) != records || uint64(repeated) > st.Repeated || st.Doubtful != 0 || st.Degraded {
+		t.Errorf("%d records, %d came twice, status %+v", len(index), repeated, st)
+	}
+	t.Logf("%d came twice, %d told", repeated, st.Repeated)
+}

@@ -1,0 +1,251 @@
+package syslog
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/format"
+	"audisp-relay/sinks"
+	"audisp-relay/sinks/sinktest"
+)
+
+// TestDoubt: how many messages the last bytes that were acknowledged may be.
+func TestDoubt(t *testing.T) {
+	c := &chunk{}
+	for i := range 100 {
+		c.buf = append(c.buf, make([]byte, 100)...)
+		c.marks = append(c.marks, mark{len(c.buf), i + 1, 0})
+	}
+	var u unacked
+	const chunks = 2 * maxPoints // 10 000 bytes each
+	for range chunks {
+		u.add(c, 100)
+		u.settle(2500)
+	}
+	kept := len(u.ends)
+	for _, n := range []int{0, 1, 99, 10_000, 10_001, 1 << 20, maxPoints * pointBytes} {
+		got, least := u.doubtful(n), (n+99)/100
+		if got < least || got > least+100 {
+			t.Errorf("%d bytes: %d messages, want %d or up to 100 more", n, got, least)
+		}
+	}
+	if got, want := u.doubtful(1<<40), 100*chunks-kept; got != want || kept != 25 || len(u.points) > 2*maxPoints {
+		t.Errorf("%d messages in all, %d kept, %d points; want %d", got, kept, len(u.points), want)
+	}
+	u.fresh()
+	if got := u.doubtful(1 << 40); got != 0 {
+		t.Errorf("%d messages of a fresh connection", got)
+	}
+	// What an earlier connection had taken is in doubt when this one has.
+	u.settle(0)
+	if got := u.doubtful(1); got != kept {
+		t.Errorf("%d messages, want %d", got, kept)
+	}
+}
+
+// TestToll: what the end of a connection costs depends on how it ended.
+func TestToll(t *testing.T) {
+	c := &chunk{buf: make([]byte, 1<<20)}
+	for i := range 1 << 10 {
+		c.marks = append(c.marks, mark{(i + 1) << 10, i + 1, 0})
+	}
+	tests := []struct {
+		name            string
+		tls             bool
+		err             error
+		unacked         int
+		ago             time.Duration
+		again, doubtful int
+	}{
+		{"reset", false, unix.ECONNRESET, 0, 0, 0, 328},
+		{"reset, long ago", true, unix.ECONNRESET, 0, time.Hour, 0, 328},
+		{"timeout", true, os.ErrDeadlineExceeded, 10 << 10, 0, 10, 328},
+		{"end with something unread", false, errPeerClosed, 1, 0, 1, 328},
+		{"end", false, errPeerClosed, 0, 0, 0, 128},
+		{"end, long ago", false, errPeerClosed, 0, time.Hour, 0, 0},
+		{"cut off", true, errCutOff, 0, 0, 0, 128},
+		{"close_notify", true, errPeerClosed, 0, 0, 0, 0},
+	}
+	for _, tt := range tests {
+		s := &streamConn{link: &link{}, sent: &unacked{}, room: 100 << 10}
+		if tt.tls {
+			s.tls = &tls.Conn{}
+		}
+		for i := range c.marks { // one by one: then the count is exact but for 4 KiB
+			one := &chunk{buf: c.buf[:1<<10], marks: []mark{{1 << 10, i + 1, 0}}}
+			s.sent.add(one, 1)
+			s.sent.settle(tt.unacked)
+		}
+		s.sent.last = time.Now().Add(-tt.ago)
+		again, doubtful := s.toll(tt.err)
+		if again != tt.again || doubtful < tt.doubtful || doubtful > tt.doubtful+4 || tt.doubtful == 0 && doubtful != 0 {
+			t.Errorf("%s: %d come again, %d in doubt; want %d, %d", tt.name, again, doubtful, tt.again, tt.doubtful)
+		}
+	}
+	if again, doubtful := (&streamConn{link: &link{}}).toll(unix.ECONNRESET); again != 0 || doubtful != 0 {
+		t.Errorf("local: %d, %d", again, doubtful)
+	}
+}
+
+// costly is a conn that breaks.
+type costly struct{ narrow }
+
+func (costly) send(context.Context, *chunk) (int, error) { return 0, unix.ECONNRESET }
+func (costly) toll(error) (again, doubtful int)          { return 2, 3 }
+
+// TestTollIsTold: also when the next connection is made at once, in the log, with
+// totals, and in the status.
+func TestTollIsTold(t *testing.T) {
+	s := newServer(t, "tcp", "tcp", "rfc5424")
+	w := newWriter(*s.config().Syslog, format.Encoder{})
+	defer w.Close()
+	core, logs := observer.New(zap.WarnLevel)
+	w.log = zap.New(core)
+	for range 2 {
+		w.disconnect(true)
+		w.conn, w.since = &costly{}, time.Time{}
+		if err := write(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var st sinks.Status
+	if w.Extra(&st); st.Repeated != 4 || st.Doubtful != 6 {
+		t.Errorf("%+v", st)
+	}
+	for i, e := range logs.All() {
+		want := map[string]any{"error": unix.ECONNRESET.Error(), "sent_again": int64(2), "perhaps_lost": int64(3),
+			"total_sent_again": uint64(2 + 2*i), "total_perhaps_lost": uint64(3 + 3*i)}
+		if d := cmp.Diff(want, e.ContextMap()); d != "" {
+			t.Error(d)
+		}
+	}
+	if logs.Len() != 2 {
+		t.Errorf("%d log lines", logs.Len())
+	}
+}
+
+// refusing is a conn whose server wants something done.
+type refusing struct{ narrow }
+
+func (refusing) send(context.Context, *chunk) (int, error) {
+	return 0, advise(errors.New("disk full"), "see the server's log")
+}
+
+// TestRefusalsAreTold: another connection at once would not help.
+func TestRefusalsAreTold(t *testing.T) {
+	s := newServer(t, "tcp", "tcp", "rfc5424")
+	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w.conn = &refusing{}
+	if err := write(w); err == nil || !strings.HasSuffix(err.Error(), "disk full: see the server's log") || w.conn != nil {
+		t.Error(err)
+	}
+}
+
+// TestDoubtIsOfOneConnection: what an earlier one was read from is out of it.
+func TestDoubtIsOfOneConnection(t *testing.T) {
+	s := newServer(t, "tcp", "tcp", "rfc5424")
+	w := newWriter(*s.config().Syslog, format.Encoder{})
+	defer w.Close()
+	for _, b := range sinktest.Batches(sinktest.Lines(0, 100), 64<<10) {
+		if _, err := w.Write(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "acknowledgement", func() bool { return w.conn.idle() == nil && w.sent.total.messages == 100 && lines(s.read()) == 100 })
+	s.close()
+	s.open()
+	w.since = time.Time{}
+	if err := write(w); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.sent.total.messages; n > 1 {
+		t.Errorf("%d messages of the connection before", n)
+	}
+}
+
+// TestCancelledWriteLetsGo: of a connection in the middle of something, and tells
+// of no loss where there is none.
+func TestCancelledWriteLetsGo(t *testing.T) {
+	for _, transport := range []string{"tcp", "tls", "relp"} {
+		s := newServer(t, "tcp", transport, "rfc5424")
+		w := newWriter(*s.config().Syslog, format.Encoder{})
+		if err := write(w); err != nil {
+			t.Fatal(err)
+		}
+		s.gate.Lock()
+		ctx, cancel := context.WithCancel(context.Background())
+		stop := time.AfterFunc(200*time.Millisecond, cancel)
+		var err error
+		for err == nil {
+			_, err = w.Write(ctx, sinktest.Batches(sinktest.Lines(0, 1000), 64<<10)[0])
+		}
+		stop.Stop()
+		if !errors.Is(err, context.Canceled) || w.conn != nil {
+			t.Errorf("%s: %v, connection %v", transport, err, w.conn)
+		}
+		if err := w.Close(); err != nil {
+			t.Errorf("%s: %v", transport, err)
+		}
+		s.gate.Unlock()
+	}
+}
+
+// TestEndedContextWritesNothing: whatever the timing.
+func TestEndedContextWritesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 100 {
+		r, _ := session(t)
+		if n, err := r.write(ctx, []byte("x")); n != 0 || err == nil {
+			t.Fatal(n, err)
+		}
+	}
+}
+
+// TestBrokenTLSIsTold: what a server had taken and not read is told to be in
+// doubt, and what it had not taken comes again.
+func TestBrokenTLSIsTold(t *testing.T) {
+	const records = 60_000 // more than the buffers of both sides
+	s := newServer(t, "tcp", "tls", "rfc5424")
+	r := run(t, s.config())
+	r.put(sinktest.Lines(0, 10))
+	eventually(t, "arrival", func() bool { return lines(s.read()) == 10 })
+	s.gate.Lock()
+	r.put(sinktest.Lines(10, records-10))
+	last := uint64(0)
+	eventually(t, "full buffers", func() bool {
+		n := r.q.Counts().Queued
+		same := n == last && n < records-10
+		last = n
+		time.Sleep(50 * time.Millisecond)
+		return same
+	})
+	s.close()
+	s.gate.Unlock()
+	s.open()
+	r.end()
+	s.finish()
+	missing := records
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(s.read())) {
+		if !seen[line] {
+			missing--
+		}
+		seen[line] = true
+	}
+	st := r.sink.Status()
+	if missing == 0 || uint64(missing) > st.Doubtful || st.Repeated == 0 {
+		t.Errorf("%d missing, %d told to be in doubt, %d sent again", missing, st.Doubtful, st.Repeated)
+	}
+	t.Logf("%d missing, %d told to be in doubt, %d sent again", missing, st.Doubtful, st.Repeated)
+}
