@@ -30,12 +30,12 @@ const (
 	benchFilter = `key in ["fim", "net", "time"] && auid >= 1000 && auid != unset`
 )
 
-// eventCases write events to a file, as laurel does.
+// eventCases write events to a file as laurel does: never synced.
 func (b *bench) eventCases() []bulkCase {
 	sink := func(keys string) func(*scope, string, corpus) bulkRun {
 		return func(t *scope, dir string, c corpus) bulkRun {
 			out := filepath.Join(dir, "out")
-			conf := b.relayConf(t, dir, bulkGlobals, fmt.Sprintf("[sinks.file]\ntype = \"file\"\npath = %q\nmax_size = \"0\"\n%s\n", out, keys))
+			conf := b.relayConf(t, dir, bulkGlobals, fmt.Sprintf("[sinks.file]\ntype = \"file\"\npath = %q\nmax_size = \"0\"\nsync = \"none\"\n%s\n", out, keys))
 			return bulkRun{argv: []string{b.relay, "-c", conf}, delivered: func() int { return countLines(t, out) }}
 		}
 	}

@@ -33,7 +33,7 @@ func (r *lines) start(f *os.File, off int64) {
 // newline ends the line that the Splitter holds.
 func (r *lines) newline(b *stream.Batch) {
 	r.sp.Space()[0] = '\n'
-	r.sp.Cut(b, 1)
+	r.sp.CutLast(b, 1)
 }
 
 // next puts the lines that are complete with one more read into b, valid until

@@ -65,7 +65,13 @@ func (s *Splitter) Space() []byte {
 // Cut says that n bytes were put into Space and puts the records that are
 // complete with them into b, whose buffer is then the Splitter's own: it is
 // valid until the next call of Space.
-func (s *Splitter) Cut(b *Batch, n int) {
+func (s *Splitter) Cut(b *Batch, n int) { s.cut(b, n, false) }
+
+// CutLast is Cut when nothing more belongs to what there is: a line is not held
+// because the rest of it may come.
+func (s *Splitter) CutLast(b *Batch, n int) { s.cut(b, n, true) }
+
+func (s *Splitter) cut(b *Batch, n int, last bool) {
 	s.w += n
 	s.counts.Bytes += uint64(n)
 	b.Buf, b.Recs = s.buf, b.Recs[:0]
@@ -75,7 +81,7 @@ func (s *Splitter) Cut(b *Batch, n int) {
 	switch s.framing {
 	case framingUnknown:
 	case framingLines:
-		s.cutLines(b)
+		s.cutLines(b, last)
 	default:
 		s.cutFrames(b, false)
 	}
@@ -92,13 +98,13 @@ func (s *Splitter) End(b *Batch) {
 		s.cutFrames(b, true)
 		return
 	}
-	s.cutLines(b)
+	s.cutLines(b, true)
 	if s.w > s.r || s.cont {
 		// cutLines leaves less than MaxRecord bytes, so there is room.
 		s.counts.Unended++
 		s.buf[s.w] = '\n'
 		s.w++
-		s.cutLines(b)
+		s.cutLines(b, true)
 	}
 }
 
@@ -125,8 +131,8 @@ func (s *Splitter) detect(end bool) {
 }
 
 // cutLines cuts what is there into lines. A line that does not end within
-// MaxRecord bytes is handed on in pieces.
-func (s *Splitter) cutLines(b *Batch) {
+// MaxRecord bytes is handed on in pieces. With last no line is held for more to come.
+func (s *Splitter) cutLines(b *Batch, last bool) {
 	for {
 		have := s.buf[s.r:s.w]
 		end := bytes.IndexByte(have[s.scanned:], '\n')
@@ -141,6 +147,16 @@ func (s *Splitter) cutLines(b *Batch) {
 			return
 		default:
 			s.scanned = 0
+			if s.cont || !socketAddress(have[:n]) {
+				break
+			}
+			switch k := broken(have, n); {
+			case k < 0 && !last:
+				return
+			case k > 0 && k <= MaxRecord:
+				n = k
+				mend(have[:n])
+			}
 		}
 		s.addLine(b, n, open)
 	}
