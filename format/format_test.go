@@ -173,3 +173,43 @@ func TestEvents(t *testing.T) {
 		t.Error("records of an empty batch")
 	}
 }
+
+// numbered is an EventEncoder that writes the serials of an event's records.
+type numbered struct{}
+
+func (numbered) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+	for ; i < j; i++ {
+		dst = fmt.Appendf(dst, "%d ", b.Recs[i].Serial)
+	}
+	return append(dst, '\n')
+}
+
+// A large batch, which is written in two halves, comes out as one.
+func TestEventsOfALargeBatch(t *testing.T) {
+	enc := Encoder{Format: JSON, NewEvents: func() EventEncoder { return numbered{} }}
+	for records := range 5 * splitFrom {
+		var b stream.Batch
+		var want []byte
+		var ends []int
+		for serial := 0; len(b.Recs) < records; serial++ {
+			for range 1 + serial%7 {
+				b.Recs = append(b.Recs, stream.Record{Serial: uint32(serial)})
+				want = fmt.Appendf(want, "%d ", serial)
+			}
+			b.Recs[len(b.Recs)-1].Flags |= stream.End
+			want = append(want, '\n')
+			for len(ends) < len(b.Recs) {
+				ends = append(ends, len(want))
+			}
+		}
+		e := enc.Encode(b)
+		if string(e.Bytes) != string(want) || e.Len() != len(b.Recs) {
+			t.Fatalf("%d records: %d bytes, want %d", len(b.Recs), len(e.Bytes), len(want))
+		}
+		for i, end := range ends {
+			if e.End(i) != end {
+				t.Fatalf("%d records: record %d ends at %d, want %d", len(b.Recs), i, e.End(i), end)
+			}
+		}
+	}
+}
