@@ -23,7 +23,7 @@ func testStall(t *testing.T, tg *Target, f format.Format) {
 	r.putLines(0, 10)
 	r.arrived()
 	r.place.Stall()
-	r.putLines(10, stallLines)
+	r.putLines(10, stallLines/r.perLine())
 	r.sink.Status() // must not wait for the consumer
 	r.place.Resume()
 	r.end()
