@@ -1,62 +1,19 @@
 package format
 
-import (
-	"runtime"
-	"sync"
+import "audisp-relay/stream"
 
-	"audisp-relay/stream"
-)
-
-// splitFrom is how many records of a batch are worth a second goroutine: an event
-// takes some microseconds, a goroutine about one.
-const splitFrom = 64
-
-// run is a part of a batch, encoded.
-type run struct {
-	events EventEncoder
-	buf    []byte
-	ends   []uint32
-}
-
-// encode writes the events that records i up to j of b are. The bytes of an event
-// belong to its first record, so that it is acknowledged as a whole.
-func (r *run) encode(b *stream.Batch, i, j int) {
-	r.buf, r.ends = r.buf[:0], r.ends[:0]
-	for i < j {
-		end := EventEnd(b, i)
-		r.buf = r.events.AppendEvent(r.buf, b, i, end)
-		for ; i < end; i++ {
-			r.ends = append(r.ends, uint32(len(r.buf)))
-		}
-	}
-}
-
-// encodeEvents writes the events of b. Of a large batch a second goroutine writes the
-// second half meanwhile: the encoder is what takes longest on the way of an event.
+// encodeEvents writes the events of b. The bytes of an event belong to its first
+// record, so that it is acknowledged as a whole.
 func (e *Encoder) encodeEvents(batch stream.Batch) Encoded {
 	b := e.begin(batch)
-	first, second := &e.halves[0], &e.halves[1]
-	half := len(b.Recs)
-	if half >= splitFrom && runtime.GOMAXPROCS(0) > 1 {
-		half = EventEnd(b, half/2)
+	for i := 0; i < len(b.Recs); {
+		j := EventEnd(b, i)
+		e.buf = e.events.AppendEvent(e.buf, b, i, j)
+		for ; i < j; i++ {
+			e.ends = append(e.ends, uint32(len(e.buf)))
+		}
 	}
-	if half == len(b.Recs) {
-		first.encode(b, 0, half)
-		return Encoded{Bytes: first.buf, ends: first.ends}
-	}
-	if second.events == nil {
-		second.events = e.NewEvents()
-	}
-	var done sync.WaitGroup
-	done.Go(func() { second.encode(b, half, len(b.Recs)) })
-	first.encode(b, 0, half)
-	done.Wait()
-	base := uint32(len(first.buf))
-	first.buf = append(first.buf, second.buf...)
-	for _, end := range second.ends {
-		first.ends = append(first.ends, base+end)
-	}
-	return Encoded{Bytes: first.buf, ends: first.ends}
+	return Encoded{Bytes: e.buf, ends: e.ends}
 }
 
 // appendEvent appends the event that record i begins, nothing when it begins none.
@@ -65,12 +22,12 @@ func (e *Encoder) appendEvent(dst []byte, batch stream.Batch, i int) []byte {
 	if i > 0 && !endsEvent(b, i-1) {
 		return dst
 	}
-	return e.halves[0].events.AppendEvent(dst, b, i, EventEnd(b, i))
+	return e.events.AppendEvent(dst, b, i, EventEnd(b, i))
 }
 
 func (e *Encoder) begin(b stream.Batch) *stream.Batch {
-	if e.halves[0].events == nil {
-		e.halves[0].events = e.NewEvents()
+	if e.events == nil {
+		e.events = e.NewEvents()
 	}
 	e.batch = b
 	return &e.batch

@@ -64,10 +64,10 @@ type Encoder struct {
 	// DropEOE leaves EOE records out, as audispd's builtin_syslog does.
 	DropEOE bool
 	// NewEvents makes the encoder of a format of events; each copy of an Encoder
-	// makes its own, two for large batches, when they are first used.
+	// makes its own when it is first used.
 	NewEvents func() EventEncoder
 
-	halves [2]run       // of a batch of events
+	events EventEncoder
 	batch  stream.Batch // that events is given: a pointer to the caller's would move it to the heap
 	buf    []byte
 	ends   []uint32
