@@ -52,6 +52,10 @@ type intake struct {
 	wish *wish            // what was wanted at the last put
 	asm  *event.Assembler // nil until events are wanted
 	own  stream.Batch     // a copy of the records, for asm to set flags in
+	// stored says that the records did not come when they were made: then time is
+	// that of the newest of them, not the clock's.
+	stored bool
+	newest int64 // ms
 
 	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
 	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
@@ -72,7 +76,15 @@ func (in *intake) put(b *stream.Batch) {
 		return
 	}
 	in.own.Buf, in.own.Recs = b.Buf, append(in.own.Recs[:0], b.Recs...)
-	in.asm.Add(&in.own, time.Now())
+	if !in.stored {
+		in.asm.Add(&in.own, time.Now())
+		return
+	}
+	for i := range b.Recs {
+		in.newest = max(in.newest, b.Recs[i].Millis)
+	}
+	in.asm.Add(&in.own, time.UnixMilli(in.newest))
+	in.asm.Expire(time.UnixMilli(in.newest))
 }
 
 // look takes note of what is wanted now. Events that are open when no events are

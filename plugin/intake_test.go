@@ -134,3 +134,23 @@ func TestIntakeChanges(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 }
+
+// TestStoredTime: of a stored stream an event that nothing has ended waits by the
+// records' own time, however fast they are read.
+func TestStoredTime(t *testing.T) {
+	at := func(sec, serial int) string {
+		return fmt.Sprintf(`type=SECCOMP msg=audit(%d.000:%d): auid=1 uid=1 sig=0`, sec, serial)
+	}
+	for stored, want := range map[bool]string{true: "1/1326 | 2/1326 |", false: ""} {
+		tk := take(t, config.Sink{Format: "json"})
+		tk.stored = stored
+		tk.put(batchOf(t, at(10, 1), at(11, 2)))
+		if got := tk.serials(t); got != "" {
+			t.Errorf("too early: %s", got)
+		}
+		tk.put(batchOf(t, at(60, 3)))
+		if got := tk.serials(t); got != want {
+			t.Errorf("stored %v: got %q, want %q", stored, got, want)
+		}
+	}
+}

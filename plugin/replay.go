@@ -56,6 +56,7 @@ func Replay(ctx context.Context, from Stored) (Replayed, error) {
 		from.Sink.Run(ctx, q)
 	}()
 	in := newIntake(q, w)
+	in.stored = true
 	put, finish := in.put, func() {}
 	if from.Log != "" {
 		done.Log = new(recovery.Counts)
