@@ -26,7 +26,8 @@ type corpus struct {
 // makeCorpus repeats the capture up to the wanted number of records. Each
 // repetition is later and has fresh serials, so that no program takes its
 // events for those of the one before; they are as dense as the kernel's, so that
-// none are missing.
+// none are missing. It is another session, too: who remembers what it has seen
+// finds in a repetition what is alike there, not all of it again.
 //
 // Events with an EXECVE record are left out: laurel 0.5.1 keeps a process for
 // each of them and its cost grows with the square of their number. On a stream
@@ -135,7 +136,7 @@ func (s *serials) fresh(own string) uint32 {
 	return n
 }
 
-// shift moves a record round hours on: the capture spans less than one.
+// shift moves a record round hours on, as the capture spans less than one, and as many sessions.
 func shift(line []byte, round int, serials *serials) ([]byte, error) {
 	const mark = "msg=audit("
 	i := bytes.Index(line, []byte(mark))
@@ -150,5 +151,6 @@ func shift(line []byte, round int, serials *serials) ([]byte, error) {
 	if !ok1 || !ok2 || !ok3 || err != nil {
 		return nil, fmt.Errorf("a record of the capture has no id: %q", line)
 	}
+	rest = bytes.Replace(rest, []byte(" ses=1 "), fmt.Appendf(nil, " ses=%d ", round+1), 1)
 	return fmt.Appendf(nil, "%s%d.%s:%d)%s", head, s+int64(round)*3600, ms, serials.fresh(string(serial)), rest), nil
 }

@@ -111,11 +111,7 @@ func eventsOf(c corpus) (all assembled, err error) {
 	defer f.Close()
 	asm := event.NewAssembler(event.AssemblerOptions{Out: func(b *stream.Batch) {
 		all.batches = append(all.batches, stream.Batch{Buf: bytes.Clone(b.Buf), Recs: append([]stream.Record(nil), b.Recs...)})
-		for i := range b.Recs {
-			if b.Recs[i].Flags&stream.End != 0 {
-				all.n++
-			}
-		}
+		all.n += ends(b)
 	}})
 	r := stream.NewReader(f)
 	var b stream.Batch
@@ -138,18 +134,47 @@ func (a *assembled) each(fn func(b *stream.Batch, i, j int)) {
 	}
 }
 
-// filterCost is what a filter costs an event, beyond walking over the events.
+// first returns batches from the beginning, of so many bytes or few more.
+func (a *assembled) first(size int) (part assembled) {
+	for k := range a.batches {
+		if size <= 0 {
+			break
+		}
+		b := &a.batches[k]
+		part.batches = append(part.batches, *b)
+		part.n += ends(b)
+		size -= len(b.Buf)
+	}
+	return part
+}
+
+// ends counts the events of b.
+func ends(b *stream.Batch) (n int) {
+	for i := range b.Recs {
+		if b.Recs[i].Flags&stream.End != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// filterCost is what a filter costs an event, beyond walking over the events. As in
+// the relay, where they were read a moment ago, their bytes are in the cache.
 func filterCost(t *scope, events assembled) row {
 	f, err := filter.Compile(benchFilter)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	events = events.first(256 << 10)
+	const times = 200
 	m, kept := f.New(), 0
 	fastest := func(fn func(b *stream.Batch, i, j int)) time.Duration {
 		best := time.Hour
-		for range 5 {
+		for range 10 {
 			begin := time.Now()
-			events.each(fn)
+			for range times {
+				events.each(fn)
+			}
 			best = min(best, time.Since(begin))
 		}
 		return best
@@ -162,8 +187,8 @@ func filterCost(t *scope, events assembled) row {
 			kept++
 		}
 	})
-	r := row{What: filterWhat, Who: "in process", Value: float64((took - walk).Nanoseconds()) / 1e3 / float64(events.n), Unit: "µs",
-		Detail: fmt.Sprintf("%s keeps %d of %d", benchFilter, kept/5, events.n)}
+	r := row{What: filterWhat, Who: "in process", Value: float64((took - walk).Nanoseconds()) / 1e3 / times / float64(events.n), Unit: "µs",
+		Detail: fmt.Sprintf("%s keeps %d of %d", benchFilter, kept/10/times, events.n)}
 	return r.goal("≤ 0.2", r.Value <= 0.2)
 }
 
