@@ -22,12 +22,7 @@ func eventOf(t testing.TB, name, types string) (b stream.Batch) {
 		if b.Recs != nil || strings.Join(have, " ") != types {
 			return
 		}
-		for n := i; n < j; n++ {
-			rec := from.Recs[n]
-			rec.Off = uint32(len(b.Buf))
-			b.Buf = append(b.Buf, from.Bytes(n)...)
-			b.Recs = append(b.Recs, rec)
-		}
+		b = copyOf(from, i, j)
 	})
 	if b.Recs == nil {
 		t.Fatalf("%s has no event of %s", name, types)
@@ -57,6 +52,44 @@ func BenchmarkAppendEvent(b *testing.B) {
 			b.ReportMetric((cpuTime(b)-cpu)/float64(b.N), "cpu-ns/event")
 			b.ReportMetric(float64(len(batch.Buf)), "B/event-in")
 			b.ReportMetric(float64(len(out)), "B/event-out")
+		})
+	}
+}
+
+// BenchmarkCapture encodes the events of captures in their order: all but those with an
+// EXECVE record, as the bulk stream of bench/ leaves them out.
+func BenchmarkCapture(b *testing.B) {
+	for _, name := range []string{"audit-3.0.9-enriched", "audit-3.0.9-raw"} {
+		b.Run(name, func(b *testing.B) {
+			var batch stream.Batch
+			var ends []int
+			events(b, captures.Read(b, name+".string.gz"), func(from *stream.Batch, i, j int) {
+				for n := i; n < j; n++ {
+					if from.Recs[n].Type == typeExecve {
+						return
+					}
+				}
+				for ; i < j; i++ {
+					rec := from.Recs[i]
+					rec.Off = uint32(len(batch.Buf))
+					batch.Buf = append(batch.Buf, from.Bytes(i)...)
+					batch.Recs = append(batch.Recs, rec)
+				}
+				ends = append(ends, len(batch.Recs))
+			})
+			e := New(Options{})
+			var out []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				out = out[:0]
+				i := 0
+				for _, j := range ends {
+					out = e.AppendEvent(out, &batch, i, j)
+					i = j
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(ends)), "ns/event")
+			b.ReportMetric(float64(len(out))/float64(len(ends)), "B/event-out")
 		})
 	}
 }

@@ -40,8 +40,8 @@ type Options struct {
 	Local string
 }
 
-// Encoder writes events. It belongs to one goroutine and keeps nothing between calls but
-// memory and a few names.
+// Encoder writes events. It belongs to one goroutine. What it keeps between calls saves work
+// and does not show: an event is written as a new Encoder would write it.
 type Encoder struct {
 	opts Options
 
@@ -62,6 +62,10 @@ type Encoder struct {
 	uid      lookedUp
 	gid      lookedUp
 
+	// What events before were written as.
+	memos [memoCount]memo
+	title title
+
 	// Parts that are written before their place in the line comes.
 	others   []byte // the members of other_records
 	keys     []byte // `,"a","b"`: keys of the records in others
@@ -71,8 +75,6 @@ type Encoder struct {
 	saddr   []byte
 	stamp   stamp
 	arch    lastArch
-	title   []byte // of the first PROCTITLE record
-	titled  bool   // it has one
 }
 
 // New returns an Encoder.
@@ -85,11 +87,12 @@ func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
 		return dst
 	}
 	e.cut(b, i, j)
+	e.readArgs()
 	start := len(dst)
 	e.bad = false
 	dst = e.appendEvent(dst)
 	if e.bad {
-		e.percent = true
+		e.percent, e.bad = true, false
 		dst = e.appendEvent(dst[:start])
 		e.percent = false
 	}
@@ -99,10 +102,6 @@ func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
 // appendEvent writes the event whose records are cut.
 func (e *Encoder) appendEvent(dst []byte) []byte {
 	e.looked, e.uid, e.gid = false, lookedUp{}, lookedUp{}
-	if e.percent {
-		e.lastName = lastName{} // it may hold a '%'
-	}
-	e.readArgs()
 	e.writeOthers()
 	dst = e.appendEnvelope(dst)
 	if e.main >= 0 {
@@ -112,6 +111,9 @@ func (e *Encoder) appendEvent(dst []byte) []byte {
 		}
 	} else {
 		dst = e.appendKeyless(dst)
+	}
+	if e.bad && !e.percent {
+		return dst // it is all written again
 	}
 	dst = e.appendCWD(dst)
 	dst = e.appendAll(append(dst, `,"paths":[`...), typePath)

@@ -136,7 +136,7 @@ func (e *Encoder) appendExpectedID(dst []byte, o *object, st *step, body []byte,
 	}
 	dst = putPart(put(dst, &st.json), body, at, end)
 	if e.auditd {
-		if rest, ok := e.twins.at(&st.twin); ok && e.lastName.same(rest) {
+		if rest, ok := e.twins.at(&st.twin); ok && !o.percent && e.lastName.same(rest) {
 			e.twins.step(rest[e.lastName.text.n:])
 			return put(put(dst, &st.name), &e.lastName.text), end
 		}
@@ -201,7 +201,7 @@ func (e *Encoder) appendTwin(dst []byte, o *object, st *step, key []byte) []byte
 	if !ok {
 		return e.appendStrayTwin(dst, o, st, key)
 	}
-	if end := quotedEnd(rest, 0); end > 0 && !e.percent {
+	if end := quotedEnd(rest, 0); end > 0 && !o.percent {
 		e.twins.step(rest[end:])
 		e.lastName.set(rest, end)
 		return putPart(appendNameKey(dst, st, key), rest, 0, end)

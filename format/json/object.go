@@ -12,12 +12,14 @@ const maxExtra = 256
 
 // object is a record, or a program's text, while its fields are written.
 type object struct {
-	typ   uint32
-	level level
-	steps []step
-	next  int      // the step that is expected
-	seen  uint64   // which of steps were there
-	extra [][]byte // the keys of other fields that were
+	typ     uint32
+	level   level
+	steps   []step
+	memo    int      // the step from which on a memo may tell the rest, -1 without
+	next    int      // the step that is expected
+	seen    uint64   // which of steps were there
+	extra   [][]byte // the keys of other fields that were
+	percent bool     // there is a '%' to encode
 	// irregular: the fields as they are shown do not tell all of the record's bytes.
 	irregular bool
 	words     bool   // there is a member "words"
@@ -32,14 +34,15 @@ type object struct {
 	field   bool
 }
 
-func (o *object) begin(typ uint32, l level, steps []step) {
-	*o = object{typ: typ, level: l, steps: steps, extra: o.extra[:0], quoted: o.quoted[:0], keyless: true}
+func (o *object) begin(typ uint32, l level, steps []step, memo int) {
+	*o = object{typ: typ, level: l, steps: steps, memo: memo, extra: o.extra[:0], quoted: o.quoted[:0], keyless: true}
 }
 
 // appendRecord appends the members of a record, each with a comma in front.
 func (e *Encoder) appendRecord(dst []byte, r *record, l level) []byte {
 	o := &e.obj
-	o.begin(r.typ, l, r.kind.steps)
+	o.begin(r.typ, l, r.kind.steps, r.kind.memo)
+	o.percent = e.percent && bytes.IndexByte(r.text, '%') >= 0
 	e.twins = twins{rest: r.names}
 	if r.typ == typeExecve { // args and argc of the event are its fields
 		o.irregular = true
@@ -68,12 +71,23 @@ func appendQuoted(dst []byte, o *object) []byte {
 // appendFields appends the members of the fields of body. A field that is the next its type
 // expects, and whose value is what it should be, is written at once; all else with care.
 func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
+	var m *memo
+	from := 0
 	for p := 0; p < len(body); {
 		at := p
 		if p > 0 {
 			at++ // a field ends at a blank
 		}
 		if n := o.expected(body[at:]); n >= 0 && o.seen&(1<<n) == 0 {
+			if n == o.memo {
+				if m = e.memoOf(o, body[at:]); m != nil {
+					if m.is(e, o, body[at:]) {
+						return m.recall(e, o, dst)
+					}
+					from = len(dst)
+					m.begin(e, o, body[at:])
+				}
+			}
 			st := &o.steps[n]
 			var end int
 			if dst, end = e.appendExpected(dst, o, st, body, at+len(st.field.text)); end > 0 {
@@ -85,15 +99,22 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 		}
 		dst, p = e.appendOther(dst, o, body, p)
 	}
+	if m != nil {
+		m.end(e, o, dst[from:])
+	}
 	return dst
 }
 
 // expected returns the step whose field text begins with: the next, or one of two behind
 // it, since some fields are not always there. It is -1 without.
 func (o *object) expected(text []byte) int {
-	for k := o.next; k < min(o.next+3, len(o.steps)); k++ {
+	k := o.next
+	for ; k < len(o.steps); k++ {
 		if o.steps[k].field.begins(text) {
 			return k
+		}
+		if k >= o.next+2 {
+			break
 		}
 	}
 	return -1

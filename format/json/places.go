@@ -35,17 +35,33 @@ func (e *Encoder) readCWD(r *record) {
 	r.elsewhere = ok && (quotedEnd(v, 0) == len(v) || string(v) == "(null)" || decode.IsText(v))
 }
 
+// title is what the first PROCTITLE record of the event says. It is kept for the next event,
+// which often has the same.
+type title struct {
+	value   []byte // of the field
+	regular bool   // value is all of the record, and shown in its place
+	null    bool   // the kernel had none
+	text    []byte
+	json    []byte // text as it was written, if there is nothing to encode
+}
+
 // readTitle does so with a PROCTITLE record, and decodes the title.
 func (e *Encoder) readTitle(r *record) {
+	t := &e.title
 	v, ok := r.only("proctitle=")
+	if ok && t.regular && string(v) == string(t.value) {
+		r.elsewhere = true
+		return
+	}
 	text, regular := e.unquote(v)
 	r.elsewhere = ok && (regular || string(v) == "(null)")
 	if !r.elsewhere {
 		v, _ = r.value("proctitle=")
 		text, _ = e.unquote(v)
 	}
-	e.titled = string(v) != "(null)"
-	e.title = append(e.title[:0], text...)
+	t.value, t.regular = append(t.value[:0], v...), r.elsewhere
+	t.text, t.null = append(t.text[:0], text...), string(v) == "(null)"
+	t.json = t.json[:0]
 }
 
 // readArgs puts the arguments together, and says of the records that have a place of their
@@ -131,21 +147,26 @@ func (e *Encoder) appendProctitle(dst []byte) []byte {
 	if _, ok := r.value("proctitle="); !ok {
 		return dst
 	}
+	t := &e.title
+	if len(t.json) > 0 && !e.percent {
+		return append(dst, t.json...)
+	}
+	from := len(dst)
 	dst = append(dst, `,"proctitle":`...)
-	if !e.titled {
+	if t.null {
 		return append(dst, "null"...)
 	}
 	dst = append(dst, '[')
-	text := e.title
-	for {
-		k := bytes.IndexByte(text, 0)
-		if k < 0 {
-			break
-		}
-		dst = append(e.appendString(dst, text[:k]), ',')
-		text = text[k+1:]
+	for text, more := t.text, true; more; {
+		var arg []byte
+		arg, text, more = bytes.Cut(text, []byte{0})
+		dst = append(e.appendString(dst, arg), ',')
 	}
-	return append(e.appendString(dst, text), ']')
+	dst[len(dst)-1] = ']'
+	if !e.bad {
+		t.json = append(t.json[:0], dst[from:]...)
+	}
+	return dst
 }
 
 // appendArgs appends the arguments of an execve.

@@ -1,6 +1,9 @@
 package json
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // verbatim are the bytes that a JSON string has as they are: simple ones, blanks and DEL.
 var verbatim = func() (t [256]bool) {
@@ -25,9 +28,13 @@ func (e *Encoder) appendInside(dst, s []byte) []byte {
 	for i := 0; i < len(s); {
 		c := s[i]
 		if verbatim[c] && (c != '%' || !e.percent) {
-			if i++; !e.percent {
-				i = simpleEnd(s, i)
+			end := simpleEnd(s, i+1)
+			if e.percent {
+				if k := bytes.IndexByte(s[i+1:end], '%'); k >= 0 {
+					end = i + 1 + k
+				}
 			}
+			i = end
 			continue
 		}
 		n := 1

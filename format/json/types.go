@@ -1,6 +1,7 @@
 package json
 
 import (
+	"slices"
 	"strings"
 
 	"audisp-relay/decode"
@@ -28,6 +29,7 @@ type recordType struct {
 	// program: the record holds the text of a program, msg='...', as it came.
 	program bool
 	steps   []step // the fields it mostly has, in their order
+	memo    int    // object.memo
 }
 
 // kind says how the value of a field is shown and had back: the class of its key, or a
@@ -202,7 +204,7 @@ const firstType, lastType = 1000, 2999
 
 var (
 	recordTypes [lastType - firstType + 1]recordType
-	nameless    = recordType{json: "null"}
+	nameless    = recordType{json: "null", memo: -1}
 )
 
 func init() {
@@ -240,6 +242,8 @@ func initType(t *recordType, n uint32) {
 	}
 	t.placed = t.placed || l == path || l == sockaddr
 	t.steps = newSteps(n, l, fields)
+	first := memoField(n)
+	t.memo = slices.IndexFunc(t.steps, func(st step) bool { return st.key() == first })
 }
 
 // typeOf returns what is known of a record's type. Of one without a name in the tables

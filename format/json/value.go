@@ -29,13 +29,13 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 			dst = append(dst, '"')
 		}
 	case kindPlain:
-		if end = wordEnd(body, at); end > 0 && !e.percent {
+		if end = wordEnd(body, at); end > 0 && !o.percent {
 			dst = putPart(put(dst, &st.begin), body, at, end)
 			return append(dst, '"'), end
 		}
 		return dst, 0
 	case kindText:
-		if end = quotedEnd(body, at); end > 0 && !e.percent {
+		if end = quotedEnd(body, at); end > 0 && !o.percent {
 			return putPart(put(dst, &st.json), body, at, end), end
 		}
 		return dst, 0
@@ -60,7 +60,7 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 		}
 		return dst, 0
 	case kindKey:
-		if end = quotedEnd(body, at); end > 0 && len(e.keys) == 0 && o.level == top && !e.percent {
+		if end = quotedEnd(body, at); end > 0 && len(e.keys) == 0 && o.level == top && !o.percent {
 			return appendOneKey(dst, o, body[at:end]), end
 		}
 		if end = tokenEnd(body, at); end > at && body[at] != '"' && body[at] != '\'' || quotedEnd(body, at) == end {
@@ -324,7 +324,8 @@ func (e *Encoder) appendMsg(dst []byte, o *object, v []byte) []byte {
 		return e.appendString(dst, v)
 	}
 	in := &e.inner
-	in.begin(o.typ, message, messageSteps)
+	in.begin(o.typ, message, messageSteps, -1)
+	in.percent = o.percent
 	from := len(dst)
 	dst = e.appendFields(dst, in, v[1:len(v)-1])
 	dst = open(appendQuoted(dst, in), from)
