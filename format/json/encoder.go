@@ -9,6 +9,7 @@
 package json
 
 import (
+	"bytes"
 	_ "embed"
 	"strconv"
 
@@ -52,8 +53,8 @@ type Encoder struct {
 	auditd   bool // the names come from auditd: a record of the event has some
 	lookup   bool // names are looked up
 	looked   bool // and one was found
-	percent  bool // this is the second try: strings are percent-encoded
-	bad      bool // a string is not UTF-8
+	percent  bool // this is the second try: '%' is encoded, too
+	bad      int  // how many bytes are percent-encoded
 	args     decode.Args
 	obj      object // the record being written
 	inner    object // its msg='...'
@@ -89,10 +90,9 @@ func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
 	e.cut(b, i, j)
 	e.readArgs()
 	start := len(dst)
-	e.bad = false
 	dst = e.appendEvent(dst)
-	if e.bad {
-		e.percent, e.bad = true, false
+	if e.bad > 0 && bytes.Count(dst[start:], []byte{'%'}) > e.bad {
+		e.percent = true
 		dst = e.appendEvent(dst[:start])
 		e.percent = false
 	}
@@ -101,7 +101,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
 
 // appendEvent writes the event whose records are cut.
 func (e *Encoder) appendEvent(dst []byte) []byte {
-	e.looked, e.uid, e.gid = false, lookedUp{}, lookedUp{}
+	e.bad, e.looked, e.uid, e.gid = 0, false, lookedUp{}, lookedUp{}
 	e.writeOthers()
 	dst = e.appendEnvelope(dst)
 	if e.main >= 0 {
@@ -111,9 +111,6 @@ func (e *Encoder) appendEvent(dst []byte) []byte {
 		}
 	} else {
 		dst = e.appendKeyless(dst)
-	}
-	if e.bad && !e.percent {
-		return dst // it is all written again
 	}
 	dst = e.appendCWD(dst)
 	dst = e.appendAll(append(dst, `,"paths":[`...), typePath)
@@ -189,7 +186,7 @@ func (e *Encoder) appendFlags(dst []byte) []byte {
 	case stream.Ver1:
 		dst = append(dst, `,"frame":1`...)
 	}
-	if e.percent {
+	if e.bad > 0 {
 		dst = append(dst, `,"encoding":"percent"`...)
 	}
 	return append(dst, '}', '\n')

@@ -46,11 +46,14 @@ func memoField(typ uint32) string {
 // when how it is written depends on more than memo.is compares: names that are looked up,
 // keys of other records.
 func (e *Encoder) memoOf(o *object, text []byte) *memo {
-	if o.percent || e.lookup || len(e.keys) > 0 || len(text) > maxMemoText || len(e.twins.rest) > maxMemoText {
+	if o.percent || e.lookup || e.keysMatter(o) || len(text) > maxMemoText || len(e.twins.rest) > maxMemoText {
 		return nil
 	}
 	return &e.memos[(o.typ+uint32(len(text)))%memoCount]
 }
+
+// keysMatter reports whether there are keys of other records to show with the record's own.
+func (e *Encoder) keysMatter(o *object) bool { return len(e.keys) > 0 && o.level&(top|other) != 0 }
 
 // is reports whether m is of a record that ends in text and the names that are left.
 func (m *memo) is(e *Encoder, o *object, text []byte) bool {
@@ -75,7 +78,7 @@ func (m *memo) begin(e *Encoder, o *object, text []byte) {
 // end notes what it was written as, unless there is more to it: bytes that cannot be had back
 // from that, names that are left, keys for the event, what a record has once at most.
 func (m *memo) end(e *Encoder, o *object, json []byte) {
-	if e.bad || o.irregular || o.words || len(o.quoted) > 0 || len(o.extra) > 0 || len(e.twins.rest) > 0 || len(e.keys) > 0 {
+	if e.bad > 0 || o.irregular || o.words || len(o.quoted) > 0 || len(o.extra) > 0 || len(e.twins.rest) > 0 || e.keysMatter(o) {
 		return
 	}
 	m.json = append(m.json[:0], json...)

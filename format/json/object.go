@@ -78,7 +78,7 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 		if p > 0 {
 			at++ // a field ends at a blank
 		}
-		if n := o.expected(body[at:]); n >= 0 && o.seen&(1<<n) == 0 {
+		if n := o.expected(body[at:]); n >= 0 {
 			if n == o.memo {
 				if m = e.memoOf(o, body[at:]); m != nil {
 					if m.is(e, o, body[at:]) {
@@ -105,16 +105,12 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 	return dst
 }
 
-// expected returns the step whose field text begins with: the next, or one of two behind
-// it, since some fields are not always there. It is -1 without.
+// expected returns the step whose field text begins with: the next or one behind it, since
+// some fields are not always there. It is -1 without.
 func (o *object) expected(text []byte) int {
-	k := o.next
-	for ; k < len(o.steps); k++ {
+	for k := o.next; k < len(o.steps); k++ {
 		if o.steps[k].field.begins(text) {
 			return k
-		}
-		if k >= o.next+2 {
-			break
 		}
 	}
 	return -1

@@ -163,7 +163,7 @@ func (e *Encoder) appendProctitle(dst []byte) []byte {
 		dst = append(e.appendString(dst, arg), ',')
 	}
 	dst[len(dst)-1] = ']'
-	if !e.bad {
+	if e.bad == 0 {
 		t.json = append(t.json[:0], dst[from:]...)
 	}
 	return dst

@@ -14,8 +14,8 @@ var verbatim = func() (t [256]bool) {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s as a JSON string. Bytes that are not UTF-8 set e.bad; with
-// e.percent they, and every '%', are written as %xx.
+// appendString appends s as a JSON string. Bytes that are not UTF-8 are written as %xx, and
+// counted in e.bad; with e.percent every '%', too.
 func (e *Encoder) appendString(dst, s []byte) []byte {
 	dst = append(dst, '"')
 	dst = e.appendInside(dst, s)
@@ -57,7 +57,7 @@ func (e *Encoder) appendInside(dst, s []byte) []byte {
 func (e *Encoder) appendEscaped(dst []byte, c byte) []byte {
 	switch {
 	case c >= utf8.RuneSelf || c == '%':
-		e.bad = true
+		e.bad++
 		return append(dst, '%', hexDigits[c>>4], hexDigits[c&15])
 	case c == '"' || c == '\\':
 		return append(dst, '\\', c)

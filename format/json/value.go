@@ -38,7 +38,14 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 		if end = quotedEnd(body, at); end > 0 && !o.percent {
 			return putPart(put(dst, &st.json), body, at, end), end
 		}
+		if end = hexEnd(body, at); end > 0 {
+			return e.appendText(put(dst, &st.json), o, body[at:end]), end
+		}
 		return dst, 0
+	case kindSaddr:
+		if end = hexEnd(body, at); end > 0 {
+			return e.appendSaddr(dst, o, body[at:end]), end
+		}
 	case kindSuccess:
 		return appendSuccess(dst, o, st, body, at)
 	case kindExit:

@@ -129,6 +129,10 @@ func TestTwins(t *testing.T) {
 		{`obj_uid=0^OBJ_UID="x"`, `"obj_uid":0,"obj_uid_name":"x" !raw`},
 		{`uring_op=18^URING_OP=openat`, `"uring_op":18,"uring_op_name":"openat" !raw`},
 		{"uid=0 gid=0 comm=FF^UID=\"a%b\" GID=\"a%b\"", `"comm":"%ff" "user":"a%25b" "group":"a%25b" "encoding":"percent" !raw`},
+		{`uid=0 comm="100%" exe=2F25FE^UID="root"`, `"comm":"100%25" "exe":"/%25%fe" "encoding":"percent" !raw`},
+		{`uid=0 comm="100%" exe=2F25^UID="root"`, `"comm":"100%" !encoding`},
+		{`uid=0 comm=2F25 exe=2FFE^UID="root"`, `"comm":"/%25" "exe":"/%fe" "encoding":"percent"`},
+		{`uid=0 comm=2F20 exe=2FFE^UID="root"`, `"comm":"/\u0020" "exe":"/%fe" "encoding":"percent" !raw`},
 	} {
 		body := strings.Replace(c.body, "^", "\x1d", 1)
 		got := strings.ReplaceAll(line(t, Options{}, 0, "type=SYSCALL msg=audit(1.000:1): "+body), " ", `\u0020`)
