@@ -3,6 +3,7 @@ package json
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"audisp-relay/decode"
 	"audisp-relay/stream"
@@ -202,18 +203,13 @@ var messageSteps = newSteps(0, message, msgFields)
 // firstType and lastType are the range of types that have names (linux/audit.h).
 const firstType, lastType = 1000, 2999
 
-var (
-	recordTypes [lastType - firstType + 1]recordType
-	nameless    = recordType{json: "null", memo: -1}
-)
+// recordTypes are those that records were seen of.
+var recordTypes [lastType - firstType + 1]atomic.Pointer[recordType]
 
-func init() {
-	for n := range recordTypes {
-		initType(&recordTypes[n], uint32(n+firstType))
-	}
-}
+var nameless = recordType{json: "null", memo: -1}
 
-func initType(t *recordType, n uint32) {
+func newType(n uint32) *recordType {
+	t := new(recordType)
 	t.name = string(stream.AppendTypeName(nil, n))
 	t.json = `"` + t.name + `"`
 	t.program = n >= 1100 && n <= 1199 || n >= 2100 && n <= 2999 || n == 1005
@@ -244,19 +240,24 @@ func initType(t *recordType, n uint32) {
 	t.steps = newSteps(n, l, fields)
 	first := memoField(n)
 	t.memo = slices.IndexFunc(t.steps, func(st step) bool { return st.key() == first })
+	return t
 }
 
-// typeOf returns what is known of a record's type. Of one without a name in the tables
-// it is made anew, which allocates: the kernel has no such types.
+// typeOf returns what is known of a record's type. It is made when the first record of the
+// type comes; for one without a name in the tables, which the kernel has none of, each time.
 func typeOf(r *stream.Record) *recordType {
 	switch n := r.Type; {
 	case n >= firstType && n <= lastType:
-		return &recordTypes[n-firstType]
+		known := &recordTypes[n-firstType]
+		t := known.Load()
+		if t == nil {
+			t = newType(n)
+			known.Store(t)
+		}
+		return t
 	case n == 0 && !r.HasID():
 		return &nameless
 	default:
-		t := new(recordType)
-		initType(t, n)
-		return t
+		return newType(n)
 	}
 }
