@@ -21,7 +21,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 build: ## bin/audisp-relay, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/audisp-relay ./cmd/audisp-relay
+	CGO_ENABLED=0 $(GO) build -trimpath -pgo=packaging/relay.pgo -ldflags "-s -w -X main.version=$(VERSION)" -o bin/audisp-relay ./cmd/audisp-relay
 
 run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a replayed capture)
 	@packaging/demo.sh

@@ -80,8 +80,12 @@ func (b *bench) run(t *scope) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b.dir = dir
 	if b.only != "peers" {
+		root, err := moduleRoot()
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
 		b.relay = filepath.Join(dir, "audisp-relay")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.relay, "audisp-relay/cmd/audisp-relay")
+		build := exec.Command("go", "build", "-trimpath", "-pgo="+filepath.Join(root, "packaging", "relay.pgo"), "-ldflags", "-s -w", "-o", b.relay, "audisp-relay/cmd/audisp-relay")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build the relay: %v\n%s", err, out)

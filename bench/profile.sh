@@ -1,0 +1,21 @@
+#!/bin/sh
+# Writes packaging/relay.pgo anew: what the compiler is told of the path from stdin to a
+# consumer (go help build, -pgo), from the benchmarks of its parts. Worth running when
+# that path has changed much: a profile of older code does no harm but helps less.
+set -eu
+cd "$(dirname "$0")/.."
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+profile() { # PACKAGE BENCHMARK
+	echo "$1 $2"
+	go test -trimpath -run '^$' -bench "$2" -benchtime 2s -o "$dir/test" -cpuprofile "$dir/$(echo "$1" | tr / -).prof" "./$1" >/dev/null
+}
+profile stream BenchmarkReader
+profile event .
+profile queue BenchmarkPutTake
+profile filter BenchmarkKeep
+profile format/json BenchmarkCapture
+profile format/laurel .
+profile sinks/file BenchmarkWrite
+profile sinks/unix BenchmarkClient
+go tool pprof -proto "$dir"/*.prof >packaging/relay.pgo
