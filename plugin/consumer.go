@@ -38,6 +38,9 @@ type consumer struct {
 	// Main goroutine only.
 	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when the sink, and any it had before, has ended
+	// settled is of a consumer that was removed: closed when it has its last records and
+	// its balance is known.
+	settled chan struct{}
 }
 
 // newConsumer makes a consumer without starting it. It goes on where the one of
@@ -95,10 +98,10 @@ func (c *consumer) start(leaving []*consumer, users *names.Users) {
 	}()
 }
 
-// hasEnded reports whether the sink has ended.
-func (c *consumer) hasEnded() bool {
+// hasSettled reports whether a consumer that was removed has come to its end.
+func (c *consumer) hasSettled() bool {
 	select {
-	case <-c.ended:
+	case <-c.settled:
 		return true
 	default:
 		return false

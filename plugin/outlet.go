@@ -88,6 +88,23 @@ func (p *Plugin) expire(now time.Time) {
 	})
 }
 
+// flush gives consumers the events that are open. While somebody gives them records and waits
+// for room in a queue, that is done later: what it returns is closed then. A queue that
+// was closed meanwhile counts them as lost.
+func (p *Plugin) flush(cs ...*consumer) <-chan struct{} {
+	done := make(chan struct{})
+	all := func() {
+		defer close(done)
+		for _, c := range cs {
+			c.intake.flush()
+		}
+	}
+	if !p.feed.TryGive(all) {
+		go p.feed.Give(all)
+	}
+	return done
+}
+
 // startFeed makes the Feed and runs it. What it returns ends it, with what is
 // left behind it given to the consumers.
 func (p *Plugin) startFeed() (end func()) {

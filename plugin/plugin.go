@@ -51,7 +51,7 @@ type Plugin struct {
 	started time.Time
 	stop    chan struct{} // closed when waiting for consumers is over
 	actions chan action   // overflow actions, from the reader to the main goroutine
-	leaving []*consumer   // taken out by a reload, not ended yet; main goroutine only
+	leaving []*consumer   // taken out by a reload, not settled yet; main goroutine only
 	said    saidInput     // main goroutine only
 	markers bool          // loss_markers; main goroutine only
 	keep    *keeper       // positions and balances on disk
@@ -246,11 +246,7 @@ func (p *Plugin) readRest(ended <-chan error) {
 // finish ends the consumers in the order that Run describes.
 func (p *Plugin) finish() {
 	members := slices.Concat(p.consumers(), p.leaving)
-	p.feed.TryGive(func() {
-		for _, c := range p.consumers() {
-			c.intake.flush()
-		}
-	})
+	flushed := p.flush(p.consumers()...)
 	for _, c := range members {
 		c.queue.Close()
 	}
@@ -279,9 +275,26 @@ func (p *Plugin) finish() {
 		stored.Go(c.queue.Abandon)
 	}
 	stored.Wait()
+	p.settle(flushed)
 	p.endState()
 	p.watch(time.Now(), true)
 	p.writeState()
+}
+
+// settle waits until all that was open has been given or counted. Nothing holds that up any
+// more, as all queues are closed, but a log that hangs while records are read from it.
+func (p *Plugin) settle(flushed <-chan struct{}) {
+	timeout := time.After(leaveTime)
+	wait := func(done <-chan struct{}) {
+		select {
+		case <-done:
+		case <-timeout:
+		}
+	}
+	wait(flushed)
+	for _, c := range p.leaving {
+		wait(c.settled)
+	}
 }
 
 // consumers returns the present consumers.

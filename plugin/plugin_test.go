@@ -252,3 +252,36 @@ func TestRunDirKeepsItsMode(t *testing.T) {
 		t.Errorf("made with %v, %v", st.Mode(), err)
 	}
 }
+
+// TestOpenEventsCountWhenTheReaderWaits: an event that is open when its consumer is removed,
+// while the reader waits for room in that consumer's queue, is counted as lost.
+func TestOpenEventsCountWhenTheReaderWaits(t *testing.T) {
+	p, w, end := run(t, `
+[sinks.dead]
+type = "file"
+path = "DIR/no/such/dir/out"
+format = "json"
+qos = "lossless"
+q_depth = 10
+`, nil)
+	w.Write([]byte("type=SYSCALL msg=audit(1795296167.053:9000): arch=c000003e syscall=59 success=yes\n"))
+	w.Write(records(30))
+	c := p.consumers()[0]
+	wait(t, "the reader waits", func() bool { return !c.queue.Counts().StallSince.IsZero() })
+	config, _ := os.ReadFile(p.opt.Config)
+	next, _, _ := strings.Cut(string(config), "[sinks.dead]")
+	next += "[sinks.other]\ntype = \"file\"\npath = \"" + filepath.Dir(p.opt.Config) + "/out\"\n"
+	if err := os.WriteFile(p.opt.Config, []byte(next), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	p.signals.hup <- syscall.SIGHUP
+	wait(t, "the reload has begun", func() bool { return p.Report().Reloads == 1 })
+	end()
+	if n := c.queue.Counts(); n.Received != 31 || n.LostRecords() != 31 {
+		t.Errorf("%d received, %d lost, want 31 each", n.Received, n.LostRecords())
+	}
+	log, _ := os.ReadFile(p.cfg.Log.Output)
+	if !strings.Contains(string(log), `"sink":"dead","delivered":0,"lost":31,`) {
+		t.Error("the log does not say that 31 records were lost")
+	}
+}

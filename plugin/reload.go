@@ -86,7 +86,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	p.reloads++
 	p.mu.Unlock()
 
-	p.leaving = slices.DeleteFunc(slices.Clone(p.leaving), (*consumer).hasEnded)
+	p.leaving = slices.DeleteFunc(slices.Clone(p.leaving), (*consumer).hasSettled)
 	for _, c := range old {
 		if !slices.Contains(next, c) {
 			p.retire(c)
@@ -106,18 +106,20 @@ func (p *Plugin) exchange(cfg *config.Config) {
 // is queued, within the time there is at the plugin's own end. That goes on in
 // the background: the stream may end meanwhile, and then finish sees to it.
 func (p *Plugin) retire(c *consumer) {
-	sink, gone := c.ended, make(chan struct{})
-	c.ended = gone
+	sink, gone, settled := c.ended, make(chan struct{}), make(chan struct{})
+	c.ended, c.settled = gone, settled
 	p.leaving = append(p.leaving, c)
-	p.feed.TryGive(c.intake.flush)
+	flushed := p.flush(c)
 	c.queue.Close()
 	timeout := time.AfterFunc(drainTime, func() { c.cancel(nil) })
 	go func() {
-		defer close(gone)
+		defer close(settled)
 		<-sink
 		timeout.Stop()
 		c.cancel(nil)
 		c.queue.Abandon()
+		close(gone)
+		<-flushed
 		p.keep.retired(c)
 		n := c.queue.Counts()
 		c.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
