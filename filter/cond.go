@@ -145,23 +145,26 @@ func (c *compilation) numberTest(n *ast.BinaryNode) (test, int) {
 	if l.slot >= 0 && r.constant {
 		return slotInRange(l.slot, op, r.value), l.cost
 	}
-	a, b := l.get, r.get
-	cost := l.cost + r.cost
+	return comparison(op, l.get, r.get), l.cost + r.cost
+}
+
+// comparison compiles an operator between two operands, nil when it is none that compares.
+func comparison[V cmp.Ordered](op string, a, b func(*Matcher) V) test {
 	switch op {
 	case "==":
-		return func(m *Matcher) bool { return a(m) == b(m) }, cost
+		return func(m *Matcher) bool { return a(m) == b(m) }
 	case "!=":
-		return func(m *Matcher) bool { return a(m) != b(m) }, cost
+		return func(m *Matcher) bool { return a(m) != b(m) }
 	case "<":
-		return func(m *Matcher) bool { return a(m) < b(m) }, cost
+		return func(m *Matcher) bool { return a(m) < b(m) }
 	case "<=":
-		return func(m *Matcher) bool { return a(m) <= b(m) }, cost
+		return func(m *Matcher) bool { return a(m) <= b(m) }
 	case ">":
-		return func(m *Matcher) bool { return a(m) > b(m) }, cost
+		return func(m *Matcher) bool { return a(m) > b(m) }
 	case ">=":
-		return func(m *Matcher) bool { return a(m) >= b(m) }, cost
+		return func(m *Matcher) bool { return a(m) >= b(m) }
 	}
-	return nil, 0
+	return nil
 }
 
 // slotInRange compiles the comparison of a field with a number: all of them ask
@@ -232,17 +235,6 @@ func (c *compilation) textTest(n *ast.BinaryNode) (test, int) {
 			value := r.value
 			return func(m *Matcher) bool { return a(m) == value }, cost
 		}
-		return func(m *Matcher) bool { return a(m) == b(m) }, cost
-	case "!=":
-		return func(m *Matcher) bool { return a(m) != b(m) }, cost
-	case "<":
-		return func(m *Matcher) bool { return a(m) < b(m) }, cost
-	case "<=":
-		return func(m *Matcher) bool { return a(m) <= b(m) }, cost
-	case ">":
-		return func(m *Matcher) bool { return a(m) > b(m) }, cost
-	case ">=":
-		return func(m *Matcher) bool { return a(m) >= b(m) }, cost
 	case "contains":
 		return func(m *Matcher) bool { return strings.Contains(a(m), b(m)) }, cost + 1
 	case "startsWith":
@@ -250,5 +242,5 @@ func (c *compilation) textTest(n *ast.BinaryNode) (test, int) {
 	case "endsWith":
 		return func(m *Matcher) bool { return strings.HasSuffix(a(m), b(m)) }, cost
 	}
-	return nil, 0
+	return comparison(n.Operator, a, b), cost
 }
