@@ -52,9 +52,6 @@ func (e *Encoder) memoOf(o *object, text []byte) *memo {
 	return &e.memos[(o.typ+uint32(len(text)))%memoCount]
 }
 
-// keysMatter reports whether there are keys of other records to show with the record's own.
-func (e *Encoder) keysMatter(o *object) bool { return len(e.keys) > 0 && o.level&(top|other) != 0 }
-
 // is reports whether m is of a record that ends in text and the names that are left.
 func (m *memo) is(e *Encoder, o *object, text []byte) bool {
 	return m.valid && m.typ == o.typ && m.level == o.level && m.auditd == e.auditd && m.named == e.twins.taken &&
