@@ -59,11 +59,18 @@ func BenchmarkAppendEvent(b *testing.B) {
 // BenchmarkCapture encodes the events of captures in their order: all but those with an
 // EXECVE record, as the bulk stream of bench/ leaves them out.
 func BenchmarkCapture(b *testing.B) {
-	for _, name := range []string{"audit-3.0.9-enriched", "audit-3.0.9-raw"} {
-		b.Run(name, func(b *testing.B) {
+	for _, c := range []struct {
+		what, name string
+		o          Options
+	}{
+		{"enriched", "audit-3.0.9-enriched", Options{}},
+		{"raw", "audit-3.0.9-raw", Options{}},
+		{"raw, names looked up", "audit-3.0.9-raw", Options{Users: fakeUsers{}}},
+	} {
+		b.Run(c.what, func(b *testing.B) {
 			var batch stream.Batch
 			var ends []int
-			events(b, captures.Read(b, name+".string.gz"), func(from *stream.Batch, i, j int) {
+			events(b, captures.Read(b, c.name+".string.gz"), func(from *stream.Batch, i, j int) {
 				for n := i; n < j; n++ {
 					if from.Recs[n].Type == typeExecve {
 						return
@@ -77,7 +84,7 @@ func BenchmarkCapture(b *testing.B) {
 				}
 				ends = append(ends, len(batch.Recs))
 			})
-			e := New(Options{})
+			e := New(c.o)
 			var out []byte
 			b.ReportAllocs()
 			for b.Loop() {
