@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -284,16 +285,22 @@ func (p *Plugin) finish() {
 // settle waits until all that was open has been given or counted. Nothing holds that up any
 // more, as all queues are closed, but a log that hangs while records are read from it.
 func (p *Plugin) settle(flushed <-chan struct{}) {
-	timeout := time.After(leaveTime)
-	wait := func(done <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	for _, c := range p.leaving {
 		select {
-		case <-done:
-		case <-timeout:
+		case <-c.ended:
+			await(ctx, c.settled)
+		default: // its sink is left to itself
 		}
 	}
-	wait(flushed)
-	for _, c := range p.leaving {
-		wait(c.settled)
+	await(ctx, flushed)
+}
+
+func await(ctx context.Context, done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }
 

@@ -285,3 +285,23 @@ q_depth = 10
 		t.Error("the log does not say that 31 records were lost")
 	}
 }
+
+// TestSettleDoesNotWaitForever for what a log that hangs holds up, however much that is.
+func TestSettleDoesNotWaitForever(t *testing.T) {
+	never, ended := make(chan struct{}), make(chan struct{})
+	close(ended)
+	p := &Plugin{}
+	for range 3 {
+		p.leaving = append(p.leaving, &consumer{ended: ended, settled: never})
+	}
+	done := make(chan struct{})
+	go func() { p.settle(never); close(done) }()
+	wait(t, "settle has come back", func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+}
