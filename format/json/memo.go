@@ -43,10 +43,10 @@ func memoField(typ uint32) string {
 }
 
 // memoOf returns the memo for what begins text and stands behind regular fields in o, or nil
-// when how it is written depends on more than memo.is compares: names that are looked up,
-// keys of other records.
+// when how it is written depends on more than memo.is compares: what a '%' has to become, of
+// which the bytes may be in hex; names that are looked up; keys of other records.
 func (e *Encoder) memoOf(o *object, text []byte) *memo {
-	if o.percent || e.lookup || e.keysMatter(o) || len(text) > maxMemoText || len(e.twins.rest) > maxMemoText {
+	if e.percent || e.lookup || e.keysMatter(o) || len(text) > maxMemoText || len(e.twins.rest) > maxMemoText {
 		return nil
 	}
 	return &e.memos[(o.typ+uint32(len(text)))%memoCount]

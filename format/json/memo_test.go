@@ -83,6 +83,7 @@ func TestRestOfTheRecordAlike(t *testing.T) {
 	const (
 		head = "type=SYSCALL msg=audit(1.000:1): "
 		tail = `ppid=1 pid=2 auid=1 uid=0 tty=pts0 comm="a%b" exe="/b"`
+		hex  = `ppid=1 pid=2 auid=1 comm=2025 exe="/b"`
 		eoe  = "\ntype=EOE msg=audit(1.000:1): \n"
 	)
 	for name, list := range map[string][]string{
@@ -91,6 +92,7 @@ func TestRestOfTheRecordAlike(t *testing.T) {
 		"words":                  {head + tail + ` one two` + eoe, head + "one two " + tail + ` one two` + eoe},
 		"in quotes":              {head + tail + ` ses="1"` + eoe, head + tail + ` ses="1"` + eoe},
 		"a name is not UTF-8":    {head + tail + eoe, head + tail + "\ntype=PATH msg=audit(1.000:1): item=0 name=FF" + eoe},
+		"a '%' in hex":           {head + hex + eoe, head + hex + "\ntype=PATH msg=audit(1.000:1): item=0 name=FF" + eoe},
 		"and the first":          {head + tail + "\ntype=PATH msg=audit(1.000:1): item=0 name=FF" + eoe, head + tail + eoe},
 		"a program's text":       {"type=USER msg=audit(1.000:1): pid=1 msg='op=a%b acct=\"a%b\"'\ntype=CWD msg=audit(1.000:1): cwd=FF\n"},
 		"the title":              {"type=PROCTITLE msg=audit(1.000:1): proctitle=\"a%b\"\n", "type=PROCTITLE msg=audit(1.000:1): proctitle=\"a%b\"\ntype=CWD msg=audit(1.000:1): cwd=FF\n"},
