@@ -56,20 +56,23 @@ func (b *bench) bulk(t *scope) {
 	}
 	best := map[string]figure{}
 	for range b.rounds { // interleaved: a slow moment of the machine hits all of them
-		for _, bc := range b.bulkCases() {
-			if b.only != "" && bc.relay != (b.only == "relay") {
-				continue
-			}
-			b.measure(bulkWhat, bc.who, func(t *scope) {
-				keepBest(best, bc.who, feedOnce(t, bc.setup(t, b.caseDir(t), c), c))
-			})
-		}
+		b.round(bulkWhat, b.bulkCases(), c, func(who string, f figure) { keepBest(best, who, f) })
 		b.measure(bulkWhat, catFloor, func(t *scope) { keepBest(best, catFloor, catOnce(t, c)) })
 	}
 	for _, bc := range append(b.bulkCases(), bulkCase{who: catFloor}) {
 		if f, ok := best[bc.who]; ok {
 			b.add(bulkRow(bc.who, f, best[stockSyslog], c))
 		}
+	}
+}
+
+// round feeds the stream to each of the cases that are asked for.
+func (b *bench) round(what string, cases []bulkCase, c corpus, keep func(who string, f figure)) {
+	for _, bc := range cases {
+		if b.only != "" && bc.relay != (b.only == "relay") {
+			continue
+		}
+		b.measure(what, bc.who, func(t *scope) { keep(bc.who, feedOnce(t, bc.setup(t, b.caseDir(t), c), c)) })
 	}
 }
 

@@ -55,17 +55,11 @@ func (b *bench) events(t *scope) {
 	}
 	best := map[string]figure{}
 	for range b.rounds {
-		for _, bc := range b.eventCases() {
-			if b.only != "" && bc.relay != (b.only == "relay") {
-				continue
+		b.round(eventsWhat, b.eventCases(), c, func(who string, f figure) {
+			if old, ok := best[who]; !ok || f.wall < old.wall {
+				best[who] = f
 			}
-			b.measure(eventsWhat, bc.who, func(t *scope) {
-				f := feedOnce(t, bc.setup(t, b.caseDir(t), c), c)
-				if old, ok := best[bc.who]; !ok || f.wall < old.wall {
-					best[bc.who] = f
-				}
-			})
-		}
+		})
 	}
 	events, err := eventsOf(c)
 	if err != nil {
