@@ -78,30 +78,43 @@ func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
 	return recovery.NewLog(info.Path), info.Network
 }
 
-// expire gives consumers the events that have waited too long for their end. While
-// a consumer holds up the reader there is no need to.
-func (p *Plugin) expire(now time.Time) {
-	p.feed.TryGive(func() {
-		for _, c := range p.consumers() {
-			c.intake.expire(now)
+// startExpiry gives consumers the events that have waited too long for their end, from time
+// to time. A lossless queue makes that wait for room, as it does the reader, so it is
+// nothing for the main goroutine: stop tells it to end, ended is closed when it has.
+func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(expireEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				p.feed.Give(func() {
+					for _, c := range p.consumers() {
+						c.intake.expire(now)
+					}
+				})
+			}
 		}
-	})
+	}()
+	return stop, done
 }
 
-// flush gives consumers the events that are open. While somebody gives them records and waits
-// for room in a queue, that is done later: what it returns is closed then. A queue that
-// was closed meanwhile counts them as lost.
+// flush gives consumers the events that are open. What it returns is closed when that is done:
+// it may have to wait until others who give records have found room in a queue, and then
+// for room itself. A queue that is closed meanwhile counts the records as lost.
 func (p *Plugin) flush(cs ...*consumer) <-chan struct{} {
 	done := make(chan struct{})
-	all := func() {
+	go p.feed.Give(func() {
 		defer close(done)
 		for _, c := range cs {
 			c.intake.flush()
 		}
-	}
-	if !p.feed.TryGive(all) {
-		go p.feed.Give(all)
-	}
+	})
 	return done
 }
 

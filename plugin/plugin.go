@@ -4,7 +4,6 @@
 package plugin
 
 import (
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -26,6 +25,7 @@ import (
 // has ended; the plugin is gone within a second of that end.
 const (
 	feedTime  = 150 * time.Millisecond // for the last of audit.log
+	flushTime = 50 * time.Millisecond  // for events that are open to find room
 	drainTime = 450 * time.Millisecond
 	leaveTime = 200 * time.Millisecond // for sinks to end once they are told to
 )
@@ -132,6 +132,7 @@ func (p *Plugin) Run() error {
 		p.warnAction(c.config())
 	}
 	endKernel := p.startKernel()
+	stopExpiry, expired := p.startExpiry()
 	control := p.startControl()
 	go p.keepState()
 	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
@@ -144,7 +145,8 @@ func (p *Plugin) Run() error {
 	}
 	endKernel()
 	endFeed()
-	p.finish()
+	stopExpiry()
+	p.finish(expired)
 	p.users.Close()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
@@ -180,16 +182,12 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 	signals := p.signals
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	expire := time.NewTicker(expireEvery)
-	defer expire.Stop()
 	for {
 		select {
 		case err := <-ended:
 			return err
 		case <-hungUp:
 			return p.readLast(ended)
-		case now := <-expire.C:
-			p.expire(now)
 		case now := <-tick.C:
 			p.watch(now, false)
 			if os.Getppid() != p.parent {
@@ -244,10 +242,12 @@ func (p *Plugin) readRest(ended <-chan error) {
 	}
 }
 
-// finish ends the consumers in the order that Run describes.
-func (p *Plugin) finish() {
+// finish ends the consumers in the order that Run describes. expired is closed when nobody
+// gives them events that have waited too long any more.
+func (p *Plugin) finish(expired <-chan struct{}) {
 	members := slices.Concat(p.consumers(), p.leaving)
 	flushed := p.flush(p.consumers()...)
+	awaitFor(flushTime, flushed)
 	for _, c := range members {
 		c.queue.Close()
 	}
@@ -276,7 +276,7 @@ func (p *Plugin) finish() {
 		stored.Go(c.queue.Abandon)
 	}
 	stored.Wait()
-	p.settle(flushed)
+	p.settle(flushed, expired)
 	p.endState()
 	p.watch(time.Now(), true)
 	p.writeState()
@@ -284,23 +284,27 @@ func (p *Plugin) finish() {
 
 // settle waits until all that was open has been given or counted. Nothing holds that up any
 // more, as all queues are closed, but a log that hangs while records are read from it.
-func (p *Plugin) settle(flushed <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
-	defer cancel()
+func (p *Plugin) settle(others ...<-chan struct{}) {
 	for _, c := range p.leaving {
 		select {
 		case <-c.ended:
-			await(ctx, c.settled)
+			others = append(others, c.settled)
 		default: // its sink is left to itself
 		}
 	}
-	await(ctx, flushed)
+	awaitFor(leaveTime, others...)
 }
 
-func await(ctx context.Context, done <-chan struct{}) {
-	select {
-	case <-done:
-	case <-ctx.Done():
+// awaitFor waits until all of done are closed, for no longer than the limit.
+func awaitFor(limit time.Duration, done ...<-chan struct{}) {
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	for _, d := range done {
+		select {
+		case <-d:
+		case <-timeout.C:
+			return
+		}
 	}
 }
 

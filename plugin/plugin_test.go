@@ -305,3 +305,27 @@ func TestSettleDoesNotWaitForever(t *testing.T) {
 		}
 	})
 }
+
+// TestEventThatWaitsForRoomHoldsUpNobody: an event that nothing has completed finds its
+// lossless consumer dead and the queue full. Signals are served and the end comes
+// nevertheless.
+func TestEventThatWaitsForRoomHoldsUpNobody(t *testing.T) {
+	p, w, end := run(t, `
+[sinks.dead]
+type = "file"
+path = "DIR/no/such/dir/out"
+format = "json"
+qos = "lossless"
+q_depth = 10
+`, nil)
+	w.Write(records(10))
+	w.Write([]byte("type=SYSCALL msg=audit(1795296167.053:9000): arch=c000003e syscall=59 success=yes\n"))
+	c := p.consumers()[0]
+	wait(t, "the event waits for room", func() bool { return !c.queue.Counts().StallSince.IsZero() })
+	p.signals.hup <- syscall.SIGHUP
+	wait(t, "the reload", func() bool { return p.Report().Reloads == 1 })
+	end()
+	if n := c.queue.Counts(); n.Received != 11 || n.LostRecords() != 11 {
+		t.Errorf("%d received, %d lost, want 11 each", n.Received, n.LostRecords())
+	}
+}

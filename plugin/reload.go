@@ -110,10 +110,11 @@ func (p *Plugin) retire(c *consumer) {
 	c.ended, c.settled = gone, settled
 	p.leaving = append(p.leaving, c)
 	flushed := p.flush(c)
-	c.queue.Close()
 	timeout := time.AfterFunc(drainTime, func() { c.cancel(nil) })
 	go func() {
 		defer close(settled)
+		awaitFor(flushTime, flushed)
+		c.queue.Close()
 		<-sink
 		timeout.Stop()
 		c.cancel(nil)

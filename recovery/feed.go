@@ -192,16 +192,6 @@ func (f *Feed) Give(fn func()) {
 	fn()
 }
 
-// TryGive is Give, unless that would mean waiting: then it reports false.
-func (f *Feed) TryGive(fn func()) bool {
-	if !f.mu.TryLock() {
-		return false
-	}
-	defer f.mu.Unlock()
-	fn()
-	return true
-}
-
 // Take takes records of the stream. It belongs to the reader.
 func (f *Feed) Take(b *stream.Batch) {
 	if len(b.Recs) == 0 {
