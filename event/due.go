@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// report makes a trouble ready for Due.
-func (t *Tracker) report(n *node, x Trouble) {
+// report makes a trouble ready for Due. since is when it began to show.
+func (t *Tracker) report(n *node, since time.Duration, x Trouble) {
 	if x.Kind == Hole {
 		t.counts.Holes++
 		t.counts.Missing += uint64(x.Missing)
 	} else {
 		t.counts.Damaged++
 	}
-	t.ready = join(t.ready, reported{Trouble: x, node: n, epoch: n.epoch})
+	t.ready = join(t.ready, reported{Trouble: x, node: n, epoch: n.epoch, since: since})
 }
 
 // join appends x. Where there are too many already it is joined to the last one

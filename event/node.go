@@ -136,7 +136,7 @@ func (n *node) pass(t *Tracker, r *stream.Record, at time.Duration) {
 	w.advance(r.Serial)
 	w.mark(r.Serial)
 	if r.Serial-old > 1 {
-		n.addGap(gap{old + 1, r.Serial - 1, at, n.before(r)})
+		n.addGap(t, gap{old + 1, r.Serial - 1, at, n.before(r)})
 	}
 }
 
@@ -147,7 +147,8 @@ func (n *node) before(r *stream.Record) int64 {
 	return min(n.newest, max(r.Millis, n.newest-60_000))
 }
 
-func (n *node) addGap(g gap) {
+func (n *node) addGap(t *Tracker, g gap) {
+	t.gapped[n] = struct{}{}
 	if k := len(n.gaps); k >= maxGaps {
 		n.gaps[k-1].last, n.gaps[k-1].since = g.last, g.since
 		return
@@ -184,7 +185,7 @@ func (n *node) dropGaps(k int) {
 // judge reports what of a gap is still missing.
 func (n *node) judge(t *Tracker, g gap) {
 	n.missing(g.first, g.last, func(first, last uint32) {
-		t.report(n, Trouble{Kind: Hole, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis})
+		t.report(n, g.since, Trouble{Kind: Hole, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis})
 	})
 }
 
@@ -257,19 +258,19 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 		if high < old {
 			t.counts.Wraps++
 		}
-		t.report(n, Trouble{Kind: Hole, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis})
+		t.report(n, at, Trouble{Kind: Hole, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis})
 		n.newest = max(newest, r.Millis)
 	} else {
 		n.reboot(t, r)
 		n.first = low
 	}
-	n.restart(low, high, at, millis, s.serials[:])
+	n.restart(t, low, high, at, millis, s.serials[:])
 	return ignored
 }
 
 // restart makes the window end with high and marks the given serials. Those
 // between low and high that are not among them are a gap.
-func (n *node) restart(low, high uint32, at time.Duration, millis int64, serials []uint32) {
+func (n *node) restart(t *Tracker, low, high uint32, at time.Duration, millis int64, serials []uint32) {
 	w := &n.window
 	n.done = id{}
 	w.bits = [windowSize / 64]uint64{}
@@ -279,7 +280,8 @@ func (n *node) restart(low, high uint32, at time.Duration, millis int64, serials
 			w.mark(x)
 		}
 	}
-	n.gaps = append(n.gaps[:0], gap{low, high, at, millis})
+	n.gaps = n.gaps[:0]
+	n.addGap(t, gap{low, high, at, millis})
 }
 
 // reboot begins anew with r's serial. What was missing of the boot before is

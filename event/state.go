@@ -76,7 +76,7 @@ func (t *Tracker) Restore(s State) bool {
 		for _, r := range x.Missing[:min(len(x.Missing), maxRuns)] {
 			if size := r.Last - r.First; size < windowSize && n.window.holds(r.First) && n.window.holds(r.Last) {
 				n.window.unmarkRun(r.First, r.Last)
-				n.addGap(gap{r.First, r.Last, 0, r.Millis})
+				n.addGap(t, gap{r.First, r.Last, 0, r.Millis})
 			}
 		}
 		t.nodes[x.Node] = n

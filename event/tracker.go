@@ -67,7 +67,8 @@ type Tracker struct {
 	counts   Counts
 	turn     uint64 // number of the record
 	nodes    map[string]*node
-	last     *node // of the last record
+	gapped   map[*node]struct{} // those with gaps
+	last     *node              // of the last record
 	lastName string
 	header   header
 
@@ -84,13 +85,14 @@ type reported struct {
 	Trouble
 	node   *node
 	epoch  uint64
-	filled uint32    // of a hole outside of the window: how many were given from the log
-	recent [4]uint32 // the last of these
+	since  time.Duration // arrival of the record that showed it
+	filled uint32        // of a hole outside of the window: how many were given from the log
+	recent [4]uint32     // the last of these
 }
 
 // NewTracker returns a Tracker that has seen nothing.
 func NewTracker(o Options) *Tracker {
-	t := &Tracker{window: o.Window, boot: o.BootID, nodes: make(map[string]*node)}
+	t := &Tracker{window: o.Window, boot: o.BootID, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
 	if t.window == 0 {
 		t.window = DefaultWindow
 	}
@@ -98,6 +100,9 @@ func NewTracker(o Options) *Tracker {
 	t.root.next, t.root.prev = &t.root, &t.root
 	return t
 }
+
+// Window returns how long a record may come late before it counts as missing.
+func (t *Tracker) Window() time.Duration { return t.window }
 
 // Observe takes in records that consumers are given, in order. It stops in front
 // of the first that is visibly cut (see Cut) and returns its index, len(b.Recs)
@@ -169,7 +174,7 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 			if alone(r.Type) && !isCut {
 				return
 			}
-			e = t.open(n, r)
+			e = t.open(n, r, at)
 		}
 		if e == nil {
 			return // of an event that is complete

@@ -56,6 +56,10 @@ type intake struct {
 	// that of the newest of them, not the clock's.
 	stored bool
 	newest int64 // ms
+	// missed says that records were given which the consumer had been lacking: the
+	// queue is to hold its floor until the first missedTurn records are given as events.
+	missed     bool
+	missedTurn uint64
 
 	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
 	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
@@ -71,6 +75,7 @@ func newIntake(q *queue.Queue, w *wish) *intake {
 // put gives the consumer what it wants of b.
 func (in *intake) put(b *stream.Batch) {
 	in.look()
+	in.queue.Mark(time.Now())
 	if !in.wish.events {
 		in.queue.Put(b)
 		return
@@ -85,6 +90,26 @@ func (in *intake) put(b *stream.Batch) {
 	}
 	in.asm.Add(&in.own, time.UnixMilli(in.newest))
 	in.asm.Expire(time.UnixMilli(in.newest))
+}
+
+// putMissed gives the consumer records of which it has had later ones. doubt is since
+// when records were missing.
+func (in *intake) putMissed(b *stream.Batch, doubt time.Time) {
+	in.queue.Hold(doubt)
+	in.put(b)
+	in.missed = true
+	if in.asm != nil {
+		in.missedTurn = in.asm.Turn()
+	}
+	in.unhold()
+}
+
+// unhold lets the queue's floor go when all that was missing is in the queue.
+func (in *intake) unhold() {
+	if in.missed && (in.asm == nil || in.asm.Given(in.missedTurn)) {
+		in.missed = false
+		in.queue.Unhold()
+	}
 }
 
 // look takes note of what is wanted now. Events that are open when no events are
@@ -143,6 +168,7 @@ func (in *intake) expire(now time.Time) {
 		return
 	}
 	in.asm.Expire(now)
+	in.unhold()
 	n := in.asm.Counts()
 	in.counts.Store(&n)
 }

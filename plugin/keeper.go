@@ -16,6 +16,7 @@ import (
 	"audisp-relay/event"
 	"audisp-relay/queue"
 	"audisp-relay/queue/spool"
+	"audisp-relay/recovery"
 	"audisp-relay/state"
 )
 
@@ -64,13 +65,13 @@ func (k *keeper) of(name string) state.Consumer {
 
 // retired keeps what a consumer that a reload took away has reached, for when it
 // comes back.
-func (k *keeper) retired(c *consumer) {
+func (k *keeper) retired(c *consumer, feed *recovery.Feed) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.absent == nil {
 		k.absent = make(map[string]state.Consumer)
 	}
-	k.absent[c.name] = c.saved()
+	k.absent[c.name] = c.saved(feed)
 }
 
 // endState saves for the last time and lets state_dir go. A disk that hangs is not
@@ -171,16 +172,20 @@ func (p *Plugin) stateNow() state.State {
 	maps.Copy(s.Consumers, k.absent)
 	k.mu.Unlock()
 	for _, c := range p.consumers() {
-		s.Consumers[c.name] = c.saved()
+		s.Consumers[c.name] = c.saved(p.feed)
 	}
 	return s
 }
 
 // saved returns what is to be saved of c.
-func (c *consumer) saved() state.Consumer {
-	pos := c.queue.Position() // first: the balance may be ahead of it, never behind
+func (c *consumer) saved(feed *recovery.Feed) state.Consumer {
+	pos := c.queue.Position() // first: balance and doubt may be ahead of it, never behind
 	n := c.queue.Counts()
-	return state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: c.totals(&n, false)}
+	s := state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: c.totals(&n, false)}
+	if f := c.queue.Floor(feed.Doubt()); f != nil {
+		s.Floor = &state.Floor{Number: f.Number, ID: f.ID, HasID: f.HasID, First: f.First}
+	}
+	return s
 }
 
 // totals returns the balance of c over all runs. What is queued counts as

@@ -18,9 +18,28 @@ import (
 type outlet struct{ p *Plugin }
 
 func (o outlet) Put(b *stream.Batch) {
+	missed := isLate(b)
 	for _, c := range o.p.consumers() {
-		c.intake.put(b)
+		if missed {
+			c.intake.putMissed(b, o.p.feed.Doubt())
+		} else {
+			c.intake.put(b)
+		}
 	}
+}
+
+// isLate reports whether lines of the log are given that stand before others which
+// consumers have had.
+func isLate(b *stream.Batch) bool {
+	for i := range b.Recs {
+		if b.Recs[i].Flags&(stream.FromLog|stream.Late) == stream.FromLog|stream.Late {
+			return true
+		}
+		if b.Recs[i].Flags&stream.FromLog == 0 {
+			return false // a batch is all of the log, or all of the stream
+		}
+	}
+	return false
 }
 
 func (o outlet) Lost(t event.Trouble) {
@@ -166,9 +185,12 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
 		r := recovery.Resumed{Name: c.name, Put: c.intake.put}
+		before := p.keep.of(c.name)
 		if r.ID, r.Known = c.queue.Stored(); !r.Known {
-			before := p.keep.of(c.name)
 			r.ID, r.Known, r.First = before.ID, before.HasID, before.First
+		}
+		if f := before.Floor; f != nil && f.Number < c.queue.Begin() {
+			r.ID, r.Known, r.First = f.ID, f.HasID, f.First
 		}
 		known = known || r.Known
 		cs = append(cs, r)

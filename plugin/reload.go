@@ -119,10 +119,10 @@ func (p *Plugin) retire(c *consumer) {
 		timeout.Stop()
 		c.cancel(nil)
 		c.queue.Abandon()
-		p.keep.retired(c)
+		p.keep.retired(c, p.feed)
 		close(gone)
 		<-flushed
-		p.keep.retired(c) // with what was lost of events that were open
+		p.keep.retired(c, p.feed) // with what was lost of events that were open
 		n := c.queue.Counts()
 		c.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
 			zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)

@@ -83,3 +83,7 @@ func (q *Queue) noteFirst(b *stream.Batch) {
 // Stored returns the identity of the last loggable record that was in the spool
 // when the queue was made: what stands in audit.log behind it is not there.
 func (q *Queue) Stored() (stream.ID, bool) { return q.storedID, q.hasStoredID }
+
+// Begin returns the number that the first record put in got: all before it was
+// delivered or stored when the queue was made.
+func (q *Queue) Begin() uint64 { return q.begin }

@@ -80,6 +80,7 @@ type Queue struct {
 
 	storedID    stream.ID
 	hasStoredID bool
+	begin       uint64
 
 	mu      sync.Mutex // guards all below
 	cfg     Config
@@ -122,6 +123,8 @@ type Queue struct {
 	patience  time.Duration // what is left to this Put to wait for the disk
 	evicted   bool          // this Put has evicted a client
 
+	floors floors
+
 	serial      uint32          // of the last marker; as auditd's own records begin, somewhere below 10000
 	untold      [NumCauses]Loss // what the next marker tells of
 	untoldAny   bool
@@ -144,12 +147,13 @@ func start(o Options, d disk) *Queue {
 	q := &Queue{
 		cfg: o.Config, name: o.Name, stop: o.Stop, trigger: o.Trigger, log: o.Log,
 		ended: make(chan struct{}), room: make(chan struct{}, 1),
-		head: o.Next, tail: o.Next, behind: o.ID, hasBehind: o.HasID && !o.First, first: o.ID, hasFirst: o.HasID && o.First,
-		serial: rand.Uint32N(10000),
+		begin: o.Next, head: o.Next, tail: o.Next, behind: o.ID, hasBehind: o.HasID && !o.First, first: o.ID, hasFirst: o.HasID && o.First,
+		serial: rand.Uint32N(10000), floors: floors{every: markEvery},
 	}
 	if d != nil {
 		q.pager = newPager(d)
 		q.takeOver(o.Next)
+		q.begin = q.tail
 		go q.spill()
 	}
 	return q
@@ -196,6 +200,9 @@ func (q *Queue) Pass(b *stream.Batch) {
 	n := received(b.Recs)
 	q.count.Received += n
 	q.count.Filtered += n
+	if !q.hasBehind && !q.hasFirst {
+		q.noteFirst(b)
+	}
 	if !q.closed {
 		if id, ok := lastID(b); ok {
 			q.filtered.at, q.filtered.id, q.filtered.ok = q.tail, id, true

@@ -13,6 +13,7 @@ package recovery
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -91,6 +92,11 @@ type Feed struct {
 	lastEOE  uint32               // serial of its last EOE record
 	misses   int                  // records in a row that were waited for and are not in the log
 	count    Counts
+	entered  time.Time // when the log was to be read for what is in doubt, until it has been
+	sure     time.Time // the consumers have all that the log had then
+	resuming bool      // they are being given the log in its order: nothing before is missing
+
+	doubtful atomic.Int64 // see Doubt; ns since 1970, 0 when there is none
 
 	shownMu sync.Mutex // guards shown: whoever asks must not wait for a lossless consumer
 	shown   Shown
@@ -213,6 +219,42 @@ func (f *Feed) Take(b *stream.Batch) {
 	}
 }
 
+// Doubt returns the time of arrival from which on consumers may lack records that
+// audit.log has, the zero time when they lack none. Where a consumer goes on after
+// a restart must not be after that. It may be called from anywhere and does not
+// wait.
+//
+// It is published before the records that show a doubt are given to anybody, and
+// is taken back only after what was missing has been.
+func (f *Feed) Doubt() time.Time {
+	if at := f.doubtful.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// noteDoubt publishes what Doubt returns.
+func (f *Feed) noteDoubt() {
+	if f.log == nil {
+		return
+	}
+	at, ok := f.tracker.Doubt()
+	// Serials and records come a little out of order, so the place in doubt may be
+	// a little before the record that showed it.
+	at = at.Add(-f.tracker.Window() / 4)
+	if ok && at.Before(f.sure) {
+		at = f.sure // what is missing from before that the log did not have either
+	}
+	if !f.entered.IsZero() && (!ok || f.entered.Before(at)) {
+		at, ok = f.entered, true
+	}
+	if !ok || f.resuming {
+		f.doubtful.Store(0)
+		return
+	}
+	f.doubtful.Store(at.UnixNano())
+}
+
 // pass gives records to the consumers, up to the first that is visibly cut and
 // can be had whole from the log, and returns how many.
 func (f *Feed) pass(b *stream.Batch, now time.Time) int {
@@ -221,6 +263,7 @@ func (f *Feed) pass(b *stream.Batch, now time.Time) int {
 		return len(b.Recs)
 	}
 	n := f.tracker.Observe(b, now)
+	f.noteDoubt()
 	if n > 0 {
 		f.give(&stream.Batch{Buf: b.Buf, Recs: b.Recs[:n]})
 	}
@@ -235,6 +278,7 @@ func (f *Feed) forward(b *stream.Batch, now time.Time) {
 			f.tracker.ObserveCut(b, n, now)
 		}
 	}
+	f.noteDoubt()
 	f.give(b)
 }
 
@@ -278,14 +322,18 @@ func (f *Feed) enter(now time.Time, millis int64, quiet time.Duration) {
 		f.count.Led++
 		f.quiet = quiet
 		f.mode = led
-		f.begin(millis)
+		f.begin(now, millis)
 	}
 	f.nudge()
 }
 
 // begin has the log read from the lines of about this time on, those left out
 // that the consumers have.
-func (f *Feed) begin(millis int64) {
+func (f *Feed) begin(now time.Time, millis int64) {
+	if f.entered.IsZero() {
+		f.entered = now
+	}
+	f.noteDoubt()
 	f.before = f.recent.set()
 	f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
 	f.entry = &entry{millis: millis}
@@ -351,5 +399,7 @@ func (f *Feed) bypass(now time.Time) {
 // lead lets the stream lead again.
 func (f *Feed) lead() {
 	f.mode, f.entry, f.before, f.holes = direct, nil, nil, nil
+	f.entered = time.Time{} // the log was read, or cannot be
 	f.count.Recovered += f.given.drop()
+	f.noteDoubt()
 }

@@ -82,10 +82,12 @@ func (f *Feed) look(now time.Time, end bool) {
 			f.doubtLog(millis)
 		}
 	}
-	if f.mode == led && f.entry == nil && f.unsure != 0 && now.Sub(f.sought) > seekEvery {
-		f.begin(f.unsure)
+	if f.mode == led && f.entry == nil && f.unsure != 0 && (end || now.Sub(f.sought) > seekEvery) {
+		f.begin(now, f.unsure)
 	}
-	if !f.tailSeen && (end || now.Sub(f.last) > idleTime) {
+	if end {
+		f.lookLast(now)
+	} else if !f.tailSeen && now.Sub(f.last) > idleTime {
 		f.tailSeen = true
 		if f.mode == direct {
 			f.enter(now, f.lastAt, 0)
@@ -93,10 +95,27 @@ func (f *Feed) look(now time.Time, end bool) {
 	}
 }
 
+// lookLast has the log read once more at the end of the stream: for what auditd had
+// no time to dispatch, and for all that is in doubt, however young. What the log does
+// not have may still come: the next run waits for it.
+func (f *Feed) lookLast(now time.Time) {
+	millis, doubt := f.tracker.DoubtMillis()
+	if !f.tailSeen && (!doubt || f.lastAt < millis) {
+		millis = f.lastAt
+	}
+	if f.mode != led && (doubt || !f.tailSeen) {
+		f.enter(now, millis, 0)
+	}
+	f.tailSeen = true
+}
+
 // doubtLog has the log read again from the lines of about this time on.
 func (f *Feed) doubtLog(millis int64) {
 	if f.unsure == 0 || millis < f.unsure {
 		f.unsure = max(millis, 1)
+	}
+	if f.entered.IsZero() {
+		f.entered = f.sure
 	}
 }
 
@@ -106,11 +125,13 @@ func (f *Feed) lose() {
 		f.count.LostHoles += t.Events()
 		f.out.Lost(t)
 	}
+	f.noteDoubt()
 }
 
 // round reads the log to its present end, then settles the records of the stream
 // that had come before that.
 func (f *Feed) round() {
+	began := time.Now()
 	f.mu.Lock()
 	n := len(f.held)
 	mode, at := f.mode, f.entry
@@ -138,6 +159,10 @@ func (f *Feed) round() {
 		f.sought, f.holes = now, nil
 		f.lose()
 	}
+	if mode == led && err == nil && f.unsure == 0 {
+		f.entered, f.sure = time.Time{}, began
+	}
+	f.noteDoubt()
 	f.settle(now, n, err != nil)
 	f.consider(now, gave, err)
 	if f.mode == direct {

@@ -28,7 +28,7 @@ func (f *Feed) Begin() {
 	if f.log == nil {
 		return
 	}
-	f.mode, f.doubt, f.quiet = led, time.Now(), time.Second
+	f.mode, f.doubt, f.quiet, f.resuming = led, time.Now(), time.Second, true
 	f.count.Led++
 }
 
@@ -39,11 +39,17 @@ func (f *Feed) Resume(cs []Resumed) {
 	if f.log == nil {
 		return
 	}
+	began := time.Now()
 	err := f.resume(cs)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
 	f.logState(err)
+	f.resuming = false
+	if err == nil {
+		f.sure = began
+	}
+	f.noteDoubt()
 	if err != nil && f.mode != direct {
 		f.settle(time.Now(), len(f.held), true)
 		f.lead()

@@ -44,7 +44,17 @@ type Consumer struct {
 	ID     stream.ID         `json:"id"`              // of the last of those that is in audit.log
 	HasID  bool              `json:"has_id"`          // there was one
 	First  bool              `json:"first,omitempty"` // ID is that of the first record it is to have, instead
+	Floor  *Floor            `json:"floor,omitempty"` // where it has to go on, all the same
 	Totals map[string]uint64 `json:"totals,omitempty"`
+}
+
+// Floor is a place before which a consumer lacks nothing, where that does not hold
+// for its position (queue.Floor).
+type Floor struct {
+	Number uint64    `json:"number"`
+	ID     stream.ID `json:"id"`
+	HasID  bool      `json:"has_id"`
+	First  bool      `json:"first,omitempty"`
 }
 
 // envelope is the file: with a checksum, since a position with one digit wrong

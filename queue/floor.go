@@ -1,0 +1,211 @@
+package queue
+
+import (
+	"slices"
+	"time"
+
+	"audisp-relay/stream"
+)
+
+const (
+	// markEvery is how far apart the marks are that a consumer can be put back to.
+	markEvery = 20 * time.Millisecond
+	maxMarks  = 256
+	maxHolds  = 64
+)
+
+// Floor is a place a consumer has passed although records before it may be missing:
+// the next run has to go on there, and repeat what lies between, unless audit.log
+// has brought what was missing meanwhile.
+type Floor struct {
+	Number uint64    // of the record behind it
+	ID     stream.ID // of the last record before it that stands in audit.log,
+	HasID  bool      // if there was one
+	First  bool      // ID is that of the first record the consumer is to have, instead
+}
+
+// mark is a place, and by when all records before it had come.
+type mark struct {
+	Floor
+	at time.Time
+}
+
+// hold keeps the floor down until what was missing is delivered.
+type hold struct {
+	floor Floor
+	until uint64 // number behind the last record that was missing
+	open  bool   // they are not all put in yet
+}
+
+// floors are what is to be known of a queue for its consumer not to pass, over an
+// end of the relay, what it lacks.
+type floors struct {
+	marks     []mark // oldest first
+	marked    time.Time
+	every     time.Duration
+	put       time.Time // when the last records were put in
+	late      bool      // the next ones are what was missing,
+	afterLate bool      // or the last ones were
+	holds     []hold    // in the order of their floors' numbers
+}
+
+// Mark remembers the present end of the queue as a place to be put back to. It is
+// to be called before records are put in or passed that have come by now.
+func (q *Queue) Mark(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f := &q.floors
+	if !f.late && now.Sub(f.marked) >= f.every {
+		f.marked = now
+		q.mark()
+	}
+	f.put, f.afterLate, f.late = now, f.late, false
+}
+
+func (q *Queue) mark() {
+	f := &q.floors
+	m := mark{at: f.put, Floor: Floor{Number: q.tail}}
+	m.ID, m.HasID = q.tailID()
+	k := len(f.marks)
+	if k > 0 && m.Floor == f.marks[k-1].Floor {
+		return // the older one says the same
+	}
+	if k == maxMarks {
+		// What is in doubt for long may cost a little more to repeat.
+		k = 0
+		for i := range f.marks {
+			if i%2 == 0 || i > maxMarks/2 {
+				f.marks[k] = f.marks[i]
+				k++
+			}
+		}
+		f.marks = f.marks[:k]
+	}
+	f.marks = append(f.marks, m)
+}
+
+// tailID returns the identity of the last loggable record that was put in or
+// passed over, or of an earlier one: only the latest blocks are looked at.
+func (q *Queue) tailID() (id stream.ID, ok bool) {
+	if q.filtered.ok && q.filtered.at == q.tail {
+		return q.filtered.id, true
+	}
+	n := len(q.blocks)
+	for i := n - 1; i >= max(0, n-2); i-- {
+		blk := q.blocks[i]
+		if blk.recs == nil && blk.hasID {
+			return blk.id, true
+		}
+		if id, ok = lastID(&stream.Batch{Buf: blk.data, Recs: blk.recs}); ok {
+			return id, true
+		}
+	}
+	if k := len(q.floors.marks); n > 2 && k > 0 {
+		return q.floors.marks[k-1].ID, q.floors.marks[k-1].HasID
+	}
+	return q.behind, q.hasBehind
+}
+
+// floorAt returns the latest place that all records had come before by that time.
+func (q *Queue) floorAt(doubt time.Time) Floor {
+	marks := q.floors.marks
+	k, _ := slices.BinarySearchFunc(marks, doubt, func(m mark, t time.Time) int { return m.at.Compare(t) })
+	switch {
+	case doubt.After(q.floors.put):
+		at := Floor{Number: q.tail}
+		at.ID, at.HasID = q.tailID()
+		return at
+	case k > 0:
+		return marks[k-1].Floor
+	case len(marks) > 0:
+		return marks[0].Floor
+	}
+	return Floor{Number: q.tail, ID: q.behind, HasID: q.hasBehind}
+}
+
+// Hold keeps the floor where it is for a doubt of that time (see Floor) until Unhold
+// was called and everything that was put in before that is delivered. It is called
+// before the records are put in that were missing, and by whoever puts them in.
+func (q *Queue) Hold(doubt time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f := &q.floors
+	f.dropPassed(q.passedNumber())
+	if !f.afterLate {
+		q.mark() // what was put in before is not missing
+	}
+	f.late = true
+	floor := q.floorAt(doubt)
+	if k := len(f.holds) - 1; k >= 0 && (f.holds[k].floor.Number >= floor.Number || k+1 == maxHolds) {
+		f.holds[k].open = true // its floor is the lower one, or will do
+		if floor.Number < f.holds[k].floor.Number {
+			f.holds[k].floor = floor
+		}
+		return
+	}
+	f.holds = append(f.holds, hold{floor: floor, open: true})
+}
+
+// Unhold says that all is put in that Hold was called for.
+func (q *Queue) Unhold() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.floors.holds {
+		if h := &q.floors.holds[i]; h.open {
+			h.open, h.until = false, q.tail
+		}
+	}
+}
+
+// Floor returns the place to go on at after a restart when records that arrived
+// from doubt on may be missing (the zero time: none are). It is nil when the
+// consumer lacks nothing before its Position. Where both are asked for, Position
+// must be asked for first, and before the time of the doubt.
+func (q *Queue) Floor(doubt time.Time) *Floor {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	passed := q.passedNumber()
+	f := &q.floors
+	f.dropPassed(passed)
+	f.dropMarks(doubt)
+	var low *Floor
+	if !doubt.IsZero() {
+		at := q.floorAt(doubt)
+		low = &at
+	}
+	if len(f.holds) > 0 && (low == nil || f.holds[0].floor.Number < low.Number) {
+		at := f.holds[0].floor
+		low = &at
+	}
+	if low != nil && !low.HasID && q.hasFirst {
+		low.ID, low.HasID, low.First = q.first, true, true
+	}
+	return low
+}
+
+// passedNumber returns up to where all is delivered.
+func (q *Queue) passedNumber() uint64 {
+	if q.over {
+		return q.final.Number
+	}
+	return q.head
+}
+
+// dropPassed forgets the holds of which all is delivered.
+func (f *floors) dropPassed(number uint64) {
+	f.holds = slices.DeleteFunc(f.holds, func(h hold) bool { return !h.open && h.until <= number })
+}
+
+// dropMarks forgets the marks that no doubt will go back to. A doubt that is not
+// known yet will not be older than a moment.
+func (f *floors) dropMarks(doubt time.Time) {
+	const moment = 5 * time.Second
+	if recent := time.Now().Add(-moment); doubt.IsZero() || recent.Before(doubt) {
+		doubt = recent
+	}
+	k := 0
+	for k+1 < len(f.marks) && !f.marks[k+1].at.After(doubt) {
+		k++
+	}
+	f.marks = slices.Delete(f.marks, 0, k)
+}
