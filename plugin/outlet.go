@@ -57,7 +57,7 @@ func lossOf(t event.Trouble) queue.Loss {
 // newFeed makes what stands between the reader and the queues, with audit.log
 // behind it where that is to be had.
 func (p *Plugin) newFeed(resume bool) *recovery.Feed {
-	tracker := event.NewTracker(event.Options{BootID: bootID()})
+	tracker := event.NewTracker(event.Options{BootID: bootID(), Window: p.opt.Window})
 	if data := p.keep.before.Tracker; len(data) > 0 {
 		var s event.State
 		if err := json.Unmarshal(data, &s); err != nil {

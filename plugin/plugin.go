@@ -38,6 +38,9 @@ type Options struct {
 	Version string
 	// In is the stream; nil means stdin, prepared for auditd.
 	In io.Reader
+	// Window is how long a record may come late before it counts as missing; 0 is
+	// event.DefaultWindow.
+	Window time.Duration
 	// Init runs /sbin/init with a run level, for overflow_action single and halt.
 	// nil does it for real.
 	Init func(level string) error
