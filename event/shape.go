@@ -333,13 +333,14 @@ const (
 	habitCost   = 8
 )
 
+// newHabit expects every part: where one is excluded, the first look into the log
+// shows it (forget). So an early loss is not taken for the rule.
 func newHabit() (h habit) {
 	for k := range h.score {
-		if certain>>k&1 != 0 {
-			h.score[k] = habitMax
-		}
+		h.score[k] = habitMax
 	}
-	h.expected, h.full = certain, certain
+	h.full = 1<<numParts - 1
+	h.expected = h.full
 	return h
 }
 

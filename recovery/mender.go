@@ -386,6 +386,7 @@ func (f *Feed) Finish(until time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
+	searched := f.entered.IsZero() && f.unsure == 0
 	if f.mode != direct {
 		f.settle(time.Now(), len(f.held), true)
 		f.lead()
@@ -393,7 +394,9 @@ func (f *Feed) Finish(until time.Time) {
 	if f.static {
 		f.tracker.Due(time.Now().Add(time.Hour))
 	}
-	f.lose()
+	if searched || f.static {
+		f.lose() // otherwise the next run looks for it
+	}
 }
 
 // Force gives the records that are held as they came: the log hangs and there is

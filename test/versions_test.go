@@ -1,0 +1,71 @@
+package test
+
+import (
+	"testing"
+	"time"
+
+	"audisp-relay/test/lab"
+)
+
+// TestLiveVersions: what is shown of the machine's auditd holds of the others: with a
+// steady load and flat out, with reloads, a plugin killed and auditd stopped and started
+// under load, a lossless file lacks nothing of audit.log and no loss is told that was none.
+func TestLiveVersions(t *testing.T) {
+	suites := []struct{ name, root string }{{"bookworm", ""}, {lab.Trixie, ""}, {lab.Sid, ""}}
+	for i := range suites[1:] {
+		suites[i+1].root = lab.Root(t, suites[i+1].name)
+	}
+	for _, s := range suites {
+		for _, c := range []struct{ log, format string }{
+			{"RAW", "string"}, {"RAW", "binary"}, {"ENRICHED", "string"}, {"ENRICHED", "binary"},
+		} {
+			t.Run(s.name+" "+c.log+" "+c.format, func(t *testing.T) {
+				if figure(0, 1) == 0 && c.log == "ENRICHED" && c.format == "string" {
+					t.Skip("with AUDISP_LIVE_FULL=1 only")
+				}
+				liveVersion(t, lab.Options{LogFormat: c.log, Root: s.root, Conf: map[string]string{"max_restarts": "1000"}}, c.format)
+			})
+		}
+	}
+}
+
+func liveVersion(t *testing.T, o lab.Options, format string) {
+	l := startLive(t, "loss_markers = true\n"+fileOnly, o, format)
+	after := l.Drain(l.path("out"))
+	steady := l.StartLoad(lab.Load{Rate: 4000, Duration: span(3*time.Second, 10*time.Second)})
+	for range figure(1, 4) {
+		time.Sleep(800 * time.Millisecond)
+		l.Reload()
+		time.Sleep(800 * time.Millisecond)
+		l.KillPlugin("relay")
+	}
+	made := steady.Wait().Made
+	flat := l.Load(lab.Load{Duration: span(time.Second, 5*time.Second)})
+	run := l.StartLoad(lab.Load{Rate: 3000, Duration: span(2500*time.Millisecond, 5*time.Second)})
+	time.Sleep(600 * time.Millisecond)
+	before, err := lab.CompareLog(l.Logs(), []string{l.path("out")}, lab.Compare{After: after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Stop()
+	l.StartAgain()
+	load := run.Wait()
+	made += flat.Made + load.Made
+	rep := l.mended("", l.path("out"))
+	// A kill in the middle of a write leaves a piece of a line.
+	if kills := figure(1, 4); rep.Missing+rep.Altered > 0 || rep.Extra+rep.EOECut > kills {
+		t.Errorf("%v", rep)
+	}
+	if rep.Duplicate > before.Duplicate+100 {
+		t.Errorf("%d records twice before the stop, %d after it", before.Duplicate, rep.Duplicate)
+	}
+	var told uint64
+	for _, m := range markers(t, l.path("out")) {
+		if m.First > m.Last {
+			t.Errorf("range of a marker: %+v", m)
+		}
+		told += m.Events
+	}
+	t.Logf("auditd %s, %.0f events/s flat out, %d events; markers tell of %d; %v", l.Version(), flat.Rate(), made, told, rep)
+	balanced(t, l.relay().consumer("file"))
+}
