@@ -20,11 +20,14 @@ type node struct {
 	exempt  bool   // first is set
 	gaps    []gap  // not reported yet, in order of serials and of time
 	stray   stray
-	habit   habit
-	used    uint64 // when it was seen last, in Tracker.turn
-	last    *open  // the event of the last record
-	done    id     // the event that was complete last: its EOE often follows
-	open    [openBuckets]*open
+	ahead   ahead // seen in the log alone so far
+	// logStray is what stray is, of lines that only the log has.
+	logStray stray
+	habit    habit
+	used     uint64 // when it was seen last, in Tracker.turn
+	last     *open  // the event of the last record
+	done     id     // the event that was complete last: its EOE often follows
+	open     [openBuckets]*open
 }
 
 const openBuckets = 512
@@ -79,8 +82,13 @@ const (
 
 // arrive takes in the serial of r.
 func (n *node) arrive(t *Tracker, r *stream.Record, at time.Duration) arrival {
+	if r.Flags&stream.FromLog != 0 && !t.confirmed {
+		return n.logged(t, r, at)
+	}
 	if !n.started {
+		gathered := n.logStray.serials[:n.logStray.n]
 		n.begin(r)
+		n.adopt(r, at, gathered)
 		return fresh
 	}
 	if !n.exempt { // the first record after Restore
@@ -92,12 +100,17 @@ func (n *node) arrive(t *Tracker, r *stream.Record, at time.Duration) arrival {
 	case d == 0:
 		return known
 	case d > 0 && d <= windowSize:
+		if n.ahead.has(r.Serial) { // the log has opened its event
+			n.pass(t, r, at)
+			n.stray.n, n.newest = 0, max(n.newest, r.Millis)
+			return known
+		}
 		n.pass(t, r, at)
 	case d < 0 && d <= -windowSize && r.Flags&stream.FromLog != 0 && r.Millis < n.newest:
 		t.fillFar(n, r.Serial)
 		return ignored
 	case d > 0 || d <= -windowSize:
-		return n.wander(t, r, at)
+		return n.wander(t, r, at, &n.stray)
 	case d < -rebootSerials && r.Millis > n.newest+rebootMillis && !w.seen(r.Serial):
 		n.reboot(t, r)
 		return fresh
@@ -121,7 +134,8 @@ func (n *node) begin(r *stream.Record) {
 	n.started, n.newest = true, r.Millis
 	n.epoch++
 	n.first, n.exempt = r.Serial, true
-	n.stray.n = 0
+	n.stray.n, n.logStray.n = 0, 0
+	n.ahead = ahead{}
 	n.done = id{}
 }
 
@@ -135,6 +149,9 @@ func (n *node) pass(t *Tracker, r *stream.Record, at time.Duration) {
 	n.closeBefore(t, r.Serial-windowSize+1)
 	w.advance(r.Serial)
 	w.mark(r.Serial)
+	if n.ahead.n > 0 {
+		n.ahead.move(w, old+1, r.Serial)
+	}
 	if r.Serial-old > 1 {
 		n.addGap(gap{old + 1, r.Serial - 1, at, n.before(r)})
 	}
@@ -223,9 +240,8 @@ func (n *node) countLate(t *Tracker, r *stream.Record) {
 	}
 }
 
-// wander takes in a serial outside of the window.
-func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
-	s := &n.stray
+// wander takes in a serial outside of the window; s has those before it.
+func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration, s *stray) arrival {
 	if s.n > 0 {
 		if prev := s.serials[s.n-1]; r.Serial == prev {
 			return ignored
@@ -250,8 +266,11 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 		}
 	}
 	t.counts.Strays -= strayEnough
-	old, newest := n.window.high, n.newest
 	millis := n.before(r)
+	if n.ahead.n > 0 && int32(low-n.ahead.top) > 0 {
+		n.moveTo(t, n.ahead.top, at, millis)
+	}
+	old, newest := n.window.high, n.newest
 	n.closeBefore(t, old+1)
 	if int32(low-old) > 0 && r.Millis >= newest-rebootMillis {
 		if high < old {
@@ -271,7 +290,7 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 // between low and high that are not among them are a gap.
 func (n *node) restart(low, high uint32, at time.Duration, millis int64, serials []uint32) {
 	w := &n.window
-	n.done = id{}
+	n.done, n.ahead = id{}, ahead{}
 	w.bits = [windowSize / 64]uint64{}
 	w.high = high
 	for _, x := range serials {
