@@ -21,11 +21,14 @@ type node struct {
 	gaps    []gap  // not reported yet, in order of serials and of time
 	allGaps *int   // of all nodes
 	stray   stray
-	habit   habit
-	used    uint64 // when it was seen last, in Tracker.turn
-	last    *open  // the event of the last record
-	done    id     // the event that was complete last: its EOE often follows
-	owed    bool   // something of it was reported
+	ahead   ahead // seen in the log alone so far
+	// logStray is what stray is, of lines that only the log has.
+	logStray stray
+	habit    habit
+	used     uint64 // when it was seen last, in Tracker.turn
+	last     *open  // the event of the last record
+	done     id     // the event that was complete last: its EOE often follows
+	owed     bool   // something of it was reported
 
 	// Its open events, in as many buckets as there were at once, a power of two.
 	open  []*open
@@ -92,8 +95,13 @@ const (
 
 // arrive takes in the serial of r.
 func (n *node) arrive(t *Tracker, r *stream.Record, at time.Duration) arrival {
+	if r.Flags&stream.FromLog != 0 && !t.confirmed {
+		return n.logged(t, r, at)
+	}
 	if !n.started {
+		gathered := n.logStray.serials[:n.logStray.n]
 		n.begin(r)
+		n.adopt(t, r, at, gathered)
 		return fresh
 	}
 	if !n.exempt { // the first record after Restore
@@ -105,12 +113,17 @@ func (n *node) arrive(t *Tracker, r *stream.Record, at time.Duration) arrival {
 	case d == 0:
 		return known
 	case d > 0 && d <= windowSize:
+		if n.ahead.has(r.Serial) { // the log has opened its event
+			n.pass(t, r, at)
+			n.stray.n, n.newest = 0, max(n.newest, r.Millis)
+			return known
+		}
 		n.pass(t, r, at)
 	case d < 0 && d <= -windowSize && r.Flags&stream.FromLog != 0 && r.Millis < n.newest:
 		t.fillFar(n, r.Serial)
 		return ignored
 	case d > 0 || d <= -windowSize:
-		return n.wander(t, r, at)
+		return n.wander(t, r, at, &n.stray)
 	case d < -rebootSerials && r.Millis > n.newest+rebootMillis && !w.seen(r.Serial):
 		n.reboot(t, r)
 		return fresh
@@ -134,7 +147,8 @@ func (n *node) begin(r *stream.Record) {
 	n.started, n.newest = true, r.Millis
 	n.epoch++
 	n.first, n.exempt = r.Serial, true
-	n.stray.n = 0
+	n.stray.n, n.logStray.n = 0, 0
+	n.ahead.clear()
 	n.done = id{}
 }
 
@@ -148,6 +162,9 @@ func (n *node) pass(t *Tracker, r *stream.Record, at time.Duration) {
 	n.closeBefore(t, r.Serial-windowSize+1)
 	w.advance(r.Serial)
 	w.mark(r.Serial)
+	if n.ahead.n > 0 {
+		n.ahead.move(w, old+1, r.Serial)
+	}
 	if r.Serial-old > 1 {
 		n.addGap(t, gap{old + 1, r.Serial - 1, at, n.before(r)})
 	}
@@ -243,9 +260,8 @@ func (n *node) countLate(t *Tracker, r *stream.Record) {
 	}
 }
 
-// wander takes in a serial outside of the window.
-func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
-	s := &n.stray
+// wander takes in a serial outside of the window; s has those before it.
+func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration, s *stray) arrival {
 	if s.n > 0 {
 		if prev := s.serials[s.n-1]; r.Serial == prev {
 			return ignored
@@ -270,8 +286,11 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 		}
 	}
 	t.counts.Strays -= strayEnough
-	old, newest := n.window.high, n.newest
 	millis := n.before(r)
+	if n.ahead.n > 0 && int32(low-n.ahead.top) > 0 {
+		n.moveTo(t, n.ahead.top, at, millis)
+	}
+	old, newest := n.window.high, n.newest
 	n.closeBefore(t, old+1)
 	if int32(low-old) > 0 && r.Millis >= newest-rebootMillis {
 		if high < old {
@@ -292,6 +311,7 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 func (n *node) restart(t *Tracker, low, high uint32, at time.Duration, millis int64, serials []uint32) {
 	w := &n.window
 	n.done = id{}
+	n.ahead.clear()
 	w.clear()
 	w.high = high
 	for _, x := range serials {

@@ -28,6 +28,16 @@ type nodeOrder struct {
 	taken  int           // so many new nodes took the place of others
 }
 
+// nodeFor returns the node of record i, mostly that of the record before; nil if
+// there is no room for it.
+func (t *Tracker) nodeFor(b *stream.Batch, i int, at time.Duration) *node {
+	r := &b.Recs[i]
+	if n := t.last; n != nil && (r.NodeLen == 0 && t.lastName == "" || r.NodeLen != 0 && string(b.Node(i)) == t.lastName) {
+		return n
+	}
+	return t.nodeOf(b, i, at)
+}
+
 // nodeOf finds or makes the node of record i; nil if there is no room for it.
 func (t *Tracker) nodeOf(b *stream.Batch, i int, at time.Duration) *node {
 	r := &b.Recs[i]
@@ -60,7 +70,7 @@ func (t *Tracker) nodeOf(b *stream.Batch, i int, at time.Duration) *node {
 // addNode makes a node.
 func (t *Tracker) addNode(name string) *node {
 	n := &node{name: name, habit: newHabit()}
-	n.window.shared, n.allGaps = &t.order.pages, &t.order.gaps
+	n.window.shared, n.ahead.marks.shared, n.allGaps = &t.order.pages, &t.order.pages, &t.order.gaps
 	if t.order.ends.older == nil {
 		t.order.ends.older, t.order.ends.newer = &t.order.ends, &t.order.ends
 	}
@@ -123,6 +133,7 @@ func (t *Tracker) forgetNode() {
 	}
 	n.dropGaps(len(n.gaps))
 	n.window.clear()
+	n.ahead.clear()
 	n.unlist()
 	delete(t.nodes, n.name)
 	if n.alias != "" || t.nodes[""] == n {

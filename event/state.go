@@ -18,6 +18,7 @@ type NodeState struct {
 	Serial  uint32 `json:"serial"`            // the newest; those before it were seen,
 	Missing []Run  `json:"missing,omitempty"` // but for these
 	Millis  int64  `json:"millis"`            // time of the newest event
+	Ahead   []Run  `json:"ahead,omitempty"`   // behind the newest, and had from the log alone
 }
 
 // Run is a run of serials that were not seen.
@@ -59,6 +60,8 @@ func (t *Tracker) State() State {
 		if len(x.Missing) > maxRuns {
 			x.Serial = x.Missing[maxRuns].First - 1
 			x.Missing = x.Missing[:maxRuns]
+		} else {
+			x.Ahead = n.ahead.runs(n.window.high)
 		}
 		s.Nodes = append(s.Nodes, x)
 	}
@@ -80,6 +83,7 @@ func (t *Tracker) Restore(s State) bool {
 		n.started, n.newest = true, x.Millis
 		n.window.high = x.Serial
 		n.window.markRun(x.Serial-windowSize+1, x.Serial)
+		n.ahead.restore(x.Serial, x.Ahead)
 		for _, r := range x.Missing[:min(len(x.Missing), maxRuns)] {
 			if size := r.Last - r.First; size < windowSize && n.window.holds(r.First) && n.window.holds(r.Last) {
 				n.window.unmarkRun(r.First, r.Last)

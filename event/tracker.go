@@ -73,6 +73,8 @@ type Tracker struct {
 	last     *node // of the last record
 	lastName string
 	header   header
+	// confirmed: the lines of the log that are taken in are known from the stream.
+	confirmed bool
 
 	// Open events, oldest first; root is no event.
 	root open
@@ -157,15 +159,13 @@ func (t *Tracker) since(now time.Time) time.Duration {
 func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, isCut bool) {
 	r := &b.Recs[i]
 	t.turn++
-	n := t.last
-	if n == nil || r.NodeLen != 0 && string(b.Node(i)) != t.lastName || r.NodeLen == 0 && t.lastName != "" {
-		if n = t.nodeOf(b, i, at); n == nil {
-			return
-		}
+	n := t.nodeFor(b, i, at)
+	if n == nil {
+		return
 	}
 	n.used = t.turn
 	e := n.last
-	if e == nil || e.serial != r.Serial || e.millis != r.Millis {
+	if e == nil || e.serial != r.Serial || e.millis != r.Millis || n.ahead.n > 0 {
 		if n.done.is(r) && n.stray.n == 0 {
 			return
 		}

@@ -48,6 +48,7 @@ type Counts struct {
 	Mended    uint64 `json:"mended"`    // records that came cut or damaged, given whole from the log
 	LostHoles uint64 `json:"lost"`      // events that neither stream nor log have
 	Bypassed  uint64 `json:"bypassed"`  // times the log hung and was left aside
+	Foreign   uint64 `json:"foreign"`   // lines of the log that the stream has passed without them: forged or foreign, not given
 	LogError  string `json:"log_error,omitempty"`
 }
 
@@ -70,6 +71,8 @@ type Feed struct {
 	nodes    map[string]bool // names in node= of the stream's records
 	node     []byte          // of the last one
 	given    given
+	pending  pending
+	witness  witness
 	mode     mode
 	entry    *entry // set until the log is read from its place
 	held     []heldBatch
@@ -90,6 +93,12 @@ type Feed struct {
 	tailSeen bool                 // the log's tail was looked at since then
 	lastID   stream.Record        // of the stream's last record that had an id
 	lastEOE  uint32               // serial of its last EOE record
+	behind   bool                 // the log was not read to its end: too much waits
+	searched bool                 // the log was read from another place, but not yet to its end
+	loseAt   uint64               // with this line judged, what the log should have had is lost; 0: not
+	suspect  int                  // so many more lines may be parts of an address
+	lastFate fate                 // of the line judged last
+	highest  uint32               // serial of the last line that only the log had
 	misses   int                  // records in a row that were waited for and are not in the log
 	count    Counts
 	entered  time.Time // when the log was to be read for what is in doubt, until it has been
@@ -97,6 +106,10 @@ type Feed struct {
 	resuming bool      // they are being given the log in its order: nothing before is missing
 
 	doubtful atomic.Int64 // see Doubt; ns since 1970, 0 when there is none
+
+	foreignSaid  uint64 // of those counted
+	foreignAt    time.Time
+	foreignFirst stream.Record // the first one not said yet
 
 	shownMu sync.Mutex // guards shown: whoever asks must not wait for a lossless consumer
 	shown   Shown
@@ -152,7 +165,8 @@ type Options struct {
 // New returns a Feed in which the stream leads.
 func New(o Options) *Feed {
 	f := &Feed{network: o.Network, static: o.Static, tracker: o.Tracker, out: o.Out, say: o.Say, nodes: make(map[string]bool),
-		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), tailSeen: true}
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), tailSeen: true,
+		given: given{base: 1}, pending: pending{ready: 1}}
 	if o.Log != nil {
 		f.log = o.Log
 	}
@@ -334,10 +348,24 @@ func (f *Feed) begin(now time.Time, millis int64) {
 		f.entered = now
 	}
 	f.noteDoubt()
+	if n := f.pending.ready; n < f.given.end() {
+		millis = min(millis, f.given.line(n).id.Millis) // those wait no more
+	}
+	f.dropPending()
+	f.loseAt, f.searched = 0, false
+	f.witness.begin(&f.recent)
+	f.witnessHeld()
 	f.before = f.recent.set()
 	f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
 	f.entry = &entry{millis: millis}
 	f.unsure = 0
+}
+
+// witnessHeld takes in the records that wait.
+func (f *Feed) witnessHeld() {
+	for i := range f.held {
+		f.witness.note(&f.held[i].Batch)
+	}
 }
 
 func (f *Feed) nudge() {
@@ -365,6 +393,7 @@ func (f *Feed) keep(b *stream.Batch, now time.Time) bool {
 	if f.mode == direct {
 		return false
 	}
+	f.witness.note(b)
 	f.held = append(f.held, hold(b, now))
 	f.heldSize += len(f.held[len(f.held)-1].Buf)
 	f.nudge()
@@ -400,6 +429,13 @@ func (f *Feed) bypass(now time.Time) {
 func (f *Feed) lead() {
 	f.mode, f.entry, f.before, f.holes = direct, nil, nil, nil
 	f.entered = time.Time{} // the log was read, or cannot be
-	f.count.Recovered += f.given.drop()
+	f.giveReady(time.Now())
+	f.dropPending()
+	f.count.Recovered += f.given.drop(f.given.end())
+	f.pending, f.witness.events, f.behind = pending{ready: f.pending.ready}, nil, false
+	if f.loseAt != 0 {
+		f.loseAt = 0
+		f.lose()
+	}
 	f.noteDoubt()
 }

@@ -10,16 +10,16 @@ import (
 // than auditd's own queue and the pipe hold.
 const maxGiven = 100_000
 
-// given is what consumers were given from the log ahead of the stream. The
-// stream will bring most of it once more.
+// given are the lines of the log that the stream has not brought yet: those that
+// were given all the same, and behind them those that wait (pending). The stream
+// will bring most of them. Lines are numbered as they were read.
 type given struct {
-	lines map[stream.ID]uint16 // not met yet
-	kinds map[kind]kindCount   // the same by event and type, to know damaged copies by
-	order []givenLine          // as given; those before first are settled
+	kinds map[kind]span // those not met, by event and type
+	order []givenLine   // by number, from base on; those before first are settled
+	base  uint64        // number of order[0]
 	first int
-	met   uint64 // number of the last line met; lines are numbered as they are given
+	met   uint64 // number of the last line met
 	metAt time.Time
-	count uint64
 }
 
 // kind is one type of record within one event.
@@ -28,136 +28,159 @@ type kind struct {
 	serial, typ uint32
 }
 
-type kindCount struct {
-	lines  uint16
-	maxLen uint16
-}
+// span is the first and the last line of a kind that were not met; the lines
+// between are chained.
+type span struct{ first, last uint64 }
 
 type givenLine struct {
-	id      stream.ID
-	n       uint64
-	at      time.Time
-	resumed bool // given at the start: that the stream does not bring it is no loss
+	id   stream.ID
+	next uint64 // of its kind, 0: none
+	at   time.Time
+	len  uint32
+	dist uint32 // of its serial from those in front of it in the log
+	lineState
 }
+
+// lineState is what is known of a line.
+type lineState uint8
+
+const (
+	isOpen    lineState = 1 << iota // not met
+	isMet                           // the stream has brought it
+	isForeign                       // it is not given
+	isResumed                       // given at the start: that the stream does not bring it is no loss
+	isSuspect                       // it may be a part of a socket's address
+	isCont                          // it goes on the line before
+)
 
 func kindOf(id stream.ID) kind { return kind{id.Millis, id.Serial, id.Type} }
 
-func (g *given) empty() bool { return len(g.lines) == 0 }
+func (g *given) empty() bool { return len(g.kinds) == 0 }
 
-// add remembers record i of b. It returns how many lines were given up for it,
-// not met, because there are too many.
-func (g *given) add(b *stream.Batch, i int, now time.Time, resumed bool) (dropped uint64) {
-	if g.lines == nil {
-		g.lines, g.kinds = make(map[stream.ID]uint16), make(map[kind]kindCount)
+// end is the number that the next line gets.
+func (g *given) end() uint64 { return g.base + uint64(len(g.order)) }
+
+func (g *given) line(n uint64) *givenLine { return &g.order[n-g.base] }
+
+// add remembers record i of b.
+func (g *given) add(b *stream.Batch, i int, now time.Time, state lineState) (n uint64) {
+	if g.kinds == nil {
+		g.kinds = make(map[kind]span)
 	}
-	id := b.ID(i)
-	g.lines[id]++
-	k := g.kinds[kindOf(id)]
-	k.lines++
-	k.maxLen = max(k.maxLen, uint16(min(b.Recs[i].Len, 1<<16-1)))
-	g.kinds[kindOf(id)] = k
-	g.count++
-	g.order = append(g.order, givenLine{id, g.count, now, resumed})
-	for len(g.lines) > maxGiven {
-		dropped += g.dropFirst()
+	n = g.end()
+	r := &b.Recs[i]
+	l := givenLine{id: b.ID(i), at: now, len: r.Len, lineState: state | isOpen}
+	k := kindOf(l.id)
+	s := g.kinds[k]
+	if s.first == 0 {
+		s.first = n
+	} else {
+		g.line(s.last).next = n
 	}
-	return dropped
+	s.last = n
+	g.kinds[k] = s
+	g.order = append(g.order, l)
+	return n
 }
 
-// meet reports whether the record with this identity was given, and forgets it.
-func (g *given) meet(id stream.ID, now time.Time) bool {
-	if g.lines[id] == 0 {
-		return false
-	}
-	g.forget(id)
-	g.progress(id, now)
-	return true
-}
-
-// damaged reports whether a line of the same event and type was given that was
-// not met: then a record that is not equal to it is a damaged copy of it. A line
-// that auditd cut for the log (at 8937 bytes, auditd-event.c) has no such copy.
-func (g *given) damaged(id stream.ID, length uint32) bool {
-	k := g.kinds[kindOf(id)]
-	return k.lines > 0 && !(k.maxLen >= 8900 && length > uint32(k.maxLen))
-}
-
-// progress notes how far the stream has come, by the order of the log.
-func (g *given) progress(id stream.ID, now time.Time) {
-	// The lines before the one met stand at the front: look a little way.
-	for j := g.first; j < len(g.order) && j < g.first+64; j++ {
-		if g.order[j].id == id {
-			g.met, g.metAt = max(g.met, g.order[j].n), now
-			break
+// find returns the number of the first line with this identity that was not met.
+func (g *given) find(id stream.ID) (n uint64, ok bool) {
+	for n = g.kinds[kindOf(id)].first; n != 0; n = g.line(n).next {
+		if g.line(n).id.Sum == id.Sum {
+			return n, true
 		}
 	}
-	for g.first < len(g.order) && g.lines[g.order[g.first].id] == 0 {
-		g.first++
-	}
-	g.compact()
+	return 0, false
 }
 
-func (g *given) forget(id stream.ID) {
-	if n := g.lines[id]; n > 1 {
-		g.lines[id] = n - 1
-	} else {
-		delete(g.lines, id)
+// meet notes that the stream has brought line n.
+func (g *given) meet(n uint64, now time.Time) {
+	g.forget(n)
+	g.line(n).lineState |= isMet
+	g.met, g.metAt = max(g.met, n), now
+	for g.first < len(g.order) && g.order[g.first].lineState&isOpen == 0 {
+		g.first++
 	}
-	k := kindOf(id)
-	if c := g.kinds[k]; c.lines > 1 {
-		c.lines--
-		g.kinds[k] = c
-	} else {
+}
+
+// forget takes line n out of those that are waited for.
+func (g *given) forget(n uint64) {
+	l := g.line(n)
+	if l.lineState&isOpen == 0 {
+		return
+	}
+	l.lineState &^= isOpen
+	k := kindOf(l.id)
+	s := g.kinds[k]
+	before := uint64(0)
+	for at := s.first; at != n; at = g.line(at).next {
+		before = at
+	}
+	switch {
+	case before != 0:
+		g.line(before).next = l.next
+		if s.last == n {
+			s.last = before
+			g.kinds[k] = s
+		}
+	case l.next == 0:
 		delete(g.kinds, k)
+	default:
+		s.first = l.next
+		g.kinds[k] = s
+	}
+}
+
+// compact lets go of settled lines with numbers below done.
+func (g *given) compact(done uint64) {
+	n := min(g.first, int(done-g.base))
+	if n == len(g.order) {
+		g.base, g.order, g.first = g.base+uint64(n), g.order[:0], 0
+	} else if n > 4096 && n > len(g.order)/2 {
+		g.base += uint64(n)
+		g.order = g.order[:copy(g.order, g.order[n:])]
+		g.first -= n
 	}
 }
 
 // dropFirst gives the oldest line up and returns 1 when the stream should have
 // brought it and has not.
 func (g *given) dropFirst() (unmet uint64) {
-	l := g.order[g.first]
-	g.first++
-	if g.lines[l.id] > 0 {
-		g.forget(l.id)
-		if !l.resumed {
+	l := &g.order[g.first]
+	if l.lineState&isOpen != 0 {
+		g.forget(g.base + uint64(g.first))
+		if l.lineState&isResumed == 0 {
 			unmet = 1
 		}
 	}
-	g.compact()
+	g.first++
 	return unmet
 }
 
-// drop gives all up, and returns how many the stream should have brought.
-func (g *given) drop() (unmet uint64) {
-	for g.first < len(g.order) {
+// drop gives up all lines with numbers below end, and returns how many of them the
+// stream should have brought.
+func (g *given) drop(end uint64) (unmet uint64) {
+	for g.first < len(g.order) && g.base+uint64(g.first) < end {
 		unmet += g.dropFirst()
 	}
-	*g = given{}
+	g.compact(end)
 	return unmet
 }
 
-func (g *given) compact() {
-	if g.first == len(g.order) {
-		g.order, g.first = g.order[:0], 0
-	} else if g.first > 4096 && g.first > len(g.order)/2 {
-		g.order = g.order[:copy(g.order, g.order[g.first:])]
-		g.first = 0
-	}
-}
-
-// expire gives up the lines that the stream has not brought: those of which it
-// has long brought later ones, and all when it brings nothing at all. It returns
-// how many.
-func (g *given) expire(now time.Time) (unmet uint64) {
-	for g.first < len(g.order) {
+// expire gives up the lines below end that the stream has not brought: those of
+// which it has long brought later ones, all when it brings nothing at all, and the oldest
+// when there are too many. It returns how many.
+func (g *given) expire(now time.Time, end uint64) (unmet uint64) {
+	for g.first < len(g.order) && g.base+uint64(g.first) < end {
 		l := &g.order[g.first]
-		overtaken := l.n < g.met && now.Sub(l.at) > lateAfter
+		overtaken := g.base+uint64(g.first) < g.met && now.Sub(l.at) > lateAfter
 		silent := now.Sub(l.at) > silentAfter && now.Sub(g.metAt) > silentAfter
-		if g.lines[l.id] > 0 && !overtaken && !silent {
+		if l.lineState&isOpen != 0 && !overtaken && !silent && len(g.order)-g.first <= maxGiven {
 			break
 		}
 		unmet += g.dropFirst()
 	}
+	g.compact(end)
 	return unmet
 }
 
@@ -167,15 +190,3 @@ const (
 	lateAfter   = 3 * time.Second
 	silentAfter = 10 * time.Second
 )
-
-// meetKind forgets one line of id's event and type: its damaged copy has come.
-func (g *given) meetKind(id stream.ID, now time.Time) {
-	for j := g.first; j < len(g.order); j++ {
-		if l := &g.order[j]; kindOf(l.id) == kindOf(id) && g.lines[l.id] > 0 {
-			at := l.id
-			g.forget(at)
-			g.progress(at, now)
-			return
-		}
-	}
-}

@@ -31,24 +31,33 @@ func (f *Feed) settle(now time.Time, n int, force bool) {
 
 // settleBatch returns how many records of h are dealt with.
 func (f *Feed) settleBatch(h *heldBatch, now time.Time, force bool) int {
-	from := 0 // h.Recs[from:i] are to be forwarded
+	from := 0 // h.Recs[from:i] are to be forwarded, behind the lines that are ready
 	flush := func(i int) {
 		if from < i {
 			f.forward(&stream.Batch{Buf: h.Buf, Recs: h.Recs[from:i]}, now)
 		}
-		from = i + 1
+		from = i
 	}
+	defer f.giveReady(now)
 	for i := range h.Recs {
-		switch f.judge(h, i, now, force) {
-		case drop:
+		ready := f.pending.ready
+		v := f.judge(h, i, now, force)
+		if v != pass || f.pending.ready != ready {
 			flush(i)
+		}
+		switch v {
+		case pass:
+			if from == i {
+				f.giveReady(now)
+			}
+			continue
 		case mend:
-			flush(i)
+			f.giveReady(now)
 			f.giveEOE(now)
 		case wait:
-			flush(i)
 			return i
 		}
+		from = i + 1
 	}
 	flush(len(h.Recs))
 	return len(h.Recs)
@@ -67,10 +76,14 @@ const (
 func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 	r := &h.Recs[i]
 	if !r.HasID() {
+		if n, ok := f.given.find(h.ID(i)); ok {
+			return f.dropIf(f.meet(&h.Batch, i, n, now, force))
+		}
 		switch {
-		case f.given.meet(h.ID(i), now):
-			return drop
 		case f.lastID.HasID() && isCutEOE(&h.Batch, i):
+			if !f.overtakeEvent(&f.lastID, now, force) {
+				return wait
+			}
 			f.mended(now)
 			return mend
 		case force || !isFragment(h.Bytes(i), r):
@@ -83,22 +96,30 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		return drop
 	}
 	if r.Type == stream.TypeEOE {
+		if !f.overtakeEvent(r, now, force) {
+			return wait
+		}
 		f.lastEOE = r.Serial
 		return pass
 	}
 	f.lastID = *r
 	id := h.ID(i)
-	if f.given.meet(id, now) {
+	if n, ok := f.given.find(id); ok {
 		f.misses = 0
-		return drop
+		return f.dropIf(f.meet(&h.Batch, i, n, now, force))
 	}
-	if f.given.damaged(id, r.Len) {
-		f.given.meetKind(id, now)
+	if n, ok := f.copyOf(&h.Batch, i, id); ok {
+		if !f.meet(&h.Batch, i, n, now, force) {
+			return wait
+		}
 		f.mended(now)
 		return drop
 	}
 	if f.mode == closing && !force && event.Cut(&h.Batch, i) {
 		f.enter(now, r.Millis, quietTime)
+		return wait
+	}
+	if f.behind && !force {
 		return wait
 	}
 	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is
@@ -109,7 +130,15 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		}
 		f.misses++
 	}
+	f.witness.settle(&h.Batch, i)
 	return pass
+}
+
+func (f *Feed) dropIf(ok bool) verdict {
+	if ok {
+		return drop
+	}
+	return wait
 }
 
 func (f *Feed) mended(now time.Time) {

@@ -154,20 +154,53 @@ func (f *Feed) round() {
 	if f.mode == direct || f.entry != at { // the reader left the log aside meanwhile
 		return
 	}
-	f.entry = nil
+	f.behind = f.behind && err == nil
 	if at != nil || err != nil {
-		f.sought, f.holes = now, nil
-		f.lose()
+		f.sought, f.holes, f.searched = now, nil, true
 	}
-	if mode == led && err == nil && f.unsure == 0 {
+	if f.searched && !f.behind {
+		f.searched, f.loseAt = false, f.given.end()
+	}
+	f.entry = nil
+	f.settle(now, n, err != nil)
+	f.waited(now, err)
+	if mode == led && err == nil && f.allSearched() {
 		f.entered, f.sure = time.Time{}, began
 	}
 	f.noteDoubt()
-	f.settle(now, n, err != nil)
 	f.consider(now, gave, err)
 	if f.mode == direct {
 		f.log.Close() // rotated files that are held open take up disk
 	}
+}
+
+// allSearched reports whether the log was read for all that was in doubt, and its
+// lines in front of others that the consumers have are given.
+func (f *Feed) allSearched() bool {
+	return f.entry == nil && !f.searched && !f.behind && f.loseAt == 0 && f.unsure == 0
+}
+
+// waited judges the lines that have waited long enough for the stream, and says what
+// is lost then.
+func (f *Feed) waited(now time.Time, err error) {
+	p := &f.pending
+	switch {
+	case f.behind:
+		f.believe(p.ready+(f.given.end()-p.ready)/2, false, now)
+		f.behind = p.size > maxPending
+	case p.ready < f.given.end() && !f.static:
+		at := f.given.line(p.ready).at
+		silent := now.Sub(at) > silentTime && now.Sub(f.last) > silentTime
+		unmet := now.Sub(at) > silentAfter && now.Sub(f.given.metAt) > silentAfter
+		if silent || unmet {
+			f.believe(f.given.end(), now.Sub(at) > silentAfter, now)
+		}
+	}
+	if f.loseAt != 0 && (err != nil || p.ready >= f.loseAt && f.unsure == 0) {
+		f.loseAt = 0
+		f.lose()
+	}
+	f.sayForeign(now, false)
 }
 
 // seek goes to where the log begins to lead, and finds the last line from there
@@ -220,6 +253,9 @@ func (f *Feed) io() (done func()) {
 func (f *Feed) follow(give func(b *stream.Batch, at Place)) (gave uint64, err error) {
 	var b stream.Batch
 	for {
+		if f.full() {
+			return gave, nil
+		}
 		place, err := f.read(&b)
 		switch {
 		case errors.Is(err, io.EOF):
@@ -238,7 +274,11 @@ func (f *Feed) follow(give func(b *stream.Batch, at Place)) (gave uint64, err er
 			f.mu.Unlock()
 			return gave, nil
 		}
-		gave += f.giveLines(&b, place, give)
+		gave += f.takeLines(&b, place, give)
+		if give != nil {
+			f.believe(f.given.end(), false, time.Now())
+		}
+		f.behind = f.pending.size > maxPending
 		f.mu.Unlock()
 	}
 }
@@ -248,47 +288,68 @@ func (f *Feed) read(b *stream.Batch) (Place, error) {
 	return f.log.Next(b)
 }
 
-// giveLines gives those of the lines that consumers do not have yet.
-func (f *Feed) giveLines(b *stream.Batch, at Place, give func(b *stream.Batch, at Place)) (gave uint64) {
+// full reports whether no more lines are to be read for the time being.
+func (f *Feed) full() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.behind
+}
+
+// takeLines takes in those of the lines that consumers do not have yet, and returns
+// how many.
+func (f *Feed) takeLines(b *stream.Batch, at Place, give func(b *stream.Batch, at Place)) (took uint64) {
 	now := time.Now()
-	from := 0
+	state := lineState(0)
+	if give != nil {
+		state = isResumed
+	}
+	passed := uint64(0) // the stream is past the lines before this one
+	from, first := 0, f.given.end()
 	flush := func(i int) {
 		if from < i {
-			part := &stream.Batch{Buf: b.Buf, Recs: b.Recs[from:i]}
-			f.giveRun(part, at.At(b, from), now, give)
-			gave += uint64(i - from)
+			f.pending.add(b, from, i, first, at.At(b, from), give)
+			took += uint64(i - from)
 		}
-		from = i + 1
+		from, first = i+1, f.given.end()
 	}
 	for i := range b.Recs {
-		if f.foreign(b, i) || !auditds(b, i) || f.has(b, i) {
+		if f.foreign(b, i) || f.has(b, i) {
+			f.passBy(b, i)
 			flush(i)
-		} else if f.entry != nil && at.At(b, i).Less(f.entry.had) {
+			continue
+		}
+		late := f.entry != nil && at.At(b, i).Less(f.entry.had)
+		if late {
 			b.Recs[i].Flags |= stream.Late
+		}
+		f.addLine(b, i, now, state)
+		if late {
+			passed = f.given.end()
 		}
 	}
 	flush(len(b.Recs))
-	return gave
+	f.overtake(passed, now, false)
+	f.giveReady(now)
+	return took
+}
+
+// passBy takes in where in the log a line is that the consumers have.
+func (f *Feed) passBy(b *stream.Batch, i int) {
+	r := &b.Recs[i]
+	f.suspects(b, i)
+	if !r.HasID() || isDaemon(r) {
+		return
+	}
+	f.witness.distance(r.Serial)
+	if e := f.witness.find(r, f.witness.nodeKey(b.Node(i))); e != nil {
+		e.line = f.given.end()
+	}
 }
 
 // auditds reports whether a line looks like one of auditd's at all. Without an id
 // it may be a record that auditd could not print (msg=lost).
 func auditds(b *stream.Batch, i int) bool {
 	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
-}
-
-// giveRun gives lines that lie together.
-func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, give func(b *stream.Batch, at Place)) {
-	for i := range b.Recs {
-		f.count.Recovered += f.given.add(b, i, now, give != nil)
-	}
-	f.recent.add(b)
-	f.tracker.Observe(b, now) // a line of the log is never held to be cut
-	if give != nil {
-		give(b, at)
-	} else {
-		f.out.Put(b)
-	}
 }
 
 // has reports whether the consumers have line i of the log already, from when
@@ -330,7 +391,7 @@ func (f *Feed) has(b *stream.Batch, i int) bool {
 
 // consider lets the stream lead again when there is no doubt left.
 func (f *Feed) consider(now time.Time, gave uint64, err error) {
-	if n := f.given.expire(now); n > 0 {
+	if n := f.given.expire(now, f.pending.ready); n > 0 {
 		f.count.Recovered += n
 		f.doubt = now
 	}
@@ -372,7 +433,8 @@ func (f *Feed) logState(err error) {
 // reader and Run have ended. Lines of the log that auditd had no time to dispatch
 // are given too; time bounds how long that may take.
 func (f *Feed) Finish(until time.Time) {
-	f.look(time.Now(), true)
+	began := time.Now()
+	f.look(began, true)
 	for f.leads() && time.Now().Before(until) {
 		f.round()
 		f.mu.Lock()
@@ -386,11 +448,18 @@ func (f *Feed) Finish(until time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
-	searched := f.entered.IsZero() && f.unsure == 0
 	if f.mode != direct {
 		f.settle(time.Now(), len(f.held), true)
+		f.believe(f.given.end(), true, time.Now())
+	}
+	searched := f.entry == nil && !f.searched && !f.behind && f.unsure == 0
+	if searched {
+		f.sure = began
+	}
+	if f.mode != direct {
 		f.lead()
 	}
+	f.sayForeign(time.Now(), true)
 	if f.static {
 		f.tracker.Due(time.Now().Add(time.Hour))
 	}
@@ -406,5 +475,6 @@ func (f *Feed) Force() {
 	defer f.mu.Unlock()
 	defer f.publish()
 	f.settle(time.Now(), len(f.held), true)
+	f.believe(f.given.end(), true, time.Now())
 	f.lead()
 }

@@ -24,8 +24,16 @@ type recent struct {
 
 type recentRecord struct {
 	recentKey
-	millis int64
+	packed uint64 // time, and type
 }
+
+const timeBits = 48
+
+func pack(r *stream.Record) uint64 {
+	return uint64(r.Type)<<timeBits | uint64(r.Millis)&(1<<timeBits-1)
+}
+
+func (r *recentRecord) millis() int64 { return int64(r.packed & (1<<timeBits - 1)) }
 
 // recentKey has the lowest bit of sum set for auditd's own records, whose serials
 // are not the kernel's.
@@ -41,7 +49,7 @@ func (r *recent) add(b *stream.Batch) {
 		if rec.Type == stream.TypeEOE || rec.Flags&(stream.Marker|stream.Cont) != 0 {
 			continue
 		}
-		r.ring[r.next] = recentRecord{keyOf(b, i), rec.Millis}
+		r.ring[r.next] = recentRecord{keyOf(b, i), pack(rec)}
 		if r.next++; r.next == recentSize {
 			r.next, r.full = 0, true
 		}
@@ -58,13 +66,25 @@ func (r *recent) oldest() (millis int64, serial uint32, ok bool) {
 	for i := range n {
 		k := &r.ring[(from+i)%recentSize]
 		if i == 0 {
-			millis = k.millis
+			millis = k.millis()
 		}
 		if k.sum&1 == 0 {
 			return millis, k.serial, true
 		}
 	}
 	return 0, 0, false
+}
+
+// each calls fn with all that is remembered, the oldest first.
+func (r *recent) each(fn func(k recentKey, typ uint32, millis int64)) {
+	from, n := 0, r.next
+	if r.full {
+		from, n = r.next, recentSize
+	}
+	for i := range n {
+		k := &r.ring[(from+i)%recentSize]
+		fn(k.recentKey, uint32(k.packed>>timeBits), k.millis())
+	}
 }
 
 // set returns how often each record is remembered.

@@ -29,6 +29,7 @@ func (f *Feed) Begin() {
 		return
 	}
 	f.mode, f.doubt, f.quiet, f.resuming = led, time.Now(), time.Second, true
+	f.witness.begin(&f.recent)
 	f.count.Led++
 }
 

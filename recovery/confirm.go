@@ -1,0 +1,428 @@
+package recovery
+
+import (
+	"bytes"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/event"
+	"audisp-relay/stream"
+)
+
+// The second line of defence against lines that no kernel made. While the log
+// leads its lines wait until the stream brings them. What the stream has passed
+// without them is given if it can be a loss of the stream's: see overtaken. Where only
+// the log speaks (at a start, at the end, and where the stream is silent) a line is
+// given that fits to those beside it: see unheard. The rest is counted.
+
+const (
+	// aheadTime is how long a line may hold up the others that the stream has brought later ones than,
+	// but no serial as high as.
+	aheadTime = time.Second
+	// silentTime is how long a stream must have been silent before the log alone
+	// is believed.
+	silentTime = 2 * time.Second
+	// oneEvent is within how many lines of the log the records of an event stand.
+	oneEvent = 1024
+	// lookAhead is how many lines behind one are looked at to judge it.
+	lookAhead = 256
+	// foreignEvery is how often is said what was not given.
+	foreignEvery = time.Minute
+)
+
+// fate is what is to become of a line.
+type fate uint8
+
+const (
+	undecided fate = iota
+	toGive
+	toLeave
+)
+
+// addLine numbers line i of b, which waits.
+func (f *Feed) addLine(b *stream.Batch, i int, now time.Time, state lineState) {
+	r := &b.Recs[i]
+	if f.suspects(b, i) {
+		state |= isSuspect
+	}
+	if r.Flags&stream.Cont != 0 {
+		state |= isCont
+	}
+	n := f.given.add(b, i, now, state)
+	if r.HasID() && !isDaemon(r) && state&isCont == 0 {
+		f.given.line(n).dist = f.witness.distance(r.Serial)
+	}
+}
+
+// suspects reports whether a line may be part of a socket's address that ENRICHED
+// wrote with its newlines: it stands behind a SOCKADDR record without an end, and not
+// behind that end. An address has room for four records.
+func (f *Feed) suspects(b *stream.Batch, i int) bool {
+	r := &b.Recs[i]
+	suspect := f.suspect > 0
+	if !suspect && r.Type != typeSockaddr {
+		return false
+	}
+	text := bytes.TrimRight(b.Bytes(i), " \n")
+	ends := bytes.HasSuffix(text, []byte(" }"))
+	switch {
+	case r.Type == typeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")):
+		f.suspect = 4
+	case suspect && (ends || !r.HasID()):
+		f.suspect = 0
+	case suspect:
+		f.suspect--
+	}
+	return suspect
+}
+
+const typeSockaddr = 1306
+
+// meet takes in that the stream has brought line n. It reports false when a line
+// in front of it cannot be judged yet.
+func (f *Feed) meet(h *stream.Batch, i int, n uint64, now time.Time, force bool) bool {
+	if n < f.pending.ready {
+		f.given.meet(n, now)
+		f.tracker.Confirm(h, i, now)
+		return true
+	}
+	e := (*witnessed)(nil)
+	if h.Recs[i].HasID() {
+		e = f.witness.settle(h, i)
+	}
+	if !f.overtake(n, now, force) {
+		return false
+	}
+	f.given.meet(n, now)
+	f.pending.ready = n + 1
+	if e != nil {
+		e.line = n
+	}
+	return true
+}
+
+// overtake judges the lines in front of line n, which the stream has brought. Unless
+// force is set, one that the stream may bring yet stops it for a while.
+func (f *Feed) overtake(n uint64, now time.Time, force bool) bool {
+	for p := &f.pending; p.ready < n; p.ready++ {
+		fate := f.overtaken(p.ready)
+		if fate == undecided {
+			if !force && f.heldSize < maxHeld/2 && (f.static || now.Sub(f.given.line(p.ready).at) < aheadTime) {
+				return false
+			}
+			fate = toLeave // if the stream lacks it the hole shows, and it is looked for
+		}
+		f.judged(p.ready, fate, now)
+	}
+	return true
+}
+
+// overtakeEvent judges the lines up to the last one of r's event, whose EOE record has come.
+func (f *Feed) overtakeEvent(r *stream.Record, now time.Time, force bool) bool {
+	const look = 32
+	p := &f.pending
+	last := uint64(0)
+	for n := p.ready; n < min(f.given.end(), p.ready+look); n++ {
+		if id := &f.given.line(n).id; id.Serial == r.Serial && id.Millis == r.Millis {
+			last = n + 1
+		}
+	}
+	return f.overtake(last, now, force)
+}
+
+// judged notes what is to become of line n.
+func (f *Feed) judged(n uint64, fate fate, now time.Time) {
+	l := f.given.line(n)
+	run, i := f.pending.at(n)
+	f.lastFate = fate
+	if fate == toLeave {
+		l.lineState |= isForeign
+		f.given.forget(n)
+		if auditds(&run.Batch, i) {
+			f.noteForeign(&run.Batch, i, now)
+		}
+		return
+	}
+	r := &run.Recs[i]
+	switch {
+	case !r.HasID():
+	case isDaemon(r):
+		f.witness.noteDaemon(r.Serial)
+	default:
+		node := f.witness.nodeKey(run.Node(i))
+		if e := f.witness.find(r, node); e == nil || e.types&byStream == 0 && e.millis != r.Millis {
+			f.witness.noteLog(r, node, l.dist)
+		}
+	}
+}
+
+// overtaken judges a line that the stream has passed without bringing it.
+func (f *Feed) overtaken(n uint64) fate {
+	l := f.given.line(n)
+	run, i := f.pending.at(n)
+	r := &run.Recs[i]
+	w := &f.witness
+	switch {
+	case l.lineState&isCont != 0:
+		return f.lastFate
+	case l.lineState&isSuspect != 0, !r.HasID():
+		return toLeave
+	case isDaemon(r):
+		return giveIf(w.daemonLine(r, false))
+	}
+	if fate := f.byEvent(n, l, run, i); fate != undecided {
+		return fate
+	}
+	switch {
+	case w.multi || !w.any:
+		return toGive
+	case int32(r.Serial-w.top) > 0:
+		return undecided
+	case int32(r.Serial-w.low) >= 0 && w.top-r.Serial < witnessSize:
+		return toGive
+	}
+	return giveIf(f.tracker.Missing(&run.Batch, i))
+}
+
+func giveIf(ok bool) fate {
+	if ok {
+		return toGive
+	}
+	return toLeave
+}
+
+// byEvent judges a line by what is known of the event that it says it is of: one
+// that the stream has brought can lack a record, of the types of which it has not had the one
+// there is; no other event has its serial.
+func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
+	r := &run.Recs[i]
+	e := f.witness.find(r, f.witness.nodeKey(run.Node(i)))
+	switch {
+	case e != nil && e.types&byStream != 0:
+		if e.millis != r.Millis || e.types&singleType(r.Type) != 0 {
+			return toLeave
+		}
+		return giveIf(e.line == 0 || n-e.line < oneEvent || e.line-n < oneEvent)
+	case e != nil && e.millis != r.Millis && f.dist(n) > max(e.dist, nearSerials):
+		return toLeave
+	case f.betterBehind(n, l):
+		return toLeave
+	}
+	return undecided
+}
+
+// betterBehind reports whether a line that waits has the same serial, another time
+// and a better place.
+func (f *Feed) betterBehind(n uint64, l *givenLine) bool {
+	if l.dist <= 1 {
+		return false
+	}
+	for k := n + 1; k < min(f.given.end(), n+lookAhead); k++ {
+		if o := f.given.line(k); o.id.Serial == l.id.Serial && o.id.Millis != l.id.Millis &&
+			o.id.Type/100 != 12 && o.lineState&isSuspect == 0 && f.dist(k) < f.dist(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// dist says how far the serial of a line is from those beside it in the log, on
+// the side where they are nearer.
+func (f *Feed) dist(n uint64) uint32 {
+	d := f.given.line(n).dist
+	if d <= 1 {
+		return d
+	}
+	behind, _ := f.distBehind(n)
+	return min(d, behind)
+}
+
+// distBehind says it for the lines behind, and of how many events these are.
+func (f *Feed) distBehind(n uint64) (dist uint32, events int) {
+	var all [8]uint32
+	own := f.given.line(n).id
+	last := own.Serial
+	for k := n + 1; k < min(f.given.end(), n+lookAhead) && events < len(all); k++ {
+		o := f.given.line(k)
+		if o.id.Serial == own.Serial || o.id.Serial == last || o.id.Serial == 0 || o.id.Type/100 == 12 || o.lineState&isSuspect != 0 {
+			continue
+		}
+		last = o.id.Serial
+		all[events] = apart(own.Serial, last)
+		events++
+	}
+	if events == 0 {
+		return unknownDist, 0
+	}
+	return middle(all[:events]), events
+}
+
+// unheard judges a line of which the stream says nothing. end: no more lines come
+// behind it.
+func (f *Feed) unheard(n uint64, end bool) fate {
+	l := f.given.line(n)
+	run, i := f.pending.at(n)
+	r := &run.Recs[i]
+	switch {
+	case l.lineState&isCont != 0:
+		return f.lastFate
+	case l.lineState&isSuspect != 0, !r.HasID():
+		return toLeave
+	case isDaemon(r):
+		return giveIf(f.witness.daemonLine(r, true))
+	}
+	if fate := f.byEvent(n, l, run, i); fate != undecided {
+		return fate
+	}
+	w := &f.witness
+	if l.dist <= nearSerials || w.any && int32(r.Serial-w.top) <= 0 && w.top-r.Serial < witnessSize {
+		return toGive
+	}
+	const enough = 4
+	behind, events := f.distBehind(n)
+	switch {
+	case events >= enough || end && events > 0:
+		return giveIf(behind <= nearSerials || l.dist != unknownDist && int32(r.Serial-f.highest) < 0)
+	case !end:
+		return undecided
+	}
+	return giveIf(l.dist == unknownDist && !w.any) // the only line there is
+}
+
+// believe judges the lines below n by the log alone.
+func (f *Feed) believe(n uint64, end bool, now time.Time) {
+	p := &f.pending
+	for ; p.ready < n; p.ready++ {
+		fate := f.unheard(p.ready, end)
+		if fate == undecided {
+			break
+		}
+		f.judged(p.ready, fate, now)
+	}
+	f.giveReady(now)
+}
+
+// giveReady gives the lines that are judged.
+func (f *Feed) giveReady(now time.Time) (gave uint64) {
+	p := &f.pending
+	for len(p.runs) > 0 && p.runs[0].first < p.ready {
+		run := &p.runs[0]
+		n := int(min(p.ready-run.first, uint64(len(run.Recs))))
+		for from := 0; from < n; {
+			to := from + 1
+			state := f.given.line(run.first+uint64(from)).lineState & (isMet | isForeign)
+			for to < n && f.given.line(run.first+uint64(to)).lineState&(isMet|isForeign) == state {
+				to++
+			}
+			if state&isForeign == 0 {
+				f.giveRun(&stream.Batch{Buf: run.Buf, Recs: run.Recs[from:to]}, run.place.At(&run.Batch, from), now, state&isMet != 0, run.give)
+				gave += uint64(to - from)
+			}
+			from = to
+		}
+		if n < len(run.Recs) {
+			run.place = run.place.At(&run.Batch, n)
+			run.first, run.Recs = p.ready, run.Recs[n:]
+			break
+		}
+		p.dropRun()
+	}
+	return gave
+}
+
+// giveRun gives lines that lie together.
+func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, confirmed bool, give func(b *stream.Batch, at Place)) {
+	f.recent.add(b)
+	if confirmed {
+		f.tracker.ObserveConfirmed(b, now)
+	} else {
+		f.tracker.Observe(b, now) // a line of the log is never held to be cut
+		for i := range b.Recs {
+			if r := &b.Recs[i]; r.HasID() && !isDaemon(r) {
+				f.highest = r.Serial
+			}
+		}
+	}
+	if give != nil {
+		give(b, at)
+	} else {
+		f.out.Put(b)
+	}
+}
+
+// dropPending leaves the lines that wait: the log is read from further back, or
+// not any more.
+func (f *Feed) dropPending() {
+	for n := f.pending.ready; n < f.given.end(); n++ {
+		f.given.forget(n)
+	}
+	f.pending.ready = f.given.end()
+	for len(f.pending.runs) > 0 {
+		f.pending.dropRun()
+	}
+	f.suspect = 0
+}
+
+// copyOf returns the line of which record i of h is a damaged copy.
+func (f *Feed) copyOf(h *stream.Batch, i int, id stream.ID) (n uint64, ok bool) {
+	text := h.Text(i)
+	isCut, looked := false, false
+	for n = f.given.kinds[kindOf(id)].first; n != 0; n = f.given.line(n).next {
+		run, k := f.pending.at(n)
+		if run == nil { // given
+			if l := f.given.line(n).len; !(l >= 8900 && h.Recs[i].Len > l) {
+				return n, true
+			}
+			continue
+		}
+		line := run.Text(k)
+		if same := common(text, line); same == len(text) {
+			return n, true
+		} else if same == len(line) {
+			continue // it is the line that is not whole
+		}
+		if !looked {
+			isCut, looked = event.Cut(h, i) || bytes.Count(text, []byte("audit(")) > 1, true
+		}
+		if isCut {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// common returns how many bytes a and b begin with alike.
+func common(a, b []byte) int {
+	n := min(len(a), len(b))
+	if bytes.Equal(a[:n], b[:n]) {
+		return n
+	}
+	k := 0
+	for a[k] == b[k] {
+		k++
+	}
+	return k
+}
+
+// noteForeign counts line i of b, which is not given.
+func (f *Feed) noteForeign(b *stream.Batch, i int, now time.Time) {
+	f.count.Foreign++
+	if f.foreignFirst.Len == 0 {
+		f.foreignFirst = b.Recs[i]
+	}
+	f.sayForeign(now, false)
+}
+
+// sayForeign says what was not given, at most once a minute.
+func (f *Feed) sayForeign(now time.Time, end bool) {
+	if f.count.Foreign == f.foreignSaid || !end && now.Sub(f.foreignAt) < foreignEvery {
+		return
+	}
+	r := &f.foreignFirst
+	f.say.Warn("audit.log has lines that auditd's stream does not: forged or foreign, not given",
+		zap.Uint64("lines", f.count.Foreign-f.foreignSaid), zap.Uint64("total", f.count.Foreign),
+		zap.ByteString("first_type", stream.AppendTypeName(nil, r.Type)), zap.Uint32("first_serial", r.Serial),
+		zap.Time("first_time", time.UnixMilli(r.Millis)))
+	f.foreignSaid, f.foreignAt, f.foreignFirst = f.count.Foreign, now, stream.Record{}
+}

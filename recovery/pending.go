@@ -1,0 +1,75 @@
+package recovery
+
+import (
+	"slices"
+	"sort"
+
+	"audisp-relay/stream"
+)
+
+// maxPending bounds the lines that wait for the stream, in bytes. Beyond it the log is
+// not read on: it can wait.
+const maxPending = 8 << 20
+
+// pending are the lines of the log that wait for the stream, in the order of the
+// log.
+type pending struct {
+	runs  []lineRun
+	ready uint64 // lines with lower numbers are judged
+	size  int
+	spare [][]byte
+}
+
+// lineRun are lines that stand one behind the other in the log, copied.
+type lineRun struct {
+	stream.Batch
+	first uint64 // number of the first
+	place Place  // of the first
+	give  func(b *stream.Batch, at Place)
+}
+
+// add copies records from to to of b, whose numbers begin with first.
+func (p *pending) add(b *stream.Batch, from, to int, first uint64, place Place, give func(b *stream.Batch, at Place)) {
+	recs := b.Recs[from:to]
+	low, high := recs[0].Off, recs[len(recs)-1].Off+recs[len(recs)-1].Len
+	run := lineRun{first: first, place: place, give: give}
+	if k := len(p.spare); k > 0 {
+		run.Buf, p.spare = p.spare[k-1][:0], p.spare[:k-1]
+	}
+	run.Buf = append(run.Buf, b.Buf[low:high]...)
+	run.Recs = slices.Clone(recs)
+	for i := range run.Recs {
+		run.Recs[i].Off -= low
+	}
+	p.runs = append(p.runs, run)
+	p.size += len(run.Buf)
+}
+
+// at returns where line n is, nil when it was given.
+func (p *pending) at(n uint64) (run *lineRun, i int) {
+	if len(p.runs) == 0 || n < p.runs[0].first {
+		return nil, 0
+	}
+	k := 0
+	if n-p.runs[0].first >= uint64(len(p.runs[0].Recs)) {
+		k = sort.Search(len(p.runs), func(k int) bool { return p.runs[k].first > n }) - 1
+	}
+	run = &p.runs[k]
+	if i = int(n - run.first); i >= len(run.Recs) {
+		return nil, 0
+	}
+	return run, i
+}
+
+// dropRun lets go of the first run.
+func (p *pending) dropRun() {
+	run := p.runs[0]
+	p.size -= len(run.Buf)
+	if len(p.spare) < 4 {
+		p.spare = append(p.spare, run.Buf)
+	}
+	p.runs[0] = lineRun{}
+	if p.runs = p.runs[1:]; len(p.runs) == 0 {
+		p.runs = nil
+	}
+}

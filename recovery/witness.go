@@ -1,0 +1,251 @@
+package recovery
+
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+
+	"audisp-relay/stream"
+)
+
+// witnessSize is how many serials back is known which events the stream has brought.
+const witnessSize = 1 << 16
+
+// witness knows the events that the stream has brought, and those that the log
+// alone gave: a line of the log that the stream does not bring is judged by
+// them. Nobody but auditd writes the stream.
+type witness struct {
+	events  []witnessed // by serial
+	any     bool        // the stream has brought something
+	low     uint32      // from this serial on all that the stream brought is known,
+	top     uint32      // up to this one
+	node    []byte      // of the stream's first record
+	multi   bool        // it has shown others
+	daemons [16]uint32  // serials of auditd's own records, the last ones
+	daemon  int         // how many there were
+	// Of the log: the last serials, each of another event.
+	last  [8]uint32
+	lasts int
+}
+
+// witnessed is one event.
+type witnessed struct {
+	millis int64
+	line   uint64 // number of its line that was met last
+	serial uint32
+	node   uint32
+	dist   uint32 // of one that only the log has, see givenLine
+	types  witnessTypes
+}
+
+// witnessTypes are the records of an event of which there is one at most, of those of
+// the stream that were dealt with.
+type witnessTypes uint8
+
+const (
+	hasCall witnessTypes = 1 << iota
+	hasCWD
+	hasTitle
+	hasSockaddr
+	hasUser
+	byStream
+	byLog
+)
+
+// singleType returns the bit of a type of which an event has one record at most, 0 for
+// others.
+func singleType(typ uint32) witnessTypes {
+	switch {
+	case typ == 1300 || typ == 1336: // SYSCALL, URINGOP
+		return hasCall
+	case typ == 1307:
+		return hasCWD
+	case typ == 1327:
+		return hasTitle
+	case typ == 1306:
+		return hasSockaddr
+	case typ >= 1100 && typ < 1200 || typ == 1005 || typ >= 2100 && typ < 3000:
+		return hasUser
+	}
+	return 0
+}
+
+// begin forgets all but auditd's own serials, and takes over what recent knows.
+func (w *witness) begin(r *recent) {
+	if w.events == nil {
+		w.events = make([]witnessed, witnessSize)
+	} else {
+		clear(w.events)
+	}
+	w.any = false
+	r.each(func(k recentKey, typ uint32, millis int64) {
+		if k.sum&1 == 0 {
+			w.put(k.serial, millis, 0)
+			w.events[k.serial%witnessSize].types |= singleType(typ)
+		}
+	})
+}
+
+var nodeSeed = maphash.MakeSeed()
+
+// nodeKey tells nodes apart where the stream shows several: where it does not, the
+// log may have a name and the stream none.
+func (w *witness) nodeKey(name []byte) uint32 {
+	if !w.multi {
+		return 0
+	}
+	return uint32(maphash.Bytes(nodeSeed, name))
+}
+
+// noteNode sees whether the stream shows several nodes.
+func (w *witness) noteNode(name []byte) {
+	if w.node == nil {
+		w.node = append(make([]byte, 0, len(name)+1), name...)
+	} else if !w.multi && !bytes.Equal(name, w.node) {
+		w.multi = true
+		clear(w.events)
+	}
+}
+
+// note takes in records of the stream, as they arrive.
+func (w *witness) note(b *stream.Batch) {
+	if w.events == nil {
+		return
+	}
+	for i := range b.Recs {
+		r := &b.Recs[i]
+		if !r.HasID() || r.Flags&(stream.Cont|stream.Marker) != 0 {
+			continue
+		}
+		if isDaemon(r) {
+			w.noteDaemon(r.Serial)
+			continue
+		}
+		name := b.Node(i)
+		if w.node == nil || !w.multi && !bytes.Equal(name, w.node) {
+			w.noteNode(name)
+		}
+		w.put(r.Serial, r.Millis, w.nodeKey(name))
+	}
+}
+
+func isDaemon(r *stream.Record) bool { return r.Type/100 == 12 }
+
+// put notes a record that the stream has brought.
+func (w *witness) put(serial uint32, millis int64, node uint32) {
+	e := &w.events[serial%witnessSize]
+	if e.types&byStream == 0 || e.serial != serial || e.millis != millis || e.node != node {
+		*e = witnessed{millis: millis, serial: serial, node: node, types: byStream}
+		switch d := int32(serial - w.top); {
+		case !w.any || d > witnessSize || d < -witnessSize: // the first, or a new beginning
+			w.low, w.top, w.any = serial, serial, true
+		case d > 0:
+			w.top = serial
+		case int32(serial-w.low) < 0:
+			w.low = serial
+		}
+	}
+}
+
+// settle notes that record i of the stream is dealt with.
+func (w *witness) settle(b *stream.Batch, i int) *witnessed {
+	r := &b.Recs[i]
+	e := w.find(r, w.nodeKey(b.Node(i)))
+	if e == nil || e.types&byStream == 0 || e.millis != r.Millis {
+		return nil
+	}
+	e.types |= singleType(r.Type)
+	return e
+}
+
+// find returns the event with r's serial, nil if there is none.
+func (w *witness) find(r *stream.Record, node uint32) *witnessed {
+	if w.events == nil {
+		return nil
+	}
+	e := &w.events[r.Serial%witnessSize]
+	if e.types == 0 || e.serial != r.Serial || e.node != node {
+		return nil
+	}
+	return e
+}
+
+// noteLog notes an event that only the log has.
+func (w *witness) noteLog(r *stream.Record, node, dist uint32) {
+	if w.events == nil {
+		return
+	}
+	e := &w.events[r.Serial%witnessSize]
+	if e.types&byStream != 0 && w.any && int32(w.top-e.serial) >= 0 && w.top-e.serial < witnessSize {
+		return // of the stream, and not to be overwritten
+	}
+	*e = witnessed{millis: r.Millis, serial: r.Serial, node: node, dist: dist, types: byLog}
+}
+
+func (w *witness) noteDaemon(serial uint32) {
+	w.daemons[w.daemon%len(w.daemons)] = serial
+	w.daemon++
+}
+
+// daemonLine reports whether a line can be a record of auditd's own that it did not
+// dispatch: before 4.2 it logs some only. Their serials are a series, which begins
+// at random with each start. alone: there is no stream that it should have been in.
+func (w *witness) daemonLine(r *stream.Record, alone bool) bool {
+	const near = 16
+	known := w.daemons[:min(w.daemon, len(w.daemons))]
+	follows := false
+	for _, s := range known {
+		if s == r.Serial {
+			return false
+		}
+		follows = follows || r.Serial-s <= near || s-r.Serial <= near
+	}
+	switch r.Type {
+	case 1200: // DAEMON_START
+		return alone
+	case 1202, 1203, 1204, 1205, 1206: // ABORT, CONFIG, RECONFIG, ROTATE, RESUME
+		return follows || len(known) == 0
+	}
+	return follows || alone && len(known) == 0
+}
+
+// distance says how far the serial of a line is from those in front of it in
+// the log, and notes it. The other lines of its event do not count.
+func (w *witness) distance(serial uint32) uint32 {
+	const size = len(w.last)
+	end := w.lasts
+	if end > 0 && w.last[(end-1)%size] == serial {
+		end--
+	} else {
+		w.last[end%size] = serial
+		w.lasts++
+	}
+	n := min(end, size-1)
+	if n == 0 {
+		return unknownDist
+	}
+	if d := apart(serial, w.last[(end-1)%size]); d <= nearSerials {
+		return d
+	}
+	var all [size]uint32
+	for k := range n {
+		all[k] = apart(serial, w.last[(end-1-k)%size])
+	}
+	return middle(all[:n])
+}
+
+const (
+	// nearSerials is how far apart the serials of neighbours in the log may be, as the
+	// processors write their events at once.
+	nearSerials = 256
+	unknownDist = 1 << 31
+)
+
+// apart returns how far apart two serials are.
+func apart(a, b uint32) uint32 { return min(a-b, b-a) }
+
+// middle returns the middle one, the lower one of two.
+func middle(list []uint32) uint32 {
+	slices.Sort(list)
+	return list[(len(list)-1)/2]
+}
