@@ -31,7 +31,7 @@ func TestLiveVersions(t *testing.T) {
 
 func liveVersion(t *testing.T, o lab.Options, format string) {
 	l := startLive(t, "loss_markers = true\n"+fileOnly, o, format)
-	after := l.Drain(l.path("out"))
+	l.Drain(l.path("out"))
 	steady := l.StartLoad(lab.Load{Rate: 4000, Duration: span(3*time.Second, 10*time.Second)})
 	for range figure(1, 4) {
 		time.Sleep(800 * time.Millisecond)
@@ -43,10 +43,6 @@ func liveVersion(t *testing.T, o lab.Options, format string) {
 	flat := l.Load(lab.Load{Duration: span(time.Second, 5*time.Second)})
 	run := l.StartLoad(lab.Load{Rate: 3000, Duration: span(2500*time.Millisecond, 5*time.Second)})
 	time.Sleep(600 * time.Millisecond)
-	before, err := lab.CompareLog(l.Logs(), []string{l.path("out")}, lab.Compare{After: after})
-	if err != nil {
-		t.Fatal(err)
-	}
 	l.Stop()
 	l.StartAgain()
 	load := run.Wait()
@@ -56,8 +52,13 @@ func liveVersion(t *testing.T, o lab.Options, format string) {
 	if kills := figure(1, 4); rep.Missing+rep.Altered > 0 || rep.Extra+rep.EOECut > kills {
 		t.Errorf("%v", rep)
 	}
-	if rep.Duplicate > before.Duplicate+100 {
-		t.Errorf("%d records twice before the stop, %d after it", before.Duplicate, rep.Duplicate)
+	// A kill repeats what came since the last save and since the oldest doubt; an interval
+	// and as much again for a machine that is busy.
+	if most := figure(1, 4) * int(4*savedEvery.Seconds()*4000) * 4; rep.Duplicate > most {
+		t.Errorf("%d records twice, at most %d are allowed", rep.Duplicate, most)
+	}
+	if lines := l.says("warn", "records lost", "shutdown"); len(lines) > 0 {
+		t.Errorf("lost at the stop: %s", lines[0].Text)
 	}
 	var told uint64
 	for _, m := range markers(t, l.path("out")) {

@@ -294,7 +294,8 @@ func (a *Auditd) SetPlugins(plugins ...Plugin) {
 
 // Reload sends HUP to auditd and returns when it says in its log that it has
 // read its configuration again. Under load auditd may fail to ask the kernel who
-// sent the signal (ENOBUFS), says so and leaves it at that: then it is sent again.
+// sent the signal (ENOBUFS), says so and leaves it at that: then it is sent again,
+// and after some seconds anyway, as auditd 4.2 does not always say so.
 func (a *Auditd) Reload() {
 	a.t.Helper()
 	const done, failed = "op=reconfigure state=changed", "op=reconfigure state=no-change"
@@ -306,9 +307,10 @@ func (a *Auditd) Reload() {
 		return n
 	}
 	before, failures := count(done), -1
+	var sent time.Time
 	Wait(a.t, 30*time.Second, "auditd to reload", func() (bool, string) {
-		if n := count(failed); n != failures {
-			failures = n
+		if n := count(failed); n != failures || time.Since(sent) > 7*time.Second {
+			failures, sent = n, time.Now()
 			if err := syscall.Kill(a.pid, syscall.SIGHUP); err != nil {
 				a.t.Fatalf("reload auditd: %v", err)
 			}
