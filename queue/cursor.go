@@ -265,12 +265,12 @@ func (c *Cursor) Close() {
 		q.settle(Shutdown)
 	case q.cfg.Hold:
 		before := q.count.Lost[SlowClient]
+		q.count.Lost[SlowClient] = Loss{}
 		q.settle(SlowClient)
-		if l := q.count.Lost[SlowClient]; l.Records > before.Records {
-			q.bequeath(owed{SlowClient, Loss{
-				Records: l.Records - before.Records, Events: l.Events - before.Events, Last: l.Last,
-			}})
-		}
+		lost := q.count.Lost[SlowClient]
+		q.count.Lost[SlowClient] = before
+		q.loseAll(SlowClient, &lost)
+		q.bequeath(owed{SlowClient, lost})
 	default:
 		q.settle(discarded)
 	}

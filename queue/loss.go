@@ -34,33 +34,45 @@ func (c Cause) received() bool { return c < Upstream }
 // Loss is what one cause has cost.
 type Loss struct {
 	Records, Events uint64
-	First, Last     uint32    // serials
+	First, Last     uint32    // the lowest and the highest serial
 	At              time.Time // of the last one
 
-	lastMillis int64
+	prev       uint32 // serial of the last event
+	prevMillis int64
 }
 
 func (l *Loss) add(rec *stream.Record) {
 	l.Records++
-	if rec.HasID() && (l.Events == 0 || l.Last != rec.Serial || l.lastMillis != rec.Millis) {
-		if l.Events == 0 {
-			l.First = rec.Serial
-		}
+	if rec.HasID() && (l.Events == 0 || l.prev != rec.Serial || l.prevMillis != rec.Millis) {
+		l.span(rec.Serial, rec.Serial)
 		l.Events++
-		l.Last, l.lastMillis = rec.Serial, rec.Millis
+		l.prev, l.prevMillis = rec.Serial, rec.Millis
 	}
 }
 
 // merge adds a later loss.
 func (l *Loss) merge(m *Loss) {
 	if m.Events > 0 {
-		if l.Events == 0 {
-			l.First = m.First
-		}
-		l.Last, l.lastMillis = m.Last, m.lastMillis
+		l.span(m.First, m.Last)
+		l.prev, l.prevMillis = m.prev, m.prevMillis
 	}
 	l.Records += m.Records
 	l.Events += m.Events
+}
+
+// span makes First to Last reach over these serials, too. Losses do not come in the
+// order of serials, and these may run over the end of 32 bits.
+func (l *Loss) span(first, last uint32) {
+	if l.Events == 0 {
+		l.First, l.Last = first, last
+		return
+	}
+	if int32(first-l.First) < 0 {
+		l.First = first
+	}
+	if int32(last-l.Last) > 0 {
+		l.Last = last
+	}
 }
 
 func (l *Loss) none() bool { return l.Records == 0 && l.Events == 0 }
