@@ -4,12 +4,19 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
 )
 
 // entity is a user or a group.
-type entity = aucoalesce.ECSEntityData
+type entity struct{ ID, Name string }
+
+// same reports whether both are one: by their ids or, where one has none, by their names.
+func (a entity) same(b entity) bool {
+	if a.ID != "" && b.ID != "" {
+		return a.ID == b.ID
+	}
+	return a.Name != "" && a.Name == b.Name
+}
 
 // roles say what the account that a record names (id=, acct=, grp=) is in it.
 type roles uint8
@@ -66,7 +73,7 @@ func (e *Encoder) settle() {
 	if does := rolesOf(e.recs[d.first].typ()); does != 0 && d.problem == "" {
 		e.settleAccounts(&e.recs[d.first], does)
 	}
-	if d.user.ID != "" && d.user.ID == d.effective.ID || d.user.Name != "" && d.user.Name == d.effective.Name {
+	if d.user.same(d.effective) {
 		d.effective, d.impliedEUID = entity{}, true
 		d.impliedEGID = ids["egid"] == ids["gid"] && (names["egid"] == "" || names["egid"] == names["gid"])
 	}
@@ -144,9 +151,9 @@ func (e *Encoder) enteredGroup(r *record) entity {
 // aboutMember reports whether what was done to a group was to add, remove or rename a
 // member or administrator: "add-user-to-group", "removing group member", ...
 func aboutMember(op string) bool {
-	op = strings.ReplaceAll(op, "-", " ")
-	for _, words := range [...]string{"user to", "user from", "users to", "users from", "member in", "member to", "member from", "group member", "admin name", "admins of"} {
-		if strings.Contains(op, words) {
+	for word := range strings.FieldsFuncSeq(op, func(c rune) bool { return c == '-' || c == ' ' }) {
+		switch word {
+		case "user", "users", "member", "members", "admin", "admins":
 			return true
 		}
 	}

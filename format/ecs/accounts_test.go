@@ -3,6 +3,7 @@ package ecs
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -63,6 +64,8 @@ func TestAccounts(t *testing.T) {
 		{"groupmod before 4.17", msg("USER_ACCT", `op=modifying group acct="wheel" exe="/usr/sbin/groupmod"`, ` `), group(nil, "wheel")},
 		{"member added", msg("GRP_MGMT", `op=add-user-to-group grp="wheel" acct="bob" exe="/usr/sbin/usermod"`, ` `), both(nil, "bob", "wheel")},
 		{"member removed, hex", msg("GRP_MGMT", `op=delete-user-from-shadow-group grp=612062 acct=632064 exe="/usr/sbin/usermod"`, ""), both(nil, "c d", "a b")},
+		{"member, another text", msg("GRP_MGMT", `op=add-member grp="wheel" acct="bob" exe="/usr/sbin/lgroupmod"`, ` `), both(nil, "bob", "wheel")},
+		{"group that is called users", msg("GRP_MGMT", `op=changing /etc/group; group users/100, new name: staff acct="users" exe="/usr/sbin/groupmod"`, ""), group(nil, "users")},
 		{"member of a group without a name", msg("GRP_MGMT", `op=add-user-to-group acct="bob" exe="/usr/sbin/usermod"`, ` `), target(nil, "bob")},
 		{"member, USER_MGMT", msg("USER_MGMT", `op=deleting-user-from-group grp="wheel" id=1001 exe="/usr/sbin/userdel"`, ` ID="bob"`), both("1001", "bob", "wheel")},
 		{"member, old text", msg("USER_CHAUTHTOK", `op=adding user to group acct="bob" exe="/usr/sbin/usermod"`, ` `), target(nil, "bob")},
@@ -115,6 +118,13 @@ func TestSummaryOfAccounts(t *testing.T) {
 		}
 		want.check(t, text(tt.typ, tt.fields), Options{})
 	}
+}
+
+// Two users of one name are two.
+func TestUsersOfOneName(t *testing.T) {
+	text := strings.Replace(sys(59, 0), "euid=0", "euid=5", 1)
+	expect{"user.id": "0", "user.effective.id": "5", "user.effective.name": "root"}.check(t, strings.TrimSpace(text)+sep+`UID="root" EUID="root"`+"\n", Options{})
+	expect{"user.effective.id": nil}.check(t, sys(59, 0), Options{})
 }
 
 // A name of digits is a name. Else whoever types 0 where sshd asks for a name is root.

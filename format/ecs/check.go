@@ -16,7 +16,7 @@ func (e *Encoder) check() {
 		object.Primary = ""
 	}
 	for k := range e.recs {
-		if k == e.doc.main {
+		if k == e.doc.main || !e.recs[k].unsets {
 			continue
 		}
 		for _, f := range e.fields[e.recs[k].from:e.recs[k].to] {

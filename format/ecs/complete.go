@@ -89,6 +89,9 @@ func (e *Encoder) place(k int) {
 
 // placeInPath adds the fields of a PATH record that aucoalesce was not given.
 func (e *Encoder) placeInPath(r *record) {
+	if !r.asides {
+		return
+	}
 	for _, f := range e.fields[r.from:r.to] {
 		if got, taken := r.path[f.key]; !taken {
 			r.path[f.key] = f.val

@@ -26,6 +26,8 @@ type record struct {
 	line       []byte // as it came
 	from, to   int
 	tfrom, tto int
+	asides     bool              // there are fields that aucoalesce is not given
+	unsets     bool              // there are ids that are not set
 	odd        bool              // not all of it is in the document: its text is to be added
 	path       map[string]string // of a PATH record that is in the event's paths
 }
@@ -127,6 +129,9 @@ func (p *parser) scan(body []byte, nested bool) {
 // gap deals with what stands between two fields and belongs to none. It returns what
 // goes in front of the next field's name.
 func (p *parser) gap(gap []byte) (prefix string) {
+	if string(gap) == " " || len(gap) == 0 { // as nearly all are
+		return ""
+	}
 	text := bytes.Trim(gap, " ")
 	if len(text) == 0 {
 		return ""
@@ -211,6 +216,7 @@ func (p *parser) append(add field) int {
 			return -1
 		}
 	}
+	p.r.asides, p.r.unsets = p.r.asides || add.aside, p.r.unsets || add.unset
 	p.e.fields = append(p.e.fields, add)
 	return len(p.e.fields) - 1
 }

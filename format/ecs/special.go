@@ -20,7 +20,7 @@ func (e *Encoder) readExecve(r *record) {
 	r.odd = r.odd || r.Twinned
 	s := decode.Scan(r.Body)
 	for s.Next() {
-		if !isArg(s.Key) || len(bytes.Trim(s.Gap, " ")) > 0 {
+		if !isArg(s.Key) || string(s.Gap) != " " && len(bytes.Trim(s.Gap, " ")) > 0 {
 			r.odd = true
 		}
 	}
@@ -36,8 +36,12 @@ func isArg(key []byte) bool {
 	if len(key) < 2 || key[0] != 'a' {
 		return false
 	}
-	rest := bytes.TrimLeft(key[1:], "0123456789")
-	if len(rest) == len(key)-1 {
+	n := 1
+	for n < len(key) && key[n]-'0' < 10 {
+		n++
+	}
+	rest := key[n:]
+	if n == 1 {
 		return false
 	}
 	return len(rest) == 0 || string(rest) == "_len" || rest[0] == '[' && rest[len(rest)-1] == ']'

@@ -167,7 +167,10 @@ func (p *parser) misleads(name, val string) bool {
 	case strings.HasPrefix(name, "obj_"): // the same of PATH
 		return p.r.typ() == auparse.AUDIT_PATH
 	case isUserID(name):
-		return !isNumber(val) || !isOfUser(name) || p.nested && isOfProcess(name)
+		if isOfProcess(name) {
+			return p.nested || !isNumber(val)
+		}
+		return !isOfObject(name) || !isNumber(val)
 	case p.nested:
 		return name == "ses" || name == "subj" || name == "key"
 	}
@@ -176,18 +179,28 @@ func (p *parser) misleads(name, val string) bool {
 
 // isNumber reports whether an id is one.
 func isNumber(val string) bool {
-	n, ok := canonical(val)
-	return ok && n >= 0 && n < decode.Unset
+	if val == "" || len(val) > len("4294967294") || val[0] == '0' && val != "0" {
+		return false
+	}
+	n := uint64(0)
+	for i := range len(val) {
+		c := val[i] - '0'
+		if c > 9 {
+			return false
+		}
+		n = 10*n + uint64(c)
+	}
+	return n < decode.Unset
 }
 
-// isOfUser reports whether a name that ends as ids do is one of the audit system's for
-// the id of a user or group.
-func isOfUser(name string) bool {
+// isOfObject reports whether a name that ends as ids do is one of the audit system's for
+// the id of a user or group that is not the process's own.
+func isOfObject(name string) bool {
 	switch name {
 	case "ouid", "ogid", "oauid", "old-auid", "old_auid", "new_auid", "iuid", "igid", "inode_uid", "inode_gid", "sauid", "obj_uid", "obj_gid":
 		return true
 	}
-	return isOfProcess(name)
+	return false
 }
 
 // isOfProcess reports whether a name is that of an id which every process has.
