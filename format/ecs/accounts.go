@@ -70,8 +70,11 @@ func (e *Encoder) settle() {
 	ids, names := ev.User.IDs, ev.User.Names
 	d.user = entity{ID: ids["uid"], Name: names["uid"]}
 	d.effective = entity{ID: ids["euid"], Name: names["euid"]}
-	if does := rolesOf(e.recs[d.first].typ()); does != 0 && d.problem == "" {
-		e.settleAccounts(&e.recs[d.first], does)
+	if d.problem == "" {
+		d.does = rolesOf(e.recs[d.first].typ())
+	}
+	if d.does != 0 {
+		e.settleAccounts(&e.recs[d.first], d.does)
 	}
 	if d.user.same(d.effective) {
 		d.effective, d.impliedEUID = entity{}, true

@@ -64,8 +64,23 @@ func (e *Encoder) writeSummary() {
 	w.close(m, '}')
 }
 
+// pathKeys are those that a path usually has, sorted.
+var pathKeys = [...]string{"cap_fe", "cap_fi", "cap_fp", "cap_frootid", "cap_fver", "dev", "group", "inode", "item", "mode", "name", "nametype", "ogid", "ouid", "owner", "rdev"}
+
 // writePath writes the fields of a path in the order of their names.
 func (e *Encoder) writePath(fields map[string]string) {
+	mark, n := e.w.openItem(), 0
+	for _, k := range pathKeys {
+		if val, ok := fields[k]; ok {
+			e.w.str(k, val)
+			n++
+		}
+	}
+	if n == len(fields) {
+		e.w.close(mark, '}')
+		return
+	}
+	e.w.buf = e.w.buf[:mark] // there are others
 	e.sorted = e.sorted[:0]
 	for k := range fields {
 		e.sorted = append(e.sorted, k)

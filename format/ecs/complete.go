@@ -15,6 +15,7 @@ type document struct {
 	event      *aucoalesce.Event
 	main       int    // the record whose fields are the event's own, -1 without
 	first      int    // the record that says what kind of event it is
+	does       roles  // of the account that it names
 	typ        uint32 // of the event
 	millis     int64
 	serial     uint32
@@ -232,7 +233,7 @@ func (e *Encoder) placeNames(k int) {
 // showsName reports whether the document has the name of that field of record k.
 func (e *Encoder) showsName(k int, key, id, name string) bool {
 	r := &e.recs[k]
-	if k == e.doc.first && rolesOf(r.typ()) != 0 && e.doc.namesAccount(id, name) {
+	if e.doc.does != 0 && k == e.doc.first && e.doc.namesAccount(id, name) {
 		return true
 	}
 	switch {

@@ -161,6 +161,9 @@ func (p *parser) unset(name string) int {
 // first or last letters of a name, and cannot tell what a program says from what the kernel
 // says of the program.
 func (p *parser) misleads(name, val string) bool {
+	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || name[3] != '_' && name[3] != 'j') {
+		return false // as nearly all
+	}
 	switch {
 	case strings.HasPrefix(name, "subj_"): // subj_trust of FANOTIFY, subj_apparmor of MAC_TASK_CONTEXTS
 		return true
