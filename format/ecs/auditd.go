@@ -22,7 +22,7 @@ func (e *Encoder) writeAuditd() {
 	e.writeSummary()
 	a := w.open("paths", '[')
 	for _, path := range ev.Paths {
-		e.writeMap("", path)
+		e.writePath(path)
 	}
 	w.close(a, ']')
 	e.writeData()
@@ -64,14 +64,29 @@ func (e *Encoder) writeSummary() {
 	w.close(m, '}')
 }
 
-// writeMap writes an object of strings in the order of its keys.
-func (e *Encoder) writeMap(key string, fields map[string]string) {
+// pathKeys are those that a path usually has, sorted.
+var pathKeys = [...]string{"cap_fe", "cap_fi", "cap_fp", "cap_frootid", "cap_fver", "dev", "group", "inode", "item", "mode", "name", "nametype", "ogid", "ouid", "owner", "rdev"}
+
+// writePath writes the fields of a path in the order of their names.
+func (e *Encoder) writePath(fields map[string]string) {
+	mark, n := e.w.openItem(), 0
+	for _, k := range pathKeys {
+		if val, ok := fields[k]; ok {
+			e.w.str(k, val)
+			n++
+		}
+	}
+	if n == len(fields) {
+		e.w.close(mark, '}')
+		return
+	}
+	e.w.buf = e.w.buf[:mark] // there are others
 	e.sorted = e.sorted[:0]
 	for k := range fields {
 		e.sorted = append(e.sorted, k)
 	}
 	slices.Sort(e.sorted)
-	m := e.w.open(key, '{')
+	m := e.w.openItem()
 	for _, k := range e.sorted {
 		e.w.str(k, fields[k])
 	}
@@ -95,7 +110,7 @@ func (e *Encoder) writeData() {
 	if d.titleParts != nil {
 		a := w.open("proctitle", '[')
 		for _, part := range d.titleParts {
-			w.str("", str(part))
+			w.item(str(part))
 		}
 		w.close(a, ']')
 	}
@@ -109,6 +124,12 @@ func (e *Encoder) writeData() {
 	w.close(m, '}')
 }
 
+// overlaid reports whether a field has the name of a part of the record's security context.
+func (e *Encoder) overlaid(r *record, f field) bool {
+	return !f.context && (strings.HasPrefix(f.key, "subj_") || strings.HasPrefix(f.key, "obj_")) &&
+		slices.ContainsFunc(e.fields[r.from:r.to], func(part field) bool { return part.context && part.key == f.key })
+}
+
 // writeMessages writes the fields of the records that the rest does not show, or not all
 // of it. Their text stands in event.original.
 func (e *Encoder) writeMessages() {
@@ -119,11 +140,13 @@ func (e *Encoder) writeMessages() {
 		if !r.odd {
 			continue
 		}
-		m := w.open("", '{')
+		m := w.openItem()
 		w.typeName("type", r.Type)
 		o := w.open("data", '{')
 		for _, f := range e.fields[r.from:r.to] {
-			w.str(f.key, f.val)
+			if !f.unset && !e.overlaid(r, f) {
+				w.str(f.key, f.val)
+			}
 		}
 		w.close(o, '}')
 		w.close(m, '}')

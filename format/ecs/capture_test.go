@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -237,7 +238,18 @@ func differs(path string, lib any, got map[string]any, said string) bool {
 	if got["labels.encoding"] == "percent" && percentAll(lib) == ours {
 		return true // bytes that are no UTF-8: percent-encoded, all over the event
 	}
+	if got[path] == nil && (lib == "unset" || lib == "4294967295") {
+		return true // an id that is not set
+	}
 	switch path {
+	case "file.path": // the schema has absolute ones
+		name := fmt.Sprint(lib)
+		if got["labels.encoding"] == "percent" {
+			name = percent(name)
+		}
+		return ours == filepath.Join(fmt.Sprint(got["process.working_directory"]), name)
+	case "auditd.summary.actor.secondary": // whose password was changed did not do it
+		return got["auditd.message_type"] == "user_chauthtok" && ours == got["auditd.data.uid"]
 	case "auditd.summary.object.type":
 		return lib == "file" && got["file.path"] != nil // it takes everything for one
 	case "auditd.data.op", "auditd.data.text", "auditd.summary.object.primary":
@@ -306,7 +318,7 @@ func added(path string, got map[string]any, said string) bool {
 	}
 	switch path {
 	case "event.id", "event.module", "service.type", "ecs.version", "host.name", "related.user", "labels.encoding", "tags",
-		"auditd.data.proctitle", "auditd.data.socket.saddr":
+		"auditd.data.proctitle", "auditd.data.socket.saddr", "auditd.data.socket.pid", "auditd.data.socket.groups", "auditd.data.socket.scope":
 		return true
 	case "auditd.data.uid", "auditd.data.euid", "auditd.data.uid_name", "auditd.data.euid_name":
 		return got[strings.Replace(strings.Replace(path, "auditd.data.", "user.", 1), "_name", "", 1)] == nil // its place was taken

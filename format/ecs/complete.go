@@ -1,7 +1,6 @@
 package ecs
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +14,8 @@ import (
 type document struct {
 	event      *aucoalesce.Event
 	main       int    // the record whose fields are the event's own, -1 without
+	first      int    // the record that says what kind of event it is
+	does       roles  // of the account that it names
 	typ        uint32 // of the event
 	millis     int64
 	serial     uint32
@@ -27,9 +28,9 @@ type document struct {
 	problem    string   // what kept aucoalesce from its work
 	listed     bool     // the records follow as they came
 
-	user, effective, target, changes, group aucoalesce.ECSEntityData
-	impliedEUID                             bool // user.effective is left out, being the user
-	impliedEGID                             bool
+	user, effective, target, group entity
+	impliedEUID                    bool // user.effective is left out, being the user
+	impliedEGID                    bool
 }
 
 // complete finds what the event has no place for yet, and gives it one.
@@ -50,6 +51,7 @@ func (e *Encoder) complete(b *stream.Batch, i int) {
 	fixFileType(d.event)
 	e.nameIDs()
 	e.settle()
+	e.check()
 	for k := range e.recs {
 		e.place(k)
 	}
@@ -66,15 +68,16 @@ const lastMillis = 253402300799999
 func (e *Encoder) place(k int) {
 	r := &e.recs[k]
 	if r.path != nil {
+		e.placeInPath(r)
 		return
 	}
 	data := e.doc.event.Data
 	for _, f := range e.fields[r.from:r.to] {
 		key := f.key
-		if r.typ() == auparse.AUDIT_SOCKADDR && k != e.doc.main {
+		if r.typ() == auparse.AUDIT_SOCKADDR && (k != e.doc.main || f.aside) {
 			key = "socket_" + key
 		}
-		if e.shows(k, key, f.val) {
+		if f.unset || e.shows(k, key, f) {
 			continue
 		}
 		if _, taken := data[key]; !taken && e.doc.problem == "" && (k == e.doc.main || f.aside) && processField(&e.doc.event.Process, key) == nil {
@@ -85,9 +88,23 @@ func (e *Encoder) place(k int) {
 	}
 }
 
+// placeInPath adds the fields of a PATH record that aucoalesce was not given.
+func (e *Encoder) placeInPath(r *record) {
+	if !r.asides {
+		return
+	}
+	for _, f := range e.fields[r.from:r.to] {
+		if got, taken := r.path[f.key]; !taken {
+			r.path[f.key] = f.val
+		} else if got != f.val {
+			r.odd = true
+		}
+	}
+}
+
 // shows reports whether the document has that field of record k.
-func (e *Encoder) shows(k int, key, val string) bool {
-	ev := e.doc.event
+func (e *Encoder) shows(k int, key string, f field) bool {
+	ev, val := e.doc.event, f.val
 	if got, ok := ev.Data[key]; ok && got == val {
 		return true
 	}
@@ -96,7 +113,7 @@ func (e *Encoder) shows(k int, key, val string) bool {
 		_, number := canonical(val)
 		return *place == val && val != "" && (number || key != "pid" && key != "ppid")
 	}
-	if k != e.doc.main {
+	if k != e.doc.main || f.aside {
 		return false
 	}
 	switch key {
@@ -111,12 +128,12 @@ func (e *Encoder) shows(k int, key, val string) bool {
 	case "uid":
 		return e.doc.user.ID == val
 	case "euid":
-		return e.doc.effective.ID == val || e.doc.impliedEUID && e.doc.user.ID == val || val == "unset"
+		return e.doc.effective.ID == val || e.doc.impliedEUID && e.doc.user.ID == val
 	}
 	if got, ok := ev.User.IDs[key]; ok {
 		return got == val
 	}
-	if label, ok := strings.CutPrefix(key, "subj_"); ok {
+	if label, ok := strings.CutPrefix(key, "subj_"); ok && f.context {
 		got, ok := ev.User.SELinux[label]
 		return ok && got == val
 	}
@@ -129,7 +146,7 @@ func (e *Encoder) nameIDs() {
 	if e.doc.main >= 0 {
 		r := &e.recs[e.doc.main]
 		for key, id := range ev.User.IDs {
-			if name := e.name(r, key, id); name != "" {
+			if name := e.name(r, key, id, strings.HasSuffix(key, "gid")); name != "" {
 				if ev.User.Names == nil {
 					ev.User.Names = make(map[string]string, len(ev.User.IDs))
 				}
@@ -144,7 +161,7 @@ func (e *Encoder) nameIDs() {
 		}
 		for _, p := range [...]struct{ key, name string }{{"ouid", "owner"}, {"ogid", "group"}} {
 			_, taken := r.path[p.name]
-			if name := e.name(r, p.key, r.path[p.key]); name != "" && !taken {
+			if name := e.name(r, p.key, r.path[p.key], p.name == "group"); name != "" && !taken {
 				r.path[p.name] = name
 			}
 		}
@@ -152,16 +169,11 @@ func (e *Encoder) nameIDs() {
 			f.Owner, f.Group = r.path["owner"], r.path["group"]
 		}
 	}
-	for _, entity := range [...]*aucoalesce.ECSEntityData{&ev.ECS.User.ECSEntityData, &ev.ECS.User.Effective, &ev.ECS.User.Target, &ev.ECS.User.Changes, &ev.ECS.Group} {
-		if entity.ID != "" && entity.Name == "" {
-			entity.Name = e.nameOf(entity.ID, entity == &ev.ECS.Group)
-		}
-	}
 }
 
 // name returns the name of an id in record r: the one that auditd has added or, in
 // a record without such names that is of this machine, the one it has here.
-func (e *Encoder) name(r *record, key, id string) string {
+func (e *Encoder) name(r *record, key, id string, group bool) string {
 	for _, t := range e.twins[r.tfrom:r.tto] {
 		if t.key == key {
 			if saysNothing(t.val, id) {
@@ -170,44 +182,12 @@ func (e *Encoder) name(r *record, key, id string) string {
 			return t.val
 		}
 	}
-	return e.lookUp(r, id, strings.HasSuffix(key, "gid"))
+	return e.lookUp(r, id, group)
 }
 
 // saysNothing reports whether a name that auditd has added is none.
 func saysNothing(name, id string) bool {
 	return name == "unset" || name == "" || strings.HasPrefix(name, "unknown(") && name == "unknown("+id+")"
-}
-
-func (e *Encoder) lookUp(r *record, id string, group bool) string {
-	if e.opts.Users == nil || r.Twinned || len(r.Node) > 0 && string(r.Node) != e.opts.Local {
-		return ""
-	}
-	n, err := strconv.ParseUint(id, 10, 32)
-	if err != nil || n == 1<<32-1 {
-		return ""
-	}
-	if group {
-		return e.opts.Users.Group(uint32(n))
-	}
-	return e.opts.Users.User(uint32(n))
-}
-
-// nameOf returns the name of an id that aucoalesce has taken from some record.
-func (e *Encoder) nameOf(id string, group bool) string {
-	for k := range e.recs {
-		r := &e.recs[k]
-		for _, t := range e.twins[r.tfrom:r.tto] {
-			if strings.HasSuffix(t.key, "gid") == group && (group || strings.HasSuffix(t.key, "uid") || t.key == "id") {
-				if at := e.find(r, t.key); at >= 0 && e.fields[at].val == id && !saysNothing(t.val, id) {
-					return t.val
-				}
-			}
-		}
-	}
-	if e.doc.main >= 0 {
-		return e.lookUp(&e.recs[e.doc.main], id, group)
-	}
-	return ""
 }
 
 // find returns where the field of that name is, -1 when r has none.
@@ -220,43 +200,17 @@ func (e *Encoder) find(r *record, key string) int {
 	return -1
 }
 
-// settle decides who user, user.effective and the others are, as auditbeat does: who
-// aucoalesce names comes before the ids of the record.
-func (e *Encoder) settle() {
-	ev, d := e.doc.event, &e.doc
-	ids, names := ev.User.IDs, ev.User.Names
-	d.user = instead(ids["uid"], names["uid"], ev.ECS.User.ECSEntityData)
-	d.effective = instead(ids["euid"], names["euid"], ev.ECS.User.Effective)
-	d.target = instead("", "", ev.ECS.User.Target)
-	d.changes = instead("", "", ev.ECS.User.Changes)
-	d.group = instead("", "", ev.ECS.Group)
-	if d.user.ID != "" && d.user.ID == d.effective.ID || d.user.Name != "" && d.user.Name == d.effective.Name {
-		d.effective, d.impliedEUID = aucoalesce.ECSEntityData{}, true
-		d.impliedEGID = ids["egid"] == ids["gid"]
-	}
-}
-
-func instead(id, name string, by aucoalesce.ECSEntityData) aucoalesce.ECSEntityData {
-	if by.ID == "" && by.Name == "" {
-		by.ID, by.Name = id, name
-	}
-	if by.ID == "unset" {
-		by.ID = ""
-	}
-	return by
-}
-
 // placeNames sees to it that each name that auditd has added is in the document.
 func (e *Encoder) placeNames(k int) {
 	r := &e.recs[k]
 	for _, t := range e.twins[r.tfrom:r.tto] {
 		at := e.find(r, t.key)
 		if at < 0 {
-			r.odd = true
+			r.odd = r.odd || !saysNothing(t.val, "4294967295")
 			continue
 		}
 		val := e.fields[at].val
-		if t.val == val || saysNothing(t.val, val) || e.showsName(k, t.key, t.val) {
+		if t.val == val || saysNothing(t.val, val) || e.showsName(k, t.key, val, t.val) {
 			continue
 		}
 		if r.path != nil {
@@ -277,8 +231,11 @@ func (e *Encoder) placeNames(k int) {
 }
 
 // showsName reports whether the document has the name of that field of record k.
-func (e *Encoder) showsName(k int, key, name string) bool {
+func (e *Encoder) showsName(k int, key, id, name string) bool {
 	r := &e.recs[k]
+	if e.doc.does != 0 && k == e.doc.first && e.doc.namesAccount(id, name) {
+		return true
+	}
 	switch {
 	case r.path != nil:
 		return key == "ouid" && r.path["owner"] == name || key == "ogid" && r.path["group"] == name
@@ -291,37 +248,3 @@ func (e *Encoder) showsName(k int, key, name string) bool {
 	}
 	return e.doc.event.User.Names[key] == name
 }
-
-// Kinds of a file's mode (inode(7)).
-var fileTypes = map[uint64]string{
-	0o100000: "file", 0o040000: "directory", 0o020000: "character-device", 0o060000: "block-device",
-	0o010000: "named-pipe", 0o120000: "symlink", 0o140000: "socket",
-}
-
-// fixFileType says what kind of file an event is about. aucoalesce tests the mode's
-// bits as if they were Go's os.FileMode, so that everything is a file.
-func fixFileType(ev *aucoalesce.Event) {
-	if ev.File == nil || ev.Summary.Object.Type != "file" {
-		return
-	}
-	i := slices.IndexFunc(ev.Paths, func(p map[string]string) bool { return isFile(ev.File, p) })
-	if i < 0 {
-		return
-	}
-	if mode, err := strconv.ParseUint(ev.Paths[i]["mode"], 8, 32); err == nil {
-		if name := fileTypes[mode&0o170000]; name != "" {
-			ev.Summary.Object.Type = name
-		}
-	}
-}
-
-// isFile reports whether a path is the one that aucoalesce has made the event's file.
-func isFile(f *aucoalesce.File, path map[string]string) bool {
-	if f.Path != path["name"] || f.Inode != path["inode"] || f.Device != path["rdev"] || f.UID != path["ouid"] || f.GID != path["ogid"] {
-		return false
-	}
-	mode, err := strconv.ParseUint(path["mode"], 8, 64)
-	return err != nil && f.Mode == "" || err == nil && len(f.Mode) >= 4 && f.Mode[len(f.Mode)-4:] == "0000"[:4-len(octal(mode))]+octal(mode)
-}
-
-func octal(mode uint64) string { return strconv.FormatUint(mode&0o7777, 8) }

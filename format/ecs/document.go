@@ -89,14 +89,7 @@ func (e *Encoder) writeEvent() {
 	}
 	w.list("type", ev.ECS.Event.Type)
 	w.some("action", ev.Summary.Action)
-	switch {
-	case ev.ECS.Event.Outcome != "":
-		w.str("outcome", ev.ECS.Event.Outcome)
-	case ev.Result == "fail":
-		w.str("outcome", "failure")
-	default:
-		w.some("outcome", ev.Result)
-	}
+	w.outcome(ev.Result)
 	w.str("module", "auditd")
 	if e.doc.listed {
 		e.writeOriginal()
@@ -116,12 +109,12 @@ func (e *Encoder) writeOriginal() {
 			line = line[len("node=")+len(r.Node)+1:]
 		}
 		if r.kind != stream.Ver0 {
-			w.str("", str(line))
+			w.item(str(line))
 			continue
 		}
 		e.spare = append(stream.AppendTypeName(append(e.spare[:0], "type="...), r.Type), " msg="...)
 		e.spare = append(e.spare, line...)
-		w.str("", str(e.spare))
+		w.item(str(e.spare))
 	}
 	w.close(a, ']')
 }
@@ -167,10 +160,7 @@ func (e *Encoder) writeUser() {
 	o = w.open("target", '{')
 	w.entity(d.target)
 	w.close(o, '}')
-	o = w.open("changes", '{')
-	w.entity(d.changes)
-	w.close(o, '}')
-	e.writeMap("selinux", u.SELinux)
+	w.selinux(u.SELinux)
 	w.close(m, '}')
 	e.writeRelated()
 }
@@ -184,7 +174,7 @@ func (e *Encoder) writeRelated() {
 			e.sorted = append(e.sorted, name)
 		}
 	}
-	for _, u := range [...]*aucoalesce.ECSEntityData{&d.user, &d.effective, &d.target, &d.changes} {
+	for _, u := range [...]*entity{&d.user, &d.effective, &d.target} {
 		add(u.Name)
 	}
 	for key, name := range d.event.User.Names {
@@ -198,12 +188,12 @@ func (e *Encoder) writeRelated() {
 	w.close(m, '}')
 }
 
-func idOf(u *aucoalesce.User, key string) aucoalesce.ECSEntityData {
+func idOf(u *aucoalesce.User, key string) entity {
 	id := u.IDs[key]
 	if id == "unset" {
 		id = ""
 	}
-	return aucoalesce.ECSEntityData{ID: id, Name: u.Names[key]}
+	return entity{ID: id, Name: u.Names[key]}
 }
 
 func (w *writer) id(key string, u *aucoalesce.User, id string) {
@@ -212,7 +202,7 @@ func (w *writer) id(key string, u *aucoalesce.User, id string) {
 	w.close(m, '}')
 }
 
-func (w *writer) entity(e aucoalesce.ECSEntityData) {
+func (w *writer) entity(e entity) {
 	w.some("id", e.ID)
 	w.some("name", e.Name)
 }
@@ -239,6 +229,23 @@ func (w *writer) number(key, val string) {
 	}
 }
 
+// idNumber writes the id of a user or group, which is a string to the schema, if it is one.
+func (w *writer) idNumber(key, val string) {
+	if isNumber(val) {
+		w.str(key, val)
+	}
+}
+
+// outcome writes one of the three words that the schema has.
+func (w *writer) outcome(result string) {
+	switch result {
+	case "success", "unknown":
+		w.str("outcome", result)
+	case "fail":
+		w.str("outcome", "failure")
+	}
+}
+
 func (w *writer) file(f *aucoalesce.File) {
 	if f == nil {
 		return
@@ -248,20 +255,26 @@ func (w *writer) file(f *aucoalesce.File) {
 	w.some("device", f.Device)
 	w.some("inode", f.Inode)
 	w.some("mode", f.Mode)
-	w.some("uid", f.UID)
-	w.some("gid", f.GID)
+	w.idNumber("uid", f.UID)
+	w.idNumber("gid", f.GID)
 	w.some("owner", f.Owner)
 	w.some("group", f.Group)
-	if len(f.SELinux) > 0 {
-		o := w.open("selinux", '{')
-		for _, label := range [...]string{"user", "role", "domain", "level", "category"} {
-			if val, ok := f.SELinux[label]; ok {
-				w.str(label, val)
-			}
-		}
-		w.close(o, '}')
-	}
+	w.selinux(f.SELinux)
 	w.close(m, '}')
+}
+
+// selinux writes a security context.
+func (w *writer) selinux(parts map[string]string) {
+	if len(parts) == 0 {
+		return
+	}
+	o := w.open("selinux", '{')
+	for _, label := range [...]string{"user", "role", "domain", "level", "category"} {
+		if val, ok := parts[label]; ok {
+			w.str(label, val)
+		}
+	}
+	w.close(o, '}')
 }
 
 // address writes a peer. An address that is none, which a program may have sent, would
@@ -284,7 +297,7 @@ func (w *writer) address(key string, a *aucoalesce.Address) {
 func (w *writer) list(key string, list []string) {
 	m := w.open(key, '[')
 	for _, s := range list {
-		w.str("", s)
+		w.item(s)
 	}
 	w.close(m, ']')
 }

@@ -278,6 +278,16 @@ func FuzzEvent(f *testing.F) {
 			i = j
 		}
 	}
+	for _, text := range []string{
+		rec("GRP_MGMT", `pid=7 uid=0 auid=1 ses=5 msg='op=add-user-to-group grp="wheel" acct="bob" exe="/x" res=success'`+sep+`UID="root"`),
+		rec("UNKNOWN[1425]", `subj_selinux=a:b:c subj_="x" =y obj_=z a..b=1 a=1 a.b=2`),
+		sys(42, 0) + rec("SOCKADDR", `saddr=090031302E302E302E31`),
+		rec("AVC", `apparmor="STATUS" operation="profile_load" name="x" pid=1`) + sys(257, 0),
+		rec("SYSCALL", `arch=c000003e syscall=257 success=yes exit=3 a0=ffffff9c items=1 ses=-1 uid=-1`) + rec("CWD", `cwd="/etc"`) + rec("PATH", `item=0 name="../x" mode=0100644 obj_user=x obj=a:b`),
+		sys(44, 0) + rec("USER_LOGIN", `pid=1 uid=0 auid=-1 msg='acct="0" result=Authentication failure xuid=5 subj=a:b'`),
+	} {
+		f.Add([]byte(text), uint8(0))
+	}
 	e := New(Options{Users: new(passwd), Node: "me", Local: "vm"})
 	f.Fuzz(func(t *testing.T, text []byte, split uint8) {
 		b, err := records(string(text))
@@ -291,9 +301,8 @@ func FuzzEvent(f *testing.F) {
 				continue
 			}
 			leaves := decodeLine(t, e.AppendEvent(nil, b, part[0], part[1]))
-			if leaves["event.original"] != nil {
-				checkWhole(t, b, part[0], part[1], leaves)
-			}
+			checkWhole(t, b, part[0], part[1], leaves)
+			checkSchema(t, leaves)
 		}
 		if e.Panics() > 0 {
 			t.Fatal("aucoalesce panicked")

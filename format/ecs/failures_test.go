@@ -51,6 +51,7 @@ func sys(nr, items int) string { return rec("SYSCALL", fmt.Sprintf(call, nr, ite
 func TestFailuresOfTheLibrary(t *testing.T) {
 	type want map[string]any
 	openat := rec("SYSCALL", fmt.Sprintf(call, 257, 1)+exe)
+	user := `pid=1 uid=0 auid=1000 ses=3 `
 	path := `item=0 %s inode=5 dev=fe:00 mode=%s ouid=0 ogid=0 rdev=00:00 nametype=NORMAL cap_frootid=0`
 	execve := func(records ...string) string {
 		text := sys(59, 0)
@@ -206,6 +207,48 @@ func TestFailuresOfTheLibrary(t *testing.T) {
 		{"32 group of a set-gid program", strings.Replace(sys(59, 0), "egid=0", "egid=42", 1),
 			want{"user.effective.group.id": "42"}, // auditbeat drops it with user.effective
 			want{"user.effective.group.id": "42", "user.effective.id": nil}},
+		{"33 group that was changed", rec("GRP_MGMT", user+`msg='op=add-user-to-group grp="wheel" acct="bob" exe="/x" res=success'`),
+			want{"group.id": "0", "group.name": nil, "user.target.name": nil},
+			want{"group.id": nil, "group.name": "wheel", "user.target.name": "bob"}},
+		{"33 password of a group", rec("GRP_CHAUTHTOK", user+`msg='op=change-password grp="wheel" acct="root" exe="/usr/bin/gpasswd" res=success'`),
+			want{"group.name": "root"},
+			want{"group.name": "wheel", "user.target.name": nil}},
+		{"33 no user", rec("USER_MGMT", user+`msg='op=changing-shell exe="/x" res=success'`),
+			want{"user.target.id": "0"},
+			want{"user.target.id": nil}},
+		{"34 account that was locked", rec("ACCT_LOCK", user+`msg='op=locked-password id=1001 exe="/x" res=success'`),
+			want{"user.target.id": nil, "auditd.summary.object.primary": nil},
+			want{"user.target.id": "1001", "auditd.summary.object.primary": "1001"}},
+		{"35 name of digits", rec("USER_LOGIN", user+`msg='op=login acct="0" exe="/x" res=failed'`),
+			want{"user.effective.id": "0", "user.effective.name": nil},
+			want{"user.effective.id": nil, "user.effective.name": "0"}},
+		{"36 context that is none", rec("FANOTIFY", `resp=2 subj_trust=3 obj_trust=5`),
+			want{"user.selinux.trust": "3", "auditd.data.subj_trust": nil},
+			want{"user.selinux.trust": nil, "auditd.data.subj_trust": "3"}},
+		{"37 unset", rec("LOGIN", `pid=2 uid=0 old-auid=4294967295 auid=1000 tty=(none) old-ses=4294967295 ses=12 res=1`),
+			want{"auditd.data.old-ses": "4294967295"},
+			want{"auditd.data.old-ses": nil, "auditd.summary.actor.primary": "unset"}},
+		{"38 big-endian address", rec("SYSCALL", strings.Replace(fmt.Sprintf(call, 362, 0), "c000003e", "80000016", 1)+exe) + rec("SOCKADDR", `saddr=00020016C00002090000000000000000`),
+			want{"destination.ip": nil, "auditd.data.socket.family": "512"},
+			want{"destination.ip": "192.0.2.9", "auditd.data.socket.family": "ipv4"}},
+		{"39 verdict", rec("AVC", `apparmor="STATUS" operation="profile_load" name="x" pid=1 comm="apparmor_parser"`),
+			want{"event.action": "violated-apparmor-policy"},
+			want{"event.action": "loaded-apparmor-profile"}},
+		{"40 result", rec("USER_LOGIN", user+`msg='acct="x" exe="/x" result=Authentication'`),
+			want{"event.outcome": "Authentication"},
+			want{"event.outcome": "failure"}},
+		{"41 path", rec("SYSCALL", fmt.Sprintf(strings.Replace(call, "a0=1", "a0=ffffff9c", 1), 257, 1)+exe) + rec("CWD", `cwd="/etc"`) + rec("PATH", fmt.Sprintf(path, `name="shadow"`, "0100644")),
+			want{"file.path": "shadow"},
+			want{"file.path": "/etc/shadow", "auditd.paths.0.name": "shadow"}},
+		{"42 a program's suid", rec("CRYPTO_SESSION", user+`msg='op=start suid=74 exe="/x" res=success'`),
+			want{"user.saved.id": "74"},
+			want{"user.saved.id": nil, "auditd.data.suid": "74"}},
+		{"42 a program's key", rec("USER", user+`msg='key="exec" exe="/x" res=success'`),
+			want{"tags": []any{"exec"}},
+			want{"tags": nil, "auditd.data.key": "exec"}},
+		{"43 program behind its system call", sys(44, 0) + rec("USER_LOGIN", user+`msg='op=login id=1000 exe="/x" res=success'`),
+			want{"event.action": "sent-to"},
+			want{"event.action": "logged-in"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			check := func(who string, got map[string]any, want want) {

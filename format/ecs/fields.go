@@ -13,7 +13,9 @@ import (
 // field is a field as aucoalesce is to see it: under auparse's name for it, decoded.
 type field struct {
 	key, val string
-	aside    bool // not for aucoalesce: text that it would take for the lack of a value
+	aside    bool // not for aucoalesce, which would take it for something else than it is
+	unset    bool // an id or a session that is not set
+	context  bool // a part of a security context
 }
 
 // record is one record of the event at hand. Its fields are Encoder.fields[from:to],
@@ -24,6 +26,8 @@ type record struct {
 	line       []byte // as it came
 	from, to   int
 	tfrom, tto int
+	asides     bool              // there are fields that aucoalesce is not given
+	unsets     bool              // there are ids that are not set
 	odd        bool              // not all of it is in the document: its text is to be added
 	path       map[string]string // of a PATH record that is in the event's paths
 }
@@ -75,10 +79,12 @@ func (e *Encoder) readBody(r *record) {
 type parser struct {
 	e       *Encoder
 	r       *record
+	nested  bool   // in a program's text
 	token   []byte // of the field before, where words may follow that belong to it
 	context bool   // and that field is subj or obj
-	success []byte // what success= and res= say, nil without
+	success []byte // what success=, res= and result= say, nil without
 	res     []byte
+	result  []byte
 	arch    int // where arch= and syscall= of a SYSCALL or SECCOMP are, -1 without
 	sysno   int
 }
@@ -87,7 +93,7 @@ type parser struct {
 func (p *parser) scan(body []byte, nested bool) {
 	var msg []byte
 	s := decode.Scan(body)
-	p.token = nil
+	p.token, p.nested = nil, nested
 	for s.Next() {
 		prefix := p.gap(s.Gap)
 		key := s.Key
@@ -123,6 +129,9 @@ func (p *parser) scan(body []byte, nested bool) {
 // gap deals with what stands between two fields and belongs to none. It returns what
 // goes in front of the next field's name.
 func (p *parser) gap(gap []byte) (prefix string) {
+	if string(gap) == " " || len(gap) == 0 { // as nearly all are
+		return ""
+	}
 	text := bytes.Trim(gap, " ")
 	if len(text) == 0 {
 		return ""
@@ -193,17 +202,22 @@ const maxFields = 256
 // put adds a field and returns where it is. The first of a name counts: what comes later
 // in a record may be of a program's choice. Then it returns -1.
 func (p *parser) put(key, val string, aside bool) int {
+	return p.append(field{key: key, val: val, aside: aside})
+}
+
+func (p *parser) append(add field) int {
 	if len(p.e.fields)-p.r.from == maxFields {
 		p.r.odd = true
 		return -1
 	}
 	for i := p.r.from; i < len(p.e.fields); i++ {
-		if f := &p.e.fields[i]; f.key == key {
-			p.r.odd = p.r.odd || f.val != val
+		if f := &p.e.fields[i]; f.key == add.key && f.context == add.context {
+			p.r.odd = p.r.odd || f.val != add.val
 			return -1
 		}
 	}
-	p.e.fields = append(p.e.fields, field{key: key, val: val, aside: aside})
+	p.r.asides, p.r.unsets = p.r.asides || add.aside, p.r.unsets || add.unset
+	p.e.fields = append(p.e.fields, add)
 	return len(p.e.fields) - 1
 }
 

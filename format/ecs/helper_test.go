@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -100,12 +103,18 @@ func readLine(line []byte) (map[string]any, error) {
 	return leaves, flatten(d, "", leaves)
 }
 
+// maxDepth is how many objects are in each other at most: user.effective.group.id.
+const maxDepth = 3
+
 // flatten reads one value into leaves: path to string, number or list of these. The
 // objects of a list are counted: auditd.paths.0.name.
 func flatten(d *json.Decoder, path string, leaves map[string]any) error {
 	tok, err := d.Token()
 	if err != nil {
 		return err
+	}
+	if strings.Count(path, ".") > maxDepth {
+		return fmt.Errorf("deeper than %d: %s", maxDepth, path)
 	}
 	switch tok {
 	case json.Delim('{'):
@@ -151,4 +160,33 @@ func flatten(d *json.Decoder, path string, leaves map[string]any) error {
 		leaves[path] = tok
 	}
 	return err
+}
+
+// checkSchema fails when a field of the schema has a value that the schema does not allow.
+func checkSchema(t fataler, leaves map[string]any) {
+	t.Helper()
+	for path, v := range leaves {
+		val, _ := v.(string)
+		ok := true
+		switch top, rest, _ := strings.Cut(path, "."); {
+		case path == "event.outcome":
+			ok = val == "success" || val == "failure" || val == "unknown"
+		case top == "user" && strings.HasPrefix(rest, "selinux."), strings.HasPrefix(path, "file.selinux."):
+			ok = slices.Contains([]string{"user", "role", "domain", "level", "category"}, path[strings.LastIndexByte(path, '.')+1:])
+		case (top == "user" || top == "group") && strings.HasSuffix(path, ".id"), path == "file.uid", path == "file.gid":
+			n, err := strconv.ParseUint(val, 10, 32)
+			ok = err == nil && n != 1<<32-1 && strconv.Itoa(int(n)) == val
+		case path == "source.ip", path == "destination.ip":
+			_, err := netip.ParseAddr(val)
+			ok = err == nil
+		case path == "source.port", path == "destination.port", path == "process.pid", path == "process.parent.pid", path == "auditd.sequence":
+			_, err := strconv.ParseInt(val, 10, 64)
+			ok = err == nil
+		case path == "network.direction":
+			ok = val == "ingress" || val == "egress"
+		}
+		if !ok {
+			t.Errorf("%s is %q", path, v)
+		}
+	}
 }

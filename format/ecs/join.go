@@ -16,7 +16,8 @@ func (e *Encoder) join() {
 	if syscall < 0 {
 		e.doc.main = first
 	}
-	e.doc.typ = e.recs[max(first, 0)].Type
+	e.doc.first = max(first, 0)
+	e.doc.typ = e.recs[e.doc.first].Type
 	if first < 0 { // only EOE, or nothing with an id
 		e.doc.event = bare(&e.recs[0])
 		return
@@ -41,11 +42,13 @@ func (e *Encoder) join() {
 	e.addArgs()
 }
 
-// leading returns the record that says what kind of event it is, the first but for those
-// that only add to others, and the system call's; -1 where there is none.
+// leading returns the record that says what kind of event it is, and the system call's; -1
+// where there is none. The first is the first but for those that only add to others. A
+// program's record comes before the system call with which it was sent: kernels with several
+// security modules give both one id.
 func (e *Encoder) leading() (first, syscall int) {
 	first, syscall = -1, -1
-	adding := -1
+	adding, program := -1, -1
 	for i := range e.recs {
 		r := &e.recs[i]
 		if !r.coalesces() {
@@ -60,11 +63,28 @@ func (e *Encoder) leading() (first, syscall int) {
 		if syscall < 0 && r.typ() == auparse.AUDIT_SYSCALL {
 			syscall = i
 		}
+		if program < 0 && r.isOfProgram() {
+			program = i
+		}
 	}
-	if first < 0 {
+	switch {
+	case first < 0:
 		first = adding
+	case program >= 0 && (first == syscall || e.recs[first].typ() == macTaskContexts):
+		first = program
 	}
 	return first, syscall
+}
+
+// macTaskContexts is the type of the record that says what each of several security modules
+// calls the process (linux/audit.h); auparse has no name for it.
+const macTaskContexts = 1420
+
+// isOfProgram reports whether a record is one that a program has sent (linux/audit.h:
+// AUDIT_USER, AUDIT_FIRST_USER_MSG, AUDIT_FIRST_USER_MSG2).
+func (r *record) isOfProgram() bool {
+	typ := r.typ()
+	return typ >= 1100 && typ <= 1199 || typ >= 2100 && typ <= 2999 || typ == auparse.AUDIT_USER
 }
 
 // adds reports whether a record only adds to what another one says.
@@ -113,18 +133,20 @@ func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event,
 		return e.coalesce(e.list)
 	}
 	e.list = e.list[:0]
-	if ahead { // it is, but for records that come in an odd order
-		e.list = append(e.list, e.message(&e.recs[syscall]))
+	leader := first
+	if ahead {
+		leader = syscall
 	}
+	e.list = append(e.list, e.message(&e.recs[leader]))
 	sockaddr, execve := false, false
 	for i := range e.recs {
 		r := &e.recs[i]
-		if !r.coalesces() {
+		if i == leader || !r.coalesces() {
 			continue
 		}
 		switch r.typ() {
 		case auparse.AUDIT_SYSCALL:
-			if i != syscall || ahead {
+			if i != syscall {
 				continue
 			}
 		case auparse.AUDIT_SOCKADDR: // of several the last would win
@@ -147,15 +169,14 @@ func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event,
 func (e *Encoder) message(r *record) *auparse.AuditMessage {
 	msg, data := e.pool.take()
 	msg.RecordType = r.typ()
-	all := false
 	switch msg.RecordType {
 	case auparse.AUDIT_PATH:
-		r.path, all = data, true
+		r.path = data
 	case auparse.AUDIT_EXECVE:
 		data["argc"] = "0" // see addArgs
 	}
 	for _, f := range e.fields[r.from:r.to] {
-		if !f.aside || all {
+		if !f.aside {
 			data[f.key] = f.val
 		}
 	}
@@ -193,7 +214,7 @@ func (e *Encoder) addOthers(main int) {
 				if *place == "" {
 					*place = f.val
 				}
-			} else if _, taken := event.Data[key]; !taken && !f.aside {
+			} else if _, taken := event.Data[key]; !taken && !f.aside && !f.unset {
 				event.Data[key] = f.val
 			}
 		}

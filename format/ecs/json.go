@@ -12,12 +12,19 @@ type writer struct {
 	bad     bool // there was such a byte, and percent was not set
 }
 
-// open begins an object or, with '[', an array, under a key ("" inside of an array), and
-// returns what close wants.
+// open begins an object or, with '[', an array, under a key, and returns what close wants.
 func (w *writer) open(key string, bracket byte) (mark int) {
 	mark = len(w.buf)
 	w.key(key)
 	w.buf = append(w.buf, bracket)
+	return mark
+}
+
+// openItem begins an object inside of an array.
+func (w *writer) openItem() (mark int) {
+	mark = len(w.buf)
+	w.comma()
+	w.buf = append(w.buf, '{')
 	return mark
 }
 
@@ -30,16 +37,19 @@ func (w *writer) close(mark int, bracket byte) {
 	w.buf = append(w.buf, bracket)
 }
 
-// key begins a member. Keys are ours, or of letters, digits, _ and -.
-func (w *writer) key(key string) {
+// comma ends the member or item before, if there is one.
+func (w *writer) comma() {
 	if n := len(w.buf); n > 0 && w.buf[n-1] != '{' && w.buf[n-1] != '[' {
 		w.buf = append(w.buf, ',')
 	}
-	if key != "" {
-		w.buf = append(w.buf, '"')
-		w.buf = append(w.buf, key...)
-		w.buf = append(w.buf, '"', ':')
-	}
+}
+
+// key begins a member. Keys are ours, or of letters, digits, _ and -.
+func (w *writer) key(key string) {
+	w.comma()
+	w.buf = append(w.buf, '"')
+	w.buf = append(w.buf, key...)
+	w.buf = append(w.buf, '"', ':')
 }
 
 func (w *writer) uint(key string, n uint64) {
@@ -77,9 +87,19 @@ var kinds = func() (t [256]byte) {
 
 const hexDigits = "0123456789abcdef"
 
-// str writes a string, exactly.
+// str writes a member that is a string, exactly.
 func (w *writer) str(key, s string) {
 	w.key(key)
+	w.text(s)
+}
+
+// item writes a string of an array.
+func (w *writer) item(s string) {
+	w.comma()
+	w.text(s)
+}
+
+func (w *writer) text(s string) {
 	w.buf = append(w.buf, '"')
 	from := 0
 	for i := 0; i < len(s); {

@@ -82,11 +82,16 @@ func TestValues(t *testing.T) {
 		{rec("SYSCALL", "arch=deadbeef syscall=1 success=yes"), "auditd.data.arch", "deadbeef"},
 		{rec("SYSCALL", "arch=c000003e syscall=044 success=yes"), "auditd.data.syscall", "044"},
 		{rec("SYSCALL", "arch=c000003e syscall=2 success=no exit=-2"), "auditd.data.exit", "ENOENT"},
+		{rec("SYSCALL", "arch=8 syscall=4001 success=no exit=-89"), "auditd.data.exit", "-89"}, // EDESTADDRREQ on most, ENOSYS on mips
+		{rec("SYSCALL", "arch=8 syscall=4001 success=no exit=-2"), "auditd.data.exit", "ENOENT"},
+		{rec("SYSCALL", "arch=40000028 syscall=1 success=no exit=-40"), "auditd.data.exit", "ELOOP"},
+		{rec("SYSCALL", "arch=c00000f3 syscall=56 success=yes exit=3"), "auditd.data.arch", "riscv64"},
 		{rec("SYSCALL", "arch=c000003e syscall=2 success=no exit=-02"), "auditd.data.exit", "-02"},
 		{rec("SYSCALL", "arch=c000003e syscall=2 success=no exit=-2"), "event.outcome", "failure"},
 		{rec("SECCOMP", `auid=1 pid=2 comm="x" exe="/x" sig=31 arch=c000003e syscall=2 compat=0 ip=0x1 code=0x0`), "auditd.data.sig", "SIGSYS"},
 		{rec("SECCOMP", `auid=1 pid=2 comm="x" exe="/x" sig=31 arch=c000003e syscall=2 compat=0 ip=0x1 code=0x0`), "auditd.data.syscall", "open"},
 		{rec("ANOM_ABEND", `auid=1 pid=2 comm="x" sig=11 res=1`), "auditd.data.sig", "11"},
+		{rec("SYSCALL", fmt.Sprintf(call, 59, 0)+exe+sep+`GID="a" EGID="b"`), "user.effective.group.name", "b"}, // one id, two names
 		{rec("SYSCALL", kernel+`key="a"`) + rec("CONFIG_CHANGE", `key=620163 res=1`), "tags", []any{"a", "b", "c"}},
 		{rec("SYSCALL", kernel+`key="key=net"`), "tags", []any{"net"}},
 		// "?" in quotes is what a program says, but no actor and no object.
@@ -97,7 +102,8 @@ func TestValues(t *testing.T) {
 		{rec("LOGIN", `login pid=1 uid=0 old auid=4294967295 new auid=1000 old ses=4294967295 new ses=3`), "auditd.data.new_ses", "3"},
 		{sys(42, 0) + rec("SOCKADDR", `saddr=020000350102030400000000000000FF`), "auditd.data.socket.saddr", "020000350102030400000000000000FF"},
 		{sys(42, 0) + rec("SOCKADDR", `saddr=01002F610000`), "auditd.data.socket.saddr", "01002F610000"},
-		{sys(42, 0) + rec("SOCKADDR", `saddr=02000035`), "auditd.data.socket.family", "2"},
+		{sys(42, 0) + rec("SOCKADDR", `saddr=02000035`), "auditd.data.socket.family", "ipv4"},
+		{sys(42, 0) + rec("SOCKADDR", `saddr=02000035`), "auditd.data.socket.saddr", "02000035"},
 		{sys(42, 0) + rec("SOCKADDR", `saddr=100000000000000000000000`), "auditd.data.socket.family", "netlink"},
 		{sys(42, 0) + rec("SOCKADDR", `saddr=100000000000000000000000`), "auditd.data.socket.saddr", "100000000000000000000000"},
 		{sys(42, 0) + rec("SOCKADDR", `saddr=0A0001BB0000000000000000000000000000FFFF0102030400000000`), "destination.ip", "1.2.3.4"},

@@ -2,9 +2,11 @@ package ecs
 
 import (
 	"bytes"
-	"encoding/binary"
+	"encoding/hex"
 	"net/netip"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 
 	"audisp-relay/decode"
 )
@@ -18,7 +20,7 @@ func (e *Encoder) readExecve(r *record) {
 	r.odd = r.odd || r.Twinned
 	s := decode.Scan(r.Body)
 	for s.Next() {
-		if !isArg(s.Key) || len(bytes.Trim(s.Gap, " ")) > 0 {
+		if !isArg(s.Key) || string(s.Gap) != " " && len(bytes.Trim(s.Gap, " ")) > 0 {
 			r.odd = true
 		}
 	}
@@ -34,93 +36,134 @@ func isArg(key []byte) bool {
 	if len(key) < 2 || key[0] != 'a' {
 		return false
 	}
-	rest := bytes.TrimLeft(key[1:], "0123456789")
-	if len(rest) == len(key)-1 {
+	n := 1
+	for n < len(key) && key[n]-'0' < 10 {
+		n++
+	}
+	rest := key[n:]
+	if n == 1 {
 		return false
 	}
 	return len(rest) == 0 || string(rest) == "_len" || rest[0] == '[' && rest[len(rest)-1] == ']'
 }
 
-// Address families that aucoalesce names (linux/socket.h).
-const (
-	afUnix    = 1
-	afInet    = 2
-	afInet6   = 10
-	afNetlink = 16
-)
-
-// readSockaddr reads a socket address as auparse's parseSockaddr does: family, and addr,
-// port, flow or path. It adds saddr, all of it in hex, where these do not say all.
+// readSockaddr reads a socket address: family, and what it is made of under the names that
+// auparse has for it (addr, port, flow, path) or package decode. It adds saddr, all of it in
+// hex, where these do not say all.
 func (e *Encoder) readSockaddr(r *record) {
-	var hex []byte
+	var saddr []byte
 	s := decode.Scan(r.Body)
 	for s.Next() {
-		if string(s.Key) != "saddr" || hex != nil || len(s.Gap) > 0 {
+		if string(s.Key) != "saddr" || saddr != nil || len(s.Gap) > 0 {
 			r.odd = true
 			continue
 		}
-		hex = s.Value
+		saddr = s.Value
 	}
 	r.odd = r.odd || len(s.Gap) > 0
-	from := len(e.text)
-	text, ok := decode.AppendUnhex(e.text, hex)
-	e.text = text
-	raw := text[from:]
-	if hex == nil {
+	if saddr == nil {
 		return
 	}
-	put := func(key, val string) { e.fields = append(e.fields, field{key: key, val: val}) }
-	if !ok || len(raw) < 2 {
-		put("saddr", str(hex))
+	a, raw, ok := decode.Sockaddr(e.text[len(e.text):], saddr)
+	e.text = append(e.text, raw...) // the same bytes, if there was room for them
+	if !ok {
+		e.putAddress("saddr", str(saddr))
 		return
 	}
-	// The family is in the order of the machine's bytes; auparse takes all for little endian.
-	family := binary.LittleEndian.Uint16(raw)
+	e.putAddress("family", e.family(a.Family))
 	whole := false
-	switch {
-	case family == afUnix:
-		put("family", "unix")
-		whole = e.unixPath(raw, put)
-	case family == afInet && len(raw) >= 8:
-		put("family", "ipv4")
-		put("addr", e.ip(netip.AddrFrom4([4]byte(raw[4:8]))))
-		put("port", e.number(uint32(binary.BigEndian.Uint16(raw[2:]))))
-		whole = len(raw) == 16 && [8]byte(raw[8:16]) == [8]byte{}
-	case family == afInet6 && len(raw) >= 24:
-		put("family", "ipv6")
-		put("addr", e.ip(netip.AddrFrom16([16]byte(raw[8:24])).Unmap()))
-		put("port", e.number(uint32(binary.BigEndian.Uint16(raw[2:]))))
-		if flow := binary.BigEndian.Uint32(raw[4:]); flow > 0 {
-			put("flow", e.number(flow))
-		}
-		whole = len(raw) == 28 && [4]byte(raw[24:28]) == [4]byte{}
-	case family == afNetlink:
-		put("family", "netlink")
+	switch a.Family {
+	case unix.AF_UNIX:
+		whole = e.putPath(raw[2:])
+	case unix.AF_INET, unix.AF_INET6:
+		whole = e.putIP(&a, raw)
 	default:
-		put("family", e.number(uint32(family)))
+		e.putParts(&a)
 	}
-	if !whole || bytes.ContainsAny(hex, "abcdef") {
-		put("saddr", str(hex))
+	if !whole || raw[0] == 0 || bytes.ContainsAny(saddr, "abcdef") {
+		e.putAddress("saddr", str(saddr))
 	}
 }
 
-// unixPath adds the path of a unix socket, up to its NUL; the name of an abstract one,
+func (e *Encoder) putAddress(key, val string) {
+	// A netlink address alone has a pid that is no process's.
+	e.fields = append(e.fields, field{key: key, val: val, aside: key == "pid"})
+}
+
+// family returns the name of an address family, auparse's for those that it knows.
+func (e *Encoder) family(n uint16) string {
+	switch n {
+	case unix.AF_INET:
+		return "ipv4"
+	case unix.AF_INET6:
+		return "ipv6"
+	}
+	if name := decode.FamilyName(n); name != "" {
+		return name
+	}
+	return e.number(uint32(n))
+}
+
+// putIP adds address and port as far as they are there. whole says that there is nothing else.
+func (e *Encoder) putIP(a *decode.Addr, raw []byte) (whole bool) {
+	if ip, ok := netip.AddrFromSlice(a.Addr); ok {
+		e.putAddress("addr", e.ip(ip.Unmap()))
+	}
+	if len(raw) >= 4 {
+		e.putAddress("port", e.number(a.Port))
+	}
+	if a.FlowInfo > 0 {
+		e.putAddress("flow", e.number(a.FlowInfo))
+	}
+	if a.Scope > 0 {
+		e.putAddress("scope", e.number(a.Scope))
+	}
+	if a.Family == unix.AF_INET6 {
+		return len(raw) == 28 && a.Scope == 0
+	}
+	return len(raw) == 16 && [8]byte(raw[8:16]) == [8]byte{}
+}
+
+// putPath adds the path of a unix socket, up to its NUL; the name of an abstract one,
 // which begins with a NUL and may have more, behind an @ (unix(7)).
-func (e *Encoder) unixPath(raw []byte, put func(key, val string)) (whole bool) {
-	path := raw[2:]
+func (e *Encoder) putPath(path []byte) (whole bool) {
 	if len(path) > 1 && path[0] == 0 {
 		from := len(e.text)
 		e.text = append(e.text, '@')
 		e.text = append(e.text, path[1:]...)
-		put("path", str(e.text[from:]))
+		e.putAddress("path", str(e.text[from:]))
 		return false
 	}
 	end := bytes.IndexByte(path, 0)
 	if end < 0 {
 		end = len(path)
 	}
-	put("path", str(path[:end]))
-	return end == len(path)-1
+	if end > 0 {
+		e.putAddress("path", str(path[:end]))
+	}
+	return end > 0 && end == len(path)-1
+}
+
+// putParts adds what an address of another family is made of.
+func (e *Encoder) putParts(a *decode.Addr) {
+	for _, p := range a.Parts() {
+		val := ""
+		switch p.Kind {
+		case decode.PartNumber:
+			from := len(e.text)
+			e.text = strconv.AppendInt(e.text, p.Number, 10)
+			val = str(e.text[from:])
+		case decode.PartText:
+			val = str(p.Bytes)
+		default:
+			from := len(e.text)
+			e.text = hex.AppendEncode(e.text, p.Bytes)
+			val = str(e.text[from:])
+		}
+		if val != "" {
+			e.putAddress(p.Name, val)
+		}
+	}
 }
 
 func (e *Encoder) ip(a netip.Addr) string {

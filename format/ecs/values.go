@@ -77,31 +77,27 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 	typ := p.r.typ()
 	kernel := typ == auparse.AUDIT_SYSCALL || typ == auparse.AUDIT_SECCOMP
 	text := str(val)
+	if !quoted && decode.IsUnset(val) && isID(p.r.Type, name) {
+		return p.unset(name)
+	}
+	if p.misleads(name, text) {
+		return p.put(name, text, true)
+	}
 	switch name {
-	case "auid", "old-auid", "ses":
-		if decode.IsUnset(val) {
-			text = "unset"
-		}
 	case "success":
-		if p.success == nil {
-			p.success = val
-			return -1
-		}
-		p.r.odd = p.r.odd || string(p.success) != text
-		return -1
+		return p.said(&p.success, val)
 	case "res":
-		if p.res == nil {
-			p.res = val
-			return -1
-		}
-		p.r.odd = p.r.odd || string(p.res) != text
-		return -1
+		return p.said(&p.res, val)
+	case "result": // as programs of RHEL 4 and 5 have it
+		return p.said(&p.result, val)
 	case "key":
 		p.keys(text)
 		return -1
 	case "exit":
-		if n, ok := canonical(text); ok && n < 0 && auparse.AuditErrnoToName[-n] != "" {
-			text = auparse.AuditErrnoToName[-n]
+		if n, ok := canonical(text); ok && n < 0 && !p.hasOwnErrno(-n) {
+			if name := decode.ErrnoName(-n); name != "" {
+				text = name
+			}
 		}
 	case "sig":
 		if n, ok := canonical(text); ok && typ == auparse.AUDIT_SECCOMP {
@@ -132,6 +128,104 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 	// object that is called so would say something else than "not known".
 	aside := quoted && isNothing(val) && name != "name" && name != "cwd"
 	return p.put(name, text, aside)
+}
+
+// isID reports whether a field of that name is an id or a session, which is unset with a
+// value of -1. Programs have names of their own for them.
+func isID(typ uint32, name string) bool {
+	switch decode.ClassIn(typ, []byte(name)) {
+	case decode.ID, decode.Session:
+		return true
+	}
+	return isUserID(name) || strings.HasSuffix(name, "-ses") || strings.HasSuffix(name, "_ses")
+}
+
+// isUserID reports whether aucoalesce takes a field of that name for an id of the user.
+func isUserID(name string) bool {
+	return strings.HasSuffix(name, "uid") || strings.HasSuffix(name, "gid")
+}
+
+// unset adds a field that says that an id is not set, if that says something: who has no
+// login id is not the same as who is not known.
+func (p *parser) unset(name string) int {
+	switch name {
+	case "auid", "old-auid", "old_auid", "ses":
+		if !p.misleads(name, "0") {
+			return p.append(field{key: name, val: "unset", unset: true})
+		}
+	}
+	return -1
+}
+
+// misleads reports whether aucoalesce would take a field for what it is not: it goes by the
+// first or last letters of a name, and cannot tell what a program says from what the kernel
+// says of the program.
+func (p *parser) misleads(name, val string) bool {
+	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || name[3] != '_' && name[3] != 'j') {
+		return false // as nearly all
+	}
+	switch {
+	case strings.HasPrefix(name, "subj_"): // subj_trust of FANOTIFY, subj_apparmor of MAC_TASK_CONTEXTS
+		return true
+	case strings.HasPrefix(name, "obj_"): // the same of PATH
+		return p.r.typ() == auparse.AUDIT_PATH
+	case isUserID(name):
+		if isOfProcess(name) {
+			return p.nested || !isNumber(val)
+		}
+		return !isOfObject(name) || !isNumber(val)
+	case p.nested:
+		return name == "ses" || name == "subj" || name == "key"
+	}
+	return false
+}
+
+// isNumber reports whether an id is one.
+func isNumber(val string) bool {
+	if val == "" || len(val) > len("4294967294") || val[0] == '0' && val != "0" {
+		return false
+	}
+	n := uint64(0)
+	for i := range len(val) {
+		c := val[i] - '0'
+		if c > 9 {
+			return false
+		}
+		n = 10*n + uint64(c)
+	}
+	return n < decode.Unset
+}
+
+// isOfObject reports whether a name that ends as ids do is one of the audit system's for
+// the id of a user or group that is not the process's own.
+func isOfObject(name string) bool {
+	switch name {
+	case "ouid", "ogid", "oauid", "old-auid", "old_auid", "new_auid", "iuid", "igid", "inode_uid", "inode_gid", "sauid", "obj_uid", "obj_gid":
+		return true
+	}
+	return false
+}
+
+// isOfProcess reports whether a name is that of an id which every process has.
+func isOfProcess(name string) bool {
+	switch name {
+	case "auid", "uid", "gid", "euid", "egid", "suid", "sgid", "fsuid", "fsgid":
+		return true
+	}
+	return false
+}
+
+// said keeps a result for finish.
+func (p *parser) said(result *[]byte, val []byte) int {
+	switch {
+	case isNothing(val): // in quotes
+		p.r.odd = p.r.odd || len(val) > 0
+	case *result == nil:
+		*result = val
+	default:
+		p.r.odd = p.r.odd || string(*result) != string(val)
+	}
+	return -1
 }
 
 func (r *record) typ() auparse.AuditMessageType {
@@ -219,7 +313,7 @@ func (p *parser) finish() {
 	}
 }
 
-// finishResult makes result of success= or, where there is none, of res=.
+// finishResult makes result of success= or, where there is none, of res= or result=.
 func (p *parser) finishResult() {
 	said := p.success
 	switch {
@@ -227,6 +321,12 @@ func (p *parser) finishResult() {
 		p.put("res", str(p.res), false)
 	case said == nil:
 		said = p.res
+	}
+	switch {
+	case said == nil:
+		said = p.result
+	case p.result != nil:
+		p.r.odd = p.r.odd || string(p.result) != string(said)
 	}
 	if said == nil {
 		return
@@ -246,17 +346,36 @@ func (p *parser) finishResult() {
 	}
 }
 
-// finishSyscall gives names to arch and system call: those of auparse's tables or, where
+// hasOwnErrno reports whether an error number is another one on the record's arch than on
+// most: alpha, mips, parisc and sparc have their own from 35 on (asm/errno.h).
+func (p *parser) hasOwnErrno(n int) bool {
+	if n < 35 || p.arch < 0 {
+		return false
+	}
+	code, _ := decode.ParseArch([]byte(p.e.fields[p.arch].val))
+	name := decode.ArchName(code)
+	for _, arch := range [...]string{"alpha", "mips", "parisc", "sparc"} {
+		if strings.HasPrefix(name, arch) {
+			return true
+		}
+	}
+	return false
+}
+
+// finishSyscall gives names to arch and system call: those of package decode's tables or, where
 // these have none, those that auditd has added; then the number is kept beside it.
 func (p *parser) finishSyscall() {
 	if p.arch < 0 {
 		return
 	}
 	arch := &p.e.fields[p.arch]
-	if code, err := strconv.ParseUint(arch.val, 16, 32); err == nil && arch.val[0] != '0' && arch.val == strings.ToLower(arch.val) {
-		if name, ok := auparse.AuditArchNames[auparse.AuditArch(code)]; ok {
+	code, ok := decode.ParseArch([]byte(arch.val))
+	if ok && arch.val[0] != '0' && arch.val == strings.ToLower(arch.val) {
+		if name := decode.ArchName(code); name != "" {
 			arch.val = name
 		}
+	} else if !ok {
+		code, _ = decode.ArchCode(arch.val)
 	}
 	if p.sysno < 0 {
 		return
@@ -266,7 +385,7 @@ func (p *parser) finishSyscall() {
 	if !ok {
 		return
 	}
-	if name := auparse.AuditSyscalls[arch.val][nr]; name != "" {
+	if name := decode.SyscallName(code, nr); name != "" {
 		call.val = name
 	} else if name, ok := p.r.Name(nil, []byte("syscall")); ok && isSyscallName(name) {
 		number := call.val
@@ -298,7 +417,7 @@ func (p *parser) split(key string) {
 			if k == len(contextNames[key])-1 {
 				val, more = rest, false
 			}
-			p.put(name, val, false)
+			p.append(field{key: name, val: val, context: true})
 			if !more {
 				return
 			}
