@@ -14,6 +14,7 @@ func (t *Tracker) report(n *node, x Trouble) {
 	} else {
 		t.counts.Damaged++
 	}
+	n.owed = true
 	t.ready = join(t.ready, reported{Trouble: x, node: n, epoch: n.epoch})
 }
 

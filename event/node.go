@@ -19,15 +19,25 @@ type node struct {
 	first   uint32 // serial that came first: its event may have begun before that
 	exempt  bool   // first is set
 	gaps    []gap  // not reported yet, in order of serials and of time
+	allGaps *int   // of all nodes
 	stray   stray
 	habit   habit
 	used    uint64 // when it was seen last, in Tracker.turn
 	last    *open  // the event of the last record
 	done    id     // the event that was complete last: its EOE often follows
-	open    [openBuckets]*open
+	owed    bool   // something of it was reported
+
+	// Its open events, in as many buckets as there were at once, a power of two.
+	open  []*open
+	opens int
+
+	newer, older *node // by when they were seen last
 }
 
-const openBuckets = 512
+const (
+	firstBuckets = 8
+	openBuckets  = 512 // at most
+)
 
 // id is what records of one event of a node share.
 type id struct {
@@ -50,6 +60,9 @@ type gap struct {
 
 // maxGaps bounds a node's gaps: more are joined to the last one.
 const maxGaps = 4096
+
+// fewGaps is how many a node keeps room for when it has none.
+const fewGaps = 64
 
 // stray collects serials that lie outside of the window. One is noise, a damaged
 // record perhaps; strayEnough of them near each other, and none of the others
@@ -115,7 +128,7 @@ func (n *node) arrive(t *Tracker, r *stream.Record, at time.Duration) arrival {
 
 // begin makes r's serial the first of the node.
 func (n *node) begin(r *stream.Record) {
-	n.window.bits = [windowSize / 64]uint64{}
+	n.window.clear()
 	n.window.high = r.Serial
 	n.window.mark(r.Serial)
 	n.started, n.newest = true, r.Millis
@@ -148,11 +161,12 @@ func (n *node) before(r *stream.Record) int64 {
 }
 
 func (n *node) addGap(g gap) {
-	if k := len(n.gaps); k >= maxGaps {
+	if k := len(n.gaps); k >= maxGaps || k > 0 && *n.allGaps >= maxAllGaps {
 		n.gaps[k-1].last, n.gaps[k-1].since = g.last, g.since
 		return
 	}
 	n.gaps = append(n.gaps, g)
+	*n.allGaps++
 }
 
 // closeBefore judges the gaps with serials that will leave the window.
@@ -176,8 +190,13 @@ func (n *node) closeOld(t *Tracker, before time.Duration) {
 }
 
 func (n *node) dropGaps(k int) {
-	if k > 0 {
-		n.gaps = n.gaps[:copy(n.gaps, n.gaps[k:])]
+	if k == 0 {
+		return
+	}
+	n.gaps = n.gaps[:copy(n.gaps, n.gaps[k:])]
+	*n.allGaps -= k
+	if len(n.gaps) == 0 && cap(n.gaps) > fewGaps {
+		n.gaps = nil
 	}
 }
 
@@ -272,14 +291,15 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 func (n *node) restart(low, high uint32, at time.Duration, millis int64, serials []uint32) {
 	w := &n.window
 	n.done = id{}
-	w.bits = [windowSize / 64]uint64{}
+	w.clear()
 	w.high = high
 	for _, x := range serials {
 		if w.holds(x) {
 			w.mark(x)
 		}
 	}
-	n.gaps = append(n.gaps[:0], gap{low, high, at, millis})
+	n.dropGaps(len(n.gaps))
+	n.addGap(gap{low, high, at, millis})
 }
 
 // reboot begins anew with r's serial. What was missing of the boot before is

@@ -31,12 +31,37 @@ func (t *Tracker) open(n *node, r *stream.Record) *open {
 		e = new(open)
 	}
 	e.node, e.serial, e.millis = n, r.Serial, r.Millis
-	k := r.Serial % openBuckets
-	e.chain, n.open[k] = n.open[k], e
+	n.addOpen(e)
 	t.link(e)
 	n.last = e
 	t.counts.Open++
 	return e
+}
+
+// bucket returns where open events of that serial are; there are some.
+func (n *node) bucket(serial uint32) **open { return &n.open[serial%uint32(len(n.open))] }
+
+// addOpen puts e among the open events of its node.
+func (n *node) addOpen(e *open) {
+	if n.opens >= len(n.open) && len(n.open) < openBuckets {
+		n.moreBuckets()
+	}
+	at := n.bucket(e.serial)
+	e.chain, *at = *at, e
+	n.opens++
+}
+
+// moreBuckets doubles the buckets.
+func (n *node) moreBuckets() {
+	old := n.open
+	n.open = make([]*open, max(firstBuckets, 2*len(old)))
+	for _, e := range old {
+		for e != nil {
+			next, at := e.chain, n.bucket(e.serial)
+			e.chain, *at = *at, e
+			e = next
+		}
+	}
 }
 
 // makeRoom judges the oldest event when there are too many, and forgets it when
@@ -60,11 +85,12 @@ func (t *Tracker) close(e *open) {
 	if n.last == e {
 		n.last = nil
 	}
-	at := &n.open[e.serial%openBuckets]
+	at := n.bucket(e.serial)
 	for *at != e {
 		at = &(*at).chain
 	}
 	*at = e.chain
+	n.opens--
 	e.unlink()
 	e.next, t.free = t.free, e
 	t.counts.Open--
@@ -118,7 +144,10 @@ func (n *node) find(serial uint32, millis int64) *open {
 	if e := n.last; e != nil && e.serial == serial && e.millis == millis {
 		return e
 	}
-	for e := n.open[serial%openBuckets]; e != nil; e = e.chain {
+	if n.opens == 0 {
+		return nil
+	}
+	for e := *n.bucket(serial); e != nil; e = e.chain {
 		if e.serial == serial && e.millis == millis {
 			n.last = e
 			return e

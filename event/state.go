@@ -45,6 +45,9 @@ func (t *Tracker) State() State {
 		}
 		for _, list := range [][]reported{t.told, t.ready} {
 			for _, r := range list {
+				if !n.owed {
+					break
+				}
 				if r.Kind == Hole && r.node == n && r.epoch == n.epoch {
 					n.missing(r.First, r.Last, add(r.Millis))
 				}
@@ -70,7 +73,11 @@ func (t *Tracker) Restore(s State) bool {
 		return false
 	}
 	for _, x := range s.Nodes {
-		n := &node{name: x.Node, habit: newHabit(), started: true, newest: x.Millis}
+		if t.nodes[x.Node] != nil {
+			continue
+		}
+		n := t.addNode(x.Node)
+		n.started, n.newest = true, x.Millis
 		n.window.high = x.Serial
 		n.window.markRun(x.Serial-windowSize+1, x.Serial)
 		for _, r := range x.Missing[:min(len(x.Missing), maxRuns)] {
@@ -79,7 +86,6 @@ func (t *Tracker) Restore(s State) bool {
 				n.addGap(gap{r.First, r.Last, 0, r.Millis})
 			}
 		}
-		t.nodes[x.Node] = n
 	}
 	return true
 }

@@ -22,8 +22,8 @@ const (
 	// missing.
 	DefaultWindow = time.Second
 	// MaxNodes is how many nodes are watched. For a new one the node that was
-	// silent the longest is forgotten.
-	MaxNodes = 64
+	// silent the longest is forgotten, newPerSecond times a second at most.
+	MaxNodes = 4096
 	// MaxOpen is how many incomplete events are watched. For a new one the oldest
 	// is judged early.
 	MaxOpen = 4096
@@ -43,20 +43,21 @@ type Options struct {
 
 // Counts is what a Tracker has seen since it was made.
 type Counts struct {
-	Holes    uint64 `json:"holes"`            // runs of missing serials that were reported
-	Missing  uint64 `json:"missing_serials"`  // in those
-	Damaged  uint64 `json:"damaged_events"`   // events reported as lacking records, or with one that was cut
-	Cut      uint64 `json:"cut_records"`      // records that were passed on although cut
-	Late     uint64 `json:"late_events"`      // came out of order within the window
-	Filled   uint64 `json:"filled_events"`    // came after they were reported missing
-	Lost     uint64 `json:"lost_events"`      // reported, and nowhere to be had
-	Reboots  uint64 `json:"reboots"`          // serials that began anew
-	Wraps    uint64 `json:"wraps"`            // serials that ran over the end of 32 bits
-	Strays   uint64 `json:"stray_serials"`    // far from all others, and left aside
-	Nodes    int    `json:"nodes"`            // that are watched
-	Forgot   uint64 `json:"forgotten_nodes"`  // because there were too many
-	Open     int    `json:"open_events"`      // that are not complete yet
-	Overflow uint64 `json:"early_judgements"` // events judged early because there were too many open
+	Holes     uint64 `json:"holes"`             // runs of missing serials that were reported
+	Missing   uint64 `json:"missing_serials"`   // in those
+	Damaged   uint64 `json:"damaged_events"`    // events reported as lacking records, or with one that was cut
+	Cut       uint64 `json:"cut_records"`       // records that were passed on although cut
+	Late      uint64 `json:"late_events"`       // came out of order within the window
+	Filled    uint64 `json:"filled_events"`     // came after they were reported missing
+	Lost      uint64 `json:"lost_events"`       // reported, and nowhere to be had
+	Reboots   uint64 `json:"reboots"`           // serials that began anew
+	Wraps     uint64 `json:"wraps"`             // serials that ran over the end of 32 bits
+	Strays    uint64 `json:"stray_serials"`     // far from all others, and left aside
+	Nodes     int    `json:"nodes"`             // that are watched
+	Forgot    uint64 `json:"forgotten_nodes"`   // because there were too many
+	Unwatched uint64 `json:"unwatched_records"` // of nodes there was no room for
+	Open      int    `json:"open_events"`       // that are not complete yet
+	Overflow  uint64 `json:"early_judgements"`  // events judged early because there were too many open
 }
 
 // Tracker watches a stream. It is for one goroutine.
@@ -67,6 +68,7 @@ type Tracker struct {
 	counts   Counts
 	turn     uint64 // number of the record
 	nodes    map[string]*node
+	order    nodeOrder
 	last     *node // of the last record
 	lastName string
 	header   header
@@ -152,7 +154,9 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 	t.turn++
 	n := t.last
 	if n == nil || r.NodeLen != 0 && string(b.Node(i)) != t.lastName || r.NodeLen == 0 && t.lastName != "" {
-		n = t.nodeOf(b, i)
+		if n = t.nodeOf(b, i, at); n == nil {
+			return
+		}
 	}
 	n.used = t.turn
 	e := n.last
@@ -207,12 +211,4 @@ func (t *Tracker) closeComplete(e *open) {
 }
 
 // Counts returns what was seen so far.
-func (t *Tracker) Counts() Counts {
-	c := t.counts
-	for name, n := range t.nodes {
-		if name == n.name {
-			c.Nodes++
-		}
-	}
-	return c
-}
+func (t *Tracker) Counts() Counts { return t.counts }

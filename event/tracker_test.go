@@ -405,13 +405,6 @@ func TestNodesAreApart(t *testing.T) {
 	if d := cmp.Diff(want, tr.Due(epoch.Add(time.Minute))); d != "" {
 		t.Error(d)
 	}
-	for i := range 3 * MaxNodes {
-		tr.Observe(lines(t, fmt.Sprintf("node=n%d %s", i, user(1))), epoch)
-	}
-	if c := tr.Counts(); c.Nodes != MaxNodes || c.Forgot != 3*MaxNodes+3-MaxNodes {
-		t.Errorf("%+v", c)
-	}
-
 	tr = NewTracker(Options{})
 	tr.Observe(lines(t, user(1)+user(2)+user(5)), epoch)
 	tr.Due(epoch.Add(time.Minute))

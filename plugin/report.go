@@ -172,6 +172,7 @@ func (r *Report) writeRecovery(line func(string, any)) {
 	line("records mended from the log", c.Mended)
 	line("serials missing", fmt.Sprintf("%d in %d holes, %d came late", c.Serials.Missing, c.Serials.Holes, c.Serials.Late+c.Serials.Filled))
 	line("events damaged", c.Serials.Damaged)
+	line("nodes", fmt.Sprintf("%d (%d forgotten, %d records not watched)", c.Serials.Nodes, c.Serials.Forgot, c.Serials.Unwatched))
 	line("events lost upstream", c.LostHoles)
 	for _, key := range slices.Sorted(maps.Keys(r.Input.Totals)) {
 		line("total "+key, r.Input.Totals[key])

@@ -31,6 +31,8 @@ type saidInput struct {
 	mendedAt          time.Time
 	events, kernel    uint64
 	lostAt            time.Time
+	crowd             uint64 // nodes forgotten and records not watched
+	crowdAt           time.Time
 }
 
 // watch says in the log what consumers have lost and how long they held up the
@@ -85,6 +87,11 @@ func (p *Plugin) watchInput(now time.Time, final bool) {
 			zap.Uint64("recovered", c.Recovered-s.recovered), zap.Uint64("mended", c.Mended-s.mended),
 			zap.Uint64("total_recovered", c.Recovered), zap.Uint64("total_mended", c.Mended))
 		s.recovered, s.mended, s.mendedAt = c.Recovered, c.Mended, now
+	}
+	if crowd := c.Serials.Forgot + c.Serials.Unwatched; crowd > s.crowd && (final || now.Sub(s.crowdAt) >= warnEvery) {
+		p.log.Warn("more nodes than are watched: what the others lose does not show", zap.Int("nodes", c.Serials.Nodes),
+			zap.Uint64("total_forgotten", c.Serials.Forgot), zap.Uint64("total_records_not_watched", c.Serials.Unwatched))
+		s.crowd, s.crowdAt = crowd, now
 	}
 	if (c.LostHoles > s.events || kernel > s.kernel) && (final || now.Sub(s.lostAt) >= warnEvery) {
 		p.log.Warn("records lost on the way to the relay",
