@@ -320,7 +320,7 @@ func (p *Plugin) Report() *Report {
 	p.mu.Lock()
 	r := &Report{
 		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
-		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
+		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(), LogFault: p.log.fault(),
 	}
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()

@@ -35,6 +35,7 @@ type Report struct {
 	Recovery   recovery.Shown   `json:"recovery"`
 	Consumers  []ConsumerReport `json:"consumers"`
 	LogDropped uint64           `json:"log_lines_suppressed"`
+	LogFault   string           `json:"log_fault,omitempty"` // why the relay's own log is not where it should be
 }
 
 // Input is what came in on stdin.
@@ -154,6 +155,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("reader stalls", r.Input.Stalls)
 	line("reader stalled", r.Input.Stalled.Round(time.Millisecond))
 	line("log lines suppressed", r.LogDropped)
+	line("own log fault", orNone(r.LogFault))
 	r.writeRecovery(line)
 	for i := range r.Consumers {
 		r.Consumers[i].writeText(line, stamp)
