@@ -57,6 +57,11 @@ type intake struct {
 	stored bool
 	newest int64 // ms
 
+	// late says that the run before may still have state_dir; then first is the
+	// identity of the first record that this run was given.
+	late  bool
+	first atomic.Pointer[stream.ID]
+
 	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
 	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
 	failure atomic.Pointer[string]                // the last time's error
@@ -71,6 +76,9 @@ func newIntake(q *queue.Queue, w *wish) *intake {
 // put gives the consumer what it wants of b.
 func (in *intake) put(b *stream.Batch) {
 	in.look()
+	if in.late {
+		in.noteFirst(b)
+	}
 	if !in.wish.events {
 		in.queue.Put(b)
 		return
@@ -85,6 +93,19 @@ func (in *intake) put(b *stream.Batch) {
 	}
 	in.asm.Add(&in.own, time.UnixMilli(in.newest))
 	in.asm.Expire(time.UnixMilli(in.newest))
+}
+
+// noteFirst keeps the identity of the first record that audit.log has, too.
+func (in *intake) noteFirst(b *stream.Batch) {
+	for i := range b.Recs {
+		r := &b.Recs[i]
+		if r.HasID() && r.Type != stream.TypeEOE && r.Flags&(stream.Open|stream.Cont|stream.Late|stream.Marker) == 0 {
+			id := b.ID(i)
+			in.first.Store(&id)
+			in.late = false
+			return
+		}
+	}
 }
 
 // look takes note of what is wanted now. Events that are open when no events are

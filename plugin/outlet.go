@@ -25,7 +25,7 @@ func (o outlet) Put(b *stream.Batch) {
 
 func (o outlet) Lost(t event.Trouble) {
 	for _, c := range o.p.consumers() {
-		c.queue.Note(queue.Upstream, lossOf(t))
+		c.queue().Note(queue.Upstream, lossOf(t))
 	}
 }
 
@@ -58,11 +58,14 @@ func (p *Plugin) newFeed(resume bool) *recovery.Feed {
 // auditLog returns the log that holes are filled from, nil where there is none,
 // and whether records of other hosts stand in it that are not distributed.
 func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
-	if !p.cfg.Recovery.Enabled {
+	p.mu.Lock()
+	cfg := p.cfg.Recovery
+	p.mu.Unlock()
+	if !cfg.Enabled {
 		return nil, false
 	}
 	info, err := host.LogOf(p.parent)
-	if path := p.cfg.Recovery.LogFile; path != "" {
+	if path := cfg.LogFile; path != "" {
 		return recovery.NewLog(path), info.Network
 	}
 	switch { // a mistake in auditd.conf comes with all that is right in it
@@ -166,8 +169,8 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
 		r := recovery.Resumed{Name: c.name, Put: c.intake.put}
-		if r.ID, r.Known = c.queue.Stored(); !r.Known {
-			before := p.keep.of(c.name)
+		if r.ID, r.Known = c.queue().Stored(); !r.Known {
+			before, _ := p.keep.of(c.name)
 			r.ID, r.Known, r.First = before.ID, before.HasID, before.First
 		}
 		known = known || r.Known

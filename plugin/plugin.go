@@ -52,6 +52,7 @@ type Plugin struct {
 	started time.Time
 	stop    chan struct{} // closed when waiting for consumers is over
 	actions chan action   // overflow actions, from the reader to the main goroutine
+	tasks   chan func()   // what the main goroutine is to do; never waits
 	leaving []*consumer   // taken out by a reload, not settled yet; main goroutine only
 	said    saidInput     // main goroutine only
 	markers bool          // loss_markers; main goroutine only
@@ -90,6 +91,7 @@ func New(opt Options) *Plugin {
 		started: time.Now(),
 		stop:    make(chan struct{}),
 		actions: make(chan action, 64),
+		tasks:   make(chan func()),
 	}
 	cfg, warnings, err := loadConfig(opt.Config)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
@@ -193,6 +195,8 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 			if os.Getppid() != p.parent {
 				return errOrphaned
 			}
+		case f := <-p.tasks:
+			f()
 		case a := <-p.actions:
 			p.act(a)
 		case <-signals.hup:
@@ -226,9 +230,11 @@ func (p *Plugin) readLast(ended <-chan error) error {
 // closeStalled closes the queues that make whoever gives them records wait.
 func (p *Plugin) closeStalled(patience time.Duration, began time.Time) {
 	for _, c := range p.consumers() {
-		since := c.queue.Counts().StallSince
-		if !since.IsZero() && (time.Since(since) > patience || time.Since(began) > drainTime) {
-			c.queue.Close()
+		for _, q := range c.queues() {
+			since := q.Counts().StallSince
+			if !since.IsZero() && (time.Since(since) > patience || time.Since(began) > drainTime) {
+				q.Close()
+			}
 		}
 	}
 }
@@ -249,7 +255,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	flushed := p.flush(p.consumers()...)
 	awaitFor(flushTime, flushed)
 	for _, c := range members {
-		c.queue.Close()
+		c.close()
 	}
 	drained := make(chan struct{})
 	go func() {
@@ -273,7 +279,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	}
 	var stored sync.WaitGroup
 	for _, c := range members { // each may wait for a disk
-		stored.Go(c.queue.Abandon)
+		stored.Go(c.abandon)
 	}
 	stored.Wait()
 	p.settle(flushed, expired)

@@ -98,7 +98,7 @@ type LossReport struct {
 
 // report returns the balance and the state of c.
 func (c *consumer) report() ConsumerReport {
-	n := c.queue.Counts()
+	n := c.counts()
 	c.mu.Lock()
 	cfg, sink := c.cfg, c.sink
 	c.mu.Unlock()

@@ -83,3 +83,13 @@ func (q *Queue) noteFirst(b *stream.Batch) {
 // Stored returns the identity of the last loggable record that was in the spool
 // when the queue was made: what stands in audit.log behind it is not there.
 func (q *Queue) Stored() (stream.ID, bool) { return q.storedID, q.hasStoredID }
+
+// Passed says that what was delivered elsewhere comes at this place in the stream, up
+// to the record of that identity: a position behind what is held now is that.
+func (q *Queue) Passed(id stream.ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.filtered.at, q.filtered.id, q.filtered.ok = q.tail, id, true
+	}
+}

@@ -156,6 +156,17 @@ func (s *Spool) lock() error {
 	return nil
 }
 
+// relock makes the directory again, which was removed, and takes it.
+func (s *Spool) relock() error {
+	old := s.dirH
+	if err := s.lock(); err != nil {
+		s.dirH = old
+		return err
+	}
+	old.Close()
+	return nil
+}
+
 // Frames returns what earlier runs have left, sorted by First, none overlapping.
 // The slice is the Spool's own. All have to be released.
 func (s *Spool) Frames() []Frame { return s.frames }
