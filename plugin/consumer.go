@@ -62,7 +62,7 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 func (p *Plugin) newQueue(c *consumer, s *spool.Spool, before state.Consumer) *queue.Queue {
 	cfg := c.config()
 	return queue.New(queue.Options{
-		Config: p.queueConfig(cfg), Name: cfg.Name, Stop: p.stop,
+		Config: p.queueConfig(cfg), Name: cfg.Name, Key: p.keep.markerKey(), Stop: p.stop,
 		Trigger: func(a queue.Overflow) { p.overflow(cfg.Name, a) },
 		Spool:   s,
 		Next:    before.Number, ID: before.ID, HasID: before.HasID, First: before.First,

@@ -40,6 +40,8 @@ type keeper struct {
 	tried  time.Time       // when state_dir was not to be had
 
 	mu     sync.Mutex                // guards what follows
+	key    []byte                    // of loss markers; never said
+	kept   bool                      // it is that in state_dir
 	dir    *state.Dir                // nil: there is no state_dir
 	before state.State               // what the run before has left, but for its consumers
 	absent map[string]state.Consumer // of consumers that are not running now
@@ -49,6 +51,7 @@ type keeper struct {
 // one: see lateState.
 func (p *Plugin) openState() *keeper {
 	k := &keeper{path: p.cfg.StateDir, stop: make(chan struct{}), done: make(chan struct{})}
+	p.takeKey(k)
 	dir, err := state.Open(k.path)
 	if err != nil {
 		k.failed, k.tried = err.Error(), time.Now()
@@ -60,6 +63,35 @@ func (p *Plugin) openState() *keeper {
 	k.track = k.before.Tracker
 	k.absent = maps.Clone(k.before.Consumers)
 	return k
+}
+
+// takeKey takes the key in state_dir, or puts the present one there. Where that cannot
+// be, markers are signed with one that only this run has.
+func (p *Plugin) takeKey(k *keeper) {
+	fresh := k.markerKey()
+	if fresh == nil {
+		fresh = state.NewKey()
+	}
+	key, err := state.Key(k.path, fresh)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil {
+		if k.key == nil {
+			k.key = fresh
+			p.log.Warn("loss markers of this run cannot be verified: their key is not kept", zap.Error(err))
+		}
+		return
+	}
+	if k.key != nil && !k.kept {
+		p.log.Info("loss markers can be verified from now on")
+	}
+	k.key, k.kept = key, true
+}
+
+func (k *keeper) markerKey() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.key
 }
 
 // loadState reads what the run before has left.
@@ -90,6 +122,7 @@ func (p *Plugin) haveState() bool {
 		return false
 	}
 	k.failed, k.saved = "", state.State{}
+	p.takeKey(k)
 	if k.dir == nil {
 		p.lateState(dir)
 		return true

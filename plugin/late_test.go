@@ -1,6 +1,11 @@
 package plugin
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"audisp-relay/queue"
 	"audisp-relay/state"
 )
 
@@ -128,6 +134,68 @@ func comesLate(t *testing.T, keys string, spooled bool) {
 	end()
 	if got := serialsIn(t, out); len(got) != 50 || got[45] != 46 || got[49] != 50 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestTheKeyIsKeptAndNotSaid: in state_dir, and nowhere in what the relay says. A removed one
+// comes back the same; without a state_dir there is one for the run.
+func TestTheKeyIsKeptAndNotSaid(t *testing.T) {
+	p, _, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n", nil)
+	path := filepath.Join(p.cfg.StateDir, state.KeyName)
+	kept := func() bool { _, err := state.ReadKey(path); return err == nil }
+	wait(t, "there is a key", kept)
+	key, _ := state.ReadKey(path)
+	wait(t, "it is up", func() bool { _, err := Query(p.cfg.RunDir); return err == nil })
+	if err := os.RemoveAll(p.cfg.StateDir); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the key is there again", kept)
+	if again, _ := state.ReadKey(path); !bytes.Equal(again, key) {
+		t.Error("it is another one")
+	}
+	report, err := json.Marshal(p.Report())
+	if err != nil {
+		t.Fatal(err)
+	}
+	end()
+	log, _ := os.ReadFile(p.cfg.Log.Output)
+	said, _ := os.ReadFile(filepath.Join(p.cfg.RunDir, stateName))
+	saved, _ := os.ReadFile(filepath.Join(p.cfg.StateDir, "state.json"))
+	for _, text := range [][]byte{report, log, said, saved} {
+		for _, form := range []string{string(key), hex.EncodeToString(key), base64.StdEncoding.EncodeToString(key)} {
+			if len(text) == 0 || strings.Contains(strings.ToLower(string(text)), strings.ToLower(form)) {
+				t.Errorf("the key is in %d bytes of what it says", len(text))
+			}
+		}
+	}
+}
+
+func TestWithoutStateDirThereIsAKeyForTheRun(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "relay.toml")
+	config := strings.ReplaceAll("run_dir = \"DIR/run\"\nstate_dir = \"DIR/state/x\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"+
+		"recovery.enabled = false\n[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n", "DIR", dir)
+	if err := errors.Join(os.WriteFile(file, []byte(config), 0o640), os.WriteFile(filepath.Join(dir, "state"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	p, w, end := runFile(t, file)
+	fmt.Fprint(w, lines(1, 1), lines(3, 3))
+	out := func() string { data, _ := os.ReadFile(filepath.Join(dir, "out")); return string(data) }
+	wait(t, "a marker tells of the hole", func() bool { return strings.Contains(out(), "op=relay-loss") })
+	if err := os.Remove(filepath.Join(dir, "state")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(p.cfg.StateDir, state.KeyName)
+	wait(t, "the key is kept as soon as it can be", func() bool { _, err := state.ReadKey(path); return err == nil })
+	end()
+	key, err := state.ReadKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(out()) {
+		if text, mac, ok := strings.Cut(strings.TrimSpace(l), " mac="); ok && string(queue.MAC(key, []byte(text))) != mac {
+			t.Errorf("not of that key: %q", l)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ const (
 	recC = "type=PATH msg=audit(1.000:1): item=1 \n"
 	eoe1 = "type=EOE msg=audit(1.000:1):\n"
 	recD = "type=USER msg=audit(2.000:2): mark-1\n"
-	mark = "type=DAEMON_ERR msg=audit(2.500:77): op=relay-loss sink=a cause=queue-full records=5 events=1 first=4 last=4 res=failed\n"
+	mark = "type=DAEMON_ERR msg=audit(2.500:77): op=relay-loss sink=a cause=queue-full records=5 events=1 first=4 last=4 res=failed mac=00112233445566778899aabbccddeeff\n"
 	conf = "type=DAEMON_CONFIG msg=audit(3.000:7): op=reconfigure state=changed res=success\n"
 )
 
