@@ -161,7 +161,7 @@ func TestMarkers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stream")
 	writeFile(t, path, recA+mark+recD)
 	got, err := Markers(path)
-	want := []Marker{{ID: "2.500:77", Sink: "a", Cause: "queue-full", Records: 5, Events: 1, First: 4, Last: 4, Line: strings.TrimSuffix(mark, "\n")}}
+	want := []Marker{{ID: "2.500:77", Sink: "a", Cause: "queue-full", Records: 5, Events: 1, First: 4, Last: 4, MAC: "00112233445566778899aabbccddeeff", Line: strings.TrimSuffix(mark, "\n")}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
