@@ -35,8 +35,12 @@ type consumer struct {
 	base  map[string]uint64 // its balance when its queue was made, from earlier ones
 	now   *queue.Queue      // that records are put in
 	later *queue.Queue      // of a state_dir that came late: that the sink reads already
-	cfg   config.Sink
-	sink  sinks.Sink
+	// moving says that what now holds is put into later; handed is how many records of
+	// it were delivered before.
+	moving bool
+	handed uint64
+	cfg    config.Sink
+	sink   sinks.Sink
 
 	// Main goroutine only.
 	cancel context.CancelCauseFunc
@@ -193,7 +197,7 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 		Lossless: cfg.QOS == "lossless",
 		Action:   queue.Overflow(cfg.OverflowAction),
 		Hold:     true,
-		Markers:  p.markers,
+		Markers:  p.markers.Load(),
 		Whole:    cfg.Filter != "" || cfg.Format != "string" && cfg.Format != "binary",
 	}
 	if cfg.Unix != nil {

@@ -168,6 +168,9 @@ func (p *Plugin) endState() {
 		<-k.done
 		if k.late != nil {
 			<-k.late
+			for _, c := range p.consumers() {
+				c.abandon() // queues that were made after the others were abandoned
+			}
 		}
 		p.saveState()
 		if k.dir != nil {
@@ -271,16 +274,19 @@ func (p *Plugin) stateNow() state.State {
 // saved returns what is to be saved of c.
 func (c *consumer) saved() state.Consumer {
 	pos := c.queues()[0].Position() // first: the balance may be ahead of it, never behind
-	n := c.counts()
-	return state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: c.totals(&n, false)}
+	n, base := c.balance()
+	return state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: totals(base, &n, false)}
 }
 
-// counts returns the counts of c: of both queues where there are two.
-func (c *consumer) counts() queue.Counts {
-	list := c.queues()
-	n := list[0].Counts()
-	if len(list) > 1 {
-		more := list[1].Counts()
+// balance returns the counts of c, of both queues where there are two, and what its
+// balance was before that.
+func (c *consumer) balance() (n queue.Counts, base map[string]uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n = c.now.Counts()
+	if c.later != nil {
+		more := c.nowCounts(&n)
+		n = c.later.Counts()
 		n.Received += more.Received
 		n.Delivered += more.Delivered
 		n.Filtered += more.Filtered
@@ -290,16 +296,25 @@ func (c *consumer) counts() queue.Counts {
 			n.Lost[cause].Records += more.Lost[cause].Records
 		}
 	}
-	return n
+	return n, c.base
 }
 
-// totals returns the balance of c over all runs. What is queued counts as
+// nowCounts returns n, the counts of the first queue, without what was moved to the later
+// one. c.mu is held.
+func (c *consumer) nowCounts(n *queue.Counts) queue.Counts {
+	rest := *n
+	if c.moving {
+		rest.Received -= n.Delivered - c.handed
+		rest.Delivered = c.handed
+	}
+	return rest
+}
+
+// totals returns the balance over all runs, base and n together. What is queued counts as
 // received only where present is asked for: a later run receives it anew, from the
 // spool or from audit.log.
-func (c *consumer) totals(n *queue.Counts, present bool) map[string]uint64 {
-	c.mu.Lock()
-	t := maps.Clone(c.base)
-	c.mu.Unlock()
+func totals(base map[string]uint64, n *queue.Counts, present bool) map[string]uint64 {
+	t := maps.Clone(base)
 	if t == nil {
 		t = make(map[string]uint64)
 	}

@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -77,6 +78,10 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 	sunk := make(chan (<-chan struct{}), 1)
 	select {
 	case p.tasks <- func() {
+		if !slices.Contains(p.consumers(), c) { // a reload has taken it away
+			sunk <- nil
+			return
+		}
 		now.SetConfig(cfg)
 		sunk <- c.ended
 		c.cancel(nil)
@@ -85,8 +90,16 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 	case <-p.keep.stop:
 		return
 	}
-	<-<-sunk // the sink has ended; what it delivered is known now
-	delivered := now.Counts().Delivered
+	ended := <-sunk
+	if ended == nil {
+		later.Abandon()
+		return
+	}
+	<-ended // what the sink has delivered is known now
+	handed := now.Counts().Delivered
+	c.mu.Lock()
+	c.moving, c.handed = true, handed
+	c.mu.Unlock()
 	pos := now.Position()
 	p.giveGap(c, g, later)
 	if pos.HasID && !pos.First {
@@ -98,14 +111,12 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 	p.feed.Give(func() {
 		now.Close()
 		m.move()
-		n = now.Counts()
-		n.Received -= n.Delivered - delivered
-		n.Delivered = delivered
-		totals := c.totals(&n, false)
 		c.intake.queue = later
 		c.mu.Lock()
-		c.base, c.now, c.later = totals, later, nil
-		c.mu.Unlock()
+		defer c.mu.Unlock()
+		n = now.Counts()
+		n = c.nowCounts(&n)
+		c.base, c.now, c.later, c.moving = totals(c.base, &n, false), later, nil, false
 	})
 	m.cursor.Close()
 	now.Abandon()

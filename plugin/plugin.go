@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -55,7 +56,7 @@ type Plugin struct {
 	tasks   chan func()   // what the main goroutine is to do; never waits
 	leaving []*consumer   // taken out by a reload, not settled yet; main goroutine only
 	said    saidInput     // main goroutine only
-	markers bool          // loss_markers; main goroutine only
+	markers atomic.Bool   // loss_markers
 	keep    *keeper       // positions and balances on disk
 	feed    *recovery.Feed
 	users   *names.Users
@@ -95,7 +96,7 @@ func New(opt Options) *Plugin {
 	}
 	cfg, warnings, err := loadConfig(opt.Config)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
-	p.markers = cfg.LossMarkers
+	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
 	p.sayConfig(warnings, err)
 	limitProcs()

@@ -69,7 +69,7 @@ func (p *Plugin) reload() {
 // exchange makes the consumers those of cfg.
 func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
-	p.markers = cfg.LossMarkers
+	p.markers.Store(cfg.LossMarkers)
 	var next, fresh []*consumer
 	for _, sc := range cfg.Sinks {
 		i := slices.IndexFunc(old, func(c *consumer) bool { return c.name == sc.Name })

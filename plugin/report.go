@@ -98,7 +98,7 @@ type LossReport struct {
 
 // report returns the balance and the state of c.
 func (c *consumer) report() ConsumerReport {
-	n := c.counts()
+	n, base := c.balance()
 	c.mu.Lock()
 	cfg, sink := c.cfg, c.sink
 	c.mu.Unlock()
@@ -108,7 +108,7 @@ func (c *consumer) report() ConsumerReport {
 		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: cfg.QDepth, MaxDepth: n.MaxDepth, Cut: n.Cut,
 		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
-		Ledger: c.totals(&n, true),
+		Ledger: totals(base, &n, true),
 	}
 	if sink != nil {
 		r.Sink = sink.Status()
