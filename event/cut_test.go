@@ -172,6 +172,7 @@ func TestWholeForms(t *testing.T) {
 		"type=USER_CMD " + id + `pid=1 uid=0 auid=0 ses=1 msg='cwd="/" cmd=6C73 terminal=pts/0 res=success'`,
 		"type=DAEMON_CONFIG msg=audit(1000.000:5) config changed, auid=0 pid=1 subj=? res=success",
 		"type=DAEMON_ERR " + id + "op=relay-loss sink=x cause=spool records=1 events=1 first=1 last=1 res=failed",
+		"type=DAEMON_ERR " + id + "op=relay-loss sink=x cause=spool records=1 events=1 first=1 last=1 res=failed mac=00112233445566778899aabbccddeeff",
 		"type=DAEMON_ERR op=format-enriched msg=NULL res=failed",
 		"type=SYSCALL msg=lost",
 		"type=BRAND_NEW " + id + "a=b",

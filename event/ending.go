@@ -100,6 +100,7 @@ func lookRaw(typ uint32, raw []byte) verdict {
 
 const (
 	typeUserTTY     = 1124
+	typeDaemonErr   = 1209
 	typeLogin       = 1006
 	typeConfig      = 1305
 	typeTTY         = 1319
@@ -182,7 +183,7 @@ func endsWith(typ uint32, key, value, raw []byte) bool {
 		case "success", "failed", "1", "0":
 			return string(key) == "res"
 		}
-		return false
+		return typ == typeDaemonErr && string(key) == "mac" && len(value) == 32 // a loss marker of another relay
 	}
 	return len(key) > 0
 }

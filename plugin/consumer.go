@@ -14,26 +14,33 @@ import (
 	"audisp-relay/format/laurel"
 	"audisp-relay/names"
 	"audisp-relay/queue"
+	"audisp-relay/queue/spool"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/file"
 	"audisp-relay/sinks/program"
 	"audisp-relay/sinks/syslog"
 	"audisp-relay/sinks/unix"
+	"audisp-relay/state"
 )
 
 // consumer is one [sinks.NAME]: its queue and whatever delivers from it. The
 // queue outlives the sink: a reload may put another sink at its end.
 type consumer struct {
 	name   string
-	queue  *queue.Queue
-	intake *intake           // in front of it
-	log    *zap.Logger       // with a rate limit of its own
-	base   map[string]uint64 // its balance when it was made, from earlier runs
-	said   said              // what the log was told of its losses; main goroutine only
+	intake *intake     // in front of it
+	log    *zap.Logger // with a rate limit of its own
+	said   said        // what the log was told of its losses; main goroutine only
 
-	mu   sync.Mutex // guards what follows, which reload changes
-	cfg  config.Sink
-	sink sinks.Sink
+	mu    sync.Mutex        // guards what follows, which reload changes
+	base  map[string]uint64 // its balance when its queue was made, from earlier ones
+	now   *queue.Queue      // that records are put in
+	later *queue.Queue      // of a state_dir that came late: that the sink reads already
+	// moving says that what now holds is put into later; handed is how many records of
+	// it were delivered before.
+	moving bool
+	handed uint64
+	cfg    config.Sink
+	sink   sinks.Sink
 
 	// Main goroutine only.
 	cancel context.CancelCauseFunc
@@ -47,17 +54,56 @@ type consumer struct {
 // its name in an earlier run, or before a reload, has ended.
 func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 	c := &consumer{name: cfg.Name, cfg: cfg, log: p.log.limited()}
-	before := p.keep.of(cfg.Name)
+	before, dir := p.keep.of(cfg.Name)
 	c.base = before.Totals
-	c.queue = queue.New(queue.Options{
-		Config: p.queueConfig(cfg), Name: cfg.Name, Stop: p.stop,
+	c.now = p.newQueue(c, p.openSpool(dir, cfg, c.log), before)
+	c.intake = newIntake(c.now, c.wish(cfg, p.users))
+	c.intake.late = dir == nil
+	return c
+}
+
+// newQueue makes the queue of a consumer, which goes on from before.
+func (p *Plugin) newQueue(c *consumer, s *spool.Spool, before state.Consumer) *queue.Queue {
+	cfg := c.config()
+	return queue.New(queue.Options{
+		Config: p.queueConfig(cfg), Name: cfg.Name, Key: p.keep.markerKey(), Stop: p.stop,
 		Trigger: func(a queue.Overflow) { p.overflow(cfg.Name, a) },
-		Spool:   p.openSpool(cfg, c.log),
+		Spool:   s,
 		Next:    before.Number, ID: before.ID, HasID: before.HasID, First: before.First,
 		Log: func(err error) { c.log.Warn("spool fails", zap.String("sink", c.name), zap.Error(err)) },
 	})
-	c.intake = newIntake(c.queue, c.wish(cfg, p.users))
-	return c
+}
+
+// queue returns the queue that records are put in.
+func (c *consumer) queue() *queue.Queue {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// queues returns the queue that the sink reads, and the one that records are put in
+// where that is another.
+func (c *consumer) queues() []*queue.Queue {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.later != nil {
+		return []*queue.Queue{c.later, c.now}
+	}
+	return []*queue.Queue{c.now}
+}
+
+// close says that nothing more will be put in.
+func (c *consumer) close() {
+	for _, q := range c.queues() {
+		q.Close()
+	}
+}
+
+// abandon ends the queues.
+func (c *consumer) abandon() {
+	for _, q := range c.queues() {
+		q.Abandon()
+	}
 }
 
 // wish returns what a checked configuration asks for.
@@ -93,7 +139,7 @@ func (c *consumer) start(leaving []*consumer, users *names.Users) {
 			}
 		}
 		if ctx.Err() == nil {
-			sink.Run(ctx, c.queue)
+			sink.Run(ctx, c.queues()[0])
 		}
 	}()
 }
@@ -122,7 +168,9 @@ func (p *Plugin) apply(c *consumer, cfg config.Sink) {
 	c.mu.Lock()
 	c.cfg = cfg
 	c.mu.Unlock()
-	c.queue.SetConfig(p.queueConfig(cfg))
+	for _, q := range c.queues() {
+		q.SetConfig(p.queueConfig(cfg))
+	}
 	if old.Filter != cfg.Filter || old.Format != cfg.Format {
 		c.intake.next.Store(c.wish(cfg, p.users))
 	}
@@ -149,7 +197,7 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 		Lossless: cfg.QOS == "lossless",
 		Action:   queue.Overflow(cfg.OverflowAction),
 		Hold:     true,
-		Markers:  p.markers,
+		Markers:  p.markers.Load(),
 		Whole:    cfg.Filter != "" || cfg.Format != "string" && cfg.Format != "binary",
 	}
 	if cfg.Unix != nil {

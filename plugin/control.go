@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,14 +26,22 @@ const (
 // change it.
 var controlTimeout = 2 * time.Second
 
+// controlEvery is how often it is looked whether the control socket is still there.
+const controlEvery = time.Second
+
 // control is the socket through which status asks: one line "status", answered
-// with the Report as JSON. Only root may connect.
+// with the Report as JSON. Only root may connect. It is made again when somebody has
+// removed it, and as soon as an earlier relay that has it is gone.
 type control struct {
-	ln   *net.UnixListener
-	wg   sync.WaitGroup
 	path string
 	ctx  context.Context // ends with the plugin, which waits for no client
 	end  context.CancelFunc
+	wg   sync.WaitGroup
+
+	// Of the goroutine that watches it, and after that of close.
+	ln     *net.UnixListener
+	file   os.FileInfo // what ln made at path
+	failed string      // the error that was said last
 }
 
 // prepare gives the process its place on the host. What is refused is said
@@ -60,59 +69,121 @@ func makeDir(dir string) error {
 	return fmt.Errorf("run_dir: %w", err)
 }
 
-// startControl opens the control socket. Without one the plugin works, but
-// status cannot ask it.
+// startControl opens the control socket and watches over it. Without one the plugin
+// works, but status cannot ask it.
 func (p *Plugin) startControl() *control {
 	c := &control{path: filepath.Join(p.cfg.RunDir, controlName)}
-	ln, err := listenControl(c.path)
-	if err != nil {
-		p.log.Warn("no control socket: status will not work", zap.Error(err))
-		return c
-	}
-	c.ln = ln
 	c.ctx, c.end = context.WithCancel(context.Background())
-	c.wg.Add(1)
-	go func() {
-		defer c.wg.Done()
+	p.openControl(c)
+	c.wg.Go(func() {
+		tick := time.NewTicker(controlEvery)
+		defer tick.Stop()
 		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				if errors.Is(err, net.ErrClosed) {
-					return
+			select {
+			case <-c.ctx.Done():
+				return
+			case <-tick.C:
+				if !c.there() {
+					c.drop()
+					p.openControl(c)
 				}
-				time.Sleep(100 * time.Millisecond)
-				continue
 			}
-			p.answer(c.ctx, conn)
 		}
-	}()
+	})
 	return c
 }
 
+// openControl opens the socket, and says it when it could not, or can again.
+func (p *Plugin) openControl(c *control) {
+	err := makeDir(filepath.Dir(c.path))
+	if err == nil {
+		c.ln, c.file, err = listenControl(c.path)
+	}
+	switch {
+	case err != nil && err.Error() != c.failed:
+		c.failed = err.Error()
+		p.log.Warn("no control socket: status will not work until there is one", zap.Error(err))
+	case err == nil && c.failed != "":
+		c.failed = ""
+		p.log.Info("control socket is there again", zap.String("path", c.path))
+	}
+	if err != nil {
+		return
+	}
+	ln := c.ln
+	c.wg.Go(func() { p.serve(c.ctx, ln) })
+}
+
+// serve answers one client at a time until ln is closed or ctx ends.
+func (p *Plugin) serve(ctx context.Context, ln *net.UnixListener) {
+	defer context.AfterFunc(ctx, func() { ln.SetDeadline(time.Unix(1, 0)) })()
+	for ctx.Err() == nil {
+		conn, err := ln.Accept()
+		if err == nil {
+			p.answer(ctx, conn)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// there reports whether path leads to the socket.
+func (c *control) there() bool {
+	if c.ln == nil {
+		return false
+	}
+	now, err := os.Lstat(c.path)
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
+	}
+	return os.SameFile(now, c.file)
+}
+
+// drop closes the socket. Its file is removed where it is still this socket's.
+func (c *control) drop() {
+	if c.ln == nil {
+		return
+	}
+	if c.there() {
+		os.Remove(c.path)
+	}
+	c.ln.Close()
+	c.ln = nil
+}
+
 // listenControl takes over a socket that nobody listens on.
-func listenControl(path string) (*net.UnixListener, error) {
+func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
 	addr := &net.UnixAddr{Name: path, Net: "unix"}
 	if st, err := os.Lstat(path); err == nil {
 		if st.Mode()&os.ModeSocket == 0 {
-			return nil, fmt.Errorf("%s is in the way: it is no socket; remove it", path)
+			return nil, nil, fmt.Errorf("%s is in the way: it is no socket; remove it", path)
 		}
 		if conn, err := net.DialUnix("unix", nil, addr); err == nil {
 			conn.Close()
-			return nil, fmt.Errorf("%s: another audisp-relay answers there: give each its own run_dir", path)
+			return nil, nil, fmt.Errorf("%s: another audisp-relay answers there: give each its own run_dir", path)
 		}
 		if err := os.Remove(path); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	ln, err := net.ListenUnix("unix", addr)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	ln.SetUnlinkOnClose(false) // it may be another's by then
+	err = os.Chmod(path, 0o600)
+	st, serr := os.Lstat(path)
+	if err = errors.Join(err, serr); err != nil {
 		ln.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return ln, nil
+	return ln, st, nil
 }
 
 // answer serves one client. The umask lets nobody but root connect before the
@@ -130,12 +201,9 @@ func (p *Plugin) answer(ctx context.Context, conn net.Conn) {
 }
 
 func (c *control) close() {
-	if c.ln == nil {
-		return
-	}
 	c.end()
-	c.ln.Close() // removes the path
 	c.wg.Wait()
+	c.drop()
 }
 
 // Query asks the plugin whose run_dir is dir for its report.
@@ -162,6 +230,9 @@ func Query(dir string) (*Report, error) {
 
 // writeState writes run_dir/state (SIGUSR1, and at the end).
 func (p *Plugin) writeState() {
+	if err := makeDir(p.cfg.RunDir); err != nil {
+		p.log.Warn(err.Error())
+	}
 	if err := p.Report().writeFile(filepath.Join(p.cfg.RunDir, stateName)); err != nil {
 		p.log.Warn(err.Error())
 	}

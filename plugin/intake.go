@@ -61,6 +61,11 @@ type intake struct {
 	missed     bool
 	missedTurn uint64
 
+	// late says that the run before may still have state_dir; then first is the
+	// identity of the first record that this run was given.
+	late  bool
+	first atomic.Pointer[stream.ID]
+
 	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
 	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
 	failure atomic.Pointer[string]                // the last time's error
@@ -76,6 +81,9 @@ func newIntake(q *queue.Queue, w *wish) *intake {
 func (in *intake) put(b *stream.Batch) {
 	in.look()
 	in.queue.Mark(time.Now())
+	if in.late {
+		in.noteFirst(b)
+	}
 	if !in.wish.events {
 		in.queue.Put(b)
 		return
@@ -109,6 +117,19 @@ func (in *intake) unhold() {
 	if in.missed && (in.asm == nil || in.asm.Given(in.missedTurn)) {
 		in.missed = false
 		in.queue.Unhold()
+	}
+}
+
+// noteFirst keeps the identity of the first record that audit.log has, too.
+func (in *intake) noteFirst(b *stream.Batch) {
+	for i := range b.Recs {
+		r := &b.Recs[i]
+		if r.HasID() && r.Type != stream.TypeEOE && r.Flags&(stream.Open|stream.Cont|stream.Late|stream.Marker) == 0 {
+			id := b.ID(i)
+			in.first.Store(&id)
+			in.late = false
+			return
+		}
 	}
 }
 

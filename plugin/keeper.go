@@ -24,43 +24,128 @@ import (
 // was given since then it gets again after a kill.
 const saveEvery = 250 * time.Millisecond
 
+// tryEvery is how often a state_dir that is not to be had is tried again.
+const tryEvery = time.Second
+
 // keeper keeps positions and balances in state_dir, over restarts.
 type keeper struct {
-	dir    *state.Dir      // nil: there is no state_dir
-	before state.State     // what the run before has left, but for its consumers
+	path string
+	stop chan struct{}
+	done chan struct{}
+	late chan struct{} // closed when what a state_dir that came late asks for is done; nil: nothing
+
+	// Of keepState, and after that of the main goroutine.
 	track  json.RawMessage // the tracker's, as saved last
 	failed string          // the error that was said last
 	saved  state.State     // last
-	stop   chan struct{}
-	done   chan struct{}
+	tried  time.Time       // when state_dir was not to be had
 
-	mu     sync.Mutex                // guards absent
+	mu     sync.Mutex                // guards what follows
+	key    []byte                    // of loss markers; never said
+	kept   bool                      // it is that in state_dir
+	dir    *state.Dir                // nil: there is no state_dir
+	before state.State               // what the run before has left, but for its consumers
 	absent map[string]state.Consumer // of consumers that are not running now
 }
 
-// openState opens state_dir. Without one the plugin works, but forgets.
+// openState opens state_dir. Without one the plugin works, but forgets, until there is
+// one: see lateState.
 func (p *Plugin) openState() *keeper {
-	k := &keeper{stop: make(chan struct{}), done: make(chan struct{})}
-	dir, err := state.Open(p.cfg.StateDir)
+	k := &keeper{path: p.cfg.StateDir, stop: make(chan struct{}), done: make(chan struct{})}
+	p.takeKey(k)
+	dir, err := state.Open(k.path)
 	if err != nil {
-		p.log.Warn("no state_dir: nothing is spooled, and a restart does not go on where this run ends", zap.Error(err))
+		k.failed, k.tried = err.Error(), time.Now()
+		p.log.Warn("no state_dir yet: nothing is spooled, and a restart does not go on where this run ends, until it is to be had", zap.Error(err))
 		return k
 	}
 	k.dir = dir
-	k.before, err = dir.Load()
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		p.log.Warn("positions lost: consumers get what is in their spools again, and go on with what comes", zap.Error(err))
-	}
+	k.before = p.loadState(dir)
 	k.track = k.before.Tracker
 	k.absent = maps.Clone(k.before.Consumers)
 	return k
 }
 
-// of returns what was saved of a consumer.
-func (k *keeper) of(name string) state.Consumer {
+// takeKey takes the key in state_dir, or puts the present one there. Where that cannot
+// be, markers are signed with one that only this run has.
+func (p *Plugin) takeKey(k *keeper) {
+	fresh := k.markerKey()
+	if fresh == nil {
+		fresh = state.NewKey()
+	}
+	key, err := state.Key(k.path, fresh)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.absent[name]
+	if err != nil {
+		if k.key == nil {
+			k.key = fresh
+			p.log.Warn("loss markers of this run cannot be verified: their key is not kept", zap.Error(err))
+		}
+		return
+	}
+	if k.key != nil && !k.kept {
+		p.log.Info("loss markers can be verified from now on")
+	}
+	k.key, k.kept = key, true
+}
+
+func (k *keeper) markerKey() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.key
+}
+
+// loadState reads what the run before has left.
+func (p *Plugin) loadState(dir *state.Dir) state.State {
+	before, err := dir.Load()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		p.log.Warn("positions lost: consumers get what is in their spools again, and go on with what comes", zap.Error(err))
+	}
+	return before
+}
+
+// haveState reports whether state_dir is ours, and takes it where it is to be had.
+func (p *Plugin) haveState() bool {
+	k := p.keep
+	if k.dir != nil && k.dir.Held() {
+		return true
+	}
+	if time.Since(k.tried) < tryEvery {
+		return false
+	}
+	k.tried = time.Now()
+	dir, err := state.Try(k.path)
+	if err != nil {
+		if k.failed != err.Error() {
+			k.failed = err.Error()
+			p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))
+		}
+		return false
+	}
+	k.failed, k.saved = "", state.State{}
+	p.takeKey(k)
+	if k.dir == nil {
+		p.lateState(dir)
+		return true
+	}
+	p.log.Warn("state_dir was removed or replaced: it is made again", zap.String("state_dir", k.path))
+	k.dir.Close()
+	k.mu.Lock()
+	k.dir = dir
+	k.mu.Unlock()
+	return true
+}
+
+// of returns what was saved of a consumer, and state_dir.
+func (k *keeper) of(name string) (state.Consumer, *state.Dir) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dir == nil {
+		// Numbers go on from what an earlier run had, which is not known: whatever
+		// it was, it is less than this.
+		return state.Consumer{Number: uint64(time.Now().UnixNano()), Totals: k.absent[name].Totals}, nil
+	}
+	return k.absent[name], k.dir
 }
 
 // retired keeps what a consumer that a reload took away has reached, for when it
@@ -82,6 +167,12 @@ func (p *Plugin) endState() {
 	go func() {
 		defer close(saved)
 		<-k.done
+		if k.late != nil {
+			<-k.late
+			for _, c := range p.consumers() {
+				c.abandon() // queues that were made after the others were abandoned
+			}
+		}
 		p.saveState()
 		if k.dir != nil {
 			k.dir.Close()
@@ -95,14 +186,14 @@ func (p *Plugin) endState() {
 }
 
 // openSpool opens the spool of a consumer, nil where it has none.
-func (p *Plugin) openSpool(cfg config.Sink, log *zap.Logger) *spool.Spool {
-	if p.keep.dir == nil || cfg.Spool.MaxSize == 0 {
+func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *spool.Spool {
+	if dir == nil || cfg.Spool.MaxSize == 0 {
 		return nil
 	}
 	sync, err := spool.ParseSync(cfg.Spool.Sync)
 	if err == nil {
 		var s *spool.Spool
-		s, err = spool.Open(spool.Options{Dir: p.keep.dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: sync})
+		s, err = spool.Open(spool.Options{Dir: dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: sync})
 		if err == nil {
 			if d := s.Damage(); d.Frames > 0 || d.Bytes > 0 || d.Err != nil {
 				log.Warn("spool was damaged", zap.String("sink", cfg.Name), zap.Uint64("frames", d.Frames),
@@ -135,7 +226,7 @@ func (p *Plugin) keepState() {
 // that has ended, then to the main goroutine.
 func (p *Plugin) saveState() {
 	k := p.keep
-	if k.dir == nil {
+	if !p.haveState() {
 		return
 	}
 	now := p.stateNow()
@@ -173,26 +264,63 @@ func (p *Plugin) stateNow() state.State {
 	k.mu.Unlock()
 	for _, c := range p.consumers() {
 		s.Consumers[c.name] = c.saved(p.feed)
+		if len(c.queues()) > 1 {
+			// What this run has seen of serials begins behind what is still to be given.
+			s.Tracker = k.before.Tracker
+		}
 	}
 	return s
 }
 
 // saved returns what is to be saved of c.
 func (c *consumer) saved(feed *recovery.Feed) state.Consumer {
-	pos := c.queue.Position() // first: balance and doubt may be ahead of it, never behind
-	n := c.queue.Counts()
-	s := state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: c.totals(&n, false)}
-	if f := c.queue.Floor(feed.Doubt()); f != nil {
+	q := c.queues()[0]
+	pos := q.Position() // first: balance and doubt may be ahead of it, never behind
+	n, base := c.balance()
+	s := state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: totals(base, &n, false)}
+	if f := q.Floor(feed.Doubt()); f != nil {
 		s.Floor = &state.Floor{Number: f.Number, ID: f.ID, HasID: f.HasID, First: f.First}
 	}
 	return s
 }
 
-// totals returns the balance of c over all runs. What is queued counts as
+// balance returns the counts of c, of both queues where there are two, and what its
+// balance was before that.
+func (c *consumer) balance() (n queue.Counts, base map[string]uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n = c.now.Counts()
+	if c.later != nil {
+		more := c.nowCounts(&n)
+		n = c.later.Counts()
+		n.Received += more.Received
+		n.Delivered += more.Delivered
+		n.Filtered += more.Filtered
+		n.Discarded += more.Discarded
+		n.Queued += more.Queued
+		for cause := range n.Lost {
+			n.Lost[cause].Records += more.Lost[cause].Records
+		}
+	}
+	return n, c.base
+}
+
+// nowCounts returns n, the counts of the first queue, without what was moved to the later
+// one. c.mu is held.
+func (c *consumer) nowCounts(n *queue.Counts) queue.Counts {
+	rest := *n
+	if c.moving {
+		rest.Received -= n.Delivered - c.handed
+		rest.Delivered = c.handed
+	}
+	return rest
+}
+
+// totals returns the balance over all runs, base and n together. What is queued counts as
 // received only where present is asked for: a later run receives it anew, from the
 // spool or from audit.log.
-func (c *consumer) totals(n *queue.Counts, present bool) map[string]uint64 {
-	t := maps.Clone(c.base)
+func totals(base map[string]uint64, n *queue.Counts, present bool) map[string]uint64 {
+	t := maps.Clone(base)
 	if t == nil {
 		t = make(map[string]uint64)
 	}
@@ -213,7 +341,9 @@ func (c *consumer) totals(n *queue.Counts, present bool) map[string]uint64 {
 
 // inputTotals returns the totals of the input over all runs.
 func (p *Plugin) inputTotals() map[string]uint64 {
+	p.keep.mu.Lock()
 	t := maps.Clone(p.keep.before.Input)
+	p.keep.mu.Unlock()
 	if t == nil {
 		t = make(map[string]uint64)
 	}

@@ -92,7 +92,7 @@ func (p *Plugin) startKernel() (end func()) {
 func (p *Plugin) tellKernel(n uint32) {
 	p.feed.Give(func() {
 		for _, c := range p.consumers() {
-			c.queue.Note(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
+			c.queue().Note(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -23,16 +24,17 @@ type logger struct {
 	level   zap.AtomicLevel
 	dropped *atomic.Uint64 // lines the rate limit kept back
 	close   func()
+	fault   func() string // why lines do not go where the configuration has it
 }
 
 // How many lines with one message a second are written, for each sink; the rest
 // is counted.
 const logBurst = 5
 
-// newLogger opens the log that cfg names. What cannot be opened is replaced by
-// stderr and said there.
+// newLogger opens the log that cfg names. While a file cannot be opened or written its
+// lines go to syslog, and to stderr, which auditd does not keep.
 func newLogger(cfg config.Log) *logger {
-	l := &logger{level: zap.NewAtomicLevel(), dropped: new(atomic.Uint64), close: func() {}}
+	l := &logger{level: zap.NewAtomicLevel(), dropped: new(atomic.Uint64), close: func() {}, fault: func() string { return "" }}
 	l.setLevel(cfg.Level)
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
@@ -47,14 +49,16 @@ func newLogger(cfg config.Log) *logger {
 	case "stderr":
 		l.core = zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.Lock(os.Stderr), l.level)
 	default:
-		f, err := os.OpenFile(cfg.Output, os.O_APPEND|os.O_CREATE|os.O_WRONLY|noFollow, 0o640)
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "audisp-relay: log: %v; using stderr\n", err)
-			f = os.Stderr
-		} else {
-			l.close = func() { f.Close() }
-		}
-		l.core = zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.Lock(f), l.level)
+		sys := &syslogConn{path: devLog}
+		f := &logFile{path: cfg.Output, instead: func(line []byte) {
+			os.Stderr.Write(line)
+			sys.send(fmt.Appendf(nil, "<%d>%s audisp-relay[%d]: %s", logDaemon|severity(zapcore.WarnLevel),
+				time.Now().Format(time.Stamp), os.Getpid(), bytes.TrimSpace(line)))
+		}}
+		f.check()
+		l.close = func() { f.close(); sys.close() }
+		l.fault = f.Fault
+		l.core = zapcore.NewCore(zapcore.NewJSONEncoder(enc), f, l.level)
 	}
 	l.Logger = l.limited()
 	return l
@@ -139,6 +143,8 @@ func (c *syslogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.C
 	return ce
 }
 
+const logDaemon = 3 << 3 // LOG_DAEMON
+
 var linePool = buffer.NewPool()
 
 func (c *syslogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
@@ -149,8 +155,7 @@ func (c *syslogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	defer text.Free()
 	line := linePool.Get()
 	defer line.Free()
-	const daemon = 3 << 3 // LOG_DAEMON
-	line.AppendString("<" + strconv.Itoa(daemon|severity(e.Level)) + ">")
+	line.AppendString("<" + strconv.Itoa(logDaemon|severity(e.Level)) + ">")
 	line.AppendTime(e.Time, time.Stamp)
 	line.AppendString(" audisp-relay[" + strconv.Itoa(os.Getpid()) + "]: ")
 	line.Write(text.Bytes())

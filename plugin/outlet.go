@@ -11,6 +11,7 @@ import (
 	"audisp-relay/host"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
+	"audisp-relay/state"
 	"audisp-relay/stream"
 )
 
@@ -44,7 +45,7 @@ func isLate(b *stream.Batch) bool {
 
 func (o outlet) Lost(t event.Trouble) {
 	for _, c := range o.p.consumers() {
-		c.queue.Note(queue.Upstream, lossOf(t))
+		c.queue().Note(queue.Upstream, lossOf(t))
 	}
 }
 
@@ -77,11 +78,14 @@ func (p *Plugin) newFeed(resume bool) *recovery.Feed {
 // auditLog returns the log that holes are filled from, nil where there is none,
 // and whether records of other hosts stand in it that are not distributed.
 func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
-	if !p.cfg.Recovery.Enabled {
+	p.mu.Lock()
+	cfg := p.cfg.Recovery
+	p.mu.Unlock()
+	if !cfg.Enabled {
 		return nil, false
 	}
 	info, err := host.LogOf(p.parent)
-	if path := p.cfg.Recovery.LogFile; path != "" {
+	if path := cfg.LogFile; path != "" {
 		return recovery.NewLog(path), info.Network
 	}
 	switch { // a mistake in auditd.conf comes with all that is right in it
@@ -185,13 +189,8 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
 		r := recovery.Resumed{Name: c.name, Put: c.intake.put}
-		before := p.keep.of(c.name)
-		if r.ID, r.Known = c.queue.Stored(); !r.Known {
-			r.ID, r.Known, r.First = before.ID, before.HasID, before.First
-		}
-		if f := before.Floor; f != nil && f.Number < c.queue.Begin() {
-			r.ID, r.Known, r.First = f.ID, f.HasID, f.First
-		}
+		before, _ := p.keep.of(c.name)
+		r.ID, r.First, r.Known = resumeAt(c.queue(), before)
 		known = known || r.Known
 		cs = append(cs, r)
 	}
@@ -199,4 +198,17 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 		return nil
 	}
 	return cs
+}
+
+// resumeAt returns the record after which (with first: at which) a consumer goes on in
+// audit.log: after what its spool has, otherwise where it was, and at its floor where
+// it may lack records before that.
+func resumeAt(q *queue.Queue, before state.Consumer) (id stream.ID, first, known bool) {
+	if f := before.Floor; f != nil && f.Number < q.Begin() {
+		return f.ID, f.First, f.HasID
+	}
+	if id, known = q.Stored(); known {
+		return id, false, true
+	}
+	return before.ID, before.First, before.HasID
 }

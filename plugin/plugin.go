@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -55,9 +56,10 @@ type Plugin struct {
 	started time.Time
 	stop    chan struct{} // closed when waiting for consumers is over
 	actions chan action   // overflow actions, from the reader to the main goroutine
+	tasks   chan func()   // what the main goroutine is to do; never waits
 	leaving []*consumer   // taken out by a reload, not settled yet; main goroutine only
 	said    saidInput     // main goroutine only
-	markers bool          // loss_markers; main goroutine only
+	markers atomic.Bool   // loss_markers
 	keep    *keeper       // positions and balances on disk
 	feed    *recovery.Feed
 	users   *names.Users
@@ -93,10 +95,11 @@ func New(opt Options) *Plugin {
 		started: time.Now(),
 		stop:    make(chan struct{}),
 		actions: make(chan action, 64),
+		tasks:   make(chan func()),
 	}
 	cfg, warnings, err := loadConfig(opt.Config)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
-	p.markers = cfg.LossMarkers
+	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
 	p.sayConfig(warnings, err)
 	limitProcs()
@@ -196,6 +199,8 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 			if os.Getppid() != p.parent {
 				return errOrphaned
 			}
+		case f := <-p.tasks:
+			f()
 		case a := <-p.actions:
 			p.act(a)
 		case <-signals.hup:
@@ -229,9 +234,11 @@ func (p *Plugin) readLast(ended <-chan error) error {
 // closeStalled closes the queues that make whoever gives them records wait.
 func (p *Plugin) closeStalled(patience time.Duration, began time.Time) {
 	for _, c := range p.consumers() {
-		since := c.queue.Counts().StallSince
-		if !since.IsZero() && (time.Since(since) > patience || time.Since(began) > drainTime) {
-			c.queue.Close()
+		for _, q := range c.queues() {
+			since := q.Counts().StallSince
+			if !since.IsZero() && (time.Since(since) > patience || time.Since(began) > drainTime) {
+				q.Close()
+			}
 		}
 	}
 }
@@ -252,7 +259,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	flushed := p.flush(p.consumers()...)
 	awaitFor(flushTime, flushed)
 	for _, c := range members {
-		c.queue.Close()
+		c.close()
 	}
 	drained := make(chan struct{})
 	go func() {
@@ -276,7 +283,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	}
 	var stored sync.WaitGroup
 	for _, c := range members { // each may wait for a disk
-		stored.Go(c.queue.Abandon)
+		stored.Go(c.abandon)
 	}
 	stored.Wait()
 	p.settle(flushed, expired)
@@ -323,7 +330,7 @@ func (p *Plugin) Report() *Report {
 	p.mu.Lock()
 	r := &Report{
 		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
-		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
+		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(), LogFault: p.log.fault(),
 	}
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()

@@ -40,8 +40,19 @@ func run(t *testing.T, config string, init func(string) error) (*Plugin, io.Writ
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(head+config, "DIR", dir)), 0o640); err != nil {
 		t.Fatal(err)
 	}
+	return runWith(t, Options{Config: file, Init: init})
+}
+
+// runFile is run with a file that is there.
+func runFile(t *testing.T, file string) (*Plugin, io.Writer, func()) {
+	t.Helper()
+	return runWith(t, Options{Config: file})
+}
+
+func runWith(t *testing.T, o Options) (*Plugin, io.Writer, func()) {
 	in, out := io.Pipe()
-	p := New(Options{Config: file, In: in, Init: init})
+	o.In = in
+	p := New(o)
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run() }()
 	return p, out, func() {
@@ -51,7 +62,7 @@ func run(t *testing.T, config string, init func(string) error) (*Plugin, io.Writ
 			t.Error(err)
 		}
 		if t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			log, _ := os.ReadFile(filepath.Join(filepath.Dir(o.Config), "log"))
 			t.Logf("log:\n%s", log)
 		}
 	}
@@ -267,7 +278,7 @@ q_depth = 10
 	w.Write([]byte("type=SYSCALL msg=audit(1795296167.053:9000): arch=c000003e syscall=59 success=yes\n"))
 	w.Write(records(30))
 	c := p.consumers()[0]
-	wait(t, "the reader waits", func() bool { return !c.queue.Counts().StallSince.IsZero() })
+	wait(t, "the reader waits", func() bool { return !c.queue().Counts().StallSince.IsZero() })
 	config, _ := os.ReadFile(p.opt.Config)
 	next, _, _ := strings.Cut(string(config), "[sinks.dead]")
 	next += "[sinks.other]\ntype = \"file\"\npath = \"" + filepath.Dir(p.opt.Config) + "/out\"\n"
@@ -277,7 +288,7 @@ q_depth = 10
 	p.signals.hup <- syscall.SIGHUP
 	wait(t, "the reload has begun", func() bool { return p.Report().Reloads == 1 })
 	end()
-	if n := c.queue.Counts(); n.Received != 31 || n.LostRecords() != 31 {
+	if n := c.queue().Counts(); n.Received != 31 || n.LostRecords() != 31 {
 		t.Errorf("%d received, %d lost, want 31 each", n.Received, n.LostRecords())
 	}
 	log, _ := os.ReadFile(p.cfg.Log.Output)
@@ -321,11 +332,11 @@ q_depth = 10
 	w.Write(records(10))
 	w.Write([]byte("type=SYSCALL msg=audit(1795296167.053:9000): arch=c000003e syscall=59 success=yes\n"))
 	c := p.consumers()[0]
-	wait(t, "the event waits for room", func() bool { return !c.queue.Counts().StallSince.IsZero() })
+	wait(t, "the event waits for room", func() bool { return !c.queue().Counts().StallSince.IsZero() })
 	p.signals.hup <- syscall.SIGHUP
 	wait(t, "the reload", func() bool { return p.Report().Reloads == 1 })
 	end()
-	if n := c.queue.Counts(); n.Received != 11 || n.LostRecords() != 11 {
+	if n := c.queue().Counts(); n.Received != 11 || n.LostRecords() != 11 {
 		t.Errorf("%d received, %d lost, want 11 each", n.Received, n.LostRecords())
 	}
 }

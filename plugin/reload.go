@@ -69,7 +69,7 @@ func (p *Plugin) reload() {
 // exchange makes the consumers those of cfg.
 func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
-	p.markers = cfg.LossMarkers
+	p.markers.Store(cfg.LossMarkers)
 	var next, fresh []*consumer
 	for _, sc := range cfg.Sinks {
 		i := slices.IndexFunc(old, func(c *consumer) bool { return c.name == sc.Name })
@@ -114,16 +114,16 @@ func (p *Plugin) retire(c *consumer) {
 	go func() {
 		defer close(settled)
 		awaitFor(flushTime, flushed)
-		c.queue.Close()
+		c.close()
 		<-sink
 		timeout.Stop()
 		c.cancel(nil)
-		c.queue.Abandon()
+		c.abandon()
 		p.keep.retired(c, p.feed)
 		close(gone)
 		<-flushed
 		p.keep.retired(c, p.feed) // with what was lost of events that were open
-		n := c.queue.Counts()
+		n := c.queue().Counts()
 		c.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
 			zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
 	}()

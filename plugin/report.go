@@ -35,6 +35,7 @@ type Report struct {
 	Recovery   recovery.Shown   `json:"recovery"`
 	Consumers  []ConsumerReport `json:"consumers"`
 	LogDropped uint64           `json:"log_lines_suppressed"`
+	LogFault   string           `json:"log_fault,omitempty"` // why the relay's own log is not where it should be
 }
 
 // Input is what came in on stdin.
@@ -97,7 +98,7 @@ type LossReport struct {
 
 // report returns the balance and the state of c.
 func (c *consumer) report() ConsumerReport {
-	n := c.queue.Counts()
+	n, base := c.balance()
 	c.mu.Lock()
 	cfg, sink := c.cfg, c.sink
 	c.mu.Unlock()
@@ -107,7 +108,7 @@ func (c *consumer) report() ConsumerReport {
 		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: cfg.QDepth, MaxDepth: n.MaxDepth, Cut: n.Cut,
 		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
-		Ledger: c.totals(&n, true),
+		Ledger: totals(base, &n, true),
 	}
 	if sink != nil {
 		r.Sink = sink.Status()
@@ -154,6 +155,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("reader stalls", r.Input.Stalls)
 	line("reader stalled", r.Input.Stalled.Round(time.Millisecond))
 	line("log lines suppressed", r.LogDropped)
+	line("own log fault", orNone(r.LogFault))
 	r.writeRecovery(line)
 	for i := range r.Consumers {
 		r.Consumers[i].writeText(line, stamp)

@@ -14,6 +14,7 @@ const warnEvery = time.Minute
 
 // said is what the log was told of one consumer.
 type said struct {
+	of      *queue.Queue
 	failed  uint64
 	failAt  time.Time
 	lost    uint64
@@ -40,7 +41,11 @@ type saidInput struct {
 func (p *Plugin) watch(now time.Time, final bool) {
 	p.watchInput(now, final)
 	for _, c := range p.consumers() {
-		n := c.queue.Counts()
+		q := c.queue()
+		if c.said.of != q {
+			c.said = said{of: q}
+		}
+		n := q.Counts()
 		if lost := n.LostRecords(); lost > c.said.lost && c.cfg.OverflowAction != string(queue.Ignore) &&
 			(final || now.Sub(c.said.lostAt) >= warnEvery) {
 			c.log.Warn("records lost", append([]zap.Field{

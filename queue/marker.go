@@ -32,8 +32,13 @@ func (q *Queue) addMarker(b *stream.Batch, cause Cause, l *Loss) {
 	q.serial++
 	from := len(b.Buf)
 	b.Buf = fmt.Appendf(b.Buf,
-		"type=DAEMON_ERR msg=audit(%d.%03d:%d): op=relay-loss sink=%s cause=%s records=%d events=%d first=%d last=%d res=failed\n",
+		"type=DAEMON_ERR msg=audit(%d.%03d:%d): op=relay-loss sink=%s cause=%s records=%d events=%d first=%d last=%d res=failed",
 		now.Unix(), now.Nanosecond()/1e6, q.serial, q.name, cause, l.Records, l.Events, l.First, l.Last)
+	if len(q.key) > 0 {
+		mac := MAC(q.key, b.Buf[from:])
+		b.Buf = append(append(b.Buf, " mac="...), mac...)
+	}
+	b.Buf = append(b.Buf, '\n')
 	b.Recs = append(b.Recs, stream.Record{
 		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: typeDaemonErr, Serial: q.serial,
 		Millis: now.UnixMilli(), Kind: stream.Line, Flags: stream.Marker,

@@ -87,3 +87,13 @@ func (q *Queue) Stored() (stream.ID, bool) { return q.storedID, q.hasStoredID }
 // Begin returns the number that the first record put in got: all before it was
 // delivered or stored when the queue was made.
 func (q *Queue) Begin() uint64 { return q.begin }
+
+// Passed says that what was delivered elsewhere comes at this place in the stream, up
+// to the record of that identity: a position behind what is held now is that.
+func (q *Queue) Passed(id stream.ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.filtered.at, q.filtered.id, q.filtered.ok = q.tail, id, true
+	}
+}

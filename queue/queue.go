@@ -48,6 +48,8 @@ type Options struct {
 	Config
 	// Name of the consumer, for its loss markers.
 	Name string
+	// Key, where there is one, is what its markers are signed with (see MAC).
+	Key []byte
 	// Stop, when closed, makes a Put that waits for room give up.
 	Stop <-chan struct{}
 	// Trigger, when not nil, is told of suspend, single and halt when the queue is
@@ -73,6 +75,7 @@ type Options struct {
 // a time; every other method may be called from anywhere.
 type Queue struct {
 	name    string
+	key     []byte // for markers
 	stop    <-chan struct{}
 	ended   chan struct{}  // closed when closed is set
 	trigger func(Overflow) // told of suspend, single and halt; must not block
@@ -145,7 +148,7 @@ func New(o Options) *Queue {
 
 func start(o Options, d disk) *Queue {
 	q := &Queue{
-		cfg: o.Config, name: o.Name, stop: o.Stop, trigger: o.Trigger, log: o.Log,
+		cfg: o.Config, name: o.Name, key: o.Key, stop: o.Stop, trigger: o.Trigger, log: o.Log,
 		ended: make(chan struct{}), room: make(chan struct{}, 1),
 		begin: o.Next, head: o.Next, tail: o.Next, behind: o.ID, hasBehind: o.HasID && !o.First, first: o.ID, hasFirst: o.HasID && o.First,
 		serial: rand.Uint32N(10000), floors: floors{every: markEvery},

@@ -36,16 +36,35 @@ var ErrLocked = errors.New("another relay uses it")
 //
 // The error says what is not to be had without the directory; the relay can run
 // without. Children do not inherit the lock.
-func Open(dir string) (*Dir, error) {
+func Open(dir string) (*Dir, error) { return take(dir, lockTime) }
+
+// Try is Open without waiting for the lock.
+func Try(dir string) (*Dir, error) { return take(dir, 0) }
+
+func take(dir string, wait time.Duration) (*Dir, error) {
 	d := &Dir{path: dir}
 	err := d.prepare()
 	if err == nil {
-		err = d.takeLock()
+		err = d.takeLock(wait)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state_dir %s: %w; no spools and no resume after a restart until this is mended and the plugin started again", dir, err)
+		return nil, fmt.Errorf("state_dir %s: %w; no spools and no resume after a restart until this is mended", dir, err)
 	}
 	return d, nil
+}
+
+// Held reports whether the lock is still that of the directory at the path: somebody
+// may have removed or replaced either.
+func (d *Dir) Held() bool {
+	ours, err := d.lock.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Lstat(filepath.Join(d.path, "lock"))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR)
+	}
+	return os.SameFile(ours, now)
 }
 
 // prepare makes the directory and checks that nobody else can write it.
@@ -67,9 +86,9 @@ func (d *Dir) prepare() error {
 	return nil
 }
 
-func (d *Dir) takeLock() error {
+func (d *Dir) takeLock(wait time.Duration) error {
 	path := filepath.Join(d.path, "lock")
-	for end := time.Now().Add(lockTime); ; time.Sleep(lockPause) {
+	for end := time.Now().Add(wait); ; time.Sleep(lockPause) {
 		f, err := tryLock(path)
 		switch {
 		case err == nil:

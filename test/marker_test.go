@@ -269,7 +269,7 @@ func readByAuparse(t *testing.T, path string, want []lab.Marker) {
 	}
 	for _, m := range want {
 		fields = append(fields, map[string]string{"type": "DAEMON_ERR", "id": m.ID, "op": "relay-loss", "sink": m.Sink, "cause": m.Cause,
-			"records": fmt.Sprint(m.Records), "events": fmt.Sprint(m.Events), "first": fmt.Sprint(m.First), "last": fmt.Sprint(m.Last), "res": "failed"})
+			"records": fmt.Sprint(m.Records), "events": fmt.Sprint(m.Events), "first": fmt.Sprint(m.First), "last": fmt.Sprint(m.Last), "res": "failed", "mac": m.MAC})
 	}
 	if diff := cmp.Diff(fields, got); diff != "" {
 		t.Errorf("auparse (-want +got):\n%s", diff)

@@ -35,11 +35,8 @@ func TestStderrLog(t *testing.T) {
 	defer file.Close()
 	stderr := os.Stderr
 	os.Stderr = file
-	log, err := stderrLog()
+	log := stderrLog()
 	os.Stderr = stderr
-	if err != nil {
-		t.Fatal(err)
-	}
 	log.Warn("sink degraded")
 	log.Error("run level not changed")
 	got, err := os.ReadFile(file.Name())

@@ -41,6 +41,8 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	root := newRootCmd()
 	root.SetArgs(args)
+	root.SetOut(safe(os.Stdout))
+	root.SetErr(safe(os.Stderr))
 	err := root.Execute()
 	var code exitError
 	var usage usageError
@@ -50,10 +52,10 @@ func run(args []string) int {
 	case errors.As(err, &code):
 		return code.code
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "audisp-relay: %s; see audisp-relay --help\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " "))
+		fmt.Fprintf(safe(os.Stderr), "audisp-relay: %s; see audisp-relay --help\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " "))
 		return 2
 	default:
-		fmt.Fprintf(os.Stderr, "audisp-relay: %v\n", err)
+		fmt.Fprintf(safe(os.Stderr), "audisp-relay: %v\n", err)
 		return 1
 	}
 }

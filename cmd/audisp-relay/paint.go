@@ -113,12 +113,18 @@ func (p *painter) add(colour string, text []byte) {
 // escape appends text with every byte that is not part of a printable
 // character as \xNN, and \ as \\, so that the bytes can be got back. Printable
 // excludes controls, bidirectional overrides and everything invisible.
-func escape(dst, text []byte) []byte {
+func escape(dst, text []byte) []byte { return escapeText(dst, text, true) }
+
+// escapeText is escape for one word of a record, or else for lines of any text, in
+// which newlines, tabs and \ stay.
+func escapeText(dst, text []byte, word bool) []byte {
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
 		switch {
-		case r == '\\':
+		case r == '\\' && word:
 			dst = append(dst, `\\`...)
+		case !word && (r == '\n' || r == '\t'):
+			dst = append(dst, text[0])
 		case unicode.IsPrint(r) && (r != utf8.RuneError || n > 1):
 			dst = append(dst, text[:n]...)
 		default:

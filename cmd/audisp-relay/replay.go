@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"audisp-relay/config"
 	"audisp-relay/filter"
@@ -77,13 +78,14 @@ func replay(path, name, shape string, from plugin.Stored) error {
 		return nil
 	}
 	in := done.In
-	fmt.Fprintf(os.Stderr, "%d records, %d without id, %d overlong lines, %d bytes that were no record\n",
+	notes := safe(os.Stderr)
+	fmt.Fprintf(notes, "%d records, %d without id, %d overlong lines, %d bytes that were no record\n",
 		in.Records, in.NoID, in.Oversize, in.Junk)
 	if from.Filter != "" {
-		fmt.Fprintf(os.Stderr, "%d records left out by the filter, %d events it failed on and let through\n", done.Filtered, done.Failed)
+		fmt.Fprintf(notes, "%d records left out by the filter, %d events it failed on and let through\n", done.Filtered, done.Failed)
 	}
 	if l := done.Log; l != nil {
-		fmt.Fprintf(os.Stderr, "%d records from %s that the input lacks, %d that it has damaged; %d events are in neither\n",
+		fmt.Fprintf(notes, "%d records from %s that the input lacks, %d that it has damaged; %d events are in neither\n",
 			l.Recovered, from.Log, l.Mended, l.LostHoles)
 	}
 	return err
@@ -111,7 +113,7 @@ func explainReplay(path, name string, from plugin.Stored) error {
 	if done.In.NoID > 0 {
 		fmt.Fprintf(os.Stderr, "%d records without id, each counted as an event\n", done.In.NoID)
 	}
-	return x.WriteText(os.Stdout)
+	return x.WriteText(safe(os.Stdout))
 }
 
 func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to plugin.Stored, err error) {
@@ -121,22 +123,19 @@ func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to plug
 			return to, usageError{err}
 		}
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // an error from write instead
-		return plugin.WriterSink(os.Stdout, f, fail), nil
+		return plugin.WriterSink(safe(os.Stdout), f, fail), nil
 	}
 	cfg, _, err := config.Load(path)
 	if err != nil {
-		reportConfigError(os.Stderr, err)
+		reportConfigError(safe(os.Stderr), err)
 		return to, exitError{1}
 	}
-	log, err := stderrLog()
-	if err != nil {
-		return to, err
-	}
-	return plugin.SinkOf(cfg, name, log)
+	return plugin.SinkOf(cfg, name, stderrLog())
 }
 
 // stderrLog writes a line for each message: no stack traces, no places in the
 // code.
-func stderrLog() (*zap.Logger, error) {
-	return zap.NewDevelopment(zap.WithCaller(false), zap.AddStacktrace(zap.FatalLevel))
+func stderrLog() *zap.Logger {
+	enc := zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig())
+	return zap.New(zapcore.NewCore(enc, zapcore.Lock(zapcore.AddSync(safe(os.Stderr))), zap.DebugLevel))
 }

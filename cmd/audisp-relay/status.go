@@ -39,8 +39,9 @@ func newStatusCmd() *cobra.Command {
 }
 
 func printReport(r *plugin.Report, asJSON, watch bool) error {
+	out := safe(os.Stdout)
 	if asJSON {
-		enc := json.NewEncoder(os.Stdout)
+		enc := json.NewEncoder(out)
 		if !watch {
 			enc.SetIndent("", "  ")
 		}
@@ -49,7 +50,7 @@ func printReport(r *plugin.Report, asJSON, watch bool) error {
 	if watch {
 		fmt.Print("\x1b[H\x1b[2J")
 	}
-	return r.WriteText(os.Stdout)
+	return r.WriteText(out)
 }
 
 func newVersionCmd() *cobra.Command {

@@ -60,6 +60,7 @@ NO_COLOR turns the colours off.`,
 		}
 		t := &tail{out: bufio.NewWriterSize(cmd.OutOrStdout(), tailBuffer), notes: cmd.ErrOrStderr(), left: count}
 		if isTerminal(os.Stdout) {
+			t.out.Reset(os.Stdout) // it escapes itself, and has colours
 			t.painter = &painter{colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", zone: time.Local}
 		}
 		if socket == "-" && seconds > 0 {

@@ -28,7 +28,10 @@ var (
 	ErrDamaged = errors.New("frame is damaged")
 )
 
-var errClosed = errors.New("spool is closed")
+var (
+	errClosed  = errors.New("spool is closed")
+	errSyncing = errors.New("being synced")
+)
 
 // Sync says when what was written is forced to the disk.
 type Sync int
@@ -153,6 +156,20 @@ func (s *Spool) lock() error {
 		}
 		return err
 	}
+	return nil
+}
+
+// relock makes the directory again, which was removed, and takes it.
+func (s *Spool) relock() error {
+	if s.syncing != nil {
+		return errSyncing // it may use the old one; whoever appends tries again
+	}
+	old := s.dirH
+	if err := s.lock(); err != nil {
+		s.dirH = old
+		return err
+	}
+	old.Close()
 	return nil
 }
 

@@ -367,3 +367,48 @@ func TestNotADirectory(t *testing.T) {
 		}
 	}
 }
+
+// TestDirectoryIsRemoved: what comes after the next file is begun is stored in a new
+// directory, which nobody else can take, and is there for the next run.
+func TestDirectoryIsRemoved(t *testing.T) {
+	for _, sync := range []Sync{None, Interval, Batch} {
+		dir := filepath.Join(t.TempDir(), "above", "spool")
+		s, err := Open(Options{Dir: dir, MaxSize: 8 << 20, SegmentSize: minSegment, Sync: sync})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := uint64(1)
+		add := func() (f Frame) {
+			t.Helper()
+			if f, err = s.Append(next, batch(next, 500)); err != nil {
+				t.Fatal(err)
+			}
+			next += 500
+			return f
+		}
+		add()
+		if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
+			t.Fatal(err)
+		}
+		var last Frame
+		for range 10 {
+			last = add()
+		}
+		check(t, s, last)
+		if _, err := Open(Options{Dir: dir, MaxSize: 8 << 20}); !errors.Is(err, ErrLocked) {
+			t.Errorf("another opens it: %v", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		again, err := Open(Options{Dir: dir, MaxSize: 8 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames := again.Frames()
+		if len(frames) == 0 || frames[len(frames)-1].First != last.First {
+			t.Errorf("the next run has %d frames", len(frames))
+		}
+		again.Close()
+	}
+}

@@ -82,6 +82,9 @@ func (s *Spool) newSegment(first uint64) error {
 	seg := &segment{first: first, file: s.file + 1, salt: binary.LittleEndian.Uint32(salt[:])}
 	seg.name = segmentName(first, seg.file, seg.salt)
 	h, err := s.fs.Open(s.path(seg), unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	if errors.Is(err, unix.ENOENT) && s.relock() == nil {
+		h, err = s.fs.Open(s.path(seg), unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	}
 	if err != nil {
 		return fullError(err)
 	}

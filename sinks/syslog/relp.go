@@ -15,9 +15,17 @@ const relpWindow = 256
 // relpOffers is what the client offers when it opens a session.
 const relpOffers = "\nrelp_version=0\nrelp_software=audisp-relay\ncommands=syslog"
 
+// A server may send so many hints, frames that it wants no answer to, in a time if it
+// acknowledges nothing meanwhile. librelp has one, serverclose.
+const (
+	maxHints = 256
+	hintTime = time.Minute
+)
+
 var (
 	errServerClose = errors.New("the server ends the RELP session")
 	errNoAnswer    = errors.New("the server has acknowledged nothing")
+	errHints       = errors.New("the server sends hints without end and acknowledges nothing")
 )
 
 // relpConn is the client's end of a RELP session (see relpframe.go).
@@ -27,6 +35,11 @@ type relpConn struct {
 	in   []byte // what was read
 	used int    // bytes of it that are dealt with
 	out  []byte // what is to be written
+
+	answered time.Time // when a message was acknowledged last, or the first one of the chunk sent
+	news     bool      // something was acknowledged since that was set
+	hints    int       // since an acknowledgement, or since
+	hinted   time.Time
 
 	// Of the chunk being sent:
 	base  uint32 // the last transaction number before it
@@ -94,23 +107,39 @@ func (r *relpConn) send(ctx context.Context, c *chunk) (int, error) {
 		r.acked = r.acked[:n]
 		clear(r.acked)
 	}
+	r.answered = time.Now()
 	for r.done < len(c.marks) {
 		if r.sent < len(c.marks) && r.sent-r.done <= relpWindow/2 {
 			if err := r.push(ctx, c); err != nil {
 				return r.done, err
 			}
 		}
-		if err := r.more(ctx, r.timeout); err != nil {
-			if ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
-				err = fmt.Errorf("%w for %v: %w", errNoAnswer, r.timeout, err)
-			}
-			return r.done, err
-		}
-		if err := r.take(); err != nil {
+		if err := r.await(ctx); err != nil {
 			return r.done, err
 		}
 	}
 	return r.done, nil
+}
+
+// await reads what the server says next. Only an acknowledgement shows that it works:
+// whatever else it says does not give it more time.
+func (r *relpConn) await(ctx context.Context) error {
+	const least = time.Millisecond // for what has come already
+	left := r.timeout - time.Since(r.answered)
+	r.news = false
+	err := r.more(ctx, max(left, least))
+	if err == nil {
+		err = r.take()
+	} else if ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w for %v: %w", errNoAnswer, r.timeout, err)
+	}
+	switch {
+	case r.news:
+		r.answered = time.Now()
+	case err == nil && left <= 0:
+		return fmt.Errorf("%w for %v: %w", errNoAnswer, r.timeout, os.ErrDeadlineExceeded)
+	}
+	return err
 }
 
 // push writes messages until the window is full.
@@ -179,7 +208,7 @@ func (r *relpConn) handle(f relpFrame) error {
 	case f.command == "serverclose":
 		return errServerClose
 	case f.command != "rsp" && f.txnr == 0:
-		return nil // a hint that this client does not know
+		return r.hint() // one that this client does not know
 	case f.command != "rsp":
 		return advise(fmt.Errorf("%w: it sends the command %q", errNotRELP, f.command), "see whether the server speaks RELP on this port")
 	}
@@ -195,8 +224,20 @@ func (r *relpConn) handle(f relpFrame) error {
 		return advise(fmt.Errorf("the server refuses a message: %d %.100q", code, text), "see the server's log")
 	}
 	r.acked[i] = true
+	r.news, r.hints = true, 0
 	for r.done < r.sent && r.acked[r.done] {
 		r.done++
+	}
+	return nil
+}
+
+// hint counts a hint.
+func (r *relpConn) hint() error {
+	if r.hints == 0 || time.Since(r.hinted) > hintTime {
+		r.hints, r.hinted = 0, time.Now()
+	}
+	if r.hints++; r.hints > maxHints {
+		return advise(errHints, "see the server's log")
 	}
 	return nil
 }

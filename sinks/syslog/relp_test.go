@@ -430,3 +430,65 @@ func TestRELPLosesNothing(t *testing.T) {
 	}
 	t.Logf("%d came twice, %d told", repeated, st.Repeated)
 }
+
+// TestRELPHintsAreNoAnswer: a server that says something, but acknowledges nothing, does not
+// work; one that does both, does.
+func TestRELPHintsAreNoAnswer(t *testing.T) {
+	hints := bytes.Repeat([]byte("0 hint 3 abc\n"), maxHints-1)
+	for _, c := range []struct {
+		name  string
+		serve func(r *bufio.Reader, w net.Conn)
+		want  error // nil: all is acknowledged
+	}{
+		{"one after the other", func(_ *bufio.Reader, w net.Conn) {
+			for err := error(nil); err == nil; time.Sleep(10 * time.Millisecond) {
+				_, err = w.Write([]byte("0 hint 0\n"))
+			}
+		}, errNoAnswer},
+		{"half a frame after the other", func(_ *bufio.Reader, w net.Conn) {
+			for err := error(nil); err == nil; time.Sleep(10 * time.Millisecond) {
+				_, err = w.Write([]byte("0 hint 9000 ")[:1])
+			}
+		}, errNotRELP},
+		{"a flood", func(_ *bufio.Reader, w net.Conn) {
+			for err := error(nil); err == nil; {
+				_, err = w.Write(hints)
+			}
+		}, errHints},
+		{"between acknowledgements", func(r *bufio.Reader, w net.Conn) {
+			for f, err := readClientFrame(r); err == nil; f, err = readClientFrame(r) {
+				w.Write(append(bytes.Clone(hints), answer(f.txnr, "200 OK")...))
+			}
+		}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, server, in := opened(t)
+			r.timeout = 300 * time.Millisecond
+			var wg sync.WaitGroup
+			wg.Go(func() { c.serve(in, server) })
+			n, err := r.send(context.Background(), messages(5))
+			r.Close()
+			server.Close()
+			wg.Wait()
+			if !errors.Is(err, c.want) || (c.want == nil) != (n == 5) || cap(r.in) > 64<<10 {
+				t.Errorf("%d acknowledged, %v, %d bytes kept", n, err, cap(r.in))
+			}
+		})
+	}
+}
+
+// TestRELPHintsWhileIdle: a flood is the end of the session; a hint now and then is not.
+func TestRELPHintsWhileIdle(t *testing.T) {
+	r, server, _ := opened(t)
+	for range 3 {
+		server.Write(bytes.Repeat([]byte("0 hint 0\n"), maxHints))
+		if err := r.idle(); err != nil {
+			t.Fatal(err)
+		}
+		r.hinted = r.hinted.Add(-2 * hintTime)
+	}
+	server.Write(bytes.Repeat([]byte("0 hint 0\n"), maxHints+1))
+	if err := r.idle(); !errors.Is(err, errHints) {
+		t.Errorf("%v", err)
+	}
+}

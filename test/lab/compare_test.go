@@ -50,7 +50,7 @@ const (
 	recC = "type=PATH msg=audit(1.000:1): item=1 \n"
 	eoe1 = "type=EOE msg=audit(1.000:1):\n"
 	recD = "type=USER msg=audit(2.000:2): mark-1\n"
-	mark = "type=DAEMON_ERR msg=audit(2.500:77): op=relay-loss sink=a cause=queue-full records=5 events=1 first=4 last=4 res=failed\n"
+	mark = "type=DAEMON_ERR msg=audit(2.500:77): op=relay-loss sink=a cause=queue-full records=5 events=1 first=4 last=4 res=failed mac=00112233445566778899aabbccddeeff\n"
 	conf = "type=DAEMON_CONFIG msg=audit(3.000:7): op=reconfigure state=changed res=success\n"
 )
 
@@ -161,7 +161,7 @@ func TestMarkers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stream")
 	writeFile(t, path, recA+mark+recD)
 	got, err := Markers(path)
-	want := []Marker{{ID: "2.500:77", Sink: "a", Cause: "queue-full", Records: 5, Events: 1, First: 4, Last: 4, Line: strings.TrimSuffix(mark, "\n")}}
+	want := []Marker{{ID: "2.500:77", Sink: "a", Cause: "queue-full", Records: 5, Events: 1, First: 4, Last: 4, MAC: "00112233445566778899aabbccddeeff", Line: strings.TrimSuffix(mark, "\n")}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}

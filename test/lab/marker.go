@@ -14,6 +14,7 @@ type Marker struct {
 	Records     uint64
 	Events      uint64
 	First, Last uint32 // serials
+	MAC         string
 	Line        string
 }
 
@@ -46,10 +47,10 @@ func isMarker(line []byte) bool {
 // parseMarker is strict: every field there, once, in this order, nothing else.
 func parseMarker(line []byte) (Marker, error) {
 	m := Marker{ID: string(recordID(line)), Line: string(line)}
-	bad := fmt.Errorf("marker %q: want op=relay-loss sink= cause= records= events= first= last= res=failed", line)
+	bad := fmt.Errorf("marker %q: want op=relay-loss sink= cause= records= events= first= last= res=failed mac=", line)
 	_, text, ok := bytes.Cut(line, []byte("): "))
 	fields := bytes.Split(text, []byte(" "))
-	names := []string{"op", "sink", "cause", "records", "events", "first", "last", "res"}
+	names := []string{"op", "sink", "cause", "records", "events", "first", "last", "res", "mac"}
 	if !ok || m.ID == "" || len(fields) != len(names) {
 		return m, bad
 	}
@@ -61,7 +62,7 @@ func parseMarker(line []byte) (Marker, error) {
 		}
 		values[names[i]] = string(value)
 	}
-	m.Sink, m.Cause = values["sink"], values["cause"]
+	m.Sink, m.Cause, m.MAC = values["sink"], values["cause"], values["mac"]
 	var err [4]error
 	m.Records, err[0] = strconv.ParseUint(values["records"], 10, 64)
 	m.Events, err[1] = strconv.ParseUint(values["events"], 10, 64)
@@ -74,7 +75,7 @@ func parseMarker(line []byte) (Marker, error) {
 			return m, bad
 		}
 	}
-	if values["op"] != "relay-loss" || values["res"] != "failed" {
+	if values["op"] != "relay-loss" || values["res"] != "failed" || len(values["mac"]) != 32 {
 		return m, bad
 	}
 	return m, nil

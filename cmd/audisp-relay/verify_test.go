@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"audisp-relay/format"
+	eventjson "audisp-relay/format/json"
+	"audisp-relay/queue"
+	"audisp-relay/state"
+	"audisp-relay/stream"
+)
+
+// realMarkers returns n markers that a queue with this key makes.
+func realMarkers(t *testing.T, key []byte, n int) (list []string, batch stream.Batch) {
+	t.Helper()
+	q := queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true, Markers: true}, Name: "siem", Key: key})
+	for i := range n {
+		q.Note(queue.Upstream, queue.Loss{Records: 1, Events: 1, First: uint32(i), Last: uint32(i)})
+		q.Put(&stream.Batch{Buf: []byte("type=USER msg=audit(1.000:1): x\n"), Recs: []stream.Record{{Len: 32, Type: 1005, Serial: 1, Millis: 1000, Kind: stream.Line}}})
+	}
+	q.Close()
+	c := q.Cursor()
+	for {
+		b, err := c.Take()
+		if err != nil {
+			break
+		}
+		for i := range b.Recs {
+			if b.Recs[i].Flags&stream.Marker != 0 {
+				list = append(list, strings.TrimSuffix(string(b.Bytes(i)), "\n"))
+				r := b.Recs[i]
+				r.Off = uint32(len(batch.Buf))
+				batch.Buf = append(batch.Buf, b.Bytes(i)...)
+				batch.Recs = append(batch.Recs, r)
+			}
+		}
+		c.Advance(len(b.Recs))
+	}
+	c.Close()
+	q.Abandon()
+	if len(list) != n {
+		t.Fatalf("%d markers", len(list))
+	}
+	return list, batch
+}
+
+// verify runs the command and returns what it says of each line, and its exit code.
+func verify(t *testing.T, dir, text string) (verdicts []string, code int) {
+	t.Helper()
+	file := filepath.Join(dir, "out")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := newVerifyCmd()
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"--state-dir", dir, file})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.Execute()
+	var exit exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(out.String()) {
+		l = strings.TrimPrefix(l, file+":")
+		verdict, _, _ := strings.Cut(l, ": type=")
+		verdicts = append(verdicts, verdict)
+		for i := range len(l) {
+			if l[i] < ' ' && l[i] != '\n' {
+				t.Errorf("it prints %q", l)
+			}
+		}
+	}
+	return verdicts, code
+}
+
+func TestVerify(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := state.Key(dir, state.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, b := realMarkers(t, key, 3)
+	others, _ := realMarkers(t, state.NewKey(), 1)
+	bare, _ := realMarkers(t, nil, 1)
+	enc := eventjson.New(eventjson.Options{})
+	inJSON := string(enc.AppendEvent(nil, &b, 0, format.EventEnd(&b, 0)))
+	said, mac, _ := strings.Cut(list[0], " mac=")
+	for _, c := range []struct {
+		name, text string
+		want       []string
+		code       int
+	}{
+		{"all are ok", "type=USER msg=audit(1.000:1): x\n" + list[0] + "\n" + list[1] + "\n", []string{"2: ok", "3: ok"}, 0},
+		{"behind a node and a syslog header", "node=h " + list[0] + "\nNov 21 23:25:40 h audispd[7]: " + list[1] + "\nNov 21 23:25:40 h audispd: node=h " + list[2], []string{"1: ok", "2: ok", "3: ok"}, 0},
+		{"repeated", list[0] + "\n" + list[0] + "\n" + inJSON, []string{"1: ok", "2: repeated", "3: repeated"}, 0},
+		{"json", inJSON, []string{"1: ok"}, 0},
+		{"json, changed", strings.Replace(inJSON, `"records":1,`, `"records":9,`, 1), []string{"1: forged"}, 1},
+		{"json, without", strings.Replace(inJSON, `"mac":"`+mac+`",`, "", 1), []string{"1: without mac"}, 1},
+		{"of another key", others[0] + "\n", []string{"1: forged"}, 1},
+		{"without", bare[0] + "\n" + list[0], []string{"1: without mac", "2: ok"}, 1},
+		{"changed", strings.Replace(list[0], "records=1", "records=0", 1), []string{"1: forged"}, 1},
+		{"another sink's", strings.Replace(list[0], "sink=siem", "sink=other", 1), []string{"1: forged"}, 1},
+		{"a mac of another marker", strings.Replace(list[0], mac, strings.Repeat("0", len(mac)), 1), []string{"1: forged"}, 1},
+		{"a short mac", said + " mac=" + mac[:8], []string{"1: forged"}, 1},
+		{"an empty mac", said + " mac=", []string{"1: without mac"}, 1},
+		{"something behind it", list[0] + " x=\x1b[2J", []string{"1: forged"}, 1},
+		{"two macs", said + " mac=" + mac + " mac=" + mac, []string{"1: forged"}, 1},
+		{"in a program's record", "type=USER msg=audit(1.000:1): msg='" + list[0] + "'\n", nil, 0},
+		{"a long line", "type=USER msg=audit(1.000:1): " + strings.Repeat("x", 3*maxMarker) + "\n" + list[0], []string{"2: ok"}, 0},
+		{"nothing", "", nil, 0},
+	} {
+		got, code := verify(t, dir, c.text)
+		if fmt.Sprint(got) != fmt.Sprint(c.want) || code != c.code {
+			t.Errorf("%s: %q, exit %d, want %q, %d", c.name, got, code, c.want, c.code)
+		}
+	}
+}

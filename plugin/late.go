@@ -1,0 +1,234 @@
+package plugin
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/event"
+	"audisp-relay/queue"
+	"audisp-relay/recovery"
+	"audisp-relay/state"
+	"audisp-relay/stream"
+)
+
+// A state_dir that is to be had only later, because the relay before still hangs or
+// the file system comes late, makes each consumer what it would be had it been there
+// at the start: a second queue is made from spool and position, its sink goes on with
+// that, and it gets from audit.log what stands there between the position and the
+// first record of this run. Then it gets what this run has queued, and takes the place
+// of the first queue.
+
+// lateState takes state_dir while the plugin runs. It belongs to keepState.
+func (p *Plugin) lateState(dir *state.Dir) {
+	k := p.keep
+	before := p.loadState(dir)
+	k.mu.Lock()
+	k.dir, k.before = dir, before
+	k.absent = maps.Clone(before.Consumers)
+	k.mu.Unlock()
+	p.log.Info("state_dir is to be had now", zap.String("state_dir", k.path))
+	k.late = make(chan struct{})
+	cs := p.consumers()
+	for _, c := range cs {
+		saved := before.Consumers[c.name]
+		later := p.newQueue(c, p.openSpool(dir, c.config(), c.log), saved)
+		c.mu.Lock()
+		c.later = later
+		c.base = addTotals(c.base, saved.Totals)
+		c.mu.Unlock()
+	}
+	go func() {
+		defer close(k.late)
+		for i, c := range cs {
+			gap := &gap{saved: before.Consumers[c.name], tracker: event.NewTracker(event.Options{BootID: bootID()})}
+			if i == 0 { // what is lost is the same for all
+				gap.serials(before.Tracker)
+				gap.lost = func(t event.Trouble) {
+					for _, c := range cs {
+						c.queues()[0].Note(queue.Upstream, lossOf(t))
+					}
+				}
+			}
+			p.goLate(c, gap)
+		}
+	}()
+}
+
+func addTotals(a, b map[string]uint64) map[string]uint64 {
+	sum := maps.Clone(a)
+	if sum == nil {
+		sum = make(map[string]uint64)
+	}
+	for key, n := range b {
+		sum[key] += n
+	}
+	return sum
+}
+
+// goLate lets c go on with its later queue.
+func (p *Plugin) goLate(c *consumer, g *gap) {
+	list := c.queues()
+	later, now := list[0], list[1]
+	cfg := p.queueConfig(c.config())
+	cfg.Hold, cfg.Slow = true, queue.Drop // it has no client any more
+	sunk := make(chan (<-chan struct{}), 1)
+	select {
+	case p.tasks <- func() {
+		if !slices.Contains(p.consumers(), c) { // a reload has taken it away
+			sunk <- nil
+			return
+		}
+		now.SetConfig(cfg)
+		sunk <- c.ended
+		c.cancel(nil)
+		c.start(p.leaving, p.users)
+	}:
+	case <-p.keep.stop:
+		return
+	}
+	ended := <-sunk
+	if ended == nil {
+		later.Abandon()
+		return
+	}
+	<-ended // what the sink has delivered is known now
+	handed := now.Counts().Delivered
+	c.mu.Lock()
+	c.moving, c.handed = true, handed
+	c.mu.Unlock()
+	pos := now.Position()
+	p.giveGap(c, g, later)
+	if pos.HasID && !pos.First {
+		later.Passed(pos.ID)
+	}
+	var n queue.Counts
+	m := &mover{from: now, to: later, cursor: now.Cursor()}
+	m.move()
+	p.feed.Give(func() {
+		now.Close()
+		m.move()
+		c.intake.queue = later
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		n = now.Counts()
+		n = c.nowCounts(&n)
+		c.base, c.now, c.later, c.moving = totals(c.base, &n, false), later, nil, false
+	})
+	m.cursor.Close()
+	now.Abandon()
+	c.log.Info("went on from the positions of the run before", append([]zap.Field{zap.String("sink", c.name),
+		zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
+}
+
+// mover puts what one queue holds into another.
+type mover struct {
+	from, to *queue.Queue
+	cursor   *queue.Cursor
+}
+
+// move moves all there is.
+func (m *mover) move() {
+	for {
+		b, err := m.cursor.Take()
+		if err != nil || len(b.Recs) == 0 {
+			return
+		}
+		m.to.Put(&b)
+		m.cursor.Advance(len(b.Recs))
+	}
+}
+
+// gap is what stands in audit.log between the position of the run before and the first
+// record that this run was given.
+type gap struct {
+	saved   state.Consumer
+	tracker *event.Tracker
+	known   bool                // the tracker knows what the run before has seen of serials
+	lost    func(event.Trouble) // told of what is not in the log either; may be nil
+}
+
+// serials makes g go on from what the run before has seen of serials.
+func (g *gap) serials(saved json.RawMessage) {
+	var s event.State
+	if json.Unmarshal(saved, &s) == nil {
+		g.known = g.tracker.Restore(s)
+	}
+}
+
+// judge tells of the serials that neither the run before nor the log has, up to first;
+// what is missing from there on others tell.
+func (g *gap) judge(first *stream.ID) {
+	if !g.known || g.lost == nil {
+		return
+	}
+	g.tracker.Due(time.Now().Add(time.Hour))
+	for _, t := range g.tracker.Lost() {
+		if int32(t.First-first.Serial) < 0 {
+			g.lost(t)
+		}
+	}
+}
+
+// giveGap gives the later queue of c what is in the gap.
+func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
+	id, atFirst, known := resumeAt(later, g.saved)
+	if !known {
+		return
+	}
+	log, network := p.auditLog()
+	if log == nil {
+		return
+	}
+	first := p.awaitFirst(c)
+	if first == nil {
+		return
+	}
+	in := newIntake(later, c.intake.next.Load())
+	over := false
+	put := func(b *stream.Batch) {
+		for i := range b.Recs {
+			if over = over || b.ID(i) == *first || b.Recs[i].Millis > first.Millis+pastFirst && b.Recs[i].HasID(); over {
+				b = &stream.Batch{Buf: b.Buf, Recs: b.Recs[:i]}
+				break
+			}
+		}
+		in.put(b)
+	}
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Static: true, Tracker: g.tracker, Out: nowhere{}, Say: c.log})
+	feed.Begin()
+	feed.Resume([]recovery.Resumed{{Name: c.name, ID: id, First: atFirst, Known: true, Put: put}})
+	in.flush()
+	log.Close()
+	g.judge(first)
+}
+
+// pastFirst is how much later than the first record of this run a line has to be to be
+// behind it, where that itself is not found.
+const pastFirst = 2000 // ms
+
+// awaitFirst returns the identity of the first record that this run has given c, nil if
+// the plugin ends before there is one.
+func (p *Plugin) awaitFirst(c *consumer) *stream.ID {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		if first := c.intake.first.Load(); first != nil {
+			return first
+		}
+		select {
+		case <-tick.C:
+		case <-p.keep.stop:
+			return nil
+		}
+	}
+}
+
+// nowhere is an Out for records that others give.
+type nowhere struct{}
+
+func (nowhere) Put(*stream.Batch)  {}
+func (nowhere) Lost(event.Trouble) {}
