@@ -187,6 +187,9 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 		e.addExecve(trimStart(body), t.header.tail)
 	} else {
 		e.add(r.Type, trimStart(body))
+		if r.Type == typeSockaddr && r.Flags&stream.FromLog == 0 && e.addressCut() {
+			e.cut = true
+		}
 	}
 	if r.Type == typeProctitle || r.Type == typeEOE || e.reported {
 		t.closeComplete(e)
