@@ -79,8 +79,9 @@ func (l *Log) SeekTime(millis int64) (Place, error) {
 	return l.firstAt(millis - seekMargin)
 }
 
-// SeekAfter returns the place behind the line with that identity. When there is
-// none the error is ErrGone, with the beginning of the oldest file.
+// SeekAfter returns the place behind the line with that identity. When there is none
+// the error is ErrAbsent, with the place where it would stand, or ErrGone, with the
+// beginning of the oldest file, when all that is there is newer.
 func (l *Log) SeekAfter(id stream.ID) (Place, error) {
 	s, err := l.find(id)
 	return s.behind, err
@@ -93,8 +94,8 @@ func (l *Log) SeekAt(id stream.ID) (Place, error) {
 	return s.at, err
 }
 
-// find searches for the line with that identity. Where it is not there, its place
-// is the oldest there is.
+// find searches for the line with that identity. Where it is not there, its place is
+// where it would stand.
 func (l *Log) find(id stream.ID) (s search, err error) {
 	s = search{log: l, id: id}
 	if err := l.begun(); err != nil {
@@ -113,13 +114,18 @@ func (l *Log) find(id stream.ID) (s search, err error) {
 	case err != nil:
 		return s, err
 	}
-	err = fmt.Errorf("%s: record %d.%03d:%d %w: raise num_logs or max_log_file in auditd.conf",
-		l.path, id.Millis/1000, id.Millis%1000, id.Serial, ErrGone)
+	s.at, err = l.nearest(id, from)
+	s.behind = s.at
+	record := fmt.Sprintf("%s: record %d.%03d:%d", l.path, id.Millis/1000, id.Millis%1000, id.Serial)
+	switch {
+	case errors.Is(err, ErrGone):
+		err = fmt.Errorf("%s %w: raise num_logs or max_log_file in auditd.conf", record, ErrGone)
+	case err == nil:
+		err = fmt.Errorf("%s %w", record, ErrAbsent)
+	}
 	if s.closed != nil {
 		err = fmt.Errorf("%w; %w", err, s.closed)
 	}
-	s.at = l.oldest()
-	s.behind = s.at
 	return s, err
 }
 
