@@ -15,7 +15,8 @@ type node struct {
 	window  window
 	started bool
 	epoch   uint64 // how often it began anew: serials of another epoch say nothing
-	newest  int64  // newest time of an event, ms
+	newest  int64  // newest time of the last events, ms
+	latest  Latest // it
 	first   uint32 // serial that came first: its event may have begun before that
 	exempt  bool   // first is set
 	gaps    []gap  // not reported yet, in order of serials and of time
@@ -109,7 +110,7 @@ func (n *node) arrive(t *Tracker, r *stream.Record, at time.Duration) arrival {
 		n.countLate(t, r)
 	}
 	n.stray.n = 0
-	n.newest = max(n.newest, r.Millis)
+	n.newest = n.latest.Add(r.Millis, 1)
 	return fresh
 }
 
@@ -118,7 +119,8 @@ func (n *node) begin(r *stream.Record) {
 	n.window.bits = [windowSize / 64]uint64{}
 	n.window.high = r.Serial
 	n.window.mark(r.Serial)
-	n.started, n.newest = true, r.Millis
+	n.latest = Latest{}
+	n.started, n.newest = true, n.latest.Add(r.Millis, 1)
 	n.epoch++
 	n.first, n.exempt = r.Serial, true
 	n.stray.n = 0
@@ -184,7 +186,7 @@ func (n *node) dropGaps(k int) {
 // judge reports what of a gap is still missing.
 func (n *node) judge(t *Tracker, g gap) {
 	n.missing(g.first, g.last, func(first, last uint32) {
-		t.report(n, Trouble{Kind: Hole, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis})
+		t.report(n, Trouble{Kind: Hole, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis, From: g.millis})
 	})
 }
 
@@ -257,8 +259,8 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 		if high < old {
 			t.counts.Wraps++
 		}
-		t.report(n, Trouble{Kind: Hole, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis})
-		n.newest = max(newest, r.Millis)
+		t.report(n, Trouble{Kind: Hole, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis})
+		n.newest = n.latest.Add(r.Millis, 1)
 	} else {
 		n.reboot(t, r)
 		n.first = low

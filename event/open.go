@@ -12,6 +12,7 @@ type open struct {
 	node       *node
 	serial     uint32
 	millis     int64
+	from       int64         // about when its first record was written, by the times of others
 	last       time.Duration // arrival of its last record
 	turn       uint64        // of its last record
 	cut        bool          // it has a record that was cut
@@ -30,7 +31,7 @@ func (t *Tracker) open(n *node, r *stream.Record) *open {
 	} else {
 		e = new(open)
 	}
-	e.node, e.serial, e.millis = n, r.Serial, r.Millis
+	e.node, e.serial, e.millis, e.from = n, r.Serial, r.Millis, n.before(r)
 	k := r.Serial % openBuckets
 	e.chain, n.open[k] = n.open[k], e
 	t.link(e)
@@ -96,7 +97,7 @@ func (t *Tracker) judge(e *open) {
 	e.reported = true
 	e.unlink()
 	t.link(e) // behind those that wait for judgement
-	t.report(n, Trouble{Kind: Damaged, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis})
+	t.report(n, Trouble{Kind: Damaged, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis, From: e.from})
 }
 
 // dropEvents judges all open events: their serials will be used again.

@@ -71,6 +71,7 @@ func (t *Tracker) Restore(s State) bool {
 	}
 	for _, x := range s.Nodes {
 		n := &node{name: x.Node, habit: newHabit(), started: true, newest: x.Millis}
+		n.latest.Add(x.Millis, 1)
 		n.window.high = x.Serial
 		n.window.markRun(x.Serial-windowSize+1, x.Serial)
 		for _, r := range x.Missing[:min(len(x.Missing), maxRuns)] {

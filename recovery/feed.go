@@ -85,7 +85,7 @@ type Feed struct {
 	ioSince  time.Time            // set while the log is being read
 	down     time.Time            // the log could not be read: leave it alone until then
 	last     time.Time            // arrival of the last record
-	lastAt   int64                // its event's time
+	latest   event.Latest         // of the stream's records
 	tailSeen bool                 // the log's tail was looked at since then
 	lastID   stream.Record        // of the stream's last record that had an id
 	lastEOE  uint32               // serial of its last EOE record
@@ -126,7 +126,7 @@ const (
 type follower interface {
 	SeekAfter(id stream.ID) (Place, error)
 	SeekAt(id stream.ID) (Place, error)
-	SeekTime(millis int64) (Place, error)
+	SeekTime(millis, back int64) (place Place, cut bool, err error)
 	SeekEnd() (Place, error)
 	Go(p Place) error
 	Next(b *stream.Batch) (Place, error)
@@ -201,14 +201,15 @@ func (f *Feed) Take(b *stream.Batch) {
 	defer f.mu.Unlock()
 	defer f.publish()
 	now := time.Now() // with the lock: the tracker's time must not go back
-	f.last, f.lastAt, f.tailSeen = now, b.Recs[len(b.Recs)-1].Millis, false
+	f.last, f.tailSeen = now, false
+	f.noteTimes(b)
 	rest := stream.Batch{Buf: b.Buf, Recs: b.Recs}
 	for f.mode != direct && !f.keep(&rest, now) || f.mode == direct {
 		n := f.pass(&rest, now)
 		if n == len(rest.Recs) {
 			return
 		}
-		f.enter(now, rest.Recs[n].Millis, quietTime)
+		f.enter(now, f.writtenAt(rest.Recs[n].Millis), quietTime)
 		rest.Recs = rest.Recs[n:]
 	}
 }
@@ -288,7 +289,7 @@ func (f *Feed) enter(now time.Time, millis int64, quiet time.Duration) {
 func (f *Feed) begin(millis int64) {
 	f.before = f.recent.set()
 	f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
-	f.entry = &entry{millis: millis}
+	f.entry = &entry{millis: f.searchFrom(millis, time.Now())}
 	f.unsure = 0
 }
 

@@ -76,7 +76,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		case force || !isFragment(h.Bytes(i), r):
 			return pass
 		case f.mode == closing:
-			f.enter(now, f.lastAt, quietTime)
+			f.enter(now, f.latest.At(), quietTime)
 			return wait
 		}
 		f.mended(now)
@@ -98,7 +98,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		return drop
 	}
 	if f.mode == closing && !force && event.Cut(&h.Batch, i) {
-		f.enter(now, r.Millis, quietTime)
+		f.enter(now, f.writtenAt(r.Millis), quietTime)
 		return wait
 	}
 	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is

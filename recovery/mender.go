@@ -68,9 +68,9 @@ func (f *Feed) look(now time.Time, end bool) {
 		return
 	}
 	if len(troubles) > 0 {
-		millis := troubles[0].Millis
+		millis := troubles[0].From
 		for _, t := range troubles {
-			millis = min(millis, t.Millis)
+			millis = min(millis, t.From)
 		}
 		if f.mode != led {
 			f.holes = append(f.holes, troubles...)
@@ -88,7 +88,7 @@ func (f *Feed) look(now time.Time, end bool) {
 	if !f.tailSeen && (end || now.Sub(f.last) > idleTime) {
 		f.tailSeen = true
 		if f.mode == direct {
-			f.enter(now, f.lastAt, 0)
+			f.enter(now, f.latest.At(), 0)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func (f *Feed) round() {
 // on that the consumers have: those before it are given late.
 func (f *Feed) seek(at *entry) error {
 	defer f.io()()
-	place, err := f.log.SeekTime(at.millis)
+	place, err := f.seekTime(at.millis)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (f *Feed) follow(give func(b *stream.Batch, at Place)) (gave uint64, err er
 		case errors.Is(err, ErrSkipped), errors.Is(err, ErrTruncated): // said once each; reading goes on
 			f.say.Warn("audit.log has a hole where it was read: what stood there is not had back", zap.Error(err))
 			f.mu.Lock()
-			f.doubtLog(f.lastAt)
+			f.doubtLog(f.latest.At())
 			f.mu.Unlock()
 			continue
 		case err != nil:

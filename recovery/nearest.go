@@ -296,6 +296,9 @@ func (l *Log) before(p Place, bytes int64) (Place, bool) {
 		if f.gen > p.gen {
 			continue
 		}
+		if bytes == 0 {
+			return p, false
+		}
 		size := f.size
 		if f.gen == p.gen {
 			size = p.Off

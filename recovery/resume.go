@@ -83,7 +83,7 @@ func (f *Feed) places(cs []Resumed) error {
 	if err != nil {
 		return err
 	}
-	first, err := f.log.SeekTime(time.Now().Add(-overlap).UnixMilli())
+	first, _, err := f.log.SeekTime(time.Now().Add(-overlap).UnixMilli(), backMax)
 	if err != nil {
 		return err
 	}

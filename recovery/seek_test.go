@@ -171,7 +171,7 @@ func TestSeekTimeProperty(t *testing.T) {
 			for want < len(all) && (all[want].id.Type == 0 || all[want].id.Millis < millis-seekMargin) {
 				want++
 			}
-			p, err := l.SeekTime(millis)
+			p, _, err := l.SeekTime(millis, 0)
 			if err != nil {
 				rt.Fatalf("SeekTime: %v", err)
 			}
@@ -188,7 +188,7 @@ func TestSeekTimeMargin(t *testing.T) {
 	l := NewLog(a.path)
 	defer l.Close()
 	for _, c := range []struct{ millis, first int }{{0, 0}, {2999, 999}, {3000, 1000}, {3001, 1001}, {3002, 3000}, {5001, 3001}} {
-		p, err := l.SeekTime(1_700_000_000_000 + int64(c.millis))
+		p, _, err := l.SeekTime(1_700_000_000_000+int64(c.millis), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +199,7 @@ func TestSeekTimeMargin(t *testing.T) {
 			t.Errorf("time %d: first is %.60q, want that of %d", c.millis, got, c.first)
 		}
 	}
-	p, err := l.SeekTime(1_700_000_000_000 + 5002)
+	p, _, err := l.SeekTime(1_700_000_000_000+5002, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestSeekDoesNotTrustFileTimes(t *testing.T) {
 	a.must(os.Chtimes(a.path, time.Time{}, time.UnixMilli(1_000_000_000_000)))
 	l := NewLog(a.path)
 	defer l.Close()
-	p, err := l.SeekTime(1_700_000_010_000)
+	p, _, err := l.SeekTime(1_700_000_010_000, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
