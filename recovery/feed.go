@@ -13,6 +13,7 @@ package recovery
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -45,6 +46,7 @@ type Counts struct {
 	Resumed   uint64 `json:"resumed"`   // records given at the start, from behind the saved positions
 	Recovered uint64 `json:"recovered"` // records the stream did not bring, given from the log
 	Mended    uint64 `json:"mended"`    // records that came cut or damaged, given whole from the log
+	LogOnly   uint64 `json:"log_only"`  // records of kinds that auditd logs and does not send to plugins, given from the log
 	LostHoles uint64 `json:"lost"`      // events that neither stream nor log have
 	Bypassed  uint64 `json:"bypassed"`  // times the log hung and was left aside
 	LogError  string `json:"log_error,omitempty"`
@@ -80,6 +82,7 @@ type Feed struct {
 	unsure   int64                // not 0: the log is to be read again from this time on
 	sought   time.Time            // when it was read from another place last
 	holes    []event.Trouble      // wanted from further back
+	check    atomic.Bool          // the log is to lead for a moment; not guarded
 	doubt    time.Time            // when there was reason to doubt the stream last
 	quiet    time.Duration        // how long there must be none before the stream leads again
 	ioSince  time.Time            // set while the log is being read

@@ -29,6 +29,7 @@ func (f *Feed) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-f.wake:
+			f.look(time.Now(), false)
 		case now := <-watch.C:
 			f.look(now, false)
 		}
@@ -84,6 +85,9 @@ func (f *Feed) look(now time.Time, end bool) {
 	}
 	if f.mode == led && f.entry == nil && f.unsure != 0 && now.Sub(f.sought) > seekEvery {
 		f.begin(f.unsure)
+	}
+	if f.check.Swap(false) {
+		f.enter(now, now.UnixMilli(), checkTime)
 	}
 	if !f.tailSeen && (end || now.Sub(f.last) > idleTime) {
 		f.tailSeen = true
@@ -255,7 +259,11 @@ func auditds(b *stream.Batch, i int) bool {
 // giveRun gives lines that lie together.
 func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, give func(b *stream.Batch, at Place)) {
 	for i := range b.Recs {
-		f.count.Recovered += f.given.add(b, i, now, give != nil)
+		own := logOnly(b.Recs[i].Type)
+		if own && give == nil {
+			f.count.LogOnly++
+		}
+		f.count.Recovered += f.given.add(b, i, now, give != nil || own)
 	}
 	f.recent.add(b)
 	f.tracker.Observe(b, now) // a line of the log is never held to be cut
