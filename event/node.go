@@ -9,23 +9,26 @@ import (
 // node is what is known of one node: which serials came, which are missing, and
 // which events are not complete.
 type node struct {
-	name    string
-	fromLog bool   // a line of the log was the first to show it
-	alias   string // its second name, where log and stream differ
-	window  window
-	started bool
-	epoch   uint64 // how often it began anew: serials of another epoch say nothing
-	newest  int64  // newest time of the last events, ms
-	latest  Latest // it
-	first   uint32 // serial that came first: its event may have begun before that
-	exempt  bool   // first is set
-	gaps    []gap  // not reported yet, in order of serials and of time
-	stray   stray
-	habit   habit
-	used    uint64 // when it was seen last, in Tracker.turn
-	last    *open  // the event of the last record
-	done    id     // the event that was complete last: its EOE often follows
-	open    [openBuckets]*open
+	name     string
+	fromLog  bool   // a line of the log was the first to show it
+	alias    string // its second name, where log and stream differ
+	window   window
+	started  bool
+	epoch    uint64   // how often it began anew: serials of another epoch say nothing
+	newest   int64    // newest time of the last events, ms
+	latest   Latest   // it
+	first    uint32   // serial that came first: its event may have begun before that
+	exempt   bool     // first is set
+	stopping stopping // of its auditd
+	startAt  int64    // time of its start
+	ordinary bool     // the last stop of it was an ordinary one
+	gaps     []gap    // not reported yet, in order of serials and of time
+	stray    stray
+	habit    habit
+	used     uint64 // when it was seen last, in Tracker.turn
+	last     *open  // the event of the last record
+	done     id     // the event that was complete last: its EOE often follows
+	open     [openBuckets]*open
 }
 
 const openBuckets = 512
@@ -47,6 +50,7 @@ type gap struct {
 	first, last uint32
 	since       time.Duration
 	millis      int64 // from this time on its records are to be looked for
+	stopped     bool  // its auditd was not there
 }
 
 // maxGaps bounds a node's gaps: more are joined to the last one.
@@ -125,6 +129,7 @@ func (n *node) begin(r *stream.Record) {
 	n.first, n.exempt = r.Serial, true
 	n.stray.n = 0
 	n.done = id{}
+	n.stopping = runs
 }
 
 // pass moves the window on to r's serial, which is the newest now.
@@ -137,8 +142,9 @@ func (n *node) pass(t *Tracker, r *stream.Record, at time.Duration) {
 	n.closeBefore(t, r.Serial-windowSize+1)
 	w.advance(r.Serial)
 	w.mark(r.Serial)
+	stopped := n.tookStop(r)
 	if r.Serial-old > 1 {
-		n.addGap(gap{old + 1, r.Serial - 1, at, n.before(r)})
+		n.addGap(gap{old + 1, r.Serial - 1, at, n.before(r), stopped})
 	}
 }
 
@@ -151,6 +157,7 @@ func (n *node) before(r *stream.Record) int64 {
 
 func (n *node) addGap(g gap) {
 	if k := len(n.gaps); k >= maxGaps {
+		n.gaps[k-1].stopped = n.gaps[k-1].stopped && g.stopped
 		n.gaps[k-1].last, n.gaps[k-1].since = g.last, g.since
 		return
 	}
@@ -186,7 +193,7 @@ func (n *node) dropGaps(k int) {
 // judge reports what of a gap is still missing.
 func (n *node) judge(t *Tracker, g gap) {
 	n.missing(g.first, g.last, func(first, last uint32) {
-		t.report(n, Trouble{Kind: Hole, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis, From: g.millis})
+		t.report(n, Trouble{Kind: Hole, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis, From: g.millis, Stopped: g.stopped})
 	})
 }
 
@@ -259,7 +266,7 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration) arrival {
 		if high < old {
 			t.counts.Wraps++
 		}
-		t.report(n, Trouble{Kind: Hole, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis})
+		t.report(n, Trouble{Kind: Hole, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis, Stopped: n.tookStop(r)})
 		n.newest = n.latest.Add(r.Millis, 1)
 	} else {
 		n.reboot(t, r)
@@ -281,7 +288,7 @@ func (n *node) restart(low, high uint32, at time.Duration, millis int64, serials
 			w.mark(x)
 		}
 	}
-	n.gaps = append(n.gaps[:0], gap{low, high, at, millis})
+	n.gaps = append(n.gaps[:0], gap{low, high, at, millis, false})
 }
 
 // reboot begins anew with r's serial. What was missing of the boot before is

@@ -174,6 +174,7 @@ func (r *Report) writeRecovery(line func(string, any)) {
 	line("serials missing", fmt.Sprintf("%d in %d holes, %d came late", c.Serials.Missing, c.Serials.Holes, c.Serials.Late+c.Serials.Filled))
 	line("events damaged", c.Serials.Damaged)
 	line("events lost upstream", c.LostHoles)
+	line("events while auditd was stopped", c.Stopped)
 	for _, key := range slices.Sorted(maps.Keys(r.Input.Totals)) {
 		line("total "+key, r.Input.Totals[key])
 	}

@@ -31,6 +31,7 @@ type saidInput struct {
 	mendedAt          time.Time
 	events, kernel    uint64
 	lostAt            time.Time
+	stopped           uint64
 }
 
 // watch says in the log what consumers have lost and how long they held up the
@@ -85,6 +86,11 @@ func (p *Plugin) watchInput(now time.Time, final bool) {
 			zap.Uint64("recovered", c.Recovered-s.recovered), zap.Uint64("mended", c.Mended-s.mended),
 			zap.Uint64("total_recovered", c.Recovered), zap.Uint64("total_mended", c.Mended))
 		s.recovered, s.mended, s.mendedAt = c.Recovered, c.Mended, now
+	}
+	if stopped := c.Stopped + p.kernelStopped(); stopped > s.stopped {
+		p.log.Info("auditd was stopped and started: what the kernel made meanwhile is in no log",
+			zap.Uint64("events", stopped-s.stopped), zap.Uint64("total_events", stopped))
+		s.stopped = stopped
 	}
 	if (c.LostHoles > s.events || kernel > s.kernel) && (final || now.Sub(s.lostAt) >= warnEvery) {
 		p.log.Warn("records lost on the way to the relay",

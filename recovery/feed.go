@@ -41,14 +41,15 @@ const (
 
 // Counts is what a Feed has done.
 type Counts struct {
-	Mode      string `json:"mode"`      // "stream" or "log": which of them leads
-	Led       uint64 `json:"led"`       // times the log began to lead
-	Resumed   uint64 `json:"resumed"`   // records given at the start, from behind the saved positions
-	Recovered uint64 `json:"recovered"` // records the stream did not bring, given from the log
-	Mended    uint64 `json:"mended"`    // records that came cut or damaged, given whole from the log
-	LogOnly   uint64 `json:"log_only"`  // records of kinds that auditd logs and does not send to plugins, given from the log
-	LostHoles uint64 `json:"lost"`      // events that neither stream nor log have
-	Bypassed  uint64 `json:"bypassed"`  // times the log hung and was left aside
+	Mode      string `json:"mode"`           // "stream" or "log": which of them leads
+	Led       uint64 `json:"led"`            // times the log began to lead
+	Resumed   uint64 `json:"resumed"`        // records given at the start, from behind the saved positions
+	Recovered uint64 `json:"recovered"`      // records the stream did not bring, given from the log
+	Mended    uint64 `json:"mended"`         // records that came cut or damaged, given whole from the log
+	LogOnly   uint64 `json:"log_only"`       // records of kinds that auditd logs and does not send to plugins, given from the log
+	LostHoles uint64 `json:"lost"`           // events that neither stream nor log have
+	Stopped   uint64 `json:"auditd_stopped"` // events of when auditd was stopped in order, which no log can have: no loss
+	Bypassed  uint64 `json:"bypassed"`       // times the log hung and was left aside
 	LogError  string `json:"log_error,omitempty"`
 }
 

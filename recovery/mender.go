@@ -107,6 +107,10 @@ func (f *Feed) doubtLog(millis int64) {
 // lose tells the consumers of what is nowhere to be had.
 func (f *Feed) lose() {
 	for _, t := range f.tracker.Lost() {
+		if t.Stopped {
+			f.count.Stopped += t.Events()
+			continue
+		}
 		f.count.LostHoles += t.Events()
 		f.out.Lost(t)
 	}
