@@ -41,11 +41,15 @@ func (t *Tracker) daemon(b *stream.Batch, i int) {
 		n.stopping = ended
 	case r.Flags&stream.FromLog != 0 && t.live:
 	case n.stopping == ended:
-		n.stopping, n.startAt, n.ordinary = returned, r.Millis, true
+		n.stopping, n.startAt, n.ordinary = returned, r.Millis-startMargin, true
 	case n.stopping == runs: // it was killed
 		n.ordinary = false
 	}
 }
+
+// startMargin is how much older than DAEMON_START the call may be by which auditd has
+// registered with the kernel just before (ms).
+const startMargin = 1000
 
 // isDaemon reports whether a record says that auditd ends or starts.
 func isDaemon(typ uint32) bool { return typ == typeDaemonStart || typ == typeDaemonEnd }

@@ -29,6 +29,7 @@ type kernelLoss struct {
 	stopped atomic.Uint64 // while auditd was stopped in order: no loss
 	last    atomic.Bool   // it was asked when the run had ended
 	err     string
+	ended   <-chan struct{} // when it has asked for the last time
 
 	// Of the time before this run: what the kernel lost then is judged once it is known
 	// how auditd had ended. ordinary reports that; nil: as a loss at once.
@@ -120,6 +121,7 @@ func (p *Plugin) startKernel() (end func()) {
 	p.kernel = k
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
+	k.ended = ended
 	go func() {
 		defer close(ended)
 		k.run(ctx)
