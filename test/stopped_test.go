@@ -1,6 +1,7 @@
 package test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ func TestLiveOrdinaryStopsAreNoLoss(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	if n := l.relay().report().Recovery.LostHoles; n > 0 {
-		t.Errorf("%d lost", n)
+		state, _ := os.ReadFile(l.path("state/state.json"))
+		log, _ := os.ReadFile(l.Log())
+		t.Errorf("%d lost; %s\n%s", n, state, log)
 	}
 }
