@@ -118,7 +118,7 @@ func (n *node) follow(t *Tracker, r *stream.Record, at time.Duration) {
 	const step = windowSize / 4
 	if n.ahead.n > step && r.Serial-n.window.high > 2*step {
 		n.moveTo(t, n.window.high+step, at, n.before(r))
-		n.newest = max(n.newest, r.Millis)
+		n.newest = n.latest.Add(r.Millis, 1)
 	}
 }
 
@@ -133,7 +133,7 @@ func (n *node) moveTo(t *Tracker, serial uint32, at time.Duration, millis int64)
 	n.closeBefore(t, serial-windowSize+1)
 	w.advance(serial)
 	n.ahead.move(w, first, serial)
-	n.addGap(t, gap{first, serial, at, millis})
+	n.addGap(t, gap{first, serial, at, millis, false})
 }
 
 // gather collects serials of a node of which the stream has shown nothing yet. Enough
@@ -180,7 +180,7 @@ func (n *node) adopt(t *Tracker, r *stream.Record, at time.Duration, gathered []
 	}
 	if d := int32(r.Serial - low); d > 0 {
 		n.first = low
-		n.addGap(t, gap{low, r.Serial - 1, at, r.Millis})
+		n.addGap(t, gap{low, r.Serial - 1, at, r.Millis, false})
 	}
 }
 

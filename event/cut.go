@@ -2,6 +2,9 @@ package event
 
 import (
 	"bytes"
+	"encoding/hex"
+	"strconv"
+	"strings"
 
 	"audisp-relay/stream"
 )
@@ -67,7 +70,7 @@ func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 	if r.Flags&stream.NoID != 0 {
 		return is(!headerCut(r, b.Buf[r.Off:r.Off+r.Len]))
 	}
-	if r.NodeLen > 0 && bytes.IndexByte(b.Buf[r.Off:][len("node="):][:r.NodeLen], '=') >= 0 {
+	if r.NodeLen > 0 && bytes.Contains(b.Buf[r.Off:][len("node="):][:r.NodeLen], []byte("node=")) {
 		return cut // "node=hosnode=host type=..."
 	}
 	if len(body) > 0 && body[0] == ':' {
@@ -88,7 +91,7 @@ func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 	case typeExecve:
 		return h.lookExecve(r.Kind, body)
 	}
-	if r.Kind == stream.Line && len(body) > shortestHeader && ranTogether(body) {
+	if r.Kind == stream.Line && len(body) > shortestHeader && ranTogether(body) && !written(r, body) {
 		return cut
 	}
 	if len(body) >= longBody {
@@ -121,18 +124,55 @@ func is(ok bool) verdict {
 // ranTogether reports whether a header stands within a record: its end and its
 // newline are gone. In what the kernel writes it can't: a name with a blank in it
 // is written in hex.
-func ranTogether(body []byte) bool {
-	for {
-		k := bytes.IndexByte(body, '(')
+func ranTogether(body []byte) bool { return nextHeader(body) >= 0 }
+
+const headerMark = " msg=audit("
+
+// nextHeader returns where the parenthesis of the first header within body is, -1
+// if there is none.
+func nextHeader(body []byte) int {
+	for from := 0; ; {
+		k := bytes.IndexByte(body[from:], '(')
 		if k < 0 {
-			return false
+			return -1
 		}
-		if k >= len("msg=audit") && string(body[k-len("msg=audit"):k]) == "msg=audit" {
-			return true
+		k += from
+		if n := len(headerMark) - 1; k >= n && string(body[k-n:k+1]) == headerMark {
+			return k
 		}
-		body = body[k+1:]
+		from = k + 1
 	}
 }
+
+// written reports whether the header within a record is a program's text: in its
+// message, or in the path of an address, which auditd prints as it is behind the
+// hex that says so.
+func written(r *stream.Record, body []byte) bool {
+	switch {
+	case fromUser(r.Type):
+		for {
+			k := nextHeader(body)
+			if k < 0 {
+				return true
+			}
+			body = body[k+1:]
+			// The record that has run into this one was written at about the same time.
+			n := decimal(body)
+			sec, err := strconv.ParseInt(string(body[:min(n, 15)]), 10, 64)
+			if d := sec - r.Millis/1000; err != nil || d > -nearby/1000 && d < nearby/1000 {
+				return false
+			}
+		}
+	case r.Type == typeSockaddr:
+		k := bytes.IndexByte(body, separator)
+		return k >= 0 && !ranTogether(body[:k]) && bytes.Contains(body[:k], hexMark)
+	}
+	return false
+}
+
+// hexMark is the header's mark as the kernel writes it in a path, but for the blank
+// in front, which auditd may have made of any other byte.
+var hexMark = []byte(strings.ToUpper(hex.EncodeToString([]byte(headerMark[1:]))))
 
 // headerCut reports whether a record without a readable header has lost that.
 // Whole are those that auditd writes so: "type=X msg=lost" and DAEMON_ERR

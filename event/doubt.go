@@ -36,7 +36,7 @@ func (t *Tracker) Doubt() (since time.Time, ok bool) {
 	return t.start.Add(oldest), true
 }
 
-// Millis returns the event time from which on the log is to be read for
+// DoubtMillis returns the event time from which on the log is to be read for
 // all that Doubt speaks of, and false when there is nothing.
 func (t *Tracker) DoubtMillis() (millis int64, ok bool) {
 	earlier := func(at int64) {
@@ -45,7 +45,7 @@ func (t *Tracker) DoubtMillis() (millis int64, ok bool) {
 		}
 	}
 	for e := t.root.next; e != &t.root; e = e.next {
-		earlier(e.millis)
+		earlier(e.from)
 	}
 	for n := range t.gapped {
 		for _, g := range n.gaps {
@@ -54,7 +54,7 @@ func (t *Tracker) DoubtMillis() (millis int64, ok bool) {
 	}
 	for _, list := range [2][]reported{t.ready, t.told} {
 		for i := range list {
-			earlier(list[i].Millis)
+			earlier(list[i].From)
 		}
 	}
 	return millis, ok

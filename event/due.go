@@ -8,10 +8,12 @@ import (
 
 // report makes a trouble ready for Due. since is when it began to show.
 func (t *Tracker) report(n *node, since time.Duration, x Trouble) {
-	if x.Kind == Hole {
+	switch {
+	case x.Stopped:
+	case x.Kind == Hole:
 		t.counts.Holes++
 		t.counts.Missing += uint64(x.Missing)
-	} else {
+	default:
 		t.counts.Damaged++
 	}
 	n.owed = true
@@ -26,7 +28,7 @@ func join(list []reported, x reported) []reported {
 		return append(list, x)
 	}
 	k := &list[len(list)-1]
-	if k.Kind == Hole && x.Kind == Hole && k.node == x.node && k.epoch == x.epoch && int32(x.First-k.Last) > 0 {
+	if k.Kind == Hole && x.Kind == Hole && k.node == x.node && k.epoch == x.epoch && k.Stopped == x.Stopped && int32(x.First-k.Last) > 0 {
 		k.Last = x.Last
 		k.Missing += x.Missing
 	}
@@ -83,7 +85,11 @@ func (t *Tracker) Lost() (lost []Trouble) {
 	}
 	t.told = t.told[:0]
 	for _, x := range lost {
-		t.counts.Lost += x.Events()
+		if x.Stopped {
+			t.counts.Stopped += x.Events()
+		} else {
+			t.counts.Lost += x.Events()
+		}
 	}
 	return lost
 }

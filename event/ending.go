@@ -41,13 +41,13 @@ func lookBody(typ uint32, body []byte) verdict {
 		if len(body) < head || string(body[:head]) != "proctitle=" {
 			return cut
 		}
-		return lookText(body[head:])
+		return lookOnly(body[head:])
 	case typeCWD:
 		const head = len("cwd=")
 		if len(body) < head || string(body[:head]) != "cwd=" {
 			return cut
 		}
-		return lookText(body[head:])
+		return lookOnly(body[head:])
 	case typePath:
 		if n := len(body); n > 14 && string(body[n-14:]) == " cap_frootid=0" {
 			return whole
@@ -67,6 +67,9 @@ func lookBody(typ uint32, body []byte) verdict {
 		return whole
 	}
 	k := bytes.IndexByte(body, separator)
+	if fromUser(typ) { // a program may write a separator too; interpreted names have none
+		k = bytes.LastIndexByte(body, separator)
+	}
 	if k < 0 {
 		return lookRaw(typ, body)
 	}
@@ -90,7 +93,7 @@ func lookRaw(typ uint32, raw []byte) verdict {
 	}
 	key, value := lastField(raw)
 	if !endsWith(typ, key, value, raw) {
-		return cut
+		return is(extended(typ, raw))
 	}
 	if typ == typeKernel {
 		return whole
@@ -179,23 +182,31 @@ func endsWith(typ uint32, key, value, raw []byte) bool {
 		return true
 	}
 	if typ/100 == 12 {
-		switch string(value) {
-		case "success", "failed", "1", "0":
-			return string(key) == "res"
-		}
-		return typ == typeDaemonErr && string(key) == "mac" && len(value) == 32 // a loss marker of another relay
+		return string(key) == "res" && isResult(value) ||
+			typ == typeDaemonErr && string(key) == "mac" && len(value) == 32 // a loss marker of another relay
 	}
 	return len(key) > 0
 }
 
-// lastField returns the last of the blank separated fields as key and value.
+// lastField returns the last of the blank separated fields as key and value. Its
+// value may have blanks in it: in quotes (flags="rw, nosuid"), or before the mode
+// of an AppArmor context (obj=/usr/sbin/cupsd (enforce)).
 func lastField(raw []byte) (key, value []byte) {
-	raw = raw[lastBlank(raw)+1:]
-	k := bytes.IndexByte(raw, '=')
-	if k < 0 {
-		return nil, nil
+	at := lastBlank(raw) + 1
+	if k := bytes.IndexByte(raw[at:], '='); k >= 0 {
+		return raw[at:][:k], raw[at:][k+1:]
 	}
-	return raw[:k], raw[k+1:]
+	if before := endQuoted(raw); len(before) > 1 && before[len(before)-1] == '=' {
+		from := lastBlank(before) + 1
+		return before[from : len(before)-1], raw[len(before):]
+	}
+	if n := len(raw); at > 1 && at < n && raw[at] == '(' && raw[n-1] == ')' {
+		from := lastBlank(raw[:at-1]) + 1
+		if k := bytes.IndexByte(raw[from:at-1], '='); k > 0 {
+			return raw[from:][:k], raw[from+k+1 : at-1]
+		}
+	}
+	return nil, nil
 }
 
 // lastBlank returns where the last blank is, -1 if there is none. An argument of
@@ -274,31 +285,28 @@ var noHex = func() (no [256]uint8) {
 	return no
 }()
 
-// lookSockaddr judges the hex of a socket address by its family, whose number is
-// in the byte order of the host.
+// lookSockaddr judges the hex of a socket address. Its length says little: the
+// kernel logs as many bytes as the program gave, 1 to 128, of any family and also
+// where the call fails for that (net/socket.c, move_addr_to_kernel). Only an address
+// of the length that its family has, or the longest there is, is surely whole.
 func lookSockaddr(value []byte) verdict {
-	v := lookHex(value)
-	if v == cut || len(value) < 4 {
-		return cut
+	v := lookOnly(value)
+	if v != unsure || len(value) < 4 {
+		return v
 	}
-	size := 0
-	switch string(value[:4]) {
-	case "0200", "0002":
-		size = 32 // struct sockaddr_in
-	case "0A00", "000A":
-		size = 56 // struct sockaddr_in6
-	case "1000", "0010":
-		size = 24 // struct sockaddr_nl
-	case "0100", "0001":
-		// A name that is padded is so to the whole of struct sockaddr_un.
-		if bytes.HasSuffix(value, []byte("0000")) {
-			size = 220
-		}
+	switch string(value[:4]) { // the family, in the byte order of the host
+	case "0200", "0002": // struct sockaddr_in
+		return isOr(len(value) == 32)
+	case "0A00", "000A": // struct sockaddr_in6
+		return isOr(len(value) == 56)
+	case "1000", "0010": // struct sockaddr_nl
+		return isOr(len(value) == 24)
 	}
-	switch {
-	case len(value) < size:
-		return cut
-	case len(value) == size:
+	return isOr(len(value) == 256 || len(value) == 220) // or struct sockaddr_un
+}
+
+func isOr(ok bool) verdict {
+	if ok {
 		return whole
 	}
 	return unsure
@@ -349,6 +357,9 @@ func (h *header) lookExecve(kind stream.Kind, body []byte) verdict {
 	if len(body) >= longBody {
 		return whole
 	}
+	if string(body) == "argc=0" { // before Linux 5.18
+		return whole
+	}
 	key, value, ok := bytes.Cut(body[blank+1:], []byte{'='})
 	if !ok || len(key) < 2 || key[0] != 'a' || key[1]-'0' >= 10 {
 		return cut
@@ -369,7 +380,7 @@ func lookFields(raw, fields []byte) verdict {
 		return is(end == '}' || end == ')')
 	}
 	key, value := lastField(fields)
-	if len(key) == 0 || string(key) != "SYSCALL" && lookID(value) == cut {
+	if len(key) == 0 || string(key) != "SYSCALL" && string(key) != "ARCH" && lookID(value) == cut {
 		return cut
 	}
 	last := lastID(raw)

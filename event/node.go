@@ -9,19 +9,23 @@ import (
 // node is what is known of one node: which serials came, which are missing, and
 // which events are not complete.
 type node struct {
-	name    string
-	fromLog bool   // a line of the log was the first to show it
-	alias   string // its second name, where log and stream differ
-	window  window
-	started bool
-	epoch   uint64 // how often it began anew: serials of another epoch say nothing
-	newest  int64  // newest time of an event, ms
-	first   uint32 // serial that came first: its event may have begun before that
-	exempt  bool   // first is set
-	gaps    []gap  // not reported yet, in order of serials and of time
-	allGaps *int   // of all nodes
-	stray   stray
-	ahead   ahead // seen in the log alone so far
+	name     string
+	fromLog  bool   // a line of the log was the first to show it
+	alias    string // its second name, where log and stream differ
+	window   window
+	started  bool
+	epoch    uint64   // how often it began anew: serials of another epoch say nothing
+	newest   int64    // newest time of the last events, ms
+	latest   Latest   // it
+	first    uint32   // serial that came first: its event may have begun before that
+	exempt   bool     // first is set
+	stopping stopping // of its auditd
+	startAt  int64    // time of its start
+	ordinary bool     // the last stop of it was an ordinary one
+	gaps     []gap    // not reported yet, in order of serials and of time
+	allGaps  *int     // of all nodes
+	stray    stray
+	ahead    ahead // seen in the log alone so far
 	// logStray is what stray is, of lines that only the log has.
 	logStray stray
 	habit    habit
@@ -59,6 +63,7 @@ type gap struct {
 	first, last uint32
 	since       time.Duration
 	millis      int64 // from this time on its records are to be looked for
+	stopped     bool  // its auditd was not there
 }
 
 // maxGaps bounds a node's gaps: more are joined to the last one.
@@ -115,7 +120,7 @@ func (n *node) arrive(t *Tracker, r *stream.Record, at time.Duration) arrival {
 	case d > 0 && d <= windowSize:
 		if n.ahead.has(r.Serial) { // the log has opened its event
 			n.pass(t, r, at)
-			n.stray.n, n.newest = 0, max(n.newest, r.Millis)
+			n.stray.n, n.newest = 0, n.latest.Add(r.Millis, 1)
 			return known
 		}
 		n.pass(t, r, at)
@@ -135,7 +140,7 @@ func (n *node) arrive(t *Tracker, r *stream.Record, at time.Duration) arrival {
 		n.countLate(t, r)
 	}
 	n.stray.n = 0
-	n.newest = max(n.newest, r.Millis)
+	n.newest = n.latest.Add(r.Millis, 1)
 	return fresh
 }
 
@@ -144,12 +149,14 @@ func (n *node) begin(r *stream.Record) {
 	n.window.clear()
 	n.window.high = r.Serial
 	n.window.mark(r.Serial)
-	n.started, n.newest = true, r.Millis
+	n.latest = Latest{}
+	n.started, n.newest = true, n.latest.Add(r.Millis, 1)
 	n.epoch++
 	n.first, n.exempt = r.Serial, true
 	n.stray.n, n.logStray.n = 0, 0
 	n.ahead.clear()
 	n.done = id{}
+	n.stopping = runs
 }
 
 // pass moves the window on to r's serial, which is the newest now.
@@ -165,8 +172,9 @@ func (n *node) pass(t *Tracker, r *stream.Record, at time.Duration) {
 	if n.ahead.n > 0 {
 		n.ahead.move(w, old+1, r.Serial)
 	}
+	stopped := n.tookStop(r)
 	if r.Serial-old > 1 {
-		n.addGap(t, gap{old + 1, r.Serial - 1, at, n.before(r)})
+		n.addGap(t, gap{old + 1, r.Serial - 1, at, n.before(r), stopped})
 	}
 }
 
@@ -180,6 +188,7 @@ func (n *node) before(r *stream.Record) int64 {
 func (n *node) addGap(t *Tracker, g gap) {
 	t.gapped[n] = struct{}{}
 	if k := len(n.gaps); k >= maxGaps || k > 0 && *n.allGaps >= maxAllGaps {
+		n.gaps[k-1].stopped = n.gaps[k-1].stopped && g.stopped
 		n.gaps[k-1].last, n.gaps[k-1].since = g.last, g.since
 		return
 	}
@@ -221,7 +230,7 @@ func (n *node) dropGaps(k int) {
 // judge reports what of a gap is still missing.
 func (n *node) judge(t *Tracker, g gap) {
 	n.missing(g.first, g.last, func(first, last uint32) {
-		t.report(n, g.since, Trouble{Kind: Hole, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis})
+		t.report(n, g.since, Trouble{Kind: Hole, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis, From: g.millis, Stopped: g.stopped})
 	})
 }
 
@@ -296,8 +305,8 @@ func (n *node) wander(t *Tracker, r *stream.Record, at time.Duration, s *stray) 
 		if high < old {
 			t.counts.Wraps++
 		}
-		t.report(n, at, Trouble{Kind: Hole, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis})
-		n.newest = max(newest, r.Millis)
+		t.report(n, at, Trouble{Kind: Hole, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis, Stopped: n.tookStop(r)})
+		n.newest = n.latest.Add(r.Millis, 1)
 	} else {
 		n.reboot(t, r)
 		n.first = low
@@ -320,7 +329,7 @@ func (n *node) restart(t *Tracker, low, high uint32, at time.Duration, millis in
 		}
 	}
 	n.dropGaps(len(n.gaps))
-	n.addGap(t, gap{low, high, at, millis})
+	n.addGap(t, gap{low, high, at, millis, false})
 }
 
 // reboot begins anew with r's serial. What was missing of the boot before is

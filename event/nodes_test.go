@@ -99,7 +99,7 @@ func TestAForgottenNodeOwesWhatItOwed(t *testing.T) {
 	if tr.nodes["old"] != nil {
 		t.Fatal("not forgotten")
 	}
-	want := []Trouble{{Hole, "old", 2, 11, 7, 1000_000}}
+	want := []Trouble{{Kind: Hole, Node: "old", First: 2, Last: 11, Missing: 7, Millis: 1000_000, From: 1000_000}}
 	if d := cmp.Diff(want, tr.Lost()); d != "" {
 		t.Error(d)
 	}

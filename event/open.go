@@ -13,6 +13,7 @@ type open struct {
 	serial     uint32
 	millis     int64
 	first      time.Duration // arrival of its first record
+	from       int64         // about when its first record was written, by the times of others
 	last       time.Duration // arrival of its last record
 	turn       uint64        // of its last record
 	cut        bool          // it has a record that was cut
@@ -31,7 +32,7 @@ func (t *Tracker) open(n *node, r *stream.Record, at time.Duration) *open {
 	} else {
 		e = new(open)
 	}
-	e.node, e.serial, e.millis, e.first = n, r.Serial, r.Millis, at
+	e.node, e.serial, e.millis, e.from, e.first = n, r.Serial, r.Millis, n.before(r), at
 	n.addOpen(e)
 	t.link(e)
 	n.last = e
@@ -123,7 +124,7 @@ func (t *Tracker) judge(e *open) {
 	e.reported = true
 	e.unlink()
 	t.link(e) // behind those that wait for judgement
-	t.report(n, e.first, Trouble{Kind: Damaged, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis})
+	t.report(n, e.first, Trouble{Kind: Damaged, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis, From: e.from})
 }
 
 // dropEvents judges all open events: their serials will be used again.

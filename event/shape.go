@@ -1,6 +1,9 @@
 package event
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Record types that make up the event of a system call (linux/audit.h).
 const (
@@ -58,6 +61,8 @@ type shape struct {
 	pieces  uint32 // digits that arguments in pieces should have
 	digits  uint32 // and have
 	mayHide bool   // the call may have one PATH less than items= says
+	addr    uint32 // bytes that its address should have, 0: not known
+	addrHas uint32 // and has
 }
 
 // alone reports whether a record of this type makes up an event by itself:
@@ -88,6 +93,7 @@ func (s *shape) add(typ uint32, body []byte) {
 		s.has |= partTitle
 	case typeSockaddr:
 		s.has |= partSockaddr
+		s.addrHas = addressBytes(body)
 	case typeEOE:
 		s.has |= partEOE
 	case typeIPC, typeSocketcal, typeIPCSet, typeIPCSet + 1, typeIPCSet + 2, typeIPCSet + 3, typeMQGetset,
@@ -113,12 +119,18 @@ func (s *shape) addCall(body []byte) {
 	s.has |= partCall
 	const arch, head, end = len("arch="), len("arch=c000003e"), len("arch=c000003e syscall=")
 	if len(body) < end || string(body[:arch]) != "arch=" || string(body[head:end]) != " syscall=" {
+		s.mayHide = bytes.HasPrefix(body, []byte("arch=")) // of another length: not known either
 		s.addItems(body)
 		return
 	}
 	rest := body[end:]
 	n := number(rest)
-	rest = rest[decimal(rest):]
+	digits := decimal(rest)
+	if digits > 9 { // x32, a set bit 30
+		x, _ := strconv.ParseUint(string(rest[:min(digits, 19)]), 10, 64)
+		n = uint32(x) &^ (1 << 30)
+	}
+	rest = rest[digits:]
 	const success = len(" success=yes exit")
 	yes := len(rest) > success && string(rest[:success]) == " success=yes exit"
 	if yes {
@@ -128,6 +140,7 @@ func (s *shape) addCall(body []byte) {
 	}
 	c := callsOf(body[arch:head])
 	if c == nil {
+		s.mayHide = true
 		return
 	}
 	switch n {
@@ -138,8 +151,10 @@ func (s *shape) addCall(body []byte) {
 			s.want |= partExecve
 		}
 	case c.bind, c.connect:
-		if yes || !addressUnread(rest) {
+		size := addressSize(rest)
+		if size > 0 && (yes || !addressUnread(rest)) {
 			s.want |= partSockaddr
+			s.addr = size
 		}
 	}
 }
@@ -178,6 +193,41 @@ func addressUnread(rest []byte) bool {
 	return false
 }
 
+// addressSize returns how long the address is that a call of bind or connect was
+// given, its third argument: 0 where it has none, or none that the kernel takes
+// (net/socket.c, move_addr_to_kernel).
+func addressSize(rest []byte) uint32 {
+	const name, longest = " a2=", 128 // struct sockaddr_storage
+	k := bytes.Index(rest, []byte(name))
+	if k < 0 {
+		return 0
+	}
+	rest = rest[k+len(name):]
+	if end := bytes.IndexByte(rest, ' '); end >= 0 {
+		rest = rest[:end]
+	}
+	size, err := strconv.ParseUint(string(rest), 16, 64)
+	if err != nil || uint32(size) > longest { // it is an int: the upper half is not looked at
+		return 0
+	}
+	return uint32(size)
+}
+
+// addressBytes returns how many bytes the hex of a SOCKADDR record has.
+func addressBytes(body []byte) (n uint32) {
+	const head = len("saddr=")
+	if len(body) < head || string(body[:head]) != "saddr=" {
+		return 0
+	}
+	for body = body[head:]; int(n) < len(body) && noHex[body[n]] == 0; n++ {
+	}
+	return n / 2
+}
+
+// addressCut reports whether the address is shorter than the one that the call was
+// given, so that its record has lost its end.
+func (s *shape) addressCut() bool { return s.has&partSockaddr != 0 && s.addrHas < s.addr }
+
 // calls are the numbers of the system calls whose events have something
 // special: a successful exec has EXECVE, bind and connect have SOCKADDR; mq_open
 // and mq_unlink hide the PATH of a parent that items= counts
@@ -195,14 +245,15 @@ var (
 	callsS390    = &calls{11, 354, 361, 362, 271, 272}
 )
 
-// callsOf returns the calls of an architecture, nil where they are not known.
+// callsOf returns the calls of an architecture, nil where they are not known: there any
+// call may hide a PATH.
 func callsOf(arch []byte) *calls {
 	switch string(arch) {
 	case "c000003e": // x86_64
 		return callsX86
 	case "40000003": // i386
 		return callsI386
-	case "c00000b7", "c00000f3": // aarch64, riscv64
+	case "c00000b7", "c00000f3", "c0000102": // aarch64, riscv64, loongarch64
 		return callsGeneric
 	case "40000028": // arm
 		return callsARM

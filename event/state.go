@@ -19,6 +19,7 @@ type NodeState struct {
 	Missing []Run  `json:"missing,omitempty"` // but for these
 	Millis  int64  `json:"millis"`            // time of the newest event
 	Ahead   []Run  `json:"ahead,omitempty"`   // behind the newest, and had from the log alone
+	Stopped uint8  `json:"stopped,omitempty"` // 1: its auditd has ended in order, 2: and has started
 }
 
 // Run is a run of serials that were not seen.
@@ -26,6 +27,8 @@ type Run struct {
 	First  uint32 `json:"first"`
 	Last   uint32 `json:"last"`
 	Millis int64  `json:"millis"` // from when on they are to be looked for
+	// Stopped: they were numbered while auditd was stopped in order.
+	Stopped bool `json:"stopped,omitempty"`
 }
 
 // maxRuns bounds what is kept of a node: where more is missing, everything from
@@ -40,9 +43,9 @@ func (t *Tracker) State() State {
 		if name != n.name || !n.started {
 			continue
 		}
-		x := NodeState{Node: name, Serial: n.window.high, Millis: n.newest}
-		add := func(millis int64) func(first, last uint32) {
-			return func(first, last uint32) { x.Missing = append(x.Missing, Run{first, last, millis}) }
+		x := NodeState{Node: name, Serial: n.window.high, Millis: n.newest, Stopped: uint8(n.stopping)}
+		add := func(millis int64, stopped bool) func(first, last uint32) {
+			return func(first, last uint32) { x.Missing = append(x.Missing, Run{first, last, millis, stopped}) }
 		}
 		for _, list := range [][]reported{t.told, t.ready} {
 			for _, r := range list {
@@ -50,12 +53,12 @@ func (t *Tracker) State() State {
 					break
 				}
 				if r.Kind == Hole && r.node == n && r.epoch == n.epoch {
-					n.missing(r.First, r.Last, add(r.Millis))
+					n.missing(r.First, r.Last, add(r.Millis, r.Stopped))
 				}
 			}
 		}
 		for _, g := range n.gaps {
-			n.missing(g.first, g.last, add(g.millis))
+			n.missing(g.first, g.last, add(g.millis, g.stopped))
 		}
 		if len(x.Missing) > maxRuns {
 			x.Serial = x.Missing[maxRuns].First - 1
@@ -81,13 +84,17 @@ func (t *Tracker) Restore(s State) bool {
 		}
 		n := t.addNode(x.Node)
 		n.started, n.newest = true, x.Millis
+		n.latest.Add(x.Millis, 1)
+		if x.Stopped <= uint8(returned) {
+			n.stopping = stopping(x.Stopped)
+		}
 		n.window.high = x.Serial
 		n.window.markRun(x.Serial-windowSize+1, x.Serial)
 		n.ahead.restore(x.Serial, x.Ahead)
 		for _, r := range x.Missing[:min(len(x.Missing), maxRuns)] {
 			if size := r.Last - r.First; size < windowSize && n.window.holds(r.First) && n.window.holds(r.Last) {
 				n.window.unmarkRun(r.First, r.Last)
-				n.addGap(t, gap{r.First, r.Last, 0, r.Millis})
+				n.addGap(t, gap{r.First, r.Last, 0, r.Millis, r.Stopped})
 			}
 		}
 	}

@@ -50,6 +50,7 @@ type Counts struct {
 	Late      uint64 `json:"late_events"`       // came out of order within the window
 	Filled    uint64 `json:"filled_events"`     // came after they were reported missing
 	Lost      uint64 `json:"lost_events"`       // reported, and nowhere to be had
+	Stopped   uint64 `json:"stopped_events"`    // numbered while auditd was stopped in order: in no log, and no loss
 	Reboots   uint64 `json:"reboots"`           // serials that began anew
 	Wraps     uint64 `json:"wraps"`             // serials that ran over the end of 32 bits
 	Strays    uint64 `json:"stray_serials"`     // far from all others, and left aside
@@ -73,6 +74,7 @@ type Tracker struct {
 	last     *node // of the last record
 	lastName string
 	header   header
+	live     bool // the stream has brought a record of the kernel
 	// confirmed: the lines of the log that are taken in are known from the stream.
 	confirmed bool
 
@@ -132,6 +134,8 @@ func (t *Tracker) Observe(b *stream.Batch, now time.Time) int {
 		}
 		if counts(r) {
 			t.record(b, i, body, at, false)
+		} else if isDaemon(r.Type) {
+			t.daemon(b, i)
 		}
 	}
 	return len(b.Recs)
@@ -159,11 +163,15 @@ func (t *Tracker) since(now time.Time) time.Duration {
 func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, isCut bool) {
 	r := &b.Recs[i]
 	t.turn++
+	t.live = t.live || r.Flags&stream.FromLog == 0
 	n := t.nodeFor(b, i, at)
 	if n == nil {
 		return
 	}
 	n.used = t.turn
+	if n.stopping != runs {
+		n.readAgain(r)
+	}
 	e := n.last
 	if e == nil || e.serial != r.Serial || e.millis != r.Millis || n.ahead.n > 0 {
 		if n.done.is(r) && n.stray.n == 0 {
@@ -192,10 +200,16 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 	if r.Flags&stream.FromLog != 0 {
 		e.cut = false
 	}
+	if r.Type == typeConfig {
+		n.registers(r, body)
+	}
 	if r.Type == typeExecve {
 		e.addExecve(trimStart(body), t.header.tail)
 	} else {
 		e.add(r.Type, trimStart(body))
+		if r.Type == typeSockaddr && r.Flags&stream.FromLog == 0 && e.addressCut() {
+			e.cut = true
+		}
 	}
 	if r.Type == typeProctitle || r.Type == typeEOE || e.reported {
 		t.closeComplete(e)

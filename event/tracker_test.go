@@ -308,7 +308,7 @@ func TestACutRecordIsMendedFromTheLog(t *testing.T) {
 		tr.ObserveCut(short, 0, epoch)
 		tr.Observe(&stream.Batch{Buf: rest.Buf, Recs: short.Recs[1:]}, epoch)
 		r := rest.Recs[0]
-		want := []Trouble{{Damaged, "", r.Serial, r.Serial, 1, r.Millis}}
+		want := []Trouble{{Damaged, "", r.Serial, r.Serial, 1, r.Millis, false, r.Millis}}
 		if d := cmp.Diff(want, tr.Due(epoch.Add(time.Minute))); d != "" {
 			t.Fatal(d)
 		}
@@ -334,7 +334,7 @@ func TestSerials(t *testing.T) {
 		}
 	}
 	hole := func(first, last uint32, sec int64) []Trouble {
-		return []Trouble{{Hole, "", first, last, last - first + 1, sec * 1000}}
+		return []Trouble{{Hole, "", first, last, last - first + 1, sec * 1000, false, sec * 1000}}
 	}
 	for _, c := range []struct {
 		name, text string
@@ -352,7 +352,7 @@ func TestSerials(t *testing.T) {
 		{"auditd's own", run(1, 10, 1000) + "type=DAEMON_ROTATE msg=audit(1000.000:7777): op=rotate-logs auid=0 pid=1 res=success\n" + run(11, 12, 1000), nil, Counts{}},
 		{"started within", run(20, 30, 1000) + run(15, 19, 1000), nil, Counts{}},
 		{"EOE alone", run(1, 9, 1000) + "type=EOE msg=audit(1000.000:10): \n" + run(11, 12, 1000),
-			[]Trouble{{Damaged, "", 10, 10, 1, 1000_000}}, Counts{Damaged: 1, Open: 1}},
+			[]Trouble{{Damaged, "", 10, 10, 1, 1000_000, false, 1000_000}}, Counts{Damaged: 1, Open: 1}},
 		{"AVC alone", run(1, 9, 1000) + "type=AVC msg=audit(1000.000:10): avc:  denied  { read } for  pid=1 tclass=file permissive=0\n" + run(11, 12, 1000), nil, Counts{}},
 		{"the first event is not whole", "type=PROCTITLE msg=audit(1000.000:1): proctitle=\"x\"\ntype=EOE msg=audit(1000.000:1): \n" + run(2, 9, 1000), nil, Counts{}},
 	} {
@@ -404,7 +404,7 @@ func TestALongHoleIsFilledFromTheLog(t *testing.T) {
 func TestNodesAreApart(t *testing.T) {
 	tr := NewTracker(Options{})
 	tr.Observe(lines(t, "node=a "+user(1)+"node=b "+user(500)+"node=a "+user(2)+"node=b "+user(503)+user(3_000_000)), epoch)
-	want := []Trouble{{Hole, "b", 501, 502, 2, 1000_000}}
+	want := []Trouble{{Hole, "b", 501, 502, 2, 1000_000, false, 1000_000}}
 	if d := cmp.Diff(want, tr.Due(epoch.Add(time.Minute))); d != "" {
 		t.Error(d)
 	}
@@ -480,7 +480,7 @@ func TestStateGoesOverARestart(t *testing.T) {
 }
 
 func TestCovers(t *testing.T) {
-	hole := Trouble{Hole, "", 5, 7, 3, 1000_000}
+	hole := Trouble{Hole, "", 5, 7, 3, 1000_000, false, 1000_000}
 	for text, want := range map[string]bool{
 		user(4): false, user(5): true, user(7): true, user(8): false,
 		userAt(6, 1000+2*24*3600): false, "node=b " + user(6): false,

@@ -26,6 +26,8 @@ type Trouble struct {
 	First, Last uint32 // serials; the same one twice for a damaged event
 	Missing     uint32 // how many of First to Last are missing; 1 for a damaged event
 	Millis      int64  // time of the event; of a hole, about that of the last event before it
+	Stopped     bool   // a hole of when auditd was stopped and started in order: no loss
+	From        int64  // time from which on the log is to be searched: that of an event may be hours old when it is written
 }
 
 // Events returns how many events are concerned.

@@ -353,11 +353,17 @@ func (p *Plugin) inputTotals() map[string]uint64 {
 		t["recovered"] += c.Recovered
 		t["mended"] += c.Mended
 		t["lost upstream"] += c.LostHoles
+		if n := c.Stopped + p.kernelStopped(); n > 0 {
+			t[auditdStopped] += n
+		}
 	}
 	if p.kernel != nil {
 		t[kernelLost] += p.kernel.lost.Load()
 		if seen := p.kernel.seen.Load(); seen >= 0 {
 			t[kernelSeen] = uint64(seen)
+		}
+		if delete(t, kernelLast); p.kernel.last.Load() {
+			t[kernelLast] = 1
 		}
 	}
 	return t

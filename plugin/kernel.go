@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/event"
 	"audisp-relay/host"
 	"audisp-relay/queue"
 )
@@ -23,22 +24,59 @@ type kernelLoss struct {
 	log  *zap.Logger
 	tell func(n uint32) // of so many more records lost
 
-	seen atomic.Int64  // the kernel's count, -1 while it is not known
-	lost atomic.Uint64 // in this run
-	err  string
+	seen    atomic.Int64  // the kernel's count, -1 while it is not known
+	lost    atomic.Uint64 // in this run
+	stopped atomic.Uint64 // while auditd was stopped in order: no loss
+	last    atomic.Bool   // it was asked when the run had ended
+	err     string
+	ended   <-chan struct{} // when it has asked for the last time
+
+	// Of the time before this run: what the kernel lost then is judged once it is known
+	// how auditd had ended. ordinary reports that; nil: as a loss at once.
+	ordinary func() bool
+	before   uint32
 }
+
+// judgeAfter is how long after the start of the relay it is known how auditd had ended.
+const judgeAfter = 2 * time.Second
 
 func (k *kernelLoss) run(ctx context.Context) {
 	t := time.NewTicker(kernelEvery)
 	defer t.Stop()
+	k.look()
+	k.ordinary, k.before = k.judge(ctx)
 	for {
-		k.look()
 		select {
 		case <-t.C:
+			k.look()
 		case <-ctx.Done():
+			if k.look(); k.err == "" {
+				k.last.Store(true)
+			}
 			return
 		}
 	}
+}
+
+// judge counts what was lost before this run.
+func (k *kernelLoss) judge(ctx context.Context) (func() bool, uint32) {
+	if k.before > 0 {
+		select {
+		case <-time.After(judgeAfter):
+		case <-ctx.Done():
+		}
+		if k.ordinary() {
+			k.stopped.Add(uint64(k.before))
+		} else {
+			k.count(k.before)
+		}
+	}
+	return nil, 0
+}
+
+func (k *kernelLoss) count(n uint32) {
+	k.lost.Add(uint64(n))
+	k.tell(n)
 }
 
 func (k *kernelLoss) look() {
@@ -54,8 +92,11 @@ func (k *kernelLoss) look() {
 	// auditctl --reset-lost sets it to 0; a uint32 wraps.
 	before := k.seen.Swap(int64(lost))
 	if n := lost - uint32(before); before >= 0 && n > 0 && n < 1<<31 {
-		k.lost.Add(uint64(n))
-		k.tell(n)
+		if k.ordinary != nil {
+			k.before = n
+			return
+		}
+		k.count(n)
 	}
 }
 
@@ -71,10 +112,16 @@ func (p *Plugin) startKernel() (end func()) {
 			seen = 0 // it counts from the boot on
 		}
 		k.seen.Store(int64(uint32(seen)))
+		// Only if it was asked at the end of that run is what it lost since of the time
+		// in which auditd was not there.
+		if p.keep.before.Input[kernelLast] != 0 {
+			k.ordinary = p.auditdEnded
+		}
 	}
 	p.kernel = k
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
+	k.ended = ended
 	go func() {
 		defer close(ended)
 		k.run(ctx)
@@ -86,6 +133,20 @@ func (p *Plugin) startKernel() (end func()) {
 		case <-time.After(feedTime / 10): // it waits for a lossless consumer, or for the kernel
 		}
 	}
+}
+
+// auditdEnded reports whether auditd had ended in order before it started this run.
+func (p *Plugin) auditdEnded() (ordinary bool) {
+	p.feed.Tracker(func(t *event.Tracker) { ordinary = t.Ordinary() })
+	return ordinary
+}
+
+// kernelStopped returns what the kernel lost while auditd was stopped in order.
+func (p *Plugin) kernelStopped() uint64 {
+	if p.kernel == nil {
+		return 0
+	}
+	return p.kernel.stopped.Load()
 }
 
 // tellKernel puts a marker into every consumer's stream.
@@ -101,4 +162,7 @@ func (p *Plugin) tellKernel(n uint32) {
 const (
 	kernelSeen = "kernel seen" // the kernel's own count when it was asked last
 	kernelLost = "lost kernel"
+	kernelLast = "kernel asked at the end" // 1: after the stream had ended
+
+	auditdStopped = "missed while auditd was stopped" // no loss: nobody was there
 )

@@ -287,6 +287,9 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	}
 	stored.Wait()
 	p.settle(flushed, expired)
+	if p.kernel != nil {
+		awaitFor(leaveTime/2, p.kernel.ended)
+	}
 	p.endState()
 	p.watch(time.Now(), true)
 	p.writeState()

@@ -172,10 +172,12 @@ func (r *Report) writeRecovery(line func(string, any)) {
 	line("records resumed from the log", c.Resumed)
 	line("records recovered from the log", c.Recovered)
 	line("records mended from the log", c.Mended)
+	line("records that only the log has", c.LogOnly)
 	line("serials missing", fmt.Sprintf("%d in %d holes, %d came late", c.Serials.Missing, c.Serials.Holes, c.Serials.Late+c.Serials.Filled))
 	line("events damaged", c.Serials.Damaged)
 	line("nodes", fmt.Sprintf("%d (%d forgotten, %d records not watched)", c.Serials.Nodes, c.Serials.Forgot, c.Serials.Unwatched))
 	line("events lost upstream", c.LostHoles)
+	line("events while auditd was stopped", c.Stopped)
 	for _, key := range slices.Sorted(maps.Keys(r.Input.Totals)) {
 		line("total "+key, r.Input.Totals[key])
 	}

@@ -34,6 +34,7 @@ type saidInput struct {
 	lostAt            time.Time
 	crowd             uint64 // nodes forgotten and records not watched
 	crowdAt           time.Time
+	stopped           uint64
 }
 
 // watch says in the log what consumers have lost and how long they held up the
@@ -97,6 +98,11 @@ func (p *Plugin) watchInput(now time.Time, final bool) {
 		p.log.Warn("more nodes than are watched: what the others lose does not show", zap.Int("nodes", c.Serials.Nodes),
 			zap.Uint64("total_forgotten", c.Serials.Forgot), zap.Uint64("total_records_not_watched", c.Serials.Unwatched))
 		s.crowd, s.crowdAt = crowd, now
+	}
+	if stopped := c.Stopped + p.kernelStopped(); stopped > s.stopped {
+		p.log.Info("auditd was stopped and started: what the kernel made meanwhile is in no log",
+			zap.Uint64("events", stopped-s.stopped), zap.Uint64("total_events", stopped))
+		s.stopped = stopped
 	}
 	if (c.LostHoles > s.events || kernel > s.kernel) && (final || now.Sub(s.lostAt) >= warnEvery) {
 		p.log.Warn("records lost on the way to the relay",

@@ -49,6 +49,9 @@ func (f *Feed) addLine(b *stream.Batch, i int, now time.Time, state lineState) {
 	if r.Flags&stream.Cont != 0 {
 		state |= isCont
 	}
+	if logOnly(r.Type) {
+		state |= isResumed
+	}
 	n := f.given.add(b, i, now, state)
 	if r.HasID() && !isDaemon(r) && state&isCont == 0 {
 		f.given.line(n).dist = f.witness.distance(r.Serial)
@@ -339,8 +342,12 @@ func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, confirmed bool,
 	} else {
 		f.tracker.Observe(b, now) // a line of the log is never held to be cut
 		for i := range b.Recs {
-			if r := &b.Recs[i]; r.HasID() && !isDaemon(r) {
+			switch r := &b.Recs[i]; {
+			case !r.HasID():
+			case !isDaemon(r):
 				f.highest = r.Serial
+			case logOnly(r.Type) && give == nil:
+				f.count.LogOnly++
 			}
 		}
 	}

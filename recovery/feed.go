@@ -41,14 +41,16 @@ const (
 
 // Counts is what a Feed has done.
 type Counts struct {
-	Mode      string `json:"mode"`      // "stream" or "log": which of them leads
-	Led       uint64 `json:"led"`       // times the log began to lead
-	Resumed   uint64 `json:"resumed"`   // records given at the start, from behind the saved positions
-	Recovered uint64 `json:"recovered"` // records the stream did not bring, given from the log
-	Mended    uint64 `json:"mended"`    // records that came cut or damaged, given whole from the log
-	LostHoles uint64 `json:"lost"`      // events that neither stream nor log have
-	Bypassed  uint64 `json:"bypassed"`  // times the log hung and was left aside
-	Foreign   uint64 `json:"foreign"`   // lines of the log that the stream has passed without them: forged or foreign, not given
+	Mode      string `json:"mode"`           // "stream" or "log": which of them leads
+	Led       uint64 `json:"led"`            // times the log began to lead
+	Resumed   uint64 `json:"resumed"`        // records given at the start, from behind the saved positions
+	Recovered uint64 `json:"recovered"`      // records the stream did not bring, given from the log
+	Mended    uint64 `json:"mended"`         // records that came cut or damaged, given whole from the log
+	LogOnly   uint64 `json:"log_only"`       // records of kinds that auditd logs and does not send to plugins, given from the log
+	LostHoles uint64 `json:"lost"`           // events that neither stream nor log have
+	Stopped   uint64 `json:"auditd_stopped"` // events of when auditd was stopped in order, which no log can have: no loss
+	Bypassed  uint64 `json:"bypassed"`       // times the log hung and was left aside
+	Foreign   uint64 `json:"foreign"`        // lines of the log that the stream has passed without them: forged or foreign, not given
 	LogError  string `json:"log_error,omitempty"`
 }
 
@@ -84,12 +86,13 @@ type Feed struct {
 	unsure   int64                // not 0: the log is to be read again from this time on
 	sought   time.Time            // when it was read from another place last
 	holes    []event.Trouble      // wanted from further back
+	check    atomic.Bool          // the log is to lead for a moment; not guarded
 	doubt    time.Time            // when there was reason to doubt the stream last
 	quiet    time.Duration        // how long there must be none before the stream leads again
 	ioSince  time.Time            // set while the log is being read
 	down     time.Time            // the log could not be read: leave it alone until then
 	last     time.Time            // arrival of the last record
-	lastAt   int64                // its event's time
+	latest   event.Latest         // of the stream's records
 	tailSeen bool                 // the log's tail was looked at since then
 	lastID   stream.Record        // of the stream's last record that had an id
 	lastEOE  uint32               // serial of its last EOE record
@@ -145,7 +148,7 @@ const (
 type follower interface {
 	SeekAfter(id stream.ID) (Place, error)
 	SeekAt(id stream.ID) (Place, error)
-	SeekTime(millis int64) (Place, error)
+	SeekTime(millis, back int64) (place Place, cut bool, err error)
 	SeekEnd() (Place, error)
 	Go(p Place) error
 	Next(b *stream.Batch) (Place, error)
@@ -221,14 +224,15 @@ func (f *Feed) Take(b *stream.Batch) {
 	defer f.mu.Unlock()
 	defer f.publish()
 	now := time.Now() // with the lock: the tracker's time must not go back
-	f.last, f.lastAt, f.tailSeen = now, b.Recs[len(b.Recs)-1].Millis, false
+	f.last, f.tailSeen = now, false
+	f.noteTimes(b)
 	rest := stream.Batch{Buf: b.Buf, Recs: b.Recs}
 	for f.mode != direct && !f.keep(&rest, now) || f.mode == direct {
 		n := f.pass(&rest, now)
 		if n == len(rest.Recs) {
 			return
 		}
-		f.enter(now, rest.Recs[n].Millis, quietTime)
+		f.enter(now, f.writtenAt(rest.Recs[n].Millis), quietTime)
 		rest.Recs = rest.Recs[n:]
 	}
 }
@@ -357,7 +361,7 @@ func (f *Feed) begin(now time.Time, millis int64) {
 	f.witnessHeld()
 	f.before = f.recent.set()
 	f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
-	f.entry = &entry{millis: millis}
+	f.entry = &entry{millis: f.searchFrom(millis, time.Now())}
 	f.unsure = 0
 }
 

@@ -48,7 +48,7 @@ const (
 	isOpen    lineState = 1 << iota // not met
 	isMet                           // the stream has brought it
 	isForeign                       // it is not given
-	isResumed                       // given at the start: that the stream does not bring it is no loss
+	isResumed                       // given at the start, or of a kind that the log alone has: that the stream does not bring it is no loss
 	isSuspect                       // it may be a part of a socket's address
 	isCont                          // it goes on the line before
 )

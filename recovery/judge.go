@@ -89,7 +89,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		case force || !isFragment(h.Bytes(i), r):
 			return pass
 		case f.mode == closing:
-			f.enter(now, f.lastAt, quietTime)
+			f.enter(now, f.latest.At(), quietTime)
 			return wait
 		}
 		f.mended(now)
@@ -116,7 +116,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		return drop
 	}
 	if f.mode == closing && !force && event.Cut(&h.Batch, i) {
-		f.enter(now, r.Millis, quietTime)
+		f.enter(now, f.writtenAt(r.Millis), quietTime)
 		return wait
 	}
 	if f.behind && !force {

@@ -99,7 +99,7 @@ func TestAbsentThenAppearing(t *testing.T) {
 	defer l.Close()
 	for _, call := range []func() error{
 		func() error { _, err := l.SeekEnd(); return err },
-		func() error { _, err := l.SeekTime(0); return err },
+		func() error { _, _, err := l.SeekTime(0, 0); return err },
 		func() error { _, err := l.SeekAfter(stream.ID{}); return err },
 		func() error { _, err := l.Next(new(stream.Batch)); return err },
 		func() error { _, err := l.Next(new(stream.Batch)); return err },

@@ -38,7 +38,7 @@ func FuzzLog(f *testing.F) {
 		}
 		same(t, "read", got, want)
 
-		p, err := l.SeekTime(millis)
+		p, _, err := l.SeekTime(millis, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

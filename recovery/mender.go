@@ -29,6 +29,7 @@ func (f *Feed) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-f.wake:
+			f.look(time.Now(), false)
 		case now := <-watch.C:
 			f.look(now, false)
 		}
@@ -68,9 +69,9 @@ func (f *Feed) look(now time.Time, end bool) {
 		return
 	}
 	if len(troubles) > 0 {
-		millis := troubles[0].Millis
+		millis := troubles[0].From
 		for _, t := range troubles {
-			millis = min(millis, t.Millis)
+			millis = min(millis, t.From)
 		}
 		if f.mode != led {
 			f.holes = append(f.holes, troubles...)
@@ -85,12 +86,15 @@ func (f *Feed) look(now time.Time, end bool) {
 	if f.mode == led && f.entry == nil && f.unsure != 0 && (end || now.Sub(f.sought) > seekEvery) {
 		f.begin(now, f.unsure)
 	}
+	if f.check.Swap(false) {
+		f.enter(now, now.UnixMilli(), checkTime)
+	}
 	if end {
 		f.lookLast(now)
 	} else if !f.tailSeen && now.Sub(f.last) > idleTime {
 		f.tailSeen = true
 		if f.mode == direct {
-			f.enter(now, f.lastAt, 0)
+			f.enter(now, f.latest.At(), 0)
 		}
 	}
 }
@@ -100,8 +104,8 @@ func (f *Feed) look(now time.Time, end bool) {
 // not have may still come: the next run waits for it.
 func (f *Feed) lookLast(now time.Time) {
 	millis, doubt := f.tracker.DoubtMillis()
-	if !f.tailSeen && (!doubt || f.lastAt < millis) {
-		millis = f.lastAt
+	if latest := f.latest.At(); !f.tailSeen && (!doubt || latest < millis) {
+		millis = latest
 	}
 	if f.mode != led && (doubt || !f.tailSeen) {
 		f.enter(now, millis, 0)
@@ -122,6 +126,10 @@ func (f *Feed) doubtLog(millis int64) {
 // lose tells the consumers of what is nowhere to be had.
 func (f *Feed) lose() {
 	for _, t := range f.tracker.Lost() {
+		if t.Stopped {
+			f.count.Stopped += t.Events()
+			continue
+		}
 		f.count.LostHoles += t.Events()
 		f.out.Lost(t)
 	}
@@ -207,7 +215,7 @@ func (f *Feed) waited(now time.Time, err error) {
 // on that the consumers have: those before it are given late.
 func (f *Feed) seek(at *entry) error {
 	defer f.io()()
-	place, err := f.log.SeekTime(at.millis)
+	place, err := f.seekTime(at.millis)
 	if err != nil {
 		return err
 	}
@@ -263,7 +271,7 @@ func (f *Feed) follow(give func(b *stream.Batch, at Place)) (gave uint64, err er
 		case errors.Is(err, ErrSkipped), errors.Is(err, ErrTruncated): // said once each; reading goes on
 			f.say.Warn("audit.log has a hole where it was read: what stood there is not had back", zap.Error(err))
 			f.mu.Lock()
-			f.doubtLog(f.lastAt)
+			f.doubtLog(f.latest.At())
 			f.mu.Unlock()
 			continue
 		case err != nil:

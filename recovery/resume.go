@@ -90,7 +90,7 @@ func (f *Feed) places(cs []Resumed) error {
 	if err != nil {
 		return err
 	}
-	first, err := f.log.SeekTime(time.Now().Add(-overlap).UnixMilli())
+	first, _, err := f.log.SeekTime(time.Now().Add(-overlap).UnixMilli(), backMax)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,10 @@ func (f *Feed) places(cs []Resumed) error {
 		default:
 			c.from, err = f.log.SeekAfter(c.ID)
 		}
-		if errors.Is(err, ErrGone) {
+		if errors.Is(err, ErrAbsent) {
+			f.say.Info("what this consumer had last is not in audit.log, which has older records: going on behind those that are not newer",
+				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
+		} else if errors.Is(err, ErrGone) {
 			f.say.Warn("what this consumer had last is no longer in audit.log: going on with the oldest that is",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
 		} else if err != nil {

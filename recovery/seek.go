@@ -71,16 +71,46 @@ func lastLineEnd(f *os.File, end int64) (int64, error) {
 
 // SeekTime returns the first line that can belong to an event of that time (ms
 // since 1970): nothing before it has that time or a later one, give or take 2 s.
-// It is the end of the log when all of it is older.
-func (l *Log) SeekTime(millis int64) (Place, error) {
+// It is the end of the log when all of it is older. Of more than one file, and where
+// back is not 0, no more than about back bytes before the log's end are looked at;
+// cut says that there is more before that, of which it is not known.
+func (l *Log) SeekTime(millis, back int64) (p Place, cut bool, err error) {
 	if err := l.begun(); err != nil {
-		return Place{}, err
+		return Place{}, false, err
 	}
-	return l.firstAt(millis - seekMargin)
+	floor, whole := Place{}, true
+	if back > 0 {
+		if floor, whole, err = l.floor(back); err != nil {
+			return Place{}, false, err
+		}
+	}
+	p, err = l.firstAt(millis-seekMargin, floor)
+	return p, err == nil && !whole && p == floor, err
 }
 
-// SeekAfter returns the place behind the line with that identity. When there is
-// none the error is ErrGone, with the beginning of the oldest file.
+// floor returns the first line in the last so many bytes of the log, and whether
+// that is all of it.
+func (l *Log) floor(back int64) (p Place, whole bool, err error) {
+	newest := l.newest()
+	p, whole = l.before(Place{newest.gen, newest.size}, back)
+	if p.Off == 0 {
+		return p, whole, nil
+	}
+	err = l.with(l.byGen(p.gen), func(file *os.File) error {
+		return l.eachLine(file, p.Off, math.MaxInt64, true, func(_ *stream.Batch, _ int, at int64) bool {
+			p.Off = at
+			return false
+		})
+	})
+	if unreachable(err) {
+		err = nil
+	}
+	return p, whole, err
+}
+
+// SeekAfter returns the place behind the line with that identity. When there is none
+// the error is ErrAbsent, with the place where it would stand, or ErrGone, with the
+// beginning of the oldest file, when all that is there is newer.
 func (l *Log) SeekAfter(id stream.ID) (Place, error) {
 	s, err := l.find(id)
 	return s.behind, err
@@ -93,14 +123,14 @@ func (l *Log) SeekAt(id stream.ID) (Place, error) {
 	return s.at, err
 }
 
-// find searches for the line with that identity. Where it is not there, its place
-// is the oldest there is.
+// find searches for the line with that identity. Where it is not there, its place is
+// where it would stand.
 func (l *Log) find(id stream.ID) (s search, err error) {
 	s = search{log: l, id: id}
 	if err := l.begun(); err != nil {
 		return s, err
 	}
-	from, err := l.firstAt(id.Millis - seekMargin)
+	from, err := l.firstAt(id.Millis-seekMargin, Place{})
 	if err != nil {
 		return s, err
 	}
@@ -113,13 +143,18 @@ func (l *Log) find(id stream.ID) (s search, err error) {
 	case err != nil:
 		return s, err
 	}
-	err = fmt.Errorf("%s: record %d.%03d:%d %w: raise num_logs or max_log_file in auditd.conf",
-		l.path, id.Millis/1000, id.Millis%1000, id.Serial, ErrGone)
+	s.at, err = l.nearest(id, from)
+	s.behind = s.at
+	record := fmt.Sprintf("%s: record %d.%03d:%d", l.path, id.Millis/1000, id.Millis%1000, id.Serial)
+	switch {
+	case errors.Is(err, ErrGone):
+		err = fmt.Errorf("%s %w: raise num_logs or max_log_file in auditd.conf", record, ErrGone)
+	case err == nil:
+		err = fmt.Errorf("%s %w", record, ErrAbsent)
+	}
 	if s.closed != nil {
 		err = fmt.Errorf("%w; %w", err, s.closed)
 	}
-	s.at = l.oldest()
-	s.behind = s.at
 	return s, err
 }
 
@@ -166,9 +201,9 @@ func unreachable(err error) bool {
 	return errors.Is(err, ErrGone) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 }
 
-// firstAt returns the first line with a time not before millis.
-func (l *Log) firstAt(millis int64) (Place, error) {
-	files := slices.Clone(l.files)
+// firstAt returns the first line from floor on with a time not before millis.
+func (l *Log) firstAt(millis int64, floor Place) (Place, error) {
+	files := slices.DeleteFunc(slices.Clone(l.files), func(f *logFile) bool { return f.gen < floor.gen })
 	first := len(files)
 	for ; first > 0; first-- {
 		f := files[first-1]
@@ -179,7 +214,7 @@ func (l *Log) firstAt(millis int64) (Place, error) {
 		// last lines must say the same.
 		last := int64(math.MinInt64)
 		err := l.with(f, func(file *os.File) (err error) {
-			last, err = l.latest(file, max(0, f.size-l.probe))
+			last, err = l.latest(file, max(0, f.size-l.probe), f.believed(millis))
 			return err
 		})
 		if err != nil && !unreachable(err) {
@@ -190,9 +225,12 @@ func (l *Log) firstAt(millis int64) (Place, error) {
 		}
 	}
 	for _, f := range files[first:] {
-		off := int64(-1)
+		off, from := int64(-1), int64(0)
+		if f.gen == floor.gen {
+			from = floor.Off
+		}
 		err := l.with(f, func(file *os.File) (err error) {
-			off, err = l.firstIn(file, f.size, millis)
+			off, err = l.firstIn(file, from, f.size, millis, f.believed(millis))
 			return err
 		})
 		if err != nil && !unreachable(err) {
@@ -205,13 +243,22 @@ func (l *Log) firstAt(millis int64) (Place, error) {
 	return l.SeekEnd()
 }
 
-// firstIn returns where the first line with a time not before millis begins,
-// -1 if there is none.
-func (l *Log) firstIn(f *os.File, size, millis int64) (int64, error) {
-	lo, hi := int64(0), size
+// believed returns up to which time the file's lines are believed, in a search for
+// that time: none is of an event later than the file's last writing, unless the clock
+// was set back meanwhile. So a line with a forged time leads no search astray.
+func (f *logFile) believed(millis int64) int64 {
+	const margin = 60_000
+	return max(f.mtime, millis) + margin
+}
+
+// firstIn returns where, from from on, the first line with a time not before millis
+// begins, -1 if there is none. Later ones than limit count only where there is no
+// other.
+func (l *Log) firstIn(f *os.File, from, size, millis, limit int64) (int64, error) {
+	lo, hi := from, max(from, size)
 	for hi-lo > l.linear {
 		mid := lo + (hi-lo)/2
-		at, err := l.latest(f, mid)
+		at, err := l.latest(f, mid, limit)
 		if err != nil {
 			return -1, err
 		}
@@ -222,26 +269,40 @@ func (l *Log) firstIn(f *os.File, size, millis int64) (int64, error) {
 			hi = mid
 		}
 	}
-	found := int64(-1)
+	found, odd := int64(-1), int64(-1)
 	err := l.eachLine(f, lo, math.MaxInt64, true, func(b *stream.Batch, i int, at int64) bool {
-		if r := &b.Recs[i]; r.HasID() && r.Millis >= millis {
+		r := &b.Recs[i]
+		switch {
+		case !r.HasID() || r.Millis < millis:
+		case r.Millis <= limit:
 			found = at
+		case odd < 0:
+			odd = at
 		}
-		return found < 0
+		return found < 0 && (odd < 0 || at < hi+l.linear)
 	})
+	if found < 0 {
+		found = odd
+	}
 	return found, err
 }
 
 // latest returns the latest time in the part of the file from off on, the least
-// there is when it has none.
-func (l *Log) latest(f *os.File, off int64) (int64, error) {
-	millis := int64(math.MinInt64)
+// there is when it has none. Later ones than limit count only where there is no other.
+func (l *Log) latest(f *os.File, off, limit int64) (int64, error) {
+	millis, odd := int64(math.MinInt64), int64(math.MinInt64)
 	err := l.eachLine(f, off, off+l.probe, true, func(b *stream.Batch, i int, _ int64) bool {
-		if r := &b.Recs[i]; r.HasID() {
+		if r := &b.Recs[i]; !r.HasID() {
+		} else if r.Millis <= limit {
 			millis = max(millis, r.Millis)
+		} else {
+			odd = r.Millis
 		}
 		return true
 	})
+	if millis == math.MinInt64 {
+		millis = odd
+	}
 	return millis, err
 }
 

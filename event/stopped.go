@@ -1,0 +1,107 @@
+package event
+
+import (
+	"bytes"
+
+	"audisp-relay/stream"
+)
+
+// Types of auditd's own records that say when it was there (audit-records.h).
+const (
+	typeDaemonStart = 1200
+	typeDaemonEnd   = 1201
+)
+
+// stopping says where a node is between an ordinary end of its auditd and the next
+// start. What the kernel numbers meanwhile no auditd can log, its own record of
+// auditd's going (CONFIG_CHANGE op=set audit_pid=0) first of all: that is no loss.
+type stopping uint8
+
+const (
+	runs     stopping = iota
+	ended             // DAEMON_END has come, and no record of the kernel since
+	returned          // then DAEMON_START, and no record of the kernel since
+)
+
+// daemon takes in a record of auditd's own. In the log, unlike in the stream, others
+// may have put a line that looks like one; so a start in the log counts only before the
+// stream has brought anything: auditd starts the relay, it never starts while that
+// runs. Nor does an end count that records of the kernel follow.
+func (t *Tracker) daemon(b *stream.Batch, i int) {
+	r := &b.Recs[i]
+	if r.Flags&(stream.NoID|stream.Cont|stream.Open) != 0 {
+		return
+	}
+	n := t.nodes[string(b.Node(i))]
+	if n == nil || !n.started {
+		return
+	}
+	switch {
+	case r.Type == typeDaemonEnd:
+		n.stopping = ended
+	case r.Flags&stream.FromLog != 0 && t.live:
+	case n.stopping == ended:
+		n.stopping, n.startAt, n.ordinary = returned, r.Millis-startMargin, true
+	case n.stopping == runs: // it was killed
+		n.ordinary = false
+	}
+}
+
+// startMargin is how much older than DAEMON_START the call may be by which auditd has
+// registered with the kernel just before (ms).
+const startMargin = 1000
+
+// isDaemon reports whether a record says that auditd ends or starts.
+func isDaemon(typ uint32) bool { return typ == typeDaemonStart || typ == typeDaemonEnd }
+
+// tookStop reports whether the serials in front of the newest record of the kernel, r,
+// are those of an ordinary stop: it is the first of the new auditd, or the kernel had
+// kept it for that.
+func (n *node) tookStop(r *stream.Record) bool {
+	was := n.stopping
+	if was == ended || r.Millis >= n.startAt {
+		n.stopping = runs
+	}
+	return was == returned
+}
+
+// readAgain takes in that a line of the log has come that was there before: then an end
+// or a start that stands before it in the log is none of now.
+func (n *node) readAgain(r *stream.Record) {
+	if r.Flags&stream.FromLog != 0 && int32(r.Serial-n.window.high) <= 0 && (n.stopping == ended || r.Millis >= n.startAt) {
+		n.stopping = runs
+	}
+}
+
+// registers ends the serials of a stop at the kernel's record of the new auditd: what
+// is missing behind that is a loss like any other.
+func (n *node) registers(r *stream.Record, body []byte) {
+	if !bytes.Contains(body, []byte("op=set audit_pid=")) {
+		return
+	}
+	for i := len(n.gaps) - 1; i >= 0; i-- {
+		g := n.gaps[i]
+		if !g.stopped || r.Serial-g.first > g.last-g.first {
+			continue
+		}
+		rest := g
+		n.gaps[i].last = r.Serial
+		if rest.first, rest.stopped = r.Serial+1, false; r.Serial != g.last && len(n.gaps) < maxGaps {
+			n.gaps = append(n.gaps, gap{})
+			copy(n.gaps[i+2:], n.gaps[i+1:])
+			n.gaps[i+1] = rest
+		}
+		return
+	}
+}
+
+// Ordinary reports whether auditd had ended as it should before it was last seen to
+// start, or has, by its records.
+func (t *Tracker) Ordinary() bool {
+	for _, n := range t.nodes {
+		if n.ordinary || n.stopping == ended {
+			return true
+		}
+	}
+	return false
+}

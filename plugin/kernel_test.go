@@ -1,0 +1,46 @@
+package plugin
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/zap"
+)
+
+// TestKernelLossWhileAuditdWasStopped: what the kernel lost before the run began is no
+// loss if auditd had ended in order and the kernel was asked then; what it loses after
+// the begin always is one.
+func TestKernelLossWhileAuditdWasStopped(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		seen          int64       // the count when the run before ended
+		ordinary      func() bool // nil: it was not asked then
+		lost, stopped uint64
+	}{
+		{"in order", 100, func() bool { return true }, 7, 40},
+		{"a crash", 100, func() bool { return false }, 47, 0},
+		{"not asked at the end", 100, nil, 47, 0},
+		{"nothing before", 140, func() bool { return true }, 7, 0},
+		{"not known", -1, func() bool { return true }, 7, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var told uint64
+			asked := 0
+			k := &kernelLoss{log: zap.NewNop(), tell: func(n uint32) { told += uint64(n) }, ordinary: c.ordinary,
+				ask: func() (uint32, error) {
+					if asked++; asked == 1 {
+						return 140, nil
+					}
+					return 147, nil
+				}}
+			k.seen.Store(c.seen)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*kernelEvery)
+			defer cancel()
+			k.run(ctx)
+			if k.lost.Load() != c.lost || k.stopped.Load() != c.stopped || told != c.lost || !k.last.Load() {
+				t.Errorf("%s: lost %d, want %d; stopped %d, want %d; told %d", c.name, k.lost.Load(), c.lost, k.stopped.Load(), c.stopped, told)
+			}
+		})
+	}
+}

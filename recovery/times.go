@@ -1,0 +1,59 @@
+package recovery
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/stream"
+)
+
+const (
+	// How far back from the log's end it is searched when it begins to lead: more
+	// than the stream can be behind. What is older was given or told as lost.
+	backMax = 128 << 20
+	// How much older than the newest records one is searched for: its event's time
+	// may be of hours ago.
+	oldestEvent = 60_000 // ms
+	// From how long ago on, when the clock was set back and the times of records say
+	// nothing of when they were written.
+	unknown = 10 * time.Second
+)
+
+// noteTimes takes note of when the records of the stream were written.
+func (f *Feed) noteTimes(b *stream.Batch) {
+	latest := b.Recs[0].Millis
+	for i := range b.Recs {
+		latest = max(latest, b.Recs[i].Millis)
+	}
+	f.latest.Add(latest, len(b.Recs))
+}
+
+// writtenAt returns from which time on lines are to be searched for a record that
+// came now and whose event has that time.
+func (f *Feed) writtenAt(millis int64) int64 {
+	return max(millis, f.latest.At()-oldestEvent)
+}
+
+// searchFrom returns from which time on the log is to be searched for what was
+// written at about that time.
+func (f *Feed) searchFrom(millis int64, now time.Time) int64 {
+	if f.static || millis <= now.UnixMilli() {
+		return millis
+	}
+	return now.Add(-unknown).UnixMilli()
+}
+
+// seekTime finds where the log begins to lead.
+func (f *Feed) seekTime(millis int64) (Place, error) {
+	back := int64(backMax)
+	if f.static {
+		back = 0
+	}
+	place, cut, err := f.log.SeekTime(millis, back)
+	if cut {
+		f.say.Warn("audit.log is searched no further back than this: what is missing from before is not had back",
+			zap.Int64("bytes", back), zap.Time("wanted_from", time.UnixMilli(millis)))
+	}
+	return place, err
+}
