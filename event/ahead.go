@@ -230,5 +230,16 @@ func (t *Tracker) Missing(b *stream.Batch, i int) bool {
 		return true
 	}
 	serial := b.Recs[i].Serial
-	return !n.window.holds(serial) || !n.window.seen(serial)
+	switch {
+	case n.window.holds(serial):
+		return !n.window.seen(serial)
+	case serial-n.window.high <= windowSize:
+		return true
+	}
+	for k := range t.told {
+		if x := &t.told[k]; x.node == n && x.Kind == Hole && serial-x.First <= x.Last-x.First {
+			return true
+		}
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,9 +50,15 @@ func (f *Feed) addLine(b *stream.Batch, i int, now time.Time, state lineState) {
 	if r.Flags&stream.Cont != 0 {
 		state |= isCont
 	}
+	if f.suspect == maxSuspects {
+		state |= isBroken
+	}
 	n := f.given.add(b, i, now, state)
 	if r.HasID() && !isDaemon(r) && state&isCont == 0 {
-		f.given.line(n).dist = f.witness.distance(r.Serial)
+		l, newer := f.given.line(n), false
+		if l.dist, newer = f.witness.distance(r.Serial); newer {
+			l.lineState |= isNewer
+		}
 	}
 }
 
@@ -68,7 +75,7 @@ func (f *Feed) suspects(b *stream.Batch, i int) bool {
 	ends := bytes.HasSuffix(text, []byte(" }"))
 	switch {
 	case r.Type == typeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")):
-		f.suspect = 4
+		f.suspect = maxSuspects
 	case suspect && (ends || !r.HasID()):
 		f.suspect = 0
 	case suspect:
@@ -77,29 +84,50 @@ func (f *Feed) suspects(b *stream.Batch, i int) bool {
 	return suspect
 }
 
-const typeSockaddr = 1306
+const (
+	typeSockaddr = 1306
+	maxSuspects  = 4
+)
 
 // meet takes in that the stream has brought line n. It reports false when a line
 // in front of it cannot be judged yet.
 func (f *Feed) meet(h *stream.Batch, i int, n uint64, now time.Time, force bool) bool {
+	var e *witnessed
+	if h.Recs[i].HasID() {
+		e = f.witness.settle(h, i)
+	}
 	if n < f.pending.ready {
+		e.done()
 		f.given.meet(n, now)
 		f.tracker.Confirm(h, i, now)
 		return true
 	}
-	e := (*witnessed)(nil)
-	if h.Recs[i].HasID() {
-		e = f.witness.settle(h, i)
-	}
 	if !f.overtake(n, now, force) {
 		return false
 	}
+	e.done()
 	f.given.meet(n, now)
 	f.pending.ready = n + 1
 	if e != nil {
 		e.line = n
 	}
 	return true
+}
+
+// passed judges the lines below n, which the stream is past, as far as that can be
+// said: records of the same event that have arrived and wait may be theirs.
+func (f *Feed) passed(n uint64, now time.Time) {
+	for p := &f.pending; p.ready < n; p.ready++ {
+		run, i := p.at(p.ready)
+		if e := f.witness.find(&run.Recs[i], f.witness.nodeKey(run.Node(i))); e != nil && e.held > 0 {
+			return
+		}
+		fate := f.overtaken(p.ready)
+		if fate == undecided {
+			return
+		}
+		f.judged(p.ready, fate, now)
+	}
 }
 
 // overtake judges the lines in front of line n, which the stream has brought. Unless
@@ -118,8 +146,9 @@ func (f *Feed) overtake(n uint64, now time.Time, force bool) bool {
 	return true
 }
 
-// overtakeEvent judges the lines up to the last one of r's event, whose EOE record has come.
-func (f *Feed) overtakeEvent(r *stream.Record, now time.Time, force bool) bool {
+// overtakeEvent judges the lines up to the last one of r's event, whose EOE record
+// has come.
+func (f *Feed) overtakeEvent(r *stream.Record, now time.Time) {
 	const look = 32
 	p := &f.pending
 	last := uint64(0)
@@ -128,7 +157,7 @@ func (f *Feed) overtakeEvent(r *stream.Record, now time.Time, force bool) bool {
 			last = n + 1
 		}
 	}
-	return f.overtake(last, now, force)
+	f.passed(last, now)
 }
 
 // judged notes what is to become of line n.
@@ -166,10 +195,10 @@ func (f *Feed) overtaken(n uint64) fate {
 	switch {
 	case l.lineState&isCont != 0:
 		return f.lastFate
-	case l.lineState&isSuspect != 0, !r.HasID():
+	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == stream.TypeEOE: // auditd logs no EOE
 		return toLeave
 	case isDaemon(r):
-		return giveIf(w.daemonLine(r, false))
+		return giveIf(w.daemonLine(r, false, false))
 	}
 	if fate := f.byEvent(n, l, run, i); fate != undecided {
 		return fate
@@ -177,6 +206,8 @@ func (f *Feed) overtaken(n uint64) fate {
 	switch {
 	case w.multi || !w.any:
 		return toGive
+	case l.lineState&isNewer != 0 && f.dist(n) > nearSerials:
+		return toLeave // of the time to come
 	case int32(r.Serial-w.top) > 0:
 		return undecided
 	case int32(r.Serial-w.low) >= 0 && w.top-r.Serial < witnessSize:
@@ -267,10 +298,10 @@ func (f *Feed) unheard(n uint64, end bool) fate {
 	switch {
 	case l.lineState&isCont != 0:
 		return f.lastFate
-	case l.lineState&isSuspect != 0, !r.HasID():
+	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == stream.TypeEOE: // auditd logs no EOE
 		return toLeave
 	case isDaemon(r):
-		return giveIf(f.witness.daemonLine(r, true))
+		return giveIf(f.witness.daemonLine(r, true, l.lineState&isResumed != 0))
 	}
 	if fate := f.byEvent(n, l, run, i); fate != undecided {
 		return fate
@@ -371,15 +402,12 @@ func (f *Feed) copyOf(h *stream.Batch, i int, id stream.ID) (n uint64, ok bool) 
 	for n = f.given.kinds[kindOf(id)].first; n != 0; n = f.given.line(n).next {
 		run, k := f.pending.at(n)
 		if run == nil { // given
-			if l := f.given.line(n).len; !(l >= 8900 && h.Recs[i].Len > l) {
+			if l := f.given.line(n); h.Recs[i].Len <= l.len || l.len < 8900 && l.lineState&isBroken == 0 {
 				return n, true
 			}
-			continue
-		}
-		line := run.Text(k)
-		if same := common(text, line); same == len(text) {
+		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {
 			return n, true
-		} else if same == len(line) {
+		} else if common(text, line) == len(line) {
 			continue // it is the line that is not whole
 		}
 		if !looked {
@@ -407,6 +435,11 @@ func common(a, b []byte) int {
 
 // noteForeign counts line i of b, which is not given.
 func (f *Feed) noteForeign(b *stream.Batch, i int, now time.Time) {
+	id := b.ID(i)
+	if slices.Contains(f.foreignLast[:], id) {
+		return // the log was read again
+	}
+	f.foreignLast[f.count.Foreign%uint64(len(f.foreignLast))] = id
 	f.count.Foreign++
 	if f.foreignFirst.Len == 0 {
 		f.foreignFirst = b.Recs[i]

@@ -103,7 +103,8 @@ type Feed struct {
 
 	foreignSaid  uint64 // of those counted
 	foreignAt    time.Time
-	foreignFirst stream.Record // the first one not said yet
+	foreignFirst stream.Record  // the first one not said yet
+	foreignLast  [256]stream.ID // those counted last
 
 	shownMu sync.Mutex // guards shown: whoever asks must not wait for a lossless consumer
 	shown   Shown

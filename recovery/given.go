@@ -50,7 +50,9 @@ const (
 	isForeign                       // it is not given
 	isResumed                       // given at the start: that the stream does not bring it is no loss
 	isSuspect                       // it may be a part of a socket's address
+	isBroken                        // it is the beginning of such a record
 	isCont                          // it goes on the line before
+	isNewer                         // its serial is newer than that of the event in front of it
 )
 
 func kindOf(id stream.ID) kind { return kind{id.Millis, id.Serial, id.Type} }

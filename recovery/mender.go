@@ -297,7 +297,7 @@ func (f *Feed) takeLines(b *stream.Batch, at Place, give func(b *stream.Batch, a
 		}
 	}
 	flush(len(b.Recs))
-	f.overtake(passed, now, false)
+	f.passed(passed, now)
 	f.giveReady(now)
 	return took
 }
