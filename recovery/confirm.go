@@ -18,12 +18,14 @@ import (
 // given that fits to those beside it: see unheard. The rest is counted.
 
 const (
-	// aheadTime is how long a line may hold up the others that the stream has brought later ones than,
-	// but no serial as high as.
+	// aheadTime is how long a line that the stream has passed may hold up those behind
+	// it, while no serial far enough above its own has come.
 	aheadTime = time.Second
 	// silentTime is how long a stream must have been silent before the log alone
 	// is believed.
 	silentTime = 2 * time.Second
+	// outOfOrder is how many serials later than others an event may come.
+	outOfOrder = 64
 	// oneEvent is within how many lines of the log the records of an event stand.
 	oneEvent = 1024
 	// lookAhead is how many lines behind one are looked at to judge it.
@@ -122,7 +124,7 @@ func (f *Feed) passed(n uint64, now time.Time) {
 		if e := f.witness.find(&run.Recs[i], f.witness.nodeKey(run.Node(i))); e != nil && e.held > 0 {
 			return
 		}
-		fate := f.overtaken(p.ready)
+		fate := f.overtaken(p.ready, false)
 		if fate == undecided {
 			return
 		}
@@ -134,12 +136,12 @@ func (f *Feed) passed(n uint64, now time.Time) {
 // force is set, one that the stream may bring yet stops it for a while.
 func (f *Feed) overtake(n uint64, now time.Time, force bool) bool {
 	for p := &f.pending; p.ready < n; p.ready++ {
-		fate := f.overtaken(p.ready)
+		fate := f.overtaken(p.ready, false)
 		if fate == undecided {
-			if !force && f.heldSize < maxHeld/2 && (f.static || now.Sub(f.given.line(p.ready).at) < aheadTime) {
+			if !force && !f.ended && f.heldSize < maxHeld/2 && (f.static || now.Sub(f.given.line(p.ready).at) < aheadTime) {
 				return false
 			}
-			fate = toLeave // if the stream lacks it the hole shows, and it is looked for
+			fate = f.overtaken(p.ready, true)
 		}
 		f.judged(p.ready, fate, now)
 	}
@@ -186,8 +188,9 @@ func (f *Feed) judged(n uint64, fate fate, now time.Time) {
 	}
 }
 
-// overtaken judges a line that the stream has passed without bringing it.
-func (f *Feed) overtaken(n uint64) fate {
+// overtaken judges a line that the stream has passed without bringing it. Until it is
+// late the stream may bring another event of its serial.
+func (f *Feed) overtaken(n uint64, late bool) fate {
 	l := f.given.line(n)
 	run, i := f.pending.at(n)
 	r := &run.Recs[i]
@@ -208,12 +211,24 @@ func (f *Feed) overtaken(n uint64) fate {
 		return toGive
 	case l.lineState&isNewer != 0 && f.dist(n) > nearSerials:
 		return toLeave // of the time to come
-	case int32(r.Serial-w.top) > 0:
+	case int32(r.Serial-w.top) > 0 && late:
+		return toLeave // if the stream lacks it the hole shows, and it is looked for
+	case int32(r.Serial-w.top) > -outOfOrder && !late && !f.wanted(&run.Batch, i):
 		return undecided
 	case int32(r.Serial-w.low) >= 0 && w.top-r.Serial < witnessSize:
 		return toGive
 	}
 	return giveIf(f.tracker.Missing(&run.Batch, i))
+}
+
+// wanted reports whether a line can be of an event that has been missing for long.
+func (f *Feed) wanted(b *stream.Batch, i int) bool {
+	for _, t := range f.holes {
+		if t.Covers(b, i) {
+			return true
+		}
+	}
+	return false
 }
 
 func giveIf(ok bool) fate {

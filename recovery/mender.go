@@ -349,13 +349,7 @@ func (f *Feed) has(b *stream.Batch, i int) bool {
 	case int32(r.Serial-f.since) >= 0:
 		return false
 	}
-	// From before what is remembered: only what is known to be missing.
-	for _, t := range f.holes {
-		if t.Covers(b, i) {
-			return false
-		}
-	}
-	return true
+	return !f.wanted(b, i) // from before what is remembered
 }
 
 // consider lets the stream lead again when there is no doubt left.
@@ -402,6 +396,9 @@ func (f *Feed) logState(err error) {
 // reader and Run have ended. Lines of the log that auditd had no time to dispatch
 // are given too; time bounds how long that may take.
 func (f *Feed) Finish(until time.Time) {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
 	f.look(time.Now(), true)
 	for f.leads() && time.Now().Before(until) {
 		f.round()
