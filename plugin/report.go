@@ -170,6 +170,7 @@ func (r *Report) writeRecovery(line func(string, any)) {
 	line("records resumed from the log", c.Resumed)
 	line("records recovered from the log", c.Recovered)
 	line("records mended from the log", c.Mended)
+	line("lines of the log forged or foreign", c.Foreign)
 	line("serials missing", fmt.Sprintf("%d in %d holes, %d came late", c.Serials.Missing, c.Serials.Holes, c.Serials.Late+c.Serials.Filled))
 	line("events damaged", c.Serials.Damaged)
 	line("events lost upstream", c.LostHoles)

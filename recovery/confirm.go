@@ -329,7 +329,8 @@ func (f *Feed) unheard(n uint64, end bool) fate {
 	behind, events := f.distBehind(n)
 	switch {
 	case events >= enough || end && events > 0:
-		return giveIf(behind <= nearSerials || l.dist != unknownDist && int32(r.Serial-f.highest) < 0)
+		// An event can be recorded long before it is written.
+		return giveIf(behind <= nearSerials || l.dist != unknownDist && f.highest-r.Serial < witnessSize)
 	case !end:
 		return undecided
 	}
