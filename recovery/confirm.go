@@ -276,8 +276,9 @@ func (f *Feed) betterBehind(n uint64, l *givenLine) bool {
 // dist says how far the serial of a line is from those beside it in the log, on
 // the side where they are nearer.
 func (f *Feed) dist(n uint64) uint32 {
-	d := f.given.line(n).dist
-	if d <= 1 {
+	l := f.given.line(n)
+	d := l.dist
+	if d <= 1 || l.far == loneFar {
 		return d
 	}
 	behind, _ := f.distBehind(n)
@@ -327,12 +328,18 @@ func (f *Feed) unheard(n uint64, end bool) fate {
 	}
 	const enough = 4
 	behind, events := f.distBehind(n)
+	if l.far == loneFar {
+		behind, end = unknownDist, true
+	}
 	switch {
 	case events >= enough || end && events > 0:
 		// An event can be recorded long before it is written.
 		return giveIf(behind <= nearSerials || l.dist != unknownDist && f.highest-r.Serial < witnessSize)
 	case !end:
 		return undecided
+	}
+	if f.lastFate == toGive && n > f.given.base && apart(f.given.line(n-1).id.Serial, r.Serial) <= nearSerials {
+		return toGive
 	}
 	return giveIf(l.dist == unknownDist && !w.any) // the only line there is
 }

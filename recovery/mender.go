@@ -310,6 +310,7 @@ func (f *Feed) passBy(b *stream.Batch, i int) {
 		return
 	}
 	f.witness.distance(r.Serial)
+	f.given.follow(r.Serial)
 	if e := f.witness.find(r, f.witness.nodeKey(b.Node(i))); e != nil {
 		e.line = f.given.end()
 	}

@@ -242,7 +242,10 @@ func (w *witness) distance(serial uint32) (dist uint32, newer bool) {
 	}
 	before := w.last[(end-1)%size]
 	newer = int32(serial-before) > 0
-	if d := apart(serial, before); d <= nearSerials {
+	// An address has room for four lines: they are near each other, but not to what
+	// stands in front of them.
+	far := w.last[(end-min(n, maxSuspects+1))%size]
+	if d := apart(serial, before); d <= nearSerials && apart(serial, far) <= nearSerials {
 		return d, newer
 	}
 	var all [size]uint32
