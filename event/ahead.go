@@ -206,7 +206,7 @@ func (t *Tracker) Confirm(b *stream.Batch, i int, now time.Time) {
 		return
 	}
 	t.turn++
-	n := t.nodeFor(b, i)
+	n := t.nodeOf(b, i)
 	n.used = t.turn
 	if e := n.last; e != nil && e.serial == r.Serial && r.Serial == n.window.high {
 		return

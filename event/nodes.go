@@ -2,15 +2,6 @@ package event
 
 import "audisp-relay/stream"
 
-// nodeFor returns the node of record i, mostly that of the record before.
-func (t *Tracker) nodeFor(b *stream.Batch, i int) *node {
-	r := &b.Recs[i]
-	if n := t.last; n != nil && (r.NodeLen == 0 && t.lastName == "" || r.NodeLen != 0 && string(b.Node(i)) == t.lastName) {
-		return n
-	}
-	return t.nodeOf(b, i)
-}
-
 // nodeOf finds or makes the node of record i.
 func (t *Tracker) nodeOf(b *stream.Batch, i int) *node {
 	r := &b.Recs[i]

@@ -152,7 +152,10 @@ func (t *Tracker) since(now time.Time) time.Duration {
 func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, isCut bool) {
 	r := &b.Recs[i]
 	t.turn++
-	n := t.nodeFor(b, i)
+	n := t.last
+	if n == nil || r.NodeLen != 0 && string(b.Node(i)) != t.lastName || r.NodeLen == 0 && t.lastName != "" {
+		n = t.nodeOf(b, i)
+	}
 	n.used = t.turn
 	e := n.last
 	if e == nil || e.serial != r.Serial || e.millis != r.Millis || n.ahead.n > 0 {
