@@ -95,6 +95,9 @@ func (n *node) logged(t *Tracker, r *stream.Record, at time.Duration) arrival {
 		return n.wander(t, r, at, &n.logStray)
 	case d > 0:
 		n.logStray.n = 0
+		if n.stopping != runs {
+			n.logStop(r)
+		}
 		if !n.ahead.mark(r.Serial) {
 			return known
 		}
@@ -133,7 +136,7 @@ func (n *node) moveTo(t *Tracker, serial uint32, at time.Duration, millis int64)
 	n.closeBefore(t, serial-windowSize+1)
 	w.advance(serial)
 	n.ahead.move(w, first, serial)
-	n.addGap(t, gap{first, serial, at, millis, false})
+	n.addGaps(t, gap{first, serial, at, millis, false})
 }
 
 // gather collects serials of a node of which the stream has shown nothing yet. Enough
@@ -239,5 +242,16 @@ func (t *Tracker) Missing(b *stream.Batch, i int) bool {
 		return true
 	}
 	serial := b.Recs[i].Serial
-	return !n.window.holds(serial) || !n.window.seen(serial)
+	switch {
+	case n.window.holds(serial):
+		return !n.window.seen(serial)
+	case serial-n.window.high <= windowSize:
+		return true
+	}
+	for k := range t.told {
+		if x := &t.told[k]; x.node == n && x.Kind == Hole && serial-x.First <= x.Last-x.First {
+			return true
+		}
+	}
+	return false
 }

@@ -22,6 +22,7 @@ type node struct {
 	stopping stopping // of its auditd
 	startAt  int64    // time of its start
 	ordinary bool     // the last stop of it was an ordinary one
+	stops    []Run    // serials of stops that only the log has told of so far
 	gaps     []gap    // not reported yet, in order of serials and of time
 	allGaps  *int     // of all nodes
 	stray    stray
@@ -174,7 +175,7 @@ func (n *node) pass(t *Tracker, r *stream.Record, at time.Duration) {
 	}
 	stopped := n.tookStop(r)
 	if r.Serial-old > 1 {
-		n.addGap(t, gap{old + 1, r.Serial - 1, at, n.before(r), stopped})
+		n.addGaps(t, gap{old + 1, r.Serial - 1, at, n.before(r), stopped})
 	}
 }
 

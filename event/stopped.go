@@ -73,11 +73,53 @@ func (n *node) readAgain(r *stream.Record) {
 	}
 }
 
+// maxStops bounds how many stops are known of that the stream has not passed yet.
+const maxStops = 16
+
+// logStop takes in that r, which only the log has so far, is the first record behind a
+// stop: the serials between it and the one before it are those of the stop.
+func (n *node) logStop(r *stream.Record) {
+	before := n.window.high
+	if n.ahead.n > 0 && int32(n.ahead.top-before) > 0 {
+		before = n.ahead.top
+	}
+	if stopped := n.tookStop(r); stopped && int32(r.Serial-before) > 1 && len(n.stops) < maxStops {
+		n.stops = append(n.stops, Run{First: before + 1, Last: r.Serial - 1})
+	}
+}
+
+// addGaps adds the gap g, in pieces where stops that the log has told of lie in it.
+func (n *node) addGaps(t *Tracker, g gap) {
+	for _, s := range n.stops {
+		if s.First-g.first > g.last-g.first || s.Last-g.first > g.last-g.first {
+			continue
+		}
+		if s.First != g.first {
+			n.addGap(t, gap{g.first, s.First - 1, g.since, g.millis, g.stopped})
+		}
+		n.addGap(t, gap{s.First, s.Last, g.since, g.millis, true})
+		if s.Last == g.last {
+			g.first = g.last + 1
+			break
+		}
+		g.first = s.Last + 1
+	}
+	n.stops = n.stops[:0]
+	if int32(g.last-g.first) >= 0 {
+		n.addGap(t, g)
+	}
+}
+
 // registers ends the serials of a stop at the kernel's record of the new auditd: what
 // is missing behind that is a loss like any other.
 func (n *node) registers(r *stream.Record, body []byte) {
 	if !bytes.Contains(body, []byte("op=set audit_pid=")) {
 		return
+	}
+	for i := range n.stops {
+		if s := &n.stops[i]; r.Serial-s.First <= s.Last-s.First {
+			s.Last = r.Serial
+		}
 	}
 	for i := len(n.gaps) - 1; i >= 0; i-- {
 		g := n.gaps[i]

@@ -32,7 +32,8 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 		}
 		return text
 	}
-	const logged = "LOG " // in front of lines of the log
+	const logged = "LOG "     // in front of lines of the log
+	const again = "RESTART\n" // of the relay, with its state
 	for name, c := range map[string]struct {
 		text    string
 		stopped []uint32 // serials
@@ -57,8 +58,8 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 		"serials over the end":       {run(1<<32-3, 1<<32-1, 1000) + daemonEnd(1001) + daemonStart(1002) + setPID(1, 1002), []uint32{0}, nil},
 		"a cut end is none":          {run(1, 5, 1000) + "type=DAEMON_END msg=audit(1001.000:5\n" + daemonStart(1002) + setPID(7, 1002), nil, []uint32{6}},
 		"more than the window":       {run(1, 5, 1000) + daemonEnd(1001) + daemonStart(1002) + run(1_000_000, 1_000_020, 1003), nil, nil},
-		"read twice, then a loss":    {logged + run(1, 1, 1000) + logged + daemonEnd(1001) + logged + daemonStart(1002) + logged + setPID(3, 1002) + logged + daemonEnd(1001) + logged + daemonStart(1002) + logged + setPID(3, 1002) + run(5, 5, 1003), []uint32{2}, []uint32{4}},
-		"before the relay, in a log": {logged + run(1, 1, 1000) + logged + daemonEnd(1001) + logged + daemonStart(1002) + logged + setPID(4, 1002), []uint32{2, 3}, nil},
+		"read twice, then a loss":    {run(1, 1, 1000) + again + logged + daemonEnd(1001) + logged + daemonStart(1002) + logged + setPID(3, 1002) + logged + daemonEnd(1001) + logged + daemonStart(1002) + logged + setPID(3, 1002) + run(5, 5, 1003), []uint32{2}, []uint32{4}},
+		"before the relay, in a log": {run(1, 1, 1000) + again + logged + daemonEnd(1001) + logged + daemonStart(1002) + logged + setPID(4, 1002) + logged + run(6, 6, 1002) + run(7, 7, 1003), []uint32{2, 3}, []uint32{5}},
 	} {
 		for _, restart := range []bool{false, true} { // of the relay, with its state, at each line
 			tr := NewTracker(Options{})
@@ -88,6 +89,10 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 				}
 			}
 			for line := range strings.Lines(c.text) {
+				if line == again {
+					tr = restored(t, tr)
+					continue
+				}
 				line, fromLog := strings.CutPrefix(line, logged)
 				b := lines(t, line)
 				if fromLog {
@@ -99,16 +104,7 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 				}
 				// A forged line of the log is one that the relay reads while it runs.
 				if restart && !strings.Contains(c.text, logged) {
-					data, err := json.Marshal(tr.State())
-					if err != nil {
-						t.Fatal(err)
-					}
-					var s State
-					if err := json.Unmarshal(data, &s); err != nil {
-						t.Fatal(err)
-					}
-					tr = NewTracker(Options{})
-					tr.Restore(s)
+					tr = restored(t, tr)
 					tr.Due(epoch)
 				}
 			}
@@ -123,4 +119,20 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 			}
 		}
 	}
+}
+
+// restored returns a Tracker that goes on from the state of another.
+func restored(t *testing.T, tr *Tracker) *Tracker {
+	t.Helper()
+	data, err := json.Marshal(tr.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s State
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	tr = NewTracker(Options{})
+	tr.Restore(s)
+	return tr
 }

@@ -164,9 +164,11 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 	r := &b.Recs[i]
 	t.turn++
 	t.live = t.live || r.Flags&stream.FromLog == 0
-	n := t.nodeFor(b, i, at)
-	if n == nil {
-		return
+	n := t.last
+	if n == nil || r.NodeLen != 0 && string(b.Node(i)) != t.lastName || r.NodeLen == 0 && t.lastName != "" {
+		if n = t.nodeOf(b, i, at); n == nil {
+			return
+		}
 	}
 	n.used = t.turn
 	if n.stopping != runs {

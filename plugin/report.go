@@ -173,6 +173,7 @@ func (r *Report) writeRecovery(line func(string, any)) {
 	line("records recovered from the log", c.Recovered)
 	line("records mended from the log", c.Mended)
 	line("records that only the log has", c.LogOnly)
+	line("lines of the log forged or foreign", c.Foreign)
 	line("serials missing", fmt.Sprintf("%d in %d holes, %d came late", c.Serials.Missing, c.Serials.Holes, c.Serials.Late+c.Serials.Filled))
 	line("events damaged", c.Serials.Damaged)
 	line("nodes", fmt.Sprintf("%d (%d forgotten, %d records not watched)", c.Serials.Nodes, c.Serials.Forgot, c.Serials.Unwatched))

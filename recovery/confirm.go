@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,12 +18,14 @@ import (
 // given that fits to those beside it: see unheard. The rest is counted.
 
 const (
-	// aheadTime is how long a line may hold up the others that the stream has brought later ones than,
-	// but no serial as high as.
+	// aheadTime is how long a line that the stream has passed may hold up those behind
+	// it, while no serial far enough above its own has come.
 	aheadTime = time.Second
 	// silentTime is how long a stream must have been silent before the log alone
 	// is believed.
 	silentTime = 2 * time.Second
+	// outOfOrder is how many serials later than others an event may come.
+	outOfOrder = 64
 	// oneEvent is within how many lines of the log the records of an event stand.
 	oneEvent = 1024
 	// lookAhead is how many lines behind one are looked at to judge it.
@@ -52,9 +55,15 @@ func (f *Feed) addLine(b *stream.Batch, i int, now time.Time, state lineState) {
 	if logOnly(r.Type) {
 		state |= isResumed
 	}
+	if f.suspect == maxSuspects {
+		state |= isBroken
+	}
 	n := f.given.add(b, i, now, state)
 	if r.HasID() && !isDaemon(r) && state&isCont == 0 {
-		f.given.line(n).dist = f.witness.distance(r.Serial)
+		l, newer := f.given.line(n), false
+		if l.dist, newer = f.witness.distance(r.Serial); newer {
+			l.lineState |= isNewer
+		}
 	}
 }
 
@@ -71,7 +80,7 @@ func (f *Feed) suspects(b *stream.Batch, i int) bool {
 	ends := bytes.HasSuffix(text, []byte(" }"))
 	switch {
 	case r.Type == typeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")):
-		f.suspect = 4
+		f.suspect = maxSuspects
 	case suspect && (ends || !r.HasID()):
 		f.suspect = 0
 	case suspect:
@@ -80,23 +89,28 @@ func (f *Feed) suspects(b *stream.Batch, i int) bool {
 	return suspect
 }
 
-const typeSockaddr = 1306
+const (
+	typeSockaddr = 1306
+	maxSuspects  = 4
+)
 
 // meet takes in that the stream has brought line n. It reports false when a line
 // in front of it cannot be judged yet.
 func (f *Feed) meet(h *stream.Batch, i int, n uint64, now time.Time, force bool) bool {
+	var e *witnessed
+	if h.Recs[i].HasID() {
+		e = f.witness.settle(h, i)
+	}
 	if n < f.pending.ready {
+		e.done()
 		f.given.meet(n, now)
 		f.tracker.Confirm(h, i, now)
 		return true
 	}
-	e := (*witnessed)(nil)
-	if h.Recs[i].HasID() {
-		e = f.witness.settle(h, i)
-	}
 	if !f.overtake(n, now, force) {
 		return false
 	}
+	e.done()
 	f.given.meet(n, now)
 	f.pending.ready = n + 1
 	if e != nil {
@@ -105,24 +119,41 @@ func (f *Feed) meet(h *stream.Batch, i int, n uint64, now time.Time, force bool)
 	return true
 }
 
+// passed judges the lines below n, which the stream is past, as far as that can be
+// said: records of the same event that have arrived and wait may be theirs.
+func (f *Feed) passed(n uint64, now time.Time) {
+	for p := &f.pending; p.ready < n; p.ready++ {
+		run, i := p.at(p.ready)
+		if e := f.witness.find(&run.Recs[i], f.witness.nodeKey(run.Node(i))); e != nil && e.held > 0 {
+			return
+		}
+		fate := f.overtaken(p.ready, false)
+		if fate == undecided {
+			return
+		}
+		f.judged(p.ready, fate, now)
+	}
+}
+
 // overtake judges the lines in front of line n, which the stream has brought. Unless
 // force is set, one that the stream may bring yet stops it for a while.
 func (f *Feed) overtake(n uint64, now time.Time, force bool) bool {
 	for p := &f.pending; p.ready < n; p.ready++ {
-		fate := f.overtaken(p.ready)
+		fate := f.overtaken(p.ready, false)
 		if fate == undecided {
-			if !force && f.heldSize < maxHeld/2 && (f.static || now.Sub(f.given.line(p.ready).at) < aheadTime) {
+			if !force && !f.ended && f.heldSize < maxHeld/2 && (f.static || now.Sub(f.given.line(p.ready).at) < aheadTime) {
 				return false
 			}
-			fate = toLeave // if the stream lacks it the hole shows, and it is looked for
+			fate = f.overtaken(p.ready, true)
 		}
 		f.judged(p.ready, fate, now)
 	}
 	return true
 }
 
-// overtakeEvent judges the lines up to the last one of r's event, whose EOE record has come.
-func (f *Feed) overtakeEvent(r *stream.Record, now time.Time, force bool) bool {
+// overtakeEvent judges the lines up to the last one of r's event, whose EOE record
+// has come.
+func (f *Feed) overtakeEvent(r *stream.Record, now time.Time) {
 	const look = 32
 	p := &f.pending
 	last := uint64(0)
@@ -131,7 +162,7 @@ func (f *Feed) overtakeEvent(r *stream.Record, now time.Time, force bool) bool {
 			last = n + 1
 		}
 	}
-	return f.overtake(last, now, force)
+	f.passed(last, now)
 }
 
 // judged notes what is to become of line n.
@@ -160,8 +191,9 @@ func (f *Feed) judged(n uint64, fate fate, now time.Time) {
 	}
 }
 
-// overtaken judges a line that the stream has passed without bringing it.
-func (f *Feed) overtaken(n uint64) fate {
+// overtaken judges a line that the stream has passed without bringing it. Until it is
+// late the stream may bring another event of its serial.
+func (f *Feed) overtaken(n uint64, late bool) fate {
 	l := f.given.line(n)
 	run, i := f.pending.at(n)
 	r := &run.Recs[i]
@@ -169,10 +201,10 @@ func (f *Feed) overtaken(n uint64) fate {
 	switch {
 	case l.lineState&isCont != 0:
 		return f.lastFate
-	case l.lineState&isSuspect != 0, !r.HasID():
+	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == stream.TypeEOE: // auditd logs no EOE
 		return toLeave
 	case isDaemon(r):
-		return giveIf(w.daemonLine(r, false))
+		return giveIf(w.daemonLine(r, false, false))
 	}
 	if fate := f.byEvent(n, l, run, i); fate != undecided {
 		return fate
@@ -180,12 +212,26 @@ func (f *Feed) overtaken(n uint64) fate {
 	switch {
 	case w.multi || !w.any:
 		return toGive
-	case int32(r.Serial-w.top) > 0:
+	case l.lineState&isNewer != 0 && f.dist(n) > nearSerials:
+		return toLeave // of the time to come
+	case int32(r.Serial-w.top) > 0 && late:
+		return toLeave // if the stream lacks it the hole shows, and it is looked for
+	case int32(r.Serial-w.top) > -outOfOrder && !late && !f.wanted(&run.Batch, i):
 		return undecided
 	case int32(r.Serial-w.low) >= 0 && w.top-r.Serial < witnessSize:
 		return toGive
 	}
 	return giveIf(f.tracker.Missing(&run.Batch, i))
+}
+
+// wanted reports whether a line can be of an event that has been missing for long.
+func (f *Feed) wanted(b *stream.Batch, i int) bool {
+	for _, t := range f.holes {
+		if t.Covers(b, i) {
+			return true
+		}
+	}
+	return false
 }
 
 func giveIf(ok bool) fate {
@@ -233,8 +279,9 @@ func (f *Feed) betterBehind(n uint64, l *givenLine) bool {
 // dist says how far the serial of a line is from those beside it in the log, on
 // the side where they are nearer.
 func (f *Feed) dist(n uint64) uint32 {
-	d := f.given.line(n).dist
-	if d <= 1 {
+	l := f.given.line(n)
+	d := l.dist
+	if d <= 1 || l.far == loneFar {
 		return d
 	}
 	behind, _ := f.distBehind(n)
@@ -270,10 +317,10 @@ func (f *Feed) unheard(n uint64, end bool) fate {
 	switch {
 	case l.lineState&isCont != 0:
 		return f.lastFate
-	case l.lineState&isSuspect != 0, !r.HasID():
+	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == stream.TypeEOE: // auditd logs no EOE
 		return toLeave
 	case isDaemon(r):
-		return giveIf(f.witness.daemonLine(r, true))
+		return giveIf(f.witness.daemonLine(r, true, l.lineState&isResumed != 0))
 	}
 	if fate := f.byEvent(n, l, run, i); fate != undecided {
 		return fate
@@ -284,11 +331,18 @@ func (f *Feed) unheard(n uint64, end bool) fate {
 	}
 	const enough = 4
 	behind, events := f.distBehind(n)
+	if l.far == loneFar {
+		behind, end = unknownDist, true
+	}
 	switch {
 	case events >= enough || end && events > 0:
-		return giveIf(behind <= nearSerials || l.dist != unknownDist && int32(r.Serial-f.highest) < 0)
+		// An event can be recorded long before it is written.
+		return giveIf(behind <= nearSerials || l.dist != unknownDist && f.highest-r.Serial < witnessSize)
 	case !end:
 		return undecided
+	}
+	if f.lastFate == toGive && n > f.given.base && apart(f.given.line(n-1).id.Serial, r.Serial) <= nearSerials {
+		return toGive
 	}
 	return giveIf(l.dist == unknownDist && !w.any) // the only line there is
 }
@@ -378,15 +432,12 @@ func (f *Feed) copyOf(h *stream.Batch, i int, id stream.ID) (n uint64, ok bool) 
 	for n = f.given.kinds[kindOf(id)].first; n != 0; n = f.given.line(n).next {
 		run, k := f.pending.at(n)
 		if run == nil { // given
-			if l := f.given.line(n).len; !(l >= 8900 && h.Recs[i].Len > l) {
+			if l := f.given.line(n); h.Recs[i].Len <= l.len || l.len < 8900 && l.lineState&isBroken == 0 {
 				return n, true
 			}
-			continue
-		}
-		line := run.Text(k)
-		if same := common(text, line); same == len(text) {
+		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {
 			return n, true
-		} else if same == len(line) {
+		} else if common(text, line) == len(line) {
 			continue // it is the line that is not whole
 		}
 		if !looked {
@@ -414,6 +465,11 @@ func common(a, b []byte) int {
 
 // noteForeign counts line i of b, which is not given.
 func (f *Feed) noteForeign(b *stream.Batch, i int, now time.Time) {
+	id := b.ID(i)
+	if slices.Contains(f.foreignLast[:], id) {
+		return // the log was read again
+	}
+	f.foreignLast[f.count.Foreign%uint64(len(f.foreignLast))] = id
 	f.count.Foreign++
 	if f.foreignFirst.Len == 0 {
 		f.foreignFirst = b.Recs[i]

@@ -99,6 +99,7 @@ type Feed struct {
 	behind   bool                 // the log was not read to its end: too much waits
 	searched bool                 // the log was read from another place, but not yet to its end
 	loseAt   uint64               // with this line judged, what the log should have had is lost; 0: not
+	ended    bool                 // the stream brings nothing any more
 	suspect  int                  // so many more lines may be parts of an address
 	lastFate fate                 // of the line judged last
 	highest  uint32               // serial of the last line that only the log had
@@ -112,7 +113,8 @@ type Feed struct {
 
 	foreignSaid  uint64 // of those counted
 	foreignAt    time.Time
-	foreignFirst stream.Record // the first one not said yet
+	foreignFirst stream.Record  // the first one not said yet
+	foreignLast  [256]stream.ID // those counted last
 
 	shownMu sync.Mutex // guards shown: whoever asks must not wait for a lossless consumer
 	shown   Shown

@@ -39,6 +39,26 @@ type givenLine struct {
 	len  uint32
 	dist uint32 // of its serial from those in front of it in the log
 	lineState
+	far uint8 // how many lines behind it that the consumers had are far from it; nearOne: one is near
+}
+
+const (
+	nearOne = 1<<8 - 1
+	loneFar = 3 // so many make it one that fits to nothing
+)
+
+// follow notes the serial of a line that the consumers have for the few in front of it.
+func (g *given) follow(serial uint32) {
+	const few = 4
+	for k := max(0, len(g.order)-few); k < len(g.order); k++ {
+		switch l := &g.order[k]; {
+		case l.far >= loneFar:
+		case apart(l.id.Serial, serial) <= nearSerials:
+			l.far = nearOne
+		default:
+			l.far++
+		}
+	}
 }
 
 // lineState is what is known of a line.
@@ -50,7 +70,9 @@ const (
 	isForeign                       // it is not given
 	isResumed                       // given at the start, or of a kind that the log alone has: that the stream does not bring it is no loss
 	isSuspect                       // it may be a part of a socket's address
+	isBroken                        // it is the beginning of such a record
 	isCont                          // it goes on the line before
+	isNewer                         // its serial is newer than that of the event in front of it
 )
 
 func kindOf(id stream.ID) kind { return kind{id.Millis, id.Serial, id.Type} }

@@ -81,9 +81,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		}
 		switch {
 		case f.lastID.HasID() && isCutEOE(&h.Batch, i):
-			if !f.overtakeEvent(&f.lastID, now, force) {
-				return wait
-			}
+			f.overtakeEvent(&f.lastID, now)
 			f.mended(now)
 			return mend
 		case force || !isFragment(h.Bytes(i), r):
@@ -96,9 +94,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		return drop
 	}
 	if r.Type == stream.TypeEOE {
-		if !f.overtakeEvent(r, now, force) {
-			return wait
-		}
+		f.overtakeEvent(r, now)
 		f.lastEOE = r.Serial
 		return pass
 	}
@@ -130,7 +126,7 @@ func (f *Feed) judge(h *heldBatch, i int, now time.Time, force bool) verdict {
 		}
 		f.misses++
 	}
-	f.witness.settle(&h.Batch, i)
+	f.witness.settle(&h.Batch, i).done()
 	return pass
 }
 

@@ -83,7 +83,7 @@ func (f *Feed) look(now time.Time, end bool) {
 			f.doubtLog(millis)
 		}
 	}
-	if f.mode == led && f.entry == nil && f.unsure != 0 && (end || now.Sub(f.sought) > seekEvery) {
+	if f.mode == led && f.entry == nil && f.unsure != 0 && now.Sub(f.sought) > seekEvery {
 		f.begin(now, f.unsure)
 	}
 	if f.check.Swap(false) {
@@ -336,7 +336,7 @@ func (f *Feed) takeLines(b *stream.Batch, at Place, give func(b *stream.Batch, a
 		}
 	}
 	flush(len(b.Recs))
-	f.overtake(passed, now, false)
+	f.passed(passed, now)
 	f.giveReady(now)
 	return took
 }
@@ -349,6 +349,7 @@ func (f *Feed) passBy(b *stream.Batch, i int) {
 		return
 	}
 	f.witness.distance(r.Serial)
+	f.given.follow(r.Serial)
 	if e := f.witness.find(r, f.witness.nodeKey(b.Node(i))); e != nil {
 		e.line = f.given.end()
 	}
@@ -388,13 +389,7 @@ func (f *Feed) has(b *stream.Batch, i int) bool {
 	case int32(r.Serial-f.since) >= 0:
 		return false
 	}
-	// From before what is remembered: only what is known to be missing.
-	for _, t := range f.holes {
-		if t.Covers(b, i) {
-			return false
-		}
-	}
-	return true
+	return !f.wanted(b, i) // from before what is remembered
 }
 
 // consider lets the stream lead again when there is no doubt left.
@@ -442,6 +437,9 @@ func (f *Feed) logState(err error) {
 // are given too; time bounds how long that may take.
 func (f *Feed) Finish(until time.Time) {
 	began := time.Now()
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
 	f.look(began, true)
 	for f.leads() && time.Now().Before(until) {
 		f.round()

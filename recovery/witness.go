@@ -36,6 +36,7 @@ type witnessed struct {
 	node   uint32
 	dist   uint32 // of one that only the log has, see givenLine
 	types  witnessTypes
+	held   uint8 // records of it that have arrived and wait
 }
 
 // witnessTypes are the records of an event of which there is one at most, of those of
@@ -125,14 +126,17 @@ func (w *witness) note(b *stream.Batch) {
 		if w.node == nil || !w.multi && !bytes.Equal(name, w.node) {
 			w.noteNode(name)
 		}
-		w.put(r.Serial, r.Millis, w.nodeKey(name))
+		e := w.put(r.Serial, r.Millis, w.nodeKey(name))
+		if r.Type != stream.TypeEOE && e.held < 1<<8-1 {
+			e.held++
+		}
 	}
 }
 
 func isDaemon(r *stream.Record) bool { return r.Type/100 == 12 }
 
 // put notes a record that the stream has brought.
-func (w *witness) put(serial uint32, millis int64, node uint32) {
+func (w *witness) put(serial uint32, millis int64, node uint32) *witnessed {
 	e := &w.events[serial%witnessSize]
 	if e.types&byStream == 0 || e.serial != serial || e.millis != millis || e.node != node {
 		*e = witnessed{millis: millis, serial: serial, node: node, types: byStream}
@@ -145,9 +149,10 @@ func (w *witness) put(serial uint32, millis int64, node uint32) {
 			w.low = serial
 		}
 	}
+	return e
 }
 
-// settle notes that record i of the stream is dealt with.
+// settle notes that record i of the stream is being dealt with.
 func (w *witness) settle(b *stream.Batch, i int) *witnessed {
 	r := &b.Recs[i]
 	e := w.find(r, w.nodeKey(b.Node(i)))
@@ -156,6 +161,13 @@ func (w *witness) settle(b *stream.Batch, i int) *witnessed {
 	}
 	e.types |= singleType(r.Type)
 	return e
+}
+
+// done notes that a record of the stream was dealt with.
+func (e *witnessed) done() {
+	if e != nil && e.held > 0 {
+		e.held--
+	}
 }
 
 // find returns the event with r's serial, nil if there is none.
@@ -189,8 +201,9 @@ func (w *witness) noteDaemon(serial uint32) {
 
 // daemonLine reports whether a line can be a record of auditd's own that it did not
 // dispatch: before 4.2 it logs some only. Their serials are a series, which begins
-// at random with each start. alone: there is no stream that it should have been in.
-func (w *witness) daemonLine(r *stream.Record, alone bool) bool {
+// at random with each start. alone: there is no stream that it should have been in;
+// resumed: nor was there when it was written.
+func (w *witness) daemonLine(r *stream.Record, alone, resumed bool) bool {
 	const near = 16
 	known := w.daemons[:min(w.daemon, len(w.daemons))]
 	follows := false
@@ -202,7 +215,9 @@ func (w *witness) daemonLine(r *stream.Record, alone bool) bool {
 	}
 	switch r.Type {
 	case 1200: // DAEMON_START
-		return alone
+		return resumed
+	case 1209: // DAEMON_ERR
+		return follows
 	case 1202, 1203, 1204, 1205, 1206: // ABORT, CONFIG, RECONFIG, ROTATE, RESUME
 		return follows || len(known) == 0
 	}
@@ -210,8 +225,9 @@ func (w *witness) daemonLine(r *stream.Record, alone bool) bool {
 }
 
 // distance says how far the serial of a line is from those in front of it in
-// the log, and notes it. The other lines of its event do not count.
-func (w *witness) distance(serial uint32) uint32 {
+// the log, and whether it is newer, and notes it. The other lines of its event do not
+// count.
+func (w *witness) distance(serial uint32) (dist uint32, newer bool) {
 	const size = len(w.last)
 	end := w.lasts
 	if end > 0 && w.last[(end-1)%size] == serial {
@@ -222,16 +238,21 @@ func (w *witness) distance(serial uint32) uint32 {
 	}
 	n := min(end, size-1)
 	if n == 0 {
-		return unknownDist
+		return unknownDist, false
 	}
-	if d := apart(serial, w.last[(end-1)%size]); d <= nearSerials {
-		return d
+	before := w.last[(end-1)%size]
+	newer = int32(serial-before) > 0
+	// An address has room for four lines: they are near each other, but not to what
+	// stands in front of them.
+	far := w.last[(end-min(n, maxSuspects+1))%size]
+	if d := apart(serial, before); d <= nearSerials && apart(serial, far) <= nearSerials {
+		return d, newer
 	}
 	var all [size]uint32
 	for k := range n {
 		all[k] = apart(serial, w.last[(end-1-k)%size])
 	}
-	return middle(all[:n])
+	return middle(all[:n]), newer
 }
 
 const (
