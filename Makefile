@@ -10,12 +10,15 @@ DESTDIR     ?=
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What the tests need besides Go. gcc is for the race detector.
-TEST_NEEDS := gcc auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so laurel auparse logrotate mandoc
+TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so laurel auparse logrotate mandoc
 
 # Empty where there is no C compiler and none could be installed.
 RACE = $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help build run test deps bench lint fuzz install uninstall clean
+# Suites of Debian whose auditd the tests run besides the machine's own.
+SUITES := trixie sid
+
+.PHONY: help build run test deps roots bench lint fuzz install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -34,6 +37,9 @@ test: deps ## vet and all tests; as root with the real auditd (AUDISP_REQUIRE_AU
 deps: # what the tests need, where root may install it
 	@packaging/getdeps.sh $(TEST_NEEDS) || echo "tests that need these will be skipped"
 
+roots: ## what runs the auditd of other Debian suites, below the user's cache folder (minutes, once)
+	test/lab/root.sh $(SUITES)
+
 bench: build ## compare with the stock plugins on this machine
 	bench/run.sh
 
@@ -41,7 +47,7 @@ lint: ## gofmt, go vet, staticcheck, syntax of the scripts
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt these: $$files"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	@for script in packaging/*.sh bench/*.sh .ci/run; do bash -n $$script || exit 1; done
+	@for script in packaging/*.sh bench/*.sh test/lab/*.sh .ci/run; do bash -n $$script || exit 1; done
 
 fuzz: ## every fuzz target for FUZZTIME (60s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

@@ -9,6 +9,8 @@ missing() {
     case $1 in
     # a module of rsyslogd
     *.so) ! compgen -G "/usr/lib*/rsyslog/$1" >/dev/null && ! compgen -G "/usr/lib/*/rsyslog/$1" >/dev/null ;;
+    # for the auditd of other suites of Debian, from the mirror that apt uses
+    debootstrap) command -v apt-get >/dev/null && ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
     auparse) ! /usr/bin/python3 -c 'import auparse' 2>/dev/null ;;
     *) ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
     esac

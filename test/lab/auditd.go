@@ -58,6 +58,10 @@ type Options struct {
 	QDepth     int    // records auditd queues for its plugins; 0 is 2000
 	Plugins    []Plugin
 
+	// Root is a directory with another system whose auditd is run, chrooted, instead
+	// of the machine's. The directories of tests are at the same path in it; a
+	// plugin must be there and static. See Root.
+	Root string
 	// Backlog is the kernel's queue in records; 0 is 8192.
 	Backlog int
 	// MaxLogFile rotates the log at so many MiB, keeping NumLogs files (5). 0
@@ -73,11 +77,15 @@ type Options struct {
 type Auditd struct {
 	t       TB
 	dir     string
-	pid     int // 0 while it is stopped
+	root    string // see Options
+	pid     int    // 0 while it is stopped
 	plugins []Plugin
 	kernel  *restorer
 	marks   int
 }
+
+// Version of the auditd that runs, as its package says.
+func (a *Auditd) Version() string { return Version(a.root) }
 
 // Start runs auditd and returns when the kernel knows it and all plugins run
 // as its children. It waits for the lab's lock first, which it holds until the
@@ -92,7 +100,7 @@ func Start(t TB, o Options) *Auditd {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { lockFile.Close() })
-	a := &Auditd{t: t, dir: tempDir(t), plugins: o.Plugins}
+	a := &Auditd{t: t, dir: tempDir(t), root: o.Root, plugins: o.Plugins}
 	if err := a.writeConf(o); err != nil {
 		t.Fatalf("configure auditd: %v", err)
 	}
@@ -117,7 +125,7 @@ func (a *Auditd) start(o Options) error {
 // run starts the daemon and waits for its plugins.
 func (a *Auditd) run() error {
 	// Returns when the daemon in the background says it is up, or failed.
-	if out, err := command("auditd", "-c", a.dir); err != nil {
+	if out, err := runAuditd(a.root, a.dir); err != nil {
 		return fmt.Errorf("%w (syslog has the reason) %s", err, out)
 	}
 	st, err := ReadStatus()
