@@ -44,7 +44,7 @@ func mayBreak(line []byte) bool {
 		return false
 	}
 	switch line[at] {
-	case 'P', 'E': // PATH, PROCTITLE, EXECVE, EOE
+	case 'P', 'E', 'B', 'O': // PATH, PROCTITLE, EXECVE, EOE, BPRM_FCAPS, OBJ_PID
 		return false
 	case 'S': // SYSCALL, but SYSTEM_BOOT and the like
 		return line[at+1] != 'Y' || line[at+3] != 'C'
@@ -71,13 +71,19 @@ func (a *address) text() []byte { return a.buf[a.from:a.to] }
 // printedAddress returns the address in the body of a record, line[:sep], and
 // where in the names behind it its bytes are printed, 0 when they are not.
 func printedAddress(line []byte, sep int) (a address, at int) {
-	at = bytes.Index(line[sep:], []byte("SADDR={ "))
 	i := bytes.Index(line[:sep], []byte("saddr="))
-	if at < 0 || i < 1 || line[i-1] != ' ' && line[i-1] != '\'' {
+	if i < 1 || line[i-1] != ' ' && line[i-1] != '\'' {
+		return a, 0
+	}
+	hex := line[i+len("saddr=") : sep]
+	if !bytes.Contains(hex, []byte("0A")) && !bytes.Contains(hex, []byte("0a")) {
+		return a, 0 // most have no newline
+	}
+	if at = bytes.Index(line[sep:], []byte("SADDR={ ")); at < 0 {
 		return a, 0
 	}
 	at += sep + len("SADDR={ ")
-	a.decode(line[i+len("saddr=") : sep])
+	a.decode(hex)
 	// saddr_fam=local path=, in 2.8 fam=local path=
 	fam := bytes.IndexByte(line[at:], ' ')
 	if a.key == "" || fam < 0 || !has(line[at+fam+1:], a.key) {
