@@ -22,18 +22,11 @@ func (r *lines) start(f *os.File, off int64) {
 	if r.sp == nil {
 		r.sp = stream.NewSplitter()
 		// An empty line first, so that a damaged log is never taken for frames.
-		r.newline(&r.rest)
+		r.sp.Space()[0] = '\n'
+		r.sp.Cut(&r.rest, 1)
 	}
-	if r.read > r.cut || r.open {
-		r.newline(&r.rest)
-	}
+	r.sp.CutRest(&r.rest)
 	r.f, r.read, r.cut, r.open = f, off, off, false
-}
-
-// newline ends the line that the Splitter holds.
-func (r *lines) newline(b *stream.Batch) {
-	r.sp.Space()[0] = '\n'
-	r.sp.CutLast(b, 1)
 }
 
 // next puts the lines that are complete with one more read into b, valid until
@@ -62,7 +55,7 @@ func (r *lines) end(b *stream.Batch) (at int64) {
 		b.Recs = b.Recs[:0]
 		return at
 	}
-	r.newline(b)
+	r.sp.CutRest(b)
 	r.handOn(b)
 	r.cut = r.read
 	return at

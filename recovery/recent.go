@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"audisp-relay/stream"
@@ -107,6 +108,10 @@ func keyOf(b *stream.Batch, i int) recentKey {
 	text := b.Bytes(i)
 	if rec.Kind != stream.Ver0 {
 		text = afterType(text, rec.NodeLen)
+	}
+	if rec.Kind != stream.Line && bytes.IndexByte(text, '\n') >= 0 {
+		// In a frame it stands as it came, in a line auditd writes a space for it.
+		text = bytes.ReplaceAll(text, []byte{'\n'}, []byte{' '})
 	}
 	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == ' ' || text[len(text)-1] == 0) {
 		text = text[:len(text)-1]

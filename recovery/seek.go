@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -37,13 +36,9 @@ func (l *Log) SeekEnd() (Place, error) {
 		return Place{}, err
 	}
 	f := l.newest()
-	var off int64
-	err := l.with(f, func(file *os.File) error {
-		end, err := size(file)
-		if err != nil {
-			return err
-		}
-		off, err = lastLineEnd(file, end)
+	off := int64(0)
+	err := l.with(f, func(file *os.File) (err error) {
+		off, err = l.lastEnd(file)
 		return err
 	})
 	if err != nil {
@@ -52,21 +47,37 @@ func (l *Log) SeekEnd() (Place, error) {
 	return Place{f.gen, off}, nil
 }
 
-// lastLineEnd returns the place behind the last newline before end. A last line
-// that is longer than auditd writes any is passed over.
-func lastLineEnd(f *os.File, end int64) (int64, error) {
-	buf := make([]byte, min(end, stream.MaxRecord))
-	n, err := f.ReadAt(buf, end-int64(len(buf)))
-	if err != nil && err != io.EOF {
+// lastEnd returns the place behind the last complete record of a file. auditd
+// writes one that has newlines within in two parts, so behind a newline need not be
+// the begin of a record. A last line that is longer than auditd writes any is passed over.
+func (l *Log) lastEnd(f *os.File) (int64, error) {
+	end, err := size(f)
+	if err != nil {
 		return 0, err
 	}
-	switch i := bytes.LastIndexByte(buf[:n], '\n'); {
-	case i >= 0:
-		return end - int64(len(buf)) + int64(i) + 1, nil
-	case int64(len(buf)) == end:
+	r, b := &l.seek, &l.batch
+	from := max(0, end-stream.MaxRecord)
+	last := int64(-1)
+	r.start(f, from)
+	for {
+		_, n, err := r.next(b)
+		if err != nil && err != io.EOF {
+			return 0, err
+		}
+		if n == 0 {
+			break
+		}
+		if len(b.Recs) > 0 && !r.open {
+			last = r.cut
+		}
+	}
+	switch {
+	case last >= 0:
+		return last, nil
+	case from == 0:
 		return 0, nil
 	}
-	return end, nil
+	return r.read, nil
 }
 
 // SeekTime returns the first line that can belong to an event of that time (ms
@@ -306,16 +317,19 @@ func (l *Log) latest(f *os.File, off, limit int64) (int64, error) {
 	return millis, err
 }
 
-// eachLine calls fn with the lines that begin from from (or the first behind it)
+// lookBack is how far before a place anywhere in the log reading begins, so that what
+// is cut at the place are records: behind a newline there may be the rest of one. It is
+// more than the longest that auditd writes.
+const lookBack = 16 << 10
+
+// eachLine calls fn with the records that begin from from (or the first behind it)
 // to before to, until it returns false; torn: also with a last line without
 // newline.
 func (l *Log) eachLine(f *os.File, from, to int64, torn bool, fn func(b *stream.Batch, i int, at int64) bool) error {
 	r, b := &l.seek, &l.batch
-	partial := from > 0
-	if partial {
-		from-- // a newline there makes the line behind it a whole one
-	}
-	r.start(f, from)
+	begin := max(0, from-lookBack)
+	partial := begin > 0 // the first line that is read
+	r.start(f, begin)
 	for more := true; more && r.cut < to; {
 		at, n, err := r.next(b)
 		if err != nil && err != io.EOF {
@@ -328,7 +342,10 @@ func (l *Log) eachLine(f *os.File, from, to int64, torn bool, fn func(b *stream.
 			}
 		}
 		for i := range b.Recs {
-			if !partial && (at >= to || !fn(b, i, at)) {
+			if at >= to {
+				return nil
+			}
+			if !partial && at >= from && !fn(b, i, at) {
 				return nil
 			}
 			partial = false

@@ -2,73 +2,212 @@ package stream
 
 import "bytes"
 
-// broken tells how long a SOCKADDR line of audit.log, have[:n], really is that was broken
-// by a newline in a socket's path, 0 when it is as long as it looks and -1 when that cannot be said
-// before more was read.
+// broken tells how long a line of audit.log, have[:n], really is that was broken by
+// newlines in a socket's address: 0 when it is as long as it looks, -1 when that
+// cannot be said before more was read, which with last it can.
 //
-// auditd with log_format ENRICHED writes the path of an AF_UNIX address as it is
-// behind the record (auditd-event.c, format_enrich: "SADDR={ saddr_fam=local
-// path=... }"), so whoever may connect to a socket can put a line of his own into the
-// log; to plugins it gives a space for the newline. The hex of saddr= in front tells
-// what the path is, and so which lines belong together.
-func broken(have []byte, n int) int {
+// auditd with log_format ENRICHED prints the address behind the record
+// (auditd-event.c, format_enrich; auparse, print_sockaddr), and of three families it
+// prints bytes as they are, newlines too: "SADDR={ saddr_fam=local path=... }". So
+// whoever may call connect(2) can put lines of his own into the log. How many the
+// bytes in saddr= say, which the kernel wrote as hex: auditd prints them up to a NUL
+// or a limit. So many lines belong to the record, whatever stands in them.
+func broken(have []byte, n int, last bool) int {
 	line := have[:n-1]
-	names := bytes.Index(line, []byte("\x1dSADDR={"))
-	if names < 0 {
-		return 0
+	// A program's text may have a separator, too: the first with an address counts.
+	for sep := bytes.IndexByte(line, separator); sep >= 0; {
+		if a, at := printedAddress(line, sep); at > 0 {
+			return a.end(have, at, n, last)
+		}
+		next := bytes.IndexByte(line[sep+1:], separator)
+		if next < 0 {
+			break
+		}
+		sep += 1 + next
 	}
-	var buf [maxSocketPath]byte
-	path := socketPath(buf[:0], line[:names])
-	at := bytes.Index(line[names:], []byte(" path="))
-	if at < 0 || bytes.IndexByte(path, '\n') < 0 {
-		return 0
-	}
-	from := names + at + len(" path=")
-	if from < n-1 && have[from] == '@' { // an abstract name
-		from++
-	}
-	rest := have[from:]
-	whole := append(path, " }\n"...)
-	k := min(len(rest), len(whole))
-	switch {
-	case !bytes.Equal(rest[:k], whole[:k]):
-		return 0
-	case k < len(whole):
-		return -1
-	}
-	return from + len(whole)
+	return 0
 }
 
-// maxSocketPath is room for sun_path (linux/un.h: 108) and what ends the record.
-const maxSocketPath = 128
+// separator stands between a record and the names added to it (libaudit.h,
+// AUDIT_INTERP_SEPARATOR).
+const separator = 0x1D
 
-// socketAddress reports whether a line is a SOCKADDR record.
-func socketAddress(line []byte) bool {
+// mayBreak reports whether a line is of a type that can have an address: SOCKADDR,
+// or one of a program, in whose text auditd looks for saddr= as well. It is asked of
+// every line, so it only leaves out what most of them are.
+func mayBreak(line []byte) bool {
 	if has(line, "node=") {
 		_, line, _ = bytes.Cut(line, []byte{' '})
 	}
-	return has(line, "type=SOCKADDR ")
+	const at = len("type=")
+	if len(line) < at+len("SYSC") {
+		return false
+	}
+	switch line[at] {
+	case 'P', 'E', 'B', 'O': // PATH, PROCTITLE, EXECVE, EOE, BPRM_FCAPS, OBJ_PID
+		return false
+	case 'S': // SYSCALL, but SYSTEM_BOOT and the like
+		return line[at+1] != 'Y' || line[at+3] != 'C'
+	case 'C': // CWD
+		return line[at+1] != 'W'
+	}
+	return true
 }
 
-// socketPath appends the path of the AF_UNIX address in a record's saddr= to dst,
-// as auditd prints it: up to a NUL, without the one that an abstract name begins with.
-func socketPath(dst, body []byte) []byte {
-	_, hex, _ := bytes.Cut(body, []byte(" saddr="))
-	if !has(hex, "0100") && !has(hex, "0001") { // AF_UNIX in either byte order
-		return dst
+// addressSize is the most a socket's address has (linux/socket.h, sockaddr_storage).
+const addressSize = 128
+
+// address is what auditd prints of a socket's address.
+type address struct {
+	buf   [addressSize + len(" }\n")]byte
+	from  int // the text is buf[from:to]; there is room for its end behind it
+	to    int
+	limit int    // so many bytes of it are printed from 3.0 on
+	key   string // the name that it is printed behind
+}
+
+func (a *address) text() []byte { return a.buf[a.from:a.to] }
+
+// printedAddress returns the address in the body of a record, line[:sep], and
+// where in the names behind it its bytes are printed, 0 when they are not.
+func printedAddress(line []byte, sep int) (a address, at int) {
+	i := bytes.Index(line[:sep], []byte("saddr="))
+	if i < 1 || line[i-1] != ' ' && line[i-1] != '\'' {
+		return a, 0
 	}
-	hex = hex[4:]
-	if has(hex, "00") {
-		hex = hex[2:]
+	hex := line[i+len("saddr=") : sep]
+	if !bytes.Contains(hex, []byte("0A")) && !bytes.Contains(hex, []byte("0a")) {
+		return a, 0 // most have no newline
 	}
-	for ; len(hex) >= 2 && len(dst) < maxSocketPath-len(" }\n"); hex = hex[2:] {
-		c := unhex(hex[0])<<4 | unhex(hex[1])
-		if c == 0 || unhex(hex[0])|unhex(hex[1]) > 15 {
+	if at = bytes.Index(line[sep:], []byte("SADDR={ ")); at < 0 {
+		return a, 0
+	}
+	at += sep + len("SADDR={ ")
+	a.decode(hex)
+	// saddr_fam=local path=, in 2.8 fam=local path=
+	fam := bytes.IndexByte(line[at:], ' ')
+	if a.key == "" || fam < 0 || !has(line[at+fam+1:], a.key) {
+		return a, 0
+	}
+	return a, at + fam + 1 + len(a.key)
+}
+
+// decode reads the hex of an address, its family in either byte order.
+func (a *address) decode(hex []byte) {
+	n := 0
+	for ; len(hex) >= 2 && n < addressSize; hex = hex[2:] {
+		hi, lo := unhex(hex[0]), unhex(hex[1])
+		if hi|lo > 15 {
 			break
 		}
-		dst = append(dst, c)
+		a.buf[n] = hi<<4 | lo
+		n++
 	}
-	return dst
+	if n < 3 || a.buf[0] != 0 && a.buf[1] != 0 {
+		return
+	}
+	a.from = 2
+	switch a.buf[0] | a.buf[1] {
+	case 1: // AF_UNIX: sun_path, behind its NUL if that is an abstract name
+		a.limit, a.key = 108, "path="
+		if a.buf[2] == 0 {
+			a.from = 3
+		}
+	case 3: // AF_AX25: ax25_call
+		a.limit, a.key = 7, "call="
+	case 9: // AF_X25: x25_addr
+		a.limit, a.key = 15, "laddr="
+	}
+	a.to = n
+	if nul := bytes.IndexByte(a.text(), 0); nul >= 0 {
+		a.to = a.from + nul
+	}
+}
+
+// end returns where the record have[:n] ends whose address is printed from at on;
+// as broken does.
+func (a *address) end(have []byte, at, n int, last bool) int {
+	text := a.text()
+	first := bytes.IndexByte(text, '\n')
+	if first < 0 {
+		return 0
+	}
+	switch shown := have[at : n-1]; {
+	case len(shown) == first+1 && shown[0] == '@': // so some tools print an abstract name
+		at++
+	case len(shown) != first: // the newline was replaced, or the record is cut
+		return 0
+	}
+	if k := whole(have[at:], append(text, " }\n"...)); k > 0 {
+		return at + k
+	} else if k < 0 && !last {
+		return -1
+	}
+	// Not printed to its end: so auditd from 3.0 on does with what is too long.
+	text = text[:min(len(text), a.limit)]
+	if first >= len(text) {
+		return 0
+	}
+	return continued(have, n, text[first+1:], last)
+}
+
+// whole reports whether have begins with text, by its length; -1: as far as it goes.
+func whole(have, text []byte) int {
+	k := min(len(have), len(text))
+	switch {
+	case !bytes.Equal(have[:k], text[:k]):
+		return 0
+	case k < len(text):
+		return -1
+	}
+	return k
+}
+
+// continued returns where the lines from n on end that text makes, the rest of an
+// address behind a newline. How many they are is a matter of count, not of what they
+// say; only where one has not the length it must have was the record torn off there,
+// and what follows is none of it.
+func continued(have []byte, n int, text []byte, last bool) int {
+	for more := true; more; {
+		var part []byte
+		part, text, more = bytes.Cut(text, []byte{'\n'})
+		k := bytes.IndexByte(have[n:], '\n')
+		switch {
+		case k < 0 && !last && len(have)-n < MaxRecord:
+			return -1
+		case k < 0:
+			return n
+		}
+		line := have[n : n+k]
+		if !more && len(line) > len(part) && has(line[len(part):], " }") || len(line) == len(part) {
+			n += k + 1
+			continue
+		}
+		if !more {
+			part = append(part, " }"...)
+		}
+		if tornOff(line, part) {
+			n += k + 1
+		}
+		return n
+	}
+	return n
+}
+
+// tornOff reports whether a line begins with the begin of part, which ends within:
+// there the log was cut (a full disk, a loss of power), and the next record stands
+// right behind it.
+func tornOff(line, part []byte) bool {
+	for k := range min(len(line), len(part)) {
+		if line[k] != part[k] {
+			return false
+		}
+		rest := line[k+1:]
+		if len(rest) == 0 || has(rest, "type=") || has(rest, "node=") {
+			return true
+		}
+	}
+	return false
 }
 
 // unhex returns the value of a digit, more than 15 for anything else.

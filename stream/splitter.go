@@ -65,13 +65,7 @@ func (s *Splitter) Space() []byte {
 // Cut says that n bytes were put into Space and puts the records that are
 // complete with them into b, whose buffer is then the Splitter's own: it is
 // valid until the next call of Space.
-func (s *Splitter) Cut(b *Batch, n int) { s.cut(b, n, false) }
-
-// CutLast is Cut when nothing more belongs to what there is: a line is not held
-// because the rest of it may come.
-func (s *Splitter) CutLast(b *Batch, n int) { s.cut(b, n, true) }
-
-func (s *Splitter) cut(b *Batch, n int, last bool) {
+func (s *Splitter) Cut(b *Batch, n int) {
 	s.w += n
 	s.counts.Bytes += uint64(n)
 	b.Buf, b.Recs = s.buf, b.Recs[:0]
@@ -81,10 +75,33 @@ func (s *Splitter) cut(b *Batch, n int, last bool) {
 	switch s.framing {
 	case framingUnknown:
 	case framingLines:
-		s.cutLines(b, last)
+		s.cutLines(b, false)
 	default:
 		s.cutFrames(b, false)
 	}
+}
+
+// CutRest cuts what a stream of lines has left when nothing more belongs to it: a last
+// line without newline gets one.
+func (s *Splitter) CutRest(b *Batch) {
+	s.Space()
+	b.Buf, b.Recs = s.buf, b.Recs[:0]
+	s.cutRest(b)
+}
+
+// cutRest appends to b. It reports whether a line had no newline.
+func (s *Splitter) cutRest(b *Batch) (unended bool) {
+	s.cutLines(b, false)
+	if s.w == s.r && !s.cont {
+		return false
+	}
+	// What is left is shorter than two records at most, so there is room.
+	if unended = s.w == s.r || s.buf[s.w-1] != '\n'; unended {
+		s.buf[s.w] = '\n'
+		s.w++
+	}
+	s.cutLines(b, true)
+	return unended
 }
 
 // End says that the stream is over and puts what is left into b.
@@ -98,13 +115,8 @@ func (s *Splitter) End(b *Batch) {
 		s.cutFrames(b, true)
 		return
 	}
-	s.cutLines(b, true)
-	if s.w > s.r || s.cont {
-		// cutLines leaves less than MaxRecord bytes, so there is room.
+	if s.cutRest(b) {
 		s.counts.Unended++
-		s.buf[s.w] = '\n'
-		s.w++
-		s.cutLines(b, true)
 	}
 }
 
@@ -131,7 +143,8 @@ func (s *Splitter) detect(end bool) {
 }
 
 // cutLines cuts what is there into lines. A line that does not end within
-// MaxRecord bytes is handed on in pieces. With last no line is held for more to come.
+// MaxRecord bytes is handed on in pieces. With last, where all lines are ended, none is
+// held for more to come.
 func (s *Splitter) cutLines(b *Batch, last bool) {
 	for {
 		have := s.buf[s.r:s.w]
@@ -147,11 +160,11 @@ func (s *Splitter) cutLines(b *Batch, last bool) {
 			return
 		default:
 			s.scanned = 0
-			if s.cont || !socketAddress(have[:n]) {
+			if s.cont || !mayBreak(have[:n]) {
 				break
 			}
-			switch k := broken(have, n); {
-			case k < 0 && !last:
+			switch k := broken(have, n, last); {
+			case k < 0:
 				return
 			case k > 0 && k <= MaxRecord:
 				n = k
