@@ -162,7 +162,7 @@ func (x *explainer) describe(b *stream.Batch, i, j int) (typ, exe string, keys [
 			break
 		}
 	}
-	typ = string(stream.AppendTypeName(nil, b.Recs[main].Type))
+	typ = string(b.AppendType(nil, main))
 	if b.Recs[main].Type == 0 {
 		typ = "(none)"
 	}

@@ -15,7 +15,7 @@ import (
 type document struct {
 	event      *aucoalesce.Event
 	main       int    // the record whose fields are the event's own, -1 without
-	typ        uint32 // of the event
+	typ        []byte // name of the event's type
 	millis     int64
 	serial     uint32
 	node       string

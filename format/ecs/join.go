@@ -16,7 +16,7 @@ func (e *Encoder) join() {
 	if syscall < 0 {
 		e.doc.main = first
 	}
-	e.doc.typ = e.recs[max(first, 0)].Type
+	e.doc.typ = e.recs[max(first, 0)].name
 	if first < 0 { // only EOE, or nothing with an id
 		e.doc.event = bare(&e.recs[0])
 		return
