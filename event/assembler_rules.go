@@ -104,6 +104,16 @@ func (d *draft) judge(why cause) cause {
 	return why
 }
 
+// IsCut reports whether a part of an event has come to the limits of an Assembler with
+// the default options: more of it follows, most likely.
+func IsCut(recs []stream.Record) bool {
+	size := 0
+	for i := range recs {
+		size += int(recs[i].Len)
+	}
+	return len(recs) >= DefaultMaxRecords || size > DefaultMaxEventBytes-stream.MaxRecord
+}
+
 // count counts an event that is given, and returns the flags of its last record.
 func (c *AssemblerCounts) count(why cause) uint8 {
 	c.Events++

@@ -26,6 +26,7 @@ type Explained struct {
 	ByKey, ByType, ByExe map[string]*Volume
 	LeftOut              map[string]*Reason // by the part of the filter that decided
 	Failed               uint64             // events that the filter failed on: they are kept
+	Unread               uint64             // and records without a readable header
 }
 
 // Volume is how much something is.
@@ -63,7 +64,7 @@ func Explain(ctx context.Context, from Stored) (*Explained, Replayed, error) {
 		if err != nil {
 			return nil, Replayed{}, err
 		}
-		sink.match = f.New()
+		sink.judge = newJudge(f.New())
 	}
 	// Whole events, and all of them: the filter is asked here.
 	from.Sink, from.Filter, from.Format = sink, "", format.Names[format.JSON]
@@ -74,8 +75,8 @@ func Explain(ctx context.Context, from Stored) (*Explained, Replayed, error) {
 // explainer is a sink that counts events.
 type explainer struct {
 	*Explained
-	match *filter.Matcher // nil: all are kept
-	keys  [][]byte        // scratch
+	judge *judge   // nil: all are kept
+	keys  [][]byte // scratch
 	text  []byte
 }
 
@@ -101,9 +102,11 @@ func (x *explainer) Run(ctx context.Context, q *queue.Queue) {
 
 func (x *explainer) event(b *stream.Batch, i, j int) {
 	kept := true
-	if x.match != nil {
+	if x.judge != nil {
 		var err error
-		if kept, err = x.match.Keep(b, i, j); err != nil {
+		if kept, err = x.judge.keep(b, i, j); isUnread(err) {
+			x.Unread++
+		} else if err != nil {
 			x.Failed++
 		}
 		if !kept {
@@ -128,7 +131,7 @@ func (x *explainer) event(b *stream.Batch, i, j int) {
 // reason notes which part of the filter left an event out: the innermost one on
 // which all rests.
 func (x *explainer) reason(b *stream.Batch, i, j int) {
-	steps := x.match.Explain(b, i, j)
+	steps := x.judge.match.Explain(b, i, j)
 	at := 0
 	for {
 		kid, n := 0, 0
@@ -144,6 +147,9 @@ func (x *explainer) reason(b *stream.Batch, i, j int) {
 		at = kid
 	}
 	s := steps[at]
+	if steps[0].Value { // by itself it would not be
+		s = filter.Step{Expr: "part of an event that was left out"}
+	}
 	r := x.LeftOut[s.Expr]
 	if r == nil {
 		r = &Reason{Value: s.Value, First: string(decode.Cut(b, i).ID), Fields: s.Fields}
@@ -246,6 +252,9 @@ func (x *Explained) WriteText(w io.Writer) error {
 }
 
 func (x *Explained) writeReasons(tw io.Writer) {
+	if x.Unread > 0 {
+		fmt.Fprintf(tw, "%d of these are records without a readable type and id\n", x.Unread)
+	}
 	if x.Failed > 0 {
 		fmt.Fprintf(tw, "%d of these because the filter fails on them\n", x.Failed)
 	}

@@ -354,3 +354,28 @@ func TestTypesWithoutNumber(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestWhyUnread(t *testing.T) {
+	for text, why := range map[string]string{
+		"node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): x": "two node= fields",
+		"node=CentOS 7.7 type=USER_CMD msg=audit(1.000:1): x": "a blank in the name",
+		"node=a b c type=USER_CMD msg=audit(1.000:1): x":      "a blank in the name",
+		"node=h":                          "nothing behind",
+		"node=h audit(1.000:1): x":        "no type=",
+		"what is this":                    "no type=",
+		"":                                "no type=",
+		"type=":                           "no name of a type",
+		"type=A\"B msg=audit(1.000:1): x": "no name of a type",
+		"type=USER_CMD msg=audit(1.000:4294967296): x":                    "too large",
+		"type=USER_CMD msg=audit(1000000000000.000:1): x":                 "too large",
+		"type=USER_CMD msg=audit(1.000:99999999999999999999999999999): x": "too large",
+		"node=h type=USER_CMD msg=audit(1.0000:1): x":                     "no audit(",
+		"type=SYSCALL msg=lost":                                           "no audit(",
+		"type=SYSCALL msg=audit(":                                         "no audit(",
+	} {
+		b, _ := readAll(t, strings.NewReader(text+"\n"))
+		if got := stream.WhyUnread([]byte(text + "\n")); !strings.Contains(got, why) || b.Recs[0].HasID() {
+			t.Errorf("%q: %s, id %v", text, got, b.Recs[0].HasID())
+		}
+	}
+}
