@@ -75,9 +75,8 @@ func Explain(ctx context.Context, from Stored) (*Explained, Replayed, error) {
 // explainer is a sink that counts events.
 type explainer struct {
 	*Explained
-	judge *judge   // nil: all are kept
-	keys  [][]byte // scratch
-	text  []byte
+	judge *judge // nil: all are kept
+	facts filter.FactsReader
 }
 
 func (x *explainer) Reopen()              {}
@@ -158,66 +157,18 @@ func (x *explainer) reason(b *stream.Batch, i, j int) {
 	r.Events++
 }
 
-// describe returns type, executable and keys of an event as they are listed. Of a
-// system call the type has its name.
+// describe returns type, executable and keys of an event as they are listed: what a filter
+// sees of it. Of a system call the type has its name.
 func (x *explainer) describe(b *stream.Batch, i, j int) (typ, exe string, keys []string) {
-	main := i
-	for k := i; k < j; k++ {
-		if b.Recs[k].Type == stream.TypeSyscall {
-			main = k
-			break
-		}
-	}
-	typ = string(b.AppendType(nil, main))
-	if b.Recs[main].Type == 0 {
-		typ = "(none)"
-	}
-	arch, nr := uint32(0), -1
-	for k := i; k < j; k++ {
-		r := decode.Cut(b, k)
-		x.fields(r.Body, func(key string, value []byte) {
-			switch {
-			case key == "key":
-				x.keys = decode.AppendKeys(x.keys[:0], value)
-				for _, one := range x.keys {
-					keys = append(keys, string(one))
-				}
-			case key == "exe" && exe == "":
-				exe = string(value)
-			case key == "arch" && k == main:
-				arch, _ = decode.ParseArch(value)
-			case key == "syscall" && k == main:
-				fmt.Sscan(string(value), &nr)
-			}
-		})
-	}
-	if b.Recs[main].Type == stream.TypeSyscall {
-		typ += " " + cmp.Or(decode.SyscallName(arch, nr), fmt.Sprint(nr))
+	f := x.facts.Read(b, i, j)
+	if typ, keys = cmp.Or(f.MainType, "(none)"), f.Keys; f.Syscall != "" {
+		typ += " " + f.Syscall
 	}
 	if len(keys) == 0 {
 		keys = []string{"(none)"}
 	}
 	slices.Sort(keys)
-	return typ, cmp.Or(exe, "(none)"), slices.Compact(keys)
-}
-
-// fields calls fn with the fields of a record, and of the text a program has sent in it,
-// decoded; fields that are (null) are left out.
-func (x *explainer) fields(body []byte, fn func(key string, value []byte)) {
-	s := decode.Scan(body)
-	for s.Next() {
-		key := string(s.Key)
-		switch {
-		case key == "msg" && len(s.Value) > 1 && s.Value[0] == '\'':
-			x.fields(s.Value[1:len(s.Value)-1], fn)
-		case string(s.Value) == "(null)":
-		case decode.ClassOf(s.Key) == decode.Text:
-			text, _ := decode.Unquote(x.text, s.Value)
-			fn(key, text)
-		default:
-			fn(key, s.Value)
-		}
-	}
+	return typ, cmp.Or(f.Exe, "(none)"), slices.Compact(keys)
 }
 
 // listed is how many lines each list has.

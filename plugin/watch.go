@@ -14,17 +14,17 @@ const warnEvery = time.Minute
 
 // said is what the log was told of one consumer.
 type said struct {
-	failed  uint64
-	failAt  time.Time
+	failed uint64
+	failAt time.Time
 
 	unread   uint64
 	unreadAt time.Time
-	lost    uint64
-	lostAt  time.Time
-	stalled time.Duration
-	stallAt time.Time
-	spilled uint64
-	spillAt time.Time
+	lost     uint64
+	lostAt   time.Time
+	stalled  time.Duration
+	stallAt  time.Time
+	spilled  uint64
+	spillAt  time.Time
 }
 
 // saidInput is what the log was told of the way to the relay.
