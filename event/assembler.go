@@ -99,6 +99,7 @@ type Assembler struct {
 	heldEvents
 	recent  recent
 	kernels kernels
+	stacked bool // a kernel has shown MAC_TASK_CONTEXTS
 	misses  int // how often in a row no record came behind a PROCTITLE and others
 }
 
@@ -197,7 +198,12 @@ func (a *Assembler) take(i int) {
 		if !a.assign(i) {
 			return
 		}
-		a.company(a.draft(), i)
+		d := a.draft()
+		if r.Type-firstEvent < 100 && r.Type != typeNetfilter && !d.user {
+			d.other = true
+		} else {
+			a.company(d, i)
+		}
 	}
 	a.line = r.Flags&stream.Open != 0
 	if !a.line {

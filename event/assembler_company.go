@@ -79,7 +79,7 @@ func (a *Assembler) company(d *draft, i int) {
 		a.kernels.of(d.node).joined = true
 	}
 	if typ == typeTaskContexts || typ == namedTaskContexts {
-		d.contexts = true
+		d.contexts, a.stacked = true, true
 		a.kernels.of(d.node).contexts = true
 	}
 	if e := a.at; !a.live && e.in != a.listOf(e) {
@@ -97,7 +97,7 @@ func (a *Assembler) waits(i int, d *draft) bool {
 // is of another one.
 func (a *Assembler) lingers(i int, d *draft) bool {
 	switch {
-	case d.lasts, d.user, !d.contexts && a.kernels.know(d.node).contexts:
+	case d.lasts, d.user, a.stacked && !d.contexts && a.kernels.know(d.node).contexts:
 		d.lasts = true
 	case a.misses < maxMisses:
 		if d.lasts = a.comes(i, d); d.lasts {

@@ -68,6 +68,7 @@ type Matcher struct {
 	args    decode.Args
 	addr    []byte // bytes of a socket address
 	hints   hints
+	call    call
 
 	machine vm.VM
 	env     map[string]any
@@ -84,7 +85,10 @@ type value struct {
 }
 
 // hints are where fields were that are not values themselves.
-type hints struct{ success, res, exit, arch, syscall, cwd, exe, addr int }
+type hints struct {
+	success, res, exit, arch, syscall, cwd, exe, addr int
+	args                                              [4]int
+}
 
 // New returns a Matcher.
 func (f *Filter) New() *Matcher {
