@@ -68,13 +68,20 @@ type recent struct {
 func (m *recent) add(k key, solo bool) {
 	m.n++
 	head := &m.heads[k.hash%uint32(len(m.heads))]
-	m.keys[m.n%recentSize], m.prev[m.n%recentSize], m.solo[m.n%recentSize] = k, *head, solo
+	m.keys[m.n%recentSize], m.prev[m.n%recentSize] = k, *head
+	if at := m.n % recentSize; m.solo[at] != solo {
+		m.solo[at] = solo
+	}
 	*head = m.n
 }
 
 func (m *recent) has(k key) bool {
-	_, ok := m.find(k)
-	return ok
+	for n := m.heads[k.hash%uint32(len(m.heads))]; m.n-n < recentSize; n = m.prev[n%recentSize] {
+		if m.keys[n%recentSize] == k {
+			return true
+		}
+	}
+	return false
 }
 
 // find returns the place of the event that has that key.
