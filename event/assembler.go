@@ -100,7 +100,8 @@ type Assembler struct {
 	recent  recent
 	kernels kernels
 	stacked bool // a kernel has shown MAC_TASK_CONTEXTS
-	misses  int // how often in a row no record came behind a PROCTITLE and others
+	misses  int  // searches in vain behind a PROCTITLE
+	alone   int  // and behind the record of a program
 }
 
 // NewAssembler returns an Assembler that holds nothing.
@@ -256,7 +257,7 @@ func (a *Assembler) assign(i int) bool {
 	}
 	at, late := a.recent.find(k)
 	if late {
-		a.misses = 0
+		a.misses = max(0, a.misses-4)
 	}
 	if late && r.Type == typeEOE && a.bare(i) {
 		a.counts.LateEOE++

@@ -25,8 +25,9 @@ import (
 const (
 	// lookAhead is how many records of a batch are looked at for more of an event.
 	lookAhead = 128
-	// maxMisses is after how many searches behind a PROCTITLE that were in vain no more are
-	// made: an audit.log has no EOE.
+	lookNear  = 8
+	// maxMisses is how many searches may be in vain: then none is made behind a PROCTITLE, as
+	// an audit.log has no EOE, and a nearer one behind the record of a program.
 	maxMisses = 64
 
 	typeDaemonStart  = 1200
@@ -90,7 +91,22 @@ func (a *Assembler) company(d *draft, i int) {
 // waits reports whether an event that has only what comes alone mostly, up to record i, is
 // to wait for more.
 func (a *Assembler) waits(i int, d *draft) bool {
-	return ofProgram(a.lineType) && (a.kernels.know(d.node).joined || d.expects || a.comes(i, d))
+	if !ofProgram(a.lineType) {
+		return false
+	}
+	if d.expects || a.kernels.know(d.node).joined {
+		return true
+	}
+	depth := lookAhead
+	if a.alone >= maxMisses { // these kernels give no company
+		depth = lookNear
+	}
+	if a.comes(i, d, depth) {
+		a.alone = 0
+		return true
+	}
+	a.alone++
+	return false
 }
 
 // lingers reports whether an event that has its PROCTITLE is not complete though record i
@@ -100,8 +116,8 @@ func (a *Assembler) lingers(i int, d *draft) bool {
 	case d.lasts, d.user, a.stacked && !d.contexts && a.kernels.know(d.node).contexts:
 		d.lasts = true
 	case a.misses < maxMisses:
-		if d.lasts = a.comes(i, d); d.lasts {
-			a.misses = 0
+		if d.lasts = a.comes(i, d, lookAhead); d.lasts {
+			a.misses = max(0, a.misses-4)
 		} else {
 			a.misses++
 		}
@@ -110,8 +126,8 @@ func (a *Assembler) lingers(i int, d *draft) bool {
 }
 
 // comes reports whether a record of that event is among the next ones behind record i.
-func (a *Assembler) comes(i int, d *draft) bool {
-	for n := i + 1; n < min(i+1+lookAhead, len(a.in.Recs)); n++ {
+func (a *Assembler) comes(i int, d *draft, depth int) bool {
+	for n := i + 1; n < min(i+1+depth, len(a.in.Recs)); n++ {
 		r := &a.in.Recs[n]
 		if r.Serial == d.serial && r.Millis == d.millis && r.Flags&odd&^stream.Open == 0 && !stream.OfDaemon(r.Type) && a.names.is(d.node, a.in.Node(n)) {
 			return true
@@ -132,10 +148,16 @@ func (n *nodeNames) is(hash uint64, name []byte) bool {
 // subject has several contexts (kernel/audit.c, audit_log_task_context). What the program
 // says stands behind it.
 func withoutSubject(text []byte) bool {
-	const subject = " subj=?"
-	at := bytes.Index(text, []byte(" subj="))
-	if at < 0 || len(text) < at+len(subject) || string(text[at:at+len(subject)]) != subject {
-		return false
+	const subject, head = " subj=?", 256
+	text = text[:min(len(text), head)]
+	for from := 0; ; {
+		k := bytes.IndexByte(text[from:], '?')
+		if k < 0 {
+			return false
+		}
+		from += k + 1
+		if from >= len(subject) && string(text[from-len(subject):from]) == subject && (from == len(text) || text[from] == ' ') {
+			return true
+		}
 	}
-	return len(text) == at+len(subject) || text[at+len(subject)] == ' '
 }
