@@ -1,6 +1,10 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+
+	"audisp-relay/stream"
+)
 
 // Separator is the byte auditd puts between a record and the names it adds to
 // it with log_format ENRICHED (AUDIT_INTERP_SEPARATOR in libaudit.h). Behind it
@@ -50,9 +54,10 @@ func separator(typ uint32, body []byte) int {
 }
 
 // fromProgram reports whether records of that type carry the text of a program
-// (linux/audit.h: AUDIT_USER, AUDIT_FIRST_USER_MSG, AUDIT_FIRST_USER_MSG2).
+// (linux/audit.h: AUDIT_USER, AUDIT_FIRST_USER_MSG, AUDIT_FIRST_USER_MSG2). Of a type that
+// has no number nobody knows: it may.
 func fromProgram(typ uint32) bool {
-	return typ >= 1100 && typ <= 1199 || typ >= 2100 && typ <= 2999 || typ == 1005
+	return typ >= 1100 && typ <= 1199 || typ >= 2100 && typ <= 2999 || typ == 1005 || typ >= stream.NamedType
 }
 
 // areNames reports whether text is what auditd puts behind its separator.

@@ -16,8 +16,9 @@ const (
 	DefaultMaxEventBytes = 1 << 20
 )
 
-// titleWait is how long an event that has its PROCTITLE waits for its EOE at
-// most: the kernel sends the two one behind the other.
+// titleWait is how long an event that has its PROCTITLE waits for its EOE at most, and a
+// program's record for those of the kernel that share its id: the kernel sends them one
+// behind the other.
 const titleWait = 100 * time.Millisecond
 
 // AssemblerOptions are what an Assembler is made of. What is 0 gets its default.
@@ -55,9 +56,11 @@ type AssemblerCounts struct {
 // its event, which is only counted. It is for one goroutine.
 //
 // An event is complete with its EOE, or with its only record where records of
-// that type come alone. PROCTITLE is the last record where there is no EOE, as in
-// audit.log: such an event is complete when anything else comes from its node, or
-// after a short while. Events are given in the order in which they get complete.
+// that type come alone; those of programs do so on most kernels, see company.
+// PROCTITLE is the last record where there is no EOE, as in audit.log: such an event is
+// complete when anything else comes from its node, or after a short while. Events are
+// given in the order in which they get complete. What comes of an event that was given
+// already makes another one, which is marked incomplete.
 //
 // Every record of an event gets flag stream.Late while another event is open that
 // began before its last record. So a position that only goes by records
@@ -94,7 +97,11 @@ type Assembler struct {
 	lineType uint32
 
 	heldEvents
-	recent recent
+	recent  recent
+	kernels kernels
+	stacked bool // a kernel has shown MAC_TASK_CONTEXTS
+	misses  int  // searches in vain behind a PROCTITLE
+	alone   int  // and behind the record of a program
 }
 
 // NewAssembler returns an Assembler that holds nothing.
@@ -156,7 +163,7 @@ func (a *Assembler) joins(r *stream.Record, i int) bool {
 	c.recs++
 	c.bytes += n
 	switch r.Type {
-	case typeEOE, typeNetfilter:
+	case typeEOE:
 		a.giveCur(i+1, complete)
 	case typeProctitle:
 		c.titled = true
@@ -176,7 +183,7 @@ func (a *Assembler) begins(r *stream.Record, i int) bool {
 	if a.find(k) != nil || a.recent.has(k) {
 		return false
 	}
-	a.beginAt(i, k)
+	a.beginAt(i, k).other = true
 	a.fast = true
 	return true
 }
@@ -192,13 +199,27 @@ func (a *Assembler) take(i int) {
 		if !a.assign(i) {
 			return
 		}
+		d := a.draft()
+		if r.Type-firstEvent < 100 && r.Type != typeNetfilter && !d.user {
+			d.other = true
+		} else {
+			a.company(d, i)
+		}
 	}
 	a.line = r.Flags&stream.Open != 0
 	if !a.line {
 		a.settle(i + 1)
 	}
 	a.makeRoom()
-	a.fast = a.live && !a.line
+	a.fast = a.live && !a.line && a.cur.other && !a.cur.user
+}
+
+// draft returns what is known of the event of the last record.
+func (a *Assembler) draft() *draft {
+	if a.live {
+		return &a.cur
+	}
+	return &a.at.draft
 }
 
 // endLine ends a line in pieces whose last piece has not come.
@@ -214,7 +235,7 @@ func (a *Assembler) endLine(i int) {
 func (a *Assembler) assign(i int) bool {
 	r := &a.in.Recs[i]
 	k := a.keyOf(i)
-	own := r.Flags&(stream.NoID|stream.Cont|stream.Marker) != 0 || r.Type/100 == 12
+	own := r.Flags&(stream.NoID|stream.Cont|stream.Marker) != 0 || stream.OfDaemon(r.Type)
 	if !own && (a.live && a.cur.key == k || a.at != nil && a.at.key == k) {
 		a.join(i)
 		return true
@@ -224,6 +245,9 @@ func (a *Assembler) assign(i int) bool {
 		c := a.beginAt(i, k)
 		// A piece without a beginning is of a line that was given up.
 		c.own, c.late = true, r.Flags&stream.Cont != 0
+		if r.Type == typeDaemonStart { // with another kernel, maybe
+			a.kernels.forget(k.node)
+		}
 		return true
 	}
 	if e := a.find(k); e != nil {
@@ -231,13 +255,18 @@ func (a *Assembler) assign(i int) bool {
 		a.join(i)
 		return true
 	}
-	late := a.recent.has(k)
+	at, late := a.recent.find(k)
+	if late {
+		a.misses = max(0, a.misses-4)
+	}
 	if late && r.Type == typeEOE && a.bare(i) {
 		a.counts.LateEOE++
 		return false
 	}
-	c := a.beginAt(i, k)
-	c.own, c.late = late, late
+	a.beginAt(i, k).late = late
+	if late && a.recent.solo[at] != single(r.Type) {
+		a.kernels.of(k.node).joined = true
+	}
 	return true
 }
 
@@ -253,7 +282,7 @@ func (a *Assembler) bare(i int) bool {
 // k. An event of the same node that had its PROCTITLE is complete then.
 func (a *Assembler) leave(i int, k key, own bool) {
 	if a.live {
-		if a.cur.titled && a.cur.node == k.node {
+		if a.cur.titled && a.cur.node == k.node && !a.lingers(i, &a.cur) {
 			a.giveCur(i, complete)
 		} else {
 			a.park(i)
@@ -261,7 +290,11 @@ func (a *Assembler) leave(i int, k key, own bool) {
 	}
 	a.at = nil
 	if e := a.titledOf(k.node); e != nil && (own || e.key != k) {
-		a.give(e, complete)
+		if a.lingers(i, &e.draft) {
+			a.place(e)
+		} else {
+			a.give(e, complete)
+		}
 	}
 }
 
@@ -278,10 +311,7 @@ func (a *Assembler) beginAt(i int, k key) *draft {
 // the limits, the event is given and its rest begins.
 func (a *Assembler) join(i int) {
 	r := &a.in.Recs[i]
-	d := &a.cur
-	if !a.live {
-		d = &a.at.draft
-	}
+	d := a.draft()
 	if (d.recs >= a.o.MaxRecords || d.bytes+int(r.Len) > a.o.MaxEventBytes) && (r.Type != typeEOE || r.Flags&odd != 0) {
 		was, line := *d, a.line
 		if a.live {
@@ -291,7 +321,8 @@ func (a *Assembler) join(i int) {
 		}
 		a.line = line
 		c := a.beginAt(i, was.key)
-		c.rest, c.own = true, was.own
+		c.rest, c.own, c.late = true, was.own, was.late
+		c.user, c.other, c.expects = was.user, was.other, was.expects
 		return
 	}
 	d.add(r)
@@ -302,12 +333,9 @@ func (a *Assembler) join(i int) {
 
 // settle ends the event of the last record, in.Recs[end-1], if that completes it.
 func (a *Assembler) settle(end int) {
-	d := &a.cur
-	if !a.live {
-		d = &a.at.draft
-	}
+	d := a.draft()
 	switch {
-	case d.own || a.lineType == typeEOE || single(a.lineType):
+	case d.own || a.lineType == typeEOE || d.solo() && !a.waits(end-1, d):
 		if a.live {
 			a.giveCur(end, complete)
 		} else {
@@ -316,7 +344,7 @@ func (a *Assembler) settle(end int) {
 	case a.lineType == typeProctitle && !d.titled:
 		d.titled = true
 		if !a.live {
-			a.title(a.at)
+			a.place(a.at)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (a *Assembler) mark(d *draft, recs []stream.Record, late bool, why cause) {
 		}
 	}
 	if !d.own {
-		a.recent.add(d.key)
+		a.recent.add(d.key, d.solo())
 	}
 }
 
@@ -97,16 +97,7 @@ func (a *Assembler) drop(e *held) {
 	a.open--
 	a.bytes -= e.cost()
 	a.all.remove(e, inFirst)
-	if e.titled {
-		a.titled.remove(e, inHeard)
-		at := &a.byNode[e.node%titleBuckets]
-		for *at != e {
-			at = &(*at).titles
-		}
-		*at = e.titles
-	} else {
-		a.quiet.remove(e, inHeard)
-	}
+	a.unplace(e)
 	if !e.own {
 		at := &a.byKey[e.hash%heldBuckets]
 		for *at != e {
@@ -128,7 +119,7 @@ func (a *Assembler) drop(e *held) {
 func (a *Assembler) makeRoom() {
 	for a.open > a.o.MaxEvents || a.bytes > a.o.MaxBytes {
 		e, why := a.all.head, byLimit
-		if !e.call && !e.own && a.now-e.heard >= titleWait {
+		if e.solo() || !e.call && !e.own && a.now-e.heard >= titleWait {
 			why = complete
 		}
 		a.give(e, why)
@@ -136,24 +127,27 @@ func (a *Assembler) makeRoom() {
 }
 
 // nextDue returns the event that has waited long enough first, and until when it
-// waits. An event that has its PROCTITLE waits for its EOE only.
+// waits. Of two the one goes first whose last record came first.
 func (a *Assembler) nextDue(timeout time.Duration) (e *held, due time.Duration) {
 	if e = a.quiet.head; e != nil {
 		due = e.heard + timeout
 	}
-	if t := a.titled.head; t != nil {
-		if at := t.heard + min(titleWait, timeout); e == nil || at < due {
-			e, due = t, at
+	for _, l := range [2]*list{&a.titled, &a.soon} {
+		if x := l.head; x != nil {
+			if at := x.heard + min(titleWait, timeout); e == nil || at < due || at == due && x.last < e.last {
+				e, due = x, at
+			}
 		}
 	}
 	return e, due
 }
 
 // nextLast returns the event whose last record came before those of all others.
-func (a *Assembler) nextLast() *held {
-	e, t := a.quiet.head, a.titled.head
-	if e == nil || t != nil && t.last < e.last {
-		return t
+func (a *Assembler) nextLast() (e *held) {
+	for _, l := range [3]*list{&a.quiet, &a.titled, &a.soon} {
+		if x := l.head; x != nil && (e == nil || x.last < e.last) {
+			e = x
+		}
 	}
 	return e
 }

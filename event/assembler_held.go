@@ -23,6 +23,7 @@ type held struct {
 	chain  *held // next in its bucket
 	titles *held // next in its bucket of titled ones
 	links  [2]links
+	in     *list // the one of those that wait in which it is, in the order of last
 }
 
 type links struct{ prev, next *held }
@@ -30,7 +31,7 @@ type links struct{ prev, next *held }
 // Which list of those that an event is in.
 const (
 	inFirst = iota // all of them, in the order of their first records
-	inHeard        // those with or without PROCTITLE, in the order of their last records
+	inHeard        // those that wait for the same, in the order of their last records
 )
 
 type list struct{ head, tail *held }
@@ -43,6 +44,28 @@ func (l *list) push(e *held, in int) {
 		l.tail.links[in].next = e
 	}
 	l.tail = e
+}
+
+// insert puts e behind those whose last records came before its own: nearly always at
+// the end.
+func (l *list) insert(e *held) {
+	before := l.tail
+	for before != nil && before.last > e.last {
+		before = before.links[inHeard].prev
+	}
+	next := l.head
+	if before != nil {
+		next = before.links[inHeard].next
+		before.links[inHeard].next = e
+	} else {
+		l.head = e
+	}
+	if next != nil {
+		next.links[inHeard].prev = e
+	} else {
+		l.tail = e
+	}
+	e.links[inHeard] = links{prev: before, next: next}
 }
 
 func (l *list) remove(e *held, in int) {
@@ -73,7 +96,8 @@ type heldEvents struct {
 	bytes  int // of their records, and of what describes them
 	all    list
 	quiet  list // have no PROCTITLE
-	titled list // have one
+	titled list // have one, and are complete when anything else comes from their node
+	soon   list // have one, and are not; or have only what may be all, and waits briefly
 	byKey  [heldBuckets]*held
 	byNode [titleBuckets]*held // titled ones, of each node one at most
 
@@ -102,10 +126,7 @@ func (a *Assembler) park(end int) *held {
 		bucket := &a.byKey[e.hash%heldBuckets]
 		e.chain, *bucket = *bucket, e
 	}
-	a.quiet.push(e, inHeard)
-	if e.titled {
-		a.title(e)
-	}
+	a.place(e)
 	a.live, a.fast = false, false
 	return e
 }
@@ -118,12 +139,42 @@ func (e *held) size() int {
 	return cap(e.batch.Buf) + (cap(e.batch.Recs)+cap(e.here))*recordSize
 }
 
-// title moves e, which has got its PROCTITLE, to those that have one.
-func (a *Assembler) title(e *held) {
-	a.quiet.remove(e, inHeard)
-	a.titled.push(e, inHeard)
-	bucket := &a.byNode[e.node%titleBuckets]
-	e.titles, *bucket = *bucket, e
+// place puts e among those that wait for the same as it does.
+func (a *Assembler) place(e *held) {
+	a.unplace(e)
+	e.in = a.listOf(e)
+	if e.in == &a.titled {
+		bucket := &a.byNode[e.node%titleBuckets]
+		e.titles, *bucket = *bucket, e
+	}
+	e.in.insert(e)
+}
+
+// listOf returns the list that e belongs to.
+func (a *Assembler) listOf(e *held) *list {
+	switch {
+	case e.titled && !e.lasts && !e.user:
+		return &a.titled
+	case e.titled, e.user && !e.call && !e.own:
+		return &a.soon
+	}
+	return &a.quiet
+}
+
+// unplace takes e out of those that wait.
+func (a *Assembler) unplace(e *held) {
+	switch e.in {
+	case nil:
+		return
+	case &a.titled:
+		at := &a.byNode[e.node%titleBuckets]
+		for *at != e {
+			at = &(*at).titles
+		}
+		*at = e.titles
+	}
+	e.in.remove(e, inHeard)
+	e.in = nil
 }
 
 // titledOf returns the event of that node that has its PROCTITLE.
@@ -159,12 +210,8 @@ func (a *Assembler) holdRecord(e *held, i int) {
 	e.here = append(e.here, *r)
 	a.bytes += int(r.Len) + recordSize
 	e.last, e.heard = a.turn+uint64(i), a.now
-	l := &a.quiet
-	if e.titled {
-		l = &a.titled
-	}
-	if l.tail != e {
-		l.remove(e, inHeard)
-		l.push(e, inHeard)
+	if e.in.tail != e {
+		e.in.remove(e, inHeard)
+		e.in.insert(e)
 	}
 }

@@ -59,15 +59,19 @@ const recentSize = 1 << 13
 // is no longer remembered.
 type recent struct {
 	keys  [recentSize]key
+	solo  [recentSize]bool // had nothing but what comes alone mostly
 	prev  [recentSize]uint32
 	heads [4 * recentSize]uint32
 	n     uint32 // of the last; begins with recentSize, so that 0 is none, and may run over
 }
 
-func (m *recent) add(k key) {
+func (m *recent) add(k key, solo bool) {
 	m.n++
 	head := &m.heads[k.hash%uint32(len(m.heads))]
 	m.keys[m.n%recentSize], m.prev[m.n%recentSize] = k, *head
+	if at := m.n % recentSize; m.solo[at] != solo {
+		m.solo[at] = solo
+	}
 	*head = m.n
 }
 
@@ -78,4 +82,14 @@ func (m *recent) has(k key) bool {
 		}
 	}
 	return false
+}
+
+// find returns the place of the event that has that key.
+func (m *recent) find(k key) (at uint32, ok bool) {
+	for n := m.heads[k.hash%uint32(len(m.heads))]; m.n-n < recentSize; n = m.prev[n%recentSize] {
+		if m.keys[n%recentSize] == k {
+			return n % recentSize, true
+		}
+	}
+	return 0, false
 }

@@ -34,6 +34,9 @@ func TestLongLines(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := lines(t, strings.Join(c.text, ""))
 			for size := 1; size <= len(b.Recs); size++ {
+				if size > 1 && strings.HasSuffix(c.name, "late") {
+					break // it is not, where it is in the batch of its event
+				}
 				got := &catcher{t: t}
 				a := NewAssembler(AssemblerOptions{Out: got.out})
 				for from := 0; from < len(b.Recs); from += size {

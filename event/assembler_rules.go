@@ -35,13 +35,16 @@ func withCall(typ uint32) bool {
 	return typ < 64 && callParts>>typ&1 != 0
 }
 
-// single reports whether records of this type are whole events: what programs
-// send, KERNEL, and the packets that the AUDIT target logs, at any rate
+// single reports whether records of this type are whole events mostly: what programs
+// send (but see company), KERNEL, and the packets that the AUDIT target logs, at any rate
 // (net/netfilter/xt_AUDIT.c), which have no context. Types from 1007 to 1099 are
 // no records, and complete events with libaudit (common.c, audit_is_last_record).
 func single(typ uint32) bool {
-	return alone(typ) || typ == typeNetfilter || typ > typeLogin && typ < 1100
+	return ofProgram(typ) || typ == typeNetfilter || typ > typeLogin && typ < 1100
 }
+
+// ofProgram reports whether records of this type are alone, but for those the kernel adds.
+func ofProgram(typ uint32) bool { return alone(typ) && typ < stream.NamedType }
 
 const typeNetfilter = 1324
 
@@ -60,14 +63,19 @@ const (
 // draft is what is known of an event that is not complete.
 type draft struct {
 	key
-	own    bool // a single line that nothing joins
-	late   bool // what came after its event was given
-	rest   bool // the event was given up to here, being too long
-	titled bool // has its PROCTITLE
-	call   bool // has a record that only comes with a system call
-	recs   int
-	bytes  int
-	first  uint64 // number of the first record, counted over the stream
+	own      bool // a single line that nothing joins
+	late     bool // what came after its event was given
+	rest     bool // the event was given up to here, being too long
+	titled   bool // has its PROCTITLE
+	call     bool // has a record that only comes with a system call
+	user     bool // has a record of a type that comes alone mostly
+	other    bool // has one of another type
+	contexts bool // has MAC_TASK_CONTEXTS
+	expects  bool // one of these says that it has company
+	lasts    bool // is not complete when anything else comes behind its PROCTITLE
+	recs     int
+	bytes    int
+	first    uint64 // number of the first record, counted over the stream
 }
 
 // add counts one more record.
@@ -76,6 +84,9 @@ func (d *draft) add(r *stream.Record) {
 	d.bytes += int(r.Len)
 	d.call = d.call || withCall(r.Type)
 }
+
+// solo reports whether the event has nothing but what comes alone mostly.
+func (d *draft) solo() bool { return d.user && !d.other }
 
 // judge returns why the event counts as partial, complete if it does not.
 func (d *draft) judge(why cause) cause {
@@ -91,6 +102,16 @@ func (d *draft) judge(why cause) cause {
 		return byLimit
 	}
 	return why
+}
+
+// IsCut reports whether a part of an event has come to the limits of an Assembler with
+// the default options: more of it follows, most likely.
+func IsCut(recs []stream.Record) bool {
+	size := 0
+	for i := range recs {
+		size += int(recs[i].Len)
+	}
+	return len(recs) >= DefaultMaxRecords || size > DefaultMaxEventBytes-stream.MaxRecord
 }
 
 // count counts an event that is given, and returns the flags of its last record.

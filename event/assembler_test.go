@@ -78,7 +78,7 @@ func (c *catcher) add(a *Assembler, b *stream.Batch, now time.Time) {
 
 // holdsNothing looks whether anything is left of events that were given.
 func holdsNothing(a *Assembler) bool {
-	return a.all == list{} && a.quiet == list{} && a.titled == list{} && a.byKey == [heldBuckets]*held{} &&
+	return a.all == list{} && a.quiet == list{} && a.titled == list{} && a.soon == list{} && a.byKey == [heldBuckets]*held{} &&
 		a.byNode == [titleBuckets]*held{} && a.open == 0 && a.bytes == 0
 }
 
@@ -87,6 +87,7 @@ var kinds = map[byte]string{
 	'S': "SYSCALL", 'P': "PATH", 'C': "CWD", 'T': "PROCTITLE", 'E': "EOE", 'U': "USER_CMD", 'D': "DAEMON_ROTATE", 'L': "LOGIN",
 	'A': "AVC", 'G': "CONFIG_CHANGE", 'K': "KERNEL", 'F': "NETFILTER_PKT", 'N': "MAC_UNLBL_STCADD", 'Q': "SECCOMP", 'B': "ANOM_ABEND",
 	'I': "INTEGRITY_DATA", 'R': "USER", 'V': "ANOM_LOGIN_TIME", 'W': "URINGOP", 'Y': "UNKNOWN[1399]",
+	'M': "UNKNOWN[1420]", 'O': "CONTAINER_OP", 'Z': "SERVICE_START", 'H': "DAEMON_START",
 }
 
 // play gives an Assembler a stream in short form: words of an optional node and a colon, a letter
@@ -165,6 +166,9 @@ func textOf(w string, i int) string {
 		return fmt.Sprintf("type=DAEMON_ERR msg=audit(1000.000:1): op=relay-loss number=%d\n", i)
 	}
 	body := fmt.Sprintf(" number=%d", i)
+	if w[0] == 'Z' {
+		body = fmt.Sprintf(" pid=1 uid=0 auid=4294967295 ses=4294967295 subj=? msg='number=%d'", i)
+	}
 	if w[0] == 'E' {
 		body = strings.Repeat(" ", i+1) // bare, and unlike others all the same
 	}
@@ -185,8 +189,26 @@ func TestAssembler(t *testing.T) {
 		{name: "later ones wait for none", in: "S1 S2 E2 S3 E3 E1 S4 E4", out: "S2 E2~ | S3 E3~ | S1 E1 | S4 E4"},
 		{name: "a program's message within", in: "S1 U2 T1 E1", out: "U2~ | S1 T1 E1"},
 
+		{name: "a program's record in front", in: "U1 S1 P1 T1 M1 E1 S2 T2 E2", out: "U1 S1 P1 T1 M1 E1 | S2 T2 E2"},
+		{name: "a program's record in the middle", in: "S1 P1 U1 T1 M1 E1", out: "S1 P1 U1 T1 M1 E1"},
+		{name: "a program's record at the end", in: "S1 P1 T1 M1 U1 E1", out: "S1 P1 T1 M1 U1 E1"},
+		{name: "a program's record among others", in: "U1 S2 S1 C2 T1 T2 E2 M1 S3 T3 E3 E1", out: "S2 C2 T2 E2~ | S3 T3 E3~ | U1 S1 T1 M1 E1"},
+		{name: "a program's record behind the title, among others", in: "S1 T1 S2 U1 T2 E1 E2", out: "S1 T1 U1 E1~ | S2 T2 E2"},
+		{name: "a program's record, no EOE", in: "U1 S1 T1 M1 S2 T2 +99 +1", out: "U1 S1 T1 M1 | S2 T2"},
+		{name: "a program's record, no EOE, other nodes", in: "a:U1 b:S1 a:S1 b:T1 a:T1 b:U2 a:M1 $", out: "b:S1 b:T1~ | b:U2~ | a:U1 a:S1 a:T1 a:M1"},
+		{name: "a program's record with contexts alone", in: "U1 M1 / +99 +1", out: "U1 M1"},
+		{name: "a program's record says that it has company", in: "Z1 / S2 E2 / S1 T1 M1 E1", out: "S2 E2~ | Z1 S1 T1 M1 E1"},
+		{name: "a program's record says so and is alone", in: "Z1 / +99 +1", out: "Z1"},
+		{name: "a program's record of a kernel with company", in: "Z1 M1 / U2 / S3 E3 / S2 E2 $", out: "S3 E3~ | U2 S2 E2~ | Z1 M1"},
+		{name: "another node's kernel", in: "a:Z1 a:M1 / b:U2 / b:S2 b:E2", out: "b:U2~ | b:S2 b:E2~!", counts: AssemblerCounts{PartialLate: 1, Open: 1}},
+		{name: "another kernel after auditd's start", in: "U1 S1 E1 / D2 / U3 / H4 / U5", out: "U1 S1 E1 | D2 | H4~ | U5~", counts: AssemblerCounts{Open: 1}},
+		{name: "company that comes too late stays together", in: "U1 / S1 C1 P1 / S2 T1 M1 E1 E2 / U3 / S3 E3", out: "U1 | S1 C1 P1 T1 M1 E1~! | S2 E2 | U3 S3 E3", counts: AssemblerCounts{PartialLate: 1}},
+		{name: "contexts behind the title, among others", in: "S1 T1 M1 / S2 T2 / S3 / M2 E3", out: "S1 T1 M1 | S3 E3~", counts: AssemblerCounts{Open: 1}},
+		{name: "two records of programs with one id", in: "U1 R1 U2", out: "U1 R1 | U2"},
+		{name: "a type without a number in an event", in: "O1 S1 T1 Q1 E1", out: "O1 S1 T1 Q1 E1"},
+
 		{name: "single records", in: "U1 K2 F3 R4 V5", out: "U1 | K2 | F3 | R4 | V5"},
-		{name: "a packet with the id of an open event", in: "S1 P1 F1 T1", out: "S1 P1 F1 | T1!", counts: AssemblerCounts{PartialLate: 1}},
+		{name: "a packet with the id of an open event", in: "S1 P1 F1 T1", out: "", counts: AssemblerCounts{Open: 1}},
 		{name: "LOGIN goes with its call", in: "L1 S1 T1 E1", out: "L1 S1 T1 E1"},
 		{name: "NetLabel goes with its call", in: "N1 S1 T1 E1", out: "N1 S1 T1 E1"},
 		{name: "DAEMON with the serial of an open event", in: "S1 D1 T1 E1 D1", out: "D1~ | S1 T1 E1 | D1"},
@@ -203,13 +225,15 @@ func TestAssembler(t *testing.T) {
 		{name: "no EOE: another node says nothing", in: "a:S1 a:T1 b:U2 +99 +1", out: "b:U2~ | a:S1 a:T1"},
 		{name: "no EOE: an event of long ago", in: "S1 S2 T2 P1 S3 E3 E1", out: "S2 T2~ | S3 E3~ | S1 P1 E1"},
 		{name: "EOE in the next batch", in: "S1 T1 / E1 S2 T2 / / E2", out: "S1 T1 E1 | S2 T2 E2"},
-		{name: "EOE from behind", in: "S1 T1 S2 E1 T2 E2", out: "S1 T1 | S2 T2 E2", counts: AssemblerCounts{LateEOE: 1}},
+		{name: "EOE from behind", in: "S1 T1 S2 E1 T2 E2", out: "S1 T1 E1~ | S2 T2 E2"},
+		{name: "EOE from behind in another batch", in: "S1 T1 S2 / E1 T2 E2", out: "S1 T1 | S2 T2 E2", counts: AssemblerCounts{LateEOE: 1}},
 		{name: "EOE twice", in: "S1 T1 E1 E1 / E1", out: "S1 T1 E1", counts: AssemblerCounts{LateEOE: 2}},
 		{name: "EOE of an event not seen", in: "E1", out: "E1"},
 		{name: "a record behind PROCTITLE", in: "S1 T1 P1 / C1 T1 P1 +99 P1 E1", out: "S1 T1 P1 C1 T1 P1 P1 E1"},
 
-		{name: "late records", in: "S1 T1 E1 P1 P1 S2 C1 T2 E2 U3 U3", out: "S1 T1 E1 | P1! | P1! | C1~! | S2 T2 E2 | U3 | U3!", counts: AssemblerCounts{PartialLate: 4}},
-		{name: "late PROCTITLE and EOE", in: "S1 +2000 T1 E1", out: "S1! | T1!", counts: AssemblerCounts{PartialTimer: 1, PartialLate: 1, LateEOE: 1}},
+		{name: "late records", in: "S1 T1 E1 P1 P1 S2 C1 T2 E2 U3 U3", out: "S1 T1 E1 | S2 T2 E2~ | U3 U3~", counts: AssemblerCounts{Open: 1}},
+		{name: "late records: they stay together", in: "S1 T1 E1 P1 P1 S2 C1 T2 E2 $", out: "S1 T1 E1 | S2 T2 E2~ | P1 P1 C1!", counts: AssemblerCounts{PartialLate: 1}},
+		{name: "late PROCTITLE and EOE", in: "S1 +2000 T1 E1", out: "S1! | T1 E1!", counts: AssemblerCounts{PartialTimer: 1, PartialLate: 1}},
 
 		{name: "nodes", in: "a:S1 b:S1 S1 a:T1 a:E1 b:T1 T1 b:E1 E1", out: "a:S1 a:T1 a:E1~ | b:S1 b:T1 b:E1~ | S1 T1 E1"},
 		{name: "long and short names", in: "aa:S1 a:S1 aa:E1 b:E1 a:E1", out: "aa:S1 aa:E1~ | b:E1~ | a:S1 a:E1"},
@@ -224,12 +248,12 @@ func TestAssembler(t *testing.T) {
 		{name: "timer: with a call", in: "A1 S1 +2000 P2 +2000 W3 +2000", out: "A1 S1! | P2! | W3!", counts: AssemblerCounts{PartialTimer: 3}},
 		{name: "timer shorter than the wait for EOE", in: "S1 T1 +49 +1", out: "S1 T1", o: AssemblerOptions{Timeout: 50 * time.Millisecond}},
 		{name: "end", in: "S1 A2 S3 P1 $", out: "A2~ | S3~! | S1 P1!", counts: AssemblerCounts{PartialEnd: 2}},
-		{name: "after the end", in: "S1 $ P1 S2 E2", out: "S1! | P1! | S2 E2", counts: AssemblerCounts{PartialEnd: 1, PartialLate: 1}},
+		{name: "after the end", in: "S1 $ P1 S2 E2 $", out: "S1! | S2 E2~ | P1!", counts: AssemblerCounts{PartialEnd: 1, PartialLate: 1}},
 
 		{name: "too many records", in: "S1 P1 P1 P1 P1 P1 T1 E1 S2 P2 E2", out: "S1 P1 P1! | P1 P1 P1! | T1 E1! | S2 P2 E2",
 			counts: AssemblerCounts{PartialLimit: 3}, o: AssemblerOptions{MaxRecords: 3}},
-		{name: "too many records of a held one", in: "S1 P1 / P1 P1 / P1 S2 P1 T1 / E1 P1 E2", out: "S1 P1 P1! | P1 P1 P1~! | T1 E1~! | P1~! | S2 E2",
-			counts: AssemblerCounts{PartialLimit: 3, PartialLate: 1}, o: AssemblerOptions{MaxRecords: 3}},
+		{name: "too many records of a held one", in: "S1 P1 / P1 P1 / P1 S2 P1 T1 / E1 P1 E2", out: "S1 P1 P1! | P1 P1 P1~! | T1 E1~! | S2 E2~",
+			counts: AssemblerCounts{PartialLimit: 3, Open: 1}, o: AssemblerOptions{MaxRecords: 3}},
 		{name: "EOE beyond the limit", in: "S1 P1 T1 E1 S2 P2 / T2 E2", out: "S1 P1 T1 E1 | S2 P2 T2 E2", o: AssemblerOptions{MaxRecords: 3}},
 		{name: "the rest by timer", in: "S1 P1 P1 P1 P1 +2000", out: "S1 P1 P1! | P1 P1!", counts: AssemblerCounts{PartialLimit: 1, PartialTimer: 1}, o: AssemblerOptions{MaxRecords: 3}},
 		{name: "too many bytes", in: "S1 P1 P1 P1 T1 E1", out: "S1 P1! | P1 P1! | T1 E1!",
@@ -307,7 +331,9 @@ func TestEOEWithTextIsKept(t *testing.T) {
 	for _, text := range []string{"type=EOE msg=audit(1000.000:1): x\n", "type=EOE msg=audit(1000.000:1)x: \n", "type=EOE msg=audit(1000.000:1): )\n"} {
 		c := &catcher{t: t}
 		a := NewAssembler(AssemblerOptions{Out: c.out})
-		c.add(a, lines(t, user(1)+text), epoch)
+		c.add(a, lines(t, user(1)), epoch)
+		c.add(a, lines(t, text), epoch)
+		a.Flush()
 		want := []given{{recs: []string{user(1)}}, {recs: []string{text}, partial: true}}
 		if d := cmp.Diff(want, c.events, cmp.AllowUnexported(given{})); d != "" {
 			t.Error(d)

@@ -75,7 +75,7 @@ func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 	}
 	if len(body) > 0 && body[0] == ':' {
 		body = body[1:]
-	} else if r.Type/100 != 12 { // DAEMON_CONFIG of auditd 2.8 has no colon
+	} else if !stream.OfDaemon(r.Type) { // DAEMON_CONFIG of auditd 2.8 has no colon
 		return cut
 	}
 	if r.Type == typeEOE {

@@ -10,7 +10,7 @@ import (
 // sent: "pid=1 uid=0 ... msg='TEXT'" (kernel/audit.c, audit_receive_msg). Those
 // of terminal input end with data=.
 func fromUser(typ uint32) bool {
-	return alone(typ) && typ != typeKernel && typ != typeUserTTY
+	return ofProgram(typ) && typ != typeKernel && typ != typeUserTTY
 }
 
 // separator stands in front of the interpreted fields of an ENRICHED record
@@ -181,7 +181,7 @@ func endsWith(typ uint32, key, value, raw []byte) bool {
 	case typeKernel:
 		return true
 	}
-	if typ/100 == 12 {
+	if stream.OfDaemon(typ) {
 		return string(key) == "res" && isResult(value) ||
 			typ == typeDaemonErr && string(key) == "mac" && len(value) == 32 // a loss marker of another relay
 	}

@@ -1,6 +1,10 @@
 package event
 
-import "bytes"
+import (
+	"bytes"
+
+	"audisp-relay/stream"
+)
 
 // lastOf says with which field the records of a type end, where one field tells
 // that: "" where it does not. The kernel adds new fields at the end, so a record
@@ -40,7 +44,7 @@ func lastOf(typ uint32) string {
 	case typeAVC:
 		return "tclass"
 	}
-	if typ/100 == 12 {
+	if stream.OfDaemon(typ) {
 		return "res"
 	}
 	return ""
@@ -74,7 +78,7 @@ func extended(typ uint32, raw []byte) bool {
 	if !ok {
 		return false
 	}
-	if typ/100 == 12 {
+	if stream.OfDaemon(typ) {
 		if old, is := bytes.CutPrefix(rest, []byte(" auditd")); is { // "res=success, auditd pid=1"
 			value, rest = bytes.TrimSuffix(value, []byte{','}), old
 		}

@@ -3,6 +3,8 @@ package event
 import (
 	"bytes"
 	"strconv"
+
+	"audisp-relay/stream"
 )
 
 // Record types that make up the event of a system call (linux/audit.h).
@@ -68,7 +70,7 @@ type shape struct {
 // alone reports whether a record of this type makes up an event by itself:
 // messages from user space and the kernel's own (auparse, audit_is_last_record).
 func alone(typ uint32) bool {
-	return typ == typeUser || typ >= 1100 && typ < 1200 || typ >= typeKernel
+	return typ == typeUser || typ >= 1100 && typ < 1200 || typ >= typeKernel && typ < stream.NamedType
 }
 
 // add takes in one record that is no EXECVE; body is its text from behind the id on.

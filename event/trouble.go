@@ -58,5 +58,5 @@ func (t Trouble) Covers(b *stream.Batch, i int) bool {
 // counts reports whether r has a serial of the kernel's. Records of auditd
 // itself (1200 to 1299) have their own, which begin at random.
 func counts(r *stream.Record) bool {
-	return r.Flags&(stream.NoID|stream.Cont|stream.Marker) == 0 && r.Type-1200 >= 100
+	return r.Flags&(stream.NoID|stream.Cont|stream.Marker) == 0 && !stream.OfDaemon(r.Type)
 }

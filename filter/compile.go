@@ -31,6 +31,8 @@ type compilation struct {
 	source file.Source
 	config *conf.Config
 	whole  ast.Node // as checker has made it
+
+	negative bool // what is compiled stands under an odd number of not
 }
 
 // compile compiles an expression; the compilation is for tests.
@@ -140,7 +142,9 @@ func (c *compilation) part(node, checked ast.Node) *part {
 	case *ast.UnaryNode:
 		if n.Operator == "not" || n.Operator == "!" {
 			p.op = "not"
+			c.negative = !c.negative
 			kid := c.part(n.Node, checked.(*ast.UnaryNode).Node)
+			c.negative = !c.negative
 			p.kids = []*part{kid}
 			p.cost, p.test = kid.cost, invert(kid.test)
 			return p

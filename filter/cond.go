@@ -73,10 +73,17 @@ func (c *compilation) closure(n ast.Node) (test, int) {
 		return func(*Matcher) bool { return value }, 0
 	case *ast.IdentifierNode:
 		if slot, ok := c.slotOf[n.Value]; ok {
-			return func(m *Matcher) bool { return m.value(slot).n != 0 }, c.slots[slot].cost
+			least, most := isUnder, notSure // what is not sure counts as what keeps the event
+			if c.negative {
+				most = isUnder
+			}
+			return func(m *Matcher) bool { n := m.value(slot).n; return n >= least && n <= most }, c.slots[slot].cost
 		}
 	case *ast.UnaryNode:
-		if t, cost := c.closure(n.Node); t != nil && n.Operator == "not" {
+		if n.Operator != "not" {
+			return nil, 0
+		}
+		if t, cost := c.negated(n.Node); t != nil {
 			return invert(t), cost
 		}
 	case *ast.CallNode:
@@ -101,6 +108,14 @@ func (c *compilation) closure(n ast.Node) (test, int) {
 		return c.textTest(n)
 	}
 	return nil, 0
+}
+
+// negated is closure for what stands under a not.
+func (c *compilation) negated(n ast.Node) (test, int) {
+	c.negative = !c.negative
+	t, cost := c.closure(n)
+	c.negative = !c.negative
+	return t, cost
 }
 
 // numberOf is an operand that is a number.

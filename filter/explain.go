@@ -46,6 +46,9 @@ func (m *Matcher) Explain(b *stream.Batch, i, j int) []Step {
 	if i >= j {
 		return nil
 	}
+	if !b.Recs[i].HasID() {
+		return []Step{{Expr: brief(m.f.src, 200), Value: true, Err: ErrUnread, Decided: true}}
+	}
 	m.begin(b, i, j)
 	var steps []Step
 	m.explain(m.f.root, 0, true, &steps)
@@ -107,7 +110,11 @@ func (m *Matcher) shown(slots []int) string {
 			if dirs, ok := strings.CutPrefix(name, "path_under("); ok {
 				name = "path_under(" + strings.ReplaceAll(dirs, "\x00", ", ")
 			}
-			out = append(out, name+"="+strconv.FormatBool(v.n != 0))
+			value := strconv.FormatBool(v.n != isNot)
+			if v.n == notSure {
+				value = "not sure"
+			}
+			out = append(out, name+"="+value)
 		case texts:
 			var list []string
 			for i, s := range v.texts {

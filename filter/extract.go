@@ -340,6 +340,6 @@ func (m *Matcher) typeName(k int) string {
 		return name
 	}
 	from := len(m.scratch)
-	m.scratch = stream.AppendTypeName(m.scratch, t)
+	m.scratch = m.b.AppendType(m.scratch, k)
 	return alias(m.scratch[from:])
 }

@@ -10,6 +10,8 @@
 package filter
 
 import (
+	"errors"
+
 	"github.com/expr-lang/expr/vm"
 
 	"audisp-relay/decode"
@@ -66,6 +68,7 @@ type Matcher struct {
 	args    decode.Args
 	addr    []byte // bytes of a socket address
 	hints   hints
+	call    call
 
 	machine vm.VM
 	env     map[string]any
@@ -82,18 +85,28 @@ type value struct {
 }
 
 // hints are where fields were that are not values themselves.
-type hints struct{ success, res, exit, arch, syscall, cwd, exe, addr int }
+type hints struct {
+	success, res, exit, arch, syscall, cwd, exe, addr int
+	args                                              [4]int
+}
 
 // New returns a Matcher.
 func (f *Filter) New() *Matcher {
 	return &Matcher{f: f, vals: make([]value, len(f.slots)), env: make(map[string]any), machine: vm.VM{MemoryBudget: memoryBudget}}
 }
 
+// ErrUnread is Keep's error of a record without a readable header: nobody knows what it is,
+// so every filter keeps it.
+var ErrUnread = errors.New("filter: the record has no type and id that can be read")
+
 // Keep reports whether the filter keeps the event that records i..j-1 of b are. An
 // event for which the expression cannot be evaluated is kept, and the error returned.
 func (m *Matcher) Keep(b *stream.Batch, i, j int) (bool, error) {
 	if i >= j {
 		return true, nil
+	}
+	if !b.Recs[i].HasID() {
+		return true, ErrUnread
 	}
 	m.begin(b, i, j)
 	keep := m.f.root.test(m)

@@ -149,7 +149,7 @@ func (c *checker) pathUnder(n *ast.CallNode) ast.Node {
 		dirs[i] = path.Clean(dir)
 	}
 	name := "path_under(" + strings.Join(dirs, "\x00") + ")"
-	return c.use(n, &field{name: name, kind: flag, cost: 2 * fromAny, load: func(m *Matcher, v *value) { v.n = b2i(m.under(dirs)) }})
+	return c.use(n, &field{name: name, kind: flag, cost: 2 * fromAny, load: func(m *Matcher, v *value) { v.n = m.under(dirs) }})
 }
 
 func (c *checker) field(n *ast.CallNode) ast.Node {

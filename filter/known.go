@@ -3,6 +3,7 @@ package filter
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
@@ -27,13 +28,25 @@ func init() {
 	}
 }
 
-func isType(name string) bool { return name == "" || stream.TypeNumber([]byte(name)) != 0 }
+// isType reports whether a record may be of a type of that name. One that the tables lack
+// may be of a newer auditd, unless it is so near to one they have that it was misspelt.
+func isType(name string) bool {
+	n := stream.TypeNumber([]byte(name))
+	if n < stream.NamedType {
+		return n != 0 || name == ""
+	}
+	if strings.ToUpper(name) != name {
+		return false
+	}
+	near := nearest(name, recordTypes)
+	return near == "" || distance(name, near) > 1
+}
 
 // presentType returns the name of the type that a name stands for: auditd wrote
 // UNKNOWN[1424] before it had one.
 func presentType(name string) string {
 	n := stream.TypeNumber([]byte(name))
-	if n == 0 {
+	if n == 0 || n >= stream.NamedType {
 		return name
 	}
 	return string(stream.AppendTypeName(nil, n))

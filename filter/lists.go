@@ -16,7 +16,7 @@ func (c *compilation) inTest(n *ast.BinaryNode) (test, int) {
 			return nil, 0
 		}
 		if typ, ok := recordType(n.Left, c.slots[slot]); ok {
-			return hasType(typ), fromHeader
+			return hasType(typ, n.Left), fromHeader
 		}
 		if x, ok := c.text(n.Left); ok {
 			return func(m *Matcher) bool { return slices.Contains(m.value(slot).texts, x.get(m)) }, x.cost + c.slots[slot].cost
@@ -83,8 +83,22 @@ func recordType(n ast.Node, list *field) (typ uint32, ok bool) {
 	return typ, typ != 0
 }
 
-// hasType asks the headers: no name is made of any type.
-func hasType(typ uint32) test {
+// hasType asks the headers: no name is made of any type. Of one that has only a name the
+// text is asked.
+func hasType(typ uint32, name ast.Node) test {
+	if typ >= stream.NamedType || !stream.HasTypeName(typ) {
+		want := name.(*ast.StringNode).Value
+		return func(m *Matcher) bool {
+			for k := m.i; k < m.j; k++ {
+				if t := m.b.Recs[k].Type; t == typ || t != 0 && !stream.HasTypeName(t) {
+					if m.typeName(k) == want {
+						return true
+					}
+				}
+			}
+			return false
+		}
+	}
 	return func(m *Matcher) bool {
 		for k := m.i; k < m.j; k++ {
 			if m.b.Recs[k].Type == typ {
@@ -127,7 +141,11 @@ func (c *compilation) listTest(n *ast.BuiltinNode) (test, int) {
 	if t := c.wordsTest(n, slot); t != nil {
 		return t, c.slots[slot].cost + 1
 	}
-	body, cost := c.closure(n.Arguments[1].(*ast.PredicateNode).Node)
+	compile := c.closure
+	if n.Name == "none" {
+		compile = c.negated
+	}
+	body, cost := compile(n.Arguments[1].(*ast.PredicateNode).Node)
 	if body == nil {
 		return nil, 0
 	}
@@ -200,7 +218,7 @@ func (c *compilation) typesTest(n *ast.BuiltinNode, list *field) test {
 		if !ok {
 			return nil
 		}
-		tests = append(tests, costed{hasType(typ), fromHeader})
+		tests = append(tests, costed{hasType(typ, e), fromHeader})
 	}
 	t, _ := joinTests("or", tests)
 	return t

@@ -160,12 +160,14 @@ func loadAddr(m *Matcher, v *value) {
 }
 
 // under reports whether a path of the event or its executable is one of dirs or lies in
-// one. dirs are clean and absolute.
-func (m *Matcher) under(dirs []string) bool {
+// one. dirs are clean and absolute. A path of which the directory is not known, or an open
+// file of which no name is, makes it not sure.
+func (m *Matcher) under(dirs []string) int {
 	if exe := m.text(decode.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
-		return true
+		return isUnder
 	}
 	cwd, haveCwd := "", false
+	sure, named, nameless := true, false, false
 	for k := m.i; k < m.j; k++ {
 		if m.b.Recs[k].Type != typePath {
 			continue
@@ -174,19 +176,28 @@ func (m *Matcher) under(dirs []string) bool {
 		m.cut(&r, k)
 		name := m.text(decode.Text, namePattern.in(r.text))
 		if name == "" {
+			nameless = true
 			continue
 		}
+		named = true
 		if name[0] != '/' {
 			if !haveCwd {
 				cwd, haveCwd = m.cwd(), true
 			}
+			if cwd == "" || cwd[0] != '/' || !m.fromCwd(r.text) {
+				sure = false
+				continue
+			}
 			name = cwd + "/" + name
 		}
 		if liesIn(name, dirs) {
-			return true
+			return isUnder
 		}
 	}
-	return false
+	if !sure || nameless && !named || named && m.inRoot() {
+		return notSure
+	}
+	return isNot
 }
 
 // liesIn reports whether a path, cleaned, is one of dirs or lies in one.

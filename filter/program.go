@@ -28,9 +28,13 @@ func (c *compilation) program(n ast.Node) test {
 			}
 		}
 	}))
+	favour := !c.negative
 	return func(m *Matcher) bool {
 		for _, slot := range slots {
 			f := m.f.slots[slot]
+			if f.kind == flag && m.value(slot).n == notSure {
+				return favour
+			}
 			m.env[f.name] = m.value(slot).of(f.kind)
 		}
 		out, err := m.machine.Run(prog, m.env)

@@ -173,7 +173,10 @@ func (e *Encoder) named(r *stream.Record) bool {
 // node= prefix, which only that version can carry.
 func (e *Encoder) appendBinary(dst []byte, b stream.Batch, i int) []byte {
 	r, payload := &b.Recs[i], b.Bytes(i)
-	ver := uint32(1)
+	ver, number := uint32(1), r.Type
+	if number >= stream.NamedType {
+		number = 0 // nobody knows it; the payload has the name
+	}
 	switch {
 	case e.named(r):
 		e.line = e.appendString(e.line[:0], b, i)
@@ -184,10 +187,10 @@ func (e *Encoder) appendBinary(dst []byte, b stream.Batch, i int) []byte {
 		payload = payload[:len(payload)-1] // its newline
 	}
 	for len(payload) > stream.MaxPayload { // longer than any frame: go on in the next
-		dst = stream.AppendFrame(dst, ver, r.Type, payload[:stream.MaxPayload])
+		dst = stream.AppendFrame(dst, ver, number, payload[:stream.MaxPayload])
 		payload = payload[stream.MaxPayload:]
 	}
-	return stream.AppendFrame(dst, ver, r.Type, payload)
+	return stream.AppendFrame(dst, ver, number, payload)
 }
 
 // Records returns how many records the first n bytes hold whole, and where the

@@ -26,6 +26,7 @@ type Explained struct {
 	ByKey, ByType, ByExe map[string]*Volume
 	LeftOut              map[string]*Reason // by the part of the filter that decided
 	Failed               uint64             // events that the filter failed on: they are kept
+	Unread               uint64             // and records without a readable header
 }
 
 // Volume is how much something is.
@@ -63,7 +64,7 @@ func Explain(ctx context.Context, from Stored) (*Explained, Replayed, error) {
 		if err != nil {
 			return nil, Replayed{}, err
 		}
-		sink.match = f.New()
+		sink.judge = newJudge(f.New())
 	}
 	// Whole events, and all of them: the filter is asked here.
 	from.Sink, from.Filter, from.Format = sink, "", format.Names[format.JSON]
@@ -74,9 +75,8 @@ func Explain(ctx context.Context, from Stored) (*Explained, Replayed, error) {
 // explainer is a sink that counts events.
 type explainer struct {
 	*Explained
-	match *filter.Matcher // nil: all are kept
-	keys  [][]byte        // scratch
-	text  []byte
+	judge *judge // nil: all are kept
+	facts filter.FactsReader
 }
 
 func (x *explainer) Reopen()              {}
@@ -101,9 +101,11 @@ func (x *explainer) Run(ctx context.Context, q *queue.Queue) {
 
 func (x *explainer) event(b *stream.Batch, i, j int) {
 	kept := true
-	if x.match != nil {
+	if x.judge != nil {
 		var err error
-		if kept, err = x.match.Keep(b, i, j); err != nil {
+		if kept, err = x.judge.keep(b, i, j); isUnread(err) {
+			x.Unread++
+		} else if err != nil {
 			x.Failed++
 		}
 		if !kept {
@@ -128,7 +130,7 @@ func (x *explainer) event(b *stream.Batch, i, j int) {
 // reason notes which part of the filter left an event out: the innermost one on
 // which all rests.
 func (x *explainer) reason(b *stream.Batch, i, j int) {
-	steps := x.match.Explain(b, i, j)
+	steps := x.judge.match.Explain(b, i, j)
 	at := 0
 	for {
 		kid, n := 0, 0
@@ -144,6 +146,9 @@ func (x *explainer) reason(b *stream.Batch, i, j int) {
 		at = kid
 	}
 	s := steps[at]
+	if steps[0].Value { // by itself it would not be
+		s = filter.Step{Expr: "part of an event that was left out"}
+	}
 	r := x.LeftOut[s.Expr]
 	if r == nil {
 		r = &Reason{Value: s.Value, First: string(decode.Cut(b, i).ID), Fields: s.Fields}
@@ -152,66 +157,18 @@ func (x *explainer) reason(b *stream.Batch, i, j int) {
 	r.Events++
 }
 
-// describe returns type, executable and keys of an event as they are listed. Of a
-// system call the type has its name.
+// describe returns type, executable and keys of an event as they are listed: what a filter
+// sees of it. Of a system call the type has its name.
 func (x *explainer) describe(b *stream.Batch, i, j int) (typ, exe string, keys []string) {
-	main := i
-	for k := i; k < j; k++ {
-		if b.Recs[k].Type == stream.TypeSyscall {
-			main = k
-			break
-		}
-	}
-	typ = string(stream.AppendTypeName(nil, b.Recs[main].Type))
-	if b.Recs[main].Type == 0 {
-		typ = "(none)"
-	}
-	arch, nr := uint32(0), -1
-	for k := i; k < j; k++ {
-		r := decode.Cut(b, k)
-		x.fields(r.Body, func(key string, value []byte) {
-			switch {
-			case key == "key":
-				x.keys = decode.AppendKeys(x.keys[:0], value)
-				for _, one := range x.keys {
-					keys = append(keys, string(one))
-				}
-			case key == "exe" && exe == "":
-				exe = string(value)
-			case key == "arch" && k == main:
-				arch, _ = decode.ParseArch(value)
-			case key == "syscall" && k == main:
-				fmt.Sscan(string(value), &nr)
-			}
-		})
-	}
-	if b.Recs[main].Type == stream.TypeSyscall {
-		typ += " " + cmp.Or(decode.SyscallName(arch, nr), fmt.Sprint(nr))
+	f := x.facts.Read(b, i, j)
+	if typ, keys = cmp.Or(f.MainType, "(none)"), f.Keys; f.Syscall != "" {
+		typ += " " + f.Syscall
 	}
 	if len(keys) == 0 {
 		keys = []string{"(none)"}
 	}
 	slices.Sort(keys)
-	return typ, cmp.Or(exe, "(none)"), slices.Compact(keys)
-}
-
-// fields calls fn with the fields of a record, and of the text a program has sent in it,
-// decoded; fields that are (null) are left out.
-func (x *explainer) fields(body []byte, fn func(key string, value []byte)) {
-	s := decode.Scan(body)
-	for s.Next() {
-		key := string(s.Key)
-		switch {
-		case key == "msg" && len(s.Value) > 1 && s.Value[0] == '\'':
-			x.fields(s.Value[1:len(s.Value)-1], fn)
-		case string(s.Value) == "(null)":
-		case decode.ClassOf(s.Key) == decode.Text:
-			text, _ := decode.Unquote(x.text, s.Value)
-			fn(key, text)
-		default:
-			fn(key, s.Value)
-		}
-	}
+	return typ, cmp.Or(f.Exe, "(none)"), slices.Compact(keys)
 }
 
 // listed is how many lines each list has.
@@ -246,6 +203,9 @@ func (x *Explained) WriteText(w io.Writer) error {
 }
 
 func (x *Explained) writeReasons(tw io.Writer) {
+	if x.Unread > 0 {
+		fmt.Fprintf(tw, "%d of these are records without a readable type and id\n", x.Unread)
+	}
 	if x.Failed > 0 {
 		fmt.Fprintf(tw, "%d of these because the filter fails on them\n", x.Failed)
 	}

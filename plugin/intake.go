@@ -14,13 +14,13 @@ import (
 )
 
 // expireEvery is how often events are looked for that nothing has completed.
-const expireEvery = 250 * time.Millisecond
+const expireEvery = 100 * time.Millisecond
 
 // wish is what a consumer wants to have: records as they come, or whole events, and
 // of these perhaps not all.
 type wish struct {
 	events bool
-	match  *filter.Matcher // nil: all
+	judge  *judge // nil: all
 }
 
 // wishOf returns what a checked configuration asks for. users may be nil.
@@ -35,10 +35,11 @@ func wishOf(cfg config.Sink, users *names.Users) (*wish, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.match = rule.New()
+		match := rule.New()
 		if users != nil {
-			w.match.Users, w.match.Local = users, localNode()
+			match.Users, match.Local = users, localNode()
 		}
+		w.judge = newJudge(match)
 	}
 	return w, nil
 }
@@ -69,6 +70,8 @@ type intake struct {
 	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
 	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
 	failure atomic.Pointer[string]                // the last time's error
+	unread  atomic.Uint64                         // records without a readable header that a filter kept
+	cause   atomic.Pointer[string]                // likely, of the last of these
 }
 
 func newIntake(q *queue.Queue, w *wish) *intake {
@@ -152,15 +155,21 @@ func (in *intake) look() {
 // give gives whole events to the queue, those that the filter leaves out apart.
 // Events of one verdict that stand together go together.
 func (in *intake) give(b *stream.Batch) {
-	if in.wish.match == nil {
+	if in.wish.judge == nil {
 		in.queue.Put(b)
 		return
 	}
 	from, kept := 0, false
 	for i := 0; i < len(b.Recs); {
 		j := format.EventEnd(b, i)
-		keep, err := in.wish.match.Keep(b, i, j)
-		if err != nil {
+		keep, err := in.wish.judge.keep(b, i, j)
+		switch {
+		case isUnread(err):
+			in.unread.Add(1)
+			if cause := stream.WhyUnread(b.Bytes(i)); in.cause.Load() == nil || *in.cause.Load() != cause {
+				in.cause.Store(&cause)
+			}
+		case err != nil:
 			text := err.Error()
 			in.failure.Store(&text)
 			in.failed.Add(1)
@@ -208,7 +217,10 @@ func (in *intake) report() *EventReport {
 	if n == nil || !in.next.Load().events {
 		return nil
 	}
-	r := &EventReport{AssemblerCounts: *n, FilterErrors: in.failed.Load()}
+	r := &EventReport{AssemblerCounts: *n, FilterErrors: in.failed.Load(), Unread: in.unread.Load()}
+	if text := in.cause.Load(); text != nil {
+		r.UnreadCause = *text
+	}
 	if text := in.failure.Load(); text != nil {
 		r.FilterError = *text
 	}

@@ -75,7 +75,10 @@ func Replay(ctx context.Context, from Stored) (Replayed, error) {
 	q.Close()
 	<-ended
 	n := q.Counts()
-	done.Filtered, done.Failed = n.Filtered, in.failed.Load()
+	done.Filtered, done.Failed, done.Unread = n.Filtered, in.failed.Load(), in.unread.Load()
+	if text := in.cause.Load(); text != nil {
+		done.Cause = *text
+	}
 	if rest := n.Received - n.Filtered - n.Delivered; err == nil && rest > 0 {
 		err = fmt.Errorf("%d of %d records were not delivered", rest, n.Received)
 	}
@@ -92,6 +95,10 @@ type Replayed struct {
 	// Filtered counts the records that the filter left out, Failed the events it failed
 	// on and let through.
 	Filtered, Failed uint64
+	// Unread counts the records without a readable header, which every filter lets
+	// through; Cause is likely that of the last.
+	Unread uint64
+	Cause  string
 }
 
 // checkLog refuses what cannot be an audit.log before anything is delivered.

@@ -85,6 +85,8 @@ type EventReport struct {
 	event.AssemblerCounts
 	FilterErrors uint64 `json:"filter_errors"` // events that the filter failed on, and that were kept
 	FilterError  string `json:"filter_error,omitempty"`
+	Unread       uint64 `json:"unread_kept"` // records without a readable header that the filter kept
+	UnreadCause  string `json:"unread_cause,omitempty"`
 }
 
 // LossReport is what one cause has cost a consumer.
@@ -217,6 +219,7 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 		line(key("events"), fmt.Sprintf("%d (%d incomplete; %d are open, %d bytes)",
 			e.Events, e.PartialTimer+e.PartialLimit+e.PartialEnd+e.PartialLate, e.Open, e.Bytes))
 		line(key("filter errors"), e.FilterErrors)
+		line(key("unread, kept by the filter"), e.Unread)
 	}
 	line(key("lost"), c.LostTotal)
 	for cause := range queue.NumCauses {

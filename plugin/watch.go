@@ -14,15 +14,17 @@ const warnEvery = time.Minute
 
 // said is what the log was told of one consumer.
 type said struct {
-	of      *queue.Queue
-	failed  uint64
-	failAt  time.Time
-	lost    uint64
-	lostAt  time.Time
-	stalled time.Duration
-	stallAt time.Time
-	spilled uint64
-	spillAt time.Time
+	of       *queue.Queue
+	failed   uint64
+	failAt   time.Time
+	unread   uint64
+	unreadAt time.Time
+	lost     uint64
+	lostAt   time.Time
+	stalled  time.Duration
+	stallAt  time.Time
+	spilled  uint64
+	spillAt  time.Time
 }
 
 // saidInput is what the log was told of the way to the relay.
@@ -68,6 +70,11 @@ func (p *Plugin) watch(now time.Time, final bool) {
 			c.log.Warn("filter fails: these events are let through", zap.String("sink", c.name),
 				zap.Uint64("events", failed-c.said.failed), zap.Uint64("total", failed), zap.Stringp("error", c.intake.failure.Load()))
 			c.said.failed, c.said.failAt = failed, now
+		}
+		if unread := c.intake.unread.Load(); unread > c.said.unread && (final || now.Sub(c.said.unreadAt) >= warnEvery) {
+			c.log.Warn("records that cannot be read pass the filter", zap.String("sink", c.name),
+				zap.Uint64("records", unread-c.said.unread), zap.Uint64("total", unread), zap.Stringp("likely_cause", c.intake.cause.Load()))
+			c.said.unread, c.said.unreadAt = unread, now
 		}
 		if n.Spilled > c.said.spilled && (final || now.Sub(c.said.spillAt) >= warnEvery) {
 			c.log.Debug("queue spilled to disk", zap.String("sink", c.name), zap.Uint64("records", n.Spooled),

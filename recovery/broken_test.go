@@ -38,7 +38,7 @@ func TestSeekAmongForgedLines(t *testing.T) {
 	l := NewLog(a.path)
 	l.linear, l.probe = 1000, 700
 	for n := 2500; n < records+3000; n += 37 {
-		p, err := l.SeekTime(1_700_000_000_000 + int64(n))
+		p, _, err := l.SeekTime(1_700_000_000_000+int64(n), 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -269,7 +269,7 @@ func (f *Feed) betterBehind(n uint64, l *givenLine) bool {
 	}
 	for k := n + 1; k < min(f.given.end(), n+lookAhead); k++ {
 		if o := f.given.line(k); o.id.Serial == l.id.Serial && o.id.Millis != l.id.Millis &&
-			o.id.Type/100 != 12 && o.lineState&isSuspect == 0 && f.dist(k) < f.dist(n) {
+			!stream.OfDaemon(o.id.Type) && o.lineState&isSuspect == 0 && f.dist(k) < f.dist(n) {
 			return true
 		}
 	}
@@ -295,7 +295,7 @@ func (f *Feed) distBehind(n uint64) (dist uint32, events int) {
 	last := own.Serial
 	for k := n + 1; k < min(f.given.end(), n+lookAhead) && events < len(all); k++ {
 		o := f.given.line(k)
-		if o.id.Serial == own.Serial || o.id.Serial == last || o.id.Serial == 0 || o.id.Type/100 == 12 || o.lineState&isSuspect != 0 {
+		if o.id.Serial == own.Serial || o.id.Serial == last || o.id.Serial == 0 || stream.OfDaemon(o.id.Type) || o.lineState&isSuspect != 0 {
 			continue
 		}
 		last = o.id.Serial

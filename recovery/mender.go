@@ -382,7 +382,7 @@ func (f *Feed) has(b *stream.Batch, i int) bool {
 		return false
 	case !r.HasID():
 		return f.entry != nil // it has no place in time: what is new is given
-	case r.Type/100 == 12: // auditd's own: their serials are not the kernel's
+	case stream.OfDaemon(r.Type): // auditd's own: their serials are not the kernel's
 		if r.Millis >= f.sinceAt {
 			return false
 		}

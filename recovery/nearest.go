@@ -76,7 +76,7 @@ type nearLine struct {
 func (x *nearLine) daemon() bool { return auditdsOwn(x.typ) }
 
 // auditdsOwn reports whether records of this type have serials of auditd's own.
-func auditdsOwn(typ uint32) bool { return typ/100 == 12 }
+func auditdsOwn(typ uint32) bool { return stream.OfDaemon(typ) }
 
 // add takes in one line, in the order of the log.
 func (s *nearest) add(node []byte, x nearLine) {

@@ -31,7 +31,11 @@ type recentRecord struct {
 const timeBits = 48
 
 func pack(r *stream.Record) uint64 {
-	return uint64(r.Type)<<timeBits | uint64(r.Millis)&(1<<timeBits-1)
+	typ := uint64(r.Type)
+	if r.Type >= stream.NamedType {
+		typ = 0 // its last bits are those of another type
+	}
+	return typ<<timeBits | uint64(r.Millis)&(1<<timeBits-1)
 }
 
 func (r *recentRecord) millis() int64 { return int64(r.packed & (1<<timeBits - 1)) }
@@ -138,7 +142,7 @@ func keyOf(b *stream.Batch, i int) recentKey {
 		}
 	}
 	key := recentKey{rec.Serial, (uint32(sum>>32) ^ uint32(sum)) &^ 1}
-	if rec.Type/100 == 12 {
+	if stream.OfDaemon(rec.Type) {
 		key.sum |= 1
 	}
 	return key

@@ -133,7 +133,7 @@ func (w *witness) note(b *stream.Batch) {
 	}
 }
 
-func isDaemon(r *stream.Record) bool { return r.Type/100 == 12 }
+func isDaemon(r *stream.Record) bool { return stream.OfDaemon(r.Type) }
 
 // put notes a record that the stream has brought.
 func (w *witness) put(serial uint32, millis int64, node uint32) *witnessed {

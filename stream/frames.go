@@ -150,8 +150,8 @@ func (s *Splitter) addFrame(b *Batch, h FrameHeader) {
 	} else {
 		rec.Kind = Ver1
 		s.id.scanHeader(&rec, payload)
-		if rec.Type == 0 {
-			rec.Type = h.Type
+		if rec.Type == 0 || rec.Type >= NamedType && h.Type > 0 && h.Type < NamedType && !HasTypeName(h.Type) {
+			rec.Type = h.Type // the number of the type, if the tables lack its name
 		}
 	}
 	s.count(&rec)

@@ -32,6 +32,8 @@ func (c *lastID) scanHeader(r *Record, text []byte) {
 	}
 	if c.scan(r, text) && r.Type != 0 {
 		r.Flags &^= NoID
+	} else if r.Type >= NamedType {
+		r.Type = 0 // it may be any word
 	}
 }
 

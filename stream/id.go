@@ -27,7 +27,7 @@ func (b *Batch) ID(i int) ID {
 	if bytes.IndexByte(text, '\n') >= 0 {
 		sum = crc32.Checksum(bytes.ReplaceAll(text, []byte{'\n'}, []byte{' '}), castagnoli)
 	}
-	return ID{Millis: r.Millis, Serial: r.Serial, Type: r.Type, Sum: sum}
+	return ID{Millis: r.Millis, Serial: r.Serial, Type: b.typeOf(i), Sum: sum}
 }
 
 // Text returns the part of record i that stream and log have in common: from

@@ -54,7 +54,7 @@ const MaxRecord = 64 << 10
 // Record is one audit record: where its bytes are and what its header says.
 type Record struct {
 	Off, Len uint32 // the bytes are Batch.Buf[Off:Off+Len]
-	Type     uint32 // record type number, 0 when unknown
+	Type     uint32 // record type number, 0 when unknown; see NamedType
 	Serial   uint32
 	Millis   int64 // time of the event, ms since 1970
 	Kind     Kind

@@ -35,6 +35,8 @@ func readAll(t testing.TB, in io.Reader) (out stream.Batch, counts stream.Counts
 	}
 }
 
+var namedX = stream.TypeNumber([]byte("X-9_y"))
+
 func TestHeader(t *testing.T) {
 	for _, c := range []struct {
 		line   string
@@ -53,13 +55,19 @@ func TestHeader(t *testing.T) {
 		{"node=x audit(1795296167.053:4): op=nolog", 0, 1795296167053, 4, "x", false},
 		{"type=DAEMON_ERR op=format-enriched msg=NULL res=failed", 1209, 0, 0, "", false},
 		{"type=SYSCALL msg=lost", 1300, 0, 0, "", false},
-		{"type=NOSUCH msg=audit(1795296167.053:4): x", 0, 1795296167053, 4, "", false},
+		{"type=NOSUCH msg=audit(1795296167.053:4): x", 3168259017, 1795296167053, 4, "", true},
+		{"node=h type=X-9_y msg=audit(1795296167.053:4): x", namedX, 1795296167053, 4, "h", true},
+		{"type=NOSUCH msg=lost", 0, 0, 0, "", false},
+		{"type=NO\"SUCH msg=audit(1795296167.053:4): x", 0, 1795296167053, 4, "", false},
+		{"type=NOSUCH" + strings.Repeat("X", 60) + " msg=audit(1795296167.053:4): x", 0, 1795296167053, 4, "", false},
+		{"type=X[9] msg=audit(1795296167.053:4): x", 0, 1795296167053, 4, "", false},
+		{"type= msg=audit(1795296167.053:4): x", 0, 1795296167053, 4, "", false},
 		{"type=SYSCALL msg=audit(1795296167.53:4): x", 1300, 0, 0, "", false},
 		{"type=SYSCALL msg=audit(1795296167.0531:4): x", 1300, 0, 0, "", false},
 		{"type=SYSCALL msg=audit(1795296167.053:4294967296): x", 1300, 0, 0, "", false},
 		{"type=SYSCALL msg=audit(1795296167.053:4", 1300, 0, 0, "", false},
 		{"type=SYSCALL msg=audit(:4): x", 1300, 0, 0, "", false},
-		{"type=UNKNOWN[99999999999] msg=audit(1.000:1): x", 0, 1000, 1, "", false},
+		{"type=UNKNOWN[99999999999] msg=audit(1.000:1): x", 2639087870, 1000, 1, "", true},
 		{"type=", 0, 0, 0, "", false},
 		{"node=", 0, 0, 0, "", false},
 		{"node= type=SYSCALL msg=audit(1.000:1): x", 1300, 1000, 1, "", true},
@@ -319,4 +327,55 @@ func BenchmarkReader(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(lines), "ns/record")
+}
+
+// TestTypesWithoutNumber: a name that the tables lack is one type wherever it comes from,
+// and is called as it stands.
+func TestTypesWithoutNumber(t *testing.T) {
+	for _, name := range []string{"CONTAINER_OP", "CKADDR", "LANDLOCK_FUTURE", "X", "a-B_9", "UNKNOWN[4294967296]", "DAEMON_FUTURE"} {
+		text := "node=h type=" + name + " msg=audit(1795296167.053:4): op=x"
+		line, _ := readAll(t, strings.NewReader(text+"\n"))
+		frames := stream.AppendFrame(stream.AppendFrame(nil, 1, 0, []byte(text)), 1, 1498, []byte(text))
+		framed, _ := readAll(t, bytes.NewReader(frames))
+		if len(line.Recs) != 1 || len(framed.Recs) != 2 || framed.Recs[1].Type != 1498 {
+			t.Fatalf("%s: %+v, %+v", name, line.Recs, framed.Recs)
+		}
+		for i, b := range []*stream.Batch{&line, &framed, &framed} {
+			i = max(0, i-1)
+			if got := string(b.AppendType(nil, i)); got != name || !b.Recs[i].HasID() || string(b.Node(i)) != "h" || b.ID(i) != line.ID(0) {
+				t.Errorf("%s: called %s, id %v, %+v", name, got, b.ID(i), b.Recs[i])
+			}
+		}
+		if own := strings.HasPrefix(name, "DAEMON_"); stream.OfDaemon(line.Recs[0].Type) != own {
+			t.Errorf("%s: auditd's own: %v", name, !own)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { stream.TypeNumber([]byte("CONTAINER_OP")) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestWhyUnread(t *testing.T) {
+	for text, why := range map[string]string{
+		"node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): x": "two node= fields",
+		"node=CentOS 7.7 type=USER_CMD msg=audit(1.000:1): x": "a blank in the name",
+		"node=a b c type=USER_CMD msg=audit(1.000:1): x":      "a blank in the name",
+		"node=h":                          "nothing behind",
+		"node=h audit(1.000:1): x":        "no type=",
+		"what is this":                    "no type=",
+		"":                                "no type=",
+		"type=":                           "no name of a type",
+		"type=A\"B msg=audit(1.000:1): x": "no name of a type",
+		"type=USER_CMD msg=audit(1.000:4294967296): x":                    "too large",
+		"type=USER_CMD msg=audit(1000000000000.000:1): x":                 "too large",
+		"type=USER_CMD msg=audit(1.000:99999999999999999999999999999): x": "too large",
+		"node=h type=USER_CMD msg=audit(1.0000:1): x":                     "no audit(",
+		"type=SYSCALL msg=lost":                                           "no audit(",
+		"type=SYSCALL msg=audit(":                                         "no audit(",
+	} {
+		b, _ := readAll(t, strings.NewReader(text+"\n"))
+		if got := stream.WhyUnread([]byte(text + "\n")); !strings.Contains(got, why) || b.Recs[0].HasID() {
+			t.Errorf("%q: %s, id %v", text, got, b.Recs[0].HasID())
+		}
+	}
 }

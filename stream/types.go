@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
@@ -41,8 +42,26 @@ func init() {
 	}
 }
 
-// TypeNumber returns the number of a record type name, 0 if there is none.
-// "UNKNOWN[n]", which auditd writes for types it has no name for, is n.
+// NamedType is where the numbers of types begin that are known by their names only:
+// a newer auditd has names that the tables lack. Such a number is made of the name, so
+// that it is the same in the stream, in audit.log and in a spool, and takes no memory
+// whatever names come. Two names may share one: the name itself is asked of the
+// record (Batch.AppendType). The kernel has none of these numbers: its own have 16 bits.
+const NamedType = 1 << 31
+
+// namedDaemon is set in the numbers of names that begin with DAEMON_.
+const namedDaemon = 1 << 30
+
+// OfDaemon reports whether records of type n are auditd's own, which have serials of
+// their own: 1200 to 1299.
+func OfDaemon(n uint32) bool { return n/100 == 12 || n >= NamedType|namedDaemon }
+
+// maxTypeName is the most bytes that the name of a type has. auditd's have 30 at most.
+const maxTypeName = 64
+
+// TypeNumber returns the number of a record type name: that of the tables, else one
+// from NamedType on; 0 for what cannot be the name of a type. "UNKNOWN[n]", which
+// auditd writes for types it has no name for, is n.
 func TypeNumber(name []byte) uint32 {
 	switch string(name) { // nine of ten records are of these
 	case "SYSCALL":
@@ -59,27 +78,121 @@ func TypeNumber(name []byte) uint32 {
 	if n, ok := typeNumbers[string(name)]; ok {
 		return n
 	}
-	return unknownNumber(name)
+	if n, ok := unknownNumber(name); ok {
+		return n
+	}
+	return namedNumber(name)
 }
 
-func unknownNumber(name []byte) uint32 {
+// HasTypeName reports whether the tables have a name for type n.
+func HasTypeName(n uint32) bool {
+	return n >= firstType && n <= lastType && typeNames[n-firstType] != ""
+}
+
+func unknownNumber(name []byte) (number uint32, ok bool) {
 	const prefix = "UNKNOWN["
 	if len(name) < len(prefix)+2 || string(name[:len(prefix)]) != prefix || name[len(name)-1] != ']' {
-		return 0
+		return 0, false
 	}
 	n, rest, ok := digits(name[len(prefix):], 10)
-	if !ok || len(rest) != 1 || n > 1<<32-1 {
-		return 0
+	if !ok || len(rest) != 1 || n >= NamedType {
+		return 0, false
 	}
-	return uint32(n)
+	return uint32(n), true
 }
 
-// AppendTypeName appends the name of type n as auditd prints it.
+// namedNumber makes a number of a name that the tables lack (FNV-1a).
+func namedNumber(name []byte) uint32 {
+	if !isTypeName(name) {
+		return 0
+	}
+	h := uint32(2166136261)
+	for _, c := range name {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	h &= namedDaemon - 1
+	if has(name, "DAEMON_") {
+		h |= namedDaemon
+	}
+	return NamedType | h
+}
+
+// isTypeName reports whether auditd could call a type so: in letters, digits, '_' and
+// '-', or UNKNOWN[n]. What is no name makes no header, and what is one can be written
+// into any format as it stands.
+func isTypeName(name []byte) bool {
+	if len(name) == 0 || len(name) > maxTypeName {
+		return false
+	}
+	if n := len(name) - 1; has(name, "UNKNOWN[") && name[n] == ']' {
+		name = name[len("UNKNOWN["):n]
+	}
+	for _, c := range name {
+		if c-'A' >= 26 && c-'a' >= 26 && !isDigit(c) && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// AppendTypeName appends the name of type n as auditd prints it. A record of a type
+// that the tables lack may say more: see Batch.AppendType.
 func AppendTypeName(dst []byte, n uint32) []byte {
-	if n >= firstType && n <= lastType && typeNames[n-firstType] != "" {
+	if HasTypeName(n) {
 		return append(dst, typeNames[n-firstType]...)
 	}
 	dst = append(dst, "UNKNOWN["...)
 	dst = strconv.AppendUint(dst, uint64(n), 10)
 	return append(dst, ']')
+}
+
+// AppendType appends the name of record i's type: that of the tables, else the one the
+// record itself has.
+func (b *Batch) AppendType(dst []byte, i int) []byte {
+	n := b.Recs[i].Type
+	if !HasTypeName(n) && n != 0 {
+		if name := b.typeText(i); name != nil {
+			return append(dst, name...)
+		}
+	}
+	return AppendTypeName(dst, n)
+}
+
+// SameType reports whether records i and j are of one type.
+func (b *Batch) SameType(i, j int) bool {
+	n := b.Recs[i].Type
+	return n == b.Recs[j].Type && (n < NamedType || string(b.typeText(i)) == string(b.typeText(j)))
+}
+
+// typeText returns NAME of the "type=NAME " that record i begins with; nil without.
+func (b *Batch) typeText(i int) []byte {
+	r := &b.Recs[i]
+	if r.Kind != Line && r.Kind != Ver1 {
+		return nil
+	}
+	text := b.Bytes(i)
+	if r.NodeLen > 0 {
+		text = text[min(len("node= ")+int(r.NodeLen), len(text)):]
+	}
+	if !has(text, "type=") {
+		return nil
+	}
+	text = text[len("type="):]
+	end := bytes.IndexByte(text[:min(maxTypeName+1, len(text))], ' ')
+	if end < 0 || !isTypeName(text[:end]) {
+		return nil
+	}
+	return text[:end]
+}
+
+// typeOf returns the number of record i's type by which it is known everywhere: a frame
+// may have a number for which audit.log has a name that the tables lack.
+func (b *Batch) typeOf(i int) uint32 {
+	r := &b.Recs[i]
+	if r.Kind == Ver1 && r.Type != 0 && !HasTypeName(r.Type) {
+		if name := b.typeText(i); name != nil {
+			return TypeNumber(name)
+		}
+	}
+	return r.Type
 }

@@ -83,6 +83,9 @@ func replay(path, name, shape string, from plugin.Stored) error {
 		in.Records, in.NoID, in.Oversize, in.Junk)
 	if from.Filter != "" {
 		fmt.Fprintf(notes, "%d records left out by the filter, %d events it failed on and let through\n", done.Filtered, done.Failed)
+		if done.Unread > 0 {
+			fmt.Fprintf(notes, "%d records that cannot be read pass the filter; likely cause: %s\n", done.Unread, done.Cause)
+		}
 	}
 	if l := done.Log; l != nil {
 		fmt.Fprintf(notes, "%d records from %s that the input lacks, %d that it has damaged; %d events are in neither\n",

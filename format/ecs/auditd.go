@@ -3,8 +3,6 @@ package ecs
 import (
 	"slices"
 	"strings"
-
-	"audisp-relay/stream"
 )
 
 // writeAuditd writes what is auditbeat's own and not of the schema.
@@ -14,7 +12,7 @@ func (e *Encoder) writeAuditd() {
 	if d.id != "" {
 		w.uint("sequence", uint64(d.serial))
 	}
-	w.typeName("message_type", d.typ)
+	w.typeName("message_type", d.typeName)
 	if ev.Session != "unset" {
 		w.some("session", ev.Session)
 	}
@@ -33,14 +31,14 @@ func (e *Encoder) writeAuditd() {
 }
 
 // typeName writes the name of a record type as auditbeat does, in lower case.
-func (w *writer) typeName(key string, typ uint32) {
-	if typ == 0 {
+func (w *writer) typeName(key string, name []byte) {
+	if len(name) == 0 {
 		return
 	}
 	w.key(key)
 	w.buf = append(w.buf, '"')
 	from := len(w.buf)
-	w.buf = append(stream.AppendTypeName(w.buf, typ), '"')
+	w.buf = append(append(w.buf, name...), '"')
 	for i := from; i < len(w.buf); i++ {
 		if c := w.buf[i]; c-'A' < 26 {
 			w.buf[i] = c + 'a' - 'A'
@@ -141,7 +139,7 @@ func (e *Encoder) writeMessages() {
 			continue
 		}
 		m := w.openItem()
-		w.typeName("type", r.Type)
+		w.typeName("type", r.name)
 		o := w.open("data", '{')
 		for _, f := range e.fields[r.from:r.to] {
 			if !f.unset && !e.overlaid(r, f) {

@@ -17,6 +17,7 @@ type document struct {
 	first      int    // the record that says what kind of event it is
 	does       roles  // of the account that it names
 	typ        uint32 // of the event
+	typeName   []byte // its name
 	millis     int64
 	serial     uint32
 	node       string

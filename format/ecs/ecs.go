@@ -42,6 +42,7 @@ type Encoder struct {
 	fields []field
 	twins  []field
 	text   []byte // decoded values
+	names  []byte // of the records' types
 	args   decode.Args
 	execve bool // there is an EXECVE record
 	tags   []string

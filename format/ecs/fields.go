@@ -23,6 +23,7 @@ type field struct {
 type record struct {
 	decode.Record
 	kind       stream.Kind
+	name       []byte // of its type
 	line       []byte // as it came
 	from, to   int
 	tfrom, tto int
@@ -39,9 +40,14 @@ func str(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // read takes the records apart.
 func (e *Encoder) read(b *stream.Batch, i, j int) {
 	e.args.Reset()
-	e.execve = false
+	e.execve, e.names = false, e.names[:0]
 	for ; i < j; i++ {
 		r := record{Record: decode.Cut(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)}
+		if r.Type != 0 {
+			from := len(e.names)
+			e.names = b.AppendType(e.names, i)
+			r.name = e.names[from:len(e.names):len(e.names)] // stays as it is if names has to move
+		}
 		switch {
 		case r.Flags&stream.NoID != 0 || len(r.ID) == 0:
 			r.odd = true

@@ -17,7 +17,7 @@ func (e *Encoder) join() {
 		e.doc.main = first
 	}
 	e.doc.first = max(first, 0)
-	e.doc.typ = e.recs[e.doc.first].Type
+	e.doc.typ, e.doc.typeName = e.recs[e.doc.first].Type, e.recs[e.doc.first].name
 	if first < 0 { // only EOE, or nothing with an id
 		e.doc.event = bare(&e.recs[0])
 		return

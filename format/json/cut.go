@@ -126,7 +126,7 @@ func (h *header) isRegular() bool {
 func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 	rec := &b.Recs[i]
 	r.typ, r.flags, r.text = rec.Type, rec.Flags, b.Bytes(i)
-	r.kind = typeOf(rec)
+	r.kind = e.typeOf(b, i)
 	r.odd, r.twinned, r.body, r.names, r.tail = false, false, nil, nil, nil
 	if rest, ok := e.behindHeader(r, rec); ok && r.cutRest(rest) {
 		if k := bytes.IndexByte(r.body, decode.Separator); k >= 0 {

@@ -199,7 +199,7 @@ func TestDocHasTheNamesOfTheFormat(t *testing.T) {
 		}
 	}
 	for n := uint32(firstType); n <= lastType; n++ {
-		known := newType(n)
+		known := newType(n, "")
 		for _, st := range known.steps {
 			if key := st.key(); isReserved(n, top|other, []byte(key)) {
 				t.Errorf("%s of %s is reserved", key, known.name)

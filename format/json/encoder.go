@@ -66,6 +66,7 @@ type Encoder struct {
 	// What events before were written as.
 	memos [memoCount]memo
 	title title
+	named map[namedType]*recordType
 
 	// Parts that are written before their place in the line comes.
 	others   []byte // the members of other_records

@@ -208,11 +208,10 @@ var recordTypes [lastType - firstType + 1]atomic.Pointer[recordType]
 
 var nameless = recordType{json: "null", memo: -1}
 
-func newType(n uint32) *recordType {
-	t := new(recordType)
-	t.name = string(stream.AppendTypeName(nil, n))
+func newType(n uint32, name string) *recordType {
+	t := &recordType{name: name}
 	t.json = `"` + t.name + `"`
-	t.program = n >= 1100 && n <= 1199 || n >= 2100 && n <= 2999 || n == 1005
+	t.program = n >= 1100 && n <= 1199 || n >= 2100 && n <= 2999 || n == 1005 || n >= stream.NamedType
 	l, fields := top|other, ""
 	switch n {
 	case typePath:
@@ -243,21 +242,43 @@ func newType(n uint32) *recordType {
 	return t
 }
 
-// typeOf returns what is known of a record's type. It is made when the first record of the
-// type comes; for one without a name in the tables, which the kernel has none of, each time.
-func typeOf(r *stream.Record) *recordType {
-	switch n := r.Type; {
-	case n >= firstType && n <= lastType:
+// maxNamed is how many types an encoder remembers that the tables have no name for.
+const maxNamed = 64
+
+// typeOf returns what is known of record i's type. It is made when the first record of the
+// type comes.
+func (e *Encoder) typeOf(b *stream.Batch, i int) *recordType {
+	n := b.Recs[i].Type
+	switch {
+	case stream.HasTypeName(n):
 		known := &recordTypes[n-firstType]
 		t := known.Load()
 		if t == nil {
-			t = newType(n)
+			t = newType(n, string(stream.AppendTypeName(nil, n)))
 			known.Store(t)
 		}
 		return t
-	case n == 0 && !r.HasID():
+	case n == 0 && !b.Recs[i].HasID():
 		return &nameless
-	default:
-		return newType(n)
 	}
+	e.scratch = b.AppendType(e.scratch[:0], i)
+	k := namedType{n, string(e.scratch)}
+	t := e.named[k]
+	if t == nil {
+		if len(e.named) >= maxNamed { // anybody can think of names
+			clear(e.named)
+		}
+		if e.named == nil {
+			e.named = make(map[namedType]*recordType)
+		}
+		t = newType(n, k.name)
+		e.named[k] = t
+	}
+	return t
+}
+
+// namedType is a type that the tables have no name for.
+type namedType struct {
+	number uint32
+	name   string
 }

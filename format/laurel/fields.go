@@ -1,5 +1,7 @@
 package laurel
 
+import "audisp-relay/stream"
+
 // Types with an object of their own shape (linux/audit.h).
 const (
 	typeUserAuth  = 1100
@@ -21,7 +23,7 @@ func inList(t uint32) bool {
 	case typeLogin:
 		return true
 	}
-	return t >= 1300 && t <= 1405 || t >= 1420 && t <= 2099 && t != 2000
+	return t >= 1300 && t <= 1405 || t >= 1420 && t <= 2099 && t != 2000 || t >= stream.NamedType
 }
 
 // class is how laurel reads the values of a key.

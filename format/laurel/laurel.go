@@ -49,7 +49,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
 			dst = appendString(e.top.appendKey(dst, keyRaw), trimmed(b.Bytes(k)))
 			continue
 		}
-		if !hasType(b, i, k, b.Recs[k].Type) { // else it stands with the first of its type
+		if !hasType(b, i, k) { // else it stands with the first of its type
 			dst = e.appendType(dst, b, k, j)
 		}
 	}
@@ -83,11 +83,11 @@ func (e *Encoder) nodeOf(b *stream.Batch, i, j int) []byte {
 	return e.node
 }
 
-// hasType reports whether a record of type t is among records i to k-1. It looks at the
-// last one first: a long event is long by records of one type.
-func hasType(b *stream.Batch, i, k int, t uint32) bool {
-	for k--; k >= i; k-- {
-		if b.Recs[k].Type == t && b.Recs[k].HasID() {
+// hasType reports whether a record of record k's type is among records i to k-1. It looks
+// at the last one first: a long event is long by records of one type.
+func hasType(b *stream.Batch, i, k int) bool {
+	for n := k - 1; n >= i; n-- {
+		if b.SameType(n, k) && b.Recs[n].HasID() {
 			return true
 		}
 	}
@@ -97,15 +97,15 @@ func hasType(b *stream.Batch, i, k int, t uint32) bool {
 // appendType appends what the event has of record k's type: one object or an array of
 // objects, whatever their number.
 func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
-	t := b.Recs[k].Type
+	t, of := b.Recs[k].Type, k
 	from := len(e.names)
-	e.names = stream.AppendTypeName(e.names, t)
+	e.names = b.AppendType(e.names, k)
 	name := e.names[from:] // stays as it is if names has to move
 	switch {
 	case t == typeEOE:
 		// laurel has no EOE in its events. One with fields, which nobody writes, is shown.
 		for ; k < j; k++ {
-			if b.Recs[k].Type == t && b.Recs[k].HasID() {
+			if b.SameType(k, of) && b.Recs[k].HasID() {
 				if r := decode.Cut(b, k); len(r.Body) > 0 {
 					dst = e.appendRecord(e.top.appendKey(dst, name), &r)
 				}
@@ -116,7 +116,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 	case inList(t):
 		dst = append(e.top.appendKey(dst, name), '[')
 		for first := k; k < j; k++ {
-			if b.Recs[k].Type == t && b.Recs[k].HasID() {
+			if b.SameType(k, of) && b.Recs[k].HasID() {
 				if k > first {
 					dst = append(dst, ',')
 				}
@@ -127,7 +127,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 		dst = append(dst, ']')
 	default:
 		for ; k < j; k++ {
-			if b.Recs[k].Type == t && b.Recs[k].HasID() {
+			if b.SameType(k, of) && b.Recs[k].HasID() {
 				r := decode.Cut(b, k)
 				dst = e.appendRecord(e.top.appendKey(dst, name), &r)
 			}

@@ -68,6 +68,7 @@ type renderer struct {
 	second int64
 	micros int    // where the microseconds stand in head, 0: nowhere
 	text   []byte // scratch
+	msgID  []byte // of the record at hand, empty without
 }
 
 // mark is the end of a message in a chunk: when all up to here is sent, recs
@@ -144,23 +145,28 @@ func (r *renderer) add(c *chunk, b stream.Batch, part int) {
 		part = 0
 	}
 	text = text[part:]
-	typ := b.Recs[c.recs].Type
+	id := r.msgID[:0]
+	if b.Recs[c.recs].Type != 0 {
+		id = b.AppendType(id, c.recs)
+		id = id[:min(len(id), maxMsgID)]
+	}
+	r.msgID = id
 	for len(text) > r.limit {
-		r.message(c, text[:r.limit], typ)
+		r.message(c, text[:r.limit])
 		text = text[r.limit:]
 		part += r.limit
 		c.marks = append(c.marks, mark{len(c.buf), c.recs, part})
 	}
-	r.message(c, text, typ)
+	r.message(c, text)
 	c.marks = append(c.marks, mark{len(c.buf), c.recs + 1, 0})
 }
 
 // message appends one framed message.
-func (r *renderer) message(c *chunk, text []byte, typ uint32) {
+func (r *renderer) message(c *chunk, text []byte) {
 	start := len(c.buf)
 	buf := append(c.buf, r.head...)
 	if r.rfc5424 {
-		buf = appendMsgID(buf, typ)
+		buf = appendMsgID(buf, r.msgID)
 	}
 	if r.framing == octetCount {
 		n := len(buf) - start + len(text)
@@ -168,7 +174,7 @@ func (r *renderer) message(c *chunk, text []byte, typ uint32) {
 		buf = append(buf, ' ')
 		buf = append(buf, r.head...)
 		if r.rfc5424 {
-			buf = appendMsgID(buf, typ)
+			buf = appendMsgID(buf, r.msgID)
 		}
 	}
 	body := len(buf)
@@ -186,13 +192,16 @@ func (r *renderer) message(c *chunk, text []byte, typ uint32) {
 	c.buf = buf
 }
 
+// maxMsgID is the most bytes a MSGID has (RFC 5424, 6).
+const maxMsgID = 32
+
 // appendMsgID appends MSGID, STRUCTURED-DATA and the space before MSG. The id is
 // the name of the record's type, by which receivers like to sort.
-func appendMsgID(dst []byte, typ uint32) []byte {
-	if typ == 0 {
+func appendMsgID(dst, id []byte) []byte {
+	if len(id) == 0 {
 		return append(dst, "- - "...)
 	}
-	return append(stream.AppendTypeName(dst, typ), " - "...)
+	return append(append(dst, id...), " - "...)
 }
 
 // stamp brings the header up to now. It is laid out anew once a second.

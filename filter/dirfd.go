@@ -1,0 +1,113 @@
+package filter
+
+import (
+	"strings"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/decode"
+	"audisp-relay/stream"
+)
+
+// What path_under comes to. Not sure is what neither holds nor does not: it lets the event
+// through, under "not" as well.
+const (
+	isNot = iota
+	isUnder
+	notSure
+)
+
+// dirfds are the system calls that take the descriptors of directories from which relative
+// names count, and which of the arguments these are (linux/syscalls.h). notRecorded is
+// beyond a0 to a3, which are all that a SYSCALL record has.
+var dirfds = map[string][]int{
+	"openat": {0}, "openat2": {0}, "mkdirat": {0}, "mknodat": {0}, "fchownat": {0}, "futimesat": {0}, "utimensat": {0}, "utimensat_time64": {0},
+	"newfstatat": {0}, "fstatat64": {0}, "fstatat": {0}, "statx": {0}, "unlinkat": {0}, "readlinkat": {0}, "fchmodat": {0}, "fchmodat2": {0},
+	"faccessat": {0}, "faccessat2": {0}, "execveat": {0}, "name_to_handle_at": {0}, "open_tree": {0}, "open_tree_attr": {0}, "mount_setattr": {0},
+	"fspick": {0}, "setxattrat": {0}, "getxattrat": {0}, "listxattrat": {0}, "removexattrat": {0}, "file_getattr": {0}, "file_setattr": {0},
+	"renameat": {0, 2}, "renameat2": {0, 2}, "linkat": {0, 2}, "move_mount": {0, 2}, "symlinkat": {1},
+	"fanotify_mark": {3}, "fsconfig": {notRecorded},
+}
+
+const notRecorded = 4
+
+var (
+	argPatterns     = [4]pattern{newPattern("a0"), newPattern("a1"), newPattern("a2"), newPattern("a3")}
+	nametypePattern = newPattern("nametype")
+	resolvePattern  = newPattern("resolve")
+)
+
+// call is the system call that was looked at last: most are the same again.
+type call struct {
+	text  []byte // "c000003e syscall=257 " of the record
+	known bool
+	args  []int // that are descriptors of directories
+}
+
+// fromCwd reports whether a relative name in a PATH record counts from cwd: not so if the
+// system call was given the descriptor of a directory, or may have been.
+func (m *Matcher) fromCwd(path []byte) bool {
+	if m.b.Recs[m.main].Type != stream.TypeSyscall { // io_uring has no arguments
+		return false
+	}
+	c := m.lookUpCall()
+	args := c.args
+	if len(args) == 2 { // of the old name and of the new one
+		switch string(nametypePattern.in(path)) {
+		case "CREATE":
+			args = args[1:]
+		case "NORMAL":
+			args = args[:1]
+		}
+	}
+	for _, n := range args {
+		if !m.atCwd(n) {
+			return false
+		}
+	}
+	return c.known
+}
+
+// lookUpCall returns what is known of the event's system call.
+func (m *Matcher) lookUpCall() *call {
+	c := &m.call
+	text := m.mainBody().text
+	v := archPattern.near(text, &m.hints.arch)
+	if v == nil {
+		*c = call{}
+		return c
+	}
+	text = text[m.hints.arch:]
+	if n := len(c.text); n > 0 && len(text) >= n && string(text[:n]) == string(c.text) {
+		return c
+	}
+	name := decode.SyscallName(m.arch(), m.syscallNumber())
+	*c = call{text: c.text[:0], known: name != "" && !strings.HasPrefix(name, "unknown"), args: dirfds[name]}
+	const is64 = 0x80000000                            // __AUDIT_ARCH_64BIT
+	if name == "fanotify_mark" && m.arch()&is64 == 0 { // its mask takes two
+		c.args = []int{notRecorded}
+	}
+	const key = " syscall="
+	if n := len(v) + len(key); len(text) > n && string(text[len(v):n]) == key {
+		for n < len(text) && n < 64 && text[n] != ' ' {
+			n++
+		}
+		if n < len(text) && text[n] == ' ' {
+			c.text = append(c.text, text[:n+1]...)
+		}
+	}
+	return c
+}
+
+// atCwd reports whether argument n is AT_FDCWD, which is an int.
+func (m *Matcher) atCwd(n int) bool {
+	return n < notRecorded && uint32(parseHex(argPatterns[n].near(m.mainBody().text, &m.hints.args[n]))) == 0xffffff9c
+}
+
+// inRoot reports whether even absolute names count from a descriptor: openat2(2) with
+// RESOLVE_IN_ROOT.
+func (m *Matcher) inRoot() bool {
+	v := m.findType(uint32(auparse.AUDIT_OPENAT2), &resolvePattern)
+	hex, ok := strings.CutPrefix(string(v), "0x")
+	return ok && parseHex([]byte(hex))&0x10 != 0
+}

@@ -1,0 +1,79 @@
+package filter
+
+import (
+	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/stream"
+)
+
+// Of an event that is given in parts a filter sees one part at a time. What the others
+// say is not known then, and neither is whatever rests on that: it counts as what lets the
+// event through. So "and" leaves a part out only where something that is known is false.
+
+// MayKeep is Keep for a part of an event, of which more is to come or has been given:
+// whether the filter may keep the whole. What the part's main record says is known, if it
+// has one, see HasMain; and so are node, id and time.
+func (m *Matcher) MayKeep(b *stream.Batch, i, j int) (bool, error) {
+	if i >= j || !b.Recs[i].HasID() {
+		return true, nil
+	}
+	m.begin(b, i, j)
+	may := m.may(m.f.root, HasMain(b, i, j), true)
+	return may || m.err != nil, m.err
+}
+
+// may evaluates p with what is known. The rest counts as favour.
+func (m *Matcher) may(p *part, main, favour bool) bool {
+	switch p.op {
+	case "not":
+		return !m.may(p.kids[0], main, !favour)
+	case "and", "or":
+		for _, kid := range p.kids {
+			if v := m.may(kid, main, favour); v == (p.op == "or") {
+				return v
+			}
+		}
+		return p.op == "and"
+	}
+	for _, slot := range p.slots {
+		if f := m.f.slots[slot]; !f.ofEvent() && !(main && f.ofMain()) {
+			return favour
+		}
+	}
+	return p.test(m)
+}
+
+// HasMain reports whether a record that tells what happened is among them, and not only
+// what others add to it.
+func HasMain(b *stream.Batch, i, j int) bool {
+	for ; i < j; i++ {
+		r := &b.Recs[i]
+		if r.Flags&stream.Cont == 0 && !adds(r.Type) {
+			return true
+		}
+	}
+	return false
+}
+
+// adds reports whether records of a type only add to what another one says.
+func adds(typ uint32) bool {
+	switch typ {
+	case uint32(auparse.AUDIT_OBJ_PID), 1420, 1421: // MAC_TASK_CONTEXTS, MAC_OBJ_CONTEXTS
+		return true
+	}
+	return closed(typ)
+}
+
+// ofEvent reports whether each part of an event has the field.
+func (f *field) ofEvent() bool {
+	switch f.name {
+	case "node", "id", "serial", "time":
+		return true
+	}
+	return false
+}
+
+// ofMain reports whether the field is one of the main record.
+func (f *field) ofMain() bool {
+	return f.cost == fromMain || f.cost == fromKeys || f.cost == fromNames || f.name == "main_type"
+}

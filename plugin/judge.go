@@ -1,0 +1,141 @@
+package plugin
+
+import (
+	"errors"
+	"hash/maphash"
+	"math/rand/v2"
+
+	"audisp-relay/event"
+	"audisp-relay/filter"
+	"audisp-relay/stream"
+)
+
+// judge decides which events a consumer gets. An event can come in parts: it was too long,
+// waited too long, or some of it came late. Then all parts share what was decided on the
+// first. A part that leaves open whether the whole is to be kept, because what decides is in
+// another one, is kept. So nobody hides the end of an event behind its beginning.
+type judge struct {
+	match *filter.Matcher
+	seed  maphash.Seed
+	mul   uint64 // odd and secret: nobody can choose ids that look the same
+	last  []verdictOf
+	line  verdict // on the part that ended within a line
+}
+
+// verdictCount is how many events are remembered. Of one that is not any more nothing is
+// known, and its parts are kept where they leave the decision open.
+const verdictCount = 1 << 13
+
+type verdictOf struct {
+	id      uint64
+	verdict verdict
+}
+
+type verdict uint8
+
+const (
+	notKnown verdict = iota
+	kept
+	leftOut
+	undecided // left out; another part may be kept
+)
+
+func verdictOn(keep bool) verdict {
+	if keep {
+		return kept
+	}
+	return leftOut
+}
+
+func newJudge(m *filter.Matcher) *judge {
+	return &judge{match: m, seed: maphash.MakeSeed(), mul: rand.Uint64() | 1, last: make([]verdictOf, verdictCount)}
+}
+
+// keep reports whether the event, or part of one, that records i..j-1 of b are is kept. The
+// error is the filter's.
+func (g *judge) keep(b *stream.Batch, i, j int) (bool, error) {
+	if b.Recs[j-1].Flags&stream.Partial != 0 {
+		return g.part(b, i, j)
+	}
+	keep, err := g.match.Keep(b, i, j)
+	if b.Recs[i].HasID() {
+		*g.place(b, i) = verdictOf{g.id(b, i), verdictOn(keep)}
+	}
+	return keep, err
+}
+
+// part decides on a part of an event.
+func (g *judge) part(b *stream.Batch, i, j int) (keep bool, err error) {
+	k := i // the first record that says which event it is
+	for k < j && !b.Recs[k].HasID() {
+		k++
+	}
+	was := notKnown
+	if k < j {
+		if p := g.place(b, k); p.id == g.id(b, k) {
+			was = p.verdict
+		}
+	}
+	if was == notKnown && b.Recs[i].Flags&stream.Cont != 0 {
+		was = g.line
+	}
+	v := was
+	switch main := filter.HasMain(b, i, j); {
+	case !b.Recs[i].HasID():
+		if was == notKnown {
+			v = kept
+			if b.Recs[i].Flags&stream.Cont == 0 {
+				err = filter.ErrUnread
+			}
+		}
+	case was == notKnown && main:
+		v, err = g.first(b, i, j)
+	case was == notKnown, was == undecided:
+		if keep, err = g.match.MayKeep(b, i, j); keep || was == notKnown {
+			v = verdictOn(keep)
+		}
+	case was == leftOut && main: // a record that can be judged by itself
+		keep, err = g.match.Keep(b, i, j)
+		v = verdictOn(keep)
+	}
+	if k < j {
+		*g.place(b, k) = verdictOf{g.id(b, k), v}
+	}
+	if b.Recs[j-1].Flags&stream.Open != 0 {
+		g.line = v
+	}
+	return v == kept, err
+}
+
+// first decides on a part with the main record.
+func (g *judge) first(b *stream.Batch, i, j int) (verdict, error) {
+	keep, err := g.match.Keep(b, i, j)
+	if keep {
+		return kept, err
+	}
+	switch may, _ := g.match.MayKeep(b, i, j); {
+	case !may:
+		return leftOut, nil
+	case event.IsCut(b.Recs[i:j]): // the rest is to come
+		return kept, nil
+	}
+	return undecided, nil // nothing else may come: an old kernel has no PROCTITLE
+}
+
+// place returns where the event of record i is remembered.
+func (g *judge) place(b *stream.Batch, i int) *verdictOf {
+	return &g.last[(b.Recs[i].Serial+uint32(b.Recs[i].NodeLen)<<9)%verdictCount]
+}
+
+// id returns what the records of one event have in common.
+func (g *judge) id(b *stream.Batch, i int) uint64 {
+	r := &b.Recs[i]
+	id := (uint64(r.Millis)*g.mul ^ uint64(r.Serial)) * g.mul
+	if r.NodeLen > 0 {
+		id ^= maphash.Bytes(g.seed, b.Node(i))
+	}
+	return id
+}
+
+// unread counts records without a readable header, which every filter keeps.
+func isUnread(err error) bool { return errors.Is(err, filter.ErrUnread) }
