@@ -44,6 +44,8 @@ func ClassOf(key []byte) Class {
 		"major", "minor", "prog-id", "permissive", "denials", "lport", "fport", "rport", "dest", "src_port", "dst_port",
 		// netfilter, fanotify
 		"family", "entries", "proto", "resp", "fan_type", "subj_trust", "obj_trust",
+		// sshd, libvirt
+		"spid", "ksize", "vm-pid",
 		// the relay's loss markers
 		"records", "events", "first", "last":
 		return Int
@@ -57,7 +59,7 @@ func ClassOf(key []byte) Class {
 		"comm", "exe", "name", "cwd", "proctitle", "path", "key", "ocomm", "dir", "data", "watch", "file",
 		"kmod", "key_desc", "tcomm",
 		// programs
-		"acct", "cmd", "vm", "device", "cgroup", "grp", "new_group", "root_dir", "sw", "invalid_context",
+		"acct", "cmd", "vm", "device", "device_rule", "cgroup", "grp", "new_group", "root_dir", "sw", "invalid_context",
 		"old-disk", "new-disk", "old-fs", "new-fs", "old-net", "new-net",
 		"old-chardev", "new-chardev", "old-rng", "new-rng",
 		// security/apparmor/audit.c

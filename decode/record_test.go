@@ -148,10 +148,7 @@ func TestCutSeparatorInProgramText(t *testing.T) {
 func whole(r *decode.Record, head []byte) []byte {
 	out := bytes.Clone(head)
 	out = append(append(out, r.Gap...), r.Body...)
-	if r.Twinned {
-		out = append(out, decode.Separator)
-	}
-	return append(append(out, r.Names...), r.Tail...)
+	return append(append(append(out, r.Sep...), r.Names...), r.Tail...)
 }
 
 // head returns what stands before the gap of a record.
