@@ -20,7 +20,8 @@ type record struct {
 	elsewhere bool
 	twinned   bool
 	body      []byte
-	names     []byte // behind the separator
+	sep       []byte // the separator, or what is left of it (decode.FindNames)
+	names     []byte // behind it
 	tail      []byte // blanks and NULs behind all of it
 	text      []byte // all of the record
 }
@@ -127,10 +128,10 @@ func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 	rec := &b.Recs[i]
 	r.typ, r.flags, r.text = rec.Type, rec.Flags, b.Bytes(i)
 	r.kind = typeOf(rec)
-	r.odd, r.twinned, r.body, r.names, r.tail = false, false, nil, nil, nil
+	r.odd, r.twinned, r.body, r.sep, r.names, r.tail = false, false, nil, nil, nil, nil
 	if rest, ok := e.behindHeader(r, rec); ok && r.cutRest(rest) {
-		if k := bytes.IndexByte(r.body, decode.Separator); k >= 0 {
-			r.cutNames(b, i, k)
+		if end, names := decode.FindNames(r.typ, r.body); names >= 0 {
+			r.body, r.sep, r.names, r.twinned = r.body[:end], r.body[end:names], r.body[names:], true
 		}
 		return
 	}
@@ -139,7 +140,19 @@ func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 		return
 	}
 	c := decode.Cut(b, i)
-	r.body, r.names, r.twinned = c.Body, c.Names, c.Twinned
+	r.body, r.sep, r.names, r.twinned = c.Body, c.Sep, c.Names, c.Twinned
+	if len(c.ID) == 0 { // all of the line: the event has these two
+		r.body = behind(behind(r.body, "node="), "type=")
+	}
+}
+
+// behind returns what follows the first word of text if that begins with a key.
+func behind(text []byte, key string) []byte {
+	if !bytes.HasPrefix(text, []byte(key)) {
+		return text
+	}
+	end := tokenEnd(text, 0)
+	return text[min(end+1, len(text)):]
 }
 
 // behindHeader returns what follows the parenthesis of the id, without the newline that
@@ -189,15 +202,4 @@ func (r *record) cutRest(rest []byte) bool {
 	}
 	r.body = rest[2:end]
 	return true
-}
-
-// cutNames cuts off the names behind the separator, the first of which is body[k]. In
-// the text of a program there may be others.
-func (r *record) cutNames(b *stream.Batch, i, k int) {
-	if r.kind.program {
-		c := decode.Cut(b, i)
-		r.body, r.names, r.twinned = c.Body, c.Names, c.Twinned
-		return
-	}
-	r.names, r.body, r.twinned = r.body[k+1:], r.body[:k], true
 }

@@ -79,7 +79,9 @@ type Encoder struct {
 }
 
 // New returns an Encoder.
-func New(o Options) *Encoder { return &Encoder{opts: o} }
+func New(o Options) *Encoder {
+	return &Encoder{opts: o, obj: object{odd: new(odd)}, inner: object{odd: new(odd)}}
+}
 
 // AppendEvent appends the line of the event that records i to j-1 of b are, its newline
 // included.

@@ -11,7 +11,8 @@ import (
 // order of its fields.
 type twins struct {
 	rest  []byte
-	taken bool // one at least
+	taken bool   // one at least
+	key   []byte // what the record calls the field at hand, where it is shown under another name
 }
 
 var twinArch, twinSyscall, twinUring, twinAddr = newPrefix("ARCH="), newPrefix("SYSCALL="), newPrefix("URING_OP="), newPrefix("SADDR=")
@@ -53,11 +54,17 @@ func (t *twins) atKey(key []byte) (rest []byte, ok bool) {
 
 // of is at or atKey.
 func (t *twins) of(st *step, key []byte) (rest []byte, ok bool) {
-	if st != nil {
+	switch {
+	case t.key != nil:
+		return t.atKey(t.key)
+	case st != nil:
 		return t.at(&st.twin)
 	}
-	return t.atKey(key)
+	return t.atKey(ownKey(key))
 }
+
+// ownKey returns the key of a field that is shown under key.
+func ownKey(key []byte) []byte { return bytes.TrimSuffix(key, []byte("_")) }
 
 // step goes behind a name that ends where rest begins.
 func (t *twins) step(rest []byte) { t.rest, t.taken = rest, true }
@@ -153,16 +160,15 @@ func (e *Encoder) appendID(dst []byte, o *object, st *step, key, v []byte) []byt
 	id, ok := idOf(v)
 	switch {
 	case decode.IsUnset(v):
-		if v[0] == '-' || e.auditd && !e.takeUnset(st, key) {
+		if v[0] == '-' {
+			e.literally(o, st, key, v)
+		}
+		if e.auditd && !e.takeUnset(st, key) {
 			o.irregular = true
 		}
 		return append(dst, "null"...)
 	case !ok:
-		if n := len(v); n > 1 && v[0] == '"' && v[n-1] == '"' {
-			o.irregular = true
-			v = v[1 : n-1]
-		}
-		return e.appendString(dst, v)
+		return e.appendBare(dst, o, st, key, v)
 	}
 	dst = putPart(dst, v, 0, len(v))
 	if e.auditd {
@@ -213,7 +219,11 @@ func (e *Encoder) appendTwin(dst []byte, o *object, st *step, key []byte) []byte
 		}
 	}
 	e.twins.step(rest[end:])
-	return e.appendText(appendNameKey(dst, st, key), o, rest[:end])
+	text, ok := e.unquote(rest[:end])
+	if !ok || string(text) == "(null)" {
+		o.irregular = true
+	}
+	return e.appendString(appendNameKey(dst, st, key), text)
 }
 
 // appendStrayTwin appends the name of an id if it stands elsewhere than it should.
@@ -221,8 +231,9 @@ func (e *Encoder) appendStrayTwin(dst []byte, o *object, st *step, key []byte) [
 	if len(e.twins.rest) == 0 {
 		return dst
 	}
-	if st != nil {
-		key = []byte(st.key())
+	key = ownKey(nameOf(st, key))
+	if e.twins.key != nil {
+		key = e.twins.key
 	}
 	r := decode.Record{Names: e.twins.rest}
 	name, ok := r.Name(e.scratch, key)
@@ -238,6 +249,7 @@ func appendNameKey(dst []byte, st *step, key []byte) []byte {
 	if st != nil {
 		return put(dst, &st.name)
 	}
+	key = ownKey(key)
 	n, insert := splitID(key)
 	dst = append(dst, ',', '"')
 	dst = append(dst, key[:n]...)
