@@ -3,6 +3,8 @@ package decode
 import (
 	"bytes"
 
+	"github.com/elastic/go-libaudit/v2/auparse"
+
 	"audisp-relay/stream"
 )
 
@@ -35,12 +37,19 @@ const maxCandidates = 16
 // A record without the byte may have lost it on its way: see findLost.
 func FindNames(typ uint32, body []byte) (end, names int) {
 	first := bytes.IndexByte(body, Separator)
-	if first < 0 {
-		if !endsInName(typ, body) {
-			return len(body), -1
-		}
+	switch {
+	case first >= 0 && typ-1300 < 100: // nearly all
+		return first, first + 1
+	case first >= 0:
+		return findLast(typ, body, first)
+	case endsInName(typ, body):
 		return findLost(typ, body)
 	}
+	return len(body), -1
+}
+
+// findLast is FindNames for a record that has the byte at first and may have it elsewhere.
+func findLast(typ uint32, body []byte, first int) (end, names int) {
 	if !fromProgram(typ) || !bytes.Contains(body, []byte("msg='")) {
 		return first, first + 1
 	}
@@ -75,11 +84,15 @@ func fromProgram(typ uint32) bool {
 // its key is in capitals. That is the quick answer for RAW records, which have none.
 func endsInName(typ uint32, body []byte) bool {
 	n := len(body)
-	if n == 0 || typ == stream.TypeProctitle {
+	if n == 0 {
 		return false
 	}
 	if body[n-1] == '}' {
 		return true // SADDR={ .. }
+	}
+	switch typ {
+	case stream.TypeProctitle, uint32(auparse.AUDIT_CWD), uint32(auparse.AUDIT_EXECVE), uint32(auparse.AUDIT_SOCKADDR):
+		return false // no field of these gets another
 	}
 	for i := n - 1; i > 0 && i >= n-maxNameLen; i-- {
 		if body[i] == '=' {

@@ -11,8 +11,7 @@ import (
 // order of its fields.
 type twins struct {
 	rest  []byte
-	taken bool   // one at least
-	key   []byte // what the record calls the field at hand, where it is shown under another name
+	taken bool // one at least
 }
 
 var twinArch, twinSyscall, twinUring, twinAddr = newPrefix("ARCH="), newPrefix("SYSCALL="), newPrefix("URING_OP="), newPrefix("SADDR=")
@@ -52,19 +51,21 @@ func (t *twins) atKey(key []byte) (rest []byte, ok bool) {
 	return rest[len(key)+1:], true
 }
 
-// of is at or atKey.
-func (t *twins) of(st *step, key []byte) (rest []byte, ok bool) {
-	switch {
-	case t.key != nil:
-		return t.atKey(t.key)
-	case st != nil:
-		return t.at(&st.twin)
+// twinOf is twins.at or twins.atKey for a field.
+func (e *Encoder) twinOf(st *step, key []byte) (rest []byte, ok bool) {
+	if st != nil && e.called == nil {
+		return e.twins.at(&st.twin)
 	}
-	return t.atKey(ownKey(key))
+	return e.twins.atKey(e.ownKey(st, key))
 }
 
-// ownKey returns the key of a field that is shown under key.
-func ownKey(key []byte) []byte { return bytes.TrimSuffix(key, []byte("_")) }
+// ownKey returns what the record calls a field.
+func (e *Encoder) ownKey(st *step, key []byte) []byte {
+	if e.called != nil {
+		return e.called
+	}
+	return bytes.TrimSuffix(nameOf(st, key), []byte("_"))
+}
 
 // step goes behind a name that ends where rest begins.
 func (t *twins) step(rest []byte) { t.rest, t.taken = rest, true }
@@ -197,13 +198,13 @@ func idOf(v []byte) (id uint32, ok bool) {
 
 // takeUnset takes the name that auditd gives to an id that is not set.
 func (e *Encoder) takeUnset(st *step, key []byte) bool {
-	rest, ok := e.twins.of(st, key)
+	rest, ok := e.twinOf(st, key)
 	return ok && e.twins.takeValue(rest, `"unset"`)
 }
 
 // appendTwin appends the name that auditd has given to an id.
 func (e *Encoder) appendTwin(dst []byte, o *object, st *step, key []byte) []byte {
-	rest, ok := e.twins.of(st, key)
+	rest, ok := e.twinOf(st, key)
 	if !ok {
 		return e.appendStrayTwin(dst, o, st, key)
 	}
@@ -231,12 +232,8 @@ func (e *Encoder) appendStrayTwin(dst []byte, o *object, st *step, key []byte) [
 	if len(e.twins.rest) == 0 {
 		return dst
 	}
-	key = ownKey(nameOf(st, key))
-	if e.twins.key != nil {
-		key = e.twins.key
-	}
 	r := decode.Record{Names: e.twins.rest}
-	name, ok := r.Name(e.scratch, key)
+	name, ok := r.Name(e.scratch, e.ownKey(st, key))
 	if !ok {
 		return dst
 	}
@@ -249,7 +246,7 @@ func appendNameKey(dst []byte, st *step, key []byte) []byte {
 	if st != nil {
 		return put(dst, &st.name)
 	}
-	key = ownKey(key)
+	key = bytes.TrimSuffix(key, []byte("_"))
 	n, insert := splitID(key)
 	dst = append(dst, ',', '"')
 	dst = append(dst, key[:n]...)

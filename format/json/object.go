@@ -36,7 +36,9 @@ type object struct {
 }
 
 func (o *object) begin(typ uint32, l level, steps []step, memo int) {
-	o.odd.reset()
+	if o.odd.any {
+		o.odd.reset()
+	}
 	*o = object{typ: typ, level: l, steps: steps, memo: memo, extra: o.extra[:0], odd: o.odd, keyless: true}
 }
 
@@ -54,7 +56,9 @@ func (e *Encoder) appendRecord(dst []byte, r *record, l level) []byte {
 	if r.odd || o.irregular || !e.twins.complete(r.twinned) {
 		return e.appendString(append(dst, `,"raw":`...), r.text)
 	}
-	dst = o.odd.append(dst)
+	if o.odd.any {
+		dst = o.odd.append(dst)
+	}
 	if r.twinned && (len(r.sep) != 1 || r.sep[0] != decode.Separator) {
 		dst = e.appendString(append(dst, `,"separator":`...), r.sep)
 	}
@@ -149,10 +153,10 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 	if renamed {
 		o.odd.spelled = append(appendName(o.odd.spelled, st, name), ':', '"')
 		o.odd.spelled = append(append(o.odd.spelled, body[from-1-len(key)-words:from-1]...), '"')
-		e.twins.key = key
+		e.called = key
 	}
 	dst = e.appendValue(dst, o, st, name, body[from:end], kind)
-	e.twins.key = nil
+	e.called = nil
 	return dst, end
 }
 

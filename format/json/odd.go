@@ -19,16 +19,11 @@ type odd struct {
 const maxBlanks = 16
 
 func (d *odd) reset() {
-	if d.any {
-		*d = odd{quoted: d.quoted[:0], literal: d.literal[:0], blanks: d.blanks[:0], spelled: d.spelled[:0], name: d.name[:0]}
-	}
+	*d = odd{quoted: d.quoted[:0], literal: d.literal[:0], blanks: d.blanks[:0], spelled: d.spelled[:0], name: d.name[:0]}
 }
 
 // append appends the members.
 func (d *odd) append(dst []byte) []byte {
-	if !d.any {
-		return dst
-	}
 	for _, m := range [...]struct {
 		list       []byte
 		begin, end string

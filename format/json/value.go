@@ -363,7 +363,10 @@ func (e *Encoder) appendMsg(dst []byte, o *object, v []byte) []byte {
 	}
 	from := len(dst)
 	dst = e.appendFields(dst, in, v[1:end])
-	dst = open(in.odd.append(dst), from)
+	if in.odd.any {
+		dst = in.odd.append(dst)
+	}
+	dst = open(dst, from)
 	o.irregular = o.irregular || in.irregular
 	return append(dst, '}')
 }
