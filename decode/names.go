@@ -163,9 +163,15 @@ func lostEnd(text []byte) int {
 	return 0
 }
 
-// isClosed reports whether the text of a program that a record has ends with it.
+// isClosed reports whether what a user may have chosen has ended where text does: the text of
+// a program with the quote that closes it, the last field of the kernel with its own.
 func isClosed(typ uint32, text []byte) bool {
-	return !fromProgram(typ) || !bytes.Contains(text, []byte("msg='")) || text[len(text)-1] == '\''
+	const msg = "msg='"
+	if k := bytes.Index(text, []byte(msg)); k >= 0 && fromProgram(typ) {
+		return len(text) > k+len(msg) && text[len(text)-1] == '\''
+	}
+	last := text[bytes.LastIndexByte(text, ' ')+1:]
+	return bytes.Count(last, []byte{'"'})%2 == 0
 }
 
 // areNames reports whether text is what auditd puts behind its separator.

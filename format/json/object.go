@@ -54,6 +54,9 @@ func (e *Encoder) appendRecord(dst []byte, r *record, l level) []byte {
 		dst = e.appendFields(dst, o, r.body)
 	}
 	if r.odd || o.irregular || !e.twins.complete(r.twinned) {
+		if o.odd.any {
+			e.bad -= o.odd.bad // it is not shown
+		}
 		return e.appendString(append(dst, `,"raw":`...), r.text)
 	}
 	if o.odd.any {
@@ -135,14 +138,23 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 	}
 	gap, key, value := o.scan.Gap, o.scan.Key, o.scan.Value
 	if !o.field {
-		return e.appendGap(dst, o, nil, gap, true), len(body)
+		dst, blanks := e.appendGap(dst, o, gap)
+		o.blank(nil, blanks)
+		return dst, len(body)
 	}
 	from := p + len(gap) + len(key) + 1
 	end := from + len(value)
 	name, words, renamed := o.loginKey(gap, key)
 	o.field = o.scan.Next()
+	dst, blanks := e.appendGap(dst, o, gap[:len(gap)-words])
 	st, name, kind, ok := o.admit(name)
-	dst = e.appendGap(dst, o, name, gap[:len(gap)-words], p == 0)
+	if blanks -= min(p, 1); blanks > 0 { // one stands in front of each field but the first
+		shown := name
+		if kind == kindKey && o.level == other {
+			shown = []byte("keys")
+		}
+		o.blank(shown, blanks)
+	}
 	if !ok {
 		o.irregular = true
 		return dst, end

@@ -11,6 +11,7 @@ type odd struct {
 	blanks  []byte // `,"exe"`: names of fields with one blank more in front of them
 	spelled []byte // `,"auid":"new auid"`: fields of a LOGIN that have other names now
 	many    int    // blanks
+	bad     int    // how many bytes of literal are percent-encoded
 	name    []byte // of the field at hand, where it is not shown under its key
 }
 
@@ -65,30 +66,35 @@ func (o *object) quote(st *step, key []byte) {
 // literally notes what stands in the record for the value of a field.
 func (e *Encoder) literally(o *object, st *step, key, v []byte) {
 	o.odd.any = true
+	bad := e.bad
 	o.odd.literal = e.appendString(append(appendName(o.odd.literal, st, key), ':'), v)
+	o.odd.bad += e.bad - bad
 }
 
 // appendGap appends what stands in front of a field, or at the end: words, or nothing where
-// it is blanks. first says that nothing is in front of it.
-func (e *Encoder) appendGap(dst []byte, o *object, name, gap []byte, first bool) []byte {
-	n := len(gap)
-	if !first {
-		n-- // there is one in front of each field
-	}
+// it is that many blanks.
+func (e *Encoder) appendGap(dst []byte, o *object, gap []byte) (out []byte, blanks int) {
 	for _, c := range gap {
 		if c != ' ' {
-			return e.appendWords(dst, o, gap)
+			return e.appendWords(dst, o, gap), 0
 		}
 	}
-	if o.odd.many += n; n < 0 || o.odd.many > maxBlanks {
+	return dst, len(gap)
+}
+
+// blank notes that there are n blanks too many in front of a field, or behind the last.
+func (o *object) blank(name []byte, n int) {
+	if n <= 0 {
+		return
+	}
+	o.odd.any = true
+	if o.odd.many += n; o.odd.many > maxBlanks {
 		o.irregular = true
-		return dst
+		return
 	}
 	for range n {
-		o.odd.any = true
 		o.odd.blanks = appendName(o.odd.blanks, nil, name)
 	}
-	return dst
 }
 
 // appendWords appends what stands between fields and is none, and what SELinux says in it.

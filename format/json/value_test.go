@@ -116,6 +116,7 @@ func TestWhatNeedsNoRaw(t *testing.T) {
 		{"DAEMON_START", `subj=unconfined  res=success`, `"subj":"unconfined","res":"success","blanks":["res"]`},
 		{"SYSCALL", `pid=1  key="a"`, `"pid":1,"key":"a","keys":["a"],"blanks":["key"]`},
 		{"AVC", `avc:  denied  { create } for  pid=1 ipc_key=2026  tclass=sem`, `"ipc_key":"2026","tclass":"sem","blanks":["tclass"]`},
+		{"SYSCALL", `pid=1|USER pid=1  key="a"`, `"keys":["a"],"blanks":["keys"]`},
 		{"USER_LOGIN", "msg='op=x" + strings.Repeat(" ", 18) + "res=1'", `raw`},
 		// text in quotes that has blanks or other bytes, and text without
 		{"AVC", `apparmor="STATUS" info="same as current profile, skipping" profile="unconfined"`, `"info":"same\u0020as\u0020current\u0020profile,\u0020skipping" "quoted":["info"]`},
@@ -138,6 +139,8 @@ func TestWhatNeedsNoRaw(t *testing.T) {
 		// classes
 		{"CRYPTO_SESSION", `msg='spid=1299 suid=74 ksize=256 rport=1 lport=?'`, `"spid":1299,"suid":74,"ksize":256,"rport":1,"lport":"?"`},
 		{"USER_DEVICE", `msg='device="/devices/usb1" device_rule=616C6C6F7720696420'`, `"device_rule":"allow\u0020id\u0020"`},
+		// what is not shown beside raw does not count for the encoding
+		{"SYSCALL", "comm=a\xff exe=\"100%\" PID=1", `"comm":"a%ff","exe":"100%25" raw`},
 		// a text that was cut
 		{"USER_LOGIN", `uid=0 msg='op=login acct="root" exe="/usr/sb`, `"msg":{"op":"login","acct":"root","exe":"\"/usr/sb" raw`},
 		{"USER_LOGIN", `uid=0 msg='`, `"msg":{} raw`},
