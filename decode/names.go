@@ -180,9 +180,10 @@ func areNames(text []byte) bool {
 	return all
 }
 
-// readNames reports whether text is what auditd puts behind its separator, or at least the
-// beginning of that: begun is true when the last name is cut.
+// readNames reports whether text is what auditd puts behind its separator, or at least looks
+// like it: begun is true when the last name is cut, or has bytes that auditd writes in hex.
 func readNames(text []byte) (all, begun bool) {
+	odd := false
 	for first := true; len(text) > 0; first = false {
 		if !first {
 			if text[0] != ' ' {
@@ -195,12 +196,19 @@ func readNames(text []byte) (all, begun bool) {
 			return false, len(text) < maxUpper && isUpper(text)
 		}
 		text = text[n+1:]
-		if n = nameLen(text); n == 0 || !isName(text[:n]) {
-			return false, n == 0 && len(text) == 0 || n == len(text) && text[0] == '"' && !NeedsHex(text[1:])
+		if n = nameLen(text); n == 0 {
+			return false, len(text) == 0
+		}
+		switch v := text[:n]; {
+		case isName(v):
+		case v[0] == '"' && n > 1 && v[n-1] == '"':
+			odd = true
+		default:
+			return false, n == len(text) && v[0] == '"' && !NeedsHex(v[1:])
 		}
 		text = text[n:]
 	}
-	return true, true
+	return !odd, true
 }
 
 // isName reports whether a value can be one that auditd puts behind its separator.
