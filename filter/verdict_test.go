@@ -3,6 +3,8 @@ package filter
 import (
 	"strings"
 	"testing"
+
+	"audisp-relay/decode"
 )
 
 // TestVerdict: what SELinux says in the words of a record can be asked for.
@@ -114,5 +116,33 @@ func TestErrnoOfTheArch(t *testing.T) {
 		if !kept(t, src, of) {
 			t.Errorf("%s does not hold for %s", src, of)
 		}
+	}
+}
+
+// TestKindsAreThoseOfJSON: what json shows as a number is one here.
+func TestKindsAreThoseOfJSON(t *testing.T) {
+	other := map[string]bool{
+		"permissive": true,                                     // absent has to differ from 0
+		"errno":      true,                                     // the error's name in both
+		"syscall":    true,                                     // and the system call's
+		"family":     true,                                     // the address family's
+		"id":         true,                                     // the event's
+		"a0":         true, "a1": true, "a2": true, "a3": true, // hex there
+	}
+	n := 0
+	for name, f := range fields {
+		key := strings.TrimPrefix(name, "msg.")
+		class := decode.ClassOf([]byte(key))
+		if c := decode.ClassOf([]byte(strings.ReplaceAll(key, "_", "-"))); c != decode.Plain {
+			class = c
+		}
+		number := class == decode.Int || class == decode.ID || class == decode.Session
+		if key != name && f.kind.isNumber() != number || key == name && number && !f.kind.isNumber() && f.kind != flag && !other[name] {
+			t.Errorf("%s is %s, its class %d", name, f.kind, class)
+		}
+		n++
+	}
+	if n < 100 {
+		t.Errorf("%d fields", n)
 	}
 }
