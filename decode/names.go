@@ -36,16 +36,28 @@ const maxCandidates = 16
 //
 // A record without the byte may have lost it on its way: see findLost.
 func FindNames(typ uint32, body []byte) (end, names int) {
-	first := bytes.IndexByte(body, Separator)
-	switch {
+	switch first := bytes.IndexByte(body, Separator); {
 	case first >= 0 && typ-1300 < 100: // nearly all
 		return first, first + 1
 	case first >= 0:
 		return findLast(typ, body, first)
-	case endsInName(typ, body):
+	case typ == stream.TypeProctitle || typ == uint32(auparse.AUDIT_CWD) || typ == uint32(auparse.AUDIT_EXECVE):
+		return len(body), -1 // no field of these gets one
+	}
+	// The quick answer for RAW records: the last field's key is in capitals if it is a name.
+	n := len(body)
+	for i := n - 1; i > 0 && i >= n-maxNameLen; i-- {
+		if body[i] == '=' {
+			if body[i-1]-'A' < 26 {
+				return findLost(typ, body)
+			}
+			break
+		}
+	}
+	if n > 0 && body[n-1] == '}' { // SADDR={ .. }
 		return findLost(typ, body)
 	}
-	return len(body), -1
+	return n, -1
 }
 
 // findLast is FindNames for a record that has the byte at first and may have it elsewhere.
@@ -78,28 +90,6 @@ func findLast(typ uint32, body []byte, first int) (end, names int) {
 // table has may be a program's.
 func fromProgram(typ uint32) bool {
 	return typ >= 1100 && typ <= 1199 || typ >= 2100 || typ == 1005 || typ == 0
-}
-
-// endsInName reports whether the last field of a body can be a name that auditd has added:
-// its key is in capitals. That is the quick answer for RAW records, which have none.
-func endsInName(typ uint32, body []byte) bool {
-	n := len(body)
-	if n == 0 {
-		return false
-	}
-	if body[n-1] == '}' {
-		return true // SADDR={ .. }
-	}
-	switch typ {
-	case stream.TypeProctitle, uint32(auparse.AUDIT_CWD), uint32(auparse.AUDIT_EXECVE), uint32(auparse.AUDIT_SOCKADDR):
-		return false // no field of these gets another
-	}
-	for i := n - 1; i > 0 && i >= n-maxNameLen; i-- {
-		if body[i] == '=' {
-			return body[i-1]-'A' < 26
-		}
-	}
-	return false
 }
 
 // maxNameLen is the longest name of a user or group that is looked for without a separator,

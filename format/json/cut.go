@@ -20,8 +20,7 @@ type record struct {
 	elsewhere bool
 	twinned   bool
 	body      []byte
-	sep       []byte // the separator, or what is left of it (decode.FindNames)
-	names     []byte // behind it
+	names     []byte // behind the separator
 	tail      []byte // blanks and NULs behind all of it
 	text      []byte // all of the record
 }
@@ -128,10 +127,10 @@ func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 	rec := &b.Recs[i]
 	r.typ, r.flags, r.text = rec.Type, rec.Flags, b.Bytes(i)
 	r.kind = typeOf(rec)
-	r.odd, r.twinned, r.body, r.sep, r.names, r.tail = false, false, nil, nil, nil, nil
+	r.odd, r.twinned, r.body, r.names, r.tail = false, false, nil, nil, nil
 	if rest, ok := e.behindHeader(r, rec); ok && r.cutRest(rest) {
 		if end, names := decode.FindNames(r.typ, r.body); names >= 0 {
-			r.body, r.sep, r.names, r.twinned = r.body[:end], r.body[end:names], r.body[names:], true
+			r.body, r.names, r.twinned = r.body[:end], r.body[names:], true
 		}
 		return
 	}
@@ -140,7 +139,7 @@ func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 		return
 	}
 	c := decode.Cut(b, i)
-	r.body, r.sep, r.names, r.twinned = c.Body, c.Sep, c.Names, c.Twinned
+	r.body, r.names, r.twinned = c.Body, c.Names, c.Twinned
 	if len(c.ID) == 0 { // all of the line: the event has these two
 		r.body = behind(behind(r.body, "node="), "type=")
 	}

@@ -59,7 +59,6 @@ type Encoder struct {
 	obj      object // the record being written
 	inner    object // its msg='...'
 	twins    twins  // and its names
-	called   []byte // what the record calls the field being written, where it is shown under another name
 	lastName lastName
 	uid      lookedUp
 	gid      lookedUp
@@ -77,6 +76,7 @@ type Encoder struct {
 	saddr   []byte
 	stamp   stamp
 	arch    lastArch
+	called  []byte // what the record calls the field being written, where it is shown under another name
 }
 
 // New returns an Encoder.

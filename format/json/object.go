@@ -27,6 +27,7 @@ type object struct {
 	failed    bool   // there was success=no
 	arch      uint32 // of the last arch=, for the name of the system call
 	verdict   bool   // there are "seresult" and "seperms"
+	isOdd     bool   // there is something in odd
 	odd       *odd
 	// scan is at the next thing in the body and has read it, when scanned is set; field says
 	// whether it is one.
@@ -35,8 +36,13 @@ type object struct {
 	field   bool
 }
 
+// separator returns what stands between the body and the names: slices of one text.
+func (r *record) separator() []byte {
+	return r.body[len(r.body) : cap(r.body)-cap(r.names)]
+}
+
 func (o *object) begin(typ uint32, l level, steps []step, memo int) {
-	if o.odd.any {
+	if o.isOdd {
 		o.odd.reset()
 	}
 	*o = object{typ: typ, level: l, steps: steps, memo: memo, extra: o.extra[:0], odd: o.odd, keyless: true}
@@ -54,16 +60,18 @@ func (e *Encoder) appendRecord(dst []byte, r *record, l level) []byte {
 		dst = e.appendFields(dst, o, r.body)
 	}
 	if r.odd || o.irregular || !e.twins.complete(r.twinned) {
-		if o.odd.any {
+		if o.isOdd {
 			e.bad -= o.odd.bad // it is not shown
 		}
 		return e.appendString(append(dst, `,"raw":`...), r.text)
 	}
-	if o.odd.any {
+	if o.isOdd {
 		dst = o.odd.append(dst)
 	}
-	if r.twinned && (len(r.sep) != 1 || r.sep[0] != decode.Separator) {
-		dst = e.appendString(append(dst, `,"separator":`...), r.sep)
+	if r.twinned {
+		if sep := r.separator(); len(sep) != 1 || sep[0] != decode.Separator {
+			dst = e.appendString(append(dst, `,"separator":`...), sep)
+		}
 	}
 	if len(r.tail) > 0 {
 		dst = e.appendString(append(dst, `,"tail":`...), r.tail)
@@ -182,7 +190,7 @@ func (o *object) loginKey(gap, key []byte) (name []byte, words int, renamed bool
 	if present == "" {
 		return key, 0, false
 	}
-	o.odd.any = true
+	o.isOdd = true
 	o.odd.name = append(o.odd.name[:0], present...)
 	return o.odd.name, words, true
 }
@@ -218,7 +226,7 @@ func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
 	o.extra = append(o.extra, key)
 	k = kindOf(o.typ, o.level, key)
 	if isReserved(o.typ, o.level, key) || o.verdict && string(key) == "seresult" {
-		o.odd.any = true
+		o.isOdd = true
 		o.odd.name = append(append(o.odd.name[:0], key...), '_')
 		key = o.odd.name
 	}

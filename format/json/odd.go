@@ -5,7 +5,6 @@ import "audisp-relay/decode"
 // odd is what the fields of an object do not tell of the record's bytes, but the members
 // behind them do. Each list is JSON and has a comma in front of every element.
 type odd struct {
-	any     bool   // there is something in one of them
 	quoted  []byte // `,"dev","x"`: names of values that stand in quotes against the rules
 	literal []byte // `,"vm":"?"`: values as they stand, where the rules would give others
 	blanks  []byte // `,"exe"`: names of fields with one blank more in front of them
@@ -59,13 +58,13 @@ func appendName(list []byte, st *step, key []byte) []byte {
 
 // quote notes that the value of a field stands in double quotes.
 func (o *object) quote(st *step, key []byte) {
-	o.odd.any = true
+	o.isOdd = true
 	o.odd.quoted = appendName(o.odd.quoted, st, key)
 }
 
 // literally notes what stands in the record for the value of a field.
 func (e *Encoder) literally(o *object, st *step, key, v []byte) {
-	o.odd.any = true
+	o.isOdd = true
 	bad := e.bad
 	o.odd.literal = e.appendString(append(appendName(o.odd.literal, st, key), ':'), v)
 	o.odd.bad += e.bad - bad
@@ -87,7 +86,7 @@ func (o *object) blank(name []byte, n int) {
 	if n <= 0 {
 		return
 	}
-	o.odd.any = true
+	o.isOdd = true
 	if o.odd.many += n; o.odd.many > maxBlanks {
 		o.irregular = true
 		return

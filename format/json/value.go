@@ -21,7 +21,10 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 		return e.appendExpectedID(dst, o, st, body, at)
 	case kindSession:
 		if end = numberEnd(body, at); end > 0 {
-			return e.appendSession(put(dst, &st.json), o, st, nil, body[at:end]), end
+			if dst = put(dst, &st.json); decode.IsUnset(body[at:end]) {
+				return e.appendSession(dst, o, st, nil, body[at:end]), end
+			}
+			return append(dst, body[at:end]...), end
 		}
 	case kindHex:
 		if end = hexEnd(body, at); end > 0 {
@@ -305,9 +308,9 @@ func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 	number := isNumber(v) && v[0] != '-'
 	twin, ok := e.twins.word(&twinSyscall)
 	switch {
-	case ok && bytes.HasPrefix(twin, []byte(unknownCall)): // auditd is older than the kernel
-		rest, _ := bytes.CutPrefix(twin, []byte(unknownCall))
-		if n := len(rest) - 1; n < 0 || rest[n] != ')' || string(rest[:n]) != string(v) {
+	case ok && len(twin) > len(unknownCall) && string(twin[:len(unknownCall)]) == unknownCall: // auditd is older than the kernel
+		n := len(twin) - 1
+		if twin[n] != ')' || string(twin[len(unknownCall):n]) != string(v) {
 			o.irregular = true
 		}
 		dst = append(dst, "null"...)
@@ -363,7 +366,7 @@ func (e *Encoder) appendMsg(dst []byte, o *object, v []byte) []byte {
 	}
 	from := len(dst)
 	dst = e.appendFields(dst, in, v[1:end])
-	if in.odd.any {
+	if in.isOdd {
 		dst = in.odd.append(dst)
 	}
 	dst = open(dst, from)
