@@ -129,6 +129,9 @@ func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 	r.kind = typeOf(rec)
 	r.odd, r.twinned, r.body, r.names, r.tail = false, false, nil, nil, nil
 	if rest, ok := e.behindHeader(r, rec); ok && r.cutRest(rest) {
+		if len(r.body) == 0 {
+			return
+		}
 		if end, names := decode.FindNames(r.typ, r.body); names >= 0 {
 			r.body, r.names, r.twinned = r.body[:end], r.body[names:], true
 		}

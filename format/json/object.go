@@ -41,11 +41,22 @@ func (r *record) separator() []byte {
 	return r.body[len(r.body) : cap(r.body)-cap(r.names)]
 }
 
+// isSeparated reports whether that is the byte that it should be.
+func (r *record) isSeparated() bool {
+	n := len(r.body)
+	return cap(r.body)-cap(r.names) == n+1 && r.body[:n+1][n] == decode.Separator
+}
+
+// begin clears all but scan, which is made when scanned is not set: that is half of it, and
+// there is an object for each record.
 func (o *object) begin(typ uint32, l level, steps []step, memo int) {
 	if o.isOdd {
 		o.odd.reset()
 	}
-	*o = object{typ: typ, level: l, steps: steps, memo: memo, extra: o.extra[:0], odd: o.odd, keyless: true}
+	o.typ, o.level, o.steps, o.memo = typ, l, steps, memo
+	o.next, o.seen, o.extra, o.arch = 0, 0, o.extra[:0], 0
+	o.percent, o.irregular, o.words, o.verdict, o.isOdd, o.keyless, o.failed = false, false, false, false, false, true, false
+	o.scanned, o.field = false, false
 }
 
 // appendRecord appends the members of a record, each with a comma in front.
@@ -68,10 +79,8 @@ func (e *Encoder) appendRecord(dst []byte, r *record, l level) []byte {
 	if o.isOdd {
 		dst = o.odd.append(dst)
 	}
-	if r.twinned {
-		if sep := r.separator(); len(sep) != 1 || sep[0] != decode.Separator {
-			dst = e.appendString(append(dst, `,"separator":`...), sep)
-		}
+	if r.twinned && !r.isSeparated() {
+		dst = e.appendString(append(dst, `,"separator":`...), r.separator())
 	}
 	if len(r.tail) > 0 {
 		dst = e.appendString(append(dst, `,"tail":`...), r.tail)
