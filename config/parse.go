@@ -169,8 +169,12 @@ func (t *table) events(s *Sink, formats ...string) {
 	t.oneOf("format", &s.Format, formats...)
 	shown := ""
 	t.str("filter", &s.Filter, emptyOr(func(src string) error {
-		_, err := filter.Compile(src)
+		f, err := filter.Compile(src)
 		if err == nil {
+			for _, w := range f.Warnings() {
+				text, _, _ := strings.Cut(w.Error(), "\n")
+				t.doc.warnf(t.key("filter"), "%s", text)
+			}
 			return nil
 		}
 		var text string

@@ -330,6 +330,11 @@ func TestWarnings(t *testing.T) {
 	if err != nil || len(warns) != 1 || !strings.HasPrefix(warns[0], "t.toml:1: memory_limit: the queues of 2 sinks may hold 33MiB together") {
 		t.Errorf("got %q, %v", warns, err)
 	}
+	_, warns, err = parse("t.toml", []byte("[sinks.a]\ntype='syslog'\nfilter = \"\"\"uid == 0 and\n  syscall == 'opnat'\"\"\"\n[sinks.b]\ntype='syslog'\nfilter='syscall == \"openat\"'\n"))
+	want := `t.toml:3: sinks.a.filter: 2:14: there is no system call "opnat" in the tables: did you mean openat?`
+	if err != nil || len(warns) != 1 || warns[0] != want {
+		t.Errorf("got %q, %v", warns, err)
+	}
 }
 
 // What comes beside the errors is for a start that must not fail.

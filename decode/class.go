@@ -13,7 +13,7 @@ const (
 	Int
 	// ID is a user or group id: a number, with a name beside it; unset is null.
 	ID
-	// Session is a number that is null when unset.
+	// Session is a number that is null when unset, and has no name.
 	Session
 	// Text is what an unprivileged user may have chosen: "..." or, with bytes
 	// that are not printable, hex (kernel/audit.c, audit_log_untrustedstring);
@@ -44,6 +44,8 @@ func ClassOf(key []byte) Class {
 		"major", "minor", "prog-id", "permissive", "denials", "lport", "fport", "rport", "dest", "src_port", "dst_port",
 		// netfilter, fanotify
 		"family", "entries", "proto", "resp", "fan_type", "subj_trust", "obj_trust",
+		// sshd, libvirt
+		"spid", "ksize", "vm-pid",
 		// the relay's loss markers
 		"records", "events", "first", "last":
 		return Int
@@ -51,13 +53,13 @@ func ClassOf(key []byte) Class {
 		"auid", "uid", "euid", "suid", "fsuid", "ouid", "oauid", "old-auid", "iuid", "id", "inode_uid", "sauid", "obj_uid",
 		"gid", "egid", "sgid", "fsgid", "ogid", "igid", "inode_gid", "new_gid", "obj_gid":
 		return ID
-	case "ses", "oses", "old-ses":
+	case "ses", "oses", "old-ses", "new-ses", "new-auid", "loginuid": // auditd gives none of them a name
 		return Session
 	case
 		"comm", "exe", "name", "cwd", "proctitle", "path", "key", "ocomm", "dir", "data", "watch", "file",
 		"kmod", "key_desc", "tcomm",
 		// programs
-		"acct", "cmd", "vm", "device", "cgroup", "grp", "new_group", "root_dir", "sw", "invalid_context",
+		"acct", "cmd", "vm", "device", "device_rule", "cgroup", "grp", "new_group", "root_dir", "sw", "invalid_context",
 		"old-disk", "new-disk", "old-fs", "new-fs", "old-net", "new-net",
 		"old-chardev", "new-chardev", "old-rng", "new-rng",
 		// security/apparmor/audit.c

@@ -3,6 +3,8 @@ package decode
 import (
 	"bytes"
 
+	"github.com/elastic/go-libaudit/v2/auparse"
+
 	"audisp-relay/stream"
 )
 
@@ -19,68 +21,184 @@ const Separator = 0x1D
 // maxCandidates bounds the search for the separator in a text that is full of them.
 const maxCandidates = 16
 
-// separator returns where the names that auditd has added begin, -1 when there
-// are none.
+// FindNames returns where the names that auditd has added to a record begin, names, and
+// where its own text ends, end: between them stands the Separator. names is -1 when there
+// are none. Everything that reads records has to ask this function, so that all agree on
+// which bytes are the record's and which are auditd's.
 //
 // The kernel writes in hex whatever might hold the byte, so the first one is
 // auditd's, except in the records of programs: there the kernel puts their text between
 // msg=' and ' as it came (kernel/audit.c, audit_receive_msg), with quotes and separators in
 // it, and forged names too. auditd's separator stands behind the closing quote, and
 // nothing but names is behind it: of several the last for which that holds is taken. A RAW
-// record ends with the quote and so has none.
-func separator(typ uint32, body []byte) int {
-	first := bytes.IndexByte(body, Separator)
-	if first < 0 || !fromProgram(typ) || !bytes.Contains(body, []byte("msg='")) {
-		return first
+// record ends with the quote and so has none; where its end was cut, what a program wrote
+// behind a separator of its own stays the program's, so that it hides nothing.
+//
+// A record without the byte may have lost it on its way: see findLost.
+func FindNames(typ uint32, body []byte) (end, names int) {
+	switch first := bytes.IndexByte(body, Separator); {
+	case first >= 0 && typ-1300 < 100: // nearly all
+		return first, first + 1
+	case first >= 0:
+		return findLast(typ, body, first)
+	case typ == stream.TypeProctitle || typ == uint32(auparse.AUDIT_CWD) || typ == uint32(auparse.AUDIT_EXECVE):
+		return len(body), -1 // no field of these gets one
 	}
-	last := -1
-	for end, n := len(body), 0; n < maxCandidates; n++ {
-		k := bytes.LastIndex(body[:end], []byte{'\'', Separator})
+	// The quick answer for RAW records: the last field's key is in capitals if it is a name.
+	n := len(body)
+	for i := n - 1; i > 0 && i >= n-maxNameLen; i-- {
+		if body[i] == '=' {
+			if body[i-1]-'A' < 26 {
+				return findLost(typ, body)
+			}
+			break
+		}
+	}
+	if n > 0 && body[n-1] == '}' { // SADDR={ .. }
+		return findLost(typ, body)
+	}
+	return n, -1
+}
+
+// findLast is FindNames for a record that has the byte at first and may have it elsewhere.
+func findLast(typ uint32, body []byte, first int) (end, names int) {
+	if !fromProgram(typ) || !bytes.Contains(body, []byte("msg='")) {
+		return first, first + 1
+	}
+	cut := -1
+	for to, n := len(body), 0; n < maxCandidates; n++ {
+		k := bytes.LastIndex(body[:to], []byte{'\'', Separator})
 		if k < 0 {
 			break
 		}
-		if areNames(body[k+2:]) {
-			return k + 1
+		switch all, begun := readNames(body[k+2:]); {
+		case all:
+			return k + 1, k + 2
+		case begun && cut < 0:
+			cut = k + 1
 		}
-		last, end = max(last, k+1), k+1
+		to = k + 1
 	}
-	switch {
-	case body[len(body)-1] == '\'':
-		return -1 // all of it is the program's
-	case last >= 0:
-		return last
+	if cut >= 0 && body[len(body)-1] != '\'' {
+		return cut, cut + 1
 	}
-	return first
+	return len(body), -1 // all of it is the program's
 }
 
 // fromProgram reports whether records of that type carry the text of a program
-// (linux/audit.h: AUDIT_USER, AUDIT_FIRST_USER_MSG, AUDIT_FIRST_USER_MSG2). Of a type that
-// has no number nobody knows: it may.
+// (linux/audit.h: AUDIT_USER, AUDIT_FIRST_USER_MSG, AUDIT_FIRST_USER_MSG2). A type that no
+// table has may be a program's.
 func fromProgram(typ uint32) bool {
-	return typ >= 1100 && typ <= 1199 || typ >= 2100 && typ <= 2999 || typ == 1005 || typ >= stream.NamedType
+	return typ >= 1100 && typ <= 1199 || typ >= 2100 || typ == 1005 || typ == 0
+}
+
+// maxNameLen is the longest name of a user or group that is looked for without a separator,
+// in hex: they have 32 bytes at most (useradd(8)).
+const maxNameLen = 72
+
+// escaped is what rsyslog makes of the separator ($EscapeControlCharactersOnReceive).
+const escaped = "#035"
+
+// findLost is FindNames for a record that has no separator: one that was copied from a
+// terminal, or came through a syslog that takes control characters out or replaces them
+// with a blank. Names are taken for auditd's only where nobody else can have written them:
+// the first is that of the record's first field that has one, nothing but names is behind
+// it up to the end of the record, and a program's text has been closed. What a user may
+// have chosen stands in quotes or in hex, so a quote follows on any names within it; a RAW
+// record of a program ends with the quote that closes its text.
+func findLost(typ uint32, body []byte) (end, names int) {
+	var upper [maxUpper + 1]byte
+	name := appendUpperTwin(upper[:0], typ, body)
+	for from, n := 0, 0; len(name) > 0 && n < maxCandidates; n++ {
+		k := bytes.Index(body[from:], name)
+		if k < 0 {
+			break
+		}
+		from += k
+		if end := lostEnd(body[:from]); end > 0 && isClosed(typ, body[:end]) && areNames(body[from:]) {
+			return end, from
+		}
+		from++
+	}
+	return len(body), -1
+}
+
+// appendUpperTwin appends "AUID=" for the first field of a body that auditd adds a name for.
+func appendUpperTwin(dst []byte, typ uint32, body []byte) []byte {
+	s := Scan(body)
+	for s.Next() {
+		if len(s.Key) >= maxUpper || !HasTwin(typ, s.Key) {
+			continue
+		}
+		for _, c := range s.Key {
+			if c-'a' < 26 {
+				c -= 'a' - 'A'
+			}
+			dst = append(dst, c)
+		}
+		return append(dst, '=')
+	}
+	return dst
+}
+
+// lostEnd returns where the record's own text ends when names follow on text, 0 when they
+// cannot.
+func lostEnd(text []byte) int {
+	text = bytes.TrimSuffix(text, []byte(escaped))
+	if n := len(text); n > 1 && text[n-1] == ' ' {
+		return n - 1
+	} else if n > 0 && text[n-1] != '_' && text[n-1] != '-' && text[n-1] != '=' {
+		return n
+	}
+	return 0
+}
+
+// isClosed reports whether what a user may have chosen has ended where text does: the text of
+// a program with the quote that closes it, the last field of the kernel with its own.
+func isClosed(typ uint32, text []byte) bool {
+	const msg = "msg='"
+	if k := bytes.Index(text, []byte(msg)); k >= 0 && fromProgram(typ) {
+		return len(text) > k+len(msg) && text[len(text)-1] == '\''
+	}
+	last := text[bytes.LastIndexByte(text, ' ')+1:]
+	return bytes.Count(last, []byte{'"'})%2 == 0
 }
 
 // areNames reports whether text is what auditd puts behind its separator.
 func areNames(text []byte) bool {
+	all, _ := readNames(text)
+	return all
+}
+
+// readNames reports whether text is what auditd puts behind its separator, or at least looks
+// like it: begun is true when the last name is cut, or has bytes that auditd writes in hex.
+func readNames(text []byte) (all, begun bool) {
+	odd := false
 	for first := true; len(text) > 0; first = false {
 		if !first {
 			if text[0] != ' ' {
-				return false
+				return false, false
 			}
 			text = text[1:]
 		}
 		n := bytes.IndexByte(text[:min(len(text), maxUpper)], '=')
 		if n <= 0 || !isUpper(text[:n]) {
-			return false
+			return false, len(text) < maxUpper && isUpper(text)
 		}
 		text = text[n+1:]
-		n = nameLen(text)
-		if n == 0 || !isName(text[:n]) {
-			return false
+		if n = nameLen(text); n == 0 {
+			return false, len(text) == 0
+		}
+		switch v := text[:n]; {
+		case isName(v):
+		case v[0] == '"' && n > 1 && v[n-1] == '"':
+			odd = true
+		default:
+			return false, n == len(text) && v[0] == '"' && !NeedsHex(v[1:])
 		}
 		text = text[n:]
 	}
-	return true
+	return !odd, true
 }
 
 // isName reports whether a value can be one that auditd puts behind its separator.

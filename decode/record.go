@@ -10,9 +10,8 @@ import (
 )
 
 // Record is one record, cut in its parts. They are slices of the batch's buffer.
-// Behind "msg=audit(", its ID and ")" the record's bytes are Gap, Body, Names with the
-// Separator before them when Twinned, and Tail, with nothing between. Without an ID
-// the whole record is Body and Tail.
+// Behind "msg=audit(", its ID and ")" the record's bytes are Gap, Body, Sep, Names and
+// Tail, with nothing between. Without an ID the whole record is Body and Tail.
 type Record struct {
 	Type    uint32
 	Flags   uint8  // as stream.Record's
@@ -20,6 +19,7 @@ type Record struct {
 	ID      []byte // "SEC.MS:SERIAL"; empty when the record has no readable id
 	Gap     []byte // between the id's parenthesis and Body: ": ", but for odd records
 	Body    []byte // the fields. Without an id: the whole line
+	Sep     []byte // the Separator, or what is left of one that was lost (FindNames)
 	Names   []byte // what ENRICHED has added, behind the separator
 	Tail    []byte // blanks, NULs and the newline behind Body or Names
 	Twinned bool   // there is a separator, and Names may be empty
@@ -47,8 +47,8 @@ func Cut(b *stream.Batch, i int) (r Record) {
 	r.Gap, rest = rest[:n], rest[n:]
 	n = trimmed(rest)
 	r.Body, r.Tail = rest[:n], rest[n:]
-	if k := separator(r.Type, r.Body); k >= 0 {
-		r.Names, r.Body, r.Twinned = r.Body[k+1:], r.Body[:k], true
+	if end, names := FindNames(r.Type, r.Body); names >= 0 {
+		r.Body, r.Sep, r.Names, r.Twinned = r.Body[:end], r.Body[end:names], r.Body[names:], true
 	}
 	return r
 }

@@ -118,6 +118,9 @@ func TestCutSeparatorInProgramText(t *testing.T) {
 		{"separator before the text", "pid=1 uid=0 subj=a\x1db msg='op=x'", names, true},
 		{"separator before the text in RAW", "pid=1 uid=0 subj=a\x1db msg='op=x'", "", false},
 		{"no text", "pid=1 uid=0 data=6C73", names, true},
+		{"forged, and the end of the record cut", "pid=1 uid=0 msg='op='\x1d" + forged + " exe=\"/x\" res=succ", "", false},
+		{"a separator, and the end of the record cut", "pid=1 uid=0 msg='op=\x1d" + forged + " exe=\"/x\" res=succ", "", false},
+		{"forged with a brace, and the end cut", "pid=1 uid=0 msg='op='\x1dSADDR={ exe=\"/x\" res=succ", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			line := "type=USER_AUTH msg=audit(1.002:3): " + tt.body
@@ -144,14 +147,54 @@ func TestCutSeparatorInProgramText(t *testing.T) {
 	})
 }
 
+// TestFindNamesThatLostTheirSeparator: they are found where nobody else can have written them.
+func TestFindNamesThatLostTheirSeparator(t *testing.T) {
+	const login = `pid=1 uid=0 auid=5 msg='op=x res=ok'`
+	for _, tt := range []struct {
+		typ         uint32
+		body, names string // names begin behind sep
+		sep         string
+	}{
+		{1112, login, `UID="root" AUID="joe"`, ""},
+		{1112, login, `UID="root" AUID="joe"`, " "},
+		{1112, login, `UID="root" AUID="joe"`, "#035"},
+		{1112, login, `UID="root" AUID="unset"`, "\x1d"},
+		{1300, `arch=c000003e syscall=2 uid=0 key="fs"`, `ARCH=x86_64 SYSCALL=open UID="root"`, ""},
+		{1300, `arch=c000003e syscall=2 uid=0 key=(null)`, `ARCH=x86_64 SYSCALL=unknown-syscall(2) UID=6120`, " "},
+		{1302, `item=0 ouid=0 nametype=NORMAL`, `OUID="root"`, ""},
+		{1306, `saddr=01002F7D`, `SADDR={ saddr_fam=local path=/} UID="x" }`, ""},
+		{1326, `auid=1 uid=0 code=0x7ffc0000`, `AUID="a" UID="b"`, ""},
+		{1006, `pid=1 uid=0 old-auid=5 auid=0 res=1`, `UID="root" OLD-AUID="joe" AUID="root"`, ""},
+	} {
+		body := []byte(tt.body + tt.sep + tt.names)
+		end, names := decode.FindNames(tt.typ, body)
+		if end != len(tt.body) || names != len(tt.body)+len(tt.sep) {
+			t.Errorf("%q: %d, %d", body, end, names)
+		}
+	}
+	for _, tt := range []struct {
+		typ  uint32
+		body string
+	}{
+		{1300, ``}, {1300, `=`}, {1300, `A=`}, {1300, `UID=`},
+		{1300, `uid=0 exe="/x'UID=root"`}, {1300, `uid=0 comm="UID=" exe="/x"`}, {1300, `uid=0 comm="UID=a`}, {1300, `uid=0 exe="/tmp/aUID=b`}, {1300, `uid=0 comm="UID="`},
+		{1300, `uid=0 comm="x" UID="root" exe="/x"`}, {1300, `auid=1 uid=0 comm="x"UID="root"`}, {1300, `uid=0 key="x" FOO="y"`},
+		{1300, `uid=0 x_UID="y"`}, {1300, `uid=0 x-UID="y"`}, {1300, `uid=UID="y"`}, {1307, `cwd="/"UID="root"`}, {1327, `proctitle="x"UID="root"`},
+		{1112, `uid=0 msg='acct="a"UID="root"'`}, {1112, `uid=0 msg='acct="a" UID="root"`}, {1112, `uid=0 msg='x' UID="root" res=1'`},
+		{1112, `uid=0 msg='x' UID='root'`}, {1112, `msg='x'UID="root"`}, {0, `uid=0 msg='UID="root"`},
+		{1400, `saddr=10.0.0.1SADDR={ x }`},
+	} {
+		if end, names := decode.FindNames(tt.typ, []byte(tt.body)); names != -1 || end != len(tt.body) {
+			t.Errorf("%q of %d: %d, %d", tt.body, tt.typ, end, names)
+		}
+	}
+}
+
 // whole puts the parts of a record together again.
 func whole(r *decode.Record, head []byte) []byte {
 	out := bytes.Clone(head)
 	out = append(append(out, r.Gap...), r.Body...)
-	if r.Twinned {
-		out = append(out, decode.Separator)
-	}
-	return append(append(out, r.Names...), r.Tail...)
+	return append(append(append(out, r.Sep...), r.Names...), r.Tail...)
 }
 
 // head returns what stands before the gap of a record.

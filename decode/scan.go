@@ -18,7 +18,8 @@ type Scanner struct {
 	Gap []byte
 	Key []byte
 	// Value is the token as it stands: with its quotes, '...' and "..." in one piece,
-	// blanks and all. A quote that does not end is part of a bare token.
+	// blanks and all. A quote that does not end is part of a bare token; but msg=', which a
+	// program's text begins with, goes on to the end of a record that was cut.
 	Value []byte
 	// unquoted: no ' that ends a field is behind at, so that a body full of opening
 	// ones costs one search and not one each.
@@ -136,6 +137,9 @@ func (s *Scanner) quotedEnd(text []byte, from int, last bool) int {
 			return from + n
 		}
 		s.unquoted = true
+	}
+	if last {
+		return len(text)
 	}
 	return find(text, from, ' ')
 }

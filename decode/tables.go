@@ -1,6 +1,12 @@
 package decode
 
-import "github.com/elastic/go-libaudit/v2/auparse"
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+)
 
 // ArchName returns the name of an AUDIT_ARCH_ value (linux/audit.h) as auditd prints it, ""
 // when it has none.
@@ -43,10 +49,34 @@ var (
 var (
 	x86_64, aarch64 []string
 	syscalls        = make(map[uint32][]string)
+	firstNumber     = make(map[uint32]int) // of those in countFrom
+	syscallNames    = make(map[string]bool)
 )
 
-// sameNumbers are arches that have the numbers of another, which has a table.
-var sameNumbers = map[string]string{"ppc64": "ppc", "ppc64le": "ppc", "armeb": "arm"}
+// sameNumbers are arches that have the numbers of another, which has a table. Those of
+// aarch64 are the generic ones of 64 bits (asm-generic/unistd.h).
+var sameNumbers = map[string]string{"ppc64": "ppc", "ppc64le": "ppc", "armeb": "arm", "riscv64": "aarch64", "loongarch64": "aarch64"}
+
+// Since Linux 5.1 a new system call has the same number on all arches, from 424 on
+// (scripts/syscall.tbl), but for those that count from another number.
+const firstCommon = 424
+
+var countFrom = map[string]int{
+	"alpha": 110, "ia64": 1024,
+	"mips": 4000, "mipsel": 4000, "mips64": 5000, "mipsel64": 5000, "mips64n32": 6000, "mipsel64n32": 6000,
+}
+
+// newSyscalls are those that go-libaudit's tables lack: of Linux 6.13 to 7.0.
+var newSyscalls = map[int]string{
+	463: "setxattrat", 464: "getxattrat", 465: "listxattrat", 466: "removexattrat", 467: "open_tree_attr",
+	468: "file_getattr", 469: "file_setattr", 470: "listns", 471: "rseq_slice_yield",
+}
+
+// ownSyscalls are those of one arch.
+var ownSyscalls = map[string]map[int]string{
+	"x86_64":  {335: "uretprobe", 336: "uprobe"},
+	"riscv64": {258: "riscv_hwprobe", 259: "riscv_flush_icache"},
+}
 
 // SyscallName returns the name of a system call of an arch, "" when it has none.
 func SyscallName(arch uint32, nr int) string {
@@ -58,12 +88,25 @@ func SyscallName(arch uint32, nr int) string {
 		names = aarch64
 	default:
 		names = syscalls[arch]
+		nr -= firstNumber[arch]
 	}
 	if nr < 0 || nr >= len(names) {
 		return ""
 	}
 	return names[nr]
 }
+
+// SyscallNames calls yield with the names of all system calls of all arches, in no order.
+func SyscallNames(yield func(string) bool) {
+	for name := range syscallNames {
+		if !yield(name) {
+			return
+		}
+	}
+}
+
+// IsSyscall reports whether a system call of that name is in the table of some arch.
+func IsSyscall(name string) bool { return syscallNames[name] }
 
 var errnoNames []string
 
@@ -76,8 +119,25 @@ var kernelErrnos = map[int]string{
 	526: "ESERVERFAULT", 527: "EBADTYPE", 528: "EJUKEBOX", 529: "EIOCBQUEUED", 530: "ERECALLCONFLICT",
 }
 
+// ownErrnos are the arches that have numbers of their own from 35 on (their asm/errno.h).
+var ownErrnos = make(map[uint32]bool)
+
+// ErrnoNameOn returns the name of an error number of an arch, "" when it has none. No table
+// here has what is particular to alpha, mips, parisc and sparc.
+func ErrnoNameOn(arch uint32, n int) string {
+	switch arch {
+	case 0, uint32(auparse.AUDIT_ARCH_X86_64), uint32(auparse.AUDIT_ARCH_AARCH64):
+		return ErrnoName(n)
+	}
+	const lastCommon, firstInternal = 34, 512
+	if ownErrnos[arch] && (n > lastCommon && n < firstInternal || n == 11 && archNames[arch] == "alpha") {
+		return ""
+	}
+	return ErrnoName(n)
+}
+
 // ErrnoName returns the name of an error number (2 is ENOENT), "" when it has none. The
-// numbers are those of most arches; alpha, mips, parisc and sparc have others from 35 on.
+// numbers are those of most arches: see ErrnoNameOn.
 func ErrnoName(n int) string {
 	if n < 0 || n >= len(errnoNames) {
 		return ""
@@ -93,6 +153,27 @@ func init() {
 	for code, name := range archNames {
 		archCodes[name] = code
 	}
+	makeSyscalls()
+	for code, name := range archNames {
+		if name == "alpha" || strings.HasPrefix(name, "mips") || strings.HasPrefix(name, "parisc") || strings.HasPrefix(name, "sparc") {
+			ownErrnos[code] = true
+		}
+	}
+	for n, name := range auparse.AuditErrnoToName {
+		errnoNames = set(errnoNames, n, name)
+	}
+	for n, name := range kernelErrnos {
+		errnoNames = set(errnoNames, n, name)
+	}
+}
+
+func makeSyscalls() {
+	common := maps.Clone(newSyscalls)
+	for nr, name := range auparse.AuditSyscalls["x86_64"] {
+		if nr >= firstCommon {
+			common[nr] = name
+		}
+	}
 	tables := make(map[string][]string)
 	for arch, names := range auparse.AuditSyscalls {
 		var table []string
@@ -102,21 +183,27 @@ func init() {
 		tables[arch] = table
 	}
 	for code, name := range archNames {
+		table := tables[name]
 		if same, ok := sameNumbers[name]; ok {
-			name = same
+			table = tables[same]
 		}
-		if t := tables[name]; t != nil {
-			syscalls[code] = t
+		table = slices.Clone(table)
+		for nr, call := range common {
+			if nr >= len(table) || table[nr] == "" {
+				table = set(table, nr, call)
+			}
+		}
+		for nr, call := range ownSyscalls[name] {
+			table = set(table, nr, call)
+		}
+		syscalls[code], firstNumber[code] = table, countFrom[name]
+		for _, call := range table {
+			if call != "" {
+				syscallNames[call] = true
+			}
 		}
 	}
-	x86_64, aarch64 = tables["x86_64"], tables["aarch64"]
-
-	for n, name := range auparse.AuditErrnoToName {
-		errnoNames = set(errnoNames, n, name)
-	}
-	for n, name := range kernelErrnos {
-		errnoNames = set(errnoNames, n, name)
-	}
+	x86_64, aarch64 = syscalls[uint32(auparse.AUDIT_ARCH_X86_64)], syscalls[uint32(auparse.AUDIT_ARCH_AARCH64)]
 }
 
 // maxNumber bounds the tables: no number of go-libaudit's is near it.

@@ -29,13 +29,25 @@ type checker struct {
 	nets     []netset // of in_net#0, in_net#1...
 	patterns map[string]*regexp.Regexp
 	vars     map[string]kind // of let
-	element  kind            // of # in a predicate, none outside
-	list     *field          // that # is an element of, when it is a field
+	warnings []*Error
+	element  kind   // of # in a predicate, none outside
+	list     *field // that # is an element of, when it is a field
 }
 
 // fail ends the check: compile recovers the error.
 func (c *checker) fail(n ast.Node, message, hint string) {
 	panic(newError(c.src, n.Location().From, message, hint))
+}
+
+// warn notes what is most likely wrong.
+func (c *checker) warn(n ast.Node, message, hint string) {
+	e := newError(c.src, n.Location().From, message, hint)
+	for _, w := range c.warnings {
+		if *w == *e {
+			return
+		}
+	}
+	c.warnings = append(c.warnings, e)
 }
 
 // at gives a new node the place of an old one.

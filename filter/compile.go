@@ -61,7 +61,7 @@ func compile(src string) (f *Filter, c *compilation, err error) {
 	if err := c.typecheck(); err != nil {
 		return nil, nil, fromExpr(src, err)
 	}
-	f = &Filter{src: src, root: c.part(tree.Node, c.whole), slots: c.slots}
+	f = &Filter{src: src, root: c.part(tree.Node, c.whole), slots: c.slots, warnings: c.warnings}
 	return f, c, nil
 }
 

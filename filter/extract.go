@@ -31,7 +31,7 @@ func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) 
 type body struct {
 	text  []byte // fields of kernel or auditd, each behind a blank or at the beginning
 	msg   []byte // of a program's record: what stands in msg='...'
-	names []byte // what ENRICHED added; with blanks at the end
+	names []byte // what ENRICHED added
 	twins bool   // the record is of an ENRICHED stream
 }
 
@@ -56,11 +56,10 @@ func (m *Matcher) cut(p *body, k int) {
 		// The header may stay: no field of those that are searched for is in it, and
 		// the blank behind it stands before the first.
 		p.text, p.msg = m.b.Bytes(k), nil
-		if s := bytes.IndexByte(p.text, decode.Separator); s >= 0 {
-			p.names, p.twins = p.text[s+1:], true
-			p.text = p.text[:s]
-		} else {
-			p.text, p.names, p.twins = trimEnd(p.text), nil, false
+		p.text = trimEnd(p.text)
+		p.names, p.twins = nil, false
+		if end, names := decode.FindNames(rec.Type, p.text); names >= 0 {
+			p.text, p.names, p.twins = p.text[:end], p.text[names:], true
 		}
 		return
 	}
@@ -123,6 +122,14 @@ func (p *pattern) in(text []byte) []byte {
 		return nil
 	}
 	return p.value(text[at:])
+}
+
+// inRecord is in for the text of a record of some type.
+func (p *pattern) inRecord(typ uint32, text []byte) []byte {
+	if typ == decode.TypeLogin {
+		return p.inLogin(text)
+	}
+	return p.in(text)
 }
 
 // near is in for the text of a SYSCALL record, in which a key stands once and where it
@@ -203,21 +210,43 @@ func (p *pattern) inText(msg []byte) []byte {
 	s := decode.Scan(msg)
 	for s.Next() {
 		if string(s.Key) == p.key {
-			return withWords(&s, p.class)
+			return withWords(&s, p.class, false)
+		}
+	}
+	return nil
+}
+
+// inLogin returns the value of a key in a LOGIN record, in which older kernels have other names
+// for some fields.
+func (p *pattern) inLogin(text []byte) []byte {
+	s := decode.Scan(text)
+	for s.Next() {
+		name, _ := decode.LoginKey(s.Gap, s.Key)
+		if name == "" {
+			name = alias(s.Key)
+		}
+		if name == p.key {
+			return withWords(&s, p.class, true)
 		}
 	}
 	return nil
 }
 
 // withWords returns the value that s is at. The words behind a bare one that are no
-// field belong to it, as in "op=adding user id=1". It moves s.
-func withWords(s *decode.Scanner, class decode.Class) []byte {
+// field belong to it, as in "op=adding user id=1", but not those that belong to the next field
+// of a LOGIN. It moves s.
+func withWords(s *decode.Scanner, class decode.Class, login bool) []byte {
 	v := s.Value
 	if class != decode.Plain || len(v) == 0 || v[0] == '"' || v[0] == '\'' {
 		return v
 	}
 	s.Next()
-	return v[:len(v)+len(bytes.TrimRight(s.Gap, " "))] // the gap lies behind the value
+	gap := s.Gap // it lies behind the value
+	if login {
+		_, words := decode.LoginKey(gap, s.Key)
+		gap = gap[:len(gap)-words]
+	}
+	return v[:len(v)+len(bytes.TrimRight(gap, " "))]
 }
 
 // find returns the value of a key in the main record, else in the first other that
@@ -234,7 +263,7 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 		if v := p.near(main.text, hint); v != nil {
 			return v, main
 		}
-	} else if v := p.in(main.text); v != nil {
+	} else if v := p.inRecord(m.b.Recs[m.main].Type, main.text); v != nil {
 		return v, main
 	}
 	if main.msg != nil {
@@ -248,7 +277,7 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 		}
 		r := &m.other
 		m.cut(r, k)
-		if v := p.in(r.text); v != nil {
+		if v := p.inRecord(m.b.Recs[k].Type, r.text); v != nil {
 			return v, r
 		}
 		if v := p.inText(r.msg); v != nil {

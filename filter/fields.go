@@ -51,6 +51,9 @@ type field struct {
 	// suggestion. nil: any text will do.
 	known func(string) bool
 	names func() []string
+	// grows: more texts than the known ones may come, so that one which is not known is worth
+	// a warning and no error.
+	grows bool
 	// present returns the name that stands for a known one now.
 	present func(string) string
 }
@@ -114,9 +117,9 @@ func init() {
 	} {
 		p := newPattern(key)
 		f := field{name: "msg." + strings.ReplaceAll(key, "-", "_"), kind: text, cost: fromAny, load: func(m *Matcher, v *value) { v.s = m.inMessage(&p) }}
-		if c := decode.ClassOf([]byte(key)); c == decode.ID || c == decode.Int || c == decode.Session || key == "id" || key == "spid" || key == "suid" {
+		if c := decode.ClassOf([]byte(key)); c == decode.ID || c == decode.Int || c == decode.Session {
 			f.kind = number
-			f.load = func(m *Matcher, v *value) { v.n = m.messageNumber(&p, c == decode.Int || key == "spid") }
+			f.load = func(m *Matcher, v *value) { v.n = m.messageNumber(&p, c == decode.Int) }
 		}
 		add(f)
 	}
@@ -164,7 +167,7 @@ func addSyscall() {
 	add(field{name: "success", kind: flag, cost: fromMain, load: func(m *Matcher, v *value) { v.n = b2i(m.outcome() > 0) }})
 	add(field{name: "failed", kind: flag, cost: fromMain, load: func(m *Matcher, v *value) { v.n = b2i(m.outcome() < 0) }})
 	add(field{name: "errno", kind: text, cost: fromMain, known: isErrno, names: errnoNames, load: loadErrno})
-	add(field{name: "syscall", kind: text, cost: fromMain, known: isSyscall, names: syscallNames, load: loadSyscall})
+	add(field{name: "syscall", kind: text, cost: fromMain, known: isSyscall, names: syscallNames, grows: true, load: loadSyscall})
 	add(field{name: "syscall_number", kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.syscallNumber() }})
 	add(field{name: "arch", kind: text, cost: fromMain, known: isArch, names: archNames, load: loadArch})
 	for _, key := range []string{"a0", "a1", "a2", "a3"} {
@@ -215,6 +218,9 @@ func addOthers() {
 	add(field{name: "family", kind: text, cost: fromAny, known: isFamily, names: familyNames, load: loadFamily})
 	add(field{name: "addr", kind: text, cost: fromAny, load: loadAddr})
 	add(field{name: "port", kind: number, cost: fromAny, load: loadPort})
+	add(field{name: "seresult", kind: text, cost: fromAny, each: "seresults*", load: first(loadResults)})
+	add(field{name: "seresults*", kind: texts, cost: fromAny, load: orEmpty(loadResults)})
+	add(field{name: "seperms", kind: texts, cost: fromAny, load: loadPerms})
 }
 
 // orEmpty makes a list that has nothing have an empty text: what is absent compares

@@ -23,7 +23,14 @@ type Filter struct {
 	src   string
 	slots []*field // what the expression mentions; Matcher.vals has their values
 	root  *part
+
+	warnings []*Error
 }
+
+// Warnings are what is most likely wrong with the expression though it can be evaluated: the
+// name of a system call that the tables do not have. A kernel that is newer than they are has
+// more.
+func (f *Filter) Warnings() []*Error { return f.warnings }
 
 // Compile checks and compiles an expression. Its error is an *Error.
 func Compile(src string) (*Filter, error) {

@@ -52,20 +52,9 @@ func presentType(name string) string {
 	return string(stream.AppendTypeName(nil, n))
 }
 
-// syscalls are the names of system calls on any arch.
-var syscalls = sync.OnceValue(func() map[string]bool {
-	all := make(map[string]bool, 1024)
-	for _, table := range auparse.AuditSyscalls {
-		for _, name := range table {
-			all[name] = true
-		}
-	}
-	return all
-})
+func isSyscall(name string) bool { return name == "" || decode.IsSyscall(name) }
 
-func isSyscall(name string) bool { return name == "" || syscalls()[name] }
-
-func syscallNames() []string { return sortedKeys(syscalls()) }
+func syscallNames() []string { return slices.Sorted(decode.SyscallNames) }
 
 func isErrno(name string) bool {
 	_, ok := auparse.AuditErrnoToNum[name]

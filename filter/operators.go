@@ -170,7 +170,12 @@ func (c *checker) known(of, orig, value ast.Node) {
 	switch v := value.(type) {
 	case *ast.StringNode:
 		if !f.known(v.Value) {
-			c.fail(orig, "there is no "+nouns(f)+" "+strconv.Quote(brief(v.Value, 60)), didYouMean(v.Value, f.names()))
+			message := "there is no " + nouns(f) + " " + strconv.Quote(brief(v.Value, 60))
+			if hint := didYouMean(v.Value, f.names()); f.grows {
+				c.warn(orig, message+" in the tables", hint)
+			} else {
+				c.fail(orig, message, hint)
+			}
 		}
 		if f.present != nil {
 			v.Value = f.present(v.Value)

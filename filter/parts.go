@@ -216,17 +216,27 @@ func liesIn(name string, dirs []string) bool {
 // anyField returns the text of the first field of that name in any record, decoded:
 // of each record first its own fields, then those in msg='...'.
 func (m *Matcher) anyField(key string) string {
+	if key == "seresult" || key == "seperms" {
+		return m.verdictField(key)
+	}
 	for k := m.i; k < m.j; k++ {
 		p := body{text: decode.Cut(m.b, k).Body}
 		if !ofSyscall(m.b.Recs[k].Type) {
 			m.cut(&p, k)
 		}
 		for _, text := range [2][]byte{p.text, p.msg} {
+			if m.b.Recs[k].Type == decode.TypeLogin {
+				p := pattern{key: key, class: decode.ClassOf([]byte(key))}
+				if v := p.inLogin(text); v != nil {
+					return m.text(p.class, v)
+				}
+				continue
+			}
 			s := decode.Scan(text)
 			for s.Next() {
 				if string(s.Key) == key {
 					class := decode.ClassIn(m.b.Recs[k].Type, s.Key)
-					return m.text(class, withWords(&s, class))
+					return m.text(class, withWords(&s, class, false))
 				}
 			}
 		}

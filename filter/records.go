@@ -138,7 +138,7 @@ var (
 func loadErrno(m *Matcher, v *value) {
 	v.s = ""
 	if n, ok := parseInt(m.find(&exitPattern, &m.hints.exit)); ok && n < 0 && m.outcome() < 0 {
-		v.s = decode.ErrnoName(-n)
+		v.s = decode.ErrnoNameOn(m.arch(), -n)
 	}
 }
 
@@ -213,7 +213,7 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 		return ""
 	}
 	if in.twins {
-		r := decode.Record{Names: trimEnd(in.names)}
+		r := decode.Record{Names: in.names}
 		name, _ := r.Name(nil, []byte(p.key))
 		return alias(name)
 	}

@@ -66,6 +66,7 @@ func replay(path, name, shape string, from plugin.Stored) error {
 	if from.Filter == "" {
 		from.Filter = to.Filter
 	}
+	warnOfFilter(from.Filter)
 	done, err := plugin.Replay(ctx, from)
 	var wrong *filter.Error
 	if errors.As(err, &wrong) {
@@ -94,6 +95,15 @@ func replay(path, name, shape string, from plugin.Stored) error {
 	return err
 }
 
+// warnOfFilter says what is most likely wrong with a filter. What is an error says Replay.
+func warnOfFilter(src string) {
+	if f, err := filter.Compile(src); err == nil {
+		for _, w := range f.Warnings() {
+			fmt.Fprintf(os.Stderr, "warning: filter: %v\n", w)
+		}
+	}
+}
+
 // explainReplay prints what a filter, the given one or that of a sink, does.
 func explainReplay(path, name string, from plugin.Stored) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -105,6 +115,7 @@ func explainReplay(path, name string, from plugin.Stored) error {
 		}
 		from.Filter = to.Filter
 	}
+	warnOfFilter(from.Filter)
 	x, done, err := plugin.Explain(ctx, from)
 	var wrong *filter.Error
 	switch {

@@ -129,8 +129,11 @@ func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 	r.kind = e.typeOf(b, i)
 	r.odd, r.twinned, r.body, r.names, r.tail = false, false, nil, nil, nil
 	if rest, ok := e.behindHeader(r, rec); ok && r.cutRest(rest) {
-		if k := bytes.IndexByte(r.body, decode.Separator); k >= 0 {
-			r.cutNames(b, i, k)
+		if len(r.body) == 0 {
+			return
+		}
+		if end, names := decode.FindNames(r.typ, r.body); names >= 0 {
+			r.body, r.names, r.twinned = r.body[:end], r.body[names:], true
 		}
 		return
 	}
@@ -140,6 +143,18 @@ func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 	}
 	c := decode.Cut(b, i)
 	r.body, r.names, r.twinned = c.Body, c.Names, c.Twinned
+	if len(c.ID) == 0 { // all of the line: the event has these two
+		r.body = behind(behind(r.body, "node="), "type=")
+	}
+}
+
+// behind returns what follows the first word of text if that begins with a key.
+func behind(text []byte, key string) []byte {
+	if !bytes.HasPrefix(text, []byte(key)) {
+		return text
+	}
+	end := tokenEnd(text, 0)
+	return text[min(end+1, len(text)):]
 }
 
 // behindHeader returns what follows the parenthesis of the id, without the newline that
@@ -189,15 +204,4 @@ func (r *record) cutRest(rest []byte) bool {
 	}
 	r.body = rest[2:end]
 	return true
-}
-
-// cutNames cuts off the names behind the separator, the first of which is body[k]. In
-// the text of a program there may be others.
-func (r *record) cutNames(b *stream.Batch, i, k int) {
-	if r.kind.program {
-		c := decode.Cut(b, i)
-		r.body, r.names, r.twinned = c.Body, c.Names, c.Twinned
-		return
-	}
-	r.names, r.body, r.twinned = r.body[k+1:], r.body[:k], true
 }

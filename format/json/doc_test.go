@@ -47,22 +47,22 @@ func readDoc(t testing.TB) *docTables {
 			d.own[place][k] = true
 		}
 	}
-	record := []string{"raw", "tail", "words", "quoted"}
+	record := []string{"raw", "tail", "words", "quoted", "literal", "blanks", "spelled", "separator", "seperms"}
 	var members []string
 	for _, m := range regexp.MustCompile("(?m)^\\| (`.*?`) \\|").FindAllSubmatch(text, -1) {
 		for _, k := range strings.Split(string(m[1]), ", ") {
 			members = append(members, strings.Trim(k, "`"))
 		}
 	}
-	members = slices.DeleteFunc(members, func(s string) bool { return s == "key" || strings.Contains(s, "=") })
-	if len(members) != 26 {
+	members = slices.DeleteFunc(members, func(s string) bool { return s == "key" || s == "seresult" || strings.Contains(s, "=") })
+	if len(members) != 31 {
 		t.Fatalf("members of the event: %q", members)
 	}
 	own("event", members)
 	own("other_records", append([]string{"type", "keys"}, record...))
 	own("paths", record)
 	own("sockaddrs", append(list(t, text, "saddr"), record...))
-	own("msg", []string{"words", "quoted"})
+	own("msg", []string{"words", "quoted", "literal", "blanks", "seperms"})
 	everywhere := []string{"syscall_number", "uring_op_name"}
 	for key, class := range d.classes {
 		if class == "ID" {

@@ -77,10 +77,13 @@ type Encoder struct {
 	saddr   []byte
 	stamp   stamp
 	arch    lastArch
+	called  []byte // what the record calls the field being written, where it is shown under another name
 }
 
 // New returns an Encoder.
-func New(o Options) *Encoder { return &Encoder{opts: o} }
+func New(o Options) *Encoder {
+	return &Encoder{opts: o, obj: object{odd: new(odd)}, inner: object{odd: new(odd)}}
+}
 
 // AppendEvent appends the line of the event that records i to j-1 of b are, its newline
 // included.

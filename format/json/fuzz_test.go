@@ -26,6 +26,14 @@ func FuzzAppendEvent(f *testing.F) {
 		f.Add([]byte("type=SOCKADDR msg=audit(1.000:1): saddr=" + v + "\n"))
 		f.Add(stream.AppendFrame(stream.AppendFrame(nil, 0, 1307, []byte("audit(1.000:1): cwd="+v)), 1, 1327, []byte("type=PROCTITLE msg=audit(1.000:1): proctitle="+v)))
 	}
+	for _, s := range []string{
+		"type=LOGIN msg=audit(1.000:1): login pid=1 uid=0 subj=a old auid=-1 new auid=0 old ses=1  new ses=2\x1dUID=\"root\" AUID=\"unset\" AUID=\"root\"\n",
+		"type=USER_AVC msg=audit(1.000:1): pid=1 msg='avc:  denied  { a b } for  seresult=x user=y  exe='z'  'UID=\"root\"\n",
+		"type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=469 info=\"a b\" key=6162 id=-1 ARCH=x86_64 SYSCALL=unknown-syscall(469) ID=\"unset\"\n",
+		"type=USER msg=audit(1.000:1): uid=0 msg='op='\x1dUID=\"a\" B={ c'\x1dUID=\"b\" SADDR={ '\x1d }\n",
+	} {
+		f.Add([]byte(s))
+	}
 	e := New(Options{Users: fakeUsers{}})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		events(t, data, func(b *stream.Batch, i, j int) { checkEvent(t, doc, e, b, i, j) })

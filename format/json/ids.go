@@ -51,12 +51,20 @@ func (t *twins) atKey(key []byte) (rest []byte, ok bool) {
 	return rest[len(key)+1:], true
 }
 
-// of is at or atKey.
-func (t *twins) of(st *step, key []byte) (rest []byte, ok bool) {
-	if st != nil {
-		return t.at(&st.twin)
+// twinOf is twins.at or twins.atKey for a field.
+func (e *Encoder) twinOf(st *step, key []byte) (rest []byte, ok bool) {
+	if st != nil && e.called == nil {
+		return e.twins.at(&st.twin)
 	}
-	return t.atKey(key)
+	return e.twins.atKey(e.ownKey(st, key))
+}
+
+// ownKey returns what the record calls a field.
+func (e *Encoder) ownKey(st *step, key []byte) []byte {
+	if e.called != nil {
+		return e.called
+	}
+	return bytes.TrimSuffix(nameOf(st, key), []byte("_"))
 }
 
 // step goes behind a name that ends where rest begins.
@@ -153,16 +161,15 @@ func (e *Encoder) appendID(dst []byte, o *object, st *step, key, v []byte) []byt
 	id, ok := idOf(v)
 	switch {
 	case decode.IsUnset(v):
-		if v[0] == '-' || e.auditd && !e.takeUnset(st, key) {
+		if v[0] == '-' {
+			e.literally(o, st, key, v)
+		}
+		if e.auditd && !e.takeUnset(st, key) {
 			o.irregular = true
 		}
 		return append(dst, "null"...)
 	case !ok:
-		if n := len(v); n > 1 && v[0] == '"' && v[n-1] == '"' {
-			o.irregular = true
-			v = v[1 : n-1]
-		}
-		return e.appendString(dst, v)
+		return e.appendBare(dst, o, st, key, v)
 	}
 	dst = putPart(dst, v, 0, len(v))
 	if e.auditd {
@@ -191,13 +198,13 @@ func idOf(v []byte) (id uint32, ok bool) {
 
 // takeUnset takes the name that auditd gives to an id that is not set.
 func (e *Encoder) takeUnset(st *step, key []byte) bool {
-	rest, ok := e.twins.of(st, key)
+	rest, ok := e.twinOf(st, key)
 	return ok && e.twins.takeValue(rest, `"unset"`)
 }
 
 // appendTwin appends the name that auditd has given to an id.
 func (e *Encoder) appendTwin(dst []byte, o *object, st *step, key []byte) []byte {
-	rest, ok := e.twins.of(st, key)
+	rest, ok := e.twinOf(st, key)
 	if !ok {
 		return e.appendStrayTwin(dst, o, st, key)
 	}
@@ -213,7 +220,11 @@ func (e *Encoder) appendTwin(dst []byte, o *object, st *step, key []byte) []byte
 		}
 	}
 	e.twins.step(rest[end:])
-	return e.appendText(appendNameKey(dst, st, key), o, rest[:end])
+	text, ok := e.unquote(rest[:end])
+	if !ok || string(text) == "(null)" {
+		o.irregular = true
+	}
+	return e.appendString(appendNameKey(dst, st, key), text)
 }
 
 // appendStrayTwin appends the name of an id if it stands elsewhere than it should.
@@ -221,11 +232,8 @@ func (e *Encoder) appendStrayTwin(dst []byte, o *object, st *step, key []byte) [
 	if len(e.twins.rest) == 0 {
 		return dst
 	}
-	if st != nil {
-		key = []byte(st.key())
-	}
 	r := decode.Record{Names: e.twins.rest}
-	name, ok := r.Name(e.scratch, key)
+	name, ok := r.Name(e.scratch, e.ownKey(st, key))
 	if !ok {
 		return dst
 	}
@@ -238,6 +246,7 @@ func appendNameKey(dst []byte, st *step, key []byte) []byte {
 	if st != nil {
 		return put(dst, &st.name)
 	}
+	key = bytes.TrimSuffix(key, []byte("_"))
 	n, insert := splitID(key)
 	dst = append(dst, ',', '"')
 	dst = append(dst, key[:n]...)

@@ -17,7 +17,11 @@ func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
 	if string(v) != "(null)" {
 		text, ok := e.unquote(v)
 		if !ok {
-			o.irregular = true
+			name := "key"
+			if o.level == other {
+				name = "keys"
+			}
+			e.literally(o, nil, []byte(name), v)
 		}
 		for more := true; more; {
 			var key []byte

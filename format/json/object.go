@@ -26,7 +26,9 @@ type object struct {
 	keyless   bool   // no key= so far
 	failed    bool   // there was success=no
 	arch      uint32 // of the last arch=, for the name of the system call
-	quoted    []byte // `,"dev","x"`: keys of values that stand in quotes against the rules
+	verdict   bool   // there are "seresult" and "seperms"
+	isOdd     bool   // there is something in odd
+	odd       *odd
 	// scan is at the next thing in the body and has read it, when scanned is set; field says
 	// whether it is one.
 	scan    decode.Scanner
@@ -34,8 +36,27 @@ type object struct {
 	field   bool
 }
 
+// separator returns what stands between the body and the names: slices of one text.
+func (r *record) separator() []byte {
+	return r.body[len(r.body) : cap(r.body)-cap(r.names)]
+}
+
+// isSeparated reports whether that is the byte that it should be.
+func (r *record) isSeparated() bool {
+	n := len(r.body)
+	return cap(r.body)-cap(r.names) == n+1 && r.body[:n+1][n] == decode.Separator
+}
+
+// begin clears all but scan, which is made when scanned is not set: that is half of it, and
+// there is an object for each record.
 func (o *object) begin(typ uint32, l level, steps []step, memo int) {
-	*o = object{typ: typ, level: l, steps: steps, memo: memo, extra: o.extra[:0], quoted: o.quoted[:0], keyless: true}
+	if o.isOdd {
+		o.odd.reset()
+	}
+	o.typ, o.level, o.steps, o.memo = typ, l, steps, memo
+	o.next, o.seen, o.extra, o.arch = 0, 0, o.extra[:0], 0
+	o.percent, o.irregular, o.words, o.verdict, o.isOdd, o.keyless, o.failed = false, false, false, false, false, true, false
+	o.scanned, o.field = false, false
 }
 
 // appendRecord appends the members of a record, each with a comma in front.
@@ -50,22 +71,21 @@ func (e *Encoder) appendRecord(dst []byte, r *record, l level) []byte {
 		dst = e.appendFields(dst, o, r.body)
 	}
 	if r.odd || o.irregular || !e.twins.complete(r.twinned) {
+		if o.isOdd {
+			e.bad -= o.odd.bad // it is not shown
+		}
 		return e.appendString(append(dst, `,"raw":`...), r.text)
 	}
-	dst = appendQuoted(dst, o)
+	if o.isOdd {
+		dst = o.odd.append(dst)
+	}
+	if r.twinned && !r.isSeparated() {
+		dst = e.appendString(append(dst, `,"separator":`...), r.separator())
+	}
 	if len(r.tail) > 0 {
 		dst = e.appendString(append(dst, `,"tail":`...), r.tail)
 	}
 	return dst
-}
-
-func appendQuoted(dst []byte, o *object) []byte {
-	if len(o.quoted) == 0 {
-		return dst
-	}
-	dst = append(dst, `,"quoted":[`...)
-	dst = append(dst, o.quoted[1:]...)
-	return append(dst, ']')
 }
 
 // appendFields appends the members of the fields of body. A field that is the next its type
@@ -134,16 +154,24 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 		o.field = o.scan.Next()
 	}
 	gap, key, value := o.scan.Gap, o.scan.Key, o.scan.Value
-	if g := string(gap); !o.field || p == 0 && g != "" || p > 0 && g != " " {
-		dst = e.appendWords(dst, o, gap)
-	}
 	if !o.field {
+		dst, blanks := e.appendGap(dst, o, gap)
+		o.blank(nil, blanks)
 		return dst, len(body)
 	}
 	from := p + len(gap) + len(key) + 1
 	end := from + len(value)
+	name, words, renamed := o.loginKey(gap, key)
 	o.field = o.scan.Next()
-	st, kind, ok := o.admit(key)
+	dst, blanks := e.appendGap(dst, o, gap[:len(gap)-words])
+	st, name, kind, ok := o.admit(name)
+	if blanks -= min(p, 1); blanks > 0 { // one stands in front of each field but the first
+		shown := name
+		if kind == kindKey && o.level == other {
+			shown = []byte("keys")
+		}
+		o.blank(shown, blanks)
+	}
 	if !ok {
 		o.irregular = true
 		return dst, end
@@ -151,49 +179,75 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 	if kind == kindPlain && !isQuoted(value) {
 		end += o.wordsBehind()
 	}
-	return e.appendValue(dst, o, st, key, body[from:end], kind), end
+	if renamed {
+		o.odd.spelled = append(appendName(o.odd.spelled, st, name), ':', '"')
+		o.odd.spelled = append(append(o.odd.spelled, body[from-1-len(key)-words:from-1]...), '"')
+		e.called = key
+	}
+	dst = e.appendValue(dst, o, st, name, body[from:end], kind)
+	e.called = nil
+	return dst, end
+}
+
+// loginKey returns the name that a field is shown under, and how many bytes of the gap belong
+// to what the record calls it: of a LOGIN that has another name for it.
+func (o *object) loginKey(gap, key []byte) (name []byte, words int, renamed bool) {
+	if o.typ != decode.TypeLogin || o.level == message {
+		return key, 0, false
+	}
+	present, words := decode.LoginKey(gap, key)
+	if present == "" {
+		return key, 0, false
+	}
+	o.isOdd = true
+	o.odd.name = append(o.odd.name[:0], present...)
+	return o.odd.name, words, true
 }
 
 // wordsBehind returns the length of the words that stand behind a bare value and in front
 // of the next field. They belong to the value: op=adding user id=1001.
 func (o *object) wordsBehind() int {
-	n := len(o.scan.Gap)
-	if o.field {
-		n-- // the blank in front of the field
+	gap := o.scan.Gap
+	if o.typ == decode.TypeLogin {
+		_, words := decode.LoginKey(gap, o.scan.Key)
+		gap = gap[:len(gap)-words]
 	}
-	if n <= 0 || len(bytes.TrimLeft(o.scan.Gap[:n], " ")) == 0 {
-		return 0
-	}
+	n := len(bytes.TrimRight(gap, " "))
 	o.scan.Gap = o.scan.Gap[n:]
 	return n
 }
 
 // admit returns how a field is shown and remembers its key. ok is false when it is not
-// shown: its key is no key here, or was there already.
-func (o *object) admit(key []byte) (st *step, k kind, ok bool) {
+// shown: its key is no key here, or was there already. A field whose key the format has
+// itself is shown under a name with '_' behind it, which no other field has.
+func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
 	if n := o.find(key); n >= 0 {
 		if o.seen&(1<<n) != 0 {
-			return nil, 0, false
+			return nil, key, 0, false
 		}
 		o.seen |= 1 << n
 		o.next = max(o.next, n+1)
-		return &o.steps[n], o.steps[n].kind, true
+		return &o.steps[n], key, o.steps[n].kind, true
 	}
-	if len(o.extra) >= maxExtra || isReserved(o.typ, o.level, key) || !validKey(key) {
-		return nil, 0, false
-	}
-	for _, k := range o.extra {
-		if string(k) == string(key) {
-			return nil, 0, false
-		}
+	if len(o.extra) >= maxExtra || !validKey(key) || o.had(string(key)) {
+		return nil, key, 0, false
 	}
 	o.extra = append(o.extra, key)
-	return nil, kindOf(o.typ, o.level, key), true
+	k = kindOf(o.typ, o.level, key)
+	if isReserved(o.typ, o.level, key) || o.verdict && string(key) == "seresult" {
+		o.isOdd = true
+		o.odd.name = append(append(o.odd.name[:0], key...), '_')
+		key = o.odd.name
+	}
+	return nil, key, k, true
 }
 
 // validKey reports whether key is made of lower-case letters, digits, '_' and '-', and
-// does not begin with the last.
+// does not begin with '-' or end with '_'.
 func validKey(key []byte) bool {
+	if key[len(key)-1] == '_' {
+		return false
+	}
 	for i, c := range key {
 		if c-'a' >= 26 && c-'0' >= 10 && c != '_' && (c != '-' || i == 0) {
 			return false
@@ -225,14 +279,3 @@ var notKey = func() (t [256]bool) {
 	}
 	return t
 }()
-
-// appendWords appends what stands between fields and is none. There is a place for it
-// once.
-func (e *Encoder) appendWords(dst []byte, o *object, gap []byte) []byte {
-	if o.words || len(bytes.Trim(gap, " ")) == 0 {
-		o.irregular = true
-		return dst
-	}
-	o.words = true
-	return e.appendString(append(dst, `,"words":`...), gap)
-}

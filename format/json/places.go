@@ -135,7 +135,11 @@ func (e *Encoder) appendCWD(dst []byte) []byte {
 	if !e.percent && quotedEnd(v, 0) == len(v) && len(v) > 0 {
 		return append(dst, v...)
 	}
-	return e.appendText(dst, &e.inner, v)
+	if string(v) == "(null)" {
+		return append(dst, "null"...)
+	}
+	text, _ := e.unquote(v)
+	return e.appendString(dst, text)
 }
 
 // appendProctitle appends the title as the list of the arguments it was.

@@ -18,7 +18,8 @@ var hostileKeys = strings.Fields(`arch syscall per success exit a0 a1 a2 a3 item
 	a99999999999 op acct id res hostname old-auid old-ses obj_uid new_gid inode_gid uring_op sauid
 	type node serial record_types keys paths sockaddrs args args_missing other_records incomplete names frame encoding
 	raw tail words quoted errno syscall_number user auser group id_name family path port addr abstract records text msg
-	KEY Auid uId -x _x x-y x.y x:y a=b é @timestamp`)
+	KEY Auid uId -x _x x-y x.y x:y a=b é @timestamp
+	seresult seperms literal blanks spelled separator loginuid new-auid new-ses user_ id_ user id spid vm msg`)
 
 var hostileValues = []string{
 	"", "0", "-0", "00", "007", "1", "-1", "-2", "-111", "42", "1000", "4294967295", "4294967294", "4294967296", "9007199254740991",
@@ -39,7 +40,7 @@ var hostileTwins = []string{
 	"SADDR={ saddr_fam=netlink nlnk-fam=16 nlnk-pid=0 }", "SADDR={ saddr_fam=inet6 laddr=::1 lport=9 }", "SADDR={", "", " ", "x",
 }
 
-var hostileTypes = strings.Fields(`SYSCALL SYSCALL SYSCALL PATH PATH CWD PROCTITLE EXECVE EOE SOCKADDR AVC USER_LOGIN USER_AUTH ADD_USER
+var hostileTypes = strings.Fields(`SYSCALL SYSCALL SYSCALL PATH PATH CWD PROCTITLE EXECVE EOE SOCKADDR AVC USER_AVC LOGIN USER_LOGIN USER_AUTH ADD_USER
 	CONFIG_CHANGE LOGIN BPRM_FCAPS OBJ_PID DAEMON_ERR KERNEL URINGOP SECCOMP INTEGRITY_DATA CRYPTO_KEY_USER UNKNOWN[1332] UNKNOWN[70000]
 	UNKNOWN[1999] UNKNOWN[66936] UNKNOWN[66843] APPARMOR_DENIED`)
 
@@ -74,7 +75,7 @@ func anyFields(t *rapid.T, n int) string {
 			gap = ""
 		}
 		if rapid.IntRange(0, 9).Draw(t, "odd gap") == 0 {
-			gap = rapid.SampledFrom([]string{"", "  ", " word ", " two words ", "avc:  denied  { read } for  ", "\x00", "\n", " \xff ", "\t"}).Draw(t, "gap")
+			gap = rapid.SampledFrom([]string{"", "  ", " word ", " two words ", "avc:  denied  { read } for  ", " avc:  granted  null for ", " old ", " new ", "   ", "\x00", "\n", " \xff ", "\t"}).Draw(t, "gap")
 		}
 		b.WriteString(gap + anyKey(t) + "=" + anyValue(t))
 	}
@@ -124,13 +125,13 @@ func anyBody(t *rapid.T, typ string) string {
 		body = anyFields(t, 8)
 	}
 	if rapid.IntRange(0, 3).Draw(t, "twins") == 0 {
-		body += "\x1d" + strings.Join(rapid.SliceOfN(rapid.SampledFrom(hostileTwins), 0, 4).Draw(t, "twins"), " ")
+		body += rapid.SampledFrom([]string{"\x1d", "\x1d", "\x1d", "", " ", "#035"}).Draw(t, "separator") + strings.Join(rapid.SliceOfN(rapid.SampledFrom(hostileTwins), 0, 4).Draw(t, "twins"), " ")
 	}
 	return body
 }
 
 // enrich adds the names that auditd would: of ids and arch, in order.
-func enrich(body string) string {
+func enrich(body, sep string) string {
 	var twins []string
 	for _, f := range strings.Fields(body) {
 		key, v, _ := strings.Cut(f, "=")
@@ -148,7 +149,7 @@ func enrich(body string) string {
 	if twins == nil {
 		return body
 	}
-	return body + "\x1d" + strings.Join(twins, " ")
+	return body + sep + strings.Join(twins, " ")
 }
 
 // anyEvent draws a batch that holds the records of one event as some stream brings them.
@@ -161,7 +162,7 @@ func anyEvent(t *rapid.T) stream.Batch {
 		typ := rapid.SampledFrom(hostileTypes).Draw(t, "type")
 		body := anyBody(t, typ)
 		if rapid.IntRange(0, 3).Draw(t, "enrich") == 0 {
-			body = enrich(body)
+			body = enrich(body, rapid.SampledFrom([]string{"\x1d", "\x1d", "", " ", "#035"}).Draw(t, "separator"))
 		}
 		gap := ": "
 		if body == "" || rapid.IntRange(0, 19).Draw(t, "odd header") == 0 {

@@ -143,12 +143,13 @@ func unpercent(v any) any {
 
 // rebuilder has the event and how far its arrays have been used.
 type rebuilder struct {
-	doc    *docTables
-	event  members
-	twins  []string // names of the record at hand
-	paths  int
-	addrs  int
-	others int
+	doc       *docTables
+	event     members
+	twins     []string // names of the record at hand
+	separator string   // in front of them
+	paths     int
+	addrs     int
+	others    int
 }
 
 // rebuild returns the records of an event's line.
@@ -242,7 +243,7 @@ func (r *rebuilder) frame(typ, body, tail string) string {
 		body = " " + body
 	}
 	if len(r.twins) > 0 && r.event.text("names") == "auditd" {
-		body += "\x1d" + strings.Join(r.twins, " ")
+		body += r.separator + strings.Join(r.twins, " ")
 	}
 	return head + "audit(" + r.event.text("id") + "):" + body + tail + end
 }
@@ -251,7 +252,10 @@ func (r *rebuilder) record(typ, place string, o members) string {
 	if raw, ok := o.get("raw").(string); ok {
 		return raw
 	}
-	r.twins = nil
+	r.twins, r.separator = nil, "\x1d"
+	if o.has("separator") {
+		r.separator = o.text("separator")
+	}
 	return r.frame(typ, r.fields(typ, place, o), o.text("tail"))
 }
 
@@ -313,6 +317,14 @@ func (r *rebuilder) fields(typ, place string, o members) string {
 			quoted[k.(string)] = true
 		}
 	}
+	literal, _ := o.get("literal").(members)
+	spelled, _ := o.get("spelled").(members)
+	blanks := map[string]string{}
+	if list, ok := o.get("blanks").([]any); ok {
+		for _, k := range list {
+			blanks[k.(string)] += " "
+		}
+	}
 	var b strings.Builder
 	blank := ""
 	for i, m := range o {
@@ -321,25 +333,41 @@ func (r *rebuilder) fields(typ, place string, o members) string {
 			blank = ""
 			continue
 		}
+		if m.key == "seresult" && i+1 < len(o) && o[i+1].key == "seperms" {
+			continue
+		}
 		if r.doc.own[place][m.key] || r.doc.own["everywhere"][m.key] || m.key == "errno" && (typ == "SYSCALL" || typ == "URINGOP") {
 			if m.key != "keys" || place == "sockaddrs" || place == "paths" || place == "msg" {
 				continue
 			}
 		}
-		key, value, ok := r.field(typ, place, o, i, quoted[m.key])
+		key, value, ok := r.field(typ, place, o, i, quoted[m.key], spelled.text(m.key))
 		if !ok {
 			continue
 		}
-		b.WriteString(blank + key + "=" + value)
+		if literal.has(m.key) {
+			value = literal.text(m.key)
+		}
+		b.WriteString(blank + blanks[m.key] + key + "=" + value)
 		blank = " "
 	}
-	return b.String()
+	return b.String() + blanks[""]
 }
 
 // field returns the key and the value of member i, and adds its name to r.twins.
-func (r *rebuilder) field(typ, place string, o members, i int, quoted bool) (key, value string, ok bool) {
+func (r *rebuilder) field(typ, place string, o members, i int, quoted bool, spelled string) (key, value string, ok bool) {
 	m := o[i]
-	if m.key == "keys" && (place == "event" || place == "other_records") || m.key == "key" && place == "event" {
+	m.key = strings.TrimSuffix(m.key, "_")
+	if spelled != "" {
+		key, value, ok = r.fieldOf(typ, place, o, i, member{m.key, m.value}, quoted, spelled[strings.LastIndex(spelled, " ")+1:])
+		return spelled, value, ok
+	}
+	return r.fieldOf(typ, place, o, i, m, quoted, m.key)
+}
+
+// fieldOf is field for the member m, of which auditd calls the field name.
+func (r *rebuilder) fieldOf(typ, place string, o members, i int, m member, quoted bool, name string) (key, value string, ok bool) {
+	if own := o[i].key; own == "keys" && (place == "event" || place == "other_records") || own == "key" && place == "event" {
 		list, is := r.ruleKeys(place, o, i)
 		if !is {
 			return "", "", false
@@ -371,6 +399,8 @@ func (r *rebuilder) field(typ, place string, o members, i int, quoted bool) (key
 	case m.key == "syscall":
 		if s, is := m.value.(string); is {
 			r.twin("syscall", s)
+		} else {
+			r.twin("syscall", fmt.Sprintf("unknown-syscall(%v)", after.value))
 		}
 		return m.key, fmt.Sprint(after.value), true
 	case m.key == "uring_op" && after.key == "uring_op_name":
@@ -383,19 +413,19 @@ func (r *rebuilder) field(typ, place string, o members, i int, quoted bool) (key
 		r.addrTwin(o)
 		return m.key, m.value.(string), true
 	}
-	return m.key, r.byClass(typ, m, after), true
+	return m.key, r.byClass(typ, m, after, name), true
 }
 
 func (r *rebuilder) twin(key, value string) {
 	r.twins = append(r.twins, strings.ToUpper(key)+"="+value)
 }
 
-func (r *rebuilder) byClass(typ string, m, after member) string {
+func (r *rebuilder) byClass(typ string, m, after member, name string) string {
 	class := r.doc.classOf(typ, m.key)
 	switch v := m.value.(type) {
 	case stdjson.Number:
 		if class == "ID" && after.key == r.doc.nameOf(m.key) {
-			r.twin(m.key, asText(after.value))
+			r.twin(name, asText(after.value))
 		}
 		return string(v)
 	case nil:
@@ -403,7 +433,7 @@ func (r *rebuilder) byClass(typ string, m, after member) string {
 		case "Text":
 			return "(null)"
 		case "ID":
-			r.twin(m.key, `"unset"`)
+			r.twin(name, `"unset"`)
 		}
 		return "4294967295"
 	case string:

@@ -27,10 +27,8 @@ type recordType struct {
 	json string // the name in quotes, or null
 	// placed: records of the type have a place of their own, and none is the main one.
 	placed bool
-	// program: the record holds the text of a program, msg='...', as it came.
-	program bool
-	steps   []step // the fields it mostly has, in their order
-	memo    int    // object.memo
+	steps  []step // the fields it mostly has, in their order
+	memo   int    // object.memo
 }
 
 // kind says how the value of a field is shown and had back: the class of its key, or a
@@ -114,7 +112,8 @@ func kindOf(typ uint32, l level, key []byte) kind {
 	return kind(decode.ClassIn(typ, key))
 }
 
-// reserved are the keys that fields are not shown under, since the format itself has them.
+// reserved are the keys that the format itself has: fields of these names are shown under
+// others (object.admit).
 var reserved = func() map[string]level {
 	m := make(map[string]level)
 	add := func(l level, keys string) {
@@ -128,14 +127,15 @@ var reserved = func() map[string]level {
 	add(sockaddr, `family abstract path addr port flowinfo scope pid groups call digipeaters network node protocol itf vpi
 		vci ifindex hatype pkttype halen hwaddr sap addrtype alg_type alg_name device target cid flags queue umem_fd
 		message_type tag`)
-	add(top|other|path|sockaddr, "raw tail")
-	add(top|other|path|sockaddr|message, `words quoted syscall_number uring_op_name
+	add(top|other|path|sockaddr, "raw tail spelled separator")
+	add(top|other|path|sockaddr|message, `words quoted literal blanks seperms syscall_number uring_op_name
 		user auser euser suser fsuser ouser oauser iuser sauser old-auser group egroup sgroup fsgroup ogroup igroup
 		id_name inode_uid_name obj_uid_name inode_gid_name new_gid_name obj_gid_name`)
 	return m
 }()
 
-// isReserved reports whether a field of that key, in a record of that type, is not shown.
+// isReserved reports whether a field of that key, in a record of that type, is not shown
+// under it.
 func isReserved(typ uint32, l level, key []byte) bool {
 	if string(key) == "errno" { // elsewhere it is a field (integrity_audit.c)
 		return typ == typeSyscall || typ == typeUringop
@@ -211,7 +211,7 @@ var nameless = recordType{json: "null", memo: -1}
 func newType(n uint32, name string) *recordType {
 	t := &recordType{name: name}
 	t.json = `"` + t.name + `"`
-	t.program = n >= 1100 && n <= 1199 || n >= 2100 && n <= 2999 || n == 1005 || n >= stream.NamedType
+	program := n >= 1100 && n <= 1199 || n >= 2100 && n <= 2999 || n == 1005 || n >= stream.NamedType
 	l, fields := top|other, ""
 	switch n {
 	case typePath:
@@ -231,7 +231,7 @@ func newType(n uint32, name string) *recordType {
 	case uint32(auparse.AUDIT_OBJ_PID):
 		fields = "opid oauid ouid oses obj ocomm"
 	default:
-		if t.program {
+		if program {
 			fields = userFields
 		}
 	}

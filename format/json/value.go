@@ -21,7 +21,10 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 		return e.appendExpectedID(dst, o, st, body, at)
 	case kindSession:
 		if end = numberEnd(body, at); end > 0 {
-			return appendSession(put(dst, &st.json), o, body[at:end]), end
+			if dst = put(dst, &st.json); decode.IsUnset(body[at:end]) {
+				return e.appendSession(dst, o, st, nil, body[at:end]), end
+			}
+			return append(dst, body[at:end]...), end
 		}
 	case kindHex:
 		if end = hexEnd(body, at); end > 0 {
@@ -39,7 +42,7 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 			return putPart(put(dst, &st.json), body, at, end), end
 		}
 		if end = hexEnd(body, at); end > 0 {
-			return e.appendText(put(dst, &st.json), o, body[at:end]), end
+			return e.appendText(put(dst, &st.json), o, st, nil, body[at:end]), end
 		}
 		return dst, 0
 	case kindSaddr:
@@ -106,7 +109,7 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 	case kindID:
 		return e.appendID(dst, o, st, key, v)
 	case kindText:
-		return e.appendText(appendKey(dst, st, key), o, v)
+		return e.appendText(appendKey(dst, st, key), o, st, key, v)
 	case kindSyscall:
 		return e.appendSyscall(dst, o, v)
 	case kindKey:
@@ -115,16 +118,8 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 		return e.appendSaddr(dst, o, v)
 	}
 	dst = appendKey(dst, st, key)
-	if n := len(v); n > 1 && v[0] == '"' && v[n-1] == '"' && bytes.IndexByte(v[1:n-1], '"') < 0 {
-		if st != nil {
-			o.quoted = append(o.quoted, ',', '"')
-			o.quoted = append(o.quoted, st.key()...)
-		} else {
-			o.quoted = append(o.quoted, ',', '"')
-			o.quoted = append(o.quoted, key...)
-		}
-		o.quoted = append(o.quoted, '"')
-		return e.appendString(dst, v[1:n-1])
+	if isQuoted(v) && (v[0] == '"' && bytes.IndexByte(v[1:len(v)-1], '"') < 0 || v[0] == '\'' && k != kindMsg && k != kindArch) {
+		return e.appendBare(dst, o, st, key, v)
 	}
 	switch k {
 	case kindMsg:
@@ -134,7 +129,9 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 	case kindUring:
 		return e.appendUring(dst, o, v)
 	case kindSession:
-		return e.appendSessionOr(dst, o, v)
+		if isNumber(v) {
+			return e.appendSession(dst, o, st, key, v)
+		}
 	case kindInt:
 		if isNumber(v) {
 			return append(dst, v...)
@@ -150,7 +147,7 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 			return append(dst, '"')
 		}
 		if len(v) > 1 && v[0] == '0' && v[1] == 'x' {
-			o.irregular = true
+			e.literally(o, st, key, v)
 		}
 	case kindSuccess:
 		switch string(v) {
@@ -164,6 +161,20 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 	return e.appendString(dst, v)
 }
 
+// appendBare appends a value that is not what its class has, without the quotes that it
+// stands in.
+func (e *Encoder) appendBare(dst []byte, o *object, st *step, key, v []byte) []byte {
+	if !isQuoted(v) {
+		return e.appendString(dst, v)
+	}
+	if v[0] == '"' {
+		o.quote(st, key)
+	} else {
+		e.literally(o, st, key, v)
+	}
+	return e.appendString(dst, v[1:len(v)-1])
+}
+
 // appendExit appends the exit code, and the name of the error.
 func appendExit(dst []byte, o *object, v []byte) []byte {
 	dst = append(dst, v...)
@@ -171,7 +182,7 @@ func appendExit(dst []byte, o *object, v []byte) []byte {
 		return dst
 	}
 	n, _ := strconv.Atoi(string(v[1:]))
-	if name := decode.ErrnoName(n); name != "" {
+	if name := decode.ErrnoNameOn(o.arch, n); name != "" {
 		dst = append(dst, `,"errno":"`...)
 		dst = append(dst, name...)
 		dst = append(dst, '"')
@@ -180,13 +191,17 @@ func appendExit(dst []byte, o *object, v []byte) []byte {
 }
 
 // appendText appends a value of the class Text.
-func (e *Encoder) appendText(dst []byte, o *object, v []byte) []byte {
+func (e *Encoder) appendText(dst []byte, o *object, st *step, key, v []byte) []byte {
 	if string(v) == "(null)" {
 		return append(dst, "null"...)
 	}
 	text, ok := e.unquote(v)
-	if !ok {
-		o.irregular = true
+	switch {
+	case ok:
+	case isQuoted(v) && v[0] == '"':
+		o.quote(st, key)
+	default:
+		e.literally(o, st, key, v)
 	}
 	return e.appendString(dst, text)
 }
@@ -217,19 +232,15 @@ func isUpper(v []byte) bool {
 	return true
 }
 
-func appendSession(dst []byte, o *object, v []byte) []byte {
-	if decode.IsUnset(v) {
-		o.irregular = o.irregular || v[0] == '-'
-		return append(dst, "null"...)
+// appendSession appends a session that is a number.
+func (e *Encoder) appendSession(dst []byte, o *object, st *step, key, v []byte) []byte {
+	if !decode.IsUnset(v) {
+		return append(dst, v...)
 	}
-	return append(dst, v...)
-}
-
-func (e *Encoder) appendSessionOr(dst []byte, o *object, v []byte) []byte {
-	if isNumber(v) {
-		return appendSession(dst, o, v)
+	if v[0] == '-' {
+		e.literally(o, st, key, v)
 	}
-	return e.appendString(dst, v)
+	return append(dst, "null"...)
 }
 
 // appendArch appends the name of an arch.
@@ -241,13 +252,15 @@ func (e *Encoder) appendArch(dst []byte, o *object, v []byte) []byte {
 			dst = append(dst, v...)
 			return append(dst, '"')
 		}
-		if _, known := decode.ArchCode(string(v)); known || len(v) > 1 && v[0] == '0' && v[1] == 'x' {
+		if _, known := decode.ArchCode(string(v)); known {
 			o.irregular = true
+		} else if len(v) > 1 && v[0] == '0' && v[1] == 'x' {
+			e.literally(o, nil, []byte("arch"), v)
 		}
 		return e.appendString(dst, v)
 	}
 	if !e.arch.canonical {
-		o.irregular = true
+		e.literally(o, nil, []byte("arch"), v)
 	}
 	if e.auditd && !e.twins.take(&twinArch, name) {
 		o.irregular = true
@@ -285,12 +298,22 @@ func isCanonicalHex(v []byte, n uint32) bool {
 	return string(strconv.AppendUint(b[:0], uint64(n), 16)) == string(v)
 }
 
+// unknownCall begins what auditd writes for the name of a system call that it does not know:
+// unknown-syscall(469).
+const unknownCall = "unknown-syscall("
+
 // appendSyscall appends the name and the number of a system call.
 func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 	dst = append(dst, `,"syscall":`...)
 	number := isNumber(v) && v[0] != '-'
 	twin, ok := e.twins.word(&twinSyscall)
 	switch {
+	case ok && len(twin) > len(unknownCall) && string(twin[:len(unknownCall)]) == unknownCall: // auditd is older than the kernel
+		n := len(twin) - 1
+		if twin[n] != ')' || string(twin[len(unknownCall):n]) != string(v) {
+			o.irregular = true
+		}
+		dst = append(dst, "null"...)
 	case ok:
 		dst = e.appendString(dst, twin)
 	case number && !e.auditd && len(v) < 6:
@@ -303,6 +326,7 @@ func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 		}
 		fallthrough
 	default:
+		o.irregular = o.irregular || e.auditd
 		dst = append(dst, "null"...)
 	}
 	dst = append(dst, `,"syscall_number":`...)
@@ -319,7 +343,9 @@ func (e *Encoder) appendUring(dst []byte, o *object, v []byte) []byte {
 	} else {
 		dst = e.appendString(dst, v)
 	}
-	if twin, ok := e.twins.word(&twinUring); ok {
+	if twin, ok := e.twins.word(&twinUring); ok && bytes.HasPrefix(twin, []byte("unknown-")) {
+		o.irregular = true
+	} else if ok {
 		dst = e.appendString(append(dst, `,"uring_op_name":`...), twin)
 	}
 	return dst
@@ -327,15 +353,23 @@ func (e *Encoder) appendUring(dst []byte, o *object, v []byte) []byte {
 
 // appendMsg appends the text of a program as an object of its fields.
 func (e *Encoder) appendMsg(dst []byte, o *object, v []byte) []byte {
-	if n := len(v); n < 2 || v[0] != '\'' || v[n-1] != '\'' {
+	if len(v) == 0 || v[0] != '\'' {
 		return e.appendString(dst, v)
 	}
 	in := &e.inner
 	in.begin(o.typ, message, messageSteps, -1)
 	in.percent = o.percent
+	end := len(v) - 1
+	if end == 0 || v[end] != '\'' {
+		in.irregular = true // the record was cut
+		end++
+	}
 	from := len(dst)
-	dst = e.appendFields(dst, in, v[1:len(v)-1])
-	dst = open(appendQuoted(dst, in), from)
+	dst = e.appendFields(dst, in, v[1:end])
+	if in.isOdd {
+		dst = in.odd.append(dst)
+	}
+	dst = open(dst, from)
 	o.irregular = o.irregular || in.irregular
 	return append(dst, '}')
 }

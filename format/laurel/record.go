@@ -100,7 +100,7 @@ func (e *Encoder) appendRaw(dst []byte, r *decode.Record) []byte {
 	dst = append(e.keys.appendKey(dst, keyRaw), '"')
 	dst = appendText(dst, r.Body)
 	if r.Twinned {
-		dst = appendText(dst, []byte{decode.Separator})
+		dst = appendText(dst, r.Sep)
 		dst = appendText(dst, r.Names)
 	}
 	return append(dst, '"')

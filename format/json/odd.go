@@ -1,0 +1,140 @@
+package json
+
+import "audisp-relay/decode"
+
+// odd is what the fields of an object do not tell of the record's bytes, but the members
+// behind them do. Each list is JSON and has a comma in front of every element.
+type odd struct {
+	quoted  []byte // `,"dev","x"`: names of values that stand in quotes against the rules
+	literal []byte // `,"vm":"?"`: values as they stand, where the rules would give others
+	blanks  []byte // `,"exe"`: names of fields with one blank more in front of them
+	spelled []byte // `,"auid":"new auid"`: fields of a LOGIN that have other names now
+	many    int    // blanks
+	bad     int    // how many bytes of literal are percent-encoded
+	name    []byte // of the field at hand, where it is not shown under its key
+}
+
+// maxBlanks is how many blanks too many are told in an object. In hundreds of public records there
+// are two at most.
+const maxBlanks = 16
+
+func (d *odd) reset() {
+	*d = odd{quoted: d.quoted[:0], literal: d.literal[:0], blanks: d.blanks[:0], spelled: d.spelled[:0], name: d.name[:0]}
+}
+
+// append appends the members.
+func (d *odd) append(dst []byte) []byte {
+	for _, m := range [...]struct {
+		list       []byte
+		begin, end string
+	}{
+		{d.quoted, `,"quoted":[`, "]"}, {d.literal, `,"literal":{`, "}"}, {d.blanks, `,"blanks":[`, "]"}, {d.spelled, `,"spelled":{`, "}"},
+	} {
+		if len(m.list) > 0 {
+			dst = append(append(append(dst, m.begin...), m.list[1:]...), m.end...)
+		}
+	}
+	return dst
+}
+
+// nameOf returns the name of a field's member: of the step st, or the key of another.
+func nameOf(st *step, key []byte) []byte {
+	if st != nil {
+		return []byte(st.key())
+	}
+	return key
+}
+
+// appendName appends a member's name in quotes.
+func appendName(list []byte, st *step, key []byte) []byte {
+	list = append(list, ',', '"')
+	if st != nil {
+		list = append(list, st.key()...)
+	} else {
+		list = append(list, key...)
+	}
+	return append(list, '"')
+}
+
+// quote notes that the value of a field stands in double quotes.
+func (o *object) quote(st *step, key []byte) {
+	o.isOdd = true
+	o.odd.quoted = appendName(o.odd.quoted, st, key)
+}
+
+// literally notes what stands in the record for the value of a field.
+func (e *Encoder) literally(o *object, st *step, key, v []byte) {
+	o.isOdd = true
+	bad := e.bad
+	o.odd.literal = e.appendString(append(appendName(o.odd.literal, st, key), ':'), v)
+	o.odd.bad += e.bad - bad
+}
+
+// appendGap appends what stands in front of a field, or at the end: words, or nothing where
+// it is that many blanks.
+func (e *Encoder) appendGap(dst []byte, o *object, gap []byte) (out []byte, blanks int) {
+	for _, c := range gap {
+		if c != ' ' {
+			return e.appendWords(dst, o, gap), 0
+		}
+	}
+	return dst, len(gap)
+}
+
+// blank notes that there are n blanks too many in front of a field, or behind the last.
+func (o *object) blank(name []byte, n int) {
+	if n <= 0 {
+		return
+	}
+	o.isOdd = true
+	if o.odd.many += n; o.odd.many > maxBlanks {
+		o.irregular = true
+		return
+	}
+	for range n {
+		o.odd.blanks = appendName(o.odd.blanks, nil, name)
+	}
+}
+
+// appendWords appends what stands between fields and is none, and what SELinux says in it.
+// There is a place for it once.
+func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
+	if o.words {
+		o.irregular = true
+		return dst
+	}
+	o.words = true
+	dst = e.appendString(append(dst, `,"words":`...), words)
+	if !decode.HasVerdict(o.typ) || o.had("seresult") {
+		return dst
+	}
+	result, perms, ok := decode.Verdict(words)
+	if !ok {
+		return dst
+	}
+	o.verdict = true
+	dst = e.appendString(append(dst, `,"seresult":`...), result)
+	dst = append(dst, `,"seperms":[`...)
+	from := len(dst)
+	for {
+		var perm []byte
+		if perm, perms = decode.NextPerm(perms); len(perm) == 0 {
+			break
+		}
+		if len(dst) > from {
+			dst = append(dst, ',')
+		}
+		dst = e.appendString(dst, perm)
+	}
+	return append(dst, ']')
+}
+
+// had reports whether there was a field of a key that its type does not expect.
+func (o *object) had(key string) bool {
+	for _, k := range o.extra {
+		if string(k) == key {
+			return true
+		}
+	}
+	return false
+}
