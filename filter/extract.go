@@ -31,7 +31,7 @@ func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) 
 type body struct {
 	text  []byte // fields of kernel or auditd, each behind a blank or at the beginning
 	msg   []byte // of a program's record: what stands in msg='...'
-	names []byte // what ENRICHED added
+	names []byte // what ENRICHED added; with blanks at the end
 	twins bool   // the record is of an ENRICHED stream
 }
 
@@ -55,11 +55,15 @@ func (m *Matcher) cut(p *body, k int) {
 	if ofSyscall(rec.Type) && rec.HasID() {
 		// The header may stay: no field of those that are searched for is in it, and
 		// the blank behind it stands before the first.
-		p.text, p.msg = m.b.Bytes(k), nil
-		p.text = trimEnd(p.text)
-		p.names, p.twins = nil, false
-		if end, names := decode.FindNames(rec.Type, p.text); names >= 0 {
-			p.text, p.names, p.twins = p.text[:end], p.text[names:], true
+		text := m.b.Bytes(k)
+		if n := len(text) - 1; n >= 0 && text[n] == '\n' {
+			text = text[:n]
+		}
+		p.msg = nil
+		if end, names := decode.FindNames(rec.Type, text); names >= 0 {
+			p.text, p.names, p.twins = text[:end], text[names:], true
+		} else {
+			p.text, p.names, p.twins = trimEnd(text), nil, false
 		}
 		return
 	}

@@ -213,7 +213,7 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 		return ""
 	}
 	if in.twins {
-		r := decode.Record{Names: in.names}
+		r := decode.Record{Names: trimEnd(in.names)}
 		name, _ := r.Name(nil, []byte(p.key))
 		return alias(name)
 	}
