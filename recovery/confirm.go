@@ -79,7 +79,7 @@ func (f *Feed) suspects(b *stream.Batch, i int) bool {
 	text := bytes.TrimRight(b.Bytes(i), " \n")
 	ends := bytes.HasSuffix(text, []byte(" }"))
 	switch {
-	case r.Type == typeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")):
+	case r.Type == typeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")) && !isAX25(text):
 		f.suspect = maxSuspects
 	case suspect && (ends || !r.HasID()):
 		f.suspect = 0
@@ -87,6 +87,13 @@ func (f *Feed) suspects(b *stream.Batch, i int) bool {
 		f.suspect--
 	}
 	return suspect
+}
+
+// isAX25 reports whether a SOCKADDR record is of that family: auditd prints 7 bytes of its
+// address at most, and leaves out the end where there is a NUL among them.
+func isAX25(text []byte) bool {
+	_, saddr, _ := bytes.Cut(text, []byte("saddr="))
+	return bytes.HasPrefix(saddr, []byte("0300")) || bytes.HasPrefix(saddr, []byte("0003"))
 }
 
 const (

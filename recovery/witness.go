@@ -208,9 +208,6 @@ func (w *witness) daemonLine(r *stream.Record, alone, resumed bool) bool {
 	known := w.daemons[:min(w.daemon, len(w.daemons))]
 	follows := false
 	for _, s := range known {
-		if s == r.Serial {
-			return false
-		}
 		follows = follows || r.Serial-s <= near || s-r.Serial <= near
 	}
 	switch r.Type {
