@@ -211,7 +211,7 @@ func (f *Feed) overtaken(n uint64, late bool) fate {
 	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == stream.TypeEOE: // auditd logs no EOE
 		return toLeave
 	case isDaemon(r):
-		return giveIf(w.daemonLine(r, false, false))
+		return giveIf(w.daemonLine(r, false, l.lineState&isResumed != 0))
 	}
 	if fate := f.byEvent(n, l, run, i); fate != undecided {
 		return fate
