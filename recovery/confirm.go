@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -256,7 +257,7 @@ func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
 	e := f.witness.find(r, f.witness.nodeKey(run.Node(i)))
 	switch {
 	case e != nil && e.types&byStream != 0:
-		if e.millis != r.Millis || e.types&singleType(r.Type) != 0 {
+		if single := singleType(r.Type); e.millis != r.Millis || e.types&single != 0 && !f.wasCut(e, single) {
 			return toLeave
 		}
 		return giveIf(e.line == 0 || n-e.line < oneEvent || e.line-n < oneEvent)
@@ -266,6 +267,14 @@ func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
 		return toLeave
 	}
 	return undecided
+}
+
+// wasCut reports whether the record of that type which consumers were given of an
+// event is not in the log, although others of the event are: it was cut to something that
+// looks whole, and its line is to be given, too.
+func (f *Feed) wasCut(e *witnessed, single witnessTypes) bool {
+	sum := e.sums[bits.TrailingZeros8(uint8(single))]
+	return sum != 0 && f.matched[recentKey{serial: e.serial}] && !f.matched[recentKey{e.serial, sum}]
 }
 
 // betterBehind reports whether a line that waits has the same serial, another time
