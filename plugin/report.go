@@ -257,7 +257,8 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 // writeFile replaces path with the report's text.
 func (r *Report) writeFile(path string) error {
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|noFollow, 0o640)
+	os.Remove(tmp) // of a run that was killed; or a link, or a FIFO
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
 	if err != nil {
 		return fmt.Errorf("state report: %w", err)
 	}
