@@ -59,6 +59,7 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 	c.now = p.newQueue(c, p.openSpool(dir, cfg, c.log), before)
 	c.intake = newIntake(c.now, c.wish(cfg, p.users))
 	c.intake.late = dir == nil
+	c.intake.maxOpen = p.maxOpen()
 	return c
 }
 
@@ -203,6 +204,9 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 	if cfg.Unix != nil {
 		q.Slow = queue.Slow(cfg.Unix.SlowClient)
 		q.Hold = cfg.Unix.WhenIdle == "queue"
+	}
+	if m := p.memory.Load(); m != nil {
+		m.fit(&q)
 	}
 	return q
 }

@@ -52,7 +52,9 @@ type intake struct {
 
 	wish *wish            // what was wanted at the last put
 	asm  *event.Assembler // nil until events are wanted
-	own  stream.Batch     // a copy of the records, for asm to set flags in
+	// maxOpen bounds what asm holds, in bytes; 0 is its own default.
+	maxOpen int
+	own     stream.Batch // a copy of the records, for asm to set flags in
 	// stored says that the records did not come when they were made: then time is
 	// that of the newest of them, not the clock's.
 	stored bool
@@ -148,7 +150,7 @@ func (in *intake) look() {
 	}
 	in.wish = w
 	if w.events && in.asm == nil {
-		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.give})
+		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.give, MaxBytes: in.maxOpen})
 	}
 }
 

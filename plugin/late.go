@@ -188,6 +188,7 @@ func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
 		return
 	}
 	in := newIntake(later, c.intake.next.Load())
+	in.maxOpen = p.maxOpen()
 	over := false
 	put := func(b *stream.Batch) {
 		for i := range b.Recs {

@@ -2,9 +2,13 @@ package plugin
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // logCheck is how often it is looked whether the log's file is still at its path, and
@@ -62,18 +66,38 @@ func (l *logFile) check() {
 }
 
 // openLog opens the file for appending. Its directory is not made: whose it should be
-// only the administrator knows.
+// only the administrator knows. A FIFO is not waited for, and what another name leads to
+// as well is not written to: that may be any file of the system.
 func openLog(path string) (*os.File, os.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|noFollow, 0o640)
-	if err != nil {
-		return nil, nil, err
+	if info, err := os.Lstat(path); err == nil && info.Mode()&(fs.ModeType&^fs.ModeCharDevice&^fs.ModeDevice) != 0 {
+		return nil, nil, fmt.Errorf("%s: not a regular file", path)
 	}
+	fd, err := unix.Open(path, unix.O_APPEND|unix.O_CREAT|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0o640)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	var now unix.Stat_t
+	f := os.NewFile(uintptr(fd), path)
 	info, err := f.Stat()
+	if err == nil {
+		err = unix.Lstat(path, &now) // by its name: a link that is gone again does not count in f's names
+	}
+	if err == nil && now.Nlink > 1 && info.Mode().IsRegular() {
+		err = fmt.Errorf("%s has %d names (hard links), so it may be another file, too: move it away", path, now.Nlink)
+	}
+	if err == nil && !sameFile(info, &now) {
+		err = fmt.Errorf("%s was replaced while it was opened", path)
+	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
 	return f, info, nil
+}
+
+func sameFile(info os.FileInfo, st *unix.Stat_t) bool {
+	sys, ok := info.Sys().(*syscall.Stat_t)
+	return ok && uint64(sys.Dev) == uint64(st.Dev) && sys.Ino == st.Ino
 }
 
 // Sync does nothing: lines are written at once.

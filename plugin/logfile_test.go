@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestLogFileComesBack: the file, or its directory, is not there at first, is removed, is
@@ -62,5 +64,63 @@ func TestLogFileComesBack(t *testing.T) {
 	holds("f\n")
 	if strings.Join(elsewhere, "") != "a\ne\n" {
 		t.Errorf("elsewhere: %q", elsewhere)
+	}
+}
+
+// TestLogFileIsNoOther: what is no file of the log's own is neither written to nor waited
+// for.
+func TestLogFileIsNoOther(t *testing.T) {
+	for name, make := range map[string]func(path, victim string) error{
+		"hard link":     func(path, victim string) error { return os.Link(victim, path) },
+		"symbolic link": func(path, victim string) error { return os.Symlink(victim, path) },
+		"FIFO":          func(path, _ string) error { return unix.Mkfifo(path, 0o600) },
+		"socket":        func(path, _ string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
+		"directory":     func(path, _ string) error { return os.Mkdir(path, 0o700) },
+	} {
+		dir := t.TempDir()
+		path, victim := filepath.Join(dir, "log"), filepath.Join(dir, "victim")
+		if err := os.WriteFile(victim, []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := make(path, victim); err != nil {
+			t.Fatal(err)
+		}
+		elsewhere := 0
+		l := &logFile{path: path, instead: func([]byte) { elsewhere++ }}
+		if _, err := l.Write([]byte("a\n")); err != nil || elsewhere != 1 || !strings.Contains(l.Fault(), path) {
+			t.Errorf("%s: %v, %d lines went elsewhere, fault %q", name, err, elsewhere, l.Fault())
+		}
+		if data, err := os.ReadFile(victim); string(data) != "secret" {
+			t.Errorf("%s: the other file holds %q, %v", name, data, err)
+		}
+		l.close()
+	}
+}
+
+// TestStateReportIsNoOther: the report does not go through what stands at its temporary
+// name.
+func TestStateReportIsNoOther(t *testing.T) {
+	for name, make := range map[string]func(path, victim string) error{
+		"hard link":     func(path, victim string) error { return os.Link(victim, path) },
+		"symbolic link": func(path, victim string) error { return os.Symlink(victim, path) },
+		"FIFO":          func(path, _ string) error { return unix.Mkfifo(path, 0o600) },
+		"old report":    func(path, _ string) error { return os.WriteFile(path, []byte("old"), 0o600) },
+	} {
+		dir := t.TempDir()
+		path, victim := filepath.Join(dir, "state"), filepath.Join(dir, "victim")
+		if err := os.WriteFile(victim, []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := make(path+".new", victim); err != nil {
+			t.Fatal(err)
+		}
+		if err := new(Report).writeFile(path); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		data, _ := os.ReadFile(path)
+		other, _ := os.ReadFile(victim)
+		if !strings.Contains(string(data), "pid = ") || string(other) != "secret" {
+			t.Errorf("%s: the report is %q, the other file %q", name, data, other)
+		}
 	}
 }

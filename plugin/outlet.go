@@ -68,7 +68,7 @@ func (p *Plugin) newFeed(resume bool) *recovery.Feed {
 		}
 	}
 	log, network := p.auditLog()
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited()})
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld()})
 	if resume {
 		feed.Begin()
 	}

@@ -60,10 +60,15 @@ type Plugin struct {
 	leaving []*consumer   // taken out by a reload, not settled yet; main goroutine only
 	said    saidInput     // main goroutine only
 	markers atomic.Bool   // loss_markers
-	keep    *keeper       // positions and balances on disk
-	feed    *recovery.Feed
-	users   *names.Users
-	kernel  *kernelLoss // nil: not asked
+	memory  atomic.Pointer[MemoryReport]
+	cgroup  struct { // its limit when the process began, 0 for none, and where that stands
+		limit int64
+		file  string
+	}
+	keep   *keeper // positions and balances on disk
+	feed   *recovery.Feed
+	users  *names.Users
+	kernel *kernelLoss // nil: not asked
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -103,7 +108,8 @@ func New(opt Options) *Plugin {
 	p.log = newLogger(cfg.Log)
 	p.sayConfig(warnings, err)
 	limitProcs()
-	setMemoryLimit(int64(cfg.MemoryLimit))
+	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
+	p.setMemory(cfg)
 	return p
 }
 
@@ -337,6 +343,9 @@ func (p *Plugin) Report() *Report {
 	}
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()
+	}
+	if m := p.memory.Load(); m != nil {
+		r.Memory = *m
 	}
 	r.Input.Totals = p.inputTotals()
 	if p.cfgErr != nil {

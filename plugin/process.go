@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -85,18 +84,6 @@ const maxProcs = 4
 
 func limitProcs() { runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxProcs)) }
 
-// gcPercent is how much garbage there may be beside what is in use. Nearly all
-// memory is queue blocks, which are used again and hold no pointers: collecting
-// often costs next to nothing here, and full queues do not take twice their size.
-const gcPercent = 25
-
-// setMemoryLimit makes the garbage collector work harder before limit is
-// reached. The queues' bounds keep what is live far below.
-func setMemoryLimit(limit int64) {
-	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(limit * 3 / 4)
-}
-
 // openStdin returns stdin for blocking reads. In the runtime's poller, auditd's
 // every record would wake a thread, also while the reader lets them gather; that
 // costs more than all the rest. auditd 2.x hands stdin over non-blocking; the end
@@ -141,7 +128,7 @@ func sendBuffer() int {
 
 // widen enlarges the pipe from auditd as input_buffer asks and returns its size.
 func (p *Plugin) widen(now int) int {
-	want := int(p.cfg.InputBuffer)
+	want := int(capped(int64(p.cfg.InputBuffer), p.memory.Load().Input))
 	if want == 0 || !isSocket(0) {
 		return now
 	}

@@ -71,6 +71,7 @@ func (p *Plugin) reload() {
 func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
 	p.markers.Store(cfg.LossMarkers)
+	p.setMemory(cfg)
 	var next, fresh []*consumer
 	for _, sc := range cfg.Sinks {
 		i := slices.IndexFunc(old, func(c *consumer) bool { return c.name == sc.Name })
@@ -149,7 +150,6 @@ func (p *Plugin) sayFixed(old, cfg *config.Config) {
 			p.log.Warn("config: this change takes effect when the plugin is started again", zap.String("key", x.key))
 		}
 	}
-	setMemoryLimit(int64(cfg.MemoryLimit))
 }
 
 // spoolChanged reports whether a sink that stays is to have another spool.

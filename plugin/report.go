@@ -32,6 +32,7 @@ type Report struct {
 	Reloads     uint64    `json:"reloads"`
 
 	Input      Input            `json:"input"`
+	Memory     MemoryReport     `json:"memory"`
 	Recovery   recovery.Shown   `json:"recovery"`
 	Consumers  []ConsumerReport `json:"consumers"`
 	LogDropped uint64           `json:"log_lines_suppressed"`
@@ -62,7 +63,8 @@ type ConsumerReport struct {
 	Discarded uint64                `json:"discarded"`
 	Queued    uint64                `json:"queued"`
 	Bytes     int64                 `json:"queued_bytes"`
-	Depth     int                   `json:"q_depth"`
+	Depth     int                   `json:"q_depth"` // what memory holds at most, and in bytes
+	Room      int64                 `json:"q_bytes"`
 	MaxDepth  int                   `json:"max_queued"`
 	Cut       uint64                `json:"cut_lines,omitempty"`
 	Suspended bool                  `json:"suspended,omitempty"`
@@ -102,12 +104,12 @@ type LossReport struct {
 func (c *consumer) report() ConsumerReport {
 	n, base := c.balance()
 	c.mu.Lock()
-	cfg, sink := c.cfg, c.sink
+	cfg, sink, bounds := c.cfg, c.sink, c.now.Config()
 	c.mu.Unlock()
 	r := ConsumerReport{
 		Name: c.name, Type: cfg.Type, Format: cfg.Format, Filter: cfg.Filter,
 		Received: n.Received, Delivered: n.Delivered, Filtered: n.Filtered, Discarded: n.Discarded,
-		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: cfg.QDepth, MaxDepth: n.MaxDepth, Cut: n.Cut,
+		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: bounds.Depth, Room: bounds.Bytes, MaxDepth: n.MaxDepth, Cut: n.Cut,
 		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
 		Ledger: totals(base, &n, true),
@@ -158,6 +160,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("reader stalled", r.Input.Stalled.Round(time.Millisecond))
 	line("log lines suppressed", r.LogDropped)
 	line("own log fault", orNone(r.LogFault))
+	line("memory", r.Memory.text())
 	r.writeRecovery(line)
 	for i := range r.Consumers {
 		r.Consumers[i].writeText(line, stamp)
@@ -254,7 +257,8 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 // writeFile replaces path with the report's text.
 func (r *Report) writeFile(path string) error {
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|noFollow, 0o640)
+	os.Remove(tmp) // of a run that was killed; or a link, or a FIFO
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
 	if err != nil {
 		return fmt.Errorf("state report: %w", err)
 	}

@@ -7,8 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const noFollow = unix.O_NOFOLLOW | unix.O_CLOEXEC
-
 // signals are those the plugin obeys. Asking for them also undoes what came
 // with exec: auditd 3.x starts plugins with TERM, HUP and others ignored, and
 // restarts them with six of them blocked.

@@ -319,6 +319,13 @@ func (q *Queue) SetConfig(cfg Config) {
 	}
 }
 
+// Config returns the bounds and the policy that hold.
+func (q *Queue) Config() Config {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.cfg
+}
+
 // Resume ends a suspension (SIGUSR2).
 func (q *Queue) Resume() {
 	q.mu.Lock()

@@ -149,7 +149,7 @@ func (f *Feed) overtake(n uint64, now time.Time, force bool) bool {
 	for p := &f.pending; p.ready < n; p.ready++ {
 		fate := f.overtaken(p.ready, false)
 		if fate == undecided {
-			if !force && !f.ended && f.heldSize < maxHeld/2 && (f.static || now.Sub(f.given.line(p.ready).at) < aheadTime) {
+			if !force && !f.ended && f.heldSize < f.maxHeld/2 && (f.static || now.Sub(f.given.line(p.ready).at) < aheadTime) {
 				return false
 			}
 			fate = f.overtaken(p.ready, true)

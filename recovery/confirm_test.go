@@ -168,7 +168,7 @@ func TestPendingIsBounded(t *testing.T) {
 	p.take(t, list[:10])
 	for range 20 {
 		p.f.round()
-		if p.f.pending.size > maxPending+1<<20 {
+		if p.f.pending.size > maxHeld/2+1<<20 {
 			t.Fatalf("%d bytes wait", p.f.pending.size)
 		}
 	}

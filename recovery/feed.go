@@ -12,6 +12,7 @@ package recovery
 
 import (
 	"bytes"
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,6 +80,7 @@ type Feed struct {
 	entry    *entry // set until the log is read from its place
 	held     []heldBatch
 	heldSize int
+	maxHeld  int
 	before   map[recentKey]uint16 // given by the stream before the log began to lead
 	matched  map[recentKey]bool   // of these, those that the log has; with sum 0: any of an event
 	sinceAt  int64                // time of the oldest of them,
@@ -140,7 +142,7 @@ type heldBatch struct {
 }
 
 const (
-	maxHeld    = 16 << 20               // bytes of records that wait for the log
+	maxHeld    = 16 << 20               // bytes of records that wait for the log, unless Options say less
 	stuckAfter = 500 * time.Millisecond // for one read of the log, with the hold full
 	lagTime    = 100 * time.Millisecond // the log may be this much behind the stream (auditd 2.8)
 	quietTime  = 5 * time.Second        // without doubt, before the stream leads again
@@ -163,6 +165,9 @@ type Options struct {
 	Log     *Log // nil: there is none to recover from. Run, Resume and Finish use it
 	Network bool // auditd logs the records of other hosts but does not distribute them
 	Static  bool // the log does not grow: a replay
+	// MaxHeld bounds the records that wait for the log, in bytes; lines of the log that
+	// wait for the stream have half of it. 0 is 16 MiB.
+	MaxHeld int
 	Tracker *event.Tracker
 	Out     Out
 	Say     *zap.Logger
@@ -176,6 +181,7 @@ func New(o Options) *Feed {
 	if o.Log != nil {
 		f.log = o.Log
 	}
+	f.maxHeld = cmp.Or(o.MaxHeld, maxHeld)
 	f.publish()
 	return f
 }
@@ -385,7 +391,7 @@ func (f *Feed) nudge() {
 // keep holds records of the stream until the log was read as far. It reports
 // false when the stream leads again before there is room for them.
 func (f *Feed) keep(b *stream.Batch, now time.Time) bool {
-	for f.heldSize > maxHeld && f.mode != direct {
+	for f.heldSize > f.maxHeld && f.mode != direct {
 		if !f.ioSince.IsZero() && time.Since(f.ioSince) > stuckAfter {
 			f.bypass(now)
 			break

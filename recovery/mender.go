@@ -194,7 +194,7 @@ func (f *Feed) waited(now time.Time, err error) {
 	switch {
 	case f.behind:
 		f.believe(p.ready+(f.given.end()-p.ready)/2, false, now)
-		f.behind = p.size > maxPending
+		f.behind = p.size > f.maxHeld/2
 	case p.ready < f.given.end() && !f.static:
 		at := f.given.line(p.ready).at
 		silent := now.Sub(at) > silentTime && now.Sub(f.last) > silentTime
@@ -287,7 +287,7 @@ func (f *Feed) follow(give func(b *stream.Batch, at Place)) (gave uint64, err er
 		if give != nil {
 			f.believe(f.given.end(), false, time.Now())
 		}
-		f.behind = f.pending.size > maxPending
+		f.behind = f.pending.size > f.maxHeld/2
 		f.mu.Unlock()
 	}
 }

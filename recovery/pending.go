@@ -7,12 +7,8 @@ import (
 	"audisp-relay/stream"
 )
 
-// maxPending bounds the lines that wait for the stream, in bytes. Beyond it the log is
-// not read on: it can wait.
-const maxPending = 8 << 20
-
 // pending are the lines of the log that wait for the stream, in the order of the
-// log.
+// log. Beyond half of Feed.maxHeld the log is not read on: it can wait.
 type pending struct {
 	runs  []lineRun
 	ready uint64 // lines with lower numbers are judged

@@ -20,10 +20,12 @@ import (
 // then the plain one is removed. A crash leaves the plain file, or both, or a
 // temporary file: the next start begins anew with it.
 type compressor struct {
-	path string
-	keep int // rotated files there are at most
-	fs   fileSystem
-	log  *zap.Logger
+	path  string
+	base  string // of path
+	keep  int    // rotated files there are at most
+	guard guard
+	fs    fileSystem
+	log   *zap.Logger
 
 	// names is held while rotated files are renamed or removed.
 	names sync.Mutex
@@ -33,8 +35,9 @@ type compressor struct {
 	done    chan struct{}
 }
 
-func newCompressor(path string, keep int, fs fileSystem, log *zap.Logger) *compressor {
-	return &compressor{path: path, keep: keep, fs: fs, log: log, pending: make(chan struct{}, 1), done: make(chan struct{})}
+func newCompressor(path string, keep int, g guard, fs fileSystem, log *zap.Logger) *compressor {
+	return &compressor{path: path, base: filepath.Base(path), keep: keep, guard: g, fs: fs, log: log,
+		pending: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // start begins with what an earlier run has left to do.
@@ -67,7 +70,7 @@ func (c *compressor) close() {
 
 func (c *compressor) run(ctx context.Context) {
 	defer close(c.done)
-	c.clean()
+	cleaned := false
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	// Failing that it runs as the rest does.
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19)
@@ -77,42 +80,57 @@ func (c *compressor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for {
-			name := c.next()
-			if name == "" {
-				break
+		dir, err := c.fs.OpenDir(filepath.Dir(c.path), c.guard)
+		if err != nil {
+			continue // the writer says why
+		}
+		if !cleaned {
+			c.clean(dir)
+			cleaned = true
+		}
+		c.work(ctx, dir)
+		dir.Close()
+	}
+}
+
+// work compresses what there is in dir.
+func (c *compressor) work(ctx context.Context, dir folder) {
+	for {
+		name := c.next(dir)
+		if name == "" {
+			return
+		}
+		if err := c.compress(ctx, dir, name); err != nil {
+			if ctx.Err() == nil {
+				c.log.Warn("rotated file stays uncompressed until the next rotation",
+					zap.String("file", filepath.Join(filepath.Dir(c.path), name)), zap.Error(err))
 			}
-			if err := c.compress(ctx, name); err != nil {
-				if ctx.Err() == nil {
-					c.log.Warn("rotated file stays uncompressed until the next rotation", zap.String("file", name), zap.Error(err))
-				}
-				break
-			}
+			return
 		}
 	}
 }
 
 // next returns the newest rotated file that is not compressed, "" for none.
-func (c *compressor) next() string {
+func (c *compressor) next(dir folder) string {
 	c.names.Lock()
 	defer c.names.Unlock()
 	for i := 1; i <= c.keep; i++ {
-		name := rotatedName(c.path, i)
-		if st, err := c.fs.Lstat(name); err == nil && regular(&st) {
+		name := rotatedName(c.base, i)
+		if st, err := dir.Lstat(name); err == nil && regular(&st) {
 			return name
 		}
 	}
 	return ""
 }
 
-func (c *compressor) tempName() string { return c.path + ".compress.tmp" }
+func (c *compressor) tempName() string { return c.base + ".compress.tmp" }
 
 // clean removes the temporary file that a crash or a failure has left; that
 // there is none is fine.
-func (c *compressor) clean() { _ = c.fs.Remove(c.tempName()) }
+func (c *compressor) clean(dir folder) { _ = dir.Remove(c.tempName()) }
 
-func (c *compressor) compress(ctx context.Context, name string) error {
-	src, err := c.fs.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+func (c *compressor) compress(ctx context.Context, dir folder, name string) error {
+	src, err := dir.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil // rotated meanwhile: next finds its new name
 	}
@@ -125,23 +143,23 @@ func (c *compressor) compress(ctx context.Context, name string) error {
 		return fmt.Errorf("stat %s: %w", name, err)
 	}
 	temp := c.tempName()
-	if err := c.writeTemp(ctx, temp, src, &st); err != nil {
-		c.clean()
+	if err := c.writeTemp(ctx, dir, temp, src, &st); err != nil {
+		c.clean(dir)
 		return fmt.Errorf("compress %s to %s: %w%s", name, temp, err, advice(err))
 	}
-	if err := c.replace(temp, &st); err != nil {
-		c.clean()
+	if err := c.replace(dir, temp, &st); err != nil {
+		c.clean(dir)
 		return fmt.Errorf("compress %s: %w%s", name, err, advice(err))
 	}
 	return nil
 }
 
 // writeTemp writes src compressed to temp, with src's owner and mode.
-func (c *compressor) writeTemp(ctx context.Context, temp string, src handle, st *unix.Stat_t) error {
-	if err := c.fs.Remove(temp); err != nil && !errors.Is(err, unix.ENOENT) {
+func (c *compressor) writeTemp(ctx context.Context, dir folder, temp string, src handle, st *unix.Stat_t) error {
+	if err := dir.Remove(temp); err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
-	dst, err := c.fs.Open(temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	dst, err := dir.Open(temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -199,25 +217,25 @@ func (w *fullWriter) Write(p []byte) (int, error) {
 // replace puts temp in the place of the file st, wherever rotations have moved
 // that meanwhile. If there is a compressed file beside it already, then a crash
 // came between this rename and the removal: they hold the same.
-func (c *compressor) replace(temp string, st *unix.Stat_t) error {
+func (c *compressor) replace(dir folder, temp string, st *unix.Stat_t) error {
 	c.names.Lock()
 	defer c.names.Unlock()
 	for i := 1; i <= c.keep; i++ {
-		name := rotatedName(c.path, i)
-		now, err := c.fs.Lstat(name)
+		name := rotatedName(c.base, i)
+		now, err := dir.Lstat(name)
 		if err != nil || now.Dev != st.Dev || now.Ino != st.Ino {
 			continue
 		}
 		if now.Size != st.Size { // a late writer: compress it again
-			return c.fs.Remove(temp)
+			return dir.Remove(temp)
 		}
-		if err := c.fs.Rename(temp, name+gzSuffix, true); err != nil {
+		if err := dir.Rename(temp, name+gzSuffix, true); err != nil {
 			return err
 		}
-		if err := c.fs.SyncDir(filepath.Dir(c.path)); err != nil {
+		if err := dir.Sync(); err != nil {
 			return err
 		}
-		return c.fs.Remove(name)
+		return dir.Remove(name)
 	}
-	return c.fs.Remove(temp) // removed as the oldest meanwhile
+	return dir.Remove(temp) // removed as the oldest meanwhile
 }

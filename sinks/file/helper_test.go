@@ -65,36 +65,51 @@ func (fs *faultFS) check(op, path string) error {
 	return fs.fault(op, path)
 }
 
-func (fs *faultFS) Open(path string, flags int, perm uint32) (handle, error) {
-	if err := fs.check("open", path); err != nil {
-		return nil, err
-	}
-	h, err := fs.osFS.Open(path, flags, perm)
+func (fs *faultFS) OpenDir(path string, g guard) (folder, error) {
+	d, err := fs.osFS.OpenDir(path, g)
 	if err != nil {
 		return nil, err
 	}
-	return &faultFile{h, fs, path}, nil
+	return &faultDir{d, fs, path}, nil
 }
 
-func (fs *faultFS) Rename(from, to string, replace bool) error {
-	if err := fs.check("rename", from); err != nil {
-		return err
-	}
-	return fs.osFS.Rename(from, to, replace)
+type faultDir struct {
+	folder
+	fs   *faultFS
+	path string
 }
 
-func (fs *faultFS) Remove(path string) error {
-	if err := fs.check("remove", path); err != nil {
-		return err
+func (d *faultDir) Open(name string, flags int, perm uint32) (handle, error) {
+	path := filepath.Join(d.path, name)
+	if err := d.fs.check("open", path); err != nil {
+		return nil, err
 	}
-	return fs.osFS.Remove(path)
+	h, err := d.folder.Open(name, flags, perm)
+	if err != nil {
+		return nil, err
+	}
+	return &faultFile{h, d.fs, path}, nil
 }
 
-func (fs *faultFS) SyncDir(path string) error {
-	if err := fs.check("syncdir", path); err != nil {
+func (d *faultDir) Rename(from, to string, replace bool) error {
+	if err := d.fs.check("rename", filepath.Join(d.path, from)); err != nil {
 		return err
 	}
-	return fs.osFS.SyncDir(path)
+	return d.folder.Rename(from, to, replace)
+}
+
+func (d *faultDir) Remove(name string) error {
+	if err := d.fs.check("remove", filepath.Join(d.path, name)); err != nil {
+		return err
+	}
+	return d.folder.Remove(name)
+}
+
+func (d *faultDir) Sync() error {
+	if err := d.fs.check("syncdir", d.path); err != nil {
+		return err
+	}
+	return d.folder.Sync()
 }
 
 type faultFile struct {

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os/user"
@@ -20,19 +21,16 @@ const defaultDir = "/var/log/audisp-relay"
 
 // open opens the file and returns its size.
 func (w *writer) open() (int64, error) {
-	f, err := w.openAppend()
+	dir, err := w.openDir()
 	if err != nil {
 		return 0, w.openError(err)
 	}
-	st, err := f.Stat()
-	if err == nil && !regular(&st) {
-		err = errNotRegular
-	}
+	f, st, err := w.openAppend(dir)
 	if err != nil {
-		f.Close()
+		dir.Close()
 		return 0, w.openError(err)
 	}
-	w.f, w.dev, w.ino = f, uint64(st.Dev), st.Ino
+	w.dir, w.f, w.dev, w.ino = dir, f, uint64(st.Dev), st.Ino
 	w.checked, w.synced = time.Now(), time.Now()
 	w.own(f, &st)
 	if w.torn, err = w.endsTorn(st.Size); err != nil {
@@ -40,7 +38,7 @@ func (w *writer) open() (int64, error) {
 		return 0, w.openError(err)
 	}
 	if st.Size == 0 && w.cfg.Sync != "none" {
-		if err := w.fs.SyncDir(filepath.Dir(w.cfg.Path)); err != nil {
+		if err := w.dir.Sync(); err != nil {
 			w.letGo()
 			return 0, w.fail("sync the directory of", err)
 		}
@@ -48,30 +46,106 @@ func (w *writer) open() (int64, error) {
 	if w.cfg.Compress {
 		w.zip.start()
 	} else {
-		w.zip.clean() // it may have been on before
+		w.zip.clean(w.dir) // it may have been on before
 	}
 	return st.Size, nil
 }
 
 var errNotRegular = errors.New("not a regular file: move it away or name another path")
 
-// openAppend opens without following a link in the last element, and without
-// waiting for the other end of a FIFO. It reads too: endsTorn does.
-func (w *writer) openAppend() (handle, error) {
-	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
-	f, err := w.fs.Open(w.cfg.Path, flags, 0o600)
-	if dir := filepath.Dir(w.cfg.Path); errors.Is(err, unix.ENOENT) && dir == defaultDir {
-		if err := w.fs.Mkdir(dir, 0o750); err != nil {
-			return nil, fmt.Errorf("mkdir %s: %w", dir, err)
+// openDir opens the directory. One that leads elsewhere than before is taken only when
+// somebody with the right to says so.
+func (w *writer) openDir() (folder, error) {
+	path := filepath.Dir(w.cfg.Path)
+	dir, err := w.fs.OpenDir(path, w.guard)
+	if errors.Is(err, unix.ENOENT) && path == defaultDir {
+		if err := w.makeDir(path); err != nil {
+			return nil, fmt.Errorf("mkdir %s: %w", path, err)
 		}
-		f, err = w.fs.Open(w.cfg.Path, flags, 0o600)
+		dir, err = w.fs.OpenDir(path, w.guard)
 	}
-	return f, err
+	if err != nil {
+		var unsafe *insecure
+		if errors.As(err, &unsafe) && w.real == "" {
+			w.real = unsafe.real // nor is what somebody puts there now, to be let in
+		}
+		return nil, err
+	}
+	p := dir.Place()
+	if w.real != "" && w.real != p.real {
+		dir.Close()
+		return nil, refuse("its directory was %s and leads to %s now: move it back, or send SIGHUP if that is meant", w.real, p.real)
+	}
+	w.real = p.real
+	for _, why := range p.doubts {
+		if !w.warned[why] {
+			w.warned[why] = true
+			w.log.Warn("others than root can put another file or directory in the place of this one", zap.String("path", w.cfg.Path), zap.String("why", why))
+		}
+	}
+	return dir, nil
 }
+
+func (w *writer) makeDir(path string) error {
+	above, err := w.fs.OpenDir(filepath.Dir(path), w.guard)
+	if err != nil {
+		return err
+	}
+	defer above.Close()
+	return above.Mkdir(filepath.Base(path), 0o750)
+}
+
+// openAppend opens the file or makes it. What it is is known before it is opened, as
+// opening alone may do something to a device, and looked at again behind that: under
+// its name here, as a link that was removed meanwhile does not show in the count of names.
+// It reads too: endsTorn does.
+func (w *writer) openAppend(dir folder) (handle, unix.Stat_t, error) {
+	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
+	name := filepath.Base(w.cfg.Path)
+	var none unix.Stat_t
+	for range 3 {
+		var f handle
+		was, err := dir.Lstat(name)
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			f, err = dir.Open(name, flags|unix.O_CREAT|unix.O_EXCL, 0o600)
+		case err == nil && was.Mode&unix.S_IFMT == unix.S_IFLNK:
+			err = unix.ELOOP
+		case err == nil:
+			if err = w.guard.judgeFile(&was, dir.Place()); err == nil {
+				f, err = dir.Open(name, flags, 0)
+			}
+		}
+		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOENT) {
+			continue // it came or went
+		}
+		if err != nil {
+			return nil, none, err
+		}
+		st, err := f.Stat()
+		now, nowErr := dir.Lstat(name)
+		if err = cmp.Or(err, nowErr); err == nil {
+			err = w.guard.judgeFile(&now, dir.Place())
+		}
+		if err == nil && st.Dev == now.Dev && st.Ino == now.Ino {
+			return f, st, nil
+		}
+		f.Close()
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return nil, none, err
+		}
+	}
+	return nil, none, errMoving
+}
+
+var errMoving = errors.New("it is replaced again and again: find out by whom")
 
 func (w *writer) openError(err error) error {
 	dir := filepath.Dir(w.cfg.Path)
+	var unsafe *insecure
 	switch {
+	case errors.As(err, &unsafe), errors.Is(err, errMoving):
+		return fmt.Errorf("open %s: %w", w.cfg.Path, err)
 	case errors.Is(err, errNotRegular):
 		return fmt.Errorf("open %s: %w", w.cfg.Path, err)
 	case errors.Is(err, unix.ENOENT):
@@ -104,13 +178,7 @@ func (w *writer) endsTorn(size int64) (bool, error) {
 // 0600: until then nobody else can open it. What cannot be done is said, and
 // the records are written all the same.
 func (w *writer) own(f handle, st *unix.Stat_t) {
-	uid, err := lookup(w.cfg.Owner, st.Uid, func(name string) (string, error) {
-		u, err := user.Lookup(name)
-		if err != nil {
-			return "", err
-		}
-		return u.Uid, nil
-	})
+	uid, err := lookup(w.cfg.Owner, st.Uid, findUser)
 	w.warn("owner", w.cfg.Owner, err)
 	gid, err := lookup(w.cfg.Group, st.Gid, func(name string) (string, error) {
 		g, err := user.LookupGroup(name)
@@ -126,6 +194,23 @@ func (w *writer) own(f handle, st *unix.Stat_t) {
 	if st.Mode&0o7777 != w.cfg.Mode {
 		w.warn("mode", fmt.Sprintf("%04o", w.cfg.Mode), f.Chmod(w.cfg.Mode))
 	}
+}
+
+func findUser(name string) (string, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return u.Uid, nil
+}
+
+// guardOf trusts whom the file is given to.
+func guardOf(owner string) guard {
+	uid, err := lookup(owner, 0, findUser)
+	if err != nil {
+		return guard{}
+	}
+	return guard{uids: []uint32{uid}}
 }
 
 // warn says once of each thing that it cannot be had.

@@ -103,14 +103,25 @@ type madeDir struct {
 	dirs []string
 }
 
-func (fs *madeDir) Open(path string, flags int, perm uint32) (handle, error) {
-	return nil, unix.ENOENT
+func (fs *madeDir) OpenDir(path string, g guard) (folder, error) {
+	if path != filepath.Dir(defaultDir) {
+		return nil, unix.ENOENT
+	}
+	return &madeIn{fs: fs, path: path}, nil
 }
 
-func (fs *madeDir) Mkdir(path string, perm uint32) error {
-	fs.dirs = append(fs.dirs, path)
+type madeIn struct {
+	osDir
+	fs   *madeDir
+	path string
+}
+
+func (d *madeIn) Mkdir(name string, perm uint32) error {
+	d.fs.dirs = append(d.fs.dirs, filepath.Join(d.path, name))
 	return nil
 }
+
+func (d *madeIn) Close() error { return nil }
 
 // TestDefaultDirectory: only the sink's own directory is made by itself.
 func TestDefaultDirectory(t *testing.T) {

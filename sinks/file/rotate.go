@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -29,16 +30,17 @@ func (w *writer) rotate() error {
 	if err := w.shift(); err != nil {
 		return err
 	}
+	var dirErr error
+	if w.cfg.Sync != "none" {
+		if dirErr = w.dir.Sync(); dirErr != nil {
+			dirErr = w.fail("sync the directory of", dirErr)
+		}
+	}
 	err := w.letGo()
 	if w.cfg.Compress {
 		w.zip.wake()
 	}
-	if w.cfg.Sync != "none" && err == nil {
-		if dirErr := w.fs.SyncDir(filepath.Dir(w.cfg.Path)); dirErr != nil {
-			err = w.fail("sync the directory of", dirErr)
-		}
-	}
-	return err
+	return cmp.Or(err, dirErr)
 }
 
 func (w *writer) shift() error {
@@ -46,9 +48,9 @@ func (w *writer) shift() error {
 	w.zip.names.Lock()
 	defer w.zip.names.Unlock()
 	if w.cfg.MaxFiles <= 1 {
-		return w.remove(w.cfg.Path)
+		return w.remove(filepath.Base(w.cfg.Path))
 	}
-	path, keep := w.cfg.Path, rotatedFiles(w.cfg.MaxFiles)
+	path, keep := filepath.Base(w.cfg.Path), rotatedFiles(w.cfg.MaxFiles)
 	free := 1
 	for free <= keep {
 		used, err := w.present(rotatedName(path, free))
@@ -84,13 +86,13 @@ func (w *writer) shift() error {
 func (w *writer) present(name string) (bool, error) {
 	found := false
 	for _, p := range []string{name, name + gzSuffix} {
-		st, err := w.fs.Lstat(p)
+		st, err := w.dir.Lstat(p)
 		switch {
 		case errors.Is(err, unix.ENOENT):
 		case err != nil:
-			return false, fmt.Errorf("rotate %s: stat %s: %w%s", w.cfg.Path, p, err, advice(err))
+			return false, fmt.Errorf("rotate %s: stat %s: %w%s", w.cfg.Path, w.beside(p), err, advice(err))
 		case !regular(&st):
-			return false, fmt.Errorf("rotate %s: %s stands in the way: %w", w.cfg.Path, p, errNotRegular)
+			return false, fmt.Errorf("rotate %s: %s stands in the way: %w", w.cfg.Path, w.beside(p), errNotRegular)
 		default:
 			found = true
 		}
@@ -98,17 +100,20 @@ func (w *writer) present(name string) (bool, error) {
 	return found, nil
 }
 
+// beside is the path of a name in the file's directory.
+func (w *writer) beside(name string) string { return filepath.Join(filepath.Dir(w.cfg.Path), name) }
+
 func (w *writer) remove(p string) error {
-	if err := w.fs.Remove(p); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("rotate %s: remove %s: %w%s", w.cfg.Path, p, err, advice(err))
+	if err := w.dir.Remove(p); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("rotate %s: remove %s: %w%s", w.cfg.Path, w.beside(p), err, advice(err))
 	}
 	return nil
 }
 
 func (w *writer) move(from, to string) error {
-	err := w.fs.Rename(from, to, false)
+	err := w.dir.Rename(from, to, false)
 	if err != nil {
-		return fmt.Errorf("rotate %s: rename %s to %s: %w%s", w.cfg.Path, from, to, err, advice(err))
+		return fmt.Errorf("rotate %s: rename %s to %s: %w%s", w.cfg.Path, w.beside(from), w.beside(to), err, advice(err))
 	}
 	return nil
 }

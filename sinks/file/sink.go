@@ -37,6 +37,9 @@ type writer struct {
 	log  *zap.Logger
 	fs   fileSystem
 
+	guard   guard
+	dir     folder // that f is in
+	real    string // its path without links, "" when any will do
 	f       handle // nil: not open
 	dev     uint64 // what f is
 	ino     uint64
@@ -56,6 +59,7 @@ type writer struct {
 var _ sinks.Writer = (*writer)(nil)
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSystem) *writer {
+	g := guardOf(cfg.File.Owner)
 	return &writer{
 		name:   cfg.Name,
 		cfg:    *cfg.File,
@@ -64,7 +68,8 @@ func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSyst
 		fs:     fs,
 		warned: make(map[string]bool),
 		sync:   &syncer{fs: fs},
-		zip:    newCompressor(cfg.File.Path, rotatedFiles(cfg.File.MaxFiles), fs, log.With(zap.String("sink", cfg.Name))),
+		guard:  g,
+		zip:    newCompressor(cfg.File.Path, rotatedFiles(cfg.File.MaxFiles), g, fs, log.With(zap.String("sink", cfg.Name))),
 	}
 }
 
@@ -262,7 +267,7 @@ func (w *writer) Tick(context.Context) error {
 // Reopen implements sinks.Writer. Within a line that comes in pieces the file is
 // kept until the line has ended.
 func (w *writer) Reopen() error {
-	w.stale = true
+	w.stale, w.real = true, ""
 	if w.f == nil || w.midLine {
 		return nil
 	}
@@ -283,7 +288,10 @@ func (w *writer) Close() error {
 // letGo closes the file, synced where that is asked.
 func (w *writer) letGo() error {
 	f := w.f
-	w.f, w.stale, w.torn, w.partial = nil, false, false, 0
+	if w.dir != nil {
+		w.dir.Close()
+	}
+	w.f, w.dir, w.stale, w.torn, w.partial = nil, nil, false, false, 0
 	switch {
 	case f == nil:
 		return nil

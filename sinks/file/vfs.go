@@ -10,13 +10,24 @@ import (
 // fileSystem is what the sink asks of the operating system: small, so that
 // tests can make every call of it fail.
 type fileSystem interface {
-	Open(path string, flags int, perm uint32) (handle, error)
+	// OpenDir walks to a directory, and refuses to go where somebody else can put
+	// another one in its place (see guard).
+	OpenDir(path string, g guard) (folder, error)
 	Lstat(path string) (unix.Stat_t, error)
-	Mkdir(path string, perm uint32) error
+}
+
+// folder is an open directory: what is done in it is done there, whatever its path
+// names meanwhile. Names have no slash.
+type folder interface {
+	io.Closer
+	Place() location
+	Open(name string, flags int, perm uint32) (handle, error)
+	Lstat(name string) (unix.Stat_t, error)
+	Mkdir(name string, perm uint32) error
 	// Rename fails with EEXIST when to exists and is not to be replaced.
 	Rename(from, to string, replace bool) error
-	Remove(path string) error
-	SyncDir(path string) error
+	Remove(name string) error
+	Sync() error
 }
 
 // handle is an open file. It belongs to one goroutine, but for Sync, which may
@@ -37,42 +48,63 @@ type handle interface {
 // osFS is the real one.
 type osFS struct{}
 
-func (osFS) Open(path string, flags int, perm uint32) (handle, error) {
-	fd, err := retry(func() (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, perm) })
+func (osFS) Lstat(path string) (st unix.Stat_t, err error) {
+	err = unix.Lstat(path, &st)
+	return st, err
+}
+
+func (osFS) OpenDir(path string, g guard) (folder, error) {
+	fd, p, err := g.walk(path)
+	if err != nil {
+		return nil, err
+	}
+	return &osDir{fd, p}, nil
+}
+
+// osDir is a directory by a descriptor of O_PATH: searching it needs no right to read it.
+type osDir struct {
+	fd    int
+	place location
+}
+
+func (d *osDir) Place() location { return d.place }
+func (d *osDir) Close() error    { return unix.Close(d.fd) }
+
+func (d *osDir) Open(name string, flags int, perm uint32) (handle, error) {
+	fd, err := retry(func() (int, error) { return unix.Openat(d.fd, name, flags|unix.O_CLOEXEC, perm) })
 	if err != nil {
 		return nil, err
 	}
 	return osFile(fd), nil
 }
 
-func (osFS) Lstat(path string) (st unix.Stat_t, err error) {
-	err = unix.Lstat(path, &st)
+func (d *osDir) Lstat(name string) (st unix.Stat_t, err error) {
+	err = unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return st, err
 }
 
-func (osFS) Mkdir(path string, perm uint32) error { return unix.Mkdir(path, perm) }
+func (d *osDir) Mkdir(name string, perm uint32) error { return unix.Mkdirat(d.fd, name, perm) }
 
-func (osFS) Rename(from, to string, replace bool) error {
+func (d *osDir) Rename(from, to string, replace bool) error {
 	if replace {
-		return unix.Rename(from, to)
+		return unix.Renameat(d.fd, from, d.fd, to)
 	}
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	err := unix.Renameat2(d.fd, from, d.fd, to, unix.RENAME_NOREPLACE)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 		return err
 	}
 	// The file system cannot do it in one step (NFS, for one).
-	var st unix.Stat_t
-	if err := unix.Lstat(to, &st); err == nil {
+	if _, err := d.Lstat(to); err == nil {
 		return unix.EEXIST
 	}
-	return unix.Rename(from, to)
+	return unix.Renameat(d.fd, from, d.fd, to)
 }
 
-func (osFS) Remove(path string) error { return unix.Unlink(path) }
+func (d *osDir) Remove(name string) error { return unix.Unlinkat(d.fd, name, 0) }
 
-func (osFS) SyncDir(path string) error {
+func (d *osDir) Sync() error {
 	fd, err := retry(func() (int, error) {
-		return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
 		return err

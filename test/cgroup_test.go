@@ -1,0 +1,88 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestSmallCgroup: with sinks that are down the relay lives in a cgroup that could not
+// hold what their queues may, and loses nothing.
+func TestSmallCgroup(t *testing.T) {
+	for _, tt := range []struct {
+		mib, sinks int
+		padding    string
+	}{
+		{64, 2, strings.Repeat("x", 200)},
+		{64, 2, ""},
+		{128, 8, strings.Repeat("x", 200)},
+	} {
+		t.Run(fmt.Sprintf("%d sinks in %d MiB, %d bytes", tt.sinks, tt.mib, len(tt.padding)), func(t *testing.T) {
+			procs := newCgroup(t, tt.mib<<20)
+			dir := tempDir(t)
+			plain := filepath.Join(dir, "relay") // the race detector takes much memory
+			if out, err := exec.Command("go", "build", "-o", plain, "../cmd/audisp-relay").CombinedOutput(); err != nil {
+				t.Fatalf("build: %v\n%s", err, out)
+			}
+			config := "[recovery]\nenabled = false\n[spool]\nmax_size = \"1GiB\"\n"
+			for i := range tt.sinks {
+				config += fmt.Sprintf("[sinks.d%d]\ntype = \"syslog\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:1\"\nq_depth = 1000000\n", i)
+			}
+			r := start(t, dir, config, func(cmd *exec.Cmd, _ [2]int) {
+				args := append([]string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, procs, plain}, cmd.Args[1:]...)
+				cmd.Path, cmd.Args = "/bin/sh", args
+			})
+			const batch, batches = 2000, 70
+			for k := range batches {
+				var b strings.Builder
+				for i := range batch {
+					fmt.Fprintf(&b, "type=USER_LOGIN msg=audit(1795296167.053:%d): pid=1 uid=0 auid=0 ses=1 msg='op=login %s res=success'\n", 1+k*batch+i, tt.padding)
+				}
+				r.write([]byte(b.String()))
+			}
+			until(t, "all records to come", func() bool { return r.report().Input.Records == batch*batches })
+			rep := r.report()
+			if rep.Memory.Cgroup != int64(tt.mib)<<20 || rep.Memory.QueueCap == 0 {
+				t.Errorf("memory: %+v", rep.Memory)
+			}
+			for _, c := range rep.Consumers {
+				if c.LostTotal != 0 || c.Received != batch*batches || c.Room > rep.Memory.QueueCap {
+					t.Errorf("%s: received %d, lost %d, q_bytes %d", c.Name, c.Received, c.LostTotal, c.Room)
+				}
+			}
+			r.end()
+		})
+	}
+}
+
+// newCgroup makes a cgroup with a limit of memory, of either version, and returns the file
+// that takes a process in. It skips the test where that cannot be.
+func newCgroup(t *testing.T, limit int) (procs string) {
+	t.Helper()
+	name := fmt.Sprintf("relay-test-%d", os.Getpid())
+	for _, v := range []struct{ dir, file string }{
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
+		{"/sys/fs/cgroup", "memory.max"},
+	} {
+		dir := filepath.Join(v.dir, name)
+		if os.Mkdir(dir, 0o755) != nil {
+			continue
+		}
+		if f, err := os.OpenFile(filepath.Join(dir, v.file), os.O_WRONLY, 0); err == nil {
+			_, err = fmt.Fprint(f, limit)
+			f.Close()
+			if err == nil {
+				t.Cleanup(func() {
+					until(t, "the cgroup to be empty", func() bool { return os.Remove(dir) == nil })
+				})
+				return filepath.Join(dir, "cgroup.procs")
+			}
+		}
+		os.Remove(dir)
+	}
+	t.Skip("no cgroup with a memory limit can be made")
+	return ""
+}
