@@ -192,7 +192,7 @@ func (e *ends) event() (log, stream [][]byte) {
 		line("PATH", fmt.Sprintf("item=%d name=\"/srv/x%d\" inode=1 dev=fe:00 mode=0100600 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL "+
 			"cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0", k, e.serial))
 	}
-	line("PROCTITLE", "proctitle=2F62")
+	line("PROCTITLE", `proctitle="b"`) // in hex a cut could not be seen
 	log = stream
 	line("EOE", "")
 	return log, stream

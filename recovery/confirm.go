@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -79,7 +80,7 @@ func (f *Feed) suspects(b *stream.Batch, i int) bool {
 	text := bytes.TrimRight(b.Bytes(i), " \n")
 	ends := bytes.HasSuffix(text, []byte(" }"))
 	switch {
-	case r.Type == typeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")):
+	case r.Type == typeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")) && !isAX25(text):
 		f.suspect = maxSuspects
 	case suspect && (ends || !r.HasID()):
 		f.suspect = 0
@@ -87,6 +88,13 @@ func (f *Feed) suspects(b *stream.Batch, i int) bool {
 		f.suspect--
 	}
 	return suspect
+}
+
+// isAX25 reports whether a SOCKADDR record is of that family: auditd prints 7 bytes of its
+// address at most, and leaves out the end where there is a NUL among them.
+func isAX25(text []byte) bool {
+	_, saddr, _ := bytes.Cut(text, []byte("saddr="))
+	return bytes.HasPrefix(saddr, []byte("0300")) || bytes.HasPrefix(saddr, []byte("0003"))
 }
 
 const (
@@ -204,7 +212,7 @@ func (f *Feed) overtaken(n uint64, late bool) fate {
 	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == stream.TypeEOE: // auditd logs no EOE
 		return toLeave
 	case isDaemon(r):
-		return giveIf(w.daemonLine(r, false, false))
+		return giveIf(w.daemonLine(r, false, l.lineState&isResumed != 0))
 	}
 	if fate := f.byEvent(n, l, run, i); fate != undecided {
 		return fate
@@ -249,7 +257,7 @@ func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
 	e := f.witness.find(r, f.witness.nodeKey(run.Node(i)))
 	switch {
 	case e != nil && e.types&byStream != 0:
-		if e.millis != r.Millis || e.types&singleType(r.Type) != 0 {
+		if single := singleType(r.Type); e.millis != r.Millis || e.types&single != 0 && !f.wasCut(e, single) {
 			return toLeave
 		}
 		return giveIf(e.line == 0 || n-e.line < oneEvent || e.line-n < oneEvent)
@@ -259,6 +267,14 @@ func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
 		return toLeave
 	}
 	return undecided
+}
+
+// wasCut reports whether the record of that type which consumers were given of an
+// event is not in the log, although others of the event are: it was cut to something that
+// looks whole, and its line is to be given, too.
+func (f *Feed) wasCut(e *witnessed, single witnessTypes) bool {
+	sum := e.sums[bits.TrailingZeros8(uint8(single))]
+	return sum != 0 && f.matched[recentKey{serial: e.serial}] && !f.matched[recentKey{e.serial, sum}]
 }
 
 // betterBehind reports whether a line that waits has the same serial, another time

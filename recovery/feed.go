@@ -80,6 +80,7 @@ type Feed struct {
 	held     []heldBatch
 	heldSize int
 	before   map[recentKey]uint16 // given by the stream before the log began to lead
+	matched  map[recentKey]bool   // of these, those that the log has; with sum 0: any of an event
 	sinceAt  int64                // time of the oldest of them,
 	since    uint32               // and its serial,
 	sinceOK  bool                 // if there is one
@@ -433,7 +434,7 @@ func (f *Feed) bypass(now time.Time) {
 
 // lead lets the stream lead again.
 func (f *Feed) lead() {
-	f.mode, f.entry, f.before, f.holes = direct, nil, nil, nil
+	f.mode, f.entry, f.before, f.matched, f.holes = direct, nil, nil, nil, nil
 	f.entered = time.Time{} // the log was read, or cannot be
 	f.giveReady(time.Now())
 	f.dropPending()

@@ -139,7 +139,6 @@ func (f *Feed) lose() {
 // round reads the log to its present end, then settles the records of the stream
 // that had come before that.
 func (f *Feed) round() {
-	began := time.Now()
 	f.mu.Lock()
 	n := len(f.held)
 	mode, at := f.mode, f.entry
@@ -173,7 +172,7 @@ func (f *Feed) round() {
 	f.settle(now, n, err != nil)
 	f.waited(now, err)
 	if mode == led && err == nil && f.allSearched() {
-		f.entered, f.sure = time.Time{}, began
+		f.entered, f.sure = time.Time{}, time.Now() // what was given so far is all that stands before it in the log
 	}
 	f.noteDoubt()
 	f.consider(now, gave, err)
@@ -223,7 +222,8 @@ func (f *Feed) seek(at *entry) error {
 		return err
 	}
 	f.mu.Lock()
-	before := f.before // changed by this goroutine only
+	before, matched := f.before, make(map[recentKey]bool) // changed by this goroutine only
+	f.matched = matched
 	f.mu.Unlock()
 	var b stream.Batch
 	for {
@@ -237,8 +237,9 @@ func (f *Feed) seek(at *entry) error {
 			return err
 		}
 		for i := range b.Recs {
-			if before[keyOf(&b, i)] > 0 {
+			if k := keyOf(&b, i); before[k] > 0 {
 				at.had = p.At(&b, i)
+				matched[k], matched[recentKey{serial: k.serial}] = true, true
 			}
 		}
 	}
@@ -436,11 +437,10 @@ func (f *Feed) logState(err error) {
 // reader and Run have ended. Lines of the log that auditd had no time to dispatch
 // are given too; time bounds how long that may take.
 func (f *Feed) Finish(until time.Time) {
-	began := time.Now()
 	f.mu.Lock()
 	f.ended = true
 	f.mu.Unlock()
-	f.look(began, true)
+	f.look(time.Now(), true)
 	for f.leads() && time.Now().Before(until) {
 		f.round()
 		f.mu.Lock()
@@ -460,7 +460,7 @@ func (f *Feed) Finish(until time.Time) {
 	}
 	searched := f.entry == nil && !f.searched && !f.behind && f.unsure == 0
 	if searched {
-		f.sure = began
+		f.sure = time.Now()
 	}
 	if f.mode != direct {
 		f.lead()

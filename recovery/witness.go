@@ -3,6 +3,7 @@ package recovery
 import (
 	"bytes"
 	"hash/maphash"
+	"math/bits"
 	"slices"
 
 	"audisp-relay/stream"
@@ -36,7 +37,8 @@ type witnessed struct {
 	node   uint32
 	dist   uint32 // of one that only the log has, see givenLine
 	types  witnessTypes
-	held   uint8 // records of it that have arrived and wait
+	held   uint8     // records of it that have arrived and wait
+	sums   [5]uint32 // of the records with these types that consumers were given before the log led
 }
 
 // witnessTypes are the records of an event of which there is one at most, of those of
@@ -82,7 +84,11 @@ func (w *witness) begin(r *recent) {
 	r.each(func(k recentKey, typ uint32, millis int64) {
 		if k.sum&1 == 0 {
 			w.put(k.serial, millis, 0)
-			w.events[k.serial%witnessSize].types |= singleType(typ)
+			if bit := singleType(typ); bit != 0 {
+				e := &w.events[k.serial%witnessSize]
+				e.types |= bit
+				e.sums[bits.TrailingZeros8(uint8(bit))] = k.sum
+			}
 		}
 	})
 }
@@ -208,9 +214,6 @@ func (w *witness) daemonLine(r *stream.Record, alone, resumed bool) bool {
 	known := w.daemons[:min(w.daemon, len(w.daemons))]
 	follows := false
 	for _, s := range known {
-		if s == r.Serial {
-			return false
-		}
 		follows = follows || r.Serial-s <= near || s-r.Serial <= near
 	}
 	switch r.Type {
@@ -219,7 +222,7 @@ func (w *witness) daemonLine(r *stream.Record, alone, resumed bool) bool {
 	case 1209: // DAEMON_ERR
 		return follows
 	case 1202, 1203, 1204, 1205, 1206: // ABORT, CONFIG, RECONFIG, ROTATE, RESUME
-		return follows || len(known) == 0
+		return true // DAEMON_CONFIG of a reload has a serial at random
 	}
 	return follows || alone && len(known) == 0
 }
