@@ -74,7 +74,7 @@ func findLast(typ uint32, body []byte, first int) (end, names int) {
 		switch all, begun := readNames(body[k+2:]); {
 		case all:
 			return k + 1, k + 2
-		case begun && cut < 0:
+		case begun && cut < 0 && bytes.IndexByte(body[k+2:], Separator) < 0:
 			cut = k + 1
 		}
 		to = k + 1

@@ -120,6 +120,8 @@ func TestCutSeparatorInProgramText(t *testing.T) {
 		{"no text", "pid=1 uid=0 data=6C73", names, true},
 		{"forged, and the end of the record cut", "pid=1 uid=0 msg='op='\x1d" + forged + " exe=\"/x\" res=succ", "", false},
 		{"a separator, and the end of the record cut", "pid=1 uid=0 msg='op=\x1d" + forged + " exe=\"/x\" res=succ", "", false},
+		{"forged, and names as of auditd, without an end", "pid=1 uid=0 msg='op='\x1d" + forged + "\x1dUID=\"root\"", "", false},
+		{"forged, and the names of auditd cut", "pid=1 uid=0 msg='op='\x1d" + forged + "'", `UID="ro`, true},
 		{"forged with a brace, and the end cut", "pid=1 uid=0 msg='op='\x1dSADDR={ exe=\"/x\" res=succ", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

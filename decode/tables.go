@@ -136,6 +136,9 @@ func ErrnoNameOn(arch uint32, n int) string {
 	return ErrnoName(n)
 }
 
+// MaxErrno is the largest number that may be an error's (linux/err.h).
+const MaxErrno = 4095
+
 // ErrnoName returns the name of an error number (2 is ENOENT), "" when it has none. The
 // numbers are those of most arches: see ErrnoNameOn.
 func ErrnoName(n int) string {

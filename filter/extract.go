@@ -37,7 +37,8 @@ type body struct {
 
 // Kernel records of system calls: 13xx. All that a user may have chosen is in quotes or in
 // hex in them, so that " key=" is found where the field is and nowhere else
-// (kernel/audit.c, audit_log_untrustedstring). Records of programs are not so.
+// (kernel/audit.c, audit_log_untrustedstring); but see mayHoldBlanks. Records of programs are
+// not so.
 func ofSyscall(typ uint32) bool { return typ >= 1300 && typ <= 1399 }
 
 // main returns the main record, cut.
@@ -70,13 +71,33 @@ func (m *Matcher) cut(p *body, k int) {
 	r := decode.Cut(m.b, k)
 	p.text, p.msg, p.names, p.twins = r.Body, nil, r.Names, r.Twinned
 	const open = "msg='"
-	if at := bytes.Index(p.text, []byte(open)); at == 0 || at > 0 && p.text[at-1] == ' ' {
+	at := bytes.Index(p.text, []byte(open))
+	if at > 0 && mayHoldBlanks(rec.Type, p.text[:at]) {
+		at = messageAt(p.text)
+	}
+	if at == 0 || at > 0 && p.text[at-1] == ' ' {
 		p.msg = p.text[at+len(open):]
 		p.text = p.text[:at]
 		if n := len(p.msg); n > 0 && p.msg[n-1] == '\'' {
 			p.msg = p.msg[:n-1]
 		}
 	}
+}
+
+// messageAt returns where the first field msg= in text is, -1 without or if it has no quotes.
+func messageAt(text []byte) int {
+	from := 0
+	for s, more := decode.Scan(text), true; more; {
+		more = s.Next()
+		if from += len(s.Gap); more && string(s.Key) == "msg" {
+			if len(s.Value) > 0 && s.Value[0] == '\'' {
+				return from
+			}
+			return -1
+		}
+		from += len(s.Key) + len("=") + len(s.Value)
+	}
+	return -1
 }
 
 // trimEnd drops what is no text at the end of a record.
@@ -116,24 +137,44 @@ func newPattern(key string) pattern {
 	return p
 }
 
-// in returns the value of the pattern's key in text, nil when it is not there.
+// in returns the value of the pattern's key in text, nil when it is not there. Nothing in text
+// may have blanks within quotes.
 func (p *pattern) in(text []byte) []byte {
-	if n := len(p.needle) - 1; len(text) >= n && string(text[:n]) == p.needle[1:] {
-		return p.value(text[n:])
-	}
-	at := p.search(text, 0)
+	at := p.place(text)
 	if at < 0 {
 		return nil
 	}
 	return p.value(text[at:])
 }
 
-// inRecord is in for the text of a record of some type.
+// place returns where the value of the key begins, -1 when it is not there.
+func (p *pattern) place(text []byte) int {
+	if n := len(p.needle) - 1; len(text) >= n && string(text[:n]) == p.needle[1:] {
+		return n
+	}
+	return p.search(text, 0)
+}
+
+// inRecord returns the value of the pattern's key in the text of a record of some type, nil
+// when it is not there. What looks like a field within the quotes of another is none.
 func (p *pattern) inRecord(typ uint32, text []byte) []byte {
 	if typ == decode.TypeLogin {
 		return p.inLogin(text)
 	}
-	return p.in(text)
+	at := p.place(text)
+	switch {
+	case at < 0:
+		return nil
+	case mayHoldBlanks(typ, text[:at]):
+		return p.inText(text)
+	}
+	return p.value(text[at:])
+}
+
+// mayHoldBlanks reports whether quotes in the text of a record of some type may have blanks in
+// them. Those of a system call have them in single quotes only: device mapper's error_msg='...'.
+func mayHoldBlanks(typ uint32, text []byte) bool {
+	return bytes.IndexByte(text, '\'') >= 0 || !ofSyscall(typ) && bytes.IndexByte(text, '"') >= 0
 }
 
 // near is in for the text of a SYSCALL record, in which a key stands once and where it

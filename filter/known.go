@@ -56,14 +56,31 @@ func isSyscall(name string) bool { return name == "" || decode.IsSyscall(name) }
 
 func syscallNames() []string { return slices.Sorted(decode.SyscallNames) }
 
+// errnos are the names of error numbers: those of the tables, which have two names for some,
+// and those of the kernel's own.
+var errnos = sync.OnceValue(func() map[string]int {
+	names := maps.Clone(auparse.AuditErrnoToNum)
+	for n := range decode.MaxErrno + 1 {
+		if name := decode.ErrnoName(n); name != "" {
+			names[name] = n
+		}
+	}
+	return names
+})
+
 func isErrno(name string) bool {
-	_, ok := auparse.AuditErrnoToNum[name]
+	_, ok := errnos()[name]
 	return ok || name == ""
 }
 
-func errnoNames() []string { return sortedKeys(auparse.AuditErrnoToNum) }
+func errnoNames() []string { return sortedKeys(errnos()) }
 
+// isArch takes a name, or the number of an arch that has none as json writes it.
 func isArch(name string) bool {
+	if number, ok := strings.CutPrefix(name, "0x"); ok {
+		code, ok := decode.ParseArch([]byte(number))
+		return ok && decode.ArchName(code) == ""
+	}
 	_, ok := decode.ArchCode(name)
 	return ok || name == ""
 }

@@ -50,7 +50,7 @@ func (m *Matcher) loadAllNumbers(v *value, p *pattern) {
 		}
 		var r body
 		m.cut(&r, k)
-		s := p.in(r.text)
+		s := p.inRecord(m.b.Recs[k].Type, r.text)
 		if s == nil || !m.room(len(v.nums)) {
 			continue
 		}

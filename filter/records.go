@@ -68,12 +68,13 @@ func loadKeys(m *Matcher, v *value) {
 		} else {
 			m.cut(p, k)
 		}
-		m.addKeys(v, lastKey(p.text))
+		m.addKeys(v, lastKey(m.b.Recs[k].Type, p.text))
 	}
 }
 
-// lastKey returns the value of key=, which is nearly always the last field.
-func lastKey(text []byte) []byte {
+// lastKey returns the value of key= in the text of a record of some type. It is nearly always
+// the last field.
+func lastKey(typ uint32, text []byte) []byte {
 	if n := len(text); n > 0 && text[n-1] == '"' {
 		from := bytes.LastIndexByte(text[:n-1], '"')
 		if prefix := " key="; from >= len(prefix) && string(text[from-len(prefix):from]) == prefix {
@@ -82,7 +83,10 @@ func lastKey(text []byte) []byte {
 	} else if null := " key=(null)"; n >= len(null) && string(text[n-len(null):]) == null {
 		return nil
 	}
-	return keyPattern.in(text)
+	if typ == stream.TypeSyscall {
+		return keyPattern.in(text)
+	}
+	return keyPattern.inRecord(typ, text)
 }
 
 // addKeys adds the keys of one key=. Several are separated by 0x01, and so in hex.

@@ -156,7 +156,7 @@ func TestALineOfTheFutureLeadsNoSearchAstray(t *testing.T) {
 			if got, _, _ := nextText(t, l); !strings.HasPrefix(got, line(at(n), n)) {
 				t.Errorf("%s, line %d: goes to %.60q", name, n, got)
 			}
-			if p, err = l.SeekAfter(idOf(line(at(n), n))); err != nil {
+			if _, err = l.SeekAfter(idOf(line(at(n), n))); err != nil {
 				t.Errorf("%s, line %d: %v", name, n, err)
 			}
 		}

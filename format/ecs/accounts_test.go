@@ -153,3 +153,18 @@ func TestLoginNames(t *testing.T) {
 		}()}.check(t, tt.text, Options{})
 	}
 }
+
+// The new ids of a LOGIN are found whatever the kernel called them.
+func TestSpellingsOfLogin(t *testing.T) {
+	for fields, want := range map[string]expect{
+		`pid=1 uid=0 old-auid=5 auid=6 tty=(none) old-ses=1 ses=2 res=1`: {"user.audit.id": "6", "auditd.session": "2"},
+		`pid=1 uid=0 old-auid=5 new-auid=6 old-ses=1 new-ses=2 res=1`:    {"user.new_auid.id": "6", "auditd.data.new_ses": "2"},
+		`pid=1 uid=0 old auid=5 new auid=6 old ses=1 new ses=2`:          {"user.new_auid.id": "6", "auditd.data.new_ses": "2"},
+		`pid=1 uid=0 old loginuid=5 new loginuid=6`:                      {"user.new_auid.id": "6", "auditd.data.new_loginuid": nil},
+		`login pid=1 uid=0 old loginuid=5 new loginuid=6`:                {"user.new_auid.id": "6"},
+	} {
+		want["user.id"], want["user.effective.id"] = "5", "6"
+		want["auditd.summary.actor.primary"], want["auditd.summary.object.primary"] = "5", "6"
+		want.check(t, rec("LOGIN", fields), Options{})
+	}
+}

@@ -158,13 +158,19 @@ func TestVerdicts(t *testing.T) {
 		armor("STILL_NEWER", ``):                                                   "reported-by-apparmor",
 		rec("APPARMOR_DENIED", `operation="open" pid=1`):                           "violated-apparmor-policy",
 		rec("APPARMOR_STATUS", `operation="profile_load" apparmor="STATUS" pid=1`): "loaded-apparmor-profile",
-		rec("AVC", `avc:  denied  { read } for  pid=1 comm="x" scontext=a:b:c:s0 tcontext=d:e:f:s0 tclass=file`):         "violated-selinux-policy",
-		rec("AVC", `avc:  granted  { load_policy } for  pid=1 comm="x" scontext=a:b:c:s0 tcontext=d:e:f:s0 tclass=file`): "granted-by-selinux-policy",
+		rec("AVC", `avc:  denied  { read } for  pid=1 comm="x" scontext=a:b:c:s0 tcontext=d:e:f:s0 tclass=file`):             "violated-selinux-policy",
+		rec("AVC", `avc:  denied  null for  pid=1 comm="x" scontext=a:b:c:s0 tcontext=d:e:f:s0 tclass=file`):                 "violated-selinux-policy",
+		rec("USER_AVC", `pid=1 uid=0 msg='avc:  denied  { start } for  scontext=a:b:c:s0 tcontext=d:e:f:s0 tclass=service'`): "access-permission",
+		rec("AVC", `avc:  granted  { load_policy } for  pid=1 comm="x" scontext=a:b:c:s0 tcontext=d:e:f:s0 tclass=file`):     "granted-by-selinux-policy",
 	} {
 		expect{"event.action": want}.check(t, text, Options{})
 	}
 	expect{"event.category": []any{"configuration"}, "event.type": []any{"change"}, "auditd.data.apparmor": "STATUS"}.check(t, armor("STATUS", `operation="profile_load"`), Options{})
 	expect{"event.category": []any{"mac-decision"}, "event.type": nil}.check(t, armor("DENIED", `operation="open"`), Options{})
+	null := `avc:  denied  null for  pid=1 scontext=a:b:c:s0 tcontext=d:e:f:s0 tclass=file`
+	expect{"auditd.data.seresult": "denied", "auditd.data.seperms": "", "event.original": nil}.check(t, rec("AVC", null), Options{})
+	more := rec("AVC", strings.Replace(null, "null", "{ read } and more", 1))
+	expect{"auditd.data.seresult": "denied", "auditd.data.seperms": "read", "event.original": []any{strings.TrimSpace(more)}}.check(t, more, Options{})
 }
 
 // A file's path is absolute where the records say what it is relative to.

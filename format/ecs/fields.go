@@ -120,6 +120,9 @@ func (p *parser) scan(body []byte, nested bool) {
 			}
 			continue
 		}
+		if p.r.Type == decode.TypeLogin && !nested {
+			prefix, key = loginKey(s.Gap, prefix, key)
+		}
 		p.add(prefix, key, s.Value)
 	}
 	if msg == nil || len(s.Key) == 0 {
@@ -150,9 +153,10 @@ func (p *parser) gap(gap []byte) (prefix string) {
 		p.token = nil
 		return ""
 	}
-	if result, perms, ok := avc(text); ok && p.r.isAVC() {
+	if result, perms, ok := decode.Verdict(text); ok && decode.HasVerdict(p.r.Type) {
 		p.put("seresult", str(result), false)
 		p.put("seperms", p.e.commas(perms), false)
+		p.r.odd = p.r.odd || behindVerdict(text) != "for"
 		return ""
 	}
 	if p.r.Type == uint32(auparse.AUDIT_LOGIN) { // "old auid=0 new auid=1000", before Linux 3.13
@@ -167,26 +171,29 @@ func (p *parser) gap(gap []byte) (prefix string) {
 	return ""
 }
 
-func (r *record) isAVC() bool {
-	return r.Type == uint32(auparse.AUDIT_AVC) || r.Type == uint32(auparse.AUDIT_USER_AVC)
+// loginKey returns what is shown for the name of a field of a LOGIN record: old_auid, new_auid
+// and new_ses for all that kernels before 3.14 have called them, see decode.LoginKey. Other
+// names, and those of now, are as they are.
+func loginKey(gap []byte, prefix string, key []byte) (string, []byte) {
+	switch name, _ := decode.LoginKey(gap, key); name {
+	case "":
+		return prefix, key
+	case "old-auid":
+		return "old_", []byte("auid")
+	case "old-ses":
+		return "old_", []byte("ses")
+	default:
+		return "new_", []byte(name)
+	}
 }
 
-// avc takes "avc:  denied  { read write } for" apart (security/selinux/avc.c).
-func avc(text []byte) (result, perms []byte, ok bool) {
-	text, ok = bytes.CutPrefix(text, []byte("avc:"))
-	if !ok {
-		return nil, nil, false
+// behindVerdict returns what stands behind the permissions of a verdict: "for".
+func behindVerdict(text []byte) string {
+	if at := bytes.IndexByte(text, '}'); at >= 0 {
+		return str(bytes.TrimSpace(text[at+1:]))
 	}
-	result, text, ok = bytes.Cut(bytes.TrimLeft(text, " "), []byte{' '})
-	if !ok {
-		return nil, nil, false
-	}
-	text, ok = bytes.CutPrefix(bytes.TrimLeft(text, " "), []byte{'{'})
-	if !ok {
-		return nil, nil, false
-	}
-	perms, text, ok = bytes.Cut(text, []byte{'}'})
-	return result, bytes.Trim(perms, " "), ok && string(bytes.Trim(text, " ")) == "for"
+	_, rest, _ := bytes.Cut(text, []byte("null"))
+	return str(bytes.TrimSpace(rest))
 }
 
 // commas returns the words of list with commas between.

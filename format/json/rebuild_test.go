@@ -359,7 +359,7 @@ func (r *rebuilder) field(typ, place string, o members, i int, quoted bool, spel
 	m := o[i]
 	m.key = strings.TrimSuffix(m.key, "_")
 	if spelled != "" {
-		key, value, ok = r.fieldOf(typ, place, o, i, member{m.key, m.value}, quoted, spelled[strings.LastIndex(spelled, " ")+1:])
+		_, value, ok = r.fieldOf(typ, place, o, i, member{m.key, m.value}, quoted, spelled[strings.LastIndex(spelled, " ")+1:])
 		return spelled, value, ok
 	}
 	return r.fieldOf(typ, place, o, i, m, quoted, m.key)
