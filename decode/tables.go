@@ -179,25 +179,22 @@ func makeSyscalls() {
 	}
 	tables := make(map[string][]string)
 	for arch, names := range auparse.AuditSyscalls {
-		var table []string
-		for nr, name := range names {
-			table = set(table, nr, name)
-		}
-		tables[arch] = table
+		tables[arch] = makeTable(names, common)
 	}
+	rest := makeTable(nil, common) // of the other arches
 	for code, name := range archNames {
-		table := tables[name]
-		if same, ok := sameNumbers[name]; ok {
-			table = tables[same]
+		table, ok := tables[name]
+		if same := sameNumbers[name]; same != "" {
+			table, ok = tables[same]
 		}
-		table = slices.Clone(table)
-		for nr, call := range common {
-			if nr >= len(table) || table[nr] == "" {
+		if !ok {
+			table = rest
+		}
+		if own := ownSyscalls[name]; own != nil {
+			table = slices.Clone(table)
+			for nr, call := range own {
 				table = set(table, nr, call)
 			}
-		}
-		for nr, call := range ownSyscalls[name] {
-			table = set(table, nr, call)
 		}
 		syscalls[code], firstNumber[code] = table, countFrom[name]
 		for _, call := range table {
@@ -211,6 +208,21 @@ func makeSyscalls() {
 
 // maxNumber bounds the tables: no number of go-libaudit's is near it.
 const maxNumber = 1 << 16
+
+// makeTable makes a table of names and of those of common whose numbers have none. Many
+// arches share one, as the collector looks at every name of a table again and again.
+func makeTable(names, common map[int]string) []string {
+	var table []string
+	for nr, name := range names {
+		table = set(table, nr, name)
+	}
+	for nr, call := range common {
+		if nr >= len(table) || table[nr] == "" {
+			table = set(table, nr, call)
+		}
+	}
+	return slices.Clip(slices.Clone(table))
+}
 
 // set puts name at n, behind the end if need be.
 func set(names []string, n int, name string) []string {

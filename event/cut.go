@@ -70,8 +70,11 @@ func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 	if r.Flags&stream.NoID != 0 {
 		return is(!headerCut(r, b.Buf[r.Off:r.Off+r.Len]))
 	}
-	if r.NodeLen > 0 && bytes.Contains(b.Buf[r.Off:][len("node="):][:r.NodeLen], []byte("node=")) {
-		return cut // "node=hosnode=host type=..."
+	if r.NodeLen > 0 {
+		name := b.Buf[r.Off:][len("node="):][:r.NodeLen]
+		if bytes.IndexByte(name, '=') >= 0 && bytes.Contains(name, []byte("node=")) {
+			return cut // "node=hosnode=host type=..."
+		}
 	}
 	if len(body) > 0 && body[0] == ':' {
 		body = body[1:]

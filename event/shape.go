@@ -216,14 +216,23 @@ func addressSize(rest []byte) uint32 {
 }
 
 // addressBytes returns how many bytes the hex of a SOCKADDR record has.
-func addressBytes(body []byte) (n uint32) {
+func addressBytes(body []byte) uint32 {
 	const head = len("saddr=")
 	if len(body) < head || string(body[:head]) != "saddr=" {
 		return 0
 	}
-	for body = body[head:]; int(n) < len(body) && noHex[body[n]] == 0; n++ {
+	hex := body[head:]
+	n := 0
+	for ; n+8 <= len(hex); n += 8 {
+		// What pads a name is most of it.
+		if e := hex[n : n+8 : n+8]; string(e) != "00000000" && noHex[e[0]]|noHex[e[1]]|noHex[e[2]]|noHex[e[3]]|noHex[e[4]]|noHex[e[5]]|noHex[e[6]]|noHex[e[7]] != 0 {
+			break
+		}
 	}
-	return n / 2
+	for n < len(hex) && noHex[hex[n]] == 0 {
+		n++
+	}
+	return uint32(n) / 2
 }
 
 // addressCut reports whether the address is shorter than the one that the call was

@@ -113,7 +113,7 @@ func (n *node) addGaps(t *Tracker, g gap) {
 // registers ends the serials of a stop at the kernel's record of the new auditd: what
 // is missing behind that is a loss like any other.
 func (n *node) registers(r *stream.Record, body []byte) {
-	if !bytes.Contains(body, []byte("op=set audit_pid=")) {
+	if len(n.stops) == 0 && len(n.gaps) == 0 || !bytes.Contains(body, []byte("op=set audit_pid=")) {
 		return
 	}
 	for i := range n.stops {
@@ -123,6 +123,9 @@ func (n *node) registers(r *stream.Record, body []byte) {
 	}
 	for i := len(n.gaps) - 1; i >= 0; i-- {
 		g := n.gaps[i]
+		if int32(r.Serial-g.last) > 0 {
+			return // so are those before it
+		}
 		if !g.stopped || r.Serial-g.first > g.last-g.first {
 			continue
 		}

@@ -166,12 +166,13 @@ func (in *intake) give(b *stream.Batch) {
 		j := format.EventEnd(b, i)
 		keep, err := in.wish.judge.keep(b, i, j)
 		switch {
+		case err == nil:
 		case isUnread(err):
 			in.unread.Add(1)
 			if cause := stream.WhyUnread(b.Bytes(i)); in.cause.Load() == nil || *in.cause.Load() != cause {
 				in.cause.Store(&cause)
 			}
-		case err != nil:
+		default:
 			text := err.Error()
 			in.failure.Store(&text)
 			in.failed.Add(1)

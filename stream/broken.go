@@ -1,6 +1,9 @@
 package stream
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // broken tells how long a line of audit.log, have[:n], really is that was broken by
 // newlines in a socket's address: 0 when it is as long as it looks, -1 when that
@@ -16,8 +19,10 @@ func broken(have []byte, n int, last bool) int {
 	line := have[:n-1]
 	// A program's text may have a separator, too: the first with an address counts.
 	for sep := bytes.IndexByte(line, separator); sep >= 0; {
-		if a, at := printedAddress(line, sep); at > 0 {
-			return a.end(have, at, n, last)
+		if hex, names := printedAddress(line, sep); names != nil {
+			if k, ok := endBy(hex, have, len(line)-len(names), n, last); ok {
+				return k
+			}
 		}
 		next := bytes.IndexByte(line[sep+1:], separator)
 		if next < 0 {
@@ -68,28 +73,44 @@ type address struct {
 
 func (a *address) text() []byte { return a.buf[a.from:a.to] }
 
-// printedAddress returns the address in the body of a record, line[:sep], and
-// where in the names behind it its bytes are printed, 0 when they are not.
-func printedAddress(line []byte, sep int) (a address, at int) {
+// printedAddress returns the address in the body of a record, line[:sep], as the hex
+// that the kernel wrote, and what stands behind "SADDR={ " in the names behind it. It
+// returns nothing when its bytes are not printed or have no newline.
+func printedAddress(line []byte, sep int) (hex, names []byte) {
 	i := bytes.Index(line[:sep], []byte("saddr="))
 	if i < 1 || line[i-1] != ' ' && line[i-1] != '\'' {
-		return a, 0
+		return nil, nil
 	}
-	hex := line[i+len("saddr=") : sep]
-	if !bytes.Contains(hex, []byte("0A")) && !bytes.Contains(hex, []byte("0a")) {
-		return a, 0 // most have no newline
+	hex = line[i+len("saddr=") : sep]
+	if !inBytes(hex) || !newlineIn(hex, 'A') && !newlineIn(hex, 'a') { // most are so
+		return nil, nil
 	}
-	if at = bytes.Index(line[sep:], []byte("SADDR={ ")); at < 0 {
-		return a, 0
+	const before = "SADDR={ "
+	at := bytes.Index(line[sep:], []byte(before))
+	if at < 0 {
+		return nil, nil
 	}
-	at += sep + len("SADDR={ ")
-	a.decode(hex)
-	// saddr_fam=local path=, in 2.8 fam=local path=
-	fam := bytes.IndexByte(line[at:], ' ')
-	if a.key == "" || fam < 0 || !has(line[at+fam+1:], a.key) {
-		return a, 0
+	return hex, line[sep+at+len(before):]
+}
+
+// inBytes reports whether auditd prints bytes as they are of an address in hex: by its
+// family, in either byte order (see decode).
+func inBytes(hex []byte) bool {
+	return len(hex) > 4 && hex[0] == '0' && hex[2] == '0' && (hex[1] == '0' || hex[3] == '0') && strings.IndexByte("139", hex[1]|hex[3]) >= 0
+}
+
+// newlineIn reports whether hex may have a newline in it, whose last digit is ten.
+func newlineIn(hex []byte, ten byte) bool {
+	for from := 1; from < len(hex); {
+		k := bytes.IndexByte(hex[from:], ten)
+		if k < 0 {
+			return false
+		}
+		if from += k + 1; from%2 == 0 && hex[from-2] == '0' {
+			return true
+		}
 	}
-	return a, at + fam + 1 + len(a.key)
+	return false
 }
 
 // decode reads the hex of an address, its family in either byte order.
@@ -122,6 +143,20 @@ func (a *address) decode(hex []byte) {
 	if nul := bytes.IndexByte(a.text(), 0); nul >= 0 {
 		a.to = a.from + nul
 	}
+}
+
+// endBy returns where the record have[:n] ends by its address in hex, as broken does.
+// What is printed of it stands at at. It reports false where the address is not.
+func endBy(hex, have []byte, at, n int, last bool) (end int, ok bool) {
+	var a address
+	a.decode(hex)
+	// saddr_fam=local path=, in 2.8 fam=local path=
+	line := have[:n-1]
+	fam := bytes.IndexByte(line[at:], ' ')
+	if a.key == "" || fam < 0 || !has(line[at+fam+1:], a.key) {
+		return 0, false
+	}
+	return a.end(have, at+fam+1+len(a.key), n, last), true
 }
 
 // end returns where the record have[:n] ends whose address is printed from at on;

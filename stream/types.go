@@ -150,7 +150,10 @@ func AppendTypeName(dst []byte, n uint32) []byte {
 // record itself has.
 func (b *Batch) AppendType(dst []byte, i int) []byte {
 	n := b.Recs[i].Type
-	if !HasTypeName(n) && n != 0 {
+	if HasTypeName(n) {
+		return append(dst, typeNames[n-firstType]...)
+	}
+	if n != 0 {
 		if name := b.typeText(i); name != nil {
 			return append(dst, name...)
 		}

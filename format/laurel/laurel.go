@@ -86,13 +86,18 @@ func (e *Encoder) nodeOf(b *stream.Batch, i, j int) []byte {
 // hasType reports whether a record of record k's type is among records i to k-1. It looks
 // at the last one first: a long event is long by records of one type.
 func hasType(b *stream.Batch, i, k int) bool {
+	t := b.Recs[k].Type
 	for n := k - 1; n >= i; n-- {
-		if b.SameType(n, k) && b.Recs[n].HasID() {
+		if b.Recs[n].Type == t && b.Recs[n].HasID() && alike(b, t, n, k) {
 			return true
 		}
 	}
 	return false
 }
+
+// alike reports whether the types of records n and k, which have number t, have the same
+// name, too. Most numbers have only one.
+func alike(b *stream.Batch, t uint32, n, k int) bool { return t < stream.NamedType || b.SameType(n, k) }
 
 // appendType appends what the event has of record k's type: one object or an array of
 // objects, whatever their number.
@@ -105,7 +110,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 	case t == typeEOE:
 		// laurel has no EOE in its events. One with fields, which nobody writes, is shown.
 		for ; k < j; k++ {
-			if b.SameType(k, of) && b.Recs[k].HasID() {
+			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
 				if r := decode.Cut(b, k); len(r.Body) > 0 {
 					dst = e.appendRecord(e.top.appendKey(dst, name), &r)
 				}
@@ -116,7 +121,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 	case inList(t):
 		dst = append(e.top.appendKey(dst, name), '[')
 		for first := k; k < j; k++ {
-			if b.SameType(k, of) && b.Recs[k].HasID() {
+			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
 				if k > first {
 					dst = append(dst, ',')
 				}
@@ -127,7 +132,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 		dst = append(dst, ']')
 	default:
 		for ; k < j; k++ {
-			if b.SameType(k, of) && b.Recs[k].HasID() {
+			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
 				r := decode.Cut(b, k)
 				dst = e.appendRecord(e.top.appendKey(dst, name), &r)
 			}
