@@ -36,10 +36,13 @@ func (t *Tracker) daemon(b *stream.Batch, i int) {
 	if n == nil || !n.started {
 		return
 	}
+	fromLog := r.Flags&stream.FromLog != 0
 	switch {
+	case fromLog && r.Type == typeDaemonEnd && n.stopping == returned && r.Millis < n.startAt+startMargin:
+		// The log is behind the stream, which has brought a start that is newer than this end.
 	case r.Type == typeDaemonEnd:
 		n.stopping = ended
-	case r.Flags&stream.FromLog != 0 && t.live:
+	case fromLog && t.live:
 	case n.stopping == ended:
 		n.stopping, n.startAt, n.ordinary = returned, r.Millis-startMargin, true
 	case n.stopping == runs: // it was killed

@@ -224,7 +224,7 @@ func (w *witness) daemonLine(r *stream.Record, alone, resumed bool) bool {
 	case 1202, 1203, 1204, 1205, 1206: // ABORT, CONFIG, RECONFIG, ROTATE, RESUME
 		return true // DAEMON_CONFIG of a reload has a serial at random
 	}
-	return follows || alone && len(known) == 0
+	return follows || resumed || alone && len(known) == 0 // DAEMON_END of a stop before the last one
 }
 
 // distance says how far the serial of a line is from those in front of it in
