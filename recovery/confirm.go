@@ -181,7 +181,8 @@ func (f *Feed) judged(n uint64, fate fate, now time.Time) {
 	if fate == toLeave {
 		l.lineState |= isForeign
 		f.given.forget(n)
-		if auditds(&run.Batch, i) {
+		// What stands in front of all positions the run before has judged.
+		if auditds(&run.Batch, i) && !run.place.At(&run.Batch, i).Less(f.resumedAt) {
 			f.noteForeign(&run.Batch, i, now)
 		}
 		return

@@ -111,6 +111,8 @@ type Feed struct {
 	entered  time.Time // when the log was to be read for what is in doubt, until it has been
 	sure     time.Time // the consumers have all that the log had then
 	resuming bool      // they are being given the log in its order: nothing before is missing
+	// resumedAt is the place in the log from which on one of them was given lines at the start.
+	resumedAt Place
 
 	doubtful atomic.Int64 // see Doubt; ns since 1970, 0 when there is none
 

@@ -94,6 +94,7 @@ func (f *Feed) places(cs []Resumed) error {
 	if err != nil {
 		return err
 	}
+	begin := end
 	for i := range cs {
 		c := &cs[i]
 		err = nil
@@ -117,7 +118,13 @@ func (f *Feed) places(cs []Resumed) error {
 		if c.from.Less(first) {
 			first = c.from
 		}
+		if c.from.Less(begin) {
+			begin = c.from
+		}
 	}
+	f.mu.Lock()
+	f.resumedAt = begin
+	f.mu.Unlock()
 	return f.log.Go(first)
 }
 
