@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"math/bits"
 	"strconv"
 
 	"audisp-relay/stream"
@@ -409,21 +410,14 @@ func newHabit() (h habit) {
 // learn takes in an event that was judged.
 func (h *habit) learn(s *shape, lack parts) {
 	had := (s.want | partCall) & s.has
-	if lack == 0 && had&^h.full == 0 {
-		return
-	}
-	for k := range h.score {
+	for rest := lack | had&^h.full; rest != 0; rest &= rest - 1 {
+		k := bits.TrailingZeros8(uint8(rest))
 		part := parts(1) << k
-		switch {
-		case lack&part != 0:
+		if lack&part != 0 {
 			h.score[k] = max(0, h.score[k]-habitCost)
 			h.full &^= part
-		case had&part != 0 && h.score[k] < habitMax:
-			if h.score[k]++; h.score[k] == habitMax {
-				h.full |= part
-			}
-		default:
-			continue
+		} else if h.score[k]++; h.score[k] == habitMax {
+			h.full |= part
 		}
 		if h.score[k] >= habitEnough {
 			h.expected |= part
