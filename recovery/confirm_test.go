@@ -157,7 +157,14 @@ func TestABrokenAddressIsNoLine(t *testing.T) {
 // TestPendingIsBounded: a log that is far in front of the stream is not read on, and
 // all of it comes in the end.
 func TestPendingIsBounded(t *testing.T) {
+	for _, held := range []int{maxHeld, 2 << 20} { // as by default, and in a small cgroup
+		t.Run(fmt.Sprintf("%d MiB", held>>20), func(t *testing.T) { pendingIsBounded(t, held) })
+	}
+}
+
+func pendingIsBounded(t *testing.T, held int) {
 	p := newModel(1, 0).player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	p.f.maxHeld = held
 	p.f.enter(time.Now(), 0, time.Hour)
 	pad := strings.Repeat("x", 4000)
 	var list []string
@@ -168,12 +175,12 @@ func TestPendingIsBounded(t *testing.T) {
 	p.take(t, list[:10])
 	for range 20 {
 		p.f.round()
-		if p.f.pending.size > maxHeld/2+1<<20 {
+		if p.f.pending.size > held/2+1<<20 {
 			t.Fatalf("%d bytes wait", p.f.pending.size)
 		}
 	}
-	for k := 10; k < len(list); k += 500 {
-		p.take(t, list[k:min(k+500, len(list))])
+	for k := 10; k < len(list); k += 50 {
+		p.take(t, list[k:min(k+50, len(list))])
 		p.f.round()
 	}
 	p.f.Finish(time.Now().Add(time.Minute))
