@@ -61,7 +61,7 @@ func shareMemory(cfg *config.Config, cgroup int64, file string) *MemoryReport {
 		sizes = append(sizes, int64(s.QBytes))
 		m.Asked += int64(s.QBytes) + min(int64(s.QDepth), int64(s.QBytes)/smallRecord)*headerMemory
 	}
-	if m.Asked > m.Queues {
+	if m.Limit < int64(cfg.MemoryLimit) && m.Asked > m.Queues { // without a cgroup q_bytes is what the user has asked for
 		m.QueueCap = max(evenShare(sizes, m.Queues), minQueue)
 	}
 	return m
