@@ -146,10 +146,14 @@ func (q *Queue) Hold(doubt time.Time) {
 	f.holds = append(f.holds, hold{floor: floor, open: true})
 }
 
-// Unhold says that all is put in that Hold was called for.
+// Unhold says that all is put in that Hold was called for. A queue that is closed may have
+// refused it: then the next run has to give it.
 func (q *Queue) Unhold() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
 	for i := range q.floors.holds {
 		if h := &q.floors.holds[i]; h.open {
 			h.open, h.until = false, q.tail

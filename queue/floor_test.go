@@ -69,6 +69,14 @@ func TestFloor(t *testing.T) {
 	if p := q.Position(); p.ID.Serial != 6 {
 		t.Errorf("position %+v", p)
 	}
+
+	q.Hold(times[3])
+	q.Close()
+	q.Put(events(102, 1, 1))
+	q.Unhold()
+	if f := q.Floor(time.Time{}); f == nil {
+		t.Error("what came after the end does not hold the floor")
+	}
 }
 
 // TestFloorIsBounded: neither marks nor holds grow without end, and what is left out of
