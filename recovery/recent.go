@@ -61,8 +61,8 @@ func (r *recent) add(b *stream.Batch) {
 	}
 }
 
-// oldest returns the time of the oldest record remembered, and the serial of the
-// oldest that has one of the kernel's.
+// oldest returns the time of the oldest record remembered, and the serial from which
+// on all events are, by the oldest that has one of the kernel's.
 func (r *recent) oldest() (millis int64, serial uint32, ok bool) {
 	from, n := 0, r.next
 	if r.full {
@@ -73,7 +73,11 @@ func (r *recent) oldest() (millis int64, serial uint32, ok bool) {
 		if i == 0 {
 			millis = k.millis()
 		}
-		if k.sum&1 == 0 {
+		switch {
+		case k.sum&1 != 0:
+		case r.full: // records of that event may be forgotten already
+			return millis, k.serial + 1, true
+		default:
 			return millis, k.serial, true
 		}
 	}
