@@ -134,6 +134,9 @@ func probe(path string) (stale bool, err error) {
 	defer sys.Close(fd)
 	switch err := sys.Connect(fd, &sys.SockaddrUnix{Name: path}); err {
 	case sys.ECONNREFUSED:
+		if bound, err := isBound(path); err == nil && bound {
+			return false, errors.New("another process has bound this socket and does not listen (yet): stop it or choose another path")
+		}
 		return true, nil
 	case sys.ENOENT:
 		return false, nil

@@ -79,6 +79,29 @@ func TestLiveSocketOfOtherProcess(t *testing.T) {
 	}
 }
 
+// TestSocketThatDoesNotListenYet: it answers as a stale one does, and is none.
+func TestSocketThatDoesNotListenYet(t *testing.T) {
+	path := sock(t)
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, settings(path), lossless())
+	b.degraded("does not listen (yet)")
+	if err := syscall.Listen(fd, 1); err != nil {
+		t.Fatal(err)
+	}
+	b.degraded("another sink of this relay listens there")
+	b.stop()
+	if !exists(path) {
+		t.Error("the socket was removed")
+	}
+}
+
 func TestWhatIsNoSocketStays(t *testing.T) {
 	for _, c := range []struct {
 		name, want string
