@@ -13,7 +13,7 @@ const smallQueue = `
 type = "file"
 path = "DIR/small"
 max_size = "0"
-q_depth = 500
+q_depth = 100
 `
 
 // TestLiveStarvedPlugin: a fifth of a core at 4 000 events/s, then a burst as
