@@ -19,7 +19,7 @@ import (
 // stream or with a reload before that, and whatever the stream lacked just then,
 // lossless consumers have all that audit.log has, and nothing is said to be lost.
 func TestEndsLoseNothing(t *testing.T) {
-	cases := uint64(8) // ENDS_CASES: more
+	cases := uint64(4) // ENDS_CASES: more
 	if n, err := strconv.ParseUint(os.Getenv("ENDS_CASES"), 10, 16); err == nil {
 		cases = n
 	}
