@@ -57,7 +57,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("no terminal to be had: ", err)
+		t.Skip("no terminal here: ", err)
 	}
 	t.Cleanup(func() { master.Close() })
 	fd := int(master.Fd())
@@ -69,7 +69,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	}
 	if err != nil {
-		t.Skip("no terminal to be had: ", err)
+		t.Skip("no terminal here: ", err)
 	}
 	t.Cleanup(func() { slave.Close() })
 	return master, slave
