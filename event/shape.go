@@ -200,12 +200,15 @@ func addressUnread(rest []byte) bool {
 // given, its third argument: 0 where it has none, or none that the kernel takes
 // (net/socket.c, move_addr_to_kernel).
 func addressSize(rest []byte) uint32 {
-	const name, longest = " a2=", 128 // struct sockaddr_storage
-	k := bytes.Index(rest, []byte(name))
-	if k < 0 {
-		return 0
+	const name, longest = "a2=", 128 // struct sockaddr_storage
+	for !bytes.HasPrefix(rest, []byte(name)) {
+		k := bytes.IndexByte(rest, ' ')
+		if k < 0 {
+			return 0
+		}
+		rest = rest[k+1:]
 	}
-	rest = rest[k+len(name):]
+	rest = rest[len(name):]
 	if end := bytes.IndexByte(rest, ' '); end >= 0 {
 		rest = rest[:end]
 	}
@@ -223,13 +226,15 @@ func addressBytes(body []byte) uint32 {
 		return 0
 	}
 	hex := body[head:]
-	n := 0
-	for ; n+8 <= len(hex); n += 8 {
-		// What pads a name is most of it.
-		if e := hex[n : n+8 : n+8]; string(e) != "00000000" && noHex[e[0]]|noHex[e[1]]|noHex[e[2]]|noHex[e[3]]|noHex[e[4]]|noHex[e[5]]|noHex[e[6]]|noHex[e[7]] != 0 {
-			break
-		}
+	if end := bytes.IndexByte(hex, separator); end >= 0 {
+		hex = hex[:end]
 	}
+	// Where the address has lost its end, another record may stand right behind it.
+	n := len(hex)
+	if n > 0 && noHex[hex[n-1]] == 0 && bytes.IndexByte(hex, '=') < 0 {
+		return uint32(n) / 2
+	}
+	n = 0
 	for n < len(hex) && noHex[hex[n]] == 0 {
 		n++
 	}

@@ -77,20 +77,31 @@ func (a *address) text() []byte { return a.buf[a.from:a.to] }
 // that the kernel wrote, and what stands behind "SADDR={ " in the names behind it. It
 // returns nothing when its bytes are not printed or have no newline.
 func printedAddress(line []byte, sep int) (hex, names []byte) {
-	i := bytes.Index(line[:sep], []byte("saddr="))
-	if i < 1 || line[i-1] != ' ' && line[i-1] != '\'' {
-		return nil, nil
-	}
-	hex = line[i+len("saddr=") : sep]
-	if !inBytes(hex) || !newlineIn(hex, 'A') && !newlineIn(hex, 'a') { // most are so
-		return nil, nil
-	}
 	const before = "SADDR={ "
-	at := bytes.Index(line[sep:], []byte(before))
+	at := bytes.Index(line[sep:], []byte(before)) // few texts of programs have it
 	if at < 0 {
 		return nil, nil
 	}
+	hex = hexAddress(line[:sep])
+	if !inBytes(hex) || !newlineIn(hex) { // most are so
+		return nil, nil
+	}
 	return hex, line[sep+at+len(before):]
+}
+
+// hexAddress returns what stands behind saddr= in a record's body: the address and, in
+// a program's text, what follows it.
+func hexAddress(line []byte) []byte {
+	const name = "saddr="
+	// The kernel's records begin with it, right behind the header.
+	if k := bytes.IndexByte(line, ')'); k >= 0 && has(line[k:], "): "+name) {
+		return line[k+len("): "+name):]
+	}
+	i := bytes.Index(line, []byte(name))
+	if i < 1 || line[i-1] != ' ' && line[i-1] != '\'' {
+		return nil
+	}
+	return line[i+len(name):]
 }
 
 // inBytes reports whether auditd prints bytes as they are of an address in hex: by its
@@ -99,15 +110,21 @@ func inBytes(hex []byte) bool {
 	return len(hex) > 4 && hex[0] == '0' && hex[2] == '0' && (hex[1] == '0' || hex[3] == '0') && strings.IndexByte("139", hex[1]|hex[3]) >= 0
 }
 
-// newlineIn reports whether hex may have a newline in it, whose last digit is ten.
-func newlineIn(hex []byte, ten byte) bool {
-	for from := 1; from < len(hex); {
-		k := bytes.IndexByte(hex[from:], ten)
-		if k < 0 {
-			return false
+// newlineIn reports whether the text of an address in hex may have a newline in it:
+// up to its first NUL but the one that an abstract name begins with.
+func newlineIn(hex []byte) bool {
+	const family = 4 // digits
+	for i := family; i+1 < len(hex); i += 2 {
+		if hex[i] != '0' {
+			continue
 		}
-		if from += k + 1; from%2 == 0 && hex[from-2] == '0' {
+		switch hex[i+1] {
+		case 'A', 'a':
 			return true
+		case '0':
+			if i > family {
+				return false
+			}
 		}
 	}
 	return false
