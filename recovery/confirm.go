@@ -258,7 +258,7 @@ func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
 	e := f.witness.find(r, f.witness.nodeKey(run.Node(i)))
 	switch {
 	case e != nil && e.types&byStream != 0:
-		if single := singleType(r.Type); e.millis != r.Millis || e.types&single != 0 && !f.wasCut(e, single) {
+		if single := singleType(r.Type); e.millis != r.Millis || e.types&single != 0 && !f.wasCut(e, single, &run.Batch, i) {
 			return toLeave
 		}
 		return giveIf(e.line == 0 || n-e.line < oneEvent || e.line-n < oneEvent)
@@ -271,11 +271,15 @@ func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
 }
 
 // wasCut reports whether the record of that type which consumers were given of an
-// event is not in the log, although others of the event are: it was cut to something that
-// looks whole, and its line is to be given, too.
-func (f *Feed) wasCut(e *witnessed, single witnessTypes) bool {
+// event was cut to something that looks whole, so that line i of b is to be given, too:
+// the log does not have it where it has others of the event, or where the line begins
+// with it. Of older events is not known what the log has.
+func (f *Feed) wasCut(e *witnessed, single witnessTypes, b *stream.Batch, i int) bool {
 	sum := e.sums[bits.TrailingZeros8(uint8(single))]
-	return sum != 0 && f.matched[recentKey{serial: e.serial}] && !f.matched[recentKey{e.serial, sum}]
+	if sum == 0 || f.matched[recentKey{e.serial, sum}] {
+		return false
+	}
+	return f.matched[recentKey{serial: e.serial}] || e.millis >= f.matchedFrom && beginsWith(b, i, sum)
 }
 
 // betterBehind reports whether a line that waits has the same serial, another time

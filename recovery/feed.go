@@ -68,49 +68,50 @@ type Feed struct {
 	wake    chan struct{}
 	room    chan struct{} // has an element when held records were settled
 
-	mu       sync.Mutex // guards all below; whoever holds it may give records to the consumers
-	tracker  *event.Tracker
-	recent   recent
-	nodes    map[string]bool // names in node= of the stream's records
-	node     []byte          // of the last one
-	given    given
-	pending  pending
-	witness  witness
-	mode     mode
-	entry    *entry // set until the log is read from its place
-	held     []heldBatch
-	heldSize int
-	maxHeld  int
-	before   map[recentKey]uint16 // given by the stream before the log began to lead
-	matched  map[recentKey]bool   // of these, those that the log has; with sum 0: any of an event
-	sinceAt  int64                // time of the oldest of them,
-	since    uint32               // and its serial,
-	sinceOK  bool                 // if there is one
-	unsure   int64                // not 0: the log is to be read again from this time on
-	sought   time.Time            // when it was read from another place last
-	holes    []event.Trouble      // wanted from further back
-	check    atomic.Bool          // the log is to lead for a moment; not guarded
-	doubt    time.Time            // when there was reason to doubt the stream last
-	quiet    time.Duration        // how long there must be none before the stream leads again
-	ioSince  time.Time            // set while the log is being read
-	down     time.Time            // the log could not be read: leave it alone until then
-	last     time.Time            // arrival of the last record
-	latest   event.Latest         // of the stream's records
-	tailSeen bool                 // the log's tail was looked at since then
-	lastID   stream.Record        // of the stream's last record that had an id
-	lastEOE  uint32               // serial of its last EOE record
-	behind   bool                 // the log was not read to its end: too much waits
-	searched bool                 // the log was read from another place, but not yet to its end
-	loseAt   uint64               // with this line judged, what the log should have had is lost; 0: not
-	ended    bool                 // the stream brings nothing any more
-	suspect  int                  // so many more lines may be parts of an address
-	lastFate fate                 // of the line judged last
-	highest  uint32               // serial of the last line that only the log had
-	misses   int                  // records in a row that were waited for and are not in the log
-	count    Counts
-	entered  time.Time // when the log was to be read for what is in doubt, until it has been
-	sure     time.Time // the consumers have all that the log had then
-	resuming bool      // they are being given the log in its order: nothing before is missing
+	mu          sync.Mutex // guards all below; whoever holds it may give records to the consumers
+	tracker     *event.Tracker
+	recent      recent
+	nodes       map[string]bool // names in node= of the stream's records
+	node        []byte          // of the last one
+	given       given
+	pending     pending
+	witness     witness
+	mode        mode
+	entry       *entry // set until the log is read from its place
+	held        []heldBatch
+	heldSize    int
+	maxHeld     int
+	before      map[recentKey]uint16 // given by the stream before the log began to lead
+	matched     map[recentKey]bool   // of these, those that the log has; with sum 0: any of an event
+	matchedFrom int64                // where in time the log was searched for them from
+	sinceAt     int64                // time of the oldest of them,
+	since       uint32               // and its serial,
+	sinceOK     bool                 // if there is one
+	unsure      int64                // not 0: the log is to be read again from this time on
+	sought      time.Time            // when it was read from another place last
+	holes       []event.Trouble      // wanted from further back
+	check       atomic.Bool          // the log is to lead for a moment; not guarded
+	doubt       time.Time            // when there was reason to doubt the stream last
+	quiet       time.Duration        // how long there must be none before the stream leads again
+	ioSince     time.Time            // set while the log is being read
+	down        time.Time            // the log could not be read: leave it alone until then
+	last        time.Time            // arrival of the last record
+	latest      event.Latest         // of the stream's records
+	tailSeen    bool                 // the log's tail was looked at since then
+	lastID      stream.Record        // of the stream's last record that had an id
+	lastEOE     uint32               // serial of its last EOE record
+	behind      bool                 // the log was not read to its end: too much waits
+	searched    bool                 // the log was read from another place, but not yet to its end
+	loseAt      uint64               // with this line judged, what the log should have had is lost; 0: not
+	ended       bool                 // the stream brings nothing any more
+	suspect     int                  // so many more lines may be parts of an address
+	lastFate    fate                 // of the line judged last
+	highest     uint32               // serial of the last line that only the log had
+	misses      int                  // records in a row that were waited for and are not in the log
+	count       Counts
+	entered     time.Time // when the log was to be read for what is in doubt, until it has been
+	sure        time.Time // the consumers have all that the log had then
+	resuming    bool      // they are being given the log in its order: nothing before is missing
 	// resumedAt is the place in the log from which on one of them was given lines at the start.
 	resumedAt Place
 

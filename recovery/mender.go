@@ -223,7 +223,7 @@ func (f *Feed) seek(at *entry) error {
 	}
 	f.mu.Lock()
 	before, matched := f.before, make(map[recentKey]bool) // changed by this goroutine only
-	f.matched = matched
+	f.matched, f.matchedFrom = matched, at.millis
 	f.mu.Unlock()
 	var b stream.Batch
 	for {

@@ -112,6 +112,11 @@ func (r *recent) set() map[recentKey]uint16 {
 // keyOf makes the key of record i, the same for a line of the stream, a frame
 // and a line of the log.
 func keyOf(b *stream.Batch, i int) recentKey {
+	return recentKey{b.Recs[i].Serial, sumOf(b.Recs[i].Type, keyText(b, i))}
+}
+
+// keyText returns what of record i makes its key: its text from the id on.
+func keyText(b *stream.Batch, i int) []byte {
 	rec := &b.Recs[i]
 	text := b.Bytes(i)
 	if rec.Kind != stream.Ver0 {
@@ -124,8 +129,13 @@ func keyOf(b *stream.Batch, i int) recentKey {
 	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == ' ' || text[len(text)-1] == 0) {
 		text = text[:len(text)-1]
 	}
+	return text
+}
+
+// sumOf makes the sum of a key from the text of a record, of which it looks at samples.
+func sumOf(typ uint32, text []byte) uint32 {
 	n := len(text)
-	sum := uint64(rec.Type)<<32 | uint64(uint32(n))
+	sum := uint64(typ)<<32 | uint64(uint32(n))
 	if n >= 64 {
 		// Behind the id, about where item=, the names and the pids are; the middle
 		// and the end. The products do not wait for each other.
@@ -145,11 +155,23 @@ func keyOf(b *stream.Batch, i int) recentKey {
 			sum = (sum ^ uint64(c)) * 0x9E3779B97F4A7C15
 		}
 	}
-	key := recentKey{rec.Serial, (uint32(sum>>32) ^ uint32(sum)) &^ 1}
-	if stream.OfDaemon(rec.Type) {
-		key.sum |= 1
+	folded := (uint32(sum>>32) ^ uint32(sum)) &^ 1
+	if stream.OfDaemon(typ) {
+		folded |= 1
 	}
-	return key
+	return folded
+}
+
+// beginsWith reports whether a record that is shorter than record i, and is the begin of
+// it, has that sum.
+func beginsWith(b *stream.Batch, i int, sum uint32) bool {
+	text := keyText(b, i)
+	for n := 1; n < len(text); n++ {
+		if sumOf(b.Recs[i].Type, text[:n]) == sum {
+			return true
+		}
+	}
+	return false
 }
 
 // afterType returns text from "audit(" on. auditd writes nothing between the
