@@ -219,3 +219,38 @@ func TestSilentStream(t *testing.T) {
 	got, _ = p.out.lines()
 	compare(t, "when it comes", got, join(first, tail), true)
 }
+
+// TestDoubtWhileLinesWait: as long as a line of the log waits for the stream, which may
+// have lost it, a run that goes on after a restart must not begin behind its event.
+func TestDoubtWhileLinesWait(t *testing.T) {
+	m := newModel(1, 0)
+	e := &modelEvent{serial: 1020, millis: 1_800_000_020_000}
+	for !e.call || len(e.lines) < 4 {
+		e.lines, e.call = nil, false
+		m.fill(e)
+	}
+	p := m.player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	p.f.enter(time.Now(), 0, time.Hour)
+	before := userLines(1000, 1019)
+	p.write(before)
+	p.take(t, before)
+	p.f.round()
+	p.write(e.lines)
+	began := time.Now()
+	p.take(t, e.lines[:2])
+	for range 3 {
+		p.f.round()
+		if at := p.f.Doubt(); at.IsZero() || at.After(began) {
+			t.Errorf("in doubt since %v, while %d lines of the log wait, read after %v", at, p.f.given.end()-p.f.pending.ready, began)
+		}
+	}
+	p.take(t, e.lines[2:])
+	p.f.round()
+	p.write(userLines(1021, 1030))
+	p.take(t, userLines(1021, 1030))
+	p.f.round()
+	p.f.round()
+	if at := p.f.Doubt(); !at.IsZero() && at.Before(began) {
+		t.Errorf("in doubt since %v, although all has come", at)
+	}
+}

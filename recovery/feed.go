@@ -111,6 +111,8 @@ type Feed struct {
 	count       Counts
 	entered     time.Time // when the log was to be read for what is in doubt, until it has been
 	sure        time.Time // the consumers have all that the log had then
+	soonSure    time.Time // and will have what it had then,
+	sureEnd     uint64    // when the lines below this one are judged
 	resuming    bool      // they are being given the log in its order: nothing before is missing
 	// resumedAt is the place in the log from which on one of them was given lines at the start.
 	resumedAt Place
@@ -368,6 +370,7 @@ func (f *Feed) begin(now time.Time, millis int64) {
 		millis = min(millis, f.given.line(n).id.Millis) // those wait no more
 	}
 	f.dropPending()
+	f.soonSure, f.sureEnd = time.Time{}, 0
 	f.loseAt, f.searched = 0, false
 	f.witness.begin(&f.recent)
 	f.witnessHeld()

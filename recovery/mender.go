@@ -140,7 +140,7 @@ func (f *Feed) lose() {
 // that had come before that.
 func (f *Feed) round() {
 	f.mu.Lock()
-	n := len(f.held)
+	n, began := len(f.held), time.Now()
 	mode, at := f.mode, f.entry
 	f.mu.Unlock()
 	gave := uint64(0)
@@ -172,7 +172,7 @@ func (f *Feed) round() {
 	f.settle(now, n, err != nil)
 	f.waited(now, err)
 	if mode == led && err == nil && f.allSearched() {
-		f.entered, f.sure = time.Time{}, time.Now() // what was given so far is all that stands before it in the log
+		f.noteSure(began)
 	}
 	f.noteDoubt()
 	f.consider(now, gave, err)
@@ -185,6 +185,21 @@ func (f *Feed) round() {
 // lines in front of others that the consumers have are given.
 func (f *Feed) allSearched() bool {
 	return f.entry == nil && !f.searched && !f.behind && f.loseAt == 0 && f.unsure == 0
+}
+
+// noteSure takes in that the log was read to the end that it had at that time. What it
+// had then the consumers have when its lines are given, too: of some it may have to be
+// seen first whether the stream brings them.
+func (f *Feed) noteSure(read time.Time) {
+	for range 2 { // for those of an earlier read, and perhaps for these
+		if f.pending.ready < f.sureEnd {
+			return
+		}
+		if !f.soonSure.IsZero() {
+			f.sure, f.entered = f.soonSure, time.Time{}
+		}
+		f.soonSure, f.sureEnd = read, f.given.end()
+	}
 }
 
 // waited judges the lines that have waited long enough for the stream, and says what
