@@ -188,7 +188,10 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 			if alone(r.Type) && !isCut {
 				return
 			}
-			e = t.open(n, r, at)
+			// The log may have opened it before the serials began here.
+			if e = n.find(r.Serial, r.Millis); e == nil {
+				e = t.open(n, r, at)
+			}
 		}
 		if e == nil {
 			return // of an event that is complete
