@@ -10,6 +10,7 @@ import (
 	sys "golang.org/x/sys/unix"
 
 	"audisp-relay/config"
+	"audisp-relay/sockdiag"
 )
 
 // backlog is how many connections wait to be accepted; the kernel caps it at
@@ -134,7 +135,7 @@ func probe(path string) (stale bool, err error) {
 	defer sys.Close(fd)
 	switch err := sys.Connect(fd, &sys.SockaddrUnix{Name: path}); err {
 	case sys.ECONNREFUSED:
-		if bound, err := isBound(path); err == nil && bound {
+		if bound, err := sockdiag.Bound(path); err == nil && bound {
 			return false, errors.New("another process has bound this socket and does not listen (yet): stop it or choose another path")
 		}
 		return true, nil
