@@ -39,24 +39,12 @@ func Load(path string) (*Config, []string, error) {
 		return nil, nil, err
 	}
 	c, warns, err := parse(path, data)
-	if c == nil {
-		return nil, warns, err
+	if c == nil || c.PluginDir == "" {
+		return c, warns, err
 	}
 	self, selfErr := os.Executable()
 	if selfErr != nil {
 		self = "" // no /proc: then nothing can be said about our own binary
-	}
-	if own := c.refuseSelf(path, self); len(own) > 0 {
-		if err != nil {
-			own = append(own, asErrors(err, path, 0, "")...)
-		}
-		err = own.sorted()
-	}
-	if c.PluginDir == "" {
-		if len(c.Sinks) == 0 {
-			c = nil
-		}
-		return c, warns, err
 	}
 	more, dirWarns, dirErr := LoadPluginDir(c.PluginDir, c, self)
 	warns = append(warns, dirWarns...)
@@ -70,9 +58,6 @@ func Load(path string) (*Config, []string, error) {
 	}
 	c.Sinks = append(c.Sinks, more...)
 	slices.SortFunc(c.Sinks, func(a, b Sink) int { return strings.Compare(a.Name, b.Name) })
-	if len(c.Sinks) == 0 {
-		c = nil
-	}
 	if len(errs) > 0 {
 		return c, warns, errs
 	}

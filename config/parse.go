@@ -47,6 +47,7 @@ func parse(name string, data []byte) (*Config, []string, error) {
 		c.Sinks = []Sink{localSink(c)}
 	}
 	doc.checkPaths(c)
+	doc.refuseSelf(c)
 	doc.advise(c)
 	c.Sinks = slices.DeleteFunc(c.Sinks, func(s Sink) bool { return doc.badSinks[s.Name] })
 	if len(c.Sinks) == 0 {

@@ -2,24 +2,27 @@ package config
 
 import (
 	"fmt"
-	"slices"
+	"os"
 	"strconv"
 	"strings"
+
+	"github.com/BurntSushi/toml"
 
 	"audisp-relay/runnable"
 )
 
-// refuseSelf takes the sinks out whose program is the relay itself, at self: each child would
+// refuseSelf reports the sinks whose program is the relay itself: each child would
 // read the same configuration and start the next.
-func (c *Config) refuseSelf(file, self string) (errs Errors) {
-	c.Sinks = slices.DeleteFunc(c.Sinks, func(s Sink) bool {
-		if s.Program == nil || !runnable.SameProgram(s.Program.Path, self) {
-			return false
+func (d *document) refuseSelf(c *Config) {
+	self, err := os.Executable()
+	if err != nil {
+		return // no /proc: then nothing can be said about our own binary
+	}
+	for _, s := range c.Sinks {
+		if s.Program != nil && runnable.SameProgram(s.Program.Path, self) {
+			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%q is audisp-relay itself, which would start itself over and over: must be another program", s.Program.Path)
 		}
-		errs = append(errs, s.errorf("path", "%q is audisp-relay itself, which would start itself over and over: must be another program", s.Program.Path))
-		return true
-	})
-	return errs
+	}
 }
 
 // CheckPrograms reports what would keep the programs of the sinks from being started at
