@@ -201,7 +201,7 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 		Markers:  p.markers.Load(),
 		Whole:    cfg.Filter != "" || cfg.Format != "string" && cfg.Format != "binary",
 	}
-	if cfg.Unix != nil {
+	if cfg.Unix != nil && !cfg.Unix.Connect {
 		q.Slow = queue.Slow(cfg.Unix.SlowClient)
 		q.Hold = cfg.Unix.WhenIdle == "queue"
 	}
