@@ -163,7 +163,9 @@ type connected struct {
 
 func connect(t *testing.T, path string, enc format.Encoder) *connected {
 	t.Helper()
-	c := &connected{t: t, sink: testConnector(path, enc), q: queue.New(queue.Options{Config: lossless()})}
+	held := lossless()
+	held.Hold = true // until the sink runs
+	c := &connected{t: t, sink: testConnector(path, enc), q: queue.New(queue.Options{Config: held})}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); c.sink.Run(ctx, c.q) }()

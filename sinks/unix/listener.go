@@ -14,8 +14,9 @@ import (
 )
 
 // backlog is how many connections wait to be accepted; the kernel caps it at
-// net.core.somaxconn. A client that does not wait gets EAGAIN beyond it.
-const backlog = 4096
+// net.core.somaxconn. A client that does not wait gets EAGAIN beyond it. They are accepted
+// within a second (see pace).
+const backlog = 1024
 
 // errReplaced says that the path does not lead to the sink's socket any more.
 var errReplaced = errors.New("the socket was removed or replaced from outside: listening anew")
