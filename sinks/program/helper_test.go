@@ -109,7 +109,7 @@ func crash(args []string) error {
 	case 1:
 		unix.Kill(os.Getpid(), unix.SIGKILL)
 	case 2:
-		unix.Kill(os.Getpid(), unix.SIGSEGV)
+		unix.Kill(os.Getpid(), unix.SIGTERM)
 		time.Sleep(time.Hour)
 	}
 	return nil

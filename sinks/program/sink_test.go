@@ -93,6 +93,9 @@ func TestHundredDeaths(t *testing.T) {
 	for i := range records / 100 {
 		r.put(i*100, 100)
 	}
+	for n := uint64(0); n < deaths; n = r.s.Status().Restarts { // each in its time: this machine may be busy
+		r.eventually("one more death", func() bool { return r.s.Status().Restarts > n })
+	}
 	r.eventually("all records delivered", func() bool { return r.q.Counts().Delivered == records })
 	r.q.Close()
 	<-r.done
