@@ -104,6 +104,9 @@ type Sink struct {
 	// NodeRawOnly keeps node= away from records auditd wrote itself (ver 1):
 	// audispd gave it to ver 0 records only.
 	NodeRawOnly bool
+	// Frames is how long binary frames are: "exact", which "" means too, "padded" or
+	// "auto": as the installed auditd writes them to its plugins.
+	Frames string
 	// DropEOE leaves EOE records out, as audispd's builtin_syslog did. Only
 	// consumers of plugin_dir have it.
 	DropEOE bool
@@ -117,7 +120,7 @@ type Sink struct {
 	Origin string // "file:line" of the table or plugin conf it comes from
 }
 
-// Unix is a listening AF_UNIX stream socket.
+// Unix is an AF_UNIX socket: one that is listened on, or one of a collector's.
 type Unix struct {
 	Path       string // absolute, at most 107 bytes
 	Mode       uint32 // permission bits
@@ -127,6 +130,8 @@ type Unix struct {
 	MaxClients int
 	SlowClient string // "disconnect" or "drop"
 	WhenIdle   string // "discard" or "queue": what happens while nobody is connected
+	MaxPerUID  int    // connections of one user other than root; 0: as many as MaxClients
+	Connect    bool   // a collector listens at Path: of the rest only that counts
 }
 
 // File is a file that records are appended to.
@@ -168,6 +173,7 @@ type Program struct {
 	Path        string   // absolute
 	Args        []string // argv[1:]
 	MaxRestarts int      // restarts before the sink counts as degraded
+	User        string   // name or number of the user as whom it runs; "" means the relay's
 }
 
 // Default gives the configuration of a relay without a config file: one unix
@@ -230,6 +236,7 @@ func newUnix() *Unix {
 		Owner:      "root",
 		Group:      "adm",
 		MaxClients: 16,
+		MaxPerUID:  8,
 		SlowClient: "disconnect",
 		WhenIdle:   "discard",
 	}

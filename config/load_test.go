@@ -124,3 +124,59 @@ func TestLoadWithPluginDir(t *testing.T) {
 		t.Errorf("absent plugin_dir: got %v", err)
 	}
 }
+
+// TestRelayIsNoProgram: a program sink that would start the relay itself is an error,
+// by whatever name it has, and the rest of the file counts.
+func TestRelayIsNoProgram(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(self, filepath.Join(dir, "sym")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Dir(self), filepath.Join(dir, "dir")); err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{self, filepath.Join(dir, "sym"), filepath.Join(dir, "dir", filepath.Base(self)), filepath.Dir(self) + "/./" + filepath.Base(self)}
+	if hard := self + ".hard"; os.Link(self, hard) == nil {
+		t.Cleanup(func() { os.Remove(hard) })
+		paths = append(paths, hard)
+	}
+	for _, path := range paths {
+		text := "[sinks.a]\ntype = 'syslog'\n[sinks.p]\ntype = 'program'\npath = '" + path + "'\n"
+		c, _, err := Load(write(t, filepath.Join(dir, "c.toml"), text, 0o640))
+		if err == nil || !strings.Contains(err.Error(), "c.toml:5: sinks.p.path: ") || !strings.Contains(err.Error(), "is audisp-relay itself") {
+			t.Errorf("%s: error %v", path, err)
+		}
+		if c == nil || len(c.Sinks) != 1 || c.Sinks[0].Name != "a" {
+			t.Errorf("%s: %+v, want the other sink alone", path, c)
+		}
+	}
+}
+
+// TestCheckPrograms names what would keep a program from being started.
+func TestCheckPrograms(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "good"), "", 0o755)
+	write(t, filepath.Join(dir, "bad"), "", 0o775)
+	text := "[sinks.a]\ntype='program'\npath='" + dir + "/good'\n" +
+		"[sinks.b]\ntype='program'\npath='" + dir + "/bad'\n" +
+		"[sinks.c]\ntype='program'\npath='" + dir + "/none'\n" +
+		"[sinks.d]\ntype='program'\npath='" + dir + "/good'\nuser='nobody-of-that-name'\n"
+	c, err := Parse("t.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := c.CheckPrograms()
+	wants := []string{"t.toml:4: sinks.b.path: ", "t.toml:7: sinks.c.path: ", "t.toml:10: sinks.d.user: there is no user"}
+	if len(errs) != len(wants) {
+		t.Fatalf("%d errors, want %d:\n%v", len(errs), len(wants), errs)
+	}
+	for i, want := range wants {
+		if !strings.HasPrefix(errs[i].Error(), want) {
+			t.Errorf("error %q, want it to begin with %q", errs[i], want)
+		}
+	}
+}

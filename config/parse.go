@@ -47,6 +47,7 @@ func parse(name string, data []byte) (*Config, []string, error) {
 		c.Sinks = []Sink{localSink(c)}
 	}
 	doc.checkPaths(c)
+	doc.refuseSelf(c)
 	doc.advise(c)
 	c.Sinks = slices.DeleteFunc(c.Sinks, func(s Sink) bool { return doc.badSinks[s.Name] })
 	if len(c.Sinks) == 0 {
@@ -186,19 +187,44 @@ func (t *table) events(s *Sink, formats ...string) {
 	}
 }
 
+// frames reads how long frames are; with a format that has none it says nothing.
+func (t *table) frames(s *Sink, otherwise string) {
+	size := otherwise
+	t.oneOf("frames", &size, frameSizes...)
+	if s.Format == "binary" {
+		s.Frames = size
+	}
+}
+
 func (t *table) unix(s *Sink) {
 	u := newUnix()
 	s.Unix = u
 	t.events(s, "string", "binary", "json", "ecs", "laurel")
+	t.frames(s, "exact")
 	t.required("path", "the absolute path of the socket")
 	t.str("path", &u.Path, socketPath)
+	listen := true
+	t.boolean("listen", &listen)
+	if u.Connect = !listen; u.Connect {
+		t.listenerOnly("mode", "owner", "group", "allow_uids", "max_clients", "max_per_uid", "slow_client", "when_idle")
+	}
 	t.mode("mode", &u.Mode)
 	t.str("owner", &u.Owner, account)
 	t.str("group", &u.Group, account)
 	t.uids("allow_uids", &u.AllowUIDs)
 	t.integer("max_clients", &u.MaxClients, 1, maxClients)
+	t.integer("max_per_uid", &u.MaxPerUID, 0, maxClients)
 	t.oneOf("slow_client", &u.SlowClient, "disconnect", "drop")
 	t.oneOf("when_idle", &u.WhenIdle, "discard", "queue")
+}
+
+// listenerOnly reports keys that say something of a socket that is listened on.
+func (t *table) listenerOnly(names ...string) {
+	for _, name := range names {
+		if _, there := t.vals[name]; there {
+			t.doc.errorf(t.key(name), "has no effect with listen = false, must be left out")
+		}
+	}
 }
 
 func (t *table) file(s *Sink) {
@@ -272,6 +298,8 @@ func (t *table) program(s *Sink) {
 	p := newProgram()
 	s.Program = p
 	t.events(s, "string", "binary", "json", "ecs", "laurel")
+	t.frames(s, "auto")
+	t.str("user", &p.User, emptyOr(account))
 	t.required("path", "the absolute path of the program")
 	t.str("path", &p.Path, filePath)
 	if args, ok := list(t, "args", "strings", argument); ok {

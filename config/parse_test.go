@@ -96,9 +96,9 @@ type = "syslog"
 	loc.Syslog = &Syslog{Transport: "local", Address: "/dev/log", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audisp-relay"}
 	net.Syslog = &Syslog{Transport: "tcp", Address: "[::1]:514", Protocol: "rfc5424", Facility: "local7", Severity: "info", Tag: "audisp-relay"}
 	sock.QOS, sock.QDepth = "lossy", 7
-	sock.Unix = &Unix{"/run/x/s", 0o600, "0", "audit", []int{0, 1000}, 1, "drop", "queue"}
-	prog.Format = "binary"
-	prog.Program = &Program{"/sbin/audisp-remote", []string{"-x", "a b"}, 0}
+	sock.Unix = &Unix{Path: "/run/x/s", Mode: 0o600, Owner: "0", Group: "audit", AllowUIDs: []int{0, 1000}, MaxClients: 1, MaxPerUID: 8, SlowClient: "drop", WhenIdle: "queue"}
+	prog.Format, prog.Frames = "binary", "auto"
+	prog.Program = &Program{Path: "/sbin/audisp-remote", Args: []string{"-x", "a b"}}
 	want := &Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000,
 		NameFormat: "user", Name: "host-1", MemoryLimit: 1 << 30, RunDir: "/run/x", StateDir: "/srv/x",
 		Spool: Spool{1 << 20, "interval"}, Recovery: Recovery{false, "/srv/audit.log"}, Log: Log{"debug", "/var/log/relay.log"},
@@ -222,7 +222,7 @@ func TestParseErrors(t *testing.T) {
 		{"path directory", "[sinks.a]\ntype='file'\npath='/var/log/'", []string{"3: sinks.a.path: names a directory"}},
 		{"path NUL", "[sinks.a]\ntype='file'\npath=\"/x\\u0000y\"", []string{"3: sinks.a.path: NUL"}},
 		{"socket long", "[sinks.a]\ntype='unix'\npath='/" + strings.Repeat("x", 107) + "'", []string{"3: sinks.a.path: is 108 bytes long, a socket's path can have 107"}},
-		{"foreign key", unix + "max_size = '1MiB'", []string{`4: sinks.a.max_size: does not belong to a sink of type "unix"; allowed: allow_uids, filter, format, group,`}},
+		{"foreign key", unix + "max_size = '1MiB'", []string{`4: sinks.a.max_size: does not belong to a sink of type "unix"; allowed: allow_uids, filter, format, frames, group,`}},
 		{"foreign key 2", slog + "mode = '0600'", []string{`3: sinks.a.mode: does not belong to a sink of type "syslog"; allowed: address, ca_file,`}},
 		{"misspelt sink key", unix + "max_cleints = 1", []string{`4: sinks.a.max_cleints: did you mean "max_clients"?`}},
 		{"filter", unix + "filter = 'audi == 1'", []string{"4: sinks.a.filter: 1:1: unknown field audi: did you mean auid?"}},

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"audisp-relay/runnable"
 )
 
 // LoadPluginDir turns the active plugins of an audispd-style plugins.d into
@@ -112,12 +114,15 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 	if info.Mode().Perm()&0o020 != 0 {
 		p.warnf(0, "", "is writable by its group: audit 4.2 and later refuse it, run chmod g-w")
 	}
-	if !isBuiltin(p.path) && sameProgram(p.path, r.self) {
+	if !isBuiltin(p.path) && runnable.SameProgram(p.path, r.self) {
 		return nil, nil, nil
 	}
 	s := newPluginSink(p, r.base, r.common)
 	if err := p.fill(s, r.common); err != nil {
 		return nil, p.warns, err
+	}
+	if s.Format == "binary" {
+		s.Frames = "auto" // what reads them was written for this auditd
 	}
 	if s.NodeRawOnly && s.Format == "binary" {
 		s.NameFormat, s.NodeName = "none", "" // audispd names hosts in text only
@@ -162,12 +167,8 @@ func (p *pluginConf) fill(s *Sink, common audispd) error {
 	if p.builtin {
 		p.warnf(p.pathLine, "path", "type = builtin with the path of a program means always")
 	}
-	warn, err := checkBinary(p.path)
-	if err != nil {
+	if err := checkBinary(p.path); err != nil {
 		return p.errorf(p.pathLine, "path", "%v", err)
-	}
-	if warn != "" {
-		p.warnf(p.pathLine, "path", "%s", warn)
 	}
 	s.Type = "program"
 	s.Program = &Program{Path: p.path, Args: p.args, MaxRestarts: common.maxRestarts}
@@ -246,44 +247,18 @@ func (p *pluginConf) fillSyslog(s *Sink) error {
 var builtinFacilities = []string{"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 	"auth", "authpriv", "daemon", "syslog", "user"}
 
-// checkBinary holds a plugin's program to auditd's rules: a regular file of
-// root's that owner and group may read and execute (mode 0550, audit 4.0.4;
-// before 0750). audit 4.2 also refuses what group or others can write; of that
-// the latter is refused here always, since the relay runs as root.
-func checkBinary(path string) (warn string, err error) {
+// checkBinary holds a plugin's program to the rules of all programs and to auditd's own:
+// that owner and group may read and execute it (mode 0550, audit 4.0.4; before 0750).
+func checkBinary(path string) error {
+	if err := runnable.Check(path); err != nil {
+		return err
+	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", err
+		return err
 	}
-	perm := info.Mode().Perm()
-	switch {
-	case !info.Mode().IsRegular():
-		return "", fmt.Errorf("%s %w", path, errNotRegular)
-	case perm&0o550 != 0o550:
-		return "", fmt.Errorf("%s has mode %04o, must contain 0750: run chmod 0750 %s", path, perm, path)
+	if perm := info.Mode().Perm(); perm&0o550 != 0o550 {
+		return fmt.Errorf("%s has mode %04o, must contain 0750: run chmod 0750 %s", path, perm, path)
 	}
-	if err := trusted(path, info, 0o002); err != nil {
-		return "", err
-	}
-	if perm&0o020 != 0 {
-		warn = fmt.Sprintf("%s is writable by its group: audit 4.2 and later refuse it, run chmod g-w %s", path, path)
-	}
-	return warn, nil
-}
-
-// sameProgram says whether path starts the program at self. After an upgrade
-// the running file is no longer the one at its path, so equal paths count too.
-func sameProgram(path, self string) bool {
-	if self == "" {
-		return false
-	}
-	if real, err := filepath.EvalSymlinks(path); err == nil && real == filepath.Clean(self) {
-		return true
-	}
-	if filepath.Clean(path) == filepath.Clean(self) {
-		return true
-	}
-	a, errA := os.Stat(path)
-	b, errB := os.Stat(self)
-	return errA == nil && errB == nil && os.SameFile(a, b)
+	return nil
 }

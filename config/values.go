@@ -191,6 +191,7 @@ var (
 		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
 	severities      = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 	overflowActions = []string{"ignore", "syslog", "suspend", "single", "halt"}
+	frameSizes      = []string{"auto", "exact", "padded"}
 	nameFormats     = []string{"none", "hostname", "fqd", "numeric", "user"}
 )
 

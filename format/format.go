@@ -63,10 +63,14 @@ type Encoder struct {
 	NodeVer0Only bool
 	// DropEOE leaves EOE records out, as audispd's builtin_syslog does.
 	DropEOE bool
+	// Padded, where not nil, says whether binary frames are filled up to the length that
+	// auditd's were up to 4.1.0. It is asked once, when the first one is made.
+	Padded func() bool
 	// NewEvents makes the encoder of a format of events; each copy of an Encoder
 	// makes its own when it is first used.
 	NewEvents func() EventEncoder
 
+	padded padding
 	events EventEncoder
 	batch  stream.Batch // that events is given: a pointer to the caller's would move it to the heap
 	buf    []byte
@@ -82,14 +86,17 @@ type Encoded struct {
 	recs  []stream.Record // instead of ends: Bytes begins where recs[0] does
 }
 
-// Encode returns the records of b one behind the other. A string stream that
-// nothing is to be added to costs no copy.
+// Encode returns the records of b one behind the other, of padded frames maybe only the
+// first of them. A string stream that nothing is to be added to costs no copy.
 func (e *Encoder) Encode(b stream.Batch) Encoded {
 	if e.untouched(b) {
 		last := &b.Recs[len(b.Recs)-1]
 		return Encoded{Bytes: b.Buf[b.Recs[0].Off : last.Off+last.Len], recs: b.Recs}
 	}
 	e.buf, e.ends = e.buf[:0], e.ends[:0]
+	if e.Format == Binary && e.pads() && len(b.Recs) > maxPadded {
+		b.Recs = b.Recs[:maxPadded]
+	}
 	if e.Format.Events() {
 		return e.encodeEvents(b)
 	}
@@ -185,6 +192,9 @@ func (e *Encoder) appendBinary(dst []byte, b stream.Batch, i int) []byte {
 		ver = 0
 	case r.Kind == stream.Line && r.Flags&stream.Open == 0:
 		payload = payload[:len(payload)-1] // its newline
+	}
+	if e.pads() {
+		return e.appendPadded(dst, b, i, ver, number, payload)
 	}
 	for len(payload) > stream.MaxPayload { // longer than any frame: go on in the next
 		dst = stream.AppendFrame(dst, ver, number, payload[:stream.MaxPayload])

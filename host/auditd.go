@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"audisp-relay/runnable"
 )
 
 // Auditd is an audit daemon that runs, or one that could be started.
@@ -182,6 +184,9 @@ func (m Machine) version(exe string) string {
 		dirs = append([]string{filepath.Dir(exe)}, dirs...)
 	}
 	for _, dir := range dirs {
+		if (runnable.In{Root: m.Root}).Check(dir+"/auditctl") != nil {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		cmd := exec.CommandContext(ctx, m.path(dir+"/auditctl"), "-v")
 		cmd.Env = []string{"LC_ALL=C"}

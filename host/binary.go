@@ -6,14 +6,16 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"audisp-relay/runnable"
 )
 
 // CheckBinary says whether an auditd will start the program at path, and
 // whether that is safe: it runs as root. The rules are those of auditd's
 // sanity_check (audisp/audispd-pconfig.c), the strictest of all versions:
 // absolute, in a directory whose name has at least 4 characters, a regular
-// file, owner root, mode at least 0750, not writable by group or others. On top
-// of that only root may be able to put another file in its place. The error
+// file, owner root, mode at least 0750. On top of that stand those of package runnable: only root
+// may be able to write to it or to put another file in its place. The error
 // says how to mend it.
 //
 // dispatcher adds the rule for auditd 2.x's dispatcher=: mode exactly 0750 or
@@ -37,37 +39,11 @@ func (m Machine) CheckBinary(path string, dispatcher bool) error {
 		return fmt.Errorf("binary %s: owned by uid %d, auditd only runs what belongs to root: %s", path, ownerOf(st), moveIt(path))
 	case mode&0o750 != 0o750:
 		return fmt.Errorf("binary %s: mode %04o lacks some of 0750: chmod 0755 %s", path, mode, path)
-	case mode&0o022 != 0:
-		return fmt.Errorf("binary %s: mode %04o lets others write to it: chmod 0755 %s", path, mode, path)
 	case dispatcher && mode != 0o750 && mode != 0o755:
 		return fmt.Errorf("binary %s: mode %04o, auditd 2.x wants exactly 0750 or 0755: chmod 0755 %s", path, mode, path)
 	}
-	return m.checkParents(path)
-}
-
-// checkParents looks at the directories on the way to path, and on the way to
-// what it links to.
-func (m Machine) checkParents(path string) error {
-	real, err := filepath.EvalSymlinks(m.path(path))
-	if err != nil {
-		return fmt.Errorf("binary %s: %w", path, err)
-	}
-	for _, file := range []string{m.path(path), real} {
-		for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
-			st, err := os.Stat(dir)
-			if err != nil {
-				return fmt.Errorf("binary %s: %w", path, err)
-			}
-			// In a sticky directory, as /tmp is, nobody can replace what is root's.
-			writable := st.Mode().Perm()&0o002 != 0 && st.Mode()&os.ModeSticky == 0
-			if writable || (ownerOf(st) != 0 && ownerOf(st) != m.owner) {
-				return fmt.Errorf("binary %s: others than root can replace what is in %s (owner uid %d, mode %04o): %s",
-					path, dir, ownerOf(st), st.Mode().Perm(), moveIt(path))
-			}
-			if dir == "/" || dir == filepath.Clean(m.Root) {
-				break
-			}
-		}
+	if err := (runnable.In{Root: m.Root}).Check(path); err != nil {
+		return fmt.Errorf("binary %w", err)
 	}
 	return nil
 }

@@ -266,6 +266,18 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+func TestPaddedFrames(t *testing.T) {
+	for version, want := range map[string]bool{
+		"": false, "2.8.5": true, "3.0.9": true, "4.0.5": true, "4.1": true, "4.1.0": true, "4.1.0-rc1": true, "4.1.1": false, "4.1.4": false, "4.2.1": false, "10.0": false,
+	} {
+		m := fakeMachine(t)
+		m.put(t, "/opt/sbin/auditctl", "#!/bin/sh\necho 'auditctl version "+version+"'\n", 0o755)
+		if got, v := m.paddedFrames("/opt/sbin/audisp-af_unix"); got != want || v != version {
+			t.Errorf("%q: padded %v of %q, want %v", version, got, v, want)
+		}
+	}
+}
+
 func TestPluginDir(t *testing.T) {
 	m := fakeMachine(t)
 	conf := DefaultAuditdConf()

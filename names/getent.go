@@ -2,10 +2,11 @@ package names
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"strconv"
 	"time"
+
+	"audisp-relay/runnable"
 )
 
 const (
@@ -32,7 +33,7 @@ func getent(path string) asker {
 		places = []string{"/usr/bin/getent", "/bin/getent"}
 	}
 	for _, path := range places {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		if runnable.Check(path) == nil {
 			return func(ctx context.Context, database string, id uint32) string {
 				return runGetent(ctx, path, database, id)
 			}

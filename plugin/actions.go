@@ -7,6 +7,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/queue"
+	"audisp-relay/runnable"
 )
 
 // overflow is told by a queue, in the reader's goroutine, that it is full and
@@ -41,9 +42,15 @@ func initLevel(a queue.Overflow) string {
 	return "1"
 }
 
+// initProgram changes the run level.
+const initProgram = "/sbin/init"
+
 // runInit does what auditd does for single and halt. The child is waited for.
 func runInit(level string) error {
-	cmd := exec.Command("/sbin/init", level)
+	if err := runnable.Check(initProgram); err != nil {
+		return err
+	}
+	cmd := exec.Command(initProgram, level)
 	cmd.Env = []string{}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -57,8 +64,11 @@ func runInit(level string) error {
 func (p *Plugin) warnAction(cfg config.Sink) {
 	a := queue.Overflow(cfg.OverflowAction)
 	if (a == queue.Single || a == queue.Halt) && cfg.QOS != "lossless" {
-		p.log.Warn("a full queue of this sink will run /sbin/init "+initLevel(a), zap.String("sink", cfg.Name),
+		p.log.Warn("a full queue of this sink will run "+initProgram+" "+initLevel(a), zap.String("sink", cfg.Name),
 			zap.String("overflow_action", cfg.OverflowAction), zap.String("from", cfg.Origin))
+		if err := runnable.Check(initProgram); err != nil {
+			p.log.Warn("overflow_action of this sink will have no effect", zap.String("sink", cfg.Name), zap.Error(err))
+		}
 	}
 }
 

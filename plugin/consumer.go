@@ -12,6 +12,7 @@ import (
 	"audisp-relay/format/ecs"
 	eventjson "audisp-relay/format/json"
 	"audisp-relay/format/laurel"
+	"audisp-relay/host"
 	"audisp-relay/names"
 	"audisp-relay/queue"
 	"audisp-relay/queue/spool"
@@ -201,7 +202,7 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 		Markers:  p.markers.Load(),
 		Whole:    cfg.Filter != "" || cfg.Format != "string" && cfg.Format != "binary",
 	}
-	if cfg.Unix != nil {
+	if cfg.Unix != nil && !cfg.Unix.Connect {
 		q.Slow = queue.Slow(cfg.Unix.SlowClient)
 		q.Hold = cfg.Unix.WhenIdle == "queue"
 	}
@@ -223,6 +224,7 @@ func newSink(cfg config.Sink, users *names.Users, log *zap.Logger) sinks.Sink {
 		log.Warn("node name", zap.String("sink", cfg.Name), zap.Error(err))
 	}
 	enc := format.Encoder{Format: f, Node: node, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, node, users)}
+	enc.Padded = padded(cfg, log)
 	switch cfg.Type {
 	case "file":
 		return file.New(cfg, enc, log)
@@ -232,6 +234,27 @@ func newSink(cfg config.Sink, users *names.Users, log *zap.Logger) sinks.Sink {
 		return program.New(cfg, enc, log)
 	default:
 		return unix.New(cfg, enc, log)
+	}
+}
+
+// padded returns what says whether the binary frames of a sink are padded, nil where they are not.
+func padded(cfg config.Sink, log *zap.Logger) func() bool {
+	switch {
+	case cfg.Format != "binary":
+		return nil
+	case cfg.Frames == "padded":
+		return func() bool { return true }
+	case cfg.Frames != "auto":
+		return nil
+	}
+	program := ""
+	if cfg.Program != nil {
+		program = cfg.Program.Path
+	}
+	return func() bool {
+		padded, version := host.PaddedFrames(program)
+		log.Info("length of binary frames", zap.String("sink", cfg.Name), zap.Bool("padded", padded), zap.String("audit", version))
+		return padded
 	}
 }
 

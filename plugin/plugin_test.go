@@ -176,7 +176,7 @@ func TestNodeNames(t *testing.T) {
 // than there is at the end anyway, and what they had not delivered is said.
 func TestStreamEndsDuringAReload(t *testing.T) {
 	stubborn := filepath.Join(t.TempDir(), "stubborn")
-	if err := os.WriteFile(stubborn, []byte("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n"), 0o755); err != nil {
+	if err := os.WriteFile(stubborn, []byte("#!/bin/sh\ntrap '' TERM\nfor i in 1 2 3 4 5 6 7 8 9 10; do read x; done\nwhile :; do sleep 0.1; done\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	var dead string

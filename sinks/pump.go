@@ -73,7 +73,7 @@ func (p *Pump) Run(ctx context.Context, q *queue.Queue) {
 		select {
 		case <-cur.Ready():
 		case <-tick.C:
-			p.note(p.w.Tick(ctx))
+			p.tick(ctx)
 		case <-p.reopen:
 			p.note(p.w.Reopen())
 		case <-ctx.Done():
@@ -101,7 +101,7 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 		case <-p.reopen:
 			p.note(p.w.Reopen())
 		case <-tick:
-			p.note(p.w.Tick(ctx))
+			p.tick(ctx)
 		default:
 		}
 		b, err := cur.Take()
@@ -130,8 +130,25 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 			}
 			backoff = min(2*backoff, p.MaxBackoff)
 		default:
-			p.OK()
+			p.ok()
 		}
+	}
+}
+
+// tick gives the writer its turn. A place that has become steady meanwhile works again,
+// though there is nothing to write.
+func (p *Pump) tick(ctx context.Context) {
+	err := p.w.Tick(ctx)
+	p.note(err)
+	if _, ok := p.w.(Steady); ok && err == nil {
+		p.ok()
+	}
+}
+
+// ok notes that an attempt succeeded.
+func (p *Pump) ok() {
+	if s, ok := p.w.(Steady); !ok || s.Steady() {
+		p.OK()
 	}
 }
 

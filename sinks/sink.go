@@ -81,3 +81,7 @@ type Writer interface {
 // Extra may be implemented by a Writer to add to the Status of its sink; it is
 // called from any goroutine.
 type Extra interface{ Extra(*Status) }
+
+// Steady may be implemented by a Writer whose place can take records and fail all the same:
+// only when it reports true does the sink, once degraded, work again.
+type Steady interface{ Steady() bool }

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/sockdiag"
 )
 
 // Widen enlarges the buffer between auditd and the plugin to size bytes. auditd
@@ -20,7 +21,11 @@ import (
 // It needs CAP_SYS_PTRACE (pidfd_getfd(2)), CAP_NET_ADMIN (SO_SNDBUFFORCE) and
 // Linux 5.6; a security policy may refuse it too. Nothing is changed then.
 func Widen(fd, parent, size int) (int, error) {
-	peer, err := peerInode(fd)
+	own, err := inode(fd)
+	if err != nil {
+		return 0, err
+	}
+	peer, err := sockdiag.Peer(own)
 	if err != nil {
 		return 0, err
 	}
@@ -78,68 +83,4 @@ func findSocket(pid int, ino uint32) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("the other end of the socket is not in %s", dir)
-}
-
-// Attributes of linux/unix_diag.h.
-const (
-	diagByFamily   = 20 // SOCK_DIAG_BY_FAMILY
-	diagShowPeer   = 4  // UDIAG_SHOW_PEER
-	diagPeer       = 2  // UNIX_DIAG_PEER
-	diagRequestLen = unix.SizeofNlMsghdr + 24
-	diagMessageLen = 16 // struct unix_diag_msg
-)
-
-// peerInode asks the kernel for the inode of a unix socket's other end
-// (sock_diag(7)).
-func peerInode(fd int) (uint32, error) {
-	ino, err := inode(fd)
-	if err != nil {
-		return 0, err
-	}
-	nl, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return 0, fmt.Errorf("sock_diag: %w", err)
-	}
-	defer unix.Close(nl)
-	unix.SetsockoptTimeval(nl, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1})
-	le := binary.NativeEndian
-	req := le.AppendUint32(nil, diagRequestLen)
-	req = le.AppendUint16(req, diagByFamily)
-	req = le.AppendUint16(req, unix.NLM_F_REQUEST)
-	req = append(req, make([]byte, 8)...) // sequence, port
-	req = append(req, unix.AF_UNIX, 0, 0, 0)
-	for _, v := range []uint32{1<<32 - 1 /* all states */, ino, diagShowPeer, 1<<32 - 1, 1<<32 - 1 /* no cookie */} {
-		req = le.AppendUint32(req, v)
-	}
-	if err := unix.Sendto(nl, req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, fmt.Errorf("sock_diag: %w", err)
-	}
-	buf := make([]byte, 4096)
-	n, _, err := unix.Recvfrom(nl, buf, 0)
-	if err != nil {
-		return 0, fmt.Errorf("sock_diag: %w", err)
-	}
-	return parsePeer(buf[:n])
-}
-
-// parsePeer reads the answer: nlmsghdr, unix_diag_msg, attributes.
-func parsePeer(b []byte) (uint32, error) {
-	le := binary.NativeEndian
-	if len(b) < unix.SizeofNlMsghdr+4 {
-		return 0, errors.New("sock_diag: short answer")
-	}
-	if le.Uint16(b[4:]) == unix.NLMSG_ERROR {
-		return 0, fmt.Errorf("sock_diag: %w", unix.Errno(-int32(le.Uint32(b[unix.SizeofNlMsghdr:]))))
-	}
-	for b = b[min(len(b), unix.SizeofNlMsghdr+diagMessageLen):]; len(b) >= 4; {
-		size := int(le.Uint16(b))
-		if size < 4 || size > len(b) {
-			break
-		}
-		if le.Uint16(b[2:]) == diagPeer && size >= 8 {
-			return le.Uint32(b[4:]), nil
-		}
-		b = b[min(len(b), (size+3)&^3):]
-	}
-	return 0, errors.New("sock_diag: the socket has no peer")
 }

@@ -54,8 +54,3 @@ func TestWidenOfWhatIsNoSocketPair(t *testing.T) {
 		t.Errorf("a socket without a peer was widened to %d", n)
 	}
 }
-
-func FuzzParsePeer(f *testing.F) {
-	f.Add(make([]byte, 40))
-	f.Fuzz(func(t *testing.T, b []byte) { parsePeer(b) })
-}

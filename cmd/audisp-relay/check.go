@@ -30,6 +30,13 @@ func newCheckCmd() *cobra.Command {
 			}
 			if err != nil {
 				reportConfigError(cmd.ErrOrStderr(), err)
+			}
+			var programs config.Errors
+			if c != nil {
+				programs = c.CheckPrograms()
+				reportConfigError(cmd.ErrOrStderr(), programs)
+			}
+			if err != nil || len(programs) > 0 {
 				return exitError{1}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, countSinks(len(c.Sinks)))

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
+	"audisp-relay/host"
 	"audisp-relay/plugin"
 )
 
@@ -19,6 +22,9 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {
+			if pid := host.RelayAbove(); pid != 0 {
+				return fmt.Errorf("started by a program sink of audisp-relay (pid %d), which would go on without end: name another program in path or args of that sink", pid)
+			}
 			plugin.CloseInherited()
 			return plugin.New(plugin.Options{Config: path, Version: version}).Run()
 		},

@@ -3,9 +3,12 @@ package program
 import (
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/sinks/local"
 )
 
 // How long a child may take to end: after the end of its input, after SIGTERM,
@@ -22,30 +25,59 @@ const (
 // read its configuration, and might not yet be ready to survive the signal.
 const hupAge = time.Second
 
-// child is a running program. A goroutine of its own waits for it, so that it
-// never becomes a zombie; all methods may be called from anywhere.
-type child struct {
-	proc  *os.Process
-	stdin *os.File // our end; closed when the child has ended
-	began time.Time
+// groupLook is how often it is looked whether others of its group have ended, too.
+const groupLook = 10 * time.Millisecond
 
-	done   chan struct{} // closed when the child is reaped; then the rest may be read
+// child is a running program, the leader of a process group of its own. A goroutine waits
+// for its end; it is reaped, so that its number may be given to another, only when its
+// group has ended, too. All methods but for age and hangup belong to one goroutine.
+type child struct {
+	proc   *os.Process
+	stdin  *local.Conn // our end; closed when the child has ended
+	theirs int         // a duplicate of the child's end, by which is read back what it has not read
+	stderr *lastLine   // nil: it has none
+	began  time.Time
+
+	dying  atomic.Bool   // what is in its socket may be taken back from now on
+	done   chan struct{} // closed when the child has ended; then the rest may be read
 	end    time.Time
-	status string
+	unread int // bytes that nobody had read
+
+	status string // how it has ended; when it is reaped
 }
 
 // watch waits for the child to end.
 func (c *child) watch() {
-	state, err := c.proc.Wait()
-	c.end = time.Now()
-	if err != nil {
-		c.status = err.Error()
-	} else {
-		c.status = state.String()
+	for {
+		// WNOWAIT leaves it unreaped.
+		err := unix.Waitid(unix.P_PID, c.proc.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			break
+		}
 	}
-	// A Write that waits for a grandchild to read ends here.
+	c.end = time.Now()
+	c.dying.Store(true)
+	// A Write that waits for the child to read ends here; and processes of its own that have
+	// its stdin read the end of it.
 	c.stdin.Close()
+	c.unread = takeBack(c.theirs)
 	close(c.done)
+}
+
+// takeBack reads what nobody has read and returns how much that was. Our end is closed
+// by then, so nothing comes after it.
+func takeBack(fd int) (n int) {
+	buf := make([]byte, 32<<10)
+	for {
+		k, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+		case err != nil || k <= 0:
+			return n
+		default:
+			n += k
+		}
+	}
 }
 
 func (c *child) pid() int { return c.proc.Pid }
@@ -59,56 +91,115 @@ func (c *child) ended() bool {
 	}
 }
 
-// how says in which way an ended child has ended: "exit status 1", "signal: killed".
-func (c *child) how() string { return c.status }
+// waiting is how many bytes the child has not read yet.
+func (c *child) waiting() int {
+	n, err := unix.IoctlGetInt(c.theirs, unix.SIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
 
-// age is how long an ended child has lived.
-func (c *child) age() time.Duration { return c.end.Sub(c.began) }
+// closedStdin reports whether it is known that nobody can read the child's stdin any more, though
+// the child lives.
+func (c *child) closedStdin() bool {
+	var st unix.Stat_t
+	if unix.Fstat(c.theirs, &st) != nil {
+		return false
+	}
+	held, known := holdsSocket(c.pid(), uint32(st.Ino))
+	return known && !held && !c.ended()
+}
 
-// hangup sends SIGHUP. A child that has ended meanwhile gets none, nor does
-// another process that has its pid now: os.Process sees to that.
+// how says in which way an ended child has ended: "exit status 1", "signal: killed", and
+// what it said last.
+func (c *child) how() string {
+	if c.stderr != nil {
+		if line := c.stderr.String(); line != "" {
+			return c.status + ", stderr " + line
+		}
+	}
+	return c.status
+}
+
+// age is how long a child has lived.
+func (c *child) age() time.Duration {
+	if c.ended() {
+		return c.end.Sub(c.began)
+	}
+	return time.Since(c.began)
+}
+
+// hangup sends SIGHUP, as auditd does: to the child alone. One that has ended gets none,
+// nor does another process that has its pid: it is not reaped without our knowing.
 func (c *child) hangup() {
-	if time.Since(c.began) >= hupAge {
+	if !c.ended() && time.Since(c.began) >= hupAge {
 		_ = c.proc.Signal(unix.SIGHUP)
 	}
 }
 
-// finish ends the child's input and then, when it does not take that as a reason
-// to end within grace, the child. When hurry is closed it waits no longer than
-// it must.
-func (c *child) finish(grace time.Duration, hurry <-chan struct{}) error {
-	if conn, err := c.stdin.SyscallConn(); err == nil {
-		// Fails when the child has ended: then there is nothing to end.
-		_ = conn.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) })
+// finish ends the child's input and then, when it does not take that as a reason to end
+// within grace, the child and its group. When hurry is closed it waits no longer than it
+// must. Of a child that has ended it ends what is left of its group. It returns how many bytes
+// nobody has read.
+func (c *child) finish(grace time.Duration, hurry <-chan struct{}) (unread int, err error) {
+	c.stdin.Shutdown()
+	if !c.wait(grace, hurry) {
+		signalGroup(c.proc, unix.SIGTERM)
+		if !c.wait(termGrace-hurryGrace, hurry) && !c.wait(hurryGrace, nil) {
+			signalGroup(c.proc, unix.SIGKILL)
+			c.wait(killGrace, nil)
+		}
 	}
-	if c.wait(grace, hurry) {
-		return nil
+	if !c.ended() {
+		c.dying.Store(true)
+		unread = takeBack(c.theirs)
+		go func() {
+			<-c.done
+			c.reap()
+		}()
+		return unread, fmt.Errorf("pid %d does not end on SIGKILL: it hangs in the kernel, look at /proc/%d/stack", c.pid(), c.pid())
 	}
-	return c.terminate(hurry)
+	c.reap()
+	return c.unread, nil
 }
 
-// terminate ends the child, first kindly.
-func (c *child) terminate(hurry <-chan struct{}) error {
-	_ = c.proc.Signal(unix.SIGTERM) // fails when it has ended, as below
-	if c.wait(termGrace-hurryGrace, hurry) || c.wait(hurryGrace, nil) {
-		return nil
+// reap lets go of a child that has ended.
+func (c *child) reap() {
+	state, err := c.proc.Wait()
+	c.status = "its end is not known"
+	if err == nil {
+		c.status = state.String()
 	}
-	_ = c.proc.Signal(unix.SIGKILL)
-	if c.wait(killGrace, nil) {
-		return nil
+	unix.Close(c.theirs)
+	if c.stderr != nil {
+		c.stderr.close()
 	}
-	return fmt.Errorf("pid %d does not end on SIGKILL: it hangs in the kernel, look at /proc/%d/stack", c.pid(), c.pid())
 }
 
-// wait waits for the child to end, for d or until hurry is closed.
+// wait waits for the child and all of its group to end, for d or until hurry is closed.
 func (c *child) wait(d time.Duration, hurry <-chan struct{}) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
+	end := time.NewTimer(d)
+	defer end.Stop()
 	select {
 	case <-c.done:
-		return true
-	case <-t.C:
+	case <-end.C:
+		return false
 	case <-hurry:
+		if !c.ended() {
+			return false
+		}
 	}
-	return c.ended()
+	for hasMembers(c.pid()) {
+		look := time.NewTimer(groupLook)
+		select {
+		case <-look.C:
+		case <-end.C:
+			return false
+		case <-hurry:
+			return !hasMembers(c.pid())
+		}
+		look.Stop()
+	}
+	return true
 }

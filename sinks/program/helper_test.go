@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +45,7 @@ func TestMain(m *testing.M) {
 var helpers = map[string]func(args []string) error{
 	"collect":  collect,
 	"nibble":   nibble,
+	"crash":    crash,
 	"stubborn": stubborn,
 	"deaf":     deaf,
 	"leave":    leave,
@@ -78,7 +81,41 @@ func nextFile(dir string) (*os.File, error) {
 	}
 }
 
-// nibble takes 1000 bytes, or what args[1] says, and fails.
+// crash takes some bytes of the stream, none at all now and then, and dies, each time in another
+// way. As soon as args[1] have died it takes all.
+func crash(args []string) error {
+	deaths, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	out, err := nextFile(args[0])
+	if err != nil {
+		return err
+	}
+	var i int
+	if _, err := fmt.Sscanf(filepath.Ext(out.Name()), ".%d", &i); err != nil {
+		return err
+	}
+	if i >= deaths {
+		_, err = io.Copy(out, os.Stdin)
+		return err
+	}
+	if _, err := io.CopyN(out, os.Stdin, int64(i*i*31%4000)); err != nil {
+		return err
+	}
+	switch i % 4 {
+	case 0:
+		return errors.New("failed")
+	case 1:
+		unix.Kill(os.Getpid(), unix.SIGKILL)
+	case 2:
+		unix.Kill(os.Getpid(), unix.SIGTERM)
+		time.Sleep(time.Hour)
+	}
+	return nil
+}
+
+// nibble takes 1000 bytes and fails.
 func nibble(args []string) error {
 	out, err := nextFile(args[0])
 	if err != nil {
@@ -104,13 +141,14 @@ func deaf([]string) error {
 	}
 }
 
-// leave ends, but a child of its own keeps stdin open without reading.
+// leave ends, but a child of its own keeps stdin open without reading, in its group or, with
+// another argument, in one of its own.
 func leave(args []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	attr := &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}}
+	attr := &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setsid: len(args) > 1}}
 	p, err := os.StartProcess(self, []string{self, helperArg, "stubborn"}, attr)
 	if err != nil {
 		return err
@@ -258,7 +296,7 @@ func testSink(t *testing.T, restarts int, helper string, args ...string) *sink {
 
 func hurry(s *sink) {
 	s.MinBackoff, s.MaxBackoff = time.Millisecond, 10*time.Millisecond
-	s.w.minPause = time.Millisecond
+	s.w.minPause, s.w.settle, s.w.closedAfter = time.Millisecond, 0, 10*time.Millisecond
 }
 
 // running runs s on a queue of its own until the test ends.

@@ -25,6 +25,16 @@ const (
 	maxPause = time.Minute
 )
 
+// settleTime is how long a child has to live until the sink counts as one that works again.
+const settleTime = 10 * time.Second
+
+// After so long without reading it is looked whether a child has closed its stdin, and
+// said that it reads nothing.
+const (
+	closedAfter = time.Second
+	silentAfter = 30 * time.Second
+)
+
 // sink is a Pump that passes SIGHUP on without waiting for the child to read.
 type sink struct {
 	*sinks.Pump
@@ -39,7 +49,9 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 
 func newSink(cfg config.Sink, enc format.Encoder, log *zap.Logger) *sink {
 	w := newWriter(cfg, enc, log)
-	return &sink{sinks.NewPump(cfg.Name, w, log), w}
+	s := &sink{sinks.NewPump(cfg.Name, w, log), w}
+	w.fail = s.Pump.Fail
+	return s
 }
 
 // Run implements sinks.Sink.
@@ -68,7 +80,9 @@ type writer struct {
 	log *zap.Logger
 
 	minPause, maxPause time.Duration
-	eofGrace           time.Duration
+	closedAfter        time.Duration
+	eofGrace, settle   time.Duration
+	fail               func(error)     // says what is wrong with a child that lives
 	wake               chan struct{}   // has an element when a pause is to end
 	hurry              <-chan struct{} // closed when the plugin's time is up; set by Run
 
@@ -79,6 +93,10 @@ type writer struct {
 
 	lastEnd string // how the child before ended
 
+	left   int       // bytes that the child had not read when it was looked last,
+	still  time.Time // and since when it is so many
+	silent bool      // that was said
+
 	mu     sync.Mutex // guards all below; only the Pump's goroutine writes
 	child  *child     // nil: none runs
 	starts uint64
@@ -87,6 +105,7 @@ type writer struct {
 var (
 	_ sinks.Writer = (*writer)(nil)
 	_ sinks.Extra  = (*writer)(nil)
+	_ sinks.Steady = (*writer)(nil)
 )
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger) *writer {
@@ -97,13 +116,17 @@ func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger) *writer {
 		minPause: minPause,
 		maxPause: maxPause,
 		eofGrace: eofGrace,
-		wake:     make(chan struct{}, 1),
+		settle:   settleTime,
+
+		closedAfter: closedAfter,
+		fail:        func(error) {},
+		wake:        make(chan struct{}, 1),
 	}
 }
 
-// Write implements sinks.Writer. Records count as delivered when the child's
-// socket has taken them. A record that a child got in part before it ended is
-// sent whole to the next one.
+// Write implements sinks.Writer. Records count as delivered when the child has read them
+// from its socket. Of a child that ends what it had not read is read back, and the next
+// one begins with the first record that was not read to its end.
 func (w *writer) Write(ctx context.Context, b stream.Batch) (int, error) {
 	if err := w.ensure(ctx); err != nil {
 		return 0, err
@@ -112,22 +135,52 @@ func (w *writer) Write(ctx context.Context, b stream.Batch) (int, error) {
 	if len(out.Bytes) == 0 {
 		return out.Len(), nil
 	}
-	in := w.child.stdin
-	stop := context.AfterFunc(ctx, func() { in.SetWriteDeadline(time.Unix(1, 0)) })
-	k, err := in.Write(out.Bytes)
-	stop()
+	c := w.child
+	w.still, w.silent = time.Time{}, false
+	c.stdin.Idle = w.idle
+	taken, err := c.stdin.Write(ctx, out.Bytes)
 	if err == nil {
+		err = c.stdin.Wait(ctx)
+	}
+	if err == nil && !c.dying.Load() { // otherwise we may be the one who has read the rest
 		return out.Len(), nil
 	}
-	n, _ := out.Records(k)
+	why := ""
+	if errors.Is(err, errClosedStdin) {
+		why = " has closed its stdin and is"
+	}
+	unread, err := w.bury(why)
+	n, _ := out.Records(taken - min(unread, taken))
 	if ctx.Err() != nil {
-		return n, ctx.Err()
+		err = ctx.Err()
 	}
-	// It has ended or closed its stdin: either way it is of no use any more.
-	if err := w.child.finish(w.eofGrace, w.hurry); err != nil {
-		return n, err
+	return n, err
+}
+
+var errClosedStdin = errors.New("stdin is closed")
+
+// idle is called while the child does not read.
+func (w *writer) idle() error {
+	now, left := time.Now(), w.child.waiting()
+	if w.still.IsZero() || left != w.left {
+		w.left, w.still = left, now
+		return nil
 	}
-	return n, w.bury()
+	quiet := now.Sub(w.still)
+	if quiet >= w.closedAfter && w.child.closedStdin() {
+		return errClosedStdin
+	}
+	if quiet >= silentAfter && !w.silent {
+		w.silent = true
+		w.fail(fmt.Errorf("program %s (pid %d) has read nothing for %v, %d bytes wait in its stdin: it hangs, waits for something or has closed it; see what it does, or end it",
+			w.cfg.Path, w.child.pid(), quiet.Round(time.Second), left))
+	}
+	return nil
+}
+
+// Steady implements sinks.Steady: a child that has just been started may end as the one before.
+func (w *writer) Steady() bool {
+	return w.child != nil && !w.child.ended() && w.child.age() >= w.settle
 }
 
 // ensure sees to it that a child runs, after the pause that is due.
@@ -136,7 +189,8 @@ func (w *writer) ensure(ctx context.Context) error {
 		if !w.child.ended() {
 			return nil
 		}
-		return w.bury()
+		_, err := w.bury("")
+		return err
 	}
 	if w.tries > w.cfg.MaxRestarts {
 		return w.usedUp()
@@ -163,7 +217,7 @@ func (w *writer) usedUp() error {
 // start starts a child. What keeps it from being started (a missing file) does
 // not count as a restart: it is tried until it works.
 func (w *writer) start() error {
-	c, err := startChild(w.cfg.Path, w.cfg.Args)
+	c, err := startChild(w.cfg)
 	if err != nil {
 		w.delay()
 		return err
@@ -186,21 +240,26 @@ func (w *writer) delay() {
 // rearm lets the next start happen at once.
 func (w *writer) rearm() { w.pause, w.due, w.tries = 0, time.Time{}, 0 }
 
-// bury takes note of a child that has ended and says how.
-func (w *writer) bury() error {
+// bury ends what is left of a child and its group, takes note of how it has ended and says it.
+// It returns how many bytes the child has not read.
+func (w *writer) bury(why string) (unread int, err error) {
 	c := w.child
 	w.mu.Lock()
 	w.child = nil
 	w.mu.Unlock()
+	if unread, err = c.finish(w.eofGrace, w.hurry); err != nil {
+		w.delay()
+		return unread, fmt.Errorf("program %s: %w", w.cfg.Path, err)
+	}
 	if c.age() >= w.maxPause {
 		w.rearm()
 	}
 	w.delay()
 	w.lastEnd = fmt.Sprintf("%s after %v", c.how(), c.age().Round(time.Millisecond))
 	if w.tries > w.cfg.MaxRestarts {
-		return w.usedUp()
+		return unread, w.usedUp()
 	}
-	return fmt.Errorf("program %s (pid %d) ended: %s: it is started again in %v", w.cfg.Path, c.pid(), w.lastEnd, w.pause)
+	return unread, fmt.Errorf("program %s (pid %d)%s ended: %s: it is started again in %v", w.cfg.Path, c.pid(), why, w.lastEnd, w.pause)
 }
 
 // Tick implements sinks.Writer: a child that has ended is started again even
@@ -208,7 +267,8 @@ func (w *writer) bury() error {
 func (w *writer) Tick(context.Context) error {
 	switch {
 	case w.child != nil && w.child.ended():
-		return w.bury()
+		_, err := w.bury("")
+		return err
 	case w.child == nil && w.tries <= w.cfg.MaxRestarts && !time.Now().Before(w.due):
 		return w.start()
 	}
@@ -233,10 +293,11 @@ func (w *writer) Close() error {
 	if w.child == nil {
 		return nil
 	}
-	err := w.child.finish(w.eofGrace, w.hurry)
+	c := w.child
 	w.mu.Lock()
 	w.child = nil
 	w.mu.Unlock()
+	_, err := c.finish(w.eofGrace, w.hurry)
 	return err
 }
 

@@ -3,6 +3,7 @@ package program
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,17 +12,20 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/queue"
+	"audisp-relay/runnable"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/stream"
 )
 
 // TestDyingChild: each new child gets whole records from the first one on that
-// its predecessor's socket had not taken, until the restarts are used up; then a
+// its predecessor had not read to its end, until the restarts are used up; then a
 // Reopen starts it again.
 func TestDyingChild(t *testing.T) {
 	dir := t.TempDir()
@@ -40,29 +44,26 @@ func TestDyingChild(t *testing.T) {
 	if len(names) != 4 {
 		t.Errorf("%d children ran, want 4", len(names))
 	}
-	last := -1
-	all := sinktest.Lines(0, 20_000)
+	rest := sinktest.Lines(0, 20_000)
+	read := 0
 	for _, name := range names {
 		data, _ := os.ReadFile(name)
-		at := bytes.Index(all, data)
-		switch {
-		case len(data) != 1000:
-			t.Errorf("%s got %d bytes, want 1000", name, len(data))
-		case at < 0:
-			t.Errorf("%s got what was never sent: %q", name, data[:100])
-		case at > 0 && all[at-1] != '\n':
-			t.Errorf("%s began within a line: %q", name, data[:100])
-		case at <= last:
-			t.Errorf("%s got again what an earlier child had read", name)
+		if len(data) != 1000 || !bytes.HasPrefix(rest, data) {
+			t.Fatalf("%s got %d bytes, want the next 1000:\n%.200q\n%.200q", name, len(data), data, rest)
 		}
-		last = at
+		whole := bytes.LastIndexByte(data, '\n') + 1
+		rest = rest[whole:]
+		read += bytes.Count(data, []byte{'\n'})
+	}
+	if got := r.q.Counts().Delivered; got != uint64(read) {
+		t.Errorf("%d records count as delivered, %d were read", got, read)
 	}
 	r.s.Reopen()
 	r.eventually("a restart after Reopen", func() bool { return r.s.Status().Restarts > 3 })
 }
 
-// TestPartOfABatch: when a child dies in the middle of a write, only what its
-// socket had taken counts as delivered, whole records of it.
+// TestPartOfABatch: when a child dies in the middle of a write, only what it has read
+// counts as delivered, whole records of it.
 func TestPartOfABatch(t *testing.T) {
 	s := testSink(t, 0, "nibble", t.TempDir())
 	data := sinktest.Lines(0, 40_000) // 8 MiB: more than any socket takes
@@ -73,11 +74,73 @@ func TestPartOfABatch(t *testing.T) {
 		off += n
 	}
 	n, err := s.w.Write(context.Background(), b)
-	if n == 0 || n == len(b.Recs) || err == nil || !strings.Contains(err.Error(), "exit status 3") {
-		t.Errorf("%d of %d records delivered, error %v; want a part of them and how the child ended", n, len(b.Recs), err)
+	if want := bytes.Count(data[:1000], []byte{'\n'}); n != want || err == nil || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("%d records delivered, error %v; want %d, and how the child ended", n, err, want)
 	}
 	if err := s.w.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHundredDeaths: of children that die at any place of the stream none costs a record, none
+// is counted that no child has read, and none comes twice.
+func TestHundredDeaths(t *testing.T) {
+	const deaths, records = 100, 3000
+	dir := t.TempDir()
+	s := testSink(t, 1000, "crash", dir, strconv.Itoa(deaths))
+	s.w.maxPause = 2 * time.Millisecond
+	r := run(t, s)
+	for i := range records / 100 {
+		r.put(i*100, 100)
+	}
+	for n := uint64(0); n < deaths; n = r.s.Status().Restarts { // each in its time: this machine may be busy
+		r.eventually("one more death", func() bool { return r.s.Status().Restarts > n })
+	}
+	r.eventually("all records delivered", func() bool { return r.q.Counts().Delivered == records })
+	r.q.Close()
+	<-r.done
+	names, _ := filepath.Glob(filepath.Join(dir, "out.*"))
+	if len(names) != deaths+1 {
+		t.Errorf("%d children ran, want %d", len(names), deaths+1)
+	}
+	if got, want := collected(dir), sinktest.Lines(0, records); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes arrived, want %d, or others", len(got), len(want))
+	}
+}
+
+// TestNobodyReads: what no child has read is not delivered, the sink does not claim that it works
+// again, and its error has what the program said last.
+func TestNobodyReads(t *testing.T) {
+	logged, logs := observer.New(zap.InfoLevel)
+	s := newSink(settings("/bin/sh", 1000, "-c", `printf 'first\nno \033[31mremote_server \303\244\n' >&2; exit 6`), format.Encoder{}, zap.New(logged))
+	hurry(s)
+	s.w.settle = settleTime
+	r := run(t, s)
+	r.put(0, 500)
+	r.eventually("some deaths", func() bool { r.put(0, 10); return s.Status().Restarts > 10 })
+	st := s.Status()
+	if c := r.q.Counts(); c.Delivered != 0 || c.LostRecords() != 0 {
+		t.Errorf("%d delivered, %d lost, though nobody reads", c.Delivered, c.LostRecords())
+	}
+	if want := `exit status 6, stderr "no \x1b[31mremote_server \u00e4"`; !st.Degraded || !strings.Contains(st.Error, want) {
+		t.Errorf("status %+v, want degraded and %s", st, want)
+	}
+	if logs.FilterMessage("sink works again").Len() > 0 {
+		t.Error("it is said to work again")
+	}
+}
+
+// TestWorksAgain is said of a child that has lived for a while, also when there is nothing to write.
+func TestWorksAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := testSink(t, 10, "crash", dir, "1")
+	s.w.settle = 100 * time.Millisecond
+	r := run(t, s)
+	r.put(0, 10)
+	r.eventually("the first death", func() bool { return s.Status().Failures > 0 })
+	r.eventually("a child that works", func() bool { return !s.Status().Degraded })
+	if st := s.Status(); st.Restarts != 1 || st.Pid == 0 {
+		t.Errorf("status %+v", st)
 	}
 }
 
@@ -95,11 +158,14 @@ func TestPauses(t *testing.T) {
 	}
 	for _, lived := range []time.Duration{maxPause - 1, maxPause} {
 		w.pause, w.tries = 10*time.Second, 5
-		began := time.Unix(1000, 0)
-		c := &child{proc: &os.Process{}, began: began, end: began.Add(lived), done: make(chan struct{})}
-		close(c.done)
+		c, err := startChild(config.Program{Path: "/bin/false"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-c.done
+		c.began = c.end.Add(-lived)
 		w.child = c
-		err := w.bury()
+		_, err = w.bury("")
 		if fresh := w.pause == minPause && w.tries == 0; fresh != (lived == maxPause) {
 			t.Errorf("after a life of %v the pause is %v, %d starts: %v", lived, w.pause, w.tries, err)
 		}
@@ -193,8 +259,8 @@ func TestClosedStdin(t *testing.T) {
 	r.eventually("a restart", func() bool { r.put(0, 10); return r.s.Status().Restarts == 1 })
 }
 
-// TestGrandchildHoldsStdin: when the child is gone, a process of its own that
-// still has its stdin does not hold us.
+// TestGrandchildHoldsStdin: when the child is gone, a process of its own that has become a
+// daemon and still has its stdin does not hold us, and is left alone.
 func TestGrandchildHoldsStdin(t *testing.T) {
 	dir := t.TempDir()
 	var pids []int
@@ -203,13 +269,35 @@ func TestGrandchildHoldsStdin(t *testing.T) {
 			unix.Kill(pid, unix.SIGKILL)
 		}
 	})
-	r := run(t, testSink(t, 0, "leave", dir))
+	r := run(t, testSink(t, 0, "leave", dir, "daemon"))
 	r.put(0, 20_000)
 	r.eventually("a grandchild", func() bool { pids = grandchildren(dir); return len(pids) > 0 })
 	r.eventually("the end of the child", func() bool { return strings.Contains(r.s.Status().Error, "exit status 0") })
 	if gone(pids[0]) {
-		t.Error("the grandchild is gone: the test shows nothing")
+		t.Error("the grandchild was ended, though it has a group of its own")
 	}
+}
+
+// TestGroupEnds with the child, whatever its members think of it.
+func TestGroupEnds(t *testing.T) {
+	dir := t.TempDir()
+	r := run(t, testSink(t, 0, "leave", dir))
+	r.put(0, 10)
+	r.eventually("the end of the child", func() bool { return strings.Contains(r.s.Status().Error, "exit status 0") })
+	pids := grandchildren(dir)
+	if len(pids) == 0 {
+		t.Fatal("no grandchild")
+	}
+	for _, pid := range pids {
+		r.eventually("the end of the grandchild", func() bool { return gone(pid) || zombie(pid) })
+	}
+}
+
+// zombie reports whether a process has ended and init has yet to reap it.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	state, _, ok := parseStat(stat)
+	return err == nil && ok && state == 'Z'
 }
 
 func grandchildren(dir string) (pids []int) {
@@ -237,6 +325,52 @@ func TestHangup(t *testing.T) {
 	}
 }
 
+// TestUser: a child runs as the user of the key, with all its groups and no rights of root's.
+func TestUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		skip(t, "needs root to become another user")
+	}
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	if err := os.WriteFile(out, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{dir, filepath.Dir(dir)} { // t.TempDir makes them for us alone
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	account, err := runnable.LookUp("daemon")
+	if err != nil {
+		skip(t, err.Error())
+	}
+	if err := os.Chown(out, int(account.UID), -1); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"daemon", strconv.Itoa(int(account.UID))} {
+		cfg := settings("/bin/sh", 0, "-c", `{ id -u; id -g; id -G; grep CapEff /proc/self/status; } > "$0"; exec cat > /dev/null`, out)
+		cfg.Program.User = name
+		s := newSink(cfg, format.Encoder{}, zap.NewNop())
+		r := run(t, s)
+		r.put(0, 10)
+		want := fmt.Sprintf("%d\n%d\n%s\nCapEff:\t0000000000000000\n", account.UID, account.GID, strings.Trim(fmt.Sprint(account.Groups), "[]"))
+		r.eventually("its ids", func() bool { data, _ := os.ReadFile(out); return string(data) == want })
+		r.cancel()
+		<-r.done
+		if err := os.Truncate(out, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := settings("/bin/cat", 0)
+	cfg.Program.User = "no-such-user"
+	if c, err := startChild(*cfg.Program); err == nil || !strings.Contains(err.Error(), "there is no user no-such-user") {
+		if c != nil {
+			c.finish(0, nil)
+		}
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestRefuses: what auditd would not start is not started, and the error says
 // what to do.
 func TestRefuses(t *testing.T) {
@@ -252,6 +386,10 @@ func TestRefuses(t *testing.T) {
 		{"writable by others", func(p string) error { os.WriteFile(p, []byte(script), 0); return os.Chmod(p, 0o757) }, "chmod go-w"},
 		{"writable by the group", func(p string) error { os.WriteFile(p, []byte(script), 0); return os.Chmod(p, 0o770) }, "chmod go-w"},
 		{"someone else's", func(p string) error { os.WriteFile(p, []byte(script), 0o755); return os.Chown(p, 1, -1) }, "chown root"},
+		{"in a directory of all", func(p string) error {
+			os.WriteFile(p, []byte(script), 0o755)
+			return os.Chmod(filepath.Dir(p), 0o777)
+		}, "chmod go-w"},
 		{"no program", func(p string) error { return os.WriteFile(p, []byte("\x00\x01"), 0o755) }, "no program for this machine"},
 		{"no interpreter", func(p string) error { return os.WriteFile(p, []byte("#!/no/such/file\n"), 0o755) }, "install it"},
 	} {
@@ -263,9 +401,9 @@ func TestRefuses(t *testing.T) {
 			if err := tt.make(path); err != nil {
 				t.Fatal(err)
 			}
-			c, err := startChild(path, nil)
+			c, err := startChild(config.Program{Path: path})
 			if err == nil {
-				c.terminate(nil)
+				c.finish(0, nil)
 				t.Fatal("it was started")
 			}
 			if !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), path) {

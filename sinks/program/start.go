@@ -13,47 +13,92 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+	"audisp-relay/runnable"
+	"audisp-relay/sinks/local"
 )
 
-// sendBuffer is the wanted size of the child's socket: some batches, so that a
-// reader of single records is not switched to for each. What a child has not
-// read when it dies is lost: so no more.
-const sendBuffer = 512 << 10
-
-// startChild starts path as auditd starts a plugin (audispd.c, safe_exec): a
+// startChild starts a program as auditd starts a plugin (audispd.c, safe_exec): a
 // socket as stdin (stock plugins peek at it with MSG_PEEK, which a pipe
-// refuses), no environment, cwd /, our process group. Signals are as at login:
-// none blocked, none ignored. Output goes to /dev/null.
+// refuses), no environment, cwd /. Other than there it is the leader of a process
+// group, by which it is ended with all that it has started; stdout goes to /dev/null, of
+// stderr the last line is kept. Signals are as at login: none blocked, none ignored.
 //
 // The child gets no parent-death signal: that is tied to the thread that
 // forked, and Go ends threads. When we die it reads the end of its input.
-func startChild(path string, args []string) (*child, error) {
-	if err := checkBinary(path); err != nil {
+func startChild(cfg config.Program) (*child, error) {
+	if err := runnable.Check(cfg.Path); err != nil {
+		return nil, fmt.Errorf("program is not started: %w", err)
+	}
+	sys := &syscall.SysProcAttr{Setpgid: true}
+	if cfg.User != "" {
+		a, err := runnable.LookUp(cfg.User)
+		if err != nil {
+			return nil, fmt.Errorf("program %s is not started: user: %w", cfg.Path, err)
+		}
+		if a.UID != uint32(os.Geteuid()) {
+			sys.Credential = &syscall.Credential{Uid: a.UID, Gid: a.GID, Groups: a.Groups}
+		}
+	}
+	c, err := newChild()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", cfg.Path, err)
+	}
+	if err := c.start(cfg, sys); err != nil {
+		c.stdin.Close()
+		unix.Close(c.theirs)
+		if c.stderr != nil {
+			c.stderr.close()
+		}
+		return nil, startError(cfg.Path, err)
+	}
+	return c, nil
+}
+
+// newChild makes the two ends of a child's stdin.
+func newChild() (*child, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socketpair: %w", err)
+	}
+	stdin, err := local.New(fds[0], "stdin of the program")
+	if err != nil {
+		unix.Close(fds[1])
 		return nil, err
 	}
-	ours, theirs, err := socketPair()
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", path, err)
-	}
-	defer theirs.Close()
+	return &child{stdin: stdin, theirs: fds[1], done: make(chan struct{})}, nil
+}
+
+func (c *child) start(cfg config.Program, sys *syscall.SysProcAttr) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		ours.Close()
-		return nil, fmt.Errorf("start %s: %w", path, err)
+		return err
 	}
 	defer null.Close()
-	argv := append([]string{path}, args...)
-	proc, err := startProcess(path, argv, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{theirs, null, null}})
+	errs := null
+	if l, theirs, err := newLastLine(); err == nil { // without /proc there is none
+		defer theirs.Close()
+		c.stderr, errs = l, theirs
+	}
+	// Not os.NewFile of c.theirs itself: the file would own it.
+	fd, err := unix.FcntlInt(uintptr(c.theirs), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		ours.Close()
-		return nil, startError(path, err)
+		return err
+	}
+	stdin := os.NewFile(uintptr(fd), "stdin")
+	defer stdin.Close()
+	argv := append([]string{cfg.Path}, cfg.Args...)
+	c.began = time.Now()
+	c.proc, err = startProcess(cfg.Path, argv, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{stdin, null, errs}, Sys: sys})
+	if err != nil {
+		return err
 	}
 	// Ours may be protected; the child's death costs less than ours. Raising
 	// the score is always allowed, and nobody has waited for the pid yet.
-	_ = os.WriteFile("/proc/"+strconv.Itoa(proc.Pid)+"/oom_score_adj", []byte("0"), 0)
-	c := &child{proc: proc, stdin: ours, began: time.Now(), done: make(chan struct{})}
+	_ = os.WriteFile("/proc/"+strconv.Itoa(c.proc.Pid)+"/oom_score_adj", []byte("0"), 0)
 	go c.watch()
-	return c, nil
+	return nil
 }
 
 // startProcess is os.StartProcess with signals as they are by default. Go
@@ -112,29 +157,6 @@ func catchIgnored() error {
 	return errors.New("no SigIgn in /proc/self/status")
 }
 
-// checkBinary refuses what auditd refuses to start.
-func checkBinary(path string) error {
-	st, err := os.Stat(path)
-	if err != nil {
-		return startError(path, err)
-	}
-	refuse := func(why, todo string) error {
-		return fmt.Errorf("program %s is not started: %s: %s %s", path, why, todo, path)
-	}
-	mode := st.Mode()
-	switch {
-	case !mode.IsRegular():
-		return fmt.Errorf("program %s is not started: it is not a regular file: name the program itself", path)
-	case mode.Perm()&0o111 == 0:
-		return refuse("it is not executable", "chmod 0750")
-	case mode.Perm()&0o022 != 0:
-		return refuse("others than its owner can write to it", "chmod go-w")
-	case os.Geteuid() == 0 && st.Sys().(*syscall.Stat_t).Uid != 0:
-		return refuse("it does not belong to root", "chown root")
-	}
-	return nil
-}
-
 func startError(path string, err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -143,22 +165,4 @@ func startError(path string, err error) error {
 		return fmt.Errorf("start %s: %w: it is no program for this machine, or a script without a #! line", path, err)
 	}
 	return fmt.Errorf("start %s: %w", path, err)
-}
-
-// socketPair returns our end, for the poller, and the child's, which blocks.
-func socketPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("socketpair: %w", err)
-	}
-	if unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
-		// Not privileged: as much as net.core.wmem_max allows.
-		_ = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
-	}
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		unix.Close(fds[0])
-		unix.Close(fds[1])
-		return nil, nil, fmt.Errorf("socketpair: %w", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "stdin of the program"), os.NewFile(uintptr(fds[1]), "stdin"), nil
 }

@@ -13,7 +13,7 @@ import (
 // TestChildState: a child finds what auditd gives a plugin, however we were
 // started ourselves: no environment, cwd /, a blocking socket it can peek at, no
 // other descriptors, no signal ignored or blocked, no protection from the OOM
-// killer.
+// killer; and a process group of its own.
 func TestChildState(t *testing.T) {
 	const ignore = `trap "" HUP INT QUIT TERM PIPE USR1 USR2 ALRM TSTP TTIN TTOU CONT; `
 	for _, tt := range []struct {
@@ -41,8 +41,8 @@ func TestChildState(t *testing.T) {
 			want := state{
 				Args: []string{self(t), helperArg, "report", dir}, Env: []string{}, Dir: "/",
 				Blocked: "0000000000000000", Ignored: "0000000000000000", OOM: "0",
-				FDs:    map[string]string{"0": "socket", "1": "/dev/null", "2": "/dev/null"},
-				Socket: true, Peek: "type=<nil>", SameGroup: true,
+				FDs:    map[string]string{"0": "socket", "1": "/dev/null", "2": "pipe"},
+				Socket: true, Peek: "type=<nil>", SameGroup: false,
 			}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("child's state (-want +got):\n%s", d)

@@ -23,6 +23,7 @@ const DefaultSendBuffer = 512 << 10
 // accept takes connections until l is closed.
 func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 	backoff, failed := s.MinBackoff, false
+	var pace pace
 	for {
 		fd, err := l.accept()
 		switch {
@@ -32,6 +33,9 @@ func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 				s.Reopen() // which finds that all is well again
 			}
 			s.admit(ctx, fd, q)
+			if d := pace.next(time.Now()); d > 0 && !l.pause(ctx, d) {
+				return
+			}
 			continue
 		case l.isClosed(): // the error is one of the poller's own then
 			return
@@ -39,15 +43,24 @@ func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 		// Out of descriptors or memory: the connection stays in the backlog.
 		failed = true
 		s.Fail(fmt.Errorf("accept on %s: %w: raise the limit of open files, or end what holds them", l.path, err))
-		select {
-		case <-time.After(backoff):
-		case <-ctx.Done():
-			return
-		case <-l.closed:
+		if !l.pause(ctx, backoff) {
 			return
 		}
 		backoff = min(2*backoff, s.MaxBackoff)
 	}
+}
+
+// pause waits for d and reports whether to go on.
+func (l *listener) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-l.closed:
+	}
+	return false
 }
 
 // isClosed reports whether the listener was closed.
@@ -99,6 +112,11 @@ func (s *Sink) admit(ctx context.Context, fd int, q *queue.Queue) {
 			zap.Int("max_clients", s.cfg.MaxClients))
 		return
 	}
+	if n := s.cfg.MaxPerUID; n > 0 && uid != 0 && s.ofUser(uid) >= n {
+		s.refuse(fd, zap.Int("uid", uid), zap.Int("pid", pid), zap.String("why", "max_per_uid of this user are connected"),
+			zap.Int("max_per_uid", n))
+		return
+	}
 	if sys.SetsockoptInt(fd, sys.SOL_SOCKET, sys.SO_SNDBUFFORCE, s.SendBuffer) != nil {
 		sys.SetsockoptInt(fd, sys.SOL_SOCKET, sys.SO_SNDBUF, s.SendBuffer) // up to net.core.wmem_max
 	}
@@ -144,6 +162,16 @@ func (s *Sink) list() []*client {
 // accepts adds any.
 func (s *Sink) full() bool {
 	return s.cfg.MaxClients > 0 && len(s.list()) >= s.cfg.MaxClients
+}
+
+// ofUser returns how many connections a user has.
+func (s *Sink) ofUser(uid int) (n int) {
+	for _, c := range s.list() {
+		if c.uid == uid {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Sink) refuse(fd int, why ...zap.Field) {

@@ -2,10 +2,12 @@ package unix
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -133,4 +135,99 @@ func TestOutOfDescriptors(t *testing.T) {
 	restore()
 	b.clients(2)
 	b.healthy()
+}
+
+// TestMaxPerUID: one user does not take all the places; root, who reads the log anyway, is no such user.
+func TestMaxPerUID(t *testing.T) {
+	needRoot(t)
+	socat := tool(t, "socat")
+	cfg := settings(sock(t))
+	cfg.Mode, cfg.MaxPerUID = 0o666, 2
+	b := start(t, cfg, lossless())
+	for range 3 {
+		b.dial() // as root
+	}
+	child := func(uid uint32) *exec.Cmd {
+		cmd := exec.Command(socat, "-u", "UNIX-CONNECT:"+cfg.Path, "OPEN:/dev/null")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: 65533}}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		return cmd
+	}
+	first := child(65532)
+	child(65532)
+	b.clients(5)
+	third := child(65532)
+	third.Wait()
+	if n := b.sink.Status().Refused; n != 1 {
+		t.Errorf("%d refused, want the third of one user", n)
+	}
+	if !said(b, "client refused", "uid:65532") || !said(b, "client refused", fmt.Sprintf("pid:%d", third.Process.Pid)) {
+		t.Errorf("who was refused is not said: %v", b.logs.All())
+	}
+	child(65533)
+	b.clients(6)
+	first.Process.Kill()
+	b.clients(5)
+	child(65532)
+	b.clients(6)
+}
+
+// TestPace: a storm of connections is taken at the rate that is meant, a few at once are not held up.
+func TestPace(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var p pace
+	for i := range paceBurst - 1 {
+		if d := p.next(now); d != 0 {
+			t.Fatalf("connection %d has to wait %v", i+1, d)
+		}
+	}
+	from := now
+	for range 5000 {
+		now = now.Add(p.next(now))
+	}
+	if d := now.Sub(from); d < 4900*paceTime || d > 5000*paceTime {
+		t.Errorf("5000 connections took %v", d)
+	}
+	now = now.Add(2 * paceBurst * paceTime)
+	for i := range paceBurst - 1 {
+		if d := p.next(now); d != 0 {
+			t.Fatalf("after a pause connection %d has to wait %v", i+1, d)
+		}
+	}
+	if d := p.next(now.Add(-time.Hour)); d < 0 || d > paceTime {
+		t.Errorf("a clock that is set back makes it wait %v", d)
+	}
+}
+
+// TestStormOfConnections: others get in while one connects over and over.
+func TestStormOfConnections(t *testing.T) {
+	cfg := settings(sock(t))
+	cfg.MaxClients = 2
+	b := start(t, cfg, lossless())
+	first := b.dial()
+	held := b.dial()
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if conn, err := net.Dial("unix", b.path); err == nil {
+				conn.Close()
+			}
+		}
+	}()
+	eventually(t, "a storm", func() bool { return b.sink.Status().Refused > 2*paceBurst })
+	readExactly(t, first, b.put(0, 100))
+	held.Close()
+	b.clients(1)
+	close(stop)
+	<-done
 }

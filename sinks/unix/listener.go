@@ -10,11 +10,13 @@ import (
 	sys "golang.org/x/sys/unix"
 
 	"audisp-relay/config"
+	"audisp-relay/sockdiag"
 )
 
 // backlog is how many connections wait to be accepted; the kernel caps it at
-// net.core.somaxconn. A client that does not wait gets EAGAIN beyond it.
-const backlog = 4096
+// net.core.somaxconn. A client that does not wait gets EAGAIN beyond it. They are accepted
+// within a second (see pace).
+const backlog = 1024
 
 // errReplaced says that the path does not lead to the sink's socket any more.
 var errReplaced = errors.New("the socket was removed or replaced from outside: listening anew")
@@ -134,7 +136,7 @@ func probe(path string) (stale bool, err error) {
 	defer sys.Close(fd)
 	switch err := sys.Connect(fd, &sys.SockaddrUnix{Name: path}); err {
 	case sys.ECONNREFUSED:
-		if bound, err := isBound(path); err == nil && bound {
+		if bound, err := sockdiag.Bound(path); err == nil && bound {
 			return false, errors.New("another process has bound this socket and does not listen (yet): stop it or choose another path")
 		}
 		return true, nil

@@ -1,5 +1,7 @@
 // Package unix is the sink that serves records to any number of clients on a
-// listening AF_UNIX stream socket, as auditd's own af_unix plugin does to one.
+// listening AF_UNIX stream socket, as auditd's own af_unix plugin does to one; and the one
+// that connects to a socket on which a collector listens (connector), which is a
+// sinks.Pump. What follows is about the first.
 //
 // Three kinds of goroutine live here, all waited for by Run: Run itself owns
 // the listening socket and its path, one goroutine translates the events of an
@@ -55,6 +57,10 @@ var _ sinks.Sink = (*Sink)(nil)
 // New returns the sink of cfg, whose Unix is not nil. enc is copied for each
 // client. It touches nothing outside.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
+	if cfg.Unix.Connect {
+		_, pump := newConnector(cfg, enc, log)
+		return pump
+	}
 	return newSink(cfg, enc, log)
 }
 

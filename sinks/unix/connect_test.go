@@ -1,0 +1,359 @@
+package unix
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	sys "golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+	"audisp-relay/sinks/sinktest"
+)
+
+// TestConnectConformance: a collector that listens gets every record whole and in order; what it had
+// not read when it closed a connection comes again on the next.
+func TestConnectConformance(t *testing.T) {
+	sinktest.Run(t, sinktest.Target{
+		Place:   newCollector,
+		Formats: []format.Format{format.String, format.Binary},
+		Repeats: true,
+	})
+}
+
+func testConnector(path string, enc format.Encoder) *sinks.Pump {
+	c, p := newConnector(config.Sink{Name: "s", Unix: &config.Unix{Path: path, Connect: true}}, enc, zap.NewNop())
+	p.MinBackoff, p.MaxBackoff = time.Millisecond, 10*time.Millisecond
+	c.own = -1 // the collectors of the tests are in this process
+	return p
+}
+
+// newCollector listens, and reads from one connection after the other.
+func newCollector(t *testing.T) sinktest.Place {
+	path := sock(t)
+	c := &collector{t: t, path: path, gate: make(chan struct{})}
+	close(c.gate)
+	c.listen()
+	t.Cleanup(c.close)
+	return sinktest.Place{
+		New: func(enc format.Encoder) sinks.Sink {
+			c.mu.Lock()
+			c.format = enc.Format
+			c.mu.Unlock()
+			return testConnector(path, enc)
+		},
+		Read:   c.read,
+		Finish: c.finish,
+		Break:  c.close,
+		Mend:   c.listen,
+		Stall:  func() { c.mu.Lock(); defer c.mu.Unlock(); c.gate = make(chan struct{}) },
+		Resume: func() { c.mu.Lock(); defer c.mu.Unlock(); close(c.gate) },
+	}
+}
+
+type collector struct {
+	t    *testing.T
+	path string
+
+	wg sync.WaitGroup
+
+	mu     sync.Mutex // guards all below
+	format format.Format
+	gate   chan struct{} // closed while reading is allowed
+	lis    net.Listener
+	conn   net.Conn
+	before []byte // of connections that ended
+	now    []byte
+}
+
+func (c *collector) listen() {
+	os.Remove(c.path)
+	lis, err := net.Listen("unix", c.path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.mu.Lock()
+	c.lis = lis
+	c.mu.Unlock()
+	c.wg.Go(func() {
+		for {
+			conn, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			c.mu.Lock()
+			c.conn = conn
+			if c.lis != lis {
+				conn.Close()
+			}
+			c.mu.Unlock()
+			c.take(conn)
+		}
+	})
+}
+
+func (c *collector) take(conn net.Conn) {
+	defer conn.Close()
+	buf := make([]byte, 10_000)
+	for {
+		c.mu.Lock()
+		gate := c.gate
+		c.mu.Unlock()
+		<-gate
+		n, err := conn.Read(buf)
+		c.mu.Lock()
+		c.now = append(c.now, buf[:n]...)
+		if err != nil {
+			c.before, c.now, c.conn = append(c.before, whole(c.format, c.now)...), nil, nil
+		}
+		c.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *collector) close() {
+	c.mu.Lock()
+	if c.lis != nil {
+		c.lis.Close()
+		c.lis = nil
+	}
+	if c.conn != nil {
+		c.conn.Close()
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+}
+
+func (c *collector) read() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append(append([]byte(nil), c.before...), c.now...)
+}
+
+// finish waits until no connection is left.
+func (c *collector) finish() {
+	eventually(c.t, "the end of the connection", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.conn == nil
+	})
+}
+
+// connected is a connecting sink that runs on a queue of its own.
+type connected struct {
+	t    *testing.T
+	sink *sinks.Pump
+	q    *queue.Queue
+}
+
+func connect(t *testing.T, path string, enc format.Encoder) *connected {
+	t.Helper()
+	held := lossless()
+	held.Hold = true // until the sink runs
+	c := &connected{t: t, sink: testConnector(path, enc), q: queue.New(queue.Options{Config: held})}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); c.sink.Run(ctx, c.q) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return c
+}
+
+func (c *connected) put(first, n int) []byte {
+	lines := sinktest.Lines(first, n)
+	for _, b := range sinktest.Batches(lines, 20_000) {
+		c.q.Put(&b)
+	}
+	return lines
+}
+
+func (c *connected) delivered(n uint64) {
+	c.t.Helper()
+	eventually(c.t, fmt.Sprintf("%d records delivered; %+v %+v", n, c.q.Counts(), c.sink.Status()), func() bool { return c.q.Counts().Delivered == n })
+}
+
+// TestConnectCountsWhatWasRead: a collector that accepts and reads nothing, or only a part, and goes has
+// had nothing of that; the next one gets all of it whole.
+func TestConnectCountsWhatWasRead(t *testing.T) {
+	path := sock(t)
+	lis, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	c := connect(t, path, format.Encoder{})
+	want := c.put(0, 200)
+	for _, n := range []int{0, 1, 1000, 0, 5000} {
+		conn, err := lis.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readBytes(t, conn, n); !bytes.HasPrefix(want, got) {
+			t.Fatalf("a connection began with %.100q", got)
+		}
+		conn.Close()
+	}
+	conn, err := lis.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if n := c.q.Counts().Delivered; n != 0 {
+		t.Errorf("%d records count as delivered", n)
+	}
+	if got := readBytes(t, conn, len(want)); !bytes.Equal(got, want) {
+		t.Error("the last one got something else")
+	}
+	c.delivered(200)
+	if st := c.sink.Status(); st.Repeated == 0 || st.Degraded || st.Pid != os.Getpid() && st.Pid != 0 {
+		t.Errorf("status %+v, want repeated messages and no pid of another", st)
+	}
+}
+
+func readBytes(t *testing.T, conn net.Conn, n int) []byte {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(hang))
+	buf := make([]byte, n)
+	if _, err := io.ReadFull(conn, buf); err != nil {
+		t.Fatal(err)
+	}
+	return buf
+}
+
+// TestConnectErrors name the place, the cause and what to do, and the sink works as soon as
+// it can, also when there is nothing to write.
+func TestConnectErrors(t *testing.T) {
+	path := sock(t)
+	c := connect(t, path, format.Encoder{})
+	says := func(parts ...string) {
+		t.Helper()
+		eventually(t, strings.Join(parts, " "), func() bool {
+			st := c.sink.Status()
+			for _, p := range append(parts, path) {
+				if !strings.Contains(st.Error, p) {
+					return false
+				}
+			}
+			return st.Degraded
+		})
+	}
+	says("no such file", "start the collector")
+	stale, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.(*net.UnixListener).SetUnlinkOnClose(false)
+	stale.Close()
+	says("connection refused", "nobody listens there")
+	os.Remove(path)
+	fd, err := sys.Socket(sys.AF_UNIX, sys.SOCK_SEQPACKET|sys.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sys.Bind(fd, &sys.SockaddrUnix{Name: path}), sys.Listen(fd, 1)); err != nil {
+		t.Fatal(err)
+	}
+	says("neither a stream nor a datagram socket")
+	sys.Close(fd)
+	os.Remove(path)
+}
+
+// TestConnectToItself is refused: the sink would write to a client that it is itself.
+func TestConnectToItself(t *testing.T) {
+	path := sock(t)
+	lis, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	c, _ := newConnector(config.Sink{Name: "s", Unix: &config.Unix{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
+	if err := c.Tick(context.Background()); err == nil || !strings.Contains(err.Error(), "a socket of this relay itself") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestConnectDatagrams: a collector with a datagram socket gets each record as a message; what it had
+// not read when it closed the socket goes to the next one.
+func TestConnectDatagrams(t *testing.T) {
+	for _, f := range []format.Format{format.String, format.Binary} {
+		path := sock(t)
+		listen := func() *net.UnixConn {
+			os.Remove(path)
+			conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.SetReadDeadline(time.Now().Add(hang))
+			return conn
+		}
+		read := func(conn *net.UnixConn, n int) (got [][]byte) {
+			buf := make([]byte, 1<<20)
+			for range n {
+				k, err := conn.Read(buf)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, bytes.Clone(buf[:k]))
+			}
+			return got
+		}
+		first := listen()
+		c := connect(t, path, format.Encoder{Format: f})
+		c.put(0, 100)
+		read(first, 5)
+		first.Close()
+		if n := c.q.Counts().Delivered; n != 0 {
+			t.Errorf("%v: %d records count as delivered", f, n)
+		}
+		second := listen()
+		got := read(second, 100)
+		c.delivered(100)
+		second.Close()
+		enc := format.Encoder{Format: f}
+		i := 0
+		for _, b := range sinktest.Batches(sinktest.Lines(0, 100), 1<<20) {
+			for j := range b.Recs {
+				want := enc.Append(nil, b, j)
+				if f == format.String {
+					want = bytes.TrimSuffix(want, []byte("\n"))
+				}
+				if !bytes.Equal(got[i], want) {
+					t.Fatalf("%v: message %d is %.200q, want %.200q", f, i, got[i], want)
+				}
+				i++
+			}
+		}
+	}
+}
+
+// TestConnectSocat: both kinds of receivers that people use for a try.
+func TestConnectSocat(t *testing.T) {
+	for _, kind := range []string{"UNIX-LISTEN:%s,fork", "UNIX-RECV:%s"} {
+		path := filepath.Join(shortDir(t), "s")
+		c := connect(t, path, format.Encoder{})
+		want := c.put(0, 10_000)
+		_, output := socat(t, nil, "-u", "-b65536", fmt.Sprintf(kind, path), "-")
+		c.delivered(10_000)
+		if strings.HasPrefix(kind, "UNIX-RECV") {
+			want = bytes.ReplaceAll(want, []byte("\n"), nil)
+		}
+		eventually(t, "all of it", func() bool { return len(output()) >= len(want) })
+		if !bytes.Equal(output(), want) {
+			t.Errorf("%s: %d bytes, want %d, or others", kind, len(output()), len(want))
+		}
+	}
+}

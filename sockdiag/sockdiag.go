@@ -1,0 +1,124 @@
+// Package sockdiag asks the kernel about AF_UNIX sockets of any process (sock_diag(7)).
+package sockdiag
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Of linux/sock_diag.h and linux/unix_diag.h.
+const (
+	byFamily   = 20 // SOCK_DIAG_BY_FAMILY
+	showVFS    = 2  // UDIAG_SHOW_VFS
+	showPeer   = 4  // UDIAG_SHOW_PEER
+	attrVFS    = 1  // UNIX_DIAG_VFS: inode and device of the file
+	attrPeer   = 2  // UNIX_DIAG_PEER: inode of the other end
+	requestLen = unix.SizeofNlMsghdr + 24
+	messageLen = 16 // struct unix_diag_msg
+	anyCookie  = 1<<32 - 1
+)
+
+// errNoPeer is what a socket has that is not connected.
+var errNoPeer = errors.New("sock_diag: the socket has no peer")
+
+// Peer returns the inode of the other end of the socket with this inode.
+func Peer(inode uint32) (peer uint32, err error) {
+	err = errNoPeer
+	ask := ask(unix.NLM_F_REQUEST, inode, showPeer, anyCookie, func(attr uint16, value []byte) bool {
+		if attr == attrPeer && len(value) >= 4 {
+			peer, err = binary.NativeEndian.Uint32(value), nil
+		}
+		return err == nil
+	})
+	if ask != nil {
+		return 0, ask
+	}
+	return peer, err
+}
+
+// Bound reports whether a socket of any process is bound to the file at path. One that
+// does not listen yet answers a connect as a file does that nobody has.
+func Bound(path string) (bound bool, err error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return false, err
+	}
+	dev := unix.Major(st.Dev)<<20 | unix.Minor(st.Dev) // as the kernel has it inside
+	err = ask(unix.NLM_F_REQUEST|unix.NLM_F_DUMP, 0, showVFS, 0, func(attr uint16, value []byte) bool {
+		order := binary.NativeEndian
+		bound = attr == attrVFS && len(value) >= 8 && order.Uint32(value) == uint32(st.Ino) && order.Uint32(value[4:]) == dev
+		return bound
+	})
+	return bound, err
+}
+
+// ask sends a request and gives each attribute of the answer to found, until that
+// returns true.
+func ask(flags uint16, inode, show, cookie uint32, found func(attr uint16, value []byte) bool) error {
+	nl, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return fmt.Errorf("sock_diag: %w", err)
+	}
+	defer unix.Close(nl)
+	_ = unix.SetsockoptTimeval(nl, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1})
+	order := binary.NativeEndian
+	request := order.AppendUint32(nil, requestLen)
+	request = order.AppendUint16(request, byFamily)
+	request = order.AppendUint16(request, flags)
+	request = append(request, make([]byte, 8)...) // sequence, port
+	request = append(request, unix.AF_UNIX, 0, 0, 0)
+	for _, v := range []uint32{1<<32 - 1 /* all states */, inode, show, cookie, cookie} {
+		request = order.AppendUint32(request, v)
+	}
+	if err := unix.Sendto(nl, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("sock_diag: %w", err)
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, _, err := unix.Recvfrom(nl, buf, 0)
+		if err != nil {
+			return fmt.Errorf("sock_diag: %w", err)
+		}
+		end, err := parse(buf[:n], found)
+		if end || err != nil || flags&unix.NLM_F_DUMP == 0 {
+			return err
+		}
+	}
+}
+
+// parse reads messages of an answer: each nlmsghdr, unix_diag_msg, attributes. end says
+// that no more are to come, or that found has what it looked for.
+func parse(b []byte, found func(attr uint16, value []byte) bool) (end bool, err error) {
+	order := binary.NativeEndian
+	for len(b) >= unix.SizeofNlMsghdr {
+		size := int(order.Uint32(b))
+		if size < unix.SizeofNlMsghdr || size > len(b) {
+			return true, errors.New("sock_diag: broken answer")
+		}
+		body := b[unix.SizeofNlMsghdr:size]
+		switch order.Uint16(b[4:]) {
+		case unix.NLMSG_DONE:
+			return true, nil
+		case unix.NLMSG_ERROR:
+			if len(body) < 4 {
+				return true, errors.New("sock_diag: broken answer")
+			}
+			return true, fmt.Errorf("sock_diag: %w", unix.Errno(-int32(order.Uint32(body))))
+		}
+		for attrs := body[min(len(body), messageLen):]; len(attrs) >= 4; {
+			n := int(order.Uint16(attrs))
+			if n < 4 || n > len(attrs) {
+				break
+			}
+			if found(order.Uint16(attrs[2:]), attrs[4:n]) {
+				return true, nil
+			}
+			attrs = attrs[min(len(attrs), (n+3)&^3):]
+		}
+		b = b[min(len(b), (size+3)&^3):]
+	}
+	return false, nil
+}

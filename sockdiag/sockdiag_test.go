@@ -1,0 +1,86 @@
+package sockdiag
+
+import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func socket(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+func inodeOf(t *testing.T, fd int) uint32 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		t.Fatal(err)
+	}
+	return uint32(st.Ino)
+}
+
+func TestPeer(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	if peer, err := Peer(inodeOf(t, fds[0])); err != nil || peer != inodeOf(t, fds[1]) {
+		t.Errorf("peer %d, %v, want %d", peer, err, inodeOf(t, fds[1]))
+	}
+	if peer, err := Peer(inodeOf(t, socket(t))); err == nil {
+		t.Errorf("a socket by itself has peer %d", peer)
+	}
+	if peer, err := Peer(0); err == nil {
+		t.Errorf("no socket has peer %d", peer)
+	}
+}
+
+func TestBound(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	if _, err := Bound(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a missing file: %v", err)
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		unix.Close(fd)
+		t.Fatal(err)
+	}
+	if bound, err := Bound(path); err != nil || !bound {
+		t.Errorf("bound %v, %v while a socket is", bound, err)
+	}
+	unix.Close(fd)
+	if bound, err := Bound(path); err != nil || bound {
+		t.Errorf("bound %v, %v though nobody has it", bound, err)
+	}
+}
+
+// FuzzParse: whatever the answer holds, it is read to its end and no further.
+func FuzzParse(f *testing.F) {
+	message := func(typ uint16, body ...byte) []byte {
+		b := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+len(body)))
+		b = binary.NativeEndian.AppendUint16(b, typ)
+		return append(append(b, make([]byte, 10)...), body...)
+	}
+	f.Add(message(unix.NLMSG_DONE))
+	f.Add(message(unix.NLMSG_ERROR, 1, 0, 0, 0))
+	f.Add(message(unix.NLMSG_ERROR))
+	f.Add(message(byFamily, append(make([]byte, messageLen), 8, 0, attrPeer, 0, 1, 2, 3, 4, 5, 0)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		parse(b, func(_ uint16, value []byte) bool { return len(value) > 100 })
+	})
+}
