@@ -36,7 +36,9 @@ type Report struct {
 	Recovery   recovery.Shown   `json:"recovery"`
 	Consumers  []ConsumerReport `json:"consumers"`
 	LogDropped uint64           `json:"log_lines_suppressed"`
-	LogFault   string           `json:"log_fault,omitempty"` // why the relay's own log is not where it should be
+	LogFault   string           `json:"log_fault,omitempty"`         // why the relay's own log is not where it should be
+	LogWaiting int              `json:"log_lines_waiting,omitempty"` // what could not be written, the last of each message
+	LogLost    uint64           `json:"log_lines_lost,omitempty"`    // what was neither written nor kept
 }
 
 // Input is what came in on stdin.
@@ -160,6 +162,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("reader stalled", r.Input.Stalled.Round(time.Millisecond))
 	line("log lines suppressed", r.LogDropped)
 	line("own log fault", orNone(r.LogFault))
+	if r.LogWaiting > 0 || r.LogLost > 0 {
+		line("own log lines", fmt.Sprintf("%d wait to be written, %d are lost", r.LogWaiting, r.LogLost))
+	}
 	line("memory", r.Memory.text())
 	r.writeRecovery(line)
 	for i := range r.Consumers {
