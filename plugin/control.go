@@ -243,6 +243,9 @@ func (c *control) close() {
 	c.drop()
 }
 
+// ErrNotRunning is what Query returns where nobody listens.
+var ErrNotRunning = errors.New("the plugin does not run, or not")
+
 // Query asks the plugin whose run_dir is dir for its report.
 func Query(dir string) (*Report, error) {
 	path := filepath.Join(dir, controlName)
@@ -250,8 +253,11 @@ func Query(dir string) (*Report, error) {
 	if errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("%w: only root may ask the plugin", err)
 	}
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%w: %w with this run_dir (pgrep audisp-relay)", err, ErrNotRunning)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: is the plugin running, with this run_dir? (pgrep audisp-relay)", err)
+		return nil, err
 	}
 	defer conn.Close()
 	if uid, err := peerUID(conn); err == nil && uid != 0 && uid != os.Geteuid() {

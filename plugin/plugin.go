@@ -365,5 +365,6 @@ func (p *Plugin) Report() *Report {
 		r.Input.Stalled += cr.Stalled
 		r.Consumers = append(r.Consumers, cr)
 	}
+	r.Degraded = r.degraded()
 	return r
 }

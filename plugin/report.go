@@ -30,6 +30,7 @@ type Report struct {
 	ConfigAt    time.Time `json:"config_loaded"`
 	ConfigError string    `json:"config_error,omitempty"`
 	Reloads     uint64    `json:"reloads"`
+	Degraded    []string  `json:"degraded"` // what needs to be mended: "config", "log", names of sinks; empty if nothing
 
 	Input      Input            `json:"input"`
 	Memory     MemoryReport     `json:"memory"`
@@ -129,6 +130,23 @@ func (c *consumer) report() ConsumerReport {
 		}
 	}
 	return r
+}
+
+// degraded lists what needs to be mended.
+func (r *Report) degraded() []string {
+	list := []string{}
+	if r.ConfigError != "" {
+		list = append(list, "config")
+	}
+	if r.LogFault != "" {
+		list = append(list, "log")
+	}
+	for i := range r.Consumers {
+		if c := &r.Consumers[i]; c.Sink.Degraded || c.Suspended {
+			list = append(list, "sinks."+c.Name)
+		}
+	}
+	return list
 }
 
 // WriteText writes the report as "key = value" lines, as auditd's own state
