@@ -89,8 +89,13 @@ const (
 // followed, what counts is the file that was opened. One that is written meanwhile
 // is read again, and refused if that does not end.
 func readTrusted(path string, limit int, forbidden fs.FileMode) ([]byte, fs.FileInfo, error) {
+	return readChecked(path, limit, func(info fs.FileInfo) error { return trusted(path, info, forbidden) })
+}
+
+// readChecked reads a regular file that check, if any, has no objection to.
+func readChecked(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs.FileInfo, error) {
 	for try := 1; ; try++ {
-		data, info, err := readOnce(path, limit, forbidden)
+		data, info, err := readOnce(path, limit, check)
 		if !errors.Is(err, errChanges) || try == readTries {
 			return data, info, err
 		}
@@ -98,14 +103,16 @@ func readTrusted(path string, limit int, forbidden fs.FileMode) ([]byte, fs.File
 	}
 }
 
-func readOnce(path string, limit int, forbidden fs.FileMode) ([]byte, fs.FileInfo, error) {
+func readOnce(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs.FileInfo, error) {
 	f, info, err := openRegular(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	if err := trusted(path, info, forbidden); err != nil {
-		return nil, nil, err
+	if check != nil {
+		if err := check(info); err != nil {
+			return nil, nil, err
+		}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
@@ -146,14 +153,21 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return 0
+}
+
 // trusted checks owner and mode, for root only: anybody else runs with no
 // rights that the file's writers could borrow.
 func trusted(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
-		return fmt.Errorf("%s: is owned by uid %d, must be root's: run chown root %s", path, st.Uid, path)
+	if uid := ownerOf(info); uid != 0 {
+		return fmt.Errorf("%s: is owned by uid %d, must be root's: run chown root %s", path, uid, path)
 	}
 	if open := info.Mode().Perm() & forbidden; open != 0 {
 		who := "o"

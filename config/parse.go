@@ -244,7 +244,12 @@ func (t *table) syslog(s *Sink) {
 	} else {
 		t.required("address", `"host:port"`)
 	}
-	t.str("address", &l.Address, addressCheck)
+	t.str("address", &l.Address, func(s string) error {
+		if hint := transportHint(l.Transport, s); hint != "" {
+			return errors.New(hint)
+		}
+		return addressCheck(s)
+	})
 	t.oneOf("protocol", &l.Protocol, "rfc3164", "rfc5424")
 	t.oneOf("facility", &l.Facility, facilities...)
 	t.oneOf("severity", &l.Severity, severities...)
@@ -296,11 +301,17 @@ func (t *table) program(s *Sink) {
 
 // advise warns of a setting that is allowed and without the effect one expects:
 // each queue keeps to its own bound, and together they may exceed what the
-// process as a whole is meant to stay under.
+// process as a whole is meant to stay under; records may go over a network in clear.
 func (d *document) advise(c *Config) {
 	var sum Size
 	for _, s := range c.Sinks {
 		sum += s.QBytes
+		if s.Syslog == nil || d.badSinks[s.Name] {
+			continue
+		}
+		if key, text := s.Syslog.advise(); text != "" {
+			d.warnf(toml.Key{"sinks", s.Name, key}, "%s", text)
+		}
 	}
 	if sum > c.MemoryLimit {
 		d.warnf(toml.Key{"memory_limit"}, "the queues of %d sinks may hold %v together, more than %v: lower q_bytes or raise memory_limit",

@@ -298,7 +298,7 @@ func TestParseErrors(t *testing.T) {
 		{"address no port", slog + "transport = 'tcp'\naddress = 'host'", []string{`4: sinks.a.address: "host" is not an address, must be "host:port"`}},
 		{"address port 0", slog + "transport = 'tcp'\naddress = 'host:0'", []string{`4: sinks.a.address: not an address`}},
 		{"address service", slog + "transport = 'tcp'\naddress = 'host:syslog'", []string{`4: sinks.a.address: not an address`}},
-		{"address local", slog + "address = 'host:514'", []string{`3: sinks.a.address: not absolute`}},
+		{"address local", slog + "address = 'host:514'", []string{`3: sinks.a.address: looks like host:port`}},
 		{"syslog words", slog + "protocol = 'x'\nfacility = 'LOCAL0'\nseverity = 'error'\ntag = 'a[b]'",
 			[]string{"3: sinks.a.protocol", "4: sinks.a.facility", "5: sinks.a.severity", "6: sinks.a.tag: not a tag"}},
 		{"one path", unix + "[sinks.b]\ntype = 'file'\npath = '/run/../run/a'", []string{`6: sinks.b.path: "/run/a" is written by sinks.a already`}},
