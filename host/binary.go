@@ -1,7 +1,9 @@
 package host
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,32 +44,44 @@ func (m Machine) CheckBinary(path string, dispatcher bool) error {
 	case dispatcher && mode != 0o750 && mode != 0o755:
 		return fmt.Errorf("binary %s: mode %04o, auditd 2.x wants exactly 0750 or 0755: chmod 0755 %s", path, mode, path)
 	}
-	return m.checkParents(path)
+	return m.checkParents("binary", path, moveIt(path))
 }
 
-// checkParents looks at the directories on the way to path, and on the way to
-// what it links to.
-func (m Machine) checkParents(path string) error {
+// checkParents looks at the directories on the way to path, and on the way to what it links
+// to: who can write one of them can put another file there. advice is the way out besides
+// taking the right away.
+func (m Machine) checkParents(what, path, advice string) error {
 	real, err := filepath.EvalSymlinks(m.path(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		real, err = m.path(path), nil // it will be made
+	}
 	if err != nil {
-		return fmt.Errorf("binary %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", what, path, err)
 	}
 	for _, file := range []string{m.path(path), real} {
 		for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
-			st, err := os.Stat(dir)
-			if err != nil {
-				return fmt.Errorf("binary %s: %w", path, err)
-			}
-			// In a sticky directory, as /tmp is, nobody can replace what is root's.
-			writable := st.Mode().Perm()&0o002 != 0 && st.Mode()&os.ModeSticky == 0
-			if writable || (ownerOf(st) != 0 && ownerOf(st) != m.owner) {
-				return fmt.Errorf("binary %s: others than root can replace what is in %s (owner uid %d, mode %04o): %s",
-					path, dir, ownerOf(st), st.Mode().Perm(), moveIt(path))
+			if err := m.checkDir(what, path, dir, advice); err != nil {
+				return err
 			}
 			if dir == "/" || dir == filepath.Clean(m.Root) {
 				break
 			}
 		}
+	}
+	return nil
+}
+
+func (m Machine) checkDir(what, path, dir, advice string) error {
+	st, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", what, path, err)
+	}
+	perm := st.Mode().Perm()
+	switch {
+	case ownerOf(st) != 0 && ownerOf(st) != m.owner:
+		return fmt.Errorf("%s %s: uid %d, which owns %s, can replace what is in it: chown root %s, or %s", what, path, ownerOf(st), dir, dir, advice)
+	case perm&0o022 != 0 && st.Mode()&os.ModeSticky == 0: // in a sticky one, as /tmp is, nobody can replace what is root's
+		return fmt.Errorf("%s %s: others than root can replace what is in %s (mode %04o): chmod go-w %s, or %s", what, path, dir, perm, dir, advice)
 	}
 	return nil
 }

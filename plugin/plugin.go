@@ -181,6 +181,9 @@ func (p *Plugin) read(r *stream.Reader) error {
 		p.mu.Lock()
 		p.input.Counts = r.Counts()
 		p.input.Last = time.Now()
+		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
+			p.input.Newest = time.UnixMilli(b.Recs[n-1].Millis)
+		}
 		p.mu.Unlock()
 		p.feed.Take(&b)
 	}

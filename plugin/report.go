@@ -45,8 +45,9 @@ type Report struct {
 // Input is what came in on stdin.
 type Input struct {
 	stream.Counts
-	Last    time.Time     `json:"last_record"` // arrival
-	Stalls  uint64        `json:"stalls"`      // times a lossless consumer stopped the reading
+	Last    time.Time     `json:"last_record"`  // arrival
+	Newest  time.Time     `json:"newest_event"` // the own time of what came last
+	Stalls  uint64        `json:"stalls"`       // times a lossless consumer stopped the reading
 	Stalled time.Duration `json:"stalled_ns"`
 	// Totals are those of all runs with this state_dir.
 	Totals map[string]uint64 `json:"totals"`
