@@ -158,10 +158,10 @@ func (s *survey) program(at place, path string) {
 // owners looks for the accounts of a file or socket.
 func (s *survey) owners(at func(string) place, owner, group string) {
 	if !accountExists(owner, func(name string) error { _, err := user.Lookup(name); return err }) {
-		s.warnf(at("owner"), "there is no user %q: until there is it belongs to root", owner)
+		s.warnf(at("owner"), "there is no user %q: root is the owner until there is", owner)
 	}
 	if !accountExists(group, func(name string) error { _, err := user.LookupGroup(name); return err }) {
-		s.warnf(at("group"), "there is no group %q: until there is it is of the owner's group", group)
+		s.warnf(at("group"), "there is no group %q: it is root's until there is", group)
 	}
 }
 

@@ -410,3 +410,15 @@ func TestEmptiedConfigChangesNothing(t *testing.T) {
 	wait(t, "the sink delivers", func() bool { return p.Report().Consumers[0].Delivered == 5 })
 	end()
 }
+
+// TestNamedConfigIsMissing: a file that was named and is not there is an error in the status;
+// one in a directory, as auditd 2.x names it, or at the default path, is not.
+func TestNamedConfigIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	for path, wrong := range map[string]bool{dir + "/none.toml": true, dir: false, dir + "/none/none.toml": true} {
+		cfg, _, err := loadConfig(path)
+		if cfg == nil || len(cfg.Sinks) != 1 || (err != nil) != wrong {
+			t.Errorf("%s: %+v, %v", path, cfg, err)
+		}
+	}
+}
