@@ -94,6 +94,7 @@ func TestInstallUnderEveryAuditd(t *testing.T) {
 			dir := t.TempDir()
 			i, said := newInstaller(Machine{auditdVersion: v.version}, standin(t, dir))
 			i.Config = dir + "/relay.toml"
+			i.Wait = 30 * time.Second
 			i.Probe, i.holder = Probe, copyOfSelf(t, dir+"/other")
 			i.Received = func(string) (time.Time, error) { return lastRecord(i.Binary + ".got") }
 			t.Cleanup(func() { t.Logf("auditd %s; said:\n%s", a.Version(), strings.Join(said.lines, "\n")) })
@@ -122,6 +123,7 @@ func TestInstallUnderEveryAuditd(t *testing.T) {
 				t.Fatal(err)
 			}
 			os.Remove(i.Binary + ".got")
+			i.Wait = DefaultWait // it may be in vain
 			err := i.Install(context.Background())
 			t.Logf("installed again: %v", err)
 			if err == nil { // the very records that are made now come, at once and in order
@@ -162,6 +164,9 @@ func TestWhatAuditdStartsOfCopies(t *testing.T) {
 	lab.Require(t)
 	names := []string{"copy.conf", "x.conf~", "x.bak", "#x.conf#", "nodot", "x.conf.bak", "x.conf.dpkg-old", "x.conf.rpmsave", ".x.conf.swp", ".hidden", "x.CONF"}
 	for _, v := range versions {
+		if v.suite != "" && v.suite != lab.Sid && os.Getenv("AUDISP_LIVE_FULL") != "1" {
+			continue // 4.0.2 is as 3.0.9, and 4.1.2 as 4.2.1
+		}
 		root := ""
 		if v.suite != "" {
 			root = lab.Root(t, v.suite)
@@ -192,6 +197,7 @@ func TestWhatAuditdStartsOfCopies(t *testing.T) {
 				t.Fatal(err)
 			}
 			i, _ := newInstaller(m, "")
+			i.Wait = 30 * time.Second
 			running := func() (n int) {
 				for _, p := range program {
 					n += len(m.relays(a.PID(), p))
