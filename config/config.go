@@ -205,11 +205,14 @@ func globals() *Config {
 	}
 }
 
+// BuiltIn is the origin of the sink of a config that names none.
+const BuiltIn = "built-in default"
+
 // localSink is the consumer of a config that names none.
 func localSink(c *Config) Sink {
 	s := newSink("local", c)
 	s.Type = "unix"
-	s.Origin = "built-in default"
+	s.Origin = BuiltIn
 	s.Unix = newUnix()
 	s.Unix.Path = filepath.Join(c.RunDir, "events.sock")
 	return s

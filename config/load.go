@@ -10,19 +10,27 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
-// FileOf returns the file that path stands for: path itself, the
-// audisp-relay.toml in it when it is a directory (auditd 2.x passes its own -c
-// DIR on), or the default file when it is empty.
+// FileOf returns the file that path means: path itself, the audisp-relay.toml in
+// it when it is a directory (auditd 2.x passes its own -c DIR on), or the default
+// file when it is empty.
 func FileOf(path string) string {
 	if path == "" {
 		return DefaultFile
 	}
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
+	if IsDir(path) {
 		return filepath.Join(path, filepath.Base(DefaultFile))
 	}
 	return path
+}
+
+// IsDir reports whether path is a directory that holds a configuration. One that has the
+// name of a configuration itself is in the place of a file.
+func IsDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir() && filepath.Ext(path) != filepath.Ext(DefaultFile)
 }
 
 // Load reads and checks the configuration file at path and, where it names a
@@ -64,28 +72,47 @@ func Load(path string) (*Config, []string, error) {
 	return c, warns, nil
 }
 
-var errNotRegular = errors.New("is not a regular file")
+var (
+	errNotRegular = errors.New("is not a regular file")
+	errChanges    = errors.New("is being written at this moment: try again when that is done")
+)
+
+// How often a file that changes while it is read is read again, and how long after.
+const (
+	readTries = 5
+	readPause = 20 * time.Millisecond
+)
 
 // readTrusted reads a regular file of at most limit bytes. Running as root it
 // refuses files that root does not own or that have one of the mode bits in
 // forbidden: who can write them would command root. Symbolic links are
-// followed, what counts is the file that was opened.
+// followed, what counts is the file that was opened. One that is written meanwhile
+// is read again, and refused if that does not end.
 func readTrusted(path string, limit int, forbidden fs.FileMode) ([]byte, fs.FileInfo, error) {
-	// O_NONBLOCK: opening a FIFO must not wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return readChecked(path, limit, func(info fs.FileInfo) error { return trusted(path, info, forbidden) })
+}
+
+// readChecked reads a regular file that check, if any, has no objection to.
+func readChecked(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs.FileInfo, error) {
+	for try := 1; ; try++ {
+		data, info, err := readOnce(path, limit, check)
+		if !errors.Is(err, errChanges) || try == readTries {
+			return data, info, err
+		}
+		time.Sleep(readPause)
+	}
+}
+
+func readOnce(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs.FileInfo, error) {
+	f, info, err := openRegular(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s: %w", path, errNotRegular)
-	}
-	if err := trusted(path, info, forbidden); err != nil {
-		return nil, nil, err
+	if check != nil {
+		if err := check(info); err != nil {
+			return nil, nil, err
+		}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
@@ -94,7 +121,43 @@ func readTrusted(path string, limit int, forbidden fs.FileMode) ([]byte, fs.File
 	if len(data) > limit {
 		return nil, nil, fmt.Errorf("%s: is larger than it may be, %v", path, Size(limit))
 	}
+	after, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if after.Size() != int64(len(data)) || !after.ModTime().Equal(info.ModTime()) {
+		return nil, nil, fmt.Errorf("%s: %w", path, errChanges)
+	}
 	return data, info, nil
+}
+
+// openRegular opens a file for reading, if it is one. A symbolic link that leads nowhere
+// is an error of its own kind: somebody wanted a file there.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	// O_NONBLOCK: opening a FIFO must not wait for a writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		if to, lerr := os.Readlink(path); lerr == nil && errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, fmt.Errorf("%s: is a symbolic link to %s, which is not there", path, to)
+		}
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", path, errNotRegular)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return 0
 }
 
 // trusted checks owner and mode, for root only: anybody else runs with no
@@ -103,8 +166,8 @@ func trusted(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
-		return fmt.Errorf("%s: is owned by uid %d, must be root's: run chown root %s", path, st.Uid, path)
+	if uid := ownerOf(info); uid != 0 {
+		return fmt.Errorf("%s: is owned by uid %d, must be root's: run chown root %s", path, uid, path)
 	}
 	if open := info.Mode().Perm() & forbidden; open != 0 {
 		who := "o"

@@ -39,12 +39,22 @@ func TestLoadRefuses(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	named := filepath.Join(dir, "audisp-relay.toml")
+	dangling := filepath.Join(dir, "dangling")
+	if err := errors.Join(os.Mkdir(named, 0o755), os.Symlink("/nonexistent/x.toml", dangling)); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name, path, want string
 		root             bool // only root refuses it
 	}{
 		{"fifo", fifo, fifo + ": is not a regular file", false},
 		{"directory", dir, dir + ": is not a regular file", false},
+		{"directory in the place of the file", FileOf(named), named + ": is not a regular file", false},
+		{"device", "/dev/zero", "/dev/zero: is not a regular file", false},
+		{"link that leads nowhere", dangling, dangling + ": is a symbolic link to /nonexistent/x.toml, which is not there", false},
+		{"larger than it says, as while it is written", "/proc/self/status", "/proc/self/status: is being written at this moment", false},
+		{"empty", write(t, filepath.Join(dir, "e"), "", 0o600), dir + "/e: has no key", false},
 		{"large", write(t, filepath.Join(dir, "l"), strings.Repeat("#", maxConfigSize+1), 0o600), "1MiB", false},
 		{"group", write(t, filepath.Join(dir, "g"), "", 0o660), "has mode 0660, others than root must not write it: run chmod go-w " + dir + "/g", true},
 		{"others", write(t, filepath.Join(dir, "o"), "", 0o602), "chmod o-w " + dir + "/o", true},
@@ -169,10 +179,12 @@ func TestCheckPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	errs := c.CheckPrograms()
-	wants := []string{"t.toml:4: sinks.b.path: ", "t.toml:7: sinks.c.path: ", "t.toml:10: sinks.d.user: there is no user"}
-	if len(errs) != len(wants) {
-		t.Fatalf("%d errors, want %d:\n%v", len(errs), len(wants), errs)
+	warns, err := Survey(c)
+	var errs Errors
+	errors.As(err, &errs)
+	wants := []string{"t.toml:4: sinks.b.path: ", "t.toml:10: sinks.d.user: there is no user"}
+	if len(errs) != len(wants) || len(warns) != 1 || !strings.HasPrefix(warns[0], "t.toml:7: sinks.c.path: ") {
+		t.Fatalf("%d errors, want %d:\n%v; warnings %q", len(errs), len(wants), errs, warns)
 	}
 	for i, want := range wants {
 		if !strings.HasPrefix(errs[i].Error(), want) {

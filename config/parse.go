@@ -17,10 +17,13 @@ import (
 // the sink of Default. PluginDir is checked for its form, but not read: that is
 // for Load.
 //
+// A file without any key is an error: an editor or a full disk has emptied it.
+//
 // A wrong content gives Errors. The Config beside them is what is right in the
 // file, for a start that must not fail: the default for a wrong global value,
 // and no sink that has an error, since without the wrong key it might let in
-// or write what it should not. It is nil when no sink is left.
+// or write what it should not. It has no sink at all when all have errors, and is
+// nil when nothing of the file could be read.
 func Parse(name string, data []byte) (*Config, error) {
 	c, _, err := parse(name, data)
 	return c, err
@@ -31,7 +34,7 @@ func parse(name string, data []byte) (*Config, []string, error) {
 	if len(data) > maxConfigSize {
 		return nil, nil, Errors{{File: name, Msg: fmt.Sprintf("is larger than a config may be, %v", Size(maxConfigSize))}}
 	}
-	doc, vals, err := parseDocument(name, data)
+	doc, vals, err := parseLenient(name, data)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,6 +46,9 @@ func parse(name string, data []byte) (*Config, []string, error) {
 		sinks.sinks(c)
 	}
 	root.finish(nil)
+	if !hasKey(vals) && len(doc.errs) == 0 {
+		return nil, nil, Errors{{File: name, Msg: "has no key, so it was emptied or cut: put the configuration back, or remove the file to have the defaults"}}
+	}
 	if len(c.Sinks) == 0 && len(doc.badSinks) == 0 {
 		c.Sinks = []Sink{localSink(c)}
 	}
@@ -50,10 +56,18 @@ func parse(name string, data []byte) (*Config, []string, error) {
 	doc.refuseSelf(c)
 	doc.advise(c)
 	c.Sinks = slices.DeleteFunc(c.Sinks, func(s Sink) bool { return doc.badSinks[s.Name] })
-	if len(c.Sinks) == 0 {
-		c = nil
-	}
 	return c, doc.warns, doc.errs.sorted()
+}
+
+// hasKey reports whether there is a key with a value in any table, or the table of a sink.
+func hasKey(table map[string]any) bool {
+	for name, val := range table {
+		sub, isTable := val.(map[string]any)
+		if !isTable || hasKey(sub) || name == "sinks" && len(sub) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // globals reads everything outside [sinks].
@@ -256,7 +270,12 @@ func (t *table) syslog(s *Sink) {
 	} else {
 		t.required("address", `"host:port"`)
 	}
-	t.str("address", &l.Address, addressCheck)
+	t.str("address", &l.Address, func(s string) error {
+		if hint := transportHint(l.Transport, s); hint != "" {
+			return errors.New(hint)
+		}
+		return addressCheck(s)
+	})
 	t.oneOf("protocol", &l.Protocol, "rfc3164", "rfc5424")
 	t.oneOf("facility", &l.Facility, facilities...)
 	t.oneOf("severity", &l.Severity, severities...)
@@ -310,11 +329,17 @@ func (t *table) program(s *Sink) {
 
 // advise warns of a setting that is allowed and without the effect one expects:
 // each queue keeps to its own bound, and together they may exceed what the
-// process as a whole is meant to stay under.
+// process as a whole is meant to stay under; records may go over a network in clear.
 func (d *document) advise(c *Config) {
 	var sum Size
 	for _, s := range c.Sinks {
 		sum += s.QBytes
+		if s.Syslog == nil || d.badSinks[s.Name] {
+			continue
+		}
+		if key, text := s.Syslog.advise(); text != "" {
+			d.warnf(toml.Key{"sinks", s.Name, key}, "%s", text)
+		}
 	}
 	if sum > c.MemoryLimit {
 		d.warnf(toml.Key{"memory_limit"}, "the queues of %d sinks may hold %v together, more than %v: lower q_bytes or raise memory_limit",

@@ -9,8 +9,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestParseEmptyIsDefault(t *testing.T) {
-	for _, text := range []string{"", "# nothing\n", "[sinks]\n", "\ufeff[log]\n"} {
+// A file without any key was emptied by an editor or a full disk: it is no wish for the
+// defaults.
+func TestParseWithoutAnyKey(t *testing.T) {
+	for _, text := range []string{"", "\n \t\r\n", "# nothing\n", "\ufeff", "\ufeff# x", "[sinks]\n", "\ufeff[log]\n", "[spool]\n[recovery]\n# q_depth = 5\n", "sinks = {}"} {
+		if c, err := Parse("t.toml", []byte(text)); c != nil || err == nil || !strings.Contains(err.Error(), "t.toml: has no key") {
+			t.Errorf("Parse(%q): %+v, %v", text, c, err)
+		}
+	}
+	if c, err := Parse("t.toml", make([]byte, 4096)); err == nil { // what a crash may leave
+		t.Errorf("NUL bytes: %+v", c)
+	}
+}
+
+func TestParseOneKeyIsElseDefault(t *testing.T) {
+	for _, text := range []string{"q_depth = 16384", "\ufefflog.level = 'info'", "[log]\nlevel = 'info'\n[sinks]\n"} {
 		got, err := Parse("t.toml", []byte(text))
 		if err != nil {
 			t.Fatalf("Parse(%q): %v", text, err)
@@ -19,6 +32,34 @@ func TestParseEmptyIsDefault(t *testing.T) {
 		want.File = "t.toml"
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("Parse(%q) differs from Default (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+// One wrong sink, the only one even, or a wrong key costs nothing else of the file, at a
+// start.
+func TestParseKeepsGlobalsBesideWrongSinks(t *testing.T) {
+	globals := "q_depth = 77\nrun_dir = '/run/x'\nstate_dir = '/srv/x'\nname_format = 'user'\nname = 'web01'\n[log]\nlevel = 'debug'\n[spool]\nsync = 'none'\n"
+	for _, wrong := range []string{
+		"[sinks.f]\ntype='file'\npath='/x'\nmax_size='64MB'\n",
+		"[sinks.f]\ntype='file'\npath=/x\n",
+		"[sinks.f]\ntype='fil'\n[sinks.g]\ntype='unix'\n",
+		"[sinks.f]\n",
+		"[sinks]\nf = 1\n",
+		"[spool]\n", // twice
+		"[log]\noutput = 'relay.log'\n",
+		"[recovery]\nenabled = 'yes'\n",
+	} {
+		c, err := Parse("t.toml", []byte(globals+wrong))
+		if err == nil || c == nil {
+			t.Errorf("%q: %+v, %v", wrong, c, err)
+			continue
+		}
+		if c.QDepth != 77 || c.RunDir != "/run/x" || c.StateDir != "/srv/x" || c.Name != "web01" || c.Log.Level != "debug" || c.Spool.Sync != "none" {
+			t.Errorf("%q: global keys are %+v", wrong, c)
+		}
+		if named := strings.Contains(wrong, "sinks"); named != (len(c.Sinks) == 0) {
+			t.Errorf("%q: sinks %+v", wrong, c.Sinks)
 		}
 	}
 }
@@ -257,7 +298,7 @@ func TestParseErrors(t *testing.T) {
 		{"address no port", slog + "transport = 'tcp'\naddress = 'host'", []string{`4: sinks.a.address: "host" is not an address, must be "host:port"`}},
 		{"address port 0", slog + "transport = 'tcp'\naddress = 'host:0'", []string{`4: sinks.a.address: not an address`}},
 		{"address service", slog + "transport = 'tcp'\naddress = 'host:syslog'", []string{`4: sinks.a.address: not an address`}},
-		{"address local", slog + "address = 'host:514'", []string{`3: sinks.a.address: not absolute`}},
+		{"address local", slog + "address = 'host:514'", []string{`3: sinks.a.address: looks like host:port`}},
 		{"syslog words", slog + "protocol = 'x'\nfacility = 'LOCAL0'\nseverity = 'error'\ntag = 'a[b]'",
 			[]string{"3: sinks.a.protocol", "4: sinks.a.facility", "5: sinks.a.severity", "6: sinks.a.tag: not a tag"}},
 		{"one path", unix + "[sinks.b]\ntype = 'file'\npath = '/run/../run/a'", []string{`6: sinks.b.path: "/run/a" is written by sinks.a already`}},
@@ -342,7 +383,7 @@ func TestParseGivesTheRightPart(t *testing.T) {
 	good := "[sinks.good]\ntype='syslog'\n"
 	tests := []struct {
 		name, text string
-		sinks      string // names; "" if there must be no config
+		sinks      string // names
 	}{
 		{"wrong global", "q_depth = 0\nname_format = 'user'", "local"},
 		{"unknown table", "[metrics]\n", "local"},
@@ -352,6 +393,16 @@ func TestParseGivesTheRightPart(t *testing.T) {
 		{"sink not a table", "[sinks]\nlocal=1\n", ""},
 		{"no sinks table", "sinks=1\n", ""},
 		{"syntax", good + "x", ""},
+		{"quote missing in one sink", good + "[sinks.bad]\ntype='file'\npath=/var/log/x\nmode='0600'\n[sinks.other]\ntype='syslog'\n", "good other"},
+		{"quote missing in its spool", good + "[sinks.bad]\ntype='syslog'\n[sinks.bad.spool]\nsync='none\n", "good"},
+		{"end of a string missing", good + "[sinks.bad]\ntype='syslog'\nfilter='''\nuid == 0\n", "good"},
+		{"string that hides another sink", "[sinks.bad]\ntype='syslog'\nfilter='''\n" + good, ""},
+		{"bracket missing", good + "[sinks.bad\ntype='unix'\n[sinks.other]\ntype='syslog'\n", "good other"},
+		{"cut in the middle", good + "[sinks.bad]\ntype='unix'\npath='/ru", "good"},
+		{"sink twice", good + "[sinks.bad]\ntype='syslog'\n[sinks.bad]\ntype='syslog'\n", "good"},
+		{"syntax of a global key", "q_depth 5\n" + good, "good"},
+		{"syntax in a table", "[log]\nlevel = debug\n" + good, "good"},
+		{"bracket of a table missing", "[log\nlevel = 'debug'\n" + good, "good"},
 	}
 	for _, tt := range tests {
 		c, err := Parse("t.toml", []byte(tt.text))

@@ -170,6 +170,38 @@ func hostPort(s string) error {
 	return nil
 }
 
+// schemes are the transports that addresses of other programs name in front of "://".
+var schemes = map[string]string{
+	"udp": "udp", "tcp": "tcp", "tls": "tls", "ssl": "tls", "tcp+tls": "tls", "relp": "relp", "unix": "local", "unixgram": "local", "unix-dgram": "local",
+}
+
+// transportHint says what is wrong with an address that belongs to another transport, or
+// names its transport itself; "" where it does not look so.
+func transportHint(transport, address string) string {
+	scheme, rest, named := strings.Cut(address, "://")
+	switch {
+	case strings.HasPrefix(address, "@@"): // rsyslog's way
+		scheme, rest, named = "tcp", address[2:], true
+	case strings.HasPrefix(address, "@"):
+		scheme, rest, named = "udp", address[1:], true
+	}
+	switch {
+	case named && schemes[strings.ToLower(scheme)] != "":
+		return fmt.Sprintf("%q: write it as transport = %q and address = %q", address, schemes[strings.ToLower(scheme)], rest)
+	case named:
+		return fmt.Sprintf(`%q has a scheme: write "host:port", and say with transport how to send there: "udp", "tcp", "tls" or "relp"`, address)
+	case transport == "local" && hostPort(address) == nil:
+		return fmt.Sprintf(`%q looks like host:port: for a server set transport to "udp", "tcp", "tls" or "relp"; "local", the default, takes the path of a socket`, address)
+	case transport == "local" && !strings.Contains(address, "/"):
+		return fmt.Sprintf(`%q is not absolute, must be the path of a socket; for a server set transport to "udp", "tcp", "tls" or "relp"`, address)
+	case transport != "local" && strings.HasPrefix(address, "/"):
+		return fmt.Sprintf(`%q is the path of a socket: set transport = "local", or name a server as "host:port"`, address)
+	case transport != "local" && !strings.Contains(address, ":") && address != "":
+		return fmt.Sprintf(`%q is not an address, must be "host:port": the usual port is 514 for udp and tcp, 6514 for tls`, address)
+	}
+	return ""
+}
+
 // serverName accepts what a certificate can be for.
 func serverName(s string) error {
 	if len(s) > 253 || !printable(s) || net.ParseIP(s) == nil && strings.ContainsAny(s, ":/[]*") {

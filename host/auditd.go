@@ -176,6 +176,9 @@ var versionLine = regexp.MustCompile(`^auditctl version ([0-9]+\.[0-9][0-9A-Za-z
 // unknown, "", when there is no auditctl or when the file was replaced while
 // auditd runs: then auditctl may be newer than the running daemon.
 func (m Machine) version(exe string) string {
+	if m.auditdVersion != "" {
+		return m.auditdVersion
+	}
 	if strings.HasSuffix(exe, " (deleted)") {
 		return ""
 	}
@@ -209,6 +212,13 @@ func (a Auditd) atLeast(major, minor int) bool {
 	return x > major || (x == major && y >= minor)
 }
 
+// newer is atLeast for a version of three parts.
+func (a Auditd) newer(major, minor, patch int) bool {
+	var x, y, z int
+	fmt.Sscanf(a.Version, "%d.%d.%d", &x, &y, &z)
+	return a.atLeast(major, minor) && (x != major || y != minor || z >= patch)
+}
+
 // OneDispatcher says that this is an auditd 2.x: it has no plugins, it feeds
 // the one program named by dispatcher= (normally audispd, which has the
 // plugins). Without a version the configuration decides; later versions still
@@ -234,7 +244,7 @@ func (m Machine) PluginDir(a Auditd) string {
 	if !a.OneDispatcher() {
 		return a.Conf.PluginDir
 	}
-	data, err := os.ReadFile(m.path(audispdConf))
+	data, err := readRegular(m.path(audispdConf))
 	if err != nil {
 		return audispdPluginsDir
 	}

@@ -2,7 +2,6 @@ package host
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -160,7 +159,7 @@ func setPath(to *string, path string) error {
 // defaults.
 func (m Machine) ReadAuditdConf(dir string) (AuditdConf, error) {
 	name := dir + "/auditd.conf"
-	data, err := os.ReadFile(m.path(name))
+	data, err := readRegular(m.path(name))
 	if err != nil {
 		c := DefaultAuditdConf()
 		c.File = name

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +22,7 @@ type dropIn struct {
 	binary string
 	config string // "" for the default
 	format string
+	active bool // as it was read
 }
 
 // render writes the drop-in after a template: the shipped file with its path,
@@ -64,6 +64,8 @@ func parseDropIn(data []byte) dropIn {
 	settings, _ := parseConf(DropInName, data)
 	for _, s := range settings {
 		switch s.Key {
+		case "active":
+			d.active = strings.EqualFold(s.Value(), "yes")
 		case "path":
 			d.binary = s.Value()
 		case "format":
@@ -75,15 +77,6 @@ func parseDropIn(data []byte) dropIn {
 		}
 	}
 	return d
-}
-
-// readIfThere is os.ReadFile, with nil for a file that is not there.
-func readIfThere(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return data, err
 }
 
 // writeFile puts a file in place at once or not at all: owner and group root,

@@ -2,8 +2,8 @@
 // which configuration it reads, which version it has and where it looks for
 // plugins. It installs the relay there and takes it out again.
 //
-// It only ever reads the kernel's audit status. It never takes the audit PID
-// and never changes a rule or a kernel setting.
+// It only ever reads the kernel's audit status, but for Probe, which makes one record. It
+// never takes the audit PID and never changes a rule or a kernel setting.
 package host
 
 import (
@@ -22,6 +22,9 @@ type Machine struct {
 	// KernelPID returns the process that holds the kernel's audit PID, 0 if
 	// none does. Nil means AuditPID.
 	KernelPID func() (int, error)
+
+	// auditdVersion is that of the auditd, "" to find it out; only tests set it.
+	auditdVersion string
 
 	// owner is the uid that must own what auditd runs. Always 0 but in tests
 	// that do not run as root.

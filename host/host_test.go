@@ -19,7 +19,15 @@ import (
 // binary go by their name. "standin" reads stdin to its end, as a plugin does.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
-	case "standin", "other":
+	case "other":
+		signal.Ignore(syscall.SIGHUP)
+		io.Copy(io.Discard, os.Stdin)
+	case "standin":
+		signal.Ignore(syscall.SIGHUP) // as the relay does
+		got, err := os.OpenFile(os.Args[0]+".got", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		if err == nil {
+			io.Copy(got, os.Stdin)
+		}
 		io.Copy(io.Discard, os.Stdin)
 	case "auditd":
 		fakeAuditd(os.Args[2])
@@ -29,8 +37,8 @@ func TestMain(m *testing.M) {
 }
 
 // fakeAuditd does on SIGHUP what auditd 3.0.9 does, as far as the relay's
-// drop-in is concerned; if there is a program "other" beside it, that is its
-// other plugin. It ends when its stdin does.
+// drop-ins are concerned, or with FAKE_RESTARTS what 4.2 does; if there is a program
+// "other" beside it, that is its other plugin. It ends when its stdin does.
 func fakeAuditd(confDir string) {
 	other := exec.Command(filepath.Join(filepath.Dir(os.Args[0]), "other"))
 	if in, err := other.StdinPipe(); err == nil && other.Start() == nil {
@@ -44,17 +52,21 @@ func fakeAuditd(confDir string) {
 		io.Copy(io.Discard, os.Stdin)
 		close(eof)
 	}()
-	var plugin *exec.Cmd
-	var feed io.Closer
-	stop := func() {
-		if plugin != nil {
-			plugin.Process.Signal(syscall.SIGTERM)
-			feed.Close()
-			plugin.Wait()
-			plugin = nil
+	type child struct {
+		cmd  *exec.Cmd
+		feed io.Closer
+	}
+	running := map[string]child{}
+	stop := func(name string) {
+		if p := running[name]; p.cmd != nil {
+			p.cmd.Process.Signal(syscall.SIGTERM)
+			p.feed.Close()
+			p.cmd.Wait()
+			delete(running, name)
 		}
 	}
-	defer stop()
+	defer stop(DropInName)
+	defer stop(holderName)
 	fmt.Println("ready")
 	for {
 		select {
@@ -63,16 +75,20 @@ func fakeAuditd(confDir string) {
 			return
 		}
 		conf, _ := Machine{}.ReadAuditdConf(confDir)
-		text, _ := os.ReadFile(conf.PluginDir + "/" + DropInName)
-		wanted := parseDropIn(text).binary
-		if plugin != nil && plugin.Path != wanted {
-			stop()
-		}
-		if plugin == nil && wanted != "" {
-			plugin = exec.Command(wanted)
-			feed, _ = plugin.StdinPipe()
-			if plugin.Start() != nil {
-				plugin = nil
+		for _, name := range []string{holderName, DropInName} {
+			text, _ := os.ReadFile(conf.PluginDir + "/" + name)
+			wanted := parseDropIn(text).binary
+			p := running[name]
+			if p.cmd != nil && (p.cmd.Path != wanted || os.Getenv("FAKE_RESTARTS") != "") {
+				stop(name)
+				p.cmd = nil
+			}
+			if p.cmd == nil && wanted != "" {
+				p.cmd = exec.Command(wanted)
+				p.feed, _ = p.cmd.StdinPipe()
+				if p.cmd.Start() == nil {
+					running[name] = p
+				}
 			}
 		}
 	}

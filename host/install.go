@@ -16,6 +16,9 @@ import (
 // started without arguments.
 const DefaultConfig = "/etc/audit/audisp-relay.toml"
 
+// DefaultBinary is where packages put the program.
+const DefaultBinary = "/usr/sbin/audisp-relay"
+
 // DefaultWait is how long Install and Uninstall wait for auditd to act.
 const DefaultWait = 5 * time.Second
 
@@ -35,16 +38,30 @@ type Installer struct {
 	Sample []byte        // the configuration to install where there is none
 	Wait   time.Duration // see DefaultWait
 
-	// Say is told what is done, a line at a time without the newline.
+	// Check says what is wrong with a configuration that is there; nil leaves that out.
+	Check func(config string) error
+	// Received asks the plugin that runs on a configuration of when the record is that
+	// auditd has given to it last; nil: it cannot be asked.
+	Received func(config string) (time.Time, error)
+	// Probe makes an audit record, so that there is one to be received; nil: none is made.
+	Probe func() error
+
+	// Say is told what is found, a line at a time without the newline.
 	Say func(format string, args ...any)
+
+	holder  string // the program of holderDropIn, "" is holderProgram; only tests set it
+	changed bool   // something was written, removed or started
 }
 
 // Install makes auditd start Binary as a plugin and waits until it runs. What
-// is in place already is left as it is. A drop-in with other content is kept
-// under a name that auditd ignores. Where only a restart of auditd helps, the
-// error says so, with everything in place for it. On auditd 2.x, which runs one
-// dispatcher and no plugins, it says what to write into auditd.conf.
+// is in place already is left as it is; if all is, it says "unchanged". A drop-in with
+// other content is kept under a name that auditd ignores, and the plugin started anew.
+// Where only a restart of auditd helps, the error says so, with everything in place for
+// it. A configuration with errors, a second file that starts the relay, and what others
+// than root can write are refused before anything is changed. On auditd 2.x, which runs one
+// dispatcher and no plugins, it says what to write into auditd.conf, if that is not there.
 func (i *Installer) Install(ctx context.Context) error {
+	i.changed = false
 	a, err := i.locate()
 	if err != nil {
 		return err
@@ -53,8 +70,17 @@ func (i *Installer) Install(ctx context.Context) error {
 		return err
 	}
 	if a.OneDispatcher() {
-		return i.explainDispatcher(a)
+		err = i.installDispatcher(ctx, a)
+	} else {
+		err = i.installPlugin(ctx, a)
 	}
+	if err == nil && !i.changed {
+		i.Say("unchanged: all is as wanted")
+	}
+	return err
+}
+
+func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	dir := i.Machine.PluginDir(a)
 	if _, err := os.Stat(i.Machine.path(dir)); err != nil {
 		return fmt.Errorf("plugin directory %s: %w: install auditd (package auditd or audit), or name its configuration with --conf-dir", dir, pathless(err))
@@ -63,13 +89,44 @@ func (i *Installer) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := i.Machine.checkParents("drop-in", dir+"/"+DropInName, "name another plugin_dir in auditd.conf"); err != nil {
+		return err
+	}
+	if err := i.checkConfig(); err != nil {
+		return err
+	}
+	if err := i.refuseSecond(a, i.Machine.path(dir)); err != nil {
+		return err
+	}
+	if err := i.dropHolder(a, i.Machine.path(dir)); err != nil {
+		return err
+	}
 	if err := i.installConfig(); err != nil {
 		return err
 	}
-	if err := i.installDropIn(ctx, a, i.Machine.path(dir), wanted); err != nil {
+	old, err := i.installDropIn(ctx, a, i.Machine.path(dir), wanted)
+	if err != nil {
 		return err
 	}
-	return i.start(ctx, a)
+	return i.start(ctx, a, old)
+}
+
+// checkConfig says whether the configuration that is there can be used, and whether nobody
+// else can put another one in its place.
+func (i *Installer) checkConfig() error {
+	if err := i.Machine.checkParents("configuration", i.Config, "name another file with --config"); err != nil {
+		return err
+	}
+	if i.Check == nil || !exists(i.Machine.path(i.Config)) {
+		return nil
+	}
+	return i.Check(i.Machine.path(i.Config))
+}
+
+// say is Say for what is changed.
+func (i *Installer) say(format string, args ...any) {
+	i.changed = true
+	i.Say(format, args...)
 }
 
 // dropIn is the file that the plugin directory shall hold.
@@ -81,35 +138,45 @@ func (i *Installer) dropIn() ([]byte, error) {
 	return d.render(i.DropIn)
 }
 
-// installDropIn puts the drop-in into the plugin directory dir. If another one
-// is there and its plugin runs, that plugin is stopped first where it can be.
-func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wanted []byte) error {
+// installDropIn puts the drop-in into the plugin directory dir. A plugin that runs with
+// other settings is stopped where auditd would not do so itself; its pid is returned if it
+// runs on.
+func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wanted []byte) (old int, err error) {
 	path := dir + "/" + DropInName
 	there, err := readIfThere(path)
 	if err != nil {
-		return fmt.Errorf("read the present drop-in: %w", err)
+		return 0, fmt.Errorf("read the present drop-in: %w", err)
 	}
 	same := bytes.Equal(there, wanted)
+	running := 0
+	if there != nil && a.PID != 0 {
+		running = i.Machine.plugin(a.PID, parseDropIn(there).binary)
+	}
+	if same && running != 0 && i.Machine.startedBefore(running, path) {
+		i.Say("the plugin (pid %d) was started before %s was written", running, path)
+	} else if running == 0 || same {
+		running = 0 // nothing to stop
+	}
+	if !same && there != nil {
+		if err := i.keep(dir+"/"+previousName, there); err != nil {
+			return 0, err
+		}
+	}
+	if running != 0 && !i.NoReload && !a.atLeast(4, 2) {
+		return 0, i.swap(ctx, a, dir, parseDropIn(there).binary, wanted)
+	}
 	if same && i.rightMode(path) {
 		i.Say("%s is in place already", path)
-		return nil
+		return running, nil
 	}
-	restart := false
-	if there != nil && !same {
-		if err := i.keep(dir+"/"+previousName, there); err != nil {
-			return err
-		}
-		if restart, err = i.stopPrevious(ctx, a, path, parseDropIn(there).binary); err != nil {
-			return err
-		}
-	}
+	return running, i.putDropIn(path, wanted)
+}
+
+func (i *Installer) putDropIn(path string, wanted []byte) error {
 	if err := i.Machine.writeFile(path, wanted); err != nil {
 		return fmt.Errorf("write the drop-in %s: %w", path, err)
 	}
-	i.Say("wrote %s", path)
-	if restart {
-		return fmt.Errorf("auditd (pid %d) takes up a changed path, args or format of its only plugin when it is started, not when it reloads: restart auditd", a.PID)
-	}
+	i.say("wrote %s", path)
 	return nil
 }
 
@@ -118,28 +185,42 @@ func (i *Installer) keep(path string, content []byte) error {
 	if err := i.Machine.writeFile(path, content); err != nil {
 		return fmt.Errorf("keep the present drop-in as %s: %w", path, err)
 	}
-	i.Say("kept the previous drop-in as %s", path)
+	i.say("kept the previous drop-in as %s", path)
 	return nil
 }
 
-// stopPrevious takes the drop-in at path away and makes auditd stop its plugin,
-// so that the next reload starts one after the new drop-in. Before 4.2 auditd
-// does not look at a changed path, args or format of a plugin that it has
-// (measured on 3.0.9: with a changed path it starts the old one again).
-//
-// It does not do so to the only plugin: see dispatcherNote. Then auditd must be
-// restarted.
-func (i *Installer) stopPrevious(ctx context.Context, a Auditd, path, binary string) (restart bool, err error) {
-	switch {
-	case a.PID == 0 || i.NoReload || a.atLeast(4, 2) || i.Machine.plugin(a.PID, binary) == 0:
-		return false, nil
-	case !i.Machine.otherPlugin(a.PID, binary):
-		return true, nil
+// swap takes the drop-in away, makes auditd stop its plugin, and puts the wanted one there,
+// so that the next reload starts it. Before 4.2 auditd does not look at a changed path, args
+// or format of a plugin that it has (measured on 3.0.9: with a changed path it starts the
+// old one again). If it is the only plugin another one is run for that time: see
+// dispatcherNote.
+func (i *Installer) swap(ctx context.Context, a Auditd, dir, binary string, wanted []byte) error {
+	path := dir + "/" + DropInName
+	if !i.Machine.otherPlugin(a.PID, binary) {
+		release, err := i.hold(func(done func() bool) bool { return i.poll(ctx, done) }, a, dir)
+		if errors.Is(err, errNoHolder) {
+			return errors.Join(i.putDropIn(path, wanted),
+				fmt.Errorf("auditd (pid %d) takes up a changed path, args or format of its only plugin when it is started, not when it reloads: restart auditd", a.PID))
+		}
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if err := release(); err != nil {
+				i.Say("warning: %v", err)
+			}
+		}()
 	}
-	if err := os.Remove(path); err != nil {
-		return false, fmt.Errorf("take the previous drop-in out: %w", err)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("take the previous drop-in out: %w", err)
 	}
-	return false, i.stop(ctx, a, binary)
+	if err := i.stop(ctx, a, binary); err != nil {
+		return errors.Join(err, i.putDropIn(path, wanted))
+	}
+	if err := i.putDropIn(path, wanted); err != nil {
+		return err
+	}
+	return i.start(ctx, a, 0)
 }
 
 // dispatcherNote: when a reload stops the last plugin of auditd 3.0.9, its
@@ -171,18 +252,23 @@ func (i *Installer) installConfig() error {
 	if err != nil {
 		return fmt.Errorf("install the configuration: %w", err)
 	}
-	i.Say("wrote the configuration %s", path)
+	i.say("wrote the configuration %s", path)
 	return nil
 }
 
-// start makes auditd read its plugins again and waits for ours.
-func (i *Installer) start(ctx context.Context, a Auditd) error {
+// start makes auditd read its plugins again and waits for ours. old is the pid of one that
+// runs with other settings, and that auditd will end; 0 for none.
+func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
+	running := i.Machine.relays(a.PID, i.Binary)
 	switch {
 	case a.PID == 0:
 		i.Say("no auditd runs on %s: start it (systemctl start auditd, or auditd) and it starts the plugin", a.ConfDir)
 		return nil
-	case i.Machine.childRunning(a.PID, i.Binary) != 0:
-		i.Say("auditd (pid %d) runs the plugin already, as pid %d", a.PID, i.Machine.childRunning(a.PID, i.Binary))
+	case len(running) == 1 && old == 0:
+		i.Say("auditd (pid %d) runs the plugin already, as pid %d", a.PID, running[0])
+		return nil
+	case i.NoReload && old != 0 && !a.atLeast(4, 2):
+		i.Say("auditd (pid %d) takes up the changed drop-in when it is restarted", a.PID)
 		return nil
 	case i.NoReload:
 		i.Say("auditd (pid %d) starts the plugin when it reloads: kill -HUP %d", a.PID, a.PID)
@@ -192,24 +278,53 @@ func (i *Installer) start(ctx context.Context, a Auditd) error {
 	if err := i.Machine.Reload(a.PID); err != nil {
 		return err
 	}
-	pid := i.steadyPlugin(ctx, a.PID)
+	pid := i.steadyPlugin(ctx, a.PID, old)
 	if pid == 0 {
 		return fmt.Errorf("auditd (pid %d) does not keep %s running: run `%s check`, see what auditd says (journalctl -t auditd, or /var/log/syslog or messages), or restart auditd: %s",
 			a.PID, i.Binary, i.Binary, dispatcherNote)
 	}
-	i.Say("auditd (pid %d) runs the plugin as pid %d", a.PID, pid)
-	if first && !a.atLeast(4, 2) {
-		i.Say("it is the only plugin; if no records come: %s", dispatcherNote)
+	i.say("auditd (pid %d) runs the plugin as pid %d", a.PID, pid)
+	if !i.poll(ctx, func() bool { return len(i.Machine.relays(a.PID, i.Binary)) == 1 }) {
+		return fmt.Errorf("auditd (pid %d) runs %d relays, as pids %v: restart auditd", a.PID, len(i.Machine.relays(a.PID, i.Binary)), i.Machine.relays(a.PID, i.Binary))
+	}
+	if first && len(running) == 0 && !a.atLeast(4, 2) {
+		return i.awaitRecords(ctx, a)
 	}
 	return nil
 }
 
-// steadyPlugin waits until auditd runs the binary, and has not lost it again a
-// moment later. It returns its pid, 0 if that does not happen in time.
-func (i *Installer) steadyPlugin(ctx context.Context, auditd int) int {
+// awaitRecords waits until the plugin has got a record that was made just now. That is asked
+// for only where an auditd may start a plugin and give it nothing, or records of long ago: see
+// dispatcherNote.
+func (i *Installer) awaitRecords(ctx context.Context, a Auditd) error {
+	if i.Received == nil || i.Probe == nil {
+		i.Say("it is the only plugin; if no records come: %s", dispatcherNote)
+		return nil
+	}
+	for try := 0; try < 3; try++ {
+		made := time.Now().Add(-clockTick)
+		if err := i.Probe(); err != nil {
+			i.Say("whether records come could not be tried (%v); if none do: %s", err, dispatcherNote)
+			return nil
+		}
+		if i.poll(ctx, func() bool { at, err := i.Received(i.Machine.path(i.Config)); return err == nil && !at.Before(made) }) {
+			i.Say("records come at once")
+			return nil
+		}
+	}
+	return fmt.Errorf("auditd (pid %d) runs the plugin and gives it no records, or late ones: restart auditd: %s", a.PID, dispatcherNote)
+}
+
+// clockTick is how far the time of a record may be behind: the kernel takes that of its last
+// tick, 10 ms ago at most, in whole milliseconds.
+const clockTick = 20 * time.Millisecond
+
+// steadyPlugin waits until auditd runs the binary in another process than old, and has not
+// lost it again a moment later. It returns its pid, 0 if that does not happen in time.
+func (i *Installer) steadyPlugin(ctx context.Context, auditd, old int) int {
 	var pid int
 	i.poll(ctx, func() bool {
-		pid = i.Machine.childRunning(auditd, i.Binary)
+		pid = i.Machine.child(auditd, func(pid int) bool { return pid != old && i.Machine.runs(pid, i.Binary) })
 		return pid != 0
 	})
 	if pid == 0 {
@@ -241,6 +356,9 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 		i.Say("%s is not there: nothing to remove", path)
 		return nil
 	}
+	if err := i.dropHolder(a, filepath.Dir(path)); err != nil {
+		return err
+	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove the drop-in: %w", err)
 	}
@@ -257,8 +375,12 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 			i.Say("auditd (pid %d) has no plugin left: %s", a.PID, dispatcherNote)
 		}
 	}
+	started, _, err := i.secondDropIns(a, filepath.Dir(path))
+	for _, second := range started {
+		i.Say("warning: %s starts a relay, too: remove it", second)
+	}
 	i.sayWhatStays(a, d)
-	return nil
+	return err
 }
 
 func (i *Installer) sayWhatStays(a Auditd, d dropIn) {
@@ -318,19 +440,27 @@ func (i *Installer) locate() (Auditd, error) {
 	return a, err
 }
 
-// explainDispatcher is for auditd 2.x: its auditd.conf is the administrator's.
+// installDispatcher is for auditd 2.x: its auditd.conf is the administrator's. What is to be
+// written there is an error as long as it is not.
 // It gives its dispatcher no arguments but the -c DIR it was started with.
-func (i *Installer) explainDispatcher(a Auditd) error {
+func (i *Installer) installDispatcher(ctx context.Context, a Auditd) error {
 	config := a.ConfDir + "/" + filepath.Base(DefaultConfig)
 	if i.Config != DefaultConfig && i.Config != config {
 		return fmt.Errorf("%s passes no arguments of its own to its dispatcher: put the configuration at %s and leave --config out", a.name(), config)
 	}
 	i.Config = config
+	if err := i.checkConfig(); err != nil {
+		return err
+	}
 	if err := i.installConfig(); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s runs one dispatcher and no plugins: in %s set `dispatcher = %s` (now %q), in %s set `plugin_dir = %q` to keep audispd's plugins, then %s",
-		a.name(), a.Conf.File, i.Binary, a.Conf.Dispatcher, config, i.Machine.PluginDir(a), a.reload())
+	if a.Conf.Dispatcher != i.Binary {
+		return fmt.Errorf("%s runs one dispatcher and no plugins: in %s set `dispatcher = %s` (now %q), in %s set `plugin_dir = %q` to keep audispd's plugins, then %s",
+			a.name(), a.Conf.File, i.Binary, a.Conf.Dispatcher, config, i.Machine.PluginDir(a), a.reload())
+	}
+	i.Say("%s names %s as the dispatcher already; audispd's plugins are in %s: plugin_dir in %s makes the relay run them", a.Conf.File, i.Binary, i.Machine.PluginDir(a), config)
+	return i.start(ctx, a, 0)
 }
 
 // reload is how messages say that auditd is to read its configuration.

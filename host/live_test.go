@@ -1,10 +1,14 @@
 package host
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"audisp-relay/test/lab"
 )
@@ -67,5 +71,146 @@ func TestInstallTheFirstPluginOfARealAuditd(t *testing.T) {
 	install(t, i)
 	if (Machine{}).childRunning(a.PID(), i.Binary) == 0 {
 		t.Errorf("the plugin does not run; said:\n%s", strings.Join(said.lines, "\n"))
+	}
+}
+
+// versions are the auditds that differ in how they reload.
+var versions = []struct{ suite, version string }{
+	{"", "3.0.9"}, {lab.Trixie, "4.0.2"}, {"forky", "4.1.2"}, {lab.Sid, "4.2.1"},
+}
+
+// Under every version changed settings of the only plugin take effect without a restart of
+// auditd, and an install that succeeds means that live records come: also of a plugin that
+// was the only one, was uninstalled and is installed again.
+func TestInstallUnderEveryAuditd(t *testing.T) {
+	lab.Require(t)
+	for _, v := range versions {
+		root := ""
+		if v.suite != "" {
+			root = lab.Root(t, v.suite)
+		}
+		t.Run(v.version, func(t *testing.T) {
+			a := lab.Start(t, lab.Options{Root: root})
+			dir := t.TempDir()
+			i, said := newInstaller(Machine{auditdVersion: v.version}, standin(t, dir))
+			i.Config = dir + "/relay.toml"
+			i.Wait = 30 * time.Second
+			i.Probe, i.holder = Probe, copyOfSelf(t, dir+"/other")
+			i.Received = func(string) (time.Time, error) { return lastRecord(i.Binary + ".got") }
+			t.Cleanup(func() { t.Logf("auditd %s; said:\n%s", a.Version(), strings.Join(said.lines, "\n")) })
+			install(t, i)
+			first := Machine{}.relays(a.PID(), i.Binary)
+
+			i.Format = "binary"
+			install(t, i)
+			second := Machine{}.relays(a.PID(), i.Binary)
+			if len(first) != 1 || len(second) != 1 || first[0] == second[0] {
+				t.Fatalf("the plugin went from %v to %v", first, second)
+			}
+			if err := Probe(); err != nil {
+				t.Fatal(err)
+			}
+			if !i.poll(context.Background(), func() bool { at, err := i.Received(""); return err == nil && !at.IsZero() }) {
+				t.Fatal("no records after the change")
+			}
+			if got, err := os.ReadFile(i.Binary + ".got"); err != nil || got[0] > 1 {
+				t.Errorf("after a change to binary frames it gets %.40q, %v", got, err)
+			}
+			install(t, i)
+			said.want(t, "unchanged")
+
+			if err := i.Uninstall(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			os.Remove(i.Binary + ".got")
+			i.Wait = DefaultWait // it may be in vain
+			err := i.Install(context.Background())
+			t.Logf("installed again: %v", err)
+			if err == nil { // the very records that are made now come, at once and in order
+				for n := range 5 {
+					text := fmt.Sprintf("op=live-%d-%d", a.PID(), n)
+					if err := sendUserRecord(auditTrustedApp, text); err != nil {
+						t.Fatal(err)
+					}
+					if !i.poll(context.Background(), func() bool { got, _ := os.ReadFile(i.Binary + ".got"); return bytes.Contains(got, []byte(text)) }) {
+						t.Errorf("%s does not come", text)
+					}
+				}
+			}
+			if err != nil && !strings.Contains(err.Error(), "restart auditd") {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// lastRecord returns the time of the last record in a file.
+func lastRecord(path string) (time.Time, error) {
+	got, err := os.ReadFile(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	_, id, found := bytes.Cut(got[max(0, bytes.LastIndex(got, []byte("audit("))):], []byte("audit("))
+	var seconds, millis int64
+	if _, err := fmt.Sscanf(string(id[:min(len(id), 20)]), "%d.%d", &seconds, &millis); err != nil || !found {
+		return time.Time{}, err
+	}
+	return time.Unix(seconds, millis*1e6), nil
+}
+
+// Of copies that editors and package managers leave in the plugin directory auditd starts
+// those that loads says.
+func TestWhatAuditdStartsOfCopies(t *testing.T) {
+	lab.Require(t)
+	names := []string{"copy.conf", "x.conf~", "x.bak", "#x.conf#", "nodot", "x.conf.bak", "x.conf.dpkg-old", "x.conf.rpmsave", ".x.conf.swp", ".hidden", "x.CONF"}
+	for _, v := range versions {
+		if v.suite != "" && v.suite != lab.Sid && os.Getenv("AUDISP_LIVE_FULL") != "1" {
+			continue // 4.0.2 is as 3.0.9, and 4.1.2 as 4.2.1
+		}
+		root := ""
+		if v.suite != "" {
+			root = lab.Root(t, v.suite)
+		}
+		t.Run(v.version, func(t *testing.T) {
+			a := lab.Start(t, lab.Options{Root: root})
+			m := Machine{auditdVersion: v.version}
+			auditd, err := m.FindAuditd()
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir, want, program := t.TempDir(), 0, map[string]string{}
+			for _, name := range names {
+				sub := filepath.Join(dir, fmt.Sprintf("%x", name))
+				if err := os.Mkdir(sub, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				program[name] = standin(t, sub)
+				text := "active = yes\ndirection = out\npath = " + program[name] + "\ntype = always\nformat = string\n"
+				if err := m.writeFile(auditd.Conf.PluginDir+"/"+name, []byte(text)); err != nil {
+					t.Fatal(err)
+				}
+				if auditd.loads(name) {
+					want++
+				}
+			}
+			if err := m.Reload(a.PID()); err != nil {
+				t.Fatal(err)
+			}
+			i, _ := newInstaller(m, "")
+			i.Wait = 30 * time.Second
+			running := func() (n int) {
+				for _, p := range program {
+					n += len(m.relays(a.PID(), p))
+				}
+				return n
+			}
+			i.poll(context.Background(), func() bool { return running() == want })
+			sleep(context.Background(), 200*time.Millisecond) // for one too many
+			for _, name := range names {
+				if runs := len(m.relays(a.PID(), program[name])) > 0; runs != auditd.loads(name) {
+					t.Errorf("auditd %s runs %s: %v, want %v", a.Version(), name, runs, !runs)
+				}
+			}
+		})
 	}
 }

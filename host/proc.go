@@ -2,10 +2,12 @@ package host
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // process is what /proc says about one process. See proc(5).
@@ -104,6 +106,61 @@ func (m Machine) runs(pid int, binary string) bool {
 	}
 	wanted, err := os.Stat(m.path(binary))
 	return err == nil && os.SameFile(running, wanted)
+}
+
+// startedBefore says whether process pid was started well before the file at path was
+// written. The kernel counts a process' start from the boot, whose time it gives in whole
+// seconds.
+func (m Machine) startedBefore(pid int, path string) bool {
+	st, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	stat, err := os.ReadFile(m.procPath(pid, "stat"))
+	if err != nil {
+		return false
+	}
+	const startTime = 22 - 3 // the field, counted from behind the name
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= startTime {
+		return false
+	}
+	ticks, err := strconv.ParseInt(fields[startTime], 10, 64)
+	if err != nil {
+		return false
+	}
+	boot, err := m.bootTime()
+	if err != nil {
+		return false
+	}
+	const ticksASecond = 100 // USER_HZ, the same everywhere
+	return st.ModTime().Sub(boot.Add(time.Duration(ticks)*time.Second/ticksASecond)) > 2*time.Second
+}
+
+// bootTime reads when the machine was booted.
+func (m Machine) bootTime() (time.Time, error) {
+	data, err := os.ReadFile(m.path("/proc/stat"))
+	if err != nil {
+		return time.Time{}, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, "btime "); ok {
+			s, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+			return time.Unix(s, 0), err
+		}
+	}
+	return time.Time{}, errors.New("/proc/stat has no btime")
+}
+
+// relays lists the children of parent that run the file at binary.
+func (m Machine) relays(parent int, binary string) (pids []int) {
+	m.child(parent, func(pid int) bool {
+		if m.runs(pid, binary) {
+			pids = append(pids, pid)
+		}
+		return false
+	})
+	return pids
 }
 
 // executes says whether process pid was started from binary, which may have

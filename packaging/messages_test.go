@@ -1,14 +1,20 @@
 package packaging_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/stream"
 )
 
 // TestMessagesDocumented looks for every message of the relay's log in
@@ -87,4 +93,33 @@ func beginning(e ast.Expr) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// TestSinksDocumentFormats holds the formats in the sinks' READMEs against those that a
+// configuration may name.
+func TestSinksDocumentFormats(t *testing.T) {
+	needs := map[string]string{"unix": "path = '/run/x'\n", "file": "path = '/x'\n", "syslog": "", "program": "path = '/x'\n"}
+	row := regexp.MustCompile("(?m)^\\| `format` \\|[^|]*\\|([^|]*)\\|")
+	for kind, keys := range needs {
+		match := row.FindStringSubmatch(readFile(t, "../sinks/"+kind+"/README.md"))
+		if match == nil {
+			t.Errorf("sinks/%s/README.md has no row for format", kind)
+			continue
+		}
+		for _, name := range format.Names {
+			_, err := config.Parse("t.toml", []byte("[sinks.a]\ntype = '"+kind+"'\n"+keys+"format = '"+name+"'\n"))
+			if allowed, said := err == nil, strings.Contains(match[1], "`"+name+"`"); allowed != said {
+				t.Errorf("sinks/%s/README.md: format %s is allowed: %v, documented: %v", kind, name, allowed, said)
+			}
+		}
+	}
+}
+
+// TestSpoolDocumentsFlags holds the flags of a record in docs/spool.md against those of the code.
+func TestSpoolDocumentsFlags(t *testing.T) {
+	want := fmt.Sprintf("flags: %d no id, %d goes on in the next, %d continues the one before, %d from audit.log, %d behind later ones, %d loss marker, %d end of an event, %d of one that was not complete",
+		stream.NoID, stream.Open, stream.Cont, stream.FromLog, stream.Late, stream.Marker, stream.End, stream.Partial)
+	if !strings.Contains(readFile(t, "../docs/spool.md"), want) {
+		t.Errorf("docs/spool.md lacks %q", want)
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // Names within run_dir.
@@ -58,15 +59,48 @@ func (p *Plugin) prepare() {
 	}
 }
 
+// makeDir makes run_dir where it is not there. One that is keeps its mode, but it is
+// refused where somebody else could put a socket or a report of his own there.
 func makeDir(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	switch {
 	case err == nil:
 		return os.Chmod(dir, 0o755) // whatever the umask was
-	case errors.Is(err, os.ErrExist):
-		return nil // somebody else's, with the mode they want
+	case !errors.Is(err, os.ErrExist):
+		return fmt.Errorf("run_dir: %w", err)
 	}
-	return fmt.Errorf("run_dir: %w", err)
+	for at := dir; ; at = filepath.Dir(at) {
+		if err := ownDir(at, at == dir); err != nil {
+			return fmt.Errorf("run_dir %s: %w", dir, err)
+		}
+		if at == filepath.Dir(at) {
+			return nil
+		}
+	}
+}
+
+// ownDir says what is wrong with a directory, or one above run_dir, that others may put
+// things in or away. In a sticky one they cannot replace what is ours.
+func ownDir(dir string, itself bool) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no directory: remove it", dir)
+	}
+	open := info.Mode().Perm() & 0o002
+	if itself {
+		open = info.Mode().Perm() & 0o022
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case ok && st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("%s belongs to uid %d, who could put a socket of his own there: chown root %s, or choose another run_dir", dir, st.Uid, dir)
+	case open != 0 && info.Mode()&os.ModeSticky == 0:
+		return fmt.Errorf("%s has mode %04o, others could put a socket of their own there: chmod go-w %s, or choose another run_dir", dir, info.Mode().Perm(), dir)
+	}
+	return nil
 }
 
 // startControl opens the control socket and watches over it. Without one the plugin
@@ -164,8 +198,11 @@ func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
 		if st.Mode()&os.ModeSocket == 0 {
 			return nil, nil, fmt.Errorf("%s is in the way: it is no socket; remove it", path)
 		}
-		if conn, err := net.DialUnix("unix", nil, addr); err == nil {
+		conn, err := net.DialUnix("unix", nil, addr)
+		if err == nil {
 			conn.Close()
+		}
+		if err == nil || errors.Is(err, syscall.EAGAIN) { // its backlog is full
 			return nil, nil, fmt.Errorf("%s: another audisp-relay answers there: give each its own run_dir", path)
 		}
 		if err := os.Remove(path); err != nil {
@@ -206,6 +243,9 @@ func (c *control) close() {
 	c.drop()
 }
 
+// ErrNotRunning is what Query returns where nobody listens.
+var ErrNotRunning = errors.New("the plugin does not run, or not")
+
 // Query asks the plugin whose run_dir is dir for its report.
 func Query(dir string) (*Report, error) {
 	path := filepath.Join(dir, controlName)
@@ -213,10 +253,16 @@ func Query(dir string) (*Report, error) {
 	if errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("%w: only root may ask the plugin", err)
 	}
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%w: %w with this run_dir (pgrep audisp-relay)", err, ErrNotRunning)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: is the plugin running, with this run_dir? (pgrep audisp-relay)", err)
+		return nil, err
 	}
 	defer conn.Close()
+	if uid, err := peerUID(conn); err == nil && uid != 0 && uid != os.Geteuid() {
+		return nil, fmt.Errorf("%s: a process of uid %d answers there, not the plugin: see who with `ss -xlp`, and choose another run_dir", path, uid)
+	}
 	conn.SetDeadline(time.Now().Add(2 * controlTimeout))
 	if _, err := conn.Write([]byte("status\n")); err != nil {
 		return nil, err
@@ -228,10 +274,25 @@ func Query(dir string) (*Report, error) {
 	return r, nil
 }
 
+// peerUID returns as whom the process at the other end of conn runs.
+func peerUID(conn net.Conn) (int, error) {
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	cerr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err = errors.Join(err, cerr); err != nil {
+		return 0, err
+	}
+	return int(cred.Uid), nil
+}
+
 // writeState writes run_dir/state (SIGUSR1, and at the end).
 func (p *Plugin) writeState() {
 	if err := makeDir(p.cfg.RunDir); err != nil {
-		p.log.Warn(err.Error())
+		p.log.Warn("no state report", zap.Error(err))
+		return
 	}
 	if err := p.Report().writeFile(filepath.Join(p.cfg.RunDir, stateName)); err != nil {
 		p.log.Warn(err.Error())

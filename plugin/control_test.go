@@ -1,9 +1,12 @@
 package plugin
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -48,5 +51,72 @@ func TestControlSocketComesBack(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(dir, stateName)); err != nil {
 		t.Errorf("no state report: %v", err)
+	}
+}
+
+// TestForeignRunDir: where somebody else could put a socket or a report of his own, there
+// is neither, and the plugin runs; it has them as soon as the directory is its own.
+func TestForeignRunDir(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: to make directories of others")
+	}
+	for name, spoil := range map[string]func(dir string) error{
+		"owner":                       func(dir string) error { return os.Chown(dir, 1234, -1) },
+		"group may write":             func(dir string) error { return os.Chmod(dir, 0o775) },
+		"all may write":               func(dir string) error { return os.Chmod(dir, 0o777) },
+		"owner of the one above":      func(dir string) error { return os.Chown(filepath.Dir(dir), 1234, -1) },
+		"all may write the one above": func(dir string) error { return os.Chmod(filepath.Dir(dir), 0o777) },
+		"file":                        func(dir string) error { return errors.Join(os.Remove(dir), os.WriteFile(dir, nil, 0o600)) },
+		"FIFO":                        func(dir string) error { return errors.Join(os.Remove(dir), syscall.Mkfifo(dir, 0o600)) },
+	} {
+		dir := filepath.Join(t.TempDir(), "run")
+		if err := errors.Join(os.Mkdir(dir, 0o755), spoil(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := makeDir(dir); err == nil || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p, _, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n", nil)
+	dir := p.cfg.RunDir
+	wait(t, "it answers", func() bool { _, err := Query(dir); return err == nil })
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "it is said", func() bool {
+		log, _ := os.ReadFile(filepath.Join(filepath.Dir(p.opt.Config), "log"))
+		return strings.Contains(string(log), "others could put a socket")
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "it answers again", func() bool { _, err := Query(dir); return err == nil })
+	end()
+}
+
+// TestBusyControlSocketIsNotStale: one whose backlog is full is somebody's.
+func TestBusyControlSocketIsNotStale(t *testing.T) {
+	path := filepath.Join(t.TempDir(), controlName)
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		defer syscall.Close(fd)
+		err = errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			break
+		}
+		defer conn.Close()
+	}
+	if ln, _, err := listenControl(path); err == nil || !strings.Contains(err.Error(), "another audisp-relay") {
+		ln.Close()
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,17 +2,16 @@ package plugin
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
-	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
 
 	"audisp-relay/config"
 )
@@ -23,8 +22,7 @@ type logger struct {
 	core    zapcore.Core
 	level   zap.AtomicLevel
 	dropped *atomic.Uint64 // lines the rate limit kept back
-	close   func()
-	fault   func() string // why lines do not go where the configuration has it
+	queue   *logQueue
 }
 
 // How many lines with one message a second are written, for each sink; the rest
@@ -32,37 +30,36 @@ type logger struct {
 const logBurst = 5
 
 // newLogger opens the log that cfg names. While a file cannot be opened or written its
-// lines go to syslog, and to stderr, which auditd does not keep.
+// lines go to syslog, and to stderr, which auditd does not keep. What cannot be written
+// anywhere is kept, the last of each message, until it can.
 func newLogger(cfg config.Log) *logger {
-	l := &logger{level: zap.NewAtomicLevel(), dropped: new(atomic.Uint64), close: func() {}, fault: func() string { return "" }}
+	l := &logger{level: zap.NewAtomicLevel(), dropped: new(atomic.Uint64), queue: new(logQueue)}
 	l.setLevel(cfg.Level)
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	enc.EncodeDuration = zapcore.StringDurationEncoder
 	enc.ConsoleSeparator = " " // syslog daemons write a tab as #011
+	core := &logCore{LevelEnabler: l.level, to: l.queue}
 	switch cfg.Output {
 	case "syslog":
 		enc.TimeKey, enc.LevelKey = "", "" // syslog has both
-		sys := &syslogConn{path: devLog}
-		l.close = sys.close
-		l.core = &syslogCore{LevelEnabler: l.level, enc: zapcore.NewConsoleEncoder(enc), conn: sys}
+		core.enc = zapcore.NewConsoleEncoder(enc)
+		l.queue.place = &syslogConn{path: devLog}
 	case "stderr":
-		l.core = zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.Lock(os.Stderr), l.level)
+		core.enc = zapcore.NewConsoleEncoder(enc)
+		l.queue.place = stderrLog{}
 	default:
-		sys := &syslogConn{path: devLog}
-		f := &logFile{path: cfg.Output, instead: func(line []byte) {
-			os.Stderr.Write(line)
-			sys.send(fmt.Appendf(nil, "<%d>%s audisp-relay[%d]: %s", logDaemon|severity(zapcore.WarnLevel),
-				time.Now().Format(time.Stamp), os.Getpid(), bytes.TrimSpace(line)))
-		}}
-		f.check()
-		l.close = func() { f.close(); sys.close() }
-		l.fault = f.Fault
-		l.core = zapcore.NewCore(zapcore.NewJSONEncoder(enc), f, l.level)
+		core.enc = zapcore.NewJSONEncoder(enc)
+		f := &fileOrSyslog{file: &logFile{path: cfg.Output}, sys: &syslogConn{path: devLog}}
+		f.file.check()
+		l.queue.place = f
 	}
+	l.core = core
 	l.Logger = l.limited()
 	return l
 }
+
+func (l *logger) close() { l.queue.close() }
 
 // limited returns a logger with a rate limit of its own. Each consumer has one:
 // the limit goes by the message, and six sinks may lose records in one second.
@@ -84,25 +81,29 @@ func (l *logger) setLevel(name string) {
 // devLog is where syslog(3) sends messages.
 const devLog = "/dev/log"
 
-// syslogConn is the connection to the local syslog daemon. A message it does
-// not take at once is dropped: the log must not hold anything up.
+// syslogConn is the connection to the local syslog daemon, ident audisp-relay, LOG_DAEMON.
+// It does not wait for the daemon, but for a moment: the log must not hold anything up.
+// One goroutine at a time uses it.
 type syslogConn struct {
 	path string
-	mu   sync.Mutex // guards conn
 	conn net.Conn
 }
 
 func (c *syslogConn) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.conn != nil {
 		c.conn.Close()
 	}
 }
 
+const logDaemon = 3 << 3 // LOG_DAEMON
+
+// put sends a line with the time that it was said at.
+func (c *syslogConn) put(e zapcore.Entry, line []byte) error {
+	return c.send(fmt.Appendf(nil, "<%d>%s audisp-relay[%d]: %s", logDaemon|severity(e.Level),
+		e.Time.Format(time.Stamp), os.Getpid(), bytes.TrimRight(line, "\n")))
+}
+
 func (c *syslogConn) send(msg []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for try := 0; ; try++ {
 		if c.conn == nil {
 			conn, err := net.Dial("unixgram", c.path)
@@ -121,49 +122,37 @@ func (c *syslogConn) send(msg []byte) error {
 	}
 }
 
-// syslogCore writes entries to syslog: ident audisp-relay, LOG_DAEMON.
-type syslogCore struct {
-	zapcore.LevelEnabler
-	enc  zapcore.Encoder
-	conn *syslogConn
-}
+// stderrLog is stderr, which may be a pipe or a terminal that nobody reads.
+type stderrLog struct{}
 
-func (c *syslogCore) With(fields []zapcore.Field) zapcore.Core {
-	enc := c.enc.Clone()
-	for _, f := range fields {
-		f.AddTo(enc)
+// put writes the line if there is room for it: poll says so for as much as a pipe takes at
+// once.
+func (stderrLog) put(_ zapcore.Entry, line []byte) error {
+	const fd = 2
+	for len(line) > 0 {
+		set := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
+		n, err := unix.Poll(set, 5)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return fmt.Errorf("write to stderr: %w", err)
+		case n == 0:
+			return errors.New("write to stderr: nobody reads what is there")
+		}
+		n, err = unix.Write(fd, line[:min(len(line), pipeBuf)])
+		if err != nil {
+			return fmt.Errorf("write to stderr: %w", err)
+		}
+		line = line[n:]
 	}
-	return &syslogCore{LevelEnabler: c.LevelEnabler, enc: enc, conn: c.conn}
+	return nil
 }
 
-func (c *syslogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) {
-		return ce.AddCore(e, c)
-	}
-	return ce
-}
+func (stderrLog) close() {}
 
-const logDaemon = 3 << 3 // LOG_DAEMON
-
-var linePool = buffer.NewPool()
-
-func (c *syslogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	text, err := c.enc.EncodeEntry(e, fields)
-	if err != nil {
-		return err
-	}
-	defer text.Free()
-	line := linePool.Get()
-	defer line.Free()
-	line.AppendString("<" + strconv.Itoa(logDaemon|severity(e.Level)) + ">")
-	line.AppendTime(e.Time, time.Stamp)
-	line.AppendString(" audisp-relay[" + strconv.Itoa(os.Getpid()) + "]: ")
-	line.Write(text.Bytes())
-	line.TrimNewline()
-	return c.conn.send(line.Bytes())
-}
-
-func (c *syslogCore) Sync() error { return nil }
+// pipeBuf is what a write to a pipe puts there whole (PIPE_BUF).
+const pipeBuf = 4096
 
 // severity maps a level to that of syslog(3).
 func severity(l zapcore.Level) int {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,11 +16,32 @@ import (
 // one that could not be opened is tried again.
 const logCheck = time.Second
 
+// writeLogTime is how long a device may take for a line: a terminal may be stopped.
+const writeLogTime = 50 * time.Millisecond
+
+// fileOrSyslog is a file, and syslog while that cannot be written.
+type fileOrSyslog struct {
+	file *logFile
+	sys  logPlace
+}
+
+func (l *fileOrSyslog) put(e zapcore.Entry, line []byte) error {
+	if l.file.write(line) == nil {
+		return nil
+	}
+	stderrLog{}.put(e, line)
+	return l.sys.put(e, line)
+}
+
+func (l *fileOrSyslog) close() {
+	l.file.close()
+	l.sys.close()
+}
+
 // logFile is the log as a file. It is opened again when it was renamed or removed, and
-// when its directory is there again; what comes while there is none goes to instead.
+// when its directory is there again.
 type logFile struct {
-	path    string
-	instead func(line []byte)
+	path string
 
 	mu    sync.Mutex // guards what follows
 	f     *os.File
@@ -28,21 +50,23 @@ type logFile struct {
 	fault error     // why there is no file
 }
 
-// Write writes a line.
-func (l *logFile) Write(line []byte) (int, error) {
+// write writes a line. What a full disk has taken of it is cut off again.
+func (l *logFile) write(line []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.look()
-	if l.f != nil {
-		if _, err := l.f.Write(line); err == nil {
-			l.fault = nil
-			return len(line), nil
-		} else {
-			l.fault = err
+	if l.f == nil {
+		return l.fault
+	}
+	l.f.SetWriteDeadline(time.Now().Add(writeLogTime)) // nothing to a regular file
+	n, err := l.f.Write(line)
+	if n > 0 && n < len(line) && l.info.Mode().IsRegular() {
+		if now, serr := l.f.Stat(); serr == nil {
+			l.f.Truncate(now.Size() - int64(n))
 		}
 	}
-	l.instead(line)
-	return len(line), nil
+	l.fault = err
+	return err
 }
 
 // look checks the file if that was not done just now.
@@ -99,9 +123,6 @@ func sameFile(info os.FileInfo, st *unix.Stat_t) bool {
 	sys, ok := info.Sys().(*syscall.Stat_t)
 	return ok && uint64(sys.Dev) == uint64(st.Dev) && sys.Ino == st.Ino
 }
-
-// Sync does nothing: lines are written at once.
-func (l *logFile) Sync() error { return nil }
 
 // Fault says why there is no file.
 func (l *logFile) Fault() string {

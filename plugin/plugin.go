@@ -181,6 +181,9 @@ func (p *Plugin) read(r *stream.Reader) error {
 		p.mu.Lock()
 		p.input.Counts = r.Counts()
 		p.input.Last = time.Now()
+		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
+			p.input.Newest = time.UnixMilli(b.Recs[n-1].Millis)
+		}
 		p.mu.Unlock()
 		p.feed.Take(&b)
 	}
@@ -202,6 +205,10 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 			return p.readLast(ended)
 		case now := <-tick.C:
 			p.watch(now, false)
+			if late, lost := p.log.queue.retry(now); late > 0 {
+				p.log.Info("own log can be written again: the last line of each message since then stands above",
+					zap.Int("lines", late), zap.Uint64("total_lines_lost", lost))
+			}
 			if os.Getppid() != p.parent {
 				return errOrphaned
 			}
@@ -339,8 +346,10 @@ func (p *Plugin) Report() *Report {
 	p.mu.Lock()
 	r := &Report{
 		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
-		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(), LogFault: p.log.fault(),
+		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 	}
+	own := p.log.queue.state()
+	r.LogFault, r.LogWaiting, r.LogLost = own.fault, own.waiting, own.lost
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()
 	}
@@ -359,5 +368,6 @@ func (p *Plugin) Report() *Report {
 		r.Input.Stalled += cr.Stalled
 		r.Consumers = append(r.Consumers, cr)
 	}
+	r.Degraded = r.degraded()
 	return r
 }

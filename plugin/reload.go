@@ -13,11 +13,11 @@ import (
 
 // loadConfig reads the configuration for a start. It always returns one that
 // can be run: of a file with errors the part that has none, without a file
-// the defaults.
+// the defaults. That a file is not there is an error where it was named.
 func loadConfig(path string) (*config.Config, []string, error) {
 	file := config.FileOf(path)
 	cfg, warnings, err := config.Load(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && (path == "" || config.IsDir(path)) {
 		return config.Default(), append(warnings, file+": no such file: running on defaults, one unix socket"), nil
 	}
 	if cfg == nil {
@@ -61,10 +61,18 @@ func (p *Plugin) reload() {
 		}
 		return
 	}
+	if onlyBuiltIn(cfg) && !onlyBuiltIn(p.cfg) {
+		p.log.Warn("config: names no sink any more, so all that ran are ended: was it cut?", zap.String("file", cfg.File))
+	}
 	p.log.setLevel(cfg.Log.Level)
 	p.sayFixed(p.cfg, cfg)
 	p.exchange(cfg)
 	p.log.Info("config reloaded", zap.String("file", cfg.File), zap.Int("sinks", len(cfg.Sinks)))
+}
+
+// onlyBuiltIn reports whether the one sink is that of a configuration without any.
+func onlyBuiltIn(c *config.Config) bool {
+	return len(c.Sinks) == 1 && c.Sinks[0].Origin == config.BuiltIn
 }
 
 // exchange makes the consumers those of cfg.

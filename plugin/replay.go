@@ -1,9 +1,6 @@
 package plugin
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +21,7 @@ import (
 
 // Stored is what a Replay reads, and to whom it goes.
 type Stored struct {
-	Inputs []string // files, gzip or not, in string or binary form; "-" is stdin
+	Inputs []string // files, compressed or not, in string or binary form; "-" is stdin
 	Log    string   // an audit.log that what the inputs lack is given from; "" is none
 	Format string   // of the sink
 	Filter string   // which events it gets; "" is all
@@ -118,14 +115,12 @@ func checkLog(name string) error {
 		return err
 	}
 	defer f.Close()
-	var magic [2]byte
-	if n, _ := f.Read(magic[:]); n == 2 && isGzip(magic[:]) {
+	var start [longestMagic]byte
+	if n, _ := io.ReadFull(f, start[:]); packing(start[:n]) >= 0 {
 		return fmt.Errorf("%s is compressed: unpack it first", name)
 	}
 	return nil
 }
-
-func isGzip(magic []byte) bool { return bytes.Equal(magic, []byte{0x1f, 0x8b}) }
 
 // mending puts recovery from an audit.log that does not grow in front of in. The
 // counts are there when finish has returned.
@@ -153,7 +148,7 @@ func (r replayed) Put(b *stream.Batch) { r.in.put(b) }
 func (r replayed) Lost(t event.Trouble) { r.in.queue.Note(queue.Upstream, lossOf(t)) }
 
 func replayOne(ctx context.Context, name string, put func(*stream.Batch)) (stream.Counts, error) {
-	in, err := openInput(name)
+	in, err := OpenInput(name)
 	if err != nil {
 		return stream.Counts{}, err
 	}
@@ -171,31 +166,6 @@ func replayOne(ctx context.Context, name string, put func(*stream.Batch)) (strea
 		put(&b)
 	}
 	return r.Counts(), ctx.Err()
-}
-
-type input struct {
-	io.Reader
-	io.Closer
-}
-
-// openInput opens a stored stream, unpacking it when it is gzip.
-func openInput(name string) (io.ReadCloser, error) {
-	f := os.Stdin
-	if name != "-" {
-		var err error
-		if f, err = os.Open(name); err != nil {
-			return nil, err
-		}
-	}
-	r := bufio.NewReaderSize(f, 64<<10)
-	if magic, _ := r.Peek(2); !isGzip(magic) {
-		return input{r, f}, nil
-	}
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return input{z, f}, nil
 }
 
 // SinkOf returns the sink that cfg names, with its format and filter, for Replay.

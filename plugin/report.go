@@ -30,20 +30,24 @@ type Report struct {
 	ConfigAt    time.Time `json:"config_loaded"`
 	ConfigError string    `json:"config_error,omitempty"`
 	Reloads     uint64    `json:"reloads"`
+	Degraded    []string  `json:"degraded"` // what needs to be mended: "config", "log", names of sinks; empty if nothing
 
 	Input      Input            `json:"input"`
 	Memory     MemoryReport     `json:"memory"`
 	Recovery   recovery.Shown   `json:"recovery"`
 	Consumers  []ConsumerReport `json:"consumers"`
 	LogDropped uint64           `json:"log_lines_suppressed"`
-	LogFault   string           `json:"log_fault,omitempty"` // why the relay's own log is not where it should be
+	LogFault   string           `json:"log_fault,omitempty"`         // why the relay's own log is not where it should be
+	LogWaiting int              `json:"log_lines_waiting,omitempty"` // what could not be written, the last of each message
+	LogLost    uint64           `json:"log_lines_lost,omitempty"`    // what was neither written nor kept
 }
 
 // Input is what came in on stdin.
 type Input struct {
 	stream.Counts
-	Last    time.Time     `json:"last_record"` // arrival
-	Stalls  uint64        `json:"stalls"`      // times a lossless consumer stopped the reading
+	Last    time.Time     `json:"last_record"`  // arrival
+	Newest  time.Time     `json:"newest_event"` // the own time of what came last
+	Stalls  uint64        `json:"stalls"`       // times a lossless consumer stopped the reading
 	Stalled time.Duration `json:"stalled_ns"`
 	// Totals are those of all runs with this state_dir.
 	Totals map[string]uint64 `json:"totals"`
@@ -129,6 +133,23 @@ func (c *consumer) report() ConsumerReport {
 	return r
 }
 
+// degraded lists what needs to be mended.
+func (r *Report) degraded() []string {
+	list := []string{}
+	if r.ConfigError != "" {
+		list = append(list, "config")
+	}
+	if r.LogFault != "" {
+		list = append(list, "log")
+	}
+	for i := range r.Consumers {
+		if c := &r.Consumers[i]; c.Sink.Degraded || c.Suspended {
+			list = append(list, "sinks."+c.Name)
+		}
+	}
+	return list
+}
+
 // WriteText writes the report as "key = value" lines, as auditd's own state
 // report has them.
 func (r *Report) WriteText(w io.Writer) error {
@@ -160,6 +181,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("reader stalled", r.Input.Stalled.Round(time.Millisecond))
 	line("log lines suppressed", r.LogDropped)
 	line("own log fault", orNone(r.LogFault))
+	if r.LogWaiting > 0 || r.LogLost > 0 {
+		line("own log lines", fmt.Sprintf("%d wait to be written, %d are lost", r.LogWaiting, r.LogLost))
+	}
 	line("memory", r.Memory.text())
 	r.writeRecovery(line)
 	for i := range r.Consumers {

@@ -20,29 +20,43 @@ func newCheckCmd() *cobra.Command {
 		Short: "Validate a config file and say every error in it",
 		Long: "check reads a config file (default " + config.DefaultFile + "; of a directory, the audisp-relay.toml\n" +
 			"in it) and prints every error as file:line: key: what is wrong, what is allowed.\n" +
-			"Exit code 0 when the file is fine, 1 when it is not.",
+			"It also looks whether what the file names is there and may be used: accounts,\n" +
+			"directories, programs, sockets, certificates and keys. What is missing and may still\n" +
+			"come is a warning.\n" +
+			"Exit code 0 when the file is fine, warnings or not, 1 when it is not.",
 		Args: wrongUsage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := config.FileOf(strings.Join(args, ""))
-			c, warnings, err := config.Load(path)
+			c, warnings, err := checkFile(path)
 			for _, w := range warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 			}
 			if err != nil {
 				reportConfigError(cmd.ErrOrStderr(), err)
-			}
-			var programs config.Errors
-			if c != nil {
-				programs = c.CheckPrograms()
-				reportConfigError(cmd.ErrOrStderr(), programs)
-			}
-			if err != nil || len(programs) > 0 {
 				return exitError{1}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, countSinks(len(c.Sinks)))
 			return nil
 		},
 	}
+}
+
+// checkFile reads a config file and compares it with the machine.
+func checkFile(path string) (*config.Config, []string, error) {
+	c, warnings, err := config.Load(path)
+	if c == nil {
+		return nil, warnings, err
+	}
+	more, missing := config.Survey(c)
+	warnings = append(warnings, more...)
+	var errs, others config.Errors
+	if errors.As(missing, &others) {
+		if err != nil && !errors.As(err, &errs) {
+			return c, warnings, err
+		}
+		err = append(errs, others...)
+	}
+	return c, warnings, err
 }
 
 // reportConfigError prints the errors of a file as they are, for editors to

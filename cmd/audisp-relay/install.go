@@ -3,14 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	dropin "audisp-relay/audisp-plugins.d"
+	"audisp-relay/config"
 	"audisp-relay/host"
 	"audisp-relay/packaging"
+	"audisp-relay/plugin"
 )
 
 // newInstallCmd is `audisp-relay install`.
@@ -19,10 +23,15 @@ func newInstallCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Put the drop-in where the running auditd looks, and make it start the plugin",
-		Long: `Puts audisp-relay.conf into the plugin directory of the running auditd, with the
-right owner and mode, installs a configuration if there is none, makes auditd
-reload and checks that it really runs the plugin. Can be repeated. Undo it with
-` + "`audisp-relay uninstall`.",
+		Long: `Checks the configuration, or writes one if there is none, puts audisp-relay.conf
+into the plugin directory of the running auditd, with the right owner and mode,
+makes auditd reload and checks that it really runs the plugin, once and with the
+settings that are asked for. Can be repeated: says "unchanged" if all is as wanted.
+Undo it with ` + "`audisp-relay uninstall`" + `.
+
+Exit code 0 when all is as wanted, 1 when it is not and the message says why: a
+configuration with errors, a second file that starts the relay, something that
+others than root can write, an auditd that needs a restart.`,
 		Args: noArgs,
 	}
 	flags := cmd.Flags()
@@ -41,9 +50,39 @@ reload and checks that it really runs the plugin. Can be repeated. Undo it with
 			return err
 		}
 		i.DropIn, i.Sample = dropin.Relay, packaging.SampleConfig
+		i.Check = func(path string) error { return checkBeforeInstall(cmd.ErrOrStderr(), path) }
+		i.Received, i.Probe = received, host.Probe
 		return i.Install(cmd.Context())
 	}
 	return cmd
+}
+
+// checkBeforeInstall says what check says of a configuration, and is an error where that is
+// one.
+func checkBeforeInstall(w io.Writer, path string) error {
+	_, warnings, err := checkFile(path)
+	for _, text := range warnings {
+		fmt.Fprintln(w, "warning:", text)
+	}
+	if err == nil {
+		return nil
+	}
+	reportConfigError(w, err)
+	return fmt.Errorf("the configuration %s has errors, so nothing was changed: mend it (audisp-relay check %s)", path, path)
+}
+
+// received asks the plugin that runs on a configuration of when the record is that it has
+// read last.
+func received(path string) (time.Time, error) {
+	cfg, _, err := config.Load(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	r, err := plugin.Query(cfg.RunDir)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return r.Input.Newest, nil
 }
 
 // newUninstallCmd is `audisp-relay uninstall`.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -76,5 +77,41 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 	}
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A configuration that is wrong, or none at all, is said as check says it, and is exit code 1.
+func TestInstallChecks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: what auditd reads must belong to it")
+	}
+	for name, put := range map[string]func(path string) error{
+		"typo": func(path string) error {
+			return os.WriteFile(path, []byte("[sinks.f]\ntype='file'\npath='/x'\nmax_size='64MB'\n"), 0o640)
+		},
+		"empty":     func(path string) error { return os.WriteFile(path, nil, 0o640) },
+		"half":      func(path string) error { return os.WriteFile(path, []byte("[sinks.f]\ntype = 'fi"), 0o640) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o755) },
+		"FIFO":      func(path string) error { return syscall.Mkfifo(path, 0o640) },
+		"group": func(path string) error {
+			return errors.Join(os.WriteFile(path, []byte("q_depth = 5\n"), 0o640), os.Chmod(path, 0o660))
+		},
+		"key": func(path string) error {
+			return os.WriteFile(path, []byte("[sinks.p]\ntype='program'\npath='/etc'\n"), 0o640)
+		},
+	} {
+		dir := t.TempDir()
+		if err := errors.Join(os.Mkdir(dir+"/bin", 0o755), os.Mkdir(dir+"/plugins.d", 0o755), put(dir+"/relay.toml")); err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir+"/bin/relay", "", 0o755)
+		write(t, dir+"/auditd.conf", "plugin_dir = "+dir+"/plugins.d\n", 0o640)
+		code, text := output(t, "install", "--conf-dir", dir, "--binary", dir+"/bin/relay", "--config", dir+"/relay.toml")
+		if code != 1 || !strings.Contains(string(text), "has errors, so nothing was changed") {
+			t.Errorf("%s: exit code %d, %s", name, code, text)
+		}
+		if entries, err := os.ReadDir(dir + "/plugins.d"); err != nil || len(entries) > 0 {
+			t.Errorf("%s: the plugin directory holds %v, %v", name, entries, err)
+		}
 	}
 }

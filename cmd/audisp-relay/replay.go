@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -26,9 +27,11 @@ func newReplayCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay [INPUT...]",
 		Short: "Run log files or captured streams through the relay, to stdout or to a sink",
-		Long: `replay reads log files or captured dispatcher streams, string or binary, gzip or
-not ("-" or nothing: stdin), and sends them through the same pipeline as a live
-stream: to stdout, or with --sink to that sink of the configuration.
+		Long: `replay reads log files or captured dispatcher streams, string or binary, also
+compressed with gzip, xz, zstd or bzip2 ("-" or nothing: stdin), and sends them
+through the same pipeline as a live stream: to stdout, or with --sink to that sink
+of the configuration. A log and its rotations are read oldest first, in whatever
+order they are named: audit.log* is audit.log.2, audit.log.1, audit.log.
 
 With --log, records that the inputs lack, or have only in part, are taken from
 that audit.log, as the plugin does it from auditd's; what is missing there too is
@@ -37,7 +40,10 @@ marked as lost.`,
 			if len(inputs) == 0 {
 				inputs = []string{"-"}
 			}
-			from.Inputs = inputs
+			from.Inputs = oldestFirst(inputs)
+			if !slices.Equal(from.Inputs, inputs) {
+				fmt.Fprintf(safe(os.Stderr), "reading oldest first: %s\n", strings.Join(from.Inputs, " "))
+			}
 			if explain {
 				return explainReplay(path, name, from)
 			}

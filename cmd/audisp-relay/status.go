@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -12,23 +13,50 @@ import (
 	"audisp-relay/plugin"
 )
 
+// Exit codes of status besides 0 and 1. 3 is what init scripts say of a service that does
+// not run (LSB).
+const (
+	exitNotRunning = 3
+	exitDegraded   = 4
+)
+
 func newStatusCmd() *cobra.Command {
 	var asJSON, watch bool
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Ask the running plugin for its state and its balance of records",
-		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Long: `status asks the running plugin, over the socket in its run_dir, for its state and
+its balance of records.
+
+Exit code 0 when it runs and all is well; 3 when it does not run; 4 when it runs and
+something needs to be mended: a sink is degraded or suspended, the configuration has
+errors, or its own log cannot be written. With --json it is 0 when the plugin answers:
+"degraded" lists what needs to be mended. --watch goes on while the plugin is away.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			for {
 				r, err := plugin.Query(dir)
-				if err != nil {
-					return err
+				switch {
+				case err == nil:
+					err = printReport(r, asJSON, watch)
+				case watch:
+					fmt.Fprintf(cmd.ErrOrStderr(), "audisp-relay: %v\n", err)
+					err = nil
+				case errors.Is(err, plugin.ErrNotRunning):
+					fmt.Fprintf(cmd.ErrOrStderr(), "audisp-relay: %v\n", err)
+					return exitError{exitNotRunning}
 				}
-				if err := printReport(r, asJSON, watch); err != nil || !watch {
+				switch {
+				case err != nil:
 					return err
+				case watch:
+					time.Sleep(2 * time.Second)
+				case !asJSON && len(r.Degraded) > 0:
+					return exitError{exitDegraded}
+				default:
+					return nil
 				}
-				time.Sleep(2 * time.Second)
 			}
 		},
 	}

@@ -144,6 +144,10 @@ func isFinal(err error) bool {
 // session connects once and prints until the connection ends; got says whether
 // anything came. Its error is never nil.
 func (t *tail) session(ctx context.Context, socket string, connected *bool) (got bool, err error) {
+	if info, err := os.Stat(socket); err == nil && info.Mode()&os.ModeSocket == 0 {
+		return false, errStream{fmt.Errorf("%s is %s, not a socket: `audisp-relay replay %s` prints what is in a log, `tail -F %s | audisp-relay tail -` follows it",
+			socket, kindOf(info.Mode()), socket, socket)}
+	}
 	conn, err := net.Dial("unix", socket)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -155,6 +159,19 @@ func (t *tail) session(ctx context.Context, socket string, connected *bool) (got
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	return t.copy(ctx, conn)
+}
+
+// kindOf says what a file is.
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsRegular():
+		return "a file"
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	}
+	return "a device"
 }
 
 // copy prints records until r ends. Its error is nil only when r ended like a

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -204,6 +205,28 @@ func TestTailUsage(t *testing.T) {
 		var usage usageError
 		if err := cmd.Execute(); !errors.As(err, &usage) {
 			t.Errorf("tail %v: %v, want a usage error", args, err)
+		}
+	}
+}
+
+// What is no socket is never waited for.
+func TestTailRefusesWhatIsNoSocket(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/audit.log", "type=EOE msg=audit(1.000:1): \n", 0o600)
+	if err := syscall.Mkfifo(dir+"/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir + "/audit.log": "is a file, not a socket: `audisp-relay replay " + dir + "/audit.log`",
+		dir:                "is a directory, not a socket",
+		dir + "/fifo":      "is a FIFO, not a socket",
+		"/dev/null":        "is a device, not a socket",
+	} {
+		cmd := newTailCmd()
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true
+		cmd.SetArgs([]string{path})
+		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"audisp-relay/config"
+	"audisp-relay/plugin"
 	"audisp-relay/queue"
 	"audisp-relay/state"
 )
@@ -23,8 +23,8 @@ func newVerifyCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
 		Short: "Tell the relay's own loss markers from forged ones",
-		Long: `verify reads what a sink has delivered, lines of the formats string or json ("-":
-stdin), and says of each loss marker whether this relay made it:
+		Long: `verify reads what a sink has delivered, lines of the formats string or json,
+compressed or not ("-": stdin), and says of each loss marker whether this relay made it:
 
   ok           it is signed with the relay's key
   repeated     it is, and came before: delivered again after a restart, or copied
@@ -46,7 +46,7 @@ out leaves no trace.`,
 			return err
 		}
 		v := &verifier{key: key, out: bufio.NewWriter(cmd.OutOrStdout()), seen: make(map[string]bool)}
-		for _, path := range args {
+		for _, path := range oldestFirst(args) {
 			if err = v.file(path); err != nil {
 				break
 			}
@@ -71,15 +71,11 @@ type verifier struct {
 const maxMarker = 64 << 10
 
 func (v *verifier) file(path string) error {
-	in := io.Reader(os.Stdin)
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		in = f
+	in, err := plugin.OpenInput(path)
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	r := bufio.NewReaderSize(in, maxMarker)
 	for n := 1; ; n++ {
 		line, err := r.ReadSlice('\n')

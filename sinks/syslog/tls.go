@@ -32,7 +32,7 @@ func tlsConfig(cfg *config.Syslog) (*tls.Config, *tls.Certificate, error) {
 		DynamicRecordSizingDisabled: true, // nobody waits for the first bytes of a log
 	}
 	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
+		pem, err := config.ReadRegular(cfg.CAFile)
 		if err != nil {
 			return nil, nil, advise(fmt.Errorf("read ca_file: %w", err), "put the CA's certificate there, in PEM, or correct ca_file")
 		}
@@ -43,13 +43,26 @@ func tlsConfig(cfg *config.Syslog) (*tls.Config, *tls.Certificate, error) {
 	}
 	own := new(tls.Certificate)
 	if cfg.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		pair, err := loadPair(cfg.CertFile, cfg.KeyFile)
 		if err != nil {
 			return nil, nil, advise(fmt.Errorf("read cert_file and key_file: %w", err), "put the client's certificate and its key there, both in PEM")
 		}
 		own = &pair
 	}
 	return t, own, nil
+}
+
+// loadPair reads the client's certificate and its key, which nobody else may read.
+func loadPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := config.ReadRegular(certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := config.ReadKeyFile(keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 // serverName is what the server's certificate has to be for: the host of the
