@@ -245,6 +245,9 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 		line(key("messages sent again"), c.Sink.Repeated)
 		line(key("messages perhaps lost"), c.Sink.Doubtful)
 	}
+	if c.Type == "file" {
+		line(key("truncated by others"), fmt.Sprintf("%d times (%d bytes)", c.Sink.Truncated, c.Sink.TruncatedBytes))
+	}
 	if c.Type == "unix" {
 		line(key("clients refused"), c.Sink.Refused)
 		line(key("clients disconnected as too slow"), c.Sink.Dropped)

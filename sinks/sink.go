@@ -47,6 +47,10 @@ type Status struct {
 	// that may not have been read.
 	Repeated uint64 `json:"repeated,omitempty"`
 	Doubtful uint64 `json:"doubtful,omitempty"`
+	// Truncated counts how often others have truncated the file under the sink, TruncatedBytes
+	// what it held: some of that may be nowhere.
+	Truncated      uint64 `json:"truncated,omitempty"`
+	TruncatedBytes uint64 `json:"truncated_bytes,omitempty"`
 }
 
 // Client is one connection to a socket sink.

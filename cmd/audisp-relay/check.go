@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 
 	"audisp-relay/config"
+	"audisp-relay/host"
 
 	"github.com/spf13/cobra"
 )
@@ -24,7 +26,7 @@ func newCheckCmd() *cobra.Command {
 		Args: wrongUsage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := config.FileOf(strings.Join(args, ""))
-			c, warnings, err := config.Load(path)
+			c, warnings, err := config.Load(path, host.AuditLogs(os.Getppid())...)
 			for _, w := range warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 			}
