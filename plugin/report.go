@@ -35,6 +35,8 @@ type Report struct {
 	Memory     MemoryReport     `json:"memory"`
 	Recovery   recovery.Shown   `json:"recovery"`
 	Consumers  []ConsumerReport `json:"consumers"`
+	Panics     uint64           `json:"panics"` // of the relay itself that were caught
+	PanicLast  string           `json:"panic_last,omitempty"`
 	LogDropped uint64           `json:"log_lines_suppressed"`
 	LogFault   string           `json:"log_fault,omitempty"` // why the relay's own log is not where it should be
 }
@@ -76,6 +78,8 @@ type ConsumerReport struct {
 	Spooled   uint64                `json:"spooled"`              // of Queued, about: on disk
 	SpoolSize int64                 `json:"spool_bytes"`
 	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
+	Poison    uint64                `json:"poison"`            // panics over its events, each given raw
+	PoisonAt  string                `json:"poison_last,omitempty"`
 	Markers   uint64                `json:"loss_markers,omitempty"`
 	Events    *EventReport          `json:"events,omitempty"` // of a consumer that gets whole events
 	Ledger    map[string]uint64     `json:"ledger"`           // the balance of all runs with this state_dir
@@ -104,7 +108,7 @@ type LossReport struct {
 func (c *consumer) report() ConsumerReport {
 	n, base := c.balance()
 	c.mu.Lock()
-	cfg, sink, bounds := c.cfg, c.sink, c.now.Config()
+	cfg, sink, bounds, panicked := c.cfg, c.sink, c.now.Config(), c.panicked
 	c.mu.Unlock()
 	r := ConsumerReport{
 		Name: c.name, Type: cfg.Type, Format: cfg.Format, Filter: cfg.Filter,
@@ -118,6 +122,10 @@ func (c *consumer) report() ConsumerReport {
 		r.Sink = sink.Status()
 	}
 	r.Events = c.intake.report()
+	r.Poison, r.PoisonAt = c.poison.shown()
+	if panicked != nil {
+		r.Sink.Degraded, r.Sink.Error = true, panicked.Error()
+	}
 	for cause := range queue.NumCauses {
 		if l := n.Lost[cause]; l.Records > 0 || l.Events > 0 {
 			if r.Lost == nil {
@@ -160,6 +168,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("reader stalled", r.Input.Stalled.Round(time.Millisecond))
 	line("log lines suppressed", r.LogDropped)
 	line("own log fault", orNone(r.LogFault))
+	line("panics caught", withLast(r.Panics, r.PanicLast))
 	line("memory", r.Memory.text())
 	r.writeRecovery(line)
 	for i := range r.Consumers {
@@ -189,6 +198,14 @@ func (r *Report) writeRecovery(line func(string, any)) {
 	}
 }
 
+// withLast says how often something was, and what the last of it.
+func withLast(times uint64, last string) string {
+	if last == "" {
+		return strconv.FormatUint(times, 10)
+	}
+	return fmt.Sprintf("%d, last: %s", times, last)
+}
+
 func orNone(s string) string {
 	if s == "" {
 		return "none"
@@ -210,6 +227,9 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 	line(key("filter"), orNone(c.Filter))
 	line(key("state"), state+" since "+stamp(c.Sink.Since))
 	line(key("last error"), orNone(c.Sink.Error))
+	if c.Sink.Flaw != "" {
+		line(key("flaw"), c.Sink.Flaw)
+	}
 	line(key("received"), c.Received)
 	line(key("delivered"), c.Delivered)
 	line(key("filtered"), c.Filtered)
@@ -224,6 +244,7 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 		line(key("filter errors"), e.FilterErrors)
 		line(key("unread, kept by the filter"), e.Unread)
 	}
+	line(key("poison"), withLast(c.Poison, c.PoisonAt))
 	line(key("lost"), c.LostTotal)
 	for cause := range queue.NumCauses {
 		if l, ok := c.Lost[cause.String()]; ok {
