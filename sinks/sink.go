@@ -35,6 +35,7 @@ type Status struct {
 	Error    string    `json:"error,omitempty"` // the last one, kept after recovery
 	Since    time.Time `json:"since"`           // of the present state
 	Failures uint64    `json:"failures"`        // attempts that failed, in all
+	Flaw     string    `json:"flaw,omitempty"`  // what is not as configured although records are delivered
 	Restarts uint64    `json:"restarts,omitempty"`
 	Pid      int       `json:"pid,omitempty"`
 	Clients  []Client  `json:"clients,omitempty"`

@@ -207,6 +207,7 @@ func (w *writer) endsTorn(size int64) (bool, error) {
 // 0600: until then nobody else can open it. What cannot be done is said, and
 // the records are written all the same.
 func (w *writer) own(f handle, st *unix.Stat_t) {
+	w.flaw.Store(nil)
 	uid, uidErr := lookup(w.cfg.Owner, st.Uid, findUser)
 	w.warn("owner", w.cfg.Owner, uidErr)
 	gid, gidErr := lookup(w.cfg.Group, st.Gid, findGroup)
@@ -238,6 +239,7 @@ func (w *writer) ownLate() {
 		w.warn("group", w.cfg.Group, w.dir.Give(int(w.guard.gid), 0o750))
 	}
 	if !w.unowned {
+		w.flaw.Store(nil)
 		delete(w.warned, "owner")
 		delete(w.warned, "group")
 		w.log.Info("file has the configured owner and group now", zap.String("path", w.cfg.Path),
@@ -274,6 +276,10 @@ func guardOf(cfg *config.File) (g guard) {
 
 // warn says once of each thing that it cannot be had.
 func (w *writer) warn(what, value string, err error) {
+	if err != nil {
+		flaw := fmt.Sprintf("%s cannot have the configured %s %q: %v: mend the config or the file, or make the account", w.cfg.Path, what, value, err)
+		w.flaw.Store(&flaw)
+	}
 	if err != nil && !w.warned[what] {
 		w.warned[what] = true
 		w.log.Warn("file cannot have the configured "+what+": records are written all the same; mend the config or the file",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -57,6 +58,7 @@ type writer struct {
 	end     int64     // how large f was behind what was written last, 0: not known
 	warned  map[string]bool
 	cuts    cuts
+	flaw    atomic.Pointer[string] // for Status, from any goroutine
 
 	sync *syncer
 	zip  *compressor

@@ -76,4 +76,7 @@ func (w *writer) lastCopy(had int64) (name string, size int64) {
 func (w *writer) Extra(s *sinks.Status) {
 	s.Truncated = w.cuts.times.Load()
 	s.TruncatedBytes = w.cuts.bytes.Load()
+	if flaw := w.flaw.Load(); flaw != nil {
+		s.Flaw = *flaw
+	}
 }
