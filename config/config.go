@@ -144,6 +144,17 @@ type File struct {
 	MaxFiles int    // files kept, the live one included
 	Compress bool   // gzip the rotated files
 	Sync     string // "none", "interval" (once a second) or "batch"
+
+	// Reserved is what the file must not be, by whatever name. Load fills it in.
+	Reserved []Reserved
+}
+
+// Reserved is a file, with what it is renamed to at a rotation (Path.1, Path.2.gz, ...), or a
+// directory with all that is in it, that belongs to somebody else.
+type Reserved struct {
+	Path string // absolute
+	Dir  bool
+	Of   string // whose it is: "auditd (log_file of auditd.conf)"
 }
 
 // Syslog is a syslog server or the local daemon.

@@ -41,13 +41,23 @@ func IsDir(path string) bool {
 // no error. It wraps fs.ErrNotExist when there is no file at path. Other
 // errors, one line too, mean that the file cannot be read or, for root, must
 // not be believed because somebody else could have written it.
-func Load(path string) (*Config, []string, error) {
+//
+// auditLogs are the logs of auditd: no sink may write them, nor their rotations.
+func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	data, _, err := readTrusted(path, maxConfigSize, 0o022)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, warns, err := parse(path, data)
-	if c == nil || c.PluginDir == "" {
+	c, warns, err := parse(path, data, auditLogs...)
+	if c == nil {
+		return nil, warns, err
+	}
+	for i := range c.Sinks {
+		if f := c.Sinks[i].File; f != nil {
+			f.Reserved = reserved(c, auditLogs)
+		}
+	}
+	if c.PluginDir == "" {
 		return c, warns, err
 	}
 	self, selfErr := os.Executable()

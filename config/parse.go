@@ -29,8 +29,8 @@ func Parse(name string, data []byte) (*Config, error) {
 	return c, err
 }
 
-// parse is Parse with warnings, one line each.
-func parse(name string, data []byte) (*Config, []string, error) {
+// parse is Parse with warnings, one line each. auditLogs are those of auditd.
+func parse(name string, data []byte, auditLogs ...string) (*Config, []string, error) {
 	if len(data) > maxConfigSize {
 		return nil, nil, Errors{{File: name, Msg: fmt.Sprintf("is larger than a config may be, %v", Size(maxConfigSize))}}
 	}
@@ -52,7 +52,7 @@ func parse(name string, data []byte) (*Config, []string, error) {
 	if len(c.Sinks) == 0 && len(doc.badSinks) == 0 {
 		c.Sinks = []Sink{localSink(c)}
 	}
-	doc.checkPaths(c)
+	doc.checkPaths(c, auditLogs)
 	doc.refuseSelf(c)
 	doc.advise(c)
 	c.Sinks = slices.DeleteFunc(c.Sinks, func(s Sink) bool { return doc.badSinks[s.Name] })

@@ -24,9 +24,10 @@ func (s *Sink) output() string {
 // claims says which names and paths are taken, and by whom. Two writers of one
 // path would tear each other's output apart, or take over each other's socket.
 type claims struct {
-	names  map[string]string // sink name to its origin
-	paths  map[string]string // path to the key that names it
-	spools string            // the relay's own directory, "" for none
+	names    map[string]string // sink name to its origin
+	paths    map[string]string // path to the key that names it
+	spools   string            // the relay's own directory, "" for none
+	reserved []Reserved        // for file sinks
 }
 
 func newClaims() *claims {
@@ -35,20 +36,63 @@ func newClaims() *claims {
 
 // addOwn claims what the relay itself writes: its log, and what is in run_dir
 // and state_dir. auditd's log is not for sinks either, where it is known.
-func (cl *claims) addOwn(c *Config) {
+func (cl *claims) addOwn(c *Config, auditLogs []string) {
+	cl.reserved = reserved(c, auditLogs)
+	for _, r := range cl.reserved {
+		if !r.Dir {
+			cl.paths[r.Path] = r.Of
+		}
+	}
 	cl.spools = filepath.Join(c.StateDir, "spool")
 	for _, name := range []string{"control.sock", "state", "state.new"} {
 		cl.paths[filepath.Join(c.RunDir, name)] = "the relay itself"
 	}
-	for _, name := range []string{"lock", "spool", "state.json", "state.json.new"} {
+	for _, name := range []string{"lock", "marker.key", "spool", "state.json", "state.json.new"} {
 		cl.paths[filepath.Join(c.StateDir, name)] = "the relay itself"
 	}
+}
+
+// reserved returns what no file sink may write, by whatever name: auditd's logs, the relay's own,
+// and state_dir.
+func reserved(c *Config, auditLogs []string) (list []Reserved) {
+	add := func(path string, dir bool, of string) {
+		path = filepath.Clean(path)
+		if !slices.ContainsFunc(list, func(r Reserved) bool { return r.Path == path }) {
+			list = append(list, Reserved{Path: path, Dir: dir, Of: of})
+		}
+	}
 	if c.Recovery.LogFile != "" {
-		cl.paths[filepath.Clean(c.Recovery.LogFile)] = "auditd (recovery.log_file)"
+		add(c.Recovery.LogFile, false, "auditd (recovery.log_file)")
+	}
+	for _, path := range auditLogs {
+		add(path, false, "auditd (log_file of auditd.conf)")
 	}
 	if filepath.IsAbs(c.Log.Output) {
-		cl.paths[filepath.Clean(c.Log.Output)] = "log.output"
+		add(c.Log.Output, false, "log.output")
 	}
+	add(c.StateDir, true, "the relay itself (state_dir)")
+	return list
+}
+
+// Has reports whether path is the file or one of its rotations, or in the directory.
+func (r *Reserved) Has(path string) bool {
+	if r.Dir {
+		return path == r.Path || strings.HasPrefix(path, strings.TrimSuffix(r.Path, "/")+"/")
+	}
+	return filepath.Dir(path) == filepath.Dir(r.Path) && IsRotation(filepath.Base(path), filepath.Base(r.Path))
+}
+
+// IsRotation reports whether name is that of a file, or what a rotation makes of it: "audit.log.3",
+// "audit.log.12.gz", "audit.log-20260102.xz".
+func IsRotation(name, of string) bool {
+	rest, ok := strings.CutPrefix(name, of)
+	if !ok || rest == "" {
+		return ok
+	}
+	for _, packed := range []string{".gz", ".xz", ".zst", ".bz2"} {
+		rest = strings.TrimSuffix(rest, packed)
+	}
+	return rest == "" || len(rest) > 1 && strings.ContainsRune(".-", rune(rest[0])) && strings.Trim(rest[1:], "0123456789-") == ""
 }
 
 func (cl *claims) add(s *Sink) {
@@ -74,6 +118,14 @@ func (cl *claims) pathTaken(s *Sink) string {
 	if owner, taken := cl.paths[s.output()]; taken {
 		return fmt.Sprintf("%q is written by %s already, must be a path of its own", s.output(), owner)
 	}
+	if s.File != nil {
+		for i := range cl.reserved {
+			r := &cl.reserved[i]
+			if r.Has(s.output()) {
+				return fmt.Sprintf("%q is of the files of %s, must be elsewhere", s.output(), r.Of)
+			}
+		}
+	}
 	return ""
 }
 
@@ -87,9 +139,10 @@ func (cl *claims) taken(s *Sink) string {
 
 // checkPaths reports the sinks whose path is taken. Of two sinks the later one
 // in the file is the wrong one.
-func (d *document) checkPaths(c *Config) {
+func (d *document) checkPaths(c *Config, auditLogs []string) {
 	cl := newClaims()
-	cl.addOwn(c)
+	d.checkLog(c, auditLogs)
+	cl.addOwn(c, auditLogs)
 	inFile := slices.Clone(c.Sinks)
 	slices.SortStableFunc(inFile, func(a, b Sink) int {
 		return d.lines.of("sinks", a.Name) - d.lines.of("sinks", b.Name)
@@ -104,6 +157,27 @@ func (d *document) checkPaths(c *Config) {
 			continue
 		}
 		cl.add(&s)
+	}
+}
+
+// checkLog reports a log of the relay's own that is auditd's, or that a sink will rotate away.
+func (d *document) checkLog(c *Config, auditLogs []string) {
+	path := filepath.Clean(c.Log.Output)
+	if !filepath.IsAbs(path) {
+		return
+	}
+	if c.Recovery.LogFile != "" {
+		auditLogs = append(slices.Clone(auditLogs), c.Recovery.LogFile)
+	}
+	why := rotatedBy(c.Sinks, path)
+	for _, log := range auditLogs {
+		if r := (&Reserved{Path: filepath.Clean(log)}); r.Has(path) {
+			why = fmt.Sprintf("%q is auditd's own log, must be elsewhere", path)
+		}
+	}
+	if why != "" {
+		d.errorf(toml.Key{"log", "output"}, "%s", why)
+		c.Log.Output = globals().Log.Output
 	}
 }
 

@@ -32,7 +32,7 @@ func LoadPluginDir(dir string, base *Config, self string) ([]Sink, []string, err
 	}
 	r := pluginReader{base: base, self: self, ofBase: newClaims(), ofDir: newClaims()}
 	r.common, r.warns = loadAudispd(dir, base)
-	r.ofBase.addOwn(base)
+	r.ofBase.addOwn(base, nil)
 	for i := range base.Sinks {
 		r.ofBase.add(&base.Sinks[i])
 	}

@@ -37,6 +37,9 @@ type AssemblerOptions struct {
 	// other and the last of them has flag stream.End. The batch is valid during
 	// the call, in which the Assembler must not be used.
 	Out func(*stream.Batch)
+	// Panicked, which may be nil, is told of a panic over record i of b; b is nil where no
+	// record was being added. All that is held is given then.
+	Panicked func(b *stream.Batch, i int, fault any)
 }
 
 // AssemblerCounts is what an Assembler has given since it was made, and holds.
@@ -47,6 +50,7 @@ type AssemblerCounts struct {
 	PartialEnd   uint64 `json:"partial_at_end"`         // the stream was over
 	PartialLate  uint64 `json:"partial_late"`           // records of an event that was given already
 	LateEOE      uint64 `json:"late_eoe"`               // dropped: the event was given already
+	Poison       uint64 `json:"poison"`                 // times that putting records together panicked
 	Open         int    `json:"incomplete_events"`      // held
 	Bytes        int    `json:"incomplete_event_bytes"` // of these, and of what describes their records
 }
@@ -134,23 +138,40 @@ const odd = stream.NoID | stream.Open | stream.Cont | stream.Marker
 // b is not kept. now is the time of arrival and must not go back.
 func (a *Assembler) Add(b *stream.Batch, now time.Time) {
 	a.in, a.now = b, a.since(now)
-	for i := range b.Recs {
-		r := &b.Recs[i]
+	for i, done := 0, false; !done; {
+		i, done = a.addFrom(i)
+	}
+	a.turn += uint64(len(b.Recs))
+	a.in = nil
+}
+
+// addFrom adds the records from i on, and returns where to go on: behind one that it panics
+// over.
+func (a *Assembler) addFrom(i int) (next int, done bool) {
+	next = i
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.rescue(next, fault)
+			next++
+			done = next > len(a.in.Recs)
+		}
+	}()
+	for ; next < len(a.in.Recs); next++ {
+		r := &a.in.Recs[next]
 		done := false
 		if r.Type-firstEvent < 100 && r.Flags&odd == 0 {
 			if a.fast {
-				done = a.joins(r, i)
+				done = a.joins(r, next)
 			} else {
-				done = a.begins(r, i)
+				done = a.begins(r, next)
 			}
 		}
 		if !done {
-			a.take(i)
+			a.take(next)
 		}
 	}
 	a.keep()
-	a.turn += uint64(len(b.Recs))
-	a.in = nil
+	return next, true
 }
 
 // joins does what take does with the common record: one more of cur.
@@ -365,6 +386,7 @@ func (a *Assembler) keep() {
 // Expire gives the events that have waited long enough for their next record. It
 // is to be called every 100 to 250 ms.
 func (a *Assembler) Expire(now time.Time) {
+	defer a.rescueHeld()
 	a.now = a.since(now)
 	for {
 		e, due := a.nextDue(a.o.Timeout)
@@ -377,6 +399,7 @@ func (a *Assembler) Expire(now time.Time) {
 
 // Flush gives all that is held: the stream is over.
 func (a *Assembler) Flush() {
+	defer a.rescueHeld()
 	for e := a.nextLast(); e != nil; e = a.nextLast() {
 		a.give(e, atEnd)
 	}

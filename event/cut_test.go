@@ -36,7 +36,7 @@ func TestMostCutsAreSeen(t *testing.T) {
 			tr := NewTracker(Options{})
 			tr.Observe(b, epoch) // it knows how they end
 			types, sum := make(map[string]*tally), tally{}
-			for i := 0; i < len(b.Recs)-1; i += 5 { // a prime: all types, in a fifth of the time
+			for i := 0; i < len(b.Recs)-1; i += 5 * sparse { // a prime: all types, in a fifth of the time
 				next := "\n"
 				if together {
 					next = string(b.Bytes(i + 1))
@@ -88,7 +88,7 @@ func TestARecordRunIntoOneOfItsTypeShows(t *testing.T) {
 			typ := b.Recs[i].Type
 			before, ok := last[typ]
 			last[typ] = i
-			if !ok || i%11 != 0 {
+			if !ok || i%(11*sparse) != 0 {
 				continue
 			}
 			c := cuts(t, string(b.Bytes(before)), string(b.Bytes(i)))

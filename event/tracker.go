@@ -107,6 +107,9 @@ func NewTracker(o Options) *Tracker {
 	return t
 }
 
+// Renew returns a Tracker like t that has seen nothing.
+func (t *Tracker) Renew() *Tracker { return NewTracker(Options{Window: t.window, BootID: t.boot}) }
+
 // Window returns how long a record may come late before it counts as missing.
 func (t *Tracker) Window() time.Duration { return t.window }
 

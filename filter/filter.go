@@ -102,6 +102,14 @@ func (f *Filter) New() *Matcher {
 	return &Matcher{f: f, vals: make([]value, len(f.slots)), env: make(map[string]any), machine: vm.VM{MemoryBudget: memoryBudget}}
 }
 
+// Renew returns a Matcher like m that remembers nothing, for the case that m is not to be trusted any
+// more.
+func (m *Matcher) Renew() *Matcher {
+	next := m.f.New()
+	next.Users, next.Local = m.Users, m.Local
+	return next
+}
+
 // ErrUnread is Keep's error of a record without a readable header: nobody knows what it is,
 // so every filter keeps it.
 var ErrUnread = errors.New("filter: the record has no type and id that can be read")

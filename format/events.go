@@ -6,14 +6,37 @@ import "audisp-relay/stream"
 // record, so that it is acknowledged as a whole.
 func (e *Encoder) encodeEvents(batch stream.Batch) Encoded {
 	b := e.begin(batch)
-	for i := 0; i < len(b.Recs); {
-		j := EventEnd(b, i)
-		e.buf = e.events.AppendEvent(e.buf, b, i, j)
-		for ; i < j; i++ {
-			e.ends = append(e.ends, uint32(len(e.buf)))
-		}
+	for len(e.ends) < len(b.Recs) {
+		e.encodeSome(b)
 	}
 	return Encoded{Bytes: e.buf, ends: e.ends}
+}
+
+// encodeSome goes on where it has ended before, to the end or behind the first event that the
+// encoder panics over.
+func (e *Encoder) encodeSome(b *stream.Batch) {
+	i := len(e.ends)
+	j := i
+	defer func() {
+		if fault := recover(); fault != nil {
+			j = max(j, i+1)
+			e.buf = e.rescue(e.buf, b, i, j, fault)
+			e.end(j)
+		}
+	}()
+	for i < len(b.Recs) {
+		j = EventEnd(b, i)
+		e.buf = e.events.AppendEvent(e.buf, b, i, j)
+		e.end(j)
+		i = j
+	}
+}
+
+// end says that the records before j end here.
+func (e *Encoder) end(j int) {
+	for len(e.ends) < j {
+		e.ends = append(e.ends, uint32(len(e.buf)))
+	}
 }
 
 // appendEvent appends the event that record i begins, nothing when it begins none.

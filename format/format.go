@@ -69,6 +69,9 @@ type Encoder struct {
 	// NewEvents makes the encoder of a format of events; each copy of an Encoder
 	// makes its own when it is first used.
 	NewEvents func() EventEncoder
+	// Panicked, which may be nil, is told of a panic over records i..j-1 of b, one event or
+	// record. They are given raw.
+	Panicked func(b *stream.Batch, i, j int, fault any)
 
 	padded padding
 	events EventEncoder
@@ -100,11 +103,27 @@ func (e *Encoder) Encode(b stream.Batch) Encoded {
 	if e.Format.Events() {
 		return e.encodeEvents(b)
 	}
-	for i := range b.Recs {
-		e.buf = e.Append(e.buf, b, i)
-		e.ends = append(e.ends, uint32(len(e.buf)))
+	for len(e.ends) < len(b.Recs) {
+		e.encodeRecords(b)
 	}
 	return Encoded{Bytes: e.buf, ends: e.ends}
+}
+
+// encodeRecords goes on where it has ended before, to the end or behind the first record
+// that it panics over.
+func (e *Encoder) encodeRecords(b stream.Batch) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			i := len(e.ends)
+			e.batch = b // in a place of its own: a pointer to the caller's would move that to the heap
+			e.buf = e.rescue(e.buf, &e.batch, i, i+1, fault)
+			e.ends = append(e.ends, uint32(len(e.buf)))
+		}
+	}()
+	for i := len(e.ends); i < len(b.Recs); i++ {
+		e.buf = e.appendRecord(e.buf, b, i)
+		e.ends = append(e.ends, uint32(len(e.buf)))
+	}
 }
 
 // untouched reports whether b's bytes are the output already.
@@ -125,10 +144,25 @@ func (e *Encoder) untouched(b stream.Batch) bool {
 // Append appends record i of b to dst. It appends nothing for a record that
 // this consumer does not get, and for all but the first one of an event in a format of
 // events.
-func (e *Encoder) Append(dst []byte, b stream.Batch, i int) []byte {
+func (e *Encoder) Append(dst []byte, b stream.Batch, i int) (out []byte) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			e.batch = b
+			end := i + 1
+			if e.Format.Events() {
+				end = EventEnd(&e.batch, i)
+			}
+			out = e.rescue(dst, &e.batch, i, end, fault)
+		}
+	}()
 	if e.Format.Events() {
 		return e.appendEvent(dst, b, i)
 	}
+	return e.appendRecord(dst, b, i)
+}
+
+// appendRecord does it in a format of records.
+func (e *Encoder) appendRecord(dst []byte, b stream.Batch, i int) []byte {
 	if e.DropEOE && b.Recs[i].Type == stream.TypeEOE {
 		return dst
 	}

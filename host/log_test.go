@@ -89,3 +89,39 @@ func TestLogOfRealAuditd(t *testing.T) {
 	}
 	t.Errorf("auditd (pid %d) does not have %s open", a.PID(), got.Path)
 }
+
+// TestAuditLogs: those of the auditd above, of the one that runs, and of /etc/audit are known
+// whatever else is wrong.
+func TestAuditLogs(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		parent int
+		pid    int // that the kernel names
+		args   string
+		etc    string // auditd.conf in /etc/audit, "-" for none
+		want   string
+	}{
+		{"parent", 10, 0, "-c /srv/a", "log_file = /etc/log\n", "/etc/log /x/y.log"},
+		{"another parent", 40, 10, "-c /srv/a", "log_file = /etc/log\n", "/etc/log /x/y.log"},
+		{"nothing runs", 40, 0, "", "log_file = /etc/log\n", "/etc/log"},
+		{"no configuration", 40, 0, "", "-", "/var/log/audit/audit.log"},
+		{"a mistake", 40, 0, "", "q_depth = x\nlog_file = /etc//log\n", "/etc/log"},
+		{"one for both", 10, 10, "-n", "log_file = /etc/log\n", "/etc/log"},
+		{"relative directory", 10, 10, "-c a", "log_file = /etc/log\n", "/etc/log"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := fakeMachine(t)
+			m.KernelPID = func() (int, error) { return tt.pid, nil }
+			m.put(t, "/srv/a/auditd.conf", "log_file = /x/y.log\n", 0o640)
+			if tt.etc != "-" {
+				m.put(t, "/etc/audit/auditd.conf", tt.etc, 0o640)
+			}
+			m.run(t, 1, 0, "init", "", "/sbin/init")
+			m.run(t, 10, 1, "auditd", "", append([]string{"/sbin/auditd"}, strings.Fields(tt.args)...)...)
+			m.run(t, 40, 1, "bash", "", "bash")
+			if got := strings.Join(m.auditLogs(tt.parent), " "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

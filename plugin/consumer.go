@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -22,6 +23,7 @@ import (
 	"audisp-relay/sinks/syslog"
 	"audisp-relay/sinks/unix"
 	"audisp-relay/state"
+	"audisp-relay/stream"
 )
 
 // consumer is one [sinks.NAME]: its queue and whatever delivers from it. The
@@ -30,6 +32,7 @@ type consumer struct {
 	name   string
 	intake *intake     // in front of it
 	log    *zap.Logger // with a rate limit of its own
+	poison *poison     // panics over its events
 	said   said        // what the log was told of its losses; main goroutine only
 
 	mu    sync.Mutex        // guards what follows, which reload changes
@@ -42,6 +45,8 @@ type consumer struct {
 	handed uint64
 	cfg    config.Sink
 	sink   sinks.Sink
+	// panicked is why there is no sink for the moment: it is made anew.
+	panicked error
 
 	// Main goroutine only.
 	cancel context.CancelCauseFunc
@@ -55,12 +60,14 @@ type consumer struct {
 // its name in an earlier run, or before a reload, has ended.
 func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 	c := &consumer{name: cfg.Name, cfg: cfg, log: p.log.limited()}
+	c.poison = &poison{log: c.log.With(zap.String("sink", c.name))}
 	before, dir := p.keep.of(cfg.Name)
 	c.base = before.Totals
 	c.now = p.newQueue(c, p.openSpool(dir, cfg, c.log), before)
 	c.intake = newIntake(c.now, c.wish(cfg, p.users))
 	c.intake.late = dir == nil
 	c.intake.maxOpen = p.maxOpen()
+	c.intake.poison = c.poison
 	return c
 }
 
@@ -122,7 +129,7 @@ func (c *consumer) wish(cfg config.Sink, users *names.Users) *wish {
 // when the one before and the consumers that leave have ended: it may want the
 // same path. Nothing here waits for that.
 func (c *consumer) start(leaving []*consumer, users *names.Users) {
-	sink := newSink(c.config(), users, c.log)
+	sink := newSink(c.config(), users, c.log, c.poison)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	before, ended := c.ended, make(chan struct{})
 	c.cancel, c.ended = cancel, ended
@@ -140,10 +147,38 @@ func (c *consumer) start(leaving []*consumer, users *names.Users) {
 			case <-ctx.Done():
 			}
 		}
-		if ctx.Err() == nil {
-			sink.Run(ctx, c.queues()[0])
+		for wait := minRevive; ctx.Err() == nil && c.runSink(ctx, sink) != nil; wait = min(2*wait, maxRevive) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+			sink = newSink(c.config(), users, c.log, c.poison)
+			c.mu.Lock()
+			c.sink, c.panicked = sink, nil
+			c.mu.Unlock()
 		}
 	}()
+}
+
+// A sink that has panicked is made anew after a pause, which doubles.
+const (
+	minRevive = time.Second
+	maxRevive = time.Minute
+)
+
+// runSink runs the sink to its end, which may be a panic.
+func (c *consumer) runSink(ctx context.Context, sink sinks.Sink) error {
+	err := sinks.Guard(func() error {
+		sink.Run(ctx, c.queues()[0])
+		return nil
+	})
+	if err != nil {
+		c.log.Error("sink panicked: it is made anew", zap.String("sink", c.name), zap.Error(err))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.panicked = err
+	return err
 }
 
 // hasSettled reports whether a consumer that was removed has come to its end.
@@ -214,7 +249,7 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 
 // newSink makes the sink of a checked configuration. users, which may be nil, knows the
 // names that auditd has not given.
-func newSink(cfg config.Sink, users *names.Users, log *zap.Logger) sinks.Sink {
+func newSink(cfg config.Sink, users *names.Users, log *zap.Logger, faults *poison) sinks.Sink {
 	f, err := format.Parse(cfg.Format)
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
@@ -223,7 +258,8 @@ func newSink(cfg config.Sink, users *names.Users, log *zap.Logger) sinks.Sink {
 	if err != nil {
 		log.Warn("node name", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	enc := format.Encoder{Format: f, Node: node, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, node, users)}
+	enc := format.Encoder{Format: f, Node: node, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, node, users, faults),
+		Panicked: func(b *stream.Batch, i, j int, fault any) { faults.note("format", b, i, j, fault) }}
 	enc.Padded = padded(cfg, log)
 	switch cfg.Type {
 	case "file":
@@ -259,7 +295,7 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 }
 
 // eventsOf returns what makes the encoder of a format of events.
-func eventsOf(f format.Format, node string, users *names.Users) func() format.EventEncoder {
+func eventsOf(f format.Format, node string, users *names.Users, faults *poison) func() format.EventEncoder {
 	var known interface { // a nil *names.Users must not hide in it
 		User(uid uint32) string
 		Group(gid uint32) string
@@ -274,7 +310,11 @@ func eventsOf(f format.Format, node string, users *names.Users) func() format.Ev
 			return eventjson.New(eventjson.Options{Node: node, Users: known, Local: host})
 		}
 	case format.ECS:
-		return func() format.EventEncoder { return ecs.New(ecs.Options{Node: node, Users: known, Local: host}) }
+		return func() format.EventEncoder {
+			return ecs.New(ecs.Options{Node: node, Users: known, Local: host, Panicked: func(b *stream.Batch, i, j int, fault any) {
+				faults.note("aucoalesce", b, i, j, fault)
+			}})
+		}
 	case format.Laurel:
 		return func() format.EventEncoder { return laurel.New(laurel.Options{Node: node}) }
 	}

@@ -117,10 +117,12 @@ func (p *Plugin) startControl() *control {
 			case <-c.ctx.Done():
 				return
 			case <-tick.C:
-				if !c.there() {
-					c.drop()
-					p.openControl(c)
-				}
+				p.safely("control socket", func() {
+					if !c.there() {
+						c.drop()
+						p.openControl(c)
+					}
+				})
 			}
 		}
 	})
@@ -154,7 +156,7 @@ func (p *Plugin) serve(ctx context.Context, ln *net.UnixListener) {
 	for ctx.Err() == nil {
 		conn, err := ln.Accept()
 		if err == nil {
-			p.answer(ctx, conn)
+			p.safely("status", func() { p.answer(ctx, conn) })
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) {

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -69,6 +70,7 @@ type intake struct {
 	late  bool
 	first atomic.Pointer[stream.ID]
 
+	poison  *poison
 	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
 	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
 	failure atomic.Pointer[string]                // the last time's error
@@ -77,7 +79,7 @@ type intake struct {
 }
 
 func newIntake(q *queue.Queue, w *wish) *intake {
-	in := &intake{queue: q}
+	in := &intake{queue: q, poison: new(poison)}
 	in.next.Store(w)
 	return in
 }
@@ -150,7 +152,9 @@ func (in *intake) look() {
 	}
 	in.wish = w
 	if w.events && in.asm == nil {
-		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.give, MaxBytes: in.maxOpen})
+		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.give, MaxBytes: in.maxOpen, Panicked: func(b *stream.Batch, i int, fault any) {
+			in.poison.note("assembling", b, i, i+1, fault)
+		}})
 	}
 }
 
@@ -164,7 +168,7 @@ func (in *intake) give(b *stream.Batch) {
 	from, kept := 0, false
 	for i := 0; i < len(b.Recs); {
 		j := format.EventEnd(b, i)
-		keep, err := in.wish.judge.keep(b, i, j)
+		keep, err := in.keep(b, i, j)
 		switch {
 		case err == nil:
 		case isUnread(err):
@@ -184,6 +188,18 @@ func (in *intake) give(b *stream.Batch) {
 		kept, i = keep, j
 	}
 	in.hand(b, from, len(b.Recs), kept)
+}
+
+// keep asks the filter. An event that it panics over is kept, as any on which it fails.
+func (in *intake) keep(b *stream.Batch, i, j int) (keep bool, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			in.poison.note("filter", b, i, j, fault)
+			in.wish.judge.match = in.wish.judge.match.Renew()
+			keep, err = true, fmt.Errorf("panic: %v", fault)
+		}
+	}()
+	return in.wish.judge.keep(b, i, j)
 }
 
 func (in *intake) hand(b *stream.Batch, from, to int, keep bool) {

@@ -215,7 +215,7 @@ func (p *Plugin) keepState() {
 	for {
 		select {
 		case <-t.C:
-			p.saveState()
+			p.safely("positions", p.saveState)
 		case <-k.stop:
 			return
 		}

@@ -124,7 +124,7 @@ func (p *Plugin) startKernel() (end func()) {
 	k.ended = ended
 	go func() {
 		defer close(ended)
-		k.run(ctx)
+		p.safely("kernel", func() { k.run(ctx) })
 	}()
 	return func() {
 		cancel()

@@ -53,7 +53,7 @@ func (p *Plugin) lateState(dir *state.Dir) {
 					}
 				}
 			}
-			p.goLate(c, gap)
+			p.safely("late state_dir", func() { p.goLate(c, gap) })
 		}
 	}()
 }
@@ -189,6 +189,7 @@ func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
 	}
 	in := newIntake(later, c.intake.next.Load())
 	in.maxOpen = p.maxOpen()
+	in.poison = c.poison
 	over := false
 	put := func(b *stream.Batch) {
 		for i := range b.Recs {

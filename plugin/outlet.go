@@ -21,11 +21,21 @@ type outlet struct{ p *Plugin }
 func (o outlet) Put(b *stream.Batch) {
 	missed := isLate(b)
 	for _, c := range o.p.consumers() {
-		if missed {
-			c.intake.putMissed(b, o.p.feed.Doubt())
-		} else {
-			c.intake.put(b)
+		o.p.give(c, b, missed)
+	}
+}
+
+// give gives records to one consumer. A panic costs no other.
+func (p *Plugin) give(c *consumer, b *stream.Batch, missed bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.poison.note("queue", b, 0, len(b.Recs), fault)
 		}
+	}()
+	if missed {
+		c.intake.putMissed(b, p.feed.Doubt())
+	} else {
+		c.intake.put(b)
 	}
 }
 
@@ -68,7 +78,8 @@ func (p *Plugin) newFeed(resume bool) *recovery.Feed {
 		}
 	}
 	log, network := p.auditLog()
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld()})
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(),
+		Panicked: func(stage string, b *stream.Batch, fault any) { p.faults.note(stage, b, 0, 1<<30, fault) }})
 	if resume {
 		feed.Begin()
 	}
@@ -116,10 +127,12 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 			case <-ctx.Done():
 				return
 			case now := <-tick.C:
-				p.feed.Give(func() {
-					for _, c := range p.consumers() {
-						c.intake.expire(now)
-					}
+				p.safely("expiry", func() {
+					p.feed.Give(func() {
+						for _, c := range p.consumers() {
+							c.intake.expire(now)
+						}
+					})
 				})
 			}
 		}
@@ -135,7 +148,7 @@ func (p *Plugin) flush(cs ...*consumer) <-chan struct{} {
 	go p.feed.Give(func() {
 		defer close(done)
 		for _, c := range cs {
-			c.intake.flush()
+			p.safely("flush", c.intake.flush)
 		}
 	})
 	return done
@@ -151,7 +164,7 @@ func (p *Plugin) startFeed() (end func()) {
 	go func() {
 		defer close(ended)
 		if cs != nil {
-			p.feed.Resume(cs)
+			p.safely("resuming", func() { p.feed.Resume(cs) })
 		}
 		p.feed.Run(ctx)
 	}()
@@ -163,9 +176,9 @@ func (p *Plugin) startFeed() (end func()) {
 			defer close(done)
 			select {
 			case <-ended:
-				p.feed.Finish(began.Add(feedTime))
+				p.safely("end of the log", func() { p.feed.Finish(began.Add(feedTime)) })
 			case <-time.After(feedTime): // the log hangs
-				p.feed.Force()
+				p.safely("end of the log", p.feed.Force)
 			}
 		}()
 		for {

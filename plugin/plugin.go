@@ -58,6 +58,7 @@ type Plugin struct {
 	actions chan action   // overflow actions, from the reader to the main goroutine
 	tasks   chan func()   // what the main goroutine is to do; never waits
 	leaving []*consumer   // taken out by a reload, not settled yet; main goroutine only
+	faults  *poison       // panics of the relay itself, and over records before they come to a consumer
 	said    saidInput     // main goroutine only
 	markers atomic.Bool   // loss_markers
 	memory  atomic.Pointer[MemoryReport]
@@ -106,6 +107,7 @@ func New(opt Options) *Plugin {
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
 	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
+	p.faults = &poison{log: p.log.limited()}
 	p.sayConfig(warnings, err)
 	limitProcs()
 	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
@@ -137,7 +139,9 @@ func (p *Plugin) Run() error {
 	}
 	endFeed := p.startFeed()
 	ended := make(chan error, 1)
-	go func() { ended <- p.read(stream.NewLiveReader(in, buffer)) }()
+	reader := stream.NewLiveReader(in, buffer)
+	reader.Panicked = func(fault any) { p.faults.note("splitting", nil, 0, 0, fault) }
+	go func() { ended <- p.read(reader) }()
 	p.prepare()
 	for _, c := range p.members {
 		c.start(nil, p.users)
@@ -185,8 +189,19 @@ func (p *Plugin) read(r *stream.Reader) error {
 			p.input.Newest = time.UnixMilli(b.Recs[n-1].Millis)
 		}
 		p.mu.Unlock()
-		p.feed.Take(&b)
+		p.take(&b)
 	}
+}
+
+// take gives records to the Feed, which has its own way with panics. One that it could not deal
+// with does not end the process.
+func (p *Plugin) take(b *stream.Batch) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.faults.note("reading", b, 0, len(b.Recs), fault)
+		}
+	}()
+	p.feed.Take(b)
 }
 
 // errOrphaned: auditd has gone, but something still holds its end of the stream.
@@ -204,7 +219,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-hungUp:
 			return p.readLast(ended)
 		case now := <-tick.C:
-			p.watch(now, false)
+			p.safely("watch", func() { p.watch(now, false) })
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
 					zap.Int("lines", late), zap.Uint64("total_lines_lost", lost))
@@ -213,15 +228,15 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 				return errOrphaned
 			}
 		case f := <-p.tasks:
-			f()
+			p.safely("task", f)
 		case a := <-p.actions:
-			p.act(a)
+			p.safely("action", func() { p.act(a) })
 		case <-signals.hup:
-			p.reload()
+			p.safely("reload", p.reload)
 		case <-signals.usr1:
-			p.writeState()
+			p.safely("state report", p.writeState)
 		case <-signals.usr2:
-			p.resume()
+			p.safely("resume", p.resume)
 		case <-signals.term:
 			// systemd sends TERM to the whole control group while auditd still
 			// dispatches: only the end of the stream, or of auditd, counts.
@@ -357,6 +372,7 @@ func (p *Plugin) Report() *Report {
 		r.Memory = *m
 	}
 	r.Input.Totals = p.inputTotals()
+	r.Panics, r.PanicLast = p.faults.shown()
 	if p.cfgErr != nil {
 		r.ConfigError = p.cfgErr.Error()
 	}

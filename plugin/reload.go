@@ -3,12 +3,14 @@ package plugin
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"audisp-relay/config"
+	"audisp-relay/host"
 )
 
 // loadConfig reads the configuration for a start. It always returns one that
@@ -16,7 +18,7 @@ import (
 // the defaults. That a file is not there is an error where it was named.
 func loadConfig(path string) (*config.Config, []string, error) {
 	file := config.FileOf(path)
-	cfg, warnings, err := config.Load(file)
+	cfg, warnings, err := config.Load(file, host.AuditLogs(os.Getppid())...)
 	if errors.Is(err, fs.ErrNotExist) && (path == "" || config.IsDir(path)) {
 		return config.Default(), append(warnings, file+": no such file: running on defaults, one unix socket"), nil
 	}
@@ -46,7 +48,7 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 // batch, and a queue keeps what its sink had not delivered.
 func (p *Plugin) reload() {
 	p.feed.Check() // auditd passes its HUP on, and says in its log alone who sent it
-	cfg, warnings, err := config.Load(config.FileOf(p.opt.Config))
+	cfg, warnings, err := config.Load(config.FileOf(p.opt.Config), host.AuditLogs(p.parent)...)
 	if errors.Is(err, fs.ErrNotExist) && p.cfg.File == "" {
 		cfg, err = config.Default(), nil
 	}

@@ -36,6 +36,8 @@ type Report struct {
 	Memory     MemoryReport     `json:"memory"`
 	Recovery   recovery.Shown   `json:"recovery"`
 	Consumers  []ConsumerReport `json:"consumers"`
+	Panics     uint64           `json:"panics"` // of the relay itself that were caught
+	PanicLast  string           `json:"panic_last,omitempty"`
 	LogDropped uint64           `json:"log_lines_suppressed"`
 	LogFault   string           `json:"log_fault,omitempty"`         // why the relay's own log is not where it should be
 	LogWaiting int              `json:"log_lines_waiting,omitempty"` // what could not be written, the last of each message
@@ -80,6 +82,8 @@ type ConsumerReport struct {
 	Spooled   uint64                `json:"spooled"`              // of Queued, about: on disk
 	SpoolSize int64                 `json:"spool_bytes"`
 	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
+	Poison    uint64                `json:"poison"`            // panics over its events, each given raw
+	PoisonAt  string                `json:"poison_last,omitempty"`
 	Markers   uint64                `json:"loss_markers,omitempty"`
 	Events    *EventReport          `json:"events,omitempty"` // of a consumer that gets whole events
 	Ledger    map[string]uint64     `json:"ledger"`           // the balance of all runs with this state_dir
@@ -108,7 +112,7 @@ type LossReport struct {
 func (c *consumer) report() ConsumerReport {
 	n, base := c.balance()
 	c.mu.Lock()
-	cfg, sink, bounds := c.cfg, c.sink, c.now.Config()
+	cfg, sink, bounds, panicked := c.cfg, c.sink, c.now.Config(), c.panicked
 	c.mu.Unlock()
 	r := ConsumerReport{
 		Name: c.name, Type: cfg.Type, Format: cfg.Format, Filter: cfg.Filter,
@@ -122,6 +126,10 @@ func (c *consumer) report() ConsumerReport {
 		r.Sink = sink.Status()
 	}
 	r.Events = c.intake.report()
+	r.Poison, r.PoisonAt = c.poison.shown()
+	if panicked != nil {
+		r.Sink.Degraded, r.Sink.Error = true, panicked.Error()
+	}
 	for cause := range queue.NumCauses {
 		if l := n.Lost[cause]; l.Records > 0 || l.Events > 0 {
 			if r.Lost == nil {
@@ -184,6 +192,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.LogWaiting > 0 || r.LogLost > 0 {
 		line("own log lines", fmt.Sprintf("%d wait to be written, %d are lost", r.LogWaiting, r.LogLost))
 	}
+	line("panics caught", withLast(r.Panics, r.PanicLast))
 	line("memory", r.Memory.text())
 	r.writeRecovery(line)
 	for i := range r.Consumers {
@@ -213,6 +222,14 @@ func (r *Report) writeRecovery(line func(string, any)) {
 	}
 }
 
+// withLast says how often something was, and what the last of it.
+func withLast(times uint64, last string) string {
+	if last == "" {
+		return strconv.FormatUint(times, 10)
+	}
+	return fmt.Sprintf("%d, last: %s", times, last)
+}
+
 func orNone(s string) string {
 	if s == "" {
 		return "none"
@@ -234,6 +251,9 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 	line(key("filter"), orNone(c.Filter))
 	line(key("state"), state+" since "+stamp(c.Sink.Since))
 	line(key("last error"), orNone(c.Sink.Error))
+	if c.Sink.Flaw != "" {
+		line(key("flaw"), c.Sink.Flaw)
+	}
 	line(key("received"), c.Received)
 	line(key("delivered"), c.Delivered)
 	line(key("filtered"), c.Filtered)
@@ -248,6 +268,7 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 		line(key("filter errors"), e.FilterErrors)
 		line(key("unread, kept by the filter"), e.Unread)
 	}
+	line(key("poison"), withLast(c.Poison, c.PoisonAt))
 	line(key("lost"), c.LostTotal)
 	for cause := range queue.NumCauses {
 		if l, ok := c.Lost[cause.String()]; ok {
@@ -268,6 +289,9 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 	if c.Type == "syslog" {
 		line(key("messages sent again"), c.Sink.Repeated)
 		line(key("messages perhaps lost"), c.Sink.Doubtful)
+	}
+	if c.Type == "file" {
+		line(key("truncated by others"), fmt.Sprintf("%d times (%d bytes)", c.Sink.Truncated, c.Sink.TruncatedBytes))
 	}
 	if c.Type == "unix" {
 		line(key("clients refused"), c.Sink.Refused)

@@ -29,17 +29,17 @@ func (f *Feed) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-f.wake:
-			f.look(time.Now(), false)
+			f.safely(func() { f.look(time.Now(), false) })
 		case now := <-watch.C:
-			f.look(now, false)
+			f.safely(func() { f.look(now, false) })
 		}
 		for f.leads() && ctx.Err() == nil {
-			f.round()
+			f.safely(f.round)
 			select {
 			case <-ctx.Done():
 			case <-time.After(roundEvery):
 			}
-			f.look(time.Now(), false)
+			f.safely(func() { f.look(time.Now(), false) })
 		}
 	}
 }
@@ -293,18 +293,26 @@ func (f *Feed) follow(give func(b *stream.Batch, at Place)) (gave uint64, err er
 		case err != nil:
 			return gave, err
 		}
-		f.mu.Lock()
-		if f.mode == direct {
-			f.mu.Unlock()
+		took, ok := f.takeRead(&b, place, give)
+		if gave += took; !ok {
 			return gave, nil
 		}
-		gave += f.takeLines(&b, place, give)
-		if give != nil {
-			f.believe(f.given.end(), false, time.Now())
-		}
-		f.behind = f.pending.size > f.maxHeld/2
-		f.mu.Unlock()
 	}
+}
+
+// takeRead takes in lines that were read, and reports false when the stream leads meanwhile.
+func (f *Feed) takeRead(b *stream.Batch, place Place, give func(b *stream.Batch, at Place)) (took uint64, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mode == direct {
+		return 0, false
+	}
+	took = f.takeLines(b, place, give)
+	if give != nil {
+		f.believe(f.given.end(), false, time.Now())
+	}
+	f.behind = f.pending.size > f.maxHeld/2
+	return took, true
 }
 
 func (f *Feed) read(b *stream.Batch) (Place, error) {

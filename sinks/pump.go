@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/queue"
+	"audisp-relay/stream"
 )
 
 // Waits between attempts at a place that fails: doubling, with jitter.
@@ -75,11 +76,11 @@ func (p *Pump) Run(ctx context.Context, q *queue.Queue) {
 		case <-tick.C:
 			p.tick(ctx)
 		case <-p.reopen:
-			p.note(p.w.Reopen())
+			p.note(Guard(p.w.Reopen))
 		case <-ctx.Done():
 		}
 	}
-	if err := p.w.Close(); err != nil {
+	if err := Guard(p.w.Close); err != nil {
 		p.Fail(err)
 	}
 }
@@ -99,7 +100,7 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-p.reopen:
-			p.note(p.w.Reopen())
+			p.note(Guard(p.w.Reopen))
 		case <-tick:
 			p.tick(ctx)
 		default:
@@ -111,7 +112,7 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 		if len(b.Recs) == 0 {
 			return nil
 		}
-		n, err := p.w.Write(ctx, b)
+		n, err := p.write(ctx, b)
 		cur.Advance(n)
 		if n > 0 {
 			backoff = p.MinBackoff
@@ -138,7 +139,7 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 // tick gives the writer its turn. A place that has become steady meanwhile works again,
 // though there is nothing to write.
 func (p *Pump) tick(ctx context.Context) {
-	err := p.w.Tick(ctx)
+	err := Guard(func() error { return p.w.Tick(ctx) })
 	p.note(err)
 	if _, ok := p.w.(Steady); ok && err == nil {
 		p.ok()
@@ -152,6 +153,20 @@ func (p *Pump) ok() {
 	}
 }
 
+// write has the Writer deliver. After a panic it has to begin again: what it had open may be in
+// any state.
+func (p *Pump) write(ctx context.Context, b stream.Batch) (n int, err error) {
+	defer func() {
+		var panicked *PanicError
+		if errors.As(err, &panicked) {
+			n = 0
+			p.note(Guard(p.w.Reopen))
+		}
+	}()
+	defer Recovered(&err)
+	return p.w.Write(ctx, b)
+}
+
 // wait pauses before the next attempt, up to half more or less than d. A reopen
 // ends the pause: what failed may have been mended.
 func (p *Pump) wait(ctx context.Context, d time.Duration) bool {
@@ -160,7 +175,7 @@ func (p *Pump) wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-t.C:
 	case <-p.reopen:
-		p.note(p.w.Reopen())
+		p.note(Guard(p.w.Reopen))
 	case <-ctx.Done():
 		return false
 	}

@@ -35,6 +35,7 @@ type Status struct {
 	Error    string    `json:"error,omitempty"` // the last one, kept after recovery
 	Since    time.Time `json:"since"`           // of the present state
 	Failures uint64    `json:"failures"`        // attempts that failed, in all
+	Flaw     string    `json:"flaw,omitempty"`  // what is not as configured although records are delivered
 	Restarts uint64    `json:"restarts,omitempty"`
 	Pid      int       `json:"pid,omitempty"`
 	Clients  []Client  `json:"clients,omitempty"`
@@ -47,6 +48,10 @@ type Status struct {
 	// that may not have been read.
 	Repeated uint64 `json:"repeated,omitempty"`
 	Doubtful uint64 `json:"doubtful,omitempty"`
+	// Truncated counts how often others have truncated the file under the sink, TruncatedBytes
+	// what it held: some of that may be nowhere.
+	Truncated      uint64 `json:"truncated,omitempty"`
+	TruncatedBytes uint64 `json:"truncated_bytes,omitempty"`
 }
 
 // Client is one connection to a socket sink.

@@ -13,6 +13,9 @@ type Reader struct {
 	err error
 	// gather, when set, paces the reads of a live stream.
 	gather *gather
+	// Panicked, which may be nil, is told of a panic over the bytes at hand. They are given as
+	// records without an id.
+	Panicked func(fault any)
 }
 
 // NewReader returns a Reader of a stored stream or a plain pipe.
@@ -48,12 +51,12 @@ func (r *Reader) Next(b *Batch) error {
 	n, err := r.in.Read(space)
 	switch {
 	case n > 0:
-		r.sp.Cut(b, n)
+		r.cut(b, n)
 	case err == nil:
 		b.Recs = b.Recs[:0]
 	default:
 		r.err = err
-		r.sp.End(b)
+		r.end(b)
 		if len(b.Recs) == 0 {
 			return err
 		}
@@ -63,6 +66,28 @@ func (r *Reader) Next(b *Batch) error {
 		r.gather.got(len(b.Recs), n, n == len(space))
 	}
 	return nil // an error that came with bytes comes again without
+}
+
+func (r *Reader) cut(b *Batch, n int) {
+	defer r.rescue(b)
+	r.sp.Cut(b, n)
+}
+
+func (r *Reader) end(b *Batch) {
+	defer r.rescue(b)
+	r.sp.End(b)
+}
+
+// rescue gives what was cut before a panic, and the bytes behind that as they are.
+func (r *Reader) rescue(b *Batch) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if r.Panicked != nil {
+		r.Panicked(fault)
+	}
+	r.sp.giveUp(b)
 }
 
 // How a live stream is gathered.

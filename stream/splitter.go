@@ -120,6 +120,27 @@ func (s *Splitter) End(b *Batch) {
 	}
 }
 
+// giveUp puts the bytes that are not cut yet into b, as records without an id, and begins again
+// behind them.
+func (s *Splitter) giveUp(b *Batch) {
+	from := uint32(min(s.r, s.w))
+	for _, r := range b.Recs {
+		from = max(from, r.Off+r.Len)
+	}
+	s.r, s.scanned, s.skip, s.pad, s.astray, s.cont = s.w, 0, 0, 0, true, false
+	b.Buf = s.buf
+	for rest := s.buf[min(int(from), s.w):s.w]; len(rest) > 0; {
+		n, kind := min(len(rest), MaxRecord), Junk
+		if k := bytes.IndexByte(rest[:n], '\n'); s.framing == framingLines && k >= 0 {
+			n, kind = k+1, Line
+		}
+		b.Recs = append(b.Recs, Record{Off: from, Len: uint32(n), Kind: kind, Flags: NoID})
+		s.counts.Records++
+		s.counts.NoID++
+		rest, from = rest[n:], from+uint32(n)
+	}
+}
+
 // detect tells binary from string on the first eight bytes: a frame begins
 // with a version of 0 or 1 and a header length of 16, in host byte order.
 func (s *Splitter) detect(end bool) {

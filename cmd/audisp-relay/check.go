@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 
 	"audisp-relay/config"
+	"audisp-relay/host"
 
 	"github.com/spf13/cobra"
 )
@@ -43,7 +45,7 @@ func newCheckCmd() *cobra.Command {
 
 // checkFile reads a config file and compares it with the machine.
 func checkFile(path string) (*config.Config, []string, error) {
-	c, warnings, err := config.Load(path)
+	c, warnings, err := config.Load(path, host.AuditLogs(os.Getppid())...)
 	if c == nil {
 		return nil, warnings, err
 	}

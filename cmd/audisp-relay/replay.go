@@ -17,6 +17,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/filter"
 	"audisp-relay/format"
+	"audisp-relay/host"
 	"audisp-relay/plugin"
 )
 
@@ -145,7 +146,7 @@ func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to plug
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // an error from write instead
 		return plugin.WriterSink(safe(os.Stdout), f, fail), nil
 	}
-	cfg, _, err := config.Load(path)
+	cfg, _, err := config.Load(path, host.AuditLogs(os.Getppid())...)
 	if err != nil {
 		reportConfigError(safe(os.Stderr), err)
 		return to, exitError{1}

@@ -25,7 +25,9 @@ type Users interface {
 type Options struct {
 	Users Users  // names where auditd has added none; nil for no look-ups
 	Node  string // host.name of events whose records carry no node=; empty leaves it out
-	Local string // node= of this host's own records, where auditd writes one: their ids have names here
+	// Panicked, which may be nil, is told of a panic in aucoalesce over records i..j-1 of b.
+	Panicked func(b *stream.Batch, i, j int, fault any)
+	Local    string // node= of this host's own records, where auditd writes one: their ids have names here
 }
 
 // Encoder writes events. It belongs to one goroutine and keeps nothing between
@@ -35,6 +37,7 @@ type Encoder struct {
 	coalesce func([]*auparse.AuditMessage) (*aucoalesce.Event, error)
 	now      func() time.Time
 	panics   uint64
+	panicked func(fault any) // of the event at hand
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
 	// text's memory without a copy, see str, and are forgotten with it.
@@ -65,6 +68,11 @@ func (e *Encoder) Panics() uint64 { return e.panics }
 
 // AppendEvent appends the line of the event that records i to j-1 of b are.
 func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+	e.panicked = func(fault any) {
+		if e.opts.Panicked != nil {
+			e.opts.Panicked(b, i, j, fault)
+		}
+	}
 	e.read(b, i, j)
 	e.join()
 	e.complete(b, i)

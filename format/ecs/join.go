@@ -125,6 +125,7 @@ func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event,
 	defer func() {
 		if p := recover(); p != nil {
 			e.panics++
+			e.panicked(p)
 			event, err = nil, fmt.Errorf("aucoalesce panicked: %v", p)
 		}
 	}()

@@ -3,6 +3,8 @@ package ecs
 import (
 	"strconv"
 	"unicode/utf8"
+
+	"audisp-relay/stream"
 )
 
 // writer writes JSON. Objects and arrays that stay empty are not there at all.
@@ -74,7 +76,7 @@ const (
 var kinds = func() (t [256]byte) {
 	for c := range t {
 		switch {
-		case c < ' ' || c == '"' || c == '\\':
+		case c < ' ' || c == '"' || c == '\\' || c == 0x7F:
 			t[c] = isEscaped
 		case c == '%':
 			t[c] = isPercent
@@ -111,6 +113,11 @@ func (w *writer) text(s string) {
 			continue
 		case kind == isHigh:
 			if r, n := utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || n > 1 {
+				if stream.Unseen(r) {
+					w.buf = append(w.buf, s[from:i]...)
+					w.buf = stream.AppendUnseen(w.buf, r)
+					from = i + n
+				}
 				i += n
 				continue
 			}

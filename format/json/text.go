@@ -3,12 +3,14 @@ package json
 import (
 	"bytes"
 	"unicode/utf8"
+
+	"audisp-relay/stream"
 )
 
-// verbatim are the bytes that a JSON string has as they are: simple ones, blanks and DEL.
+// verbatim are the bytes that a JSON string has as they are: simple ones and blanks.
 var verbatim = func() (t [256]bool) {
 	t = simple
-	t[' '], t[0x7F] = true, true
+	t[' '] = true
 	return t
 }()
 
@@ -41,6 +43,11 @@ func (e *Encoder) appendInside(dst, s []byte) []byte {
 		if c >= utf8.RuneSelf {
 			var r rune
 			if r, n = utf8.DecodeRune(s[i:]); r != utf8.RuneError || n > 1 {
+				if stream.Unseen(r) {
+					dst = append(dst, s[from:i]...)
+					dst = stream.AppendUnseen(dst, r)
+					from = i + n
+				}
 				i += n
 				continue
 			}

@@ -3,12 +3,15 @@ package laurel
 import (
 	"slices"
 	"unicode/utf8"
+
+	"audisp-relay/stream"
 )
 
 const hexDigits = "0123456789abcdef"
 
 // How a byte of a text is written. laurel writes bytes that are not printable ASCII, and
-// '%' and '+', as %xx, and what is left by the rules of JSON. UTF-8 stays as it is.
+// '%' and '+', as %xx, and what is left by the rules of JSON. UTF-8 stays as it is, but for
+// characters that drive a terminal: these are \uXXXX, which a reader does not tell from it.
 const (
 	asIs uint8 = iota
 	percent
@@ -63,8 +66,8 @@ func appendEscaped(dst, text []byte) []byte {
 			at += 2
 			continue
 		case multi:
-			if _, n := utf8.DecodeRune(text[i-1:]); n > 1 {
-				at += copy(dst[at:], text[i-1:i-1+n])
+			if r, n := utf8.DecodeRune(text[i-1:]); n > 1 {
+				at += putRune(dst[at:], text[i-1:i-1+n], r)
 				i += n - 1
 				continue
 			}
@@ -91,8 +94,8 @@ func appendHexText(dst, digits []byte) []byte {
 			at += 2
 			continue
 		case multi:
-			if n := putChar(dst[at:], digits[i-1:]); n > 0 {
-				at += n
+			if k, n := putChar(dst[at:], digits[i-1:]); n > 0 {
+				at += k
 				i += 2 * (n - 1)
 				continue
 			}
@@ -104,17 +107,26 @@ func appendHexText(dst, digits []byte) []byte {
 }
 
 // putChar puts the character of several bytes that the digits begin with into dst, and
-// returns its length in bytes, 0 when it is none.
-func putChar(dst, digits []byte) int {
+// returns what that took and its length in bytes, 0 when it is none.
+func putChar(dst, digits []byte) (took, n int) {
 	var char [utf8.UTFMax]byte
-	n := 0
 	for ; n < len(char) && 2*n+1 < len(digits); n++ {
 		char[n] = digitOf[digits[2*n]]<<4 | digitOf[digits[2*n+1]]
 	}
-	if _, n = utf8.DecodeRune(char[:n]); n < 2 {
-		return 0
+	r, n := utf8.DecodeRune(char[:n])
+	if n < 2 {
+		return 0, 0
 	}
-	return copy(dst, char[:n])
+	return putRune(dst, char[:n], r), n
+}
+
+// putRune puts a character, r, into dst and returns what that took, three bytes for each of
+// its own at most.
+func putRune(dst, char []byte, r rune) int {
+	if stream.Unseen(r) {
+		return len(stream.AppendUnseen(dst[:0], r))
+	}
+	return copy(dst, char)
 }
 
 // digitOf is what a hex digit stands for.

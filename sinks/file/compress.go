@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/sinks"
 )
 
 // compressor turns rotated files into gzip files, one at a time in a goroutine
@@ -88,7 +90,9 @@ func (c *compressor) run(ctx context.Context) {
 			c.clean(dir)
 			cleaned = true
 		}
-		c.work(ctx, dir)
+		if err := sinks.Guard(func() error { c.work(ctx, dir); return nil }); err != nil {
+			c.log.Error("compression panicked: the file stays uncompressed", zap.Error(err))
+		}
 		dir.Close()
 	}
 }

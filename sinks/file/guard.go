@@ -22,10 +22,15 @@ const maxLinks = 40
 // directories that others can write: root, the process itself, and who is in uids.
 type guard struct {
 	uids []uint32
+	gid  uint32    // of the group that is to read the file, 0 for none
+	dirs []foreign // that nobody may write in
+	logs []foreign // that the file may not be
 }
 
 // location is where a walk has ended.
 type location struct {
+	id     fileID
+	shut   []string // directories on the way that the guard's group may not pass
 	real   string   // without links
 	sticky bool     // anybody can make files here, and nobody touch those of others
 	shared bool     // others than root and the process can change something on the way
@@ -87,6 +92,9 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 			if err = g.judge(&st, &p); err != nil {
 				return fd, p, ahead(err, p.real, todo)
 			}
+			if !g.admits(fd, &st) {
+				p.shut = append(p.shut, p.real)
+			}
 			continue
 		}
 		var to string
@@ -137,6 +145,10 @@ func (g guard) judge(st *unix.Stat_t, p *location) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return unix.ENOTDIR
 	}
+	p.id = idOf(st)
+	if of, taken := find(g.dirs, p.id); taken {
+		return refuse("directory %s belongs to %s: name a path elsewhere", p.real, of)
+	}
 	p.shared = p.shared || !ours(st.Uid)
 	p.sticky = st.Mode&unix.S_ISVTX != 0 && st.Mode&0o022 != 0
 	switch {
@@ -176,9 +188,12 @@ func follow(fd int, st *unix.Stat_t, name string, p *location) (string, error) {
 
 // judgeFile says whether the file st, found at p, may be written to.
 func (g guard) judgeFile(st *unix.Stat_t, p location) error {
+	of, taken := find(g.logs, idOf(st))
 	switch {
 	case !regular(st):
 		return errNotRegular
+	case taken:
+		return refuse("it is of the files of %s: name another path", of)
 	case st.Nlink > 1:
 		return refuse("it has %d names (hard links), so it may be another file, too: move it away, or remove the others (find / -xdev -inum %d)",
 			st.Nlink, st.Ino)
@@ -186,4 +201,14 @@ func (g guard) judgeFile(st *unix.Stat_t, p location) error {
 		return nil
 	}
 	return refuse("it belongs to uid %d, in a directory where others than root can make files: move it away", st.Uid)
+}
+
+// admits reports whether the group that is to read the file may pass the directory fd. Where
+// there is an access control list that is left to whoever made it.
+func (g guard) admits(fd int, st *unix.Stat_t) bool {
+	if g.gid == 0 || st.Mode&0o001 != 0 || st.Gid == g.gid && st.Mode&0o010 != 0 {
+		return true
+	}
+	n, err := unix.Getxattr(fmt.Sprintf("/proc/self/fd/%d", fd), "system.posix_acl_access", nil)
+	return err == nil && n > 0
 }

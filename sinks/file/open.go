@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/config"
 	"audisp-relay/format"
 )
 
@@ -21,6 +22,8 @@ const defaultDir = "/var/log/audisp-relay"
 
 // open opens the file and returns its size.
 func (w *writer) open() (int64, error) {
+	w.guard = guardOf(&w.cfg)
+	w.guard.reserve(w.cfg.Reserved)
 	dir, err := w.openDir()
 	if err != nil {
 		return 0, w.openError(err)
@@ -59,10 +62,9 @@ func (w *writer) openDir() (folder, error) {
 	path := filepath.Dir(w.cfg.Path)
 	dir, err := w.fs.OpenDir(path, w.guard)
 	if errors.Is(err, unix.ENOENT) && path == defaultDir {
-		if err := w.makeDir(path); err != nil {
+		if dir, err = w.makeDir(path); err != nil {
 			return nil, fmt.Errorf("mkdir %s: %w", path, err)
 		}
-		dir, err = w.fs.OpenDir(path, w.guard)
 	}
 	if err != nil {
 		var unsafe *insecure
@@ -72,6 +74,10 @@ func (w *writer) openDir() (folder, error) {
 		return nil, err
 	}
 	p := dir.Place()
+	if of, taken := named(w.cfg.Reserved, p.id, filepath.Base(w.cfg.Path)); taken {
+		dir.Close()
+		return nil, refuse("it is of the files of %s: name another path", of)
+	}
 	if w.real != "" && w.real != p.real {
 		dir.Close()
 		return nil, refuse("its directory was %s and leads to %s now: move it back, or send SIGHUP if that is meant", w.real, p.real)
@@ -83,16 +89,35 @@ func (w *writer) openDir() (folder, error) {
 			w.log.Warn("others than root can put another file or directory in the place of this one", zap.String("path", w.cfg.Path), zap.String("why", why))
 		}
 	}
+	if len(p.shut) > 0 && w.cfg.Mode&0o040 != 0 && !w.warned["shut"] {
+		w.warned["shut"] = true
+		shut := p.shut[0]
+		w.log.Warn("the file's group cannot reach it, as it may not pass a directory above: "+
+			"run chgrp "+w.cfg.Group+" "+shut+" && chmod g+x "+shut, zap.String("path", w.cfg.Path), zap.String("directory", shut), zap.String("group", w.cfg.Group))
+	}
 	return dir, nil
 }
 
-func (w *writer) makeDir(path string) error {
+// makeDir makes the directory, for the group that is to read the file.
+func (w *writer) makeDir(path string) (folder, error) {
 	above, err := w.fs.OpenDir(filepath.Dir(path), w.guard)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer above.Close()
-	return above.Mkdir(filepath.Base(path), 0o750)
+	if err := above.Mkdir(filepath.Base(path), 0o750); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, err
+	}
+	dir, err := w.fs.OpenDir(path, w.guard)
+	if err != nil {
+		return nil, err
+	}
+	w.madeDir = true
+	if err = dir.Give(int(w.guard.gid), 0o750); err == nil {
+		dir.Close() // what was found on the way has changed
+		dir, err = w.fs.OpenDir(path, w.guard)
+	}
+	return dir, err
 }
 
 // openAppend opens the file or makes it. What it is is known before it is opened, as
@@ -122,6 +147,10 @@ func (w *writer) openAppend(dir folder) (handle, unix.Stat_t, error) {
 		if err != nil {
 			return nil, none, err
 		}
+		if err := w.lock(f); err != nil {
+			f.Close()
+			return nil, none, err
+		}
 		st, err := f.Stat()
 		now, nowErr := dir.Lstat(name)
 		if err = cmp.Or(err, nowErr); err == nil {
@@ -144,7 +173,7 @@ func (w *writer) openError(err error) error {
 	dir := filepath.Dir(w.cfg.Path)
 	var unsafe *insecure
 	switch {
-	case errors.As(err, &unsafe), errors.Is(err, errMoving):
+	case errors.As(err, &unsafe), errors.Is(err, errMoving), errors.Is(err, errHeld):
 		return fmt.Errorf("open %s: %w", w.cfg.Path, err)
 	case errors.Is(err, errNotRegular):
 		return fmt.Errorf("open %s: %w", w.cfg.Path, err)
@@ -178,21 +207,43 @@ func (w *writer) endsTorn(size int64) (bool, error) {
 // 0600: until then nobody else can open it. What cannot be done is said, and
 // the records are written all the same.
 func (w *writer) own(f handle, st *unix.Stat_t) {
-	uid, err := lookup(w.cfg.Owner, st.Uid, findUser)
-	w.warn("owner", w.cfg.Owner, err)
-	gid, err := lookup(w.cfg.Group, st.Gid, func(name string) (string, error) {
-		g, err := user.LookupGroup(name)
-		if err != nil {
-			return "", err
-		}
-		return g.Gid, nil
-	})
-	w.warn("group", w.cfg.Group, err)
+	w.flaw.Store(nil)
+	uid, uidErr := lookup(w.cfg.Owner, st.Uid, findUser)
+	w.warn("owner", w.cfg.Owner, uidErr)
+	gid, gidErr := lookup(w.cfg.Group, st.Gid, findGroup)
+	w.warn("group", w.cfg.Group, gidErr)
+	w.unowned, w.ownedAt = uidErr != nil || gidErr != nil, time.Now()
 	if uid != st.Uid || gid != st.Gid {
 		w.warn("owner", w.cfg.Owner+":"+w.cfg.Group, f.Chown(int(uid), int(gid)))
 	}
 	if st.Mode&0o7777 != w.cfg.Mode {
 		w.warn("mode", fmt.Sprintf("%04o", w.cfg.Mode), f.Chmod(w.cfg.Mode))
+	}
+}
+
+// ownEvery is how often an owner or group is looked for that was not known.
+const ownEvery = 5 * time.Second
+
+// ownLate gives the file its owner and group when they are known at last, and the group the
+// directory that was made for it.
+func (w *writer) ownLate() {
+	if w.f == nil || !w.unowned || time.Since(w.ownedAt) < ownEvery {
+		return
+	}
+	st, err := w.f.Stat()
+	if err != nil {
+		return
+	}
+	w.own(w.f, &st)
+	if w.guard = guardOf(&w.cfg); w.madeDir && w.guard.gid != 0 {
+		w.warn("group", w.cfg.Group, w.dir.Give(int(w.guard.gid), 0o750))
+	}
+	if !w.unowned {
+		w.flaw.Store(nil)
+		delete(w.warned, "owner")
+		delete(w.warned, "group")
+		w.log.Info("file has the configured owner and group now", zap.String("path", w.cfg.Path),
+			zap.String("owner", w.cfg.Owner), zap.String("group", w.cfg.Group))
 	}
 }
 
@@ -204,17 +255,31 @@ func findUser(name string) (string, error) {
 	return u.Uid, nil
 }
 
-// guardOf trusts whom the file is given to.
-func guardOf(owner string) guard {
-	uid, err := lookup(owner, 0, findUser)
+func findGroup(name string) (string, error) {
+	g, err := user.LookupGroup(name)
 	if err != nil {
-		return guard{}
+		return "", err
 	}
-	return guard{uids: []uint32{uid}}
+	return g.Gid, nil
+}
+
+// guardOf trusts whom the file is given to.
+func guardOf(cfg *config.File) (g guard) {
+	if uid, err := lookup(cfg.Owner, 0, findUser); err == nil {
+		g.uids = []uint32{uid}
+	}
+	if gid, err := lookup(cfg.Group, 0, findGroup); err == nil {
+		g.gid = gid
+	}
+	return g
 }
 
 // warn says once of each thing that it cannot be had.
 func (w *writer) warn(what, value string, err error) {
+	if err != nil {
+		flaw := fmt.Sprintf("%s cannot have the configured %s %q: %v: mend the config or the file, or make the account", w.cfg.Path, what, value, err)
+		w.flaw.Store(&flaw)
+	}
 	if err != nil && !w.warned[what] {
 		w.warned[what] = true
 		w.log.Warn("file cannot have the configured "+what+": records are written all the same; mend the config or the file",

@@ -145,6 +145,9 @@ func TestRotationCrash(t *testing.T) {
 				break
 			}
 		}
+		if w.f != nil {
+			w.f.Unlock() // as the kernel does when a process ends
+		}
 		// A new process finds what the old one has left.
 		again := newWriter(settings(path, rotating(6)), format.Encoder{}, zap.NewNop(), osFS{})
 		write(t, again, sinktest.Lines(700+n, 700-n))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,7 +38,11 @@ type writer struct {
 	log  *zap.Logger
 	fs   fileSystem
 
+	made    time.Time
 	guard   guard
+	madeDir bool // the directory was missing
+	unowned bool // owner or group was not known at ownedAt
+	ownedAt time.Time
 	dir     folder // that f is in
 	real    string // its path without links, "" when any will do
 	f       handle // nil: not open
@@ -50,7 +55,10 @@ type writer struct {
 	stale   bool      // f is to be let go when the line is whole
 	torn    bool      // f ends with a line without newline
 	partial int       // bytes of the next record that stand at the end of f
+	end     int64     // how large f was behind what was written last, 0: not known
 	warned  map[string]bool
+	cuts    cuts
+	flaw    atomic.Pointer[string] // for Status, from any goroutine
 
 	sync *syncer
 	zip  *compressor
@@ -59,8 +67,9 @@ type writer struct {
 var _ sinks.Writer = (*writer)(nil)
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSystem) *writer {
-	g := guardOf(cfg.File.Owner)
+	g := guardOf(cfg.File)
 	return &writer{
+		made:   time.Now(),
 		name:   cfg.Name,
 		cfg:    *cfg.File,
 		enc:    enc,
@@ -75,12 +84,12 @@ func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSyst
 
 // Write implements sinks.Writer: one write(2) for the records of b, as far as
 // they fit into the file.
-func (w *writer) Write(_ context.Context, b stream.Batch) (int, error) {
+func (w *writer) Write(ctx context.Context, b stream.Batch) (int, error) {
 	if len(b.Recs) == 0 {
 		return 0, nil
 	}
 	cont := b.Recs[0].Flags&stream.Cont != 0
-	size, err := w.ready(cont)
+	size, err := w.readySoon(ctx, cont)
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +107,9 @@ func (w *writer) Write(_ context.Context, b stream.Batch) (int, error) {
 	if err := w.endTorn(cont); err != nil {
 		return 0, err
 	}
+	before := w.partial
 	n, err = w.append(&out, n)
+	w.end = w.endAfter(&out, n, size-int64(before), err)
 	if n > 0 {
 		w.midLine = b.Recs[n-1].Flags&stream.Open != 0
 		w.dirty = true
@@ -124,6 +135,7 @@ func (w *writer) ready(cont bool) (int64, error) {
 	if err != nil {
 		return 0, w.fail("stat", err)
 	}
+	w.noteSize(st.Size)
 	if st.Nlink == 0 && !cont { // deleted: do not write where nobody can read
 		if err := w.letGo(); err != nil {
 			return 0, err
@@ -201,6 +213,20 @@ func (w *writer) append(out *format.Encoded, n int) (int, error) {
 	return n, nil
 }
 
+// endAfter returns how large the file is now, 0 where that is not known: something may have been
+// taken back. begin is where out begins in it.
+func (w *writer) endAfter(out *format.Encoded, n int, begin int64, err error) int64 {
+	switch {
+	case err == nil && n > 0:
+		return begin + int64(out.End(n-1))
+	case w.partial > 0:
+		if end, err := w.f.Pos(); err == nil {
+			return end
+		}
+	}
+	return 0
+}
+
 // takeBack deals with a write that got only as far as wrote bytes of out.
 func (w *writer) takeBack(out *format.Encoded, wrote int, err error) (int, error) {
 	n, end := out.Records(wrote)
@@ -253,14 +279,20 @@ func (w *writer) syncIfDue() error {
 	return nil
 }
 
-// Tick implements sinks.Writer: it syncs, and lets go of a file that was
-// renamed or deleted.
+// Tick implements sinks.Writer: it syncs, lets go of a file that was renamed or
+// deleted, and notices one that was truncated.
 func (w *writer) Tick(context.Context) error {
 	if w.f != nil && !w.midLine && w.replaced() {
 		if err := w.letGo(); err != nil {
 			return err
 		}
 	}
+	if w.f != nil {
+		if st, err := w.f.Stat(); err == nil {
+			w.noteSize(st.Size)
+		}
+	}
+	w.ownLate()
 	return w.syncIfDue()
 }
 
@@ -291,10 +323,12 @@ func (w *writer) letGo() error {
 	if w.dir != nil {
 		w.dir.Close()
 	}
-	w.f, w.dir, w.stale, w.torn, w.partial = nil, nil, false, false, 0
-	switch {
-	case f == nil:
+	w.f, w.dir, w.stale, w.torn, w.partial, w.end = nil, nil, false, false, 0, 0
+	if f == nil {
 		return nil
+	}
+	f.Unlock() // the syncer may need it for a while
+	switch {
 	case w.cfg.Sync == "interval":
 		w.sync.retire(f)
 		return nil

@@ -3,6 +3,8 @@ package file
 import (
 	"cmp"
 	"sync"
+
+	"audisp-relay/sinks"
 )
 
 // syncer syncs files in a goroutine of its own, so that a slow disk holds up
@@ -48,10 +50,13 @@ func (s *syncer) start() {
 func (s *syncer) run(jobs <-chan syncJob) {
 	defer close(s.done)
 	for j := range jobs {
-		err := j.f.Sync()
-		if j.close {
-			err = cmp.Or(err, j.f.Close())
-		}
+		err := sinks.Guard(func() error {
+			err := j.f.Sync()
+			if j.close {
+				err = cmp.Or(err, j.f.Close())
+			}
+			return err
+		})
 		if err != nil {
 			s.mu.Lock()
 			s.err = err

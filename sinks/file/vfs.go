@@ -1,8 +1,10 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,11 +25,14 @@ type folder interface {
 	Place() location
 	Open(name string, flags int, perm uint32) (handle, error)
 	Lstat(name string) (unix.Stat_t, error)
+	Names() []string // of what is in it, as far as that can be read
 	Mkdir(name string, perm uint32) error
 	// Rename fails with EEXIST when to exists and is not to be replaced.
 	Rename(from, to string, replace bool) error
 	Remove(name string) error
 	Sync() error
+	// Give gives the directory itself to a group, with this mode.
+	Give(gid int, perm uint32) error
 }
 
 // handle is an open file. It belongs to one goroutine, but for Sync, which may
@@ -43,6 +48,8 @@ type handle interface {
 	Sync() error // fdatasync(2)
 	Chmod(mode uint32) error
 	Chown(uid, gid int) error
+	Lock() error // EWOULDBLOCK when another has it
+	Unlock()
 }
 
 // osFS is the real one.
@@ -102,15 +109,40 @@ func (d *osDir) Rename(from, to string, replace bool) error {
 
 func (d *osDir) Remove(name string) error { return unix.Unlinkat(d.fd, name, 0) }
 
-func (d *osDir) Sync() error {
-	fd, err := retry(func() (int, error) {
+// reopen opens the directory for reading.
+func (d *osDir) reopen() (int, error) {
+	return retry(func() (int, error) {
 		return unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	})
+}
+
+func (d *osDir) Names() []string {
+	fd, err := d.reopen()
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), "")
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return names
+}
+
+func (d *osDir) Sync() error {
+	fd, err := d.reopen()
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	return unix.Fsync(fd)
+}
+
+func (d *osDir) Give(gid int, perm uint32) error {
+	fd, err := d.reopen()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return cmp.Or(unix.Fchown(fd, -1, gid), unix.Fchmod(fd, perm))
 }
 
 type osFile int
@@ -146,6 +178,13 @@ func (f osFile) Sync() error               { return unix.Fdatasync(int(f)) }
 func (f osFile) Chmod(mode uint32) error   { return unix.Fchmod(int(f), mode) }
 func (f osFile) Chown(uid, gid int) error  { return unix.Fchown(int(f), uid, gid) }
 func (f osFile) Close() error              { return unix.Close(int(f)) }
+
+func (f osFile) Lock() error {
+	_, err := retry(func() (int, error) { return 0, unix.Flock(int(f), unix.LOCK_EX|unix.LOCK_NB) })
+	return err
+}
+
+func (f osFile) Unlock() { _ = unix.Flock(int(f), unix.LOCK_UN) }
 
 // retry repeats a call that a signal interrupted.
 func retry(call func() (int, error)) (int, error) {

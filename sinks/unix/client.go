@@ -64,7 +64,7 @@ type client struct {
 // serve delivers to c until it leaves, is too slow, ctx ends or the queue is
 // closed and all of it delivered.
 func (s *Sink) serve(ctx context.Context, c *client) {
-	err := c.deliverAll(ctx)
+	err := sinks.Guard(func() error { return c.deliverAll(ctx) })
 	c.drainInput() // what is left unread makes the client's read fail
 	// The cursor goes first: a client that comes while it is there begins behind
 	// what this one has not taken, which nobody gets then. So it, and the place in

@@ -1,0 +1,70 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestReservedPaths: no file sink has the name of auditd's log, of what a rotation makes of
+// it, of the relay's own log, or of something in state_dir; and others may be beside them.
+func TestReservedPaths(t *testing.T) {
+	for _, tt := range []struct{ path, says string }{
+		{"/var/log/audit/audit.log", "auditd (log_file of auditd.conf)"},
+		{"/var/log//audit/../audit/audit.log", "auditd (log_file of auditd.conf)"},
+		{"/var/log/audit/audit.log.1", "auditd (log_file of auditd.conf)"},
+		{"/var/log/audit/audit.log.12.gz", "auditd (log_file of auditd.conf)"},
+		{"/var/log/audit/audit.log-20260102.xz", "auditd (log_file of auditd.conf)"},
+		{"/srv/audit.log.4", "auditd (log_file of auditd.conf)"},
+		{"/srv/other.log", "auditd (recovery.log_file)"},
+		{"/srv/other.log.2", "auditd (recovery.log_file)"},
+		{"/srv/relay.log", "log.output"},
+		{"/srv/relay.log.1.gz", "log.output"},
+		{"/var/lib/relay/spool/a/00000001", "spools"},
+		{"/var/lib/relay/events.log", "state_dir"},
+		{"/var/lib/relay", "state_dir"},
+		{"/var/log/audit/events.log", ""},
+		{"/var/log/audit/audit.log.relay", ""},
+		{"/var/log/audit/audit.logs", ""},
+		{"/var/log/audit.log", ""},
+		{"/var/lib/relay-events.log", ""},
+	} {
+		file := filepath.Join(t.TempDir(), "c.toml")
+		write(t, file, "state_dir = '/var/lib/relay/'\nlog.output = '/srv/relay.log'\nrecovery.log_file = '/srv/other.log'\n"+
+			"[sinks.b]\ntype = 'syslog'\n[sinks.a]\ntype = 'file'\npath = '"+tt.path+"'\n", 0o600)
+		c, _, err := Load(file, "/var/log/audit/audit.log", "/srv/audit.log")
+		switch {
+		case tt.says == "" && (err != nil || len(c.Sinks) != 2 || len(c.Sinks[0].File.Reserved) != 5):
+			t.Errorf("%s: %v", tt.path, err)
+		case tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), file+":8: sinks.a.path: ")):
+			t.Errorf("%s: %v, want %q", tt.path, err, tt.says)
+		case tt.says != "" && len(c.Sinks) != 1:
+			t.Errorf("%s: sinks %v", tt.path, c.Sinks)
+		}
+	}
+}
+
+// TestOwnLogIsNotAuditds: nor is the relay's own log written there, or where a sink will
+// rename its files to.
+func TestOwnLogIsNotAuditds(t *testing.T) {
+	for _, tt := range []struct{ path, says string }{
+		{"/var/log/audit/audit.log", "auditd's own log"},
+		{"/var/log/audit/audit.log.3", "auditd's own log"},
+		{"/srv/other.log", "auditd's own log"},
+		{"/srv/events.log.1", "rotated file of sinks.a"},
+		{"/srv/relay.log", ""},
+		{"syslog", ""},
+	} {
+		file := filepath.Join(t.TempDir(), "c.toml")
+		write(t, file, "log.output = '"+tt.path+"'\nrecovery.log_file = '/srv/other.log'\n[sinks.a]\ntype = 'file'\npath = '/srv/events.log'\n", 0o600)
+		c, _, err := Load(file, "/var/log/audit/audit.log")
+		switch {
+		case tt.says == "" && (err != nil || c.Log.Output != tt.path):
+			t.Errorf("%s: %v", tt.path, err)
+		case tt.says != "" && (err == nil || !strings.HasPrefix(err.Error(), file+":1: log.output: ") || !strings.Contains(err.Error(), tt.says)):
+			t.Errorf("%s: %v, want %q", tt.path, err, tt.says)
+		case tt.says != "" && (c == nil || c.Log.Output != "syslog"):
+			t.Errorf("%s: what runs all the same is %+v", tt.path, c)
+		}
+	}
+}

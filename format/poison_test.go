@@ -1,0 +1,185 @@
+package format_test
+
+import (
+	stdjson "encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"audisp-relay/format"
+	"audisp-relay/format/json"
+	"audisp-relay/stream"
+)
+
+// poisonedUsers panics when it is asked for one id.
+type poisonedUsers struct{}
+
+const poisonID = 666
+
+func (poisonedUsers) User(uid uint32) string {
+	if uid == poisonID {
+		panic("poisoned look-up")
+	}
+	return fmt.Sprint("u", uid)
+}
+
+func (poisonedUsers) Group(uint32) string { return "g" }
+
+// event returns the records of one event.
+func event(serial, uid int) string {
+	id := fmt.Sprintf("msg=audit(1795298317.824:%d): ", serial)
+	return "type=SYSCALL " + id + fmt.Sprintf("arch=c000003e syscall=59 pid=%d uid=%d exe=\"/bin/\u202e\xff%%\"\n", serial, uid) +
+		"type=CWD " + id + "cwd=\"/\"\n" + "type=PATH " + id + "item=0 name=\"/x\"\n" + "type=PATH " + id + "item=1 name=\"/y\"\n" +
+		"type=SOCKADDR " + id + "saddr=00\n" + "type=EOE " + id + "\n"
+}
+
+// TestPoisonedEvent: an event over which the encoder panics is given raw, with all its bytes and in
+// its place, and no other event is written in another way than without it.
+func TestPoisonedEvent(t *testing.T) {
+	const events, poisoned = 9, 4
+	var all []string
+	for i := range events {
+		uid := i
+		if i == poisoned {
+			uid = poisonID
+		}
+		all = append(all, event(100+i, uid))
+	}
+	b := batchOf(t, strings.Join(all, ""))
+	for name, enc := range encoders(poisonedUsers{}) {
+		if name == "laurel" {
+			continue // it asks nobody
+		}
+		var told []string
+		enc.Panicked = func(b *stream.Batch, i, j int, fault any) {
+			told = append(told, fmt.Sprint(b.Recs[i].Serial, j-i, fault))
+		}
+		out := enc.Encode(b)
+		lines := strings.Split(strings.TrimSuffix(string(out.Bytes), "\n"), "\n")
+		if len(lines) != events || out.Len() != len(b.Recs) {
+			t.Fatalf("%s: %d lines, %d records of %d", name, len(lines), out.Len(), len(b.Recs))
+		}
+		if want := []string{fmt.Sprint(100+poisoned, 6, "poisoned look-up")}; !slices.Equal(told, want) {
+			t.Errorf("%s: told %q, want %q", name, told, want)
+		}
+		for i, line := range lines {
+			if i != poisoned {
+				alone := encoders(poisonedUsers{})[name]
+				if want := string(alone.Encode(batchOf(t, all[i])).Bytes); line+"\n" != want {
+					t.Errorf("%s: event %d\n got %s\nwant %s", name, i, line, want)
+				}
+				continue
+			}
+			for _, record := range strings.Split(strings.TrimSuffix(all[i], "\n"), "\n") {
+				quoted, _ := stdjson.Marshal(strings.NewReplacer("%", "%25", "\xff", "%ff").Replace(record))
+				if !strings.Contains(line, strings.ReplaceAll(strings.Trim(string(quoted), `"`), "\u202e", `\u202e`)) {
+					t.Errorf("%s lacks %s in\n%s", name, quoted, line)
+				}
+			}
+			if !stdjson.Valid([]byte(line)) || !strings.Contains(line, "1795298317.824:104") {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+}
+
+// fake panics over events of odd serials.
+type fake struct{ broken bool }
+
+func (f *fake) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+	if f.broken {
+		panic("used after a panic")
+	}
+	dst = fmt.Appendf(dst, "%d", b.Recs[i].Serial)
+	if b.Recs[i].Serial%2 == 1 {
+		f.broken = true
+		panic("odd")
+	}
+	return append(dst, '\n')
+}
+
+// TestPoisonInEveryFormat: the raw form is a whole line in each of them, also of records without an
+// id, and Append gives what Encode does.
+func TestPoisonInEveryFormat(t *testing.T) {
+	const stream3 = "node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\ntype=CWD msg=audit(1.002:4): x\nnode=n garbage\n"
+	for f, want := range map[format.Format]string{
+		format.JSON: `{"@timestamp":"1970-01-01T00:00:01.002Z","id":"1.002:3","serial":3,"node":"n","type":"CWD","record_types":["CWD"],"keys":[],"key":null,"paths":[],"sockaddrs":[],` +
+			`"other_records":[{"type":"CWD","raw":"node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\n"}]}` + "\n4\n",
+		format.ECS: `{"@timestamp":"1970-01-01T00:00:01.002Z","event":{"id":"1.002:3","kind":"pipeline_error","module":"auditd",` +
+			`"original":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]},"error":{"message":"encoder panicked: odd"},"service":{"type":"auditd"},"host":{"name":"n"},"ecs":{"version":"8.0.0"}}` + "\n4\n",
+		format.Laurel: `{"ID":"1.002:3","NODE":"n","RAW":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]}` + "\n4\n",
+	} {
+		b := batchOf(t, stream3)
+		enc := format.Encoder{Format: f, NewEvents: func() format.EventEncoder { return new(fake) }}
+		b.Recs = b.Recs[:2]
+		if got := string(enc.Encode(b).Bytes); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", format.Names[f], got, want)
+		}
+		if got := string(enc.Append(enc.Append(nil, b, 0), b, 1)); got != want {
+			t.Errorf("%s by Append:\n got %s\nwant %s", format.Names[f], got, want)
+		}
+		b = batchOf(t, stream3)
+		b.Recs = b.Recs[2:]
+		b.Recs[0].Serial = 1
+		if got := string(enc.Encode(b).Bytes); !stdjson.Valid([]byte(got)) || !strings.Contains(got, "node=n garbage") {
+			t.Errorf("%s of a record without an id: %s", format.Names[f], got)
+		}
+	}
+}
+
+// TestPoisonIsRebuilt: json's raw form keeps the rules of docs/json.md: each record is found by
+// its type, and has raw.
+func TestPoisonIsRebuilt(t *testing.T) {
+	enc := format.Encoder{Format: format.JSON, NewEvents: func() format.EventEncoder { return json.New(json.Options{Users: poisonedUsers{}}) }}
+	text := event(5, poisonID)
+	var got struct {
+		Types     []string `json:"record_types"`
+		Raw       string
+		Paths     []struct{ Raw string }
+		Sockaddrs []struct{ Raw string }
+		Others    []struct{ Type, Raw string } `json:"other_records"`
+		Encoding  string
+	}
+	if err := stdjson.Unmarshal(enc.Encode(batchOf(t, text)).Bytes, &got); err != nil {
+		t.Fatal(err)
+	}
+	var back strings.Builder
+	for _, typ := range got.Types {
+		switch typ {
+		case "SYSCALL":
+			io.WriteString(&back, got.Raw)
+		case "PATH":
+			io.WriteString(&back, got.Paths[0].Raw)
+			got.Paths = got.Paths[1:]
+		case "SOCKADDR":
+			io.WriteString(&back, got.Sockaddrs[0].Raw)
+		default:
+			if got.Others[0].Type != typ {
+				t.Errorf("%s, want %s", got.Others[0].Type, typ)
+			}
+			io.WriteString(&back, got.Others[0].Raw)
+			got.Others = got.Others[1:]
+		}
+	}
+	if have := strings.NewReplacer("%25", "%", "%ff", "\xff").Replace(back.String()); have != text || got.Encoding != "percent" {
+		t.Errorf("got %q\nwant %q", have, text)
+	}
+}
+
+// TestPoisonedRecord: a record that cannot be written costs no other.
+func TestPoisonedRecord(t *testing.T) {
+	for _, f := range []format.Format{format.String, format.Binary} {
+		b := batchOf(t, event(1, 1)+event(2, 2))
+		enc := format.Encoder{Format: f, Node: "n"}
+		before := string(enc.Encode(b).Bytes)
+		b.Recs = slices.Insert(b.Recs, 3, stream.Record{Off: 1 << 30, Len: 10, Kind: stream.Ver1})
+		told := 0
+		enc.Panicked = func(*stream.Batch, int, int, any) { told++ }
+		out := enc.Encode(b)
+		if string(out.Bytes) != before || out.Len() != len(b.Recs) || told != 1 {
+			t.Errorf("%s: %d records, told %d times: %q", format.Names[f], out.Len(), told, out.Bytes)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package recovery
+
+import (
+	"time"
+
+	"audisp-relay/stream"
+)
+
+// rescueTime is how long the log is left alone after a panic over it.
+const rescueTime = time.Minute
+
+// rescue is to be deferred with f.mu held, in front of what gives records of the stream: after a
+// panic it gives those that wait and rest, as they came, and lets the stream lead. What was given
+// just before it may come twice: that is better than not at all.
+func (f *Feed) rescue(stage string, rest *stream.Batch) {
+	if fault := recover(); fault != nil {
+		f.restart(stage, rest, fault)
+	}
+}
+
+// restart begins again with the stream, after a panic.
+func (f *Feed) restart(stage string, rest *stream.Batch, fault any) {
+	if f.told != nil {
+		f.told(stage, rest, fault)
+	}
+	held := f.held
+	f.tracker = f.tracker.Renew()
+	f.mode, f.entry, f.before, f.matched, f.holes = direct, nil, nil, nil, nil
+	f.held, f.heldSize, f.behind, f.searched, f.loseAt, f.unsure = nil, 0, false, false, 0, 0
+	f.given, f.pending, f.recent = given{base: 1}, pending{ready: 1}, recent{}
+	f.witness = witness{}
+	f.entered, f.ioSince = time.Time{}, time.Time{}
+	f.down = time.Now().Add(rescueTime)
+	for i := range held {
+		f.out.Put(&held[i].Batch)
+	}
+	if rest != nil {
+		f.out.Put(rest)
+	}
+}
+
+// safely calls f, which locks the Feed itself. After a panic in it the stream leads.
+func (f *Feed) safely(work func()) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		defer f.publish()
+		f.restart("audit.log", nil, fault)
+	}()
+	work()
+}

@@ -1,0 +1,71 @@
+package recovery
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/event"
+	"audisp-relay/stream"
+)
+
+// collected are the records that a consumer gets.
+type collected struct{ text strings.Builder }
+
+func (c *collected) Put(b *stream.Batch) {
+	for i := range b.Recs {
+		c.text.Write(b.Bytes(i))
+	}
+}
+
+func (c *collected) Lost(event.Trouble) {}
+
+// TestFeedPanics: what the stream brings is given although the Feed panics over it, what waits for
+// the log, too, and nothing is locked behind that.
+func TestFeedPanics(t *testing.T) {
+	out := new(collected)
+	told := 0
+	f := New(Options{Log: NewLog("/nowhere/audit.log"), Network: true, Tracker: event.NewTracker(event.Options{}), Out: out, Say: zap.NewNop(),
+		Panicked: func(string, *stream.Batch, any) { told++ }})
+	line := func(n int) string {
+		return fmt.Sprintf("node=n%d type=USER_LOGIN msg=audit(%d.000:%d): pid=1 uid=0 auid=0 ses=1 msg='op=login res=success'\n", n, time.Now().Unix(), n)
+	}
+	batch := func(text string) *stream.Batch {
+		var b stream.Batch
+		if err := stream.NewReader(strings.NewReader(text)).Next(&b); err != nil {
+			t.Fatal(err)
+		}
+		return &b
+	}
+	want := ""
+	take := func(n int) {
+		want += line(n)
+		f.Take(batch(line(n)))
+	}
+	take(1)
+	f.nodes = nil // the next name of a node cannot be noted
+	take(2)
+	if told != 1 || out.text.String() != want {
+		t.Fatalf("told %d times, given %q", told, out.text.String())
+	}
+	f.nodes = make(map[string]bool)
+	take(3)
+	f.down = time.Time{}
+	f.Give(func() { f.enter(time.Now(), time.Now().UnixMilli(), 0) })
+	take(4) // waits for the log
+	if out.text.String() == want || told != 1 {
+		t.Fatal("record 4 did not wait")
+	}
+	f.safely(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		panic("over the log")
+	})
+	take(5)
+	if told != 2 || out.text.String() != want || f.Show().Mode != "stream" {
+		t.Errorf("told %d times, %q leads, given %q\nwant %q", told, f.Show().Mode, out.text.String(), want)
+	}
+}

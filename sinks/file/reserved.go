@@ -1,0 +1,74 @@
+package file
+
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+)
+
+// fileID is what a file is, whatever its names.
+type fileID struct {
+	dev, ino uint64
+}
+
+func idOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), st.Ino} }
+
+// foreign is a file or directory of somebody else's.
+type foreign struct {
+	id fileID
+	of string
+}
+
+func find(list []foreign, id fileID) (of string, found bool) {
+	for _, f := range list {
+		if f.id == id {
+			return f.of, true
+		}
+	}
+	return "", false
+}
+
+// reserve takes note of what the file must not be, as it is now: a symbolic link on the way or
+// a bind mount gives it other names than those that the configuration was checked for.
+func (g *guard) reserve(list []config.Reserved) {
+	g.dirs, g.logs = nil, nil
+	for _, r := range list {
+		if r.Dir {
+			g.dirs = addForeign(g.dirs, r.Path, r.Of)
+			continue
+		}
+		g.logs = addForeign(g.logs, r.Path, r.Of)
+		entries, _ := os.ReadDir(filepath.Dir(r.Path)) // none: no rotations
+		for _, e := range entries {
+			if e.Name() != filepath.Base(r.Path) && config.IsRotation(e.Name(), filepath.Base(r.Path)) {
+				g.logs = addForeign(g.logs, filepath.Join(filepath.Dir(r.Path), e.Name()), r.Of)
+			}
+		}
+	}
+}
+
+func addForeign(list []foreign, path, of string) []foreign {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return list // there is none
+	}
+	return append(list, foreign{idOf(&st), of})
+}
+
+// named says whose file it will be that is made under name in the directory id: that of a log
+// which does not exist at the moment.
+func named(list []config.Reserved, id fileID, name string) (of string, taken bool) {
+	for _, r := range list {
+		var st unix.Stat_t
+		if r.Dir || !config.IsRotation(name, filepath.Base(r.Path)) || unix.Stat(filepath.Dir(r.Path), &st) != nil {
+			continue
+		}
+		if idOf(&st) == id {
+			return r.Of, true
+		}
+	}
+	return "", false
+}
