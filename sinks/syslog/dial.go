@@ -79,7 +79,8 @@ func (w *writer) hint(err error) string {
 }
 
 // dialLocal connects to the local daemon as syslog(3) does: most have a datagram
-// socket, some (syslog-ng, old sysklogd) a stream socket.
+// socket, some (rsyslog's imptcp, syslog-ng's unix-stream) a stream socket. There
+// syslog(3) ends a message with NUL, which imptcp does not read; a newline both do.
 func (w *writer) dialLocal(ctx context.Context) (conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	c, err := dialer.DialContext(ctx, "unixgram", w.cfg.Address)
@@ -93,7 +94,7 @@ func (w *writer) dialLocal(ctx context.Context) (conn, error) {
 	if c, err = dialer.DialContext(ctx, "unix", w.cfg.Address); err != nil {
 		return nil, err
 	}
-	w.render.framing = nulEnd
+	w.render.framing = newlineEnd
 	l, err := newLink(c, w.timeout)
 	if err != nil {
 		return nil, err

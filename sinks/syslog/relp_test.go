@@ -144,7 +144,7 @@ func messages(n int) *chunk {
 	c := &chunk{recs: n}
 	for i := range n {
 		c.buf = fmt.Appendf(c.buf, "message %d", i)
-		c.marks = append(c.marks, mark{len(c.buf), i + 1, 0})
+		c.marks = append(c.marks, mark{len(c.buf), i + 1, piece{}})
 	}
 	return c
 }

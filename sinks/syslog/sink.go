@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -53,8 +54,9 @@ type writer struct {
 	since  time.Time // that it is
 	render renderer
 	chunk  chunk
-	part   int     // bytes of the next record's text that were sent already
+	part   piece   // of the next record that was sent already
 	sent   unacked // over TCP and TLS
+	told   bool    // that the server answers
 
 	again, doubtful atomic.Uint64 // messages, of all connections that broke: see tolled
 }
@@ -79,11 +81,14 @@ func newWriter(cfg config.Syslog, enc format.Encoder) *writer {
 		rfc5424: cfg.Protocol == "rfc5424",
 		events:  enc.Format.Events(),
 	}
-	w.render.limit = textLimit(cfg.Transport, w.render.events)
+	w.render.limit = messageLimit(&cfg)
 	w.render.pri, w.invalid = ParsePriority(cfg.Facility, cfg.Severity)
 	w.render.newline = cfg.Transport == "local" && !w.render.rfc5424
 	if cfg.Transport == "tcp" || cfg.Transport == "tls" {
 		w.render.framing = octetCount
+		if cfg.Framing == "newline" {
+			w.render.framing = newlineEnd
+		}
 	}
 	return w
 }
@@ -140,7 +145,7 @@ func (w *writer) mend(err error, fresh bool) bool {
 		w.render.limit = max(w.render.limit/2, minText)
 		return true
 	}
-	stalled := errors.Is(err, errStalled) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
+	stalled := errors.Is(err, errStalled) || errors.Is(err, errTakesNothing) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
 	fresh = fresh || w.cfg.Transport != "local" && time.Since(w.since) < settleTime
 	var known *advised
 	if fresh || stalled || w.cfg.Transport == "udp" || errors.As(err, &known) || isAlert(err) {
@@ -155,6 +160,8 @@ func (w *writer) mend(err error, fresh bool) bool {
 func (w *writer) broken(err error) error {
 	if isAlert(err) {
 		err = explainTLS(err, &w.cfg, true)
+	} else if s, ok := w.conn.(*streamConn); ok && s.sent != nil {
+		err = s.explain(err, &w.cfg, time.Since(w.since) < settleTime)
 	}
 	w.account(w.conn, err)
 	w.disconnect(false)
@@ -199,6 +206,7 @@ func (w *writer) Tick(ctx context.Context) error {
 		if err := w.conn.idle(); err != nil {
 			return w.broken(err)
 		}
+		w.listen()
 		return nil
 	}
 	if len(w.sent.ends) == 0 {
@@ -206,6 +214,18 @@ func (w *writer) Tick(ctx context.Context) error {
 	}
 	_, err := w.connect(ctx)
 	return err
+}
+
+// listen tells, once, of a server that says something: it is no syslog server, and
+// what is sent to it may be read by nobody.
+func (w *writer) listen() {
+	s, ok := w.conn.(*streamConn)
+	if !ok || s.sent == nil || len(s.answer) == 0 || w.told {
+		return
+	}
+	w.told = true
+	w.log.Warn("the server answers, which no syslog server does: see what listens there and correct the port in address",
+		zap.String("address", w.cfg.Address), zap.String("answer", strconv.QuoteToASCII(string(s.answer))))
 }
 
 // leave ends the connection. What the kernel has taken it delivers after an
@@ -227,7 +247,8 @@ func (w *writer) leave() {
 // Reopen implements sinks.Writer.
 func (w *writer) Reopen() error {
 	w.leave()
-	w.render.limit = textLimit(w.cfg.Transport, w.render.events)
+	w.render.limit = messageLimit(&w.cfg)
+	w.told = false
 	return nil
 }
 
