@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"audisp-relay/stream"
 )
@@ -63,15 +64,35 @@ type Encoder struct {
 	NodeVer0Only bool
 	// DropEOE leaves EOE records out, as audispd's builtin_syslog does.
 	DropEOE bool
+	// Host, where it is not nil, holds the names of this host, and Node is taken from it:
+	// they may change while the encoder is used.
+	Host *atomic.Pointer[HostNames]
 	// NewEvents makes the encoder of a format of events; each copy of an Encoder
 	// makes its own when it is first used.
 	NewEvents func() EventEncoder
 
+	seen   *HostNames // that Node and events were made for
 	events EventEncoder
 	batch  stream.Batch // that events is given: a pointer to the caller's would move it to the heap
 	buf    []byte
 	ends   []uint32
 	line   []byte
+}
+
+// HostNames are what this host is called.
+type HostNames struct {
+	Node  string // see Encoder.Node
+	Local string // node= of its own records, as names.Local takes it
+}
+
+// refresh takes names that have changed.
+func (e *Encoder) refresh() {
+	if e.Host == nil {
+		return
+	}
+	if now := e.Host.Load(); now != e.seen {
+		e.Node, e.seen, e.events = now.Node, now, nil
+	}
 }
 
 // Encoded is a batch in the shape the consumer gets. It is valid until the next
@@ -85,6 +106,7 @@ type Encoded struct {
 // Encode returns the records of b one behind the other. A string stream that
 // nothing is to be added to costs no copy.
 func (e *Encoder) Encode(b stream.Batch) Encoded {
+	e.refresh()
 	if e.untouched(b) {
 		last := &b.Recs[len(b.Recs)-1]
 		return Encoded{Bytes: b.Buf[b.Recs[0].Off : last.Off+last.Len], recs: b.Recs}
@@ -119,6 +141,7 @@ func (e *Encoder) untouched(b stream.Batch) bool {
 // this consumer does not get, and for all but the first one of an event in a format of
 // events.
 func (e *Encoder) Append(dst []byte, b stream.Batch, i int) []byte {
+	e.refresh()
 	if e.Format.Events() {
 		return e.appendEvent(dst, b, i)
 	}

@@ -68,6 +68,7 @@ type Plugin struct {
 	keep   *keeper // positions and balances on disk
 	feed   *recovery.Feed
 	users  *names.Users
+	nodes  *nodes
 	kernel *kernelLoss // nil: not asked
 
 	mu      sync.Mutex // guards all below
@@ -132,6 +133,7 @@ func (p *Plugin) Run() error {
 	}
 	p.keep = p.openState()
 	p.users = names.Open(names.Options{})
+	p.nodes = newNodes(p.parent, p.log.Logger)
 	for _, cfg := range p.cfg.Sinks {
 		p.members = append(p.members, p.newConsumer(cfg))
 	}
@@ -140,7 +142,7 @@ func (p *Plugin) Run() error {
 	go func() { ended <- p.read(stream.NewLiveReader(in, buffer)) }()
 	p.prepare()
 	for _, c := range p.members {
-		c.start(nil, p.users)
+		c.start(nil, p.users, p.nodes)
 		p.warnAction(c.config())
 	}
 	endKernel := p.startKernel()
@@ -160,6 +162,7 @@ func (p *Plugin) Run() error {
 	stopExpiry()
 	p.finish(expired)
 	p.users.Close()
+	p.nodes.close()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
@@ -202,6 +205,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 			return p.readLast(ended)
 		case now := <-tick.C:
 			p.watch(now, false)
+			p.followNames(now)
 			if os.Getppid() != p.parent {
 				return errOrphaned
 			}

@@ -50,13 +50,16 @@ type writer struct {
 
 	log *zap.Logger
 
-	conn   conn      // nil while not connected
-	since  time.Time // that it is
-	render renderer
-	chunk  chunk
-	part   piece   // of the next record that was sent already
-	sent   unacked // over TCP and TLS
-	told   bool    // that the server answers
+	conn     conn      // nil while not connected
+	since    time.Time // that it is
+	render   renderer
+	chunk    chunk
+	part     piece   // of the next record that was sent already
+	sent     unacked // over TCP and TLS
+	name     namedServer
+	journal  journal // local
+	hostname func() (string, error)
+	told     bool // that the server answers
 
 	again, doubtful atomic.Uint64 // messages, of all connections that broke: see tolled
 }
@@ -71,7 +74,7 @@ var (
 )
 
 func newWriter(cfg config.Syslog, enc format.Encoder) *writer {
-	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop()}
+	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), hostname: os.Hostname}
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
 	}
@@ -105,6 +108,7 @@ func (w *writer) Write(ctx context.Context, b stream.Batch) (done int, err error
 		}
 		w.render.fill(&w.chunk, b, done, w.part)
 		n, err := w.conn.send(ctx, &w.chunk)
+		w.doubtful.Add(uint64(w.journal.note(n, w.log)))
 		done, w.part = w.chunk.after(n, done, w.part)
 		if err != nil && ctx.Err() != nil {
 			w.leave() // in the middle of something: of no more use
@@ -125,14 +129,19 @@ func (w *writer) connect(ctx context.Context) (fresh bool, err error) {
 	if w.invalid != nil {
 		return false, w.invalid
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = ""
-	}
-	w.render.setHost(host, w.cfg.Transport == "local")
+	w.findHost()
 	w.conn, err = w.dial(ctx)
 	w.since = time.Now()
 	return true, err
+}
+
+// findHost takes this host's name over, which may change. One that is not to be had for
+// the moment stays what it was.
+func (w *writer) findHost() {
+	host, err := w.hostname()
+	if err == nil || w.render.host == "" {
+		w.render.setHost(host, w.cfg.Transport == "local")
+	}
 }
 
 // mend reports whether writing can go on at once after err: with smaller
@@ -202,6 +211,10 @@ func (w *writer) disconnect(orderly bool) {
 // Tick implements sinks.Writer: it notices that the server has gone while there
 // is nothing to send, and sends again what went down with a connection.
 func (w *writer) Tick(ctx context.Context) error {
+	w.findHost()
+	if w.cfg.Transport == "udp" {
+		w.follow(ctx)
+	}
 	if w.conn != nil {
 		if err := w.conn.idle(); err != nil {
 			return w.broken(err)
@@ -248,7 +261,7 @@ func (w *writer) leave() {
 func (w *writer) Reopen() error {
 	w.leave()
 	w.render.limit = messageLimit(&w.cfg)
-	w.told = false
+	w.told, w.journal.said = false, false
 	return nil
 }
 
