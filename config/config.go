@@ -157,8 +157,8 @@ type Syslog struct {
 	// MaxMessage is the most bytes of a message, header and text; what a record has
 	// more goes on in the next.
 	MaxMessage Size
-	// Framing tells messages apart, for tcp and tls: "octet-counted" or "newline"; ""
-	// otherwise.
+	// Framing tells messages apart, for tcp and tls: "octet-counted", "newline" or
+	// "both"; "" otherwise.
 	Framing string
 
 	// For tls and relp only; all "" otherwise.

@@ -258,7 +258,7 @@ func (t *table) message(l *Syslog) {
 	t.str("framing", &l.Framing, emptyOr(framing))
 	switch stream := l.Transport == "tcp" || l.Transport == "tls"; {
 	case stream && l.Framing == "":
-		l.Framing = "octet-counted"
+		l.Framing = "both"
 	case !stream && l.Framing != "":
 		t.doc.errorf(t.key("framing"), `has no effect with transport %q, must be "" or transport "tcp" or "tls"`, l.Transport)
 		l.Framing = ""

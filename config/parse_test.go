@@ -94,7 +94,7 @@ type = "syslog"
 	net.Spool.MaxSize = 0
 	arch.File = &File{Path: "/var/log/x", Mode: 0o640, Owner: "root", Group: "root", MaxFiles: 1, Compress: true, Sync: "batch"}
 	loc.Syslog = &Syslog{Transport: "local", Address: "/dev/log", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audisp-relay", MaxMessage: DefaultMaxMessage}
-	net.Syslog = &Syslog{Transport: "tcp", Address: "[::1]:514", Protocol: "rfc5424", Facility: "local7", Severity: "info", Tag: "audisp-relay", MaxMessage: DefaultMaxMessage, Framing: "octet-counted"}
+	net.Syslog = &Syslog{Transport: "tcp", Address: "[::1]:514", Protocol: "rfc5424", Facility: "local7", Severity: "info", Tag: "audisp-relay", MaxMessage: DefaultMaxMessage, Framing: "both"}
 	sock.QOS, sock.QDepth = "lossy", 7
 	sock.Unix = &Unix{"/run/x/s", 0o600, "0", "audit", []int{0, 1000}, 1, "drop", "queue"}
 	prog.Format = "binary"
@@ -259,7 +259,7 @@ func TestParseErrors(t *testing.T) {
 		{"address service", slog + "transport = 'tcp'\naddress = 'host:syslog'", []string{`4: sinks.a.address: not an address`}},
 		{"address local", slog + "address = 'host:514'", []string{`3: sinks.a.address: not absolute`}},
 		{"framing", slog + "transport='udp'\naddress='a:1'\nframing='newline'", []string{`5: sinks.a.framing: has no effect with transport "udp", must be "" or transport "tcp" or "tls"`}},
-		{"framing of another name", slog + "transport='tcp'\naddress='a:1'\nframing='lf'", []string{`5: sinks.a.framing: "lf" is not allowed, must be "octet-counted" or "newline"`}},
+		{"framing of another name", slog + "transport='tcp'\naddress='a:1'\nframing='lf'", []string{`5: sinks.a.framing: "lf" is not allowed, must be "both", "octet-counted" or "newline"`}},
 		{"max_message", slog + "max_message='1000'", []string{`3: sinks.a.max_message: "1000" is too small, must be at least "1KiB"`}},
 		{"max_message of a packet", slog + "transport='udp'\naddress='a:1'\nmax_message='64KiB'", []string{`5: sinks.a.max_message: "64KiB" is too large, must be at most "65000" with transport "udp"`}},
 		{"max_message of a stream", slog + "transport='relp'\naddress='a:1'\nmax_message='5MiB'", []string{`5: sinks.a.max_message: "5MiB" is too large, must be at most "4MiB" with transport "relp"`}},

@@ -159,8 +159,8 @@ func syslogTag(s string) error {
 
 // framing is how messages on a stream are told apart (RFC 6587).
 func framing(s string) error {
-	if s != "octet-counted" && s != "newline" {
-		return fmt.Errorf(`%q is not allowed, must be "octet-counted" or "newline"`, s)
+	if s != "octet-counted" && s != "newline" && s != "both" {
+		return fmt.Errorf(`%q is not allowed, must be "both", "octet-counted" or "newline"`, s)
 	}
 	return nil
 }

@@ -32,9 +32,10 @@ func messageLimit(cfg *config.Syslog) int {
 type framing uint8
 
 const (
-	perDatagram framing = iota
-	octetCount          // "LEN MSG" (RFC 6587 section 3.4.1)
-	newlineEnd          // a newline behind each (RFC 6587 section 3.4.2), none within
+	perDatagram     framing = iota
+	octetCount              // "LEN MSG" (RFC 6587 section 3.4.1)
+	newlineEnd              // a newline behind each (RFC 6587 section 3.4.2), none within
+	countAndNewline         // octetCount, where a message has a newline at its end
 )
 
 // renderer builds messages out of records. It belongs to one goroutine.
@@ -162,16 +163,17 @@ func (r *renderer) clean(text []byte) []byte {
 // message appends one framed message.
 func (r *renderer) message(c *chunk, text []byte) {
 	buf := c.buf
-	if r.framing == octetCount {
-		// The newline is for a receiver that knows the other framing only: it would
-		// wait for one without end. Those that count drop it, as they do with a
-		// newline at the end of any message.
-		buf = strconv.AppendInt(buf, int64(r.headLen()+len(text)+1), 10)
-		buf = append(buf, ' ')
+	switch n := int64(r.headLen() + len(text)); r.framing {
+	case octetCount:
+		buf = append(strconv.AppendInt(buf, n, 10), ' ')
+	case countAndNewline:
+		// A receiver that knows the other framing only would wait for a newline without
+		// end. Most that count drop one at the end of a message.
+		buf = append(strconv.AppendInt(buf, n+1, 10), ' ')
 	}
 	buf = r.appendHead(buf)
 	buf = append(buf, text...)
-	if r.framing != perDatagram {
+	if r.framing == newlineEnd || r.framing == countAndNewline {
 		buf = append(buf, '\n')
 	}
 	c.buf = buf

@@ -1,9 +1,13 @@
 package syslog
 
 import (
+	"bytes"
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 
 	"audisp-relay/config"
@@ -28,5 +32,19 @@ func startOTel(t *testing.T, dir string, l *config.Syslog) func() []byte {
 	cmd := exec.Command(program, l.Address, l.Framing)
 	cmd.Stdout = out
 	daemon(t, cmd, ready)
-	return contents(out.Name())
+	return func() []byte {
+		// It gives messages in another order than they came in.
+		lines := bytes.SplitAfter(contents(out.Name())(), []byte("\n"))
+		slices.SortStableFunc(lines, func(a, b []byte) int {
+			x, y := otelKey.FindSubmatch(a), otelKey.FindSubmatch(b)
+			if x == nil || y == nil {
+				return len(y) - len(x) // what is being written goes last
+			}
+			return cmp.Or(bytes.Compare(x[2], y[2]), bytes.Compare(x[1], y[1]))
+		})
+		return bytes.Join(lines, nil)
+	}
 }
+
+// otelKey is the part and the id of a line.
+var otelKey = regexp.MustCompile(`^([^|]*)\|.* msg=audit\(([^)]*)\): .*\n$`)

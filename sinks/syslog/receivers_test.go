@@ -48,19 +48,21 @@ func TestReceivers(t *testing.T) {
 		{"rsyslog imptcp at a socket", "local", "rfc3164", "", rsyslogInput("imptcp", "", `path="%s"`)},
 		{"rsyslog imudp", "udp", "rfc5424", "", rsyslogInput("imudp", "", `address="127.0.0.1" port="%s" rcvbufSize="64m"`)},
 		{"rsyslog imtcp", "tcp", "rfc5424", "octet-counted", rsyslogInput("imtcp", "", `address="127.0.0.1" port="%s"`)},
+		{"rsyslog imtcp, both", "tcp", "rfc5424", "both", rsyslogInput("imtcp", "", `address="127.0.0.1" port="%s"`)},
 		{"rsyslog imtcp, lines", "tcp", "rfc3164", "newline", rsyslogInput("imtcp", "", `address="127.0.0.1" port="%s"`)},
 		{"rsyslog imptcp", "tcp", "rfc5424", "octet-counted", rsyslogInput("imptcp", "", `address="127.0.0.1" port="%s"`)},
+		{"rsyslog imptcp, both", "tcp", "rfc5424", "both", rsyslogInput("imptcp", "", `address="127.0.0.1" port="%s"`)},
 		{"rsyslog imptcp, lines", "tcp", "rfc5424", "newline", rsyslogInput("imptcp", "", `address="127.0.0.1" port="%s"`)},
 		{"rsyslog imrelp", "relp", "rfc5424", "", rsyslogInput("imrelp", "", `address="127.0.0.1" port="%s"`)},
 		{"syslog-ng network()", "tcp", "rfc3164", "newline", syslogNG(`network(ip("127.0.0.1") port(%s))`)},
 		{"syslog-ng network(), RFC 5424", "tcp", "rfc5424", "newline", syslogNG(`network(ip("127.0.0.1") port(%s) flags(syslog-protocol))`)},
 		{"syslog-ng syslog()", "tcp", "rfc5424", "octet-counted", syslogNG(`syslog(ip("127.0.0.1") port(%s))`)},
+		{"syslog-ng syslog(), both", "tcp", "rfc5424", "both", syslogNG(`syslog(ip("127.0.0.1") port(%s))`)},
 		{"syslog-ng unix-stream()", "local", "rfc3164", "", syslogNG(`unix-stream("%s")`)},
 		{"syslog-ng unix-dgram()", "local", "rfc3164", "", syslogNG(`unix-dgram("%s")`)},
 		{"journald", "local", "rfc3164", "", startJournald},
 		{"socat", "tcp", "rfc5424", "newline", startSocat},
-		{"OpenTelemetry Collector", "tcp", "rfc5424", "octet-counted", startOTel},
-		{"OpenTelemetry Collector, lines", "tcp", "rfc5424", "newline", startOTel},
+		{"OpenTelemetry Collector", "tcp", "rfc5424", "newline", startOTel},
 	}
 	records := manyRecords()
 	for _, rc := range receivers {

@@ -88,9 +88,13 @@ func newWriter(cfg config.Syslog, enc format.Encoder) *writer {
 	w.render.pri, w.invalid = ParsePriority(cfg.Facility, cfg.Severity)
 	w.render.newline = cfg.Transport == "local" && !w.render.rfc5424
 	if cfg.Transport == "tcp" || cfg.Transport == "tls" {
-		w.render.framing = octetCount
-		if cfg.Framing == "newline" {
+		switch cfg.Framing {
+		case "octet-counted":
+			w.render.framing = octetCount
+		case "newline":
 			w.render.framing = newlineEnd
+		default:
+			w.render.framing = countAndNewline
 		}
 	}
 	return w
