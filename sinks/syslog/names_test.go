@@ -128,6 +128,38 @@ func TestMisfitsAreNamed(t *testing.T) {
 	}
 }
 
+// TestQuietTimeIsNoStall: that nothing was sent for long says nothing of what is sent then.
+func TestQuietTimeIsNoStall(t *testing.T) {
+	client, server := net.Pipe()
+	defer server.Close()
+	s := &streamConn{link: &link{Conn: client, timeout: time.Second}, sent: &unacked{}}
+	defer client.Close()
+	c := messages(1)
+	s.wrote, s.moved = 100, time.Now().Add(-time.Hour)
+	s.acked = 100
+	if err := idleWith(s); err != nil {
+		t.Fatal(err)
+	}
+	s.wrote += 100 // sent, and not acknowledged yet
+	s.sent.add(c, 1)
+	if !s.progress(100) {
+		t.Error("taken for a receiver that takes nothing")
+	}
+}
+
+// idleWith is idle of a connection whose peer says nothing.
+func idleWith(s *streamConn) error {
+	s.raw = quietConn{}
+	return s.idle()
+}
+
+// quietConn is a socket of which nothing can be learned.
+type quietConn struct{}
+
+func (quietConn) Control(func(uintptr)) error    { return nil }
+func (quietConn) Read(func(uintptr) bool) error  { return nil }
+func (quietConn) Write(func(uintptr) bool) error { return nil }
+
 // TestTakesNothing: a receiver that has accepted and does not read is noticed once its
 // kernel's buffers are full, also when nothing more is to be sent.
 func TestTakesNothing(t *testing.T) {

@@ -76,8 +76,12 @@ func (s *streamConn) resend(ctx context.Context) error {
 // to it, and that the peer takes nothing of what is on its way.
 func (s *streamConn) idle() (err error) {
 	s.answer, err = s.drain(s.answer)
-	if s.sent == nil || err == nil && len(s.sent.ends) == 0 {
+	if s.sent == nil {
 		return err
+	}
+	if err == nil && len(s.sent.ends) == 0 {
+		s.moved = time.Now() // nothing waits: what is sent next has all the time
+		return nil
 	}
 	out := s.outstanding()
 	s.sent.settle(out)
