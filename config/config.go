@@ -24,6 +24,9 @@ const (
 	DefaultOOMScore      = -500
 	DefaultBoost         = 4
 	DefaultRestarts      = 10 // auditd's and audispd's own max_restarts
+	// DefaultMaxMessage leaves a default rsyslogd (8096 bytes) room for the header
+	// with which it sends a message on.
+	DefaultMaxMessage Size = 8000
 
 	maxQDepth          = 1_000_000
 	maxBoost           = 39 // the whole width of the nice scale
@@ -40,6 +43,8 @@ const (
 	minMemory          = 32 << 20
 	minMaxSize         = 64 << 10
 	minSpool           = 1 << 20 // some sixteen full batches
+	minMessage         = 1 << 10 // RFC 3164, 4.1; and text has room behind every header
+	maxMessage         = 4 << 20 // more than the longest event becomes
 	maxConfigSize      = 1 << 20
 )
 
@@ -165,6 +170,12 @@ type Syslog struct {
 	Facility  string // lower-case name: "user", "local0", ...
 	Severity  string // lower-case name: "info", "err", ...
 	Tag       string // TAG of RFC 3164, APP-NAME of RFC 5424
+	// MaxMessage is the most bytes of a message, header and text; what a record has
+	// more goes on in the next.
+	MaxMessage Size
+	// Framing tells messages apart, for tcp and tls: "octet-counted", "newline" or
+	// "both"; "" otherwise.
+	Framing string
 
 	// For tls and relp only; all "" otherwise.
 	CAFile     string // absolute path of the CAs' certificates; "": the system's
@@ -273,6 +284,8 @@ func newSyslog() *Syslog {
 		Facility:  "user",
 		Severity:  "info",
 		Tag:       "audisp-relay",
+
+		MaxMessage: DefaultMaxMessage,
 	}
 }
 

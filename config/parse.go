@@ -280,7 +280,34 @@ func (t *table) syslog(s *Sink) {
 	t.oneOf("facility", &l.Facility, facilities...)
 	t.oneOf("severity", &l.Severity, severities...)
 	t.str("tag", &l.Tag, syslogTag)
+	t.message(l)
 	t.tls(l)
+}
+
+// packetSize is what a message over that transport may have at most: what fits into
+// a UDP packet with every header, and what a local daemon's socket buffer takes
+// (net.core.wmem_default).
+var packetSize = map[string]Size{"udp": 65_000, "local": 128 << 10}
+
+// message reads the keys that say how long messages are and how they are told apart.
+func (t *table) message(l *Syslog) {
+	most, bounded := packetSize[l.Transport]
+	if !bounded {
+		most = maxMessage
+	}
+	t.size("max_message", &l.MaxMessage, minMessage, false)
+	if l.MaxMessage > most {
+		t.doc.errorf(t.key("max_message"), "%v is too large, must be at most %q with transport %q", quoteValue(t.vals["max_message"]), most.String(), l.Transport)
+		l.MaxMessage = DefaultMaxMessage
+	}
+	t.str("framing", &l.Framing, emptyOr(framing))
+	switch stream := l.Transport == "tcp" || l.Transport == "tls"; {
+	case stream && l.Framing == "":
+		l.Framing = "both"
+	case !stream && l.Framing != "":
+		t.doc.errorf(t.key("framing"), `has no effect with transport %q, must be "" or transport "tcp" or "tls"`, l.Transport)
+		l.Framing = ""
+	}
 }
 
 // tls reads the keys of an encrypted connection.

@@ -134,8 +134,8 @@ type = "syslog"
 	arch.QBytes, arch.OverflowAction, arch.Spool.Sync = 64<<10, "suspend", "batch"
 	net.Spool.MaxSize = 0
 	arch.File = &File{Path: "/var/log/x", Mode: 0o640, Owner: "root", Group: "root", MaxFiles: 1, Compress: true, Sync: "batch"}
-	loc.Syslog = &Syslog{Transport: "local", Address: "/dev/log", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audisp-relay"}
-	net.Syslog = &Syslog{Transport: "tcp", Address: "[::1]:514", Protocol: "rfc5424", Facility: "local7", Severity: "info", Tag: "audisp-relay"}
+	loc.Syslog = &Syslog{Transport: "local", Address: "/dev/log", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audisp-relay", MaxMessage: DefaultMaxMessage}
+	net.Syslog = &Syslog{Transport: "tcp", Address: "[::1]:514", Protocol: "rfc5424", Facility: "local7", Severity: "info", Tag: "audisp-relay", MaxMessage: DefaultMaxMessage, Framing: "both"}
 	sock.QOS, sock.QDepth = "lossy", 7
 	sock.Unix = &Unix{Path: "/run/x/s", Mode: 0o600, Owner: "0", Group: "audit", AllowUIDs: []int{0, 1000}, MaxClients: 1, MaxPerUID: 8, SlowClient: "drop", WhenIdle: "queue"}
 	prog.Format, prog.Frames = "binary", "auto"
@@ -299,6 +299,11 @@ func TestParseErrors(t *testing.T) {
 		{"address port 0", slog + "transport = 'tcp'\naddress = 'host:0'", []string{`4: sinks.a.address: not an address`}},
 		{"address service", slog + "transport = 'tcp'\naddress = 'host:syslog'", []string{`4: sinks.a.address: not an address`}},
 		{"address local", slog + "address = 'host:514'", []string{`3: sinks.a.address: looks like host:port`}},
+		{"framing", slog + "transport='udp'\naddress='a:1'\nframing='newline'", []string{`5: sinks.a.framing: has no effect with transport "udp", must be "" or transport "tcp" or "tls"`}},
+		{"framing of another name", slog + "transport='tcp'\naddress='a:1'\nframing='lf'", []string{`5: sinks.a.framing: "lf" is not allowed, must be "both", "octet-counted" or "newline"`}},
+		{"max_message", slog + "max_message='1000'", []string{`3: sinks.a.max_message: "1000" is too small, must be at least "1KiB"`}},
+		{"max_message of a packet", slog + "transport='udp'\naddress='a:1'\nmax_message='64KiB'", []string{`5: sinks.a.max_message: "64KiB" is too large, must be at most "65000" with transport "udp"`}},
+		{"max_message of a stream", slog + "transport='relp'\naddress='a:1'\nmax_message='5MiB'", []string{`5: sinks.a.max_message: "5MiB" is too large, must be at most "4MiB" with transport "relp"`}},
 		{"syslog words", slog + "protocol = 'x'\nfacility = 'LOCAL0'\nseverity = 'error'\ntag = 'a[b]'",
 			[]string{"3: sinks.a.protocol", "4: sinks.a.facility", "5: sinks.a.severity", "6: sinks.a.tag: not a tag"}},
 		{"one path", unix + "[sinks.b]\ntype = 'file'\npath = '/run/../run/a'", []string{`6: sinks.b.path: "/run/a" is written by sinks.a already`}},

@@ -93,7 +93,7 @@ func TestLoadPluginDirAs28(t *testing.T) {
 	unix.Unix = &Unix{Path: "/var/run/audispd_events", Mode: 0o640, Owner: "root", Group: "root", MaxClients: 16, MaxPerUID: 8, SlowClient: "drop", WhenIdle: "discard"}
 	remote.NameFormat, remote.Frames = "none", "auto"
 	remote.Program = &Program{Path: bin, Args: []string{"-a", "b"}, MaxRestarts: 10}
-	syslog.Syslog = &Syslog{Transport: "local", Address: "/dev/log", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audispd"}
+	syslog.Syslog = &Syslog{Transport: "local", Address: "/dev/log", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audispd", MaxMessage: DefaultMaxMessage}
 	syslog.DropEOE = true
 	if diff := cmp.Diff([]Sink{unix, remote, syslog}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

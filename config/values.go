@@ -157,6 +157,14 @@ func syslogTag(s string) error {
 	return nil
 }
 
+// framing is how messages on a stream are told apart (RFC 6587).
+func framing(s string) error {
+	if s != "octet-counted" && s != "newline" && s != "both" {
+		return fmt.Errorf(`%q is not allowed, must be "both", "octet-counted" or "newline"`, s)
+	}
+	return nil
+}
+
 func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 
 	"audisp-relay/decode"
+	"audisp-relay/names"
 	"audisp-relay/stream"
 )
 
@@ -232,8 +233,7 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 
 // local reports whether the event is of this host.
 func (m *Matcher) local() bool {
-	node := m.b.Node(m.main)
-	return len(node) == 0 || string(node) == m.Local
+	return names.Local(m.b.Node(m.main), m.Local)
 }
 
 // inMessage returns the text of a key in the first msg='...' that has it.

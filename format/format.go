@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"audisp-relay/stream"
 )
@@ -66,6 +67,9 @@ type Encoder struct {
 	// Padded, where not nil, says whether binary frames are filled up to the length that
 	// auditd's were up to 4.1.0. It is asked once, when the first one is made.
 	Padded func() bool
+	// Host, where it is not nil, holds the names of this host, and Node is taken from it:
+	// they may change while the encoder is used.
+	Host *atomic.Pointer[HostNames]
 	// NewEvents makes the encoder of a format of events; each copy of an Encoder
 	// makes its own when it is first used.
 	NewEvents func() EventEncoder
@@ -74,11 +78,28 @@ type Encoder struct {
 	Panicked func(b *stream.Batch, i, j int, fault any)
 
 	padded padding
+	seen   *HostNames // that Node and events were made for
 	events EventEncoder
 	batch  stream.Batch // that events is given: a pointer to the caller's would move it to the heap
 	buf    []byte
 	ends   []uint32
 	line   []byte
+}
+
+// HostNames are what this host is called.
+type HostNames struct {
+	Node  string // see Encoder.Node
+	Local string // node= of its own records, as names.Local takes it
+}
+
+// refresh takes names that have changed.
+func (e *Encoder) refresh() {
+	if e.Host == nil {
+		return
+	}
+	if now := e.Host.Load(); now != e.seen {
+		e.Node, e.seen, e.events = now.Node, now, nil
+	}
 }
 
 // Encoded is a batch in the shape the consumer gets. It is valid until the next
@@ -92,6 +113,7 @@ type Encoded struct {
 // Encode returns the records of b one behind the other, of padded frames maybe only the
 // first of them. A string stream that nothing is to be added to costs no copy.
 func (e *Encoder) Encode(b stream.Batch) Encoded {
+	e.refresh()
 	if e.untouched(b) {
 		last := &b.Recs[len(b.Recs)-1]
 		return Encoded{Bytes: b.Buf[b.Recs[0].Off : last.Off+last.Len], recs: b.Recs}
@@ -155,6 +177,7 @@ func (e *Encoder) Append(dst []byte, b stream.Batch, i int) (out []byte) {
 			out = e.rescue(dst, &e.batch, i, end, fault)
 		}
 	}()
+	e.refresh()
 	if e.Format.Events() {
 		return e.appendEvent(dst, b, i)
 	}

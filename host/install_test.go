@@ -408,8 +408,8 @@ func TestInstallChecksTheConfiguration(t *testing.T) {
 // What others than root can write is refused.
 func TestInstallRefusesWhatOthersCanWrite(t *testing.T) {
 	for dir, want := range map[string]string{
-		"/usr/sbin":            "binary /usr/sbin/relay: others than root can replace what is in",
-		"/usr":                 "binary /usr/sbin/relay: others than root can replace",
+		"/usr/sbin":            "binary /usr/sbin/relay must not be run: /usr/sbin has mode",
+		"/usr":                 "binary /usr/sbin/relay must not be run: /usr has mode",
 		"/etc/audit":           "drop-in " + dropInPath + ": others than root can replace what is in",
 		"/etc/audit/plugins.d": "drop-in " + dropInPath + ": others than root",
 		"/etc/relay":           "configuration /etc/relay/c.toml: others than root",

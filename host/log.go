@@ -73,3 +73,28 @@ func (m Machine) ancestor(pid int, comm string) (process, error) {
 	}
 	return process{}, fmt.Errorf("the relay's parent (pid %d, %q) is not %s, nor is %s above it: name its log in log_file of [recovery]", pid, first, comm, comm)
 }
+
+// NodeInfo is how an auditd names the records that it gives to plugins.
+type NodeInfo struct {
+	Format, Name string // its name_format and name
+	Others       bool   // it hands on records of other hosts, too
+}
+
+// NodeOf returns that of the auditd that LogOf finds.
+func NodeOf(parent int) (NodeInfo, error) { return Machine{}.nodeOf(parent) }
+
+func (m Machine) nodeOf(parent int) (NodeInfo, error) {
+	auditd, err := m.ancestor(parent, "auditd")
+	if err != nil {
+		return NodeInfo{}, err
+	}
+	opt := auditd.options()
+	if !filepath.IsAbs(opt.dir()) {
+		return NodeInfo{}, fmt.Errorf("auditd (pid %d) was started with the relative directory -c %s", auditd.PID, opt.dir())
+	}
+	conf, err := m.ReadAuditdConf(opt.dir())
+	if _, mistakes := err.(*ConfError); err != nil && !mistakes {
+		return NodeInfo{}, err
+	}
+	return NodeInfo{Format: conf.NameFormat, Name: conf.Name, Others: conf.TCPListenPort > 0 && conf.DistributeNetwork}, nil
+}

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # getdeps.sh PROGRAM...: installs the Debian or Fedora packages of those of the
 # programs that are missing. Services that come with them are not started, and
-# laurel, which makes itself a plugin of auditd, is switched off there.
+# laurel, which makes itself a plugin of auditd, is switched off there. syslog-ng, whose
+# package Debian does not let stand beside rsyslog's, is unpacked below the user's cache folder.
 # Without root it only says what is missing, and fails.
 set -euo pipefail
 
+syslog_ng=${XDG_CACHE_HOME:-$HOME/.cache}/audisp-relay/syslog-ng
+
 missing() {
     case $1 in
+    syslog-ng) ! command -v syslog-ng >/dev/null && [ ! -x "$syslog_ng/usr/sbin/syslog-ng" ] ;;
     # a module of rsyslogd
     *.so) ! compgen -G "/usr/lib*/rsyslog/$1" >/dev/null && ! compgen -G "/usr/lib/*/rsyslog/$1" >/dev/null ;;
     # for the auditd of other suites of Debian, from the mirror that apt uses
@@ -31,6 +35,23 @@ package() {
     esac
 }
 
+# unpack_syslog_ng puts Debian's packages of it where nothing else is touched.
+unpack_syslog_ng() {
+    local dir deb
+    dir=$(mktemp -d)
+    (
+        cd "$dir"
+        apt-get download -qq syslog-ng-core libivykis0 libnet1 libpcre3 ||
+            apt-get download -qq syslog-ng-core libivykis0t64 libnet1 libpcre2-8-0
+        mkdir root
+        for deb in *.deb; do dpkg -x "$deb" root; done
+    ) >&2
+    mkdir -p "${syslog_ng%/*}"
+    rm -rf "$syslog_ng"
+    mv "$dir/root" "$syslog_ng"
+    rm -rf "$dir"
+}
+
 need=()
 for program in "$@"; do
     if missing "$program"; then need+=("$program"); fi
@@ -46,7 +67,12 @@ else
     exit 1
 fi
 packages=()
+unpack=
 for program in "${need[@]}"; do
+    if [ "$kind:$program" = deb:syslog-ng ]; then
+        unpack=yes
+        continue
+    fi
     read -ra names <<<"$(package "$kind" "$program")"
     packages+=("${names[@]}")
 done
@@ -55,7 +81,7 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-echo "installing ${packages[*]}" >&2
+echo "installing ${need[*]}" >&2
 laurel_conf=/etc/audit/plugins.d/laurel.conf
 had_laurel=$([ -e "$laurel_conf" ] && echo yes || true)
 if [ "$kind" = deb ]; then
@@ -66,7 +92,10 @@ if [ "$kind" = deb ]; then
         chmod 0755 "$policy"
     fi
     apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+    if [ ${#packages[@]} -gt 0 ]; then
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+    fi
+    if [ -n "$unpack" ]; then unpack_syslog_ng; fi
 else
     dnf install -y -q "${packages[@]}" >&2
 fi

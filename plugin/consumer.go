@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -34,6 +35,7 @@ type consumer struct {
 	log    *zap.Logger // with a rate limit of its own
 	poison *poison     // panics over its events
 	said   said        // what the log was told of its losses; main goroutine only
+	local  string      // node= of this host as its filter knows it; main goroutine only
 
 	mu    sync.Mutex        // guards what follows, which reload changes
 	base  map[string]uint64 // its balance when its queue was made, from earlier ones
@@ -64,7 +66,8 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 	before, dir := p.keep.of(cfg.Name)
 	c.base = before.Totals
 	c.now = p.newQueue(c, p.openSpool(dir, cfg, c.log), before)
-	c.intake = newIntake(c.now, c.wish(cfg, p.users))
+	c.local = p.nodes.localName()
+	c.intake = newIntake(c.now, c.wish(cfg, p.users, c.local))
 	c.intake.late = dir == nil
 	c.intake.maxOpen = p.maxOpen()
 	c.intake.poison = c.poison
@@ -116,8 +119,8 @@ func (c *consumer) abandon() {
 }
 
 // wish returns what a checked configuration asks for.
-func (c *consumer) wish(cfg config.Sink, users *names.Users) *wish {
-	w, err := wishOf(cfg, users)
+func (c *consumer) wish(cfg config.Sink, users *names.Users, local string) *wish {
+	w, err := wishOf(cfg, users, local)
 	if err != nil { // it was checked
 		c.log.Error("filter", zap.String("sink", cfg.Name), zap.Error(err))
 		return new(wish)
@@ -128,8 +131,10 @@ func (c *consumer) wish(cfg config.Sink, users *names.Users) *wish {
 // start puts a sink of the present configuration at the queue's end. It runs
 // when the one before and the consumers that leave have ended: it may want the
 // same path. Nothing here waits for that.
-func (c *consumer) start(leaving []*consumer, users *names.Users) {
-	sink := newSink(c.config(), users, c.log, c.poison)
+func (c *consumer) start(leaving []*consumer, users *names.Users, nodes *nodes) {
+	cfg := c.config()
+	called := nodes.of(cfg)
+	sink := newSink(cfg, users, called, c.log, c.poison)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	before, ended := c.ended, make(chan struct{})
 	c.cancel, c.ended = cancel, ended
@@ -152,7 +157,7 @@ func (c *consumer) start(leaving []*consumer, users *names.Users) {
 			case <-ctx.Done():
 			case <-time.After(wait):
 			}
-			sink = newSink(c.config(), users, c.log, c.poison)
+			sink = newSink(c.config(), users, called, c.log, c.poison)
 			c.mu.Lock()
 			c.sink, c.panicked = sink, nil
 			c.mu.Unlock()
@@ -209,14 +214,14 @@ func (p *Plugin) apply(c *consumer, cfg config.Sink) {
 		q.SetConfig(p.queueConfig(cfg))
 	}
 	if old.Filter != cfg.Filter || old.Format != cfg.Format {
-		c.intake.next.Store(c.wish(cfg, p.users))
+		c.intake.next.Store(c.wish(cfg, p.users, p.nodes.localName()))
 	}
 	if sameSink(old, cfg) {
 		c.sink.Reopen()
 		return
 	}
 	c.cancel(nil)
-	c.start(p.leaving, p.users)
+	c.start(p.leaving, p.users, p.nodes)
 }
 
 // sameSink reports whether a and b differ in nothing that the sink itself knows.
@@ -248,17 +253,13 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 }
 
 // newSink makes the sink of a checked configuration. users, which may be nil, knows the
-// names that auditd has not given.
-func newSink(cfg config.Sink, users *names.Users, log *zap.Logger, faults *poison) sinks.Sink {
+// names that auditd has not given; called holds those of this host, faults counts panics.
+func newSink(cfg config.Sink, users *names.Users, called *atomic.Pointer[format.HostNames], log *zap.Logger, faults *poison) sinks.Sink {
 	f, err := format.Parse(cfg.Format)
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	node, err := nodeName(cfg.NameFormat, cfg.NodeName)
-	if err != nil {
-		log.Warn("node name", zap.String("sink", cfg.Name), zap.Error(err))
-	}
-	enc := format.Encoder{Format: f, Node: node, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, node, users, faults),
+	enc := format.Encoder{Format: f, Host: called, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, users, called, faults),
 		Panicked: func(b *stream.Batch, i, j int, fault any) { faults.note("format", b, i, j, fault) }}
 	enc.Padded = padded(cfg, log)
 	switch cfg.Type {
@@ -295,7 +296,7 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 }
 
 // eventsOf returns what makes the encoder of a format of events.
-func eventsOf(f format.Format, node string, users *names.Users, faults *poison) func() format.EventEncoder {
+func eventsOf(f format.Format, users *names.Users, called *atomic.Pointer[format.HostNames], faults *poison) func() format.EventEncoder {
 	var known interface { // a nil *names.Users must not hide in it
 		User(uid uint32) string
 		Group(gid uint32) string
@@ -303,20 +304,21 @@ func eventsOf(f format.Format, node string, users *names.Users, faults *poison) 
 	if users != nil {
 		known = users
 	}
-	host := localNode()
 	switch f {
 	case format.JSON:
 		return func() format.EventEncoder {
-			return eventjson.New(eventjson.Options{Node: node, Users: known, Local: host})
+			now := called.Load()
+			return eventjson.New(eventjson.Options{Node: now.Node, Users: known, Local: now.Local})
 		}
 	case format.ECS:
 		return func() format.EventEncoder {
-			return ecs.New(ecs.Options{Node: node, Users: known, Local: host, Panicked: func(b *stream.Batch, i, j int, fault any) {
+			now := called.Load()
+			return ecs.New(ecs.Options{Node: now.Node, Users: known, Local: now.Local, Panicked: func(b *stream.Batch, i, j int, fault any) {
 				faults.note("aucoalesce", b, i, j, fault)
 			}})
 		}
 	case format.Laurel:
-		return func() format.EventEncoder { return laurel.New(laurel.Options{Node: node}) }
+		return func() format.EventEncoder { return laurel.New(laurel.Options{Node: called.Load().Node}) }
 	}
 	return nil
 }

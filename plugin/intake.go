@@ -25,7 +25,7 @@ type wish struct {
 }
 
 // wishOf returns what a checked configuration asks for. users may be nil.
-func wishOf(cfg config.Sink, users *names.Users) (*wish, error) {
+func wishOf(cfg config.Sink, users *names.Users, local string) (*wish, error) {
 	f, err := format.Parse(cfg.Format)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func wishOf(cfg config.Sink, users *names.Users) (*wish, error) {
 		}
 		match := rule.New()
 		if users != nil {
-			match.Users, match.Local = users, localNode()
+			match.Users, match.Local = users, local
 		}
 		w.judge = newJudge(match)
 	}

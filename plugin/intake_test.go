@@ -37,7 +37,7 @@ type taker struct {
 
 func take(t *testing.T, cfg config.Sink) *taker {
 	t.Helper()
-	w, err := wishOf(cfg, nil)
+	w, err := wishOf(cfg, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestIntake(t *testing.T) {
 func TestIntakeChanges(t *testing.T) {
 	tk := take(t, config.Sink{Format: "json", Filter: `key == "a"`})
 	want := func(format, filter string) {
-		w, err := wishOf(config.Sink{Format: format, Filter: filter}, nil)
+		w, err := wishOf(config.Sink{Format: format, Filter: filter}, nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -85,7 +85,7 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 		now.SetConfig(cfg)
 		sunk <- c.ended
 		c.cancel(nil)
-		c.start(p.leaving, p.users)
+		c.start(p.leaving, p.users, p.nodes)
 	}:
 	case <-p.keep.stop:
 		return

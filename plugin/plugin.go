@@ -69,6 +69,7 @@ type Plugin struct {
 	keep   *keeper // positions and balances on disk
 	feed   *recovery.Feed
 	users  *names.Users
+	nodes  *nodes
 	kernel *kernelLoss // nil: not asked
 
 	mu      sync.Mutex // guards all below
@@ -134,6 +135,7 @@ func (p *Plugin) Run() error {
 	}
 	p.keep = p.openState()
 	p.users = names.Open(names.Options{})
+	p.nodes = newNodes(p.parent, p.log.Logger)
 	for _, cfg := range p.cfg.Sinks {
 		p.members = append(p.members, p.newConsumer(cfg))
 	}
@@ -144,7 +146,7 @@ func (p *Plugin) Run() error {
 	go func() { ended <- p.read(reader) }()
 	p.prepare()
 	for _, c := range p.members {
-		c.start(nil, p.users)
+		c.start(nil, p.users, p.nodes)
 		p.warnAction(c.config())
 	}
 	endKernel := p.startKernel()
@@ -164,6 +166,7 @@ func (p *Plugin) Run() error {
 	stopExpiry()
 	p.finish(expired)
 	p.users.Close()
+	p.nodes.close()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
@@ -220,6 +223,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 			return p.readLast(ended)
 		case now := <-tick.C:
 			p.safely("watch", func() { p.watch(now, false) })
+			p.followNames(now)
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
 					zap.Int("lines", late), zap.Uint64("total_lines_lost", lost))

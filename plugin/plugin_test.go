@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 )
 
 func TestMain(m *testing.M) {
@@ -157,16 +158,18 @@ group = "root"
 }
 
 func TestNodeNames(t *testing.T) {
+	n := newNodes(os.Getpid(), zap.NewNop())
+	defer n.close()
 	host, _ := os.Hostname()
 	for _, c := range []struct{ format, name, want string }{
 		{"none", "x", ""}, {"", "", ""}, {"user", "me", "me"}, {"hostname", "", host},
 	} {
-		if got, err := nodeName(c.format, c.name); got != c.want || err != nil {
+		if got, err := n.nodeName(nodeKey{c.format, c.name}); got != c.want || err != nil {
 			t.Errorf("%s: %q, %v", c.format, got, err)
 		}
 	}
 	for _, format := range []string{"fqd", "numeric"} { // whether they resolve or not
-		if got, _ := nodeName(format, ""); got == "" {
+		if got, _ := n.nodeName(nodeKey{format, ""}); got == "" {
 			t.Errorf("%s gives no name", format)
 		}
 	}

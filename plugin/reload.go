@@ -47,6 +47,7 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 // The reader goes on meanwhile: it takes the set of consumers anew for each
 // batch, and a queue keeps what its sink had not delivered.
 func (p *Plugin) reload() {
+	p.nodes.lookUp()
 	p.feed.Check() // auditd passes its HUP on, and says in its log alone who sent it
 	cfg, warnings, err := config.Load(config.FileOf(p.opt.Config), host.AuditLogs(p.parent)...)
 	if errors.Is(err, fs.ErrNotExist) && p.cfg.File == "" {
@@ -106,7 +107,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	}
 	for i, c := range next {
 		if slices.Contains(fresh, c) {
-			c.start(p.leaving, p.users)
+			c.start(p.leaving, p.users, p.nodes)
 			p.warnAction(cfg.Sinks[i])
 		} else {
 			p.apply(c, cfg.Sinks[i])

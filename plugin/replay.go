@@ -36,7 +36,7 @@ func Replay(ctx context.Context, from Stored) (Replayed, error) {
 	if err := checkLog(from.Log); err != nil {
 		return done, err
 	}
-	w, err := wishOf(config.Sink{Format: from.Format, Filter: from.Filter}, nil)
+	w, err := wishOf(config.Sink{Format: from.Format, Filter: from.Filter}, nil, "")
 	if err != nil {
 		return done, err
 	}
@@ -173,7 +173,7 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 	var names []string
 	for _, sc := range cfg.Sinks {
 		if sc.Name == name {
-			return Stored{Format: sc.Format, Filter: sc.Filter, Sink: newSink(sc, nil, log, &poison{log: log})}, nil
+			return Stored{Format: sc.Format, Filter: sc.Filter, Sink: newSink(sc, nil, fixedNames(sc, log), log, &poison{log: log})}, nil
 		}
 		names = append(names, sc.Name)
 	}
@@ -183,7 +183,7 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 // WriterSink returns a sink that writes to w in a format, for Replay. The first error
 // ends the replay through fail.
 func WriterSink(w io.Writer, f format.Format, fail context.CancelCauseFunc) Stored {
-	enc := format.Encoder{Format: f, NewEvents: eventsOf(f, "", nil, new(poison))}
+	enc := format.Encoder{Format: f, NewEvents: eventsOf(f, nil, namesOf("", localNode()), new(poison))}
 	return Stored{Format: format.Names[f], Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
 }
 

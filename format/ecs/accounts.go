@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/names"
 )
 
 // entity is a user or a group.
@@ -240,7 +242,7 @@ func (d *document) namesAccount(id, name string) bool {
 // lookUp returns the name that an id has on this machine, if the record is of it and auditd
 // has added no names.
 func (e *Encoder) lookUp(r *record, id string, group bool) string {
-	if e.opts.Users == nil || r.Twinned || len(r.Node) > 0 && string(r.Node) != e.opts.Local {
+	if e.opts.Users == nil || r.Twinned || !names.Local(r.Node, e.opts.Local) {
 		return ""
 	}
 	if !isNumber(id) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"audisp-relay/decode"
+	"audisp-relay/names"
 	"audisp-relay/stream"
 )
 
@@ -62,8 +63,7 @@ func (e *Encoder) cut(b *stream.Batch, i, j int) {
 		}
 		r.elsewhere = r.typ == typePath || r.typ == typeSockaddr
 	}
-	e.lookup = e.opts.Users != nil && !e.auditd &&
-		(len(e.head.node) == 0 || string(e.head.node) == e.opts.Local)
+	e.lookup = e.opts.Users != nil && !e.auditd && names.Local(e.head.node, e.opts.Local)
 	if e.main >= 0 {
 		e.recs[e.main].elsewhere = true
 	}

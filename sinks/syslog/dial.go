@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -79,10 +82,12 @@ func (w *writer) hint(err error) string {
 }
 
 // dialLocal connects to the local daemon as syslog(3) does: most have a datagram
-// socket, some (syslog-ng, old sysklogd) a stream socket.
+// socket, some (rsyslog's imptcp, syslog-ng's unix-stream) a stream socket. There
+// syslog(3) ends a message with NUL, which imptcp does not read; a newline both do.
 func (w *writer) dialLocal(ctx context.Context) (conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	c, err := dialer.DialContext(ctx, "unixgram", w.cfg.Address)
+	w.journal.look(w.cfg.Address)
 	if err == nil {
 		w.render.framing = perDatagram
 		return newDatagrams(c, false)
@@ -93,7 +98,7 @@ func (w *writer) dialLocal(ctx context.Context) (conn, error) {
 	if c, err = dialer.DialContext(ctx, "unix", w.cfg.Address); err != nil {
 		return nil, err
 	}
-	w.render.framing = nulEnd
+	w.render.framing = newlineEnd
 	l, err := newLink(c, w.timeout)
 	if err != nil {
 		return nil, err
@@ -107,7 +112,47 @@ func (w *writer) dialUDP(ctx context.Context) (conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.name.at, w.name.looked = c.RemoteAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), time.Now()
 	return newDatagrams(c, true)
+}
+
+// lookEvery is how often the name of a UDP server is looked up again: unlike a connection
+// it does not end when the server has moved. lookWithin bounds that.
+const (
+	lookEvery  = 5 * time.Minute
+	lookWithin = 2 * time.Second
+)
+
+// namedServer is what is known of a UDP server's name.
+type namedServer struct {
+	at     netip.Addr // where messages go
+	looked time.Time
+	lookUp func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's
+}
+
+// follow lets go of a UDP socket whose server's name leads elsewhere now; the next write
+// makes another. While the name cannot be looked up all stays as it is.
+func (w *writer) follow(ctx context.Context) {
+	host, _, err := net.SplitHostPort(w.cfg.Address)
+	if w.conn == nil || err != nil || time.Since(w.name.looked) < lookEvery {
+		return
+	}
+	w.name.looked = time.Now()
+	if _, err := netip.ParseAddr(host); err == nil {
+		return
+	}
+	lookUp := w.name.lookUp
+	if lookUp == nil {
+		lookUp = net.DefaultResolver.LookupNetIP
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	found, err := lookUp(ctx, "ip", host)
+	if err != nil || len(found) == 0 || slices.ContainsFunc(found, func(a netip.Addr) bool { return a.Unmap() == w.name.at }) {
+		return
+	}
+	w.log.Info("the syslog server's name has another address", zap.String("address", w.cfg.Address), zap.Stringer("was", w.name.at))
+	w.disconnect(true)
 }
 
 func (w *writer) dialStream(ctx context.Context) (conn, error) {

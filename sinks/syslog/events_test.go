@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 
 	"audisp-relay/config"
@@ -82,7 +81,7 @@ func TestEventsAreDeliveredWhole(t *testing.T) {
 			want = append(want, line...)
 		}
 		for _, most := range []int{1, 2, 3, 100} {
-			w := newWriter(config.Syslog{Transport: "tcp", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "t"}, eventEncoder(length))
+			w := newWriter(config.Syslog{Transport: "tcp", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "t", MaxMessage: 4 << 20}, eventEncoder(length))
 			var got []byte
 			rest := b
 			for calls := 0; len(rest.Recs) > 0; calls++ {
@@ -112,46 +111,50 @@ func TestEventsAreDeliveredWhole(t *testing.T) {
 	}
 }
 
-// TestLongEvents: they are not cut where records are.
+// TestLongEvents: they are continued like records, and not cut where max_message
+// lets them be whole.
 func TestLongEvents(t *testing.T) {
 	tests := []struct {
 		transport string
+		most      config.Size
 		length    int
-		want      []int // bytes of text in each message
+		want      int // messages
 	}{
-		{"tcp", 100_000, []int{99_999}},
-		{"tls", 1 << 20, []int{1<<20 - 1}},
-		{"relp", 1 << 20, []int{1<<20 - 1}},
-		{"relp", maxEvent + 11, []int{maxEvent, 10}},
-		{"udp", 70_001, []int{maxPacket, 5000}},
-		{"local", 100_000, []int{99_999 + 1}}, // with its newline
+		{"tcp", 4 << 20, 100_000, 1},
+		{"tls", 4 << 20, 1 << 20, 1},
+		{"relp", 4 << 20, 1 << 20, 1},
+		{"relp", 4 << 20, 4<<20 + 11, 2},
+		{"udp", 65_000, 70_001, 2},
+		{"local", 128 << 10, 100_000, 1},
+		{"local", 0, 100_000, 13},
+		{"tcp", 0, 7900, 1},
 	}
 	for _, tt := range tests {
-		w := newWriter(config.Syslog{Transport: tt.transport, Protocol: "rfc5424", Facility: "user", Severity: "info", Tag: "t"}, eventEncoder(tt.length))
-		w.render.newline = tt.transport == "local"
+		w := sinkOf(tt.transport, "rfc5424", "", tt.most, eventEncoder(tt.length))
 		w.render.framing = perDatagram
 		var c chunk
-		w.render.fill(&c, eventBatch(2), 0, 0)
-		var got []int
-		start := 0
-		for _, m := range c.marks {
-			_, text, _ := bytes.Cut(c.buf[start:m.end], []byte(" - PATH - "))
-			got = append(got, len(text))
-			start = m.end
+		w.render.fill(&c, eventBatch(2), 0, piece{})
+		var j joiner
+		var got []byte
+		for _, msg := range messagesOf(t, &w.render, &c) {
+			part, text, err := split5424(msg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _, err = j.add(part, text); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if !slices.Equal(got, tt.want) || !bytes.Contains(c.buf, []byte{0x1d}) {
-			t.Errorf("%s, %d bytes: messages with %d bytes, want %d", tt.transport, tt.length, got, tt.want)
+		if len(c.marks) != tt.want || len(got) != tt.length-1 || !bytes.Contains(got, []byte{0x1d}) {
+			t.Errorf("%s, %d bytes: %d messages, want %d; %d bytes of text", tt.transport, tt.length, len(c.marks), tt.want, len(got))
 		}
 	}
 }
 
-// TestRecordsKeepTheirLimit: whatever the transport.
-func TestRecordsKeepTheirLimit(t *testing.T) {
-	for _, transport := range []string{"local", "udp", "tcp", "tls", "relp"} {
-		w := newWriter(config.Syslog{Transport: transport}, format.Encoder{Format: format.Binary})
-		if w.render.limit != maxText || w.render.enc.Format != format.String {
-			t.Errorf("%s: %d bytes, format %d", transport, w.render.limit, w.render.enc.Format)
-		}
+// TestBinaryIsText: a frame is none.
+func TestBinaryIsText(t *testing.T) {
+	if w := newWriter(config.Syslog{}, format.Encoder{Format: format.Binary}); w.render.enc.Format != format.String {
+		t.Errorf("format %d", w.render.enc.Format)
 	}
 }
 

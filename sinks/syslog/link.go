@@ -47,6 +47,7 @@ type link struct {
 	timeout  time.Duration
 	ctx      context.Context // of the write at work: package tls has no way to pass it on
 	heard    int             // bytes the peer has sent
+	wrote    int             // bytes the kernel has taken
 	over     bool            // and that it will send no more: of the socket, not of TLS
 	torn     bool            // a write failed: there is no ending this in order
 	junk     [4096]byte
@@ -90,6 +91,7 @@ func (l *link) Write(buf []byte) (n int, err error) {
 		}
 		k, err := l.Conn.Write(buf[n:])
 		n += k
+		l.wrote += k
 		if err != nil && (k == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return n, err
 		}
@@ -171,15 +173,17 @@ func (l *link) hurry() {
 	_ = l.raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
 }
 
-// drain reads away what the peer has said, which means nothing, and notices
-// its end.
-func (l *link) drain() error {
+// drain reads away what the peer has said, of which answer keeps the beginning, and
+// notices its end.
+func (l *link) drain(answer []byte) ([]byte, error) {
 	for range 16 { // a peer that talks faster is read on next time
-		if n, err := l.said(l.junk[:]); n == 0 || err != nil {
-			return err
+		n, err := l.said(l.junk[:])
+		answer = append(answer, l.junk[:min(n, maxAnswerKept-len(answer))]...)
+		if n == 0 || err != nil {
+			return answer, err
 		}
 	}
-	return nil
+	return answer, nil
 }
 
 // outstanding returns how many of the bytes written the peer's kernel has not

@@ -126,6 +126,19 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// eventuallySlow waits until ok, which may take long on a busy machine, and says what
+// there is where that never comes.
+func eventuallySlow(t testing.TB, what string, ok func() bool, there func() string) {
+	t.Helper()
+	const patience = 2 * time.Minute
+	for deadline, pause := time.Now().Add(patience), 5*time.Millisecond; !ok(); pause = min(2*pause, time.Second/2) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v; %s", what, patience, there())
+		}
+		time.Sleep(pause)
+	}
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

@@ -6,50 +6,36 @@ import (
 	"strings"
 	"time"
 
+	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/stream"
 )
 
 // Bounds of what is built at a time.
 const (
-	// maxText is the most text one message carries: audisp-syslog reads lines
-	// in pieces of this size (MAX_AUDIT_MESSAGE_LENGTH - 1 in libaudit.h) and
-	// sends each as a message of its own.
-	maxText = 8969
-	// maxEvent is the same for an event in one line, of which pieces would be of
-	// no use: more than the longest event becomes. Receivers have bounds of their
-	// own. maxPacket is what fits into a UDP packet with every header, maxLocal what
-	// into the socket buffer of a local daemon (net.core.wmem_default).
-	maxEvent  = 4 << 20
-	maxPacket = 65_000
-	maxLocal  = 128 << 10
 	// minText is what every receiver takes whole (RFC 5426 section 3.2: 480
-	// octets with the header). No network makes a message smaller than that.
+	// octets with the header). No network makes the text of a message shorter than that.
 	minText = 256
 	// chunkBytes is when a chunk is large enough to be sent.
 	chunkBytes = 64 << 10
 )
 
-// textLimit returns the most text a message carries: of records, or of events.
-func textLimit(transport string, events bool) int {
-	switch {
-	case !events:
-		return maxText
-	case transport == "udp":
-		return maxPacket
-	case transport == "local":
-		return maxLocal
+// messageLimit returns the most bytes of a message, header and text.
+func messageLimit(cfg *config.Syslog) int {
+	if cfg.MaxMessage == 0 {
+		return int(config.DefaultMaxMessage)
 	}
-	return maxEvent
+	return int(cfg.MaxMessage)
 }
 
 // framing is how messages are told apart at the receiver.
 type framing uint8
 
 const (
-	perDatagram framing = iota
-	octetCount          // "LEN MSG" (RFC 6587 section 3.4.1)
-	nulEnd              // NUL behind each, as syslog(3) does on a stream socket
+	perDatagram     framing = iota
+	octetCount              // "LEN MSG" (RFC 6587 section 3.4.1)
+	newlineEnd              // a newline behind each (RFC 6587 section 3.4.2), none within
+	countAndNewline         // octetCount, where a message has a newline at its end
 )
 
 // renderer builds messages out of records. It belongs to one goroutine.
@@ -62,20 +48,24 @@ type renderer struct {
 	newline bool   // keep the newline that ends a record, as audisp-syslog does
 	framing framing
 	events  bool // the text of an event's first record is the whole event's
-	limit   int  // bytes of text in one message
+	limit   int  // bytes of one message, header and text
 
 	head   []byte // of the second below, up to MSGID or text
 	second int64
 	micros int    // where the microseconds stand in head, 0: nowhere
 	text   []byte // scratch
+	plain  []byte // scratch: the text without control characters
 	msgID  []byte // of the record at hand, empty without
+	part   []byte // PROCID of the message at hand, "2/3": see split.go
+	prefix []byte // what its text begins with
+	total  []byte // scratch: how many parts there are
 }
 
 // mark is the end of a message in a chunk: when all up to here is sent, recs
-// records of the batch and the first part bytes of the next one's text are.
+// records of the batch and a piece of the next one's text are.
 type mark struct {
-	end        int
-	recs, part int
+	end, recs int
+	piece     piece
 }
 
 // chunk is a run of messages, one behind the other in buf.
@@ -85,16 +75,16 @@ type chunk struct {
 	recs  int // records of the batch that are dealt with when all is sent
 }
 
-// after returns how many records, and how many bytes of the next one's text,
-// are delivered when n messages of c are and there was (recs, part) before.
-func (c *chunk) after(n, recs, part int) (int, int) {
+// after returns how many records, and what of the next one, are delivered when n
+// messages of c are and there was (recs, p) before.
+func (c *chunk) after(n, recs int, p piece) (int, piece) {
 	switch {
-	case n == len(c.marks):
-		return c.recs, 0
+	case n == 0 && len(c.marks) == 0:
+		return c.recs, piece{}
 	case n == 0:
-		return recs, part
+		return recs, p
 	}
-	return c.marks[n-1].recs, c.marks[n-1].part
+	return c.marks[n-1].recs, c.marks[n-1].piece
 }
 
 // whole returns how many messages the first n bytes hold whole.
@@ -106,10 +96,9 @@ func (c *chunk) whole(n int) (messages, end int) {
 	return messages, end
 }
 
-// fill makes c the messages of b's records from recs on, without the first
-// part bytes of that record's text, up to about chunkBytes. An event's records are
-// dealt with together.
-func (r *renderer) fill(c *chunk, b stream.Batch, recs, part int) {
+// fill makes c the messages of b's records from recs on, without the piece p of
+// that record, up to about chunkBytes. An event's records are dealt with together.
+func (r *renderer) fill(c *chunk, b stream.Batch, recs int, p piece) {
 	r.stamp(time.Now())
 	c.buf, c.marks, c.recs = c.buf[:0], c.marks[:0], recs
 	for c.recs < len(b.Recs) && len(c.buf) < chunkBytes {
@@ -118,78 +107,110 @@ func (r *renderer) fill(c *chunk, b stream.Batch, recs, part int) {
 			end = format.EventEnd(&b, c.recs)
 		}
 		for ; c.recs < end; c.recs++ {
-			r.add(c, b, part)
-			part = 0
+			p = r.add(c, b, p)
 		}
 	}
 }
 
 // add appends the messages of record c.recs: several when its text is long, none
 // when this consumer does not get it or its event was the text of a record before.
-func (r *renderer) add(c *chunk, b stream.Batch, part int) {
+// p was sent of it before; what it returns was of the next.
+func (r *renderer) add(c *chunk, b stream.Batch, p piece) piece {
 	text := r.enc.Append(r.text[:0], b, c.recs)
 	r.text = text[:0]
 	if len(text) == 0 {
 		if k := len(c.marks); k > 0 { // dealt with when the message before is
 			c.marks[k-1].recs = c.recs + 1
 		}
-		return
+		return piece{}
 	}
-	if !r.newline {
-		text = bytes.TrimSuffix(text, []byte{'\n'})
-	}
-	if r.framing == nulEnd && bytes.IndexByte(text, 0) >= 0 {
-		text = bytes.ReplaceAll(text, []byte{0}, []byte("#000"))
-	}
-	if part >= len(text) { // not the record that was begun
-		part = 0
-	}
-	text = text[part:]
+	text = r.clean(text)
 	id := r.msgID[:0]
 	if b.Recs[c.recs].Type != 0 {
 		id = b.AppendType(id, c.recs)
 		id = id[:min(len(id), maxMsgID)]
 	}
 	r.msgID = id
-	for len(text) > r.limit {
-		r.message(c, text[:r.limit])
-		text = text[r.limit:]
-		part += r.limit
-		c.marks = append(c.marks, mark{len(c.buf), c.recs, part})
+	const pieces = stream.Open | stream.Cont
+	if p == (piece{}) && b.Recs[c.recs].Flags&pieces == 0 && r.fits(text) {
+		r.part, r.prefix = r.part[:0], r.prefix[:0]
+		r.message(c, text)
+		c.marks = append(c.marks, mark{len(c.buf), c.recs + 1, piece{}})
+		return piece{}
 	}
-	r.message(c, text)
-	c.marks = append(c.marks, mark{len(c.buf), c.recs + 1, 0})
+	return r.addParts(c, b, text, p)
+}
+
+// clean makes a record's text what stands in messages. The enriched part of a line
+// begins with a byte that syslog daemons would escape; only the first is auditd's,
+// others are the record's own.
+func (r *renderer) clean(text []byte) []byte {
+	if !r.events {
+		if i := bytes.IndexByte(text, format.Separator); i >= 0 {
+			text[i] = ' '
+		}
+	}
+	if !r.newline || r.framing != perDatagram {
+		text = bytes.TrimSuffix(text, []byte{'\n'})
+	}
+	if r.framing == newlineEnd && hasControl(text) {
+		text = appendEscaped(r.plain[:0], text)
+		r.plain = text[:0]
+	}
+	return text
 }
 
 // message appends one framed message.
 func (r *renderer) message(c *chunk, text []byte) {
-	start := len(c.buf)
-	buf := append(c.buf, r.head...)
-	if r.rfc5424 {
-		buf = appendMsgID(buf, r.msgID)
+	buf := c.buf
+	switch n := int64(r.headLen() + len(text)); r.framing {
+	case octetCount:
+		buf = append(strconv.AppendInt(buf, n, 10), ' ')
+	case countAndNewline:
+		// A receiver that knows the other framing only would wait for a newline without
+		// end. Most that count drop one at the end of a message.
+		buf = append(strconv.AppendInt(buf, n+1, 10), ' ')
 	}
-	if r.framing == octetCount {
-		n := len(buf) - start + len(text)
-		buf = strconv.AppendInt(buf[:start], int64(n), 10)
-		buf = append(buf, ' ')
-		buf = append(buf, r.head...)
-		if r.rfc5424 {
-			buf = appendMsgID(buf, r.msgID)
-		}
-	}
-	body := len(buf)
+	buf = r.appendHead(buf)
 	buf = append(buf, text...)
-	// The enriched part of a line begins with a byte that syslog daemons
-	// would escape; only the first is auditd's, others are the record's own.
-	if !r.events {
-		if i := bytes.IndexByte(buf[body:], format.Separator); i >= 0 {
-			buf[body+i] = ' '
-		}
-	}
-	if r.framing == nulEnd {
-		buf = append(buf, 0)
+	if r.framing == newlineEnd || r.framing == countAndNewline {
+		buf = append(buf, '\n')
 	}
 	c.buf = buf
+}
+
+// appendHead appends all that stands in front of the text.
+func (r *renderer) appendHead(dst []byte) []byte {
+	switch {
+	case len(r.part) == 0:
+		dst = append(dst, r.head...)
+	case r.rfc5424:
+		dst = append(dst, r.head[:len(r.head)-len("- ")]...)
+		dst = append(append(dst, r.part...), ' ')
+	default:
+		dst = append(dst, r.head[:len(r.head)-len(": ")]...)
+		dst = append(append(append(dst, '['), r.part...), "]: "...)
+	}
+	if r.rfc5424 {
+		dst = appendMsgID(dst, r.msgID)
+	}
+	return append(dst, r.prefix...)
+}
+
+// headLen returns how long that is.
+func (r *renderer) headLen() int {
+	n := len(r.head) + len(r.prefix)
+	switch {
+	case len(r.part) == 0:
+	case r.rfc5424:
+		n += len(r.part) - len("-")
+	default:
+		n += len(r.part) + len("[]")
+	}
+	if !r.rfc5424 {
+		return n
+	}
+	return n + max(len(r.msgID), len("-")) + len(" - ")
 }
 
 // maxMsgID is the most bytes a MSGID has (RFC 5424, 6).
@@ -244,6 +265,9 @@ func (r *renderer) layOut(now time.Time) {
 	r.head = append(h, ": "...)
 }
 
+// maxHost is the most bytes a HOSTNAME has (RFC 5424, 6).
+const maxHost = 255
+
 // setHost sets the HOSTNAME field from the machine's name. RFC 3164 section
 // 4.1.2 has it without a domain, and local messages without it at all, as from
 // syslog(3); RFC 5424 section 6.2.4 takes it whole, "-" where there is none.
@@ -258,7 +282,7 @@ func (r *renderer) setHost(name string, local bool) {
 	case r.rfc5424 && name == "":
 		name = "-"
 	case r.rfc5424:
-		name = name[:min(len(name), 255)]
+		name = name[:min(len(name), maxHost)]
 	case local:
 		name = ""
 	default:

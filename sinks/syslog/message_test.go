@@ -2,9 +2,7 @@ package syslog
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +39,7 @@ func message(r *renderer, line string) string {
 	for _, b := range sinktest.Batches([]byte(line), 64<<10) {
 		for i := range b.Recs {
 			c.recs = i
-			r.add(&c, b, 0)
+			r.add(&c, b, piece{})
 		}
 	}
 	return string(c.buf)
@@ -53,10 +51,10 @@ func TestLayouts(t *testing.T) {
 	tests := []struct{ transport, protocol, want string }{
 		{"local", "rfc3164", "<14>Nov  2 03:04:05 audisp-relay: " + text + "\n"},
 		{"udp", "rfc3164", "<14>Nov  2 03:04:05 host audisp-relay: " + text},
-		{"tcp", "rfc3164", "94 <14>Nov  2 03:04:05 host audisp-relay: " + text},
+		{"tcp", "rfc3164", "95 <14>Nov  2 03:04:05 host audisp-relay: " + text + "\n"},
 		{"local", "rfc5424", "<14>1 2026-11-02T03:04:05.000060+01:00 host.example.org audisp-relay - SYSCALL - " + text},
 		{"udp", "rfc5424", "<14>1 2026-11-02T03:04:05.000060+01:00 host.example.org audisp-relay - SYSCALL - " + text},
-		{"tcp", "rfc5424", "136 <14>1 2026-11-02T03:04:05.000060+01:00 host.example.org audisp-relay - SYSCALL - " + text},
+		{"tcp", "rfc5424", "137 <14>1 2026-11-02T03:04:05.000060+01:00 host.example.org audisp-relay - SYSCALL - " + text + "\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.transport+" "+tt.protocol, func(t *testing.T) {
@@ -102,41 +100,6 @@ func TestStamp(t *testing.T) {
 	}
 }
 
-// TestSplit: long text goes in pieces of the size audisp-syslog uses, and what
-// was sent of a record is not sent again.
-func TestSplit(t *testing.T) {
-	for _, n := range []int{1, maxText - 1, maxText, maxText + 1, 2 * maxText, 3*maxText + 5, stream.MaxRecord - 1} {
-		text := bytes.Repeat([]byte("0123456789abc"), n)[:n]
-		b := sinktest.Batches(append(text, '\n'), 64<<10)[0]
-		r := newRenderer("udp", "rfc3164", "h")
-		var c chunk
-		r.fill(&c, b, 0, 0)
-		if want := (n + maxText - 1) / maxText; len(c.marks) != want {
-			t.Errorf("%d bytes become %d messages, want %d", n, len(c.marks), want)
-		}
-		for sent := range len(c.marks) + 1 {
-			recs, part := c.after(sent, 0, 0)
-			got, start := []byte(nil), 0
-			collect := func(c *chunk, marks []mark) {
-				for _, m := range marks {
-					got = append(got, c.buf[start+len(r.head):m.end]...)
-					start = m.end
-				}
-			}
-			collect(&c, c.marks[:sent])
-			if recs == 0 {
-				var rest chunk
-				r.fill(&rest, b, recs, part)
-				start = 0
-				collect(&rest, rest.marks)
-			}
-			if !bytes.Equal(got, text) {
-				t.Errorf("%d bytes, broken after message %d: %d bytes in all", n, sent, len(got))
-			}
-		}
-	}
-}
-
 // TestDroppedRecordsCount: a record that this consumer does not get is dealt with.
 func TestDroppedRecordsCount(t *testing.T) {
 	eoe := "type=EOE msg=audit(1700000000.123:81): \n"
@@ -144,30 +107,35 @@ func TestDroppedRecordsCount(t *testing.T) {
 	r := newRenderer("udp", "rfc3164", "h")
 	r.enc.DropEOE = true
 	var c chunk
-	r.fill(&c, b, 0, 0)
-	if recs, _ := c.after(len(c.marks), 0, 0); len(c.marks) != 1 || recs != 4 {
+	r.fill(&c, b, 0, piece{})
+	if recs, _ := c.after(len(c.marks), 0, piece{}); len(c.marks) != 1 || recs != 4 {
 		t.Errorf("%d messages deal with %d records, want 1 and 4", len(c.marks), recs)
 	}
 }
 
-// oracle parses a message of either protocol with a parser that is not ours and
-// returns its text.
-func oracle(protocol string, msg []byte) (text []byte, err error) {
-	var m gosyslog.Message
-	if protocol == "rfc5424" {
-		if m, err = rfc5424.NewParser().Parse(msg); err != nil {
-			return nil, err
-		}
-		s := m.(*rfc5424.SyslogMessage)
-		if s.Timestamp == nil || s.Hostname == nil || s.Appname == nil || s.StructuredData != nil || *s.Priority != 14 {
-			return nil, fmt.Errorf("header not understood: %+v", s)
-		}
-		if s.Message != nil {
-			text = []byte(*s.Message)
-		}
-		return text, nil
+// split5424 takes the header off with a parser that is not ours.
+func split5424(msg []byte) (part string, text []byte, err error) {
+	m, err := rfc5424.NewParser().Parse(msg)
+	if err != nil {
+		return "", nil, err
 	}
-	if m, err = rfc3164.NewParser(rfc3164.WithEmbeddedNewlines()).Parse(msg); err != nil {
+	s := m.(*rfc5424.SyslogMessage)
+	if s.Timestamp == nil || s.Hostname == nil || s.Appname == nil || s.StructuredData != nil || *s.Priority != 14 {
+		return "", nil, fmt.Errorf("header not understood: %+v", s)
+	}
+	if s.ProcID != nil {
+		part = *s.ProcID
+	}
+	if s.Message != nil {
+		text = []byte(*s.Message)
+	}
+	return part, text, nil
+}
+
+// oracle3164 returns the text of a message, by a parser that is not ours.
+func oracle3164(msg []byte) (text []byte, err error) {
+	m, err := rfc3164.NewParser(rfc3164.WithEmbeddedNewlines()).Parse(msg)
+	if err != nil {
 		return nil, err
 	}
 	s := m.(*rfc3164.SyslogMessage)
@@ -181,11 +149,11 @@ func oracle(protocol string, msg []byte) (text []byte, err error) {
 }
 
 // FuzzMessages: whatever stands in a record, the messages made of it are
-// understood by another parser, octet counts are right, and the text can be had
-// back: only the first 0x1D of each message is a space.
+// understood by another parser, octet counts are right, and the text can be put together
+// again: only the first 0x1D is a space.
 func FuzzMessages(f *testing.F) {
 	for _, line := range bytes.SplitAfter(sinktest.OddLines(), []byte("\n")) {
-		f.Add(line, uint16(maxText))
+		f.Add(line, uint16(8000))
 	}
 	f.Add([]byte("type=UNKNOWN[1399] msg=audit(1.000:1): \x1d\x1d\x1d"), uint16(7))
 	f.Add(bytes.Repeat([]byte("x\x00"), 9000), uint16(300))
@@ -194,33 +162,39 @@ func FuzzMessages(f *testing.F) {
 			r := newRenderer("tcp", protocol, "host")
 			r.limit = max(int(limit), 16)
 			var framed, want, got []byte
+			p := piece{}
 			for _, b := range sinktest.Batches(line, 64<<10) {
-				for recs, part := 0, 0; recs < len(b.Recs); {
+				for recs := 0; recs < len(b.Recs); {
 					var c chunk
-					r.fill(&c, b, recs, part)
-					recs, part = c.after(len(c.marks), recs, part)
+					r.fill(&c, b, recs, p)
+					recs, p = c.after(len(c.marks), recs, p)
 					framed = append(framed, c.buf...)
 				}
 				for i := range b.Recs {
-					text := bytes.TrimSuffix(r.enc.Append(nil, b, i), []byte("\n"))
-					for len(text) > r.limit {
-						want = append(want, masked(text[:r.limit])...)
-						text = text[r.limit:]
-					}
-					want = append(want, masked(text)...)
+					want = append(want, masked(bytes.TrimSuffix(r.enc.Append(nil, b, i), []byte("\n")))...)
 				}
 			}
+			var j joiner
 			for len(framed) > 0 {
 				msg, rest, err := unframe(framed)
 				if err != nil {
 					t.Fatal(err)
 				}
 				framed = rest
-				text, err := parse(protocol, msg)
+				part, text, err := split5424(msg)
+				if protocol == "rfc3164" { // the other parser does not take all bytes as text
+					part, text, err = split3164(msg, "host")
+				}
 				if err != nil {
 					t.Fatalf("%s %q: %v", protocol, msg, err)
 				}
-				got = append(got, text...)
+				record, complete, err := j.add(part, text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if complete {
+					got = append(got, record...)
+				}
 			}
 			if !bytes.Equal(got, want) {
 				t.Fatalf("%s: got back %q, want %q", protocol, got, want)
@@ -229,35 +203,20 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
-var header3164 = regexp.MustCompile(`^<14>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d host audisp-relay: `)
-
-// parse is oracle, but for RFC 3164, whose parser does not take all bytes as text,
-// cuts the header off itself.
-func parse(protocol string, msg []byte) ([]byte, error) {
-	if protocol == "rfc5424" {
-		return oracle(protocol, msg)
-	}
-	header := header3164.Find(msg)
-	if header == nil {
-		return nil, errors.New("header not understood")
-	}
-	return msg[len(header):], nil
-}
-
 // masked is text as it stands in a message.
 func masked(text []byte) []byte { return bytes.Replace(text, []byte{0x1D}, []byte{' '}, 1) }
 
-// unframe cuts one octet-counted message off.
+// unframe cuts one octet-counted message off, and the newline at its end.
 func unframe(b []byte) (msg, rest []byte, err error) {
 	digits, rest, ok := bytes.Cut(b, []byte(" "))
 	n := 0
 	for _, d := range digits {
 		n = n*10 + int(d-'0')
 	}
-	if !ok || len(digits) == 0 || digits[0] == '0' || n > len(rest) {
+	if !ok || len(digits) == 0 || digits[0] == '0' || n < 1 || n > len(rest) || rest[n-1] != '\n' {
 		return nil, nil, fmt.Errorf("not octet-counted: %.80q", b)
 	}
-	return rest[:n], rest[n:], nil
+	return rest[:n-1], rest[n:], nil
 }
 
 // TestRFC3164TextIsUnderstood: ordinary records, by the independent parser.
@@ -265,7 +224,7 @@ func TestRFC3164TextIsUnderstood(t *testing.T) {
 	r := newRenderer("udp", "rfc3164", "host")
 	data := captures.Read(t, "audit-3.0.9-enriched.string.gz")
 	for _, line := range bytes.SplitAfter(data, []byte("\n"))[:lines(data)] {
-		text, err := oracle("rfc3164", []byte(message(r, string(line))))
+		text, err := oracle3164([]byte(message(r, string(line))))
 		if want := masked(bytes.TrimSuffix(line, []byte("\n"))); err != nil || !bytes.Equal(text, want) {
 			t.Fatalf("%q becomes %q: %v", line, text, err)
 		}
@@ -281,7 +240,7 @@ func TestOctetCountingIsUnderstood(t *testing.T) {
 	for _, b := range sinktest.Batches(data, 64<<10) {
 		for recs := 0; recs < len(b.Recs); {
 			var c chunk
-			r.fill(&c, b, recs, 0)
+			r.fill(&c, b, recs, piece{})
 			recs = c.recs
 			framed = append(framed, c.buf...)
 		}
@@ -299,9 +258,8 @@ func TestOctetCountingIsUnderstood(t *testing.T) {
 		}
 		n++
 		if m := res.Message.(*rfc5424.SyslogMessage).Message; m != nil {
-			got = append(got, *m...)
+			got = append(got, *m...) // with the newline
 		}
-		got = append(got, '\n')
 	})).Parse(bytes.NewReader(framed))
 	if n != records || !bytes.Equal(got, want) {
 		t.Errorf("%d messages of %d, text equal: %v", n, records, bytes.Equal(got, want))
@@ -341,7 +299,7 @@ func TestNoAllocationPerRecord(t *testing.T) {
 			b = x
 		}
 		var c chunk
-		if n := testing.AllocsPerRun(100, func() { r.fill(&c, b, 0, 0) }); n > 2 {
+		if n := testing.AllocsPerRun(100, func() { r.fill(&c, b, 0, piece{}) }); n > 2 {
 			t.Errorf("%s: %v allocations for %d records", protocol, n, len(b.Recs))
 		}
 	}

@@ -144,7 +144,7 @@ func messages(n int) *chunk {
 	c := &chunk{recs: n}
 	for i := range n {
 		c.buf = fmt.Appendf(c.buf, "message %d", i)
-		c.marks = append(c.marks, mark{len(c.buf), i + 1, 0})
+		c.marks = append(c.marks, mark{len(c.buf), i + 1, piece{}})
 	}
 	return c
 }
@@ -389,7 +389,9 @@ func TestRELPOpenIsRefused(t *testing.T) {
 			}()
 			s := &server{t: t, network: "tcp", transport: "relp", protocol: "rfc5424", address: l.Addr().String()}
 			w := newWriter(*s.config().Syslog, format.Encoder{})
-			w.opening = 200 * time.Millisecond
+			if w.opening = hang; tt.said == "" {
+				w.opening = 200 * time.Millisecond
+			}
 			_, err = w.Write(context.Background(), sinktest.Batches(sinktest.Lines(0, 1), 64<<10)[0])
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "connect to syslog (relp)") {
 				t.Errorf("%v, want %q", err, tt.want)
@@ -463,7 +465,9 @@ func TestRELPHintsAreNoAnswer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, server, in := opened(t)
-			r.timeout = 300 * time.Millisecond
+			if r.timeout = hang; c.want == errNoAnswer {
+				r.timeout = 300 * time.Millisecond
+			}
 			var wg sync.WaitGroup
 			wg.Go(func() { c.serve(in, server) })
 			n, err := r.send(context.Background(), messages(5))

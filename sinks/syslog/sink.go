@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -49,12 +50,16 @@ type writer struct {
 
 	log *zap.Logger
 
-	conn   conn      // nil while not connected
-	since  time.Time // that it is
-	render renderer
-	chunk  chunk
-	part   int     // bytes of the next record's text that were sent already
-	sent   unacked // over TCP and TLS
+	conn     conn      // nil while not connected
+	since    time.Time // that it is
+	render   renderer
+	chunk    chunk
+	part     piece   // of the next record that was sent already
+	sent     unacked // over TCP and TLS
+	name     namedServer
+	journal  journal // local
+	hostname func() (string, error)
+	told     bool // that the server answers
 
 	again, doubtful atomic.Uint64 // messages, of all connections that broke: see tolled
 }
@@ -69,7 +74,7 @@ var (
 )
 
 func newWriter(cfg config.Syslog, enc format.Encoder) *writer {
-	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop()}
+	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), hostname: os.Hostname}
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
 	}
@@ -79,11 +84,18 @@ func newWriter(cfg config.Syslog, enc format.Encoder) *writer {
 		rfc5424: cfg.Protocol == "rfc5424",
 		events:  enc.Format.Events(),
 	}
-	w.render.limit = textLimit(cfg.Transport, w.render.events)
+	w.render.limit = messageLimit(&cfg)
 	w.render.pri, w.invalid = ParsePriority(cfg.Facility, cfg.Severity)
 	w.render.newline = cfg.Transport == "local" && !w.render.rfc5424
 	if cfg.Transport == "tcp" || cfg.Transport == "tls" {
-		w.render.framing = octetCount
+		switch cfg.Framing {
+		case "octet-counted":
+			w.render.framing = octetCount
+		case "newline":
+			w.render.framing = newlineEnd
+		default:
+			w.render.framing = countAndNewline
+		}
 	}
 	return w
 }
@@ -100,6 +112,7 @@ func (w *writer) Write(ctx context.Context, b stream.Batch) (done int, err error
 		}
 		w.render.fill(&w.chunk, b, done, w.part)
 		n, err := w.conn.send(ctx, &w.chunk)
+		w.doubtful.Add(uint64(w.journal.note(n, w.log)))
 		done, w.part = w.chunk.after(n, done, w.part)
 		if err != nil && ctx.Err() != nil {
 			w.leave() // in the middle of something: of no more use
@@ -120,14 +133,19 @@ func (w *writer) connect(ctx context.Context) (fresh bool, err error) {
 	if w.invalid != nil {
 		return false, w.invalid
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = ""
-	}
-	w.render.setHost(host, w.cfg.Transport == "local")
+	w.findHost()
 	w.conn, err = w.dial(ctx)
 	w.since = time.Now()
 	return true, err
+}
+
+// findHost takes this host's name over, which may change. One that is not to be had for
+// the moment stays what it was.
+func (w *writer) findHost() {
+	host, err := w.hostname()
+	if err == nil || w.render.host == "" {
+		w.render.setHost(host, w.cfg.Transport == "local")
+	}
 }
 
 // mend reports whether writing can go on at once after err: with smaller
@@ -140,7 +158,7 @@ func (w *writer) mend(err error, fresh bool) bool {
 		w.render.limit = max(w.render.limit/2, minText)
 		return true
 	}
-	stalled := errors.Is(err, errStalled) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
+	stalled := errors.Is(err, errStalled) || errors.Is(err, errTakesNothing) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
 	fresh = fresh || w.cfg.Transport != "local" && time.Since(w.since) < settleTime
 	var known *advised
 	if fresh || stalled || w.cfg.Transport == "udp" || errors.As(err, &known) || isAlert(err) {
@@ -155,6 +173,8 @@ func (w *writer) mend(err error, fresh bool) bool {
 func (w *writer) broken(err error) error {
 	if isAlert(err) {
 		err = explainTLS(err, &w.cfg, true)
+	} else if s, ok := w.conn.(*streamConn); ok && s.sent != nil {
+		err = s.explain(err, &w.cfg, time.Since(w.since) < settleTime)
 	}
 	w.account(w.conn, err)
 	w.disconnect(false)
@@ -195,10 +215,15 @@ func (w *writer) disconnect(orderly bool) {
 // Tick implements sinks.Writer: it notices that the server has gone while there
 // is nothing to send, and sends again what went down with a connection.
 func (w *writer) Tick(ctx context.Context) error {
+	w.findHost()
+	if w.cfg.Transport == "udp" {
+		w.follow(ctx)
+	}
 	if w.conn != nil {
 		if err := w.conn.idle(); err != nil {
 			return w.broken(err)
 		}
+		w.listen()
 		return nil
 	}
 	if len(w.sent.ends) == 0 {
@@ -206,6 +231,18 @@ func (w *writer) Tick(ctx context.Context) error {
 	}
 	_, err := w.connect(ctx)
 	return err
+}
+
+// listen tells, once, of a server that says something: it is no syslog server, and
+// what is sent to it may be read by nobody.
+func (w *writer) listen() {
+	s, ok := w.conn.(*streamConn)
+	if !ok || s.sent == nil || len(s.answer) == 0 || w.told {
+		return
+	}
+	w.told = true
+	w.log.Warn("the server answers, which no syslog server does: see what listens there and correct the port in address",
+		zap.String("address", w.cfg.Address), zap.String("answer", strconv.QuoteToASCII(string(s.answer))))
 }
 
 // leave ends the connection. What the kernel has taken it delivers after an
@@ -227,7 +264,8 @@ func (w *writer) leave() {
 // Reopen implements sinks.Writer.
 func (w *writer) Reopen() error {
 	w.leave()
-	w.render.limit = textLimit(w.cfg.Transport, w.render.events)
+	w.render.limit = messageLimit(&w.cfg)
+	w.told, w.journal.said = false, false
 	return nil
 }
 

@@ -3,7 +3,13 @@ package syslog
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
 )
 
 // sendBuffer bounds what the kernel takes for a TCP peer before it is
@@ -15,7 +21,16 @@ type streamConn struct {
 	*link
 	sent *unacked // TCP and TLS: what the peer has not acknowledged
 	room int      // the largest window the peer has offered
+
+	answer []byte    // the beginning of what the peer says: a syslog server says nothing
+	acked  int       // bytes on the wire that its kernel has acknowledged
+	moved  time.Time // when that became more, or nothing was left to acknowledge
 }
+
+// maxAnswerKept is how much of a peer's answer is told.
+const maxAnswerKept = 64
+
+var errTakesNothing = errors.New("the receiver has taken nothing")
 
 // send implements conn. After an error the connection is of no use: the message
 // it broke in is to be sent again whole on another.
@@ -27,10 +42,21 @@ func (s *streamConn) send(ctx context.Context, c *chunk) (int, error) {
 	whole, end := c.whole(n)
 	if s.sent != nil {
 		s.sent.add(c, whole)
-		s.sent.settle(s.outstanding() - (n - end))
+		out := s.outstanding()
+		s.sent.settle(out - (n - end))
 		s.room = max(s.room, s.window())
+		s.progress(out)
 	}
 	return whole, err
+}
+
+// progress notes how much is acknowledged when out bytes are not, and reports whether
+// that has become more within the timeout.
+func (s *streamConn) progress(out int) bool {
+	if acked := s.wrote - out; acked > s.acked || out == 0 || s.moved.IsZero() {
+		s.acked, s.moved = acked, time.Now()
+	}
+	return time.Since(s.moved) <= s.timeout
 }
 
 // resend writes what an earlier connection had taken and not got acknowledged.
@@ -47,11 +73,42 @@ func (s *streamConn) resend(ctx context.Context) error {
 }
 
 // idle implements conn: it notices the peer's end before records are entrusted
-// to it.
-func (s *streamConn) idle() error {
-	err := s.drain()
-	if s.sent != nil && (err != nil || len(s.sent.ends) > 0) {
-		s.sent.settle(s.outstanding())
+// to it, and that the peer takes nothing of what is on its way.
+func (s *streamConn) idle() (err error) {
+	s.answer, err = s.drain(s.answer)
+	if s.sent == nil {
+		return err
+	}
+	if err == nil && len(s.sent.ends) == 0 {
+		s.moved = time.Now() // nothing waits: what is sent next has all the time
+		return nil
+	}
+	out := s.outstanding()
+	s.sent.settle(out)
+	if !s.progress(out) && err == nil {
+		err = errTakesNothing
+	}
+	return err
+}
+
+// explain says what err means of a TCP or TLS server, and what to do. fresh: the
+// connection was a short one.
+func (s *streamConn) explain(err error, cfg *config.Syslog, fresh bool) error {
+	ended := errors.Is(err, errPeerClosed) || errors.Is(err, errCutOff) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+	var known *advised
+	switch {
+	case errors.As(err, &known):
+	case errors.Is(err, errTakesNothing):
+		return advise(fmt.Errorf("%w for %v", err, s.timeout), "see whether the server reads from this port and what blocks it")
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ETIMEDOUT):
+		return advise(fmt.Errorf("%w for %v: %w", errTakesNothing, s.timeout, err), "see the way to the server, whether it reads from this port and what blocks it")
+	case !ended:
+	case len(s.answer) > 1 && s.answer[0] == 0x15 && s.answer[1] == 3: // an alert of TLS
+		return advise(fmt.Errorf("%w: it answered with a TLS alert", err), `the server wants TLS there: set transport = "tls" or correct the port in address`)
+	case len(s.answer) > 0:
+		return advise(fmt.Errorf("%w: it said %q, which no syslog server does", err, s.answer), "see what listens there and correct the port in address")
+	case fresh:
+		return advise(err, "see the server's log: it may expect TLS or the other framing than %q, or not admit this host", cfg.Framing)
 	}
 	return err
 }
