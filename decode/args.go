@@ -37,6 +37,7 @@ type Args struct {
 	argc    uint32
 	counted bool // argc is known
 	odd     bool // not what the kernel writes, or not in one record
+	left    bool // a field was not taken
 	records int
 	gaps    int // places in list that were made for arguments between
 	missing int // of those in list
@@ -86,7 +87,7 @@ func (a *Args) field(s *Scanner) {
 	if string(s.Key) == "argc" {
 		n, ok := decimal(s.Value)
 		if !ok || a.counted {
-			a.odd = true
+			a.odd, a.left = true, true
 		}
 		if ok && !a.counted {
 			a.argc, a.counted = n, true
@@ -99,16 +100,18 @@ func (a *Args) field(s *Scanner) {
 		return
 	}
 	a.odd = true
-	if i, rest, ok := cutIndex(s.Key); ok {
-		switch {
-		case string(rest) == "_len":
-			a.announce(i, s.Value)
-		case len(rest) > 2 && rest[0] == '[' && rest[len(rest)-1] == ']':
-			if n, ok := decimal(rest[1 : len(rest)-1]); ok {
-				a.piece(i, n, s.Value)
-			}
+	i, rest, ok := cutIndex(s.Key)
+	switch {
+	case ok && string(rest) == "_len":
+		a.announce(i, s.Value)
+		return
+	case ok && len(rest) > 2 && rest[0] == '[' && rest[len(rest)-1] == ']':
+		if n, ok := decimal(rest[1 : len(rest)-1]); ok {
+			a.piece(i, n, s.Value)
+			return
 		}
 	}
+	a.left = true
 }
 
 // whole adds argument i from a value that is all of it.
@@ -118,6 +121,7 @@ func (a *Args) whole(i uint32, v []byte) {
 	}
 	arg := a.place(i)
 	if arg == nil {
+		a.left = true
 		return
 	}
 	a.open = -1
@@ -133,11 +137,14 @@ func (a *Args) whole(i uint32, v []byte) {
 func (a *Args) announce(i uint32, v []byte) {
 	arg := a.place(i)
 	if arg == nil {
+		a.left = true
 		return
 	}
 	a.open, a.pieces, a.awaited = int(i), 0, math.MaxInt64
 	if n, ok := decimal(v); ok {
 		a.awaited = int64(n)
+	} else {
+		a.left = true
 	}
 	a.set(arg, len(a.text), ArgCut)
 }
@@ -146,6 +153,7 @@ func (a *Args) announce(i uint32, v []byte) {
 // behind it: what is there of the argument is then its beginning.
 func (a *Args) piece(i, n uint32, v []byte) {
 	if a.open < 0 || uint32(a.open) != i || n != a.pieces {
+		a.left = true
 		if a.open >= 0 && uint32(a.open) == i {
 			a.open = -1
 		}
@@ -267,6 +275,10 @@ func (a *Args) Missing() int64 { return int64(a.missing) + a.behind() }
 
 // Cut returns of how many arguments only the beginning is there.
 func (a *Args) Cut() int { return a.cut }
+
+// Left reports whether there was a field that the arguments say nothing of: of one that
+// there is already, a piece that does not follow the one before it, a count that is no number.
+func (a *Args) Left() bool { return a.left }
 
 // Regular reports whether the record was one, and exactly what the kernel writes for
 // these arguments: "argc=N a0=.. a1=.." with each as AppendText has it, and nothing else.

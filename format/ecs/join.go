@@ -241,7 +241,7 @@ func processField(p *aucoalesce.Process, key string) *string {
 	return nil
 }
 
-// addArgs adds the arguments of all EXECVE records. Where some are missing or cut, the
+// addArgs adds the arguments of all EXECVE records. Where they do not say all, the
 // records' text follows.
 func (e *Encoder) addArgs() {
 	if !e.execve {
@@ -260,7 +260,7 @@ func (e *Encoder) addArgs() {
 			event.Process.Args = append(event.Process.Args, str(text))
 		}
 	}
-	if e.args.Missing() == 0 && e.args.Cut() == 0 && counted && int64(argc) == int64(n) {
+	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(n) {
 		return
 	}
 	for i := range e.recs {
