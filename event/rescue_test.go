@@ -25,8 +25,7 @@ func TestAssemblerPanics(t *testing.T) {
 			b := lines(t, strings.Join(text, ""))
 			got := map[string]int{}
 			poisoned := 0
-			var a *Assembler
-			a = NewAssembler(AssemblerOptions{
+			a := NewAssembler(AssemblerOptions{
 				Out: func(b *stream.Batch) {
 					for i := range b.Recs {
 						got[string(b.Bytes(i))]++
