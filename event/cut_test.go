@@ -68,7 +68,11 @@ func TestMostCutsAreSeen(t *testing.T) {
 			}
 			share := sum.share / sum.lines
 			t.Logf("%s, next line run in: %v: %.2f%% of the cuts show: %s", name, together, 100*share, strings.Join(list, ", "))
-			if want := map[bool]float64{false: 0.93, true: 0.999}[together]; share < want {
+			want := map[bool]float64{false: 0.93, true: 0.999}[together]
+			if sparse > 1 {
+				want -= 0.01 // of fewer lines
+			}
+			if share < want {
 				t.Errorf("%s, next line run in: %v: %.2f%% of the cuts show", name, together, 100*share)
 			}
 		}

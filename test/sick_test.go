@@ -38,12 +38,12 @@ type sickness struct {
 
 var sicknesses = []sickness{
 	{name: "server down", sink: "type = 'syslog'\ntransport = 'tcp'\naddress = '127.0.0.1:1'", says: []string{"127.0.0.1:1", "refused"}},
-	{name: "wrong port", sink: "type = 'syslog'\ntransport = 'tls'\naddress = 'ADDR'", make: speaking("SSH-2.0-OpenSSH_9.2\r\n"), says: []string{"TLS"}, orSays: []string{"port", "address"}},
+	{name: "wrong port", sink: "type = 'syslog'\ntransport = 'tls'\naddress = 'ADDR'", make: speaking("SSH-2.0-OpenSSH_9.2\r\n"), says: []string{"ADDR", "TLS"}, orSays: []string{"port", "address"}},
 	{name: "wrong TLS name", sink: "type = 'syslog'\ntransport = 'tls'\naddress = 'ADDR'\nca_file = 'DIR/cert.pem'", make: certified("other.example", time.Hour),
 		says: []string{"not for"}, orSays: []string{"server_name"}},
 	{name: "expired certificate", sink: "type = 'syslog'\ntransport = 'tls'\naddress = 'ADDR'\nca_file = 'DIR/cert.pem'\nserver_name = 'here.example'", make: certified("here.example", -time.Hour),
 		says: []string{"here.example", "valid"}, orSays: []string{"renew", "clock"}},
-	{name: "RELP refused", sink: "type = 'syslog'\ntransport = 'relp'\naddress = 'ADDR'", make: speaking("1 rsp 15 500 not allowed\n"), says: []string{"RELP", "500"}},
+	{name: "RELP refused", sink: "type = 'syslog'\ntransport = 'relp'\naddress = 'ADDR'", make: speaking("1 rsp 15 500 not allowed\n"), says: []string{"ADDR", "RELP", "500"}},
 	{name: "receiver that takes nothing", sink: "type = 'syslog'\ntransport = 'tcp'\naddress = 'ADDR'", make: speaking(""), bulk: true, says: []string{"ADDR"}, orSays: []string{"not read", "takes nothing", "takes no", "acknowledged"}},
 	{name: "name not resolved", sink: "type = 'syslog'\ntransport = 'udp'\naddress = 'no-such-host.invalid:514'", says: []string{"no-such-host.invalid", "lookup"}},
 	{name: "/dev/log missing", sink: "type = 'syslog'\naddress = 'DIR/dev-log'", says: []string{"DIR/dev-log", "no such file"}},

@@ -51,7 +51,7 @@ func (w *writer) dial(ctx context.Context) (c conn, err error) {
 		c, err = w.dialLocal(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to syslog (%s): %w: %s", w.cfg.Transport, err, w.hint(err))
+		return nil, fmt.Errorf("connect to syslog (%s %s): %w: %s", w.cfg.Transport, w.cfg.Address, err, w.hint(err))
 	}
 	return c, nil
 }

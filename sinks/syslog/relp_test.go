@@ -393,7 +393,7 @@ func TestRELPOpenIsRefused(t *testing.T) {
 				w.opening = 200 * time.Millisecond
 			}
 			_, err = w.Write(context.Background(), sinktest.Batches(sinktest.Lines(0, 1), 64<<10)[0])
-			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "connect to syslog (relp)") {
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "connect to syslog (relp 127.0.0.1:") {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 			w.Close()

@@ -125,7 +125,7 @@ func TestTLSRefusals(t *testing.T) {
 				}
 				return
 			}
-			checkRefusal(t, err, append(tt.want, "connect to syslog (tls)"))
+			checkRefusal(t, err, append(tt.want, "connect to syslog (tls "))
 			if n := len(w.sent.ends); n != 0 {
 				t.Errorf("%d messages were sent", n)
 			}
