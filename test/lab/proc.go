@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -122,7 +123,7 @@ type Process struct {
 	t    TB
 	name string
 	cmd  *exec.Cmd
-	out  *bytes.Buffer // its stderr
+	out  *complaints   // its stderr
 	done chan struct{} // closed when it has ended and been waited for
 }
 
@@ -139,7 +140,7 @@ func StartProcess(t TB, name string, args ...string) *Process {
 
 func startProcess(t TB, cmd *exec.Cmd, stdout io.Writer) *Process {
 	t.Helper()
-	p := &Process{t: t, name: filepath.Base(cmd.Path), cmd: cmd, out: new(bytes.Buffer), done: make(chan struct{})}
+	p := &Process{t: t, name: filepath.Base(cmd.Path), cmd: cmd, out: new(complaints), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = stdout, p.out
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
@@ -158,10 +159,25 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Exited is closed when the helper has ended.
 func (p *Process) Exited() <-chan struct{} { return p.done }
 
-// Stderr is what the helper complained about. Call it after Exited or Stop.
-func (p *Process) Stderr() string {
-	<-p.done
-	return p.out.String()
+// Stderr is what the helper has complained about so far.
+func (p *Process) Stderr() string { return p.out.text() }
+
+// complaints is what a helper that may still run writes.
+type complaints struct {
+	mu  sync.Mutex // guards out
+	out bytes.Buffer
+}
+
+func (c *complaints) Write(data []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Write(data)
+}
+
+func (c *complaints) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.String()
 }
 
 // Usage is the resource use of a helper that has ended.
