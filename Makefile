@@ -31,7 +31,7 @@ run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a re
 
 test: deps ## vet and all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: nothing may be skipped)
 	$(GO) vet ./...
-	$(GO) test $(RACE) -timeout 20m $$($(GO) list ./... | grep -v '/test$$')
+	$(GO) test $(RACE) -p 4 -timeout 20m $$($(GO) list ./... | grep -v '/test$$')
 	$(GO) test $(RACE) -timeout 20m ./test # alone: under full load auditd needs the machine
 
 deps: # what the tests need, where root may install it

@@ -65,6 +65,7 @@ var sicknesses = []sickness{
 func TestBrokenSituations(t *testing.T) {
 	for _, s := range sicknesses {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel() // most of the time is waited for
 			if os.Getuid() != 0 {
 				t.Skip("needs root, as the relay has")
 			}
