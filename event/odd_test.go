@@ -132,11 +132,9 @@ func TestAddressesOfAnyLengthAreWhole(t *testing.T) {
 	families := []string{"0000", "0100", "0200", "0A00", "1000", "1100", "2800", "0900", "2600", "2B00", "FFFF", "0002", "000A"}
 	for _, result := range []string{"success=yes exit=0", "success=no exit=-22", "success=no exit=-111", "success=no exit=-97", "success=no exit=-13", "success=no exit=-1"} {
 		tr, serial := NewTracker(Options{}), uint32(1)
-		give := func(text string) {
-			b := lines(t, text)
-			if n := tr.Observe(b, epoch); n != len(b.Recs) {
-				t.Fatalf("looks cut: %q", b.Bytes(n))
-			}
+		var text strings.Builder // many at a time: a reader costs more than an event
+		give := func(event string) {
+			text.WriteString(event)
 			serial++
 		}
 		for range 40 { // so that the rule is that such calls have an address
@@ -159,6 +157,10 @@ func TestAddressesOfAnyLengthAreWhole(t *testing.T) {
 			give(socketEvent(serial, call, 0, result, ""))
 			give(socketEvent(serial, call, 129, result, ""))
 			give(socketEvent(serial, call, -1, result, ""))
+		}
+		b := lines(t, text.String())
+		if n := tr.Observe(b, epoch); n != len(b.Recs) {
+			t.Fatalf("looks cut: %q", b.Bytes(n))
 		}
 		if due := tr.Due(epoch.Add(time.Hour)); len(due) > 0 {
 			t.Errorf("%s: %d events are held to be damaged, first %+v", result, len(due), due[0])
