@@ -31,8 +31,8 @@ run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a re
 
 test: deps ## vet and all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: nothing may be skipped)
 	$(GO) vet ./...
-	$(GO) test $(RACE) -p 4 -timeout 20m $$($(GO) list ./... | grep -v '/test$$')
-	$(GO) test $(RACE) -timeout 20m ./test # alone: under full load auditd needs the machine
+	$(GO) test $(RACE) -p 4 -timeout 20m $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
+	$(GO) test $(RACE) -p 1 -timeout 20m ./test/lab ./test # alone: under full load auditd needs the machine
 
 deps: # what the tests need, where root may install it
 	@packaging/getdeps.sh $(TEST_NEEDS) || echo "tests that need these will be skipped"

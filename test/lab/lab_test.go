@@ -50,29 +50,31 @@ func TestLoadThroughStockPlugin(t *testing.T) {
 
 	for _, format := range []string{"ENRICHED", "RAW"} {
 		var auditdPID int
-		var dir string
-		ran := t.Run(format, func(t *testing.T) {
-			sock := filepath.Join(tempDir(t), "s")
-			a := Start(t, Options{LogFormat: format, Plugins: []Plugin{
-				{Name: "af_unix", Path: "builtin_af_unix", Args: "0640 " + sock},
-				{Name: "cat", Path: "/bin/cat", Args: "-"}}})
-			auditdPID, dir = a.PID(), a.Dir()
-			stream := filepath.Join(a.Dir(), "stream")
-			Follow(t, sock, stream)
-			fault := "not run"
-			for tries := 0; fault != "" && tries < 5; tries++ {
+		var dir, fault string
+		for tries := range 5 {
+			ran := t.Run(fmt.Sprint(format, " ", tries), func(t *testing.T) {
+				sock := filepath.Join(tempDir(t), "s")
+				a := Start(t, Options{LogFormat: format, Plugins: []Plugin{
+					{Name: "af_unix", Path: "builtin_af_unix", Args: "0640 " + sock},
+					{Name: "cat", Path: "/bin/cat", Args: "-"}}})
+				auditdPID, dir = a.PID(), a.Dir()
+				stream := filepath.Join(a.Dir(), "stream")
+				Follow(t, sock, stream)
 				first := a.Drain(stream)
-				res := a.Load(Load{Rate: 2000, Duration: 3 * time.Second})
+				res := a.Load(Load{Rate: 1000, Duration: 3 * time.Second})
 				last := a.Drain(stream)
 				fault = checkRun(t, a, res, stream, Compare{Raw: format == "RAW", After: first, Until: last})
+				checkProcess(t, a)
+			})
+			if !ran {
+				return
 			}
-			if fault != "" {
-				t.Error(fault)
+			if fault == "" {
+				break
 			}
-			checkProcess(t, a)
-		})
-		if !ran {
-			return
+		}
+		if fault != "" {
+			t.Errorf("%s: %s", format, fault)
 		}
 		if err := syscall.Kill(auditdPID, 0); err == nil {
 			if argv := cmdline(auditdPID); argv != nil {
@@ -112,7 +114,7 @@ func checkRun(t *testing.T, a *Auditd, res LoadResult, stream string, how Compar
 		t.Fatal(err)
 	}
 	want := LoadSeen{Events: res.Made, Paths: res.Made}
-	if whole := cmp.Equal(seen, want); !whole && rep.Missing == 0 {
+	if !cmp.Equal(seen, want) && rep.Missing == 0 && rep.LogLines >= 4*res.Made {
 		t.Errorf("seen %+v, want %+v, and the log has no more: %s", seen, want, rep)
 	}
 	switch {
@@ -121,8 +123,8 @@ func checkRun(t *testing.T, a *Auditd, res LoadResult, stream string, how Compar
 		return fmt.Sprintf("%d events made, but %s", res.Made, rep)
 	case !cmp.Equal(seen, want):
 		return fmt.Sprintf("seen %+v, want %+v", seen, want)
-	case res.Made < 5000:
-		return fmt.Sprintf("%d events made in %v at 2000/s", res.Made, res.Elapsed)
+	case res.Made < 2500:
+		return fmt.Sprintf("%d events made in %v at 1000/s", res.Made, res.Elapsed)
 	}
 	return ""
 }
