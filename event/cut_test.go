@@ -36,7 +36,7 @@ func TestMostCutsAreSeen(t *testing.T) {
 			tr := NewTracker(Options{})
 			tr.Observe(b, epoch) // it knows how they end
 			types, sum := make(map[string]*tally), tally{}
-			for i := 0; i < len(b.Recs)-1; i += 5 * sparse { // a prime: all types, in a fifth of the time
+			for i := 0; i < len(b.Recs)-1; i += 5 { // a prime: all types, in a fifth of the time
 				next := "\n"
 				if together {
 					next = string(b.Bytes(i + 1))
@@ -68,11 +68,7 @@ func TestMostCutsAreSeen(t *testing.T) {
 			}
 			share := sum.share / sum.lines
 			t.Logf("%s, next line run in: %v: %.2f%% of the cuts show: %s", name, together, 100*share, strings.Join(list, ", "))
-			want := map[bool]float64{false: 0.93, true: 0.999}[together]
-			if sparse > 1 {
-				want -= 0.01 // of fewer lines
-			}
-			if share < want {
+			if want := map[bool]float64{false: 0.93, true: 0.999}[together]; share < want {
 				t.Errorf("%s, next line run in: %v: %.2f%% of the cuts show", name, together, 100*share)
 			}
 		}
@@ -92,7 +88,7 @@ func TestARecordRunIntoOneOfItsTypeShows(t *testing.T) {
 			typ := b.Recs[i].Type
 			before, ok := last[typ]
 			last[typ] = i
-			if !ok || i%(11*sparse) != 0 {
+			if !ok || i%11 != 0 {
 				continue
 			}
 			c := cuts(t, string(b.Bytes(before)), string(b.Bytes(i)))
