@@ -122,10 +122,18 @@ func (l *live) compareAs(how lab.Compare, streams ...string) lab.Report {
 }
 
 // exact fails unless a stream holds every record of audit.log between the marks
-// once, byte for byte and in order, and EOE besides.
+// once, byte for byte and in order, and EOE besides. On a busy machine auditd drops a record
+// now and then: then it is to come from audit.log, later than others.
 func (l *live) exact(name, after, until string, streams ...string) lab.Report {
 	l.t.Helper()
 	rep := l.compare(after, until, streams...)
+	if rep.Missing > 0 || rep.EOEMissing > 0 {
+		rep = l.mended(after, streams...)
+		l.t.Logf("%s: auditd dropped records: %v", name, rep)
+		if rep.SameSet() && rep.Duplicate+rep.Markers == 0 && len(l.says("warn", "mended from audit.log")) > 0 {
+			return rep
+		}
+	}
 	if !rep.OK() {
 		l.t.Errorf("%s: %v", name, rep)
 	}
