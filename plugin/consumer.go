@@ -196,6 +196,15 @@ func (c *consumer) hasSettled() bool {
 	}
 }
 
+// reopen asks the present sink to open its place again: one that has panicked may just be
+// replaced.
+func (c *consumer) reopen() {
+	c.mu.Lock()
+	sink := c.sink
+	c.mu.Unlock()
+	sink.Reopen()
+}
+
 // config returns the present configuration.
 func (c *consumer) config() config.Sink {
 	c.mu.Lock()
@@ -217,7 +226,7 @@ func (p *Plugin) apply(c *consumer, cfg config.Sink) {
 		c.intake.next.Store(c.wish(cfg, p.users, p.nodes.localName()))
 	}
 	if sameSink(old, cfg) {
-		c.sink.Reopen()
+		c.reopen()
 		return
 	}
 	c.cancel(nil)

@@ -60,7 +60,7 @@ func (p *Plugin) reload() {
 		p.cfgErr = err
 		p.mu.Unlock()
 		for _, c := range p.consumers() {
-			c.sink.Reopen()
+			c.reopen()
 		}
 		return
 	}

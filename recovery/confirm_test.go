@@ -254,3 +254,24 @@ func TestDoubtWhileLinesWait(t *testing.T) {
 		t.Errorf("in doubt since %v, although all has come", at)
 	}
 }
+
+// TestOnlyWhatTheLogWasSearchedForWasCut: of a record from before the place where the log is
+// read from nobody knows whether the log has it, so a line that begins with it is no proof.
+func TestOnlyWhatTheLogWasSearchedForWasCut(t *testing.T) {
+	m := newModel(1, 0)
+	p := m.player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	long := userLine(1000, "login")
+	b := batchOf(long+"\n"+long[:strings.Index(long, "op=")]+"\n")
+	e := &witnessed{serial: 1000, millis: b.Recs[0].Millis}
+	e.sums[4] = sumOf(b.Recs[1].Type, keyText(b, 1))
+	p.f.matched = map[recentKey]bool{}
+	for from, want := range map[int64]bool{e.millis - 1: true, e.millis: true, e.millis + 1: false} {
+		if p.f.matchedFrom = from; p.f.wasCut(e, hasUser, b, 0) != want {
+			t.Errorf("searched from %d ms after it: was cut %v, want %v", from-e.millis, !want, want)
+		}
+	}
+	p.f.matched[recentKey{1000, e.sums[4]}] = true
+	if p.f.matchedFrom = 0; p.f.wasCut(e, hasUser, b, 0) {
+		t.Error("the log has it, and it was cut")
+	}
+}

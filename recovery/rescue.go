@@ -29,7 +29,7 @@ func (f *Feed) restart(stage string, rest *stream.Batch, fault any) {
 	f.held, f.heldSize, f.behind, f.searched, f.loseAt, f.unsure = nil, 0, false, false, 0, 0
 	f.given, f.pending, f.recent = given{base: 1}, pending{ready: 1}, recent{}
 	f.witness = witness{}
-	f.entered, f.ioSince = time.Time{}, time.Time{}
+	f.entered, f.ioSince, f.resuming = time.Time{}, time.Time{}, false
 	f.down = time.Now().Add(rescueTime)
 	for i := range held {
 		f.out.Put(&held[i].Batch)
