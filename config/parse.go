@@ -289,7 +289,7 @@ func (t *table) syslog(s *Sink) {
 // (net.core.wmem_default).
 var packetSize = map[string]Size{"udp": 65_000, "local": 128 << 10}
 
-// message reads the keys that say how long messages are and how they are told apart.
+// message reads the keys that say how long messages are and how they are separated.
 func (t *table) message(l *Syslog) {
 	most, bounded := packetSize[l.Transport]
 	if !bounded {

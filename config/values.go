@@ -157,7 +157,7 @@ func syslogTag(s string) error {
 	return nil
 }
 
-// framing is how messages on a stream are told apart (RFC 6587).
+// framing is how messages on a stream are separated (RFC 6587).
 func framing(s string) error {
 	if s != "octet-counted" && s != "newline" && s != "both" {
 		return fmt.Errorf(`%q is not allowed, must be "both", "octet-counted" or "newline"`, s)

@@ -37,7 +37,7 @@ type AssemblerOptions struct {
 	// other and the last of them has flag stream.End. The batch is valid during
 	// the call, in which the Assembler must not be used.
 	Out func(*stream.Batch)
-	// Panicked, which may be nil, is told of a panic over record i of b; b is nil where no
+	// Panicked, which may be nil, is called with a panic over record i of b; b is nil where no
 	// record was being added. All that is held is given then.
 	Panicked func(b *stream.Batch, i int, fault any)
 }

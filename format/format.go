@@ -73,7 +73,7 @@ type Encoder struct {
 	// NewEvents makes the encoder of a format of events; each copy of an Encoder
 	// makes its own when it is first used.
 	NewEvents func() EventEncoder
-	// Panicked, which may be nil, is told of a panic over records i..j-1 of b, one event or
+	// Panicked, which may be nil, is called with a panic over records i..j-1 of b, one event or
 	// record. They are given raw.
 	Panicked func(b *stream.Batch, i, j int, fault any)
 

@@ -46,7 +46,7 @@ type Installer struct {
 	// Probe makes an audit record, so that there is one to be received; nil: none is made.
 	Probe func() error
 
-	// Say is told what is found, a line at a time without the newline.
+	// Say is called with what is found, a line at a time without the newline.
 	Say func(format string, args ...any)
 
 	holder  string // the program of holderDropIn, "" is holderProgram; only tests set it
@@ -55,7 +55,7 @@ type Installer struct {
 
 // Install makes auditd start Binary as a plugin and waits until it runs. What
 // is in place already is left as it is; if all is, it says "unchanged". A drop-in with
-// other content is kept under a name that auditd ignores, and the plugin started anew.
+// other content is kept under a name that auditd ignores, and the plugin started again.
 // Where only a restart of auditd helps, the error says so, with everything in place for
 // it. A configuration with errors, a second file that starts the relay, and what others
 // than root can write are refused before anything is changed. On auditd 2.x, which runs one

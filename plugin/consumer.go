@@ -47,7 +47,7 @@ type consumer struct {
 	handed uint64
 	cfg    config.Sink
 	sink   sinks.Sink
-	// panicked is why there is no sink for the moment: it is made anew.
+	// panicked is why there is no sink for the moment: another one will be made.
 	panicked error
 
 	// Main goroutine only.
@@ -165,7 +165,7 @@ func (c *consumer) start(leaving []*consumer, users *names.Users, nodes *nodes) 
 	}()
 }
 
-// A sink that has panicked is made anew after a pause, which doubles.
+// A sink that has panicked is replaced after a pause, which doubles.
 const (
 	minRevive = time.Second
 	maxRevive = time.Minute
@@ -178,7 +178,7 @@ func (c *consumer) runSink(ctx context.Context, sink sinks.Sink) error {
 		return nil
 	})
 	if err != nil {
-		c.log.Error("sink panicked: it is made anew", zap.String("sink", c.name), zap.Error(err))
+		c.log.Error("sink panicked: another one takes its place", zap.String("sink", c.name), zap.Error(err))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

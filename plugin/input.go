@@ -14,7 +14,7 @@ import (
 )
 
 // maxWindow is how far back a zstd stream may refer: as much memory it takes to unpack one.
-// zstd itself unpacks no more without being told to.
+// zstd itself unpacks no more unless asked to.
 const maxWindow = 128 << 20
 
 // packings are the ways in which logs are compressed, by the bytes they begin with.

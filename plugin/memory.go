@@ -119,7 +119,7 @@ const gcPercent = 25
 
 // setMemory makes the garbage collector work harder before the limit is reached, and
 // says where queues hold less than configured. The share is that of new queues, and of
-// those that are configured anew.
+// those that are configured again.
 func (p *Plugin) setMemory(cfg *config.Config) {
 	m := shareMemory(cfg, p.cgroup.limit, p.cgroup.file)
 	before := p.memory.Swap(m)

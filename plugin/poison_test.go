@@ -58,7 +58,7 @@ func TestPoisonedFilter(t *testing.T) {
 	}
 }
 
-// TestSinkThatPanics: it is degraded, made anew, and its records are still there.
+// TestSinkThatPanics: it is degraded, replaced, and its records are still there.
 func TestSinkThatPanics(t *testing.T) {
 	core, logs := observer.New(zapcore.InfoLevel)
 	c := &consumer{name: "box", log: zap.New(core), poison: new(poison)}

@@ -58,11 +58,11 @@ type Counts struct {
 // Feed stands between the reader and the consumers. The reader calls Take, a
 // goroutine of its own runs Run.
 type Feed struct {
-	log    follower // nil: there is none to recover from
-	out    Out
-	say    *zap.Logger
-	told   func(stage string, b *stream.Batch, fault any)
-	static bool // the log does not grow (replay)
+	log      follower // nil: there is none to recover from
+	out      Out
+	say      *zap.Logger
+	panicked func(stage string, b *stream.Batch, fault any)
+	static   bool // the log does not grow (replay)
 	// network says that auditd logs what other hosts send it and does not pass it
 	// to plugins: then a line is given only if the stream has shown its node.
 	network bool
@@ -177,14 +177,14 @@ type Options struct {
 	Tracker *event.Tracker
 	Out     Out
 	Say     *zap.Logger
-	// Panicked, which may be nil, is told of a panic that was caught, with the records at
+	// Panicked, which may be nil, is called with a panic that was caught, with the records at
 	// hand, nil for none. They are given as they came.
 	Panicked func(stage string, b *stream.Batch, fault any)
 }
 
 // New returns a Feed in which the stream leads.
 func New(o Options) *Feed {
-	f := &Feed{network: o.Network, static: o.Static, tracker: o.Tracker, out: o.Out, say: o.Say, told: o.Panicked, nodes: make(map[string]bool),
+	f := &Feed{network: o.Network, static: o.Static, tracker: o.Tracker, out: o.Out, say: o.Say, panicked: o.Panicked, nodes: make(map[string]bool),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), tailSeen: true,
 		given: given{base: 1}, pending: pending{ready: 1}}
 	if o.Log != nil {

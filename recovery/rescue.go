@@ -20,8 +20,8 @@ func (f *Feed) rescue(stage string, rest *stream.Batch) {
 
 // restart begins again with the stream, after a panic.
 func (f *Feed) restart(stage string, rest *stream.Batch, fault any) {
-	if f.told != nil {
-		f.told(stage, rest, fault)
+	if f.panicked != nil {
+		f.panicked(stage, rest, fault)
 	}
 	held := f.held
 	f.tracker = f.tracker.Renew()

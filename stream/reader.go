@@ -13,7 +13,7 @@ type Reader struct {
 	err error
 	// gather, when set, paces the reads of a live stream.
 	gather *gather
-	// Panicked, which may be nil, is told of a panic over the bytes at hand. They are given as
+	// Panicked, which may be nil, is called with a panic over the bytes at hand. They are given as
 	// records without an id.
 	Panicked func(fault any)
 }

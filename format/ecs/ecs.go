@@ -25,7 +25,7 @@ type Users interface {
 type Options struct {
 	Users Users  // names where auditd has added none; nil for no look-ups
 	Node  string // host.name of events whose records carry no node=; empty leaves it out
-	// Panicked, which may be nil, is told of a panic in aucoalesce over records i..j-1 of b.
+	// Panicked, which may be nil, is called with a panic in aucoalesce over records i..j-1 of b.
 	Panicked func(b *stream.Batch, i, j int, fault any)
 	Local    string // node= of this host's own records, where auditd writes one: their ids have names here
 }

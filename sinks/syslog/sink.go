@@ -50,16 +50,16 @@ type writer struct {
 
 	log *zap.Logger
 
-	conn     conn      // nil while not connected
-	since    time.Time // that it is
-	render   renderer
-	chunk    chunk
-	part     piece   // of the next record that was sent already
-	sent     unacked // over TCP and TLS
-	name     namedServer
-	journal  journal // local
-	hostname func() (string, error)
-	told     bool // that the server answers
+	conn       conn      // nil while not connected
+	since      time.Time // that it is
+	render     renderer
+	chunk      chunk
+	part       piece   // of the next record that was sent already
+	sent       unacked // over TCP and TLS
+	name       namedServer
+	journal    journal // local
+	hostname   func() (string, error)
+	answerSaid bool // that the server answers
 
 	again, doubtful atomic.Uint64 // messages, of all connections that broke: see tolled
 }
@@ -237,10 +237,10 @@ func (w *writer) Tick(ctx context.Context) error {
 // what is sent to it may be read by nobody.
 func (w *writer) listen() {
 	s, ok := w.conn.(*streamConn)
-	if !ok || s.sent == nil || len(s.answer) == 0 || w.told {
+	if !ok || s.sent == nil || len(s.answer) == 0 || w.answerSaid {
 		return
 	}
-	w.told = true
+	w.answerSaid = true
 	w.log.Warn("the server answers, which no syslog server does: see what listens there and correct the port in address",
 		zap.String("address", w.cfg.Address), zap.String("answer", strconv.QuoteToASCII(string(s.answer))))
 }
@@ -265,7 +265,7 @@ func (w *writer) leave() {
 func (w *writer) Reopen() error {
 	w.leave()
 	w.render.limit = messageLimit(&w.cfg)
-	w.told, w.journal.said = false, false
+	w.answerSaid, w.journal.said = false, false
 	return nil
 }
 

@@ -27,7 +27,7 @@ type streamConn struct {
 	moved  time.Time // when that became more, or nothing was left to acknowledge
 }
 
-// maxAnswerKept is how much of a peer's answer is told.
+// maxAnswerKept is how much of a peer's answer is shown.
 const maxAnswerKept = 64
 
 var errTakesNothing = errors.New("the receiver has taken nothing")
