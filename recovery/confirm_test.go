@@ -261,7 +261,7 @@ func TestOnlyWhatTheLogWasSearchedForWasCut(t *testing.T) {
 	m := newModel(1, 0)
 	p := m.player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	long := userLine(1000, "login")
-	b := batchOf(long+"\n"+long[:strings.Index(long, "op=")]+"\n")
+	b := batchOf(long + "\n" + long[:strings.Index(long, "op=")] + "\n")
 	e := &witnessed{serial: 1000, millis: b.Recs[0].Millis}
 	e.sums[4] = sumOf(b.Recs[1].Type, keyText(b, 1))
 	p.f.matched = map[recentKey]bool{}

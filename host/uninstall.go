@@ -1,0 +1,85 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Uninstall takes the drop-in away, makes auditd stop the plugin and waits
+// until it is gone. The configuration and what the relay wrote stay.
+func (i *Installer) Uninstall(ctx context.Context) error {
+	a, err := i.locate()
+	if err != nil {
+		return err
+	}
+	if a.OneDispatcher() {
+		return fmt.Errorf("%s runs one dispatcher: in %s set `dispatcher = /sbin/audispd` again, then %s", a.name(), a.Conf.File, a.reload())
+	}
+	path := i.Machine.path(i.Machine.PluginDir(a) + "/" + DropInName)
+	there, err := readIfThere(path)
+	if err != nil {
+		return fmt.Errorf("read the drop-in: %w", err)
+	}
+	if there == nil {
+		i.Say("%s is not there: nothing to remove", path)
+		return nil
+	}
+	if err := i.dropHolder(a, filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove the drop-in: %w", err)
+	}
+	i.Say("removed %s", path)
+	d := parseDropIn(there)
+	switch {
+	case a.PID != 0 && i.NoReload:
+		i.Say("auditd (pid %d) stops the plugin when it reloads: kill -HUP %d", a.PID, a.PID)
+	case a.PID != 0:
+		if err := i.stop(ctx, a, d.binary); err != nil {
+			return err
+		}
+		if !i.Machine.otherPlugin(a.PID, d.binary) && !a.atLeast(4, 2) {
+			i.Say("auditd (pid %d) has no plugin left: %s", a.PID, dispatcherNote)
+		}
+	}
+	started, _, err := i.secondDropIns(a, filepath.Dir(path))
+	for _, second := range started {
+		i.Say("warning: %s starts a relay, too: remove it", second)
+	}
+	i.sayWhatStays(a, d)
+	return err
+}
+
+func (i *Installer) sayWhatStays(a Auditd, d dropIn) {
+	config := d.config
+	if config == "" {
+		config = DefaultConfig
+	}
+	for _, path := range []string{config, i.Machine.PluginDir(a) + "/" + previousName, d.binary} {
+		if path = i.Machine.path(path); exists(path) {
+			i.Say("left %s", path)
+		}
+	}
+	i.Say("left all files that the relay's sinks wrote")
+}
+
+// stop makes auditd reload after the drop-in was taken away, and waits until it
+// no longer runs the binary.
+func (i *Installer) stop(ctx context.Context, a Auditd, binary string) error {
+	pid := i.Machine.plugin(a.PID, binary)
+	if err := i.Machine.Reload(a.PID); err != nil {
+		return err
+	}
+	if pid == 0 {
+		return nil
+	}
+	if !i.poll(ctx, func() bool { return !i.Machine.executes(pid, binary) }) {
+		return fmt.Errorf("the plugin (pid %d) still runs %v after auditd (pid %d) was told to reload: see why with `cat /proc/%d/stack`, or kill -9 %d",
+			pid, i.wait(), a.PID, pid, pid)
+	}
+	i.Say("auditd (pid %d) has stopped the plugin (pid %d)", a.PID, pid)
+	return nil
+}
