@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,14 +34,25 @@ func (w *writer) lock(f handle) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return fmt.Errorf("%w by %s, which writes it: end that, or name another path", errHeld, holder(f))
+		pid := holder(f)
+		if pid != 0 && !mayWrite(pid) {
+			// Who may read a file may lock it, too. That must not stop its records.
+			w.warnOnce("reader", "file is locked by a process that may only read it: written all the same", zap.Int("pid", pid))
+			return nil
+		}
+		return fmt.Errorf("%w by %s, which writes it: end that, or name another path", errHeld, describe(pid))
 	}
-	if !w.warned["lock"] { // NFS without its lock daemon, for one
-		w.warned["lock"] = true
-		w.log.Warn("file cannot be locked on its file system: see to it that no other relay writes it",
-			zap.String("path", w.cfg.Path), zap.Error(err))
-	}
+	// NFS without its lock daemon, for one
+	w.warnOnce("lock", "file cannot be locked on its file system: see to it that no other relay writes it", zap.Error(err))
 	return nil
+}
+
+// warnOnce says something about the file once.
+func (w *writer) warnOnce(key, text string, field zap.Field) {
+	if !w.warned[key] {
+		w.warned[key] = true
+		w.log.Warn(text, zap.String("path", w.cfg.Path), field)
+	}
 }
 
 // readySoon is ready, with patience for a lock that somebody still has who is ending.
@@ -58,25 +70,40 @@ func (w *writer) readySoon(ctx context.Context, cont bool) (int64, error) {
 	}
 }
 
-// holder names the process that has f locked, as far as /proc/locks says it.
-func holder(f handle) string {
-	const unknown = "another process"
+// holder returns the process that has f locked, as far as /proc/locks says it, otherwise 0.
+func holder(f handle) (pid int) {
 	st, err := f.Stat()
 	if err != nil {
-		return unknown
+		return 0
 	}
 	locks, err := os.Open("/proc/locks")
 	if err != nil {
-		return unknown
+		return 0
 	}
 	defer locks.Close()
 	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
 	for s := bufio.NewScanner(locks); s.Scan(); { // 1: FLOCK  ADVISORY  WRITE 1234 fd:00:5678 0 EOF
 		l := strings.Fields(s.Text())
 		if len(l) > 5 && l[1] == "FLOCK" && l[5] == file {
-			comm, _ := os.ReadFile("/proc/" + l[4] + "/comm")
-			return strings.TrimSpace("pid " + l[4] + " " + strings.TrimSpace(string(comm)))
+			pid, _ = strconv.Atoi(l[4])
+			return max(pid, 0)
 		}
 	}
-	return unknown
+	return 0
+}
+
+// mayWrite reports whether a process is root's or of our own user, as every relay is that
+// may write our files. One that has ended meanwhile is taken for one.
+func mayWrite(pid int) bool {
+	var st unix.Stat_t
+	err := unix.Stat("/proc/"+strconv.Itoa(pid), &st)
+	return err != nil || st.Uid == 0 || st.Uid == uint32(os.Geteuid())
+}
+
+func describe(pid int) string {
+	if pid == 0 {
+		return "another process"
+	}
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return strings.TrimSpace(fmt.Sprintf("pid %d %s", pid, strings.TrimSpace(string(comm))))
 }
