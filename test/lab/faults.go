@@ -55,8 +55,13 @@ func Freeze(t TB, pid int, d time.Duration) {
 }
 
 // KillPlugin kills the named plugin (KILL) and returns the pid of the one that
-// auditd starts in its place. auditd notices with the next record, so a load
-// must be running; it does so max_restarts times in its life (Options.Conf).
+// auditd starts in its place, which it does max_restarts times in its life
+// (Options.Conf).
+//
+// auditd notices with the next record. A load may bring none for a minute: when the
+// kernel's backlog was full, it can miss being woken (audit_log_start looks at the
+// queue before it puts itself to sleep, and kauditd may have emptied it in between).
+// So a record is sent once a second.
 func (a *Auditd) KillPlugin(name string) int {
 	a.t.Helper()
 	pid := a.PluginPID(name)
@@ -64,7 +69,12 @@ func (a *Auditd) KillPlugin(name string) int {
 		a.t.Fatalf("kill %s: %v", name, err)
 	}
 	var next int
+	sent := time.Now()
 	Wait(a.t, 20*time.Second, "auditd to start "+name+" again", func() (bool, string) {
+		if time.Since(sent) > time.Second {
+			sent = time.Now()
+			a.Ctl("-m", "lab: a plugin was killed")
+		}
 		next = a.FindPlugin(name)
 		return next != 0 && next != pid, fmt.Sprintf("pid %d, killed was %d", next, pid)
 	})
