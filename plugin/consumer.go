@@ -82,7 +82,8 @@ func (p *Plugin) newQueue(c *consumer, s *spool.Spool, before state.Consumer) *q
 		Trigger: func(a queue.Overflow) { p.overflow(cfg.Name, a) },
 		Spool:   s,
 		Next:    before.Number, ID: before.ID, HasID: before.HasID, First: before.First,
-		Log: func(err error) { c.log.Warn("spool fails", zap.String("sink", c.name), zap.Error(err)) },
+		Floor: (*queue.Floor)(before.Floor),
+		Log:   func(err error) { c.log.Warn("spool fails", zap.String("sink", c.name), zap.Error(err)) },
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,11 +57,15 @@ func newEnds(t *testing.T, seed uint64) *ends {
 }
 
 func (e *ends) play() {
-	const runs = 4
+	const runs = 6
 	for n := range runs {
 		last := n == runs-1
 		plugin, ended := e.start()
-		e.clean(1100*time.Millisecond + time.Duration(e.rnd.IntN(300))*time.Millisecond)
+		if early := !last && e.rnd.IntN(2) == 0; early { // before it knows what the one before has left
+			e.clean(time.Duration(e.rnd.IntN(500)) * time.Millisecond)
+		} else {
+			e.clean(1100*time.Millisecond + time.Duration(e.rnd.IntN(300))*time.Millisecond)
+		}
 		e.faulty(1 + e.rnd.IntN(60))
 		e.clean(time.Duration(e.rnd.IntN(120)) * time.Millisecond)
 		if e.rnd.IntN(3) == 0 {
@@ -213,6 +218,12 @@ func (e *ends) append(lines [][]byte) {
 }
 
 func (e *ends) send(lines [][]byte) {
+	if e.seed%3 == 1 { // as auditd 4.2.1 does with log_format RAW
+		lines = slices.Clone(lines)
+		for i, l := range lines {
+			lines[i] = append(slices.Clone(l[:max(1, len(l)-17)]), '\n')
+		}
+	}
 	if _, err := e.out.Write(bytes.Join(lines, nil)); err != nil {
 		e.t.Error(err)
 	}

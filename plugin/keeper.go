@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,10 +30,11 @@ const tryEvery = time.Second
 
 // keeper keeps positions and balances in state_dir, over restarts.
 type keeper struct {
-	path string
-	stop chan struct{}
-	done chan struct{}
-	late chan struct{} // closed when what a state_dir that came late asks for is done; nil: nothing
+	path  string
+	stop  chan struct{}
+	done  chan struct{}
+	saves atomic.Bool   // what is to be saved can be, as far as is known
+	late  chan struct{} // closed when what a state_dir that came late asks for is done; nil: nothing
 
 	// Of keepState, and after that of the main goroutine.
 	track  json.RawMessage // the tracker's, as saved last
@@ -60,6 +62,7 @@ func (p *Plugin) openState() *keeper {
 		return k
 	}
 	k.dir = dir
+	k.saves.Store(true)
 	k.before = p.loadState(dir)
 	k.track = k.before.Tracker
 	k.absent = maps.Clone(k.before.Consumers)
@@ -226,7 +229,8 @@ func (p *Plugin) keepState() {
 // that has ended, then to the main goroutine.
 func (p *Plugin) saveState() {
 	k := p.keep
-	if !p.haveState() {
+	held := p.haveState()
+	if k.saves.Store(held); !held {
 		return
 	}
 	now := p.stateNow()
@@ -235,6 +239,7 @@ func (p *Plugin) saveState() {
 	}
 	now.Saved = time.Now()
 	if err := k.dir.Save(now, false); err != nil {
+		k.saves.Store(false)
 		if k.failed != err.Error() {
 			k.failed = err.Error()
 			p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))
@@ -279,7 +284,7 @@ func (c *consumer) saved(feed *recovery.Feed) state.Consumer {
 	n, base := c.balance()
 	s := state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: totals(base, &n, false)}
 	if f := q.Floor(feed.Doubt()); f != nil {
-		s.Floor = &state.Floor{Number: f.Number, ID: f.ID, HasID: f.HasID, First: f.First}
+		s.Floor = (*state.Floor)(f)
 	}
 	return s
 }

@@ -78,7 +78,7 @@ func (p *Plugin) newFeed(resume bool) *recovery.Feed {
 		}
 	}
 	log, network := p.auditLog()
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(),
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.keep.saves.Load,
 		Panicked: func(stage string, b *stream.Batch, fault any) { p.faults.note(stage, b, 0, 1<<30, fault) }})
 	if resume {
 		feed.Begin()

@@ -35,6 +35,9 @@ type hold struct {
 	floor Floor
 	until uint64 // number behind the last record that was missing
 	open  bool   // they are not all put in yet
+	// fromStart is that of a floor of the run before: until records that stand in audit.log
+	// behind it are put in, the position is still behind what that run has lacked.
+	fromStart bool
 }
 
 // floors are what is to be known of a queue for its consumer not to pass, over an
@@ -47,6 +50,24 @@ type floors struct {
 	late      bool      // the next ones are what was missing,
 	afterLate bool      // or the last ones were
 	holds     []hold    // in the order of their floors' numbers
+}
+
+// holdFromStart keeps the floor that the run before has left, unless the records behind
+// it are among those that the queue began with.
+func (q *Queue) holdFromStart(floor *Floor) {
+	if floor != nil && floor.Number < q.begin {
+		q.floors.holds = []hold{{floor: *floor, open: true, fromStart: true}}
+	}
+}
+
+// noteResumed takes in that records are put in or passed: from the first that stands in
+// audit.log on, the position says what the floor of the run before did.
+func (q *Queue) noteResumed(b *stream.Batch) {
+	if h := q.floors.holds; len(h) > 0 && h[0].fromStart && h[0].open && !q.closed {
+		if _, ok := lastID(b); ok {
+			h[0].open, h[0].until = false, q.tail
+		}
+	}
 }
 
 // Mark remembers the present end of the queue as a place to be put back to. It is
@@ -136,7 +157,7 @@ func (q *Queue) Hold(doubt time.Time) {
 	}
 	f.late = true
 	floor := q.floorAt(doubt)
-	if k := len(f.holds) - 1; k >= 0 && (f.holds[k].floor.Number >= floor.Number || k+1 == maxHolds) {
+	if k := len(f.holds) - 1; k >= 0 && !f.holds[k].fromStart && (f.holds[k].floor.Number >= floor.Number || k+1 == maxHolds) {
 		f.holds[k].open = true // its floor is the lower one, or will do
 		if floor.Number < f.holds[k].floor.Number {
 			f.holds[k].floor = floor
@@ -155,7 +176,7 @@ func (q *Queue) Unhold() {
 		return
 	}
 	for i := range q.floors.holds {
-		if h := &q.floors.holds[i]; h.open {
+		if h := &q.floors.holds[i]; h.open && !h.fromStart {
 			h.open, h.until = false, q.tail
 		}
 	}

@@ -110,3 +110,38 @@ func TestFloorIsBounded(t *testing.T) {
 		t.Errorf("nothing is delivered, and the floor is %+v", f)
 	}
 }
+
+// TestFloorOfTheRunBefore: where a run has to go on in front of its position, the next one
+// has to as well, until it was given records from there on.
+func TestFloorOfTheRunBefore(t *testing.T) {
+	floor := &Floor{Number: 40, ID: events(4, 1, 1).ID(0), HasID: true}
+	for _, tt := range []struct {
+		name string
+		next uint64
+		give func(q *Queue)
+		left bool // the floor is still the one of before
+	}{
+		{"nothing came", 50, func(*Queue) {}, true},
+		{"the floor is not in front of it", 40, func(*Queue) {}, false},
+		{"a hole was told of", 50, func(q *Queue) { q.Note(Upstream, Loss{Events: 1, Records: 1}) }, true},
+		{"what was missing came late, elsewhere", 50, func(q *Queue) { q.Hold(time.Now()); q.Unhold() }, true},
+		{"records wait", 50, func(q *Queue) { q.Put(events(5, 2, 1)) }, true},
+		{"records were left out", 50, func(q *Queue) { q.Pass(events(5, 2, 1)) }, false},
+		{"records were refused", 50, func(q *Queue) { q.Close(); q.Put(events(5, 2, 1)) }, true},
+		{"records were delivered", 50, func(q *Queue) {
+			c := q.Cursor()
+			q.Put(events(5, 2, 1))
+			b, err := c.Next(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Advance(len(b.Recs))
+		}, false},
+	} {
+		q := New(Options{Config: Config{Depth: 1000, Bytes: 1 << 20, Hold: true}, Next: tt.next, ID: events(9, 1, 1).ID(0), HasID: true, Floor: floor})
+		tt.give(q)
+		if f := q.Floor(time.Time{}); (f != nil && *f == *floor) != tt.left {
+			t.Errorf("%s: floor %+v", tt.name, f)
+		}
+	}
+}

@@ -65,6 +65,8 @@ type Options struct {
 	ID    stream.ID
 	HasID bool
 	First bool
+	// Floor is the saved Floor, nil where there was none.
+	Floor *Floor
 	// Log, when not nil, is told what goes wrong with the spool: of a full or failing
 	// disk once until it works again, of every frame that cannot be read. It is
 	// called from the spiller's goroutine and must not block.
@@ -157,8 +159,11 @@ func start(o Options, d disk) *Queue {
 		q.pager = newPager(d)
 		q.takeOver(o.Next)
 		q.begin = q.tail
+		q.holdFromStart(o.Floor)
 		go q.spill()
+		return q
 	}
+	q.holdFromStart(o.Floor)
 	return q
 }
 
@@ -186,6 +191,7 @@ func (q *Queue) Put(b *stream.Batch) {
 		q.count.Received += received(b.Recs[i:end])
 		i = end
 	}
+	q.noteResumed(b)
 	q.wake()
 	if q.pager != nil && q.toStore() != nil {
 		q.pager.wake()
@@ -211,6 +217,7 @@ func (q *Queue) Pass(b *stream.Batch) {
 			q.filtered.at, q.filtered.id, q.filtered.ok = q.tail, id, true
 		}
 	}
+	q.noteResumed(b)
 }
 
 // received counts records, the pieces of a long line once.

@@ -1,6 +1,10 @@
 package recovery
 
-import "time"
+import (
+	"time"
+
+	"go.uber.org/zap"
+)
 
 // lookLast has the log read once more at the end of the stream: for what auditd had
 // no time to dispatch, and for all that is in doubt, however young. What the log does
@@ -18,14 +22,17 @@ func (f *Feed) lookLast(now time.Time) {
 
 // Finish gives what the stream's end has left behind: it is called when the
 // reader and Run have ended. Lines of the log that auditd had no time to dispatch
-// are given too; time bounds how long that may take.
+// are given too; time bounds how long that may take. What the log could not be read
+// for by then is left to the next run.
 func (f *Feed) Finish(until time.Time) {
 	f.mu.Lock()
 	f.ended = true
 	f.mu.Unlock()
 	f.look(time.Now(), true)
+	read := !f.leads() // nothing is in doubt
 	for f.leads() && time.Now().Before(until) {
 		f.round()
+		read = true
 		f.mu.Lock()
 		idle := len(f.held) == 0 && f.entry == nil
 		f.mu.Unlock()
@@ -37,11 +44,14 @@ func (f *Feed) Finish(until time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
+	searched := read && f.entry == nil && !f.searched && !f.behind && f.unsure == 0
+	if f.mode != direct && !searched && f.leave() {
+		return
+	}
 	if f.mode != direct {
 		f.settle(time.Now(), len(f.held), true)
 		f.believe(f.given.end(), true, time.Now())
 	}
-	searched := f.entry == nil && !f.searched && !f.behind && f.unsure == 0
 	if searched {
 		f.sure = time.Now()
 	}
@@ -57,13 +67,41 @@ func (f *Feed) Finish(until time.Time) {
 	}
 }
 
-// Force gives the records that are held as they came: the log hangs and there is
-// no time left.
+// Force ends what Finish would: the log hangs, or is being read still, and there is no
+// time left.
 func (f *Feed) Force() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
+	if f.mode == direct || f.leave() {
+		return
+	}
 	f.settle(time.Now(), len(f.held), true)
 	f.believe(f.given.end(), true, time.Now())
 	f.lead()
+}
+
+// leave leaves the records that are held to the next run, which goes on in the log where
+// the consumers are: given now, they would come before others that are still in the log, and
+// might be damaged copies. It reports false where no next run will know where that is.
+func (f *Feed) leave() bool {
+	if f.saves == nil || !f.saves() {
+		return false
+	}
+	records := 0
+	for i := range f.held {
+		records += len(f.held[i].Recs)
+	}
+	now := time.Now()
+	f.giveReady(now)
+	f.dropPending()
+	if f.resuming || f.entered.IsZero() {
+		f.entered = now // what was given so far is all that the log has before
+	}
+	f.resuming = false
+	f.noteDoubt()
+	f.left = true
+	f.held, f.heldSize, f.mode, f.entry = nil, 0, direct, nil
+	f.say.Info("ended before audit.log was read to its end: the next start resumes there", zap.Int("records", records))
+	return true
 }

@@ -63,6 +63,7 @@ type Feed struct {
 	say      *zap.Logger
 	panicked func(stage string, b *stream.Batch, fault any)
 	static   bool // the log does not grow (replay)
+	saves    func() bool
 	// network says that auditd logs what other hosts send it and does not pass it
 	// to plugins: then a line is given only if the stream has shown its node.
 	network bool
@@ -105,6 +106,7 @@ type Feed struct {
 	searched    bool                 // the log was read from another place, but not yet to its end
 	loseAt      uint64               // with this line judged, what the log should have had is lost; 0: not
 	ended       bool                 // the stream brings nothing any more
+	left        bool                 // the end came before the log was read: the doubt of then stays
 	suspect     int                  // so many more lines may be parts of an address
 	lastFate    fate                 // of the line judged last
 	highest     uint32               // serial of the last line that only the log had
@@ -177,6 +179,9 @@ type Options struct {
 	Tracker *event.Tracker
 	Out     Out
 	Say     *zap.Logger
+	// Saves, which may be nil, reports whether the consumers' positions are being saved. It is
+	// called with the Feed's lock.
+	Saves func() bool
 	// Panicked, which may be nil, is called with a panic that was caught, with the records at
 	// hand, nil for none. They are given as they came.
 	Panicked func(stage string, b *stream.Batch, fault any)
@@ -184,7 +189,7 @@ type Options struct {
 
 // New returns a Feed in which the stream leads.
 func New(o Options) *Feed {
-	f := &Feed{network: o.Network, static: o.Static, tracker: o.Tracker, out: o.Out, say: o.Say, panicked: o.Panicked, nodes: make(map[string]bool),
+	f := &Feed{network: o.Network, static: o.Static, tracker: o.Tracker, out: o.Out, say: o.Say, saves: o.Saves, panicked: o.Panicked, nodes: make(map[string]bool),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), tailSeen: true,
 		given: given{base: 1}, pending: pending{ready: 1}}
 	if o.Log != nil {
@@ -272,7 +277,7 @@ func (f *Feed) Doubt() time.Time {
 
 // noteDoubt publishes what Doubt returns.
 func (f *Feed) noteDoubt() {
-	if f.log == nil {
+	if f.log == nil || f.left {
 		return
 	}
 	at, ok := f.tracker.Doubt()
