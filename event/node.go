@@ -23,10 +23,13 @@ type node struct {
 	startAt  int64    // time of its start
 	ordinary bool     // the last stop of it was an ordinary one
 	stops    []Run    // serials of stops that only the log has told of so far
-	gaps     []gap    // not reported yet, in order of serials and of time
-	allGaps  *int     // of all nodes
-	stray    stray
-	ahead    ahead // seen in the log alone so far
+	// stop are the serials of the last stop, and of the record after it that is not the one of
+	// auditd's registering: from first up to end, which is not among them.
+	stop struct{ first, end uint32 }
+	gaps    []gap // not reported yet, in order of serials and of time
+	allGaps *int  // of all nodes
+	stray   stray
+	ahead   ahead // seen in the log alone so far
 	// logStray is what stray is, of lines that only the log has.
 	logStray stray
 	habit    habit
@@ -157,7 +160,7 @@ func (n *node) begin(r *stream.Record) {
 	n.stray.n, n.logStray.n = 0, 0
 	n.ahead.clear()
 	n.done = id{}
-	n.stopping = runs
+	n.stopping, n.stop.first, n.stop.end = runs, 0, 0
 }
 
 // pass moves the window on to r's serial, which is the newest now.

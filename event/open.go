@@ -112,8 +112,8 @@ func (t *Tracker) judge(e *open) {
 	n := e.node
 	lack := e.lacks()
 	missed := lack & n.habit.expected
-	if n.exempt && e.serial == n.first {
-		missed, e.cut = 0, false // it may have begun before we did
+	if n.exempt && e.serial == n.first || n.inStop(e.serial) {
+		missed, e.cut = 0, false // it may have begun before we did, or before auditd did
 	} else {
 		n.habit.learn(&e.shape, lack)
 	}

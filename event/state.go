@@ -20,6 +20,7 @@ type NodeState struct {
 	Millis  int64  `json:"millis"`            // time of the newest event
 	Ahead   []Run  `json:"ahead,omitempty"`   // behind the newest, and had from the log alone
 	Stopped uint8  `json:"stopped,omitempty"` // 1: its auditd has ended in order, 2: and has started
+	Start   int64  `json:"start,omitempty"`   // when it has, ms
 }
 
 // Run is a run of serials that were not seen.
@@ -44,6 +45,9 @@ func (t *Tracker) State() State {
 			continue
 		}
 		x := NodeState{Node: name, Serial: n.window.high, Millis: n.newest, Stopped: uint8(n.stopping)}
+		if n.stopping == returned {
+			x.Start = n.startAt
+		}
 		add := func(millis int64, stopped bool) func(first, last uint32) {
 			return func(first, last uint32) { x.Missing = append(x.Missing, Run{first, last, millis, stopped}) }
 		}
@@ -86,7 +90,8 @@ func (t *Tracker) Restore(s State) bool {
 		n.started, n.newest = true, x.Millis
 		n.latest.Add(x.Millis, 1)
 		if x.Stopped <= uint8(returned) {
-			n.stopping = stopping(x.Stopped)
+			n.stopping, n.startAt = stopping(x.Stopped), x.Start
+			n.stop.first, n.stop.end = x.Serial+1, x.Serial+1
 		}
 		n.window.high = x.Serial
 		n.window.markRun(x.Serial-windowSize+1, x.Serial)

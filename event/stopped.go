@@ -38,30 +38,34 @@ func (t *Tracker) daemon(b *stream.Batch, i int) {
 	}
 	fromLog := r.Flags&stream.FromLog != 0
 	switch {
-	case fromLog && r.Type == typeDaemonEnd && n.stopping == returned && r.Millis < n.startAt+startMargin:
+	case fromLog && r.Type == typeDaemonEnd && n.stopping == returned && r.Millis < n.startAt:
 		// The log is behind the stream, which has brought a start that is newer than this end.
 	case r.Type == typeDaemonEnd:
 		n.stopping = ended
 	case fromLog && t.live:
 	case n.stopping == ended:
-		n.stopping, n.startAt, n.ordinary = returned, r.Millis-startMargin, true
+		n.stopping, n.startAt, n.ordinary = returned, r.Millis, true
+		n.stop.first = n.newestSerial() + 1
+		n.stop.end = n.stop.first
 	case n.stopping == runs: // it was killed
 		n.ordinary = false
 	}
 }
 
-// startMargin is how much older than DAEMON_START the call may be by which auditd has
-// registered with the kernel just before (ms).
-const startMargin = 1000
-
 // isDaemon reports whether a record says that auditd ends or starts.
 func isDaemon(typ uint32) bool { return typ == typeDaemonStart || typ == typeDaemonEnd }
 
 // tookStop reports whether the serials in front of the newest record of the kernel, r,
-// are those of an ordinary stop: it is the first of the new auditd, or the kernel had
-// kept it for that.
+// are those of an ordinary stop: it is the first of the new auditd, or an older one that the
+// kernel had kept for it. Of those there may be some, with holes between them, also in front
+// of the record that the new auditd has registered (see registers); without that a record
+// made after DAEMON_START is the first.
 func (n *node) tookStop(r *stream.Record) bool {
 	was := n.stopping
+	// An event right after one that is known to be of the new auditd has all its records.
+	if first := n.stop.end == n.stop.first; was == returned && (first || r.Serial != n.stop.end || r.Millis < n.startAt) {
+		n.stop.end = r.Serial + 1
+	}
 	if was == ended || r.Millis >= n.startAt {
 		n.stopping = runs
 	}
@@ -79,13 +83,18 @@ func (n *node) readAgain(r *stream.Record) {
 // maxStops bounds how many stops are known of that the stream has not passed yet.
 const maxStops = 16
 
+// newestSerial returns the newest serial that the stream or the log has shown.
+func (n *node) newestSerial() uint32 {
+	if n.ahead.n > 0 && int32(n.ahead.top-n.window.high) > 0 {
+		return n.ahead.top
+	}
+	return n.window.high
+}
+
 // logStop takes in that r, which only the log has so far, is the first record behind a
 // stop: the serials between it and the one before it are those of the stop.
 func (n *node) logStop(r *stream.Record) {
-	before := n.window.high
-	if n.ahead.n > 0 && int32(n.ahead.top-before) > 0 {
-		before = n.ahead.top
-	}
+	before := n.newestSerial()
 	if stopped := n.tookStop(r); stopped && int32(r.Serial-before) > 1 && len(n.stops) < maxStops {
 		n.stops = append(n.stops, Run{First: before + 1, Last: r.Serial - 1})
 	}
@@ -93,21 +102,22 @@ func (n *node) logStop(r *stream.Record) {
 
 // addGaps adds the gap g, in pieces where stops that the log has told of lie in it.
 func (n *node) addGaps(t *Tracker, g gap) {
+	later := n.stops[:0]
 	for _, s := range n.stops {
-		if s.First-g.first > g.last-g.first || s.Last-g.first > g.last-g.first {
+		if int32(s.First-g.last) > 0 {
+			later = append(later, s)
+			continue
+		}
+		if int32(g.last-g.first) < 0 || s.First-g.first > g.last-g.first || s.Last-g.first > g.last-g.first {
 			continue
 		}
 		if s.First != g.first {
 			n.addGap(t, gap{g.first, s.First - 1, g.since, g.millis, g.stopped})
 		}
 		n.addGap(t, gap{s.First, s.Last, g.since, g.millis, true})
-		if s.Last == g.last {
-			g.first = g.last + 1
-			break
-		}
 		g.first = s.Last + 1
 	}
-	n.stops = n.stops[:0]
+	n.stops = later
 	if int32(g.last-g.first) >= 0 {
 		n.addGap(t, g)
 	}
@@ -116,8 +126,14 @@ func (n *node) addGaps(t *Tracker, g gap) {
 // registers ends the serials of a stop at the kernel's record of the new auditd: what
 // is missing behind that is a loss like any other.
 func (n *node) registers(r *stream.Record, body []byte) {
-	if len(n.stops) == 0 && len(n.gaps) == 0 || !bytes.Contains(body, []byte("op=set audit_pid=")) {
+	if len(n.stops) == 0 && len(n.gaps) == 0 && n.stopping != returned && r.Serial != n.stop.end-1 {
 		return
+	}
+	if _, pid, ok := bytes.Cut(body, []byte("op=set audit_pid=")); !ok || bytes.HasPrefix(pid, []byte("0 ")) { // 0: it goes
+		return
+	}
+	if n.stopping == returned || r.Serial == n.stop.end-1 {
+		n.stopping, n.stop.end = runs, r.Serial
 	}
 	for i := range n.stops {
 		if s := &n.stops[i]; r.Serial-s.First <= s.Last-s.First {
@@ -142,6 +158,10 @@ func (n *node) registers(r *stream.Record, body []byte) {
 		return
 	}
 }
+
+// inStop reports whether an event may have begun while auditd was stopped. What came of it is
+// what the kernel made after the new auditd had registered; the rest no auditd could log.
+func (n *node) inStop(serial uint32) bool { return serial-n.stop.first < n.stop.end-n.stop.first }
 
 // Ordinary reports whether auditd had ended as it should before it was last seen to
 // start, or has, by its records.
