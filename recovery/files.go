@@ -23,6 +23,9 @@ const (
 	maxAhead = 8
 	// maxHoles in the numbers end the list: a rotation in progress leaves one.
 	maxHoles = 3
+	// maxTries to list or open files, of which each is lost only to a rotation in between:
+	// on a busy machine there may be some.
+	maxTries = 64
 	// headSize bytes, which hold the id of the first record, and the time of birth
 	// tell two files apart that got the same inode one after the other. Not every
 	// file system has the one, an empty file has no other.
@@ -142,10 +145,9 @@ func birth(f *os.File) int64 {
 
 // list returns the files of the log, oldest first.
 func (l *Log) list() ([]*logFile, error) {
-	const tries = 4
 	for i := 1; ; i++ {
 		files, err := l.listOnce()
-		if err != nil || i == tries || len(files) == 0 {
+		if err != nil || i == maxTries || len(files) == 0 {
 			return files, err
 		}
 		// No rotation was completed meanwhile: the order is right.
@@ -311,13 +313,12 @@ func (l *Log) openNow(f *logFile) error {
 
 // open opens f wherever it is now.
 func (l *Log) open(f *logFile) error {
-	const tries = 4 // each is lost only to a rotation in between
-	for i := 0; ; i++ {
+	for i := 1; ; i++ {
 		err := l.openNow(f)
-		if err == nil || i == tries {
-			return err
+		if err == nil {
+			return nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if i == maxTries || !errors.Is(err, fs.ErrNotExist) {
 			return l.fault("open", f.index, err)
 		}
 		if err := l.refresh(); err != nil {
