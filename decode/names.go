@@ -85,12 +85,9 @@ func findLast(typ uint32, body []byte, first int) (end, names int) {
 	return len(body), -1 // all of it is the program's
 }
 
-// fromProgram reports whether records of that type carry the text of a program
-// (linux/audit.h: AUDIT_USER, AUDIT_FIRST_USER_MSG, AUDIT_FIRST_USER_MSG2). A type that no
-// table has may be a program's.
-func fromProgram(typ uint32) bool {
-	return typ >= 1100 && typ <= 1199 || typ >= 2100 || typ == 1005 || typ == 0
-}
+// fromProgram reports whether records of that type may carry the text of a program: so may a
+// type that no table has.
+func fromProgram(typ uint32) bool { return stream.OfProgram(typ) || typ >= 3000 || typ == 0 }
 
 // maxNameLen is the longest name of a user or group that is looked for without a separator,
 // in hex: they have 32 bytes at most (useradd(8)).

@@ -173,7 +173,7 @@ func TestTheStreamOpensNoEventTwice(t *testing.T) {
 		tr := NewTracker(Options{})
 		for i := range all.Recs {
 			one := &stream.Batch{Buf: all.Buf, Recs: slices.Clone(all.Recs[i : i+1])}
-			if r := &one.Recs[0]; r.Type != typeEOE && (r.Off/7+k)%4 == 0 {
+			if r := &one.Recs[0]; r.Type != stream.TypeEOE && (r.Off/7+k)%4 == 0 {
 				r.Flags |= stream.FromLog
 			}
 			tr.Observe(one, epoch)

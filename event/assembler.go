@@ -184,9 +184,9 @@ func (a *Assembler) joins(r *stream.Record, i int) bool {
 	c.recs++
 	c.bytes += n
 	switch r.Type {
-	case typeEOE:
+	case stream.TypeEOE:
 		a.giveCur(i+1, complete)
-	case typeProctitle:
+	case stream.TypeProctitle:
 		c.titled = true
 		c.call = true
 	default:
@@ -197,7 +197,7 @@ func (a *Assembler) joins(r *stream.Record, i int) bool {
 
 // begins does what take does with the common first record of an event.
 func (a *Assembler) begins(r *stream.Record, i int) bool {
-	if a.live || a.at != nil || a.titled.head != nil || r.Type == typeEOE || r.Type == typeProctitle || r.Type == typeNetfilter {
+	if a.live || a.at != nil || a.titled.head != nil || r.Type == stream.TypeEOE || r.Type == stream.TypeProctitle || r.Type == stream.TypeNetfilter {
 		return false
 	}
 	k := a.keyOf(i)
@@ -221,7 +221,7 @@ func (a *Assembler) take(i int) {
 			return
 		}
 		d := a.draft()
-		if r.Type-firstEvent < 100 && r.Type != typeNetfilter && !d.user {
+		if r.Type-firstEvent < 100 && r.Type != stream.TypeNetfilter && !d.user {
 			d.other = true
 		} else {
 			a.company(d, i)
@@ -266,7 +266,7 @@ func (a *Assembler) assign(i int) bool {
 		c := a.beginAt(i, k)
 		// A piece without a beginning is of a line that was given up.
 		c.own, c.late = true, r.Flags&stream.Cont != 0
-		if r.Type == typeDaemonStart { // with another kernel, maybe
+		if r.Type == stream.TypeDaemonStart { // with another kernel, maybe
 			a.kernels.forget(k.node)
 		}
 		return true
@@ -280,7 +280,7 @@ func (a *Assembler) assign(i int) bool {
 	if late {
 		a.misses = max(0, a.misses-4)
 	}
-	if late && r.Type == typeEOE && a.bare(i) {
+	if late && r.Type == stream.TypeEOE && a.bare(i) {
 		a.counts.LateEOE++
 		return false
 	}
@@ -333,7 +333,7 @@ func (a *Assembler) beginAt(i int, k key) *draft {
 func (a *Assembler) join(i int) {
 	r := &a.in.Recs[i]
 	d := a.draft()
-	if (d.recs >= a.o.MaxRecords || d.bytes+int(r.Len) > a.o.MaxEventBytes) && (r.Type != typeEOE || r.Flags&odd != 0) {
+	if (d.recs >= a.o.MaxRecords || d.bytes+int(r.Len) > a.o.MaxEventBytes) && (r.Type != stream.TypeEOE || r.Flags&odd != 0) {
 		was, line := *d, a.line
 		if a.live {
 			a.giveCur(i, tooLong)
@@ -356,13 +356,13 @@ func (a *Assembler) join(i int) {
 func (a *Assembler) settle(end int) {
 	d := a.draft()
 	switch {
-	case d.own || a.lineType == typeEOE || d.solo() && !a.waits(end-1, d):
+	case d.own || a.lineType == stream.TypeEOE || d.solo() && !a.waits(end-1, d):
 		if a.live {
 			a.giveCur(end, complete)
 		} else {
 			a.give(a.at, complete)
 		}
-	case a.lineType == typeProctitle && !d.titled:
+	case a.lineType == stream.TypeProctitle && !d.titled:
 		d.titled = true
 		if !a.live {
 			a.place(a.at)

@@ -29,8 +29,6 @@ const (
 	// maxMisses is how many searches may be in vain: then none is made behind a PROCTITLE, as
 	// an audit.log has no EOE, and a nearer one behind the record of a program.
 	maxMisses = 64
-
-	typeTaskContexts = 1420
 )
 
 // namedTaskContexts is that type where auditd has a name for it.
@@ -71,14 +69,14 @@ func (a *Assembler) company(d *draft, i int) {
 	typ := a.in.Recs[i].Type
 	if single(typ) {
 		d.user = true
-		d.expects = d.expects || ofProgram(typ) && withoutSubject(a.in.Bytes(i))
+		d.expects = d.expects || stream.Alone(typ) && withoutSubject(a.in.Bytes(i))
 	} else {
 		d.other = true
 	}
 	if d.user && d.other {
 		a.kernels.of(d.node).joined = true
 	}
-	if typ == typeTaskContexts || typ == namedTaskContexts {
+	if typ == stream.TypeTaskContexts || typ == namedTaskContexts {
 		d.contexts, a.stacked = true, true
 		a.kernels.of(d.node).contexts = true
 	}
@@ -90,7 +88,7 @@ func (a *Assembler) company(d *draft, i int) {
 // waits reports whether an event that has only what comes alone mostly, up to record i, is
 // to wait for more.
 func (a *Assembler) waits(i int, d *draft) bool {
-	if !ofProgram(a.lineType) {
+	if !stream.Alone(a.lineType) {
 		return false
 	}
 	if d.expects || a.kernels.know(d.node).joined {

@@ -142,7 +142,7 @@ func (m *model) assign(b *stream.Batch, i, n int, now time.Time) bool {
 			return true
 		}
 		if solo, late := m.gone[id]; late {
-			if r.Type == typeEOE && r.Flags&stream.Open == 0 && !strings.Contains(string(b.Bytes(i)), "text") {
+			if r.Type == stream.TypeEOE && r.Flags&stream.Open == 0 && !strings.Contains(string(b.Bytes(i)), "text") {
 				m.eoe++
 				return false
 			}
@@ -168,7 +168,7 @@ func (m *model) add(e *modelEvent, r *stream.Record, n int, now time.Time) {
 
 func (m *model) join(r *stream.Record, n int, now time.Time) {
 	e := m.last
-	if len(e.recs) >= m.maxRecords && (r.Type != typeEOE || r.Flags&(stream.Open|stream.Cont) != 0) {
+	if len(e.recs) >= m.maxRecords && (r.Type != stream.TypeEOE || r.Flags&(stream.Open|stream.Cont) != 0) {
 		line := m.line
 		m.give(e, true)
 		e = &modelEvent{id: e.id, node: e.node, own: e.own, late: e.late, user: e.user, other: e.other, expects: e.expects, rest: true}
@@ -418,7 +418,7 @@ func TestAssemblerWithinLimits(t *testing.T) {
 				seen[n] = true
 				x.recs = append(x.recs, n)
 				size += len(text)
-				eoe := r.Type == typeEOE && k == len(e.recs)-1
+				eoe := r.Type == stream.TypeEOE && k == len(e.recs)-1
 				if k > 0 && !eoe && (k >= o.MaxRecords || size > o.MaxEventBytes) {
 					rt.Fatalf("%+v: %d bytes in %q", o, size, e.recs)
 				}
@@ -435,7 +435,7 @@ func TestAssemblerWithinLimits(t *testing.T) {
 			rt.Fatalf("%d records are missing, %d EOE were late", missing, n.LateEOE)
 		}
 		for i := range all.Recs {
-			if !seen[i] && all.Recs[i].Type != typeEOE {
+			if !seen[i] && all.Recs[i].Type != stream.TypeEOE {
 				rt.Fatalf("%q is missing", all.Bytes(i))
 			}
 		}

@@ -21,13 +21,13 @@ const firstEvent = 1300
 // (common.c, audit_is_last_record), but the kernel writes them with the context of
 // the task (net/netlabel/netlabel_user.c). And for LOGIN, which had no SYSCALL
 // record in older kernels.
-const callParts uint64 = 1<<(typeSyscall-firstEvent) | 1<<(typePath-firstEvent) | 1<<(typeIPC-firstEvent) |
-	1<<(typeSocketcal-firstEvent) | 1<<(typeSockaddr-firstEvent) | 1<<(typeCWD-firstEvent) | 1<<(typeExecve-firstEvent) |
-	0xf<<(typeIPCSet-firstEvent) | // IPC_SET_PERM, MQ_OPEN, MQ_SENDRECV, MQ_NOTIFY
-	1<<(typeMQGetset-firstEvent) | 1<<(typeFDPair-firstEvent) | 1<<(typeObjPID-firstEvent) | 1<<(typeEOE-firstEvent) |
-	1<<(typeBprmFcaps-firstEvent) | 1<<(typeCapset-firstEvent) | 1<<(typeMmap-firstEvent) | 1<<(typeProctitle-firstEvent) |
-	1<<(typeKernMod-firstEvent) | 1<<(typeInjOffset-firstEvent) | 1<<(typeAdjNtp-firstEvent) | 1<<(typeUring-firstEvent) |
-	1<<(typeOpenat2-firstEvent)
+const callParts uint64 = 1<<(stream.TypeSyscall-firstEvent) | 1<<(stream.TypePath-firstEvent) | 1<<(stream.TypeIPC-firstEvent) |
+	1<<(stream.TypeSocketcall-firstEvent) | 1<<(stream.TypeSockaddr-firstEvent) | 1<<(stream.TypeCWD-firstEvent) | 1<<(stream.TypeExecve-firstEvent) |
+	0xf<<(stream.TypeIPCSet-firstEvent) | // IPC_SET_PERM, MQ_OPEN, MQ_SENDRECV, MQ_NOTIFY
+	1<<(stream.TypeMQGetset-firstEvent) | 1<<(stream.TypeFDPair-firstEvent) | 1<<(stream.TypeObjPID-firstEvent) | 1<<(stream.TypeEOE-firstEvent) |
+	1<<(stream.TypeBprmFcaps-firstEvent) | 1<<(stream.TypeCapset-firstEvent) | 1<<(stream.TypeMmap-firstEvent) | 1<<(stream.TypeProctitle-firstEvent) |
+	1<<(stream.TypeKernModule-firstEvent) | 1<<(stream.TypeInjOffset-firstEvent) | 1<<(stream.TypeAdjNtp-firstEvent) | 1<<(stream.TypeUring-firstEvent) |
+	1<<(stream.TypeOpenat2-firstEvent)
 
 // withCall reports whether records of this type only come with a system call.
 func withCall(typ uint32) bool {
@@ -40,13 +40,8 @@ func withCall(typ uint32) bool {
 // (net/netfilter/xt_AUDIT.c), which have no context. Types from 1007 to 1099 are
 // no records, and complete events with libaudit (common.c, audit_is_last_record).
 func single(typ uint32) bool {
-	return ofProgram(typ) || typ == typeNetfilter || typ > typeLogin && typ < 1100
+	return stream.Alone(typ) || typ == stream.TypeNetfilter || typ > stream.TypeLogin && typ < 1100
 }
-
-// ofProgram reports whether records of this type are alone, but for those the kernel adds.
-func ofProgram(typ uint32) bool { return alone(typ) && typ < stream.NamedType }
-
-const typeNetfilter = 1324
 
 // cause says why an event is given.
 type cause uint8

@@ -400,7 +400,7 @@ func TestOutIsCalledOnce(t *testing.T) {
 		b := capture(t, name)
 		calls := make(map[uint32]bool)
 		for _, r := range b.Recs {
-			calls[r.Serial] = calls[r.Serial] || r.Type == typeSyscall
+			calls[r.Serial] = calls[r.Serial] || r.Type == stream.TypeSyscall
 		}
 		b = only(b, func(i int) bool { return calls[b.Recs[i].Serial] }) // others may be held
 		c := &catcher{t: t}

@@ -56,7 +56,7 @@ func BenchmarkObserve(b *testing.B) {
 func withoutExecs(b *stream.Batch) *stream.Batch {
 	execs := make(map[uint32]bool)
 	for i := range b.Recs {
-		if b.Recs[i].Type == typeExecve {
+		if b.Recs[i].Type == stream.TypeExecve {
 			execs[b.Recs[i].Serial] = true
 		}
 	}

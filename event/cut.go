@@ -62,7 +62,7 @@ func nextEOECut(b *stream.Batch, i int) bool {
 		return false
 	}
 	r := &b.Recs[i+1]
-	return r.Type == typeEOE && r.Flags&(stream.NoID|stream.FromLog) == stream.NoID
+	return r.Type == stream.TypeEOE && r.Flags&(stream.NoID|stream.FromLog) == stream.NoID
 }
 
 // look judges a record by its body (bodyOf).
@@ -81,7 +81,7 @@ func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 	} else if !stream.OfDaemon(r.Type) { // DAEMON_CONFIG of auditd 2.8 has no colon
 		return cut
 	}
-	if r.Type == typeEOE {
+	if r.Type == stream.TypeEOE {
 		return is(len(body) == 0)
 	}
 	if len(body) < 2 || body[0] != ' ' {
@@ -89,9 +89,9 @@ func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 	}
 	body = body[1:]
 	switch r.Type {
-	case typeSyscall:
+	case stream.TypeSyscall:
 		return lookCall(r.Kind, body)
-	case typeExecve:
+	case stream.TypeExecve:
 		return h.lookExecve(r.Kind, body)
 	}
 	if r.Kind == stream.Line && len(body) > shortestHeader && ranTogether(body) && !written(r, body) {
@@ -101,7 +101,7 @@ func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 		return whole
 	}
 	switch r.Type {
-	case typePath, typeCWD, typeProctitle: // are quickly told, and have many ends
+	case stream.TypePath, stream.TypeCWD, stream.TypeProctitle: // are quickly told, and have many ends
 		return lookBody(r.Type, body)
 	}
 	if h.ends.same(r.Type, body) {
@@ -166,7 +166,7 @@ func written(r *stream.Record, body []byte) bool {
 				return false
 			}
 		}
-	case r.Type == typeSockaddr:
+	case r.Type == stream.TypeSockaddr:
 		k := bytes.IndexByte(body, separator)
 		return k >= 0 && !ranTogether(body[:k]) && bytes.Contains(body[:k], hexMark)
 	}

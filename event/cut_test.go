@@ -108,7 +108,7 @@ func TestACutArgumentListShowsInItsEvent(t *testing.T) {
 	tried := 0
 	for i := range all.Recs {
 		r := &all.Recs[i]
-		if r.Type != typeExecve || r.Len < 7000 {
+		if r.Type != stream.TypeExecve || r.Len < 7000 {
 			continue
 		}
 		event := only(all, func(k int) bool { return all.SameEvent(i, k) })

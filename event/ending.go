@@ -10,7 +10,7 @@ import (
 // sent: "pid=1 uid=0 ... msg='TEXT'" (kernel/audit.c, audit_receive_msg). Those
 // of terminal input end with data=.
 func fromUser(typ uint32) bool {
-	return ofProgram(typ) && typ != typeKernel && typ != typeUserTTY
+	return stream.Alone(typ) && typ != stream.TypeKernel && typ != stream.TypeUserTTY
 }
 
 // separator stands in front of the interpreted fields of an ENRICHED record
@@ -36,19 +36,19 @@ func endQuoted(b []byte) []byte {
 func lookBody(typ uint32, body []byte) verdict {
 	// Comparing with a constant that is written out takes two instructions.
 	switch typ {
-	case typeProctitle: // one field, and no interpreted ones
+	case stream.TypeProctitle: // one field, and no interpreted ones
 		const head = len("proctitle=")
 		if len(body) < head || string(body[:head]) != "proctitle=" {
 			return cut
 		}
 		return lookOnly(body[head:])
-	case typeCWD:
+	case stream.TypeCWD:
 		const head = len("cwd=")
 		if len(body) < head || string(body[:head]) != "cwd=" {
 			return cut
 		}
 		return lookOnly(body[head:])
-	case typePath:
+	case stream.TypePath:
 		if n := len(body); n > 14 && string(body[n-14:]) == " cap_frootid=0" {
 			return whole
 		}
@@ -56,11 +56,11 @@ func lookBody(typ uint32, body []byte) verdict {
 		if n := len(name); n > 6 && string(name[n-6:]) == " OGID=" {
 			return whole
 		}
-	case typeSockaddr:
+	case stream.TypeSockaddr:
 		if n := len(body); body[n-1] == '}' && n > 2 && body[n-2] == ' ' {
 			return whole
 		}
-	case typeBprmFcaps: // no interpreted fields
+	case stream.TypeBprmFcaps: // no interpreted fields
 		return lookRaw(typ, body)
 	}
 	if fromUser(typ) && body[len(body)-1] == '\'' {
@@ -84,7 +84,7 @@ func lookRaw(typ uint32, raw []byte) verdict {
 	if fromUser(typ) {
 		return is(len(raw) > 0 && raw[len(raw)-1] == '\'')
 	}
-	if typ == typeSockaddr { // one field
+	if typ == stream.TypeSockaddr { // one field
 		const head = len("saddr=")
 		if len(raw) < head || string(raw[:head]) != "saddr=" {
 			return cut
@@ -95,37 +95,19 @@ func lookRaw(typ uint32, raw []byte) verdict {
 	if !endsWith(typ, key, value, raw) {
 		return is(extended(typ, raw))
 	}
-	if typ == typeKernel {
+	if typ == stream.TypeKernel {
 		return whole
 	}
 	return lookValue(typ, value)
 }
 
-const (
-	typeUserTTY     = 1124
-	typeDaemonErr   = 1209
-	typeLogin       = 1006
-	typeConfig      = 1305
-	typeTTY         = 1319
-	typeSeccomp     = 1326
-	typeFeature     = 1328
-	typeReplace     = 1329
-	typeInjOffset   = 1332
-	typeAdjNtp      = 1333
-	typeListener    = 1335
-	typeAVC         = 1400
-	typeAnomPromisc = 1700
-	typeAnomAbend   = 1701
-	typeAnomLink    = 1702
-)
-
 // endsWith reports whether a record of this type can end with this field. The
 // forms are those of kernel/audit.c and kernel/auditsc.c from Linux 3.10 on.
 func endsWith(typ uint32, key, value, raw []byte) bool {
 	switch typ {
-	case typeSyscall, typeUring:
+	case stream.TypeSyscall, stream.TypeUring:
 		return string(key) == "key"
-	case typePath:
+	case stream.TypePath:
 		switch string(key) {
 		case "cap_frootid", "cap_fver":
 			return true
@@ -138,52 +120,52 @@ func endsWith(typ uint32, key, value, raw []byte) bool {
 			}
 		}
 		return false
-	case typeCWD:
+	case stream.TypeCWD:
 		return string(key) == "cwd"
-	case typeProctitle:
+	case stream.TypeProctitle:
 		return string(key) == "proctitle"
-	case typeBprmFcaps:
+	case stream.TypeBprmFcaps:
 		return string(key) == "frootid" || string(key) == "pa" || string(key) == "new_pe" || string(key) == "new_pa"
-	case typeCapset:
+	case stream.TypeCapset:
 		return string(key) == "cap_pe" || string(key) == "cap_pa"
-	case typeConfig, typeFeature, typeReplace, typeListener:
+	case stream.TypeConfig, stream.TypeFeature, stream.TypeReplace, stream.TypeListener:
 		return string(key) == "res"
-	case typeLogin: // "login pid=... new ses=1" of old kernels
+	case stream.TypeLogin: // "login pid=... new ses=1" of old kernels
 		return string(key) == "res" || bytes.HasPrefix(raw, []byte("login "))
-	case typeObjPID:
+	case stream.TypeObjPID:
 		return string(key) == "ocomm"
-	case typeMmap:
+	case stream.TypeMmap:
 		return string(key) == "flags"
-	case typeFDPair:
+	case stream.TypeFDPair:
 		return string(key) == "fd1"
-	case typeOpenat2:
+	case stream.TypeOpenat2:
 		return string(key) == "resolve"
-	case typeKernMod:
+	case stream.TypeKernModule:
 		return string(key) == "name"
-	case typeInjOffset:
+	case stream.TypeInjOffset:
 		return string(key) == "nsec"
-	case typeAdjNtp:
+	case stream.TypeAdjNtp:
 		return string(key) == "new"
-	case typeSeccomp:
+	case stream.TypeSeccomp:
 		return string(key) == "code"
-	case typeTTY, typeUserTTY:
+	case stream.TypeTTY, stream.TypeUserTTY:
 		return string(key) == "data"
-	case typeAnomAbend:
+	case stream.TypeAnomAbend:
 		return string(key) == "res" || string(key) == "sig"
-	case typeAnomPromisc:
+	case stream.TypeAnomPromisc:
 		return string(key) == "ses"
-	case typeAnomLink:
+	case stream.TypeAnomLink:
 		return string(key) == "res"
-	case typeAVC:
+	case stream.TypeAVC:
 		if bytes.HasPrefix(raw, []byte("avc:")) {
 			return string(key) == "permissive" || string(key) == "tclass" || string(key) == "trawcon" || string(key) == "srawcon"
 		}
-	case typeKernel:
+	case stream.TypeKernel:
 		return true
 	}
 	if stream.OfDaemon(typ) {
 		return string(key) == "res" && isResult(value) ||
-			typ == typeDaemonErr && string(key) == "mac" && len(value) == 32 // a loss marker of another relay
+			typ == stream.TypeDaemonErr && string(key) == "mac" && len(value) == 32 // a loss marker of another relay
 	}
 	return len(key) > 0
 }
@@ -239,7 +221,7 @@ func lastBlank(b []byte) int {
 // text that the kernel does not trust (kernel/audit.c, audit_log_untrustedstring).
 func lookValue(typ uint32, value []byte) verdict {
 	switch typ {
-	case typeSyscall, typeUring, typeObjPID, typeTTY, typeUserTTY, typeKernMod:
+	case stream.TypeSyscall, stream.TypeUring, stream.TypeObjPID, stream.TypeTTY, stream.TypeUserTTY, stream.TypeKernModule:
 		return lookText(value)
 	}
 	if len(value) == 0 || value[0] == '"' || value[0] == '(' {
@@ -343,7 +325,7 @@ func lookCall(kind stream.Kind, body []byte) verdict {
 	if end > 0 || len(body) >= longBody {
 		return whole
 	}
-	return lookBody(typeSyscall, body)
+	return lookBody(stream.TypeSyscall, body)
 }
 
 // lookExecve judges an EXECVE record. It can be long, so no byte is looked at

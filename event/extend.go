@@ -11,37 +11,37 @@ import (
 // that has this one, and whole fields behind it, is whole too.
 func lastOf(typ uint32) string {
 	switch typ {
-	case typeSyscall, typeUring:
+	case stream.TypeSyscall, stream.TypeUring:
 		return "key"
-	case typePath:
+	case stream.TypePath:
 		return "cap_frootid"
-	case typeBprmFcaps:
+	case stream.TypeBprmFcaps:
 		return "frootid"
-	case typeCapset:
+	case stream.TypeCapset:
 		return "cap_pa"
-	case typeConfig, typeFeature, typeReplace, typeListener, typeLogin, typeAnomAbend, typeAnomLink:
+	case stream.TypeConfig, stream.TypeFeature, stream.TypeReplace, stream.TypeListener, stream.TypeLogin, stream.TypeAnomAbend, stream.TypeAnomLink:
 		return "res"
-	case typeObjPID:
+	case stream.TypeObjPID:
 		return "ocomm"
-	case typeMmap:
+	case stream.TypeMmap:
 		return "flags"
-	case typeFDPair:
+	case stream.TypeFDPair:
 		return "fd1"
-	case typeOpenat2:
+	case stream.TypeOpenat2:
 		return "resolve"
-	case typeKernMod:
+	case stream.TypeKernModule:
 		return "name"
-	case typeInjOffset:
+	case stream.TypeInjOffset:
 		return "nsec"
-	case typeAdjNtp:
+	case stream.TypeAdjNtp:
 		return "new"
-	case typeSeccomp:
+	case stream.TypeSeccomp:
 		return "code"
-	case typeTTY, typeUserTTY:
+	case stream.TypeTTY, stream.TypeUserTTY:
 		return "data"
-	case typeAnomPromisc:
+	case stream.TypeAnomPromisc:
 		return "ses"
-	case typeAVC:
+	case stream.TypeAVC:
 		return "tclass"
 	}
 	if stream.OfDaemon(typ) {

@@ -25,7 +25,7 @@ type node struct {
 	stops    []Run    // serials of stops that only the log has told of so far
 	// stop are the serials of the last stop, and of the record after it that is not the one of
 	// auditd's registering: from first up to end, which is not among them.
-	stop struct{ first, end uint32 }
+	stop    struct{ first, end uint32 }
 	gaps    []gap // not reported yet, in order of serials and of time
 	allGaps *int  // of all nodes
 	stray   stray

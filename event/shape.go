@@ -8,31 +8,6 @@ import (
 	"audisp-relay/stream"
 )
 
-// Record types that make up the event of a system call (linux/audit.h).
-const (
-	typeUser      = 1005
-	typePath      = 1302
-	typeSyscall   = 1300
-	typeIPC       = 1303
-	typeSocketcal = 1304
-	typeSockaddr  = 1306
-	typeCWD       = 1307
-	typeExecve    = 1309
-	typeIPCSet    = 1311
-	typeMQGetset  = 1315
-	typeFDPair    = 1317
-	typeObjPID    = 1318
-	typeEOE       = 1320
-	typeBprmFcaps = 1321
-	typeCapset    = 1322
-	typeMmap      = 1323
-	typeProctitle = 1327
-	typeKernMod   = 1330
-	typeUring     = 1336
-	typeOpenat2   = 1337
-	typeKernel    = 2000
-)
-
 // parts is a set of the record types an event is judged by.
 type parts uint8
 
@@ -68,21 +43,15 @@ type shape struct {
 	addrHas uint32 // and has
 }
 
-// alone reports whether a record of this type makes up an event by itself:
-// messages from user space and the kernel's own (auparse, audit_is_last_record).
-func alone(typ uint32) bool {
-	return typ == typeUser || typ >= 1100 && typ < 1200 || typ >= typeKernel && typ < stream.NamedType
-}
-
 // add takes in one record that is no EXECVE; body is its text from behind the id on.
 func (s *shape) add(typ uint32, body []byte) {
 	switch typ {
-	case typeSyscall:
+	case stream.TypeSyscall:
 		s.want |= partTitle
 		s.addCall(body)
-	case typeUring:
+	case stream.TypeUring:
 		s.addCall(body)
-	case typePath:
+	case stream.TypePath:
 		s.paths++
 		s.has |= partPath
 		// Only a path that was looked up has a working directory. One from a
@@ -90,17 +59,17 @@ func (s *shape) add(typ uint32, body []byte) {
 		if !unnamed(body) {
 			s.want |= partCWD
 		}
-	case typeCWD:
+	case stream.TypeCWD:
 		s.has |= partCWD
-	case typeProctitle:
+	case stream.TypeProctitle:
 		s.has |= partTitle
-	case typeSockaddr:
+	case stream.TypeSockaddr:
 		s.has |= partSockaddr
 		s.addrHas = addressBytes(body)
-	case typeEOE:
+	case stream.TypeEOE:
 		s.has |= partEOE
-	case typeIPC, typeSocketcal, typeIPCSet, typeIPCSet + 1, typeIPCSet + 2, typeIPCSet + 3, typeMQGetset,
-		typeFDPair, typeObjPID, typeBprmFcaps, typeCapset, typeMmap, typeKernMod, typeOpenat2:
+	case stream.TypeIPC, stream.TypeSocketcall, stream.TypeIPCSet, stream.TypeIPCSet + 1, stream.TypeIPCSet + 2, stream.TypeIPCSet + 3, stream.TypeMQGetset,
+		stream.TypeFDPair, stream.TypeObjPID, stream.TypeBprmFcaps, stream.TypeCapset, stream.TypeMmap, stream.TypeKernModule, stream.TypeOpenat2:
 		s.has |= partOther
 	}
 }

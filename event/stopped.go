@@ -6,12 +6,6 @@ import (
 	"audisp-relay/stream"
 )
 
-// Types of auditd's own records that say when it was there (audit-records.h).
-const (
-	typeDaemonStart = 1200
-	typeDaemonEnd   = 1201
-)
-
 // stopping says where a node is between an ordinary end of its auditd and the next
 // start. What the kernel numbers meanwhile no auditd can log, its own record of
 // auditd's going (CONFIG_CHANGE op=set audit_pid=0) first of all: that is no loss.
@@ -38,9 +32,9 @@ func (t *Tracker) daemon(b *stream.Batch, i int) {
 	}
 	fromLog := r.Flags&stream.FromLog != 0
 	switch {
-	case fromLog && r.Type == typeDaemonEnd && n.stopping == returned && r.Millis < n.startAt:
+	case fromLog && r.Type == stream.TypeDaemonEnd && n.stopping == returned && r.Millis < n.startAt:
 		// The log is behind the stream, which has brought a start that is newer than this end.
-	case r.Type == typeDaemonEnd:
+	case r.Type == stream.TypeDaemonEnd:
 		n.stopping = ended
 	case fromLog && t.live:
 	case n.stopping == ended:
@@ -51,9 +45,6 @@ func (t *Tracker) daemon(b *stream.Batch, i int) {
 		n.ordinary = false
 	}
 }
-
-// isDaemon reports whether a record says that auditd ends or starts.
-func isDaemon(typ uint32) bool { return typ == typeDaemonStart || typ == typeDaemonEnd }
 
 // tookStop reports whether the serials in front of the newest record of the kernel, r,
 // are those of an ordinary stop: it is the first of the new auditd, or an older one that the
@@ -173,3 +164,6 @@ func (t *Tracker) Ordinary() bool {
 	}
 	return false
 }
+
+// isDaemon reports whether a record says that auditd ends or starts.
+func isDaemon(typ uint32) bool { return typ == stream.TypeDaemonStart || typ == stream.TypeDaemonEnd }

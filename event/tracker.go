@@ -188,7 +188,7 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 		case known:
 			e = n.find(r.Serial, r.Millis)
 		case fresh:
-			if alone(r.Type) && !isCut {
+			if stream.Alone(r.Type) && !isCut {
 				return
 			}
 			// The log may have opened it before the serials began here.
@@ -208,18 +208,18 @@ func (t *Tracker) record(b *stream.Batch, i int, body []byte, at time.Duration, 
 	if r.Flags&stream.FromLog != 0 {
 		e.cut = false
 	}
-	if r.Type == typeConfig {
+	if r.Type == stream.TypeConfig {
 		n.registers(r, body)
 	}
-	if r.Type == typeExecve {
+	if r.Type == stream.TypeExecve {
 		e.addExecve(trimStart(body), t.header.tail)
 	} else {
 		e.add(r.Type, trimStart(body))
-		if r.Type == typeSockaddr && r.Flags&stream.FromLog == 0 && e.addressCut() {
+		if r.Type == stream.TypeSockaddr && r.Flags&stream.FromLog == 0 && e.addressCut() {
 			e.cut = true
 		}
 	}
-	if r.Type == typeProctitle || r.Type == typeEOE || e.reported {
+	if r.Type == stream.TypeProctitle || r.Type == stream.TypeEOE || e.reported {
 		t.closeComplete(e)
 	}
 }

@@ -204,7 +204,7 @@ func TestRecordsTakenOutAreDamage(t *testing.T) {
 		}
 		for i := range again.Recs {
 			r := &again.Recs[i]
-			if !counts(r) || alone(r.Type) || perEvent[r.Serial] < 2 || r.Serial == serials[0] || r.Serial == serials[0]+span {
+			if !counts(r) || stream.Alone(r.Type) || perEvent[r.Serial] < 2 || r.Serial == serials[0] || r.Serial == serials[0]+span {
 				continue // it may have begun before auditd did
 			}
 			tr := NewTracker(Options{})
@@ -224,18 +224,18 @@ func TestRecordsTakenOutAreDamage(t *testing.T) {
 				t.Fatalf("%s without %q: %v", name, again.Bytes(i), due)
 			}
 			lost := tr.Lost()
-			if soft := r.Type == typeCWD || r.Type == typeProctitle || r.Type == typeSockaddr; (len(lost) > 0) != (due != nil && !soft) {
+			if soft := r.Type == stream.TypeCWD || r.Type == stream.TypeProctitle || r.Type == stream.TypeSockaddr; (len(lost) > 0) != (due != nil && !soft) {
 				t.Fatalf("%s without %q: lost %v", name, again.Bytes(i), lost)
 			}
 		}
 		for typ, x := range tallies {
 			t.Logf("%s: %s: %d of %d show", name, stream.AppendTypeName(nil, typ), x.seen, x.all)
 			switch typ {
-			case typeSyscall, typePath, typeCWD, typeProctitle, typeExecve:
+			case stream.TypeSyscall, stream.TypePath, stream.TypeCWD, stream.TypeProctitle, stream.TypeExecve:
 				if x.seen != x.all {
 					t.Errorf("%s: %s: %d of %d show", name, stream.AppendTypeName(nil, typ), x.seen, x.all)
 				}
-			case typeEOE:
+			case stream.TypeEOE:
 				if x.seen != 0 {
 					t.Errorf("%s: an event counts as damaged for want of EOE, which the log has not", name)
 				}
@@ -277,7 +277,7 @@ func TestEventsComePartlyFromTheLog(t *testing.T) {
 	for i := range all.Recs {
 		r := &all.Recs[i]
 		place[r.Off] = i
-		if r.Type == typeEOE {
+		if r.Type == stream.TypeEOE {
 			place[r.Off] += rnd.IntN(300)
 		} else if rnd.IntN(2) == 0 {
 			r.Flags |= stream.FromLog
@@ -297,7 +297,7 @@ func TestACutRecordIsMendedFromTheLog(t *testing.T) {
 	for _, fromLog := range []bool{false, true} {
 		all := capture(t, "audit-3.0.9-raw.string.gz")
 		tr := NewTracker(Options{})
-		at := slices.IndexFunc(all.Recs, func(r stream.Record) bool { return r.Type == typePath && r.Serial > all.Recs[100].Serial })
+		at := slices.IndexFunc(all.Recs, func(r stream.Record) bool { return r.Type == stream.TypePath && r.Serial > all.Recs[100].Serial })
 		before, rest := &stream.Batch{Buf: all.Buf, Recs: all.Recs[:at]}, &stream.Batch{Buf: all.Buf, Recs: all.Recs[at:]}
 		tr.Observe(before, epoch)
 		short := &stream.Batch{Buf: rest.Buf, Recs: slices.Clone(rest.Recs)}
@@ -425,11 +425,11 @@ func TestNodesAreApart(t *testing.T) {
 // the log lacks it too shows when a few events have been looked for, and none is lost.
 func TestExcludedTypesAreNotMissed(t *testing.T) {
 	all := capture(t, "audit-3.0.9-raw.string.gz")
-	for _, typ := range []uint32{typeProctitle, typeCWD, typeSockaddr} {
+	for _, typ := range []uint32{stream.TypeProctitle, stream.TypeCWD, stream.TypeSockaddr} {
 		tr := NewTracker(Options{})
 		rest := only(all, func(i int) bool { return all.Recs[i].Type != typ })
 		half := len(rest.Recs) / 2
-		for rest.Recs[half-1].Type != typeEOE {
+		for rest.Recs[half-1].Type != stream.TypeEOE {
 			half++
 		}
 		tr.Observe(&stream.Batch{Buf: rest.Buf, Recs: rest.Recs[:half]}, epoch)
@@ -446,7 +446,7 @@ func TestExcludedTypesAreNotMissed(t *testing.T) {
 	}
 	// PATH is missed at first, items= being there, and then no more.
 	tr := NewTracker(Options{})
-	tr.Observe(only(all, func(i int) bool { return all.Recs[i].Type != typePath }), epoch)
+	tr.Observe(only(all, func(i int) bool { return all.Recs[i].Type != stream.TypePath }), epoch)
 	if due := tr.Due(epoch.Add(time.Hour)); len(due) == 0 || len(due) > 20 {
 		t.Errorf("without PATH: %d events damaged", len(due))
 	}

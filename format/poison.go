@@ -104,13 +104,13 @@ func (w *raw) json() {
 		w.text(w.b.Bytes(main))
 	}
 	w.put(`,"keys":[],"key":null,"paths":[`)
-	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == typePath }, false)
+	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == stream.TypePath }, false)
 	w.put(`],"sockaddrs":[`)
-	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == typeSockaddr }, false)
+	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == stream.TypeSockaddr }, false)
 	w.put(`],"other_records":[`)
 	w.list(func(k int) bool {
 		t := w.b.Recs[k].Type
-		return k != main && t != typePath && t != typeSockaddr
+		return k != main && t != stream.TypePath && t != stream.TypeSockaddr
 	}, true)
 	w.put("]" + source)
 	if w.bad {
@@ -181,12 +181,6 @@ func (w *raw) comma(yes bool) {
 }
 
 // Types of records that say more of an event that another one is about.
-const (
-	typePath     = 1302
-	typeSockaddr = 1306
-	typeCwd      = 1307
-	typeExecve   = 1309
-)
 
 // main is the main record as docs/json.md has it, -1 without.
 func (w *raw) main() int {
@@ -195,7 +189,7 @@ func (w *raw) main() int {
 		switch w.b.Recs[k].Type {
 		case stream.TypeSyscall:
 			return k
-		case typePath, typeSockaddr, typeCwd, typeExecve, stream.TypeProctitle, stream.TypeEOE:
+		case stream.TypePath, stream.TypeSockaddr, stream.TypeCWD, stream.TypeExecve, stream.TypeProctitle, stream.TypeEOE:
 		default:
 			if first < 0 {
 				first = k

@@ -7,8 +7,7 @@ import (
 	"audisp-relay/stream"
 )
 
-// typeDaemonErr is the type of a loss marker (audit-records.h, AUDIT_DAEMON_ERR).
-const typeDaemonErr = 1209
+// stream.TypeDaemonErr is the type of a loss marker (audit-records.h, AUDIT_DAEMON_ERR).
 
 // When nothing is taken after a loss, a consumer that has read everything is
 // told after firstTell, and, while that lasts, again no more often than tellAgain.
@@ -40,7 +39,7 @@ func (q *Queue) addMarker(b *stream.Batch, cause Cause, l *Loss) {
 	}
 	b.Buf = append(b.Buf, '\n')
 	b.Recs = append(b.Recs, stream.Record{
-		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: typeDaemonErr, Serial: q.serial,
+		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: stream.TypeDaemonErr, Serial: q.serial,
 		Millis: now.UnixMilli(), Kind: stream.Line, Flags: stream.Marker,
 	})
 }

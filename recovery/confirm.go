@@ -69,13 +69,13 @@ func (f *Feed) addLine(b *stream.Batch, i int, now time.Time, state lineState) {
 func (f *Feed) suspects(b *stream.Batch, i int) bool {
 	r := &b.Recs[i]
 	suspect := f.suspect > 0
-	if !suspect && r.Type != typeSockaddr {
+	if !suspect && r.Type != stream.TypeSockaddr {
 		return false
 	}
 	text := bytes.TrimRight(b.Bytes(i), " \n")
 	ends := bytes.HasSuffix(text, []byte(" }"))
 	switch {
-	case r.Type == typeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")) && !isAX25(text):
+	case r.Type == stream.TypeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")) && !isAX25(text):
 		f.suspect = maxSuspects
 	case suspect && (ends || !r.HasID()):
 		f.suspect = 0
@@ -93,8 +93,7 @@ func isAX25(text []byte) bool {
 }
 
 const (
-	typeSockaddr = 1306
-	maxSuspects  = 4
+	maxSuspects = 4
 )
 
 // meet takes in that the stream has brought line n. It reports false when a line

@@ -59,15 +59,15 @@ const (
 // others.
 func singleType(typ uint32) witnessTypes {
 	switch {
-	case typ == 1300 || typ == 1336: // SYSCALL, URINGOP
+	case typ == stream.TypeSyscall || typ == stream.TypeUring:
 		return hasCall
-	case typ == 1307:
+	case typ == stream.TypeCWD:
 		return hasCWD
-	case typ == 1327:
+	case typ == stream.TypeProctitle:
 		return hasTitle
-	case typ == 1306:
+	case typ == stream.TypeSockaddr:
 		return hasSockaddr
-	case typ >= 1100 && typ < 1200 || typ == 1005 || typ >= 2100 && typ < 3000:
+	case stream.OfProgram(typ):
 		return hasUser
 	}
 	return 0

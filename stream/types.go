@@ -7,11 +7,51 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 )
 
-// Record types that the relay itself has to know (linux/audit.h).
+// Record types that the relay has to know, by their numbers (linux/audit.h; those of programs
+// and of auditd itself: audit-records.h).
 const (
-	TypeSyscall   = uint32(auparse.AUDIT_SYSCALL)
-	TypeEOE       = uint32(auparse.AUDIT_EOE)
-	TypeProctitle = uint32(auparse.AUDIT_PROCTITLE)
+	TypeUser         uint32 = 1005
+	TypeLogin        uint32 = 1006
+	TypeUserAuth     uint32 = 1100
+	TypeUserTTY      uint32 = 1124
+	TypeDaemonStart  uint32 = 1200
+	TypeDaemonEnd    uint32 = 1201
+	TypeDaemonErr    uint32 = 1209
+	TypeSyscall      uint32 = 1300
+	TypePath         uint32 = 1302
+	TypeIPC          uint32 = 1303
+	TypeSocketcall   uint32 = 1304
+	TypeConfig       uint32 = 1305
+	TypeSockaddr     uint32 = 1306
+	TypeCWD          uint32 = 1307
+	TypeExecve       uint32 = 1309
+	TypeIPCSet       uint32 = 1311
+	TypeMQGetset     uint32 = 1315
+	TypeFDPair       uint32 = 1317
+	TypeObjPID       uint32 = 1318
+	TypeTTY          uint32 = 1319
+	TypeEOE          uint32 = 1320
+	TypeBprmFcaps    uint32 = 1321
+	TypeCapset       uint32 = 1322
+	TypeMmap         uint32 = 1323
+	TypeNetfilter    uint32 = 1324
+	TypeSeccomp      uint32 = 1326
+	TypeProctitle    uint32 = 1327
+	TypeFeature      uint32 = 1328
+	TypeReplace      uint32 = 1329
+	TypeKernModule   uint32 = 1330
+	TypeInjOffset    uint32 = 1332
+	TypeAdjNtp       uint32 = 1333
+	TypeListener     uint32 = 1335
+	TypeUring        uint32 = 1336
+	TypeOpenat2      uint32 = 1337
+	TypeAVC          uint32 = 1400
+	TypeMACLoad      uint32 = 1403
+	TypeTaskContexts uint32 = 1420
+	TypeAnomPromisc  uint32 = 1700
+	TypeAnomAbend    uint32 = 1701
+	TypeAnomLink     uint32 = 1702
+	TypeKernel       uint32 = 2000
 )
 
 // The range of type numbers that have names (linux/audit.h: 1000 to 2999).
@@ -56,6 +96,18 @@ const namedDaemon = 1 << 30
 // their own: 1200 to 1299.
 func OfDaemon(n uint32) bool { return n/100 == 12 || n >= NamedType|namedDaemon }
 
+// OfProgram reports whether records of type n are sent by programs, which say what they like
+// in them.
+func OfProgram(n uint32) bool {
+	return n == TypeUser || (n >= 1100 && n < 1200) || (n >= 2100 && n < 3000)
+}
+
+// Alone reports whether a record of type n makes up an event by itself, but for what the kernel
+// adds: messages of programs and the kernel's own (auparse, audit_is_last_record).
+func Alone(n uint32) bool {
+	return n == TypeUser || (n >= 1100 && n < 1200) || (n >= TypeKernel && n < NamedType)
+}
+
 // maxTypeName is the most bytes that the name of a type has. auditd's have 30 at most.
 const maxTypeName = 64
 
@@ -67,9 +119,9 @@ func TypeNumber(name []byte) uint32 {
 	case "SYSCALL":
 		return TypeSyscall
 	case "PATH":
-		return uint32(auparse.AUDIT_PATH)
+		return TypePath
 	case "CWD":
-		return uint32(auparse.AUDIT_CWD)
+		return TypeCWD
 	case "PROCTITLE":
 		return TypeProctitle
 	case "EOE":

@@ -80,12 +80,8 @@ func (e *Encoder) leading() (first, syscall int) {
 // calls the process (linux/audit.h); auparse has no name for it.
 const macTaskContexts = 1420
 
-// isOfProgram reports whether a record is one that a program has sent (linux/audit.h:
-// AUDIT_USER, AUDIT_FIRST_USER_MSG, AUDIT_FIRST_USER_MSG2).
-func (r *record) isOfProgram() bool {
-	typ := r.typ()
-	return typ >= 1100 && typ <= 1199 || typ >= 2100 && typ <= 2999 || typ == auparse.AUDIT_USER
-}
+// isOfProgram reports whether a record is one that a program has sent.
+func (r *record) isOfProgram() bool { return stream.OfProgram(uint32(r.typ())) }
 
 // adds reports whether a record only adds to what another one says.
 func (r *record) adds() bool {

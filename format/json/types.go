@@ -211,7 +211,7 @@ var nameless = recordType{json: "null", memo: -1}
 func newType(n uint32, name string) *recordType {
 	t := &recordType{name: name}
 	t.json = `"` + t.name + `"`
-	program := n >= 1100 && n <= 1199 || n >= 2100 && n <= 2999 || n == 1005 || n >= stream.NamedType
+	program := stream.OfProgram(n) || n >= stream.NamedType
 	l, fields := top|other, ""
 	switch n {
 	case typePath:

@@ -122,9 +122,9 @@ func TestCaptures(t *testing.T) {
 		for i, event := range decodeAll(t, out) {
 			want := make(map[string]int)
 			for k := range events[i].Recs {
-				if r := &events[i].Recs[k]; r.HasID() && r.Type != typeEOE {
+				if r := &events[i].Recs[k]; r.HasID() && r.Type != stream.TypeEOE {
 					name := string(stream.AppendTypeName(nil, r.Type))
-					if want[name]++; r.Type == typeExecve {
+					if want[name]++; r.Type == stream.TypeExecve {
 						want[name] = 1
 					}
 				}

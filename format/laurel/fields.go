@@ -3,24 +3,14 @@ package laurel
 import "audisp-relay/stream"
 
 // Types with an object of their own shape (linux/audit.h).
-const (
-	typeUserAuth  = 1100
-	typeLogin     = 1006
-	typeSyscall   = 1300
-	typeCwd       = 1307
-	typeExecve    = 1309
-	typeEOE       = 1320
-	typeProctitle = 1327
-	typeMACLoad   = 1403
-)
 
 // inList reports whether laurel shows records of type t in an array, even if there is
 // only one: those of the kernel that come in company.
 func inList(t uint32) bool {
 	switch t {
-	case typeSyscall, typeCwd, typeExecve, typeProctitle:
+	case stream.TypeSyscall, stream.TypeCWD, stream.TypeExecve, stream.TypeProctitle:
 		return false
-	case typeLogin:
+	case stream.TypeLogin:
 		return true
 	}
 	return t >= 1300 && t <= 1405 || t >= 1420 && t <= 2099 && t != 2000 || t >= stream.NamedType

@@ -107,7 +107,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 	e.names = b.AppendType(e.names, k)
 	name := e.names[from:] // stays as it is if names has to move
 	switch {
-	case t == typeEOE:
+	case t == stream.TypeEOE:
 		// laurel has no EOE in its events. One with fields, which nobody writes, is shown.
 		for ; k < j; k++ {
 			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
@@ -116,7 +116,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 				}
 			}
 		}
-	case t == typeExecve:
+	case t == stream.TypeExecve:
 		dst = e.appendExecve(e.top.appendKey(dst, name), b, k, j)
 	case inList(t):
 		dst = append(e.top.appendKey(dst, name), '[')

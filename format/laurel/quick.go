@@ -1,5 +1,7 @@
 package laurel
 
+import "audisp-relay/stream"
+
 // quick is what appendQuick makes of a value without quotes.
 const (
 	slow   uint8 = iota // it is left to appendField
@@ -90,13 +92,13 @@ func quickWay(key, word []byte, all uint32) uint8 {
 // isSpecial reports whether a field is read in a way of its own.
 func isSpecial(t uint32, key []byte) bool {
 	switch t {
-	case typeSyscall:
+	case stream.TypeSyscall:
 		return key[0] == 'a' && is[key[len(key)-1]]&inDec != 0 || string(key) == "subj"
-	case typeExecve:
+	case stream.TypeExecve:
 		return key[0] == 'a'
-	case typeUserAuth:
+	case stream.TypeUserAuth:
 		return string(key) == "subj"
-	case typeProctitle:
+	case stream.TypeProctitle:
 		return true
 	}
 	return false

@@ -13,7 +13,7 @@ func (e *Encoder) appendRecord(dst []byte, r *decode.Record) []byte {
 	e.argv = e.argv[:0]
 	dst = append(dst, '{')
 	dst, whole := e.appendFields(dst, r)
-	if r.Type == typeSyscall {
+	if r.Type == stream.TypeSyscall {
 		dst = append(e.keys.appendKey(dst, keyArgv), '[')
 		dst = append(append(dst, e.argv...), ']')
 	}
@@ -32,7 +32,7 @@ func (e *Encoder) appendExecve(dst []byte, b *stream.Batch, k, j int) []byte {
 	dst = append(dst, '{')
 	first, whole := k, true
 	for ; k < j; k++ {
-		if b.Recs[k].Type == typeExecve && b.Recs[k].HasID() {
+		if b.Recs[k].Type == stream.TypeExecve && b.Recs[k].HasID() {
 			r := decode.Cut(b, k)
 			e.args.Add(r.Body)
 			var ok bool
@@ -42,7 +42,7 @@ func (e *Encoder) appendExecve(dst []byte, b *stream.Batch, k, j int) []byte {
 	}
 	dst, ok := e.appendArgs(dst)
 	for k = first; !(whole && ok) && k < j; k++ {
-		if b.Recs[k].Type == typeExecve && b.Recs[k].HasID() {
+		if b.Recs[k].Type == stream.TypeExecve && b.Recs[k].HasID() {
 			r := decode.Cut(b, k)
 			dst = e.appendRaw(dst, &r)
 		}
@@ -145,7 +145,7 @@ func (e *Encoder) appendRun(dst []byte, r *decode.Record, text []byte) (out []by
 			return dst, whole
 		}
 		ok, k := true, 0
-		if text[0] == 'a' && (r.Type == typeSyscall || r.Type == typeExecve) {
+		if text[0] == 'a' && (r.Type == stream.TypeSyscall || r.Type == stream.TypeExecve) {
 			k = argKeyLen(text, r.Type)
 		}
 		if k > 0 {
@@ -163,7 +163,7 @@ func (e *Encoder) appendRun(dst []byte, r *decode.Record, text []byte) (out []by
 // appendField appends the field with this key, the value of which text begins with, and
 // returns the text behind it. ok is false when laurel would refuse the value.
 func (e *Encoder) appendField(dst []byte, r *decode.Record, key, text []byte) (out, rest []byte, ok bool) {
-	isTitle := r.Type == typeProctitle && string(key) == "proctitle"
+	isTitle := r.Type == stream.TypeProctitle && string(key) == "proctitle"
 	c := classOf(key)
 	if r.Flags&stream.Marker != 0 {
 		c = decimal // laurel would take first=12 for hex; but it never saw one of these
@@ -184,7 +184,7 @@ func (e *Encoder) appendField(dst []byte, r *decode.Record, key, text []byte) (o
 // takeArg takes an argument with its key, and returns the text behind it.
 func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 	class := encoded
-	if t == typeSyscall {
+	if t == stream.TypeSyscall {
 		class = hexadecimal
 	}
 	v, n := readValue(text, class)
@@ -192,7 +192,7 @@ func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 		v.of, n = looseValue(text)
 		v.kind = isText
 	}
-	if t == typeExecve {
+	if t == stream.TypeExecve {
 		return text[n:], e.exec.add(key, v)
 	}
 	if len(e.argv) > 0 {

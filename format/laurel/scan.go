@@ -1,6 +1,9 @@
 package laurel
 
-import "bytes"
+import (
+	"audisp-relay/stream"
+	"bytes"
+)
 
 // What a byte may be part of.
 const (
@@ -76,7 +79,7 @@ func argKeyLen(text []byte, t uint32) int {
 	if n == 1 {
 		return 0
 	}
-	if t == typeExecve {
+	if t == stream.TypeExecve {
 		if rest := text[n:]; bytes.HasPrefix(rest, []byte("_len=")) {
 			return n + len("_len")
 		} else if len(rest) > 0 && rest[0] == '[' {
@@ -85,7 +88,7 @@ func argKeyLen(text []byte, t uint32) int {
 			}
 		}
 	}
-	if n == len(text) || text[n] != '=' || t == typeSyscall && !fits16(text[1:n]) {
+	if n == len(text) || text[n] != '=' || t == stream.TypeSyscall && !fits16(text[1:n]) {
 		return 0
 	}
 	return n
@@ -121,7 +124,7 @@ func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
 	} else if after, ok := bytes.CutPrefix(body, []byte("netlabel:")); ok {
 		p.netlabel, rest = body[:len("netlabel")], skipBlanks(after)
 	}
-	if t == typeMACLoad {
+	if t == stream.TypeMACLoad {
 		rest = bytes.TrimPrefix(rest, []byte("policy loaded "))
 	}
 	return p, rest

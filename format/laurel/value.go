@@ -1,6 +1,9 @@
 package laurel
 
-import "bytes"
+import (
+	"audisp-relay/stream"
+	"bytes"
+)
 
 // kind is what a value turned out to be.
 type kind uint8
@@ -222,7 +225,7 @@ func looseValue(text []byte) (of []byte, n int) {
 // blank between, which laurel looks for in these records.
 func readField(t uint32, key, text []byte, c class) (v value, n int) {
 	v, n = readValue(text, c)
-	if (t == typeSyscall || t == typeUserAuth) && string(key) == "subj" && !isEncoded(text, v, n) {
+	if (t == stream.TypeSyscall || t == stream.TypeUserAuth) && string(key) == "subj" && !isEncoded(text, v, n) {
 		return readLabel(text)
 	}
 	return v, n
