@@ -51,18 +51,6 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// withoutExecs leaves the events with an EXECVE record out: those of the capture
-// have arguments of many thousand bytes.
-func withoutExecs(b *stream.Batch) *stream.Batch {
-	execs := make(map[uint32]bool)
-	for i := range b.Recs {
-		if b.Recs[i].Type == stream.TypeExecve {
-			execs[b.Recs[i].Serial] = true
-		}
-	}
-	return only(b, func(i int) bool { return !execs[b.Recs[i].Serial] })
-}
-
 // dense returns b with new serials, one behind the other, in the text as well.
 func dense(b *stream.Batch) *stream.Batch {
 	const first = 1_000_000_000 // no more digits in the rounds to come

@@ -2,8 +2,6 @@ package event
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"testing"
 	"time"
 
@@ -12,63 +10,6 @@ import (
 )
 
 // readAll returns all records of a stream in one batch of its own memory.
-func readAll(t testing.TB, data []byte) *stream.Batch {
-	t.Helper()
-	r := stream.NewReader(bytes.NewReader(data))
-	all := new(stream.Batch)
-	var b stream.Batch
-	for {
-		err := r.Next(&b)
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range b.Recs {
-			rec := b.Recs[i]
-			rec.Off = uint32(len(all.Buf))
-			all.Buf = append(all.Buf, b.Bytes(i)...)
-			all.Recs = append(all.Recs, rec)
-		}
-	}
-}
-
-// capture returns the records of a capture; those of a log are marked FromLog.
-func capture(t testing.TB, name string) *stream.Batch {
-	t.Helper()
-	b := readAll(t, captures.Read(t, name))
-	if len(b.Recs) < 500 {
-		t.Fatalf("%s: %d records only", name, len(b.Recs))
-	}
-	if isLog(name) {
-		for i := range b.Recs {
-			b.Recs[i].Flags |= stream.FromLog
-		}
-	}
-	return b
-}
-
-func isLog(name string) bool { return bytes.HasSuffix([]byte(name), []byte(".log.gz")) }
-
-// lines makes a batch of lines.
-func lines(t testing.TB, text string) *stream.Batch {
-	t.Helper()
-	return readAll(t, []byte(text))
-}
-
-var epoch = time.Unix(1_800_000_000, 0)
-
-// only returns the records of b that keep says, in the same buffer.
-func only(b *stream.Batch, keep func(i int) bool) *stream.Batch {
-	out := &stream.Batch{Buf: b.Buf}
-	for i := range b.Recs {
-		if keep(i) {
-			out.Recs = append(out.Recs, b.Recs[i])
-		}
-	}
-	return out
-}
 
 func TestCapturesAreWithoutFault(t *testing.T) {
 	for _, name := range captures.Names(t, "*.gz") {

@@ -2,7 +2,6 @@ package event
 
 import (
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -168,13 +167,6 @@ func TestLateIsCounted(t *testing.T) {
 	if due, c := tr.Due(epoch.Add(time.Minute)), tr.Counts(); due != nil || c.Late != 1 {
 		t.Errorf("%v %+v", due, c)
 	}
-}
-
-// user is a record that makes up an event by itself.
-func user(serial uint32) string { return userAt(serial, 1000) }
-
-func userAt(serial uint32, sec int64) string {
-	return fmt.Sprintf("type=USER_CMD msg=audit(%d.000:%d): pid=1 uid=0 auid=0 ses=1 msg='cmd=x res=success'\n", sec, serial)
 }
 
 // TestRecordsTakenOutAreDamage takes single records out of a capture that has
