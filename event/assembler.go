@@ -293,7 +293,7 @@ func (a *Assembler) assign(i int) bool {
 
 // bare reports whether an EOE holds nothing but its header, as all do.
 func (a *Assembler) bare(i int) bool {
-	var h header
+	var h bodyReader
 	r := &a.in.Recs[i]
 	body := h.bodyOf(a.in, r)
 	return r.Flags&stream.Open == 0 && (len(body) == 0 || string(body) == ":")

@@ -6,23 +6,20 @@ import (
 	"audisp-relay/stream"
 )
 
-// header knows how long "audit(SEC.MS:SERIAL)" is, and what the records before
+// bodyReader knows how long "audit(SEC.MS:SERIAL)" is, and what the records before
 // have shown. Finding where a header ends is on the path of every record: with
 // the lengths of the id and of the type's name it takes no search. The zero value
 // is ready for use.
-type header struct {
+type bodyReader struct {
 	id int // length of an id with a serial and a time in these ranges; 0: not known
 
 	serial, serials uint32 // lowest, and how many
 	millis, times   uint64
-
-	tail int      // length of the last field of this EXECVE record; -1: not known
-	ends *endings // nil: every end is looked at
 }
 
-// learn makes h know the length of r's id as the kernel writes it. With leading
+// learn makes it know the length of r's id as the kernel writes it. With leading
 // zeros, which it never writes, an id is longer.
-func (h *header) learn(r *stream.Record) {
+func (h *bodyReader) learn(r *stream.Record) {
 	h.id = len("audit(.000:)")
 	n, low, high := decimals(uint64(r.Serial))
 	h.id += n
@@ -57,8 +54,7 @@ var nameLengths = func() (n [lastType - firstType + 1]uint8) {
 
 // bodyOf returns what stands behind "audit(SEC.MS:SERIAL)" in a record that has
 // an id, without blanks, newlines and NULs at its end: ": key=value ...".
-func (h *header) bodyOf(b *stream.Batch, r *stream.Record) []byte {
-	h.tail = -1
+func (h *bodyReader) bodyOf(b *stream.Batch, r *stream.Record) []byte {
 	if r.Flags&stream.NoID != 0 {
 		return nil
 	}

@@ -65,6 +65,19 @@ func nextEOECut(b *stream.Batch, i int) bool {
 	return r.Type == stream.TypeEOE && r.Flags&(stream.NoID|stream.FromLog) == stream.NoID
 }
 
+// header looks at records one after the other. The zero value is ready for use.
+type header struct {
+	bodyReader
+	tail int      // length of the last field of this EXECVE record; -1: not known
+	ends *endings // nil: every end is looked at
+}
+
+// bodyOf is bodyReader.bodyOf.
+func (h *header) bodyOf(b *stream.Batch, r *stream.Record) []byte {
+	h.tail = -1
+	return h.bodyReader.bodyOf(b, r)
+}
+
 // look judges a record by its body (bodyOf).
 func (h *header) look(b *stream.Batch, r *stream.Record, body []byte) verdict {
 	if r.Flags&stream.NoID != 0 {
