@@ -17,7 +17,7 @@ RACE = $(shell command -v gcc >/dev/null && echo -race)
 
 # Packages without goroutines of their own: the race detector has nothing to find in
 # their tests, and makes them ten times slower.
-ALONE := ./decode ./event ./format/ecs ./format/json ./format/laurel
+ALONE := ./audit/record ./audit/event ./audit/integrity ./format/ecs ./format/json ./format/laurel
 
 # Suites of Debian whose auditd the tests run besides the machine's own.
 SUITES := trixie sid
@@ -42,7 +42,7 @@ test-pure:
 	$(GO) test -vet=off -timeout 20m $(ALONE)
 
 test-units:
-	$(GO) test $(RACE) -vet=off -p 3 -timeout 20m $$($(GO) list ./... | grep -vE '/(decode|event|format/.*|test|test/lab)$$')
+	$(GO) test $(RACE) -vet=off -p 3 -timeout 20m $$($(GO) list ./... | grep -vE '/(audit/(record|event|integrity)|format/.*|test|test/lab)$$')
 	$(GO) test $(RACE) -vet=off -skip '^TestLive' -timeout 20m ./test
 
 test-live:

@@ -10,10 +10,11 @@ import (
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/event"
+	"audisp-relay/audit/event"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/filter"
 	"audisp-relay/format"
-	"audisp-relay/stream"
 )
 
 const (
@@ -93,7 +94,7 @@ func eventRow(who string, f, laurel figure, events int) row {
 
 // assembled is the bulk stream as events.
 type assembled struct {
-	batches []stream.Batch
+	batches []record.Batch
 	n       int
 }
 
@@ -103,12 +104,12 @@ func eventsOf(c corpus) (all assembled, err error) {
 		return all, err
 	}
 	defer f.Close()
-	asm := event.NewAssembler(event.AssemblerOptions{Out: func(b *stream.Batch) {
-		all.batches = append(all.batches, stream.Batch{Buf: bytes.Clone(b.Buf), Recs: append([]stream.Record(nil), b.Recs...)})
+	asm := event.NewAssembler(event.AssemblerOptions{Out: func(b *record.Batch) {
+		all.batches = append(all.batches, record.Batch{Buf: bytes.Clone(b.Buf), Recs: append([]record.Record(nil), b.Recs...)})
 		all.n += ends(b)
 	}})
 	r := stream.NewReader(f)
-	var b stream.Batch
+	var b record.Batch
 	for r.Next(&b) == nil {
 		asm.Add(&b, time.Now())
 	}
@@ -117,7 +118,7 @@ func eventsOf(c corpus) (all assembled, err error) {
 }
 
 // each calls fn with every event.
-func (a *assembled) each(fn func(b *stream.Batch, i, j int)) {
+func (a *assembled) each(fn func(b *record.Batch, i, j int)) {
 	for k := range a.batches {
 		b := &a.batches[k]
 		for i := 0; i < len(b.Recs); {
@@ -143,9 +144,9 @@ func (a *assembled) first(size int) (part assembled) {
 }
 
 // ends counts the events of b.
-func ends(b *stream.Batch) (n int) {
+func ends(b *record.Batch) (n int) {
 	for i := range b.Recs {
-		if b.Recs[i].Flags&stream.End != 0 {
+		if b.Recs[i].Flags&record.End != 0 {
 			n++
 		}
 	}
@@ -163,7 +164,7 @@ func filterCost(t *scope, events assembled) row {
 	const times = 20
 	const rounds = 100 // short ones: some of them have the machine for themselves
 	m, kept := f.New(), 0
-	fastest := func(fn func(b *stream.Batch, i, j int)) time.Duration {
+	fastest := func(fn func(b *record.Batch, i, j int)) time.Duration {
 		best := time.Hour
 		for range rounds {
 			begin := time.Now()
@@ -174,8 +175,8 @@ func filterCost(t *scope, events assembled) row {
 		}
 		return best
 	}
-	walk := fastest(func(*stream.Batch, int, int) {})
-	took := fastest(func(b *stream.Batch, i, j int) {
+	walk := fastest(func(*record.Batch, int, int) {})
+	took := fastest(func(b *record.Batch, i, j int) {
 		if keep, err := m.Keep(b, i, j); err != nil {
 			t.Fatalf("%v", err)
 		} else if keep {
@@ -192,13 +193,13 @@ func filterCost(t *scope, events assembled) row {
 func coalesceCost(t *scope, events assembled, relay figure) row {
 	n := 0
 	begin := time.Now()
-	events.each(func(b *stream.Batch, i, j int) {
+	events.each(func(b *record.Batch, i, j int) {
 		if n++; n > 10000 {
 			return
 		}
 		var msgs []*auparse.AuditMessage
 		for ; i < j; i++ {
-			if b.Recs[i].Type == stream.TypeEOE {
+			if b.Recs[i].Type == record.TypeEOE {
 				continue
 			}
 			line, _, _ := bytes.Cut(b.Bytes(i), []byte{format.Separator})

@@ -10,8 +10,8 @@ profile() { # PACKAGE BENCHMARK
 	echo "$1 $2"
 	go test -trimpath -run '^$' -bench "$2" -benchtime 2s -o "$dir/test" -cpuprofile "$dir/$(echo "$1" | tr / -).prof" "./$1" >/dev/null
 }
-profile stream BenchmarkReader
-profile event .
+profile audit/stream BenchmarkReader
+profile audit/event .
 profile queue BenchmarkPutTake
 profile filter BenchmarkKeep
 profile format/json BenchmarkCapture

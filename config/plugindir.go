@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"audisp-relay/runnable"
+	"audisp-relay/host/runnable"
 )
 
 // LoadPluginDir turns the active plugins of an audispd-style plugins.d into

@@ -5,7 +5,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"audisp-relay/runnable"
+	"audisp-relay/host/runnable"
 )
 
 // refuseSelf reports the sinks whose program is the relay itself: each child would

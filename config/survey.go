@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"audisp-relay/runnable"
+	"audisp-relay/host/runnable"
 )
 
 // packagedDir is the one directory that a file sink makes itself.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
 
@@ -107,7 +107,7 @@ func (l *log) examples() *strings.Replacer {
 	}
 	e := l.events[len(l.events)/2]
 	p, pp, ses := newPattern("pid"), newPattern("ppid"), newPattern("ses")
-	text := decode.Cut(&l.batch, e[0]).Body
+	text := record.Parse(&l.batch, e[0]).Body
 	return strings.NewReplacer(
 		"PPID", string(pp.in(text)), "PID", string(p.in(text)), "SES", string(ses.in(text)), "SERIAL", fmt.Sprint(l.batch.Recs[e[0]].Serial),
 		"SECOND", time.Unix(at, 0).UTC().Format("01/02/06 15:04:05"),
@@ -125,7 +125,7 @@ func (l *log) kept(t *testing.T, f *Filter) map[string]bool {
 			t.Errorf("%s: %v", f, err)
 		}
 		if keep {
-			ids[string(decode.Cut(&l.batch, e[0]).ID)] = true
+			ids[string(record.Parse(&l.batch, e[0]).ID)] = true
 		}
 	}
 	return ids

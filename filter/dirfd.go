@@ -5,8 +5,7 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // What path_under comes to. Not sure is what neither holds nor does not: it lets the event
@@ -47,7 +46,7 @@ type call struct {
 // fromCwd reports whether a relative name in a PATH record counts from cwd: not so if the
 // system call was given the descriptor of a directory, or may have been.
 func (m *Matcher) fromCwd(path []byte) bool {
-	if m.b.Recs[m.main].Type != stream.TypeSyscall { // io_uring has no arguments
+	if m.b.Recs[m.main].Type != record.TypeSyscall { // io_uring has no arguments
 		return false
 	}
 	c := m.lookUpCall()
@@ -81,7 +80,7 @@ func (m *Matcher) lookUpCall() *call {
 	if n := len(c.text); n > 0 && len(text) >= n && string(text[:n]) == string(c.text) {
 		return c
 	}
-	name := decode.SyscallName(m.arch(), m.syscallNumber())
+	name := record.SyscallName(m.arch(), m.syscallNumber())
 	*c = call{text: c.text[:0], known: name != "" && !strings.HasPrefix(name, "unknown"), args: dirfds[name]}
 	const is64 = 0x80000000                            // __AUDIT_ARCH_64BIT
 	if name == "fanotify_mark" && m.arch()&is64 == 0 { // its mask takes two

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Step is one part of the expression and what it came to for one event.
@@ -42,7 +42,7 @@ func (s Step) String() string {
 // Explain returns the parts that and, or and not join, in the order of the expression,
 // each in front of its own parts. All of them are evaluated. The value of the first
 // is what Keep returns.
-func (m *Matcher) Explain(b *stream.Batch, i, j int) []Step {
+func (m *Matcher) Explain(b *record.Batch, i, j int) []Step {
 	if i >= j {
 		return nil
 	}

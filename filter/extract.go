@@ -9,13 +9,12 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // unset is an id that is not set or not there. A variable, because it does not fit an
 // int of 32 bits, where it becomes -1 as the ids do that are read.
-var unset = func() int { n := int64(decode.Unset); return int(n) }()
+var unset = func() int { n := int64(record.Unset); return int(n) }()
 
 // maxList bounds a list. An event with more (an execve may have more arguments) is
 // not judged by a part of it: that is an error, and keeps it.
@@ -61,14 +60,14 @@ func (m *Matcher) cut(p *body, k int) {
 			text = text[:n]
 		}
 		p.msg = nil
-		if end, names := decode.FindNames(rec.Type, text); names >= 0 {
+		if end, names := record.FindNames(rec.Type, text); names >= 0 {
 			p.text, p.names, p.twins = text[:end], text[names:], true
 		} else {
 			p.text, p.names, p.twins = trimEnd(text), nil, false
 		}
 		return
 	}
-	r := decode.Cut(m.b, k)
+	r := record.Parse(m.b, k)
 	p.text, p.msg, p.names, p.twins = r.Body, nil, r.Names, r.Twinned
 	const open = "msg='"
 	at := bytes.Index(p.text, []byte(open))
@@ -87,7 +86,7 @@ func (m *Matcher) cut(p *body, k int) {
 // messageAt returns where the first field msg= in text is, -1 without or if it has no quotes.
 func messageAt(text []byte) int {
 	from := 0
-	for s, more := decode.Scan(text), true; more; {
+	for s, more := record.Scan(text), true; more; {
 		more = s.Next()
 		if from += len(s.Gap); more && string(s.Key) == "msg" {
 			if len(s.Value) > 0 && s.Value[0] == '\'' {
@@ -116,7 +115,7 @@ type pattern struct {
 	rare   int    // the place in needle of the byte that is rarest in SYSCALL records
 	head   uint64 // the first bytes of needle, as many as mask has
 	mask   uint64
-	class  decode.Class
+	class  record.Class
 }
 
 // sample is what byte frequencies are taken from.
@@ -124,7 +123,7 @@ const sample = `type=SYSCALL msg=audit(1795298317.824:1730569): arch=c000003e sy
 	`items=1 ppid=15722 pid=15741 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="cat" exe="/usr/bin/cat" subj=unconfined key="fim"`
 
 func newPattern(key string) pattern {
-	p := pattern{key: key, needle: " " + key + "=", class: decode.ClassOf([]byte(key))}
+	p := pattern{key: key, needle: " " + key + "=", class: record.ClassOf([]byte(key))}
 	for i := 1; i < len(p.needle)-1; i++ {
 		if n := bytes.Count([]byte(sample), []byte{p.needle[i]}); p.rare == 0 || n < bytes.Count([]byte(sample), []byte{p.needle[p.rare]}) {
 			p.rare = i
@@ -158,7 +157,7 @@ func (p *pattern) place(text []byte) int {
 // inRecord returns the value of the pattern's key in the text of a record of some type, nil
 // when it is not there. What looks like a field within the quotes of another is none.
 func (p *pattern) inRecord(typ uint32, text []byte) []byte {
-	if typ == decode.TypeLogin {
+	if typ == record.TypeLogin {
 		return p.inLogin(text)
 	}
 	at := p.place(text)
@@ -232,8 +231,8 @@ func (p *pattern) value(text []byte) []byte {
 	for n < len(text) && text[n] != ' ' {
 		n++
 	}
-	if p.class == decode.Plain && n < len(text) && !isField(text[n+1:]) {
-		s := decode.Scan(text[n:])
+	if p.class == record.Plain && n < len(text) && !isField(text[n+1:]) {
+		s := record.Scan(text[n:])
 		s.Next()
 		n += len(bytes.TrimRight(s.Gap, " "))
 	}
@@ -252,7 +251,7 @@ func isField(text []byte) bool {
 
 // inText returns the value of a key in the text of a program, nil without.
 func (p *pattern) inText(msg []byte) []byte {
-	s := decode.Scan(msg)
+	s := record.Scan(msg)
 	for s.Next() {
 		if string(s.Key) == p.key {
 			return withWords(&s, p.class, false)
@@ -264,9 +263,9 @@ func (p *pattern) inText(msg []byte) []byte {
 // inLogin returns the value of a key in a LOGIN record, in which older kernels have other names
 // for some fields.
 func (p *pattern) inLogin(text []byte) []byte {
-	s := decode.Scan(text)
+	s := record.Scan(text)
 	for s.Next() {
-		name, _ := decode.LoginKey(s.Gap, s.Key)
+		name, _ := record.LoginKey(s.Gap, s.Key)
 		if name == "" {
 			name = alias(s.Key)
 		}
@@ -280,15 +279,15 @@ func (p *pattern) inLogin(text []byte) []byte {
 // withWords returns the value that s is at. The words behind a bare one that are no
 // field belong to it, as in "op=adding user id=1", but not those that belong to the next field
 // of a LOGIN. It moves s.
-func withWords(s *decode.Scanner, class decode.Class, login bool) []byte {
+func withWords(s *record.Scanner, class record.Class, login bool) []byte {
 	v := s.Value
-	if class != decode.Plain || len(v) == 0 || v[0] == '"' || v[0] == '\'' {
+	if class != record.Plain || len(v) == 0 || v[0] == '"' || v[0] == '\'' {
 		return v
 	}
 	s.Next()
 	gap := s.Gap // it lies behind the value
 	if login {
-		_, words := decode.LoginKey(gap, s.Key)
+		_, words := record.LoginKey(gap, s.Key)
 		gap = gap[:len(gap)-words]
 	}
 	return v[:len(v)+len(bytes.TrimRight(gap, " "))]
@@ -304,7 +303,7 @@ func (m *Matcher) find(p *pattern, hint *int) []byte {
 // findIn is find, and says in which record.
 func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 	main := m.mainBody()
-	if m.b.Recs[m.main].Type == stream.TypeSyscall {
+	if m.b.Recs[m.main].Type == record.TypeSyscall {
 		if v := p.near(main.text, hint); v != nil {
 			return v, main
 		}
@@ -348,20 +347,20 @@ var closedTypes = func() (t [100]bool) {
 }()
 
 // text returns what the value of a text field stands for. What is (null) is absent.
-func (m *Matcher) text(class decode.Class, v []byte) string {
+func (m *Matcher) text(class record.Class, v []byte) string {
 	switch {
 	case len(v) == 0:
 		return ""
 	case v[0] == '"' || v[0] == '\'':
-		out, _ := decode.Unquote(nil, v)
+		out, _ := record.Unquote(nil, v)
 		return alias(out)
-	case class != decode.Text:
+	case class != record.Text:
 		return alias(v)
 	case string(v) == "(null)":
 		return ""
 	}
 	from := len(m.scratch)
-	if out, ok := decode.AppendUnhex(m.scratch, v); ok {
+	if out, ok := record.AppendUnhex(m.scratch, v); ok {
 		m.scratch = out
 		return alias(out[from:])
 	}

@@ -3,8 +3,7 @@ package filter
 import (
 	"strings"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Facts are what an event is mostly filtered by, read as a filter reads it.
@@ -22,16 +21,16 @@ type FactsReader struct {
 }
 
 // Read returns the facts of the event that records i..j-1 of b are.
-func (r *FactsReader) Read(b *stream.Batch, i, j int) Facts {
+func (r *FactsReader) Read(b *record.Batch, i, j int) Facts {
 	m := &r.m
 	m.begin(b, i, j)
 	loadKeys(m, &r.keys)
-	f := Facts{MainType: strings.Clone(m.typeName(m.main)), Exe: strings.Clone(m.text(decode.Text, m.find(&exePattern, &m.hints.exe)))}
+	f := Facts{MainType: strings.Clone(m.typeName(m.main)), Exe: strings.Clone(m.text(record.Text, m.find(&exePattern, &m.hints.exe)))}
 	for _, key := range r.keys.texts {
 		f.Keys = append(f.Keys, strings.Clone(key))
 	}
-	if b.Recs[m.main].Type == stream.TypeSyscall {
-		if f.Syscall = decode.SyscallName(m.arch(), m.syscallNumber()); f.Syscall == "" {
+	if b.Recs[m.main].Type == record.TypeSyscall {
+		if f.Syscall = record.SyscallName(m.arch(), m.syscallNumber()); f.Syscall == "" {
 			f.Syscall = strings.Clone(string(m.find(&syscallPattern, &m.hints.syscall)))
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // kind is the type of a field or of a part of an expression.
@@ -117,9 +117,9 @@ func init() {
 	} {
 		p := newPattern(key)
 		f := field{name: "msg." + strings.ReplaceAll(key, "-", "_"), kind: text, cost: fromAny, load: func(m *Matcher, v *value) { v.s = m.inMessage(&p) }}
-		if c := decode.ClassOf([]byte(key)); c == decode.ID || c == decode.Int || c == decode.Session {
+		if c := record.ClassOf([]byte(key)); c == record.UserID || c == record.Int || c == record.Session {
 			f.kind = number
-			f.load = func(m *Matcher, v *value) { v.n = m.messageNumber(&p, c == decode.Int) }
+			f.load = func(m *Matcher, v *value) { v.n = m.messageNumber(&p, c == record.Int) }
 		}
 		add(f)
 	}
@@ -157,7 +157,7 @@ func addEnvelope() {
 	add(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = alias(m.b.Node(m.main)) }})
 	add(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Serial) }})
 	add(field{name: "time", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Millis) }})
-	add(field{name: "id", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = alias(decode.Cut(m.b, m.main).ID) }})
+	add(field{name: "id", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = alias(record.Parse(m.b, m.main).ID) }})
 	add(field{name: "recovered", kind: flag, cost: fromHeader, load: loadRecovered})
 	add(field{name: "incomplete", kind: flag, cost: fromHeader, load: loadIncomplete})
 }
@@ -191,7 +191,7 @@ func addPaths() {
 		p := newPattern(key)
 		many := key + "s"
 		absent := 0
-		if p.class == decode.ID {
+		if p.class == record.UserID {
 			absent = unset
 		}
 		add(field{name: many, kind: numbers, cost: fromAny, load: func(m *Matcher, v *value) { m.loadAllNumbers(v, &p) }})

@@ -9,8 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
 
@@ -166,11 +165,11 @@ func TestFlagsOfRecords(t *testing.T) {
 	if all() {
 		t.Error("recovered and incomplete without a flag")
 	}
-	l.batch.Recs[2].Flags |= stream.FromLog
+	l.batch.Recs[2].Flags |= record.FromLog
 	if all() {
 		t.Error("incomplete without a flag")
 	}
-	l.batch.Recs[4].Flags |= stream.Partial
+	l.batch.Recs[4].Flags |= record.Partial
 	if !all() {
 		t.Error("not recovered and incomplete with both flags")
 	}
@@ -224,11 +223,11 @@ func TestSearchAgreesWithTheScanner(t *testing.T) {
 			for k := e[0]; k < e[1]; k++ {
 				var p body
 				m.cut(&p, k)
-				want := scanned(decode.Cut(&l.batch, k).Body)
+				want := scanned(record.Parse(&l.batch, k).Body)
 				for i := range patterns {
 					key := patterns[i].key
 					got := patterns[i].in(p.text)
-					if l.batch.Recs[k].Type == stream.TypeSyscall {
+					if l.batch.Recs[k].Type == record.TypeSyscall {
 						got = patterns[i].near(p.text, &hints[i])
 					}
 					if got == nil {
@@ -257,7 +256,7 @@ var opWords = regexp.MustCompile(`op=([^=]*) [a-z]+=`)
 func scanned(text []byte) map[string]string {
 	out := make(map[string]string)
 	var msg []byte
-	s := decode.Scan(text)
+	s := record.Scan(text)
 	for s.Next() {
 		if string(s.Key) == "msg" && len(s.Value) > 0 && s.Value[0] == '\'' {
 			at := bytes.Index(text, []byte("msg='"))

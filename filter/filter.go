@@ -14,8 +14,7 @@ import (
 
 	"github.com/expr-lang/expr/vm"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Filter is a compiled expression. It may be shared among goroutines.
@@ -56,7 +55,7 @@ type Matcher struct {
 
 	f *Filter
 	// The event.
-	b       *stream.Batch
+	b       *record.Batch
 	i, j    int
 	main    int // the record whose fields come first
 	mainCut bool
@@ -72,7 +71,7 @@ type Matcher struct {
 	elemNum int
 	err     error  // the first of this event
 	scratch []byte // decoded text of this event
-	args    decode.Args
+	args    record.Args
 	addr    []byte // bytes of a socket address
 	hints   hints
 	call    call
@@ -116,7 +115,7 @@ var ErrUnread = errors.New("filter: the record has no type and id that can be re
 
 // Keep reports whether the filter keeps the event that records i..j-1 of b are. An
 // event for which the expression cannot be evaluated is kept, and the error returned.
-func (m *Matcher) Keep(b *stream.Batch, i, j int) (bool, error) {
+func (m *Matcher) Keep(b *record.Batch, i, j int) (bool, error) {
 	if i >= j {
 		return true, nil
 	}
@@ -132,7 +131,7 @@ func (m *Matcher) Keep(b *stream.Batch, i, j int) (bool, error) {
 }
 
 // begin turns to an event.
-func (m *Matcher) begin(b *stream.Batch, i, j int) {
+func (m *Matcher) begin(b *record.Batch, i, j int) {
 	m.b, m.i, m.j = b, i, j
 	m.mainCut, m.err = false, nil
 	m.epoch++
@@ -145,13 +144,13 @@ func (m *Matcher) begin(b *stream.Batch, i, j int) {
 
 // mainOf returns which record is the main one: the first SYSCALL, else the first that is
 // not a part of what others tell, else the first.
-func mainOf(recs []stream.Record) int {
+func mainOf(recs []record.Record) int {
 	first := -1
 	for k := range recs {
 		switch recs[k].Type {
-		case stream.TypeSyscall:
+		case record.TypeSyscall:
 			return k
-		case typePath, typeSockaddr, typeCwd, typeExecve, stream.TypeProctitle, stream.TypeEOE:
+		case typePath, typeSockaddr, typeCwd, typeExecve, record.TypeProctitle, record.TypeEOE:
 		default:
 			if first < 0 {
 				first = k

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // FuzzCompile: any text is compiled or refused with a place in it, soon, and what is
@@ -97,7 +97,7 @@ func FuzzKeep(f *testing.F) {
 			}
 		}
 		for k := range l.batch.Recs {
-			l.batch.Recs[k].Type = stream.TypeSyscall // a search that trusts its text
+			l.batch.Recs[k].Type = record.TypeSyscall // a search that trusts its text
 		}
 		for _, m := range matchers {
 			for _, e := range l.events {

@@ -8,8 +8,7 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // typeNames are the names of record types, recordTypes the same in order.
@@ -20,8 +19,8 @@ var (
 
 func init() {
 	for n := uint32(1000); n < 3000; n++ {
-		name := string(stream.AppendTypeName(nil, n))
-		if stream.TypeNumber([]byte(name)) == n && name[:min(8, len(name))] != "UNKNOWN[" {
+		name := string(record.AppendTypeName(nil, n))
+		if record.TypeNumber([]byte(name)) == n && name[:min(8, len(name))] != "UNKNOWN[" {
 			typeNames[n] = name
 			recordTypes = append(recordTypes, name)
 		}
@@ -31,8 +30,8 @@ func init() {
 // isType reports whether a record may be of a type of that name. One that the tables lack
 // may be of a newer auditd, unless it is so near to one they have that it was misspelt.
 func isType(name string) bool {
-	n := stream.TypeNumber([]byte(name))
-	if n < stream.NamedType {
+	n := record.TypeNumber([]byte(name))
+	if n < record.NamedType {
 		return n != 0 || name == ""
 	}
 	if strings.ToUpper(name) != name {
@@ -45,23 +44,23 @@ func isType(name string) bool {
 // presentType returns the name of the type that a name stands for: auditd wrote
 // UNKNOWN[1424] before it had one.
 func presentType(name string) string {
-	n := stream.TypeNumber([]byte(name))
-	if n == 0 || n >= stream.NamedType {
+	n := record.TypeNumber([]byte(name))
+	if n == 0 || n >= record.NamedType {
 		return name
 	}
-	return string(stream.AppendTypeName(nil, n))
+	return string(record.AppendTypeName(nil, n))
 }
 
-func isSyscall(name string) bool { return name == "" || decode.IsSyscall(name) }
+func isSyscall(name string) bool { return name == "" || record.IsSyscall(name) }
 
-func syscallNames() []string { return slices.Sorted(decode.SyscallNames) }
+func syscallNames() []string { return slices.Sorted(record.SyscallNames) }
 
 // errnos are the names of error numbers: those of the tables, which have two names for some,
 // and those of the kernel's own.
 var errnos = sync.OnceValue(func() map[string]int {
 	names := maps.Clone(auparse.AuditErrnoToNum)
-	for n := range decode.MaxErrno + 1 {
-		if name := decode.ErrnoName(n); name != "" {
+	for n := range record.MaxErrno + 1 {
+		if name := record.ErrnoName(n); name != "" {
 			names[name] = n
 		}
 	}
@@ -78,10 +77,10 @@ func errnoNames() []string { return sortedKeys(errnos()) }
 // isArch takes a name, or the number of an arch that has none as json writes it.
 func isArch(name string) bool {
 	if number, ok := strings.CutPrefix(name, "0x"); ok {
-		code, ok := decode.ParseArch([]byte(number))
-		return ok && decode.ArchName(code) == ""
+		code, ok := record.ParseArch([]byte(number))
+		return ok && record.ArchName(code) == ""
 	}
-	_, ok := decode.ArchCode(name)
+	_, ok := record.ArchCode(name)
 	return ok || name == ""
 }
 
@@ -90,7 +89,7 @@ func archNames() []string { return slices.Sorted(maps.Values(auparse.AuditArchNa
 // familyNames are the names of address families, as decode gives them.
 var familyNames = sync.OnceValue(func() (names []string) {
 	for n := range uint16(256) {
-		if name := decode.FamilyName(n); name != "" {
+		if name := record.FamilyName(n); name != "" {
 			names = append(names, name)
 		}
 	}

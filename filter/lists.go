@@ -5,7 +5,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // inTest compiles x in [list that is written out] and x in LIST.
@@ -79,18 +79,18 @@ func recordType(n ast.Node, list *field) (typ uint32, ok bool) {
 	if !isText || list.name != "types" && list.name != "types*" {
 		return 0, false
 	}
-	typ = stream.TypeNumber([]byte(s.Value))
+	typ = record.TypeNumber([]byte(s.Value))
 	return typ, typ != 0
 }
 
 // hasType asks the headers: no name is made of any type. Of one that has only a name the
 // text is asked.
 func hasType(typ uint32, name ast.Node) test {
-	if typ >= stream.NamedType || !stream.HasTypeName(typ) {
+	if typ >= record.NamedType || !record.HasTypeName(typ) {
 		want := name.(*ast.StringNode).Value
 		return func(m *Matcher) bool {
 			for k := m.i; k < m.j; k++ {
-				if t := m.b.Recs[k].Type; t == typ || t != 0 && !stream.HasTypeName(t) {
+				if t := m.b.Recs[k].Type; t == typ || t != 0 && !record.HasTypeName(t) {
 					if m.typeName(k) == want {
 						return true
 					}

@@ -3,7 +3,7 @@ package filter
 import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Of an event that is given in parts a filter sees one part at a time. What the others
@@ -13,7 +13,7 @@ import (
 // MayKeep is Keep for a part of an event, of which more is to come or has been given:
 // whether the filter may keep the whole. What the part's main record says is known, if it
 // has one, see HasMain; and so are node, id and time.
-func (m *Matcher) MayKeep(b *stream.Batch, i, j int) (bool, error) {
+func (m *Matcher) MayKeep(b *record.Batch, i, j int) (bool, error) {
 	if i >= j || !b.Recs[i].HasID() {
 		return true, nil
 	}
@@ -45,10 +45,10 @@ func (m *Matcher) may(p *part, main, favour bool) bool {
 
 // HasMain reports whether a record that tells what happened is among them, and not only
 // what others add to it.
-func HasMain(b *stream.Batch, i, j int) bool {
+func HasMain(b *record.Batch, i, j int) bool {
 	for ; i < j; i++ {
 		r := &b.Recs[i]
-		if r.Flags&stream.Cont == 0 && !adds(r.Type) {
+		if r.Flags&record.Cont == 0 && !adds(r.Type) {
 			return true
 		}
 	}

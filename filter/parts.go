@@ -5,8 +5,7 @@ import (
 	"path"
 	"strings"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // findType returns the value of a key in the first record of a type.
@@ -54,7 +53,7 @@ func (m *Matcher) loadAllNumbers(v *value, p *pattern) {
 		if s == nil || !m.room(len(v.nums)) {
 			continue
 		}
-		if p.class == decode.ID {
+		if p.class == record.UserID {
 			v.nums = append(v.nums, parseID(s))
 		} else if n, ok := parseInt(s); ok {
 			v.nums = append(v.nums, n)
@@ -67,11 +66,11 @@ func (m *Matcher) cwd() string {
 	if v == nil {
 		v = m.find(&cwdPattern, &m.hints.cwd)
 	}
-	return m.text(decode.Text, v)
+	return m.text(record.Text, v)
 }
 
 func loadProctitle(m *Matcher, v *value) {
-	s := m.text(decode.Text, m.findType(stream.TypeProctitle, &titlePattern))
+	s := m.text(record.Text, m.findType(record.TypeProctitle, &titlePattern))
 	if strings.IndexByte(s, 0) >= 0 {
 		// Decoded from hex, so it is in scratch and ours.
 		from := len(m.scratch)
@@ -90,7 +89,7 @@ func (m *Matcher) readArgs() {
 	m.args.Reset()
 	for k := m.i; k < m.j; k++ {
 		if m.b.Recs[k].Type == typeExecve {
-			r := decode.Cut(m.b, k)
+			r := record.Parse(m.b, k)
 			m.args.Add(r.Body)
 		}
 	}
@@ -112,19 +111,19 @@ func loadArgc(m *Matcher, v *value) {
 }
 
 // sockaddr returns the address of the first SOCKADDR record.
-func (m *Matcher) sockaddr() (a decode.Addr, ok bool) {
+func (m *Matcher) sockaddr() (a record.Addr, ok bool) {
 	v := m.findType(typeSockaddr, &saddrPattern)
 	if v == nil {
 		return a, false
 	}
-	a, m.addr, ok = decode.Sockaddr(m.addr, v)
+	a, m.addr, ok = record.Sockaddr(m.addr, v)
 	return a, ok
 }
 
 func loadFamily(m *Matcher, v *value) {
 	v.s = ""
 	if a, ok := m.sockaddr(); ok {
-		v.s = decode.FamilyName(a.Family)
+		v.s = record.FamilyName(a.Family)
 	}
 }
 
@@ -140,7 +139,7 @@ func loadPort(m *Matcher, v *value) {
 func loadAddr(m *Matcher, v *value) {
 	a, ok := m.sockaddr()
 	if !ok {
-		v.s = m.text(decode.Plain, m.find(&addrPattern, &m.hints.addr))
+		v.s = m.text(record.Plain, m.find(&addrPattern, &m.hints.addr))
 		return
 	}
 	switch ip, isIP := netip.AddrFromSlice(a.Addr); {
@@ -163,7 +162,7 @@ func loadAddr(m *Matcher, v *value) {
 // one. dirs are clean and absolute. A path of which the directory is not known, or an open
 // file of which no name is, makes it not sure.
 func (m *Matcher) under(dirs []string) int {
-	if exe := m.text(decode.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
+	if exe := m.text(record.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
 		return isUnder
 	}
 	cwd, haveCwd := "", false
@@ -174,7 +173,7 @@ func (m *Matcher) under(dirs []string) int {
 		}
 		var r body
 		m.cut(&r, k)
-		name := m.text(decode.Text, namePattern.in(r.text))
+		name := m.text(record.Text, namePattern.in(r.text))
 		if name == "" {
 			nameless = true
 			continue
@@ -220,22 +219,22 @@ func (m *Matcher) anyField(key string) string {
 		return m.verdictField(key)
 	}
 	for k := m.i; k < m.j; k++ {
-		p := body{text: decode.Cut(m.b, k).Body}
+		p := body{text: record.Parse(m.b, k).Body}
 		if !ofSyscall(m.b.Recs[k].Type) {
 			m.cut(&p, k)
 		}
 		for _, text := range [2][]byte{p.text, p.msg} {
-			if m.b.Recs[k].Type == decode.TypeLogin {
-				p := pattern{key: key, class: decode.ClassOf([]byte(key))}
+			if m.b.Recs[k].Type == record.TypeLogin {
+				p := pattern{key: key, class: record.ClassOf([]byte(key))}
 				if v := p.inLogin(text); v != nil {
 					return m.text(p.class, v)
 				}
 				continue
 			}
-			s := decode.Scan(text)
+			s := record.Scan(text)
 			for s.Next() {
 				if string(s.Key) == key {
-					class := decode.ClassIn(m.b.Recs[k].Type, s.Key)
+					class := record.ClassIn(m.b.Recs[k].Type, s.Key)
 					return m.text(class, withWords(&s, class, false))
 				}
 			}

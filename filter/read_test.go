@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // log is the records of a stream, and its events: the records of the same node, time
 // and serial, laid one behind the other.
 type log struct {
-	batch  stream.Batch
+	batch  record.Batch
 	events [][2]int
 }
 
@@ -27,9 +28,9 @@ func read(t testing.TB, data []byte) *log {
 		alone  int // number of a record without id
 	}
 	var order []id
-	records := make(map[id][]stream.Record)
+	records := make(map[id][]record.Record)
 	out := &log{}
-	var in stream.Batch
+	var in record.Batch
 	r := stream.NewReader(bytes.NewReader(data))
 	for alone := 0; ; {
 		err := r.Next(&in)
@@ -57,7 +58,7 @@ func read(t testing.TB, data []byte) *log {
 	for _, at := range order {
 		from := len(out.batch.Recs)
 		out.batch.Recs = append(out.batch.Recs, records[at]...)
-		out.batch.Recs[len(out.batch.Recs)-1].Flags |= stream.End
+		out.batch.Recs[len(out.batch.Recs)-1].Flags |= record.End
 		out.events = append(out.events, [2]int{from, len(out.batch.Recs)})
 	}
 	return out

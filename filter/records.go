@@ -6,9 +6,8 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/decode"
-	"audisp-relay/names"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
 )
 
 const (
@@ -37,14 +36,14 @@ func (m *Matcher) room(n int) bool {
 func loadRecovered(m *Matcher, v *value) {
 	v.n = 0
 	for k := m.i; k < m.j; k++ {
-		if m.b.Recs[k].Flags&stream.FromLog != 0 {
+		if m.b.Recs[k].Flags&record.FromLog != 0 {
 			v.n = 1
 		}
 	}
 }
 
 func loadIncomplete(m *Matcher, v *value) {
-	v.n = b2i(m.b.Recs[m.j-1].Flags&stream.Partial != 0)
+	v.n = b2i(m.b.Recs[m.j-1].Flags&record.Partial != 0)
 }
 
 var keyPattern = newPattern("key")
@@ -84,7 +83,7 @@ func lastKey(typ uint32, text []byte) []byte {
 	} else if null := " key=(null)"; n >= len(null) && string(text[n-len(null):]) == null {
 		return nil
 	}
-	if typ == stream.TypeSyscall {
+	if typ == record.TypeSyscall {
 		return keyPattern.in(text)
 	}
 	return keyPattern.inRecord(typ, text)
@@ -95,13 +94,13 @@ func (m *Matcher) addKeys(v *value, value []byte) {
 	if value == nil || string(value) == "(null)" {
 		return
 	}
-	all := m.text(decode.Text, value)
+	all := m.text(record.Text, value)
 	if len(value) > 0 && value[0] == '"' {
 		v.texts = append(v.texts, all)
 		return
 	}
 	for m.room(len(v.texts)) {
-		one, rest, more := strings.Cut(all, string(rune(decode.KeySeparator)))
+		one, rest, more := strings.Cut(all, string(rune(record.KeySeparator)))
 		v.texts = append(v.texts, one)
 		if !more {
 			return
@@ -117,7 +116,7 @@ func (m *Matcher) outcome() int {
 	if v == nil {
 		v = m.find(&resPattern, &m.hints.res)
 	}
-	switch s := m.text(decode.Plain, v); s {
+	switch s := m.text(record.Plain, v); s {
 	case "yes", "success", "1":
 		return 1
 	case "no", "failed", "0":
@@ -143,20 +142,20 @@ var (
 func loadErrno(m *Matcher, v *value) {
 	v.s = ""
 	if n, ok := parseInt(m.find(&exitPattern, &m.hints.exit)); ok && n < 0 && m.outcome() < 0 {
-		v.s = decode.ErrnoNameOn(m.arch(), -n)
+		v.s = record.ErrnoNameOn(m.arch(), -n)
 	}
 }
 
 // arch returns the AUDIT_ARCH_ value of the event, 0 without.
 func (m *Matcher) arch() uint32 {
-	code, _ := decode.ParseArch(m.find(&archPattern, &m.hints.arch))
+	code, _ := record.ParseArch(m.find(&archPattern, &m.hints.arch))
 	return code
 }
 
 func loadArch(m *Matcher, v *value) {
 	v.s = ""
 	if value := m.find(&archPattern, &m.hints.arch); value != nil {
-		if v.s = decode.ArchName(m.arch()); v.s == "" {
+		if v.s = record.ArchName(m.arch()); v.s == "" {
 			from := len(m.scratch)
 			m.scratch = append(append(m.scratch, "0x"...), value...)
 			v.s = alias(m.scratch[from:])
@@ -175,14 +174,14 @@ func (m *Matcher) syscallNumber() int {
 func loadSyscall(m *Matcher, v *value) {
 	v.s = ""
 	if n := m.syscallNumber(); n >= 0 {
-		v.s = decode.SyscallName(m.arch(), n)
+		v.s = record.SyscallName(m.arch(), n)
 	}
 }
 
 // syscallArg returns an argument of the system call as the signed number it is for a
 // program of 64 bits: AT_FDCWD is -100.
 func (m *Matcher) syscallArg(p *pattern, hint *int) int {
-	if m.b.Recs[m.main].Type != stream.TypeSyscall {
+	if m.b.Recs[m.main].Type != record.TypeSyscall {
 		return 0
 	}
 	return int(int64(parseHex(p.near(m.mainBody().text, hint))))
@@ -218,7 +217,7 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 		return ""
 	}
 	if in.twins {
-		r := decode.Record{Names: trimEnd(in.names)}
+		r := record.Parsed{Names: trimEnd(in.names)}
 		name, _ := r.Name(nil, []byte(p.key))
 		return alias(name)
 	}
@@ -233,7 +232,7 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 
 // local reports whether the event is of this host.
 func (m *Matcher) local() bool {
-	return names.Local(m.b.Node(m.main), m.Local)
+	return users.Local(m.b.Node(m.main), m.Local)
 }
 
 // inMessage returns the text of a key in the first msg='...' that has it.

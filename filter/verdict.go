@@ -5,7 +5,7 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 var seresultPattern = newPattern("seresult")
@@ -15,7 +15,7 @@ var seresultPattern = newPattern("seresult")
 func (m *Matcher) verdict(k int) (result, perms []byte, ok bool) {
 	var r body
 	switch typ := m.b.Recs[k].Type; {
-	case decode.HasVerdict(typ):
+	case record.HasVerdict(typ):
 		m.cut(&r, k)
 		for _, text := range [2][]byte{r.text, r.msg} {
 			if result, perms, ok := inWords(text); ok {
@@ -37,9 +37,9 @@ func (m *Matcher) verdict(k int) (result, perms []byte, ok bool) {
 
 // inWords looks for a verdict in what stands between the fields of a text.
 func inWords(text []byte) (result, perms []byte, ok bool) {
-	for s, more := decode.Scan(text), true; more; {
+	for s, more := record.Scan(text), true; more; {
 		more = s.Next()
-		if result, perms, ok = decode.Verdict(s.Gap); ok {
+		if result, perms, ok = record.Verdict(s.Gap); ok {
 			return result, perms, true
 		}
 	}
@@ -63,7 +63,7 @@ func loadPerms(m *Matcher, v *value) {
 		_, perms, _ := m.verdict(k)
 		for {
 			var perm []byte
-			if perm, perms = decode.NextPerm(perms); len(perm) == 0 || !m.room(len(v.texts)) {
+			if perm, perms = record.NextPerm(perms); len(perm) == 0 || !m.room(len(v.texts)) {
 				break
 			}
 			v.texts = append(v.texts, alias(perm))
@@ -85,7 +85,7 @@ func (m *Matcher) verdictField(key string) string {
 		from := len(m.scratch)
 		for {
 			var perm []byte
-			if perm, perms = decode.NextPerm(perms); len(perm) == 0 {
+			if perm, perms = record.NextPerm(perms); len(perm) == 0 {
 				return alias(m.scratch[from:])
 			}
 			if len(m.scratch) > from {

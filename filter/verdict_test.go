@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // TestVerdict: what SELinux says in the words of a record can be asked for.
@@ -132,11 +132,11 @@ func TestKindsAreThoseOfJSON(t *testing.T) {
 	n := 0
 	for name, f := range fields {
 		key := strings.TrimPrefix(name, "msg.")
-		class := decode.ClassOf([]byte(key))
-		if c := decode.ClassOf([]byte(strings.ReplaceAll(key, "_", "-"))); c != decode.Plain {
+		class := record.ClassOf([]byte(key))
+		if c := record.ClassOf([]byte(strings.ReplaceAll(key, "_", "-"))); c != record.Plain {
 			class = c
 		}
-		number := class == decode.Int || class == decode.ID || class == decode.Session
+		number := class == record.Int || class == record.UserID || class == record.Session
 		if key != name && f.kind.isNumber() != number || key == name && number && !f.kind.isNumber() && f.kind != flag && !other[name] {
 			t.Errorf("%s is %s, its class %d", name, f.kind, class)
 		}

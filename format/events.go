@@ -1,10 +1,12 @@
 package format
 
-import "audisp-relay/stream"
+import (
+	"audisp-relay/audit/record"
+)
 
 // encodeEvents writes the events of b. The bytes of an event belong to its first
 // record, so that it is acknowledged as a whole.
-func (e *Encoder) encodeEvents(batch stream.Batch) Encoded {
+func (e *Encoder) encodeEvents(batch record.Batch) Encoded {
 	b := e.begin(batch)
 	for len(e.ends) < len(b.Recs) {
 		e.encodeSome(b)
@@ -14,7 +16,7 @@ func (e *Encoder) encodeEvents(batch stream.Batch) Encoded {
 
 // encodeSome goes on where it has ended before, to the end or behind the first event that the
 // encoder panics over.
-func (e *Encoder) encodeSome(b *stream.Batch) {
+func (e *Encoder) encodeSome(b *record.Batch) {
 	i := len(e.ends)
 	j := i
 	defer func() {
@@ -40,7 +42,7 @@ func (e *Encoder) end(j int) {
 }
 
 // appendEvent appends the event that record i begins, nothing when it begins none.
-func (e *Encoder) appendEvent(dst []byte, batch stream.Batch, i int) []byte {
+func (e *Encoder) appendEvent(dst []byte, batch record.Batch, i int) []byte {
 	b := e.begin(batch)
 	if i > 0 && !endsEvent(b, i-1) {
 		return dst
@@ -48,7 +50,7 @@ func (e *Encoder) appendEvent(dst []byte, batch stream.Batch, i int) []byte {
 	return e.events.AppendEvent(dst, b, i, EventEnd(b, i))
 }
 
-func (e *Encoder) begin(b stream.Batch) *stream.Batch {
+func (e *Encoder) begin(b record.Batch) *record.Batch {
 	if e.events == nil {
 		e.events = e.NewEvents()
 	}
@@ -57,18 +59,18 @@ func (e *Encoder) begin(b stream.Batch) *stream.Batch {
 }
 
 // EventEnd returns where the event that record i begins ends in b: behind the record
-// with flag stream.End. Records that were queued before the consumer asked for
+// with flag record.End. Records that were queued before the consumer asked for
 // events have none; then it is where the id changes.
-func EventEnd(b *stream.Batch, i int) int {
+func EventEnd(b *record.Batch, i int) int {
 	for ; i < len(b.Recs) && !endsEvent(b, i); i++ {
 	}
 	return min(i+1, len(b.Recs))
 }
 
 // endsEvent reports whether record i is the last one of its event in b.
-func endsEvent(b *stream.Batch, i int) bool {
-	if i+1 == len(b.Recs) || b.Recs[i].Flags&(stream.End|stream.Marker) != 0 {
+func endsEvent(b *record.Batch, i int) bool {
+	if i+1 == len(b.Recs) || b.Recs[i].Flags&(record.End|record.Marker) != 0 {
 		return true
 	}
-	return b.Recs[i+1].Flags&stream.Cont == 0 && !b.SameEvent(i, i+1)
+	return b.Recs[i+1].Flags&record.Cont == 0 && !b.SameEvent(i, i+1)
 }

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // Separator is the byte auditd puts between a record and the names it adds to
@@ -50,7 +51,7 @@ func (f Format) Events() bool { return f >= JSON }
 type EventEncoder interface {
 	// AppendEvent appends the event that records i up to j of b are, as one line with
 	// its newline. The line has every byte of the records, in whatever form.
-	AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte
+	AppendEvent(dst []byte, b *record.Batch, i, j int) []byte
 }
 
 // Encoder writes records in one format. It keeps no state between calls but its
@@ -75,12 +76,12 @@ type Encoder struct {
 	NewEvents func() EventEncoder
 	// Panicked, which may be nil, is called with a panic over records i..j-1 of b, one event or
 	// record. They are given raw.
-	Panicked func(b *stream.Batch, i, j int, fault any)
+	Panicked func(b *record.Batch, i, j int, fault any)
 
 	padded padding
 	seen   *HostNames // that Node and events were made for
 	events EventEncoder
-	batch  stream.Batch // that events is given: a pointer to the caller's would move it to the heap
+	batch  record.Batch // that events is given: a pointer to the caller's would move it to the heap
 	buf    []byte
 	ends   []uint32
 	line   []byte
@@ -89,7 +90,7 @@ type Encoder struct {
 // HostNames are what this host is called.
 type HostNames struct {
 	Node  string // see Encoder.Node
-	Local string // node= of its own records, as names.Local takes it
+	Local string // node= of its own records, as users.Local takes it
 }
 
 // refresh takes names that have changed.
@@ -107,12 +108,12 @@ func (e *Encoder) refresh() {
 type Encoded struct {
 	Bytes []byte
 	ends  []uint32        // where each record ends in Bytes
-	recs  []stream.Record // instead of ends: Bytes begins where recs[0] does
+	recs  []record.Record // instead of ends: Bytes begins where recs[0] does
 }
 
 // Encode returns the records of b one behind the other, of padded frames maybe only the
 // first of them. A string stream that nothing is to be added to costs no copy.
-func (e *Encoder) Encode(b stream.Batch) Encoded {
+func (e *Encoder) Encode(b record.Batch) Encoded {
 	e.refresh()
 	if e.untouched(b) {
 		last := &b.Recs[len(b.Recs)-1]
@@ -133,7 +134,7 @@ func (e *Encoder) Encode(b stream.Batch) Encoded {
 
 // encodeRecords goes on where it has ended before, to the end or behind the first record
 // that it panics over.
-func (e *Encoder) encodeRecords(b stream.Batch) {
+func (e *Encoder) encodeRecords(b record.Batch) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			i := len(e.ends)
@@ -149,13 +150,13 @@ func (e *Encoder) encodeRecords(b stream.Batch) {
 }
 
 // untouched reports whether b's bytes are the output already.
-func (e *Encoder) untouched(b stream.Batch) bool {
+func (e *Encoder) untouched(b record.Batch) bool {
 	if e.Format != String || len(b.Recs) == 0 || e.Node != "" && !e.NodeVer0Only || e.DropEOE {
 		return false
 	}
 	next := b.Recs[0].Off
 	for i := range b.Recs {
-		if r := &b.Recs[i]; r.Kind != stream.Line || r.Off != next {
+		if r := &b.Recs[i]; r.Kind != record.Line || r.Off != next {
 			return false
 		}
 		next += b.Recs[i].Len
@@ -166,7 +167,7 @@ func (e *Encoder) untouched(b stream.Batch) bool {
 // Append appends record i of b to dst. It appends nothing for a record that
 // this consumer does not get, and for all but the first one of an event in a format of
 // events.
-func (e *Encoder) Append(dst []byte, b stream.Batch, i int) (out []byte) {
+func (e *Encoder) Append(dst []byte, b record.Batch, i int) (out []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			e.batch = b
@@ -185,8 +186,8 @@ func (e *Encoder) Append(dst []byte, b stream.Batch, i int) (out []byte) {
 }
 
 // appendRecord does it in a format of records.
-func (e *Encoder) appendRecord(dst []byte, b stream.Batch, i int) []byte {
-	if e.DropEOE && b.Recs[i].Type == stream.TypeEOE {
+func (e *Encoder) appendRecord(dst []byte, b record.Batch, i int) []byte {
+	if e.DropEOE && b.Recs[i].Type == record.TypeEOE {
 		return dst
 	}
 	if e.Format == Binary {
@@ -198,19 +199,19 @@ func (e *Encoder) appendRecord(dst []byte, b stream.Batch, i int) []byte {
 // appendString writes what auditd writes to a string plugin (audispd.c,
 // event_loop): version 0 payloads get "type=NAME msg=" in front, newlines within
 // become spaces, a newline ends the record.
-func (e *Encoder) appendString(dst []byte, b stream.Batch, i int) []byte {
+func (e *Encoder) appendString(dst []byte, b record.Batch, i int) []byte {
 	r := &b.Recs[i]
 	if e.named(r) {
 		dst = append(dst, "node="...)
 		dst = append(dst, e.Node...)
 		dst = append(dst, ' ')
 	}
-	if r.Kind == stream.Line {
+	if r.Kind == record.Line {
 		return append(dst, b.Bytes(i)...)
 	}
-	if r.Kind == stream.Ver0 {
+	if r.Kind == record.Ver0 {
 		dst = append(dst, "type="...)
-		dst = stream.AppendTypeName(dst, r.Type)
+		dst = record.AppendTypeName(dst, r.Type)
 		dst = append(dst, " msg="...)
 	}
 	start := len(dst)
@@ -227,27 +228,27 @@ func (e *Encoder) appendString(dst []byte, b stream.Batch, i int) []byte {
 }
 
 // named reports whether this record is to get a node= prefix.
-func (e *Encoder) named(r *stream.Record) bool {
-	return e.Node != "" && r.NodeLen == 0 && r.Kind != stream.Junk && r.Flags&stream.Cont == 0 &&
-		(!e.NodeVer0Only || r.Kind == stream.Ver0)
+func (e *Encoder) named(r *record.Record) bool {
+	return e.Node != "" && r.NodeLen == 0 && r.Kind != record.Junk && r.Flags&record.Cont == 0 &&
+		(!e.NodeVer0Only || r.Kind == record.Ver0)
 }
 
 // appendBinary writes a frame with exactly its payload. What came as a frame
 // keeps its version; a line becomes a version 1 frame, and so does what gets a
 // node= prefix, which only that version can carry.
-func (e *Encoder) appendBinary(dst []byte, b stream.Batch, i int) []byte {
+func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
 	r, payload := &b.Recs[i], b.Bytes(i)
 	ver, number := uint32(1), r.Type
-	if number >= stream.NamedType {
+	if number >= record.NamedType {
 		number = 0 // nobody knows it; the payload has the name
 	}
 	switch {
 	case e.named(r):
 		e.line = e.appendString(e.line[:0], b, i)
 		payload = bytes.TrimSuffix(e.line, []byte{'\n'})
-	case r.Kind == stream.Ver0:
+	case r.Kind == record.Ver0:
 		ver = 0
-	case r.Kind == stream.Line && r.Flags&stream.Open == 0:
+	case r.Kind == record.Line && r.Flags&record.Open == 0:
 		payload = payload[:len(payload)-1] // its newline
 	}
 	if e.pads() {

@@ -5,14 +5,15 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // batch makes records of the given kinds and bytes, lying apart as those of a
 // binary stream do, or together as lines do.
-func batch(apart bool, recs ...stream.Record) func(texts ...string) stream.Batch {
-	return func(texts ...string) stream.Batch {
-		b := stream.Batch{Recs: recs}
+func batch(apart bool, recs ...record.Record) func(texts ...string) record.Batch {
+	return func(texts ...string) record.Batch {
+		b := record.Batch{Recs: recs}
 		for i, s := range texts {
 			if apart {
 				b.Buf = append(b.Buf, "HEADER"...)
@@ -29,21 +30,21 @@ func TestString(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		enc  Encoder
-		rec  stream.Record
+		rec  record.Record
 		in   string
 		want string
 	}{
-		{"line", Encoder{}, stream.Record{}, "type=CWD msg=audit(1.000:1): x\n", "type=CWD msg=audit(1.000:1): x\n"},
-		{"frame of version 0", Encoder{}, stream.Record{Kind: stream.Ver0, Type: 1307}, ver0, "type=CWD msg=audit(1.000:1): a b\x00\x1dc\n"},
-		{"type without a name", Encoder{}, stream.Record{Kind: stream.Ver0, Type: 1999}, ver0, "type=UNKNOWN[1999] msg=audit(1.000:1): a b\x00\x1dc\n"},
-		{"frame of version 1", Encoder{}, stream.Record{Kind: stream.Ver1, Type: 1307}, "type=CWD msg=x", "type=CWD msg=x\n"},
-		{"junk", Encoder{Node: "n"}, stream.Record{Kind: stream.Junk, Flags: stream.NoID}, "a\nb", "a b\n"},
-		{"node", Encoder{Node: "n"}, stream.Record{}, "type=CWD x\n", "node=n type=CWD x\n"},
-		{"node that is there", Encoder{Node: "n"}, stream.Record{NodeLen: 1}, "node=m type=CWD x\n", "node=m type=CWD x\n"},
-		{"node for ver 0 only: line", Encoder{Node: "n", NodeVer0Only: true}, stream.Record{}, "type=CWD x\n", "type=CWD x\n"},
-		{"node for ver 0 only: ver 0", Encoder{Node: "n", NodeVer0Only: true}, stream.Record{Kind: stream.Ver0, Type: 1307}, "audit(1.000:1): ", "node=n type=CWD msg=audit(1.000:1): \n"},
-		{"piece of a line", Encoder{Node: "n"}, stream.Record{Flags: stream.Cont | stream.NoID}, "rest\n", "rest\n"},
-		{"EOE left out", Encoder{DropEOE: true}, stream.Record{Type: stream.TypeEOE}, "type=EOE x\n", ""},
+		{"line", Encoder{}, record.Record{}, "type=CWD msg=audit(1.000:1): x\n", "type=CWD msg=audit(1.000:1): x\n"},
+		{"frame of version 0", Encoder{}, record.Record{Kind: record.Ver0, Type: 1307}, ver0, "type=CWD msg=audit(1.000:1): a b\x00\x1dc\n"},
+		{"type without a name", Encoder{}, record.Record{Kind: record.Ver0, Type: 1999}, ver0, "type=UNKNOWN[1999] msg=audit(1.000:1): a b\x00\x1dc\n"},
+		{"frame of version 1", Encoder{}, record.Record{Kind: record.Ver1, Type: 1307}, "type=CWD msg=x", "type=CWD msg=x\n"},
+		{"junk", Encoder{Node: "n"}, record.Record{Kind: record.Junk, Flags: record.NoID}, "a\nb", "a b\n"},
+		{"node", Encoder{Node: "n"}, record.Record{}, "type=CWD x\n", "node=n type=CWD x\n"},
+		{"node that is there", Encoder{Node: "n"}, record.Record{NodeLen: 1}, "node=m type=CWD x\n", "node=m type=CWD x\n"},
+		{"node for ver 0 only: line", Encoder{Node: "n", NodeVer0Only: true}, record.Record{}, "type=CWD x\n", "type=CWD x\n"},
+		{"node for ver 0 only: ver 0", Encoder{Node: "n", NodeVer0Only: true}, record.Record{Kind: record.Ver0, Type: 1307}, "audit(1.000:1): ", "node=n type=CWD msg=audit(1.000:1): \n"},
+		{"piece of a line", Encoder{Node: "n"}, record.Record{Flags: record.Cont | record.NoID}, "rest\n", "rest\n"},
+		{"EOE left out", Encoder{DropEOE: true}, record.Record{Type: record.TypeEOE}, "type=EOE x\n", ""},
 	} {
 		b := batch(true, c.rec)(c.in)
 		e := c.enc.Encode(b)
@@ -57,7 +58,7 @@ func TestString(t *testing.T) {
 }
 
 func TestLinesAreNotCopied(t *testing.T) {
-	b := batch(false, stream.Record{}, stream.Record{})("one\n", "two\n")
+	b := batch(false, record.Record{}, record.Record{})("one\n", "two\n")
 	var enc Encoder
 	e := enc.Encode(b)
 	if &e.Bytes[0] != &b.Buf[0] || string(e.Bytes) != "one\ntwo\n" {
@@ -70,7 +71,7 @@ func TestLinesAreNotCopied(t *testing.T) {
 
 func TestRecordsOfAPartlyWrittenBatch(t *testing.T) {
 	for name, enc := range map[string]Encoder{"untouched": {}, "copied": {Node: "n"}} {
-		b := batch(false, stream.Record{}, stream.Record{}, stream.Record{})("one\n", "three\n", "five5\n")
+		b := batch(false, record.Record{}, record.Record{}, record.Record{})("one\n", "three\n", "five5\n")
 		e := enc.Encode(b)
 		ends := []int{e.End(0), e.End(1), e.End(2)}
 		if e.Len() != 3 || ends[2] != len(e.Bytes) {
@@ -96,16 +97,16 @@ func TestBinary(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		enc  Encoder
-		rec  stream.Record
+		rec  record.Record
 		in   string
 		want []byte
 	}{
-		{"line", Encoder{}, stream.Record{Type: 1307}, "type=CWD x\n", stream.AppendFrame(nil, 1, 1307, []byte("type=CWD x"))},
-		{"ver 0 keeps its newline", Encoder{}, stream.Record{Kind: stream.Ver0, Type: 5}, "audit(\n", stream.AppendFrame(nil, 0, 5, []byte("audit(\n"))},
-		{"ver 1", Encoder{}, stream.Record{Kind: stream.Ver1, Type: 1307}, "type=CWD x", stream.AppendFrame(nil, 1, 1307, []byte("type=CWD x"))},
-		{"node makes it ver 1", Encoder{Node: "n"}, stream.Record{Kind: stream.Ver0, Type: 1307}, "audit(", stream.AppendFrame(nil, 1, 1307, []byte("node=n type=CWD msg=audit("))},
-		{"longer than a frame", Encoder{}, stream.Record{}, long + "\n", stream.AppendFrame(stream.AppendFrame(nil, 1, 0, []byte(long[:stream.MaxPayload])), 1, 0, []byte("xxxxxxxxxx"))},
-		{"longer than a frame, named", Encoder{Node: "n"}, stream.Record{}, long + "\n", stream.AppendFrame(stream.AppendFrame(nil, 1, 0, []byte("node=n "+long[:stream.MaxPayload-7])), 1, 0, []byte("xxxxxxxxxxxxxxxxx"))},
+		{"line", Encoder{}, record.Record{Type: 1307}, "type=CWD x\n", stream.AppendFrame(nil, 1, 1307, []byte("type=CWD x"))},
+		{"ver 0 keeps its newline", Encoder{}, record.Record{Kind: record.Ver0, Type: 5}, "audit(\n", stream.AppendFrame(nil, 0, 5, []byte("audit(\n"))},
+		{"ver 1", Encoder{}, record.Record{Kind: record.Ver1, Type: 1307}, "type=CWD x", stream.AppendFrame(nil, 1, 1307, []byte("type=CWD x"))},
+		{"node makes it ver 1", Encoder{Node: "n"}, record.Record{Kind: record.Ver0, Type: 1307}, "audit(", stream.AppendFrame(nil, 1, 1307, []byte("node=n type=CWD msg=audit("))},
+		{"longer than a frame", Encoder{}, record.Record{}, long + "\n", stream.AppendFrame(stream.AppendFrame(nil, 1, 0, []byte(long[:stream.MaxPayload])), 1, 0, []byte("xxxxxxxxxx"))},
+		{"longer than a frame, named", Encoder{Node: "n"}, record.Record{}, long + "\n", stream.AppendFrame(stream.AppendFrame(nil, 1, 0, []byte("node=n "+long[:stream.MaxPayload-7])), 1, 0, []byte("xxxxxxxxxxxxxxxxx"))},
 	} {
 		c.enc.Format = Binary
 		e := c.enc.Encode(batch(false, c.rec)(c.in))
@@ -131,20 +132,20 @@ func TestParse(t *testing.T) {
 // counter is an EventEncoder that tells how many records it was given.
 type counter struct{ calls int }
 
-func (c *counter) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+func (c *counter) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	c.calls++
 	return fmt.Appendf(dst, "%d+%d\n", i, j-i)
 }
 
 // The bytes of an event are its first record's, and it is acknowledged as a whole.
 func TestEvents(t *testing.T) {
-	b := batch(false, stream.Record{Serial: 1}, stream.Record{Serial: 1, Flags: stream.End}, // two of one id
-		stream.Record{Serial: 1, Flags: stream.End},
-		stream.Record{Serial: 2}, stream.Record{Serial: 2}, // queued before events were asked for
-		stream.Record{Serial: 2, Flags: stream.Marker},
-		stream.Record{Serial: 3, Flags: stream.Open}, stream.Record{Flags: stream.Cont | stream.NoID},
+	b := batch(false, record.Record{Serial: 1}, record.Record{Serial: 1, Flags: record.End}, // two of one id
+		record.Record{Serial: 1, Flags: record.End},
+		record.Record{Serial: 2}, record.Record{Serial: 2}, // queued before events were asked for
+		record.Record{Serial: 2, Flags: record.Marker},
+		record.Record{Serial: 3, Flags: record.Open}, record.Record{Flags: record.Cont | record.NoID},
 	)("a\n", "b\n", "c\n", "d\n", "e\n", "f\n", "g", "h\n")
-	b.Recs[4].Flags = stream.End
+	b.Recs[4].Flags = record.End
 	var c counter
 	enc := Encoder{Format: JSON, NewEvents: func() EventEncoder { return &c }}
 	e := enc.Encode(b)
@@ -169,7 +170,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("one by one %q, together %q", each, e.Bytes)
 	}
 	other := Encoder{Format: JSON, NewEvents: func() EventEncoder { return new(counter) }}
-	if none := other.Encode(stream.Batch{}); none.Len() != 0 {
+	if none := other.Encode(record.Batch{}); none.Len() != 0 {
 		t.Error("records of an empty batch")
 	}
 }

@@ -3,7 +3,8 @@ package format
 import (
 	"bytes"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // padding is whether frames are padded, once that is known.
@@ -36,7 +37,7 @@ func (e *Encoder) pads() bool {
 // (lib/audit-fgets.c): it ends a frame at a byte 0x0A, wherever that stands, and then never
 // finds the beginning of one again. So there is none: newlines of the text become spaces, as in
 // format string; a length or type whose number has such a byte is avoided.
-func (e *Encoder) appendPadded(dst []byte, b stream.Batch, i int, ver, number uint32, payload []byte) []byte {
+func (e *Encoder) appendPadded(dst []byte, b record.Batch, i int, ver, number uint32, payload []byte) []byte {
 	if hasNewline(number) {
 		if ver == 0 { // the reader makes the type's name of the number: give it the name
 			e.line = e.appendString(e.line[:0], b, i)

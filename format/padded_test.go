@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // lineReader reads frames as audisp-af_unix of audit 4.0.5 does: up to a newline, or so many bytes.
@@ -33,7 +34,7 @@ func TestPadded(t *testing.T) {
 			}
 			text := fmt.Sprintf("audit(1.000:%d): x\ny ", size)
 			text += strings.Repeat("z", size-len(text))
-			b := stream.Batch{Buf: []byte(text), Recs: []stream.Record{{Len: uint32(size), Kind: stream.Ver0, Type: typ}}}
+			b := record.Batch{Buf: []byte(text), Recs: []record.Record{{Len: uint32(size), Kind: record.Ver0, Type: typ}}}
 			out := enc.Encode(b)
 			var got string
 			for _, f := range lineReader(out.Bytes) {
@@ -48,7 +49,7 @@ func TestPadded(t *testing.T) {
 			}
 			want := strings.ReplaceAll(text, "\n", " ")
 			if hasNewline(typ) {
-				want = "type=" + string(stream.AppendTypeName(nil, typ)) + " msg=" + want
+				want = "type=" + string(record.AppendTypeName(nil, typ)) + " msg=" + want
 			}
 			if got != want {
 				t.Fatalf("size %d, type %d: %.80q, want %.80q", size, typ, got, want)
@@ -61,9 +62,9 @@ func TestPadded(t *testing.T) {
 func TestPaddedBatch(t *testing.T) {
 	asked := 0
 	enc := Encoder{Format: Binary, Padded: func() bool { asked++; return true }}
-	var b stream.Batch
+	var b record.Batch
 	for range 100 {
-		b.Recs = append(b.Recs, stream.Record{Off: uint32(len(b.Buf)), Len: 6, Kind: stream.Line})
+		b.Recs = append(b.Recs, record.Record{Off: uint32(len(b.Buf)), Len: 6, Kind: record.Line})
 		b.Buf = append(b.Buf, "short\n"...)
 	}
 	total := 0

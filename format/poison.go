@@ -6,7 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // Records can hold whatever anybody has put into them, and code that reads them can have
@@ -15,7 +16,7 @@ import (
 
 // rescue gives the event, or record, that records i..j-1 of b are in its raw form, after
 // the encoder has panicked over it. What it had written is dropped.
-func (e *Encoder) rescue(dst []byte, b *stream.Batch, i, j int, fault any) (out []byte) {
+func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out []byte) {
 	start := len(dst)
 	defer func() {
 		if recover() != nil { // there is nothing that can be read
@@ -33,7 +34,7 @@ func (e *Encoder) rescue(dst []byte, b *stream.Batch, i, j int, fault any) (out 
 		return stream.AppendFrame(dst, 1, 0, cutTo(b.Bytes(i), stream.MaxPayload))
 	}
 	dst = append(dst, b.Bytes(i)...)
-	if b.Recs[i].Kind != stream.Line {
+	if b.Recs[i].Kind != record.Line {
 		dst = append(dst, '\n')
 	}
 	return dst
@@ -42,7 +43,7 @@ func (e *Encoder) rescue(dst []byte, b *stream.Batch, i, j int, fault any) (out 
 func cutTo(s []byte, n int) []byte { return s[:min(len(s), n)] }
 
 // appendRaw writes an event of which nothing but its header is read, as a line.
-func (e *Encoder) appendRaw(dst []byte, b *stream.Batch, i, j int, fault any) []byte {
+func (e *Encoder) appendRaw(dst []byte, b *record.Batch, i, j int, fault any) []byte {
 	w := raw{buf: dst, b: b, i: i, j: j, node: e.Node}
 	for k := i; k < j; k++ {
 		w.bad = w.bad || !utf8.Valid(b.Bytes(k)) || !utf8.Valid(b.Node(k))
@@ -61,7 +62,7 @@ func (e *Encoder) appendRaw(dst []byte, b *stream.Batch, i, j int, fault any) []
 // raw writes an event's records as they came.
 type raw struct {
 	buf  []byte
-	b    *stream.Batch
+	b    *record.Batch
 	i, j int
 	node string
 	bad  bool // bytes that are no UTF-8 are written as %xx, and % as %25
@@ -104,13 +105,13 @@ func (w *raw) json() {
 		w.text(w.b.Bytes(main))
 	}
 	w.put(`,"keys":[],"key":null,"paths":[`)
-	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == stream.TypePath }, false)
+	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == record.TypePath }, false)
 	w.put(`],"sockaddrs":[`)
-	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == stream.TypeSockaddr }, false)
+	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == record.TypeSockaddr }, false)
 	w.put(`],"other_records":[`)
 	w.list(func(k int) bool {
 		t := w.b.Recs[k].Type
-		return k != main && t != stream.TypePath && t != stream.TypeSockaddr
+		return k != main && t != record.TypePath && t != record.TypeSockaddr
 	}, true)
 	w.put("]" + source)
 	if w.bad {
@@ -187,9 +188,9 @@ func (w *raw) main() int {
 	first := -1
 	for k := w.i; k < w.j; k++ {
 		switch w.b.Recs[k].Type {
-		case stream.TypeSyscall:
+		case record.TypeSyscall:
 			return k
-		case stream.TypePath, stream.TypeSockaddr, stream.TypeCWD, stream.TypeExecve, stream.TypeProctitle, stream.TypeEOE:
+		case record.TypePath, record.TypeSockaddr, record.TypeCWD, record.TypeExecve, record.TypeProctitle, record.TypeEOE:
 		default:
 			if first < 0 {
 				first = k

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/format/json"
-	"audisp-relay/stream"
 )
 
 // poisonedUsers panics when it is asked for one id.
@@ -53,7 +53,7 @@ func TestPoisonedEvent(t *testing.T) {
 			continue // it asks nobody
 		}
 		var told []string
-		enc.Panicked = func(b *stream.Batch, i, j int, fault any) {
+		enc.Panicked = func(b *record.Batch, i, j int, fault any) {
 			told = append(told, fmt.Sprint(b.Recs[i].Serial, j-i, fault))
 		}
 		out := enc.Encode(b)
@@ -88,7 +88,7 @@ func TestPoisonedEvent(t *testing.T) {
 // fake panics over events of odd serials.
 type fake struct{ broken bool }
 
-func (f *fake) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+func (f *fake) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	if f.broken {
 		panic("used after a panic")
 	}
@@ -174,9 +174,9 @@ func TestPoisonedRecord(t *testing.T) {
 		b := batchOf(t, event(1, 1)+event(2, 2))
 		enc := format.Encoder{Format: f, Node: "n"}
 		before := string(enc.Encode(b).Bytes)
-		b.Recs = slices.Insert(b.Recs, 3, stream.Record{Off: 1 << 30, Len: 10, Kind: stream.Ver1})
+		b.Recs = slices.Insert(b.Recs, 3, record.Record{Off: 1 << 30, Len: 10, Kind: record.Ver1})
 		told := 0
-		enc.Panicked = func(*stream.Batch, int, int, any) { told++ }
+		enc.Panicked = func(*record.Batch, int, int, any) { told++ }
 		out := enc.Encode(b)
 		if string(out.Bytes) != before || out.Len() != len(b.Recs) || told != 1 {
 			t.Errorf("%s: %d records, told %d times: %q", format.Names[f], out.Len(), told, out.Bytes)

@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/format"
 	"audisp-relay/format/ecs"
 	"audisp-relay/format/json"
 	"audisp-relay/format/laurel"
-	"audisp-relay/stream"
 )
 
 // encoders of all formats of events.
@@ -23,9 +24,9 @@ func encoders(users json.Users) map[string]format.Encoder {
 }
 
 // batchOf returns the records of a stream of lines.
-func batchOf(t *testing.T, lines string) stream.Batch {
+func batchOf(t *testing.T, lines string) record.Batch {
 	t.Helper()
-	var b, all stream.Batch
+	var b, all record.Batch
 	r := stream.NewReader(strings.NewReader(lines))
 	for r.Next(&b) == nil {
 		off := uint32(len(all.Buf))

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"audisp-relay/runnable"
+	"audisp-relay/host/runnable"
 )
 
 // Auditd is an audit daemon that runs, or one that could be started.

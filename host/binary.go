@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"audisp-relay/runnable"
+	"audisp-relay/host/runnable"
 )
 
 // CheckBinary says whether an auditd will start the program at path, and

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
-	"audisp-relay/stream"
 )
 
 // TestMessagesDocumented looks for every message of the relay's log in
@@ -118,7 +118,7 @@ func TestSinksDocumentFormats(t *testing.T) {
 // TestSpoolDocumentsFlags holds the flags of a record in docs/spool.md against those of the code.
 func TestSpoolDocumentsFlags(t *testing.T) {
 	want := fmt.Sprintf("flags: %d no id, %d goes on in the next, %d continues the one before, %d from audit.log, %d behind later ones, %d loss marker, %d end of an event, %d of one that was not complete",
-		stream.NoID, stream.Open, stream.Cont, stream.FromLog, stream.Late, stream.Marker, stream.End, stream.Partial)
+		record.NoID, record.Open, record.Cont, record.FromLog, record.Late, record.Marker, record.End, record.Partial)
 	if !strings.Contains(readFile(t, "../docs/spool.md"), want) {
 		t.Errorf("docs/spool.md lacks %q", want)
 	}

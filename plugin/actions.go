@@ -6,8 +6,8 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/config"
+	"audisp-relay/host/runnable"
 	"audisp-relay/queue"
-	"audisp-relay/runnable"
 )
 
 // overflow is told by a queue, in the reader's goroutine, that it is full and

@@ -9,13 +9,14 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/format/ecs"
 	eventjson "audisp-relay/format/json"
 	"audisp-relay/format/laurel"
 	"audisp-relay/host"
-	"audisp-relay/names"
 	"audisp-relay/queue"
 	"audisp-relay/queue/spool"
 	"audisp-relay/sinks"
@@ -24,7 +25,6 @@ import (
 	"audisp-relay/sinks/syslog"
 	"audisp-relay/sinks/unix"
 	"audisp-relay/state"
-	"audisp-relay/stream"
 )
 
 // consumer is one [sinks.NAME]: its queue and whatever delivers from it. The
@@ -120,7 +120,7 @@ func (c *consumer) abandon() {
 }
 
 // wish returns what a checked configuration asks for.
-func (c *consumer) wish(cfg config.Sink, users *names.Users, local string) *wish {
+func (c *consumer) wish(cfg config.Sink, users *users.Users, local string) *wish {
 	w, err := wishOf(cfg, users, local)
 	if err != nil { // it was checked
 		c.log.Error("filter", zap.String("sink", cfg.Name), zap.Error(err))
@@ -132,7 +132,7 @@ func (c *consumer) wish(cfg config.Sink, users *names.Users, local string) *wish
 // start puts a sink of the present configuration at the queue's end. It runs
 // when the one before and the consumers that leave have ended: it may want the
 // same path. Nothing here waits for that.
-func (c *consumer) start(leaving []*consumer, users *names.Users, nodes *nodes) {
+func (c *consumer) start(leaving []*consumer, users *users.Users, nodes *nodes) {
 	cfg := c.config()
 	called := nodes.of(cfg)
 	sink := newSink(cfg, users, called, c.log, c.poison)
@@ -264,13 +264,13 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 
 // newSink makes the sink of a checked configuration. users, which may be nil, knows the
 // names that auditd has not given; called holds those of this host, faults counts panics.
-func newSink(cfg config.Sink, users *names.Users, called *atomic.Pointer[format.HostNames], log *zap.Logger, faults *poison) sinks.Sink {
+func newSink(cfg config.Sink, users *users.Users, called *atomic.Pointer[format.HostNames], log *zap.Logger, faults *poison) sinks.Sink {
 	f, err := format.Parse(cfg.Format)
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
 	enc := format.Encoder{Format: f, Host: called, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, users, called, faults),
-		Panicked: func(b *stream.Batch, i, j int, fault any) { faults.note("format", b, i, j, fault) }}
+		Panicked: func(b *record.Batch, i, j int, fault any) { faults.note("format", b, i, j, fault) }}
 	enc.Padded = padded(cfg, log)
 	switch cfg.Type {
 	case "file":
@@ -306,8 +306,8 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 }
 
 // eventsOf returns what makes the encoder of a format of events.
-func eventsOf(f format.Format, users *names.Users, called *atomic.Pointer[format.HostNames], faults *poison) func() format.EventEncoder {
-	var known interface { // a nil *names.Users must not hide in it
+func eventsOf(f format.Format, users *users.Users, called *atomic.Pointer[format.HostNames], faults *poison) func() format.EventEncoder {
+	var known interface { // a nil *users.Users must not hide in it
 		User(uid uint32) string
 		Group(gid uint32) string
 	}
@@ -323,7 +323,7 @@ func eventsOf(f format.Format, users *names.Users, called *atomic.Pointer[format
 	case format.ECS:
 		return func() format.EventEncoder {
 			now := called.Load()
-			return ecs.New(ecs.Options{Node: now.Node, Users: known, Local: now.Local, Panicked: func(b *stream.Batch, i, j int, fault any) {
+			return ecs.New(ecs.Options{Node: now.Node, Users: known, Local: now.Local, Panicked: func(b *record.Batch, i, j int, fault any) {
 				faults.note("aucoalesce", b, i, j, fault)
 			}})
 		}

@@ -10,12 +10,11 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 	"audisp-relay/filter"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // Explained is what a stored stream holds, by what one would filter it, and what a
@@ -35,7 +34,7 @@ type Volume struct {
 	Kept                   uint64 // of the events
 }
 
-func (v *Volume) add(b *stream.Batch, i, j int, kept bool) {
+func (v *Volume) add(b *record.Batch, i, j int, kept bool) {
 	v.Events++
 	v.Records += uint64(j - i)
 	for ; i < j; i++ {
@@ -99,7 +98,7 @@ func (x *explainer) Run(ctx context.Context, q *queue.Queue) {
 	}
 }
 
-func (x *explainer) event(b *stream.Batch, i, j int) {
+func (x *explainer) event(b *record.Batch, i, j int) {
 	kept := true
 	if x.judge != nil {
 		var err error
@@ -129,7 +128,7 @@ func (x *explainer) event(b *stream.Batch, i, j int) {
 
 // reason notes which part of the filter left an event out: the innermost one on
 // which all rests.
-func (x *explainer) reason(b *stream.Batch, i, j int) {
+func (x *explainer) reason(b *record.Batch, i, j int) {
 	steps := x.judge.match.Explain(b, i, j)
 	at := 0
 	for {
@@ -151,7 +150,7 @@ func (x *explainer) reason(b *stream.Batch, i, j int) {
 	}
 	r := x.LeftOut[s.Expr]
 	if r == nil {
-		r = &Reason{Value: s.Value, First: string(decode.Cut(b, i).ID), Fields: s.Fields}
+		r = &Reason{Value: s.Value, First: string(record.Parse(b, i).ID), Fields: s.Fields}
 		x.LeftOut[s.Expr] = r
 	}
 	r.Events++
@@ -159,7 +158,7 @@ func (x *explainer) reason(b *stream.Batch, i, j int) {
 
 // describe returns type, executable and keys of an event as they are listed: what a filter
 // sees of it. Of a system call the type has its name.
-func (x *explainer) describe(b *stream.Batch, i, j int) (typ, exe string, keys []string) {
+func (x *explainer) describe(b *record.Batch, i, j int) (typ, exe string, keys []string) {
 	f := x.facts.Read(b, i, j)
 	if typ, keys = cmp.Or(f.MainType, "(none)"), f.Keys; f.Syscall != "" {
 		typ += " " + f.Syscall

@@ -5,13 +5,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"audisp-relay/audit/event"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
+	"audisp-relay/audit/users"
 	"audisp-relay/config"
-	"audisp-relay/event"
 	"audisp-relay/filter"
 	"audisp-relay/format"
-	"audisp-relay/names"
 	"audisp-relay/queue"
-	"audisp-relay/stream"
 )
 
 // expireEvery is how often events are looked for that nothing has completed.
@@ -25,7 +26,7 @@ type wish struct {
 }
 
 // wishOf returns what a checked configuration asks for. users may be nil.
-func wishOf(cfg config.Sink, users *names.Users, local string) (*wish, error) {
+func wishOf(cfg config.Sink, users *users.Users, local string) (*wish, error) {
 	f, err := format.Parse(cfg.Format)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func wishOf(cfg config.Sink, users *names.Users, local string) (*wish, error) {
 	return w, nil
 }
 
-// intake stands in front of the queue of one consumer. Whoever holds the Feed calls
+// intake stands in front of the queue of one consumer. Whoever holds the Merger calls
 // put, expire and flush; the rest may be called from anywhere.
 type intake struct {
 	queue *queue.Queue
@@ -55,7 +56,7 @@ type intake struct {
 	asm  *event.Assembler // nil until events are wanted
 	// maxOpen bounds what asm holds, in bytes; 0 is its own default.
 	maxOpen int
-	own     stream.Batch // a copy of the records, for asm to set flags in
+	own     record.Batch // a copy of the records, for asm to set flags in
 	// stored says that the records did not come when they were made: then time is
 	// that of the newest of them, not the clock's.
 	stored bool
@@ -68,7 +69,7 @@ type intake struct {
 	// late says that the run before may still have state_dir; then first is the
 	// identity of the first record that this run was given.
 	late  bool
-	first atomic.Pointer[stream.ID]
+	first atomic.Pointer[record.ID]
 
 	poison  *poison
 	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
@@ -85,7 +86,7 @@ func newIntake(q *queue.Queue, w *wish) *intake {
 }
 
 // put gives the consumer what it wants of b.
-func (in *intake) put(b *stream.Batch) {
+func (in *intake) put(b *record.Batch) {
 	in.look()
 	in.queue.Mark(time.Now())
 	if in.late {
@@ -109,7 +110,7 @@ func (in *intake) put(b *stream.Batch) {
 
 // putMissed gives the consumer records of which it has had later ones. doubt is since
 // when records were missing.
-func (in *intake) putMissed(b *stream.Batch, doubt time.Time) {
+func (in *intake) putMissed(b *record.Batch, doubt time.Time) {
 	in.queue.Hold(doubt)
 	in.put(b)
 	in.missed = true
@@ -128,10 +129,10 @@ func (in *intake) unhold() {
 }
 
 // noteFirst keeps the identity of the first record that audit.log has, too.
-func (in *intake) noteFirst(b *stream.Batch) {
+func (in *intake) noteFirst(b *record.Batch) {
 	for i := range b.Recs {
 		r := &b.Recs[i]
-		if r.HasID() && r.Type != stream.TypeEOE && r.Flags&(stream.Open|stream.Cont|stream.Late|stream.Marker) == 0 {
+		if r.HasID() && r.Type != record.TypeEOE && r.Flags&(record.Open|record.Cont|record.Late|record.Marker) == 0 {
 			id := b.ID(i)
 			in.first.Store(&id)
 			in.late = false
@@ -152,7 +153,7 @@ func (in *intake) look() {
 	}
 	in.wish = w
 	if w.events && in.asm == nil {
-		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.give, MaxBytes: in.maxOpen, Panicked: func(b *stream.Batch, i int, fault any) {
+		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.give, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
 			in.poison.note("assembling", b, i, i+1, fault)
 		}})
 	}
@@ -160,7 +161,7 @@ func (in *intake) look() {
 
 // give gives whole events to the queue, those that the filter leaves out apart.
 // Events of one verdict that stand together go together.
-func (in *intake) give(b *stream.Batch) {
+func (in *intake) give(b *record.Batch) {
 	if in.wish.judge == nil {
 		in.queue.Put(b)
 		return
@@ -191,7 +192,7 @@ func (in *intake) give(b *stream.Batch) {
 }
 
 // keep asks the filter. An event that it panics over is kept, as any on which it fails.
-func (in *intake) keep(b *stream.Batch, i, j int) (keep bool, err error) {
+func (in *intake) keep(b *record.Batch, i, j int) (keep bool, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			in.poison.note("filter", b, i, j, fault)
@@ -202,8 +203,8 @@ func (in *intake) keep(b *stream.Batch, i, j int) (keep bool, err error) {
 	return in.wish.judge.keep(b, i, j)
 }
 
-func (in *intake) hand(b *stream.Batch, from, to int, keep bool) {
-	part := stream.Batch{Buf: b.Buf, Recs: b.Recs[from:to]}
+func (in *intake) hand(b *record.Batch, from, to int, keep bool) {
+	part := record.Batch{Buf: b.Buf, Recs: b.Recs[from:to]}
 	if keep {
 		in.queue.Put(&part)
 	} else {

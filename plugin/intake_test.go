@@ -5,15 +5,16 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/config"
 	"audisp-relay/queue"
-	"audisp-relay/stream"
 )
 
 // batchOf reads lines as the stream's reader does.
-func batchOf(t *testing.T, lines ...string) *stream.Batch {
+func batchOf(t *testing.T, lines ...string) *record.Batch {
 	t.Helper()
-	var b stream.Batch
+	var b record.Batch
 	if err := stream.NewReader(strings.NewReader(strings.Join(lines, "\n") + "\n")).Next(&b); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func (tk *taker) serials(t *testing.T) (got string) {
 		}
 		for i := range b.Recs {
 			got += fmt.Sprintf("%d/%d ", b.Recs[i].Serial, b.Recs[i].Type)
-			if b.Recs[i].Flags&stream.End != 0 {
+			if b.Recs[i].Flags&record.End != 0 {
 				got += "| "
 			}
 		}
@@ -67,7 +68,7 @@ func (tk *taker) serials(t *testing.T) (got string) {
 
 func TestIntake(t *testing.T) {
 	// Two events that are interleaved and one behind them that does not end.
-	stream := func() *stream.Batch {
+	stream := func() *record.Batch {
 		return batchOf(t, syscallLine(1, "a"), syscallLine(2, "b"), pathLine(2), pathLine(1), eoeLine(2), eoeLine(1), syscallLine(3, "a"))
 	}
 	for _, c := range []struct{ name, format, filter, want, flushed string }{

@@ -5,9 +5,9 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 
-	"audisp-relay/event"
+	"audisp-relay/audit/event"
+	"audisp-relay/audit/record"
 	"audisp-relay/filter"
-	"audisp-relay/stream"
 )
 
 // judge decides which events a consumer gets. An event can come in parts: it was too long,
@@ -53,8 +53,8 @@ func newJudge(m *filter.Matcher) *judge {
 
 // keep reports whether the event, or part of one, that records i..j-1 of b are is kept. The
 // error is the filter's.
-func (g *judge) keep(b *stream.Batch, i, j int) (bool, error) {
-	if b.Recs[j-1].Flags&stream.Partial != 0 {
+func (g *judge) keep(b *record.Batch, i, j int) (bool, error) {
+	if b.Recs[j-1].Flags&record.Partial != 0 {
 		return g.part(b, i, j)
 	}
 	keep, err := g.match.Keep(b, i, j)
@@ -65,7 +65,7 @@ func (g *judge) keep(b *stream.Batch, i, j int) (bool, error) {
 }
 
 // part decides on a part of an event.
-func (g *judge) part(b *stream.Batch, i, j int) (keep bool, err error) {
+func (g *judge) part(b *record.Batch, i, j int) (keep bool, err error) {
 	k := i // the first record that says which event it is
 	for k < j && !b.Recs[k].HasID() {
 		k++
@@ -76,7 +76,7 @@ func (g *judge) part(b *stream.Batch, i, j int) (keep bool, err error) {
 			was = p.verdict
 		}
 	}
-	if was == notKnown && b.Recs[i].Flags&stream.Cont != 0 {
+	if was == notKnown && b.Recs[i].Flags&record.Cont != 0 {
 		was = g.line
 	}
 	v := was
@@ -84,7 +84,7 @@ func (g *judge) part(b *stream.Batch, i, j int) (keep bool, err error) {
 	case !b.Recs[i].HasID():
 		if was == notKnown {
 			v = kept
-			if b.Recs[i].Flags&stream.Cont == 0 {
+			if b.Recs[i].Flags&record.Cont == 0 {
 				err = filter.ErrUnread
 			}
 		}
@@ -101,14 +101,14 @@ func (g *judge) part(b *stream.Batch, i, j int) (keep bool, err error) {
 	if k < j {
 		*g.place(b, k) = verdictOf{g.id(b, k), v}
 	}
-	if b.Recs[j-1].Flags&stream.Open != 0 {
+	if b.Recs[j-1].Flags&record.Open != 0 {
 		g.line = v
 	}
 	return v == kept, err
 }
 
 // first decides on a part with the main record.
-func (g *judge) first(b *stream.Batch, i, j int) (verdict, error) {
+func (g *judge) first(b *record.Batch, i, j int) (verdict, error) {
 	keep, err := g.match.Keep(b, i, j)
 	if keep {
 		return kept, err
@@ -123,12 +123,12 @@ func (g *judge) first(b *stream.Batch, i, j int) (verdict, error) {
 }
 
 // place returns where the event of record i is remembered.
-func (g *judge) place(b *stream.Batch, i int) *verdictOf {
+func (g *judge) place(b *record.Batch, i int) *verdictOf {
 	return &g.last[(b.Recs[i].Serial+uint32(b.Recs[i].NodeLen)<<9)%verdictCount]
 }
 
 // id returns what the records of one event have in common.
-func (g *judge) id(b *stream.Batch, i int) uint64 {
+func (g *judge) id(b *record.Batch, i int) uint64 {
 	r := &b.Recs[i]
 	id := (uint64(r.Millis)*g.mul ^ uint64(r.Serial)) * g.mul
 	if r.NodeLen > 0 {

@@ -8,11 +8,12 @@ import (
 
 	"pgregory.net/rapid"
 
+	"audisp-relay/audit/event"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/config"
-	"audisp-relay/event"
 	"audisp-relay/filter"
 	"audisp-relay/queue"
-	"audisp-relay/stream"
 )
 
 // given returns how many records of each serial an intake with that filter gives.
@@ -29,7 +30,7 @@ func given(t *testing.T, filter string, rounds ...[]string) map[uint32]int {
 	in := newIntake(q, w)
 	for n, lines := range rounds {
 		r := stream.NewReader(strings.NewReader(strings.Join(lines, "\n") + "\n"))
-		var b stream.Batch
+		var b record.Batch
 		for r.Next(&b) == nil {
 			in.put(&b)
 		}
@@ -137,7 +138,7 @@ func TestRandomParts(t *testing.T) {
 			some, every := false, true
 			for from := i; from < j; {
 				to := rapid.IntRange(from+1, j).Draw(rt, "part")
-				b.Recs[to-1].Flags |= stream.End | stream.Partial
+				b.Recs[to-1].Flags |= record.End | record.Partial
 				keep, _ := g.keep(b, from, to)
 				some, every = some || keep, every && keep
 				from = to
@@ -166,12 +167,12 @@ func TestUnreadPass(t *testing.T) {
 
 // TestIsCut: a part is known to have come to the limits.
 func TestIsCut(t *testing.T) {
-	rec := stream.Record{Len: 8000}
-	few, many := []stream.Record{rec, rec}, make([]stream.Record, 130)
+	rec := record.Record{Len: 8000}
+	few, many := []record.Record{rec, rec}, make([]record.Record, 130)
 	for i := range many {
 		many[i] = rec
 	}
-	if event.IsCut(few) || !event.IsCut(many) || !event.IsCut(make([]stream.Record, event.DefaultMaxRecords)) {
+	if event.IsCut(few) || !event.IsCut(many) || !event.IsCut(make([]record.Record, event.DefaultMaxRecords)) {
 		t.Error("the limits are not known")
 	}
 }

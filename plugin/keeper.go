@@ -13,8 +13,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/integrity"
 	"audisp-relay/config"
-	"audisp-relay/event"
 	"audisp-relay/queue"
 	"audisp-relay/queue/spool"
 	"audisp-relay/recovery"
@@ -153,7 +153,7 @@ func (k *keeper) of(name string) (state.Consumer, *state.Dir) {
 
 // retired keeps what a consumer that a reload took away has reached, for when it
 // comes back.
-func (k *keeper) retired(c *consumer, feed *recovery.Feed) {
+func (k *keeper) retired(c *consumer, feed *recovery.Merger) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.absent == nil {
@@ -257,7 +257,7 @@ func (p *Plugin) saveState() {
 // have at present keep theirs.
 func (p *Plugin) stateNow() state.State {
 	k := p.keep
-	p.feed.Tracker(func(t *event.Tracker) {
+	p.feed.Tracker(func(t *integrity.Tracker) {
 		if data, err := json.Marshal(t.State()); err == nil {
 			k.track = data
 		}
@@ -278,7 +278,7 @@ func (p *Plugin) stateNow() state.State {
 }
 
 // saved returns what is to be saved of c.
-func (c *consumer) saved(feed *recovery.Feed) state.Consumer {
+func (c *consumer) saved(feed *recovery.Merger) state.Consumer {
 	q := c.queues()[0]
 	pos := q.Position() // first: balance and doubt may be ahead of it, never behind
 	n, base := c.balance()

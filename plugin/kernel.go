@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
+	"audisp-relay/audit/integrity"
 	"audisp-relay/host"
 	"audisp-relay/queue"
 )
@@ -137,7 +137,7 @@ func (p *Plugin) startKernel() (end func()) {
 
 // auditdEnded reports whether auditd had ended in order before it started this run.
 func (p *Plugin) auditdEnded() (ordinary bool) {
-	p.feed.Tracker(func(t *event.Tracker) { ordinary = t.Ordinary() })
+	p.feed.Tracker(func(t *integrity.Tracker) { ordinary = t.Ordinary() })
 	return ordinary
 }
 
@@ -151,7 +151,7 @@ func (p *Plugin) kernelStopped() uint64 {
 
 // tellKernel puts a marker into every consumer's stream.
 func (p *Plugin) tellKernel(n uint32) {
-	p.feed.Give(func() {
+	p.feed.WithLock(func() {
 		for _, c := range p.consumers() {
 			c.queue().Note(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
 		}

@@ -8,11 +8,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/state"
-	"audisp-relay/stream"
 )
 
 // A state_dir that is to be had only later, because the relay before still hangs or
@@ -44,10 +44,10 @@ func (p *Plugin) lateState(dir *state.Dir) {
 	go func() {
 		defer close(k.late)
 		for i, c := range cs {
-			gap := &gap{saved: before.Consumers[c.name], tracker: event.NewTracker(event.Options{BootID: bootID()})}
+			gap := &gap{saved: before.Consumers[c.name], tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
 			if i == 0 { // what is lost is the same for all
 				gap.serials(before.Tracker)
-				gap.lost = func(t event.Trouble) {
+				gap.lost = func(t integrity.Gap) {
 					for _, c := range cs {
 						c.queues()[0].Note(queue.Upstream, lossOf(t))
 					}
@@ -108,7 +108,7 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 	var n queue.Counts
 	m := &mover{from: now, to: later, cursor: now.Cursor()}
 	m.move()
-	p.feed.Give(func() {
+	p.feed.WithLock(func() {
 		now.Close()
 		m.move()
 		c.intake.queue = later
@@ -146,14 +146,14 @@ func (m *mover) move() {
 // record that this run was given.
 type gap struct {
 	saved   state.Consumer
-	tracker *event.Tracker
+	tracker *integrity.Tracker
 	known   bool                // the tracker knows what the run before has seen of serials
-	lost    func(event.Trouble) // told of what is not in the log either; may be nil
+	lost    func(integrity.Gap) // told of what is not in the log either; may be nil
 }
 
 // serials makes g go on from what the run before has seen of serials.
 func (g *gap) serials(saved json.RawMessage) {
-	var s event.State
+	var s integrity.State
 	if json.Unmarshal(saved, &s) == nil {
 		g.known = g.tracker.Restore(s)
 	}
@@ -161,7 +161,7 @@ func (g *gap) serials(saved json.RawMessage) {
 
 // judge tells of the serials that neither the run before nor the log has, up to first;
 // what is missing from there on others tell.
-func (g *gap) judge(first *stream.ID) {
+func (g *gap) judge(first *record.ID) {
 	if !g.known || g.lost == nil {
 		return
 	}
@@ -191,10 +191,10 @@ func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
 	in.maxOpen = p.maxOpen()
 	in.poison = c.poison
 	over := false
-	put := func(b *stream.Batch) {
+	put := func(b *record.Batch) {
 		for i := range b.Recs {
 			if over = over || b.ID(i) == *first || b.Recs[i].Millis > first.Millis+pastFirst && b.Recs[i].HasID(); over {
-				b = &stream.Batch{Buf: b.Buf, Recs: b.Recs[:i]}
+				b = &record.Batch{Buf: b.Buf, Recs: b.Recs[:i]}
 				break
 			}
 		}
@@ -214,7 +214,7 @@ const pastFirst = 2000 // ms
 
 // awaitFirst returns the identity of the first record that this run has given c, nil if
 // the plugin ends before there is one.
-func (p *Plugin) awaitFirst(c *consumer) *stream.ID {
+func (p *Plugin) awaitFirst(c *consumer) *record.ID {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	for {
@@ -232,5 +232,5 @@ func (p *Plugin) awaitFirst(c *consumer) *stream.ID {
 // nowhere is an Out for records that others give.
 type nowhere struct{}
 
-func (nowhere) Put(*stream.Batch)  {}
-func (nowhere) Lost(event.Trouble) {}
+func (nowhere) Put(*record.Batch)  {}
+func (nowhere) Lost(integrity.Gap) {}

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/event"
 	"audisp-relay/config"
-	"audisp-relay/event"
 	"audisp-relay/queue"
 )
 
@@ -27,7 +27,7 @@ type MemoryReport struct {
 
 const (
 	// baseMemory is what the process takes with empty queues, rounded up: the runtime,
-	// the tables of types and names, the reader's buffers, what the Feed knows of serials.
+	// the tables of types and names, the reader's buffers, what the Merger knows of serials.
 	baseMemory = 12 << 20
 	// headerMemory is what a record takes in a queue besides its text: 32 bytes, and
 	// as much again where the list of a block has just grown.

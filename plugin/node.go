@@ -12,10 +12,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/host"
-	"audisp-relay/names"
 )
 
 // resolveWithin bounds what a name server may cost at start, retryNames is how long after
@@ -74,7 +74,7 @@ func (n *nodes) close() {
 	n.looks.Wait()
 }
 
-// localName returns the node= of this host's own records, as names.Local takes it.
+// localName returns the node= of this host's own records, as users.Local takes it.
 func (n *nodes) localName() string {
 	if n == nil {
 		return localNode()
@@ -194,7 +194,7 @@ func (n *nodes) findLocal(ask bool) string {
 		called, _ := n.hostname()
 		return called
 	case !info.Others:
-		return names.EveryNode
+		return users.EveryNode
 	case !ask && (info.Format == "fqd" || info.Format == "numeric"):
 		n.retry = time.Now()
 		return n.host

@@ -10,10 +10,10 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/host"
-	"audisp-relay/names"
 )
 
 // world is what a nodes is told.
@@ -114,8 +114,8 @@ func TestLocalNames(t *testing.T) {
 		w     world
 		local string
 	}{
-		{world{auditd: host.NodeInfo{Format: "hostname"}}, names.EveryNode},
-		{world{auditd: host.NodeInfo{Format: "user", Name: "me"}}, names.EveryNode},
+		{world{auditd: host.NodeInfo{Format: "hostname"}}, users.EveryNode},
+		{world{auditd: host.NodeInfo{Format: "user", Name: "me"}}, users.EveryNode},
 		{world{auditd: host.NodeInfo{Format: "hostname", Others: true}}, "a"},
 		{world{auditd: host.NodeInfo{Format: "user", Name: "me", Others: true}}, "me"},
 		{world{auditd: host.NodeInfo{Format: "fqd", Others: true}, fqd: map[string]string{"a": "a.example"}}, "a.example"},

@@ -7,18 +7,19 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
 	"audisp-relay/host"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/state"
-	"audisp-relay/stream"
 )
 
-// outlet gives records to every consumer. Whoever holds the Feed calls it.
+// outlet gives records to every consumer. Whoever holds the Merger calls it.
 type outlet struct{ p *Plugin }
 
-func (o outlet) Put(b *stream.Batch) {
+func (o outlet) Put(b *record.Batch) {
 	missed := isLate(b)
 	for _, c := range o.p.consumers() {
 		o.p.give(c, b, missed)
@@ -26,7 +27,7 @@ func (o outlet) Put(b *stream.Batch) {
 }
 
 // give gives records to one consumer. A panic costs no other.
-func (p *Plugin) give(c *consumer, b *stream.Batch, missed bool) {
+func (p *Plugin) give(c *consumer, b *record.Batch, missed bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.poison.note("queue", b, 0, len(b.Recs), fault)
@@ -41,19 +42,19 @@ func (p *Plugin) give(c *consumer, b *stream.Batch, missed bool) {
 
 // isLate reports whether lines of the log are given that stand before others which
 // consumers have had.
-func isLate(b *stream.Batch) bool {
+func isLate(b *record.Batch) bool {
 	for i := range b.Recs {
-		if b.Recs[i].Flags&(stream.FromLog|stream.Late) == stream.FromLog|stream.Late {
+		if b.Recs[i].Flags&(record.FromLog|record.Late) == record.FromLog|record.Late {
 			return true
 		}
-		if b.Recs[i].Flags&stream.FromLog == 0 {
+		if b.Recs[i].Flags&record.FromLog == 0 {
 			return false // a batch is all of the log, or all of the stream
 		}
 	}
 	return false
 }
 
-func (o outlet) Lost(t event.Trouble) {
+func (o outlet) Lost(t integrity.Gap) {
 	for _, c := range o.p.consumers() {
 		c.queue().Note(queue.Upstream, lossOf(t))
 	}
@@ -61,16 +62,16 @@ func (o outlet) Lost(t event.Trouble) {
 
 // lossOf says what a hole has cost. How many records its events had nobody
 // knows: one each at least.
-func lossOf(t event.Trouble) queue.Loss {
+func lossOf(t integrity.Gap) queue.Loss {
 	return queue.Loss{Events: t.Events(), Records: t.Events(), First: t.First, Last: t.Last, At: time.Now()}
 }
 
 // newFeed makes what stands between the reader and the queues, with audit.log
 // behind it where that is to be had.
-func (p *Plugin) newFeed(resume bool) *recovery.Feed {
-	tracker := event.NewTracker(event.Options{BootID: bootID(), Window: p.opt.Window})
+func (p *Plugin) newFeed(resume bool) *recovery.Merger {
+	tracker := integrity.NewTracker(integrity.Options{BootID: bootID(), Window: p.opt.Window})
 	if data := p.keep.before.Tracker; len(data) > 0 {
-		var s event.State
+		var s integrity.State
 		if err := json.Unmarshal(data, &s); err != nil {
 			p.log.Warn("serials of the run before not known: a hole at the restart does not show", zap.Error(err))
 		} else {
@@ -79,7 +80,7 @@ func (p *Plugin) newFeed(resume bool) *recovery.Feed {
 	}
 	log, network := p.auditLog()
 	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.keep.saves.Load,
-		Panicked: func(stage string, b *stream.Batch, fault any) { p.faults.note(stage, b, 0, 1<<30, fault) }})
+		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.note(stage, b, 0, 1<<30, fault) }})
 	if resume {
 		feed.Begin()
 	}
@@ -88,7 +89,7 @@ func (p *Plugin) newFeed(resume bool) *recovery.Feed {
 
 // auditLog returns the log that holes are filled from, nil where there is none,
 // and whether records of other hosts stand in it that are not distributed.
-func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
+func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	p.mu.Lock()
 	cfg := p.cfg.Recovery
 	p.mu.Unlock()
@@ -97,7 +98,7 @@ func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
 	}
 	info, err := host.LogOf(p.parent)
 	if path := cfg.LogFile; path != "" {
-		return recovery.NewLog(path), info.Network
+		return auditlog.New(path), info.Network
 	}
 	switch { // a mistake in auditd.conf comes with all that is right in it
 	case info.Path == "":
@@ -109,7 +110,7 @@ func (p *Plugin) auditLog() (log *recovery.Log, network bool) {
 		return nil, false
 	}
 	p.log.Debug("recovery reads the log", zap.String("log_file", info.Path))
-	return recovery.NewLog(info.Path), info.Network
+	return auditlog.New(info.Path), info.Network
 }
 
 // startExpiry gives consumers the events that have waited too long for their end, from time
@@ -128,7 +129,7 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 				return
 			case now := <-tick.C:
 				p.safely("expiry", func() {
-					p.feed.Give(func() {
+					p.feed.WithLock(func() {
 						for _, c := range p.consumers() {
 							c.intake.expire(now)
 						}
@@ -145,7 +146,7 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 // for room itself. A queue that is closed meanwhile counts the records as lost.
 func (p *Plugin) flush(cs ...*consumer) <-chan struct{} {
 	done := make(chan struct{})
-	go p.feed.Give(func() {
+	go p.feed.WithLock(func() {
 		defer close(done)
 		for _, c := range cs {
 			p.safely("flush", c.intake.flush)
@@ -154,7 +155,7 @@ func (p *Plugin) flush(cs ...*consumer) <-chan struct{} {
 	return done
 }
 
-// startFeed makes the Feed and runs it. What it returns ends it, with what is
+// startFeed makes the Merger and runs it. What it returns ends it, with what is
 // left behind it given to the consumers.
 func (p *Plugin) startFeed() (end func()) {
 	cs := p.resumed()
@@ -216,7 +217,7 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 // resumeAt returns the record after which (with first: at which) a consumer goes on in
 // audit.log: after what its spool has, otherwise where it was, and at its floor where
 // it may lack records before that.
-func resumeAt(q *queue.Queue, before state.Consumer) (id stream.ID, first, known bool) {
+func resumeAt(q *queue.Queue, before state.Consumer) (id record.ID, first, known bool) {
 	if f := before.Floor; f != nil && f.Number < q.Begin() {
 		return f.ID, f.First, f.HasID
 	}

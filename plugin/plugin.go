@@ -14,12 +14,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
+	"audisp-relay/audit/users"
 	"audisp-relay/config"
-	"audisp-relay/names"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // drainTime is how long consumers have to take what is queued once the stream
@@ -40,7 +41,7 @@ type Options struct {
 	// In is the stream; nil means stdin, prepared for auditd.
 	In io.Reader
 	// Window is how long a record may come late before it counts as missing; 0 is
-	// event.DefaultWindow.
+	// integrity.DefaultWindow.
 	Window time.Duration
 	// Init runs /sbin/init with a run level, for overflow_action single and halt.
 	// nil does it for real.
@@ -67,8 +68,8 @@ type Plugin struct {
 		file  string
 	}
 	keep   *keeper // positions and balances on disk
-	feed   *recovery.Feed
-	users  *names.Users
+	feed   *recovery.Merger
+	users  *users.Users
 	nodes  *nodes
 	kernel *kernelLoss // nil: not asked
 
@@ -134,7 +135,7 @@ func (p *Plugin) Run() error {
 		in = openStdin()
 	}
 	p.keep = p.openState()
-	p.users = names.Open(names.Options{})
+	p.users = users.Open(users.Options{})
 	p.nodes = newNodes(p.parent, p.log.Logger)
 	for _, cfg := range p.cfg.Sinks {
 		p.members = append(p.members, p.newConsumer(cfg))
@@ -176,7 +177,7 @@ func (p *Plugin) Run() error {
 // read hands everything that comes to every consumer. It is the only goroutine
 // that touches in.
 func (p *Plugin) read(r *stream.Reader) error {
-	var b stream.Batch
+	var b record.Batch
 	for {
 		err := r.Next(&b)
 		if err != nil {
@@ -196,9 +197,9 @@ func (p *Plugin) read(r *stream.Reader) error {
 	}
 }
 
-// take gives records to the Feed, which has its own way with panics. One that it could not deal
+// take gives records to the Merger, which has its own way with panics. One that it could not deal
 // with does not end the process.
-func (p *Plugin) take(b *stream.Batch) {
+func (p *Plugin) take(b *record.Batch) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			p.faults.note("reading", b, 0, len(b.Recs), fault)

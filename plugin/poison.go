@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // sayPoison is how often it is said again that something panics.
@@ -27,7 +27,7 @@ type poison struct {
 
 // note counts one over records i to j-1 of b, nil for no records at hand. A deferred function
 // calls it.
-func (p *poison) note(stage string, b *stream.Batch, i, j int, fault any) {
+func (p *poison) note(stage string, b *record.Batch, i, j int, fault any) {
 	id := "none"
 	if b != nil {
 		for ; i < j && i < len(b.Recs); i++ {

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/stream"
 )
 
 // CloseInherited closes every descriptor above stderr that came with exec.

@@ -10,13 +10,15 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/config"
-	"audisp-relay/event"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // Stored is what a Replay reads, and to whom it goes.
@@ -124,8 +126,8 @@ func checkLog(name string) error {
 
 // mending puts recovery from an audit.log that does not grow in front of in. The
 // counts are there when finish has returned.
-func mending(in *intake, log string, counts *recovery.Counts) (put func(*stream.Batch), finish func()) {
-	feed := recovery.New(recovery.Options{Log: recovery.NewLog(log), Static: true, Tracker: event.NewTracker(event.Options{}), Out: replayed{in}, Say: zap.NewNop()})
+func mending(in *intake, log string, counts *recovery.Counts) (put func(*record.Batch), finish func()) {
+	feed := recovery.New(recovery.Options{Log: auditlog.New(log), Static: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: replayed{in}, Say: zap.NewNop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -143,18 +145,18 @@ func mending(in *intake, log string, counts *recovery.Counts) (put func(*stream.
 // replayed gives records to the one queue of a replay.
 type replayed struct{ in *intake }
 
-func (r replayed) Put(b *stream.Batch) { r.in.put(b) }
+func (r replayed) Put(b *record.Batch) { r.in.put(b) }
 
-func (r replayed) Lost(t event.Trouble) { r.in.queue.Note(queue.Upstream, lossOf(t)) }
+func (r replayed) Lost(t integrity.Gap) { r.in.queue.Note(queue.Upstream, lossOf(t)) }
 
-func replayOne(ctx context.Context, name string, put func(*stream.Batch)) (stream.Counts, error) {
+func replayOne(ctx context.Context, name string, put func(*record.Batch)) (stream.Counts, error) {
 	in, err := OpenInput(name)
 	if err != nil {
 		return stream.Counts{}, err
 	}
 	defer in.Close()
 	r := stream.NewReader(in)
-	var b stream.Batch
+	var b record.Batch
 	for ctx.Err() == nil {
 		err := r.Next(&b)
 		if errors.Is(err, io.EOF) {
@@ -193,7 +195,7 @@ type writerSink struct {
 	fail context.CancelCauseFunc
 }
 
-func (s *writerSink) Write(_ context.Context, b stream.Batch) (int, error) {
+func (s *writerSink) Write(_ context.Context, b record.Batch) (int, error) {
 	e := s.enc.Encode(b)
 	n, err := s.w.Write(e.Bytes)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"audisp-relay/event"
+	"audisp-relay/audit/event"
+	"audisp-relay/audit/stream"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // Report is what the plugin says of itself: over the control socket, in the

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"testing"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/format"
-	"audisp-relay/stream"
 )
 
 // TestNoAllocationPerRecord: from the bytes of a string stream to those a
@@ -16,7 +17,7 @@ func TestNoAllocationPerRecord(t *testing.T) {
 	q := New(Options{Config: Config{Depth: 16384, Bytes: 32 << 20, Hold: true}})
 	c := q.Cursor()
 	defer c.Close()
-	var b stream.Batch
+	var b record.Batch
 	var enc format.Encoder
 	got := 0
 	once := func() {

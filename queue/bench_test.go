@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue/spool"
-	"audisp-relay/stream"
 )
 
 // BenchmarkEverythingToTheSpool: the consumer is dead, and every batch goes to
@@ -18,10 +18,10 @@ func BenchmarkEverythingToTheSpool(b *testing.B) {
 	}
 	q := New(Options{Config: spooled(16384), Name: "box", Spool: s})
 	defer q.Abandon()
-	var batch stream.Batch
+	var batch record.Batch
 	for i := range 1000 {
 		line := fmt.Sprintf("type=PATH msg=audit(1700000000.123:%d): item=0 name=\"/usr/share/zoneinfo/Europe/Berlin\" inode=131 dev=fe:01 mode=0100644 ouid=0 ogid=0\n", i/5)
-		batch.Recs = append(batch.Recs, stream.Record{Off: uint32(len(batch.Buf)), Len: uint32(len(line)), Type: 1302, Serial: uint32(i / 5), Millis: 1700000000123})
+		batch.Recs = append(batch.Recs, record.Record{Off: uint32(len(batch.Buf)), Len: uint32(len(line)), Type: 1302, Serial: uint32(i / 5), Millis: 1700000000123})
 		batch.Buf = append(batch.Buf, line...)
 	}
 	b.ReportAllocs()

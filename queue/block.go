@@ -3,8 +3,8 @@ package queue
 import (
 	"slices"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue/spool"
-	"audisp-relay/stream"
 )
 
 // blockSize is the memory records are held in: large enough for one write to
@@ -24,7 +24,7 @@ const maxFree = 64
 // stored, and a stored one need not be in memory.
 type block struct {
 	data []byte
-	recs []stream.Record // nil: not in memory
+	recs []record.Record // nil: not in memory
 
 	first, end uint64 // numbers of the first record and behind the last
 	whole      uint64 // records of it that are held, pieces of one line counted once, markers not
@@ -38,7 +38,7 @@ type block struct {
 	tries  int       // times it could not be read
 	lost   bool      // it was stored and cannot be read
 	loss   Loss      // of a lost one: what was in it
-	id     stream.ID // of its last loggable record, where it was known when it was stored
+	id     record.ID // of its last loggable record, where it was known when it was stored
 	hasID  bool
 }
 
@@ -64,7 +64,7 @@ func (q *Queue) block(n, recs int) *block {
 	if k := len(q.free); k > 0 && n <= blockSize {
 		blk, q.free = q.free[k-1], q.free[:k-1]
 	} else {
-		blk = &block{data: make([]byte, 0, max(n, blockSize)), recs: make([]stream.Record, 0, 256)}
+		blk = &block{data: make([]byte, 0, max(n, blockSize)), recs: make([]record.Record, 0, 256)}
 	}
 	blk.first, blk.end = q.tail, q.tail
 	q.blocks = append(q.blocks, blk)
@@ -73,7 +73,7 @@ func (q *Queue) block(n, recs int) *block {
 
 // append copies records of b from i on, up to j, as long as they fit, and
 // returns how many. Records that lie together are copied together.
-func (blk *block) append(b *stream.Batch, i, j int) int {
+func (blk *block) append(b *record.Batch, i, j int) int {
 	n, size, whole := 0, len(blk.data), uint64(0)
 	for i+n < j {
 		began := n
@@ -105,7 +105,7 @@ func (blk *block) append(b *stream.Batch, i, j int) int {
 
 // counts reports whether r is a record of the balance: not a further piece of
 // one, nor a marker.
-func counts(r *stream.Record) bool { return r.Flags&(stream.Cont|stream.Marker) == 0 }
+func counts(r *record.Record) bool { return r.Flags&(record.Cont|record.Marker) == 0 }
 
 // index returns the index of the block that holds record pos, or of the first
 // behind it; len(q.blocks) when there is none.

@@ -6,7 +6,7 @@ import (
 	"io"
 	"slices"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // ErrEvicted is what a cursor gets whose queue filled up with what it had not
@@ -32,10 +32,10 @@ type Cursor struct {
 	owed    []owed // what its client is to be told of before it goes on
 	telling int    // so many of owed were handed out last,
 	told    int    // so many of these are delivered
-	marks   stream.Batch
+	marks   record.Batch
 	skipped span            // what it was made to skip since it took the batch handed out last
 	said    uint64          // up to where that batch was said to be delivered,
-	torn    []stream.Record // and the records behind: those a client may have had in part, and one more
+	torn    []record.Record // and the records behind: those a client may have had in part, and one more
 }
 
 // span is a range of record numbers.
@@ -60,7 +60,7 @@ func (q *Queue) Cursor() *Cursor {
 
 // Next waits for records and takes them as Take does; it returns ctx's error
 // when that ends first.
-func (c *Cursor) Next(ctx context.Context) (stream.Batch, error) {
+func (c *Cursor) Next(ctx context.Context) (record.Batch, error) {
 	for {
 		b, err := c.Take()
 		if err != nil || len(b.Recs) > 0 {
@@ -70,7 +70,7 @@ func (c *Cursor) Next(ctx context.Context) (stream.Batch, error) {
 		case <-c.wakeup:
 		case <-c.evicted:
 		case <-ctx.Done():
-			return stream.Batch{}, ctx.Err()
+			return record.Batch{}, ctx.Err()
 		}
 	}
 }
@@ -83,7 +83,7 @@ func (c *Cursor) Ready() <-chan struct{} { return c.wakeup }
 // the next call of Take, Advance or Close and must not be changed. Take returns
 // io.EOF when the queue is closed and everything taken, ErrEvicted when the
 // client was too slow.
-func (c *Cursor) Take() (stream.Batch, error) {
+func (c *Cursor) Take() (record.Batch, error) {
 	q := c.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -91,10 +91,10 @@ func (c *Cursor) Take() (stream.Batch, error) {
 	c.endTelling()
 	c.skipped, c.torn = span{}, c.torn[:0]
 	if c.gone {
-		return stream.Batch{}, ErrEvicted
+		return record.Batch{}, ErrEvicted
 	}
 	if q.over {
-		return stream.Batch{}, io.EOF
+		return record.Batch{}, io.EOF
 	}
 	c.waits, c.loading = false, false
 	blk := c.find()
@@ -102,18 +102,18 @@ func (c *Cursor) Take() (stream.Batch, error) {
 	case blk != nil && blk.recs == nil:
 		c.waits, c.loading = true, true
 		q.pager.wake()
-		return stream.Batch{}, nil
+		return record.Batch{}, nil
 	case len(c.owed) > 0:
 		return c.markers(), nil
 	case blk == nil && q.closed:
-		return stream.Batch{}, io.EOF
+		return record.Batch{}, io.EOF
 	case blk == nil:
 		c.waits = true
-		return stream.Batch{}, nil
+		return record.Batch{}, nil
 	}
 	c.view, c.viewPos = blk, c.pos
 	blk.views++
-	return stream.Batch{Buf: blk.data, Recs: blk.recs[c.pos-blk.first:]}, nil
+	return record.Batch{Buf: blk.data, Recs: blk.recs[c.pos-blk.first:]}, nil
 }
 
 // find moves the cursor over what cannot be had and returns the block it is then
@@ -187,7 +187,7 @@ func (c *Cursor) skip(to uint64) {
 // was made to skip while its client was taking them and which it has delivered
 // all the same.
 func (c *Cursor) unskip(pos uint64) {
-	var rest []stream.Record // from the first skipped one on, as far as they can be seen
+	var rest []record.Record // from the first skipped one on, as far as they can be seen
 	switch {
 	case c.view != nil:
 		rest = c.view.recs[max(c.viewPos, c.skipped.from)-c.view.first:]
@@ -222,9 +222,9 @@ func (c *Cursor) unskip(pos uint64) {
 }
 
 // unit returns how many records a client gets, or gets in part, at once.
-func (q *Queue) unit(recs []stream.Record) int {
+func (q *Queue) unit(recs []record.Record) int {
 	n := 1
-	for q.cfg.Whole && n < len(recs) && recs[n-1].Flags&(stream.End|stream.Marker) == 0 {
+	for q.cfg.Whole && n < len(recs) && recs[n-1].Flags&(record.End|record.Marker) == 0 {
 		n++
 	}
 	return n

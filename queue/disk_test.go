@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue/spool"
-	"audisp-relay/stream"
 )
 
 // memDisk is a disk in memory that fails when it is told to. Its faults are set
@@ -32,7 +32,7 @@ type memDisk struct {
 
 type memFrame struct {
 	f       spool.Frame
-	b       stream.Batch
+	b       record.Batch
 	damaged bool
 }
 
@@ -103,7 +103,7 @@ func (d *memDisk) Damage() spool.Damage { return spool.Damage{Lost: slices.Clone
 func (d *memDisk) Next() uint64         { return d.next }
 func (d *memDisk) Size() int64          { return 0 }
 
-func (d *memDisk) Append(first uint64, b *stream.Batch) (spool.Frame, error) {
+func (d *memDisk) Append(first uint64, b *record.Batch) (spool.Frame, error) {
 	defer d.enter()()
 	if hang, _ := d.faults(); hang != nil {
 		<-hang
@@ -138,21 +138,21 @@ func (d *memDisk) Append(first uint64, b *stream.Batch) (spool.Frame, error) {
 	return f.f, nil
 }
 
-func (d *memDisk) Read(f spool.Frame, buf []byte, recs []stream.Record) (stream.Batch, error) {
+func (d *memDisk) Read(f spool.Frame, buf []byte, recs []record.Record) (record.Batch, error) {
 	defer d.enter()()
 	if _, err := d.faults(); err != nil {
-		return stream.Batch{}, err
+		return record.Batch{}, err
 	}
 	for _, m := range d.frames {
 		if m.f != f {
 			continue
 		}
 		if m.damaged {
-			return stream.Batch{}, spool.ErrDamaged
+			return record.Batch{}, spool.ErrDamaged
 		}
-		return stream.Batch{Buf: append(buf[:0], m.b.Buf...), Recs: append(recs[:0], m.b.Recs...)}, nil
+		return record.Batch{Buf: append(buf[:0], m.b.Buf...), Recs: append(recs[:0], m.b.Recs...)}, nil
 	}
-	return stream.Batch{}, spool.ErrDamaged
+	return record.Batch{}, spool.ErrDamaged
 }
 
 func (d *memDisk) Release(f spool.Frame) {

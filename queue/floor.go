@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 const (
@@ -19,7 +19,7 @@ const (
 // has brought what was missing meanwhile.
 type Floor struct {
 	Number uint64    // of the record behind it
-	ID     stream.ID // of the last record before it that stands in audit.log,
+	ID     record.ID // of the last record before it that stands in audit.log,
 	HasID  bool      // if there was one
 	First  bool      // ID is that of the first record the consumer is to have, instead
 }
@@ -62,7 +62,7 @@ func (q *Queue) holdFromStart(floor *Floor) {
 
 // noteResumed takes in that records are put in or passed: from the first that stands in
 // audit.log on, the position says what the floor of the run before did.
-func (q *Queue) noteResumed(b *stream.Batch) {
+func (q *Queue) noteResumed(b *record.Batch) {
 	if h := q.floors.holds; len(h) > 0 && h[0].fromStart && h[0].open && !q.closed {
 		if _, ok := lastID(b); ok {
 			h[0].open, h[0].until = false, q.tail
@@ -107,7 +107,7 @@ func (q *Queue) mark() {
 
 // tailID returns the identity of the last loggable record that was put in or
 // passed over, or of an earlier one: only the latest blocks are looked at.
-func (q *Queue) tailID() (id stream.ID, ok bool) {
+func (q *Queue) tailID() (id record.ID, ok bool) {
 	if q.filtered.ok && q.filtered.at == q.tail {
 		return q.filtered.id, true
 	}
@@ -117,7 +117,7 @@ func (q *Queue) tailID() (id stream.ID, ok bool) {
 		if blk.recs == nil && blk.hasID {
 			return blk.id, true
 		}
-		if id, ok = lastID(&stream.Batch{Buf: blk.data, Recs: blk.recs}); ok {
+		if id, ok = lastID(&record.Batch{Buf: blk.data, Recs: blk.recs}); ok {
 			return id, true
 		}
 	}

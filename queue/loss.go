@@ -3,7 +3,7 @@ package queue
 import (
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Cause says why a record did not reach its consumer.
@@ -41,7 +41,7 @@ type Loss struct {
 	prevMillis int64
 }
 
-func (l *Loss) add(rec *stream.Record) {
+func (l *Loss) add(rec *record.Record) {
 	l.Records++
 	if rec.HasID() && (l.Events == 0 || l.prev != rec.Serial || l.prevMillis != rec.Millis) {
 		l.span(rec.Serial, rec.Serial)
@@ -143,7 +143,7 @@ func (q *Queue) Counts() Counts {
 }
 
 // lose counts a record that was held or put.
-func (q *Queue) lose(cause Cause, rec *stream.Record) {
+func (q *Queue) lose(cause Cause, rec *record.Record) {
 	if cause == discarded {
 		q.count.Discarded++
 		return

@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // waitingPut puts b into a lossless queue that has no room for all of it, and
 // returns when Put waits; the channel is closed when it has returned.
-func waitingPut(q *Queue, b *stream.Batch) <-chan struct{} {
+func waitingPut(q *Queue, b *record.Batch) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
-// stream.TypeDaemonErr is the type of a loss marker (audit-records.h, AUDIT_DAEMON_ERR).
+// record.TypeDaemonErr is the type of a loss marker (audit-records.h, AUDIT_DAEMON_ERR).
 
 // When nothing is taken after a loss, a consumer that has read everything is
 // told after firstTell, and, while that lasts, again no more often than tellAgain.
@@ -26,7 +26,7 @@ type owed struct {
 }
 
 // addMarker appends the marker of a loss to b.
-func (q *Queue) addMarker(b *stream.Batch, cause Cause, l *Loss) {
+func (q *Queue) addMarker(b *record.Batch, cause Cause, l *Loss) {
 	now := time.Now()
 	q.serial++
 	from := len(b.Buf)
@@ -38,9 +38,9 @@ func (q *Queue) addMarker(b *stream.Batch, cause Cause, l *Loss) {
 		b.Buf = append(append(b.Buf, " mac="...), mac...)
 	}
 	b.Buf = append(b.Buf, '\n')
-	b.Recs = append(b.Recs, stream.Record{
-		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: stream.TypeDaemonErr, Serial: q.serial,
-		Millis: now.UnixMilli(), Kind: stream.Line, Flags: stream.Marker,
+	b.Recs = append(b.Recs, record.Record{
+		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: record.TypeDaemonErr, Serial: q.serial,
+		Millis: now.UnixMilli(), Kind: record.Line, Flags: record.Marker,
 	})
 }
 
@@ -170,7 +170,7 @@ func (c *Cursor) owe(cause Cause, l *Loss) {
 }
 
 // markers returns a batch of the markers that are owed.
-func (c *Cursor) markers() stream.Batch {
+func (c *Cursor) markers() record.Batch {
 	b := &c.marks
 	b.Buf, b.Recs = b.Buf[:0], b.Recs[:0]
 	for i := range c.owed {

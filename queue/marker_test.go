@@ -7,12 +7,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // recsOf returns records i up to j of b.
-func recsOf(b *stream.Batch, i, j int) *stream.Batch {
-	return &stream.Batch{Buf: b.Buf, Recs: b.Recs[i:j]}
+func recsOf(b *record.Batch, i, j int) *record.Batch {
+	return &record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]}
 }
 
 func marked(depth int) Config {
@@ -71,13 +72,13 @@ func TestAMarkerHasAHeader(t *testing.T) {
 	b, _ := c.Take()
 	want := b.Recs[0]
 	sp := stream.NewSplitter()
-	var cut stream.Batch
+	var cut record.Batch
 	sp.Cut(&cut, copy(sp.Space(), b.Bytes(0)))
 	if len(cut.Recs) != 1 {
 		t.Fatalf("%d records", len(cut.Recs))
 	}
 	got := cut.Recs[0]
-	got.Flags |= stream.Marker
+	got.Flags |= record.Marker
 	if got != want {
 		t.Errorf("its header says %+v, its record %+v", got, want)
 	}
@@ -207,7 +208,7 @@ func TestASlowClientIsToldExactlyWhatItMissed(t *testing.T) {
 			t.Fatal(err)
 		}
 		missed := 8 - uint64(delivered) // it skips to the end of the block
-		if len(b.Recs) > 0 && b.Recs[0].Flags&stream.Marker != 0 {
+		if len(b.Recs) > 0 && b.Recs[0].Flags&record.Marker != 0 {
 			_, after, _ := strings.Cut(text(b), "records=")
 			var ev, first int
 			fmt.Sscanf(after, "%d events=%d first=%d", &records, &ev, &first)
@@ -237,7 +238,7 @@ func TestAMarkerThatWasNotDeliveredIsTheNextClients(t *testing.T) {
 	drain(t, fast)
 	q.Put(events(5, 4, 1))
 	b, _ := slow.Take()
-	if b.Recs[0].Flags&stream.Marker == 0 {
+	if b.Recs[0].Flags&record.Marker == 0 {
 		t.Fatalf("it is not told: %q", text(b))
 	}
 	slow.Advance(0)

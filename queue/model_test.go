@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // spoolModel drives a queue with a spool through what can happen to it, over
@@ -83,7 +83,7 @@ func (m *spoolModel) putSome(t *rapid.T) {
 	for i := range b.Recs {
 		m.put[string(b.Bytes(i))] = true
 		if m.whole && (i+1)%per == 0 {
-			b.Recs[i].Flags |= stream.End
+			b.Recs[i].Flags |= record.End
 		}
 	}
 	m.q.Put(b)
@@ -97,8 +97,8 @@ func (m *spoolModel) pass(t *rapid.T) {
 }
 
 // ends reports whether an event or a marker ends before record n of a batch.
-func ends(b stream.Batch, n int) bool {
-	return n == 0 || b.Recs[n-1].Flags&(stream.End|stream.Marker) != 0
+func ends(b record.Batch, n int) bool {
+	return n == 0 || b.Recs[n-1].Flags&(record.End|record.Marker) != 0
 }
 
 func (m *spoolModel) connect(t *rapid.T) {
@@ -136,13 +136,13 @@ func (m *spoolModel) read(t *rapid.T) {
 }
 
 // took holds the first n records of b against what the client had before.
-func (m *spoolModel) took(t *rapid.T, c *client, b stream.Batch, n int) {
+func (m *spoolModel) took(t *rapid.T, c *client, b record.Batch, n int) {
 	if m.whole && !ends(b, len(b.Recs)) {
 		t.Fatalf("a batch of %d records ends within an event", len(b.Recs))
 	}
 	for k := range n {
 		line := string(b.Bytes(k))
-		if b.Recs[k].Flags&stream.Marker != 0 {
+		if b.Recs[k].Flags&record.Marker != 0 {
 			g := markerLine.FindStringSubmatch(line)
 			if g == nil {
 				t.Fatalf("marker %q", line)
@@ -202,7 +202,7 @@ func (m *spoolModel) behind(t *rapid.T, p Position) {
 	}
 	blk := m.q.blocks[0]
 	for _, r := range blk.recs[m.q.head-min(blk.first, m.q.head):] {
-		if r.Flags&stream.Marker == 0 && r.Serial < p.ID.Serial {
+		if r.Flags&record.Marker == 0 && r.Serial < p.ID.Serial {
 			t.Fatalf("position behind event %d, and %d is held", p.ID.Serial, r.Serial)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue/spool"
-	"audisp-relay/stream"
 )
 
 const (
@@ -27,8 +27,8 @@ type disk interface {
 	Frames() []spool.Frame
 	Damage() spool.Damage
 	Next() uint64
-	Append(first uint64, b *stream.Batch) (spool.Frame, error)
-	Read(f spool.Frame, buf []byte, recs []stream.Record) (stream.Batch, error)
+	Append(first uint64, b *record.Batch) (spool.Frame, error)
+	Read(f spool.Frame, buf []byte, recs []record.Record) (record.Batch, error)
 	Release(f spool.Frame)
 	Tick(now time.Time) error
 	Size() int64
@@ -210,7 +210,7 @@ func (q *Queue) store(blk *block) {
 	blk.sealed = true
 	blk.views++
 	first := max(blk.first, q.head)
-	b := stream.Batch{Buf: blk.data, Recs: blk.recs[first-blk.first:]}
+	b := record.Batch{Buf: blk.data, Recs: blk.recs[first-blk.first:]}
 	q.mu.Unlock()
 	id, hasID := lastID(&b)
 	f, err := p.disk.Append(first, &b)

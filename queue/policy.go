@@ -3,7 +3,7 @@ package queue
 import (
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Overflow says what happens besides counting when a lossy queue is full.
@@ -36,7 +36,7 @@ const patience = time.Second
 
 // refuse deals with the records of b from i on when the next of them does not
 // fit, and returns the index of the first it has not dealt with.
-func (q *Queue) refuse(b *stream.Batch, i int) int {
+func (q *Queue) refuse(b *record.Batch, i int) int {
 	switch {
 	case q.orphan(b, i): // the line it belongs to was dropped or discarded
 		return i + 1
@@ -47,7 +47,7 @@ func (q *Queue) refuse(b *stream.Batch, i int) int {
 	case q.idle():
 		q.openLine = false
 		q.count.Discarded += received(b.Recs[i:])
-		if id, ok := lastID(&stream.Batch{Buf: b.Buf, Recs: b.Recs[i:]}); ok {
+		if id, ok := lastID(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:]}); ok {
 			q.behind, q.hasBehind = id, true // the next run is not to discard it again
 		}
 		return len(b.Recs)
@@ -148,24 +148,24 @@ func (q *Queue) goOn() {
 // that come in a later batch go the same way: a consumer gets whole events.
 type dropping struct {
 	active bool
-	rec    stream.Record
+	rec    record.Record
 	node   []byte
 }
 
-func (d *dropping) is(b *stream.Batch, i int) bool {
+func (d *dropping) is(b *record.Batch, i int) bool {
 	r := &b.Recs[i]
 	return d.active && r.HasID() && d.rec.HasID() && r.Serial == d.rec.Serial && r.Millis == d.rec.Millis &&
 		string(b.Node(i)) == string(d.node)
 }
 
-func (d *dropping) set(b *stream.Batch, i int) {
+func (d *dropping) set(b *record.Batch, i int) {
 	d.active, d.rec = true, b.Recs[i]
 	d.node = append(d.node[:0], b.Node(i)...)
 }
 
 // dropEvent counts the event at i as lost, as far as it stands in one piece,
 // and returns its end.
-func (q *Queue) dropEvent(b *stream.Batch, i int, cause Cause) int {
+func (q *Queue) dropEvent(b *record.Batch, i int, cause Cause) int {
 	end, _ := run(b, i)
 	var news *Loss
 	if !q.closed {
@@ -194,7 +194,7 @@ func (q *Queue) endLine() {
 	}
 	q.openLine = false
 	q.count.Cut++
-	nl := stream.Batch{Buf: []byte{'\n'}, Recs: []stream.Record{{Len: 1, Flags: stream.Cont | stream.NoID}}}
+	nl := record.Batch{Buf: []byte{'\n'}, Recs: []record.Record{{Len: 1, Flags: record.Cont | record.NoID}}}
 	q.copy(&nl, 0, 1)
 }
 
@@ -248,7 +248,7 @@ func (q *Queue) skipTo(pos uint64) uint64 {
 	for to < q.tail {
 		i := q.index(to)
 		if i == len(q.blocks) || q.blocks[i].recs == nil || to < q.blocks[i].first ||
-			q.blocks[i].recs[to-q.blocks[i].first].Flags&stream.Cont == 0 {
+			q.blocks[i].recs[to-q.blocks[i].first].Flags&record.Cont == 0 {
 			break
 		}
 		to++

@@ -1,6 +1,8 @@
 package queue
 
-import "audisp-relay/stream"
+import (
+	"audisp-relay/audit/record"
+)
 
 // Position says how far a consumer has got: what is to be known of it for the
 // next run to go on there.
@@ -10,7 +12,7 @@ type Position struct {
 	Number uint64
 	// ID is the identity of the last record before Number that stands in audit.log,
 	// where HasID is set. It may be that of an earlier one, never of a later one.
-	ID    stream.ID
+	ID    record.ID
 	HasID bool
 	// First is set while there is none such before Number: then ID is that of the
 	// first record there is.
@@ -19,12 +21,12 @@ type Position struct {
 
 // loggable reports whether auditd writes such a record to audit.log, in one piece,
 // and it is given in the order of that: the EOE that ends an event it does not (auditd-event.c, handle_event).
-func loggable(r *stream.Record) bool {
-	return r.Type != stream.TypeEOE && r.Flags&(stream.NoID|stream.Open|stream.Cont|stream.Late|stream.Marker) == 0
+func loggable(r *record.Record) bool {
+	return r.Type != record.TypeEOE && r.Flags&(record.NoID|record.Open|record.Cont|record.Late|record.Marker) == 0
 }
 
 // lastID returns the identity of the last loggable record of b.
-func lastID(b *stream.Batch) (id stream.ID, ok bool) {
+func lastID(b *record.Batch) (id record.ID, ok bool) {
 	for i := len(b.Recs) - 1; i >= 0; i-- {
 		if loggable(&b.Recs[i]) {
 			return b.ID(i), true
@@ -37,7 +39,7 @@ func lastID(b *stream.Batch) (id stream.ID, ok bool) {
 func (q *Queue) remember(blk *block, pos uint64) {
 	switch {
 	case blk.recs != nil:
-		part := stream.Batch{Buf: blk.data, Recs: blk.recs[:pos-blk.first]}
+		part := record.Batch{Buf: blk.data, Recs: blk.recs[:pos-blk.first]}
 		if id, ok := lastID(&part); ok {
 			q.behind, q.hasBehind = id, true
 		}
@@ -71,7 +73,7 @@ func (q *Queue) position() Position {
 
 // noteFirst keeps the identity of the first record that a queue without a
 // position is given.
-func (q *Queue) noteFirst(b *stream.Batch) {
+func (q *Queue) noteFirst(b *record.Batch) {
 	for i := range b.Recs {
 		if loggable(&b.Recs[i]) {
 			q.first, q.hasFirst = b.ID(i), true
@@ -82,7 +84,7 @@ func (q *Queue) noteFirst(b *stream.Batch) {
 
 // Stored returns the identity of the last loggable record that was in the spool
 // when the queue was made: what stands in audit.log behind it is not there.
-func (q *Queue) Stored() (stream.ID, bool) { return q.storedID, q.hasStoredID }
+func (q *Queue) Stored() (record.ID, bool) { return q.storedID, q.hasStoredID }
 
 // Begin returns the number that the first record put in got: all before it was
 // delivered or stored when the queue was made.
@@ -90,7 +92,7 @@ func (q *Queue) Begin() uint64 { return q.begin }
 
 // Passed says that what was delivered elsewhere comes at this place in the stream, up
 // to the record of that identity: a position behind what is held now is that.
-func (q *Queue) Passed(id stream.ID) {
+func (q *Queue) Passed(id record.ID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.closed {

@@ -4,13 +4,13 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // TestPositionIsBehindTheLastRecordOfTheLog: neither EOE nor a piece of a line nor
 // a marker is in audit.log; behind a late record there is no telling what was had.
 func TestPositionIsBehindTheLastRecordOfTheLog(t *testing.T) {
-	q := New(Options{Config: marked(1000), Name: "box", Next: 77, ID: stream.ID{Serial: 5}, HasID: true})
+	q := New(Options{Config: marked(1000), Name: "box", Next: 77, ID: record.ID{Serial: 5}, HasID: true})
 	defer q.Close()
 	c := q.Cursor()
 	defer c.Close()
@@ -20,12 +20,12 @@ func TestPositionIsBehindTheLastRecordOfTheLog(t *testing.T) {
 	b := events(10, 2, 1)
 	want := b.ID(1)
 	b.Recs = append(b.Recs, b.Recs[1])
-	b.Recs[2].Type = stream.TypeEOE
+	b.Recs[2].Type = record.TypeEOE
 	q.Put(b)
 	q.Put(pieces(3))
 	q.Note(Upstream, Loss{Records: 1})
 	late := events(7, 1, 1)
-	late.Recs[0].Flags |= stream.Late
+	late.Recs[0].Flags |= record.Late
 	q.Put(late)
 	q.Put(events(20, 1, 1))
 	taken, _ := c.Take()

@@ -6,7 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // TestPropertyBalanceAndOrder drives a queue through random schedules of puts,
@@ -119,7 +119,7 @@ func (m *model) check(t *rapid.T) {
 		t.Fatalf("%d records queued, bound %d, largest event %d", c.Queued, m.q.cfg.Depth, m.biggest)
 	}
 	var held int64
-	var recs []stream.Record
+	var recs []record.Record
 	for _, blk := range m.q.blocks {
 		for i := range blk.recs {
 			if blk.first+uint64(i) >= m.q.head {

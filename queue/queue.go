@@ -21,8 +21,8 @@ import (
 	"sync"
 	"time"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue/spool"
-	"audisp-relay/stream"
 )
 
 // Config is what a queue is made of. It may be changed while it runs.
@@ -39,7 +39,7 @@ type Config struct {
 	Markers bool
 	// Whole keeps the records of an event in one piece, so that a cursor gets all of
 	// it or nothing: what is put in has its records one behind the other, the last
-	// with flag stream.End, at most 1 MiB and 4096 records of them.
+	// with flag record.End, at most 1 MiB and 4096 records of them.
 	Whole bool
 }
 
@@ -62,7 +62,7 @@ type Options struct {
 	// Next, ID, HasID and First are the saved Position: what the spool has from Next on is
 	// taken over, the rest of it was delivered before. Numbers go on from there.
 	Next  uint64
-	ID    stream.ID
+	ID    record.ID
 	HasID bool
 	First bool
 	// Floor is the saved Floor, nil where there was none.
@@ -83,7 +83,7 @@ type Queue struct {
 	trigger func(Overflow) // told of suspend, single and halt; must not block
 	log     func(error)
 
-	storedID    stream.ID
+	storedID    record.ID
 	hasStoredID bool
 	begin       uint64
 
@@ -107,13 +107,13 @@ type Queue struct {
 	over    bool     // Abandon is through
 	final   Position // then
 
-	first     stream.ID // of the first loggable record put in, where hasFirst; nobody asks once there is one behind
+	first     record.ID // of the first loggable record put in, where hasFirst; nobody asks once there is one behind
 	hasFirst  bool
-	behind    stream.ID // of the last loggable record before the first block, or in what was unloaded of it
+	behind    record.ID // of the last loggable record before the first block, or in what was unloaded of it
 	hasBehind bool
 	filtered  struct { // of the last loggable record passed over
 		at uint64 // tail then
-		id stream.ID
+		id record.ID
 		ok bool
 	}
 
@@ -133,7 +133,7 @@ type Queue struct {
 	serial      uint32          // of the last marker; as auditd's own records begin, somewhere below 10000
 	untold      [NumCauses]Loss // what the next marker tells of
 	untoldAny   bool
-	marks       stream.Batch // scratch of tell
+	marks       record.Batch // scratch of tell
 	quiet       *time.Timer  // tells when nothing is taken any more
 	toldQuietly bool         // it has since something was taken
 	heirs       []owed       // what the next clients are to be told
@@ -170,7 +170,7 @@ func start(o Options, d disk) *Queue {
 // Put takes a copy of the records in b, in order, or counts those it could not
 // take. A queue without room makes it wait for the disk, for a second at most, and a
 // lossless one until there is room; the time is counted.
-func (q *Queue) Put(b *stream.Batch) {
+func (q *Queue) Put(b *record.Batch) {
 	if len(b.Recs) == 0 {
 		return
 	}
@@ -200,7 +200,7 @@ func (q *Queue) Put(b *stream.Batch) {
 
 // Pass takes note of records that come at this place in the stream and that the
 // consumer does not want: they are counted, and its position goes past them.
-func (q *Queue) Pass(b *stream.Batch) {
+func (q *Queue) Pass(b *record.Batch) {
 	if len(b.Recs) == 0 {
 		return
 	}
@@ -221,7 +221,7 @@ func (q *Queue) Pass(b *stream.Batch) {
 }
 
 // received counts records, the pieces of a long line once.
-func received(recs []stream.Record) (n uint64) {
+func received(recs []record.Record) (n uint64) {
 	for i := range recs {
 		if counts(&recs[i]) {
 			n++
@@ -234,13 +234,13 @@ func received(recs []stream.Record) (n uint64) {
 func (q *Queue) idle() bool { return len(q.cursors) == 0 && !q.cfg.Hold }
 
 // orphan reports whether record i continues a line that was not taken.
-func (q *Queue) orphan(b *stream.Batch, i int) bool {
-	return b.Recs[i].Flags&stream.Cont != 0 && !q.openLine
+func (q *Queue) orphan(b *record.Batch, i int) bool {
+	return b.Recs[i].Flags&record.Cont != 0 && !q.openLine
 }
 
 // fitting returns how many of the records from i on can be taken now. Records
 // of one event that stand together are taken together or not at all.
-func (q *Queue) fitting(b *stream.Batch, i int) int {
+func (q *Queue) fitting(b *record.Batch, i int) int {
 	if q.closed || q.suspended || q.idle() || q.drop.is(b, i) || q.orphan(b, i) {
 		return 0
 	}
@@ -263,10 +263,10 @@ func (q *Queue) fitting(b *stream.Batch, i int) int {
 
 // run returns the end of the event that record i begins, as far as it stands in
 // one piece in b, and its size in bytes.
-func run(b *stream.Batch, i int) (end int, size int64) {
+func run(b *record.Batch, i int) (end int, size int64) {
 	size = int64(b.Recs[i].Len)
 	for end = i + 1; end < len(b.Recs); end++ {
-		if b.Recs[end-1].Flags&stream.End != 0 || b.Recs[end].Flags&stream.Cont == 0 && !b.SameEvent(end-1, end) {
+		if b.Recs[end-1].Flags&record.End != 0 || b.Recs[end].Flags&record.Cont == 0 && !b.SameEvent(end-1, end) {
 			break
 		}
 		size += int64(b.Recs[end].Len)
@@ -275,7 +275,7 @@ func run(b *stream.Batch, i int) (end int, size int64) {
 }
 
 // take takes records i up to j, behind the markers of what was lost before.
-func (q *Queue) take(b *stream.Batch, i, j int) {
+func (q *Queue) take(b *record.Batch, i, j int) {
 	if q.untoldAny && !q.openLine {
 		q.tell()
 	}
@@ -284,7 +284,7 @@ func (q *Queue) take(b *stream.Batch, i, j int) {
 }
 
 // copy copies records i up to j into the queue's blocks.
-func (q *Queue) copy(b *stream.Batch, i, j int) {
+func (q *Queue) copy(b *record.Batch, i, j int) {
 	for i < j {
 		end, size := j, int64(b.Recs[i].Len)
 		if q.cfg.Whole {
@@ -304,7 +304,7 @@ func (q *Queue) copy(b *stream.Batch, i, j int) {
 	if len(q.cached) > 0 {
 		q.shed()
 	}
-	q.openLine = b.Recs[j-1].Flags&stream.Open != 0
+	q.openLine = b.Recs[j-1].Flags&record.Open != 0
 	q.count.MaxDepth = max(q.count.MaxDepth, q.fresh.recs+q.cache.recs)
 }
 

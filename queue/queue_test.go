@@ -10,19 +10,19 @@ import (
 
 	"go.uber.org/goleak"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // events returns a batch of n events with serials from first on, each of
 // perEvent records.
-func events(first, n, perEvent int) *stream.Batch {
-	var b stream.Batch
+func events(first, n, perEvent int) *record.Batch {
+	var b record.Batch
 	for i := range n {
 		for k := range perEvent {
 			line := fmt.Sprintf("type=SYSCALL msg=audit(1.000:%d): record %d\n", first+i, k)
-			b.Recs = append(b.Recs, stream.Record{
+			b.Recs = append(b.Recs, record.Record{
 				Off: uint32(len(b.Buf)), Len: uint32(len(line)), Type: 1300, Serial: uint32(first + i), Millis: 1000,
 			})
 			b.Buf = append(b.Buf, line...)
@@ -32,16 +32,16 @@ func events(first, n, perEvent int) *stream.Batch {
 }
 
 // pieces returns a line that comes in n records.
-func pieces(n int) *stream.Batch {
-	var b stream.Batch
+func pieces(n int) *record.Batch {
+	var b record.Batch
 	for i := range n {
-		r := stream.Record{Off: uint32(len(b.Buf)), Len: 4, Flags: stream.NoID}
+		r := record.Record{Off: uint32(len(b.Buf)), Len: 4, Flags: record.NoID}
 		if i > 0 {
-			r.Flags |= stream.Cont
+			r.Flags |= record.Cont
 		}
 		text := "abc\n"
 		if i < n-1 {
-			r.Flags |= stream.Open
+			r.Flags |= record.Open
 			text = "abcd"
 		}
 		b.Buf = append(b.Buf, text...)
@@ -50,7 +50,7 @@ func pieces(n int) *stream.Batch {
 	return &b
 }
 
-func text(b stream.Batch) string {
+func text(b record.Batch) string {
 	var s strings.Builder
 	for i := range b.Recs {
 		s.Write(b.Bytes(i))
@@ -301,9 +301,9 @@ func TestDropWithOneClientDropsTheNewest(t *testing.T) {
 func TestLongLineWhoseTailIsDroppedIsEnded(t *testing.T) {
 	q := New(Options{Config: lossy(3)})
 	all := pieces(6)
-	q.Put(&stream.Batch{Buf: all.Buf, Recs: all.Recs[:2]})
-	q.Put(&stream.Batch{Buf: all.Buf, Recs: all.Recs[2:4]}) // does not fit
-	q.Put(&stream.Batch{Buf: all.Buf, Recs: all.Recs[4:]})
+	q.Put(&record.Batch{Buf: all.Buf, Recs: all.Recs[:2]})
+	q.Put(&record.Batch{Buf: all.Buf, Recs: all.Recs[2:4]}) // does not fit
+	q.Put(&record.Batch{Buf: all.Buf, Recs: all.Recs[4:]})
 	c := q.Cursor()
 	defer c.Close()
 	if got := drain(t, c); got != "abcdabcd\n" {
@@ -317,10 +317,10 @@ func TestLongLineWhoseTailIsDroppedIsEnded(t *testing.T) {
 func TestClientThatComesWithinALongLineBeginsBehindIt(t *testing.T) {
 	q := New(Options{Config: Config{Depth: 100, Bytes: 1 << 20}})
 	all := pieces(4)
-	q.Put(&stream.Batch{Buf: all.Buf, Recs: all.Recs[:2]})
+	q.Put(&record.Batch{Buf: all.Buf, Recs: all.Recs[:2]})
 	c := q.Cursor()
 	defer c.Close()
-	q.Put(&stream.Batch{Buf: all.Buf, Recs: all.Recs[2:]})
+	q.Put(&record.Batch{Buf: all.Buf, Recs: all.Recs[2:]})
 	q.Put(events(1, 1, 1))
 	if got, want := drain(t, c), text(*events(1, 1, 1)); got != want {
 		t.Errorf("got %q", got)
@@ -331,7 +331,7 @@ func TestClientThatComesWithinALongLineBeginsBehindIt(t *testing.T) {
 func TestRecordLargerThanABlock(t *testing.T) {
 	q := New(Options{Config: lossy(100)})
 	big := strings.Repeat("x", 3*blockSize) + "\n"
-	q.Put(&stream.Batch{Buf: []byte(big), Recs: []stream.Record{{Len: uint32(len(big)), Flags: stream.NoID}}})
+	q.Put(&record.Batch{Buf: []byte(big), Recs: []record.Record{{Len: uint32(len(big)), Flags: record.NoID}}})
 	q.Put(events(1, 1, 1))
 	c := q.Cursor()
 	defer c.Close()
@@ -343,7 +343,7 @@ func TestRecordLargerThanABlock(t *testing.T) {
 
 func TestEmptyPayloadIsARecord(t *testing.T) {
 	q := New(Options{Config: lossy(100)})
-	q.Put(&stream.Batch{Recs: []stream.Record{{Kind: stream.Ver0, Flags: stream.NoID}, {Kind: stream.Ver0, Flags: stream.NoID}}})
+	q.Put(&record.Batch{Recs: []record.Record{{Kind: record.Ver0, Flags: record.NoID}, {Kind: record.Ver0, Flags: record.NoID}}})
 	c := q.Cursor()
 	defer c.Close()
 	if b, _ := c.Take(); len(b.Recs) != 2 {
@@ -357,7 +357,7 @@ func TestEmptyRecordsDoNotGrowABlock(t *testing.T) {
 	q := New(Options{Config: lossy(100)})
 	c := q.Cursor()
 	defer c.Close()
-	one := &stream.Batch{Recs: []stream.Record{{Kind: stream.Ver0, Flags: stream.NoID}}}
+	one := &record.Batch{Recs: []record.Record{{Kind: record.Ver0, Flags: record.NoID}}}
 	q.Put(one)
 	for range 10 * maxRecs {
 		q.Put(one)

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue/spool"
-	"audisp-relay/stream"
 )
 
 func TestAbandonDoesNotWaitForAHangingDisk(t *testing.T) {
@@ -39,7 +39,7 @@ func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 		want := putEvents(q, 1, 300, 1)
 		c := q.Cursor()
 		b, _ := c.Take()
-		had := text(stream.Batch{Buf: b.Buf, Recs: b.Recs[:100]})
+		had := text(record.Batch{Buf: b.Buf, Recs: b.Recs[:100]})
 		c.Advance(100)
 		q.Note(Upstream, Loss{Records: 3, Events: 1, First: 301, Last: 301})
 		q.Close()

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // TestWhole: whatever the sizes, a cursor gets no event in part.
@@ -17,24 +17,24 @@ func TestWhole(t *testing.T) {
 	defer c.Close()
 	want := 0
 	for serial, size := range []int{10, 20 << 10, 30 << 10, 64 << 10, 1, 200 << 10, 50 << 10, 7} {
-		b := stream.Batch{Buf: []byte(strings.Repeat("x", size))}
+		b := record.Batch{Buf: []byte(strings.Repeat("x", size))}
 		for _, k := range []int{size / 3, size / 3, size - 2*(size/3)} {
 			off := uint32(0)
 			if n := len(b.Recs); n > 0 {
 				off = b.Recs[n-1].Off + b.Recs[n-1].Len
 			}
-			b.Recs = append(b.Recs, stream.Record{Off: off, Len: uint32(k), Serial: uint32(serial), Type: 1300})
+			b.Recs = append(b.Recs, record.Record{Off: off, Len: uint32(k), Serial: uint32(serial), Type: 1300})
 		}
-		b.Recs[2].Flags |= stream.End
+		b.Recs[2].Flags |= record.End
 		q.Put(&b)
 		want += 3
 	}
 	// Of an event with as many records as a block holds, too.
-	many := stream.Batch{Buf: []byte(strings.Repeat("x", maxRecs))}
+	many := record.Batch{Buf: []byte(strings.Repeat("x", maxRecs))}
 	for i := range maxRecs {
-		many.Recs = append(many.Recs, stream.Record{Off: uint32(i), Len: 1, Serial: 100, Type: 1300})
+		many.Recs = append(many.Recs, record.Record{Off: uint32(i), Len: 1, Serial: 100, Type: 1300})
 	}
-	many.Recs[maxRecs-1].Flags |= stream.End
+	many.Recs[maxRecs-1].Flags |= record.End
 	q.Put(&many)
 	want += maxRecs
 	q.Close()
@@ -44,7 +44,7 @@ func TestWhole(t *testing.T) {
 			break
 		}
 		n := len(b.Recs)
-		if b.Recs[n-1].Flags&stream.End == 0 {
+		if b.Recs[n-1].Flags&record.End == 0 {
 			t.Fatalf("a batch ends within event %d", b.Recs[n-1].Serial)
 		}
 		want -= n
@@ -61,7 +61,7 @@ func TestWholeTorn(t *testing.T) {
 	put := func(q *Queue, first, n int) {
 		b := events(first, n, 3)
 		for i := 2; i < len(b.Recs); i += 3 {
-			b.Recs[i].Flags |= stream.End
+			b.Recs[i].Flags |= record.End
 		}
 		q.Put(b)
 	}

@@ -9,7 +9,7 @@ const checkTime = time.Second
 // Check lets the log lead for a moment, as auditd has logged or is about to log what it
 // does not send to plugins: DAEMON_CONFIG, which says who had it reload. It may be
 // called from anywhere and does not wait.
-func (f *Feed) Check() {
+func (f *Merger) Check() {
 	if f.log != nil {
 		f.check.Store(true)
 		f.nudge()

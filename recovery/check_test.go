@@ -10,7 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
 )
 
 // TestCheckGivesWhatOnlyTheLogHas: the record that says who had auditd reload comes on
@@ -27,7 +28,7 @@ func TestCheckGivesWhatOnlyTheLogHas(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := new(collector)
-		f := New(Options{Log: NewLog(path), Tracker: event.NewTracker(event.Options{}), Out: out, Say: zap.NewNop()})
+		f := New(Options{Log: auditlog.New(path), Tracker: integrity.NewTracker(integrity.Options{}), Out: out, Say: zap.NewNop()})
 		f.Take(batchOf(before))
 		f.last, f.tailSeen = time.Now().Add(-time.Hour), true // long quiet
 		end := start(f)

@@ -14,8 +14,10 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // collector is an Out that keeps the text of what it is given.
@@ -23,21 +25,21 @@ type collector struct {
 	mu   sync.Mutex
 	got  []string
 	late []string // of these, with the flag
-	lost []event.Trouble
+	lost []integrity.Gap
 }
 
-func (c *collector) Put(b *stream.Batch) {
+func (c *collector) Put(b *record.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range b.Recs {
 		c.got = append(c.got, lineOf(b, i))
-		if b.Recs[i].Flags&stream.Late != 0 {
+		if b.Recs[i].Flags&record.Late != 0 {
 			c.late = append(c.late, lineOf(b, i))
 		}
 	}
 }
 
-func (c *collector) Lost(t event.Trouble) {
+func (c *collector) Lost(t integrity.Gap) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lost = append(c.lost, t)
@@ -57,7 +59,7 @@ func (c *collector) lines() (lines []string, eoe int) {
 	return lines, eoe
 }
 
-func lineOf(b *stream.Batch, i int) string {
+func lineOf(b *record.Batch, i int) string {
 	text := string(b.Text(i))
 	if r := &b.Recs[i]; r.HasID() {
 		return "type=" + auparse.AuditMessageType(uint16(r.Type)).String() + " msg=" + text
@@ -65,7 +67,7 @@ func lineOf(b *stream.Batch, i int) string {
 	return strings.TrimRight(text, "\n ")
 }
 
-// play feeds a stream in chunks through a Feed over a log that is whole already.
+// play feeds a stream in chunks through a Merger over a log that is whole already.
 func play(t testing.TB, input, log []byte, rnd *rand.Rand) *collector {
 	t.Helper()
 	return playFrom(t, input, log, rnd, false)
@@ -79,7 +81,7 @@ func playFrom(t testing.TB, input, log []byte, rnd *rand.Rand, led bool) *collec
 		t.Fatal(err)
 	}
 	out := new(collector)
-	f := New(Options{Log: NewLog(path), Tracker: event.NewTracker(event.Options{}), Out: out, Say: zap.NewNop(), Static: true})
+	f := New(Options{Log: auditlog.New(path), Tracker: integrity.NewTracker(integrity.Options{}), Out: out, Say: zap.NewNop(), Static: true})
 	if led {
 		f.enter(time.Now(), 0, quietTime)
 	}
@@ -91,7 +93,7 @@ func playFrom(t testing.TB, input, log []byte, rnd *rand.Rand, led bool) *collec
 }
 
 // start runs f. What it returns ends that.
-func start(f *Feed) (end func()) {
+func start(f *Merger) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -104,10 +106,10 @@ func start(f *Feed) (end func()) {
 	}
 }
 
-func take(t testing.TB, f *Feed, input []byte, rnd *rand.Rand) {
+func take(t testing.TB, f *Merger, input []byte, rnd *rand.Rand) {
 	t.Helper()
 	r := stream.NewReader(&chunks{data: input, rnd: rnd})
-	var b stream.Batch
+	var b record.Batch
 	for r.Next(&b) == nil {
 		f.Take(&b)
 	}

@@ -5,8 +5,9 @@ import (
 	"math/bits"
 	"time"
 
-	"audisp-relay/event"
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
 )
 
 // The second line of defence against lines that no kernel made. While the log
@@ -40,12 +41,12 @@ const (
 )
 
 // addLine numbers line i of b, which waits.
-func (f *Feed) addLine(b *stream.Batch, i int, now time.Time, state lineState) {
+func (f *Merger) addLine(b *record.Batch, i int, now time.Time, state lineState) {
 	r := &b.Recs[i]
 	if f.suspects(b, i) {
 		state |= isSuspect
 	}
-	if r.Flags&stream.Cont != 0 {
+	if r.Flags&record.Cont != 0 {
 		state |= isCont
 	}
 	if logOnly(r.Type) {
@@ -66,16 +67,16 @@ func (f *Feed) addLine(b *stream.Batch, i int, now time.Time, state lineState) {
 // suspects reports whether a line may be part of a socket's address that ENRICHED
 // wrote with its newlines: it stands behind a SOCKADDR record without an end, and not
 // behind that end. An address has room for four records.
-func (f *Feed) suspects(b *stream.Batch, i int) bool {
+func (f *Merger) suspects(b *record.Batch, i int) bool {
 	r := &b.Recs[i]
 	suspect := f.suspect > 0
-	if !suspect && r.Type != stream.TypeSockaddr {
+	if !suspect && r.Type != record.TypeSockaddr {
 		return false
 	}
 	text := bytes.TrimRight(b.Bytes(i), " \n")
 	ends := bytes.HasSuffix(text, []byte(" }"))
 	switch {
-	case r.Type == stream.TypeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")) && !isAX25(text):
+	case r.Type == record.TypeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")) && !isAX25(text):
 		f.suspect = maxSuspects
 	case suspect && (ends || !r.HasID()):
 		f.suspect = 0
@@ -98,7 +99,7 @@ const (
 
 // meet takes in that the stream has brought line n. It reports false when a line
 // in front of it cannot be judged yet.
-func (f *Feed) meet(h *stream.Batch, i int, n uint64, now time.Time, force bool) bool {
+func (f *Merger) meet(h *record.Batch, i int, n uint64, now time.Time, force bool) bool {
 	var e *witnessed
 	if h.Recs[i].HasID() {
 		e = f.witness.settle(h, i)
@@ -123,7 +124,7 @@ func (f *Feed) meet(h *stream.Batch, i int, n uint64, now time.Time, force bool)
 
 // passed judges the lines below n, which the stream is past, as far as that can be
 // said: records of the same event that have arrived and wait may be theirs.
-func (f *Feed) passed(n uint64, now time.Time) {
+func (f *Merger) passed(n uint64, now time.Time) {
 	for p := &f.pending; p.ready < n; p.ready++ {
 		run, i := p.at(p.ready)
 		if e := f.witness.find(&run.Recs[i], f.witness.nodeKey(run.Node(i))); e != nil && e.held > 0 {
@@ -139,7 +140,7 @@ func (f *Feed) passed(n uint64, now time.Time) {
 
 // overtake judges the lines in front of line n, which the stream has brought. Unless
 // force is set, one that the stream may bring yet stops it for a while.
-func (f *Feed) overtake(n uint64, now time.Time, force bool) bool {
+func (f *Merger) overtake(n uint64, now time.Time, force bool) bool {
 	for p := &f.pending; p.ready < n; p.ready++ {
 		fate := f.overtaken(p.ready, false)
 		if fate == undecided {
@@ -155,7 +156,7 @@ func (f *Feed) overtake(n uint64, now time.Time, force bool) bool {
 
 // overtakeEvent judges the lines up to the last one of r's event, whose EOE record
 // has come.
-func (f *Feed) overtakeEvent(r *stream.Record, now time.Time) {
+func (f *Merger) overtakeEvent(r *record.Record, now time.Time) {
 	const look = 32
 	p := &f.pending
 	last := uint64(0)
@@ -168,7 +169,7 @@ func (f *Feed) overtakeEvent(r *stream.Record, now time.Time) {
 }
 
 // judged notes what is to become of line n.
-func (f *Feed) judged(n uint64, fate fate, now time.Time) {
+func (f *Merger) judged(n uint64, fate fate, now time.Time) {
 	l := f.given.line(n)
 	run, i := f.pending.at(n)
 	f.lastFate = fate
@@ -196,7 +197,7 @@ func (f *Feed) judged(n uint64, fate fate, now time.Time) {
 
 // overtaken judges a line that the stream has passed without bringing it. Until it is
 // late the stream may bring another event of its serial.
-func (f *Feed) overtaken(n uint64, late bool) fate {
+func (f *Merger) overtaken(n uint64, late bool) fate {
 	l := f.given.line(n)
 	run, i := f.pending.at(n)
 	r := &run.Recs[i]
@@ -204,7 +205,7 @@ func (f *Feed) overtaken(n uint64, late bool) fate {
 	switch {
 	case l.lineState&isCont != 0:
 		return f.lastFate
-	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == stream.TypeEOE: // auditd logs no EOE
+	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == record.TypeEOE: // auditd logs no EOE
 		return toLeave
 	case isDaemon(r):
 		return giveIf(w.daemonLine(r, false, l.lineState&isResumed != 0))
@@ -228,7 +229,7 @@ func (f *Feed) overtaken(n uint64, late bool) fate {
 }
 
 // wanted reports whether a line can be of an event that has been missing for long.
-func (f *Feed) wanted(b *stream.Batch, i int) bool {
+func (f *Merger) wanted(b *record.Batch, i int) bool {
 	for _, t := range f.holes {
 		if t.Covers(b, i) {
 			return true
@@ -247,7 +248,7 @@ func giveIf(ok bool) fate {
 // byEvent judges a line by what is known of the event that it says it is of: one
 // that the stream has brought can lack a record, of the types of which it has not had the one
 // there is; no other event has its serial.
-func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
+func (f *Merger) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
 	r := &run.Recs[i]
 	e := f.witness.find(r, f.witness.nodeKey(run.Node(i)))
 	switch {
@@ -268,7 +269,7 @@ func (f *Feed) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
 // event was cut to something that looks whole, so that line i of b is to be given, too:
 // the log does not have it where it has others of the event, or where the line begins
 // with it. Of older events is not known what the log has.
-func (f *Feed) wasCut(e *witnessed, single witnessTypes, b *stream.Batch, i int) bool {
+func (f *Merger) wasCut(e *witnessed, single witnessTypes, b *record.Batch, i int) bool {
 	sum := e.sums[bits.TrailingZeros8(uint8(single))]
 	if sum == 0 || f.matched[recentKey{e.serial, sum}] {
 		return false
@@ -278,13 +279,13 @@ func (f *Feed) wasCut(e *witnessed, single witnessTypes, b *stream.Batch, i int)
 
 // betterBehind reports whether a line that waits has the same serial, another time
 // and a better place.
-func (f *Feed) betterBehind(n uint64, l *givenLine) bool {
+func (f *Merger) betterBehind(n uint64, l *givenLine) bool {
 	if l.dist <= 1 {
 		return false
 	}
 	for k := n + 1; k < min(f.given.end(), n+lookAhead); k++ {
 		if o := f.given.line(k); o.id.Serial == l.id.Serial && o.id.Millis != l.id.Millis &&
-			!stream.OfDaemon(o.id.Type) && o.lineState&isSuspect == 0 && f.dist(k) < f.dist(n) {
+			!record.OfDaemon(o.id.Type) && o.lineState&isSuspect == 0 && f.dist(k) < f.dist(n) {
 			return true
 		}
 	}
@@ -293,7 +294,7 @@ func (f *Feed) betterBehind(n uint64, l *givenLine) bool {
 
 // dist says how far the serial of a line is from those beside it in the log, on
 // the side where they are nearer.
-func (f *Feed) dist(n uint64) uint32 {
+func (f *Merger) dist(n uint64) uint32 {
 	l := f.given.line(n)
 	d := l.dist
 	if d <= 1 || l.far == loneFar {
@@ -304,13 +305,13 @@ func (f *Feed) dist(n uint64) uint32 {
 }
 
 // distBehind says it for the lines behind, and of how many events these are.
-func (f *Feed) distBehind(n uint64) (dist uint32, events int) {
+func (f *Merger) distBehind(n uint64) (dist uint32, events int) {
 	var all [8]uint32
 	own := f.given.line(n).id
 	last := own.Serial
 	for k := n + 1; k < min(f.given.end(), n+lookAhead) && events < len(all); k++ {
 		o := f.given.line(k)
-		if o.id.Serial == own.Serial || o.id.Serial == last || o.id.Serial == 0 || stream.OfDaemon(o.id.Type) || o.lineState&isSuspect != 0 {
+		if o.id.Serial == own.Serial || o.id.Serial == last || o.id.Serial == 0 || record.OfDaemon(o.id.Type) || o.lineState&isSuspect != 0 {
 			continue
 		}
 		last = o.id.Serial
@@ -325,14 +326,14 @@ func (f *Feed) distBehind(n uint64) (dist uint32, events int) {
 
 // unheard judges a line of which the stream says nothing. end: no more lines come
 // behind it.
-func (f *Feed) unheard(n uint64, end bool) fate {
+func (f *Merger) unheard(n uint64, end bool) fate {
 	l := f.given.line(n)
 	run, i := f.pending.at(n)
 	r := &run.Recs[i]
 	switch {
 	case l.lineState&isCont != 0:
 		return f.lastFate
-	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == stream.TypeEOE: // auditd logs no EOE
+	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == record.TypeEOE: // auditd logs no EOE
 		return toLeave
 	case isDaemon(r):
 		return giveIf(f.witness.daemonLine(r, true, l.lineState&isResumed != 0))
@@ -363,7 +364,7 @@ func (f *Feed) unheard(n uint64, end bool) fate {
 }
 
 // believe judges the lines below n by the log alone.
-func (f *Feed) believe(n uint64, end bool, now time.Time) {
+func (f *Merger) believe(n uint64, end bool, now time.Time) {
 	p := &f.pending
 	for ; p.ready < n; p.ready++ {
 		fate := f.unheard(p.ready, end)
@@ -376,7 +377,7 @@ func (f *Feed) believe(n uint64, end bool, now time.Time) {
 }
 
 // giveReady gives the lines that are judged.
-func (f *Feed) giveReady(now time.Time) (gave uint64) {
+func (f *Merger) giveReady(now time.Time) (gave uint64) {
 	p := &f.pending
 	for len(p.runs) > 0 && p.runs[0].first < p.ready {
 		run := &p.runs[0]
@@ -388,7 +389,7 @@ func (f *Feed) giveReady(now time.Time) (gave uint64) {
 				to++
 			}
 			if state&isForeign == 0 {
-				f.giveRun(&stream.Batch{Buf: run.Buf, Recs: run.Recs[from:to]}, run.place.At(&run.Batch, from), now, state&isMet != 0, run.give)
+				f.giveRun(&record.Batch{Buf: run.Buf, Recs: run.Recs[from:to]}, run.place.At(&run.Batch, from), now, state&isMet != 0, run.give)
 				gave += uint64(to - from)
 			}
 			from = to
@@ -404,7 +405,7 @@ func (f *Feed) giveReady(now time.Time) (gave uint64) {
 }
 
 // giveRun gives lines that lie together.
-func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, confirmed bool, give func(b *stream.Batch, at Place)) {
+func (f *Merger) giveRun(b *record.Batch, at auditlog.Position, now time.Time, confirmed bool, give func(b *record.Batch, at auditlog.Position)) {
 	f.recent.add(b)
 	if confirmed {
 		f.tracker.ObserveConfirmed(b, now)
@@ -429,7 +430,7 @@ func (f *Feed) giveRun(b *stream.Batch, at Place, now time.Time, confirmed bool,
 
 // dropPending leaves the lines that wait: the log is read from further back, or
 // not any more.
-func (f *Feed) dropPending() {
+func (f *Merger) dropPending() {
 	for n := f.pending.ready; n < f.given.end(); n++ {
 		f.given.forget(n)
 	}
@@ -441,7 +442,7 @@ func (f *Feed) dropPending() {
 }
 
 // copyOf returns the line of which record i of h is a damaged copy.
-func (f *Feed) copyOf(h *stream.Batch, i int, id stream.ID) (n uint64, ok bool) {
+func (f *Merger) copyOf(h *record.Batch, i int, id record.ID) (n uint64, ok bool) {
 	text := h.Text(i)
 	isCut, looked := false, false
 	for n = f.given.kinds[kindOf(id)].first; n != 0; n = f.given.line(n).next {
@@ -456,7 +457,7 @@ func (f *Feed) copyOf(h *stream.Batch, i int, id stream.ID) (n uint64, ok bool) 
 			continue // it is the line that is not whole
 		}
 		if !looked {
-			isCut, looked = event.Cut(h, i) || bytes.Count(text, []byte("audit(")) > 1, true
+			isCut, looked = integrity.IsTruncated(h, i) || bytes.Count(text, []byte("audit(")) > 1, true
 		}
 		if isCut {
 			return n, true

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"audisp-relay/event"
+	"audisp-relay/audit/integrity"
 )
 
 func userLine(serial uint32, text string) string {
@@ -67,7 +67,7 @@ func TestSecondLine(t *testing.T) {
 	} {
 		for _, led := range []bool{true, false} {
 			m := newModel(1, 0)
-			p := m.player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+			p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 			if led {
 				p.f.enter(time.Now(), 0, time.Hour)
 			}
@@ -113,7 +113,7 @@ func TestSecondLine(t *testing.T) {
 func TestAForgedLineMasksNoLoss(t *testing.T) {
 	for _, forged := range [][]string{nil, {userLine(200_000, "foreign")}, {userLine(1040, "foreign") + "x"}, {userLine(4_000_000_000, "foreign")}} {
 		for _, led := range []bool{true, false} {
-			p := newModel(1, 0).player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+			p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 			if led {
 				p.f.enter(time.Now(), 0, time.Hour)
 			}
@@ -138,7 +138,7 @@ func TestAForgedLineMasksNoLoss(t *testing.T) {
 
 // TestABrokenAddressIsNoLine: an address whose newlines were not taken for its own.
 func TestABrokenAddressIsNoLine(t *testing.T) {
-	p := newModel(1, 0).player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.enter(time.Now(), 0, time.Hour)
 	head := "type=SOCKADDR msg=audit(1800000010.000:1010): saddr=01004000AA\x1dSADDR={ saddr_fam=local path=@a"
 	for _, rest := range [][]string{{userLine(1011, "foreign") + " }"}, {userLine(1011, "foreign"), "x }"}, {userLine(1009, "foreign"), userLine(1010, "foreign"), " }"}} {
@@ -165,7 +165,7 @@ func TestPendingIsBounded(t *testing.T) {
 }
 
 func pendingIsBounded(t *testing.T, held int) {
-	p := newModel(1, 0).player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.maxHeld = held
 	p.f.enter(time.Now(), 0, time.Hour)
 	pad := strings.Repeat("x", 4000)
@@ -196,7 +196,7 @@ func pendingIsBounded(t *testing.T, held int) {
 // TestSilentStream: what the log has behind the last record of a stream that says
 // nothing more is given after a while, if it goes on from there.
 func TestSilentStream(t *testing.T) {
-	p := newModel(1, 0).player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.static = false
 	p.f.enter(time.Now(), 0, time.Hour)
 	first, tail := userLines(1000, 1019), userLines(1020, 1029)
@@ -229,7 +229,7 @@ func TestDoubtWhileLinesWait(t *testing.T) {
 		e.lines, e.call = nil, false
 		m.fill(e)
 	}
-	p := m.player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.enter(time.Now(), 0, time.Hour)
 	before := userLines(1000, 1019)
 	p.write(before)
@@ -259,7 +259,7 @@ func TestDoubtWhileLinesWait(t *testing.T) {
 // read from nobody knows whether the log has it, so a line that begins with it is no proof.
 func TestOnlyWhatTheLogWasSearchedForWasCut(t *testing.T) {
 	m := newModel(1, 0)
-	p := m.player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	long := userLine(1000, "login")
 	b := batchOf(long + "\n" + long[:strings.Index(long, "op=")] + "\n")
 	e := &witnessed{serial: 1000, millis: b.Recs[0].Millis}

@@ -9,7 +9,7 @@ import (
 // lookLast has the log read once more at the end of the stream: for what auditd had
 // no time to dispatch, and for all that is in doubt, however young. What the log does
 // not have may still come: the next run waits for it.
-func (f *Feed) lookLast(now time.Time) {
+func (f *Merger) lookLast(now time.Time) {
 	millis, doubt := f.tracker.DoubtMillis()
 	if latest := f.latest.At(); !f.tailSeen && (!doubt || latest < millis) {
 		millis = latest
@@ -24,7 +24,7 @@ func (f *Feed) lookLast(now time.Time) {
 // reader and Run have ended. Lines of the log that auditd had no time to dispatch
 // are given too; time bounds how long that may take. What the log could not be read
 // for by then is left to the next run.
-func (f *Feed) Finish(until time.Time) {
+func (f *Merger) Finish(until time.Time) {
 	f.mu.Lock()
 	f.ended = true
 	f.mu.Unlock()
@@ -69,7 +69,7 @@ func (f *Feed) Finish(until time.Time) {
 
 // Force ends what Finish would: the log hangs, or is being read still, and there is no
 // time left.
-func (f *Feed) Force() {
+func (f *Merger) Force() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
@@ -84,7 +84,7 @@ func (f *Feed) Force() {
 // leave leaves the records that are held to the next run, which goes on in the log where
 // the consumers are: given now, they would come before others that are still in the log, and
 // might be damaged copies. It reports false where no next run will know where that is.
-func (f *Feed) leave() bool {
+func (f *Merger) leave() bool {
 	if f.saves == nil || !f.saves() {
 		return false
 	}

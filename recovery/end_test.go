@@ -10,8 +10,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
 
@@ -21,9 +22,9 @@ import (
 func TestEndBeforeTheLogIsRead(t *testing.T) {
 	log := captures.Read(t, "audit-4.2.1-raw.log.gz")
 	input := captures.Read(t, "audit-4.2.1-raw.string.gz")
-	for name, end := range map[string]func(*Feed){
-		"no time at all":     (*Feed).Force,
-		"no time to read it": func(f *Feed) { f.Finish(time.Now().Add(-time.Second)) },
+	for name, end := range map[string]func(*Merger){
+		"no time at all":     (*Merger).Force,
+		"no time to read it": func(f *Merger) { f.Finish(time.Now().Add(-time.Second)) },
 	} {
 		for _, resuming := range []bool{true, false} {
 			for _, saves := range []bool{true, false} {
@@ -32,7 +33,7 @@ func TestEndBeforeTheLogIsRead(t *testing.T) {
 					t.Fatal(err)
 				}
 				out := new(collector)
-				f := New(Options{Log: NewLog(path), Tracker: event.NewTracker(event.Options{}), Out: out, Say: zap.NewNop(), Saves: func() bool { return saves }})
+				f := New(Options{Log: auditlog.New(path), Tracker: integrity.NewTracker(integrity.Options{}), Out: out, Say: zap.NewNop(), Saves: func() bool { return saves }})
 				if resuming {
 					f.Begin()
 				} else {
@@ -42,7 +43,7 @@ func TestEndBeforeTheLogIsRead(t *testing.T) {
 				end(f)
 				after := time.Now()
 				if resuming {
-					f.Resume([]Resumed{{Name: "late", Put: func(b *stream.Batch) { out.Put(b) }}}) // it had hung
+					f.Resume([]Resumed{{Name: "late", Put: func(b *record.Batch) { out.Put(b) }}}) // it had hung
 				}
 				got, _ := out.lines()
 				switch {

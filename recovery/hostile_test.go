@@ -12,8 +12,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // modelEvent is an event of the model's kernel.
@@ -279,19 +281,19 @@ func (m *model) check(t *testing.T, what string, out *collector, real []string) 
 	}
 }
 
-// player feeds a model to a Feed, some lines of the log and of the stream at a time.
+// player feeds a model to a Merger, some lines of the log and of the stream at a time.
 type player struct {
 	m    *model
-	f    *Feed
+	f    *Merger
 	out  *collector
 	log  *os.File
 	path string
 }
 
-func (m *model) player(t *testing.T, tr *event.Tracker, path string) *player {
+func (m *model) player(t *testing.T, tr *integrity.Tracker, path string) *player {
 	t.Helper()
 	p := &player{m: m, out: new(collector), path: path}
-	p.f = New(Options{Log: NewLog(path), Tracker: tr, Out: p.out, Say: zap.NewNop(), Static: true})
+	p.f = New(Options{Log: auditlog.New(path), Tracker: tr, Out: p.out, Say: zap.NewNop(), Static: true})
 	var err error
 	if p.log, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		t.Fatal(err)
@@ -346,7 +348,7 @@ func TestHostile(t *testing.T) {
 		for _, mode := range []string{"log leads", "by doubt", "ended"} {
 			m := newModel(seed, 800)
 			m.write(mode == "by doubt")
-			p := m.player(t, event.NewTracker(event.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+			p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 			if mode != "by doubt" {
 				p.f.enter(time.Now(), 0, time.Hour)
 			}
@@ -375,7 +377,7 @@ func TestHostileAtAStart(t *testing.T) {
 		m.far = true
 		m.write(false)
 		path := filepath.Join(t.TempDir(), "audit.log")
-		tr := event.NewTracker(event.Options{BootID: "x"})
+		tr := integrity.NewTracker(integrity.Options{BootID: "x"})
 		p := m.player(t, tr, path)
 		p.write(m.log)
 		first := readLines(t, m.real[:1])
@@ -395,10 +397,10 @@ func TestHostileAtAStart(t *testing.T) {
 	}
 }
 
-func readLines(t *testing.T, lines []string) *stream.Batch {
+func readLines(t *testing.T, lines []string) *record.Batch {
 	t.Helper()
 	r := stream.NewReader(strings.NewReader(strings.Join(lines, "\n") + "\n"))
-	var b stream.Batch
+	var b record.Batch
 	if err := r.Next(&b); err != nil {
 		t.Fatal(err)
 	}

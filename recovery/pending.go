@@ -4,11 +4,12 @@ import (
 	"slices"
 	"sort"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/record"
 )
 
 // pending are the lines of the log that wait for the stream, in the order of the
-// log. Beyond half of Feed.maxHeld the log is not read on: it can wait.
+// log. Beyond half of Merger.maxHeld the log is not read on: it can wait.
 type pending struct {
 	runs  []lineRun
 	ready uint64 // lines with lower numbers are judged
@@ -18,14 +19,14 @@ type pending struct {
 
 // lineRun are lines that stand one behind the other in the log, copied.
 type lineRun struct {
-	stream.Batch
-	first uint64 // number of the first
-	place Place  // of the first
-	give  func(b *stream.Batch, at Place)
+	record.Batch
+	first uint64            // number of the first
+	place auditlog.Position // of the first
+	give  func(b *record.Batch, at auditlog.Position)
 }
 
 // add copies records from to to of b, whose numbers begin with first.
-func (p *pending) add(b *stream.Batch, from, to int, first uint64, place Place, give func(b *stream.Batch, at Place)) {
+func (p *pending) add(b *record.Batch, from, to int, first uint64, place auditlog.Position, give func(b *record.Batch, at auditlog.Position)) {
 	recs := b.Recs[from:to]
 	low, high := recs[0].Off, recs[len(recs)-1].Off+recs[len(recs)-1].Len
 	run := lineRun{first: first, place: place, give: give}

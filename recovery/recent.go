@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // recentSize is how many of the records given last are remembered: those of a
@@ -12,12 +12,12 @@ import (
 // ordinary ones. A hole is noticed after a second.
 const recentSize = 1 << 17
 
-// recent remembers the records that consumers were given last, each by 16 bytes.
+// recentRecords remembers the records that consumers were given last, each by 16 bytes.
 // When the log begins to lead it tells which of its lines they have already.
 // Writing it is on the path of every record, so a key is made of samples of the
 // text: two records of one event and type with equal samples and length are
 // counted, not told apart.
-type recent struct {
+type recentRecords struct {
 	ring []recentRecord
 	next int // where the next one goes
 	full bool
@@ -30,9 +30,9 @@ type recentRecord struct {
 
 const timeBits = 48
 
-func pack(r *stream.Record) uint64 {
+func pack(r *record.Record) uint64 {
 	typ := uint64(r.Type)
-	if r.Type >= stream.NamedType {
+	if r.Type >= record.NamedType {
 		typ = 0 // its last bits are those of another type
 	}
 	return typ<<timeBits | uint64(r.Millis)&(1<<timeBits-1)
@@ -45,13 +45,13 @@ func (r *recentRecord) millis() int64 { return int64(r.packed & (1<<timeBits - 1
 type recentKey struct{ serial, sum uint32 }
 
 // add remembers the records of b. EOE records are left out: the log has none.
-func (r *recent) add(b *stream.Batch) {
+func (r *recentRecords) add(b *record.Batch) {
 	if r.ring == nil {
 		r.ring = make([]recentRecord, recentSize)
 	}
 	for i := range b.Recs {
 		rec := &b.Recs[i]
-		if rec.Type == stream.TypeEOE || rec.Flags&(stream.Marker|stream.Cont) != 0 {
+		if rec.Type == record.TypeEOE || rec.Flags&(record.Marker|record.Cont) != 0 {
 			continue
 		}
 		r.ring[r.next] = recentRecord{keyOf(b, i), pack(rec)}
@@ -63,7 +63,7 @@ func (r *recent) add(b *stream.Batch) {
 
 // oldest returns the time of the oldest record remembered, and the serial from which
 // on all events are, by the oldest that has one of the kernel's.
-func (r *recent) oldest() (millis int64, serial uint32, ok bool) {
+func (r *recentRecords) oldest() (millis int64, serial uint32, ok bool) {
 	from, n := 0, r.next
 	if r.full {
 		from, n = r.next, recentSize
@@ -85,7 +85,7 @@ func (r *recent) oldest() (millis int64, serial uint32, ok bool) {
 }
 
 // each calls fn with all that is remembered, the oldest first.
-func (r *recent) each(fn func(k recentKey, typ uint32, millis int64)) {
+func (r *recentRecords) each(fn func(k recentKey, typ uint32, millis int64)) {
 	from, n := 0, r.next
 	if r.full {
 		from, n = r.next, recentSize
@@ -97,7 +97,7 @@ func (r *recent) each(fn func(k recentKey, typ uint32, millis int64)) {
 }
 
 // set returns how often each record is remembered.
-func (r *recent) set() map[recentKey]uint16 {
+func (r *recentRecords) set() map[recentKey]uint16 {
 	keys := r.ring[:r.next]
 	if r.full {
 		keys = r.ring
@@ -111,18 +111,18 @@ func (r *recent) set() map[recentKey]uint16 {
 
 // keyOf makes the key of record i, the same for a line of the stream, a frame
 // and a line of the log.
-func keyOf(b *stream.Batch, i int) recentKey {
+func keyOf(b *record.Batch, i int) recentKey {
 	return recentKey{b.Recs[i].Serial, sumOf(b.Recs[i].Type, keyText(b, i))}
 }
 
 // keyText returns what of record i makes its key: its text from the id on.
-func keyText(b *stream.Batch, i int) []byte {
+func keyText(b *record.Batch, i int) []byte {
 	rec := &b.Recs[i]
 	text := b.Bytes(i)
-	if rec.Kind != stream.Ver0 {
+	if rec.Kind != record.Ver0 {
 		text = afterType(text, rec.NodeLen)
 	}
-	if rec.Kind != stream.Line && bytes.IndexByte(text, '\n') >= 0 {
+	if rec.Kind != record.Line && bytes.IndexByte(text, '\n') >= 0 {
 		// In a frame it stands as it came, in a line auditd writes a space for it.
 		text = bytes.ReplaceAll(text, []byte{'\n'}, []byte{' '})
 	}
@@ -156,7 +156,7 @@ func sumOf(typ uint32, text []byte) uint32 {
 		}
 	}
 	folded := (uint32(sum>>32) ^ uint32(sum)) &^ 1
-	if stream.OfDaemon(typ) {
+	if record.OfDaemon(typ) {
 		folded |= 1
 	}
 	return folded
@@ -164,7 +164,7 @@ func sumOf(typ uint32, text []byte) uint32 {
 
 // beginsWith reports whether a record that is shorter than record i, and is the begin of
 // it, has that sum.
-func beginsWith(b *stream.Batch, i int, sum uint32) bool {
+func beginsWith(b *record.Batch, i int, sum uint32) bool {
 	text := keyText(b, i)
 	for n := 1; n < len(text); n++ {
 		if sumOf(b.Recs[i].Type, text[:n]) == sum {

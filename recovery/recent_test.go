@@ -4,7 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // TestKeyOfARecordWithNewlines: a frame has them as they are, a line has spaces; it is
@@ -14,8 +15,8 @@ func TestKeyOfARecordWithNewlines(t *testing.T) {
 		text := []byte("audit(1700000000.000:7): pid=1 " + strings.Repeat("x", 100))
 		text[31+at] = '\n'
 		spaces := strings.ReplaceAll(string(text), "\n", " ")
-		var line, ver0, ver1 stream.Batch
-		cut := func(b *stream.Batch, data []byte) {
+		var line, ver0, ver1 record.Batch
+		cut := func(b *record.Batch, data []byte) {
 			s := stream.NewSplitter()
 			s.Cut(b, copy(s.Space(), data))
 		}

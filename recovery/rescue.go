@@ -3,7 +3,7 @@ package recovery
 import (
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // rescueTime is how long the log is left alone after a panic over it.
@@ -12,14 +12,14 @@ const rescueTime = time.Minute
 // rescue is to be deferred with f.mu held, in front of what gives records of the stream: after a
 // panic it gives those that wait and rest, as they came, and lets the stream lead. What was given
 // just before it may come twice: that is better than not at all.
-func (f *Feed) rescue(stage string, rest *stream.Batch) {
+func (f *Merger) rescue(stage string, rest *record.Batch) {
 	if fault := recover(); fault != nil {
 		f.restart(stage, rest, fault)
 	}
 }
 
 // restart begins again with the stream, after a panic.
-func (f *Feed) restart(stage string, rest *stream.Batch, fault any) {
+func (f *Merger) restart(stage string, rest *record.Batch, fault any) {
 	if f.panicked != nil {
 		f.panicked(stage, rest, fault)
 	}
@@ -27,7 +27,7 @@ func (f *Feed) restart(stage string, rest *stream.Batch, fault any) {
 	f.tracker = f.tracker.Renew()
 	f.mode, f.entry, f.before, f.matched, f.holes = direct, nil, nil, nil, nil
 	f.held, f.heldSize, f.behind, f.searched, f.loseAt, f.unsure = nil, 0, false, false, 0, 0
-	f.given, f.pending, f.recent = given{base: 1}, pending{ready: 1}, recent{}
+	f.given, f.pending, f.recent = awaited{base: 1}, pending{ready: 1}, recentRecords{}
 	f.witness = witness{}
 	f.entered, f.ioSince, f.resuming = time.Time{}, time.Time{}, false
 	f.down = time.Now().Add(rescueTime)
@@ -39,8 +39,8 @@ func (f *Feed) restart(stage string, rest *stream.Batch, fault any) {
 	}
 }
 
-// safely calls f, which locks the Feed itself. After a panic in it the stream leads.
-func (f *Feed) safely(work func()) {
+// safely calls f, which locks the Merger itself. After a panic in it the stream leads.
+func (f *Merger) safely(work func()) {
 	defer func() {
 		fault := recover()
 		if fault == nil {

@@ -8,33 +8,35 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // collected are the records that a consumer gets.
 type collected struct{ text strings.Builder }
 
-func (c *collected) Put(b *stream.Batch) {
+func (c *collected) Put(b *record.Batch) {
 	for i := range b.Recs {
 		c.text.Write(b.Bytes(i))
 	}
 }
 
-func (c *collected) Lost(event.Trouble) {}
+func (c *collected) Lost(integrity.Gap) {}
 
-// TestFeedPanics: what the stream brings is given although the Feed panics over it, what waits for
+// TestFeedPanics: what the stream brings is given although the Merger panics over it, what waits for
 // the log, too, and nothing is locked behind that.
 func TestFeedPanics(t *testing.T) {
 	out := new(collected)
 	told := 0
-	f := New(Options{Log: NewLog("/nowhere/audit.log"), Network: true, Tracker: event.NewTracker(event.Options{}), Out: out, Say: zap.NewNop(),
-		Panicked: func(string, *stream.Batch, any) { told++ }})
+	f := New(Options{Log: auditlog.New("/nowhere/audit.log"), Network: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: out, Say: zap.NewNop(),
+		Panicked: func(string, *record.Batch, any) { told++ }})
 	line := func(n int) string {
 		return fmt.Sprintf("node=n%d type=USER_LOGIN msg=audit(%d.000:%d): pid=1 uid=0 auid=0 ses=1 msg='op=login res=success'\n", n, time.Now().Unix(), n)
 	}
-	batch := func(text string) *stream.Batch {
-		var b stream.Batch
+	batch := func(text string) *record.Batch {
+		var b record.Batch
 		if err := stream.NewReader(strings.NewReader(text)).Next(&b); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +56,7 @@ func TestFeedPanics(t *testing.T) {
 	f.nodes = make(map[string]bool)
 	take(3)
 	f.down = time.Time{}
-	f.Give(func() { f.enter(time.Now(), time.Now().UnixMilli(), 0) })
+	f.WithLock(func() { f.enter(time.Now(), time.Now().UnixMilli(), 0) })
 	take(4) // waits for the log
 	if out.text.String() == want || told != 1 {
 		t.Fatal("record 4 did not wait")

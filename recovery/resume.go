@@ -6,23 +6,24 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/record"
 )
 
 // Resumed is a consumer that goes on where an earlier run has ended.
 type Resumed struct {
 	Name  string
-	ID    stream.ID // of the last record it had that is in the log
+	ID    record.ID // of the last record it had that is in the log
 	First bool      // of the first one it is to have, instead
 	Known bool      // otherwise it is new, and begins with what comes from now on
-	Put   func(b *stream.Batch)
+	Put   func(b *record.Batch)
 
-	from Place
+	from auditlog.Position
 }
 
 // Begin makes the log lead from the start on, for Resume. It is to be called
 // before the reader begins.
-func (f *Feed) Begin() {
+func (f *Merger) Begin() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.log == nil {
@@ -36,7 +37,7 @@ func (f *Feed) Begin() {
 // Resume gives each consumer what stands in the log behind its position, then
 // lets the log lead until the stream has caught up. It is called after Begin,
 // before Run, by Run's goroutine.
-func (f *Feed) Resume(cs []Resumed) {
+func (f *Merger) Resume(cs []Resumed) {
 	if f.log == nil {
 		return
 	}
@@ -59,12 +60,12 @@ func (f *Feed) Resume(cs []Resumed) {
 	f.nudge()
 }
 
-func (f *Feed) resume(cs []Resumed) error {
+func (f *Merger) resume(cs []Resumed) error {
 	if err := f.places(cs); err != nil {
 		return err
 	}
 	resumed := uint64(0)
-	_, err := f.follow(func(b *stream.Batch, at Place) {
+	_, err := f.follow(func(b *record.Batch, at auditlog.Position) {
 		most := 0
 		for i := range cs {
 			most = max(most, cs[i].put(b, at))
@@ -84,7 +85,7 @@ const overlap = 10 * time.Second
 
 // places finds where each consumer goes on and goes to the first of them, or
 // further back by the overlap.
-func (f *Feed) places(cs []Resumed) error {
+func (f *Merger) places(cs []Resumed) error {
 	defer f.io()()
 	end, err := f.log.SeekEnd()
 	if err != nil {
@@ -106,10 +107,10 @@ func (f *Feed) places(cs []Resumed) error {
 		default:
 			c.from, err = f.log.SeekAfter(c.ID)
 		}
-		if errors.Is(err, ErrAbsent) {
+		if errors.Is(err, auditlog.ErrAbsent) {
 			f.say.Info("what this consumer had last is not in audit.log, which has older records: going on behind those that are not newer",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
-		} else if errors.Is(err, ErrGone) {
+		} else if errors.Is(err, auditlog.ErrGone) {
 			f.say.Warn("what this consumer had last is no longer in audit.log: going on with the oldest that is",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
 		} else if err != nil {
@@ -130,13 +131,13 @@ func (f *Feed) places(cs []Resumed) error {
 
 // put gives c the part of b that is behind its position, and returns how many
 // records that is.
-func (c *Resumed) put(b *stream.Batch, at Place) int {
+func (c *Resumed) put(b *record.Batch, at auditlog.Position) int {
 	n := 0
 	for n < len(b.Recs) && at.At(b, n).Less(c.from) {
 		n++
 	}
 	if n < len(b.Recs) {
-		c.Put(&stream.Batch{Buf: b.Buf, Recs: b.Recs[n:]})
+		c.Put(&record.Batch{Buf: b.Buf, Recs: b.Recs[n:]})
 	}
 	return len(b.Recs) - n
 }

@@ -5,7 +5,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/record"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 )
 
 // noteTimes takes note of when the records of the stream were written.
-func (f *Feed) noteTimes(b *stream.Batch) {
+func (f *Merger) noteTimes(b *record.Batch) {
 	latest := b.Recs[0].Millis
 	for i := range b.Recs {
 		latest = max(latest, b.Recs[i].Millis)
@@ -31,13 +32,13 @@ func (f *Feed) noteTimes(b *stream.Batch) {
 
 // writtenAt returns from which time on lines are to be searched for a record that
 // came now and whose event has that time.
-func (f *Feed) writtenAt(millis int64) int64 {
+func (f *Merger) writtenAt(millis int64) int64 {
 	return max(millis, f.latest.At()-oldestEvent)
 }
 
 // searchFrom returns from which time on the log is to be searched for what was
 // written at about that time.
-func (f *Feed) searchFrom(millis int64, now time.Time) int64 {
+func (f *Merger) searchFrom(millis int64, now time.Time) int64 {
 	if f.static || millis <= now.UnixMilli() {
 		return millis
 	}
@@ -45,7 +46,7 @@ func (f *Feed) searchFrom(millis int64, now time.Time) int64 {
 }
 
 // seekTime finds where the log begins to lead.
-func (f *Feed) seekTime(millis int64) (Place, error) {
+func (f *Merger) seekTime(millis int64) (auditlog.Position, error) {
 	back := int64(backMax)
 	if f.static {
 		back = 0

@@ -8,8 +8,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/event"
-	"audisp-relay/stream"
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // call is the SYSCALL record of an event, and its end.
@@ -20,8 +22,8 @@ func call(millis int64, serial uint32) string {
 }
 
 // batchOf is the records of a text.
-func batchOf(text string) *stream.Batch {
-	var b stream.Batch
+func batchOf(text string) *record.Batch {
+	var b record.Batch
 	sp := stream.NewSplitter()
 	sp.Cut(&b, copy(sp.Space(), text))
 	b.Buf = append([]byte(nil), b.Buf...)
@@ -58,7 +60,7 @@ func TestTheTimeOfAnEventIsNotThatOfItsWriting(t *testing.T) {
 		"an old event that is cut":               {events(1, 50, now) + call(now-5*hour, 51)[:200] + "\n" + call(now, 52), -61_000, 0, 0},
 		"a hole after the stream stood for long": {events(1, 50, now-hour) + events(52, 60, now), -hour - 2000, -hour + 2000, 1200 * time.Millisecond},
 	} {
-		f := New(Options{Log: NewLog("/nonexistent"), Tracker: event.NewTracker(event.Options{}), Out: new(collector), Say: zap.NewNop()})
+		f := New(Options{Log: auditlog.New("/nonexistent"), Tracker: integrity.NewTracker(integrity.Options{}), Out: new(collector), Say: zap.NewNop()})
 		for text := c.stream; text != ""; { // as it comes: some at a time
 			n := min(len(text), 4096)
 			n += strings.IndexByte(text[n-1:], '\n')

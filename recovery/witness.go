@@ -6,7 +6,7 @@ import (
 	"math/bits"
 	"slices"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // witnessSize is how many serials back is known which events the stream has brought.
@@ -59,22 +59,22 @@ const (
 // others.
 func singleType(typ uint32) witnessTypes {
 	switch {
-	case typ == stream.TypeSyscall || typ == stream.TypeUring:
+	case typ == record.TypeSyscall || typ == record.TypeUring:
 		return hasCall
-	case typ == stream.TypeCWD:
+	case typ == record.TypeCWD:
 		return hasCWD
-	case typ == stream.TypeProctitle:
+	case typ == record.TypeProctitle:
 		return hasTitle
-	case typ == stream.TypeSockaddr:
+	case typ == record.TypeSockaddr:
 		return hasSockaddr
-	case stream.OfProgram(typ):
+	case record.OfProgram(typ):
 		return hasUser
 	}
 	return 0
 }
 
 // begin forgets all but auditd's own serials, and takes over what recent knows.
-func (w *witness) begin(r *recent) {
+func (w *witness) begin(r *recentRecords) {
 	if w.events == nil {
 		w.events = make([]witnessed, witnessSize)
 	} else {
@@ -115,13 +115,13 @@ func (w *witness) noteNode(name []byte) {
 }
 
 // note takes in records of the stream, as they arrive.
-func (w *witness) note(b *stream.Batch) {
+func (w *witness) note(b *record.Batch) {
 	if w.events == nil {
 		return
 	}
 	for i := range b.Recs {
 		r := &b.Recs[i]
-		if !r.HasID() || r.Flags&(stream.Cont|stream.Marker) != 0 {
+		if !r.HasID() || r.Flags&(record.Cont|record.Marker) != 0 {
 			continue
 		}
 		if isDaemon(r) {
@@ -133,13 +133,13 @@ func (w *witness) note(b *stream.Batch) {
 			w.noteNode(name)
 		}
 		e := w.put(r.Serial, r.Millis, w.nodeKey(name))
-		if r.Type != stream.TypeEOE && e.held < 1<<8-1 {
+		if r.Type != record.TypeEOE && e.held < 1<<8-1 {
 			e.held++
 		}
 	}
 }
 
-func isDaemon(r *stream.Record) bool { return stream.OfDaemon(r.Type) }
+func isDaemon(r *record.Record) bool { return record.OfDaemon(r.Type) }
 
 // put notes a record that the stream has brought.
 func (w *witness) put(serial uint32, millis int64, node uint32) *witnessed {
@@ -159,7 +159,7 @@ func (w *witness) put(serial uint32, millis int64, node uint32) *witnessed {
 }
 
 // settle notes that record i of the stream is being dealt with.
-func (w *witness) settle(b *stream.Batch, i int) *witnessed {
+func (w *witness) settle(b *record.Batch, i int) *witnessed {
 	r := &b.Recs[i]
 	e := w.find(r, w.nodeKey(b.Node(i)))
 	if e == nil || e.types&byStream == 0 || e.millis != r.Millis {
@@ -177,7 +177,7 @@ func (e *witnessed) done() {
 }
 
 // find returns the event with r's serial, nil if there is none.
-func (w *witness) find(r *stream.Record, node uint32) *witnessed {
+func (w *witness) find(r *record.Record, node uint32) *witnessed {
 	if w.events == nil {
 		return nil
 	}
@@ -189,7 +189,7 @@ func (w *witness) find(r *stream.Record, node uint32) *witnessed {
 }
 
 // noteLog notes an event that only the log has.
-func (w *witness) noteLog(r *stream.Record, node, dist uint32) {
+func (w *witness) noteLog(r *record.Record, node, dist uint32) {
 	if w.events == nil {
 		return
 	}
@@ -209,7 +209,7 @@ func (w *witness) noteDaemon(serial uint32) {
 // dispatch: before 4.2 it logs some only. Their serials are a series, which begins
 // at random with each start. alone: there is no stream that it should have been in;
 // resumed: nor was there when it was written.
-func (w *witness) daemonLine(r *stream.Record, alone, resumed bool) bool {
+func (w *witness) daemonLine(r *record.Record, alone, resumed bool) bool {
 	const near = 16
 	known := w.daemons[:min(w.daemon, len(w.daemons))]
 	follows := false

@@ -3,7 +3,7 @@ package recovery
 import (
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // TestDaemonLines: which lines of auditd's own are believed though the stream does not have
@@ -29,7 +29,7 @@ func TestDaemonLines(t *testing.T) {
 	} {
 		w := &witness{}
 		w.noteDaemon(100)
-		if got := w.daemonLine(&stream.Record{Type: c.typ, Serial: c.serial}, c.alone, c.resumed); got != c.want {
+		if got := w.daemonLine(&record.Record{Type: c.typ, Serial: c.serial}, c.alone, c.resumed); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -11,8 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/queue"
-	"audisp-relay/stream"
 )
 
 // panicky panics wherever it is told to, as often as it is told to.
@@ -28,7 +29,7 @@ func due(n *atomic.Int32, what string) {
 	}
 }
 
-func (p *panicky) Write(_ context.Context, b stream.Batch) (int, error) {
+func (p *panicky) Write(_ context.Context, b record.Batch) (int, error) {
 	due(&p.write, "Write")
 	p.got.Write(b.Bytes(0))
 	return 1, nil
@@ -45,7 +46,7 @@ func TestPanicsOfAWriter(t *testing.T) {
 	for i := range 20 {
 		fmt.Fprintf(&text, "type=CWD msg=audit(1.000:%d): x\n", i)
 	}
-	var b stream.Batch
+	var b record.Batch
 	if err := stream.NewReader(strings.NewReader(text.String())).Next(&b); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue"
-	"audisp-relay/stream"
 )
 
 // Waits between attempts at a place that fails: doubling, with jitter.
@@ -155,7 +155,7 @@ func (p *Pump) ok() {
 
 // write has the Writer deliver. After a panic it has to begin again: what it had open may be in
 // any state.
-func (p *Pump) write(ctx context.Context, b stream.Batch) (n int, err error) {
+func (p *Pump) write(ctx context.Context, b record.Batch) (n int, err error) {
 	defer func() {
 		var panicked *PanicError
 		if errors.As(err, &panicked) {

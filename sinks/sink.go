@@ -7,8 +7,8 @@ import (
 	"errors"
 	"time"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue"
-	"audisp-relay/stream"
 )
 
 // ErrTimeUp is why a sink is ended when the plugin itself has to be gone.
@@ -73,7 +73,7 @@ type Writer interface {
 	// delivered must not show at the place in part, or must be finished there by
 	// the next call. It does not keep b. It blocks no longer than ctx lives, but
 	// for file I/O.
-	Write(ctx context.Context, b stream.Batch) (n int, err error)
+	Write(ctx context.Context, b record.Batch) (n int, err error)
 	// Tick is called about once a second while there is nothing to write or
 	// between writes, to sync or to notice that a peer has gone.
 	Tick(ctx context.Context) error

@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Version is that of the file's content. A file of another one is not read.
@@ -33,7 +33,7 @@ type State struct {
 	Version   int                 `json:"version"` // set by Save
 	BootID    string              `json:"boot_id"` // /proc/sys/kernel/random/boot_id
 	Saved     time.Time           `json:"saved"`
-	Tracker   json.RawMessage     `json:"tracker,omitempty"` // of event.Tracker, whose format it is
+	Tracker   json.RawMessage     `json:"tracker,omitempty"` // of integrity.Tracker, whose format it is
 	Input     map[string]uint64   `json:"input,omitempty"`   // totals of what was read, by name
 	Consumers map[string]Consumer `json:"consumers,omitempty"`
 }
@@ -41,7 +41,7 @@ type State struct {
 // Consumer is how far a consumer has got.
 type Consumer struct {
 	Number uint64            `json:"number"`          // every record before this one is done with; numbered over restarts
-	ID     stream.ID         `json:"id"`              // of the last of those that is in audit.log
+	ID     record.ID         `json:"id"`              // of the last of those that is in audit.log
 	HasID  bool              `json:"has_id"`          // there was one
 	First  bool              `json:"first,omitempty"` // ID is that of the first record it is to have, instead
 	Floor  *Floor            `json:"floor,omitempty"` // where it has to go on, all the same
@@ -52,7 +52,7 @@ type Consumer struct {
 // for its position (queue.Floor).
 type Floor struct {
 	Number uint64    `json:"number"`
-	ID     stream.ID `json:"id"`
+	ID     record.ID `json:"id"`
 	HasID  bool      `json:"has_id"`
 	First  bool      `json:"first,omitempty"`
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 func errno(err error) (syscall.Errno, bool) {
@@ -39,7 +39,7 @@ var full = State{
 	Tracker: json.RawMessage(`{"nodes":{"<n>":[1,2]}}`),
 	Input:   map[string]uint64{"records": 1<<64 - 1},
 	Consumers: map[string]Consumer{
-		"local": {Number: 1<<64 - 2, ID: stream.ID{Millis: 1795296167053, Serial: 1<<32 - 1, Type: 1300, Sum: 7}, HasID: true,
+		"local": {Number: 1<<64 - 2, ID: record.ID{Millis: 1795296167053, Serial: 1<<32 - 1, Type: 1300, Sum: 7}, HasID: true,
 			Totals: map[string]uint64{"received": 5, "lost.queue-full": 2}},
 		"new": {},
 	},

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/format"
-	"audisp-relay/stream"
 	"audisp-relay/testdata/captures"
 )
 
@@ -67,7 +68,7 @@ func TestRunsWhatAudispdRan(t *testing.T) {
 func reencode(t *testing.T, data []byte, enc format.Encoder) (out []byte, records uint64) {
 	t.Helper()
 	r := stream.NewReader(bytes.NewReader(data))
-	var b stream.Batch
+	var b record.Batch
 	for {
 		err := r.Next(&b)
 		if err == io.EOF {

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/test/lab"
 )
 
@@ -126,7 +127,7 @@ func recordsOf(t *testing.T, logs []string, after, until string) logged {
 		}
 		defer f.Close()
 		r := stream.NewReader(f)
-		var b stream.Batch
+		var b record.Batch
 		for r.Next(&b) == nil {
 			for i := range b.Recs {
 				text := string(b.Bytes(i))

@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/test/lab"
 )
 
@@ -168,7 +169,7 @@ func readRecords(t *testing.T, path string) (all []seenRecord) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b stream.Batch
+	var b record.Batch
 	add := func() {
 		for i := range b.Recs {
 			r := seenRecord{typ: b.Recs[i].Type, serial: int(b.Recs[i].Serial)}
@@ -209,7 +210,7 @@ type truth struct {
 // none reports whether a record does not count: EOE that were cut, and what auditd
 // says before its plugins run.
 func (m *truth) none(r seenRecord) bool {
-	return m.cut && (r.typ == stream.TypeEOE || strings.Contains(r.text, "type=EOE")) || typeName(r.typ) == "DAEMON_START"
+	return m.cut && (r.typ == record.TypeEOE || strings.Contains(r.text, "type=EOE")) || typeName(r.typ) == "DAEMON_START"
 }
 
 func readTruth(t *testing.T, path, after, last string, cut bool) *truth {
@@ -312,4 +313,4 @@ func (m *truth) rare(id string) bool {
 	return types["USER_LOGIN"]+types["DAEMON_ERR"]+types["CONFIG_CHANGE"] > 0
 }
 
-func typeName(n uint32) string { return string(stream.AppendTypeName(nil, n)) }
+func typeName(n uint32) string { return string(record.AppendTypeName(nil, n)) }

@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/test/lab"
 )
 
@@ -47,7 +48,7 @@ func TestLiveForgedLine(t *testing.T) {
 		defer f.Close()
 		r := stream.NewReader(f)
 		whole := 0
-		var b stream.Batch
+		var b record.Batch
 		for r.Next(&b) == nil {
 			for i := range b.Recs {
 				text := string(b.Bytes(i))

@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/queue/spool"
-	"audisp-relay/stream"
 )
 
 // newSpoolCmd is "audisp-relay spool": it looks and changes nothing, and may do so
@@ -100,7 +100,7 @@ type spoolLister struct {
 
 	enc  format.Encoder // string
 	buf  []byte
-	recs []stream.Record
+	recs []record.Record
 	line []byte
 }
 

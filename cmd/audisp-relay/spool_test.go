@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/queue/spool"
-	"audisp-relay/stream"
 )
 
 // spoolOf stores frames of two records each in state/spool/name and returns all
@@ -24,9 +24,9 @@ func spoolOf(t *testing.T, state, name string, frames int) (lines string) {
 	for i := range uint32(frames) {
 		text := fmt.Sprintf("type=CWD msg=audit(1.000:%d): cwd=\"/\"\naudit(1.000:%d): v0", i, i)
 		cut := uint32(strings.Index(text, "\n") + 1)
-		b := stream.Batch{Buf: []byte(text), Recs: []stream.Record{
+		b := record.Batch{Buf: []byte(text), Recs: []record.Record{
 			{Len: cut, Type: 1307, Serial: i, Millis: 1000},
-			{Off: cut, Len: uint32(len(text)) - cut, Type: 1300, Serial: i, Millis: 1000, Kind: stream.Ver0},
+			{Off: cut, Len: uint32(len(text)) - cut, Type: 1300, Serial: i, Millis: 1000, Kind: record.Ver0},
 		}}
 		if _, err := s.Append(uint64(i)*2+1, &b); err != nil {
 			t.Fatal(err)

@@ -9,20 +9,20 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	eventjson "audisp-relay/format/json"
 	"audisp-relay/queue"
 	"audisp-relay/state"
-	"audisp-relay/stream"
 )
 
 // realMarkers returns n markers that a queue with this key makes.
-func realMarkers(t *testing.T, key []byte, n int) (list []string, batch stream.Batch) {
+func realMarkers(t *testing.T, key []byte, n int) (list []string, batch record.Batch) {
 	t.Helper()
 	q := queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true, Markers: true}, Name: "siem", Key: key})
 	for i := range n {
 		q.Note(queue.Upstream, queue.Loss{Records: 1, Events: 1, First: uint32(i), Last: uint32(i)})
-		q.Put(&stream.Batch{Buf: []byte("type=USER msg=audit(1.000:1): x\n"), Recs: []stream.Record{{Len: 32, Type: 1005, Serial: 1, Millis: 1000, Kind: stream.Line}}})
+		q.Put(&record.Batch{Buf: []byte("type=USER msg=audit(1.000:1): x\n"), Recs: []record.Record{{Len: 32, Type: 1005, Serial: 1, Millis: 1000, Kind: record.Line}}})
 	}
 	q.Close()
 	c := q.Cursor()
@@ -32,7 +32,7 @@ func realMarkers(t *testing.T, key []byte, n int) (list []string, batch stream.B
 			break
 		}
 		for i := range b.Recs {
-			if b.Recs[i].Flags&stream.Marker != 0 {
+			if b.Recs[i].Flags&record.Marker != 0 {
 				list = append(list, strings.TrimSuffix(string(b.Bytes(i)), "\n"))
 				r := b.Recs[i]
 				r.Off = uint32(len(batch.Buf))

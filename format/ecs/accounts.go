@@ -6,7 +6,7 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/names"
+	"audisp-relay/audit/users"
 )
 
 // entity is a user or a group.
@@ -84,7 +84,7 @@ func (e *Encoder) settle() {
 	}
 }
 
-func (e *Encoder) settleAccounts(r *record, does roles) {
+func (e *Encoder) settleAccounts(r *parsedRecord, does roles) {
 	d := &e.doc
 	if does&(logsIn|administers) != 0 {
 		d.user, d.effective = e.idEntity(r, "auid", false), e.idEntity(r, "uid", false)
@@ -117,7 +117,7 @@ func (e *Encoder) settleAccounts(r *record, does roles) {
 // settleGroup finds the group of a record about one. Where grp= names it, id= and acct= are
 // the member that is added or removed, or, where op= speaks of no member, acct= is who has
 // called gpasswd.
-func (e *Encoder) settleGroup(r *record) {
+func (e *Encoder) settleGroup(r *parsedRecord) {
 	d := &e.doc
 	grp := e.value(r, "grp")
 	switch {
@@ -143,7 +143,7 @@ func (e *Encoder) settleGroup(r *record) {
 }
 
 // enteredGroup returns the group that newgrp changes to, or asks the password of.
-func (e *Encoder) enteredGroup(r *record) entity {
+func (e *Encoder) enteredGroup(r *parsedRecord) entity {
 	group := e.firstID(r, "new_gid", "new-gid")
 	for _, key := range [...]string{"new_group", "new-group", "grp"} {
 		if name := e.value(r, key); name != "" && group.Name == "" {
@@ -167,7 +167,7 @@ func aboutMember(op string) bool {
 
 // ofGroupTool reports whether a record is one of a program whose acct= is a group's name:
 // before shadow 4.17 gpasswd and groupmod wrote USER_ACCT and USER_CHAUTHTOK records.
-func (e *Encoder) ofGroupTool(r *record) bool {
+func (e *Encoder) ofGroupTool(r *parsedRecord) bool {
 	exe := e.value(r, "exe")
 	switch exe[strings.LastIndexByte(exe, '/')+1:] {
 	case "gpasswd", "groupmod", "groupadd", "groupdel":
@@ -198,7 +198,7 @@ func said(account entity) string {
 }
 
 // account returns whom id= and acct= name. What acct= says is a name, "0" too.
-func (e *Encoder) account(r *record, group bool) entity {
+func (e *Encoder) account(r *parsedRecord, group bool) entity {
 	account := e.idEntity(r, "id", group)
 	if name := e.value(r, "acct"); name != "" {
 		account.Name = name
@@ -207,7 +207,7 @@ func (e *Encoder) account(r *record, group bool) entity {
 }
 
 // firstID returns the user or group of the first field that is there.
-func (e *Encoder) firstID(r *record, keys ...string) entity {
+func (e *Encoder) firstID(r *parsedRecord, keys ...string) entity {
 	for _, key := range keys {
 		if e.find(r, key) >= 0 {
 			return e.idEntity(r, key, strings.HasSuffix(key, "gid"))
@@ -217,7 +217,7 @@ func (e *Encoder) firstID(r *record, keys ...string) entity {
 }
 
 // idEntity returns the user or group that an id names.
-func (e *Encoder) idEntity(r *record, key string, group bool) entity {
+func (e *Encoder) idEntity(r *parsedRecord, key string, group bool) entity {
 	at := e.find(r, key)
 	if at < 0 || !isNumber(e.fields[at].val) {
 		return entity{}
@@ -227,7 +227,7 @@ func (e *Encoder) idEntity(r *record, key string, group bool) entity {
 }
 
 // value returns the value of a field, "" when it is not there or says nothing.
-func (e *Encoder) value(r *record, key string) string {
+func (e *Encoder) value(r *parsedRecord, key string) string {
 	if at := e.find(r, key); at >= 0 && !isNothing([]byte(e.fields[at].val)) {
 		return e.fields[at].val
 	}
@@ -241,8 +241,8 @@ func (d *document) namesAccount(id, name string) bool {
 
 // lookUp returns the name that an id has on this machine, if the record is of it and auditd
 // has added no names.
-func (e *Encoder) lookUp(r *record, id string, group bool) string {
-	if e.opts.Users == nil || r.Twinned || !names.Local(r.Node, e.opts.Local) {
+func (e *Encoder) lookUp(r *parsedRecord, id string, group bool) string {
+	if e.opts.Users == nil || r.Twinned || !users.Local(r.Node, e.opts.Local) {
 		return ""
 	}
 	if !isNumber(id) {

@@ -123,7 +123,7 @@ func (e *Encoder) writeData() {
 }
 
 // overlaid reports whether a field has the name of a part of the record's security context.
-func (e *Encoder) overlaid(r *record, f field) bool {
+func (e *Encoder) overlaid(r *parsedRecord, f field) bool {
 	return !f.context && (strings.HasPrefix(f.key, "subj_") || strings.HasPrefix(f.key, "obj_")) &&
 		slices.ContainsFunc(e.fields[r.from:r.to], func(part field) bool { return part.context && part.key == f.key })
 }

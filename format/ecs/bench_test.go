@@ -8,7 +8,7 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
 
@@ -50,7 +50,7 @@ func benchmarkAlone(b *testing.B, marshal bool) {
 		}
 		msgs = msgs[:0]
 		for ; i < ends[k]; i++ {
-			r := decode.Cut(batch, i)
+			r := record.Parse(batch, i)
 			msg, err := auparse.Parse(auparse.AuditMessageType(r.Type), "audit("+string(r.ID)+"): "+string(r.Body))
 			if err != nil {
 				b.Fatal(err)

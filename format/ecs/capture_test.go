@@ -13,19 +13,18 @@ import (
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
 
 // alone has aucoalesce work without us, on the records' text: what auditbeat would get
 // from the kernel, which neither adds names nor a node. It returns what auditbeat makes of
 // it (audit_linux.go, buildMetricbeatEvent), leaves by their path, and the event's warnings.
-func alone(t testing.TB, b *stream.Batch, i, j int) (leaves map[string]any, warnings []string, err error) {
+func alone(t testing.TB, b *record.Batch, i, j int) (leaves map[string]any, warnings []string, err error) {
 	t.Helper()
 	var msgs []*auparse.AuditMessage
 	for ; i < j; i++ {
-		r := decode.Cut(b, i)
+		r := record.Parse(b, i)
 		text := "audit(" + string(r.ID) + ")" + string(r.Gap) + string(r.Body)
 		msg, err := auparse.Parse(auparse.AuditMessageType(r.Type), text)
 		if err != nil {
@@ -123,12 +122,12 @@ func auditbeat(ev *aucoalesce.Event) map[string]any {
 			set(fmt.Sprintf("auditd.paths.%d.%s", i, k), v)
 		}
 	}
-	users(ev, set)
+	setUsers(ev, set)
 	return m
 }
 
-// users are the ids: those of the record, then over them those that aucoalesce has chosen.
-func users(ev *aucoalesce.Event, set func(path, val string)) {
+// setUsers sets the ids: those of the record, then over them those that aucoalesce has chosen.
+func setUsers(ev *aucoalesce.Event, set func(path, val string)) {
 	ids := maps.Clone(ev.User.IDs)
 	for k, v := range ids {
 		if v == "unset" {
@@ -198,11 +197,11 @@ func TestCapturesAgreeWithAucoalesce(t *testing.T) {
 }
 
 // compare reports whether there was something to compare with.
-func compare(t *testing.T, b *stream.Batch, i, j int, got map[string]any) bool {
+func compare(t *testing.T, b *record.Batch, i, j int, got map[string]any) bool {
 	t.Helper()
 	want, warnings, err := alone(t, b, i, j)
 	if err != nil {
-		if b.Recs[i].Type != stream.TypeEOE {
+		if b.Recs[i].Type != record.TypeEOE {
 			t.Errorf("%s: aucoalesce: %v", b.Bytes(i), err)
 		}
 		return true
@@ -259,7 +258,7 @@ func differs(path string, lib any, got map[string]any, said string) bool {
 	case "event.category":
 		return strings.Contains(said, "no normalization found")
 	case "process.name":
-		text, ok := decode.AppendUnhex(nil, []byte(lib.(string)))
+		text, ok := record.AppendUnhex(nil, []byte(lib.(string)))
 		return ok && percent(string(text)) == ours
 	}
 	return false

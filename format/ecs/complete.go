@@ -7,7 +7,7 @@ import (
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // document is what is written of an event.
@@ -35,7 +35,7 @@ type document struct {
 }
 
 // complete finds what the event has no place for yet, and gives it one.
-func (e *Encoder) complete(b *stream.Batch, i int) {
+func (e *Encoder) complete(b *record.Batch, i int) {
 	d := &e.doc
 	first := &e.recs[0]
 	d.millis, d.serial, d.id = b.Recs[i].Millis, b.Recs[i].Serial, str(first.ID)
@@ -45,8 +45,8 @@ func (e *Encoder) complete(b *stream.Batch, i int) {
 		d.node = e.opts.Node
 	}
 	for k := range e.recs {
-		d.recovered = d.recovered || e.recs[k].Flags&stream.FromLog != 0
-		d.incomplete = d.incomplete || e.recs[k].Flags&stream.Partial != 0
+		d.recovered = d.recovered || e.recs[k].Flags&record.FromLog != 0
+		d.incomplete = d.incomplete || e.recs[k].Flags&record.Partial != 0
 	}
 	d.event.Tags = e.tags
 	fixFileType(d.event)
@@ -90,7 +90,7 @@ func (e *Encoder) place(k int) {
 }
 
 // placeInPath adds the fields of a PATH record that aucoalesce was not given.
-func (e *Encoder) placeInPath(r *record) {
+func (e *Encoder) placeInPath(r *parsedRecord) {
 	if !r.asides {
 		return
 	}
@@ -174,7 +174,7 @@ func (e *Encoder) nameIDs() {
 
 // name returns the name of an id in record r: the one that auditd has added or, in
 // a record without such names that is of this machine, the one it has here.
-func (e *Encoder) name(r *record, key, id string, group bool) string {
+func (e *Encoder) name(r *parsedRecord, key, id string, group bool) string {
 	for _, t := range e.twins[r.tfrom:r.tto] {
 		if t.key == key {
 			if saysNothing(t.val, id) {
@@ -192,7 +192,7 @@ func saysNothing(name, id string) bool {
 }
 
 // find returns where the field of that name is, -1 when r has none.
-func (e *Encoder) find(r *record, key string) int {
+func (e *Encoder) find(r *parsedRecord, key string) int {
 	for i := r.from; i < r.to; i++ {
 		if e.fields[i].key == key {
 			return i

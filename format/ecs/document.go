@@ -8,7 +8,7 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Version of the Elastic Common Schema whose field names are used.
@@ -108,11 +108,11 @@ func (e *Encoder) writeOriginal() {
 		if len(r.Node) > 0 && len(r.ID) > 0 {
 			line = line[len("node=")+len(r.Node)+1:]
 		}
-		if r.kind != stream.Ver0 {
+		if r.kind != record.Ver0 {
 			w.item(str(line))
 			continue
 		}
-		e.spare = append(stream.AppendTypeName(append(e.spare[:0], "type="...), r.Type), " msg="...)
+		e.spare = append(record.AppendTypeName(append(e.spare[:0], "type="...), r.Type), " msg="...)
 		e.spare = append(e.spare, line...)
 		w.item(str(e.spare))
 	}

@@ -11,8 +11,7 @@ import (
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Users gives names to ids. A name that is not known is "".
@@ -26,7 +25,7 @@ type Options struct {
 	Users Users  // names where auditd has added none; nil for no look-ups
 	Node  string // host.name of events whose records carry no node=; empty leaves it out
 	// Panicked, which may be nil, is called with a panic in aucoalesce over records i..j-1 of b.
-	Panicked func(b *stream.Batch, i, j int, fault any)
+	Panicked func(b *record.Batch, i, j int, fault any)
 	Local    string // node= of this host's own records, where auditd writes one: their ids have names here
 }
 
@@ -41,12 +40,12 @@ type Encoder struct {
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
 	// text's memory without a copy, see str, and are forgotten with it.
-	recs   []record
+	recs   []parsedRecord
 	fields []field
 	twins  []field
 	text   []byte // decoded values
 	names  []byte // of the records' types
-	args   decode.Args
+	args   record.Args
 	execve bool // there is an EXECVE record
 	tags   []string
 	doc    document
@@ -67,7 +66,7 @@ func New(o Options) *Encoder {
 func (e *Encoder) Panics() uint64 { return e.panics }
 
 // AppendEvent appends the line of the event that records i to j-1 of b are.
-func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	e.panicked = func(fault any) {
 		if e.opts.Panicked != nil {
 			e.opts.Panicked(b, i, j, fault)

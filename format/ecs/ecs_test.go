@@ -11,7 +11,7 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 	"github.com/google/go-cmp/cmp"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
 
@@ -23,8 +23,8 @@ func TestEvent(t *testing.T) {
 		"node=web-1 " + rec("PROCTITLE", `proctitle=6C73006120FF`) +
 		"node=web-1 " + rec("EOE", "")
 	b := parse(t, text)
-	b.Recs[4].Flags |= stream.End | stream.Partial
-	b.Recs[1].Flags |= stream.FromLog
+	b.Recs[4].Flags |= record.End | record.Partial
+	b.Recs[1].Flags |= record.FromLog
 	got := string(New(Options{Node: "other"}).AppendEvent([]byte("before\n"), b, 0, 5))
 	want := `before
 {"@timestamp":"2026-11-21T21:22:47.053Z","event":{"id":"1795296167.053:4","kind":"event","category":["process"],"type":["start"],` +
@@ -225,7 +225,7 @@ func TestLossMarker(t *testing.T) {
 
 // A line longer than a record comes in pieces, none of which is lost.
 func TestPieces(t *testing.T) {
-	long := rec("USER", "pid=1 msg='op="+strings.Repeat("x", stream.MaxRecord)+"'")
+	long := rec("USER", "pid=1 msg='op="+strings.Repeat("x", record.MaxRecord)+"'")
 	b := parse(t, long)
 	leaves := decodeLine(t, New(Options{}).AppendEvent(nil, b, 0, len(b.Recs)))
 	var whole string

@@ -6,8 +6,7 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // field is a field as aucoalesce is to see it: under auparse's name for it, decoded.
@@ -18,11 +17,11 @@ type field struct {
 	context  bool // a part of a security context
 }
 
-// record is one record of the event at hand. Its fields are Encoder.fields[from:to],
+// parsedRecord is one record of the event at hand. Its fields are Encoder.fields[from:to],
 // the names auditd has added Encoder.twins[tfrom:tto].
-type record struct {
-	decode.Record
-	kind       stream.Kind
+type parsedRecord struct {
+	record.Parsed
+	kind       record.Kind
 	name       []byte // of its type
 	line       []byte // as it came
 	from, to   int
@@ -38,21 +37,21 @@ type record struct {
 func str(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // read takes the records apart.
-func (e *Encoder) read(b *stream.Batch, i, j int) {
+func (e *Encoder) read(b *record.Batch, i, j int) {
 	e.args.Reset()
 	e.execve, e.names = false, e.names[:0]
 	for ; i < j; i++ {
-		r := record{Record: decode.Cut(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)}
+		r := parsedRecord{Parsed: record.Parse(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)}
 		if r.Type != 0 {
 			from := len(e.names)
 			e.names = b.AppendType(e.names, i)
 			r.name = e.names[from:len(e.names):len(e.names)] // stays as it is if names has to move
 		}
 		switch {
-		case r.Flags&stream.NoID != 0 || len(r.ID) == 0:
+		case r.Flags&record.NoID != 0 || len(r.ID) == 0:
 			r.odd = true
 		default:
-			r.odd = r.Flags&stream.Open != 0 || !plainGap(r.Gap, r.Body)
+			r.odd = r.Flags&record.Open != 0 || !plainGap(r.Gap, r.Body)
 			e.readBody(&r)
 		}
 		r.to, r.tto = len(e.fields), len(e.twins)
@@ -66,7 +65,7 @@ func plainGap(gap, body []byte) bool {
 	return string(gap) == ": " || len(body) == 0 && string(gap) == ":"
 }
 
-func (e *Encoder) readBody(r *record) {
+func (e *Encoder) readBody(r *parsedRecord) {
 	switch auparse.AuditMessageType(min(r.Type, 1<<16-1)) {
 	case auparse.AUDIT_EXECVE:
 		e.readExecve(r)
@@ -84,7 +83,7 @@ func (e *Encoder) readBody(r *record) {
 // parser reads the fields of one record.
 type parser struct {
 	e       *Encoder
-	r       *record
+	r       *parsedRecord
 	nested  bool   // in a program's text
 	token   []byte // of the field before, where words may follow that belong to it
 	context bool   // and that field is subj or obj
@@ -98,7 +97,7 @@ type parser struct {
 // scan reads the fields of a body or, inside of msg='...', of what a program has sent.
 func (p *parser) scan(body []byte, nested bool) {
 	var msg []byte
-	s := decode.Scan(body)
+	s := record.Scan(body)
 	p.token, p.nested = nil, nested
 	for s.Next() {
 		prefix := p.gap(s.Gap)
@@ -120,7 +119,7 @@ func (p *parser) scan(body []byte, nested bool) {
 			}
 			continue
 		}
-		if p.r.Type == decode.TypeLogin && !nested {
+		if p.r.Type == record.TypeLogin && !nested {
 			prefix, key = loginKey(s.Gap, prefix, key)
 		}
 		p.add(prefix, key, s.Value)
@@ -153,7 +152,7 @@ func (p *parser) gap(gap []byte) (prefix string) {
 		p.token = nil
 		return ""
 	}
-	if result, perms, ok := decode.Verdict(text); ok && decode.HasVerdict(p.r.Type) {
+	if result, perms, ok := record.Verdict(text); ok && record.HasVerdict(p.r.Type) {
 		p.put("seresult", str(result), false)
 		p.put("seperms", p.e.commas(perms), false)
 		p.r.odd = p.r.odd || behindVerdict(text) != "for"
@@ -172,10 +171,10 @@ func (p *parser) gap(gap []byte) (prefix string) {
 }
 
 // loginKey returns what is shown for the name of a field of a LOGIN record: old_auid, new_auid
-// and new_ses for all that kernels before 3.14 have called them, see decode.LoginKey. Other
+// and new_ses for all that kernels before 3.14 have called them, see record.LoginKey. Other
 // names, and those of now, are as they are.
 func loginKey(gap []byte, prefix string, key []byte) (string, []byte) {
-	switch name, _ := decode.LoginKey(gap, key); name {
+	switch name, _ := record.LoginKey(gap, key); name {
 	case "":
 		return prefix, key
 	case "old-auid":
@@ -248,11 +247,11 @@ func plainKey(key []byte) bool {
 
 // readTwins reads the names that auditd has added to an ENRICHED record: keys in
 // capitals, each the twin of a field.
-func (e *Encoder) readTwins(r *record) {
+func (e *Encoder) readTwins(r *parsedRecord) {
 	if len(r.Names) == 0 {
 		return
 	}
-	s := decode.Scan(r.Names)
+	s := record.Scan(r.Names)
 	for s.Next() {
 		if len(e.twins)-r.tfrom == maxFields {
 			r.odd = true

@@ -13,11 +13,12 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // parse reads a stream.
-func parse(t testing.TB, text string) *stream.Batch {
+func parse(t testing.TB, text string) *record.Batch {
 	t.Helper()
 	b, err := records(text)
 	if err != nil {
@@ -26,11 +27,11 @@ func parse(t testing.TB, text string) *stream.Batch {
 	return b
 }
 
-func records(text string) (*stream.Batch, error) {
-	var all stream.Batch
+func records(text string) (*record.Batch, error) {
+	var all record.Batch
 	r := stream.NewReader(strings.NewReader(text))
 	for {
-		var b stream.Batch
+		var b record.Batch
 		err := r.Next(&b)
 		if err == io.EOF {
 			return &all, nil
@@ -49,8 +50,8 @@ func records(text string) (*stream.Batch, error) {
 
 // group puts the records of each event one behind the other, in the order of the first,
 // and returns where the events end.
-func group(b *stream.Batch) (grouped *stream.Batch, ends []int) {
-	grouped = &stream.Batch{Buf: b.Buf}
+func group(b *record.Batch) (grouped *record.Batch, ends []int) {
+	grouped = &record.Batch{Buf: b.Buf}
 	done := make([]bool, len(b.Recs))
 	for i := range b.Recs {
 		if done[i] {

@@ -6,7 +6,7 @@ import (
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // join has aucoalesce make one event of the records.
@@ -81,10 +81,10 @@ func (e *Encoder) leading() (first, syscall int) {
 const macTaskContexts = 1420
 
 // isOfProgram reports whether a record is one that a program has sent.
-func (r *record) isOfProgram() bool { return stream.OfProgram(uint32(r.typ())) }
+func (r *parsedRecord) isOfProgram() bool { return record.OfProgram(uint32(r.typ())) }
 
 // adds reports whether a record only adds to what another one says.
-func (r *record) adds() bool {
+func (r *parsedRecord) adds() bool {
 	switch r.typ() {
 	case auparse.AUDIT_PATH, auparse.AUDIT_CWD, auparse.AUDIT_EXECVE, auparse.AUDIT_PROCTITLE, auparse.AUDIT_SOCKADDR:
 		return true
@@ -93,12 +93,12 @@ func (r *record) adds() bool {
 }
 
 // coalesces reports whether a record is one of those that are put together.
-func (r *record) coalesces() bool {
-	return r.Flags&stream.NoID == 0 && len(r.ID) > 0 && r.typ() != auparse.AUDIT_EOE
+func (r *parsedRecord) coalesces() bool {
+	return r.Flags&record.NoID == 0 && len(r.ID) > 0 && r.typ() != auparse.AUDIT_EOE
 }
 
 // bare returns an event that says no more than the type of a record.
-func bare(r *record) *aucoalesce.Event {
+func bare(r *parsedRecord) *aucoalesce.Event {
 	return &aucoalesce.Event{Type: r.typ(), Category: aucoalesce.GetAuditEventType(r.typ()), Data: map[string]string{}}
 }
 
@@ -163,7 +163,7 @@ func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event,
 }
 
 // message returns a record as aucoalesce wants it.
-func (e *Encoder) message(r *record) *auparse.AuditMessage {
+func (e *Encoder) message(r *parsedRecord) *auparse.AuditMessage {
 	msg, data := e.pool.take()
 	msg.RecordType = r.typ()
 	switch msg.RecordType {

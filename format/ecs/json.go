@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/stream"
 )
 
 // writer writes JSON. Objects and arrays that stay empty are not there at all.

@@ -8,17 +8,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // readExecve gives a record to those that put the arguments together. Of its own fields
 // there is only argc: what auparse makes of split arguments, or of one that is "", is
 // nothing at all.
-func (e *Encoder) readExecve(r *record) {
+func (e *Encoder) readExecve(r *parsedRecord) {
 	e.execve = true
 	e.args.Add(r.Body)
 	r.odd = r.odd || r.Twinned
-	s := decode.Scan(r.Body)
+	s := record.Scan(r.Body)
 	for s.Next() {
 		if !isArg(s.Key) || string(s.Gap) != " " && len(bytes.Trim(s.Gap, " ")) > 0 {
 			r.odd = true
@@ -50,9 +50,9 @@ func isArg(key []byte) bool {
 // readSockaddr reads a socket address: family, and what it is made of under the names that
 // auparse has for it (addr, port, flow, path) or package decode. It adds saddr, all of it in
 // hex, where these do not say all.
-func (e *Encoder) readSockaddr(r *record) {
+func (e *Encoder) readSockaddr(r *parsedRecord) {
 	var saddr []byte
-	s := decode.Scan(r.Body)
+	s := record.Scan(r.Body)
 	for s.Next() {
 		if string(s.Key) != "saddr" || saddr != nil || len(s.Gap) > 0 {
 			r.odd = true
@@ -64,7 +64,7 @@ func (e *Encoder) readSockaddr(r *record) {
 	if saddr == nil {
 		return
 	}
-	a, raw, ok := decode.Sockaddr(e.text[len(e.text):], saddr)
+	a, raw, ok := record.Sockaddr(e.text[len(e.text):], saddr)
 	e.text = append(e.text, raw...) // the same bytes, if there was room for them
 	if !ok {
 		e.putAddress("saddr", str(saddr))
@@ -98,14 +98,14 @@ func (e *Encoder) family(n uint16) string {
 	case unix.AF_INET6:
 		return "ipv6"
 	}
-	if name := decode.FamilyName(n); name != "" {
+	if name := record.FamilyName(n); name != "" {
 		return name
 	}
 	return e.number(uint32(n))
 }
 
 // putIP adds address and port as far as they are there. whole says that there is nothing else.
-func (e *Encoder) putIP(a *decode.Addr, raw []byte) (whole bool) {
+func (e *Encoder) putIP(a *record.Addr, raw []byte) (whole bool) {
 	if ip, ok := netip.AddrFromSlice(a.Addr); ok {
 		e.putAddress("addr", e.ip(ip.Unmap()))
 	}
@@ -145,15 +145,15 @@ func (e *Encoder) putPath(path []byte) (whole bool) {
 }
 
 // putParts adds what an address of another family is made of.
-func (e *Encoder) putParts(a *decode.Addr) {
+func (e *Encoder) putParts(a *record.Addr) {
 	for _, p := range a.Parts() {
 		val := ""
 		switch p.Kind {
-		case decode.PartNumber:
+		case record.PartNumber:
 			from := len(e.text)
 			e.text = strconv.AppendInt(e.text, p.Number, 10)
 			val = str(e.text[from:])
-		case decode.PartText:
+		case record.PartText:
 			val = str(p.Bytes)
 		default:
 			from := len(e.text)

@@ -9,7 +9,7 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // add adds a field as it stands in a record, under auparse's name and in its form. What
@@ -32,9 +32,9 @@ func (p *parser) add(prefix string, key, token []byte) {
 	switch {
 	case quoted:
 		val = token[1 : len(token)-1]
-	case token[0] == '"' && decode.ClassIn(p.r.Type, key) == decode.Text: // the record ends in the middle of it
+	case token[0] == '"' && record.ClassIn(p.r.Type, key) == record.Text: // the record ends in the middle of it
 		val, p.r.odd = token[1:], true
-	case decode.ClassIn(p.r.Type, key) == decode.Text:
+	case record.ClassIn(p.r.Type, key) == record.Text:
 		val = p.e.unhex(token)
 	}
 	at := p.interpret(name, val, quoted)
@@ -63,7 +63,7 @@ func (e *Encoder) unhex(v []byte) []byte {
 		}
 	}
 	from := len(e.text)
-	text, ok := decode.AppendUnhex(e.text, v)
+	text, ok := record.AppendUnhex(e.text, v)
 	if !ok {
 		return v
 	}
@@ -77,7 +77,7 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 	typ := p.r.typ()
 	kernel := typ == auparse.AUDIT_SYSCALL || typ == auparse.AUDIT_SECCOMP
 	text := str(val)
-	if !quoted && decode.IsUnset(val) && isID(p.r.Type, name) {
+	if !quoted && record.IsUnset(val) && isID(p.r.Type, name) {
 		return p.unset(name)
 	}
 	if p.misleads(name, text) {
@@ -95,7 +95,7 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 		return -1
 	case "exit":
 		if n, ok := canonical(text); ok && n < 0 && !p.hasOwnErrno(-n) {
-			if name := decode.ErrnoName(-n); name != "" {
+			if name := record.ErrnoName(-n); name != "" {
 				text = name
 			}
 		}
@@ -133,8 +133,8 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 // isID reports whether a field of that name is an id or a session, which is unset with a
 // value of -1. Programs have names of their own for them.
 func isID(typ uint32, name string) bool {
-	switch decode.ClassIn(typ, []byte(name)) {
-	case decode.ID, decode.Session:
+	switch record.ClassIn(typ, []byte(name)) {
+	case record.UserID, record.Session:
 		return true
 	}
 	return isUserID(name) || strings.HasSuffix(name, "-ses") || strings.HasSuffix(name, "_ses")
@@ -193,7 +193,7 @@ func isNumber(val string) bool {
 		}
 		n = 10*n + uint64(c)
 	}
-	return n < decode.Unset
+	return n < record.Unset
 }
 
 // isOfObject reports whether a name that ends as ids do is one of the audit system's for
@@ -228,7 +228,7 @@ func (p *parser) said(result *[]byte, val []byte) int {
 	return -1
 }
 
-func (r *record) typ() auparse.AuditMessageType {
+func (r *parsedRecord) typ() auparse.AuditMessageType {
 	if r.Type > 1<<16-1 { // auparse has 16 bits
 		return 0
 	}
@@ -288,7 +288,7 @@ func (e *Encoder) title(val []byte) string {
 		}
 	}
 	if !exact && e.doc.titleParts == nil {
-		e.doc.titleParts = decode.AppendTitle(nil, val)
+		e.doc.titleParts = record.AppendTitle(nil, val)
 	}
 	if nuls == 0 {
 		return str(val)
@@ -352,8 +352,8 @@ func (p *parser) hasOwnErrno(n int) bool {
 	if n < 35 || p.arch < 0 {
 		return false
 	}
-	code, _ := decode.ParseArch([]byte(p.e.fields[p.arch].val))
-	name := decode.ArchName(code)
+	code, _ := record.ParseArch([]byte(p.e.fields[p.arch].val))
+	name := record.ArchName(code)
 	for _, arch := range [...]string{"alpha", "mips", "parisc", "sparc"} {
 		if strings.HasPrefix(name, arch) {
 			return true
@@ -369,13 +369,13 @@ func (p *parser) finishSyscall() {
 		return
 	}
 	arch := &p.e.fields[p.arch]
-	code, ok := decode.ParseArch([]byte(arch.val))
+	code, ok := record.ParseArch([]byte(arch.val))
 	if ok && arch.val[0] != '0' && arch.val == strings.ToLower(arch.val) {
-		if name := decode.ArchName(code); name != "" {
+		if name := record.ArchName(code); name != "" {
 			arch.val = name
 		}
 	} else if !ok {
-		code, _ = decode.ArchCode(arch.val)
+		code, _ = record.ArchCode(arch.val)
 	}
 	if p.sysno < 0 {
 		return
@@ -385,7 +385,7 @@ func (p *parser) finishSyscall() {
 	if !ok {
 		return
 	}
-	if name := decode.SyscallName(code, nr); name != "" {
+	if name := record.SyscallName(code, nr); name != "" {
 		call.val = name
 	} else if name, ok := p.r.Name(nil, []byte("syscall")); ok && isSyscallName(name) {
 		number := call.val

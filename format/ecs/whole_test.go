@@ -13,8 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
 
@@ -25,7 +24,7 @@ type fataler interface {
 
 // checkWhole fails when something of the event's records is neither in event.original nor,
 // in one of the forms that docs/ecs.md names, a value of the document.
-func checkWhole(t fataler, b *stream.Batch, i, j int, leaves map[string]any) {
+func checkWhole(t fataler, b *record.Batch, i, j int, leaves map[string]any) {
 	t.Helper()
 	var values []string
 	for path, v := range leaves {
@@ -63,7 +62,7 @@ func checkWhole(t fataler, b *stream.Batch, i, j int, leaves map[string]any) {
 		return
 	}
 	for k := i; k < j; k++ {
-		r := decode.Cut(b, k)
+		r := record.Parse(b, k)
 		if len(r.ID) == 0 {
 			t.Errorf("%q is nowhere", b.Bytes(k))
 			continue
@@ -93,8 +92,8 @@ func exactTitle(leaves map[string]any) string {
 	return title
 }
 
-func plainLine(b *stream.Batch, i int) []byte {
-	r := decode.Cut(b, i)
+func plainLine(b *record.Batch, i int) []byte {
+	r := record.Parse(b, i)
 	line := b.Bytes(i)
 	line = line[:len(line)-len(r.Tail)]
 	if len(r.Node) > 0 && len(r.ID) > 0 {
@@ -103,7 +102,7 @@ func plainLine(b *stream.Batch, i int) []byte {
 	return line
 }
 
-func countPaths(b *stream.Batch, i, j int) (n int) {
+func countPaths(b *record.Batch, i, j int) (n int) {
 	for ; i < j; i++ {
 		if b.Recs[i].Type == uint32(auparse.AUDIT_PATH) {
 			n++
@@ -114,7 +113,7 @@ func countPaths(b *stream.Batch, i, j int) (n int) {
 
 type checker struct {
 	t      fataler
-	r      *decode.Record
+	r      *record.Parsed
 	values []string
 	paths  int
 	title  string // the process's, exactly
@@ -133,7 +132,7 @@ const (
 )
 
 func (c *checker) fields(body []byte, where int) {
-	s := decode.Scan(body)
+	s := record.Scan(body)
 	token := ""
 	for s.Next() {
 		c.gap(token, string(s.Gap))
@@ -188,7 +187,7 @@ func (c *checker) shown(key, token string, twin bool) bool {
 	forms := []string{token}
 	if n := len(token); n > 1 && (token[0] == '"' || token[0] == '\'') && token[n-1] == token[0] {
 		forms[0] = token[1 : n-1]
-	} else if text, ok := decode.AppendUnhex(nil, []byte(token)); ok {
+	} else if text, ok := record.AppendUnhex(nil, []byte(token)); ok {
 		forms = append(forms, string(text), strings.ReplaceAll(string(text), "\x00", " "))
 	}
 	if c.r.Type == uint32(auparse.AUDIT_EXECVE) {
@@ -239,7 +238,7 @@ func (c *checker) shown(key, token string, twin bool) bool {
 // address reports whether a socket address can be had back: it is there in hex, or its
 // family, port and address are.
 func (c *checker) address(hex string) bool {
-	raw, ok := decode.AppendUnhex(nil, []byte(hex))
+	raw, ok := record.AppendUnhex(nil, []byte(hex))
 	if c.has(hex) || !ok || len(raw) < 2 {
 		return c.has(hex)
 	}

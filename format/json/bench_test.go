@@ -5,16 +5,16 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
-	"audisp-relay/testdata/captures"
-
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/testdata/captures"
 )
 
 // eventOf returns the first event of a capture that has these records.
-func eventOf(t testing.TB, name, types string) (b stream.Batch) {
+func eventOf(t testing.TB, name, types string) (b record.Batch) {
 	t.Helper()
-	events(t, captures.Read(t, name), func(from *stream.Batch, i, j int) {
+	events(t, captures.Read(t, name), func(from *record.Batch, i, j int) {
 		var have []string
 		for n := i; n < j; n++ {
 			have = append(have, string(typeName(from.Recs[n].Type)))
@@ -68,9 +68,9 @@ func BenchmarkCapture(b *testing.B) {
 		{"raw, names looked up", "audit-3.0.9-raw", Options{Users: fakeUsers{}}},
 	} {
 		b.Run(c.what, func(b *testing.B) {
-			var batch stream.Batch
+			var batch record.Batch
 			var ends []int
-			events(b, captures.Read(b, c.name+".string.gz"), func(from *stream.Batch, i, j int) {
+			events(b, captures.Read(b, c.name+".string.gz"), func(from *record.Batch, i, j int) {
 				for n := i; n < j; n++ {
 					if from.Recs[n].Type == typeExecve {
 						return

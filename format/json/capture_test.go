@@ -6,17 +6,18 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/testdata/captures"
 )
 
-func typeName(n uint32) []byte { return stream.AppendTypeName(nil, n) }
+func typeName(n uint32) []byte { return record.AppendTypeName(nil, n) }
 
 // events calls f for each run of records of one event.
-func events(t testing.TB, data []byte, f func(b *stream.Batch, i, j int)) {
+func events(t testing.TB, data []byte, f func(b *record.Batch, i, j int)) {
 	t.Helper()
 	r := stream.NewReader(bytes.NewReader(data))
-	var b stream.Batch
+	var b record.Batch
 	for {
 		if err := r.Next(&b); err == io.EOF {
 			return
@@ -24,7 +25,7 @@ func events(t testing.TB, data []byte, f func(b *stream.Batch, i, j int)) {
 			t.Fatal(err)
 		}
 		for i, j := 0, 0; i < len(b.Recs); i = j {
-			for j = i + 1; j < len(b.Recs) && (b.SameEvent(i, j) || b.Recs[j].Flags&stream.Cont != 0); j++ {
+			for j = i + 1; j < len(b.Recs) && (b.SameEvent(i, j) || b.Recs[j].Flags&record.Cont != 0); j++ {
 			}
 			f(&b, i, j)
 		}
@@ -32,7 +33,7 @@ func events(t testing.TB, data []byte, f func(b *stream.Batch, i, j int)) {
 }
 
 // checkEvent encodes records i to j-1 and holds the line against all that is promised.
-func checkEvent(t fataler, doc *docTables, e *Encoder, b *stream.Batch, i, j int) []byte {
+func checkEvent(t fataler, doc *docTables, e *Encoder, b *record.Batch, i, j int) []byte {
 	t.Helper()
 	line := e.AppendEvent(nil, b, i, j)
 	records, err := rebuild(doc, line)
@@ -58,7 +59,7 @@ func TestCaptures(t *testing.T) {
 			t.Parallel()
 			e := New(Options{})
 			raws, count := 0, 0
-			events(t, captures.Read(t, name), func(b *stream.Batch, i, j int) {
+			events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
 				line := checkEvent(t, doc, e, b, i, j)
 				raws += bytes.Count(line, []byte(`"raw":"`))
 				count += j - i

@@ -3,16 +3,15 @@ package json
 import (
 	"bytes"
 
-	"audisp-relay/decode"
-	"audisp-relay/names"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
 )
 
-// record is one record of the event, cut in its parts.
-type record struct {
+// parsedRecord is one record of the event, cut in its parts.
+type parsedRecord struct {
 	kind *recordType
 	typ  uint32
-	// flags are stream.Record's.
+	// flags are record.Record's.
 	flags uint8
 	// odd: the header is not as the event's members tell it, so the record has "raw".
 	odd bool
@@ -28,7 +27,7 @@ type record struct {
 
 // header is what the records of an event have in common.
 type header struct {
-	kind   stream.Kind
+	kind   record.Kind
 	node   []byte
 	id     []byte // empty when the event has none
 	millis int64
@@ -40,7 +39,7 @@ type header struct {
 }
 
 // cut fills e.head and e.recs.
-func (e *Encoder) cut(b *stream.Batch, i, j int) {
+func (e *Encoder) cut(b *record.Batch, i, j int) {
 	e.readHead(b, i)
 	e.recs = e.recs[:0]
 	e.auditd, e.main = false, -1
@@ -50,20 +49,20 @@ func (e *Encoder) cut(b *stream.Batch, i, j int) {
 		if n < cap(e.recs) {
 			e.recs = e.recs[:n+1]
 		} else {
-			e.recs = append(e.recs, record{})
+			e.recs = append(e.recs, parsedRecord{})
 		}
 		r := &e.recs[n]
 		e.cutRecord(r, b, i)
 		e.auditd = e.auditd || r.twinned
 		switch {
-		case r.typ == stream.TypeSyscall && !syscall:
+		case r.typ == record.TypeSyscall && !syscall:
 			e.main, syscall = n, true
 		case e.main < 0 && !r.kind.placed:
 			e.main = n
 		}
 		r.elsewhere = r.typ == typePath || r.typ == typeSockaddr
 	}
-	e.lookup = e.opts.Users != nil && !e.auditd && names.Local(e.head.node, e.opts.Local)
+	e.lookup = e.opts.Users != nil && !e.auditd && users.Local(e.head.node, e.opts.Local)
 	if e.main >= 0 {
 		e.recs[e.main].elsewhere = true
 	}
@@ -72,14 +71,14 @@ func (e *Encoder) cut(b *stream.Batch, i, j int) {
 // readHead takes the header that all records of the event should have from the first.
 // One that is not as it should be leaves the event's members to tell what can be read of
 // it, and prefix and middle empty: then every record is odd.
-func (e *Encoder) readHead(b *stream.Batch, i int) {
+func (e *Encoder) readHead(b *record.Batch, i int) {
 	h, rec, text := &e.head, &b.Recs[i], b.Bytes(i)
 	*h = header{kind: rec.Kind, node: b.Node(i), millis: rec.Millis, serial: rec.Serial}
 	if !rec.HasID() {
 		return
 	}
 	from, to := 0, 0 // the type's name
-	if h.kind != stream.Ver0 {
+	if h.kind != record.Ver0 {
 		if rec.NodeLen > 0 {
 			from = len("node= ") + int(rec.NodeLen)
 		}
@@ -89,7 +88,7 @@ func (e *Encoder) readHead(b *stream.Batch, i int) {
 		to = len(text)
 	}
 	open := to
-	if h.kind != stream.Ver0 {
+	if h.kind != record.Ver0 {
 		open += len(" msg=")
 	}
 	const audit = "audit("
@@ -103,12 +102,12 @@ func (e *Encoder) readHead(b *stream.Batch, i int) {
 			}
 		}
 	}
-	h.prefix, h.middle, h.id = nil, nil, decode.Cut(b, i).ID
+	h.prefix, h.middle, h.id = nil, nil, record.Parse(b, i).ID
 }
 
 // isRegular reports whether prefix and middle are what the event's members say.
 func (h *header) isRegular() bool {
-	if h.kind == stream.Ver0 {
+	if h.kind == record.Ver0 {
 		return true
 	}
 	p := h.prefix[:len(h.prefix)-len("type=")]
@@ -123,7 +122,7 @@ func (h *header) isRegular() bool {
 }
 
 // cutRecord cuts record i of b.
-func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
+func (e *Encoder) cutRecord(r *parsedRecord, b *record.Batch, i int) {
 	rec := &b.Recs[i]
 	r.typ, r.flags, r.text = rec.Type, rec.Flags, b.Bytes(i)
 	r.kind = e.typeOf(b, i)
@@ -132,16 +131,16 @@ func (e *Encoder) cutRecord(r *record, b *stream.Batch, i int) {
 		if len(r.body) == 0 {
 			return
 		}
-		if end, names := decode.FindNames(r.typ, r.body); names >= 0 {
+		if end, names := record.FindNames(r.typ, r.body); names >= 0 {
 			r.body, r.names, r.twinned = r.body[:end], r.body[names:], true
 		}
 		return
 	}
 	r.odd = true
-	if rec.Kind == stream.Junk || rec.Flags&stream.Cont != 0 || !rec.HasID() && rec.Type == 0 {
+	if rec.Kind == record.Junk || rec.Flags&record.Cont != 0 || !rec.HasID() && rec.Type == 0 {
 		return
 	}
-	c := decode.Cut(b, i)
+	c := record.Parse(b, i)
 	r.body, r.names, r.twinned = c.Body, c.Names, c.Twinned
 	if len(c.ID) == 0 { // all of the line: the event has these two
 		r.body = behind(behind(r.body, "node="), "type=")
@@ -159,18 +158,18 @@ func behind(text []byte, key string) []byte {
 
 // behindHeader returns what follows the parenthesis of the id, without the newline that
 // ends a line. ok is false when the header is not exactly the event's.
-func (e *Encoder) behindHeader(r *record, rec *stream.Record) (rest []byte, ok bool) {
+func (e *Encoder) behindHeader(r *parsedRecord, rec *record.Record) (rest []byte, ok bool) {
 	h, text := &e.head, r.text
 	if rec.Kind != h.kind || !rec.HasID() || len(h.middle) == 0 {
 		return nil, false
 	}
-	if h.kind == stream.Line {
+	if h.kind == record.Line {
 		if len(text) == 0 || text[len(text)-1] != '\n' {
 			return nil, false
 		}
 		text = text[:len(text)-1]
 	}
-	if h.kind != stream.Ver0 {
+	if h.kind != record.Ver0 {
 		name := r.kind.name
 		n := len(h.prefix) + len(name)
 		if len(text) < n || string(text[:len(h.prefix)]) != string(h.prefix) || string(text[len(h.prefix):n]) != name {
@@ -187,7 +186,7 @@ func (e *Encoder) behindHeader(r *record, rec *stream.Record) (rest []byte, ok b
 
 // cutRest cuts ": BODY^]NAMES" and the blanks behind it. It reports false when it does
 // not begin so.
-func (r *record) cutRest(rest []byte) bool {
+func (r *parsedRecord) cutRest(rest []byte) bool {
 	if len(rest) == 0 || rest[0] != ':' {
 		return false
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // docTables are the tables of docs/json.md.
@@ -111,7 +111,7 @@ func (d *docTables) nameOf(key string) string {
 
 func TestDocHasTheClassesOfDecode(t *testing.T) {
 	doc := readDoc(t)
-	file, err := parser.ParseFile(token.NewFileSet(), "../../decode/class.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "../../audit/record/class.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,11 +147,11 @@ func TestDocHasTheClassesOfDecode(t *testing.T) {
 		for key := range known {
 			name := string(typeName(typ))
 			classes := []string{"Plain", "Int", "ID", "Session", "Text", "Hex"}
-			if got := classes[decode.ClassIn(typ, []byte(key))]; got != doc.classOf(name, key) && name != "EXECVE" {
+			if got := classes[record.ClassIn(typ, []byte(key))]; got != doc.classOf(name, key) && name != "EXECVE" {
 				t.Errorf("%s in %s is %s, in docs/json.md %s", key, name, got, doc.classOf(name, key))
 			}
 		}
-		if got := decode.ClassIn(typ, []byte("dev")) == decode.Text; got != (doc.classOf(string(typeName(typ)), "dev") == "Text") {
+		if got := record.ClassIn(typ, []byte("dev")) == record.Text; got != (doc.classOf(string(typeName(typ)), "dev") == "Text") {
 			t.Errorf("dev in %s: text %v", typeName(typ), got)
 		}
 	}
@@ -163,7 +163,7 @@ func TestDocHasTheArches(t *testing.T) {
 	for high := range uint32(8) {
 		for low := range uint32(1 << 16) {
 			code := high<<29 | low
-			name := decode.ArchName(code)
+			name := record.ArchName(code)
 			if name == "" {
 				continue
 			}

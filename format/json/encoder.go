@@ -13,8 +13,7 @@ import (
 	_ "embed"
 	"strconv"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Schema is the JSON Schema of an event.
@@ -47,7 +46,7 @@ type Encoder struct {
 	opts Options
 
 	// The event at hand.
-	recs     []record
+	recs     []parsedRecord
 	head     header
 	main     int  // index of the main record, -1 without
 	auditd   bool // the names come from auditd: a record of the event has some
@@ -55,7 +54,7 @@ type Encoder struct {
 	looked   bool // and one was found
 	percent  bool // this is the second try: '%' is encoded, too
 	bad      int  // how many bytes are percent-encoded
-	args     decode.Args
+	args     record.Args
 	obj      object // the record being written
 	inner    object // its msg='...'
 	twins    twins  // and its names
@@ -87,7 +86,7 @@ func New(o Options) *Encoder {
 
 // AppendEvent appends the line of the event that records i to j-1 of b are, its newline
 // included.
-func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	if i >= j {
 		return dst
 	}
@@ -169,10 +168,10 @@ func (e *Encoder) appendFlags(dst []byte) []byte {
 	for i := range e.recs {
 		flags |= e.recs[i].flags
 	}
-	if flags&stream.Partial != 0 {
+	if flags&record.Partial != 0 {
 		dst = append(dst, `,"incomplete":true`...)
 	}
-	if flags&stream.FromLog != 0 {
+	if flags&record.FromLog != 0 {
 		dst = append(dst, `,"recovered":true`...)
 	}
 	switch {
@@ -185,9 +184,9 @@ func (e *Encoder) appendFlags(dst []byte) []byte {
 		dst = append(dst, `,"node_source":"relay"`...)
 	}
 	switch e.head.kind {
-	case stream.Ver0:
+	case record.Ver0:
 		dst = append(dst, `,"frame":0`...)
-	case stream.Ver1:
+	case record.Ver1:
 		dst = append(dst, `,"frame":1`...)
 	}
 	if e.bad > 0 {

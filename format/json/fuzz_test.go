@@ -4,7 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/testdata/captures"
 )
 
@@ -36,6 +37,6 @@ func FuzzAppendEvent(f *testing.F) {
 	}
 	e := New(Options{Users: fakeUsers{}})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		events(t, data, func(b *stream.Batch, i, j int) { checkEvent(t, doc, e, b, i, j) })
+		events(t, data, func(b *record.Batch, i, j int) { checkEvent(t, doc, e, b, i, j) })
 	})
 }

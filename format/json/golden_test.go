@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
-
 	"github.com/google/go-cmp/cmp"
+
+	"audisp-relay/audit/record"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -29,7 +29,7 @@ func TestGolden(t *testing.T) {
 		}
 		var got []byte
 		e := New(Options{})
-		events(t, in, func(b *stream.Batch, i, j int) {
+		events(t, in, func(b *record.Batch, i, j int) {
 			got = append(got, checkEvent(t, doc, e, b, i, j)...)
 		})
 		golden := strings.TrimSuffix(name, ".in") + ".json"
@@ -51,9 +51,9 @@ func TestGolden(t *testing.T) {
 // line encodes the records of text, one event of lines, with flags on the last.
 func line(t testing.TB, o Options, flags uint8, text string) string {
 	t.Helper()
-	var b stream.Batch
+	var b record.Batch
 	for _, l := range strings.Split(text, "\n") {
-		add(&b, stream.Line, "", l)
+		add(&b, record.Line, "", l)
 	}
 	b.Recs[len(b.Recs)-1].Flags |= flags
 	return string(checkEvent(t, readDoc(t), New(o), &b, 0, len(b.Recs)))
@@ -68,9 +68,9 @@ func TestFlagsAndOptions(t *testing.T) {
 		text    string
 		want    string // one behind the other, "!" in front of what is not there
 	}{
-		{"nothing", Options{}, stream.End, rec, `"node":null !incomplete !recovered !names !frame !encoding !node_source !"user"`},
-		{"partial", Options{}, stream.End | stream.Partial, rec, `"incomplete":true`},
-		{"from the log", Options{}, stream.FromLog, rec, `"recovered":true`},
+		{"nothing", Options{}, record.End, rec, `"node":null !incomplete !recovered !names !frame !encoding !node_source !"user"`},
+		{"partial", Options{}, record.End | record.Partial, rec, `"incomplete":true`},
+		{"from the log", Options{}, record.FromLog, rec, `"recovered":true`},
 		{"node of the relay", Options{Node: "h"}, 0, rec, `"node":"h" "node_source":"relay"`},
 		{"node of the record", Options{Node: "h"}, 0, "node=n " + rec, `"node":"n" !node_source`},
 		{"names", Options{Users: fakeUsers{}}, 0, rec, `"uid":0,"user":"root","auid":1,"auser":"d\"%25%ff","gid":7,"obj_gid":0,"obj_gid_name":"wheel" "names":"relay","encoding":"percent"`},
@@ -93,14 +93,14 @@ func TestFlagsAndOptions(t *testing.T) {
 
 func TestFrames(t *testing.T) {
 	doc := readDoc(t)
-	for ver, want := range map[stream.Kind]string{stream.Ver0: `"frame":0`, stream.Ver1: `"frame":1`, stream.Junk: `"type":null,"record_types":[null]`} {
-		var b stream.Batch
+	for ver, want := range map[record.Kind]string{record.Ver0: `"frame":0`, record.Ver1: `"frame":1`, record.Junk: `"type":null,"record_types":[null]`} {
+		var b record.Batch
 		text := "audit(1.000:1): cwd=\"/\" "
-		if ver != stream.Ver0 {
+		if ver != record.Ver0 {
 			text = "type=CWD msg=" + text
 		}
 		add(&b, ver, "CWD", text)
-		if ver == stream.Junk {
+		if ver == record.Junk {
 			b.Recs[0].Type = 0
 		}
 		if got := checkEvent(t, doc, New(Options{}), &b, 0, 1); !bytes.Contains(got, []byte(want)) {
@@ -112,8 +112,8 @@ func TestFrames(t *testing.T) {
 func TestOverlongLineComesInPieces(t *testing.T) {
 	doc, e := readDoc(t), New(Options{})
 	n := 0
-	data := "type=EXECVE msg=audit(1.000:1): argc=1 a0=\"" + strings.Repeat("x", 3*stream.MaxRecord) + "\"\ntype=EOE msg=audit(1.000:1): \n"
-	events(t, []byte(data), func(b *stream.Batch, i, j int) {
+	data := "type=EXECVE msg=audit(1.000:1): argc=1 a0=\"" + strings.Repeat("x", 3*record.MaxRecord) + "\"\ntype=EOE msg=audit(1.000:1): \n"
+	events(t, []byte(data), func(b *record.Batch, i, j int) {
 		checkEvent(t, doc, e, b, i, j)
 		n += j - i
 	})

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // twins goes along the names that auditd has added to a record, which stand in the
@@ -136,7 +136,7 @@ func (e *Encoder) appendExpectedID(dst []byte, o *object, st *step, body []byte,
 		id = id*10 + uint64(body[end]-'0')
 		end++
 	}
-	if n := end - at; n == 0 || n > 10 || id >= decode.Unset || body[at] == '0' && n > 1 || end < len(body) && body[end] != ' ' {
+	if n := end - at; n == 0 || n > 10 || id >= record.Unset || body[at] == '0' && n > 1 || end < len(body) && body[end] != ' ' {
 		if end = numberEnd(body, at); end > 0 {
 			dst = e.appendID(dst, o, st, nil, body[at:end])
 		}
@@ -160,7 +160,7 @@ func (e *Encoder) appendID(dst []byte, o *object, st *step, key, v []byte) []byt
 	dst = appendKey(dst, st, key)
 	id, ok := idOf(v)
 	switch {
-	case decode.IsUnset(v):
+	case record.IsUnset(v):
 		if v[0] == '-' {
 			e.literally(o, st, key, v)
 		}
@@ -193,7 +193,7 @@ func idOf(v []byte) (id uint32, ok bool) {
 		}
 		n = n*10 + uint64(c-'0')
 	}
-	return uint32(n), n < decode.Unset
+	return uint32(n), n < record.Unset
 }
 
 // takeUnset takes the name that auditd gives to an id that is not set.
@@ -232,7 +232,7 @@ func (e *Encoder) appendStrayTwin(dst []byte, o *object, st *step, key []byte) [
 	if len(e.twins.rest) == 0 {
 		return dst
 	}
-	r := decode.Record{Names: e.twins.rest}
+	r := record.Parsed{Names: e.twins.rest}
 	name, ok := r.Name(e.scratch, e.ownKey(st, key))
 	if !ok {
 		return dst

@@ -3,7 +3,7 @@ package json
 import (
 	"bytes"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // appendKeys appends the keys of rules. Those of the main record are "key" and, with
@@ -25,7 +25,7 @@ func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
 		}
 		for more := true; more; {
 			var key []byte
-			key, text, more = bytes.Cut(text, []byte{decode.KeySeparator})
+			key, text, more = bytes.Cut(text, []byte{record.KeySeparator})
 			own = e.appendString(append(own, ','), key)
 		}
 	}

@@ -4,18 +4,19 @@ import (
 	"bytes"
 	"testing"
 
-	"audisp-relay/stream"
-	"audisp-relay/testdata/captures"
-
 	"pgregory.net/rapid"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
+	"audisp-relay/testdata/captures"
 )
 
 // TestEventsBeforeDoNotShow: an encoder that has written other events, nearly the same ones
 // among them, writes an event as a new one does.
 func TestEventsBeforeDoNotShow(t *testing.T) {
-	var known []stream.Batch
+	var known []record.Batch
 	for _, name := range []string{"audit-3.0.9-enriched.string.gz", "audit-3.0.9-raw.string.gz", "audit-2.8.5-audispd.string.gz"} {
-		events(t, captures.Read(t, name), func(b *stream.Batch, i, j int) {
+		events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
 			if j-i > 1 {
 				known = append(known, copyOf(b, i, j))
 			}
@@ -41,7 +42,7 @@ func TestEventsBeforeDoNotShow(t *testing.T) {
 	}
 }
 
-func copyOf(from *stream.Batch, i, j int) (b stream.Batch) {
+func copyOf(from *record.Batch, i, j int) (b record.Batch) {
 	for ; i < j; i++ {
 		b = appendRecord(b, from.Recs[i], from.Bytes(i))
 	}
@@ -50,7 +51,7 @@ func copyOf(from *stream.Batch, i, j int) (b stream.Batch) {
 
 // altered returns b with some bytes that are others, which may end a value or open and close
 // quotes; with a field in front of others; or with a record twice.
-func altered(t *rapid.T, b stream.Batch) (out stream.Batch) {
+func altered(t *rapid.T, b record.Batch) (out record.Batch) {
 	at := rapid.IntRange(0, len(b.Recs)-1).Draw(t, "record")
 	for i := range b.Recs {
 		text := bytes.Clone(b.Bytes(i))
@@ -71,7 +72,7 @@ func altered(t *rapid.T, b stream.Batch) (out stream.Batch) {
 	return out
 }
 
-func appendRecord(b stream.Batch, rec stream.Record, text []byte) stream.Batch {
+func appendRecord(b record.Batch, rec record.Record, text []byte) record.Batch {
 	rec.Off, rec.Len = uint32(len(b.Buf)), uint32(len(text))
 	b.Buf, b.Recs = append(b.Buf, text...), append(b.Recs, rec)
 	return b
@@ -101,7 +102,7 @@ func TestRestOfTheRecordAlike(t *testing.T) {
 	} {
 		e := New(Options{})
 		for _, text := range append(list, list...) {
-			var lines stream.Batch
+			var lines record.Batch
 			if err := stream.NewReader(bytes.NewReader([]byte(text))).Next(&lines); err != nil {
 				t.Fatal(err)
 			}

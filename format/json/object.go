@@ -3,7 +3,7 @@ package json
 import (
 	"bytes"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // maxExtra is how many fields that its type does not expect a record is shown with. No
@@ -31,20 +31,20 @@ type object struct {
 	odd       *odd
 	// scan is at the next thing in the body and has read it, when scanned is set; field says
 	// whether it is one.
-	scan    decode.Scanner
+	scan    record.Scanner
 	scanned bool
 	field   bool
 }
 
 // separator returns what stands between the body and the names: slices of one text.
-func (r *record) separator() []byte {
+func (r *parsedRecord) separator() []byte {
 	return r.body[len(r.body) : cap(r.body)-cap(r.names)]
 }
 
 // isSeparated reports whether that is the byte that it should be.
-func (r *record) isSeparated() bool {
+func (r *parsedRecord) isSeparated() bool {
 	n := len(r.body)
-	return cap(r.body)-cap(r.names) == n+1 && r.body[:n+1][n] == decode.Separator
+	return cap(r.body)-cap(r.names) == n+1 && r.body[:n+1][n] == record.Separator
 }
 
 // begin clears all but scan, which is made when scanned is not set: that is half of it, and
@@ -60,7 +60,7 @@ func (o *object) begin(typ uint32, l level, steps []step, memo int) {
 }
 
 // appendRecord appends the members of a record, each with a comma in front.
-func (e *Encoder) appendRecord(dst []byte, r *record, l level) []byte {
+func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 	o := &e.obj
 	o.begin(r.typ, l, r.kind.steps, r.kind.memo)
 	o.percent = e.percent && bytes.IndexByte(r.text, '%') >= 0
@@ -150,7 +150,7 @@ func (o *object) find(key []byte) int {
 // returns where that ends.
 func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte, int) {
 	if !o.scanned {
-		o.scan, o.scanned = decode.Scan(body[p:]), true
+		o.scan, o.scanned = record.Scan(body[p:]), true
 		o.field = o.scan.Next()
 	}
 	gap, key, value := o.scan.Gap, o.scan.Key, o.scan.Value
@@ -192,10 +192,10 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 // loginKey returns the name that a field is shown under, and how many bytes of the gap belong
 // to what the record calls it: of a LOGIN that has another name for it.
 func (o *object) loginKey(gap, key []byte) (name []byte, words int, renamed bool) {
-	if o.typ != decode.TypeLogin || o.level == message {
+	if o.typ != record.TypeLogin || o.level == message {
 		return key, 0, false
 	}
-	present, words := decode.LoginKey(gap, key)
+	present, words := record.LoginKey(gap, key)
 	if present == "" {
 		return key, 0, false
 	}
@@ -208,8 +208,8 @@ func (o *object) loginKey(gap, key []byte) (name []byte, words int, renamed bool
 // of the next field. They belong to the value: op=adding user id=1001.
 func (o *object) wordsBehind() int {
 	gap := o.scan.Gap
-	if o.typ == decode.TypeLogin {
-		_, words := decode.LoginKey(gap, o.scan.Key)
+	if o.typ == record.TypeLogin {
+		_, words := record.LoginKey(gap, o.scan.Key)
 		gap = gap[:len(gap)-words]
 	}
 	n := len(bytes.TrimRight(gap, " "))
@@ -272,7 +272,7 @@ func isField(text []byte) bool {
 	return false
 }
 
-// notKey are the bytes that no key has (decode.Scanner), '=' among them.
+// notKey are the bytes that no key has (record.Scanner), '=' among them.
 var notKey = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c <= ' ' || c >= 0x7F || c == '"' || c == '\'' || c == '='

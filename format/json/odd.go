@@ -1,6 +1,8 @@
 package json
 
-import "audisp-relay/decode"
+import (
+	"audisp-relay/audit/record"
+)
 
 // odd is what the fields of an object do not tell of the record's bytes, but the members
 // behind them do. Each list is JSON and has a comma in front of every element.
@@ -105,10 +107,10 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 	}
 	o.words = true
 	dst = e.appendString(append(dst, `,"words":`...), words)
-	if !decode.HasVerdict(o.typ) || o.had("seresult") {
+	if !record.HasVerdict(o.typ) || o.had("seresult") {
 		return dst
 	}
-	result, perms, ok := decode.Verdict(words)
+	result, perms, ok := record.Verdict(words)
 	if !ok {
 		return dst
 	}
@@ -118,7 +120,7 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 	from := len(dst)
 	for {
 		var perm []byte
-		if perm, perms = decode.NextPerm(perms); len(perm) == 0 {
+		if perm, perms = record.NextPerm(perms); len(perm) == 0 {
 			break
 		}
 		if len(dst) > from {

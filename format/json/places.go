@@ -5,12 +5,11 @@ import (
 	"net/netip"
 	"strconv"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // find returns the first record of a type, nil without one.
-func (e *Encoder) find(typ uint32) *record {
+func (e *Encoder) find(typ uint32) *parsedRecord {
 	for i := range e.recs {
 		if e.recs[i].typ == typ {
 			return &e.recs[i]
@@ -21,7 +20,7 @@ func (e *Encoder) find(typ uint32) *record {
 
 // only returns the value of the field if that is all of the record. Then, if it is regular
 // too, it is shown in its place among the event's members and nowhere else.
-func (r *record) only(field string) (v []byte, ok bool) {
+func (r *parsedRecord) only(field string) (v []byte, ok bool) {
 	b := r.body
 	if len(b) <= len(field) || string(b[:len(field)]) != field || r.odd || r.twinned || len(r.tail) > 0 {
 		return nil, false
@@ -30,9 +29,9 @@ func (r *record) only(field string) (v []byte, ok bool) {
 }
 
 // readCWD says whether a CWD record has to be shown among the other records.
-func (e *Encoder) readCWD(r *record) {
+func (e *Encoder) readCWD(r *parsedRecord) {
 	v, ok := r.only("cwd=")
-	r.elsewhere = ok && (quotedEnd(v, 0) == len(v) || string(v) == "(null)" || decode.IsText(v))
+	r.elsewhere = ok && (quotedEnd(v, 0) == len(v) || string(v) == "(null)" || record.IsText(v))
 }
 
 // title is what the first PROCTITLE record of the event says. It is kept for the next event,
@@ -46,7 +45,7 @@ type title struct {
 }
 
 // readTitle does so with a PROCTITLE record, and decodes the title.
-func (e *Encoder) readTitle(r *record) {
+func (e *Encoder) readTitle(r *parsedRecord) {
 	t := &e.title
 	v, ok := r.only("proctitle=")
 	if ok && t.regular && string(v) == string(t.value) {
@@ -68,7 +67,7 @@ func (e *Encoder) readTitle(r *record) {
 // own whether that is enough.
 func (e *Encoder) readArgs() {
 	e.args.Reset()
-	var cwd, title, execve, eoe *record
+	var cwd, title, execve, eoe *parsedRecord
 	for i := range e.recs {
 		switch r := &e.recs[i]; r.typ {
 		case typeCWD:
@@ -84,7 +83,7 @@ func (e *Encoder) readArgs() {
 		case typeExecve:
 			e.args.Add(r.body)
 			execve = r
-		case stream.TypeEOE:
+		case record.TypeEOE:
 			if eoe == nil {
 				eoe = r
 				r.elsewhere = e.isBareEOE(r)
@@ -99,9 +98,9 @@ func (e *Encoder) readArgs() {
 // isBareEOE reports whether a record is the EOE that the event's members let one expect, which
 // is not shown: without fields, and with the blank that auditd leaves at its end in
 // RAW streams only (in ENRICHED ones, and in frames of version 1, it trims the record).
-func (e *Encoder) isBareEOE(r *record) bool {
+func (e *Encoder) isBareEOE(r *parsedRecord) bool {
 	tail := " "
-	if e.auditd || e.head.kind == stream.Ver1 {
+	if e.auditd || e.head.kind == record.Ver1 {
 		tail = ""
 	}
 	return !r.odd && !r.twinned && len(r.body) == 0 && string(r.tail) == tail
@@ -109,11 +108,11 @@ func (e *Encoder) isBareEOE(r *record) bool {
 
 // value returns the value of the field "key=", which in a record that is shown in its
 // place is all behind it, and may stand anywhere in others.
-func (r *record) value(field string) (v []byte, ok bool) {
+func (r *parsedRecord) value(field string) (v []byte, ok bool) {
 	if r.elsewhere {
 		return r.body[len(field):], true
 	}
-	s := decode.Scan(r.body)
+	s := record.Scan(r.body)
 	for s.Next() {
 		if string(s.Key) == field[:len(field)-1] {
 			return s.Value, true
@@ -183,7 +182,7 @@ func (e *Encoder) appendArgs(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if text, state := e.args.Arg(i); state != decode.ArgMissing {
+		if text, state := e.args.Arg(i); state != record.ArgMissing {
 			dst = e.appendString(dst, text)
 		} else {
 			dst = append(dst, "null"...)
@@ -204,13 +203,13 @@ func (e *Encoder) appendArgs(dst []byte) []byte {
 
 // appendSaddr appends what a socket address says, and then its bytes.
 func (e *Encoder) appendSaddr(dst []byte, o *object, v []byte) []byte {
-	addr, raw, ok := decode.Sockaddr(e.saddr, v)
+	addr, raw, ok := record.Sockaddr(e.saddr, v)
 	if cap(raw) > cap(e.saddr) {
 		e.saddr = raw[:0]
 	}
 	if ok {
 		dst = append(dst, `,"family":`...)
-		if name := decode.FamilyName(addr.Family); name != "" {
+		if name := record.FamilyName(addr.Family); name != "" {
 			dst = append(dst, '"')
 			dst = append(dst, name...)
 			dst = append(dst, '"')
@@ -228,20 +227,20 @@ func (e *Encoder) appendSaddr(dst []byte, o *object, v []byte) []byte {
 	return dst
 }
 
-func (e *Encoder) appendPart(dst []byte, p *decode.Part) []byte {
+func (e *Encoder) appendPart(dst []byte, p *record.Part) []byte {
 	dst = append(dst, ',', '"')
-	if p.Kind == decode.PartText && p.Name == "path" && len(p.Bytes) > 0 && p.Bytes[0] == 0 {
+	if p.Kind == record.PartText && p.Name == "path" && len(p.Bytes) > 0 && p.Bytes[0] == 0 {
 		dst = append(dst, `abstract":true,"path":`...)
 		return e.appendString(dst, p.Bytes[1:])
 	}
 	dst = append(dst, p.Name...)
 	dst = append(dst, '"', ':')
 	switch p.Kind {
-	case decode.PartNumber:
+	case record.PartNumber:
 		return strconv.AppendInt(dst, p.Number, 10)
-	case decode.PartText:
+	case record.PartText:
 		return e.appendString(dst, p.Bytes)
-	case decode.PartIP:
+	case record.PartIP:
 		dst = append(dst, '"')
 		dst = appendIP(dst, p.Bytes)
 		return append(dst, '"')
@@ -268,7 +267,7 @@ const (
 
 // takeAddr takes the name of a socket address if it is as the rules say: of these families
 // there is one, of others there is none.
-func (e *Encoder) takeAddr(a *decode.Addr, ok bool) bool {
+func (e *Encoder) takeAddr(a *record.Addr, ok bool) bool {
 	if !ok {
 		return true
 	}

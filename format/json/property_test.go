@@ -6,10 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
-	"audisp-relay/testdata/captures"
-
 	"pgregory.net/rapid"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
+	"audisp-relay/testdata/captures"
 )
 
 // Names of keys that mean something to the encoder, and odd ones.
@@ -153,9 +154,9 @@ func enrich(body, sep string) string {
 }
 
 // anyEvent draws a batch that holds the records of one event as some stream brings them.
-func anyEvent(t *rapid.T) stream.Batch {
-	var b stream.Batch
-	kind := rapid.SampledFrom([]stream.Kind{stream.Line, stream.Line, stream.Ver0, stream.Ver1}).Draw(t, "kind")
+func anyEvent(t *rapid.T) record.Batch {
+	var b record.Batch
+	kind := rapid.SampledFrom([]record.Kind{record.Line, record.Line, record.Ver0, record.Ver1}).Draw(t, "kind")
 	node := rapid.SampledFrom([]string{"", "", "host", "h%41", "é", "\xff", "a=b"}).Draw(t, "node")
 	id := rapid.SampledFrom([]string{"1795298317.900:1730631", "0.000:0", "999999999999.999:4294967295", "01.000:07"}).Draw(t, "id")
 	for range rapid.IntRange(1, 6).Draw(t, "records") {
@@ -175,9 +176,9 @@ func anyEvent(t *rapid.T) stream.Batch {
 		text := "audit(" + id + ")" + gap + body + tail
 		k := kind
 		if rapid.IntRange(0, 29).Draw(t, "odd kind") == 0 {
-			k = rapid.SampledFrom([]stream.Kind{stream.Line, stream.Ver0, stream.Ver1, stream.Junk}).Draw(t, "kind")
+			k = rapid.SampledFrom([]record.Kind{record.Line, record.Ver0, record.Ver1, record.Junk}).Draw(t, "kind")
 		}
-		if k != stream.Ver0 {
+		if k != record.Ver0 {
 			text = "type=" + typ + " msg=" + text
 			if node != "" {
 				text = "node=" + node + " " + text
@@ -187,28 +188,28 @@ func anyEvent(t *rapid.T) stream.Batch {
 	}
 	for i := range b.Recs {
 		if rapid.IntRange(0, 9).Draw(t, "flag") == 0 {
-			b.Recs[i].Flags |= stream.FromLog
+			b.Recs[i].Flags |= record.FromLog
 		}
 	}
 	if rapid.Bool().Draw(t, "partial") {
-		b.Recs[len(b.Recs)-1].Flags |= stream.End | stream.Partial
+		b.Recs[len(b.Recs)-1].Flags |= record.End | record.Partial
 	}
 	return b
 }
 
 // add reads a record as the stream package does and adds it to b.
-func add(b *stream.Batch, k stream.Kind, typ, text string) {
+func add(b *record.Batch, k record.Kind, typ, text string) {
 	var data []byte
-	number := stream.TypeNumber([]byte(typ))
+	number := record.TypeNumber([]byte(typ))
 	switch k {
-	case stream.Line:
+	case record.Line:
 		data = []byte(strings.ReplaceAll(text, "\n", " ") + "\n")
-	case stream.Ver0:
+	case record.Ver0:
 		data = stream.AppendFrame(nil, 0, number, []byte(text))
 	default:
 		data = stream.AppendFrame(nil, 1, number, []byte(text))
 	}
-	var got stream.Batch
+	var got record.Batch
 	if err := stream.NewReader(bytes.NewReader(data)).Next(&got); err != nil || len(got.Recs) == 0 {
 		// One frame waits for the next until the end of the stream.
 		r := stream.NewReader(bytes.NewReader(data))
@@ -219,8 +220,8 @@ func add(b *stream.Batch, k stream.Kind, typ, text string) {
 	for i := range got.Recs {
 		rec := got.Recs[i]
 		rec.Off = uint32(len(b.Buf))
-		if k == stream.Junk {
-			rec.Kind, rec.Flags = k, stream.NoID
+		if k == record.Junk {
+			rec.Kind, rec.Flags = k, record.NoID
 		}
 		b.Buf = append(b.Buf, got.Bytes(i)...)
 		b.Recs = append(b.Recs, rec)
@@ -256,7 +257,7 @@ func TestDamagedRecords(t *testing.T) {
 	}
 	e := New(Options{})
 	rapid.Check(t, func(t *rapid.T) {
-		var b stream.Batch
+		var b record.Batch
 		from := rapid.IntRange(0, len(lines)-4).Draw(t, "from")
 		for _, line := range lines[from : from+rapid.IntRange(1, 4).Draw(t, "lines")] {
 			text := []byte(line)
@@ -277,7 +278,7 @@ func TestDamagedRecords(t *testing.T) {
 					text = []byte(" ")
 				}
 			}
-			add(&b, stream.Line, "", strings.TrimSuffix(string(text), "\n"))
+			add(&b, record.Line, "", strings.TrimSuffix(string(text), "\n"))
 		}
 		if len(b.Recs) > 0 {
 			checkEvent(t, doc, e, &b, 0, len(b.Recs))

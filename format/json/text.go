@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"unicode/utf8"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/stream"
 )
 
 // verbatim are the bytes that a JSON string has as they are: simple ones and blanks.

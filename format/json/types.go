@@ -5,10 +5,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
-
 	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/audit/record"
 )
 
 const (
@@ -16,8 +15,8 @@ const (
 	typeSockaddr  = uint32(auparse.AUDIT_SOCKADDR)
 	typeCWD       = uint32(auparse.AUDIT_CWD)
 	typeExecve    = uint32(auparse.AUDIT_EXECVE)
-	typeProctitle = stream.TypeProctitle
-	typeSyscall   = stream.TypeSyscall
+	typeProctitle = record.TypeProctitle
+	typeSyscall   = record.TypeSyscall
 	typeUringop   = uint32(auparse.AUDIT_URINGOP)
 )
 
@@ -36,12 +35,12 @@ type recordType struct {
 type kind uint8
 
 const (
-	kindPlain   = kind(decode.Plain)
-	kindInt     = kind(decode.Int)
-	kindID      = kind(decode.ID)
-	kindSession = kind(decode.Session)
-	kindText    = kind(decode.Text)
-	kindHex     = kind(decode.Hex)
+	kindPlain   = kind(record.Plain)
+	kindInt     = kind(record.Int)
+	kindID      = kind(record.UserID)
+	kindSession = kind(record.Session)
+	kindText    = kind(record.Text)
+	kindHex     = kind(record.Hex)
 )
 
 const (
@@ -109,7 +108,7 @@ func kindOf(typ uint32, l level, key []byte) kind {
 	if typ > lastType { // no type of the kernel
 		typ = 0
 	}
-	return kind(decode.ClassIn(typ, key))
+	return kind(record.ClassIn(typ, key))
 }
 
 // reserved are the keys that the format itself has: fields of these names are shown under
@@ -211,14 +210,14 @@ var nameless = recordType{json: "null", memo: -1}
 func newType(n uint32, name string) *recordType {
 	t := &recordType{name: name}
 	t.json = `"` + t.name + `"`
-	program := stream.OfProgram(n) || n >= stream.NamedType
+	program := record.OfProgram(n) || n >= record.NamedType
 	l, fields := top|other, ""
 	switch n {
 	case typePath:
 		l, fields = path, pathFields
 	case typeSockaddr:
 		l, fields = sockaddr, "saddr"
-	case typeCWD, typeExecve, typeProctitle, stream.TypeEOE:
+	case typeCWD, typeExecve, typeProctitle, record.TypeEOE:
 		t.placed = true
 	case typeSyscall:
 		fields = syscallFields
@@ -247,14 +246,14 @@ const maxNamed = 64
 
 // typeOf returns what is known of record i's type. It is made when the first record of the
 // type comes.
-func (e *Encoder) typeOf(b *stream.Batch, i int) *recordType {
+func (e *Encoder) typeOf(b *record.Batch, i int) *recordType {
 	n := b.Recs[i].Type
 	switch {
-	case stream.HasTypeName(n):
+	case record.HasTypeName(n):
 		known := &recordTypes[n-firstType]
 		t := known.Load()
 		if t == nil {
-			t = newType(n, string(stream.AppendTypeName(nil, n)))
+			t = newType(n, string(record.AppendTypeName(nil, n)))
 			known.Store(t)
 		}
 		return t

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
-	"audisp-relay/decode"
+	"audisp-relay/audit/record"
 )
 
 // appendExpected appends the member of an expected field whose value begins at body[at:],
@@ -21,7 +21,7 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 		return e.appendExpectedID(dst, o, st, body, at)
 	case kindSession:
 		if end = numberEnd(body, at); end > 0 {
-			if dst = put(dst, &st.json); decode.IsUnset(body[at:end]) {
+			if dst = put(dst, &st.json); record.IsUnset(body[at:end]) {
 				return e.appendSession(dst, o, st, nil, body[at:end]), end
 			}
 			return append(dst, body[at:end]...), end
@@ -56,7 +56,7 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 			dst = put(dst, &st.json)
 			return appendExit(dst, o, body[at:end]), end
 		}
-	case kindMsg: // its end is the last quote that can be (decode.Scanner)
+	case kindMsg: // its end is the last quote that can be (record.Scanner)
 		if n := len(body); n-at > 1 && body[at] == '\'' && body[n-1] == '\'' {
 			return e.appendMsg(put(dst, &st.json), o, body[at:]), n
 		}
@@ -182,7 +182,7 @@ func appendExit(dst []byte, o *object, v []byte) []byte {
 		return dst
 	}
 	n, _ := strconv.Atoi(string(v[1:]))
-	if name := decode.ErrnoNameOn(o.arch, n); name != "" {
+	if name := record.ErrnoNameOn(o.arch, n); name != "" {
 		dst = append(dst, `,"errno":"`...)
 		dst = append(dst, name...)
 		dst = append(dst, '"')
@@ -211,15 +211,15 @@ func (e *Encoder) appendText(dst []byte, o *object, st *step, key, v []byte) []b
 func (e *Encoder) unquote(v []byte) (text []byte, ok bool) {
 	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
 		text = v[1 : len(v)-1]
-		return text, !decode.NeedsHex(text)
+		return text, !record.NeedsHex(text)
 	}
-	text, isHex := decode.AppendUnhex(e.scratch[:0], v)
+	text, isHex := record.AppendUnhex(e.scratch[:0], v)
 	if !isHex || len(v) == 0 {
-		text, _ = decode.Unquote(nil, v)
+		text, _ = record.Unquote(nil, v)
 		return text, false
 	}
 	e.scratch = text[:0]
-	return text, decode.NeedsHex(text) && isUpper(v)
+	return text, record.NeedsHex(text) && isUpper(v)
 }
 
 // isUpper reports whether the letters of hex digits are upper-case.
@@ -234,7 +234,7 @@ func isUpper(v []byte) bool {
 
 // appendSession appends a session that is a number.
 func (e *Encoder) appendSession(dst []byte, o *object, st *step, key, v []byte) []byte {
-	if !decode.IsUnset(v) {
+	if !record.IsUnset(v) {
 		return append(dst, v...)
 	}
 	if v[0] == '-' {
@@ -252,7 +252,7 @@ func (e *Encoder) appendArch(dst []byte, o *object, v []byte) []byte {
 			dst = append(dst, v...)
 			return append(dst, '"')
 		}
-		if _, known := decode.ArchCode(string(v)); known {
+		if _, known := record.ArchCode(string(v)); known {
 			o.irregular = true
 		} else if len(v) > 1 && v[0] == '0' && v[1] == 'x' {
 			e.literally(o, nil, []byte("arch"), v)
@@ -282,11 +282,11 @@ type lastArch struct {
 func (e *Encoder) archName(o *object, v []byte) string {
 	l := &e.arch
 	if len(v) == 0 || string(v) != string(l.text) {
-		code, ok := decode.ParseArch(v)
+		code, ok := record.ParseArch(v)
 		if !ok {
 			return ""
 		}
-		*l = lastArch{append(l.text[:0], v...), code, decode.ArchName(code), isCanonicalHex(v, code)}
+		*l = lastArch{append(l.text[:0], v...), code, record.ArchName(code), isCanonicalHex(v, code)}
 	}
 	o.arch = l.code
 	return l.name
@@ -318,7 +318,7 @@ func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 		dst = e.appendString(dst, twin)
 	case number && !e.auditd && len(v) < 6:
 		nr, _ := strconv.Atoi(string(v))
-		if name := decode.SyscallName(o.arch, nr); name != "" {
+		if name := record.SyscallName(o.arch, nr); name != "" {
 			dst = append(dst, '"')
 			dst = append(dst, name...)
 			dst = append(dst, '"')

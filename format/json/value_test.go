@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // TestValues holds single values against what the rules make of them, and whether the
@@ -243,7 +243,7 @@ func TestEvents(t *testing.T) {
 func TestOddHeaders(t *testing.T) {
 	const cwd = "audit(1.000:1): cwd=\"/\""
 	type rec struct {
-		kind stream.Kind
+		kind record.Kind
 		text string
 	}
 	for _, c := range []struct {
@@ -252,19 +252,19 @@ func TestOddHeaders(t *testing.T) {
 		recs []rec
 		raws int
 	}{
-		{"two kinds", "CWD", []rec{{stream.Line, "type=CWD msg=" + cwd}, {stream.Ver0, cwd}, {stream.Ver1, "type=CWD msg=" + cwd}}, 2},
-		{"no type", "CWD", []rec{{stream.Ver1, cwd}}, 1},
-		{"a node and no type", "CWD", []rec{{stream.Ver1, "node=n " + cwd}}, 1},
-		{"another id where the first should be", "DAEMON_START", []rec{{stream.Ver1, "audit(1.000:1): type=xxaudit(9.999:9): a=b"}}, 1},
-		{"no colon", "CWD", []rec{{stream.Line, "type=CWD msg=audit(1.000:1) cwd=\"/\""}}, 1},
-		{"another name of the type", "CWD", []rec{{stream.Line, "type=UNKNOWN[1307] msg=" + cwd}}, 1},
-		{"another name of the first type", "CWD", []rec{{stream.Line, "type=UNKNOWN[1307] msg=" + cwd}, {stream.Line, "type=CWD msg=" + cwd}}, 1},
-		{"another form of the id", "CWD", []rec{{stream.Line, "type=CWD msg=" + cwd}, {stream.Line, "type=CWD msg=audit(01.000:1): cwd=\"/\""}}, 1},
-		{"a form of the id that is odd in all", "CWD", []rec{{stream.Line, "type=CWD msg=audit(01.000:01): cwd=\"/\""}}, 0},
-		{"another node", "CWD", []rec{{stream.Line, "node=a type=CWD msg=" + cwd}, {stream.Line, "type=CWD msg=" + cwd}}, 1},
-		{"no id", "CWD", []rec{{stream.Line, "type=CWD msg=" + cwd}, {stream.Line, "type=CWD cwd=\"/\""}}, 1},
+		{"two kinds", "CWD", []rec{{record.Line, "type=CWD msg=" + cwd}, {record.Ver0, cwd}, {record.Ver1, "type=CWD msg=" + cwd}}, 2},
+		{"no type", "CWD", []rec{{record.Ver1, cwd}}, 1},
+		{"a node and no type", "CWD", []rec{{record.Ver1, "node=n " + cwd}}, 1},
+		{"another id where the first should be", "DAEMON_START", []rec{{record.Ver1, "audit(1.000:1): type=xxaudit(9.999:9): a=b"}}, 1},
+		{"no colon", "CWD", []rec{{record.Line, "type=CWD msg=audit(1.000:1) cwd=\"/\""}}, 1},
+		{"another name of the type", "CWD", []rec{{record.Line, "type=UNKNOWN[1307] msg=" + cwd}}, 1},
+		{"another name of the first type", "CWD", []rec{{record.Line, "type=UNKNOWN[1307] msg=" + cwd}, {record.Line, "type=CWD msg=" + cwd}}, 1},
+		{"another form of the id", "CWD", []rec{{record.Line, "type=CWD msg=" + cwd}, {record.Line, "type=CWD msg=audit(01.000:1): cwd=\"/\""}}, 1},
+		{"a form of the id that is odd in all", "CWD", []rec{{record.Line, "type=CWD msg=audit(01.000:01): cwd=\"/\""}}, 0},
+		{"another node", "CWD", []rec{{record.Line, "node=a type=CWD msg=" + cwd}, {record.Line, "type=CWD msg=" + cwd}}, 1},
+		{"no id", "CWD", []rec{{record.Line, "type=CWD msg=" + cwd}, {record.Line, "type=CWD cwd=\"/\""}}, 1},
 	} {
-		var b stream.Batch
+		var b record.Batch
 		for _, r := range c.recs {
 			add(&b, r.kind, c.typ, r.text)
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
 
@@ -122,9 +122,9 @@ func TestCaptures(t *testing.T) {
 		for i, event := range decodeAll(t, out) {
 			want := make(map[string]int)
 			for k := range events[i].Recs {
-				if r := &events[i].Recs[k]; r.HasID() && r.Type != stream.TypeEOE {
-					name := string(stream.AppendTypeName(nil, r.Type))
-					if want[name]++; r.Type == stream.TypeExecve {
+				if r := &events[i].Recs[k]; r.HasID() && r.Type != record.TypeEOE {
+					name := string(record.AppendTypeName(nil, r.Type))
+					if want[name]++; r.Type == record.TypeExecve {
 						want[name] = 1
 					}
 				}

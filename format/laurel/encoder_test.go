@@ -8,13 +8,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 	"audisp-relay/testdata/captures"
 )
 
 // one returns the only batch that lines make.
-func one(t testing.TB, lines string) stream.Batch {
+func one(t testing.TB, lines string) record.Batch {
 	t.Helper()
 	batches := sinktest.Batches([]byte(lines), 64<<10)
 	if len(batches) != 1 {
@@ -26,7 +26,7 @@ func one(t testing.TB, lines string) stream.Batch {
 // TestMarker: a marker of loss has its numbers as numbers, which laurel would take for hex.
 func TestMarker(t *testing.T) {
 	b := one(t, "type=DAEMON_ERR msg=audit(1700000000.123:7): op=relay-loss sink=siem cause=full records=30 events=? first=12 last=41 res=failed\n")
-	b.Recs[0].Flags |= stream.Marker | stream.End
+	b.Recs[0].Flags |= record.Marker | record.End
 	got := string(New(Options{}).AppendEvent(nil, &b, 0, 1))
 	want := `{"ID":"1700000000.123:7","DAEMON_ERR":{"op":"relay-loss","sink":"siem","cause":"full","records":30,"events":"?","first":12,"last":41,"res":"failed"}}` + "\n"
 	if d := cmp.Diff(want, got); d != "" {
@@ -59,8 +59,8 @@ func TestSameTypeWithoutID(t *testing.T) {
 
 // TestLongLine: the pieces of a line that is longer than any record stand behind each other.
 func TestLongLine(t *testing.T) {
-	long := strings.Repeat("a", stream.MaxRecord)
-	b := stream.Batch{}
+	long := strings.Repeat("a", record.MaxRecord)
+	b := record.Batch{}
 	for _, part := range sinktest.Batches([]byte("type=CWD msg=audit(1700000000.123:7): cwd="+long+"\n"), 64<<10) {
 		for i := range part.Recs {
 			r := part.Recs[i]
@@ -155,7 +155,7 @@ func TestManyKeys(t *testing.T) {
 }
 
 // benchEvent is the first event of a capture with that many records and the EOE.
-func benchEvent(b *testing.B, name string, records int) stream.Batch {
+func benchEvent(b *testing.B, name string, records int) record.Batch {
 	b.Helper()
 	for _, e := range wholeEvents(captures.Read(b, name)) {
 		if len(e.Recs) == records+1 && bytes.Contains(e.Buf, []byte("type=SYSCALL")) {
@@ -163,7 +163,7 @@ func benchEvent(b *testing.B, name string, records int) stream.Batch {
 		}
 	}
 	b.Fatal("no such event")
-	return stream.Batch{}
+	return record.Batch{}
 }
 
 func BenchmarkEvent(b *testing.B) {

@@ -1,6 +1,8 @@
 package laurel
 
-import "audisp-relay/stream"
+import (
+	"audisp-relay/audit/record"
+)
 
 // Types with an object of their own shape (linux/audit.h).
 
@@ -8,12 +10,12 @@ import "audisp-relay/stream"
 // only one: those of the kernel that come in company.
 func inList(t uint32) bool {
 	switch t {
-	case stream.TypeSyscall, stream.TypeCWD, stream.TypeExecve, stream.TypeProctitle:
+	case record.TypeSyscall, record.TypeCWD, record.TypeExecve, record.TypeProctitle:
 		return false
-	case stream.TypeLogin:
+	case record.TypeLogin:
 		return true
 	}
-	return t >= 1300 && t <= 1405 || t >= 1420 && t <= 2099 && t != 2000 || t >= stream.NamedType
+	return t >= 1300 && t <= 1405 || t >= 1420 && t <= 2099 && t != 2000 || t >= record.NamedType
 }
 
 // class is how laurel reads the values of a key.

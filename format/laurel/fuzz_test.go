@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 	"audisp-relay/testdata/captures"
 )
 
@@ -18,12 +18,12 @@ func FuzzAppendEvent(f *testing.F) {
 	for _, name := range captures.Names(f, "*.string.gz") {
 		for i, b := range wholeEvents(captures.Read(f, name)) {
 			if i%10 == 0 {
-				f.Add(b.Buf, []byte{0, stream.FromLog, stream.Marker})
+				f.Add(b.Buf, []byte{0, record.FromLog, record.Marker})
 			}
 		}
 	}
-	f.Add(sinktest.OddLines(), []byte{stream.Marker})
-	f.Add(sinktest.OddFrames(), []byte{stream.NoID})
+	f.Add(sinktest.OddLines(), []byte{record.Marker})
+	f.Add(sinktest.OddFrames(), []byte{record.NoID})
 	used := New(Options{Node: "n\xff\""})
 	f.Fuzz(func(t *testing.T, data, flags []byte) {
 		for _, b := range sinktest.Batches(data, 64<<10) {

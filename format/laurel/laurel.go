@@ -9,8 +9,7 @@ package laurel
 import (
 	"strconv"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Options say what an Encoder adds to what the records carry.
@@ -24,7 +23,7 @@ type Encoder struct {
 	node  []byte
 	top   keySet // the keys of the event's object
 	keys  keySet // the keys of the record's object
-	args  decode.Args
+	args  record.Args
 	argv  []byte   // the arguments of a SYSCALL, in the order they stand in
 	exec  execArgs // what the keys of the EXECVE records name
 	text  []byte   // what hex digits stand for
@@ -36,7 +35,7 @@ func New(o Options) *Encoder { return &Encoder{node: []byte(o.Node)} }
 
 // AppendEvent appends the line of the event that records i to j-1 of b are, its newline
 // included.
-func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	e.top.reset()
 	e.names = e.names[:0]
 	dst = append(dst, '{')
@@ -57,7 +56,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
 }
 
 // appendID appends the id as laurel writes it, null when no record has one.
-func appendID(dst []byte, b *stream.Batch, i, j int) []byte {
+func appendID(dst []byte, b *record.Batch, i, j int) []byte {
 	for ; i < j; i++ {
 		r := &b.Recs[i]
 		if !r.HasID() {
@@ -74,7 +73,7 @@ func appendID(dst []byte, b *stream.Batch, i, j int) []byte {
 }
 
 // nodeOf returns the event's node, or the one that is configured.
-func (e *Encoder) nodeOf(b *stream.Batch, i, j int) []byte {
+func (e *Encoder) nodeOf(b *record.Batch, i, j int) []byte {
 	for ; i < j; i++ {
 		if node := b.Node(i); len(node) > 0 {
 			return node
@@ -85,7 +84,7 @@ func (e *Encoder) nodeOf(b *stream.Batch, i, j int) []byte {
 
 // hasType reports whether a record of record k's type is among records i to k-1. It looks
 // at the last one first: a long event is long by records of one type.
-func hasType(b *stream.Batch, i, k int) bool {
+func hasType(b *record.Batch, i, k int) bool {
 	t := b.Recs[k].Type
 	for n := k - 1; n >= i; n-- {
 		if b.Recs[n].Type == t && b.Recs[n].HasID() && alike(b, t, n, k) {
@@ -97,26 +96,26 @@ func hasType(b *stream.Batch, i, k int) bool {
 
 // alike reports whether the types of records n and k, which have number t, have the same
 // name, too. Most numbers have only one.
-func alike(b *stream.Batch, t uint32, n, k int) bool { return t < stream.NamedType || b.SameType(n, k) }
+func alike(b *record.Batch, t uint32, n, k int) bool { return t < record.NamedType || b.SameType(n, k) }
 
 // appendType appends what the event has of record k's type: one object or an array of
 // objects, whatever their number.
-func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
+func (e *Encoder) appendType(dst []byte, b *record.Batch, k, j int) []byte {
 	t, of := b.Recs[k].Type, k
 	from := len(e.names)
 	e.names = b.AppendType(e.names, k)
 	name := e.names[from:] // stays as it is if names has to move
 	switch {
-	case t == stream.TypeEOE:
+	case t == record.TypeEOE:
 		// laurel has no EOE in its events. One with fields, which nobody writes, is shown.
 		for ; k < j; k++ {
 			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
-				if r := decode.Cut(b, k); len(r.Body) > 0 {
+				if r := record.Parse(b, k); len(r.Body) > 0 {
 					dst = e.appendRecord(e.top.appendKey(dst, name), &r)
 				}
 			}
 		}
-	case t == stream.TypeExecve:
+	case t == record.TypeExecve:
 		dst = e.appendExecve(e.top.appendKey(dst, name), b, k, j)
 	case inList(t):
 		dst = append(e.top.appendKey(dst, name), '[')
@@ -125,7 +124,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 				if k > first {
 					dst = append(dst, ',')
 				}
-				r := decode.Cut(b, k)
+				r := record.Parse(b, k)
 				dst = e.appendRecord(dst, &r)
 			}
 		}
@@ -133,7 +132,7 @@ func (e *Encoder) appendType(dst []byte, b *stream.Batch, k, j int) []byte {
 	default:
 		for ; k < j; k++ {
 			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
-				r := decode.Cut(b, k)
+				r := record.Parse(b, k)
 				dst = e.appendRecord(e.top.appendKey(dst, name), &r)
 			}
 		}

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 	"audisp-relay/test/lab"
 )
 
@@ -130,7 +130,7 @@ func nodeID(event map[string]any) string {
 
 // wholeEvents reads a stream and puts the records of each event together, in the order of
 // their first ones.
-func wholeEvents(lines []byte) (events []stream.Batch) {
+func wholeEvents(lines []byte) (events []record.Batch) {
 	type key struct {
 		node   string
 		millis int64
@@ -144,7 +144,7 @@ func wholeEvents(lines []byte) (events []stream.Batch) {
 			n, ok := at[k]
 			if !r.HasID() || !ok {
 				n = len(events)
-				events = append(events, stream.Batch{})
+				events = append(events, record.Batch{})
 				if r.HasID() {
 					at[k] = n
 				}

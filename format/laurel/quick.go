@@ -1,6 +1,8 @@
 package laurel
 
-import "audisp-relay/stream"
+import (
+	"audisp-relay/audit/record"
+)
 
 // quick is what appendQuick makes of a value without quotes.
 const (
@@ -92,13 +94,13 @@ func quickWay(key, word []byte, all uint32) uint8 {
 // isSpecial reports whether a field is read in a way of its own.
 func isSpecial(t uint32, key []byte) bool {
 	switch t {
-	case stream.TypeSyscall:
+	case record.TypeSyscall:
 		return key[0] == 'a' && is[key[len(key)-1]]&inDec != 0 || string(key) == "subj"
-	case stream.TypeExecve:
+	case record.TypeExecve:
 		return key[0] == 'a'
-	case stream.TypeUserAuth:
+	case record.TypeUserAuth:
 		return string(key) == "subj"
-	case stream.TypeProctitle:
+	case record.TypeProctitle:
 		return true
 	}
 	return false

@@ -3,17 +3,16 @@ package laurel
 import (
 	"strconv"
 
-	"audisp-relay/decode"
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // appendRecord appends the object of one record that is no EXECVE.
-func (e *Encoder) appendRecord(dst []byte, r *decode.Record) []byte {
+func (e *Encoder) appendRecord(dst []byte, r *record.Parsed) []byte {
 	e.keys.reset()
 	e.argv = e.argv[:0]
 	dst = append(dst, '{')
 	dst, whole := e.appendFields(dst, r)
-	if r.Type == stream.TypeSyscall {
+	if r.Type == record.TypeSyscall {
 		dst = append(e.keys.appendKey(dst, keyArgv), '[')
 		dst = append(append(dst, e.argv...), ']')
 	}
@@ -25,15 +24,15 @@ func (e *Encoder) appendRecord(dst []byte, r *decode.Record) []byte {
 
 // appendExecve appends what the event's EXECVE records say together; the kernel writes
 // several when the arguments are long.
-func (e *Encoder) appendExecve(dst []byte, b *stream.Batch, k, j int) []byte {
+func (e *Encoder) appendExecve(dst []byte, b *record.Batch, k, j int) []byte {
 	e.keys.reset()
 	e.args.Reset()
 	e.exec = execArgs{}
 	dst = append(dst, '{')
 	first, whole := k, true
 	for ; k < j; k++ {
-		if b.Recs[k].Type == stream.TypeExecve && b.Recs[k].HasID() {
-			r := decode.Cut(b, k)
+		if b.Recs[k].Type == record.TypeExecve && b.Recs[k].HasID() {
+			r := record.Parse(b, k)
 			e.args.Add(r.Body)
 			var ok bool
 			dst, ok = e.appendFields(dst, &r)
@@ -42,8 +41,8 @@ func (e *Encoder) appendExecve(dst []byte, b *stream.Batch, k, j int) []byte {
 	}
 	dst, ok := e.appendArgs(dst)
 	for k = first; !(whole && ok) && k < j; k++ {
-		if b.Recs[k].Type == stream.TypeExecve && b.Recs[k].HasID() {
-			r := decode.Cut(b, k)
+		if b.Recs[k].Type == record.TypeExecve && b.Recs[k].HasID() {
+			r := record.Parse(b, k)
 			dst = e.appendRaw(dst, &r)
 		}
 	}
@@ -60,7 +59,7 @@ func (e *Encoder) appendArgs(dst []byte) (out []byte, whole bool) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if text, state := e.args.Arg(i); state == decode.ArgMissing {
+		if text, state := e.args.Arg(i); state == record.ArgMissing {
 			dst = append(dst, "null"...)
 		} else {
 			dst = appendString(dst, text)
@@ -96,7 +95,7 @@ func (x *execArgs) add(key []byte, v value) (ok bool) {
 
 // appendRaw appends the text of a record that laurel refuses: not all of it is in the
 // fields.
-func (e *Encoder) appendRaw(dst []byte, r *decode.Record) []byte {
+func (e *Encoder) appendRaw(dst []byte, r *record.Parsed) []byte {
 	dst = append(e.keys.appendKey(dst, keyRaw), '"')
 	dst = appendText(dst, r.Body)
 	if r.Twinned {
@@ -107,7 +106,7 @@ func (e *Encoder) appendRaw(dst []byte, r *decode.Record) []byte {
 }
 
 // appendFields appends the fields of a record. whole is false when it has other text too.
-func (e *Encoder) appendFields(dst []byte, r *decode.Record) (out []byte, whole bool) {
+func (e *Encoder) appendFields(dst []byte, r *record.Parsed) (out []byte, whole bool) {
 	p, body := readPrefix(r.Type, r.Body)
 	dst, whole = e.appendRun(dst, r, body)
 	dst, ok := e.appendRun(dst, r, r.Names)
@@ -130,13 +129,13 @@ func (e *Encoder) appendFields(dst []byte, r *decode.Record) (out []byte, whole 
 }
 
 // appendRun appends the fields in text, a part of r.
-func (e *Encoder) appendRun(dst []byte, r *decode.Record, text []byte) (out []byte, whole bool) {
+func (e *Encoder) appendRun(dst []byte, r *record.Parsed, text []byte) (out []byte, whole bool) {
 	whole = true
 	for {
 		for len(text) > 0 && is[text[0]]&endsWord != 0 {
 			text = text[1:]
 		}
-		if r.Flags&stream.Marker == 0 {
+		if r.Flags&record.Marker == 0 {
 			var n int
 			dst, n = e.appendQuick(dst, r.Type, text)
 			text = text[n:]
@@ -145,7 +144,7 @@ func (e *Encoder) appendRun(dst []byte, r *decode.Record, text []byte) (out []by
 			return dst, whole
 		}
 		ok, k := true, 0
-		if text[0] == 'a' && (r.Type == stream.TypeSyscall || r.Type == stream.TypeExecve) {
+		if text[0] == 'a' && (r.Type == record.TypeSyscall || r.Type == record.TypeExecve) {
 			k = argKeyLen(text, r.Type)
 		}
 		if k > 0 {
@@ -162,10 +161,10 @@ func (e *Encoder) appendRun(dst []byte, r *decode.Record, text []byte) (out []by
 
 // appendField appends the field with this key, the value of which text begins with, and
 // returns the text behind it. ok is false when laurel would refuse the value.
-func (e *Encoder) appendField(dst []byte, r *decode.Record, key, text []byte) (out, rest []byte, ok bool) {
-	isTitle := r.Type == stream.TypeProctitle && string(key) == "proctitle"
+func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (out, rest []byte, ok bool) {
+	isTitle := r.Type == record.TypeProctitle && string(key) == "proctitle"
 	c := classOf(key)
-	if r.Flags&stream.Marker != 0 {
+	if r.Flags&record.Marker != 0 {
 		c = decimal // laurel would take first=12 for hex; but it never saw one of these
 	}
 	v, n := readField(r.Type, key, text, c)
@@ -184,7 +183,7 @@ func (e *Encoder) appendField(dst []byte, r *decode.Record, key, text []byte) (o
 // takeArg takes an argument with its key, and returns the text behind it.
 func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 	class := encoded
-	if t == stream.TypeSyscall {
+	if t == record.TypeSyscall {
 		class = hexadecimal
 	}
 	v, n := readValue(text, class)
@@ -192,7 +191,7 @@ func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 		v.of, n = looseValue(text)
 		v.kind = isText
 	}
-	if t == stream.TypeExecve {
+	if t == record.TypeExecve {
 		return text[n:], e.exec.add(key, v)
 	}
 	if len(e.argv) > 0 {
@@ -207,7 +206,7 @@ func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 func (e *Encoder) appendTitle(dst []byte, v value) []byte {
 	title := v.of
 	if v.kind == isHexText {
-		e.text, _ = decode.AppendUnhex(e.text[:0], v.of)
+		e.text, _ = record.AppendUnhex(e.text[:0], v.of)
 		title = e.text
 	}
 	dst = append(dst, '[')

@@ -1,8 +1,9 @@
 package laurel
 
 import (
-	"audisp-relay/stream"
 	"bytes"
+
+	"audisp-relay/audit/record"
 )
 
 // What a byte may be part of.
@@ -79,7 +80,7 @@ func argKeyLen(text []byte, t uint32) int {
 	if n == 1 {
 		return 0
 	}
-	if t == stream.TypeExecve {
+	if t == record.TypeExecve {
 		if rest := text[n:]; bytes.HasPrefix(rest, []byte("_len=")) {
 			return n + len("_len")
 		} else if len(rest) > 0 && rest[0] == '[' {
@@ -88,7 +89,7 @@ func argKeyLen(text []byte, t uint32) int {
 			}
 		}
 	}
-	if n == len(text) || text[n] != '=' || t == stream.TypeSyscall && !fits16(text[1:n]) {
+	if n == len(text) || text[n] != '=' || t == record.TypeSyscall && !fits16(text[1:n]) {
 		return 0
 	}
 	return n
@@ -124,7 +125,7 @@ func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
 	} else if after, ok := bytes.CutPrefix(body, []byte("netlabel:")); ok {
 		p.netlabel, rest = body[:len("netlabel")], skipBlanks(after)
 	}
-	if t == stream.TypeMACLoad {
+	if t == record.TypeMACLoad {
 		rest = bytes.TrimPrefix(rest, []byte("policy loaded "))
 	}
 	return p, rest

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/stream"
 )
 
 const hexDigits = "0123456789abcdef"

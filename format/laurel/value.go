@@ -1,8 +1,9 @@
 package laurel
 
 import (
-	"audisp-relay/stream"
 	"bytes"
+
+	"audisp-relay/audit/record"
 )
 
 // kind is what a value turned out to be.
@@ -225,7 +226,7 @@ func looseValue(text []byte) (of []byte, n int) {
 // blank between, which laurel looks for in these records.
 func readField(t uint32, key, text []byte, c class) (v value, n int) {
 	v, n = readValue(text, c)
-	if (t == stream.TypeSyscall || t == stream.TypeUserAuth) && string(key) == "subj" && !isEncoded(text, v, n) {
+	if (t == record.TypeSyscall || t == record.TypeUserAuth) && string(key) == "subj" && !isEncoded(text, v, n) {
 		return readLabel(text)
 	}
 	return v, n

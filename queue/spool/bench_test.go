@@ -7,17 +7,17 @@ import (
 	"time"
 	"unsafe"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // fullBatch makes a batch as a queue's block holds them: 64 KiB of records of 300 bytes.
-func fullBatch() *stream.Batch {
-	var b stream.Batch
+func fullBatch() *record.Batch {
+	var b record.Batch
 	for i := 0; len(b.Buf)+300 <= 64<<10; i++ {
 		text := fmt.Sprintf("type=SYSCALL msg=audit(1700000000.000:%d): ", i)
 		text += strings.Repeat("x", 299-len(text)) + "\n"
-		b.Recs = append(b.Recs, stream.Record{
-			Off: uint32(len(b.Buf)), Len: 300, Type: stream.TypeSyscall, Serial: uint32(i), Millis: 1700000000000,
+		b.Recs = append(b.Recs, record.Record{
+			Off: uint32(len(b.Buf)), Len: 300, Type: record.TypeSyscall, Serial: uint32(i), Millis: 1700000000000,
 		})
 		b.Buf = append(b.Buf, text...)
 	}
@@ -58,7 +58,7 @@ func BenchmarkRead(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	buf, recs, n := make([]byte, 64<<10), make([]stream.Record, 0, 4096), 0
+	buf, recs, n := make([]byte, 64<<10), make([]record.Record, 0, 4096), 0
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Read(f, buf, recs); err != nil {
@@ -98,7 +98,7 @@ func TestCost(t *testing.T) {
 	}
 	s := open(t, t.TempDir(), nil)
 	batch := fullBatch()
-	buf, recs, next := make([]byte, 64<<10), make([]stream.Record, 0, 4096), uint64(1)
+	buf, recs, next := make([]byte, 64<<10), make([]record.Record, 0, 4096), uint64(1)
 	step := func() {
 		f, err := s.Append(next, batch)
 		if err != nil {

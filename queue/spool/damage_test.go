@@ -10,7 +10,7 @@ import (
 	"slices"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // smallLog makes a log of three runs with frames of three records, two segments
@@ -301,7 +301,7 @@ func TestForgedFrame(t *testing.T) {
 		h.off += headerSize + metaSize
 		change(&h)
 		h.put(forged)
-		f, err := s.Append(4, &stream.Batch{Buf: forged, Recs: []stream.Record{{Len: uint32(len(forged))}}})
+		f, err := s.Append(4, &record.Batch{Buf: forged, Recs: []record.Record{{Len: uint32(len(forged))}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,7 +327,7 @@ func TestSearchAcrossChunks(t *testing.T) {
 		dir := t.TempDir()
 		s := open(t, dir, func(o *Options) { o.SegmentSize = 1 << 20 })
 		text := make([]byte, size-headerSize-metaSize)
-		f, err := s.Append(1, &stream.Batch{Buf: text, Recs: []stream.Record{{Len: uint32(len(text))}}})
+		f, err := s.Append(1, &record.Batch{Buf: text, Recs: []record.Record{{Len: uint32(len(text))}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // The bytes of a frame; docs/spool.md has the tables.
@@ -93,7 +93,7 @@ func parseHeader(p []byte) (h header, ok bool) {
 
 // appendFrame appends to dst, which is empty, what b is on disk, the header left
 // blank, and fills in what h says of it.
-func appendFrame(dst []byte, h *header, b *stream.Batch) ([]byte, error) {
+func appendFrame(dst []byte, h *header, b *record.Batch) ([]byte, error) {
 	if len(b.Recs) == 0 || len(b.Recs) > maxRecords {
 		return dst, fmt.Errorf("a frame holds 1 to %d records, not %d", maxRecords, len(b.Recs))
 	}
@@ -119,16 +119,16 @@ func appendFrame(dst []byte, h *header, b *stream.Batch) ([]byte, error) {
 }
 
 // count fills in what a frame says of the records in it.
-func (f *Frame) count(recs []stream.Record) {
+func (f *Frame) count(recs []record.Record) {
 	f.Records, f.Whole, f.Bytes, f.Events, f.FirstSerial, f.LastSerial = uint32(len(recs)), 0, 0, 0, 0, 0
 	var millis int64
 	for i := range recs {
 		r := &recs[i]
 		f.Bytes += r.Len
-		if r.Flags&stream.Marker != 0 {
+		if r.Flags&record.Marker != 0 {
 			continue // it tells of records, and is none
 		}
-		if r.Flags&stream.Cont == 0 {
+		if r.Flags&record.Cont == 0 {
 			f.Whole++
 		}
 		if !r.HasID() || f.Events > 0 && f.LastSerial == r.Serial && millis == r.Millis {
@@ -142,7 +142,7 @@ func (f *Frame) count(recs []stream.Record) {
 	}
 }
 
-func appendMeta(dst []byte, r *stream.Record) []byte {
+func appendMeta(dst []byte, r *record.Record) []byte {
 	var p [metaSize]byte
 	le := binary.LittleEndian
 	le.PutUint32(p[0:], r.Len)
@@ -157,15 +157,15 @@ func appendMeta(dst []byte, r *stream.Record) []byte {
 // parseMeta appends the records that meta describes to recs, as lying one behind
 // the other in size bytes of text. It reports whether they can be: no record
 // of a frame that passes reaches beyond its bytes.
-func parseMeta(recs []stream.Record, meta []byte, size uint32) ([]stream.Record, bool) {
+func parseMeta(recs []record.Record, meta []byte, size uint32) ([]record.Record, bool) {
 	le := binary.LittleEndian
 	off := uint32(0)
 	for ; len(meta) >= metaSize; meta = meta[metaSize:] {
-		r := stream.Record{
+		r := record.Record{
 			Off: off, Len: le.Uint32(meta), Type: le.Uint32(meta[4:]), Serial: le.Uint32(meta[8:]),
-			Millis: int64(le.Uint64(meta[12:])), Kind: stream.Kind(meta[20]), Flags: meta[21], NodeLen: le.Uint16(meta[22:]),
+			Millis: int64(le.Uint64(meta[12:])), Kind: record.Kind(meta[20]), Flags: meta[21], NodeLen: le.Uint16(meta[22:]),
 		}
-		if r.Len > size-off || r.Kind > stream.Junk || r.NodeLen > 0 && uint32(r.NodeLen)+uint32(len("node=")) > r.Len {
+		if r.Len > size-off || r.Kind > record.Junk || r.NodeLen > 0 && uint32(r.NodeLen)+uint32(len("node=")) > r.Len {
 			return recs, false
 		}
 		off += r.Len

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 func TestMain(m *testing.M) {
@@ -25,14 +25,14 @@ func TestMain(m *testing.M) {
 
 // batch makes n records from number first on: their text and header can be told
 // from the number alone.
-func batch(first uint64, n int) *stream.Batch {
-	var b stream.Batch
+func batch(first uint64, n int) *record.Batch {
+	var b record.Batch
 	for i := range uint64(n) {
 		text := fmt.Sprintf("type=SYSCALL msg=audit(%d.%03d:%d): %s\n", (first+i)/1000, (first+i)%1000, first+i,
 			strings.Repeat("x", int((first+i)*7%50)))
-		b.Recs = append(b.Recs, stream.Record{
-			Off: uint32(len(b.Buf)), Len: uint32(len(text)), Type: stream.TypeSyscall,
-			Serial: uint32(first + i), Millis: int64(first + i), Flags: stream.FromLog,
+		b.Recs = append(b.Recs, record.Record{
+			Off: uint32(len(b.Buf)), Len: uint32(len(text)), Type: record.TypeSyscall,
+			Serial: uint32(first + i), Millis: int64(first + i), Flags: record.FromLog,
 		})
 		b.Buf = append(b.Buf, text...)
 	}
@@ -41,7 +41,7 @@ func batch(first uint64, n int) *stream.Batch {
 
 // check fails unless f holds the records it says, as batch has made them.
 func check(t testing.TB, r interface {
-	Read(Frame, []byte, []stream.Record) (stream.Batch, error)
+	Read(Frame, []byte, []record.Record) (record.Batch, error)
 }, f Frame) {
 	t.Helper()
 	got, err := r.Read(f, nil, nil)

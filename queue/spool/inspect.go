@@ -3,7 +3,7 @@ package spool
 import (
 	"fmt"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // View is what a spool directory holds at one moment, for somebody who only
@@ -68,7 +68,7 @@ func (v *View) Damage() Damage { return v.st.damage }
 func (v *View) Foreign() []string { return v.st.foreign }
 
 // Read reads a frame, as Spool.Read.
-func (v *View) Read(f Frame, buf []byte, recs []stream.Record) (stream.Batch, error) {
+func (v *View) Read(f Frame, buf []byte, recs []record.Record) (record.Batch, error) {
 	return v.st.read(f, buf, recs)
 }
 

@@ -10,41 +10,41 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // read reads a frame. Its text goes to buf, its records to recs, or to new ones
 // where these are too small.
-func (st *store) read(f Frame, buf []byte, recs []stream.Record) (stream.Batch, error) {
+func (st *store) read(f Frame, buf []byte, recs []record.Record) (record.Batch, error) {
 	if f.seg == nil {
-		return stream.Batch{}, fmt.Errorf("%w: it was never read", ErrDamaged)
+		return record.Batch{}, fmt.Errorf("%w: it was never read", ErrDamaged)
 	}
 	h, err := st.handleOf(f.seg)
 	if err != nil {
-		return stream.Batch{}, err
+		return record.Batch{}, err
 	}
 	metaEnd := headerSize + int(f.total)*metaSize
 	st.meta = slices.Grow(st.meta[:0], metaEnd)[:metaEnd]
 	if err := readFull(h, st.meta, int64(f.off)); err != nil {
-		return stream.Batch{}, st.readError(f, err)
+		return record.Batch{}, st.readError(f, err)
 	}
 	hdr, ok := parseHeader(st.meta)
 	if !ok || hdr.file != f.seg.file || hdr.salt != f.seg.salt || hdr.off != f.off || hdr.Records != f.total {
-		return stream.Batch{}, st.readError(f, errBadHeader)
+		return record.Batch{}, st.readError(f, errBadHeader)
 	}
 	buf = slices.Grow(buf[:0], int(hdr.Bytes))[:hdr.Bytes]
 	if err := readFull(h, buf, int64(f.off)+int64(metaEnd)); err != nil {
-		return stream.Batch{}, st.readError(f, err)
+		return record.Batch{}, st.readError(f, err)
 	}
 	meta := st.meta[headerSize:]
 	if crc32.Update(crc32.Checksum(meta, castagnoli), castagnoli, buf) != hdr.sum {
-		return stream.Batch{}, st.readError(f, errBadSum)
+		return record.Batch{}, st.readError(f, errBadSum)
 	}
 	recs, ok = parseMeta(recs[:0], meta, hdr.Bytes)
 	if !ok || uint64(f.skip)+uint64(f.Records) > uint64(len(recs)) {
-		return stream.Batch{}, st.readError(f, errBadMeta)
+		return record.Batch{}, st.readError(f, errBadMeta)
 	}
-	return stream.Batch{Buf: buf, Recs: recs[f.skip:][:f.Records]}, nil
+	return record.Batch{Buf: buf, Recs: recs[f.skip:][:f.Records]}, nil
 }
 
 // What can be wrong with a frame.

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // What a caller can tell apart.
@@ -188,9 +188,9 @@ func (s *Spool) Next() uint64 { return s.next }
 // Read reads a frame. The text goes to buf and the records, their bytes one behind
 // the other from Off 0 on, to recs; where these are too small new ones are
 // allocated. An error is ErrDamaged or an I/O error.
-func (s *Spool) Read(f Frame, buf []byte, recs []stream.Record) (stream.Batch, error) {
+func (s *Spool) Read(f Frame, buf []byte, recs []record.Record) (record.Batch, error) {
 	if s.closed {
-		return stream.Batch{}, errClosed
+		return record.Batch{}, errClosed
 	}
 	return s.read(f, buf, recs)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 func TestAppendReadRelease(t *testing.T) {
@@ -71,12 +71,12 @@ func TestAppendReadRelease(t *testing.T) {
 // the bytes of a batch need not lie together.
 func TestEveryKindOfRecord(t *testing.T) {
 	s := open(t, t.TempDir(), nil)
-	b := &stream.Batch{Buf: []byte("....node=a type=X\x00....\n\xff\xfelast"), Recs: []stream.Record{
-		{Off: 4, Len: 14, Type: 7, Serial: 8, Millis: -9, Kind: stream.Ver1, NodeLen: 1},
-		{Off: 22, Len: 1, Flags: stream.NoID | stream.Open},
-		{Off: 23, Len: 2, Kind: stream.Junk, Flags: stream.NoID | stream.Cont},
-		{Off: 25, Len: 0, Kind: stream.Ver0, Type: 1<<32 - 1, Serial: 1<<32 - 1, Millis: 1<<62 + 1},
-		{Off: 25, Len: 4, Flags: stream.Marker | stream.FromLog},
+	b := &record.Batch{Buf: []byte("....node=a type=X\x00....\n\xff\xfelast"), Recs: []record.Record{
+		{Off: 4, Len: 14, Type: 7, Serial: 8, Millis: -9, Kind: record.Ver1, NodeLen: 1},
+		{Off: 22, Len: 1, Flags: record.NoID | record.Open},
+		{Off: 23, Len: 2, Kind: record.Junk, Flags: record.NoID | record.Cont},
+		{Off: 25, Len: 0, Kind: record.Ver0, Type: 1<<32 - 1, Serial: 1<<32 - 1, Millis: 1<<62 + 1},
+		{Off: 25, Len: 4, Flags: record.Marker | record.FromLog},
 	}}
 	f, err := s.Append(1<<63, b)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestEveryKindOfRecord(t *testing.T) {
 	if f.Records != 5 || f.Whole != 3 || f.Bytes != 21 || f.Events != 2 || f.FirstSerial != 8 || f.LastSerial != 1<<32-1 {
 		t.Errorf("frame %+v", f)
 	}
-	buf, recs := make([]byte, 64<<10), make([]stream.Record, 4096)
+	buf, recs := make([]byte, 64<<10), make([]record.Record, 4096)
 	got, err := s.Read(f, buf, recs)
 	if err != nil {
 		t.Fatal(err)
@@ -112,11 +112,11 @@ func TestEveryKindOfRecord(t *testing.T) {
 
 func TestAppendRefuses(t *testing.T) {
 	s := open(t, t.TempDir(), nil)
-	big := &stream.Batch{Buf: make([]byte, maxText+1), Recs: []stream.Record{{Len: maxText + 1}}}
-	for name, b := range map[string]*stream.Batch{
+	big := &record.Batch{Buf: make([]byte, maxText+1), Recs: []record.Record{{Len: maxText + 1}}}
+	for name, b := range map[string]*record.Batch{
 		"nothing":      {},
 		"much text":    big,
-		"many records": {Recs: make([]stream.Record, maxRecords+1)},
+		"many records": {Recs: make([]record.Record, maxRecords+1)},
 	} {
 		if _, err := s.Append(1, b); err == nil || errors.Is(err, ErrFull) {
 			t.Errorf("%s: %v", name, err)

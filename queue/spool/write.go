@@ -9,13 +9,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // Append stores a batch whose first record has the number first. After an error
 // it is not stored: ErrFull, or an I/O error. It may be tried again, also with
 // other records; nothing that was stored before is touched.
-func (s *Spool) Append(first uint64, b *stream.Batch) (Frame, error) {
+func (s *Spool) Append(first uint64, b *record.Batch) (Frame, error) {
 	if s.closed {
 		return Frame{}, errClosed
 	}

@@ -18,10 +18,11 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -185,7 +186,7 @@ func write(t *testing.T, w *writer, data []byte) {
 	}
 }
 
-func one(data []byte) stream.Batch { return sinktest.Batches(data, stream.BufferSize)[0] }
+func one(data []byte) record.Batch { return sinktest.Batches(data, stream.BufferSize)[0] }
 
 func content(t *testing.T, path string) string {
 	t.Helper()

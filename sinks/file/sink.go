@@ -13,10 +13,10 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // checkEvery is how often the path is compared with the open file, and with
@@ -84,11 +84,11 @@ func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSyst
 
 // Write implements sinks.Writer: one write(2) for the records of b, as far as
 // they fit into the file.
-func (w *writer) Write(ctx context.Context, b stream.Batch) (int, error) {
+func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if len(b.Recs) == 0 {
 		return 0, nil
 	}
-	cont := b.Recs[0].Flags&stream.Cont != 0
+	cont := b.Recs[0].Flags&record.Cont != 0
 	size, err := w.readySoon(ctx, cont)
 	if err != nil {
 		return 0, err
@@ -111,7 +111,7 @@ func (w *writer) Write(ctx context.Context, b stream.Batch) (int, error) {
 	n, err = w.append(&out, n)
 	w.end = w.endAfter(&out, n, size-int64(before), err)
 	if n > 0 {
-		w.midLine = b.Recs[n-1].Flags&stream.Open != 0
+		w.midLine = b.Recs[n-1].Flags&record.Open != 0
 		w.dirty = true
 	}
 	if err == nil {
@@ -147,7 +147,7 @@ func (w *writer) ready(cont bool) (int64, error) {
 
 // fitting returns how many records of out still fit into a file of that size.
 // A line that comes in pieces is ended in the file it was begun in.
-func (w *writer) fitting(out *format.Encoded, b stream.Batch, size int64) int {
+func (w *writer) fitting(out *format.Encoded, b record.Batch, size int64) int {
 	limit := int64(w.cfg.MaxSize)
 	if limit == 0 {
 		return out.Len()
@@ -156,7 +156,7 @@ func (w *writer) fitting(out *format.Encoded, b stream.Batch, size int64) int {
 	if n == 0 && size == 0 {
 		n = 1 // larger than any file may be
 	}
-	for n < out.Len() && b.Recs[n].Flags&stream.Cont != 0 {
+	for n < out.Len() && b.Recs[n].Flags&record.Cont != 0 {
 		n++
 	}
 	if n > 0 {

@@ -14,10 +14,10 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 // TestFaults: whatever call fails, the file holds whole records, the error
@@ -181,7 +181,7 @@ func TestLongLineStaysInOneFile(t *testing.T) {
 			if err != nil || n == 0 {
 				t.Fatal(n, err)
 			}
-			if b.Recs[n-1].Flags&stream.Open != 0 {
+			if b.Recs[n-1].Flags&record.Open != 0 {
 				w.Reopen()
 			}
 			b.Recs = b.Recs[n:]
@@ -206,11 +206,11 @@ func TestReopenWithinALine(t *testing.T) {
 	moved := false
 	for _, b := range sinktest.Batches(long, 4096) {
 		for i := range b.Recs {
-			rec := stream.Batch{Buf: b.Buf, Recs: b.Recs[i : i+1]}
+			rec := record.Batch{Buf: b.Buf, Recs: b.Recs[i : i+1]}
 			if n, err := w.Write(context.Background(), rec); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
-			if rec.Recs[0].Flags&stream.Open == 0 || moved {
+			if rec.Recs[0].Flags&record.Open == 0 || moved {
 				continue
 			}
 			moved = true

@@ -11,11 +11,11 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // Pauses before a child that ended is started again: doubling from one to the
@@ -127,7 +127,7 @@ func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger) *writer {
 // Write implements sinks.Writer. Records count as delivered when the child has read them
 // from its socket. Of a child that ends what it had not read is read back, and the next
 // one begins with the first record that was not read to its end.
-func (w *writer) Write(ctx context.Context, b stream.Batch) (int, error) {
+func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if err := w.ensure(ctx); err != nil {
 		return 0, err
 	}

@@ -15,13 +15,13 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/host/runnable"
 	"audisp-relay/queue"
-	"audisp-relay/runnable"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 // TestDyingChild: each new child gets whole records from the first one on that
@@ -67,10 +67,10 @@ func TestDyingChild(t *testing.T) {
 func TestPartOfABatch(t *testing.T) {
 	s := testSink(t, 0, "nibble", t.TempDir())
 	data := sinktest.Lines(0, 40_000) // 8 MiB: more than any socket takes
-	b := stream.Batch{Buf: data}
+	b := record.Batch{Buf: data}
 	for off := 0; off < len(data); {
 		n := bytes.IndexByte(data[off:], '\n') + 1
-		b.Recs = append(b.Recs, stream.Record{Off: uint32(off), Len: uint32(n)})
+		b.Recs = append(b.Recs, record.Record{Off: uint32(off), Len: uint32(n)})
 		off += n
 	}
 	n, err := s.w.Write(context.Background(), b)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/config"
-	"audisp-relay/runnable"
+	"audisp-relay/host/runnable"
 	"audisp-relay/sinks/local"
 )
 

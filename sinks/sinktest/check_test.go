@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // TestPartialNotices: the check for places that lose must not pass everything.
@@ -73,13 +73,13 @@ func TestBatches(t *testing.T) {
 			t.Errorf("%d records, want 3", n)
 		}
 	}
-	kinds := make(map[stream.Kind]bool)
+	kinds := make(map[record.Kind]bool)
 	for _, b := range Batches(OddFrames(), 512) {
 		for i := range b.Recs {
 			kinds[b.Recs[i].Kind] = true
 		}
 	}
-	if !kinds[stream.Ver0] || !kinds[stream.Ver1] || kinds[stream.Junk] {
+	if !kinds[record.Ver0] || !kinds[record.Ver1] || kinds[record.Junk] {
 		t.Errorf("odd frames have kinds %v, want versions 0 and 1 only", kinds)
 	}
 }

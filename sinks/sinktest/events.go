@@ -4,25 +4,25 @@ import (
 	"bytes"
 	"fmt"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/format"
-	"audisp-relay/stream"
 )
 
 const eventRecords = 3
 
 // Event returns an event of n records with about size bytes of text more than it
 // needs.
-func Event(serial, n, size int) (b stream.Batch) {
+func Event(serial, n, size int) (b record.Batch) {
 	for i := range n {
 		text := fmt.Appendf(nil, "type=PATH msg=audit(1700000000.123:%d): item=%d name=", firstSerial+serial, i)
 		text = append(text, bytes.Repeat([]byte{byte('a' + (serial+i)%26)}, size/n+(serial+i)%5*20)...)
 		text = append(text, '\n')
-		b.Recs = append(b.Recs, stream.Record{
+		b.Recs = append(b.Recs, record.Record{
 			Off: uint32(len(b.Buf)), Len: uint32(len(text)), Type: 1302, Serial: uint32(firstSerial + serial), Millis: 1700000000123,
 		})
 		b.Buf = append(b.Buf, text...)
 	}
-	b.Recs[n-1].Flags |= stream.End
+	b.Recs[n-1].Flags |= record.End
 	return b
 }
 
@@ -33,7 +33,7 @@ type joiner struct{}
 // NewEvents makes the encoder of that format, for format.Encoder.
 func NewEvents() format.EventEncoder { return joiner{} }
 
-func (joiner) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+func (joiner) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	for ; i < j; i++ {
 		dst = append(dst, bytes.TrimSuffix(b.Bytes(i), []byte("\n"))...)
 		dst = append(dst, ';')

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 // firstSerial keeps all serials of the suite at the same number of digits.
@@ -30,15 +31,15 @@ func Lines(first, n int) []byte {
 // Batches cuts data, a stream as auditd writes it, into batches: as a Splitter
 // gives them when chunk bytes are read at a time, and what the end of the
 // stream leaves. The batches own their buffers.
-func Batches(data []byte, chunk int) []stream.Batch {
-	var out []stream.Batch
+func Batches(data []byte, chunk int) []record.Batch {
+	var out []record.Batch
 	s := stream.NewSplitter()
-	keep := func(b stream.Batch) {
+	keep := func(b record.Batch) {
 		if len(b.Recs) > 0 {
 			out = append(out, own(b))
 		}
 	}
-	var b stream.Batch
+	var b record.Batch
 	for len(data) > 0 {
 		n := copy(s.Space(), data[:min(chunk, len(data))])
 		s.Cut(&b, n)
@@ -51,14 +52,14 @@ func Batches(data []byte, chunk int) []stream.Batch {
 }
 
 // own copies a batch and the part of its buffer that it needs.
-func own(b stream.Batch) stream.Batch {
+func own(b record.Batch) record.Batch {
 	recs := slices.Clone(b.Recs)
 	base, end := recs[0].Off, recs[0].Off
 	for i := range recs {
 		end = max(end, recs[i].Off+recs[i].Len)
 		recs[i].Off -= base
 	}
-	return stream.Batch{Buf: bytes.Clone(b.Buf[base:end]), Recs: recs}
+	return record.Batch{Buf: bytes.Clone(b.Buf[base:end]), Recs: recs}
 }
 
 // OddLines is a string stream of what a well-behaved auditd does not send:
@@ -123,10 +124,10 @@ func LongLine(n int) []byte {
 }
 
 // Records counts the records in batches as a queue does, pieces of one line once.
-func Records(batches []stream.Batch) (n uint64) {
+func Records(batches []record.Batch) (n uint64) {
 	for _, b := range batches {
 		for i := range b.Recs {
-			if b.Recs[i].Flags&stream.Cont == 0 {
+			if b.Recs[i].Flags&record.Cont == 0 {
 				n++
 			}
 		}

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // hang is when a test gives up on what has to happen; it says nothing about
@@ -116,7 +116,7 @@ func (r *rig) start() {
 }
 
 // put feeds batches and remembers what they ought to look like.
-func (r *rig) put(batches []stream.Batch) {
+func (r *rig) put(batches []record.Batch) {
 	r.want = append(r.want, r.tg.expect(r.enc, batches)...)
 	for i := range batches {
 		r.queue.Put(&batches[i])
@@ -130,7 +130,7 @@ func (r *rig) putLines(first, n int) {
 		r.put(Batches(Lines(first, n), 1999))
 		return
 	}
-	batches := make([]stream.Batch, n)
+	batches := make([]record.Batch, n)
 	for i := range batches {
 		batches[i] = Event(first+i, eventRecords, 0)
 	}

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"testing"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/format"
-	"audisp-relay/stream"
 )
 
 // Run holds a sink against the contract of package sinks.
@@ -63,7 +64,7 @@ func testEvents(t *testing.T, tg *Target) {
 	r.arrived()
 	if !tg.CutsLong {
 		for i, size := range []int{60 << 10, 64 << 10, 100 << 10, 500 << 10} {
-			r.put([]stream.Batch{Event(3000+i, 5, size)})
+			r.put([]record.Batch{Event(3000+i, 5, size)})
 		}
 	}
 	r.putLines(4000, 10)

@@ -11,10 +11,10 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +35,7 @@ type store struct {
 
 var errBroken = errors.New("memory: broken by the test: mend it")
 
-func (m memory) Write(ctx context.Context, b stream.Batch) (int, error) {
+func (m memory) Write(ctx context.Context, b record.Batch) (int, error) {
 	m.mu.Lock()
 	stalled := m.stalled
 	m.mu.Unlock()

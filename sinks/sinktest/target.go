@@ -9,10 +9,10 @@ package sinktest
 import (
 	"testing"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // Target is a kind of sink and what it promises.
@@ -24,7 +24,7 @@ type Target struct {
 	Formats []format.Format
 	// Expect appends to dst what record i of b looks like in Place.Read; nil
 	// means just as enc encodes it.
-	Expect func(dst []byte, enc *format.Encoder, b stream.Batch, i int) []byte
+	Expect func(dst []byte, enc *format.Encoder, b record.Batch, i int) []byte
 
 	// The rest says where the sink promises less than everything. Whatever is
 	// set, what arrives is whole, in order, and not twice unless Repeats.
@@ -69,7 +69,7 @@ type Place struct {
 	Queue func(*queue.Config)
 }
 
-func (tg *Target) expect(enc format.Encoder, batches []stream.Batch) []byte {
+func (tg *Target) expect(enc format.Encoder, batches []record.Batch) []byte {
 	var out []byte
 	for _, b := range batches {
 		for i := range b.Recs {

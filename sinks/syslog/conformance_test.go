@@ -16,25 +16,25 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 func TestConformance(t *testing.T) {
-	keepsNewline := func(dst []byte, enc *format.Encoder, b stream.Batch, i int) []byte {
+	keepsNewline := func(dst []byte, enc *format.Encoder, b record.Batch, i int) []byte {
 		return append(dst, masked(enc.Append(nil, b, i))...)
 	}
-	oneLine := func(dst []byte, enc *format.Encoder, b stream.Batch, i int) []byte {
+	oneLine := func(dst []byte, enc *format.Encoder, b record.Batch, i int) []byte {
 		text := enc.Append(nil, b, i)
-		if enc.Format.Events() || b.Recs[i].Flags&stream.Open != 0 {
+		if enc.Format.Events() || b.Recs[i].Flags&record.Open != 0 {
 			return append(dst, text...)
 		}
 		return append(append(dst, masked(bytes.TrimSuffix(text, []byte("\n")))...), '\n')
 	}
-	escaped := func(dst []byte, enc *format.Encoder, b stream.Batch, i int) []byte {
+	escaped := func(dst []byte, enc *format.Encoder, b record.Batch, i int) []byte {
 		line := oneLine(nil, enc, b, i)
 		text, ended := bytes.CutSuffix(line, []byte("\n"))
 		if dst = appendEscaped(dst, text); ended {

@@ -7,17 +7,17 @@ import (
 	"fmt"
 	"testing"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 // lister is an encoder of events that says which records they have, and how
 // long the line is to be.
 type lister struct{ length int }
 
-func (l lister) AppendEvent(dst []byte, b *stream.Batch, i, j int) []byte {
+func (l lister) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	start := len(dst)
 	dst = fmt.Appendf(dst, "{%d %d\x1d", b.Recs[i].Serial, j-i)
 	for len(dst)-start < l.length-2 {
@@ -31,7 +31,7 @@ func eventEncoder(length int) format.Encoder {
 }
 
 // eventBatch is a batch of events of the given numbers of records.
-func eventBatch(sizes ...int) stream.Batch {
+func eventBatch(sizes ...int) record.Batch {
 	var data []byte
 	for i, n := range sizes {
 		for range n {
@@ -42,7 +42,7 @@ func eventBatch(sizes ...int) stream.Batch {
 	last := -1
 	for _, n := range sizes {
 		last += n
-		b.Recs[last].Flags |= stream.End
+		b.Recs[last].Flags |= record.End
 	}
 	return b
 }
@@ -77,7 +77,7 @@ func TestEventsAreDeliveredWhole(t *testing.T) {
 		b := eventBatch(3, 1, 4, 1, 5, 9, 2, 6)
 		var want []byte
 		for i, n := range []int{3, 1, 4, 1, 5, 9, 2, 6} {
-			line := lister{length}.AppendEvent(nil, &stream.Batch{Recs: []stream.Record{{Serial: uint32(i + 1)}}}, 0, n)
+			line := lister{length}.AppendEvent(nil, &record.Batch{Recs: []record.Record{{Serial: uint32(i + 1)}}}, 0, n)
 			want = append(want, line...)
 		}
 		for _, most := range []int{1, 2, 3, 100} {
@@ -91,7 +91,7 @@ func TestEventsAreDeliveredWhole(t *testing.T) {
 				if err == nil && n != len(rest.Recs) || calls > 8 {
 					t.Fatalf("%d of %d records: %v", n, len(rest.Recs), err)
 				}
-				if n > 0 && rest.Recs[n-1].Flags&stream.End == 0 {
+				if n > 0 && rest.Recs[n-1].Flags&record.End == 0 {
 					t.Errorf("delivered up to record %d, in the middle of an event", n)
 				}
 				rest.Recs = rest.Recs[n:]
@@ -169,7 +169,7 @@ func TestLongEventsArrive(t *testing.T) {
 		s.finish()
 		var want []byte
 		for i, n := range []int{3, 2} {
-			want = lister{1 << 20}.AppendEvent(want, &stream.Batch{Recs: []stream.Record{{Serial: uint32(i + 1)}}}, 0, n)
+			want = lister{1 << 20}.AppendEvent(want, &record.Batch{Recs: []record.Record{{Serial: uint32(i + 1)}}}, 0, n)
 		}
 		if got := s.read(); !bytes.Equal(got, want) {
 			t.Errorf("%s: %d bytes arrived, want %d", transport, len(got), len(want))

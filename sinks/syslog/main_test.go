@@ -14,10 +14,11 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/queue"
-	"audisp-relay/stream"
 )
 
 // helperEnv makes the test binary a process of its own: "drain PATH" reads
@@ -67,7 +68,7 @@ func send(path string) error {
 		sink.Run(context.Background(), q)
 	}()
 	in := stream.NewReader(os.Stdin)
-	var b stream.Batch
+	var b record.Batch
 	for {
 		err := in.Next(&b)
 		q.Put(&b)

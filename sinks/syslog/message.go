@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
-	"audisp-relay/stream"
 )
 
 // Bounds of what is built at a time.
@@ -98,7 +98,7 @@ func (c *chunk) whole(n int) (messages, end int) {
 
 // fill makes c the messages of b's records from recs on, without the piece p of
 // that record, up to about chunkBytes. An event's records are dealt with together.
-func (r *renderer) fill(c *chunk, b stream.Batch, recs int, p piece) {
+func (r *renderer) fill(c *chunk, b record.Batch, recs int, p piece) {
 	r.stamp(time.Now())
 	c.buf, c.marks, c.recs = c.buf[:0], c.marks[:0], recs
 	for c.recs < len(b.Recs) && len(c.buf) < chunkBytes {
@@ -115,7 +115,7 @@ func (r *renderer) fill(c *chunk, b stream.Batch, recs int, p piece) {
 // add appends the messages of record c.recs: several when its text is long, none
 // when this consumer does not get it or its event was the text of a record before.
 // p was sent of it before; what it returns was of the next.
-func (r *renderer) add(c *chunk, b stream.Batch, p piece) piece {
+func (r *renderer) add(c *chunk, b record.Batch, p piece) piece {
 	text := r.enc.Append(r.text[:0], b, c.recs)
 	r.text = text[:0]
 	if len(text) == 0 {
@@ -131,7 +131,7 @@ func (r *renderer) add(c *chunk, b stream.Batch, p piece) piece {
 		id = id[:min(len(id), maxMsgID)]
 	}
 	r.msgID = id
-	const pieces = stream.Open | stream.Cont
+	const pieces = record.Open | record.Cont
 	if p == (piece{}) && b.Recs[c.recs].Flags&pieces == 0 && r.fits(text) {
 		r.part, r.prefix = r.part[:0], r.prefix[:0]
 		r.message(c, text)

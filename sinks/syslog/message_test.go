@@ -13,10 +13,10 @@ import (
 	"github.com/leodido/go-syslog/v4/rfc3164"
 	"github.com/leodido/go-syslog/v4/rfc5424"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 	"audisp-relay/testdata/captures"
 )
 
@@ -294,7 +294,7 @@ func TestParsePriority(t *testing.T) {
 func TestNoAllocationPerRecord(t *testing.T) {
 	for _, protocol := range []string{"rfc3164", "rfc5424"} {
 		r := newRenderer("tcp", protocol, "host")
-		var b stream.Batch
+		var b record.Batch
 		for _, x := range sinktest.Batches(sinktest.Lines(0, 200), 64<<10) {
 			b = x
 		}

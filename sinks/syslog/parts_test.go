@@ -13,10 +13,11 @@ import (
 
 	"pgregory.net/rapid"
 
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 // joiner puts records together out of the messages that they were sent in.
@@ -133,7 +134,7 @@ func TestLongRecords(t *testing.T) {
 		unit := rapid.SampledFrom([]string{"a", "name=\"x\" ", "文", "\x1b", "\x1d", "\xff\xfe", "type=USER msg=audit(1.000:1): relay-part=2/3 "}).Draw(t, "text")
 		n := rapid.IntRange(0, 30_000).Draw(t, "length")
 		line := node + "type=PATH msg=audit(1700000000.123:7): " + strings.Repeat(unit, n/len(unit)) + "."
-		if len(line) >= stream.MaxRecord {
+		if len(line) >= record.MaxRecord {
 			t.Skip("comes in pieces")
 		}
 		w := sinkOf(k.transport, k.protocol, k.framing, most, format.Encoder{})

@@ -18,10 +18,10 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // maxLocalBackoff is the longest pause between attempts at the local daemon,
@@ -101,7 +101,7 @@ func newWriter(cfg config.Syslog, enc format.Encoder) *writer {
 }
 
 // Write implements sinks.Writer.
-func (w *writer) Write(ctx context.Context, b stream.Batch) (done int, err error) {
+func (w *writer) Write(ctx context.Context, b record.Batch) (done int, err error) {
 	for done < len(b.Recs) {
 		if err := ctx.Err(); err != nil {
 			return done, err

@@ -15,12 +15,12 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 	"audisp-relay/testdata/captures"
 )
 
@@ -406,7 +406,7 @@ func BenchmarkRender(b *testing.B) {
 	for _, protocol := range []string{"rfc3164", "rfc5424"} {
 		b.Run(protocol, func(b *testing.B) {
 			r := newRenderer("tcp", protocol, "host")
-			var batch stream.Batch
+			var batch record.Batch
 			for _, x := range sinktest.Batches(captures.Read(b, "audit-3.0.9-enriched.string.gz"), 64<<10) {
 				if len(x.Recs) > len(batch.Recs) {
 					batch = x

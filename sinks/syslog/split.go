@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
 )
 
 // A text that is too long for one message is continued in the next. All of its
@@ -17,7 +17,7 @@ import (
 // beginning of a message: who makes a record chooses at which of its bytes that is.
 
 // piece is what was sent of a record: so many bytes of its text in so many parts.
-// For a piece of an overlong line (stream.Cont) number counts from that line's
+// For a piece of an overlong line (record.Cont) number counts from that line's
 // beginning.
 type piece struct{ bytes, number int }
 
@@ -31,14 +31,14 @@ func (r *renderer) fits(text []byte) bool {
 }
 
 // addParts appends the messages of a text that needs several, or the rest of them.
-func (r *renderer) addParts(c *chunk, b stream.Batch, text []byte, p piece) piece {
+func (r *renderer) addParts(c *chunk, b record.Batch, text []byte, p piece) piece {
 	flags := b.Recs[c.recs].Flags
-	if p.bytes >= len(text) || p.bytes == 0 && flags&stream.Cont == 0 { // not the record that was begun
+	if p.bytes >= len(text) || p.bytes == 0 && flags&record.Cont == 0 { // not the record that was begun
 		p = piece{}
 	}
 	rest := text[p.bytes:]
 	total := append(r.total[:0], '?') // of a line whose end is still to come
-	if flags&stream.Open == 0 {
+	if flags&record.Open == 0 {
 		total = strconv.AppendInt(total[:0], int64(p.number+r.count(b, c.recs, rest, p.number)), 10)
 	}
 	r.total = total
@@ -55,7 +55,7 @@ func (r *renderer) addParts(c *chunk, b stream.Batch, text []byte, p piece) piec
 		c.marks = append(c.marks, mark{len(c.buf), c.recs, p})
 	}
 	p.bytes = 0
-	if flags&stream.Open == 0 {
+	if flags&record.Open == 0 {
 		p.number = 0
 	}
 	c.marks = append(c.marks, mark{len(c.buf), c.recs + 1, p})
@@ -63,7 +63,7 @@ func (r *renderer) addParts(c *chunk, b stream.Batch, text []byte, p piece) piec
 }
 
 // count returns how many messages rest needs when number are sent before it.
-func (r *renderer) count(b stream.Batch, i int, rest []byte, number int) (n int) {
+func (r *renderer) count(b record.Batch, i int, rest []byte, number int) (n int) {
 	for n == 0 || len(rest) > 0 {
 		n++
 		r.begin(b, i, number+n, nil)
@@ -73,14 +73,14 @@ func (r *renderer) count(b stream.Batch, i int, rest []byte, number int) (n int)
 }
 
 // begin sets part and prefix for part n of record i.
-func (r *renderer) begin(b stream.Batch, i, n int, total []byte) {
+func (r *renderer) begin(b record.Batch, i, n int, total []byte) {
 	r.part = strconv.AppendInt(r.part[:0], int64(n), 10)
 	r.part = append(append(r.part, '/'), total...)
 	r.prefix = r.prefix[:0]
 	if n == 1 {
 		return
 	}
-	if b.Recs[i].HasID() && b.Recs[i].Flags&stream.Cont == 0 {
+	if b.Recs[i].HasID() && b.Recs[i].Flags&record.Cont == 0 {
 		r.prefix = appendRecordID(r.prefix, &b, i)
 	}
 	r.prefix = append(r.prefix, "relay-part="...)
@@ -88,7 +88,7 @@ func (r *renderer) begin(b stream.Batch, i, n int, total []byte) {
 }
 
 // appendRecordID appends a record's beginning as auditd writes it.
-func appendRecordID(dst []byte, b *stream.Batch, i int) []byte {
+func appendRecordID(dst []byte, b *record.Batch, i int) []byte {
 	rec := &b.Recs[i]
 	if node := b.Node(i); len(node) > 0 && len(node) <= maxHost {
 		dst = append(appendEscaped(append(dst, "node="...), node), ' ')

@@ -13,10 +13,10 @@ import (
 	"go.uber.org/zap"
 	sys "golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
-	"audisp-relay/stream"
 )
 
 // Why a client's connection ends, besides queue.ErrEvicted.
@@ -51,7 +51,7 @@ type client struct {
 	done                  chan struct{} // closed when the goroutine has ended, cursor and all
 
 	rest  []byte           // what is still to be written of a record or line
-	torn  []stream.Record  // that record, or those of the event
+	torn  []record.Record  // that record, or those of the event
 	open  bool             // the last record written goes on in the next one
 	mute  bool             // the client will send no more
 	full  bool             // the socket takes no more for now
@@ -127,8 +127,8 @@ func (c *client) deliverAll(ctx context.Context) error {
 
 // deliver writes what can be written of b at once. Where that ends within a
 // record it finishes the record, waiting for the client.
-func (c *client) deliver(ctx context.Context, b stream.Batch) error {
-	if b.Recs[0].Flags&stream.Cont == 0 && c.open {
+func (c *client) deliver(ctx context.Context, b record.Batch) error {
+	if b.Recs[0].Flags&record.Cont == 0 && c.open {
 		return c.endLine(ctx)
 	}
 	if n := c.orphans(b); n > 0 {
@@ -168,24 +168,24 @@ func (c *client) deliver(ctx context.Context, b stream.Batch) error {
 }
 
 // count counts recs, the pieces of a long line once, as delivered.
-func (c *client) count(recs []stream.Record) {
+func (c *client) count(recs []record.Record) {
 	if len(recs) == 0 {
 		return
 	}
 	n := uint64(0)
 	for i := range recs {
-		if recs[i].Flags&stream.Cont == 0 {
+		if recs[i].Flags&record.Cont == 0 {
 			n++
 		}
 	}
 	c.delivered.Add(n)
-	c.open = recs[len(recs)-1].Flags&stream.Open != 0
+	c.open = recs[len(recs)-1].Flags&record.Open != 0
 }
 
 // orphans returns how many records at the head of b continue a line whose
 // beginning this client did not get: it came, or had to skip, in the middle.
-func (c *client) orphans(b stream.Batch) (n int) {
-	for !c.open && n < len(b.Recs) && b.Recs[n].Flags&stream.Cont != 0 {
+func (c *client) orphans(b record.Batch) (n int) {
+	for !c.open && n < len(b.Recs) && b.Recs[n].Flags&record.Cont != 0 {
 		n++
 	}
 	return n

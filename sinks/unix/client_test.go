@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"audisp-relay/audit/stream"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 // small is a lossy queue that a load of some thousand lines overflows.

@@ -11,11 +11,11 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/stream"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 func TestConformance(t *testing.T) {

@@ -11,12 +11,12 @@ import (
 	"go.uber.org/zap"
 	sys "golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/host/sockdiag"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/local"
-	"audisp-relay/sockdiag"
-	"audisp-relay/stream"
 )
 
 const (
@@ -62,7 +62,7 @@ func newConnector(cfg config.Sink, enc format.Encoder, log *zap.Logger) (*connec
 
 // Write implements sinks.Writer. What was on its way when a connection broke is sent again
 // whole on the next: how much of it was read, nobody knows.
-func (c *connector) Write(ctx context.Context, b stream.Batch) (int, error) {
+func (c *connector) Write(ctx context.Context, b record.Batch) (int, error) {
 	if err := c.connect(); err != nil {
 		return 0, err
 	}

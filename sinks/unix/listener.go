@@ -10,7 +10,7 @@ import (
 	sys "golang.org/x/sys/unix"
 
 	"audisp-relay/config"
-	"audisp-relay/sockdiag"
+	"audisp-relay/host/sockdiag"
 )
 
 // backlog is how many connections wait to be accepted; the kernel caps it at

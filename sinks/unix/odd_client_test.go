@@ -10,10 +10,10 @@ import (
 
 	sys "golang.org/x/sys/unix"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks/sinktest"
-	"audisp-relay/stream"
 )
 
 // TestHalfClose: a client that says it will send no more still gets everything.
@@ -95,7 +95,7 @@ func TestLongLineForLateClient(t *testing.T) {
 	var late net.Conn
 	for _, batch := range sinktest.Batches(line, 4096) {
 		b.queue.Put(&batch)
-		if late == nil && batch.Recs[len(batch.Recs)-1].Flags&stream.Open != 0 {
+		if late == nil && batch.Recs[len(batch.Recs)-1].Flags&record.Open != 0 {
 			late = b.dial()
 		}
 	}
@@ -125,14 +125,14 @@ func TestCutLine(t *testing.T) {
 		q := queue.New(queue.Options{Config: lossless()})
 		c := &client{fd: fds[0], cur: q.Cursor(), enc: format.Encoder{Format: f}, open: true}
 		lines := []byte("x=1 middle\ntype=A msg=audit(1.000:1): a\n")
-		b := stream.Batch{Buf: lines, Recs: []stream.Record{
-			{Len: 11, Flags: stream.Cont | stream.NoID},
+		b := record.Batch{Buf: lines, Recs: []record.Record{
+			{Len: 11, Flags: record.Cont | record.NoID},
 			{Off: 11, Len: uint32(len(lines) - 11), Serial: 1},
 		}}
-		record := stream.Batch{Buf: b.Buf, Recs: b.Recs[1:]}
+		rec := record.Batch{Buf: b.Buf, Recs: b.Recs[1:]}
 		var want []byte
-		want = append(append(want, nl...), c.enc.Append(nil, record, 0)...)
-		q.Put(&record)
+		want = append(append(want, nl...), c.enc.Append(nil, rec, 0)...)
+		q.Put(&rec)
 		deliver := func() {
 			got, err := c.cur.Take()
 			if err != nil || len(got.Recs) == 0 {
@@ -145,7 +145,7 @@ func TestCutLine(t *testing.T) {
 		deliver() // the newline
 		deliver()
 		// Now the beginning is missing.
-		orphan := stream.Batch{Buf: b.Buf, Recs: b.Recs[:1]}
+		orphan := record.Batch{Buf: b.Buf, Recs: b.Recs[:1]}
 		if n := c.orphans(orphan); n != 1 {
 			t.Errorf("%d orphans", n)
 		}

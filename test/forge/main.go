@@ -22,7 +22,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/stream"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 )
 
 const (
@@ -182,7 +183,7 @@ func drop(plan string) error {
 // pass copies a stream without one record in dropOne, none of them an EOE.
 func pass(in io.Reader, out io.Writer) error {
 	r := stream.NewReader(in)
-	var b stream.Batch
+	var b record.Batch
 	var buf []byte
 	seen := 0
 	for {
@@ -196,15 +197,15 @@ func pass(in io.Reader, out io.Writer) error {
 		buf = buf[:0]
 		for i := range b.Recs {
 			rec := &b.Recs[i]
-			if rec.Type >= 1300 && rec.Type != stream.TypeEOE {
+			if rec.Type >= 1300 && rec.Type != record.TypeEOE {
 				if seen++; seen%dropOne == 0 {
 					continue
 				}
 			}
 			switch rec.Kind {
-			case stream.Ver0:
+			case record.Ver0:
 				buf = stream.AppendFrame(buf, 0, rec.Type, b.Bytes(i))
-			case stream.Ver1:
+			case record.Ver1:
 				buf = stream.AppendFrame(buf, 1, rec.Type, b.Bytes(i))
 			default:
 				buf = append(buf, b.Bytes(i)...)

@@ -1,0 +1,153 @@
+package event
+
+import (
+	"time"
+
+	"audisp-relay/audit/record"
+)
+
+// giveCur gives cur, which ends in front of in.Recs[end]. All that is held began
+// before it.
+func (a *Assembler) giveCur(end int, why cause) {
+	recs := a.in.Recs[a.begin:end]
+	a.mark(&a.cur, recs, a.open > 0, why)
+	a.live, a.fast = false, false
+	if len(a.run) > 0 || a.from < a.to && a.to != a.begin {
+		a.copyRun(recs)
+		return
+	}
+	if a.from == a.to {
+		a.from = a.begin
+	}
+	a.to = end
+}
+
+// give gives an event that is held.
+func (a *Assembler) give(e *held, why cause) {
+	other := a.all.head
+	if other == e {
+		other = e.links[inFirst].next
+	}
+	late := other != nil && other.first < e.last
+	if len(e.batch.Recs) == 0 {
+		a.mark(&e.draft, e.here, late, why)
+		a.copyRun(e.here)
+	} else {
+		e.copyFrom(a.in)
+		a.mark(&e.draft, e.batch.Recs, late, why)
+		a.send()
+		a.o.Out(&e.batch)
+	}
+	a.drop(e)
+}
+
+// mark counts an event that is given and sets the flags of its records.
+func (a *Assembler) mark(d *draft, recs []record.Record, late bool, why cause) {
+	recs[len(recs)-1].Flags |= a.counts.count(d.judge(why))
+	if late {
+		for i := range recs {
+			recs[i].Flags |= record.Late
+		}
+	}
+	if !d.own {
+		a.recent.add(d.key, d.solo())
+	}
+}
+
+// copyRun puts an event behind those that are to be given.
+func (a *Assembler) copyRun(recs []record.Record) {
+	if a.from < a.to {
+		a.run = append(a.run, a.in.Recs[a.from:a.to]...)
+		a.from, a.to = 0, 0
+	}
+	a.run = append(a.run, recs...)
+}
+
+// send hands the events on that lie in the batch that is being added.
+func (a *Assembler) send() {
+	recs := a.run
+	if a.from < a.to {
+		recs = a.in.Recs[a.from:a.to:a.to]
+	}
+	a.run = a.run[:0]
+	a.from, a.to = 0, 0
+	if len(recs) > 0 {
+		a.out = record.Batch{Buf: a.in.Buf, Recs: recs}
+		a.o.Out(&a.out)
+		a.out = record.Batch{}
+	}
+}
+
+// copyFrom copies what e has in b.
+func (e *held) copyFrom(b *record.Batch) {
+	for _, r := range e.here {
+		text := b.Buf[r.Off : r.Off+r.Len]
+		r.Off = uint32(len(e.batch.Buf))
+		e.batch.Buf = append(e.batch.Buf, text...)
+		e.batch.Recs = append(e.batch.Recs, r)
+	}
+	e.here = e.here[:0]
+}
+
+// drop ends the holding of an event that was given.
+func (a *Assembler) drop(e *held) {
+	if a.at == e {
+		a.at, a.line = nil, false
+	}
+	a.open--
+	a.bytes -= e.cost()
+	a.all.remove(e, inFirst)
+	a.unplace(e)
+	if !e.own {
+		at := &a.byKey[e.hash%heldBuckets]
+		for *at != e {
+			at = &(*at).chain
+		}
+		*at = e.chain
+	}
+	e.batch.Buf, e.batch.Recs, e.here = e.batch.Buf[:0], e.batch.Recs[:0], e.here[:0]
+	if size := e.size(); a.spares+size <= maxSpare {
+		*e = held{batch: e.batch, here: e.here, chain: a.spare}
+		a.spare = e
+		a.spares += size
+	}
+}
+
+// makeRoom gives the oldest events while too much is held. One that may be whole
+// as it is and has waited for a while counts as such: thousands of records a second
+// that come alone, a flood of AVC say, are not partial events.
+func (a *Assembler) makeRoom() {
+	for a.open > a.o.MaxEvents || a.bytes > a.o.MaxBytes {
+		e, why := a.all.head, byLimit
+		if e.solo() || !e.call && !e.own && a.now-e.heard >= titleWait {
+			why = complete
+		}
+		a.give(e, why)
+	}
+}
+
+// nextDue returns the event that has waited long enough first, and until when it
+// waits. Of two the one goes first whose last record came first.
+func (a *Assembler) nextDue(timeout time.Duration) (e *held, due time.Duration) {
+	if e = a.quiet.head; e != nil {
+		due = e.heard + timeout
+	}
+	for _, l := range [2]*list{&a.titled, &a.soon} {
+		if x := l.head; x != nil {
+			if at := x.heard + min(titleWait, timeout); e == nil || at < due || at == due && x.last < e.last {
+				e, due = x, at
+			}
+		}
+	}
+	return e, due
+}
+
+// nextLast returns the event whose last record came before those of all others.
+func (a *Assembler) nextLast() (e *held) {
+	for _, l := range [3]*list{&a.quiet, &a.titled, &a.soon} {
+		if x := l.head; x != nil && (e == nil || x.last < e.last) {
+			e = x
+		}
+	}
+	return e
+}

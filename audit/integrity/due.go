@@ -1,0 +1,152 @@
+package integrity
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// report makes a trouble ready for Due. since is when it began to show.
+func (t *Tracker) report(n *node, since time.Duration, x Gap) {
+	switch {
+	case x.Stopped:
+	case x.Kind == MissingSerials:
+		t.counts.Holes++
+		t.counts.Missing += uint64(x.Missing)
+	default:
+		t.counts.Damaged++
+	}
+	n.owed = true
+	t.ready = join(t.ready, reported{Gap: x, node: n, epoch: n.epoch, since: since})
+}
+
+// join appends x. Where there are too many already it is joined to the last one
+// if that is a hole of the same node before it; otherwise one that there is no
+// room for is dropped: it is counted, but neither looked for nor marked.
+func join(list []reported, x reported) []reported {
+	if len(list) < maxTroubles {
+		return append(list, x)
+	}
+	k := &list[len(list)-1]
+	if k.Kind == MissingSerials && x.Kind == MissingSerials && k.node == x.node && k.epoch == x.epoch && k.Stopped == x.Stopped && int32(x.First-k.Last) > 0 {
+		k.Last = x.Last
+		k.Missing += x.Missing
+	}
+	return list
+}
+
+// Due returns the holes and the damaged events that have waited for the window,
+// each once, in the order of their serials. The log is to be searched for them
+// then; Lost says what was not found.
+func (t *Tracker) Due(now time.Time) []Gap {
+	before := t.since(now) - t.window
+	for _, n := range t.nodes {
+		n.closeOld(t, before)
+	}
+	quiet := t.since(now) - quietFactor*t.window
+	e := t.root.next
+	for range t.counts.Open {
+		next := e.next
+		superseded := e.turn < e.node.used && e.last <= before
+		if !e.reported && (superseded || e.last <= quiet) {
+			t.judge(e)
+		}
+		e = next
+	}
+	if len(t.ready) == 0 {
+		return nil
+	}
+	list := make([]Gap, len(t.ready))
+	for i, x := range t.ready {
+		list[i] = x.Gap
+		t.told = join(t.told, x)
+	}
+	t.ready = t.ready[:0]
+	slices.SortStableFunc(list, func(a, b Gap) int {
+		if c := cmp.Compare(a.Node, b.Node); c != 0 {
+			return c
+		}
+		return cmp.Compare(int32(a.First-b.First), 0)
+	})
+	return list
+}
+
+// Lost says what of the troubles that Due has returned is missing still, now
+// that the log was searched, or that there is none to search. It is counted as
+// lost and forgotten: each is returned once.
+func (t *Tracker) Lost() (lost []Gap) {
+	for i := range t.told {
+		x := &t.told[i]
+		if x.Kind == MissingSerials {
+			lost = t.lostHole(lost, x)
+		} else if t.lostEvent(x) {
+			lost = append(lost, x.Gap)
+		}
+	}
+	t.told = t.told[:0]
+	for _, x := range lost {
+		if x.Stopped {
+			t.counts.Stopped += x.Events()
+		} else {
+			t.counts.Lost += x.Events()
+		}
+	}
+	return lost
+}
+
+func (t *Tracker) lostHole(lost []Gap, x *reported) []Gap {
+	n := x.node
+	if x.epoch != n.epoch { // its serials are no longer known
+		if x.filled < x.Missing {
+			x.Missing -= x.filled
+			lost = append(lost, x.Gap)
+		}
+		return lost
+	}
+	n.missing(x.First, x.Last, func(first, last uint32) {
+		l := x.Gap
+		l.First, l.Last, l.Missing = first, last, last-first+1
+		if !n.window.holds(first) { // what lies outside of the window was only counted
+			if l.Missing <= x.filled {
+				return
+			}
+			l.Missing -= x.filled
+		}
+		lost = append(lost, l)
+	})
+	n.window.markRun(x.First, x.Last)
+	return lost
+}
+
+// lostEvent reports whether a damaged event is damaged still, and forgets it.
+func (t *Tracker) lostEvent(x *reported) bool {
+	e := x.node.find(x.First, x.Millis)
+	if e == nil || !e.reported {
+		return false
+	}
+	n := e.node
+	missed := e.lacks() & n.habit.expected
+	isCut := e.cut
+	t.close(e)
+	if missed&certain == 0 {
+		// What was only expected by habit and is not in the log was excluded.
+		n.habit.forget(missed)
+		missed = 0
+	}
+	return missed != 0 || isCut
+}
+
+// fillFar counts a serial that was given from the log and lies outside of the
+// window: it fills a hole longer than that.
+func (t *Tracker) fillFar(n *node, serial uint32) {
+	for i := range t.told {
+		x := &t.told[i]
+		if x.node != n || x.Kind != MissingSerials || serial-x.First > x.Last-x.First || slices.Contains(x.recent[:], serial) {
+			continue
+		}
+		x.recent[x.filled%uint32(len(x.recent))] = serial
+		x.filled++
+		t.counts.Filled++
+		return
+	}
+}

@@ -1,0 +1,346 @@
+package integrity
+
+import (
+	"time"
+
+	"audisp-relay/audit/record"
+)
+
+// node is what is known of one node: which serials came, which are missing, and
+// which events are not complete.
+type node struct {
+	name     string
+	fromLog  bool   // a line of the log was the first to show it
+	alias    string // its second name, where log and stream differ
+	window   window
+	started  bool
+	epoch    uint64   // how often it began anew: serials of another epoch say nothing
+	newest   int64    // newest time of the last events, ms
+	latest   Latest   // it
+	first    uint32   // serial that came first: its event may have begun before that
+	exempt   bool     // first is set
+	stopping stopping // of its auditd
+	startAt  int64    // time of its start
+	ordinary bool     // the last stop of it was an ordinary one
+	stops    []Run    // serials of stops that only the log has told of so far
+	// stop are the serials of the last stop, and of the record after it that is not the one of
+	// auditd's registering: from first up to end, which is not among them.
+	stop    struct{ first, end uint32 }
+	gaps    []gap // not reported yet, in order of serials and of time
+	allGaps *int  // of all nodes
+	stray   stray
+	ahead   ahead // seen in the log alone so far
+	// logStray is what stray is, of lines that only the log has.
+	logStray stray
+	habit    expectedParts
+	used     uint64           // when it was seen last, in Tracker.turn
+	last     *incompleteEvent // the event of the last record
+	done     id               // the event that was complete last: its EOE often follows
+	owed     bool             // something of it was reported
+
+	// Its open events, in as many buckets as there were at once, a power of two.
+	open  []*incompleteEvent
+	opens int
+
+	newer, older *node // by when they were seen last
+}
+
+const (
+	firstBuckets = 8
+	openBuckets  = 512 // at most
+)
+
+// id is what records of one event of a node share.
+type id struct {
+	serial uint32
+	millis int64
+	known  bool
+}
+
+func (d *id) is(r *record.Record) bool {
+	return d.serial == r.Serial && d.millis == r.Millis && d.known
+}
+
+// gap is a run of serials that were passed over at one time. Those that came
+// since are marked in the window.
+type gap struct {
+	first, last uint32
+	since       time.Duration
+	millis      int64 // from this time on its records are to be looked for
+	stopped     bool  // its auditd was not there
+}
+
+// maxGaps bounds a node's gaps: more are joined to the last one.
+const maxGaps = 4096
+
+// fewGaps is how many a node keeps room for when it has none.
+const fewGaps = 64
+
+// stray collects serials that lie outside of the window. One is noise, a damaged
+// record perhaps; strayEnough of them near each other, and none of the others
+// between, are the new serials: after a reboot or a very long hole.
+type stray struct {
+	serials [strayEnough]uint32
+	n       int
+}
+
+const strayEnough = 16
+
+// A serial that much older than the newest, of an event that much newer, is of
+// another boot.
+const (
+	rebootSerials = 1024
+	rebootMillis  = 10_000
+)
+
+// arrival says what a record's serial is to its node.
+type arrival uint8
+
+const (
+	fresh   arrival = iota // the first record of its event
+	known                  // a further one
+	ignored                // outside of the window: noise, or very old
+)
+
+// arrive takes in the serial of r.
+func (n *node) arrive(t *Tracker, r *record.Record, at time.Duration) arrival {
+	if r.Flags&record.FromLog != 0 && !t.confirmed {
+		return n.logged(t, r, at)
+	}
+	if !n.started {
+		gathered := n.logStray.serials[:n.logStray.n]
+		n.begin(r)
+		n.adopt(t, r, at, gathered)
+		return fresh
+	}
+	if !n.exempt { // the first record after Restore
+		n.first, n.exempt = r.Serial, true
+	}
+	w := &n.window
+	d := int32(r.Serial - w.high)
+	switch {
+	case d == 0:
+		return known
+	case d > 0 && d <= windowSize:
+		if n.ahead.has(r.Serial) { // the log has opened its event
+			n.pass(t, r, at)
+			n.stray.n, n.newest = 0, n.latest.Add(r.Millis, 1)
+			return known
+		}
+		n.pass(t, r, at)
+	case d < 0 && d <= -windowSize && r.Flags&record.FromLog != 0 && r.Millis < n.newest:
+		t.fillFar(n, r.Serial)
+		return ignored
+	case d > 0 || d <= -windowSize:
+		return n.wander(t, r, at, &n.stray)
+	case d < -rebootSerials && r.Millis > n.newest+rebootMillis && !w.seen(r.Serial):
+		n.reboot(t, r)
+		return fresh
+	case w.seen(r.Serial):
+		n.stray.n = 0
+		return known
+	default:
+		w.mark(r.Serial)
+		n.countLate(t, r)
+	}
+	n.stray.n = 0
+	n.newest = n.latest.Add(r.Millis, 1)
+	return fresh
+}
+
+// begin makes r's serial the first of the node.
+func (n *node) begin(r *record.Record) {
+	n.window.clear()
+	n.window.high = r.Serial
+	n.window.mark(r.Serial)
+	n.latest = Latest{}
+	n.started, n.newest = true, n.latest.Add(r.Millis, 1)
+	n.epoch++
+	n.first, n.exempt = r.Serial, true
+	n.stray.n, n.logStray.n = 0, 0
+	n.ahead.clear()
+	n.done = id{}
+	n.stopping, n.stop.first, n.stop.end = runs, 0, 0
+}
+
+// pass moves the window on to r's serial, which is the newest now.
+func (n *node) pass(t *Tracker, r *record.Record, at time.Duration) {
+	w := &n.window
+	if r.Serial < w.high {
+		t.counts.Wraps++
+	}
+	old := w.high
+	n.closeBefore(t, r.Serial-windowSize+1)
+	w.advance(r.Serial)
+	w.mark(r.Serial)
+	if n.ahead.n > 0 {
+		n.ahead.move(w, old+1, r.Serial)
+	}
+	stopped := n.tookStop(r)
+	if r.Serial-old > 1 {
+		n.addGaps(t, gap{old + 1, r.Serial - 1, at, n.before(r), stopped})
+	}
+}
+
+// before returns a time from which on the records in front of r are to be looked
+// for: that of the newest event so far, or a minute before it at most if r is of
+// an older one.
+func (n *node) before(r *record.Record) int64 {
+	return min(n.newest, max(r.Millis, n.newest-60_000))
+}
+
+func (n *node) addGap(t *Tracker, g gap) {
+	t.gapped[n] = struct{}{}
+	if k := len(n.gaps); k >= maxGaps || k > 0 && *n.allGaps >= maxAllGaps {
+		n.gaps[k-1].stopped = n.gaps[k-1].stopped && g.stopped
+		n.gaps[k-1].last, n.gaps[k-1].since = g.last, g.since
+		return
+	}
+	n.gaps = append(n.gaps, g)
+	*n.allGaps++
+}
+
+// closeBefore judges the gaps with serials that will leave the window.
+func (n *node) closeBefore(t *Tracker, serial uint32) {
+	k := 0
+	for k < len(n.gaps) && int32(n.gaps[k].first-serial) < 0 {
+		n.judge(t, n.gaps[k])
+		k++
+	}
+	n.dropGaps(k)
+}
+
+// closeOld judges the gaps that have been open since before.
+func (n *node) closeOld(t *Tracker, before time.Duration) {
+	k := 0
+	for k < len(n.gaps) && n.gaps[k].since <= before {
+		n.judge(t, n.gaps[k])
+		k++
+	}
+	n.dropGaps(k)
+}
+
+func (n *node) dropGaps(k int) {
+	if k == 0 {
+		return
+	}
+	n.gaps = n.gaps[:copy(n.gaps, n.gaps[k:])]
+	*n.allGaps -= k
+	if len(n.gaps) == 0 && cap(n.gaps) > fewGaps {
+		n.gaps = nil
+	}
+}
+
+// judge reports what of a gap is still missing.
+func (n *node) judge(t *Tracker, g gap) {
+	n.missing(g.first, g.last, func(first, last uint32) {
+		t.report(n, g.since, Gap{Kind: MissingSerials, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis, From: g.millis, Stopped: g.stopped})
+	})
+}
+
+// missing calls fn with each run of serials that were not seen. Those that have
+// left the window count as such.
+func (n *node) missing(first, last uint32, fn func(first, last uint32)) {
+	w := &n.window
+	low := w.high - windowSize + 1
+	if int32(first-low) < 0 {
+		if int32(last-low) < 0 {
+			fn(first, last)
+			return
+		}
+		fn(first, low-1)
+		first = low
+	}
+	for left := last - first + 1; left > 0; {
+		k, seen := w.run(first, left)
+		if !seen {
+			fn(first, first+k-1)
+		}
+		first += k
+		left -= k
+	}
+}
+
+// countLate counts a record that came behind later ones: in time, or when its
+// hole was reported already.
+func (n *node) countLate(t *Tracker, r *record.Record) {
+	switch {
+	case len(n.gaps) > 0 && int32(r.Serial-n.gaps[0].first) >= 0:
+		t.counts.Late++
+	case n.exempt && int32(r.Serial-n.first) < 0: // from before the start
+	default:
+		t.counts.Filled++
+	}
+}
+
+// wander takes in a serial outside of the window; s has those before it.
+func (n *node) wander(t *Tracker, r *record.Record, at time.Duration, s *stray) arrival {
+	if s.n > 0 {
+		if prev := s.serials[s.n-1]; r.Serial == prev {
+			return ignored
+		} else if d := int32(r.Serial - prev); d <= -windowSize || d >= windowSize {
+			s.n = 0
+		}
+	}
+	t.counts.Strays++
+	s.serials[s.n] = r.Serial
+	s.n++
+	if s.n < strayEnough {
+		return ignored
+	}
+	s.n = 0
+	low, high := r.Serial, r.Serial
+	for _, x := range s.serials {
+		if int32(x-low) < 0 {
+			low = x
+		}
+		if int32(x-high) > 0 {
+			high = x
+		}
+	}
+	t.counts.Strays -= strayEnough
+	millis := n.before(r)
+	if n.ahead.n > 0 && int32(low-n.ahead.top) > 0 {
+		n.moveTo(t, n.ahead.top, at, millis)
+	}
+	old, newest := n.window.high, n.newest
+	n.closeBefore(t, old+1)
+	if int32(low-old) > 0 && r.Millis >= newest-rebootMillis {
+		if high < old {
+			t.counts.Wraps++
+		}
+		t.report(n, at, Gap{Kind: MissingSerials, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis, Stopped: n.tookStop(r)})
+		n.newest = n.latest.Add(r.Millis, 1)
+	} else {
+		n.reboot(t, r)
+		n.first = low
+	}
+	n.restart(t, low, high, at, millis, s.serials[:])
+	return ignored
+}
+
+// restart makes the window end with high and marks the given serials. Those
+// between low and high that are not among them are a gap.
+func (n *node) restart(t *Tracker, low, high uint32, at time.Duration, millis int64, serials []uint32) {
+	w := &n.window
+	n.done = id{}
+	n.ahead.clear()
+	w.clear()
+	w.high = high
+	for _, x := range serials {
+		if w.holds(x) {
+			w.mark(x)
+		}
+	}
+	n.dropGaps(len(n.gaps))
+	n.addGap(t, gap{low, high, at, millis, false})
+}
+
+// reboot begins anew with r's serial. What was missing of the boot before is
+// judged now.
+func (n *node) reboot(t *Tracker, r *record.Record) {
+	t.counts.Reboots++
+	n.closeBefore(t, n.window.high+1)
+	n.dropEvents(t)
+	n.begin(r)
+}

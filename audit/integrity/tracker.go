@@ -1,0 +1,241 @@
+// Package integrity watches a stream of audit records for what it lacks: serials
+// that never came, events that lack records, and records that are truncated.
+// Recovery from audit.log begins when it finds something, and what is in the log
+// neither it reports as lost.
+//
+// The kernel numbers events with one counter from boot on (kernel/audit.c,
+// audit_serial), after its filters, so a serial that is missing is a lost event.
+// Events come interleaved and a little out of order; their times are those of
+// the begin of a system call and say nothing of their order. So everything here
+// waits by time of arrival.
+package integrity
+
+import (
+	"time"
+
+	"audisp-relay/audit/record"
+)
+
+// Defaults and bounds.
+const (
+	// DefaultWindow is how long a record may come late before it counts as
+	// missing.
+	DefaultWindow = time.Second
+	// MaxNodes is how many nodes are watched. For a new one the node that was
+	// silent the longest is forgotten, newPerSecond times a second at most.
+	MaxNodes = 4096
+	// MaxOpen is how many incomplete events are watched. For a new one the oldest
+	// is judged early.
+	MaxOpen = 4096
+
+	maxTroubles = 4096 // not handed out yet, or not settled; more holes are joined
+	quietFactor = 10   // an event that nothing has followed is judged after so many windows
+)
+
+// Options are what a Tracker is made of.
+type Options struct {
+	// Window is how long a record may come late; 0 is DefaultWindow.
+	Window time.Duration
+	// BootID names the boot that serials belong to
+	// (/proc/sys/kernel/random/boot_id). It is kept in State.
+	BootID string
+}
+
+// Counts is what a Tracker has seen since it was made.
+type Counts struct {
+	Holes     uint64 `json:"holes"`             // runs of missing serials that were reported
+	Missing   uint64 `json:"missing_serials"`   // in those
+	Damaged   uint64 `json:"damaged_events"`    // events reported as lacking records, or with one that was cut
+	Cut       uint64 `json:"cut_records"`       // records that were passed on although cut
+	Late      uint64 `json:"late_events"`       // came out of order within the window
+	Filled    uint64 `json:"filled_events"`     // came after they were reported missing
+	Lost      uint64 `json:"lost_events"`       // reported, and nowhere to be had
+	Stopped   uint64 `json:"stopped_events"`    // numbered while auditd was stopped in order: in no log, and no loss
+	Reboots   uint64 `json:"reboots"`           // serials that began anew
+	Wraps     uint64 `json:"wraps"`             // serials that ran over the end of 32 bits
+	Strays    uint64 `json:"stray_serials"`     // far from all others, and left aside
+	Nodes     int    `json:"nodes"`             // that are watched
+	Forgot    uint64 `json:"forgotten_nodes"`   // because there were too many
+	Unwatched uint64 `json:"unwatched_records"` // of nodes there was no room for
+	Open      int    `json:"open_events"`       // that are not complete yet
+	Overflow  uint64 `json:"early_judgements"`  // events judged early because there were too many open
+}
+
+// Tracker watches a stream. It is for one goroutine.
+type Tracker struct {
+	window   time.Duration
+	boot     string
+	start    time.Time
+	counts   Counts
+	turn     uint64 // number of the record
+	nodes    map[string]*node
+	gapped   map[*node]struct{} // those with gaps
+	order    nodeOrder
+	last     *node // of the last record
+	lastName string
+	header   header
+	live     bool // the stream has brought a record of the kernel
+	// confirmed: the lines of the log that are taken in are known from the stream.
+	confirmed bool
+
+	// Open events, oldest first; root is no event.
+	root incompleteEvent
+	free *incompleteEvent // chained by next
+
+	ready []reported // not handed out yet
+	told  []reported // handed out, not settled
+}
+
+// reported is a Gap and what it is settled with.
+type reported struct {
+	Gap
+	node   *node
+	epoch  uint64
+	since  time.Duration // arrival of the record that showed it
+	filled uint32        // of a hole outside of the window: how many were given from the log
+	recent [4]uint32     // the last of these
+}
+
+// NewTracker returns a Tracker that has seen nothing.
+func NewTracker(o Options) *Tracker {
+	t := &Tracker{window: o.Window, boot: o.BootID, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
+	if t.window == 0 {
+		t.window = DefaultWindow
+	}
+	t.header.ends = new(endCache)
+	t.root.next, t.root.prev = &t.root, &t.root
+	return t
+}
+
+// Renew returns a Tracker like t that has seen nothing.
+func (t *Tracker) Renew() *Tracker { return NewTracker(Options{Window: t.window, BootID: t.boot}) }
+
+// Window returns how long a record may come late before it counts as missing.
+func (t *Tracker) Window() time.Duration { return t.window }
+
+// Observe takes in records that consumers are given, in order. It stops in front
+// of the first that is visibly cut (see Cut) and returns its index, len(b.Recs)
+// when there is none. Lines of the log are never held to be cut: they are as
+// good as it gets. now is the time of arrival and must not go back. b is not kept.
+func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
+	at := t.since(now)
+	for i := range b.Recs {
+		r := &b.Recs[i]
+		if r.Flags&(record.Cont|record.Marker) != 0 {
+			continue
+		}
+		body := t.header.bodyOf(b, r)
+		if r.Flags&(record.FromLog|record.Open) == 0 {
+			switch t.header.look(b, r, body) {
+			case cut:
+				return i
+			case unsure:
+				if nextEOECut(b, i) {
+					return i
+				}
+			}
+		}
+		if counts(r) {
+			t.record(b, i, body, at, false)
+		} else if isDaemon(r.Type) {
+			t.daemon(b, i)
+		}
+	}
+	return len(b.Recs)
+}
+
+// ObserveCut takes in record i that is given to consumers although it is cut:
+// its event counts as damaged until the log brings a whole copy.
+func (t *Tracker) ObserveCut(b *record.Batch, i int, now time.Time) {
+	t.counts.Cut++
+	r := &b.Recs[i]
+	if !counts(r) {
+		return
+	}
+	t.record(b, i, nil, t.since(now), true)
+}
+
+func (t *Tracker) since(now time.Time) time.Duration {
+	if t.start.IsZero() {
+		t.start = now
+	}
+	return now.Sub(t.start)
+}
+
+// record takes in one record. Of one that is cut only the header is believed.
+func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, isCut bool) {
+	r := &b.Recs[i]
+	t.turn++
+	t.live = t.live || r.Flags&record.FromLog == 0
+	n := t.last
+	if n == nil || r.NodeLen != 0 && string(b.Node(i)) != t.lastName || r.NodeLen == 0 && t.lastName != "" {
+		if n = t.nodeOf(b, i, at); n == nil {
+			return
+		}
+	}
+	n.used = t.turn
+	if n.stopping != runs {
+		n.readAgain(r)
+	}
+	e := n.last
+	if e == nil || e.serial != r.Serial || e.millis != r.Millis || n.ahead.n > 0 {
+		if n.done.is(r) && n.stray.n == 0 {
+			return
+		}
+		switch n.arrive(t, r, at) {
+		case ignored:
+			return
+		case known:
+			e = n.find(r.Serial, r.Millis)
+		case fresh:
+			if record.Alone(r.Type) && !isCut {
+				return
+			}
+			// The log may have opened it before the serials began here.
+			if e = n.find(r.Serial, r.Millis); e == nil {
+				e = t.open(n, r, at)
+			}
+		}
+		if e == nil {
+			return // of an event that is complete
+		}
+	}
+	e.last, e.turn = at, t.turn
+	if isCut {
+		e.cut = true
+		return
+	}
+	if r.Flags&record.FromLog != 0 {
+		e.cut = false
+	}
+	if r.Type == record.TypeConfig {
+		n.registers(r, body)
+	}
+	if r.Type == record.TypeExecve {
+		e.addExecve(record.TrimColon(body), t.header.tail)
+	} else {
+		e.add(r.Type, record.TrimColon(body))
+		if r.Type == record.TypeSockaddr && r.Flags&record.FromLog == 0 && e.addressCut() {
+			e.cut = true
+		}
+	}
+	if r.Type == record.TypeProctitle || r.Type == record.TypeEOE || e.reported {
+		t.closeComplete(e)
+	}
+}
+
+// closeComplete closes an event that has come to its end and lacks nothing.
+// PROCTITLE is the last record but EOE, which only the stream has.
+func (t *Tracker) closeComplete(e *incompleteEvent) {
+	n := e.node
+	lack := e.lacks()
+	if e.cut || e.has&partCall == 0 || e.has&(partTitle|partEOE) == 0 || lack&n.habit.expected != 0 {
+		return
+	}
+	n.habit.learn(&e.completeness, lack)
+	n.done = id{e.serial, e.millis, true}
+	t.close(e)
+}
+
+// Counts returns what was seen so far.
+func (t *Tracker) Counts() Counts { return t.counts }

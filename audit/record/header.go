@@ -1,0 +1,101 @@
+package record
+
+import "bytes"
+
+// Read reads node, type, time and serial of r's bytes. What has no
+// readable header is marked NoID and otherwise left as it is.
+//
+// A line is "[node=NAME ]type=TYPE msg=audit(SEC.MS:SERIAL): ..."; auditd with
+// log_format NOLOG and a name_format leaves "type=TYPE msg=" out. The colon
+// behind the parenthesis is not insisted on: DAEMON_CONFIG of auditd 2.8 has none.
+func (c *HeaderReader) Read(r *Record, text []byte) {
+	r.Flags |= NoID
+	if HasPrefix(text, "node=") {
+		end := bytes.IndexByte(text, ' ')
+		if end < 0 || end-len("node=") > 1<<16-1 {
+			return
+		}
+		r.NodeLen = uint16(end - len("node="))
+		text = text[end+1:]
+	}
+	if HasPrefix(text, "type=") {
+		text = text[len("type="):]
+		end := bytes.IndexByte(text, ' ')
+		if end < 0 {
+			return
+		}
+		r.Type = TypeNumber(text[:end])
+		text = text[end+1:]
+		if HasPrefix(text, "msg=") {
+			text = text[len("msg="):]
+		}
+	}
+	if c.ReadID(r, text) && r.Type != 0 {
+		r.Flags &^= NoID
+	} else if r.Type >= NamedType {
+		r.Type = 0 // it may be any word
+	}
+}
+
+// HeaderReader remembers the id that was read last: the records of an event come one
+// behind the other, and comparing is quicker than reading it again.
+type HeaderReader struct {
+	text   [40]byte // "audit(...)", the first n bytes
+	n      int
+	millis int64
+	serial uint32
+}
+
+// ReadID reads the id that text begins with.
+func (c *HeaderReader) ReadID(r *Record, text []byte) bool {
+	if c.n > 0 && len(text) >= c.n && string(text[:c.n]) == string(c.text[:c.n]) {
+		r.Millis, r.Serial = c.millis, c.serial
+		return true
+	}
+	n := scanID(r, text)
+	if n > 0 && n <= len(c.text) {
+		c.n, c.millis, c.serial = n, r.Millis, r.Serial
+		copy(c.text[:], text[:n])
+	}
+	return n > 0
+}
+
+// scanID reads "audit(SEC.MS:SERIAL)" and returns its length, 0 when it is none.
+// The kernel writes SEC.MS with %llu.%03lu and the serial with %u
+// (kernel/audit.c, audit_log_start).
+func scanID(r *Record, text []byte) int {
+	if !HasPrefix(text, "audit(") {
+		return 0
+	}
+	sec, rest, ok := ReadDigits(text[len("audit("):], 12)
+	if !ok || len(rest) < 5 || rest[0] != '.' || rest[4] != ':' {
+		return 0
+	}
+	ms, _, ok := ReadDigits(rest[1:4], 3)
+	if !ok || !IsDigit(rest[2]) || !IsDigit(rest[3]) {
+		return 0
+	}
+	serial, rest, ok := ReadDigits(rest[5:], 10)
+	if !ok || serial > 1<<32-1 || len(rest) == 0 || rest[0] != ')' {
+		return 0
+	}
+	r.Millis = int64(sec)*1000 + int64(ms)
+	r.Serial = uint32(serial)
+	return len(text) - len(rest) + 1
+}
+
+// ReadDigits reads a decimal number of at most most digits and returns what follows.
+func ReadDigits(b []byte, most int) (n uint64, rest []byte, ok bool) {
+	i := 0
+	for i < len(b) && i < most && IsDigit(b[i]) {
+		n = n*10 + uint64(b[i]-'0')
+		i++
+	}
+	return n, b[i:], i > 0
+}
+
+func IsDigit(c byte) bool { return c-'0' < 10 }
+
+func HasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}

@@ -1,0 +1,48 @@
+package record
+
+import (
+	"bytes"
+	"hash/crc32"
+)
+
+// ID tells one record from all others: its event, its type and a checksum of
+// its text. It is the same whether the record came as a line, as a frame or
+// from audit.log: node= and type= prefixes and trailing blanks, in which these
+// differ, are left out, and a newline counts as the space auditd makes of it.
+type ID struct {
+	Millis int64  `json:"millis"` // time of the event, ms since 1970
+	Serial uint32 `json:"serial"`
+	Type   uint32 `json:"type"`
+	Sum    uint32 `json:"sum"` // CRC-32C of "audit(SEC.MS:SERIAL): ..."
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ID returns the identity of record i; of one without a readable header it is
+// the checksum of its text alone.
+func (b *Batch) ID(i int) ID {
+	r := &b.Recs[i]
+	text := b.Text(i)
+	sum := crc32.Checksum(text, castagnoli)
+	if bytes.IndexByte(text, '\n') >= 0 {
+		sum = crc32.Checksum(bytes.ReplaceAll(text, []byte{'\n'}, []byte{' '}), castagnoli)
+	}
+	return ID{Millis: r.Millis, Serial: r.Serial, Type: b.typeOf(i), Sum: sum}
+}
+
+// Text returns the part of record i that stream and log have in common: from
+// "audit(" on, without blanks, newlines and NULs at its end.
+func (b *Batch) Text(i int) []byte {
+	r := &b.Recs[i]
+	text := b.Bytes(i)
+	if r.HasID() && r.Kind != Ver0 {
+		from := 0
+		if r.NodeLen > 0 {
+			from = nodeStart(r.NodeLen) + int(r.NodeLen)
+		}
+		if k := bytes.Index(text[from:], []byte("audit(")); k >= 0 {
+			text = text[from+k:]
+		}
+	}
+	return bytes.TrimRight(text, " \n\x00")
+}

@@ -1,0 +1,106 @@
+// Package record knows what one audit record is: its header (node, type, time,
+// serial), the numbers and names of types, its fields and what their values stand
+// for. It allocates nothing unless a function says so, and it believes nothing: any
+// bytes may be in a record, and what is no field is handed on as such.
+package record
+
+// Kind says in which shape a record's bytes are.
+type Kind uint8
+
+const (
+	// Line is a line of a string stream, its newline included (a line that is
+	// cut, see Open, has none).
+	Line Kind = iota
+	// Ver0 is the payload of a version 0 frame: "audit(SEC.MS:SERIAL): ...",
+	// its type stands in the frame header only (libaudit.h,
+	// AUDISP_PROTOCOL_VER).
+	Ver0
+	// Ver1 is the payload of a version 1 frame: a complete log line without
+	// newline (AUDISP_PROTOCOL_VER2).
+	Ver1
+	// Junk is what stood in a binary stream where a frame should have begun.
+	Junk
+)
+
+// Flags of a record.
+const (
+	// NoID: the record has no readable type or no readable audit(...) id. It
+	// is forwarded as it came.
+	NoID uint8 = 1 << iota
+	// Open: the line was longer than MaxRecord and goes on in the next record.
+	Open
+	// Cont: the record continues the one before.
+	Cont
+	// FromLog: the record was read from audit.log, not from auditd's stream.
+	FromLog
+	// Late: the record is given behind later ones of the log, so it says nothing
+	// of how far a consumer has got.
+	Late
+	// Marker: the record is the relay's own and tells of a loss. It counts in no
+	// balance.
+	Marker
+	// End: the record is the last one of a whole event, whose records lie one
+	// behind the other.
+	End
+	// Partial, only together with End: the event was given before it was known to
+	// be complete, or is what came late of one that was given already.
+	Partial
+)
+
+// MaxRecord is the most bytes one Record holds. The longest line auditd
+// writes has about 9 KiB; a longer one is handed on in pieces (Open, Cont),
+// so that memory is bounded whatever arrives.
+const MaxRecord = 64 << 10
+
+// Record is one audit record: where its bytes are and what its header says.
+type Record struct {
+	Off, Len uint32 // the bytes are Batch.Buf[Off:Off+Len]
+	Type     uint32 // record type number, 0 when unknown; see NamedType
+	Serial   uint32
+	Millis   int64 // time of the event, ms since 1970
+	Kind     Kind
+	Flags    uint8
+	NodeLen  uint16 // length of NAME where the bytes begin with "node=NAME "
+}
+
+// HasID reports whether the header could be read.
+func (r *Record) HasID() bool { return r.Flags&NoID == 0 }
+
+// Batch is a run of records in the order they arrived and the buffer that
+// holds their bytes. Who owns the buffer, and until when, is said by whoever
+// hands out the batch.
+type Batch struct {
+	Buf  []byte
+	Recs []Record
+}
+
+// Bytes returns the bytes of record i, as auditd sent them.
+func (b *Batch) Bytes(i int) []byte {
+	r := &b.Recs[i]
+	return b.Buf[r.Off : r.Off+r.Len]
+}
+
+// Node returns the name in the record's node= prefix, empty when it has none.
+func (b *Batch) Node(i int) []byte {
+	r := &b.Recs[i]
+	return b.Buf[r.Off:][:r.Len][nodeStart(r.NodeLen) : nodeStart(r.NodeLen)+int(r.NodeLen)]
+}
+
+func nodeStart(n uint16) int {
+	if n == 0 {
+		return 0
+	}
+	return len("node=")
+}
+
+// SameEvent reports whether records i and j belong to one event: same node,
+// time and serial. A record without an id belongs to nothing but itself,
+// pieces of one line belong together.
+func (b *Batch) SameEvent(i, j int) bool {
+	x, y := &b.Recs[i], &b.Recs[j]
+	if x.Flags&NoID != 0 || y.Flags&NoID != 0 {
+		return false
+	}
+	return x.Serial == y.Serial && x.Millis == y.Millis && x.NodeLen == y.NodeLen &&
+		(x.NodeLen == 0 || string(b.Node(i)) == string(b.Node(j)))
+}

@@ -1,0 +1,269 @@
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+)
+
+// Address families that Sockaddr knows more of than their number (linux/socket.h).
+const (
+	afUnix      = 1
+	afInet      = 2
+	afAX25      = 3
+	afIPX       = 4
+	afAppleTalk = 5
+	afNetROM    = 6
+	afATMPVC    = 8
+	afX25       = 9
+	afInet6     = 10
+	afROSE      = 11
+	afNetlink   = 16
+	afPacket    = 17
+	afLLC       = 26
+	afCAN       = 29
+	afTIPC      = 30
+	afALG       = 38
+	afNFC       = 39
+	afVsock     = 40
+	afQIPCRTR   = 42
+	afXDP       = 44
+	afMCTP      = 45
+)
+
+// PartKind says how a part of an address is to be shown.
+type PartKind uint8
+
+const (
+	// PartNumber: Number.
+	PartNumber PartKind = iota
+	// PartIP: Bytes are an address of 4 or 16 bytes.
+	PartIP
+	// PartText: Bytes are text: a path, a name.
+	PartText
+	// PartBytes: Bytes are a hardware address or the like, to be shown in hex.
+	PartBytes
+)
+
+// Part is a piece of an address under a name.
+type Part struct {
+	Name   string
+	Kind   PartKind
+	Number int64
+	Bytes  []byte
+}
+
+// maxParts is how many parts an address has at most.
+const maxParts = 6
+
+// Addr is a socket address. Its slices are of the bytes that Sockaddr returns.
+//
+// What is not there, because the address is another family's or is cut, is zero or
+// nil here and is not among Parts.
+type Addr struct {
+	Family   uint16
+	Addr     []byte // inet: 4 bytes, inet6: 16
+	Path     []byte // unix: the path; an abstract one begins with its NUL. nil for a socket without a name
+	Port     uint32 // inet, inet6, vsock
+	FlowInfo uint32 // inet6
+	Scope    uint32 // inet6
+	CID      uint32 // vsock
+	PID      uint32 // netlink: the port id, mostly a process's
+	Groups   uint32 // netlink: multicast groups
+
+	parts [maxParts]Part
+	n     int
+}
+
+// Parts returns all that the address says, in the order of its structure; it is empty for
+// a family that is not known.
+func (a *Addr) Parts() []Part { return a.parts[:a.n] }
+
+// field is where a part lies in an address, after linux/*.h.
+type field struct {
+	name     string
+	at, size int // size 0: all that follows
+	kind     fieldKind
+}
+
+type fieldKind uint8
+
+const (
+	number  fieldKind = iota // in the host's byte order
+	signed                   // the same with a sign
+	network                  // in network byte order
+	ip
+	path     // of a unix socket
+	cstring  // up to a NUL
+	callsign // AX.25: six shifted letters and a number
+	raw
+)
+
+// layouts are the structures of the families: un.h, in.h, in6.h, ax25.h, ipx.h, atalk.h,
+// netrom.h, atm.h, x25.h, rose.h, netlink.h, if_packet.h, llc.h, can.h, tipc.h, if_alg.h, nfc.h,
+// vm_sockets.h, qrtr.h, if_xdp.h, mctp.h. The family stands in the first two bytes of all.
+var layouts = map[uint16][]field{
+	afUnix:      {{"path", 2, 0, path}},
+	afInet:      {{"addr", 4, 4, ip}, {"port", 2, 2, network}},
+	afAX25:      {{"call", 2, 7, callsign}, {"digipeaters", 12, 4, signed}},
+	afIPX:       {{"port", 2, 2, network}, {"network", 4, 4, network}, {"node", 8, 6, raw}, {"protocol", 14, 1, number}},
+	afAppleTalk: {{"port", 2, 1, number}, {"network", 4, 2, network}, {"node", 6, 1, number}},
+	afNetROM:    {{"call", 2, 7, callsign}, {"digipeaters", 12, 4, signed}},
+	afATMPVC:    {{"itf", 4, 2, signed}, {"vpi", 6, 2, signed}, {"vci", 8, 4, signed}},
+	afX25:       {{"addr", 2, 16, cstring}},
+	afInet6:     {{"addr", 8, 16, ip}, {"port", 2, 2, network}, {"flowinfo", 4, 4, network}, {"scope", 24, 4, number}},
+	afROSE:      {{"addr", 2, 5, raw}, {"call", 7, 7, callsign}, {"digipeaters", 16, 4, signed}},
+	afNetlink:   {{"pid", 4, 4, number}, {"groups", 8, 4, number}},
+	afPacket: {{"protocol", 2, 2, network}, {"ifindex", 4, 4, signed}, {"hatype", 8, 2, number},
+		{"pkttype", 10, 1, number}, {"halen", 11, 1, number}, {"hwaddr", 12, 8, raw}},
+	afLLC:     {{"hatype", 2, 2, number}, {"sap", 7, 1, number}, {"hwaddr", 8, 6, raw}},
+	afCAN:     {{"ifindex", 4, 4, signed}, {"addr", 8, 0, raw}},
+	afTIPC:    {{"addrtype", 2, 1, number}, {"scope", 3, 1, signed}, {"addr", 4, 12, raw}},
+	afALG:     {{"alg_type", 2, 14, cstring}, {"alg_name", 24, 0, cstring}},
+	afNFC:     {{"device", 4, 4, number}, {"target", 8, 4, number}, {"protocol", 12, 4, number}},
+	afVsock:   {{"cid", 8, 4, number}, {"port", 4, 4, number}, {"flags", 12, 1, number}},
+	afQIPCRTR: {{"node", 4, 4, number}, {"port", 8, 4, number}},
+	afXDP:     {{"flags", 2, 2, number}, {"ifindex", 4, 4, number}, {"queue", 8, 4, number}, {"umem_fd", 12, 4, number}},
+	afMCTP:    {{"network", 4, 4, number}, {"addr", 8, 1, number}, {"message_type", 9, 1, number}, {"tag", 10, 1, number}},
+}
+
+// byFamily is layouts without the cost of a map.
+var byFamily = func() (t [64][]field) {
+	for n, fields := range layouts {
+		t[n] = fields
+	}
+	return t
+}()
+
+// Sockaddr decodes the value of saddr=, the hex of a struct sockaddr as far as the program
+// gave it (kernel/auditsc.c, __audit_sockaddr), into dst[:0]; raw is those bytes. ok is false
+// when it is not hex or too short for a family, as it is where saddr is something else:
+// saddr=10.0.0.1 of a NETFILTER_PKT. An address that is cut gives what is there. It
+// allocates where dst is too small, and for the families of amateur radio.
+func Sockaddr(dst, hex []byte) (a Addr, raw []byte, ok bool) {
+	raw, ok = AppendUnhex(dst[:0], hex)
+	if !ok || len(raw) < 2 {
+		return a, raw, false
+	}
+	// The family is in the byte order of the host the record is from, and below 256.
+	order := binary.ByteOrder(binary.LittleEndian)
+	if raw[0] == 0 && raw[1] != 0 {
+		order = binary.BigEndian
+	}
+	a.Family = order.Uint16(raw)
+	if int(a.Family) < len(byFamily) {
+		for i := range byFamily[a.Family] {
+			a.add(raw, &byFamily[a.Family][i], order)
+		}
+	}
+	a.name()
+	return a, raw, true
+}
+
+// add adds the part f of the address if all of it is there; of a text or of bytes
+// as much as there is.
+func (a *Addr) add(addr []byte, f *field, order binary.ByteOrder) {
+	end := len(addr)
+	if f.size > 0 && end >= f.at+f.size {
+		end = f.at + f.size
+	} else if f.size > 0 && f.kind != cstring && f.kind != raw {
+		return
+	}
+	if end <= f.at {
+		return
+	}
+	v := addr[f.at:end:end]
+	p := Part{Name: f.name}
+	switch f.kind {
+	case number, signed:
+		p.Number = integer(v, order, f.kind == signed)
+	case network:
+		p.Number = integer(v, binary.BigEndian, false)
+	case ip:
+		p.Kind, p.Bytes = PartIP, v
+	case path:
+		p.Kind, p.Bytes = PartText, v
+		if v[0] != 0 {
+			p.Bytes = beforeNUL(v)
+		}
+	case cstring:
+		p.Kind, p.Bytes = PartText, beforeNUL(v)
+	case callsign:
+		p.Kind, p.Bytes = PartText, appendCall(nil, v)
+	default:
+		p.Kind, p.Bytes = PartBytes, v
+	}
+	a.parts[a.n] = p
+	a.n++
+}
+
+// name fills the fields of the usual families from the parts.
+func (a *Addr) name() {
+	switch a.Family {
+	case afUnix, afInet, afInet6, afNetlink, afVsock:
+	default:
+		return
+	}
+	for i := range a.parts[:a.n] {
+		p := &a.parts[i]
+		n := uint32(p.Number)
+		switch p.Name {
+		case "addr":
+			a.Addr = p.Bytes
+		case "path":
+			a.Path = p.Bytes
+		case "port":
+			a.Port = n
+		case "flowinfo":
+			a.FlowInfo = n
+		case "scope":
+			a.Scope = n
+		case "cid":
+			a.CID = n
+		case "pid":
+			a.PID = n
+		case "groups":
+			a.Groups = n
+		}
+	}
+}
+
+// integer reads a number of 1, 2 or 4 bytes.
+func integer(v []byte, order binary.ByteOrder, sign bool) int64 {
+	switch len(v) {
+	case 1:
+		if sign {
+			return int64(int8(v[0]))
+		}
+		return int64(v[0])
+	case 2:
+		if sign {
+			return int64(int16(order.Uint16(v)))
+		}
+		return int64(order.Uint16(v))
+	}
+	if sign {
+		return int64(int32(order.Uint32(v)))
+	}
+	return int64(order.Uint32(v))
+}
+
+// beforeNUL returns v up to its first NUL: what programs leave behind it is not part of
+// the name.
+func beforeNUL(v []byte) []byte {
+	if k := bytes.IndexByte(v, 0); k >= 0 {
+		return v[:k]
+	}
+	return v
+}
+
+// appendCall appends a call sign, "N0CALL-1": six characters, blanks at the end, and the
+// number of the station, each a bit to the left (linux/ax25.h).
+func appendCall(dst, v []byte) []byte {
+	for _, c := range v[:6] {
+		dst = append(dst, c>>1)
+	}
+	dst = bytes.TrimRight(dst, " \x00")
+	dst = append(dst, '-')
+	return strconv.AppendUint(dst, uint64(v[6]>>1&15), 10)
+}

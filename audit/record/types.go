@@ -1,0 +1,253 @@
+package record
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/elastic/go-libaudit/v2/auparse"
+)
+
+// Record types that the relay has to know, by their numbers (linux/audit.h; those of programs
+// and of auditd itself: audit-records.h).
+const (
+	TypeUser         uint32 = 1005
+	TypeLogin        uint32 = 1006
+	TypeUserAuth     uint32 = 1100
+	TypeUserTTY      uint32 = 1124
+	TypeDaemonStart  uint32 = 1200
+	TypeDaemonEnd    uint32 = 1201
+	TypeDaemonErr    uint32 = 1209
+	TypeSyscall      uint32 = 1300
+	TypePath         uint32 = 1302
+	TypeIPC          uint32 = 1303
+	TypeSocketcall   uint32 = 1304
+	TypeConfig       uint32 = 1305
+	TypeSockaddr     uint32 = 1306
+	TypeCWD          uint32 = 1307
+	TypeExecve       uint32 = 1309
+	TypeIPCSet       uint32 = 1311
+	TypeMQGetset     uint32 = 1315
+	TypeFDPair       uint32 = 1317
+	TypeObjPID       uint32 = 1318
+	TypeTTY          uint32 = 1319
+	TypeEOE          uint32 = 1320
+	TypeBprmFcaps    uint32 = 1321
+	TypeCapset       uint32 = 1322
+	TypeMmap         uint32 = 1323
+	TypeNetfilter    uint32 = 1324
+	TypeSeccomp      uint32 = 1326
+	TypeProctitle    uint32 = 1327
+	TypeFeature      uint32 = 1328
+	TypeReplace      uint32 = 1329
+	TypeKernModule   uint32 = 1330
+	TypeInjOffset    uint32 = 1332
+	TypeAdjNtp       uint32 = 1333
+	TypeListener     uint32 = 1335
+	TypeUring        uint32 = 1336
+	TypeOpenat2      uint32 = 1337
+	TypeAVC          uint32 = 1400
+	TypeMACLoad      uint32 = 1403
+	TypeTaskContexts uint32 = 1420
+	TypeAnomPromisc  uint32 = 1700
+	TypeAnomAbend    uint32 = 1701
+	TypeAnomLink     uint32 = 1702
+	TypeKernel       uint32 = 2000
+)
+
+// The range of type numbers that have names (linux/audit.h: 1000 to 2999).
+const firstType, lastType = 1000, 2999
+
+// The numbers of the types' names, and the names of numbers from firstType on.
+var typeNumbers, typeNames = readTypes()
+
+// newer are types that go-libaudit's table does not have yet (linux/audit.h).
+var newer = map[string]uint32{"LANDLOCK_ACCESS": 1423, "LANDLOCK_DOMAIN": 1424}
+
+// readTypes asks go-libaudit's table for every number once: after that a name
+// costs a look-up without allocation.
+func readTypes() (numbers map[string]uint32, names [lastType - firstType + 1]string) {
+	numbers = make(map[string]uint32, 256)
+	for n := firstType; n <= lastType; n++ {
+		name := auparse.AuditMessageType(n).String()
+		if len(name) > 8 && name[:8] == "UNKNOWN[" {
+			continue
+		}
+		numbers[name] = uint32(n)
+		names[n-firstType] = name
+	}
+	for name, n := range newer {
+		numbers[name] = n
+		names[n-firstType] = name
+	}
+	return numbers, names
+}
+
+// NamedType is where the numbers of types begin that are known by their names only:
+// a newer auditd has names that the tables lack. Such a number is made of the name, so
+// that it is the same in the stream, in audit.log and in a spool, and takes no memory
+// whatever names come. Two names may share one: the name itself is asked of the
+// record (Batch.AppendType). The kernel has none of these numbers: its own have 16 bits.
+const NamedType = 1 << 31
+
+// namedDaemon is set in the numbers of names that begin with DAEMON_.
+const namedDaemon = 1 << 30
+
+// OfDaemon reports whether records of type n are auditd's own, which have serials of
+// their own: 1200 to 1299.
+func OfDaemon(n uint32) bool { return n/100 == 12 || n >= NamedType|namedDaemon }
+
+// OfProgram reports whether records of type n are sent by programs, which say what they like
+// in them.
+func OfProgram(n uint32) bool {
+	return n == TypeUser || (n >= 1100 && n < 1200) || (n >= 2100 && n < 3000)
+}
+
+// Alone reports whether a record of type n makes up an event by itself, but for what the kernel
+// adds: messages of programs and the kernel's own (auparse, audit_is_last_record).
+func Alone(n uint32) bool {
+	return n == TypeUser || (n >= 1100 && n < 1200) || (n >= TypeKernel && n < NamedType)
+}
+
+// maxTypeName is the most bytes that the name of a type has. auditd's have 30 at most.
+const maxTypeName = 64
+
+// TypeNumber returns the number of a record type name: that of the tables, else one
+// from NamedType on; 0 for what cannot be the name of a type. "UNKNOWN[n]", which
+// auditd writes for types it has no name for, is n.
+func TypeNumber(name []byte) uint32 {
+	switch string(name) { // nine of ten records are of these
+	case "SYSCALL":
+		return TypeSyscall
+	case "PATH":
+		return TypePath
+	case "CWD":
+		return TypeCWD
+	case "PROCTITLE":
+		return TypeProctitle
+	case "EOE":
+		return TypeEOE
+	}
+	if n, ok := typeNumbers[string(name)]; ok {
+		return n
+	}
+	if n, ok := unknownNumber(name); ok {
+		return n
+	}
+	return namedNumber(name)
+}
+
+// HasTypeName reports whether the tables have a name for type n.
+func HasTypeName(n uint32) bool {
+	return n >= firstType && n <= lastType && typeNames[n-firstType] != ""
+}
+
+func unknownNumber(name []byte) (number uint32, ok bool) {
+	const prefix = "UNKNOWN["
+	if len(name) < len(prefix)+2 || string(name[:len(prefix)]) != prefix || name[len(name)-1] != ']' {
+		return 0, false
+	}
+	n, rest, ok := ReadDigits(name[len(prefix):], 10)
+	if !ok || len(rest) != 1 || n >= NamedType {
+		return 0, false
+	}
+	return uint32(n), true
+}
+
+// namedNumber makes a number of a name that the tables lack (FNV-1a).
+func namedNumber(name []byte) uint32 {
+	if !isTypeName(name) {
+		return 0
+	}
+	h := uint32(2166136261)
+	for _, c := range name {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	h &= namedDaemon - 1
+	if HasPrefix(name, "DAEMON_") {
+		h |= namedDaemon
+	}
+	return NamedType | h
+}
+
+// isTypeName reports whether auditd could call a type so: in letters, digits, '_' and
+// '-', or UNKNOWN[n]. What is no name makes no header, and what is one can be written
+// into any format as it stands.
+func isTypeName(name []byte) bool {
+	if len(name) == 0 || len(name) > maxTypeName {
+		return false
+	}
+	if n := len(name) - 1; HasPrefix(name, "UNKNOWN[") && name[n] == ']' {
+		name = name[len("UNKNOWN["):n]
+	}
+	for _, c := range name {
+		if c-'A' >= 26 && c-'a' >= 26 && !IsDigit(c) && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// AppendTypeName appends the name of type n as auditd prints it. A record of a type
+// that the tables lack may say more: see Batch.AppendType.
+func AppendTypeName(dst []byte, n uint32) []byte {
+	if HasTypeName(n) {
+		return append(dst, typeNames[n-firstType]...)
+	}
+	dst = append(dst, "UNKNOWN["...)
+	dst = strconv.AppendUint(dst, uint64(n), 10)
+	return append(dst, ']')
+}
+
+// AppendType appends the name of record i's type: that of the tables, else the one the
+// record itself has.
+func (b *Batch) AppendType(dst []byte, i int) []byte {
+	n := b.Recs[i].Type
+	if HasTypeName(n) {
+		return append(dst, typeNames[n-firstType]...)
+	}
+	if n != 0 {
+		if name := b.typeText(i); name != nil {
+			return append(dst, name...)
+		}
+	}
+	return AppendTypeName(dst, n)
+}
+
+// SameType reports whether records i and j are of one type.
+func (b *Batch) SameType(i, j int) bool {
+	n := b.Recs[i].Type
+	return n == b.Recs[j].Type && (n < NamedType || string(b.typeText(i)) == string(b.typeText(j)))
+}
+
+// typeText returns NAME of the "type=NAME " that record i begins with; nil without.
+func (b *Batch) typeText(i int) []byte {
+	r := &b.Recs[i]
+	if r.Kind != Line && r.Kind != Ver1 {
+		return nil
+	}
+	text := b.Bytes(i)
+	if r.NodeLen > 0 {
+		text = text[min(len("node= ")+int(r.NodeLen), len(text)):]
+	}
+	if !HasPrefix(text, "type=") {
+		return nil
+	}
+	text = text[len("type="):]
+	end := bytes.IndexByte(text[:min(maxTypeName+1, len(text))], ' ')
+	if end < 0 || !isTypeName(text[:end]) {
+		return nil
+	}
+	return text[:end]
+}
+
+// typeOf returns the number of record i's type by which it is known everywhere: a frame
+// may have a number for which audit.log has a name that the tables lack.
+func (b *Batch) typeOf(i int) uint32 {
+	r := &b.Recs[i]
+	if r.Kind == Ver1 && r.Type != 0 && !HasTypeName(r.Type) {
+		if name := b.typeText(i); name != nil {
+			return TypeNumber(name)
+		}
+	}
+	return r.Type
+}

@@ -1,0 +1,150 @@
+// Package stream turns the bytes auditd writes to a plugin's stdin into
+// records: it tells string from binary framing and splits them without copying
+// or allocating.
+package stream
+
+import (
+	"io"
+	"time"
+
+	"audisp-relay/audit/record"
+)
+
+// Reader reads a dispatcher stream and cuts it into batches. One goroutine
+// calls Next; Counts may be read between calls only.
+type Reader struct {
+	in  io.Reader
+	sp  *Splitter
+	err error
+	// gather, when set, paces the reads of a live stream.
+	gather *gather
+	// Panicked, which may be nil, is called with a panic over the bytes at hand. They are given as
+	// records without an id.
+	Panicked func(fault any)
+}
+
+// NewReader returns a Reader of a stored stream or a plain pipe.
+func NewReader(in io.Reader) *Reader {
+	return &Reader{in: in, sp: NewSplitter()}
+}
+
+// NewLiveReader returns a Reader for the socket auditd writes to. auditd
+// writes record by record; the Reader lets those that come fast gather for a
+// moment, because every wake-up costs more than the record it brings.
+// buffer is the size of auditd's send buffer, which is what they gather in.
+func NewLiveReader(in io.Reader, buffer int) *Reader {
+	r := NewReader(in)
+	r.gather = &gather{room: float64(buffer) / 2, sleep: time.Sleep, now: time.Now}
+	return r
+}
+
+// Counts returns what has been read so far.
+func (r *Reader) Counts() Counts { return r.sp.Counts() }
+
+// Next waits for bytes and puts the records that are complete with them into
+// b; that may be none. The batch is valid until the next call. At the end of
+// the stream Next hands over what was left and then returns io.EOF; after a
+// read error it does the same and then returns that error.
+func (r *Reader) Next(b *record.Batch) error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.gather != nil {
+		r.gather.wait()
+	}
+	space := r.sp.Space()
+	n, err := r.in.Read(space)
+	switch {
+	case n > 0:
+		r.cut(b, n)
+	case err == nil:
+		b.Recs = b.Recs[:0]
+	default:
+		r.err = err
+		r.end(b)
+		if len(b.Recs) == 0 {
+			return err
+		}
+		return nil
+	}
+	if r.gather != nil {
+		r.gather.got(len(b.Recs), n, n == len(space))
+	}
+	return nil // an error that came with bytes comes again without
+}
+
+func (r *Reader) cut(b *record.Batch, n int) {
+	defer r.rescue(b)
+	r.sp.Cut(b, n)
+}
+
+func (r *Reader) end(b *record.Batch) {
+	defer r.rescue(b)
+	r.sp.End(b)
+}
+
+// rescue gives what was cut before a panic, and the bytes behind that as they are.
+func (r *Reader) rescue(b *record.Batch) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if r.Panicked != nil {
+		r.Panicked(fault)
+	}
+	r.sp.giveUp(b)
+}
+
+// How a live stream is gathered.
+const (
+	// gatherMax is the longest a record waits for others.
+	gatherMax = 2 * time.Millisecond
+	// gatherMin is not worth going to sleep for.
+	gatherMin = 100 * time.Microsecond
+	// gatherIdle without a record ends a busy spell: the next one goes through
+	// at once.
+	gatherIdle = 4 * time.Millisecond
+	// perRecord and perByte estimate what a record takes of the socket's buffer,
+	// where the kernel charges whole allocations: 167 records of 200 to 600
+	// bytes, or 21 frames of 8986, fill 208 KiB (measured, Linux 6.18).
+	perRecord, perByte = 768, 1.4
+)
+
+// gather decides how long to let records pile up in the socket before the next
+// read: as long as it takes to fill half of the socket at the rate of the last
+// reads, so that auditd never has to wait.
+type gather struct {
+	room  float64       // how much may come together, as the kernel charges it
+	last  time.Time     // end of the last read
+	rate  float64       // smoothed charge a nanosecond, 0 while idle
+	nap   time.Duration // before the next read
+	sleep func(time.Duration)
+	now   func() time.Time
+}
+
+func (g *gather) wait() {
+	if g.nap >= gatherMin {
+		g.sleep(g.nap)
+	}
+}
+
+// got says that a read brought so many records and bytes, and whether there is
+// more than it could take.
+func (g *gather) got(records, bytes int, more bool) {
+	now := g.now()
+	took := now.Sub(g.last)
+	g.last = now
+	if took > gatherIdle || took <= 0 {
+		g.rate, g.nap = 0, 0
+		return
+	}
+	rate := (float64(records)*perRecord + float64(bytes)*perByte) / float64(took)
+	if g.rate == 0 {
+		g.rate = rate
+	}
+	g.rate = (3*g.rate + rate) / 4
+	g.nap = min(time.Duration(g.room/g.rate), gatherMax)
+	if more {
+		g.nap = 0
+	}
+}

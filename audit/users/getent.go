@@ -1,0 +1,80 @@
+package users
+
+import (
+	"context"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"audisp-relay/host/runnable"
+)
+
+const (
+	// askLimit is how long getent may take: a directory server may be away.
+	askLimit = 2 * time.Second
+	// killLimit is how long its children may hold its output open behind its end.
+	killLimit = 100 * time.Millisecond
+	// maxReply is how much of its output is read: the line of a group has its members.
+	maxReply = 64 << 10
+)
+
+// asker returns the name of an id of a database ("passwd", "group"), "" when there is
+// none or nobody who knows.
+type asker func(ctx context.Context, database string, id uint32) string
+
+// getent returns an asker that runs the program at path, nil without one. auditd starts its
+// plugins without a PATH, so "" stands for the usual places.
+func getent(path string) asker {
+	places := []string{path}
+	switch path {
+	case NoGetent:
+		return nil
+	case "":
+		places = []string{"/usr/bin/getent", "/bin/getent"}
+	}
+	for _, path := range places {
+		if runnable.Check(path) == nil {
+			return func(ctx context.Context, database string, id uint32) string {
+				return runGetent(ctx, path, database, id)
+			}
+		}
+	}
+	return nil
+}
+
+// runGetent runs "getent DATABASE ID", which looks for a number among the ids.
+func runGetent(ctx context.Context, path, database string, id uint32) string {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, database, strconv.FormatUint(uint64(id), 10))
+	cmd.Env = []string{"LC_ALL=C"}
+	cmd.Dir = "/"
+	cmd.WaitDelay = killLimit
+	var out reply
+	cmd.Stdout = &out
+	if err := cmd.Run(); err != nil {
+		return "" // 2: there is none
+	}
+	name, got, ok := entry(firstLine(out))
+	if !ok || got != id {
+		return ""
+	}
+	return string(name)
+}
+
+func firstLine(text []byte) []byte {
+	for i, c := range text {
+		if c == '\n' {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// reply keeps the beginning of what is written to it.
+type reply []byte
+
+func (r *reply) Write(p []byte) (int, error) {
+	*r = append(*r, p[:min(len(p), maxReply-len(*r))]...)
+	return len(p), nil
+}

@@ -1,0 +1,55 @@
+package packaging
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// floors are the packages, each of which imports none but those of the floors below its own.
+var floors = [][]string{
+	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "audisp-plugins.d", "packaging"},
+	{"audit/stream", "audit/users", "host", "queue/spool", "state"},
+	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "format/ecs", "format/json", "format/laurel", "queue"},
+	{"config", "recovery", "sinks"},
+	{"sinks/file", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
+	{"plugin"},
+	{"cmd/audisp-relay"},
+}
+
+// tools are packages that the program does not consist of: nothing imports them but each other and tests.
+var tools = []string{"audit/audittest", "bench", "test", "test/forge", "test/lab", "test/load", "test/shim", "testdata/captures"}
+
+// TestImportsPointDownwards: no package imports one of its own floor or of one above, and each has
+// its place.
+func TestImportsPointDownwards(t *testing.T) {
+	const module = "audisp-relay/"
+	floorOf := make(map[string]int)
+	for n, packages := range floors {
+		for _, name := range packages {
+			floorOf[name] = n
+		}
+	}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "../...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name := strings.TrimPrefix(words[0], module)
+		floor, known := floorOf[name]
+		if !known {
+			if !slices.Contains(tools, name) {
+				t.Errorf("%s has no place in the floors", name)
+			}
+			continue
+		}
+		for _, path := range words[1:] {
+			imported, ours := strings.CutPrefix(path, module)
+			if below, ok := floorOf[imported]; ours && (!ok || below >= floor) {
+				t.Errorf("%s imports %s, which is not below it", name, imported)
+			}
+		}
+	}
+}

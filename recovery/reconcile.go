@@ -1,0 +1,202 @@
+package recovery
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/record"
+)
+
+// settle compares the first n held batches with what the log gave. Unless force
+// is set it stops at a record that the log should have soon.
+func (f *Merger) settle(now time.Time, n int, force bool) {
+	for ; n > 0 && len(f.held) > 0; n-- {
+		h := &f.held[0]
+		done := f.settleBatch(h, now, force)
+		if done < len(h.Recs) {
+			h.Recs = h.Recs[done:]
+			return
+		}
+		f.heldSize -= len(h.Buf)
+		f.held[0] = heldBatch{}
+		f.held = f.held[1:]
+		select {
+		case f.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settleBatch returns how many records of h are dealt with.
+func (f *Merger) settleBatch(h *heldBatch, now time.Time, force bool) int {
+	from := 0 // h.Recs[from:i] are to be forwarded, behind the lines that are ready
+	flush := func(i int) {
+		if from < i {
+			f.forward(&record.Batch{Buf: h.Buf, Recs: h.Recs[from:i]}, now)
+		}
+		from = i
+	}
+	defer f.giveReady(now)
+	for i := range h.Recs {
+		ready := f.pending.ready
+		v := f.reconcile(h, i, now, force)
+		if v != forward || f.pending.ready != ready {
+			flush(i)
+		}
+		switch v {
+		case forward:
+			if from == i {
+				f.giveReady(now)
+			}
+			continue
+		case replaceEOE:
+			f.giveReady(now)
+			f.giveEOE(now)
+		case hold:
+			return i
+		}
+		from = i + 1
+	}
+	flush(len(h.Recs))
+	return len(h.Recs)
+}
+
+type decision uint8
+
+const (
+	forward    decision = iota // the log does not have it
+	drop                       // the log gave it, or a whole copy of it
+	replaceEOE                 // an EOE record that has lost its id
+	hold                       // the log should have it soon
+)
+
+// reconcile says what is to become of record i of h.
+func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decision {
+	r := &h.Recs[i]
+	if !r.HasID() {
+		if n, ok := f.given.find(h.ID(i)); ok {
+			return f.dropIf(f.meet(&h.Batch, i, n, now, force))
+		}
+		switch {
+		case f.lastID.HasID() && isCutEOE(&h.Batch, i):
+			f.overtakeEvent(&f.lastID, now)
+			f.noteReplaced(now)
+			return replaceEOE
+		case force || !isFragment(h.Bytes(i), r):
+			return forward
+		case f.mode == closing:
+			f.enter(now, f.latest.At(), quietTime)
+			return hold
+		}
+		f.noteReplaced(now)
+		return drop
+	}
+	if r.Type == record.TypeEOE {
+		f.overtakeEvent(r, now)
+		f.lastEOE = r.Serial
+		return forward
+	}
+	f.lastID = *r
+	id := h.ID(i)
+	if n, ok := f.given.find(id); ok {
+		f.misses = 0
+		return f.dropIf(f.meet(&h.Batch, i, n, now, force))
+	}
+	if n, ok := f.copyOf(&h.Batch, i, id); ok {
+		if !f.meet(&h.Batch, i, n, now, force) {
+			return hold
+		}
+		f.noteReplaced(now)
+		return drop
+	}
+	if f.mode == closing && !force && integrity.IsTruncated(&h.Batch, i) {
+		f.enter(now, f.writtenAt(r.Millis), quietTime)
+		return hold
+	}
+	if f.behind && !force {
+		return hold
+	}
+	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is
+	// suspended, say) waiting for each record would stop the stream.
+	if f.mode == led && !force && !f.static && f.misses < 8 {
+		if now.Sub(h.at) < lagTime {
+			return hold
+		}
+		f.misses++
+	}
+	f.witness.settle(&h.Batch, i).done()
+	return forward
+}
+
+func (f *Merger) dropIf(ok bool) decision {
+	if ok {
+		return drop
+	}
+	return hold
+}
+
+func (f *Merger) noteReplaced(now time.Time) {
+	f.count.Mended++
+	f.doubt = now
+	f.quiet = max(f.quiet, quietTime)
+}
+
+// giveEOE gives the EOE record of the event whose records came before, unless
+// that has had its own: auditd 4.2 and 4.2.1 cut 16 bytes off, and with them its
+// id.
+func (f *Merger) giveEOE(now time.Time) {
+	if f.lastID.Serial == f.lastEOE {
+		return
+	}
+	f.lastEOE = f.lastID.Serial
+	b := eoe(f.lastID.Millis, f.lastID.Serial)
+	f.tracker.Observe(b, now)
+	f.out.Put(b)
+}
+
+// isCutEOE reports whether record i is an EOE record whose id was cut.
+func isCutEOE(b *record.Batch, i int) bool {
+	if r := &b.Recs[i]; r.Kind == record.Ver0 {
+		return r.Type == record.TypeEOE
+	}
+	return bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type=EOE "))
+}
+
+// isFragment reports whether a record without a header is what is left of one
+// that was cut within its header, the next one perhaps run into it. One whose
+// type alone is not known is none.
+func isFragment(text []byte, r *record.Record) bool {
+	if r.Flags&(record.Open|record.Cont) != 0 {
+		return false
+	}
+	text = afterNode(bytes.TrimRight(text, "\n"), r.NodeLen)
+	whole := len(text)
+	for _, next := range []string{"type=", "node="} {
+		if k := bytes.Index(text[min(1, len(text)):], []byte(next)); k >= 0 {
+			text = text[:k+1] // the next record has run into it
+		}
+	}
+	like := len(text) == 0
+	for _, head := range []string{"type=", "node=", "audit("} {
+		n := min(len(head), len(text))
+		like = like || string(text[:n]) == head[:n]
+	}
+	if !like || r.Millis == 0 || len(text) < whole {
+		return like
+	}
+	name, _ := bytes.CutPrefix(text, []byte("type="))
+	if k := bytes.IndexByte(name, ' '); k >= 0 {
+		name = name[:k]
+	}
+	return bytes.ContainsFunc(name, func(c rune) bool {
+		return c != '_' && c != '[' && c != ']' && (c < '0' || c > '9') && (c < 'A' || c > 'Z')
+	})
+}
+
+// eoe returns the EOE record of an event.
+func eoe(millis int64, serial uint32) *record.Batch {
+	text := fmt.Appendf(nil, "type=EOE msg=audit(%d.%03d:%d): \n", millis/1000, millis%1000, serial)
+	return &record.Batch{Buf: text, Recs: []record.Record{{Len: uint32(len(text)), Type: record.TypeEOE, Serial: serial, Millis: millis, Kind: record.Line}}}
+}

@@ -1,0 +1,444 @@
+package recovery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/record"
+)
+
+const (
+	watchEvery = 250 * time.Millisecond // between looks for holes
+	roundEvery = 2 * time.Millisecond   // between reads of a log that leads
+	downTime   = time.Second            // between attempts at a log that cannot be read
+	seekEvery  = 2 * time.Second        // between searches of a log that leads
+)
+
+// Run looks for holes and fills them until ctx ends. It is the only goroutine
+// that reads the log.
+func (f *Merger) Run(ctx context.Context) {
+	watch := time.NewTicker(watchEvery)
+	defer watch.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+			f.safely(func() { f.look(time.Now(), false) })
+		case now := <-watch.C:
+			f.safely(func() { f.look(now, false) })
+		}
+		for f.leads() && ctx.Err() == nil {
+			f.safely(f.round)
+			select {
+			case <-ctx.Done():
+			case <-time.After(roundEvery):
+			}
+			f.safely(func() { f.look(time.Now(), false) })
+		}
+	}
+}
+
+// leads reports whether the log leads.
+func (f *Merger) leads() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mode != direct
+}
+
+// look asks the tracker for holes that are old enough, and looks at the log's
+// tail once the stream has gone quiet or ended: what was lost at the end of a burst
+// shows in no later serial. At the end of a replay all that is open counts as old
+// enough; the plugin's next run waits for it.
+func (f *Merger) look(now time.Time, end bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.publish()
+	due := now
+	if end && f.static {
+		due = now.Add(time.Hour)
+	}
+	troubles := f.tracker.Due(due)
+	if f.log == nil || now.Before(f.down) {
+		f.lose()
+		return
+	}
+	if len(troubles) > 0 {
+		millis := troubles[0].From
+		for _, t := range troubles {
+			millis = min(millis, t.From)
+		}
+		if f.mode != led {
+			f.holes = append(f.holes, troubles...)
+			f.enter(now, millis, quietTime)
+		} else {
+			// The log should have had them. It may have been another one.
+			f.doubt = now
+			f.holes = append(f.holes, troubles...)
+			f.doubtLog(millis)
+		}
+	}
+	if f.mode == led && f.entry == nil && f.unsure != 0 && now.Sub(f.sought) > seekEvery {
+		f.begin(now, f.unsure)
+	}
+	if f.check.Swap(false) {
+		f.enter(now, now.UnixMilli(), checkTime)
+	}
+	if end {
+		f.lookLast(now)
+	} else if !f.tailSeen && now.Sub(f.last) > idleTime {
+		f.tailSeen = true
+		if f.mode == direct {
+			f.enter(now, f.latest.At(), 0)
+		}
+	}
+}
+
+// doubtLog has the log read again from the lines of about this time on.
+func (f *Merger) doubtLog(millis int64) {
+	if f.unsure == 0 || millis < f.unsure {
+		f.unsure = max(millis, 1)
+	}
+	if f.entered.IsZero() {
+		f.entered = f.sure
+	}
+}
+
+// lose tells the consumers of what is nowhere to be had.
+func (f *Merger) lose() {
+	for _, t := range f.tracker.Lost() {
+		if t.Stopped {
+			f.count.Stopped += t.Events()
+			continue
+		}
+		f.count.LostHoles += t.Events()
+		f.out.Lost(t)
+	}
+	f.noteDoubt()
+}
+
+// round reads the log to its present end, then settles the records of the stream
+// that had come before that.
+func (f *Merger) round() {
+	f.mu.Lock()
+	n, began := len(f.held), time.Now()
+	mode, at := f.mode, f.entry
+	f.mu.Unlock()
+	gave := uint64(0)
+	var err error
+	if mode == led {
+		if at != nil {
+			err = f.seek(at)
+		}
+		if err == nil {
+			gave, err = f.follow(nil)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.publish()
+	now := time.Now()
+	f.logState(err)
+	if f.mode == direct || f.entry != at { // the reader left the log aside meanwhile
+		return
+	}
+	f.behind = f.behind && err == nil
+	if at != nil || err != nil {
+		f.sought, f.holes, f.searched = now, nil, true
+	}
+	if f.searched && !f.behind {
+		f.searched, f.loseAt = false, f.given.end()
+	}
+	f.entry = nil
+	f.settle(now, n, err != nil)
+	f.waited(now, err)
+	if mode == led && err == nil && f.allSearched() {
+		f.noteSure(began)
+	}
+	f.noteDoubt()
+	f.consider(now, gave, err)
+	if f.mode == direct {
+		f.log.Close() // rotated files that are held open take up disk
+	}
+}
+
+// allSearched reports whether the log was read for all that was in doubt, and its
+// lines in front of others that the consumers have are given.
+func (f *Merger) allSearched() bool {
+	return f.entry == nil && !f.searched && !f.behind && f.loseAt == 0 && f.unsure == 0
+}
+
+// noteSure takes in that the log was read to the end that it had at that time. What it
+// had then the consumers have when its lines are given, too: of some it may have to be
+// seen first whether the stream brings them.
+func (f *Merger) noteSure(read time.Time) {
+	for range 2 { // for those of an earlier read, and perhaps for these
+		if f.pending.ready < f.sureEnd {
+			return
+		}
+		if !f.soonSure.IsZero() {
+			f.sure, f.entered = f.soonSure, time.Time{}
+		}
+		f.soonSure, f.sureEnd = read, f.given.end()
+	}
+}
+
+// waited judges the lines that have waited long enough for the stream, and says what
+// is lost then.
+func (f *Merger) waited(now time.Time, err error) {
+	p := &f.pending
+	switch {
+	case f.behind:
+		f.believe(p.ready+(f.given.end()-p.ready)/2, false, now)
+		f.behind = p.size > f.maxHeld/2
+	case p.ready < f.given.end() && !f.static:
+		at := f.given.line(p.ready).at
+		silent := now.Sub(at) > silentTime && now.Sub(f.last) > silentTime
+		unmet := now.Sub(at) > silentAfter && now.Sub(f.given.metAt) > silentAfter
+		if silent || unmet {
+			f.believe(f.given.end(), now.Sub(at) > silentAfter, now)
+		}
+	}
+	if f.loseAt != 0 && (err != nil || p.ready >= f.loseAt && f.unsure == 0) {
+		f.loseAt = 0
+		f.lose()
+	}
+	f.sayForeign(now, false)
+}
+
+// seek goes to where the log begins to lead, and finds the last line from there
+// on that the consumers have: those before it are given late.
+func (f *Merger) seek(at *entry) error {
+	defer f.io()()
+	place, err := f.seekTime(at.millis)
+	if err != nil {
+		return err
+	}
+	if err = f.log.Go(place); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	before, matched := f.before, make(map[recentKey]bool) // changed by this goroutine only
+	f.matched, f.matchedFrom = matched, at.millis
+	f.mu.Unlock()
+	var b record.Batch
+	for {
+		p, err := f.log.Next(&b)
+		switch {
+		case errors.Is(err, io.EOF):
+			return f.log.Go(place)
+		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated):
+			continue
+		case err != nil:
+			return err
+		}
+		for i := range b.Recs {
+			if k := keyOf(&b, i); before[k] > 0 {
+				at.had = p.At(&b, i)
+				matched[k], matched[recentKey{serial: k.serial}] = true, true
+			}
+		}
+	}
+}
+
+// io notes that the log is being read, for Take to see when that hangs.
+func (f *Merger) io() (done func()) {
+	f.mu.Lock()
+	f.ioSince = time.Now()
+	f.mu.Unlock()
+	return func() {
+		f.mu.Lock()
+		f.ioSince = time.Time{}
+		f.mu.Unlock()
+	}
+}
+
+// follow gives the log's lines, up to its present end, and returns how many. give
+// is what gives them, nil for all consumers alike.
+func (f *Merger) follow(give func(b *record.Batch, at auditlog.Position)) (gave uint64, err error) {
+	var b record.Batch
+	for {
+		if f.full() {
+			return gave, nil
+		}
+		place, err := f.read(&b)
+		switch {
+		case errors.Is(err, io.EOF):
+			return gave, nil
+		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // said once each; reading goes on
+			f.say.Warn("audit.log has a hole where it was read: what stood there is not had back", zap.Error(err))
+			f.mu.Lock()
+			f.doubtLog(f.latest.At())
+			f.mu.Unlock()
+			continue
+		case err != nil:
+			return gave, err
+		}
+		took, ok := f.takeRead(&b, place, give)
+		if gave += took; !ok {
+			return gave, nil
+		}
+	}
+}
+
+// takeRead takes in lines that were read, and reports false when the stream leads meanwhile.
+func (f *Merger) takeRead(b *record.Batch, place auditlog.Position, give func(b *record.Batch, at auditlog.Position)) (took uint64, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mode == direct {
+		return 0, false
+	}
+	took = f.takeLines(b, place, give)
+	if give != nil {
+		f.believe(f.given.end(), false, time.Now())
+	}
+	f.behind = f.pending.size > f.maxHeld/2
+	return took, true
+}
+
+func (f *Merger) read(b *record.Batch) (auditlog.Position, error) {
+	defer f.io()()
+	return f.log.Next(b)
+}
+
+// full reports whether no more lines are to be read for the time being.
+func (f *Merger) full() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.behind
+}
+
+// takeLines takes in those of the lines that consumers do not have yet, and returns
+// how many.
+func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *record.Batch, at auditlog.Position)) (took uint64) {
+	now := time.Now()
+	state := lineState(0)
+	if give != nil {
+		state = isResumed
+	}
+	passed := uint64(0) // the stream is past the lines before this one
+	from, first := 0, f.given.end()
+	flush := func(i int) {
+		if from < i {
+			f.pending.add(b, from, i, first, at.At(b, from), give)
+			took += uint64(i - from)
+		}
+		from, first = i+1, f.given.end()
+	}
+	for i := range b.Recs {
+		if f.foreign(b, i) || f.has(b, i) {
+			f.passBy(b, i)
+			flush(i)
+			continue
+		}
+		late := f.entry != nil && at.At(b, i).Less(f.entry.had)
+		if late {
+			b.Recs[i].Flags |= record.Late
+		}
+		f.addLine(b, i, now, state)
+		if late {
+			passed = f.given.end()
+		}
+	}
+	flush(len(b.Recs))
+	f.passed(passed, now)
+	f.giveReady(now)
+	return took
+}
+
+// passBy takes in where in the log a line is that the consumers have.
+func (f *Merger) passBy(b *record.Batch, i int) {
+	r := &b.Recs[i]
+	f.suspects(b, i)
+	if !r.HasID() || isDaemon(r) {
+		return
+	}
+	f.witness.distance(r.Serial)
+	f.given.follow(r.Serial)
+	if e := f.witness.find(r, f.witness.nodeKey(b.Node(i))); e != nil {
+		e.line = f.given.end()
+	}
+}
+
+// auditds reports whether a line looks like one of auditd's at all. Without an id
+// it may be a record that auditd could not print (msg=lost).
+func auditds(b *record.Batch, i int) bool {
+	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
+}
+
+// has reports whether the consumers have line i of the log already, from when
+// the stream led.
+func (f *Merger) has(b *record.Batch, i int) bool {
+	if f.before == nil {
+		return false
+	}
+	k := keyOf(b, i)
+	if n := f.before[k]; n > 0 {
+		if n == 1 {
+			delete(f.before, k)
+		} else {
+			f.before[k] = n - 1
+		}
+		return true
+	}
+	r := &b.Recs[i]
+	switch {
+	case !f.sinceOK:
+		return false
+	case !r.HasID():
+		return f.entry != nil // it has no place in time: what is new is given
+	case record.OfDaemon(r.Type): // auditd's own: their serials are not the kernel's
+		if r.Millis >= f.sinceAt {
+			return false
+		}
+	case int32(r.Serial-f.since) >= 0:
+		return false
+	}
+	return !f.wanted(b, i) // from before what is remembered
+}
+
+// consider lets the stream lead again when there is no doubt left.
+func (f *Merger) consider(now time.Time, gave uint64, err error) {
+	if n := f.given.expire(now, f.pending.ready); n > 0 {
+		f.count.Recovered += n
+		f.doubt = now
+	}
+	switch {
+	case err != nil:
+		f.down = now.Add(downTime)
+		f.settle(now, len(f.held), true)
+		f.lead()
+	case f.mode == led && gave == 0 && f.given.empty() && len(f.held) == 0 && f.quiet == 0:
+		f.lead()
+	case f.mode == led && now.Sub(f.doubt) > f.quiet:
+		f.mode = closing
+		fallthrough
+	case f.mode == closing:
+		if f.given.empty() && len(f.held) == 0 {
+			f.lead()
+		}
+	}
+}
+
+// logState says when the log cannot be read, and when it can again.
+func (f *Merger) logState(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text == f.count.LogError {
+		return
+	}
+	f.count.LogError = text
+	if err != nil {
+		f.say.Warn("audit.log cannot be read: holes in the stream stay open", zap.Error(err))
+	} else {
+		f.say.Info("audit.log can be read again")
+	}
+}
