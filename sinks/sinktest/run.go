@@ -37,7 +37,6 @@ type rig struct {
 // it has ended: what the place itself needs is counted before.
 func newRig(t *testing.T, tg *Target, f format.Format) *rig {
 	t.Helper()
-	checkFDs(t)
 	r := &rig{t: t, tg: tg, place: tg.Place(t), enc: format.Encoder{Format: f, NewEvents: NewEvents}, stop: make(chan struct{})}
 	cfg := queue.Config{Depth: 1 << 20, Bytes: 256 << 20, Lossless: true, Hold: true, Whole: f.Events()}
 	if r.place.Queue != nil {
@@ -53,8 +52,8 @@ func newRig(t *testing.T, tg *Target, f format.Format) *rig {
 	return r
 }
 
-// checkFDs holds at the end of the test that no descriptor was left open. It
-// is registered first and so runs last, after the place is taken down.
+// checkFDs holds at the end of all tests of a sink that no descriptor was left open. It
+// is registered before they begin and so runs after the last place is taken down.
 func checkFDs(t *testing.T) {
 	t.Helper()
 	warmUp()
@@ -176,7 +175,9 @@ func (r *rig) finish() {
 // eventually waits until ok.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(hang); !ok(); time.Sleep(3 * time.Millisecond) {
+	pause := 3 * time.Millisecond // longer each time: to look may mean to copy all that has arrived
+	for deadline := time.Now().Add(hang); !ok(); pause = min(2*pause, 50*time.Millisecond) {
+		time.Sleep(pause)
 		if time.Now().After(deadline) {
 			r.t.Fatalf("%s: not within %v; status %+v, queue %+v", what, hang, r.sink.Status(), r.queue.Counts())
 		}

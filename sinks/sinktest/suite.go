@@ -9,36 +9,40 @@ import (
 	"audisp-relay/format"
 )
 
-// Run holds a sink against the contract of package sinks.
+// Run holds a sink against the contract of package sinks. The tests run at the same time:
+// they wait most of it.
 func Run(t *testing.T, tg Target) {
+	checkFDs(t)
 	if tg.Formats == nil {
 		tg.Formats = []format.Format{format.String}
+	}
+	run := func(t *testing.T, name string, test func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
 	}
 	for _, f := range tg.Formats {
 		name := [...]string{format.String: "string", format.Binary: "binary"}[f]
 		t.Run(name, func(t *testing.T) {
-			t.Run("lines in batches of all sizes", func(t *testing.T) { testBatches(t, &tg, f) })
-			t.Run("odd lines", func(t *testing.T) { testData(t, &tg, f, OddLines()) })
-			t.Run("odd frames", func(t *testing.T) { testData(t, &tg, f, OddFrames()) })
-			t.Run("long line in pieces", func(t *testing.T) { testLong(t, &tg, f) })
-			t.Run("backlog before start", func(t *testing.T) { testBacklog(t, &tg, f) })
+			run(t, "lines in batches of all sizes", func(t *testing.T) { testBatches(t, &tg, f) })
+			run(t, "odd lines", func(t *testing.T) { testData(t, &tg, f, OddLines()) })
+			run(t, "odd frames", func(t *testing.T) { testData(t, &tg, f, OddFrames()) })
+			run(t, "long line in pieces", func(t *testing.T) { testLong(t, &tg, f) })
+			run(t, "backlog before start", func(t *testing.T) { testBacklog(t, &tg, f) })
 		})
 	}
-	t.Run("events", func(t *testing.T) {
-		t.Run("of all sizes", func(t *testing.T) { testEvents(t, &tg) })
-		t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, format.JSON) })
-		t.Run("consumer stalls", func(t *testing.T) { testStall(t, &tg, format.JSON) })
-		t.Run("reopen under load", func(t *testing.T) { testReopen(t, &tg, format.JSON) })
-		t.Run("restarted under load", func(t *testing.T) { testRestart(t, &tg, format.JSON) })
-	})
-	t.Run("broken at start", func(t *testing.T) { testBrokenAtStart(t, &tg) })
-	t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, format.String) })
-	t.Run("consumer stalls", func(t *testing.T) { testStall(t, &tg, format.String) })
-	t.Run("reopen under load", func(t *testing.T) { testReopen(t, &tg, format.String) })
-	t.Run("cancelled while idle", func(t *testing.T) { testCancelIdle(t, &tg) })
-	t.Run("cancelled while broken", func(t *testing.T) { testCancelBroken(t, &tg) })
-	t.Run("cancelled while stalled", func(t *testing.T) { testCancelStalled(t, &tg) })
-	t.Run("restarted under load", func(t *testing.T) { testRestart(t, &tg, format.String) })
+	for name, f := range map[string]format.Format{"": format.String, "events, ": format.JSON} {
+		run(t, name+"broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, f) })
+		run(t, name+"consumer stalls", func(t *testing.T) { testStall(t, &tg, f) })
+		run(t, name+"reopen under load", func(t *testing.T) { testReopen(t, &tg, f) })
+		run(t, name+"restarted under load", func(t *testing.T) { testRestart(t, &tg, f) })
+	}
+	run(t, "events of all sizes", func(t *testing.T) { testEvents(t, &tg) })
+	run(t, "broken at start", func(t *testing.T) { testBrokenAtStart(t, &tg) })
+	run(t, "cancelled while idle", func(t *testing.T) { testCancelIdle(t, &tg) })
+	run(t, "cancelled while broken", func(t *testing.T) { testCancelBroken(t, &tg) })
+	run(t, "cancelled while stalled", func(t *testing.T) { testCancelStalled(t, &tg) })
 }
 
 // testBatches: every record arrives exactly and in order however the stream
