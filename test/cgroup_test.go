@@ -25,10 +25,7 @@ func TestSmallCgroup(t *testing.T) {
 		t.Run(fmt.Sprintf("%d sinks in %d MiB, %d bytes", tt.sinks, tt.mib, len(tt.padding)), func(t *testing.T) {
 			procs := newCgroup(t, tt.mib<<20)
 			dir := tempDir(t)
-			plain := filepath.Join(dir, "relay") // the race detector takes much memory
-			if out, err := exec.Command("go", "build", "-o", plain, "../cmd/audisp-relay").CombinedOutput(); err != nil {
-				t.Fatalf("build: %v\n%s", err, out)
-			}
+			plain := build(t, dir, "../cmd/audisp-relay") // the race detector takes much memory
 			config := fmt.Sprintf("[recovery]\nenabled = false\n[spool]\nmax_size = \"%dMiB\"\n", tt.spool)
 			for i := range tt.sinks {
 				config += fmt.Sprintf("[sinks.d%d]\ntype = \"syslog\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:1\"\nq_depth = 1000000\n", i)

@@ -1,0 +1,42 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+)
+
+var (
+	programsMu sync.Mutex // guards programs
+	programs   = make(map[string][]byte)
+)
+
+// Program returns the executable of a package with a main function, given by its import path
+// or by a path from the current directory. It is static and without the race detector, and
+// built once in a process: linking takes longer than the tests that ask for it.
+func Program(pkg string) ([]byte, error) {
+	programsMu.Lock()
+	defer programsMu.Unlock()
+	if program, ok := programs[pkg]; ok {
+		return program, nil
+	}
+
+	dir, err := os.MkdirTemp("", "program")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "program")
+	cmd := exec.Command("go", "build", "-o", path, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build %s: %v\n%s", pkg, err, out)
+	}
+	program, err := os.ReadFile(path)
+	if err == nil {
+		programs[pkg] = program
+	}
+	return program, err
+}
