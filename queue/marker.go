@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -40,7 +41,7 @@ func (q *Queue) addMarker(b *record.Batch, cause Cause, l *Loss) {
 	b.Buf = append(b.Buf, '\n')
 	b.Recs = append(b.Recs, record.Record{
 		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: record.TypeDaemonErr, Serial: q.serial,
-		Millis: now.UnixMilli(), Kind: record.Line, Flags: record.Marker,
+		Millis: now.UnixMilli(), Kind: record.Line, Flags: record.Marker, Head: uint16(bytes.IndexByte(b.Buf[from:], ')') + 1),
 	})
 }
 

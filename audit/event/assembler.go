@@ -294,10 +294,8 @@ func (a *Assembler) assign(i int) bool {
 
 // bare reports whether an EOE holds nothing but its header, as all do.
 func (a *Assembler) bare(i int) bool {
-	var h record.BodyReader
-	r := &a.in.Recs[i]
-	body := h.BodyOf(a.in, r)
-	return r.Flags&record.Open == 0 && (len(body) == 0 || string(body) == ":")
+	body := a.in.Body(i)
+	return a.in.Recs[i].Flags&record.Open == 0 && (len(body) == 0 || string(body) == ":")
 }
 
 // leave ends work on the event of the last record, since record i is of the event

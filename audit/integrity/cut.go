@@ -53,7 +53,7 @@ func lookAt(b *record.Batch, i int) verdict {
 		return whole
 	}
 	var h header
-	return h.look(b, r, h.bodyOf(b, r))
+	return h.look(b, r, h.bodyOf(b, i))
 }
 
 // nextEOECut reports whether an EOE record that has lost its id follows.
@@ -67,15 +67,14 @@ func nextEOECut(b *record.Batch, i int) bool {
 
 // header looks at records one after the other. The zero value is ready for use.
 type header struct {
-	record.BodyReader
 	tail int       // length of the last field of this EXECVE record; -1: not known
 	ends *endCache // nil: every end is looked at
 }
 
-// bodyOf is bodyReader.bodyOf.
-func (h *header) bodyOf(b *record.Batch, r *record.Record) []byte {
+// bodyOf returns the body of record i, to be judged next.
+func (h *header) bodyOf(b *record.Batch, i int) []byte {
 	h.tail = -1
-	return h.BodyReader.BodyOf(b, r)
+	return b.Body(i)
 }
 
 // look judges a record by its body (bodyOf).

@@ -124,7 +124,7 @@ func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
 		if r.Flags&(record.Cont|record.Marker) != 0 {
 			continue
 		}
-		body := t.header.bodyOf(b, r)
+		body := t.header.bodyOf(b, i)
 		if r.Flags&(record.FromLog|record.Open) == 0 {
 			switch t.header.look(b, r, body) {
 			case cut:

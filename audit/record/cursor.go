@@ -1,9 +1,5 @@
 package record
 
-import (
-	"bytes"
-)
-
 // Parsed is one record, cut in its parts. They are slices of the batch's buffer.
 // Behind "msg=audit(", its ID and ")" the record's bytes are Gap, Body, Sep, Names and
 // Tail, with nothing between. Without an ID the whole record is Body and Tail.
@@ -25,14 +21,14 @@ func Parse(b *Batch, i int) (r Parsed) {
 	rec := &b.Recs[i]
 	r.Type, r.Flags, r.Node = rec.Type, rec.Flags, b.Node(i)
 	text := b.Bytes(i)
-	from, to, ok := findID(text, len(r.Node))
-	if !rec.HasID() || !ok {
-		n := trimmed(text)
-		r.Body, r.Tail = text[:n], text[n:]
+	if !rec.HasID() {
+		r.Body = TrimEnd(text)
+		r.Tail = text[len(r.Body):]
 		return r
 	}
-	r.ID = text[from:to]
-	rest := text[to+1:]
+	head := b.headEnd(i)
+	r.ID = text[b.idStart(i)+len("audit(") : head-1]
+	rest := text[head:]
 	// The blank of an EOE is a part of the gap, not of the tail: so its gap is the
 	// same as that of other records where auditd left the blank there.
 	n := 0
@@ -40,38 +36,10 @@ func Parse(b *Batch, i int) (r Parsed) {
 		n++
 	}
 	r.Gap, rest = rest[:n], rest[n:]
-	n = trimmed(rest)
-	r.Body, r.Tail = rest[:n], rest[n:]
+	r.Body = TrimEnd(rest)
+	r.Tail = rest[len(r.Body):]
 	if end, names := FindNames(r.Type, r.Body); names >= 0 {
 		r.Body, r.Sep, r.Names, r.Twinned = r.Body[:end], r.Body[end:names], r.Body[names:], true
 	}
 	return r
-}
-
-// findID returns where the id in "audit(ID)" lies. The type's name, which stands before
-// it, has no parenthesis.
-func findID(text []byte, node int) (from, to int, ok bool) {
-	if node > 0 {
-		from = len("node=") + node + 1
-	}
-	if from > len(text) {
-		return 0, 0, false
-	}
-	k := bytes.Index(text[from:], []byte("audit("))
-	if k < 0 {
-		return 0, 0, false
-	}
-	from += k + len("audit(")
-	k = bytes.IndexByte(text[from:], ')')
-	return from, from + k, k >= 0
-}
-
-// trimmed returns the length of text without the blanks, NULs and newlines at its end:
-// auditd's formats differ in them, and fixed frames are padded.
-func trimmed(text []byte) int {
-	n := len(text)
-	for n > 0 && (text[n-1] == '\n' || text[n-1] == ' ' || text[n-1] == 0) {
-		n--
-	}
-	return n
 }

@@ -10,6 +10,7 @@ import "bytes"
 // behind the parenthesis is not insisted on: DAEMON_CONFIG of auditd 2.8 has none.
 func (c *HeaderReader) Read(r *Record, text []byte) {
 	r.Flags |= NoID
+	whole := len(text)
 	if HasPrefix(text, "node=") {
 		end := bytes.IndexByte(text, ' ')
 		if end < 0 || end-len("node=") > 1<<16-1 {
@@ -30,8 +31,11 @@ func (c *HeaderReader) Read(r *Record, text []byte) {
 			text = text[len("msg="):]
 		}
 	}
-	if c.ReadID(r, text) && r.Type != 0 {
+	if n := c.readID(r, text); n > 0 && r.Type != 0 {
 		r.Flags &^= NoID
+		if head := whole - len(text) + n; head <= 1<<16-1 {
+			r.Head = uint16(head)
+		}
 	} else if r.Type >= NamedType {
 		r.Type = 0 // it may be any word
 	}
@@ -46,18 +50,25 @@ type HeaderReader struct {
 	serial uint32
 }
 
-// ReadID reads the id that text begins with.
+// ReadID reads the id that text begins with, where a record has nothing in front of it.
 func (c *HeaderReader) ReadID(r *Record, text []byte) bool {
+	n := c.readID(r, text)
+	r.Head = uint16(n)
+	return n > 0
+}
+
+// readID reads the id that text begins with, and returns its length, 0 when there is none.
+func (c *HeaderReader) readID(r *Record, text []byte) int {
 	if c.n > 0 && len(text) >= c.n && string(text[:c.n]) == string(c.text[:c.n]) {
 		r.Millis, r.Serial = c.millis, c.serial
-		return true
+		return c.n
 	}
 	n := scanID(r, text)
 	if n > 0 && n <= len(c.text) {
 		c.n, c.millis, c.serial = n, r.Millis, r.Serial
 		copy(c.text[:], text[:n])
 	}
-	return n > 0
+	return n
 }
 
 // scanID reads "audit(SEC.MS:SERIAL)" and returns its length, 0 when it is none.

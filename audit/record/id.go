@@ -33,16 +33,9 @@ func (b *Batch) ID(i int) ID {
 // Text returns the part of record i that stream and log have in common: from
 // "audit(" on, without blanks, newlines and NULs at its end.
 func (b *Batch) Text(i int) []byte {
-	r := &b.Recs[i]
 	text := b.Bytes(i)
-	if r.HasID() && r.Kind != Ver0 {
-		from := 0
-		if r.NodeLen > 0 {
-			from = nodeStart(r.NodeLen) + int(r.NodeLen)
-		}
-		if k := bytes.Index(text[from:], []byte("audit(")); k >= 0 {
-			text = text[from+k:]
-		}
+	if b.Recs[i].HasID() {
+		text = text[b.idStart(i):]
 	}
-	return bytes.TrimRight(text, " \n\x00")
+	return TrimEnd(text)
 }

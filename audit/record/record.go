@@ -4,6 +4,8 @@
 // bytes may be in a record, and what is no field is handed on as such.
 package record
 
+import "bytes"
+
 // Kind says in which shape a record's bytes are.
 type Kind uint8
 
@@ -61,6 +63,9 @@ type Record struct {
 	Kind     Kind
 	Flags    uint8
 	NodeLen  uint16 // length of NAME where the bytes begin with "node=NAME "
+	// Head is where the header ends, behind the parenthesis of "audit(SEC.MS:SERIAL)", set by
+	// whoever reads the header (HeaderReader). 0: not known, then Batch looks for it.
+	Head uint16
 }
 
 // HasID reports whether the header could be read.
@@ -91,6 +96,56 @@ func nodeStart(n uint16) int {
 		return 0
 	}
 	return len("node=")
+}
+
+// Body returns what stands behind the header of a record that has an id, without blanks, newlines
+// and NULs at its end: ": key=value ...". Of one that has none it is nil.
+func (b *Batch) Body(i int) []byte {
+	if !b.Recs[i].HasID() {
+		return nil
+	}
+	return TrimEnd(b.Bytes(i)[b.headEnd(i):])
+}
+
+// headEnd returns where the header of a record with an id ends.
+func (b *Batch) headEnd(i int) int {
+	r := &b.Recs[i]
+	if r.Head != 0 {
+		return min(int(r.Head), int(r.Len))
+	}
+	// No name of a type has a parenthesis.
+	text, from := b.Bytes(i), 0
+	if r.NodeLen > 0 {
+		from = min(len("node= ")+int(r.NodeLen), len(text))
+	}
+	return from + bytes.IndexByte(text[from:], ')') + 1
+}
+
+// idStart returns where "audit(" begins in the header of a record with an id: the id has no
+// parenthesis.
+func (b *Batch) idStart(i int) int {
+	return max(0, bytes.LastIndexByte(b.Bytes(i)[:b.headEnd(i)], '(')-len("audit"))
+}
+
+// TrimEnd returns text without the blanks, NULs and newlines at its end: auditd's formats differ
+// in them, and fixed frames are padded.
+func TrimEnd(text []byte) []byte {
+	n := len(text)
+	for n > 0 && (text[n-1] == '\n' || text[n-1] == ' ' || text[n-1] == 0) {
+		n--
+	}
+	return text[:n]
+}
+
+// TrimColon returns a body without the colon and the blanks in front.
+func TrimColon(body []byte) []byte {
+	if len(body) > 2 && string(body[:2]) == ": " {
+		body = body[2:]
+	}
+	for len(body) > 0 && (body[0] == ':' || body[0] == ' ') {
+		body = body[1:]
+	}
+	return body
 }
 
 // SameEvent reports whether records i and j belong to one event: same node,
