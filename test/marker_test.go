@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -176,6 +177,11 @@ func between(t *testing.T, path, after, until string) (lines []string) {
 // each run stand markers that tell its length.
 func inPlace(t *testing.T, all, got []string) {
 	t.Helper()
+	// What a busy host's kernel or auditd dropped is known a second later, at another place.
+	ofOthers := func(line string) bool {
+		return strings.Contains(line, " cause=upstream ") || strings.Contains(line, " cause=kernel ")
+	}
+	all, got = slices.DeleteFunc(all, ofOthers), slices.DeleteFunc(got, ofOthers)
 	at := map[string]int{}
 	for i, line := range all {
 		at[line] = i
