@@ -142,6 +142,21 @@ func (f *Frame) count(recs []record.Record) {
 	}
 }
 
+// What kinds and flags are on disk, docs/spool.md says. In memory they have the same values today,
+// which the compiler checks here: where one of them changes, appendMeta and parseMeta have to
+// translate.
+const (
+	diskLine, diskVer0, diskVer1, diskJunk = 0, 1, 2, 3
+
+	diskNoID, diskOpen, diskCont, diskFromLog  = 1, 2, 4, 8
+	diskLate, diskMarker, diskEnd, diskPartial = 16, 32, 64, 128
+)
+
+var _ = [1]struct{}{}[(diskLine^record.Line)|(diskVer0^record.Ver0)|(diskVer1^record.Ver1)|(diskJunk^record.Junk)]
+
+var _ = [1]struct{}{}[(diskNoID^record.NoID)|(diskOpen^record.Open)|(diskCont^record.Cont)|(diskFromLog^record.FromLog)|
+	(diskLate^record.Late)|(diskMarker^record.Marker)|(diskEnd^record.End)|(diskPartial^record.Partial)]
+
 func appendMeta(dst []byte, r *record.Record) []byte {
 	var p [metaSize]byte
 	le := binary.LittleEndian
