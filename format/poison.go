@@ -8,6 +8,7 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
+	"audisp-relay/format/jsontext"
 )
 
 // Records can hold whatever anybody has put into them, and code that reads them can have
@@ -257,23 +258,4 @@ func (w *raw) id() {
 }
 
 // text writes a JSON string.
-func (w *raw) text(s []byte) {
-	w.buf = append(w.buf, '"')
-	for len(s) > 0 {
-		r, n := utf8.DecodeRune(s)
-		switch {
-		case w.bad && (r == '%' || r == utf8.RuneError && n == 1):
-			w.buf = fmt.Appendf(w.buf, "%%%02x", s[0])
-		case r == '"' || r == '\\':
-			w.buf = append(w.buf, '\\', s[0])
-		case r == '\n':
-			w.put(`\n`)
-		case r < ' ' || stream.Unseen(r):
-			w.buf = fmt.Appendf(w.buf, `\u%04x`, r)
-		default:
-			w.buf = append(w.buf, s[:n]...)
-		}
-		s = s[n:]
-	}
-	w.buf = append(w.buf, '"')
-}
+func (w *raw) text(s []byte) { w.buf, _ = jsontext.AppendString(w.buf, s, w.bad) }

@@ -11,6 +11,7 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/format/ecs"
 	"audisp-relay/format/json"
+	"audisp-relay/format/jsontext"
 	"audisp-relay/format/laurel"
 )
 
@@ -82,7 +83,7 @@ func TestUnseenIsEscaped(t *testing.T) {
 					out := string(enc.Encode(b).Bytes)
 					for _, line := range strings.SplitAfter(out, "\n") {
 						line = strings.TrimSuffix(line, "\n")
-						if k := strings.IndexFunc(line, func(c rune) bool { return c < ' ' || stream.Unseen(c) }); k >= 0 {
+						if k := strings.IndexFunc(line, func(c rune) bool { return c < ' ' || jsontext.Unseen(c) }); k >= 0 {
 							t.Fatalf("%s has %U as it is: %q", name, r, line)
 						}
 						if line != "" && !stdjson.Valid([]byte(line)) {

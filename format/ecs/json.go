@@ -2,9 +2,8 @@ package ecs
 
 import (
 	"strconv"
-	"unicode/utf8"
 
-	"audisp-relay/audit/stream"
+	"audisp-relay/format/jsontext"
 )
 
 // writer writes JSON. Objects and arrays that stay empty are not there at all.
@@ -66,29 +65,6 @@ func (w *writer) some(key, s string) {
 	}
 }
 
-const (
-	isPlain = iota
-	isEscaped
-	isPercent
-	isHigh // not ASCII
-)
-
-var kinds = func() (t [256]byte) {
-	for c := range t {
-		switch {
-		case c < ' ' || c == '"' || c == '\\' || c == 0x7F:
-			t[c] = isEscaped
-		case c == '%':
-			t[c] = isPercent
-		case c >= utf8.RuneSelf:
-			t[c] = isHigh
-		}
-	}
-	return t
-}()
-
-const hexDigits = "0123456789abcdef"
-
 // str writes a member that is a string, exactly.
 func (w *writer) str(key, s string) {
 	w.key(key)
@@ -102,52 +78,7 @@ func (w *writer) item(s string) {
 }
 
 func (w *writer) text(s string) {
-	w.buf = append(w.buf, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		kind := kinds[c]
-		switch {
-		case kind == isPlain || kind == isPercent && !w.percent:
-			i++
-			continue
-		case kind == isHigh:
-			if r, n := utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || n > 1 {
-				if stream.Unseen(r) {
-					w.buf = append(w.buf, s[from:i]...)
-					w.buf = stream.AppendUnseen(w.buf, r)
-					from = i + n
-				}
-				i += n
-				continue
-			}
-			w.bad = true
-		}
-		w.buf = append(w.buf, s[from:i]...)
-		i++
-		from = i
-		switch kind {
-		case isEscaped:
-			w.escape(c)
-		default:
-			w.buf = append(w.buf, '%', hexDigits[c>>4], hexDigits[c&15])
-		}
-	}
-	w.buf = append(w.buf, s[from:]...)
-	w.buf = append(w.buf, '"')
-}
-
-func (w *writer) escape(c byte) {
-	switch c {
-	case '"', '\\':
-		w.buf = append(w.buf, '\\', c)
-	case '\n':
-		w.buf = append(w.buf, '\\', 'n')
-	case '\t':
-		w.buf = append(w.buf, '\\', 't')
-	case '\r':
-		w.buf = append(w.buf, '\\', 'r')
-	default:
-		w.buf = append(w.buf, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-	}
+	escaped := 0
+	w.buf, escaped = jsontext.AppendString(w.buf, []byte(s), w.percent)
+	w.bad = w.bad || (escaped > 0 && !w.percent)
 }

@@ -2,6 +2,7 @@ package json
 
 import (
 	"bytes"
+	"encoding/hex"
 	"net/netip"
 	"strconv"
 
@@ -245,11 +246,7 @@ func (e *Encoder) appendPart(dst []byte, p *record.Part) []byte {
 		dst = appendIP(dst, p.Bytes)
 		return append(dst, '"')
 	}
-	dst = append(dst, '"')
-	for _, c := range p.Bytes {
-		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
-	}
-	return append(dst, '"')
+	return append(hex.AppendEncode(append(dst, '"'), p.Bytes), '"')
 }
 
 func appendIP(dst, b []byte) []byte {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
+
+	"audisp-relay/format/jsontext"
 )
 
 // The functions here find where a run of bytes of some kind ends, eight bytes at once: a
@@ -20,29 +22,6 @@ const (
 func is(x uint64, c byte) uint64 {
 	x ^= each * uint64(c)
 	return (x - each) &^ x
-}
-
-// simple are the bytes that the kernel leaves in quotes and JSON as they are.
-var simple = func() (t [256]bool) {
-	for c := '!'; c <= '~'; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
-
-// simpleEnd returns where the run of simple bytes at b[i:] ends.
-func simpleEnd(b []byte, i int) int {
-	for ; i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:])
-		m := (x-each*'!')&^x | is(x, '"') | is(x, '\\') | is(x, 0x7F) | x
-		if m &= tops; m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
-		}
-	}
-	for i < len(b) && simple[b[i]] {
-		i++
-	}
-	return i
 }
 
 // tokenEnd returns where the next blank is.
@@ -121,7 +100,7 @@ func wordEnd(b []byte, i int) int {
 	if i < len(b) && b[i] == '\'' {
 		return 0
 	}
-	i = simpleEnd(b, i)
+	i = jsontext.PlainEnd(b, i)
 	if i == len(b) || b[i] == ' ' && isField(b[i+1:]) {
 		return i
 	}
@@ -134,7 +113,7 @@ func quotedEnd(b []byte, i int) int {
 	if i >= len(b) || b[i] != '"' {
 		return 0
 	}
-	i = simpleEnd(b, i+1)
+	i = jsontext.PlainEnd(b, i+1)
 	if i < len(b) && b[i] == '"' && (i+1 == len(b) || b[i+1] == ' ') {
 		return i + 1
 	}

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"audisp-relay/audit/stream"
+	"audisp-relay/format/jsontext"
 )
 
 const hexDigits = "0123456789abcdef"
@@ -123,8 +123,8 @@ func putChar(dst, digits []byte) (took, n int) {
 // putRune puts a character, r, into dst and returns what that took, three bytes for each of
 // its own at most.
 func putRune(dst, char []byte, r rune) int {
-	if stream.Unseen(r) {
-		return len(stream.AppendUnseen(dst[:0], r))
+	if jsontext.Unseen(r) {
+		return len(jsontext.AppendUnseen(dst[:0], r))
 	}
 	return copy(dst, char)
 }
