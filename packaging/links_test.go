@@ -139,3 +139,42 @@ func TestDocumentsHaveConfigurations(t *testing.T) {
 		t.Errorf("only %d configurations found: is the pattern for them still right?", blocks)
 	}
 }
+
+var (
+	wayStep    = regexp.MustCompile("(?m)^\\d\\. \\[\\S+\\]\\((\\S+)\\), ((?:`\\w+`(?: and )?)+):")
+	quotedName = regexp.MustCompile("`(\\w+)`")
+)
+
+// TestWaysThroughTheCode: the two lists in docs/design.md visit no file twice, and each of their
+// steps names functions that its file has.
+func TestWaysThroughTheCode(t *testing.T) {
+	design := readFile(t, "../docs/design.md")
+	for title, want := range map[string]int{"One record's way": 8, "One loss's way to its marker": 5} {
+		_, section, _ := strings.Cut(design, "### "+title+"\n")
+		section, _, _ = strings.Cut(section, "\n#")
+		steps := wayStep.FindAllStringSubmatch(section, -1)
+		if len(steps) != want {
+			t.Errorf("%s: %d steps of the form \"1. [file](file), `function`: ...\", want %d", title, len(steps), want)
+		}
+
+		visited := make(map[string]bool)
+		for _, step := range steps {
+			path := filepath.Join("../docs", step[1])
+			if visited[path] {
+				t.Errorf("%s: %s is visited twice", title, path)
+			}
+			visited[path] = true
+
+			for _, name := range quotedName.FindAllStringSubmatch(step[2], -1) {
+				if !hasFunction(readFile(t, path), name[1]) {
+					t.Errorf("%s: %s has no function %s", title, path, name[1])
+				}
+			}
+		}
+	}
+}
+
+// hasFunction reports whether a function or method of that name is declared in code.
+func hasFunction(code, name string) bool {
+	return regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + name + `\(`).MatchString(code)
+}
