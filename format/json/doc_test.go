@@ -29,7 +29,7 @@ func readDoc(t testing.TB) *docTables {
 		t.Fatal(err)
 	}
 	d := &docTables{classes: map[string]string{}, arches: map[string]string{}, own: map[string]map[string]bool{}}
-	for _, class := range []string{"Int", "ID", "Session", "Text", "Hex"} {
+	for _, class := range []string{"Int", "UserID", "Session", "Text", "Hex"} {
 		for _, key := range list(t, text, class) {
 			if d.classes[key] != "" {
 				t.Errorf("%s is in two classes", key)
@@ -65,7 +65,7 @@ func readDoc(t testing.TB) *docTables {
 	own("msg", []string{"words", "quoted", "literal", "blanks", "seperms"})
 	everywhere := []string{"syscall_number", "uring_op_name"}
 	for key, class := range d.classes {
-		if class == "ID" {
+		if class == "UserID" {
 			everywhere = append(everywhere, d.nameOf(key))
 		}
 	}
@@ -109,7 +109,7 @@ func (d *docTables) nameOf(key string) string {
 	return key + "_name"
 }
 
-func TestDocHasTheClassesOfRecord(t *testing.T) {
+func TestDocHasTheClassesOfRecords(t *testing.T) {
 	doc := readDoc(t)
 	file, err := parser.ParseFile(token.NewFileSet(), "../../audit/record/class.go", nil, 0)
 	if err != nil {
@@ -126,7 +126,7 @@ func TestDocHasTheClassesOfRecord(t *testing.T) {
 		}
 		for _, k := range c.List {
 			key, _ := strconv.Unquote(k.(*ast.BasicLit).Value)
-			known[key] = strings.TrimPrefix(c.Body[0].(*ast.ReturnStmt).Results[0].(*ast.Ident).Name, "User")
+			known[key] = c.Body[0].(*ast.ReturnStmt).Results[0].(*ast.Ident).Name
 		}
 		return true
 	})
@@ -146,7 +146,7 @@ func TestDocHasTheClassesOfRecord(t *testing.T) {
 	for typ := range uint32(3000) {
 		for key := range known {
 			name := string(typeName(typ))
-			classes := []string{"Plain", "Int", "ID", "Session", "Text", "Hex"}
+			classes := []string{"Plain", "Int", "UserID", "Session", "Text", "Hex"}
 			if got := classes[record.ClassIn(typ, []byte(key))]; got != doc.classOf(name, key) && name != "EXECVE" {
 				t.Errorf("%s in %s is %s, in docs/json.md %s", key, name, got, doc.classOf(name, key))
 			}
@@ -174,7 +174,7 @@ func TestDocHasTheArches(t *testing.T) {
 		}
 	}
 	if n != len(doc.arches) {
-		t.Errorf("docs/json.md has %d arches, decode %d", len(doc.arches), n)
+		t.Errorf("docs/json.md has %d arches, audit/record %d", len(doc.arches), n)
 	}
 }
 

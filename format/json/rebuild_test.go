@@ -424,7 +424,7 @@ func (r *rebuilder) byClass(typ string, m, after member, name string) string {
 	class := r.doc.classOf(typ, m.key)
 	switch v := m.value.(type) {
 	case stdjson.Number:
-		if class == "ID" && after.key == r.doc.nameOf(m.key) {
+		if class == "UserID" && after.key == r.doc.nameOf(m.key) {
 			r.twin(name, asText(after.value))
 		}
 		return string(v)
@@ -432,7 +432,7 @@ func (r *rebuilder) byClass(typ string, m, after member, name string) string {
 		switch class {
 		case "Text":
 			return "(null)"
-		case "ID":
+		case "UserID":
 			r.twin(name, `"unset"`)
 		}
 		return "4294967295"
