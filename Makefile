@@ -42,7 +42,7 @@ test-pure:
 	$(GO) test -vet=off -timeout 20m $(ALONE)
 
 test-units:
-	$(GO) test $(RACE) -vet=off -p 3 -timeout 20m $$($(GO) list ./... | grep -vE '/(audit/(record|event|integrity)|format/.*|test|test/lab)$$')
+	$(GO) test $(RACE) -vet=off -p 3 -parallel 6 -timeout 20m $$($(GO) list ./... | grep -vE '/(audit/(record|event|integrity)|format/.*|test|test/lab)$$')
 	$(GO) test $(RACE) -vet=off -skip '^TestLive' -timeout 20m ./test
 
 test-live:
@@ -50,7 +50,7 @@ test-live:
 	$(GO) test $(RACE) -vet=off -run '^TestLive' -timeout 20m ./test
 
 quick: ## the tests that need neither root nor auditd, in a minute
-	$(GO) test -short $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
+	$(GO) test -short -p 4 -parallel 8 $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
 
 deps: # what the tests need, where root may install it
 	@packaging/getdeps.sh $(TEST_NEEDS) || echo "tests that need these will be skipped"

@@ -165,6 +165,9 @@ func TestInstallRemovesItsHolder(t *testing.T) {
 // Where auditd itself takes up a changed drop-in at a reload, as from 4.2 on, it is made to
 // reload, although the plugin runs.
 func TestInstallReloadsForAChange(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Setenv("FAKE_RESTARTS", "1")
 	m, dir, auditd := runningMachine(t, false)
 	m.auditdVersion = "4.2.1"
@@ -200,6 +203,9 @@ func TestInstallReloadsForAChange(t *testing.T) {
 // An only plugin that auditd starts and gives nothing, or what it should have given long
 // ago, is not called installed.
 func TestInstallAwaitsRecords(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for name, test := range map[string]struct {
 		last time.Time
 		want string

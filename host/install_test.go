@@ -246,6 +246,9 @@ func runningMachine(t *testing.T, other bool) (m Machine, dir string, auditd int
 
 // The whole way, without rights.
 func TestInstallAndUninstallUnderARunningAuditd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	m, dir, auditd := runningMachine(t, true)
 	first, second := standin(t, dir+"/bin1"), standin(t, dir+"/bin2")
 
@@ -284,6 +287,9 @@ func TestInstallAndUninstallUnderARunningAuditd(t *testing.T) {
 // Changed settings of the only plugin take effect, too: another plugin is there meanwhile, so
 // that auditd goes on dispatching.
 func TestInstallChangesTheOnlyPlugin(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	m, dir, auditd := runningMachine(t, false)
 	i, said := newInstaller(m, standin(t, dir+"/bin1"))
 	i.Config, i.holder = dir+"/relay.toml", copyOfSelf(t, dir+"/other")

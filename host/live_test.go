@@ -19,6 +19,9 @@ var cat = lab.Plugin{Name: "cat", Path: "/bin/cat"}
 // The real auditd starts what is installed, keeps it when it is installed
 // again, takes a changed drop-in, and stops it.
 func TestInstallUnderRealAuditd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	lab.Require(t)
 	a := lab.Start(t, lab.Options{Plugins: []lab.Plugin{cat}})
 	auditd, err := Machine{}.FindAuditd()
@@ -83,6 +86,9 @@ var versions = []struct{ suite, version string }{
 // auditd, and an install that succeeds means that live records come: also of a plugin that
 // was the only one, was uninstalled and is installed again.
 func TestInstallUnderEveryAuditd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	lab.Require(t)
 	for _, v := range versions {
 		root := ""
@@ -161,6 +167,9 @@ func lastRecord(path string) (time.Time, error) {
 // Of copies that editors and package managers leave in the plugin directory auditd starts
 // those that loads says.
 func TestWhatAuditdStartsOfCopies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	lab.Require(t)
 	names := []string{"copy.conf", "x.conf~", "x.bak", "#x.conf#", "nodot", "x.conf.bak", "x.conf.dpkg-old", "x.conf.rpmsave", ".x.conf.swp", ".hidden", "x.CONF"}
 	for _, v := range versions {

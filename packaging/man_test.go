@@ -194,6 +194,9 @@ var (
 
 // TestManCommands holds audisp-relay(8) against the program's own help.
 func TestManCommands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	binary := filepath.Join(t.TempDir(), "audisp-relay")
 	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/audisp-relay").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

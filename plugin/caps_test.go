@@ -26,6 +26,9 @@ const capsEnv = "PLUGIN_TEST_CAPS"
 // TestDropCapabilities has a program like the relay's own, built without cgo, drop
 // them and look at itself.
 func TestDropCapabilities(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	if os.Geteuid() != 0 || sets(threads(t)[0], "CapEff")&dropped != dropped {
 		if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
 			t.Fatal("not root with all capabilities")

@@ -13,6 +13,9 @@ import (
 // TestControlSocketComesBack: run_dir is removed, another socket is put in its place, or
 // another relay had it first. Query answers again, and the end removes only what is ours.
 func TestControlSocketComesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	p, _, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n", nil)
 	dir := p.cfg.RunDir
 	answers := func() bool { r, err := Query(dir); return err == nil && r.Pid == os.Getpid() }

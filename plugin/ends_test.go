@@ -20,6 +20,9 @@ import (
 // stream or with a reload before that, and whatever the stream lacked just then,
 // lossless consumers have all that audit.log has, and nothing is said to be lost.
 func TestEndsLoseNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	cases := uint64(4) // ENDS_CASES: more
 	if n, err := strconv.ParseUint(os.Getenv("ENDS_CASES"), 10, 16); err == nil {
 		cases = n

@@ -51,6 +51,9 @@ func serialsIn(t *testing.T, path string) (list []int) {
 // TestStateDirComesLate: the relay before still has state_dir. When it lets go, its spool,
 // what the log has up to the first record of this run, and all of this run are given once.
 func TestStateDirComesLate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for name, keys := range map[string]string{
 		"Records":  "",
 		"Events":   "filter = \"uid == 0\"\n",
@@ -171,6 +174,9 @@ func TestTheKeyIsKeptAndNotSaid(t *testing.T) {
 }
 
 func TestWithoutStateDirThereIsAKeyForTheRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "relay.toml")
 	config := strings.ReplaceAll("run_dir = \"DIR/run\"\nstate_dir = \"DIR/state/x\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"+
@@ -219,6 +225,9 @@ func TestStateDirIsRemoved(t *testing.T) {
 
 // TestTheEndWhileStateDirComesLate: what this run could not give the next one gives.
 func TestTheEndWhileStateDirComesLate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	dir := t.TempDir()
 	file, out := filepath.Join(dir, "relay.toml"), filepath.Join(dir, "out")
 	config := strings.ReplaceAll("run_dir = \"DIR/run\"\nstate_dir = \"DIR/state\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"+

@@ -324,6 +324,9 @@ func TestSettleDoesNotWaitForever(t *testing.T) {
 // lossless consumer dead and the queue full. Signals are served and the end comes
 // nevertheless.
 func TestEventThatWaitsForRoomHoldsUpNobody(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	p, w, end := run(t, `
 [sinks.dead]
 type = "file"

@@ -18,6 +18,9 @@ import (
 // an idle host too, once, whether or not the stream brings it, and is no fault of the
 // stream.
 func TestCheckGivesWhatOnlyTheLogHas(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, brought := range []bool{false, true} {
 		now := time.Now().UnixMilli()
 		config := fmt.Sprintf("type=DAEMON_CONFIG msg=audit(%d.%03d:77): op=reconfigure state=changed auid=1000 pid=9 subj=? res=success", now/1000, now%1000)

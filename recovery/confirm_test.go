@@ -159,6 +159,9 @@ func TestABrokenAddressIsNoLine(t *testing.T) {
 // TestPendingIsBounded: a log that is far in front of the stream is not read on, and
 // all of it comes in the end.
 func TestPendingIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, held := range []int{maxHeld, 2 << 20} { // as by default, and in a small cgroup
 		t.Run(fmt.Sprintf("%d MiB", held>>20), func(t *testing.T) { pendingIsBounded(t, held) })
 	}

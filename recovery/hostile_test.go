@@ -344,6 +344,9 @@ func (p *player) play(t *testing.T, log, sent []string) {
 // TestHostile: whatever stands in the log, nothing forged comes out, nothing real is
 // missing, and what is said to be lost is what is.
 func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for seed := range uint64(25) {
 		for _, mode := range []string{"log leads", "by doubt", "ended"} {
 			m := newModel(seed, 800)

@@ -141,6 +141,9 @@ func harm(input []byte, rnd *rand.Rand, percent int) []byte {
 // The first record harmed may be a cut one that looks whole; so doubt is there
 // from the beginning, as it is at a start with positions.
 func TestHarmed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, name := range whole {
 		for seed := range uint64(20) {
 			rnd := rand.New(rand.NewPCG(seed, 7))
@@ -160,6 +163,9 @@ func TestHarmed(t *testing.T) {
 // none twice. Those given behind later ones say so: a saved position must not go
 // back to them.
 func TestDropped(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, name := range whole {
 		for seed := range uint64(20) {
 			rnd := rand.New(rand.NewPCG(seed, 9))

@@ -19,6 +19,9 @@ import (
 // kernel drops records before auditd, and does not even count them (kauditd's
 // hold queue, unless booted with audit=1).
 func TestFollowLiveRotation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	lab.Require(t, "tee")
 	tee, err := exec.LookPath("tee")
 	if err != nil {

@@ -27,6 +27,9 @@ func cuts(t testing.TB, text, next string) *record.Batch {
 // the same weight. What does not show is an even number of hex digits, or an
 // end that an older kernel would have written.
 func TestMostCutsAreSeen(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	type tally struct{ share, lines float64 }
 	for _, name := range captures.Names(t, "*.string.gz") {
 		if strings.HasPrefix(name, "audit-4.2.1-raw") {
@@ -79,6 +82,9 @@ func TestMostCutsAreSeen(t *testing.T) {
 // TestARecordRunIntoOneOfItsTypeShows: it ends as it should, so that only the
 // header within tells.
 func TestARecordRunIntoOneOfItsTypeShows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, name := range captures.Names(t, "*.string.gz") {
 		if strings.HasPrefix(name, "audit-4.2.1-raw") {
 			continue

@@ -25,6 +25,9 @@ func observeNode(t *testing.T, tr *Tracker, name string, serial uint32, now time
 // TestManyNodesAreWatched: as many as there is room for, each with its own holes; of new
 // ones so many a second take the place of those that were silent the longest.
 func TestManyNodesAreWatched(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	tr := NewTracker(Options{})
 	for _, serial := range []uint32{1, 3, 5} {
 		for i := range MaxNodes {

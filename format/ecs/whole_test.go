@@ -311,7 +311,7 @@ func TestNothingIsLost(t *testing.T) {
 			t.Logf("%s", line)
 		}
 	})
-	if e.Panics() > 0 || whole < 10 {
+	if e.Panics() > 0 || (whole < 10 && !testing.Short()) { // then there are a fifth as many
 		t.Errorf("%d panics; of %d events the fields show all", e.Panics(), whole)
 	}
 }

@@ -16,6 +16,9 @@ import (
 // set aside: what laurel adds from its table of processes and from /proc, the names of types
 // that are newer than it, and the records it refuses; TestRefused looks at those.
 func TestAsLaurel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, name := range captures.Names(t, "*.string.gz") {
 		t.Run(name, func(t *testing.T) {
 			lines := captures.Read(t, name)
@@ -58,6 +61,9 @@ func asLaurelNames(event map[string]any) {
 // TestRefused: of each record of the captures that laurel refuses our event has the text,
 // and of no other.
 func TestRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, name := range captures.Names(t, "*.string.gz") {
 		t.Run(name, func(t *testing.T) {
 			lines := captures.Read(t, name)

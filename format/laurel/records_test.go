@@ -72,6 +72,9 @@ func TestRecords(t *testing.T) {
 
 // TestRecordsInLaurel: what laurel makes of them is what the golden file says.
 func TestRecordsInLaurel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	cases := readExamples(t)
 	for i := range cases {
 		c := &cases[i]

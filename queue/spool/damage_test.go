@@ -79,6 +79,9 @@ func readable(t testing.TB, dir string) (good []uint64, bad []Frame, d Damage) {
 // TestFlipEveryByte: a damaged byte costs the frame it is in and no other, and
 // that is counted. In a mark it costs nothing.
 func TestFlipEveryByte(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	dir, all := smallLog(t)
 	last := all[len(all)-1]
 	flips := 0
@@ -136,6 +139,9 @@ func (f *Frame) diskSize() int { return headerSize + int(f.total)*metaSize + int
 
 // TestTornTails cuts the last segment at every length.
 func TestTornTails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	dir, all := smallLog(t)
 	paths := segments(t, dir)
 	path := paths[len(paths)-1]
@@ -348,6 +354,9 @@ func TestSearchAcrossChunks(t *testing.T) {
 
 // TestRandomDamage: whatever the files hold, what is read is what was written.
 func TestRandomDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	origin, all := smallLog(t)
 	for range 300 {
 		dir := copyDir(t, origin)

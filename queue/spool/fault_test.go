@@ -216,6 +216,9 @@ func TestShortWrites(t *testing.T) {
 // TestFaultsAtRandom drives a spool through random errors: what Append has taken
 // is there, and the sizes are right, at the end and after a kill.
 func TestFaultsAtRandom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for seed := range uint64(15) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		dir := t.TempDir()

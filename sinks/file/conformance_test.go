@@ -17,6 +17,9 @@ import (
 // TestConformance: whatever its settings, the file loses nothing, repeats
 // nothing and holds whole records only, through breaks and restarts.
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for name, change := range map[string]func(*config.File){
 		"plain":    nil,
 		"interval": func(f *config.File) { f.Sync = "interval" },

@@ -208,6 +208,9 @@ func waitCompressed(t *testing.T, path string) {
 // TestCompressionCrash: a failure or crash at any step leaves every record
 // there, and the next start finishes the work.
 func TestCompressionCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	gz := func(f *config.File) { f.MaxSize, f.MaxFiles, f.Compress = testSize, 20, true }
 	all := sinktest.Lines(0, 2000)
 	for name, fault := range map[string]func(op, path string) error{

@@ -16,6 +16,9 @@ import (
 
 // TestConformance: children get every record, whole and in order, none twice.
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	sinktest.Run(t, sinktest.Target{
 		Formats: []format.Format{format.String, format.Binary},
 		Place:   place,

@@ -85,6 +85,9 @@ func TestPartOfABatch(t *testing.T) {
 // TestHundredDeaths: of children that die at any place of the stream none costs a record, none
 // is counted that no child has read, and none comes twice.
 func TestHundredDeaths(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const deaths, records = 100, 3000
 	dir := t.TempDir()
 	s := testSink(t, 1000, "crash", dir, strconv.Itoa(deaths))
@@ -111,6 +114,9 @@ func TestHundredDeaths(t *testing.T) {
 // TestNobodyReads: what no child has read is not delivered, the sink does not claim that it works
 // again, and its error has what the program said last.
 func TestNobodyReads(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	logged, logs := observer.New(zap.InfoLevel)
 	s := newSink(settings("/bin/sh", 1000, "-c", `printf 'first\nno \033[31mremote_server \303\244\n' >&2; exit 6`), format.Encoder{}, zap.New(logged))
 	hurry(s)
@@ -177,6 +183,9 @@ func TestPauses(t *testing.T) {
 
 // TestIdleChildIsRestarted: without a record to write too.
 func TestIdleChildIsRestarted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	r := run(t, testSink(t, 10, "collect", t.TempDir()))
 	r.eventually("a child", func() bool { return r.s.Status().Pid != 0 })
 	pid := r.s.Status().Pid
@@ -190,6 +199,9 @@ func TestIdleChildIsRestarted(t *testing.T) {
 // TestClose: however the child takes the end of its input, Run ends, and
 // neither child nor zombie is left.
 func TestClose(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, helper := range []string{"collect", "stubborn", "deaf"} {
 		for _, stopped := range []bool{false, true} {
 			t.Run(helper+" stopped="+strconv.FormatBool(stopped), func(t *testing.T) {

@@ -15,6 +15,9 @@ import (
 // other descriptors, no signal ignored or blocked, no protection from the OOM
 // killer; and a process group of its own.
 func TestChildState(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const ignore = `trap "" HUP INT QUIT TERM PIPE USR1 USR2 ALRM TSTP TTIN TTOU CONT; `
 	for _, tt := range []struct {
 		name, shell string

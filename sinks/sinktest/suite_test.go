@@ -76,6 +76,9 @@ func (s *store) set(broken bool) {
 }
 
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	sinktest.Run(t, sinktest.Target{
 		Formats: []format.Format{format.String, format.Binary},
 		Place: func(t *testing.T) sinktest.Place {

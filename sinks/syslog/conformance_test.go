@@ -24,6 +24,9 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	keepsNewline := func(dst []byte, enc *format.Encoder, b record.Batch, i int) []byte {
 		return append(dst, masked(enc.Append(nil, b, i))...)
 	}

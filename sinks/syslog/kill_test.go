@@ -17,6 +17,9 @@ const liveFull = "AUDISP_LIVE_FULL"
 // counted. The server stores each message before it acknowledges it; by default
 // it keeps some in memory, which nobody could have back.
 func TestRsyslogdKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	records, kills, patience := 20_000, 2, hang
 	if os.Getenv(liveFull) == "1" {
 		records, kills, patience = 200_000, 5, 10*time.Minute

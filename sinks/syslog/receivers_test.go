@@ -43,6 +43,9 @@ func manyRecords() []byte {
 
 // TestReceivers: what people use takes 10 000 records, each whole.
 func TestReceivers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	receivers := []receiver{
 		{"rsyslog imuxsock", "local", "rfc3164", "", rsyslogInput("imuxsock", `sysSock.use="off"`, `Socket="%s" CreatePath="off" RateLimit.Interval="0"`)},
 		{"rsyslog imptcp at a socket", "local", "rfc3164", "", rsyslogInput("imptcp", "", `path="%s"`)},

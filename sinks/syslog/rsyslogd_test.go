@@ -119,6 +119,9 @@ func plainLines(t testing.TB, space string) (records, stored []byte) {
 // TestRsyslogd: a real daemon stores all records, in order and with their exact
 // text, and again after it was away for a time.
 func TestRsyslogd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, transport := range []string{"local", "udp", "tcp", "tls", "relp", "relp+tls"} {
 		for _, protocol := range []string{"rfc3164", "rfc5424"} {
 			if transport == "local" && protocol == "rfc5424" {

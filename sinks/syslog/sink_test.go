@@ -252,6 +252,9 @@ func TestRestartedDaemon(t *testing.T) {
 // TestQuietServerIsMissed: that a server has gone is noticed while there is
 // nothing to send.
 func TestQuietServerIsMissed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, transport := range []string{"tcp", "tls", "relp"} {
 		t.Run(transport, func(t *testing.T) { testQuietServerIsMissed(t, transport) })
 	}

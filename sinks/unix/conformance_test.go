@@ -19,6 +19,9 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	sinktest.Run(t, sinktest.Target{
 		Place:   newPlace,
 		Formats: []format.Format{format.String, format.Binary},

@@ -27,6 +27,9 @@ import (
 // TestConnectConformance: a collector that listens gets every record whole and in order; what it had
 // not read when it closed a connection comes again on the next.
 func TestConnectConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	sinktest.Run(t, sinktest.Target{
 		Place:   newCollector,
 		Formats: []format.Format{format.String, format.Binary},
@@ -237,6 +240,9 @@ func readBytes(t *testing.T, conn net.Conn, n int) []byte {
 // TestConnectErrors name the place, the cause and what to do, and the sink works as soon as
 // it can, also when there is nothing to write.
 func TestConnectErrors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	path := sock(t)
 	c := connect(t, path, format.Encoder{})
 	says := func(parts ...string) {
