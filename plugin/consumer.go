@@ -115,7 +115,7 @@ func (c *consumer) close() {
 // abandon ends the queues.
 func (c *consumer) abandon() {
 	for _, q := range c.queues() {
-		q.Abandon()
+		q.Shutdown()
 	}
 }
 

@@ -208,7 +208,7 @@ func (in *intake) hand(b *record.Batch, from, to int, keep bool) {
 	if keep {
 		in.queue.Put(&part)
 	} else {
-		in.queue.Pass(&part)
+		in.queue.Skip(&part)
 	}
 }
 

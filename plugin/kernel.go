@@ -153,7 +153,7 @@ func (p *Plugin) kernelStopped() uint64 {
 func (p *Plugin) tellKernel(n uint32) {
 	p.feed.WithLock(func() {
 		for _, c := range p.consumers() {
-			c.queue().Note(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
+			c.queue().RecordUpstreamLoss(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
 		}
 	})
 }

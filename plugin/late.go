@@ -49,7 +49,7 @@ func (p *Plugin) lateState(dir *state.Dir) {
 				gap.serials(before.Tracker)
 				gap.lost = func(t integrity.Gap) {
 					for _, c := range cs {
-						c.queues()[0].Note(queue.Upstream, lossOf(t))
+						c.queues()[0].RecordUpstreamLoss(queue.Upstream, lossOf(t))
 					}
 				}
 			}
@@ -92,7 +92,7 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 	}
 	ended := <-sunk
 	if ended == nil {
-		later.Abandon()
+		later.Shutdown()
 		return
 	}
 	<-ended // what the sink has delivered is known now
@@ -119,7 +119,7 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 		c.base, c.now, c.later, c.moving = totals(c.base, &n, false), later, nil, false
 	})
 	m.cursor.Close()
-	now.Abandon()
+	now.Shutdown()
 	c.log.Info("went on from the positions of the run before", append([]zap.Field{zap.String("sink", c.name),
 		zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
 }

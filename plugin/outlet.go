@@ -56,7 +56,7 @@ func isLate(b *record.Batch) bool {
 
 func (o outlet) Lost(t integrity.Gap) {
 	for _, c := range o.p.consumers() {
-		c.queue().Note(queue.Upstream, lossOf(t))
+		c.queue().RecordUpstreamLoss(queue.Upstream, lossOf(t))
 	}
 }
 

@@ -147,7 +147,7 @@ type replayed struct{ in *intake }
 
 func (r replayed) Put(b *record.Batch) { r.in.put(b) }
 
-func (r replayed) Lost(t integrity.Gap) { r.in.queue.Note(queue.Upstream, lossOf(t)) }
+func (r replayed) Lost(t integrity.Gap) { r.in.queue.RecordUpstreamLoss(queue.Upstream, lossOf(t)) }
 
 func replayOne(ctx context.Context, name string, put func(*record.Batch)) (stream.Counts, error) {
 	in, err := OpenInput(name)

@@ -17,7 +17,7 @@ func BenchmarkEverythingToTheSpool(b *testing.B) {
 		b.Fatal(err)
 	}
 	q := New(Options{Config: spooled(16384), Name: "box", Spool: s})
-	defer q.Abandon()
+	defer q.Shutdown()
 	var batch record.Batch
 	for i := range 1000 {
 		line := fmt.Sprintf("type=PATH msg=audit(1700000000.123:%d): item=0 name=\"/usr/share/zoneinfo/Europe/Berlin\" inode=131 dev=fe:01 mode=0100644 ouid=0 ogid=0\n", i/5)

@@ -143,7 +143,7 @@ func (q *Queue) release() {
 	if blk.stored {
 		q.stored--
 		q.uncache(blk)
-		q.pager.passed(blk.frame)
+		q.spiller.passed(blk.frame)
 	}
 	if blk.views > 0 || cap(blk.data) != blockSize || len(q.free) == maxFree {
 		return

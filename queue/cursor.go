@@ -29,13 +29,13 @@ type Cursor struct {
 	lost    uint64 // records it was made to skip
 	gone    bool
 
-	owed    []owed // what its client is to be told of before it goes on
-	telling int    // so many of owed were handed out last,
-	told    int    // so many of these are delivered
-	marks   record.Batch
-	skipped span            // what it was made to skip since it took the batch handed out last
-	said    uint64          // up to where that batch was said to be delivered,
-	torn    []record.Record // and the records behind: those a client may have had in part, and one more
+	pendingMarkers []pendingMarker // what its client is to be told of before it goes on
+	markersOut     int             // so many of owed were handed out last,
+	told           int             // so many of these are delivered
+	marks          record.Batch
+	skipped        span            // what it was made to skip since it took the batch handed out last
+	said           uint64          // up to where that batch was said to be delivered,
+	torn           []record.Record // and the records behind: those a client may have had in part, and one more
 }
 
 // span is a range of record numbers.
@@ -50,9 +50,9 @@ func (q *Queue) Cursor() *Cursor {
 	if len(q.cursors) == 0 {
 		c.pos = q.head
 	}
-	if len(q.heirs) > 0 {
-		c.owed = append(c.owed, q.heirs[0])
-		q.heirs = q.heirs[1:]
+	if len(q.nextClientMarkers) > 0 {
+		c.pendingMarkers = append(c.pendingMarkers, q.nextClientMarkers[0])
+		q.nextClientMarkers = q.nextClientMarkers[1:]
 	}
 	q.cursors = append(q.cursors, c)
 	return c
@@ -88,7 +88,7 @@ func (c *Cursor) Take() (record.Batch, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c.unview()
-	c.endTelling()
+	c.dropMarkersOut()
 	c.skipped, c.torn = span{}, c.torn[:0]
 	if c.gone {
 		return record.Batch{}, ErrEvicted
@@ -101,9 +101,9 @@ func (c *Cursor) Take() (record.Batch, error) {
 	switch {
 	case blk != nil && blk.recs == nil:
 		c.waits, c.loading = true, true
-		q.pager.wake()
+		q.spiller.wake()
 		return record.Batch{}, nil
-	case len(c.owed) > 0:
+	case len(c.pendingMarkers) > 0:
 		return c.markers(), nil
 	case blk == nil && q.closed:
 		return record.Batch{}, io.EOF
@@ -130,7 +130,7 @@ func (c *Cursor) find() *block {
 			blk = q.blocks[i]
 			break
 		}
-		c.owe(Spool, &q.blocks[i].loss)
+		c.addPendingMarker(Spool, &q.blocks[i].loss)
 		c.pos = q.blocks[i].end
 	}
 	c.ahead = c.pos
@@ -139,7 +139,7 @@ func (c *Cursor) find() *block {
 	} else if c.ahead = blk.end; i+1 < q.stored {
 		c.ahead = q.blocks[i+1].end
 		if q.blocks[i+1].recs == nil {
-			q.pager.wake()
+			q.spiller.wake()
 		}
 	}
 	if c.pos != from {
@@ -154,8 +154,8 @@ func (c *Cursor) Advance(n int) {
 	q := c.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if c.telling > 0 {
-		c.told = min(n, c.telling)
+	if c.markersOut > 0 {
+		c.told = min(n, c.markersOut)
 		return
 	}
 	pos := c.viewPos + uint64(n)
@@ -174,7 +174,7 @@ func (c *Cursor) Advance(n int) {
 // skip makes the cursor go on at to.
 func (c *Cursor) skip(to uint64) {
 	missed := c.q.tally(c.pos, to)
-	c.owe(SlowClient, &missed)
+	c.addPendingMarker(SlowClient, &missed)
 	if c.skipped.from == c.skipped.to {
 		c.skipped.from = c.pos
 	}
@@ -198,8 +198,8 @@ func (c *Cursor) unskip(pos uint64) {
 	if c.view == nil {
 		from = c.said
 	}
-	if k := len(c.owed) - 1; k >= 0 && c.owed[k].cause == SlowClient && pos > from && from < c.skipped.to {
-		l := &c.owed[k].loss
+	if k := len(c.pendingMarkers) - 1; k >= 0 && c.pendingMarkers[k].cause == SlowClient && pos > from && from < c.skipped.to {
+		l := &c.pendingMarkers[k].loss
 		for i := 0; i < len(rest) && from+uint64(i) < min(pos, c.skipped.to); i++ {
 			if !counts(&rest[i]) {
 				continue
@@ -211,7 +211,7 @@ func (c *Cursor) unskip(pos uint64) {
 			}
 		}
 		if l.Records == 0 {
-			c.owed = c.owed[:k]
+			c.pendingMarkers = c.pendingMarkers[:k]
 		}
 	}
 	c.said, c.torn = pos, c.torn[:0]
@@ -254,7 +254,7 @@ func (c *Cursor) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c.unview()
-	q.bequeath(c.takeOwed()...)
+	q.leaveMarkers(c.takePendingMarkers()...)
 	q.remove(c)
 	if q.over {
 		return
@@ -270,7 +270,7 @@ func (c *Cursor) Close() {
 		lost := q.count.Lost[SlowClient]
 		q.count.Lost[SlowClient] = before
 		q.loseAll(SlowClient, &lost)
-		q.bequeath(owed{SlowClient, lost})
+		q.leaveMarkers(pendingMarker{SlowClient, lost})
 	default:
 		q.settle(discarded)
 	}

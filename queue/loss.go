@@ -82,9 +82,9 @@ func (l *Loss) none() bool { return l.Records == 0 && l.Events == 0 }
 type Counts struct {
 	Received, Delivered uint64
 	TakenOver           uint64 // of Received: what an earlier run had stored
-	Filtered            uint64 // the consumer does not want them: see Pass
+	Filtered            uint64 // the consumer does not want them: see Skip
 	Discarded           uint64 // nobody was connected who was to have it, and nothing was to be kept
-	Queued              uint64 // after Abandon: what stays stored
+	Queued              uint64 // after Shutdown: what stays stored
 	QueuedBytes         int64
 	Spooled             uint64 // of Queued, about: what is stored
 	SpoolBytes          int64  // size of the spool's files
@@ -133,8 +133,8 @@ func (q *Queue) Counts() Counts {
 	c.QueuedBytes = q.bytes
 	c.Suspended = q.suspended
 	c.Cursors = len(q.cursors)
-	if q.pager != nil {
-		c.SpoolBytes = q.pager.disk.Size()
+	if q.spiller != nil {
+		c.SpoolBytes = q.spiller.disk.Size()
 	}
 	if q.stored > 0 {
 		c.Spooled = min(q.held, q.blocks[q.stored-1].end-max(q.head, q.blocks[0].first))
@@ -173,18 +173,18 @@ func (q *Queue) time() time.Time {
 	return q.now
 }
 
-// Note tells the queue of a loss outside it, at this place in the stream: it is
+// RecordUpstreamLoss tells the queue of a loss outside it, at this place in the stream: it is
 // counted, and a marker tells the consumer. The cause is Upstream or Kernel, whose
 // records were never received. It may be called from anywhere.
-func (q *Queue) Note(cause Cause, l Loss) {
+func (q *Queue) RecordUpstreamLoss(cause Cause, l Loss) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.now = time.Time{}
 	q.loseAll(cause, &l)
 	if !q.closed && !q.idle() {
-		q.tellOf(cause, &l)
-		if q.untoldAny {
-			q.arm(firstTell) // news from outside are few: no need to wait longer
+		q.reportLoss(cause, &l)
+		if q.markersPending {
+			q.armMarkerTimer(firstTell) // news from outside are few: no need to wait longer
 		}
 	}
 }

@@ -78,7 +78,7 @@ func TestCloseEndsAWaitingPut(t *testing.T) {
 	done := waitingPut(q, events(1, 5, 1))
 	q.Close()
 	<-done
-	q.Abandon()
+	q.Shutdown()
 	if n := balance(t, q); n.Lost[Shutdown].Records != 5 {
 		t.Errorf("%+v", n)
 	}

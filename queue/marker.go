@@ -20,8 +20,8 @@ const (
 // maxHeirs bounds the losses that are kept for clients to come.
 const maxHeirs = 64
 
-// owed is a loss of which a consumer is still to be told.
-type owed struct {
+// pendingMarker is a loss of which a consumer is still to be told.
+type pendingMarker struct {
 	cause Cause
 	loss  Loss
 }
@@ -45,52 +45,52 @@ func (q *Queue) addMarker(b *record.Batch, cause Cause, l *Loss) {
 	})
 }
 
-// news returns where a loss is to be noted whose marker goes in front of the
+// pendingLoss returns where a loss is to be noted whose marker goes in front of the
 // next record that is taken; nil without markers.
-func (q *Queue) news(cause Cause) *Loss {
+func (q *Queue) pendingLoss(cause Cause) *Loss {
 	if !q.cfg.Markers {
 		return nil
 	}
-	if !q.untoldAny {
-		q.untoldAny = true
+	if !q.markersPending {
+		q.markersPending = true
 		wait := firstTell
 		if q.toldQuietly {
 			wait = tellAgain
 		}
-		q.arm(wait)
+		q.armMarkerTimer(wait)
 	}
-	return &q.untold[cause]
+	return &q.pendingLosses[cause]
 }
 
-// tellOf notes a loss whose sum is known for the next marker.
-func (q *Queue) tellOf(cause Cause, l *Loss) {
+// reportLoss notes a loss whose sum is known for the next marker.
+func (q *Queue) reportLoss(cause Cause, l *Loss) {
 	if l.none() {
 		return
 	}
-	if news := q.news(cause); news != nil {
+	if news := q.pendingLoss(cause); news != nil {
 		news.merge(l)
 	}
 }
 
-func (q *Queue) arm(d time.Duration) {
+func (q *Queue) armMarkerTimer(d time.Duration) {
 	if q.quiet == nil {
-		q.quiet = time.AfterFunc(d, q.tellQuiet)
+		q.quiet = time.AfterFunc(d, q.emitMarkersWhenIdle)
 		return
 	}
 	q.quiet.Reset(d)
 }
 
-// tell puts the markers of what was lost into the stream.
-func (q *Queue) tell() {
+// emitMarkers puts the markers of what was lost into the stream.
+func (q *Queue) emitMarkers() {
 	b := &q.marks
 	b.Buf, b.Recs = b.Buf[:0], b.Recs[:0]
 	for cause := range NumCauses {
-		if l := &q.untold[cause]; !l.none() {
+		if l := &q.pendingLosses[cause]; !l.none() {
 			q.addMarker(b, cause, l)
 			*l = Loss{}
 		}
 	}
-	q.untoldAny = false
+	q.markersPending = false
 	q.quiet.Stop()
 	if len(b.Recs) > 0 {
 		q.count.Markers += uint64(len(b.Recs))
@@ -98,25 +98,25 @@ func (q *Queue) tell() {
 	}
 }
 
-// tellQuiet tells a consumer that has read everything and gets nothing more. It
+// emitMarkersWhenIdle tells a consumer that has read everything and gets nothing more. It
 // runs in a timer's goroutine.
-func (q *Queue) tellQuiet() {
+func (q *Queue) emitMarkersWhenIdle() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || !q.untoldAny {
+	if q.closed || !q.markersPending {
 		return
 	}
-	if q.openLine || !q.readUp() {
-		q.arm(firstTell)
+	if q.openLine || !q.allRead() {
+		q.armMarkerTimer(firstTell)
 		return
 	}
-	q.tell()
+	q.emitMarkers()
 	q.toldQuietly = true
 	q.wake()
 }
 
-// readUp reports whether a cursor has taken everything.
-func (q *Queue) readUp() bool {
+// allRead reports whether a cursor has taken everything.
+func (q *Queue) allRead() bool {
 	for _, c := range q.cursors {
 		if c.pos == q.tail {
 			return true
@@ -125,24 +125,24 @@ func (q *Queue) readUp() bool {
 	return false
 }
 
-// tellLast tells at the end what no cursor was told, so that the consumer learns
+// emitLastMarkers tells at the end what no cursor was told, so that the consumer learns
 // it when what is stored is delivered.
-func (q *Queue) tellLast() {
-	all := q.heirs
-	q.heirs = nil
+func (q *Queue) emitLastMarkers() {
+	all := q.nextClientMarkers
+	q.nextClientMarkers = nil
 	for _, c := range q.cursors {
-		all = append(all, c.takeOwed()...)
+		all = append(all, c.takePendingMarkers()...)
 	}
 	for i := range all {
-		q.tellOf(all[i].cause, &all[i].loss)
+		q.reportLoss(all[i].cause, &all[i].loss)
 	}
-	if q.untoldAny && !q.openLine {
-		q.tell()
+	if q.markersPending && !q.openLine {
+		q.emitMarkers()
 	}
 }
 
-// bequeath keeps a loss for the next client.
-func (q *Queue) bequeath(list ...owed) {
+// leaveMarkers keeps a loss for the next client.
+func (q *Queue) leaveMarkers(list ...pendingMarker) {
 	if !q.cfg.Markers {
 		return
 	}
@@ -150,48 +150,48 @@ func (q *Queue) bequeath(list ...owed) {
 		if o.loss.none() {
 			continue
 		}
-		if len(q.heirs) == maxHeirs {
-			q.heirs[maxHeirs-1].loss.merge(&o.loss)
+		if len(q.nextClientMarkers) == maxHeirs {
+			q.nextClientMarkers[maxHeirs-1].loss.merge(&o.loss)
 			continue
 		}
-		q.heirs = append(q.heirs, o)
+		q.nextClientMarkers = append(q.nextClientMarkers, o)
 	}
 }
 
-// owe notes that the cursor's client is to be told of a loss before it goes on.
-func (c *Cursor) owe(cause Cause, l *Loss) {
+// addPendingMarker notes that the cursor's client is to be told of a loss before it goes on.
+func (c *Cursor) addPendingMarker(cause Cause, l *Loss) {
 	if !c.q.cfg.Markers || l.none() {
 		return
 	}
-	if k := len(c.owed) - 1; k >= c.telling && c.owed[k].cause == cause {
-		c.owed[k].loss.merge(l)
+	if k := len(c.pendingMarkers) - 1; k >= c.markersOut && c.pendingMarkers[k].cause == cause {
+		c.pendingMarkers[k].loss.merge(l)
 		return
 	}
-	c.owed = append(c.owed, owed{cause, *l})
+	c.pendingMarkers = append(c.pendingMarkers, pendingMarker{cause, *l})
 }
 
 // markers returns a batch of the markers that are owed.
 func (c *Cursor) markers() record.Batch {
 	b := &c.marks
 	b.Buf, b.Recs = b.Buf[:0], b.Recs[:0]
-	for i := range c.owed {
-		c.q.addMarker(b, c.owed[i].cause, &c.owed[i].loss)
+	for i := range c.pendingMarkers {
+		c.q.addMarker(b, c.pendingMarkers[i].cause, &c.pendingMarkers[i].loss)
 	}
-	c.telling, c.told = len(c.owed), 0
+	c.markersOut, c.told = len(c.pendingMarkers), 0
 	return *b
 }
 
-// endTelling forgets the markers that were delivered.
-func (c *Cursor) endTelling() {
+// dropMarkersOut forgets the markers that were delivered.
+func (c *Cursor) dropMarkersOut() {
 	c.q.count.Markers += uint64(c.told)
-	c.owed = append(c.owed[:0], c.owed[c.told:]...)
-	c.telling, c.told = 0, 0
+	c.pendingMarkers = append(c.pendingMarkers[:0], c.pendingMarkers[c.told:]...)
+	c.markersOut, c.told = 0, 0
 }
 
-// takeOwed takes what is owed and was not delivered from the cursor.
-func (c *Cursor) takeOwed() []owed {
-	c.endTelling()
-	list := c.owed
-	c.owed = nil
+// takePendingMarkers takes what is owed and was not delivered from the cursor.
+func (c *Cursor) takePendingMarkers() []pendingMarker {
+	c.dropMarkersOut()
+	list := c.pendingMarkers
+	c.pendingMarkers = nil
 	return list
 }

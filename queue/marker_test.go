@@ -32,8 +32,8 @@ func TestOneMarkerForEachEpisodeInFrontOfTheNextRecord(t *testing.T) {
 		q.Put(events(first+4, 3, 1))
 		got.WriteString(drain(t, c))
 	}
-	q.Note(Kernel, Loss{Records: 7})
-	q.Note(Upstream, Loss{Records: 2, Events: 2, First: 31, Last: 32})
+	q.RecordUpstreamLoss(Kernel, Loss{Records: 7})
+	q.RecordUpstreamLoss(Upstream, Loss{Records: 2, Events: 2, First: 31, Last: 32})
 	q.Put(events(33, 1, 1))
 	got.WriteString(drain(t, c))
 	var lines []string
@@ -67,7 +67,7 @@ func TestAMarkerHasAHeader(t *testing.T) {
 	defer q.Close()
 	c := q.Cursor()
 	defer c.Close()
-	q.Note(Upstream, Loss{Records: 1, Events: 1, First: 9, Last: 9})
+	q.RecordUpstreamLoss(Upstream, Loss{Records: 1, Events: 1, First: 9, Last: 9})
 	q.Put(events(1, 1, 1))
 	b, _ := c.Take()
 	want := b.Recs[0]
@@ -147,7 +147,7 @@ func TestNoMarkerWithinALine(t *testing.T) {
 	defer c.Close()
 	b := pieces(3)
 	q.Put(recsOf(b, 0, 1))
-	q.Note(Upstream, Loss{Records: 1})
+	q.RecordUpstreamLoss(Upstream, Loss{Records: 1})
 	q.Put(recsOf(b, 1, 3))
 	q.Put(events(1, 1, 1))
 	q.Close()
@@ -164,7 +164,7 @@ func TestWithoutMarkersNothingIsTold(t *testing.T) {
 	c := q.Cursor()
 	defer c.Close()
 	q.Put(events(1, 3, 1))
-	q.Note(Upstream, Loss{Records: 1})
+	q.RecordUpstreamLoss(Upstream, Loss{Records: 1})
 	q.Put(events(4, 1, 1))
 	q.Close()
 	if got := drain(t, c); strings.Contains(got, "relay-loss") {

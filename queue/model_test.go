@@ -92,7 +92,7 @@ func (m *spoolModel) putSome(t *rapid.T) {
 // pass lets events go by that the consumer does not want.
 func (m *spoolModel) pass(t *rapid.T) {
 	n := rapid.IntRange(1, 5).Draw(t, "events")
-	m.q.Pass(events(m.next, n, 2))
+	m.q.Skip(events(m.next, n, 2))
 	m.next += n
 }
 
@@ -248,7 +248,7 @@ func (m *spoolModel) finish(t *rapid.T, killed bool) {
 		m.leave(0)
 	}
 	m.killed = m.killed || m.disk.hangs() // what it stores when it goes on counts as lost
-	m.q.Abandon()
+	m.q.Shutdown()
 	synctest.Wait()
 	sound(t, m.q)
 	m.disk.check(t)
@@ -329,7 +329,7 @@ func TestPropertySpool(t *testing.T) {
 					m := &spoolModel{disk: st(t), next: 1, whole: rapid.Bool().Draw(t, "whole"), put: make(map[string]bool), told: make(map[string]bool), had: make(map[string]bool)}
 					m.drawConfig(t)
 					m.start(t)
-					defer func() { m.disk.mend(); m.q.Abandon(); m.disk.remove() }()
+					defer func() { m.disk.mend(); m.q.Shutdown(); m.disk.remove() }()
 					t.Repeat(map[string]func(*rapid.T){
 						"put":     m.putSome,
 						"put2":    m.putSome,
@@ -339,7 +339,7 @@ func TestPropertySpool(t *testing.T) {
 						"leave":   func(t *rapid.T) { m.leave(m.pick(t)) },
 						"resume":  func(*rapid.T) { m.q.Resume() },
 						"save":    func(*rapid.T) { m.saved = m.q.Position() },
-						"note":    func(*rapid.T) { m.q.Note(Upstream, Loss{Records: 2, Events: 1, First: 5, Last: 5}) },
+						"note":    func(*rapid.T) { m.q.RecordUpstreamLoss(Upstream, Loss{Records: 2, Events: 1, First: 5, Last: 5}) },
 						"config": func(t *rapid.T) {
 							m.drawConfig(t)
 							m.q.SetConfig(m.cfg)

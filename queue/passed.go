@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// passed is which of the records held some cursor has passed: ranges of record
+// deliveredRanges is which of the records held some cursor has passed: ranges of record
 // numbers in order, none touching the next. One is the rule; there are more while
 // a cursor that came later is ahead of one that still has to take what was before.
-type passed []struct{ from, to uint64 }
+type deliveredRanges []struct{ from, to uint64 }
 
 // add adds the records from up to, but not including, to.
-func (p *passed) add(from, to uint64) {
+func (p *deliveredRanges) add(from, to uint64) {
 	if from >= to {
 		return
 	}
@@ -30,7 +30,7 @@ func (p *passed) add(from, to uint64) {
 
 // run reports whether pos was passed, and up to where the same is so. It
 // forgets what is before pos, which never falls.
-func (p *passed) run(pos uint64) (had bool, end uint64) {
+func (p *deliveredRanges) run(pos uint64) (had bool, end uint64) {
 	s := *p
 	n := 0
 	for n < len(s) && s[n].to <= pos {
@@ -50,7 +50,7 @@ func (p *passed) run(pos uint64) (had bool, end uint64) {
 }
 
 // among returns how many of the records from up to to were passed.
-func (p passed) among(from, to uint64) (n uint64) {
+func (p deliveredRanges) among(from, to uint64) (n uint64) {
 	for _, r := range p {
 		if lo, hi := max(from, r.from), min(to, r.to); lo < hi {
 			n += hi - lo
@@ -60,7 +60,7 @@ func (p passed) among(from, to uint64) (n uint64) {
 }
 
 // end returns the record behind the last one passed, 0 when none is.
-func (p passed) end() uint64 {
+func (p deliveredRanges) end() uint64 {
 	if len(p) == 0 {
 		return 0
 	}

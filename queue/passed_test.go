@@ -9,7 +9,7 @@ import (
 // TestPropertyPassed holds passed against a plain set.
 func TestPropertyPassed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var p passed
+		var p deliveredRanges
 		set := make(map[uint64]bool)
 		for range rapid.IntRange(1, 12).Draw(t, "ranges") {
 			from := uint64(rapid.IntRange(0, 40).Draw(t, "from"))

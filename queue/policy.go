@@ -51,19 +51,19 @@ func (q *Queue) refuse(b *record.Batch, i int) int {
 			q.behind, q.hasBehind = id, true // the next run is not to discard it again
 		}
 		return len(b.Recs)
-	case q.drop.is(b, i):
+	case q.drop.covers(b, i):
 		return q.dropEvent(b, i, Full)
 	case q.awaitSpill():
 		return i
 	case q.cfg.Lossless:
-		if !q.waitRoom() {
+		if !q.waitForLosslessRoom() {
 			return q.dropEvent(b, i, Shutdown)
 		}
 		return i
 	case q.makeRoom():
 		return i
 	}
-	q.act()
+	q.runOverflowAction()
 	return q.dropEvent(b, i, Full)
 }
 
@@ -71,13 +71,13 @@ func (q *Queue) refuse(b *record.Batch, i int) int {
 // reports false when that is not to be waited for: there is no spool, it is full
 // or fails, or it has taken this Put, or hung, too long.
 func (q *Queue) awaitSpill() bool {
-	p := q.pager
+	p := q.spiller
 	if p == nil || p.down || p.stuck || q.patience <= 0 {
 		return false
 	}
 	ops := p.ops
 	began := time.Now()
-	woken := q.wait(q.patience, nil)
+	woken := q.waitForRoom(q.patience, nil)
 	took := time.Since(began)
 	q.patience -= took
 	q.count.SpillWaits++
@@ -86,29 +86,29 @@ func (q *Queue) awaitSpill() bool {
 	return woken
 }
 
-// waitRoom waits, without the lock, until a cursor or the spiller has made room.
+// waitForLosslessRoom waits, without the lock, until a cursor or the spiller has made room.
 // It reports false when the queue is to end.
-func (q *Queue) waitRoom() bool {
+func (q *Queue) waitForLosslessRoom() bool {
 	began := time.Now()
 	q.count.StallSince = began
-	woken := q.wait(0, q.stop)
+	woken := q.waitForRoom(0, q.stop)
 	q.count.Stalls++
 	q.count.Stalled += time.Since(began)
 	q.count.StallSince = time.Time{}
 	return woken
 }
 
-// wait lets go of the lock until Put is to look anew. It reports false when limit,
+// waitForRoom lets go of the lock until Put is to look anew. It reports false when limit,
 // unless that is zero, has passed or stop was closed before.
-func (q *Queue) wait(limit time.Duration, stop <-chan struct{}) (woken bool) {
+func (q *Queue) waitForRoom(limit time.Duration, stop <-chan struct{}) (woken bool) {
 	q.wake()
 	select { // a token of an earlier wait that ended otherwise
 	case <-q.room:
 	default:
 	}
 	q.waiting = true
-	if q.pager != nil {
-		q.pager.wake()
+	if q.spiller != nil {
+		q.spiller.wake()
 	}
 	q.mu.Unlock()
 	defer q.mu.Lock()
@@ -127,38 +127,38 @@ func (q *Queue) wait(limit time.Duration, stop <-chan struct{}) (woken bool) {
 	return false
 }
 
-// freed tells a waiting Put that there is room. It wakes it only when a good
+// noteRoom tells a waiting Put that there is room. It wakes it only when a good
 // part of the queue is free again, so that a slow consumer does not cost a
 // switch for each record.
-func (q *Queue) freed() {
+func (q *Queue) noteRoom() {
 	if q.waiting && q.fresh.recs <= q.cfg.Depth*3/4 && q.fresh.bytes <= q.cfg.Bytes*3/4 {
-		q.goOn()
+		q.resumePut()
 	}
 }
 
-// goOn wakes a waiting Put, which then looks anew.
-func (q *Queue) goOn() {
+// resumePut wakes a waiting Put, which then looks anew.
+func (q *Queue) resumePut() {
 	if q.waiting {
 		q.waiting = false
 		q.room <- struct{}{} // wait has emptied it
 	}
 }
 
-// dropping remembers the event whose records are being dropped, so that those
+// dropEpisode remembers the event whose records are being dropped, so that those
 // that come in a later batch go the same way: a consumer gets whole events.
-type dropping struct {
+type dropEpisode struct {
 	active bool
 	rec    record.Record
 	node   []byte
 }
 
-func (d *dropping) is(b *record.Batch, i int) bool {
+func (d *dropEpisode) covers(b *record.Batch, i int) bool {
 	r := &b.Recs[i]
 	return d.active && r.HasID() && d.rec.HasID() && r.Serial == d.rec.Serial && r.Millis == d.rec.Millis &&
 		string(b.Node(i)) == string(d.node)
 }
 
-func (d *dropping) set(b *record.Batch, i int) {
+func (d *dropEpisode) begin(b *record.Batch, i int) {
 	d.active, d.rec = true, b.Recs[i]
 	d.node = append(d.node[:0], b.Node(i)...)
 }
@@ -169,7 +169,7 @@ func (q *Queue) dropEvent(b *record.Batch, i int, cause Cause) int {
 	end, _ := run(b, i)
 	var news *Loss
 	if !q.closed {
-		news = q.news(cause)
+		news = q.pendingLoss(cause)
 	}
 	for k := i; k < end; k++ {
 		if !counts(&b.Recs[k]) {
@@ -181,7 +181,7 @@ func (q *Queue) dropEvent(b *record.Batch, i int, cause Cause) int {
 		}
 	}
 	q.endLine()
-	q.drop.set(b, end-1)
+	q.drop.begin(b, end-1)
 	return end
 }
 
@@ -207,7 +207,7 @@ func (q *Queue) makeRoom() bool {
 	}
 	before := q.head
 	switch {
-	case q.cfg.Slow == Disconnect && q.pager != nil && q.evicted:
+	case q.cfg.Slow == Disconnect && q.spiller != nil && q.evicted:
 		return false // what the first one held did not free a file: one at a time
 	case q.cfg.Slow == Disconnect:
 		q.evicted = true
@@ -216,7 +216,7 @@ func (q *Queue) makeRoom() bool {
 		q.remove(slow)
 		close(slow.evicted)
 		if len(q.cursors) > 0 || !q.cfg.Hold { // otherwise the next one gets it all
-			q.bequeath(owed{SlowClient, missed})
+			q.leaveMarkers(pendingMarker{SlowClient, missed})
 		}
 		if q.idle() {
 			q.trim(q.tail, SlowClient)
@@ -256,9 +256,9 @@ func (q *Queue) skipTo(pos uint64) uint64 {
 	return to
 }
 
-// act does what the overflow action asks for, once until it is resumed or
+// runOverflowAction does what the overflow action asks for, once until it is resumed or
 // configured anew.
-func (q *Queue) act() {
+func (q *Queue) runOverflowAction() {
 	switch q.cfg.Action {
 	case Suspend:
 		q.suspended = true

@@ -8,7 +8,7 @@ import (
 // next run to go on there.
 type Position struct {
 	// Number: every record with a lower one is delivered, was discarded or is
-	// lost and told of. Records that Abandon counted as lost are not among them.
+	// lost and told of. Records that Shutdown counted as lost are not among them.
 	Number uint64
 	// ID is the identity of the last record before Number that stands in audit.log,
 	// where HasID is set. It may be that of an earlier one, never of a later one.

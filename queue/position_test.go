@@ -23,7 +23,7 @@ func TestPositionIsBehindTheLastRecordOfTheLog(t *testing.T) {
 	b.Recs[2].Type = record.TypeEOE
 	q.Put(b)
 	q.Put(pieces(3))
-	q.Note(Upstream, Loss{Records: 1})
+	q.RecordUpstreamLoss(Upstream, Loss{Records: 1})
 	late := events(7, 1, 1)
 	late.Recs[0].Flags |= record.Late
 	q.Put(late)

@@ -89,22 +89,22 @@ type Queue struct {
 
 	mu      sync.Mutex // guards all below
 	cfg     Config
-	pager   *pager   // nil: no spool
-	blocks  []*block // oldest first; records head up to tail
-	stored  int      // so many blocks from the first on are stored or lost
-	cached  []*block // the stored ones that are in memory, in the order they were stored or loaded
+	spiller *spillWriter // nil: no spool
+	blocks  []*block     // oldest first; records head up to tail
+	stored  int          // so many blocks from the first on are stored or lost
+	cached  []*block     // the stored ones that are in memory, in the order they were stored or loaded
 	free    []*block
-	head    uint64 // number of the oldest record held
-	tail    uint64 // number the next record gets
-	bytes   int64  // of what is held
-	held    uint64 // records held, pieces of one line counted once
-	fresh   usage  // of memory by what is not stored; the bounds are on this
-	cache   usage  // of memory by what is stored
-	passed  passed // by some cursor
+	head    uint64          // number of the oldest record held
+	tail    uint64          // number the next record gets
+	bytes   int64           // of what is held
+	held    uint64          // records held, pieces of one line counted once
+	fresh   usage           // of memory by what is not stored; the bounds are on this
+	cache   usage           // of memory by what is stored
+	passed  deliveredRanges // by some cursor
 	later   putOff
 	cursors []*Cursor
 	closed  bool
-	over    bool     // Abandon is through
+	over    bool     // Shutdown is through
 	final   Position // then
 
 	first     record.ID // of the first loggable record put in, where hasFirst; nobody asks once there is one behind
@@ -118,9 +118,9 @@ type Queue struct {
 	}
 
 	suspended bool
-	acted     bool     // single or halt was triggered already
-	drop      dropping // the event that is being dropped
-	openLine  bool     // the last record taken goes on in the next
+	acted     bool        // single or halt was triggered already
+	drop      dropEpisode // the event that is being dropped
+	openLine  bool        // the last record taken goes on in the next
 	count     Counts
 	now       time.Time     // of this Put, read when first needed
 	room      chan struct{} // has an element when room was made for a waiting Put
@@ -130,17 +130,17 @@ type Queue struct {
 
 	floors floors
 
-	serial      uint32          // of the last marker; as auditd's own records begin, somewhere below 10000
-	untold      [NumCauses]Loss // what the next marker tells of
-	untoldAny   bool
-	marks       record.Batch // scratch of tell
-	quiet       *time.Timer  // tells when nothing is taken any more
-	toldQuietly bool         // it has since something was taken
-	heirs       []owed       // what the next clients are to be told
+	serial            uint32          // of the last marker; as auditd's own records begin, somewhere below 10000
+	pendingLosses     [NumCauses]Loss // what the next marker tells of
+	markersPending    bool
+	marks             record.Batch    // scratch of tell
+	quiet             *time.Timer     // tells when nothing is taken any more
+	toldQuietly       bool            // it has since something was taken
+	nextClientMarkers []pendingMarker // what the next clients are to be told
 }
 
 // New returns a queue that holds what an earlier run has left in the spool. With a
-// spool it has a goroutine until Abandon.
+// spool it has a goroutine until Shutdown.
 func New(o Options) *Queue {
 	if o.Spool == nil {
 		return start(o, nil)
@@ -156,11 +156,11 @@ func start(o Options, d disk) *Queue {
 		serial: rand.Uint32N(10000), floors: floors{every: markEvery},
 	}
 	if d != nil {
-		q.pager = newPager(d)
+		q.spiller = newSpillWriter(d)
 		q.takeOver(o.Next)
 		q.begin = q.tail
 		q.holdFromStart(o.Floor)
-		go q.spill()
+		go q.runSpiller()
 		return q
 	}
 	q.holdFromStart(o.Floor)
@@ -193,14 +193,14 @@ func (q *Queue) Put(b *record.Batch) {
 	}
 	q.noteResumed(b)
 	q.wake()
-	if q.pager != nil && q.toStore() != nil {
-		q.pager.wake()
+	if q.spiller != nil && q.nextToStore() != nil {
+		q.spiller.wake()
 	}
 }
 
-// Pass takes note of records that come at this place in the stream and that the
+// Skip takes note of records that come at this place in the stream and that the
 // consumer does not want: they are counted, and its position goes past them.
-func (q *Queue) Pass(b *record.Batch) {
+func (q *Queue) Skip(b *record.Batch) {
 	if len(b.Recs) == 0 {
 		return
 	}
@@ -241,12 +241,12 @@ func (q *Queue) orphan(b *record.Batch, i int) bool {
 // fitting returns how many of the records from i on can be taken now. Records
 // of one event that stand together are taken together or not at all.
 func (q *Queue) fitting(b *record.Batch, i int) int {
-	if q.closed || q.suspended || q.idle() || q.drop.is(b, i) || q.orphan(b, i) {
+	if q.closed || q.suspended || q.idle() || q.drop.covers(b, i) || q.orphan(b, i) {
 		return 0
 	}
 	room, bytes := q.cfg.Depth-q.fresh.recs, q.cfg.Bytes-q.fresh.bytes
 	n := 0
-	for i+n < len(b.Recs) && !q.drop.is(b, i+n) {
+	for i+n < len(b.Recs) && !q.drop.covers(b, i+n) {
 		end, size := run(b, i+n)
 		if end-i > room || size > bytes {
 			// An event larger than the whole queue would never fit.
@@ -276,8 +276,8 @@ func run(b *record.Batch, i int) (end int, size int64) {
 
 // take takes records i up to j, behind the markers of what was lost before.
 func (q *Queue) take(b *record.Batch, i, j int) {
-	if q.untoldAny && !q.openLine {
-		q.tell()
+	if q.markersPending && !q.openLine {
+		q.emitMarkers()
 	}
 	q.toldQuietly = false
 	q.copy(b, i, j)
@@ -316,13 +316,13 @@ func (q *Queue) SetConfig(cfg Config) {
 	q.acted = false
 	q.suspended = false
 	if !cfg.Markers {
-		q.untold, q.untoldAny, q.heirs = [NumCauses]Loss{}, false, nil
+		q.pendingLosses, q.markersPending, q.nextClientMarkers = [NumCauses]Loss{}, false, nil
 	}
 	q.discardIdle()
-	q.goOn() // a Put that waits looks anew: there may be room, or it has to drop
-	if q.pager != nil {
+	q.resumePut() // a Put that waits looks anew: there may be room, or it has to drop
+	if q.spiller != nil {
 		q.shed()
-		q.pager.wake()
+		q.spiller.wake()
 	}
 }
 
@@ -349,34 +349,34 @@ func (q *Queue) Close() {
 	for _, c := range q.cursors {
 		c.notify()
 	}
-	q.goOn()
+	q.resumePut()
 }
 
-// Abandon ends the queue. What is still held is stored for the next run, if there
+// Shutdown ends the queue. What is still held is stored for the next run, if there
 // is a spool and records are to be held; what is not, or not within leaveTime, is
 // counted as lost at shutdown. It waits for the queue's goroutine, unless the disk
 // hangs. Every queue with a spool has to be abandoned in the end; cursors may still
 // be there and get io.EOF.
-func (q *Queue) Abandon() {
+func (q *Queue) Shutdown() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.over {
 		return
 	}
 	q.end()
-	if q.pager != nil {
+	if q.spiller != nil {
 		if q.cfg.Hold {
-			q.tellLast()
+			q.emitLastMarkers()
 		} else {
 			q.final = q.position()
 			q.trim(q.tail, Shutdown)
 		}
-		q.leave()
+		q.storeRest()
 	}
 	if q.over {
 		return
 	}
-	if q.pager == nil || q.cfg.Hold {
+	if q.spiller == nil || q.cfg.Hold {
 		q.final = q.position()
 	}
 	q.over = true
@@ -385,7 +385,7 @@ func (q *Queue) Abandon() {
 	for _, c := range q.cursors {
 		c.notify()
 	}
-	q.goOn()
+	q.resumePut()
 }
 
 // dropRest counts what is not stored as lost at shutdown. What is stored is still held.
@@ -421,8 +421,8 @@ func (q *Queue) end() {
 	if q.closed {
 		return
 	}
-	if q.untoldAny && !q.openLine && !q.idle() {
-		q.tell()
+	if q.markersPending && !q.openLine && !q.idle() {
+		q.emitMarkers()
 	}
 	if q.quiet != nil {
 		q.quiet.Stop()

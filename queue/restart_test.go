@@ -19,7 +19,7 @@ func TestAbandonDoesNotWaitForAHangingDisk(t *testing.T) {
 		q := start(Options{Config: spooled(1000), Name: "box"}, d)
 		putEvents(q, 1, 100, 1)
 		began := time.Now()
-		q.Abandon()
+		q.Shutdown()
 		if took := time.Since(began); took > leaveTime*3/2 {
 			t.Errorf("it took %v", took)
 		}
@@ -41,16 +41,16 @@ func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 		b, _ := c.Take()
 		had := text(record.Batch{Buf: b.Buf, Recs: b.Recs[:100]})
 		c.Advance(100)
-		q.Note(Upstream, Loss{Records: 3, Events: 1, First: 301, Last: 301})
+		q.RecordUpstreamLoss(Upstream, Loss{Records: 3, Events: 1, First: 301, Last: 301})
 		q.Close()
 		c.Close()
-		q.Abandon()
+		q.Shutdown()
 		n, pos := balance(t, q), q.Position()
 		if n.Queued != 200 || n.LostRecords() != 0 || pos.Number != 100 || !pos.HasID || pos.ID.Serial != 100 {
 			t.Errorf("%+v, position %+v", n, pos)
 		}
 		q = start(Options{Config: spooled(10), Name: "box", Next: pos.Number, ID: pos.ID, HasID: true}, d.reopened())
-		defer q.Abandon()
+		defer q.Shutdown()
 		if id, ok := q.Stored(); !ok || id.Serial != 300 {
 			t.Errorf("the last stored one is %+v", id)
 		}
@@ -87,7 +87,7 @@ func TestAfterAKill(t *testing.T) {
 		first, stored := killed.frames[0].f, int(killed.next)
 		next := first.First + uint64(first.Records)/2
 		q = start(Options{Config: spooled(20), Name: "box", Next: next}, killed)
-		defer q.Abandon()
+		defer q.Shutdown()
 		putEvents(q, stored+1, 1, 1)
 		c := q.Cursor()
 		defer c.Close()
@@ -161,7 +161,7 @@ func TestFramesThatOpenCouldNotRead(t *testing.T) {
 				t.Errorf("passed %v: %d lost, %q", passed, got, markers)
 			}
 			c.Close()
-			q.Abandon()
+			q.Shutdown()
 		}
 	})
 }
@@ -227,7 +227,7 @@ func TestRealSpool(t *testing.T) {
 		q.Put(b)
 	}
 	q.Close()
-	q.Abandon()
+	q.Shutdown()
 	if n := balance(t, q); n.LostRecords() != 0 || n.Queued != 40000 {
 		t.Fatalf("%+v", n)
 	}
@@ -247,7 +247,7 @@ func TestRealSpool(t *testing.T) {
 	if got.String() != want.String() {
 		t.Errorf("%d bytes of %d", got.Len(), want.Len())
 	}
-	q.Abandon()
+	q.Shutdown()
 	if n := balance(t, q); n.Delivered != 40000 || n.SpoolBytes > 1000 {
 		t.Errorf("%+v", n)
 	}
@@ -319,7 +319,7 @@ func TestSpoolUnderLoad(t *testing.T) {
 		balance(t, q)
 	}
 	c.Close()
-	q.Abandon()
+	q.Shutdown()
 	if n := balance(t, q); next != batches*size+1 || n.LostRecords() != 0 || n.Spilled == 0 {
 		t.Errorf("up to %d, %+v", next, n)
 	}

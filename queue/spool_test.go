@@ -20,7 +20,7 @@ func begin(t *testing.T, cfg Config, d *memDisk) *Queue {
 	t.Helper()
 	q := start(Options{Config: cfg, Name: "box"}, d)
 	t.Cleanup(func() {
-		q.Abandon()
+		q.Shutdown()
 		if d.misuse != "" {
 			t.Errorf("the disk was %s", d.misuse)
 		}
@@ -75,7 +75,7 @@ func TestBothFullAndLossyDropsTheNewestAndTells(t *testing.T) {
 		var said []error
 		d := newMemDisk(2000)
 		q := start(Options{Config: spooled(20), Name: "box", Log: func(err error) { said = append(said, err) }}, d)
-		defer q.Abandon()
+		defer q.Shutdown()
 		began := time.Now()
 		putEvents(q, 1, 500, 1)
 		if took := time.Since(began); took > 2*patience {

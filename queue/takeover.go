@@ -4,7 +4,7 @@ import "audisp-relay/queue/spool"
 
 // takeOver takes what an earlier run has left from number next on.
 func (q *Queue) takeOver(next uint64) {
-	d := q.pager.disk
+	d := q.spiller.disk
 	lost := d.Damage().Lost
 	end := next // of what is taken
 	for _, f := range d.Frames() {
@@ -33,7 +33,7 @@ func (q *Queue) takeFrame(f spool.Frame, from, to uint64, lost bool) uint64 {
 	begin, end := max(f.First, from), min(f.First+uint64(f.Records), to)
 	if begin >= end {
 		if !lost {
-			q.pager.disk.Release(f)
+			q.spiller.disk.Release(f)
 		}
 		return from
 	}
@@ -64,7 +64,7 @@ func (q *Queue) findStored() {
 			continue
 		}
 		tries--
-		b, err := q.pager.disk.Read(blk.frame, nil, nil)
+		b, err := q.spiller.disk.Read(blk.frame, nil, nil)
 		if err != nil {
 			continue
 		}

@@ -15,7 +15,7 @@ func (q *Queue) settle(cause Cause) {
 	if len(q.cached) > 0 {
 		q.shed()
 	}
-	q.freed()
+	q.noteRoom()
 }
 
 // putOff is a trim that ended within a block that is not in memory: which of

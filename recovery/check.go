@@ -12,7 +12,7 @@ const checkTime = time.Second
 func (f *Merger) Check() {
 	if f.log != nil {
 		f.check.Store(true)
-		f.nudge()
+		f.wakeRun()
 	}
 }
 

@@ -83,7 +83,7 @@ func playFrom(t testing.TB, input, log []byte, rnd *rand.Rand, led bool) *collec
 	out := new(collector)
 	f := New(Options{Log: auditlog.New(path), Tracker: integrity.NewTracker(integrity.Options{}), Out: out, Say: zap.NewNop(), Static: true})
 	if led {
-		f.enter(time.Now(), 0, quietTime)
+		f.letLogLead(time.Now(), 0, quietTime)
 	}
 	end := start(f)
 	take(t, f, input, rnd)

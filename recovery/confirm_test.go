@@ -69,7 +69,7 @@ func TestSecondLine(t *testing.T) {
 			m := newModel(1, 0)
 			p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 			if led {
-				p.f.enter(time.Now(), 0, time.Hour)
+				p.f.letLogLead(time.Now(), 0, time.Hour)
 			}
 			p.write(join(a, c.log, z))
 			sent := join(a, c.sent, z)
@@ -77,11 +77,11 @@ func TestSecondLine(t *testing.T) {
 				n := min(len(sent), 7)
 				p.take(t, sent[:n])
 				if sent = sent[n:]; p.f.leads() {
-					p.f.round()
+					p.f.readLogOnce()
 				}
 			}
 			if !led { // as after a doubt
-				p.f.enter(time.Now(), 0, quietTime)
+				p.f.letLogLead(time.Now(), 0, quietTime)
 			}
 			p.f.Finish(time.Now().Add(time.Minute))
 			var want []string
@@ -115,14 +115,14 @@ func TestAForgedLineMasksNoLoss(t *testing.T) {
 		for _, led := range []bool{true, false} {
 			p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 			if led {
-				p.f.enter(time.Now(), 0, time.Hour)
+				p.f.letLogLead(time.Now(), 0, time.Hour)
 			}
 			first, then := userLines(1000, 1050), join(userLines(1051, 1099), userLines(1600, 1699))
 			p.write(join(first, forged))
 			p.take(t, first)
-			p.f.look(time.Now().Add(3*time.Second), false) // the stream is quiet: the tail is looked at
+			p.f.lookForGaps(time.Now().Add(3*time.Second), false) // the stream is quiet: the tail is looked at
 			if p.f.leads() {
-				p.f.round()
+				p.f.readLogOnce()
 			}
 			p.write(then)
 			p.take(t, then)
@@ -139,7 +139,7 @@ func TestAForgedLineMasksNoLoss(t *testing.T) {
 // TestABrokenAddressIsNoLine: an address whose newlines were not taken for its own.
 func TestABrokenAddressIsNoLine(t *testing.T) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
-	p.f.enter(time.Now(), 0, time.Hour)
+	p.f.letLogLead(time.Now(), 0, time.Hour)
 	head := "type=SOCKADDR msg=audit(1800000010.000:1010): saddr=01004000AA\x1dSADDR={ saddr_fam=local path=@a"
 	for _, rest := range [][]string{{userLine(1011, "foreign") + " }"}, {userLine(1011, "foreign"), "x }"}, {userLine(1009, "foreign"), userLine(1010, "foreign"), " }"}} {
 		p.write(join([]string{head}, rest))
@@ -170,7 +170,7 @@ func TestPendingIsBounded(t *testing.T) {
 func pendingIsBounded(t *testing.T, held int) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.maxHeld = held
-	p.f.enter(time.Now(), 0, time.Hour)
+	p.f.letLogLead(time.Now(), 0, time.Hour)
 	pad := strings.Repeat("x", 4000)
 	var list []string
 	for s := range uint32(8000) {
@@ -179,14 +179,14 @@ func pendingIsBounded(t *testing.T, held int) {
 	p.write(list)
 	p.take(t, list[:10])
 	for range 20 {
-		p.f.round()
+		p.f.readLogOnce()
 		if p.f.pending.size > held/2+1<<20 {
 			t.Fatalf("%d bytes wait", p.f.pending.size)
 		}
 	}
 	for k := 10; k < len(list); k += 50 {
 		p.take(t, list[k:min(k+50, len(list))])
-		p.f.round()
+		p.f.readLogOnce()
 	}
 	p.f.Finish(time.Now().Add(time.Minute))
 	got, _ := p.out.lines()
@@ -201,11 +201,11 @@ func pendingIsBounded(t *testing.T, held int) {
 func TestSilentStream(t *testing.T) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.static = false
-	p.f.enter(time.Now(), 0, time.Hour)
+	p.f.letLogLead(time.Now(), 0, time.Hour)
 	first, tail := userLines(1000, 1019), userLines(1020, 1029)
 	p.write(join(first, tail[:5], []string{userLine(9000, "foreign")}, tail[5:]))
 	p.take(t, first)
-	p.f.round()
+	p.f.readLogOnce()
 	got, _ := p.out.lines()
 	compare(t, "at once", got, first, true)
 	p.f.last = p.f.last.Add(-silentTime)
@@ -214,11 +214,11 @@ func TestSilentStream(t *testing.T) {
 		l.at = l.at.Add(-silentTime)
 	}
 	time.Sleep(time.Millisecond)
-	p.f.round()
+	p.f.readLogOnce()
 	got, _ = p.out.lines()
 	compare(t, "after a while", got, join(first, tail), true)
 	p.take(t, tail) // it comes after all
-	p.f.round()
+	p.f.readLogOnce()
 	got, _ = p.out.lines()
 	compare(t, "when it comes", got, join(first, tail), true)
 }
@@ -233,26 +233,26 @@ func TestDoubtWhileLinesWait(t *testing.T) {
 		m.fill(e)
 	}
 	p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
-	p.f.enter(time.Now(), 0, time.Hour)
+	p.f.letLogLead(time.Now(), 0, time.Hour)
 	before := userLines(1000, 1019)
 	p.write(before)
 	p.take(t, before)
-	p.f.round()
+	p.f.readLogOnce()
 	p.write(e.lines)
 	began := time.Now()
 	p.take(t, e.lines[:2])
 	for range 3 {
-		p.f.round()
+		p.f.readLogOnce()
 		if at := p.f.Doubt(); at.IsZero() || at.After(began) {
 			t.Errorf("in doubt since %v, while %d lines of the log wait, read after %v", at, p.f.given.end()-p.f.pending.ready, began)
 		}
 	}
 	p.take(t, e.lines[2:])
-	p.f.round()
+	p.f.readLogOnce()
 	p.write(userLines(1021, 1030))
 	p.take(t, userLines(1021, 1030))
-	p.f.round()
-	p.f.round()
+	p.f.readLogOnce()
+	p.f.readLogOnce()
 	if at := p.f.Doubt(); !at.IsZero() && at.Before(began) {
 		t.Errorf("in doubt since %v, although all has come", at)
 	}

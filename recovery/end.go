@@ -6,16 +6,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// lookLast has the log read once more at the end of the stream: for what auditd had
+// lookAtEnd has the log read once more at the end of the stream: for what auditd had
 // no time to dispatch, and for all that is in doubt, however young. What the log does
 // not have may still come: the next run waits for it.
-func (f *Merger) lookLast(now time.Time) {
+func (f *Merger) lookAtEnd(now time.Time) {
 	millis, doubt := f.tracker.DoubtMillis()
 	if latest := f.latest.At(); !f.tailSeen && (!doubt || latest < millis) {
 		millis = latest
 	}
 	if f.mode != led && (doubt || !f.tailSeen) {
-		f.enter(now, millis, 0)
+		f.letLogLead(now, millis, 0)
 	}
 	f.tailSeen = true
 }
@@ -28,10 +28,10 @@ func (f *Merger) Finish(until time.Time) {
 	f.mu.Lock()
 	f.ended = true
 	f.mu.Unlock()
-	f.look(time.Now(), true)
+	f.lookForGaps(time.Now(), true)
 	read := !f.leads() // nothing is in doubt
 	for f.leads() && time.Now().Before(until) {
-		f.round()
+		f.readLogOnce()
 		read = true
 		f.mu.Lock()
 		idle := len(f.held) == 0 && f.entry == nil
@@ -45,25 +45,25 @@ func (f *Merger) Finish(until time.Time) {
 	defer f.mu.Unlock()
 	defer f.publish()
 	searched := read && f.entry == nil && !f.searched && !f.behind && f.unsure == 0
-	if f.mode != direct && !searched && f.leave() {
+	if f.mode != direct && !searched && f.leaveToNextRun() {
 		return
 	}
 	if f.mode != direct {
-		f.settle(time.Now(), len(f.held), true)
+		f.settleHeld(time.Now(), len(f.held), true)
 		f.believe(f.given.end(), true, time.Now())
 	}
 	if searched {
 		f.sure = time.Now()
 	}
 	if f.mode != direct {
-		f.lead()
+		f.letStreamLead()
 	}
 	f.sayForeign(time.Now(), true)
 	if f.static {
 		f.tracker.Due(time.Now().Add(time.Hour))
 	}
 	if searched || f.static {
-		f.lose() // otherwise the next run looks for it
+		f.reportLost() // otherwise the next run looks for it
 	}
 }
 
@@ -73,18 +73,18 @@ func (f *Merger) Force() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
-	if f.mode == direct || f.leave() {
+	if f.mode == direct || f.leaveToNextRun() {
 		return
 	}
-	f.settle(time.Now(), len(f.held), true)
+	f.settleHeld(time.Now(), len(f.held), true)
 	f.believe(f.given.end(), true, time.Now())
-	f.lead()
+	f.letStreamLead()
 }
 
-// leave leaves the records that are held to the next run, which goes on in the log where
+// leaveToNextRun leaves the records that are held to the next run, which goes on in the log where
 // the consumers are: given now, they would come before others that are still in the log, and
 // might be damaged copies. It reports false where no next run will know where that is.
-func (f *Merger) leave() bool {
+func (f *Merger) leaveToNextRun() bool {
 	if f.saves == nil || !f.saves() {
 		return false
 	}

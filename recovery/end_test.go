@@ -37,7 +37,7 @@ func TestEndBeforeTheLogIsRead(t *testing.T) {
 				if resuming {
 					f.Begin()
 				} else {
-					f.enter(time.Now(), 0, quietTime)
+					f.letLogLead(time.Now(), 0, quietTime)
 				}
 				take(t, f, input, rand.New(rand.NewPCG(1, 2)))
 				end(f)

@@ -333,10 +333,10 @@ func (p *player) play(t *testing.T, log, sent []string) {
 			took = n
 		}
 		if p.f.leads() {
-			p.f.round()
+			p.f.readLogOnce()
 		}
 		if rnd.IntN(4) == 0 {
-			p.f.look(time.Now().Add(1100*time.Millisecond), false)
+			p.f.lookForGaps(time.Now().Add(1100*time.Millisecond), false)
 		}
 	}
 }
@@ -353,7 +353,7 @@ func TestHostile(t *testing.T) {
 			m.write(mode == "by doubt")
 			p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 			if mode != "by doubt" {
-				p.f.enter(time.Now(), 0, time.Hour)
+				p.f.letLogLead(time.Now(), 0, time.Hour)
 			}
 			sent := m.sent
 			if mode == "ended" { // auditd had logged more than it could send

@@ -252,12 +252,12 @@ func (f *Merger) Take(b *record.Batch) {
 	defer f.rescue("recovery", &rest)
 	f.last, f.tailSeen = now, false
 	f.noteTimes(b)
-	for f.mode != direct && !f.keep(&rest, now) || f.mode == direct {
-		n := f.pass(&rest, now)
+	for f.mode != direct && !f.holdBatch(&rest, now) || f.mode == direct {
+		n := f.passWhole(&rest, now)
 		if n == len(rest.Recs) {
 			return
 		}
-		f.enter(now, f.writtenAt(rest.Recs[n].Millis), quietTime)
+		f.letLogLead(now, f.writtenAt(rest.Recs[n].Millis), quietTime)
 		rest.Recs = rest.Recs[n:]
 	}
 }
@@ -298,23 +298,23 @@ func (f *Merger) noteDoubt() {
 	f.doubtful.Store(at.UnixNano())
 }
 
-// pass gives records to the consumers, up to the first that is visibly cut and
+// passWhole gives records to the consumers, up to the first that is visibly cut and
 // can be had whole from the log, and returns how many.
-func (f *Merger) pass(b *record.Batch, now time.Time) int {
+func (f *Merger) passWhole(b *record.Batch, now time.Time) int {
 	if f.log == nil || now.Before(f.down) {
-		f.forward(b, now)
+		f.passAll(b, now)
 		return len(b.Recs)
 	}
 	n := f.tracker.Observe(b, now)
 	f.noteDoubt()
 	if n > 0 {
-		f.give(&record.Batch{Buf: b.Buf, Recs: b.Recs[:n]})
+		f.giveObserved(&record.Batch{Buf: b.Buf, Recs: b.Recs[:n]})
 	}
 	return n
 }
 
-// forward gives records of the stream as they came, also those that are cut.
-func (f *Merger) forward(b *record.Batch, now time.Time) {
+// passAll gives records of the stream as they came, also those that are cut.
+func (f *Merger) passAll(b *record.Batch, now time.Time) {
 	for n := 0; n < len(b.Recs); n++ {
 		n += f.tracker.Observe(&record.Batch{Buf: b.Buf, Recs: b.Recs[n:]}, now)
 		if n < len(b.Recs) {
@@ -322,11 +322,11 @@ func (f *Merger) forward(b *record.Batch, now time.Time) {
 		}
 	}
 	f.noteDoubt()
-	f.give(b)
+	f.giveObserved(b)
 }
 
-// give gives records that the tracker has taken in.
-func (f *Merger) give(b *record.Batch) {
+// giveObserved gives records that the tracker has taken in.
+func (f *Merger) giveObserved(b *record.Batch) {
 	if f.log != nil {
 		f.recent.add(b)
 		f.noteNodes(b)
@@ -350,29 +350,29 @@ func (f *Merger) noteNodes(b *record.Batch) {
 	}
 }
 
-// foreign reports whether a line of the log is another host's that auditd does
+// isOtherHosts reports whether a line of the log is another host's that auditd does
 // not distribute.
-func (f *Merger) foreign(b *record.Batch, i int) bool {
+func (f *Merger) isOtherHosts(b *record.Batch, i int) bool {
 	n := b.Node(i)
 	return f.network && len(n) > 0 && !f.nodes[string(n)] && len(f.nodes) < maxNodes
 }
 
-// enter lets the log lead, from the lines of about this time on.
-func (f *Merger) enter(now time.Time, millis int64, quiet time.Duration) {
+// letLogLead lets the log lead, from the lines of about this time on.
+func (f *Merger) letLogLead(now time.Time, millis int64, quiet time.Duration) {
 	f.doubt = now
 	f.quiet = max(f.quiet, quiet)
 	if f.mode != led {
 		f.count.Led++
 		f.quiet = quiet
 		f.mode = led
-		f.begin(now, millis)
+		f.beginSearch(now, millis)
 	}
-	f.nudge()
+	f.wakeRun()
 }
 
-// begin has the log read from the lines of about this time on, those left out
+// beginSearch has the log read from the lines of about this time on, those left out
 // that the consumers have.
-func (f *Merger) begin(now time.Time, millis int64) {
+func (f *Merger) beginSearch(now time.Time, millis int64) {
 	if f.entered.IsZero() {
 		f.entered = now
 	}
@@ -398,16 +398,16 @@ func (f *Merger) witnessHeld() {
 	}
 }
 
-func (f *Merger) nudge() {
+func (f *Merger) wakeRun() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
 	}
 }
 
-// keep holds records of the stream until the log was read as far. It reports
+// holdBatch holds records of the stream until the log was read as far. It reports
 // false when the stream leads again before there is room for them.
-func (f *Merger) keep(b *record.Batch, now time.Time) bool {
+func (f *Merger) holdBatch(b *record.Batch, now time.Time) bool {
 	for f.heldSize > f.maxHeld && f.mode != direct {
 		if !f.ioSince.IsZero() && time.Since(f.ioSince) > stuckAfter {
 			f.bypass(now)
@@ -426,7 +426,7 @@ func (f *Merger) keep(b *record.Batch, now time.Time) bool {
 	f.witness.note(b)
 	f.held = append(f.held, copyHeld(b, now))
 	f.heldSize += len(f.held[len(f.held)-1].Buf)
-	f.nudge()
+	f.wakeRun()
 	return true
 }
 
@@ -451,12 +451,12 @@ func (f *Merger) bypass(now time.Time) {
 	f.say.Warn("audit.log hangs: going on with the stream alone, holes stay open",
 		zap.Duration("for", time.Since(f.ioSince).Round(time.Millisecond)))
 	f.down = now.Add(downTime)
-	f.settle(now, len(f.held), true)
-	f.lead()
+	f.settleHeld(now, len(f.held), true)
+	f.letStreamLead()
 }
 
-// lead lets the stream lead again.
-func (f *Merger) lead() {
+// letStreamLead lets the stream lead again.
+func (f *Merger) letStreamLead() {
 	f.mode, f.entry, f.before, f.matched, f.holes = direct, nil, nil, nil, nil
 	f.entered = time.Time{} // the log was read, or cannot be
 	f.giveReady(time.Now())
@@ -465,7 +465,7 @@ func (f *Merger) lead() {
 	f.pending, f.witness.events, f.behind = pending{ready: f.pending.ready}, nil, false
 	if f.loseAt != 0 {
 		f.loseAt = 0
-		f.lose()
+		f.reportLost()
 	}
 	f.noteDoubt()
 }

@@ -59,12 +59,12 @@ func BenchmarkLed(b *testing.B) {
 			b.ResetTimer()
 			for range b.N {
 				f := New(Options{Log: auditlog.New(path), Tracker: integrity.NewTracker(integrity.Options{}), Out: nowhere{}, Say: zap.NewNop(), Static: true})
-				f.enter(time.Now(), 0, time.Hour)
+				f.letLogLead(time.Now(), 0, time.Hour)
 				r := stream.NewReader(bytes.NewReader(input))
 				var sb record.Batch
 				for r.Next(&sb) == nil {
 					f.Take(&sb)
-					f.round()
+					f.readLogOnce()
 				}
 				f.Finish(time.Now().Add(time.Minute))
 			}

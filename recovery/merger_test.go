@@ -95,7 +95,7 @@ func TestUnharmed(t *testing.T) {
 		if c := f.Show(); c.Led != 0 {
 			t.Errorf("%s: the log led %d times", name, c.Led)
 		}
-		f.look(time.Now().Add(2*time.Second), false)
+		f.lookForGaps(time.Now().Add(2*time.Second), false)
 		if n := len(f.holes); n != 0 || len(out.lost) != 0 {
 			t.Errorf("%s: holes %v, lost %v", name, f.holes, out.lost)
 		}
@@ -371,7 +371,7 @@ func hang(t *testing.T, input []byte) {
 	f := New(Options{Tracker: integrity.NewTracker(integrity.Options{}), Out: out, Say: zap.NewNop()})
 	h := hungLog{auditlog.New(path), make(chan struct{})}
 	f.log = h
-	f.enter(time.Now(), 0, quietTime)
+	f.letLogLead(time.Now(), 0, quietTime)
 	end := start(f)
 	sent := 0
 	for f.Show().Bypassed == 0 {

@@ -9,9 +9,9 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// settle compares the first n held batches with what the log gave. Unless force
+// settleHeld compares the first n held batches with what the log gave. Unless force
 // is set it stops at a record that the log should have soon.
-func (f *Merger) settle(now time.Time, n int, force bool) {
+func (f *Merger) settleHeld(now time.Time, n int, force bool) {
 	for ; n > 0 && len(f.held) > 0; n-- {
 		h := &f.held[0]
 		done := f.settleBatch(h, now, force)
@@ -34,7 +34,7 @@ func (f *Merger) settleBatch(h *heldBatch, now time.Time, force bool) int {
 	from := 0 // h.Recs[from:i] are to be forwarded, behind the lines that are ready
 	flush := func(i int) {
 		if from < i {
-			f.forward(&record.Batch{Buf: h.Buf, Recs: h.Recs[from:i]}, now)
+			f.passAll(&record.Batch{Buf: h.Buf, Recs: h.Recs[from:i]}, now)
 		}
 		from = i
 	}
@@ -87,7 +87,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 		case force || !isFragment(h.Bytes(i), r):
 			return forward
 		case f.mode == closing:
-			f.enter(now, f.latest.At(), quietTime)
+			f.letLogLead(now, f.latest.At(), quietTime)
 			return hold
 		}
 		f.noteReplaced(now)
@@ -112,7 +112,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 		return drop
 	}
 	if f.mode == closing && !force && integrity.IsTruncated(&h.Batch, i) {
-		f.enter(now, f.writtenAt(r.Millis), quietTime)
+		f.letLogLead(now, f.writtenAt(r.Millis), quietTime)
 		return hold
 	}
 	if f.behind && !force {

@@ -56,7 +56,7 @@ func TestFeedPanics(t *testing.T) {
 	f.nodes = make(map[string]bool)
 	take(3)
 	f.down = time.Time{}
-	f.WithLock(func() { f.enter(time.Now(), time.Now().UnixMilli(), 0) })
+	f.WithLock(func() { f.letLogLead(time.Now(), time.Now().UnixMilli(), 0) })
 	take(4) // waits for the log
 	if out.text.String() == want || told != 1 {
 		t.Fatal("record 4 did not wait")

@@ -53,11 +53,11 @@ func (f *Merger) Resume(cs []Resumed) {
 	}
 	f.noteDoubt()
 	if err != nil && f.mode != direct {
-		f.settle(time.Now(), len(f.held), true)
-		f.lead()
+		f.settleHeld(time.Now(), len(f.held), true)
+		f.letStreamLead()
 		return
 	}
-	f.nudge()
+	f.wakeRun()
 }
 
 func (f *Merger) resume(cs []Resumed) error {
@@ -65,7 +65,7 @@ func (f *Merger) resume(cs []Resumed) error {
 		return err
 	}
 	resumed := uint64(0)
-	_, err := f.follow(func(b *record.Batch, at auditlog.Position) {
+	_, err := f.giveLines(func(b *record.Batch, at auditlog.Position) {
 		most := 0
 		for i := range cs {
 			most = max(most, cs[i].put(b, at))
@@ -86,7 +86,7 @@ const overlap = 10 * time.Second
 // places finds where each consumer goes on and goes to the first of them, or
 // further back by the overlap.
 func (f *Merger) places(cs []Resumed) error {
-	defer f.io()()
+	defer f.markReading()()
 	end, err := f.log.SeekEnd()
 	if err != nil {
 		return err

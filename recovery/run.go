@@ -30,17 +30,17 @@ func (f *Merger) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-f.wake:
-			f.safely(func() { f.look(time.Now(), false) })
+			f.safely(func() { f.lookForGaps(time.Now(), false) })
 		case now := <-watch.C:
-			f.safely(func() { f.look(now, false) })
+			f.safely(func() { f.lookForGaps(now, false) })
 		}
 		for f.leads() && ctx.Err() == nil {
-			f.safely(f.round)
+			f.safely(f.readLogOnce)
 			select {
 			case <-ctx.Done():
 			case <-time.After(roundEvery):
 			}
-			f.safely(func() { f.look(time.Now(), false) })
+			f.safely(func() { f.lookForGaps(time.Now(), false) })
 		}
 	}
 }
@@ -52,11 +52,11 @@ func (f *Merger) leads() bool {
 	return f.mode != direct
 }
 
-// look asks the tracker for holes that are old enough, and looks at the log's
+// lookForGaps asks the tracker for holes that are old enough, and looks at the log's
 // tail once the stream has gone quiet or ended: what was lost at the end of a burst
 // shows in no later serial. At the end of a replay all that is open counts as old
 // enough; the plugin's next run waits for it.
-func (f *Merger) look(now time.Time, end bool) {
+func (f *Merger) lookForGaps(now time.Time, end bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
@@ -66,7 +66,7 @@ func (f *Merger) look(now time.Time, end bool) {
 	}
 	troubles := f.tracker.Due(due)
 	if f.log == nil || now.Before(f.down) {
-		f.lose()
+		f.reportLost()
 		return
 	}
 	if len(troubles) > 0 {
@@ -76,7 +76,7 @@ func (f *Merger) look(now time.Time, end bool) {
 		}
 		if f.mode != led {
 			f.holes = append(f.holes, troubles...)
-			f.enter(now, millis, quietTime)
+			f.letLogLead(now, millis, quietTime)
 		} else {
 			// The log should have had them. It may have been another one.
 			f.doubt = now
@@ -85,17 +85,17 @@ func (f *Merger) look(now time.Time, end bool) {
 		}
 	}
 	if f.mode == led && f.entry == nil && f.unsure != 0 && now.Sub(f.sought) > seekEvery {
-		f.begin(now, f.unsure)
+		f.beginSearch(now, f.unsure)
 	}
 	if f.check.Swap(false) {
-		f.enter(now, now.UnixMilli(), checkTime)
+		f.letLogLead(now, now.UnixMilli(), checkTime)
 	}
 	if end {
-		f.lookLast(now)
+		f.lookAtEnd(now)
 	} else if !f.tailSeen && now.Sub(f.last) > idleTime {
 		f.tailSeen = true
 		if f.mode == direct {
-			f.enter(now, f.latest.At(), 0)
+			f.letLogLead(now, f.latest.At(), 0)
 		}
 	}
 }
@@ -110,8 +110,8 @@ func (f *Merger) doubtLog(millis int64) {
 	}
 }
 
-// lose tells the consumers of what is nowhere to be had.
-func (f *Merger) lose() {
+// reportLost tells the consumers of what is nowhere to be had.
+func (f *Merger) reportLost() {
 	for _, t := range f.tracker.Lost() {
 		if t.Stopped {
 			f.count.Stopped += t.Events()
@@ -123,9 +123,9 @@ func (f *Merger) lose() {
 	f.noteDoubt()
 }
 
-// round reads the log to its present end, then settles the records of the stream
+// readLogOnce reads the log to its present end, then settles the records of the stream
 // that had come before that.
-func (f *Merger) round() {
+func (f *Merger) readLogOnce() {
 	f.mu.Lock()
 	n, began := len(f.held), time.Now()
 	mode, at := f.mode, f.entry
@@ -137,7 +137,7 @@ func (f *Merger) round() {
 			err = f.seek(at)
 		}
 		if err == nil {
-			gave, err = f.follow(nil)
+			gave, err = f.giveLines(nil)
 		}
 	}
 	f.mu.Lock()
@@ -156,13 +156,13 @@ func (f *Merger) round() {
 		f.searched, f.loseAt = false, f.given.end()
 	}
 	f.entry = nil
-	f.settle(now, n, err != nil)
-	f.waited(now, err)
+	f.settleHeld(now, n, err != nil)
+	f.judgeWaiting(now, err)
 	if mode == led && err == nil && f.allSearched() {
 		f.noteSure(began)
 	}
 	f.noteDoubt()
-	f.consider(now, gave, err)
+	f.reconsiderLead(now, gave, err)
 	if f.mode == direct {
 		f.log.Close() // rotated files that are held open take up disk
 	}
@@ -189,9 +189,9 @@ func (f *Merger) noteSure(read time.Time) {
 	}
 }
 
-// waited judges the lines that have waited long enough for the stream, and says what
+// judgeWaiting judges the lines that have waited long enough for the stream, and says what
 // is lost then.
-func (f *Merger) waited(now time.Time, err error) {
+func (f *Merger) judgeWaiting(now time.Time, err error) {
 	p := &f.pending
 	switch {
 	case f.behind:
@@ -207,7 +207,7 @@ func (f *Merger) waited(now time.Time, err error) {
 	}
 	if f.loseAt != 0 && (err != nil || p.ready >= f.loseAt && f.unsure == 0) {
 		f.loseAt = 0
-		f.lose()
+		f.reportLost()
 	}
 	f.sayForeign(now, false)
 }
@@ -215,7 +215,7 @@ func (f *Merger) waited(now time.Time, err error) {
 // seek goes to where the log begins to lead, and finds the last line from there
 // on that the consumers have: those before it are given late.
 func (f *Merger) seek(at *entry) error {
-	defer f.io()()
+	defer f.markReading()()
 	place, err := f.seekTime(at.millis)
 	if err != nil {
 		return err
@@ -247,8 +247,8 @@ func (f *Merger) seek(at *entry) error {
 	}
 }
 
-// io notes that the log is being read, for Take to see when that hangs.
-func (f *Merger) io() (done func()) {
+// markReading notes that the log is being read, for Take to see when that hangs.
+func (f *Merger) markReading() (done func()) {
 	f.mu.Lock()
 	f.ioSince = time.Now()
 	f.mu.Unlock()
@@ -259,15 +259,15 @@ func (f *Merger) io() (done func()) {
 	}
 }
 
-// follow gives the log's lines, up to its present end, and returns how many. give
+// giveLines gives the log's lines, up to its present end, and returns how many. give
 // is what gives them, nil for all consumers alike.
-func (f *Merger) follow(give func(b *record.Batch, at auditlog.Position)) (gave uint64, err error) {
+func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (gave uint64, err error) {
 	var b record.Batch
 	for {
-		if f.full() {
+		if f.pendingFull() {
 			return gave, nil
 		}
-		place, err := f.read(&b)
+		place, err := f.readLines(&b)
 		switch {
 		case errors.Is(err, io.EOF):
 			return gave, nil
@@ -302,13 +302,13 @@ func (f *Merger) takeRead(b *record.Batch, place auditlog.Position, give func(b 
 	return took, true
 }
 
-func (f *Merger) read(b *record.Batch) (auditlog.Position, error) {
-	defer f.io()()
+func (f *Merger) readLines(b *record.Batch) (auditlog.Position, error) {
+	defer f.markReading()()
 	return f.log.Next(b)
 }
 
-// full reports whether no more lines are to be read for the time being.
-func (f *Merger) full() bool {
+// pendingFull reports whether no more lines are to be read for the time being.
+func (f *Merger) pendingFull() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.behind
@@ -332,8 +332,8 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 		from, first = i+1, f.given.end()
 	}
 	for i := range b.Recs {
-		if f.foreign(b, i) || f.has(b, i) {
-			f.passBy(b, i)
+		if f.isOtherHosts(b, i) || f.consumersHave(b, i) {
+			f.noteLinePassed(b, i)
 			flush(i)
 			continue
 		}
@@ -352,8 +352,8 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 	return took
 }
 
-// passBy takes in where in the log a line is that the consumers have.
-func (f *Merger) passBy(b *record.Batch, i int) {
+// noteLinePassed takes in where in the log a line is that the consumers have.
+func (f *Merger) noteLinePassed(b *record.Batch, i int) {
 	r := &b.Recs[i]
 	f.suspects(b, i)
 	if !r.HasID() || isDaemon(r) {
@@ -372,9 +372,9 @@ func auditds(b *record.Batch, i int) bool {
 	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
 }
 
-// has reports whether the consumers have line i of the log already, from when
+// consumersHave reports whether the consumers have line i of the log already, from when
 // the stream led.
-func (f *Merger) has(b *record.Batch, i int) bool {
+func (f *Merger) consumersHave(b *record.Batch, i int) bool {
 	if f.before == nil {
 		return false
 	}
@@ -403,8 +403,8 @@ func (f *Merger) has(b *record.Batch, i int) bool {
 	return !f.wanted(b, i) // from before what is remembered
 }
 
-// consider lets the stream lead again when there is no doubt left.
-func (f *Merger) consider(now time.Time, gave uint64, err error) {
+// reconsiderLead lets the stream lead again when there is no doubt left.
+func (f *Merger) reconsiderLead(now time.Time, gave uint64, err error) {
 	if n := f.given.expire(now, f.pending.ready); n > 0 {
 		f.count.Recovered += n
 		f.doubt = now
@@ -412,16 +412,16 @@ func (f *Merger) consider(now time.Time, gave uint64, err error) {
 	switch {
 	case err != nil:
 		f.down = now.Add(downTime)
-		f.settle(now, len(f.held), true)
-		f.lead()
+		f.settleHeld(now, len(f.held), true)
+		f.letStreamLead()
 	case f.mode == led && gave == 0 && f.given.empty() && len(f.held) == 0 && f.quiet == 0:
-		f.lead()
+		f.letStreamLead()
 	case f.mode == led && now.Sub(f.doubt) > f.quiet:
 		f.mode = closing
 		fallthrough
 	case f.mode == closing:
 		if f.given.empty() && len(f.held) == 0 {
-			f.lead()
+			f.letStreamLead()
 		}
 	}
 }

@@ -68,7 +68,7 @@ func TestTheTimeOfAnEventIsNotThatOfItsWriting(t *testing.T) {
 			text = text[n:]
 		}
 		if c.quiet > 0 {
-			f.look(time.Now().Add(c.quiet), false)
+			f.lookForGaps(time.Now().Add(c.quiet), false)
 		}
 		if f.entry == nil {
 			t.Errorf("%s: the log does not lead", name)

@@ -93,15 +93,15 @@ type Assembler struct {
 	// in.Recs[begin] on (live), and otherwise at, nil if it is not open.
 	live  bool
 	fast  bool // live, and the last record is whole
-	cur   draft
+	cur   eventState
 	begin int
-	at    *held
+	at    *pendingEvent
 
 	// The last record is a piece of a line that goes on (record.Open).
 	line     bool
 	lineType uint32
 
-	heldEvents
+	pendingEvents
 	recent  recent
 	kernels kernels
 	stacked bool // a kernel has shown MAC_TASK_CONTEXTS
@@ -188,10 +188,10 @@ func (a *Assembler) joins(r *record.Record, i int) bool {
 	case record.TypeEOE:
 		a.giveCur(i+1, complete)
 	case record.TypeProctitle:
-		c.titled = true
+		c.hasProctitle = true
 		c.call = true
 	default:
-		c.call = c.call || withCall(r.Type)
+		c.call = c.call || comesWithCall(r.Type)
 	}
 	return true
 }
@@ -202,7 +202,7 @@ func (a *Assembler) begins(r *record.Record, i int) bool {
 		return false
 	}
 	k := a.keyOf(i)
-	if a.find(k) != nil || a.recent.has(k) {
+	if a.findPending(k) != nil || a.recent.has(k) {
 		return false
 	}
 	a.beginAt(i, k).other = true
@@ -237,11 +237,11 @@ func (a *Assembler) take(i int) {
 }
 
 // draft returns what is known of the event of the last record.
-func (a *Assembler) draft() *draft {
+func (a *Assembler) draft() *eventState {
 	if a.live {
 		return &a.cur
 	}
-	return &a.at.draft
+	return &a.at.eventState
 }
 
 // endLine ends a line in pieces whose last piece has not come.
@@ -266,13 +266,13 @@ func (a *Assembler) assign(i int) bool {
 	if own {
 		c := a.beginAt(i, k)
 		// A piece without a beginning is of a line that was given up.
-		c.own, c.late = true, r.Flags&record.Cont != 0
+		c.standalone, c.late = true, r.Flags&record.Cont != 0
 		if r.Type == record.TypeDaemonStart { // with another kernel, maybe
 			a.kernels.forget(k.node)
 		}
 		return true
 	}
-	if e := a.find(k); e != nil {
+	if e := a.findPending(k); e != nil {
 		a.at = e
 		a.join(i)
 		return true
@@ -286,7 +286,7 @@ func (a *Assembler) assign(i int) bool {
 		return false
 	}
 	a.beginAt(i, k).late = late
-	if late && a.recent.solo[at] != single(r.Type) {
+	if late && a.recent.solo[at] != isMostlyAlone(r.Type) {
 		a.kernels.of(k.node).joined = true
 	}
 	return true
@@ -302,16 +302,16 @@ func (a *Assembler) bare(i int) bool {
 // k. An event of the same node that had its PROCTITLE is complete then.
 func (a *Assembler) leave(i int, k key, own bool) {
 	if a.live {
-		if a.cur.titled && a.cur.node == k.node && !a.lingers(i, &a.cur) {
+		if a.cur.hasProctitle && a.cur.node == k.node && !a.lingers(i, &a.cur) {
 			a.giveCur(i, complete)
 		} else {
-			a.park(i)
+			a.suspend(i)
 		}
 	}
 	a.at = nil
-	if e := a.titledOf(k.node); e != nil && (own || e.key != k) {
-		if a.lingers(i, &e.draft) {
-			a.place(e)
+	if e := a.pendingWithTitle(k.node); e != nil && (own || e.key != k) {
+		if a.lingers(i, &e.eventState) {
+			a.addPending(e)
 		} else {
 			a.give(e, complete)
 		}
@@ -319,10 +319,10 @@ func (a *Assembler) leave(i int, k key, own bool) {
 }
 
 // beginAt begins an event with record i.
-func (a *Assembler) beginAt(i int, k key) *draft {
+func (a *Assembler) beginAt(i int, k key) *eventState {
 	c := &a.cur
-	*c = draft{key: k, first: a.turn + uint64(i)}
-	c.add(&a.in.Recs[i])
+	*c = eventState{key: k, first: a.turn + uint64(i)}
+	c.countRecord(&a.in.Recs[i])
 	a.live, a.begin, a.at = true, i, nil
 	return c
 }
@@ -341,11 +341,11 @@ func (a *Assembler) join(i int) {
 		}
 		a.line = line
 		c := a.beginAt(i, was.key)
-		c.rest, c.own, c.late = true, was.own, was.late
+		c.rest, c.standalone, c.late = true, was.standalone, was.late
 		c.user, c.other, c.expects = was.user, was.other, was.expects
 		return
 	}
-	d.add(r)
+	d.countRecord(r)
 	if !a.live {
 		a.holdRecord(a.at, i)
 	}
@@ -355,16 +355,16 @@ func (a *Assembler) join(i int) {
 func (a *Assembler) settle(end int) {
 	d := a.draft()
 	switch {
-	case d.own || a.lineType == record.TypeEOE || d.solo() && !a.waits(end-1, d):
+	case d.standalone || a.lineType == record.TypeEOE || d.isSolo() && !a.waits(end-1, d):
 		if a.live {
 			a.giveCur(end, complete)
 		} else {
 			a.give(a.at, complete)
 		}
-	case a.lineType == record.TypeProctitle && !d.titled:
-		d.titled = true
+	case a.lineType == record.TypeProctitle && !d.hasProctitle:
+		d.hasProctitle = true
 		if !a.live {
-			a.place(a.at)
+			a.addPending(a.at)
 		}
 	}
 }
@@ -372,7 +372,7 @@ func (a *Assembler) settle(end int) {
 // keep ends the work on a batch: of what is not complete a copy is held.
 func (a *Assembler) keep() {
 	if a.live {
-		a.at = a.park(len(a.in.Recs))
+		a.at = a.suspend(len(a.in.Recs))
 	}
 	a.makeRoom()
 	a.send()

@@ -79,8 +79,8 @@ func (c *catcher) add(a *Assembler, b *record.Batch, now time.Time) {
 
 // holdsNothing looks whether anything is left of events that were given.
 func holdsNothing(a *Assembler) bool {
-	return a.all == list{} && a.quiet == list{} && a.titled == list{} && a.soon == list{} && a.byKey == [heldBuckets]*held{} &&
-		a.byNode == [titleBuckets]*held{} && a.open == 0 && a.bytes == 0
+	return a.all == eventList{} && a.quiet == eventList{} && a.titled == eventList{} && a.soon == eventList{} && a.byKey == [heldBuckets]*pendingEvent{} &&
+		a.byNode == [titleBuckets]*pendingEvent{} && a.open == 0 && a.bytes == 0
 }
 
 // kinds are the letters for types of records in the tests below.
@@ -294,12 +294,12 @@ func TestTypesByName(t *testing.T) {
 	singles := []string{"USER", "NETFILTER_PKT", "KERNEL"}
 	for typ := range uint32(3000) {
 		name := string(record.AppendTypeName(nil, typ))
-		if withCall(typ) != slices.Contains(calls, name) {
-			t.Errorf("withCall(%s) is %v", name, withCall(typ))
+		if comesWithCall(typ) != slices.Contains(calls, name) {
+			t.Errorf("withCall(%s) is %v", name, comesWithCall(typ))
 		}
 		whole := slices.Contains(singles, name) || typ > 1006 && typ < 1200 || typ > 2000
-		if single(typ) != whole {
-			t.Errorf("single(%s) is %v", name, single(typ))
+		if isMostlyAlone(typ) != whole {
+			t.Errorf("single(%s) is %v", name, isMostlyAlone(typ))
 		}
 	}
 }

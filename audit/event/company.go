@@ -62,12 +62,12 @@ func (ks *kernels) know(node uint64) kernel {
 func (ks *kernels) forget(node uint64) { *ks.of(node) = kernel{node: node} }
 
 // company takes note of record i, which is of that event.
-func (a *Assembler) company(d *draft, i int) {
-	if d.own {
+func (a *Assembler) company(d *eventState, i int) {
+	if d.standalone {
 		return
 	}
 	typ := a.in.Recs[i].Type
-	if single(typ) {
+	if isMostlyAlone(typ) {
 		d.user = true
 		d.expects = d.expects || record.Alone(typ) && withoutSubject(a.in.Bytes(i))
 	} else {
@@ -81,13 +81,13 @@ func (a *Assembler) company(d *draft, i int) {
 		a.kernels.of(d.node).contexts = true
 	}
 	if e := a.at; !a.live && e.in != a.listOf(e) {
-		a.place(e)
+		a.addPending(e)
 	}
 }
 
 // waits reports whether an event that has only what comes alone mostly, up to record i, is
 // to wait for more.
-func (a *Assembler) waits(i int, d *draft) bool {
+func (a *Assembler) waits(i int, d *eventState) bool {
 	if !record.Alone(a.lineType) {
 		return false
 	}
@@ -108,7 +108,7 @@ func (a *Assembler) waits(i int, d *draft) bool {
 
 // lingers reports whether an event that has its PROCTITLE is not complete though record i
 // is of another one.
-func (a *Assembler) lingers(i int, d *draft) bool {
+func (a *Assembler) lingers(i int, d *eventState) bool {
 	switch {
 	case d.lasts, d.user, a.stacked && !d.contexts && a.kernels.know(d.node).contexts:
 		d.lasts = true
@@ -123,7 +123,7 @@ func (a *Assembler) lingers(i int, d *draft) bool {
 }
 
 // comes reports whether a record of that event is among the next ones behind record i.
-func (a *Assembler) comes(i int, d *draft, depth int) bool {
+func (a *Assembler) comes(i int, d *eventState, depth int) bool {
 	for n := i + 1; n < min(i+1+depth, len(a.in.Recs)); n++ {
 		r := &a.in.Recs[n]
 		if r.Serial == d.serial && r.Millis == d.millis && r.Flags&odd&^record.Open == 0 && !record.OfDaemon(r.Type) && a.names.is(d.node, a.in.Node(n)) {

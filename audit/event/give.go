@@ -23,18 +23,18 @@ func (a *Assembler) giveCur(end int, why cause) {
 }
 
 // give gives an event that is held.
-func (a *Assembler) give(e *held, why cause) {
+func (a *Assembler) give(e *pendingEvent, why cause) {
 	other := a.all.head
 	if other == e {
 		other = e.links[inFirst].next
 	}
 	late := other != nil && other.first < e.last
 	if len(e.batch.Recs) == 0 {
-		a.mark(&e.draft, e.here, late, why)
+		a.mark(&e.eventState, e.here, late, why)
 		a.copyRun(e.here)
 	} else {
 		e.copyFrom(a.in)
-		a.mark(&e.draft, e.batch.Recs, late, why)
+		a.mark(&e.eventState, e.batch.Recs, late, why)
 		a.send()
 		a.o.Out(&e.batch)
 	}
@@ -42,15 +42,15 @@ func (a *Assembler) give(e *held, why cause) {
 }
 
 // mark counts an event that is given and sets the flags of its records.
-func (a *Assembler) mark(d *draft, recs []record.Record, late bool, why cause) {
-	recs[len(recs)-1].Flags |= a.counts.count(d.judge(why))
+func (a *Assembler) mark(d *eventState, recs []record.Record, late bool, why cause) {
+	recs[len(recs)-1].Flags |= a.counts.count(d.partialCause(why))
 	if late {
 		for i := range recs {
 			recs[i].Flags |= record.Late
 		}
 	}
-	if !d.own {
-		a.recent.add(d.key, d.solo())
+	if !d.standalone {
+		a.recent.add(d.key, d.isSolo())
 	}
 }
 
@@ -79,7 +79,7 @@ func (a *Assembler) send() {
 }
 
 // copyFrom copies what e has in b.
-func (e *held) copyFrom(b *record.Batch) {
+func (e *pendingEvent) copyFrom(b *record.Batch) {
 	for _, r := range e.here {
 		text := b.Buf[r.Off : r.Off+r.Len]
 		r.Off = uint32(len(e.batch.Buf))
@@ -90,15 +90,15 @@ func (e *held) copyFrom(b *record.Batch) {
 }
 
 // drop ends the holding of an event that was given.
-func (a *Assembler) drop(e *held) {
+func (a *Assembler) drop(e *pendingEvent) {
 	if a.at == e {
 		a.at, a.line = nil, false
 	}
 	a.open--
 	a.bytes -= e.cost()
 	a.all.remove(e, inFirst)
-	a.unplace(e)
-	if !e.own {
+	a.removePending(e)
+	if !e.standalone {
 		at := &a.byKey[e.hash%heldBuckets]
 		for *at != e {
 			at = &(*at).chain
@@ -107,7 +107,7 @@ func (a *Assembler) drop(e *held) {
 	}
 	e.batch.Buf, e.batch.Recs, e.here = e.batch.Buf[:0], e.batch.Recs[:0], e.here[:0]
 	if size := e.size(); a.spares+size <= maxSpare {
-		*e = held{batch: e.batch, here: e.here, chain: a.spare}
+		*e = pendingEvent{batch: e.batch, here: e.here, chain: a.spare}
 		a.spare = e
 		a.spares += size
 	}
@@ -119,7 +119,7 @@ func (a *Assembler) drop(e *held) {
 func (a *Assembler) makeRoom() {
 	for a.open > a.o.MaxEvents || a.bytes > a.o.MaxBytes {
 		e, why := a.all.head, byLimit
-		if e.solo() || !e.call && !e.own && a.now-e.heard >= titleWait {
+		if e.isSolo() || !e.call && !e.standalone && a.now-e.heard >= titleWait {
 			why = complete
 		}
 		a.give(e, why)
@@ -128,11 +128,11 @@ func (a *Assembler) makeRoom() {
 
 // nextDue returns the event that has waited long enough first, and until when it
 // waits. Of two the one goes first whose last record came first.
-func (a *Assembler) nextDue(timeout time.Duration) (e *held, due time.Duration) {
+func (a *Assembler) nextDue(timeout time.Duration) (e *pendingEvent, due time.Duration) {
 	if e = a.quiet.head; e != nil {
 		due = e.heard + timeout
 	}
-	for _, l := range [2]*list{&a.titled, &a.soon} {
+	for _, l := range [2]*eventList{&a.titled, &a.soon} {
 		if x := l.head; x != nil {
 			if at := x.heard + min(titleWait, timeout); e == nil || at < due || at == due && x.last < e.last {
 				e, due = x, at
@@ -143,8 +143,8 @@ func (a *Assembler) nextDue(timeout time.Duration) (e *held, due time.Duration) 
 }
 
 // nextLast returns the event whose last record came before those of all others.
-func (a *Assembler) nextLast() (e *held) {
-	for _, l := range [3]*list{&a.quiet, &a.titled, &a.soon} {
+func (a *Assembler) nextLast() (e *pendingEvent) {
+	for _, l := range [3]*eventList{&a.quiet, &a.titled, &a.soon} {
 		if x := l.head; x != nil && (e == nil || x.last < e.last) {
 			e = x
 		}

@@ -10,23 +10,23 @@ import (
 // recordSize is what a Record takes beside the bytes it describes.
 const recordSize = int(unsafe.Sizeof(record.Record{}))
 
-// held is an event that did not come in one piece, or is not complete at the end
+// pendingEvent is an event that did not come in one piece, or is not complete at the end
 // of a batch.
-type held struct {
-	draft
+type pendingEvent struct {
+	eventState
 	last  uint64        // number of its last record
 	heard time.Duration // when that came
 	batch record.Batch  // its records from earlier batches, copied
 	here  []record.Record
 	// here are its records in the batch that is being added, whose bytes lie there.
 
-	chain  *held // next in its bucket
-	titles *held // next in its bucket of titled ones
-	links  [2]links
-	in     *list // the one of those that wait in which it is, in the order of last
+	chain  *pendingEvent // next in its bucket
+	titles *pendingEvent // next in its bucket of titled ones
+	links  [2]eventLinks
+	in     *eventList // the one of those that wait in which it is, in the order of last
 }
 
-type links struct{ prev, next *held }
+type eventLinks struct{ prev, next *pendingEvent }
 
 // Which list of those that an event is in.
 const (
@@ -34,10 +34,10 @@ const (
 	inHeard        // those that wait for the same, in the order of their last records
 )
 
-type list struct{ head, tail *held }
+type eventList struct{ head, tail *pendingEvent }
 
-func (l *list) push(e *held, in int) {
-	e.links[in] = links{prev: l.tail}
+func (l *eventList) push(e *pendingEvent, in int) {
+	e.links[in] = eventLinks{prev: l.tail}
 	if l.tail == nil {
 		l.head = e
 	} else {
@@ -48,7 +48,7 @@ func (l *list) push(e *held, in int) {
 
 // insert puts e behind those whose last records came before its own: nearly always at
 // the end.
-func (l *list) insert(e *held) {
+func (l *eventList) insert(e *pendingEvent) {
 	before := l.tail
 	for before != nil && before.last > e.last {
 		before = before.links[inHeard].prev
@@ -65,10 +65,10 @@ func (l *list) insert(e *held) {
 	} else {
 		l.tail = e
 	}
-	e.links[inHeard] = links{prev: before, next: next}
+	e.links[inHeard] = eventLinks{prev: before, next: next}
 }
 
-func (l *list) remove(e *held, in int) {
+func (l *eventList) remove(e *pendingEvent, in int) {
 	x := e.links[in]
 	if x.prev == nil {
 		l.head = x.next
@@ -90,58 +90,58 @@ const (
 	maxSpare = 4 << 20
 )
 
-// heldEvents are all events that are held.
-type heldEvents struct {
+// pendingEvents are all events that are held.
+type pendingEvents struct {
 	open   int
 	bytes  int // of their records, and of what describes them
-	all    list
-	quiet  list // have no PROCTITLE
-	titled list // have one, and are complete when anything else comes from their node
-	soon   list // have one, and are not; or have only what may be all, and waits briefly
-	byKey  [heldBuckets]*held
-	byNode [titleBuckets]*held // titled ones, of each node one at most
+	all    eventList
+	quiet  eventList // have no PROCTITLE
+	titled eventList // have one, and are complete when anything else comes from their node
+	soon   eventList // have one, and are not; or have only what may be all, and waits briefly
+	byKey  [heldBuckets]*pendingEvent
+	byNode [titleBuckets]*pendingEvent // titled ones, of each node one at most
 
-	touched []*held // have records in the batch that is being added
-	spare   *held   // chained, to be used again
-	spares  int     // bytes of their buffers
+	touched []*pendingEvent // have records in the batch that is being added
+	spare   *pendingEvent   // chained, to be used again
+	spares  int             // bytes of their buffers
 }
 
-// park holds cur, which ends in front of in.Recs[end].
-func (a *Assembler) park(end int) *held {
+// suspend holds cur, which ends in front of in.Recs[end].
+func (a *Assembler) suspend(end int) *pendingEvent {
 	e := a.spare
 	if e != nil {
 		a.spare, e.chain = e.chain, nil
 		a.spares -= e.size()
 	} else {
-		e = new(held)
+		e = new(pendingEvent)
 	}
-	e.draft = a.cur
+	e.eventState = a.cur
 	e.last, e.heard = a.turn+uint64(end)-1, a.now
 	e.here = append(e.here, a.in.Recs[a.begin:end]...)
 	a.touched = append(a.touched, e)
 	a.open++
 	a.bytes += e.cost()
 	a.all.push(e, inFirst)
-	if !e.own {
+	if !e.standalone {
 		bucket := &a.byKey[e.hash%heldBuckets]
 		e.chain, *bucket = *bucket, e
 	}
-	a.place(e)
+	a.addPending(e)
 	a.live, a.fast = false, false
 	return e
 }
 
 // cost is what e counts towards MaxBytes.
-func (e *held) cost() int { return e.draft.bytes + e.recs*recordSize }
+func (e *pendingEvent) cost() int { return e.eventState.bytes + e.recs*recordSize }
 
 // size is what e's buffers take.
-func (e *held) size() int {
+func (e *pendingEvent) size() int {
 	return cap(e.batch.Buf) + (cap(e.batch.Recs)+cap(e.here))*recordSize
 }
 
-// place puts e among those that wait for the same as it does.
-func (a *Assembler) place(e *held) {
-	a.unplace(e)
+// addPending puts e among those that wait for the same as it does.
+func (a *Assembler) addPending(e *pendingEvent) {
+	a.removePending(e)
 	e.in = a.listOf(e)
 	if e.in == &a.titled {
 		bucket := &a.byNode[e.node%titleBuckets]
@@ -151,18 +151,18 @@ func (a *Assembler) place(e *held) {
 }
 
 // listOf returns the list that e belongs to.
-func (a *Assembler) listOf(e *held) *list {
+func (a *Assembler) listOf(e *pendingEvent) *eventList {
 	switch {
-	case e.titled && !e.lasts && !e.user:
+	case e.hasProctitle && !e.lasts && !e.user:
 		return &a.titled
-	case e.titled, e.user && !e.call && !e.own:
+	case e.hasProctitle, e.user && !e.call && !e.standalone:
 		return &a.soon
 	}
 	return &a.quiet
 }
 
-// unplace takes e out of those that wait.
-func (a *Assembler) unplace(e *held) {
+// removePending takes e out of those that wait.
+func (a *Assembler) removePending(e *pendingEvent) {
 	switch e.in {
 	case nil:
 		return
@@ -177,8 +177,8 @@ func (a *Assembler) unplace(e *held) {
 	e.in = nil
 }
 
-// titledOf returns the event of that node that has its PROCTITLE.
-func (a *Assembler) titledOf(node uint64) *held {
+// pendingWithTitle returns the event of that node that has its PROCTITLE.
+func (a *Assembler) pendingWithTitle(node uint64) *pendingEvent {
 	if a.titled.head == nil {
 		return nil
 	}
@@ -189,8 +189,8 @@ func (a *Assembler) titledOf(node uint64) *held {
 	return e
 }
 
-// find returns the event with that key.
-func (a *Assembler) find(k key) *held {
+// findPending returns the event with that key.
+func (a *Assembler) findPending(k key) *pendingEvent {
 	if a.open == 0 {
 		return nil
 	}
@@ -202,7 +202,7 @@ func (a *Assembler) find(k key) *held {
 }
 
 // holdRecord holds record i with the others of e, which has counted it.
-func (a *Assembler) holdRecord(e *held, i int) {
+func (a *Assembler) holdRecord(e *pendingEvent, i int) {
 	r := &a.in.Recs[i]
 	if len(e.here) == 0 {
 		a.touched = append(a.touched, e)

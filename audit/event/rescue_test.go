@@ -81,9 +81,9 @@ func TestExpirePanics(t *testing.T) {
 		a.Add(audittest.Lines(t, "type=SYSCALL msg=audit(1000.000:1): x\ntype=CWD msg=audit(1000.000:1): x\ntype=SYSCALL msg=audit(1000.000:2): x\n"), audittest.Epoch)
 		for e := a.all.head; e != nil; e = e.links[inFirst].next {
 			e.batch.Recs[0].Off = 1 << 30 // no bytes
-			e.links[inHeard] = links{prev: e, next: e}
-			e.in = new(list)
-			a.byKey = [heldBuckets]*held{} // where it is looked for to be dropped
+			e.links[inHeard] = eventLinks{prev: e, next: e}
+			e.in = new(eventList)
+			a.byKey = [heldBuckets]*pendingEvent{} // where it is looked for to be dropped
 		}
 		how(a)
 		if records != 3 || poisoned == 0 && a.Counts().Poison != 0 {

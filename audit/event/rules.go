@@ -31,17 +31,17 @@ const callParts uint64 = 1<<(record.TypeSyscall-firstEvent) | 1<<(record.TypePat
 	1<<(record.TypeKernModule-firstEvent) | 1<<(record.TypeInjOffset-firstEvent) | 1<<(record.TypeAdjNtp-firstEvent) | 1<<(record.TypeUring-firstEvent) |
 	1<<(record.TypeOpenat2-firstEvent)
 
-// withCall reports whether records of this type only come with a system call.
-func withCall(typ uint32) bool {
+// comesWithCall reports whether records of this type only come with a system call.
+func comesWithCall(typ uint32) bool {
 	typ -= firstEvent
 	return typ < 64 && callParts>>typ&1 != 0
 }
 
-// single reports whether records of this type are whole events mostly: what programs
+// isMostlyAlone reports whether records of this type are whole events mostly: what programs
 // send (but see company), KERNEL, and the packets that the AUDIT target logs, at any rate
 // (net/netfilter/xt_AUDIT.c), which have no context. Types from 1007 to 1099 are
 // no records, and complete events with libaudit (common.c, audit_is_last_record).
-func single(typ uint32) bool {
+func isMostlyAlone(typ uint32) bool {
 	return record.Alone(typ) || typ == record.TypeNetfilter || typ > record.TypeLogin && typ < 1100
 }
 
@@ -57,42 +57,42 @@ const (
 	tooLate
 )
 
-// draft is what is known of an event that is not complete.
-type draft struct {
+// eventState is what is known of an event that is not complete.
+type eventState struct {
 	key
-	own      bool // a single line that nothing joins
-	late     bool // what came after its event was given
-	rest     bool // the event was given up to here, being too long
-	titled   bool // has its PROCTITLE
-	call     bool // has a record that only comes with a system call
-	user     bool // has a record of a type that comes alone mostly
-	other    bool // has one of another type
-	contexts bool // has MAC_TASK_CONTEXTS
-	expects  bool // one of these says that it has company
-	lasts    bool // is not complete when anything else comes behind its PROCTITLE
-	recs     int
-	bytes    int
-	first    uint64 // number of the first record, counted over the stream
+	standalone   bool // a single line that nothing joins
+	late         bool // what came after its event was given
+	rest         bool // the event was given up to here, being too long
+	hasProctitle bool // has its PROCTITLE
+	call         bool // has a record that only comes with a system call
+	user         bool // has a record of a type that comes alone mostly
+	other        bool // has one of another type
+	contexts     bool // has MAC_TASK_CONTEXTS
+	expects      bool // one of these says that it has company
+	lasts        bool // is not complete when anything else comes behind its PROCTITLE
+	recs         int
+	bytes        int
+	first        uint64 // number of the first record, counted over the stream
 }
 
-// add counts one more record.
-func (d *draft) add(r *record.Record) {
+// countRecord counts one more record.
+func (d *eventState) countRecord(r *record.Record) {
 	d.recs++
 	d.bytes += int(r.Len)
-	d.call = d.call || withCall(r.Type)
+	d.call = d.call || comesWithCall(r.Type)
 }
 
-// solo reports whether the event has nothing but what comes alone mostly.
-func (d *draft) solo() bool { return d.user && !d.other }
+// isSolo reports whether the event has nothing but what comes alone mostly.
+func (d *eventState) isSolo() bool { return d.user && !d.other }
 
-// judge returns why the event counts as partial, complete if it does not.
-func (d *draft) judge(why cause) cause {
+// partialCause returns why the event counts as partial, complete if it does not.
+func (d *eventState) partialCause(why cause) cause {
 	switch {
 	case d.late:
 		return tooLate
 	case why == tooLong:
 		return byLimit
-	case d.titled, (why == byTimer || why == atEnd) && !d.call && !d.own:
+	case d.hasProctitle, (why == byTimer || why == atEnd) && !d.call && !d.standalone:
 		why = complete
 	}
 	if why == complete && d.rest {

@@ -92,9 +92,9 @@ func (n *node) logged(t *Tracker, r *record.Record, at time.Duration) arrival {
 		t.fillFar(n, r.Serial)
 		return ignored
 	case d > windowSize || d <= -windowSize:
-		return n.wander(t, r, at, &n.logStray)
+		return n.resync(t, r, at, &n.logOutliers)
 	case d > 0:
-		n.logStray.n = 0
+		n.logOutliers.n = 0
 		if n.stopping != runs {
 			n.logStop(r)
 		}
@@ -104,12 +104,12 @@ func (n *node) logged(t *Tracker, r *record.Record, at time.Duration) arrival {
 		n.follow(t, r, at)
 		return fresh
 	case w.seen(r.Serial):
-		n.logStray.n = 0
+		n.logOutliers.n = 0
 		return known
 	case d < -rebootSerials && r.Millis > n.newest+rebootMillis:
-		return n.wander(t, r, at, &n.logStray)
+		return n.resync(t, r, at, &n.logOutliers)
 	}
-	n.logStray.n = 0
+	n.logOutliers.n = 0
 	w.mark(r.Serial)
 	n.countLate(t, r)
 	return fresh
@@ -142,17 +142,17 @@ func (n *node) moveTo(t *Tracker, serial uint32, at time.Duration, millis int64)
 // gather collects serials of a node of which the stream has shown nothing yet. Enough
 // of them begin its window.
 func (n *node) gather(t *Tracker, r *record.Record, at time.Duration) arrival {
-	s := &n.logStray
+	s := &n.logOutliers
 	if slices.Contains(s.serials[:s.n], r.Serial) {
 		return known
 	}
 	s.serials[s.n] = r.Serial
-	if s.n++; s.n < strayEnough {
+	if s.n++; s.n < outliersEnough {
 		return fresh
 	}
 	s.n = 0
 	near := cluster(s.serials[:])
-	if len(near) < strayEnough/2 {
+	if len(near) < outliersEnough/2 {
 		return fresh
 	}
 	low, high := near[0], near[len(near)-1]
@@ -223,7 +223,7 @@ func (t *Tracker) Confirm(b *record.Batch, i int, now time.Time) {
 	if e := n.last; e != nil && e.serial == r.Serial && r.Serial == n.window.high {
 		return
 	}
-	n.arrive(t, r, at)
+	n.observeSerial(t, r, at)
 }
 
 // ObserveConfirmed takes in lines of the log that the stream has brought as

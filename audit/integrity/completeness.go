@@ -381,8 +381,8 @@ func newHabit() (h expectedParts) {
 	return h
 }
 
-// learn takes in an event that was judged.
-func (h *expectedParts) learn(s *completeness, lack parts) {
+// learnFrom takes in an event that was judged.
+func (h *expectedParts) learnFrom(s *completeness, lack parts) {
 	had := (s.want | partCall) & s.has
 	for rest := lack | had&^h.full; rest != 0; rest &= rest - 1 {
 		k := bits.TrailingZeros8(uint8(rest))

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// report makes a trouble ready for Due. since is when it began to show.
-func (t *Tracker) report(n *node, since time.Duration, x Gap) {
+// reportTrouble makes a trouble ready for Due. since is when it began to show.
+func (t *Tracker) reportTrouble(n *node, since time.Duration, x Gap) {
 	switch {
 	case x.Stopped:
 	case x.Kind == MissingSerials:
@@ -17,13 +17,13 @@ func (t *Tracker) report(n *node, since time.Duration, x Gap) {
 		t.counts.Damaged++
 	}
 	n.owed = true
-	t.ready = join(t.ready, reported{Gap: x, node: n, epoch: n.epoch, since: since})
+	t.ready = joinReports(t.ready, reported{Gap: x, node: n, epoch: n.epoch, since: since})
 }
 
-// join appends x. Where there are too many already it is joined to the last one
+// joinReports appends x. Where there are too many already it is joined to the last one
 // if that is a hole of the same node before it; otherwise one that there is no
 // room for is dropped: it is counted, but neither looked for nor marked.
-func join(list []reported, x reported) []reported {
+func joinReports(list []reported, x reported) []reported {
 	if len(list) < maxTroubles {
 		return append(list, x)
 	}
@@ -49,7 +49,7 @@ func (t *Tracker) Due(now time.Time) []Gap {
 		next := e.next
 		superseded := e.turn < e.node.used && e.last <= before
 		if !e.reported && (superseded || e.last <= quiet) {
-			t.judge(e)
+			t.judgeEvent(e)
 		}
 		e = next
 	}
@@ -59,7 +59,7 @@ func (t *Tracker) Due(now time.Time) []Gap {
 	list := make([]Gap, len(t.ready))
 	for i, x := range t.ready {
 		list[i] = x.Gap
-		t.told = join(t.told, x)
+		t.told = joinReports(t.told, x)
 	}
 	t.ready = t.ready[:0]
 	slices.SortStableFunc(list, func(a, b Gap) int {
@@ -120,14 +120,14 @@ func (t *Tracker) lostHole(lost []Gap, x *reported) []Gap {
 
 // lostEvent reports whether a damaged event is damaged still, and forgets it.
 func (t *Tracker) lostEvent(x *reported) bool {
-	e := x.node.find(x.First, x.Millis)
+	e := x.node.findOpen(x.First, x.Millis)
 	if e == nil || !e.reported {
 		return false
 	}
 	n := e.node
 	missed := e.lacks() & n.habit.expected
 	isCut := e.cut
-	t.close(e)
+	t.closeEvent(e)
 	if missed&certain == 0 {
 		// What was only expected by habit and is not in the log was excluded.
 		n.habit.forget(missed)

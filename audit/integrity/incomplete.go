@@ -22,8 +22,8 @@ type incompleteEvent struct {
 	prev, next *incompleteEvent // in the tracker's list, oldest first
 }
 
-// open makes a new event.
-func (t *Tracker) open(n *node, r *record.Record, at time.Duration) *incompleteEvent {
+// openEvent makes a new event.
+func (t *Tracker) openEvent(n *node, r *record.Record, at time.Duration) *incompleteEvent {
 	t.makeRoom()
 	e := t.free
 	if e != nil {
@@ -34,7 +34,7 @@ func (t *Tracker) open(n *node, r *record.Record, at time.Duration) *incompleteE
 	}
 	e.node, e.serial, e.millis, e.from, e.first = n, r.Serial, r.Millis, n.before(r), at
 	n.addOpen(e)
-	t.link(e)
+	t.linkEvent(e)
 	n.last = e
 	t.counts.Open++
 	return e
@@ -74,15 +74,15 @@ func (t *Tracker) makeRoom() {
 	}
 	if e := t.root.next; !e.reported {
 		t.counts.Overflow++
-		t.judge(e)
+		t.judgeEvent(e)
 	}
 	if t.counts.Open >= 2*MaxOpen {
-		t.close(t.root.next)
+		t.closeEvent(t.root.next)
 	}
 }
 
-// close forgets an event: it is complete, or settled.
-func (t *Tracker) close(e *incompleteEvent) {
+// closeEvent forgets an event: it is complete, or settled.
+func (t *Tracker) closeEvent(e *incompleteEvent) {
 	n := e.node
 	if n.last == e {
 		n.last = nil
@@ -98,33 +98,33 @@ func (t *Tracker) close(e *incompleteEvent) {
 	t.counts.Open--
 }
 
-// link puts e at the end of the list.
-func (t *Tracker) link(e *incompleteEvent) {
+// linkEvent puts e at the end of the list.
+func (t *Tracker) linkEvent(e *incompleteEvent) {
 	e.prev, e.next = t.root.prev, &t.root
 	e.prev.next, t.root.prev = e, e
 }
 
 func (e *incompleteEvent) unlink() { e.prev.next, e.next.prev = e.next, e.prev }
 
-// judge says of an event that no more records are waited for whether it is
+// judgeEvent says of an event that no more records are waited for whether it is
 // complete, which closes it, or damaged, which reports it.
-func (t *Tracker) judge(e *incompleteEvent) {
+func (t *Tracker) judgeEvent(e *incompleteEvent) {
 	n := e.node
 	lack := e.lacks()
 	missed := lack & n.habit.expected
 	if n.exempt && e.serial == n.first || n.inStop(e.serial) {
 		missed, e.cut = 0, false // it may have begun before we did, or before auditd did
 	} else {
-		n.habit.learn(&e.completeness, lack)
+		n.habit.learnFrom(&e.completeness, lack)
 	}
 	if missed == 0 && !e.cut {
-		t.close(e)
+		t.closeEvent(e)
 		return
 	}
 	e.reported = true
 	e.unlink()
-	t.link(e) // behind those that wait for judgement
-	t.report(n, e.first, Gap{Kind: IncompleteEvent, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis, From: e.from})
+	t.linkEvent(e) // behind those that wait for judgement
+	t.reportTrouble(n, e.first, Gap{Kind: IncompleteEvent, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis, From: e.from})
 }
 
 // dropEvents judges all open events: their serials will be used again.
@@ -133,7 +133,7 @@ func (n *node) dropEvents(t *Tracker) {
 		for e != nil {
 			next := e.chain
 			if !e.reported {
-				t.judge(e)
+				t.judgeEvent(e)
 			}
 			e = next
 		}
@@ -141,8 +141,8 @@ func (n *node) dropEvents(t *Tracker) {
 	n.last = nil
 }
 
-// find returns the open event of that serial and time, nil if there is none.
-func (n *node) find(serial uint32, millis int64) *incompleteEvent {
+// findOpen returns the open event of that serial and time, nil if there is none.
+func (n *node) findOpen(serial uint32, millis int64) *incompleteEvent {
 	if e := n.last; e != nil && e.serial == serial && e.millis == millis {
 		return e
 	}

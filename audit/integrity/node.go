@@ -25,18 +25,18 @@ type node struct {
 	stops    []Run    // serials of stops that only the log has told of so far
 	// stop are the serials of the last stop, and of the record after it that is not the one of
 	// auditd's registering: from first up to end, which is not among them.
-	stop    struct{ first, end uint32 }
-	gaps    []gap // not reported yet, in order of serials and of time
-	allGaps *int  // of all nodes
-	stray   stray
-	ahead   ahead // seen in the log alone so far
+	stop     struct{ first, end uint32 }
+	gaps     []gap // not reported yet, in order of serials and of time
+	allGaps  *int  // of all nodes
+	outliers outliers
+	ahead    ahead // seen in the log alone so far
 	// logStray is what stray is, of lines that only the log has.
-	logStray stray
-	habit    expectedParts
-	used     uint64           // when it was seen last, in Tracker.turn
-	last     *incompleteEvent // the event of the last record
-	done     id               // the event that was complete last: its EOE often follows
-	owed     bool             // something of it was reported
+	logOutliers outliers
+	habit       expectedParts
+	used        uint64           // when it was seen last, in Tracker.turn
+	last        *incompleteEvent // the event of the last record
+	done        id               // the event that was complete last: its EOE often follows
+	owed        bool             // something of it was reported
 
 	// Its open events, in as many buckets as there were at once, a power of two.
 	open  []*incompleteEvent
@@ -76,15 +76,15 @@ const maxGaps = 4096
 // fewGaps is how many a node keeps room for when it has none.
 const fewGaps = 64
 
-// stray collects serials that lie outside of the window. One is noise, a damaged
+// outliers collects serials that lie outside of the window. One is noise, a damaged
 // record perhaps; strayEnough of them near each other, and none of the others
 // between, are the new serials: after a reboot or a very long hole.
-type stray struct {
-	serials [strayEnough]uint32
+type outliers struct {
+	serials [outliersEnough]uint32
 	n       int
 }
 
-const strayEnough = 16
+const outliersEnough = 16
 
 // A serial that much older than the newest, of an event that much newer, is of
 // another boot.
@@ -102,13 +102,13 @@ const (
 	ignored                // outside of the window: noise, or very old
 )
 
-// arrive takes in the serial of r.
-func (n *node) arrive(t *Tracker, r *record.Record, at time.Duration) arrival {
+// observeSerial takes in the serial of r.
+func (n *node) observeSerial(t *Tracker, r *record.Record, at time.Duration) arrival {
 	if r.Flags&record.FromLog != 0 && !t.confirmed {
 		return n.logged(t, r, at)
 	}
 	if !n.started {
-		gathered := n.logStray.serials[:n.logStray.n]
+		gathered := n.logOutliers.serials[:n.logOutliers.n]
 		n.begin(r)
 		n.adopt(t, r, at, gathered)
 		return fresh
@@ -123,27 +123,27 @@ func (n *node) arrive(t *Tracker, r *record.Record, at time.Duration) arrival {
 		return known
 	case d > 0 && d <= windowSize:
 		if n.ahead.has(r.Serial) { // the log has opened its event
-			n.pass(t, r, at)
-			n.stray.n, n.newest = 0, n.latest.Add(r.Millis, 1)
+			n.advance(t, r, at)
+			n.outliers.n, n.newest = 0, n.latest.Add(r.Millis, 1)
 			return known
 		}
-		n.pass(t, r, at)
+		n.advance(t, r, at)
 	case d < 0 && d <= -windowSize && r.Flags&record.FromLog != 0 && r.Millis < n.newest:
 		t.fillFar(n, r.Serial)
 		return ignored
 	case d > 0 || d <= -windowSize:
-		return n.wander(t, r, at, &n.stray)
+		return n.resync(t, r, at, &n.outliers)
 	case d < -rebootSerials && r.Millis > n.newest+rebootMillis && !w.seen(r.Serial):
 		n.reboot(t, r)
 		return fresh
 	case w.seen(r.Serial):
-		n.stray.n = 0
+		n.outliers.n = 0
 		return known
 	default:
 		w.mark(r.Serial)
 		n.countLate(t, r)
 	}
-	n.stray.n = 0
+	n.outliers.n = 0
 	n.newest = n.latest.Add(r.Millis, 1)
 	return fresh
 }
@@ -157,14 +157,14 @@ func (n *node) begin(r *record.Record) {
 	n.started, n.newest = true, n.latest.Add(r.Millis, 1)
 	n.epoch++
 	n.first, n.exempt = r.Serial, true
-	n.stray.n, n.logStray.n = 0, 0
+	n.outliers.n, n.logOutliers.n = 0, 0
 	n.ahead.clear()
 	n.done = id{}
 	n.stopping, n.stop.first, n.stop.end = runs, 0, 0
 }
 
-// pass moves the window on to r's serial, which is the newest now.
-func (n *node) pass(t *Tracker, r *record.Record, at time.Duration) {
+// advance moves the window on to r's serial, which is the newest now.
+func (n *node) advance(t *Tracker, r *record.Record, at time.Duration) {
 	w := &n.window
 	if r.Serial < w.high {
 		t.counts.Wraps++
@@ -204,7 +204,7 @@ func (n *node) addGap(t *Tracker, g gap) {
 func (n *node) closeBefore(t *Tracker, serial uint32) {
 	k := 0
 	for k < len(n.gaps) && int32(n.gaps[k].first-serial) < 0 {
-		n.judge(t, n.gaps[k])
+		n.reportGap(t, n.gaps[k])
 		k++
 	}
 	n.dropGaps(k)
@@ -214,7 +214,7 @@ func (n *node) closeBefore(t *Tracker, serial uint32) {
 func (n *node) closeOld(t *Tracker, before time.Duration) {
 	k := 0
 	for k < len(n.gaps) && n.gaps[k].since <= before {
-		n.judge(t, n.gaps[k])
+		n.reportGap(t, n.gaps[k])
 		k++
 	}
 	n.dropGaps(k)
@@ -231,10 +231,10 @@ func (n *node) dropGaps(k int) {
 	}
 }
 
-// judge reports what of a gap is still missing.
-func (n *node) judge(t *Tracker, g gap) {
+// reportGap reports what of a gap is still missing.
+func (n *node) reportGap(t *Tracker, g gap) {
 	n.missing(g.first, g.last, func(first, last uint32) {
-		t.report(n, g.since, Gap{Kind: MissingSerials, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis, From: g.millis, Stopped: g.stopped})
+		t.reportTrouble(n, g.since, Gap{Kind: MissingSerials, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis, From: g.millis, Stopped: g.stopped})
 	})
 }
 
@@ -273,8 +273,8 @@ func (n *node) countLate(t *Tracker, r *record.Record) {
 	}
 }
 
-// wander takes in a serial outside of the window; s has those before it.
-func (n *node) wander(t *Tracker, r *record.Record, at time.Duration, s *stray) arrival {
+// resync takes in a serial outside of the window; s has those before it.
+func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outliers) arrival {
 	if s.n > 0 {
 		if prev := s.serials[s.n-1]; r.Serial == prev {
 			return ignored
@@ -285,7 +285,7 @@ func (n *node) wander(t *Tracker, r *record.Record, at time.Duration, s *stray) 
 	t.counts.Strays++
 	s.serials[s.n] = r.Serial
 	s.n++
-	if s.n < strayEnough {
+	if s.n < outliersEnough {
 		return ignored
 	}
 	s.n = 0
@@ -298,7 +298,7 @@ func (n *node) wander(t *Tracker, r *record.Record, at time.Duration, s *stray) 
 			high = x
 		}
 	}
-	t.counts.Strays -= strayEnough
+	t.counts.Strays -= outliersEnough
 	millis := n.before(r)
 	if n.ahead.n > 0 && int32(low-n.ahead.top) > 0 {
 		n.moveTo(t, n.ahead.top, at, millis)
@@ -309,7 +309,7 @@ func (n *node) wander(t *Tracker, r *record.Record, at time.Duration, s *stray) 
 		if high < old {
 			t.counts.Wraps++
 		}
-		t.report(n, at, Gap{Kind: MissingSerials, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis, Stopped: n.tookStop(r)})
+		t.reportTrouble(n, at, Gap{Kind: MissingSerials, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis, Stopped: n.tookStop(r)})
 		n.newest = n.latest.Add(r.Millis, 1)
 	} else {
 		n.reboot(t, r)

@@ -179,21 +179,21 @@ func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, 
 	}
 	e := n.last
 	if e == nil || e.serial != r.Serial || e.millis != r.Millis || n.ahead.n > 0 {
-		if n.done.is(r) && n.stray.n == 0 {
+		if n.done.is(r) && n.outliers.n == 0 {
 			return
 		}
-		switch n.arrive(t, r, at) {
+		switch n.observeSerial(t, r, at) {
 		case ignored:
 			return
 		case known:
-			e = n.find(r.Serial, r.Millis)
+			e = n.findOpen(r.Serial, r.Millis)
 		case fresh:
 			if record.Alone(r.Type) && !isCut {
 				return
 			}
 			// The log may have opened it before the serials began here.
-			if e = n.find(r.Serial, r.Millis); e == nil {
-				e = t.open(n, r, at)
+			if e = n.findOpen(r.Serial, r.Millis); e == nil {
+				e = t.openEvent(n, r, at)
 			}
 		}
 		if e == nil {
@@ -232,9 +232,9 @@ func (t *Tracker) closeComplete(e *incompleteEvent) {
 	if e.cut || e.has&partCall == 0 || e.has&(partTitle|partEOE) == 0 || lack&n.habit.expected != 0 {
 		return
 	}
-	n.habit.learn(&e.completeness, lack)
+	n.habit.learnFrom(&e.completeness, lack)
 	n.done = id{e.serial, e.millis, true}
-	t.close(e)
+	t.closeEvent(e)
 }
 
 // Counts returns what was seen so far.

@@ -21,7 +21,7 @@ func realMarkers(t *testing.T, key []byte, n int) (list []string, batch record.B
 	t.Helper()
 	q := queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true, Markers: true}, Name: "siem", Key: key})
 	for i := range n {
-		q.Note(queue.Upstream, queue.Loss{Records: 1, Events: 1, First: uint32(i), Last: uint32(i)})
+		q.RecordUpstreamLoss(queue.Upstream, queue.Loss{Records: 1, Events: 1, First: uint32(i), Last: uint32(i)})
 		q.Put(&record.Batch{Buf: []byte("type=USER msg=audit(1.000:1): x\n"), Recs: []record.Record{{Len: 32, Type: 1005, Serial: 1, Millis: 1000, Kind: record.Line}}})
 	}
 	q.Close()
@@ -43,7 +43,7 @@ func realMarkers(t *testing.T, key []byte, n int) (list []string, batch record.B
 		c.Advance(len(b.Recs))
 	}
 	c.Close()
-	q.Abandon()
+	q.Shutdown()
 	if len(list) != n {
 		t.Fatalf("%d markers", len(list))
 	}

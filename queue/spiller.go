@@ -13,7 +13,7 @@ const (
 	// maxStored bounds the memory that knowing stored blocks takes: some 16 MiB. It is
 	// reached only where Depth is so small that blocks are stored all but empty.
 	maxStored = 1 << 16
-	// leaveTime is how long Abandon lets the rest be stored.
+	// leaveTime is how long Shutdown lets the rest be stored.
 	leaveTime = 200 * time.Millisecond
 	// tickTime is how often the spool is tended and a full or failing disk tried again.
 	tickTime = time.Second
@@ -35,9 +35,9 @@ type disk interface {
 	Close() error
 }
 
-// pager is what the spiller works with. Its goroutine alone calls disk, but for
+// spillWriter is what the spiller works with. Its goroutine alone calls disk, but for
 // Size, once it runs, and never with the queue's lock.
-type pager struct {
+type spillWriter struct {
 	disk disk
 	kick chan struct{} // has an element when there may be something to do
 	done chan struct{} // closed when the goroutine has ended
@@ -52,11 +52,11 @@ type pager struct {
 	leaving time.Time     // when not zero: store the rest until then, and end
 }
 
-func newPager(d disk) *pager {
-	return &pager{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
+func newSpillWriter(d disk) *spillWriter {
+	return &spillWriter{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-func (p *pager) wake() {
+func (p *spillWriter) wake() {
 	select {
 	case p.kick <- struct{}{}:
 	default:
@@ -64,16 +64,16 @@ func (p *pager) wake() {
 }
 
 // passed says that a frame is not needed any more. There may be room on the disk then.
-func (p *pager) passed(f spool.Frame) {
+func (p *spillWriter) passed(f spool.Frame) {
 	p.release = append(p.release, f)
 	p.down = false
 	p.wake()
 }
 
-// leave lets the spiller store the rest and waits until it has ended, if that is
+// storeRest lets the spiller store the rest and waits until it has ended, if that is
 // soon. It is called, and returns, with the lock.
-func (q *Queue) leave() {
-	p := q.pager
+func (q *Queue) storeRest() {
+	p := q.spiller
 	if p.leaving.IsZero() {
 		p.leaving = time.Now().Add(leaveTime)
 		p.down = false // there may be room again: one try
@@ -89,23 +89,23 @@ func (q *Queue) leave() {
 	}
 }
 
-// spill is the spiller: it loads what cursors wait for, stores what memory is
+// runSpiller is the spiller: it loads what cursors wait for, stores what memory is
 // too small for, and releases what all have passed.
-func (q *Queue) spill() {
-	p := q.pager
+func (q *Queue) runSpiller() {
+	p := q.spiller
 	defer close(p.done)
 	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
 	for {
 		worked, end := q.spillOnce()
 		if end {
-			q.say(p.disk.Close())
+			q.reportSpoolError(p.disk.Close())
 			return
 		}
 		if worked {
 			select {
 			case now := <-tick.C:
-				q.say(p.disk.Tick(now))
+				q.reportSpoolError(p.disk.Tick(now))
 			default:
 			}
 			continue
@@ -113,12 +113,12 @@ func (q *Queue) spill() {
 		select {
 		case <-p.kick:
 		case now := <-tick.C:
-			q.say(p.disk.Tick(now))
+			q.reportSpoolError(p.disk.Tick(now))
 		}
 	}
 }
 
-func (q *Queue) say(err error) {
+func (q *Queue) reportSpoolError(err error) {
 	if err != nil && q.log != nil {
 		q.log(err)
 	}
@@ -126,30 +126,30 @@ func (q *Queue) say(err error) {
 
 // spillOnce does one of each kind of work.
 func (q *Queue) spillOnce() (worked, end bool) {
-	p := q.pager
+	p := q.spiller
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(p.release) > 0 {
 		q.releaseFrames()
 		worked = true
 	}
-	if blk := q.toLoad(); blk != nil && p.leaving.IsZero() {
-		q.load(blk)
+	if blk := q.nextToLoad(); blk != nil && p.leaving.IsZero() {
+		q.loadBlock(blk)
 		worked = true
 	}
-	if blk := q.toStore(); blk != nil {
-		q.store(blk)
+	if blk := q.nextToStore(); blk != nil {
+		q.storeBlock(blk)
 		worked = true
 	}
 	if !worked && q.stored >= maxStored && !p.down {
 		p.down, p.retry = true, time.Now().Add(tickTime)
-		q.goOn()
+		q.resumePut()
 	}
 	return worked, !worked && !p.leaving.IsZero()
 }
 
 func (q *Queue) releaseFrames() {
-	p := q.pager
+	p := q.spiller
 	frames := p.release
 	p.release = nil
 	q.mu.Unlock()
@@ -161,8 +161,8 @@ func (q *Queue) releaseFrames() {
 	p.stuck = false
 }
 
-// toLoad returns the next block that a cursor needs and that is not in memory.
-func (q *Queue) toLoad() *block {
+// nextToLoad returns the next block that a cursor needs and that is not in memory.
+func (q *Queue) nextToLoad() *block {
 	for _, c := range q.cursors {
 		i := q.index(c.pos)
 		for _, blk := range q.blocks[min(i, q.stored):min(i+2, q.stored)] {
@@ -174,10 +174,10 @@ func (q *Queue) toLoad() *block {
 	return nil
 }
 
-// toStore returns the next block that is to be stored, if memory is short enough. A
+// nextToStore returns the next block that is to be stored, if memory is short enough. A
 // block that may still take records is kept for that unless a Put waits or soon will.
-func (q *Queue) toStore() *block {
-	p := q.pager
+func (q *Queue) nextToStore() *block {
+	p := q.spiller
 	if q.stored == len(q.blocks) || q.stored >= maxStored || q.over {
 		return nil
 	}
@@ -204,9 +204,9 @@ func (q *Queue) toStore() *block {
 	return nil
 }
 
-// store writes a block to the disk. It is called, and returns, with the lock.
-func (q *Queue) store(blk *block) {
-	p := q.pager
+// storeBlock writes a block to the disk. It is called, and returns, with the lock.
+func (q *Queue) storeBlock(blk *block) {
+	p := q.spiller
 	blk.sealed = true
 	blk.views++
 	first := max(blk.first, q.head)
@@ -221,12 +221,12 @@ func (q *Queue) store(blk *block) {
 	if q.over {
 		return // it is counted as lost already, though it may be stored
 	}
-	defer q.goOn()
+	defer q.resumePut()
 	if err != nil {
 		p.down, p.retry = true, time.Now().Add(tickTime)
 		if !p.said {
 			p.said = true
-			q.sayUnlocked(fmt.Errorf("spool takes no records: %w", err))
+			q.reportSpoolErrorUnlocked(fmt.Errorf("spool takes no records: %w", err))
 		}
 		return
 	}
@@ -246,15 +246,15 @@ func (q *Queue) store(blk *block) {
 	q.shed()
 }
 
-func (q *Queue) sayUnlocked(err error) {
+func (q *Queue) reportSpoolErrorUnlocked(err error) {
 	q.mu.Unlock()
 	defer q.mu.Lock()
-	q.say(err)
+	q.reportSpoolError(err)
 }
 
-// load reads a stored block. It is called, and returns, with the lock.
-func (q *Queue) load(blk *block) {
-	p := q.pager
+// loadBlock reads a stored block. It is called, and returns, with the lock.
+func (q *Queue) loadBlock(blk *block) {
+	p := q.spiller
 	var into block
 	if k := len(q.free); k > 0 {
 		into, q.free = *q.free[k-1], q.free[:k-1]
@@ -268,7 +268,7 @@ func (q *Queue) load(blk *block) {
 		err = fmt.Errorf("%w: it has %d records, not %d", spool.ErrDamaged, len(b.Recs), f.Records)
 	}
 	if err != nil {
-		q.say(err)
+		q.reportSpoolError(err)
 	}
 	q.mu.Lock()
 	p.ops++
@@ -280,12 +280,12 @@ func (q *Queue) load(blk *block) {
 	if err != nil {
 		blk.tries++
 		if errors.Is(err, spool.ErrDamaged) || blk.tries == maxReads {
-			q.damaged(blk)
+			q.loseDamagedBlock(blk)
 		}
 		return
 	}
 	blk.data, blk.recs, blk.first = b.Buf, b.Recs, f.First
-	q.correct(blk)
+	q.correctBlock(blk)
 	q.cached = append(q.cached, blk)
 	q.cache.recs += q.live(blk)
 	q.cache.bytes += blk.bytes
@@ -296,9 +296,9 @@ func (q *Queue) load(blk *block) {
 	q.shed()
 }
 
-// correct makes the counts of a loaded block exact: of one that an earlier run
+// correctBlock makes the counts of a loaded block exact: of one that an earlier run
 // stored it was not known how much of it, cut by the position, or of markers, counts.
-func (q *Queue) correct(blk *block) {
+func (q *Queue) correctBlock(blk *block) {
 	var whole uint64
 	var size int64
 	for i := max(blk.first, q.head) - blk.first; i < uint64(len(blk.recs)); i++ {
@@ -314,9 +314,9 @@ func (q *Queue) correct(blk *block) {
 	blk.whole, blk.bytes = whole, size
 }
 
-// damaged counts a block that cannot be read as lost. Cursors that come to it
+// loseDamagedBlock counts a block that cannot be read as lost. Cursors that come to it
 // go on behind it and tell of it.
-func (q *Queue) damaged(blk *block) {
+func (q *Queue) loseDamagedBlock(blk *block) {
 	q.now = time.Time{}
 	before := q.count.Lost[Spool].Records
 	blk.loss = blk.summary(blk.whole)
