@@ -67,7 +67,8 @@ const (
 	fromNames  = 30
 	fromArgs   = 60
 	regexCost  = 100
-	vmCost     = 1000
+	// settledCost is that of what is settled as a whole: it may fail, and so comes last.
+	settledCost = 1000
 )
 
 // fields are those that expressions may mention by their names.
