@@ -202,7 +202,14 @@ func anyAmong(list, body operand) (out operand, ok bool) {
 		return out, true
 	}
 
-	has, get := oneOf(valuesOf(body.among, textOf)(nil)), list.texts
-	out.test = func(m *Matcher) bool { return slices.ContainsFunc(get(m), has) }
+	has, slot := oneOf(valuesOf(body.among, textOf)(nil)), list.slot
+	out.test = func(m *Matcher) bool {
+		for _, x := range m.value(slot).texts {
+			if has(x) {
+				return true
+			}
+		}
+		return false
+	}
 	return out, true
 }
