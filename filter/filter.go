@@ -140,7 +140,7 @@ func mainOf(recs []record.Record) int {
 		switch recs[k].Type {
 		case record.TypeSyscall:
 			return k
-		case typePath, typeSockaddr, typeCwd, typeExecve, record.TypeProctitle, record.TypeEOE:
+		case record.TypePath, record.TypeSockaddr, record.TypeCWD, record.TypeExecve, record.TypeProctitle, record.TypeEOE:
 		default:
 			if first < 0 {
 				first = k

@@ -4,17 +4,8 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
-
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
-)
-
-const (
-	typePath     = uint32(auparse.AUDIT_PATH)
-	typeCwd      = uint32(auparse.AUDIT_CWD)
-	typeExecve   = uint32(auparse.AUDIT_EXECVE)
-	typeSockaddr = uint32(auparse.AUDIT_SOCKADDR)
 )
 
 func loadTypes(m *Matcher, v *value) {
@@ -47,13 +38,6 @@ func loadIncomplete(m *Matcher, v *value) {
 }
 
 var keyPattern = newPattern("key")
-
-// loadKeysOrEmpty makes an event without a key have an empty one.
-func loadKeysOrEmpty(m *Matcher, v *value) {
-	if loadKeys(m, v); len(v.texts) == 0 {
-		v.texts = append(v.texts, "")
-	}
-}
 
 // loadKeys loads the keys of all records.
 func loadKeys(m *Matcher, v *value) {
@@ -156,9 +140,7 @@ func loadArch(m *Matcher, v *value) {
 	v.s = ""
 	if value := m.find(&archPattern, &m.hints.arch); value != nil {
 		if v.s = record.ArchName(m.arch()); v.s == "" {
-			from := len(m.scratch)
-			m.scratch = append(append(m.scratch, "0x"...), value...)
-			v.s = alias(m.scratch[from:])
+			v.s = m.hold(append(append(m.scratch, "0x"...), value...))
 		}
 	}
 }
