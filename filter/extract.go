@@ -72,7 +72,7 @@ func (m *Matcher) cut(p *body, k int) {
 	if at > 0 && mayHoldBlanks(rec.Type, p.text[:at]) {
 		at = messageAt(p.text)
 	}
-	if at == 0 || at > 0 && p.text[at-1] == ' ' {
+	if at == 0 || (at > 0 && p.text[at-1] == ' ') {
 		p.msg = p.text[at+len(open):]
 		p.text = p.text[:at]
 		if n := len(p.msg); n > 0 && p.msg[n-1] == '\'' {
@@ -215,7 +215,7 @@ func (p *pattern) stands(text []byte) bool {
 	if len(text) >= 8 && binary.LittleEndian.Uint64(text)&p.mask != p.head {
 		return false
 	}
-	return len(text) >= len(p.needle) && (len(text) >= 8 && len(p.needle) <= 8 || string(text[:len(p.needle)]) == p.needle)
+	return len(text) >= len(p.needle) && ((len(text) >= 8 && len(p.needle) <= 8) || string(text[:len(p.needle)]) == p.needle)
 }
 
 // value returns the value that text begins with; never nil.

@@ -39,9 +39,11 @@ func valuesOf[V any](elements []operand, get func(operand) func(*Matcher) V) fun
 // contains returns x in list.
 func contains(x, list operand) operand {
 	out := combine(flag, x, list)
-	if typ, ok := recordType(x, list); ok {
-		out.test, out.cost = hasType(typ, x.s), fromHeader
-		return out
+	if isTypes(list) && x.literal {
+		if typ := record.TypeNumber([]byte(x.s)); typ != 0 {
+			out.test, out.cost = hasType(typ, x.s), fromHeader
+			return out
+		}
 	}
 	if x.isHash && list.plain {
 		out.among = list.elements
@@ -94,13 +96,9 @@ func oneOf[V comparable](list []V) func(V) bool {
 	return func(x V) bool { return set[x] }
 }
 
-// recordType returns the number of the type that "TYPE" in types asks for.
-func recordType(name, list operand) (typ uint32, ok bool) {
-	if !name.literal || name.kind != text || list.field == nil || (list.field.name != "types" && list.field.name != "types*") {
-		return 0, false
-	}
-	typ = record.TypeNumber([]byte(name.s))
-	return typ, typ != 0
+// isTypes reports whether a list is the names of the records' types.
+func isTypes(list operand) bool {
+	return list.field != nil && (list.field.name == "types" || list.field.name == "types*")
 }
 
 // hasType asks the headers: no name is made of any type. Of one that has only a name the
@@ -130,10 +128,8 @@ func hasType(typ uint32, name string) test {
 
 // quantify returns any(list, body), or all, none, one or count.
 func quantify(name string, list, body operand) operand {
-	if name == "any" && list.inSlot && body.among != nil {
-		if out, ok := anyAmong(list, body); ok {
-			return out
-		}
+	if name == "any" && list.inSlot && list.kind == texts && body.among != nil {
+		return anyAmong(list, body)
 	}
 
 	out := combine(flag, list, body)
@@ -180,26 +176,16 @@ func countHolding[V any](list func(*Matcher) []V, hash func(*Matcher) *V, holds 
 	}
 }
 
-// anyAmong compiles any(LIST, # in ["a", "b"]), which is what key in [...] becomes; of types
-// the headers are asked.
-func anyAmong(list, body operand) (out operand, ok bool) {
-	if list.kind != texts {
-		return out, false
-	}
-
-	out = combine(flag, list, body)
-	tests := make([]operand, len(body.among))
-	ofTypes := true
-	for i, word := range body.among {
-		typ, ok := recordType(word, list)
-		if ofTypes = ofTypes && ok; !ofTypes {
-			break
+// anyAmong compiles any(LIST, # in ["a", "b"]), which is what key in [...] becomes.
+func anyAmong(list, body operand) operand {
+	out := combine(flag, list, body)
+	if isTypes(list) {
+		tests := make([]operand, len(body.among))
+		for i, word := range body.among {
+			tests[i] = contains(word, list)
 		}
-		tests[i] = operand{kind: flag, plain: true, cost: fromHeader, test: hasType(typ, word.s)}
-	}
-	if ofTypes {
 		out.test, out.cost = join("or", tests...).test, fromHeader
-		return out, true
+		return out
 	}
 
 	has, slot := oneOf(valuesOf(body.among, textOf)(nil)), list.slot
@@ -211,5 +197,5 @@ func anyAmong(list, body operand) (out operand, ok bool) {
 		}
 		return false
 	}
-	return out, true
+	return out
 }

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -130,41 +131,38 @@ func (c *checker) checkComparison(n *ast.BinaryNode) operand {
 	}
 	l, r = c.checkNames(r.field, n.Left, l), c.checkNames(l.field, n.Right, r)
 
-	list, other, left := eachOf(n.Left), r, true
+	list, other := l.each(), r
 	if list == nil {
-		list, other, left = eachOf(n.Right), l, false
+		list, other = r.each(), l
 	}
 	switch {
-	case list == nil:
+	case list == nil, list.kind == texts && strings.ContainsAny(n.Operator, "<>"): // in the order of texts the first one counts
 		return compare(n.Operator, l, r)
 	case n.Operator == "==":
 		return contains(other, c.use(list))
 	case n.Operator == "!=":
 		return negate(contains(other, c.use(list)))
-	case list.kind == texts: // in the order of texts the first one counts
-		return compare(n.Operator, l, r)
+	case l.each() != nil:
+		return c.overEach(n, l, func(o operand) operand { return compare(n.Operator, o, r) })
 	}
-	return c.anyOf(n, list, func(element operand) operand {
-		if left {
-			return compare(n.Operator, element, other)
-		}
-		return compare(n.Operator, other, element)
-	})
+	return c.overEach(n, r, func(o operand) operand { return compare(n.Operator, l, o) })
 }
 
-// eachOf returns the list that comparisons of a field run over, nil when it is none
-// of these fields.
-func eachOf(n ast.Node) *field {
-	if id, ok := n.(*ast.IdentifierNode); ok {
-		if f := fields[id.Value]; f != nil && f.each != "" {
-			return fields[f.each]
-		}
+// each returns the list that comparisons of a field run over, nil when it is none of these
+// fields.
+func (o operand) each() *field {
+	if o.field == nil || !o.inSlot {
+		return nil
 	}
-	return nil
+	return fields[o.field.each]
 }
 
-// anyOf returns any(list, test).
-func (c *checker) anyOf(n ast.Node, list *field, test func(element operand) operand) operand {
+// overEach returns a test of o, or whether it holds for any of the values that o is the first of.
+func (c *checker) overEach(n ast.Node, o operand, test func(operand) operand) operand {
+	list := o.each()
+	if list == nil {
+		return test(o)
+	}
 	if c.element != none {
 		c.fail(n, "in any(LIST, ...) this would be a list within a list", "compare with == or move it outside")
 	}
@@ -236,7 +234,7 @@ func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
 		return o
 	}
 	if !f.known(o.s) {
-		message := "there is no " + nouns(f) + " " + strconv.Quote(brief(o.s, 60))
+		message := "there is no " + cmp.Or(nouns[f.name], "record type") + " " + strconv.Quote(brief(o.s, 60))
 		if hint := didYouMean(o.s, f.names()); f.grows {
 			c.warn(n, message+" in the tables", hint)
 		} else {
@@ -249,20 +247,8 @@ func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
 	return o
 }
 
-// nouns says what the texts of a field with known names are.
-func nouns(f *field) string {
-	switch f.name {
-	case "syscall":
-		return "system call"
-	case "errno":
-		return "error name"
-	case "arch":
-		return "arch"
-	case "family":
-		return "address family"
-	}
-	return "record type"
-}
+// nouns say what the texts of a field with known names are, where they are no record types.
+var nouns = map[string]string{"syscall": "system call", "errno": "error name", "arch": "arch", "family": "address family"}
 
 func (c *checker) checkIn(n *ast.BinaryNode) operand {
 	l := c.check(n.Left)
@@ -286,10 +272,7 @@ func (c *checker) checkIn(n *ast.BinaryNode) operand {
 	}
 
 	l, r = c.checkNames(r.field, n.Left, l), c.checkNames(l.field, n.Right, r)
-	if list := eachOf(n.Left); list != nil {
-		return c.anyOf(n, list, func(element operand) operand { return contains(element, r) })
-	}
-	return contains(l, r)
+	return c.overEach(n, l, func(o operand) operand { return contains(o, r) })
 }
 
 // checkInRange makes two comparisons of x in from..to: a list of all numbers between could
@@ -306,13 +289,9 @@ func (c *checker) checkInRange(n *ast.BinaryNode, l operand, ends *ast.BinaryNod
 		c.fail(n.Left, show(n.Left)+" is "+l.kind.String()+", and a range holds numbers", "")
 	}
 
-	between := func(o operand) operand {
+	return c.overEach(n, l, func(o operand) operand {
 		return join("and", compare(">=", o, literalNumber(lo)), compare("<=", o, literalNumber(hi)))
-	}
-	if list := eachOf(n.Left); list != nil {
-		return c.anyOf(n, list, between)
-	}
-	return between(l)
+	})
 }
 
 // checkSearch checks contains, startsWith, endsWith and matches.
@@ -331,10 +310,7 @@ func (c *checker) checkSearch(n *ast.BinaryNode) operand {
 	if n.Operator == "matches" {
 		search = c.matchPattern(n.Right, r)
 	}
-	if list := eachOf(n.Left); list != nil {
-		return c.anyOf(n, list, search)
-	}
-	return search(l)
+	return c.overEach(n, l, search)
 }
 
 // matchPattern returns the search for a regular expression.

@@ -70,9 +70,13 @@ func (m *Matcher) cwd() string {
 }
 
 func loadProctitle(m *Matcher, v *value) {
-	from := len(m.scratch)
 	v.s = m.text(record.Text, m.findType(record.TypeProctitle, &titlePattern))
-	// Text with NULs was decoded from hex, so it is in scratch and may be changed.
+	if strings.IndexByte(v.s, 0) < 0 {
+		return
+	}
+
+	from := len(m.scratch)
+	v.s = m.hold(append(m.scratch, v.s...)) // a copy, because the record is not ours to change
 	for i, c := range m.scratch[from:] {
 		if c == 0 {
 			m.scratch[from+i] = ' '
@@ -184,7 +188,7 @@ func (m *Matcher) under(dirs []string) int {
 			return isUnder
 		}
 	}
-	if !sure || nameless && !named || named && m.inRoot() {
+	if !sure || (nameless && !named) || (named && m.inRoot()) {
 		return notSure
 	}
 	return isNot

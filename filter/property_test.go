@@ -102,7 +102,7 @@ func (g *generator) flag(depth int) string {
 		case 7:
 			return g.quantifier(depth, "any", "all", "none", "one")
 		case 8:
-			return g.pick("success", "failed", "recovered", "incomplete", "true", "false", `path_under("/etc", "/usr/bin")`, `path_under("/home")`, `has_key("exec", "fim")`)
+			return g.pick("success", "failed", "recovered", "incomplete", "true", "false", `path_under("/etc", "/usr/bin")`, `path_under("/etc", "/usr/bin")`, `path_under("/home")`, `path_under("/home")`, `path_under("/")`, `has_key("exec", "fim")`)
 		case 9:
 			return g.pick(`in_net(addr, "10.0.0.0/8")`, `in_net(hostname, "::/0", "0.0.0.0/0")`, `type == "EXECVE"`, `type in ["SYSCALL", "USER_LOGIN"]`, `"PATH" in types`, `type != "PATH"`,
 				`syscall in ["execve", "openat"]`, `ouid == 0`, `inode > 100000`, `ouid in 1..5000`, `port == 22`, `any(types, # in ["EXECVE", "PATH"])`)
