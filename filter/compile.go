@@ -15,8 +15,7 @@ const (
 	maxNodes  = 10000
 	maxDepth  = 100 // brackets within brackets
 	maxSigns  = 5000
-	// maxJoined is how much text + may make for one event.
-	maxJoined = 16 << 20 // bytes
+	maxTaken  = 16 << 20 // bytes that + and lists may take for one event
 )
 
 const tooLong = "the expression is too long"

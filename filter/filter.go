@@ -10,6 +10,7 @@ package filter
 
 import (
 	"errors"
+	"strconv"
 
 	"audisp-relay/audit/record"
 )
@@ -61,7 +62,7 @@ type Matcher struct {
 	elem    string
 	elemNum int
 	err     error  // the first of this event
-	joined  int    // bytes of text that + has made for it
+	taken   int    // bytes that + and lists have taken for it
 	scratch []byte // decoded text of this event
 	args    record.Args
 	addr    []byte // bytes of a socket address
@@ -123,7 +124,7 @@ func (m *Matcher) Keep(b *record.Batch, i, j int) (bool, error) {
 // begin turns to an event.
 func (m *Matcher) begin(b *record.Batch, i, j int) {
 	m.b, m.i, m.j = b, i, j
-	m.mainCut, m.err, m.joined = false, nil, 0
+	m.mainCut, m.err, m.taken = false, nil, 0
 	m.epoch++
 	if cap(m.scratch) > maxScratch {
 		m.scratch = nil
@@ -168,4 +169,15 @@ func (m *Matcher) fail(err error) {
 	if m.err == nil {
 		m.err = err
 	}
+}
+
+var errTaken = errors.New("filter: the expression takes more than " + strconv.Itoa(maxTaken) + " bytes for the event")
+
+// take reports whether an expression may take so much more memory for this event.
+func (m *Matcher) take(bytes int) bool {
+	if m.taken += bytes; m.taken <= maxTaken {
+		return true
+	}
+	m.fail(errTaken)
+	return false
 }

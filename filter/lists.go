@@ -28,12 +28,20 @@ func numberOf(o operand) func(*Matcher) int  { return o.number }
 // valuesOf returns the values of all elements.
 func valuesOf[V any](elements []operand, get func(operand) func(*Matcher) V) func(*Matcher) []V {
 	return func(m *Matcher) []V {
-		values := make([]V, len(elements))
-		for i, e := range elements {
-			values[i] = get(e)(m)
+		if !m.take(16 * len(elements)) { // as long as a text's header
+			return nil
 		}
-		return values
+		return evaluate(m, elements, get)
 	}
+}
+
+// evaluate evaluates all elements; m may be nil where they are literal.
+func evaluate[V any](m *Matcher, elements []operand, get func(operand) func(*Matcher) V) []V {
+	values := make([]V, len(elements))
+	for i, e := range elements {
+		values[i] = get(e)(m)
+	}
+	return values
 }
 
 // contains returns x in list.
@@ -63,6 +71,7 @@ func contains(x, list operand) operand {
 	return out
 }
 
+// isIn compiles the search for a value in a list.
 func isIn[V comparable](get func(*Matcher) V, list operand, values func(*Matcher) []V, valueOf func(operand) func(*Matcher) V) test {
 	switch {
 	case list.elements == nil:
@@ -71,7 +80,7 @@ func isIn[V comparable](get func(*Matcher) V, list operand, values func(*Matcher
 			return slices.Contains(values(m), x)
 		}
 	case list.plain:
-		has := oneOf(valuesOf(list.elements, valueOf)(nil))
+		has := oneOf(evaluate(nil, list.elements, valueOf))
 		return func(m *Matcher) bool { return has(get(m)) }
 	}
 	return func(m *Matcher) bool {
@@ -158,12 +167,12 @@ func quantify(name string, list, body operand) operand {
 	return out
 }
 
-// countHolding counts the elements of a list that a test holds for, until it has so many as are
-// asked for.
-func countHolding[V any](list func(*Matcher) []V, hash func(*Matcher) *V, holds test, most int) func(*Matcher) int {
+// countHolding counts the elements of a list that a test holds for, and ends when it has most.
+// current is where # is read from.
+func countHolding[V any](list func(*Matcher) []V, current func(*Matcher) *V, holds test, most int) func(*Matcher) int {
 	return func(m *Matcher) int {
-		n, element := 0, hash(m)
-		outer := *element // what a comparison with each value of a field runs over may hold another list
+		n, element := 0, current(m)
+		outer := *element // (any(inodes, # > 5) ? 1 : 2) < ouid runs over inodes for each of ouids
 		for _, *element = range list(m) {
 			if holds(m) {
 				if n++; n == most {
@@ -188,7 +197,7 @@ func anyAmong(list, body operand) operand {
 		return out
 	}
 
-	has, slot := oneOf(valuesOf(body.among, textOf)(nil)), list.slot
+	has, slot := oneOf(evaluate(nil, body.among, textOf)), list.slot
 	out.test = func(m *Matcher) bool {
 		for _, x := range m.value(slot).texts {
 			if has(x) {

@@ -36,7 +36,7 @@ func (c *checker) checkArithmetic(n *ast.BinaryNode) operand {
 	l, r := c.check(n.Left), c.check(n.Right)
 	switch {
 	case n.Operator == "+" && l.kind == text && r.kind == text:
-		return c.concatenate(n, l, r)
+		return concatenate(l, r)
 	case !l.kind.isNumber() || !r.kind.isNumber():
 		c.fail(n, n.Operator+" takes two numbers, not "+l.kind.String()+" and "+r.kind.String(), "")
 	case n.Operator != "%":
@@ -96,18 +96,15 @@ func (c *checker) remainder(n ast.Node, l, r operand) operand {
 }
 
 // concatenate joins texts, at once where they are known: the pattern of matches has to be.
-func (c *checker) concatenate(n ast.Node, l, r operand) operand {
+func concatenate(l, r operand) operand {
 	if l.literal && r.literal {
 		return literalText(l.s + r.s)
 	}
 
 	out := derive(text, l, r)
-	failed := c.evalError(n, "the texts become too long")
 	out.text = func(m *Matcher) string {
 		a, b := l.text(m), r.text(m)
-		// A let of a let of a let would double without end.
-		if m.joined += len(a) + len(b); m.joined > maxJoined {
-			m.fail(failed)
+		if !m.take(len(a) + len(b)) { // a let of a let of a let would double without end
 			return ""
 		}
 		return a + b
