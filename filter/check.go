@@ -1,40 +1,37 @@
 package filter
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
 )
 
-// checker goes over what the parser made of an expression, says what is wrong with it,
-// and returns it in the terms that are evaluated:
+// checker goes over what the parser made of an expression, says what is wrong with it, and
+// returns for each part the operand that evaluates it. Some are evaluated as others:
 //
 //	key == "x"             "x" in keys*
 //	key in ["x", "y"]      any(keys*, # in ["x", "y"])
 //	has_key("x")           "x" in keys
 //	msg.acct, args[1]      fields of these names
 //	field("x")             a field of its own
-//	in_net(addr, "...")    a function that has the networks
 //	path_under("/etc")     a field of its own
+//	let n = len(args); n   a field of its own
 //	at("2026-11-22")       a number
 //	unset                  a number
-//
-// It leaves the parser's nodes as they are: Explain shows those.
 type checker struct {
 	src      string
 	slots    []*field
 	slotOf   map[string]int
-	nets     []netset // of in_net#0, in_net#1...
-	patterns map[string]*regexp.Regexp
-	vars     map[string]kind // of let
+	vars     map[string]int // slots of what let defines
 	warnings []*Error
 	element  kind   // of # in a predicate, none outside
 	list     *field // that # is an element of, when it is a field
+	negative bool   // what is checked stands under an odd number of not
 }
 
-// fail ends the check: compile recovers the error.
+// fail ends the check: Compile recovers the error.
 func (c *checker) fail(n ast.Node, message, hint string) {
 	panic(newError(c.src, n.Location().From, message, hint))
 }
@@ -50,28 +47,30 @@ func (c *checker) warn(n ast.Node, message, hint string) {
 	c.warnings = append(c.warnings, e)
 }
 
-// at gives a new node the place of an old one.
-func at[N ast.Node](old ast.Node, n N) N {
-	n.SetLocation(old.Location())
-	return n
+// use notes that the expression mentions a field and returns its value.
+func (c *checker) use(f *field) operand {
+	slot, ok := c.slotOf[f.name]
+	if !ok {
+		slot = c.addSlot(f)
+		c.slotOf[f.name] = slot
+	}
+	o := c.readSlot(slot)
+	o.field, o.slots, o.plain, o.cost = f, []int{slot}, true, f.cost
+	return o
 }
 
-// use notes that the expression mentions a field and returns the node for it.
-func (c *checker) use(n ast.Node, f *field) ast.Node {
-	if _, ok := c.slotOf[f.name]; !ok {
-		c.slotOf[f.name] = len(c.slots)
-		c.slots = append(c.slots, f)
-	}
-	return at(n, &ast.IdentifierNode{Value: f.name})
+func (c *checker) addSlot(f *field) int {
+	c.slots = append(c.slots, f)
+	return len(c.slots) - 1
 }
 
-// flag checks a part that has to be true or false.
-func (c *checker) flag(n ast.Node) ast.Node {
-	out, k := c.node(n)
-	if k != flag {
-		c.fail(n, show(n)+" is "+k.String()+", not true or false", compareHint(n, k))
+// checkFlag checks a part that has to be true or false.
+func (c *checker) checkFlag(n ast.Node) operand {
+	o := c.check(n)
+	if o.kind != flag {
+		c.fail(n, show(n)+" is "+o.kind.String()+", not true or false", compareHint(n, o.kind))
 	}
-	return out
+	return o
 }
 
 func compareHint(n ast.Node, k kind) string {
@@ -89,70 +88,72 @@ func compareHint(n ast.Node, k kind) string {
 // show returns a part as it may stand in a message.
 func show(n ast.Node) string { return brief(n.String(), 60) }
 
-// node checks a part and returns what is evaluated for it.
-func (c *checker) node(n ast.Node) (ast.Node, kind) {
+// check checks a part and returns what evaluates it.
+func (c *checker) check(n ast.Node) operand {
 	switch n := n.(type) {
 	case *ast.IdentifierNode:
-		return c.identifier(n)
+		return c.checkIdentifier(n)
 	case *ast.IntegerNode:
-		return at(n, &ast.IntegerNode{Value: n.Value}), number
+		return literalNumber(n.Value)
 	case *ast.FloatNode:
-		return at(n, &ast.FloatNode{Value: n.Value}), float
+		return operand{kind: float, float: func(*Matcher) float64 { return n.Value }}
 	case *ast.StringNode:
-		return at(n, &ast.StringNode{Value: n.Value}), text
+		return literalText(n.Value)
 	case *ast.BoolNode:
-		return at(n, &ast.BoolNode{Value: n.Value}), flag
+		return operand{kind: flag, plain: true, test: func(*Matcher) bool { return n.Value }}
 	case *ast.UnaryNode:
-		return c.unary(n)
+		return c.checkUnary(n)
 	case *ast.BinaryNode:
-		return c.binary(n)
+		return c.checkBinary(n)
 	case *ast.MemberNode:
-		return c.member(n)
+		return c.checkMember(n)
 	case *ast.CallNode:
-		return c.call(n)
+		return c.checkCall(n)
 	case *ast.BuiltinNode:
-		return c.builtin(n)
+		return c.checkBuiltin(n)
 	case *ast.PointerNode:
 		if c.element == none || n.Name != "" {
 			c.fail(n, "# stands for an element within any(LIST, ...)", "")
 		}
-		return at(n, &ast.PointerNode{}), c.element
+		return elementOperand(c.element, c.list)
 	case *ast.ConditionalNode:
-		return c.conditional(n)
+		return c.checkConditional(n)
 	case *ast.ArrayNode:
-		return c.array(n)
+		return c.checkArray(n)
 	case *ast.VariableDeclaratorNode:
-		return c.let(n)
+		return c.checkLet(n)
 	case *ast.NilNode:
 		c.fail(n, "no field is nil", `what is absent is "", 0 or unset`)
 	case *ast.ChainNode:
 		c.fail(n, "?. is of no use here", `what is absent is "", 0 or unset`)
 	}
 	c.fail(n, show(n)+" has no place in a filter", "")
-	return nil, none
+	return operand{}
 }
 
-func (c *checker) identifier(n *ast.IdentifierNode) (ast.Node, kind) {
-	if k, ok := c.vars[n.Value]; ok {
-		return at(n, &ast.IdentifierNode{Value: n.Value}), k
+func (c *checker) checkIdentifier(n *ast.IdentifierNode) operand {
+	if slot, ok := c.vars[n.Value]; ok {
+		return c.readSlot(slot)
 	}
 	if n.Value == "unset" {
-		return at(n, &ast.IntegerNode{Value: unset}), number
+		return literalNumber(unset)
 	}
+
 	f, ok := fields[n.Value]
 	if !ok {
-		c.unknown(n, n.Value)
+		c.failUnknown(n, n.Value)
 	}
-	return c.use(n, f), f.kind
+	return c.use(f)
 }
 
-func (c *checker) unknown(n ast.Node, name string) {
+func (c *checker) failUnknown(n ast.Node, name string) {
 	if _, ok := helpers[name]; ok {
 		c.fail(n, name+" is a helper", "write "+helpers[name])
 	}
 	if name == "msg" {
 		c.fail(n, "msg is not a field itself", "write msg.acct and the like")
 	}
+
 	hint := didYouMean(name, append(fieldNames, "unset"))
 	if hint == "" {
 		hint = "for a field that has no name here write field(" + strconv.Quote(name) + ")"
@@ -160,48 +161,71 @@ func (c *checker) unknown(n ast.Node, name string) {
 	c.fail(n, "unknown field "+brief(name, 60), hint)
 }
 
-func (c *checker) unary(n *ast.UnaryNode) (ast.Node, kind) {
-	if n.Operator == "not" || n.Operator == "!" {
-		return at(n, &ast.UnaryNode{Operator: "not", Node: c.flag(n.Node)}), flag
+func (c *checker) checkUnary(n *ast.UnaryNode) operand {
+	if isNegation(n) {
+		return negate(c.checkNegated(n.Node))
 	}
-	out, k := c.node(n.Node)
-	if !k.isNumber() {
-		c.fail(n, n.Operator+" stands before a number, and "+show(n.Node)+" is "+k.String(), "")
+
+	o := c.check(n.Node)
+	switch {
+	case !o.kind.isNumber():
+		c.fail(n, n.Operator+" stands before a number, and "+show(n.Node)+" is "+o.kind.String(), "")
+	case o.literal && n.Operator == "-":
+		return literalNumber(-o.n)
+	case o.literal:
+		return o
 	}
-	if i, ok := out.(*ast.IntegerNode); ok {
-		if n.Operator == "-" {
-			i.Value = -i.Value
-		}
-		return at(n, i), k
+
+	out := derive(o.kind, o)
+	out.number, out.float = o.number, o.float
+	if n.Operator == "-" {
+		out.number = func(m *Matcher) int { return -o.number(m) }
+		out.float = func(m *Matcher) float64 { return -o.float(m) }
 	}
-	return at(n, &ast.UnaryNode{Operator: n.Operator, Node: out}), k
+	return out
 }
 
-// member checks msg.acct and args[0].
-func (c *checker) member(n *ast.MemberNode) (ast.Node, kind) {
-	if of, ok := n.Node.(*ast.IdentifierNode); ok && !n.Optional {
-		if key, ok := n.Property.(*ast.StringNode); ok && of.Value == "msg" {
-			f, ok := fields["msg."+strings.ReplaceAll(key.Value, "-", "_")]
-			if !ok {
-				c.unknown(key, "msg."+key.Value)
-			}
-			return c.use(n, f), f.kind
+// isNegation reports whether a node is not or !.
+func isNegation(n *ast.UnaryNode) bool { return n.Operator == "not" || n.Operator == "!" }
+
+// checkNegated is checkFlag for what is true where the whole is not.
+func (c *checker) checkNegated(n ast.Node) operand {
+	c.negative = !c.negative
+	o := c.checkFlag(n)
+	c.negative = !c.negative
+	return o
+}
+
+// checkMember checks msg.acct and args[0].
+func (c *checker) checkMember(n *ast.MemberNode) operand {
+	of, ok := n.Node.(*ast.IdentifierNode)
+	if !ok || n.Optional {
+		c.fail(n, show(n)+" has no place in a filter", "")
+	}
+	if key, ok := n.Property.(*ast.StringNode); ok && of.Value == "msg" {
+		f, ok := fields["msg."+strings.ReplaceAll(key.Value, "-", "_")]
+		if !ok {
+			c.failUnknown(key, "msg."+key.Value)
 		}
-		if f, ok := fields[of.Value]; ok && f.kind == texts {
-			if i, ok := constant(n.Property); ok {
-				return c.use(n, elementOf(f, i)), text
-			}
+		return c.use(f)
+	}
+
+	f, isField := fields[of.Value]
+	if isField && f.kind == texts {
+		i, ok := constant(n.Property)
+		if !ok {
 			c.fail(n.Property, "the place in a list is written out, as in "+of.Value+"[0]", "")
 		}
-		if _, ok := fields[of.Value]; ok {
-			c.fail(n, of.Value+" has no parts", "")
-		}
-		if _, ok := c.vars[of.Value]; !ok {
-			c.unknown(of, of.Value)
-		}
+		return c.use(elementOf(f, i))
+	}
+	if isField {
+		c.fail(n, of.Value+" has no parts", "")
+	}
+	if _, ok := c.vars[of.Value]; !ok {
+		c.failUnknown(of, of.Value)
 	}
 	c.fail(n, show(n)+" has no place in a filter", "")
-	return nil, none
+	return operand{}
 }
 
 // constant returns the number that a node is.
@@ -220,66 +244,69 @@ func constant(n ast.Node) (int, bool) {
 // elementOf is the field that is element i of a list, from the end when i is negative;
 // "" when the list is shorter.
 func elementOf(list *field, i int) *field {
-	name := list.name + "[" + strconv.Itoa(i) + "]"
-	return &field{name: name, kind: text, cost: list.cost, known: list.known, names: list.names, present: list.present, load: func(m *Matcher, v *value) {
+	element := *list
+	element.name, element.kind = list.name+"["+strconv.Itoa(i)+"]", text
+	element.load = func(m *Matcher, v *value) {
 		v.s = ""
 		list.load(m, v)
-		k := i
+		at := i
 		if i < 0 {
-			k += len(v.texts)
+			at += len(v.texts)
 		}
-		if k >= 0 && k < len(v.texts) {
-			v.s = v.texts[k]
+		if at >= 0 && at < len(v.texts) {
+			v.s = v.texts[at]
 		}
-	}}
-}
-
-func (c *checker) conditional(n *ast.ConditionalNode) (ast.Node, kind) {
-	cond := c.flag(n.Cond)
-	a, ka := c.node(n.Exp1)
-	b, kb := c.node(n.Exp2)
-	if ka != kb {
-		c.fail(n.Exp2, "one way it is "+ka.String()+", the other "+kb.String(), "")
 	}
-	return at(n, &ast.ConditionalNode{Ternary: true, Cond: cond, Exp1: a, Exp2: b}), ka
+	return &element
 }
 
-func (c *checker) array(n *ast.ArrayNode) (ast.Node, kind) {
+func (c *checker) checkConditional(n *ast.ConditionalNode) operand {
+	cond := c.checkFlag(n.Cond)
+	a, b := c.check(n.Exp1), c.check(n.Exp2)
+	if a.kind != b.kind {
+		c.fail(n.Exp2, "one way it is "+a.kind.String()+", the other "+b.kind.String(), "")
+	}
+	return choose(cond, a, b)
+}
+
+func (c *checker) checkArray(n *ast.ArrayNode) operand {
 	if len(n.Nodes) == 0 {
 		c.fail(n, "nothing is in an empty list", "")
 	}
-	out := make([]ast.Node, len(n.Nodes))
-	var all kind
-	for i, e := range n.Nodes {
-		var k kind
-		out[i], k = c.node(e)
-		if k != text && k != number {
-			c.fail(e, "a list holds numbers or texts, and "+show(e)+" is "+k.String(), "")
+
+	elements := make([]operand, len(n.Nodes))
+	for i, node := range n.Nodes {
+		o := c.check(node)
+		if o.kind != text && o.kind != number {
+			c.fail(node, "a list holds numbers or texts, and "+show(node)+" is "+o.kind.String(), "")
 		}
-		if i > 0 && k != all {
-			c.fail(e, show(e)+" is "+k.String()+" in a list that began with "+all.String(), "")
+		if i > 0 && o.kind != elements[0].kind {
+			c.fail(node, show(node)+" is "+o.kind.String()+" in a list that began with "+elements[0].kind.String(), "")
 		}
-		all = k
+		elements[i] = o
 	}
-	list := texts
-	if all == number {
-		list = numbers
-	}
-	return at(n, &ast.ArrayNode{Nodes: out}), list
+	return listOf(elements)
 }
 
-func (c *checker) let(n *ast.VariableDeclaratorNode) (ast.Node, kind) {
+func (c *checker) checkLet(n *ast.VariableDeclaratorNode) operand {
 	_, isField := fields[n.Name]
 	_, isHelper := helpers[n.Name]
-	if _, isVar := c.vars[n.Name]; isField || isHelper || isVar || n.Name == "unset" || n.Name == "msg" {
+	_, isVar := c.vars[n.Name]
+	_, isFunction := builtin.Index[n.Name]
+	if isField || isHelper || isVar || isFunction || n.Name == "unset" || n.Name == "msg" {
 		c.fail(n, "there is a "+n.Name+" already", "take another name")
 	}
 	if c.element != none {
 		c.fail(n, "let stands outside of any(LIST, ...)", "")
 	}
-	value, k := c.node(n.Value)
-	c.vars[n.Name] = k
-	body, kind := c.node(n.Expr)
+
+	value := c.check(n.Value)
+	slot := c.addSlot(&field{name: n.Name, kind: value.kind, load: value.load})
+	c.vars[n.Name] = slot
+	body := c.check(n.Expr)
 	delete(c.vars, n.Name)
-	return at(n, &ast.VariableDeclaratorNode{Name: n.Name, Value: value, Expr: body}), kind
+
+	// An error in the value counts even where the body does not ask for it.
+	value.test = func(m *Matcher) bool { m.value(slot); return true }
+	return choose(value, body, operand{kind: body.kind})
 }

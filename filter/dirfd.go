@@ -3,8 +3,6 @@ package filter
 import (
 	"strings"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
-
 	"audisp-relay/audit/record"
 )
 
@@ -106,7 +104,7 @@ func (m *Matcher) atCwd(n int) bool {
 // inRoot reports whether even absolute names count from a descriptor: openat2(2) with
 // RESOLVE_IN_ROOT.
 func (m *Matcher) inRoot() bool {
-	v := m.findType(uint32(auparse.AUDIT_OPENAT2), &resolvePattern)
+	v := m.findType(record.TypeOpenat2, &resolvePattern)
 	hex, ok := strings.CutPrefix(string(v), "0x")
 	return ok && parseHex([]byte(hex))&0x10 != 0
 }

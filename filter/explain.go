@@ -105,7 +105,7 @@ func (m *Matcher) shown(slots []int) string {
 		case number:
 			out = append(out, name+"="+shownNumber(v.n))
 		case text:
-			out = append(out, name+"="+strconv.Quote(brief(v.s, 100)))
+			out = append(out, name+"="+shownText(v.s))
 		case flag:
 			if dirs, ok := strings.CutPrefix(name, "path_under("); ok {
 				name = "path_under(" + strings.ReplaceAll(dirs, "\x00", ", ")
@@ -116,25 +116,26 @@ func (m *Matcher) shown(slots []int) string {
 			}
 			out = append(out, name+"="+value)
 		case texts:
-			var list []string
-			for i, s := range v.texts {
-				if i == 8 {
-					list = append(list, "... "+strconv.Itoa(len(v.texts)))
-					break
-				}
-				list = append(list, strconv.Quote(brief(s, 100)))
+			list := shownList(v.texts[:min(8, len(v.texts))], shownText)
+			if len(v.texts) > 8 {
+				list = append(list, "... "+strconv.Itoa(len(v.texts)))
 			}
 			out = append(out, name+"=["+strings.Join(list, ", ")+"]")
 		case numbers:
-			var list []string
-			for _, n := range v.nums {
-				list = append(list, shownNumber(n))
-			}
-			out = append(out, name+"=["+strings.Join(list, ", ")+"]")
+			out = append(out, name+"=["+strings.Join(shownList(v.nums, shownNumber), ", ")+"]")
 		}
 	}
 	return strings.Join(out, " ")
 }
+
+func shownList[V any](values []V, show func(V) string) (out []string) {
+	for _, v := range values {
+		out = append(out, show(v))
+	}
+	return out
+}
+
+func shownText(s string) string { return strconv.Quote(brief(s, 100)) }
 
 func shownNumber(n int) string {
 	if n == unset {

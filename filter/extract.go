@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"unsafe"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
-
 	"audisp-relay/audit/record"
 )
 
@@ -74,7 +72,7 @@ func (m *Matcher) cut(p *body, k int) {
 	if at > 0 && mayHoldBlanks(rec.Type, p.text[:at]) {
 		at = messageAt(p.text)
 	}
-	if at == 0 || at > 0 && p.text[at-1] == ' ' {
+	if at == 0 || (at > 0 && p.text[at-1] == ' ') {
 		p.msg = p.text[at+len(open):]
 		p.text = p.text[:at]
 		if n := len(p.msg); n > 0 && p.msg[n-1] == '\'' {
@@ -217,7 +215,7 @@ func (p *pattern) stands(text []byte) bool {
 	if len(text) >= 8 && binary.LittleEndian.Uint64(text)&p.mask != p.head {
 		return false
 	}
-	return len(text) >= len(p.needle) && (len(text) >= 8 && len(p.needle) <= 8 || string(text[:len(p.needle)]) == p.needle)
+	return len(text) >= len(p.needle) && ((len(text) >= 8 && len(p.needle) <= 8) || string(text[:len(p.needle)]) == p.needle)
 }
 
 // value returns the value that text begins with; never nil.
@@ -336,11 +334,13 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 func closed(typ uint32) bool { return typ-1300 < uint32(len(closedTypes)) && closedTypes[typ-1300] }
 
 var closedTypes = func() (t [100]bool) {
-	for _, typ := range []auparse.AuditMessageType{
-		auparse.AUDIT_PATH, auparse.AUDIT_IPC, auparse.AUDIT_SOCKETCALL, auparse.AUDIT_SOCKADDR, auparse.AUDIT_CWD, auparse.AUDIT_EXECVE,
-		auparse.AUDIT_IPC_SET_PERM, auparse.AUDIT_MQ_OPEN, auparse.AUDIT_MQ_SENDRECV, auparse.AUDIT_MQ_NOTIFY, auparse.AUDIT_MQ_GETSETATTR,
-		auparse.AUDIT_FD_PAIR, auparse.AUDIT_EOE, auparse.AUDIT_BPRM_FCAPS, auparse.AUDIT_CAPSET, auparse.AUDIT_MMAP, auparse.AUDIT_PROCTITLE,
+	for _, typ := range []uint32{
+		record.TypePath, record.TypeIPC, record.TypeSocketcall, record.TypeSockaddr, record.TypeCWD, record.TypeExecve,
+		record.TypeFDPair, record.TypeEOE, record.TypeBprmFcaps, record.TypeCapset, record.TypeMmap, record.TypeProctitle,
 	} {
+		t[typ-1300] = true
+	}
+	for typ := record.TypeIPCSet; typ <= record.TypeMQGetset; typ++ { // IPC_SET_PERM, MQ_OPEN and so on
 		t[typ-1300] = true
 	}
 	return t
@@ -359,12 +359,17 @@ func (m *Matcher) text(class record.Class, v []byte) string {
 	case string(v) == "(null)":
 		return ""
 	}
-	from := len(m.scratch)
 	if out, ok := record.AppendUnhex(m.scratch, v); ok {
-		m.scratch = out
-		return alias(out[from:])
+		return m.hold(out)
 	}
 	return alias(v)
+}
+
+// hold returns what has been appended to the scratch as text of this event.
+func (m *Matcher) hold(appended []byte) string {
+	text := appended[len(m.scratch):]
+	m.scratch = appended
+	return alias(text)
 }
 
 // parseInt reads a decimal number.
@@ -405,14 +410,8 @@ func b2i(b bool) int {
 
 // typeName returns the name of record k's type, "" when it has none.
 func (m *Matcher) typeName(k int) string {
-	t := m.b.Recs[k].Type
-	if t == 0 {
+	if m.b.Recs[k].Type == 0 {
 		return ""
 	}
-	if name := typeNames[t]; name != "" {
-		return name
-	}
-	from := len(m.scratch)
-	m.scratch = m.b.AppendType(m.scratch, k)
-	return alias(m.scratch[from:])
+	return m.hold(m.b.AppendType(m.scratch, k))
 }

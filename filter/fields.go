@@ -67,7 +67,8 @@ const (
 	fromNames  = 30
 	fromArgs   = 60
 	regexCost  = 100
-	vmCost     = 1000
+	// settledCost is that of what is settled as a whole: it may fail, and so comes last.
+	settledCost = 1000
 )
 
 // fields are those that expressions may mention by their names.
@@ -146,14 +147,7 @@ func addEnvelope() {
 	add(field{name: "types*", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
 	fields["record_types"] = fields["types"]
 	add(field{name: "main_type", kind: text, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
-	add(field{name: "key", kind: text, cost: fromKeys, each: "keys*", load: func(m *Matcher, v *value) {
-		v.s = ""
-		if loadKeys(m, v); len(v.texts) > 0 {
-			v.s = v.texts[0]
-		}
-	}})
-	add(field{name: "keys", kind: texts, cost: fromKeys, load: loadKeys})
-	add(field{name: "keys*", kind: texts, cost: fromKeys, load: loadKeysOrEmpty})
+	addList("key", "keys", fromKeys, loadKeys)
 	add(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = alias(m.b.Node(m.main)) }})
 	add(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Serial) }})
 	add(field{name: "time", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Millis) }})
@@ -178,15 +172,10 @@ func addSyscall() {
 
 // addPaths adds what is in the PATH records, of which an event can have many.
 func addPaths() {
-	list := func(name, key string, many string) {
+	for name, key := range map[string]string{"path": "name", "nametype": "nametype"} {
 		p := newPattern(key)
-		load := func(m *Matcher, v *value) { m.loadAll(v, &p) }
-		add(field{name: many, kind: texts, cost: fromAny, load: load})
-		add(field{name: many + "*", kind: texts, cost: fromAny, load: orEmpty(load)})
-		add(field{name: name, kind: text, cost: fromAny, each: many + "*", load: first(load)})
+		addList(name, name+"s", fromAny, func(m *Matcher, v *value) { m.loadAll(v, &p) })
 	}
-	list("path", "name", "paths")
-	list("nametype", "nametype", "nametypes")
 	for _, key := range []string{"ouid", "ogid", "inode"} {
 		p := newPattern(key)
 		many := key + "s"
@@ -221,6 +210,13 @@ func addOthers() {
 	add(field{name: "seresult", kind: text, cost: fromAny, each: "seresults*", load: first(loadResults)})
 	add(field{name: "seresults*", kind: texts, cost: fromAny, load: orEmpty(loadResults)})
 	add(field{name: "seperms", kind: texts, cost: fromAny, load: loadPerms})
+}
+
+// addList adds a field that can have several values in an event, and the list of them.
+func addList(one, many string, cost int, load func(*Matcher, *value)) {
+	add(field{name: many, kind: texts, cost: cost, load: load})
+	add(field{name: many + "*", kind: texts, cost: cost, load: orEmpty(load)})
+	add(field{name: one, kind: text, cost: cost, each: many + "*", load: first(load)})
 }
 
 // orEmpty makes a list that has nothing have an empty text: what is absent compares

@@ -2,17 +2,15 @@
 // of github.com/expr-lang/expr over the fields of an event, all of it checked when it
 // is compiled. docs/filter.md has the fields and helpers.
 //
-// An expression goes through four stages: the parser of expr; a checker of our own,
-// which knows the fields and says what is wrong in their terms (check.go); expr's
-// checker and compiler, for whatever its virtual machine has to run (program.go); and
-// closures for the operators that nearly all filters consist of (cond.go), because a
-// call of the machine costs more than reading the few fields a filter asks for.
+// The parser of expr reads an expression; a checker of our own, which knows the fields, says
+// what is wrong with it in their terms (check.go), and makes a closure of each part
+// (operand.go): nearly all filters ask for a few fields, and a virtual machine would cost more
+// than reading them.
 package filter
 
 import (
 	"errors"
-
-	"github.com/expr-lang/expr/vm"
+	"strconv"
 
 	"audisp-relay/audit/record"
 )
@@ -30,12 +28,6 @@ type Filter struct {
 // name of a system call that the tables do not have. A kernel that is newer than they are has
 // more.
 func (f *Filter) Warnings() []*Error { return f.warnings }
-
-// Compile checks and compiles an expression. Its error is an *Error.
-func Compile(src string) (*Filter, error) {
-	f, _, err := compile(src)
-	return f, err
-}
 
 // String returns the expression as it was given.
 func (f *Filter) String() string { return f.src }
@@ -70,14 +62,12 @@ type Matcher struct {
 	elem    string
 	elemNum int
 	err     error  // the first of this event
+	taken   int    // bytes that + and lists have taken for it
 	scratch []byte // decoded text of this event
 	args    record.Args
 	addr    []byte // bytes of a socket address
 	hints   hints
 	call    call
-
-	machine vm.VM
-	env     map[string]any
 }
 
 // value is the value of a field: which member it is in is said by its kind.
@@ -85,6 +75,7 @@ type value struct {
 	epoch uint64
 	hint  int // where it was in the SYSCALL record before
 	n     int // number; flag: 0 or 1
+	f     float64
 	s     string
 	texts []string
 	nums  []int
@@ -98,7 +89,7 @@ type hints struct {
 
 // New returns a Matcher.
 func (f *Filter) New() *Matcher {
-	return &Matcher{f: f, vals: make([]value, len(f.slots)), env: make(map[string]any), machine: vm.VM{MemoryBudget: memoryBudget}}
+	return &Matcher{f: f, vals: make([]value, len(f.slots))}
 }
 
 // Renew returns a Matcher like m that remembers nothing, for the case that m is not to be trusted any
@@ -133,7 +124,7 @@ func (m *Matcher) Keep(b *record.Batch, i, j int) (bool, error) {
 // begin turns to an event.
 func (m *Matcher) begin(b *record.Batch, i, j int) {
 	m.b, m.i, m.j = b, i, j
-	m.mainCut, m.err = false, nil
+	m.mainCut, m.err, m.taken = false, nil, 0
 	m.epoch++
 	if cap(m.scratch) > maxScratch {
 		m.scratch = nil
@@ -150,7 +141,7 @@ func mainOf(recs []record.Record) int {
 		switch recs[k].Type {
 		case record.TypeSyscall:
 			return k
-		case typePath, typeSockaddr, typeCwd, typeExecve, record.TypeProctitle, record.TypeEOE:
+		case record.TypePath, record.TypeSockaddr, record.TypeCWD, record.TypeExecve, record.TypeProctitle, record.TypeEOE:
 		default:
 			if first < 0 {
 				first = k
@@ -178,4 +169,15 @@ func (m *Matcher) fail(err error) {
 	if m.err == nil {
 		m.err = err
 	}
+}
+
+var errTaken = errors.New("filter: the expression takes more than " + strconv.Itoa(maxTaken) + " bytes for the event")
+
+// take reports whether an expression may take so much more memory for this event.
+func (m *Matcher) take(bytes int) bool {
+	if m.taken += bytes; m.taken <= maxTaken {
+		return true
+	}
+	m.fail(errTaken)
+	return false
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -19,37 +20,39 @@ var helpers = map[string]string{
 	"at":         `at("2026-11-22T05:00:00Z")`,
 }
 
-// builtins are the functions of expr that filters may use.
-var builtins = map[string]bool{
-	"any": true, "all": true, "none": true, "one": true, "count": true,
-	"len": true, "lower": true, "upper": true, "trim": true, "int": true, "bitand": true,
+// builtins are the functions of expr that filters may use, and what they take; nil: a list and
+// a condition for its elements.
+var builtins = map[string][]kind{
+	"any": nil, "all": nil, "none": nil, "one": nil, "count": nil,
+	"len": {text}, "lower": {text}, "upper": {text}, "trim": {text}, "int": {text}, "bitand": {number, number},
 }
 
-func (c *checker) call(n *ast.CallNode) (ast.Node, kind) {
+func (c *checker) checkCall(n *ast.CallNode) operand {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
 		c.fail(n, show(n)+" has no place in a filter", "")
 	}
+
 	switch callee.Value {
 	case "has_key":
-		return c.hasKey(n), flag
+		return c.checkHasKey(n)
 	case "in_net":
-		return c.inNet(n), flag
+		return c.checkInNet(n)
 	case "path_under":
-		return c.pathUnder(n), flag
+		return c.checkPathUnder(n)
 	case "field":
-		return c.field(n), text
+		return c.checkField(n)
 	case "at":
-		return c.time(n), number
+		return c.checkTime(n)
 	}
 	if f := fields[callee.Value]; f != nil {
 		c.fail(n, callee.Value+" is a field, not a function", "")
 	}
-	c.noFunction(n, callee.Value)
-	return nil, none
+	c.failFunction(n, callee.Value)
+	return operand{}
 }
 
-func (c *checker) noFunction(n ast.Node, name string) {
+func (c *checker) failFunction(n ast.Node, name string) {
 	all := append(sortedKeys(helpers), sortedKeys(builtins)...)
 	hint := didYouMean(name, all)
 	if hint == "" {
@@ -58,7 +61,7 @@ func (c *checker) noFunction(n ast.Node, name string) {
 	c.fail(n, "unknown function "+brief(name, 60), hint)
 }
 
-// texts returns the arguments from number from on, which have to be written out.
+// literals returns the arguments from number from on, which have to be written out.
 func (c *checker) literals(n *ast.CallNode, from int) []string {
 	name := n.Callee.(*ast.IdentifierNode).Value
 	if len(n.Arguments) <= from {
@@ -75,17 +78,14 @@ func (c *checker) literals(n *ast.CallNode, from int) []string {
 	return out
 }
 
-// hasKey makes has_key("x", "y") of "x" in keys or "y" in keys.
-func (c *checker) hasKey(n *ast.CallNode) (out ast.Node) {
-	for _, key := range c.literals(n, 0) {
-		one := at(n, &ast.BinaryNode{Operator: "in", Left: at(n, &ast.StringNode{Value: key}), Right: c.use(n, fields["keys"])})
-		if out == nil {
-			out = one
-		} else {
-			out = at(n, &ast.BinaryNode{Operator: "or", Left: out, Right: one})
-		}
+// checkHasKey makes has_key("x", "y") of "x" in keys or "y" in keys.
+func (c *checker) checkHasKey(n *ast.CallNode) operand {
+	keys := c.literals(n, 0)
+	has := contains(literalText(keys[0]), c.use(fields["keys"]))
+	for _, key := range keys[1:] {
+		has = join("or", has, contains(literalText(key), c.use(fields["keys"])))
 	}
-	return out
+	return has
 }
 
 // netset are networks.
@@ -97,7 +97,7 @@ const maxAddr = 64
 // has reports whether an address is in one of the networks. What is no address is in
 // none.
 func (s netset) has(addr string) bool {
-	if len(addr) > maxAddr || strings.IndexByte(addr, '.') < 0 && strings.IndexByte(addr, ':') < 0 {
+	if len(addr) > maxAddr || (strings.IndexByte(addr, '.') < 0 && strings.IndexByte(addr, ':') < 0) {
 		return false // without the memory that an error takes
 	}
 	ip, err := netip.ParseAddr(addr)
@@ -113,14 +113,13 @@ func (s netset) has(addr string) bool {
 	return false
 }
 
-const netFunction = "in_net#"
-
-func (c *checker) inNet(n *ast.CallNode) ast.Node {
+func (c *checker) checkInNet(n *ast.CallNode) operand {
 	nets := c.literals(n, 1)
-	arg, k := c.node(n.Arguments[0])
-	if k != text {
-		c.fail(n.Arguments[0], "in_net takes an address, and "+show(n.Arguments[0])+" is "+k.String(), "write "+helpers["in_net"])
+	addr := c.check(n.Arguments[0])
+	if addr.kind != text {
+		c.fail(n.Arguments[0], "in_net takes an address, and "+show(n.Arguments[0])+" is "+addr.kind.String(), "write "+helpers["in_net"])
 	}
+
 	var set netset
 	for i, s := range nets {
 		p, err := netip.ParsePrefix(s)
@@ -135,12 +134,14 @@ func (c *checker) inNet(n *ast.CallNode) ast.Node {
 		}
 		set = append(set, p)
 	}
-	c.nets = append(c.nets, set)
-	name := netFunction + strconv.Itoa(len(c.nets)-1)
-	return at(n, &ast.CallNode{Callee: at(n, &ast.IdentifierNode{Value: name}), Arguments: []ast.Node{arg}})
+
+	out, get := combine(flag, addr), addr.text
+	out.cost += fromAny
+	out.test = func(m *Matcher) bool { return set.has(get(m)) }
+	return out
 }
 
-func (c *checker) pathUnder(n *ast.CallNode) ast.Node {
+func (c *checker) checkPathUnder(n *ast.CallNode) operand {
 	dirs := c.literals(n, 0)
 	for i, dir := range dirs {
 		if !strings.HasPrefix(dir, "/") {
@@ -149,10 +150,10 @@ func (c *checker) pathUnder(n *ast.CallNode) ast.Node {
 		dirs[i] = path.Clean(dir)
 	}
 	name := "path_under(" + strings.Join(dirs, "\x00") + ")"
-	return c.use(n, &field{name: name, kind: flag, cost: 2 * fromAny, load: func(m *Matcher, v *value) { v.n = m.under(dirs) }})
+	return c.use(&field{name: name, kind: flag, cost: 2 * fromAny, load: func(m *Matcher, v *value) { v.n = m.under(dirs) }})
 }
 
-func (c *checker) field(n *ast.CallNode) ast.Node {
+func (c *checker) checkField(n *ast.CallNode) operand {
 	keys := c.literals(n, 0)
 	if len(keys) != 1 {
 		c.fail(n, "field takes one name", "write "+helpers["field"])
@@ -161,68 +162,98 @@ func (c *checker) field(n *ast.CallNode) ast.Node {
 	if key == "" || strings.ContainsAny(key, " =\"'") {
 		c.fail(n.Arguments[0], strconv.Quote(brief(key, 60))+" cannot be the name of a field", "")
 	}
-	return c.use(n, &field{name: "field(" + key + ")", kind: text, cost: 3 * fromAny, load: func(m *Matcher, v *value) { v.s = m.anyField(key) }})
+	return c.use(&field{name: "field(" + key + ")", kind: text, cost: 3 * fromAny, load: func(m *Matcher, v *value) { v.s = m.anyField(key) }})
 }
 
 // timeLayouts are how times may be written; without a zone they are local.
 var timeLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"}
 
-func (c *checker) time(n *ast.CallNode) ast.Node {
+func (c *checker) checkTime(n *ast.CallNode) operand {
 	args := c.literals(n, 0)
 	if len(args) == 1 {
 		for _, layout := range timeLayouts {
 			if t, err := time.ParseInLocation(layout, args[0], time.Local); err == nil {
-				return at(n, &ast.IntegerNode{Value: int(t.UnixMilli())})
+				return literalNumber(int(t.UnixMilli()))
 			}
 		}
 	}
 	c.fail(n.Arguments[0], strconv.Quote(brief(args[0], 60))+" is no time", `write it as "2026-11-22T05:00:00Z", or "2026-11-22 05:00:00" for local time`)
-	return nil
+	return operand{}
 }
 
-// builtin checks the functions of expr.
-func (c *checker) builtin(n *ast.BuiltinNode) (ast.Node, kind) {
-	if !builtins[n.Name] {
-		c.noFunction(n, n.Name)
+// checkBuiltin checks the functions of expr.
+func (c *checker) checkBuiltin(n *ast.BuiltinNode) operand {
+	takes, ok := builtins[n.Name]
+	if !ok {
+		c.failFunction(n, n.Name)
 	}
-	out := at(n, &ast.BuiltinNode{Name: n.Name})
-	switch n.Name {
-	case "any", "all", "none", "one", "count":
-		out.Arguments = c.overList(n)
-		if n.Name == "count" {
-			return out, number
-		}
-		return out, flag
+	if takes == nil {
+		return c.checkQuantifier(n)
 	}
-	var kinds []kind
-	for _, a := range n.Arguments {
-		arg, k := c.node(a)
-		out.Arguments = append(out.Arguments, arg)
-		kinds = append(kinds, k)
+
+	args := make([]operand, len(n.Arguments))
+	for i, a := range n.Arguments {
+		args[i] = c.check(a)
 	}
-	takes := map[string][]kind{"len": {text}, "lower": {text}, "upper": {text}, "trim": {text}, "int": {text}, "bitand": {number, number}}[n.Name]
-	if len(kinds) != len(takes) {
+	if len(args) != len(takes) {
 		c.fail(n, n.Name+" takes "+strconv.Itoa(len(takes))+" argument"+map[bool]string{true: "s"}[len(takes) > 1], "")
 	}
-	for i, k := range kinds {
-		if k != takes[i] && !(n.Name == "len" && k.elem() != none) {
-			c.fail(n.Arguments[i], n.Name+" takes "+takes[i].String()+", and "+show(n.Arguments[i])+" is "+k.String(), "")
+	for i, arg := range args {
+		if arg.kind != takes[i] && (n.Name != "len" || arg.kind.elem() == none) {
+			c.fail(n.Arguments[i], n.Name+" takes "+takes[i].String()+", and "+show(n.Arguments[i])+" is "+arg.kind.String(), "")
 		}
 	}
-	if n.Name == "lower" || n.Name == "upper" || n.Name == "trim" {
-		return out, text
-	}
-	return out, number
+	return c.apply(n, args)
 }
 
-// overList checks any(LIST, PREDICATE) and its like.
-func (c *checker) overList(n *ast.BuiltinNode) []ast.Node {
+// apply returns a function of expr of its arguments.
+func (c *checker) apply(n *ast.BuiltinNode, args []operand) operand {
+	arg := args[0]
+	if change := map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper, "trim": strings.TrimSpace}[n.Name]; change != nil {
+		out := derive(text, arg)
+		out.text = func(m *Matcher) string { return change(arg.text(m)) }
+		return out
+	}
+
+	out := derive(number, args...)
+	switch {
+	case n.Name == "int":
+		out.number = c.parse(n, arg)
+	case n.Name == "bitand":
+		out.number = func(m *Matcher) int { return arg.number(m) & args[1].number(m) }
+	case arg.kind == texts:
+		out.number = func(m *Matcher) int { return len(arg.texts(m)) }
+	case arg.kind == numbers:
+		out.number = func(m *Matcher) int { return len(arg.numbers(m)) }
+	default:
+		out.number = func(m *Matcher) int { return utf8.RuneCountInString(arg.text(m)) }
+	}
+	return out
+}
+
+// parse returns the number that a text is.
+func (c *checker) parse(n ast.Node, arg operand) func(*Matcher) int {
+	return func(m *Matcher) int {
+		s := arg.text(m)
+		if m.err != nil {
+			return 0 // an error in each element of a list would take time
+		}
+		i, err := strconv.Atoi(s)
+		if err != nil {
+			m.fail(c.evalError(n, oneLine("invalid operation: int("+s+")")))
+		}
+		return i
+	}
+}
+
+// checkQuantifier checks any(LIST, PREDICATE) and its like.
+func (c *checker) checkQuantifier(n *ast.BuiltinNode) operand {
 	if c.element != none {
 		c.fail(n, "lists do not nest: "+n.Name+" within any(LIST, ...)", "")
 	}
-	list, k := c.node(n.Arguments[0])
-	if k.elem() == none {
-		c.fail(n.Arguments[0], n.Name+" takes a list, and "+show(n.Arguments[0])+" is "+k.String(), "")
+	list := c.check(n.Arguments[0])
+	if list.kind.elem() == none {
+		c.fail(n.Arguments[0], n.Name+" takes a list, and "+show(n.Arguments[0])+" is "+list.kind.String(), "")
 	}
 	if len(n.Arguments) == 1 {
 		c.fail(n, n.Name+" takes a condition for the elements", "write "+n.Name+"("+show(n.Arguments[0])+`, # == "x")`)
@@ -231,8 +262,13 @@ func (c *checker) overList(n *ast.BuiltinNode) []ast.Node {
 	if !ok {
 		c.fail(n.Arguments[1], "here stands a condition with # in it", "")
 	}
-	c.element, c.list = k.elem(), c.fieldOf(list)
-	body := c.flag(p.Node)
+
+	check := c.checkFlag
+	if n.Name == "none" {
+		check = c.checkNegated
+	}
+	c.element, c.list = list.kind.elem(), list.field
+	body := check(p.Node)
 	c.element, c.list = none, nil
-	return []ast.Node{list, at(p, &ast.PredicateNode{Node: body})}
+	return quantify(n.Name, list, body)
 }

@@ -11,21 +11,15 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// typeNames are the names of record types, recordTypes the same in order.
-var (
-	typeNames   = make(map[uint32]string)
-	recordTypes []string
-)
-
-func init() {
+// recordTypes are the names of record types, in the order of their numbers.
+var recordTypes = func() (names []string) {
 	for n := uint32(1000); n < 3000; n++ {
-		name := string(record.AppendTypeName(nil, n))
-		if record.TypeNumber([]byte(name)) == n && name[:min(8, len(name))] != "UNKNOWN[" {
-			typeNames[n] = name
-			recordTypes = append(recordTypes, name)
+		if record.HasTypeName(n) {
+			names = append(names, string(record.AppendTypeName(nil, n)))
 		}
 	}
-}
+	return names
+}()
 
 // isType reports whether a record may be of a type of that name. One that the tables lack
 // may be of a newer auditd, unless it is so near to one they have that it was misspelt.

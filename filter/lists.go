@@ -1,64 +1,95 @@
 package filter
 
 import (
+	"math"
 	"slices"
-
-	"github.com/expr-lang/expr/ast"
 
 	"audisp-relay/audit/record"
 )
 
-// inTest compiles x in [list that is written out] and x in LIST.
-func (c *compilation) inTest(n *ast.BinaryNode) (test, int) {
-	if id, ok := n.Right.(*ast.IdentifierNode); ok {
-		slot, ok := c.slotOf[id.Value]
-		if !ok {
-			return nil, 0
-		}
-		if typ, ok := recordType(n.Left, c.slots[slot]); ok {
-			return hasType(typ, n.Left), fromHeader
-		}
-		if x, ok := c.text(n.Left); ok {
-			return func(m *Matcher) bool { return slices.Contains(m.value(slot).texts, x.get(m)) }, x.cost + c.slots[slot].cost
-		}
-		if x, ok := c.number(n.Left); ok {
-			return func(m *Matcher) bool { return slices.Contains(m.value(slot).nums, x.get(m)) }, x.cost + c.slots[slot].cost
-		}
-		return nil, 0
+// listOf returns a list that is written out.
+func listOf(elements []operand) operand {
+	out := combine(texts, elements...)
+	out.elements, out.cost = elements, 1
+	out.texts = valuesOf(elements, textOf)
+	if elements[0].kind == number {
+		out.kind = numbers
+		out.numbers = valuesOf(elements, numberOf)
 	}
-	list, ok := n.Right.(*ast.ArrayNode)
-	if !ok {
-		return nil, 0
+	for _, e := range elements {
+		out.plain = out.plain && e.literal
 	}
-	if x, ok := c.text(n.Left); ok {
-		words, ok := literals[*ast.StringNode](list, func(s *ast.StringNode) string { return s.Value })
-		if !ok {
-			return nil, 0
-		}
-		has := oneOf(words)
-		return func(m *Matcher) bool { return has(x.get(m)) }, x.cost + 1
-	}
-	if x, ok := c.number(n.Left); ok {
-		nums, ok := literals[*ast.IntegerNode](list, func(i *ast.IntegerNode) int { return i.Value })
-		if !ok {
-			return nil, 0
-		}
-		has := oneOf(nums)
-		return func(m *Matcher) bool { return has(x.get(m)) }, x.cost + 1
-	}
-	return nil, 0
+	return out
 }
 
-// literals returns the elements of a list of which all are written out.
-func literals[N ast.Node, V any](list *ast.ArrayNode, value func(N) V) (out []V, ok bool) {
-	for _, e := range list.Nodes {
-		n, ok := e.(N)
-		if !ok {
-			return nil, false
+func textOf(o operand) func(*Matcher) string { return o.text }
+func numberOf(o operand) func(*Matcher) int  { return o.number }
+
+// valuesOf returns the values of all elements.
+func valuesOf[V any](elements []operand, get func(operand) func(*Matcher) V) func(*Matcher) []V {
+	return func(m *Matcher) []V {
+		if !m.take(16 * len(elements)) { // as long as a text's header
+			return nil
 		}
-		out = append(out, value(n))
+		return evaluate(m, elements, get)
 	}
-	return out, true
+}
+
+// evaluate evaluates all elements; m may be nil where they are literal.
+func evaluate[V any](m *Matcher, elements []operand, get func(operand) func(*Matcher) V) []V {
+	values := make([]V, len(elements))
+	for i, e := range elements {
+		values[i] = get(e)(m)
+	}
+	return values
+}
+
+// contains returns x in list.
+func contains(x, list operand) operand {
+	out := combine(flag, x, list)
+	if isTypes(list) && x.literal {
+		if typ := record.TypeNumber([]byte(x.s)); typ != 0 {
+			out.test, out.cost = hasType(typ, x.s), fromHeader
+			return out
+		}
+	}
+	if x.isHash && list.plain {
+		out.among = list.elements
+	}
+
+	switch x.kind {
+	case text:
+		out.test = isIn(x.text, list, list.texts, textOf)
+	case number:
+		out.test = isIn(x.number, list, list.numbers, numberOf)
+	default: // ouid == 0.5, which runs over ouids
+		out.test = func(m *Matcher) bool {
+			want := x.float(m)
+			return slices.ContainsFunc(list.numbers(m), func(n int) bool { return float64(n) == want })
+		}
+	}
+	return out
+}
+
+// isIn compiles the search for a value in a list.
+func isIn[V comparable](get func(*Matcher) V, list operand, values func(*Matcher) []V, valueOf func(operand) func(*Matcher) V) test {
+	switch {
+	case list.elements == nil:
+		return func(m *Matcher) bool {
+			x := get(m)
+			return slices.Contains(values(m), x)
+		}
+	case list.plain:
+		has := oneOf(evaluate(nil, list.elements, valueOf))
+		return func(m *Matcher) bool { return has(get(m)) }
+	}
+	return func(m *Matcher) bool {
+		x, found := get(m), false
+		for _, e := range list.elements { // all of them: each may fail
+			found = valueOf(e)(m) == x || found
+		}
+		return found
+	}
 }
 
 // oneOf returns a search in a list: one by one as long as that is quicker than a hash.
@@ -66,6 +97,7 @@ func oneOf[V comparable](list []V) func(V) bool {
 	if len(list) <= 8 {
 		return func(x V) bool { return slices.Contains(list, x) }
 	}
+
 	set := make(map[V]bool, len(list))
 	for _, v := range list {
 		set[v] = true
@@ -73,35 +105,29 @@ func oneOf[V comparable](list []V) func(V) bool {
 	return func(x V) bool { return set[x] }
 }
 
-// recordType returns the number of the type that "TYPE" in types asks for.
-func recordType(n ast.Node, list *field) (typ uint32, ok bool) {
-	s, isText := n.(*ast.StringNode)
-	if !isText || list.name != "types" && list.name != "types*" {
-		return 0, false
-	}
-	typ = record.TypeNumber([]byte(s.Value))
-	return typ, typ != 0
+// isTypes reports whether a list is the names of the records' types.
+func isTypes(list operand) bool {
+	return list.field != nil && (list.field.name == "types" || list.field.name == "types*")
 }
 
 // hasType asks the headers: no name is made of any type. Of one that has only a name the
 // text is asked.
-func hasType(typ uint32, name ast.Node) test {
-	if typ >= record.NamedType || !record.HasTypeName(typ) {
-		want := name.(*ast.StringNode).Value
+func hasType(typ uint32, name string) test {
+	if typ < record.NamedType && record.HasTypeName(typ) {
 		return func(m *Matcher) bool {
 			for k := m.i; k < m.j; k++ {
-				if t := m.b.Recs[k].Type; t == typ || t != 0 && !record.HasTypeName(t) {
-					if m.typeName(k) == want {
-						return true
-					}
+				if m.b.Recs[k].Type == typ {
+					return true
 				}
 			}
 			return false
 		}
 	}
+
 	return func(m *Matcher) bool {
 		for k := m.i; k < m.j; k++ {
-			if m.b.Recs[k].Type == typ {
+			t := m.b.Recs[k].Type
+			if (t == typ || (t != 0 && !record.HasTypeName(t))) && m.typeName(k) == name {
 				return true
 			}
 		}
@@ -109,94 +135,70 @@ func hasType(typ uint32, name ast.Node) test {
 	}
 }
 
-// netTest compiles in_net.
-func (c *compilation) netTest(n *ast.CallNode) (test, int) {
-	set, ok := c.netset(n)
-	x, isText := textOf{}, false
-	if ok {
-		x, isText = c.text(n.Arguments[0])
+// quantify returns any(list, body), or all, none, one or count.
+func quantify(name string, list, body operand) operand {
+	if name == "any" && list.inSlot && list.kind == texts && body.among != nil {
+		return anyAmong(list, body)
 	}
-	if !isText {
-		return nil, 0
+
+	out := combine(flag, list, body)
+	out.plain = out.plain && list.inSlot
+	holds, most := body.test, 1
+	switch name {
+	case "all":
+		holds = negate(body).test // so that it ends with the first that does not hold
+	case "one", "count":
+		out.plain, most = false, math.MaxInt
 	}
-	return func(m *Matcher) bool { return set.has(x.get(m)) }, x.cost + fromAny
+
+	count := countHolding(list.texts, func(m *Matcher) *string { return &m.elem }, holds, most)
+	if list.kind == numbers {
+		count = countHolding(list.numbers, func(m *Matcher) *int { return &m.elemNum }, holds, most)
+	}
+	if name == "count" {
+		out.kind, out.number = number, count
+		return out
+	}
+	want := 0
+	if name == "any" || name == "one" {
+		want = 1
+	}
+	out.test = func(m *Matcher) bool { return count(m) == want }
+	return out
 }
 
-// listTest compiles any, all and none over a list.
-func (c *compilation) listTest(n *ast.BuiltinNode) (test, int) {
-	if n.Name != "any" && n.Name != "all" && n.Name != "none" {
-		return nil, 0
-	}
-	id, ok := n.Arguments[0].(*ast.IdentifierNode)
-	if !ok {
-		return nil, 0
-	}
-	slot, ok := c.slotOf[id.Value]
-	if !ok {
-		return nil, 0
-	}
-	if t := c.typesTest(n, c.slots[slot]); t != nil {
-		return t, fromHeader
-	}
-	if t := c.wordsTest(n, slot); t != nil {
-		return t, c.slots[slot].cost + 1
-	}
-	compile := c.closure
-	if n.Name == "none" {
-		compile = c.negated
-	}
-	body, cost := compile(n.Arguments[1].(*ast.PredicateNode).Node)
-	if body == nil {
-		return nil, 0
-	}
-	cost += c.slots[slot].cost
-	until := n.Name != "all" // a body of this value ends the search
-	ended := n.Name == "any" // and then this is the value of the whole
-	if c.slots[slot].kind == numbers {
-		return func(m *Matcher) bool {
-			for _, x := range m.value(slot).nums {
-				if m.elemNum = x; body(m) == until {
-					return ended
+// countHolding counts the elements of a list that a test holds for, and ends when it has most.
+// current is where # is read from.
+func countHolding[V any](list func(*Matcher) []V, current func(*Matcher) *V, holds test, most int) func(*Matcher) int {
+	return func(m *Matcher) int {
+		n, element := 0, current(m)
+		outer := *element // (any(inodes, # > 5) ? 1 : 2) < ouid runs over inodes for each of ouids
+		for _, *element = range list(m) {
+			if holds(m) {
+				if n++; n == most {
+					break
 				}
 			}
-			return !ended
-		}, cost
-	}
-	return func(m *Matcher) bool {
-		for _, x := range m.value(slot).texts {
-			if m.elem = x; body(m) == until {
-				return ended
-			}
 		}
-		return !ended
-	}, cost
+		*element = outer
+		return n
+	}
 }
 
-// elementsIn returns the list of any(LIST, # in [list that is written out]).
-func elementsIn(n *ast.BuiltinNode) *ast.ArrayNode {
-	in, ok := n.Arguments[1].(*ast.PredicateNode).Node.(*ast.BinaryNode)
-	if !ok || n.Name != "any" || in.Operator != "in" {
-		return nil
+// anyAmong compiles any(LIST, # in ["a", "b"]), which is what key in [...] becomes.
+func anyAmong(list, body operand) operand {
+	out := combine(flag, list, body)
+	if isTypes(list) {
+		tests := make([]operand, len(body.among))
+		for i, word := range body.among {
+			tests[i] = contains(word, list)
+		}
+		out.test, out.cost = join("or", tests...).test, fromHeader
+		return out
 	}
-	array, ok := in.Right.(*ast.ArrayNode)
-	if _, isElement := in.Left.(*ast.PointerNode); !ok || !isElement {
-		return nil
-	}
-	return array
-}
 
-// wordsTest compiles any(LIST, # in ["a", "b"]), which is what key in [...] becomes.
-func (c *compilation) wordsTest(n *ast.BuiltinNode, slot int) test {
-	array := elementsIn(n)
-	if array == nil || c.slots[slot].kind != texts {
-		return nil
-	}
-	words, ok := literals[*ast.StringNode](array, func(s *ast.StringNode) string { return s.Value })
-	if !ok {
-		return nil
-	}
-	has := oneOf(words)
-	return func(m *Matcher) bool {
+	has, slot := oneOf(evaluate(nil, body.among, textOf)), list.slot
+	out.test = func(m *Matcher) bool {
 		for _, x := range m.value(slot).texts {
 			if has(x) {
 				return true
@@ -204,22 +206,5 @@ func (c *compilation) wordsTest(n *ast.BuiltinNode, slot int) test {
 		}
 		return false
 	}
-}
-
-// typesTest compiles any(types, # in ["A", "B"]), which is what type in [...] becomes.
-func (c *compilation) typesTest(n *ast.BuiltinNode, list *field) test {
-	array := elementsIn(n)
-	if array == nil {
-		return nil
-	}
-	var tests []costed
-	for _, e := range array.Nodes {
-		typ, ok := recordType(e, list)
-		if !ok {
-			return nil
-		}
-		tests = append(tests, costed{hasType(typ, e), fromHeader})
-	}
-	t, _ := joinTests("or", tests)
-	return t
+	return out
 }

@@ -1,118 +1,173 @@
 package filter
 
 import (
+	"cmp"
+	"fmt"
+	"math"
 	"strconv"
+	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
 
-func (c *checker) binary(n *ast.BinaryNode) (ast.Node, kind) {
+func (c *checker) checkBinary(n *ast.BinaryNode) operand {
+	if op := joins(n.Operator); op != "" {
+		l := c.checkFlag(n.Left)
+		return join(op, l, c.checkFlag(n.Right))
+	}
+
 	switch n.Operator {
-	case "and", "&&":
-		return at(n, &ast.BinaryNode{Operator: "and", Left: c.flag(n.Left), Right: c.flag(n.Right)}), flag
-	case "or", "||":
-		return at(n, &ast.BinaryNode{Operator: "or", Left: c.flag(n.Left), Right: c.flag(n.Right)}), flag
 	case "==", "!=", "<", "<=", ">", ">=":
-		return c.comparison(n), flag
+		return c.checkComparison(n)
 	case "in":
-		return c.in(n), flag
+		return c.checkIn(n)
 	case "contains", "startsWith", "endsWith", "matches":
-		return c.search(n), flag
+		return c.checkSearch(n)
 	case "+", "-", "*", "/", "%", "**", "^":
-		return c.arithmetic(n)
+		return c.checkArithmetic(n)
 	case "..":
 		c.fail(n, "a range stands behind in, between two numbers", "as in uid in 1000..1999")
 	}
 	c.fail(n, "the operator "+n.Operator+" has no place in a filter", "")
-	return nil, none
+	return operand{}
 }
 
-// arithmetic checks + and the like. Texts are joined at once: a pattern has to be known
-// when it is checked.
-func (c *checker) arithmetic(n *ast.BinaryNode) (ast.Node, kind) {
-	l, kl := c.node(n.Left)
-	r, kr := c.node(n.Right)
-	if n.Operator == "+" && kl == text && kr == text {
-		a, aok := l.(*ast.StringNode)
-		b, bok := r.(*ast.StringNode)
-		if aok && bok {
-			return at(n, &ast.StringNode{Value: a.Value + b.Value}), text
-		}
-		return at(n, &ast.BinaryNode{Operator: "+", Left: l, Right: r}), text
-	}
-	if !kl.isNumber() || !kr.isNumber() {
-		c.fail(n, n.Operator+" takes two numbers, not "+kl.String()+" and "+kr.String(), "")
-	}
-	k := number
+func (c *checker) checkArithmetic(n *ast.BinaryNode) operand {
+	l, r := c.check(n.Left), c.check(n.Right)
 	switch {
-	case n.Operator == "%":
-		if kl != number || kr != number {
-			c.fail(n, "% takes whole numbers", "")
-		}
-		if d, ok := r.(*ast.IntegerNode); ok && d.Value == 0 {
-			c.fail(n.Right, "division by zero", "")
-		}
-	case n.Operator == "/" || n.Operator == "**" || n.Operator == "^" || kl == float || kr == float:
-		k = float
+	case n.Operator == "+" && l.kind == text && r.kind == text:
+		return concatenate(l, r)
+	case !l.kind.isNumber() || !r.kind.isNumber():
+		c.fail(n, n.Operator+" takes two numbers, not "+l.kind.String()+" and "+r.kind.String(), "")
+	case n.Operator != "%":
+		return calculate(n.Operator, l, r)
+	case l.kind != number || r.kind != number:
+		c.fail(n, "% takes whole numbers", "")
+	case r.literal && r.n == 0:
+		c.fail(n.Right, "division by zero", "")
 	}
-	return at(n, &ast.BinaryNode{Operator: n.Operator, Left: l, Right: r}), k
+	return c.remainder(n, l, r)
 }
 
-func (c *checker) comparison(n *ast.BinaryNode) ast.Node {
-	l, kl := c.node(n.Left)
-	r, kr := c.node(n.Right)
-	switch {
-	case kl.isNumber() && kr.isNumber(), kl == text && kr == text:
-	case kl == flag && kr == flag && (n.Operator == "==" || n.Operator == "!="):
+// calculate compiles what cannot fail: whole numbers overflow, and a division is one of
+// floats.
+func calculate(op string, l, r operand) operand {
+	if l.kind == number && r.kind == number && strings.Contains("+-*", op) {
+		out := derive(number, l, r)
+		out.number = arithmetic(op, l.number, r.number)
+		return out
+	}
+
+	out := derive(float, l, r)
+	a, b := l.asFloat(), r.asFloat()
+	switch op {
+	case "/":
+		out.float = func(m *Matcher) float64 { return a(m) / b(m) }
+	case "**", "^":
+		out.float = func(m *Matcher) float64 { return math.Pow(a(m), b(m)) }
 	default:
-		c.mismatch(n, kl, kr)
+		out.float = arithmetic(op, a, b)
 	}
-	c.known(l, n.Right, r)
-	c.known(r, n.Left, l)
-	list, other, left := c.eachOf(n.Left), r, true
-	if list == nil {
-		list, other, left = c.eachOf(n.Right), l, false
+	return out
+}
+
+func arithmetic[V int | float64](op string, a, b func(*Matcher) V) func(*Matcher) V {
+	switch op {
+	case "+":
+		return func(m *Matcher) V { return a(m) + b(m) }
+	case "-":
+		return func(m *Matcher) V { return a(m) - b(m) }
 	}
+	return func(m *Matcher) V { return a(m) * b(m) }
+}
+
+func (c *checker) remainder(n ast.Node, l, r operand) operand {
+	out := derive(number, l, r)
+	failed := c.evalError(n, "runtime error: integer divide by zero")
+	out.number = func(m *Matcher) int {
+		a, b := l.number(m), r.number(m)
+		if b == 0 {
+			m.fail(failed)
+			return 0
+		}
+		return a % b
+	}
+	return out
+}
+
+// concatenate joins texts, at once where they are known: the pattern of matches has to be.
+func concatenate(l, r operand) operand {
+	if l.literal && r.literal {
+		return literalText(l.s + r.s)
+	}
+
+	out := derive(text, l, r)
+	out.text = func(m *Matcher) string {
+		a, b := l.text(m), r.text(m)
+		if !m.take(len(a) + len(b)) { // a let of a let of a let would double without end
+			return ""
+		}
+		return a + b
+	}
+	return out
+}
+
+// evalError returns the error of an event for which a part cannot be evaluated.
+func (c *checker) evalError(n ast.Node, message string) error {
+	at := newError(c.src, n.Location().From, "", "")
+	return fmt.Errorf("filter: %d:%d: %s", at.Line, at.Column, message)
+}
+
+func (c *checker) checkComparison(n *ast.BinaryNode) operand {
+	l, r := c.check(n.Left), c.check(n.Right)
+	switch {
+	case l.kind.isNumber() && r.kind.isNumber(), l.kind == text && r.kind == text:
+	case l.kind == flag && r.kind == flag && (n.Operator == "==" || n.Operator == "!="):
+	default:
+		c.failMismatch(n, l.kind, r.kind)
+	}
+	l, r = c.checkNames(r.field, n.Left, l), c.checkNames(l.field, n.Right, r)
+
+	list, other := l.each(), r
 	if list == nil {
-		return at(n, &ast.BinaryNode{Operator: n.Operator, Left: l, Right: r})
+		list, other = r.each(), l
 	}
 	switch {
-	case n.Operator == "==" || n.Operator == "!=":
-		in := at(n, &ast.BinaryNode{Operator: "in", Left: other, Right: c.use(n, list)})
-		if n.Operator == "!=" {
-			return at(n, &ast.UnaryNode{Operator: "not", Node: in})
-		}
-		return in
-	case list.kind == texts: // in the order of texts the first one counts
-		return at(n, &ast.BinaryNode{Operator: n.Operator, Left: l, Right: r})
-	case left:
-		return c.any(n, list, func(e ast.Node) ast.Node { return &ast.BinaryNode{Operator: n.Operator, Left: e, Right: other} })
+	case list == nil, list.kind == texts && strings.ContainsAny(n.Operator, "<>"): // in the order of texts the first one counts
+		return compare(n.Operator, l, r)
+	case n.Operator == "==":
+		return contains(other, c.use(list))
+	case n.Operator == "!=":
+		return negate(contains(other, c.use(list)))
+	case l.each() != nil:
+		return c.overEach(n, l, func(o operand) operand { return compare(n.Operator, o, r) })
 	}
-	return c.any(n, list, func(e ast.Node) ast.Node { return &ast.BinaryNode{Operator: n.Operator, Left: other, Right: e} })
+	return c.overEach(n, r, func(o operand) operand { return compare(n.Operator, l, o) })
 }
 
-// eachOf returns the list that comparisons of a field run over, nil when it is none
-// of these fields.
-func (c *checker) eachOf(n ast.Node) *field {
-	if id, ok := n.(*ast.IdentifierNode); ok {
-		if f := fields[id.Value]; f != nil && f.each != "" {
-			return fields[f.each]
-		}
+// each returns the list that comparisons of a field run over, nil when it is none of these
+// fields.
+func (o operand) each() *field {
+	if o.field == nil || !o.inSlot {
+		return nil
 	}
-	return nil
+	return fields[o.field.each]
 }
 
-// any returns any(list, test).
-func (c *checker) any(n ast.Node, list *field, test func(element ast.Node) ast.Node) ast.Node {
+// overEach returns a test of o, or whether it holds for any of the values that o is the first of.
+func (c *checker) overEach(n ast.Node, o operand, test func(operand) operand) operand {
+	list := o.each()
+	if list == nil {
+		return test(o)
+	}
 	if c.element != none {
 		c.fail(n, "in any(LIST, ...) this would be a list within a list", "compare with == or move it outside")
 	}
-	body := at(n, test(at(n, &ast.PointerNode{})))
-	return at(n, &ast.BuiltinNode{Name: "any", Arguments: []ast.Node{c.use(n, list), at(n, &ast.PredicateNode{Node: body})}})
+	return quantify("any", c.use(list), test(elementOperand(list.kind.elem(), nil)))
 }
 
-// mismatch says that two parts cannot be compared, and what could be.
-func (c *checker) mismatch(n *ast.BinaryNode, kl, kr kind) {
+// failMismatch says that two parts cannot be compared, and what could be.
+func (c *checker) failMismatch(n *ast.BinaryNode, kl, kr kind) {
 	a, b, ka, kb := n.Left, n.Right, kl, kr
 	if literal(a) && !literal(b) {
 		a, b, ka, kb = b, a, kb, ka
@@ -160,100 +215,66 @@ func literal(n ast.Node) bool {
 	return false
 }
 
-// known checks the texts that a field of names is compared with: of has to be the field,
-// value what it is compared with; orig is where that stands.
-func (c *checker) known(of, orig, value ast.Node) {
-	f := c.fieldOf(of)
+// checkNames checks a text, or the texts in a list, that is compared with a field of names, nil
+// if it is with none. It returns what the text stands for now.
+func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
 	if f == nil || f.known == nil {
-		return
+		return o
 	}
-	switch v := value.(type) {
-	case *ast.StringNode:
-		if !f.known(v.Value) {
-			message := "there is no " + nouns(f) + " " + strconv.Quote(brief(v.Value, 60))
-			if hint := didYouMean(v.Value, f.names()); f.grows {
-				c.warn(orig, message+" in the tables", hint)
-			} else {
-				c.fail(orig, message, hint)
-			}
-		}
-		if f.present != nil {
-			v.Value = f.present(v.Value)
-		}
-	case *ast.ArrayNode:
-		for i, e := range v.Nodes {
-			if o, ok := orig.(*ast.ArrayNode); ok {
-				c.known(of, o.Nodes[i], e)
-			}
+
+	if list, ok := n.(*ast.ArrayNode); ok {
+		for i, element := range o.elements {
+			o.elements[i] = c.checkNames(f, list.Nodes[i], element)
 		}
 	}
+	if o.kind != text || !o.literal {
+		return o
+	}
+	if !f.known(o.s) {
+		message := "there is no " + cmp.Or(nouns[f.name], "record type") + " " + strconv.Quote(brief(o.s, 60))
+		if hint := didYouMean(o.s, f.names()); f.grows {
+			c.warn(n, message+" in the tables", hint)
+		} else {
+			c.fail(n, message, hint)
+		}
+	}
+	if f.present != nil {
+		return literalText(f.present(o.s))
+	}
+	return o
 }
 
-// fieldOf returns the field that a checked node is, or the list that # is of; nil for
-// others.
-func (c *checker) fieldOf(n ast.Node) *field {
-	switch n := n.(type) {
-	case *ast.PointerNode:
-		return c.list
-	case *ast.IdentifierNode:
-		if slot, ok := c.slotOf[n.Value]; ok {
-			return c.slots[slot]
-		}
-	}
-	return nil
-}
+// nouns say what the texts of a field with known names are, where they are no record types.
+var nouns = map[string]string{"syscall": "system call", "errno": "error name", "arch": "arch", "family": "address family"}
 
-// nouns says what the texts of a field with known names are.
-func nouns(f *field) string {
-	switch f.name {
-	case "syscall":
-		return "system call"
-	case "errno":
-		return "error name"
-	case "arch":
-		return "arch"
-	case "family":
-		return "address family"
+func (c *checker) checkIn(n *ast.BinaryNode) operand {
+	l := c.check(n.Left)
+	if ends, ok := n.Right.(*ast.BinaryNode); ok && ends.Operator == ".." {
+		return c.checkInRange(n, l, ends)
 	}
-	return "record type"
-}
 
-func (c *checker) in(n *ast.BinaryNode) ast.Node {
-	l, kl := c.node(n.Left)
-	if b, ok := n.Right.(*ast.BinaryNode); ok && b.Operator == ".." {
-		return c.inRange(n, l, kl, b)
-	}
-	r, kr := c.node(n.Right)
-	switch elem := kr.elem(); {
+	r := c.check(n.Right)
+	switch elem := r.kind.elem(); {
 	case elem == none:
 		hint := ""
-		if kr == text {
+		if r.kind == text {
 			hint = "write " + show(n.Right) + " contains " + show(n.Left) + ", or == for all of it"
 		}
-		c.fail(n.Right, "in takes a list, and "+show(n.Right)+" is "+kr.String(), hint)
-	case kl.elem() != none:
+		c.fail(n.Right, "in takes a list, and "+show(n.Right)+" is "+r.kind.String(), hint)
+	case l.kind.elem() != none:
 		c.fail(n.Left, show(n.Left)+" is a list itself", "write any("+show(n.Left)+", # in "+show(n.Right)+")")
-	case elem != kl:
-		hint := ""
-		if kl == number {
-			hint = "write the numbers without quotes"
-		} else if kl == text {
-			hint = "write the texts in quotes"
-		}
-		c.fail(n.Right, show(n.Left)+" is "+kl.String()+", and the list holds "+elem.String(), hint)
+	case elem != l.kind:
+		hint := map[kind]string{number: "write the numbers without quotes", text: "write the texts in quotes"}[l.kind]
+		c.fail(n.Right, show(n.Left)+" is "+l.kind.String()+", and the list holds "+elem.String(), hint)
 	}
-	c.known(l, n.Right, r)
-	c.known(r, n.Left, l)
-	list := c.eachOf(n.Left)
-	if list == nil {
-		return at(n, &ast.BinaryNode{Operator: "in", Left: l, Right: r})
-	}
-	return c.any(n, list, func(e ast.Node) ast.Node { return &ast.BinaryNode{Operator: "in", Left: e, Right: r} })
+
+	l, r = c.checkNames(r.field, n.Left, l), c.checkNames(l.field, n.Right, r)
+	return c.overEach(n, l, func(o operand) operand { return contains(o, r) })
 }
 
-// inRange makes two comparisons of x in from..to: a list of all numbers between would
-// be as long as somebody likes.
-func (c *checker) inRange(n *ast.BinaryNode, l ast.Node, kl kind, ends *ast.BinaryNode) ast.Node {
+// checkInRange makes two comparisons of x in from..to: a list of all numbers between could
+// have any length.
+func (c *checker) checkInRange(n *ast.BinaryNode, l operand, ends *ast.BinaryNode) operand {
 	lo, lok := constant(ends.Left)
 	hi, hok := constant(ends.Right)
 	switch {
@@ -261,50 +282,48 @@ func (c *checker) inRange(n *ast.BinaryNode, l ast.Node, kl kind, ends *ast.Bina
 		c.fail(ends, "the ends of a range are numbers that are written out", "as in uid in 1000..1999")
 	case lo > hi:
 		c.fail(ends, "nothing is in a range that ends before it begins", "")
-	case kl != number:
-		c.fail(n.Left, show(n.Left)+" is "+kl.String()+", and a range holds numbers", "")
+	case l.kind != number:
+		c.fail(n.Left, show(n.Left)+" is "+l.kind.String()+", and a range holds numbers", "")
 	}
-	between := func(e ast.Node) ast.Node {
-		return at(n, &ast.BinaryNode{Operator: "and",
-			Left:  at(n, &ast.BinaryNode{Operator: ">=", Left: e, Right: at(ends.Left, &ast.IntegerNode{Value: lo})}),
-			Right: at(n, &ast.BinaryNode{Operator: "<=", Left: e, Right: at(ends.Right, &ast.IntegerNode{Value: hi})}),
-		})
-	}
-	if list := c.eachOf(n.Left); list != nil {
-		return c.any(n, list, between)
-	}
-	return between(l)
+
+	return c.overEach(n, l, func(o operand) operand {
+		return join("and", compare(">=", o, literalNumber(lo)), compare("<=", o, literalNumber(hi)))
+	})
 }
 
-// search checks contains, startsWith, endsWith and matches.
-func (c *checker) search(n *ast.BinaryNode) ast.Node {
-	l, kl := c.node(n.Left)
-	r, kr := c.node(n.Right)
-	if kl.elem() != none {
+// checkSearch checks contains, startsWith, endsWith and matches.
+func (c *checker) checkSearch(n *ast.BinaryNode) operand {
+	l, r := c.check(n.Left), c.check(n.Right)
+	if l.kind.elem() != none {
 		c.fail(n.Left, show(n.Left)+" is a list", "write any("+show(n.Left)+", # "+n.Operator+" "+show(n.Right)+")")
 	}
-	for _, side := range []struct {
-		n ast.Node
-		k kind
-	}{{n.Left, kl}, {n.Right, kr}} {
-		if side.k != text {
-			c.fail(side.n, n.Operator+" takes texts, and "+show(side.n)+" is "+side.k.String(), "")
+	for i, side := range []ast.Node{n.Left, n.Right} {
+		if k := []kind{l.kind, r.kind}[i]; k != text {
+			c.fail(side, n.Operator+" takes texts, and "+show(side)+" is "+k.String(), "")
 		}
 	}
+
+	search := func(o operand) operand { return searchText(n.Operator, o, r) }
 	if n.Operator == "matches" {
-		p, ok := r.(*ast.StringNode)
-		if !ok {
-			c.fail(n.Right, "the pattern of matches is written out in quotes", "")
-		}
-		re, message := compilePattern(p.Value)
-		if message != "" {
-			c.fail(n.Right, message, "")
-		}
-		c.patterns[p.Value] = re
+		search = c.matchPattern(n.Right, r)
 	}
-	list := c.eachOf(n.Left)
-	if list == nil {
-		return at(n, &ast.BinaryNode{Operator: n.Operator, Left: l, Right: r})
+	return c.overEach(n, l, search)
+}
+
+// matchPattern returns the search for a regular expression.
+func (c *checker) matchPattern(n ast.Node, pattern operand) func(operand) operand {
+	if !pattern.literal {
+		c.fail(n, "the pattern of matches is written out in quotes", "")
 	}
-	return c.any(n, list, func(e ast.Node) ast.Node { return &ast.BinaryNode{Operator: n.Operator, Left: e, Right: r} })
+	re, message := compilePattern(pattern.s)
+	if message != "" {
+		c.fail(n, message, "")
+	}
+
+	return func(o operand) operand {
+		out, get := combine(flag, o), o.text
+		out.cost += regexCost
+		out.test = func(m *Matcher) bool { return re.MatchString(get(m)) }
+		return out
+	}
 }

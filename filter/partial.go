@@ -1,10 +1,6 @@
 package filter
 
-import (
-	"github.com/elastic/go-libaudit/v2/auparse"
-
-	"audisp-relay/audit/record"
-)
+import "audisp-relay/audit/record"
 
 // Of an event that is given in parts a filter sees one part at a time. What the others
 // say is not known then, and neither is whatever rests on that: it counts as what lets the
@@ -58,7 +54,7 @@ func HasMain(b *record.Batch, i, j int) bool {
 // adds reports whether records of a type only add to what another one says.
 func adds(typ uint32) bool {
 	switch typ {
-	case uint32(auparse.AUDIT_OBJ_PID), 1420, 1421: // MAC_TASK_CONTEXTS, MAC_OBJ_CONTEXTS
+	case record.TypeObjPID, record.TypeTaskContexts, record.TypeTaskContexts + 1: // MAC_OBJ_CONTEXTS
 		return true
 	}
 	return closed(typ)

@@ -26,7 +26,7 @@ func (m *Matcher) findType(typ uint32, p *pattern) []byte {
 func (m *Matcher) loadAll(v *value, p *pattern) {
 	v.texts = v.texts[:0]
 	for k := m.i; k < m.j; k++ {
-		if m.b.Recs[k].Type != typePath {
+		if m.b.Recs[k].Type != record.TypePath {
 			continue
 		}
 		var r body
@@ -62,7 +62,7 @@ func (m *Matcher) loadAllNumbers(v *value, p *pattern) {
 }
 
 func (m *Matcher) cwd() string {
-	v := m.findType(typeCwd, &cwdPattern)
+	v := m.findType(record.TypeCWD, &cwdPattern)
 	if v == nil {
 		v = m.find(&cwdPattern, &m.hints.cwd)
 	}
@@ -70,25 +70,24 @@ func (m *Matcher) cwd() string {
 }
 
 func loadProctitle(m *Matcher, v *value) {
-	s := m.text(record.Text, m.findType(record.TypeProctitle, &titlePattern))
-	if strings.IndexByte(s, 0) >= 0 {
-		// Decoded from hex, so it is in scratch and ours.
-		from := len(m.scratch)
-		m.scratch = append(m.scratch, s...)
-		for i := from; i < len(m.scratch); i++ {
-			if m.scratch[i] == 0 {
-				m.scratch[i] = ' '
-			}
-		}
-		s = alias(m.scratch[from:])
+	v.s = m.text(record.Text, m.findType(record.TypeProctitle, &titlePattern))
+	if strings.IndexByte(v.s, 0) < 0 {
+		return
 	}
-	v.s = s
+
+	from := len(m.scratch)
+	v.s = m.hold(append(m.scratch, v.s...)) // a copy, because the record is not ours to change
+	for i, c := range m.scratch[from:] {
+		if c == 0 {
+			m.scratch[from+i] = ' '
+		}
+	}
 }
 
 func (m *Matcher) readArgs() {
 	m.args.Reset()
 	for k := m.i; k < m.j; k++ {
-		if m.b.Recs[k].Type == typeExecve {
+		if m.b.Recs[k].Type == record.TypeExecve {
 			r := record.Parse(m.b, k)
 			m.args.Add(r.Body)
 		}
@@ -112,7 +111,7 @@ func loadArgc(m *Matcher, v *value) {
 
 // sockaddr returns the address of the first SOCKADDR record.
 func (m *Matcher) sockaddr() (a record.Addr, ok bool) {
-	v := m.findType(typeSockaddr, &saddrPattern)
+	v := m.findType(record.TypeSockaddr, &saddrPattern)
 	if v == nil {
 		return a, false
 	}
@@ -144,15 +143,11 @@ func loadAddr(m *Matcher, v *value) {
 	}
 	switch ip, isIP := netip.AddrFromSlice(a.Addr); {
 	case len(a.Path) > 0 && a.Path[0] == 0: // abstract: written as ss(8) does
-		from := len(m.scratch)
-		m.scratch = append(append(m.scratch, '@'), a.Path[1:]...)
-		v.s = alias(m.scratch[from:])
+		v.s = m.hold(append(append(m.scratch, '@'), a.Path[1:]...))
 	case len(a.Path) > 0:
 		v.s = alias(a.Path)
 	case isIP:
-		from := len(m.scratch)
-		m.scratch = ip.AppendTo(m.scratch)
-		v.s = alias(m.scratch[from:])
+		v.s = m.hold(ip.AppendTo(m.scratch))
 	default:
 		v.s = ""
 	}
@@ -168,7 +163,7 @@ func (m *Matcher) under(dirs []string) int {
 	cwd, haveCwd := "", false
 	sure, named, nameless := true, false, false
 	for k := m.i; k < m.j; k++ {
-		if m.b.Recs[k].Type != typePath {
+		if m.b.Recs[k].Type != record.TypePath {
 			continue
 		}
 		var r body
@@ -193,7 +188,7 @@ func (m *Matcher) under(dirs []string) int {
 			return isUnder
 		}
 	}
-	if !sure || nameless && !named || named && m.inRoot() {
+	if !sure || (nameless && !named) || (named && m.inRoot()) {
 		return notSure
 	}
 	return isNot

@@ -2,19 +2,11 @@ package filter
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
-
-	"github.com/elastic/go-libaudit/v2/auparse"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
-)
-
-const (
-	typePath     = uint32(auparse.AUDIT_PATH)
-	typeCwd      = uint32(auparse.AUDIT_CWD)
-	typeExecve   = uint32(auparse.AUDIT_EXECVE)
-	typeSockaddr = uint32(auparse.AUDIT_SOCKADDR)
 )
 
 func loadTypes(m *Matcher, v *value) {
@@ -47,13 +39,6 @@ func loadIncomplete(m *Matcher, v *value) {
 }
 
 var keyPattern = newPattern("key")
-
-// loadKeysOrEmpty makes an event without a key have an empty one.
-func loadKeysOrEmpty(m *Matcher, v *value) {
-	if loadKeys(m, v); len(v.texts) == 0 {
-		v.texts = append(v.texts, "")
-	}
-}
 
 // loadKeys loads the keys of all records.
 func loadKeys(m *Matcher, v *value) {
@@ -156,9 +141,7 @@ func loadArch(m *Matcher, v *value) {
 	v.s = ""
 	if value := m.find(&archPattern, &m.hints.arch); value != nil {
 		if v.s = record.ArchName(m.arch()); v.s == "" {
-			from := len(m.scratch)
-			m.scratch = append(append(m.scratch, "0x"...), value...)
-			v.s = alias(m.scratch[from:])
+			v.s = m.hold(append(append(m.scratch, "0x"...), value...))
 		}
 	}
 }
@@ -187,21 +170,14 @@ func (m *Matcher) syscallArg(p *pattern, hint *int) int {
 	return int(int64(parseHex(p.near(m.mainBody().text, hint))))
 }
 
-func parseHex(v []byte) (n uint64) {
-	if len(v) > 16 {
+// parseHex reads a number in hex; what is none is 0.
+func parseHex(v []byte) uint64 {
+	if len(v) == 0 || len(v) > 16 {
 		return 0
 	}
-	for _, c := range v {
-		switch {
-		case c >= '0' && c <= '9':
-			n = n<<4 | uint64(c-'0')
-		case c >= 'a' && c <= 'f':
-			n = n<<4 | uint64(c-'a'+10)
-		case c >= 'A' && c <= 'F':
-			n = n<<4 | uint64(c-'A'+10)
-		default:
-			return 0
-		}
+	n, err := strconv.ParseUint(alias(v), 16, 64)
+	if err != nil {
+		return 0
 	}
 	return n
 }

@@ -137,7 +137,7 @@ func TestKindsAreThoseOfJSON(t *testing.T) {
 			class = c
 		}
 		number := class == record.Int || class == record.UserID || class == record.Session
-		if key != name && f.kind.isNumber() != number || key == name && number && !f.kind.isNumber() && f.kind != flag && !other[name] {
+		if (key != name && f.kind.isNumber() != number) || (key == name && number && !f.kind.isNumber() && f.kind != flag && !other[name]) {
 			t.Errorf("%s is %s, its class %d", name, f.kind, class)
 		}
 		n++
