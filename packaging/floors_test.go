@@ -12,8 +12,10 @@ var floors = [][]string{
 	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "audisp-plugins.d", "packaging"},
 	{"audit/stream", "audit/users", "host", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "format/ecs", "format/json", "format/laurel", "queue"},
-	{"config", "recovery", "sinks"},
+	{"config", "recovery"},
+	{"sinks"},
 	{"sinks/file", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
+	{"sinks/all"},
 	{"plugin"},
 	{"cmd/audisp-relay"},
 }

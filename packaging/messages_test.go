@@ -15,6 +15,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
+	_ "audisp-relay/sinks/all"
 )
 
 // TestMessagesDocumented looks for every message of the relay's log in

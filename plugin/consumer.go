@@ -20,10 +20,7 @@ import (
 	"audisp-relay/queue"
 	"audisp-relay/queue/spool"
 	"audisp-relay/sinks"
-	"audisp-relay/sinks/file"
-	"audisp-relay/sinks/program"
-	"audisp-relay/sinks/syslog"
-	"audisp-relay/sinks/unix"
+	_ "audisp-relay/sinks/all" // every type of sink
 	"audisp-relay/state"
 )
 
@@ -248,13 +245,10 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 		Bytes:    int64(cfg.QBytes),
 		Lossless: cfg.QOS == "lossless",
 		Action:   queue.Overflow(cfg.OverflowAction),
-		Hold:     true,
+		Hold:     cfg.WhenIdle != "discard",
+		Slow:     queue.Slow(cfg.SlowClient),
 		Markers:  p.markers.Load(),
 		Whole:    cfg.Filter != "" || cfg.Format != "string" && cfg.Format != "binary",
-	}
-	if cfg.Unix != nil && !cfg.Unix.Connect {
-		q.Slow = queue.Slow(cfg.Unix.SlowClient)
-		q.Hold = cfg.Unix.WhenIdle == "queue"
 	}
 	if m := p.memory.Load(); m != nil {
 		m.fit(&q)
@@ -272,16 +266,7 @@ func newSink(cfg config.Sink, users *users.Users, called *atomic.Pointer[format.
 	enc := format.Encoder{Format: f, Host: called, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, users, called, faults),
 		Panicked: func(b *record.Batch, i, j int, fault any) { faults.note("format", b, i, j, fault) }}
 	enc.Padded = padded(cfg, log)
-	switch cfg.Type {
-	case "file":
-		return file.New(cfg, enc, log)
-	case "syslog":
-		return syslog.New(cfg, enc, log)
-	case "program":
-		return program.New(cfg, enc, log)
-	default:
-		return unix.New(cfg, enc, log)
-	}
+	return sinks.New(cfg, enc, log)
 }
 
 // padded returns what says whether the binary frames of a sink are padded, nil where they are not.
@@ -294,12 +279,8 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 	case cfg.Frames != "auto":
 		return nil
 	}
-	program := ""
-	if cfg.Program != nil {
-		program = cfg.Program.Path
-	}
 	return func() bool {
-		padded, version := host.PaddedFrames(program)
+		padded, version := host.PaddedFrames(cfg.Program)
 		log.Info("length of binary frames", zap.String("sink", cfg.Name), zap.Bool("padded", padded), zap.String("audit", version))
 		return padded
 	}

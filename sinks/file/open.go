@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/format"
 )
 
@@ -23,7 +22,7 @@ const defaultDir = "/var/log/audisp-relay"
 // open opens the file and returns its size.
 func (w *writer) open() (int64, error) {
 	w.guard = guardOf(&w.cfg)
-	w.guard.reserve(w.cfg.Reserved)
+	w.guard.reserve(w.reserved)
 	dir, err := w.openDir()
 	if err != nil {
 		return 0, w.openError(err)
@@ -74,7 +73,7 @@ func (w *writer) openDir() (folder, error) {
 		return nil, err
 	}
 	p := dir.Place()
-	if of, taken := named(w.cfg.Reserved, p.id, filepath.Base(w.cfg.Path)); taken {
+	if of, taken := named(w.reserved, p.id, filepath.Base(w.cfg.Path)); taken {
 		dir.Close()
 		return nil, refuse("it is of the files of %s: name another path", of)
 	}
@@ -264,7 +263,7 @@ func findGroup(name string) (string, error) {
 }
 
 // guardOf trusts whom the file is given to.
-func guardOf(cfg *config.File) (g guard) {
+func guardOf(cfg *Config) (g guard) {
 	if uid, err := lookup(cfg.Owner, 0, findUser); err == nil {
 		g.uids = []uint32{uid}
 	}

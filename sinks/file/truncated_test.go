@@ -140,7 +140,7 @@ func TestOneRelayAFile(t *testing.T) {
 	for _, sync := range []string{"none", "interval", "batch"} {
 		path := tree{t, t.TempDir()}.path("events.log")
 		cfg := settings(path, nil)
-		cfg.File.Sync = sync
+		cfg.Settings.(*Config).Sync = sync
 		w := newWriter(cfg, format.Encoder{}, zap.NewNop(), osFS{})
 		write(t, w, sinktest.Lines(0, 2))
 		other := newWriter(cfg, format.Encoder{}, zap.NewNop(), osFS{})

@@ -75,7 +75,7 @@ func (s *sink) Reopen() {
 
 // writer is the sinks.Writer of one child after the other.
 type writer struct {
-	cfg config.Program
+	cfg Config
 	enc format.Encoder
 	log *zap.Logger
 
@@ -110,7 +110,7 @@ var (
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger) *writer {
 	return &writer{
-		cfg:      *cfg.Program,
+		cfg:      *cfg.Settings.(*Config),
 		enc:      enc,
 		log:      log.With(zap.String("sink", cfg.Name)),
 		minPause: minPause,

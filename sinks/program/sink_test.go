@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/host/runnable"
 	"audisp-relay/queue"
@@ -158,7 +157,7 @@ func TestPauses(t *testing.T) {
 	}
 	for _, lived := range []time.Duration{maxPause - 1, maxPause} {
 		w.pause, w.tries = 10*time.Second, 5
-		c, err := startChild(config.Program{Path: "/bin/false"})
+		c, err := startChild(Config{Path: "/bin/false"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -349,7 +348,7 @@ func TestUser(t *testing.T) {
 	}
 	for _, name := range []string{"daemon", strconv.Itoa(int(account.UID))} {
 		cfg := settings("/bin/sh", 0, "-c", `{ id -u; id -g; id -G; grep CapEff /proc/self/status; } > "$0"; exec cat > /dev/null`, out)
-		cfg.Program.User = name
+		cfg.Settings.(*Config).User = name
 		s := newSink(cfg, format.Encoder{}, zap.NewNop())
 		r := run(t, s)
 		r.put(0, 10)
@@ -362,8 +361,8 @@ func TestUser(t *testing.T) {
 		}
 	}
 	cfg := settings("/bin/cat", 0)
-	cfg.Program.User = "no-such-user"
-	if c, err := startChild(*cfg.Program); err == nil || !strings.Contains(err.Error(), "there is no user no-such-user") {
+	cfg.Settings.(*Config).User = "no-such-user"
+	if c, err := startChild(*cfg.Settings.(*Config)); err == nil || !strings.Contains(err.Error(), "there is no user no-such-user") {
 		if c != nil {
 			c.finish(0, nil)
 		}
@@ -401,7 +400,7 @@ func TestRefuses(t *testing.T) {
 			if err := tt.make(path); err != nil {
 				t.Fatal(err)
 			}
-			c, err := startChild(config.Program{Path: path})
+			c, err := startChild(Config{Path: path})
 			if err == nil {
 				c.finish(0, nil)
 				t.Fatal("it was started")

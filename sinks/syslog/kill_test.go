@@ -57,7 +57,7 @@ func TestRsyslogdKilled(t *testing.T) {
 			st := r.sink.Status()
 			t.Logf("%d records, %d kills, %v: %d missing, %d told to be in doubt; %d twice, %d told; %d torn in the server's file",
 				records, kills, took.Round(time.Millisecond), missing, st.Doubtful, twice, st.Repeated, torn)
-			relp := cfg.Syslog.Transport == "relp"
+			relp := cfg.Settings.(*Config).Transport == "relp"
 			if relp && missing > 0 || uint64(missing) > st.Doubtful || uint64(twice) > st.Repeated || torn > kills {
 				t.Errorf("%d missing, %d twice, %d torn; status %+v", missing, twice, torn, st)
 			}

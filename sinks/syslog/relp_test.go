@@ -388,7 +388,7 @@ func TestRELPOpenIsRefused(t *testing.T) {
 				c.Close()
 			}()
 			s := &server{t: t, network: "tcp", transport: "relp", protocol: "rfc5424", address: l.Addr().String()}
-			w := newWriter(*s.config().Syslog, format.Encoder{})
+			w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 			if w.opening = hang; tt.said == "" {
 				w.opening = 200 * time.Millisecond
 			}

@@ -35,7 +35,7 @@ func TestConnectConformance(t *testing.T) {
 }
 
 func testConnector(path string, enc format.Encoder) *sinks.Pump {
-	c, p := newConnector(config.Sink{Name: "s", Unix: &config.Unix{Path: path, Connect: true}}, enc, zap.NewNop())
+	c, p := newConnector(config.Sink{Name: "s", Settings: &Config{Path: path, Connect: true}}, enc, zap.NewNop())
 	p.MinBackoff, p.MaxBackoff = time.Millisecond, 10*time.Millisecond
 	c.own = -1 // the collectors of the tests are in this process
 	return p
@@ -280,7 +280,7 @@ func TestConnectToItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lis.Close()
-	c, _ := newConnector(config.Sink{Name: "s", Unix: &config.Unix{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
+	c, _ := newConnector(config.Sink{Name: "s", Settings: &Config{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
 	if err := c.Tick(context.Background()); err == nil || !strings.Contains(err.Error(), "a socket of this relay itself") {
 		t.Errorf("error %v", err)
 	}

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"os/user"
 	"strconv"
-
-	"audisp-relay/config"
 )
 
 // owner returns the ids of the configured owner and group. A name that does not
 // exist gives 0 and an error.
-func owner(cfg *config.Unix) (uid, gid int, err error) {
+func owner(cfg *Config) (uid, gid int, err error) {
 	uid, uerr := lookUp(cfg.Owner, func(name string) (string, error) {
 		u, err := user.Lookup(name)
 		if err != nil {
