@@ -17,6 +17,8 @@ type Kind struct {
 	// New makes the sink of a checked configuration, whose Settings are what Read returned.
 	// enc belongs to it from then on.
 	New func(cfg config.Sink, enc format.Encoder, log *zap.Logger) Sink
+	// Details returns a pointer to the zero value of what is in the Status of the sink.
+	Details func() Details
 }
 
 // kinds are written while packages are initialised only, so that no lock guards them.
@@ -37,6 +39,14 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) Sink {
 		return NewPump(cfg.Name, lacking(cfg.Type), log)
 	}
 	return k.New(cfg, enc, log)
+}
+
+// NewDetails returns the zero value of the details of a type of sink, nil where it has none.
+func NewDetails(kind string) Details {
+	if k := kinds[kind]; k.Details != nil {
+		return k.Details()
+	}
+	return nil
 }
 
 // lacking is the Writer of a type of sink that this program does not have.

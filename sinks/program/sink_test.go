@@ -32,7 +32,7 @@ func TestDyingChild(t *testing.T) {
 	r.put(0, 20_000) // more than sockets hold: every child is busy when it dies
 	usedUp := func() bool { return strings.Contains(r.s.Status().Error, "4 times in a row") }
 	r.eventually("used up restarts", usedUp)
-	if st := r.s.Status(); st.Restarts != 3 || !st.Degraded || st.Pid != 0 {
+	if st := r.s.Status(); st.Details.(*Details).Restarts != 3 || !st.Degraded || st.Details.(*Details).Pid != 0 {
 		t.Errorf("status %+v, want 3 restarts, degraded, no pid", st)
 	}
 	queued := r.q.Counts().Queued
@@ -58,7 +58,7 @@ func TestDyingChild(t *testing.T) {
 		t.Errorf("%d records count as delivered, %d were read", got, read)
 	}
 	r.s.Reopen()
-	r.eventually("a restart after Reopen", func() bool { return r.s.Status().Restarts > 3 })
+	r.eventually("a restart after Reopen", func() bool { return r.s.Status().Details.(*Details).Restarts > 3 })
 }
 
 // TestPartOfABatch: when a child dies in the middle of a write, only what it has read
@@ -92,8 +92,8 @@ func TestHundredDeaths(t *testing.T) {
 	for i := range records / 100 {
 		r.put(i*100, 100)
 	}
-	for n := uint64(0); n < deaths; n = r.s.Status().Restarts { // each in its time: this machine may be busy
-		r.eventually("one more death", func() bool { return r.s.Status().Restarts > n })
+	for n := uint64(0); n < deaths; n = r.s.Status().Details.(*Details).Restarts { // each in its time: this machine may be busy
+		r.eventually("one more death", func() bool { return r.s.Status().Details.(*Details).Restarts > n })
 	}
 	r.eventually("all records delivered", func() bool { return r.q.Counts().Delivered == records })
 	r.q.Close()
@@ -116,7 +116,7 @@ func TestNobodyReads(t *testing.T) {
 	s.w.settle = settleTime
 	r := run(t, s)
 	r.put(0, 500)
-	r.eventually("some deaths", func() bool { r.put(0, 10); return s.Status().Restarts > 10 })
+	r.eventually("some deaths", func() bool { r.put(0, 10); return s.Status().Details.(*Details).Restarts > 10 })
 	st := s.Status()
 	if c := r.q.Counts(); c.Delivered != 0 || c.LostRecords() != 0 {
 		t.Errorf("%d delivered, %d lost, though nobody reads", c.Delivered, c.LostRecords())
@@ -138,7 +138,7 @@ func TestWorksAgain(t *testing.T) {
 	r.put(0, 10)
 	r.eventually("the first death", func() bool { return s.Status().Failures > 0 })
 	r.eventually("a child that works", func() bool { return !s.Status().Degraded })
-	if st := s.Status(); st.Restarts != 1 || st.Pid == 0 {
+	if st := s.Status(); st.Details.(*Details).Restarts != 1 || st.Details.(*Details).Pid == 0 {
 		t.Errorf("status %+v", st)
 	}
 }
@@ -177,11 +177,11 @@ func TestPauses(t *testing.T) {
 // TestIdleChildIsRestarted: without a record to write too.
 func TestIdleChildIsRestarted(t *testing.T) {
 	r := run(t, testSink(t, 10, "collect", t.TempDir()))
-	r.eventually("a child", func() bool { return r.s.Status().Pid != 0 })
-	pid := r.s.Status().Pid
+	r.eventually("a child", func() bool { return r.s.Status().Details.(*Details).Pid != 0 })
+	pid := r.s.Status().Details.(*Details).Pid
 	unix.Kill(pid, unix.SIGKILL)
-	r.eventually("another child", func() bool { p := r.s.Status().Pid; return p != 0 && p != pid })
-	if st := r.s.Status(); st.Restarts != 1 || !strings.Contains(st.Error, "signal: killed") {
+	r.eventually("another child", func() bool { p := r.s.Status().Details.(*Details).Pid; return p != 0 && p != pid })
+	if st := r.s.Status(); st.Details.(*Details).Restarts != 1 || !strings.Contains(st.Error, "signal: killed") {
 		t.Errorf("status %+v, want one restart after a kill", st)
 	}
 }
@@ -193,8 +193,8 @@ func TestClose(t *testing.T) {
 		for _, stopped := range []bool{false, true} {
 			t.Run(helper+" stopped="+strconv.FormatBool(stopped), func(t *testing.T) {
 				r := run(t, testSink(t, 10, helper, t.TempDir()))
-				r.eventually("a child", func() bool { return r.s.Status().Pid != 0 })
-				pid := r.s.Status().Pid
+				r.eventually("a child", func() bool { return r.s.Status().Details.(*Details).Pid != 0 })
+				pid := r.s.Status().Details.(*Details).Pid
 				if stopped {
 					unix.Kill(pid, unix.SIGSTOP)
 				}
@@ -229,7 +229,7 @@ func TestBlockedChild(t *testing.T) {
 	if c.Stalls != 0 || c.Received != c.Delivered+c.Queued+c.LostRecords() {
 		t.Errorf("balance %+v", c)
 	}
-	pid := s.Status().Pid
+	pid := s.Status().Details.(*Details).Pid
 	r.cancel()
 	<-r.done
 	if !gone(pid) {
@@ -243,8 +243,8 @@ func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
 	s := testSink(t, 10, "stubborn")
 	s.w.eofGrace = time.Hour
 	r := run(t, s)
-	r.eventually("a child", func() bool { r.put(0, 100); return s.Status().Pid != 0 })
-	pid := s.Status().Pid
+	r.eventually("a child", func() bool { r.put(0, 100); return s.Status().Details.(*Details).Pid != 0 })
+	pid := s.Status().Details.(*Details).Pid
 	r.end(sinks.ErrTimeUp)
 	<-r.done
 	if !gone(pid) {
@@ -255,7 +255,7 @@ func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
 // TestClosedStdin: a child that has closed its stdin is replaced.
 func TestClosedStdin(t *testing.T) {
 	r := run(t, testSink(t, 1, "deaf"))
-	r.eventually("a restart", func() bool { r.put(0, 10); return r.s.Status().Restarts == 1 })
+	r.eventually("a restart", func() bool { r.put(0, 10); return r.s.Status().Details.(*Details).Restarts == 1 })
 }
 
 // TestGrandchildHoldsStdin: when the child is gone, a process of its own that has become a
@@ -319,7 +319,7 @@ func TestHangup(t *testing.T) {
 		_, err := os.Stat(filepath.Join(dir, "hup"))
 		return err == nil
 	})
-	if st := r.s.Status(); st.Restarts != 0 || st.Degraded {
+	if st := r.s.Status(); st.Details.(*Details).Restarts != 0 || st.Degraded {
 		t.Errorf("status %+v: the child did not live on", st)
 	}
 }

@@ -52,7 +52,7 @@ func (c *Config) TLS() bool {
 }
 
 func init() {
-	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "syslog", Text: true, Read: read}, New: New})
+	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "syslog", Text: true, Read: read}, New: New, Details: func() sinks.Details { return new(Details) }})
 }
 
 // read reads the keys of a sink of type syslog.

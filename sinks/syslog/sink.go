@@ -200,9 +200,22 @@ func (w *writer) account(c conn, err error) {
 		zap.Uint64("total_sent_again", w.again.Add(uint64(again))), zap.Uint64("total_perhaps_lost", w.doubtful.Add(uint64(doubtful))))
 }
 
+// Details count the messages that were sent again after a connection broke, so that they may have
+// come twice, and those that a broken connection had taken and that may not have been read.
+type Details struct {
+	Repeated uint64 `json:"repeated,omitempty"`
+	Doubtful uint64 `json:"doubtful,omitempty"`
+}
+
+// WriteText implements sinks.Details.
+func (d *Details) WriteText(line func(key string, value any)) {
+	line("messages sent again", d.Repeated)
+	line("messages perhaps lost", d.Doubtful)
+}
+
 // Extra implements sinks.Extra.
 func (w *writer) Extra(s *sinks.Status) {
-	s.Repeated, s.Doubtful = w.again.Load(), w.doubtful.Load()
+	s.Details = &Details{w.again.Load(), w.doubtful.Load()}
 }
 
 func (w *writer) disconnect(orderly bool) {

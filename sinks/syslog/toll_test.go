@@ -119,7 +119,7 @@ func TestTollIsTold(t *testing.T) {
 		}
 	}
 	var st sinks.Status
-	if w.Extra(&st); st.Repeated != 4 || st.Doubtful != 6 {
+	if w.Extra(&st); st.Details.(*Details).Repeated != 4 || st.Details.(*Details).Doubtful != 6 {
 		t.Errorf("%+v", st)
 	}
 	for i, e := range logs.All() {
@@ -247,8 +247,8 @@ func TestBrokenTLSIsTold(t *testing.T) {
 		seen[line] = true
 	}
 	st := r.sink.Status()
-	if missing == 0 || uint64(missing) > st.Doubtful || st.Repeated == 0 {
-		t.Errorf("%d missing, %d told to be in doubt, %d sent again", missing, st.Doubtful, st.Repeated)
+	if missing == 0 || uint64(missing) > st.Details.(*Details).Doubtful || st.Details.(*Details).Repeated == 0 {
+		t.Errorf("%d missing, %d told to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 	}
-	t.Logf("%d missing, %d told to be in doubt, %d sent again", missing, st.Doubtful, st.Repeated)
+	t.Logf("%d missing, %d told to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 }

@@ -256,6 +256,5 @@ func (c *connector) Close() error {
 
 // Extra implements sinks.Extra.
 func (c *connector) Extra(s *sinks.Status) {
-	s.Pid = int(c.pid.Load())
-	s.Repeated = c.repeated.Load()
+	s.Details = &Details{Pid: int(c.pid.Load()), Repeated: c.repeated.Load()}
 }

@@ -137,7 +137,7 @@ func (b *bench) listening() {
 // dial connects one client and waits until it is served.
 func (b *bench) dial() *net.UnixConn {
 	b.t.Helper()
-	n := len(b.sink.Status().Clients)
+	n := len(b.sink.Status().Details.(*Details).Clients)
 	var conn net.Conn
 	eventually(b.t, "a connection", func() (ok bool) {
 		var err error
@@ -152,7 +152,7 @@ func (b *bench) dial() *net.UnixConn {
 // clients waits until that many are served.
 func (b *bench) clients(n int) {
 	b.t.Helper()
-	eventually(b.t, fmt.Sprint(n, " clients"), func() bool { return len(b.sink.Status().Clients) == n })
+	eventually(b.t, fmt.Sprint(n, " clients"), func() bool { return len(b.sink.Status().Details.(*Details).Clients) == n })
 }
 
 // degraded waits for a failure whose text contains part.

@@ -91,11 +91,12 @@ func (s *Sink) Reopen() { poke(s.reopen) }
 // Status implements sinks.Sink.
 func (s *Sink) Status() sinks.Status {
 	st := s.Health.Status()
-	st.Refused, st.Dropped = s.refused.Load(), s.dropped.Load()
+	d := &Details{Refused: s.refused.Load(), Dropped: s.dropped.Load()}
 	for _, c := range s.list() {
-		st.Clients = append(st.Clients, c.status())
+		d.Clients = append(d.Clients, c.status())
 	}
-	sortClients(st.Clients)
+	sortClients(d.Clients)
+	st.Details = d
 	return st
 }
 
