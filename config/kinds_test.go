@@ -7,7 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"audisp-relay/config"
-	_ "audisp-relay/sinks/all" // registers the types of sinks, for the other tests of config too
+	_ "audisp-relay/format/all"
+	_ "audisp-relay/sinks/all" // registers types of sinks, as format/all does formats, for the other tests of config too
 	"audisp-relay/sinks/file"
 	"audisp-relay/sinks/program"
 	"audisp-relay/sinks/syslog"

@@ -166,7 +166,7 @@ func (t *Table) sink(s Sink) Sink {
 
 // events reads which events a consumer gets, and in which format.
 func (t *Table) events(s *Sink, text bool) {
-	formats := slices.Clone(format.Names)
+	formats := format.Names()
 	if text {
 		formats = slices.DeleteFunc(formats, func(name string) bool { return name == "binary" })
 	}

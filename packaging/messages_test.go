@@ -107,7 +107,7 @@ func TestSinksDocumentFormats(t *testing.T) {
 			t.Errorf("sinks/%s/README.md has no row for format", kind)
 			continue
 		}
-		for _, name := range format.Names {
+		for _, name := range format.Names() {
 			_, err := config.Parse("t.toml", []byte("[sinks.a]\ntype = '"+kind+"'\n"+keys+"format = '"+name+"'\n"))
 			if allowed, said := err == nil, strings.Contains(match[1], "`"+name+"`"); allowed != said {
 				t.Errorf("sinks/%s/README.md: format %s is allowed: %v, documented: %v", kind, name, allowed, said)

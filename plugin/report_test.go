@@ -55,7 +55,9 @@ func TestSinkStatus(t *testing.T) {
 		}
 
 		var lines []string
-		read.writeText(func(key string, value any) { lines = append(lines, fmt.Sprintf("%s = %v", strings.TrimPrefix(key, "s "), value)) },
+		read.writeText(func(key string, value any) {
+			lines = append(lines, fmt.Sprintf("%s = %v", strings.TrimPrefix(key, "s "), value))
+		},
 			func(time.Time) string { return "" })
 		if diff := cmp.Diff(tt.lines, lines[len(lines)-len(tt.lines):]); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", tt.kind, diff)

@@ -49,7 +49,7 @@ func TestRotation(t *testing.T) {
 // than any file may be.
 func TestRotationOfEvents(t *testing.T) {
 	w, _, path := testWriter(t, rotating(100))
-	w.enc = format.Encoder{Format: format.JSON, NewEvents: sinktest.NewEvents}
+	w.enc = format.Encoder{Format: format.Events, NewEvents: sinktest.NewEvents}
 	enc, want := w.enc, ""
 	for i, size := range []int{2 * testSize, 10, testSize / 2, testSize/2 + 1, 2 * testSize, 10, 3 * testSize, testSize - 200, 10, 10} {
 		b := sinktest.Event(i, 5, size)

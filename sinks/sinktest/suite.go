@@ -26,10 +26,10 @@ func Run(t *testing.T, tg Target) {
 	}
 	t.Run("events", func(t *testing.T) {
 		t.Run("of all sizes", func(t *testing.T) { testEvents(t, &tg) })
-		t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, format.JSON) })
-		t.Run("consumer stalls", func(t *testing.T) { testStall(t, &tg, format.JSON) })
-		t.Run("reopen under load", func(t *testing.T) { testReopen(t, &tg, format.JSON) })
-		t.Run("restarted under load", func(t *testing.T) { testRestart(t, &tg, format.JSON) })
+		t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, format.Events) })
+		t.Run("consumer stalls", func(t *testing.T) { testStall(t, &tg, format.Events) })
+		t.Run("reopen under load", func(t *testing.T) { testReopen(t, &tg, format.Events) })
+		t.Run("restarted under load", func(t *testing.T) { testRestart(t, &tg, format.Events) })
 	})
 	t.Run("broken at start", func(t *testing.T) { testBrokenAtStart(t, &tg) })
 	t.Run("broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, format.String) })
@@ -58,7 +58,7 @@ func testBatches(t *testing.T, tg *Target, f format.Format) {
 
 // testEvents: whole events arrive as one line each, whatever their size.
 func testEvents(t *testing.T, tg *Target) {
-	r := newRig(t, tg, format.JSON)
+	r := newRig(t, tg, format.Events)
 	r.start()
 	r.putLines(0, 2000)
 	r.arrived()

@@ -27,7 +27,7 @@ func (l lister) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 }
 
 func eventEncoder(length int) format.Encoder {
-	return format.Encoder{Format: format.JSON, NewEvents: func() format.EventEncoder { return lister{length} }}
+	return format.Encoder{Format: format.Events, NewEvents: func() format.EventEncoder { return lister{length} }}
 }
 
 // eventBatch is a batch of events of the given numbers of records.
