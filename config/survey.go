@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -81,18 +80,12 @@ func (s *Surveyor) globals(c *Config) {
 
 // Owners looks for the accounts of a file or socket.
 func (s *Surveyor) Owners(owner, group string) {
-	if !accountExists(owner, func(name string) error { _, err := user.Lookup(name); return err }) {
+	if _, err := FindUser(owner); err != nil && owner != "" {
 		s.Warnf("owner", "there is no user %q: root is the owner until there is", owner)
 	}
-	if !accountExists(group, func(name string) error { _, err := user.LookupGroup(name); return err }) {
+	if _, err := FindGroup(group); err != nil && group != "" {
 		s.Warnf("group", "there is no group %q: it is root's until there is", group)
 	}
-}
-
-// accountExists looks up a name; numbers need no account.
-func accountExists(name string, find func(string) error) bool {
-	_, err := strconv.ParseUint(name, 10, 32)
-	return name == "" || err == nil || find(name) == nil
 }
 
 // Present reports whether there is something at path, and warns where not.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -97,7 +98,12 @@ func (t *Table) Has(name string) bool {
 func (t *Table) Empty(name string) bool { return !t.Has(name) || t.vals[name] == "" }
 
 // Quoted returns the value of a key as messages show it.
-func (t *Table) Quoted(name string) string { return quoteValue(t.vals[name]) }
+func (t *Table) Quoted(name string) string {
+	if s, ok := t.vals[name].(string); ok {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprint(t.vals[name])
+}
 
 // Errorf reports what is wrong with a key.
 func (t *Table) Errorf(name, format string, args ...any) { t.doc.errorf(t.key(name), format, args...) }
@@ -146,14 +152,7 @@ func (t *Table) Required(name, what string) {
 }
 
 // OneOf reads a string that is one of the words.
-func (t *Table) OneOf(name string, dst *string, words ...string) {
-	t.Str(name, dst, func(s string) error {
-		if slices.Contains(words, s) {
-			return nil
-		}
-		return fmt.Errorf("%q is not allowed, must be %s", s, quoted(words))
-	})
-}
+func (t *Table) OneOf(name string, dst *string, words ...string) { t.Str(name, dst, OneOf(words...)) }
 
 func (t *Table) Boolean(name string, dst *bool) {
 	if val, ok := get[bool](t, name, "true or false"); ok {
@@ -200,13 +199,6 @@ func (t *Table) Size(name string, dst *Size, low Size, zero bool) {
 	default:
 		*dst = val
 	}
-}
-
-func quoteValue(v any) string {
-	if s, ok := v.(string); ok {
-		return fmt.Sprintf("%q", s)
-	}
-	return fmt.Sprint(v)
 }
 
 // Mode reads permission bits.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -107,6 +108,17 @@ func SocketPath(s string) error {
 	return FilePath(s)
 }
 
+// OneOf accepts the words.
+func OneOf(words ...string) func(string) error {
+	return func(s string) error {
+		if slices.Contains(words, s) {
+			return nil
+		}
+		return fmt.Errorf("%q is not allowed, must be %s", s, quoted(words))
+	}
+}
+
+// EmptyOr accepts "" and what check accepts.
 func EmptyOr(check func(string) error) func(string) error {
 	return func(s string) error {
 		if s == "" {
@@ -137,6 +149,40 @@ func Account(s string) error {
 		return fmt.Errorf("%q is not a user or group name", s)
 	}
 	return nil
+}
+
+// FindUser returns the number of a user's name, or the number that it is.
+func FindUser(name string) (uint32, error) {
+	return numberOf(name, func() (string, error) {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return "", err
+		}
+		return u.Uid, nil
+	})
+}
+
+// FindGroup returns the number of a group's name, or the number that it is.
+func FindGroup(name string) (uint32, error) {
+	return numberOf(name, func() (string, error) {
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			return "", err
+		}
+		return g.Gid, nil
+	})
+}
+
+func numberOf(name string, find func() (string, error)) (uint32, error) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	found, err := find()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(found, 10, 32)
+	return uint32(n), err
 }
 
 // nodeName accepts what can stand behind node= without ending the field.

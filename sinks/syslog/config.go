@@ -100,7 +100,8 @@ func (c *Config) readMessage(t *config.Table) {
 		c.MaxMessage = DefaultMaxMessage
 	}
 
-	t.Str("framing", &c.Framing, config.EmptyOr(checkFraming))
+	// How messages on a stream are separated: RFC 6587.
+	t.Str("framing", &c.Framing, config.EmptyOr(config.OneOf("both", "octet-counted", "newline")))
 	switch stream := c.Transport == "tcp" || c.Transport == "tls"; {
 	case stream && c.Framing == "":
 		c.Framing = "both"
@@ -140,14 +141,6 @@ func (c *Config) readTLS(t *config.Table) {
 func checkTag(s string) error {
 	if s == "" || len(s) > 48 || !config.Printable(s) || strings.ContainsAny(s, ":[]") {
 		return fmt.Errorf("%q is not a tag, must be 1 to 48 printable ASCII characters without space, ':', '[' and ']'", s)
-	}
-	return nil
-}
-
-// checkFraming accepts how messages on a stream are separated (RFC 6587).
-func checkFraming(s string) error {
-	if s != "octet-counted" && s != "newline" && s != "both" {
-		return fmt.Errorf(`%q is not allowed, must be "both", "octet-counted" or "newline"`, s)
 	}
 	return nil
 }
