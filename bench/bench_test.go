@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"audisp-relay/config"
+	_ "audisp-relay/sinks/all"
 )
 
 func TestCorpusHasFreshEvents(t *testing.T) {

@@ -74,7 +74,7 @@ func (a *audispd) set(file *confFile, l confLine, base *Config) *Error {
 		}
 		a.overflowAction = val
 	case "max_restarts":
-		n, err := file.number(l, 0, maxRestarts)
+		n, err := file.number(l, 0, MaxRestarts)
 		if err != nil {
 			return err
 		}

@@ -23,16 +23,13 @@ const (
 	DefaultSpool    Size = 256 << 20
 	DefaultOOMScore      = -500
 	DefaultBoost         = 4
-	DefaultRestarts      = 10 // auditd's and audispd's own max_restarts
-	// DefaultMaxMessage leaves a default rsyslogd (8096 bytes) room for the header
-	// with which it sends a message on.
-	DefaultMaxMessage Size = 8000
+
+	// DefaultRestarts and MaxRestarts are auditd's and audispd's own of max_restarts.
+	DefaultRestarts = 10
+	MaxRestarts     = 99_999
 
 	maxQDepth          = 1_000_000
 	maxBoost           = 39 // the whole width of the nice scale
-	maxRestarts        = 99_999
-	maxClients         = 1024
-	maxFiles           = 1000
 	maxOOMScore        = 1000
 	maxRunDir          = 80      // leaves room for the names of the sockets in it
 	maxInput      Size = 1 << 30 // the kernel doubles what SO_SNDBUF is given, an int (socket(7))
@@ -41,10 +38,7 @@ const (
 	maxSize       Size = 16 << 40 // far more than any host has, and sums and products of it fit
 	minQBytes          = 64 << 10
 	minMemory          = 32 << 20
-	minMaxSize         = 64 << 10
 	minSpool           = 1 << 20 // some sixteen full batches
-	minMessage         = 1 << 10 // RFC 3164, 4.1; and text has room behind every header
-	maxMessage         = 4 << 20 // more than the longest event becomes
 	maxConfigSize      = 1 << 20
 )
 
@@ -94,7 +88,7 @@ type Log struct {
 // sink does not name itself have been filled in from the Config.
 type Sink struct {
 	Name   string // [A-Za-z0-9_-]{1,64}
-	Type   string // "unix", "file", "syslog" or "program"
+	Type   string // the Name of its Kind
 	Format string // "string", "binary", "json", "ecs" or "laurel"
 	Filter string // which events it gets, package filter; "" means all
 
@@ -116,42 +110,16 @@ type Sink struct {
 	// consumers of plugin_dir have it.
 	DropEOE bool
 
-	// Exactly the one of Type is not nil.
-	Unix    *Unix
-	File    *File
-	Syslog  *Syslog
-	Program *Program
+	// Settings are those of its Type. What follows is what others have to know of them.
+	Settings   Settings
+	Output     string     // path that it creates, "" for none
+	Files      int        // names it uses if that is a file: Output, Output.1, ...; else 0
+	Reserved   []Reserved // what such a file must not be, by whatever name. Load fills it in
+	Program    string     // path of the program that it runs, "" for none
+	SlowClient string     // "disconnect" or "drop": the one furthest behind of several readers; else ""
+	WhenIdle   string     // "discard": records that come while there is no reader; else they wait
 
 	Origin string // "file:line" of the table or plugin conf it comes from
-}
-
-// Unix is an AF_UNIX socket: one that is listened on, or one of a collector's.
-type Unix struct {
-	Path       string // absolute, at most 107 bytes
-	Mode       uint32 // permission bits
-	Owner      string // user name or number
-	Group      string // group name or number
-	AllowUIDs  []int  // who may connect; nil means whoever the mode lets in
-	MaxClients int
-	SlowClient string // "disconnect" or "drop"
-	WhenIdle   string // "discard" or "queue": what happens while nobody is connected
-	MaxPerUID  int    // connections of one user other than root; 0: as many as MaxClients
-	Connect    bool   // a collector listens at Path: of the rest only that counts
-}
-
-// File is a file that records are appended to.
-type File struct {
-	Path     string // absolute
-	Mode     uint32 // permission bits of a file the sink creates
-	Owner    string // user name or number
-	Group    string // group name or number
-	MaxSize  Size   // bytes at which it is rotated; 0 leaves that to logrotate
-	MaxFiles int    // files kept, the live one included
-	Compress bool   // gzip the rotated files
-	Sync     string // "none", "interval" (once a second) or "batch"
-
-	// Reserved is what the file must not be, by whatever name. Load fills it in.
-	Reserved []Reserved
 }
 
 // Reserved is a file, with what it is renamed to at a rotation (Path.1, Path.2.gz, ...), or a
@@ -160,42 +128,6 @@ type Reserved struct {
 	Path string // absolute
 	Dir  bool
 	Of   string // whose it is: "auditd (log_file of auditd.conf)"
-}
-
-// Syslog is a syslog server or the local daemon.
-type Syslog struct {
-	Transport string // "local", "udp", "tcp", "tls" or "relp"
-	Address   string // absolute path of a socket for local, else host:port
-	Protocol  string // "rfc3164" or "rfc5424"
-	Facility  string // lower-case name: "user", "local0", ...
-	Severity  string // lower-case name: "info", "err", ...
-	Tag       string // TAG of RFC 3164, APP-NAME of RFC 5424
-	// MaxMessage is the most bytes of a message, header and text; what a record has
-	// more goes on in the next.
-	MaxMessage Size
-	// Framing tells messages apart, for tcp and tls: "octet-counted", "newline" or
-	// "both"; "" otherwise.
-	Framing string
-
-	// For tls and relp only; all "" otherwise.
-	CAFile     string // absolute path of the CAs' certificates; "": the system's
-	CertFile   string // absolute path of the client's certificate, "" for none
-	KeyFile    string // and of its key; never one of both alone
-	ServerName string // whom the server's certificate is for; "": the host of Address
-}
-
-// TLS reports whether the connection is encrypted: with tls always, with relp
-// when any key says something about it.
-func (l *Syslog) TLS() bool {
-	return l.Transport == "tls" || l.Transport == "relp" && (l.CAFile != "" || l.CertFile != "" || l.ServerName != "")
-}
-
-// Program is a child with the stream on its stdin.
-type Program struct {
-	Path        string   // absolute
-	Args        []string // argv[1:]
-	MaxRestarts int      // restarts before the sink counts as degraded
-	User        string   // name or number of the user as whom it runs; "" means the relay's
 }
 
 // Default gives the configuration of a relay without a config file: one unix
@@ -233,10 +165,9 @@ const BuiltIn = "built-in default"
 // localSink is the consumer of a config that names none.
 func localSink(c *Config) Sink {
 	s := newSink("local", c)
-	s.Type = "unix"
-	s.Origin = BuiltIn
-	s.Unix = newUnix()
-	s.Unix.Path = filepath.Join(c.RunDir, "events.sock")
+	s.Type, s.Origin = "unix", BuiltIn
+	// A program that lacks the type says so when it makes the sink.
+	_ = readMade(&s, map[string]any{"path": filepath.Join(c.RunDir, "events.sock")})
 	return s
 }
 
@@ -254,39 +185,3 @@ func newSink(name string, c *Config) Sink {
 		NodeName:       c.Name,
 	}
 }
-
-func newUnix() *Unix {
-	return &Unix{
-		Mode:       0o660,
-		Owner:      "root",
-		Group:      "adm",
-		MaxClients: 16,
-		MaxPerUID:  8,
-		SlowClient: "disconnect",
-		WhenIdle:   "discard",
-	}
-}
-
-func newFile() *File {
-	return &File{
-		Mode:     0o640,
-		Owner:    "root",
-		Group:    "root",
-		MaxSize:  64 << 20,
-		MaxFiles: 8,
-		Sync:     "interval",
-	}
-}
-
-func newSyslog() *Syslog {
-	return &Syslog{
-		Transport: "local",
-		Facility:  "user",
-		Severity:  "info",
-		Tag:       "audisp-relay",
-
-		MaxMessage: DefaultMaxMessage,
-	}
-}
-
-func newProgram() *Program { return &Program{MaxRestarts: DefaultRestarts} }

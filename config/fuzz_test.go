@@ -62,16 +62,10 @@ func checkConfig(t *testing.T, c *Config) {
 		t.Errorf("out of bounds: %+v", c)
 	}
 	for _, s := range c.Sinks {
-		set := 0
-		for _, is := range []bool{s.Unix != nil, s.File != nil, s.Syslog != nil, s.Program != nil} {
-			if is {
-				set++
-			}
-		}
-		if set != 1 || !sinkName(s.Name) || s.QDepth < 1 || s.QDepth > maxQDepth || s.QBytes < minQBytes || s.Spool.MaxSize != 0 && s.Spool.MaxSize < minSpool || s.Spool.Sync == "" || s.Format == "" || s.Origin == "" {
+		if s.Settings == nil || !sinkName(s.Name) || s.QDepth < 1 || s.QDepth > maxQDepth || s.QBytes < minQBytes || s.Spool.MaxSize != 0 && s.Spool.MaxSize < minSpool || s.Spool.Sync == "" || s.Format == "" || s.Origin == "" {
 			t.Errorf("out of bounds: %+v", s)
 		}
-		if path := s.output(); names[s.Name] || path != "" && paths[path] {
+		if path := s.Output; names[s.Name] || path != "" && paths[path] {
 			t.Errorf("twice: %+v", s)
 		} else {
 			names[s.Name], paths[path] = true, true
@@ -115,7 +109,7 @@ func FuzzPluginConf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		base := Default()
 		common, warns := parseAudispd("audispd.conf", data, audispd{base.QDepth, base.OverflowAction, DefaultRestarts, "none", "", false}, base)
-		if common.qDepth < 1 || common.qDepth > maxQDepth || common.maxRestarts < 0 || common.maxRestarts > maxRestarts {
+		if common.qDepth < 1 || common.qDepth > maxQDepth || common.maxRestarts < 0 || common.maxRestarts > MaxRestarts {
 			t.Errorf("out of bounds: %+v", common)
 		}
 		oneLines(t, warns)

@@ -53,8 +53,8 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 		return nil, warns, err
 	}
 	for i := range c.Sinks {
-		if f := c.Sinks[i].File; f != nil {
-			f.Reserved = reserved(c, auditLogs)
+		if s := &c.Sinks[i]; s.Files > 0 {
+			s.Reserved = reserved(c, auditLogs)
 		}
 	}
 	if c.PluginDir == "" {

@@ -10,17 +10,6 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// output gives the path a sink creates, or "".
-func (s *Sink) output() string {
-	switch {
-	case s.Unix != nil && s.Unix.Path != "":
-		return filepath.Clean(s.Unix.Path)
-	case s.File != nil && s.File.Path != "":
-		return filepath.Clean(s.File.Path)
-	}
-	return ""
-}
-
 // claims says which names and paths are taken, and by whom. Two writers of one
 // path would tear each other's output apart, or take over each other's socket.
 type claims struct {
@@ -97,8 +86,8 @@ func IsRotation(name, of string) bool {
 
 func (cl *claims) add(s *Sink) {
 	cl.names[s.Name] = s.Origin
-	if path := s.output(); path != "" {
-		cl.paths[path] = "sinks." + s.Name
+	if s.Output != "" {
+		cl.paths[s.Output] = "sinks." + s.Name
 	}
 }
 
@@ -112,17 +101,17 @@ func (cl *claims) nameTaken(s *Sink) string {
 
 // pathTaken says who has the sink's path, or "".
 func (cl *claims) pathTaken(s *Sink) string {
-	if cl.spools != "" && strings.HasPrefix(s.output(), cl.spools+"/") {
-		return fmt.Sprintf("%q is in the directory of the spools, must be elsewhere", s.output())
+	if cl.spools != "" && strings.HasPrefix(s.Output, cl.spools+"/") {
+		return fmt.Sprintf("%q is in the directory of the spools, must be elsewhere", s.Output)
 	}
-	if owner, taken := cl.paths[s.output()]; taken {
-		return fmt.Sprintf("%q is written by %s already, must be a path of its own", s.output(), owner)
+	if owner, taken := cl.paths[s.Output]; taken {
+		return fmt.Sprintf("%q is written by %s already, must be a path of its own", s.Output, owner)
 	}
-	if s.File != nil {
+	if s.Files > 0 {
 		for i := range cl.reserved {
 			r := &cl.reserved[i]
-			if r.Has(s.output()) {
-				return fmt.Sprintf("%q is of the files of %s, must be elsewhere", s.output(), r.Of)
+			if r.Has(s.Output) {
+				return fmt.Sprintf("%q is of the files of %s, must be elsewhere", s.Output, r.Of)
 			}
 		}
 	}
@@ -150,7 +139,7 @@ func (d *document) checkPaths(c *Config, auditLogs []string) {
 	for _, s := range inFile {
 		why := cl.pathTaken(&s)
 		if why == "" {
-			why = rotatedBy(c.Sinks, s.output())
+			why = rotatedBy(c.Sinks, s.Output)
 		}
 		if why != "" {
 			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%s", why)
@@ -192,7 +181,7 @@ func rotatedBy(sinks []Sink, path string) string {
 	}
 	for i := range sinks {
 		s := &sinks[i]
-		if s.File != nil && s.File.MaxSize > 0 && n < s.File.MaxFiles && s.output() == strings.TrimSuffix(name, ext) {
+		if n < s.Files && s.Output == strings.TrimSuffix(name, ext) {
 			return fmt.Sprintf("%q is the name of a rotated file of sinks.%s, must be a path of its own", path, s.Name)
 		}
 	}

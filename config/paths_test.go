@@ -34,7 +34,7 @@ func TestReservedPaths(t *testing.T) {
 			"[sinks.b]\ntype = 'syslog'\n[sinks.a]\ntype = 'file'\npath = '"+tt.path+"'\n", 0o600)
 		c, _, err := Load(file, "/var/log/audit/audit.log", "/srv/audit.log")
 		switch {
-		case tt.says == "" && (err != nil || len(c.Sinks) != 2 || len(c.Sinks[0].File.Reserved) != 5):
+		case tt.says == "" && (err != nil || len(c.Sinks) != 2 || len(c.Sinks[0].Reserved) != 5):
 			t.Errorf("%s: %v", tt.path, err)
 		case tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), file+":8: sinks.a.path: ")):
 			t.Errorf("%s: %v, want %q", tt.path, err, tt.says)

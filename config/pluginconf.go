@@ -44,7 +44,7 @@ func (c *confFile) warnf(line int, key, format string, args ...any) {
 
 // printableKey makes a word from a file fit for a message.
 func printableKey(s string) string {
-	if !printable(s) || len(s) > 64 {
+	if !Printable(s) || len(s) > 64 {
 		return strconv.Quote(s[:min(len(s), 64)])
 	}
 	return s
@@ -196,7 +196,7 @@ func (p *pluginConf) checkPath(l confLine) *Error {
 	if isBuiltin(p.path) {
 		return nil
 	}
-	if err := filePath(p.path); err != nil {
+	if err := FilePath(p.path); err != nil {
 		return p.errorf(l.line, l.key, "%v", err)
 	}
 	if dir := filepath.Dir(p.path); len(dir) < 4 {

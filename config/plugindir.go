@@ -170,8 +170,19 @@ func (p *pluginConf) fill(s *Sink, common audispd) error {
 	if err := checkBinary(p.path); err != nil {
 		return p.errorf(p.pathLine, "path", "%v", err)
 	}
-	s.Type = "program"
-	s.Program = &Program{Path: p.path, Args: p.args, MaxRestarts: common.maxRestarts}
+	args := make([]any, len(p.args))
+	for i, arg := range p.args {
+		args[i] = arg
+	}
+	return p.take(s, "program", map[string]any{"path": p.path, "args": args, "max_restarts": int64(common.maxRestarts)})
+}
+
+// take gives the sink its type, with the keys and values that come to the same as the conf.
+func (p *pluginConf) take(s *Sink, kind string, vals map[string]any) error {
+	s.Type = kind
+	if err := readMade(s, vals); err != nil {
+		return p.errorf(p.pathLine, "path", "%v", err)
+	}
 	return nil
 }
 
@@ -182,18 +193,15 @@ func (p *pluginConf) fill(s *Sink, common audispd) error {
 //
 // Like there, a slow client loses records and nothing is kept for nobody.
 func (p *pluginConf) fillUnix(s *Sink) error {
-	u := newUnix()
-	u.Mode, u.Group = 0o640, "root"
-	u.SlowClient, u.WhenIdle = "drop", "discard"
+	vals := map[string]any{"mode": "0640", "group": "root", "slow_client": "drop", "when_idle": "discard"}
 	numbers := 0
 	for _, arg := range p.args {
 		switch {
 		case isDigits(arg) && numbers == 0:
-			mode, err := parseMode(arg)
-			if err != nil {
+			if _, err := parseMode(arg); err != nil {
 				return p.errorf(p.argsLine, "args", "%v", err)
 			}
-			u.Mode, numbers = mode, 1
+			vals["mode"], numbers = arg, 1
 		case isDigits(arg) && numbers == 1:
 			depth, err := strconv.Atoi(arg)
 			if err != nil || depth < 1 || depth > maxQDepth {
@@ -202,35 +210,33 @@ func (p *pluginConf) fillUnix(s *Sink) error {
 			s.QDepth, numbers = depth, 2
 		case arg == "string" || arg == "binary":
 			s.Format = arg
-		case u.Path == "":
-			if err := socketPath(arg); err != nil {
+		case vals["path"] == nil:
+			if err := SocketPath(arg); err != nil {
 				return p.errorf(p.argsLine, "args", "the socket's path %v", err)
 			}
-			u.Path = arg
+			vals["path"] = arg
 		default:
 			return p.errorf(p.argsLine, "args", "%q is one too many, must be an octal mode and a path", arg)
 		}
 	}
-	if u.Path == "" {
-		u.Path = "/var/run/audispd_events"
-		p.warnf(p.argsLine, "args", "no path for the socket, taking %s", u.Path)
+	if vals["path"] == nil {
+		vals["path"] = "/var/run/audispd_events"
+		p.warnf(p.argsLine, "args", "no path for the socket, taking %s", vals["path"])
 	}
-	s.Type, s.Unix = "unix", u
-	return nil
+	return p.take(s, "unix", vals)
 }
 
 // fillSyslog reads the arguments of builtin_syslog: names of a priority and a
 // facility in any order and case.
 func (p *pluginConf) fillSyslog(s *Sink) error {
-	l := newSyslog()
-	l.Address, l.Protocol, l.Tag = "/dev/log", "rfc3164", "audispd"
+	vals := map[string]any{"tag": "audispd"}
 	for _, arg := range p.args {
 		word, isName := strings.CutPrefix(strings.ToLower(arg), "log_")
 		switch {
-		case isName && slices.Contains(severities, word):
-			l.Severity = word
+		case isName && slices.Contains(builtinSeverities, word):
+			vals["severity"] = word
 		case isName && slices.Contains(builtinFacilities, word):
-			l.Facility = word
+			vals["facility"] = word
 		default:
 			return p.errorf(p.argsLine, "args", "%q is not allowed, must be a priority (LOG_INFO) or a facility (LOG_USER, LOG_LOCAL0)", arg)
 		}
@@ -239,13 +245,16 @@ func (p *pluginConf) fillSyslog(s *Sink) error {
 		p.warnf(0, "format", "builtin_syslog writes text whatever the format is")
 		s.Format = "string"
 	}
-	s.Type, s.Syslog, s.DropEOE = "syslog", l, true
-	return nil
+	s.DropEOE = true
+	return p.take(s, "syslog", vals)
 }
 
-// builtinFacilities are those audispd knew, without LOG_.
-var builtinFacilities = []string{"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
-	"auth", "authpriv", "daemon", "syslog", "user"}
+// The names that audispd knew, without LOG_.
+var (
+	builtinSeverities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+	builtinFacilities = []string{"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+		"auth", "authpriv", "daemon", "syslog", "user"}
+)
 
 // checkBinary holds a plugin's program to the rules of all programs and to auditd's own:
 // that owner and group may read and execute it (mode 0550, audit 4.0.4; before 0750).

@@ -16,8 +16,8 @@ func (d *document) refuseSelf(c *Config) {
 		return // no /proc: then nothing can be said about our own binary
 	}
 	for _, s := range c.Sinks {
-		if s.Program != nil && runnable.SameProgram(s.Program.Path, self) {
-			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%q is audisp-relay itself, which would start itself over and over: must be another program", s.Program.Path)
+		if s.Program != "" && runnable.SameProgram(s.Program, self) {
+			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%q is audisp-relay itself, which would start itself over and over: must be another program", s.Program)
 		}
 	}
 }

@@ -1,12 +1,15 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // The packaged file promises to list every key with its default.
@@ -32,7 +35,7 @@ func TestSampleIsDefault(t *testing.T) {
 	want := Default()
 	want.File = samplePath
 	want.Sinks[0].Origin = got.Sinks[0].Origin
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("the sample differs from Default (-want +got):\n%s", diff)
 	}
 }
@@ -43,23 +46,25 @@ func TestSampleOptionalSinks(t *testing.T) {
 	if err != nil || len(warns) > 0 {
 		t.Fatal(err, warns)
 	}
-	defaults := map[string]*Sink{"unix": {Unix: newUnix()}, "file": {File: newFile()}, "syslog": {Syslog: newSyslog()}, "program": {Program: newProgram()}}
-	defaults["unix"].Unix.Path = "/run/audisp-relay/events.sock"
-	defaults["file"].File.Path = "/var/log/audisp-relay/events.log"
-	defaults["syslog"].Syslog.Address, defaults["syslog"].Syslog.Protocol = "/dev/log", "rfc3164"
-	defaults["program"].Program.Path = "/sbin/audisp-remote"
+	missing := Kinds()
 	for _, got := range c.Sinks {
-		want := newSink(got.Name, globals())
-		d := defaults[got.Type]
-		want.Type, want.Origin = got.Type, got.Origin
-		want.Unix, want.File, want.Syslog, want.Program = d.Unix, d.File, d.Syslog, d.Program
-		if diff := cmp.Diff(want, got); diff != "" {
+		required := fmt.Sprintf("[sinks.%s]\ntype = %q\n", got.Name, got.Type)
+		if path := cmp.Or(got.Output, got.Program); path != "" {
+			required += fmt.Sprintf("path = %q\n", path)
+		}
+		bare, err := Parse("t.toml", []byte(required))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bare.Sinks[0]
+		want.Origin = got.Origin
+		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("sinks.%s differs from the defaults (-want +got):\n%s", got.Name, diff)
 		}
-		delete(defaults, got.Type)
+		missing = slices.DeleteFunc(missing, func(kind string) bool { return kind == got.Type })
 	}
-	for typ := range defaults {
-		t.Errorf("no sink of type %s in the sample", typ)
+	if len(missing) > 0 {
+		t.Errorf("no sink of type %q in the sample", missing)
 	}
 }
 
@@ -70,7 +75,7 @@ func TestSampleNamesEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := &table{doc: doc, vals: vals}
+	root := &Table{doc: doc, vals: vals}
 	root.globals(globals())
 	sinks := root.table("sinks")
 	check := func(where string, known []string, vals map[string]any) {
@@ -81,10 +86,10 @@ func TestSampleNamesEveryKey(t *testing.T) {
 		}
 	}
 	check("", root.known, vals)
-	for name, read := range map[string]func(*table){
-		"log":      func(t *table) { t.log(&Log{}) },
-		"spool":    func(t *table) { t.spool(&Spool{}) },
-		"recovery": func(t *table) { t.recovery(&Recovery{}) },
+	for name, read := range map[string]func(*Table){
+		"log":      func(t *Table) { t.log(&Log{}) },
+		"spool":    func(t *Table) { t.spool(&Spool{}) },
+		"recovery": func(t *Table) { t.recovery(&Recovery{}) },
 	} {
 		one := root.table(name)
 		read(one)
@@ -92,7 +97,8 @@ func TestSampleNamesEveryKey(t *testing.T) {
 	}
 	for name := range sinks.vals {
 		one := sinks.table(name)
-		check("sinks."+name+".", keysOf(one.vals["type"].(string)), one.vals)
+		_, own := KeysOf(one.vals["type"].(string))
+		check("sinks."+name+".", own, one.vals)
 	}
 	local := sinks.table("local")
 	local.policy(new(int), new(Size), new(string), new(string), &Spool{})

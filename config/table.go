@@ -1,10 +1,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -60,10 +62,10 @@ func (d *document) warnf(key toml.Key, format string, args ...any) {
 	d.warns = append(d.warns, e.Error())
 }
 
-// table gives typed access to one TOML table. Each getter leaves its target
+// Table gives typed access to one TOML table. Each getter leaves its target
 // alone when the key is absent or wrong, so that targets hold the defaults,
 // and notes the key as one that is allowed.
-type table struct {
+type Table struct {
 	doc   *document
 	path  toml.Key
 	vals  map[string]any
@@ -71,20 +73,40 @@ type table struct {
 }
 
 // key gives the full path of a key of the table.
-func (t *table) key(name string) toml.Key {
+func (t *Table) key(name string) toml.Key {
 	return append(slices.Clone(t.path), name)
 }
 
 // get gives the value of a key, its TOML type being T.
-func get[T any](t *table, name, want string) (T, bool) {
+func get[T any](t *Table, name, want string) (T, bool) {
 	t.known = append(t.known, name)
 	raw, there := t.vals[name]
 	val, ok := raw.(T)
 	if there && !ok {
-		t.doc.errorf(t.key(name), "is %s, must be %s", typeName(raw), want)
+		t.Errorf(name, "is %s, must be %s", typeName(raw), want)
 	}
 	return val, ok
 }
+
+// Has reports whether the key is there.
+func (t *Table) Has(name string) bool {
+	_, there := t.vals[name]
+	return there
+}
+
+// Empty reports whether a key is absent or "".
+func (t *Table) Empty(name string) bool { return !t.Has(name) || t.vals[name] == "" }
+
+// Quoted returns the value of a key as messages show it.
+func (t *Table) Quoted(name string) string {
+	if s, ok := t.vals[name].(string); ok {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprint(t.vals[name])
+}
+
+// Errorf reports what is wrong with a key.
+func (t *Table) Errorf(name, format string, args ...any) { t.doc.errorf(t.key(name), format, args...) }
 
 func typeName(v any) string {
 	switch v.(type) {
@@ -107,59 +129,52 @@ func typeName(v any) string {
 	}
 }
 
-// str reads a string that check, if any, has no objection to.
-func (t *table) str(name string, dst *string, check func(string) error) {
+// Str reads a string that check, if any, has no objection to.
+func (t *Table) Str(name string, dst *string, check func(string) error) {
 	val, ok := get[string](t, name, "a string")
 	if !ok {
 		return
 	}
 	if check != nil {
 		if err := check(val); err != nil {
-			t.doc.errorf(t.key(name), "%v", err)
+			t.Errorf(name, "%v", err)
 			return
 		}
 	}
 	*dst = val
 }
 
-// required reports a key that has no default and is not there.
-func (t *table) required(name, what string) {
-	if _, there := t.vals[name]; !there {
+// Required reports a key that has no default and is not there.
+func (t *Table) Required(name, what string) {
+	if !t.Has(name) {
 		t.doc.errorf(t.path, "%s is missing, must be %s", name, what)
 	}
 }
 
-// oneOf reads a string that is one of the words.
-func (t *table) oneOf(name string, dst *string, words ...string) {
-	t.str(name, dst, func(s string) error {
-		if slices.Contains(words, s) {
-			return nil
-		}
-		return fmt.Errorf("%q is not allowed, must be %s", s, quoted(words))
-	})
-}
+// OneOf reads a string that is one of the words.
+func (t *Table) OneOf(name string, dst *string, words ...string) { t.Str(name, dst, OneOf(words...)) }
 
-func (t *table) boolean(name string, dst *bool) {
+func (t *Table) Boolean(name string, dst *bool) {
 	if val, ok := get[bool](t, name, "true or false"); ok {
 		*dst = val
 	}
 }
 
-// integer reads a number within bounds, both included.
-func (t *table) integer(name string, dst *int, low, high int) {
+// Integer reads a number within bounds, both included.
+func (t *Table) Integer(name string, dst *int, low, high int) {
 	want := fmt.Sprintf("an integer from %d to %d", low, high)
 	val, ok := get[int64](t, name, want)
 	switch {
 	case !ok:
 	case val < int64(low) || val > int64(high):
-		t.doc.errorf(t.key(name), "%d is out of range, must be %s", val, want)
+		t.Errorf(name, "%d is out of range, must be %s", val, want)
 	default:
 		*dst = int(val)
 	}
 }
 
-// size reads a Size from low to maxSize; with zero, 0 is allowed too.
-func (t *table) size(name string, dst *Size, low Size, zero bool) {
+// Size reads a Size from low to maxSize; with zero, 0 is allowed too.
+func (t *Table) Size(name string, dst *Size, low Size, zero bool) {
 	var val Size
 	var err error
 	if n, isInt := t.vals[name].(int64); isInt {
@@ -176,39 +191,32 @@ func (t *table) size(name string, dst *Size, low Size, zero bool) {
 	}
 	switch {
 	case err != nil:
-		t.doc.errorf(t.key(name), "%v %v", quoteValue(t.vals[name]), err)
+		t.Errorf(name, "%v %v", t.Quoted(name), err)
 	case val < low && !(zero && val == 0):
-		t.doc.errorf(t.key(name), "%v is too small, must be %sat least %q", quoteValue(t.vals[name]), map[bool]string{true: `"0" or `}[zero], low.String())
+		t.Errorf(name, "%v is too small, must be %sat least %q", t.Quoted(name), map[bool]string{true: `"0" or `}[zero], low.String())
 	case val > maxSize:
-		t.doc.errorf(t.key(name), "%v is too large, must be at most %q", quoteValue(t.vals[name]), maxSize.String())
+		t.Errorf(name, "%v is too large, must be at most %q", t.Quoted(name), maxSize.String())
 	default:
 		*dst = val
 	}
 }
 
-func quoteValue(v any) string {
-	if s, ok := v.(string); ok {
-		return fmt.Sprintf("%q", s)
-	}
-	return fmt.Sprint(v)
-}
-
-// mode reads permission bits.
-func (t *table) mode(name string, dst *uint32) {
+// Mode reads permission bits.
+func (t *Table) Mode(name string, dst *uint32) {
 	text, ok := get[string](t, name, `octal digits in quotes like "0660"`)
 	if !ok {
 		return
 	}
 	val, err := parseMode(text)
 	if err != nil {
-		t.doc.errorf(t.key(name), "%v", err)
+		t.Errorf(name, "%v", err)
 		return
 	}
 	*dst = val
 }
 
 // list reads an array whose members are all of type T and pass the check.
-func list[T any](t *table, name, want string, check func(T) error) ([]T, bool) {
+func list[T any](t *Table, name, want string, check func(T) error) ([]T, bool) {
 	vals, ok := get[[]any](t, name, "an array: "+want)
 	if !ok {
 		return nil, false
@@ -217,11 +225,11 @@ func list[T any](t *table, name, want string, check func(T) error) ([]T, bool) {
 	for i, raw := range vals {
 		val, ok := raw.(T)
 		if !ok {
-			t.doc.errorf(t.key(name), "member %d is %s, must be %s", i+1, typeName(raw), want)
+			t.Errorf(name, "member %d is %s, must be %s", i+1, typeName(raw), want)
 			return nil, false
 		}
 		if err := check(val); err != nil {
-			t.doc.errorf(t.key(name), "member %d: %v", i+1, err)
+			t.Errorf(name, "member %d: %v", i+1, err)
 			return nil, false
 		}
 		out = append(out, val)
@@ -229,8 +237,21 @@ func list[T any](t *table, name, want string, check func(T) error) ([]T, bool) {
 	return out, true
 }
 
-// uids reads an array of user ids.
-func (t *table) uids(name string, dst *[]int) {
+// Strings reads what execve can pass on as arguments.
+func (t *Table) Strings(name string, dst *[]string) {
+	vals, ok := list(t, name, "strings", func(s string) error {
+		if strings.ContainsRune(s, 0) {
+			return errors.New("must not hold a NUL byte")
+		}
+		return nil
+	})
+	if ok {
+		*dst = vals
+	}
+}
+
+// UIDs reads an array of user ids.
+func (t *Table) UIDs(name string, dst *[]int) {
 	vals, ok := list(t, name, "user ids", func(n int64) error {
 		if n < 0 || n > maxUID || n > math.MaxInt {
 			return fmt.Errorf("%d is not a user id, must be 0 to %d", n, int64(maxUID))
@@ -247,17 +268,17 @@ func (t *table) uids(name string, dst *[]int) {
 }
 
 // table gives a table inside this one, or nil when there is none.
-func (t *table) table(name string) *table {
+func (t *Table) table(name string) *Table {
 	vals, ok := get[map[string]any](t, name, "a table")
 	if !ok {
 		return nil
 	}
-	return &table{doc: t.doc, path: t.key(name), vals: vals}
+	return &Table{doc: t.doc, path: t.key(name), vals: vals}
 }
 
 // finish reports every key that no getter asked for. elsewhere says what is
 // wrong with a key that exists, but not here; it may be nil.
-func (t *table) finish(elsewhere func(name string) string) {
+func (t *Table) finish(elsewhere func(name string) string) {
 	slices.Sort(t.known)
 	for _, name := range slices.Sorted(maps.Keys(t.vals)) {
 		if slices.Contains(t.known, name) {
@@ -272,6 +293,6 @@ func (t *table) finish(elsewhere func(name string) string) {
 				msg = why
 			}
 		}
-		t.doc.errorf(t.key(name), "%s; allowed: %s", msg, strings.Join(t.known, ", "))
+		t.Errorf(name, "%s; allowed: %s", msg, strings.Join(t.known, ", "))
 	}
 }

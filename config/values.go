@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -78,7 +78,7 @@ func quoted(words []string) string {
 	return b.String()
 }
 
-// The checks below have the form table.str wants: nil or what is wrong.
+// The checks below have the form Table.Str wants: nil or what is wrong.
 
 func absolutePath(s string) error {
 	switch {
@@ -92,23 +92,34 @@ func absolutePath(s string) error {
 	return nil
 }
 
-// filePath is absolutePath for what is opened as a file.
-func filePath(s string) error {
+// FilePath is absolutePath for what is opened as a file.
+func FilePath(s string) error {
 	if strings.HasSuffix(s, "/") {
 		return fmt.Errorf("%q names a directory, must name a file", s)
 	}
 	return absolutePath(s)
 }
 
-// socketPath is filePath for what goes into sun_path.
-func socketPath(s string) error {
+// SocketPath is filePath for what goes into sun_path.
+func SocketPath(s string) error {
 	if len(s) > maxSunPath {
 		return fmt.Errorf("is %d bytes long, a socket's path can have %d", len(s), maxSunPath)
 	}
-	return filePath(s)
+	return FilePath(s)
 }
 
-func emptyOr(check func(string) error) func(string) error {
+// OneOf accepts the words.
+func OneOf(words ...string) func(string) error {
+	return func(s string) error {
+		if slices.Contains(words, s) {
+			return nil
+		}
+		return fmt.Errorf("%q is not allowed, must be %s", s, quoted(words))
+	}
+}
+
+// EmptyOr accepts "" and what check accepts.
+func EmptyOr(check func(string) error) func(string) error {
 	return func(s string) error {
 		if s == "" {
 			return nil
@@ -125,111 +136,69 @@ func runDir(s string) error {
 }
 
 func logOutput(s string) error {
-	if s == "syslog" || s == "stderr" || filePath(s) == nil {
+	if s == "syslog" || s == "stderr" || FilePath(s) == nil {
 		return nil
 	}
 	return fmt.Errorf(`%q is not allowed, must be "syslog", "stderr" or the absolute path of a file`, s)
 }
 
-// account accepts names as shadow-utils and directory services give them, and
+// Account accepts names as shadow-utils and directory services give them, and
 // numbers. Whether it exists is found out when it is used.
-func account(s string) error {
+func Account(s string) error {
 	if s == "" || len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == ':' || r == '/' || r == 0x7f }) {
 		return fmt.Errorf("%q is not a user or group name", s)
 	}
 	return nil
 }
 
+// FindUser returns the number of a user's name, or the number that it is.
+func FindUser(name string) (uint32, error) {
+	return numberOf(name, func() (string, error) {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return "", err
+		}
+		return u.Uid, nil
+	})
+}
+
+// FindGroup returns the number of a group's name, or the number that it is.
+func FindGroup(name string) (uint32, error) {
+	return numberOf(name, func() (string, error) {
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			return "", err
+		}
+		return g.Gid, nil
+	})
+}
+
+func numberOf(name string, find func() (string, error)) (uint32, error) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	found, err := find()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(found, 10, 32)
+	return uint32(n), err
+}
+
 // nodeName accepts what can stand behind node= without ending the field.
 func nodeName(s string) error {
-	if len(s) > 255 || !printable(s) {
+	if len(s) > 255 || !Printable(s) {
 		return fmt.Errorf("%q is not a node name, must be 1 to 255 printable ASCII characters without spaces", s)
 	}
 	return nil
 }
 
-// syslogTag is what RFC 3164 and RFC 5424 both can carry and receivers can
-// tell from what follows.
-func syslogTag(s string) error {
-	if s == "" || len(s) > 48 || !printable(s) || strings.ContainsAny(s, ":[]") {
-		return fmt.Errorf("%q is not a tag, must be 1 to 48 printable ASCII characters without space, ':', '[' and ']'", s)
-	}
-	return nil
-}
-
-// framing is how messages on a stream are separated (RFC 6587).
-func framing(s string) error {
-	if s != "octet-counted" && s != "newline" && s != "both" {
-		return fmt.Errorf(`%q is not allowed, must be "both", "octet-counted" or "newline"`, s)
-	}
-	return nil
-}
-
-func printable(s string) bool {
+// Printable reports whether s has printable ASCII characters only, and no space.
+func Printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-func hostPort(s string) error {
-	host, port, err := net.SplitHostPort(s)
-	n, perr := strconv.Atoi(port)
-	if err != nil || host == "" || !printable(host) || !isDigits(port) || perr != nil || n < 1 || n > 65535 {
-		return fmt.Errorf(`%q is not an address, must be "host:port" or "[v6]:port"`, s)
-	}
-	return nil
-}
-
-// schemes are the transports that addresses of other programs name in front of "://".
-var schemes = map[string]string{
-	"udp": "udp", "tcp": "tcp", "tls": "tls", "ssl": "tls", "tcp+tls": "tls", "relp": "relp", "unix": "local", "unixgram": "local", "unix-dgram": "local",
-}
-
-// transportHint says what is wrong with an address that belongs to another transport, or
-// names its transport itself; "" where it does not look so.
-func transportHint(transport, address string) string {
-	scheme, rest, named := strings.Cut(address, "://")
-	switch {
-	case strings.HasPrefix(address, "@@"): // rsyslog's way
-		scheme, rest, named = "tcp", address[2:], true
-	case strings.HasPrefix(address, "@"):
-		scheme, rest, named = "udp", address[1:], true
-	}
-	switch {
-	case named && schemes[strings.ToLower(scheme)] != "":
-		return fmt.Sprintf("%q: write it as transport = %q and address = %q", address, schemes[strings.ToLower(scheme)], rest)
-	case named:
-		return fmt.Sprintf(`%q has a scheme: write "host:port", and say with transport how to send there: "udp", "tcp", "tls" or "relp"`, address)
-	case transport == "local" && hostPort(address) == nil:
-		return fmt.Sprintf(`%q looks like host:port: for a server set transport to "udp", "tcp", "tls" or "relp"; "local", the default, takes the path of a socket`, address)
-	case transport == "local" && !strings.Contains(address, "/"):
-		return fmt.Sprintf(`%q is not absolute, must be the path of a socket; for a server set transport to "udp", "tcp", "tls" or "relp"`, address)
-	case transport != "local" && strings.HasPrefix(address, "/"):
-		return fmt.Sprintf(`%q is the path of a socket: set transport = "local", or name a server as "host:port"`, address)
-	case transport != "local" && !strings.Contains(address, ":") && address != "":
-		return fmt.Sprintf(`%q is not an address, must be "host:port": the usual port is 514 for udp and tcp, 6514 for tls`, address)
-	}
-	return ""
-}
-
-// serverName accepts what a certificate can be for.
-func serverName(s string) error {
-	if len(s) > 253 || !printable(s) || net.ParseIP(s) == nil && strings.ContainsAny(s, ":/[]*") {
-		return fmt.Errorf("%q is not a host name or IP address", s)
-	}
-	return nil
-}
-
-// argument accepts what execve can pass on.
-func argument(s string) error {
-	if strings.ContainsRune(s, 0) {
-		return errors.New("must not hold a NUL byte")
-	}
-	return nil
-}
-
 var (
-	facilities = []string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
-	severities      = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 	overflowActions = []string{"ignore", "syslog", "suspend", "single", "halt"}
 	frameSizes      = []string{"auto", "exact", "padded"}
 	nameFormats     = []string{"none", "hostname", "fqd", "numeric", "user"}

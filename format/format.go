@@ -5,7 +5,6 @@ package format
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -17,7 +16,7 @@ import (
 // it with log_format ENRICHED (AUDIT_INTERP_SEPARATOR in libaudit.h).
 const Separator = 0x1D
 
-// Format is the shape a consumer gets its records in.
+// Format is what a consumer gets its records as.
 type Format uint8
 
 const (
@@ -25,26 +24,12 @@ const (
 	String Format = iota
 	// Binary is a dispatcher header and exactly the payload it names.
 	Binary
-	// JSON, ECS and Laurel are events, one on a line: packages format/json,
-	// format/ecs and format/laurel.
-	JSON
-	ECS
-	Laurel
+	// Events are events, one on a line, in the shape of one of the kinds that were registered.
+	Events
 )
 
-// Names are those of the configuration, in the order of the constants.
-var Names = []string{"string", "binary", "json", "ecs", "laurel"}
-
-// Parse returns the Format of a configuration's name.
-func Parse(name string) (Format, error) {
-	if i := slices.Index(Names, name); i >= 0 {
-		return Format(i), nil
-	}
-	return 0, fmt.Errorf("format %q is not known: use one of %s", name, strings.Join(Names, ", "))
-}
-
 // Events reports whether the format is one of events, not of records.
-func (f Format) Events() bool { return f >= JSON }
+func (f Format) Events() bool { return f == Events }
 
 // EventEncoder writes events. It keeps no state between calls but its buffers,
 // and belongs to one goroutine.
@@ -52,6 +37,66 @@ type EventEncoder interface {
 	// AppendEvent appends the event that records i up to j of b are, as one line with
 	// its newline. The line has every byte of the records, in whatever form.
 	AppendEvent(dst []byte, b *record.Batch, i, j int) []byte
+}
+
+// Users knows the names of user and group ids; "" means it does not, or not yet. It
+// must not block.
+type Users interface {
+	User(uid uint32) string
+	Group(gid uint32) string
+}
+
+// Options say what an EventEncoder adds to what the records carry.
+type Options struct {
+	Node  string // see HostNames
+	Local string
+	// Users gives the names of ids in records that carry none (log_format RAW). Nil
+	// leaves them out.
+	Users Users
+	// Panicked, which may be nil, is called with a panic, in what, over records i..j-1 of b that the
+	// encoder has dealt with itself.
+	Panicked func(what string, b *record.Batch, i, j int, fault any)
+}
+
+// Kind is a format by its name in the configuration, and what writes it if it is one of events.
+type Kind struct {
+	Name   string
+	Format Format
+	New    func(o Options) EventEncoder
+	// Raw writes an event that the encoder has panicked over, as a line without its newline.
+	Raw func(w *Raw, fault any)
+}
+
+// kinds are those of the configuration, in the order in which messages list them. They are added
+// while packages are initialised only, so that no lock guards them.
+var kinds = []Kind{{Name: "string"}, {Name: "binary", Format: Binary}}
+
+// Register adds formats of events. Package format/all calls it.
+func Register(events ...Kind) {
+	for _, k := range events {
+		if !k.Format.Events() || k.New == nil || k.Raw == nil {
+			panic("format " + k.Name + " cannot write events")
+		}
+		kinds = append(kinds, k)
+	}
+}
+
+// Names returns what the configuration may say.
+func Names() (names []string) {
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// Parse returns what a name in the configuration stands for.
+func Parse(name string) (Kind, error) {
+	for _, k := range kinds {
+		if k.Name == name {
+			return k, nil
+		}
+	}
+	return Kind{}, fmt.Errorf("format %q is not known: use one of %s", name, strings.Join(Names(), ", "))
 }
 
 // Encoder writes records in one format. It keeps no state between calls but its
@@ -72,8 +117,9 @@ type Encoder struct {
 	// they may change while the encoder is used.
 	Host *atomic.Pointer[HostNames]
 	// NewEvents makes the encoder of a format of events; each copy of an Encoder
-	// makes its own when it is first used.
+	// makes its own when it is first used. Raw is that of the format's Kind.
 	NewEvents func() EventEncoder
+	Raw       func(w *Raw, fault any)
 	// Panicked, which may be nil, is called with a panic over records i..j-1 of b, one event or
 	// record. They are given raw.
 	Panicked func(b *record.Batch, i, j int, fault any)
@@ -89,8 +135,8 @@ type Encoder struct {
 
 // HostNames are what this host is called.
 type HostNames struct {
-	Node  string // see Encoder.Node
-	Local string // node= of its own records, as users.Local takes it
+	Node  string // of what carries no node= of its own; empty leaves it out
+	Local string // node= of its own records where auditd writes one: ids of other hosts are not looked up
 }
 
 // refresh takes names that have changed.

@@ -122,9 +122,12 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q is accepted", name)
 		}
 	}
-	for i, name := range Names {
-		if f, err := Parse(name); err != nil || f != Format(i) || f.Events() != (i > 1) {
-			t.Errorf("%q is %d, %v", name, f, err)
+	if got := strings.Join(Names(), " "); got != "string binary json ecs laurel" {
+		t.Errorf("names %s", got)
+	}
+	for i, name := range Names() {
+		if k, err := Parse(name); err != nil || k.Name != name || k.Format != Format(min(i, 2)) || k.Format.Events() != (i > 1) || (k.New == nil) != (i < 2) || (k.Raw == nil) != (i < 2) {
+			t.Errorf("%q is %+v, %v", name, k, err)
 		}
 	}
 }
@@ -147,7 +150,7 @@ func TestEvents(t *testing.T) {
 	)("a\n", "b\n", "c\n", "d\n", "e\n", "f\n", "g", "h\n")
 	b.Recs[4].Flags = record.End
 	var c counter
-	enc := Encoder{Format: JSON, NewEvents: func() EventEncoder { return &c }}
+	enc := Encoder{Format: Events, NewEvents: func() EventEncoder { return &c }}
 	e := enc.Encode(b)
 	if got, want := string(e.Bytes), "0+2\n2+1\n3+2\n5+1\n6+2\n"; got != want || e.Len() != 8 {
 		t.Fatalf("%d records, %q, want %q", e.Len(), got, want)
@@ -169,8 +172,23 @@ func TestEvents(t *testing.T) {
 	if string(each) != string(e.Bytes) {
 		t.Errorf("one by one %q, together %q", each, e.Bytes)
 	}
-	other := Encoder{Format: JSON, NewEvents: func() EventEncoder { return new(counter) }}
+	other := Encoder{Format: Events, NewEvents: func() EventEncoder { return new(counter) }}
 	if none := other.Encode(record.Batch{}); none.Len() != 0 {
 		t.Error("records of an empty batch")
+	}
+}
+
+// TestRegister: a format that could not write an event, or not raw, does not come into the list.
+func TestRegister(t *testing.T) {
+	before := len(Names())
+	newEvents := func(Options) EventEncoder { return new(counter) }
+	for _, k := range []Kind{{Name: "x", New: newEvents, Raw: func(*Raw, any) {}}, {Name: "x", Format: Events, New: newEvents}, {Name: "x", Format: Events, Raw: func(*Raw, any) {}}} {
+		func() {
+			defer func() { _ = recover() }()
+			Register(k)
+		}()
+	}
+	if got := Names(); len(got) != before {
+		t.Errorf("registered %v", got)
 	}
 }

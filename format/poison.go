@@ -2,7 +2,6 @@ package format
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -28,7 +27,7 @@ func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out 
 		e.Panicked(b, i, j, fault)
 	}
 	switch e.Format {
-	case JSON, ECS, Laurel:
+	case Events:
 		e.events = e.NewEvents() // the one before may be in any state
 		return e.appendRaw(dst, b, i, j, fault)
 	case Binary:
@@ -45,217 +44,83 @@ func cutTo(s []byte, n int) []byte { return s[:min(len(s), n)] }
 
 // appendRaw writes an event of which nothing but its header is read, as a line.
 func (e *Encoder) appendRaw(dst []byte, b *record.Batch, i, j int, fault any) []byte {
-	w := raw{buf: dst, b: b, i: i, j: j, node: e.Node}
+	w := Raw{Buf: dst, Batch: b, From: i, To: j, Node: []byte(e.Node)}
+	if node := b.Node(i); len(node) > 0 {
+		w.Node = node
+	}
 	for k := i; k < j; k++ {
-		w.bad = w.bad || !utf8.Valid(b.Bytes(k)) || !utf8.Valid(b.Node(k))
+		w.Percent = w.Percent || !utf8.Valid(b.Bytes(k)) || !utf8.Valid(b.Node(k))
 	}
-	switch e.Format {
-	case JSON:
-		w.json()
-	case ECS:
-		w.ecs(fmt.Sprint("encoder panicked: ", fault))
-	default:
-		w.laurel()
-	}
-	return append(w.buf, '}', '\n')
+	e.Raw(&w, fault)
+	return append(w.Buf, '\n')
 }
 
-// raw writes an event's records as they came.
-type raw struct {
-	buf  []byte
-	b    *record.Batch
-	i, j int
-	node string
-	bad  bool // bytes that are no UTF-8 are written as %xx, and % as %25
+// Raw writes an event's records as they came.
+type Raw struct {
+	Buf      []byte
+	Batch    *record.Batch
+	From, To int    // the event is records From to To-1 of Batch
+	Node     []byte // of the event, or else of this host; may be empty
+	Percent  bool   // bytes that are no UTF-8 are written as %xx, and % as %25
 }
 
-// json keeps the rules by which docs/json.md has every record rebuilt: each has "raw".
-func (w *raw) json() {
-	w.put(`{"@timestamp":`)
-	w.stamp("null")
-	w.put(`,"id":`)
-	w.id()
-	w.put(`,"serial":`)
-	if r := &w.b.Recs[w.i]; r.HasID() {
-		w.buf = strconv.AppendUint(w.buf, uint64(r.Serial), 10)
-	} else {
-		w.put("null")
-	}
-	w.put(`,"node":`)
-	source := ""
-	switch node := w.b.Node(w.i); {
-	case len(node) > 0:
-		w.text(node)
-	case w.node != "":
-		w.text([]byte(w.node))
-		source = `,"node_source":"relay"`
-	default:
-		w.put("null")
-	}
-	main := w.main()
-	w.put(`,"type":`)
-	w.typ(max(main, w.i))
-	w.put(`,"record_types":[`)
-	for k := w.i; k < w.j; k++ {
-		w.comma(k > w.i)
-		w.typ(k)
-	}
-	w.put("]")
-	if main >= 0 {
-		w.put(`,"raw":`)
-		w.text(w.b.Bytes(main))
-	}
-	w.put(`,"keys":[],"key":null,"paths":[`)
-	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == record.TypePath }, false)
-	w.put(`],"sockaddrs":[`)
-	w.list(func(k int) bool { return k != main && w.b.Recs[k].Type == record.TypeSockaddr }, false)
-	w.put(`],"other_records":[`)
-	w.list(func(k int) bool {
-		t := w.b.Recs[k].Type
-		return k != main && t != record.TypePath && t != record.TypeSockaddr
-	}, true)
-	w.put("]" + source)
-	if w.bad {
-		w.put(`,"encoding":"percent"`)
-	}
-}
+// Put writes text as it is.
+func (w *Raw) Put(s string) { w.Buf = append(w.Buf, s...) }
 
-// ecs says pipeline_error, the schema's kind of such events.
-func (w *raw) ecs(fault string) {
-	w.put(`{"@timestamp":`)
-	w.stamp(time.Now().UTC().Format(`"2006-01-02T15:04:05.000Z"`))
-	w.put(`,"event":{`)
-	if w.b.Recs[w.i].HasID() {
-		w.put(`"id":`)
-		w.id()
-		w.put(",")
-	}
-	w.put(`"kind":"pipeline_error","module":"auditd","original":[`)
-	for k := w.i; k < w.j; k++ {
-		w.comma(k > w.i)
-		w.text(w.line(k))
-	}
-	w.put(`]},"error":{"message":`)
-	w.text([]byte(fault))
-	w.put(`},"service":{"type":"auditd"}`)
-	node := w.b.Node(w.i)
-	if len(node) == 0 {
-		node = []byte(w.node)
-	}
-	if len(node) > 0 {
-		w.put(`,"host":{"name":`)
-		w.text(node)
-		w.put("}")
-	}
-	if w.bad {
-		w.put(`,"labels":{"encoding":"percent"}`)
-	}
-	w.put(`,"ecs":{"version":"8.0.0"}`)
-}
-
-// laurel has RAW, which is what it calls a record that it cannot read.
-func (w *raw) laurel() {
-	w.bad = true // laurel always writes %25
-	w.put(`{"ID":`)
-	w.id()
-	node := w.b.Node(w.i)
-	if len(node) == 0 {
-		node = []byte(w.node)
-	}
-	if len(node) > 0 {
-		w.put(`,"NODE":`)
-		w.text(node)
-	}
-	w.put(`,"RAW":[`)
-	for k := w.i; k < w.j; k++ {
-		w.comma(k > w.i)
-		w.text(w.line(k))
-	}
-	w.put("]")
-}
-
-func (w *raw) put(s string) { w.buf = append(w.buf, s...) }
-
-func (w *raw) comma(yes bool) {
+// Comma writes one if it has to.
+func (w *Raw) Comma(yes bool) {
 	if yes {
-		w.buf = append(w.buf, ',')
+		w.Buf = append(w.Buf, ',')
 	}
 }
 
-// Types of records that say more of an event that another one is about.
-
-// main is the main record as docs/json.md has it, -1 without.
-func (w *raw) main() int {
-	first := -1
-	for k := w.i; k < w.j; k++ {
-		switch w.b.Recs[k].Type {
-		case record.TypeSyscall:
-			return k
-		case record.TypePath, record.TypeSockaddr, record.TypeCWD, record.TypeExecve, record.TypeProctitle, record.TypeEOE:
-		default:
-			if first < 0 {
-				first = k
-			}
-		}
+// Lines writes the records as a JSON array of strings.
+func (w *Raw) Lines() {
+	w.Put("[")
+	for k := w.From; k < w.To; k++ {
+		w.Comma(k > w.From)
+		w.Text(w.line(k))
 	}
-	return first
+	w.Put("]")
 }
 
-// list writes objects with the records that want says.
-func (w *raw) list(want func(k int) bool, typed bool) {
-	n := 0
-	for k := w.i; k < w.j; k++ {
-		if !want(k) {
-			continue
-		}
-		w.comma(n > 0)
-		n++
-		w.put("{")
-		if typed {
-			w.put(`"type":`)
-			w.typ(k)
-			w.put(",")
-		}
-		w.put(`"raw":`)
-		w.text(w.b.Bytes(k))
-		w.put("}")
-	}
-}
-
-func (w *raw) line(k int) []byte {
-	s := w.b.Bytes(k)
+func (w *Raw) line(k int) []byte {
+	s := w.Batch.Bytes(k)
 	for len(s) > 0 && s[len(s)-1] == '\n' {
 		s = s[:len(s)-1]
 	}
 	return s
 }
 
-func (w *raw) typ(k int) {
-	if !w.b.Recs[k].HasID() {
-		w.put("null")
+// Type writes the type of a record, null where it has no header that could be read.
+func (w *Raw) Type(k int) {
+	if !w.Batch.Recs[k].HasID() {
+		w.Put("null")
 		return
 	}
-	w.text(w.b.AppendType(nil, k))
+	w.Text(w.Batch.AppendType(nil, k))
 }
 
-func (w *raw) stamp(otherwise string) {
-	r := &w.b.Recs[w.i]
+// Stamp writes the time of the event, or else what it is given.
+func (w *Raw) Stamp(otherwise string) {
+	r := &w.Batch.Recs[w.From]
 	at := time.UnixMilli(r.Millis).UTC()
 	if !r.HasID() || at.Year() > 9999 {
-		w.put(otherwise)
+		w.Put(otherwise)
 		return
 	}
-	w.buf = at.AppendFormat(w.buf, `"2006-01-02T15:04:05.000Z"`)
+	w.Buf = at.AppendFormat(w.Buf, `"2006-01-02T15:04:05.000Z"`)
 }
 
-func (w *raw) id() {
-	r := &w.b.Recs[w.i]
+// ID writes the id of the event.
+func (w *Raw) ID() {
+	r := &w.Batch.Recs[w.From]
 	if !r.HasID() {
-		w.put("null")
+		w.Put("null")
 		return
 	}
-	w.buf = fmt.Appendf(w.buf, `"%d.%03d:%d"`, r.Millis/1000, r.Millis%1000, r.Serial)
+	w.Buf = fmt.Appendf(w.Buf, `"%d.%03d:%d"`, r.Millis/1000, r.Millis%1000, r.Serial)
 }
 
-// text writes a JSON string.
-func (w *raw) text(s []byte) { w.buf, _ = jsontext.AppendString(w.buf, s, w.bad) }
+// Text writes a JSON string.
+func (w *Raw) Text(s []byte) { w.Buf, _ = jsontext.AppendString(w.Buf, s, w.Percent) }

@@ -10,7 +10,9 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
+	"audisp-relay/format/ecs"
 	"audisp-relay/format/json"
+	"audisp-relay/format/laurel"
 )
 
 // poisonedUsers panics when it is asked for one id.
@@ -104,27 +106,30 @@ func (f *fake) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 // id, and Append gives what Encode does.
 func TestPoisonInEveryFormat(t *testing.T) {
 	const stream3 = "node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\ntype=CWD msg=audit(1.002:4): x\nnode=n garbage\n"
-	for f, want := range map[format.Format]string{
-		format.JSON: `{"@timestamp":"1970-01-01T00:00:01.002Z","id":"1.002:3","serial":3,"node":"n","type":"CWD","record_types":["CWD"],"keys":[],"key":null,"paths":[],"sockaddrs":[],` +
-			`"other_records":[{"type":"CWD","raw":"node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\n"}]}` + "\n4\n",
-		format.ECS: `{"@timestamp":"1970-01-01T00:00:01.002Z","event":{"id":"1.002:3","kind":"pipeline_error","module":"auditd",` +
-			`"original":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]},"error":{"message":"encoder panicked: odd"},"service":{"type":"auditd"},"host":{"name":"n"},"ecs":{"version":"8.0.0"}}` + "\n4\n",
-		format.Laurel: `{"ID":"1.002:3","NODE":"n","RAW":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]}` + "\n4\n",
+	for _, tt := range []struct {
+		kind format.Kind
+		want string
+	}{
+		{json.Kind, `{"@timestamp":"1970-01-01T00:00:01.002Z","id":"1.002:3","serial":3,"node":"n","type":"CWD","record_types":["CWD"],"keys":[],"key":null,"paths":[],"sockaddrs":[],` +
+			`"other_records":[{"type":"CWD","raw":"node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\n"}]}` + "\n4\n"},
+		{ecs.Kind, `{"@timestamp":"1970-01-01T00:00:01.002Z","event":{"id":"1.002:3","kind":"pipeline_error","module":"auditd",` +
+			`"original":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]},"error":{"message":"encoder panicked: odd"},"service":{"type":"auditd"},"host":{"name":"n"},"ecs":{"version":"8.0.0"}}` + "\n4\n"},
+		{laurel.Kind, `{"ID":"1.002:3","NODE":"n","RAW":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]}` + "\n4\n"},
 	} {
 		b := batchOf(t, stream3)
-		enc := format.Encoder{Format: f, NewEvents: func() format.EventEncoder { return new(fake) }}
+		enc := format.Encoder{Format: format.Events, Raw: tt.kind.Raw, NewEvents: func() format.EventEncoder { return new(fake) }}
 		b.Recs = b.Recs[:2]
-		if got := string(enc.Encode(b).Bytes); got != want {
-			t.Errorf("%s:\n got %s\nwant %s", format.Names[f], got, want)
+		if got := string(enc.Encode(b).Bytes); got != tt.want {
+			t.Errorf("%s:\n got %s\nwant %s", tt.kind.Name, got, tt.want)
 		}
-		if got := string(enc.Append(enc.Append(nil, b, 0), b, 1)); got != want {
-			t.Errorf("%s by Append:\n got %s\nwant %s", format.Names[f], got, want)
+		if got := string(enc.Append(enc.Append(nil, b, 0), b, 1)); got != tt.want {
+			t.Errorf("%s by Append:\n got %s\nwant %s", tt.kind.Name, got, tt.want)
 		}
 		b = batchOf(t, stream3)
 		b.Recs = b.Recs[2:]
 		b.Recs[0].Serial = 1
 		if got := string(enc.Encode(b).Bytes); !stdjson.Valid([]byte(got)) || !strings.Contains(got, "node=n garbage") {
-			t.Errorf("%s of a record without an id: %s", format.Names[f], got)
+			t.Errorf("%s of a record without an id: %s", tt.kind.Name, got)
 		}
 	}
 }
@@ -132,7 +137,7 @@ func TestPoisonInEveryFormat(t *testing.T) {
 // TestPoisonIsRebuilt: json's raw form keeps the rules of docs/json.md: each record is found by
 // its type, and has raw.
 func TestPoisonIsRebuilt(t *testing.T) {
-	enc := format.Encoder{Format: format.JSON, NewEvents: func() format.EventEncoder { return json.New(json.Options{Users: poisonedUsers{}}) }}
+	enc := format.Encoder{Format: format.Events, Raw: json.Kind.Raw, NewEvents: func() format.EventEncoder { return json.New(format.Options{Users: poisonedUsers{}}) }}
 	text := event(5, poisonID)
 	var got struct {
 		Types     []string `json:"record_types"`
@@ -179,7 +184,7 @@ func TestPoisonedRecord(t *testing.T) {
 		enc.Panicked = func(*record.Batch, int, int, any) { told++ }
 		out := enc.Encode(b)
 		if string(out.Bytes) != before || out.Len() != len(b.Recs) || told != 1 {
-			t.Errorf("%s: %d records, told %d times: %q", format.Names[f], out.Len(), told, out.Bytes)
+			t.Errorf("%s: %d records, told %d times: %q", format.Names()[f], out.Len(), told, out.Bytes)
 		}
 	}
 }

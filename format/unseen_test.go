@@ -9,6 +9,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/format"
+	_ "audisp-relay/format/all" // for TestParse too
 	"audisp-relay/format/ecs"
 	"audisp-relay/format/json"
 	"audisp-relay/format/jsontext"
@@ -16,11 +17,11 @@ import (
 )
 
 // encoders of all formats of events.
-func encoders(users json.Users) map[string]format.Encoder {
+func encoders(users format.Users) map[string]format.Encoder {
 	return map[string]format.Encoder{
-		"json":   {Format: format.JSON, NewEvents: func() format.EventEncoder { return json.New(json.Options{Users: users}) }},
-		"ecs":    {Format: format.ECS, NewEvents: func() format.EventEncoder { return ecs.New(ecs.Options{Users: users}) }},
-		"laurel": {Format: format.Laurel, NewEvents: func() format.EventEncoder { return laurel.New(laurel.Options{}) }},
+		"json":   {Format: format.Events, Raw: json.Kind.Raw, NewEvents: func() format.EventEncoder { return json.New(format.Options{Users: users}) }},
+		"ecs":    {Format: format.Events, Raw: ecs.Kind.Raw, NewEvents: func() format.EventEncoder { return ecs.New(format.Options{Users: users}) }},
+		"laurel": {Format: format.Events, Raw: laurel.Kind.Raw, NewEvents: func() format.EventEncoder { return laurel.New(format.Options{}) }},
 	}
 }
 

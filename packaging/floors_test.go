@@ -11,9 +11,12 @@ import (
 var floors = [][]string{
 	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "format/jsontext", "audisp-plugins.d", "packaging"},
 	{"audit/stream", "audit/users", "host", "queue/spool", "state"},
-	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "format/ecs", "format/json", "format/laurel", "queue"},
-	{"config", "recovery", "sinks"},
+	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "queue"},
+	{"format/ecs", "format/json", "format/laurel"},
+	{"config", "recovery"},
+	{"sinks"},
 	{"sinks/file", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
+	{"format/all", "sinks/all"},
 	{"plugin"},
 	{"cmd/audisp-relay"},
 }

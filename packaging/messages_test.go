@@ -15,6 +15,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
+	_ "audisp-relay/sinks/all"
 )
 
 // TestMessagesDocumented looks for every message of the relay's log in
@@ -106,7 +107,7 @@ func TestSinksDocumentFormats(t *testing.T) {
 			t.Errorf("sinks/%s/README.md has no row for format", kind)
 			continue
 		}
-		for _, name := range format.Names {
+		for _, name := range format.Names() {
 			_, err := config.Parse("t.toml", []byte("[sinks.a]\ntype = '"+kind+"'\n"+keys+"format = '"+name+"'\n"))
 			if allowed, said := err == nil, strings.Contains(match[1], "`"+name+"`"); allowed != said {
 				t.Errorf("sinks/%s/README.md: format %s is allowed: %v, documented: %v", kind, name, allowed, said)

@@ -13,17 +13,12 @@ import (
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/format"
-	"audisp-relay/format/ecs"
-	eventjson "audisp-relay/format/json"
-	"audisp-relay/format/laurel"
+	_ "audisp-relay/format/all" // every format of events
 	"audisp-relay/host"
 	"audisp-relay/queue"
 	"audisp-relay/queue/spool"
 	"audisp-relay/sinks"
-	"audisp-relay/sinks/file"
-	"audisp-relay/sinks/program"
-	"audisp-relay/sinks/syslog"
-	"audisp-relay/sinks/unix"
+	_ "audisp-relay/sinks/all" // every type of sink
 	"audisp-relay/state"
 )
 
@@ -243,18 +238,16 @@ func sameSink(a, b config.Sink) bool {
 }
 
 func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
+	kind, _ := format.Parse(cfg.Format) // it was checked
 	q := queue.Config{
 		Depth:    cfg.QDepth,
 		Bytes:    int64(cfg.QBytes),
 		Lossless: cfg.QOS == "lossless",
 		Action:   queue.Overflow(cfg.OverflowAction),
-		Hold:     true,
+		Hold:     cfg.WhenIdle != "discard",
+		Slow:     queue.Slow(cfg.SlowClient),
 		Markers:  p.markers.Load(),
-		Whole:    cfg.Filter != "" || cfg.Format != "string" && cfg.Format != "binary",
-	}
-	if cfg.Unix != nil && !cfg.Unix.Connect {
-		q.Slow = queue.Slow(cfg.Unix.SlowClient)
-		q.Hold = cfg.Unix.WhenIdle == "queue"
+		Whole:    cfg.Filter != "" || kind.Format.Events(),
 	}
 	if m := p.memory.Load(); m != nil {
 		m.fit(&q)
@@ -265,23 +258,15 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 // newSink makes the sink of a checked configuration. users, which may be nil, knows the
 // names that auditd has not given; called holds those of this host, faults counts panics.
 func newSink(cfg config.Sink, users *users.Users, called *atomic.Pointer[format.HostNames], log *zap.Logger, faults *poison) sinks.Sink {
-	f, err := format.Parse(cfg.Format)
+	kind, err := format.Parse(cfg.Format)
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	enc := format.Encoder{Format: f, Host: called, NodeVer0Only: cfg.NodeRawOnly, DropEOE: cfg.DropEOE, NewEvents: eventsOf(f, users, called, faults),
-		Panicked: func(b *record.Batch, i, j int, fault any) { faults.note("format", b, i, j, fault) }}
+	enc := encoderOf(kind, users, called, faults)
+	enc.NodeVer0Only, enc.DropEOE = cfg.NodeRawOnly, cfg.DropEOE
+	enc.Panicked = func(b *record.Batch, i, j int, fault any) { faults.note("format", b, i, j, fault) }
 	enc.Padded = padded(cfg, log)
-	switch cfg.Type {
-	case "file":
-		return file.New(cfg, enc, log)
-	case "syslog":
-		return syslog.New(cfg, enc, log)
-	case "program":
-		return program.New(cfg, enc, log)
-	default:
-		return unix.New(cfg, enc, log)
-	}
+	return sinks.New(cfg, enc, log)
 }
 
 // padded returns what says whether the binary frames of a sink are padded, nil where they are not.
@@ -294,41 +279,24 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 	case cfg.Frames != "auto":
 		return nil
 	}
-	program := ""
-	if cfg.Program != nil {
-		program = cfg.Program.Path
-	}
 	return func() bool {
-		padded, version := host.PaddedFrames(program)
+		padded, version := host.PaddedFrames(cfg.Program)
 		log.Info("length of binary frames", zap.String("sink", cfg.Name), zap.Bool("padded", padded), zap.String("audit", version))
 		return padded
 	}
 }
 
-// eventsOf returns what makes the encoder of a format of events.
-func eventsOf(f format.Format, users *users.Users, called *atomic.Pointer[format.HostNames], faults *poison) func() format.EventEncoder {
-	var known interface { // a nil *users.Users must not hide in it
-		User(uid uint32) string
-		Group(gid uint32) string
+// encoderOf returns the encoder of a format, whose names of this host come from called.
+func encoderOf(kind format.Kind, users *users.Users, called *atomic.Pointer[format.HostNames], faults *poison) format.Encoder {
+	enc := format.Encoder{Format: kind.Format, Raw: kind.Raw, Host: called}
+	options := format.Options{Panicked: faults.note}
+	if users != nil { // else a nil *users.Users would hide in the interface
+		options.Users = users
 	}
-	if users != nil {
-		known = users
+	enc.NewEvents = func() format.EventEncoder {
+		o, now := options, called.Load()
+		o.Node, o.Local = now.Node, now.Local
+		return kind.New(o)
 	}
-	switch f {
-	case format.JSON:
-		return func() format.EventEncoder {
-			now := called.Load()
-			return eventjson.New(eventjson.Options{Node: now.Node, Users: known, Local: now.Local})
-		}
-	case format.ECS:
-		return func() format.EventEncoder {
-			now := called.Load()
-			return ecs.New(ecs.Options{Node: now.Node, Users: known, Local: now.Local, Panicked: func(b *record.Batch, i, j int, fault any) {
-				faults.note("aucoalesce", b, i, j, fault)
-			}})
-		}
-	case format.Laurel:
-		return func() format.EventEncoder { return laurel.New(laurel.Options{Node: called.Load().Node}) }
-	}
-	return nil
+	return enc
 }

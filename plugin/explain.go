@@ -66,7 +66,7 @@ func Explain(ctx context.Context, from Stored) (*Explained, Replayed, error) {
 		sink.judge = newJudge(f.New())
 	}
 	// Whole events, and all of them: the filter is asked here.
-	from.Sink, from.Filter, from.Format = sink, "", format.Names[format.JSON]
+	from.Sink, from.Filter, from.Format = sink, "", "json"
 	done, err := Replay(ctx, from)
 	return x, done, err
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/format"
+	eventjson "audisp-relay/format/json"
 )
 
 // explain explains what a filter does with lines.
@@ -85,7 +85,7 @@ func TestExplainAgrees(t *testing.T) {
 		var out bytes.Buffer
 		ctx, fail := context.WithCancelCause(context.Background())
 		defer fail(nil)
-		to := WriterSink(&out, format.JSON, fail)
+		to := WriterSink(&out, eventjson.Kind, fail)
 		to.Inputs, to.Filter = []string{capture}, filter
 		done, err := Replay(ctx, to)
 		if err != nil {

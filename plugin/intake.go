@@ -27,11 +27,11 @@ type wish struct {
 
 // wishOf returns what a checked configuration asks for. users may be nil.
 func wishOf(cfg config.Sink, users *users.Users, local string) (*wish, error) {
-	f, err := format.Parse(cfg.Format)
+	kind, err := format.Parse(cfg.Format)
 	if err != nil {
 		return nil, err
 	}
-	w := &wish{events: f.Events() || cfg.Filter != ""}
+	w := &wish{events: kind.Format.Events() || cfg.Filter != ""}
 	if cfg.Filter != "" {
 		rule, err := filter.Compile(cfg.Filter)
 		if err != nil {

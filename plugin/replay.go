@@ -184,9 +184,9 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 
 // WriterSink returns a sink that writes to w in a format, for Replay. The first error
 // ends the replay through fail.
-func WriterSink(w io.Writer, f format.Format, fail context.CancelCauseFunc) Stored {
-	enc := format.Encoder{Format: f, NewEvents: eventsOf(f, nil, namesOf("", localNode()), new(poison))}
-	return Stored{Format: format.Names[f], Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
+func WriterSink(w io.Writer, kind format.Kind, fail context.CancelCauseFunc) Stored {
+	enc := encoderOf(kind, nil, namesOf("", localNode()), new(poison))
+	return Stored{Format: kind.Name, Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
 }
 
 type writerSink struct {

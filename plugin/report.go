@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -90,6 +91,20 @@ type ConsumerReport struct {
 	Sink      sinks.Status          `json:"sink"`
 }
 
+// UnmarshalJSON implements json.Unmarshaler: the type of the sink says which details it has.
+func (c *ConsumerReport) UnmarshalJSON(text []byte) error {
+	type plain ConsumerReport // without this method
+	if err := json.Unmarshal(text, (*plain)(c)); err != nil {
+		return err
+	}
+	if c.Sink.Details = sinks.NewDetails(c.Type); c.Sink.Details == nil {
+		return nil
+	}
+	return json.Unmarshal(text, &struct {
+		Sink sinks.Details `json:"sink"`
+	}{c.Sink.Details})
+}
+
 // EventReport says how records became events for one consumer.
 type EventReport struct {
 	event.AssemblerCounts
@@ -122,6 +137,7 @@ func (c *consumer) report() ConsumerReport {
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
 		Ledger: totals(base, &n, true),
 	}
+	r.Sink.Details = sinks.NewDetails(cfg.Type)
 	if sink != nil {
 		r.Sink = sink.Status()
 	}
@@ -282,23 +298,8 @@ func (c *ConsumerReport) writeText(line func(string, any), stamp func(time.Time)
 	for _, k := range slices.Sorted(maps.Keys(c.Ledger)) {
 		line(key("total "+k), c.Ledger[k])
 	}
-	for _, cl := range c.Sink.Clients {
-		line(key("client"), fmt.Sprintf("pid %d uid %d since %s: delivered %d, pending %d, lost %d",
-			cl.Pid, cl.UID, stamp(cl.Since), cl.Delivered, cl.Pending, cl.Lost))
-	}
-	if c.Type == "syslog" {
-		line(key("messages sent again"), c.Sink.Repeated)
-		line(key("messages perhaps lost"), c.Sink.Doubtful)
-	}
-	if c.Type == "file" {
-		line(key("truncated by others"), fmt.Sprintf("%d times (%d bytes)", c.Sink.Truncated, c.Sink.TruncatedBytes))
-	}
-	if c.Type == "unix" {
-		line(key("clients refused"), c.Sink.Refused)
-		line(key("clients disconnected as too slow"), c.Sink.Dropped)
-	}
-	if c.Type == "program" {
-		line(key("child"), fmt.Sprintf("pid %d, restarted %d times", c.Sink.Pid, c.Sink.Restarts))
+	if c.Sink.Details != nil {
+		c.Sink.Details.WriteText(func(name string, value any) { line(key(name), value) })
 	}
 }
 

@@ -4,6 +4,7 @@ package sinks
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -36,32 +37,29 @@ type Status struct {
 	Since    time.Time `json:"since"`           // of the present state
 	Failures uint64    `json:"failures"`        // attempts that failed, in all
 	Flaw     string    `json:"flaw,omitempty"`  // what is not as configured although records are delivered
-	Restarts uint64    `json:"restarts,omitempty"`
-	Pid      int       `json:"pid,omitempty"`
-	Clients  []Client  `json:"clients,omitempty"`
-	// Refused counts clients that were turned away, Dropped those that were
-	// disconnected because they were too slow.
-	Refused uint64 `json:"refused,omitempty"`
-	Dropped uint64 `json:"dropped,omitempty"`
-	// Repeated counts messages that were sent again after a connection broke: they may
-	// have come twice. Doubtful counts those that a broken connection had taken and
-	// that may not have been read.
-	Repeated uint64 `json:"repeated,omitempty"`
-	Doubtful uint64 `json:"doubtful,omitempty"`
-	// Truncated counts how often others have truncated the file under the sink, TruncatedBytes
-	// what it held: some of that may be nowhere.
-	Truncated      uint64 `json:"truncated,omitempty"`
-	TruncatedBytes uint64 `json:"truncated_bytes,omitempty"`
+	Details  Details   `json:"-"`               // nil: nothing
 }
 
-// Client is one connection to a socket sink.
-type Client struct {
-	Pid       int       `json:"pid"`
-	UID       int       `json:"uid"`
-	Since     time.Time `json:"since"`
-	Delivered uint64    `json:"delivered"` // records
-	Lost      uint64    `json:"lost"`      // records it was made to skip
-	Pending   int       `json:"pending"`   // records that wait for it
+// Details are what sinks of one type say besides: a pointer to a struct, whose fields
+// are those of the status in JSON, too.
+type Details interface {
+	// WriteText gives the lines of the status in text.
+	WriteText(line func(key string, value any))
+}
+
+// MarshalJSON implements json.Marshaler: one object has the fields of both.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type plain Status // without this method
+	text, err := json.Marshal(plain(s))
+	if err != nil || s.Details == nil {
+		return text, err
+	}
+	details, err := json.Marshal(s.Details)
+	if err != nil || len(details) == len("{}") {
+		return text, err
+	}
+	text[len(text)-1] = ','
+	return append(text, details[1:]...), nil
 }
 
 // Writer is a consumer with one destination. All calls come from one goroutine,

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"audisp-relay/sinks/unix"
 	"audisp-relay/test/lab"
 )
 
@@ -103,7 +104,7 @@ func (l *live) relay() *relay { return &relay{t: l.t, dir: l.dir} }
 func (l *live) follow(sink, socket, out string) *lab.Process {
 	l.t.Helper()
 	p := lab.Follow(l.t, l.path(socket), l.path(out))
-	until(l.t, "socat is connected", func() bool { return len(l.relay().consumer(sink).Sink.Clients) > 0 })
+	until(l.t, "socat is connected", func() bool { return len(l.relay().consumer(sink).Sink.Details.(*unix.Details).Clients) > 0 })
 	return p
 }
 

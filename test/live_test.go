@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/sinks/program"
 	"audisp-relay/test/lab"
 )
 
@@ -115,7 +116,7 @@ args = ["--config", %q]
 	for _, name := range []string{"syslog", "laurel"} {
 		c := l.relay().consumer(name)
 		balanced(t, c)
-		if c.LostTotal != 0 || c.Sink.Restarts != 0 {
+		if c.LostTotal != 0 || c.Sink.Details.(*program.Details).Restarts != 0 {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -149,13 +150,13 @@ q_depth = 1000
 	dies, stuck := l.relay().consumer("dies"), l.relay().consumer("stuck")
 	balanced(t, dies)
 	balanced(t, stuck)
-	if dies.Sink.Restarts == 0 {
+	if dies.Sink.Details.(*program.Details).Restarts == 0 {
 		t.Errorf("not restarted: %+v", dies)
 	}
 	if stuck.LostTotal == 0 || stuck.Lost["queue-full"].Records != stuck.LostTotal || stuck.Stalls != 0 {
 		t.Errorf("%+v", stuck)
 	}
-	t.Logf("one child restarted %d times, one lost %d records of %d", dies.Sink.Restarts, stuck.LostTotal, stuck.Received)
+	t.Logf("one child restarted %d times, one lost %d records of %d", dies.Sink.Details.(*program.Details).Restarts, stuck.LostTotal, stuck.Received)
 }
 
 // TestLiveStoppedConsumer: a client that stands still under load loses what the

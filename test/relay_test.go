@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/plugin"
+	socket "audisp-relay/sinks/unix"
 )
 
 // binary is the program under test, built once.
@@ -264,12 +265,12 @@ func dial(t *testing.T, r *relay, name, path string) *net.UnixConn {
 	before := -1
 	eventually(t, "connect to "+path, func() (err error) {
 		if before < 0 {
-			before = len(r.consumer(name).Sink.Clients)
+			before = len(r.consumer(name).Sink.Details.(*socket.Details).Clients)
 		}
 		conn, err = net.Dial("unix", path)
 		return err
 	})
 	t.Cleanup(func() { conn.Close() })
-	until(t, "the client shows up in status", func() bool { return len(r.consumer(name).Sink.Clients) > before })
+	until(t, "the client shows up in status", func() bool { return len(r.consumer(name).Sink.Details.(*socket.Details).Clients) > before })
 	return conn.(*net.UnixConn)
 }

@@ -53,7 +53,7 @@ marked as lost.`,
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", config.DefaultFile, "configuration `FILE` that --sink is looked up in")
 	cmd.Flags().StringVar(&name, "sink", "", "deliver to the sink of this `NAME` instead of stdout")
-	cmd.Flags().StringVar(&shape, "format", "string", "`FORMAT` on stdout: "+strings.Join(format.Names, ", "))
+	cmd.Flags().StringVar(&shape, "format", "string", "`FORMAT` on stdout: "+strings.Join(format.Names(), ", "))
 	cmd.Flags().StringVar(&from.Filter, "filter", "", "deliver only events that this `EXPR` holds for, in place of the sink's own filter")
 	cmd.Flags().BoolVar(&explain, "explain", false, "deliver nothing: print what there is by key, type and executable, and what the filter leaves out and why")
 	cmd.Flags().StringVar(&from.Log, "log", "", "audit.log, a `FILE`, to take what the inputs lack from")
@@ -139,12 +139,12 @@ func explainReplay(path, name string, from plugin.Stored) error {
 
 func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to plugin.Stored, err error) {
 	if name == "" {
-		f, err := format.Parse(shape)
+		kind, err := format.Parse(shape)
 		if err != nil {
 			return to, usageError{err}
 		}
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // an error from write instead
-		return plugin.WriterSink(safe(os.Stdout), f, fail), nil
+		return plugin.WriterSink(safe(os.Stdout), kind, fail), nil
 	}
 	cfg, _, err := config.Load(path, host.AuditLogs(os.Getppid())...)
 	if err != nil {

@@ -12,22 +12,11 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/format"
 )
 
-// Users gives names to ids. A name that is not known is "".
-type Users interface {
-	User(uid uint32) string
-	Group(gid uint32) string
-}
-
-// Options say what an Encoder adds to what the records carry.
-type Options struct {
-	Users Users  // names where auditd has added none; nil for no look-ups
-	Node  string // host.name of events whose records carry no node=; empty leaves it out
-	// Panicked, which may be nil, is called with a panic in aucoalesce over records i..j-1 of b.
-	Panicked func(b *record.Batch, i, j int, fault any)
-	Local    string // node= of this host's own records, where auditd writes one: their ids have names here
-}
+// Options are those of all formats of events.
+type Options = format.Options
 
 // Encoder writes events. It belongs to one goroutine and keeps nothing between
 // events but memory.
@@ -69,7 +58,7 @@ func (e *Encoder) Panics() uint64 { return e.panics }
 func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	e.panicked = func(fault any) {
 		if e.opts.Panicked != nil {
-			e.opts.Panicked(b, i, j, fault)
+			e.opts.Panicked("aucoalesce", b, i, j, fault)
 		}
 	}
 	e.read(b, i, j)

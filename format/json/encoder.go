@@ -14,6 +14,7 @@ import (
 	"strconv"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/format"
 )
 
 // Schema is the JSON Schema of an event.
@@ -21,24 +22,8 @@ import (
 //go:embed schema.json
 var Schema []byte
 
-// Users knows the names of user and group ids; "" means it does not, or not yet. It
-// must not block.
-type Users interface {
-	User(uid uint32) string
-	Group(gid uint32) string
-}
-
-// Options say what an Encoder adds to what the records carry.
-type Options struct {
-	// Users gives the names of ids in records that carry none (log_format RAW). Nil
-	// leaves them out.
-	Users Users
-	// Node is the node of events whose records carry none.
-	Node string
-	// Local is the node= of this host's own records, where auditd writes one: the ids
-	// of other hosts are not looked up.
-	Local string
-}
+// Options are those of all formats of events.
+type Options = format.Options
 
 // Encoder writes events. It belongs to one goroutine. What it keeps between calls saves work
 // and does not show: an event is written as a new Encoder would write it.

@@ -10,12 +10,11 @@ import (
 	"strconv"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/format"
 )
 
-// Options say what an Encoder adds to what the records carry.
-type Options struct {
-	Node string // NODE of events whose records carry none; empty leaves it out
-}
+// Options are those of all formats of events.
+type Options = format.Options
 
 // Encoder writes events. It keeps nothing between calls but its memory, and belongs to
 // one goroutine.

@@ -15,7 +15,7 @@ import (
 // that is rotated at 64 MiB.
 func BenchmarkWrite(b *testing.B) {
 	cfg := settings(filepath.Join(b.TempDir(), "events.log"), nil)
-	cfg.File.MaxSize, cfg.File.MaxFiles = 64<<20, 2
+	cfg.Settings.(*Config).MaxSize, cfg.Settings.(*Config).MaxFiles = 64<<20, 2
 	w := newWriter(cfg, format.Encoder{}, zap.NewNop(), osFS{})
 	defer w.Close()
 	batch := one(sinktest.Lines(0, 250))

@@ -8,7 +8,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
@@ -20,12 +19,12 @@ func TestConformance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	for name, change := range map[string]func(*config.File){
+	for name, change := range map[string]func(*Config){
 		"plain":    nil,
-		"interval": func(f *config.File) { f.Sync = "interval" },
-		"batch":    func(f *config.File) { f.Sync = "batch" },
-		"rotated":  func(f *config.File) { f.MaxSize, f.MaxFiles, f.Sync = 64<<10, 1000, "interval" },
-		"compressed": func(f *config.File) {
+		"interval": func(f *Config) { f.Sync = "interval" },
+		"batch":    func(f *Config) { f.Sync = "batch" },
+		"rotated":  func(f *Config) { f.MaxSize, f.MaxFiles, f.Sync = 64<<10, 1000, "interval" },
+		"compressed": func(f *Config) {
 			f.MaxSize, f.MaxFiles, f.Compress = 256<<10, 1000, true
 		},
 	} {
@@ -38,7 +37,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func place(t *testing.T, change func(*config.File)) sinktest.Place {
+func place(t *testing.T, change func(*Config)) sinktest.Place {
 	path := filepath.Join(t.TempDir(), "events.log")
 	fs := &faultFS{short: 100}
 	broken := false // used by the test's goroutine only

@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 )
@@ -117,7 +116,7 @@ func TestWhoCanChangeThePath(t *testing.T) {
 			before := snapshot(t, x.dir)
 			core, logs := observer.New(zapcore.WarnLevel)
 			path := x.path(tt.path)
-			w := newWriter(settings(path, func(f *config.File) {
+			w := newWriter(settings(path, func(f *Config) {
 				f.Owner = "root"
 				if tt.owner != "" {
 					f.Owner = tt.owner

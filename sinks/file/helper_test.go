@@ -145,19 +145,19 @@ func (f *faultFile) Sync() error {
 }
 
 // settings is a sink's configuration for a file at path.
-func settings(path string, change func(*config.File)) config.Sink {
-	f := &config.File{
+func settings(path string, change func(*Config)) config.Sink {
+	f := &Config{
 		Path: path, Mode: 0o640, Owner: strconv.Itoa(os.Getuid()), Group: strconv.Itoa(os.Getgid()),
 		MaxFiles: 8, Sync: "none",
 	}
 	if change != nil {
 		change(f)
 	}
-	return config.Sink{Name: "test", Type: "file", Format: "string", File: f}
+	return config.Sink{Name: "test", Type: "file", Format: "string", Settings: f}
 }
 
 // testWriter returns a writer to a new file, closed when the test ends.
-func testWriter(t *testing.T, change func(*config.File)) (*writer, *faultFS, string) {
+func testWriter(t *testing.T, change func(*Config)) (*writer, *faultFS, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "events.log")
 	fs := &faultFS{}

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,7 +21,7 @@ const defaultDir = "/var/log/audisp-relay"
 // open opens the file and returns its size.
 func (w *writer) open() (int64, error) {
 	w.guard = guardOf(&w.cfg)
-	w.guard.reserve(w.cfg.Reserved)
+	w.guard.reserve(w.reserved)
 	dir, err := w.openDir()
 	if err != nil {
 		return 0, w.openError(err)
@@ -74,7 +72,7 @@ func (w *writer) openDir() (folder, error) {
 		return nil, err
 	}
 	p := dir.Place()
-	if of, taken := named(w.cfg.Reserved, p.id, filepath.Base(w.cfg.Path)); taken {
+	if of, taken := named(w.reserved, p.id, filepath.Base(w.cfg.Path)); taken {
 		dir.Close()
 		return nil, refuse("it is of the files of %s: name another path", of)
 	}
@@ -208,9 +206,9 @@ func (w *writer) endsTorn(size int64) (bool, error) {
 // the records are written all the same.
 func (w *writer) own(f handle, st *unix.Stat_t) {
 	w.flaw.Store(nil)
-	uid, uidErr := lookup(w.cfg.Owner, st.Uid, findUser)
+	uid, uidErr := lookup(w.cfg.Owner, st.Uid, config.FindUser)
 	w.warn("owner", w.cfg.Owner, uidErr)
-	gid, gidErr := lookup(w.cfg.Group, st.Gid, findGroup)
+	gid, gidErr := lookup(w.cfg.Group, st.Gid, config.FindGroup)
 	w.warn("group", w.cfg.Group, gidErr)
 	w.unowned, w.ownedAt = uidErr != nil || gidErr != nil, time.Now()
 	if uid != st.Uid || gid != st.Gid {
@@ -247,28 +245,12 @@ func (w *writer) ownLate() {
 	}
 }
 
-func findUser(name string) (string, error) {
-	u, err := user.Lookup(name)
-	if err != nil {
-		return "", err
-	}
-	return u.Uid, nil
-}
-
-func findGroup(name string) (string, error) {
-	g, err := user.LookupGroup(name)
-	if err != nil {
-		return "", err
-	}
-	return g.Gid, nil
-}
-
 // guardOf trusts whom the file is given to.
-func guardOf(cfg *config.File) (g guard) {
-	if uid, err := lookup(cfg.Owner, 0, findUser); err == nil {
+func guardOf(cfg *Config) (g guard) {
+	if uid, err := lookup(cfg.Owner, 0, config.FindUser); err == nil {
 		g.uids = []uint32{uid}
 	}
-	if gid, err := lookup(cfg.Group, 0, findGroup); err == nil {
+	if gid, err := lookup(cfg.Group, 0, config.FindGroup); err == nil {
 		g.gid = gid
 	}
 	return g
@@ -289,22 +271,15 @@ func (w *writer) warn(what, value string, err error) {
 
 // lookup turns a name or number into a number, otherwise when it is empty or
 // unknown.
-func lookup(name string, otherwise uint32, find func(string) (string, error)) (uint32, error) {
+func lookup(name string, otherwise uint32, find func(string) (uint32, error)) (uint32, error) {
 	if name == "" {
 		return otherwise, nil
 	}
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), nil
-	}
-	id, err := find(name)
+	n, err := find(name)
 	if err != nil {
 		return otherwise, err
 	}
-	n, err := strconv.ParseUint(id, 10, 32)
-	if err != nil {
-		return otherwise, err
-	}
-	return uint32(n), nil
+	return n, nil
 }
 
 // replaced reports whether the path names another file than the open one, or

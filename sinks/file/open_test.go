@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 )
@@ -64,7 +63,7 @@ func TestOwnerAndMode(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o077))
 	for _, name := range []string{"new", "existing"} {
 		t.Run(name, func(t *testing.T) {
-			w, _, path := testWriter(t, func(f *config.File) { f.Mode, f.Owner, f.Group = 0o664, "daemon", "12345" })
+			w, _, path := testWriter(t, func(f *Config) { f.Mode, f.Owner, f.Group = 0o664, "daemon", "12345" })
 			if name == "existing" {
 				must(t, os.WriteFile(path, nil, 0o600))
 			}
@@ -82,7 +81,7 @@ func TestOwnerAndMode(t *testing.T) {
 func TestUnknownOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.log")
 	core, logs := observer.New(zapcore.WarnLevel)
-	cfg := settings(path, func(f *config.File) { f.Owner, f.Group = "nobody-of-that-name", "nor-such-a-group" })
+	cfg := settings(path, func(f *Config) { f.Owner, f.Group = "nobody-of-that-name", "nor-such-a-group" })
 	w := newWriter(cfg, format.Encoder{}, zap.New(core), osFS{})
 	defer w.Close()
 	for i := range 3 {

@@ -95,10 +95,10 @@ func TestReservedByOtherNames(t *testing.T) {
 				}
 				before := snapshot(t, x.dir)
 				path := x.path(tt.path)
-				w := newWriter(settings(path, func(f *config.File) {
-					f.Reserved = []config.Reserved{{Path: x.path("none/audit.log"), Of: "nobody"}, {Path: x.path("audit/audit.log"), Of: "auditd"},
-						{Path: x.path("relay.log"), Of: "log.output"}, {Path: x.path("state"), Dir: true, Of: "state_dir"}}
-				}), format.Encoder{}, zap.NewNop(), osFS{})
+				cfg := settings(path, nil)
+				cfg.Reserved = []config.Reserved{{Path: x.path("none/audit.log"), Of: "nobody"}, {Path: x.path("audit/audit.log"), Of: "auditd"},
+					{Path: x.path("relay.log"), Of: "log.output"}, {Path: x.path("state"), Dir: true, Of: "state_dir"}}
+				w := newWriter(cfg, format.Encoder{}, zap.NewNop(), osFS{})
 				n, err := w.Write(context.Background(), one(sinktest.Lines(0, 1)))
 				checkError(t, err, tt.says, path)
 				if tt.says == "" && content(t, path) != string(sinktest.Lines(0, 1)) {
@@ -143,7 +143,7 @@ func TestGroupCanReach(t *testing.T) {
 				}
 				core, logs := observer.New(zapcore.WarnLevel)
 				path := filepath.Join("/var/log", tt.path)
-				w := newWriter(settings(path, func(f *config.File) { f.Group, f.Mode = tt.group, tt.mode }), format.Encoder{}, zap.New(core), osFS{})
+				w := newWriter(settings(path, func(f *Config) { f.Group, f.Mode = tt.group, tt.mode }), format.Encoder{}, zap.New(core), osFS{})
 				for i := range 3 {
 					write(t, w, sinktest.Lines(i, 1))
 					must(t, w.Reopen())
@@ -175,7 +175,7 @@ func TestGroupThatComesLater(t *testing.T) {
 		must(t, unix.Mount(groups, "/etc/group", "", unix.MS_BIND, ""))
 		core, logs := observer.New(zapcore.InfoLevel)
 		path := filepath.Join(defaultDir, "f")
-		w := newWriter(settings(path, func(f *config.File) { f.Group = "readers-of-audit" }), format.Encoder{}, zap.New(core), osFS{})
+		w := newWriter(settings(path, func(f *Config) { f.Group = "readers-of-audit" }), format.Encoder{}, zap.New(core), osFS{})
 		owner := func(path string) (gid uint32) {
 			var st unix.Stat_t
 			must(t, unix.Stat(path, &st))

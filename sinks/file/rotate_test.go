@@ -12,15 +12,14 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 )
 
 const testSize = 64 << 10 // the smallest max_size the configuration takes
 
-func rotating(files int) func(*config.File) {
-	return func(f *config.File) { f.MaxSize, f.MaxFiles = testSize, files }
+func rotating(files int) func(*Config) {
+	return func(f *Config) { f.MaxSize, f.MaxFiles = testSize, files }
 }
 
 // TestRotation: no file is ever larger than max_size, there are never more than
@@ -50,7 +49,7 @@ func TestRotation(t *testing.T) {
 // than any file may be.
 func TestRotationOfEvents(t *testing.T) {
 	w, _, path := testWriter(t, rotating(100))
-	w.enc = format.Encoder{Format: format.JSON, NewEvents: sinktest.NewEvents}
+	w.enc = format.Encoder{Format: format.Events, NewEvents: sinktest.NewEvents}
 	enc, want := w.enc, ""
 	for i, size := range []int{2 * testSize, 10, testSize / 2, testSize/2 + 1, 2 * testSize, 10, 3 * testSize, testSize - 200, 10, 10} {
 		b := sinktest.Event(i, 5, size)
@@ -161,7 +160,7 @@ func TestRotationCrash(t *testing.T) {
 // TestCompression: rotated files become gzip files with the same content, mode
 // and owner, and nothing else is left.
 func TestCompression(t *testing.T) {
-	w, _, path := testWriter(t, func(f *config.File) {
+	w, _, path := testWriter(t, func(f *Config) {
 		f.MaxSize, f.MaxFiles, f.Compress, f.Mode = testSize, 20, true, 0o604
 	})
 	must(t, os.WriteFile(path+".compress.tmp", []byte("left by a crash"), 0o600))
@@ -211,7 +210,7 @@ func TestCompressionCrash(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	gz := func(f *config.File) { f.MaxSize, f.MaxFiles, f.Compress = testSize, 20, true }
+	gz := func(f *Config) { f.MaxSize, f.MaxFiles, f.Compress = testSize, 20, true }
 	all := sinktest.Lines(0, 2000)
 	for name, fault := range map[string]func(op, path string) error{
 		"open": func(op, path string) error { return failOn(op == "open" && strings.HasSuffix(path, ".tmp")) },
@@ -253,7 +252,7 @@ func failOn(cond bool) error {
 
 // TestCompressionIsCancelled: Close does not wait for a large file.
 func TestCompressionIsCancelled(t *testing.T) {
-	w, _, path := testWriter(t, func(f *config.File) { f.Compress = true })
+	w, _, path := testWriter(t, func(f *Config) { f.Compress = true })
 	f, err := os.Create(path + ".1")
 	must(t, err)
 	must(t, f.Truncate(1<<40)) // sparse: compressing it would take an hour
@@ -277,7 +276,7 @@ func TestCompressionIsCancelled(t *testing.T) {
 // TestRotatedWhileCompressed: a file that moves on while it is compressed ends
 // up under its new name.
 func TestRotatedWhileCompressed(t *testing.T) {
-	w, fs, path := testWriter(t, func(f *config.File) { f.MaxSize, f.MaxFiles, f.Compress = testSize, 20, true })
+	w, fs, path := testWriter(t, func(f *Config) { f.MaxSize, f.MaxFiles, f.Compress = testSize, 20, true })
 	moved := make(chan struct{})
 	held := make(chan struct{})
 	first := true

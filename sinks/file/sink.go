@@ -23,7 +23,7 @@ import (
 // sync = "interval" how often it is synced at most.
 const checkEvery = time.Second
 
-// New returns the sink that cfg, whose File is set, describes. It touches
+// New returns the sink that cfg, whose Settings are a *Config, describes. It touches
 // nothing: the file is opened when there is a record to write.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 	return sinks.NewPump(cfg.Name, newWriter(cfg, enc, log, osFS{}), log)
@@ -32,11 +32,12 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 // writer is the sinks.Writer of one file. But for what syncer and compressor
 // do by themselves, everything is the Pump's goroutine's.
 type writer struct {
-	name string
-	cfg  config.File
-	enc  format.Encoder
-	log  *zap.Logger
-	fs   fileSystem
+	name     string
+	cfg      Config
+	reserved []config.Reserved // what the file must not be
+	enc      format.Encoder
+	log      *zap.Logger
+	fs       fileSystem
 
 	made    time.Time
 	guard   guard
@@ -67,18 +68,20 @@ type writer struct {
 var _ sinks.Writer = (*writer)(nil)
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSystem) *writer {
-	g := guardOf(cfg.File)
+	settings := cfg.Settings.(*Config)
+	g := guardOf(settings)
 	return &writer{
-		made:   time.Now(),
-		name:   cfg.Name,
-		cfg:    *cfg.File,
-		enc:    enc,
-		log:    log.With(zap.String("sink", cfg.Name)),
-		fs:     fs,
-		warned: make(map[string]bool),
-		sync:   &syncer{fs: fs},
-		guard:  g,
-		zip:    newCompressor(cfg.File.Path, rotatedFiles(cfg.File.MaxFiles), g, fs, log.With(zap.String("sink", cfg.Name))),
+		made:     time.Now(),
+		name:     cfg.Name,
+		cfg:      *settings,
+		reserved: cfg.Reserved,
+		enc:      enc,
+		log:      log.With(zap.String("sink", cfg.Name)),
+		fs:       fs,
+		warned:   make(map[string]bool),
+		sync:     &syncer{fs: fs},
+		guard:    g,
+		zip:      newCompressor(settings.Path, rotatedFiles(settings.MaxFiles), g, fs, log.With(zap.String("sink", cfg.Name))),
 	}
 }
 

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"fmt"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -72,10 +73,21 @@ func (w *writer) lastCopy(had int64) (name string, size int64) {
 	return name, size
 }
 
+// Details say how often others have truncated the file under the sink, and what it held: some of
+// that may be nowhere.
+type Details struct {
+	Truncated      uint64 `json:"truncated,omitempty"`
+	TruncatedBytes uint64 `json:"truncated_bytes,omitempty"`
+}
+
+// WriteText implements sinks.Details.
+func (d *Details) WriteText(line func(key string, value any)) {
+	line("truncated by others", fmt.Sprintf("%d times (%d bytes)", d.Truncated, d.TruncatedBytes))
+}
+
 // Extra implements sinks.Extra.
 func (w *writer) Extra(s *sinks.Status) {
-	s.Truncated = w.cuts.times.Load()
-	s.TruncatedBytes = w.cuts.bytes.Load()
+	s.Details = &Details{w.cuts.times.Load(), w.cuts.bytes.Load()}
 	if flaw := w.flaw.Load(); flaw != nil {
 		s.Flaw = *flaw
 	}

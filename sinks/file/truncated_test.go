@@ -57,7 +57,7 @@ func TestTruncatedByOthers(t *testing.T) {
 				}
 				var s sinks.Status
 				w.Extra(&s)
-				if s.Truncated != 1 || s.TruncatedBytes != uint64(len(before))-uint64(tt.to) || logs.Len() != 1 {
+				if d := s.Details.(*Details); d.Truncated != 1 || d.TruncatedBytes != uint64(len(before))-uint64(tt.to) || logs.Len() != 1 {
 					t.Fatalf("%+v, said %v", s, logs.All())
 				}
 				miss, known := logs.All()[0].ContextMap()["bytes_missing_at_most"]
@@ -68,8 +68,8 @@ func TestTruncatedByOthers(t *testing.T) {
 					must(t, os.Truncate(x.path("f"), 0))
 					write(t, w, []byte(after))
 				}
-				if w.Extra(&s); s.Truncated != 6 || logs.Len() != 1 {
-					t.Errorf("%d times, said %d times", s.Truncated, logs.Len())
+				if w.Extra(&s); s.Details.(*Details).Truncated != 6 || logs.Len() != 1 {
+					t.Errorf("%d times, said %d times", s.Details.(*Details).Truncated, logs.Len())
 				}
 				w.cuts.said = w.cuts.said.Add(-cutEvery)
 				must(t, os.Truncate(x.path("f"), 0))
@@ -140,7 +140,7 @@ func TestOneRelayAFile(t *testing.T) {
 	for _, sync := range []string{"none", "interval", "batch"} {
 		path := tree{t, t.TempDir()}.path("events.log")
 		cfg := settings(path, nil)
-		cfg.File.Sync = sync
+		cfg.Settings.(*Config).Sync = sync
 		w := newWriter(cfg, format.Encoder{}, zap.NewNop(), osFS{})
 		write(t, w, sinktest.Lines(0, 2))
 		other := newWriter(cfg, format.Encoder{}, zap.NewNop(), osFS{})

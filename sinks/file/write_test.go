@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 )
@@ -27,7 +26,7 @@ func TestFaults(t *testing.T) {
 	lines := sinktest.Lines(0, 20)
 	for _, tt := range []struct {
 		name   string
-		change func(*config.File)
+		change func(*Config)
 		fault  func(fs *faultFS)
 		n      int    // records reported as delivered
 		says   string // in the error; "" for none
@@ -42,8 +41,8 @@ func TestFaults(t *testing.T) {
 				return map[string]error{"write": errShort, "truncate": unix.EPERM}[op]
 			})
 		}, 4, ""},
-		{"sync of the batch", func(f *config.File) { f.Sync = "batch" }, func(fs *faultFS) { fs.failing("sync", unix.EIO) }, 0, "fdatasync"},
-		{"sync of the directory", func(f *config.File) { f.Sync = "batch" }, func(fs *faultFS) { fs.failing("syncdir", unix.EIO) }, 0, "check the disk"},
+		{"sync of the batch", func(f *Config) { f.Sync = "batch" }, func(fs *faultFS) { fs.failing("sync", unix.EIO) }, 0, "fdatasync"},
+		{"sync of the directory", func(f *Config) { f.Sync = "batch" }, func(fs *faultFS) { fs.failing("syncdir", unix.EIO) }, 0, "check the disk"},
 		{"open", nil, func(fs *faultFS) { fs.failing("open", unix.EACCES) }, 0, "check owner and mode"},
 		{"no descriptors", nil, func(fs *faultFS) { fs.failing("open", unix.EMFILE) }, 0, "limit of open files"},
 	} {
@@ -105,7 +104,7 @@ func TestNothingTornMeanwhile(t *testing.T) {
 // TestIntervalSync: the file is synced without a batch waiting for it, and a
 // sync that fails is said.
 func TestIntervalSync(t *testing.T) {
-	w, fs, path := testWriter(t, func(f *config.File) { f.Sync = "interval" })
+	w, fs, path := testWriter(t, func(f *Config) { f.Sync = "interval" })
 	write(t, w, sinktest.Lines(0, 1))
 	if fs.syncs != 0 {
 		t.Errorf("%d syncs right after the first record, want none", fs.syncs)
@@ -173,7 +172,7 @@ func rename(t *testing.T, path string) {
 
 // TestLongLineStaysInOneFile: neither rotation nor reopen splits a line.
 func TestLongLineStaysInOneFile(t *testing.T) {
-	w, _, path := testWriter(t, func(f *config.File) { f.MaxSize = 64 << 10 })
+	w, _, path := testWriter(t, func(f *Config) { f.MaxSize = 64 << 10 })
 	long := sinktest.LongLine(200 << 10)
 	for _, b := range sinktest.Batches(long, 4096) {
 		for len(b.Recs) > 0 {

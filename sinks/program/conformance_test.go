@@ -37,7 +37,7 @@ func place(t *testing.T) sinktest.Place {
 	var s *sink
 	pid := func() int {
 		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-			if pid := s.Status().Pid; pid != 0 {
+			if pid := s.Status().Details.(*Details).Pid; pid != 0 {
 				return pid
 			}
 		}

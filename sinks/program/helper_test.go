@@ -271,7 +271,7 @@ func blocked(args []string) error {
 func settings(path string, restarts int, args ...string) config.Sink {
 	return config.Sink{
 		Name: "test", Type: "program", Format: "string",
-		Program: &config.Program{Path: path, Args: args, MaxRestarts: restarts},
+		Settings: &Config{Path: path, Args: args, MaxRestarts: restarts},
 	}
 }
 

@@ -98,7 +98,7 @@ func TestLaurel(t *testing.T) {
 	}
 	r.q.Close()
 	<-r.done
-	if st := s.Status(); st.Restarts != 0 || st.Degraded {
+	if st := s.Status(); st.Details.(*Details).Restarts != 0 || st.Degraded {
 		t.Errorf("status %+v", st)
 	}
 	want := make(map[string]bool)

@@ -75,7 +75,7 @@ func (s *sink) Reopen() {
 
 // writer is the sinks.Writer of one child after the other.
 type writer struct {
-	cfg config.Program
+	cfg Config
 	enc format.Encoder
 	log *zap.Logger
 
@@ -110,7 +110,7 @@ var (
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger) *writer {
 	return &writer{
-		cfg:      *cfg.Program,
+		cfg:      *cfg.Settings.(*Config),
 		enc:      enc,
 		log:      log.With(zap.String("sink", cfg.Name)),
 		minPause: minPause,
@@ -314,12 +314,24 @@ func (w *writer) hangup() {
 	}
 }
 
+// Details say which child runs, 0 for none, and how many there were before.
+type Details struct {
+	Restarts uint64 `json:"restarts,omitempty"`
+	Pid      int    `json:"pid,omitempty"`
+}
+
+// WriteText implements sinks.Details.
+func (d *Details) WriteText(line func(key string, value any)) {
+	line("child", fmt.Sprintf("pid %d, restarted %d times", d.Pid, d.Restarts))
+}
+
 // Extra implements sinks.Extra.
 func (w *writer) Extra(s *sinks.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.Restarts = max(w.starts, 1) - 1
+	d := &Details{Restarts: max(w.starts, 1) - 1}
 	if w.child != nil && !w.child.ended() {
-		s.Pid = w.child.pid()
+		d.Pid = w.child.pid()
 	}
+	s.Details = d
 }

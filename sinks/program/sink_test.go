@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/host/runnable"
 	"audisp-relay/queue"
@@ -33,7 +32,7 @@ func TestDyingChild(t *testing.T) {
 	r.put(0, 20_000) // more than sockets hold: every child is busy when it dies
 	usedUp := func() bool { return strings.Contains(r.s.Status().Error, "4 times in a row") }
 	r.eventually("used up restarts", usedUp)
-	if st := r.s.Status(); st.Restarts != 3 || !st.Degraded || st.Pid != 0 {
+	if st := r.s.Status(); st.Details.(*Details).Restarts != 3 || !st.Degraded || st.Details.(*Details).Pid != 0 {
 		t.Errorf("status %+v, want 3 restarts, degraded, no pid", st)
 	}
 	queued := r.q.Counts().Queued
@@ -59,7 +58,7 @@ func TestDyingChild(t *testing.T) {
 		t.Errorf("%d records count as delivered, %d were read", got, read)
 	}
 	r.s.Reopen()
-	r.eventually("a restart after Reopen", func() bool { return r.s.Status().Restarts > 3 })
+	r.eventually("a restart after Reopen", func() bool { return r.s.Status().Details.(*Details).Restarts > 3 })
 }
 
 // TestPartOfABatch: when a child dies in the middle of a write, only what it has read
@@ -96,8 +95,8 @@ func TestHundredDeaths(t *testing.T) {
 	for i := range records / 100 {
 		r.put(i*100, 100)
 	}
-	for n := uint64(0); n < deaths; n = r.s.Status().Restarts { // each in its time: this machine may be busy
-		r.eventually("one more death", func() bool { return r.s.Status().Restarts > n })
+	for n := uint64(0); n < deaths; n = r.s.Status().Details.(*Details).Restarts { // each in its time: this machine may be busy
+		r.eventually("one more death", func() bool { return r.s.Status().Details.(*Details).Restarts > n })
 	}
 	r.eventually("all records delivered", func() bool { return r.q.Counts().Delivered == records })
 	r.q.Close()
@@ -123,7 +122,7 @@ func TestNobodyReads(t *testing.T) {
 	s.w.settle = settleTime
 	r := run(t, s)
 	r.put(0, 500)
-	r.eventually("some deaths", func() bool { r.put(0, 10); return s.Status().Restarts > 10 })
+	r.eventually("some deaths", func() bool { r.put(0, 10); return s.Status().Details.(*Details).Restarts > 10 })
 	st := s.Status()
 	if c := r.q.Counts(); c.Delivered != 0 || c.LostRecords() != 0 {
 		t.Errorf("%d delivered, %d lost, though nobody reads", c.Delivered, c.LostRecords())
@@ -145,7 +144,7 @@ func TestWorksAgain(t *testing.T) {
 	r.put(0, 10)
 	r.eventually("the first death", func() bool { return s.Status().Failures > 0 })
 	r.eventually("a child that works", func() bool { return !s.Status().Degraded })
-	if st := s.Status(); st.Restarts != 1 || st.Pid == 0 {
+	if st := s.Status(); st.Details.(*Details).Restarts != 1 || st.Details.(*Details).Pid == 0 {
 		t.Errorf("status %+v", st)
 	}
 }
@@ -164,7 +163,7 @@ func TestPauses(t *testing.T) {
 	}
 	for _, lived := range []time.Duration{maxPause - 1, maxPause} {
 		w.pause, w.tries = 10*time.Second, 5
-		c, err := startChild(config.Program{Path: "/bin/false"})
+		c, err := startChild(Config{Path: "/bin/false"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,11 +186,11 @@ func TestIdleChildIsRestarted(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	r := run(t, testSink(t, 10, "collect", t.TempDir()))
-	r.eventually("a child", func() bool { return r.s.Status().Pid != 0 })
-	pid := r.s.Status().Pid
+	r.eventually("a child", func() bool { return r.s.Status().Details.(*Details).Pid != 0 })
+	pid := r.s.Status().Details.(*Details).Pid
 	unix.Kill(pid, unix.SIGKILL)
-	r.eventually("another child", func() bool { p := r.s.Status().Pid; return p != 0 && p != pid })
-	if st := r.s.Status(); st.Restarts != 1 || !strings.Contains(st.Error, "signal: killed") {
+	r.eventually("another child", func() bool { p := r.s.Status().Details.(*Details).Pid; return p != 0 && p != pid })
+	if st := r.s.Status(); st.Details.(*Details).Restarts != 1 || !strings.Contains(st.Error, "signal: killed") {
 		t.Errorf("status %+v, want one restart after a kill", st)
 	}
 }
@@ -206,8 +205,8 @@ func TestClose(t *testing.T) {
 		for _, stopped := range []bool{false, true} {
 			t.Run(helper+" stopped="+strconv.FormatBool(stopped), func(t *testing.T) {
 				r := run(t, testSink(t, 10, helper, t.TempDir()))
-				r.eventually("a child", func() bool { return r.s.Status().Pid != 0 })
-				pid := r.s.Status().Pid
+				r.eventually("a child", func() bool { return r.s.Status().Details.(*Details).Pid != 0 })
+				pid := r.s.Status().Details.(*Details).Pid
 				if stopped {
 					unix.Kill(pid, unix.SIGSTOP)
 				}
@@ -242,7 +241,7 @@ func TestBlockedChild(t *testing.T) {
 	if c.Stalls != 0 || c.Received != c.Delivered+c.Queued+c.LostRecords() {
 		t.Errorf("balance %+v", c)
 	}
-	pid := s.Status().Pid
+	pid := s.Status().Details.(*Details).Pid
 	r.cancel()
 	<-r.done
 	if !gone(pid) {
@@ -256,8 +255,8 @@ func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
 	s := testSink(t, 10, "stubborn")
 	s.w.eofGrace = time.Hour
 	r := run(t, s)
-	r.eventually("a child", func() bool { r.put(0, 100); return s.Status().Pid != 0 })
-	pid := s.Status().Pid
+	r.eventually("a child", func() bool { r.put(0, 100); return s.Status().Details.(*Details).Pid != 0 })
+	pid := s.Status().Details.(*Details).Pid
 	r.end(sinks.ErrTimeUp)
 	<-r.done
 	if !gone(pid) {
@@ -268,7 +267,7 @@ func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
 // TestClosedStdin: a child that has closed its stdin is replaced.
 func TestClosedStdin(t *testing.T) {
 	r := run(t, testSink(t, 1, "deaf"))
-	r.eventually("a restart", func() bool { r.put(0, 10); return r.s.Status().Restarts == 1 })
+	r.eventually("a restart", func() bool { r.put(0, 10); return r.s.Status().Details.(*Details).Restarts == 1 })
 }
 
 // TestGrandchildHoldsStdin: when the child is gone, a process of its own that has become a
@@ -332,7 +331,7 @@ func TestHangup(t *testing.T) {
 		_, err := os.Stat(filepath.Join(dir, "hup"))
 		return err == nil
 	})
-	if st := r.s.Status(); st.Restarts != 0 || st.Degraded {
+	if st := r.s.Status(); st.Details.(*Details).Restarts != 0 || st.Degraded {
 		t.Errorf("status %+v: the child did not live on", st)
 	}
 }
@@ -361,7 +360,7 @@ func TestUser(t *testing.T) {
 	}
 	for _, name := range []string{"daemon", strconv.Itoa(int(account.UID))} {
 		cfg := settings("/bin/sh", 0, "-c", `{ id -u; id -g; id -G; grep CapEff /proc/self/status; } > "$0"; exec cat > /dev/null`, out)
-		cfg.Program.User = name
+		cfg.Settings.(*Config).User = name
 		s := newSink(cfg, format.Encoder{}, zap.NewNop())
 		r := run(t, s)
 		r.put(0, 10)
@@ -374,8 +373,8 @@ func TestUser(t *testing.T) {
 		}
 	}
 	cfg := settings("/bin/cat", 0)
-	cfg.Program.User = "no-such-user"
-	if c, err := startChild(*cfg.Program); err == nil || !strings.Contains(err.Error(), "there is no user no-such-user") {
+	cfg.Settings.(*Config).User = "no-such-user"
+	if c, err := startChild(*cfg.Settings.(*Config)); err == nil || !strings.Contains(err.Error(), "there is no user no-such-user") {
 		if c != nil {
 			c.finish(0, nil)
 		}
@@ -413,7 +412,7 @@ func TestRefuses(t *testing.T) {
 			if err := tt.make(path); err != nil {
 				t.Fatal(err)
 			}
-			c, err := startChild(config.Program{Path: path})
+			c, err := startChild(Config{Path: path})
 			if err == nil {
 				c.finish(0, nil)
 				t.Fatal("it was started")

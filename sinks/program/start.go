@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/host/runnable"
 	"audisp-relay/sinks/local"
 )
@@ -27,7 +26,7 @@ import (
 //
 // The child gets no parent-death signal: that is tied to the thread that
 // forked, and Go ends threads. When we die it reads the end of its input.
-func startChild(cfg config.Program) (*child, error) {
+func startChild(cfg Config) (*child, error) {
 	if err := runnable.Check(cfg.Path); err != nil {
 		return nil, fmt.Errorf("program is not started: %w", err)
 	}
@@ -70,7 +69,7 @@ func newChild() (*child, error) {
 	return &child{stdin: stdin, theirs: fds[1], done: make(chan struct{})}, nil
 }
 
-func (c *child) start(cfg config.Program, sys *syscall.SysProcAttr) error {
+func (c *child) start(cfg Config, sys *syscall.SysProcAttr) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err

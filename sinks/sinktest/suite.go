@@ -32,7 +32,7 @@ func Run(t *testing.T, tg Target) {
 			run(t, "backlog before start", func(t *testing.T) { testBacklog(t, &tg, f) })
 		})
 	}
-	for name, f := range map[string]format.Format{"": format.String, "events, ": format.JSON} {
+	for name, f := range map[string]format.Format{"": format.String, "events, ": format.Events} {
 		run(t, name+"broken midway", func(t *testing.T) { testBrokenMidway(t, &tg, f) })
 		run(t, name+"consumer stalls", func(t *testing.T) { testStall(t, &tg, f) })
 		run(t, name+"reopen under load", func(t *testing.T) { testReopen(t, &tg, f) })
@@ -62,7 +62,7 @@ func testBatches(t *testing.T, tg *Target, f format.Format) {
 
 // testEvents: whole events arrive as one line each, whatever their size.
 func testEvents(t *testing.T, tg *Target) {
-	r := newRig(t, tg, format.JSON)
+	r := newRig(t, tg, format.Events)
 	r.start()
 	r.putLines(0, 2000)
 	r.arrived()

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/testdata/captures"
@@ -45,13 +44,13 @@ func BenchmarkTransports(b *testing.B) {
 }
 
 // drained returns the configuration of a server that throws away what it gets.
-func drained(b *testing.B, transport string) config.Syslog {
+func drained(b *testing.B, transport string) Config {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	cfg := config.Syslog{Address: l.Addr().String(), Protocol: "rfc5424", Facility: "user", Severity: "info", Tag: "audisp-relay"}
+	cfg := Config{Address: l.Addr().String(), Protocol: "rfc5424", Facility: "user", Severity: "info", Tag: "audisp-relay"}
 	cfg.Transport, _, _ = strings.Cut(transport, "+")
 	if strings.HasSuffix(transport, "tls") {
 		ca := newCA(b)

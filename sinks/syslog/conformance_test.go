@@ -141,12 +141,12 @@ func (s *server) secure(ca *authority) {
 func (s *server) config() config.Sink {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cfg := &config.Syslog{Transport: s.transport, Address: s.address,
+	cfg := &Config{Transport: s.transport, Address: s.address,
 		Protocol: s.protocol, Facility: "user", Severity: "info", Tag: "audisp-relay"}
 	if s.ca != nil {
 		cfg.CAFile = s.ca.file
 	}
-	return config.Sink{Name: "test", Type: "syslog", Syslog: cfg}
+	return config.Sink{Name: "test", Type: "syslog", Settings: cfg}
 }
 
 func (s *server) place() sinktest.Place {

@@ -27,7 +27,7 @@ func (l lister) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 }
 
 func eventEncoder(length int) format.Encoder {
-	return format.Encoder{Format: format.JSON, NewEvents: func() format.EventEncoder { return lister{length} }}
+	return format.Encoder{Format: format.Events, NewEvents: func() format.EventEncoder { return lister{length} }}
 }
 
 // eventBatch is a batch of events of the given numbers of records.
@@ -81,7 +81,7 @@ func TestEventsAreDeliveredWhole(t *testing.T) {
 			want = append(want, line...)
 		}
 		for _, most := range []int{1, 2, 3, 100} {
-			w := newWriter(config.Syslog{Transport: "tcp", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "t", MaxMessage: 4 << 20}, eventEncoder(length))
+			w := newWriter(Config{Transport: "tcp", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "t", MaxMessage: 4 << 20}, eventEncoder(length))
 			var got []byte
 			rest := b
 			for calls := 0; len(rest.Recs) > 0; calls++ {
@@ -153,7 +153,7 @@ func TestLongEvents(t *testing.T) {
 
 // TestBinaryIsText: a frame is none.
 func TestBinaryIsText(t *testing.T) {
-	if w := newWriter(config.Syslog{}, format.Encoder{Format: format.Binary}); w.render.enc.Format != format.String {
+	if w := newWriter(Config{}, format.Encoder{Format: format.Binary}); w.render.enc.Format != format.String {
 		t.Errorf("format %d", w.render.enc.Format)
 	}
 }

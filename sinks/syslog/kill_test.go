@@ -59,13 +59,13 @@ func TestRsyslogdKilled(t *testing.T) {
 			missing, twice, torn := compare(got, all)
 			st := r.sink.Status()
 			t.Logf("%d records, %d kills, %v: %d missing, %d told to be in doubt; %d twice, %d told; %d torn in the server's file",
-				records, kills, took.Round(time.Millisecond), missing, st.Doubtful, twice, st.Repeated, torn)
-			relp := cfg.Syslog.Transport == "relp"
-			if relp && missing > 0 || uint64(missing) > st.Doubtful || uint64(twice) > st.Repeated || torn > kills {
+				records, kills, took.Round(time.Millisecond), missing, st.Details.(*Details).Doubtful, twice, st.Details.(*Details).Repeated, torn)
+			relp := cfg.Settings.(*Config).Transport == "relp"
+			if relp && missing > 0 || uint64(missing) > st.Details.(*Details).Doubtful || uint64(twice) > st.Details.(*Details).Repeated || torn > kills {
 				t.Errorf("%d missing, %d twice, %d torn; status %+v", missing, twice, torn, st)
 			}
-			if relp && st.Doubtful > 0 {
-				t.Errorf("%d messages in doubt", st.Doubtful)
+			if relp && st.Details.(*Details).Doubtful > 0 {
+				t.Errorf("%d messages in doubt", st.Details.(*Details).Doubtful)
 			}
 		})
 	}

@@ -85,7 +85,7 @@ func send(path string) error {
 }
 
 func localConfig(path string) config.Sink {
-	return config.Sink{Name: "test", Type: "syslog", Format: "string", Syslog: &config.Syslog{
+	return config.Sink{Name: "test", Type: "syslog", Format: "string", Settings: &Config{
 		Transport: "local", Address: path, Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audisp-syslog",
 	}}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"audisp-relay/audit/record"
-	"audisp-relay/config"
 	"audisp-relay/format"
 )
 
@@ -21,9 +20,9 @@ const (
 )
 
 // messageLimit returns the most bytes of a message, header and text.
-func messageLimit(cfg *config.Syslog) int {
+func messageLimit(cfg *Config) int {
 	if cfg.MaxMessage == 0 {
-		return int(config.DefaultMaxMessage)
+		return int(DefaultMaxMessage)
 	}
 	return int(cfg.MaxMessage)
 }

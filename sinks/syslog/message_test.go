@@ -14,7 +14,6 @@ import (
 	"github.com/leodido/go-syslog/v4/rfc5424"
 
 	"audisp-relay/audit/record"
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/testdata/captures"
@@ -25,7 +24,7 @@ var fixed = time.Date(2026, 11, 2, 3, 4, 5, 60_700, time.FixedZone("", 3600))
 
 // newRenderer returns the renderer of a sink of that kind, on a host of that name.
 func newRenderer(transport, protocol, host string) *renderer {
-	w := newWriter(config.Syslog{
+	w := newWriter(Config{
 		Transport: transport, Protocol: protocol, Facility: "user", Severity: "info", Tag: "audisp-relay",
 	}, format.Encoder{})
 	w.render.setHost(host, transport == "local")

@@ -23,7 +23,7 @@ func TestHostNameChanges(t *testing.T) {
 	}
 	defer l.Close()
 	s := &server{t: t, network: "udp", transport: "udp", protocol: "rfc5424", address: l.LocalAddr().String()}
-	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	defer w.Close()
 	name, failure := "", errors.New("not to be had")
 	w.hostname = func() (string, error) { return name, failure }
@@ -90,7 +90,7 @@ func TestUDPNameIsLookedUpAgain(t *testing.T) {
 // misfit serves as something that is no syslog server.
 func misfit(t *testing.T, serve_ func(c net.Conn)) *writer {
 	s := &server{t: t, network: "tcp", transport: "tcp", protocol: "rfc5424", address: serve(t, serve_)}
-	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	t.Cleanup(func() { w.Close() })
 	return w
 }

@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"testing"
-
-	"audisp-relay/config"
 )
 
 // otelEnv names the program that testdata/otel builds: the Collector's syslogreceiver, which
@@ -18,7 +16,7 @@ import (
 // the test is skipped without it whatever is required.
 const otelEnv = "AUDISP_OTEL_RECEIVER"
 
-func startOTel(t *testing.T, dir string, l *config.Syslog) func() []byte {
+func startOTel(t *testing.T, dir string, l *Config) func() []byte {
 	program := os.Getenv(otelEnv)
 	if program == "" {
 		t.Skipf("%s names no program: see testdata/otel", otelEnv)

@@ -110,7 +110,7 @@ func messagesOf(t fataler, r *renderer, c *chunk) (msgs [][]byte) {
 
 // sinkOf returns the writer of a sink of that kind.
 func sinkOf(transport, protocol, framing string, most config.Size, enc format.Encoder) *writer {
-	w := newWriter(config.Syslog{Transport: transport, Protocol: protocol, Facility: "user", Severity: "info",
+	w := newWriter(Config{Transport: transport, Protocol: protocol, Facility: "user", Severity: "info",
 		Tag: "audisp-relay", MaxMessage: most, Framing: framing}, enc)
 	if transport == "local" {
 		w.render.framing = perDatagram

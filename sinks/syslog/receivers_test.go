@@ -26,7 +26,7 @@ type receiver struct {
 	// start runs it, with its files in dir, for a sink that l describes but for the address,
 	// which it sets. What it returns gives what has arrived: for each message the part
 	// that its header names, a '|', the text, and a newline.
-	start func(t *testing.T, dir string, l *config.Syslog) (stored func() []byte)
+	start func(t *testing.T, dir string, l *Config) (stored func() []byte)
 }
 
 // manyRecords are what each receiver gets: 10 000, some of them long, of which all that
@@ -70,10 +70,10 @@ func TestReceivers(t *testing.T) {
 	records := manyRecords()
 	for _, rc := range receivers {
 		t.Run(rc.name, func(t *testing.T) {
-			l := &config.Syslog{Transport: rc.transport, Protocol: rc.protocol, Framing: rc.framing,
+			l := &Config{Transport: rc.transport, Protocol: rc.protocol, Framing: rc.framing,
 				Facility: "user", Severity: "info", Tag: "audisp-relay"}
 			stored := rc.start(t, t.TempDir(), l)
-			r := run(t, config.Sink{Name: "test", Type: "syslog", Syslog: l})
+			r := run(t, config.Sink{Name: "test", Type: "syslog", Settings: l})
 			r.put(records)
 			r.end()
 			var got []byte
@@ -119,7 +119,7 @@ func join(messages []byte) (records []byte, err error) {
 
 // place sets an address in l that nobody has, and returns what stands for it in a
 // receiver's configuration and whether the receiver is there.
-func place(t *testing.T, dir string, l *config.Syslog) (name string, ready func() bool) {
+func place(t *testing.T, dir string, l *Config) (name string, ready func() bool) {
 	t.Helper()
 	if l.Transport == "local" {
 		l.Address = filepath.Join(dir, "log")
@@ -165,8 +165,8 @@ func daemon(t *testing.T, cmd *exec.Cmd, ready func() bool) {
 }
 
 // rsyslogInput runs rsyslogd with one input and no limits but its defaults.
-func rsyslogInput(module, options, input string) func(*testing.T, string, *config.Syslog) func() []byte {
-	return func(t *testing.T, dir string, l *config.Syslog) func() []byte {
+func rsyslogInput(module, options, input string) func(*testing.T, string, *Config) func() []byte {
+	return func(t *testing.T, dir string, l *Config) func() []byte {
 		if _, err := exec.LookPath("rsyslogd"); err != nil {
 			missing(t, "rsyslogd is not installed: %v", err)
 		}
@@ -195,8 +195,8 @@ func syslogNGRoot() string {
 }
 
 // syslogNG runs syslog-ng with one source.
-func syslogNG(source string) func(*testing.T, string, *config.Syslog) func() []byte {
-	return func(t *testing.T, dir string, l *config.Syslog) func() []byte {
+func syslogNG(source string) func(*testing.T, string, *Config) func() []byte {
+	return func(t *testing.T, dir string, l *Config) func() []byte {
 		root := ""
 		program, err := exec.LookPath("syslog-ng")
 		if err != nil {
@@ -232,7 +232,7 @@ func syslogNG(source string) func(*testing.T, string, *config.Syslog) func() []b
 
 // startJournald runs systemd-journald where it has a /run and a configuration of its own,
 // no network, and no right to touch the kernel's auditing.
-func startJournald(t *testing.T, dir string, l *config.Syslog) func() []byte {
+func startJournald(t *testing.T, dir string, l *Config) func() []byte {
 	const journald = "/lib/systemd/systemd-journald"
 	if os.Geteuid() != 0 {
 		missing(t, "needs root for a mount namespace")
@@ -276,7 +276,7 @@ func startJournald(t *testing.T, dir string, l *config.Syslog) func() []byte {
 }
 
 // startSocat runs what stands for all that stores what it reads.
-func startSocat(t *testing.T, dir string, l *config.Syslog) func() []byte {
+func startSocat(t *testing.T, dir string, l *Config) func() []byte {
 	if _, err := exec.LookPath("socat"); err != nil {
 		missing(t, "socat is not installed: %v", err)
 	}

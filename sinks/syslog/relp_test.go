@@ -388,7 +388,7 @@ func TestRELPOpenIsRefused(t *testing.T) {
 				c.Close()
 			}()
 			s := &server{t: t, network: "tcp", transport: "relp", protocol: "rfc5424", address: l.Addr().String()}
-			w := newWriter(*s.config().Syslog, format.Encoder{})
+			w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 			if w.opening = hang; tt.said == "" {
 				w.opening = 200 * time.Millisecond
 			}
@@ -427,10 +427,10 @@ func TestRELPLosesNothing(t *testing.T) {
 		}
 	}
 	st := r.sink.Status()
-	if len(index) != records || uint64(repeated) > st.Repeated || st.Doubtful != 0 || st.Degraded {
+	if len(index) != records || uint64(repeated) > st.Details.(*Details).Repeated || st.Details.(*Details).Doubtful != 0 || st.Degraded {
 		t.Errorf("%d records, %d came twice, status %+v", len(index), repeated, st)
 	}
-	t.Logf("%d came twice, %d told", repeated, st.Repeated)
+	t.Logf("%d came twice, %d told", repeated, st.Details.(*Details).Repeated)
 }
 
 // TestRELPHintsAreNoAnswer: a server that says something, but acknowledges nothing, does not

@@ -136,8 +136,8 @@ func TestRsyslogd(t *testing.T) {
 // to it. With TLS each sees to who the other is.
 func listening(t testing.TB, transport, protocol string, direct bool) (*rsyslogd, config.Sink) {
 	t.Helper()
-	l := &config.Syslog{Protocol: protocol, Facility: "local3", Severity: "notice", Tag: "audisp-relay"}
-	cfg := config.Sink{Name: "test", Type: "syslog", Syslog: l}
+	l := &Config{Protocol: protocol, Facility: "local3", Severity: "notice", Tag: "audisp-relay"}
+	cfg := config.Sink{Name: "test", Type: "syslog", Settings: l}
 	network := "tcp"
 	if transport == "udp" {
 		network = "udp"
@@ -237,19 +237,19 @@ func TestRsyslogdRefuses(t *testing.T) {
 			stranger, strangerKey := ca.save("stranger", ca.issue(leaf{names: []string{"client.example"}}))
 			tests := []struct {
 				name   string
-				change func(*config.Syslog)
+				change func(*Config)
 				want   string
 			}{
-				{"server of another CA", func(l *config.Syslog) { l.CAFile = ca.file }, "is not of ca_file"},
-				{"server of another name", func(l *config.Syslog) { l.ServerName = "127.0.0.1" }, `is not for "127.0.0.1"`},
-				{"no client certificate", func(l *config.Syslog) { l.CertFile, l.KeyFile = "", "" }, "the server wants a client certificate"},
-				{"client of another CA", func(l *config.Syslog) { l.CertFile, l.KeyFile = stranger, strangerKey }, "the server refuses the client certificate"},
-				{"client of another name", func(l *config.Syslog) {
+				{"server of another CA", func(l *Config) { l.CAFile = ca.file }, "is not of ca_file"},
+				{"server of another name", func(l *Config) { l.ServerName = "127.0.0.1" }, `is not for "127.0.0.1"`},
+				{"no client certificate", func(l *Config) { l.CertFile, l.KeyFile = "", "" }, "the server wants a client certificate"},
+				{"client of another CA", func(l *Config) { l.CertFile, l.KeyFile = stranger, strangerKey }, "the server refuses the client certificate"},
+				{"client of another name", func(l *Config) {
 					l.CertFile, l.KeyFile = strings.ReplaceAll(l.CertFile, "client.", "server."), strings.ReplaceAll(l.KeyFile, "client-", "server-")
 				}, "the server refuses the client certificate"},
 			}
 			for _, tt := range tests {
-				l := *good.Syslog
+				l := *good.Settings.(*Config)
 				tt.change(&l)
 				w := newWriter(l, format.Encoder{})
 				n, err := w.Write(context.Background(), sinktest.Batches(sinktest.Lines(0, 10), 64<<10)[0])

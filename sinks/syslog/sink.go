@@ -32,7 +32,7 @@ const maxLocalBackoff = 2 * time.Second
 // nothing: what cannot be reached makes the sink degraded while it runs. enc
 // says how a record becomes text; it belongs to the sink from now on.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
-	w := newWriter(*cfg.Syslog, enc)
+	w := newWriter(*cfg.Settings.(*Config), enc)
 	w.log = log.With(zap.String("sink", cfg.Name))
 	p := sinks.NewPump(cfg.Name, w, log)
 	if w.cfg.Transport == "local" {
@@ -43,7 +43,7 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 
 // writer is the sinks.Writer behind the sink. It belongs to the pump's goroutine.
 type writer struct {
-	cfg     config.Syslog
+	cfg     Config
 	invalid error         // of cfg
 	timeout time.Duration // of a receiver that takes nothing
 	opening time.Duration // of a connection that is made
@@ -73,7 +73,7 @@ var (
 	_ sinks.Extra  = (*writer)(nil)
 )
 
-func newWriter(cfg config.Syslog, enc format.Encoder) *writer {
+func newWriter(cfg Config, enc format.Encoder) *writer {
 	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), hostname: os.Hostname}
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
@@ -200,9 +200,22 @@ func (w *writer) account(c conn, err error) {
 		zap.Uint64("total_sent_again", w.again.Add(uint64(again))), zap.Uint64("total_perhaps_lost", w.doubtful.Add(uint64(doubtful))))
 }
 
+// Details count the messages that were sent again after a connection broke, so that they may have
+// come twice, and those that a broken connection had taken and that may not have been read.
+type Details struct {
+	Repeated uint64 `json:"repeated,omitempty"`
+	Doubtful uint64 `json:"doubtful,omitempty"`
+}
+
+// WriteText implements sinks.Details.
+func (d *Details) WriteText(line func(key string, value any)) {
+	line("messages sent again", d.Repeated)
+	line("messages perhaps lost", d.Doubtful)
+}
+
 // Extra implements sinks.Extra.
 func (w *writer) Extra(s *sinks.Status) {
-	s.Repeated, s.Doubtful = w.again.Load(), w.doubtful.Load()
+	s.Details = &Details{w.again.Load(), w.doubtful.Load()}
 }
 
 func (w *writer) disconnect(orderly bool) {

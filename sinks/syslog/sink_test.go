@@ -139,7 +139,7 @@ func TestUnackedOutlivesReopen(t *testing.T) {
 		conn conn
 		kept string
 	}{{&narrow{}, ""}, {&narrow{gone: errPeerClosed}, "aaaabbbb"}} {
-		w := newWriter(config.Syslog{Transport: "tcp", Address: "server:601"}, format.Encoder{})
+		w := newWriter(Config{Transport: "tcp", Address: "server:601"}, format.Encoder{})
 		w.sent.add(c, 2)
 		w.conn = tt.conn
 		if err := w.Reopen(); err != nil || w.conn != nil || string(w.sent.bytes()) != tt.kept {
@@ -285,7 +285,7 @@ func TestShortConnectionsAreFailures(t *testing.T) {
 		c.Read(make([]byte, 256<<10))
 	})
 	s := &server{t: t, network: "tcp", transport: "tcp", protocol: "rfc5424", address: address}
-	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	defer w.Close()
 	data := sinktest.Lines(0, 20_000)
 	var err error
@@ -309,7 +309,7 @@ func TestDeadPeerIsGivenUp(t *testing.T) {
 
 func testDeadPeerIsGivenUp(t *testing.T, transport string) {
 	s := newServer(t, "tcp", transport, "rfc5424")
-	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	defer w.Close()
 	if _, err := w.connect(context.Background()); err != nil {
 		t.Fatal(err)
@@ -338,7 +338,7 @@ func testDeadPeerIsGivenUp(t *testing.T, transport string) {
 // TestSmallerMessages: a socket that does not take long messages gets them in
 // smaller pieces, in order and whole.
 func TestSmallerMessages(t *testing.T) {
-	w := newWriter(config.Syslog{Transport: "udp", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audisp-relay"}, format.Encoder{})
+	w := newWriter(Config{Transport: "udp", Protocol: "rfc3164", Facility: "user", Severity: "info", Tag: "audisp-relay"}, format.Encoder{})
 	c := &narrow{t: t, most: 1000}
 	w.conn = c
 	want := append(sinktest.LongLine(30_000), sinktest.Lines(0, 3)...)
@@ -388,7 +388,7 @@ func (*narrow) close(bool) error { return nil }
 
 func TestBadNamesDegrade(t *testing.T) {
 	cfg := newServer(t, "udp", "udp", "rfc5424").config()
-	cfg.Syslog.Facility = "nonsense"
+	cfg.Settings.(*Config).Facility = "nonsense"
 	r := run(t, cfg)
 	r.put(sinktest.Lines(0, 1))
 	eventually(t, "a degraded sink", func() bool { return r.sink.Status().Degraded })

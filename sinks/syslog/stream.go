@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"audisp-relay/config"
 )
 
 // sendBuffer bounds what the kernel takes for a TCP peer before it is
@@ -93,7 +91,7 @@ func (s *streamConn) idle() (err error) {
 
 // explain says what err means of a TCP or TLS server, and what to do. fresh: the
 // connection was a short one.
-func (s *streamConn) explain(err error, cfg *config.Syslog, fresh bool) error {
+func (s *streamConn) explain(err error, cfg *Config, fresh bool) error {
 	ended := errors.Is(err, errPeerClosed) || errors.Is(err, errCutOff) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 	var known *advised
 	switch {

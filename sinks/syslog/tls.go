@@ -25,7 +25,7 @@ const (
 
 // tlsConfig reads the files that cfg names: at each connection anew, since
 // certificates are renewed.
-func tlsConfig(cfg *config.Syslog) (*tls.Config, *tls.Certificate, error) {
+func tlsConfig(cfg *Config) (*tls.Config, *tls.Certificate, error) {
 	t := &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
 		ServerName:                  serverName(cfg),
@@ -67,7 +67,7 @@ func loadPair(certFile, keyFile string) (tls.Certificate, error) {
 
 // serverName is what the server's certificate has to be for: the host of the
 // address where nothing else is configured.
-func serverName(cfg *config.Syslog) string {
+func serverName(cfg *Config) string {
 	if cfg.ServerName != "" {
 		return cfg.ServerName
 	}
@@ -128,7 +128,7 @@ func (l *link) awaitVerdict(ctx context.Context, d time.Duration) error {
 
 // explainTLS says what err means and what to do. asked: the server wanted to
 // see our certificate.
-func explainTLS(err error, cfg *config.Syslog, asked bool) error {
+func explainTLS(err error, cfg *Config, asked bool) error {
 	var (
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError
@@ -161,7 +161,7 @@ func explainTLS(err error, cfg *config.Syslog, asked bool) error {
 }
 
 // explainRefusal is explainTLS for what the server did not like.
-func explainRefusal(err error, cfg *config.Syslog, asked bool) error {
+func explainRefusal(err error, cfg *Config, asked bool) error {
 	ended := errors.Is(err, errPeerClosed) || errors.Is(err, errCutOff) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	alert := isAlert(err)
 	reset := errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 )
@@ -52,7 +51,7 @@ func serveTLS(t *testing.T, cfg *tls.Config) (address string) {
 	return serve(t, func(c net.Conn) { io.Copy(io.Discard, tls.Server(c, cfg)) })
 }
 
-func tlsWriter(t *testing.T, cfg config.Syslog) *writer {
+func tlsWriter(t *testing.T, cfg Config) *writer {
 	t.Helper()
 	cfg.Transport, cfg.Protocol, cfg.Facility, cfg.Severity, cfg.Tag = "tls", "rfc5424", "user", "info", "audisp-relay"
 	w := newWriter(cfg, format.Encoder{})
@@ -87,32 +86,32 @@ func TestTLSRefusals(t *testing.T) {
 	tests := []struct {
 		name   string
 		server *tls.Config
-		client config.Syslog
+		client Config
 		want   []string // none: it is accepted
 	}{
-		{"good", plain(good), config.Syslog{CAFile: ca.file}, nil},
-		{"good by name", plain(good), config.Syslog{CAFile: ca.file, ServerName: "loghost.example"}, nil},
-		{"good, 1.2", &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS12}, config.Syslog{CAFile: ca.file}, nil},
-		{"good client", wants(0), config.Syslog{CAFile: ca.file, CertFile: mine, KeyFile: mineKey}, nil},
-		{"good client, 1.2", wants(tls.VersionTLS12), config.Syslog{CAFile: ca.file, CertFile: mine, KeyFile: mineKey}, nil},
-		{"wrong CA", plain(good), config.Syslog{CAFile: other.file}, []string{`for "loghost.example 127.0.0.1"`, "is not of ca_file (" + other.file, "set ca_file"}},
-		{"the system's CAs", plain(good), config.Syslog{}, []string{"is not of the system's CAs", "set ca_file"}},
-		{"wrong name", plain(good), config.Syslog{CAFile: ca.file, ServerName: "other.example"}, []string{`for "loghost.example 127.0.0.1"`, `is not for "other.example"`, "set server_name"}},
-		{"wrong address", plain(ca.issue(leaf{names: []string{"127.0.0.2", "localhost"}})), config.Syslog{CAFile: ca.file}, []string{`is not for "127.0.0.1"`}},
-		{"name in the subject only", plain(ca.issue(leaf{})), config.Syslog{CAFile: ca.file, ServerName: "leaf.example"}, []string{"is not for"}},
-		{"expired", plain(ca.issue(leaf{names: []string{"127.0.0.1"}, expired: true})), config.Syslog{CAFile: ca.file}, []string{"is valid from", "renew it"}},
-		{"hostile name", plain(ca.issue(leaf{names: []string{"x\n\x1b[31m.example"}})), config.Syslog{CAFile: ca.file}, []string{"is not for"}},
-		{"old version", &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, config.Syslog{CAFile: ca.file},
+		{"good", plain(good), Config{CAFile: ca.file}, nil},
+		{"good by name", plain(good), Config{CAFile: ca.file, ServerName: "loghost.example"}, nil},
+		{"good, 1.2", &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS12}, Config{CAFile: ca.file}, nil},
+		{"good client", wants(0), Config{CAFile: ca.file, CertFile: mine, KeyFile: mineKey}, nil},
+		{"good client, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.file, CertFile: mine, KeyFile: mineKey}, nil},
+		{"wrong CA", plain(good), Config{CAFile: other.file}, []string{`for "loghost.example 127.0.0.1"`, "is not of ca_file (" + other.file, "set ca_file"}},
+		{"the system's CAs", plain(good), Config{}, []string{"is not of the system's CAs", "set ca_file"}},
+		{"wrong name", plain(good), Config{CAFile: ca.file, ServerName: "other.example"}, []string{`for "loghost.example 127.0.0.1"`, `is not for "other.example"`, "set server_name"}},
+		{"wrong address", plain(ca.issue(leaf{names: []string{"127.0.0.2", "localhost"}})), Config{CAFile: ca.file}, []string{`is not for "127.0.0.1"`}},
+		{"name in the subject only", plain(ca.issue(leaf{})), Config{CAFile: ca.file, ServerName: "leaf.example"}, []string{"is not for"}},
+		{"expired", plain(ca.issue(leaf{names: []string{"127.0.0.1"}, expired: true})), Config{CAFile: ca.file}, []string{"is valid from", "renew it"}},
+		{"hostile name", plain(ca.issue(leaf{names: []string{"x\n\x1b[31m.example"}})), Config{CAFile: ca.file}, []string{"is not for"}},
+		{"old version", &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, Config{CAFile: ca.file},
 			[]string{"refuses the TLS handshake", "protocol version"}},
-		{"no client certificate", wants(0), config.Syslog{CAFile: ca.file}, []string{"wants a client certificate", "set cert_file"}},
-		{"no client certificate, 1.2", wants(tls.VersionTLS12), config.Syslog{CAFile: ca.file}, []string{"wants a client certificate", "set cert_file"}},
-		{"client of another CA", wants(0), config.Syslog{CAFile: ca.file, CertFile: theirs, KeyFile: theirsKey}, []string{"refuses the client certificate", "unknown certificate authority"}},
-		{"client of another CA, 1.2", wants(tls.VersionTLS12), config.Syslog{CAFile: ca.file, CertFile: theirs, KeyFile: theirsKey}, []string{"refuses the client certificate"}},
-		{"expired client", wants(0), config.Syslog{CAFile: ca.file, CertFile: old, KeyFile: oldKey}, []string{"refuses the client certificate", "expired"}},
-		{"no CA file", plain(good), config.Syslog{CAFile: empty + "x"}, []string{"read ca_file", "no such file"}},
-		{"empty CA file", plain(good), config.Syslog{CAFile: empty}, []string{"holds no certificate"}},
-		{"key of another", wants(0), config.Syslog{CAFile: ca.file, CertFile: mine, KeyFile: theirsKey}, []string{"read cert_file and key_file", "does not match"}},
-		{"no key file", wants(0), config.Syslog{CAFile: ca.file, CertFile: mine, KeyFile: empty + "x"}, []string{"read cert_file and key_file", "no such file"}},
+		{"no client certificate", wants(0), Config{CAFile: ca.file}, []string{"wants a client certificate", "set cert_file"}},
+		{"no client certificate, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.file}, []string{"wants a client certificate", "set cert_file"}},
+		{"client of another CA", wants(0), Config{CAFile: ca.file, CertFile: theirs, KeyFile: theirsKey}, []string{"refuses the client certificate", "unknown certificate authority"}},
+		{"client of another CA, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.file, CertFile: theirs, KeyFile: theirsKey}, []string{"refuses the client certificate"}},
+		{"expired client", wants(0), Config{CAFile: ca.file, CertFile: old, KeyFile: oldKey}, []string{"refuses the client certificate", "expired"}},
+		{"no CA file", plain(good), Config{CAFile: empty + "x"}, []string{"read ca_file", "no such file"}},
+		{"empty CA file", plain(good), Config{CAFile: empty}, []string{"holds no certificate"}},
+		{"key of another", wants(0), Config{CAFile: ca.file, CertFile: mine, KeyFile: theirsKey}, []string{"read cert_file and key_file", "does not match"}},
+		{"no key file", wants(0), Config{CAFile: ca.file, CertFile: mine, KeyFile: empty + "x"}, []string{"read cert_file and key_file", "no such file"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,7 +161,7 @@ func TestNoTLSThere(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := tlsWriter(t, config.Syslog{Address: serve(t, tt.do)})
+			w := tlsWriter(t, Config{Address: serve(t, tt.do)})
 			if tt.name == "silence" {
 				w.opening = 300 * time.Millisecond
 			}
@@ -178,7 +177,7 @@ func TestServerThatJustCloses(t *testing.T) {
 	cfg := &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}, ClientAuth: tls.RequestClientCert, SessionTicketsDisabled: true}
 	cert, key := ca.save("mine", ca.issue(leaf{}))
 	address := serve(t, func(c net.Conn) { tls.Server(c, cfg).Handshake() })
-	w := tlsWriter(t, config.Syslog{Address: address, CAFile: ca.file, CertFile: cert, KeyFile: key})
+	w := tlsWriter(t, Config{Address: address, CAFile: ca.file, CertFile: cert, KeyFile: key})
 	checkRefusal(t, write(w), []string{"refuses the client certificate", "see the server's log"})
 }
 
@@ -194,7 +193,7 @@ func TestCertificatesAreReadAnew(t *testing.T) {
 		io.Copy(io.Discard, s)
 	})
 	cert, key := ca.save("mine", ca.issue(leaf{}))
-	w := tlsWriter(t, config.Syslog{Address: address, CAFile: ca.file, CertFile: cert, KeyFile: key})
+	w := tlsWriter(t, Config{Address: address, CAFile: ca.file, CertFile: cert, KeyFile: key})
 	last := new(big.Int)
 	for i := range 3 {
 		if err := write(w); err != nil {
@@ -242,7 +241,7 @@ func TestTLSEndsInOrder(t *testing.T) {
 		}
 		got <- err
 	})
-	w := tlsWriter(t, config.Syslog{Address: address, CAFile: ca.file})
+	w := tlsWriter(t, Config{Address: address, CAFile: ca.file})
 	if err := write(w); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +267,7 @@ func TestEndsOfAPeer(t *testing.T) {
 			c.(*net.TCPConn).CloseWrite()
 			io.Copy(io.Discard, c)
 		})
-		w := tlsWriter(t, config.Syslog{Address: address, CAFile: ca.file})
+		w := tlsWriter(t, Config{Address: address, CAFile: ca.file})
 		if err := write(w); err != nil {
 			t.Fatal(err)
 		}
@@ -283,11 +282,11 @@ func TestEndsOfAPeer(t *testing.T) {
 // TestOnlyTheCAFileCounts: not the system's CAs too.
 func TestOnlyTheCAFileCounts(t *testing.T) {
 	ca := newCA(t)
-	cfg, _, err := tlsConfig(&config.Syslog{CAFile: ca.file, Address: "h:1"})
+	cfg, _, err := tlsConfig(&Config{CAFile: ca.file, Address: "h:1"})
 	if err != nil || !cfg.RootCAs.Equal(ca.pool()) {
 		t.Errorf("not the one CA: %v", err)
 	}
-	if cfg, _, err = tlsConfig(&config.Syslog{Address: "h:1"}); err != nil || cfg.RootCAs != nil {
+	if cfg, _, err = tlsConfig(&Config{Address: "h:1"}); err != nil || cfg.RootCAs != nil {
 		t.Errorf("not the system's CAs: %v", err)
 	}
 }
@@ -295,9 +294,9 @@ func TestOnlyTheCAFileCounts(t *testing.T) {
 func TestServerName(t *testing.T) {
 	got := map[string]string{}
 	for _, address := range []string{"loghost.example:6514", "10.0.0.1:6514", "[2001:db8::1]:6514", "[fe80::1%eth0]:6514"} {
-		got[address] = serverName(&config.Syslog{Address: address})
+		got[address] = serverName(&Config{Address: address})
 	}
-	got["set"] = serverName(&config.Syslog{Address: "10.0.0.1:6514", ServerName: "loghost.example"})
+	got["set"] = serverName(&Config{Address: "10.0.0.1:6514", ServerName: "loghost.example"})
 	want := map[string]string{"loghost.example:6514": "loghost.example", "10.0.0.1:6514": "10.0.0.1", "[2001:db8::1]:6514": "2001:db8::1",
 		"[fe80::1%eth0]:6514": "fe80::1", "set": "loghost.example"}
 	if d := cmp.Diff(want, got); d != "" {

@@ -107,7 +107,7 @@ func (costly) toll(error) (again, doubtful int)          { return 2, 3 }
 // totals, and in the status.
 func TestTollIsTold(t *testing.T) {
 	s := newServer(t, "tcp", "tcp", "rfc5424")
-	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	defer w.Close()
 	core, logs := observer.New(zap.WarnLevel)
 	w.log = zap.New(core)
@@ -119,7 +119,7 @@ func TestTollIsTold(t *testing.T) {
 		}
 	}
 	var st sinks.Status
-	if w.Extra(&st); st.Repeated != 4 || st.Doubtful != 6 {
+	if w.Extra(&st); st.Details.(*Details).Repeated != 4 || st.Details.(*Details).Doubtful != 6 {
 		t.Errorf("%+v", st)
 	}
 	for i, e := range logs.All() {
@@ -144,7 +144,7 @@ func (refusing) send(context.Context, *chunk) (int, error) {
 // TestRefusalsAreTold: another connection at once would not help.
 func TestRefusalsAreTold(t *testing.T) {
 	s := newServer(t, "tcp", "tcp", "rfc5424")
-	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	w.conn = &refusing{}
 	if err := write(w); err == nil || !strings.HasSuffix(err.Error(), "disk full: see the server's log") || w.conn != nil {
 		t.Error(err)
@@ -154,7 +154,7 @@ func TestRefusalsAreTold(t *testing.T) {
 // TestDoubtIsOfOneConnection: what an earlier one was read from is out of it.
 func TestDoubtIsOfOneConnection(t *testing.T) {
 	s := newServer(t, "tcp", "tcp", "rfc5424")
-	w := newWriter(*s.config().Syslog, format.Encoder{})
+	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	defer w.Close()
 	for _, b := range sinktest.Batches(sinktest.Lines(0, 100), 64<<10) {
 		if _, err := w.Write(context.Background(), b); err != nil {
@@ -179,7 +179,7 @@ func TestDoubtIsOfOneConnection(t *testing.T) {
 func TestCancelledWriteLetsGo(t *testing.T) {
 	for _, transport := range []string{"tcp", "tls", "relp"} {
 		s := newServer(t, "tcp", transport, "rfc5424")
-		w := newWriter(*s.config().Syslog, format.Encoder{})
+		w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 		if err := write(w); err != nil {
 			t.Fatal(err)
 		}
@@ -247,8 +247,8 @@ func TestBrokenTLSIsTold(t *testing.T) {
 		seen[line] = true
 	}
 	st := r.sink.Status()
-	if missing == 0 || uint64(missing) > st.Doubtful || st.Repeated == 0 {
-		t.Errorf("%d missing, %d told to be in doubt, %d sent again", missing, st.Doubtful, st.Repeated)
+	if missing == 0 || uint64(missing) > st.Details.(*Details).Doubtful || st.Details.(*Details).Repeated == 0 {
+		t.Errorf("%d missing, %d told to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 	}
-	t.Logf("%d missing, %d told to be in doubt, %d sent again", missing, st.Doubtful, st.Repeated)
+	t.Logf("%d missing, %d told to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 }

@@ -23,7 +23,7 @@ func (b *bench) refused(times uint64) {
 	if got := readAll(b.t, conn); len(got) != 0 {
 		b.t.Errorf("a refused client got %q", got)
 	}
-	if n := b.sink.Status().Refused; n != times {
+	if n := b.sink.Status().Details.(*Details).Refused; n != times {
 		b.t.Errorf("refused %d, want %d", n, times)
 	}
 }
@@ -73,7 +73,7 @@ func TestAllowUIDs(t *testing.T) {
 		defer conn.Close()
 		return len(readAll(t, conn)) == 0
 	})
-	if !said(b, "client refused", "not in allow_uids") || len(b.sink.Status().Clients) != 0 {
+	if !said(b, "client refused", "not in allow_uids") || len(b.sink.Status().Details.(*Details).Clients) != 0 {
 		t.Errorf("root came in: %v", b.logs.All())
 	}
 
@@ -87,15 +87,15 @@ func TestAllowUIDs(t *testing.T) {
 		}
 		return cmd, &out
 	}
-	before := b.sink.Status().Refused
+	before := b.sink.Status().Details.(*Details).Refused
 	cmd, out := child(65532)
 	cmd.Wait()
-	if out.Len() != 0 || b.sink.Status().Refused != before+1 {
+	if out.Len() != 0 || b.sink.Status().Details.(*Details).Refused != before+1 {
 		t.Errorf("uid 65532 came in")
 	}
 	cmd, out = child(65533)
 	b.clients(1)
-	if c := b.sink.Status().Clients[0]; c.UID != 65533 || c.Pid != cmd.Process.Pid {
+	if c := b.sink.Status().Details.(*Details).Clients[0]; c.UID != 65533 || c.Pid != cmd.Process.Pid {
 		t.Errorf("%+v", c)
 	}
 	want := b.put(0, 100)
@@ -161,7 +161,7 @@ func TestMaxPerUID(t *testing.T) {
 	b.clients(5)
 	third := child(65532)
 	third.Wait()
-	if n := b.sink.Status().Refused; n != 1 {
+	if n := b.sink.Status().Details.(*Details).Refused; n != 1 {
 		t.Errorf("%d refused, want the third of one user", n)
 	}
 	if !said(b, "client refused", "uid:65532") || !said(b, "client refused", fmt.Sprintf("pid:%d", third.Process.Pid)) {
@@ -224,7 +224,7 @@ func TestStormOfConnections(t *testing.T) {
 			}
 		}
 	}()
-	eventually(t, "a storm", func() bool { return b.sink.Status().Refused > 2*paceBurst })
+	eventually(t, "a storm", func() bool { return b.sink.Status().Details.(*Details).Refused > 2*paceBurst })
 	readExactly(t, first, b.put(0, 100))
 	held.Close()
 	b.clients(1)

@@ -89,15 +89,15 @@ func (s *Sink) serve(ctx context.Context, c *client) {
 }
 
 // status may be called from anywhere.
-func (c *client) status() sinks.Client {
-	return sinks.Client{Pid: c.pid, UID: c.uid, Since: c.since,
+func (c *client) status() Client {
+	return Client{Pid: c.pid, UID: c.uid, Since: c.since,
 		Delivered: c.delivered.Load(), Lost: c.lost(), Pending: c.cur.Pending()}
 }
 
 func (c *client) lost() uint64 { return c.cur.Lost() - min(c.finished.Load(), c.cur.Lost()) }
 
-func sortClients(list []sinks.Client) {
-	slices.SortFunc(list, func(a, b sinks.Client) int {
+func sortClients(list []Client) {
+	slices.SortFunc(list, func(a, b Client) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Pid, b.Pid))
 	})
 }

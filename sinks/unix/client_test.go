@@ -13,7 +13,6 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/format"
 	"audisp-relay/queue"
-	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
 )
 
@@ -47,7 +46,7 @@ func TestSlowClientIsDisconnected(t *testing.T) {
 	if !bytes.HasPrefix(all, got) || len(got) == 0 || len(got) == len(all) {
 		t.Errorf("the slow client got %d of %d bytes, in order: %v", len(got), len(all), bytes.HasPrefix(all, got))
 	}
-	if d := b.sink.Status().Dropped; d != 1 {
+	if d := b.sink.Status().Details.(*Details).Dropped; d != 1 {
 		t.Errorf("dropped %d clients", d)
 	}
 	if !said(b, "client disconnected: too slow", "lost:") {
@@ -84,7 +83,7 @@ func TestSlowClientSkips(t *testing.T) {
 			}
 			b.queue.Close()
 			b.clients(1)
-			if st := b.sink.Status().Clients[0]; st.Lost == 0 || st.Pid != os.Getpid() {
+			if st := b.sink.Status().Details.(*Details).Clients[0]; st.Lost == 0 || st.Pid != os.Getpid() {
 				t.Errorf("%+v", st)
 			}
 			got := readAll(t, slow)
@@ -98,7 +97,7 @@ func TestSlowClientSkips(t *testing.T) {
 			if delivered != uint64(have) || delivered+lost != n {
 				t.Errorf("the slow client got %d of %d, counted %d and lost %d", have, n, delivered, lost)
 			}
-			if b.sink.Status().Dropped != 0 {
+			if b.sink.Status().Details.(*Details).Dropped != 0 {
 				t.Error("it was disconnected")
 			}
 			if c := b.balance(n); c.Delivered != n {
@@ -199,7 +198,7 @@ func TestNextClientGoesOn(t *testing.T) {
 		defer next.Close()
 		conn = next.(*net.UnixConn)
 		eventually(t, "the new client", func() bool {
-			now := b.sink.Status().Clients
+			now := b.sink.Status().Details.(*Details).Clients
 			return len(now) == 1 && now[0].Since.After(st.Since)
 		})
 	}
@@ -252,11 +251,11 @@ func TestCursorGoesFirst(t *testing.T) {
 }
 
 // stuck waits until the only client takes nothing more.
-func (b *bench) stuck() (st sinks.Client) {
+func (b *bench) stuck() (st Client) {
 	b.t.Helper()
 	same := 0
 	eventually(b.t, "a client that takes nothing more", func() bool {
-		now := b.sink.Status().Clients
+		now := b.sink.Status().Details.(*Details).Clients
 		if len(now) != 1 || now[0].Delivered == 0 || now[0] != st {
 			same = 0
 			if len(now) == 1 {
@@ -340,8 +339,8 @@ func TestStorm(t *testing.T) {
 	b.wait()
 	b.balance(n)
 	st := b.sink.Status()
-	if len(st.Clients) != 0 {
-		t.Errorf("clients are left: %+v", st.Clients)
+	if len(st.Details.(*Details).Clients) != 0 {
+		t.Errorf("clients are left: %+v", st.Details.(*Details).Clients)
 	}
 	if lines := b.logs.Len(); lines > 100 {
 		t.Errorf("%d lines in the log", lines)

@@ -42,7 +42,7 @@ func newPlace(t *testing.T) sinktest.Place {
 			c.format = enc.Format
 			c.mu.Unlock()
 			cfg := settings(path)
-			s := newSink(config.Sink{Name: "s", Unix: &cfg}, enc, zap.NewNop())
+			s := newSink(config.Sink{Name: "s", Settings: &cfg}, enc, zap.NewNop())
 			s.CheckEvery = 10 * time.Millisecond
 			s.SendBuffer = tornBuffer
 			return s

@@ -54,7 +54,7 @@ var (
 )
 
 func newConnector(cfg config.Sink, enc format.Encoder, log *zap.Logger) (*connector, *sinks.Pump) {
-	c := &connector{path: cfg.Unix.Path, enc: enc, log: log.With(zap.String("sink", cfg.Name)), own: os.Getpid()}
+	c := &connector{path: cfg.Settings.(*Config).Path, enc: enc, log: log.With(zap.String("sink", cfg.Name)), own: os.Getpid()}
 	p := sinks.NewPump(cfg.Name, c, log)
 	c.fail = p.Fail
 	return c, p
@@ -256,6 +256,5 @@ func (c *connector) Close() error {
 
 // Extra implements sinks.Extra.
 func (c *connector) Extra(s *sinks.Status) {
-	s.Pid = int(c.pid.Load())
-	s.Repeated = c.repeated.Load()
+	s.Details = &Details{Pid: int(c.pid.Load()), Repeated: c.repeated.Load()}
 }

@@ -38,7 +38,7 @@ func TestConnectConformance(t *testing.T) {
 }
 
 func testConnector(path string, enc format.Encoder) *sinks.Pump {
-	c, p := newConnector(config.Sink{Name: "s", Unix: &config.Unix{Path: path, Connect: true}}, enc, zap.NewNop())
+	c, p := newConnector(config.Sink{Name: "s", Settings: &Config{Path: path, Connect: true}}, enc, zap.NewNop())
 	p.MinBackoff, p.MaxBackoff = time.Millisecond, 10*time.Millisecond
 	c.own = -1 // the collectors of the tests are in this process
 	return p
@@ -222,7 +222,7 @@ func TestConnectCountsWhatWasRead(t *testing.T) {
 		t.Error("the last one got something else")
 	}
 	c.delivered(200)
-	if st := c.sink.Status(); st.Repeated == 0 || st.Degraded || st.Pid != os.Getpid() && st.Pid != 0 {
+	if st := c.sink.Status(); st.Details.(*Details).Repeated == 0 || st.Degraded || st.Details.(*Details).Pid != os.Getpid() && st.Details.(*Details).Pid != 0 {
 		t.Errorf("status %+v, want repeated messages and no pid of another", st)
 	}
 }
@@ -286,7 +286,7 @@ func TestConnectToItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lis.Close()
-	c, _ := newConnector(config.Sink{Name: "s", Unix: &config.Unix{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
+	c, _ := newConnector(config.Sink{Name: "s", Settings: &Config{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
 	if err := c.Tick(context.Background()); err == nil || !strings.Contains(err.Error(), "a socket of this relay itself") {
 		t.Errorf("error %v", err)
 	}

@@ -45,9 +45,9 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
-func settings(path string) config.Unix {
-	return config.Unix{Path: path, Mode: 0o660, Owner: fmt.Sprint(os.Getuid()), Group: fmt.Sprint(os.Getgid()),
-		MaxClients: 16, SlowClient: "disconnect", WhenIdle: "discard"}
+func settings(path string) Config {
+	return Config{Path: path, Mode: 0o660, Owner: fmt.Sprint(os.Getuid()), Group: fmt.Sprint(os.Getgid()),
+		MaxClients: 16}
 }
 
 // bench is a sink that runs, and its queue.
@@ -70,15 +70,15 @@ func lossless() queue.Config {
 const tornBuffer = 5000
 
 // start runs a sink on cfg and a queue of qc.
-func start(t testing.TB, cfg config.Unix, qc queue.Config) *bench {
+func start(t testing.TB, cfg Config, qc queue.Config) *bench {
 	t.Helper()
 	return startIn(t, format.String, tornBuffer, cfg, qc)
 }
 
-func startIn(t testing.TB, f format.Format, sendBuffer int, cfg config.Unix, qc queue.Config) *bench {
+func startIn(t testing.TB, f format.Format, sendBuffer int, cfg Config, qc queue.Config) *bench {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
-	s := newSink(config.Sink{Name: "s", Unix: &cfg}, format.Encoder{Format: f}, zap.New(core))
+	s := newSink(config.Sink{Name: "s", Settings: &cfg}, format.Encoder{Format: f}, zap.New(core))
 	s.CheckEvery = 20 * time.Millisecond
 	s.SendBuffer = sendBuffer
 	s.MinBackoff, s.MaxBackoff = 5*time.Millisecond, 20*time.Millisecond
@@ -137,7 +137,7 @@ func (b *bench) listening() {
 // dial connects one client and waits until it is served.
 func (b *bench) dial() *net.UnixConn {
 	b.t.Helper()
-	n := len(b.sink.Status().Clients)
+	n := len(b.sink.Status().Details.(*Details).Clients)
 	var conn net.Conn
 	eventually(b.t, "a connection", func() (ok bool) {
 		var err error
@@ -152,7 +152,7 @@ func (b *bench) dial() *net.UnixConn {
 // clients waits until that many are served.
 func (b *bench) clients(n int) {
 	b.t.Helper()
-	eventually(b.t, fmt.Sprint(n, " clients"), func() bool { return len(b.sink.Status().Clients) == n })
+	eventually(b.t, fmt.Sprint(n, " clients"), func() bool { return len(b.sink.Status().Details.(*Details).Clients) == n })
 }
 
 // degraded waits for a failure whose text contains part.

@@ -9,7 +9,6 @@ import (
 
 	sys "golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/host/sockdiag"
 )
 
@@ -36,7 +35,7 @@ type listener struct {
 
 // listen binds and listens at cfg.Path. Nobody can connect before owner and
 // mode are set: connect(2) is refused until listen(2).
-func listen(cfg *config.Unix) (*listener, error) {
+func listen(cfg *Config) (*listener, error) {
 	if err := makeDir(filepath.Dir(cfg.Path)); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, err)
 	}
@@ -162,7 +161,7 @@ func probe(path string) (stale bool, err error) {
 // left at root's (or at the own user's, when not root) and said in the error:
 // the socket is usable then, but not by all who should. The first call learns
 // which file it is.
-func (l *listener) grant(cfg *config.Unix) error {
+func (l *listener) grant(cfg *Config) error {
 	fd, err := sys.Open(l.path, sys.O_PATH|sys.O_NOFOLLOW|sys.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open socket %s: %w", l.path, err)

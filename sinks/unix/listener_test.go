@@ -326,7 +326,7 @@ func TestManyRelaysOnOnePath(t *testing.T) {
 			}
 			defer conn.Close()
 			for range 50 {
-				if len(works.sink.Status().Clients) == 1 {
+				if len(works.sink.Status().Details.(*Details).Clients) == 1 {
 					return true
 				}
 				time.Sleep(time.Millisecond)

@@ -37,7 +37,7 @@ type Sink struct {
 	MinBackoff, MaxBackoff, CheckEvery time.Duration
 	SendBuffer                         int
 
-	cfg    config.Unix
+	cfg    Config
 	enc    format.Encoder // copied for each client
 	reopen chan struct{}
 	left   chan struct{} // has an element when a client ended
@@ -57,7 +57,7 @@ var _ sinks.Sink = (*Sink)(nil)
 // New returns the sink of cfg, whose Unix is not nil. enc is copied for each
 // client. It touches nothing outside.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
-	if cfg.Unix.Connect {
+	if cfg.Settings.(*Config).Connect {
 		_, pump := newConnector(cfg, enc, log)
 		return pump
 	}
@@ -72,7 +72,7 @@ func newSink(cfg config.Sink, enc format.Encoder, log *zap.Logger) *Sink {
 		MaxBackoff: sinks.DefaultMaxBackoff,
 		CheckEvery: DefaultCheckEvery,
 		SendBuffer: DefaultSendBuffer,
-		cfg:        *cfg.Unix,
+		cfg:        *cfg.Settings.(*Config),
 		enc:        enc,
 		reopen:     make(chan struct{}, 1),
 		left:       make(chan struct{}, 1),
@@ -91,11 +91,12 @@ func (s *Sink) Reopen() { poke(s.reopen) }
 // Status implements sinks.Sink.
 func (s *Sink) Status() sinks.Status {
 	st := s.Health.Status()
-	st.Refused, st.Dropped = s.refused.Load(), s.dropped.Load()
+	d := &Details{Refused: s.refused.Load(), Dropped: s.dropped.Load()}
 	for _, c := range s.list() {
-		st.Clients = append(st.Clients, c.status())
+		d.Clients = append(d.Clients, c.status())
 	}
-	sortClients(st.Clients)
+	sortClients(d.Clients)
+	st.Details = d
 	return st
 }
 

@@ -91,7 +91,7 @@ func TestStoppedSocat(t *testing.T) {
 	b.listening()
 	cmd, _ := socat(t, nil, "-u", "UNIX-CONNECT:"+b.path, "OPEN:/dev/null")
 	b.clients(1)
-	if pid := b.sink.Status().Clients[0].Pid; pid != cmd.Process.Pid {
+	if pid := b.sink.Status().Details.(*Details).Clients[0].Pid; pid != cmd.Process.Pid {
 		t.Errorf("pid %d, want %d", pid, cmd.Process.Pid)
 	}
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {

@@ -1,0 +1,25 @@
+package laurel
+
+import "audisp-relay/format"
+
+// Kind is the format "laurel".
+var Kind = format.Kind{
+	Name:   "laurel",
+	Format: format.Events,
+	New:    func(o format.Options) format.EventEncoder { return New(o) },
+	Raw:    writeRaw,
+}
+
+// writeRaw has RAW, which is what it calls a record that it cannot read.
+func writeRaw(w *format.Raw, _ any) {
+	w.Percent = true // laurel always writes %25
+	w.Put(`{"ID":`)
+	w.ID()
+	if len(w.Node) > 0 {
+		w.Put(`,"NODE":`)
+		w.Text(w.Node)
+	}
+	w.Put(`,"RAW":`)
+	w.Lines()
+	w.Put("}")
+}

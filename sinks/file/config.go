@@ -1,0 +1,61 @@
+package file
+
+import (
+	"path/filepath"
+
+	"audisp-relay/config"
+	"audisp-relay/sinks"
+)
+
+// Bounds that keep a typing error from becoming a file for each few records.
+const (
+	minMaxSize config.Size = 64 << 10
+	maxFiles               = 1000
+)
+
+// Config is a file that records are appended to.
+type Config struct {
+	Path     string      // absolute
+	Mode     uint32      // permission bits of a file the sink creates
+	Owner    string      // user name or number
+	Group    string      // group name or number
+	MaxSize  config.Size // bytes at which it is rotated; 0 leaves that to logrotate
+	MaxFiles int         // files kept, the live one included
+	Compress bool        // gzip the rotated files
+	Sync     string      // "none", "interval" (once a second) or "batch"
+}
+
+func init() {
+	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "file", Read: read}, New: New, Details: func() sinks.Details { return new(Details) }})
+}
+
+// read reads the keys of a sink of type file.
+func read(t *config.Table, s *config.Sink) config.Settings {
+	c := &Config{Mode: 0o640, Owner: "root", Group: "root", MaxSize: 64 << 20, MaxFiles: 8, Sync: "interval"}
+	t.Required("path", "the absolute path of the file")
+	t.Str("path", &c.Path, config.FilePath)
+	t.Mode("mode", &c.Mode)
+	t.Str("owner", &c.Owner, config.Account)
+	t.Str("group", &c.Group, config.Account)
+	t.Size("max_size", &c.MaxSize, minMaxSize, true)
+	t.Integer("max_files", &c.MaxFiles, 1, maxFiles)
+	t.Boolean("compress", &c.Compress)
+	t.OneOf("sync", &c.Sync, "none", "interval", "batch")
+
+	s.Output, s.Files = c.Path, 1
+	if c.MaxSize > 0 {
+		s.Files = c.MaxFiles
+	}
+	return c
+}
+
+// Survey implements config.Settings.
+func (c *Config) Survey(s *config.Surveyor) {
+	s.Owners(c.Owner, c.Group)
+	dir := filepath.Dir(c.Path)
+	if dir == defaultDir { // which the sink makes
+		dir = filepath.Dir(dir)
+	}
+	s.Directory("path", dir, "records wait until it is")
+	s.Only("path", c.Path, 0)
+}

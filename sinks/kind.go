@@ -1,0 +1,65 @@
+package sinks
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/config"
+	"audisp-relay/format"
+)
+
+// Kind is a type of sink: what the configuration may say of one, and how one is made.
+type Kind struct {
+	config.Kind
+	// New makes the sink of a checked configuration, whose Settings are what Read returned.
+	// enc belongs to it from then on.
+	New func(cfg config.Sink, enc format.Encoder, log *zap.Logger) Sink
+	// Details returns a pointer to the zero value of what is in the Status of the sink.
+	Details func() Details
+}
+
+// kinds are written while packages are initialised only, so that no lock guards them.
+var kinds = make(map[string]Kind)
+
+// Register makes a type of sink known, to the configuration as well. Each package of a sink
+// calls it when it is initialised; package sinks/all imports them.
+func Register(k Kind) {
+	config.Register(k.Kind)
+	kinds[k.Name] = k
+}
+
+// New makes the sink of a checked configuration. One of a type that this program lacks is
+// degraded and delivers nothing.
+func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) Sink {
+	k, known := kinds[cfg.Type]
+	if !known || cfg.Settings == nil {
+		return NewPump(cfg.Name, lacking(cfg.Type), log)
+	}
+	return k.New(cfg, enc, log)
+}
+
+// NewDetails returns the zero value of the details of a type of sink, nil where it has none.
+func NewDetails(kind string) Details {
+	if k := kinds[kind]; k.Details != nil {
+		return k.Details()
+	}
+	return nil
+}
+
+// lacking is the Writer of a type of sink that this program does not have.
+type lacking string
+
+func (kind lacking) Write(context.Context, record.Batch) (int, error) {
+	return 0, fmt.Errorf("this program has no sink of type %q, only of %q: correct type", string(kind), config.Kinds())
+}
+
+func (kind lacking) Tick(ctx context.Context) error {
+	_, err := kind.Write(ctx, record.Batch{})
+	return err
+}
+
+func (kind lacking) Reopen() error { return nil }
+func (kind lacking) Close() error  { return nil }
