@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"audisp-relay/config"
+	_ "audisp-relay/format/all" // the documents name formats
+	_ "audisp-relay/sinks/all"
 )
 
 // maxReadmeWords keeps README.md short enough to be read whole; the rest belongs into docs.
