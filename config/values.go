@@ -185,7 +185,7 @@ func numberOf(name string, find func() (string, error)) (uint32, error) {
 	return uint32(n), err
 }
 
-// nodeName accepts what can stand behind node= without ending the field.
+// nodeName accepts what can follow node= without ending the field.
 func nodeName(s string) error {
 	if len(s) > 255 || !Printable(s) {
 		return fmt.Errorf("%q is not a node name, must be 1 to 255 printable ASCII characters without spaces", s)

@@ -89,7 +89,7 @@ func Names() (names []string) {
 	return names
 }
 
-// Parse returns what a name in the configuration stands for.
+// Parse returns the kind of that name in the configuration.
 func Parse(name string) (Kind, error) {
 	for _, k := range kinds {
 		if k.Name == name {

@@ -19,7 +19,7 @@ const (
 	// DefaultMaxMessage leaves a default rsyslogd (8096 bytes) room for the header
 	// with which it sends a message on.
 	DefaultMaxMessage config.Size = 8000
-	minMessage        config.Size = 1 << 10 // RFC 3164, 4.1; and text has room behind every header
+	minMessage        config.Size = 1 << 10 // RFC 3164, 4.1; and text has room after every header
 	maxMessage        config.Size = 4 << 20 // more than the longest event becomes
 )
 
@@ -31,8 +31,8 @@ type Config struct {
 	Facility  string // lower-case name: "user", "local0", ...
 	Severity  string // lower-case name: "info", "err", ...
 	Tag       string // TAG of RFC 3164, APP-NAME of RFC 5424
-	// MaxMessage is the most bytes of a message, header and text; what a record has
-	// more goes on in the next.
+	// MaxMessage is the most bytes of a message, header and text; a longer record
+	// continues in the next one.
 	MaxMessage config.Size
 	// Framing tells messages apart, for tcp and tls: "octet-counted", "newline" or
 	// "both"; "" otherwise.
