@@ -43,7 +43,7 @@ func BenchmarkKeep(b *testing.B) {
 		{"user", `auser == "cloudsdk"`, cat, true},
 		{"matches", `exe matches "^/usr/(local/)?bin/"`, cat, true},
 		{"absent", `acct == "root"`, cat, false},
-		{"machine", `lower(comm) == "cat" and auid + 1 == 1001`, cat, true},
+		{"computed", `lower(comm) == "cat" and auid + 1 == 1001`, cat, true},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			// Several, so that not all of it is in the nearest cache, and of other lengths.

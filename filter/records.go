@@ -2,7 +2,6 @@ package filter
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -171,13 +170,21 @@ func (m *Matcher) syscallArg(p *pattern, hint *int) int {
 }
 
 // parseHex reads a number in hex; what is none is 0.
-func parseHex(v []byte) uint64 {
-	if len(v) == 0 || len(v) > 16 {
+func parseHex(v []byte) (n uint64) {
+	if len(v) > 16 {
 		return 0
 	}
-	n, err := strconv.ParseUint(alias(v), 16, 64)
-	if err != nil {
-		return 0
+	for _, c := range v {
+		switch {
+		case c >= '0' && c <= '9':
+			n = n<<4 | uint64(c-'0')
+		case c >= 'a' && c <= 'f':
+			n = n<<4 | uint64(c-'a'+10)
+		case c >= 'A' && c <= 'F':
+			n = n<<4 | uint64(c-'A'+10)
+		default:
+			return 0
+		}
 	}
 	return n
 }
