@@ -211,7 +211,7 @@ func TestAgreesWithExpr(t *testing.T) {
 		}
 	})
 	t.Logf("%d kept, %d refused, %d failed, %d not sure", kept, refused, failed, unsure)
-	if kept < 1000 || refused < 1000 {
+	if !testing.Short() && (kept < 1000 || refused < 1000) {
 		t.Error("that compares little")
 	}
 }
