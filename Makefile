@@ -17,7 +17,7 @@ RACE = $(shell command -v gcc >/dev/null && echo -race)
 
 # Packages without goroutines of their own: the race detector has nothing to find in
 # their tests, and makes them ten times slower.
-ALONE := ./audit/record ./audit/event ./audit/integrity ./format/ecs ./format/json ./format/laurel
+ALONE := ./audit/record ./audit/event ./audit/integrity ./format/ecs ./format/json ./format/jsontext ./format/laurel
 
 # Suites of Debian whose auditd the tests run besides the machine's own.
 SUITES := trixie sid
