@@ -22,7 +22,7 @@ ALONE := ./audit/record ./audit/event ./audit/integrity ./format/ecs ./format/js
 # Suites of Debian whose auditd the tests run besides the machine's own.
 SUITES := trixie sid
 
-.PHONY: help build run test test-pure test-units test-live quick deps roots bench lint fuzz install uninstall clean
+.PHONY: help build run test quick deps roots bench lint fuzz install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -35,19 +35,9 @@ run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a re
 
 test: deps ## vet and all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: nothing may be skipped)
 	$(GO) vet ./...
-	@$(MAKE) --no-print-directory -j3 test-pure test-units test-live
-
-# These three run at once: the tests with a real auditd wait most of the time.
-test-pure:
 	$(GO) test -vet=off -timeout 20m $(ALONE)
-
-test-units:
-	$(GO) test $(RACE) -vet=off -p 3 -parallel 6 -timeout 20m $$($(GO) list ./... | grep -vE '/(audit/(record|event|integrity)|format/.*|test|test/lab)$$')
-	$(GO) test $(RACE) -vet=off -skip '^TestLive' -timeout 20m ./test
-
-test-live:
-	$(GO) test $(RACE) -vet=off -p 1 -timeout 20m ./test/lab
-	$(GO) test $(RACE) -vet=off -run '^TestLive' -timeout 20m ./test
+	$(GO) test $(RACE) -vet=off -p 4 -parallel 6 -timeout 20m $$($(GO) list ./... | grep -vE '/(audit/(record|event|integrity)|format/.*|test|test/lab)$$')
+	$(GO) test $(RACE) -vet=off -p 1 -timeout 20m ./test/lab ./test # alone: under full load auditd needs the machine
 
 quick: ## the tests that need neither root nor auditd, in a minute
 	$(GO) test -short -p 4 -parallel 8 $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
