@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -308,4 +309,25 @@ func FuzzCutScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		each(data, func(b *record.Batch, i int) { checkExact(t, b, i) })
 	})
+}
+
+// TestParseBelievesNoFlags: a record of a spool that nobody wrote may say that it has an id.
+func TestParseBelievesNoFlags(t *testing.T) {
+	for _, text := range []string{"", ")", "(", "()", "audit(", "audit(1.000:2", "audit)", "x(audit)y", "node=a audit(", strings.Repeat(")", 9), "type=X msg=audit(1.000:2): a=b\n"} {
+		for _, nodeLen := range []uint16{0, 1, uint16(max(0, len(text)-len("node=")))} {
+			if nodeLen > 0 && int(nodeLen)+len("node=") > len(text) {
+				continue // no such record passes the spool's checks
+			}
+			for _, head := range []uint16{0, 1, 5, 9, 1<<16 - 1} {
+				b := &record.Batch{Buf: []byte(text), Recs: []record.Record{{Len: uint32(len(text)), Type: record.TypeUser, NodeLen: nodeLen, Head: head}}}
+				p := record.Parse(b, 0)
+				if n := len(p.Gap) + len(p.Body) + len(p.Sep) + len(p.Names) + len(p.Tail); n > len(text) {
+					t.Errorf("%q: %d bytes", text, n)
+				}
+				b.Body(0)
+				b.Text(0)
+				b.ID(0)
+			}
+		}
+	}
 }
