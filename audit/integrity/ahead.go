@@ -96,7 +96,7 @@ func (n *node) logged(t *Tracker, r *record.Record, at time.Duration) arrival {
 	case d > 0:
 		n.logOutliers.n = 0
 		if n.stopping != runs {
-			n.logStop(r)
+			n.logStop(r, at)
 		}
 		if !n.ahead.mark(r.Serial) {
 			return known

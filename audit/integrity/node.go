@@ -14,15 +14,16 @@ type node struct {
 	alias    string // its second name, where log and stream differ
 	window   window
 	started  bool
-	epoch    uint64   // how often it began anew: serials of another epoch say nothing
-	newest   int64    // newest time of the last events, ms
-	latest   Latest   // it
-	first    uint32   // serial that came first: its event may have begun before that
-	exempt   bool     // first is set
-	stopping stopping // of its auditd
-	startAt  int64    // time of its start
-	ordinary bool     // the last stop of it was an ordinary one
-	stops    []Run    // serials of stops that only the log has told of so far
+	epoch    uint64        // how often it began anew: serials of another epoch say nothing
+	newest   int64         // newest time of the last events, ms
+	latest   Latest        // it
+	first    uint32        // serial that came first: its event may have begun before that
+	exempt   bool          // first is set
+	stopping stopping      // of its auditd
+	startAt  int64         // time of its start
+	returned time.Duration // arrival of that
+	ordinary bool          // the last stop of it was an ordinary one
+	stops    []Run         // serials of stops that only the log has told of so far
 	// stop are the serials of the last stop, and of the record after it that is not the one of
 	// auditd's registering: from first up to end, which is not among them.
 	stop     struct{ first, end uint32 }
@@ -176,7 +177,7 @@ func (n *node) advance(t *Tracker, r *record.Record, at time.Duration) {
 	if n.ahead.n > 0 {
 		n.ahead.move(w, old+1, r.Serial)
 	}
-	stopped := n.tookStop(r)
+	stopped := n.tookStop(r, at)
 	if r.Serial-old > 1 {
 		n.addGaps(t, gap{old + 1, r.Serial - 1, at, n.before(r), stopped})
 	}
@@ -309,7 +310,7 @@ func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outlier
 		if high < old {
 			t.counts.Wraps++
 		}
-		t.reportTrouble(n, at, Gap{Kind: MissingSerials, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis, Stopped: n.tookStop(r)})
+		t.reportTrouble(n, at, Gap{Kind: MissingSerials, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis, Stopped: n.tookStop(r, at)})
 		n.newest = n.latest.Add(r.Millis, 1)
 	} else {
 		n.reboot(t, r)

@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"bytes"
+	"time"
 
 	"audisp-relay/audit/record"
 )
@@ -21,7 +22,7 @@ const (
 // may have put a line that looks like one; so a start in the log counts only before the
 // stream has brought anything: auditd starts the relay, it never starts while that
 // runs. Nor does an end count that records of the kernel follow.
-func (t *Tracker) daemon(b *record.Batch, i int) {
+func (t *Tracker) daemon(b *record.Batch, i int, at time.Duration) {
 	r := &b.Recs[i]
 	if r.Flags&(record.NoID|record.Cont|record.Open) != 0 {
 		return
@@ -38,7 +39,7 @@ func (t *Tracker) daemon(b *record.Batch, i int) {
 		n.stopping = ended
 	case fromLog && t.live:
 	case n.stopping == ended:
-		n.stopping, n.startAt, n.ordinary = returned, r.Millis, true
+		n.stopping, n.startAt, n.returned, n.ordinary = returned, r.Millis, at, true
 		n.stop.first = n.newestSerial() + 1
 		n.stop.end = n.stop.first
 	case n.stopping == runs: // it was killed
@@ -50,11 +51,17 @@ func (t *Tracker) daemon(b *record.Batch, i int) {
 // are those of an ordinary stop: it is the first of the new auditd, or an older one that the
 // kernel had kept for it. Of those there may be some, with holes between them, also in front
 // of the record that the new auditd has registered (see registers); without that a record
-// made after DAEMON_START is the first.
-func (n *node) tookStop(r *record.Record) bool {
-	was := n.stopping
+// made after DAEMON_START is the first. Where the clock was set back there may be none such,
+// but none is kept for long.
+func (n *node) tookStop(r *record.Record, at time.Duration) bool {
+	was, first := n.stopping, n.stop.end == n.stop.first
+	if was == returned && !first && at > n.returned+keptTime {
+		n.stopping = runs
+		return false
+	}
+
 	// An event right after one that is known to be of the new auditd has all its records.
-	if first := n.stop.end == n.stop.first; was == returned && (first || r.Serial != n.stop.end || r.Millis < n.startAt) {
+	if was == returned && (first || r.Serial != n.stop.end || r.Millis < n.startAt) {
 		n.stop.end = r.Serial + 1
 	}
 	if was == ended || r.Millis >= n.startAt {
@@ -62,6 +69,9 @@ func (n *node) tookStop(r *record.Record) bool {
 	}
 	return was == returned
 }
+
+// keptTime is how long after DAEMON_START the kernel's records of before may come.
+const keptTime = 10 * time.Second
 
 // readAgain takes in that a line of the log has come that was there before: then an end
 // or a start that stands before it in the log is none of now.
@@ -84,9 +94,9 @@ func (n *node) newestSerial() uint32 {
 
 // logStop takes in that r, which only the log has so far, is the first record behind a
 // stop: the serials between it and the one before it are those of the stop.
-func (n *node) logStop(r *record.Record) {
+func (n *node) logStop(r *record.Record, at time.Duration) {
 	before := n.newestSerial()
-	if stopped := n.tookStop(r); stopped && int32(r.Serial-before) > 1 && len(n.stops) < maxStops {
+	if stopped := n.tookStop(r, at); stopped && int32(r.Serial-before) > 1 && len(n.stops) < maxStops {
 		n.stops = append(n.stops, Run{First: before + 1, Last: r.Serial - 1})
 	}
 }

@@ -163,3 +163,26 @@ func restored(t *testing.T, tr *Tracker) *Tracker {
 	tr.Restore(s)
 	return tr
 }
+
+// TestAStopEndsThoughTheClockWasSetBack: then no record is newer than the start, and what is
+// missing later is a loss all the same.
+func TestAStopEndsThoughTheClockWasSetBack(t *testing.T) {
+	user := func(serial uint32, sec int64) string { return audittest.UserAt(serial, sec) }
+	tr := NewTracker(Options{})
+	tr.Observe(audittest.Lines(t, user(1, 2000)+daemonEnd(2001)+daemonStart(2002)+user(4, 1000)), audittest.Epoch)
+	tr.Observe(audittest.Lines(t, user(6, 1001)), audittest.Epoch.Add(time.Second))
+	tr.Observe(audittest.Lines(t, user(9, 1060)), audittest.Epoch.Add(time.Minute))
+	tr.Observe(audittest.Lines(t, user(12, 1061)), audittest.Epoch.Add(time.Minute))
+	tr.Due(audittest.Epoch.Add(time.Hour))
+	var stopped, lost uint64
+	for _, x := range tr.Lost() {
+		if x.Stopped {
+			stopped += x.Events()
+		} else {
+			lost += x.Events()
+		}
+	}
+	if stopped != 3 || lost != 4 {
+		t.Errorf("%d events of the stop, %d lost, want 3 and 4", stopped, lost)
+	}
+}

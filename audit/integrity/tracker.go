@@ -138,7 +138,7 @@ func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
 		if counts(r) {
 			t.record(b, i, body, at, false)
 		} else if isDaemon(r.Type) {
-			t.daemon(b, i)
+			t.daemon(b, i, at)
 		}
 	}
 	return len(b.Recs)
