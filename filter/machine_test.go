@@ -37,7 +37,7 @@ func newMachine(t interface{ Fatalf(string, ...any) }, src string) *machine {
 	return x
 }
 
-// variable is the variable that stands for a field.
+// variable is the name of the variable with the value of a field.
 func (x *machine) variable(f *field) ast.Node {
 	x.used[f.name] = f
 	return &ast.IdentifierNode{Value: variableName(f.name)}

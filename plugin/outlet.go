@@ -102,11 +102,11 @@ func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	}
 	switch { // a mistake in auditd.conf comes with all that is right in it
 	case info.Path == "":
-		p.log.Warn("audit.log not found: what is missing from the stream cannot be had back "+
+		p.log.Warn("audit.log not found: records that the stream lacks cannot be recovered "+
 			"(name it as log_file under [recovery], or set enabled = false)", zap.Error(err))
 		return nil, false
 	case !info.Written:
-		p.log.Warn("auditd writes no log: what is missing from the stream cannot be had back", zap.String("because", info.Why))
+		p.log.Warn("auditd writes no log: records that the stream lacks cannot be recovered", zap.String("because", info.Why))
 		return nil, false
 	}
 	p.log.Debug("recovery reads the log", zap.String("log_file", info.Path))

@@ -92,11 +92,11 @@ func (p *Plugin) watchInput(now time.Time, final bool) {
 		kernel = p.kernel.lost.Load()
 	}
 	if c.Resumed > 0 && !s.resumed {
-		p.log.Info("went on from the saved positions", zap.Uint64("records", c.Resumed))
+		p.log.Info("resumed from the saved positions", zap.Uint64("records", c.Resumed))
 		s.resumed = true
 	}
 	if (c.Recovered > s.recovered || c.Mended > s.mended) && (final || now.Sub(s.mendedAt) >= warnEvery) {
-		p.log.Warn("the stream from auditd was not whole: mended from audit.log",
+		p.log.Warn("recovered missing or truncated records from audit.log",
 			zap.Uint64("recovered", c.Recovered-s.recovered), zap.Uint64("mended", c.Mended-s.mended),
 			zap.Uint64("total_recovered", c.Recovered), zap.Uint64("total_mended", c.Mended))
 		s.recovered, s.mended, s.mendedAt = c.Recovered, c.Mended, now

@@ -272,7 +272,7 @@ func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (ga
 		case errors.Is(err, io.EOF):
 			return gave, nil
 		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // said once each; reading goes on
-			f.say.Warn("audit.log has a hole where it was read: what stood there is not had back", zap.Error(err))
+			f.say.Warn("audit.log has a hole where it was read: the records that stood there are not recovered", zap.Error(err))
 			f.mu.Lock()
 			f.doubtLog(f.latest.At())
 			f.mu.Unlock()

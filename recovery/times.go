@@ -53,7 +53,7 @@ func (f *Merger) seekTime(millis int64) (auditlog.Position, error) {
 	}
 	place, cut, err := f.log.SeekTime(millis, back)
 	if cut {
-		f.say.Warn("audit.log is searched no further back than this: what is missing from before is not had back",
+		f.say.Warn("audit.log is searched no further back than this: records missing from before are not recovered",
 			zap.Int64("bytes", back), zap.Time("wanted_from", time.UnixMilli(millis)))
 	}
 	return place, err

@@ -57,7 +57,7 @@ group = "root"
 	streams := []string{l.path("out"), l.path("hungclient"), l.path("awayclient")}
 	end := l.Drain(streams...)
 	for _, s := range streams {
-		// What auditd dropped on a busy host is had back, late.
+		// What auditd dropped on a busy host is recovered, late.
 		if rep := l.compare(after, end, s); !rep.SameSet() || rep.Duplicate > 0 {
 			t.Errorf("%s: %v", s, rep)
 		}

@@ -102,7 +102,7 @@ func (l *live) spoilt() (c shimCounts) {
 
 // mended waits until a stream has every record that audit.log has from a mark
 // on, and returns how they compare then or, when that never comes, at last. What is
-// had back from the log may come later than the records behind it.
+// recovered from the log may come later than the records behind it.
 func (l *live) mended(after string, streams ...string) lab.Report {
 	l.t.Helper()
 	return l.mendedAs(lab.Compare{After: after}, streams...)

@@ -17,7 +17,7 @@ q_depth = 100
 `
 
 // TestLiveStarvedPlugin: a fifth of a core at 4 000 events/s, then a burst as
-// fast as the kernel gives. What auditd dropped meanwhile is had back, memory stays
+// fast as the kernel gives. What auditd dropped meanwhile is recovered, memory stays
 // within its limit, and the log tells what it cost at warning level with totals, a
 // spill only at debug level.
 func TestLiveStarvedPlugin(t *testing.T) {
@@ -59,9 +59,9 @@ func TestLiveStarvedPlugin(t *testing.T) {
 	t.Logf("%.0f events/s, then %d at %.0f/s; peak RSS %.1f MiB; warned: %v", steady.Rate(), burst.Made, burst.Rate(), float64(peak)/(1<<20), l.logged("warn"))
 }
 
-// What the relay says of losses and of what it had back. Each has totals.
+// What the relay says of losses and of what it recovered. Each has totals.
 const (
-	recovered    = "the stream from auditd was not whole: mended from audit.log"
+	recovered    = "recovered missing or truncated records from audit.log"
 	upstreamLoss = "records lost on the way to the relay"
 	queueLoss    = "records lost"
 )

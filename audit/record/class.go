@@ -3,7 +3,7 @@ package record
 import "github.com/elastic/go-libaudit/v2/auparse"
 
 // Class says what the values of a field are, and so how json shows them and how
-// they are had back.
+// they are restored.
 type Class uint8
 
 const (

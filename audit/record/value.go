@@ -78,7 +78,7 @@ func AppendText(dst, text []byte) []byte {
 }
 
 // IsText reports whether AppendText of the text that the value v stands for gives v, so
-// that the value can be had back from the text.
+// that the value can be restored from the text.
 func IsText(v []byte) bool {
 	if n := len(v); n >= 2 && v[0] == '"' && v[n-1] == '"' {
 		return !NeedsHex(v[1 : n-1])

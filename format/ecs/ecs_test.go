@@ -44,7 +44,7 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// Bytes that are no UTF-8 can be had back, and a percent sign is itself without them.
+// Bytes that are no UTF-8 can be restored, and a percent sign is itself without them.
 func TestPercent(t *testing.T) {
 	body := func(hex string) string { return rec("CWD", "cwd="+hex) }
 	for _, tt := range []struct{ name, hex, want, encoding string }{

@@ -13,7 +13,7 @@ import (
 )
 
 // add adds a field as it stands in a record, under auparse's name and in its form. What
-// could not be had back from that form is left as it is.
+// could not be restored from that form is left as it is.
 func (p *parser) add(prefix string, key, token []byte) {
 	p.token = nil
 	if !plainKey(key) {
@@ -274,7 +274,7 @@ func (e *Encoder) addTag(key string) bool {
 }
 
 // title returns a proctitle with blanks in the place of the NULs between its arguments, as
-// auparse has it. Where the arguments could not be had back from that, they are kept.
+// auparse has it. Where the arguments could not be restored from that, they are kept.
 func (e *Encoder) title(val []byte) string {
 	exact := true // every blank stands for a NUL, and each argument has at least one byte
 	nuls := 0

@@ -235,7 +235,7 @@ func (c *checker) shown(key, token string, twin bool) bool {
 	})
 }
 
-// address reports whether a socket address can be had back: it is there in hex, or its
+// address reports whether a socket address can be restored: it is there in hex, or its
 // family, port and address are.
 func (c *checker) address(hex string) bool {
 	raw, ok := record.AppendUnhex(nil, []byte(hex))

@@ -72,7 +72,7 @@ func (m *memo) begin(e *Encoder, o *object, text []byte) {
 	m.names = append(m.names[:0], e.twins.rest...)
 }
 
-// end notes what it was written as, unless there is more to it: bytes that cannot be had back
+// end notes what it was written as, unless there is more to it: bytes that cannot be restored
 // from that, names that are left, keys for the event, what a record has once at most.
 func (m *memo) end(e *Encoder, o *object, json []byte) {
 	if e.bad > 0 || o.irregular || o.words || o.isOdd || len(o.extra) > 0 || len(e.twins.rest) > 0 || e.keysMatter(o) {

@@ -30,7 +30,7 @@ type recordType struct {
 	memo   int    // object.memo
 }
 
-// kind says how the value of a field is shown and had back: the class of its key, or a
+// kind says how the value of a field is shown and restored: the class of its key, or a
 // rule of its own.
 type kind uint8
 

@@ -103,8 +103,8 @@ func appendEscaped(dst []byte, c byte) []byte {
 
 // Unseen reports whether a character does something to what shows it instead of being seen:
 // DEL and the controls of C1 drive a terminal, bidirectional controls turn text round, and
-// U+2028 and U+2029 end a line for some readers. Formats of JSON write them as \uXXXX, which
-// means the same. The controls of C0 may not stand in JSON anyway.
+// U+2028 and U+2029 end a line for some readers. Formats of JSON write them as \u and four hex
+// digits, which means the same. The controls of C0 may not stand in JSON anyway.
 func Unseen(r rune) bool {
 	switch {
 	case r < 0x7F:

@@ -11,7 +11,7 @@ const hexDigits = "0123456789abcdef"
 
 // How a byte of a text is written. laurel writes bytes that are not printable ASCII, and
 // '%' and '+', as %xx, and what is left by the rules of JSON. UTF-8 stays as it is, but for
-// characters that drive a terminal: these are \uXXXX, which a reader does not tell from it.
+// characters that drive a terminal: these are written as \u and four hex digits, which means the same.
 const (
 	asIs uint8 = iota
 	percent

@@ -62,7 +62,7 @@ func (r Report) OK() bool {
 }
 
 // Once reports that the stream has each record of the log once and in order.
-// What the log never has is left out: EOE records, which cannot be had back
+// What the log never has is left out: EOE records, which cannot be recovered
 // when they are lost, and markers.
 func (r Report) Once() bool { return r.SameSet() && r.Duplicate+r.OutOfOrder == 0 }
 
