@@ -3,13 +3,14 @@ package plugin
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"audisp-relay/testdata/captures"
 )
 
 // TestWhatAnEarlierVersionLeft: its configuration is read, and what it had queued, of lines and
@@ -63,20 +64,7 @@ func TestWhatAnEarlierVersionLeft(t *testing.T) {
 // unpack reads a file of the earlier version.
 func unpack(t *testing.T, name string) []byte {
 	t.Helper()
-	f, err := os.Open(filepath.Join("../testdata/earlier", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return captures.ReadFrom(t, os.DirFS("../testdata/earlier"), name)
 }
 
 // unpackState makes DIR/state what the earlier version has left.

@@ -93,6 +93,7 @@ func (f *Merger) leaveToNextRun() bool {
 		records += len(f.held[i].Recs)
 	}
 	now := time.Now()
+	f.sayForeign(now, true)
 	f.giveReady(now)
 	f.dropPending()
 	if f.resuming || f.entered.IsZero() {

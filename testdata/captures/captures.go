@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"embed"
 	"io"
+	"io/fs"
 	"path"
 	"testing"
 )
@@ -16,10 +17,17 @@ var files embed.FS
 // Read returns the unpacked capture of that file name.
 func Read(t testing.TB, name string) []byte {
 	t.Helper()
-	f, err := files.Open(name)
+	return ReadFrom(t, files, name)
+}
+
+// ReadFrom returns the unpacked gzip file of that name.
+func ReadFrom(t testing.TB, dir fs.FS, name string) []byte {
+	t.Helper()
+	f, err := dir.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer f.Close()
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
