@@ -101,7 +101,6 @@ func (f *Merger) leaveToNextRun() bool {
 	}
 	f.resuming = false
 	f.noteDoubt()
-	f.left = true
 	f.held, f.heldSize, f.mode, f.entry = nil, 0, direct, nil
 	f.say.Info("ended before audit.log was read to its end: the next start resumes there", zap.Int("records", records))
 	return true

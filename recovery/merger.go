@@ -107,7 +107,6 @@ type Merger struct {
 	searched    bool                 // the log was read from another place, but not yet to its end
 	loseAt      uint64               // with this line judged, what the log should have had is lost; 0: not
 	ended       bool                 // the stream brings nothing any more
-	left        bool                 // the end came before the log was read: the doubt of then stays
 	suspect     int                  // so many more lines may be parts of an address
 	lastFate    fate                 // of the line judged last
 	highest     uint32               // serial of the last line that only the log had
@@ -278,7 +277,7 @@ func (f *Merger) Doubt() time.Time {
 
 // noteDoubt publishes what Doubt returns.
 func (f *Merger) noteDoubt() {
-	if f.log == nil || f.left {
+	if f.log == nil {
 		return
 	}
 	at, ok := f.tracker.Doubt()

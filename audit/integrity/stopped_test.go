@@ -67,6 +67,7 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 		"records that were kept, briefly": {run(1, 5, 1000) + daemonEnd(1001) + daemonStart(1002) + run(7, 8, 1001) + enabled(12, 1001) + setPID(14, 1001) + run(16, 16, 1002), []uint32{6, 9, 10, 11, 13}, []uint32{15}},
 		"auditd's going was kept":         {run(1, 5, 1000) + daemonEnd(1001) + daemonStart(1003) + strings.Replace(setPID(7, 1001), "audit_pid=10 old=0", "audit_pid=0 old=10", 1) + setPID(9, 1003) + run(11, 11, 1003), []uint32{6, 8}, []uint32{10}},
 		"kept records in the log":         {run(1, 5, 1000) + daemonEnd(1001) + again + daemonStart(1002) + logged + daemonEnd(1001) + logged + daemonStart(1002) + logged + run(7, 7, 1001) + logged + setPID(9, 1002) + run(7, 7, 1001) + setPID(9, 1002) + run(11, 11, 1002), []uint32{6, 8}, []uint32{10}},
+		"the registering itself is torn":  {run(1, 5, 1000) + daemonEnd(1001) + daemonStart(1002) + setPID(7, 1002) + torn(7, 1002) + run(8, 9, 1003), []uint32{6}, []uint32{7}},
 		"a kept record of an event":       {run(1, 5, 1000) + daemonEnd(1001) + daemonStart(1002) + torn(7, 1001) + setPID(9, 1002) + torn(11, 1002) + run(12, 12, 1002), []uint32{6, 8}, []uint32{10, 11}},
 		"a crash after a stop, torn":      {run(1, 5, 1000) + daemonEnd(1001) + daemonStart(1002) + setPID(7, 1002) + daemonStart(1003) + torn(9, 1003) + setPID(10, 1003), []uint32{6}, []uint32{8, 9}},
 		"an end that is none":             {run(1, 5, 1000) + daemonEnd(1001) + run(7, 8, 1002) + daemonStart(1002) + setPID(10, 1002), nil, []uint32{6, 9}},
