@@ -79,12 +79,26 @@ func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 		}
 	}
 	log, network := p.auditLog()
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.keep.saves.Load,
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.nextRunGoesOn,
 		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.note(stage, b, 0, 1<<30, fault) }})
 	if resume {
 		feed.Begin()
 	}
 	return feed
+}
+
+// nextRunGoesOn reports whether the next run will find each consumer's place in audit.log. One that
+// has had nothing yet has none: it would begin with what comes then. The Merger calls it.
+func (p *Plugin) nextRunGoesOn() bool {
+	if !p.keep.saves.Load() {
+		return false
+	}
+	for _, c := range p.consumers() {
+		if !c.queues()[0].Position().HasID {
+			return false
+		}
+	}
+	return true
 }
 
 // auditLog returns the log that holes are filled from, nil where there is none,

@@ -179,7 +179,7 @@ type Options struct {
 	Tracker *integrity.Tracker
 	Out     Out
 	Say     *zap.Logger
-	// Saves, which may be nil, reports whether the consumers' positions are being saved. It is
+	// Saves, which may be nil, reports whether the next run will go on where each consumer is. It is
 	// called with the Merger's lock.
 	Saves func() bool
 	// Panicked, which may be nil, is called with a panic that was caught, with the records at

@@ -1,0 +1,35 @@
+package plugin
+
+import (
+	"testing"
+
+	"audisp-relay/queue"
+)
+
+// TestNextRunGoesOn: nothing may be left to a next run that does not know where a consumer is.
+func TestNextRunGoesOn(t *testing.T) {
+	consumers := map[string]*consumer{}
+	for _, name := range []string{"old", "new"} {
+		consumers[name] = &consumer{name: name, now: queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true}, Name: name})}
+	}
+	consumers["old"].now.Put(batchOf(t, syscallLine(1, "a")))
+	for _, tt := range []struct {
+		saves   bool
+		members []string
+		want    bool
+	}{
+		{true, []string{"old"}, true},
+		{false, []string{"old"}, false},
+		{true, []string{"old", "new"}, false},
+		{true, nil, true},
+	} {
+		p := &Plugin{keep: new(keeper)}
+		p.keep.saves.Store(tt.saves)
+		for _, name := range tt.members {
+			p.members = append(p.members, consumers[name])
+		}
+		if got := p.nextRunGoesOn(); got != tt.want {
+			t.Errorf("saves %v, consumers %v: %v", tt.saves, tt.members, got)
+		}
+	}
+}
