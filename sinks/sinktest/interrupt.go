@@ -9,8 +9,8 @@ import (
 
 func pause() { time.Sleep(3 * time.Millisecond) }
 
-// stallLines are more than the buffers of any socket take: some 8 MiB.
-const stallLines = 40_000
+// stallLines are more than the buffers of any socket take: some 4 MiB.
+const stallLines = 20_000
 
 // testStall: a consumer that stops reading costs memory of its queue only, and
 // gets everything when it goes on.

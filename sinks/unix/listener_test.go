@@ -61,8 +61,8 @@ func TestLeavesLiveSocketAlone(t *testing.T) {
 	b.healthy()
 }
 
-// TestLiveSocketOfOtherProcess: the error names the process.
-func TestLiveSocketOfOtherProcess(t *testing.T) {
+// TestSocketOfAnotherProcess: the error names the process.
+func TestSocketOfAnotherProcess(t *testing.T) {
 	path := sock(t)
 	cmd := exec.Command(tool(t, "socat"), "-u", "UNIX-LISTEN:"+path+",fork", "/dev/null")
 	if err := cmd.Start(); err != nil {

@@ -11,7 +11,7 @@ import (
 
 // auditd stops and starts under load, its plugin is killed and its log rotated:
 // the test goes on with the same configuration, rules and logs.
-func TestStopAndStartAgain(t *testing.T) {
+func TestLiveStopAndStartAgain(t *testing.T) {
 	Require(t)
 	a := Start(t, Options{NumLogs: 99, Conf: map[string]string{"max_restarts": "20"},
 		Plugins: []Plugin{{Name: "cat", Path: "/bin/cat", Args: "-"}}})

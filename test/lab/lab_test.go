@@ -39,7 +39,7 @@ func kernelState(t *testing.T) (Status, []string) {
 }
 
 // The real auditd with its own af_unix plugin: the stream socat reads is the log.
-func TestLoadThroughStockPlugin(t *testing.T) {
+func TestLiveLoadThroughStockPlugin(t *testing.T) {
 	Require(t, "socat")
 	lockFile, err := lock(LockFile)
 	if err != nil {
@@ -172,7 +172,7 @@ func victim() {
 }
 
 // A test that is killed leaves nothing behind either.
-func TestGuardCleansUpAfterKill(t *testing.T) {
+func TestLiveGuardCleansUpAfterKill(t *testing.T) {
 	Require(t)
 	lockFile, err := lock(LockFile)
 	if err != nil {
@@ -246,7 +246,7 @@ func send(t *testing.T, network, addr, msg string) {
 	}
 }
 
-func TestDevLogComesBack(t *testing.T) {
+func TestLiveDevLogComesBack(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not root: /dev/log cannot be replaced")
 	}

@@ -11,7 +11,7 @@ import (
 
 // The auditd of another suite: it is the one that runs, its plugin has the records,
 // and nothing stays mounted.
-func TestAuditdOfAnotherSuite(t *testing.T) {
+func TestLiveAuditdOfAnotherSuite(t *testing.T) {
 	Require(t)
 	root := Root(t, Sid)
 	version := Version(root)
