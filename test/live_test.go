@@ -91,7 +91,10 @@ args = ["--config", %q]
 	end := l.Drain(l.path("client"), l.path("out"), l.path("stock"))
 	l.exact("our socket", after, end, l.path("client"))
 	l.exact("our file", after, end, l.path("out"))
-	l.exact("stock af_unix", after, end, l.path("stock"))
+	// auditd drops records for its own plugin on a busy machine, and nothing recovers them.
+	if rep := l.compare(after, end, l.path("stock")); rep.Altered+rep.Extra > 0 || rep.Missing > rep.LogLines/4 {
+		t.Errorf("stock af_unix: %v", rep)
+	}
 	for _, c := range []struct {
 		name, file string
 	}{{"laurel", filepath.Join(dir, "audit.log")}} {

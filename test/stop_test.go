@@ -17,7 +17,7 @@ const auditdDefault = 2000
 func TestLiveFrozenPluginLosesNothing(t *testing.T) {
 	lab.Require(t, "socat")
 	said := auditdSays(t)
-	l := startLive(t, fileOnly+"[sinks.socket]\ntype = \"unix\"\npath = \"DIR/sock\"\ngroup = \"root\"\n", lab.Options{QDepth: auditdDefault}, "string")
+	l := startLive(t, fileOnly+"[sinks.socket]\ntype = \"unix\"\npath = \"DIR/sock\"\ngroup = \"root\"\nq_depth = 200000\n", lab.Options{QDepth: auditdDefault}, "string")
 	l.follow("socket", "sock", "client")
 	after := l.Drain(l.path("out"), l.path("client"))
 	load := freezeUnderLoad(l)
