@@ -18,6 +18,7 @@ import (
 // and, in audispd's place, gives its consumers what audispd gave them. The
 // stream is the one auditd 2.8.5 wrote to its dispatcher.
 func TestRunsWhatAudispdRan(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	write := func(name, text string, mode os.FileMode) {
 		t.Helper()

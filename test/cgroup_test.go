@@ -13,6 +13,7 @@ import (
 // hold what their queues may, and loses nothing that their spools have room for; the rest is
 // counted.
 func TestSmallCgroup(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		mib, sinks int
 		padding    string

@@ -41,6 +41,7 @@ slow_client = "drop"
 `
 
 func TestLossyConsumerLosesWhatTheArithmeticSaysAndOthersNothing(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, twoSinks, nil)
 	conn := stopped(t, r, "slow", filepath.Join(dir, "sock"))
@@ -84,6 +85,7 @@ func TestLossyConsumerLosesWhatTheArithmeticSaysAndOthersNothing(t *testing.T) {
 }
 
 func TestLosslessConsumerStopsTheReaderAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, strings.ReplaceAll(twoSinks, `q_depth = 100`, `q_depth = 100
 qos = "lossless"`), nil)
@@ -121,6 +123,7 @@ qos = "lossless"`), nil)
 // TestTheStreamEndsWhileALosslessConsumerStopsTheReader: auditd 4.2 waits for
 // the plugin without limit, so it must notice though it does not read.
 func TestTheStreamEndsWhileALosslessConsumerStopsTheReader(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, fileSink+`
 [sinks.dead]
@@ -146,6 +149,7 @@ q_depth = 100
 }
 
 func TestSuspendUntilUSR2(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, strings.ReplaceAll(twoSinks, `q_depth = 100`, `q_depth = 100
 overflow_action = "suspend"
@@ -175,6 +179,7 @@ when_idle = "queue"`), nil)
 }
 
 func TestReloadNeitherLosesNorRepeats(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, fileSink, nil)
 	r.report()
@@ -221,6 +226,7 @@ func TestReloadNeitherLosesNorRepeats(t *testing.T) {
 }
 
 func TestBadConfigAtStartRunsWhatIsRight(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, fileSink+`
 [sinks.bad]
@@ -236,6 +242,7 @@ path = "relative"
 }
 
 func TestDeadPlacesDegradeTheirSinkOnly(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, fileSink+`
 [sinks.nodir]
@@ -285,6 +292,7 @@ group = "root"
 }
 
 func TestOrphanTakesWhatIsThereAndEnds(t *testing.T) {
+	t.Parallel()
 	// The parent goes without closing the stream: something else holds it open.
 	dir := tempDir(t)
 	writeConfig(t, dir, fileSink)

@@ -63,6 +63,7 @@ var sicknesses = []sickness{
 // TestBrokenSituations: each shows in one line of the log and in the status, with what failed, on
 // what and why, and the sink beside it delivers everything.
 func TestBrokenSituations(t *testing.T) {
+	t.Parallel()
 	for _, s := range sicknesses {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel() // most of the time is waited for

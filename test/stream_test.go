@@ -25,6 +25,7 @@ max_size = "0"
 `
 
 func TestCapturesReachFileAndSocketByteForByte(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ in, out string }{
 		{"audit-3.0.9-enriched.string.gz", "audit-3.0.9-enriched.string.gz"},
 		{"audit-3.0.9-enriched.binary.gz", "audit-3.0.9-enriched.string.gz"},
@@ -55,6 +56,7 @@ group = "root"
 }
 
 func TestTermIsNotTheEndButEOFIs(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, fileSink, nil)
 	r.report() // it is up
@@ -97,6 +99,7 @@ func execRelay(how string) {
 // TestSignalsWorkHoweverTheyWereLeft: auditd 3.0 starts plugins with all
 // signals ignored, and restarts them with six blocked.
 func TestSignalsWorkHoweverTheyWereLeft(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"ignored", "blocked", "ignored,blocked"} {
 		t.Run(how, func(t *testing.T) {
 			dir := tempDir(t)
@@ -121,6 +124,7 @@ func TestSignalsWorkHoweverTheyWereLeft(t *testing.T) {
 // TestDirectDispatcherOfAuditd2: stdin is non-blocking, and the relay inherits
 // auditd's end of its own stdin, so that end of file comes only if it closes it.
 func TestDirectDispatcherOfAuditd2(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, fileSink, func(cmd *exec.Cmd, fds [2]int) {
 		unix.SetNonblock(fds[0], true)
@@ -142,6 +146,7 @@ func TestDirectDispatcherOfAuditd2(t *testing.T) {
 }
 
 func TestHostileStreamNeitherKillsNorGrows(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, fileSink, nil)
 	chunk := make([]byte, 1<<20)

@@ -18,7 +18,7 @@ import (
 // there once. What auditd had is known from tee(1) beside: on a starved host the
 // kernel drops records before auditd, and does not even count them (kauditd's
 // hold queue, unless booted with audit=1).
-func TestFollowLiveRotation(t *testing.T) {
+func TestLiveRotation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -219,8 +220,9 @@ func TestRotationMeanwhile(t *testing.T) {
 	l := New(a.path)
 	defer l.Close()
 	var want strings.Builder
-	done := make(chan struct{})
-	defer func() { <-done }()
+	var read atomic.Int64 // lines
+	done, failed := make(chan struct{}), make(chan struct{})
+	defer func() { close(failed); <-done }()
 	go func() {
 		defer close(done)
 		for n := range 1000 {
@@ -234,6 +236,15 @@ func TestRotationMeanwhile(t *testing.T) {
 				a.rotate(nil)
 				time.Sleep(time.Millisecond)
 			}
+
+			// The file of the oldest unread line must still be there, however slow the reader is.
+			for int64(n)-read.Load() > 4*20 {
+				select {
+				case <-failed:
+					return
+				case <-time.After(time.Millisecond):
+				}
+			}
 		}
 	}()
 	var got strings.Builder
@@ -245,6 +256,7 @@ func TestRotationMeanwhile(t *testing.T) {
 		}
 		text, err := pollErr(t, l)
 		got.WriteString(text)
+		read.Add(int64(strings.Count(text, "\n")))
 		if err != nil {
 			t.Fatalf("after %d bytes: %v", got.Len(), err)
 		}
