@@ -40,7 +40,7 @@ func TestMostCutsAreSeen(t *testing.T) {
 			tr := NewTracker(Options{})
 			tr.Observe(b, audittest.Epoch) // it knows how they end
 			types, sum := make(map[string]*tally), tally{}
-			for i := 0; i < len(b.Recs)-1; i += 5 { // a prime: all types, in a fifth of the time
+			for i := 0; i < len(b.Recs)-1; i += 13 { // a prime: all types
 				next := "\n"
 				if together {
 					next = string(b.Bytes(i + 1))
@@ -95,7 +95,7 @@ func TestARecordRunIntoOneOfItsTypeShows(t *testing.T) {
 			typ := b.Recs[i].Type
 			before, ok := last[typ]
 			last[typ] = i
-			if !ok || i%11 != 0 {
+			if !ok || i%29 != 0 {
 				continue
 			}
 			c := cuts(t, string(b.Bytes(before)), string(b.Bytes(i)))

@@ -326,6 +326,11 @@ func TestHangup(t *testing.T) {
 	dir := t.TempDir()
 	r := run(t, testSink(t, 0, "collect", dir))
 	r.put(0, 10)
+	// Before that file is there a SIGHUP would end the child.
+	r.eventually("the child to be ready", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "out.000000"))
+		return err == nil
+	})
 	r.eventually("a SIGHUP", func() bool {
 		r.s.Reopen()
 		_, err := os.Stat(filepath.Join(dir, "hup"))
