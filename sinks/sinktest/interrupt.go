@@ -35,7 +35,7 @@ func testStall(t *testing.T, tg *Target, f format.Format) {
 func testReopen(t *testing.T, tg *Target, f format.Format) {
 	r := newRig(t, tg, f)
 	r.start()
-	for i := range 200 {
+	for i := range 100 {
 		r.putLines(i*50, 50)
 		r.sink.Reopen()
 		if i%20 == 0 {
@@ -120,20 +120,21 @@ func (r *rig) stuck() {
 // what it has not the next sends whole.
 func testRestart(t *testing.T, tg *Target, f format.Format) {
 	r := newRig(t, tg, f)
-	for i := range 8 {
+	const rounds, half = 8, 400
+	for i := range rounds {
 		r.start()
-		r.putLines(i*2000, 1000)
+		r.putLines(2*i*half, half)
 		for range i % 4 {
 			pause()
 		}
-		r.putLines(i*2000+1000, 1000)
+		r.putLines((2*i+1)*half, half)
 		r.cancel()
 		r.wait()
 	}
 	r.start()
 	r.end()
 	c := r.queue.Counts()
-	if want := uint64(8 * 2000 * r.perLine()); c.Delivered != want || c.LostRecords() != 0 || c.Discarded != 0 {
+	if want := uint64(rounds * 2 * half * r.perLine()); c.Delivered != want || c.LostRecords() != 0 || c.Discarded != 0 {
 		t.Errorf("the queue delivered %d records, lost %d, discarded %d; want %d, 0, 0",
 			c.Delivered, c.LostRecords(), c.Discarded, want)
 	}
