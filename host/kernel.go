@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	libaudit "github.com/elastic/go-libaudit/v2"
@@ -11,7 +12,7 @@ import (
 // kernelTime is how long the kernel has to answer. Mostly it does in 50 ms, but
 // a question waits for whoever changes rules meanwhile (audit_ctl_lock in
 // kernel/audit.c), and no timeout of a socket ends that.
-const kernelTime = 2 * time.Second
+const kernelTime = 5 * time.Second
 
 // asker reads the kernel's audit status with a limit to the time it takes.
 type asker struct {
@@ -40,7 +41,7 @@ func AuditPID() (int, error) {
 // It needs CAP_AUDIT_CONTROL (EPERM without it); ECONNREFUSED and
 // EPROTONOSUPPORT mean that the kernel has no audit for us, as in a container.
 // Reading the status changes nothing. It takes some 50 ms and never more than
-// 2 s, after which it fails. Any goroutine may call it.
+// 5 s, after which it fails. Any goroutine may call it.
 func KernelLost() (lost uint32, err error) {
 	s, err := kernel.status()
 	return s.Lost, err
@@ -61,7 +62,7 @@ func (k asker) status() (libaudit.AuditStatus, error) {
 	got := make(chan answer, 1)
 	go func() {
 		defer func() { <-k.busy }()
-		status, err := k.read()
+		status, err := k.ask()
 		got <- answer{status, err}
 	}()
 	select {
@@ -75,9 +76,20 @@ func (k asker) status() (libaudit.AuditStatus, error) {
 	}
 }
 
-// readStatus asks once, with AUDIT_GET on a socket of its own. The client waits
-// half a second at most for each of the two parts of the answer. It closes
-// nothing but its socket: only one that has set the audit pid takes it back.
+// ask reads the status. The answer comes from one of the kernel's threads, for which read waits half
+// a second at most: on a busy host that is not always enough, so it is asked again.
+func (k asker) ask() (status libaudit.AuditStatus, err error) {
+	for range 3 {
+		if status, err = k.read(); err == nil || errors.As(err, new(syscall.Errno)) {
+			break // answered, or refused
+		}
+	}
+	return status, err
+}
+
+// readStatus asks once, with AUDIT_GET on a socket of its own. The client waits half a second at most
+// for each of the two parts of the answer. It closes nothing but its socket: only one that has set
+// the audit pid takes it back.
 func readStatus() (libaudit.AuditStatus, error) {
 	c, err := libaudit.NewAuditClient(nil)
 	if err != nil {

@@ -296,8 +296,7 @@ func TestOrphanTakesWhatIsThereAndEnds(t *testing.T) {
 	// The parent goes without closing the stream: something else holds it open.
 	dir := tempDir(t)
 	writeConfig(t, dir, fileSink)
-	r := startOrphan(t, dir)
-	r.write(lines(1, 10))
+	r := startOrphan(t, dir, lines(1, 10))
 	eventually(t, "the orphan has written", func() error {
 		got, err := os.ReadFile(filepath.Join(dir, "out"))
 		if err == nil && !bytes.Equal(got, lines(1, 10)) {

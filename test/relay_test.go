@@ -96,8 +96,8 @@ func start(t *testing.T, dir, config string, prepare func(*exec.Cmd, [2]int)) *r
 	return r
 }
 
-// startOrphan runs the program under a shell that ends at once.
-func startOrphan(t *testing.T, dir string) *relay {
+// startOrphan runs the program, with records on its stdin, under a shell that ends at once.
+func startOrphan(t *testing.T, dir string, records []byte) *relay {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -111,6 +111,7 @@ while [ ! -S "$1/run/control.sock" ] && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)
 	cmd.ExtraFiles = []*os.File{in}
 	unix.SetNonblock(fds[1], true)
 	r := &relay{t: t, dir: dir, cmd: cmd, auditd: os.NewFile(uintptr(fds[1]), "auditd")}
+	r.write(records) // an orphan may have ended when cmd.Run returns
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func (r *relay) consumer(name string) plugin.ConsumerReport {
 // eventually repeats f until it returns nil.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute) // a busy machine takes long; too much costs nothing
 	for {
 		err := f()
 		if err == nil {
