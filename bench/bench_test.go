@@ -92,14 +92,14 @@ func TestScopeCleansUp(t *testing.T) {
 			order = append(order, "second")
 			t.Fatalf("in a clean-up")
 		})
-		t.Errorf("goes on")
+		t.Errorf("continues")
 		t.Fatalf("stops")
 		order = append(order, "not reached")
 	})
 	if diff := cmp.Diff([]string{"second", "first"}, order); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
-	for _, want := range []string{"goes on", "stops", "in a clean-up"} {
+	for _, want := range []string{"continues", "stops", "in a clean-up"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
 		}

@@ -144,10 +144,10 @@ func catOnce(t *scope, c corpus) figure {
 	return figure{cpu: usage(cmd), wall: time.Since(begin)}
 }
 
-// The relay is fed faster than any auditd can, so it is told to be lossless and
-// to keep off the disk: what is measured is the cost of records that arrive. What
-// the spool costs has a row of its own.
-// The stream's seams, where the capture begins anew, look like losses.
+// The relay is fed faster than any auditd can, so it is configured to be lossless and to
+// stay off the disk: what is measured is the cost of records that arrive. What the spool
+// costs has a row of its own. The stream's seams, where the capture begins again, look like
+// losses.
 const bulkGlobals = "qos = \"lossless\"\nloss_markers = false\nspool.max_size = \"0\""
 
 func (b *bench) bulkSocket(t *scope, dir string, c corpus) bulkRun {

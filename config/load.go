@@ -40,7 +40,7 @@ func IsDir(path string) bool {
 // found; the Config beside them is what Parse says, with the plugins that have
 // no error. It wraps fs.ErrNotExist when there is no file at path. Other
 // errors, one line too, mean that the file cannot be read or, for root, must
-// not be believed because somebody else could have written it.
+// not be trusted because another user could have written it.
 //
 // auditLogs are the logs of auditd: no sink may write them, nor their rotations.
 func Load(path string, auditLogs ...string) (*Config, []string, error) {
@@ -129,7 +129,7 @@ func readOnce(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs
 		return nil, nil, err
 	}
 	if len(data) > limit {
-		return nil, nil, fmt.Errorf("%s: is larger than it may be, %v", path, Size(limit))
+		return nil, nil, fmt.Errorf("%s: file too large (limit %v)", path, Size(limit))
 	}
 	after, err := f.Stat()
 	if err != nil {
@@ -142,7 +142,7 @@ func readOnce(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs
 }
 
 // openRegular opens a file for reading, if it is one. A symbolic link that leads nowhere
-// is an error of its own kind: somebody wanted a file there.
+// is an error of its own kind: a file was wanted there.
 func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	// O_NONBLOCK: opening a FIFO must not wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)

@@ -103,7 +103,7 @@ func (c *confFile) word(l confLine, words ...string) (string, *Error) {
 	return val, nil
 }
 
-// single refuses a second value. A comment behind the value is one.
+// single refuses a second value. A comment after the value is one.
 func (c *confFile) single(l confLine) *Error {
 	if len(l.values) > 1 {
 		return c.errorf(l.line, l.key, "has more than one value, a comment must be on a line of its own")

@@ -187,11 +187,11 @@ func (p *pluginConf) take(s *Sink, kind string, vals map[string]any) error {
 }
 
 // fillUnix reads the arguments of builtin_af_unix: an octal mode and a path in
-// any order, as audit 2.8 does; and what audisp-af_unix takes behind them, the
+// any order, as audit 2.8 does; and what audisp-af_unix takes after them, the
 // format (audit 4.0.3) and the depth of its queue (4.1.2). Without arguments
 // the defaults are those of audisp-af_unix.
 //
-// Like there, a slow client loses records and nothing is kept for nobody.
+// Like there, a slow client loses records, and without a client nothing is kept.
 func (p *pluginConf) fillUnix(s *Sink) error {
 	vals := map[string]any{"mode": "0640", "group": "root", "slow_client": "drop", "when_idle": "discard"}
 	numbers := 0

@@ -165,7 +165,7 @@ func TestPluginConf(t *testing.T) {
 
 		{"unknown key", on + "\nformta = string\n", true, `x.conf:3: formta: unknown key, did you mean "format"?; allowed: active, args,`, nil},
 		{"bad word", "active = on\n", true, `x.conf:1: active: "on" is not allowed, must be "yes" or "no"`, nil},
-		{"comment behind", "active = yes # on\n", true, "x.conf:1: active: has more than one value, a comment", nil},
+		{"comment after", "active = yes # on\n", true, "x.conf:1: active: has more than one value, a comment", nil},
 		{"tab", "active\t=\tyes\n", true, `x.conf:1: "active\t=\tyes": no "=" with spaces around it, must be "key = value"; tabs`, nil},
 		{"no blank", "active=yes\n", true, `x.conf:1: active=yes: no "="`, nil},
 		{"no value", "path =\n", true, "x.conf:1: path: has no value", nil},

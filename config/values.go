@@ -12,7 +12,7 @@ import (
 )
 
 // Size is a number of bytes. In TOML it is a string of digits with KiB, MiB,
-// GiB or nothing behind it, or an integer of bytes.
+// GiB or nothing after it, or an integer of bytes.
 type Size int64
 
 var sizeUnits = []struct {

@@ -27,8 +27,8 @@ type Auditd struct {
 }
 
 // FindAuditd finds the audit daemon of this machine and reads its
-// configuration. The kernel says which process it is; where the kernel will not
-// tell us, the processes called auditd are looked through. ErrNoAuditd when
+// configuration. The kernel says which process it is; where we may
+// not ask it, the processes called auditd are looked through. ErrNoAuditd when
 // there is none. A mistake in auditd.conf is a *ConfError, with everything else
 // filled in.
 func (m Machine) FindAuditd() (Auditd, error) {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// AuditLogs returns the logs that are an auditd's own, which nobody else may write: that of the
+// AuditLogs returns the logs that are an auditd's own, which no other program may write: that of the
 // auditd above the process parent, or of the one that runs, and that of the configuration
 // in /etc/audit, which the next one will write. It only reads, and what cannot be found out is
 // left out.

@@ -16,9 +16,9 @@ import (
 // whether that is safe: it runs as root. The rules are those of auditd's
 // sanity_check (audisp/audispd-pconfig.c), the strictest of all versions:
 // absolute, in a directory whose name has at least 4 characters, a regular
-// file, owner root, mode at least 0750. On top of that stand those of package runnable: only root
-// may be able to write to it or to put another file in its place. The error
-// says how to mend it.
+// file, owner root, mode at least 0750. Those of package runnable
+// come on top: only root may be able to write to it or to put another file in its place. The error
+// says how to correct it.
 //
 // dispatcher adds the rule for auditd 2.x's dispatcher=: mode exactly 0750 or
 // 0755 (dispatch_parser in src/auditd-config.c).
@@ -83,7 +83,7 @@ func (m Machine) checkDir(what, path, dir, advice string) error {
 	switch {
 	case ownerOf(st) != 0 && ownerOf(st) != m.owner:
 		return fmt.Errorf("%s %s: uid %d, which owns %s, can replace what is in it: chown root %s, or %s", what, path, ownerOf(st), dir, dir, advice)
-	case perm&0o022 != 0 && st.Mode()&os.ModeSticky == 0: // in a sticky one, as /tmp is, nobody can replace what is root's
+	case perm&0o022 != 0 && st.Mode()&os.ModeSticky == 0: // in a sticky one, as /tmp is, others cannot replace what is root's
 		return fmt.Errorf("%s %s: others than root can replace what is in %s (mode %04o): chmod go-w %s, or %s", what, path, dir, perm, dir, advice)
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// DropInName is the relay's file in the plugin directory. auditd tells plugins
-// apart by this name.
+// DropInName is the relay's file in the plugin directory. auditd
+// identifies plugins by this name.
 const DropInName = "audisp-relay.conf"
 
 // previousName keeps what lay in the place of the drop-in before. auditd reads

@@ -111,8 +111,8 @@ func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	return i.start(ctx, a, old)
 }
 
-// checkConfig says whether the configuration that is there can be used, and whether nobody
-// else can put another one in its place.
+// checkConfig says whether the configuration that is there can be used, and whether no
+// other user can put another one in its place.
 func (i *Installer) checkConfig() error {
 	if err := i.Machine.checkParents("configuration", i.Config, "name another file with --config"); err != nil {
 		return err
@@ -315,7 +315,7 @@ func (i *Installer) awaitRecords(ctx context.Context, a Auditd) error {
 	return fmt.Errorf("auditd (pid %d) runs the plugin and gives it no records, or late ones: restart auditd: %s", a.PID, dispatcherNote)
 }
 
-// clockTick is how far the time of a record may be behind: the kernel takes that of its last
+// clockTick is how old the time of a new record may be: the kernel takes that of its last
 // tick, 10 ms ago at most, in whole milliseconds.
 const clockTick = 20 * time.Millisecond
 

@@ -179,7 +179,7 @@ func TestInstallReloadsForAChange(t *testing.T) {
 		func() { i.Format = "binary" },
 		func() { i.Config = dir + "/other.toml" },
 		func() { i.Binary = standin(t, dir+"/bin2") },
-		func() { // somebody has written the file since auditd read it
+		func() { // the file was written since auditd read it
 			later := time.Now().Add(time.Hour)
 			if err := os.Chtimes(dir+"/plugins/"+DropInName, later, later); err != nil {
 				t.Fatal(err)

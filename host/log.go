@@ -16,7 +16,7 @@ type LogInfo struct {
 }
 
 // LogOf finds the log of the auditd that the process parent is, or that is
-// above it: behind audispd 2.x, audisp-filter or a wrapper. It reads that
+// above it, as with audispd 2.x, audisp-filter or a wrapper. It reads that
 // auditd's arguments and configuration, which may have been edited since auditd
 // read it. No capability is needed for it, only the right to read the
 // configuration.

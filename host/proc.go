@@ -120,7 +120,7 @@ func (m Machine) startedBefore(pid int, path string) bool {
 	if err != nil {
 		return false
 	}
-	const startTime = 22 - 3 // the field, counted from behind the name
+	const startTime = 22 - 3 // the field, counted from the end of the name
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) <= startTime {
 		return false

@@ -77,7 +77,7 @@ func (i *Installer) stop(ctx context.Context, a Auditd, binary string) error {
 		return nil
 	}
 	if !i.poll(ctx, func() bool { return !i.Machine.executes(pid, binary) }) {
-		return fmt.Errorf("the plugin (pid %d) still runs %v after auditd (pid %d) was told to reload: see why with `cat /proc/%d/stack`, or kill -9 %d",
+		return fmt.Errorf("the plugin (pid %d) still runs %v after auditd (pid %d) was asked to reload: see why with `cat /proc/%d/stack`, or kill -9 %d",
 			pid, i.wait(), a.PID, pid, pid)
 	}
 	i.Say("auditd (pid %d) has stopped the plugin (pid %d)", a.PID, pid)

@@ -110,7 +110,7 @@ func sampleSettings(t *testing.T) (all []setting) {
 // manKey is how the manual describes a key.
 type manKey struct {
 	place, key string
-	text       string // of the brackets behind the key
+	text       string // of the brackets after the key
 }
 
 var manItem = regexp.MustCompile(`^\.It Ic ([a-z_]+) Pq (.*)`)

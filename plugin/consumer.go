@@ -29,7 +29,7 @@ type consumer struct {
 	intake *intake     // in front of it
 	log    *zap.Logger // with a rate limit of its own
 	poison *poison     // panics over its events
-	said   said        // what the log was told of its losses; main goroutine only
+	said   said        // what was logged of its losses; main goroutine only
 	local  string      // node= of this host as its filter knows it; main goroutine only
 
 	mu    sync.Mutex        // guards what follows, which reload changes
@@ -53,8 +53,8 @@ type consumer struct {
 	settled chan struct{}
 }
 
-// newConsumer makes a consumer without starting it. It goes on where the one of
-// its name in an earlier run, or before a reload, has ended.
+// newConsumer makes a consumer without starting it. It continues where the one of its name
+// in an earlier run, or before a reload, has ended.
 func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 	c := &consumer{name: cfg.Name, cfg: cfg, log: p.log.limited()}
 	c.poison = &poison{log: c.log.With(zap.String("sink", c.name))}
@@ -69,7 +69,7 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer {
 	return c
 }
 
-// newQueue makes the queue of a consumer, which goes on from before.
+// newQueue makes the queue of a consumer, which continues from before.
 func (p *Plugin) newQueue(c *consumer, s *spool.Spool, before state.Consumer) *queue.Queue {
 	cfg := c.config()
 	return queue.New(queue.Options{

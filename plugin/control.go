@@ -31,8 +31,8 @@ var controlTimeout = 2 * time.Second
 const controlEvery = time.Second
 
 // control is the socket through which status asks: one line "status", answered
-// with the Report as JSON. Only root may connect. It is made again when somebody has
-// removed it, and as soon as an earlier relay that has it is gone.
+// with the Report as JSON. Only root may connect. It is made again when it
+// was removed, and as soon as an earlier relay that has it is gone.
 type control struct {
 	path string
 	ctx  context.Context // ends with the plugin, which waits for no client
@@ -42,11 +42,11 @@ type control struct {
 	// Of the goroutine that watches it, and after that of close.
 	ln     *net.UnixListener
 	file   os.FileInfo // what ln made at path
-	failed string      // the error that was said last
+	failed string      // the error that was logged last
 }
 
-// prepare gives the process its place on the host. What is refused is said
-// once, and the plugin goes on without.
+// prepare gives the process its place on the host. What is refused is logged
+// once, and the plugin continues without it.
 func (p *Plugin) prepare() {
 	for _, err := range []error{
 		boost(p.cfg.PriorityBoost),
@@ -59,8 +59,8 @@ func (p *Plugin) prepare() {
 	}
 }
 
-// makeDir makes run_dir where it is not there. One that is keeps its mode, but it is
-// refused where somebody else could put a socket or a report of his own there.
+// makeDir makes run_dir where it is missing. An existing one keeps its mode, but is refused
+// where another user could put a socket or a report of his own there.
 func makeDir(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	switch {
@@ -129,7 +129,7 @@ func (p *Plugin) startControl() *control {
 	return c
 }
 
-// openControl opens the socket, and says it when it could not, or can again.
+// openControl opens the socket, and logs when it cannot, and when it can again.
 func (p *Plugin) openControl(c *control) {
 	err := makeDir(filepath.Dir(c.path))
 	if err == nil {
@@ -193,7 +193,7 @@ func (c *control) drop() {
 	c.ln = nil
 }
 
-// listenControl takes over a socket that nobody listens on.
+// listenControl takes over a socket that no process listens on.
 func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
 	addr := &net.UnixAddr{Name: path, Net: "unix"}
 	if st, err := os.Lstat(path); err == nil {
@@ -225,7 +225,7 @@ func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
 	return ln, st, nil
 }
 
-// answer serves one client. The umask lets nobody but root connect before the
+// answer serves one client. The umask lets only root connect before the
 // mode is set, and the peer is read with a limit and a deadline.
 func (p *Plugin) answer(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
@@ -245,7 +245,7 @@ func (c *control) close() {
 	c.drop()
 }
 
-// ErrNotRunning is what Query returns where nobody listens.
+// ErrNotRunning is what Query returns where no plugin listens.
 var ErrNotRunning = errors.New("the plugin does not run, or not")
 
 // Query asks the plugin whose run_dir is dir for its report.

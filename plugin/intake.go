@@ -108,8 +108,8 @@ func (in *intake) put(b *record.Batch) {
 	in.asm.Expire(time.UnixMilli(in.newest))
 }
 
-// putMissed gives the consumer records of which it has had later ones. doubt is since
-// when records were missing.
+// putMissed gives the consumer records that belong before some it already has. doubt is
+// since when records were missing.
 func (in *intake) putMissed(b *record.Batch, doubt time.Time) {
 	in.queue.Hold(doubt)
 	in.put(b)

@@ -67,7 +67,7 @@ func (tk *taker) serials(t *testing.T) (got string) {
 }
 
 func TestIntake(t *testing.T) {
-	// Two events that are interleaved and one behind them that does not end.
+	// Two events that are interleaved and one after them that does not end.
 	stream := func() *record.Batch {
 		return batchOf(t, syscallLine(1, "a"), syscallLine(2, "b"), pathLine(2), pathLine(1), eoeLine(2), eoeLine(1), syscallLine(3, "a"))
 	}
@@ -99,7 +99,7 @@ func TestIntake(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 			if got, want := tk.queue.Position().ID.Serial, uint32(3); got != want {
-				t.Errorf("the position is behind event %d, want %d", got, want)
+				t.Errorf("the position is after event %d, want %d", got, want)
 			}
 		})
 	}

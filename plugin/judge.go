@@ -13,11 +13,11 @@ import (
 // judge decides which events a consumer gets. An event can come in parts: it was too long,
 // waited too long, or some of it came late. Then all parts share what was decided on the
 // first. A part that leaves open whether the whole is to be kept, because what decides is in
-// another one, is kept. So nobody hides the end of an event behind its beginning.
+// another one, is kept. So the beginning of an event cannot hide its end.
 type judge struct {
 	match *filter.Matcher
 	seed  maphash.Seed
-	mul   uint64 // odd and secret: nobody can choose ids that look the same
+	mul   uint64 // odd and secret: a program cannot choose ids that look the same
 	last  []verdictOf
 	line  verdict // on the part that ended within a line
 }

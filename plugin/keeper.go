@@ -21,11 +21,11 @@ import (
 	"audisp-relay/state"
 )
 
-// saveEvery is how often positions and balances are put on disk. What a consumer
-// was given since then it gets again after a kill.
+// saveEvery is how often positions and balances are put on disk. After a kill a consumer
+// gets again what it was given since then.
 const saveEvery = 250 * time.Millisecond
 
-// tryEvery is how often a state_dir that is not to be had is tried again.
+// tryEvery is how often a state_dir that cannot be used is tried again.
 const tryEvery = time.Second
 
 // keeper keeps positions and balances in state_dir, over restarts.
@@ -38,12 +38,12 @@ type keeper struct {
 
 	// Of keepState, and after that of the main goroutine.
 	track  json.RawMessage // the tracker's, as saved last
-	failed string          // the error that was said last
+	failed string          // the error that was logged last
 	saved  state.State     // last
-	tried  time.Time       // when state_dir was not to be had
+	tried  time.Time       // when state_dir could not be used
 
 	mu     sync.Mutex                // guards what follows
-	key    []byte                    // of loss markers; never said
+	key    []byte                    // of loss markers; never shown
 	kept   bool                      // it is that in state_dir
 	dir    *state.Dir                // nil: there is no state_dir
 	before state.State               // what the run before has left, but for its consumers
@@ -58,7 +58,7 @@ func (p *Plugin) openState() *keeper {
 	dir, err := state.Open(k.path)
 	if err != nil {
 		k.failed, k.tried = err.Error(), time.Now()
-		p.log.Warn("no state_dir yet: nothing is spooled, and a restart does not go on where this run ends, until it is to be had", zap.Error(err))
+		p.log.Warn("no state_dir yet: nothing is spooled, and a restart cannot resume where this run ends, until it can be used", zap.Error(err))
 		return k
 	}
 	k.dir = dir
@@ -102,12 +102,12 @@ func (k *keeper) markerKey() []byte {
 func (p *Plugin) loadState(dir *state.Dir) state.State {
 	before, err := dir.Load()
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		p.log.Warn("positions lost: consumers get what is in their spools again, and go on with what comes", zap.Error(err))
+		p.log.Warn("positions lost: consumers get what is in their spools again, then new records", zap.Error(err))
 	}
 	return before
 }
 
-// haveState reports whether state_dir is ours, and takes it where it is to be had.
+// haveState reports whether state_dir is ours, and takes it where that is possible.
 func (p *Plugin) haveState() bool {
 	k := p.keep
 	if k.dir != nil && k.dir.Held() {
@@ -144,8 +144,8 @@ func (k *keeper) of(name string) (state.Consumer, *state.Dir) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.dir == nil {
-		// Numbers go on from what an earlier run had, which is not known: whatever
-		// it was, it is less than this.
+		// Numbers continue those of an earlier run, which are not known: whatever they
+		// were, they are less than this.
 		return state.Consumer{Number: uint64(time.Now().UnixNano()), Totals: k.absent[name].Totals}, nil
 	}
 	return k.absent[name], k.dir
@@ -184,7 +184,7 @@ func (p *Plugin) endState() {
 	select {
 	case <-saved:
 	case <-time.After(leaveTime):
-		p.log.Warn("state_dir hangs: the next start goes on from what was saved before")
+		p.log.Warn("state_dir does not respond: the next start resumes from the last saved positions")
 	}
 }
 
@@ -270,7 +270,7 @@ func (p *Plugin) stateNow() state.State {
 	for _, c := range p.consumers() {
 		s.Consumers[c.name] = c.saved(p.feed)
 		if len(c.queues()) > 1 {
-			// What this run has seen of serials begins behind what is still to be given.
+			// What this run has seen of serials begins after what is still to be given.
 			s.Tracker = k.before.Tracker
 		}
 	}
@@ -280,7 +280,7 @@ func (p *Plugin) stateNow() state.State {
 // saved returns what is to be saved of c.
 func (c *consumer) saved(feed *recovery.Merger) state.Consumer {
 	q := c.queues()[0]
-	pos := q.Position() // first: balance and doubt may be ahead of it, never behind
+	pos := q.Position() // first: balance and doubt may be ahead of it, never the other way round
 	n, base := c.balance()
 	s := state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: totals(base, &n, false)}
 	if f := q.Floor(feed.Doubt()); f != nil {
@@ -322,7 +322,7 @@ func (c *consumer) nowCounts(n *queue.Counts) queue.Counts {
 }
 
 // totals returns the balance over all runs, base and n together. What is queued counts as
-// received only where present is asked for: a later run receives it anew, from the
+// received only where present is asked for: a later run receives it again, from the
 // spool or from audit.log.
 func totals(base map[string]uint64, n *queue.Counts, present bool) map[string]uint64 {
 	t := maps.Clone(base)
@@ -374,7 +374,7 @@ func (p *Plugin) inputTotals() map[string]uint64 {
 	return t
 }
 
-// bootID tells one run of the kernel from the next (random(4)).
+// bootID identifies one run of the kernel (random(4)).
 func bootID() string {
 	data, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(data))

@@ -20,9 +20,9 @@ const kernelEvery = 10 * time.Second
 // the kernel loses never reaches auditd, consumes no serial where the backlog
 // was full, and shows nowhere else (kernel/audit.c, audit_log_lost).
 type kernelLoss struct {
-	ask  func() (uint32, error) // host.KernelLost, but for tests
-	log  *zap.Logger
-	tell func(n uint32) // of so many more records lost
+	ask    func() (uint32, error) // host.KernelLost, but for tests
+	log    *zap.Logger
+	report func(n uint32) // that so many more records are lost
 
 	seen    atomic.Int64  // the kernel's count, -1 while it is not known
 	lost    atomic.Uint64 // in this run
@@ -76,7 +76,7 @@ func (k *kernelLoss) judge(ctx context.Context) (func() bool, uint32) {
 
 func (k *kernelLoss) count(n uint32) {
 	k.lost.Add(uint64(n))
-	k.tell(n)
+	k.report(n)
 }
 
 func (k *kernelLoss) look() {
@@ -105,7 +105,7 @@ func (p *Plugin) startKernel() (end func()) {
 	if p.opt.In != nil {
 		return func() {} // a stream that is not auditd's
 	}
-	k := &kernelLoss{ask: host.KernelLost, log: p.log.limited(), tell: p.tellKernel}
+	k := &kernelLoss{ask: host.KernelLost, log: p.log.limited(), report: p.reportKernel}
 	k.seen.Store(-1)
 	if seen, ok := p.keep.before.Input[kernelSeen]; ok {
 		if p.keep.before.BootID != bootID() {
@@ -149,8 +149,8 @@ func (p *Plugin) kernelStopped() uint64 {
 	return p.kernel.stopped.Load()
 }
 
-// tellKernel puts a marker into every consumer's stream.
-func (p *Plugin) tellKernel(n uint32) {
+// reportKernel puts a marker into every consumer's stream.
+func (p *Plugin) reportKernel(n uint32) {
 	p.feed.WithLock(func() {
 		for _, c := range p.consumers() {
 			c.queue().RecordUpstreamLoss(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
@@ -164,5 +164,5 @@ const (
 	kernelLost = "lost kernel"
 	kernelLast = "kernel asked at the end" // 1: after the stream had ended
 
-	auditdStopped = "missed while auditd was stopped" // no loss: nobody was there
+	auditdStopped = "missed while auditd was stopped" // no loss: there was no auditd
 )

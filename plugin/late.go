@@ -15,12 +15,11 @@ import (
 	"audisp-relay/state"
 )
 
-// A state_dir that is to be had only later, because the relay before still hangs or
-// the file system comes late, makes each consumer what it would be had it been there
-// at the start: a second queue is made from spool and position, its sink goes on with
-// that, and it gets from audit.log what stands there between the position and the
-// first record of this run. Then it gets what this run has queued, and takes the place
-// of the first queue.
+// A state_dir may be usable only later, because the previous relay still hangs or the file
+// system comes late. Then each consumer becomes what it would have been from the start: a
+// second queue is made from spool and position, the sink continues with that, and the queue
+// gets from audit.log what stands there between the position and the first record of this
+// run. Then it gets what this run has queued, and replaces the first queue.
 
 // lateState takes state_dir while the plugin runs. It belongs to keepState.
 func (p *Plugin) lateState(dir *state.Dir) {
@@ -30,7 +29,7 @@ func (p *Plugin) lateState(dir *state.Dir) {
 	k.dir, k.before = dir, before
 	k.absent = maps.Clone(before.Consumers)
 	k.mu.Unlock()
-	p.log.Info("state_dir is to be had now", zap.String("state_dir", k.path))
+	p.log.Info("state_dir can be used now", zap.String("state_dir", k.path))
 	k.late = make(chan struct{})
 	cs := p.consumers()
 	for _, c := range cs {
@@ -69,7 +68,7 @@ func addTotals(a, b map[string]uint64) map[string]uint64 {
 	return sum
 }
 
-// goLate lets c go on with its later queue.
+// goLate lets c continue with its later queue.
 func (p *Plugin) goLate(c *consumer, g *gap) {
 	list := c.queues()
 	later, now := list[0], list[1]
@@ -120,7 +119,7 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 	})
 	m.cursor.Close()
 	now.Shutdown()
-	c.log.Info("went on from the positions of the run before", append([]zap.Field{zap.String("sink", c.name),
+	c.log.Info("resumed from the positions of the previous run", append([]zap.Field{zap.String("sink", c.name),
 		zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
 }
 
@@ -142,16 +141,16 @@ func (m *mover) move() {
 	}
 }
 
-// gap is what stands in audit.log between the position of the run before and the first
+// gap is what stands in audit.log between the position of the previous run and the first
 // record that this run was given.
 type gap struct {
 	saved   state.Consumer
 	tracker *integrity.Tracker
-	known   bool                // the tracker knows what the run before has seen of serials
-	lost    func(integrity.Gap) // told of what is not in the log either; may be nil
+	known   bool                // the tracker knows the serials that the previous run has seen
+	lost    func(integrity.Gap) // is given what is not in the log either; may be nil
 }
 
-// serials makes g go on from what the run before has seen of serials.
+// serials makes g continue from the serials that the previous run has seen.
 func (g *gap) serials(saved json.RawMessage) {
 	var s integrity.State
 	if json.Unmarshal(saved, &s) == nil {
@@ -159,9 +158,9 @@ func (g *gap) serials(saved json.RawMessage) {
 	}
 }
 
-// judge tells of the serials that neither the run before nor the log has, up to first;
-// what is missing from there on others tell.
-func (g *gap) judge(first *record.ID) {
+// reportLost reports the serials that neither the previous run nor the log has, up to first;
+// what is missing from there on is reported by others.
+func (g *gap) reportLost(first *record.ID) {
 	if !g.known || g.lost == nil {
 		return
 	}
@@ -205,11 +204,11 @@ func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
 	feed.Resume([]recovery.Resumed{{Name: c.name, ID: id, First: atFirst, Known: true, Put: put}})
 	in.flush()
 	log.Close()
-	g.judge(first)
+	g.reportLost(first)
 }
 
-// pastFirst is how much later than the first record of this run a line has to be to be
-// behind it, where that itself is not found.
+// pastFirst is how much later than the first record of this run a line has to be to count
+// as after it, where that record itself is not found.
 const pastFirst = 2000 // ms
 
 // awaitFirst returns the identity of the first record that this run has given c, nil if

@@ -132,7 +132,7 @@ func (l *logFile) Fault() string {
 	if l.fault == nil {
 		return ""
 	}
-	return fmt.Sprintf("%v; what is to be said goes to syslog", l.fault)
+	return fmt.Sprintf("%v; log lines go to syslog", l.fault)
 }
 
 func (l *logFile) close() {
@@ -142,5 +142,5 @@ func (l *logFile) close() {
 		l.f.Close()
 		l.f = nil
 	}
-	l.next = time.Now().Add(time.Hour) // nobody opens it again
+	l.next = time.Now().Add(time.Hour) // so that it is not opened again
 }

@@ -230,7 +230,7 @@ func resolveNode(ctx context.Context, nameFormat, called string) (string, error)
 	if nameFormat == "fqd" {
 		fqd, err := net.DefaultResolver.LookupCNAME(ctx, called)
 		if err != nil {
-			return "", fmt.Errorf("name_format = \"fqd\": %w; using the host name %s until that is mended", err, called)
+			return "", fmt.Errorf("name_format = \"fqd\": %w; using the host name %s until that works", err, called)
 		}
 		return strings.TrimSuffix(fqd, "."), nil
 	}
@@ -239,7 +239,7 @@ func resolveNode(ctx context.Context, nameFormat, called string) (string, error)
 		err = fmt.Errorf("it has none")
 	}
 	if err != nil {
-		return "", fmt.Errorf("name_format = \"numeric\": no address for %s: %w; using the host name until that is mended", called, err)
+		return "", fmt.Errorf("name_format = \"numeric\": no address for %s: %w; using the host name until that works", called, err)
 	}
 	return addrs[0].String(), nil
 }

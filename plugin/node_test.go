@@ -16,7 +16,7 @@ import (
 	"audisp-relay/host"
 )
 
-// world is what a nodes is told.
+// world is what a nodes learns.
 type world struct {
 	hostname string
 	fqd      map[string]string // without an entry the name server fails
@@ -98,7 +98,7 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 		expect("HUP while the name server is away", "a.elsewhere", "a")
 		w.hostname = "b"
 		second()
-		expect("another host name, of which the name server does not know", "b", "b")
+		expect("another host name, which the name server does not know", "b", "b")
 		w.fqd["b"] = "b.example"
 		for range 11 {
 			second()

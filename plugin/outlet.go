@@ -40,8 +40,8 @@ func (p *Plugin) give(c *consumer, b *record.Batch, missed bool) {
 	}
 }
 
-// isLate reports whether lines of the log are given that stand before others which
-// consumers have had.
+// isLate reports whether lines of the log are given that stand before others which the
+// consumers already have.
 func isLate(b *record.Batch) bool {
 	for i := range b.Recs {
 		if b.Recs[i].Flags&(record.FromLog|record.Late) == record.FromLog|record.Late {
@@ -60,20 +60,20 @@ func (o outlet) Lost(t integrity.Gap) {
 	}
 }
 
-// lossOf says what a hole has cost. How many records its events had nobody
-// knows: one each at least.
+// lossOf says what a gap has cost. How many records its events had is not known: one each
+// at least.
 func lossOf(t integrity.Gap) queue.Loss {
 	return queue.Loss{Events: t.Events(), Records: t.Events(), First: t.First, Last: t.Last, At: time.Now()}
 }
 
-// newFeed makes what stands between the reader and the queues, with audit.log
-// behind it where that is to be had.
+// newFeed makes what stands between the reader and the queues, and reads audit.log where
+// there is one.
 func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 	tracker := integrity.NewTracker(integrity.Options{BootID: bootID(), Window: p.opt.Window})
 	if data := p.keep.before.Tracker; len(data) > 0 {
 		var s integrity.State
 		if err := json.Unmarshal(data, &s); err != nil {
-			p.log.Warn("serials of the run before not known: a hole at the restart does not show", zap.Error(err))
+			p.log.Warn("serials of the previous run unknown: a gap at the restart will not be noticed", zap.Error(err))
 		} else {
 			tracker.Restore(s) // of another boot they say nothing
 		}
@@ -101,7 +101,7 @@ func (p *Plugin) nextRunGoesOn() bool {
 	return true
 }
 
-// auditLog returns the log that holes are filled from, nil where there is none,
+// auditLog returns the log that gaps are filled from, nil where there is none,
 // and whether records of other hosts stand in it that are not distributed.
 func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	p.mu.Lock()
@@ -129,7 +129,7 @@ func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 
 // startExpiry gives consumers the events that have waited too long for their end, from time
 // to time. A lossless queue makes that wait for room, as it does the reader, so it is
-// nothing for the main goroutine: stop tells it to end, ended is closed when it has.
+// nothing for the main goroutine: stop ends it, and ended is closed when it has ended.
 func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -169,8 +169,8 @@ func (p *Plugin) flush(cs ...*consumer) <-chan struct{} {
 	return done
 }
 
-// startFeed makes the Merger and runs it. What it returns ends it, with what is
-// left behind it given to the consumers.
+// startFeed makes the Merger and runs it. What it returns ends it, and gives the consumers
+// what is left in it.
 func (p *Plugin) startFeed() (end func()) {
 	cs := p.resumed()
 	p.feed = p.newFeed(cs != nil)
@@ -204,15 +204,15 @@ func (p *Plugin) startFeed() (end func()) {
 			}
 			p.closeStalled(feedTime/2, began)
 			if time.Since(began) > 2*feedTime {
-				p.log.Warn("the last records wait for a consumer: leaving them")
+				p.log.Warn("the last records wait for a consumer: leaving them to the next run")
 				return
 			}
 		}
 	}
 }
 
-// resumed returns the consumers with the positions they go on from, nil when
-// none has one.
+// resumed returns the consumers with the positions they continue from, nil when none has
+// one.
 func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
@@ -228,7 +228,7 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	return cs
 }
 
-// resumeAt returns the record after which (with first: at which) a consumer goes on in
+// resumeAt returns the record after which (with first: at which) a consumer continues in
 // audit.log: after what its spool has, otherwise where it was, and at its floor where
 // it may lack records before that.
 func resumeAt(q *queue.Queue, before state.Consumer) (id record.ID, first, known bool) {

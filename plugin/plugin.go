@@ -29,7 +29,7 @@ const (
 	feedTime  = 150 * time.Millisecond // for the last of audit.log
 	flushTime = 50 * time.Millisecond  // for events that are open to find room
 	drainTime = 450 * time.Millisecond
-	leaveTime = 200 * time.Millisecond // for sinks to end once they are told to
+	leaveTime = 200 * time.Millisecond // for sinks to end once they are asked to
 )
 
 // Options are what a plugin is started with.
@@ -119,7 +119,7 @@ func New(opt Options) *Plugin {
 
 // Run relays until the stream ends. The order of the end: reading stops, what
 // auditd had logged but not dispatched is taken from its log, the queues are
-// closed, sinks deliver what is left for at most drainTime, are told to stop and
+// closed, sinks deliver what is left for at most drainTime, are asked to stop and
 // waited for; what was not delivered goes to the spools or is counted; positions
 // are saved; the last report is logged and written.
 func (p *Plugin) Run() error {
@@ -245,7 +245,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-signals.term:
 			// systemd sends TERM to the whole control group while auditd still
 			// dispatches: only the end of the stream, or of auditd, counts.
-			p.log.Info("TERM received: going on until the stream ends")
+			p.log.Info("TERM received: continuing until the stream ends")
 		}
 	}
 }
@@ -285,8 +285,8 @@ func (p *Plugin) readRest(ended <-chan error) {
 	}
 }
 
-// finish ends the consumers in the order that Run describes. expired is closed when nobody
-// gives them events that have waited too long any more.
+// finish ends the consumers in the order that Run describes. expired is closed when
+// they get no more events that have waited too long.
 func (p *Plugin) finish(expired <-chan struct{}) {
 	members := slices.Concat(p.consumers(), p.leaving)
 	flushed := p.flush(p.consumers()...)
@@ -312,7 +312,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	select {
 	case <-drained:
 	case <-time.After(leaveTime):
-		p.log.Warn("a sink did not end in time; leaving it")
+		p.log.Warn("sink did not stop in time: abandoning it")
 	}
 	var stored sync.WaitGroup
 	for _, c := range members { // each may wait for a disk

@@ -320,10 +320,10 @@ func TestSettleDoesNotWaitForever(t *testing.T) {
 	})
 }
 
-// TestEventThatWaitsForRoomHoldsUpNobody: an event that nothing has completed finds its
+// TestEventThatWaitsForRoomHoldsUpNothing: an event that nothing has completed finds its
 // lossless consumer dead and the queue full. Signals are served and the end comes
 // nevertheless.
-func TestEventThatWaitsForRoomHoldsUpNobody(t *testing.T) {
+func TestEventThatWaitsForRoomHoldsUpNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}

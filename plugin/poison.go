@@ -11,7 +11,7 @@ import (
 	"audisp-relay/sinks"
 )
 
-// sayPoison is how often it is said again that something panics.
+// sayPoison is how often it is logged again that something panics.
 const sayPoison = time.Minute
 
 // poison counts panics over events, or records, of one consumer or of the input. Each of these
@@ -58,7 +58,7 @@ func (p *poison) shown() (times uint64, last string) {
 }
 
 // safely calls f, which does something that can be left out once. A panic in it is counted
-// and said.
+// and logged.
 func (p *Plugin) safely(what string, f func()) {
 	defer func() {
 		if fault := recover(); fault != nil {

@@ -44,8 +44,8 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 }
 
 // reload reads the configuration again (SIGHUP). A bad one changes nothing.
-// The reader goes on meanwhile: it takes the set of consumers anew for each
-// batch, and a queue keeps what its sink had not delivered.
+// The reader continues meanwhile: it looks up the consumers for each batch, and a queue
+// keeps what its sink had not delivered.
 func (p *Plugin) reload() {
 	p.nodes.lookUp()
 	p.feed.Check() // auditd passes its HUP on, and says in its log alone who sent it
@@ -55,7 +55,7 @@ func (p *Plugin) reload() {
 	}
 	p.sayConfig(warnings, err)
 	if err != nil {
-		p.log.Error("config not reloaded: going on with the one before")
+		p.log.Error("config not reloaded: the previous one stays in use")
 		p.mu.Lock()
 		p.cfgErr = err
 		p.mu.Unlock()
@@ -116,8 +116,8 @@ func (p *Plugin) exchange(cfg *config.Config) {
 }
 
 // retire ends a consumer that the configuration no longer has: it delivers what
-// is queued, within the time there is at the plugin's own end. That goes on in
-// the background: the stream may end meanwhile, and then finish sees to it.
+// is queued, within the time there is at the plugin's own end. That happens in
+// the background: the stream may end meanwhile, and then finish takes care of it.
 func (p *Plugin) retire(c *consumer) {
 	sink, gone, settled := c.ended, make(chan struct{}), make(chan struct{})
 	c.ended, c.settled = gone, settled

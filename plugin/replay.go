@@ -59,7 +59,7 @@ func Replay(ctx context.Context, from Stored) (Replayed, error) {
 	put, finish := in.put, func() {}
 	if from.Log != "" {
 		done.Log = new(recovery.Counts)
-		put, finish = mending(in, from.Log, done.Log)
+		put, finish = recoverFrom(in, from.Log, done.Log)
 	}
 	for _, name := range from.Inputs {
 		var n stream.Counts
@@ -124,9 +124,9 @@ func checkLog(name string) error {
 	return nil
 }
 
-// mending puts recovery from an audit.log that does not grow in front of in. The
+// recoverFrom puts recovery from an audit.log that does not grow in front of in. The
 // counts are there when finish has returned.
-func mending(in *intake, log string, counts *recovery.Counts) (put func(*record.Batch), finish func()) {
+func recoverFrom(in *intake, log string, counts *recovery.Counts) (put func(*record.Batch), finish func()) {
 	feed := recovery.New(recovery.Options{Log: auditlog.New(log), Static: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: replayed{in}, Say: zap.NewNop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

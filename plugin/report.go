@@ -31,7 +31,7 @@ type Report struct {
 	ConfigAt    time.Time `json:"config_loaded"`
 	ConfigError string    `json:"config_error,omitempty"`
 	Reloads     uint64    `json:"reloads"`
-	Degraded    []string  `json:"degraded"` // what needs to be mended: "config", "log", names of sinks; empty if nothing
+	Degraded    []string  `json:"degraded"` // what needs attention: "config", "log", names of sinks; empty if nothing
 
 	Input      Input            `json:"input"`
 	Memory     MemoryReport     `json:"memory"`
@@ -157,7 +157,7 @@ func (c *consumer) report() ConsumerReport {
 	return r
 }
 
-// degraded lists what needs to be mended.
+// degraded lists what needs attention.
 func (r *Report) degraded() []string {
 	list := []string{}
 	if r.ConfigError != "" {

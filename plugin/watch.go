@@ -8,11 +8,11 @@ import (
 	"audisp-relay/queue"
 )
 
-// warnEvery is how often a loss or a stall that goes on is said again, with
-// totals; it never goes quiet while they grow.
+// warnEvery is how often a loss or a stall that continues is logged again, with totals; it
+// is never silent while they grow.
 const warnEvery = time.Minute
 
-// said is what the log was told of one consumer.
+// said is what was logged of one consumer.
 type said struct {
 	of       *queue.Queue
 	failed   uint64
@@ -27,7 +27,7 @@ type said struct {
 	spillAt  time.Time
 }
 
-// saidInput is what the log was told of the way to the relay.
+// saidInput is what was logged of the way to the relay.
 type saidInput struct {
 	resumed           bool
 	recovered, mended uint64

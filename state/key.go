@@ -67,8 +67,8 @@ func makeKey(path string, key []byte) error {
 	return os.Link(next, path)
 }
 
-// ReadKey reads a key, which nobody else may be able to read or write: it would not
-// prove anything.
+// ReadKey reads a key. No other user may be able to read or write it, or it would prove
+// nothing.
 func ReadKey(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -90,7 +90,7 @@ func onSmallDisk(root string) {
 	entries, err := os.ReadDir(dir)
 	fatal(err)
 	if len(entries) != 3 { // lock, state.json, full
-		fatal(fmt.Errorf("left behind on a full disk: %v", entries))
+		fatal(fmt.Errorf("left on a full disk: %v", entries))
 	}
 	s, err := d.Load()
 	fatal(err)

@@ -1,7 +1,7 @@
 // Package state keeps what the relay must still know when it is started again:
 // how far each consumer has got, and the totals of its balance. It is a
-// directory with a lock, so that no two relays use it, and one small file in
-// it; the spools are beside that (queue/spool).
+// directory with a lock, so that no two relays use it, and one small file in it. The
+// spools are beside that (queue/spool).
 //
 // A Dir is for one goroutine at a time.
 package state
@@ -44,7 +44,7 @@ type Consumer struct {
 	ID     record.ID         `json:"id"`              // of the last of those that is in audit.log
 	HasID  bool              `json:"has_id"`          // there was one
 	First  bool              `json:"first,omitempty"` // ID is that of the first record it is to have, instead
-	Floor  *Floor            `json:"floor,omitempty"` // where it has to go on, all the same
+	Floor  *Floor            `json:"floor,omitempty"` // where it has to continue instead
 	Totals map[string]uint64 `json:"totals,omitempty"`
 }
 

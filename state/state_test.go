@@ -211,7 +211,7 @@ func FuzzDecode(f *testing.F) {
 		if _, err := decode(data); err != nil && strings.Contains(err.Error(), "\n") {
 			t.Errorf("an error of several lines: %q", err)
 		}
-		// With the right sum, so that what is behind it is reached.
+		// With the right sum, so that what comes after it is reached.
 		var e envelope
 		if json.Unmarshal(data, &e) != nil || e.Sum == nil {
 			return

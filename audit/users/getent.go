@@ -12,14 +12,14 @@ import (
 const (
 	// askLimit is how long getent may take: a directory server may be away.
 	askLimit = 2 * time.Second
-	// killLimit is how long its children may hold its output open behind its end.
+	// killLimit is how long its children may hold its output open after its end.
 	killLimit = 100 * time.Millisecond
 	// maxReply is how much of its output is read: the line of a group has its members.
 	maxReply = 64 << 10
 )
 
 // asker returns the name of an id of a database ("passwd", "group"), "" when there is
-// none or nobody who knows.
+// none or it is not known.
 type asker func(ctx context.Context, database string, id uint32) string
 
 // getent returns an asker that runs the program at path, nil without one. auditd starts its

@@ -337,7 +337,7 @@ func TestCloseWhileAsking(t *testing.T) {
 	}
 	u.Close()
 	if got := u.User(5000); got != "" || u.User(0) != "root" {
-		t.Errorf("behind Close: %q", got)
+		t.Errorf("after Close: %q", got)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 func newCheckCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE|DIR]",
-		Short: "Validate a config file and say every error in it",
+		Short: "Validate a configuration file and report every error",
 		Long: "check reads a config file (default " + config.DefaultFile + "; of a directory, the audisp-relay.toml\n" +
 			"in it) and prints every error as file:line: key: what is wrong, what is allowed.\n" +
 			"It also looks whether what the file names is there and may be used: accounts,\n" +

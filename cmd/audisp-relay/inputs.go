@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// rotatedName tells the parts of a log's name: the log it is a rotation of, the date or the
+// rotatedName splits a log's name into its parts: the log it is a rotation of, the date or the
 // number of the rotation, how it is compressed. logrotate numbers rotations or dates them
 // (dateext), auditd numbers them; 1 is the newest.
 var rotatedName = regexp.MustCompile(`^(.*?)(?:[.-](\d{8}[\d-]*|\d{10,}))?(?:\.(\d{1,7}))?(?:\.(?:gz|xz|zst|bz2))?$`)

@@ -22,7 +22,7 @@ func newInstallCmd() *cobra.Command {
 	var i host.Installer
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "Put the drop-in where the running auditd looks, and make it start the plugin",
+		Short: "Install the auditd drop-in and reload auditd",
 		Long: `Checks the configuration, or writes one if there is none, puts audisp-relay.conf
 into the plugin directory of the running auditd, with the right owner and mode,
 makes auditd reload and checks that it really runs the plugin, once and with the
@@ -68,7 +68,7 @@ func checkBeforeInstall(w io.Writer, path string) error {
 		return nil
 	}
 	reportConfigError(w, err)
-	return fmt.Errorf("the configuration %s has errors, so nothing was changed: mend it (audisp-relay check %s)", path, path)
+	return fmt.Errorf("the configuration %s has errors, so nothing was changed: correct it (audisp-relay check %s)", path, path)
 }
 
 // received asks the plugin that runs on a configuration of when the record is that it has

@@ -52,7 +52,7 @@ the last frame may be seen half written. Exit code 1 when something is damaged.`
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&dump, "dump", false, "print the records as lines; what is damaged is said on stderr")
+	cmd.Flags().BoolVar(&dump, "dump", false, "print the records as lines; what is damaged is reported on stderr")
 	cmd.Flags().StringVar(&stateDir, "state-dir", config.DefaultStateDir, "state_dir of the plugin's configuration")
 	return cmd
 }
@@ -195,7 +195,7 @@ func (l *spoolLister) damage(w io.Writer, prefix string, v *spool.View) {
 	}
 	fmt.Fprintf(w, "%sdamage: %s with %s missing, %d bytes skipped", prefix, count(d.Frames, "frame"), count(d.Whole, "record"), d.Bytes)
 	if d.Uncounted > 0 {
-		fmt.Fprintf(w, ", %s that nothing tells about (a torn last frame, mostly)", count(d.Uncounted, "place"))
+		fmt.Fprintf(w, ", %s of unknown content (a torn last frame, mostly)", count(d.Uncounted, "place"))
 	}
 	fmt.Fprintln(w)
 	if d.Err != nil {

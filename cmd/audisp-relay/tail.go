@@ -131,7 +131,7 @@ func (t *tail) follow(ctx context.Context, socket string) error {
 	}
 }
 
-// errStream is an error that another connection would not mend.
+// errStream is an error that another connection would not cure.
 type errStream struct{ error }
 
 func (e errStream) Unwrap() error { return e.error }

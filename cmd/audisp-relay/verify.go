@@ -22,7 +22,7 @@ func newVerifyCmd() *cobra.Command {
 	var keyFile, stateDir string
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
-		Short: "Tell the relay's own loss markers from forged ones",
+		Short: "Distinguish the relay's own loss markers from forged ones",
 		Long: `verify reads what a sink has delivered, lines of the formats string or json,
 compressed or not ("-": stdin), and says of each loss marker whether this relay made it:
 
@@ -122,7 +122,7 @@ func markerOf(line []byte) (text, mac []byte, ok bool) {
 	}
 	text = line
 	if !bytes.HasPrefix(line, []byte("type=")) {
-		// behind node=, or what a syslog daemon puts in front of a message
+		// after node=, or what a syslog daemon puts in front of a message
 		k := bytes.Index(line, []byte(" type="))
 		if k < 0 {
 			return nil, nil, false

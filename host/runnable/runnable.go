@@ -24,15 +24,15 @@ type Error struct {
 	Path string // the program, as it was named
 	File string // the file or directory that is in the way
 	Why  string
-	Mend string // the command, or what else to do
+	Fix  string // the command, or what else to do
 	Err  error  // of the system, if that was asked in vain
 }
 
 func (e *Error) Error() string {
 	if e.File == e.Path {
-		return fmt.Sprintf("%s %s: %s", e.Path, e.Why, e.Mend)
+		return fmt.Sprintf("%s %s: %s", e.Path, e.Why, e.Fix)
 	}
-	return fmt.Sprintf("%s must not be run: %s %s: %s", e.Path, e.File, e.Why, e.Mend)
+	return fmt.Sprintf("%s must not be run: %s %s: %s", e.Path, e.File, e.Why, e.Fix)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -53,7 +53,7 @@ type In struct {
 // Check is the function of that name for a tree.
 func (in In) Check(path string) error {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
-		return &Error{Path: path, File: path, Why: "is not an absolute path", Mend: "name the program by a path that begins with /"}
+		return &Error{Path: path, File: path, Why: "is not an absolute path", Fix: "name the program by a path that begins with /"}
 	}
 	w := walk{in: in, path: path, at: "/", rest: parts(path)}
 	return w.run()
@@ -108,7 +108,7 @@ func (in In) real(path string) string {
 	return filepath.Join(in.Root, path)
 }
 
-// enter goes on from a directory.
+// enter continues from a directory.
 func (w *walk) enter(dir string) error {
 	info, err := os.Lstat(w.in.real(dir))
 	if err != nil {
@@ -163,8 +163,8 @@ func (w *walk) program(file string, info fs.FileInfo) error {
 	return nil
 }
 
-func (w *walk) refuse(file, why, mend string) error {
-	return &Error{Path: w.path, File: file, Why: why, Mend: mend}
+func (w *walk) refuse(file, why, fix string) error {
+	return &Error{Path: w.path, File: file, Why: why, Fix: fix}
 }
 
 func (w *walk) failed(file string, err error) error {
@@ -172,9 +172,9 @@ func (w *walk) failed(file string, err error) error {
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
-	e := &Error{Path: w.path, File: file, Why: "cannot be looked at: " + err.Error(), Mend: "see who may read it and its directory", Err: err}
+	e := &Error{Path: w.path, File: file, Why: "cannot be looked at: " + err.Error(), Fix: "see who may read it and its directory", Err: err}
 	if errors.Is(err, fs.ErrNotExist) {
-		e.Why, e.Mend = err.Error(), "install it or correct path"
+		e.Why, e.Fix = err.Error(), "install it or correct path"
 		e.Why = "does not exist: " + e.Why
 	}
 	return e

@@ -40,7 +40,7 @@ func Peer(inode uint32) (peer uint32, err error) {
 }
 
 // Bound reports whether a socket of any process is bound to the file at path. One that
-// does not listen yet answers a connect as a file does that nobody has.
+// does not listen yet answers a connect like a file that no process has.
 func Bound(path string) (bound bool, err error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {

@@ -321,7 +321,7 @@ func (a *Auditd) Reload() {
 
 // Stop ends auditd as a service manager does (TERM) and returns when it and
 // its plugins are gone. Its log and the kernel's rules stay until the test
-// ends, and StartAgain goes on with them.
+// ends, and StartAgain continues with them.
 func (a *Auditd) Stop() {
 	a.t.Helper()
 	if err := a.stop(); err != nil {

@@ -28,10 +28,10 @@ type Compare struct {
 	// StripNode drops node=… from both sides: audispd 2.8.5 takes it from its
 	// own configuration, auditd from another.
 	StripNode bool
-	// After and Until, when not empty, limit both sides to the lines behind the
+	// After and Until, when not empty, limit both sides to the lines after the
 	// first one with this text and up to the first one with that text
 	// (inclusive): what lies outside was before the consumer connected, or after
-	// it was told to stop. See Auditd.Mark and Drain.
+	// it was asked to stop. See Auditd.Mark and Drain.
 	After, Until string
 }
 
@@ -50,7 +50,7 @@ type Report struct {
 	OutOfOrder int // stream lines that stand before one that the log has earlier
 	EOEMissing int // events with a SYSCALL record in the stream and no EOE
 	EOEExtra   int // EOE records of no such event
-	EOECut     int // EOE records of which so much is missing that they have no id
+	EOECut     int // EOE records that lack so much that they have no id
 	Markers    int // the relay's own records of what it lost (op=relay-loss)
 
 	Examples []string // some of each fault
@@ -204,7 +204,7 @@ func (c *comparer) streamLine(line []byte) {
 	s.owed--
 	c.log[h] = s
 	if s.times > 1 {
-		return // which of the equal lines it is, nobody can tell
+		return // which of the equal lines it is cannot be said
 	}
 	if s.pos < c.last {
 		c.r.OutOfOrder++
@@ -247,7 +247,7 @@ func (c *comparer) quote(kind string, line []byte) {
 	c.r.Examples = append(c.r.Examples, fmt.Sprintf("%s: %q", kind, line))
 }
 
-// logOnly tells the records that auditd writes to its log and never dispatches:
+// logOnly reports the records that auditd writes to its log and never dispatches:
 // DAEMON_CONFIG of a successful reload (all versions) and DAEMON_ROTATE of
 // 2.8.5.
 func logOnly(line []byte) bool {

@@ -42,7 +42,7 @@ func (a *Auditd) Rotate() {
 	})
 }
 
-// Freeze stops a process (SIGSTOP) for a time and lets it go on.
+// Freeze stops a process (SIGSTOP) for a time and continues it.
 func Freeze(t TB, pid int, d time.Duration) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -50,7 +50,7 @@ func Freeze(t TB, pid int, d time.Duration) {
 	}
 	time.Sleep(d)
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
-		t.Fatalf("let pid %d go on: %v", pid, err)
+		t.Fatalf("continue pid %d: %v", pid, err)
 	}
 }
 

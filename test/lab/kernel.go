@@ -179,7 +179,7 @@ func (r *restorer) restore() error {
 	return nil
 }
 
-// releaseGuard tells the guard that nothing is left to do, and waits for it.
+// releaseGuard dismisses the guard, and waits for it.
 func (r *restorer) releaseGuard() error {
 	if _, err := io.WriteString(r.guardPipe, "done\n"); err != nil {
 		return fmt.Errorf("lab guard: %w", err)

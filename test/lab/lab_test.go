@@ -171,7 +171,7 @@ func victim() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
-// A test that is killed leaves nothing behind either.
+// A test that is killed leaves nothing either.
 func TestGuardCleansUpAfterKill(t *testing.T) {
 	Require(t)
 	lockFile, err := lock(LockFile)

@@ -109,7 +109,7 @@ func (r *LoadRun) Wait() LoadResult {
 	return r.res
 }
 
-// End stops the generator before its time, with nothing to tell how much it made.
+// End stops the generator before its time, without a result.
 func (r *LoadRun) End() { r.proc.Stop() }
 
 // PID of the generator, for example to stop and continue it.
@@ -159,7 +159,7 @@ func (a *Auditd) Drain(files ...string) string {
 	return a.DrainTo(append([]string{a.Log()}, files...)...)
 }
 
-// DrainTo is Drain without a look at audit.log, which auditd may have been told not to write.
+// DrainTo is Drain without a look at audit.log, which auditd may be configured not to write.
 func (a *Auditd) DrainTo(files ...string) string {
 	a.t.Helper()
 	const limit = 60 * time.Second

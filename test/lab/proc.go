@@ -201,7 +201,7 @@ func (p *Process) Stop() {
 		return
 	default:
 	}
-	// Errors mean that it is gone already, which done will tell.
+	// Errors mean that it is gone already, which done will show.
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	_ = p.cmd.Process.Signal(syscall.SIGCONT)
 	select {

@@ -226,7 +226,7 @@ func canBind(network, addr string) bool {
 	return true
 }
 
-// Bound tells whether a socket has the IPv4 address, as /proc/net says
+// Bound reports whether a socket has the IPv4 address, as /proc/net says
 // (proc_net_tcp.rst in the kernel's documentation): for TCP one that listens.
 func Bound(network, addr string) (bool, error) {
 	ap, err := netip.ParseAddrPort(addr)
