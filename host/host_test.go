@@ -296,7 +296,7 @@ func TestPaddedFrames(t *testing.T) {
 
 func TestPluginDir(t *testing.T) {
 	m := fakeMachine(t)
-	conf := DefaultAuditdConf()
+	conf := defaultAuditdConf()
 	old := Auditd{Version: "2.8.5", Conf: conf}
 	if got := m.PluginDir(old); got != "/etc/audisp/plugins.d" {
 		t.Errorf("2.x without audispd.conf: %s", got)
