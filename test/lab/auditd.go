@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -118,7 +119,7 @@ func (a *Auditd) start(o Options) error {
 	if _, err := command("auditctl", "-D"); err != nil {
 		return err
 	}
-	a.SetBacklog(pick(o.Backlog, 8192))
+	a.SetBacklog(cmp.Or(o.Backlog, 8192))
 	return a.run()
 }
 
@@ -146,20 +147,6 @@ func (a *Auditd) run() error {
 	})
 }
 
-func pick(n, def int) int {
-	if n == 0 {
-		return def
-	}
-	return n
-}
-
-func pickString(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
-}
-
 // writeConf makes the directory that auditd -c gets: auditd.conf and plugins.d.
 func (a *Auditd) writeConf(o Options) error {
 	pluginDir := filepath.Join(a.dir, "plugins.d")
@@ -170,13 +157,13 @@ func (a *Auditd) writeConf(o Options) error {
 	}
 	conf := map[string]string{
 		"local_events": "yes", "write_logs": "yes", "log_file": a.Log(),
-		"log_format": pickString(o.LogFormat, "ENRICHED"), "name_format": pickString(o.NameFormat, "NONE"),
+		"log_format": cmp.Or(o.LogFormat, "ENRICHED"), "name_format": cmp.Or(o.NameFormat, "NONE"),
 		"flush": "INCREMENTAL_ASYNC", "freq": "50", "priority_boost": "4",
-		"max_log_file": "4096", "max_log_file_action": "IGNORE", "num_logs": strconv.Itoa(pick(o.NumLogs, 5)),
+		"max_log_file": "4096", "max_log_file_action": "IGNORE", "num_logs": strconv.Itoa(cmp.Or(o.NumLogs, 5)),
 		// Whatever happens to the disk must not stop the log or the machine.
 		"space_left": "2", "admin_space_left": "1", "space_left_action": "IGNORE",
 		"admin_space_left_action": "IGNORE", "disk_full_action": "IGNORE", "disk_error_action": "IGNORE",
-		"verify_email": "no", "q_depth": strconv.Itoa(pick(o.QDepth, 2000)), "overflow_action": "SYSLOG",
+		"verify_email": "no", "q_depth": strconv.Itoa(cmp.Or(o.QDepth, 2000)), "overflow_action": "SYSLOG",
 		"max_restarts": "10", "plugin_dir": pluginDir,
 	}
 	if o.MaxLogFile > 0 {
@@ -266,7 +253,7 @@ func (a *Auditd) find(p Plugin) int {
 		a.t.Fatalf("children of auditd: %v", err)
 	}
 	for _, pid := range pids {
-		if runs(pid, pickString(p.Becomes, p.Path), p.argv()) {
+		if runs(pid, cmp.Or(p.Becomes, p.Path), p.argv()) {
 			return pid
 		}
 	}

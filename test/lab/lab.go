@@ -1,7 +1,6 @@
 // Package lab runs real peers for tests and measurements: the auditd of this
-// machine on a configuration of its own, an rsyslogd, a load that makes
-// audit events at a known rate, and a comparison of what a consumer got with
-// audit.log.
+// machine on a configuration of its own, a load that makes audit events at a known rate,
+// and a comparison of what a consumer got with audit.log.
 //
 // The kernel knows one audit daemon, one set of rules and one /dev/log. All of
 // that is taken under a lock file and given back exactly as it was found, also

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -81,7 +82,7 @@ func (a *Auditd) StartLoad(l Load) *LoadRun {
 		a.t.Fatalf("load: %v", err)
 	}
 	a.WatchRule(dir, LoadKey, LoadUID)
-	res := LoadResult{Files: pick(l.Files, 1000), Dir: dir}
+	res := LoadResult{Files: cmp.Or(l.Files, 1000), Dir: dir}
 	run := &LoadRun{t: a.t, out: new(bytes.Buffer), res: res}
 	run.proc = startProcess(a.t, exec.Command(bin, "-dir", dir, "-auid", strconv.Itoa(LoadUID),
 		"-rate", strconv.Itoa(l.Rate), "-for", l.Duration.String(), "-count", strconv.Itoa(l.Count),
