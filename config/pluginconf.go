@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"audisp-relay/filter"
 )
 
 // The line rules of audispd's and auditd's own conf files, read in
@@ -179,7 +181,7 @@ func (p *pluginConf) set(l confLine) *Error {
 	default:
 		keys := []string{"active", "args", "direction", "format", "path", "type"}
 		hint := ""
-		if guess := nearest(l.key, keys); guess != "" {
+		if guess := filter.Nearest(l.key, keys); guess != "" {
 			hint = fmt.Sprintf(", did you mean %q?", guess)
 		}
 		err = p.errorf(l.line, l.key, "unknown key%s; allowed: %s", hint, strings.Join(keys, ", "))

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"audisp-relay/filter"
 )
 
 // document is a TOML file while it is turned into a Config: it collects what
@@ -285,7 +287,7 @@ func (t *Table) finish(elsewhere func(name string) string) {
 			continue
 		}
 		msg := "unknown key"
-		if guess := nearest(name, t.known); guess != "" {
+		if guess := filter.Nearest(name, t.known); guess != "" {
 			msg += fmt.Sprintf(", did you mean %q?", guess)
 		}
 		if elsewhere != nil {
