@@ -32,7 +32,7 @@ func loadAudispd(pluginDir string, base *Config) (audispd, []string) {
 	case errors.Is(err, fs.ErrNotExist):
 		return a, nil
 	case err != nil:
-		return a, []string{oneLine("settings of audispd ignored: " + err.Error())}
+		return a, []string{OneLine("settings of audispd ignored: " + err.Error())}
 	}
 	return parseAudispd(path, data, a, base)
 }
@@ -57,52 +57,31 @@ func parseAudispd(path string, data []byte, a audispd, base *Config) (audispd, [
 	return a, file.warns
 }
 
+// set takes over one line.
 func (a *audispd) set(file *confFile, l confLine, base *Config) *Error {
 	switch l.key {
 	case "q_depth":
-		n, err := file.number(l, 1, 99_999) // its range in audispd
-		if err != nil {
-			return err
-		}
-		if a.qDepth = n; n < base.QDepth {
-			file.warnf(l.line, l.key, "each plugin's queue holds %d records because of this line; without it %d", n, base.QDepth)
-		}
-	case "overflow_action":
-		val, err := file.word(l, overflowActions...)
-		if err != nil {
-			return err
-		}
-		a.overflowAction = val
-	case "max_restarts":
-		n, err := file.number(l, 0, MaxRestarts)
-		if err != nil {
-			return err
-		}
-		a.maxRestarts = n
-	case "name_format":
-		val, err := file.word(l, nameFormats...)
-		if err != nil {
-			return err
-		}
-		a.nameFormat = val
-	case "name":
-		if err := file.single(l); err != nil {
-			return err
-		}
-		if err := nodeName(l.values[0]); err != nil {
-			return file.errorf(l.line, l.key, "%v", err)
-		}
-		a.name = l.values[0]
-	case "priority_boost":
-		n, err := file.number(l, 0, maxBoost)
-		if err == nil && n != base.PriorityBoost {
-			return file.errorf(l.line, l.key, "%d differs from the relay's own priority_boost %d, which counts", n, base.PriorityBoost)
+		err := file.number(l, &a.qDepth, 1, 99_999) // its range in audispd
+		if err == nil && a.qDepth < base.QDepth {
+			file.warnf(l.line, l.key, "each plugin's queue holds %d records because of this line; without it %d", a.qDepth, base.QDepth)
 		}
 		return err
+	case "overflow_action":
+		return file.word(l, &a.overflowAction, overflowActions...)
+	case "max_restarts":
+		return file.number(l, &a.maxRestarts, 0, MaxRestarts)
+	case "name_format":
+		return file.word(l, &a.nameFormat, nameFormats...)
+	case "name":
+		return file.text(l, &a.name, nodeName)
+	case "priority_boost":
+		boost := base.PriorityBoost
+		if err := file.number(l, &boost, 0, maxBoost); err != nil || boost == base.PriorityBoost {
+			return err
+		}
+		return file.errorf(l.line, l.key, "%d differs from the relay's own priority_boost %d, which counts", boost, base.PriorityBoost)
 	case "plugin_dir":
-		// Whoever called us has decided on the directory already.
-	default:
-		return file.errorf(l.line, l.key, "unknown key")
+		return nil // whoever called us has decided on the directory already
 	}
-	return nil
+	return file.errorf(l.line, l.key, "unknown key")
 }

@@ -118,7 +118,7 @@ func FuzzPluginConf(f *testing.F) {
 			oneLines(t, []string{bad.Error()})
 			return
 		}
-		if !p.active {
+		if p.active != "yes" {
 			return
 		}
 		s := newPluginSink(p, base, common)

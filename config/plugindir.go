@@ -94,7 +94,7 @@ func (r *pluginReader) read(path string) {
 
 // skip says in audispd's words that a plugin is left out.
 func (r *pluginReader) skip(path string, why any) {
-	r.warns = append(r.warns, oneLine(fmt.Sprintf("Skipping %q plugin due to errors: %v", filepath.Base(path), why)))
+	r.warns = append(r.warns, OneLine(fmt.Sprintf("Skipping %q plugin due to errors: %v", filepath.Base(path), why)))
 }
 
 // load reads one conf. It gives no sink for a plugin that is not active
@@ -108,7 +108,7 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 	if bad != nil {
 		return nil, nil, bad
 	}
-	if !p.active {
+	if p.active != "yes" {
 		return nil, nil, nil
 	}
 	if info.Mode().Perm()&0o020 != 0 {
@@ -164,7 +164,7 @@ func (p *pluginConf) fill(s *Sink, common audispd) error {
 	if isBuiltin(p.path) {
 		return p.errorf(p.pathLine, "path", "there is no %q, must be builtin_af_unix, builtin_syslog or a program", p.path)
 	}
-	if p.builtin {
+	if p.kind == "builtin" {
 		p.warnf(p.pathLine, "path", "type = builtin with the path of a program means always")
 	}
 	if err := checkBinary(p.path); err != nil {

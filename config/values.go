@@ -153,35 +153,30 @@ func Account(s string) error {
 
 // FindUser returns the number of a user's name, or the number that it is.
 func FindUser(name string) (uint32, error) {
-	return numberOf(name, func() (string, error) {
-		u, err := user.Lookup(name)
-		if err != nil {
-			return "", err
-		}
-		return u.Uid, nil
-	})
+	if n, err := number(name); err == nil {
+		return n, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	return number(u.Uid)
 }
 
 // FindGroup returns the number of a group's name, or the number that it is.
 func FindGroup(name string) (uint32, error) {
-	return numberOf(name, func() (string, error) {
-		g, err := user.LookupGroup(name)
-		if err != nil {
-			return "", err
-		}
-		return g.Gid, nil
-	})
-}
-
-func numberOf(name string, find func() (string, error)) (uint32, error) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), nil
+	if n, err := number(name); err == nil {
+		return n, nil
 	}
-	found, err := find()
+	g, err := user.LookupGroup(name)
 	if err != nil {
 		return 0, err
 	}
-	n, err := strconv.ParseUint(found, 10, 32)
+	return number(g.Gid)
+}
+
+func number(text string) (uint32, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
 	return uint32(n), err
 }
 
