@@ -75,9 +75,6 @@ func (p *Plugin) warnAction(cfg config.Sink) {
 // resume ends every suspension (SIGUSR2).
 func (p *Plugin) resume() {
 	for _, c := range p.consumers() {
-		if c.queue().Counts().Suspended {
-			c.queue().Resume()
-			c.log.Info("consumer resumed", zap.String("sink", c.name))
-		}
+		c.Resume()
 	}
 }

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/state"
 )
 
 // Names within run_dir.
@@ -296,7 +299,9 @@ func (p *Plugin) writeState() {
 		p.log.Warn("no state report", zap.Error(err))
 		return
 	}
-	if err := p.Report().writeFile(filepath.Join(p.cfg.RunDir, stateName)); err != nil {
-		p.log.Warn(err.Error())
+	var text bytes.Buffer
+	p.Report().WriteText(&text) // a buffer takes it
+	if err := state.ReplaceFile(filepath.Join(p.cfg.RunDir, stateName), text.Bytes(), 0o640); err != nil {
+		p.log.Warn("state report: " + err.Error())
 	}
 }

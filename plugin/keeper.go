@@ -15,9 +15,8 @@ import (
 
 	"audisp-relay/audit/integrity"
 	"audisp-relay/config"
-	"audisp-relay/queue"
+	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue/spool"
-	"audisp-relay/recovery"
 	"audisp-relay/state"
 )
 
@@ -153,13 +152,13 @@ func (k *keeper) of(name string) (state.Consumer, *state.Dir) {
 
 // retired keeps what a consumer that a reload took away has reached, for when it
 // comes back.
-func (k *keeper) retired(c *consumer, feed *recovery.Merger) {
+func (k *keeper) retired(c *consumer.Consumer, doubt func() time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.absent == nil {
 		k.absent = make(map[string]state.Consumer)
 	}
-	k.absent[c.name] = c.saved(feed)
+	k.absent[c.Name] = c.Saved(doubt)
 }
 
 // endState saves for the last time and lets state_dir go. A disk that hangs is not
@@ -173,7 +172,7 @@ func (p *Plugin) endState() {
 		if k.late != nil {
 			<-k.late
 			for _, c := range p.consumers() {
-				c.abandon() // queues that were made after the others were abandoned
+				c.Shutdown() // queues that were made after the others had ended
 			}
 		}
 		p.saveState()
@@ -238,7 +237,7 @@ func (p *Plugin) saveState() {
 		return // an idle host's disk stays asleep
 	}
 	now.Saved = time.Now()
-	if err := k.dir.Save(now, false); err != nil {
+	if err := k.dir.Save(now); err != nil {
 		k.saves.Store(false)
 		if k.failed != err.Error() {
 			k.failed = err.Error()
@@ -268,80 +267,13 @@ func (p *Plugin) stateNow() state.State {
 	maps.Copy(s.Consumers, k.absent)
 	k.mu.Unlock()
 	for _, c := range p.consumers() {
-		s.Consumers[c.name] = c.saved(p.feed)
-		if len(c.queues()) > 1 {
+		s.Consumers[c.Name] = c.Saved(p.feed.Doubt)
+		if len(c.Queues()) > 1 {
 			// What this run has seen of serials begins after what is still to be given.
 			s.Tracker = k.before.Tracker
 		}
 	}
 	return s
-}
-
-// saved returns what is to be saved of c.
-func (c *consumer) saved(feed *recovery.Merger) state.Consumer {
-	q := c.queues()[0]
-	pos := q.Position() // first: balance and doubt may be ahead of it, never the other way round
-	n, base := c.balance()
-	s := state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: totals(base, &n, false)}
-	if f := q.Floor(feed.Doubt()); f != nil {
-		s.Floor = (*state.Floor)(f)
-	}
-	return s
-}
-
-// balance returns the counts of c, of both queues where there are two, and what its
-// balance was before that.
-func (c *consumer) balance() (n queue.Counts, base map[string]uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n = c.now.Counts()
-	if c.later != nil {
-		more := c.nowCounts(&n)
-		n = c.later.Counts()
-		n.Received += more.Received
-		n.Delivered += more.Delivered
-		n.Filtered += more.Filtered
-		n.Discarded += more.Discarded
-		n.Queued += more.Queued
-		for cause := range n.Lost {
-			n.Lost[cause].Records += more.Lost[cause].Records
-		}
-	}
-	return n, c.base
-}
-
-// nowCounts returns n, the counts of the first queue, without what was moved to the later
-// one. c.mu is held.
-func (c *consumer) nowCounts(n *queue.Counts) queue.Counts {
-	rest := *n
-	if c.moving {
-		rest.Received -= n.Delivered - c.handed
-		rest.Delivered = c.handed
-	}
-	return rest
-}
-
-// totals returns the balance over all runs, base and n together. What is queued counts as
-// received only where present is asked for: a later run receives it again, from the
-// spool or from audit.log.
-func totals(base map[string]uint64, n *queue.Counts, present bool) map[string]uint64 {
-	t := maps.Clone(base)
-	if t == nil {
-		t = make(map[string]uint64)
-	}
-	t["received"] += n.Received
-	if !present {
-		t["received"] -= n.Queued
-	}
-	t["delivered"] += n.Delivered
-	t["filtered"] += n.Filtered
-	t["discarded"] += n.Discarded
-	for cause := range queue.NumCauses {
-		if l := n.Lost[cause]; l.Records > 0 {
-			t["lost "+cause.String()] += l.Records
-		}
-	}
-	return t
 }
 
 // inputTotals returns the totals of the input over all runs.

@@ -153,7 +153,7 @@ func (p *Plugin) kernelStopped() uint64 {
 func (p *Plugin) reportKernel(n uint32) {
 	p.feed.WithLock(func() {
 		for _, c := range p.consumers() {
-			c.queue().RecordUpstreamLoss(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
+			c.Queue().RecordUpstreamLoss(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
+	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/state"
@@ -33,22 +34,18 @@ func (p *Plugin) lateState(dir *state.Dir) {
 	k.late = make(chan struct{})
 	cs := p.consumers()
 	for _, c := range cs {
-		saved := before.Consumers[c.name]
-		later := p.newQueue(c, p.openSpool(dir, c.config(), c.log), saved)
-		c.mu.Lock()
-		c.later = later
-		c.base = addTotals(c.base, saved.Totals)
-		c.mu.Unlock()
+		saved := before.Consumers[c.Name]
+		c.AddQueue(p.newQueue(c.Config(), c.Log, p.openSpool(dir, c.Config(), c.Log), saved), saved.Totals)
 	}
 	go func() {
 		defer close(k.late)
 		for i, c := range cs {
-			gap := &gap{saved: before.Consumers[c.name], tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
+			gap := &gap{saved: before.Consumers[c.Name], tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
 			if i == 0 { // what is lost is the same for all
 				gap.serials(before.Tracker)
 				gap.lost = func(t integrity.Gap) {
 					for _, c := range cs {
-						c.queues()[0].RecordUpstreamLoss(queue.Upstream, lossOf(t))
+						c.Queues()[0].RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
 					}
 				}
 			}
@@ -57,22 +54,11 @@ func (p *Plugin) lateState(dir *state.Dir) {
 	}()
 }
 
-func addTotals(a, b map[string]uint64) map[string]uint64 {
-	sum := maps.Clone(a)
-	if sum == nil {
-		sum = make(map[string]uint64)
-	}
-	for key, n := range b {
-		sum[key] += n
-	}
-	return sum
-}
-
 // goLate lets c continue with its later queue.
-func (p *Plugin) goLate(c *consumer, g *gap) {
-	list := c.queues()
+func (p *Plugin) goLate(c *consumer.Consumer, g *gap) {
+	list := c.Queues()
 	later, now := list[0], list[1]
-	cfg := p.queueConfig(c.config())
+	cfg := p.queueConfig(c.Config())
 	cfg.Hold, cfg.Slow = true, queue.Drop // it has no client any more
 	sunk := make(chan (<-chan struct{}), 1)
 	select {
@@ -82,9 +68,9 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 			return
 		}
 		now.SetConfig(cfg)
-		sunk <- c.ended
-		c.cancel(nil)
-		c.start(p.leaving, p.users, p.nodes)
+		sunk <- c.Ended
+		c.Cancel(nil)
+		p.start(c)
 	}:
 	case <-p.keep.stop:
 		return
@@ -95,50 +81,12 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 		return
 	}
 	<-ended // what the sink has delivered is known now
-	handed := now.Counts().Delivered
-	c.mu.Lock()
-	c.moving, c.handed = true, handed
-	c.mu.Unlock()
 	pos := now.Position()
 	p.giveGap(c, g, later)
 	if pos.HasID && !pos.First {
 		later.Passed(pos.ID)
 	}
-	var n queue.Counts
-	m := &mover{from: now, to: later, cursor: now.Cursor()}
-	m.move()
-	p.feed.WithLock(func() {
-		now.Close()
-		m.move()
-		c.intake.queue = later
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		n = now.Counts()
-		n = c.nowCounts(&n)
-		c.base, c.now, c.later, c.moving = totals(c.base, &n, false), later, nil, false
-	})
-	m.cursor.Close()
-	now.Shutdown()
-	c.log.Info("resumed from the positions of the previous run", append([]zap.Field{zap.String("sink", c.name),
-		zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
-}
-
-// mover puts what one queue holds into another.
-type mover struct {
-	from, to *queue.Queue
-	cursor   *queue.Cursor
-}
-
-// move moves all there is.
-func (m *mover) move() {
-	for {
-		b, err := m.cursor.Take()
-		if err != nil || len(b.Recs) == 0 {
-			return
-		}
-		m.to.Put(&b)
-		m.cursor.Advance(len(b.Recs))
-	}
+	c.MoveQueue(p.feed.WithLock)
 }
 
 // gap is what stands in audit.log between the position of the previous run and the first
@@ -173,7 +121,7 @@ func (g *gap) reportLost(first *record.ID) {
 }
 
 // giveGap gives the later queue of c what is in the gap.
-func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
+func (p *Plugin) giveGap(c *consumer.Consumer, g *gap, later *queue.Queue) {
 	id, atFirst, known := resumeAt(later, g.saved)
 	if !known {
 		return
@@ -186,9 +134,7 @@ func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
 	if first == nil {
 		return
 	}
-	in := newIntake(later, c.intake.next.Load())
-	in.maxOpen = p.maxOpen()
-	in.poison = c.poison
+	in := c.NewIntake(later)
 	over := false
 	put := func(b *record.Batch) {
 		for i := range b.Recs {
@@ -197,12 +143,12 @@ func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
 				break
 			}
 		}
-		in.put(b)
+		in.Put(b)
 	}
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Static: true, Tracker: g.tracker, Out: nowhere{}, Say: c.log})
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Static: true, Tracker: g.tracker, Out: nowhere{}, Say: c.Log})
 	feed.Begin()
-	feed.Resume([]recovery.Resumed{{Name: c.name, ID: id, First: atFirst, Known: true, Put: put}})
-	in.flush()
+	feed.Resume([]recovery.Resumed{{Name: c.Name, ID: id, First: atFirst, Known: true, Put: put}})
+	in.Flush()
 	log.Close()
 	g.reportLost(first)
 }
@@ -213,11 +159,11 @@ const pastFirst = 2000 // ms
 
 // awaitFirst returns the identity of the first record that this run has given c, nil if
 // the plugin ends before there is one.
-func (p *Plugin) awaitFirst(c *consumer) *record.ID {
+func (p *Plugin) awaitFirst(c *consumer.Consumer) *record.ID {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	for {
-		if first := c.intake.first.Load(); first != nil {
+		if first := c.First(); first != nil {
 			return first
 		}
 		select {

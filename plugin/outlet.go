@@ -11,6 +11,7 @@ import (
 	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
 	"audisp-relay/host"
+	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/state"
@@ -20,23 +21,12 @@ import (
 type outlet struct{ p *Plugin }
 
 func (o outlet) Put(b *record.Batch) {
-	missed := isLate(b)
-	for _, c := range o.p.consumers() {
-		o.p.give(c, b, missed)
-	}
-}
-
-// give gives records to one consumer. A panic costs no other.
-func (p *Plugin) give(c *consumer, b *record.Batch, missed bool) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			c.poison.note("queue", b, 0, len(b.Recs), fault)
-		}
-	}()
+	missed, doubt := isLate(b), time.Time{}
 	if missed {
-		c.intake.putMissed(b, p.feed.Doubt())
-	} else {
-		c.intake.put(b)
+		doubt = o.p.feed.Doubt()
+	}
+	for _, c := range o.p.consumers() {
+		c.Give(b, missed, doubt)
 	}
 }
 
@@ -56,14 +46,8 @@ func isLate(b *record.Batch) bool {
 
 func (o outlet) Lost(t integrity.Gap) {
 	for _, c := range o.p.consumers() {
-		c.queue().RecordUpstreamLoss(queue.Upstream, lossOf(t))
+		c.Queue().RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
 	}
-}
-
-// lossOf says what a gap has cost. How many records its events had is not known: one each
-// at least.
-func lossOf(t integrity.Gap) queue.Loss {
-	return queue.Loss{Events: t.Events(), Records: t.Events(), First: t.First, Last: t.Last, At: time.Now()}
 }
 
 // newFeed makes what stands between the reader and the queues, and reads audit.log where
@@ -80,7 +64,7 @@ func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 	}
 	log, network := p.auditLog()
 	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.nextRunGoesOn,
-		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.note(stage, b, 0, 1<<30, fault) }})
+		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.Note(stage, b, 0, 1<<30, fault) }})
 	if resume {
 		feed.Begin()
 	}
@@ -94,7 +78,7 @@ func (p *Plugin) nextRunGoesOn() bool {
 		return false
 	}
 	for _, c := range p.consumers() {
-		if !c.queues()[0].Position().HasID {
+		if !c.Queues()[0].Position().HasID {
 			return false
 		}
 	}
@@ -127,6 +111,9 @@ func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	return auditlog.New(info.Path), info.Network
 }
 
+// expireEvery is how often events are looked for that nothing has completed.
+const expireEvery = 100 * time.Millisecond
+
 // startExpiry gives consumers the events that have waited too long for their end, from time
 // to time. A lossless queue makes that wait for room, as it does the reader, so it is
 // nothing for the main goroutine: stop ends it, and ended is closed when it has ended.
@@ -145,7 +132,7 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 				p.safely("expiry", func() {
 					p.feed.WithLock(func() {
 						for _, c := range p.consumers() {
-							c.intake.expire(now)
+							c.Expire(now)
 						}
 					})
 				})
@@ -158,12 +145,12 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 // flush gives consumers the events that are open. What it returns is closed when that is done:
 // it may have to wait until others who give records have found room in a queue, and then
 // for room itself. A queue that is closed meanwhile counts the records as lost.
-func (p *Plugin) flush(cs ...*consumer) <-chan struct{} {
+func (p *Plugin) flush(cs ...*consumer.Consumer) <-chan struct{} {
 	done := make(chan struct{})
 	go p.feed.WithLock(func() {
 		defer close(done)
 		for _, c := range cs {
-			p.safely("flush", c.intake.flush)
+			p.safely("flush", c.Flush)
 		}
 	})
 	return done
@@ -216,9 +203,9 @@ func (p *Plugin) startFeed() (end func()) {
 func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
-		r := recovery.Resumed{Name: c.name, Put: c.intake.put}
-		before, _ := p.keep.of(c.name)
-		r.ID, r.First, r.Known = resumeAt(c.queue(), before)
+		r := recovery.Resumed{Name: c.Name, Put: c.Put}
+		before, _ := p.keep.of(c.Name)
+		r.ID, r.First, r.Known = resumeAt(c.Queue(), before)
 		known = known || r.Known
 		cs = append(cs, r)
 	}

@@ -3,16 +3,22 @@ package plugin
 import (
 	"testing"
 
+	"audisp-relay/audit/audittest"
+	"audisp-relay/config"
+	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
+
+	"go.uber.org/zap"
 )
 
 // TestNextRunGoesOn: nothing may be left to a next run that does not know where a consumer is.
 func TestNextRunGoesOn(t *testing.T) {
-	consumers := map[string]*consumer{}
+	consumers := map[string]*consumer.Consumer{}
 	for _, name := range []string{"old", "new"} {
-		consumers[name] = &consumer{name: name, now: queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true}, Name: name})}
+		q := queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true}, Name: name})
+		consumers[name] = consumer.New(consumer.Options{Config: config.Sink{Name: name, Format: "string"}, Log: zap.NewNop(), Queue: q})
 	}
-	consumers["old"].now.Put(batchOf(t, syscallLine(1, "a")))
+	consumers["old"].Put(audittest.Lines(t, audittest.User(1)))
 	for _, tt := range []struct {
 		saves   bool
 		members []string

@@ -18,6 +18,8 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/plugin/nodes"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
@@ -55,13 +57,13 @@ type Plugin struct {
 	log     *logger
 	parent  int
 	started time.Time
-	stop    chan struct{} // closed when waiting for consumers is over
-	actions chan action   // overflow actions, from the reader to the main goroutine
-	tasks   chan func()   // what the main goroutine is to do; never waits
-	leaving []*consumer   // taken out by a reload, not settled yet; main goroutine only
-	faults  *poison       // panics of the relay itself, and over records before they come to a consumer
-	said    saidInput     // main goroutine only
-	markers atomic.Bool   // loss_markers
+	stop    chan struct{}        // closed when waiting for consumers is over
+	actions chan action          // overflow actions, from the reader to the main goroutine
+	tasks   chan func()          // what the main goroutine is to do; never waits
+	leaving []*consumer.Consumer // taken out by a reload, not settled yet; main goroutine only
+	faults  *consumer.Panics     // panics of the relay itself, and over records before they come to a consumer
+	logged  inputLog             // main goroutine only
+	markers atomic.Bool          // loss_markers
 	memory  atomic.Pointer[MemoryReport]
 	cgroup  struct { // its limit when the process began, 0 for none, and where that stands
 		limit int64
@@ -70,7 +72,7 @@ type Plugin struct {
 	keep   *keeper // positions and balances on disk
 	feed   *recovery.Merger
 	users  *users.Users
-	nodes  *nodes
+	nodes  *nodes.Nodes
 	kernel *kernelLoss // nil: not asked
 
 	mu      sync.Mutex // guards all below
@@ -78,7 +80,7 @@ type Plugin struct {
 	cfgAt   time.Time
 	cfgErr  error
 	reloads uint64
-	members []*consumer // replaced, never changed in place
+	members []*consumer.Consumer // replaced, never changed in place
 	input   Input
 }
 
@@ -109,7 +111,7 @@ func New(opt Options) *Plugin {
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
 	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
-	p.faults = &poison{log: p.log.limited()}
+	p.faults = consumer.NewPanics(p.log.limited())
 	p.sayConfig(warnings, err)
 	limitProcs()
 	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
@@ -136,19 +138,19 @@ func (p *Plugin) Run() error {
 	}
 	p.keep = p.openState()
 	p.users = users.Open(users.Options{})
-	p.nodes = newNodes(p.parent, p.log.Logger)
+	p.nodes = nodes.New(p.parent, p.log.Logger)
 	for _, cfg := range p.cfg.Sinks {
 		p.members = append(p.members, p.newConsumer(cfg))
 	}
 	endFeed := p.startFeed()
 	ended := make(chan error, 1)
 	reader := stream.NewLiveReader(in, buffer)
-	reader.Panicked = func(fault any) { p.faults.note("splitting", nil, 0, 0, fault) }
+	reader.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
 	go func() { ended <- p.read(reader) }()
 	p.prepare()
 	for _, c := range p.members {
-		c.start(nil, p.users, p.nodes)
-		p.warnAction(c.config())
+		p.start(c)
+		p.warnAction(c.Config())
 	}
 	endKernel := p.startKernel()
 	stopExpiry, expired := p.startExpiry()
@@ -167,7 +169,7 @@ func (p *Plugin) Run() error {
 	stopExpiry()
 	p.finish(expired)
 	p.users.Close()
-	p.nodes.close()
+	p.nodes.Close()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
@@ -202,7 +204,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 func (p *Plugin) take(b *record.Batch) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.faults.note("reading", b, 0, len(b.Recs), fault)
+			p.faults.Note("reading", b, 0, len(b.Recs), fault)
 		}
 	}()
 	p.feed.Take(b)
@@ -223,7 +225,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-hungUp:
 			return p.readLast(ended)
 		case now := <-tick.C:
-			p.safely("watch", func() { p.watch(now, false) })
+			p.safely("watch", func() { p.logLosses(now, false) })
 			p.followNames(now)
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
@@ -267,7 +269,7 @@ func (p *Plugin) readLast(ended <-chan error) error {
 // closeStalled closes the queues that make whoever gives them records wait.
 func (p *Plugin) closeStalled(patience time.Duration, began time.Time) {
 	for _, c := range p.consumers() {
-		for _, q := range c.queues() {
+		for _, q := range c.Queues() {
 			since := q.Counts().StallSince
 			if !since.IsZero() && (time.Since(since) > patience || time.Since(began) > drainTime) {
 				q.Close()
@@ -292,13 +294,13 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	flushed := p.flush(p.consumers()...)
 	awaitFor(flushTime, flushed)
 	for _, c := range members {
-		c.close()
+		c.Close()
 	}
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
 		for _, c := range members {
-			<-c.ended
+			<-c.Ended
 		}
 	}()
 	select {
@@ -307,7 +309,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	}
 	close(p.stop)
 	for _, c := range members {
-		c.cancel(sinks.ErrTimeUp)
+		c.Cancel(sinks.ErrTimeUp)
 	}
 	select {
 	case <-drained:
@@ -316,7 +318,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	}
 	var stored sync.WaitGroup
 	for _, c := range members { // each may wait for a disk
-		stored.Go(c.abandon)
+		stored.Go(c.Shutdown)
 	}
 	stored.Wait()
 	p.settle(flushed, expired)
@@ -324,7 +326,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 		awaitFor(leaveTime/2, p.kernel.ended)
 	}
 	p.endState()
-	p.watch(time.Now(), true)
+	p.logLosses(time.Now(), true)
 	p.writeState()
 }
 
@@ -333,8 +335,8 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 func (p *Plugin) settle(others ...<-chan struct{}) {
 	for _, c := range p.leaving {
 		select {
-		case <-c.ended:
-			others = append(others, c.settled)
+		case <-c.Ended:
+			others = append(others, c.Settled)
 		default: // its sink is left to itself
 		}
 	}
@@ -355,7 +357,7 @@ func awaitFor(limit time.Duration, done ...<-chan struct{}) {
 }
 
 // consumers returns the present consumers.
-func (p *Plugin) consumers() []*consumer {
+func (p *Plugin) consumers() []*consumer.Consumer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.members
@@ -377,18 +379,29 @@ func (p *Plugin) Report() *Report {
 		r.Memory = *m
 	}
 	r.Input.Totals = p.inputTotals()
-	r.Panics, r.PanicLast = p.faults.shown()
+	r.Panics, r.PanicLast = p.faults.Shown()
 	if p.cfgErr != nil {
 		r.ConfigError = p.cfgErr.Error()
 	}
 	members := p.members
 	p.mu.Unlock()
 	for _, c := range members {
-		cr := c.report()
+		cr := c.Report()
 		r.Input.Stalls += cr.Stalls
 		r.Input.Stalled += cr.Stalled
 		r.Consumers = append(r.Consumers, cr)
 	}
 	r.Degraded = r.degraded()
 	return r
+}
+
+// safely calls f, which does something that can be left out once. A panic in it is counted
+// and logged.
+func (p *Plugin) safely(what string, f func()) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.faults.Note(what, nil, 0, 0, fault)
+		}
+	}()
+	f()
 }

@@ -11,6 +11,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/plugin/consumer"
 )
 
 // loadConfig reads the configuration for a start. It always returns one that
@@ -47,7 +48,7 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 // The reader continues meanwhile: it looks up the consumers for each batch, and a queue
 // keeps what its sink had not delivered.
 func (p *Plugin) reload() {
-	p.nodes.lookUp()
+	p.nodes.LookUp()
 	p.feed.Check() // auditd passes its HUP on, and says in its log alone who sent it
 	cfg, warnings, err := config.Load(config.FileOf(p.opt.Config), host.AuditLogs(p.parent)...)
 	if errors.Is(err, fs.ErrNotExist) && p.cfg.File == "" {
@@ -60,7 +61,7 @@ func (p *Plugin) reload() {
 		p.cfgErr = err
 		p.mu.Unlock()
 		for _, c := range p.consumers() {
-			c.reopen()
+			c.Reopen()
 		}
 		return
 	}
@@ -83,9 +84,9 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
 	p.markers.Store(cfg.LossMarkers)
 	p.setMemory(cfg)
-	var next, fresh []*consumer
+	var next, fresh []*consumer.Consumer
 	for _, sc := range cfg.Sinks {
-		i := slices.IndexFunc(old, func(c *consumer) bool { return c.name == sc.Name })
+		i := slices.IndexFunc(old, func(c *consumer.Consumer) bool { return c.Name == sc.Name })
 		if i < 0 {
 			c := p.newConsumer(sc)
 			next, fresh = append(next, c), append(fresh, c)
@@ -99,7 +100,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	p.reloads++
 	p.mu.Unlock()
 
-	p.leaving = slices.DeleteFunc(slices.Clone(p.leaving), (*consumer).hasSettled)
+	p.leaving = slices.DeleteFunc(slices.Clone(p.leaving), (*consumer.Consumer).HasSettled)
 	for _, c := range old {
 		if !slices.Contains(next, c) {
 			p.retire(c)
@@ -107,7 +108,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	}
 	for i, c := range next {
 		if slices.Contains(fresh, c) {
-			c.start(p.leaving, p.users, p.nodes)
+			p.start(c)
 			p.warnAction(cfg.Sinks[i])
 		} else {
 			p.apply(c, cfg.Sinks[i])
@@ -118,27 +119,25 @@ func (p *Plugin) exchange(cfg *config.Config) {
 // retire ends a consumer that the configuration no longer has: it delivers what
 // is queued, within the time there is at the plugin's own end. That happens in
 // the background: the stream may end meanwhile, and then finish takes care of it.
-func (p *Plugin) retire(c *consumer) {
-	sink, gone, settled := c.ended, make(chan struct{}), make(chan struct{})
-	c.ended, c.settled = gone, settled
+func (p *Plugin) retire(c *consumer.Consumer) {
+	sink, gone, settled := c.Ended, make(chan struct{}), make(chan struct{})
+	c.Ended, c.Settled = gone, settled
 	p.leaving = append(p.leaving, c)
 	flushed := p.flush(c)
-	timeout := time.AfterFunc(drainTime, func() { c.cancel(nil) })
+	timeout := time.AfterFunc(drainTime, func() { c.Cancel(nil) })
 	go func() {
 		defer close(settled)
 		awaitFor(flushTime, flushed)
-		c.close()
+		c.Close()
 		<-sink
 		timeout.Stop()
-		c.cancel(nil)
-		c.abandon()
-		p.keep.retired(c, p.feed)
+		c.Cancel(nil)
+		c.Shutdown()
+		p.keep.retired(c, p.feed.Doubt)
 		close(gone)
 		<-flushed
-		p.keep.retired(c, p.feed) // with what was lost of events that were open
-		n := c.queue().Counts()
-		c.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
-			zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
+		p.keep.retired(c, p.feed.Doubt) // with what was lost of events that were open
+		c.Log.Info("consumer removed", c.Outcome()...)
 	}()
 }
 

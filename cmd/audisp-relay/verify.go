@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audisp-relay/config"
-	"audisp-relay/plugin"
+	"audisp-relay/plugin/replay"
 	"audisp-relay/queue"
 	"audisp-relay/state"
 )
@@ -71,7 +71,7 @@ type verifier struct {
 const maxMarker = 64 << 10
 
 func (v *verifier) file(path string) error {
-	in, err := plugin.OpenInput(path)
+	in, err := replay.OpenInput(path)
 	if err != nil {
 		return err
 	}
