@@ -45,7 +45,7 @@ type control struct {
 	// Of the goroutine that watches it, and after that of close.
 	ln     *net.UnixListener
 	file   os.FileInfo // what ln made at path
-	failed string      // the error that was logged last
+	failed lastError
 }
 
 // prepare gives the process its place on the host. What is refused is logged
@@ -113,21 +113,14 @@ func (p *Plugin) startControl() *control {
 	c.ctx, c.end = context.WithCancel(context.Background())
 	p.openControl(c)
 	c.wg.Go(func() {
-		tick := time.NewTicker(controlEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-c.ctx.Done():
-				return
-			case <-tick.C:
-				p.safely("control socket", func() {
-					if !c.there() {
-						c.drop()
-						p.openControl(c)
-					}
-				})
-			}
-		}
+		every(controlEvery, c.ctx.Done(), func(time.Time) {
+			p.safely("control socket", func() {
+				if !c.there() {
+					c.drop()
+					p.openControl(c)
+				}
+			})
+		})
 	})
 	return c
 }
@@ -138,12 +131,10 @@ func (p *Plugin) openControl(c *control) {
 	if err == nil {
 		c.ln, c.file, err = listenControl(c.path)
 	}
-	switch {
-	case err != nil && err.Error() != c.failed:
-		c.failed = err.Error()
+	switch changed := c.failed.replace(err); {
+	case changed && err != nil:
 		p.log.Warn("no control socket: status will not work until there is one", zap.Error(err))
-	case err == nil && c.failed != "":
-		c.failed = ""
+	case changed:
 		p.log.Info("control socket is there again", zap.String("path", c.path))
 	}
 	if err != nil {

@@ -37,9 +37,9 @@ type keeper struct {
 
 	// Of keepState, and after that of the main goroutine.
 	track  json.RawMessage // the tracker's, as saved last
-	failed string          // the error that was logged last
-	saved  state.State     // last
-	tried  time.Time       // when state_dir could not be used
+	failed lastError
+	saved  state.State // last
+	tried  time.Time   // when state_dir could not be used
 
 	mu     sync.Mutex                // guards what follows
 	key    []byte                    // of loss markers; never shown
@@ -56,7 +56,8 @@ func (p *Plugin) openState() *keeper {
 	p.takeKey(k)
 	dir, err := state.Open(k.path)
 	if err != nil {
-		k.failed, k.tried = err.Error(), time.Now()
+		k.failed.replace(err)
+		k.tried = time.Now()
 		p.log.Warn("no state_dir yet: nothing is spooled, and a restart cannot resume where this run ends, until it can be used", zap.Error(err))
 		return k
 	}
@@ -118,13 +119,10 @@ func (p *Plugin) haveState() bool {
 	k.tried = time.Now()
 	dir, err := state.Try(k.path)
 	if err != nil {
-		if k.failed != err.Error() {
-			k.failed = err.Error()
-			p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))
-		}
+		p.noteSave(err)
 		return false
 	}
-	k.failed, k.saved = "", state.State{}
+	k.failed, k.saved = lastError{}, state.State{}
 	p.takeKey(k)
 	if k.dir == nil {
 		p.lateState(dir)
@@ -180,9 +178,7 @@ func (p *Plugin) endState() {
 			k.dir.Close()
 		}
 	}()
-	select {
-	case <-saved:
-	case <-time.After(leaveTime):
+	if !awaitFor(leaveTime, saved) {
 		p.log.Warn("state_dir does not respond: the next start resumes from the last saved positions")
 	}
 }
@@ -210,18 +206,8 @@ func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *sp
 
 // keepState saves until stop is closed.
 func (p *Plugin) keepState() {
-	k := p.keep
-	defer close(k.done)
-	t := time.NewTicker(saveEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			p.safely("positions", p.saveState)
-		case <-k.stop:
-			return
-		}
-	}
+	defer close(p.keep.done)
+	every(saveEvery, p.keep.stop, func(time.Time) { p.safely("positions", p.saveState) })
 }
 
 // saveState puts positions and balances on disk. It belongs to keepState until
@@ -237,17 +223,21 @@ func (p *Plugin) saveState() {
 		return // an idle host's disk stays asleep
 	}
 	now.Saved = time.Now()
-	if err := k.dir.Save(now); err != nil {
+	err := k.dir.Save(now)
+	p.noteSave(err)
+	if err != nil {
 		k.saves.Store(false)
-		if k.failed != err.Error() {
-			k.failed = err.Error()
-			p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))
-		}
 		return
 	}
 	k.saved = now
-	if k.failed != "" {
-		k.failed = ""
+}
+
+// noteSave logs that positions cannot be saved, and that they can again.
+func (p *Plugin) noteSave(err error) {
+	switch changed := p.keep.failed.replace(err); {
+	case changed && err != nil:
+		p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))
+	case changed:
 		p.log.Info("positions are saved again")
 	}
 }

@@ -28,7 +28,7 @@ type kernelLoss struct {
 	lost    atomic.Uint64 // in this run
 	stopped atomic.Uint64 // while auditd was stopped in order: no loss
 	last    atomic.Bool   // it was asked when the run had ended
-	err     string
+	failed  lastError
 	ended   <-chan struct{} // when it has asked for the last time
 
 	// Of the time before this run: what the kernel lost then is judged once it is known
@@ -41,21 +41,10 @@ type kernelLoss struct {
 const judgeAfter = 2 * time.Second
 
 func (k *kernelLoss) run(ctx context.Context) {
-	t := time.NewTicker(kernelEvery)
-	defer t.Stop()
 	k.look()
 	k.ordinary, k.before = k.judge(ctx)
-	for {
-		select {
-		case <-t.C:
-			k.look()
-		case <-ctx.Done():
-			if k.look(); k.err == "" {
-				k.last.Store(true)
-			}
-			return
-		}
-	}
+	every(kernelEvery, ctx.Done(), func(time.Time) { k.look() })
+	k.last.Store(k.look() == nil)
 }
 
 // judge counts what was lost before this run.
@@ -79,25 +68,25 @@ func (k *kernelLoss) count(n uint32) {
 	k.report(n)
 }
 
-func (k *kernelLoss) look() {
+// look asks once.
+func (k *kernelLoss) look() error {
 	lost, err := k.ask()
-	if err != nil {
-		if k.err != err.Error() {
-			k.err = err.Error()
-			k.log.Warn("the kernel does not say what it has lost", zap.Error(err))
-		}
-		return
+	if changed := k.failed.replace(err); changed && err != nil {
+		k.log.Warn("the kernel does not say what it has lost", zap.Error(err))
 	}
-	k.err = ""
+	if err != nil {
+		return err
+	}
 	// auditctl --reset-lost sets it to 0; a uint32 wraps.
 	before := k.seen.Swap(int64(lost))
 	if n := lost - uint32(before); before >= 0 && n > 0 && n < 1<<31 {
 		if k.ordinary != nil {
 			k.before = n
-			return
+			return nil
 		}
 		k.count(n)
 	}
+	return nil
 }
 
 // startKernel asks the kernel from now on. What it returns ends that.
@@ -128,10 +117,7 @@ func (p *Plugin) startKernel() (end func()) {
 	}()
 	return func() {
 		cancel()
-		select {
-		case <-ended:
-		case <-time.After(feedTime / 10): // it waits for a lossless consumer, or for the kernel
-		}
+		awaitFor(feedTime/10, ended) // it may wait for a lossless consumer, or for the kernel
 	}
 }
 

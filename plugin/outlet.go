@@ -122,22 +122,15 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(expireEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case now := <-tick.C:
-				p.safely("expiry", func() {
-					p.feed.WithLock(func() {
-						for _, c := range p.consumers() {
-							c.Expire(now)
-						}
-					})
+		every(expireEvery, ctx.Done(), func(now time.Time) {
+			p.safely("expiry", func() {
+				p.feed.WithLock(func() {
+					for _, c := range p.consumers() {
+						c.Expire(now)
+					}
 				})
-			}
-		}
+			})
+		})
 	}()
 	return stop, done
 }

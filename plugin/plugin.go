@@ -303,17 +303,12 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 			<-c.Ended
 		}
 	}()
-	select {
-	case <-drained:
-	case <-time.After(drainTime):
-	}
+	awaitFor(drainTime, drained)
 	close(p.stop)
 	for _, c := range members {
 		c.Cancel(sinks.ErrTimeUp)
 	}
-	select {
-	case <-drained:
-	case <-time.After(leaveTime):
+	if !awaitFor(leaveTime, drained) {
 		p.log.Warn("sink did not stop in time: abandoning it")
 	}
 	var stored sync.WaitGroup
@@ -341,19 +336,6 @@ func (p *Plugin) settle(others ...<-chan struct{}) {
 		}
 	}
 	awaitFor(leaveTime, others...)
-}
-
-// awaitFor waits until all of done are closed, for no longer than the limit.
-func awaitFor(limit time.Duration, done ...<-chan struct{}) {
-	timeout := time.NewTimer(limit)
-	defer timeout.Stop()
-	for _, d := range done {
-		select {
-		case <-d:
-		case <-timeout.C:
-			return
-		}
-	}
 }
 
 // consumers returns the present consumers.
