@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"audisp-relay/test/lab"
 )
 
 type options struct {
@@ -115,8 +114,6 @@ func (b *bench) add(r row) { b.rows = append(b.rows, r) }
 // tools skips the case where a program is missing.
 func tools(t *scope, names ...string) {
 	for _, name := range names {
-		if _, err := lab.Tool(name); err != nil {
-			t.Skipf("%v", err)
-		}
+		tool(t, name)
 	}
 }

@@ -55,6 +55,7 @@ func laurelConf(t *scope, dir string) (file, output string) {
 	return file, filepath.Join(dir, "out.json")
 }
 
+// tool is the path of a program; the case is skipped where it is missing.
 func tool(t *scope, name string) string {
 	path, err := lab.Tool(name)
 	if err != nil {

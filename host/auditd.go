@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,7 +107,7 @@ func (m Machine) scanForAuditd() (int, error) {
 	case 1:
 		return strconv.Atoi(pids[0])
 	}
-	sort.Strings(pids)
+	slices.Sort(pids)
 	return 0, fmt.Errorf("several processes are called auditd (%s) and the kernel does not say which one it uses: run this as root", strings.Join(pids, ", "))
 }
 
@@ -205,18 +205,11 @@ func (m Machine) version(exe string) string {
 	return ""
 }
 
-// atLeast compares the version; an unknown one is less than any.
-func (a Auditd) atLeast(major, minor int) bool {
-	var x, y int
-	fmt.Sscanf(a.Version, "%d.%d", &x, &y)
-	return x > major || (x == major && y >= minor)
-}
-
-// newer is atLeast for a version of three parts.
-func (a Auditd) newer(major, minor, patch int) bool {
-	var x, y, z int
-	fmt.Sscanf(a.Version, "%d.%d.%d", &x, &y, &z)
-	return a.atLeast(major, minor) && (x != major || y != minor || z >= patch)
+// atLeast compares the version, of two or three parts; an unknown one is less than any.
+func (a Auditd) atLeast(version ...int) bool {
+	var own [3]int
+	fmt.Sscanf(a.Version, "%d.%d.%d", &own[0], &own[1], &own[2])
+	return slices.Compare(own[:], version) >= 0
 }
 
 // OneDispatcher says that this is an auditd 2.x: it has no plugins, it feeds

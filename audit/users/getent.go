@@ -1,6 +1,7 @@
 package users
 
 import (
+	"bytes"
 	"context"
 	"os/exec"
 	"strconv"
@@ -55,20 +56,12 @@ func runGetent(ctx context.Context, path, database string, id uint32) string {
 	if err := cmd.Run(); err != nil {
 		return "" // 2: there is none
 	}
-	name, got, ok := entry(firstLine(out))
+	line, _, _ := bytes.Cut(out, []byte{'\n'})
+	name, got, ok := entry(line)
 	if !ok || got != id {
 		return ""
 	}
 	return string(name)
-}
-
-func firstLine(text []byte) []byte {
-	for i, c := range text {
-		if c == '\n' {
-			return text[:i]
-		}
-	}
-	return text
 }
 
 // reply keeps the beginning of what is written to it.

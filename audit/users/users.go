@@ -6,7 +6,9 @@
 package users
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"sync/atomic"
 	"time"
 )
@@ -90,12 +92,9 @@ func open(o Options, ask asker) *Users {
 }
 
 func (d *database) init(name, path, usual string) {
-	if path == "" {
-		path = usual
-	}
-	d.name, d.watched = name, file{path: path}
+	d.name, d.watched = name, file{path: cmp.Or(path, usual)}
 	d.file.Store(new(map[uint32]string))
-	d.answers.Store(new(map[uint32]answer))
+	d.answers.Store(&map[uint32]answer{})
 	d.look()
 }
 
@@ -175,10 +174,7 @@ func (d *database) answer(ctx context.Context, id uint32, ask asker) (asked bool
 	if name != "" {
 		hold = knownFor
 	}
-	answers := make(map[uint32]answer, len(old)+1)
-	for id, a := range old {
-		answers[id] = a
-	}
+	answers := maps.Clone(old)
 	answers[id] = answer{name, time.Now().Add(hold)}
 	d.answers.Store(&answers)
 	return true
@@ -187,12 +183,8 @@ func (d *database) answer(ctx context.Context, id uint32, ask asker) (asked bool
 // expire forgets the answers that hold no longer.
 func (d *database) expire(now time.Time) {
 	old := *d.answers.Load()
-	answers := make(map[uint32]answer, len(old))
-	for id, a := range old {
-		if now.Before(a.until) {
-			answers[id] = a
-		}
-	}
+	answers := maps.Clone(old)
+	maps.DeleteFunc(answers, func(_ uint32, a answer) bool { return !now.Before(a.until) })
 	if len(answers) < len(old) {
 		d.answers.Store(&answers)
 	}

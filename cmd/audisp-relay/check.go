@@ -37,7 +37,7 @@ func newCheckCmd() *cobra.Command {
 				reportConfigError(cmd.ErrOrStderr(), err)
 				return exitError{1}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, countSinks(len(c.Sinks)))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, count(len(c.Sinks), "sink"))
 			return nil
 		},
 	}
@@ -80,11 +80,4 @@ func reportConfigError(w io.Writer, err error) {
 	default:
 		fmt.Fprintf(w, "audisp-relay: %v\n", err)
 	}
-}
-
-func countSinks(n int) string {
-	if n == 1 {
-		return "1 sink"
-	}
-	return fmt.Sprintf("%d sinks", n)
 }

@@ -326,12 +326,12 @@ func (a *Auditd) stop() error {
 		return err
 	}
 	a.pid = 0
-	if err := stopProcess(pid, "auditd"); err != nil {
+	if err := awaitEnd(pid, "auditd", 10*time.Second, unix.SIGTERM); err != nil {
 		return err
 	}
 	// Without its pipe a plugin has nothing left to do.
 	for _, pid := range plugins {
-		if err := a.awaitPlugin(pid); err != nil {
+		if err := awaitEnd(pid, fmt.Sprintf("plugin %v", cmdline(pid)), 5*time.Second); err != nil {
 			return err
 		}
 	}
@@ -348,39 +348,24 @@ func (a *Auditd) stop() error {
 	})
 }
 
-// stopProcess sends TERM and waits; when that does not help it kills and says so.
-func stopProcess(pid int, name string) error {
+// awaitEnd waits until a process has ended, continued in case a test has stopped it. If it does
+// not end in time it is killed, and that is an error.
+func awaitEnd(pid int, what string, limit time.Duration, signals ...unix.Signal) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil // gone
 	}
 	defer unix.Close(fd)
-	_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
-	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
-		return nil // gone
+	for _, sig := range append([]unix.Signal{unix.SIGCONT}, signals...) {
+		_ = unix.PidfdSendSignal(fd, sig, nil, 0) // an error means that it is gone
 	}
-	if waitExit(fd, 10*time.Second) {
+	if waitExit(fd, limit) {
 		return nil
 	}
-	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-	waitExit(fd, 5*time.Second)
-	return fmt.Errorf("%s (pid %d) did not end on TERM and was killed", name, pid)
-}
 
-func (a *Auditd) awaitPlugin(pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil // gone
-	}
-	defer unix.Close(fd)
-	_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0) // a test may have stopped it
-	if waitExit(fd, 5*time.Second) {
-		return nil
-	}
-	argv := cmdline(pid)
 	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 	waitExit(fd, 5*time.Second)
-	return fmt.Errorf("plugin %v (pid %d) outlived auditd by 5 s and was killed", argv, pid)
+	return fmt.Errorf("%s (pid %d) did not end within %v and was killed", what, pid, limit)
 }
 
 // tearDown is the cleanup: it must do all its steps whatever went wrong.

@@ -191,15 +191,11 @@ func tailHas(path, text string) bool {
 		return false
 	}
 	defer f.Close()
-	if size, err := f.Seek(0, io.SeekEnd); err == nil && size > tail {
-		_, err = f.Seek(-tail, io.SeekEnd)
-		if err != nil {
-			return false
-		}
-	} else {
-		_, _ = f.Seek(0, io.SeekStart)
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return false
 	}
-	data, err := io.ReadAll(f)
+	data, err := io.ReadAll(io.NewSectionReader(f, max(0, size-tail), tail))
 	return err == nil && bytes.Contains(data, []byte(text))
 }
 
