@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestNextRunGoesOn: nothing may be left to a next run that does not know where a consumer is.
-func TestNextRunGoesOn(t *testing.T) {
+// TestNextRunResumes: nothing may be left to a next run that does not know where a consumer is.
+func TestNextRunResumes(t *testing.T) {
 	consumers := map[string]*consumer.Consumer{}
 	for _, name := range []string{"old", "new"} {
 		q := queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true}, Name: name})
@@ -34,7 +34,7 @@ func TestNextRunGoesOn(t *testing.T) {
 		for _, name := range tt.members {
 			p.members = append(p.members, consumers[name])
 		}
-		if got := p.nextRunGoesOn(); got != tt.want {
+		if got := p.nextRunResumes(); got != tt.want {
 			t.Errorf("saves %v, consumers %v: %v", tt.saves, tt.members, got)
 		}
 	}

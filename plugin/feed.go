@@ -17,10 +17,10 @@ import (
 	"audisp-relay/state"
 )
 
-// outlet gives records to every consumer. Whoever holds the Merger calls it.
-type outlet struct{ p *Plugin }
+// fanout gives records to every consumer. Whoever holds the Merger calls it.
+type fanout struct{ p *Plugin }
 
-func (o outlet) Put(b *record.Batch) {
+func (o fanout) Put(b *record.Batch) {
 	missed, doubt := isLate(b), time.Time{}
 	if missed {
 		doubt = o.p.feed.Doubt()
@@ -44,7 +44,7 @@ func isLate(b *record.Batch) bool {
 	return false
 }
 
-func (o outlet) Lost(t integrity.Gap) {
+func (o fanout) Lost(t integrity.Gap) {
 	for _, c := range o.p.consumers() {
 		c.Queue().RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
 	}
@@ -63,7 +63,7 @@ func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 		}
 	}
 	log, network := p.auditLog()
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.nextRunGoesOn,
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: fanout{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.nextRunResumes,
 		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.Note(stage, b, 0, 1<<30, fault) }})
 	if resume {
 		feed.Begin()
@@ -71,9 +71,9 @@ func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 	return feed
 }
 
-// nextRunGoesOn reports whether the next run will find each consumer's place in audit.log. One that
+// nextRunResumes reports whether the next run will find each consumer's place in audit.log. One that
 // has had nothing yet has none: it would begin with what comes then. The Merger calls it.
-func (p *Plugin) nextRunGoesOn() bool {
+func (p *Plugin) nextRunResumes() bool {
 	if !p.keep.saves.Load() {
 		return false
 	}
