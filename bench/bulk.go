@@ -51,9 +51,7 @@ func (b *bench) bulkCases() []bulkCase {
 
 func (b *bench) bulk(t *scope) {
 	c, err := makeCorpus(filepath.Join(b.dir, "corpus"), b.records)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "bulk stream")
 	best := map[string]figure{}
 	for range b.rounds { // interleaved: a slow moment of the machine hits all of them
 		b.round(bulkWhat, b.bulkCases(), c, func(who string, f figure) { keepBest(best, who, f) })
@@ -124,9 +122,7 @@ func feedOnce(t *scope, run bulkRun, c corpus) figure {
 	child.awaitRead(60*time.Second, time.Millisecond)
 	f := figure{read: time.Since(begin)}
 	_, peak, err := lab.RSS(child.pid())
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "memory")
 	f.rss = peak
 	f.cpu = child.finish(30 * time.Second)
 	f.wall = time.Since(begin)
@@ -138,9 +134,7 @@ func feedOnce(t *scope, run bulkRun, c corpus) figure {
 func catOnce(t *scope, c corpus) figure {
 	cmd := exec.Command("/bin/sh", "-c", `cat "$1" | cat >/dev/null`, "sh", c.path)
 	begin := time.Now()
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("cat: %v", err)
-	}
+	lab.Check(t, cmd.Run(), "cat")
 	return figure{cpu: usage(cmd), wall: time.Since(begin)}
 }
 
@@ -186,9 +180,7 @@ func (b *bench) bulkSpool(t *scope, dir string, c corpus) bulkRun {
 		argv: []string{b.relay, "-c", conf},
 		delivered: func() (n int) {
 			view, err := spool.Inspect(filepath.Join(dir, "state", "spool", "dead"))
-			if err != nil {
-				t.Fatalf("%v", err)
-			}
+			lab.Check(t, err, "spool")
 			defer view.Close()
 			for _, f := range view.Frames() {
 				n += int(f.Whole)
@@ -234,9 +226,7 @@ func (b *bench) bulkLaurel(t *scope, dir string, c corpus) bulkRun {
 
 func countLines(t *scope, path string) int {
 	n, err := lab.CountString(path, "\n")
-	if err != nil {
-		t.Fatalf("count what was delivered: %v", err)
-	}
+	lab.Check(t, err, "count what was delivered")
 	return n
 }
 
@@ -246,9 +236,7 @@ func countDatagrams(t *scope, path string) int {
 	size := int64(-1)
 	for {
 		fi, err := os.Stat(path)
-		if err != nil {
-			t.Fatalf("count what was delivered: %v", err)
-		}
+		lab.Check(t, err, "count what was delivered")
 		if fi.Size() == size {
 			break
 		}
@@ -256,9 +244,7 @@ func countDatagrams(t *scope, path string) int {
 		time.Sleep(200 * time.Millisecond)
 	}
 	n, err := lab.CountString(path, "<14>")
-	if err != nil {
-		t.Fatalf("count what was delivered: %v", err)
-	}
+	lab.Check(t, err, "count what was delivered")
 	return n
 }
 

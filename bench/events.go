@@ -15,6 +15,7 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/filter"
 	"audisp-relay/format"
+	"audisp-relay/test/lab"
 )
 
 const (
@@ -51,9 +52,7 @@ func (b *bench) eventCases() []bulkCase {
 
 func (b *bench) events(t *scope) {
 	c, err := makeCorpus(filepath.Join(b.dir, "events"), b.records)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "bulk stream")
 	best := map[string]figure{}
 	for range b.rounds {
 		b.round(eventsWhat, b.eventCases(), c, func(who string, f figure) {
@@ -63,9 +62,7 @@ func (b *bench) events(t *scope) {
 		})
 	}
 	events, err := eventsOf(c)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "events")
 	for _, bc := range b.eventCases() {
 		if f, ok := best[bc.who]; ok {
 			b.add(eventRow(bc.who, f, best[laurelName], events.n))
@@ -157,9 +154,7 @@ func ends(b *record.Batch) (n int) {
 // the relay, where they were read a moment ago, their bytes are in the cache.
 func filterCost(t *scope, events assembled) row {
 	f, err := filter.Compile(benchFilter)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "filter")
 	events = events.first(256 << 10)
 	const times = 20
 	const rounds = 100 // short ones: some of them have the machine for themselves

@@ -124,13 +124,9 @@ func (b *bench) liveOnce(t *scope, c liveChain, rate int) liveFigure {
 	a.Drain(out)
 	after := b.sample(t, a, c, reader)
 	got, err := lab.CountString(out, res.Text())
-	if err != nil {
-		t.Fatalf("count events: %v", err)
-	}
+	lab.Check(t, err, "count events")
 	full, err := lab.CountString(said, "queue to plugins is full")
-	if err != nil {
-		t.Fatalf("what auditd said: %v", err)
-	}
+	lab.Check(t, err, "what auditd said")
 	return liveFigure{made: res.Made, full: full, lost: res.Made - got, rate: res.Rate(), rss: after.rss,
 		auditd: after.auditd - before.auditd, plugin: after.plugin - before.plugin, reader: after.reader - before.reader}
 }
@@ -139,9 +135,7 @@ func (b *bench) liveOnce(t *scope, c liveChain, rate int) liveFigure {
 func (b *bench) sample(t *scope, a *lab.Auditd, c liveChain, reader *lab.Process) liveFigure {
 	cpu := func(pid int) time.Duration {
 		d, err := lab.CPU(pid)
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		lab.Check(t, err, "CPU time")
 		return d
 	}
 	f := liveFigure{auditd: cpu(a.PID())}
@@ -152,9 +146,7 @@ func (b *bench) sample(t *scope, a *lab.Auditd, c liveChain, reader *lab.Process
 		pid := a.PluginPID(pluginName)
 		f.plugin = cpu(pid)
 		_, peak, err := lab.RSS(pid)
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		lab.Check(t, err, "memory")
 		f.rss = peak
 	}
 	return f

@@ -10,6 +10,7 @@
 package main
 
 import (
+	"audisp-relay/test/lab"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
 )
 
 type options struct {
@@ -73,16 +73,12 @@ func (b *bench) run(t *scope) {
 		t.Fatalf("run it as root: the peers are daemons and auditd is the load")
 	}
 	dir, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		t.Fatalf("make a directory: %v", err)
-	}
+	lab.Check(t, err, "make a directory")
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b.dir = dir
 	if b.only != "peers" {
 		root, err := moduleRoot()
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		lab.Check(t, err, "build the relay")
 		b.relay = filepath.Join(dir, "audisp-relay")
 		build := exec.Command("go", "build", "-trimpath", "-pgo="+filepath.Join(root, "packaging", "relay.pgo"), "-ldflags", "-s -w", "-o", b.relay, "audisp-relay/cmd/audisp-relay")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -57,9 +57,7 @@ func (b *bench) memory(t *scope) {
 		c.awaitRead(10*time.Second, time.Millisecond)
 		time.Sleep(settle)
 		now, _, err := lab.RSS(c.pid())
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		lab.Check(t, err, "memory")
 		r := row{What: idle, Who: p.who, Value: mib(now), Unit: "MiB"}
 		if p.relay {
 			r = r.goal("≤ 24", r.Value <= 24)
@@ -77,9 +75,7 @@ func (b *bench) memory(t *scope) {
 func (b *bench) deadConsumers(t *scope, what string) row {
 	tools(t, "socat")
 	c, err := makeCorpus(filepath.Join(b.dir, "corpus"), b.records)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "bulk stream")
 	dir := b.caseDir(t)
 	socks := []string{filepath.Join(dir, "s1"), filepath.Join(dir, "s2")}
 	child := startChild(t, firstRecord, b.relay, "-c", b.deadConf(t, dir, socks))
@@ -92,9 +88,7 @@ func (b *bench) deadConsumers(t *scope, what string) row {
 	child.awaitRead(60*time.Second, time.Millisecond)
 	wall := time.Since(begin)
 	now, peak, err := lab.RSS(child.pid())
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "memory")
 	r := row{What: what, Who: "audisp-relay", Value: mib(peak), Unit: "MiB",
 		Detail: fmt.Sprintf("peak; %.1f after %d records at %.0f/s", mib(now), c.records, float64(c.records)/wall.Seconds())}
 	return r.goal("≤ 96", r.Value <= 96)

@@ -97,21 +97,15 @@ func (a *Auditd) Version() string { return Version(a.root) }
 func Start(t TB, o Options) *Auditd {
 	t.Helper()
 	lockFile, err := lock(LockFile)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	Check(t, err, "lock")
 	t.Cleanup(func() { lockFile.Close() })
 	a := &Auditd{t: t, dir: tempDir(t), root: o.Root, plugins: o.Plugins}
-	if err := a.writeConf(o); err != nil {
-		t.Fatalf("configure auditd: %v", err)
-	}
+	Check(t, a.writeConf(o), "configure auditd")
 	if a.kernel, err = saveKernel(a.dir, lockFile); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
 	t.Cleanup(a.tearDown)
-	if err := a.start(o); err != nil {
-		t.Fatalf("start auditd: %v", err)
-	}
+	Check(t, a.start(o), "start auditd")
 	return a
 }
 
@@ -249,9 +243,7 @@ func (a *Auditd) PluginRunning(name string) bool { return a.FindPlugin(name) != 
 
 func (a *Auditd) find(p Plugin) int {
 	pids, err := Children(a.pid)
-	if err != nil {
-		a.t.Fatalf("children of auditd: %v", err)
-	}
+	Check(a.t, err, "children of auditd")
 	for _, pid := range pids {
 		if runs(pid, cmp.Or(p.Becomes, p.Path), p.argv()) {
 			return pid
@@ -267,14 +259,10 @@ func (a *Auditd) Plugins() []Plugin { return slices.Clone(a.plugins) }
 func (a *Auditd) SetPlugins(plugins ...Plugin) {
 	a.t.Helper()
 	for _, p := range a.plugins {
-		if err := os.Remove(a.pluginConf(p.Name)); err != nil {
-			a.t.Fatalf("remove plugin: %v", err)
-		}
+		Check(a.t, os.Remove(a.pluginConf(p.Name)), "remove plugin")
 	}
 	for _, p := range plugins {
-		if err := writeConfFile(a.pluginConf(p.Name), p.conf()); err != nil {
-			a.t.Fatalf("configure plugin: %v", err)
-		}
+		Check(a.t, writeConfFile(a.pluginConf(p.Name), p.conf()), "configure plugin")
 	}
 	a.plugins = plugins
 }
@@ -288,9 +276,7 @@ func (a *Auditd) Reload() {
 	const done, failed = "op=reconfigure state=changed", "op=reconfigure state=no-change"
 	count := func(text string) int {
 		n, err := CountString(a.Log(), text)
-		if err != nil {
-			a.t.Fatalf("reload: %v", err)
-		}
+		Check(a.t, err, "reload")
 		return n
 	}
 	before, failures := count(done), -1
@@ -298,9 +284,7 @@ func (a *Auditd) Reload() {
 	Wait(a.t, 30*time.Second, "auditd to reload", func() (bool, string) {
 		if n := count(failed); n != failures || time.Since(sent) > 7*time.Second {
 			failures, sent = n, time.Now()
-			if err := syscall.Kill(a.pid, syscall.SIGHUP); err != nil {
-				a.t.Fatalf("reload auditd: %v", err)
-			}
+			Check(a.t, syscall.Kill(a.pid, syscall.SIGHUP), "reload auditd")
 		}
 		return count(done) > before, fmt.Sprintf("%d failures in %s", failures, a.Log())
 	})

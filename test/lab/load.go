@@ -73,14 +73,10 @@ func (a *Auditd) StartLoad(l Load) *LoadRun {
 		if err == nil {
 			err = os.WriteFile(bin, program, 0o755)
 		}
-		if err != nil {
-			a.t.Fatalf("the load generator: %v", err)
-		}
+		Check(a.t, err, "the load generator")
 	}
 	dir, err := os.MkdirTemp(a.dir, "watched")
-	if err != nil {
-		a.t.Fatalf("load: %v", err)
-	}
+	Check(a.t, err, "load")
 	a.WatchRule(dir, LoadKey, LoadUID)
 	res := LoadResult{Files: cmp.Or(l.Files, 1000), Dir: dir}
 	run := &LoadRun{t: a.t, out: new(bytes.Buffer), res: res}

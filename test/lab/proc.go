@@ -132,9 +132,7 @@ type Process struct {
 func StartProcess(t TB, name string, args ...string) *Process {
 	t.Helper()
 	path, err := Tool(name)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	Check(t, err, "find a program")
 	return startProcess(t, exec.Command(path, args...), nil)
 }
 
@@ -142,9 +140,7 @@ func startProcess(t TB, cmd *exec.Cmd, stdout io.Writer) *Process {
 	t.Helper()
 	p := &Process{t: t, name: filepath.Base(cmd.Path), cmd: cmd, out: new(complaints), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = stdout, p.out
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", p.name, err)
-	}
+	Check(t, cmd.Start(), "start %s", p.name)
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // the state is in cmd.ProcessState

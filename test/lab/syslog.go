@@ -26,9 +26,7 @@ const devLogLock = "/run/audisp-relay-lab-devlog.lock"
 func claimDevLog(t TB) {
 	t.Helper()
 	lockFile, err := lock(devLogLock)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	Check(t, err, "lock")
 	const saved = DevLog + ".lab-saved"
 	restore := func() error {
 		if err := os.Remove(DevLog); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -47,9 +45,7 @@ func claimDevLog(t TB) {
 	})
 	if _, err := os.Lstat(saved); err == nil {
 		// Left by a test that was killed.
-		if err := restore(); err != nil {
-			t.Fatalf("restore %s: %v", DevLog, err)
-		}
+		Check(t, restore(), "restore %s", DevLog)
 	}
 	if err := os.Rename(DevLog, saved); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("move %s aside: %v", DevLog, err)
