@@ -57,19 +57,19 @@ func (m Machine) readProcess(pid int) (process, error) {
 	return p, nil
 }
 
-// parsePPID takes the parent out of /proc/PID/stat. The second field is the
-// name in brackets, and a process may have brackets and spaces in its name, so
-// the fields are counted from the last bracket.
-func parsePPID(stat []byte) (int, error) {
+// parsePPID takes the parent out of /proc/PID/stat.
+func parsePPID(stat []byte) (int, error) { return statField(stat, 4) }
+
+// statField takes a number out of /proc/PID/stat, whose fields are counted from 1. The second
+// field is the name in brackets, and a process may have brackets and spaces in its name, so the
+// fields are counted from the last bracket.
+func statField(stat []byte, n int) (int, error) {
 	i := bytes.LastIndexByte(stat, ')')
-	if i < 0 {
-		return 0, fmt.Errorf("no process name in %q", stat)
-	}
 	fields := strings.Fields(string(stat[i+1:]))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("no parent in %q", stat)
+	if i < 0 || len(fields) < n-2 {
+		return 0, fmt.Errorf("no field %d after a process name in %q", n, stat)
 	}
-	return strconv.Atoi(fields[1])
+	return strconv.Atoi(fields[n-3])
 }
 
 // processes lists everything that runs. Processes that end meanwhile are left
@@ -120,17 +120,10 @@ func (m Machine) startedBefore(pid int, path string) bool {
 	if err != nil {
 		return false
 	}
-	const startTime = 22 - 3 // the field, counted from the end of the name
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) <= startTime {
-		return false
-	}
-	ticks, err := strconv.ParseInt(fields[startTime], 10, 64)
-	if err != nil {
-		return false
-	}
-	boot, err := m.bootTime()
-	if err != nil {
+	const startTime = 22 // the field
+	ticks, err := statField(stat, startTime)
+	boot, bootErr := m.bootTime()
+	if err != nil || bootErr != nil {
 		return false
 	}
 	const ticksASecond = 100 // USER_HZ, the same everywhere
