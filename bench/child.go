@@ -88,8 +88,7 @@ func (c *child) finish(limit time.Duration) time.Duration {
 		c.t.Fatalf("%s did not end within %v of EOF", c.cmd.Path, limit)
 	}
 	// Some peers say goodbye with an exit code; that is theirs.
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		c.t.Fatalf("wait for %s: %v", c.cmd.Path, err)
 	}
 	return usage(c.cmd)

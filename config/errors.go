@@ -67,8 +67,7 @@ func (es Errors) sorted() error {
 // asErrors makes an Errors of any error, so that lists of both kinds can be
 // joined.
 func asErrors(err error, file string, line int, key string) Errors {
-	var es Errors
-	if errors.As(err, &es) {
+	if es, ok := errors.AsType[Errors](err); ok {
 		return es
 	}
 	return Errors{{File: file, Line: line, Key: key, Msg: err.Error()}}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"regexp"
 )
 
@@ -19,17 +18,13 @@ func parseLenient(file string, data []byte) (*document, map[string]any, error) {
 	var errs Errors
 	bad := map[string]bool{}
 	for text := data; ; {
-		doc, vals, err := parseDocument(file, text)
-		if err == nil {
+		doc, vals, found := parseDocument(file, text)
+		if found == nil {
 			doc.errs = errs
 			for sink := range bad {
 				doc.badSinks[sink] = true
 			}
 			return doc, vals, nil
-		}
-		var found Errors
-		if !errors.As(err, &found) {
-			return nil, nil, err
 		}
 		errs = append(errs, found...)
 		rest, sink, ok := cutOut(text, found[0].Line)

@@ -27,7 +27,7 @@ type document struct {
 
 // parseDocument reads TOML. What is wrong with the syntax is the one error in
 // the result.
-func parseDocument(file string, data []byte) (*document, map[string]any, error) {
+func parseDocument(file string, data []byte) (*document, map[string]any, Errors) {
 	lines, bad := findLines(file, string(data))
 	if bad != nil {
 		return nil, nil, Errors{bad}

@@ -355,8 +355,7 @@ func (i *Installer) locate() (Auditd, error) {
 	if i.ConfDir != "" && !exists(i.Machine.path(i.ConfDir+"/auditd.conf")) {
 		return a, fmt.Errorf("there is no auditd.conf in %s: name the directory that auditd is started with (auditd -c) with --conf-dir, or leave that out", i.ConfDir)
 	}
-	var conf *ConfError
-	if errors.As(err, &conf) {
+	if conf, ok := errors.AsType[*ConfError](err); ok {
 		i.Say("warning: auditd skips or rejects part of its configuration: %v", conf)
 		err = nil
 	}

@@ -34,8 +34,7 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 	for _, w := range warnings {
 		p.log.Warn("config: " + w)
 	}
-	var list config.Errors
-	if errors.As(err, &list) {
+	if list, ok := errors.AsType[config.Errors](err); ok {
 		for _, e := range list {
 			p.log.Error("config: " + e.Error())
 		}

@@ -51,9 +51,9 @@ func checkFile(path string) (*config.Config, []string, error) {
 	}
 	more, missing := config.Survey(c)
 	warnings = append(warnings, more...)
-	var errs, others config.Errors
-	if errors.As(missing, &others) {
-		if err != nil && !errors.As(err, &errs) {
+	if others, ok := errors.AsType[config.Errors](missing); ok {
+		errs, ok := errors.AsType[config.Errors](err)
+		if err != nil && !ok {
 			return c, warnings, err
 		}
 		err = append(errs, others...)
@@ -64,9 +64,9 @@ func checkFile(path string) (*config.Config, []string, error) {
 // reportConfigError prints the errors of a file as they are, for editors to
 // jump to, and others with the program's name.
 func reportConfigError(w io.Writer, err error) {
-	var errs config.Errors
+	errs, ok := errors.AsType[config.Errors](err)
 	switch {
-	case errors.As(err, &errs):
+	case ok:
 		for _, e := range errs {
 			fmt.Fprintln(w, e)
 			if e.Shown != "" {

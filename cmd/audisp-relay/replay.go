@@ -75,9 +75,8 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 	}
 	warnOfFilter(from.Filter)
 	done, err := replay.Run(ctx, from)
-	var wrong *filter.Error
-	if errors.As(err, &wrong) {
-		return fmt.Errorf("filter: %w", err)
+	if _, wrong := errors.AsType[*filter.Error](err); wrong {
+		return err
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -124,11 +123,7 @@ func explainReplay(path, name string, from replay.Stored) error {
 	}
 	warnOfFilter(from.Filter)
 	x, done, err := replay.Explain(ctx, from)
-	var wrong *filter.Error
-	switch {
-	case errors.As(err, &wrong):
-		return fmt.Errorf("filter: %w", err)
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	if done.In.NoID > 0 {

@@ -168,8 +168,7 @@ func (w *walk) refuse(file, why, fix string) error {
 }
 
 func (w *walk) failed(file string, err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
 	e := &Error{Path: w.path, File: file, Why: "cannot be looked at: " + err.Error(), Fix: "see who may read it and its directory", Err: err}

@@ -32,7 +32,7 @@ func NewSelection(cfg config.Sink, users *users.Users, local string) (*Selection
 	if cfg.Filter != "" {
 		rule, err := filter.Compile(cfg.Filter)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("filter: %w", err)
 		}
 		match := rule.New()
 		if users != nil {

@@ -63,7 +63,7 @@ func Explain(ctx context.Context, from Stored) (*Explained, Result, error) {
 	if from.Filter != "" {
 		f, err := filter.Compile(from.Filter)
 		if err != nil {
-			return nil, Result{}, err
+			return nil, Result{}, fmt.Errorf("filter: %w", err)
 		}
 		sink.judge = consumer.NewJudge(f.New())
 	}
