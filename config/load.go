@@ -60,10 +60,7 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	if c.PluginDir == "" {
 		return c, warns, err
 	}
-	self, selfErr := os.Executable()
-	if selfErr != nil {
-		self = "" // no /proc: then nothing can be said about our own binary
-	}
+	self, _ := os.Executable() // "" without /proc: then it is not known
 	more, dirWarns, dirErr := LoadPluginDir(c.PluginDir, c, self)
 	warns = append(warns, dirWarns...)
 	var errs Errors

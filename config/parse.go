@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 
 	"audisp-relay/filter"
 	"audisp-relay/format"
+	"audisp-relay/host/runnable"
 )
 
 // Parse reads a configuration from the text of a file; name is the file's name
@@ -196,6 +198,17 @@ func (t *Table) frames(s *Sink, otherwise string) {
 	t.OneOf("frames", &size, frameSizes...)
 	if s.Format == "binary" {
 		s.Frames = size
+	}
+}
+
+// refuseSelf reports the sinks whose program is the relay itself: each child would
+// read the same configuration and start the next.
+func (d *document) refuseSelf(c *Config) {
+	self, _ := os.Executable() // "" without /proc: then it is not known
+	for _, s := range c.Sinks {
+		if runnable.SameProgram(s.Program, self) {
+			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%q is audisp-relay itself, which would start itself over and over: must be another program", s.Program)
+		}
 	}
 }
 

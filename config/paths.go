@@ -91,14 +91,6 @@ func (cl *claims) add(s *Sink) {
 	}
 }
 
-// nameTaken says who has the sink's name, or "".
-func (cl *claims) nameTaken(s *Sink) string {
-	if origin, taken := cl.names[s.Name]; taken {
-		return fmt.Sprintf("there is a sink %q already (%s), rename one of them", s.Name, origin)
-	}
-	return ""
-}
-
 // pathTaken says who has the sink's path, or "".
 func (cl *claims) pathTaken(s *Sink) string {
 	if cl.spools != "" && strings.HasPrefix(s.Output, cl.spools+"/") {
@@ -120,8 +112,8 @@ func (cl *claims) pathTaken(s *Sink) string {
 
 // taken says what is in the way of adding the sink, or "".
 func (cl *claims) taken(s *Sink) string {
-	if why := cl.nameTaken(s); why != "" {
-		return why
+	if origin, named := cl.names[s.Name]; named {
+		return fmt.Sprintf("there is a sink %q already (%s), rename one of them", s.Name, origin)
 	}
 	return cl.pathTaken(s)
 }

@@ -65,17 +65,11 @@ func isDigits(s string) bool {
 
 // quoted lists the words a value may be: "a", "b" or "c".
 func quoted(words []string) string {
-	var b strings.Builder
-	for i, w := range words {
-		switch {
-		case i > 0 && i == len(words)-1:
-			b.WriteString(" or ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(strconv.Quote(w))
+	list := `"` + strings.Join(words, `", "`) + `"`
+	if i := strings.LastIndex(list, ", "); i >= 0 {
+		list = list[:i] + " or " + list[i+2:]
 	}
-	return b.String()
+	return list
 }
 
 // The checks below have the form Table.Str wants: nil or what is wrong.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,10 +130,7 @@ type options struct {
 // dir is the directory of the configuration that auditd reads. It is relative
 // where -c was.
 func (o options) dir() string {
-	if o.confDir == "" {
-		return DefaultConfDir
-	}
-	return filepath.Clean(o.confDir) // it is compared with --conf-dir
+	return filepath.Clean(cmp.Or(o.confDir, DefaultConfDir)) // it is compared with --conf-dir
 }
 
 // options reads auditd's arguments as getopt(3) does: -cDIR and -nc DIR are the

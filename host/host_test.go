@@ -356,3 +356,8 @@ func install(t *testing.T, i *Installer) {
 		t.Fatalf("install: %v", err)
 	}
 }
+
+// childRunning finds the child of parent that runs the file at binary; 0 if there is none.
+func (m Machine) childRunning(parent int, binary string) int {
+	return m.child(parent, func(pid int) bool { return m.runs(pid, binary) })
+}

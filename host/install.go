@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -339,17 +340,11 @@ func (i *Installer) steadyPlugin(ctx context.Context, auditd, old int) int {
 
 // locate finds the auditd that is meant and completes the installer's defaults.
 func (i *Installer) locate() (Auditd, error) {
-	if i.Config == "" {
-		i.Config = DefaultConfig
-	}
+	i.Config = cmp.Or(i.Config, DefaultConfig)
 	a, err := i.Machine.FindAuditd()
-	dir := i.ConfDir
-	if dir == "" {
-		dir = DefaultConfDir
-	}
 	// An auditd that runs on another directory than the one asked for is not the one to reload.
 	if errors.Is(err, ErrNoAuditd) || (i.ConfDir != "" && i.ConfDir != a.ConfDir) {
-		a, err = i.Machine.StoppedAuditd(dir)
+		a, err = i.Machine.StoppedAuditd(cmp.Or(i.ConfDir, DefaultConfDir))
 	}
 	// The defaults would lead to the plugins of another auditd.
 	if i.ConfDir != "" && !exists(i.Machine.path(i.ConfDir+"/auditd.conf")) {
@@ -414,10 +409,7 @@ func (m Machine) Reload(pid int) error {
 }
 
 func (i *Installer) wait() time.Duration {
-	if i.Wait == 0 {
-		return DefaultWait
-	}
-	return i.Wait
+	return cmp.Or(i.Wait, DefaultWait)
 }
 
 // poll asks again and again until done says yes or the time is up.

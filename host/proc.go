@@ -166,12 +166,6 @@ func (m Machine) executes(pid int, binary string) bool {
 	return err == nil && binary != "" && strings.TrimSuffix(exe, " (deleted)") == m.path(binary)
 }
 
-// childRunning finds the child of parent that runs the file at binary; 0 if
-// there is none.
-func (m Machine) childRunning(parent int, binary string) int {
-	return m.child(parent, func(pid int) bool { return m.runs(pid, binary) })
-}
-
 // plugin finds the child of parent that was started from binary; 0 if there is
 // none.
 func (m Machine) plugin(parent int, binary string) int {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -54,11 +55,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 }
 
 func (i *Installer) sayWhatStays(a Auditd, d dropIn) {
-	config := d.config
-	if config == "" {
-		config = DefaultConfig
-	}
-	for _, path := range []string{config, i.Machine.PluginDir(a) + "/" + previousName, d.binary} {
+	for _, path := range []string{cmp.Or(d.config, DefaultConfig), i.Machine.PluginDir(a) + "/" + previousName, d.binary} {
 		if path = i.Machine.path(path); exists(path) {
 			i.Say("left %s", path)
 		}

@@ -50,9 +50,6 @@ NO_COLOR turns the colours off.`,
 			socket = args[0]
 		}
 		ctx := cmd.Context()
-		if ctx == nil {
-			ctx = context.Background()
-		}
 		if seconds > 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
