@@ -3,6 +3,7 @@ package plugin
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -80,14 +81,7 @@ func cgroupMount(mounts string, version2 bool) (base, top string, ok bool) {
 	return "", "", false
 }
 
-func hasOption(list, option string) bool {
-	for o := range strings.SplitSeq(list, ",") {
-		if o == option {
-			return true
-		}
-	}
-	return false
-}
+func hasOption(list, option string) bool { return slices.Contains(strings.Split(list, ","), option) }
 
 // unescapeMount undoes what the kernel does to blanks and backslashes of a path in
 // /proc/self/mountinfo.

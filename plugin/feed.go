@@ -126,7 +126,7 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 			p.safely("expiry", func() {
 				p.feed.WithLock(func() {
 					for _, c := range p.consumers() {
-						c.Expire(now)
+						c.Intake.Expire(now)
 					}
 				})
 			})
@@ -143,7 +143,7 @@ func (p *Plugin) flush(cs ...*consumer.Consumer) <-chan struct{} {
 	go p.feed.WithLock(func() {
 		defer close(done)
 		for _, c := range cs {
-			p.safely("flush", c.Flush)
+			p.safely("flush", c.Intake.Flush)
 		}
 	})
 	return done
@@ -196,7 +196,7 @@ func (p *Plugin) startFeed() (end func()) {
 func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
-		r := recovery.Resumed{Name: c.Name, Put: c.Put}
+		r := recovery.Resumed{Name: c.Name, Put: c.Intake.Put}
 		before, _ := p.keep.of(c.Name)
 		r.ID, r.First, r.Known = resumeAt(c.Queue(), before)
 		known = known || r.Known

@@ -18,7 +18,7 @@ func TestNextRunResumes(t *testing.T) {
 		q := queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true}, Name: name})
 		consumers[name] = consumer.New(consumer.Options{Config: config.Sink{Name: name, Format: "string"}, Log: zap.NewNop(), Queue: q})
 	}
-	consumers["old"].Put(audittest.Lines(t, audittest.User(1)))
+	consumers["old"].Intake.Put(audittest.Lines(t, audittest.User(1)))
 	for _, tt := range []struct {
 		saves   bool
 		members []string

@@ -137,7 +137,7 @@ func (p *Plugin) Run() error {
 		in = openStdin()
 	}
 	p.keep = p.openState()
-	p.users = users.Open(users.Options{})
+	p.users = users.Open()
 	p.nodes = nodes.New(p.parent, p.log.Logger)
 	for _, cfg := range p.cfg.Sinks {
 		p.members = append(p.members, p.newConsumer(cfg))

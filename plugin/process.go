@@ -128,7 +128,10 @@ func sendBuffer() int {
 
 // widen enlarges the pipe from auditd as input_buffer asks and returns its size.
 func (p *Plugin) widen(now int) int {
-	want := int(capped(int64(p.cfg.InputBuffer), p.memory.Load().Input))
+	want := int(p.cfg.InputBuffer)
+	if limit := int(p.memory.Load().Input); limit > 0 {
+		want = min(want, limit)
+	}
 	if want == 0 || !isSocket(0) {
 		return now
 	}

@@ -83,15 +83,13 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
 	p.markers.Store(cfg.LossMarkers)
 	p.setMemory(cfg)
-	var next, fresh []*consumer.Consumer
+	var next []*consumer.Consumer
 	for _, sc := range cfg.Sinks {
-		i := slices.IndexFunc(old, func(c *consumer.Consumer) bool { return c.Name == sc.Name })
-		if i < 0 {
-			c := p.newConsumer(sc)
-			next, fresh = append(next, c), append(fresh, c)
-			continue
+		if i := slices.IndexFunc(old, func(c *consumer.Consumer) bool { return c.Name == sc.Name }); i >= 0 {
+			next = append(next, old[i])
+		} else {
+			next = append(next, p.newConsumer(sc))
 		}
-		next = append(next, old[i])
 	}
 	p.mu.Lock()
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), nil
@@ -106,11 +104,11 @@ func (p *Plugin) exchange(cfg *config.Config) {
 		}
 	}
 	for i, c := range next {
-		if slices.Contains(fresh, c) {
+		if slices.Contains(old, c) {
+			p.apply(c, cfg.Sinks[i])
+		} else {
 			p.start(c)
 			p.warnAction(cfg.Sinks[i])
-		} else {
-			p.apply(c, cfg.Sinks[i])
 		}
 	}
 }

@@ -23,16 +23,9 @@ const (
 // none or it is not known.
 type asker func(ctx context.Context, database string, id uint32) string
 
-// getent returns an asker that runs the program at path, nil without one. auditd starts its
-// plugins without a PATH, so "" stands for the usual places.
-func getent(path string) asker {
-	places := []string{path}
-	switch path {
-	case NoGetent:
-		return nil
-	case "":
-		places = []string{"/usr/bin/getent", "/bin/getent"}
-	}
+// getent returns an asker that runs the first of these programs that there is, nil without one.
+// auditd starts its plugins without a PATH.
+func getent(places ...string) asker {
 	for _, path := range places {
 		if runnable.Check(path) == nil {
 			return func(ctx context.Context, database string, id uint32) string {

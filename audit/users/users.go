@@ -6,22 +6,11 @@
 package users
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"sync/atomic"
 	"time"
 )
-
-// Options of Users; the zero Options are those of a usual host.
-type Options struct {
-	Passwd string // file of users; "" is /etc/passwd
-	Group  string // file of groups; "" is /etc/group
-	Getent string // program that knows what the files lack; "" is the first of the usual places, NoGetent is none
-}
-
-// NoGetent as Options.Getent: the files are all there is.
-const NoGetent = "none"
 
 // unset is an id that is not set, (uid_t)-1: it has no name and is not asked for.
 const unset = 4294967295
@@ -74,25 +63,32 @@ type question struct {
 	id uint32
 }
 
+// sources are where names come from.
+type sources struct {
+	passwd, group string // files
+	ask           asker  // knows what these lack; nil: nothing does
+}
+
 // Open reads the files and returns a Users, whose goroutine runs until Close. A file that
 // cannot be read has no names, until it can.
-func Open(o Options) *Users { return open(o, getent(o.Getent)) }
+func Open() *Users {
+	return open(sources{"/etc/passwd", "/etc/group", getent("/usr/bin/getent", "/bin/getent")})
+}
 
-// open does that with something to ask for what the files lack, nil for none.
-func open(o Options, ask asker) *Users {
+func open(from sources) *Users {
 	ctx, stop := context.WithCancel(context.Background())
-	u := &Users{ask: ask, stop: stop, done: make(chan struct{})}
-	u.users.init("passwd", o.Passwd, "/etc/passwd")
-	u.groups.init("group", o.Group, "/etc/group")
-	if ask != nil {
+	u := &Users{ask: from.ask, stop: stop, done: make(chan struct{})}
+	u.users.init("passwd", from.passwd)
+	u.groups.init("group", from.group)
+	if u.ask != nil {
 		u.asks = make(chan question, maxWaiting)
 	}
 	go u.run(ctx)
 	return u
 }
 
-func (d *database) init(name, path, usual string) {
-	d.name, d.watched = name, file{path: cmp.Or(path, usual)}
+func (d *database) init(name, path string) {
+	d.name, d.watched = name, file{path: path}
 	d.file.Store(new(map[uint32]string))
 	d.answers.Store(&map[uint32]answer{})
 	d.look()

@@ -95,8 +95,8 @@ func (c *Consumer) AddQueue(later *queue.Queue, saved map[string]uint64) {
 
 // NewIntake returns an intake for q that selects as the present one does.
 func (c *Consumer) NewIntake(q *queue.Queue) *Intake {
-	in := NewIntake(q, c.intake.next.Load())
-	in.maxOpen, in.panics = c.intake.maxOpen, c.panics
+	in := NewIntake(q, c.Intake.next.Load())
+	in.maxOpen, in.panics = c.Intake.maxOpen, c.panics
 	return in
 }
 
@@ -127,7 +127,7 @@ func (c *Consumer) MoveQueue(locked func(func())) {
 	locked(func() {
 		now.Close()
 		move()
-		c.intake.queue = later
+		c.Intake.queue = later
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		n = now.Counts()

@@ -24,7 +24,7 @@ import (
 type Consumer struct {
 	Name   string
 	Log    *zap.Logger
-	intake *Intake // in front of the queue
+	Intake *Intake // in front of the queue
 	users  *users.Users
 	panics *Panics // over its events
 	logged lossLog // main goroutine only
@@ -71,8 +71,8 @@ type Options struct {
 func New(o Options) *Consumer {
 	c := &Consumer{Name: o.Config.Name, Log: o.Log, users: o.Users, local: o.Local, base: o.Base, now: o.Queue, cfg: o.Config}
 	c.panics = NewPanics(o.Log.With(zap.String("sink", c.Name)))
-	c.intake = NewIntake(o.Queue, c.selection(o.Config, o.Local))
-	c.intake.maxOpen, c.intake.panics, c.intake.late = o.MaxOpen, c.panics, o.Late
+	c.Intake = NewIntake(o.Queue, c.selection(o.Config, o.Local))
+	c.Intake.maxOpen, c.Intake.panics, c.Intake.late = o.MaxOpen, c.panics, o.Late
 	return c
 }
 
@@ -120,7 +120,7 @@ func (c *Consumer) selection(cfg config.Sink, local string) *Selection {
 
 // Give gives records to the consumer; with missed they are such that come before some it has,
 // and doubt is since when they were missing. A panic costs no other consumer. Whoever holds the
-// Merger calls it, and Expire and Flush.
+// Merger calls it.
 func (c *Consumer) Give(b *record.Batch, missed bool, doubt time.Time) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -128,23 +128,14 @@ func (c *Consumer) Give(b *record.Batch, missed bool, doubt time.Time) {
 		}
 	}()
 	if missed {
-		c.intake.putMissed(b, doubt)
+		c.Intake.putMissed(b, doubt)
 	} else {
-		c.intake.Put(b)
+		c.Intake.Put(b)
 	}
 }
 
-// Put gives records to the consumer.
-func (c *Consumer) Put(b *record.Batch) { c.intake.Put(b) }
-
-// Expire gives the events that have waited too long for their end.
-func (c *Consumer) Expire(now time.Time) { c.intake.expire(now) }
-
-// Flush gives all events that are open.
-func (c *Consumer) Flush() { c.intake.Flush() }
-
 // First returns the identity of the first record that this run has given, nil while there is none.
-func (c *Consumer) First() *record.ID { return c.intake.first.Load() }
+func (c *Consumer) First() *record.ID { return c.Intake.first.Load() }
 
 // Start puts a sink of the present configuration at the queue's end, which calls this host by
 // names. It runs when the previous one and the consumers that leave have ended: it may want the
@@ -241,7 +232,7 @@ func (c *Consumer) Apply(cfg config.Sink, bounds queue.Config) (replace bool) {
 	}
 
 	if old.Filter != cfg.Filter || old.Format != cfg.Format {
-		c.intake.next.Store(c.selection(cfg, c.local))
+		c.Intake.next.Store(c.selection(cfg, c.local))
 	}
 	return !sameSink(old, cfg)
 }
@@ -257,7 +248,7 @@ func sameSink(a, b config.Sink) bool {
 // SetLocal lets the filter know how this host's own records are called.
 func (c *Consumer) SetLocal(local string) {
 	if cfg := c.Config(); cfg.Filter != "" && c.local != local {
-		c.intake.next.Store(c.selection(cfg, local))
+		c.Intake.next.Store(c.selection(cfg, local))
 	}
 	c.local = local
 }

@@ -44,7 +44,7 @@ func NewSelection(cfg config.Sink, users *users.Users, local string) (*Selection
 }
 
 // Intake stands in front of the queue of one consumer. Whoever holds the Merger calls
-// Put, expire and Flush; the rest may be called from anywhere.
+// Put, Expire and Flush; the rest may be called from anywhere.
 type Intake struct {
 	queue *queue.Queue
 	next  atomic.Pointer[Selection] // what is wanted now
@@ -210,8 +210,8 @@ func (in *Intake) putPart(b *record.Batch, from, to int, keep bool) {
 	}
 }
 
-// expire gives the events that have waited too long.
-func (in *Intake) expire(now time.Time) {
+// Expire gives the events that have waited too long.
+func (in *Intake) Expire(now time.Time) {
 	if in.asm == nil {
 		return
 	}
@@ -225,7 +225,7 @@ func (in *Intake) expire(now time.Time) {
 func (in *Intake) Flush() {
 	if in.asm != nil {
 		in.asm.Flush()
-		in.expire(time.Now())
+		in.Expire(time.Now())
 	}
 }
 

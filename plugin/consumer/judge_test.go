@@ -34,7 +34,7 @@ func given(t *testing.T, filter string, rounds ...[]string) map[uint32]int {
 		for r.Next(&b) == nil {
 			in.Put(&b)
 		}
-		in.expire(time.Now().Add(time.Duration(n+1) * time.Hour))
+		in.Expire(time.Now().Add(time.Duration(n+1) * time.Hour))
 	}
 	in.Flush()
 	got := make(map[uint32]int)
@@ -155,7 +155,7 @@ func TestRandomParts(t *testing.T) {
 func TestUnreadPass(t *testing.T) {
 	tk := take(t, config.Sink{Format: "json", Filter: `type == "USER_LOGIN"`})
 	tk.Put(batchOf(t, "node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): x", syscallLine(2, "k"), eoeLine(2), "node=CentOS 7.7 type=USER_CMD msg=audit(1.000:3): x"))
-	tk.expire(time.Now())
+	tk.Expire(time.Now())
 	r := tk.report()
 	if r.Unread != 2 || r.FilterErrors != 0 || !strings.Contains(r.UnreadCause, "blank") {
 		t.Errorf("%+v", r)

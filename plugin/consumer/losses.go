@@ -57,10 +57,10 @@ func (c *Consumer) LogLosses(now time.Time, final bool) {
 			zap.Duration("for", time.Duration(more)), zap.Duration("total", stalled), zap.Uint64("times", n.Stalls))
 	}
 
-	failed, unread, cause := c.intake.FilterTrouble()
+	failed, unread, cause := c.Intake.FilterTrouble()
 	if more := c.logged.failed.Due(failed, now, final); more > 0 {
 		log.Warn("filter fails: these events are let through",
-			zap.Uint64("events", more), zap.Uint64("total", failed), zap.Stringp("error", c.intake.failure.Load()))
+			zap.Uint64("events", more), zap.Uint64("total", failed), zap.Stringp("error", c.Intake.failure.Load()))
 	}
 	if more := c.logged.unread.Due(unread, now, final); more > 0 {
 		log.Warn("records that cannot be read pass the filter",

@@ -99,7 +99,7 @@ func (c *Consumer) Report() Report {
 	if sink != nil {
 		r.Sink = sink.Status()
 	}
-	r.Events = c.intake.report()
+	r.Events = c.Intake.report()
 	r.Poison, r.PoisonAt = c.panics.Shown()
 	if panicked != nil {
 		r.Sink.Degraded, r.Sink.Error = true, panicked.Error()

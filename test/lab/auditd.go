@@ -65,10 +65,7 @@ type Options struct {
 	Root string
 	// Backlog is the kernel's queue in records; 0 is 8192.
 	Backlog int
-	// MaxLogFile rotates the log at so many MiB, keeping NumLogs files (5). 0
-	// never rotates.
-	MaxLogFile int
-	NumLogs    int
+	NumLogs int // files that a rotation keeps; 0 is 5
 	// Conf adds keys to auditd.conf or replaces them.
 	Conf map[string]string
 }
@@ -159,9 +156,6 @@ func (a *Auditd) writeConf(o Options) error {
 		"admin_space_left_action": "IGNORE", "disk_full_action": "IGNORE", "disk_error_action": "IGNORE",
 		"verify_email": "no", "q_depth": strconv.Itoa(cmp.Or(o.QDepth, 2000)), "overflow_action": "SYSLOG",
 		"max_restarts": "10", "plugin_dir": pluginDir,
-	}
-	if o.MaxLogFile > 0 {
-		conf["max_log_file"], conf["max_log_file_action"] = strconv.Itoa(o.MaxLogFile), "ROTATE"
 	}
 	for key, value := range o.Conf {
 		conf[key] = value

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -38,7 +37,6 @@ type LoadResult struct {
 	Elapsed time.Duration
 	Files   int    // the sequence starts again after so many
 	Dir     string // of the files
-	Cost    syscall.Rusage
 }
 
 // Rate made, events a second.
@@ -94,7 +92,7 @@ func (a *Auditd) StartLoad(l Load) *LoadRun {
 // Wait for the generator to end.
 func (r *LoadRun) Wait() LoadResult {
 	r.t.Helper()
-	r.res.Cost = *r.proc.Usage()
+	<-r.proc.Exited()
 	if !r.proc.cmd.ProcessState.Success() {
 		r.t.Fatalf("load: %v: %s", r.proc.cmd.ProcessState, r.proc.Stderr())
 	}

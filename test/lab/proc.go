@@ -176,12 +176,6 @@ func (c *complaints) text() string {
 	return c.out.String()
 }
 
-// Usage is the resource use of a helper that has ended.
-func (p *Process) Usage() *syscall.Rusage {
-	<-p.done
-	return p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
-}
-
 // Signal sends a signal to the helper, for example SIGSTOP.
 func (p *Process) Signal(sig os.Signal) {
 	p.t.Helper()
