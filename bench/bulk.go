@@ -94,6 +94,7 @@ func bulkRow(who string, f, syslog figure, c corpus) row {
 	default:
 		r.Detail += fmt.Sprintf(", delivered %d of %d", f.delivered, c.records)
 	}
+
 	whole := f.delivered == c.records
 	switch who {
 	case relaySocket, relayFile:

@@ -80,6 +80,7 @@ func captureLines() ([][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("capture %s: %w", capture, err)
 	}
+
 	data, err := io.ReadAll(zr)
 	if err != nil {
 		return nil, fmt.Errorf("capture %s: %w", capture, err)

@@ -170,6 +170,7 @@ func filterCost(t *scope, events assembled) row {
 		}
 		return best
 	}
+
 	walk := fastest(func(*record.Batch, int, int) {})
 	took := fastest(func(b *record.Batch, i, j int) {
 		if keep, err := m.Keep(b, i, j); err != nil {

@@ -86,6 +86,7 @@ func (b *bench) addLive(what string, rate int, found map[string]liveFigure) {
 		}
 		b.add(r)
 	}
+
 	for _, c := range b.liveChains() {
 		f, ok := found[c.who]
 		if !ok || !c.process {
@@ -118,6 +119,7 @@ func (b *bench) liveOnce(t *scope, c liveChain, rate int) liveFigure {
 	default:
 		reader = lab.Follow(t, filepath.Join(dir, c.reads), out)
 	}
+
 	a.Drain(out)
 	before := b.sample(t, a, c, reader)
 	res := a.Load(lab.Load{Rate: rate, Duration: time.Duration(b.seconds) * time.Second})

@@ -42,6 +42,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
+
 	b := &bench{options: o}
 	err := inScope("bench", func(t *scope) { b.run(t) })
 	if o.json {
@@ -86,6 +87,7 @@ func (b *bench) run(t *scope) {
 			t.Fatalf("build the relay: %v\n%s", err, out)
 		}
 	}
+
 	for _, s := range []struct {
 		name string
 		run  func(*scope)

@@ -49,7 +49,7 @@ func (k *keyLines) note(key []string, line int, header bool) {
 	for n := 1; n <= len(key); n++ {
 		path := pathOf(key[:n])
 		own := header && n == len(key)
-		if _, seen := k.lines[path]; !seen || own && !k.header[path] {
+		if _, seen := k.lines[path]; !seen || (own && !k.header[path]) {
 			k.lines[path] = line
 			k.header[path] = own
 		}

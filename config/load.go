@@ -52,6 +52,7 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	if c == nil {
 		return nil, warns, err
 	}
+
 	for i := range c.Sinks {
 		if s := &c.Sinks[i]; s.Files > 0 {
 			s.Reserved = reserved(c, auditLogs)
@@ -60,6 +61,7 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	if c.PluginDir == "" {
 		return c, warns, err
 	}
+
 	self, _ := os.Executable() // "" without /proc: then it is not known
 	more, dirWarns, dirErr := LoadPluginDir(c.PluginDir, c, self)
 	warns = append(warns, dirWarns...)
@@ -67,6 +69,7 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	if err != nil {
 		errs = asErrors(err, path, 0, "")
 	}
+
 	if dirErr != nil {
 		lines, _ := findLines(path, string(data)) // parse has accepted its bounds
 		errs = append(errs, asErrors(dirErr, path, lines.of("plugin_dir"), "plugin_dir")...)
@@ -121,6 +124,7 @@ func readOnce(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs
 			return nil, nil, err
 		}
 	}
+
 	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
 		return nil, nil, err
@@ -128,6 +132,7 @@ func readOnce(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs
 	if len(data) > limit {
 		return nil, nil, fmt.Errorf("%s: file too large (limit %v)", path, Size(limit))
 	}
+
 	after, err := f.Stat()
 	if err != nil {
 		return nil, nil, err

@@ -81,7 +81,7 @@ func IsRotation(name, of string) bool {
 	for _, packed := range []string{".gz", ".xz", ".zst", ".bz2"} {
 		rest = strings.TrimSuffix(rest, packed)
 	}
-	return rest == "" || len(rest) > 1 && strings.ContainsRune(".-", rune(rest[0])) && strings.Trim(rest[1:], "0123456789-") == ""
+	return rest == "" || (len(rest) > 1 && strings.ContainsRune(".-", rune(rest[0])) && strings.Trim(rest[1:], "0123456789-") == "")
 }
 
 func (cl *claims) add(s *Sink) {

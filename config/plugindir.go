@@ -108,6 +108,7 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 	if bad != nil {
 		return nil, nil, bad
 	}
+
 	if p.active != "yes" {
 		return nil, nil, nil
 	}
@@ -117,6 +118,7 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 	if !isBuiltin(p.path) && runnable.SameProgram(p.path, r.self) {
 		return nil, nil, nil
 	}
+
 	s := newPluginSink(p, r.base, r.common)
 	if err := p.fill(s, r.common); err != nil {
 		return nil, p.warns, err
@@ -124,6 +126,7 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 	if s.Format == "binary" {
 		s.Frames = "auto" // what reads them was written for this auditd
 	}
+
 	if s.NodeRawOnly && s.Format == "binary" {
 		s.NameFormat, s.NodeName = "none", "" // audispd names hosts in text only
 	}
@@ -219,6 +222,7 @@ func (p *pluginConf) fillUnix(s *Sink) error {
 			return p.errorf(p.argsLine, "args", "%q is one too many, must be an octal mode and a path", arg)
 		}
 	}
+
 	if vals["path"] == nil {
 		vals["path"] = "/var/run/audispd_events"
 		p.warnf(p.argsLine, "args", "no path for the socket, taking %s", vals["path"])

@@ -55,19 +55,21 @@ func cutOut(text []byte, line int) (rest []byte, sink string, ok bool) {
 	for at > 0 && len(bytes.TrimSpace(lines[at])) == 0 { // the end of the file, for what has no end
 		at--
 	}
+
 	begin, end := at, at+1
 	for begin > 0 && !headerLine.Match(lines[begin]) {
 		begin--
 	}
 	inSink := sinkHeader.FindSubmatch(lines[begin])
 	switch {
-	case inSink != nil || begin == at && headerLine.Match(lines[at]):
+	case inSink != nil || (begin == at && headerLine.Match(lines[at])):
 		for end < len(lines) && !headerLine.Match(lines[end]) {
 			end++
 		}
 	default:
 		begin = at
 	}
+
 	if inSink != nil {
 		sink = string(inSink[1])
 	}

@@ -117,7 +117,7 @@ func (s *Surveyor) IsDir(key, dir string) {
 // Only says what else than a regular file, or what has one of the types, stands at path.
 func (s *Surveyor) Only(key, path string, types fs.FileMode) {
 	info, err := os.Stat(path)
-	if err != nil || info.Mode()&types != 0 || info.Mode().IsRegular() && types&fs.ModeSocket == 0 {
+	if err != nil || info.Mode()&types != 0 || (info.Mode().IsRegular() && types&fs.ModeSocket == 0) {
 		return
 	}
 	want := "regular file"

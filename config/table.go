@@ -191,6 +191,7 @@ func (t *Table) Size(name string, dst *Size, low Size, zero bool) {
 		}
 		val, err = parseSize(text)
 	}
+
 	switch {
 	case err != nil:
 		t.Errorf(name, "%v %v", t.Quoted(name), err)

@@ -184,6 +184,7 @@ func (m Machine) version(exe string) string {
 	if exe != "" {
 		dirs = append([]string{filepath.Dir(exe)}, dirs...)
 	}
+
 	for _, dir := range dirs {
 		if (runnable.In{Root: m.Root}).Check(dir+"/auditctl") != nil {
 			continue

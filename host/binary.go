@@ -33,6 +33,7 @@ func (m Machine) CheckBinary(path string, dispatcher bool) error {
 	if err != nil {
 		return fmt.Errorf("binary %s: %w: build it, or name it with --binary", path, pathless(err))
 	}
+
 	mode := st.Mode().Perm()
 	switch {
 	case !st.Mode().IsRegular():

@@ -50,6 +50,7 @@ func (d dropIn) render(template []byte) ([]byte, error) {
 		}
 		out.WriteString(line)
 	}
+
 	if seen != 2 {
 		return nil, errors.New("the built-in drop-in has no path or format line: rebuild the program from its release")
 	}

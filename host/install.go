@@ -105,6 +105,7 @@ func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	if err := i.installConfig(); err != nil {
 		return err
 	}
+
 	old, err := i.installDropIn(ctx, a, i.Machine.path(dir), wanted)
 	if err != nil {
 		return err
@@ -153,6 +154,7 @@ func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wan
 	if there != nil && a.PID != 0 {
 		running = i.Machine.plugin(a.PID, parseDropIn(there).binary)
 	}
+
 	if same && running != 0 && i.Machine.startedBefore(running, path) {
 		i.Say("the plugin (pid %d) was started before %s was written", running, path)
 	} else if running == 0 || same {
@@ -163,6 +165,7 @@ func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wan
 			return 0, err
 		}
 	}
+
 	if running != 0 && !i.NoReload && !a.atLeast(4, 2) {
 		return 0, i.swap(ctx, a, dir, parseDropIn(there).binary, wanted)
 	}
@@ -275,6 +278,7 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 		i.Say("auditd (pid %d) starts the plugin when it reloads: kill -HUP %d", a.PID, a.PID)
 		return nil
 	}
+
 	first := !i.Machine.otherPlugin(a.PID, i.Binary)
 	if err := i.Machine.Reload(a.PID); err != nil {
 		return err
@@ -284,6 +288,7 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 		return fmt.Errorf("auditd (pid %d) does not keep %s running: run `%s check`, see what auditd says (journalctl -t auditd, or /var/log/syslog or messages), or restart auditd: %s",
 			a.PID, i.Binary, i.Binary, dispatcherNote)
 	}
+
 	i.say("auditd (pid %d) runs the plugin as pid %d", a.PID, pid)
 	if !i.poll(ctx, func() bool { return len(i.Machine.relays(a.PID, i.Binary)) == 1 }) {
 		return fmt.Errorf("auditd (pid %d) runs %d relays, as pids %v: restart auditd", a.PID, len(i.Machine.relays(a.PID, i.Binary)), i.Machine.relays(a.PID, i.Binary))

@@ -142,6 +142,7 @@ func (i *Installer) hold(try func(done func() bool) bool, a Auditd, dir string) 
 	if err := i.Machine.Reload(a.PID); err != nil {
 		return nil, errors.Join(err, os.Remove(path))
 	}
+
 	if !try(func() bool { return len(i.Machine.relays(a.PID, program)) > 0 }) {
 		return nil, errors.Join(errNoHolder, remove())
 	}

@@ -18,6 +18,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 	if a.OneDispatcher() {
 		return fmt.Errorf("%s runs one dispatcher: in %s set `dispatcher = /sbin/audispd` again, then %s", a.name(), a.Conf.File, a.reload())
 	}
+
 	path := i.Machine.path(i.Machine.PluginDir(a) + "/" + DropInName)
 	there, err := readIfThere(path)
 	if err != nil {
@@ -33,6 +34,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove the drop-in: %w", err)
 	}
+
 	i.Say("removed %s", path)
 	d := parseDropIn(there)
 	switch {
@@ -46,6 +48,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 			i.Say("auditd (pid %d) has no plugin left: %s", a.PID, dispatcherNote)
 		}
 	}
+
 	started, _, err := i.secondDropIns(a, filepath.Dir(path))
 	for _, second := range started {
 		i.Say("warning: %s starts a relay, too: remove it", second)

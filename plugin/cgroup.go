@@ -44,9 +44,10 @@ func cgroupDirs(root string) (dirs []string) {
 	if err != nil {
 		return nil
 	}
+
 	for line := range strings.Lines(string(own)) { // "4:memory:/a/b", of version 2 "0::/a/b"
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(f) != 3 || f[1] != "" && !hasOption(f[1], "memory") {
+		if len(f) != 3 || (f[1] != "" && !hasOption(f[1], "memory")) {
 			continue
 		}
 		base, top, ok := cgroupMount(string(mounts), f[1] == "")
@@ -74,7 +75,7 @@ func cgroupMount(mounts string, version2 bool) (base, top string, ok bool) {
 		if len(f) < 5 || len(g) < 3 {
 			continue
 		}
-		if version2 && g[0] == "cgroup2" || !version2 && g[0] == "cgroup" && hasOption(g[2], "memory") {
+		if (version2 && g[0] == "cgroup2") || (!version2 && g[0] == "cgroup" && hasOption(g[2], "memory")) {
 			return unescapeMount(f[4]), strings.TrimSuffix(unescapeMount(f[3]), "/"), true
 		}
 	}

@@ -205,6 +205,7 @@ func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
 			return nil, nil, err
 		}
 	}
+
 	ln, err := net.ListenUnix("unix", addr)
 	if err != nil {
 		return nil, nil, err
@@ -259,6 +260,7 @@ func Query(dir string) (*Report, error) {
 	if uid, err := peerUID(conn); err == nil && uid != 0 && uid != os.Geteuid() {
 		return nil, fmt.Errorf("%s: a process of uid %d answers there, not the plugin: see who with `ss -xlp`, and choose another run_dir", path, uid)
 	}
+
 	conn.SetDeadline(time.Now().Add(2 * controlTimeout))
 	if _, err := conn.Write([]byte("status\n")); err != nil {
 		return nil, err

@@ -163,6 +163,7 @@ func (p *Plugin) startFeed() (end func()) {
 		}
 		p.feed.Run(ctx)
 	}()
+
 	return func() {
 		began := time.Now()
 		cancel()

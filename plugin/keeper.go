@@ -116,6 +116,7 @@ func (p *Plugin) haveState() bool {
 	if time.Since(k.tried) < tryEvery {
 		return false
 	}
+
 	k.tried = time.Now()
 	dir, err := state.Try(k.path)
 	if err != nil {
@@ -128,6 +129,7 @@ func (p *Plugin) haveState() bool {
 		p.lateState(dir)
 		return true
 	}
+
 	p.log.Warn("state_dir was removed or replaced: it is made again", zap.String("state_dir", k.path))
 	k.dir.Close()
 	k.mu.Lock()
@@ -282,6 +284,7 @@ func (p *Plugin) inputTotals() map[string]uint64 {
 			t[auditdStopped] += n
 		}
 	}
+
 	if p.kernel != nil {
 		t[kernelLost] += p.kernel.lost.Load()
 		if seen := p.kernel.seen.Load(); seen >= 0 {

@@ -107,6 +107,7 @@ func (p *Plugin) startKernel() (end func()) {
 			k.ordinary = p.auditdEnded
 		}
 	}
+
 	p.kernel = k
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

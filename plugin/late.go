@@ -37,6 +37,7 @@ func (p *Plugin) lateState(dir *state.Dir) {
 		saved := before.Consumers[c.Name]
 		c.AddQueue(p.newQueue(c.Config(), c.Log, p.openSpool(dir, c.Config(), c.Log), saved), saved.Totals)
 	}
+
 	go func() {
 		defer close(k.late)
 		for i, c := range cs {
@@ -75,6 +76,7 @@ func (p *Plugin) goLate(c *consumer.Consumer, g *gap) {
 	case <-p.keep.stop:
 		return
 	}
+
 	ended := <-sunk
 	if ended == nil {
 		later.Shutdown()
@@ -130,6 +132,7 @@ func (p *Plugin) giveGap(c *consumer.Consumer, g *gap, later *queue.Queue) {
 	if log == nil {
 		return
 	}
+
 	first := p.awaitFirst(c)
 	if first == nil {
 		return
@@ -138,13 +141,15 @@ func (p *Plugin) giveGap(c *consumer.Consumer, g *gap, later *queue.Queue) {
 	over := false
 	put := func(b *record.Batch) {
 		for i := range b.Recs {
-			if over = over || b.ID(i) == *first || b.Recs[i].Millis > first.Millis+pastFirst && b.Recs[i].HasID(); over {
+			past := b.Recs[i].HasID() && b.Recs[i].Millis > first.Millis+pastFirst
+			if over = over || past || b.ID(i) == *first; over {
 				b = &record.Batch{Buf: b.Buf, Recs: b.Recs[:i]}
 				break
 			}
 		}
 		in.Put(b)
 	}
+
 	feed := recovery.New(recovery.Options{Log: log, Network: network, Static: true, Tracker: g.tracker, Out: nowhere{}, Say: c.Log})
 	feed.Begin()
 	feed.Resume([]recovery.Resumed{{Name: c.Name, ID: id, First: atFirst, Known: true, Put: put}})

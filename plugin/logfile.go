@@ -100,6 +100,7 @@ func openLog(path string) (*os.File, os.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %s: %w", path, err)
 	}
+
 	var now unix.Stat_t
 	f := os.NewFile(uintptr(fd), path)
 	info, err := f.Stat()

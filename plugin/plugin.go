@@ -107,6 +107,7 @@ func New(opt Options) *Plugin {
 		actions: make(chan action, 64),
 		tasks:   make(chan func()),
 	}
+
 	cfg, warnings, err := loadConfig(opt.Config)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
 	p.markers.Store(cfg.LossMarkers)
@@ -311,11 +312,13 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	if !awaitFor(leaveTime, drained) {
 		p.log.Warn("sink did not stop in time: abandoning it")
 	}
+
 	var stored sync.WaitGroup
 	for _, c := range members { // each may wait for a disk
 		stored.Go(c.Shutdown)
 	}
 	stored.Wait()
+
 	p.settle(flushed, expired)
 	if p.kernel != nil {
 		awaitFor(leaveTime/2, p.kernel.ended)
@@ -357,6 +360,7 @@ func (p *Plugin) Report() *Report {
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()
 	}
+
 	if m := p.memory.Load(); m != nil {
 		r.Memory = *m
 	}
@@ -365,6 +369,7 @@ func (p *Plugin) Report() *Report {
 	if p.cfgErr != nil {
 		r.ConfigError = p.cfgErr.Error()
 	}
+
 	members := p.members
 	p.mu.Unlock()
 	for _, c := range members {

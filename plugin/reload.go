@@ -64,6 +64,7 @@ func (p *Plugin) reload() {
 		}
 		return
 	}
+
 	if onlyBuiltIn(cfg) && !onlyBuiltIn(p.cfg) {
 		p.log.Warn("config: names no sink any more, so all that ran are ended: was it cut?", zap.String("file", cfg.File))
 	}

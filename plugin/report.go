@@ -80,6 +80,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		return t.Local().Format(time.DateTime)
 	}
+
 	line("audisp-relay version", r.Version)
 	line("current time", stamp(r.Now))
 	line("pid", r.Pid)
@@ -103,6 +104,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.LogWaiting > 0 || r.LogLost > 0 {
 		line("own log lines", fmt.Sprintf("%d wait to be written, %d are lost", r.LogWaiting, r.LogLost))
 	}
+
 	line("panics caught", consumer.WithLast(r.Panics, r.PanicLast))
 	line("memory", r.Memory.text())
 	r.writeRecovery(line)

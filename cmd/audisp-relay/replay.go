@@ -69,6 +69,7 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 	if err != nil {
 		return err
 	}
+
 	from.Format, from.Sink = to.Format, to.Sink
 	if from.Filter == "" {
 		from.Filter = to.Filter
@@ -78,6 +79,7 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 	if _, wrong := errors.AsType[*filter.Error](err); wrong {
 		return err
 	}
+
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -94,6 +96,7 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 			fmt.Fprintf(notes, "%d records that cannot be read pass the filter; likely cause: %s\n", done.Unread, done.Cause)
 		}
 	}
+
 	if l := done.Log; l != nil {
 		fmt.Fprintf(notes, "%d records from %s that the input lacks, %d that it has damaged; %d events are in neither\n",
 			l.Recovered, from.Log, l.Mended, l.LostHoles)

@@ -118,6 +118,7 @@ func (l *spoolLister) list(dir string) error {
 		l.damage(l.notes, dir+": ", v)
 		return nil
 	}
+
 	var size int64
 	var records uint64
 	byFile := make(map[string][]spool.Frame)
@@ -125,6 +126,7 @@ func (l *spoolLister) list(dir string) error {
 		file, _ := v.Place(f)
 		byFile[file] = append(byFile[file], f)
 	}
+
 	for _, s := range segments {
 		size += s.Size
 		records += s.Records
@@ -134,6 +136,7 @@ func (l *spoolLister) list(dir string) error {
 	for _, s := range segments {
 		l.segment(v, s, byFile[s.Name])
 	}
+
 	l.damage(l.out, "  ", v)
 	for _, name := range v.Foreign() {
 		fmt.Fprintf(l.out, "  not the spool's: %q\n", name)

@@ -195,7 +195,7 @@ func SameProgram(path, self string) bool {
 	}
 	self = strings.TrimSuffix(self, " (deleted)") // as /proc/PID/exe has it
 	real, err := filepath.EvalSymlinks(path)
-	if err == nil && real == filepath.Clean(self) || filepath.Clean(path) == filepath.Clean(self) {
+	if (err == nil && real == filepath.Clean(self)) || filepath.Clean(path) == filepath.Clean(self) {
 		return true
 	}
 	a, errA := os.Stat(path)

@@ -76,6 +76,7 @@ func ask(flags uint16, inode, show, cookie uint32, found func(attr uint16, value
 	if err := unix.Sendto(nl, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("sock_diag: %w", err)
 	}
+
 	buf := make([]byte, 64<<10)
 	for {
 		n, _, err := unix.Recvfrom(nl, buf, 0)

@@ -77,6 +77,7 @@ func (g *Judge) part(b *record.Batch, i, j int) (keep bool, err error) {
 			was = p.verdict
 		}
 	}
+
 	if was == notKnown && b.Recs[i].Flags&record.Cont != 0 {
 		was = g.line
 	}
@@ -99,6 +100,7 @@ func (g *Judge) part(b *record.Batch, i, j int) (keep bool, err error) {
 		keep, err = g.Match.Keep(b, i, j)
 		v = verdictOn(keep)
 	}
+
 	if k < j {
 		*g.place(b, k) = verdictOf{g.id(b, k), v}
 	}

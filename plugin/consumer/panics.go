@@ -45,7 +45,7 @@ func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 	defer p.mu.Unlock()
 	p.times++
 	p.last = fmt.Sprintf("event %s, %s at %s: %v", id, stage, at, fault)
-	if p.log == nil || !p.said.IsZero() && time.Since(p.said) < panicEvery {
+	if p.log == nil || (!p.said.IsZero() && time.Since(p.said) < panicEvery) {
 		return
 	}
 	p.said = time.Now()

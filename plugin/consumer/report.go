@@ -95,6 +95,7 @@ func (c *Consumer) Report() Report {
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
 		Ledger: totals(base, &n, true),
 	}
+
 	r.Sink.Details = sinks.NewDetails(cfg.Type)
 	if sink != nil {
 		r.Sink = sink.Status()
@@ -104,6 +105,7 @@ func (c *Consumer) Report() Report {
 	if panicked != nil {
 		r.Sink.Degraded, r.Sink.Error = true, panicked.Error()
 	}
+
 	for cause := range queue.NumCauses {
 		if l := n.Lost[cause]; l.Records > 0 || l.Events > 0 {
 			if r.Lost == nil {
@@ -125,6 +127,7 @@ func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string)
 	if c.Suspended {
 		state = "suspended (SIGUSR2 resumes)"
 	}
+
 	line(key("type"), c.Type)
 	line(key("format"), c.Format)
 	line(key("filter"), cmp.Or(c.Filter, "none"))
@@ -133,6 +136,7 @@ func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string)
 	if c.Sink.Flaw != "" {
 		line(key("flaw"), c.Sink.Flaw)
 	}
+
 	line(key("received"), c.Received)
 	line(key("delivered"), c.Delivered)
 	line(key("filtered"), c.Filtered)
@@ -147,6 +151,7 @@ func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string)
 		line(key("filter errors"), e.FilterErrors)
 		line(key("unread, kept by the filter"), e.Unread)
 	}
+
 	line(key("poison"), WithLast(c.Poison, c.PoisonAt))
 	line(key("lost"), c.LostTotal)
 	for cause := range queue.NumCauses {
@@ -155,6 +160,7 @@ func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string)
 				l.Records, l.Events, l.First, l.Last, stamp(l.At)))
 		}
 	}
+
 	if c.Stalls > 0 {
 		line(key("stalled the reader"), strconv.FormatUint(c.Stalls, 10)+" times, "+c.Stalled.Round(time.Millisecond).String())
 	}

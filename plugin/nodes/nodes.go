@@ -110,6 +110,7 @@ func (n *Nodes) store(key nodeKey, e *entry, local string) {
 	if err != nil {
 		said = err.Error()
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil {
@@ -121,6 +122,7 @@ func (n *Nodes) store(key nodeKey, e *entry, local string) {
 	if err != nil && said != e.said {
 		n.log.Warn("node name", zap.String("name_format", key.format), zap.Error(err))
 	}
+
 	e.said, e.host = said, called
 	if old := e.now.Load(); old == nil || *old != (format.HostNames{Node: name, Local: local}) {
 		e.now.Store(&format.HostNames{Node: name, Local: local})
@@ -163,7 +165,7 @@ func (n *Nodes) lookUpNow() {
 func (n *Nodes) Follow(now time.Time) {
 	called, err := n.hostname()
 	n.mu.Lock()
-	due := err == nil && called != n.host || !n.retry.IsZero() && now.After(n.retry)
+	due := (err == nil && called != n.host) || (!n.retry.IsZero() && now.After(n.retry))
 	n.mu.Unlock()
 	if due {
 		n.LookUp()

@@ -113,6 +113,7 @@ func (x *explainer) event(b *record.Batch, i, j int) {
 			x.reason(b, i, j)
 		}
 	}
+
 	x.add(b, i, j, kept)
 	count := func(by map[string]*Volume, name string) {
 		if by[name] == nil {
@@ -120,6 +121,7 @@ func (x *explainer) event(b *record.Batch, i, j int) {
 		}
 		by[name].add(b, i, j, kept)
 	}
+
 	typ, exe, keys := x.describe(b, i, j)
 	count(x.ByType, typ)
 	count(x.ByExe, exe)
@@ -146,6 +148,7 @@ func (x *explainer) reason(b *record.Batch, i, j int) {
 		}
 		at = kid
 	}
+
 	s := steps[at]
 	if steps[0].Value { // by itself it would not be
 		s = filter.Step{Expr: "part of an event that was left out"}

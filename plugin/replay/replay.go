@@ -45,6 +45,7 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 	if err != nil {
 		return done, err
 	}
+
 	q := queue.New(queue.Options{
 		Config: queue.Config{
 			Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true, Markers: true, Whole: selection.Events,
@@ -64,6 +65,7 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 		done.Log = new(recovery.Counts)
 		put, finish = recoverFrom(in, q, from.Log, done.Log)
 	}
+
 	for _, name := range from.Inputs {
 		var n stream.Counts
 		n, err = readInput(ctx, name, put)
@@ -72,6 +74,7 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 			break
 		}
 	}
+
 	finish()
 	in.Flush()
 	q.Close()

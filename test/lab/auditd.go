@@ -157,6 +157,7 @@ func (a *Auditd) writeConf(o Options) error {
 		"verify_email": "no", "q_depth": strconv.Itoa(cmp.Or(o.QDepth, 2000)), "overflow_action": "SYSLOG",
 		"max_restarts": "10", "plugin_dir": pluginDir,
 	}
+
 	for key, value := range o.Conf {
 		conf[key] = value
 	}
@@ -167,6 +168,7 @@ func (a *Auditd) writeConf(o Options) error {
 	if err := writeConfFile(filepath.Join(a.dir, "auditd.conf"), lines.String()); err != nil {
 		return err
 	}
+
 	for _, p := range o.Plugins {
 		if err := writeConfFile(a.pluginConf(p.Name), p.conf()); err != nil {
 			return err
@@ -303,6 +305,7 @@ func (a *Auditd) stop() error {
 	if err != nil {
 		return err
 	}
+
 	a.pid = 0
 	if err := awaitEnd(pid, "auditd", 10*time.Second, unix.SIGTERM); err != nil {
 		return err
@@ -313,6 +316,7 @@ func (a *Auditd) stop() error {
 			return err
 		}
 	}
+
 	nudge := time.Now().Add(2 * time.Second)
 	return wait(5*time.Second, "the kernel to forget auditd", func() (bool, string) {
 		st, err := ReadStatus()

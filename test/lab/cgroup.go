@@ -44,6 +44,7 @@ func LimitCPU(t TB, pid int, share float64) (release func()) {
 			t.Errorf("%v", err)
 		}
 	}
+
 	t.Cleanup(release)
 	quota := time.Duration(share * float64(cpuPeriod)).Microseconds()
 	limits := [][2]string{{"cpu.cfs_period_us", fmt.Sprint(cpuPeriod.Microseconds())}, {"cpu.cfs_quota_us", fmt.Sprint(quota)}}
@@ -98,7 +99,7 @@ func groupOf(pid int, v2 bool) (string, error) {
 			continue
 		}
 		for controller := range strings.SplitSeq(f[1], ",") {
-			if v2 && f[0] == "0" || !v2 && controller == "cpu" {
+			if (v2 && f[0] == "0") || (!v2 && controller == "cpu") {
 				return f[2], nil
 			}
 		}

@@ -112,6 +112,7 @@ func CompareLog(logs, streams []string, c Compare) (Report, error) {
 	if err := cmp.each(streams, cmp.streamLine); err != nil {
 		return cmp.r, fmt.Errorf("read stream: %w", err)
 	}
+
 	// Once more through the log, for the text of what is owed.
 	if err := cmp.each(logs, cmp.owedLine); err != nil {
 		return cmp.r, fmt.Errorf("read log: %w", err)
@@ -119,6 +120,7 @@ func CompareLog(logs, streams []string, c Compare) (Report, error) {
 	for _, n := range cmp.heads {
 		cmp.r.Extra += int(n)
 	}
+
 	for _, n := range cmp.events {
 		if n > 0 {
 			cmp.r.EOEMissing += int(n)
@@ -178,6 +180,7 @@ func (c *comparer) streamLine(line []byte) {
 		c.quote("EOE without id", line)
 		return
 	}
+
 	if recordType(line) == "EOE" {
 		c.r.EOE++
 		c.events[maphash.Bytes(c.seed, recordID(line))]--
@@ -186,6 +189,7 @@ func (c *comparer) streamLine(line []byte) {
 	if recordType(line) == "SYSCALL" {
 		c.events[maphash.Bytes(c.seed, recordID(line))]++
 	}
+
 	if c.Raw {
 		line = bytes.TrimSuffix(line, []byte(" "))
 	}
@@ -201,6 +205,7 @@ func (c *comparer) streamLine(line []byte) {
 		c.quote("duplicate", line)
 		return
 	}
+
 	s.owed--
 	c.log[h] = s
 	if s.times > 1 {
@@ -324,6 +329,7 @@ func fileLines(path string, fn func(line []byte) bool) (more bool, err error) {
 		defer zr.Close()
 		r = zr
 	}
+
 	br := bufio.NewReaderSize(r, maxLine)
 	for {
 		line, err := br.ReadSlice('\n')

@@ -54,6 +54,7 @@ func parseStatus(out string) (Status, error) {
 		*field = n
 		delete(want, key)
 	}
+
 	if len(want) > 0 {
 		return st, fmt.Errorf("auditctl -s lacks %d of the expected lines: %q", len(want), out)
 	}
@@ -100,6 +101,7 @@ func saveKernel(dir string, lockFile *os.File) (*restorer, error) {
 	if st.PID != 0 {
 		return nil, fmt.Errorf("pid %d already holds the audit socket: stop that audit daemon first", st.PID)
 	}
+
 	rules, err := ReadRules()
 	if err != nil {
 		return nil, err

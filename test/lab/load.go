@@ -73,6 +73,7 @@ func (a *Auditd) StartLoad(l Load) *LoadRun {
 		}
 		Check(a.t, err, "the load generator")
 	}
+
 	dir, err := os.MkdirTemp(a.dir, "watched")
 	Check(a.t, err, "load")
 	a.WatchRule(dir, LoadKey, LoadUID)

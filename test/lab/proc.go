@@ -112,7 +112,7 @@ func waitExit(pidfd int, limit time.Duration) bool {
 		if n > 0 {
 			return true
 		}
-		if left <= 0 || err != nil && !errors.Is(err, unix.EINTR) {
+		if left <= 0 || (err != nil && !errors.Is(err, unix.EINTR)) {
 			return false
 		}
 	}

@@ -37,6 +37,7 @@ func claimDevLog(t TB) {
 		}
 		return nil
 	}
+
 	t.Cleanup(func() {
 		if err := restore(); err != nil {
 			t.Errorf("restore %s: %v", DevLog, err)
