@@ -30,13 +30,8 @@ func logOf(name string) storedLog {
 // older orders the rotations of a log: the dated ones, then the numbered ones, then the log
 // itself.
 func older(a, b storedLog) int {
-	if (a.date == "") != (b.date == "") {
-		if a.date == "" {
-			return 1
-		}
-		return -1
-	}
-	return cmp.Or(cmp.Compare(a.date, b.date), cmp.Compare(b.number, a.number))
+	const undated = "~" // after all digits
+	return cmp.Or(cmp.Compare(cmp.Or(a.date, undated), cmp.Or(b.date, undated)), cmp.Compare(b.number, a.number))
 }
 
 // oldestFirst puts each log's rotations in order, as they were written: a shell gives
