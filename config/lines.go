@@ -11,7 +11,7 @@ import (
 
 // The TOML library says at which line the syntax is wrong, but not where a key
 // that it could read stands. keyLines finds that out with one pass over the
-// text. It knows just enough of TOML 1.0 and 1.1 to tell keys from values; on
+// text. It knows just enough of TOML 1.0 and 1.1 to separate keys from values; on
 // text that is not TOML it stops where it is lost, at or before the place
 // where the library will.
 //
@@ -25,8 +25,7 @@ const (
 
 // keyLines holds the line of every key of a document.
 type keyLines struct {
-	lines  map[string]int  // by joined path
-	header map[string]bool // the line is that of a [table] header
+	lines map[string]int // by joined path
 }
 
 // pathOf joins the parts of a key to an index of the map.
@@ -43,15 +42,13 @@ func (k *keyLines) of(key ...string) int {
 	return 0
 }
 
-// note records where a key stands. Its first place counts, but a table's own
-// header counts more than a mention on the way to a table inside it.
+// note records where a key stands. Its first place counts, but the header of a table, which is
+// there once, counts more than a mention on the way to a table inside it.
 func (k *keyLines) note(key []string, line int, header bool) {
 	for n := 1; n <= len(key); n++ {
 		path := pathOf(key[:n])
-		own := header && n == len(key)
-		if _, seen := k.lines[path]; !seen || (own && !k.header[path]) {
+		if _, seen := k.lines[path]; !seen || (header && n == len(key)) {
 			k.lines[path] = line
-			k.header[path] = own
 		}
 	}
 }
@@ -61,7 +58,7 @@ func findLines(file, text string) (*keyLines, *Error) {
 	s := &lineScanner{
 		rest: strings.TrimPrefix(text, "\ufeff"),
 		line: 1,
-		keys: &keyLines{lines: map[string]int{}, header: map[string]bool{}},
+		keys: &keyLines{lines: map[string]int{}},
 	}
 	s.next()
 	s.document()
@@ -115,7 +112,7 @@ func (s *lineScanner) document() {
 			double := s.skip("[")
 			line := s.line
 			if table, ok = s.key(nil); ok {
-				s.keys.note(table, line, true)
+				s.keys.note(table, line, !double)
 				ok = s.skip("]") && (!double || s.skip("]"))
 			}
 		} else {

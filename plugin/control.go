@@ -48,20 +48,6 @@ type control struct {
 	failed lastError
 }
 
-// prepare gives the process its place on the host. What is refused is logged
-// once, and the plugin continues without it.
-func (p *Plugin) prepare() {
-	for _, err := range []error{
-		boost(p.cfg.PriorityBoost),
-		setOOMScore(p.cfg.OOMScoreAdj),
-		makeDir(p.cfg.RunDir),
-	} {
-		if err != nil {
-			p.log.Warn("start: " + err.Error())
-		}
-	}
-}
-
 // makeDir makes run_dir where it is missing. An existing one keeps its mode, but is refused
 // where another user could put a socket or a report of his own there.
 func makeDir(dir string) error {
