@@ -87,11 +87,11 @@ func checkLines(t *testing.T, text string) {
 		return
 	}
 	for _, key := range md.Keys() {
-		if _, ok := keys.lines[pathOf(key)]; !ok {
+		if _, ok := keys[pathOf(key)]; !ok {
 			t.Errorf("no line for %q", []string(key))
 		}
 	}
-	for path, line := range keys.lines {
+	for path, line := range keys {
 		if line < 1 || line > strings.Count(text, "\n")+1 {
 			t.Errorf("line %d for %q", line, path)
 		}

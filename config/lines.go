@@ -23,19 +23,17 @@ const (
 	maxKeyLen   = 128 // bytes of one part of a key; sink names may have 64
 )
 
-// keyLines holds the line of every key of a document.
-type keyLines struct {
-	lines map[string]int // by joined path
-}
+// keyLines holds the line of every key of a document, by its joined path.
+type keyLines map[string]int
 
 // pathOf joins the parts of a key to an index of the map.
 func pathOf(key []string) string { return strings.Join(key, "\x00") }
 
 // of gives the line of a key, or of the innermost table around it that has
 // one, or 0.
-func (k *keyLines) of(key ...string) int {
+func (k keyLines) of(key ...string) int {
 	for n := len(key); n > 0; n-- {
-		if line, ok := k.lines[pathOf(key[:n])]; ok {
+		if line, ok := k[pathOf(key[:n])]; ok {
 			return line
 		}
 	}
@@ -44,21 +42,21 @@ func (k *keyLines) of(key ...string) int {
 
 // note records where a key stands. Its first place counts, but the header of a table, which is
 // there once, counts more than a mention on the way to a table inside it.
-func (k *keyLines) note(key []string, line int, header bool) {
+func (k keyLines) note(key []string, line int, header bool) {
 	for n := 1; n <= len(key); n++ {
 		path := pathOf(key[:n])
-		if _, seen := k.lines[path]; !seen || (header && n == len(key)) {
-			k.lines[path] = line
+		if _, seen := k[path]; !seen || (header && n == len(key)) {
+			k[path] = line
 		}
 	}
 }
 
 // findLines scans a document. The error is only about the bounds above.
-func findLines(file, text string) (*keyLines, *Error) {
+func findLines(file, text string) (keyLines, *Error) {
 	s := &lineScanner{
 		rest: strings.TrimPrefix(text, "\ufeff"),
 		line: 1,
-		keys: &keyLines{lines: map[string]int{}},
+		keys: keyLines{},
 	}
 	s.next()
 	s.document()
@@ -79,7 +77,7 @@ type lineScanner struct {
 	token string // the next one, "" at the end
 	rest  string // what comes after it
 	line  int    // of the token
-	keys  *keyLines
+	keys  keyLines
 	bound string // which bound was broken; ends the scan
 }
 

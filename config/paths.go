@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -129,11 +130,7 @@ func (d *document) checkPaths(c *Config, auditLogs []string) {
 		return d.lines.of("sinks", a.Name) - d.lines.of("sinks", b.Name)
 	})
 	for _, s := range inFile {
-		why := cl.pathTaken(&s)
-		if why == "" {
-			why = rotatedBy(c.Sinks, s.Output)
-		}
-		if why != "" {
+		if why := cmp.Or(cl.pathTaken(&s), rotatedBy(c.Sinks, s.Output)); why != "" {
 			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%s", why)
 			continue
 		}

@@ -18,7 +18,7 @@ import (
 // is wrong instead of stopping at the first error.
 type document struct {
 	file  string
-	lines *keyLines
+	lines keyLines
 	errs  Errors
 	warns []string
 	// badSinks names the sinks that have an error; "" stands for all of them.

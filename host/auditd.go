@@ -113,12 +113,7 @@ func (m Machine) scanForAuditd() (int, error) {
 }
 
 func isChildOf(p process, all []process, comm string) bool {
-	for _, parent := range all {
-		if parent.PID == p.PPID {
-			return parent.Comm == comm
-		}
-	}
-	return false
+	return slices.ContainsFunc(all, func(other process) bool { return other.PID == p.PPID && other.Comm == comm })
 }
 
 // options are those of auditd(8) that matter here.

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -74,15 +75,9 @@ func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 // nextRunResumes reports whether the next run will find each consumer's place in audit.log. One that
 // has had nothing yet has none: it would begin with what comes then. The Merger calls it.
 func (p *Plugin) nextRunResumes() bool {
-	if !p.keep.saves.Load() {
-		return false
-	}
-	for _, c := range p.consumers() {
-		if !c.Queues()[0].Position().HasID {
-			return false
-		}
-	}
-	return true
+	return p.keep.saves.Load() && !slices.ContainsFunc(p.consumers(), func(c *consumer.Consumer) bool {
+		return !c.Queues()[0].Position().HasID
+	})
 }
 
 // auditLog returns the log that gaps are filled from, nil where there is none,

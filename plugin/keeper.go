@@ -268,12 +268,10 @@ func (p *Plugin) stateNow() state.State {
 
 // inputTotals returns the totals of the input over all runs.
 func (p *Plugin) inputTotals() map[string]uint64 {
+	t := make(map[string]uint64)
 	p.keep.mu.Lock()
-	t := maps.Clone(p.keep.before.Input)
+	maps.Copy(t, p.keep.before.Input)
 	p.keep.mu.Unlock()
-	if t == nil {
-		t = make(map[string]uint64)
-	}
 	if p.feed != nil {
 		c := p.feed.Show()
 		t["resumed"] += c.Resumed

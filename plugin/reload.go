@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -23,10 +24,7 @@ func loadConfig(path string) (*config.Config, []string, error) {
 	if errors.Is(err, fs.ErrNotExist) && (path == "" || config.IsDir(path)) {
 		return config.Default(), append(warnings, file+": no such file: running on defaults, one unix socket"), nil
 	}
-	if cfg == nil {
-		cfg = config.Default()
-	}
-	return cfg, warnings, err
+	return cmp.Or(cfg, config.Default()), warnings, err
 }
 
 // sayConfig logs what is wrong with a configuration, a line each.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,9 +72,7 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 	}
 
 	from.Format, from.Sink = to.Format, to.Sink
-	if from.Filter == "" {
-		from.Filter = to.Filter
-	}
+	from.Filter = cmp.Or(from.Filter, to.Filter)
 	warnOfFilter(from.Filter)
 	done, err := replay.Run(ctx, from)
 	if _, wrong := errors.AsType[*filter.Error](err); wrong {

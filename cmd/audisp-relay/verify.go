@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"encoding/json"
 	"errors"
@@ -38,10 +39,7 @@ out leaves no trace.`,
 	cmd.Flags().StringVar(&keyFile, "key", "", "the key, a `FILE` (default marker.key in --state-dir)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", config.DefaultStateDir, "state_dir of the plugin's configuration")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if keyFile == "" {
-			keyFile = filepath.Join(stateDir, state.KeyName)
-		}
-		key, err := state.ReadKey(keyFile)
+		key, err := state.ReadKey(cmp.Or(keyFile, filepath.Join(stateDir, state.KeyName)))
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package nodes
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -148,10 +149,7 @@ func (n *Nodes) lookUpNow() {
 	local := n.findLocal(true)
 	n.mu.Lock()
 	n.host, n.local = called, local
-	all := make(map[nodeKey]*entry, len(n.known))
-	for key, e := range n.known {
-		all[key] = e
-	}
+	all := maps.Clone(n.known)
 	n.mu.Unlock()
 	for key, e := range all {
 		n.store(key, e, local)

@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,18 +33,15 @@ type Plugin struct {
 func (p Plugin) builtin() bool { return strings.HasPrefix(p.Path, "builtin_") }
 
 func (p Plugin) conf() string {
-	typ, format := "always", p.Format
+	typ := "always"
 	if p.builtin() {
 		typ = "builtin"
-	}
-	if format == "" {
-		format = "string"
 	}
 	s := fmt.Sprintf("active = yes\ndirection = out\npath = %s\ntype = %s\n", p.Path, typ)
 	if p.Args != "" {
 		s += fmt.Sprintf("args = %s\n", p.Args)
 	}
-	return s + fmt.Sprintf("format = %s\n", format)
+	return s + fmt.Sprintf("format = %s\n", cmp.Or(p.Format, "string"))
 }
 
 // argv is the part of the arguments that every auditd passes on.
@@ -158,9 +156,7 @@ func (a *Auditd) writeConf(o Options) error {
 		"max_restarts": "10", "plugin_dir": pluginDir,
 	}
 
-	for key, value := range o.Conf {
-		conf[key] = value
-	}
+	maps.Copy(conf, o.Conf)
 	var lines strings.Builder
 	for key, value := range conf {
 		fmt.Fprintf(&lines, "%s = %s\n", key, value)
