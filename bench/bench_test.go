@@ -16,10 +16,7 @@ import (
 
 func TestCorpusHasFreshEvents(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "corpus")
-	c, err := makeCorpus(path, 2000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := makeCorpus(t, path, 2000)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +64,7 @@ func TestRelayConfigsAreValid(t *testing.T) {
 		if !bc.relay {
 			continue
 		}
-		if err := inScope(bc.who, func(t *scope) { check(t, bc.setup(t, b.caseDir(t), corpus{}).argv) }); err != nil {
+		if err := inScope(bc.who, func(t *scope) { check(t, bc.setup(t, b.caseDir(t)).argv) }); err != nil {
 			t.Errorf("%s: %v", bc.who, err)
 		}
 	}

@@ -27,7 +27,7 @@ type bulkRun struct {
 type bulkCase struct {
 	who   string
 	relay bool
-	setup func(t *scope, dir string, c corpus) bulkRun
+	setup func(t *scope, dir string) bulkRun
 }
 
 // figure is the best round of a case.
@@ -50,8 +50,7 @@ func (b *bench) bulkCases() []bulkCase {
 }
 
 func (b *bench) bulk(t *scope) {
-	c, err := makeCorpus(filepath.Join(b.dir, "corpus"), b.records)
-	lab.Check(t, err, "bulk stream")
+	c := makeCorpus(t, filepath.Join(b.dir, "corpus"), b.records)
 	best := map[string]figure{}
 	for range b.rounds { // interleaved: a slow moment of the machine hits all of them
 		b.round(bulkWhat, b.bulkCases(), c, func(who string, f figure) { keepBest(best, who, f) })
@@ -70,7 +69,7 @@ func (b *bench) round(what string, cases []bulkCase, c corpus, keep func(who str
 		if b.only != "" && bc.relay != (b.only == "relay") {
 			continue
 		}
-		b.measure(what, bc.who, func(t *scope) { keep(bc.who, feedOnce(t, bc.setup(t, b.caseDir(t), c), c)) })
+		b.measure(what, bc.who, func(t *scope) { keep(bc.who, feedOnce(t, bc.setup(t, b.caseDir(t)), c)) })
 	}
 }
 
@@ -145,7 +144,7 @@ func catOnce(t *scope, c corpus) figure {
 // losses.
 const bulkGlobals = "qos = \"lossless\"\nloss_markers = false\nspool.max_size = \"0\""
 
-func (b *bench) bulkSocket(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkSocket(t *scope, dir string) bulkRun {
 	tools(t, "socat")
 	sock, out := filepath.Join(dir, "s"), filepath.Join(dir, "out")
 	conf := b.relayConf(t, dir, bulkGlobals, unixSink("local", sock, `when_idle = "queue"`))
@@ -164,7 +163,7 @@ func (b *bench) bulkSocket(t *scope, dir string, c corpus) bulkRun {
 	}
 }
 
-func (b *bench) bulkFile(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkFile(t *scope, dir string) bulkRun {
 	out := filepath.Join(dir, "out")
 	conf := b.relayConf(t, dir, bulkGlobals, fmt.Sprintf("[sinks.file]\ntype = \"file\"\npath = %q\nmax_size = \"0\"\n", out))
 	return bulkRun{
@@ -174,7 +173,7 @@ func (b *bench) bulkFile(t *scope, dir string, c corpus) bulkRun {
 }
 
 // bulkSpool has a consumer that is dead, so that every record goes to the disk.
-func (b *bench) bulkSpool(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkSpool(t *scope, dir string) bulkRun {
 	conf := b.relayConf(t, dir, "qos = \"lossless\"\nloss_markers = false\nq_depth = 1000\nspool = { max_size = \"4GiB\", sync = \"none\" }",
 		fmt.Sprintf("[sinks.dead]\ntype = \"file\"\npath = %q\n", filepath.Join(dir, "absent", "out")))
 	return bulkRun{
@@ -191,7 +190,7 @@ func (b *bench) bulkSpool(t *scope, dir string, c corpus) bulkRun {
 	}
 }
 
-func (b *bench) bulkSyslog(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkSyslog(t *scope, dir string) bulkRun {
 	tools(t, "socat")
 	sock, out := filepath.Join(dir, "s"), filepath.Join(dir, "out")
 	lab.DrainDatagrams(t, sock, out)
@@ -203,7 +202,7 @@ func (b *bench) bulkSyslog(t *scope, dir string, c corpus) bulkRun {
 	}
 }
 
-func (b *bench) bulkStockSyslog(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkStockSyslog(t *scope, dir string) bulkRun {
 	tools(t, "socat")
 	out := filepath.Join(dir, "out")
 	argv := []string{tool(t, "audisp-syslog")}
@@ -214,7 +213,7 @@ func (b *bench) bulkStockSyslog(t *scope, dir string, c corpus) bulkRun {
 	}
 }
 
-func (b *bench) bulkLaurel(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkLaurel(t *scope, dir string) bulkRun {
 	argv := []string{tool(t, "laurel"), "-c"}
 	// It wants a syslog to start.
 	lab.DrainDevLog(t, filepath.Join(dir, "syslog"))

@@ -34,8 +34,8 @@ const (
 
 // eventCases write events to a file as laurel does: never synced.
 func (b *bench) eventCases() []bulkCase {
-	sink := func(keys string) func(*scope, string, corpus) bulkRun {
-		return func(t *scope, dir string, c corpus) bulkRun {
+	sink := func(keys string) func(*scope, string) bulkRun {
+		return func(t *scope, dir string) bulkRun {
 			out := filepath.Join(dir, "out")
 			conf := b.relayConf(t, dir, bulkGlobals, fmt.Sprintf("[sinks.file]\ntype = \"file\"\npath = %q\nmax_size = \"0\"\nsync = \"none\"\n%s\n", out, keys))
 			return bulkRun{argv: []string{b.relay, "-c", conf}, delivered: func() int { return countLines(t, out) }}
@@ -51,8 +51,7 @@ func (b *bench) eventCases() []bulkCase {
 }
 
 func (b *bench) events(t *scope) {
-	c, err := makeCorpus(filepath.Join(b.dir, "events"), b.records)
-	lab.Check(t, err, "bulk stream")
+	c := makeCorpus(t, filepath.Join(b.dir, "events"), b.records)
 	best := map[string]figure{}
 	for range b.rounds {
 		b.round(eventsWhat, b.eventCases(), c, func(who string, f figure) {

@@ -115,3 +115,21 @@ func tools(t *scope, names ...string) {
 		tool(t, name)
 	}
 }
+
+// moduleRoot is the directory of go.mod, from where the bench may be run or above.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", fmt.Errorf("no go.mod above the working directory: run the bench inside the repository")
+		}
+		dir = up
+	}
+}

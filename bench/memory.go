@@ -25,17 +25,8 @@ func (b *bench) restingPrograms() []resting {
 		{"audisp-relay", true, func(t *scope, dir string) []string {
 			return []string{b.relay, "-c", b.relayConf(t, dir, "", unixSink("local", filepath.Join(dir, "s"), ""))}
 		}},
-		{stockSyslog, false, func(t *scope, dir string) []string {
-			path := tool(t, "audisp-syslog")
-			lab.DrainDevLog(t, filepath.Join(dir, "out"))
-			return []string{path}
-		}},
-		{"laurel", false, func(t *scope, dir string) []string {
-			path := tool(t, "laurel")
-			lab.DrainDevLog(t, filepath.Join(dir, "syslog"))
-			conf, _ := laurelConf(t, dir)
-			return []string{path, "-c", conf}
-		}},
+		{stockSyslog, false, func(t *scope, dir string) []string { return b.bulkStockSyslog(t, dir).argv }},
+		{"laurel", false, func(t *scope, dir string) []string { return b.bulkLaurel(t, dir).argv }},
 	}
 }
 
@@ -74,8 +65,7 @@ func (b *bench) memory(t *scope) {
 // stopped reading and are not to be disconnected.
 func (b *bench) deadConsumers(t *scope, what string) row {
 	tools(t, "socat")
-	c, err := makeCorpus(filepath.Join(b.dir, "corpus"), b.records)
-	lab.Check(t, err, "bulk stream")
+	c := makeCorpus(t, filepath.Join(b.dir, "corpus"), b.records)
 	dir := b.caseDir(t)
 	socks := []string{filepath.Join(dir, "s1"), filepath.Join(dir, "s2")}
 	child := startChild(t, firstRecord, b.relay, "-c", b.deadConf(t, dir, socks))

@@ -63,7 +63,10 @@ type Options struct {
 	Root string
 	// Backlog is the kernel's queue in records; 0 is 8192.
 	Backlog int
-	NumLogs int // files that a rotation keeps; 0 is 5
+	// MaxLogFile rotates the log at so many MiB, keeping NumLogs files (5). 0
+	// never rotates.
+	MaxLogFile int
+	NumLogs    int
 	// Conf adds keys to auditd.conf or replaces them.
 	Conf map[string]string
 }
@@ -156,6 +159,9 @@ func (a *Auditd) writeConf(o Options) error {
 		"max_restarts": "10", "plugin_dir": pluginDir,
 	}
 
+	if o.MaxLogFile > 0 {
+		conf["max_log_file"], conf["max_log_file_action"] = strconv.Itoa(o.MaxLogFile), "ROTATE"
+	}
 	maps.Copy(conf, o.Conf)
 	var lines strings.Builder
 	for key, value := range conf {
