@@ -119,8 +119,8 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 		return nil, nil, nil
 	}
 
-	s := newPluginSink(p, r.base, r.common)
-	if err := p.fill(s, r.common); err != nil {
+	s := newPluginSink(p, &r.common)
+	if err := p.fill(s, &r.common); err != nil {
 		return nil, p.warns, err
 	}
 	if s.Format == "binary" {
@@ -134,12 +134,9 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 }
 
 // newPluginSink gives a sink without a type for a conf.
-func newPluginSink(p *pluginConf, base *Config, common audispd) *Sink {
-	s := newSink(pluginName(p.name), base)
+func newPluginSink(p *pluginConf, common *audispd) *Sink {
+	s := newSink(pluginName(p.name), &common.Config)
 	s.Format = p.format
-	s.QDepth = common.qDepth
-	s.OverflowAction = common.overflowAction
-	s.NameFormat, s.NodeName = common.nameFormat, common.name
 	s.NodeRawOnly = common.rawOnly
 	s.Origin = fmt.Sprintf("%s:%d", p.confFile.name, p.pathLine)
 	return &s
@@ -157,7 +154,7 @@ func pluginName(path string) string {
 }
 
 // fill gives the sink its type.
-func (p *pluginConf) fill(s *Sink, common audispd) error {
+func (p *pluginConf) fill(s *Sink, common *audispd) error {
 	switch strings.ToLower(p.path) {
 	case "builtin_af_unix":
 		return p.fillUnix(s)
