@@ -59,6 +59,13 @@ func (in In) Check(path string) error {
 	return w.run()
 }
 
+// CheckWay reports, as Check does, why what is at path can be replaced by others than its owner
+// and root. It need not be there, and may be anything.
+func (in In) CheckWay(path string) error {
+	w := walk{in: in, path: path, at: "/", rest: parts(path), wayOnly: true}
+	return w.run()
+}
+
 // walk follows a path one name at a time, as the kernel does.
 type walk struct {
 	in    In
@@ -66,6 +73,8 @@ type walk struct {
 	at    string   // the directory that is reached
 	rest  []string // names still to be followed
 	links int
+
+	wayOnly bool // what the path leads to does not matter
 }
 
 func parts(path string) []string {
@@ -81,22 +90,32 @@ func (w *walk) run() error {
 		w.rest = w.rest[1:]
 		next := filepath.Join(w.at, name) // of "." and "..", too: what was reached has no links
 		info, err := os.Lstat(w.in.real(next))
+		last := len(w.rest) == 0
+		if last && w.wayOnly && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return w.failed(next, err)
 		}
+
 		switch {
 		case info.Mode()&fs.ModeSymlink != 0:
 			err = w.follow(next, info)
 		case info.IsDir():
 			err = w.enter(next)
-		case len(w.rest) > 0:
+		case !last:
 			err = w.refuse(next, "is not a directory", "name the program itself")
+		case w.wayOnly:
+			return nil
 		default:
 			return w.program(next, info)
 		}
 		if err != nil {
 			return err
 		}
+	}
+	if w.wayOnly {
+		return nil
 	}
 	return w.refuse(w.path, "is not a regular file", "name the program itself")
 }
