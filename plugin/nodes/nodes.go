@@ -230,19 +230,12 @@ func resolveNode(ctx context.Context, nameFormat, called string) (string, error)
 	return addrs[0].String(), nil
 }
 
-// Host is the host's own name: the node= of its records where nothing more is known.
-func Host() string {
-	called, err := os.Hostname()
-	if err != nil {
-		return ""
-	}
-	return called
-}
-
-// Fixed returns names that stay.
-func Fixed(node, local string) *atomic.Pointer[format.HostNames] {
+// Fixed returns names that stay: node for records without node=, and the host's own name for those
+// of this host, as nothing more is known.
+func Fixed(node string) *atomic.Pointer[format.HostNames] {
 	p := new(atomic.Pointer[format.HostNames])
-	p.Store(&format.HostNames{Node: node, Local: local})
+	host, _ := os.Hostname()
+	p.Store(&format.HostNames{Node: node, Local: host})
 	return p
 }
 
@@ -253,5 +246,5 @@ func Now(cfg config.Sink, log *zap.Logger) *atomic.Pointer[format.HostNames] {
 	if err != nil {
 		log.Warn("node name", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	return Fixed(name, Host())
+	return Fixed(name)
 }
