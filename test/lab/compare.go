@@ -156,7 +156,7 @@ func (c *comparer) each(paths []string, fn func(line []byte)) error {
 }
 
 func (c *comparer) logLine(line []byte) {
-	h := maphash.Bytes(c.seed, line)
+	h := c.hash(line)
 	s, ok := c.log[h]
 	if !ok {
 		s.pos = int64(c.r.LogLines)
@@ -169,40 +169,35 @@ func (c *comparer) logLine(line []byte) {
 
 func (c *comparer) streamLine(line []byte) {
 	c.r.StreamLines++
+	switch id := recordID(line); recordType(line) {
+	case "EOE":
+		c.r.EOE++
+		if len(id) == 0 {
+			c.count(&c.r.EOECut, "EOE without id", line)
+		} else {
+			c.events[c.hash(id)]--
+		}
+		return
+	case "SYSCALL":
+		c.events[c.hash(id)]++
+	}
 	if isMarker(line) {
-		c.r.Markers++
-		c.quote("marker", line)
+		c.count(&c.r.Markers, "marker", line)
 		return
-	}
-	if recordType(line) == "EOE" && len(recordID(line)) == 0 {
-		c.r.EOE++
-		c.r.EOECut++
-		c.quote("EOE without id", line)
-		return
-	}
-
-	if recordType(line) == "EOE" {
-		c.r.EOE++
-		c.events[maphash.Bytes(c.seed, recordID(line))]--
-		return
-	}
-	if recordType(line) == "SYSCALL" {
-		c.events[maphash.Bytes(c.seed, recordID(line))]++
 	}
 
 	if c.Raw {
 		line = bytes.TrimSuffix(line, []byte(" "))
 	}
-	h := maphash.Bytes(c.seed, line)
+	h := c.hash(line)
 	s, ok := c.log[h]
 	switch {
 	case !ok:
-		c.heads[maphash.Bytes(c.seed, recordHead(line))]++
+		c.heads[c.hash(recordHead(line))]++
 		c.quote("extra or altered", line)
 		return
 	case s.owed == 0:
-		c.r.Duplicate++
-		c.quote("duplicate", line)
+		c.count(&c.r.Duplicate, "duplicate", line)
 		return
 	}
 
@@ -212,8 +207,7 @@ func (c *comparer) streamLine(line []byte) {
 		return // which of the equal lines it is cannot be said
 	}
 	if s.pos < c.last {
-		c.r.OutOfOrder++
-		c.quote("out of order", line)
+		c.count(&c.r.OutOfOrder, "out of order", line)
 	}
 	c.last = max(c.last, s.pos)
 }
@@ -221,25 +215,31 @@ func (c *comparer) streamLine(line []byte) {
 // owedLine sorts a log line that the stream does not have: the stream may have
 // its head with another text.
 func (c *comparer) owedLine(line []byte) {
-	h := maphash.Bytes(c.seed, line)
+	h := c.hash(line)
 	s := c.log[h]
 	if s.owed == 0 {
 		return
 	}
 	s.owed--
 	c.log[h] = s
-	head := maphash.Bytes(c.seed, recordHead(line))
+	head := c.hash(recordHead(line))
 	switch {
 	case c.heads[head] > 0:
 		c.heads[head]--
-		c.r.Altered++
-		c.quote("altered, in the log", line)
+		c.count(&c.r.Altered, "altered, in the log", line)
 	case logOnly(line):
 		c.r.LogOnly++
 	default:
-		c.r.Missing++
-		c.quote("missing", line)
+		c.count(&c.r.Missing, "missing", line)
 	}
+}
+
+func (c *comparer) hash(text []byte) uint64 { return maphash.Bytes(c.seed, text) }
+
+// count counts a fault, and quotes some of its kind.
+func (c *comparer) count(n *int, kind string, line []byte) {
+	*n++
+	c.quote(kind, line)
 }
 
 func (c *comparer) quote(kind string, line []byte) {
