@@ -17,7 +17,7 @@ import (
 // in an earlier run, or before a reload, has ended.
 func (p *Plugin) newConsumer(cfg config.Sink) *consumer.Consumer {
 	log := p.log.limited()
-	before, dir := p.keep.of(cfg.Name)
+	before, dir := p.saver.of(cfg.Name)
 	return consumer.New(consumer.Options{
 		Config: cfg, Log: log, Queue: p.newQueue(cfg, log, p.openSpool(dir, cfg, log), before),
 		Base: before.Totals, Users: p.users, Local: p.nodes.Local(), MaxOpen: p.maxOpen(), Late: dir == nil,
@@ -27,7 +27,7 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer.Consumer {
 // newQueue makes the queue of a consumer, which continues from before.
 func (p *Plugin) newQueue(cfg config.Sink, log *zap.Logger, s *spool.Spool, before state.Consumer) *queue.Queue {
 	return queue.New(queue.Options{
-		Config: p.queueConfig(cfg), Name: cfg.Name, Key: p.keep.markerKey(), Stop: p.stop,
+		Config: p.queueConfig(cfg), Name: cfg.Name, Key: p.saver.markerKey(), Stop: p.stop,
 		Trigger: func(a queue.Overflow) { p.overflow(cfg.Name, a) },
 		Spool:   s,
 		Next:    before.Number, ID: before.ID, HasID: before.HasID, First: before.First,

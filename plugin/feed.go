@@ -55,7 +55,7 @@ func (o fanout) Lost(t integrity.Gap) {
 // there is one.
 func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 	tracker := integrity.NewTracker(integrity.Options{BootID: bootID(), Window: p.opt.Window})
-	if data := p.keep.before.Tracker; len(data) > 0 {
+	if data := p.saver.before.Tracker; len(data) > 0 {
 		var s integrity.State
 		if err := json.Unmarshal(data, &s); err != nil {
 			p.log.Warn("serials of the previous run unknown: a gap at the restart will not be noticed", zap.Error(err))
@@ -75,7 +75,7 @@ func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 // nextRunResumes reports whether the next run will find each consumer's place in audit.log. One that
 // has had nothing yet has none: it would begin with what comes then. The Merger calls it.
 func (p *Plugin) nextRunResumes() bool {
-	return p.keep.saves.Load() && !slices.ContainsFunc(p.consumers(), func(c *consumer.Consumer) bool {
+	return p.saver.saves.Load() && !slices.ContainsFunc(p.consumers(), func(c *consumer.Consumer) bool {
 		return !c.Queues()[0].Position().HasID
 	})
 }
@@ -193,7 +193,7 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
 		r := recovery.Resumed{Name: c.Name, Put: c.Intake.Put}
-		before, _ := p.keep.of(c.Name)
+		before, _ := p.saver.of(c.Name)
 		r.ID, r.First, r.Known = resumeAt(c.Queue(), before)
 		known = known || r.Known
 		cs = append(cs, r)

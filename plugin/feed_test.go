@@ -29,8 +29,8 @@ func TestNextRunResumes(t *testing.T) {
 		{true, []string{"old", "new"}, false},
 		{true, nil, true},
 	} {
-		p := &Plugin{keep: new(keeper)}
-		p.keep.saves.Store(tt.saves)
+		p := &Plugin{saver: new(stateSaver)}
+		p.saver.saves.Store(tt.saves)
 		for _, name := range tt.members {
 			p.members = append(p.members, consumers[name])
 		}

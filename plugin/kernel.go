@@ -96,14 +96,14 @@ func (p *Plugin) startKernel() (end func()) {
 	}
 	k := &kernelLoss{ask: host.KernelLost, log: p.log.limited(), report: p.reportKernel}
 	k.seen.Store(-1)
-	if seen, ok := p.keep.before.Input[kernelSeen]; ok {
-		if p.keep.before.BootID != bootID() {
+	if seen, ok := p.saver.before.Input[kernelSeen]; ok {
+		if p.saver.before.BootID != bootID() {
 			seen = 0 // it counts from the boot on
 		}
 		k.seen.Store(int64(uint32(seen)))
 		// Only if it was asked at the end of that run is what it lost since of the time
 		// in which auditd was not there.
-		if p.keep.before.Input[kernelLast] != 0 {
+		if p.saver.before.Input[kernelLast] != 0 {
 			k.ordinary = p.auditdEnded
 		}
 	}

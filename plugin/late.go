@@ -22,9 +22,9 @@ import (
 // gets from audit.log what stands there between the position and the first record of this
 // run. Then it gets what this run has queued, and replaces the first queue.
 
-// lateState takes state_dir while the plugin runs. It belongs to keepState.
+// lateState takes state_dir while the plugin runs. It belongs to saveRegularly.
 func (p *Plugin) lateState(dir *state.Dir) {
-	k := p.keep
+	k := p.saver
 	before := p.loadState(dir)
 	k.mu.Lock()
 	k.dir, k.before = dir, before
@@ -73,7 +73,7 @@ func (p *Plugin) goLate(c *consumer.Consumer, g *gap) {
 		c.Cancel(nil)
 		p.start(c)
 	}:
-	case <-p.keep.stop:
+	case <-p.saver.stop:
 		return
 	}
 
@@ -173,7 +173,7 @@ func (p *Plugin) awaitFirst(c *consumer.Consumer) *record.ID {
 		}
 		select {
 		case <-tick.C:
-		case <-p.keep.stop:
+		case <-p.saver.stop:
 			return nil
 		}
 	}

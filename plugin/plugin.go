@@ -69,7 +69,7 @@ type Plugin struct {
 		limit int64
 		file  string
 	}
-	keep   *keeper // positions and balances on disk
+	saver  *stateSaver // positions and balances on disk
 	feed   *recovery.Merger
 	users  *users.Users
 	nodes  *nodes.Nodes
@@ -137,7 +137,7 @@ func (p *Plugin) Run() error {
 		}
 		in = openStdin()
 	}
-	p.keep = p.openState()
+	p.saver = p.openState()
 	p.users = users.Open()
 	p.nodes = nodes.New(p.parent, p.log.Logger)
 	for _, cfg := range p.cfg.Sinks {
@@ -156,7 +156,7 @@ func (p *Plugin) Run() error {
 	endKernel := p.startKernel()
 	stopExpiry, expired := p.startExpiry()
 	control := p.startControl()
-	go p.keepState()
+	go p.saveRegularly()
 	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
 
 	err := p.obey(ended, hungUp)

@@ -129,10 +129,10 @@ func (p *Plugin) retire(c *consumer.Consumer) {
 		timeout.Stop()
 		c.Cancel(nil)
 		c.Shutdown()
-		p.keep.retired(c, p.feed.Doubt)
+		p.saver.retired(c, p.feed.Doubt)
 		close(gone)
 		<-flushed
-		p.keep.retired(c, p.feed.Doubt) // with what was lost of events that were open
+		p.saver.retired(c, p.feed.Doubt) // with what was lost of events that were open
 		c.Log.Info("consumer removed", c.Outcome()...)
 	}()
 }

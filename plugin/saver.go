@@ -27,15 +27,15 @@ const saveEvery = 250 * time.Millisecond
 // tryEvery is how often a state_dir that cannot be used is tried again.
 const tryEvery = time.Second
 
-// keeper keeps positions and balances in state_dir, over restarts.
-type keeper struct {
+// stateSaver saves positions and balances in state_dir, over restarts.
+type stateSaver struct {
 	path  string
 	stop  chan struct{}
 	done  chan struct{}
 	saves atomic.Bool   // what is to be saved can be, as far as is known
 	late  chan struct{} // closed when what a state_dir that came late asks for is done; nil: nothing
 
-	// Of keepState, and after that of the main goroutine.
+	// Of saveRegularly, and after that of the main goroutine.
 	track  json.RawMessage // the tracker's, as saved last
 	failed lastError
 	saved  state.State // last
@@ -51,8 +51,8 @@ type keeper struct {
 
 // openState opens state_dir. Without one the plugin works, but forgets, until there is
 // one: see lateState.
-func (p *Plugin) openState() *keeper {
-	k := &keeper{path: p.cfg.StateDir, stop: make(chan struct{}), done: make(chan struct{})}
+func (p *Plugin) openState() *stateSaver {
+	k := &stateSaver{path: p.cfg.StateDir, stop: make(chan struct{}), done: make(chan struct{})}
 	p.takeKey(k)
 	dir, err := state.Open(k.path)
 	if err != nil {
@@ -71,7 +71,7 @@ func (p *Plugin) openState() *keeper {
 
 // takeKey takes the key in state_dir, or puts the present one there. Where that cannot
 // be, markers are signed with one that only this run has.
-func (p *Plugin) takeKey(k *keeper) {
+func (p *Plugin) takeKey(k *stateSaver) {
 	fresh := k.markerKey()
 	if fresh == nil {
 		fresh = state.NewKey()
@@ -92,7 +92,7 @@ func (p *Plugin) takeKey(k *keeper) {
 	k.key, k.kept = key, true
 }
 
-func (k *keeper) markerKey() []byte {
+func (k *stateSaver) markerKey() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.key
@@ -109,7 +109,7 @@ func (p *Plugin) loadState(dir *state.Dir) state.State {
 
 // haveState reports whether state_dir is ours, and takes it where that is possible.
 func (p *Plugin) haveState() bool {
-	k := p.keep
+	k := p.saver
 	if k.dir != nil && k.dir.Held() {
 		return true
 	}
@@ -139,7 +139,7 @@ func (p *Plugin) haveState() bool {
 }
 
 // of returns what was saved of a consumer, and state_dir.
-func (k *keeper) of(name string) (state.Consumer, *state.Dir) {
+func (k *stateSaver) of(name string) (state.Consumer, *state.Dir) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.dir == nil {
@@ -152,7 +152,7 @@ func (k *keeper) of(name string) (state.Consumer, *state.Dir) {
 
 // retired keeps what a consumer that a reload took away has reached, for when it
 // comes back.
-func (k *keeper) retired(c *consumer.Consumer, doubt func() time.Time) {
+func (k *stateSaver) retired(c *consumer.Consumer, doubt func() time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.absent == nil {
@@ -164,7 +164,7 @@ func (k *keeper) retired(c *consumer.Consumer, doubt func() time.Time) {
 // endState saves for the last time and lets state_dir go. A disk that hangs is not
 // waited for: auditd waits for the plugin.
 func (p *Plugin) endState() {
-	k, saved := p.keep, make(chan struct{})
+	k, saved := p.saver, make(chan struct{})
 	close(k.stop)
 	go func() {
 		defer close(saved)
@@ -204,16 +204,16 @@ func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *sp
 	return s
 }
 
-// keepState saves until stop is closed.
-func (p *Plugin) keepState() {
-	defer close(p.keep.done)
-	every(saveEvery, p.keep.stop, func(time.Time) { p.safely("positions", p.saveState) })
+// saveRegularly saves until stop is closed.
+func (p *Plugin) saveRegularly() {
+	defer close(p.saver.done)
+	every(saveEvery, p.saver.stop, func(time.Time) { p.safely("positions", p.saveState) })
 }
 
-// saveState puts positions and balances on disk. It belongs to keepState until
+// saveState puts positions and balances on disk. It belongs to saveRegularly until
 // that has ended, then to the main goroutine.
 func (p *Plugin) saveState() {
-	k := p.keep
+	k := p.saver
 	held := p.haveState()
 	if k.saves.Store(held); !held {
 		return
@@ -234,7 +234,7 @@ func (p *Plugin) saveState() {
 
 // noteSave logs that positions cannot be saved, and that they can again.
 func (p *Plugin) noteSave(err error) {
-	switch changed := p.keep.failed.replace(err); {
+	switch changed := p.saver.failed.replace(err); {
 	case changed && err != nil:
 		p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))
 	case changed:
@@ -245,7 +245,7 @@ func (p *Plugin) noteSave(err error) {
 // stateNow returns what is to be saved. Consumers that the configuration does not
 // have at present keep theirs.
 func (p *Plugin) stateNow() state.State {
-	k := p.keep
+	k := p.saver
 	p.feed.Tracker(func(t *integrity.Tracker) {
 		if data, err := json.Marshal(t.State()); err == nil {
 			k.track = data
@@ -269,9 +269,9 @@ func (p *Plugin) stateNow() state.State {
 // inputTotals returns the totals of the input over all runs.
 func (p *Plugin) inputTotals() map[string]uint64 {
 	t := make(map[string]uint64)
-	p.keep.mu.Lock()
-	maps.Copy(t, p.keep.before.Input)
-	p.keep.mu.Unlock()
+	p.saver.mu.Lock()
+	maps.Copy(t, p.saver.before.Input)
+	p.saver.mu.Unlock()
 	if p.feed != nil {
 		c := p.feed.Show()
 		t["resumed"] += c.Resumed
