@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -393,26 +392,6 @@ func (a Auditd) reload() string {
 	return fmt.Sprintf("kill -HUP %d", a.PID)
 }
 
-// Reload makes auditd read its configuration and its plugins again. The process
-// is pinned before it is looked at, so that the signal cannot reach another one
-// that got its number meanwhile (os.FindProcess holds a pidfd where the kernel
-// has them, since 5.4).
-func (m Machine) Reload(pid int) error {
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return fmt.Errorf("reload auditd (pid %d): %w", pid, err)
-	}
-	defer p.Release()
-	comm, err := m.comm(pid)
-	if err != nil || comm != "auditd" {
-		return fmt.Errorf("reload auditd: pid %d is not auditd any more: run this again", pid)
-	}
-	if err := p.Signal(syscall.SIGHUP); err != nil {
-		return fmt.Errorf("reload auditd (pid %d): %w", pid, err)
-	}
-	return nil
-}
-
 func (i *Installer) wait() time.Duration {
 	return cmp.Or(i.Wait, DefaultWait)
 }
@@ -439,9 +418,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return path != "" && err == nil
 }

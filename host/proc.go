@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -190,4 +191,24 @@ func (m Machine) child(parent int, is func(pid int) bool) int {
 		}
 	}
 	return 0
+}
+
+// Reload makes auditd read its configuration and its plugins again. The process
+// is pinned before it is looked at, so that the signal cannot reach another one
+// that got its number meanwhile (os.FindProcess holds a pidfd where the kernel
+// has them, since 5.4).
+func (m Machine) Reload(pid int) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return fmt.Errorf("reload auditd (pid %d): %w", pid, err)
+	}
+	defer p.Release()
+	comm, err := m.comm(pid)
+	if err != nil || comm != "auditd" {
+		return fmt.Errorf("reload auditd: pid %d is not auditd any more: run this again", pid)
+	}
+	if err := p.Signal(syscall.SIGHUP); err != nil {
+		return fmt.Errorf("reload auditd (pid %d): %w", pid, err)
+	}
+	return nil
 }

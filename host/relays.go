@@ -107,6 +107,11 @@ func readIfThere(path string) ([]byte, error) {
 	return data, err
 }
 
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return path != "" && err == nil
+}
+
 // holderName is a plugin that only reads. It is there while the relay, the only plugin, is
 // stopped to be started with other settings: an auditd before 4.2 that has none left needs a
 // restart before it serves a plugin again (dispatcherNote).
