@@ -5,7 +5,7 @@ package dropin
 import _ "embed"
 
 // Relay is audisp-relay.conf: the drop-in for the plugin directory of auditd.
-// Nobody may change it.
+// It must not be changed.
 //
 //go:embed audisp-relay.conf
 var Relay []byte

@@ -16,10 +16,7 @@ import (
 
 func TestCorpusHasFreshEvents(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "corpus")
-	c, err := makeCorpus(path, 2000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := makeCorpus(t, path, 2000)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +64,7 @@ func TestRelayConfigsAreValid(t *testing.T) {
 		if !bc.relay {
 			continue
 		}
-		if err := inScope(bc.who, func(t *scope) { check(t, bc.setup(t, b.caseDir(t), corpus{}).argv) }); err != nil {
+		if err := inScope(bc.who, func(t *scope) { check(t, bc.setup(t, b.caseDir(t)).argv) }); err != nil {
 			t.Errorf("%s: %v", bc.who, err)
 		}
 	}
@@ -92,14 +89,14 @@ func TestScopeCleansUp(t *testing.T) {
 			order = append(order, "second")
 			t.Fatalf("in a clean-up")
 		})
-		t.Errorf("goes on")
+		t.Errorf("continues")
 		t.Fatalf("stops")
 		order = append(order, "not reached")
 	})
 	if diff := cmp.Diff([]string{"second", "first"}, order); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
-	for _, want := range []string{"goes on", "stops", "in a clean-up"} {
+	for _, want := range []string{"continues", "stops", "in a clean-up"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
 		}

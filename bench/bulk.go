@@ -27,7 +27,7 @@ type bulkRun struct {
 type bulkCase struct {
 	who   string
 	relay bool
-	setup func(t *scope, dir string, c corpus) bulkRun
+	setup func(t *scope, dir string) bulkRun
 }
 
 // figure is the best round of a case.
@@ -50,10 +50,7 @@ func (b *bench) bulkCases() []bulkCase {
 }
 
 func (b *bench) bulk(t *scope) {
-	c, err := makeCorpus(filepath.Join(b.dir, "corpus"), b.records)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	c := makeCorpus(t, filepath.Join(b.dir, "corpus"), b.records)
 	best := map[string]figure{}
 	for range b.rounds { // interleaved: a slow moment of the machine hits all of them
 		b.round(bulkWhat, b.bulkCases(), c, func(who string, f figure) { keepBest(best, who, f) })
@@ -72,7 +69,7 @@ func (b *bench) round(what string, cases []bulkCase, c corpus, keep func(who str
 		if b.only != "" && bc.relay != (b.only == "relay") {
 			continue
 		}
-		b.measure(what, bc.who, func(t *scope) { keep(bc.who, feedOnce(t, bc.setup(t, b.caseDir(t), c), c)) })
+		b.measure(what, bc.who, func(t *scope) { keep(bc.who, feedOnce(t, bc.setup(t, b.caseDir(t)), c)) })
 	}
 }
 
@@ -96,6 +93,7 @@ func bulkRow(who string, f, syslog figure, c corpus) row {
 	default:
 		r.Detail += fmt.Sprintf(", delivered %d of %d", f.delivered, c.records)
 	}
+
 	whole := f.delivered == c.records
 	switch who {
 	case relaySocket, relayFile:
@@ -124,9 +122,7 @@ func feedOnce(t *scope, run bulkRun, c corpus) figure {
 	child.awaitRead(60*time.Second, time.Millisecond)
 	f := figure{read: time.Since(begin)}
 	_, peak, err := lab.RSS(child.pid())
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "memory")
 	f.rss = peak
 	f.cpu = child.finish(30 * time.Second)
 	f.wall = time.Since(begin)
@@ -138,19 +134,17 @@ func feedOnce(t *scope, run bulkRun, c corpus) figure {
 func catOnce(t *scope, c corpus) figure {
 	cmd := exec.Command("/bin/sh", "-c", `cat "$1" | cat >/dev/null`, "sh", c.path)
 	begin := time.Now()
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("cat: %v", err)
-	}
+	lab.Check(t, cmd.Run(), "cat")
 	return figure{cpu: usage(cmd), wall: time.Since(begin)}
 }
 
-// The relay is fed faster than any auditd can, so it is told to be lossless and
-// to keep off the disk: what is measured is the cost of records that arrive. What
-// the spool costs has a row of its own.
-// The stream's seams, where the capture begins anew, look like losses.
+// The relay is fed faster than any auditd can, so it is configured to be lossless and to
+// stay off the disk: what is measured is the cost of records that arrive. What the spool
+// costs has a row of its own. The stream's seams, where the capture begins again, look like
+// losses.
 const bulkGlobals = "qos = \"lossless\"\nloss_markers = false\nspool.max_size = \"0\""
 
-func (b *bench) bulkSocket(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkSocket(t *scope, dir string) bulkRun {
 	tools(t, "socat")
 	sock, out := filepath.Join(dir, "s"), filepath.Join(dir, "out")
 	conf := b.relayConf(t, dir, bulkGlobals, unixSink("local", sock, `when_idle = "queue"`))
@@ -169,7 +163,7 @@ func (b *bench) bulkSocket(t *scope, dir string, c corpus) bulkRun {
 	}
 }
 
-func (b *bench) bulkFile(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkFile(t *scope, dir string) bulkRun {
 	out := filepath.Join(dir, "out")
 	conf := b.relayConf(t, dir, bulkGlobals, fmt.Sprintf("[sinks.file]\ntype = \"file\"\npath = %q\nmax_size = \"0\"\n", out))
 	return bulkRun{
@@ -179,16 +173,14 @@ func (b *bench) bulkFile(t *scope, dir string, c corpus) bulkRun {
 }
 
 // bulkSpool has a consumer that is dead, so that every record goes to the disk.
-func (b *bench) bulkSpool(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkSpool(t *scope, dir string) bulkRun {
 	conf := b.relayConf(t, dir, "qos = \"lossless\"\nloss_markers = false\nq_depth = 1000\nspool = { max_size = \"4GiB\", sync = \"none\" }",
 		fmt.Sprintf("[sinks.dead]\ntype = \"file\"\npath = %q\n", filepath.Join(dir, "absent", "out")))
 	return bulkRun{
 		argv: []string{b.relay, "-c", conf},
 		delivered: func() (n int) {
 			view, err := spool.Inspect(filepath.Join(dir, "state", "spool", "dead"))
-			if err != nil {
-				t.Fatalf("%v", err)
-			}
+			lab.Check(t, err, "spool")
 			defer view.Close()
 			for _, f := range view.Frames() {
 				n += int(f.Whole)
@@ -198,7 +190,7 @@ func (b *bench) bulkSpool(t *scope, dir string, c corpus) bulkRun {
 	}
 }
 
-func (b *bench) bulkSyslog(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkSyslog(t *scope, dir string) bulkRun {
 	tools(t, "socat")
 	sock, out := filepath.Join(dir, "s"), filepath.Join(dir, "out")
 	lab.DrainDatagrams(t, sock, out)
@@ -210,7 +202,7 @@ func (b *bench) bulkSyslog(t *scope, dir string, c corpus) bulkRun {
 	}
 }
 
-func (b *bench) bulkStockSyslog(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkStockSyslog(t *scope, dir string) bulkRun {
 	tools(t, "socat")
 	out := filepath.Join(dir, "out")
 	argv := []string{tool(t, "audisp-syslog")}
@@ -221,7 +213,7 @@ func (b *bench) bulkStockSyslog(t *scope, dir string, c corpus) bulkRun {
 	}
 }
 
-func (b *bench) bulkLaurel(t *scope, dir string, c corpus) bulkRun {
+func (b *bench) bulkLaurel(t *scope, dir string) bulkRun {
 	argv := []string{tool(t, "laurel"), "-c"}
 	// It wants a syslog to start.
 	lab.DrainDevLog(t, filepath.Join(dir, "syslog"))
@@ -234,9 +226,7 @@ func (b *bench) bulkLaurel(t *scope, dir string, c corpus) bulkRun {
 
 func countLines(t *scope, path string) int {
 	n, err := lab.CountString(path, "\n")
-	if err != nil {
-		t.Fatalf("count what was delivered: %v", err)
-	}
+	lab.Check(t, err, "count what was delivered")
 	return n
 }
 
@@ -246,9 +236,7 @@ func countDatagrams(t *scope, path string) int {
 	size := int64(-1)
 	for {
 		fi, err := os.Stat(path)
-		if err != nil {
-			t.Fatalf("count what was delivered: %v", err)
-		}
+		lab.Check(t, err, "count what was delivered")
 		if fi.Size() == size {
 			break
 		}
@@ -256,9 +244,7 @@ func countDatagrams(t *scope, path string) int {
 		time.Sleep(200 * time.Millisecond)
 	}
 	n, err := lab.CountString(path, "<14>")
-	if err != nil {
-		t.Fatalf("count what was delivered: %v", err)
-	}
+	lab.Check(t, err, "count what was delivered")
 	return n
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"audisp-relay/test/lab"
 	"errors"
 	"io"
 	"os"
@@ -25,9 +26,7 @@ type child struct {
 // finds something to read.
 func startChild(t *scope, first []byte, argv ...string) *child {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatalf("socket pair: %v", err)
-	}
+	lab.Check(t, err, "socket pair")
 	// Plain blocking descriptors: the runtime's poller would cost CPU and leave
 	// the child a non-blocking stdin, which auditd does not.
 	theirs := os.NewFile(uintptr(fds[1]), "stdin")
@@ -43,9 +42,7 @@ func startChild(t *scope, first []byte, argv ...string) *child {
 	c.started = time.Now()
 	err = c.cmd.Start()
 	theirs.Close()
-	if err != nil {
-		t.Fatalf("start %s: %v", argv[0], err)
-	}
+	lab.Check(t, err, "start %s", argv[0])
 	return c
 }
 
@@ -54,9 +51,7 @@ func (c *child) pid() int { return c.cmd.Process.Pid }
 // write feeds a file in pieces of 64 KiB.
 func (c *child) write(path string) {
 	f, err := os.Open(path)
-	if err != nil {
-		c.t.Fatalf("bulk stream: %v", err)
-	}
+	lab.Check(c.t, err, "bulk stream")
 	defer f.Close()
 	// Wrapped, because os.File would hand over to sendfile and splice.
 	if _, err := io.CopyBuffer(struct{ io.Writer }{c.feed}, struct{ io.Reader }{f}, make([]byte, 64<<10)); err != nil {
@@ -68,9 +63,7 @@ func (c *child) write(path string) {
 // charges for them: 0 means none.
 func (c *child) unread() int {
 	n, err := unix.IoctlGetInt(int(c.feed.Fd()), unix.SIOCOUTQ)
-	if err != nil {
-		c.t.Fatalf("ask for unread bytes: %v", err)
-	}
+	lab.Check(c.t, err, "ask for unread bytes")
 	return n
 }
 
@@ -95,8 +88,7 @@ func (c *child) finish(limit time.Duration) time.Duration {
 		c.t.Fatalf("%s did not end within %v of EOF", c.cmd.Path, limit)
 	}
 	// Some peers say goodbye with an exit code; that is theirs.
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		c.t.Fatalf("wait for %s: %v", c.cmd.Path, err)
 	}
 	return usage(c.cmd)

@@ -1,20 +1,19 @@
 package main
 
 import (
+	"audisp-relay/test/lab"
+	"audisp-relay/testdata/captures"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 )
 
 // capture is where the bulk stream comes from: what a real auditd 3.0.9 wrote
 // to a plugin.
-const capture = "testdata/captures/audit-3.0.9-enriched.string.gz"
+const capture = "audit-3.0.9-enriched.string.gz"
 
 // corpus is the bulk stream: a file of records like those of a busy day.
 type corpus struct {
@@ -32,59 +31,37 @@ type corpus struct {
 // Events with an EXECVE record are left out: laurel 0.5.1 keeps a process for
 // each of them and its cost grows with the square of their number. On a stream
 // that never ends its processes the figure would say nothing else.
-func makeCorpus(path string, records int) (corpus, error) {
-	lines, err := captureLines()
-	if err != nil {
-		return corpus{}, err
-	}
+func makeCorpus(t tester, path string, records int) corpus {
+	lines := captureLines(t)
 	out, err := os.Create(path)
-	if err != nil {
-		return corpus{}, fmt.Errorf("bulk stream: %w", err)
-	}
+	lab.Check(t, err, "bulk stream")
 	defer out.Close()
 	w := bufio.NewWriterSize(out, 1<<20)
 	c := corpus{path: path}
 	serials := serials{next: 1_000_000}
+
 	for round := 0; c.records < records; round++ {
 		serials.of = make(map[string]uint32)
 		for _, line := range lines {
 			moved, err := shift(line, round, &serials)
-			if err != nil {
-				return c, err
-			}
-			n, err := w.Write(moved)
-			if err != nil {
-				return c, fmt.Errorf("bulk stream: %w", err)
-			}
-			c.bytes += int64(n)
+			lab.Check(t, err, "bulk stream")
+			w.Write(moved) // an error stays until Flush
+			c.bytes += int64(len(moved))
 			c.records++
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return c, fmt.Errorf("bulk stream: %w", err)
-	}
-	return c, nil
+	lab.Check(t, w.Flush(), "bulk stream")
+	return c
 }
 
-func captureLines() ([][]byte, error) {
-	root, err := moduleRoot()
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(filepath.Join(root, capture))
-	if err != nil {
-		return nil, fmt.Errorf("capture: %w", err)
-	}
-	defer f.Close()
-	zr, err := gzip.NewReader(f)
-	if err != nil {
-		return nil, fmt.Errorf("capture %s: %w", capture, err)
-	}
-	data, err := io.ReadAll(zr)
-	if err != nil {
-		return nil, fmt.Errorf("capture %s: %w", capture, err)
-	}
-	lines := bytes.SplitAfter(data, []byte("\n"))
+// tester is what the corpus is made for: a case of the bench, or a test.
+type tester interface {
+	lab.TB
+	Fatal(args ...any)
+}
+
+func captureLines(t tester) [][]byte {
+	lines := bytes.SplitAfter(captures.Read(t, capture), []byte("\n"))
 	lines = lines[:len(lines)-1]
 	execs := map[string]bool{}
 	for _, line := range lines {
@@ -92,7 +69,7 @@ func captureLines() ([][]byte, error) {
 			execs[eventID(line)] = true
 		}
 	}
-	return slices.DeleteFunc(lines, func(line []byte) bool { return execs[eventID(line)] }), nil
+	return slices.DeleteFunc(lines, func(line []byte) bool { return execs[eventID(line)] })
 }
 
 // eventID is what the records of one event share: "SEC.MS:SERIAL".
@@ -100,24 +77,6 @@ func eventID(line []byte) string {
 	_, rest, _ := bytes.Cut(line, []byte("msg=audit("))
 	id, _, _ := bytes.Cut(rest, []byte(")"))
 	return string(id)
-}
-
-// moduleRoot is the directory of go.mod, from where the bench may be run or above.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", fmt.Errorf("no go.mod above the working directory: run the bench inside the repository")
-		}
-		dir = up
-	}
 }
 
 // serials gives the events of a repetition new serials, in order and dense.

@@ -15,6 +15,7 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/filter"
 	"audisp-relay/format"
+	"audisp-relay/test/lab"
 )
 
 const (
@@ -33,8 +34,8 @@ const (
 
 // eventCases write events to a file as laurel does: never synced.
 func (b *bench) eventCases() []bulkCase {
-	sink := func(keys string) func(*scope, string, corpus) bulkRun {
-		return func(t *scope, dir string, c corpus) bulkRun {
+	sink := func(keys string) func(*scope, string) bulkRun {
+		return func(t *scope, dir string) bulkRun {
 			out := filepath.Join(dir, "out")
 			conf := b.relayConf(t, dir, bulkGlobals, fmt.Sprintf("[sinks.file]\ntype = \"file\"\npath = %q\nmax_size = \"0\"\nsync = \"none\"\n%s\n", out, keys))
 			return bulkRun{argv: []string{b.relay, "-c", conf}, delivered: func() int { return countLines(t, out) }}
@@ -50,10 +51,7 @@ func (b *bench) eventCases() []bulkCase {
 }
 
 func (b *bench) events(t *scope) {
-	c, err := makeCorpus(filepath.Join(b.dir, "events"), b.records)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	c := makeCorpus(t, filepath.Join(b.dir, "events"), b.records)
 	best := map[string]figure{}
 	for range b.rounds {
 		b.round(eventsWhat, b.eventCases(), c, func(who string, f figure) {
@@ -63,9 +61,7 @@ func (b *bench) events(t *scope) {
 		})
 	}
 	events, err := eventsOf(c)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "events")
 	for _, bc := range b.eventCases() {
 		if f, ok := best[bc.who]; ok {
 			b.add(eventRow(bc.who, f, best[laurelName], events.n))
@@ -157,9 +153,7 @@ func ends(b *record.Batch) (n int) {
 // the relay, where they were read a moment ago, their bytes are in the cache.
 func filterCost(t *scope, events assembled) row {
 	f, err := filter.Compile(benchFilter)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "filter")
 	events = events.first(256 << 10)
 	const times = 20
 	const rounds = 100 // short ones: some of them have the machine for themselves
@@ -175,6 +169,7 @@ func filterCost(t *scope, events assembled) row {
 		}
 		return best
 	}
+
 	walk := fastest(func(*record.Batch, int, int) {})
 	took := fastest(func(b *record.Batch, i, j int) {
 		if keep, err := m.Keep(b, i, j); err != nil {

@@ -86,6 +86,7 @@ func (b *bench) addLive(what string, rate int, found map[string]liveFigure) {
 		}
 		b.add(r)
 	}
+
 	for _, c := range b.liveChains() {
 		f, ok := found[c.who]
 		if !ok || !c.process {
@@ -118,19 +119,16 @@ func (b *bench) liveOnce(t *scope, c liveChain, rate int) liveFigure {
 	default:
 		reader = lab.Follow(t, filepath.Join(dir, c.reads), out)
 	}
+
 	a.Drain(out)
 	before := b.sample(t, a, c, reader)
 	res := a.Load(lab.Load{Rate: rate, Duration: time.Duration(b.seconds) * time.Second})
 	a.Drain(out)
 	after := b.sample(t, a, c, reader)
 	got, err := lab.CountString(out, res.Text())
-	if err != nil {
-		t.Fatalf("count events: %v", err)
-	}
+	lab.Check(t, err, "count events")
 	full, err := lab.CountString(said, "queue to plugins is full")
-	if err != nil {
-		t.Fatalf("what auditd said: %v", err)
-	}
+	lab.Check(t, err, "what auditd said")
 	return liveFigure{made: res.Made, full: full, lost: res.Made - got, rate: res.Rate(), rss: after.rss,
 		auditd: after.auditd - before.auditd, plugin: after.plugin - before.plugin, reader: after.reader - before.reader}
 }
@@ -139,9 +137,7 @@ func (b *bench) liveOnce(t *scope, c liveChain, rate int) liveFigure {
 func (b *bench) sample(t *scope, a *lab.Auditd, c liveChain, reader *lab.Process) liveFigure {
 	cpu := func(pid int) time.Duration {
 		d, err := lab.CPU(pid)
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		lab.Check(t, err, "CPU time")
 		return d
 	}
 	f := liveFigure{auditd: cpu(a.PID())}
@@ -152,9 +148,7 @@ func (b *bench) sample(t *scope, a *lab.Auditd, c liveChain, reader *lab.Process
 		pid := a.PluginPID(pluginName)
 		f.plugin = cpu(pid)
 		_, peak, err := lab.RSS(pid)
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		lab.Check(t, err, "memory")
 		f.rss = peak
 	}
 	return f

@@ -10,6 +10,7 @@
 package main
 
 import (
+	"audisp-relay/test/lab"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -17,8 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"audisp-relay/test/lab"
 )
 
 type options struct {
@@ -43,6 +42,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
+
 	b := &bench{options: o}
 	err := inScope("bench", func(t *scope) { b.run(t) })
 	if o.json {
@@ -74,16 +74,12 @@ func (b *bench) run(t *scope) {
 		t.Fatalf("run it as root: the peers are daemons and auditd is the load")
 	}
 	dir, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		t.Fatalf("make a directory: %v", err)
-	}
+	lab.Check(t, err, "make a directory")
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b.dir = dir
 	if b.only != "peers" {
 		root, err := moduleRoot()
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		lab.Check(t, err, "build the relay")
 		b.relay = filepath.Join(dir, "audisp-relay")
 		build := exec.Command("go", "build", "-trimpath", "-pgo="+filepath.Join(root, "packaging", "relay.pgo"), "-ldflags", "-s -w", "-o", b.relay, "audisp-relay/cmd/audisp-relay")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -91,6 +87,7 @@ func (b *bench) run(t *scope) {
 			t.Fatalf("build the relay: %v\n%s", err, out)
 		}
 	}
+
 	for _, s := range []struct {
 		name string
 		run  func(*scope)
@@ -115,8 +112,24 @@ func (b *bench) add(r row) { b.rows = append(b.rows, r) }
 // tools skips the case where a program is missing.
 func tools(t *scope, names ...string) {
 	for _, name := range names {
-		if _, err := lab.Tool(name); err != nil {
-			t.Skipf("%v", err)
+		tool(t, name)
+	}
+}
+
+// moduleRoot is the directory of go.mod, from where the bench may be run or above.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
 		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", fmt.Errorf("no go.mod above the working directory: run the bench inside the repository")
+		}
+		dir = up
 	}
 }

@@ -25,17 +25,8 @@ func (b *bench) restingPrograms() []resting {
 		{"audisp-relay", true, func(t *scope, dir string) []string {
 			return []string{b.relay, "-c", b.relayConf(t, dir, "", unixSink("local", filepath.Join(dir, "s"), ""))}
 		}},
-		{stockSyslog, false, func(t *scope, dir string) []string {
-			path := tool(t, "audisp-syslog")
-			lab.DrainDevLog(t, filepath.Join(dir, "out"))
-			return []string{path}
-		}},
-		{"laurel", false, func(t *scope, dir string) []string {
-			path := tool(t, "laurel")
-			lab.DrainDevLog(t, filepath.Join(dir, "syslog"))
-			conf, _ := laurelConf(t, dir)
-			return []string{path, "-c", conf}
-		}},
+		{stockSyslog, false, func(t *scope, dir string) []string { return b.bulkStockSyslog(t, dir).argv }},
+		{"laurel", false, func(t *scope, dir string) []string { return b.bulkLaurel(t, dir).argv }},
 	}
 }
 
@@ -57,9 +48,7 @@ func (b *bench) memory(t *scope) {
 		c.awaitRead(10*time.Second, time.Millisecond)
 		time.Sleep(settle)
 		now, _, err := lab.RSS(c.pid())
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		lab.Check(t, err, "memory")
 		r := row{What: idle, Who: p.who, Value: mib(now), Unit: "MiB"}
 		if p.relay {
 			r = r.goal("≤ 24", r.Value <= 24)
@@ -76,10 +65,7 @@ func (b *bench) memory(t *scope) {
 // stopped reading and are not to be disconnected.
 func (b *bench) deadConsumers(t *scope, what string) row {
 	tools(t, "socat")
-	c, err := makeCorpus(filepath.Join(b.dir, "corpus"), b.records)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	c := makeCorpus(t, filepath.Join(b.dir, "corpus"), b.records)
 	dir := b.caseDir(t)
 	socks := []string{filepath.Join(dir, "s1"), filepath.Join(dir, "s2")}
 	child := startChild(t, firstRecord, b.relay, "-c", b.deadConf(t, dir, socks))
@@ -92,9 +78,7 @@ func (b *bench) deadConsumers(t *scope, what string) row {
 	child.awaitRead(60*time.Second, time.Millisecond)
 	wall := time.Since(begin)
 	now, peak, err := lab.RSS(child.pid())
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	lab.Check(t, err, "memory")
 	r := row{What: what, Who: "audisp-relay", Value: mib(peak), Unit: "MiB",
 		Detail: fmt.Sprintf("peak; %.1f after %d records at %.0f/s", mib(now), c.records, float64(c.records)/wall.Seconds())}
 	return r.goal("≤ 96", r.Value <= 96)

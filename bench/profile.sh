@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes packaging/relay.pgo anew: what the compiler is told of the path from stdin to a
+# Rewrites packaging/relay.pgo: what the compiler learns of the path from stdin to a
 # consumer (go help build, -pgo), from the benchmarks of its parts. Worth running when
 # that path has changed much: a profile of older code does no harm but helps less.
 set -eu

@@ -27,9 +27,7 @@ func (b *bench) relayConf(t *scope, dir, globals, sinks string) (file string) {
 	// what it says belongs to the one who reads the table.
 	text := fmt.Sprintf("%s\nrun_dir = %q\nstate_dir = %q\n[log]\noutput = %q\nlevel = \"warn\"\n%s",
 		globals, filepath.Join(dir, "run"), filepath.Join(dir, "state"), filepath.Join(dir, "relay.log"), sinks)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatalf("configure the relay: %v", err)
-	}
+	lab.Check(t, os.WriteFile(file, []byte(text), 0o600), "configure the relay")
 	t.Cleanup(func() {
 		if said, err := os.ReadFile(filepath.Join(dir, "relay.log")); err == nil && len(said) > 0 {
 			t.Logf("the relay said: %s", said)
@@ -49,12 +47,11 @@ func laurelConf(t *scope, dir string) (file, output string) {
 	text := fmt.Sprintf("directory = %q\n[auditlog]\nfile = \"out.json\"\nsize = 10000000000\ngenerations = 1\n"+
 		"[transform]\nexecve-argv = [\"array\"]\n[translate]\nuniversal = false\nuser-db = false\n"+
 		"[enrich]\npid = false\nexecve-env = []\ncontainer = false\nscript = false\n", dir)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatalf("configure laurel: %v", err)
-	}
+	lab.Check(t, os.WriteFile(file, []byte(text), 0o600), "configure laurel")
 	return file, filepath.Join(dir, "out.json")
 }
 
+// tool is the path of a program; the case is skipped where it is missing.
 func tool(t *scope, name string) string {
 	path, err := lab.Tool(name)
 	if err != nil {
@@ -67,9 +64,7 @@ func tool(t *scope, name string) string {
 // sockets are in it.
 func (b *bench) caseDir(t *scope) string {
 	dir, err := os.MkdirTemp(b.dir, "c")
-	if err != nil {
-		t.Fatalf("make a directory: %v", err)
-	}
+	lab.Check(t, err, "make a directory")
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }

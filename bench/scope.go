@@ -63,6 +63,8 @@ func (t *scope) Errorf(format string, args ...any) {
 
 func (t *scope) Fatalf(format string, args ...any) { panic(stop{fmt.Errorf(format, args...)}) }
 
+func (t *scope) Fatal(args ...any) { panic(stop{errors.New(fmt.Sprint(args...))}) }
+
 func (t *scope) Skipf(format string, args ...any) { panic(stop{fmt.Errorf(format, args...)}) }
 
 func (t *scope) Cleanup(fn func()) { t.cleanups = append(t.cleanups, fn) }

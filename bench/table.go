@@ -9,7 +9,7 @@ import (
 // row is one figure of the table.
 type row struct {
 	What   string  `json:"what"` // what is measured
-	Who    string  `json:"who"`  // of which program or chain
+	Who    string  `json:"who"`  // the program or chain
 	Value  float64 `json:"value"`
 	Unit   string  `json:"unit"`
 	Goal   string  `json:"goal,omitempty"`   // as the design has it

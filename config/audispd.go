@@ -6,14 +6,11 @@ import (
 	"path/filepath"
 )
 
-// audispd is what the relay takes over from audispd.conf, the settings that
-// audispd 2.x applied to all its plugins (audispd.conf(5)).
+// audispd is the configuration with what the relay takes over from audispd.conf, the settings
+// that audispd 2.x applied to all its plugins (audispd.conf(5)).
 type audispd struct {
-	qDepth         int
-	overflowAction string
-	maxRestarts    int
-	nameFormat     string
-	name           string
+	Config
+	maxRestarts int
 	// rawOnly: audispd put node= in front of ver 0 records only. Without an
 	// audispd.conf there is no audispd to be like.
 	rawOnly bool
@@ -25,14 +22,14 @@ type audispd struct {
 //
 // A wrong line costs that setting and a warning, not the plugins.
 func loadAudispd(pluginDir string, base *Config) (audispd, []string) {
-	a := audispd{base.QDepth, base.OverflowAction, DefaultRestarts, base.NameFormat, base.Name, false}
+	a := audispd{Config: *base, maxRestarts: DefaultRestarts}
 	path := filepath.Join(filepath.Dir(filepath.Clean(pluginDir)), "audispd.conf")
 	data, _, err := readTrusted(path, maxPluginConf, 0o002)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return a, nil
 	case err != nil:
-		return a, []string{oneLine("settings of audispd ignored: " + err.Error())}
+		return a, []string{OneLine("settings of audispd ignored: " + err.Error())}
 	}
 	return parseAudispd(path, data, a, base)
 }
@@ -44,65 +41,44 @@ func parseAudispd(path string, data []byte, a audispd, base *Config) (audispd, [
 		return a, []string{"settings of audispd ignored: " + bad.Error()}
 	}
 	a.rawOnly = true
-	a.nameFormat, a.name = "none", "" // audispd's default, not base's
+	a.NameFormat, a.Name = "none", "" // audispd's default, not base's
 	for _, l := range file.lines {
 		if err := a.set(file, l, base); err != nil {
 			file.warns = append(file.warns, err.Error()+"; ignored")
 		}
 	}
-	if a.nameFormat == "user" && a.name == "" {
+	if a.NameFormat == "user" && a.Name == "" {
 		file.warnf(0, "name_format", `"user" needs a name, none is set; records stay without node=`)
-		a.nameFormat = "none"
+		a.NameFormat = "none"
 	}
 	return a, file.warns
 }
 
+// set takes over one line.
 func (a *audispd) set(file *confFile, l confLine, base *Config) *Error {
 	switch l.key {
 	case "q_depth":
-		n, err := file.number(l, 1, 99_999) // its range in audispd
-		if err != nil {
-			return err
-		}
-		if a.qDepth = n; n < base.QDepth {
-			file.warnf(l.line, l.key, "each plugin's queue holds %d records because of this line; without it %d", n, base.QDepth)
-		}
-	case "overflow_action":
-		val, err := file.word(l, overflowActions...)
-		if err != nil {
-			return err
-		}
-		a.overflowAction = val
-	case "max_restarts":
-		n, err := file.number(l, 0, MaxRestarts)
-		if err != nil {
-			return err
-		}
-		a.maxRestarts = n
-	case "name_format":
-		val, err := file.word(l, nameFormats...)
-		if err != nil {
-			return err
-		}
-		a.nameFormat = val
-	case "name":
-		if err := file.single(l); err != nil {
-			return err
-		}
-		if err := nodeName(l.values[0]); err != nil {
-			return file.errorf(l.line, l.key, "%v", err)
-		}
-		a.name = l.values[0]
-	case "priority_boost":
-		n, err := file.number(l, 0, maxBoost)
-		if err == nil && n != base.PriorityBoost {
-			return file.errorf(l.line, l.key, "%d differs from the relay's own priority_boost %d, which counts", n, base.PriorityBoost)
+		err := file.number(l, &a.QDepth, 1, 99_999) // its range in audispd
+		if err == nil && a.QDepth < base.QDepth {
+			file.warnf(l.line, l.key, "each plugin's queue holds %d records because of this line; without it %d", a.QDepth, base.QDepth)
 		}
 		return err
+	case "overflow_action":
+		return file.word(l, &a.OverflowAction, overflowActions...)
+	case "max_restarts":
+		return file.number(l, &a.maxRestarts, 0, MaxRestarts)
+	case "name_format":
+		return file.word(l, &a.NameFormat, nameFormats...)
+	case "name":
+		return file.text(l, &a.Name, nodeName)
+	case "priority_boost":
+		boost := base.PriorityBoost
+		if err := file.number(l, &boost, 0, maxBoost); err != nil || boost == base.PriorityBoost {
+			return err
+		}
+		return file.errorf(l.line, l.key, "%d differs from the relay's own priority_boost %d, which counts", boost, base.PriorityBoost)
 	case "plugin_dir":
-		// Whoever called us has decided on the directory already.
-	default:
-		return file.errorf(l.line, l.key, "unknown key")
+		return nil // whoever called us has decided on the directory already
 	}
-	return nil
+	return file.errorf(l.line, l.key, "unknown key")
 }

@@ -9,7 +9,7 @@ package config
 import "path/filepath"
 
 // Defaults and bounds. The bounds keep a typing error from becoming a memory
-// limit nobody meant or a queue that holds nothing.
+// limit that was not meant, or a queue that holds nothing.
 const (
 	DefaultFile   = "/etc/audit/audisp-relay.toml"
 	DefaultRunDir = "/run/audisp-relay"
@@ -57,7 +57,7 @@ type Config struct {
 	MemoryLimit    Size   // what the process as a whole aims to stay under
 	RunDir         string // absolute directory of control socket and state report
 	StateDir       string // absolute directory of what outlives the process: spools, positions
-	LossMarkers    bool   // a record in a consumer's stream tells it what it lost
+	LossMarkers    bool   // a record in a consumer's stream reports what it lost
 	PluginDir      string // absolute path of an audispd-style plugins.d, or ""
 	Spool          Spool  // for sinks that say nothing else
 	Recovery       Recovery
@@ -66,7 +66,7 @@ type Config struct {
 	File           string // the file this was read from, "" for Default
 }
 
-// Spool is the disk behind a queue's memory.
+// Spool is the disk that extends a queue's memory.
 type Spool struct {
 	MaxSize Size   // bytes on disk, for each consumer; 0 means no spool
 	Sync    string // when it is fsynced: "none", "interval" (once a second) or "batch"
@@ -123,7 +123,7 @@ type Sink struct {
 }
 
 // Reserved is a file, with what it is renamed to at a rotation (Path.1, Path.2.gz, ...), or a
-// directory with all that is in it, that belongs to somebody else.
+// directory with all that is in it, that belongs to another program.
 type Reserved struct {
 	Path string // absolute
 	Dir  bool

@@ -27,13 +27,13 @@ func (e *Error) Error() string {
 		where = fmt.Sprintf("%s:%d", e.File, e.Line)
 	}
 	if e.Key == "" {
-		return oneLine(where + ": " + e.Msg)
+		return OneLine(where + ": " + e.Msg)
 	}
-	return oneLine(where + ": " + e.Key + ": " + e.Msg)
+	return OneLine(where + ": " + e.Key + ": " + e.Msg)
 }
 
-// oneLine replaces what must not reach a terminal or log from a file.
-func oneLine(s string) string {
+// OneLine replaces what must not reach a terminal or log from a file.
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {
 			return '?'
@@ -67,8 +67,7 @@ func (es Errors) sorted() error {
 // asErrors makes an Errors of any error, so that lists of both kinds can be
 // joined.
 func asErrors(err error, file string, line int, key string) Errors {
-	var es Errors
-	if errors.As(err, &es) {
+	if es, ok := errors.AsType[Errors](err); ok {
 		return es
 	}
 	return Errors{{File: file, Line: line, Key: key, Msg: err.Error()}}

@@ -87,11 +87,11 @@ func checkLines(t *testing.T, text string) {
 		return
 	}
 	for _, key := range md.Keys() {
-		if _, ok := keys.lines[pathOf(key)]; !ok {
+		if _, ok := keys[pathOf(key)]; !ok {
 			t.Errorf("no line for %q", []string(key))
 		}
 	}
-	for path, line := range keys.lines {
+	for path, line := range keys {
 		if line < 1 || line > strings.Count(text, "\n")+1 {
 			t.Errorf("line %d for %q", line, path)
 		}
@@ -108,8 +108,8 @@ func FuzzPluginConf(f *testing.F) {
 	f.Add([]byte("active = yes\npath = builtin_af_unix\nargs = 0640 /run/a binary 512"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		base := Default()
-		common, warns := parseAudispd("audispd.conf", data, audispd{base.QDepth, base.OverflowAction, DefaultRestarts, "none", "", false}, base)
-		if common.qDepth < 1 || common.qDepth > maxQDepth || common.maxRestarts < 0 || common.maxRestarts > MaxRestarts {
+		common, warns := parseAudispd("audispd.conf", data, audispd{Config: *base, maxRestarts: DefaultRestarts}, base)
+		if common.QDepth < 1 || common.QDepth > maxQDepth || common.maxRestarts < 0 || common.maxRestarts > MaxRestarts {
 			t.Errorf("out of bounds: %+v", common)
 		}
 		oneLines(t, warns)
@@ -118,11 +118,11 @@ func FuzzPluginConf(f *testing.F) {
 			oneLines(t, []string{bad.Error()})
 			return
 		}
-		if !p.active {
+		if p.active != "yes" {
 			return
 		}
-		s := newPluginSink(p, base, common)
-		err := p.fill(s, common)
+		s := newPluginSink(p, &common)
+		err := p.fill(s, &common)
 		oneLines(t, p.warns)
 		if err != nil {
 			oneLines(t, []string{err.Error()})

@@ -45,7 +45,7 @@ func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 // KeysOf returns the keys of a table [sinks.NAME]: those that sinks of all types have, and those
 // of one type besides.
 func KeysOf(kind string) (common, own []string) {
-	empty := func() *Table { return &Table{doc: &document{lines: &keyLines{}}} }
+	empty := func() *Table { return &Table{doc: new(document)} }
 	all, particular := empty(), empty()
 	all.Str("type", new(string), nil)
 	all.policy(new(int), new(Size), new(string), new(string), &Spool{})
@@ -73,7 +73,7 @@ func readMade(s *Sink, vals map[string]any) error {
 	if !known {
 		return fmt.Errorf("this program has no sink of type %q, only of %q", s.Type, Kinds())
 	}
-	t := &Table{doc: &document{lines: &keyLines{}}, vals: vals}
+	t := &Table{doc: new(document), vals: vals}
 	k.read(t, s)
 	if errs := t.doc.errs; len(errs) > 0 {
 		return fmt.Errorf("%s: %s", errs[0].Key, errs[0].Msg)

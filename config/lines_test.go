@@ -49,7 +49,7 @@ m = 3 #@l.m
 		t.Fatal(err)
 	}
 	for _, key := range md.Keys() {
-		if _, ok := keys.lines[pathOf(key)]; !ok {
+		if _, ok := keys[pathOf(key)]; !ok {
 			t.Errorf("%v: no line", key)
 		}
 	}

@@ -40,7 +40,7 @@ func IsDir(path string) bool {
 // found; the Config beside them is what Parse says, with the plugins that have
 // no error. It wraps fs.ErrNotExist when there is no file at path. Other
 // errors, one line too, mean that the file cannot be read or, for root, must
-// not be believed because somebody else could have written it.
+// not be trusted because another user could have written it.
 //
 // auditLogs are the logs of auditd: no sink may write them, nor their rotations.
 func Load(path string, auditLogs ...string) (*Config, []string, error) {
@@ -52,6 +52,7 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	if c == nil {
 		return nil, warns, err
 	}
+
 	for i := range c.Sinks {
 		if s := &c.Sinks[i]; s.Files > 0 {
 			s.Reserved = reserved(c, auditLogs)
@@ -60,16 +61,15 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	if c.PluginDir == "" {
 		return c, warns, err
 	}
-	self, selfErr := os.Executable()
-	if selfErr != nil {
-		self = "" // no /proc: then nothing can be said about our own binary
-	}
+
+	self, _ := os.Executable() // "" without /proc: then it is not known
 	more, dirWarns, dirErr := LoadPluginDir(c.PluginDir, c, self)
 	warns = append(warns, dirWarns...)
 	var errs Errors
 	if err != nil {
 		errs = asErrors(err, path, 0, "")
 	}
+
 	if dirErr != nil {
 		lines, _ := findLines(path, string(data)) // parse has accepted its bounds
 		errs = append(errs, asErrors(dirErr, path, lines.of("plugin_dir"), "plugin_dir")...)
@@ -124,13 +124,15 @@ func readOnce(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs
 			return nil, nil, err
 		}
 	}
+
 	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(data) > limit {
-		return nil, nil, fmt.Errorf("%s: is larger than it may be, %v", path, Size(limit))
+		return nil, nil, fmt.Errorf("%s: file too large (limit %v)", path, Size(limit))
 	}
+
 	after, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
@@ -142,7 +144,7 @@ func readOnce(path string, limit int, check func(fs.FileInfo) error) ([]byte, fs
 }
 
 // openRegular opens a file for reading, if it is one. A symbolic link that leads nowhere
-// is an error of its own kind: somebody wanted a file there.
+// is an error of its own kind: a file was wanted there.
 func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	// O_NONBLOCK: opening a FIFO must not wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 
 	"audisp-relay/filter"
 	"audisp-relay/format"
+	"audisp-relay/host/runnable"
 )
 
 // Parse reads a configuration from the text of a file; name is the file's name
@@ -39,6 +41,7 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 	if err != nil {
 		return nil, nil, err
 	}
+
 	root := &Table{doc: doc, vals: vals}
 	c := globals()
 	c.File = name
@@ -46,6 +49,7 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 	if sinks := root.table("sinks"); sinks != nil {
 		sinks.sinks(c)
 	}
+
 	root.finish(nil)
 	if !hasKey(vals) && len(doc.errs) == 0 {
 		return nil, nil, Errors{{File: name, Msg: "has no key, so it was emptied or cut: put the configuration back, or remove the file to have the defaults"}}
@@ -53,6 +57,7 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 	if len(c.Sinks) == 0 && len(doc.badSinks) == 0 {
 		c.Sinks = []Sink{localSink(c)}
 	}
+
 	doc.checkPaths(c, auditLogs)
 	doc.refuseSelf(c)
 	doc.advise(c)
@@ -64,7 +69,7 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 func hasKey(table map[string]any) bool {
 	for name, val := range table {
 		sub, isTable := val.(map[string]any)
-		if !isTable || hasKey(sub) || name == "sinks" && len(sub) > 0 {
+		if !isTable || hasKey(sub) || (name == "sinks" && len(sub) > 0) {
 			return true
 		}
 	}
@@ -83,6 +88,7 @@ func (t *Table) globals(c *Config) {
 		t.doc.errorf(t.key("input_buffer"), "%v is too large, must be at most %q", c.InputBuffer, maxInput.String())
 		c.InputBuffer = DefaultInput
 	}
+
 	t.Size("memory_limit", &c.MemoryLimit, minMemory, false)
 	t.Str("run_dir", &c.RunDir, runDir)
 	t.Str("state_dir", &c.StateDir, absolutePath)
@@ -92,6 +98,7 @@ func (t *Table) globals(c *Config) {
 		t.doc.errorf(t.key("name_format"), `"user" needs a name, set the key name to the node name`)
 		c.NameFormat = "none"
 	}
+
 	if recovery := t.table("recovery"); recovery != nil {
 		recovery.recovery(&c.Recovery)
 	}
@@ -196,6 +203,17 @@ func (t *Table) frames(s *Sink, otherwise string) {
 	t.OneOf("frames", &size, frameSizes...)
 	if s.Format == "binary" {
 		s.Frames = size
+	}
+}
+
+// refuseSelf reports the sinks whose program is the relay itself: each child would
+// read the same configuration and start the next.
+func (d *document) refuseSelf(c *Config) {
+	self, _ := os.Executable() // "" without /proc: then it is not known
+	for _, s := range c.Sinks {
+		if runnable.SameProgram(s.Program, self) {
+			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%q is audisp-relay itself, which would start itself over and over: must be another program", s.Program)
+		}
 	}
 }
 

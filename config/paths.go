@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -81,7 +82,7 @@ func IsRotation(name, of string) bool {
 	for _, packed := range []string{".gz", ".xz", ".zst", ".bz2"} {
 		rest = strings.TrimSuffix(rest, packed)
 	}
-	return rest == "" || len(rest) > 1 && strings.ContainsRune(".-", rune(rest[0])) && strings.Trim(rest[1:], "0123456789-") == ""
+	return rest == "" || (len(rest) > 1 && strings.ContainsRune(".-", rune(rest[0])) && strings.Trim(rest[1:], "0123456789-") == "")
 }
 
 func (cl *claims) add(s *Sink) {
@@ -89,14 +90,6 @@ func (cl *claims) add(s *Sink) {
 	if s.Output != "" {
 		cl.paths[s.Output] = "sinks." + s.Name
 	}
-}
-
-// nameTaken says who has the sink's name, or "".
-func (cl *claims) nameTaken(s *Sink) string {
-	if origin, taken := cl.names[s.Name]; taken {
-		return fmt.Sprintf("there is a sink %q already (%s), rename one of them", s.Name, origin)
-	}
-	return ""
 }
 
 // pathTaken says who has the sink's path, or "".
@@ -120,8 +113,8 @@ func (cl *claims) pathTaken(s *Sink) string {
 
 // taken says what is in the way of adding the sink, or "".
 func (cl *claims) taken(s *Sink) string {
-	if why := cl.nameTaken(s); why != "" {
-		return why
+	if origin, named := cl.names[s.Name]; named {
+		return fmt.Sprintf("there is a sink %q already (%s), rename one of them", s.Name, origin)
 	}
 	return cl.pathTaken(s)
 }
@@ -137,11 +130,7 @@ func (d *document) checkPaths(c *Config, auditLogs []string) {
 		return d.lines.of("sinks", a.Name) - d.lines.of("sinks", b.Name)
 	})
 	for _, s := range inFile {
-		why := cl.pathTaken(&s)
-		if why == "" {
-			why = rotatedBy(c.Sinks, s.Output)
-		}
-		if why != "" {
+		if why := cmp.Or(cl.pathTaken(&s), rotatedBy(c.Sinks, s.Output)); why != "" {
 			d.errorf(toml.Key{"sinks", s.Name, "path"}, "%s", why)
 			continue
 		}

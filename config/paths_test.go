@@ -64,7 +64,7 @@ func TestOwnLogIsNotAuditds(t *testing.T) {
 		case tt.says != "" && (err == nil || !strings.HasPrefix(err.Error(), file+":1: log.output: ") || !strings.Contains(err.Error(), tt.says)):
 			t.Errorf("%s: %v, want %q", tt.path, err, tt.says)
 		case tt.says != "" && (c == nil || c.Log.Output != "syslog"):
-			t.Errorf("%s: what runs all the same is %+v", tt.path, c)
+			t.Errorf("%s: what runs is %+v", tt.path, c)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"audisp-relay/filter"
 )
 
 // The line rules of audispd's and auditd's own conf files, read in
@@ -91,45 +93,50 @@ func splitConf(name string, data []byte) (*confFile, *Error) {
 	return c, nil
 }
 
-// word gives the value of a key that takes one of the words, in any case.
-func (c *confFile) word(l confLine, words ...string) (string, *Error) {
-	val := strings.ToLower(l.values[0])
-	if err := c.single(l); err != nil {
-		return "", err
-	}
-	if !slices.Contains(words, val) {
-		return "", c.errorf(l.line, l.key, "%q is not allowed, must be %s", l.values[0], quoted(words))
-	}
-	return val, nil
-}
+// The readers below leave their target alone when the value is wrong.
 
-// single refuses a second value. A comment behind the value is one.
-func (c *confFile) single(l confLine) *Error {
+// text takes one value that check has no objection to. A comment after the value is a second one.
+func (c *confFile) text(l confLine, to *string, check func(string) error) *Error {
 	if len(l.values) > 1 {
 		return c.errorf(l.line, l.key, "has more than one value, a comment must be on a line of its own")
 	}
+	if err := check(l.values[0]); err != nil {
+		return c.errorf(l.line, l.key, "%v", err)
+	}
+	*to = l.values[0]
 	return nil
 }
 
-// number gives the value of a key that takes a number from low to high.
-func (c *confFile) number(l confLine, low, high int) (int, *Error) {
-	if err := c.single(l); err != nil {
-		return 0, err
-	}
-	n, err := strconv.Atoi(l.values[0])
-	if err != nil || !isDigits(l.values[0]) || n < low || n > high {
-		return 0, c.errorf(l.line, l.key, "%q is not allowed, must be a number from %d to %d", l.values[0], low, high)
-	}
-	return n, nil
+// word takes one of the words, in any case.
+func (c *confFile) word(l confLine, to *string, words ...string) *Error {
+	return c.text(l, to, func(value string) error {
+		if !slices.Contains(words, strings.ToLower(value)) {
+			return fmt.Errorf("%q is not allowed, must be %s", value, quoted(words))
+		}
+		l.values[0] = strings.ToLower(value)
+		return nil
+	})
+}
+
+// number takes a number from low to high.
+func (c *confFile) number(l confLine, to *int, low, high int) *Error {
+	return c.text(l, new(string), func(value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || !isDigits(value) || n < low || n > high {
+			return fmt.Errorf("%q is not allowed, must be a number from %d to %d", value, low, high)
+		}
+		*to = n
+		return nil
+	})
 }
 
 // pluginConf is one file of a plugins.d.
 type pluginConf struct {
 	*confFile
-	active   bool
+	active   string // yes or no
 	path     string
 	pathLine int
-	builtin  bool // type = builtin
+	kind     string // always or builtin
 	args     []string
 	argsLine int
 	format   string
@@ -148,59 +155,53 @@ func parsePluginConf(name string, data []byte) (*pluginConf, *Error) {
 			return nil, err
 		}
 	}
-	if p.active && p.path == "" {
+	if p.active == "yes" && p.path == "" {
 		return nil, p.errorf(0, "path", "is missing, an active plugin needs one")
 	}
 	return p, nil
 }
 
+// set takes over one line.
 func (p *pluginConf) set(l confLine) *Error {
-	var val string
-	var err *Error
 	switch l.key {
 	case "active":
-		val, err = p.word(l, "yes", "no")
-		p.active = val == "yes"
+		return p.word(l, &p.active, "yes", "no")
 	case "direction":
-		_, err = p.word(l, "in", "out") // says nothing since audit 4.1.2
+		return p.word(l, new(string), "in", "out") // of no meaning since audit 4.1.2
 	case "type":
-		val, err = p.word(l, "always", "builtin")
-		p.builtin = val == "builtin"
+		return p.word(l, &p.kind, "always", "builtin")
 	case "format":
-		p.format, err = p.word(l, "string", "binary")
+		return p.word(l, &p.format, "string", "binary")
 	case "path":
-		p.path, p.pathLine = l.values[0], l.line
-		err = p.checkPath(l)
+		p.pathLine = l.line
+		return p.text(l, &p.path, pluginPath)
 	case "args":
 		p.args, p.argsLine = l.values, l.line
 		if len(l.values) > 2 {
 			p.warnf(l.line, l.key, "%d arguments: audit before 3.1.3 passes on two", len(l.values))
 		}
-	default:
-		keys := []string{"active", "args", "direction", "format", "path", "type"}
-		hint := ""
-		if guess := nearest(l.key, keys); guess != "" {
-			hint = fmt.Sprintf(", did you mean %q?", guess)
-		}
-		err = p.errorf(l.line, l.key, "unknown key%s; allowed: %s", hint, strings.Join(keys, ", "))
-	}
-	return err
-}
-
-// checkPath holds the path to audispd's rules: a builtin, or an absolute path
-// in a directory whose name has at least four characters.
-func (p *pluginConf) checkPath(l confLine) *Error {
-	if err := p.single(l); err != nil {
-		return err
-	}
-	if isBuiltin(p.path) {
 		return nil
 	}
-	if err := FilePath(p.path); err != nil {
-		return p.errorf(l.line, l.key, "%v", err)
+
+	keys := []string{"active", "args", "direction", "format", "path", "type"}
+	hint := ""
+	if guess := filter.Nearest(l.key, keys); guess != "" {
+		hint = fmt.Sprintf(", did you mean %q?", guess)
 	}
-	if dir := filepath.Dir(p.path); len(dir) < 4 {
-		return p.errorf(l.line, l.key, "the directory %q is too short, auditd wants four characters or more", dir)
+	return p.errorf(l.line, l.key, "unknown key%s; allowed: %s", hint, strings.Join(keys, ", "))
+}
+
+// pluginPath holds a path to audispd's rules: a builtin, or an absolute path
+// in a directory whose name has at least four characters.
+func pluginPath(path string) error {
+	if isBuiltin(path) {
+		return nil
+	}
+	if err := FilePath(path); err != nil {
+		return err
+	}
+	if dir := filepath.Dir(path); len(dir) < 4 {
+		return fmt.Errorf("the directory %q is too short, auditd wants four characters or more", dir)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func (r *pluginReader) read(path string) {
 
 // skip says in audispd's words that a plugin is left out.
 func (r *pluginReader) skip(path string, why any) {
-	r.warns = append(r.warns, oneLine(fmt.Sprintf("Skipping %q plugin due to errors: %v", filepath.Base(path), why)))
+	r.warns = append(r.warns, OneLine(fmt.Sprintf("Skipping %q plugin due to errors: %v", filepath.Base(path), why)))
 }
 
 // load reads one conf. It gives no sink for a plugin that is not active
@@ -108,7 +108,8 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 	if bad != nil {
 		return nil, nil, bad
 	}
-	if !p.active {
+
+	if p.active != "yes" {
 		return nil, nil, nil
 	}
 	if info.Mode().Perm()&0o020 != 0 {
@@ -117,13 +118,15 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 	if !isBuiltin(p.path) && runnable.SameProgram(p.path, r.self) {
 		return nil, nil, nil
 	}
-	s := newPluginSink(p, r.base, r.common)
-	if err := p.fill(s, r.common); err != nil {
+
+	s := newPluginSink(p, &r.common)
+	if err := p.fill(s, &r.common); err != nil {
 		return nil, p.warns, err
 	}
 	if s.Format == "binary" {
 		s.Frames = "auto" // what reads them was written for this auditd
 	}
+
 	if s.NodeRawOnly && s.Format == "binary" {
 		s.NameFormat, s.NodeName = "none", "" // audispd names hosts in text only
 	}
@@ -131,12 +134,9 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 }
 
 // newPluginSink gives a sink without a type for a conf.
-func newPluginSink(p *pluginConf, base *Config, common audispd) *Sink {
-	s := newSink(pluginName(p.name), base)
+func newPluginSink(p *pluginConf, common *audispd) *Sink {
+	s := newSink(pluginName(p.name), &common.Config)
 	s.Format = p.format
-	s.QDepth = common.qDepth
-	s.OverflowAction = common.overflowAction
-	s.NameFormat, s.NodeName = common.nameFormat, common.name
 	s.NodeRawOnly = common.rawOnly
 	s.Origin = fmt.Sprintf("%s:%d", p.confFile.name, p.pathLine)
 	return &s
@@ -154,7 +154,7 @@ func pluginName(path string) string {
 }
 
 // fill gives the sink its type.
-func (p *pluginConf) fill(s *Sink, common audispd) error {
+func (p *pluginConf) fill(s *Sink, common *audispd) error {
 	switch strings.ToLower(p.path) {
 	case "builtin_af_unix":
 		return p.fillUnix(s)
@@ -164,7 +164,7 @@ func (p *pluginConf) fill(s *Sink, common audispd) error {
 	if isBuiltin(p.path) {
 		return p.errorf(p.pathLine, "path", "there is no %q, must be builtin_af_unix, builtin_syslog or a program", p.path)
 	}
-	if p.builtin {
+	if p.kind == "builtin" {
 		p.warnf(p.pathLine, "path", "type = builtin with the path of a program means always")
 	}
 	if err := checkBinary(p.path); err != nil {
@@ -187,11 +187,11 @@ func (p *pluginConf) take(s *Sink, kind string, vals map[string]any) error {
 }
 
 // fillUnix reads the arguments of builtin_af_unix: an octal mode and a path in
-// any order, as audit 2.8 does; and what audisp-af_unix takes behind them, the
+// any order, as audit 2.8 does; and what audisp-af_unix takes after them, the
 // format (audit 4.0.3) and the depth of its queue (4.1.2). Without arguments
 // the defaults are those of audisp-af_unix.
 //
-// Like there, a slow client loses records and nothing is kept for nobody.
+// Like there, a slow client loses records, and without a client nothing is kept.
 func (p *pluginConf) fillUnix(s *Sink) error {
 	vals := map[string]any{"mode": "0640", "group": "root", "slow_client": "drop", "when_idle": "discard"}
 	numbers := 0
@@ -219,6 +219,7 @@ func (p *pluginConf) fillUnix(s *Sink) error {
 			return p.errorf(p.argsLine, "args", "%q is one too many, must be an octal mode and a path", arg)
 		}
 	}
+
 	if vals["path"] == nil {
 		vals["path"] = "/var/run/audispd_events"
 		p.warnf(p.argsLine, "args", "no path for the socket, taking %s", vals["path"])

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -165,7 +166,7 @@ func TestPluginConf(t *testing.T) {
 
 		{"unknown key", on + "\nformta = string\n", true, `x.conf:3: formta: unknown key, did you mean "format"?; allowed: active, args,`, nil},
 		{"bad word", "active = on\n", true, `x.conf:1: active: "on" is not allowed, must be "yes" or "no"`, nil},
-		{"comment behind", "active = yes # on\n", true, "x.conf:1: active: has more than one value, a comment", nil},
+		{"comment after", "active = yes # on\n", true, "x.conf:1: active: has more than one value, a comment", nil},
 		{"tab", "active\t=\tyes\n", true, `x.conf:1: "active\t=\tyes": no "=" with spaces around it, must be "key = value"; tabs`, nil},
 		{"no blank", "active=yes\n", true, `x.conf:1: active=yes: no "="`, nil},
 		{"no value", "path =\n", true, "x.conf:1: path: has no value", nil},
@@ -325,25 +326,30 @@ func TestPluginIsSelf(t *testing.T) {
 
 func TestAudispdConf(t *testing.T) {
 	base := Default()
-	start := audispd{base.QDepth, base.OverflowAction, DefaultRestarts, "fqd", "x", false}
+	settings := func(depth int, action string, restarts int, format, name string, rawOnly bool) audispd {
+		c := *base
+		c.QDepth, c.OverflowAction, c.NameFormat, c.Name = depth, action, format, name
+		return audispd{c, restarts, rawOnly}
+	}
+	start := settings(base.QDepth, base.OverflowAction, DefaultRestarts, "fqd", "x", false)
 	tests := []struct {
 		name, text string
 		want       audispd
 		warn       string
 	}{
-		{"empty", "", audispd{16384, "syslog", 10, "none", "", true}, ""},
-		{"all", "q_depth = 99999\noverflow_action = Suspend\nmax_restarts = 3\nname_format = USER\nname = n1\npriority_boost = 4\n", audispd{99999, "suspend", 3, "user", "n1", true}, ""},
-		{"boost", "priority_boost = 8\n", audispd{16384, "syslog", 10, "none", "", true}, ":1: priority_boost: 8 differs"},
-		{"wrong depth", "q_depth = 100000\nmax_restarts = 1\n", audispd{16384, "syslog", 1, "none", "", true}, ":1: q_depth: \"100000\" is not allowed, must be a number from 1 to 99999; ignored"},
-		{"wrong words", "overflow_action = exec\nname_format = ip\n", audispd{16384, "syslog", 10, "none", "", true}, ":2: name_format: \"ip\" is not"},
-		{"user without name", "name_format = user\n", audispd{16384, "syslog", 10, "none", "", true}, "needs a name"},
-		{"unknown", "disp_qos = lossy\n", audispd{16384, "syslog", 10, "none", "", true}, ":1: disp_qos: unknown key"},
-		{"bad name", "name = a\tb\n", audispd{16384, "syslog", 10, "none", "", true}, "not a node name"},
+		{"empty", "", settings(16384, "syslog", 10, "none", "", true), ""},
+		{"all", "q_depth = 99999\noverflow_action = Suspend\nmax_restarts = 3\nname_format = USER\nname = n1\npriority_boost = 4\n", settings(99999, "suspend", 3, "user", "n1", true), ""},
+		{"boost", "priority_boost = 8\n", settings(16384, "syslog", 10, "none", "", true), ":1: priority_boost: 8 differs"},
+		{"wrong depth", "q_depth = 100000\nmax_restarts = 1\n", settings(16384, "syslog", 1, "none", "", true), ":1: q_depth: \"100000\" is not allowed, must be a number from 1 to 99999; ignored"},
+		{"wrong words", "overflow_action = exec\nname_format = ip\n", settings(16384, "syslog", 10, "none", "", true), ":2: name_format: \"ip\" is not"},
+		{"user without name", "name_format = user\n", settings(16384, "syslog", 10, "none", "", true), "needs a name"},
+		{"unknown", "disp_qos = lossy\n", settings(16384, "syslog", 10, "none", "", true), ":1: disp_qos: unknown key"},
+		{"bad name", "name = a\tb\n", settings(16384, "syslog", 10, "none", "", true), "not a node name"},
 		{"not a conf", "q_depth=1\n", start, "settings of audispd ignored: c:1:"},
 	}
 	for _, tt := range tests {
 		got, warns := parseAudispd("c", []byte(tt.text), start, base)
-		if got != tt.want {
+		if !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
 		}
 		if all := strings.Join(warns, "\n"); !strings.Contains(all, tt.warn) || tt.warn == "" && all != "" {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"regexp"
 )
 
@@ -19,17 +18,13 @@ func parseLenient(file string, data []byte) (*document, map[string]any, error) {
 	var errs Errors
 	bad := map[string]bool{}
 	for text := data; ; {
-		doc, vals, err := parseDocument(file, text)
-		if err == nil {
+		doc, vals, found := parseDocument(file, text)
+		if found == nil {
 			doc.errs = errs
 			for sink := range bad {
 				doc.badSinks[sink] = true
 			}
 			return doc, vals, nil
-		}
-		var found Errors
-		if !errors.As(err, &found) {
-			return nil, nil, err
 		}
 		errs = append(errs, found...)
 		rest, sink, ok := cutOut(text, found[0].Line)
@@ -60,19 +55,21 @@ func cutOut(text []byte, line int) (rest []byte, sink string, ok bool) {
 	for at > 0 && len(bytes.TrimSpace(lines[at])) == 0 { // the end of the file, for what has no end
 		at--
 	}
+
 	begin, end := at, at+1
 	for begin > 0 && !headerLine.Match(lines[begin]) {
 		begin--
 	}
 	inSink := sinkHeader.FindSubmatch(lines[begin])
 	switch {
-	case inSink != nil || begin == at && headerLine.Match(lines[at]):
+	case inSink != nil || (begin == at && headerLine.Match(lines[at])):
 		for end < len(lines) && !headerLine.Match(lines[end]) {
 			end++
 		}
 	default:
 		begin = at
 	}
+
 	if inSink != nil {
 		sink = string(inSink[1])
 	}

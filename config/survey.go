@@ -12,9 +12,9 @@ import (
 )
 
 // Survey compares a configuration with the machine. Errors are what keeps a sink from
-// delivering until somebody mends it: what stands in the way, or must not be used. Warnings
+// delivering until it is corrected: what stands in the way, or must not be used. Warnings
 // are what is missing and may come by itself, with a package, a mount or a network: the
-// sink takes it then. It opens nothing but regular files and connects to nobody.
+// sink takes it then. It opens nothing but regular files and connects to nothing.
 func Survey(c *Config) (warns []string, err error) {
 	s := new(Surveyor)
 	s.globals(c)
@@ -66,7 +66,7 @@ func (s *Surveyor) Warnf(key, format string, args ...any) {
 func (s *Surveyor) globals(c *Config) {
 	s.at = Error{File: cmp.Or(c.File, BuiltIn)}
 	if filepath.IsAbs(c.Log.Output) {
-		s.Directory("log.output", filepath.Dir(c.Log.Output), "what is to be said goes to syslog until it is")
+		s.Directory("log.output", filepath.Dir(c.Log.Output), "log lines go to syslog until it is")
 		s.Only("log.output", c.Log.Output, fs.ModeDevice|fs.ModeCharDevice)
 	}
 	s.Directory("run_dir", filepath.Dir(c.RunDir), "status does not work until it is")
@@ -117,7 +117,7 @@ func (s *Surveyor) IsDir(key, dir string) {
 // Only says what else than a regular file, or what has one of the types, stands at path.
 func (s *Surveyor) Only(key, path string, types fs.FileMode) {
 	info, err := os.Stat(path)
-	if err != nil || info.Mode()&types != 0 || info.Mode().IsRegular() && types&fs.ModeSocket == 0 {
+	if err != nil || info.Mode()&types != 0 || (info.Mode().IsRegular() && types&fs.ModeSocket == 0) {
 		return
 	}
 	want := "regular file"
@@ -135,7 +135,7 @@ func ReadRegular(path string) ([]byte, error) {
 
 // ReadKeyFile reads a private key. As PostgreSQL does with its own, it refuses one that
 // others than its owner could read: one of root's may be readable by its group, where
-// systems keep keys for daemons; one of the user's own by nobody else.
+// systems keep keys for daemons; one of the user's own by no other user.
 func ReadKeyFile(path string) ([]byte, error) {
 	data, _, err := readChecked(path, maxConfigSize, func(info fs.FileInfo) error { return privateKey(path, info) })
 	return data, err

@@ -45,7 +45,7 @@ func TestSurvey(t *testing.T) {
 		warn, err  string // parts of the one message; "" for none
 	}{
 		{"all there", "[log]\noutput='DIR/log'\n[sinks.f]\ntype='file'\npath='DIR/f'\n[sinks.u]\ntype='unix'\npath='DIR/new/u'\ngroup='root'\n", "", ""},
-		{"log directory", "log.output='DIR/no/log'", "log.output: DIR/no is not there: what is to be said goes to syslog", ""},
+		{"log directory", "log.output='DIR/no/log'", "log.output: DIR/no is not there: log lines go to syslog", ""},
 		{"log is a FIFO", "log.output='DIR/fifo'", "", "log.output: DIR/fifo is in the way: it is no regular file"},
 		{"log is a directory", "log.output='DIR/dir'", "", "log.output: DIR/dir is in the way"},
 		{"run_dir's parent", "run_dir='DIR/no/run'", "run_dir: DIR/no is not there", ""},

@@ -10,13 +10,15 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"audisp-relay/filter"
 )
 
 // document is a TOML file while it is turned into a Config: it collects what
 // is wrong instead of stopping at the first error.
 type document struct {
 	file  string
-	lines *keyLines
+	lines keyLines
 	errs  Errors
 	warns []string
 	// badSinks names the sinks that have an error; "" stands for all of them.
@@ -25,7 +27,7 @@ type document struct {
 
 // parseDocument reads TOML. What is wrong with the syntax is the one error in
 // the result.
-func parseDocument(file string, data []byte) (*document, map[string]any, error) {
+func parseDocument(file string, data []byte) (*document, map[string]any, Errors) {
 	lines, bad := findLines(file, string(data))
 	if bad != nil {
 		return nil, nil, Errors{bad}
@@ -189,6 +191,7 @@ func (t *Table) Size(name string, dst *Size, low Size, zero bool) {
 		}
 		val, err = parseSize(text)
 	}
+
 	switch {
 	case err != nil:
 		t.Errorf(name, "%v %v", t.Quoted(name), err)
@@ -285,7 +288,7 @@ func (t *Table) finish(elsewhere func(name string) string) {
 			continue
 		}
 		msg := "unknown key"
-		if guess := nearest(name, t.known); guess != "" {
+		if guess := filter.Nearest(name, t.known); guess != "" {
 			msg += fmt.Sprintf(", did you mean %q?", guess)
 		}
 		if elsewhere != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // Size is a number of bytes. In TOML it is a string of digits with KiB, MiB,
-// GiB or nothing behind it, or an integer of bytes.
+// GiB or nothing after it, or an integer of bytes.
 type Size int64
 
 var sizeUnits = []struct {
@@ -65,17 +65,11 @@ func isDigits(s string) bool {
 
 // quoted lists the words a value may be: "a", "b" or "c".
 func quoted(words []string) string {
-	var b strings.Builder
-	for i, w := range words {
-		switch {
-		case i > 0 && i == len(words)-1:
-			b.WriteString(" or ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(strconv.Quote(w))
+	list := `"` + strings.Join(words, `", "`) + `"`
+	if i := strings.LastIndex(list, ", "); i >= 0 {
+		list = list[:i] + " or " + list[i+2:]
 	}
-	return b.String()
+	return list
 }
 
 // The checks below have the form Table.Str wants: nil or what is wrong.
@@ -153,35 +147,30 @@ func Account(s string) error {
 
 // FindUser returns the number of a user's name, or the number that it is.
 func FindUser(name string) (uint32, error) {
-	return numberOf(name, func() (string, error) {
-		u, err := user.Lookup(name)
-		if err != nil {
-			return "", err
-		}
-		return u.Uid, nil
-	})
+	if n, err := number(name); err == nil {
+		return n, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	return number(u.Uid)
 }
 
 // FindGroup returns the number of a group's name, or the number that it is.
 func FindGroup(name string) (uint32, error) {
-	return numberOf(name, func() (string, error) {
-		g, err := user.LookupGroup(name)
-		if err != nil {
-			return "", err
-		}
-		return g.Gid, nil
-	})
-}
-
-func numberOf(name string, find func() (string, error)) (uint32, error) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), nil
+	if n, err := number(name); err == nil {
+		return n, nil
 	}
-	found, err := find()
+	g, err := user.LookupGroup(name)
 	if err != nil {
 		return 0, err
 	}
-	n, err := strconv.ParseUint(found, 10, 32)
+	return number(g.Gid)
+}
+
+func number(text string) (uint32, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
 	return uint32(n), err
 }
 
@@ -211,45 +200,5 @@ func sinkName(s string) bool {
 }
 
 func sinkRune(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
-}
-
-// nearest finds the word a misspelt key most likely meant, or "".
-func nearest(word string, words []string) string {
-	best, bestDist := "", len(word)/3+1 // a third of the letters may be wrong
-	for _, w := range slices.Sorted(slices.Values(words)) {
-		if d := editDistance(strings.ToLower(word), w, bestDist); d < bestDist || d == bestDist && best == "" {
-			best, bestDist = w, d
-		}
-	}
-	return best
-}
-
-// editDistance counts letters inserted, left out, changed or swapped with
-// their neighbour. Beyond limit it only says so.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit + 1
-	}
-	var before, prev []int
-	prev = make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := range len(a) {
-		cur := make([]int, len(b)+1)
-		cur[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			cur[j+1] = min(prev[j+1]+1, cur[j]+1, prev[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				cur[j+1] = min(cur[j+1], before[j-1]+1)
-			}
-		}
-		before, prev = prev, cur
-	}
-	return prev[len(b)]
+	return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') || r == '_' || r == '-'
 }

@@ -31,7 +31,7 @@ func isType(name string) bool {
 	if strings.ToUpper(name) != name {
 		return false
 	}
-	near := nearest(name, recordTypes)
+	near := Nearest(name, recordTypes)
 	return near == "" || distance(name, near) > 1
 }
 

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// nearest returns the one of names that word was most likely meant to be, "" when
+// Nearest returns the one of names that word was most likely meant to be, "" when
 // none is near.
-func nearest(word string, names []string) string {
+func Nearest(word string, names []string) string {
 	best, least := "", max(1, len(word)/3)+1
 	if len(word) > 64 {
 		return ""
@@ -47,7 +47,7 @@ func distance(a, b string) int {
 
 // didYouMean returns the hint for a word that is none of names.
 func didYouMean(word string, names []string) string {
-	if name := nearest(word, names); name != "" {
+	if name := Nearest(word, names); name != "" {
 		return "did you mean " + name + "?"
 	}
 	return ""

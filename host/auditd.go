@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +28,8 @@ type Auditd struct {
 }
 
 // FindAuditd finds the audit daemon of this machine and reads its
-// configuration. The kernel says which process it is; where the kernel will not
-// tell us, the processes called auditd are looked through. ErrNoAuditd when
+// configuration. The kernel says which process it is; where we may
+// not ask it, the processes called auditd are looked through. ErrNoAuditd when
 // there is none. A mistake in auditd.conf is a *ConfError, with everything else
 // filled in.
 func (m Machine) FindAuditd() (Auditd, error) {
@@ -107,17 +108,12 @@ func (m Machine) scanForAuditd() (int, error) {
 	case 1:
 		return strconv.Atoi(pids[0])
 	}
-	sort.Strings(pids)
+	slices.Sort(pids)
 	return 0, fmt.Errorf("several processes are called auditd (%s) and the kernel does not say which one it uses: run this as root", strings.Join(pids, ", "))
 }
 
 func isChildOf(p process, all []process, comm string) bool {
-	for _, parent := range all {
-		if parent.PID == p.PPID {
-			return parent.Comm == comm
-		}
-	}
-	return false
+	return slices.ContainsFunc(all, func(other process) bool { return other.PID == p.PPID && other.Comm == comm })
 }
 
 // options are those of auditd(8) that matter here.
@@ -129,10 +125,7 @@ type options struct {
 // dir is the directory of the configuration that auditd reads. It is relative
 // where -c was.
 func (o options) dir() string {
-	if o.confDir == "" {
-		return DefaultConfDir
-	}
-	return filepath.Clean(o.confDir) // it is compared with --conf-dir
+	return filepath.Clean(cmp.Or(o.confDir, DefaultConfDir)) // it is compared with --conf-dir
 }
 
 // options reads auditd's arguments as getopt(3) does: -cDIR and -nc DIR are the
@@ -186,6 +179,7 @@ func (m Machine) version(exe string) string {
 	if exe != "" {
 		dirs = append([]string{filepath.Dir(exe)}, dirs...)
 	}
+
 	for _, dir := range dirs {
 		if (runnable.In{Root: m.Root}).Check(dir+"/auditctl") != nil {
 			continue
@@ -205,18 +199,25 @@ func (m Machine) version(exe string) string {
 	return ""
 }
 
-// atLeast compares the version; an unknown one is less than any.
-func (a Auditd) atLeast(major, minor int) bool {
-	var x, y int
-	fmt.Sscanf(a.Version, "%d.%d", &x, &y)
-	return x > major || (x == major && y >= minor)
+// atLeast compares the version, of two or three parts; an unknown one is less than any.
+func (a Auditd) atLeast(version ...int) bool {
+	var own [3]int
+	fmt.Sscanf(a.Version, "%d.%d.%d", &own[0], &own[1], &own[2])
+	return slices.Compare(own[:], version) >= 0
 }
 
-// newer is atLeast for a version of three parts.
-func (a Auditd) newer(major, minor, patch int) bool {
-	var x, y, z int
-	fmt.Sscanf(a.Version, "%d.%d.%d", &x, &y, &z)
-	return a.atLeast(major, minor) && (x != major || y != minor || z >= patch)
+// PaddedFrames reports whether the auditd of this machine writes binary frames of one length,
+// 16 + 8970 bytes, and so whether a program that was made to be its plugin reads such: 2.8 (audispd)
+// to 4.1.0 do. It goes by the package that program is of, where an auditctl lies beside it. The
+// version is "" where it is not known; then frames are taken for exact ones.
+func PaddedFrames(program string) (padded bool, version string) {
+	return Machine{}.paddedFrames(program)
+}
+
+func (m Machine) paddedFrames(program string) (padded bool, version string) {
+	a := Auditd{Version: m.version(program)}
+	first := a.Version == "4.1" || strings.HasPrefix(a.Version, "4.1.0")
+	return a.Version != "" && (first || !a.atLeast(4, 1)), a.Version
 }
 
 // OneDispatcher says that this is an auditd 2.x: it has no plugins, it feeds

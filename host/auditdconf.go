@@ -21,36 +21,21 @@ type AuditdConf struct {
 	File              string // where it was read from
 	WriteLogs         bool   // write_logs; auditd -f and log_format = nolog write none either
 	LogFile           string
-	LogGroup          string
 	LogFormat         string // raw, enriched (nolog on old versions)
-	MaxLogFile        int    // MiB
-	MaxLogFileAction  string // ignore, syslog, suspend, rotate, keep_logs, exec
-	NumLogs           int
-	PriorityBoost     int    // nice levels
 	NameFormat        string // none, hostname, fqd, numeric, user
 	Name              string
-	QDepth            int // records
-	OverflowAction    string
-	MaxRestarts       int
 	PluginDir         string // without trailing '/'
-	EndOfEventTimeout int    // seconds
 	TCPListenPort     int    // 0: it takes no records of other hosts
 	DistributeNetwork bool   // and hands those to plugins
-
-	// Dispatcher and DispQOS only mean something to auditd 2.x; later ones
-	// ignore them with a warning.
-	Dispatcher string
-	DispQOS    string
+	Dispatcher        string // of auditd 2.x; later ones ignore it with a warning
 }
 
-// DefaultAuditdConf returns what auditd 3.0 and later takes for granted where
+// defaultAuditdConf returns what auditd 3.0 and later takes for granted where
 // auditd.conf says nothing (clear_config in src/auditd-config.c).
-func DefaultAuditdConf() AuditdConf {
+func defaultAuditdConf() AuditdConf {
 	return AuditdConf{
-		WriteLogs: true, LogFile: "/var/log/audit/audit.log", LogGroup: "root", LogFormat: "enriched",
-		MaxLogFile: 0, MaxLogFileAction: "ignore", NumLogs: 0, PriorityBoost: 4, NameFormat: "none",
-		QDepth: 2000, OverflowAction: "syslog", MaxRestarts: 10, PluginDir: DefaultPluginDir,
-		EndOfEventTimeout: 2, DispQOS: "lossy",
+		WriteLogs: true, LogFile: "/var/log/audit/audit.log", LogFormat: "enriched",
+		NameFormat: "none", PluginDir: DefaultPluginDir,
 	}
 }
 
@@ -59,7 +44,7 @@ func DefaultAuditdConf() AuditdConf {
 // error joins one line for each line that auditd would skip or reject; the
 // returned values are good for all the other lines.
 func ParseAuditdConf(name string, data []byte) (AuditdConf, error) {
-	c := DefaultAuditdConf()
+	c := defaultAuditdConf()
 	c.File = name
 	settings, problems := parseConf(name, data)
 	for _, s := range settings {
@@ -88,40 +73,22 @@ func (c *AuditdConf) set(s setting) error {
 		return setYesNo(&c.WriteLogs, word)
 	case "log_file":
 		return setPath(&c.LogFile, s.Value())
-	case "log_group":
-		c.LogGroup = s.Value()
 	case "log_format":
 		c.LogFormat = word
-	case "max_log_file":
-		return setNumber(&c.MaxLogFile, word)
-	case "max_log_file_action":
-		c.MaxLogFileAction = word
-	case "num_logs":
-		return setNumber(&c.NumLogs, word)
-	case "priority_boost":
-		return setNumber(&c.PriorityBoost, word)
 	case "name_format":
 		c.NameFormat = word
 	case "name":
 		c.Name = s.Value()
 	case "tcp_listen_port":
 		return setNumber(&c.TCPListenPort, word)
-	case "q_depth":
-		return setNumber(&c.QDepth, word)
-	case "overflow_action":
-		c.OverflowAction = word
-	case "max_restarts":
-		return setNumber(&c.MaxRestarts, word)
 	case "plugin_dir":
 		return setPath(&c.PluginDir, s.Value())
-	case "end_of_event_timeout":
-		return setNumber(&c.EndOfEventTimeout, word)
 	case "distribute_network":
 		return setYesNo(&c.DistributeNetwork, word)
 	case "dispatcher":
 		return setPath(&c.Dispatcher, s.Value())
-	case "disp_qos":
-		c.DispQOS = word
+	case "end_of_event_timeout", "max_log_file", "max_restarts", "num_logs", "priority_boost", "q_depth":
+		return setNumber(new(int), word) // of no use to us, but install reports what auditd will reject
 	}
 	return nil
 }
@@ -161,7 +128,7 @@ func (m Machine) ReadAuditdConf(dir string) (AuditdConf, error) {
 	name := dir + "/auditd.conf"
 	data, err := readRegular(m.path(name))
 	if err != nil {
-		c := DefaultAuditdConf()
+		c := defaultAuditdConf()
 		c.File = name
 		return c, fmt.Errorf("read auditd's configuration: %w", err)
 	}

@@ -3,7 +3,6 @@ package host
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,9 +15,9 @@ import (
 // whether that is safe: it runs as root. The rules are those of auditd's
 // sanity_check (audisp/audispd-pconfig.c), the strictest of all versions:
 // absolute, in a directory whose name has at least 4 characters, a regular
-// file, owner root, mode at least 0750. On top of that stand those of package runnable: only root
-// may be able to write to it or to put another file in its place. The error
-// says how to mend it.
+// file, owner root, mode at least 0750. Those of package runnable
+// come on top: only root may be able to write to it or to put another file in its place. The error
+// says how to correct it.
 //
 // dispatcher adds the rule for auditd 2.x's dispatcher=: mode exactly 0750 or
 // 0755 (dispatch_parser in src/auditd-config.c).
@@ -33,6 +32,7 @@ func (m Machine) CheckBinary(path string, dispatcher bool) error {
 	if err != nil {
 		return fmt.Errorf("binary %s: %w: build it, or name it with --binary", path, pathless(err))
 	}
+
 	mode := st.Mode().Perm()
 	switch {
 	case !st.Mode().IsRegular():
@@ -54,39 +54,11 @@ func (m Machine) CheckBinary(path string, dispatcher bool) error {
 // to: who can write one of them can put another file there. advice is the way out besides
 // taking the right away.
 func (m Machine) checkParents(what, path, advice string) error {
-	real, err := filepath.EvalSymlinks(m.path(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		real, err = m.path(path), nil // it will be made
+	err := runnable.In{Root: m.Root}.CheckWay(path)
+	if e, ok := errors.AsType[*runnable.Error](err); ok {
+		return fmt.Errorf("%s %s: %s %s: %s, or %s", what, path, e.File, e.Why, e.Fix, advice)
 	}
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", what, path, err)
-	}
-	for _, file := range []string{m.path(path), real} {
-		for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
-			if err := m.checkDir(what, path, dir, advice); err != nil {
-				return err
-			}
-			if dir == "/" || dir == filepath.Clean(m.Root) {
-				break
-			}
-		}
-	}
-	return nil
-}
-
-func (m Machine) checkDir(what, path, dir, advice string) error {
-	st, err := os.Stat(dir)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", what, path, err)
-	}
-	perm := st.Mode().Perm()
-	switch {
-	case ownerOf(st) != 0 && ownerOf(st) != m.owner:
-		return fmt.Errorf("%s %s: uid %d, which owns %s, can replace what is in it: chown root %s, or %s", what, path, ownerOf(st), dir, dir, advice)
-	case perm&0o022 != 0 && st.Mode()&os.ModeSticky == 0: // in a sticky one, as /tmp is, nobody can replace what is root's
-		return fmt.Errorf("%s %s: others than root can replace what is in %s (mode %04o): chmod go-w %s, or %s", what, path, dir, perm, dir, advice)
-	}
-	return nil
+	return err
 }
 
 // moveIt is the way out of most trouble with a binary.

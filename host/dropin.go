@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -9,8 +10,8 @@ import (
 	"strings"
 )
 
-// DropInName is the relay's file in the plugin directory. auditd tells plugins
-// apart by this name.
+// DropInName is the relay's file in the plugin directory. auditd
+// identifies plugins by this name.
 const DropInName = "audisp-relay.conf"
 
 // previousName keeps what lay in the place of the drop-in before. auditd reads
@@ -49,6 +50,7 @@ func (d dropIn) render(template []byte) ([]byte, error) {
 		}
 		out.WriteString(line)
 	}
+
 	if seen != 2 {
 		return nil, errors.New("the built-in drop-in has no path or format line: rebuild the program from its release")
 	}
@@ -82,35 +84,22 @@ func parseDropIn(data []byte) dropIn {
 // writeFile puts a file in place at once or not at all: owner and group root,
 // mode 0640. The temporary name begins with a dot, so that an auditd that
 // reloads meanwhile does not take it for a plugin.
-func (m Machine) writeFile(path string, data []byte) (err error) {
+func (m Machine) writeFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp*")
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
 	if m.owner == 0 {
-		if err = f.Chown(0, 0); err != nil {
-			return err
-		}
+		err = f.Chown(0, 0)
 	}
-	if err = f.Chmod(0o640); err != nil {
-		return err
+	_, writeErr := f.Write(data)
+	err = cmp.Or(err, f.Chmod(0o640), writeErr, f.Sync(), f.Close())
+
+	if err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
+	if err != nil {
+		os.Remove(f.Name())
 		return err
 	}
 	return syncDir(filepath.Dir(path))

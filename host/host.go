@@ -42,8 +42,8 @@ func (m Machine) path(p string) string {
 	return filepath.Join(m.Root, p)
 }
 
-// notAllowed says that the kernel would not tell the audit status to us; it
-// says nothing about whether an auditd runs.
+// notAllowed says that the kernel does not give us the audit status, which says nothing
+// about whether an auditd runs.
 func notAllowed(err error) bool {
 	for _, e := range []error{
 		syscall.EPERM, syscall.EACCES, syscall.ECONNREFUSED, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.EINVAL,

@@ -296,7 +296,7 @@ func TestPaddedFrames(t *testing.T) {
 
 func TestPluginDir(t *testing.T) {
 	m := fakeMachine(t)
-	conf := DefaultAuditdConf()
+	conf := defaultAuditdConf()
 	old := Auditd{Version: "2.8.5", Conf: conf}
 	if got := m.PluginDir(old); got != "/etc/audisp/plugins.d" {
 		t.Errorf("2.x without audispd.conf: %s", got)
@@ -355,4 +355,9 @@ func install(t *testing.T, i *Installer) {
 	if err := i.Install(context.Background()); err != nil {
 		t.Fatalf("install: %v", err)
 	}
+}
+
+// childRunning finds the child of parent that runs the file at binary; 0 if there is none.
+func (m Machine) childRunning(parent int, binary string) int {
+	return m.child(parent, func(pid int) bool { return m.runs(pid, binary) })
 }

@@ -2,13 +2,13 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -104,6 +104,7 @@ func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	if err := i.installConfig(); err != nil {
 		return err
 	}
+
 	old, err := i.installDropIn(ctx, a, i.Machine.path(dir), wanted)
 	if err != nil {
 		return err
@@ -111,8 +112,8 @@ func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	return i.start(ctx, a, old)
 }
 
-// checkConfig says whether the configuration that is there can be used, and whether nobody
-// else can put another one in its place.
+// checkConfig says whether the configuration that is there can be used, and whether no
+// other user can put another one in its place.
 func (i *Installer) checkConfig() error {
 	if err := i.Machine.checkParents("configuration", i.Config, "name another file with --config"); err != nil {
 		return err
@@ -152,6 +153,7 @@ func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wan
 	if there != nil && a.PID != 0 {
 		running = i.Machine.plugin(a.PID, parseDropIn(there).binary)
 	}
+
 	if same && running != 0 && i.Machine.startedBefore(running, path) {
 		i.Say("the plugin (pid %d) was started before %s was written", running, path)
 	} else if running == 0 || same {
@@ -162,6 +164,7 @@ func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wan
 			return 0, err
 		}
 	}
+
 	if running != 0 && !i.NoReload && !a.atLeast(4, 2) {
 		return 0, i.swap(ctx, a, dir, parseDropIn(there).binary, wanted)
 	}
@@ -274,6 +277,7 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 		i.Say("auditd (pid %d) starts the plugin when it reloads: kill -HUP %d", a.PID, a.PID)
 		return nil
 	}
+
 	first := !i.Machine.otherPlugin(a.PID, i.Binary)
 	if err := i.Machine.Reload(a.PID); err != nil {
 		return err
@@ -283,6 +287,7 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 		return fmt.Errorf("auditd (pid %d) does not keep %s running: run `%s check`, see what auditd says (journalctl -t auditd, or /var/log/syslog or messages), or restart auditd: %s",
 			a.PID, i.Binary, i.Binary, dispatcherNote)
 	}
+
 	i.say("auditd (pid %d) runs the plugin as pid %d", a.PID, pid)
 	if !i.poll(ctx, func() bool { return len(i.Machine.relays(a.PID, i.Binary)) == 1 }) {
 		return fmt.Errorf("auditd (pid %d) runs %d relays, as pids %v: restart auditd", a.PID, len(i.Machine.relays(a.PID, i.Binary)), i.Machine.relays(a.PID, i.Binary))
@@ -315,7 +320,7 @@ func (i *Installer) awaitRecords(ctx context.Context, a Auditd) error {
 	return fmt.Errorf("auditd (pid %d) runs the plugin and gives it no records, or late ones: restart auditd: %s", a.PID, dispatcherNote)
 }
 
-// clockTick is how far the time of a record may be behind: the kernel takes that of its last
+// clockTick is how old the time of a new record may be: the kernel takes that of its last
 // tick, 10 ms ago at most, in whole milliseconds.
 const clockTick = 20 * time.Millisecond
 
@@ -339,24 +344,17 @@ func (i *Installer) steadyPlugin(ctx context.Context, auditd, old int) int {
 
 // locate finds the auditd that is meant and completes the installer's defaults.
 func (i *Installer) locate() (Auditd, error) {
-	if i.Config == "" {
-		i.Config = DefaultConfig
-	}
+	i.Config = cmp.Or(i.Config, DefaultConfig)
 	a, err := i.Machine.FindAuditd()
-	dir := i.ConfDir
-	if dir == "" {
-		dir = DefaultConfDir
-	}
 	// An auditd that runs on another directory than the one asked for is not the one to reload.
 	if errors.Is(err, ErrNoAuditd) || (i.ConfDir != "" && i.ConfDir != a.ConfDir) {
-		a, err = i.Machine.StoppedAuditd(dir)
+		a, err = i.Machine.StoppedAuditd(cmp.Or(i.ConfDir, DefaultConfDir))
 	}
 	// The defaults would lead to the plugins of another auditd.
 	if i.ConfDir != "" && !exists(i.Machine.path(i.ConfDir+"/auditd.conf")) {
 		return a, fmt.Errorf("there is no auditd.conf in %s: name the directory that auditd is started with (auditd -c) with --conf-dir, or leave that out", i.ConfDir)
 	}
-	var conf *ConfError
-	if errors.As(err, &conf) {
+	if conf, ok := errors.AsType[*ConfError](err); ok {
 		i.Say("warning: auditd skips or rejects part of its configuration: %v", conf)
 		err = nil
 	}
@@ -394,31 +392,8 @@ func (a Auditd) reload() string {
 	return fmt.Sprintf("kill -HUP %d", a.PID)
 }
 
-// Reload makes auditd read its configuration and its plugins again. The process
-// is pinned before it is looked at, so that the signal cannot reach another one
-// that got its number meanwhile (os.FindProcess holds a pidfd where the kernel
-// has them, since 5.4).
-func (m Machine) Reload(pid int) error {
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return fmt.Errorf("reload auditd (pid %d): %w", pid, err)
-	}
-	defer p.Release()
-	comm, err := m.comm(pid)
-	if err != nil || comm != "auditd" {
-		return fmt.Errorf("reload auditd: pid %d is not auditd any more: run this again", pid)
-	}
-	if err := p.Signal(syscall.SIGHUP); err != nil {
-		return fmt.Errorf("reload auditd (pid %d): %w", pid, err)
-	}
-	return nil
-}
-
 func (i *Installer) wait() time.Duration {
-	if i.Wait == 0 {
-		return DefaultWait
-	}
-	return i.Wait
+	return cmp.Or(i.Wait, DefaultWait)
 }
 
 // poll asks again and again until done says yes or the time is up.
@@ -443,9 +418,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return path != "" && err == nil
 }

@@ -36,9 +36,9 @@ func TestInstallRefusesWhatOthersCanWrite(t *testing.T) {
 	for dir, want := range map[string]string{
 		"/usr/sbin":            "binary /usr/sbin/relay must not be run: /usr/sbin has mode",
 		"/usr":                 "binary /usr/sbin/relay must not be run: /usr has mode",
-		"/etc/audit":           "drop-in " + dropInPath + ": others than root can replace what is in",
-		"/etc/audit/plugins.d": "drop-in " + dropInPath + ": others than root",
-		"/etc/relay":           "configuration /etc/relay/c.toml: others than root",
+		"/etc/audit":           "drop-in " + dropInPath + ": /etc/audit has mode",
+		"/etc/audit/plugins.d": "drop-in " + dropInPath + ": /etc/audit/plugins.d has mode",
+		"/etc/relay":           "configuration /etc/relay/c.toml: /etc/relay has mode",
 	} {
 		for _, mode := range []os.FileMode{0o775, 0o757} {
 			m := stoppedMachine(t)
@@ -179,7 +179,7 @@ func TestInstallReloadsForAChange(t *testing.T) {
 		func() { i.Format = "binary" },
 		func() { i.Config = dir + "/other.toml" },
 		func() { i.Binary = standin(t, dir+"/bin2") },
-		func() { // somebody has written the file since auditd read it
+		func() { // the file was written since auditd read it
 			later := time.Now().Add(time.Hour)
 			if err := os.Chtimes(dir+"/plugins/"+DropInName, later, later); err != nil {
 				t.Fatal(err)

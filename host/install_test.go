@@ -206,7 +206,7 @@ func TestInstallRefuses(t *testing.T) {
 			test.set(t, m, i)
 			checkError(t, i.Install(context.Background()), test.want)
 			if st, err := os.Stat(m.path(dropInPath)); err == nil && st.Mode().IsRegular() {
-				t.Error("a drop-in was written all the same")
+				t.Error("a drop-in was written nevertheless")
 			}
 		})
 	}
@@ -285,7 +285,7 @@ func TestInstallAndUninstallUnderARunningAuditd(t *testing.T) {
 }
 
 // Changed settings of the only plugin take effect, too: another plugin is there meanwhile, so
-// that auditd goes on dispatching.
+// that auditd continues dispatching.
 func TestInstallChangesTheOnlyPlugin(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

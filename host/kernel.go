@@ -55,6 +55,7 @@ func (k asker) status() (libaudit.AuditStatus, error) {
 	case <-timeout.C:
 		return libaudit.AuditStatus{}, fmt.Errorf("ask the kernel for the audit status: %w to an earlier question yet", errNoAnswer)
 	}
+
 	type answer struct {
 		status libaudit.AuditStatus
 		err    error

@@ -71,7 +71,7 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-// A kernel that does not answer holds up nobody for longer than the limit, and
+// A kernel that does not answer holds up no caller for longer than the limit, and
 // is not asked again until it has.
 func TestKernelHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,8 +1,10 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // LogInfo is what is known of the log that an auditd writes.
@@ -16,7 +18,7 @@ type LogInfo struct {
 }
 
 // LogOf finds the log of the auditd that the process parent is, or that is
-// above it: behind audispd 2.x, audisp-filter or a wrapper. It reads that
+// above it, as with audispd 2.x, audisp-filter or a wrapper. It reads that
 // auditd's arguments and configuration, which may have been edited since auditd
 // read it. No capability is needed for it, only the right to read the
 // configuration.
@@ -29,16 +31,8 @@ func LogOf(parent int) (LogInfo, error) { return Machine{}.logOf(parent) }
 const maxAncestors = 8
 
 func (m Machine) logOf(parent int) (LogInfo, error) {
-	auditd, err := m.ancestor(parent, "auditd")
-	if err != nil {
-		return LogInfo{}, err
-	}
-	opt := auditd.options()
-	if !filepath.IsAbs(opt.dir()) {
-		return LogInfo{}, fmt.Errorf("auditd (pid %d) was started with the relative directory -c %s: name its log in log_file of [recovery]", auditd.PID, opt.dir())
-	}
-	conf, err := m.ReadAuditdConf(opt.dir())
-	if _, mistakes := err.(*ConfError); err != nil && !mistakes {
+	opt, conf, err := m.auditdAbove(parent)
+	if _, mistakes := errors.AsType[*ConfError](err); err != nil && !mistakes {
 		return LogInfo{}, fmt.Errorf("find auditd's log: %w: name it in log_file of [recovery]", err)
 	}
 	log := LogInfo{Path: conf.LogFile, Network: conf.TCPListenPort > 0 && !conf.DistributeNetwork}
@@ -53,6 +47,21 @@ func (m Machine) logOf(parent int) (LogInfo, error) {
 		log.Written = true
 	}
 	return log, err
+}
+
+// auditdAbove finds options and configuration of the auditd that is the process parent or above
+// it.
+func (m Machine) auditdAbove(parent int) (options, AuditdConf, error) {
+	auditd, err := m.ancestor(parent, "auditd")
+	if err != nil {
+		return options{}, AuditdConf{}, err
+	}
+	opt := auditd.options()
+	if !filepath.IsAbs(opt.dir()) {
+		return opt, AuditdConf{}, fmt.Errorf("auditd (pid %d) was started with the relative directory -c %s", auditd.PID, opt.dir())
+	}
+	conf, err := m.ReadAuditdConf(opt.dir())
+	return opt, conf, err
 }
 
 // ancestor finds the process called comm among pid and its ancestors.
@@ -71,7 +80,35 @@ func (m Machine) ancestor(pid int, comm string) (process, error) {
 		}
 		at = p.PPID
 	}
-	return process{}, fmt.Errorf("the relay's parent (pid %d, %q) is not %s, nor is %s above it: name its log in log_file of [recovery]", pid, first, comm, comm)
+	return process{}, fmt.Errorf("the relay's parent (pid %d, %q) is not %s, nor is %s above it", pid, first, comm, comm)
+}
+
+// AuditLogs returns the logs that are an auditd's own, which no other program may write: that of the
+// auditd above the process parent, or of the one that runs, and that of the configuration
+// in /etc/audit, which the next one will write. It only reads, and what cannot be found out is
+// left out.
+func AuditLogs(parent int) []string { return Machine{}.auditLogs(parent) }
+
+func (m Machine) auditLogs(parent int) []string {
+	dirs := []string{options{}.dir()}
+	auditd, err := m.ancestor(parent, "auditd")
+	if err != nil {
+		var pid int
+		if pid, err = m.findPID(); err == nil {
+			auditd, err = m.readProcess(pid)
+		}
+	}
+	if err == nil && filepath.IsAbs(auditd.options().dir()) {
+		dirs = append(dirs, auditd.options().dir())
+	}
+	var logs []string
+	for _, dir := range dirs {
+		conf, _ := m.ReadAuditdConf(dir) // a mistake, or no file: with the defaults
+		if path := filepath.Clean(conf.LogFile); filepath.IsAbs(path) && !slices.Contains(logs, path) {
+			logs = append(logs, path)
+		}
+	}
+	return logs
 }
 
 // NodeInfo is how an auditd names the records that it gives to plugins.
@@ -84,16 +121,8 @@ type NodeInfo struct {
 func NodeOf(parent int) (NodeInfo, error) { return Machine{}.nodeOf(parent) }
 
 func (m Machine) nodeOf(parent int) (NodeInfo, error) {
-	auditd, err := m.ancestor(parent, "auditd")
-	if err != nil {
-		return NodeInfo{}, err
-	}
-	opt := auditd.options()
-	if !filepath.IsAbs(opt.dir()) {
-		return NodeInfo{}, fmt.Errorf("auditd (pid %d) was started with the relative directory -c %s", auditd.PID, opt.dir())
-	}
-	conf, err := m.ReadAuditdConf(opt.dir())
-	if _, mistakes := err.(*ConfError); err != nil && !mistakes {
+	_, conf, err := m.auditdAbove(parent)
+	if _, mistakes := errors.AsType[*ConfError](err); err != nil && !mistakes {
 		return NodeInfo{}, err
 	}
 	return NodeInfo{Format: conf.NameFormat, Name: conf.Name, Others: conf.TCPListenPort > 0 && conf.DistributeNetwork}, nil

@@ -43,6 +43,7 @@ func sendUserRecord(typ uint16, text string) error {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 		return err
 	}
+
 	msg := make([]byte, nlmsgHeader, nlmsgHeader+len(text)+4)
 	msg = append(append(msg, text...), 0)
 	binary.NativeEndian.PutUint32(msg[0:], uint32(len(msg)))
@@ -55,6 +56,7 @@ func sendUserRecord(typ uint16, text string) error {
 	if err := unix.Sendto(fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
+
 	answer := make([]byte, 4096)
 	n, _, err := unix.Recvfrom(fd, answer, 0)
 	if err != nil {
@@ -63,6 +65,7 @@ func sendUserRecord(typ uint16, text string) error {
 	if n < nlmsgHeader+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
 		return errors.New("the kernel's answer is no acknowledgement")
 	}
+
 	if code := int32(binary.NativeEndian.Uint32(answer[nlmsgHeader:])); code != 0 {
 		return unix.Errno(-code)
 	}

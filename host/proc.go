@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -57,19 +58,19 @@ func (m Machine) readProcess(pid int) (process, error) {
 	return p, nil
 }
 
-// parsePPID takes the parent out of /proc/PID/stat. The second field is the
-// name in brackets, and a process may have brackets and spaces in its name, so
-// the fields are counted from the last bracket.
-func parsePPID(stat []byte) (int, error) {
+// parsePPID takes the parent out of /proc/PID/stat.
+func parsePPID(stat []byte) (int, error) { return statField(stat, 4) }
+
+// statField takes a number out of /proc/PID/stat, whose fields are counted from 1. The second
+// field is the name in brackets, and a process may have brackets and spaces in its name, so the
+// fields are counted from the last bracket.
+func statField(stat []byte, n int) (int, error) {
 	i := bytes.LastIndexByte(stat, ')')
-	if i < 0 {
-		return 0, fmt.Errorf("no process name in %q", stat)
-	}
 	fields := strings.Fields(string(stat[i+1:]))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("no parent in %q", stat)
+	if i < 0 || len(fields) < n-2 {
+		return 0, fmt.Errorf("no field %d after a process name in %q", n, stat)
 	}
-	return strconv.Atoi(fields[1])
+	return strconv.Atoi(fields[n-3])
 }
 
 // processes lists everything that runs. Processes that end meanwhile are left
@@ -120,17 +121,10 @@ func (m Machine) startedBefore(pid int, path string) bool {
 	if err != nil {
 		return false
 	}
-	const startTime = 22 - 3 // the field, counted from behind the name
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) <= startTime {
-		return false
-	}
-	ticks, err := strconv.ParseInt(fields[startTime], 10, 64)
-	if err != nil {
-		return false
-	}
-	boot, err := m.bootTime()
-	if err != nil {
+	const startTime = 22 // the field
+	ticks, err := statField(stat, startTime)
+	boot, bootErr := m.bootTime()
+	if err != nil || bootErr != nil {
 		return false
 	}
 	const ticksASecond = 100 // USER_HZ, the same everywhere
@@ -173,12 +167,6 @@ func (m Machine) executes(pid int, binary string) bool {
 	return err == nil && binary != "" && strings.TrimSuffix(exe, " (deleted)") == m.path(binary)
 }
 
-// childRunning finds the child of parent that runs the file at binary; 0 if
-// there is none.
-func (m Machine) childRunning(parent int, binary string) int {
-	return m.child(parent, func(pid int) bool { return m.runs(pid, binary) })
-}
-
 // plugin finds the child of parent that was started from binary; 0 if there is
 // none.
 func (m Machine) plugin(parent int, binary string) int {
@@ -203,4 +191,24 @@ func (m Machine) child(parent int, is func(pid int) bool) int {
 		}
 	}
 	return 0
+}
+
+// Reload makes auditd read its configuration and its plugins again. The process
+// is pinned before it is looked at, so that the signal cannot reach another one
+// that got its number meanwhile (os.FindProcess holds a pidfd where the kernel
+// has them, since 5.4).
+func (m Machine) Reload(pid int) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return fmt.Errorf("reload auditd (pid %d): %w", pid, err)
+	}
+	defer p.Release()
+	comm, err := m.comm(pid)
+	if err != nil || comm != "auditd" {
+		return fmt.Errorf("reload auditd: pid %d is not auditd any more: run this again", pid)
+	}
+	if err := p.Signal(syscall.SIGHUP); err != nil {
+		return fmt.Errorf("reload auditd (pid %d): %w", pid, err)
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ func (a Auditd) loads(name string) bool {
 		return false
 	}
 	ext := filepath.Ext(name)
-	return ext == "" || ext == ".conf" || !a.newer(4, 0, 3)
+	return ext == "" || ext == ".conf" || !a.atLeast(4, 0, 3)
 }
 
 // secondDropIns lists the files beside ours that start the relay too. Those that the auditd
@@ -107,6 +107,11 @@ func readIfThere(path string) ([]byte, error) {
 	return data, err
 }
 
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return path != "" && err == nil
+}
+
 // holderName is a plugin that only reads. It is there while the relay, the only plugin, is
 // stopped to be started with other settings: an auditd before 4.2 that has none left needs a
 // restart before it serves a plugin again (dispatcherNote).
@@ -142,7 +147,8 @@ func (i *Installer) hold(try func(done func() bool) bool, a Auditd, dir string) 
 	if err := i.Machine.Reload(a.PID); err != nil {
 		return nil, errors.Join(err, os.Remove(path))
 	}
-	if !try(func() bool { return i.Machine.childRunning(a.PID, program) != 0 }) {
+
+	if !try(func() bool { return len(i.Machine.relays(a.PID, program)) > 0 }) {
 		return nil, errors.Join(errNoHolder, remove())
 	}
 	return remove, nil

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 	if a.OneDispatcher() {
 		return fmt.Errorf("%s runs one dispatcher: in %s set `dispatcher = /sbin/audispd` again, then %s", a.name(), a.Conf.File, a.reload())
 	}
+
 	path := i.Machine.path(i.Machine.PluginDir(a) + "/" + DropInName)
 	there, err := readIfThere(path)
 	if err != nil {
@@ -32,6 +34,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove the drop-in: %w", err)
 	}
+
 	i.Say("removed %s", path)
 	d := parseDropIn(there)
 	switch {
@@ -45,6 +48,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 			i.Say("auditd (pid %d) has no plugin left: %s", a.PID, dispatcherNote)
 		}
 	}
+
 	started, _, err := i.secondDropIns(a, filepath.Dir(path))
 	for _, second := range started {
 		i.Say("warning: %s starts a relay, too: remove it", second)
@@ -54,11 +58,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 }
 
 func (i *Installer) sayWhatStays(a Auditd, d dropIn) {
-	config := d.config
-	if config == "" {
-		config = DefaultConfig
-	}
-	for _, path := range []string{config, i.Machine.PluginDir(a) + "/" + previousName, d.binary} {
+	for _, path := range []string{cmp.Or(d.config, DefaultConfig), i.Machine.PluginDir(a) + "/" + previousName, d.binary} {
 		if path = i.Machine.path(path); exists(path) {
 			i.Say("left %s", path)
 		}
@@ -77,7 +77,7 @@ func (i *Installer) stop(ctx context.Context, a Auditd, binary string) error {
 		return nil
 	}
 	if !i.poll(ctx, func() bool { return !i.Machine.executes(pid, binary) }) {
-		return fmt.Errorf("the plugin (pid %d) still runs %v after auditd (pid %d) was told to reload: see why with `cat /proc/%d/stack`, or kill -9 %d",
+		return fmt.Errorf("the plugin (pid %d) still runs %v after auditd (pid %d) was asked to reload: see why with `cat /proc/%d/stack`, or kill -9 %d",
 			pid, i.wait(), a.PID, pid, pid)
 	}
 	i.Say("auditd (pid %d) has stopped the plugin (pid %d)", a.PID, pid)

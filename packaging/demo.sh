@@ -62,7 +62,7 @@ stop_auditd() {
 # The lock is for those who test audit on this machine: there is one audit PID.
 lock() {
     exec 9>/run/audisp-relay-lab.lock
-    flock -w 60 9 || replay "somebody else uses audit here"
+    flock -w 60 9 || replay "another process uses audit here"
 }
 
 prepare() {

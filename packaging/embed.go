@@ -4,8 +4,8 @@ package packaging
 
 import _ "embed"
 
-// SampleConfig is audisp-relay.toml: every key with its default. Nobody may
-// change it.
+// SampleConfig is audisp-relay.toml: every key with its default. It must not
+// be changed.
 //
 //go:embed audisp-relay.toml
 var SampleConfig []byte

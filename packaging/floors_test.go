@@ -16,8 +16,9 @@ var floors = [][]string{
 	{"config", "recovery"},
 	{"sinks"},
 	{"sinks/file", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
-	{"format/all", "sinks/all"},
-	{"plugin"},
+	{"format/all", "plugin/nodes", "sinks/all"},
+	{"plugin/consumer"},
+	{"plugin", "plugin/replay"},
 	{"cmd/audisp-relay"},
 }
 

@@ -1,6 +1,7 @@
 package packaging_test
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"audisp-relay/config"
+	"audisp-relay/queue"
+	_ "audisp-relay/sinks/all"
 )
 
 const (
@@ -101,8 +106,8 @@ func sampleSettings(t *testing.T) (all []setting) {
 		}
 		all = append(all, s)
 	}
-	if len(types) != 4 {
-		t.Fatalf("the sample has sinks of types %v, want four", types)
+	if got := slices.Sorted(maps.Values(types)); !slices.Equal(got, config.Kinds()) {
+		t.Fatalf("the sample has sinks of types %v, want one of each of %v", got, config.Kinds())
 	}
 	return all
 }
@@ -110,7 +115,7 @@ func sampleSettings(t *testing.T) (all []setting) {
 // manKey is how the manual describes a key.
 type manKey struct {
 	place, key string
-	text       string // of the brackets behind the key
+	text       string // of the brackets after the key
 }
 
 var manItem = regexp.MustCompile(`^\.It Ic ([a-z_]+) Pq (.*)`)
@@ -174,6 +179,24 @@ func TestManConfigKeys(t *testing.T) {
 		if !used[k] {
 			t.Errorf("%s describes %s (%s), which %s does not have", configPage, k.key, k.place, sampleFile)
 		}
+	}
+}
+
+// TestManCauses holds the causes of a loss in audisp-relay(8) against those of the code.
+func TestManCauses(t *testing.T) {
+	_, list, _ := strings.Cut(readFile(t, commandPage), ".It NAME lost CAUSE\n")
+	list, _, _ = strings.Cut(list, ".El\n")
+	var documented, causes []string
+	for _, m := range regexp.MustCompile(`(?m)^\.It (\S+)$`).FindAllStringSubmatch(list, -1) {
+		documented = append(documented, m[1])
+	}
+	for cause := range queue.NumCauses {
+		causes = append(causes, cause.String())
+	}
+	slices.Sort(documented)
+	slices.Sort(causes)
+	if !slices.Equal(documented, causes) {
+		t.Errorf("%s: causes %v, the code has %v", commandPage, documented, causes)
 	}
 }
 

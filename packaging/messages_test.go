@@ -118,7 +118,7 @@ func TestSinksDocumentFormats(t *testing.T) {
 
 // TestSpoolDocumentsFlags holds the flags of a record in docs/spool.md against those of the code.
 func TestSpoolDocumentsFlags(t *testing.T) {
-	want := fmt.Sprintf("flags: %d no id, %d goes on in the next, %d continues the one before, %d from audit.log, %d behind later ones, %d loss marker, %d end of an event, %d of one that was not complete",
+	want := fmt.Sprintf("flags: %d no id, %d continues in the next, %d continues the one before, %d from audit.log, %d after later ones, %d loss marker, %d end of an event, %d of one that was not complete",
 		record.NoID, record.Open, record.Cont, record.FromLog, record.Late, record.Marker, record.End, record.Partial)
 	if !strings.Contains(readFile(t, "../docs/spool.md"), want) {
 		t.Errorf("docs/spool.md lacks %q", want)

@@ -10,8 +10,8 @@ import (
 	"audisp-relay/queue"
 )
 
-// overflow is told by a queue, in the reader's goroutine, that it is full and
-// what its policy asks for.
+// overflow takes note that a queue is full, and of what its policy asks for. The reader's
+// goroutine calls it.
 func (p *Plugin) overflow(consumer string, a queue.Overflow) {
 	select {
 	case p.actions <- action{consumer, a}:
@@ -75,9 +75,6 @@ func (p *Plugin) warnAction(cfg config.Sink) {
 // resume ends every suspension (SIGUSR2).
 func (p *Plugin) resume() {
 	for _, c := range p.consumers() {
-		if c.queue().Counts().Suspended {
-			c.queue().Resume()
-			c.log.Info("consumer resumed", zap.String("sink", c.name))
-		}
+		c.Resume()
 	}
 }

@@ -3,6 +3,7 @@ package plugin
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,9 +44,10 @@ func cgroupDirs(root string) (dirs []string) {
 	if err != nil {
 		return nil
 	}
+
 	for line := range strings.Lines(string(own)) { // "4:memory:/a/b", of version 2 "0::/a/b"
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(f) != 3 || f[1] != "" && !hasOption(f[1], "memory") {
+		if len(f) != 3 || (f[1] != "" && !hasOption(f[1], "memory")) {
 			continue
 		}
 		base, top, ok := cgroupMount(string(mounts), f[1] == "")
@@ -73,21 +75,14 @@ func cgroupMount(mounts string, version2 bool) (base, top string, ok bool) {
 		if len(f) < 5 || len(g) < 3 {
 			continue
 		}
-		if version2 && g[0] == "cgroup2" || !version2 && g[0] == "cgroup" && hasOption(g[2], "memory") {
+		if (version2 && g[0] == "cgroup2") || (!version2 && g[0] == "cgroup" && hasOption(g[2], "memory")) {
 			return unescapeMount(f[4]), strings.TrimSuffix(unescapeMount(f[3]), "/"), true
 		}
 	}
 	return "", "", false
 }
 
-func hasOption(list, option string) bool {
-	for o := range strings.SplitSeq(list, ",") {
-		if o == option {
-			return true
-		}
-	}
-	return false
-}
+func hasOption(list, option string) bool { return slices.Contains(strings.Split(list, ","), option) }
 
 // unescapeMount undoes what the kernel does to blanks and backslashes of a path in
 // /proc/self/mountinfo.

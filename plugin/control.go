@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/state"
 )
 
 // Names within run_dir.
@@ -31,8 +34,8 @@ var controlTimeout = 2 * time.Second
 const controlEvery = time.Second
 
 // control is the socket through which status asks: one line "status", answered
-// with the Report as JSON. Only root may connect. It is made again when somebody has
-// removed it, and as soon as an earlier relay that has it is gone.
+// with the Report as JSON. Only root may connect. It is made again when it
+// was removed, and as soon as an earlier relay that has it is gone.
 type control struct {
 	path string
 	ctx  context.Context // ends with the plugin, which waits for no client
@@ -42,25 +45,11 @@ type control struct {
 	// Of the goroutine that watches it, and after that of close.
 	ln     *net.UnixListener
 	file   os.FileInfo // what ln made at path
-	failed string      // the error that was said last
+	failed lastError
 }
 
-// prepare gives the process its place on the host. What is refused is said
-// once, and the plugin goes on without.
-func (p *Plugin) prepare() {
-	for _, err := range []error{
-		boost(p.cfg.PriorityBoost),
-		setOOMScore(p.cfg.OOMScoreAdj),
-		makeDir(p.cfg.RunDir),
-	} {
-		if err != nil {
-			p.log.Warn("start: " + err.Error())
-		}
-	}
-}
-
-// makeDir makes run_dir where it is not there. One that is keeps its mode, but it is
-// refused where somebody else could put a socket or a report of his own there.
+// makeDir makes run_dir where it is missing. An existing one keeps its mode, but is refused
+// where another user could put a socket or a report of his own there.
 func makeDir(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	switch {
@@ -110,37 +99,28 @@ func (p *Plugin) startControl() *control {
 	c.ctx, c.end = context.WithCancel(context.Background())
 	p.openControl(c)
 	c.wg.Go(func() {
-		tick := time.NewTicker(controlEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-c.ctx.Done():
-				return
-			case <-tick.C:
-				p.safely("control socket", func() {
-					if !c.there() {
-						c.drop()
-						p.openControl(c)
-					}
-				})
-			}
-		}
+		every(controlEvery, c.ctx.Done(), func(time.Time) {
+			p.safely("control socket", func() {
+				if !c.there() {
+					c.drop()
+					p.openControl(c)
+				}
+			})
+		})
 	})
 	return c
 }
 
-// openControl opens the socket, and says it when it could not, or can again.
+// openControl opens the socket, and logs when it cannot, and when it can again.
 func (p *Plugin) openControl(c *control) {
 	err := makeDir(filepath.Dir(c.path))
 	if err == nil {
 		c.ln, c.file, err = listenControl(c.path)
 	}
-	switch {
-	case err != nil && err.Error() != c.failed:
-		c.failed = err.Error()
+	switch changed := c.failed.replace(err); {
+	case changed && err != nil:
 		p.log.Warn("no control socket: status will not work until there is one", zap.Error(err))
-	case err == nil && c.failed != "":
-		c.failed = ""
+	case changed:
 		p.log.Info("control socket is there again", zap.String("path", c.path))
 	}
 	if err != nil {
@@ -193,7 +173,7 @@ func (c *control) drop() {
 	c.ln = nil
 }
 
-// listenControl takes over a socket that nobody listens on.
+// listenControl takes over a socket that no process listens on.
 func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
 	addr := &net.UnixAddr{Name: path, Net: "unix"}
 	if st, err := os.Lstat(path); err == nil {
@@ -211,6 +191,7 @@ func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
 			return nil, nil, err
 		}
 	}
+
 	ln, err := net.ListenUnix("unix", addr)
 	if err != nil {
 		return nil, nil, err
@@ -225,7 +206,7 @@ func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
 	return ln, st, nil
 }
 
-// answer serves one client. The umask lets nobody but root connect before the
+// answer serves one client. The umask lets only root connect before the
 // mode is set, and the peer is read with a limit and a deadline.
 func (p *Plugin) answer(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
@@ -245,7 +226,7 @@ func (c *control) close() {
 	c.drop()
 }
 
-// ErrNotRunning is what Query returns where nobody listens.
+// ErrNotRunning is what Query returns where no plugin listens.
 var ErrNotRunning = errors.New("the plugin does not run, or not")
 
 // Query asks the plugin whose run_dir is dir for its report.
@@ -265,6 +246,7 @@ func Query(dir string) (*Report, error) {
 	if uid, err := peerUID(conn); err == nil && uid != 0 && uid != os.Geteuid() {
 		return nil, fmt.Errorf("%s: a process of uid %d answers there, not the plugin: see who with `ss -xlp`, and choose another run_dir", path, uid)
 	}
+
 	conn.SetDeadline(time.Now().Add(2 * controlTimeout))
 	if _, err := conn.Write([]byte("status\n")); err != nil {
 		return nil, err
@@ -296,7 +278,9 @@ func (p *Plugin) writeState() {
 		p.log.Warn("no state report", zap.Error(err))
 		return
 	}
-	if err := p.Report().writeFile(filepath.Join(p.cfg.RunDir, stateName)); err != nil {
-		p.log.Warn(err.Error())
+	var text bytes.Buffer
+	p.Report().WriteText(&text) // a buffer takes it
+	if err := state.ReplaceFile(filepath.Join(p.cfg.RunDir, stateName), text.Bytes(), 0o640); err != nil {
+		p.log.Warn("state report: " + err.Error())
 	}
 }

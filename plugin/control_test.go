@@ -57,7 +57,7 @@ func TestControlSocketComesBack(t *testing.T) {
 	}
 }
 
-// TestForeignRunDir: where somebody else could put a socket or a report of his own, there
+// TestForeignRunDir: where another user could put a socket or a report of his own, there
 // is neither, and the plugin runs; it has them as soon as the directory is its own.
 func TestForeignRunDir(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -97,7 +97,7 @@ func TestForeignRunDir(t *testing.T) {
 	end()
 }
 
-// TestBusyControlSocketIsNotStale: one whose backlog is full is somebody's.
+// TestBusyControlSocketIsNotStale: one whose backlog is full is another process's.
 func TestBusyControlSocketIsNotStale(t *testing.T) {
 	path := filepath.Join(t.TempDir(), controlName)
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)

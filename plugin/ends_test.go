@@ -197,7 +197,7 @@ func (e *ends) event() (log, stream [][]byte) {
 	line("SYSCALL", fmt.Sprintf("arch=c000003e syscall=257 success=yes exit=3 a0=ffffff9c a1=7f a2=241 a3=180 items=%d ppid=1 pid=2 "+
 		"auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=(none) ses=1 comm=\"gen\" exe=\"/bin/gen\" key=\"fim\"", paths))
 	if paths > 0 {
-		line("CWD", `cwd="/"`) // nobody could miss it where there is no path
+		line("CWD", `cwd="/"`) // not missed where there is no path
 	}
 	for k := range paths {
 		line("PATH", fmt.Sprintf("item=%d name=\"/srv/x%d\" inode=1 dev=fe:00 mode=0100600 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL "+
@@ -314,6 +314,6 @@ func (e *ends) check(name string) {
 		e.t.Error(err)
 	}
 	if k := bytes.Index(out, []byte("op=relay-loss")); k >= 0 {
-		e.t.Errorf("case %d, %s: a loss is told where none was: %.150q; %s", e.seed, name, out[k:], e.what.String())
+		e.t.Errorf("case %d, %s: a loss is reported where none was: %.150q; %s", e.seed, name, out[k:], e.what.String())
 	}
 }

@@ -20,15 +20,15 @@ const kernelEvery = 10 * time.Second
 // the kernel loses never reaches auditd, consumes no serial where the backlog
 // was full, and shows nowhere else (kernel/audit.c, audit_log_lost).
 type kernelLoss struct {
-	ask  func() (uint32, error) // host.KernelLost, but for tests
-	log  *zap.Logger
-	tell func(n uint32) // of so many more records lost
+	ask    func() (uint32, error) // host.KernelLost, but for tests
+	log    *zap.Logger
+	report func(n uint32) // that so many more records are lost
 
 	seen    atomic.Int64  // the kernel's count, -1 while it is not known
 	lost    atomic.Uint64 // in this run
 	stopped atomic.Uint64 // while auditd was stopped in order: no loss
 	last    atomic.Bool   // it was asked when the run had ended
-	err     string
+	failed  lastError
 	ended   <-chan struct{} // when it has asked for the last time
 
 	// Of the time before this run: what the kernel lost then is judged once it is known
@@ -41,21 +41,10 @@ type kernelLoss struct {
 const judgeAfter = 2 * time.Second
 
 func (k *kernelLoss) run(ctx context.Context) {
-	t := time.NewTicker(kernelEvery)
-	defer t.Stop()
 	k.look()
 	k.ordinary, k.before = k.judge(ctx)
-	for {
-		select {
-		case <-t.C:
-			k.look()
-		case <-ctx.Done():
-			if k.look(); k.err == "" {
-				k.last.Store(true)
-			}
-			return
-		}
-	}
+	every(kernelEvery, ctx.Done(), func(time.Time) { k.look() })
+	k.last.Store(k.look() == nil)
 }
 
 // judge counts what was lost before this run.
@@ -76,28 +65,28 @@ func (k *kernelLoss) judge(ctx context.Context) (func() bool, uint32) {
 
 func (k *kernelLoss) count(n uint32) {
 	k.lost.Add(uint64(n))
-	k.tell(n)
+	k.report(n)
 }
 
-func (k *kernelLoss) look() {
+// look asks once.
+func (k *kernelLoss) look() error {
 	lost, err := k.ask()
-	if err != nil {
-		if k.err != err.Error() {
-			k.err = err.Error()
-			k.log.Warn("the kernel does not say what it has lost", zap.Error(err))
-		}
-		return
+	if changed := k.failed.replace(err); changed && err != nil {
+		k.log.Warn("the kernel does not say what it has lost", zap.Error(err))
 	}
-	k.err = ""
+	if err != nil {
+		return err
+	}
 	// auditctl --reset-lost sets it to 0; a uint32 wraps.
 	before := k.seen.Swap(int64(lost))
 	if n := lost - uint32(before); before >= 0 && n > 0 && n < 1<<31 {
 		if k.ordinary != nil {
 			k.before = n
-			return
+			return nil
 		}
 		k.count(n)
 	}
+	return nil
 }
 
 // startKernel asks the kernel from now on. What it returns ends that.
@@ -105,19 +94,20 @@ func (p *Plugin) startKernel() (end func()) {
 	if p.opt.In != nil {
 		return func() {} // a stream that is not auditd's
 	}
-	k := &kernelLoss{ask: host.KernelLost, log: p.log.limited(), tell: p.tellKernel}
+	k := &kernelLoss{ask: host.KernelLost, log: p.log.limited(), report: p.reportKernel}
 	k.seen.Store(-1)
-	if seen, ok := p.keep.before.Input[kernelSeen]; ok {
-		if p.keep.before.BootID != bootID() {
+	if seen, ok := p.saver.before.Input[kernelSeen]; ok {
+		if p.saver.before.BootID != bootID() {
 			seen = 0 // it counts from the boot on
 		}
 		k.seen.Store(int64(uint32(seen)))
 		// Only if it was asked at the end of that run is what it lost since of the time
 		// in which auditd was not there.
-		if p.keep.before.Input[kernelLast] != 0 {
+		if p.saver.before.Input[kernelLast] != 0 {
 			k.ordinary = p.auditdEnded
 		}
 	}
+
 	p.kernel = k
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -128,10 +118,7 @@ func (p *Plugin) startKernel() (end func()) {
 	}()
 	return func() {
 		cancel()
-		select {
-		case <-ended:
-		case <-time.After(feedTime / 10): // it waits for a lossless consumer, or for the kernel
-		}
+		awaitFor(feedTime/10, ended) // it may wait for a lossless consumer, or for the kernel
 	}
 }
 
@@ -149,11 +136,11 @@ func (p *Plugin) kernelStopped() uint64 {
 	return p.kernel.stopped.Load()
 }
 
-// tellKernel puts a marker into every consumer's stream.
-func (p *Plugin) tellKernel(n uint32) {
+// reportKernel puts a marker into every consumer's stream.
+func (p *Plugin) reportKernel(n uint32) {
 	p.feed.WithLock(func() {
 		for _, c := range p.consumers() {
-			c.queue().RecordUpstreamLoss(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
+			c.Queue().RecordUpstreamLoss(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})
 		}
 	})
 }
@@ -164,5 +151,5 @@ const (
 	kernelLost = "lost kernel"
 	kernelLast = "kernel asked at the end" // 1: after the stream had ended
 
-	auditdStopped = "missed while auditd was stopped" // no loss: nobody was there
+	auditdStopped = "missed while auditd was stopped" // no loss: there was no auditd
 )

@@ -25,9 +25,9 @@ func TestKernelLossWhileAuditdWasStopped(t *testing.T) {
 		{"not known", -1, func() bool { return true }, 7, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var told uint64
+			var reported uint64
 			asked := 0
-			k := &kernelLoss{log: zap.NewNop(), tell: func(n uint32) { told += uint64(n) }, ordinary: c.ordinary,
+			k := &kernelLoss{log: zap.NewNop(), report: func(n uint32) { reported += uint64(n) }, ordinary: c.ordinary,
 				ask: func() (uint32, error) {
 					if asked++; asked == 1 {
 						return 140, nil
@@ -38,8 +38,8 @@ func TestKernelLossWhileAuditdWasStopped(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*kernelEvery)
 			defer cancel()
 			k.run(ctx)
-			if k.lost.Load() != c.lost || k.stopped.Load() != c.stopped || told != c.lost || !k.last.Load() {
-				t.Errorf("%s: lost %d, want %d; stopped %d, want %d; told %d", c.name, k.lost.Load(), c.lost, k.stopped.Load(), c.stopped, told)
+			if k.lost.Load() != c.lost || k.stopped.Load() != c.stopped || reported != c.lost || !k.last.Load() {
+				t.Errorf("%s: lost %d, want %d; stopped %d, want %d; reported %d", c.name, k.lost.Load(), c.lost, k.stopped.Load(), c.stopped, reported)
 			}
 		})
 	}

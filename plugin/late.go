@@ -10,46 +10,43 @@ import (
 
 	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
+	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/state"
 )
 
-// A state_dir that is to be had only later, because the relay before still hangs or
-// the file system comes late, makes each consumer what it would be had it been there
-// at the start: a second queue is made from spool and position, its sink goes on with
-// that, and it gets from audit.log what stands there between the position and the
-// first record of this run. Then it gets what this run has queued, and takes the place
-// of the first queue.
+// A state_dir may be usable only later, because the previous relay still hangs or the file
+// system comes late. Then each consumer becomes what it would have been from the start: a
+// second queue is made from spool and position, the sink continues with that, and the queue
+// gets from audit.log what stands there between the position and the first record of this
+// run. Then it gets what this run has queued, and replaces the first queue.
 
-// lateState takes state_dir while the plugin runs. It belongs to keepState.
+// lateState takes state_dir while the plugin runs. It belongs to saveRegularly.
 func (p *Plugin) lateState(dir *state.Dir) {
-	k := p.keep
+	k := p.saver
 	before := p.loadState(dir)
 	k.mu.Lock()
 	k.dir, k.before = dir, before
 	k.absent = maps.Clone(before.Consumers)
 	k.mu.Unlock()
-	p.log.Info("state_dir is to be had now", zap.String("state_dir", k.path))
+	p.log.Info("state_dir can be used now", zap.String("state_dir", k.path))
 	k.late = make(chan struct{})
 	cs := p.consumers()
 	for _, c := range cs {
-		saved := before.Consumers[c.name]
-		later := p.newQueue(c, p.openSpool(dir, c.config(), c.log), saved)
-		c.mu.Lock()
-		c.later = later
-		c.base = addTotals(c.base, saved.Totals)
-		c.mu.Unlock()
+		saved := before.Consumers[c.Name]
+		c.AddQueue(p.newQueue(c.Config(), c.Log, p.openSpool(dir, c.Config(), c.Log), saved), saved.Totals)
 	}
+
 	go func() {
 		defer close(k.late)
 		for i, c := range cs {
-			gap := &gap{saved: before.Consumers[c.name], tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
+			gap := &gap{saved: before.Consumers[c.Name], tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
 			if i == 0 { // what is lost is the same for all
 				gap.serials(before.Tracker)
 				gap.lost = func(t integrity.Gap) {
 					for _, c := range cs {
-						c.queues()[0].RecordUpstreamLoss(queue.Upstream, lossOf(t))
+						c.Queues()[0].RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
 					}
 				}
 			}
@@ -58,22 +55,11 @@ func (p *Plugin) lateState(dir *state.Dir) {
 	}()
 }
 
-func addTotals(a, b map[string]uint64) map[string]uint64 {
-	sum := maps.Clone(a)
-	if sum == nil {
-		sum = make(map[string]uint64)
-	}
-	for key, n := range b {
-		sum[key] += n
-	}
-	return sum
-}
-
-// goLate lets c go on with its later queue.
-func (p *Plugin) goLate(c *consumer, g *gap) {
-	list := c.queues()
+// goLate lets c continue with its later queue.
+func (p *Plugin) goLate(c *consumer.Consumer, g *gap) {
+	list := c.Queues()
 	later, now := list[0], list[1]
-	cfg := p.queueConfig(c.config())
+	cfg := p.queueConfig(c.Config())
 	cfg.Hold, cfg.Slow = true, queue.Drop // it has no client any more
 	sunk := make(chan (<-chan struct{}), 1)
 	select {
@@ -83,75 +69,38 @@ func (p *Plugin) goLate(c *consumer, g *gap) {
 			return
 		}
 		now.SetConfig(cfg)
-		sunk <- c.ended
-		c.cancel(nil)
-		c.start(p.leaving, p.users, p.nodes)
+		sunk <- c.Ended
+		c.Cancel(nil)
+		p.start(c)
 	}:
-	case <-p.keep.stop:
+	case <-p.saver.stop:
 		return
 	}
+
 	ended := <-sunk
 	if ended == nil {
 		later.Shutdown()
 		return
 	}
 	<-ended // what the sink has delivered is known now
-	handed := now.Counts().Delivered
-	c.mu.Lock()
-	c.moving, c.handed = true, handed
-	c.mu.Unlock()
 	pos := now.Position()
 	p.giveGap(c, g, later)
 	if pos.HasID && !pos.First {
 		later.Passed(pos.ID)
 	}
-	var n queue.Counts
-	m := &mover{from: now, to: later, cursor: now.Cursor()}
-	m.move()
-	p.feed.WithLock(func() {
-		now.Close()
-		m.move()
-		c.intake.queue = later
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		n = now.Counts()
-		n = c.nowCounts(&n)
-		c.base, c.now, c.later, c.moving = totals(c.base, &n, false), later, nil, false
-	})
-	m.cursor.Close()
-	now.Shutdown()
-	c.log.Info("went on from the positions of the run before", append([]zap.Field{zap.String("sink", c.name),
-		zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
+	c.MoveQueue(p.feed.WithLock)
 }
 
-// mover puts what one queue holds into another.
-type mover struct {
-	from, to *queue.Queue
-	cursor   *queue.Cursor
-}
-
-// move moves all there is.
-func (m *mover) move() {
-	for {
-		b, err := m.cursor.Take()
-		if err != nil || len(b.Recs) == 0 {
-			return
-		}
-		m.to.Put(&b)
-		m.cursor.Advance(len(b.Recs))
-	}
-}
-
-// gap is what stands in audit.log between the position of the run before and the first
+// gap is what stands in audit.log between the position of the previous run and the first
 // record that this run was given.
 type gap struct {
 	saved   state.Consumer
 	tracker *integrity.Tracker
-	known   bool                // the tracker knows what the run before has seen of serials
-	lost    func(integrity.Gap) // told of what is not in the log either; may be nil
+	known   bool                // the tracker knows the serials that the previous run has seen
+	lost    func(integrity.Gap) // is given what is not in the log either; may be nil
 }
 
-// serials makes g go on from what the run before has seen of serials.
+// serials makes g continue from the serials that the previous run has seen.
 func (g *gap) serials(saved json.RawMessage) {
 	var s integrity.State
 	if json.Unmarshal(saved, &s) == nil {
@@ -159,9 +108,9 @@ func (g *gap) serials(saved json.RawMessage) {
 	}
 }
 
-// judge tells of the serials that neither the run before nor the log has, up to first;
-// what is missing from there on others tell.
-func (g *gap) judge(first *record.ID) {
+// reportLost reports the serials that neither the previous run nor the log has, up to first;
+// what is missing from there on is reported by others.
+func (g *gap) reportLost(first *record.ID) {
 	if !g.known || g.lost == nil {
 		return
 	}
@@ -174,7 +123,7 @@ func (g *gap) judge(first *record.ID) {
 }
 
 // giveGap gives the later queue of c what is in the gap.
-func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
+func (p *Plugin) giveGap(c *consumer.Consumer, g *gap, later *queue.Queue) {
 	id, atFirst, known := resumeAt(later, g.saved)
 	if !known {
 		return
@@ -183,47 +132,48 @@ func (p *Plugin) giveGap(c *consumer, g *gap, later *queue.Queue) {
 	if log == nil {
 		return
 	}
+
 	first := p.awaitFirst(c)
 	if first == nil {
 		return
 	}
-	in := newIntake(later, c.intake.next.Load())
-	in.maxOpen = p.maxOpen()
-	in.poison = c.poison
+	in := c.NewIntake(later)
 	over := false
 	put := func(b *record.Batch) {
 		for i := range b.Recs {
-			if over = over || b.ID(i) == *first || b.Recs[i].Millis > first.Millis+pastFirst && b.Recs[i].HasID(); over {
+			past := b.Recs[i].HasID() && b.Recs[i].Millis > first.Millis+pastFirst
+			if over = over || past || b.ID(i) == *first; over {
 				b = &record.Batch{Buf: b.Buf, Recs: b.Recs[:i]}
 				break
 			}
 		}
-		in.put(b)
+		in.Put(b)
 	}
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Static: true, Tracker: g.tracker, Out: nowhere{}, Say: c.log})
+
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Static: true, Tracker: g.tracker, Out: nowhere{}, Say: c.Log})
 	feed.Begin()
-	feed.Resume([]recovery.Resumed{{Name: c.name, ID: id, First: atFirst, Known: true, Put: put}})
-	in.flush()
+	feed.Resume([]recovery.Resumed{{Name: c.Name, ID: id, First: atFirst, Known: true, Put: put}})
+	in.Flush()
 	log.Close()
-	g.judge(first)
+	g.reportLost(first)
 }
 
-// pastFirst is how much later than the first record of this run a line has to be to be
-// behind it, where that itself is not found.
+// pastFirst is how much later than the first record of this run a line has to be to count
+// as after it, where that record itself is not found.
 const pastFirst = 2000 // ms
 
 // awaitFirst returns the identity of the first record that this run has given c, nil if
 // the plugin ends before there is one.
-func (p *Plugin) awaitFirst(c *consumer) *record.ID {
+func (p *Plugin) awaitFirst(c *consumer.Consumer) *record.ID {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	for {
-		if first := c.intake.first.Load(); first != nil {
+		if first := c.First(); first != nil {
 			return first
 		}
 		select {
 		case <-tick.C:
-		case <-p.keep.stop:
+		case <-p.saver.stop:
 			return nil
 		}
 	}

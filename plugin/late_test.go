@@ -107,7 +107,7 @@ func comesLate(t *testing.T, keys string, spooled bool) {
 	before.Close()
 	wait(t, "all is given", func() bool { return len(serialsIn(t, out)) >= 40 })
 	fmt.Fprint(w, lines(41, 45))
-	wait(t, "the stream goes on", func() bool { return len(serialsIn(t, out)) >= 45 && p.Report().Consumers[0].Queued == 0 })
+	wait(t, "the stream continues", func() bool { return len(serialsIn(t, out)) >= 45 && p.Report().Consumers[0].Queued == 0 })
 	r := p.Report().Consumers[0]
 	if r.Received != r.Delivered+r.Filtered+r.Discarded+r.Queued+r.LostTotal || r.LostTotal != 0 {
 		t.Errorf("%+v", r)
@@ -129,7 +129,7 @@ func comesLate(t *testing.T, keys string, spooled bool) {
 		}
 	}
 
-	// The next run goes on behind that.
+	// The next run continues after that.
 	write(auditLog, lines(1, 50))
 	_, w, end = runFile(t, file)
 	fmt.Fprint(w, lines(46, 50))
@@ -187,7 +187,7 @@ func TestWithoutStateDirThereIsAKeyForTheRun(t *testing.T) {
 	p, w, end := runFile(t, file)
 	fmt.Fprint(w, lines(1, 1), lines(3, 3))
 	out := func() string { data, _ := os.ReadFile(filepath.Join(dir, "out")); return string(data) }
-	wait(t, "a marker tells of the hole", func() bool { return strings.Contains(out(), "op=relay-loss") })
+	wait(t, "a marker reports the gap", func() bool { return strings.Contains(out(), "op=relay-loss") })
 	if err := os.Remove(filepath.Join(dir, "state")); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestWithoutStateDirThereIsAKeyForTheRun(t *testing.T) {
 	}
 }
 
-// TestStateDirIsRemoved: positions are saved again, and nobody else has the lock.
+// TestStateDirIsRemoved: positions are saved again, and no other process has the lock.
 func TestStateDirIsRemoved(t *testing.T) {
 	p, w, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n", nil)
 	dir := p.cfg.StateDir
@@ -254,7 +254,7 @@ func TestTheEndWhileStateDirComesLate(t *testing.T) {
 	before.Close()
 	wait(t, "it has state_dir", func() bool {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return strings.Contains(string(log), "state_dir is to be had now")
+		return strings.Contains(string(log), "state_dir can be used now")
 	})
 	write(file, config+"filter = \"uid == 0\"\n")
 	p.signals.hup <- os.Interrupt // a reload meanwhile

@@ -122,7 +122,7 @@ func (c *syslogConn) send(msg []byte) error {
 	}
 }
 
-// stderrLog is stderr, which may be a pipe or a terminal that nobody reads.
+// stderrLog is stderr, which may be a pipe or a terminal that is not read.
 type stderrLog struct{}
 
 // put writes the line if there is room for it: poll says so for as much as a pipe takes at
@@ -138,7 +138,7 @@ func (stderrLog) put(_ zapcore.Entry, line []byte) error {
 		case err != nil:
 			return fmt.Errorf("write to stderr: %w", err)
 		case n == 0:
-			return errors.New("write to stderr: nobody reads what is there")
+			return errors.New("write to stderr: its reader takes nothing")
 		}
 		n, err = unix.Write(fd, line[:min(len(line), pipeBuf)])
 		if err != nil {

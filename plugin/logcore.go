@@ -84,7 +84,7 @@ func (q *logQueue) keep(l keptLine) {
 
 // flush writes what was kept, as far as the place takes it.
 func (q *logQueue) flush(now time.Time) {
-	if len(q.kept) == 0 || now.Sub(q.tried) < logEvery && now.After(q.tried) {
+	if len(q.kept) == 0 || (now.Sub(q.tried) < logEvery && now.After(q.tried)) {
 		return
 	}
 	q.tried = now

@@ -109,15 +109,15 @@ func TestSyslogComesBack(t *testing.T) {
 	}
 }
 
-// TestStderrThatNobodyReads: a full pipe holds nothing up.
-func TestStderrThatNobodyReads(t *testing.T) {
+// TestStderrThatIsNotRead: a full pipe holds nothing up.
+func TestStderrThatIsNotRead(t *testing.T) {
 	if os.Getenv("AUDISP_TEST_STDERR") == "" {
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		child, err := os.StartProcess(os.Args[0], []string{os.Args[0], "-test.run=^TestStderrThatNobodyReads$"},
+		child, err := os.StartProcess(os.Args[0], []string{os.Args[0], "-test.run=^TestStderrThatIsNotRead$"},
 			&os.ProcAttr{Env: append(os.Environ(), "AUDISP_TEST_STDERR=1"), Files: []*os.File{nil, os.Stdout, w}})
 		w.Close()
 		if err != nil {

@@ -100,6 +100,7 @@ func openLog(path string) (*os.File, os.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %s: %w", path, err)
 	}
+
 	var now unix.Stat_t
 	f := os.NewFile(uintptr(fd), path)
 	info, err := f.Stat()
@@ -132,7 +133,7 @@ func (l *logFile) Fault() string {
 	if l.fault == nil {
 		return ""
 	}
-	return fmt.Sprintf("%v; what is to be said goes to syslog", l.fault)
+	return fmt.Sprintf("%v; log lines go to syslog", l.fault)
 }
 
 func (l *logFile) close() {
@@ -142,5 +143,5 @@ func (l *logFile) close() {
 		l.f.Close()
 		l.f = nil
 	}
-	l.next = time.Now().Add(time.Hour) // nobody opens it again
+	l.next = time.Now().Add(time.Hour) // so that it is not opened again
 }

@@ -95,31 +95,3 @@ func TestLogFileIsNoOther(t *testing.T) {
 		l.close()
 	}
 }
-
-// TestStateReportIsNoOther: the report does not go through what stands at its temporary
-// name.
-func TestStateReportIsNoOther(t *testing.T) {
-	for name, make := range map[string]func(path, victim string) error{
-		"hard link":     func(path, victim string) error { return os.Link(victim, path) },
-		"symbolic link": func(path, victim string) error { return os.Symlink(victim, path) },
-		"FIFO":          func(path, _ string) error { return unix.Mkfifo(path, 0o600) },
-		"old report":    func(path, _ string) error { return os.WriteFile(path, []byte("old"), 0o600) },
-	} {
-		dir := t.TempDir()
-		path, victim := filepath.Join(dir, "state"), filepath.Join(dir, "victim")
-		if err := os.WriteFile(victim, []byte("secret"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := make(path+".new", victim); err != nil {
-			t.Fatal(err)
-		}
-		if err := new(Report).writeFile(path); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		data, _ := os.ReadFile(path)
-		other, _ := os.ReadFile(victim)
-		if !strings.Contains(string(data), "pid = ") || string(other) != "secret" {
-			t.Errorf("%s: the report is %q, the other file %q", name, data, other)
-		}
-	}
-}

@@ -104,14 +104,6 @@ func (m *MemoryReport) fit(q *queue.Config) {
 	}
 }
 
-// capped returns the smaller of want and limit, where that is not 0.
-func capped(want, limit int64) int64 {
-	if limit == 0 {
-		return want
-	}
-	return min(want, limit)
-}
-
 // gcPercent is how much garbage there may be beside what is in use. Nearly all
 // memory is queue blocks, which are used again and hold no pointers: collecting
 // often costs next to nothing here, and full queues do not take twice their size.

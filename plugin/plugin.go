@@ -18,6 +18,8 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/plugin/nodes"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
@@ -29,7 +31,7 @@ const (
 	feedTime  = 150 * time.Millisecond // for the last of audit.log
 	flushTime = 50 * time.Millisecond  // for events that are open to find room
 	drainTime = 450 * time.Millisecond
-	leaveTime = 200 * time.Millisecond // for sinks to end once they are told to
+	leaveTime = 200 * time.Millisecond // for sinks to end once they are asked to
 )
 
 // Options are what a plugin is started with.
@@ -55,22 +57,22 @@ type Plugin struct {
 	log     *logger
 	parent  int
 	started time.Time
-	stop    chan struct{} // closed when waiting for consumers is over
-	actions chan action   // overflow actions, from the reader to the main goroutine
-	tasks   chan func()   // what the main goroutine is to do; never waits
-	leaving []*consumer   // taken out by a reload, not settled yet; main goroutine only
-	faults  *poison       // panics of the relay itself, and over records before they come to a consumer
-	said    saidInput     // main goroutine only
-	markers atomic.Bool   // loss_markers
+	stop    chan struct{}        // closed when waiting for consumers is over
+	actions chan action          // overflow actions, from the reader to the main goroutine
+	tasks   chan func()          // what the main goroutine is to do; never waits
+	leaving []*consumer.Consumer // taken out by a reload, not settled yet; main goroutine only
+	faults  *consumer.Panics     // panics of the relay itself, and over records before they come to a consumer
+	logged  inputLog             // main goroutine only
+	markers atomic.Bool          // loss_markers
 	memory  atomic.Pointer[MemoryReport]
 	cgroup  struct { // its limit when the process began, 0 for none, and where that stands
 		limit int64
 		file  string
 	}
-	keep   *keeper // positions and balances on disk
+	saver  *stateSaver // positions and balances on disk
 	feed   *recovery.Merger
 	users  *users.Users
-	nodes  *nodes
+	nodes  *nodes.Nodes
 	kernel *kernelLoss // nil: not asked
 
 	mu      sync.Mutex // guards all below
@@ -78,7 +80,7 @@ type Plugin struct {
 	cfgAt   time.Time
 	cfgErr  error
 	reloads uint64
-	members []*consumer // replaced, never changed in place
+	members []*consumer.Consumer // replaced, never changed in place
 	input   Input
 }
 
@@ -105,11 +107,12 @@ func New(opt Options) *Plugin {
 		actions: make(chan action, 64),
 		tasks:   make(chan func()),
 	}
+
 	cfg, warnings, err := loadConfig(opt.Config)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
 	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
-	p.faults = &poison{log: p.log.limited()}
+	p.faults = consumer.NewPanics(p.log.limited())
 	p.sayConfig(warnings, err)
 	limitProcs()
 	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
@@ -119,7 +122,7 @@ func New(opt Options) *Plugin {
 
 // Run relays until the stream ends. The order of the end: reading stops, what
 // auditd had logged but not dispatched is taken from its log, the queues are
-// closed, sinks deliver what is left for at most drainTime, are told to stop and
+// closed, sinks deliver what is left for at most drainTime, are asked to stop and
 // waited for; what was not delivered goes to the spools or is counted; positions
 // are saved; the last report is logged and written.
 func (p *Plugin) Run() error {
@@ -134,26 +137,26 @@ func (p *Plugin) Run() error {
 		}
 		in = openStdin()
 	}
-	p.keep = p.openState()
-	p.users = users.Open(users.Options{})
-	p.nodes = newNodes(p.parent, p.log.Logger)
+	p.saver = p.openState()
+	p.users = users.Open()
+	p.nodes = nodes.New(p.parent, p.log.Logger)
 	for _, cfg := range p.cfg.Sinks {
 		p.members = append(p.members, p.newConsumer(cfg))
 	}
 	endFeed := p.startFeed()
 	ended := make(chan error, 1)
 	reader := stream.NewLiveReader(in, buffer)
-	reader.Panicked = func(fault any) { p.faults.note("splitting", nil, 0, 0, fault) }
+	reader.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
 	go func() { ended <- p.read(reader) }()
 	p.prepare()
 	for _, c := range p.members {
-		c.start(nil, p.users, p.nodes)
-		p.warnAction(c.config())
+		p.start(c)
+		p.warnAction(c.Config())
 	}
 	endKernel := p.startKernel()
 	stopExpiry, expired := p.startExpiry()
 	control := p.startControl()
-	go p.keepState()
+	go p.saveRegularly()
 	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
 
 	err := p.obey(ended, hungUp)
@@ -167,7 +170,7 @@ func (p *Plugin) Run() error {
 	stopExpiry()
 	p.finish(expired)
 	p.users.Close()
-	p.nodes.close()
+	p.nodes.Close()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
@@ -202,7 +205,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 func (p *Plugin) take(b *record.Batch) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.faults.note("reading", b, 0, len(b.Recs), fault)
+			p.faults.Note("reading", b, 0, len(b.Recs), fault)
 		}
 	}()
 	p.feed.Take(b)
@@ -223,7 +226,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-hungUp:
 			return p.readLast(ended)
 		case now := <-tick.C:
-			p.safely("watch", func() { p.watch(now, false) })
+			p.safely("watch", func() { p.logLosses(now, false) })
 			p.followNames(now)
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
@@ -245,7 +248,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-signals.term:
 			// systemd sends TERM to the whole control group while auditd still
 			// dispatches: only the end of the stream, or of auditd, counts.
-			p.log.Info("TERM received: going on until the stream ends")
+			p.log.Info("TERM received: continuing until the stream ends")
 		}
 	}
 }
@@ -267,7 +270,7 @@ func (p *Plugin) readLast(ended <-chan error) error {
 // closeStalled closes the queues that make whoever gives them records wait.
 func (p *Plugin) closeStalled(patience time.Duration, began time.Time) {
 	for _, c := range p.consumers() {
-		for _, q := range c.queues() {
+		for _, q := range c.Queues() {
 			since := q.Counts().StallSince
 			if !since.IsZero() && (time.Since(since) > patience || time.Since(began) > drainTime) {
 				q.Close()
@@ -285,46 +288,43 @@ func (p *Plugin) readRest(ended <-chan error) {
 	}
 }
 
-// finish ends the consumers in the order that Run describes. expired is closed when nobody
-// gives them events that have waited too long any more.
+// finish ends the consumers in the order that Run describes. expired is closed when
+// they get no more events that have waited too long.
 func (p *Plugin) finish(expired <-chan struct{}) {
 	members := slices.Concat(p.consumers(), p.leaving)
 	flushed := p.flush(p.consumers()...)
 	awaitFor(flushTime, flushed)
 	for _, c := range members {
-		c.close()
+		c.Close()
 	}
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
 		for _, c := range members {
-			<-c.ended
+			<-c.Ended
 		}
 	}()
-	select {
-	case <-drained:
-	case <-time.After(drainTime):
-	}
+	awaitFor(drainTime, drained)
 	close(p.stop)
 	for _, c := range members {
-		c.cancel(sinks.ErrTimeUp)
+		c.Cancel(sinks.ErrTimeUp)
 	}
-	select {
-	case <-drained:
-	case <-time.After(leaveTime):
-		p.log.Warn("a sink did not end in time; leaving it")
+	if !awaitFor(leaveTime, drained) {
+		p.log.Warn("sink did not stop in time: abandoning it")
 	}
+
 	var stored sync.WaitGroup
 	for _, c := range members { // each may wait for a disk
-		stored.Go(c.abandon)
+		stored.Go(c.Shutdown)
 	}
 	stored.Wait()
+
 	p.settle(flushed, expired)
 	if p.kernel != nil {
 		awaitFor(leaveTime/2, p.kernel.ended)
 	}
 	p.endState()
-	p.watch(time.Now(), true)
+	p.logLosses(time.Now(), true)
 	p.writeState()
 }
 
@@ -333,29 +333,16 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 func (p *Plugin) settle(others ...<-chan struct{}) {
 	for _, c := range p.leaving {
 		select {
-		case <-c.ended:
-			others = append(others, c.settled)
+		case <-c.Ended:
+			others = append(others, c.Settled)
 		default: // its sink is left to itself
 		}
 	}
 	awaitFor(leaveTime, others...)
 }
 
-// awaitFor waits until all of done are closed, for no longer than the limit.
-func awaitFor(limit time.Duration, done ...<-chan struct{}) {
-	timeout := time.NewTimer(limit)
-	defer timeout.Stop()
-	for _, d := range done {
-		select {
-		case <-d:
-		case <-timeout.C:
-			return
-		}
-	}
-}
-
 // consumers returns the present consumers.
-func (p *Plugin) consumers() []*consumer {
+func (p *Plugin) consumers() []*consumer.Consumer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.members
@@ -373,22 +360,35 @@ func (p *Plugin) Report() *Report {
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()
 	}
+
 	if m := p.memory.Load(); m != nil {
 		r.Memory = *m
 	}
 	r.Input.Totals = p.inputTotals()
-	r.Panics, r.PanicLast = p.faults.shown()
+	r.Panics, r.PanicLast = p.faults.Shown()
 	if p.cfgErr != nil {
 		r.ConfigError = p.cfgErr.Error()
 	}
+
 	members := p.members
 	p.mu.Unlock()
 	for _, c := range members {
-		cr := c.report()
+		cr := c.Report()
 		r.Input.Stalls += cr.Stalls
 		r.Input.Stalled += cr.Stalled
 		r.Consumers = append(r.Consumers, cr)
 	}
 	r.Degraded = r.degraded()
 	return r
+}
+
+// safely calls f, which does something that can be left out once. A panic in it is counted
+// and logged.
+func (p *Plugin) safely(what string, f func()) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.faults.Note(what, nil, 0, 0, fault)
+		}
+	}()
+	f()
 }

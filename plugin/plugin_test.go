@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"audisp-relay/plugin/consumer"
 	"fmt"
 	"io"
 	"net"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
 )
 
 func TestMain(m *testing.M) {
@@ -157,24 +157,6 @@ group = "root"
 	}
 }
 
-func TestNodeNames(t *testing.T) {
-	n := newNodes(os.Getpid(), zap.NewNop())
-	defer n.close()
-	host, _ := os.Hostname()
-	for _, c := range []struct{ format, name, want string }{
-		{"none", "x", ""}, {"", "", ""}, {"user", "me", "me"}, {"hostname", "", host},
-	} {
-		if got, err := n.nodeName(nodeKey{c.format, c.name}); got != c.want || err != nil {
-			t.Errorf("%s: %q, %v", c.format, got, err)
-		}
-	}
-	for _, format := range []string{"fqd", "numeric"} { // whether they resolve or not
-		if got, _ := n.nodeName(nodeKey{format, ""}); got == "" {
-			t.Errorf("%s gives no name", format)
-		}
-	}
-}
-
 // TestStreamEndsDuringAReload: consumers that leave or change have no more time
 // than there is at the end anyway, and what they had not delivered is said.
 func TestStreamEndsDuringAReload(t *testing.T) {
@@ -190,7 +172,7 @@ func TestStreamEndsDuringAReload(t *testing.T) {
 	p, w, end := run(t, dead+kept, nil)
 	w.Write(records(10))
 	wait(t, "the child has all", func() bool {
-		return slices.ContainsFunc(p.Report().Consumers, func(c ConsumerReport) bool { return c.Name == "child" && c.Delivered == 10 })
+		return slices.ContainsFunc(p.Report().Consumers, func(c consumer.Report) bool { return c.Name == "child" && c.Delivered == 10 })
 	})
 	dir := filepath.Dir(p.opt.Config)
 	config, _ := os.ReadFile(p.opt.Config)
@@ -281,7 +263,7 @@ q_depth = 10
 	w.Write([]byte("type=SYSCALL msg=audit(1795296167.053:9000): arch=c000003e syscall=59 success=yes\n"))
 	w.Write(records(30))
 	c := p.consumers()[0]
-	wait(t, "the reader waits", func() bool { return !c.queue().Counts().StallSince.IsZero() })
+	wait(t, "the reader waits", func() bool { return !c.Queue().Counts().StallSince.IsZero() })
 	config, _ := os.ReadFile(p.opt.Config)
 	next, _, _ := strings.Cut(string(config), "[sinks.dead]")
 	next += "[sinks.other]\ntype = \"file\"\npath = \"" + filepath.Dir(p.opt.Config) + "/out\"\n"
@@ -291,7 +273,7 @@ q_depth = 10
 	p.signals.hup <- syscall.SIGHUP
 	wait(t, "the reload has begun", func() bool { return p.Report().Reloads == 1 })
 	end()
-	if n := c.queue().Counts(); n.Received != 31 || n.LostRecords() != 31 {
+	if n := c.Queue().Counts(); n.Received != 31 || n.LostRecords() != 31 {
 		t.Errorf("%d received, %d lost, want 31 each", n.Received, n.LostRecords())
 	}
 	log, _ := os.ReadFile(p.cfg.Log.Output)
@@ -306,7 +288,7 @@ func TestSettleDoesNotWaitForever(t *testing.T) {
 	close(ended)
 	p := &Plugin{}
 	for range 3 {
-		p.leaving = append(p.leaving, &consumer{ended: ended, settled: never})
+		p.leaving = append(p.leaving, &consumer.Consumer{Ended: ended, Settled: never})
 	}
 	done := make(chan struct{})
 	go func() { p.settle(never); close(done) }()
@@ -320,10 +302,10 @@ func TestSettleDoesNotWaitForever(t *testing.T) {
 	})
 }
 
-// TestEventThatWaitsForRoomHoldsUpNobody: an event that nothing has completed finds its
+// TestEventThatWaitsForRoomHoldsUpNothing: an event that nothing has completed finds its
 // lossless consumer dead and the queue full. Signals are served and the end comes
 // nevertheless.
-func TestEventThatWaitsForRoomHoldsUpNobody(t *testing.T) {
+func TestEventThatWaitsForRoomHoldsUpNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -338,11 +320,11 @@ q_depth = 10
 	w.Write(records(10))
 	w.Write([]byte("type=SYSCALL msg=audit(1795296167.053:9000): arch=c000003e syscall=59 success=yes\n"))
 	c := p.consumers()[0]
-	wait(t, "the event waits for room", func() bool { return !c.queue().Counts().StallSince.IsZero() })
+	wait(t, "the event waits for room", func() bool { return !c.Queue().Counts().StallSince.IsZero() })
 	p.signals.hup <- syscall.SIGHUP
 	wait(t, "the reload", func() bool { return p.Report().Reloads == 1 })
 	end()
-	if n := c.queue().Counts(); n.Received != 11 || n.LostRecords() != 11 {
+	if n := c.Queue().Counts(); n.Received != 11 || n.LostRecords() != 11 {
 		t.Errorf("%d received, %d lost, want 11 each", n.Received, n.LostRecords())
 	}
 }

@@ -38,6 +38,20 @@ func CloseInherited() {
 	dir.Close()
 }
 
+// prepare gives the process its place on the host. What is refused is logged
+// once, and the plugin continues without it.
+func (p *Plugin) prepare() {
+	for _, err := range []error{
+		boost(p.cfg.PriorityBoost),
+		setOOMScore(p.cfg.OOMScoreAdj),
+		makeDir(p.cfg.RunDir),
+	} {
+		if err != nil {
+			p.log.Warn("start: " + err.Error())
+		}
+	}
+}
+
 // boost gains nice levels over the parent's, as auditd's priority_boost does
 // for itself. On Linux a nice value belongs to a thread; those that are made
 // later inherit it.
@@ -128,7 +142,10 @@ func sendBuffer() int {
 
 // widen enlarges the pipe from auditd as input_buffer asks and returns its size.
 func (p *Plugin) widen(now int) int {
-	want := int(capped(int64(p.cfg.InputBuffer), p.memory.Load().Input))
+	want := int(p.cfg.InputBuffer)
+	if limit := int(p.memory.Load().Input); limit > 0 {
+		want = min(want, limit)
+	}
 	if want == 0 || !isSocket(0) {
 		return now
 	}

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/plugin/consumer"
 )
 
 // loadConfig reads the configuration for a start. It always returns one that
@@ -22,10 +24,7 @@ func loadConfig(path string) (*config.Config, []string, error) {
 	if errors.Is(err, fs.ErrNotExist) && (path == "" || config.IsDir(path)) {
 		return config.Default(), append(warnings, file+": no such file: running on defaults, one unix socket"), nil
 	}
-	if cfg == nil {
-		cfg = config.Default()
-	}
-	return cfg, warnings, err
+	return cmp.Or(cfg, config.Default()), warnings, err
 }
 
 // sayConfig logs what is wrong with a configuration, a line each.
@@ -33,8 +32,7 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 	for _, w := range warnings {
 		p.log.Warn("config: " + w)
 	}
-	var list config.Errors
-	if errors.As(err, &list) {
+	if list, ok := errors.AsType[config.Errors](err); ok {
 		for _, e := range list {
 			p.log.Error("config: " + e.Error())
 		}
@@ -44,10 +42,10 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 }
 
 // reload reads the configuration again (SIGHUP). A bad one changes nothing.
-// The reader goes on meanwhile: it takes the set of consumers anew for each
-// batch, and a queue keeps what its sink had not delivered.
+// The reader continues meanwhile: it looks up the consumers for each batch, and a queue
+// keeps what its sink had not delivered.
 func (p *Plugin) reload() {
-	p.nodes.lookUp()
+	p.nodes.LookUp()
 	p.feed.Check() // auditd passes its HUP on, and says in its log alone who sent it
 	cfg, warnings, err := config.Load(config.FileOf(p.opt.Config), host.AuditLogs(p.parent)...)
 	if errors.Is(err, fs.ErrNotExist) && p.cfg.File == "" {
@@ -55,15 +53,16 @@ func (p *Plugin) reload() {
 	}
 	p.sayConfig(warnings, err)
 	if err != nil {
-		p.log.Error("config not reloaded: going on with the one before")
+		p.log.Error("config not reloaded: the previous one stays in use")
 		p.mu.Lock()
 		p.cfgErr = err
 		p.mu.Unlock()
 		for _, c := range p.consumers() {
-			c.reopen()
+			c.Reopen()
 		}
 		return
 	}
+
 	if onlyBuiltIn(cfg) && !onlyBuiltIn(p.cfg) {
 		p.log.Warn("config: names no sink any more, so all that ran are ended: was it cut?", zap.String("file", cfg.File))
 	}
@@ -83,15 +82,13 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
 	p.markers.Store(cfg.LossMarkers)
 	p.setMemory(cfg)
-	var next, fresh []*consumer
+	var next []*consumer.Consumer
 	for _, sc := range cfg.Sinks {
-		i := slices.IndexFunc(old, func(c *consumer) bool { return c.name == sc.Name })
-		if i < 0 {
-			c := p.newConsumer(sc)
-			next, fresh = append(next, c), append(fresh, c)
-			continue
+		if i := slices.IndexFunc(old, func(c *consumer.Consumer) bool { return c.Name == sc.Name }); i >= 0 {
+			next = append(next, old[i])
+		} else {
+			next = append(next, p.newConsumer(sc))
 		}
-		next = append(next, old[i])
 	}
 	p.mu.Lock()
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), nil
@@ -99,46 +96,44 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	p.reloads++
 	p.mu.Unlock()
 
-	p.leaving = slices.DeleteFunc(slices.Clone(p.leaving), (*consumer).hasSettled)
+	p.leaving = slices.DeleteFunc(slices.Clone(p.leaving), (*consumer.Consumer).HasSettled)
 	for _, c := range old {
 		if !slices.Contains(next, c) {
 			p.retire(c)
 		}
 	}
 	for i, c := range next {
-		if slices.Contains(fresh, c) {
-			c.start(p.leaving, p.users, p.nodes)
-			p.warnAction(cfg.Sinks[i])
-		} else {
+		if slices.Contains(old, c) {
 			p.apply(c, cfg.Sinks[i])
+		} else {
+			p.start(c)
+			p.warnAction(cfg.Sinks[i])
 		}
 	}
 }
 
 // retire ends a consumer that the configuration no longer has: it delivers what
-// is queued, within the time there is at the plugin's own end. That goes on in
-// the background: the stream may end meanwhile, and then finish sees to it.
-func (p *Plugin) retire(c *consumer) {
-	sink, gone, settled := c.ended, make(chan struct{}), make(chan struct{})
-	c.ended, c.settled = gone, settled
+// is queued, within the time there is at the plugin's own end. That happens in
+// the background: the stream may end meanwhile, and then finish takes care of it.
+func (p *Plugin) retire(c *consumer.Consumer) {
+	sink, gone, settled := c.Ended, make(chan struct{}), make(chan struct{})
+	c.Ended, c.Settled = gone, settled
 	p.leaving = append(p.leaving, c)
 	flushed := p.flush(c)
-	timeout := time.AfterFunc(drainTime, func() { c.cancel(nil) })
+	timeout := time.AfterFunc(drainTime, func() { c.Cancel(nil) })
 	go func() {
 		defer close(settled)
 		awaitFor(flushTime, flushed)
-		c.close()
+		c.Close()
 		<-sink
 		timeout.Stop()
-		c.cancel(nil)
-		c.abandon()
-		p.keep.retired(c, p.feed)
+		c.Cancel(nil)
+		c.Shutdown()
+		p.saver.retired(c, p.feed.Doubt)
 		close(gone)
 		<-flushed
-		p.keep.retired(c, p.feed) // with what was lost of events that were open
-		n := c.queue().Counts()
-		c.log.Info("consumer removed", append([]zap.Field{zap.String("sink", c.name),
-			zap.Uint64("delivered", n.Delivered), zap.Uint64("lost", n.LostRecords())}, causes(&n)...)...)
+		p.saver.retired(c, p.feed.Doubt) // with what was lost of events that were open
+		c.Log.Info("consumer removed", c.Outcome()...)
 	}()
 }
 

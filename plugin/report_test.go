@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"audisp-relay/plugin/consumer"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/file"
 	"audisp-relay/sinks/program"
@@ -43,8 +44,8 @@ func TestSinkStatus(t *testing.T) {
 		{"kafka", sinks.Status{Degraded: true}, `{"degraded":true,` + since + `}`, []string{"lost = 0"}},
 	} {
 		tt.status.Since = at
-		sent := ConsumerReport{Name: "s", Type: tt.kind, Sink: tt.status}
-		var read ConsumerReport
+		sent := consumer.Report{Name: "s", Type: tt.kind, Sink: tt.status}
+		var read consumer.Report
 		text, err := json.Marshal(sent)
 		if err == nil {
 			err = json.Unmarshal(text, &read)
@@ -55,7 +56,7 @@ func TestSinkStatus(t *testing.T) {
 		}
 
 		var lines []string
-		read.writeText(func(key string, value any) {
+		read.WriteText(func(key string, value any) {
 			lines = append(lines, fmt.Sprintf("%s = %v", strings.TrimPrefix(key, "s "), value))
 		},
 			func(time.Time) string { return "" })

@@ -34,8 +34,7 @@ var ErrLocked = errors.New("another relay uses it")
 // records. Open waits up to 1.5 s for the lock, which the kernel drops when its holder ends,
 // however it ends.
 //
-// The error says what is not to be had without the directory; the relay can run
-// without. Children do not inherit the lock.
+// The error says what does not work without the directory; the relay can run without it. Children do not inherit the lock.
 func Open(dir string) (*Dir, error) { return take(dir, lockTime) }
 
 // Try is Open without waiting for the lock.
@@ -48,13 +47,13 @@ func take(dir string, wait time.Duration) (*Dir, error) {
 		err = d.takeLock(wait)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state_dir %s: %w; no spools and no resume after a restart until this is mended", dir, err)
+		return nil, fmt.Errorf("state_dir %s: %w; no spools and no resume after a restart until this is corrected", dir, err)
 	}
 	return d, nil
 }
 
-// Held reports whether the lock is still that of the directory at the path: somebody
-// may have removed or replaced either.
+// Held reports whether the lock is still that of the directory at the path: either may have
+// been removed or replaced.
 func (d *Dir) Held() bool {
 	ours, err := d.lock.Stat()
 	if err != nil {
@@ -67,7 +66,7 @@ func (d *Dir) Held() bool {
 	return os.SameFile(ours, now)
 }
 
-// prepare makes the directory and checks that nobody else can write it.
+// prepare makes the directory and checks that no other user can write it.
 func (d *Dir) prepare() error {
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return err

@@ -109,7 +109,7 @@ func TestTwoHolders(t *testing.T) {
 	})
 }
 
-// Who waits for a lock file that somebody removes does not take it for the new
+// Who waits for a lock file that is removed does not take it for the new
 // one that others lock.
 func TestLockFileReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
@@ -207,7 +207,7 @@ func TestKilledWriter(t *testing.T) {
 }
 
 // A disk that is full or read-only costs the save, not the state before, and
-// goes on when there is room again.
+// continues when there is room again.
 func TestFullAndReadOnlyDisk(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"small", "ro"} {

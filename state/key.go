@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ func Key(dir string, fresh []byte) ([]byte, error) {
 	if err := d.prepare(); err != nil {
 		return nil, fmt.Errorf("key for loss markers: state_dir %s: %w", dir, err)
 	}
+
 	path := filepath.Join(dir, KeyName)
 	key, err := ReadKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -55,42 +57,43 @@ func makeKey(path string, key []byte) error {
 	}
 	defer os.Remove(next)
 	_, err = f.Write(key)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err = cmp.Or(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Link(next, path)
 }
 
-// ReadKey reads a key, which nobody else may be able to read or write: it would not
-// prove anything.
+// ReadKey reads a key. No other user may be able to read or write it, or it would prove
+// nothing.
 func ReadKey(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	key, err := readKey(path)
 	if err != nil {
 		return nil, fmt.Errorf("key for loss markers: %w", err)
+	}
+	return key, nil
+}
+
+func readKey(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("key for loss markers: %w", err)
+		return nil, err
 	}
+
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !info.Mode().IsRegular() || info.Size() != KeySize:
-		return nil, fmt.Errorf("key for loss markers: %s is not a file of %d bytes: remove it, a new one is made at the next start", path, KeySize)
+		return nil, fmt.Errorf("%s is not a file of %d bytes: remove it, a new one is made at the next start", path, KeySize)
 	case ok && int(st.Uid) != os.Geteuid():
-		return nil, fmt.Errorf("key for loss markers: %s is owned by uid %d: run chown %d %s", path, st.Uid, os.Geteuid(), path)
+		return nil, fmt.Errorf("%s is owned by uid %d: run chown %d %s", path, st.Uid, os.Geteuid(), path)
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("key for loss markers: %s has mode %04o, others must not read it: remove it, a new one is made at the next start", path, info.Mode().Perm())
+		return nil, fmt.Errorf("%s has mode %04o, others must not read it: remove it, a new one is made at the next start", path, info.Mode().Perm())
 	}
 	key := make([]byte, KeySize)
-	if _, err := io.ReadFull(f, key); err != nil {
-		return nil, fmt.Errorf("key for loss markers: %s: %w", path, err)
-	}
-	return key, nil
+	_, err = io.ReadFull(f, key)
+	return key, err
 }

@@ -52,7 +52,7 @@ func saveForEver(dir string) {
 	}
 	first := s.Consumers["a"].Number + 1
 	for n := first; ; n++ {
-		fatal(d.Save(numbered(n), n%8 == 0))
+		fatal(d.Save(numbered(n)))
 		if n == first {
 			fmt.Println("saved")
 		}
@@ -79,18 +79,18 @@ func onSmallDisk(root string) {
 	fatal(unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k,mode=700"))
 	d, err := Open(dir)
 	fatal(err)
-	fatal(d.Save(numbered(1), true))
+	fatal(d.Save(numbered(1)))
 
 	full, err := os.Create(dir + "/full")
 	fatal(err)
 	for err == nil {
 		_, err = full.Write(make([]byte, 4096))
 	}
-	expect("full disk: save", d.Save(numbered(2), false), unix.ENOSPC)
+	expect("full disk: save", d.Save(numbered(2)), unix.ENOSPC)
 	entries, err := os.ReadDir(dir)
 	fatal(err)
 	if len(entries) != 3 { // lock, state.json, full
-		fatal(fmt.Errorf("left behind on a full disk: %v", entries))
+		fatal(fmt.Errorf("left on a full disk: %v", entries))
 	}
 	s, err := d.Load()
 	fatal(err)
@@ -99,13 +99,13 @@ func onSmallDisk(root string) {
 	}
 	full.Close()
 	fatal(os.Remove(dir + "/full"))
-	fatal(d.Save(numbered(3), false))
+	fatal(d.Save(numbered(3)))
 
 	// It is mounted once more, read-only: a mount with files open cannot be made so.
 	fatal(unix.Mount(dir, readOnly, "", unix.MS_BIND, ""))
 	fatal(unix.Mount("", readOnly, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 	d.path = readOnly
-	expect("read-only disk: save", d.Save(numbered(4), false), unix.EROFS)
+	expect("read-only disk: save", d.Save(numbered(4)), unix.EROFS)
 	if s, err = d.Load(); err != nil || s.Consumers["a"].Number != 3 {
 		fatal(fmt.Errorf("on the read-only disk: %v, %+v", err, s))
 	}

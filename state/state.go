@@ -1,13 +1,14 @@
 // Package state keeps what the relay must still know when it is started again:
 // how far each consumer has got, and the totals of its balance. It is a
-// directory with a lock, so that no two relays use it, and one small file in
-// it; the spools are beside that (queue/spool).
+// directory with a lock, so that no two relays use it, and one small file in it. The
+// spools are beside that (queue/spool).
 //
 // A Dir is for one goroutine at a time.
 package state
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type Consumer struct {
 	ID     record.ID         `json:"id"`              // of the last of those that is in audit.log
 	HasID  bool              `json:"has_id"`          // there was one
 	First  bool              `json:"first,omitempty"` // ID is that of the first record it is to have, instead
-	Floor  *Floor            `json:"floor,omitempty"` // where it has to go on, all the same
+	Floor  *Floor            `json:"floor,omitempty"` // where it has to continue instead
 	Totals map[string]uint64 `json:"totals,omitempty"`
 }
 
@@ -127,65 +128,45 @@ func readRegular(path string) ([]byte, error) {
 }
 
 // Save replaces the file as a whole: whenever the process is killed, there is
-// the state before or this one. With sync that holds for a crash of the host
-// too, and Save waits for the disk; without, that may leave a file that Load
-// calls damaged. After an error the state before is still there.
-func (d *Dir) Save(s State, sync bool) error {
+// the state before or this one. It does not wait for the disk, so a crash of the
+// host may leave a file that Load calls damaged. After an error the state before
+// is still there.
+func (d *Dir) Save(s State) error {
 	s.Version = Version
 	content, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("save positions: %w", err)
 	}
+
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "{\"crc32c\":%d,\"state\":%s}\n", sumOf(content), content)
 	if b.Len() > maxFile {
 		return fmt.Errorf("save positions: %d bytes are more than would be read again", b.Len())
 	}
-	if err := d.replace(b.Bytes(), sync); err != nil {
+	if err := ReplaceFile(d.statePath(), b.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("save positions: %w", err)
 	}
 	return nil
 }
 
-// replace writes a file beside the old one and renames it.
-func (d *Dir) replace(data []byte, sync bool) (err error) {
-	path := d.statePath()
+// ReplaceFile puts a new file in the place of path, as a whole or not at all. It does not wait
+// for the disk.
+func ReplaceFile(path string, data []byte, perm os.FileMode) error {
 	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	os.Remove(next) // of a run that was killed; or a link, or a FIFO
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(next) // a full disk needs the room
-		}
-	}()
-	_, err = f.Write(data)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	if sync {
-		return syncDir(d.path)
-	}
-	return nil
-}
 
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
+	_, err = f.Write(data)
+	if err = cmp.Or(err, f.Close()); err == nil {
+		err = os.Rename(next, path)
 	}
-	defer dir.Close()
-	return dir.Sync()
+	if err != nil {
+		os.Remove(next) // a full disk needs the room
+	}
+	return err
 }
 
 func (d *Dir) statePath() string { return filepath.Join(d.path, "state.json") }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
 )
@@ -48,24 +49,22 @@ var full = State{
 func TestSaveLoad(t *testing.T) {
 	d := open(t)
 	for _, s := range []State{{}, full, {BootID: "last"}} {
-		for _, sync := range []bool{false, true} {
-			if err := d.Save(s, sync); err != nil {
-				t.Fatal(err)
-			}
-			want := s
-			want.Version = Version
-			if len(s.Tracker) > 0 {
-				var b bytes.Buffer
-				json.HTMLEscape(&b, s.Tracker) // as Marshal writes it; it means the same
-				want.Tracker = b.Bytes()
-			}
-			got, err := d.Load()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("sync %v (-want +got):\n%s", sync, diff)
-			}
+		if err := d.Save(s); err != nil {
+			t.Fatal(err)
+		}
+		want := s
+		want.Version = Version
+		if len(s.Tracker) > 0 {
+			var b bytes.Buffer
+			json.HTMLEscape(&b, s.Tracker) // as Marshal writes it; it means the same
+			want.Tracker = b.Bytes()
+		}
+		got, err := d.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	}
 	if info, err := os.Stat(d.statePath()); err != nil || info.Mode() != 0o600 {
@@ -84,7 +83,7 @@ func TestLoadBeforeTheFirstSave(t *testing.T) {
 // means the same.
 func TestLoadDamaged(t *testing.T) {
 	d := open(t)
-	if err := d.Save(full, false); err != nil {
+	if err := d.Save(full); err != nil {
 		t.Fatal(err)
 	}
 	good, err := os.ReadFile(d.statePath())
@@ -152,7 +151,7 @@ func TestLoadHostile(t *testing.T) {
 			if name == "Directory" {
 				return // cannot be replaced by a file; Save says so
 			}
-			if err := d.Save(full, false); err != nil {
+			if err := d.Save(full); err != nil {
 				t.Errorf("a new one cannot be saved: %v", err)
 			}
 			if _, err := d.Load(); err != nil {
@@ -192,11 +191,11 @@ func resum(t *testing.T, text string) string {
 
 func TestSaveTooLarge(t *testing.T) {
 	d := open(t)
-	if err := d.Save(full, false); err != nil {
+	if err := d.Save(full); err != nil {
 		t.Fatal(err)
 	}
 	big := State{Tracker: json.RawMessage(`"` + strings.Repeat("x", maxFile) + `"`)}
-	if err := d.Save(big, false); err == nil || !strings.Contains(err.Error(), "more than would be read") {
+	if err := d.Save(big); err == nil || !strings.Contains(err.Error(), "more than would be read") {
 		t.Errorf("got %v", err)
 	}
 	if s, err := d.Load(); err != nil || s.BootID != full.BootID {
@@ -211,7 +210,7 @@ func FuzzDecode(f *testing.F) {
 		if _, err := decode(data); err != nil && strings.Contains(err.Error(), "\n") {
 			t.Errorf("an error of several lines: %q", err)
 		}
-		// With the right sum, so that what is behind it is reached.
+		// With the right sum, so that what comes after it is reached.
 		var e envelope
 		if json.Unmarshal(data, &e) != nil || e.Sum == nil {
 			return
@@ -225,4 +224,32 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("an error of several lines: %q", err)
 		}
 	})
+}
+
+// TestReplaceFileIsNoOther: what is written does not go through what stands at the temporary
+// name.
+func TestReplaceFileIsNoOther(t *testing.T) {
+	for name, make := range map[string]func(path, victim string) error{
+		"hard link":     func(path, victim string) error { return os.Link(victim, path) },
+		"symbolic link": func(path, victim string) error { return os.Symlink(victim, path) },
+		"FIFO":          func(path, _ string) error { return unix.Mkfifo(path, 0o600) },
+		"old report":    func(path, _ string) error { return os.WriteFile(path, []byte("old"), 0o600) },
+	} {
+		dir := t.TempDir()
+		path, victim := filepath.Join(dir, "state"), filepath.Join(dir, "victim")
+		if err := os.WriteFile(victim, []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := make(path+".new", victim); err != nil {
+			t.Fatal(err)
+		}
+		if err := ReplaceFile(path, []byte("new"), 0o640); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		data, _ := os.ReadFile(path)
+		other, _ := os.ReadFile(victim)
+		if string(data) != "new" || string(other) != "secret" {
+			t.Errorf("%s: the file is %q, the other file %q", name, data, other)
+		}
+	}
 }

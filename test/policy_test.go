@@ -1,6 +1,7 @@
 package test
 
 import (
+	"audisp-relay/plugin/consumer"
 	"bytes"
 	"fmt"
 	"io"
@@ -11,12 +12,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"audisp-relay/plugin"
 )
 
 // balanced fails unless every record of a consumer is accounted for.
-func balanced(t *testing.T, c plugin.ConsumerReport) {
+func balanced(t *testing.T, c consumer.Report) {
 	t.Helper()
 	if sum := c.Delivered + c.Filtered + c.Discarded + c.Queued + c.LostTotal; sum != c.Received {
 		t.Errorf("%s: received %d, accounted for %d: %+v", c.Name, c.Received, sum, c)

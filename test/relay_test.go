@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/plugin"
+	"audisp-relay/plugin/consumer"
 	socket "audisp-relay/sinks/unix"
 )
 
@@ -196,7 +197,7 @@ func (r *relay) report() *plugin.Report {
 	return rep
 }
 
-func (r *relay) consumer(name string) plugin.ConsumerReport {
+func (r *relay) consumer(name string) consumer.Report {
 	r.t.Helper()
 	for _, c := range r.report().Consumers {
 		if c.Name == name {
@@ -204,7 +205,7 @@ func (r *relay) consumer(name string) plugin.ConsumerReport {
 		}
 	}
 	r.t.Fatalf("no consumer %q", name)
-	return plugin.ConsumerReport{}
+	return consumer.Report{}
 }
 
 // eventually repeats f until it returns nil.

@@ -14,8 +14,8 @@ const (
 	maxFile, maxNames = 32 << 20, 65536
 	// maxName is the longest name that is kept; useradd(8) allows 32 bytes.
 	maxName = 256
-	// settleTime is how old a file's change must be for its time to tell it from the
-	// next: clocks of file systems are coarse.
+	// settleTime is how old a file's change must be for its time to distinguish it
+	// from the next: clocks of file systems are coarse.
 	settleTime = 2 * time.Second
 )
 
@@ -25,8 +25,8 @@ type file struct {
 	last identity
 }
 
-// identity tells one state of a file from others: programs put another file in its
-// place, editors may write to it.
+// identity distinguishes states of a file: programs replace it by another one, editors may
+// write to it.
 type identity struct {
 	inode    uint64
 	size     int64

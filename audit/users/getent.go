@@ -1,6 +1,7 @@
 package users
 
 import (
+	"bytes"
 	"context"
 	"os/exec"
 	"strconv"
@@ -12,26 +13,19 @@ import (
 const (
 	// askLimit is how long getent may take: a directory server may be away.
 	askLimit = 2 * time.Second
-	// killLimit is how long its children may hold its output open behind its end.
+	// killLimit is how long its children may hold its output open after its end.
 	killLimit = 100 * time.Millisecond
 	// maxReply is how much of its output is read: the line of a group has its members.
 	maxReply = 64 << 10
 )
 
 // asker returns the name of an id of a database ("passwd", "group"), "" when there is
-// none or nobody who knows.
+// none or it is not known.
 type asker func(ctx context.Context, database string, id uint32) string
 
-// getent returns an asker that runs the program at path, nil without one. auditd starts its
-// plugins without a PATH, so "" stands for the usual places.
-func getent(path string) asker {
-	places := []string{path}
-	switch path {
-	case NoGetent:
-		return nil
-	case "":
-		places = []string{"/usr/bin/getent", "/bin/getent"}
-	}
+// getent returns an asker that runs the first of these programs that there is, nil without one.
+// auditd starts its plugins without a PATH.
+func getent(places ...string) asker {
 	for _, path := range places {
 		if runnable.Check(path) == nil {
 			return func(ctx context.Context, database string, id uint32) string {
@@ -55,20 +49,12 @@ func runGetent(ctx context.Context, path, database string, id uint32) string {
 	if err := cmd.Run(); err != nil {
 		return "" // 2: there is none
 	}
-	name, got, ok := entry(firstLine(out))
+	line, _, _ := bytes.Cut(out, []byte{'\n'})
+	name, got, ok := entry(line)
 	if !ok || got != id {
 		return ""
 	}
 	return string(name)
-}
-
-func firstLine(text []byte) []byte {
-	for i, c := range text {
-		if c == '\n' {
-			return text[:i]
-		}
-	}
-	return text
 }
 
 // reply keeps the beginning of what is written to it.

@@ -7,19 +7,10 @@ package users
 
 import (
 	"context"
+	"maps"
 	"sync/atomic"
 	"time"
 )
-
-// Options of Users; the zero Options are those of a usual host.
-type Options struct {
-	Passwd string // file of users; "" is /etc/passwd
-	Group  string // file of groups; "" is /etc/group
-	Getent string // program that knows what the files lack; "" is the first of the usual places, NoGetent is none
-}
-
-// NoGetent as Options.Getent: the files are all there is.
-const NoGetent = "none"
 
 // unset is an id that is not set, (uid_t)-1: it has no name and is not asked for.
 const unset = 4294967295
@@ -72,30 +63,34 @@ type question struct {
 	id uint32
 }
 
+// sources are where names come from.
+type sources struct {
+	passwd, group string // files
+	ask           asker  // knows what these lack; nil: nothing does
+}
+
 // Open reads the files and returns a Users, whose goroutine runs until Close. A file that
 // cannot be read has no names, until it can.
-func Open(o Options) *Users { return open(o, getent(o.Getent)) }
+func Open() *Users {
+	return open(sources{"/etc/passwd", "/etc/group", getent("/usr/bin/getent", "/bin/getent")})
+}
 
-// open does that with something to ask for what the files lack, nil for none.
-func open(o Options, ask asker) *Users {
+func open(from sources) *Users {
 	ctx, stop := context.WithCancel(context.Background())
-	u := &Users{ask: ask, stop: stop, done: make(chan struct{})}
-	u.users.init("passwd", o.Passwd, "/etc/passwd")
-	u.groups.init("group", o.Group, "/etc/group")
-	if ask != nil {
+	u := &Users{ask: from.ask, stop: stop, done: make(chan struct{})}
+	u.users.init("passwd", from.passwd)
+	u.groups.init("group", from.group)
+	if u.ask != nil {
 		u.asks = make(chan question, maxWaiting)
 	}
 	go u.run(ctx)
 	return u
 }
 
-func (d *database) init(name, path, usual string) {
-	if path == "" {
-		path = usual
-	}
+func (d *database) init(name, path string) {
 	d.name, d.watched = name, file{path: path}
 	d.file.Store(new(map[uint32]string))
-	d.answers.Store(new(map[uint32]answer))
+	d.answers.Store(&map[uint32]answer{})
 	d.look()
 }
 
@@ -175,10 +170,7 @@ func (d *database) answer(ctx context.Context, id uint32, ask asker) (asked bool
 	if name != "" {
 		hold = knownFor
 	}
-	answers := make(map[uint32]answer, len(old)+1)
-	for id, a := range old {
-		answers[id] = a
-	}
+	answers := maps.Clone(old)
 	answers[id] = answer{name, time.Now().Add(hold)}
 	d.answers.Store(&answers)
 	return true
@@ -187,13 +179,19 @@ func (d *database) answer(ctx context.Context, id uint32, ask asker) (asked bool
 // expire forgets the answers that hold no longer.
 func (d *database) expire(now time.Time) {
 	old := *d.answers.Load()
-	answers := make(map[uint32]answer, len(old))
-	for id, a := range old {
-		if now.Before(a.until) {
-			answers[id] = a
-		}
-	}
+	answers := maps.Clone(old)
+	maps.DeleteFunc(answers, func(_ uint32, a answer) bool { return !now.Before(a.until) })
 	if len(answers) < len(old) {
 		d.answers.Store(&answers)
 	}
+}
+
+// EveryNode as the name of this host says that every record is its own: its auditd hands
+// on no records of others.
+const EveryNode = "*"
+
+// Local reports whether a record with that node=, empty without one, is of the host of
+// that name.
+func Local(node []byte, host string) bool {
+	return len(node) == 0 || host == EveryNode || string(node) == host
 }

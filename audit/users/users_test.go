@@ -30,13 +30,13 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// files returns Options of files in a directory of the test's own.
-func files(t *testing.T, passwd, group string) Options {
+// files returns files in a directory of the test's own.
+func files(t *testing.T, passwd, group string) sources {
 	t.Helper()
 	dir := t.TempDir()
-	o := Options{Passwd: filepath.Join(dir, "passwd"), Group: filepath.Join(dir, "group"), Getent: NoGetent}
-	write(t, o.Passwd, passwd)
-	write(t, o.Group, group)
+	o := sources{passwd: filepath.Join(dir, "passwd"), group: filepath.Join(dir, "group")}
+	write(t, o.passwd, passwd)
+	write(t, o.group, group)
 	return o
 }
 
@@ -46,7 +46,7 @@ const (
 )
 
 func TestFiles(t *testing.T) {
-	u := Open(files(t, passwd, group))
+	u := open(files(t, passwd, group))
 	defer u.Close()
 	got := []string{u.User(0), u.User(1000), u.User(1001), u.User(unset), u.Group(0), u.Group(4), u.Group(1000)}
 	if diff := cmp.Diff([]string{"root", "lab user", "", "", "root", "adm", ""}, got); diff != "" {
@@ -125,11 +125,11 @@ func TestFilesChange(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			o := files(t, passwd, group)
 			old := time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) // before the bubble's clock, so it is settled
-			if err := os.Chtimes(o.Passwd, old, old); err != nil {
+			if err := os.Chtimes(o.passwd, old, old); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				u := Open(o)
+				u := open(o)
 				defer u.Close()
 				before := u.users.file.Load()
 				time.Sleep(3 * lookEvery)
@@ -137,7 +137,7 @@ func TestFilesChange(t *testing.T) {
 				if u.users.file.Load() != before {
 					t.Error("a file that is as it was has been read again")
 				}
-				tt.change(t, o.Passwd)
+				tt.change(t, o.passwd)
 				if got := u.User(0); got != "root" {
 					t.Errorf("at once %q", got)
 				}
@@ -154,16 +154,16 @@ func TestFilesChange(t *testing.T) {
 // A file whose last change is young may change again within the same tick of its clock.
 func TestYoungFileIsReadAgain(t *testing.T) {
 	o := files(t, passwd, group)
-	info, err := os.Stat(o.Passwd)
+	info, err := os.Stat(o.passwd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := Open(o)
+	u := open(o)
 	defer u.Close()
-	if err := os.WriteFile(o.Passwd, []byte(strings.Replace(passwd, "root:", "toor:", 1)), 0o644); err != nil {
+	if err := os.WriteFile(o.passwd, []byte(strings.Replace(passwd, "root:", "toor:", 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(o.Passwd, info.ModTime(), info.ModTime()); err != nil {
+	if err := os.Chtimes(o.passwd, info.ModTime(), info.ModTime()); err != nil {
 		t.Fatal(err)
 	}
 	f := u.users.watched
@@ -192,7 +192,8 @@ func TestAsking(t *testing.T) {
 	o := files(t, passwd, group)
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{known: map[string]string{"passwd 5000": "ldap", "group 5000": "staff"}, begin: time.Now()}
-		u := open(o, f.ask)
+		o.ask = f.ask
+		u := open(o)
 		defer u.Close()
 		for i := range 10 { // a look-up never waits, and asks once
 			names := u.User(5000) + u.Group(5000) + u.User(5001) + u.User(unset)
@@ -236,7 +237,8 @@ func TestAskingIsBounded(t *testing.T) {
 		for i := range uint32(100000) {
 			f.known[fmt.Sprint("passwd ", i)] = "u"
 		}
-		u := open(o, f.ask)
+		o.ask = f.ask
+		u := open(o)
 		defer u.Close()
 		for i := range uint32(100000) {
 			u.User(i + 2000)
@@ -316,7 +318,7 @@ func TestGetentIsNotThere(t *testing.T) {
 	if err := os.WriteFile(plain, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{NoGetent, dir, plain, filepath.Join(dir, "nothing")} {
+	for _, path := range []string{dir, plain, filepath.Join(dir, "nothing")} {
 		if getent(path) != nil {
 			t.Errorf("%s is taken for a program", path)
 		}
@@ -327,8 +329,8 @@ func TestGetentIsNotThere(t *testing.T) {
 func TestCloseWhileAsking(t *testing.T) {
 	o := files(t, passwd, group)
 	began := filepath.Join(t.TempDir(), "began")
-	o.Getent = script(t, "sleep 60 & echo > "+began+"; wait\n")
-	u := Open(o)
+	o.ask = getent(script(t, "sleep 60 & echo > "+began+"; wait\n"))
+	u := open(o)
 	u.User(5000)
 	for {
 		if _, err := os.Stat(began); err == nil {
@@ -338,12 +340,12 @@ func TestCloseWhileAsking(t *testing.T) {
 	}
 	u.Close()
 	if got := u.User(5000); got != "" || u.User(0) != "root" {
-		t.Errorf("behind Close: %q", got)
+		t.Errorf("after Close: %q", got)
 	}
 }
 
 func TestLookUpAllocatesNothing(t *testing.T) {
-	u := Open(files(t, passwd, group))
+	u := open(files(t, passwd, group))
 	defer u.Close()
 	if n := testing.AllocsPerRun(100, func() { u.User(0); u.User(5); u.Group(4) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -354,7 +356,8 @@ func TestLookUpAllocatesNothing(t *testing.T) {
 func TestConcurrent(t *testing.T) {
 	o := files(t, passwd, group)
 	synctest.Test(t, func(t *testing.T) {
-		u := open(o, func(_ context.Context, database string, id uint32) string { return fmt.Sprint(database, id) })
+		o.ask = func(_ context.Context, database string, id uint32) string { return fmt.Sprint(database, id) }
+		u := open(o)
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
@@ -369,7 +372,7 @@ func TestConcurrent(t *testing.T) {
 		}
 		for i := range 10 {
 			time.Sleep(lookEvery)
-			write(t, o.Passwd, fmt.Sprintf("%sx:x:%d:1::/:/\n", passwd, 9000+i))
+			write(t, o.passwd, fmt.Sprintf("%sx:x:%d:1::/:/\n", passwd, 9000+i))
 		}
 		all.Wait()
 		u.Close()
@@ -385,7 +388,7 @@ func BenchmarkUser(b *testing.B) {
 	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	u := Open(Options{Passwd: path, Group: path, Getent: NoGetent})
+	u := open(sources{passwd: path, group: path})
 	defer u.Close()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -19,7 +19,7 @@ import (
 func newCheckCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE|DIR]",
-		Short: "Validate a config file and say every error in it",
+		Short: "Validate a configuration file and report every error",
 		Long: "check reads a config file (default " + config.DefaultFile + "; of a directory, the audisp-relay.toml\n" +
 			"in it) and prints every error as file:line: key: what is wrong, what is allowed.\n" +
 			"It also looks whether what the file names is there and may be used: accounts,\n" +
@@ -37,7 +37,7 @@ func newCheckCmd() *cobra.Command {
 				reportConfigError(cmd.ErrOrStderr(), err)
 				return exitError{1}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, countSinks(len(c.Sinks)))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, count(len(c.Sinks), "sink"))
 			return nil
 		},
 	}
@@ -51,9 +51,9 @@ func checkFile(path string) (*config.Config, []string, error) {
 	}
 	more, missing := config.Survey(c)
 	warnings = append(warnings, more...)
-	var errs, others config.Errors
-	if errors.As(missing, &others) {
-		if err != nil && !errors.As(err, &errs) {
+	if others, ok := errors.AsType[config.Errors](missing); ok {
+		errs, ok := errors.AsType[config.Errors](err)
+		if err != nil && !ok {
 			return c, warnings, err
 		}
 		err = append(errs, others...)
@@ -64,9 +64,9 @@ func checkFile(path string) (*config.Config, []string, error) {
 // reportConfigError prints the errors of a file as they are, for editors to
 // jump to, and others with the program's name.
 func reportConfigError(w io.Writer, err error) {
-	var errs config.Errors
+	errs, ok := errors.AsType[config.Errors](err)
 	switch {
-	case errors.As(err, &errs):
+	case ok:
 		for _, e := range errs {
 			fmt.Fprintln(w, e)
 			if e.Shown != "" {
@@ -80,11 +80,4 @@ func reportConfigError(w io.Writer, err error) {
 	default:
 		fmt.Fprintf(w, "audisp-relay: %v\n", err)
 	}
-}
-
-func countSinks(n int) string {
-	if n == 1 {
-		return "1 sink"
-	}
-	return fmt.Sprintf("%d sinks", n)
 }

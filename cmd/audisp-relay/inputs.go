@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// rotatedName tells the parts of a log's name: the log it is a rotation of, the date or the
+// rotatedName splits a log's name into its parts: the log it is a rotation of, the date or the
 // number of the rotation, how it is compressed. logrotate numbers rotations or dates them
 // (dateext), auditd numbers them; 1 is the newest.
 var rotatedName = regexp.MustCompile(`^(.*?)(?:[.-](\d{8}[\d-]*|\d{10,}))?(?:\.(\d{1,7}))?(?:\.(?:gz|xz|zst|bz2))?$`)
@@ -30,13 +30,8 @@ func logOf(name string) storedLog {
 // older orders the rotations of a log: the dated ones, then the numbered ones, then the log
 // itself.
 func older(a, b storedLog) int {
-	if (a.date == "") != (b.date == "") {
-		if a.date == "" {
-			return 1
-		}
-		return -1
-	}
-	return cmp.Or(cmp.Compare(a.date, b.date), cmp.Compare(b.number, a.number))
+	const undated = "~" // after all digits
+	return cmp.Or(cmp.Compare(cmp.Or(a.date, undated), cmp.Or(b.date, undated)), cmp.Compare(b.number, a.number))
 }
 
 // oldestFirst puts each log's rotations in order, as they were written: a shell gives

@@ -22,7 +22,7 @@ func newInstallCmd() *cobra.Command {
 	var i host.Installer
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "Put the drop-in where the running auditd looks, and make it start the plugin",
+		Short: "Install the auditd drop-in and reload auditd",
 		Long: `Checks the configuration, or writes one if there is none, puts audisp-relay.conf
 into the plugin directory of the running auditd, with the right owner and mode,
 makes auditd reload and checks that it really runs the plugin, once and with the
@@ -43,10 +43,7 @@ others than root can write, an auditd that needs a restart.`,
 		if i.Format != "string" && i.Format != "binary" {
 			return usageError{fmt.Errorf("--format %q: want string or binary", i.Format)}
 		}
-		if err := absolute(&i); err != nil {
-			return err
-		}
-		if err := needRoot(cmd); err != nil {
+		if err := prepare(cmd, &i); err != nil {
 			return err
 		}
 		i.DropIn, i.Sample = dropin.Relay, packaging.SampleConfig
@@ -68,7 +65,7 @@ func checkBeforeInstall(w io.Writer, path string) error {
 		return nil
 	}
 	reportConfigError(w, err)
-	return fmt.Errorf("the configuration %s has errors, so nothing was changed: mend it (audisp-relay check %s)", path, path)
+	return fmt.Errorf("the configuration %s has errors, so nothing was changed: correct it (audisp-relay check %s)", path, path)
 }
 
 // received asks the plugin that runs on a configuration of when the record is that it has
@@ -98,10 +95,7 @@ and everything that it wrote stay; what stays is named.`,
 	}
 	addAuditdFlags(cmd, &i)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := absolute(&i); err != nil {
-			return err
-		}
-		if err := needRoot(cmd); err != nil {
+		if err := prepare(cmd, &i); err != nil {
 			return err
 		}
 		return i.Uninstall(cmd.Context())
@@ -117,9 +111,9 @@ func addAuditdFlags(cmd *cobra.Command, i *host.Installer) {
 	}
 }
 
-// absolute makes the installer's paths absolute: auditd runs in another
-// directory.
-func absolute(i *host.Installer) error {
+// prepare makes the installer's paths absolute, as auditd runs in another directory. Only root
+// gets further.
+func prepare(cmd *cobra.Command, i *host.Installer) error {
 	if i.Binary == "" {
 		exe, err := os.Executable()
 		if err != nil {
@@ -137,10 +131,6 @@ func absolute(i *host.Installer) error {
 		}
 		*path = abs
 	}
-	return nil
-}
-
-func needRoot(cmd *cobra.Command) error {
 	if os.Geteuid() != 0 {
 		return errors.New("only root may change what auditd runs: sudo audisp-relay " + cmd.Name())
 	}

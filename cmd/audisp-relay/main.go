@@ -44,14 +44,14 @@ func run(args []string) int {
 	root.SetOut(safe(os.Stdout))
 	root.SetErr(safe(os.Stderr))
 	err := root.Execute()
-	var code exitError
-	var usage usageError
+	code, exits := errors.AsType[exitError](err)
+	_, misused := errors.AsType[usageError](err)
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &code):
+	case exits:
 		return code.code
-	case errors.As(err, &usage):
+	case misused:
 		fmt.Fprintf(safe(os.Stderr), "audisp-relay: %s; see audisp-relay --help\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " "))
 		return 2
 	default:

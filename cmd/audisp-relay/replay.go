@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,12 +19,12 @@ import (
 	"audisp-relay/filter"
 	"audisp-relay/format"
 	"audisp-relay/host"
-	"audisp-relay/plugin"
+	"audisp-relay/plugin/replay"
 )
 
 func newReplayCmd() *cobra.Command {
 	var path, name, shape string
-	var from plugin.Stored
+	var from replay.Stored
 	var explain bool
 	cmd := &cobra.Command{
 		Use:   "replay [INPUT...]",
@@ -48,7 +49,7 @@ marked as lost.`,
 			if explain {
 				return explainReplay(path, name, from)
 			}
-			return replay(path, name, shape, from)
+			return runReplay(path, name, shape, from)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", config.DefaultFile, "configuration `FILE` that --sink is looked up in")
@@ -60,7 +61,7 @@ marked as lost.`,
 	return cmd
 }
 
-func replay(path, name, shape string, from plugin.Stored) error {
+func runReplay(path, name, shape string, from replay.Stored) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, fail := context.WithCancelCause(ctx)
@@ -69,16 +70,15 @@ func replay(path, name, shape string, from plugin.Stored) error {
 	if err != nil {
 		return err
 	}
+
 	from.Format, from.Sink = to.Format, to.Sink
-	if from.Filter == "" {
-		from.Filter = to.Filter
-	}
+	from.Filter = cmp.Or(from.Filter, to.Filter)
 	warnOfFilter(from.Filter)
-	done, err := plugin.Replay(ctx, from)
-	var wrong *filter.Error
-	if errors.As(err, &wrong) {
-		return fmt.Errorf("filter: %w", err)
+	done, err := replay.Run(ctx, from)
+	if _, wrong := errors.AsType[*filter.Error](err); wrong {
+		return err
 	}
+
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -95,6 +95,7 @@ func replay(path, name, shape string, from plugin.Stored) error {
 			fmt.Fprintf(notes, "%d records that cannot be read pass the filter; likely cause: %s\n", done.Unread, done.Cause)
 		}
 	}
+
 	if l := done.Log; l != nil {
 		fmt.Fprintf(notes, "%d records from %s that the input lacks, %d that it has damaged; %d events are in neither\n",
 			l.Recovered, from.Log, l.Mended, l.LostHoles)
@@ -112,7 +113,7 @@ func warnOfFilter(src string) {
 }
 
 // explainReplay prints what a filter, the given one or that of a sink, does.
-func explainReplay(path, name string, from plugin.Stored) error {
+func explainReplay(path, name string, from replay.Stored) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if name != "" && from.Filter == "" {
@@ -123,12 +124,8 @@ func explainReplay(path, name string, from plugin.Stored) error {
 		from.Filter = to.Filter
 	}
 	warnOfFilter(from.Filter)
-	x, done, err := plugin.Explain(ctx, from)
-	var wrong *filter.Error
-	switch {
-	case errors.As(err, &wrong):
-		return fmt.Errorf("filter: %w", err)
-	case err != nil:
+	x, done, err := replay.Explain(ctx, from)
+	if err != nil {
 		return err
 	}
 	if done.In.NoID > 0 {
@@ -137,21 +134,21 @@ func explainReplay(path, name string, from plugin.Stored) error {
 	return x.WriteText(safe(os.Stdout))
 }
 
-func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to plugin.Stored, err error) {
+func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to replay.Stored, err error) {
 	if name == "" {
 		kind, err := format.Parse(shape)
 		if err != nil {
 			return to, usageError{err}
 		}
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // an error from write instead
-		return plugin.WriterSink(safe(os.Stdout), kind, fail), nil
+		return replay.WriterSink(safe(os.Stdout), kind, fail), nil
 	}
 	cfg, _, err := config.Load(path, host.AuditLogs(os.Getppid())...)
 	if err != nil {
 		reportConfigError(safe(os.Stderr), err)
 		return to, exitError{1}
 	}
-	return plugin.SinkOf(cfg, name, stderrLog())
+	return replay.SinkOf(cfg, name, stderrLog())
 }
 
 // stderrLog writes a line for each message: no stack traces, no places in the

@@ -5,7 +5,7 @@ import (
 	"syscall"
 	"testing"
 
-	"audisp-relay/plugin"
+	"audisp-relay/plugin/replay"
 )
 
 // What cannot be an audit.log is refused before anything is delivered.
@@ -19,7 +19,7 @@ func TestReplayRefusesLog(t *testing.T) {
 	for log, want := range map[string]string{
 		"/none": "no such file", "/audit.log.gz": "is compressed: unpack it first", "/fifo": "not a regular file", "": "not a regular file",
 	} {
-		err := replay("", "", "string", plugin.Stored{Log: dir + log, Inputs: []string{dir + "/in"}})
+		err := runReplay("", "", "string", replay.Stored{Log: dir + log, Inputs: []string{dir + "/in"}})
 		if err == nil || !strings.Contains(err.Error(), dir+log) || !strings.Contains(err.Error(), want) {
 			t.Errorf("--log %s: %v", log, err)
 		}

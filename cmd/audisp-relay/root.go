@@ -23,7 +23,7 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {
 			if pid := host.RelayAbove(); pid != 0 {
-				return fmt.Errorf("started by a program sink of audisp-relay (pid %d), which would go on without end: name another program in path or args of that sink", pid)
+				return fmt.Errorf("started by a program sink of audisp-relay (pid %d), which would repeat without end: name another program in path or args of that sink", pid)
 			}
 			plugin.CloseInherited()
 			return plugin.New(plugin.Options{Config: path, Version: version}).Run()

@@ -52,7 +52,7 @@ the last frame may be seen half written. Exit code 1 when something is damaged.`
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&dump, "dump", false, "print the records as lines; what is damaged is said on stderr")
+	cmd.Flags().BoolVar(&dump, "dump", false, "print the records as lines; what is damaged is reported on stderr")
 	cmd.Flags().StringVar(&stateDir, "state-dir", config.DefaultStateDir, "state_dir of the plugin's configuration")
 	return cmd
 }
@@ -118,6 +118,7 @@ func (l *spoolLister) list(dir string) error {
 		l.damage(l.notes, dir+": ", v)
 		return nil
 	}
+
 	var size int64
 	var records uint64
 	byFile := make(map[string][]spool.Frame)
@@ -125,6 +126,7 @@ func (l *spoolLister) list(dir string) error {
 		file, _ := v.Place(f)
 		byFile[file] = append(byFile[file], f)
 	}
+
 	for _, s := range segments {
 		size += s.Size
 		records += s.Records
@@ -134,6 +136,7 @@ func (l *spoolLister) list(dir string) error {
 	for _, s := range segments {
 		l.segment(v, s, byFile[s.Name])
 	}
+
 	l.damage(l.out, "  ", v)
 	for _, name := range v.Foreign() {
 		fmt.Fprintf(l.out, "  not the spool's: %q\n", name)
@@ -195,7 +198,7 @@ func (l *spoolLister) damage(w io.Writer, prefix string, v *spool.View) {
 	}
 	fmt.Fprintf(w, "%sdamage: %s with %s missing, %d bytes skipped", prefix, count(d.Frames, "frame"), count(d.Whole, "record"), d.Bytes)
 	if d.Uncounted > 0 {
-		fmt.Fprintf(w, ", %s that nothing tells about (a torn last frame, mostly)", count(d.Uncounted, "place"))
+		fmt.Fprintf(w, ", %s of unknown content (a torn last frame, mostly)", count(d.Uncounted, "place"))
 	}
 	fmt.Fprintln(w)
 	if d.Err != nil {

@@ -30,9 +30,9 @@ func newStatusCmd() *cobra.Command {
 its balance of records.
 
 Exit code 0 when it runs and all is well; 3 when it does not run; 4 when it runs and
-something needs to be mended: a sink is degraded or suspended, the configuration has
+something needs attention: a sink is degraded or suspended, the configuration has
 errors, or its own log cannot be written. With --json it is 0 when the plugin answers:
-"degraded" lists what needs to be mended. --watch goes on while the plugin is away.`,
+"degraded" lists what needs attention. --watch continues while the plugin is away.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for {

@@ -50,9 +50,6 @@ NO_COLOR turns the colours off.`,
 			socket = args[0]
 		}
 		ctx := cmd.Context()
-		if ctx == nil {
-			ctx = context.Background()
-		}
 		if seconds > 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
@@ -131,14 +128,14 @@ func (t *tail) follow(ctx context.Context, socket string) error {
 	}
 }
 
-// errStream is an error that another connection would not mend.
+// errStream is an error that another connection would not cure.
 type errStream struct{ error }
 
 func (e errStream) Unwrap() error { return e.error }
 
 func isFinal(err error) bool {
-	var e errStream
-	return errors.As(err, &e)
+	_, final := errors.AsType[errStream](err)
+	return final
 }
 
 // session connects once and prints until the connection ends; got says whether
@@ -256,12 +253,10 @@ func (t *tail) flush() error {
 
 // reason takes the addresses out of a network error.
 func reason(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err
 	}
-	var sys *os.SyscallError
-	if errors.As(err, &sys) {
+	if sys, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = sys.Err
 	}
 	return err

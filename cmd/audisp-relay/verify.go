@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audisp-relay/config"
-	"audisp-relay/plugin"
+	"audisp-relay/plugin/replay"
 	"audisp-relay/queue"
 	"audisp-relay/state"
 )
@@ -22,7 +23,7 @@ func newVerifyCmd() *cobra.Command {
 	var keyFile, stateDir string
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
-		Short: "Tell the relay's own loss markers from forged ones",
+		Short: "Distinguish the relay's own loss markers from forged ones",
 		Long: `verify reads what a sink has delivered, lines of the formats string or json,
 compressed or not ("-": stdin), and says of each loss marker whether this relay made it:
 
@@ -38,10 +39,7 @@ out leaves no trace.`,
 	cmd.Flags().StringVar(&keyFile, "key", "", "the key, a `FILE` (default marker.key in --state-dir)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", config.DefaultStateDir, "state_dir of the plugin's configuration")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if keyFile == "" {
-			keyFile = filepath.Join(stateDir, state.KeyName)
-		}
-		key, err := state.ReadKey(keyFile)
+		key, err := state.ReadKey(cmp.Or(keyFile, filepath.Join(stateDir, state.KeyName)))
 		if err != nil {
 			return err
 		}
@@ -71,7 +69,7 @@ type verifier struct {
 const maxMarker = 64 << 10
 
 func (v *verifier) file(path string) error {
-	in, err := plugin.OpenInput(path)
+	in, err := replay.OpenInput(path)
 	if err != nil {
 		return err
 	}
@@ -122,7 +120,7 @@ func markerOf(line []byte) (text, mac []byte, ok bool) {
 	}
 	text = line
 	if !bytes.HasPrefix(line, []byte("type=")) {
-		// behind node=, or what a syslog daemon puts in front of a message
+		// after node=, or what a syslog daemon puts in front of a message
 		k := bytes.Index(line, []byte(" type="))
 		if k < 0 {
 			return nil, nil, false

@@ -103,7 +103,7 @@ func TestVerify(t *testing.T) {
 		code       int
 	}{
 		{"all are ok", "type=USER msg=audit(1.000:1): x\n" + list[0] + "\n" + list[1] + "\n", []string{"2: ok", "3: ok"}, 0},
-		{"behind a node and a syslog header", "node=h " + list[0] + "\nNov 21 23:25:40 h audispd[7]: " + list[1] + "\nNov 21 23:25:40 h audispd: node=h " + list[2], []string{"1: ok", "2: ok", "3: ok"}, 0},
+		{"after a node and a syslog header", "node=h " + list[0] + "\nNov 21 23:25:40 h audispd[7]: " + list[1] + "\nNov 21 23:25:40 h audispd: node=h " + list[2], []string{"1: ok", "2: ok", "3: ok"}, 0},
 		{"repeated", list[0] + "\n" + list[0] + "\n" + inJSON, []string{"1: ok", "2: repeated", "3: repeated"}, 0},
 		{"json", inJSON, []string{"1: ok"}, 0},
 		{"json, changed", strings.Replace(inJSON, `"records":1,`, `"records":9,`, 1), []string{"1: forged"}, 1},
@@ -115,7 +115,7 @@ func TestVerify(t *testing.T) {
 		{"a mac of another marker", strings.Replace(list[0], mac, strings.Repeat("0", len(mac)), 1), []string{"1: forged"}, 1},
 		{"a short mac", said + " mac=" + mac[:8], []string{"1: forged"}, 1},
 		{"an empty mac", said + " mac=", []string{"1: without mac"}, 1},
-		{"something behind it", list[0] + " x=\x1b[2J", []string{"1: forged"}, 1},
+		{"something after it", list[0] + " x=\x1b[2J", []string{"1: forged"}, 1},
 		{"two macs", said + " mac=" + mac + " mac=" + mac, []string{"1: forged"}, 1},
 		{"in a program's record", "type=USER msg=audit(1.000:1): msg='" + list[0] + "'\n", nil, 0},
 		{"a long line", "type=USER msg=audit(1.000:1): " + strings.Repeat("x", 3*maxMarker) + "\n" + list[0], []string{"2: ok"}, 0},

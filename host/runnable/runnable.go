@@ -24,15 +24,15 @@ type Error struct {
 	Path string // the program, as it was named
 	File string // the file or directory that is in the way
 	Why  string
-	Mend string // the command, or what else to do
+	Fix  string // the command, or what else to do
 	Err  error  // of the system, if that was asked in vain
 }
 
 func (e *Error) Error() string {
 	if e.File == e.Path {
-		return fmt.Sprintf("%s %s: %s", e.Path, e.Why, e.Mend)
+		return fmt.Sprintf("%s %s: %s", e.Path, e.Why, e.Fix)
 	}
-	return fmt.Sprintf("%s must not be run: %s %s: %s", e.Path, e.File, e.Why, e.Mend)
+	return fmt.Sprintf("%s must not be run: %s %s: %s", e.Path, e.File, e.Why, e.Fix)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -53,9 +53,16 @@ type In struct {
 // Check is the function of that name for a tree.
 func (in In) Check(path string) error {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
-		return &Error{Path: path, File: path, Why: "is not an absolute path", Mend: "name the program by a path that begins with /"}
+		return &Error{Path: path, File: path, Why: "is not an absolute path", Fix: "name the program by a path that begins with /"}
 	}
 	w := walk{in: in, path: path, at: "/", rest: parts(path)}
+	return w.run()
+}
+
+// CheckWay reports, as Check does, why what is at path can be replaced by others than its owner
+// and root. It need not be there, and may be anything.
+func (in In) CheckWay(path string) error {
+	w := walk{in: in, path: path, at: "/", rest: parts(path), wayOnly: true}
 	return w.run()
 }
 
@@ -66,6 +73,8 @@ type walk struct {
 	at    string   // the directory that is reached
 	rest  []string // names still to be followed
 	links int
+
+	wayOnly bool // what the path leads to does not matter
 }
 
 func parts(path string) []string {
@@ -81,22 +90,32 @@ func (w *walk) run() error {
 		w.rest = w.rest[1:]
 		next := filepath.Join(w.at, name) // of "." and "..", too: what was reached has no links
 		info, err := os.Lstat(w.in.real(next))
+		last := len(w.rest) == 0
+		if last && w.wayOnly && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return w.failed(next, err)
 		}
+
 		switch {
 		case info.Mode()&fs.ModeSymlink != 0:
 			err = w.follow(next, info)
 		case info.IsDir():
 			err = w.enter(next)
-		case len(w.rest) > 0:
+		case !last:
 			err = w.refuse(next, "is not a directory", "name the program itself")
+		case w.wayOnly:
+			return nil
 		default:
 			return w.program(next, info)
 		}
 		if err != nil {
 			return err
 		}
+	}
+	if w.wayOnly {
+		return nil
 	}
 	return w.refuse(w.path, "is not a regular file", "name the program itself")
 }
@@ -108,7 +127,7 @@ func (in In) real(path string) string {
 	return filepath.Join(in.Root, path)
 }
 
-// enter goes on from a directory.
+// enter continues from a directory.
 func (w *walk) enter(dir string) error {
 	info, err := os.Lstat(w.in.real(dir))
 	if err != nil {
@@ -163,18 +182,17 @@ func (w *walk) program(file string, info fs.FileInfo) error {
 	return nil
 }
 
-func (w *walk) refuse(file, why, mend string) error {
-	return &Error{Path: w.path, File: file, Why: why, Mend: mend}
+func (w *walk) refuse(file, why, fix string) error {
+	return &Error{Path: w.path, File: file, Why: why, Fix: fix}
 }
 
 func (w *walk) failed(file string, err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	e := &Error{Path: w.path, File: file, Why: "cannot be looked at: " + err.Error(), Mend: "see who may read it and its directory", Err: err}
+	e := &Error{Path: w.path, File: file, Why: "cannot be looked at: " + err.Error(), Fix: "see who may read it and its directory", Err: err}
 	if errors.Is(err, fs.ErrNotExist) {
-		e.Why, e.Mend = err.Error(), "install it or correct path"
+		e.Why, e.Fix = err.Error(), "install it or correct path"
 		e.Why = "does not exist: " + e.Why
 	}
 	return e
@@ -196,7 +214,7 @@ func SameProgram(path, self string) bool {
 	}
 	self = strings.TrimSuffix(self, " (deleted)") // as /proc/PID/exe has it
 	real, err := filepath.EvalSymlinks(path)
-	if err == nil && real == filepath.Clean(self) || filepath.Clean(path) == filepath.Clean(self) {
+	if (err == nil && real == filepath.Clean(self)) || filepath.Clean(path) == filepath.Clean(self) {
 		return true
 	}
 	a, errA := os.Stat(path)

@@ -28,6 +28,7 @@ func LookUp(name string) (*Account, error) {
 	case err != nil:
 		return nil, fmt.Errorf("look up user %s: %w", name, err)
 	}
+
 	ids, err := u.GroupIds()
 	if err != nil {
 		return nil, fmt.Errorf("look up the groups of user %s: %w", name, err)
@@ -36,6 +37,7 @@ func LookUp(name string) (*Account, error) {
 	if a.UID, err = number(u.Uid); err == nil {
 		a.GID, err = number(u.Gid)
 	}
+
 	for _, id := range ids {
 		var gid uint32
 		if err == nil {
@@ -46,6 +48,7 @@ func LookUp(name string) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("user %s: %w", name, err)
 	}
+
 	slices.Sort(a.Groups)
 	if euid := os.Geteuid(); euid != 0 && a.UID != uint32(euid) {
 		return nil, fmt.Errorf("only root can run a program as user %s, this is uid %d: leave user out", name, euid)

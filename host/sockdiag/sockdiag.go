@@ -40,7 +40,7 @@ func Peer(inode uint32) (peer uint32, err error) {
 }
 
 // Bound reports whether a socket of any process is bound to the file at path. One that
-// does not listen yet answers a connect as a file does that nobody has.
+// does not listen yet answers a connect like a file that no process has.
 func Bound(path string) (bound bool, err error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
@@ -76,6 +76,7 @@ func ask(flags uint16, inode, show, cookie uint32, found func(attr uint16, value
 	if err := unix.Sendto(nl, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("sock_diag: %w", err)
 	}
+
 	buf := make([]byte, 64<<10)
 	for {
 		n, _, err := unix.Recvfrom(nl, buf, 0)

@@ -65,7 +65,7 @@ func TestBound(t *testing.T) {
 	}
 	unix.Close(fd)
 	if bound, err := Bound(path); err != nil || bound {
-		t.Errorf("bound %v, %v though nobody has it", bound, err)
+		t.Errorf("bound %v, %v though no process has it", bound, err)
 	}
 }
 

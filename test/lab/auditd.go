@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,18 +33,15 @@ type Plugin struct {
 func (p Plugin) builtin() bool { return strings.HasPrefix(p.Path, "builtin_") }
 
 func (p Plugin) conf() string {
-	typ, format := "always", p.Format
+	typ := "always"
 	if p.builtin() {
 		typ = "builtin"
-	}
-	if format == "" {
-		format = "string"
 	}
 	s := fmt.Sprintf("active = yes\ndirection = out\npath = %s\ntype = %s\n", p.Path, typ)
 	if p.Args != "" {
 		s += fmt.Sprintf("args = %s\n", p.Args)
 	}
-	return s + fmt.Sprintf("format = %s\n", format)
+	return s + fmt.Sprintf("format = %s\n", cmp.Or(p.Format, "string"))
 }
 
 // argv is the part of the arguments that every auditd passes on.
@@ -96,21 +95,15 @@ func (a *Auditd) Version() string { return Version(a.root) }
 func Start(t TB, o Options) *Auditd {
 	t.Helper()
 	lockFile, err := lock(LockFile)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	Check(t, err, "lock")
 	t.Cleanup(func() { lockFile.Close() })
 	a := &Auditd{t: t, dir: tempDir(t), root: o.Root, plugins: o.Plugins}
-	if err := a.writeConf(o); err != nil {
-		t.Fatalf("configure auditd: %v", err)
-	}
+	Check(t, a.writeConf(o), "configure auditd")
 	if a.kernel, err = saveKernel(a.dir, lockFile); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
 	t.Cleanup(a.tearDown)
-	if err := a.start(o); err != nil {
-		t.Fatalf("start auditd: %v", err)
-	}
+	Check(t, a.start(o), "start auditd")
 	return a
 }
 
@@ -118,7 +111,7 @@ func (a *Auditd) start(o Options) error {
 	if _, err := command("auditctl", "-D"); err != nil {
 		return err
 	}
-	a.SetBacklog(pick(o.Backlog, 8192))
+	a.SetBacklog(cmp.Or(o.Backlog, 8192))
 	return a.run()
 }
 
@@ -146,20 +139,6 @@ func (a *Auditd) run() error {
 	})
 }
 
-func pick(n, def int) int {
-	if n == 0 {
-		return def
-	}
-	return n
-}
-
-func pickString(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
-}
-
 // writeConf makes the directory that auditd -c gets: auditd.conf and plugins.d.
 func (a *Auditd) writeConf(o Options) error {
 	pluginDir := filepath.Join(a.dir, "plugins.d")
@@ -170,21 +149,20 @@ func (a *Auditd) writeConf(o Options) error {
 	}
 	conf := map[string]string{
 		"local_events": "yes", "write_logs": "yes", "log_file": a.Log(),
-		"log_format": pickString(o.LogFormat, "ENRICHED"), "name_format": pickString(o.NameFormat, "NONE"),
+		"log_format": cmp.Or(o.LogFormat, "ENRICHED"), "name_format": cmp.Or(o.NameFormat, "NONE"),
 		"flush": "INCREMENTAL_ASYNC", "freq": "50", "priority_boost": "4",
-		"max_log_file": "4096", "max_log_file_action": "IGNORE", "num_logs": strconv.Itoa(pick(o.NumLogs, 5)),
+		"max_log_file": "4096", "max_log_file_action": "IGNORE", "num_logs": strconv.Itoa(cmp.Or(o.NumLogs, 5)),
 		// Whatever happens to the disk must not stop the log or the machine.
 		"space_left": "2", "admin_space_left": "1", "space_left_action": "IGNORE",
 		"admin_space_left_action": "IGNORE", "disk_full_action": "IGNORE", "disk_error_action": "IGNORE",
-		"verify_email": "no", "q_depth": strconv.Itoa(pick(o.QDepth, 2000)), "overflow_action": "SYSLOG",
+		"verify_email": "no", "q_depth": strconv.Itoa(cmp.Or(o.QDepth, 2000)), "overflow_action": "SYSLOG",
 		"max_restarts": "10", "plugin_dir": pluginDir,
 	}
+
 	if o.MaxLogFile > 0 {
 		conf["max_log_file"], conf["max_log_file_action"] = strconv.Itoa(o.MaxLogFile), "ROTATE"
 	}
-	for key, value := range o.Conf {
-		conf[key] = value
-	}
+	maps.Copy(conf, o.Conf)
 	var lines strings.Builder
 	for key, value := range conf {
 		fmt.Fprintf(&lines, "%s = %s\n", key, value)
@@ -192,6 +170,7 @@ func (a *Auditd) writeConf(o Options) error {
 	if err := writeConfFile(filepath.Join(a.dir, "auditd.conf"), lines.String()); err != nil {
 		return err
 	}
+
 	for _, p := range o.Plugins {
 		if err := writeConfFile(a.pluginConf(p.Name), p.conf()); err != nil {
 			return err
@@ -262,11 +241,9 @@ func (a *Auditd) PluginRunning(name string) bool { return a.FindPlugin(name) != 
 
 func (a *Auditd) find(p Plugin) int {
 	pids, err := Children(a.pid)
-	if err != nil {
-		a.t.Fatalf("children of auditd: %v", err)
-	}
+	Check(a.t, err, "children of auditd")
 	for _, pid := range pids {
-		if runs(pid, pickString(p.Becomes, p.Path), p.argv()) {
+		if runs(pid, cmp.Or(p.Becomes, p.Path), p.argv()) {
 			return pid
 		}
 	}
@@ -280,14 +257,10 @@ func (a *Auditd) Plugins() []Plugin { return slices.Clone(a.plugins) }
 func (a *Auditd) SetPlugins(plugins ...Plugin) {
 	a.t.Helper()
 	for _, p := range a.plugins {
-		if err := os.Remove(a.pluginConf(p.Name)); err != nil {
-			a.t.Fatalf("remove plugin: %v", err)
-		}
+		Check(a.t, os.Remove(a.pluginConf(p.Name)), "remove plugin")
 	}
 	for _, p := range plugins {
-		if err := writeConfFile(a.pluginConf(p.Name), p.conf()); err != nil {
-			a.t.Fatalf("configure plugin: %v", err)
-		}
+		Check(a.t, writeConfFile(a.pluginConf(p.Name), p.conf()), "configure plugin")
 	}
 	a.plugins = plugins
 }
@@ -301,9 +274,7 @@ func (a *Auditd) Reload() {
 	const done, failed = "op=reconfigure state=changed", "op=reconfigure state=no-change"
 	count := func(text string) int {
 		n, err := CountString(a.Log(), text)
-		if err != nil {
-			a.t.Fatalf("reload: %v", err)
-		}
+		Check(a.t, err, "reload")
 		return n
 	}
 	before, failures := count(done), -1
@@ -311,9 +282,7 @@ func (a *Auditd) Reload() {
 	Wait(a.t, 30*time.Second, "auditd to reload", func() (bool, string) {
 		if n := count(failed); n != failures || time.Since(sent) > 7*time.Second {
 			failures, sent = n, time.Now()
-			if err := syscall.Kill(a.pid, syscall.SIGHUP); err != nil {
-				a.t.Fatalf("reload auditd: %v", err)
-			}
+			Check(a.t, syscall.Kill(a.pid, syscall.SIGHUP), "reload auditd")
 		}
 		return count(done) > before, fmt.Sprintf("%d failures in %s", failures, a.Log())
 	})
@@ -321,7 +290,7 @@ func (a *Auditd) Reload() {
 
 // Stop ends auditd as a service manager does (TERM) and returns when it and
 // its plugins are gone. Its log and the kernel's rules stay until the test
-// ends, and StartAgain goes on with them.
+// ends, and StartAgain continues with them.
 func (a *Auditd) Stop() {
 	a.t.Helper()
 	if err := a.stop(); err != nil {
@@ -338,16 +307,18 @@ func (a *Auditd) stop() error {
 	if err != nil {
 		return err
 	}
+
 	a.pid = 0
-	if err := stopProcess(pid, "auditd"); err != nil {
+	if err := awaitEnd(pid, "auditd", 10*time.Second, unix.SIGTERM); err != nil {
 		return err
 	}
 	// Without its pipe a plugin has nothing left to do.
 	for _, pid := range plugins {
-		if err := a.awaitPlugin(pid); err != nil {
+		if err := awaitEnd(pid, fmt.Sprintf("plugin %v", cmdline(pid)), 5*time.Second); err != nil {
 			return err
 		}
 	}
+
 	nudge := time.Now().Add(2 * time.Second)
 	return wait(5*time.Second, "the kernel to forget auditd", func() (bool, string) {
 		st, err := ReadStatus()
@@ -361,39 +332,24 @@ func (a *Auditd) stop() error {
 	})
 }
 
-// stopProcess sends TERM and waits; when that does not help it kills and says so.
-func stopProcess(pid int, name string) error {
+// awaitEnd waits until a process has ended, continued in case a test has stopped it. If it does
+// not end in time it is killed, and that is an error.
+func awaitEnd(pid int, what string, limit time.Duration, signals ...unix.Signal) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil // gone
 	}
 	defer unix.Close(fd)
-	_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
-	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
-		return nil // gone
+	for _, sig := range append([]unix.Signal{unix.SIGCONT}, signals...) {
+		_ = unix.PidfdSendSignal(fd, sig, nil, 0) // an error means that it is gone
 	}
-	if waitExit(fd, 10*time.Second) {
+	if waitExit(fd, limit) {
 		return nil
 	}
-	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-	waitExit(fd, 5*time.Second)
-	return fmt.Errorf("%s (pid %d) did not end on TERM and was killed", name, pid)
-}
 
-func (a *Auditd) awaitPlugin(pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil // gone
-	}
-	defer unix.Close(fd)
-	_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0) // a test may have stopped it
-	if waitExit(fd, 5*time.Second) {
-		return nil
-	}
-	argv := cmdline(pid)
 	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 	waitExit(fd, 5*time.Second)
-	return fmt.Errorf("plugin %v (pid %d) outlived auditd by 5 s and was killed", argv, pid)
+	return fmt.Errorf("%s (pid %d) did not end within %v and was killed", what, pid, limit)
 }
 
 // tearDown is the cleanup: it must do all its steps whatever went wrong.

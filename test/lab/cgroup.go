@@ -26,13 +26,9 @@ func LimitCPU(t TB, pid int, share float64) (release func()) {
 		return func() {}
 	}
 	home, err := groupOf(pid, v2)
-	if err != nil {
-		t.Fatalf("limit pid %d: %v", pid, err)
-	}
+	Check(t, err, "limit pid %d", pid)
 	group, err := os.MkdirTemp(root, "audisp-relay-lab")
-	if err != nil {
-		t.Fatalf("limit pid %d: %v", pid, err)
-	}
+	Check(t, err, "limit pid %d", pid)
 	released := false
 	release = func() {
 		if released {
@@ -48,6 +44,7 @@ func LimitCPU(t TB, pid int, share float64) (release func()) {
 			t.Errorf("%v", err)
 		}
 	}
+
 	t.Cleanup(release)
 	quota := time.Duration(share * float64(cpuPeriod)).Microseconds()
 	limits := [][2]string{{"cpu.cfs_period_us", fmt.Sprint(cpuPeriod.Microseconds())}, {"cpu.cfs_quota_us", fmt.Sprint(quota)}}
@@ -55,9 +52,7 @@ func LimitCPU(t TB, pid int, share float64) (release func()) {
 		limits = [][2]string{{"cpu.max", fmt.Sprintf("%d %d", quota, cpuPeriod.Microseconds())}}
 	}
 	for _, l := range append(limits, [2]string{"cgroup.procs", strconv.Itoa(pid)}) {
-		if err := writeCgroup(filepath.Join(group, l[0]), l[1]); err != nil {
-			t.Fatalf("limit pid %d: %v", pid, err)
-		}
+		Check(t, writeCgroup(filepath.Join(group, l[0]), l[1]), "limit pid %d", pid)
 	}
 	return release
 }
@@ -104,7 +99,7 @@ func groupOf(pid int, v2 bool) (string, error) {
 			continue
 		}
 		for controller := range strings.SplitSeq(f[1], ",") {
-			if v2 && f[0] == "0" || !v2 && controller == "cpu" {
+			if (v2 && f[0] == "0") || (!v2 && controller == "cpu") {
 				return f[2], nil
 			}
 		}

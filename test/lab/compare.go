@@ -28,10 +28,10 @@ type Compare struct {
 	// StripNode drops node=… from both sides: audispd 2.8.5 takes it from its
 	// own configuration, auditd from another.
 	StripNode bool
-	// After and Until, when not empty, limit both sides to the lines behind the
+	// After and Until, when not empty, limit both sides to the lines after the
 	// first one with this text and up to the first one with that text
 	// (inclusive): what lies outside was before the consumer connected, or after
-	// it was told to stop. See Auditd.Mark and Drain.
+	// it was asked to stop. See Auditd.Mark and Drain.
 	After, Until string
 }
 
@@ -50,7 +50,7 @@ type Report struct {
 	OutOfOrder int // stream lines that stand before one that the log has earlier
 	EOEMissing int // events with a SYSCALL record in the stream and no EOE
 	EOEExtra   int // EOE records of no such event
-	EOECut     int // EOE records of which so much is missing that they have no id
+	EOECut     int // EOE records that lack so much that they have no id
 	Markers    int // the relay's own records of what it lost (op=relay-loss)
 
 	Examples []string // some of each fault
@@ -112,6 +112,7 @@ func CompareLog(logs, streams []string, c Compare) (Report, error) {
 	if err := cmp.each(streams, cmp.streamLine); err != nil {
 		return cmp.r, fmt.Errorf("read stream: %w", err)
 	}
+
 	// Once more through the log, for the text of what is owed.
 	if err := cmp.each(logs, cmp.owedLine); err != nil {
 		return cmp.r, fmt.Errorf("read log: %w", err)
@@ -119,6 +120,7 @@ func CompareLog(logs, streams []string, c Compare) (Report, error) {
 	for _, n := range cmp.heads {
 		cmp.r.Extra += int(n)
 	}
+
 	for _, n := range cmp.events {
 		if n > 0 {
 			cmp.r.EOEMissing += int(n)
@@ -154,7 +156,7 @@ func (c *comparer) each(paths []string, fn func(line []byte)) error {
 }
 
 func (c *comparer) logLine(line []byte) {
-	h := maphash.Bytes(c.seed, line)
+	h := c.hash(line)
 	s, ok := c.log[h]
 	if !ok {
 		s.pos = int64(c.r.LogLines)
@@ -167,48 +169,45 @@ func (c *comparer) logLine(line []byte) {
 
 func (c *comparer) streamLine(line []byte) {
 	c.r.StreamLines++
+	switch id := recordID(line); recordType(line) {
+	case "EOE":
+		c.r.EOE++
+		if len(id) == 0 {
+			c.count(&c.r.EOECut, "EOE without id", line)
+		} else {
+			c.events[c.hash(id)]--
+		}
+		return
+	case "SYSCALL":
+		c.events[c.hash(id)]++
+	}
 	if isMarker(line) {
-		c.r.Markers++
-		c.quote("marker", line)
+		c.count(&c.r.Markers, "marker", line)
 		return
 	}
-	if recordType(line) == "EOE" && len(recordID(line)) == 0 {
-		c.r.EOE++
-		c.r.EOECut++
-		c.quote("EOE without id", line)
-		return
-	}
-	if recordType(line) == "EOE" {
-		c.r.EOE++
-		c.events[maphash.Bytes(c.seed, recordID(line))]--
-		return
-	}
-	if recordType(line) == "SYSCALL" {
-		c.events[maphash.Bytes(c.seed, recordID(line))]++
-	}
+
 	if c.Raw {
 		line = bytes.TrimSuffix(line, []byte(" "))
 	}
-	h := maphash.Bytes(c.seed, line)
+	h := c.hash(line)
 	s, ok := c.log[h]
 	switch {
 	case !ok:
-		c.heads[maphash.Bytes(c.seed, recordHead(line))]++
+		c.heads[c.hash(recordHead(line))]++
 		c.quote("extra or altered", line)
 		return
 	case s.owed == 0:
-		c.r.Duplicate++
-		c.quote("duplicate", line)
+		c.count(&c.r.Duplicate, "duplicate", line)
 		return
 	}
+
 	s.owed--
 	c.log[h] = s
 	if s.times > 1 {
-		return // which of the equal lines it is, nobody can tell
+		return // which of the equal lines it is cannot be said
 	}
 	if s.pos < c.last {
-		c.r.OutOfOrder++
-		c.quote("out of order", line)
+		c.count(&c.r.OutOfOrder, "out of order", line)
 	}
 	c.last = max(c.last, s.pos)
 }
@@ -216,25 +215,31 @@ func (c *comparer) streamLine(line []byte) {
 // owedLine sorts a log line that the stream does not have: the stream may have
 // its head with another text.
 func (c *comparer) owedLine(line []byte) {
-	h := maphash.Bytes(c.seed, line)
+	h := c.hash(line)
 	s := c.log[h]
 	if s.owed == 0 {
 		return
 	}
 	s.owed--
 	c.log[h] = s
-	head := maphash.Bytes(c.seed, recordHead(line))
+	head := c.hash(recordHead(line))
 	switch {
 	case c.heads[head] > 0:
 		c.heads[head]--
-		c.r.Altered++
-		c.quote("altered, in the log", line)
+		c.count(&c.r.Altered, "altered, in the log", line)
 	case logOnly(line):
 		c.r.LogOnly++
 	default:
-		c.r.Missing++
-		c.quote("missing", line)
+		c.count(&c.r.Missing, "missing", line)
 	}
+}
+
+func (c *comparer) hash(text []byte) uint64 { return maphash.Bytes(c.seed, text) }
+
+// count counts a fault, and quotes some of its kind.
+func (c *comparer) count(n *int, kind string, line []byte) {
+	*n++
+	c.quote(kind, line)
 }
 
 func (c *comparer) quote(kind string, line []byte) {
@@ -247,7 +252,7 @@ func (c *comparer) quote(kind string, line []byte) {
 	c.r.Examples = append(c.r.Examples, fmt.Sprintf("%s: %q", kind, line))
 }
 
-// logOnly tells the records that auditd writes to its log and never dispatches:
+// logOnly reports the records that auditd writes to its log and never dispatches:
 // DAEMON_CONFIG of a successful reload (all versions) and DAEMON_ROTATE of
 // 2.8.5.
 func logOnly(line []byte) bool {
@@ -324,6 +329,7 @@ func fileLines(path string, fn func(line []byte) bool) (more bool, err error) {
 		defer zr.Close()
 		r = zr
 	}
+
 	br := bufio.NewReaderSize(r, maxLine)
 	for {
 		line, err := br.ReadSlice('\n')

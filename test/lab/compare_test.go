@@ -19,14 +19,14 @@ func TestCompareCaptures(t *testing.T) {
 	}{
 		{"audit-3.0.9-raw", Compare{Raw: true}, Report{LogLines: 811, StreamLines: 967, EOE: 156}},
 		{"audit-3.0.9-enriched", Compare{}, Report{LogLines: 811, StreamLines: 967, EOE: 156}},
-		// The capture begins behind a SYSCALL record whose EOE is in it.
+		// The capture begins after a SYSCALL record whose EOE is in it.
 		{"audit-3.0.9-node", Compare{}, Report{LogLines: 809, StreamLines: 965, EOE: 156, EOEExtra: 1}},
 		{"audit-4.2.1-enriched", Compare{}, Report{LogLines: 815, StreamLines: 971, EOE: 156}},
 		// 4.2.1 cuts the last 16 bytes of every kernel record in RAW, which of an EOE
 		// leaves no id. The two whole ones are auditd's own.
 		{"audit-4.2.1-raw", Compare{Raw: true}, Report{LogLines: 811, StreamLines: 967, EOE: 156, Altered: 809,
 			EOEMissing: 156, EOECut: 156}},
-		// audispd puts node= on the stream, auditd was not told to.
+		// audispd puts node= on the stream, auditd was not configured to.
 		{"audit-2.8.5-audispd", Compare{Raw: true, StripNode: true}, Report{LogLines: 811, StreamLines: 967, EOE: 156}},
 		{"audit-2.8.5-audispd", Compare{Raw: true}, Report{LogLines: 811, StreamLines: 967, EOE: 156, Missing: 811, Extra: 811}},
 	}
@@ -80,7 +80,7 @@ func TestCompareFindsFaults(t *testing.T) {
 		{"trailing space of RAW", "type=PATH msg=audit(1.000:1): item=1\n", recC, Compare{Raw: true}, Report{}},
 		{"reload is never dispatched", recB + conf, recB, Compare{}, Report{LogOnly: 1}},
 		{"last line torn", recB + recD, recB + recD[:len(recD)-3], Compare{}, Report{Altered: 1}},
-		{"behind a mark", recA + recD + recB, recD + recB, Compare{After: "mark-1"}, Report{}},
+		{"after a mark", recA + recD + recB, recD + recB, Compare{After: "mark-1"}, Report{}},
 		{"up to a mark", recD + recB, recD, Compare{Until: "mark-1"}, Report{}},
 		{"empty stream", recB + recD, "", Compare{}, Report{Missing: 2}},
 	}

@@ -15,9 +15,7 @@ func (a *Auditd) StartAgain() {
 	if a.pid != 0 {
 		a.t.Fatalf("start auditd again: pid %d still runs", a.pid)
 	}
-	if err := a.run(); err != nil {
-		a.t.Fatalf("start auditd again: %v", err)
-	}
+	Check(a.t, a.run(), "start auditd again")
 }
 
 // Rotate makes auditd rotate its log (USR1) and returns when it has: audit.log
@@ -25,33 +23,25 @@ func (a *Auditd) StartAgain() {
 func (a *Auditd) Rotate() {
 	a.t.Helper()
 	var before, now unix.Stat_t
-	if err := unix.Stat(a.Log(), &before); err != nil {
-		a.t.Fatalf("rotate: %s: %v", a.Log(), err)
-	}
+	Check(a.t, unix.Stat(a.Log(), &before), "rotate: %s", a.Log())
 	var sent time.Time
 	Wait(a.t, 30*time.Second, "auditd to rotate "+a.Log(), func() (bool, string) {
 		// As with a reload it may fail to learn who sent the signal.
 		if time.Since(sent) > 3*time.Second {
 			sent = time.Now()
-			if err := syscall.Kill(a.pid, syscall.SIGUSR1); err != nil {
-				a.t.Fatalf("rotate: auditd: %v", err)
-			}
+			Check(a.t, syscall.Kill(a.pid, syscall.SIGUSR1), "rotate: auditd")
 		}
 		err := unix.Stat(a.Log(), &now)
 		return err == nil && now.Ino != before.Ino, fmt.Sprint(err)
 	})
 }
 
-// Freeze stops a process (SIGSTOP) for a time and lets it go on.
+// Freeze stops a process (SIGSTOP) for a time and continues it.
 func Freeze(t TB, pid int, d time.Duration) {
 	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatalf("stop pid %d: %v", pid, err)
-	}
+	Check(t, syscall.Kill(pid, syscall.SIGSTOP), "stop pid %d", pid)
 	time.Sleep(d)
-	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
-		t.Fatalf("let pid %d go on: %v", pid, err)
-	}
+	Check(t, syscall.Kill(pid, syscall.SIGCONT), "continue pid %d", pid)
 }
 
 // KillPlugin kills the named plugin (KILL) and returns the pid of the one that
@@ -65,9 +55,7 @@ func Freeze(t TB, pid int, d time.Duration) {
 func (a *Auditd) KillPlugin(name string) int {
 	a.t.Helper()
 	pid := a.PluginPID(name)
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		a.t.Fatalf("kill %s: %v", name, err)
-	}
+	Check(a.t, syscall.Kill(pid, syscall.SIGKILL), "kill %s", name)
 	var next int
 	sent := time.Now()
 	Wait(a.t, 20*time.Second, "auditd to start "+name+" again", func() (bool, string) {

@@ -10,7 +10,7 @@ import (
 )
 
 // auditd stops and starts under load, its plugin is killed and its log rotated:
-// the test goes on with the same configuration, rules and logs.
+// the test continues with the same configuration, rules and logs.
 func TestLiveStopAndStartAgain(t *testing.T) {
 	Require(t)
 	a := Start(t, Options{NumLogs: 99, Conf: map[string]string{"max_restarts": "20"},
@@ -43,7 +43,7 @@ func TestLiveStopAndStartAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The kernel keeps what happens while nobody listens only if booted with audit=1.
+	// The kernel keeps what happens while no daemon listens only if booted with audit=1.
 	if seen.Events == 0 || seen.Events > res.Made {
 		t.Errorf("%+v of %d", seen, res.Made)
 	}

@@ -54,6 +54,7 @@ func parseStatus(out string) (Status, error) {
 		*field = n
 		delete(want, key)
 	}
+
 	if len(want) > 0 {
 		return st, fmt.Errorf("auditctl -s lacks %d of the expected lines: %q", len(want), out)
 	}
@@ -100,6 +101,7 @@ func saveKernel(dir string, lockFile *os.File) (*restorer, error) {
 	if st.PID != 0 {
 		return nil, fmt.Errorf("pid %d already holds the audit socket: stop that audit daemon first", st.PID)
 	}
+
 	rules, err := ReadRules()
 	if err != nil {
 		return nil, err
@@ -179,7 +181,7 @@ func (r *restorer) restore() error {
 	return nil
 }
 
-// releaseGuard tells the guard that nothing is left to do, and waits for it.
+// releaseGuard dismisses the guard, and waits for it.
 func (r *restorer) releaseGuard() error {
 	if _, err := io.WriteString(r.guardPipe, "done\n"); err != nil {
 		return fmt.Errorf("lab guard: %w", err)

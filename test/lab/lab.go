@@ -1,7 +1,6 @@
 // Package lab runs real peers for tests and measurements: the auditd of this
-// machine on a configuration of its own, an rsyslogd, a load that makes
-// audit events at a known rate, and a comparison of what a consumer got with
-// audit.log.
+// machine on a configuration of its own, a load that makes audit events at a known rate,
+// and a comparison of what a consumer got with audit.log.
 //
 // The kernel knows one audit daemon, one set of rules and one /dev/log. All of
 // that is taken under a lock file and given back exactly as it was found, also
@@ -92,6 +91,14 @@ func skip(t TB, why string) {
 	t.Skipf("%s", why)
 }
 
+// Check fails the test where there is an error; what says at what.
+func Check(t TB, err error, what string, args ...any) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", fmt.Sprintf(what, args...), err)
+	}
+}
+
 // lock waits for the exclusive lock on path. Closing the file gives it back; a
 // child that inherits the file keeps it until it ends.
 func lock(path string) (*os.File, error) {
@@ -141,9 +148,7 @@ func wait(limit time.Duration, what string, done func() (ok bool, state string))
 func tempDir(t TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lab")
-	if err != nil {
-		t.Fatalf("make lab directory: %v", err)
-	}
+	Check(t, err, "make lab directory")
 	t.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("remove lab directory: %v", err)

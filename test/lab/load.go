@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -37,7 +37,6 @@ type LoadResult struct {
 	Elapsed time.Duration
 	Files   int    // the sequence starts again after so many
 	Dir     string // of the files
-	Cost    syscall.Rusage
 }
 
 // Rate made, events a second.
@@ -72,16 +71,13 @@ func (a *Auditd) StartLoad(l Load) *LoadRun {
 		if err == nil {
 			err = os.WriteFile(bin, program, 0o755)
 		}
-		if err != nil {
-			a.t.Fatalf("the load generator: %v", err)
-		}
+		Check(a.t, err, "the load generator")
 	}
+
 	dir, err := os.MkdirTemp(a.dir, "watched")
-	if err != nil {
-		a.t.Fatalf("load: %v", err)
-	}
+	Check(a.t, err, "load")
 	a.WatchRule(dir, LoadKey, LoadUID)
-	res := LoadResult{Files: pick(l.Files, 1000), Dir: dir}
+	res := LoadResult{Files: cmp.Or(l.Files, 1000), Dir: dir}
 	run := &LoadRun{t: a.t, out: new(bytes.Buffer), res: res}
 	run.proc = startProcess(a.t, exec.Command(bin, "-dir", dir, "-auid", strconv.Itoa(LoadUID),
 		"-rate", strconv.Itoa(l.Rate), "-for", l.Duration.String(), "-count", strconv.Itoa(l.Count),
@@ -97,7 +93,7 @@ func (a *Auditd) StartLoad(l Load) *LoadRun {
 // Wait for the generator to end.
 func (r *LoadRun) Wait() LoadResult {
 	r.t.Helper()
-	r.res.Cost = *r.proc.Usage()
+	<-r.proc.Exited()
 	if !r.proc.cmd.ProcessState.Success() {
 		r.t.Fatalf("load: %v: %s", r.proc.cmd.ProcessState, r.proc.Stderr())
 	}
@@ -109,7 +105,7 @@ func (r *LoadRun) Wait() LoadResult {
 	return r.res
 }
 
-// End stops the generator before its time, with nothing to tell how much it made.
+// End stops the generator before its time, without a result.
 func (r *LoadRun) End() { r.proc.Stop() }
 
 // PID of the generator, for example to stop and continue it.
@@ -159,7 +155,7 @@ func (a *Auditd) Drain(files ...string) string {
 	return a.DrainTo(append([]string{a.Log()}, files...)...)
 }
 
-// DrainTo is Drain without a look at audit.log, which auditd may have been told not to write.
+// DrainTo is Drain without a look at audit.log, which auditd may be configured not to write.
 func (a *Auditd) DrainTo(files ...string) string {
 	a.t.Helper()
 	const limit = 60 * time.Second
@@ -190,15 +186,11 @@ func tailHas(path, text string) bool {
 		return false
 	}
 	defer f.Close()
-	if size, err := f.Seek(0, io.SeekEnd); err == nil && size > tail {
-		_, err = f.Seek(-tail, io.SeekEnd)
-		if err != nil {
-			return false
-		}
-	} else {
-		_, _ = f.Seek(0, io.SeekStart)
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return false
 	}
-	data, err := io.ReadAll(f)
+	data, err := io.ReadAll(io.NewSectionReader(f, max(0, size-tail), tail))
 	return err == nil && bytes.Contains(data, []byte(text))
 }
 

@@ -3,7 +3,6 @@ package lab
 import (
 	"bytes"
 	"fmt"
-	"strconv"
 )
 
 // Marker is what the relay says in a consumer's stream of what that consumer
@@ -44,39 +43,19 @@ func isMarker(line []byte) bool {
 	return recordType(line) == "DAEMON_ERR" && bytes.Contains(line, []byte(": op=relay-loss "))
 }
 
+// markerText is the text of a marker after its id.
+const markerText = "op=relay-loss sink=%s cause=%s records=%d events=%d first=%d last=%d res=failed mac=%s"
+
 // parseMarker is strict: every field there, once, in this order, nothing else.
 func parseMarker(line []byte) (Marker, error) {
 	m := Marker{ID: string(recordID(line)), Line: string(line)}
-	bad := fmt.Errorf("marker %q: want op=relay-loss sink= cause= records= events= first= last= res=failed mac=", line)
-	_, text, ok := bytes.Cut(line, []byte("): "))
-	fields := bytes.Split(text, []byte(" "))
-	names := []string{"op", "sink", "cause", "records", "events", "first", "last", "res", "mac"}
-	if !ok || m.ID == "" || len(fields) != len(names) {
-		return m, bad
-	}
-	values := map[string]string{}
-	for i, f := range fields {
-		name, value, _ := bytes.Cut(f, []byte("="))
-		if string(name) != names[i] {
-			return m, bad
-		}
-		values[names[i]] = string(value)
-	}
-	m.Sink, m.Cause, m.MAC = values["sink"], values["cause"], values["mac"]
-	var err [4]error
-	m.Records, err[0] = strconv.ParseUint(values["records"], 10, 64)
-	m.Events, err[1] = strconv.ParseUint(values["events"], 10, 64)
-	first, err2 := strconv.ParseUint(values["first"], 10, 32)
-	last, err3 := strconv.ParseUint(values["last"], 10, 32)
-	err[2], err[3] = err2, err3
-	m.First, m.Last = uint32(first), uint32(last)
-	for _, e := range err {
-		if e != nil {
-			return m, bad
-		}
-	}
-	if values["op"] != "relay-loss" || values["res"] != "failed" || len(values["mac"]) != 32 {
-		return m, bad
+	_, text, _ := bytes.Cut(line, []byte("): "))
+	_, err := fmt.Sscanf(string(text), markerText, &m.Sink, &m.Cause, &m.Records, &m.Events, &m.First, &m.Last, &m.MAC)
+
+	// Sscanf is not: it skips blanks and signs.
+	again := fmt.Sprintf(markerText, m.Sink, m.Cause, m.Records, m.Events, m.First, m.Last, m.MAC)
+	if err != nil || again != string(text) || m.ID == "" || len(m.MAC) != 32 {
+		return m, fmt.Errorf("marker %q: want %s", line, markerText)
 	}
 	return m, nil
 }

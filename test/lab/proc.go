@@ -112,7 +112,7 @@ func waitExit(pidfd int, limit time.Duration) bool {
 		if n > 0 {
 			return true
 		}
-		if left <= 0 || err != nil && !errors.Is(err, unix.EINTR) {
+		if left <= 0 || (err != nil && !errors.Is(err, unix.EINTR)) {
 			return false
 		}
 	}
@@ -132,9 +132,7 @@ type Process struct {
 func StartProcess(t TB, name string, args ...string) *Process {
 	t.Helper()
 	path, err := Tool(name)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	Check(t, err, "find a program")
 	return startProcess(t, exec.Command(path, args...), nil)
 }
 
@@ -142,9 +140,7 @@ func startProcess(t TB, cmd *exec.Cmd, stdout io.Writer) *Process {
 	t.Helper()
 	p := &Process{t: t, name: filepath.Base(cmd.Path), cmd: cmd, out: new(complaints), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = stdout, p.out
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", p.name, err)
-	}
+	Check(t, cmd.Start(), "start %s", p.name)
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // the state is in cmd.ProcessState
@@ -180,12 +176,6 @@ func (c *complaints) text() string {
 	return c.out.String()
 }
 
-// Usage is the resource use of a helper that has ended.
-func (p *Process) Usage() *syscall.Rusage {
-	<-p.done
-	return p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
-}
-
 // Signal sends a signal to the helper, for example SIGSTOP.
 func (p *Process) Signal(sig os.Signal) {
 	p.t.Helper()
@@ -201,7 +191,7 @@ func (p *Process) Stop() {
 		return
 	default:
 	}
-	// Errors mean that it is gone already, which done will tell.
+	// Errors mean that it is gone already, which done will show.
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	_ = p.cmd.Process.Signal(syscall.SIGCONT)
 	select {

@@ -39,21 +39,12 @@ func Root(t TB, suite string) string {
 
 // Version of auditd in a root, "" is the machine itself, as its package says.
 func Version(root string) string {
-	data, err := os.ReadFile(filepath.Join(root, "/var/lib/dpkg/status"))
+	admin := filepath.Join(root, "/var/lib/dpkg")
+	version, err := command("dpkg-query", "--admindir="+admin, "--show", "--showformat=${Version}", "auditd")
 	if err != nil {
 		return "unknown"
 	}
-	for stanza := range strings.SplitSeq(string(data), "\n\n") {
-		if !strings.HasPrefix(stanza, "Package: auditd\n") {
-			continue
-		}
-		for line := range strings.Lines(stanza) {
-			if v, ok := strings.CutPrefix(line, "Version: "); ok {
-				return strings.TrimSpace(v)
-			}
-		}
-	}
-	return "unknown"
+	return version
 }
 
 // chrootScript runs a program within a root: $1 is the root, $2 a directory that is

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -27,9 +26,7 @@ const devLogLock = "/run/audisp-relay-lab-devlog.lock"
 func claimDevLog(t TB) {
 	t.Helper()
 	lockFile, err := lock(devLogLock)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	Check(t, err, "lock")
 	const saved = DevLog + ".lab-saved"
 	restore := func() error {
 		if err := os.Remove(DevLog); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -40,6 +37,7 @@ func claimDevLog(t TB) {
 		}
 		return nil
 	}
+
 	t.Cleanup(func() {
 		if err := restore(); err != nil {
 			t.Errorf("restore %s: %v", DevLog, err)
@@ -48,9 +46,7 @@ func claimDevLog(t TB) {
 	})
 	if _, err := os.Lstat(saved); err == nil {
 		// Left by a test that was killed.
-		if err := restore(); err != nil {
-			t.Fatalf("restore %s: %v", DevLog, err)
-		}
+		Check(t, restore(), "restore %s", DevLog)
 	}
 	if err := os.Rename(DevLog, saved); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("move %s aside: %v", DevLog, err)
@@ -110,92 +106,6 @@ func awaitSocket(t TB, p *Process, path string) {
 	})
 }
 
-// RsyslogOptions say what an rsyslogd listens to. Inputs left out are off.
-type RsyslogOptions struct {
-	Socket string // unix datagram socket; /dev/log is given back afterwards
-	UDP    bool   // on 127.0.0.1, see UDPAddr
-	TCP    bool   // on 127.0.0.1, see TCPAddr; octet counting and line framing
-	// Template of an output line, in rsyslog's syntax; default is "%rawmsg%\n",
-	// the message as it came. Control characters are not escaped.
-	Template string
-}
-
-// Rsyslogd is a running rsyslogd with a configuration of its own: no rate
-// limit, messages of up to 64 KiB, nothing queued beyond what it is writing.
-type Rsyslogd struct {
-	*Process
-	Output  string // the file all messages go to
-	UDPAddr string
-	TCPAddr string
-}
-
-// StartRsyslogd runs rsyslogd until the test ends or Stop, and returns when it listens.
-// With Socket /dev/log, call it before Start.
-func StartRsyslogd(t TB, o RsyslogOptions) *Rsyslogd {
-	t.Helper()
-	RequireTools(t, "rsyslogd")
-	if o.Socket == DevLog {
-		claimDevLog(t)
-	}
-	dir := tempDir(t)
-	r := &Rsyslogd{Output: filepath.Join(dir, "messages")}
-	conf := fmt.Sprintf("global(workDirectory=%q maxMessageSize=\"64k\" parser.escapeControlCharactersOnReceive=\"off\")\n"+
-		"main_queue(queue.type=\"Direct\")\n"+
-		"template(name=\"lab\" type=\"string\" string=%q)\n", dir, pickString(o.Template, "%rawmsg%\n"))
-	if o.Socket != "" {
-		conf += "module(load=\"imuxsock\" SysSock.Use=\"off\")\n" +
-			fmt.Sprintf("input(type=\"imuxsock\" Socket=%q RateLimit.Interval=\"0\")\n", o.Socket)
-	}
-	if o.UDP {
-		port := FreePort(t, "udp")
-		r.UDPAddr = net.JoinHostPort("127.0.0.1", port)
-		conf += "module(load=\"imudp\")\n" + fmt.Sprintf("input(type=\"imudp\" address=\"127.0.0.1\" port=%q)\n", port)
-	}
-	if o.TCP {
-		port := FreePort(t, "tcp")
-		r.TCPAddr = net.JoinHostPort("127.0.0.1", port)
-		conf += "module(load=\"imtcp\" maxFrameSize=\"65536\")\n" +
-			fmt.Sprintf("input(type=\"imtcp\" address=\"127.0.0.1\" port=%q)\n", port)
-	}
-	conf += fmt.Sprintf("action(type=\"omfile\" file=%q template=\"lab\")\n", r.Output)
-	confFile := filepath.Join(dir, "rsyslog.conf")
-	if err := os.WriteFile(confFile, []byte(conf), 0o600); err != nil {
-		t.Fatalf("configure rsyslogd: %v", err)
-	}
-	r.Process = StartProcess(t, "rsyslogd", "-n", "-f", confFile, "-i", filepath.Join(dir, "pid"))
-	r.await(o)
-	return r
-}
-
-// await returns when every input listens. It looks and does not bind: rsyslogd
-// would find its port taken and never try again.
-func (r *Rsyslogd) await(o RsyslogOptions) {
-	r.t.Helper()
-	if o.Socket != "" {
-		awaitSocket(r.t, r.Process, o.Socket)
-	}
-	Wait(r.t, 10*time.Second, "rsyslogd to listen", func() (bool, string) {
-		select {
-		case <-r.Exited():
-			return false, "it has ended: " + r.Stderr()
-		default:
-		}
-		for network, addr := range map[string]string{"tcp": r.TCPAddr, "udp": r.UDPAddr} {
-			if addr == "" {
-				continue
-			}
-			there, err := Bound(network, addr)
-			if err != nil {
-				return false, err.Error()
-			}
-			if !there {
-				return false, "nothing at " + network + " " + addr + "; it says: " + r.Stderr()
-			}
-		}
-		return true, ""
-	})
-}
-
 // FreePort returns a port of 127.0.0.1 that was free a moment ago. It is below
 // the range that outgoing connections take theirs from (ip_local_port_range,
 // 32768 and up), so that no other test's connection gets it meanwhile.
@@ -226,7 +136,7 @@ func canBind(network, addr string) bool {
 	return true
 }
 
-// Bound tells whether a socket has the IPv4 address, as /proc/net says
+// Bound reports whether a socket has the IPv4 address, as /proc/net says
 // (proc_net_tcp.rst in the kernel's documentation): for TCP one that listens.
 func Bound(network, addr string) (bool, error) {
 	ap, err := netip.ParseAddrPort(addr)

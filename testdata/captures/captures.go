@@ -8,20 +8,26 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"testing"
 )
+
+// TB is the part of testing.TB that is needed here, so that a program can read captures, too.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 //go:embed *.gz
 var files embed.FS
 
 // Read returns the unpacked capture of that file name.
-func Read(t testing.TB, name string) []byte {
+func Read(t TB, name string) []byte {
 	t.Helper()
 	return ReadFrom(t, files, name)
 }
 
 // ReadFrom returns the unpacked gzip file of that name.
-func ReadFrom(t testing.TB, dir fs.FS, name string) []byte {
+func ReadFrom(t TB, dir fs.FS, name string) []byte {
 	t.Helper()
 	f, err := dir.Open(name)
 	if err != nil {
@@ -41,7 +47,7 @@ func ReadFrom(t testing.TB, dir fs.FS, name string) []byte {
 
 // Names returns the file names that match a pattern of path.Match, of which
 // there must be some.
-func Names(t testing.TB, pattern string) (names []string) {
+func Names(t TB, pattern string) (names []string) {
 	t.Helper()
 	entries, err := files.ReadDir(".")
 	if err != nil {

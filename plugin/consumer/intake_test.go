@@ -1,4 +1,4 @@
-package plugin
+package consumer
 
 import (
 	"fmt"
@@ -32,18 +32,18 @@ func eoeLine(serial int) string { return fmt.Sprintf(`type=EOE msg=audit(1.000:%
 
 // taker is a consumer with an intake.
 type taker struct {
-	*intake
+	*Intake
 	cur *queue.Cursor
 }
 
 func take(t *testing.T, cfg config.Sink) *taker {
 	t.Helper()
-	w, err := wishOf(cfg, nil, "")
+	w, err := NewSelection(cfg, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := queue.New(queue.Options{Config: queue.Config{Depth: 1000, Bytes: 1 << 20, Hold: true, Whole: w.events}, Name: "box"})
-	tk := &taker{newIntake(q, w), q.Cursor()}
+	q := queue.New(queue.Options{Config: queue.Config{Depth: 1000, Bytes: 1 << 20, Hold: true, Whole: w.Events}, Name: "box"})
+	tk := &taker{NewIntake(q, w), q.Cursor()}
 	t.Cleanup(func() { tk.cur.Close(); q.Close() })
 	return tk
 }
@@ -67,7 +67,7 @@ func (tk *taker) serials(t *testing.T) (got string) {
 }
 
 func TestIntake(t *testing.T) {
-	// Two events that are interleaved and one behind them that does not end.
+	// Two events that are interleaved and one after them that does not end.
 	stream := func() *record.Batch {
 		return batchOf(t, syscallLine(1, "a"), syscallLine(2, "b"), pathLine(2), pathLine(1), eoeLine(2), eoeLine(1), syscallLine(3, "a"))
 	}
@@ -81,7 +81,7 @@ func TestIntake(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tk := take(t, config.Sink{Format: c.format, Filter: c.filter})
 			b := stream()
-			tk.put(b)
+			tk.Put(b)
 			for i := range b.Recs {
 				if b.Recs[i].Flags != stream().Recs[i].Flags {
 					t.Errorf("record %d of the stream, which others get too, has flags %b", i, b.Recs[i].Flags)
@@ -90,7 +90,7 @@ func TestIntake(t *testing.T) {
 			if got := tk.serials(t); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
-			tk.flush()
+			tk.Flush()
 			if got := tk.serials(t); got != c.flushed {
 				t.Errorf("flushed %s, want %s", got, c.flushed)
 			}
@@ -99,7 +99,7 @@ func TestIntake(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 			if got, want := tk.queue.Position().ID.Serial, uint32(3); got != want {
-				t.Errorf("the position is behind event %d, want %d", got, want)
+				t.Errorf("the position is after event %d, want %d", got, want)
 			}
 		})
 	}
@@ -109,25 +109,25 @@ func TestIntake(t *testing.T) {
 func TestIntakeChanges(t *testing.T) {
 	tk := take(t, config.Sink{Format: "json", Filter: `key == "a"`})
 	want := func(format, filter string) {
-		w, err := wishOf(config.Sink{Format: format, Filter: filter}, nil, "")
+		w, err := NewSelection(config.Sink{Format: format, Filter: filter}, nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		tk.next.Store(w)
 	}
-	tk.put(batchOf(t, syscallLine(1, "a"), syscallLine(2, "b")))
+	tk.Put(batchOf(t, syscallLine(1, "a"), syscallLine(2, "b")))
 	want("json", `key == "b"`)
-	tk.put(batchOf(t, eoeLine(1), eoeLine(2), syscallLine(3, "c"), pathLine(4)))
+	tk.Put(batchOf(t, eoeLine(1), eoeLine(2), syscallLine(3, "c"), pathLine(4)))
 	if got := tk.serials(t); got != "2/1300 2/1320 |" {
 		t.Errorf("another filter: %s", got)
 	}
 	want("string", "")
-	tk.put(batchOf(t, eoeLine(3)))
+	tk.Put(batchOf(t, eoeLine(3)))
 	if got := tk.serials(t); got != "4/1302 | 3/1320" { // what was open went by the filter before; event 4 has no main record
 		t.Errorf("no filter any more: %s", got)
 	}
 	want("ecs", "")
-	tk.put(batchOf(t, syscallLine(5, ""), eoeLine(5)))
+	tk.Put(batchOf(t, syscallLine(5, ""), eoeLine(5)))
 	if got := tk.serials(t); got != "5/1300 5/1320 |" {
 		t.Errorf("events again: %s", got)
 	}
@@ -144,12 +144,12 @@ func TestStoredTime(t *testing.T) {
 	}
 	for stored, want := range map[bool]string{true: "1/1326 | 2/1326 |", false: ""} {
 		tk := take(t, config.Sink{Format: "json"})
-		tk.stored = stored
-		tk.put(batchOf(t, at(10, 1), at(11, 2)))
+		tk.Stored = stored
+		tk.Put(batchOf(t, at(10, 1), at(11, 2)))
 		if got := tk.serials(t); got != "" {
 			t.Errorf("too early: %s", got)
 		}
-		tk.put(batchOf(t, at(60, 3)))
+		tk.Put(batchOf(t, at(60, 3)))
 		if got := tk.serials(t); got != want {
 			t.Errorf("stored %v: got %q, want %q", stored, got, want)
 		}

@@ -1,4 +1,4 @@
-package plugin
+package consumer
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ import (
 // given returns how many records of each serial an intake with that filter gives.
 func given(t *testing.T, filter string, rounds ...[]string) map[uint32]int {
 	t.Helper()
-	w, err := wishOf(config.Sink{Format: "json", Filter: filter}, nil, "")
+	w, err := NewSelection(config.Sink{Format: "json", Filter: filter}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,16 +27,16 @@ func given(t *testing.T, filter string, rounds ...[]string) map[uint32]int {
 	defer q.Close()
 	cur := q.Cursor()
 	defer cur.Close()
-	in := newIntake(q, w)
+	in := NewIntake(q, w)
 	for n, lines := range rounds {
 		r := stream.NewReader(strings.NewReader(strings.Join(lines, "\n") + "\n"))
 		var b record.Batch
 		for r.Next(&b) == nil {
-			in.put(&b)
+			in.Put(&b)
 		}
-		in.expire(time.Now().Add(time.Duration(n+1) * time.Hour))
+		in.Expire(time.Now().Add(time.Duration(n+1) * time.Hour))
 	}
-	in.flush()
+	in.Flush()
 	got := make(map[uint32]int)
 	for {
 		b, err := cur.Take()
@@ -128,7 +128,7 @@ func TestRandomParts(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		g, whole := newJudge(f.New()), f.New()
+		g, whole := NewJudge(f.New()), f.New()
 		for i := 0; i < len(b.Recs); {
 			j := i + 1
 			for j < len(b.Recs) && b.SameEvent(i, j) {
@@ -139,7 +139,7 @@ func TestRandomParts(t *testing.T) {
 			for from := i; from < j; {
 				to := rapid.IntRange(from+1, j).Draw(rt, "part")
 				b.Recs[to-1].Flags |= record.End | record.Partial
-				keep, _ := g.keep(b, from, to)
+				keep, _ := g.Keep(b, from, to)
 				some, every = some || keep, every && keep
 				from = to
 			}
@@ -154,8 +154,8 @@ func TestRandomParts(t *testing.T) {
 // TestUnreadPass: what cannot be read passes every filter, and is counted with its cause.
 func TestUnreadPass(t *testing.T) {
 	tk := take(t, config.Sink{Format: "json", Filter: `type == "USER_LOGIN"`})
-	tk.put(batchOf(t, "node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): x", syscallLine(2, "k"), eoeLine(2), "node=CentOS 7.7 type=USER_CMD msg=audit(1.000:3): x"))
-	tk.expire(time.Now())
+	tk.Put(batchOf(t, "node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): x", syscallLine(2, "k"), eoeLine(2), "node=CentOS 7.7 type=USER_CMD msg=audit(1.000:3): x"))
+	tk.Expire(time.Now())
 	r := tk.report()
 	if r.Unread != 2 || r.FilterErrors != 0 || !strings.Contains(r.UnreadCause, "blank") {
 		t.Errorf("%+v", r)
@@ -175,48 +175,4 @@ func TestIsCut(t *testing.T) {
 	if event.IsCut(few) || !event.IsCut(many) || !event.IsCut(make([]record.Record, event.DefaultMaxRecords)) {
 		t.Error("the limits are not known")
 	}
-}
-
-// TestExplainSeesWhatFiltersSee: a key or executable that explain lists is one that a filter
-// on it keeps the event for, whatever a program has written into its record.
-func TestExplainSeesWhatFiltersSee(t *testing.T) {
-	texts := []string{`op=x key="msgkey" exe="/bin/msg" res=success`, "op=x'\x1dkey=\"forged\" exe=\"/bin/forged\"", "op=x' key=\"later\" \x1dUID=\"root\"'\x1dAUID=\"x\"", `key=6D exe=2F62`, ``, `'"key="q`, "\x1d'\x1dkey=\"a\"\x1d"}
-	rapid.Check(t, func(rt *rapid.T) {
-		text := rapid.SampledFrom(texts).Draw(rt, "text") + rapid.SampledFrom([]string{"", " ", "\x1d", `"`, "'"}).Draw(rt, "more")
-		lines := []string{
-			"type=" + rapid.SampledFrom([]string{"USER_CMD", "SERVICE_START", "CKADDR", "CONFIG_CHANGE", "AVC"}).Draw(rt, "type") + ` msg=audit(1.000:1): pid=1 uid=0 ` +
-				rapid.SampledFrom([]string{"", `key="own" `, `exe="/bin/own" `}).Draw(rt, "own") + "msg='" + text + "'" + rapid.SampledFrom([]string{"", "\x1dUID=\"root\""}).Draw(rt, "names"),
-		}
-		if rapid.Bool().Draw(rt, "call") {
-			lines = append(lines, `type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=44 success=yes exe="/bin/call" key=`+rapid.SampledFrom([]string{`(null)`, `"call"`, `610162`}).Draw(rt, "key"))
-		}
-		b := batchOf(t, lines...)
-		var x explainer
-		_, exe, keys := x.describe(b, 0, len(b.Recs))
-		if exe == "(none)" {
-			exe = ""
-		}
-		if keys[0] == "(none)" {
-			keys[0] = ""
-		}
-		srcs := []string{fmt.Sprintf("exe == %q", exe)}
-		for _, key := range keys {
-			srcs = append(srcs, fmt.Sprintf("key == %q", key))
-		}
-		for _, src := range srcs {
-			f, err := filter.Compile(src)
-			if err != nil {
-				rt.Skip(err)
-			}
-			if keep, err := f.New().Keep(b, 0, len(b.Recs)); !keep || err != nil {
-				rt.Fatalf("%s: %v, %v\n%q", src, keep, err, lines)
-			}
-		}
-		for _, key := range []string{"msgkey", "forged", "later", "own", "call", "m", "q", "a"} {
-			f, _ := filter.Compile(fmt.Sprintf("key == %q", key))
-			if keep, _ := f.New().Keep(b, 0, len(b.Recs)); keep != strings.Contains("\x00"+strings.Join(keys, "\x00")+"\x00", "\x00"+key+"\x00") {
-				rt.Fatalf("key %s: kept %v, listed %q\n%q", key, keep, keys, lines)
-			}
-		}
-	})
 }

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,37 +12,27 @@ import (
 	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
 	"audisp-relay/host"
+	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/state"
 )
 
-// outlet gives records to every consumer. Whoever holds the Merger calls it.
-type outlet struct{ p *Plugin }
+// fanout gives records to every consumer. Whoever holds the Merger calls it.
+type fanout struct{ p *Plugin }
 
-func (o outlet) Put(b *record.Batch) {
-	missed := isLate(b)
-	for _, c := range o.p.consumers() {
-		o.p.give(c, b, missed)
-	}
-}
-
-// give gives records to one consumer. A panic costs no other.
-func (p *Plugin) give(c *consumer, b *record.Batch, missed bool) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			c.poison.note("queue", b, 0, len(b.Recs), fault)
-		}
-	}()
+func (o fanout) Put(b *record.Batch) {
+	missed, doubt := isLate(b), time.Time{}
 	if missed {
-		c.intake.putMissed(b, p.feed.Doubt())
-	} else {
-		c.intake.put(b)
+		doubt = o.p.feed.Doubt()
+	}
+	for _, c := range o.p.consumers() {
+		c.Give(b, missed, doubt)
 	}
 }
 
-// isLate reports whether lines of the log are given that stand before others which
-// consumers have had.
+// isLate reports whether lines of the log are given that stand before others which the
+// consumers already have.
 func isLate(b *record.Batch) bool {
 	for i := range b.Recs {
 		if b.Recs[i].Flags&(record.FromLog|record.Late) == record.FromLog|record.Late {
@@ -54,54 +45,42 @@ func isLate(b *record.Batch) bool {
 	return false
 }
 
-func (o outlet) Lost(t integrity.Gap) {
+func (o fanout) Lost(t integrity.Gap) {
 	for _, c := range o.p.consumers() {
-		c.queue().RecordUpstreamLoss(queue.Upstream, lossOf(t))
+		c.Queue().RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
 	}
 }
 
-// lossOf says what a hole has cost. How many records its events had nobody
-// knows: one each at least.
-func lossOf(t integrity.Gap) queue.Loss {
-	return queue.Loss{Events: t.Events(), Records: t.Events(), First: t.First, Last: t.Last, At: time.Now()}
-}
-
-// newFeed makes what stands between the reader and the queues, with audit.log
-// behind it where that is to be had.
+// newFeed makes what stands between the reader and the queues, and reads audit.log where
+// there is one.
 func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 	tracker := integrity.NewTracker(integrity.Options{BootID: bootID(), Window: p.opt.Window})
-	if data := p.keep.before.Tracker; len(data) > 0 {
+	if data := p.saver.before.Tracker; len(data) > 0 {
 		var s integrity.State
 		if err := json.Unmarshal(data, &s); err != nil {
-			p.log.Warn("serials of the run before not known: a hole at the restart does not show", zap.Error(err))
+			p.log.Warn("serials of the previous run unknown: a gap at the restart will not be noticed", zap.Error(err))
 		} else {
 			tracker.Restore(s) // of another boot they say nothing
 		}
 	}
 	log, network := p.auditLog()
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: outlet{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.nextRunGoesOn,
-		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.note(stage, b, 0, 1<<30, fault) }})
+	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: fanout{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.nextRunResumes,
+		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.Note(stage, b, 0, 1<<30, fault) }})
 	if resume {
 		feed.Begin()
 	}
 	return feed
 }
 
-// nextRunGoesOn reports whether the next run will find each consumer's place in audit.log. One that
+// nextRunResumes reports whether the next run will find each consumer's place in audit.log. One that
 // has had nothing yet has none: it would begin with what comes then. The Merger calls it.
-func (p *Plugin) nextRunGoesOn() bool {
-	if !p.keep.saves.Load() {
-		return false
-	}
-	for _, c := range p.consumers() {
-		if !c.queues()[0].Position().HasID {
-			return false
-		}
-	}
-	return true
+func (p *Plugin) nextRunResumes() bool {
+	return p.saver.saves.Load() && !slices.ContainsFunc(p.consumers(), func(c *consumer.Consumer) bool {
+		return !c.Queues()[0].Position().HasID
+	})
 }
 
-// auditLog returns the log that holes are filled from, nil where there is none,
+// auditLog returns the log that gaps are filled from, nil where there is none,
 // and whether records of other hosts stand in it that are not distributed.
 func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	p.mu.Lock()
@@ -127,30 +106,26 @@ func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	return auditlog.New(info.Path), info.Network
 }
 
+// expireEvery is how often events are looked for that nothing has completed.
+const expireEvery = 100 * time.Millisecond
+
 // startExpiry gives consumers the events that have waited too long for their end, from time
 // to time. A lossless queue makes that wait for room, as it does the reader, so it is
-// nothing for the main goroutine: stop tells it to end, ended is closed when it has.
+// nothing for the main goroutine: stop ends it, and ended is closed when it has ended.
 func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(expireEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case now := <-tick.C:
-				p.safely("expiry", func() {
-					p.feed.WithLock(func() {
-						for _, c := range p.consumers() {
-							c.intake.expire(now)
-						}
-					})
+		every(expireEvery, ctx.Done(), func(now time.Time) {
+			p.safely("expiry", func() {
+				p.feed.WithLock(func() {
+					for _, c := range p.consumers() {
+						c.Intake.Expire(now)
+					}
 				})
-			}
-		}
+			})
+		})
 	}()
 	return stop, done
 }
@@ -158,19 +133,19 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 // flush gives consumers the events that are open. What it returns is closed when that is done:
 // it may have to wait until others who give records have found room in a queue, and then
 // for room itself. A queue that is closed meanwhile counts the records as lost.
-func (p *Plugin) flush(cs ...*consumer) <-chan struct{} {
+func (p *Plugin) flush(cs ...*consumer.Consumer) <-chan struct{} {
 	done := make(chan struct{})
 	go p.feed.WithLock(func() {
 		defer close(done)
 		for _, c := range cs {
-			p.safely("flush", c.intake.flush)
+			p.safely("flush", c.Intake.Flush)
 		}
 	})
 	return done
 }
 
-// startFeed makes the Merger and runs it. What it returns ends it, with what is
-// left behind it given to the consumers.
+// startFeed makes the Merger and runs it. What it returns ends it, and gives the consumers
+// what is left in it.
 func (p *Plugin) startFeed() (end func()) {
 	cs := p.resumed()
 	p.feed = p.newFeed(cs != nil)
@@ -183,6 +158,7 @@ func (p *Plugin) startFeed() (end func()) {
 		}
 		p.feed.Run(ctx)
 	}()
+
 	return func() {
 		began := time.Now()
 		cancel()
@@ -204,21 +180,21 @@ func (p *Plugin) startFeed() (end func()) {
 			}
 			p.closeStalled(feedTime/2, began)
 			if time.Since(began) > 2*feedTime {
-				p.log.Warn("the last records wait for a consumer: leaving them")
+				p.log.Warn("the last records wait for a consumer: leaving them to the next run")
 				return
 			}
 		}
 	}
 }
 
-// resumed returns the consumers with the positions they go on from, nil when
-// none has one.
+// resumed returns the consumers with the positions they continue from, nil when none has
+// one.
 func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
-		r := recovery.Resumed{Name: c.name, Put: c.intake.put}
-		before, _ := p.keep.of(c.name)
-		r.ID, r.First, r.Known = resumeAt(c.queue(), before)
+		r := recovery.Resumed{Name: c.Name, Put: c.Intake.Put}
+		before, _ := p.saver.of(c.Name)
+		r.ID, r.First, r.Known = resumeAt(c.Queue(), before)
 		known = known || r.Known
 		cs = append(cs, r)
 	}
@@ -228,7 +204,7 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	return cs
 }
 
-// resumeAt returns the record after which (with first: at which) a consumer goes on in
+// resumeAt returns the record after which (with first: at which) a consumer continues in
 // audit.log: after what its spool has, otherwise where it was, and at its floor where
 // it may lack records before that.
 func resumeAt(q *queue.Queue, before state.Consumer) (id record.ID, first, known bool) {

@@ -1,4 +1,6 @@
-package plugin
+// Package replay sends stored streams through the same reader, filter, queue and sink as a live
+// one.
+package replay
 
 import (
 	"context"
@@ -16,12 +18,14 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/plugin/nodes"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
 )
 
-// Stored is what a Replay reads, and to whom it goes.
+// Stored is what Run reads, and to whom it goes.
 type Stored struct {
 	Inputs []string // files, compressed or not, in string or binary form; "-" is stdin
 	Log    string   // an audit.log that what the inputs lack is given from; "" is none
@@ -30,21 +34,21 @@ type Stored struct {
 	Sink   sinks.Sink
 }
 
-// Replay runs stored streams through the same reader, queue and sink as a live
-// one, without losing anything: it waits for the sink. A sink that fails is waited for
+// Run runs stored streams without losing anything: it waits for the sink. A sink that fails is waited for
 // until ctx ends. It returns how much was read.
-func Replay(ctx context.Context, from Stored) (Replayed, error) {
-	var done Replayed
+func Run(ctx context.Context, from Stored) (Result, error) {
+	var done Result
 	if err := checkLog(from.Log); err != nil {
 		return done, err
 	}
-	w, err := wishOf(config.Sink{Format: from.Format, Filter: from.Filter}, nil, "")
+	selection, err := consumer.NewSelection(config.Sink{Format: from.Format, Filter: from.Filter}, nil, "")
 	if err != nil {
 		return done, err
 	}
+
 	q := queue.New(queue.Options{
 		Config: queue.Config{
-			Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true, Markers: true, Whole: w.events,
+			Depth: config.DefaultQDepth, Bytes: int64(config.DefaultQBytes), Lossless: true, Hold: true, Markers: true, Whole: selection.Events,
 		},
 		Name: "replay",
 		Stop: ctx.Done(),
@@ -54,30 +58,30 @@ func Replay(ctx context.Context, from Stored) (Replayed, error) {
 		defer close(ended)
 		from.Sink.Run(ctx, q)
 	}()
-	in := newIntake(q, w)
-	in.stored = true
-	put, finish := in.put, func() {}
+	in := consumer.NewIntake(q, selection)
+	in.Stored = true
+	put, finish := in.Put, func() {}
 	if from.Log != "" {
 		done.Log = new(recovery.Counts)
-		put, finish = mending(in, from.Log, done.Log)
+		put, finish = recoverFrom(in, q, from.Log, done.Log)
 	}
+
 	for _, name := range from.Inputs {
 		var n stream.Counts
-		n, err = replayOne(ctx, name, put)
+		n, err = readInput(ctx, name, put)
 		done.In.Add(n)
 		if err != nil {
 			break
 		}
 	}
+
 	finish()
-	in.flush()
+	in.Flush()
 	q.Close()
 	<-ended
 	n := q.Counts()
-	done.Filtered, done.Failed, done.Unread = n.Filtered, in.failed.Load(), in.unread.Load()
-	if text := in.cause.Load(); text != nil {
-		done.Cause = *text
-	}
+	done.Filtered = n.Filtered
+	done.Failed, done.Unread, done.Cause = in.FilterTrouble()
 	if rest := n.Received - n.Filtered - n.Delivered; err == nil && rest > 0 {
 		err = fmt.Errorf("%d of %d records were not delivered", rest, n.Received)
 	}
@@ -87,8 +91,8 @@ func Replay(ctx context.Context, from Stored) (Replayed, error) {
 	return done, err
 }
 
-// Replayed says what a Replay has done.
-type Replayed struct {
+// Result says what a replay has done.
+type Result struct {
 	In  stream.Counts    // of all inputs
 	Log *recovery.Counts // of what came from the audit.log; nil without one
 	// Filtered counts the records that the filter left out, Failed the events it failed
@@ -124,10 +128,10 @@ func checkLog(name string) error {
 	return nil
 }
 
-// mending puts recovery from an audit.log that does not grow in front of in. The
+// recoverFrom puts recovery from an audit.log that does not grow in front of in. The
 // counts are there when finish has returned.
-func mending(in *intake, log string, counts *recovery.Counts) (put func(*record.Batch), finish func()) {
-	feed := recovery.New(recovery.Options{Log: auditlog.New(log), Static: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: replayed{in}, Say: zap.NewNop()})
+func recoverFrom(in *consumer.Intake, q *queue.Queue, log string, counts *recovery.Counts) (put func(*record.Batch), finish func()) {
+	feed := recovery.New(recovery.Options{Log: auditlog.New(log), Static: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: output{in, q}, Say: zap.NewNop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -142,14 +146,19 @@ func mending(in *intake, log string, counts *recovery.Counts) (put func(*record.
 	}
 }
 
-// replayed gives records to the one queue of a replay.
-type replayed struct{ in *intake }
+// output gives records to the one queue of a replay.
+type output struct {
+	in *consumer.Intake
+	q  *queue.Queue
+}
 
-func (r replayed) Put(b *record.Batch) { r.in.put(b) }
+func (o output) Put(b *record.Batch) { o.in.Put(b) }
 
-func (r replayed) Lost(t integrity.Gap) { r.in.queue.RecordUpstreamLoss(queue.Upstream, lossOf(t)) }
+func (o output) Lost(t integrity.Gap) {
+	o.q.RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
+}
 
-func replayOne(ctx context.Context, name string, put func(*record.Batch)) (stream.Counts, error) {
+func readInput(ctx context.Context, name string, put func(*record.Batch)) (stream.Counts, error) {
 	in, err := OpenInput(name)
 	if err != nil {
 		return stream.Counts{}, err
@@ -170,22 +179,22 @@ func replayOne(ctx context.Context, name string, put func(*record.Batch)) (strea
 	return r.Counts(), ctx.Err()
 }
 
-// SinkOf returns the sink that cfg names, with its format and filter, for Replay.
+// SinkOf returns the sink that cfg names, with its format and filter, for Run.
 func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err error) {
 	var names []string
 	for _, sc := range cfg.Sinks {
 		if sc.Name == name {
-			return Stored{Format: sc.Format, Filter: sc.Filter, Sink: newSink(sc, nil, fixedNames(sc, log), log, &poison{log: log})}, nil
+			return Stored{Format: sc.Format, Filter: sc.Filter, Sink: consumer.NewSink(sc, nil, nodes.Now(sc, log), log, consumer.NewPanics(log))}, nil
 		}
 		names = append(names, sc.Name)
 	}
 	return to, fmt.Errorf("%s has no sink %q: it has %q", cfg.File, name, names)
 }
 
-// WriterSink returns a sink that writes to w in a format, for Replay. The first error
+// WriterSink returns a sink that writes to w in a format, for Run. The first error
 // ends the replay through fail.
 func WriterSink(w io.Writer, kind format.Kind, fail context.CancelCauseFunc) Stored {
-	enc := encoderOf(kind, nil, namesOf("", localNode()), new(poison))
+	enc := consumer.NewEncoder(kind, nil, nodes.Fixed(""), new(consumer.Panics))
 	return Stored{Format: kind.Name, Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
 }
 

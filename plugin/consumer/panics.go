@@ -1,4 +1,4 @@
-package plugin
+package consumer
 
 import (
 	"fmt"
@@ -11,13 +11,13 @@ import (
 	"audisp-relay/sinks"
 )
 
-// sayPoison is how often it is said again that something panics.
-const sayPoison = time.Minute
+// panicEvery is how often it is logged again that something panics.
+const panicEvery = time.Minute
 
-// poison counts panics over events, or records, of one consumer or of the input. Each of these
+// Panics counts panics over events, or records, of one consumer or of the input. Each of these
 // was given raw. Sinks with many clients use it from many goroutines.
-type poison struct {
-	log *zap.Logger // nil: says nothing
+type Panics struct {
+	log *zap.Logger // nil: logs nothing
 
 	mu    sync.Mutex // guards what follows
 	times uint64
@@ -25,9 +25,12 @@ type poison struct {
 	said  time.Time
 }
 
-// note counts one over records i to j-1 of b, nil for no records at hand. A deferred function
+// NewPanics returns one that logs to log.
+func NewPanics(log *zap.Logger) *Panics { return &Panics{log: log} }
+
+// Note counts one over records i to j-1 of b, nil for no records at hand. A deferred function
 // calls it.
-func (p *poison) note(stage string, b *record.Batch, i, j int, fault any) {
+func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 	id := "none"
 	if b != nil {
 		for ; i < j && i < len(b.Recs); i++ {
@@ -42,7 +45,7 @@ func (p *poison) note(stage string, b *record.Batch, i, j int, fault any) {
 	defer p.mu.Unlock()
 	p.times++
 	p.last = fmt.Sprintf("event %s, %s at %s: %v", id, stage, at, fault)
-	if p.log == nil || !p.said.IsZero() && time.Since(p.said) < sayPoison {
+	if p.log == nil || (!p.said.IsZero() && time.Since(p.said) < panicEvery) {
 		return
 	}
 	p.said = time.Now()
@@ -50,20 +53,9 @@ func (p *poison) note(stage string, b *record.Batch, i, j int, fault any) {
 		zap.String("at", at), zap.Any("panic", fmt.Sprint(fault)), zap.Uint64("times", p.times))
 }
 
-// shown returns how often it was, and the last.
-func (p *poison) shown() (times uint64, last string) {
+// Shown returns how often it was, and the last.
+func (p *Panics) Shown() (times uint64, last string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.times, p.last
-}
-
-// safely calls f, which does something that can be left out once. A panic in it is counted
-// and said.
-func (p *Plugin) safely(what string, f func()) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			p.faults.note(what, nil, 0, 0, fault)
-		}
-	}()
-	f()
 }

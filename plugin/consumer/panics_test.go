@@ -1,4 +1,4 @@
-package plugin
+package consumer
 
 import (
 	"context"
@@ -32,27 +32,27 @@ func (poisonedUsers) Group(uint32) string { return "" }
 func TestPoisonedFilter(t *testing.T) {
 	tk := take(t, config.Sink{Format: "json", Filter: `user == "somebody" and uid != 3`})
 	core, logs := observer.New(zapcore.InfoLevel)
-	tk.poison.log = zap.New(core)
-	tk.look()
-	tk.wish.judge.match.Users = poisonedUsers{}
+	tk.panics.log = zap.New(core)
+	tk.followSelection()
+	tk.selection.judge.Match.Users = poisonedUsers{}
 	line := func(serial, uid int) string {
 		return fmt.Sprintf("type=USER_LOGIN msg=audit(1.000:%d): pid=1 uid=%d auid=0 ses=1 msg='op=login res=success'", serial, uid)
 	}
-	tk.put(batchOf(t, line(1, 1), line(2, 3), line(3, 666), line(4, 3), line(5, 5), line(6, 666), line(7, 7)))
-	tk.flush()
+	tk.Put(batchOf(t, line(1, 1), line(2, 3), line(3, 666), line(4, 3), line(5, 5), line(6, 666), line(7, 7)))
+	tk.Flush()
 	if got, want := tk.serials(t), "1/1112 | 3/1112 | 5/1112 | 6/1112 | 7/1112 |"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	times, last := tk.poison.shown()
-	if n := tk.queue.Counts(); times != 2 || n.Filtered != 2 || n.LostRecords() != 0 || !strings.Contains(last, "1.000:6") || !strings.Contains(last, "filter at poison_test.go:") {
+	times, last := tk.panics.Shown()
+	if n := tk.queue.Counts(); times != 2 || n.Filtered != 2 || n.LostRecords() != 0 || !strings.Contains(last, "1.000:6") || !strings.Contains(last, "filter at panics_test.go:") {
 		t.Errorf("%d times, last %s; %+v", times, last, n)
 	}
 	if all := logs.All(); len(all) != 1 || all[0].ContextMap()["event"] != "1.000:3" {
 		t.Errorf("said %v", all)
 	}
-	tk.poison.said = tk.poison.said.Add(-sayPoison)
-	tk.put(batchOf(t, line(8, 666)))
-	tk.flush()
+	tk.panics.said = tk.panics.said.Add(-panicEvery)
+	tk.Put(batchOf(t, line(8, 666)))
+	tk.Flush()
 	if logs.Len() != 2 || logs.All()[1].ContextMap()["times"] != uint64(3) {
 		t.Errorf("a minute later: said %v", logs.All())
 	}
@@ -61,7 +61,7 @@ func TestPoisonedFilter(t *testing.T) {
 // TestSinkThatPanics: it is degraded, replaced, and its records are still there.
 func TestSinkThatPanics(t *testing.T) {
 	core, logs := observer.New(zapcore.InfoLevel)
-	c := &consumer{name: "box", log: zap.New(core), poison: new(poison)}
+	c := &Consumer{Name: "box", Log: zap.New(core), panics: new(Panics)}
 	c.now = queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true}, Name: "box"})
 	c.now.Put(batchOf(t, syscallLine(1, "a")))
 	if err := c.runSink(context.Background(), panickySink{}); err == nil || c.panicked == nil || logs.Len() != 1 {
@@ -83,13 +83,3 @@ func (panickySink) Run(_ context.Context, q *queue.Queue) {
 }
 func (panickySink) Reopen()              {}
 func (panickySink) Status() sinks.Status { return sinks.Status{Since: time.Now()} }
-
-// TestSafely: what is done now and then costs nothing but itself when it panics.
-func TestSafely(t *testing.T) {
-	p := &Plugin{faults: new(poison)}
-	p.safely("watch", func() { panic("x") })
-	p.safely("watch", func() {})
-	if times, last := p.faults.shown(); times != 1 || !strings.Contains(last, "event none, watch at poison_test.go:") {
-		t.Errorf("%d, %s", times, last)
-	}
-}

@@ -1,4 +1,4 @@
-package plugin
+package consumer
 
 import (
 	"fmt"
@@ -15,51 +15,48 @@ import (
 	"audisp-relay/queue"
 )
 
-// expireEvery is how often events are looked for that nothing has completed.
-const expireEvery = 100 * time.Millisecond
-
-// wish is what a consumer wants to have: records as they come, or whole events, and
-// of these perhaps not all.
-type wish struct {
-	events bool
-	judge  *judge // nil: all
+// Selection is what a consumer gets: records as they come, or whole events, and perhaps not all
+// of these.
+type Selection struct {
+	Events bool
+	judge  *Judge // nil: all
 }
 
-// wishOf returns what a checked configuration asks for. users may be nil.
-func wishOf(cfg config.Sink, users *users.Users, local string) (*wish, error) {
+// NewSelection returns what a checked configuration asks for. users may be nil.
+func NewSelection(cfg config.Sink, users *users.Users, local string) (*Selection, error) {
 	kind, err := format.Parse(cfg.Format)
 	if err != nil {
 		return nil, err
 	}
-	w := &wish{events: kind.Format.Events() || cfg.Filter != ""}
+	w := &Selection{Events: kind.Format.Events() || cfg.Filter != ""}
 	if cfg.Filter != "" {
 		rule, err := filter.Compile(cfg.Filter)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("filter: %w", err)
 		}
 		match := rule.New()
 		if users != nil {
 			match.Users, match.Local = users, local
 		}
-		w.judge = newJudge(match)
+		w.judge = NewJudge(match)
 	}
 	return w, nil
 }
 
-// intake stands in front of the queue of one consumer. Whoever holds the Merger calls
-// put, expire and flush; the rest may be called from anywhere.
-type intake struct {
+// Intake stands in front of the queue of one consumer. Whoever holds the Merger calls
+// Put, Expire and Flush; the rest may be called from anywhere.
+type Intake struct {
 	queue *queue.Queue
-	next  atomic.Pointer[wish] // what is wanted now
+	next  atomic.Pointer[Selection] // what is wanted now
 
-	wish *wish            // what was wanted at the last put
-	asm  *event.Assembler // nil until events are wanted
+	selection *Selection       // what was wanted at the last put
+	asm       *event.Assembler // nil until events are wanted
 	// maxOpen bounds what asm holds, in bytes; 0 is its own default.
 	maxOpen int
 	own     record.Batch // a copy of the records, for asm to set flags in
-	// stored says that the records did not come when they were made: then time is
+	// Stored says that the records did not come when they were made: then time is
 	// that of the newest of them, not the clock's.
-	stored bool
+	Stored bool
 	newest int64 // ms
 	// missed says that records were given which the consumer had been lacking: the
 	// queue is to hold its floor until the first missedTurn records are given as events.
@@ -71,7 +68,7 @@ type intake struct {
 	late  bool
 	first atomic.Pointer[record.ID]
 
-	poison  *poison
+	panics  *Panics
 	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
 	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
 	failure atomic.Pointer[string]                // the last time's error
@@ -79,25 +76,26 @@ type intake struct {
 	cause   atomic.Pointer[string]                // likely, of the last of these
 }
 
-func newIntake(q *queue.Queue, w *wish) *intake {
-	in := &intake{queue: q, poison: new(poison)}
+// NewIntake returns the intake of a queue.
+func NewIntake(q *queue.Queue, w *Selection) *Intake {
+	in := &Intake{queue: q, panics: new(Panics)}
 	in.next.Store(w)
 	return in
 }
 
-// put gives the consumer what it wants of b.
-func (in *intake) put(b *record.Batch) {
-	in.look()
+// Put gives the consumer what it wants of b.
+func (in *Intake) Put(b *record.Batch) {
+	in.followSelection()
 	in.queue.Mark(time.Now())
 	if in.late {
 		in.noteFirst(b)
 	}
-	if !in.wish.events {
+	if !in.selection.Events {
 		in.queue.Put(b)
 		return
 	}
 	in.own.Buf, in.own.Recs = b.Buf, append(in.own.Recs[:0], b.Recs...)
-	if !in.stored {
+	if !in.Stored {
 		in.asm.Add(&in.own, time.Now())
 		return
 	}
@@ -108,11 +106,11 @@ func (in *intake) put(b *record.Batch) {
 	in.asm.Expire(time.UnixMilli(in.newest))
 }
 
-// putMissed gives the consumer records of which it has had later ones. doubt is since
-// when records were missing.
-func (in *intake) putMissed(b *record.Batch, doubt time.Time) {
+// putMissed gives the consumer records that belong before some it already has. doubt is
+// since when records were missing.
+func (in *Intake) putMissed(b *record.Batch, doubt time.Time) {
 	in.queue.Hold(doubt)
-	in.put(b)
+	in.Put(b)
 	in.missed = true
 	if in.asm != nil {
 		in.missedTurn = in.asm.Turn()
@@ -121,7 +119,7 @@ func (in *intake) putMissed(b *record.Batch, doubt time.Time) {
 }
 
 // unhold lets the queue's floor go when all that was missing is in the queue.
-func (in *intake) unhold() {
+func (in *Intake) unhold() {
 	if in.missed && (in.asm == nil || in.asm.Given(in.missedTurn)) {
 		in.missed = false
 		in.queue.Unhold()
@@ -129,7 +127,7 @@ func (in *intake) unhold() {
 }
 
 // noteFirst keeps the identity of the first record that audit.log has, too.
-func (in *intake) noteFirst(b *record.Batch) {
+func (in *Intake) noteFirst(b *record.Batch) {
 	for i := range b.Recs {
 		r := &b.Recs[i]
 		if r.HasID() && r.Type != record.TypeEOE && r.Flags&(record.Open|record.Cont|record.Late|record.Marker) == 0 {
@@ -141,28 +139,28 @@ func (in *intake) noteFirst(b *record.Batch) {
 	}
 }
 
-// look takes note of what is wanted now. Events that are open when no events are
+// followSelection takes note of what is wanted now. Events that are open when no events are
 // wanted any more are given as they are.
-func (in *intake) look() {
+func (in *Intake) followSelection() {
 	w := in.next.Load()
-	if w == in.wish {
+	if w == in.selection {
 		return
 	}
-	if in.wish != nil && in.wish.events && !w.events {
+	if in.selection != nil && in.selection.Events && !w.Events {
 		in.asm.Flush()
 	}
-	in.wish = w
-	if w.events && in.asm == nil {
-		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.give, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
-			in.poison.note("assembling", b, i, i+1, fault)
+	in.selection = w
+	if w.Events && in.asm == nil {
+		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.putEvents, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
+			in.panics.Note("assembling", b, i, i+1, fault)
 		}})
 	}
 }
 
-// give gives whole events to the queue, those that the filter leaves out apart.
+// putEvents gives whole events to the queue, those that the filter leaves out apart.
 // Events of one verdict that stand together go together.
-func (in *intake) give(b *record.Batch) {
-	if in.wish.judge == nil {
+func (in *Intake) putEvents(b *record.Batch) {
+	if in.selection.judge == nil {
 		in.queue.Put(b)
 		return
 	}
@@ -172,7 +170,7 @@ func (in *intake) give(b *record.Batch) {
 		keep, err := in.keep(b, i, j)
 		switch {
 		case err == nil:
-		case isUnread(err):
+		case IsUnread(err):
 			in.unread.Add(1)
 			if cause := stream.WhyUnread(b.Bytes(i)); in.cause.Load() == nil || *in.cause.Load() != cause {
 				in.cause.Store(&cause)
@@ -183,27 +181,27 @@ func (in *intake) give(b *record.Batch) {
 			in.failed.Add(1)
 		}
 		if i > from && keep != kept {
-			in.hand(b, from, i, kept)
+			in.putPart(b, from, i, kept)
 			from = i
 		}
 		kept, i = keep, j
 	}
-	in.hand(b, from, len(b.Recs), kept)
+	in.putPart(b, from, len(b.Recs), kept)
 }
 
 // keep asks the filter. An event that it panics over is kept, as any on which it fails.
-func (in *intake) keep(b *record.Batch, i, j int) (keep bool, err error) {
+func (in *Intake) keep(b *record.Batch, i, j int) (keep bool, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			in.poison.note("filter", b, i, j, fault)
-			in.wish.judge.match = in.wish.judge.match.Renew()
+			in.panics.Note("filter", b, i, j, fault)
+			in.selection.judge.Match = in.selection.judge.Match.Renew()
 			keep, err = true, fmt.Errorf("panic: %v", fault)
 		}
 	}()
-	return in.wish.judge.keep(b, i, j)
+	return in.selection.judge.Keep(b, i, j)
 }
 
-func (in *intake) hand(b *record.Batch, from, to int, keep bool) {
+func (in *Intake) putPart(b *record.Batch, from, to int, keep bool) {
 	part := record.Batch{Buf: b.Buf, Recs: b.Recs[from:to]}
 	if keep {
 		in.queue.Put(&part)
@@ -212,8 +210,8 @@ func (in *intake) hand(b *record.Batch, from, to int, keep bool) {
 	}
 }
 
-// expire gives the events that have waited too long.
-func (in *intake) expire(now time.Time) {
+// Expire gives the events that have waited too long.
+func (in *Intake) Expire(now time.Time) {
 	if in.asm == nil {
 		return
 	}
@@ -223,24 +221,31 @@ func (in *intake) expire(now time.Time) {
 	in.counts.Store(&n)
 }
 
-// flush gives all events that are open.
-func (in *intake) flush() {
+// Flush gives all events that are open.
+func (in *Intake) Flush() {
 	if in.asm != nil {
 		in.asm.Flush()
-		in.expire(time.Now())
+		in.Expire(time.Now())
 	}
 }
 
+// FilterTrouble returns how many events the filter failed on and let through, and how many records
+// without a readable header it kept, with the likely cause of the last.
+func (in *Intake) FilterTrouble() (failed, unread uint64, cause string) {
+	if text := in.cause.Load(); text != nil {
+		cause = *text
+	}
+	return in.failed.Load(), in.unread.Load(), cause
+}
+
 // report says how records became events, nil where they do not.
-func (in *intake) report() *EventReport {
+func (in *Intake) report() *EventReport {
 	n := in.counts.Load()
-	if n == nil || !in.next.Load().events {
+	if n == nil || !in.next.Load().Events {
 		return nil
 	}
-	r := &EventReport{AssemblerCounts: *n, FilterErrors: in.failed.Load(), Unread: in.unread.Load()}
-	if text := in.cause.Load(); text != nil {
-		r.UnreadCause = *text
-	}
+	r := &EventReport{AssemblerCounts: *n}
+	r.FilterErrors, r.Unread, r.UnreadCause = in.FilterTrouble()
 	if text := in.failure.Load(); text != nil {
 		r.FilterError = *text
 	}

@@ -1,4 +1,4 @@
-package plugin
+package replay
 
 import (
 	"cmp"
@@ -11,8 +11,10 @@ import (
 	"text/tabwriter"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/config"
 	"audisp-relay/filter"
 	"audisp-relay/format"
+	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 )
@@ -53,28 +55,28 @@ type Reason struct {
 	Fields string // and what its fields are
 }
 
-// Explain reads stored streams as Replay does and delivers nothing. Of from, Sink is
+// Explain reads stored streams as Run does and delivers nothing. Of from, Sink is
 // not used.
-func Explain(ctx context.Context, from Stored) (*Explained, Replayed, error) {
+func Explain(ctx context.Context, from Stored) (*Explained, Result, error) {
 	x := &Explained{Filter: from.Filter, ByKey: map[string]*Volume{}, ByType: map[string]*Volume{}, ByExe: map[string]*Volume{}, LeftOut: map[string]*Reason{}}
 	sink := &explainer{Explained: x}
 	if from.Filter != "" {
 		f, err := filter.Compile(from.Filter)
 		if err != nil {
-			return nil, Replayed{}, err
+			return nil, Result{}, fmt.Errorf("filter: %w", err)
 		}
-		sink.judge = newJudge(f.New())
+		sink.judge = consumer.NewJudge(f.New())
 	}
 	// Whole events, and all of them: the filter is asked here.
 	from.Sink, from.Filter, from.Format = sink, "", "json"
-	done, err := Replay(ctx, from)
+	done, err := Run(ctx, from)
 	return x, done, err
 }
 
 // explainer is a sink that counts events.
 type explainer struct {
 	*Explained
-	judge *judge // nil: all are kept
+	judge *consumer.Judge // nil: all are kept
 	facts filter.FactsReader
 }
 
@@ -102,7 +104,7 @@ func (x *explainer) event(b *record.Batch, i, j int) {
 	kept := true
 	if x.judge != nil {
 		var err error
-		if kept, err = x.judge.keep(b, i, j); isUnread(err) {
+		if kept, err = x.judge.Keep(b, i, j); consumer.IsUnread(err) {
 			x.Unread++
 		} else if err != nil {
 			x.Failed++
@@ -111,6 +113,7 @@ func (x *explainer) event(b *record.Batch, i, j int) {
 			x.reason(b, i, j)
 		}
 	}
+
 	x.add(b, i, j, kept)
 	count := func(by map[string]*Volume, name string) {
 		if by[name] == nil {
@@ -118,6 +121,7 @@ func (x *explainer) event(b *record.Batch, i, j int) {
 		}
 		by[name].add(b, i, j, kept)
 	}
+
 	typ, exe, keys := x.describe(b, i, j)
 	count(x.ByType, typ)
 	count(x.ByExe, exe)
@@ -129,7 +133,7 @@ func (x *explainer) event(b *record.Batch, i, j int) {
 // reason notes which part of the filter left an event out: the innermost one on
 // which all rests.
 func (x *explainer) reason(b *record.Batch, i, j int) {
-	steps := x.judge.match.Explain(b, i, j)
+	steps := x.judge.Match.Explain(b, i, j)
 	at := 0
 	for {
 		kid, n := 0, 0
@@ -144,6 +148,7 @@ func (x *explainer) reason(b *record.Batch, i, j int) {
 		}
 		at = kid
 	}
+
 	s := steps[at]
 	if steps[0].Value { // by itself it would not be
 		s = filter.Step{Expr: "part of an event that was left out"}
@@ -195,7 +200,7 @@ func (x *Explained) WriteText(w io.Writer) error {
 				break
 			}
 			v := list.of[name]
-			fmt.Fprintf(tw, "%d\t%.1f %%\t%d\t%.1f\t%d\t%s\n", v.Events, percent(v.Events, x.Events), v.Records, float64(v.Bytes)/1024, v.Kept, printable(name))
+			fmt.Fprintf(tw, "%d\t%.1f %%\t%d\t%.1f\t%d\t%s\n", v.Events, percent(v.Events, x.Events), v.Records, float64(v.Bytes)/1024, v.Kept, config.OneLine(name))
 		}
 	}
 	return tw.Flush()
@@ -217,18 +222,8 @@ func (x *Explained) writeReasons(tw io.Writer) {
 	fmt.Fprintf(tw, "\nLEFT OUT\tBECAUSE\tOF\tFOR EXAMPLE\n")
 	for _, expr := range exprs {
 		r := x.LeftOut[expr]
-		fmt.Fprintf(tw, "%d\t%v\t%s\t%s: %s\n", r.Events, r.Value, printable(expr), r.First, printable(r.Fields))
+		fmt.Fprintf(tw, "%d\t%v\t%s\t%s: %s\n", r.Events, r.Value, config.OneLine(expr), r.First, config.OneLine(r.Fields))
 	}
 }
 
 func percent(n, of uint64) float64 { return 100 * float64(n) / float64(max(of, 1)) }
-
-// printable keeps what came from a record from moving the terminal's cursor.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7F && r < 0xA0 || r == 0xFFFD {
-			return '?'
-		}
-		return r
-	}, s)
-}

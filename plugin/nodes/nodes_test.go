@@ -1,8 +1,9 @@
-package plugin
+package nodes
 
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,13 +11,14 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/host"
 )
 
-// world is what a nodes is told.
+// world is what a nodes learns.
 type world struct {
 	hostname string
 	fqd      map[string]string // without an entry the name server fails
@@ -27,8 +29,8 @@ type world struct {
 
 var errAway = errors.New("the name server is away")
 
-func (w *world) nodes(t *testing.T, log *zap.Logger) *nodes {
-	n := &nodes{log: log, known: make(map[nodeKey]*entry),
+func (w *world) nodes(t *testing.T, log *zap.Logger) *Nodes {
+	n := &Nodes{log: log, known: make(map[nodeKey]*entry),
 		hostname: func() (string, error) { return w.hostname, nil },
 		resolve: func(_ context.Context, _, host string) (string, error) {
 			w.asked++
@@ -47,7 +49,7 @@ func (w *world) nodes(t *testing.T, log *zap.Logger) *nodes {
 	n.ctx, n.end = context.WithCancel(context.Background())
 	n.host = w.hostname
 	n.local = n.findLocal(false)
-	t.Cleanup(n.close)
+	t.Cleanup(n.Close)
 	return n
 }
 
@@ -59,12 +61,12 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 		w := &world{hostname: "a", fqd: map[string]string{}}
 		core, logs := observer.New(zap.InfoLevel)
 		n := w.nodes(t, zap.New(core))
-		enc := format.Encoder{Host: n.of(config.Sink{NameFormat: "fqd"})}
-		short := n.of(config.Sink{NameFormat: "hostname"})
-		second := func() { time.Sleep(time.Second); n.follow(time.Now()); synctest.Wait() }
+		enc := format.Encoder{Host: n.Of(config.Sink{NameFormat: "fqd"})}
+		short := n.Of(config.Sink{NameFormat: "hostname"})
+		second := func() { time.Sleep(time.Second); n.Follow(time.Now()); synctest.Wait() }
 		expect := func(when, fqd, host string) {
 			t.Helper()
-			b := *batchOf(t, "type=CWD msg=audit(1.000:1): x")
+			b := *audittest.Lines(t, "type=CWD msg=audit(1.000:1): x\n")
 			if got := string(enc.Append(nil, b, 0)); got != "node="+fqd+" type=CWD msg=audit(1.000:1): x\n" || short.Load().Node != host {
 				t.Errorf("%s: %q, %q", when, got, short.Load().Node)
 			}
@@ -89,16 +91,16 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 			t.Error("asked without a reason")
 		}
 		w.fqd["a"] = "a.elsewhere"
-		n.lookUp()
+		n.LookUp()
 		synctest.Wait()
 		expect("HUP", "a.elsewhere", "a")
 		delete(w.fqd, "a")
-		n.lookUp()
+		n.LookUp()
 		synctest.Wait()
 		expect("HUP while the name server is away", "a.elsewhere", "a")
 		w.hostname = "b"
 		second()
-		expect("another host name, of which the name server does not know", "b", "b")
+		expect("another host name, which the name server does not know", "b", "b")
 		w.fqd["b"] = "b.example"
 		for range 11 {
 			second()
@@ -126,11 +128,29 @@ func TestLocalNames(t *testing.T) {
 			tt.w.hostname = "a"
 			n := tt.w.nodes(t, zap.NewNop())
 			time.Sleep(time.Second)
-			n.follow(time.Now())
+			n.Follow(time.Now())
 			synctest.Wait()
-			if got := n.localName(); got != tt.local {
+			if got := n.Local(); got != tt.local {
 				t.Errorf("%+v: %q, want %q", tt.w.auditd, got, tt.local)
 			}
 		})
+	}
+}
+
+func TestNodeNames(t *testing.T) {
+	n := New(os.Getpid(), zap.NewNop())
+	defer n.Close()
+	host, _ := os.Hostname()
+	for _, c := range []struct{ format, name, want string }{
+		{"none", "x", ""}, {"", "", ""}, {"user", "me", "me"}, {"hostname", "", host},
+	} {
+		if got, err := n.nodeName(nodeKey{c.format, c.name}); got != c.want || err != nil {
+			t.Errorf("%s: %q, %v", c.format, got, err)
+		}
+	}
+	for _, format := range []string{"fqd", "numeric"} { // whether they resolve or not
+		if got, _ := n.nodeName(nodeKey{format, ""}); got == "" {
+			t.Errorf("%s gives no name", format)
+		}
 	}
 }

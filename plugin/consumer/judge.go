@@ -1,4 +1,4 @@
-package plugin
+package consumer
 
 import (
 	"errors"
@@ -10,14 +10,14 @@ import (
 	"audisp-relay/filter"
 )
 
-// judge decides which events a consumer gets. An event can come in parts: it was too long,
+// Judge decides which events a consumer gets. An event can come in parts: it was too long,
 // waited too long, or some of it came late. Then all parts share what was decided on the
 // first. A part that leaves open whether the whole is to be kept, because what decides is in
-// another one, is kept. So nobody hides the end of an event behind its beginning.
-type judge struct {
-	match *filter.Matcher
+// another one, is kept. So the beginning of an event cannot hide its end.
+type Judge struct {
+	Match *filter.Matcher
 	seed  maphash.Seed
-	mul   uint64 // odd and secret: nobody can choose ids that look the same
+	mul   uint64 // odd and secret: a program cannot choose ids that look the same
 	last  []verdictOf
 	line  verdict // on the part that ended within a line
 }
@@ -47,17 +47,18 @@ func verdictOn(keep bool) verdict {
 	return leftOut
 }
 
-func newJudge(m *filter.Matcher) *judge {
-	return &judge{match: m, seed: maphash.MakeSeed(), mul: rand.Uint64() | 1, last: make([]verdictOf, verdictCount)}
+// NewJudge returns one that asks a filter.
+func NewJudge(m *filter.Matcher) *Judge {
+	return &Judge{Match: m, seed: maphash.MakeSeed(), mul: rand.Uint64() | 1, last: make([]verdictOf, verdictCount)}
 }
 
-// keep reports whether the event, or part of one, that records i..j-1 of b are is kept. The
+// Keep reports whether the event, or part of one, that records i..j-1 of b are is kept. The
 // error is the filter's.
-func (g *judge) keep(b *record.Batch, i, j int) (bool, error) {
+func (g *Judge) Keep(b *record.Batch, i, j int) (bool, error) {
 	if b.Recs[j-1].Flags&record.Partial != 0 {
 		return g.part(b, i, j)
 	}
-	keep, err := g.match.Keep(b, i, j)
+	keep, err := g.Match.Keep(b, i, j)
 	if b.Recs[i].HasID() {
 		*g.place(b, i) = verdictOf{g.id(b, i), verdictOn(keep)}
 	}
@@ -65,7 +66,7 @@ func (g *judge) keep(b *record.Batch, i, j int) (bool, error) {
 }
 
 // part decides on a part of an event.
-func (g *judge) part(b *record.Batch, i, j int) (keep bool, err error) {
+func (g *Judge) part(b *record.Batch, i, j int) (keep bool, err error) {
 	k := i // the first record that says which event it is
 	for k < j && !b.Recs[k].HasID() {
 		k++
@@ -76,6 +77,7 @@ func (g *judge) part(b *record.Batch, i, j int) (keep bool, err error) {
 			was = p.verdict
 		}
 	}
+
 	if was == notKnown && b.Recs[i].Flags&record.Cont != 0 {
 		was = g.line
 	}
@@ -91,13 +93,14 @@ func (g *judge) part(b *record.Batch, i, j int) (keep bool, err error) {
 	case was == notKnown && main:
 		v, err = g.first(b, i, j)
 	case was == notKnown, was == undecided:
-		if keep, err = g.match.MayKeep(b, i, j); keep || was == notKnown {
+		if keep, err = g.Match.MayKeep(b, i, j); keep || was == notKnown {
 			v = verdictOn(keep)
 		}
 	case was == leftOut && main: // a record that can be judged by itself
-		keep, err = g.match.Keep(b, i, j)
+		keep, err = g.Match.Keep(b, i, j)
 		v = verdictOn(keep)
 	}
+
 	if k < j {
 		*g.place(b, k) = verdictOf{g.id(b, k), v}
 	}
@@ -108,12 +111,12 @@ func (g *judge) part(b *record.Batch, i, j int) (keep bool, err error) {
 }
 
 // first decides on a part with the main record.
-func (g *judge) first(b *record.Batch, i, j int) (verdict, error) {
-	keep, err := g.match.Keep(b, i, j)
+func (g *Judge) first(b *record.Batch, i, j int) (verdict, error) {
+	keep, err := g.Match.Keep(b, i, j)
 	if keep {
 		return kept, err
 	}
-	switch may, _ := g.match.MayKeep(b, i, j); {
+	switch may, _ := g.Match.MayKeep(b, i, j); {
 	case !may:
 		return leftOut, nil
 	case event.IsCut(b.Recs[i:j]): // the rest is to come
@@ -123,12 +126,12 @@ func (g *judge) first(b *record.Batch, i, j int) (verdict, error) {
 }
 
 // place returns where the event of record i is remembered.
-func (g *judge) place(b *record.Batch, i int) *verdictOf {
+func (g *Judge) place(b *record.Batch, i int) *verdictOf {
 	return &g.last[(b.Recs[i].Serial+uint32(b.Recs[i].NodeLen)<<9)%verdictCount]
 }
 
 // id returns what the records of one event have in common.
-func (g *judge) id(b *record.Batch, i int) uint64 {
+func (g *Judge) id(b *record.Batch, i int) uint64 {
 	r := &b.Recs[i]
 	id := (uint64(r.Millis)*g.mul ^ uint64(r.Serial)) * g.mul
 	if r.NodeLen > 0 {
@@ -137,5 +140,6 @@ func (g *judge) id(b *record.Batch, i int) uint64 {
 	return id
 }
 
-// unread counts records without a readable header, which every filter keeps.
-func isUnread(err error) bool { return errors.Is(err, filter.ErrUnread) }
+// IsUnread reports whether an error is that of a record without a readable header, which every
+// filter keeps.
+func IsUnread(err error) bool { return errors.Is(err, filter.ErrUnread) }

@@ -1,8 +1,10 @@
-package plugin
+// Package nodes knows what this host is called, in records without node= and in filters.
+package nodes
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -25,9 +27,9 @@ const (
 	retryNames    = 10 * time.Second
 )
 
-// nodes knows what this host is called. A name is looked up when a sink first asks for it,
+// Nodes knows what this host is called. A name is looked up when a sink first asks for it,
 // at a HUP, when the host's own name changes, and every ten seconds while that has failed.
-type nodes struct {
+type Nodes struct {
 	parent int
 	log    *zap.Logger
 	ctx    context.Context
@@ -56,9 +58,9 @@ type entry struct {
 	host string // the host's name that now was made of
 }
 
-// newNodes returns the names of this host, whose auditd is the process parent or above it.
-func newNodes(parent int, log *zap.Logger) *nodes {
-	n := &nodes{
+// New returns the names of this host, whose auditd is the process parent or above it.
+func New(parent int, log *zap.Logger) *Nodes {
+	n := &Nodes{
 		parent: parent, log: log, known: make(map[nodeKey]*entry),
 		hostname: os.Hostname, resolve: resolveNode, auditd: host.NodeOf,
 	}
@@ -68,24 +70,21 @@ func newNodes(parent int, log *zap.Logger) *nodes {
 	return n
 }
 
-// close ends look-ups.
-func (n *nodes) close() {
+// Close ends look-ups.
+func (n *Nodes) Close() {
 	n.end()
 	n.looks.Wait()
 }
 
-// localName returns the node= of this host's own records, as users.Local takes it.
-func (n *nodes) localName() string {
-	if n == nil {
-		return localNode()
-	}
+// Local returns the node= of this host's own records, as users.Local takes it.
+func (n *Nodes) Local() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.local
 }
 
-// of returns what cfg's sink calls this host, kept up to date.
-func (n *nodes) of(cfg config.Sink) *atomic.Pointer[format.HostNames] {
+// Of returns what cfg's sink calls this host, kept up to date.
+func (n *Nodes) Of(cfg config.Sink) *atomic.Pointer[format.HostNames] {
 	key := nodeKey{cfg.NameFormat, cfg.NodeName}
 	n.mu.Lock()
 	e, there := n.known[key]
@@ -102,7 +101,7 @@ func (n *nodes) of(cfg config.Sink) *atomic.Pointer[format.HostNames] {
 }
 
 // store looks up what key gives. It says what fails once.
-func (n *nodes) store(key nodeKey, e *entry, local string) {
+func (n *Nodes) store(key nodeKey, e *entry, local string) {
 	called, _ := n.hostname()
 	name, err := n.nodeName(key)
 	if err != nil && n.ctx.Err() != nil {
@@ -112,6 +111,7 @@ func (n *nodes) store(key nodeKey, e *entry, local string) {
 	if err != nil {
 		said = err.Error()
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil {
@@ -123,6 +123,7 @@ func (n *nodes) store(key nodeKey, e *entry, local string) {
 	if err != nil && said != e.said {
 		n.log.Warn("node name", zap.String("name_format", key.format), zap.Error(err))
 	}
+
 	e.said, e.host = said, called
 	if old := e.now.Load(); old == nil || *old != (format.HostNames{Node: name, Local: local}) {
 		e.now.Store(&format.HostNames{Node: name, Local: local})
@@ -132,8 +133,8 @@ func (n *nodes) store(key nodeKey, e *entry, local string) {
 	}
 }
 
-// lookUp looks all names up again, in the background.
-func (n *nodes) lookUp() {
+// LookUp looks all names up again, in the background.
+func (n *Nodes) LookUp() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.busy || n.ctx.Err() != nil {
@@ -143,15 +144,12 @@ func (n *nodes) lookUp() {
 	n.looks.Go(n.lookUpNow)
 }
 
-func (n *nodes) lookUpNow() {
+func (n *Nodes) lookUpNow() {
 	called, _ := n.hostname()
 	local := n.findLocal(true)
 	n.mu.Lock()
 	n.host, n.local = called, local
-	all := make(map[nodeKey]*entry, len(n.known))
-	for key, e := range n.known {
-		all[key] = e
-	}
+	all := maps.Clone(n.known)
 	n.mu.Unlock()
 	for key, e := range all {
 		n.store(key, e, local)
@@ -161,33 +159,21 @@ func (n *nodes) lookUpNow() {
 	n.mu.Unlock()
 }
 
-// follow looks names up again where that has to be: once a second this is asked.
-func (n *nodes) follow(now time.Time) {
+// Follow looks names up again where that has to be: once a second this is asked.
+func (n *Nodes) Follow(now time.Time) {
 	called, err := n.hostname()
 	n.mu.Lock()
-	due := err == nil && called != n.host || !n.retry.IsZero() && now.After(n.retry)
+	due := (err == nil && called != n.host) || (!n.retry.IsZero() && now.After(n.retry))
 	n.mu.Unlock()
 	if due {
-		n.lookUp()
-	}
-}
-
-// followNames keeps names up to date, also in filters.
-func (p *Plugin) followNames(now time.Time) {
-	p.nodes.follow(now)
-	local := p.nodes.localName()
-	for _, c := range p.consumers() {
-		if cfg := c.config(); cfg.Filter != "" && c.local != local {
-			c.intake.next.Store(c.wish(cfg, p.users, local))
-		}
-		c.local = local
+		n.LookUp()
 	}
 }
 
 // findLocal returns the node= that auditd gives this host's own records. Where it hands on
 // no others, any is this host's: names of users do not depend on a name then. ask: a name
 // server may be asked, else that is left to the next look-up.
-func (n *nodes) findLocal(ask bool) string {
+func (n *Nodes) findLocal(ask bool) string {
 	info, err := n.auditd(n.parent)
 	switch {
 	case err != nil: // another program feeds the relay
@@ -205,7 +191,7 @@ func (n *nodes) findLocal(ask bool) string {
 
 // nodeName returns the name for node= that a name_format of auditd.conf(5)
 // gives. With an error it returns the next best.
-func (n *nodes) nodeName(key nodeKey) (string, error) {
+func (n *Nodes) nodeName(key nodeKey) (string, error) {
 	switch key.format {
 	case "", "none":
 		return "", nil
@@ -230,7 +216,7 @@ func resolveNode(ctx context.Context, nameFormat, called string) (string, error)
 	if nameFormat == "fqd" {
 		fqd, err := net.DefaultResolver.LookupCNAME(ctx, called)
 		if err != nil {
-			return "", fmt.Errorf("name_format = \"fqd\": %w; using the host name %s until that is mended", err, called)
+			return "", fmt.Errorf("name_format = \"fqd\": %w; using the host name %s until that works", err, called)
 		}
 		return strings.TrimSuffix(fqd, "."), nil
 	}
@@ -239,33 +225,26 @@ func resolveNode(ctx context.Context, nameFormat, called string) (string, error)
 		err = fmt.Errorf("it has none")
 	}
 	if err != nil {
-		return "", fmt.Errorf("name_format = \"numeric\": no address for %s: %w; using the host name until that is mended", called, err)
+		return "", fmt.Errorf("name_format = \"numeric\": no address for %s: %w; using the host name until that works", called, err)
 	}
 	return addrs[0].String(), nil
 }
 
-// localNode is the host's own name: the node= of its records where nothing more is known.
-func localNode() string {
-	called, err := os.Hostname()
-	if err != nil {
-		return ""
-	}
-	return called
-}
-
-// namesOf returns names that stay.
-func namesOf(node, local string) *atomic.Pointer[format.HostNames] {
+// Fixed returns names that stay: node for records without node=, and the host's own name for those
+// of this host, as nothing more is known.
+func Fixed(node string) *atomic.Pointer[format.HostNames] {
 	p := new(atomic.Pointer[format.HostNames])
-	p.Store(&format.HostNames{Node: node, Local: local})
+	host, _ := os.Hostname()
+	p.Store(&format.HostNames{Node: node, Local: host})
 	return p
 }
 
-// fixedNames returns what a sink calls this host now, for a replay.
-func fixedNames(cfg config.Sink, log *zap.Logger) *atomic.Pointer[format.HostNames] {
-	n := &nodes{log: log, hostname: os.Hostname, resolve: resolveNode, ctx: context.Background()}
+// Now returns what a sink calls this host now, for a replay.
+func Now(cfg config.Sink, log *zap.Logger) *atomic.Pointer[format.HostNames] {
+	n := &Nodes{log: log, hostname: os.Hostname, resolve: resolveNode, ctx: context.Background()}
 	name, err := n.nodeName(nodeKey{cfg.NameFormat, cfg.NodeName})
 	if err != nil {
 		log.Warn("node name", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	return namesOf(name, localNode())
+	return Fixed(name)
 }

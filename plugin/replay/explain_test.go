@@ -1,14 +1,19 @@
-package plugin
+package replay
 
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
+	"audisp-relay/filter"
 	eventjson "audisp-relay/format/json"
+
+	"pgregory.net/rapid"
 )
 
 // explain explains what a filter does with lines.
@@ -27,10 +32,10 @@ func explain(t *testing.T, filter string, lines ...string) *Explained {
 
 func TestExplain(t *testing.T) {
 	lines := []string{
-		`type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=59 success=yes exit=0 auid=1000 uid=0 exe="/bin/a" key="exec"`, eoeLine(1),
-		`type=SYSCALL msg=audit(1.000:2): arch=c000003e syscall=59 success=yes exit=0 auid=4294967295 uid=0 exe="/bin/a" key="exec"`, eoeLine(2),
-		`type=SYSCALL msg=audit(1.000:3): arch=c000003e syscall=2 success=no exit=-13 auid=1000 uid=0 exe="/bin/b" key=657865630166696D`, eoeLine(3),
-		`type=SYSCALL msg=audit(1.000:4): arch=c000003e syscall=2 success=yes exit=3 auid=1000 uid=0 exe=2F62696E2F1B key=(null)`, eoeLine(4),
+		`type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=59 success=yes exit=0 auid=1000 uid=0 exe="/bin/a" key="exec"`, "type=EOE msg=audit(1.000:1): ",
+		`type=SYSCALL msg=audit(1.000:2): arch=c000003e syscall=59 success=yes exit=0 auid=4294967295 uid=0 exe="/bin/a" key="exec"`, "type=EOE msg=audit(1.000:2): ",
+		`type=SYSCALL msg=audit(1.000:3): arch=c000003e syscall=2 success=no exit=-13 auid=1000 uid=0 exe="/bin/b" key=657865630166696D`, "type=EOE msg=audit(1.000:3): ",
+		`type=SYSCALL msg=audit(1.000:4): arch=c000003e syscall=2 success=yes exit=3 auid=1000 uid=0 exe=2F62696E2F1B key=(null)`, "type=EOE msg=audit(1.000:4): ",
 		`type=USER_LOGIN msg=audit(1.000:5): pid=1 uid=0 auid=1000 ses=1 msg='op=login acct="x" exe="/usr/sbin/sshd" res=failed'`,
 		"no record at all",
 	}
@@ -76,7 +81,7 @@ func TestExplain(t *testing.T) {
 
 // TestExplainAgrees: it keeps what Replay with the same filter delivers.
 func TestExplainAgrees(t *testing.T) {
-	const capture = "../testdata/captures/audit-3.0.9-enriched.string.gz"
+	const capture = "../../testdata/captures/audit-3.0.9-enriched.string.gz"
 	for _, filter := range []string{"", `key in ["exec", "net"]`, `auid == unset`, `path_under("/etc") or type == "USER_AUTH"`} {
 		x, _, err := Explain(context.Background(), Stored{Inputs: []string{capture}, Filter: filter})
 		if err != nil {
@@ -87,7 +92,7 @@ func TestExplainAgrees(t *testing.T) {
 		defer fail(nil)
 		to := WriterSink(&out, eventjson.Kind, fail)
 		to.Inputs, to.Filter = []string{capture}, filter
-		done, err := Replay(ctx, to)
+		done, err := Run(ctx, to)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,4 +100,48 @@ func TestExplainAgrees(t *testing.T) {
 			t.Errorf("%q: %d of %d events kept, %d delivered, %d records left out", filter, x.Kept, x.Events, lines, done.Filtered)
 		}
 	}
+}
+
+// TestExplainSeesWhatFiltersSee: a key or executable that explain lists is one that a filter
+// on it keeps the event for, whatever a program has written into its record.
+func TestExplainSeesWhatFiltersSee(t *testing.T) {
+	texts := []string{`op=x key="msgkey" exe="/bin/msg" res=success`, "op=x'\x1dkey=\"forged\" exe=\"/bin/forged\"", "op=x' key=\"later\" \x1dUID=\"root\"'\x1dAUID=\"x\"", `key=6D exe=2F62`, ``, `'"key="q`, "\x1d'\x1dkey=\"a\"\x1d"}
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.SampledFrom(texts).Draw(rt, "text") + rapid.SampledFrom([]string{"", " ", "\x1d", `"`, "'"}).Draw(rt, "more")
+		lines := []string{
+			"type=" + rapid.SampledFrom([]string{"USER_CMD", "SERVICE_START", "CKADDR", "CONFIG_CHANGE", "AVC"}).Draw(rt, "type") + ` msg=audit(1.000:1): pid=1 uid=0 ` +
+				rapid.SampledFrom([]string{"", `key="own" `, `exe="/bin/own" `}).Draw(rt, "own") + "msg='" + text + "'" + rapid.SampledFrom([]string{"", "\x1dUID=\"root\""}).Draw(rt, "names"),
+		}
+		if rapid.Bool().Draw(rt, "call") {
+			lines = append(lines, `type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=44 success=yes exe="/bin/call" key=`+rapid.SampledFrom([]string{`(null)`, `"call"`, `610162`}).Draw(rt, "key"))
+		}
+		b := audittest.Lines(t, strings.Join(lines, "\n")+"\n")
+		var x explainer
+		_, exe, keys := x.describe(b, 0, len(b.Recs))
+		if exe == "(none)" {
+			exe = ""
+		}
+		if keys[0] == "(none)" {
+			keys[0] = ""
+		}
+		srcs := []string{fmt.Sprintf("exe == %q", exe)}
+		for _, key := range keys {
+			srcs = append(srcs, fmt.Sprintf("key == %q", key))
+		}
+		for _, src := range srcs {
+			f, err := filter.Compile(src)
+			if err != nil {
+				rt.Skip(err)
+			}
+			if keep, err := f.New().Keep(b, 0, len(b.Recs)); !keep || err != nil {
+				rt.Fatalf("%s: %v, %v\n%q", src, keep, err, lines)
+			}
+		}
+		for _, key := range []string{"msgkey", "forged", "later", "own", "call", "m", "q", "a"} {
+			f, _ := filter.Compile(fmt.Sprintf("key == %q", key))
+			if keep, _ := f.New().Keep(b, 0, len(b.Recs)); keep != strings.Contains("\x00"+strings.Join(keys, "\x00")+"\x00", "\x00"+key+"\x00") {
+				rt.Fatalf("key %s: kept %v, listed %q\n%q", key, keep, keys, lines)
+			}
+		}
+	})
 }

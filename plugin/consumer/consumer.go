@@ -1,0 +1,262 @@
+// Package consumer is one [sinks.NAME] while the relay runs: which events it gets, its queue, the
+// sink that delivers from there, its balance and its part of the report.
+package consumer
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+)
+
+// Consumer is one [sinks.NAME]: its queue and whatever delivers from it. The
+// queue outlives the sink: a reload may put another sink at its end.
+type Consumer struct {
+	Name   string
+	Log    *zap.Logger
+	Intake *Intake // in front of the queue
+	users  *users.Users
+	panics *Panics // over its events
+	logged lossLog // main goroutine only
+	local  string  // node= of this host as its filter knows it; main goroutine only
+
+	mu    sync.Mutex        // guards what follows, which reload changes
+	base  map[string]uint64 // its balance when its queue was made, from earlier ones
+	now   *queue.Queue      // that records are put in
+	later *queue.Queue      // of a state_dir that came late: that the sink reads already
+	// moving says that what now holds is put into later; handed is how many records of
+	// it were delivered before.
+	moving bool
+	handed uint64
+	cfg    config.Sink
+	sink   sinks.Sink
+	// panicked is why there is no sink for the moment: another one will be made.
+	panicked error
+
+	// What follows belongs to the main goroutine.
+
+	Cancel context.CancelCauseFunc // ends the sink
+	Ended  chan struct{}           // closed when the sink, and any it had before, has ended
+	// Settled is of a consumer that was removed: closed when it has its last records and
+	// its balance is known.
+	Settled chan struct{}
+}
+
+// Options are what a Consumer is made of.
+type Options struct {
+	Config config.Sink
+	Log    *zap.Logger       // with a rate limit of its own
+	Queue  *queue.Queue      // which continues from an earlier run, or from before a reload
+	Base   map[string]uint64 // the balance until then
+	Users  *users.Users      // knows the names that auditd has not given; may be nil
+	Local  string            // node= of this host's own records
+	// MaxOpen bounds the open events, in bytes; 0 is the Assembler's own default.
+	MaxOpen int
+	// Late says that the run before may still have state_dir, so that the identity of the
+	// first record will be asked for.
+	Late bool
+}
+
+// New makes a consumer without starting it.
+func New(o Options) *Consumer {
+	c := &Consumer{Name: o.Config.Name, Log: o.Log, users: o.Users, local: o.Local, base: o.Base, now: o.Queue, cfg: o.Config}
+	c.panics = NewPanics(o.Log.With(zap.String("sink", c.Name)))
+	c.Intake = NewIntake(o.Queue, c.selection(o.Config, o.Local))
+	c.Intake.maxOpen, c.Intake.panics, c.Intake.late = o.MaxOpen, c.panics, o.Late
+	return c
+}
+
+// Queue returns the queue that records are put in.
+func (c *Consumer) Queue() *queue.Queue {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Queues returns the queue that the sink reads, and the one that records are put in
+// where that is another.
+func (c *Consumer) Queues() []*queue.Queue {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.later != nil {
+		return []*queue.Queue{c.later, c.now}
+	}
+	return []*queue.Queue{c.now}
+}
+
+// Close says that nothing more will be put in.
+func (c *Consumer) Close() {
+	for _, q := range c.Queues() {
+		q.Close()
+	}
+}
+
+// Shutdown ends the queues.
+func (c *Consumer) Shutdown() {
+	for _, q := range c.Queues() {
+		q.Shutdown()
+	}
+}
+
+// selection returns what a checked configuration asks for.
+func (c *Consumer) selection(cfg config.Sink, local string) *Selection {
+	s, err := NewSelection(cfg, c.users, local)
+	if err != nil { // it was checked
+		c.Log.Error("filter", zap.String("sink", cfg.Name), zap.Error(err))
+		return new(Selection)
+	}
+	return s
+}
+
+// Give gives records to the consumer; with missed they are such that come before some it has,
+// and doubt is since when they were missing. A panic costs no other consumer. Whoever holds the
+// Merger calls it.
+func (c *Consumer) Give(b *record.Batch, missed bool, doubt time.Time) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.panics.Note("queue", b, 0, len(b.Recs), fault)
+		}
+	}()
+	if missed {
+		c.Intake.putMissed(b, doubt)
+	} else {
+		c.Intake.Put(b)
+	}
+}
+
+// First returns the identity of the first record that this run has given, nil while there is none.
+func (c *Consumer) First() *record.ID { return c.Intake.first.Load() }
+
+// Start puts a sink of the present configuration at the queue's end, which calls this host by
+// names. It runs when the previous one and the consumers that leave have ended: it may want the
+// same path. Nothing here waits for that.
+func (c *Consumer) Start(leaving []*Consumer, names *atomic.Pointer[format.HostNames]) {
+	sink := NewSink(c.Config(), c.users, names, c.Log, c.panics)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	before, ended := c.Ended, make(chan struct{})
+	c.Cancel, c.Ended = cancel, ended
+	c.mu.Lock()
+	c.sink = sink
+	c.mu.Unlock()
+
+	go func() {
+		defer close(ended)
+		if before != nil {
+			<-before
+		}
+		for _, l := range leaving {
+			select {
+			case <-l.Ended:
+			case <-ctx.Done():
+			}
+		}
+		for wait := minRevive; ctx.Err() == nil && c.runSink(ctx, sink) != nil; wait = min(2*wait, maxRevive) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+			sink = NewSink(c.Config(), c.users, names, c.Log, c.panics)
+			c.mu.Lock()
+			c.sink, c.panicked = sink, nil
+			c.mu.Unlock()
+		}
+	}()
+}
+
+// A sink that has panicked is replaced after a pause, which doubles.
+const (
+	minRevive = time.Second
+	maxRevive = time.Minute
+)
+
+// runSink runs the sink to its end, which may be a panic.
+func (c *Consumer) runSink(ctx context.Context, sink sinks.Sink) error {
+	err := sinks.Guard(func() error {
+		sink.Run(ctx, c.Queues()[0])
+		return nil
+	})
+	if err != nil {
+		c.Log.Error("sink panicked: another one takes its place", zap.String("sink", c.Name), zap.Error(err))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.panicked = err
+	return err
+}
+
+// HasSettled reports whether a consumer that was removed has come to its end.
+func (c *Consumer) HasSettled() bool {
+	select {
+	case <-c.Settled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Reopen asks the present sink to open its place again: one that has panicked may just be
+// replaced.
+func (c *Consumer) Reopen() {
+	c.mu.Lock()
+	sink := c.sink
+	c.mu.Unlock()
+	sink.Reopen()
+}
+
+// Config returns the present configuration.
+func (c *Consumer) Config() config.Sink {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cfg
+}
+
+// Apply gives a consumer a changed configuration, and its queue bounds. It reports whether the
+// sink has to be replaced; the queue and its balance stay.
+func (c *Consumer) Apply(cfg config.Sink, bounds queue.Config) (replace bool) {
+	old := c.Config()
+	c.mu.Lock()
+	c.cfg = cfg
+	c.mu.Unlock()
+	for _, q := range c.Queues() {
+		q.SetConfig(bounds)
+	}
+
+	if old.Filter != cfg.Filter || old.Format != cfg.Format {
+		c.Intake.next.Store(c.selection(cfg, c.local))
+	}
+	return !sameSink(old, cfg)
+}
+
+// sameSink reports whether a and b differ in nothing that the sink itself knows.
+func sameSink(a, b config.Sink) bool {
+	a.Origin, b.Origin = "", ""
+	a.Filter = b.Filter
+	a.QDepth, a.QBytes, a.QOS, a.OverflowAction, a.Spool = b.QDepth, b.QBytes, b.QOS, b.OverflowAction, b.Spool
+	return reflect.DeepEqual(a, b)
+}
+
+// SetLocal lets the filter know how this host's own records are called.
+func (c *Consumer) SetLocal(local string) {
+	if cfg := c.Config(); cfg.Filter != "" && c.local != local {
+		c.Intake.next.Store(c.selection(cfg, local))
+	}
+	c.local = local
+}
+
+// Resume ends a suspension.
+func (c *Consumer) Resume() {
+	if c.Queue().Counts().Suspended {
+		c.Queue().Resume()
+		c.Log.Info("consumer resumed", zap.String("sink", c.Name))
+	}
+}

@@ -1,0 +1,181 @@
+package consumer
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"audisp-relay/audit/event"
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+)
+
+// Report is the balance of one consumer: Received = Delivered + Filtered +
+// Discarded + Queued + LostTotal. What was lost before it came here, causes
+// upstream and kernel, is no part of that.
+type Report struct {
+	Name      string                `json:"name"`
+	Type      string                `json:"type"`
+	Format    string                `json:"format"`
+	Filter    string                `json:"filter,omitempty"`
+	Received  uint64                `json:"received"`
+	Delivered uint64                `json:"delivered"`
+	Filtered  uint64                `json:"filtered"` // its filter left them out
+	Discarded uint64                `json:"discarded"`
+	Queued    uint64                `json:"queued"`
+	Bytes     int64                 `json:"queued_bytes"`
+	Depth     int                   `json:"q_depth"` // what memory holds at most, and in bytes
+	Room      int64                 `json:"q_bytes"`
+	MaxDepth  int                   `json:"max_queued"`
+	Cut       uint64                `json:"cut_lines,omitempty"`
+	Suspended bool                  `json:"suspended,omitempty"`
+	LostTotal uint64                `json:"lost"`
+	Lost      map[string]LossReport `json:"lost_by_cause,omitempty"`
+	Stalls    uint64                `json:"stalls,omitempty"`
+	Stalled   time.Duration         `json:"stalled_ns,omitempty"`
+	TakenOver uint64                `json:"taken_over,omitempty"` // of Received: from the spool of an earlier run
+	Spooled   uint64                `json:"spooled"`              // of Queued, about: on disk
+	SpoolSize int64                 `json:"spool_bytes"`
+	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
+	Poison    uint64                `json:"poison"`            // panics over its events, each given raw
+	PoisonAt  string                `json:"poison_last,omitempty"`
+	Markers   uint64                `json:"loss_markers,omitempty"`
+	Events    *EventReport          `json:"events,omitempty"` // of a consumer that gets whole events
+	Ledger    map[string]uint64     `json:"ledger"`           // the balance of all runs with this state_dir
+	Sink      sinks.Status          `json:"sink"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler: the type of the sink says which details it has.
+func (c *Report) UnmarshalJSON(text []byte) error {
+	type plain Report // without this method
+	if err := json.Unmarshal(text, (*plain)(c)); err != nil {
+		return err
+	}
+	if c.Sink.Details = sinks.NewDetails(c.Type); c.Sink.Details == nil {
+		return nil
+	}
+	return json.Unmarshal(text, &struct {
+		Sink sinks.Details `json:"sink"`
+	}{c.Sink.Details})
+}
+
+// EventReport says how records became events for one consumer.
+type EventReport struct {
+	event.AssemblerCounts
+	FilterErrors uint64 `json:"filter_errors"` // events that the filter failed on, and that were kept
+	FilterError  string `json:"filter_error,omitempty"`
+	Unread       uint64 `json:"unread_kept"` // records without a readable header that the filter kept
+	UnreadCause  string `json:"unread_cause,omitempty"`
+}
+
+// LossReport is what one cause has cost a consumer.
+type LossReport struct {
+	Records uint64    `json:"records"`
+	Events  uint64    `json:"events"`
+	First   uint32    `json:"first_serial"`
+	Last    uint32    `json:"last_serial"`
+	At      time.Time `json:"last_at"`
+}
+
+// Report returns the balance and the state of c.
+func (c *Consumer) Report() Report {
+	n, base := c.balance()
+	c.mu.Lock()
+	cfg, sink, bounds, panicked := c.cfg, c.sink, c.now.Config(), c.panicked
+	c.mu.Unlock()
+	r := Report{
+		Name: c.Name, Type: cfg.Type, Format: cfg.Format, Filter: cfg.Filter,
+		Received: n.Received, Delivered: n.Delivered, Filtered: n.Filtered, Discarded: n.Discarded,
+		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: bounds.Depth, Room: bounds.Bytes, MaxDepth: n.MaxDepth, Cut: n.Cut,
+		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
+		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
+		Ledger: totals(base, &n, true),
+	}
+
+	r.Sink.Details = sinks.NewDetails(cfg.Type)
+	if sink != nil {
+		r.Sink = sink.Status()
+	}
+	r.Events = c.Intake.report()
+	r.Poison, r.PoisonAt = c.panics.Shown()
+	if panicked != nil {
+		r.Sink.Degraded, r.Sink.Error = true, panicked.Error()
+	}
+
+	for cause := range queue.NumCauses {
+		if l := n.Lost[cause]; l.Records > 0 || l.Events > 0 {
+			if r.Lost == nil {
+				r.Lost = make(map[string]LossReport)
+			}
+			r.Lost[cause.String()] = LossReport{Records: l.Records, Events: l.Events, First: l.First, Last: l.Last, At: l.At}
+		}
+	}
+	return r
+}
+
+// WriteText writes the report as lines, times as stamp has them.
+func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string) {
+	key := func(k string) string { return c.Name + " " + k }
+	state := "ok"
+	if c.Sink.Degraded {
+		state = "degraded"
+	}
+	if c.Suspended {
+		state = "suspended (SIGUSR2 resumes)"
+	}
+
+	line(key("type"), c.Type)
+	line(key("format"), c.Format)
+	line(key("filter"), cmp.Or(c.Filter, "none"))
+	line(key("state"), state+" since "+stamp(c.Sink.Since))
+	line(key("last error"), cmp.Or(c.Sink.Error, "none"))
+	if c.Sink.Flaw != "" {
+		line(key("flaw"), c.Sink.Flaw)
+	}
+
+	line(key("received"), c.Received)
+	line(key("delivered"), c.Delivered)
+	line(key("filtered"), c.Filtered)
+	line(key("discarded"), c.Discarded)
+	line(key("queued"), fmt.Sprintf("%d of %d (%d bytes, at most %d so far)", c.Queued, c.Depth, c.Bytes, c.MaxDepth))
+	line(key("spooled"), fmt.Sprintf("%d (%d bytes on disk, %d records spilled so far)", c.Spooled, c.SpoolSize, c.Spilled))
+	line(key("taken over"), fmt.Sprintf("%d (from the spool of an earlier run)", c.TakenOver))
+	line(key("loss markers"), c.Markers)
+	if e := c.Events; e != nil {
+		line(key("events"), fmt.Sprintf("%d (%d incomplete; %d are open, %d bytes)",
+			e.Events, e.PartialTimer+e.PartialLimit+e.PartialEnd+e.PartialLate, e.Open, e.Bytes))
+		line(key("filter errors"), e.FilterErrors)
+		line(key("unread, kept by the filter"), e.Unread)
+	}
+
+	line(key("poison"), WithLast(c.Poison, c.PoisonAt))
+	line(key("lost"), c.LostTotal)
+	for cause := range queue.NumCauses {
+		if l, ok := c.Lost[cause.String()]; ok {
+			line(key("lost "+cause.String()), fmt.Sprintf("%d records, %d events, serials %d to %d, last at %s",
+				l.Records, l.Events, l.First, l.Last, stamp(l.At)))
+		}
+	}
+
+	if c.Stalls > 0 {
+		line(key("stalled the reader"), strconv.FormatUint(c.Stalls, 10)+" times, "+c.Stalled.Round(time.Millisecond).String())
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Ledger)) {
+		line(key("total "+k), c.Ledger[k])
+	}
+	if c.Sink.Details != nil {
+		c.Sink.Details.WriteText(func(name string, value any) { line(key(name), value) })
+	}
+}
+
+// WithLast says how often something was, and what the last of it.
+func WithLast(times uint64, last string) string {
+	if last == "" {
+		return strconv.FormatUint(times, 10)
+	}
+	return fmt.Sprintf("%d, last: %s", times, last)
+}

@@ -1,0 +1,62 @@
+package consumer
+
+import (
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
+	"audisp-relay/config"
+	"audisp-relay/format"
+	_ "audisp-relay/format/all" // every format of events
+	"audisp-relay/host"
+	"audisp-relay/sinks"
+	_ "audisp-relay/sinks/all" // every type of sink
+)
+
+// NewSink makes the sink of a checked configuration. users, which may be nil, knows the
+// names that auditd has not given; names holds those of this host, panics counts panics.
+func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.HostNames], log *zap.Logger, panics *Panics) sinks.Sink {
+	kind, err := format.Parse(cfg.Format)
+	if err != nil {
+		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
+	}
+	enc := NewEncoder(kind, users, names, panics)
+	enc.NodeVer0Only, enc.DropEOE = cfg.NodeRawOnly, cfg.DropEOE
+	enc.Panicked = func(b *record.Batch, i, j int, fault any) { panics.Note("format", b, i, j, fault) }
+	enc.Padded = padded(cfg, log)
+	return sinks.New(cfg, enc, log)
+}
+
+// padded returns what says whether the binary frames of a sink are padded, nil where they are not.
+func padded(cfg config.Sink, log *zap.Logger) func() bool {
+	switch {
+	case cfg.Format != "binary":
+		return nil
+	case cfg.Frames == "padded":
+		return func() bool { return true }
+	case cfg.Frames != "auto":
+		return nil
+	}
+	return func() bool {
+		padded, version := host.PaddedFrames(cfg.Program)
+		log.Info("length of binary frames", zap.String("sink", cfg.Name), zap.Bool("padded", padded), zap.String("audit", version))
+		return padded
+	}
+}
+
+// NewEncoder returns the encoder of a format, which takes the names of this host from names.
+func NewEncoder(kind format.Kind, users *users.Users, names *atomic.Pointer[format.HostNames], panics *Panics) format.Encoder {
+	enc := format.Encoder{Format: kind.Format, Raw: kind.Raw, Host: names}
+	options := format.Options{Panicked: panics.Note}
+	if users != nil { // else a nil *users.Users would hide in the interface
+		options.Users = users
+	}
+	enc.NewEvents = func() format.EventEncoder {
+		o, now := options, names.Load()
+		o.Node, o.Local = now.Node, now.Local
+		return kind.New(o)
+	}
+	return enc
+}

@@ -1,0 +1,302 @@
+package plugin
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/audit/integrity"
+	"audisp-relay/config"
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/queue/spool"
+	"audisp-relay/state"
+)
+
+// saveEvery is how often positions and balances are put on disk. After a kill a consumer
+// gets again what it was given since then.
+const saveEvery = 250 * time.Millisecond
+
+// tryEvery is how often a state_dir that cannot be used is tried again.
+const tryEvery = time.Second
+
+// stateSaver saves positions and balances in state_dir, over restarts.
+type stateSaver struct {
+	path  string
+	stop  chan struct{}
+	done  chan struct{}
+	saves atomic.Bool   // what is to be saved can be, as far as is known
+	late  chan struct{} // closed when what a state_dir that came late asks for is done; nil: nothing
+
+	// Of saveRegularly, and after that of the main goroutine.
+	track  json.RawMessage // the tracker's, as saved last
+	failed lastError
+	saved  state.State // last
+	tried  time.Time   // when state_dir could not be used
+
+	mu     sync.Mutex                // guards what follows
+	key    []byte                    // of loss markers; never shown
+	kept   bool                      // it is that in state_dir
+	dir    *state.Dir                // nil: there is no state_dir
+	before state.State               // what the run before has left, but for its consumers
+	absent map[string]state.Consumer // of consumers that are not running now
+}
+
+// openState opens state_dir. Without one the plugin works, but forgets, until there is
+// one: see lateState.
+func (p *Plugin) openState() *stateSaver {
+	k := &stateSaver{path: p.cfg.StateDir, stop: make(chan struct{}), done: make(chan struct{})}
+	p.takeKey(k)
+	dir, err := state.Open(k.path)
+	if err != nil {
+		k.failed.replace(err)
+		k.tried = time.Now()
+		p.log.Warn("no state_dir yet: nothing is spooled, and a restart cannot resume where this run ends, until it can be used", zap.Error(err))
+		return k
+	}
+	k.dir = dir
+	k.saves.Store(true)
+	k.before = p.loadState(dir)
+	k.track = k.before.Tracker
+	k.absent = maps.Clone(k.before.Consumers)
+	return k
+}
+
+// takeKey takes the key in state_dir, or puts the present one there. Where that cannot
+// be, markers are signed with one that only this run has.
+func (p *Plugin) takeKey(k *stateSaver) {
+	fresh := k.markerKey()
+	if fresh == nil {
+		fresh = state.NewKey()
+	}
+	key, err := state.Key(k.path, fresh)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil {
+		if k.key == nil {
+			k.key = fresh
+			p.log.Warn("loss markers of this run cannot be verified: their key is not kept", zap.Error(err))
+		}
+		return
+	}
+	if k.key != nil && !k.kept {
+		p.log.Info("loss markers can be verified from now on")
+	}
+	k.key, k.kept = key, true
+}
+
+func (k *stateSaver) markerKey() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.key
+}
+
+// loadState reads what the run before has left.
+func (p *Plugin) loadState(dir *state.Dir) state.State {
+	before, err := dir.Load()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		p.log.Warn("positions lost: consumers get what is in their spools again, then new records", zap.Error(err))
+	}
+	return before
+}
+
+// haveState reports whether state_dir is ours, and takes it where that is possible.
+func (p *Plugin) haveState() bool {
+	k := p.saver
+	if k.dir != nil && k.dir.Held() {
+		return true
+	}
+	if time.Since(k.tried) < tryEvery {
+		return false
+	}
+
+	k.tried = time.Now()
+	dir, err := state.Try(k.path)
+	if err != nil {
+		p.noteSave(err)
+		return false
+	}
+	k.failed, k.saved = lastError{}, state.State{}
+	p.takeKey(k)
+	if k.dir == nil {
+		p.lateState(dir)
+		return true
+	}
+
+	p.log.Warn("state_dir was removed or replaced: it is made again", zap.String("state_dir", k.path))
+	k.dir.Close()
+	k.mu.Lock()
+	k.dir = dir
+	k.mu.Unlock()
+	return true
+}
+
+// of returns what was saved of a consumer, and state_dir.
+func (k *stateSaver) of(name string) (state.Consumer, *state.Dir) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dir == nil {
+		// Numbers continue those of an earlier run, which are not known: whatever they
+		// were, they are less than this.
+		return state.Consumer{Number: uint64(time.Now().UnixNano()), Totals: k.absent[name].Totals}, nil
+	}
+	return k.absent[name], k.dir
+}
+
+// retired keeps what a consumer that a reload took away has reached, for when it
+// comes back.
+func (k *stateSaver) retired(c *consumer.Consumer, doubt func() time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.absent == nil {
+		k.absent = make(map[string]state.Consumer)
+	}
+	k.absent[c.Name] = c.Saved(doubt)
+}
+
+// endState saves for the last time and lets state_dir go. A disk that hangs is not
+// waited for: auditd waits for the plugin.
+func (p *Plugin) endState() {
+	k, saved := p.saver, make(chan struct{})
+	close(k.stop)
+	go func() {
+		defer close(saved)
+		<-k.done
+		if k.late != nil {
+			<-k.late
+			for _, c := range p.consumers() {
+				c.Shutdown() // queues that were made after the others had ended
+			}
+		}
+		p.saveState()
+		if k.dir != nil {
+			k.dir.Close()
+		}
+	}()
+	if !awaitFor(leaveTime, saved) {
+		p.log.Warn("state_dir does not respond: the next start resumes from the last saved positions")
+	}
+}
+
+// openSpool opens the spool of a consumer, nil where it has none.
+func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *spool.Spool {
+	if dir == nil || cfg.Spool.MaxSize == 0 {
+		return nil
+	}
+	sync, _ := spool.ParseSync(cfg.Spool.Sync) // it was checked
+	s, err := spool.Open(spool.Options{Dir: dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: sync})
+	if err != nil {
+		log.Warn("no spool: what does not fit into memory is lost", zap.String("sink", cfg.Name), zap.Error(err))
+		return nil
+	}
+
+	if d := s.Damage(); d.Frames > 0 || d.Bytes > 0 || d.Err != nil {
+		log.Warn("spool was damaged", zap.String("sink", cfg.Name), zap.Uint64("frames", d.Frames),
+			zap.Uint64("records", d.Whole), zap.Uint64("bytes", d.Bytes), zap.Uint64("uncounted", d.Uncounted), zap.Error(d.Err))
+	}
+	return s
+}
+
+// saveRegularly saves until stop is closed.
+func (p *Plugin) saveRegularly() {
+	defer close(p.saver.done)
+	every(saveEvery, p.saver.stop, func(time.Time) { p.safely("positions", p.saveState) })
+}
+
+// saveState puts positions and balances on disk. It belongs to saveRegularly until
+// that has ended, then to the main goroutine.
+func (p *Plugin) saveState() {
+	k := p.saver
+	held := p.haveState()
+	if k.saves.Store(held); !held {
+		return
+	}
+	now := p.stateNow()
+	if now.Saved = k.saved.Saved; reflect.DeepEqual(now, k.saved) {
+		return // an idle host's disk stays asleep
+	}
+	now.Saved = time.Now()
+	err := k.dir.Save(now)
+	p.noteSave(err)
+	if err != nil {
+		k.saves.Store(false)
+		return
+	}
+	k.saved = now
+}
+
+// noteSave logs that positions cannot be saved, and that they can again.
+func (p *Plugin) noteSave(err error) {
+	switch changed := p.saver.failed.replace(err); {
+	case changed && err != nil:
+		p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))
+	case changed:
+		p.log.Info("positions are saved again")
+	}
+}
+
+// stateNow returns what is to be saved. Consumers that the configuration does not
+// have at present keep theirs.
+func (p *Plugin) stateNow() state.State {
+	k := p.saver
+	p.feed.Tracker(func(t *integrity.Tracker) {
+		if data, err := json.Marshal(t.State()); err == nil {
+			k.track = data
+		}
+	})
+	s := state.State{BootID: bootID(), Tracker: k.track,
+		Input: p.inputTotals(), Consumers: make(map[string]state.Consumer)}
+	k.mu.Lock()
+	maps.Copy(s.Consumers, k.absent)
+	k.mu.Unlock()
+	for _, c := range p.consumers() {
+		s.Consumers[c.Name] = c.Saved(p.feed.Doubt)
+		if len(c.Queues()) > 1 {
+			// What this run has seen of serials begins after what is still to be given.
+			s.Tracker = k.before.Tracker
+		}
+	}
+	return s
+}
+
+// inputTotals returns the totals of the input over all runs.
+func (p *Plugin) inputTotals() map[string]uint64 {
+	t := make(map[string]uint64)
+	p.saver.mu.Lock()
+	maps.Copy(t, p.saver.before.Input)
+	p.saver.mu.Unlock()
+	if p.feed != nil {
+		c := p.feed.Show()
+		t["resumed"] += c.Resumed
+		t["recovered"] += c.Recovered
+		t["mended"] += c.Mended
+		t["lost upstream"] += c.LostHoles
+		if n := c.Stopped + p.kernelStopped(); n > 0 {
+			t[auditdStopped] += n
+		}
+	}
+
+	if p.kernel != nil {
+		t[kernelLost] += p.kernel.lost.Load()
+		if seen := p.kernel.seen.Load(); seen >= 0 {
+			t[kernelSeen] = uint64(seen)
+		}
+		if delete(t, kernelLast); p.kernel.last.Load() {
+			t[kernelLast] = 1
+		}
+	}
+	return t
+}
+
+// bootID identifies one run of the kernel (random(4)).
+func bootID() string {
+	data, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(data))
+}
