@@ -307,17 +307,8 @@ func cutIndex(key []byte) (i uint32, rest []byte, ok bool) {
 	return i, key[end:], ok
 }
 
-// decimal reads a number as %u prints it: no sign, no leading zero.
+// decimal reads a number as %u prints it.
 func decimal(v []byte) (n uint32, ok bool) {
-	if len(v) == 0 || len(v) > 10 || v[0] == '0' && len(v) > 1 {
-		return 0, false
-	}
-	var n64 uint64
-	for _, c := range v {
-		if c-'0' > 9 {
-			return 0, false
-		}
-		n64 = n64*10 + uint64(c-'0')
-	}
-	return uint32(n64), n64 < 1<<32
+	signed, ok := ParseInt(v)
+	return uint32(signed), ok && signed >= 0 && signed <= math.MaxUint32
 }

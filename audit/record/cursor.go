@@ -21,17 +21,13 @@ func Parse(b *Batch, i int) (r Parsed) {
 	rec := &b.Recs[i]
 	r.Type, r.Flags, r.Node = rec.Type, rec.Flags, b.Node(i)
 	text := b.Bytes(i)
-	head, id := 0, 0
-	if rec.HasID() {
-		head, id = b.headEnd(i), b.idStart(i)+len("audit(")
-	}
-	if head <= id { // of a file that nobody wrote for a spool any record may say it has an id
+	r.ID = b.IDText(i)
+	if r.ID == nil {
 		r.Body = TrimEnd(text)
 		r.Tail = text[len(r.Body):]
 		return r
 	}
-	r.ID = text[id : head-1]
-	rest := text[head:]
+	rest := text[b.headEnd(i):]
 	// The blank of an EOE is a part of the gap, not of the tail: so its gap is the
 	// same as that of other records where auditd left the blank there.
 	n := 0

@@ -94,19 +94,3 @@ func scanID(r *Record, text []byte) int {
 	r.Serial = uint32(serial)
 	return len(text) - len(rest) + 1
 }
-
-// ReadDigits reads a decimal number of at most most digits and returns what follows.
-func ReadDigits(b []byte, most int) (n uint64, rest []byte, ok bool) {
-	i := 0
-	for i < len(b) && i < most && IsDigit(b[i]) {
-		n = n*10 + uint64(b[i]-'0')
-		i++
-	}
-	return n, b[i:], i > 0
-}
-
-func IsDigit(c byte) bool { return c-'0' < 10 }
-
-func HasPrefix(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
-}

@@ -245,7 +245,7 @@ func nameLen(text []byte) int {
 			end = k
 		}
 	}
-	return valueEnd(text, 0)
+	return ValueEnd(text, 0)
 }
 
 // Bounds of the search for a name, so that a record full of fields and names costs no
@@ -275,7 +275,7 @@ func (n *Names) Name(dst, key []byte) (name []byte, ok bool) {
 	if len(text) > 0 && text[0] == ' ' {
 		text = text[1:]
 	}
-	if k := len(key); k > 0 && len(text) > k && text[k] == '=' && isTwin(text[:k], key) {
+	if k := len(key); k > 0 && len(text) > k && text[k] == '=' && IsNameOf(text[:k], key) {
 		v := text[k+1:]
 		v = v[:nameLen(v)]
 		n.rest = text[k+1+len(v):]
@@ -283,7 +283,7 @@ func (n *Names) Name(dst, key []byte) (name []byte, ok bool) {
 	}
 	for range maxSkipped {
 		k, v, rest := cutName(text)
-		if k != nil && isTwin(k, key) {
+		if k != nil && IsNameOf(k, key) {
 			n.rest = rest
 			return unname(dst, v), true
 		}
@@ -315,8 +315,8 @@ func cutName(text []byte) (key, value, rest []byte) {
 	return nil, nil, text[find(text, 0, ' '):]
 }
 
-// isTwin reports whether upper is key in upper case.
-func isTwin(upper, key []byte) bool {
+// IsNameOf reports whether upper is key in upper case.
+func IsNameOf(upper, key []byte) bool {
 	if len(upper) != len(key) {
 		return false
 	}

@@ -121,6 +121,27 @@ func (b *Batch) headEnd(i int) int {
 	return from + bytes.IndexByte(text[from:], ')') + 1
 }
 
+// Header returns what record i has in front of its body, up to the parenthesis of its id; nil of one
+// that has no id.
+func (b *Batch) Header(i int) []byte {
+	if !b.Recs[i].HasID() {
+		return nil
+	}
+	return b.Bytes(i)[:b.headEnd(i)]
+}
+
+// IDText returns "SEC.MS:SERIAL" of record i's header; nil of one that has no id.
+func (b *Batch) IDText(i int) []byte {
+	head, from := b.Header(i), 0
+	if len(head) > 0 {
+		from = b.idStart(i) + len("audit(")
+	}
+	if len(head) <= from { // in a file that was not written as a spool any record may say it has an id
+		return nil
+	}
+	return head[from : len(head)-1]
+}
+
 // idStart returns where "audit(" begins in the header of a record with an id: the id has no
 // parenthesis.
 func (b *Batch) idStart(i int) int {

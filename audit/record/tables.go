@@ -20,17 +20,8 @@ func ArchCode(name string) (code uint32, ok bool) {
 
 // ParseArch reads the value of arch=: a number in hex without 0x, of eight digits at most.
 func ParseArch(v []byte) (code uint32, ok bool) {
-	if len(v) == 0 || len(v) > 8 {
-		return 0, false
-	}
-	for _, c := range v {
-		d := nibble[c]
-		if d > 15 {
-			return 0, false
-		}
-		code = code<<4 | uint32(d)
-	}
-	return code, true
+	n, ok := ParseHex(v)
+	return uint32(n), ok && len(v) <= 8
 }
 
 var (

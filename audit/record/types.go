@@ -55,9 +55,9 @@ const (
 )
 
 // The range of type numbers that have names (linux/audit.h: 1000 to 2999).
-const firstType, lastType = 1000, 2999
+const FirstType, LastType uint32 = 1000, 2999
 
-// The numbers of the types' names, and the names of numbers from firstType on.
+// The numbers of the types' names, and the names of numbers from FirstType on.
 var typeNumbers, typeNames = readTypes()
 
 // newer are types that go-libaudit's table does not have yet (linux/audit.h).
@@ -65,19 +65,19 @@ var newer = map[string]uint32{"LANDLOCK_ACCESS": 1423, "LANDLOCK_DOMAIN": 1424}
 
 // readTypes asks go-libaudit's table for every number once: after that a name
 // costs a look-up without allocation.
-func readTypes() (numbers map[string]uint32, names [lastType - firstType + 1]string) {
+func readTypes() (numbers map[string]uint32, names [LastType - FirstType + 1]string) {
 	numbers = make(map[string]uint32, 256)
-	for n := firstType; n <= lastType; n++ {
+	for n := FirstType; n <= LastType; n++ {
 		name := auparse.AuditMessageType(n).String()
 		if len(name) > 8 && name[:8] == "UNKNOWN[" {
 			continue
 		}
 		numbers[name] = uint32(n)
-		names[n-firstType] = name
+		names[n-FirstType] = name
 	}
 	for name, n := range newer {
 		numbers[name] = n
-		names[n-firstType] = name
+		names[n-FirstType] = name
 	}
 	return numbers, names
 }
@@ -106,6 +106,30 @@ func OfProgram(n uint32) bool {
 // adds: messages of programs and the kernel's own (auparse, audit_is_last_record).
 func Alone(n uint32) bool {
 	return n == TypeUser || (n >= 1100 && n < 1200) || (n >= TypeKernel && n < NamedType)
+}
+
+// IsPart reports whether records of type n only say more of what another record of the event says.
+func IsPart(n uint32) bool {
+	switch n {
+	case TypePath, TypeSockaddr, TypeCWD, TypeExecve, TypeProctitle, TypeEOE:
+		return true
+	}
+	return false
+}
+
+// MainOf returns which of an event's records is the main one, whose fields are the event's own: the
+// first SYSCALL, else the first that is no part; -1 when there are only parts.
+func MainOf(recs []Record) int {
+	first := -1
+	for k := range recs {
+		switch n := recs[k].Type; {
+		case n == TypeSyscall:
+			return k
+		case first < 0 && !IsPart(n):
+			first = k
+		}
+	}
+	return first
 }
 
 // maxTypeName is the most bytes that the name of a type has. auditd's have 30 at most.
@@ -138,7 +162,7 @@ func TypeNumber(name []byte) uint32 {
 
 // HasTypeName reports whether the tables have a name for type n.
 func HasTypeName(n uint32) bool {
-	return n >= firstType && n <= lastType && typeNames[n-firstType] != ""
+	return n >= FirstType && n <= LastType && typeNames[n-FirstType] != ""
 }
 
 func unknownNumber(name []byte) (number uint32, ok bool) {
@@ -191,7 +215,7 @@ func isTypeName(name []byte) bool {
 // that the tables lack may say more: see Batch.AppendType.
 func AppendTypeName(dst []byte, n uint32) []byte {
 	if HasTypeName(n) {
-		return append(dst, typeNames[n-firstType]...)
+		return append(dst, typeNames[n-FirstType]...)
 	}
 	dst = append(dst, "UNKNOWN["...)
 	dst = strconv.AppendUint(dst, uint64(n), 10)
@@ -203,7 +227,7 @@ func AppendTypeName(dst []byte, n uint32) []byte {
 func (b *Batch) AppendType(dst []byte, i int) []byte {
 	n := b.Recs[i].Type
 	if HasTypeName(n) {
-		return append(dst, typeNames[n-firstType]...)
+		return append(dst, typeNames[n-FirstType]...)
 	}
 	if n != 0 {
 		if name := b.typeText(i); name != nil {

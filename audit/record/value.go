@@ -21,36 +21,6 @@ func Unquote(dst, v []byte) (text []byte, ok bool) {
 	return v, false
 }
 
-// AppendUnhex appends the bytes that the hex digits v stand for, in either case. ok is
-// false, and dst unchanged, when v has an odd length or anything but digits.
-func AppendUnhex(dst, v []byte) (out []byte, ok bool) {
-	if len(v)%2 != 0 {
-		return dst, false
-	}
-	out = dst
-	for i := 0; i < len(v); i += 2 {
-		hi, lo := nibble[v[i]], nibble[v[i+1]]
-		if hi|lo > 15 {
-			return dst, false
-		}
-		out = append(out, hi<<4|lo)
-	}
-	return out, true
-}
-
-var nibble = func() (t [256]byte) {
-	for i := range t {
-		t[i] = 0xFF
-	}
-	for i, c := range "0123456789abcdef" {
-		t[c] = byte(i)
-	}
-	for i, c := range "ABCDEF" {
-		t[c] = byte(10 + i)
-	}
-	return t
-}()
-
 // NeedsHex reports whether the kernel writes text in hex rather than in quotes
 // (kernel/audit.c, audit_string_contains_control).
 func NeedsHex(text []byte) bool {

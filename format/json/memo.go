@@ -1,8 +1,6 @@
 package json
 
-import (
-	"github.com/elastic/go-libaudit/v2/auparse"
-)
+import "audisp-relay/audit/record"
 
 // A process makes many events, and what its records say of it and of the files it works with is
 // the same in each. So how the rest of a record was written, from the first field on that tends
@@ -30,13 +28,13 @@ type memo struct {
 // memoField is the field that begins the part of a type's records which is remembered.
 func memoField(typ uint32) string {
 	switch typ {
-	case typeSyscall:
+	case record.TypeSyscall:
 		return "auid"
-	case typePath:
+	case record.TypePath:
 		return "dev"
-	case typeSockaddr:
+	case record.TypeSockaddr:
 		return "saddr"
-	case uint32(auparse.AUDIT_BPRM_FCAPS):
+	case record.TypeBprmFcaps:
 		return "fver"
 	}
 	return ""

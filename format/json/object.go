@@ -36,17 +36,6 @@ type object struct {
 	field   bool
 }
 
-// separator returns what stands between the body and the names: slices of one text.
-func (r *parsedRecord) separator() []byte {
-	return r.body[len(r.body) : cap(r.body)-cap(r.names)]
-}
-
-// isSeparated reports whether that is the byte that it should be.
-func (r *parsedRecord) isSeparated() bool {
-	n := len(r.body)
-	return cap(r.body)-cap(r.names) == n+1 && r.body[:n+1][n] == record.Separator
-}
-
 // begin clears all but scan, which is made when scanned is not set: that is half of it, and
 // there is an object for each record.
 func (o *object) begin(typ uint32, l level, steps []step, memo int) {
@@ -65,7 +54,7 @@ func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 	o.begin(r.typ, l, r.kind.steps, r.kind.memo)
 	o.percent = e.percent && bytes.IndexByte(r.text, '%') >= 0
 	e.twins = twins{rest: r.names}
-	if r.typ == typeExecve { // args and argc of the event are its fields
+	if r.typ == record.TypeExecve { // args and argc of the event are its fields
 		o.irregular = true
 	} else {
 		dst = e.appendFields(dst, o, r.body)
@@ -79,8 +68,8 @@ func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 	if o.isOdd {
 		dst = o.odd.append(dst)
 	}
-	if r.twinned && !r.isSeparated() {
-		dst = e.appendString(append(dst, `,"separator":`...), r.separator())
+	if r.twinned && string(r.sep) != separator {
+		dst = e.appendString(append(dst, `,"separator":`...), r.sep)
 	}
 	if len(r.tail) > 0 {
 		dst = e.appendString(append(dst, `,"tail":`...), r.tail)
@@ -109,11 +98,16 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 				}
 			}
 			st := &o.steps[n]
+			from := at + len(st.field.text)
 			var end int
-			if dst, end = e.appendExpected(dst, o, st, body, at+len(st.field.text)); end > 0 {
+			if dst, end = e.appendPlain(dst, o, st, body, from); end < 0 {
+				if end = valueEnd(body, from, st.kind); end >= 0 {
+					dst = e.appendValue(dst, o, st, st.key, body[from:end], st.kind)
+				}
+			}
+			if end >= 0 {
 				o.seen |= 1 << n
-				o.next, p = n+1, end
-				o.scanned = false
+				o.next, o.scanned, p = n+1, false, end
 				continue
 			}
 		}
@@ -139,7 +133,7 @@ func (o *object) expected(text []byte) int {
 // find returns the step of a key, -1 without.
 func (o *object) find(key []byte) int {
 	for i := range o.steps {
-		if o.steps[i].key() == string(key) {
+		if string(o.steps[i].key) == string(key) {
 			return i
 		}
 	}
@@ -180,7 +174,7 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 		end += o.wordsBehind()
 	}
 	if renamed {
-		o.odd.spelled = append(appendName(o.odd.spelled, st, name), ':', '"')
+		o.odd.spelled = append(appendName(o.odd.spelled, name), ':', '"')
 		o.odd.spelled = append(append(o.odd.spelled, body[from-1-len(key)-words:from-1]...), '"')
 		e.called = key
 	}
@@ -255,27 +249,3 @@ func validKey(key []byte) bool {
 	}
 	return true
 }
-
-// isQuoted reports whether a value stands in quotes of either kind.
-func isQuoted(v []byte) bool {
-	n := len(v)
-	return n > 1 && (v[0] == '"' || v[0] == '\'') && v[n-1] == v[0]
-}
-
-// isField reports whether a field begins text.
-func isField(text []byte) bool {
-	for i, c := range text {
-		if notKey[c] {
-			return c == '=' && i > 0
-		}
-	}
-	return false
-}
-
-// notKey are the bytes that no key has (record.Scanner), '=' among them.
-var notKey = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c <= ' ' || c >= 0x7F || c == '"' || c == '\'' || c == '='
-	}
-	return t
-}()

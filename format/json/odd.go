@@ -39,36 +39,22 @@ func (d *odd) append(dst []byte) []byte {
 	return dst
 }
 
-// nameOf returns the name of a field's member: of the step st, or the key of another.
-func nameOf(st *step, key []byte) []byte {
-	if st != nil {
-		return []byte(st.key())
-	}
-	return key
-}
-
 // appendName appends a member's name in quotes.
-func appendName(list []byte, st *step, key []byte) []byte {
-	list = append(list, ',', '"')
-	if st != nil {
-		list = append(list, st.key()...)
-	} else {
-		list = append(list, key...)
-	}
-	return append(list, '"')
+func appendName(list, name []byte) []byte {
+	return append(append(append(list, ',', '"'), name...), '"')
 }
 
 // quote notes that the value of a field stands in double quotes.
-func (o *object) quote(st *step, key []byte) {
+func (o *object) quote(key []byte) {
 	o.isOdd = true
-	o.odd.quoted = appendName(o.odd.quoted, st, key)
+	o.odd.quoted = appendName(o.odd.quoted, key)
 }
 
 // literally notes what stands in the record for the value of a field.
-func (e *Encoder) literally(o *object, st *step, key, v []byte) {
+func (e *Encoder) literally(o *object, key, v []byte) {
 	o.isOdd = true
 	bad := e.bad
-	o.odd.literal = e.appendString(append(appendName(o.odd.literal, st, key), ':'), v)
+	o.odd.literal = e.appendString(append(appendName(o.odd.literal, key), ':'), v)
 	o.odd.bad += e.bad - bad
 }
 
@@ -94,7 +80,7 @@ func (o *object) blank(name []byte, n int) {
 		return
 	}
 	for range n {
-		o.odd.blanks = appendName(o.odd.blanks, nil, name)
+		o.odd.blanks = appendName(o.odd.blanks, name)
 	}
 }
 

@@ -71,17 +71,17 @@ func (e *Encoder) readArgs() {
 	var cwd, title, execve, eoe *parsedRecord
 	for i := range e.recs {
 		switch r := &e.recs[i]; r.typ {
-		case typeCWD:
+		case record.TypeCWD:
 			if cwd == nil {
 				cwd = r
 				e.readCWD(r)
 			}
-		case typeProctitle:
+		case record.TypeProctitle:
 			if title == nil {
 				title = r
 				e.readTitle(r)
 			}
-		case typeExecve:
+		case record.TypeExecve:
 			e.args.Add(r.body)
 			execve = r
 		case record.TypeEOE:
@@ -123,7 +123,7 @@ func (r *parsedRecord) value(field string) (v []byte, ok bool) {
 }
 
 func (e *Encoder) appendCWD(dst []byte) []byte {
-	r := e.find(typeCWD)
+	r := e.find(record.TypeCWD)
 	if r == nil {
 		return dst
 	}
@@ -132,7 +132,7 @@ func (e *Encoder) appendCWD(dst []byte) []byte {
 		return dst
 	}
 	dst = append(dst, `,"cwd":`...)
-	if !e.percent && quotedEnd(v, 0) == len(v) && len(v) > 0 {
+	if !e.percent && quotedEnd(v, 0) == len(v) {
 		return append(dst, v...)
 	}
 	if string(v) == "(null)" {
@@ -144,7 +144,7 @@ func (e *Encoder) appendCWD(dst []byte) []byte {
 
 // appendProctitle appends the title as the list of the arguments it was.
 func (e *Encoder) appendProctitle(dst []byte) []byte {
-	r := e.find(typeProctitle)
+	r := e.find(record.TypeProctitle)
 	if r == nil {
 		return dst
 	}
@@ -175,7 +175,7 @@ func (e *Encoder) appendProctitle(dst []byte) []byte {
 
 // appendArgs appends the arguments of an execve.
 func (e *Encoder) appendArgs(dst []byte) []byte {
-	if e.find(typeExecve) == nil {
+	if e.find(record.TypeExecve) == nil {
 		return dst
 	}
 	dst = append(dst, `,"args":[`...)
@@ -290,7 +290,7 @@ func (e *Encoder) takeAddr(a *record.Addr, ok bool) bool {
 	}
 	t = append(t, " }"...)
 	e.scratch = t[:0]
-	rest, is := e.twins.at(&twinAddr)
+	rest, is := e.twins.at([]byte("saddr"))
 	if !is || !bytes.HasPrefix(rest, t) {
 		return false
 	}

@@ -37,7 +37,10 @@ func writeRaw(w *format.Raw, _ any) {
 	if len(w.Node) > 0 && len(w.Batch.Node(w.From)) == 0 {
 		source = `,"node_source":"relay"`
 	}
-	main := mainOfRaw(w)
+	main := record.MainOf(w.Batch.Recs[w.From:w.To])
+	if main >= 0 {
+		main += w.From
+	}
 	w.Put(`,"type":`)
 	w.Type(max(main, w.From))
 	w.Put(`,"record_types":[`)
@@ -64,23 +67,6 @@ func writeRaw(w *format.Raw, _ any) {
 		w.Put(`,"encoding":"percent"`)
 	}
 	w.Put("}")
-}
-
-// mainOfRaw returns the main record as docs/json.md has it, -1 without.
-func mainOfRaw(w *format.Raw) int {
-	first := -1
-	for k := w.From; k < w.To; k++ {
-		switch w.Batch.Recs[k].Type {
-		case record.TypeSyscall:
-			return k
-		case record.TypePath, record.TypeSockaddr, record.TypeCWD, record.TypeExecve, record.TypeProctitle, record.TypeEOE:
-		default:
-			if first < 0 {
-				first = k
-			}
-		}
-	}
-	return first
 }
 
 // listRaw writes objects with the records that want says.
