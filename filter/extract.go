@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
-	"unsafe"
 
 	"audisp-relay/audit/record"
 )
@@ -19,10 +18,6 @@ var unset = func() int { n := int64(record.Unset); return int(n) }()
 const maxList = 16384
 
 var errLongList = errors.New("filter: the event has more than " + strconv.Itoa(maxList) + " paths, keys or arguments")
-
-// alias returns b as a string without a copy. Values of an event live no longer than the
-// call of Keep or Explain that they are for, and neither does anything change b in it.
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // body is a record cut up for a search of fields.
 type body struct {
@@ -265,7 +260,7 @@ func (p *pattern) inLogin(text []byte) []byte {
 	for s.Next() {
 		name, _ := record.LoginKey(s.Gap, s.Key)
 		if name == "" {
-			name = alias(s.Key)
+			name = record.Alias(s.Key)
 		}
 		if name == p.key {
 			return withWords(&s, p.class, true)
@@ -353,23 +348,23 @@ func (m *Matcher) text(class record.Class, v []byte) string {
 		return ""
 	case v[0] == '"' || v[0] == '\'':
 		out, _ := record.Unquote(nil, v)
-		return alias(out)
+		return record.Alias(out)
 	case class != record.Text:
-		return alias(v)
+		return record.Alias(v)
 	case string(v) == "(null)":
 		return ""
 	}
 	if out, ok := record.AppendUnhex(m.scratch, v); ok {
 		return m.hold(out)
 	}
-	return alias(v)
+	return record.Alias(v)
 }
 
 // hold returns what has been appended to the scratch as text of this event.
 func (m *Matcher) hold(appended []byte) string {
 	text := appended[len(m.scratch):]
 	m.scratch = appended
-	return alias(text)
+	return record.Alias(text)
 }
 
 // parseInt reads a decimal number.

@@ -99,7 +99,7 @@ func loadArgs(m *Matcher, v *value) {
 	v.texts = v.texts[:0]
 	for i := 0; i < m.args.Len() && m.room(i); i++ {
 		arg, _ := m.args.Arg(i)
-		v.texts = append(v.texts, alias(arg))
+		v.texts = append(v.texts, record.Alias(arg))
 	}
 }
 
@@ -145,7 +145,7 @@ func loadAddr(m *Matcher, v *value) {
 	case len(a.Path) > 0 && a.Path[0] == 0: // abstract: written as ss(8) does
 		v.s = m.hold(append(append(m.scratch, '@'), a.Path[1:]...))
 	case len(a.Path) > 0:
-		v.s = alias(a.Path)
+		v.s = record.Alias(a.Path)
 	case isIP:
 		v.s = m.hold(ip.AppendTo(m.scratch))
 	default:

@@ -202,7 +202,7 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 	if in.twins {
 		r := record.Parsed{Names: trimEnd(in.names)}
 		name, _ := r.Name(nil, []byte(p.key))
-		return alias(name)
+		return record.Alias(name)
 	}
 	switch {
 	case m.Users == nil || !m.local():

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"unsafe"
 )
 
 // Eight bytes of a text are looked at at once: a record has some hundred short values, and a loop
@@ -98,6 +99,9 @@ func PlainEnd(text []byte, from int) int {
 	}
 	return i
 }
+
+// Alias returns b as a string without a copy, which lasts as long as nothing changes b.
+func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // HasPrefix reports whether b begins with prefix.
 func HasPrefix(b []byte, prefix string) bool {

@@ -3,6 +3,8 @@ package ecs
 import (
 	"slices"
 	"strings"
+
+	"audisp-relay/audit/record"
 )
 
 // writeAuditd writes what is auditbeat's own and not of the schema.
@@ -108,7 +110,7 @@ func (e *Encoder) writeData() {
 	if d.titleParts != nil {
 		a := w.open("proctitle", '[')
 		for _, part := range d.titleParts {
-			w.item(str(part))
+			w.item(record.Alias(part))
 		}
 		w.close(a, ']')
 	}

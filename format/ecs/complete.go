@@ -38,9 +38,9 @@ type document struct {
 func (e *Encoder) complete(b *record.Batch, i int) {
 	d := &e.doc
 	first := &e.recs[0]
-	d.millis, d.serial, d.id = b.Recs[i].Millis, b.Recs[i].Serial, str(first.ID)
+	d.millis, d.serial, d.id = b.Recs[i].Millis, b.Recs[i].Serial, record.Alias(first.ID)
 	d.written = len(first.ID) == 0 || d.millis > lastMillis
-	d.node = str(first.Node)
+	d.node = record.Alias(first.Node)
 	if d.node == "" {
 		d.node = e.opts.Node
 	}

@@ -109,12 +109,12 @@ func (e *Encoder) writeOriginal() {
 			line = line[len("node=")+len(r.Node)+1:]
 		}
 		if r.kind != record.Ver0 {
-			w.item(str(line))
+			w.item(record.Alias(line))
 			continue
 		}
 		e.spare = append(record.AppendTypeName(append(e.spare[:0], "type="...), r.Type), " msg="...)
 		e.spare = append(e.spare, line...)
-		w.item(str(e.spare))
+		w.item(record.Alias(e.spare))
 	}
 	w.close(a, ']')
 }

@@ -28,7 +28,7 @@ type Encoder struct {
 	panicked func(fault any) // of the event at hand
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
-	// text's memory without a copy, see str, and are forgotten with it.
+	// text's memory without a copy, see record.Alias, and are forgotten with it.
 	recs   []parsedRecord
 	fields []field
 	twins  []field

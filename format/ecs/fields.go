@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"bytes"
-	"unsafe"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
@@ -31,10 +30,6 @@ type parsedRecord struct {
 	odd        bool              // not all of it is in the document: its text is to be added
 	path       map[string]string // of a PATH record that is in the event's paths
 }
-
-// str returns a string of b's memory, which must not change as long as it is used:
-// strings live as long as the event at hand, and so does the memory they are made of.
-func str(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // read takes the records apart.
 func (e *Encoder) read(b *record.Batch, i, j int) {
@@ -148,14 +143,14 @@ func (p *parser) gap(gap []byte) (prefix string) {
 		// "op=adding group acct=", "subj=/usr/sbin/cupsd (enforce)": values with blanks that
 		// nobody has quoted. The gap lies right behind the token.
 		whole := p.token[:len(p.token)+len(bytes.TrimRight(gap, " "))]
-		p.e.fields[len(p.e.fields)-1].val = str(whole)
+		p.e.fields[len(p.e.fields)-1].val = record.Alias(whole)
 		p.token = nil
 		return ""
 	}
-	if result, perms, ok := record.Verdict(text); ok && record.HasVerdict(p.r.Type) {
-		p.put("seresult", str(result), false)
-		p.put("seperms", p.e.commas(perms), false)
-		p.r.odd = p.r.odd || behindVerdict(text) != "for"
+	if v, ok := record.ReadVerdict(text); ok && record.HasVerdict(p.r.Type) {
+		p.put("seresult", record.Alias(v.Result), false)
+		p.put("seperms", p.e.commas(v.Perms), false)
+		p.r.odd = p.r.odd || string(bytes.TrimSpace(v.Rest)) != "for"
 		return ""
 	}
 	if p.r.Type == uint32(auparse.AUDIT_LOGIN) { // "old auid=0 new auid=1000", before Linux 3.13
@@ -186,15 +181,6 @@ func loginKey(gap []byte, prefix string, key []byte) (string, []byte) {
 	}
 }
 
-// behindVerdict returns what stands behind the permissions of a verdict: "for".
-func behindVerdict(text []byte) string {
-	if at := bytes.IndexByte(text, '}'); at >= 0 {
-		return str(bytes.TrimSpace(text[at+1:]))
-	}
-	_, rest, _ := bytes.Cut(text, []byte("null"))
-	return str(bytes.TrimSpace(rest))
-}
-
 // commas returns the words of list with commas between.
 func (e *Encoder) commas(list []byte) string {
 	from := len(e.text)
@@ -204,7 +190,7 @@ func (e *Encoder) commas(list []byte) string {
 		}
 		e.text = append(e.text, word...)
 	}
-	return str(e.text[from:])
+	return record.Alias(e.text[from:])
 }
 
 // maxFields is how many fields of a record, and keys of an event, are looked at: a kernel's
@@ -272,7 +258,7 @@ func (e *Encoder) readTwins(r *parsedRecord) {
 			}
 			e.text = append(e.text, c)
 		}
-		e.twins = append(e.twins, field{key: str(e.text[from:]), val: str(val)})
+		e.twins = append(e.twins, field{key: record.Alias(e.text[from:]), val: record.Alias(val)})
 		if len(bytes.Trim(s.Gap, " ")) > 0 {
 			r.odd = true
 		}

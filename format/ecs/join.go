@@ -253,7 +253,7 @@ func (e *Encoder) addArgs() {
 	}
 	for i := range n {
 		if text, state := e.args.Arg(i); state != 0 {
-			event.Process.Args = append(event.Process.Args, str(text))
+			event.Process.Args = append(event.Process.Args, record.Alias(text))
 		}
 	}
 	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(n) {

@@ -67,7 +67,7 @@ func (e *Encoder) readSockaddr(r *parsedRecord) {
 	a, raw, ok := record.Sockaddr(e.text[len(e.text):], saddr)
 	e.text = append(e.text, raw...) // the same bytes, if there was room for them
 	if !ok {
-		e.putAddress("saddr", str(saddr))
+		e.putAddress("saddr", record.Alias(saddr))
 		return
 	}
 	e.putAddress("family", e.family(a.Family))
@@ -81,7 +81,7 @@ func (e *Encoder) readSockaddr(r *parsedRecord) {
 		e.putParts(&a)
 	}
 	if !whole || raw[0] == 0 || bytes.ContainsAny(saddr, "abcdef") {
-		e.putAddress("saddr", str(saddr))
+		e.putAddress("saddr", record.Alias(saddr))
 	}
 }
 
@@ -131,7 +131,7 @@ func (e *Encoder) putPath(path []byte) (whole bool) {
 		from := len(e.text)
 		e.text = append(e.text, '@')
 		e.text = append(e.text, path[1:]...)
-		e.putAddress("path", str(e.text[from:]))
+		e.putAddress("path", record.Alias(e.text[from:]))
 		return false
 	}
 	end := bytes.IndexByte(path, 0)
@@ -139,7 +139,7 @@ func (e *Encoder) putPath(path []byte) (whole bool) {
 		end = len(path)
 	}
 	if end > 0 {
-		e.putAddress("path", str(path[:end]))
+		e.putAddress("path", record.Alias(path[:end]))
 	}
 	return end > 0 && end == len(path)-1
 }
@@ -152,13 +152,13 @@ func (e *Encoder) putParts(a *record.Addr) {
 		case record.PartNumber:
 			from := len(e.text)
 			e.text = strconv.AppendInt(e.text, p.Number, 10)
-			val = str(e.text[from:])
+			val = record.Alias(e.text[from:])
 		case record.PartText:
-			val = str(p.Bytes)
+			val = record.Alias(p.Bytes)
 		default:
 			from := len(e.text)
 			e.text = hex.AppendEncode(e.text, p.Bytes)
-			val = str(e.text[from:])
+			val = record.Alias(e.text[from:])
 		}
 		if val != "" {
 			e.putAddress(p.Name, val)
@@ -169,11 +169,11 @@ func (e *Encoder) putParts(a *record.Addr) {
 func (e *Encoder) ip(a netip.Addr) string {
 	from := len(e.text)
 	e.text = a.AppendTo(e.text)
-	return str(e.text[from:])
+	return record.Alias(e.text[from:])
 }
 
 func (e *Encoder) number(n uint32) string {
 	from := len(e.text)
 	e.text = strconv.AppendUint(e.text, uint64(n), 10)
-	return str(e.text[from:])
+	return record.Alias(e.text[from:])
 }

@@ -23,7 +23,7 @@ func (p *parser) add(prefix string, key, token []byte) {
 	if isNothing(token) {
 		return
 	}
-	name := str(key)
+	name := record.Alias(key)
 	if prefix != "" {
 		name = prefix + name
 	}
@@ -76,7 +76,7 @@ func (e *Encoder) unhex(v []byte) []byte {
 func (p *parser) interpret(name string, val []byte, quoted bool) int {
 	typ := p.r.typ()
 	kernel := typ == auparse.AUDIT_SYSCALL || typ == auparse.AUDIT_SECCOMP
-	text := str(val)
+	text := record.Alias(val)
 	if !quoted && record.IsUnset(val) && isID(p.r.Type, name) {
 		return p.unset(name)
 	}
@@ -291,7 +291,7 @@ func (e *Encoder) title(val []byte) string {
 		e.doc.titleParts = record.AppendTitle(nil, val)
 	}
 	if nuls == 0 {
-		return str(val)
+		return record.Alias(val)
 	}
 	from := len(e.text)
 	for _, c := range val {
@@ -300,7 +300,7 @@ func (e *Encoder) title(val []byte) string {
 		}
 		e.text = append(e.text, c)
 	}
-	return str(e.text[from:])
+	return record.Alias(e.text[from:])
 }
 
 // finish does what needs the whole record.
@@ -318,7 +318,7 @@ func (p *parser) finishResult() {
 	said := p.success
 	switch {
 	case said != nil && p.res != nil:
-		p.put("res", str(p.res), false)
+		p.put("res", record.Alias(p.res), false)
 	case said == nil:
 		said = p.res
 	}
@@ -389,7 +389,7 @@ func (p *parser) finishSyscall() {
 		call.val = name
 	} else if name, ok := p.r.Name(nil, []byte("syscall")); ok && isSyscallName(name) {
 		number := call.val
-		call.val = str(name)
+		call.val = record.Alias(name)
 		p.put("syscall_number", number, false)
 	}
 }

@@ -96,19 +96,15 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 	if !record.HasVerdict(o.typ) || o.had("seresult") {
 		return dst
 	}
-	result, perms, ok := record.Verdict(words)
+	v, ok := record.ReadVerdict(words)
 	if !ok {
 		return dst
 	}
 	o.verdict = true
-	dst = e.appendString(append(dst, `,"seresult":`...), result)
+	dst = e.appendString(append(dst, `,"seresult":`...), v.Result)
 	dst = append(dst, `,"seperms":[`...)
 	from := len(dst)
-	for {
-		var perm []byte
-		if perm, perms = record.NextPerm(perms); len(perm) == 0 {
-			break
-		}
+	for perm, perms := record.NextPerm(v.Perms); len(perm) > 0; perm, perms = record.NextPerm(perms) {
 		if len(dst) > from {
 			dst = append(dst, ',')
 		}

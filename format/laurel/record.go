@@ -115,13 +115,11 @@ func (e *Encoder) appendFields(dst []byte, r *record.Parsed) (out []byte, whole 
 		dst = append(e.keys.appendKey(dst, p.netlabel), "null"...)
 	case p.verdict != nil:
 		dst = append(e.keys.appendKey(dst, p.verdict), '[')
-		for perms := p.perms; len(perms) > 0; {
-			n := identLen(perms)
+		for perm, rest := record.NextPerm(p.perms); len(perm) > 0; perm, rest = record.NextPerm(rest) {
 			if dst[len(dst)-1] != '[' {
 				dst = append(dst, ',')
 			}
-			dst = appendString(dst, perms[:n])
-			perms = skipBlanks(perms[n:])
+			dst = appendString(dst, perm)
 		}
 		dst = append(dst, ']')
 	}
@@ -175,7 +173,7 @@ func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (o
 	if isTitle && v.kind != isNull {
 		dst = e.appendTitle(e.keys.appendKey(dst, keyArgv), v)
 	} else {
-		dst = appendValue(e.keys.appendKey(dst, key), v)
+		dst = e.appendValue(e.keys.appendKey(dst, key), v)
 	}
 	return dst, text[n:], ok
 }
@@ -197,18 +195,14 @@ func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 	if len(e.argv) > 0 {
 		e.argv = append(e.argv, ',')
 	}
-	e.argv = appendValue(e.argv, v)
+	e.argv = e.appendValue(e.argv, v)
 	return text[n:], true
 }
 
 // appendTitle appends a process title as an array, as laurel cuts it at NULs: one that
 // begins an argument is left in it, so that an empty argument is the NUL of the next.
 func (e *Encoder) appendTitle(dst []byte, v value) []byte {
-	title := v.of
-	if v.kind == isHexText {
-		e.text, _ = record.AppendUnhex(e.text[:0], v.of)
-		title = e.text
-	}
+	title := e.decode(v)
 	dst = append(dst, '[')
 	for from, i := 0, 0; i <= len(title); i++ {
 		if (i == len(title) || title[i] == 0) && i > from {
@@ -222,12 +216,19 @@ func (e *Encoder) appendTitle(dst []byte, v value) []byte {
 	return append(dst, ']')
 }
 
-func appendValue(dst []byte, v value) []byte {
+// decode returns what a text stands for. It is valid until the next call.
+func (e *Encoder) decode(v value) []byte {
+	if v.kind != isHexText {
+		return v.of
+	}
+	e.text, _ = record.AppendUnhex(e.text[:0], v.of)
+	return e.text
+}
+
+func (e *Encoder) appendValue(dst []byte, v value) []byte {
 	switch v.kind {
-	case isText:
-		return appendString(dst, v.of)
-	case isHexText:
-		return append(appendHexText(append(dst, '"'), v.of), '"')
+	case isText, isHexText:
+		return appendString(dst, e.decode(v))
 	case isBraces:
 		dst = append(dst, '"', '{')
 		return append(appendText(dst, v.of), '}', '"')

@@ -118,9 +118,9 @@ type prefix struct {
 // "netlabel: ", and in a policy load "policy loaded ", of which laurel makes nothing.
 func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
 	rest = body
-	if after, ok := bytes.CutPrefix(body, []byte("avc:")); ok {
-		if q, after := readVerdict(after); q.verdict != nil {
-			p, rest = q, after
+	if v, ok := record.ReadVerdict(body); ok && body[0] == 'a' && areIdents(v.Perms) {
+		if after, ok := bytes.CutPrefix(skipBlanks(v.Rest), []byte("for")); ok {
+			p.verdict, p.perms, rest = v.Result, v.Perms, skipBlanks(after)
 		}
 	} else if after, ok := bytes.CutPrefix(body, []byte("netlabel:")); ok {
 		p.netlabel, rest = body[:len("netlabel")], skipBlanks(after)
@@ -131,31 +131,16 @@ func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
 	return p, rest
 }
 
-// readVerdict reads "  denied  { read write } for  ".
-func readVerdict(text []byte) (p prefix, rest []byte) {
-	text = skipBlanks(text)
-	n := identLen(text)
-	verdict := text[:n]
-	if string(verdict) != "denied" && string(verdict) != "granted" {
-		return p, nil
+// areIdents reports whether there are permissions, and all have names: of one that the policy lacks
+// SELinux writes the number, and laurel refuses the record.
+func areIdents(perms []byte) bool {
+	perm, rest := record.NextPerm(perms)
+	for next := perm; len(next) > 0; next, rest = record.NextPerm(rest) {
+		if identLen(next) < len(next) {
+			return false
+		}
 	}
-	if text = skipBlanks(text[n:]); len(text) == 0 || text[0] != '{' {
-		return p, nil
-	}
-	perms := skipBlanks(text[1:])
-	text = perms
-	for identLen(text) > 0 {
-		text = skipBlanks(text[identLen(text):])
-	}
-	if len(text) == len(perms) || len(text) == 0 || text[0] != '}' {
-		return p, nil
-	}
-	perms = perms[:len(perms)-len(text)]
-	text, ok := bytes.CutPrefix(skipBlanks(text[1:]), []byte("for"))
-	if !ok {
-		return p, nil
-	}
-	return prefix{verdict: verdict, perms: perms}, skipBlanks(text)
+	return len(perm) > 0
 }
 
 func skipBlanks(text []byte) []byte {

@@ -2,6 +2,7 @@ package laurel
 
 import (
 	"bytes"
+	"math"
 
 	"audisp-relay/audit/record"
 )
@@ -111,7 +112,7 @@ func number(digits []byte, base uint64) (n uint64, ok bool) {
 		if c >= 'A' {
 			d = uint64(c|0x20-'a') + 10
 		}
-		if d >= base || n > (1<<64-1-d)/base {
+		if d >= base || n > (math.MaxUint64-d)/base {
 			return 0, false
 		}
 		n = n*base + d
