@@ -56,7 +56,7 @@ func (m *Matcher) cut(p *body, k int) {
 		if end, names := record.FindNames(rec.Type, text); names >= 0 {
 			p.text, p.names, p.twins = text[:end], text[names:], true
 		} else {
-			p.text, p.names, p.twins = trimEnd(text), nil, false
+			p.text, p.names, p.twins = record.TrimEnd(text), nil, false
 		}
 		return
 	}
@@ -90,15 +90,6 @@ func messageAt(text []byte) int {
 		from += len(s.Key) + len("=") + len(s.Value)
 	}
 	return -1
-}
-
-// trimEnd drops what is no text at the end of a record.
-func trimEnd(b []byte) []byte {
-	n := len(b)
-	for n > 0 && (b[n-1] == ' ' || b[n-1] == '\n' || b[n-1] == 0) {
-		n--
-	}
-	return b[:n]
 }
 
 // pattern is a key to search for.
@@ -215,31 +206,13 @@ func (p *pattern) stands(text []byte) bool {
 
 // value returns the value that text begins with; never nil.
 func (p *pattern) value(text []byte) []byte {
-	if len(text) > 1 && text[0] == '"' {
-		if k := bytes.IndexByte(text[1:], '"'); k >= 0 {
-			return text[: k+2 : k+2]
-		}
-	}
-	n := 0
-	for n < len(text) && text[n] != ' ' {
-		n++
-	}
-	if p.class == record.Plain && n < len(text) && !isField(text[n+1:]) {
+	n := record.ValueEnd(text, 0)
+	if p.class == record.Plain && n < len(text) && text[0] != '"' && !record.StartsField(text[n+1:]) {
 		s := record.Scan(text[n:])
 		s.Next()
 		n += len(bytes.TrimRight(s.Gap, " "))
 	}
 	return text[:n:n]
-}
-
-// isField reports whether text begins with a field: key=.
-func isField(text []byte) bool {
-	for _, c := range text {
-		if c == '=' || c == ' ' {
-			return c == '='
-		}
-	}
-	return false
 }
 
 // inText returns the value of a key in the text of a program, nil without.
@@ -367,25 +340,17 @@ func (m *Matcher) hold(appended []byte) string {
 	return record.Alias(text)
 }
 
-// parseInt reads a decimal number.
+// parseInt reads a decimal number, which may have zeros in front.
 func parseInt(v []byte) (n int, ok bool) {
-	digits := v
-	if len(digits) > 1 && digits[0] == '-' {
-		digits = digits[1:]
-	}
-	if len(digits) == 0 || len(digits) > 18 {
+	digits, _ := bytes.CutPrefix(v, []byte("-"))
+	abs, rest, ok := record.ReadDigits(digits, 18)
+	if !ok || len(rest) > 0 {
 		return 0, false
 	}
-	for _, c := range digits {
-		if c-'0' > 9 {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
 	if len(digits) < len(v) {
-		n = -n
+		return -int(abs), true
 	}
-	return n, true
+	return int(abs), true
 }
 
 // parseID reads an id; what is none is unset.

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
 	"audisp-relay/testdata/captures"
 )
 
@@ -185,7 +186,7 @@ func TestNames(t *testing.T) {
 	const raw = "type=SYSCALL msg=audit(1795298317.864:1): arch=c000003e syscall=1 auid=1000 uid=4294967295 gid=5"
 	for _, c := range []struct {
 		record, src string
-		users       Users
+		users       users.Names
 	}{
 		{raw, `auser == "user1000"`, known{}},
 		{raw, `group == "group5"`, known{}},

@@ -166,27 +166,8 @@ func (m *Matcher) syscallArg(p *pattern, hint *int) int {
 	if m.b.Recs[m.main].Type != record.TypeSyscall {
 		return 0
 	}
-	return int(int64(parseHex(p.near(m.mainBody().text, hint))))
-}
-
-// parseHex reads a number in hex; what is none is 0.
-func parseHex(v []byte) (n uint64) {
-	if len(v) > 16 {
-		return 0
-	}
-	for _, c := range v {
-		switch {
-		case c >= '0' && c <= '9':
-			n = n<<4 | uint64(c-'0')
-		case c >= 'a' && c <= 'f':
-			n = n<<4 | uint64(c-'a'+10)
-		case c >= 'A' && c <= 'F':
-			n = n<<4 | uint64(c-'A'+10)
-		default:
-			return 0
-		}
-	}
-	return n
+	n, _ := record.ParseHex(p.near(m.mainBody().text, hint))
+	return int(int64(n))
 }
 
 func (m *Matcher) id(p *pattern, hint *int) int { return parseID(m.find(p, hint)) }
@@ -200,7 +181,7 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 		return ""
 	}
 	if in.twins {
-		r := record.Parsed{Names: trimEnd(in.names)}
+		r := record.Parsed{Names: record.TrimEnd(in.names)}
 		name, _ := r.Name(nil, []byte(p.key))
 		return record.Alias(name)
 	}

@@ -10,11 +10,8 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
+	"audisp-relay/audit/users"
 )
-
-// Separator is the byte auditd puts between a record and the names it adds to
-// it with log_format ENRICHED (AUDIT_INTERP_SEPARATOR in libaudit.h).
-const Separator = 0x1D
 
 // Format is what a consumer gets its records as.
 type Format uint8
@@ -39,20 +36,13 @@ type EventEncoder interface {
 	AppendEvent(dst []byte, b *record.Batch, i, j int) []byte
 }
 
-// Users knows the names of user and group ids; "" means it does not, or not yet. It
-// must not block.
-type Users interface {
-	User(uid uint32) string
-	Group(gid uint32) string
-}
-
 // Options say what an EventEncoder adds to what the records carry.
 type Options struct {
 	Node  string // see HostNames
 	Local string
 	// Users gives the names of ids in records that carry none (log_format RAW). Nil
 	// leaves them out.
-	Users Users
+	Users users.Names
 	// Panicked, which may be nil, is called with a panic, in what, over records i..j-1 of b that the
 	// encoder has dealt with itself.
 	Panicked func(what string, b *record.Batch, i, j int, fault any)

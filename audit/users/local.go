@@ -1,5 +1,12 @@
 package users
 
+// Names knows the names of user and group ids; "" means it does not, or not yet. It must not block.
+// Users is one.
+type Names interface {
+	User(uid uint32) string
+	Group(gid uint32) string
+}
+
 // EveryNode as the name of this host says that every record is its own: its auditd hands
 // on no records of others.
 const EveryNode = "*"
