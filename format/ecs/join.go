@@ -43,7 +43,8 @@ func (e *Encoder) join() {
 }
 
 // leading returns the record that says what kind of event it is, and the system call's; -1
-// where there is none. The first is the first but for those that only add to others. A
+// where there is none. The first is the first but for those that only add to others, and not, as the
+// main one of json and filters (record.MainOf), the system call: aucoalesce goes by it. A
 // program's record comes before the system call with which it was sent: kernels with several
 // security modules give both one id.
 func (e *Encoder) leading() (first, syscall int) {
@@ -54,42 +55,26 @@ func (e *Encoder) leading() (first, syscall int) {
 		if !r.coalesces() {
 			continue
 		}
-		if adding < 0 && r.adds() {
+		switch {
+		case adding < 0 && record.IsPart(r.Type):
 			adding = i
-		}
-		if first < 0 && !r.adds() {
+		case first < 0 && !record.IsPart(r.Type):
 			first = i
 		}
-		if syscall < 0 && r.typ() == auparse.AUDIT_SYSCALL {
+		if syscall < 0 && r.Type == record.TypeSyscall {
 			syscall = i
 		}
-		if program < 0 && r.isOfProgram() {
+		if program < 0 && record.OfProgram(r.Type) {
 			program = i
 		}
 	}
 	switch {
 	case first < 0:
 		first = adding
-	case program >= 0 && (first == syscall || e.recs[first].typ() == macTaskContexts):
+	case program >= 0 && (first == syscall || e.recs[first].Type == record.TypeTaskContexts):
 		first = program
 	}
 	return first, syscall
-}
-
-// macTaskContexts is the type of the record that says what each of several security modules
-// calls the process (linux/audit.h); auparse has no name for it.
-const macTaskContexts = 1420
-
-// isOfProgram reports whether a record is one that a program has sent.
-func (r *parsedRecord) isOfProgram() bool { return record.OfProgram(uint32(r.typ())) }
-
-// adds reports whether a record only adds to what another one says.
-func (r *parsedRecord) adds() bool {
-	switch r.typ() {
-	case auparse.AUDIT_PATH, auparse.AUDIT_CWD, auparse.AUDIT_EXECVE, auparse.AUDIT_PROCTITLE, auparse.AUDIT_SOCKADDR:
-		return true
-	}
-	return false
 }
 
 // coalesces reports whether a record is one of those that are put together.

@@ -1,8 +1,8 @@
 package ecs
 
 import (
+	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -94,16 +94,12 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 		p.keys(text)
 		return -1
 	case "exit":
-		if n, ok := canonical(text); ok && n < 0 && !p.hasOwnErrno(-n) {
-			if name := record.ErrnoName(-n); name != "" {
-				text = name
-			}
+		if n, ok := canonical(text); ok && n < 0 {
+			text = cmp.Or(record.ErrnoNameOn(p.archCode(), -n), text)
 		}
 	case "sig":
 		if n, ok := canonical(text); ok && typ == auparse.AUDIT_SECCOMP {
-			if name := unix.SignalName(syscall.Signal(n)); name != "" {
-				text = name
-			}
+			text = cmp.Or(unix.SignalName(syscall.Signal(n)), text)
 		}
 	case "arch":
 		at := p.put(name, text, false)
@@ -182,18 +178,8 @@ func (p *parser) misleads(name, val string) bool {
 
 // isNumber reports whether an id is one.
 func isNumber(val string) bool {
-	if val == "" || len(val) > len("4294967294") || val[0] == '0' && val != "0" {
-		return false
-	}
-	n := uint64(0)
-	for i := range len(val) {
-		c := val[i] - '0'
-		if c > 9 {
-			return false
-		}
-		n = 10*n + uint64(c)
-	}
-	return n < record.Unset
+	_, ok := record.ParseID([]byte(val))
+	return ok
 }
 
 // isOfObject reports whether a name that ends as ids do is one of the audit system's for
@@ -237,12 +223,8 @@ func (r *parsedRecord) typ() auparse.AuditMessageType {
 
 // canonical reads a decimal number, if it is written as %d writes it.
 func canonical(s string) (n int, ok bool) {
-	digits := strings.TrimPrefix(s, "-")
-	if digits == "" || digits[0] == '0' && s != "0" || digits[0] == '+' {
-		return 0, false
-	}
-	n, err := strconv.Atoi(s)
-	return n, err == nil
+	n64, ok := record.ParseInt([]byte(s))
+	return int(n64), ok
 }
 
 // keys adds the values of key= to the event's tags. The rule's own "key=" in front of one
@@ -346,20 +328,13 @@ func (p *parser) finishResult() {
 	}
 }
 
-// hasOwnErrno reports whether an error number is another one on the record's arch than on
-// most: alpha, mips, parisc and sparc have their own from 35 on (asm/errno.h).
-func (p *parser) hasOwnErrno(n int) bool {
-	if n < 35 || p.arch < 0 {
-		return false
+// archCode returns the number of the record's arch, 0 without.
+func (p *parser) archCode() uint32 {
+	if p.arch < 0 {
+		return 0
 	}
 	code, _ := record.ParseArch([]byte(p.e.fields[p.arch].val))
-	name := record.ArchName(code)
-	for _, arch := range [...]string{"alpha", "mips", "parisc", "sparc"} {
-		if strings.HasPrefix(name, arch) {
-			return true
-		}
-	}
-	return false
+	return code
 }
 
 // finishSyscall gives names to arch and system call: those of package decode's tables or, where
