@@ -98,14 +98,8 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 				}
 			}
 			st := &o.steps[n]
-			from := at + len(st.field.text)
 			var end int
-			if dst, end = e.appendPlain(dst, o, st, body, from); end < 0 {
-				if end = valueEnd(body, from, st.kind); end >= 0 {
-					dst = e.appendValue(dst, o, st, st.key, body[from:end], st.kind)
-				}
-			}
-			if end >= 0 {
+			if dst, end = e.appendExpected(dst, o, st, body, at+len(st.field.text)); end >= 0 {
 				o.seen |= 1 << n
 				o.next, o.scanned, p = n+1, false, end
 				continue

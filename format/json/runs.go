@@ -22,19 +22,18 @@ func valueEnd(body []byte, at int, k kind) int {
 	return end
 }
 
-// appendPlain does what appendValue does, in half the time, for a value that JSON has in the same bytes, as
-// it has most. It returns where the value that begins at body[at:] ends, -1 when it is not such a one.
-func (e *Encoder) appendPlain(dst []byte, o *object, st *step, body []byte, at int) (out []byte, end int) {
+// appendExpected appends the member of an expected field, and returns where the value that begins at
+// body[at:] ends, -1 when that is to be found out with care. It writes at once what JSON has in the
+// same bytes, which are most values, in half the time that appendValue takes.
+func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, at int) (out []byte, end int) {
 	end = at
+	isPlain := !o.percent
 	switch st.kind {
 	case kindPlain:
-		if end = record.PlainEnd(body, at); end < len(body) && !record.StartsField(body[end+1:]) || at < end && body[at] == '\'' {
-			return dst, -1
-		}
+		end = record.PlainEnd(body, at)
+		isPlain = isPlain && (end == len(body) || record.StartsField(body[end+1:])) && (end == at || body[at] != '\'')
 	case kindText:
-		if end = quotedEnd(body, at); end < 0 {
-			return dst, -1
-		}
+		end = quotedEnd(body, at)
 	case kindHex:
 		for end < len(body) && record.IsHexDigit(body[end]) {
 			end++
@@ -43,14 +42,16 @@ func (e *Encoder) appendPlain(dst []byte, o *object, st *step, body []byte, at i
 		for end < len(body) && record.IsDigit(body[end]) {
 			end++
 		}
-		if n := end - at; n > len("999999999") || (n > 1 && body[at] == '0') { // longer ones may be no number, or unset
-			return dst, -1
-		}
+		n := end - at // longer ones may be no number for JSON, or unset
+		isPlain = isPlain && n <= len("999999999") && (n == 1 || (n > 1 && body[at] != '0'))
 	default:
-		return dst, -1
+		isPlain = false
 	}
-	if end == at || (end < len(body) && body[end] != ' ') || o.percent {
-		return dst, -1
+	if !isPlain || end <= at || (end < len(body) && body[end] != ' ') {
+		if end = valueEnd(body, at, st.kind); end >= 0 {
+			dst = e.appendValue(dst, o, st, st.key, body[at:end], st.kind)
+		}
+		return dst, end
 	}
 
 	dst = putPart(put(dst, &st.begin), body, at, end)
