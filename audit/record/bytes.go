@@ -172,11 +172,15 @@ func IsHex(v []byte) bool {
 
 // ParseHex reads a number in hex without 0x, of 16 digits at most.
 func ParseHex(v []byte) (n uint64, ok bool) {
-	if len(v) > 16 || !IsHex(v) {
+	if len(v) == 0 || len(v) > 16 {
 		return 0, false
 	}
 	for _, c := range v {
-		n = n<<4 | uint64(nibble[c])
+		digit := nibble[c]
+		if digit > 15 {
+			return 0, false
+		}
+		n = n<<4 | uint64(digit)
 	}
 	return n, true
 }

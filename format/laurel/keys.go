@@ -36,10 +36,12 @@ func (s *keySet) reset() {
 	if cap(s.fresh) > keptKeys {
 		s.fresh = nil
 	}
-	if len(s.times) > keptKeys {
+	switch n := len(s.times); {
+	case n > keptKeys:
 		s.times = nil
+	case n > 0:
+		clear(s.times)
 	}
-	clear(s.times)
 }
 
 // add returns how often key is there, this time included. The bytes of key, which is not

@@ -40,31 +40,38 @@ func appendString(dst, text []byte) []byte {
 
 // appendText appends the inside of a JSON string.
 func appendText(dst, text []byte) []byte {
-	from := 0 // what is before is written
-	for i := 0; i < len(text); {
-		c := text[i]
-		if ways[c] == asIs {
-			i++
-			continue
-		}
+	i := 0
+	for i < len(text) && ways[text[i]] == asIs {
+		i++
+	}
+	dst = append(dst, text[:i]...)
 
-		dst = append(dst, text[from:i]...)
-		r, n := rune(c), 1
-		if ways[c] == multi {
-			r, n = utf8.DecodeRune(text[i:])
-		}
-		switch {
-		case ways[c] == backslash:
+	for i < len(text) { // what has one to be escaped mostly has more, as a socket's address
+		c, n := text[i], 1
+		switch ways[c] {
+		case asIs:
+			dst = append(dst, c)
+		case backslash:
 			dst = append(dst, '\\', c)
-		case n == 1:
+		case percent:
 			dst = append(dst, '%', hexDigits[c>>4], hexDigits[c&15])
-		case jsontext.Unseen(r):
-			dst = jsontext.AppendUnseen(dst, r)
 		default:
-			dst = append(dst, text[i:i+n]...)
+			dst, n = appendRune(dst, text[i:])
 		}
 		i += n
-		from = i
 	}
-	return append(dst, text[from:]...)
+	return dst
+}
+
+// appendRune appends the character of several bytes that text begins with, or a byte that begins
+// none, and returns its length.
+func appendRune(dst, text []byte) (out []byte, n int) {
+	r, n := utf8.DecodeRune(text)
+	switch {
+	case n == 1:
+		return append(dst, '%', hexDigits[text[0]>>4], hexDigits[text[0]&15]), 1
+	case jsontext.Unseen(r):
+		return jsontext.AppendUnseen(dst, r), n
+	}
+	return append(dst, text[:n]...), n
 }
