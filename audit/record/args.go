@@ -281,7 +281,7 @@ func (a *Args) Cut() int { return a.cut }
 func (a *Args) Left() bool { return a.left }
 
 // Regular reports whether the record was one, and exactly what the kernel writes for
-// these arguments: "argc=N a0=.. a1=.." with each as AppendText has it, and nothing else.
+// these arguments: "argc=N a0=.. a1=.." with each as the kernel writes a text (IsText), and nothing else.
 // So it can be restored from them.
 func (a *Args) Regular() bool {
 	return a.records == 1 && !a.odd && a.counted && int64(a.argc) == int64(len(a.list)) &&

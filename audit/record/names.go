@@ -263,9 +263,6 @@ type Names struct {
 	missed int
 }
 
-// NameCursor returns a cursor at the first of r's names.
-func (r *Parsed) NameCursor() Names { return Names{rest: r.Names} }
-
 // Name returns the name of the field with that key, AUID="root" for auid, and steps
 // behind it: unquoted, appended to dst[:0] where it stands in hex. ok is false, and the
 // cursor where it was, when no name from here on is of that key. Fields of the same key get

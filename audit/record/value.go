@@ -32,23 +32,8 @@ func NeedsHex(text []byte) bool {
 	return false
 }
 
-// AppendText appends text as the kernel writes what a user may have chosen: in quotes or
-// in upper-case hex (kernel/audit.c, audit_log_n_untrustedstring).
-func AppendText(dst, text []byte) []byte {
-	if !NeedsHex(text) {
-		dst = append(dst, '"')
-		dst = append(dst, text...)
-		return append(dst, '"')
-	}
-	const digits = "0123456789ABCDEF"
-	for _, c := range text {
-		dst = append(dst, digits[c>>4], digits[c&15])
-	}
-	return dst
-}
-
-// IsText reports whether AppendText of the text that the value v stands for gives v, so
-// that the value can be restored from the text.
+// IsText reports whether v is what the kernel writes for the text that it stands for, in quotes or in
+// upper-case hex (kernel/audit.c, audit_log_n_untrustedstring), so that it can be restored from that.
 func IsText(v []byte) bool {
 	if n := len(v); n >= 2 && v[0] == '"' && v[n-1] == '"' {
 		return !NeedsHex(v[1 : n-1])
@@ -71,10 +56,6 @@ func IsText(v []byte) bool {
 // KeySeparator stands between several keys in the value of key= (linux/audit.h,
 // AUDIT_KEY_SEPARATOR).
 const KeySeparator = 0x01
-
-// AppendKeys appends the keys that an unquoted value of key= holds: one, or several
-// where a rule has more than one -k.
-func AppendKeys(dst [][]byte, text []byte) [][]byte { return appendSplit(dst, text, KeySeparator) }
 
 // AppendTitle appends the arguments that an unquoted proctitle= holds: the kernel takes
 // them from the process's memory with the NUL behind each, at most 128 bytes, and leaves out

@@ -145,17 +145,10 @@ func (e *Encoder) writeUser() {
 		}
 		w.close(o, '}')
 	}
-	e.sorted = e.sorted[:0]
-	for key := range u.IDs {
-		switch key {
-		case "uid", "gid", "euid", "egid", "auid", "fsuid", "fsgid", "suid", "sgid":
-		default:
-			e.sorted = append(e.sorted, key)
+	for _, key := range e.sortedKeys(u.IDs) {
+		if !isOfProcess(key) {
+			w.id(key, u, key)
 		}
-	}
-	slices.Sort(e.sorted)
-	for _, key := range e.sorted {
-		w.id(key, u, key)
 	}
 	o = w.open("target", '{')
 	w.entity(d.target)
