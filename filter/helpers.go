@@ -1,8 +1,10 @@
 package filter
 
 import (
+	"maps"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +55,7 @@ func (c *checker) checkCall(n *ast.CallNode) operand {
 }
 
 func (c *checker) failFunction(n ast.Node, name string) {
-	all := append(sortedKeys(helpers), sortedKeys(builtins)...)
+	all := slices.Concat(slices.Sorted(maps.Keys(helpers)), slices.Sorted(maps.Keys(builtins)))
 	hint := didYouMean(name, all)
 	if hint == "" {
 		hint = "there are " + strings.Join(all, ", ")

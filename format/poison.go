@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -67,29 +68,26 @@ type Raw struct {
 // Put writes text as it is.
 func (w *Raw) Put(s string) { w.Buf = append(w.Buf, s...) }
 
-// Comma writes one if it has to.
-func (w *Raw) Comma(yes bool) {
-	if yes {
-		w.Buf = append(w.Buf, ',')
-	}
-}
-
-// Lines writes the records as a JSON array of strings.
-func (w *Raw) Lines() {
+// List writes an array with an item for each record that is wanted, of all where want is nil.
+func (w *Raw) List(want func(k int) bool, item func(k int)) {
 	w.Put("[")
+	first := true
 	for k := w.From; k < w.To; k++ {
-		w.Comma(k > w.From)
-		w.Text(w.line(k))
+		if want != nil && !want(k) {
+			continue
+		}
+		if !first {
+			w.Put(",")
+		}
+		first = false
+		item(k)
 	}
 	w.Put("]")
 }
 
-func (w *Raw) line(k int) []byte {
-	s := w.Batch.Bytes(k)
-	for len(s) > 0 && s[len(s)-1] == '\n' {
-		s = s[:len(s)-1]
-	}
-	return s
+// Lines writes the records as a JSON array of strings.
+func (w *Raw) Lines() {
+	w.List(nil, func(k int) { w.Text(bytes.TrimRight(w.Batch.Bytes(k), "\n")) })
 }
 
 // Type writes the type of a record, null where it has no header that could be read.

@@ -299,10 +299,7 @@ func cutIndex(key []byte) (i uint32, rest []byte, ok bool) {
 	if len(key) < 2 || key[0] != 'a' {
 		return 0, nil, false
 	}
-	end := 1
-	for end < len(key) && key[end]-'0' < 10 {
-		end++
-	}
+	end := 1 + CountDigits(key[1:])
 	i, ok = decimal(key[1:end])
 	return i, key[end:], ok
 }

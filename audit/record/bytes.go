@@ -111,6 +111,14 @@ func HasPrefix(b []byte, prefix string) bool {
 // IsDigit reports whether a byte is a decimal digit.
 func IsDigit(c byte) bool { return c-'0' < 10 }
 
+// CountDigits returns how many decimal digits b begins with.
+func CountDigits(b []byte) (n int) {
+	for n < len(b) && IsDigit(b[n]) {
+		n++
+	}
+	return n
+}
+
 // ReadDigits reads a decimal number of at most most digits and returns what follows.
 func ReadDigits(b []byte, most int) (n uint64, rest []byte, ok bool) {
 	i := 0

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"audisp-relay/audit/record"
 )
 
@@ -254,36 +256,28 @@ func appendIP(dst, b []byte) []byte {
 	return ip.AppendTo(dst)
 }
 
-// Families for which auditd adds what the address says (auparse, print_sockaddr).
-const (
-	afUnix    = 1
-	afInet    = 2
-	afInet6   = 10
-	afNetlink = 16
-)
-
-// takeAddr takes the name of a socket address if it is as the rules say: of these families
-// there is one, of others there is none.
+// takeAddr takes the name of a socket address if it is as the rules say: auditd adds one for the families
+// below (auparse, print_sockaddr), and none for others.
 func (e *Encoder) takeAddr(a *record.Addr, ok bool) bool {
 	if !ok {
 		return true
 	}
 	t := append(e.scratch[:0], "{ saddr_fam="...)
 	switch {
-	case a.Family == afUnix && len(a.Path) > 0:
+	case a.Family == unix.AF_UNIX && len(a.Path) > 0:
 		path := a.Path
 		t = append(t, "local path="...)
 		if path[0] == 0 {
 			path = path[1:]
 		}
 		t = append(t, path...)
-	case a.Family == afInet && len(a.Addr) == 4:
+	case a.Family == unix.AF_INET && len(a.Addr) == 4:
 		t = appendIP(append(t, "inet laddr="...), a.Addr)
 		t = strconv.AppendUint(append(t, " lport="...), uint64(a.Port), 10)
-	case a.Family == afInet6 && len(a.Addr) == 16:
+	case a.Family == unix.AF_INET6 && len(a.Addr) == 16:
 		t = appendIP(append(t, "inet6 laddr="...), a.Addr)
 		t = strconv.AppendUint(append(t, " lport="...), uint64(a.Port), 10)
-	case a.Family == afNetlink && len(a.Parts()) > 0:
+	case a.Family == unix.AF_NETLINK && len(a.Parts()) > 0:
 		t = strconv.AppendUint(append(t, "netlink nlnk-fam=16 nlnk-pid="...), uint64(a.PID), 10)
 	default:
 		return true

@@ -77,12 +77,12 @@ type execArgs struct {
 
 // add adds an argument with its key. ok is false when the value is no part of one.
 func (x *execArgs) add(key []byte, v value) (ok bool) {
-	if i, ok := number(key[1:1+digitsLen(key[1:])], 10); ok && i < 1<<31 {
+	if i, ok := number(key[1:1+record.CountDigits(key[1:])], 10); ok && i < 1<<31 {
 		x.end = max(x.end, int(i)+1)
 	}
 	switch {
 	case key[len(key)-1] == 'n': // a1_len
-		return v.kind == isHexText || v.kind == isText && digitsLen(v.of) == len(v.of)
+		return v.kind == isHexText || v.kind == isText && record.CountDigits(v.of) == len(v.of)
 	case v.kind == isHexText:
 		x.bytes += len(v.of) / 2
 	case v.kind == isText:

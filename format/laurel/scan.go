@@ -76,7 +76,7 @@ func keyLen(text []byte) int {
 // argKeyLen returns the length of the key of an argument with which text begins: a0 of a
 // SYSCALL, and of an EXECVE a0_len and a0[1] too.
 func argKeyLen(text []byte, t uint32) int {
-	n := 1 + digitsLen(text[1:])
+	n := 1 + record.CountDigits(text[1:])
 	if n == 1 {
 		return 0
 	}
@@ -84,20 +84,13 @@ func argKeyLen(text []byte, t uint32) int {
 		if rest := text[n:]; bytes.HasPrefix(rest, []byte("_len=")) {
 			return n + len("_len")
 		} else if len(rest) > 0 && rest[0] == '[' {
-			if k := digitsLen(rest[1:]); k > 0 && bytes.HasPrefix(rest[1+k:], []byte("]=")) {
+			if k := record.CountDigits(rest[1:]); k > 0 && bytes.HasPrefix(rest[1+k:], []byte("]=")) {
 				return n + k + 2
 			}
 		}
 	}
 	if n == len(text) || text[n] != '=' || t == record.TypeSyscall && !fits16(text[1:n]) {
 		return 0
-	}
-	return n
-}
-
-func digitsLen(text []byte) (n int) {
-	for n < len(text) && is[text[n]]&inDec != 0 {
-		n++
 	}
 	return n
 }
