@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"strconv"
@@ -142,14 +143,14 @@ func (p *pattern) place(text []byte) int {
 // when it is not there. What looks like a field within the quotes of another is none.
 func (p *pattern) inRecord(typ uint32, text []byte) []byte {
 	if typ == record.TypeLogin {
-		return p.inLogin(text)
+		return p.inText(text, true)
 	}
 	at := p.place(text)
 	switch {
 	case at < 0:
 		return nil
 	case mayHoldBlanks(typ, text[:at]):
-		return p.inText(text)
+		return p.inText(text, false)
 	}
 	return p.value(text[at:])
 }
@@ -215,28 +216,18 @@ func (p *pattern) value(text []byte) []byte {
 	return text[:n:n]
 }
 
-// inText returns the value of a key in the text of a program, nil without.
-func (p *pattern) inText(msg []byte) []byte {
-	s := record.Scan(msg)
-	for s.Next() {
-		if string(s.Key) == p.key {
-			return withWords(&s, p.class, false)
-		}
-	}
-	return nil
-}
-
-// inLogin returns the value of a key in a LOGIN record, in which older kernels have other names
-// for some fields.
-func (p *pattern) inLogin(text []byte) []byte {
+// inText returns the value of a key in any text, nil without. In a LOGIN record older kernels have
+// other names for some fields.
+func (p *pattern) inText(text []byte, login bool) []byte {
 	s := record.Scan(text)
 	for s.Next() {
-		name, _ := record.LoginKey(s.Gap, s.Key)
-		if name == "" {
-			name = record.Alias(s.Key)
+		name := record.Alias(s.Key)
+		if login {
+			today, _ := record.LoginKey(s.Gap, s.Key)
+			name = cmp.Or(today, name)
 		}
 		if name == p.key {
-			return withWords(&s, p.class, true)
+			return withWords(&s, p.class, login)
 		}
 	}
 	return nil
@@ -277,7 +268,7 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 		return v, main
 	}
 	if main.msg != nil {
-		if v := p.inText(main.msg); v != nil {
+		if v := p.inText(main.msg, false); v != nil {
 			return v, main
 		}
 	}
@@ -290,7 +281,7 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 		if v := p.inRecord(m.b.Recs[k].Type, r.text); v != nil {
 			return v, r
 		}
-		if v := p.inText(r.msg); v != nil {
+		if v := p.inText(r.msg, false); v != nil {
 			return v, r
 		}
 	}

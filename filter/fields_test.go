@@ -232,7 +232,7 @@ func TestSearchAgreesWithTheScanner(t *testing.T) {
 						got = patterns[i].near(p.text, &hints[i])
 					}
 					if got == nil {
-						got = patterns[i].inText(p.msg)
+						got = patterns[i].inText(p.msg, false)
 					}
 					w, ok := want[key]
 					if (got != nil) != ok || string(got) != w {

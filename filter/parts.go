@@ -214,24 +214,15 @@ func (m *Matcher) anyField(key string) string {
 		return m.verdictField(key)
 	}
 	for k := m.i; k < m.j; k++ {
-		p := body{text: record.Parse(m.b, k).Body}
-		if !ofSyscall(m.b.Recs[k].Type) {
-			m.cut(&p, k)
+		typ := m.b.Recs[k].Type
+		r := body{text: record.Parse(m.b, k).Body}
+		if !ofSyscall(typ) {
+			m.cut(&r, k)
 		}
-		for _, text := range [2][]byte{p.text, p.msg} {
-			if m.b.Recs[k].Type == record.TypeLogin {
-				p := pattern{key: key, class: record.ClassOf([]byte(key))}
-				if v := p.inLogin(text); v != nil {
-					return m.text(p.class, v)
-				}
-				continue
-			}
-			s := record.Scan(text)
-			for s.Next() {
-				if string(s.Key) == key {
-					class := record.ClassIn(m.b.Recs[k].Type, s.Key)
-					return m.text(class, withWords(&s, class, false))
-				}
+		p := pattern{key: key, class: record.ClassIn(typ, []byte(key))}
+		for _, text := range [2][]byte{r.text, r.msg} {
+			if v := p.inText(text, typ == record.TypeLogin); v != nil {
+				return m.text(p.class, v)
 			}
 		}
 	}

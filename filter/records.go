@@ -218,7 +218,7 @@ func (m *Matcher) findMessage(p *pattern) []byte {
 		}
 		var r body
 		m.cut(&r, k)
-		if v := p.inText(r.msg); v != nil {
+		if v := p.inText(r.msg, false); v != nil {
 			return v
 		}
 	}

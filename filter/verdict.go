@@ -27,7 +27,7 @@ func (m *Matcher) verdict(k int) (v record.Verdict, ok bool) {
 		}
 	}
 	for _, text := range texts {
-		if result := seresultPattern.inText(text); result != nil {
+		if result := seresultPattern.inText(text, false); result != nil {
 			return record.Verdict{Result: bytes.Trim(result, `"'`)}, true
 		}
 	}

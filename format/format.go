@@ -159,29 +159,34 @@ func (e *Encoder) Encode(b record.Batch) Encoded {
 	if e.Format == Binary && e.pads() && len(b.Recs) > maxPadded {
 		b.Recs = b.Recs[:maxPadded]
 	}
-	if e.Format.Events() {
-		return e.encodeEvents(b)
-	}
-	for len(e.ends) < len(b.Recs) {
-		e.encodeRecords(b)
+	for e.begin(b); len(e.ends) < len(b.Recs); {
+		e.encodeSome()
 	}
 	return Encoded{Bytes: e.buf, ends: e.ends}
 }
 
-// encodeRecords goes on where it has ended before, to the end or behind the first record
-// that it panics over.
-func (e *Encoder) encodeRecords(b record.Batch) {
+// encodeSome continues where it ended before, to the end or past the first event or record that it
+// panics over. The bytes of an event belong to its first record, so that it is acknowledged as a whole.
+func (e *Encoder) encodeSome() {
+	b := &e.batch
+	i := len(e.ends)
+	j := i
 	defer func() {
 		if fault := recover(); fault != nil {
-			i := len(e.ends)
-			e.batch = b // in a place of its own: a pointer to the caller's would move that to the heap
-			e.buf = e.rescue(e.buf, &e.batch, i, i+1, fault)
-			e.ends = append(e.ends, uint32(len(e.buf)))
+			j = max(j, i+1)
+			e.buf = e.rescue(e.buf, b, i, j, fault)
+			e.end(j)
 		}
 	}()
-	for i := len(e.ends); i < len(b.Recs); i++ {
-		e.buf = e.appendRecord(e.buf, b, i)
-		e.ends = append(e.ends, uint32(len(e.buf)))
+	for ; i < len(b.Recs); i = j {
+		if e.Format.Events() {
+			j = EventEnd(b, i)
+			e.buf = e.events.AppendEvent(e.buf, b, i, j)
+		} else {
+			j = i + 1
+			e.buf = e.appendRecord(e.buf, *b, i)
+		}
+		e.end(j)
 	}
 }
 
