@@ -257,15 +257,16 @@ func (e *Encoder) appendString(dst []byte, b record.Batch, i int) []byte {
 	}
 	start := len(dst)
 	dst = append(dst, b.Bytes(i)...)
-	for text := dst[start:]; ; {
-		k := bytes.IndexByte(text, '\n')
-		if k < 0 {
-			break
-		}
+	blankNewlines(dst[start:])
+	return append(dst, '\n')
+}
+
+// blankNewlines makes blanks of the newlines in text.
+func blankNewlines(text []byte) {
+	for k := bytes.IndexByte(text, '\n'); k >= 0; k = bytes.IndexByte(text, '\n') {
 		text[k] = ' '
 		text = text[k+1:]
 	}
-	return append(dst, '\n')
 }
 
 // named reports whether this record is to get a node= prefix.

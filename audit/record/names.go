@@ -110,8 +110,10 @@ func findLost(typ uint32, body []byte) (end, names int) {
 			break
 		}
 		from += k
-		if end := lostEnd(body[:from]); end > 0 && isClosed(typ, body[:end]) && areNames(body[from:]) {
-			return end, from
+		if end := lostEnd(body[:from]); end > 0 && isClosed(typ, body[:end]) {
+			if all, _ := readNames(body[from:]); all {
+				return end, from
+			}
 		}
 		from++
 	}
@@ -157,12 +159,6 @@ func isClosed(typ uint32, text []byte) bool {
 	}
 	last := text[bytes.LastIndexByte(text, ' ')+1:]
 	return bytes.Count(last, []byte{'"'})%2 == 0
-}
-
-// areNames reports whether text is what auditd puts behind its separator.
-func areNames(text []byte) bool {
-	all, _ := readNames(text)
-	return all
 }
 
 // readNames reports whether text is what auditd puts behind its separator, or at least looks

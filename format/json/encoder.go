@@ -10,17 +10,12 @@ package json
 
 import (
 	"bytes"
-	_ "embed"
 	"strconv"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
+	"audisp-relay/format/jsontext"
 )
-
-// Schema is the JSON Schema of an event.
-//
-//go:embed schema.json
-var Schema []byte
 
 // Options are those of all formats of events.
 type Options = format.Options
@@ -222,5 +217,13 @@ func open(dst []byte, from int) []byte {
 		return append(dst, '{')
 	}
 	dst[from] = '{'
+	return dst
+}
+
+// appendString appends s as a JSON string. Bytes that are not UTF-8 are written as %xx, and
+// counted in e.bad; with e.percent every '%', too.
+func (e *Encoder) appendString(dst, s []byte) []byte {
+	dst, escaped := jsontext.AppendString(dst, s, e.percent)
+	e.bad += escaped
 	return dst
 }

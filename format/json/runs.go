@@ -1,10 +1,6 @@
 package json
 
-import (
-	"bytes"
-
-	"audisp-relay/audit/record"
-)
+import "audisp-relay/audit/record"
 
 // valueEnd returns where the value of a field of some kind ends that begins at body[at:], if it is in
 // double quotes, or bare and a field or nothing follows; -1 otherwise. It agrees with record.Scanner.
@@ -89,6 +85,3 @@ func isQuoted(v []byte) bool {
 	n := len(v)
 	return n > 1 && (v[0] == '"' || v[0] == '\'') && v[n-1] == v[0]
 }
-
-// isHexNumber reports whether v is an 0x number, which would be taken for one without the 0x.
-func isHexNumber(v []byte) bool { return bytes.HasPrefix(v, []byte("0x")) }

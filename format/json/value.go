@@ -61,7 +61,7 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 		if record.IsHex(v) {
 			return append(append(append(dst, `"0x`...), v...), '"')
 		}
-		if isHexNumber(v) {
+		if record.HasPrefix(v, "0x") {
 			e.literally(o, key, v)
 		}
 	case kindSuccess:
@@ -169,7 +169,7 @@ func (e *Encoder) appendArch(dst []byte, o *object, v []byte) []byte {
 		}
 		if _, known := record.ArchCode(string(v)); known {
 			o.irregular = true
-		} else if isHexNumber(v) {
+		} else if record.HasPrefix(v, "0x") {
 			e.literally(o, []byte("arch"), v)
 		}
 		return e.appendString(dst, v)

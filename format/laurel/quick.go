@@ -81,8 +81,6 @@ func quickWay(key, word []byte, all uint32) uint8 {
 		switch {
 		case all&inWord == 0 || all&inHex != 0 && n%2 == 0:
 			return slow
-		case word[0] != '(' && word[0] != '?':
-			return asWord
 		case string(word) == "(null)" || string(word) == "?":
 			return asNull
 		}
