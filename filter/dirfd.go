@@ -21,20 +21,21 @@ var (
 	resolvePattern  = newPattern("resolve")
 )
 
+// call is the system call that was looked at last: most are the same again.
+type call struct {
+	text  []byte // "c000003e syscall=257 " of the record
+	known bool
+	args  []int // that are descriptors of directories
+}
+
 // fromCwd reports whether a relative name in a PATH record counts from cwd: not so if the
 // system call was given the descriptor of a directory, or may have been.
 func (m *Matcher) fromCwd(path []byte) bool {
 	if m.b.Recs[m.main].Type != record.TypeSyscall { // io_uring has no arguments
 		return false
 	}
-	name := record.SyscallName(m.arch(), m.syscallNumber())
-	if name == "" || strings.HasPrefix(name, "unknown") {
-		return false
-	}
-	args := record.DirFDs(name)
-	if name == "fanotify_mark" && m.arch()&is64 == 0 { // its mask takes two
-		return false
-	}
+	c := m.lookUpCall()
+	args := c.args
 	if len(args) == 2 { // of the old name and of the new one
 		switch string(nametypePattern.in(path)) {
 		case "CREATE":
@@ -48,11 +49,39 @@ func (m *Matcher) fromCwd(path []byte) bool {
 			return false
 		}
 	}
-	return true
+	return c.known
 }
 
-// is64 is set in the number of an arch of 64 bits (__AUDIT_ARCH_64BIT).
-const is64 = 0x80000000
+// lookUpCall returns what is known of the event's system call.
+func (m *Matcher) lookUpCall() *call {
+	c := &m.call
+	text := m.mainBody().text
+	v := archPattern.near(text, &m.hints.arch)
+	if v == nil {
+		*c = call{}
+		return c
+	}
+	text = text[m.hints.arch:]
+	if n := len(c.text); n > 0 && len(text) >= n && string(text[:n]) == string(c.text) {
+		return c
+	}
+	name := record.SyscallName(m.arch(), m.syscallNumber())
+	*c = call{text: c.text[:0], known: name != "" && !strings.HasPrefix(name, "unknown"), args: record.DirFDs(name)}
+	const is64 = 0x80000000                            // __AUDIT_ARCH_64BIT
+	if name == "fanotify_mark" && m.arch()&is64 == 0 { // its mask takes two
+		c.args = []int{record.NotRecorded}
+	}
+	const key = " syscall="
+	if n := len(v) + len(key); len(text) > n && string(text[len(v):n]) == key {
+		for n < len(text) && n < 64 && text[n] != ' ' {
+			n++
+		}
+		if n < len(text) && text[n] == ' ' {
+			c.text = append(c.text, text[:n+1]...)
+		}
+	}
+	return c
+}
 
 // atCwd reports whether argument n is AT_FDCWD, which is an int.
 func (m *Matcher) atCwd(n int) bool {

@@ -333,7 +333,10 @@ func (m *Matcher) hold(appended []byte) string {
 
 // parseInt reads a decimal number, which may have zeros in front.
 func parseInt(v []byte) (n int, ok bool) {
-	digits, _ := bytes.CutPrefix(v, []byte("-"))
+	digits := v
+	if len(v) > 0 && v[0] == '-' {
+		digits = v[1:]
+	}
 	abs, rest, ok := record.ReadDigits(digits, 18)
 	if !ok || len(rest) > 0 {
 		return 0, false

@@ -62,6 +62,7 @@ type Matcher struct {
 	args    record.Args
 	addr    []byte // bytes of a socket address
 	hints   hints
+	call    call
 }
 
 // value is the value of a field: which member it is in is said by its kind.

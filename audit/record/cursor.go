@@ -21,13 +21,14 @@ func Parse(b *Batch, i int) (r Parsed) {
 	rec := &b.Recs[i]
 	r.Type, r.Flags, r.Node = rec.Type, rec.Flags, b.Node(i)
 	text := b.Bytes(i)
-	r.ID = b.IDText(i)
+	head := b.Header(i)
+	r.ID = idIn(head)
 	if r.ID == nil {
 		r.Body = TrimEnd(text)
 		r.Tail = text[len(r.Body):]
 		return r
 	}
-	rest := text[b.headEnd(i):]
+	rest := text[len(head):]
 	// The blank of an EOE is a part of the gap, not of the tail: so its gap is the
 	// same as that of other records where auditd left the blank there.
 	n := 0

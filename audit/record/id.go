@@ -34,8 +34,6 @@ func (b *Batch) ID(i int) ID {
 // "audit(" on, without blanks, newlines and NULs at its end.
 func (b *Batch) Text(i int) []byte {
 	text := b.Bytes(i)
-	if b.Recs[i].HasID() {
-		text = text[b.idStart(i):]
-	}
-	return TrimEnd(text)
+	from := bytes.LastIndexByte(b.Header(i), '(') - len("audit") // the id has no parenthesis
+	return TrimEnd(text[max(0, from):])
 }

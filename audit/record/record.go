@@ -131,21 +131,16 @@ func (b *Batch) Header(i int) []byte {
 }
 
 // IDText returns "SEC.MS:SERIAL" of record i's header; nil of one that has no id.
-func (b *Batch) IDText(i int) []byte {
-	head, from := b.Header(i), 0
-	if len(head) > 0 {
-		from = b.idStart(i) + len("audit(")
-	}
-	if len(head) <= from { // in a file that was not written as a spool any record may say it has an id
+func (b *Batch) IDText(i int) []byte { return idIn(b.Header(i)) }
+
+// idIn returns the id in a header, which has no parenthesis; nil without. In a file that was not
+// written as a spool any record may say that it has one.
+func idIn(head []byte) []byte {
+	from := bytes.LastIndexByte(head, '(') + 1
+	if from < len("audit(") || len(head) <= from {
 		return nil
 	}
 	return head[from : len(head)-1]
-}
-
-// idStart returns where "audit(" begins in the header of a record with an id: the id has no
-// parenthesis.
-func (b *Batch) idStart(i int) int {
-	return max(0, bytes.LastIndexByte(b.Bytes(i)[:b.headEnd(i)], '(')-len("audit"))
 }
 
 // TrimEnd returns text without the blanks, NULs and newlines at its end: auditd's formats differ
