@@ -186,17 +186,12 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 		return record.Alias(name)
 	}
 	switch {
-	case m.Users == nil || !m.local():
+	case m.Users == nil || !users.Local(m.b.Node(m.main), m.Local):
 		return ""
 	case group:
 		return m.Users.Group(uint32(n))
 	}
 	return m.Users.User(uint32(n))
-}
-
-// local reports whether the event is of this host.
-func (m *Matcher) local() bool {
-	return users.Local(m.b.Node(m.main), m.Local)
 }
 
 // inMessage returns the text of a key in the first msg='...' that has it.

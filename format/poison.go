@@ -102,12 +102,11 @@ func (w *Raw) Type(k int) {
 // Stamp writes the time of the event, or else what it is given.
 func (w *Raw) Stamp(otherwise string) {
 	r := &w.Batch.Recs[w.From]
-	at := time.UnixMilli(r.Millis).UTC()
-	if !r.HasID() || at.Year() > 9999 {
+	if !r.HasID() || r.Millis > record.LastMillis {
 		w.Put(otherwise)
 		return
 	}
-	w.Buf = at.AppendFormat(w.Buf, `"2006-01-02T15:04:05.000Z"`)
+	w.Buf = time.UnixMilli(r.Millis).UTC().AppendFormat(w.Buf, `"2006-01-02T15:04:05.000Z"`)
 }
 
 // ID writes the id of the event.

@@ -94,13 +94,13 @@ func (a *Args) field(s *Scanner) {
 		}
 		return
 	}
-	i, ok := argIndex(s.Key)
-	if ok {
+	i, rest, ok := cutIndex(s.Key)
+	if ok && len(rest) == 0 {
 		a.whole(i, s.Value)
 		return
 	}
+
 	a.odd = true
-	i, rest, ok := cutIndex(s.Key)
 	switch {
 	case ok && string(rest) == "_len":
 		a.announce(i, s.Value)
@@ -286,12 +286,6 @@ func (a *Args) Left() bool { return a.left }
 func (a *Args) Regular() bool {
 	return a.records == 1 && !a.odd && a.counted && int64(a.argc) == int64(len(a.list)) &&
 		a.missing == 0 && a.cut == 0
-}
-
-// argIndex returns the number in the key of a whole argument, "a12".
-func argIndex(key []byte) (i uint32, ok bool) {
-	i, rest, ok := cutIndex(key)
-	return i, ok && len(rest) == 0
 }
 
 // cutIndex returns the number in the key of an argument and what follows it.

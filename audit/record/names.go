@@ -265,15 +265,6 @@ type Names struct {
 // their names one after the other.
 func (n *Names) Name(dst, key []byte) (name []byte, ok bool) {
 	text := n.rest
-	if len(text) > 0 && text[0] == ' ' {
-		text = text[1:]
-	}
-	if k := len(key); k > 0 && len(text) > k && text[k] == '=' && IsNameOf(text[:k], key) {
-		v := text[k+1:]
-		v = v[:nameLen(v)]
-		n.rest = text[k+1+len(v):]
-		return unname(dst, v), true
-	}
 	for range maxSkipped {
 		k, v, rest := cutName(text)
 		if k != nil && IsNameOf(k, key) {

@@ -68,6 +68,9 @@ type Record struct {
 	Head uint16
 }
 
+// LastMillis is the last time that RFC 3339 has: the end of the year 9999.
+const LastMillis = 253402300799999
+
 // HasID reports whether the header could be read.
 func (r *Record) HasID() bool { return r.Flags&NoID == 0 }
 

@@ -39,7 +39,7 @@ func (e *Encoder) complete(b *record.Batch, i int) {
 	d := &e.doc
 	first := &e.recs[0]
 	d.millis, d.serial, d.id = b.Recs[i].Millis, b.Recs[i].Serial, record.Alias(first.ID)
-	d.written = len(first.ID) == 0 || d.millis > lastMillis
+	d.written = len(first.ID) == 0 || d.millis > record.LastMillis
 	d.node = record.Alias(first.Node)
 	if d.node == "" {
 		d.node = e.opts.Node
@@ -61,9 +61,6 @@ func (e *Encoder) complete(b *record.Batch, i int) {
 		d.listed = d.listed || e.recs[k].odd
 	}
 }
-
-// lastMillis is the last time RFC 3339 can say: the end of the year 9999.
-const lastMillis = 253402300799999
 
 // place sees to it that each field of a record is in the document.
 func (e *Encoder) place(k int) {

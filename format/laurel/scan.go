@@ -89,17 +89,13 @@ func argKeyLen(text []byte, t uint32) int {
 			}
 		}
 	}
-	if n == len(text) || text[n] != '=' || t == record.TypeSyscall && !fits16(text[1:n]) {
+	if n == len(text) || text[n] != '=' {
+		return 0
+	}
+	if i, ok := number(text[1:n], 10); t == record.TypeSyscall && (!ok || i >= 1<<16) { // as far as laurel counts
 		return 0
 	}
 	return n
-}
-
-// fits16 reports whether the digits are a number below 1<<16, which is as far as laurel
-// counts arguments.
-func fits16(digits []byte) bool {
-	n, ok := number(digits, 10)
-	return ok && n < 1<<16
 }
 
 // prefix is text in front of the fields that laurel knows.
