@@ -48,7 +48,7 @@ func presentType(name string) string {
 
 func isSyscall(name string) bool { return name == "" || record.IsSyscall(name) }
 
-func syscallNames() []string { return slices.Sorted(record.SyscallNames) }
+func syscallNames() []string { return slices.Sorted(record.SyscallNames()) }
 
 // errnos are the names of error numbers: those of the tables, which have two names for some,
 // and those of the kernel's own.

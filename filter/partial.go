@@ -1,6 +1,10 @@
 package filter
 
-import "audisp-relay/audit/record"
+import (
+	"slices"
+
+	"audisp-relay/audit/record"
+)
 
 // Of an event that is given in parts a filter sees one part at a time. What the others
 // say is not known then, and neither is whatever rests on that: it counts as what lets the
@@ -42,13 +46,7 @@ func (m *Matcher) may(p *part, main, favour bool) bool {
 // HasMain reports whether a record that tells what happened is among them, and not only
 // what others add to it.
 func HasMain(b *record.Batch, i, j int) bool {
-	for ; i < j; i++ {
-		r := &b.Recs[i]
-		if r.Flags&record.Cont == 0 && !adds(r.Type) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.Recs[i:j], func(r record.Record) bool { return r.Flags&record.Cont == 0 && !adds(r.Type) })
 }
 
 // adds reports whether records of a type only add to what another one says.

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -25,12 +26,7 @@ func (m *Matcher) room(n int) bool {
 }
 
 func loadRecovered(m *Matcher, v *value) {
-	v.n = 0
-	for k := m.i; k < m.j; k++ {
-		if m.b.Recs[k].Flags&record.FromLog != 0 {
-			v.n = 1
-		}
-	}
+	v.n = b2i(slices.ContainsFunc(m.b.Recs[m.i:m.j], func(r record.Record) bool { return r.Flags&record.FromLog != 0 }))
 }
 
 func loadIncomplete(m *Matcher, v *value) {

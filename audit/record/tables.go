@@ -1,6 +1,7 @@
 package record
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -87,14 +88,8 @@ func SyscallName(arch uint32, nr int) string {
 	return names[nr]
 }
 
-// SyscallNames calls yield with the names of all system calls of all arches, in no order.
-func SyscallNames(yield func(string) bool) {
-	for name := range syscallNames {
-		if !yield(name) {
-			return
-		}
-	}
-}
+// SyscallNames returns the names of all system calls of all arches, in no order.
+func SyscallNames() iter.Seq[string] { return maps.Keys(syscallNames) }
 
 // IsSyscall reports whether a system call of that name is in the table of some arch.
 func IsSyscall(name string) bool { return syscallNames[name] }

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
@@ -88,12 +89,7 @@ func bare(r *parsedRecord) *aucoalesce.Event {
 }
 
 func unknown(event *aucoalesce.Event) bool {
-	for _, w := range event.Warnings {
-		if w.Error() == "no normalization found for event" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(event.Warnings, func(w error) bool { return w.Error() == "no normalization found for event" })
 }
 
 // give has aucoalesce work. Without a system call it takes one record only, of more it

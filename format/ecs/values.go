@@ -101,15 +101,13 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 		if n, ok := canonical(text); ok && typ == auparse.AUDIT_SECCOMP {
 			text = cmp.Or(unix.SignalName(syscall.Signal(n)), text)
 		}
-	case "arch":
+	case "arch", "syscall":
 		at := p.put(name, text, false)
-		if kernel && at >= 0 {
+		switch {
+		case !kernel || at < 0:
+		case name == "arch":
 			p.arch = at
-		}
-		return at
-	case "syscall":
-		at := p.put(name, text, false)
-		if kernel && at >= 0 {
+		default:
 			p.sysno = at
 		}
 		return at

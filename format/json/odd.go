@@ -1,6 +1,8 @@
 package json
 
 import (
+	"slices"
+
 	"audisp-relay/audit/record"
 )
 
@@ -115,10 +117,5 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 
 // had reports whether there was a field of a key that its type does not expect.
 func (o *object) had(key string) bool {
-	for _, k := range o.extra {
-		if string(k) == key {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.extra, func(k []byte) bool { return string(k) == key })
 }

@@ -134,17 +134,7 @@ func (e *Encoder) unquote(v []byte) (text []byte, ok bool) {
 		return text, false
 	}
 	e.scratch = text[:0]
-	return text, record.NeedsHex(text) && isUpper(v)
-}
-
-// isUpper reports whether the letters of hex digits are upper-case.
-func isUpper(v []byte) bool {
-	for _, c := range v {
-		if c > 'F' {
-			return false
-		}
-	}
-	return true
+	return text, record.NeedsHex(text) && !bytes.ContainsAny(v, "abcdef")
 }
 
 // appendSession appends a session that is a number.
