@@ -22,7 +22,7 @@ var errLongList = errors.New("filter: the event has more than " + strconv.Itoa(m
 
 // body is a record cut up for a search of fields.
 type body struct {
-	text  []byte // fields of kernel or auditd, each behind a blank or at the beginning
+	text  []byte // fields of kernel or auditd, each after a blank or at the beginning
 	msg   []byte // of a program's record: what stands in msg='...'
 	names []byte // what ENRICHED added; with blanks at the end
 	twins bool   // the record is of an ENRICHED stream
@@ -48,7 +48,7 @@ func (m *Matcher) cut(p *body, k int) {
 	rec := &m.b.Recs[k]
 	if ofSyscall(rec.Type) && rec.HasID() {
 		// The header may stay: no field of those that are searched for is in it, and
-		// the blank behind it stands before the first.
+		// the blank after it stands before the first.
 		text := m.b.Bytes(k)
 		if n := len(text) - 1; n >= 0 && text[n] == '\n' {
 			text = text[:n]
@@ -233,7 +233,7 @@ func (p *pattern) inText(text []byte, login bool) []byte {
 	return nil
 }
 
-// withWords returns the value that s is at. The words behind a bare one that are no
+// withWords returns the value that s is at. The words after a bare one that are no
 // field belong to it, as in "op=adding user id=1", but not those that belong to the next field
 // of a LOGIN. It moves s.
 func withWords(s *record.Scanner, class record.Class, login bool) []byte {
@@ -242,7 +242,7 @@ func withWords(s *record.Scanner, class record.Class, login bool) []byte {
 		return v
 	}
 	s.Next()
-	gap := s.Gap // it lies behind the value
+	gap := s.Gap // it lies after the value
 	if login {
 		_, words := record.LoginKey(gap, s.Key)
 		gap = gap[:len(gap)-words]

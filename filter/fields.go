@@ -170,7 +170,7 @@ func addSyscall() {
 	}
 }
 
-// addPaths adds what is in the PATH records, of which an event can have many.
+// addPaths adds what is in the PATH records: an event can have many.
 func addPaths() {
 	for name, key := range map[string]string{"path": "name", "nametype": "nametype"} {
 		p := newPattern(key)

@@ -95,7 +95,7 @@ func (m *Matcher) Renew() *Matcher {
 	return next
 }
 
-// ErrUnread is Keep's error of a record without a readable header: nobody knows what it is,
+// ErrUnread is Keep's error of a record without a readable header: what it is, is not known,
 // so every filter keeps it.
 var ErrUnread = errors.New("filter: the record has no type and id that can be read")
 

@@ -132,7 +132,7 @@ func (c *checker) checkInNet(n *ast.CallNode) operand {
 			c.fail(n.Arguments[i+1], strconv.Quote(brief(s, 60))+" is no network", `write it as "10.0.0.0/8" or "2001:db8::/32"`)
 		}
 		if p != p.Masked() {
-			c.fail(n.Arguments[i+1], strconv.Quote(s)+" has bits behind its length", "did you mean "+p.Masked().String()+"?")
+			c.fail(n.Arguments[i+1], strconv.Quote(s)+" has bits set after its length", "did you mean "+p.Masked().String()+"?")
 		}
 		set = append(set, p)
 	}

@@ -154,8 +154,8 @@ func loadAddr(m *Matcher, v *value) {
 }
 
 // under reports whether a path of the event or its executable is one of dirs or lies in
-// one. dirs are clean and absolute. A path of which the directory is not known, or an open
-// file of which no name is, makes it not sure.
+// one. dirs are clean and absolute. A path whose directory is not known, or an open
+// file whose name is not, makes it not sure.
 func (m *Matcher) under(dirs []string) int {
 	if exe := m.text(record.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
 		return isUnder

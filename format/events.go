@@ -29,7 +29,7 @@ func (e *Encoder) begin(b record.Batch) *record.Batch {
 	return &e.batch
 }
 
-// EventEnd returns where the event that record i begins ends in b: behind the record
+// EventEnd returns where the event that record i begins ends in b: after the record
 // with flag record.End. Records that were queued before the consumer asked for
 // events have none; then it is where the id changes.
 func EventEnd(b *record.Batch, i int) int {

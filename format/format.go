@@ -147,7 +147,7 @@ type Encoded struct {
 	recs  []record.Record // instead of ends: Bytes begins where recs[0] does
 }
 
-// Encode returns the records of b one behind the other, of padded frames maybe only the
+// Encode returns the records of b one after the other, of padded frames maybe only the
 // first of them. A string stream that nothing is to be added to costs no copy.
 func (e *Encoder) Encode(b record.Batch) Encoded {
 	e.refresh()
@@ -282,7 +282,7 @@ func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
 	r, payload := &b.Recs[i], b.Bytes(i)
 	ver, number := uint32(1), r.Type
 	if number >= record.NamedType {
-		number = 0 // nobody knows it; the payload has the name
+		number = 0 // not known to readers; the payload has the name
 	}
 	switch {
 	case e.named(r):
@@ -296,7 +296,7 @@ func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
 	if e.pads() {
 		return e.appendPadded(dst, b, i, ver, number, payload)
 	}
-	for len(payload) > stream.MaxPayload { // longer than any frame: go on in the next
+	for len(payload) > stream.MaxPayload { // longer than any frame: continue in the next
 		dst = stream.AppendFrame(dst, ver, number, payload[:stream.MaxPayload])
 		payload = payload[stream.MaxPayload:]
 	}
@@ -328,7 +328,7 @@ func (e *Encoded) Records(n int) (records, end int) {
 // Len returns the number of records.
 func (e *Encoded) Len() int { return len(e.recs) + len(e.ends) }
 
-// Span returns how many records go with record i: itself and those behind it that
+// Span returns how many records go with record i: itself and those after it that
 // have no bytes of their own, such as the others of an event.
 func (e *Encoded) Span(i int) int {
 	if e.recs != nil {

@@ -43,7 +43,7 @@ func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out 
 
 func cutTo(s []byte, n int) []byte { return s[:min(len(s), n)] }
 
-// appendRaw writes an event of which nothing but its header is read, as a line.
+// appendRaw writes an event as a line, reading nothing but its header.
 func (e *Encoder) appendRaw(dst []byte, b *record.Batch, i, j int, fault any) []byte {
 	w := Raw{Buf: dst, Batch: b, From: i, To: j, Node: []byte(e.Node)}
 	if node := b.Node(i); len(node) > 0 {

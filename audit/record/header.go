@@ -7,7 +7,7 @@ import "bytes"
 //
 // A line is "[node=NAME ]type=TYPE msg=audit(SEC.MS:SERIAL): ..."; auditd with
 // log_format NOLOG and a name_format leaves "type=TYPE msg=" out. The colon
-// behind the parenthesis is not insisted on: DAEMON_CONFIG of auditd 2.8 has none.
+// after the parenthesis is not insisted on: DAEMON_CONFIG of auditd 2.8 has none.
 func (c *HeaderReader) Read(r *Record, text []byte) {
 	r.Flags |= NoID
 	whole := len(text)
@@ -42,7 +42,7 @@ func (c *HeaderReader) Read(r *Record, text []byte) {
 }
 
 // HeaderReader remembers the id that was read last: the records of an event come one
-// behind the other, and comparing is quicker than reading it again.
+// after the other, and comparing is quicker than reading it again.
 type HeaderReader struct {
 	text   [40]byte // "audit(...)", the first n bytes
 	n      int

@@ -5,7 +5,7 @@ import (
 	"hash/crc32"
 )
 
-// ID tells one record from all others: its event, its type and a checksum of
+// ID distinguishes a record from all others: its event, its type and a checksum of
 // its text. It is the same whether the record came as a line, as a frame or
 // from audit.log: node= and type= prefixes and trailing blanks, in which these
 // differ, are left out, and a newline counts as the space auditd makes of it.

@@ -4,7 +4,7 @@ import "bytes"
 
 // Scanner goes through the fields of a record's body, "key=value" with a blank
 // between. The zero Scanner has no fields. Gap, Key, "=" and Value of all fields and
-// the Gap behind the last are the body, byte for byte.
+// the Gap after the last are the body, byte for byte.
 type Scanner struct {
 	text []byte
 	at   int // what comes next
@@ -15,9 +15,9 @@ type Scanner struct {
 	Key []byte
 	// Value is the token as it stands: with its quotes, '...' and "..." in one piece,
 	// blanks and all. A quote that does not end is part of a bare token; but msg=', which a
-	// program's text begins with, goes on to the end of a record that was cut.
+	// program's text begins with, extends to the end of a record that was cut.
 	Value []byte
-	// unquoted: no ' that ends a field is behind at, so that a body full of opening
+	// unquoted: no ' that ends a field is after at, so that a body full of opening
 	// ones costs one search and not one each.
 	unquoted bool
 }

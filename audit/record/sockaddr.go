@@ -237,7 +237,7 @@ func integer(v []byte, order binary.ByteOrder, sign bool) int64 {
 	return int64(order.Uint32(v))
 }
 
-// beforeNUL returns v up to its first NUL: what programs leave behind it is not part of
+// beforeNUL returns v up to its first NUL: what programs leave after it is not part of
 // the name.
 func beforeNUL(v []byte) []byte {
 	if k := bytes.IndexByte(v, 0); k >= 0 {

@@ -210,7 +210,7 @@ func makeTable(names, common map[int]string) []string {
 	return slices.Clip(slices.Clone(table))
 }
 
-// set puts name at n, behind the end if need be.
+// set puts name at n, after the end if need be.
 func set(names []string, n int, name string) []string {
 	if n < 0 || n > maxNumber {
 		return names

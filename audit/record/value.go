@@ -58,7 +58,7 @@ func IsText(v []byte) bool {
 const KeySeparator = 0x01
 
 // AppendTitle appends the arguments that an unquoted proctitle= holds: the kernel takes
-// them from the process's memory with the NUL behind each, at most 128 bytes, and leaves out
+// them from the process's memory with the NUL after each, at most 128 bytes, and leaves out
 // what is not printable at the end (kernel/auditsc.c, audit_log_proctitle). So the last may
 // be cut, and empty ones at the end are missing. Put together with a NUL between they
 // are text again.

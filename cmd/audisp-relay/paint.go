@@ -165,7 +165,7 @@ func parseHeader(line []byte) (h recordHeader, rest []byte, ok bool) {
 	return h, bytes.TrimPrefix(line[r.Head:], []byte{':'}), true
 }
 
-// typeColour tells kinds of records apart at a glance.
+// typeColour returns the colour by which a kind of record is recognised.
 func typeColour(kind string) string {
 	switch {
 	case kind == "EOE", kind == "PROCTITLE", kind == "CWD":

@@ -25,7 +25,7 @@ type document struct {
 	written    bool // @timestamp is the time of writing: the records have none
 	recovered  bool
 	incomplete bool
-	titleParts [][]byte // of a proctitle that process.title does not tell exactly
+	titleParts [][]byte // of a proctitle that process.title does not show exactly
 	problem    string   // what kept aucoalesce from its work
 	listed     bool     // the records follow as they came
 

@@ -1,6 +1,6 @@
 // Package ecs writes events in the shape of the Elastic Common Schema, as auditbeat's
 // auditd module does. What an event means (action, category, actor, object) is for
-// go-libaudit's aucoalesce to say; what its records hold is read by package decode and
+// go-libaudit's aucoalesce to say; what its records hold is read by package record and
 // given to it as ready-made fields, because aucoalesce's own parser loses or invents
 // some (docs/ecs.md has the list). What aucoalesce has no place for is put beside it.
 package ecs

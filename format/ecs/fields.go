@@ -54,7 +54,7 @@ func (e *Encoder) read(b *record.Batch, i, j int) {
 	}
 }
 
-// plainGap reports whether a record goes on behind its id as all do: ": ", of which
+// plainGap reports whether a record continues after its id as all do: ": ", of which
 // an empty one may lack the blank.
 func plainGap(gap, body []byte) bool {
 	return string(gap) == ": " || len(body) == 0 && string(gap) == ":"
@@ -124,7 +124,7 @@ func (p *parser) scan(body []byte, nested bool) {
 	}
 	p.token = nil
 	if msg != nil {
-		// Behind the others: what the kernel says comes before what a program says.
+		// After the others: what the kernel says comes before what a program says.
 		p.scan(msg, true)
 	}
 }
@@ -141,7 +141,7 @@ func (p *parser) gap(gap []byte) (prefix string) {
 	}
 	if p.token != nil && (!p.context || text[0] == '(' && bytes.IndexByte(text, ')') == len(text)-1) {
 		// "op=adding group acct=", "subj=/usr/sbin/cupsd (enforce)": values with blanks that
-		// nobody has quoted. The gap lies right behind the token.
+		// no program has quoted. The gap lies right after the token.
 		whole := p.token[:len(p.token)+len(bytes.TrimRight(gap, " "))]
 		p.e.fields[len(p.e.fields)-1].val = record.Alias(whole)
 		p.token = nil

@@ -97,7 +97,7 @@ func unknown(event *aucoalesce.Event) bool {
 //
 // It is a library that is fed with what anybody may have put into a record. Should it
 // panic, this one event is written as the list of its records and says so; the relay, and
-// every other consumer, goes on. See Panics.
+// every other consumer, continue. See Panics.
 func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -152,7 +152,7 @@ func (p *parser) unset(name string) int {
 }
 
 // misleads reports whether aucoalesce would take a field for what it is not: it goes by the
-// first or last letters of a name, and cannot tell what a program says from what the kernel
+// first or last letters of a name, and cannot distinguish what a program says from what the kernel
 // says of the program.
 func (p *parser) misleads(name, val string) bool {
 	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || name[3] != '_' && name[3] != 'j') {
@@ -335,7 +335,7 @@ func (p *parser) archCode() uint32 {
 	return code
 }
 
-// finishSyscall gives names to arch and system call: those of package decode's tables or, where
+// finishSyscall gives names to arch and system call: those of package record's tables or, where
 // these have none, those that auditd has added; then the number is kept beside it.
 func (p *parser) finishSyscall() {
 	if p.arch < 0 {

@@ -12,7 +12,7 @@ type parsedRecord struct {
 	kind  *recordType
 	typ   uint32
 	flags uint8 // as record.Record's
-	// odd: the header is not as the event's members tell it, so the record has "raw".
+	// odd: the header is not what the event's members say, so the record has "raw".
 	odd bool
 	// elsewhere: the record is shown in a place of its own (paths, cwd ...), or is the main
 	// one, and not in other_records.
@@ -22,7 +22,7 @@ type parsedRecord struct {
 	body      []byte
 	sep       []byte
 	names     []byte
-	tail      []byte // blanks and NULs behind all of it, without the newline of a line
+	tail      []byte // blanks and NULs after all of it, without the newline of a line
 }
 
 // separator is what nearly always stands between the body and the names.
@@ -63,8 +63,7 @@ func (e *Encoder) cut(b *record.Batch, i, j int) {
 }
 
 // readHead takes the header that all records of the event should have from the first.
-// One that is not as it should be leaves the event's members to tell what can be read of
-// it, and prefix and middle empty: then every record is odd.
+// One that is not as it should be leaves what can be read of it to the event's members, and prefix and middle empty: then every record is odd.
 func (e *Encoder) readHead(b *record.Batch, i int) {
 	h, rec := &e.head, &b.Recs[i]
 	*h = header{kind: rec.Kind, node: b.Node(i), millis: rec.Millis, serial: rec.Serial}

@@ -13,7 +13,7 @@ type twins struct {
 	taken bool // one at least
 }
 
-// at returns what stands behind "AUID=" if that is the next of the names, for the field auid.
+// at returns what stands after "AUID=" if that is the next of the names, for the field auid.
 func (t *twins) at(key []byte) (rest []byte, ok bool) {
 	rest = t.rest
 	if t.taken {
@@ -37,7 +37,7 @@ func (e *Encoder) ownKey(key []byte) []byte {
 	return bytes.TrimSuffix(key, []byte("_"))
 }
 
-// step goes behind a name that ends where rest begins.
+// step continues after a name that ends where rest begins.
 func (t *twins) step(rest []byte) { t.rest, t.taken = rest, true }
 
 // take takes the next name if it is that of a field and begins with value. If it is longer, no other

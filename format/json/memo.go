@@ -21,7 +21,7 @@ type memo struct {
 	text   []byte
 	names  []byte
 	json   []byte
-	// taken and keyless are twins.taken and object.keyless behind it.
+	// taken and keyless are twins.taken and object.keyless after it.
 	taken, keyless bool
 }
 
@@ -40,7 +40,7 @@ func memoField(typ uint32) string {
 	return ""
 }
 
-// memoOf returns the memo for what begins text and stands behind regular fields in o, or nil
+// memoOf returns the memo for what begins text and stands after regular fields in o, or nil
 // when how it is written depends on more than memo.is compares: what a '%' has to become, of
 // which the bytes may be in hex; names that are looked up; keys of other records.
 func (e *Encoder) memoOf(o *object, text []byte) *memo {

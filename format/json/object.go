@@ -15,12 +15,12 @@ type object struct {
 	typ     uint32
 	level   level
 	steps   []step
-	memo    int      // the step from which on a memo may tell the rest, -1 without
+	memo    int      // the step from which on a memo may know the rest, -1 without
 	next    int      // the step that is expected
 	seen    uint64   // which of steps were there
 	extra   [][]byte // the keys of other fields that were
 	percent bool     // there is a '%' to encode
-	// irregular: the fields as they are shown do not tell all of the record's bytes.
+	// irregular: all of the record's bytes cannot be restored from the fields as they are shown.
 	irregular bool
 	words     bool   // there is a member "words"
 	keyless   bool   // no key= so far
@@ -113,7 +113,7 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 	return dst
 }
 
-// expected returns the step whose field text begins with: the next or one behind it, since
+// expected returns the step whose field text begins with: the next or one after it, since
 // some fields are not always there. It is -1 without.
 func (o *object) expected(text []byte) int {
 	for k := o.next; k < len(o.steps); k++ {
@@ -165,7 +165,7 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 		return dst, end
 	}
 	if kind == kindPlain && !isQuoted(value) {
-		end += o.wordsBehind()
+		end += o.wordsAfter()
 	}
 	if renamed {
 		o.odd.spelled = append(appendName(o.odd.spelled, name), ':', '"')
@@ -192,9 +192,9 @@ func (o *object) loginKey(gap, key []byte) (name []byte, words int, renamed bool
 	return o.odd.name, words, true
 }
 
-// wordsBehind returns the length of the words that stand behind a bare value and in front
+// wordsAfter returns the length of the words that stand after a bare value and in front
 // of the next field. They belong to the value: op=adding user id=1001.
-func (o *object) wordsBehind() int {
+func (o *object) wordsAfter() int {
 	gap := o.scan.Gap
 	if o.typ == record.TypeLogin {
 		_, words := record.LoginKey(gap, o.scan.Key)
@@ -207,7 +207,7 @@ func (o *object) wordsBehind() int {
 
 // admit returns how a field is shown and remembers its key. ok is false when it is not
 // shown: its key is no key here, or was there already. A field whose key the format has
-// itself is shown under a name with '_' behind it, which no other field has.
+// itself is shown under a name with '_' after it, which no other field has.
 func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
 	if n := o.find(key); n >= 0 {
 		if o.seen&(1<<n) != 0 {

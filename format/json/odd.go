@@ -6,8 +6,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// odd is what the fields of an object do not tell of the record's bytes, but the members
-// behind them do. Each list is JSON and has a comma in front of every element.
+// odd is what the members after the fields of an object say of the record's bytes, because
+// the fields do not. Each list is JSON and has a comma in front of every element.
 type odd struct {
 	quoted  []byte // `,"dev","x"`: names of values that stand in quotes against the rules
 	literal []byte // `,"vm":"?"`: values as they stand, where the rules would give others
@@ -18,7 +18,7 @@ type odd struct {
 	name    []byte // of the field at hand, where it is not shown under its key
 }
 
-// maxBlanks is how many blanks too many are told in an object. In hundreds of public records there
+// maxBlanks is how many blanks too many are noted in an object. In hundreds of public records there
 // are two at most.
 const maxBlanks = 16
 
@@ -71,7 +71,7 @@ func (e *Encoder) appendGap(dst []byte, o *object, gap []byte) (out []byte, blan
 	return dst, len(gap)
 }
 
-// blank notes that there are n blanks too many in front of a field, or behind the last.
+// blank notes that there are n blanks too many in front of a field, or after the last.
 func (o *object) blank(name []byte, n int) {
 	if n <= 0 {
 		return

@@ -110,7 +110,7 @@ func (e *Encoder) isBareEOE(r *parsedRecord) bool {
 }
 
 // value returns the value of the field "key=", which in a record that is shown in its
-// place is all behind it, and may stand anywhere in others.
+// place is all after it, and may stand anywhere in others.
 func (r *parsedRecord) value(field string) (v []byte, ok bool) {
 	if r.elsewhere {
 		return r.body[len(field):], true

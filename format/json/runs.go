@@ -73,8 +73,8 @@ func quotedEnd(text []byte, at int) int {
 	return -1
 }
 
-// isNumber reports whether a value is a decimal number of which JSON has the same digits, and every
-// reader makes the same.
+// isNumber reports whether a value is a decimal number that JSON has in the same digits, and in which
+// every reader sees the same value.
 func isNumber(v []byte) bool {
 	n, ok := record.ParseInt(v)
 	return ok && n > -1<<53 && n < 1<<53

@@ -124,7 +124,7 @@ func isReserved(typ uint32, l level, key []byte) bool {
 	return reserved[string(key)]&l != 0
 }
 
-// splitID cuts the key of an id in what stands before and behind the part that makes way
+// splitID cuts the key of an id in what stands before and after the part that makes way
 // for user or group: auid is shown with auser, id with id_name.
 func splitID(key []byte) (before int, insert string) {
 	if n := len(key) - 3; n >= 0 && string(key) != "new_gid" {
@@ -141,11 +141,6 @@ func splitID(key []byte) (before int, insert string) {
 		}
 	}
 	return len(key), "_name"
-}
-
-func isGroup(key []byte) bool {
-	n := len(key) - 3
-	return n >= 0 && string(key[n:]) == "gid"
 }
 
 // newSteps makes the steps of a type's fields.

@@ -12,7 +12,7 @@ import (
 const hexDigits = "0123456789abcdef"
 
 // AppendString appends s as a JSON string. Bytes that are not UTF-8 are written as %xx; with
-// percent every '%' is, too, so that one can be told from the other. escaped is how many bytes
+// percent every '%' is, too, so that one can be distinguished from the other. escaped is how many bytes
 // were written so.
 func AppendString(dst, s []byte, percent bool) (out []byte, escaped int) {
 	dst = append(dst, '"')

@@ -28,7 +28,7 @@ const (
 
 // classOf returns the class of a key. laurel has it from the dictionary of fields that
 // the audit project publishes, where a number's base is given for some keys only. Ids
-// are told by the end of their key.
+// are recognised by the end of their key.
 func classOf(key []byte) class {
 	if n := len(key); n >= 3 && key[n-1] == 'd' && key[n-2] == 'i' && (key[n-3] == 'u' || key[n-3] == 'g') {
 		return decimal // auid, ogid, and uuid

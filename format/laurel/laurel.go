@@ -1,5 +1,5 @@
 // Package laurel writes events in the shape that laurel 0.5.1 gives them with its
-// default configuration, so that what was built on laurel's log goes on working.
+// default configuration, so that what was built on laurel's log keeps working.
 // docs/laurel.md lists what differs and why.
 //
 // What laurel writes was found by giving it records and looking at its output; the tests

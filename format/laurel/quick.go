@@ -13,7 +13,7 @@ const (
 	asNull
 )
 
-// appendQuick appends fields of which laurel makes nothing special, as long as text begins
+// appendQuick appends fields that laurel treats like most, as long as text begins
 // with one, and returns where it has left off. That is most of them, and appendField would
 // write the same for each, in a multiple of the time.
 func (e *Encoder) appendQuick(dst []byte, t uint32, text []byte) (out []byte, at int) {

@@ -157,8 +157,8 @@ func (e *Encoder) appendRun(dst []byte, r *record.Parsed, text []byte) (out []by
 	}
 }
 
-// appendField appends the field with this key, the value of which text begins with, and
-// returns the text behind it. ok is false when laurel would refuse the value.
+// appendField appends the field with this key, whose value text begins with, and
+// returns the text after it. ok is false when laurel would refuse the value.
 func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (out, rest []byte, ok bool) {
 	isTitle := r.Type == record.TypeProctitle && string(key) == "proctitle"
 	c := classOf(key)
@@ -178,7 +178,7 @@ func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (o
 	return dst, text[n:], ok
 }
 
-// takeArg takes an argument with its key, and returns the text behind it.
+// takeArg takes an argument with its key, and returns the text after it.
 func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 	class := encoded
 	if t == record.TypeSyscall {

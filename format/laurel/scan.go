@@ -104,7 +104,7 @@ type prefix struct {
 }
 
 // readPrefix reads what stands in front of the fields: "avc:  denied  { read } for  ",
-// "netlabel: ", and in a policy load "policy loaded ", of which laurel makes nothing.
+// "netlabel: ", and in a policy load "policy loaded ", which laurel skips.
 func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
 	rest = body
 	if v, ok := record.ReadVerdict(body); ok && body[0] == 'a' && areIdents(v.Perms) {

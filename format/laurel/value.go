@@ -223,7 +223,7 @@ func looseValue(text []byte) (of []byte, n int) {
 	return text[:n], n
 }
 
-// readField reads the value of a field of class c. AppArmor writes a mode behind its labels, with a
+// readField reads the value of a field of class c. AppArmor writes a mode after its labels, with a
 // blank between, which laurel looks for in these records.
 func readField(t uint32, key, text []byte, c class) (v value, n int) {
 	v, n = readValue(text, c)
