@@ -158,7 +158,7 @@ func (p *pattern) inRecord(typ uint32, text []byte) []byte {
 // mayHoldBlanks reports whether quotes in the text of a record of some type may have blanks in
 // them. Those of a system call have them in single quotes only: device mapper's error_msg='...'.
 func mayHoldBlanks(typ uint32, text []byte) bool {
-	return bytes.IndexByte(text, '\'') >= 0 || !ofSyscall(typ) && bytes.IndexByte(text, '"') >= 0
+	return bytes.IndexByte(text, '\'') >= 0 || (!ofSyscall(typ) && bytes.IndexByte(text, '"') >= 0)
 }
 
 // near is in for the text of a SYSCALL record, in which a key stands once and where it

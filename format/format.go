@@ -192,7 +192,7 @@ func (e *Encoder) encodeSome() {
 
 // untouched reports whether b's bytes are the output already.
 func (e *Encoder) untouched(b record.Batch) bool {
-	if e.Format != String || len(b.Recs) == 0 || e.Node != "" && !e.NodeVer0Only || e.DropEOE {
+	if e.Format != String || len(b.Recs) == 0 || (e.Node != "" && !e.NodeVer0Only) || e.DropEOE {
 		return false
 	}
 	next := b.Recs[0].Off

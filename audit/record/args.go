@@ -73,7 +73,7 @@ func (a *Args) Add(body []byte) {
 	}
 	s := Scan(body)
 	for first := true; s.Next(); first = false {
-		if first && len(s.Gap) > 0 || !first && len(s.Gap) != 1 {
+		if (first && len(s.Gap) > 0) || (!first && len(s.Gap) != 1) {
 			a.odd = true
 		}
 		a.field(&s)

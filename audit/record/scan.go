@@ -34,7 +34,7 @@ func Scan(body []byte) Scanner { return Scanner{text: body} }
 func (s *Scanner) Next() bool {
 	text, gap := s.text, s.at
 	key := gap
-	if gap > 0 && gap < len(text) || gap == 0 && len(text) > 0 && text[0] == ' ' {
+	if (gap > 0 && gap < len(text)) || (gap == 0 && len(text) > 0 && text[0] == ' ') {
 		key++ // a value ends before a blank: to look would be to wait for it
 	}
 	equal := keyEnd(text, key)

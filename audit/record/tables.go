@@ -116,7 +116,7 @@ func ErrnoNameOn(arch uint32, n int) string {
 		return ErrnoName(n)
 	}
 	const lastCommon, firstInternal = 34, 512
-	if ownErrnos[arch] && (n > lastCommon && n < firstInternal || n == 11 && archNames[arch] == "alpha") {
+	if ownErrnos[arch] && ((n > lastCommon && n < firstInternal) || (n == 11 && archNames[arch] == "alpha")) {
 		return ""
 	}
 	return ErrnoName(n)

@@ -12,7 +12,7 @@ func IsUnset(v []byte) bool { return string(v) == "4294967295" || string(v) == "
 // Unquote returns what a Text value stands for: the inside of quotes, or the bytes of
 // hex appended to dst[:0]. ok is false when v is neither; then it is v itself.
 func Unquote(dst, v []byte) (text []byte, ok bool) {
-	if n := len(v); n >= 2 && (v[0] == '"' && v[n-1] == '"' || v[0] == '\'' && v[n-1] == '\'') {
+	if n := len(v); n >= 2 && ((v[0] == '"' && v[n-1] == '"') || (v[0] == '\'' && v[n-1] == '\'')) {
 		return v[1 : n-1], true
 	}
 	if text, ok = AppendUnhex(dst[:0], v); ok && len(v) > 0 {

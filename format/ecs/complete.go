@@ -109,7 +109,7 @@ func (e *Encoder) shows(k int, key string, f field) bool {
 	if place := processField(&ev.Process, key); place != nil {
 		// The ids of processes are numbers.
 		_, number := canonical(val)
-		return *place == val && val != "" && (number || key != "pid" && key != "ppid")
+		return *place == val && val != "" && (number || (key != "pid" && key != "ppid"))
 	}
 	if k != e.doc.main || f.aside {
 		return false
@@ -126,7 +126,7 @@ func (e *Encoder) shows(k int, key string, f field) bool {
 	case "uid":
 		return e.doc.user.ID == val
 	case "euid":
-		return e.doc.effective.ID == val || e.doc.impliedEUID && e.doc.user.ID == val
+		return e.doc.effective.ID == val || (e.doc.impliedEUID && e.doc.user.ID == val)
 	}
 	if got, ok := ev.User.IDs[key]; ok {
 		return got == val
@@ -185,7 +185,7 @@ func (e *Encoder) name(r *parsedRecord, key, id string, group bool) string {
 
 // saysNothing reports whether a name that auditd has added is none.
 func saysNothing(name, id string) bool {
-	return name == "unset" || name == "" || strings.HasPrefix(name, "unknown(") && name == "unknown("+id+")"
+	return name == "unset" || name == "" || (strings.HasPrefix(name, "unknown(") && name == "unknown("+id+")")
 }
 
 // find returns where the field of that name is, -1 when r has none.
@@ -236,13 +236,13 @@ func (e *Encoder) showsName(k int, key, id, name string) bool {
 	}
 	switch {
 	case r.path != nil:
-		return key == "ouid" && r.path["owner"] == name || key == "ogid" && r.path["group"] == name
+		return (key == "ouid" && r.path["owner"] == name) || (key == "ogid" && r.path["group"] == name)
 	case k != e.doc.main:
 		return false
 	case key == "uid":
 		return e.doc.user.Name == name
 	case key == "euid":
-		return e.doc.effective.Name == name || e.doc.impliedEUID && e.doc.user.Name == name
+		return e.doc.effective.Name == name || (e.doc.impliedEUID && e.doc.user.Name == name)
 	}
 	return e.doc.event.User.Names[key] == name
 }

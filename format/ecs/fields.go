@@ -57,7 +57,7 @@ func (e *Encoder) read(b *record.Batch, i, j int) {
 // plainGap reports whether a record continues after its id as all do: ": ", of which
 // an empty one may lack the blank.
 func plainGap(gap, body []byte) bool {
-	return string(gap) == ": " || len(body) == 0 && string(gap) == ":"
+	return string(gap) == ": " || (len(body) == 0 && string(gap) == ":")
 }
 
 func (e *Encoder) readBody(r *parsedRecord) {
@@ -139,7 +139,7 @@ func (p *parser) gap(gap []byte) (prefix string) {
 	if len(text) == 0 {
 		return ""
 	}
-	if p.token != nil && (!p.context || text[0] == '(' && bytes.IndexByte(text, ')') == len(text)-1) {
+	if p.token != nil && (!p.context || (text[0] == '(' && bytes.IndexByte(text, ')') == len(text)-1)) {
 		// "op=adding group acct=", "subj=/usr/sbin/cupsd (enforce)": values with blanks that
 		// no program has quoted. The gap lies right after the token.
 		whole := p.token[:len(p.token)+len(bytes.TrimRight(gap, " "))]

@@ -41,7 +41,7 @@ func isFile(f *aucoalesce.File, path map[string]string) bool {
 		return false
 	}
 	mode, err := strconv.ParseUint(path["mode"], 8, 64)
-	return err != nil && f.Mode == "" || err == nil && len(f.Mode) >= 4 && f.Mode[len(f.Mode)-4:] == "0000"[:4-len(octal(mode))]+octal(mode)
+	return (err != nil && f.Mode == "") || (err == nil && len(f.Mode) >= 4 && f.Mode[len(f.Mode)-4:] == "0000"[:4-len(octal(mode))]+octal(mode))
 }
 
 func octal(mode uint64) string { return strconv.FormatUint(mode&0o7777, 8) }

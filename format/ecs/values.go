@@ -155,7 +155,7 @@ func (p *parser) unset(name string) int {
 // first or last letters of a name, and cannot distinguish what a program says from what the kernel
 // says of the program.
 func (p *parser) misleads(name, val string) bool {
-	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || name[3] != '_' && name[3] != 'j') {
+	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || (name[3] != '_' && name[3] != 'j')) {
 		return false // as nearly all
 	}
 	switch {

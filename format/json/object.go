@@ -222,7 +222,7 @@ func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
 	}
 	o.extra = append(o.extra, key)
 	k = kindOf(o.typ, o.level, key)
-	if isReserved(o.typ, o.level, key) || o.verdict && string(key) == "seresult" {
+	if isReserved(o.typ, o.level, key) || (o.verdict && string(key) == "seresult") {
 		o.isOdd = true
 		o.odd.name = append(append(o.odd.name[:0], key...), '_')
 		key = o.odd.name

@@ -93,7 +93,7 @@ func (e *Encoder) appendBare(dst []byte, o *object, key, v []byte) []byte {
 // appendExit appends the exit code, and the name of the error.
 func appendExit(dst []byte, o *object, v []byte) []byte {
 	dst = append(dst, v...)
-	if v[0] != '-' || !o.failed || len(v) > 5 || o.typ != record.TypeSyscall && o.typ != record.TypeUring {
+	if v[0] != '-' || !o.failed || len(v) > 5 || (o.typ != record.TypeSyscall && o.typ != record.TypeUring) {
 		return dst
 	}
 	n, _ := strconv.Atoi(string(v[1:]))

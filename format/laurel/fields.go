@@ -11,7 +11,7 @@ func inList(t uint32) bool {
 	case record.TypeLogin:
 		return true
 	}
-	return t >= 1300 && t <= 1405 || t >= 1420 && t <= 2099 && t != record.TypeKernel || t >= record.NamedType
+	return (t >= 1300 && t <= 1405) || (t >= 1420 && t <= 2099 && t != record.TypeKernel) || t >= record.NamedType
 }
 
 // class is how laurel reads the values of a key.

@@ -79,7 +79,7 @@ func quickWay(key, word []byte, all uint32) uint8 {
 		}
 	case encoded:
 		switch {
-		case all&inWord == 0 || all&inHex != 0 && n%2 == 0:
+		case all&inWord == 0 || (all&inHex != 0 && n%2 == 0):
 			return slow
 		case string(word) == "(null)" || string(word) == "?":
 			return asNull
@@ -93,7 +93,7 @@ func quickWay(key, word []byte, all uint32) uint8 {
 func isSpecial(t uint32, key []byte) bool {
 	switch t {
 	case record.TypeSyscall:
-		return key[0] == 'a' && is[key[len(key)-1]]&inDec != 0 || string(key) == "subj"
+		return (key[0] == 'a' && is[key[len(key)-1]]&inDec != 0) || string(key) == "subj"
 	case record.TypeExecve:
 		return key[0] == 'a'
 	case record.TypeUserAuth:

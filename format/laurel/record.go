@@ -82,7 +82,7 @@ func (x *execArgs) add(key []byte, v value) (ok bool) {
 	}
 	switch {
 	case key[len(key)-1] == 'n': // a1_len
-		return v.kind == isHexText || v.kind == isText && record.CountDigits(v.of) == len(v.of)
+		return v.kind == isHexText || (v.kind == isText && record.CountDigits(v.of) == len(v.of))
 	case v.kind == isHexText:
 		x.bytes += len(v.of) / 2
 	case v.kind == isText:

@@ -140,7 +140,7 @@ func skipBlanks(text []byte) []byte {
 }
 
 func identLen(text []byte) (n int) {
-	for n < len(text) && (is[text[n]]&letter != 0 || text[n] == '_' || n > 0 && is[text[n]]&inDec != 0) {
+	for n < len(text) && (is[text[n]]&letter != 0 || text[n] == '_' || (n > 0 && is[text[n]]&inDec != 0)) {
 		n++
 	}
 	return n

@@ -182,7 +182,7 @@ func innerLen(text []byte, closing byte) int {
 	}
 	pair := text[0]
 	switch {
-	case pair == '"' || pair == '\'' && closing == '}':
+	case pair == '"' || (pair == '\'' && closing == '}'):
 	case pair == '{' && closing == '\'':
 		pair = '}'
 	default:
@@ -194,7 +194,7 @@ func innerLen(text []byte, closing byte) int {
 		}
 	}
 	for i, c := range text {
-		if is[c]&inLabel == 0 || c == '\'' && closing == '\'' {
+		if is[c]&inLabel == 0 || (c == '\'' && closing == '\'') {
 			return i
 		}
 	}
