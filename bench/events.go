@@ -197,7 +197,7 @@ func coalesceCost(t *scope, events assembled, relay figure) row {
 			if b.Recs[i].Type == record.TypeEOE {
 				continue
 			}
-			line, _, _ := bytes.Cut(b.Bytes(i), []byte{format.Separator})
+			line, _, _ := bytes.Cut(b.Bytes(i), []byte{record.Separator})
 			if m, err := auparse.ParseLogLine(string(line)); err == nil {
 				msgs = append(msgs, m)
 			}

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"audisp-relay/filter"
+	"audisp-relay/suggest"
 )
 
 // The line rules of audispd's and auditd's own conf files, read in
@@ -185,7 +185,7 @@ func (p *pluginConf) set(l confLine) *Error {
 
 	keys := []string{"active", "args", "direction", "format", "path", "type"}
 	hint := ""
-	if guess := filter.Nearest(l.key, keys); guess != "" {
+	if guess := suggest.Nearest(l.key, keys); guess != "" {
 		hint = fmt.Sprintf(", did you mean %q?", guess)
 	}
 	return p.errorf(l.line, l.key, "unknown key%s; allowed: %s", hint, strings.Join(keys, ", "))

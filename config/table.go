@@ -11,7 +11,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"audisp-relay/filter"
+	"audisp-relay/suggest"
 )
 
 // document is a TOML file while it is turned into a Config: it collects what
@@ -288,7 +288,7 @@ func (t *Table) finish(elsewhere func(name string) string) {
 			continue
 		}
 		msg := "unknown key"
-		if guess := filter.Nearest(name, t.known); guess != "" {
+		if guess := suggest.Nearest(name, t.known); guess != "" {
 			msg += fmt.Sprintf(", did you mean %q?", guess)
 		}
 		if elsewhere != nil {

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"bytes"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -13,20 +14,6 @@ const (
 	isUnder
 	notSure
 )
-
-// dirfds are the system calls that take the descriptors of directories from which relative
-// names count, and which of the arguments these are (linux/syscalls.h). notRecorded is
-// beyond a0 to a3, which are all that a SYSCALL record has.
-var dirfds = map[string][]int{
-	"openat": {0}, "openat2": {0}, "mkdirat": {0}, "mknodat": {0}, "fchownat": {0}, "futimesat": {0}, "utimensat": {0}, "utimensat_time64": {0},
-	"newfstatat": {0}, "fstatat64": {0}, "fstatat": {0}, "statx": {0}, "unlinkat": {0}, "readlinkat": {0}, "fchmodat": {0}, "fchmodat2": {0},
-	"faccessat": {0}, "faccessat2": {0}, "execveat": {0}, "name_to_handle_at": {0}, "open_tree": {0}, "open_tree_attr": {0}, "mount_setattr": {0},
-	"fspick": {0}, "setxattrat": {0}, "getxattrat": {0}, "listxattrat": {0}, "removexattrat": {0}, "file_getattr": {0}, "file_setattr": {0},
-	"renameat": {0, 2}, "renameat2": {0, 2}, "linkat": {0, 2}, "move_mount": {0, 2}, "symlinkat": {1},
-	"fanotify_mark": {3}, "fsconfig": {notRecorded},
-}
-
-const notRecorded = 4
 
 var (
 	argPatterns     = [4]pattern{newPattern("a0"), newPattern("a1"), newPattern("a2"), newPattern("a3")}
@@ -79,10 +66,10 @@ func (m *Matcher) lookUpCall() *call {
 		return c
 	}
 	name := record.SyscallName(m.arch(), m.syscallNumber())
-	*c = call{text: c.text[:0], known: name != "" && !strings.HasPrefix(name, "unknown"), args: dirfds[name]}
+	*c = call{text: c.text[:0], known: name != "" && !strings.HasPrefix(name, "unknown"), args: record.DirFDs(name)}
 	const is64 = 0x80000000                            // __AUDIT_ARCH_64BIT
 	if name == "fanotify_mark" && m.arch()&is64 == 0 { // its mask takes two
-		c.args = []int{notRecorded}
+		c.args = []int{record.NotRecorded}
 	}
 	const key = " syscall="
 	if n := len(v) + len(key); len(text) > n && string(text[len(v):n]) == key {
@@ -98,13 +85,18 @@ func (m *Matcher) lookUpCall() *call {
 
 // atCwd reports whether argument n is AT_FDCWD, which is an int.
 func (m *Matcher) atCwd(n int) bool {
-	return n < notRecorded && uint32(parseHex(argPatterns[n].near(m.mainBody().text, &m.hints.args[n]))) == 0xffffff9c
+	if n == record.NotRecorded {
+		return false
+	}
+	arg, _ := record.ParseHex(argPatterns[n].near(m.mainBody().text, &m.hints.args[n]))
+	return int32(arg) == -100
 }
 
 // inRoot reports whether even absolute names count from a descriptor: openat2(2) with
 // RESOLVE_IN_ROOT.
 func (m *Matcher) inRoot() bool {
 	v := m.findType(record.TypeOpenat2, &resolvePattern)
-	hex, ok := strings.CutPrefix(string(v), "0x")
-	return ok && parseHex([]byte(hex))&0x10 != 0
+	hex, _ := bytes.CutPrefix(v, []byte("0x"))
+	how, _ := record.ParseHex(hex)
+	return len(hex) < len(v) && how&0x10 != 0
 }

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -16,7 +17,7 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc := string(data)
-	for _, name := range slices.Concat(fieldNames, sortedKeys(helpers), sortedKeys(builtins)) {
+	for _, name := range slices.Concat(fieldNames, slices.Sorted(maps.Keys(helpers)), slices.Sorted(maps.Keys(builtins))) {
 		if !strings.Contains(doc, "`"+name+"`") && !strings.Contains(doc, "`"+name+"(") {
 			t.Errorf("%s is not in it", name)
 		}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/expr-lang/expr/file"
+
+	"audisp-relay/suggest"
 )
 
 // Error says what is wrong with an expression, and where.
@@ -112,4 +114,12 @@ func brief(s string, n int) string {
 		return string(r[:n]) + "..."
 	}
 	return s
+}
+
+// didYouMean returns the hint for a word that is none of names.
+func didYouMean(word string, names []string) string {
+	if name := suggest.Nearest(word, names); name != "" {
+		return "did you mean " + name + "?"
+	}
+	return ""
 }

@@ -17,28 +17,6 @@ type Step struct {
 	Fields  string // what the fields that it mentions are: auid=1000 key="exec"
 }
 
-// String returns the step as one line of a report.
-func (s Step) String() string {
-	mark, value := "  ", "no "
-	if s.Decided {
-		mark = "* "
-	}
-	if s.Value {
-		value = "yes"
-	}
-	if s.Err != nil {
-		value = "?  "
-	}
-	line := mark + value + " " + strings.Repeat("  ", s.Depth) + s.Expr
-	if s.Fields != "" {
-		line += "    " + s.Fields
-	}
-	if s.Err != nil {
-		line += "    " + s.Err.Error()
-	}
-	return line
-}
-
 // Explain returns the parts that and, or and not join, in the order of the expression,
 // each in front of its own parts. All of them are evaluated. The value of the first
 // is what Keep returns.

@@ -2,10 +2,10 @@ package filter
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"strconv"
-	"unsafe"
 
 	"audisp-relay/audit/record"
 )
@@ -20,13 +20,9 @@ const maxList = 16384
 
 var errLongList = errors.New("filter: the event has more than " + strconv.Itoa(maxList) + " paths, keys or arguments")
 
-// alias returns b as a string without a copy. Values of an event live no longer than the
-// call of Keep or Explain that they are for, and neither does anything change b in it.
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
 // body is a record cut up for a search of fields.
 type body struct {
-	text  []byte // fields of kernel or auditd, each behind a blank or at the beginning
+	text  []byte // fields of kernel or auditd, each after a blank or at the beginning
 	msg   []byte // of a program's record: what stands in msg='...'
 	names []byte // what ENRICHED added; with blanks at the end
 	twins bool   // the record is of an ENRICHED stream
@@ -52,7 +48,7 @@ func (m *Matcher) cut(p *body, k int) {
 	rec := &m.b.Recs[k]
 	if ofSyscall(rec.Type) && rec.HasID() {
 		// The header may stay: no field of those that are searched for is in it, and
-		// the blank behind it stands before the first.
+		// the blank after it stands before the first.
 		text := m.b.Bytes(k)
 		if n := len(text) - 1; n >= 0 && text[n] == '\n' {
 			text = text[:n]
@@ -61,7 +57,7 @@ func (m *Matcher) cut(p *body, k int) {
 		if end, names := record.FindNames(rec.Type, text); names >= 0 {
 			p.text, p.names, p.twins = text[:end], text[names:], true
 		} else {
-			p.text, p.names, p.twins = trimEnd(text), nil, false
+			p.text, p.names, p.twins = record.TrimEnd(text), nil, false
 		}
 		return
 	}
@@ -95,15 +91,6 @@ func messageAt(text []byte) int {
 		from += len(s.Key) + len("=") + len(s.Value)
 	}
 	return -1
-}
-
-// trimEnd drops what is no text at the end of a record.
-func trimEnd(b []byte) []byte {
-	n := len(b)
-	for n > 0 && (b[n-1] == ' ' || b[n-1] == '\n' || b[n-1] == 0) {
-		n--
-	}
-	return b[:n]
 }
 
 // pattern is a key to search for.
@@ -156,14 +143,14 @@ func (p *pattern) place(text []byte) int {
 // when it is not there. What looks like a field within the quotes of another is none.
 func (p *pattern) inRecord(typ uint32, text []byte) []byte {
 	if typ == record.TypeLogin {
-		return p.inLogin(text)
+		return p.inText(text, true)
 	}
 	at := p.place(text)
 	switch {
 	case at < 0:
 		return nil
 	case mayHoldBlanks(typ, text[:at]):
-		return p.inText(text)
+		return p.inText(text, false)
 	}
 	return p.value(text[at:])
 }
@@ -171,7 +158,7 @@ func (p *pattern) inRecord(typ uint32, text []byte) []byte {
 // mayHoldBlanks reports whether quotes in the text of a record of some type may have blanks in
 // them. Those of a system call have them in single quotes only: device mapper's error_msg='...'.
 func mayHoldBlanks(typ uint32, text []byte) bool {
-	return bytes.IndexByte(text, '\'') >= 0 || !ofSyscall(typ) && bytes.IndexByte(text, '"') >= 0
+	return bytes.IndexByte(text, '\'') >= 0 || (!ofSyscall(typ) && bytes.IndexByte(text, '"') >= 0)
 }
 
 // near is in for the text of a SYSCALL record, in which a key stands once and where it
@@ -220,16 +207,8 @@ func (p *pattern) stands(text []byte) bool {
 
 // value returns the value that text begins with; never nil.
 func (p *pattern) value(text []byte) []byte {
-	if len(text) > 1 && text[0] == '"' {
-		if k := bytes.IndexByte(text[1:], '"'); k >= 0 {
-			return text[: k+2 : k+2]
-		}
-	}
-	n := 0
-	for n < len(text) && text[n] != ' ' {
-		n++
-	}
-	if p.class == record.Plain && n < len(text) && !isField(text[n+1:]) {
+	n := record.ValueEnd(text, 0)
+	if p.class == record.Plain && n < len(text) && text[0] != '"' && !record.StartsField(text[n+1:]) {
 		s := record.Scan(text[n:])
 		s.Next()
 		n += len(bytes.TrimRight(s.Gap, " "))
@@ -237,44 +216,24 @@ func (p *pattern) value(text []byte) []byte {
 	return text[:n:n]
 }
 
-// isField reports whether text begins with a field: key=.
-func isField(text []byte) bool {
-	for _, c := range text {
-		if c == '=' || c == ' ' {
-			return c == '='
-		}
-	}
-	return false
-}
-
-// inText returns the value of a key in the text of a program, nil without.
-func (p *pattern) inText(msg []byte) []byte {
-	s := record.Scan(msg)
-	for s.Next() {
-		if string(s.Key) == p.key {
-			return withWords(&s, p.class, false)
-		}
-	}
-	return nil
-}
-
-// inLogin returns the value of a key in a LOGIN record, in which older kernels have other names
-// for some fields.
-func (p *pattern) inLogin(text []byte) []byte {
+// inText returns the value of a key in any text, nil without. In a LOGIN record older kernels have
+// other names for some fields.
+func (p *pattern) inText(text []byte, login bool) []byte {
 	s := record.Scan(text)
 	for s.Next() {
-		name, _ := record.LoginKey(s.Gap, s.Key)
-		if name == "" {
-			name = alias(s.Key)
+		name := record.Alias(s.Key)
+		if login {
+			today, _ := record.LoginKey(s.Gap, s.Key)
+			name = cmp.Or(today, name)
 		}
 		if name == p.key {
-			return withWords(&s, p.class, true)
+			return withWords(&s, p.class, login)
 		}
 	}
 	return nil
 }
 
-// withWords returns the value that s is at. The words behind a bare one that are no
+// withWords returns the value that s is at. The words after a bare one that are no
 // field belong to it, as in "op=adding user id=1", but not those that belong to the next field
 // of a LOGIN. It moves s.
 func withWords(s *record.Scanner, class record.Class, login bool) []byte {
@@ -283,7 +242,7 @@ func withWords(s *record.Scanner, class record.Class, login bool) []byte {
 		return v
 	}
 	s.Next()
-	gap := s.Gap // it lies behind the value
+	gap := s.Gap // it lies after the value
 	if login {
 		_, words := record.LoginKey(gap, s.Key)
 		gap = gap[:len(gap)-words]
@@ -309,7 +268,7 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 		return v, main
 	}
 	if main.msg != nil {
-		if v := p.inText(main.msg); v != nil {
+		if v := p.inText(main.msg, false); v != nil {
 			return v, main
 		}
 	}
@@ -322,7 +281,7 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 		if v := p.inRecord(m.b.Recs[k].Type, r.text); v != nil {
 			return v, r
 		}
-		if v := p.inText(r.msg); v != nil {
+		if v := p.inText(r.msg, false); v != nil {
 			return v, r
 		}
 	}
@@ -353,44 +312,39 @@ func (m *Matcher) text(class record.Class, v []byte) string {
 		return ""
 	case v[0] == '"' || v[0] == '\'':
 		out, _ := record.Unquote(nil, v)
-		return alias(out)
+		return record.Alias(out)
 	case class != record.Text:
-		return alias(v)
+		return record.Alias(v)
 	case string(v) == "(null)":
 		return ""
 	}
 	if out, ok := record.AppendUnhex(m.scratch, v); ok {
 		return m.hold(out)
 	}
-	return alias(v)
+	return record.Alias(v)
 }
 
 // hold returns what has been appended to the scratch as text of this event.
 func (m *Matcher) hold(appended []byte) string {
 	text := appended[len(m.scratch):]
 	m.scratch = appended
-	return alias(text)
+	return record.Alias(text)
 }
 
-// parseInt reads a decimal number.
+// parseInt reads a decimal number, which may have zeros in front.
 func parseInt(v []byte) (n int, ok bool) {
 	digits := v
-	if len(digits) > 1 && digits[0] == '-' {
-		digits = digits[1:]
+	if len(v) > 0 && v[0] == '-' {
+		digits = v[1:]
 	}
-	if len(digits) == 0 || len(digits) > 18 {
+	abs, rest, ok := record.ReadDigits(digits, 18)
+	if !ok || len(rest) > 0 {
 		return 0, false
 	}
-	for _, c := range digits {
-		if c-'0' > 9 {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
 	if len(digits) < len(v) {
-		n = -n
+		return -int(abs), true
 	}
-	return n, true
+	return int(abs), true
 }
 
 // parseID reads an id; what is none is unset.

@@ -148,10 +148,10 @@ func addEnvelope() {
 	fields["record_types"] = fields["types"]
 	add(field{name: "main_type", kind: text, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
 	addList("key", "keys", fromKeys, loadKeys)
-	add(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = alias(m.b.Node(m.main)) }})
+	add(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(m.b.Node(m.main)) }})
 	add(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Serial) }})
 	add(field{name: "time", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Millis) }})
-	add(field{name: "id", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = alias(record.Parse(m.b, m.main).ID) }})
+	add(field{name: "id", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(record.Parse(m.b, m.main).ID) }})
 	add(field{name: "recovered", kind: flag, cost: fromHeader, load: loadRecovered})
 	add(field{name: "incomplete", kind: flag, cost: fromHeader, load: loadIncomplete})
 }
@@ -170,7 +170,7 @@ func addSyscall() {
 	}
 }
 
-// addPaths adds what is in the PATH records, of which an event can have many.
+// addPaths adds what is in the PATH records: an event can have many.
 func addPaths() {
 	for name, key := range map[string]string{"path": "name", "nametype": "nametype"} {
 		p := newPattern(key)

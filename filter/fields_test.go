@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
 	"audisp-relay/testdata/captures"
 )
 
@@ -185,7 +186,7 @@ func TestNames(t *testing.T) {
 	const raw = "type=SYSCALL msg=audit(1795298317.864:1): arch=c000003e syscall=1 auid=1000 uid=4294967295 gid=5"
 	for _, c := range []struct {
 		record, src string
-		users       Users
+		users       users.Names
 	}{
 		{raw, `auser == "user1000"`, known{}},
 		{raw, `group == "group5"`, known{}},
@@ -231,7 +232,7 @@ func TestSearchAgreesWithTheScanner(t *testing.T) {
 						got = patterns[i].near(p.text, &hints[i])
 					}
 					if got == nil {
-						got = patterns[i].inText(p.msg)
+						got = patterns[i].inText(p.msg, false)
 					}
 					w, ok := want[key]
 					if (got != nil) != ok || string(got) != w {

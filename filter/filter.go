@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
 )
 
 // Filter is a compiled expression. It may be shared among goroutines.
@@ -32,17 +33,11 @@ func (f *Filter) Warnings() []*Error { return f.warnings }
 // String returns the expression as it was given.
 func (f *Filter) String() string { return f.src }
 
-// Users tells the names of ids where the records do not: of a RAW stream.
-type Users interface {
-	User(uid uint32) string
-	Group(gid uint32) string
-}
-
 // Matcher applies a Filter to events. One goroutine uses it.
 type Matcher struct {
 	// Users may be nil: then only the names that the records carry are known. Local is the
 	// node= of this host's own records, where they have one: other hosts have other users.
-	Users Users
+	Users users.Names
 	Local string
 
 	f *Filter
@@ -100,7 +95,7 @@ func (m *Matcher) Renew() *Matcher {
 	return next
 }
 
-// ErrUnread is Keep's error of a record without a readable header: nobody knows what it is,
+// ErrUnread is Keep's error of a record without a readable header: what it is, is not known,
 // so every filter keeps it.
 var ErrUnread = errors.New("filter: the record has no type and id that can be read")
 
@@ -130,25 +125,7 @@ func (m *Matcher) begin(b *record.Batch, i, j int) {
 		m.scratch = nil
 	}
 	m.scratch = m.scratch[:0]
-	m.main = mainOf(b.Recs[i:j]) + i
-}
-
-// mainOf returns which record is the main one: the first SYSCALL, else the first that is
-// not a part of what others tell, else the first.
-func mainOf(recs []record.Record) int {
-	first := -1
-	for k := range recs {
-		switch recs[k].Type {
-		case record.TypeSyscall:
-			return k
-		case record.TypePath, record.TypeSockaddr, record.TypeCWD, record.TypeExecve, record.TypeProctitle, record.TypeEOE:
-		default:
-			if first < 0 {
-				first = k
-			}
-		}
-	}
-	return max(first, 0)
+	m.main = max(record.MainOf(b.Recs[i:j]), 0) + i
 }
 
 // maxScratch is what a Matcher keeps of the memory that a large event made it take.

@@ -1,8 +1,10 @@
 package filter
 
 import (
+	"maps"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +55,7 @@ func (c *checker) checkCall(n *ast.CallNode) operand {
 }
 
 func (c *checker) failFunction(n ast.Node, name string) {
-	all := append(sortedKeys(helpers), sortedKeys(builtins)...)
+	all := slices.Concat(slices.Sorted(maps.Keys(helpers)), slices.Sorted(maps.Keys(builtins)))
 	hint := didYouMean(name, all)
 	if hint == "" {
 		hint = "there are " + strings.Join(all, ", ")
@@ -130,7 +132,7 @@ func (c *checker) checkInNet(n *ast.CallNode) operand {
 			c.fail(n.Arguments[i+1], strconv.Quote(brief(s, 60))+" is no network", `write it as "10.0.0.0/8" or "2001:db8::/32"`)
 		}
 		if p != p.Masked() {
-			c.fail(n.Arguments[i+1], strconv.Quote(s)+" has bits behind its length", "did you mean "+p.Masked().String()+"?")
+			c.fail(n.Arguments[i+1], strconv.Quote(s)+" has bits set after its length", "did you mean "+p.Masked().String()+"?")
 		}
 		set = append(set, p)
 	}

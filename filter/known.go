@@ -9,6 +9,7 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/suggest"
 )
 
 // recordTypes are the names of record types, in the order of their numbers.
@@ -31,8 +32,8 @@ func isType(name string) bool {
 	if strings.ToUpper(name) != name {
 		return false
 	}
-	near := Nearest(name, recordTypes)
-	return near == "" || distance(name, near) > 1
+	near := suggest.Nearest(name, recordTypes)
+	return near == "" || suggest.Distance(name, near) > 1
 }
 
 // presentType returns the name of the type that a name stands for: auditd wrote
@@ -47,7 +48,7 @@ func presentType(name string) string {
 
 func isSyscall(name string) bool { return name == "" || record.IsSyscall(name) }
 
-func syscallNames() []string { return slices.Sorted(record.SyscallNames) }
+func syscallNames() []string { return slices.Sorted(record.SyscallNames()) }
 
 // errnos are the names of error numbers: those of the tables, which have two names for some,
 // and those of the kernel's own.
@@ -66,7 +67,7 @@ func isErrno(name string) bool {
 	return ok || name == ""
 }
 
-func errnoNames() []string { return sortedKeys(errnos()) }
+func errnoNames() []string { return slices.Sorted(maps.Keys(errnos())) }
 
 // isArch takes a name, or the number of an arch that has none as json writes it.
 func isArch(name string) bool {

@@ -198,13 +198,6 @@ func anyAmong(list, body operand) operand {
 	}
 
 	has, slot := oneOf(evaluate(nil, body.among, textOf)), list.slot
-	out.test = func(m *Matcher) bool {
-		for _, x := range m.value(slot).texts {
-			if has(x) {
-				return true
-			}
-		}
-		return false
-	}
+	out.test = func(m *Matcher) bool { return slices.ContainsFunc(m.value(slot).texts, has) }
 	return out
 }

@@ -2,7 +2,6 @@ package filter
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 )
@@ -219,10 +218,6 @@ func compare(op string, l, r operand) operand {
 		out.test = comparison(op, l.text, r.text)
 	case l.kind == float || r.kind == float:
 		out.test = comparison(op, l.asFloat(), r.asFloat())
-	case l.inSlot && r.literal:
-		out.test = slotInRange(l.slot, op, r.n)
-	case l.literal && r.inSlot:
-		out.test = slotInRange(r.slot, swapped(op), l.n)
 	default:
 		out.test = comparison(op, l.number, r.number)
 	}
@@ -231,14 +226,6 @@ func compare(op string, l, r operand) operand {
 
 func compareFlags(equal bool, a, b test) test {
 	return func(m *Matcher) bool { return (a(m) == b(m)) == equal }
-}
-
-// swapped returns the operator for the same comparison with its sides changed.
-func swapped(op string) string {
-	if other := map[string]string{"<": ">", ">": "<", "<=": ">=", ">=": "<="}[op]; other != "" {
-		return other
-	}
-	return op
 }
 
 // comparison compiles an operator between two values.
@@ -256,30 +243,6 @@ func comparison[V cmp.Ordered](op string, a, b func(*Matcher) V) test {
 		return func(m *Matcher) bool { return a(m) > b(m) }
 	}
 	return func(m *Matcher) bool { return a(m) >= b(m) }
-}
-
-// slotInRange compiles the comparison of a field with a number: all of them ask
-// whether it lies in a range, or does not.
-func slotInRange(slot int, op string, x int) test {
-	lo, hi, outside := math.MinInt, math.MaxInt, false
-	switch op {
-	case "==":
-		lo, hi = x, x
-	case "!=":
-		lo, hi, outside = x, x, true
-	case "<":
-		lo, outside = x, true
-	case "<=":
-		hi = x
-	case ">":
-		hi, outside = x, true
-	case ">=":
-		lo = x
-	}
-	return func(m *Matcher) bool {
-		n := m.value(slot).n
-		return (n >= lo && n <= hi) != outside
-	}
 }
 
 // searchText compiles contains, startsWith and endsWith.

@@ -26,7 +26,7 @@ func (c *checker) checkBinary(n *ast.BinaryNode) operand {
 	case "+", "-", "*", "/", "%", "**", "^":
 		return c.checkArithmetic(n)
 	case "..":
-		c.fail(n, "a range stands behind in, between two numbers", "as in uid in 1000..1999")
+		c.fail(n, "a range is only allowed after in, between two numbers", "as in uid in 1000..1999")
 	}
 	c.fail(n, "the operator "+n.Operator+" has no place in a filter", "")
 	return operand{}

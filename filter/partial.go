@@ -1,12 +1,16 @@
 package filter
 
-import "audisp-relay/audit/record"
+import (
+	"slices"
+
+	"audisp-relay/audit/record"
+)
 
 // Of an event that is given in parts a filter sees one part at a time. What the others
 // say is not known then, and neither is whatever rests on that: it counts as what lets the
 // event through. So "and" leaves a part out only where something that is known is false.
 
-// MayKeep is Keep for a part of an event, of which more is to come or has been given:
+// MayKeep is Keep for a part of an event: more of it is to come or has been given:
 // whether the filter may keep the whole. What the part's main record says is known, if it
 // has one, see HasMain; and so are node, id and time.
 func (m *Matcher) MayKeep(b *record.Batch, i, j int) (bool, error) {
@@ -39,16 +43,10 @@ func (m *Matcher) may(p *part, main, favour bool) bool {
 	return p.test(m)
 }
 
-// HasMain reports whether a record that tells what happened is among them, and not only
+// HasMain reports whether a record that says what happened is among them, and not only
 // what others add to it.
 func HasMain(b *record.Batch, i, j int) bool {
-	for ; i < j; i++ {
-		r := &b.Recs[i]
-		if r.Flags&record.Cont == 0 && !adds(r.Type) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.Recs[i:j], func(r record.Record) bool { return r.Flags&record.Cont == 0 && !adds(r.Type) })
 }
 
 // adds reports whether records of a type only add to what another one says.

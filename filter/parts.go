@@ -99,7 +99,7 @@ func loadArgs(m *Matcher, v *value) {
 	v.texts = v.texts[:0]
 	for i := 0; i < m.args.Len() && m.room(i); i++ {
 		arg, _ := m.args.Arg(i)
-		v.texts = append(v.texts, alias(arg))
+		v.texts = append(v.texts, record.Alias(arg))
 	}
 }
 
@@ -145,7 +145,7 @@ func loadAddr(m *Matcher, v *value) {
 	case len(a.Path) > 0 && a.Path[0] == 0: // abstract: written as ss(8) does
 		v.s = m.hold(append(append(m.scratch, '@'), a.Path[1:]...))
 	case len(a.Path) > 0:
-		v.s = alias(a.Path)
+		v.s = record.Alias(a.Path)
 	case isIP:
 		v.s = m.hold(ip.AppendTo(m.scratch))
 	default:
@@ -154,8 +154,8 @@ func loadAddr(m *Matcher, v *value) {
 }
 
 // under reports whether a path of the event or its executable is one of dirs or lies in
-// one. dirs are clean and absolute. A path of which the directory is not known, or an open
-// file of which no name is, makes it not sure.
+// one. dirs are clean and absolute. A path whose directory is not known, or an open
+// file whose name is not, makes it not sure.
 func (m *Matcher) under(dirs []string) int {
 	if exe := m.text(record.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
 		return isUnder
@@ -214,24 +214,15 @@ func (m *Matcher) anyField(key string) string {
 		return m.verdictField(key)
 	}
 	for k := m.i; k < m.j; k++ {
-		p := body{text: record.Parse(m.b, k).Body}
-		if !ofSyscall(m.b.Recs[k].Type) {
-			m.cut(&p, k)
+		typ := m.b.Recs[k].Type
+		r := body{text: record.Parse(m.b, k).Body}
+		if !ofSyscall(typ) {
+			m.cut(&r, k)
 		}
-		for _, text := range [2][]byte{p.text, p.msg} {
-			if m.b.Recs[k].Type == record.TypeLogin {
-				p := pattern{key: key, class: record.ClassOf([]byte(key))}
-				if v := p.inLogin(text); v != nil {
-					return m.text(p.class, v)
-				}
-				continue
-			}
-			s := record.Scan(text)
-			for s.Next() {
-				if string(s.Key) == key {
-					class := record.ClassIn(m.b.Recs[k].Type, s.Key)
-					return m.text(class, withWords(&s, class, false))
-				}
+		p := pattern{key: key, class: record.ClassIn(typ, []byte(key))}
+		for _, text := range [2][]byte{r.text, r.msg} {
+			if v := p.inText(text, typ == record.TypeLogin); v != nil {
+				return m.text(p.class, v)
 			}
 		}
 	}

@@ -293,3 +293,25 @@ func TestOrderIsOfNoMatter(t *testing.T) {
 		}
 	}
 }
+
+// String returns the step as one line of a report.
+func (s Step) String() string {
+	mark, value := "  ", "no "
+	if s.Decided {
+		mark = "* "
+	}
+	if s.Value {
+		value = "yes"
+	}
+	if s.Err != nil {
+		value = "?  "
+	}
+	line := mark + value + " " + strings.Repeat("  ", s.Depth) + s.Expr
+	if s.Fields != "" {
+		line += "    " + s.Fields
+	}
+	if s.Err != nil {
+		line += "    " + s.Err.Error()
+	}
+	return line
+}

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -25,12 +26,7 @@ func (m *Matcher) room(n int) bool {
 }
 
 func loadRecovered(m *Matcher, v *value) {
-	v.n = 0
-	for k := m.i; k < m.j; k++ {
-		if m.b.Recs[k].Flags&record.FromLog != 0 {
-			v.n = 1
-		}
-	}
+	v.n = b2i(slices.ContainsFunc(m.b.Recs[m.i:m.j], func(r record.Record) bool { return r.Flags&record.FromLog != 0 }))
 }
 
 func loadIncomplete(m *Matcher, v *value) {
@@ -166,27 +162,8 @@ func (m *Matcher) syscallArg(p *pattern, hint *int) int {
 	if m.b.Recs[m.main].Type != record.TypeSyscall {
 		return 0
 	}
-	return int(int64(parseHex(p.near(m.mainBody().text, hint))))
-}
-
-// parseHex reads a number in hex; what is none is 0.
-func parseHex(v []byte) (n uint64) {
-	if len(v) > 16 {
-		return 0
-	}
-	for _, c := range v {
-		switch {
-		case c >= '0' && c <= '9':
-			n = n<<4 | uint64(c-'0')
-		case c >= 'a' && c <= 'f':
-			n = n<<4 | uint64(c-'a'+10)
-		case c >= 'A' && c <= 'F':
-			n = n<<4 | uint64(c-'A'+10)
-		default:
-			return 0
-		}
-	}
-	return n
+	n, _ := record.ParseHex(p.near(m.mainBody().text, hint))
+	return int(int64(n))
 }
 
 func (m *Matcher) id(p *pattern, hint *int) int { return parseID(m.find(p, hint)) }
@@ -200,22 +177,17 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 		return ""
 	}
 	if in.twins {
-		r := record.Parsed{Names: trimEnd(in.names)}
+		r := record.Parsed{Names: record.TrimEnd(in.names)}
 		name, _ := r.Name(nil, []byte(p.key))
-		return alias(name)
+		return record.Alias(name)
 	}
 	switch {
-	case m.Users == nil || !m.local():
+	case m.Users == nil || !users.Local(m.b.Node(m.main), m.Local):
 		return ""
 	case group:
 		return m.Users.Group(uint32(n))
 	}
 	return m.Users.User(uint32(n))
-}
-
-// local reports whether the event is of this host.
-func (m *Matcher) local() bool {
-	return users.Local(m.b.Node(m.main), m.Local)
 }
 
 // inMessage returns the text of a key in the first msg='...' that has it.
@@ -237,7 +209,7 @@ func (m *Matcher) findMessage(p *pattern) []byte {
 		}
 		var r body
 		m.cut(&r, k)
-		if v := p.inText(r.msg); v != nil {
+		if v := p.inText(r.msg, false); v != nil {
 			return v
 		}
 	}

@@ -2,8 +2,7 @@ package filter
 
 import (
 	"bytes"
-
-	"github.com/elastic/go-libaudit/v2/auparse"
+	"strings"
 
 	"audisp-relay/audit/record"
 )
@@ -12,61 +11,65 @@ var seresultPattern = newPattern("seresult")
 
 // verdict returns what SELinux says in record k: in the words of an AVC or in the text of a
 // USER_AVC, else in the field seresult= that some SELINUX_ERR records have.
-func (m *Matcher) verdict(k int) (result, perms []byte, ok bool) {
+func (m *Matcher) verdict(k int) (v record.Verdict, ok bool) {
+	typ := m.b.Recs[k].Type
+	words := record.HasVerdict(typ)
+	if !words && typ != record.TypeSELinuxErr && typ != record.TypeUserSELinuxErr {
+		return v, false
+	}
+
 	var r body
-	switch typ := m.b.Recs[k].Type; {
-	case record.HasVerdict(typ):
-		m.cut(&r, k)
-		for _, text := range [2][]byte{r.text, r.msg} {
-			if result, perms, ok := inWords(text); ok {
-				return result, perms, true
-			}
-		}
-	case typ == uint32(auparse.AUDIT_SELINUX_ERR) || typ == uint32(auparse.AUDIT_USER_SELINUX_ERR):
-		m.cut(&r, k)
-	default:
-		return nil, nil, false
-	}
-	for _, text := range [2][]byte{r.text, r.msg} {
-		if v := seresultPattern.inText(text); v != nil {
-			return bytes.Trim(v, `"'`), nil, true
+	m.cut(&r, k)
+	texts := [2][]byte{r.text, r.msg}
+	for _, text := range texts {
+		if v, ok := inWords(text); words && ok {
+			return v, true
 		}
 	}
-	return nil, nil, false
+	for _, text := range texts {
+		if result := seresultPattern.inText(text, false); result != nil {
+			return record.Verdict{Result: bytes.Trim(result, `"'`)}, true
+		}
+	}
+	return v, false
 }
 
 // inWords looks for a verdict in what stands between the fields of a text.
-func inWords(text []byte) (result, perms []byte, ok bool) {
+func inWords(text []byte) (v record.Verdict, ok bool) {
 	for s, more := record.Scan(text), true; more; {
 		more = s.Next()
-		if result, perms, ok = record.Verdict(s.Gap); ok {
-			return result, perms, true
+		if v, ok = record.ReadVerdict(s.Gap); ok {
+			return v, true
 		}
 	}
-	return nil, nil, false
+	return v, false
 }
 
 // loadResults loads denied or granted of each record that says it.
 func loadResults(m *Matcher, v *value) {
 	v.texts = v.texts[:0]
 	for k := m.i; k < m.j; k++ {
-		if result, _, ok := m.verdict(k); ok && m.room(len(v.texts)) {
-			v.texts = append(v.texts, alias(result))
+		if said, ok := m.verdict(k); ok && m.room(len(v.texts)) {
+			v.texts = append(v.texts, record.Alias(said.Result))
 		}
 	}
+}
+
+// permsOf returns the permissions that a verdict names.
+func permsOf(v record.Verdict) []string {
+	return strings.FieldsFunc(record.Alias(v.Perms), func(c rune) bool { return c == ' ' })
 }
 
 // loadPerms loads the permissions that all records name.
 func loadPerms(m *Matcher, v *value) {
 	v.texts = v.texts[:0]
 	for k := m.i; k < m.j; k++ {
-		_, perms, _ := m.verdict(k)
-		for {
-			var perm []byte
-			if perm, perms = record.NextPerm(perms); len(perm) == 0 || !m.room(len(v.texts)) {
-				break
+		said, _ := m.verdict(k)
+		for _, perm := range permsOf(said) {
+			if !m.room(len(v.texts)) {
+				return
 			}
-			v.texts = append(v.texts, alias(perm))
+			v.texts = append(v.texts, perm)
 		}
 	}
 }
@@ -75,23 +78,13 @@ func loadPerms(m *Matcher, v *value) {
 // between, as auparse has it.
 func (m *Matcher) verdictField(key string) string {
 	for k := m.i; k < m.j; k++ {
-		result, perms, ok := m.verdict(k)
-		if !ok {
-			continue
-		}
-		if key == "seresult" {
-			return alias(result)
-		}
-		from := len(m.scratch)
-		for {
-			var perm []byte
-			if perm, perms = record.NextPerm(perms); len(perm) == 0 {
-				return alias(m.scratch[from:])
-			}
-			if len(m.scratch) > from {
-				m.scratch = append(m.scratch, ',')
-			}
-			m.scratch = append(m.scratch, perm...)
+		v, ok := m.verdict(k)
+		switch {
+		case !ok:
+		case key == "seresult":
+			return record.Alias(v.Result)
+		default:
+			return strings.Join(permsOf(v), ",")
 		}
 	}
 	return ""

@@ -4,36 +4,6 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// encodeEvents writes the events of b. The bytes of an event belong to its first
-// record, so that it is acknowledged as a whole.
-func (e *Encoder) encodeEvents(batch record.Batch) Encoded {
-	b := e.begin(batch)
-	for len(e.ends) < len(b.Recs) {
-		e.encodeSome(b)
-	}
-	return Encoded{Bytes: e.buf, ends: e.ends}
-}
-
-// encodeSome goes on where it has ended before, to the end or behind the first event that the
-// encoder panics over.
-func (e *Encoder) encodeSome(b *record.Batch) {
-	i := len(e.ends)
-	j := i
-	defer func() {
-		if fault := recover(); fault != nil {
-			j = max(j, i+1)
-			e.buf = e.rescue(e.buf, b, i, j, fault)
-			e.end(j)
-		}
-	}()
-	for i < len(b.Recs) {
-		j = EventEnd(b, i)
-		e.buf = e.events.AppendEvent(e.buf, b, i, j)
-		e.end(j)
-		i = j
-	}
-}
-
 // end says that the records before j end here.
 func (e *Encoder) end(j int) {
 	for len(e.ends) < j {
@@ -50,15 +20,16 @@ func (e *Encoder) appendEvent(dst []byte, batch record.Batch, i int) []byte {
 	return e.events.AppendEvent(dst, b, i, EventEnd(b, i))
 }
 
+// begin turns to a batch.
 func (e *Encoder) begin(b record.Batch) *record.Batch {
-	if e.events == nil {
+	if e.events == nil && e.Format.Events() {
 		e.events = e.NewEvents()
 	}
 	e.batch = b
 	return &e.batch
 }
 
-// EventEnd returns where the event that record i begins ends in b: behind the record
+// EventEnd returns where the event that record i begins ends in b: after the record
 // with flag record.End. Records that were queued before the consumer asked for
 // events have none; then it is where the id changes.
 func EventEnd(b *record.Batch, i int) int {

@@ -10,11 +10,8 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
+	"audisp-relay/audit/users"
 )
-
-// Separator is the byte auditd puts between a record and the names it adds to
-// it with log_format ENRICHED (AUDIT_INTERP_SEPARATOR in libaudit.h).
-const Separator = 0x1D
 
 // Format is what a consumer gets its records as.
 type Format uint8
@@ -39,20 +36,13 @@ type EventEncoder interface {
 	AppendEvent(dst []byte, b *record.Batch, i, j int) []byte
 }
 
-// Users knows the names of user and group ids; "" means it does not, or not yet. It
-// must not block.
-type Users interface {
-	User(uid uint32) string
-	Group(gid uint32) string
-}
-
 // Options say what an EventEncoder adds to what the records carry.
 type Options struct {
 	Node  string // see HostNames
 	Local string
 	// Users gives the names of ids in records that carry none (log_format RAW). Nil
 	// leaves them out.
-	Users Users
+	Users users.Names
 	// Panicked, which may be nil, is called with a panic, in what, over records i..j-1 of b that the
 	// encoder has dealt with itself.
 	Panicked func(what string, b *record.Batch, i, j int, fault any)
@@ -157,7 +147,7 @@ type Encoded struct {
 	recs  []record.Record // instead of ends: Bytes begins where recs[0] does
 }
 
-// Encode returns the records of b one behind the other, of padded frames maybe only the
+// Encode returns the records of b one after the other, of padded frames maybe only the
 // first of them. A string stream that nothing is to be added to costs no copy.
 func (e *Encoder) Encode(b record.Batch) Encoded {
 	e.refresh()
@@ -169,35 +159,40 @@ func (e *Encoder) Encode(b record.Batch) Encoded {
 	if e.Format == Binary && e.pads() && len(b.Recs) > maxPadded {
 		b.Recs = b.Recs[:maxPadded]
 	}
-	if e.Format.Events() {
-		return e.encodeEvents(b)
-	}
-	for len(e.ends) < len(b.Recs) {
-		e.encodeRecords(b)
+	for e.begin(b); len(e.ends) < len(b.Recs); {
+		e.encodeSome()
 	}
 	return Encoded{Bytes: e.buf, ends: e.ends}
 }
 
-// encodeRecords goes on where it has ended before, to the end or behind the first record
-// that it panics over.
-func (e *Encoder) encodeRecords(b record.Batch) {
+// encodeSome continues where it ended before, to the end or past the first event or record that it
+// panics over. The bytes of an event belong to its first record, so that it is acknowledged as a whole.
+func (e *Encoder) encodeSome() {
+	b := &e.batch
+	i := len(e.ends)
+	j := i
 	defer func() {
 		if fault := recover(); fault != nil {
-			i := len(e.ends)
-			e.batch = b // in a place of its own: a pointer to the caller's would move that to the heap
-			e.buf = e.rescue(e.buf, &e.batch, i, i+1, fault)
-			e.ends = append(e.ends, uint32(len(e.buf)))
+			j = max(j, i+1)
+			e.buf = e.rescue(e.buf, b, i, j, fault)
+			e.end(j)
 		}
 	}()
-	for i := len(e.ends); i < len(b.Recs); i++ {
-		e.buf = e.appendRecord(e.buf, b, i)
-		e.ends = append(e.ends, uint32(len(e.buf)))
+	for ; i < len(b.Recs); i = j {
+		if e.Format.Events() {
+			j = EventEnd(b, i)
+			e.buf = e.events.AppendEvent(e.buf, b, i, j)
+		} else {
+			j = i + 1
+			e.buf = e.appendRecord(e.buf, *b, i)
+		}
+		e.end(j)
 	}
 }
 
 // untouched reports whether b's bytes are the output already.
 func (e *Encoder) untouched(b record.Batch) bool {
-	if e.Format != String || len(b.Recs) == 0 || e.Node != "" && !e.NodeVer0Only || e.DropEOE {
+	if e.Format != String || len(b.Recs) == 0 || (e.Node != "" && !e.NodeVer0Only) || e.DropEOE {
 		return false
 	}
 	next := b.Recs[0].Off
@@ -262,15 +257,16 @@ func (e *Encoder) appendString(dst []byte, b record.Batch, i int) []byte {
 	}
 	start := len(dst)
 	dst = append(dst, b.Bytes(i)...)
-	for text := dst[start:]; ; {
-		k := bytes.IndexByte(text, '\n')
-		if k < 0 {
-			break
-		}
+	blankNewlines(dst[start:])
+	return append(dst, '\n')
+}
+
+// blankNewlines makes blanks of the newlines in text.
+func blankNewlines(text []byte) {
+	for k := bytes.IndexByte(text, '\n'); k >= 0; k = bytes.IndexByte(text, '\n') {
 		text[k] = ' '
 		text = text[k+1:]
 	}
-	return append(dst, '\n')
 }
 
 // named reports whether this record is to get a node= prefix.
@@ -286,7 +282,7 @@ func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
 	r, payload := &b.Recs[i], b.Bytes(i)
 	ver, number := uint32(1), r.Type
 	if number >= record.NamedType {
-		number = 0 // nobody knows it; the payload has the name
+		number = 0 // not known to readers; the payload has the name
 	}
 	switch {
 	case e.named(r):
@@ -300,7 +296,7 @@ func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
 	if e.pads() {
 		return e.appendPadded(dst, b, i, ver, number, payload)
 	}
-	for len(payload) > stream.MaxPayload { // longer than any frame: go on in the next
+	for len(payload) > stream.MaxPayload { // longer than any frame: continue in the next
 		dst = stream.AppendFrame(dst, ver, number, payload[:stream.MaxPayload])
 		payload = payload[stream.MaxPayload:]
 	}
@@ -332,7 +328,7 @@ func (e *Encoded) Records(n int) (records, end int) {
 // Len returns the number of records.
 func (e *Encoded) Len() int { return len(e.recs) + len(e.ends) }
 
-// Span returns how many records go with record i: itself and those behind it that
+// Span returns how many records go with record i: itself and those after it that
 // have no bytes of their own, such as the others of an event.
 func (e *Encoded) Span(i int) int {
 	if e.recs != nil {

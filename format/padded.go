@@ -56,9 +56,7 @@ func (e *Encoder) appendPadded(dst []byte, b record.Batch, i int, ver, number ui
 		dst = stream.AppendFrame(dst, ver, number, zeros[:size])
 		text := dst[start+stream.HeaderSize:]
 		copy(text, part)
-		for k := bytes.IndexByte(text, '\n'); k >= 0; k = bytes.IndexByte(text, '\n') {
-			text[k] = ' '
-		}
+		blankNewlines(text)
 		dst = append(dst, zeros[:stream.MaxPayload-size]...)
 		if payload = payload[len(part):]; len(payload) == 0 {
 			return dst

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -42,7 +43,7 @@ func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out 
 
 func cutTo(s []byte, n int) []byte { return s[:min(len(s), n)] }
 
-// appendRaw writes an event of which nothing but its header is read, as a line.
+// appendRaw writes an event as a line, reading nothing but its header.
 func (e *Encoder) appendRaw(dst []byte, b *record.Batch, i, j int, fault any) []byte {
 	w := Raw{Buf: dst, Batch: b, From: i, To: j, Node: []byte(e.Node)}
 	if node := b.Node(i); len(node) > 0 {
@@ -67,29 +68,26 @@ type Raw struct {
 // Put writes text as it is.
 func (w *Raw) Put(s string) { w.Buf = append(w.Buf, s...) }
 
-// Comma writes one if it has to.
-func (w *Raw) Comma(yes bool) {
-	if yes {
-		w.Buf = append(w.Buf, ',')
-	}
-}
-
-// Lines writes the records as a JSON array of strings.
-func (w *Raw) Lines() {
+// List writes an array with an item for each record that is wanted, of all where want is nil.
+func (w *Raw) List(want func(k int) bool, item func(k int)) {
 	w.Put("[")
+	first := true
 	for k := w.From; k < w.To; k++ {
-		w.Comma(k > w.From)
-		w.Text(w.line(k))
+		if want != nil && !want(k) {
+			continue
+		}
+		if !first {
+			w.Put(",")
+		}
+		first = false
+		item(k)
 	}
 	w.Put("]")
 }
 
-func (w *Raw) line(k int) []byte {
-	s := w.Batch.Bytes(k)
-	for len(s) > 0 && s[len(s)-1] == '\n' {
-		s = s[:len(s)-1]
-	}
-	return s
+// Lines writes the records as a JSON array of strings.
+func (w *Raw) Lines() {
+	w.List(nil, func(k int) { w.Text(bytes.TrimRight(w.Batch.Bytes(k), "\n")) })
 }
 
 // Type writes the type of a record, null where it has no header that could be read.
@@ -104,12 +102,11 @@ func (w *Raw) Type(k int) {
 // Stamp writes the time of the event, or else what it is given.
 func (w *Raw) Stamp(otherwise string) {
 	r := &w.Batch.Recs[w.From]
-	at := time.UnixMilli(r.Millis).UTC()
-	if !r.HasID() || at.Year() > 9999 {
+	if !r.HasID() || r.Millis > record.LastMillis {
 		w.Put(otherwise)
 		return
 	}
-	w.Buf = at.AppendFormat(w.Buf, `"2006-01-02T15:04:05.000Z"`)
+	w.Buf = time.UnixMilli(r.Millis).UTC().AppendFormat(w.Buf, `"2006-01-02T15:04:05.000Z"`)
 }
 
 // ID writes the id of the event.

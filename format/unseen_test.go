@@ -8,6 +8,7 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
+	"audisp-relay/audit/users"
 	"audisp-relay/format"
 	_ "audisp-relay/format/all" // for TestParse too
 	"audisp-relay/format/ecs"
@@ -17,7 +18,7 @@ import (
 )
 
 // encoders of all formats of events.
-func encoders(users format.Users) map[string]format.Encoder {
+func encoders(users users.Names) map[string]format.Encoder {
 	return map[string]format.Encoder{
 		"json":   {Format: format.Events, Raw: json.Kind.Raw, NewEvents: func() format.EventEncoder { return json.New(format.Options{Users: users}) }},
 		"ecs":    {Format: format.Events, Raw: ecs.Kind.Raw, NewEvents: func() format.EventEncoder { return ecs.New(format.Options{Users: users}) }},

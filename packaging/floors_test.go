@@ -9,8 +9,8 @@ import (
 
 // floors are the packages, each of which imports none but those of the floors below its own.
 var floors = [][]string{
-	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "format/jsontext", "audisp-plugins.d", "packaging"},
-	{"audit/stream", "audit/users", "host", "queue/spool", "state"},
+	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "audisp-plugins.d", "packaging"},
+	{"audit/stream", "audit/users", "format/jsontext", "host", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "queue"},
 	{"format/ecs", "format/json", "format/laurel"},
 	{"config", "recovery"},

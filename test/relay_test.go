@@ -174,7 +174,7 @@ func (r *relay) end() {
 		if err != nil {
 			r.t.Fatalf("exit: %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		r.t.Fatal("the relay does not end at the end of its stream")
 	}
 }

@@ -128,7 +128,8 @@ func TestDirectDispatcherOfAuditd2(t *testing.T) {
 	dir := tempDir(t)
 	r := start(t, dir, fileSink, func(cmd *exec.Cmd, fds [2]int) {
 		unix.SetNonblock(fds[0], true)
-		leaked, err := unix.Dup(fds[1])
+		// Only this relay inherits it, not those of tests that run at the same time.
+		leaked, err := unix.FcntlInt(uintptr(fds[1]), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

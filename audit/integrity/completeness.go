@@ -81,7 +81,7 @@ func unnamed(body []byte) bool {
 		return false
 	}
 	body = body[head:]
-	body = body[decimal(body):]
+	body = body[record.CountDigits(body):]
 	return len(body) >= null && string(body[:null]) == " name=(null)"
 }
 
@@ -97,7 +97,7 @@ func (s *completeness) addCall(body []byte) {
 	}
 	rest := body[end:]
 	n := number(rest)
-	digits := decimal(rest)
+	digits := record.CountDigits(rest)
 	if digits > 9 { // x32, a set bit 30
 		x, _ := strconv.ParseUint(string(rest[:min(digits, 19)]), 10, 64)
 		n = uint32(x) &^ (1 << 30)
@@ -195,7 +195,7 @@ func addressBytes(body []byte) uint32 {
 		return 0
 	}
 	hex := body[head:]
-	if end := bytes.IndexByte(hex, separator); end >= 0 {
+	if end := bytes.IndexByte(hex, record.Separator); end >= 0 {
 		hex = hex[:end]
 	}
 	// Where the address has lost its end, another record may stand right behind it.
@@ -260,7 +260,7 @@ func (s *completeness) addExecve(body []byte, tail int) {
 	const argc = len("argc=")
 	if len(body) >= argc && string(body[:argc]) == "argc=" {
 		s.argc = number(body[argc:])
-		body = body[argc+decimal(body[argc:]):]
+		body = body[argc+record.CountDigits(body[argc:]):]
 		for len(body) > 0 && body[0] == ' ' {
 			body = body[1:]
 		}
@@ -302,12 +302,12 @@ func (s *completeness) addExecve(body []byte, tail int) {
 // digitsOf returns how long the piece of an argument in field "a2[1]=HEX" is, 0
 // if it holds a whole one, and which piece it is.
 func digitsOf(field []byte) (n, piece uint32) {
-	k := 1 + decimal(field[1:])
+	k := 1 + record.CountDigits(field[1:])
 	if k >= len(field) || field[k] != '[' {
 		return 0, 0
 	}
 	field = field[k+1:]
-	k = decimal(field)
+	k = record.CountDigits(field)
 	if !bytes.HasPrefix(field[k:], []byte("]=")) {
 		return 0, 0
 	}
@@ -338,20 +338,10 @@ func (s *completeness) lacks() parts {
 	return lack
 }
 
-// decimal returns how many decimal digits b begins with.
-func decimal(b []byte) (n int) {
-	for n < len(b) && b[n]-'0' < 10 {
-		n++
-	}
-	return n
-}
-
 // number reads the decimal number b begins with; at most nine digits.
-func number(b []byte) (n uint32) {
-	for i := 0; i < len(b) && i < 9 && b[i]-'0' < 10; i++ {
-		n = n*10 + uint32(b[i]-'0')
-	}
-	return n
+func number(b []byte) uint32 {
+	n, _, _ := record.ReadDigits(b, 9)
+	return uint32(n)
 }
 
 // expectedParts says which parts the events of a node have as a rule: an exclude rule

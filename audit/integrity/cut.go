@@ -172,14 +172,14 @@ func written(r *record.Record, body []byte) bool {
 			}
 			body = body[k+1:]
 			// The record that has run into this one was written at about the same time.
-			n := decimal(body)
+			n := record.CountDigits(body)
 			sec, err := strconv.ParseInt(string(body[:min(n, 15)]), 10, 64)
 			if d := sec - r.Millis/1000; err != nil || d > -nearby/1000 && d < nearby/1000 {
 				return false
 			}
 		}
 	case r.Type == record.TypeSockaddr:
-		k := bytes.IndexByte(body, separator)
+		k := bytes.IndexByte(body, record.Separator)
 		return k >= 0 && !ranTogether(body[:k]) && bytes.Contains(body[:k], hexMark)
 	}
 	return false

@@ -13,10 +13,6 @@ func fromUser(typ uint32) bool {
 	return record.Alone(typ) && typ != record.TypeKernel && typ != record.TypeUserTTY
 }
 
-// separator stands in front of the interpreted fields of an ENRICHED record
-// (auditd, AUDIT_INTERP_SEPARATOR).
-const separator = 0x1d
-
 // endQuoted returns what stands before the value in quotes that b ends with,
 // nothing where it does not. No quote stands within: such a text is in hex.
 func endQuoted(b []byte) []byte {
@@ -66,9 +62,9 @@ func lookBody(typ uint32, body []byte) verdict {
 	if fromUser(typ) && body[len(body)-1] == '\'' {
 		return whole
 	}
-	k := bytes.IndexByte(body, separator)
+	k := bytes.IndexByte(body, record.Separator)
 	if fromUser(typ) { // a program may write a separator too; interpreted names have none
-		k = bytes.LastIndexByte(body, separator)
+		k = bytes.LastIndexByte(body, record.Separator)
 	}
 	if k < 0 {
 		return lookRaw(typ, body)

@@ -30,10 +30,10 @@ const (
 // The kernel (kernel/auditsc.c, audit_log_execve_info) writes "argc=N a0="x" a1=6120", each in
 // quotes or in upper-case hex, and begins another record, " a2=..", after 7500 bytes. An
 // argument that does not fit in a record is cut in pieces, " a1_len=20 a1[0]=4141", which may
-// go on in the next record: a1_len is the number of bytes, or of hex digits, in all of them.
+// continue in the next record: a1_len is the number of bytes, or of hex digits, in all of them.
 type Args struct {
 	list    []arg
-	text    []byte // of all arguments, one behind the other
+	text    []byte // of all arguments, one after the other
 	argc    uint32
 	counted bool // argc is known
 	odd     bool // not what the kernel writes, or not in one record
@@ -73,7 +73,7 @@ func (a *Args) Add(body []byte) {
 	}
 	s := Scan(body)
 	for first := true; s.Next(); first = false {
-		if first && len(s.Gap) > 0 || !first && len(s.Gap) != 1 {
+		if (first && len(s.Gap) > 0) || (!first && len(s.Gap) != 1) {
 			a.odd = true
 		}
 		a.field(&s)
@@ -94,13 +94,13 @@ func (a *Args) field(s *Scanner) {
 		}
 		return
 	}
-	i, ok := argIndex(s.Key)
-	if ok {
+	i, rest, ok := cutIndex(s.Key)
+	if ok && len(rest) == 0 {
 		a.whole(i, s.Value)
 		return
 	}
+
 	a.odd = true
-	i, rest, ok := cutIndex(s.Key)
 	switch {
 	case ok && string(rest) == "_len":
 		a.announce(i, s.Value)
@@ -133,7 +133,7 @@ func (a *Args) whole(i uint32, v []byte) {
 	a.set(arg, from, state)
 }
 
-// announce begins argument i, of which pieces follow.
+// announce begins argument i, whose pieces follow.
 func (a *Args) announce(i uint32, v []byte) {
 	arg := a.place(i)
 	if arg == nil {
@@ -150,7 +150,7 @@ func (a *Args) announce(i uint32, v []byte) {
 }
 
 // piece adds piece n to argument i. A piece that is not the next is not taken, nor any
-// behind it: what is there of the argument is then its beginning.
+// after it: what is there of the argument is then its beginning.
 func (a *Args) piece(i, n uint32, v []byte) {
 	if a.open < 0 || uint32(a.open) != i || n != a.pieces {
 		a.left = true
@@ -184,7 +184,7 @@ func (a *Args) piece(i, n uint32, v []byte) {
 }
 
 // place returns the place of argument i if it is free, nil when it is taken or too far
-// behind the last one.
+// after the last one.
 func (a *Args) place(i uint32) *arg {
 	if int64(i) < int64(len(a.list)) {
 		if arg := &a.list[i]; arg.state == ArgMissing {
@@ -253,11 +253,11 @@ func (a *Args) Count() (n uint32, ok bool) { return a.argc, a.counted }
 // the last one there is, and of missing ones not more than are sensible: see Missing.
 func (a *Args) Len() int {
 	n := len(a.list)
-	return n + int(min(a.behind(), int64(maxGap-a.gaps)))
+	return n + int(min(a.missingAtEnd(), int64(maxGap-a.gaps)))
 }
 
-// behind returns how many arguments argc says there are behind those in list.
-func (a *Args) behind() int64 { return max(0, int64(a.argc)-int64(len(a.list))) }
+// missingAtEnd returns how many arguments argc says there are after those in list.
+func (a *Args) missingAtEnd() int64 { return max(0, int64(a.argc)-int64(len(a.list))) }
 
 // Arg returns argument i as the program got it, nil when it is missing. The bytes are
 // valid until Reset.
@@ -271,7 +271,7 @@ func (a *Args) Arg(i int) (text []byte, state ArgState) {
 
 // Missing returns how many arguments no record has. Without argc it knows only of those
 // before the last one.
-func (a *Args) Missing() int64 { return int64(a.missing) + a.behind() }
+func (a *Args) Missing() int64 { return int64(a.missing) + a.missingAtEnd() }
 
 // Cut returns of how many arguments only the beginning is there.
 func (a *Args) Cut() int { return a.cut }
@@ -281,17 +281,11 @@ func (a *Args) Cut() int { return a.cut }
 func (a *Args) Left() bool { return a.left }
 
 // Regular reports whether the record was one, and exactly what the kernel writes for
-// these arguments: "argc=N a0=.. a1=.." with each as AppendText has it, and nothing else.
+// these arguments: "argc=N a0=.. a1=.." with each as the kernel writes a text (IsText), and nothing else.
 // So it can be restored from them.
 func (a *Args) Regular() bool {
 	return a.records == 1 && !a.odd && a.counted && int64(a.argc) == int64(len(a.list)) &&
 		a.missing == 0 && a.cut == 0
-}
-
-// argIndex returns the number in the key of a whole argument, "a12".
-func argIndex(key []byte) (i uint32, ok bool) {
-	i, rest, ok := cutIndex(key)
-	return i, ok && len(rest) == 0
 }
 
 // cutIndex returns the number in the key of an argument and what follows it.
@@ -299,25 +293,13 @@ func cutIndex(key []byte) (i uint32, rest []byte, ok bool) {
 	if len(key) < 2 || key[0] != 'a' {
 		return 0, nil, false
 	}
-	end := 1
-	for end < len(key) && key[end]-'0' < 10 {
-		end++
-	}
+	end := 1 + CountDigits(key[1:])
 	i, ok = decimal(key[1:end])
 	return i, key[end:], ok
 }
 
-// decimal reads a number as %u prints it: no sign, no leading zero.
+// decimal reads a number as %u prints it.
 func decimal(v []byte) (n uint32, ok bool) {
-	if len(v) == 0 || len(v) > 10 || v[0] == '0' && len(v) > 1 {
-		return 0, false
-	}
-	var n64 uint64
-	for _, c := range v {
-		if c-'0' > 9 {
-			return 0, false
-		}
-		n64 = n64*10 + uint64(c-'0')
-	}
-	return uint32(n64), n64 < 1<<32
+	signed, ok := ParseInt(v)
+	return uint32(signed), ok && signed >= 0 && signed <= math.MaxUint32
 }

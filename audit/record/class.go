@@ -103,7 +103,7 @@ func ClassIn(typ uint32, key []byte) Class {
 // number as in PATH.
 func hasDevName(typ uint32) bool {
 	const landlockAccess = 1423
-	return typ == uint32(auparse.AUDIT_AVC) || typ == landlockAccess || typ >= 1800 && typ <= 1899
+	return typ == uint32(auparse.AUDIT_AVC) || typ == landlockAccess || (typ >= 1800 && typ <= 1899)
 }
 
 // HasTwin reports whether auditd with log_format ENRICHED adds a name for a field: ids,

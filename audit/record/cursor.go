@@ -1,7 +1,7 @@
 package record
 
 // Parsed is one record, cut in its parts. They are slices of the batch's buffer.
-// Behind "msg=audit(", its ID and ")" the record's bytes are Gap, Body, Sep, Names and
+// After "msg=audit(", its ID and ")" the record's bytes are Gap, Body, Sep, Names and
 // Tail, with nothing between. Without an ID the whole record is Body and Tail.
 type Parsed struct {
 	Type    uint32
@@ -11,8 +11,8 @@ type Parsed struct {
 	Gap     []byte // between the id's parenthesis and Body: ": ", but for odd records
 	Body    []byte // the fields. Without an id: the whole line
 	Sep     []byte // the Separator, or what is left of one that was lost (FindNames)
-	Names   []byte // what ENRICHED has added, behind the separator
-	Tail    []byte // blanks, NULs and the newline behind Body or Names
+	Names   []byte // what ENRICHED has added, after the separator
+	Tail    []byte // blanks, NULs and the newline after Body or Names
 	Twinned bool   // there is a separator, and Names may be empty
 }
 
@@ -21,17 +21,14 @@ func Parse(b *Batch, i int) (r Parsed) {
 	rec := &b.Recs[i]
 	r.Type, r.Flags, r.Node = rec.Type, rec.Flags, b.Node(i)
 	text := b.Bytes(i)
-	head, id := 0, 0
-	if rec.HasID() {
-		head, id = b.headEnd(i), b.idStart(i)+len("audit(")
-	}
-	if head <= id { // of a file that nobody wrote for a spool any record may say it has an id
+	head := b.Header(i)
+	r.ID = idIn(head)
+	if r.ID == nil {
 		r.Body = TrimEnd(text)
 		r.Tail = text[len(r.Body):]
 		return r
 	}
-	r.ID = text[id : head-1]
-	rest := text[head:]
+	rest := text[len(head):]
 	// The blank of an EOE is a part of the gap, not of the tail: so its gap is the
 	// same as that of other records where auditd left the blank there.
 	n := 0

@@ -7,7 +7,7 @@ import "bytes"
 //
 // A line is "[node=NAME ]type=TYPE msg=audit(SEC.MS:SERIAL): ..."; auditd with
 // log_format NOLOG and a name_format leaves "type=TYPE msg=" out. The colon
-// behind the parenthesis is not insisted on: DAEMON_CONFIG of auditd 2.8 has none.
+// after the parenthesis is not insisted on: DAEMON_CONFIG of auditd 2.8 has none.
 func (c *HeaderReader) Read(r *Record, text []byte) {
 	r.Flags |= NoID
 	whole := len(text)
@@ -42,7 +42,7 @@ func (c *HeaderReader) Read(r *Record, text []byte) {
 }
 
 // HeaderReader remembers the id that was read last: the records of an event come one
-// behind the other, and comparing is quicker than reading it again.
+// after the other, and comparing is quicker than reading it again.
 type HeaderReader struct {
 	text   [40]byte // "audit(...)", the first n bytes
 	n      int
@@ -93,20 +93,4 @@ func scanID(r *Record, text []byte) int {
 	r.Millis = int64(sec)*1000 + int64(ms)
 	r.Serial = uint32(serial)
 	return len(text) - len(rest) + 1
-}
-
-// ReadDigits reads a decimal number of at most most digits and returns what follows.
-func ReadDigits(b []byte, most int) (n uint64, rest []byte, ok bool) {
-	i := 0
-	for i < len(b) && i < most && IsDigit(b[i]) {
-		n = n*10 + uint64(b[i]-'0')
-		i++
-	}
-	return n, b[i:], i > 0
-}
-
-func IsDigit(c byte) bool { return c-'0' < 10 }
-
-func HasPrefix(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }

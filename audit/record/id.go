@@ -5,7 +5,7 @@ import (
 	"hash/crc32"
 )
 
-// ID tells one record from all others: its event, its type and a checksum of
+// ID distinguishes a record from all others: its event, its type and a checksum of
 // its text. It is the same whether the record came as a line, as a frame or
 // from audit.log: node= and type= prefixes and trailing blanks, in which these
 // differ, are left out, and a newline counts as the space auditd makes of it.
@@ -34,8 +34,6 @@ func (b *Batch) ID(i int) ID {
 // "audit(" on, without blanks, newlines and NULs at its end.
 func (b *Batch) Text(i int) []byte {
 	text := b.Bytes(i)
-	if b.Recs[i].HasID() {
-		text = text[b.idStart(i):]
-	}
-	return TrimEnd(text)
+	from := bytes.LastIndexByte(b.Header(i), '(') - len("audit") // the id has no parenthesis
+	return TrimEnd(text[max(0, from):])
 }

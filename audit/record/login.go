@@ -22,7 +22,7 @@ func LoginKey(gap, key []byte) (name string, words int) {
 		return "ses", 0
 	}
 	const word = len("old ")
-	if len(gap) < word || len(gap) > word && gap[len(gap)-word-1] != ' ' {
+	if len(gap) < word || (len(gap) > word && gap[len(gap)-word-1] != ' ') {
 		return "", 0
 	}
 	isOld := bytes.HasSuffix(gap, []byte("old "))

@@ -7,13 +7,13 @@ import (
 )
 
 // Separator is the byte auditd puts between a record and the names it adds to
-// it with log_format ENRICHED (AUDIT_INTERP_SEPARATOR in libaudit.h). Behind it
+// it with log_format ENRICHED (AUDIT_INTERP_SEPARATOR in libaudit.h). After it
 // stand, in the order of the record's fields and with a blank between, copies in
 // upper case of the fields that are ids, arch, syscall or saddr (auditd-event.c,
 // format_enrich): AUID="root", the name in upper-case hex where it holds a quote or a
 // byte that is not printable; ARCH=x86_64; SADDR={ saddr_fam=inet laddr=.. lport=.. }, in
 // which the path of a unix socket stands as it is, whatever bytes it has. A copy that
-// finds no room in auditd's buffer is left out, so there may be none behind the separator.
+// finds no room in auditd's buffer is left out, so there may be none after the separator.
 const Separator = 0x1D
 
 // maxCandidates bounds the search for the separator in a text that is full of them.
@@ -27,10 +27,10 @@ const maxCandidates = 16
 // The kernel writes in hex whatever might hold the byte, so the first one is
 // auditd's, except in the records of programs: there the kernel puts their text between
 // msg=' and ' as it came (kernel/audit.c, audit_receive_msg), with quotes and separators in
-// it, and forged names too. auditd's separator stands behind the closing quote, and
-// nothing but names is behind it: of several the last for which that holds is taken. A RAW
+// it, and forged names too. auditd's separator stands after the closing quote, and
+// nothing but names is after it: of several the last for which that holds is taken. A RAW
 // record ends with the quote and so has none; where its end was cut, what a program wrote
-// behind a separator of its own stays the program's, so that it hides nothing.
+// after a separator of its own stays the program's, so that it hides nothing.
 //
 // A record without the byte may have lost it on its way: see findLost.
 func FindNames(typ uint32, body []byte) (end, names int) {
@@ -96,8 +96,8 @@ const escaped = "#035"
 
 // findLost is FindNames for a record that has no separator: one that was copied from a
 // terminal, or came through a syslog that takes control characters out or replaces them
-// with a blank. Names are taken for auditd's only where nobody else can have written them:
-// the first is that of the record's first field that has one, nothing but names is behind
+// with a blank. Names are taken for auditd's only where no program can have written them:
+// the first is that of the record's first field that has one, nothing but names is after
 // it up to the end of the record, and a program's text has been closed. What a user may
 // have chosen stands in quotes or in hex, so a quote follows on any names within it; a RAW
 // record of a program ends with the quote that closes its text.
@@ -110,8 +110,10 @@ func findLost(typ uint32, body []byte) (end, names int) {
 			break
 		}
 		from += k
-		if end := lostEnd(body[:from]); end > 0 && isClosed(typ, body[:end]) && areNames(body[from:]) {
-			return end, from
+		if end := lostEnd(body[:from]); end > 0 && isClosed(typ, body[:end]) {
+			if all, _ := readNames(body[from:]); all {
+				return end, from
+			}
 		}
 		from++
 	}
@@ -159,13 +161,7 @@ func isClosed(typ uint32, text []byte) bool {
 	return bytes.Count(last, []byte{'"'})%2 == 0
 }
 
-// areNames reports whether text is what auditd puts behind its separator.
-func areNames(text []byte) bool {
-	all, _ := readNames(text)
-	return all
-}
-
-// readNames reports whether text is what auditd puts behind its separator, or at least looks
+// readNames reports whether text is what auditd puts after its separator, or at least looks
 // like it: begun is true when the last name is cut, or has bytes that auditd writes in hex.
 func readNames(text []byte) (all, begun bool) {
 	odd := false
@@ -196,7 +192,7 @@ func readNames(text []byte) (all, begun bool) {
 	return !odd, true
 }
 
-// isName reports whether a value can be one that auditd puts behind its separator.
+// isName reports whether a value can be one that auditd puts after its separator.
 func isName(v []byte) bool {
 	switch last := v[len(v)-1]; v[0] {
 	case '{':
@@ -217,7 +213,7 @@ func isUpper(key []byte) bool {
 	return true
 }
 
-// isWord reports whether a value may stand without quotes behind the separator:
+// isWord reports whether a value may stand without quotes after the separator:
 // hex, the name of an arch or a system call, and what auditd says of one it does not know
 // ("unknown-syscall(500)").
 func isWord(v []byte) bool {
@@ -245,7 +241,7 @@ func nameLen(text []byte) int {
 			end = k
 		}
 	}
-	return valueEnd(text, 0)
+	return ValueEnd(text, 0)
 }
 
 // Bounds of the search for a name, so that a record full of fields and names costs no
@@ -263,27 +259,15 @@ type Names struct {
 	missed int
 }
 
-// NameCursor returns a cursor at the first of r's names.
-func (r *Parsed) NameCursor() Names { return Names{rest: r.Names} }
-
 // Name returns the name of the field with that key, AUID="root" for auid, and steps
-// behind it: unquoted, appended to dst[:0] where it stands in hex. ok is false, and the
+// past it: unquoted, appended to dst[:0] where it stands in hex. ok is false, and the
 // cursor where it was, when no name from here on is of that key. Fields of the same key get
 // their names one after the other.
 func (n *Names) Name(dst, key []byte) (name []byte, ok bool) {
 	text := n.rest
-	if len(text) > 0 && text[0] == ' ' {
-		text = text[1:]
-	}
-	if k := len(key); k > 0 && len(text) > k && text[k] == '=' && isTwin(text[:k], key) {
-		v := text[k+1:]
-		v = v[:nameLen(v)]
-		n.rest = text[k+1+len(v):]
-		return unname(dst, v), true
-	}
 	for range maxSkipped {
 		k, v, rest := cutName(text)
-		if k != nil && isTwin(k, key) {
+		if k != nil && IsNameOf(k, key) {
 			n.rest = rest
 			return unname(dst, v), true
 		}
@@ -315,8 +299,8 @@ func cutName(text []byte) (key, value, rest []byte) {
 	return nil, nil, text[find(text, 0, ' '):]
 }
 
-// isTwin reports whether upper is key in upper case.
-func isTwin(upper, key []byte) bool {
+// IsNameOf reports whether upper is key in upper case.
+func IsNameOf(upper, key []byte) bool {
 	if len(upper) != len(key) {
 		return false
 	}

@@ -1,7 +1,7 @@
 // Package record knows what one audit record is: its header (node, type, time,
 // serial), the numbers and names of types, its fields and what their values stand
 // for. It allocates nothing unless a function says so, and it believes nothing: any
-// bytes may be in a record, and what is no field is handed on as such.
+// bytes may be in a record, and what is no field is passed on as such.
 package record
 
 import "bytes"
@@ -29,20 +29,20 @@ const (
 	// NoID: the record has no readable type or no readable audit(...) id. It
 	// is forwarded as it came.
 	NoID uint8 = 1 << iota
-	// Open: the line was longer than MaxRecord and goes on in the next record.
+	// Open: the line was longer than MaxRecord and continues in the next record.
 	Open
 	// Cont: the record continues the one before.
 	Cont
 	// FromLog: the record was read from audit.log, not from auditd's stream.
 	FromLog
-	// Late: the record is given behind later ones of the log, so it says nothing
+	// Late: the record is given after later ones of the log, so it says nothing
 	// of how far a consumer has got.
 	Late
-	// Marker: the record is the relay's own and tells of a loss. It counts in no
+	// Marker: the record is the relay's own and reports a loss. It counts in no
 	// balance.
 	Marker
 	// End: the record is the last one of a whole event, whose records lie one
-	// behind the other.
+	// after the other.
 	End
 	// Partial, only together with End: the event was given before it was known to
 	// be complete, or is what came late of one that was given already.
@@ -50,7 +50,7 @@ const (
 )
 
 // MaxRecord is the most bytes one Record holds. The longest line auditd
-// writes has about 9 KiB; a longer one is handed on in pieces (Open, Cont),
+// writes has about 9 KiB; a longer one is passed on in pieces (Open, Cont),
 // so that memory is bounded whatever arrives.
 const MaxRecord = 64 << 10
 
@@ -63,10 +63,13 @@ type Record struct {
 	Kind     Kind
 	Flags    uint8
 	NodeLen  uint16 // length of NAME where the bytes begin with "node=NAME "
-	// Head is where the header ends, behind the parenthesis of "audit(SEC.MS:SERIAL)", set by
+	// Head is where the header ends, after the parenthesis of "audit(SEC.MS:SERIAL)", set by
 	// whoever reads the header (HeaderReader). 0: not known, then Batch looks for it.
 	Head uint16
 }
+
+// LastMillis is the last time that RFC 3339 has: the end of the year 9999.
+const LastMillis = 253402300799999
 
 // HasID reports whether the header could be read.
 func (r *Record) HasID() bool { return r.Flags&NoID == 0 }
@@ -98,7 +101,7 @@ func nodeStart(n uint16) int {
 	return len("node=")
 }
 
-// Body returns what stands behind the header of a record that has an id, without blanks, newlines
+// Body returns what stands after the header of a record that has an id, without blanks, newlines
 // and NULs at its end: ": key=value ...". Of one that has none it is nil.
 func (b *Batch) Body(i int) []byte {
 	if !b.Recs[i].HasID() {
@@ -121,10 +124,26 @@ func (b *Batch) headEnd(i int) int {
 	return from + bytes.IndexByte(text[from:], ')') + 1
 }
 
-// idStart returns where "audit(" begins in the header of a record with an id: the id has no
-// parenthesis.
-func (b *Batch) idStart(i int) int {
-	return max(0, bytes.LastIndexByte(b.Bytes(i)[:b.headEnd(i)], '(')-len("audit"))
+// Header returns what record i has in front of its body, up to the parenthesis of its id; nil of one
+// that has no id.
+func (b *Batch) Header(i int) []byte {
+	if !b.Recs[i].HasID() {
+		return nil
+	}
+	return b.Bytes(i)[:b.headEnd(i)]
+}
+
+// IDText returns "SEC.MS:SERIAL" of record i's header; nil of one that has no id.
+func (b *Batch) IDText(i int) []byte { return idIn(b.Header(i)) }
+
+// idIn returns the id in a header, which has no parenthesis; nil without. In a file that was not
+// written as a spool any record may say that it has one.
+func idIn(head []byte) []byte {
+	from := bytes.LastIndexByte(head, '(') + 1
+	if from < len("audit(") || len(head) <= from {
+		return nil
+	}
+	return head[from : len(head)-1]
 }
 
 // TrimEnd returns text without the blanks, NULs and newlines at its end: auditd's formats differ

@@ -1,14 +1,10 @@
 package record
 
-import (
-	"bytes"
-	"encoding/binary"
-	"math/bits"
-)
+import "bytes"
 
 // Scanner goes through the fields of a record's body, "key=value" with a blank
 // between. The zero Scanner has no fields. Gap, Key, "=" and Value of all fields and
-// the Gap behind the last are the body, byte for byte.
+// the Gap after the last are the body, byte for byte.
 type Scanner struct {
 	text []byte
 	at   int // what comes next
@@ -19,16 +15,16 @@ type Scanner struct {
 	Key []byte
 	// Value is the token as it stands: with its quotes, '...' and "..." in one piece,
 	// blanks and all. A quote that does not end is part of a bare token; but msg=', which a
-	// program's text begins with, goes on to the end of a record that was cut.
+	// program's text begins with, extends to the end of a record that was cut.
 	Value []byte
-	// unquoted: no ' that ends a field is behind at, so that a body full of opening
+	// unquoted: no ' that ends a field is after at, so that a body full of opening
 	// ones costs one search and not one each.
 	unquoted bool
 }
 
 // Scan returns a Scanner of body. Where it matters, make it before the loop,
 //
-//	s := decode.Scan(body)
+//	s := record.Scan(body)
 //	for s.Next() {
 //
 // since a variable of the for statement is a new one, and copied, in each turn.
@@ -38,7 +34,7 @@ func Scan(body []byte) Scanner { return Scanner{text: body} }
 func (s *Scanner) Next() bool {
 	text, gap := s.text, s.at
 	key := gap
-	if gap > 0 && gap < len(text) || gap == 0 && len(text) > 0 && text[0] == ' ' {
+	if (gap > 0 && gap < len(text)) || (gap == 0 && len(text) > 0 && text[0] == ' ') {
 		key++ // a value ends before a blank: to look would be to wait for it
 	}
 	equal := keyEnd(text, key)
@@ -58,38 +54,6 @@ func (s *Scanner) Next() bool {
 	return true
 }
 
-// The eight bytes of a word are looked at at once: ones has a one in each, and the
-// top bit of each says what was found.
-const ones, tops = 0x0101010101010101, 0x8080808080808080
-
-// keyEnd returns where the '=' behind the key at text[from] is, and from when there is no
-// key. A key has no byte below '-', which are the blanks, the quotes and the brackets that
-// are no keys' in any record, and is ASCII.
-func keyEnd(text []byte, from int) int {
-	i := from
-	for ; i+8 <= len(text); i += 8 {
-		w := binary.LittleEndian.Uint64(text[i : i+8])
-		equal := w ^ '='*ones
-		equal = ^((equal&^tops + 0x7F*ones) | equal)
-		below := ^((w | tops) - '-'*ones)
-		if stop := (equal | below | w) & tops; stop != 0 {
-			i += bits.TrailingZeros64(stop) / 8
-			if text[i] != '=' {
-				return from
-			}
-			return i
-		}
-	}
-	for ; i < len(text); i++ {
-		if c := text[i]; c == '=' {
-			return i
-		} else if c < '-' || c > 0x7F {
-			return from
-		}
-	}
-	return from
-}
-
 // nextKey looks for the next word that is a key, where none is at from. It returns
 // where it is and its '='; both are the same when there is none.
 func nextKey(text []byte, from int) (key, equal int) {
@@ -106,31 +70,11 @@ func nextKey(text []byte, from int) (key, equal int) {
 	}
 }
 
-// find returns where c is in text from there on, or the length of text.
-func find(text []byte, from int, c uint64) int {
-	i := from
-	for ; i+8 <= len(text); i += 8 {
-		w := binary.LittleEndian.Uint64(text[i:i+8]) ^ c*ones
-		if found := (w - ones) &^ w & tops; found != 0 {
-			return i + bits.TrailingZeros64(found)/8
-		}
-		if i-from >= 64 { // a long one: that is quicker
-			if k := bytes.IndexByte(text[i:], byte(c)); k >= 0 {
-				return i + k
-			}
-			return len(text)
-		}
-	}
-	for ; i < len(text) && text[i] != byte(c); i++ {
-	}
-	return i
-}
-
 // quotedEnd returns the end of the value that begins with a quote at text[from]; last says
 // that it is a program's text.
 func (s *Scanner) quotedEnd(text []byte, from int, last bool) int {
 	if text[from] == '"' {
-		return valueEnd(text, from)
+		return ValueEnd(text, from)
 	}
 	if !s.unquoted {
 		if n := singleQuoted(text[from:], last); n > 0 {
@@ -144,8 +88,8 @@ func (s *Scanner) quotedEnd(text []byte, from int, last bool) int {
 	return find(text, from, ' ')
 }
 
-// valueEnd returns the end of the value at text[from] that is not in single quotes.
-func valueEnd(text []byte, from int) int {
+// ValueEnd returns the end of the value at text[from] that is not in single quotes.
+func ValueEnd(text []byte, from int) int {
 	if from < len(text) && text[from] == '"' {
 		// The kernel writes a text that has a quote or a blank in it in hex.
 		if end := find(text, from+1, '"') + 1; end <= len(text) && ends(text, end) {

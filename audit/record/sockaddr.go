@@ -61,15 +61,12 @@ const maxParts = 6
 // What is not there, because the address is another family's or is cut, is zero or
 // nil here and is not among Parts.
 type Addr struct {
-	Family   uint16
-	Addr     []byte // inet: 4 bytes, inet6: 16
-	Path     []byte // unix: the path; an abstract one begins with its NUL. nil for a socket without a name
-	Port     uint32 // inet, inet6, vsock
-	FlowInfo uint32 // inet6
-	Scope    uint32 // inet6
-	CID      uint32 // vsock
-	PID      uint32 // netlink: the port id, mostly a process's
-	Groups   uint32 // netlink: multicast groups
+	Family uint16
+	Addr   []byte // inet: 4 bytes, inet6: 16
+	Path   []byte // unix: the path; an abstract one begins with its NUL. nil for a socket without a name
+	Port   uint32 // inet, inet6, vsock
+	Scope  uint32 // inet6
+	PID    uint32 // netlink: the port id, mostly a process's
 
 	parts [maxParts]Part
 	n     int
@@ -205,25 +202,17 @@ func (a *Addr) name() {
 		return
 	}
 	for i := range a.parts[:a.n] {
-		p := &a.parts[i]
-		n := uint32(p.Number)
-		switch p.Name {
+		switch p := &a.parts[i]; p.Name {
 		case "addr":
 			a.Addr = p.Bytes
 		case "path":
 			a.Path = p.Bytes
 		case "port":
-			a.Port = n
-		case "flowinfo":
-			a.FlowInfo = n
+			a.Port = uint32(p.Number)
 		case "scope":
-			a.Scope = n
-		case "cid":
-			a.CID = n
+			a.Scope = uint32(p.Number)
 		case "pid":
-			a.PID = n
-		case "groups":
-			a.Groups = n
+			a.PID = uint32(p.Number)
 		}
 	}
 }
@@ -248,7 +237,7 @@ func integer(v []byte, order binary.ByteOrder, sign bool) int64 {
 	return int64(order.Uint32(v))
 }
 
-// beforeNUL returns v up to its first NUL: what programs leave behind it is not part of
+// beforeNUL returns v up to its first NUL: what programs leave after it is not part of
 // the name.
 func beforeNUL(v []byte) []byte {
 	if k := bytes.IndexByte(v, 0); k >= 0 {

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -20,17 +21,8 @@ func ArchCode(name string) (code uint32, ok bool) {
 
 // ParseArch reads the value of arch=: a number in hex without 0x, of eight digits at most.
 func ParseArch(v []byte) (code uint32, ok bool) {
-	if len(v) == 0 || len(v) > 8 {
-		return 0, false
-	}
-	for _, c := range v {
-		d := nibble[c]
-		if d > 15 {
-			return 0, false
-		}
-		code = code<<4 | uint32(d)
-	}
-	return code, true
+	n, ok := ParseHex(v)
+	return uint32(n), ok && len(v) <= 8
 }
 
 var (
@@ -96,14 +88,8 @@ func SyscallName(arch uint32, nr int) string {
 	return names[nr]
 }
 
-// SyscallNames calls yield with the names of all system calls of all arches, in no order.
-func SyscallNames(yield func(string) bool) {
-	for name := range syscallNames {
-		if !yield(name) {
-			return
-		}
-	}
-}
+// SyscallNames returns the names of all system calls of all arches, in no order.
+func SyscallNames() iter.Seq[string] { return maps.Keys(syscallNames) }
 
 // IsSyscall reports whether a system call of that name is in the table of some arch.
 func IsSyscall(name string) bool { return syscallNames[name] }
@@ -130,7 +116,7 @@ func ErrnoNameOn(arch uint32, n int) string {
 		return ErrnoName(n)
 	}
 	const lastCommon, firstInternal = 34, 512
-	if ownErrnos[arch] && (n > lastCommon && n < firstInternal || n == 11 && archNames[arch] == "alpha") {
+	if ownErrnos[arch] && ((n > lastCommon && n < firstInternal) || (n == 11 && archNames[arch] == "alpha")) {
 		return ""
 	}
 	return ErrnoName(n)
@@ -224,7 +210,7 @@ func makeTable(names, common map[int]string) []string {
 	return slices.Clip(slices.Clone(table))
 }
 
-// set puts name at n, behind the end if need be.
+// set puts name at n, after the end if need be.
 func set(names []string, n int, name string) []string {
 	if n < 0 || n > maxNumber {
 		return names

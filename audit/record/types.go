@@ -10,54 +10,57 @@ import (
 // Record types that the relay has to know, by their numbers (linux/audit.h; those of programs
 // and of auditd itself: audit-records.h).
 const (
-	TypeUser         uint32 = 1005
-	TypeLogin        uint32 = 1006
-	TypeUserAuth     uint32 = 1100
-	TypeUserTTY      uint32 = 1124
-	TypeDaemonStart  uint32 = 1200
-	TypeDaemonEnd    uint32 = 1201
-	TypeDaemonErr    uint32 = 1209
-	TypeSyscall      uint32 = 1300
-	TypePath         uint32 = 1302
-	TypeIPC          uint32 = 1303
-	TypeSocketcall   uint32 = 1304
-	TypeConfig       uint32 = 1305
-	TypeSockaddr     uint32 = 1306
-	TypeCWD          uint32 = 1307
-	TypeExecve       uint32 = 1309
-	TypeIPCSet       uint32 = 1311
-	TypeMQGetset     uint32 = 1315
-	TypeFDPair       uint32 = 1317
-	TypeObjPID       uint32 = 1318
-	TypeTTY          uint32 = 1319
-	TypeEOE          uint32 = 1320
-	TypeBprmFcaps    uint32 = 1321
-	TypeCapset       uint32 = 1322
-	TypeMmap         uint32 = 1323
-	TypeNetfilter    uint32 = 1324
-	TypeSeccomp      uint32 = 1326
-	TypeProctitle    uint32 = 1327
-	TypeFeature      uint32 = 1328
-	TypeReplace      uint32 = 1329
-	TypeKernModule   uint32 = 1330
-	TypeInjOffset    uint32 = 1332
-	TypeAdjNtp       uint32 = 1333
-	TypeListener     uint32 = 1335
-	TypeUring        uint32 = 1336
-	TypeOpenat2      uint32 = 1337
-	TypeAVC          uint32 = 1400
-	TypeMACLoad      uint32 = 1403
-	TypeTaskContexts uint32 = 1420
-	TypeAnomPromisc  uint32 = 1700
-	TypeAnomAbend    uint32 = 1701
-	TypeAnomLink     uint32 = 1702
-	TypeKernel       uint32 = 2000
+	TypeUser           uint32 = 1005
+	TypeLogin          uint32 = 1006
+	TypeUserAuth       uint32 = 1100
+	TypeUserAVC        uint32 = 1107
+	TypeUserSELinuxErr uint32 = 1122
+	TypeUserTTY        uint32 = 1124
+	TypeDaemonStart    uint32 = 1200
+	TypeDaemonEnd      uint32 = 1201
+	TypeDaemonErr      uint32 = 1209
+	TypeSyscall        uint32 = 1300
+	TypePath           uint32 = 1302
+	TypeIPC            uint32 = 1303
+	TypeSocketcall     uint32 = 1304
+	TypeConfig         uint32 = 1305
+	TypeSockaddr       uint32 = 1306
+	TypeCWD            uint32 = 1307
+	TypeExecve         uint32 = 1309
+	TypeIPCSet         uint32 = 1311
+	TypeMQGetset       uint32 = 1315
+	TypeFDPair         uint32 = 1317
+	TypeObjPID         uint32 = 1318
+	TypeTTY            uint32 = 1319
+	TypeEOE            uint32 = 1320
+	TypeBprmFcaps      uint32 = 1321
+	TypeCapset         uint32 = 1322
+	TypeMmap           uint32 = 1323
+	TypeNetfilter      uint32 = 1324
+	TypeSeccomp        uint32 = 1326
+	TypeProctitle      uint32 = 1327
+	TypeFeature        uint32 = 1328
+	TypeReplace        uint32 = 1329
+	TypeKernModule     uint32 = 1330
+	TypeInjOffset      uint32 = 1332
+	TypeAdjNtp         uint32 = 1333
+	TypeListener       uint32 = 1335
+	TypeUring          uint32 = 1336
+	TypeOpenat2        uint32 = 1337
+	TypeAVC            uint32 = 1400
+	TypeSELinuxErr     uint32 = 1401
+	TypeMACLoad        uint32 = 1403
+	TypeTaskContexts   uint32 = 1420
+	TypeAnomPromisc    uint32 = 1700
+	TypeAnomAbend      uint32 = 1701
+	TypeAnomLink       uint32 = 1702
+	TypeKernel         uint32 = 2000
 )
 
 // The range of type numbers that have names (linux/audit.h: 1000 to 2999).
-const firstType, lastType = 1000, 2999
+const FirstType, LastType uint32 = 1000, 2999
 
-// The numbers of the types' names, and the names of numbers from firstType on.
+// The numbers of the types' names, and the names of numbers from FirstType on.
 var typeNumbers, typeNames = readTypes()
 
 // newer are types that go-libaudit's table does not have yet (linux/audit.h).
@@ -65,19 +68,19 @@ var newer = map[string]uint32{"LANDLOCK_ACCESS": 1423, "LANDLOCK_DOMAIN": 1424}
 
 // readTypes asks go-libaudit's table for every number once: after that a name
 // costs a look-up without allocation.
-func readTypes() (numbers map[string]uint32, names [lastType - firstType + 1]string) {
+func readTypes() (numbers map[string]uint32, names [LastType - FirstType + 1]string) {
 	numbers = make(map[string]uint32, 256)
-	for n := firstType; n <= lastType; n++ {
+	for n := FirstType; n <= LastType; n++ {
 		name := auparse.AuditMessageType(n).String()
 		if len(name) > 8 && name[:8] == "UNKNOWN[" {
 			continue
 		}
 		numbers[name] = uint32(n)
-		names[n-firstType] = name
+		names[n-FirstType] = name
 	}
 	for name, n := range newer {
 		numbers[name] = n
-		names[n-firstType] = name
+		names[n-FirstType] = name
 	}
 	return numbers, names
 }
@@ -106,6 +109,30 @@ func OfProgram(n uint32) bool {
 // adds: messages of programs and the kernel's own (auparse, audit_is_last_record).
 func Alone(n uint32) bool {
 	return n == TypeUser || (n >= 1100 && n < 1200) || (n >= TypeKernel && n < NamedType)
+}
+
+// IsPart reports whether records of type n only say more of what another record of the event says.
+func IsPart(n uint32) bool {
+	switch n {
+	case TypePath, TypeSockaddr, TypeCWD, TypeExecve, TypeProctitle, TypeEOE:
+		return true
+	}
+	return false
+}
+
+// MainOf returns which of an event's records is the main one, whose fields are the event's own: the
+// first SYSCALL, else the first that is no part; -1 when there are only parts.
+func MainOf(recs []Record) int {
+	first := -1
+	for k := range recs {
+		switch n := recs[k].Type; {
+		case n == TypeSyscall:
+			return k
+		case first < 0 && !IsPart(n):
+			first = k
+		}
+	}
+	return first
 }
 
 // maxTypeName is the most bytes that the name of a type has. auditd's have 30 at most.
@@ -138,7 +165,7 @@ func TypeNumber(name []byte) uint32 {
 
 // HasTypeName reports whether the tables have a name for type n.
 func HasTypeName(n uint32) bool {
-	return n >= firstType && n <= lastType && typeNames[n-firstType] != ""
+	return n >= FirstType && n <= LastType && typeNames[n-FirstType] != ""
 }
 
 func unknownNumber(name []byte) (number uint32, ok bool) {
@@ -191,7 +218,7 @@ func isTypeName(name []byte) bool {
 // that the tables lack may say more: see Batch.AppendType.
 func AppendTypeName(dst []byte, n uint32) []byte {
 	if HasTypeName(n) {
-		return append(dst, typeNames[n-firstType]...)
+		return append(dst, typeNames[n-FirstType]...)
 	}
 	dst = append(dst, "UNKNOWN["...)
 	dst = strconv.AppendUint(dst, uint64(n), 10)
@@ -203,7 +230,7 @@ func AppendTypeName(dst []byte, n uint32) []byte {
 func (b *Batch) AppendType(dst []byte, i int) []byte {
 	n := b.Recs[i].Type
 	if HasTypeName(n) {
-		return append(dst, typeNames[n-firstType]...)
+		return append(dst, typeNames[n-FirstType]...)
 	}
 	if n != 0 {
 		if name := b.typeText(i); name != nil {

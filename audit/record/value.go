@@ -12,7 +12,7 @@ func IsUnset(v []byte) bool { return string(v) == "4294967295" || string(v) == "
 // Unquote returns what a Text value stands for: the inside of quotes, or the bytes of
 // hex appended to dst[:0]. ok is false when v is neither; then it is v itself.
 func Unquote(dst, v []byte) (text []byte, ok bool) {
-	if n := len(v); n >= 2 && (v[0] == '"' && v[n-1] == '"' || v[0] == '\'' && v[n-1] == '\'') {
+	if n := len(v); n >= 2 && ((v[0] == '"' && v[n-1] == '"') || (v[0] == '\'' && v[n-1] == '\'')) {
 		return v[1 : n-1], true
 	}
 	if text, ok = AppendUnhex(dst[:0], v); ok && len(v) > 0 {
@@ -20,36 +20,6 @@ func Unquote(dst, v []byte) (text []byte, ok bool) {
 	}
 	return v, false
 }
-
-// AppendUnhex appends the bytes that the hex digits v stand for, in either case. ok is
-// false, and dst unchanged, when v has an odd length or anything but digits.
-func AppendUnhex(dst, v []byte) (out []byte, ok bool) {
-	if len(v)%2 != 0 {
-		return dst, false
-	}
-	out = dst
-	for i := 0; i < len(v); i += 2 {
-		hi, lo := nibble[v[i]], nibble[v[i+1]]
-		if hi|lo > 15 {
-			return dst, false
-		}
-		out = append(out, hi<<4|lo)
-	}
-	return out, true
-}
-
-var nibble = func() (t [256]byte) {
-	for i := range t {
-		t[i] = 0xFF
-	}
-	for i, c := range "0123456789abcdef" {
-		t[c] = byte(i)
-	}
-	for i, c := range "ABCDEF" {
-		t[c] = byte(10 + i)
-	}
-	return t
-}()
 
 // NeedsHex reports whether the kernel writes text in hex rather than in quotes
 // (kernel/audit.c, audit_string_contains_control).
@@ -62,23 +32,8 @@ func NeedsHex(text []byte) bool {
 	return false
 }
 
-// AppendText appends text as the kernel writes what a user may have chosen: in quotes or
-// in upper-case hex (kernel/audit.c, audit_log_n_untrustedstring).
-func AppendText(dst, text []byte) []byte {
-	if !NeedsHex(text) {
-		dst = append(dst, '"')
-		dst = append(dst, text...)
-		return append(dst, '"')
-	}
-	const digits = "0123456789ABCDEF"
-	for _, c := range text {
-		dst = append(dst, digits[c>>4], digits[c&15])
-	}
-	return dst
-}
-
-// IsText reports whether AppendText of the text that the value v stands for gives v, so
-// that the value can be restored from the text.
+// IsText reports whether v is what the kernel writes for the text that it stands for, in quotes or in
+// upper-case hex (kernel/audit.c, audit_log_n_untrustedstring), so that it can be restored from that.
 func IsText(v []byte) bool {
 	if n := len(v); n >= 2 && v[0] == '"' && v[n-1] == '"' {
 		return !NeedsHex(v[1 : n-1])
@@ -102,12 +57,8 @@ func IsText(v []byte) bool {
 // AUDIT_KEY_SEPARATOR).
 const KeySeparator = 0x01
 
-// AppendKeys appends the keys that an unquoted value of key= holds: one, or several
-// where a rule has more than one -k.
-func AppendKeys(dst [][]byte, text []byte) [][]byte { return appendSplit(dst, text, KeySeparator) }
-
 // AppendTitle appends the arguments that an unquoted proctitle= holds: the kernel takes
-// them from the process's memory with the NUL behind each, at most 128 bytes, and leaves out
+// them from the process's memory with the NUL after each, at most 128 bytes, and leaves out
 // what is not printable at the end (kernel/auditsc.c, audit_log_proctitle). So the last may
 // be cut, and empty ones at the end are missing. Put together with a NUL between they
 // are text again.

@@ -1,44 +1,46 @@
 package record
 
-import (
-	"bytes"
-
-	"github.com/elastic/go-libaudit/v2/auparse"
-)
+import "bytes"
 
 // HasVerdict reports whether records of a type may begin with SELinux's verdict: AVC and
 // USER_AVC, in which it stands in the program's text.
-func HasVerdict(typ uint32) bool {
-	return typ == uint32(auparse.AUDIT_AVC) || typ == uint32(auparse.AUDIT_USER_AVC)
+func HasVerdict(typ uint32) bool { return typ == TypeAVC || typ == TypeUserAVC }
+
+// Verdict is what SELinux writes in front of a record's fields, "avc:  denied  { read
+// write } for  " (security/selinux/avc.c, avc_audit_pre_callback; libselinux, avc.c). auparse
+// makes the fields seresult and seperms of it.
+type Verdict struct {
+	Result []byte // denied or granted
+	Perms  []byte // what stands in the braces, for NextPerm; nil where the kernel writes null instead
+	Rest   []byte // what follows, "for" and all
 }
 
-// Verdict reads what SELinux writes in front of a record's fields, "avc:  denied  { read
-// write } for  " (security/selinux/avc.c, avc_audit_pre_callback; libselinux, avc.c). result
-// is denied or granted, perms what stands in the braces, for NextPerm. Where no permission
-// is left the kernel writes null in their place. What auparse makes of it are the fields seresult
-// and seperms.
-func Verdict(words []byte) (result, perms []byte, ok bool) {
-	rest, ok := bytes.CutPrefix(bytes.TrimLeft(words, " "), []byte("avc:"))
+// ReadVerdict reads the verdict that text begins with.
+func ReadVerdict(text []byte) (v Verdict, ok bool) {
+	rest, ok := bytes.CutPrefix(bytes.TrimLeft(text, " "), []byte("avc:"))
 	if !ok {
-		return nil, nil, false
+		return v, false
 	}
-	result, rest = NextPerm(rest)
-	if string(result) != "denied" && string(result) != "granted" {
-		return nil, nil, false
+	v.Result, rest = NextPerm(rest)
+	if string(v.Result) != "denied" && string(v.Result) != "granted" {
+		return v, false
 	}
 	perm, rest := NextPerm(rest)
-	switch {
-	case string(perm) == "null":
-		return result, nil, true
-	case len(perm) == 0 || perm[0] != '{':
-		return nil, nil, false
+	if string(perm) == "null" {
+		v.Rest = rest
+		return v, true
 	}
-	perms = words[len(words)-len(rest)-len(perm)+1:] // behind the brace
-	end := bytes.IndexByte(perms, '}')
+	if len(perm) == 0 || perm[0] != '{' {
+		return v, false
+	}
+
+	v.Perms = text[len(text)-len(rest)-len(perm)+1:] // after the brace
+	end := bytes.IndexByte(v.Perms, '}')
 	if end < 0 {
-		return nil, nil, false
+		return v, false
 	}
-	return result, perms[:end], true
+	v.Perms, v.Rest = v.Perms[:end], v.Perms[end+1:]
+	return v, true
 }
 
 // NextPerm cuts the first word off text, without the blanks around it; it is empty when
@@ -48,6 +50,6 @@ func NextPerm(text []byte) (perm, rest []byte) {
 	for from < len(text) && text[from] == ' ' {
 		from++
 	}
-	to := find(text, from, ' ')
+	to := WordEnd(text, from)
 	return text[from:to], text[to:]
 }

@@ -21,9 +21,10 @@ func TestVerdict(t *testing.T) {
 		{"avc:  deniedx  { read } for  ", ""}, {"netlabel: ", ""},
 	} {
 		got := ""
-		result, perms, ok := record.Verdict([]byte(tt.words))
+		v, ok := record.ReadVerdict([]byte(tt.words))
 		if ok {
-			got = string(result) + ":"
+			perms := v.Perms
+			got = string(v.Result) + ":"
 			for {
 				perm, rest := record.NextPerm(perms)
 				if len(perm) == 0 {

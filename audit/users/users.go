@@ -31,6 +31,13 @@ const (
 	maxWaiting = 64
 )
 
+// Names knows the names of user and group ids; "" means it does not, or not yet. It must not block.
+// Users is one.
+type Names interface {
+	User(uid uint32) string
+	Group(gid uint32) string
+}
+
 // Users knows the names of user and group ids. Its methods are for any number of
 // goroutines, but for Close.
 type Users struct {

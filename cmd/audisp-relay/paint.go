@@ -3,11 +3,12 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"audisp-relay/audit/record"
 )
 
 // Select Graphic Rendition sequences of ECMA-48.
@@ -21,10 +22,6 @@ const (
 	sgrMagenta = "\x1b[35m"
 	sgrCyan    = "\x1b[36m"
 )
-
-// enrichment is the byte that separates a record from the translations that
-// log_format = ENRICHED appends (AUDIT_INTERP_SEPARATOR of libaudit.h).
-const enrichment = 0x1d
 
 // painter makes records readable on a terminal. Nothing that a record contains
 // reaches the terminal but printable characters: file names, arguments and
@@ -51,7 +48,7 @@ func (p *painter) record(line []byte) []byte {
 		}
 		text = rest
 	}
-	own, translated, enriched := bytes.Cut(text, []byte{enrichment})
+	own, translated, enriched := bytes.Cut(text, []byte{record.Separator})
 	p.fields(own)
 	if enriched {
 		p.buf = append(p.buf, ' ')
@@ -111,7 +108,7 @@ func (p *painter) add(colour string, text []byte) {
 }
 
 // escape appends text with every byte that is not part of a printable
-// character as \xNN, and \ as \\, so that the bytes can be got back. Printable
+// character as \xNN, and \ as \\, so that the bytes can be restored. Printable
 // excludes controls, bidirectional overrides and everything invisible.
 func escape(dst, text []byte) []byte { return escapeText(dst, text, true) }
 
@@ -156,26 +153,19 @@ func parseHeader(line []byte) (h recordHeader, rest []byte, ok bool) {
 	if !ok {
 		return h, nil, false
 	}
-	if h.kind, line, ok = bytes.Cut(line, []byte(" msg=audit(")); !ok {
+	if h.kind, line, ok = bytes.Cut(line, []byte(" msg=")); !ok || bytes.IndexByte(h.kind, ' ') >= 0 {
 		return h, nil, false
 	}
-	stamp, rest, ok := bytes.Cut(line, []byte{')'})
-	if !ok || bytes.IndexByte(h.kind, ' ') >= 0 {
+
+	var r record.Record
+	if !new(record.HeaderReader).ReadID(&r, line) {
 		return h, nil, false
 	}
-	seconds, other, _ := strings.Cut(string(stamp), ".")
-	millis, serial, _ := strings.Cut(other, ":")
-	s, err1 := strconv.ParseUint(seconds, 10, 33)
-	ms, err2 := strconv.ParseUint(millis, 10, 10)
-	n, err3 := strconv.ParseUint(serial, 10, 32)
-	if err1 != nil || err2 != nil || err3 != nil {
-		return h, nil, false
-	}
-	h.at, h.serial = time.Unix(int64(s), int64(ms)*int64(time.Millisecond)), uint32(n)
-	return h, bytes.TrimPrefix(rest, []byte{':'}), true
+	h.at, h.serial = time.UnixMilli(r.Millis), r.Serial
+	return h, bytes.TrimPrefix(line[r.Head:], []byte{':'}), true
 }
 
-// typeColour tells kinds of records apart at a glance.
+// typeColour returns the colour by which a kind of record is recognised.
 func typeColour(kind string) string {
 	switch {
 	case kind == "EOE", kind == "PROCTITLE", kind == "CWD":

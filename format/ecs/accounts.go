@@ -181,7 +181,7 @@ func (e *Encoder) ofGroupTool(r *parsedRecord) bool {
 func (e *Encoder) setObject(account entity) {
 	object := &e.doc.event.Summary.Object
 	name := said(account)
-	if name == "" || object.Type == "user-session" && e.recs[e.doc.first].typ() != auparse.AUDIT_GRP_CHAUTHTOK {
+	if name == "" || (object.Type == "user-session" && e.recs[e.doc.first].typ() != auparse.AUDIT_GRP_CHAUTHTOK) {
 		return
 	}
 	object.Primary = name

@@ -25,7 +25,7 @@ type document struct {
 	written    bool // @timestamp is the time of writing: the records have none
 	recovered  bool
 	incomplete bool
-	titleParts [][]byte // of a proctitle that process.title does not tell exactly
+	titleParts [][]byte // of a proctitle that process.title does not show exactly
 	problem    string   // what kept aucoalesce from its work
 	listed     bool     // the records follow as they came
 
@@ -38,9 +38,9 @@ type document struct {
 func (e *Encoder) complete(b *record.Batch, i int) {
 	d := &e.doc
 	first := &e.recs[0]
-	d.millis, d.serial, d.id = b.Recs[i].Millis, b.Recs[i].Serial, str(first.ID)
-	d.written = len(first.ID) == 0 || d.millis > lastMillis
-	d.node = str(first.Node)
+	d.millis, d.serial, d.id = b.Recs[i].Millis, b.Recs[i].Serial, record.Alias(first.ID)
+	d.written = len(first.ID) == 0 || d.millis > record.LastMillis
+	d.node = record.Alias(first.Node)
 	if d.node == "" {
 		d.node = e.opts.Node
 	}
@@ -61,9 +61,6 @@ func (e *Encoder) complete(b *record.Batch, i int) {
 		d.listed = d.listed || e.recs[k].odd
 	}
 }
-
-// lastMillis is the last time RFC 3339 can say: the end of the year 9999.
-const lastMillis = 253402300799999
 
 // place sees to it that each field of a record is in the document.
 func (e *Encoder) place(k int) {
@@ -112,7 +109,7 @@ func (e *Encoder) shows(k int, key string, f field) bool {
 	if place := processField(&ev.Process, key); place != nil {
 		// The ids of processes are numbers.
 		_, number := canonical(val)
-		return *place == val && val != "" && (number || key != "pid" && key != "ppid")
+		return *place == val && val != "" && (number || (key != "pid" && key != "ppid"))
 	}
 	if k != e.doc.main || f.aside {
 		return false
@@ -129,7 +126,7 @@ func (e *Encoder) shows(k int, key string, f field) bool {
 	case "uid":
 		return e.doc.user.ID == val
 	case "euid":
-		return e.doc.effective.ID == val || e.doc.impliedEUID && e.doc.user.ID == val
+		return e.doc.effective.ID == val || (e.doc.impliedEUID && e.doc.user.ID == val)
 	}
 	if got, ok := ev.User.IDs[key]; ok {
 		return got == val
@@ -188,7 +185,7 @@ func (e *Encoder) name(r *parsedRecord, key, id string, group bool) string {
 
 // saysNothing reports whether a name that auditd has added is none.
 func saysNothing(name, id string) bool {
-	return name == "unset" || name == "" || strings.HasPrefix(name, "unknown(") && name == "unknown("+id+")"
+	return name == "unset" || name == "" || (strings.HasPrefix(name, "unknown(") && name == "unknown("+id+")")
 }
 
 // find returns where the field of that name is, -1 when r has none.
@@ -239,13 +236,13 @@ func (e *Encoder) showsName(k int, key, id, name string) bool {
 	}
 	switch {
 	case r.path != nil:
-		return key == "ouid" && r.path["owner"] == name || key == "ogid" && r.path["group"] == name
+		return (key == "ouid" && r.path["owner"] == name) || (key == "ogid" && r.path["group"] == name)
 	case k != e.doc.main:
 		return false
 	case key == "uid":
 		return e.doc.user.Name == name
 	case key == "euid":
-		return e.doc.effective.Name == name || e.doc.impliedEUID && e.doc.user.Name == name
+		return e.doc.effective.Name == name || (e.doc.impliedEUID && e.doc.user.Name == name)
 	}
 	return e.doc.event.User.Names[key] == name
 }

@@ -109,12 +109,12 @@ func (e *Encoder) writeOriginal() {
 			line = line[len("node=")+len(r.Node)+1:]
 		}
 		if r.kind != record.Ver0 {
-			w.item(str(line))
+			w.item(record.Alias(line))
 			continue
 		}
 		e.spare = append(record.AppendTypeName(append(e.spare[:0], "type="...), r.Type), " msg="...)
 		e.spare = append(e.spare, line...)
-		w.item(str(e.spare))
+		w.item(record.Alias(e.spare))
 	}
 	w.close(a, ']')
 }
@@ -145,17 +145,10 @@ func (e *Encoder) writeUser() {
 		}
 		w.close(o, '}')
 	}
-	e.sorted = e.sorted[:0]
-	for key := range u.IDs {
-		switch key {
-		case "uid", "gid", "euid", "egid", "auid", "fsuid", "fsgid", "suid", "sgid":
-		default:
-			e.sorted = append(e.sorted, key)
+	for _, key := range e.sortedKeys(u.IDs) {
+		if !isOfProcess(key) {
+			w.id(key, u, key)
 		}
-	}
-	slices.Sort(e.sorted)
-	for _, key := range e.sorted {
-		w.id(key, u, key)
 	}
 	o = w.open("target", '{')
 	w.entity(d.target)

@@ -1,6 +1,6 @@
 // Package ecs writes events in the shape of the Elastic Common Schema, as auditbeat's
 // auditd module does. What an event means (action, category, actor, object) is for
-// go-libaudit's aucoalesce to say; what its records hold is read by package decode and
+// go-libaudit's aucoalesce to say; what its records hold is read by package record and
 // given to it as ready-made fields, because aucoalesce's own parser loses or invents
 // some (docs/ecs.md has the list). What aucoalesce has no place for is put beside it.
 package ecs
@@ -28,7 +28,7 @@ type Encoder struct {
 	panicked func(fault any) // of the event at hand
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
-	// text's memory without a copy, see str, and are forgotten with it.
+	// text's memory without a copy, see record.Alias, and are forgotten with it.
 	recs   []parsedRecord
 	fields []field
 	twins  []field

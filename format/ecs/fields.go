@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"bytes"
-	"unsafe"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
@@ -32,10 +31,6 @@ type parsedRecord struct {
 	path       map[string]string // of a PATH record that is in the event's paths
 }
 
-// str returns a string of b's memory, which must not change as long as it is used:
-// strings live as long as the event at hand, and so does the memory they are made of.
-func str(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
 // read takes the records apart.
 func (e *Encoder) read(b *record.Batch, i, j int) {
 	e.args.Reset()
@@ -59,10 +54,10 @@ func (e *Encoder) read(b *record.Batch, i, j int) {
 	}
 }
 
-// plainGap reports whether a record goes on behind its id as all do: ": ", of which
+// plainGap reports whether a record continues after its id as all do: ": ", of which
 // an empty one may lack the blank.
 func plainGap(gap, body []byte) bool {
-	return string(gap) == ": " || len(body) == 0 && string(gap) == ":"
+	return string(gap) == ": " || (len(body) == 0 && string(gap) == ":")
 }
 
 func (e *Encoder) readBody(r *parsedRecord) {
@@ -129,7 +124,7 @@ func (p *parser) scan(body []byte, nested bool) {
 	}
 	p.token = nil
 	if msg != nil {
-		// Behind the others: what the kernel says comes before what a program says.
+		// After the others: what the kernel says comes before what a program says.
 		p.scan(msg, true)
 	}
 }
@@ -144,18 +139,18 @@ func (p *parser) gap(gap []byte) (prefix string) {
 	if len(text) == 0 {
 		return ""
 	}
-	if p.token != nil && (!p.context || text[0] == '(' && bytes.IndexByte(text, ')') == len(text)-1) {
+	if p.token != nil && (!p.context || (text[0] == '(' && bytes.IndexByte(text, ')') == len(text)-1)) {
 		// "op=adding group acct=", "subj=/usr/sbin/cupsd (enforce)": values with blanks that
-		// nobody has quoted. The gap lies right behind the token.
+		// no program has quoted. The gap lies right after the token.
 		whole := p.token[:len(p.token)+len(bytes.TrimRight(gap, " "))]
-		p.e.fields[len(p.e.fields)-1].val = str(whole)
+		p.e.fields[len(p.e.fields)-1].val = record.Alias(whole)
 		p.token = nil
 		return ""
 	}
-	if result, perms, ok := record.Verdict(text); ok && record.HasVerdict(p.r.Type) {
-		p.put("seresult", str(result), false)
-		p.put("seperms", p.e.commas(perms), false)
-		p.r.odd = p.r.odd || behindVerdict(text) != "for"
+	if v, ok := record.ReadVerdict(text); ok && record.HasVerdict(p.r.Type) {
+		p.put("seresult", record.Alias(v.Result), false)
+		p.put("seperms", p.e.commas(v.Perms), false)
+		p.r.odd = p.r.odd || string(bytes.TrimSpace(v.Rest)) != "for"
 		return ""
 	}
 	if p.r.Type == uint32(auparse.AUDIT_LOGIN) { // "old auid=0 new auid=1000", before Linux 3.13
@@ -186,15 +181,6 @@ func loginKey(gap []byte, prefix string, key []byte) (string, []byte) {
 	}
 }
 
-// behindVerdict returns what stands behind the permissions of a verdict: "for".
-func behindVerdict(text []byte) string {
-	if at := bytes.IndexByte(text, '}'); at >= 0 {
-		return str(bytes.TrimSpace(text[at+1:]))
-	}
-	_, rest, _ := bytes.Cut(text, []byte("null"))
-	return str(bytes.TrimSpace(rest))
-}
-
 // commas returns the words of list with commas between.
 func (e *Encoder) commas(list []byte) string {
 	from := len(e.text)
@@ -204,7 +190,7 @@ func (e *Encoder) commas(list []byte) string {
 		}
 		e.text = append(e.text, word...)
 	}
-	return str(e.text[from:])
+	return record.Alias(e.text[from:])
 }
 
 // maxFields is how many fields of a record, and keys of an event, are looked at: a kernel's
@@ -272,7 +258,7 @@ func (e *Encoder) readTwins(r *parsedRecord) {
 			}
 			e.text = append(e.text, c)
 		}
-		e.twins = append(e.twins, field{key: str(e.text[from:]), val: str(val)})
+		e.twins = append(e.twins, field{key: record.Alias(e.text[from:]), val: record.Alias(val)})
 		if len(bytes.Trim(s.Gap, " ")) > 0 {
 			r.odd = true
 		}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
+
+	"audisp-relay/audit/record"
 )
 
 // Kinds of a file's mode (inode(7)).
@@ -39,7 +41,7 @@ func isFile(f *aucoalesce.File, path map[string]string) bool {
 		return false
 	}
 	mode, err := strconv.ParseUint(path["mode"], 8, 64)
-	return err != nil && f.Mode == "" || err == nil && len(f.Mode) >= 4 && f.Mode[len(f.Mode)-4:] == "0000"[:4-len(octal(mode))]+octal(mode)
+	return (err != nil && f.Mode == "") || (err == nil && len(f.Mode) >= 4 && f.Mode[len(f.Mode)-4:] == "0000"[:4-len(octal(mode))]+octal(mode))
 }
 
 func octal(mode uint64) string { return strconv.FormatUint(mode&0o7777, 8) }
@@ -85,12 +87,12 @@ func (e *Encoder) countsFromCwd() bool {
 	if ofCwd[call] {
 		return true
 	}
-	args, ok := dirfds[call]
-	if !ok {
-		return false // names that are nowhere to be found: io_uring, calls without a name here
+	args := record.DirFDs(call)
+	if len(args) == 0 || args[0] > 2 {
+		return false // names that are nowhere to be found: io_uring, fsconfig, calls without a name here
 	}
-	old, created := isAtCwd(ev.Data[args.old]), isAtCwd(ev.Data[args.created])
-	if args.old == args.created || old == created {
+	old, created := e.isAtCwd(args[0]), e.isAtCwd(args[len(args)-1])
+	if old == created {
 		return old
 	}
 	i := slices.IndexFunc(ev.Paths, func(p map[string]string) bool { return isFile(ev.File, p) })
@@ -103,27 +105,13 @@ func (e *Encoder) countsFromCwd() bool {
 	return old
 }
 
-// isAtCwd reports whether an argument, in hex, is AT_FDCWD. The kernel takes a descriptor as
+// isAtCwd reports whether an argument of the system call is AT_FDCWD. The kernel takes a descriptor as
 // an int, so the upper half of the register does not matter.
-func isAtCwd(arg string) bool {
-	n, err := strconv.ParseUint(strings.TrimPrefix(arg, "0x"), 16, 64)
-	return err == nil && int32(n) == -100
+func (e *Encoder) isAtCwd(arg int) bool {
+	val := strings.TrimPrefix(e.doc.event.Data["a"+strconv.Itoa(arg)], "0x")
+	n, ok := record.ParseHex([]byte(val))
+	return ok && int32(n) == -100
 }
-
-// dirfds are the arguments that a relative name counts from: that of a name which is there
-// and that of one which the call makes.
-var dirfds = func() map[string]struct{ old, created string } {
-	m := map[string]struct{ old, created string }{
-		"linkat": {"a0", "a2"}, "renameat": {"a0", "a2"}, "renameat2": {"a0", "a2"}, "move_mount": {"a0", "a2"},
-		"symlinkat": {"a1", "a1"},
-	}
-	for _, call := range strings.Fields(`openat openat2 readlinkat fchmodat fchmodat2 fchownat mkdirat mknodat unlinkat faccessat faccessat2
-		fstatat fstatat64 newfstatat statx utimensat utimensat_time64 futimesat execveat name_to_handle_at open_tree open_tree_attr fspick
-		mount_setattr setxattrat getxattrat listxattrat removexattrat file_getattr file_setattr`) {
-		m[call] = struct{ old, created string }{"a0", "a0"}
-	}
-	return m
-}()
 
 // ofCwd are the system calls that take a name and no directory.
 var ofCwd = func() map[string]bool {

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
@@ -43,7 +44,8 @@ func (e *Encoder) join() {
 }
 
 // leading returns the record that says what kind of event it is, and the system call's; -1
-// where there is none. The first is the first but for those that only add to others. A
+// where there is none. The first is the first but for those that only add to others, and not, as the
+// main one of json and filters (record.MainOf), the system call: aucoalesce goes by it. A
 // program's record comes before the system call with which it was sent: kernels with several
 // security modules give both one id.
 func (e *Encoder) leading() (first, syscall int) {
@@ -54,42 +56,26 @@ func (e *Encoder) leading() (first, syscall int) {
 		if !r.coalesces() {
 			continue
 		}
-		if adding < 0 && r.adds() {
+		switch {
+		case adding < 0 && record.IsPart(r.Type):
 			adding = i
-		}
-		if first < 0 && !r.adds() {
+		case first < 0 && !record.IsPart(r.Type):
 			first = i
 		}
-		if syscall < 0 && r.typ() == auparse.AUDIT_SYSCALL {
+		if syscall < 0 && r.Type == record.TypeSyscall {
 			syscall = i
 		}
-		if program < 0 && r.isOfProgram() {
+		if program < 0 && record.OfProgram(r.Type) {
 			program = i
 		}
 	}
 	switch {
 	case first < 0:
 		first = adding
-	case program >= 0 && (first == syscall || e.recs[first].typ() == macTaskContexts):
+	case program >= 0 && (first == syscall || e.recs[first].Type == record.TypeTaskContexts):
 		first = program
 	}
 	return first, syscall
-}
-
-// macTaskContexts is the type of the record that says what each of several security modules
-// calls the process (linux/audit.h); auparse has no name for it.
-const macTaskContexts = 1420
-
-// isOfProgram reports whether a record is one that a program has sent.
-func (r *parsedRecord) isOfProgram() bool { return record.OfProgram(uint32(r.typ())) }
-
-// adds reports whether a record only adds to what another one says.
-func (r *parsedRecord) adds() bool {
-	switch r.typ() {
-	case auparse.AUDIT_PATH, auparse.AUDIT_CWD, auparse.AUDIT_EXECVE, auparse.AUDIT_PROCTITLE, auparse.AUDIT_SOCKADDR:
-		return true
-	}
-	return false
 }
 
 // coalesces reports whether a record is one of those that are put together.
@@ -103,12 +89,7 @@ func bare(r *parsedRecord) *aucoalesce.Event {
 }
 
 func unknown(event *aucoalesce.Event) bool {
-	for _, w := range event.Warnings {
-		if w.Error() == "no normalization found for event" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(event.Warnings, func(w error) bool { return w.Error() == "no normalization found for event" })
 }
 
 // give has aucoalesce work. Without a system call it takes one record only, of more it
@@ -116,7 +97,7 @@ func unknown(event *aucoalesce.Event) bool {
 //
 // It is a library that is fed with what anybody may have put into a record. Should it
 // panic, this one event is written as the list of its records and says so; the relay, and
-// every other consumer, goes on. See Panics.
+// every other consumer, continue. See Panics.
 func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -253,7 +234,7 @@ func (e *Encoder) addArgs() {
 	}
 	for i := range n {
 		if text, state := e.args.Arg(i); state != 0 {
-			event.Process.Args = append(event.Process.Args, str(text))
+			event.Process.Args = append(event.Process.Args, record.Alias(text))
 		}
 	}
 	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(n) {

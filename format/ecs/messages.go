@@ -24,7 +24,7 @@ func (m *messages) take() (*auparse.AuditMessage, map[string]string) {
 		msg = new(auparse.AuditMessage)
 	}
 	m.used = append(m.used, msg)
-	msg.RecordType = 0 // no type of which auparse insists on fields
+	msg.RecordType = 0 // a type for which auparse requires no fields
 	data, _ := msg.Data()
 	return msg, data
 }

@@ -1,8 +1,8 @@
 package ecs
 
 import (
+	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -23,7 +23,7 @@ func (p *parser) add(prefix string, key, token []byte) {
 	if isNothing(token) {
 		return
 	}
-	name := str(key)
+	name := record.Alias(key)
 	if prefix != "" {
 		name = prefix + name
 	}
@@ -76,7 +76,7 @@ func (e *Encoder) unhex(v []byte) []byte {
 func (p *parser) interpret(name string, val []byte, quoted bool) int {
 	typ := p.r.typ()
 	kernel := typ == auparse.AUDIT_SYSCALL || typ == auparse.AUDIT_SECCOMP
-	text := str(val)
+	text := record.Alias(val)
 	if !quoted && record.IsUnset(val) && isID(p.r.Type, name) {
 		return p.unset(name)
 	}
@@ -94,26 +94,20 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 		p.keys(text)
 		return -1
 	case "exit":
-		if n, ok := canonical(text); ok && n < 0 && !p.hasOwnErrno(-n) {
-			if name := record.ErrnoName(-n); name != "" {
-				text = name
-			}
+		if n, ok := canonical(text); ok && n < 0 {
+			text = cmp.Or(record.ErrnoNameOn(p.archCode(), -n), text)
 		}
 	case "sig":
 		if n, ok := canonical(text); ok && typ == auparse.AUDIT_SECCOMP {
-			if name := unix.SignalName(syscall.Signal(n)); name != "" {
-				text = name
-			}
+			text = cmp.Or(unix.SignalName(syscall.Signal(n)), text)
 		}
-	case "arch":
+	case "arch", "syscall":
 		at := p.put(name, text, false)
-		if kernel && at >= 0 {
+		switch {
+		case !kernel || at < 0:
+		case name == "arch":
 			p.arch = at
-		}
-		return at
-	case "syscall":
-		at := p.put(name, text, false)
-		if kernel && at >= 0 {
+		default:
 			p.sysno = at
 		}
 		return at
@@ -158,10 +152,10 @@ func (p *parser) unset(name string) int {
 }
 
 // misleads reports whether aucoalesce would take a field for what it is not: it goes by the
-// first or last letters of a name, and cannot tell what a program says from what the kernel
+// first or last letters of a name, and cannot distinguish what a program says from what the kernel
 // says of the program.
 func (p *parser) misleads(name, val string) bool {
-	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || name[3] != '_' && name[3] != 'j') {
+	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || (name[3] != '_' && name[3] != 'j')) {
 		return false // as nearly all
 	}
 	switch {
@@ -182,18 +176,8 @@ func (p *parser) misleads(name, val string) bool {
 
 // isNumber reports whether an id is one.
 func isNumber(val string) bool {
-	if val == "" || len(val) > len("4294967294") || val[0] == '0' && val != "0" {
-		return false
-	}
-	n := uint64(0)
-	for i := range len(val) {
-		c := val[i] - '0'
-		if c > 9 {
-			return false
-		}
-		n = 10*n + uint64(c)
-	}
-	return n < record.Unset
+	_, ok := record.ParseID([]byte(val))
+	return ok
 }
 
 // isOfObject reports whether a name that ends as ids do is one of the audit system's for
@@ -237,12 +221,8 @@ func (r *parsedRecord) typ() auparse.AuditMessageType {
 
 // canonical reads a decimal number, if it is written as %d writes it.
 func canonical(s string) (n int, ok bool) {
-	digits := strings.TrimPrefix(s, "-")
-	if digits == "" || digits[0] == '0' && s != "0" || digits[0] == '+' {
-		return 0, false
-	}
-	n, err := strconv.Atoi(s)
-	return n, err == nil
+	n64, ok := record.ParseInt([]byte(s))
+	return int(n64), ok
 }
 
 // keys adds the values of key= to the event's tags. The rule's own "key=" in front of one
@@ -291,7 +271,7 @@ func (e *Encoder) title(val []byte) string {
 		e.doc.titleParts = record.AppendTitle(nil, val)
 	}
 	if nuls == 0 {
-		return str(val)
+		return record.Alias(val)
 	}
 	from := len(e.text)
 	for _, c := range val {
@@ -300,7 +280,7 @@ func (e *Encoder) title(val []byte) string {
 		}
 		e.text = append(e.text, c)
 	}
-	return str(e.text[from:])
+	return record.Alias(e.text[from:])
 }
 
 // finish does what needs the whole record.
@@ -318,7 +298,7 @@ func (p *parser) finishResult() {
 	said := p.success
 	switch {
 	case said != nil && p.res != nil:
-		p.put("res", str(p.res), false)
+		p.put("res", record.Alias(p.res), false)
 	case said == nil:
 		said = p.res
 	}
@@ -346,23 +326,16 @@ func (p *parser) finishResult() {
 	}
 }
 
-// hasOwnErrno reports whether an error number is another one on the record's arch than on
-// most: alpha, mips, parisc and sparc have their own from 35 on (asm/errno.h).
-func (p *parser) hasOwnErrno(n int) bool {
-	if n < 35 || p.arch < 0 {
-		return false
+// archCode returns the number of the record's arch, 0 without.
+func (p *parser) archCode() uint32 {
+	if p.arch < 0 {
+		return 0
 	}
 	code, _ := record.ParseArch([]byte(p.e.fields[p.arch].val))
-	name := record.ArchName(code)
-	for _, arch := range [...]string{"alpha", "mips", "parisc", "sparc"} {
-		if strings.HasPrefix(name, arch) {
-			return true
-		}
-	}
-	return false
+	return code
 }
 
-// finishSyscall gives names to arch and system call: those of package decode's tables or, where
+// finishSyscall gives names to arch and system call: those of package record's tables or, where
 // these have none, those that auditd has added; then the number is kept beside it.
 func (p *parser) finishSyscall() {
 	if p.arch < 0 {
@@ -389,7 +362,7 @@ func (p *parser) finishSyscall() {
 		call.val = name
 	} else if name, ok := p.r.Name(nil, []byte("syscall")); ok && isSyscallName(name) {
 		number := call.val
-		call.val = str(name)
+		call.val = record.Alias(name)
 		p.put("syscall_number", number, false)
 	}
 }

@@ -72,7 +72,7 @@ func BenchmarkCapture(b *testing.B) {
 			var ends []int
 			events(b, captures.Read(b, c.name+".string.gz"), func(from *record.Batch, i, j int) {
 				for n := i; n < j; n++ {
-					if from.Recs[n].Type == typeExecve {
+					if from.Recs[n].Type == record.TypeExecve {
 						return
 					}
 				}
@@ -87,6 +87,7 @@ func BenchmarkCapture(b *testing.B) {
 			e := New(c.o)
 			var out []byte
 			b.ReportAllocs()
+			cpu := cpuTime(b)
 			for b.Loop() {
 				out = out[:0]
 				i := 0
@@ -95,7 +96,7 @@ func BenchmarkCapture(b *testing.B) {
 					i = j
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(ends)), "ns/event")
+			b.ReportMetric((cpuTime(b)-cpu)/float64(b.N)/float64(len(ends)), "cpu-ns/event")
 			b.ReportMetric(float64(len(out))/float64(len(ends)), "B/event-out")
 		})
 	}

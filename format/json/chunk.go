@@ -22,7 +22,7 @@ func newChunk(s string) (c chunk) {
 	return c
 }
 
-// put appends c. Of dst's memory behind its end it may write up to chunkSize bytes.
+// put appends c. Of dst's memory after its end it may write up to chunkSize bytes.
 func put(dst []byte, c *chunk) []byte {
 	n := len(dst)
 	if cap(dst)-n < chunkSize {

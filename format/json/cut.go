@@ -9,21 +9,24 @@ import (
 
 // parsedRecord is one record of the event, cut in its parts.
 type parsedRecord struct {
-	kind *recordType
-	typ  uint32
-	// flags are record.Record's.
-	flags uint8
-	// odd: the header is not as the event's members tell it, so the record has "raw".
+	kind  *recordType
+	typ   uint32
+	flags uint8 // as record.Record's
+	// odd: the header is not what the event's members say, so the record has "raw".
 	odd bool
 	// elsewhere: the record is shown in a place of its own (paths, cwd ...), or is the main
 	// one, and not in other_records.
 	elsewhere bool
-	twinned   bool
+	twinned   bool // there is a separator
+	text      []byte
 	body      []byte
-	names     []byte // behind the separator
-	tail      []byte // blanks and NULs behind all of it
-	text      []byte // all of the record
+	sep       []byte
+	names     []byte
+	tail      []byte // blanks and NULs after all of it, without the newline of a line
 }
+
+// separator is what nearly always stands between the body and the names.
+const separator = string(rune(record.Separator))
 
 // header is what the records of an event have in common.
 type header struct {
@@ -32,9 +35,8 @@ type header struct {
 	id     []byte // empty when the event has none
 	millis int64
 	serial uint32
-	// prefix and middle are the bytes in front of and behind the type's name:
-	// "node=NAME type=" and " msg=audit(SEC.MS:SERIAL)"; without a type, as in version 0,
-	// all is middle.
+	// prefix and middle are the bytes around the type's name: "node=NAME type=" and
+	// " msg=audit(SEC.MS:SERIAL)"; without a type, as in version 0, all is middle.
 	prefix, middle []byte
 }
 
@@ -42,165 +44,108 @@ type header struct {
 func (e *Encoder) cut(b *record.Batch, i, j int) {
 	e.readHead(b, i)
 	e.recs = e.recs[:0]
-	e.auditd, e.main = false, -1
-	syscall := false
-	for ; i < j; i++ {
-		n := len(e.recs)
-		if n < cap(e.recs) {
-			e.recs = e.recs[:n+1]
-		} else {
+	e.auditd = false
+	e.main = record.MainOf(b.Recs[i:j])
+	for k := i; k < j; k++ {
+		rec := &b.Recs[k]
+		if k-i == cap(e.recs) {
 			e.recs = append(e.recs, parsedRecord{})
 		}
-		r := &e.recs[n]
-		e.cutRecord(r, b, i)
+		e.recs = e.recs[:k-i+1]
+		r := &e.recs[k-i]
+		r.kind, r.typ, r.flags, r.text = e.typeOf(b, k), rec.Type, rec.Flags, b.Bytes(k)
+		r.odd, r.twinned, r.body, r.names, r.tail = false, false, nil, nil, nil // less to write than all of it
+		r.elsewhere = k-i == e.main || r.typ == record.TypePath || r.typ == record.TypeSockaddr
+		e.cutRecord(r, b, k)
 		e.auditd = e.auditd || r.twinned
-		switch {
-		case r.typ == record.TypeSyscall && !syscall:
-			e.main, syscall = n, true
-		case e.main < 0 && !r.kind.placed:
-			e.main = n
-		}
-		r.elsewhere = r.typ == typePath || r.typ == typeSockaddr
 	}
 	e.lookup = e.opts.Users != nil && !e.auditd && users.Local(e.head.node, e.opts.Local)
-	if e.main >= 0 {
-		e.recs[e.main].elsewhere = true
-	}
 }
 
 // readHead takes the header that all records of the event should have from the first.
-// One that is not as it should be leaves the event's members to tell what can be read of
-// it, and prefix and middle empty: then every record is odd.
+// One that is not as it should be leaves what can be read of it to the event's members, and prefix and middle empty: then every record is odd.
 func (e *Encoder) readHead(b *record.Batch, i int) {
-	h, rec, text := &e.head, &b.Recs[i], b.Bytes(i)
+	h, rec := &e.head, &b.Recs[i]
 	*h = header{kind: rec.Kind, node: b.Node(i), millis: rec.Millis, serial: rec.Serial}
-	if !rec.HasID() {
+	const begin = " msg=audit("
+	head := b.Header(i)
+	if h.kind == record.Ver0 {
+		if h.id = b.IDText(i); len(h.id)+len("audit()") == len(head) {
+			h.middle = head
+		}
 		return
 	}
-	from, to := 0, 0 // the type's name
-	if h.kind != record.Ver0 {
-		if rec.NodeLen > 0 {
-			from = len("node= ") + int(rec.NodeLen)
-		}
-		from += len("type=")
-		to = tokenEnd(text, min(from, len(text))) // it may be another than record_types has
-	} else if len(h.node) > 0 {
-		to = len(text)
-	}
-	open := to
-	if h.kind != record.Ver0 {
-		open += len(" msg=")
-	}
-	const audit = "audit("
-	if open+len(audit) <= len(text) && string(text[open:open+len(audit)]) == audit {
-		open += len(audit)
-		if n := bytes.IndexByte(text[open:], ')'); n >= 0 {
-			h.id = text[open : open+n]
-			h.prefix, h.middle = text[:from], text[to:open+n+1]
-			if h.isRegular() {
-				return
-			}
-		}
-	}
-	h.prefix, h.middle, h.id = nil, nil, record.Parse(b, i).ID
-}
 
-// isRegular reports whether prefix and middle are what the event's members say.
-func (h *header) isRegular() bool {
-	if h.kind == record.Ver0 {
-		return true
-	}
-	p := h.prefix[:len(h.prefix)-len("type=")]
+	from := len("type=") // to where the type's name begins, which may be another than record_types has
 	if len(h.node) > 0 {
-		if string(p[:len("node=")]) != "node=" || p[len(p)-1] != ' ' {
-			return false
-		}
-	} else if len(p) > 0 {
-		return false
+		from += len("node= ") + len(h.node)
 	}
-	return string(h.prefix[len(p):]) == "type=" && string(h.middle[:len(" msg=")]) == " msg="
+	to := record.WordEnd(head, min(from, len(head)))
+	if !record.HasPrefix(head[to:], begin) || string(head[from-len("type="):from]) != "type=" ||
+		(len(h.node) > 0 && (!record.HasPrefix(head, "node=") || head[from-len(" type=")] != ' ')) {
+		h.id = b.IDText(i)
+		return
+	}
+	h.prefix, h.middle, h.id = head[:from], head[to:], head[to+len(begin):len(head)-1]
 }
 
 // cutRecord cuts record i of b.
 func (e *Encoder) cutRecord(r *parsedRecord, b *record.Batch, i int) {
 	rec := &b.Recs[i]
-	r.typ, r.flags, r.text = rec.Type, rec.Flags, b.Bytes(i)
-	r.kind = e.typeOf(b, i)
-	r.odd, r.twinned, r.body, r.names, r.tail = false, false, nil, nil, nil
-	if rest, ok := e.behindHeader(r, rec); ok && r.cutRest(rest) {
-		if len(r.body) == 0 {
+	if rest, ok := e.afterHead(r, rec, b.Header(i)); ok {
+		body := record.TrimEnd(rest)
+		r.tail = rest[len(body):]
+		if len(body) == 0 {
 			return
 		}
-		if end, names := record.FindNames(r.typ, r.body); names >= 0 {
-			r.body, r.names, r.twinned = r.body[:end], r.body[names:], true
+		if body[0] == ' ' {
+			r.body = body[1:]
+			if end, names := record.FindNames(r.typ, r.body); names >= 0 {
+				r.body, r.sep, r.names, r.twinned = r.body[:end], r.body[end:names], r.body[names:], true
+			}
+			return
 		}
-		return
 	}
+
 	r.odd = true
-	if rec.Kind == record.Junk || rec.Flags&record.Cont != 0 || !rec.HasID() && rec.Type == 0 {
+	if rec.Kind == record.Junk || rec.Flags&record.Cont != 0 || (!rec.HasID() && rec.Type == 0) {
 		return
 	}
-	c := record.Parse(b, i)
-	r.body, r.names, r.twinned = c.Body, c.Names, c.Twinned
-	if len(c.ID) == 0 { // all of the line: the event has these two
-		r.body = behind(behind(r.body, "node="), "type=")
+	p := record.Parse(b, i)
+	r.body, r.names, r.twinned = p.Body, p.Names, p.Twinned
+	if len(p.ID) == 0 { // all of the line: the event has these two
+		r.body = skipWord(skipWord(r.body, "node="), "type=")
 	}
 }
 
-// behind returns what follows the first word of text if that begins with a key.
-func behind(text []byte, key string) []byte {
-	if !bytes.HasPrefix(text, []byte(key)) {
-		return text
-	}
-	end := tokenEnd(text, 0)
-	return text[min(end+1, len(text)):]
-}
-
-// behindHeader returns what follows the parenthesis of the id, without the newline that
-// ends a line. ok is false when the header is not exactly the event's.
-func (e *Encoder) behindHeader(r *parsedRecord, rec *record.Record) (rest []byte, ok bool) {
-	h, text := &e.head, r.text
-	if rec.Kind != h.kind || !rec.HasID() || len(h.middle) == 0 {
+// afterHead returns what follows the header's colon, without the newline that ends a line. ok is false
+// when the header is not exactly the event's.
+func (e *Encoder) afterHead(r *parsedRecord, rec *record.Record, head []byte) (rest []byte, ok bool) {
+	h, name := &e.head, r.kind.name
+	rest = r.text[len(head):]
+	if rec.Kind != h.kind || len(head) == 0 || len(h.middle) == 0 || len(rest) == 0 || rest[0] != ':' {
 		return nil, false
 	}
 	if h.kind == record.Line {
-		if len(text) == 0 || text[len(text)-1] != '\n' {
+		if rest[len(rest)-1] != '\n' {
 			return nil, false
 		}
-		text = text[:len(text)-1]
+		rest = rest[:len(rest)-1]
 	}
-	if h.kind != record.Ver0 {
-		name := r.kind.name
-		n := len(h.prefix) + len(name)
-		if len(text) < n || string(text[:len(h.prefix)]) != string(h.prefix) || string(text[len(h.prefix):n]) != name {
-			return nil, false
-		}
-		text = text[n:]
+	if h.kind == record.Ver0 {
+		name = ""
 	}
-	n := len(h.middle)
-	if len(text) < n || string(text[:n]) != string(h.middle) {
+	from, to := len(h.prefix), len(head)-len(h.middle)
+	if from > to || string(head[:from]) != string(h.prefix) || string(head[from:to]) != name || string(head[to:]) != string(h.middle) {
 		return nil, false
 	}
-	return text[n:], true
+	return rest[1:], true
 }
 
-// cutRest cuts ": BODY^]NAMES" and the blanks behind it. It reports false when it does
-// not begin so.
-func (r *parsedRecord) cutRest(rest []byte) bool {
-	if len(rest) == 0 || rest[0] != ':' {
-		return false
+// skipWord returns what follows the first word of text if that begins with a key.
+func skipWord(text []byte, key string) []byte {
+	if !bytes.HasPrefix(text, []byte(key)) {
+		return text
 	}
-	end := len(rest)
-	for end > 1 && (rest[end-1] == ' ' || rest[end-1] == 0 || rest[end-1] == '\n') {
-		end--
-	}
-	r.tail = rest[end:]
-	if end == 1 {
-		return true
-	}
-	if rest[1] != ' ' {
-		return false
-	}
-	r.body = rest[2:end]
-	return true
+	return text[min(record.WordEnd(text, 0)+1, len(text)):]
 }

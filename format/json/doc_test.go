@@ -198,10 +198,10 @@ func TestDocHasTheNamesOfTheFormat(t *testing.T) {
 			}
 		}
 	}
-	for n := uint32(firstType); n <= lastType; n++ {
+	for n := uint32(record.FirstType); n <= record.LastType; n++ {
 		known := newType(n, "")
 		for _, st := range known.steps {
-			if key := st.key(); isReserved(n, top|other, []byte(key)) {
+			if key := string(st.key); isReserved(n, top|other, []byte(key)) {
 				t.Errorf("%s of %s is reserved", key, known.name)
 			}
 		}

@@ -10,17 +10,12 @@ package json
 
 import (
 	"bytes"
-	_ "embed"
 	"strconv"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
+	"audisp-relay/format/jsontext"
 )
-
-// Schema is the JSON Schema of an event.
-//
-//go:embed schema.json
-var Schema []byte
 
 // Options are those of all formats of events.
 type Options = format.Options
@@ -31,21 +26,20 @@ type Encoder struct {
 	opts Options
 
 	// The event at hand.
-	recs     []parsedRecord
-	head     header
-	main     int  // index of the main record, -1 without
-	auditd   bool // the names come from auditd: a record of the event has some
-	lookup   bool // names are looked up
-	looked   bool // and one was found
-	percent  bool // this is the second try: '%' is encoded, too
-	bad      int  // how many bytes are percent-encoded
-	args     record.Args
-	obj      object // the record being written
-	inner    object // its msg='...'
-	twins    twins  // and its names
-	lastName lastName
-	uid      lookedUp
-	gid      lookedUp
+	recs    []parsedRecord
+	head    header
+	main    int  // index of the main record, -1 without
+	auditd  bool // the names come from auditd: a record of the event has some
+	lookup  bool // names are looked up
+	looked  bool // and one was found
+	percent bool // this is the second try: '%' is encoded, too
+	bad     int  // how many bytes are percent-encoded
+	args    record.Args
+	obj     object // the record being written
+	inner   object // its msg='...'
+	twins   twins  // and its names
+	uid     lookedUp
+	gid     lookedUp
 
 	// What events before were written as.
 	memos [memoCount]memo
@@ -101,8 +95,8 @@ func (e *Encoder) appendEvent(dst []byte) []byte {
 		dst = e.appendKeyless(dst)
 	}
 	dst = e.appendCWD(dst)
-	dst = e.appendAll(append(dst, `,"paths":[`...), typePath)
-	dst = e.appendAll(append(dst, `],"sockaddrs":[`...), typeSockaddr)
+	dst = e.appendAll(append(dst, `,"paths":[`...), record.TypePath)
+	dst = e.appendAll(append(dst, `],"sockaddrs":[`...), record.TypeSockaddr)
 	dst = e.appendArgs(append(dst, ']'))
 	dst = e.appendProctitle(dst)
 	dst = append(dst, `,"other_records":[`...)
@@ -208,7 +202,7 @@ func (e *Encoder) appendAll(dst []byte, typ uint32) []byte {
 		}
 		from := len(dst)
 		level := path
-		if typ == typeSockaddr {
+		if typ == record.TypeSockaddr {
 			level = sockaddr
 		}
 		dst = open(e.appendRecord(dst, r, level), from)
@@ -223,5 +217,13 @@ func open(dst []byte, from int) []byte {
 		return append(dst, '{')
 	}
 	dst[from] = '{'
+	return dst
+}
+
+// appendString appends s as a JSON string. Bytes that are not UTF-8 are written as %xx, and
+// counted in e.bad; with e.percent every '%', too.
+func (e *Encoder) appendString(dst, s []byte) []byte {
+	dst, escaped := jsontext.AppendString(dst, s, e.percent)
+	e.bad += escaped
 	return dst
 }

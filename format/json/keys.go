@@ -21,7 +21,7 @@ func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
 			if o.level == other {
 				name = "keys"
 			}
-			e.literally(o, nil, []byte(name), v)
+			e.literally(o, []byte(name), v)
 		}
 		for more := true; more; {
 			var key []byte
@@ -45,17 +45,6 @@ func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
 	if len(e.mainKeys) > 0 {
 		dst = append(dst, e.mainKeys[1:]...)
 	}
-	return append(dst, ']')
-}
-
-// appendOneKey appends the key of a main record that has one, in quotes, when no other record
-// has any.
-func appendOneKey(dst []byte, o *object, v []byte) []byte {
-	o.keyless = false
-	dst = append(dst, `,"key":`...)
-	dst = append(dst, v...)
-	dst = append(dst, `,"keys":[`...)
-	dst = append(dst, v...)
 	return append(dst, ']')
 }
 

@@ -1,8 +1,6 @@
 package json
 
-import (
-	"github.com/elastic/go-libaudit/v2/auparse"
-)
+import "audisp-relay/audit/record"
 
 // A process makes many events, and what its records say of it and of the files it works with is
 // the same in each. So how the rest of a record was written, from the first field on that tends
@@ -23,26 +21,26 @@ type memo struct {
 	text   []byte
 	names  []byte
 	json   []byte
-	// taken and keyless are twins.taken and object.keyless behind it.
+	// taken and keyless are twins.taken and object.keyless after it.
 	taken, keyless bool
 }
 
 // memoField is the field that begins the part of a type's records which is remembered.
 func memoField(typ uint32) string {
 	switch typ {
-	case typeSyscall:
+	case record.TypeSyscall:
 		return "auid"
-	case typePath:
+	case record.TypePath:
 		return "dev"
-	case typeSockaddr:
+	case record.TypeSockaddr:
 		return "saddr"
-	case uint32(auparse.AUDIT_BPRM_FCAPS):
+	case record.TypeBprmFcaps:
 		return "fver"
 	}
 	return ""
 }
 
-// memoOf returns the memo for what begins text and stands behind regular fields in o, or nil
+// memoOf returns the memo for what begins text and stands after regular fields in o, or nil
 // when how it is written depends on more than memo.is compares: what a '%' has to become, of
 // which the bytes may be in hex; names that are looked up; keys of other records.
 func (e *Encoder) memoOf(o *object, text []byte) *memo {

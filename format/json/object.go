@@ -15,12 +15,12 @@ type object struct {
 	typ     uint32
 	level   level
 	steps   []step
-	memo    int      // the step from which on a memo may tell the rest, -1 without
+	memo    int      // the step from which on a memo may know the rest, -1 without
 	next    int      // the step that is expected
 	seen    uint64   // which of steps were there
 	extra   [][]byte // the keys of other fields that were
 	percent bool     // there is a '%' to encode
-	// irregular: the fields as they are shown do not tell all of the record's bytes.
+	// irregular: all of the record's bytes cannot be restored from the fields as they are shown.
 	irregular bool
 	words     bool   // there is a member "words"
 	keyless   bool   // no key= so far
@@ -34,17 +34,6 @@ type object struct {
 	scan    record.Scanner
 	scanned bool
 	field   bool
-}
-
-// separator returns what stands between the body and the names: slices of one text.
-func (r *parsedRecord) separator() []byte {
-	return r.body[len(r.body) : cap(r.body)-cap(r.names)]
-}
-
-// isSeparated reports whether that is the byte that it should be.
-func (r *parsedRecord) isSeparated() bool {
-	n := len(r.body)
-	return cap(r.body)-cap(r.names) == n+1 && r.body[:n+1][n] == record.Separator
 }
 
 // begin clears all but scan, which is made when scanned is not set: that is half of it, and
@@ -65,7 +54,7 @@ func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 	o.begin(r.typ, l, r.kind.steps, r.kind.memo)
 	o.percent = e.percent && bytes.IndexByte(r.text, '%') >= 0
 	e.twins = twins{rest: r.names}
-	if r.typ == typeExecve { // args and argc of the event are its fields
+	if r.typ == record.TypeExecve { // args and argc of the event are its fields
 		o.irregular = true
 	} else {
 		dst = e.appendFields(dst, o, r.body)
@@ -79,8 +68,8 @@ func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 	if o.isOdd {
 		dst = o.odd.append(dst)
 	}
-	if r.twinned && !r.isSeparated() {
-		dst = e.appendString(append(dst, `,"separator":`...), r.separator())
+	if r.twinned && string(r.sep) != separator {
+		dst = e.appendString(append(dst, `,"separator":`...), r.sep)
 	}
 	if len(r.tail) > 0 {
 		dst = e.appendString(append(dst, `,"tail":`...), r.tail)
@@ -110,10 +99,9 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 			}
 			st := &o.steps[n]
 			var end int
-			if dst, end = e.appendExpected(dst, o, st, body, at+len(st.field.text)); end > 0 {
+			if dst, end = e.appendExpected(dst, o, st, body, at+len(st.field.text)); end >= 0 {
 				o.seen |= 1 << n
-				o.next, p = n+1, end
-				o.scanned = false
+				o.next, o.scanned, p = n+1, false, end
 				continue
 			}
 		}
@@ -125,7 +113,7 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 	return dst
 }
 
-// expected returns the step whose field text begins with: the next or one behind it, since
+// expected returns the step whose field text begins with: the next or one after it, since
 // some fields are not always there. It is -1 without.
 func (o *object) expected(text []byte) int {
 	for k := o.next; k < len(o.steps); k++ {
@@ -139,7 +127,7 @@ func (o *object) expected(text []byte) int {
 // find returns the step of a key, -1 without.
 func (o *object) find(key []byte) int {
 	for i := range o.steps {
-		if o.steps[i].key() == string(key) {
+		if string(o.steps[i].key) == string(key) {
 			return i
 		}
 	}
@@ -177,10 +165,10 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 		return dst, end
 	}
 	if kind == kindPlain && !isQuoted(value) {
-		end += o.wordsBehind()
+		end += o.wordsAfter()
 	}
 	if renamed {
-		o.odd.spelled = append(appendName(o.odd.spelled, st, name), ':', '"')
+		o.odd.spelled = append(appendName(o.odd.spelled, name), ':', '"')
 		o.odd.spelled = append(append(o.odd.spelled, body[from-1-len(key)-words:from-1]...), '"')
 		e.called = key
 	}
@@ -204,9 +192,9 @@ func (o *object) loginKey(gap, key []byte) (name []byte, words int, renamed bool
 	return o.odd.name, words, true
 }
 
-// wordsBehind returns the length of the words that stand behind a bare value and in front
+// wordsAfter returns the length of the words that stand after a bare value and in front
 // of the next field. They belong to the value: op=adding user id=1001.
-func (o *object) wordsBehind() int {
+func (o *object) wordsAfter() int {
 	gap := o.scan.Gap
 	if o.typ == record.TypeLogin {
 		_, words := record.LoginKey(gap, o.scan.Key)
@@ -219,7 +207,7 @@ func (o *object) wordsBehind() int {
 
 // admit returns how a field is shown and remembers its key. ok is false when it is not
 // shown: its key is no key here, or was there already. A field whose key the format has
-// itself is shown under a name with '_' behind it, which no other field has.
+// itself is shown under a name with '_' after it, which no other field has.
 func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
 	if n := o.find(key); n >= 0 {
 		if o.seen&(1<<n) != 0 {
@@ -234,7 +222,7 @@ func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
 	}
 	o.extra = append(o.extra, key)
 	k = kindOf(o.typ, o.level, key)
-	if isReserved(o.typ, o.level, key) || o.verdict && string(key) == "seresult" {
+	if isReserved(o.typ, o.level, key) || (o.verdict && string(key) == "seresult") {
 		o.isOdd = true
 		o.odd.name = append(append(o.odd.name[:0], key...), '_')
 		key = o.odd.name
@@ -255,27 +243,3 @@ func validKey(key []byte) bool {
 	}
 	return true
 }
-
-// isQuoted reports whether a value stands in quotes of either kind.
-func isQuoted(v []byte) bool {
-	n := len(v)
-	return n > 1 && (v[0] == '"' || v[0] == '\'') && v[n-1] == v[0]
-}
-
-// isField reports whether a field begins text.
-func isField(text []byte) bool {
-	for i, c := range text {
-		if notKey[c] {
-			return c == '=' && i > 0
-		}
-	}
-	return false
-}
-
-// notKey are the bytes that no key has (record.Scanner), '=' among them.
-var notKey = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c <= ' ' || c >= 0x7F || c == '"' || c == '\'' || c == '='
-	}
-	return t
-}()

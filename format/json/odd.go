@@ -1,11 +1,13 @@
 package json
 
 import (
+	"slices"
+
 	"audisp-relay/audit/record"
 )
 
-// odd is what the fields of an object do not tell of the record's bytes, but the members
-// behind them do. Each list is JSON and has a comma in front of every element.
+// odd is what the members after the fields of an object say of the record's bytes, because
+// the fields do not. Each list is JSON and has a comma in front of every element.
 type odd struct {
 	quoted  []byte // `,"dev","x"`: names of values that stand in quotes against the rules
 	literal []byte // `,"vm":"?"`: values as they stand, where the rules would give others
@@ -16,7 +18,7 @@ type odd struct {
 	name    []byte // of the field at hand, where it is not shown under its key
 }
 
-// maxBlanks is how many blanks too many are told in an object. In hundreds of public records there
+// maxBlanks is how many blanks too many are noted in an object. In hundreds of public records there
 // are two at most.
 const maxBlanks = 16
 
@@ -39,36 +41,22 @@ func (d *odd) append(dst []byte) []byte {
 	return dst
 }
 
-// nameOf returns the name of a field's member: of the step st, or the key of another.
-func nameOf(st *step, key []byte) []byte {
-	if st != nil {
-		return []byte(st.key())
-	}
-	return key
-}
-
 // appendName appends a member's name in quotes.
-func appendName(list []byte, st *step, key []byte) []byte {
-	list = append(list, ',', '"')
-	if st != nil {
-		list = append(list, st.key()...)
-	} else {
-		list = append(list, key...)
-	}
-	return append(list, '"')
+func appendName(list, name []byte) []byte {
+	return append(append(append(list, ',', '"'), name...), '"')
 }
 
 // quote notes that the value of a field stands in double quotes.
-func (o *object) quote(st *step, key []byte) {
+func (o *object) quote(key []byte) {
 	o.isOdd = true
-	o.odd.quoted = appendName(o.odd.quoted, st, key)
+	o.odd.quoted = appendName(o.odd.quoted, key)
 }
 
 // literally notes what stands in the record for the value of a field.
-func (e *Encoder) literally(o *object, st *step, key, v []byte) {
+func (e *Encoder) literally(o *object, key, v []byte) {
 	o.isOdd = true
 	bad := e.bad
-	o.odd.literal = e.appendString(append(appendName(o.odd.literal, st, key), ':'), v)
+	o.odd.literal = e.appendString(append(appendName(o.odd.literal, key), ':'), v)
 	o.odd.bad += e.bad - bad
 }
 
@@ -83,7 +71,7 @@ func (e *Encoder) appendGap(dst []byte, o *object, gap []byte) (out []byte, blan
 	return dst, len(gap)
 }
 
-// blank notes that there are n blanks too many in front of a field, or behind the last.
+// blank notes that there are n blanks too many in front of a field, or after the last.
 func (o *object) blank(name []byte, n int) {
 	if n <= 0 {
 		return
@@ -94,7 +82,7 @@ func (o *object) blank(name []byte, n int) {
 		return
 	}
 	for range n {
-		o.odd.blanks = appendName(o.odd.blanks, nil, name)
+		o.odd.blanks = appendName(o.odd.blanks, name)
 	}
 }
 
@@ -110,19 +98,15 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 	if !record.HasVerdict(o.typ) || o.had("seresult") {
 		return dst
 	}
-	result, perms, ok := record.Verdict(words)
+	v, ok := record.ReadVerdict(words)
 	if !ok {
 		return dst
 	}
 	o.verdict = true
-	dst = e.appendString(append(dst, `,"seresult":`...), result)
+	dst = e.appendString(append(dst, `,"seresult":`...), v.Result)
 	dst = append(dst, `,"seperms":[`...)
 	from := len(dst)
-	for {
-		var perm []byte
-		if perm, perms = record.NextPerm(perms); len(perm) == 0 {
-			break
-		}
+	for perm, perms := record.NextPerm(v.Perms); len(perm) > 0; perm, perms = record.NextPerm(perms) {
 		if len(dst) > from {
 			dst = append(dst, ',')
 		}
@@ -133,10 +117,5 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 
 // had reports whether there was a field of a key that its type does not expect.
 func (o *object) had(key string) bool {
-	for _, k := range o.extra {
-		if string(k) == key {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.extra, func(k []byte) bool { return string(k) == key })
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"audisp-relay/audit/record"
 )
 
@@ -71,17 +73,17 @@ func (e *Encoder) readArgs() {
 	var cwd, title, execve, eoe *parsedRecord
 	for i := range e.recs {
 		switch r := &e.recs[i]; r.typ {
-		case typeCWD:
+		case record.TypeCWD:
 			if cwd == nil {
 				cwd = r
 				e.readCWD(r)
 			}
-		case typeProctitle:
+		case record.TypeProctitle:
 			if title == nil {
 				title = r
 				e.readTitle(r)
 			}
-		case typeExecve:
+		case record.TypeExecve:
 			e.args.Add(r.body)
 			execve = r
 		case record.TypeEOE:
@@ -108,7 +110,7 @@ func (e *Encoder) isBareEOE(r *parsedRecord) bool {
 }
 
 // value returns the value of the field "key=", which in a record that is shown in its
-// place is all behind it, and may stand anywhere in others.
+// place is all after it, and may stand anywhere in others.
 func (r *parsedRecord) value(field string) (v []byte, ok bool) {
 	if r.elsewhere {
 		return r.body[len(field):], true
@@ -123,7 +125,7 @@ func (r *parsedRecord) value(field string) (v []byte, ok bool) {
 }
 
 func (e *Encoder) appendCWD(dst []byte) []byte {
-	r := e.find(typeCWD)
+	r := e.find(record.TypeCWD)
 	if r == nil {
 		return dst
 	}
@@ -132,7 +134,7 @@ func (e *Encoder) appendCWD(dst []byte) []byte {
 		return dst
 	}
 	dst = append(dst, `,"cwd":`...)
-	if !e.percent && quotedEnd(v, 0) == len(v) && len(v) > 0 {
+	if !e.percent && quotedEnd(v, 0) == len(v) {
 		return append(dst, v...)
 	}
 	if string(v) == "(null)" {
@@ -144,7 +146,7 @@ func (e *Encoder) appendCWD(dst []byte) []byte {
 
 // appendProctitle appends the title as the list of the arguments it was.
 func (e *Encoder) appendProctitle(dst []byte) []byte {
-	r := e.find(typeProctitle)
+	r := e.find(record.TypeProctitle)
 	if r == nil {
 		return dst
 	}
@@ -175,7 +177,7 @@ func (e *Encoder) appendProctitle(dst []byte) []byte {
 
 // appendArgs appends the arguments of an execve.
 func (e *Encoder) appendArgs(dst []byte) []byte {
-	if e.find(typeExecve) == nil {
+	if e.find(record.TypeExecve) == nil {
 		return dst
 	}
 	dst = append(dst, `,"args":[`...)
@@ -254,43 +256,35 @@ func appendIP(dst, b []byte) []byte {
 	return ip.AppendTo(dst)
 }
 
-// Families for which auditd adds what the address says (auparse, print_sockaddr).
-const (
-	afUnix    = 1
-	afInet    = 2
-	afInet6   = 10
-	afNetlink = 16
-)
-
-// takeAddr takes the name of a socket address if it is as the rules say: of these families
-// there is one, of others there is none.
+// takeAddr takes the name of a socket address if it is as the rules say: auditd adds one for the families
+// below (auparse, print_sockaddr), and none for others.
 func (e *Encoder) takeAddr(a *record.Addr, ok bool) bool {
 	if !ok {
 		return true
 	}
 	t := append(e.scratch[:0], "{ saddr_fam="...)
 	switch {
-	case a.Family == afUnix && len(a.Path) > 0:
+	case a.Family == unix.AF_UNIX && len(a.Path) > 0:
 		path := a.Path
 		t = append(t, "local path="...)
 		if path[0] == 0 {
 			path = path[1:]
 		}
 		t = append(t, path...)
-	case a.Family == afInet && len(a.Addr) == 4:
+	case a.Family == unix.AF_INET && len(a.Addr) == 4:
 		t = appendIP(append(t, "inet laddr="...), a.Addr)
 		t = strconv.AppendUint(append(t, " lport="...), uint64(a.Port), 10)
-	case a.Family == afInet6 && len(a.Addr) == 16:
+	case a.Family == unix.AF_INET6 && len(a.Addr) == 16:
 		t = appendIP(append(t, "inet6 laddr="...), a.Addr)
 		t = strconv.AppendUint(append(t, " lport="...), uint64(a.Port), 10)
-	case a.Family == afNetlink && len(a.Parts()) > 0:
+	case a.Family == unix.AF_NETLINK && len(a.Parts()) > 0:
 		t = strconv.AppendUint(append(t, "netlink nlnk-fam=16 nlnk-pid="...), uint64(a.PID), 10)
 	default:
 		return true
 	}
 	t = append(t, " }"...)
 	e.scratch = t[:0]
-	rest, is := e.twins.at(&twinAddr)
+	rest, is := e.twins.at([]byte("saddr"))
 	if !is || !bytes.HasPrefix(rest, t) {
 		return false
 	}

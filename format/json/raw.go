@@ -1,6 +1,7 @@
 package json
 
 import (
+	"slices"
 	"strconv"
 
 	"audisp-relay/audit/record"
@@ -29,77 +30,50 @@ func writeRaw(w *format.Raw, _ any) {
 	}
 	w.Put(`,"node":`)
 	source := ""
-	if len(w.Node) > 0 {
-		w.Text(w.Node)
-	} else {
+	if len(w.Node) == 0 {
 		w.Put("null")
-	}
-	if len(w.Node) > 0 && len(w.Batch.Node(w.From)) == 0 {
+	} else if w.Text(w.Node); len(w.Batch.Node(w.From)) == 0 {
 		source = `,"node_source":"relay"`
 	}
-	main := mainOfRaw(w)
+
+	main := record.MainOf(w.Batch.Recs[w.From:w.To])
 	w.Put(`,"type":`)
-	w.Type(max(main, w.From))
-	w.Put(`,"record_types":[`)
-	for k := w.From; k < w.To; k++ {
-		w.Comma(k > w.From)
-		w.Type(k)
+	w.Type(w.From + max(main, 0))
+	w.Put(`,"record_types":`)
+	w.List(nil, w.Type)
+	raw := func(k int) {
+		w.Put(`"raw":`)
+		w.Text(w.Batch.Bytes(k))
 	}
-	w.Put("]")
 	if main >= 0 {
-		w.Put(`,"raw":`)
-		w.Text(w.Batch.Bytes(main))
+		w.Put(",")
+		raw(w.From + main)
 	}
-	w.Put(`,"keys":[],"key":null,"paths":[`)
-	listRaw(w, func(k int) bool { return k != main && w.Batch.Recs[k].Type == record.TypePath }, false)
-	w.Put(`],"sockaddrs":[`)
-	listRaw(w, func(k int) bool { return k != main && w.Batch.Recs[k].Type == record.TypeSockaddr }, false)
-	w.Put(`],"other_records":[`)
-	listRaw(w, func(k int) bool {
-		t := w.Batch.Recs[k].Type
-		return k != main && t != record.TypePath && t != record.TypeSockaddr
-	}, true)
-	w.Put("]" + source)
+
+	typed := func(types ...uint32) func(k int) bool {
+		return func(k int) bool { return k != w.From+main && slices.Contains(types, w.Batch.Recs[k].Type) }
+	}
+	object := func(k int) {
+		w.Put("{")
+		raw(k)
+		w.Put("}")
+	}
+	w.Put(`,"keys":[],"key":null,"paths":`)
+	w.List(typed(record.TypePath), object)
+	w.Put(`,"sockaddrs":`)
+	w.List(typed(record.TypeSockaddr), object)
+	w.Put(`,"other_records":`)
+	placed := typed(record.TypePath, record.TypeSockaddr)
+	w.List(func(k int) bool { return k != w.From+main && !placed(k) }, func(k int) {
+		w.Put(`{"type":`)
+		w.Type(k)
+		w.Put(",")
+		raw(k)
+		w.Put("}")
+	})
+	w.Put(source)
 	if w.Percent {
 		w.Put(`,"encoding":"percent"`)
 	}
 	w.Put("}")
-}
-
-// mainOfRaw returns the main record as docs/json.md has it, -1 without.
-func mainOfRaw(w *format.Raw) int {
-	first := -1
-	for k := w.From; k < w.To; k++ {
-		switch w.Batch.Recs[k].Type {
-		case record.TypeSyscall:
-			return k
-		case record.TypePath, record.TypeSockaddr, record.TypeCWD, record.TypeExecve, record.TypeProctitle, record.TypeEOE:
-		default:
-			if first < 0 {
-				first = k
-			}
-		}
-	}
-	return first
-}
-
-// listRaw writes objects with the records that want says.
-func listRaw(w *format.Raw, want func(k int) bool, typed bool) {
-	n := 0
-	for k := w.From; k < w.To; k++ {
-		if !want(k) {
-			continue
-		}
-		w.Comma(n > 0)
-		n++
-		w.Put("{")
-		if typed {
-			w.Put(`"type":`)
-			w.Type(k)
-			w.Put(",")
-		}
-		w.Put(`"raw":`)
-		w.Text(w.Batch.Bytes(k))
-		w.Put("}")
-	}
 }

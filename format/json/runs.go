@@ -1,121 +1,87 @@
 package json
 
-import (
-	"encoding/binary"
-	"math/bits"
-	"strconv"
+import "audisp-relay/audit/record"
 
-	"audisp-relay/format/jsontext"
-)
-
-// The functions here find where a run of bytes of some kind ends, eight bytes at once: a
-// record has some hundred short values, and a loop over the bytes of each costs more in
-// branches guessed wrong than in work. In each step the lowest bit that is set is right;
-// those above it may come of a borrow or carry.
-
-const (
-	each = 0x0101010101010101 // times c: c in every byte
-	tops = 0x8080808080808080
-)
-
-// is has the top bit of the bytes of x that are c.
-func is(x uint64, c byte) uint64 {
-	x ^= each * uint64(c)
-	return (x - each) &^ x
-}
-
-// tokenEnd returns where the next blank is.
-func tokenEnd(b []byte, i int) int {
-	for ; i+8 <= len(b); i += 8 {
-		if m := is(binary.LittleEndian.Uint64(b[i:]), ' ') & tops; m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
+// valueEnd returns where the value of a field of some kind ends that begins at body[at:], if it is in
+// double quotes, or bare and a field or nothing follows; -1 otherwise. It agrees with record.Scanner.
+func valueEnd(body []byte, at int, k kind) int {
+	if at < len(body) && body[at] == '\'' {
+		if n := len(body); k == kindMsg && n-at > 1 && body[n-1] == '\'' {
+			return n
 		}
+		return -1
 	}
-	for i < len(b) && b[i] != ' ' {
-		i++
+	end := record.ValueEnd(body, at)
+	if k == kindPlain && end < len(body) && !record.StartsField(body[end+1:]) {
+		return -1 // words may follow that belong to it
 	}
-	return i
+	return end
 }
 
-// digitsEnd returns where the decimal digits at b[i:] end.
-func digitsEnd(b []byte, i int) int {
-	for ; i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:]) ^ each*'0'
-		if m := (x + each*(0x7F-9) | x) & tops; m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
+// appendExpected appends the member of an expected field, and returns where the value that begins at
+// body[at:] ends, -1 when that is to be found out with care. It writes at once what JSON has in the
+// same bytes, which are most values, in half the time that appendValue takes.
+func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, at int) (out []byte, end int) {
+	end = at
+	isPlain := !o.percent
+	switch st.kind {
+	case kindPlain:
+		end = record.PlainEnd(body, at)
+		isPlain = isPlain && (end == len(body) || record.StartsField(body[end+1:])) && (end == at || body[at] != '\'')
+	case kindText:
+		end = quotedEnd(body, at)
+	case kindHex:
+		for end < len(body) && record.IsHexDigit(body[end]) {
+			end++
 		}
-	}
-	for i < len(b) && b[i]-'0' < 10 {
-		i++
-	}
-	return i
-}
-
-// numberEnd returns where the decimal number at b[i:] ends if a JSON number of the same
-// digits is the same value in every reader and it is a whole field value; 0 otherwise.
-func numberEnd(b []byte, i int) int {
-	from := i
-	if i < len(b) && b[i] == '-' {
-		i++
-	}
-	digits := i
-	i = digitsEnd(b, i)
-	n := i - digits
-	if n == 0 || n > 16 || i < len(b) && b[i] != ' ' || b[digits] == '0' && (n > 1 || digits > from) {
-		return 0
-	}
-	if n == 16 { // up to 2^53
-		if v, _ := strconv.ParseUint(string(b[digits:i]), 10, 64); v >= 1<<53 {
-			return 0
+	case kindInt, kindID, kindSession:
+		for end < len(body) && record.IsDigit(body[end]) {
+			end++
 		}
+		n := end - at // longer ones may be no number for JSON, or unset
+		isPlain = isPlain && n <= len("999999999") && (n == 1 || (n > 1 && body[at] != '0'))
+	default:
+		isPlain = false
 	}
-	return i
+	if !isPlain || end <= at || (end < len(body) && body[end] != ' ') {
+		if end = valueEnd(body, at, st.kind); end >= 0 {
+			dst = e.appendValue(dst, o, st, st.key, body[at:end], st.kind)
+		}
+		return dst, end
+	}
+
+	dst = putPart(put(dst, &st.begin), body, at, end)
+	switch st.kind {
+	case kindPlain, kindHex:
+		dst = append(dst, '"')
+	case kindID:
+		dst = e.appendIDName(dst, o, st, st.key, body[at:end])
+	}
+	return dst, end
 }
 
-// isNumber reports whether a value is such a number.
-func isNumber(v []byte) bool { return len(v) > 0 && numberEnd(v, 0) == len(v) }
-
-// hexEnd returns where the hex digits at b[i:] end if they are a whole field value; 0 otherwise.
-func hexEnd(b []byte, i int) int {
-	from := i
-	for i < len(b) && isHex[b[i]] {
-		i++
+// quotedEnd returns where the "..." at text[at:] ends, if it is a whole value and JSON writes it just
+// so; -1 otherwise.
+func quotedEnd(text []byte, at int) int {
+	if at >= len(text) || text[at] != '"' {
+		return -1
 	}
-	if i == from || i < len(b) && b[i] != ' ' {
-		return 0
+	end := record.PlainEnd(text, at+1)
+	if end < len(text) && text[end] == '"' && (end+1 == len(text) || text[end+1] == ' ') {
+		return end + 1
 	}
-	return i
+	return -1
 }
 
-var isHex = func() (t [256]bool) {
-	for _, c := range "0123456789abcdefABCDEF" {
-		t[c] = true
-	}
-	return t
-}()
-
-// wordEnd returns where the bare word at b[i:] ends, when a field or nothing follows and it
-// can stand in JSON as it is; 0 otherwise.
-func wordEnd(b []byte, i int) int {
-	if i < len(b) && b[i] == '\'' {
-		return 0
-	}
-	i = jsontext.PlainEnd(b, i)
-	if i == len(b) || b[i] == ' ' && isField(b[i+1:]) {
-		return i
-	}
-	return 0
+// isNumber reports whether a value is a decimal number that JSON has in the same digits, and in which
+// every reader sees the same value.
+func isNumber(v []byte) bool {
+	n, ok := record.ParseInt(v)
+	return ok && n > -1<<53 && n < 1<<53
 }
 
-// quotedEnd returns where the "..." at b[i:] ends, when it is a whole value and JSON writes it
-// just so; 0 otherwise.
-func quotedEnd(b []byte, i int) int {
-	if i >= len(b) || b[i] != '"' {
-		return 0
-	}
-	i = jsontext.PlainEnd(b, i+1)
-	if i < len(b) && b[i] == '"' && (i+1 == len(b) || b[i+1] == ' ') {
-		return i + 1
-	}
-	return 0
+// isQuoted reports whether a value stands in quotes of either kind.
+func isQuoted(v []byte) bool {
+	n := len(v)
+	return n > 1 && (v[0] == '"' || v[0] == '\'') && v[n-1] == v[0]
 }

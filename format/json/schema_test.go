@@ -2,12 +2,18 @@ package json
 
 import (
 	"bytes"
+	_ "embed"
 	stdjson "encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
+
+// Schema is the JSON Schema of an event.
+//
+//go:embed schema.json
+var Schema []byte
 
 var schema = func() *jsonschema.Schema {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))

@@ -1,6 +1,10 @@
 package json
 
-import "time"
+import (
+	"time"
+
+	"audisp-relay/audit/record"
+)
 
 // stamp writes times. The second and its text are remembered, as many events share it.
 type stamp struct {
@@ -8,12 +12,9 @@ type stamp struct {
 	text [len(`"2006-01-02T15:04:05.`)]byte
 }
 
-// lastMillis is the end of the year 9999, behind which RFC 3339 has no times.
-const lastMillis = 253402300799999
-
 // append appends the time that is so many ms after 1970, as a string of RFC 3339 in UTC.
 func (s *stamp) append(dst []byte, millis int64) []byte {
-	if millis > lastMillis {
+	if millis > record.LastMillis {
 		return append(dst, "null"...)
 	}
 	sec, ms := millis/1000, millis%1000

@@ -5,29 +5,15 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
-
 	"audisp-relay/audit/record"
-)
-
-const (
-	typePath      = uint32(auparse.AUDIT_PATH)
-	typeSockaddr  = uint32(auparse.AUDIT_SOCKADDR)
-	typeCWD       = uint32(auparse.AUDIT_CWD)
-	typeExecve    = uint32(auparse.AUDIT_EXECVE)
-	typeProctitle = record.TypeProctitle
-	typeSyscall   = record.TypeSyscall
-	typeUringop   = uint32(auparse.AUDIT_URINGOP)
 )
 
 // recordType is what the encoder knows of the records of one type.
 type recordType struct {
-	name string
-	json string // the name in quotes, or null
-	// placed: records of the type have a place of their own, and none is the main one.
-	placed bool
-	steps  []step // the fields it mostly has, in their order
-	memo   int    // object.memo
+	name  string
+	json  string // the name in quotes, or null
+	steps []step // the fields it mostly has, in their order
+	memo  int    // object.memo
 }
 
 // kind says how the value of a field is shown and restored: the class of its key, or a
@@ -56,17 +42,13 @@ const (
 
 // step is a field that is expected at a place of a record, with what it is written with.
 type step struct {
+	key   []byte
 	field prefix // "auid="
 	json  chunk  // `,"auid":`
-	begin chunk  // the same with what the value begins with: `,"a0":"0x`
+	begin chunk  // the same with what appendPlain writes before the value: `,"a0":"0x`
 	kind  kind
-	name  chunk  // `,"auser":` of an id
-	twin  prefix // "AUID=" of an id
-	group bool   // the id is a group's
+	name  chunk // `,"auser":` of an id
 }
-
-// key returns the field's key.
-func (st *step) key() string { return st.field.text[:len(st.field.text)-1] }
 
 // level says in which object a field is shown.
 type level uint8
@@ -105,7 +87,7 @@ func kindOf(typ uint32, l level, key []byte) kind {
 			return kindSaddr
 		}
 	}
-	if typ > lastType { // no type of the kernel
+	if typ > record.LastType { // no type of the kernel
 		typ = 0
 	}
 	return kind(record.ClassIn(typ, key))
@@ -137,12 +119,12 @@ var reserved = func() map[string]level {
 // under it.
 func isReserved(typ uint32, l level, key []byte) bool {
 	if string(key) == "errno" { // elsewhere it is a field (integrity_audit.c)
-		return typ == typeSyscall || typ == typeUringop
+		return typ == record.TypeSyscall || typ == record.TypeUring
 	}
 	return reserved[string(key)]&l != 0
 }
 
-// splitID cuts the key of an id in what stands before and behind the part that makes way
+// splitID cuts the key of an id in what stands before and after the part that makes way
 // for user or group: auid is shown with auser, id with id_name.
 func splitID(key []byte) (before int, insert string) {
 	if n := len(key) - 3; n >= 0 && string(key) != "new_gid" {
@@ -161,17 +143,11 @@ func splitID(key []byte) (before int, insert string) {
 	return len(key), "_name"
 }
 
-func isGroup(key []byte) bool {
-	n := len(key) - 3
-	return n >= 0 && string(key[n:]) == "gid"
-}
-
 // newSteps makes the steps of a type's fields.
 func newSteps(typ uint32, l level, keys string) (steps []step) {
 	for _, key := range strings.Fields(keys) {
-		s := step{field: newPrefix(key + "="), json: newChunk(`,"` + key + `":`), kind: kindOf(typ, l, []byte(key))}
-		s.begin = s.json
-		switch s.kind {
+		s := step{key: []byte(key), field: newPrefix(key + "="), json: newChunk(`,"` + key + `":`), kind: kindOf(typ, l, []byte(key))}
+		switch s.begin = s.json; s.kind {
 		case kindHex:
 			s.begin = newChunk(`,"` + key + `":"0x`)
 		case kindPlain:
@@ -179,7 +155,6 @@ func newSteps(typ uint32, l level, keys string) (steps []step) {
 		case kindID:
 			n, insert := splitID([]byte(key))
 			s.name = newChunk(`,"` + key[:n] + insert + `":`)
-			s.twin, s.group = newPrefix(strings.ToUpper(key)+"="), isGroup([]byte(key))
 		}
 		steps = append(steps, s)
 	}
@@ -199,11 +174,8 @@ const (
 
 var messageSteps = newSteps(0, message, msgFields)
 
-// firstType and lastType are the range of types that have names (linux/audit.h).
-const firstType, lastType = 1000, 2999
-
 // recordTypes are those that records were seen of.
-var recordTypes [lastType - firstType + 1]atomic.Pointer[recordType]
+var recordTypes [record.LastType - record.FirstType + 1]atomic.Pointer[recordType]
 
 var nameless = recordType{json: "null", memo: -1}
 
@@ -213,31 +185,28 @@ func newType(n uint32, name string) *recordType {
 	program := record.OfProgram(n) || n >= record.NamedType
 	l, fields := top|other, ""
 	switch n {
-	case typePath:
+	case record.TypePath:
 		l, fields = path, pathFields
-	case typeSockaddr:
+	case record.TypeSockaddr:
 		l, fields = sockaddr, "saddr"
-	case typeCWD, typeExecve, typeProctitle, record.TypeEOE:
-		t.placed = true
-	case typeSyscall:
+	case record.TypeSyscall:
 		fields = syscallFields
-	case uint32(auparse.AUDIT_BPRM_FCAPS):
+	case record.TypeBprmFcaps:
 		fields = "fver fp fi fe old_pp old_pi old_pe old_pa pp pi pe pa frootid"
-	case uint32(auparse.AUDIT_LOGIN):
+	case record.TypeLogin:
 		fields = "pid uid subj old-auid auid tty old-ses ses res"
-	case uint32(auparse.AUDIT_CONFIG_CHANGE):
+	case record.TypeConfig:
 		fields = "auid ses subj op key list res"
-	case uint32(auparse.AUDIT_OBJ_PID):
+	case record.TypeObjPID:
 		fields = "opid oauid ouid oses obj ocomm"
 	default:
 		if program {
 			fields = userFields
 		}
 	}
-	t.placed = t.placed || l == path || l == sockaddr
 	t.steps = newSteps(n, l, fields)
 	first := memoField(n)
-	t.memo = slices.IndexFunc(t.steps, func(st step) bool { return st.key() == first })
+	t.memo = slices.IndexFunc(t.steps, func(st step) bool { return string(st.key) == first })
 	return t
 }
 
@@ -250,7 +219,7 @@ func (e *Encoder) typeOf(b *record.Batch, i int) *recordType {
 	n := b.Recs[i].Type
 	switch {
 	case record.HasTypeName(n):
-		known := &recordTypes[n-firstType]
+		known := &recordTypes[n-record.FirstType]
 		t := known.Load()
 		if t == nil {
 			t = newType(n, string(record.AppendTypeName(nil, n)))

@@ -7,109 +7,20 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// appendExpected appends the member of an expected field whose value begins at body[at:],
-// and returns where the value ends. It takes only what needs no care: of all else it
-// appends nothing and returns 0.
-func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, at int) ([]byte, int) {
-	end := 0
-	switch st.kind {
-	case kindInt:
-		if end = numberEnd(body, at); end > 0 {
-			dst = putPart(put(dst, &st.json), body, at, end)
-		}
-	case kindID:
-		return e.appendExpectedID(dst, o, st, body, at)
-	case kindSession:
-		if end = numberEnd(body, at); end > 0 {
-			if dst = put(dst, &st.json); record.IsUnset(body[at:end]) {
-				return e.appendSession(dst, o, st, nil, body[at:end]), end
-			}
-			return append(dst, body[at:end]...), end
-		}
-	case kindHex:
-		if end = hexEnd(body, at); end > 0 {
-			dst = putPart(put(dst, &st.begin), body, at, end)
-			dst = append(dst, '"')
-		}
-	case kindPlain:
-		if end = wordEnd(body, at); end > 0 && !o.percent {
-			dst = putPart(put(dst, &st.begin), body, at, end)
-			return append(dst, '"'), end
-		}
-		return dst, 0
-	case kindText:
-		if end = quotedEnd(body, at); end > 0 && !o.percent {
-			return putPart(put(dst, &st.json), body, at, end), end
-		}
-		if end = hexEnd(body, at); end > 0 {
-			return e.appendText(put(dst, &st.json), o, st, nil, body[at:end]), end
-		}
-		return dst, 0
-	case kindSaddr:
-		if end = hexEnd(body, at); end > 0 {
-			return e.appendSaddr(dst, o, body[at:end]), end
-		}
-	case kindSuccess:
-		return appendSuccess(dst, o, st, body, at)
-	case kindExit:
-		if end = numberEnd(body, at); end > 0 {
-			dst = put(dst, &st.json)
-			return appendExit(dst, o, body[at:end]), end
-		}
-	case kindMsg: // its end is the last quote that can be (record.Scanner)
-		if n := len(body); n-at > 1 && body[at] == '\'' && body[n-1] == '\'' {
-			return e.appendMsg(put(dst, &st.json), o, body[at:]), n
-		}
-	case kindSyscall:
-		if end = numberEnd(body, at); end > 0 {
-			return e.appendSyscall(dst, o, body[at:end]), end
-		}
-	case kindArch:
-		if end = tokenEnd(body, at); end > at && body[at] != '"' && body[at] != '\'' {
-			return e.appendArch(put(dst, &st.json), o, body[at:end]), end
-		}
-		return dst, 0
-	case kindKey:
-		if end = quotedEnd(body, at); end > 0 && len(e.keys) == 0 && o.level == top && !o.percent {
-			return appendOneKey(dst, o, body[at:end]), end
-		}
-		if end = tokenEnd(body, at); end > at && body[at] != '"' && body[at] != '\'' || quotedEnd(body, at) == end {
-			return e.appendValue(dst, o, st, nil, body[at:end], st.kind), end
-		}
-		return dst, 0
-	}
-	return dst, end
-}
-
-func appendSuccess(dst []byte, o *object, st *step, body []byte, at int) ([]byte, int) {
-	switch end := tokenEnd(body, at); string(body[at:end]) {
-	case "yes":
-		return append(put(dst, &st.json), "true"...), end
-	case "no":
-		o.failed = true
-		return append(put(dst, &st.json), "false"...), end
-	}
-	return dst, 0
-}
-
 // appendKey begins a member: of an expected field, or of another with that key.
 func appendKey(dst []byte, st *step, key []byte) []byte {
 	if st != nil {
 		return put(dst, &st.json)
 	}
-	dst = append(dst, ',', '"')
-	dst = append(dst, key...)
-	return append(dst, '"', ':')
+	return append(appendName(dst, key), ':')
 }
 
-// appendValue appends the member of any field. What the rules would not give back makes the
-// object irregular.
+// appendValue appends the member of a field. What the rules would not give back makes the object
+// irregular.
 func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k kind) []byte {
 	switch k {
 	case kindID:
 		return e.appendID(dst, o, st, key, v)
-	case kindText:
-		return e.appendText(appendKey(dst, st, key), o, st, key, v)
 	case kindSyscall:
 		return e.appendSyscall(dst, o, v)
 	case kindKey:
@@ -117,10 +28,16 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 	case kindSaddr:
 		return e.appendSaddr(dst, o, v)
 	}
+
 	dst = appendKey(dst, st, key)
-	if isQuoted(v) && (v[0] == '"' && bytes.IndexByte(v[1:len(v)-1], '"') < 0 || v[0] == '\'' && k != kindMsg && k != kindArch) {
-		return e.appendBare(dst, o, st, key, v)
+	switch {
+	case k == kindText:
+		return e.appendText(dst, o, key, v)
+	case !isQuoted(v):
+	case v[0] == '"' && bytes.IndexByte(v[1:len(v)-1], '"') < 0, v[0] == '\'' && k != kindMsg && k != kindArch:
+		return e.appendBare(dst, o, key, v)
 	}
+
 	switch k {
 	case kindMsg:
 		return e.appendMsg(dst, o, v)
@@ -130,7 +47,7 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 		return e.appendUring(dst, o, v)
 	case kindSession:
 		if isNumber(v) {
-			return e.appendSession(dst, o, st, key, v)
+			return e.appendSession(dst, o, key, v)
 		}
 	case kindInt:
 		if isNumber(v) {
@@ -141,13 +58,11 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 			return appendExit(dst, o, v)
 		}
 	case kindHex:
-		if hexEnd(v, 0) == len(v) && len(v) > 0 {
-			dst = append(dst, `"0x`...)
-			dst = append(dst, v...)
-			return append(dst, '"')
+		if record.IsHex(v) {
+			return append(append(append(dst, `"0x`...), v...), '"')
 		}
-		if len(v) > 1 && v[0] == '0' && v[1] == 'x' {
-			e.literally(o, st, key, v)
+		if record.HasPrefix(v, "0x") {
+			e.literally(o, key, v)
 		}
 	case kindSuccess:
 		switch string(v) {
@@ -163,14 +78,14 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 
 // appendBare appends a value that is not what its class has, without the quotes that it
 // stands in.
-func (e *Encoder) appendBare(dst []byte, o *object, st *step, key, v []byte) []byte {
+func (e *Encoder) appendBare(dst []byte, o *object, key, v []byte) []byte {
 	if !isQuoted(v) {
 		return e.appendString(dst, v)
 	}
 	if v[0] == '"' {
-		o.quote(st, key)
+		o.quote(key)
 	} else {
-		e.literally(o, st, key, v)
+		e.literally(o, key, v)
 	}
 	return e.appendString(dst, v[1:len(v)-1])
 }
@@ -178,7 +93,7 @@ func (e *Encoder) appendBare(dst []byte, o *object, st *step, key, v []byte) []b
 // appendExit appends the exit code, and the name of the error.
 func appendExit(dst []byte, o *object, v []byte) []byte {
 	dst = append(dst, v...)
-	if v[0] != '-' || !o.failed || len(v) > 5 || o.typ != typeSyscall && o.typ != typeUringop {
+	if v[0] != '-' || !o.failed || len(v) > 5 || (o.typ != record.TypeSyscall && o.typ != record.TypeUring) {
 		return dst
 	}
 	n, _ := strconv.Atoi(string(v[1:]))
@@ -191,7 +106,7 @@ func appendExit(dst []byte, o *object, v []byte) []byte {
 }
 
 // appendText appends a value of the class Text.
-func (e *Encoder) appendText(dst []byte, o *object, st *step, key, v []byte) []byte {
+func (e *Encoder) appendText(dst []byte, o *object, key, v []byte) []byte {
 	if string(v) == "(null)" {
 		return append(dst, "null"...)
 	}
@@ -199,9 +114,9 @@ func (e *Encoder) appendText(dst []byte, o *object, st *step, key, v []byte) []b
 	switch {
 	case ok:
 	case isQuoted(v) && v[0] == '"':
-		o.quote(st, key)
+		o.quote(key)
 	default:
-		e.literally(o, st, key, v)
+		e.literally(o, key, v)
 	}
 	return e.appendString(dst, text)
 }
@@ -219,26 +134,16 @@ func (e *Encoder) unquote(v []byte) (text []byte, ok bool) {
 		return text, false
 	}
 	e.scratch = text[:0]
-	return text, record.NeedsHex(text) && isUpper(v)
-}
-
-// isUpper reports whether the letters of hex digits are upper-case.
-func isUpper(v []byte) bool {
-	for _, c := range v {
-		if c > 'F' {
-			return false
-		}
-	}
-	return true
+	return text, record.NeedsHex(text) && !bytes.ContainsAny(v, "abcdef")
 }
 
 // appendSession appends a session that is a number.
-func (e *Encoder) appendSession(dst []byte, o *object, st *step, key, v []byte) []byte {
+func (e *Encoder) appendSession(dst []byte, o *object, key, v []byte) []byte {
 	if !record.IsUnset(v) {
 		return append(dst, v...)
 	}
 	if v[0] == '-' {
-		e.literally(o, st, key, v)
+		e.literally(o, key, v)
 	}
 	return append(dst, "null"...)
 }
@@ -247,22 +152,22 @@ func (e *Encoder) appendSession(dst []byte, o *object, st *step, key, v []byte) 
 func (e *Encoder) appendArch(dst []byte, o *object, v []byte) []byte {
 	name := e.archName(o, v)
 	if name == "" {
-		if hexEnd(v, 0) == len(v) && len(v) > 0 {
+		if record.IsHex(v) {
 			dst = append(dst, `"0x`...)
 			dst = append(dst, v...)
 			return append(dst, '"')
 		}
 		if _, known := record.ArchCode(string(v)); known {
 			o.irregular = true
-		} else if len(v) > 1 && v[0] == '0' && v[1] == 'x' {
-			e.literally(o, nil, []byte("arch"), v)
+		} else if record.HasPrefix(v, "0x") {
+			e.literally(o, []byte("arch"), v)
 		}
 		return e.appendString(dst, v)
 	}
 	if !e.arch.canonical {
-		e.literally(o, nil, []byte("arch"), v)
+		e.literally(o, []byte("arch"), v)
 	}
-	if e.auditd && !e.twins.take(&twinArch, name) {
+	if e.auditd && !e.twins.take([]byte("arch"), name) {
 		o.irregular = true
 	}
 	dst = append(dst, '"')
@@ -306,7 +211,7 @@ const unknownCall = "unknown-syscall("
 func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 	dst = append(dst, `,"syscall":`...)
 	number := isNumber(v) && v[0] != '-'
-	twin, ok := e.twins.word(&twinSyscall)
+	twin, ok := e.twins.word("syscall")
 	switch {
 	case ok && len(twin) > len(unknownCall) && string(twin[:len(unknownCall)]) == unknownCall: // auditd is older than the kernel
 		n := len(twin) - 1
@@ -343,7 +248,7 @@ func (e *Encoder) appendUring(dst []byte, o *object, v []byte) []byte {
 	} else {
 		dst = e.appendString(dst, v)
 	}
-	if twin, ok := e.twins.word(&twinUring); ok && bytes.HasPrefix(twin, []byte("unknown-")) {
+	if twin, ok := e.twins.word("uring_op"); ok && bytes.HasPrefix(twin, []byte("unknown-")) {
 		o.irregular = true
 	} else if ok {
 		dst = e.appendString(append(dst, `,"uring_op_name":`...), twin)

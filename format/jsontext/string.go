@@ -4,54 +4,23 @@ package jsontext
 
 import (
 	"bytes"
-	"encoding/binary"
-	"math/bits"
 	"unicode/utf8"
+
+	"audisp-relay/audit/record"
 )
 
 const hexDigits = "0123456789abcdef"
 
-// plain are the bytes that the kernel leaves in quotes and JSON as they are.
-var plain = func() (t [256]bool) {
-	for c := '!'; c <= '~'; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
-
-// PlainEnd returns where the run of bytes at b[i:] ends that the kernel leaves in quotes and JSON as
-// they are. It looks at eight at once: a loop over the bytes of a short value costs more in
-// branches guessed wrong than in work. The lowest bit that is set is right; those above it may
-// come of a borrow.
-func PlainEnd(b []byte, i int) int {
-	const each, tops = 0x0101010101010101, 0x8080808080808080
-	has := func(x uint64, c byte) uint64 {
-		x ^= each * uint64(c)
-		return (x - each) &^ x
-	}
-	for ; i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:])
-		m := (x-each*'!')&^x | has(x, '"') | has(x, '\\') | has(x, 0x7F) | x
-		if m &= tops; m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
-		}
-	}
-	for i < len(b) && plain[b[i]] {
-		i++
-	}
-	return i
-}
-
 // AppendString appends s as a JSON string. Bytes that are not UTF-8 are written as %xx; with
-// percent every '%' is, too, so that one can be told from the other. escaped is how many bytes
+// percent every '%' is, too, so that one can be distinguished from the other. escaped is how many bytes
 // were written so.
 func AppendString(dst, s []byte, percent bool) (out []byte, escaped int) {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if (plain[c] || c == ' ') && (c != '%' || !percent) {
-			end := PlainEnd(s, i+1)
+		if (record.IsPlain(c) || c == ' ') && (c != '%' || !percent) {
+			end := record.PlainEnd(s, i+1)
 			if percent {
 				if k := bytes.IndexByte(s[i+1:end], '%'); k >= 0 {
 					end = i + 1 + k

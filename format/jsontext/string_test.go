@@ -51,26 +51,6 @@ func FuzzAppendString(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, percent bool) { checkString(t, s, percent || !utf8.ValidString(s)) })
 }
 
-// TestPlainEnd: eight bytes at once find what one after the other does.
-func TestPlainEnd(t *testing.T) {
-	for n := range 20 {
-		for at := range n + 1 {
-			for c := range 256 {
-				b := []byte(strings.Repeat("z", n))
-				want := n
-				if at < n {
-					if b[at] = byte(c); !plain[c] {
-						want = at
-					}
-				}
-				if got := PlainEnd(b, 0); got != want {
-					t.Fatalf("%q: ends at %d, want %d", b, got, want)
-				}
-			}
-		}
-	}
-}
-
 func BenchmarkAppendString(b *testing.B) {
 	text := []byte(`/usr/lib/systemd/system/some-service.service with "quotes" and ü`)
 	dst := make([]byte, 0, 200)

@@ -1,21 +1,17 @@
 package laurel
 
-import (
-	"audisp-relay/audit/record"
-)
-
-// Types with an object of their own shape (linux/audit.h).
+import "audisp-relay/audit/record"
 
 // inList reports whether laurel shows records of type t in an array, even if there is
 // only one: those of the kernel that come in company.
 func inList(t uint32) bool {
 	switch t {
-	case record.TypeSyscall, record.TypeCWD, record.TypeExecve, record.TypeProctitle:
+	case record.TypeSyscall, record.TypeCWD, record.TypeExecve, record.TypeProctitle, record.TypeEOE:
 		return false
 	case record.TypeLogin:
 		return true
 	}
-	return t >= 1300 && t <= 1405 || t >= 1420 && t <= 2099 && t != 2000 || t >= record.NamedType
+	return (t >= 1300 && t <= 1405) || (t >= 1420 && t <= 2099 && t != record.TypeKernel) || t >= record.NamedType
 }
 
 // class is how laurel reads the values of a key.
@@ -32,7 +28,7 @@ const (
 
 // classOf returns the class of a key. laurel has it from the dictionary of fields that
 // the audit project publishes, where a number's base is given for some keys only. Ids
-// are told by the end of their key.
+// are recognised by the end of their key.
 func classOf(key []byte) class {
 	if n := len(key); n >= 3 && key[n-1] == 'd' && key[n-2] == 'i' && (key[n-3] == 'u' || key[n-3] == 'g') {
 		return decimal // auid, ogid, and uuid

@@ -1,9 +1,9 @@
 package laurel
 
 import (
-	"bytes"
-	"hash/maphash"
 	"strconv"
+
+	"audisp-relay/audit/record"
 )
 
 // Keys that are laurel's, or ours: RAW is the text of what laurel refuses.
@@ -15,36 +15,32 @@ var (
 )
 
 // keySet knows the keys an object has. A key that comes again is written with "#2"
-// behind it, then "#3": laurel writes it twice as it is, and a reader of JSON takes one
+// after it, then "#3": laurel writes it twice as it is, and a reader of JSON takes one
 // of the two. No key of a record has a '#' in it.
 type keySet struct {
 	filter [4]uint64 // a bit for each key
-	keys   [][]byte
-	// The table holds the first so many of keys and how often each was there. As long as
-	// each key finds its bit of the filter free it is not needed.
-	inTable int
-	slots   []slot // a power of two, half of them free
-	round   uint32 // slots of another round are free
+	// times is how often each key was there, but for those of fresh, which came once: as long as each
+	// key finds its bit of the filter free, it is not needed.
+	fresh [][]byte
+	times map[string]uint32
 }
 
-type slot struct {
-	key   []byte
-	round uint32
-	times uint32
-}
-
-// seed makes it impossible to choose keys that fall on one slot.
-var seed = maphash.MakeSeed()
-
-// leastSlots serves the longest record there is, SYSCALL with its names.
-const leastSlots = 128
+// keptKeys bounds the memory that an unusual record leaves: the longest usual one, SYSCALL with its
+// names, has some 60 keys.
+const keptKeys = 8192
 
 // reset forgets the keys.
 func (s *keySet) reset() {
 	s.filter = [4]uint64{}
-	s.keys, s.inTable = s.keys[:0], 0
-	if cap(s.keys) > 64*leastSlots {
-		s.keys = nil
+	s.fresh = s.fresh[:0]
+	if cap(s.fresh) > keptKeys {
+		s.fresh = nil
+	}
+	switch n := len(s.times); {
+	case n > keptKeys:
+		s.times = nil
+	case n > 0:
+		clear(s.times)
 	}
 }
 
@@ -56,72 +52,22 @@ func (s *keySet) add(key []byte) uint32 {
 	n := uint(len(key))
 	h := 97*key[0] + 177*key[n-1] + 225*key[n/2] + 251*key[(n-1)/2] + byte(n)
 	at, bit := &s.filter[h>>6], uint64(1)<<(h&63)
-	if *at&bit != 0 {
-		return s.look(key)
+	if *at&bit == 0 {
+		*at |= bit
+		s.fresh = append(s.fresh, key)
+		return 1
 	}
-	*at |= bit
-	s.keys = append(s.keys, key)
-	return 1
-}
 
-// look does what add does when the filter does not know.
-func (s *keySet) look(key []byte) uint32 {
-	if s.inTable == 0 {
-		s.clearTable()
+	if s.times == nil {
+		s.times = make(map[string]uint32)
 	}
-	for _, k := range s.keys[s.inTable:] {
-		s.count(k)
+	for _, k := range s.fresh {
+		s.times[record.Alias(k)] = 1
 	}
-	s.inTable = len(s.keys)
-	n := s.count(key)
-	if n == 1 {
-		s.keys = append(s.keys, key)
-		s.inTable++
-	}
-	return n
-}
-
-func (s *keySet) clearTable() {
-	if len(s.slots) == 0 || len(s.slots) > 64*leastSlots {
-		s.slots, s.round = make([]slot, leastSlots), 0
-	}
-	if s.round++; s.round == 0 { // once around: slots would look taken
-		clear(s.slots)
-		s.round = 1
-	}
-}
-
-// count counts a key in the table.
-func (s *keySet) count(key []byte) uint32 {
-	if 2*len(s.keys) >= len(s.slots) {
-		s.grow()
-	}
-	at := s.find(key)
-	if at.round != s.round {
-		*at = slot{key: key, round: s.round}
-	}
-	at.times++
-	return at.times
-}
-
-// find returns the slot of key, or the free one it is to have.
-func (s *keySet) find(key []byte) *slot {
-	mask := uint64(len(s.slots) - 1)
-	for h := maphash.Bytes(seed, key); ; h++ {
-		if at := &s.slots[h&mask]; at.round != s.round || bytes.Equal(at.key, key) {
-			return at
-		}
-	}
-}
-
-func (s *keySet) grow() {
-	old := s.slots
-	s.slots = make([]slot, 2*len(old))
-	for i := range old {
-		if old[i].round == s.round {
-			*s.find(old[i].key) = old[i]
-		}
-	}
+	s.fresh = s.fresh[:0]
+	times := s.times[record.Alias(key)] + 1
+	s.times[record.Alias(key)] = times
+	return times
 }
 
 // appendKey appends a comma where one is due, and the key with its colon. The bytes of key

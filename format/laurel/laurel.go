@@ -1,5 +1,5 @@
 // Package laurel writes events in the shape that laurel 0.5.1 gives them with its
-// default configuration, so that what was built on laurel's log goes on working.
+// default configuration, so that what was built on laurel's log keeps working.
 // docs/laurel.md lists what differs and why.
 //
 // What laurel writes was found by giving it records and looking at its output; the tests
@@ -44,7 +44,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	}
 	for k := i; k < j; k++ {
 		if !b.Recs[k].HasID() {
-			dst = appendString(e.top.appendKey(dst, keyRaw), trimmed(b.Bytes(k)))
+			dst = appendString(e.top.appendKey(dst, keyRaw), record.TrimEnd(b.Bytes(k)))
 			continue
 		}
 		if !hasType(b, i, k) { // else it stands with the first of its type
@@ -84,67 +84,49 @@ func (e *Encoder) nodeOf(b *record.Batch, i, j int) []byte {
 // hasType reports whether a record of record k's type is among records i to k-1. It looks
 // at the last one first: a long event is long by records of one type.
 func hasType(b *record.Batch, i, k int) bool {
-	t := b.Recs[k].Type
 	for n := k - 1; n >= i; n-- {
-		if b.Recs[n].Type == t && b.Recs[n].HasID() && alike(b, t, n, k) {
+		if isLike(b, n, k) {
 			return true
 		}
 	}
 	return false
 }
 
-// alike reports whether the types of records n and k, which have number t, have the same
-// name, too. Most numbers have only one.
-func alike(b *record.Batch, t uint32, n, k int) bool { return t < record.NamedType || b.SameType(n, k) }
+// isLike reports whether record n has an id and the type of record k.
+func isLike(b *record.Batch, n, k int) bool { return b.Recs[n].HasID() && b.SameType(n, k) }
 
 // appendType appends what the event has of record k's type: one object or an array of
 // objects, whatever their number.
 func (e *Encoder) appendType(dst []byte, b *record.Batch, k, j int) []byte {
-	t, of := b.Recs[k].Type, k
+	typ := b.Recs[k].Type
 	from := len(e.names)
 	e.names = b.AppendType(e.names, k)
 	name := e.names[from:] // stays as it is if names has to move
-	switch {
-	case t == record.TypeEOE:
-		// laurel has no EOE in its events. One with fields, which nobody writes, is shown.
-		for ; k < j; k++ {
-			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
-				if r := record.Parse(b, k); len(r.Body) > 0 {
-					dst = e.appendRecord(e.top.appendKey(dst, name), &r)
-				}
-			}
-		}
-	case t == record.TypeExecve:
-		dst = e.appendExecve(e.top.appendKey(dst, name), b, k, j)
-	case inList(t):
+	if typ == record.TypeExecve {
+		return e.appendExecve(e.top.appendKey(dst, name), b, k, j)
+	}
+
+	list := inList(typ)
+	if list {
 		dst = append(e.top.appendKey(dst, name), '[')
-		for first := k; k < j; k++ {
-			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
-				if k > first {
-					dst = append(dst, ',')
-				}
-				r := record.Parse(b, k)
-				dst = e.appendRecord(dst, &r)
-			}
+	}
+	for n := k; n < j; n++ {
+		if !isLike(b, n, k) {
+			continue
 		}
+		r := record.Parse(b, n)
+		switch {
+		case typ == record.TypeEOE && len(r.Body) == 0: // laurel has no EOE. One with fields, which no kernel writes, is shown
+			continue
+		case !list:
+			dst = e.top.appendKey(dst, name)
+		case n > k:
+			dst = append(dst, ',')
+		}
+		dst = e.appendRecord(dst, &r)
+	}
+	if list {
 		dst = append(dst, ']')
-	default:
-		for ; k < j; k++ {
-			if b.Recs[k].Type == t && b.Recs[k].HasID() && alike(b, t, k, of) {
-				r := record.Parse(b, k)
-				dst = e.appendRecord(e.top.appendKey(dst, name), &r)
-			}
-		}
 	}
 	return dst
-}
-
-// trimmed is a line without its end.
-func trimmed(line []byte) []byte {
-	for n := len(line); n > 0; n-- {
-		if c := line[n-1]; c != '\n' && c != 0 && c != ' ' {
-			return line[:n]
-		}
-	}
-	return nil
 }

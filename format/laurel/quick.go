@@ -13,7 +13,7 @@ const (
 	asNull
 )
 
-// appendQuick appends fields of which laurel makes nothing special, as long as text begins
+// appendQuick appends fields that laurel treats like most, as long as text begins
 // with one, and returns where it has left off. That is most of them, and appendField would
 // write the same for each, in a multiple of the time.
 func (e *Encoder) appendQuick(dst []byte, t uint32, text []byte) (out []byte, at int) {
@@ -79,10 +79,8 @@ func quickWay(key, word []byte, all uint32) uint8 {
 		}
 	case encoded:
 		switch {
-		case all&inWord == 0 || all&inHex != 0 && n%2 == 0:
+		case all&inWord == 0 || (all&inHex != 0 && n%2 == 0):
 			return slow
-		case word[0] != '(' && word[0] != '?':
-			return asWord
 		case string(word) == "(null)" || string(word) == "?":
 			return asNull
 		}
@@ -95,7 +93,7 @@ func quickWay(key, word []byte, all uint32) uint8 {
 func isSpecial(t uint32, key []byte) bool {
 	switch t {
 	case record.TypeSyscall:
-		return key[0] == 'a' && is[key[len(key)-1]]&inDec != 0 || string(key) == "subj"
+		return (key[0] == 'a' && is[key[len(key)-1]]&inDec != 0) || string(key) == "subj"
 	case record.TypeExecve:
 		return key[0] == 'a'
 	case record.TypeUserAuth:

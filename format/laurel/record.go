@@ -77,12 +77,12 @@ type execArgs struct {
 
 // add adds an argument with its key. ok is false when the value is no part of one.
 func (x *execArgs) add(key []byte, v value) (ok bool) {
-	if i, ok := number(key[1:1+digitsLen(key[1:])], 10); ok && i < 1<<31 {
+	if i, ok := number(key[1:1+record.CountDigits(key[1:])], 10); ok && i < 1<<31 {
 		x.end = max(x.end, int(i)+1)
 	}
 	switch {
 	case key[len(key)-1] == 'n': // a1_len
-		return v.kind == isHexText || v.kind == isText && digitsLen(v.of) == len(v.of)
+		return v.kind == isHexText || (v.kind == isText && record.CountDigits(v.of) == len(v.of))
 	case v.kind == isHexText:
 		x.bytes += len(v.of) / 2
 	case v.kind == isText:
@@ -115,13 +115,11 @@ func (e *Encoder) appendFields(dst []byte, r *record.Parsed) (out []byte, whole 
 		dst = append(e.keys.appendKey(dst, p.netlabel), "null"...)
 	case p.verdict != nil:
 		dst = append(e.keys.appendKey(dst, p.verdict), '[')
-		for perms := p.perms; len(perms) > 0; {
-			n := identLen(perms)
+		for perm, rest := record.NextPerm(p.perms); len(perm) > 0; perm, rest = record.NextPerm(rest) {
 			if dst[len(dst)-1] != '[' {
 				dst = append(dst, ',')
 			}
-			dst = appendString(dst, perms[:n])
-			perms = skipBlanks(perms[n:])
+			dst = appendString(dst, perm)
 		}
 		dst = append(dst, ']')
 	}
@@ -159,8 +157,8 @@ func (e *Encoder) appendRun(dst []byte, r *record.Parsed, text []byte) (out []by
 	}
 }
 
-// appendField appends the field with this key, the value of which text begins with, and
-// returns the text behind it. ok is false when laurel would refuse the value.
+// appendField appends the field with this key, whose value text begins with, and
+// returns the text after it. ok is false when laurel would refuse the value.
 func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (out, rest []byte, ok bool) {
 	isTitle := r.Type == record.TypeProctitle && string(key) == "proctitle"
 	c := classOf(key)
@@ -175,12 +173,12 @@ func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (o
 	if isTitle && v.kind != isNull {
 		dst = e.appendTitle(e.keys.appendKey(dst, keyArgv), v)
 	} else {
-		dst = appendValue(e.keys.appendKey(dst, key), v)
+		dst = e.appendValue(e.keys.appendKey(dst, key), v)
 	}
 	return dst, text[n:], ok
 }
 
-// takeArg takes an argument with its key, and returns the text behind it.
+// takeArg takes an argument with its key, and returns the text after it.
 func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 	class := encoded
 	if t == record.TypeSyscall {
@@ -197,18 +195,14 @@ func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 	if len(e.argv) > 0 {
 		e.argv = append(e.argv, ',')
 	}
-	e.argv = appendValue(e.argv, v)
+	e.argv = e.appendValue(e.argv, v)
 	return text[n:], true
 }
 
 // appendTitle appends a process title as an array, as laurel cuts it at NULs: one that
 // begins an argument is left in it, so that an empty argument is the NUL of the next.
 func (e *Encoder) appendTitle(dst []byte, v value) []byte {
-	title := v.of
-	if v.kind == isHexText {
-		e.text, _ = record.AppendUnhex(e.text[:0], v.of)
-		title = e.text
-	}
+	title := e.decode(v)
 	dst = append(dst, '[')
 	for from, i := 0, 0; i <= len(title); i++ {
 		if (i == len(title) || title[i] == 0) && i > from {
@@ -222,12 +216,19 @@ func (e *Encoder) appendTitle(dst []byte, v value) []byte {
 	return append(dst, ']')
 }
 
-func appendValue(dst []byte, v value) []byte {
+// decode returns what a text stands for. It is valid until the next call.
+func (e *Encoder) decode(v value) []byte {
+	if v.kind != isHexText {
+		return v.of
+	}
+	e.text, _ = record.AppendUnhex(e.text[:0], v.of)
+	return e.text
+}
+
+func (e *Encoder) appendValue(dst []byte, v value) []byte {
 	switch v.kind {
-	case isText:
-		return appendString(dst, v.of)
-	case isHexText:
-		return append(appendHexText(append(dst, '"'), v.of), '"')
+	case isText, isHexText:
+		return appendString(dst, e.decode(v))
 	case isBraces:
 		dst = append(dst, '"', '{')
 		return append(appendText(dst, v.of), '}', '"')

@@ -76,7 +76,7 @@ func keyLen(text []byte) int {
 // argKeyLen returns the length of the key of an argument with which text begins: a0 of a
 // SYSCALL, and of an EXECVE a0_len and a0[1] too.
 func argKeyLen(text []byte, t uint32) int {
-	n := 1 + digitsLen(text[1:])
+	n := 1 + record.CountDigits(text[1:])
 	if n == 1 {
 		return 0
 	}
@@ -84,29 +84,18 @@ func argKeyLen(text []byte, t uint32) int {
 		if rest := text[n:]; bytes.HasPrefix(rest, []byte("_len=")) {
 			return n + len("_len")
 		} else if len(rest) > 0 && rest[0] == '[' {
-			if k := digitsLen(rest[1:]); k > 0 && bytes.HasPrefix(rest[1+k:], []byte("]=")) {
+			if k := record.CountDigits(rest[1:]); k > 0 && bytes.HasPrefix(rest[1+k:], []byte("]=")) {
 				return n + k + 2
 			}
 		}
 	}
-	if n == len(text) || text[n] != '=' || t == record.TypeSyscall && !fits16(text[1:n]) {
+	if n == len(text) || text[n] != '=' {
+		return 0
+	}
+	if i, ok := number(text[1:n], 10); t == record.TypeSyscall && (!ok || i >= 1<<16) { // as far as laurel counts
 		return 0
 	}
 	return n
-}
-
-func digitsLen(text []byte) (n int) {
-	for n < len(text) && is[text[n]]&inDec != 0 {
-		n++
-	}
-	return n
-}
-
-// fits16 reports whether the digits are a number below 1<<16, which is as far as laurel
-// counts arguments.
-func fits16(digits []byte) bool {
-	n, ok := number(digits, 10)
-	return ok && n < 1<<16
 }
 
 // prefix is text in front of the fields that laurel knows.
@@ -115,12 +104,12 @@ type prefix struct {
 }
 
 // readPrefix reads what stands in front of the fields: "avc:  denied  { read } for  ",
-// "netlabel: ", and in a policy load "policy loaded ", of which laurel makes nothing.
+// "netlabel: ", and in a policy load "policy loaded ", which laurel skips.
 func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
 	rest = body
-	if after, ok := bytes.CutPrefix(body, []byte("avc:")); ok {
-		if q, after := readVerdict(after); q.verdict != nil {
-			p, rest = q, after
+	if v, ok := record.ReadVerdict(body); ok && body[0] == 'a' && areIdents(v.Perms) {
+		if after, ok := bytes.CutPrefix(skipBlanks(v.Rest), []byte("for")); ok {
+			p.verdict, p.perms, rest = v.Result, v.Perms, skipBlanks(after)
 		}
 	} else if after, ok := bytes.CutPrefix(body, []byte("netlabel:")); ok {
 		p.netlabel, rest = body[:len("netlabel")], skipBlanks(after)
@@ -131,31 +120,16 @@ func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
 	return p, rest
 }
 
-// readVerdict reads "  denied  { read write } for  ".
-func readVerdict(text []byte) (p prefix, rest []byte) {
-	text = skipBlanks(text)
-	n := identLen(text)
-	verdict := text[:n]
-	if string(verdict) != "denied" && string(verdict) != "granted" {
-		return p, nil
+// areIdents reports whether there are permissions, and all have names: of one that the policy lacks
+// SELinux writes the number, and laurel refuses the record.
+func areIdents(perms []byte) bool {
+	perm, rest := record.NextPerm(perms)
+	for next := perm; len(next) > 0; next, rest = record.NextPerm(rest) {
+		if identLen(next) < len(next) {
+			return false
+		}
 	}
-	if text = skipBlanks(text[n:]); len(text) == 0 || text[0] != '{' {
-		return p, nil
-	}
-	perms := skipBlanks(text[1:])
-	text = perms
-	for identLen(text) > 0 {
-		text = skipBlanks(text[identLen(text):])
-	}
-	if len(text) == len(perms) || len(text) == 0 || text[0] != '}' {
-		return p, nil
-	}
-	perms = perms[:len(perms)-len(text)]
-	text, ok := bytes.CutPrefix(skipBlanks(text[1:]), []byte("for"))
-	if !ok {
-		return p, nil
-	}
-	return prefix{verdict: verdict, perms: perms}, skipBlanks(text)
+	return len(perm) > 0
 }
 
 func skipBlanks(text []byte) []byte {
@@ -166,7 +140,7 @@ func skipBlanks(text []byte) []byte {
 }
 
 func identLen(text []byte) (n int) {
-	for n < len(text) && (is[text[n]]&letter != 0 || text[n] == '_' || n > 0 && is[text[n]]&inDec != 0) {
+	for n < len(text) && (is[text[n]]&letter != 0 || text[n] == '_' || (n > 0 && is[text[n]]&inDec != 0)) {
 		n++
 	}
 	return n

@@ -1,7 +1,6 @@
 package laurel
 
 import (
-	"slices"
 	"unicode/utf8"
 
 	"audisp-relay/format/jsontext"
@@ -41,101 +40,38 @@ func appendString(dst, text []byte) []byte {
 
 // appendText appends the inside of a JSON string.
 func appendText(dst, text []byte) []byte {
-	for i, c := range text {
-		if ways[c] != asIs {
-			return appendEscaped(append(dst, text[:i]...), text[i:])
-		}
-	}
-	return append(dst, text...)
-}
-
-// appendEscaped does it for a text that has something to escape.
-func appendEscaped(dst, text []byte) []byte {
-	at := len(dst)
-	dst = slices.Grow(dst, 3*len(text))[:at+3*len(text)] // room for the longest there may be
-	for i := 0; i < len(text); {
-		c := text[i]
+	i := 0
+	for i < len(text) && ways[text[i]] == asIs {
 		i++
+	}
+	dst = append(dst, text[:i]...)
+
+	for i < len(text) { // what has one to be escaped mostly has more, as a socket's address
+		c, n := text[i], 1
 		switch ways[c] {
 		case asIs:
-			dst[at] = c
-			at++
-			continue
+			dst = append(dst, c)
 		case backslash:
-			dst[at], dst[at+1] = '\\', c
-			at += 2
-			continue
-		case multi:
-			if r, n := utf8.DecodeRune(text[i-1:]); n > 1 {
-				at += putRune(dst[at:], text[i-1:i-1+n], r)
-				i += n - 1
-				continue
-			}
+			dst = append(dst, '\\', c)
+		case percent:
+			dst = append(dst, '%', hexDigits[c>>4], hexDigits[c&15])
+		default:
+			dst, n = appendRune(dst, text[i:])
 		}
-		dst[at], dst[at+1], dst[at+2] = '%', hexDigits[c>>4], hexDigits[c&15]
-		at += 3
+		i += n
 	}
-	return dst[:at]
+	return dst
 }
 
-// appendHexText appends what pairs of hex digits stand for as the inside of a JSON string.
-func appendHexText(dst, digits []byte) []byte {
-	at := len(dst)
-	dst = slices.Grow(dst, 3*len(digits)/2)[:at+3*len(digits)/2]
-	for i := 1; i < len(digits); i += 2 {
-		c := digitOf[digits[i-1]]<<4 | digitOf[digits[i]]
-		switch ways[c] {
-		case asIs:
-			dst[at] = c
-			at++
-			continue
-		case backslash:
-			dst[at], dst[at+1] = '\\', c
-			at += 2
-			continue
-		case multi:
-			if k, n := putChar(dst[at:], digits[i-1:]); n > 0 {
-				at += k
-				i += 2 * (n - 1)
-				continue
-			}
-		}
-		dst[at], dst[at+1], dst[at+2] = '%', hexDigits[c>>4], hexDigits[c&15]
-		at += 3
+// appendRune appends the character of several bytes that text begins with, or a byte that begins
+// none, and returns its length.
+func appendRune(dst, text []byte) (out []byte, n int) {
+	r, n := utf8.DecodeRune(text)
+	switch {
+	case n == 1:
+		return append(dst, '%', hexDigits[text[0]>>4], hexDigits[text[0]&15]), 1
+	case jsontext.Unseen(r):
+		return jsontext.AppendUnseen(dst, r), n
 	}
-	return dst[:at]
+	return append(dst, text[:n]...), n
 }
-
-// putChar puts the character of several bytes that the digits begin with into dst, and
-// returns what that took and its length in bytes, 0 when it is none.
-func putChar(dst, digits []byte) (took, n int) {
-	var char [utf8.UTFMax]byte
-	for ; n < len(char) && 2*n+1 < len(digits); n++ {
-		char[n] = digitOf[digits[2*n]]<<4 | digitOf[digits[2*n+1]]
-	}
-	r, n := utf8.DecodeRune(char[:n])
-	if n < 2 {
-		return 0, 0
-	}
-	return putRune(dst, char[:n], r), n
-}
-
-// putRune puts a character, r, into dst and returns what that took, three bytes for each of
-// its own at most.
-func putRune(dst, char []byte, r rune) int {
-	if jsontext.Unseen(r) {
-		return len(jsontext.AppendUnseen(dst[:0], r))
-	}
-	return copy(dst, char)
-}
-
-// digitOf is what a hex digit stands for.
-var digitOf = func() (t [256]uint8) {
-	for i := range uint8(10) {
-		t['0'+i] = i
-	}
-	for i := range uint8(6) {
-		t['a'+i], t['A'+i] = 10+i, 10+i
-	}
-	return t
-}()

@@ -2,6 +2,7 @@ package laurel
 
 import (
 	"bytes"
+	"math"
 
 	"audisp-relay/audit/record"
 )
@@ -111,7 +112,7 @@ func number(digits []byte, base uint64) (n uint64, ok bool) {
 		if c >= 'A' {
 			d = uint64(c|0x20-'a') + 10
 		}
-		if d >= base || n > (1<<64-1-d)/base {
+		if d >= base || n > (math.MaxUint64-d)/base {
 			return 0, false
 		}
 		n = n*base + d
@@ -181,7 +182,7 @@ func innerLen(text []byte, closing byte) int {
 	}
 	pair := text[0]
 	switch {
-	case pair == '"' || pair == '\'' && closing == '}':
+	case pair == '"' || (pair == '\'' && closing == '}'):
 	case pair == '{' && closing == '\'':
 		pair = '}'
 	default:
@@ -193,7 +194,7 @@ func innerLen(text []byte, closing byte) int {
 		}
 	}
 	for i, c := range text {
-		if is[c]&inLabel == 0 || c == '\'' && closing == '\'' {
+		if is[c]&inLabel == 0 || (c == '\'' && closing == '\'') {
 			return i
 		}
 	}
@@ -222,7 +223,7 @@ func looseValue(text []byte) (of []byte, n int) {
 	return text[:n], n
 }
 
-// readField reads the value of a field of class c. AppArmor writes a mode behind its labels, with a
+// readField reads the value of a field of class c. AppArmor writes a mode after its labels, with a
 // blank between, which laurel looks for in these records.
 func readField(t uint32, key, text []byte, c class) (v value, n int) {
 	v, n = readValue(text, c)

@@ -145,7 +145,7 @@ func (r *renderer) add(c *chunk, b record.Batch, p piece) piece {
 // others are the record's own.
 func (r *renderer) clean(text []byte) []byte {
 	if !r.events {
-		if i := bytes.IndexByte(text, format.Separator); i >= 0 {
+		if i := bytes.IndexByte(text, record.Separator); i >= 0 {
 			text[i] = ' '
 		}
 	}

@@ -1,0 +1,211 @@
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"unsafe"
+)
+
+// Eight bytes of a text are looked at at once: a record has some hundred short values, and a loop
+// over the bytes of each costs more in branches guessed wrong than in work. ones has a one in each
+// byte of a word, and the top bit of each says what was found. The lowest bit that is set is right;
+// those above it may come of a borrow.
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// equals has the top bit of the bytes of word that are c, and other bits.
+func equals(word uint64, c byte) uint64 {
+	word ^= ones * uint64(c)
+	return (word - ones) &^ word
+}
+
+// find returns where c is in text from there on, or the length of text.
+func find(text []byte, from int, c byte) int {
+	i := from
+	for ; i+8 <= len(text); i += 8 {
+		if found := equals(binary.LittleEndian.Uint64(text[i:]), c) & tops; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+		if i-from >= 64 { // a long one: that is quicker
+			if k := bytes.IndexByte(text[i:], c); k >= 0 {
+				return i + k
+			}
+			return len(text)
+		}
+	}
+	for ; i < len(text) && text[i] != c; i++ {
+	}
+	return i
+}
+
+// WordEnd returns where the next blank is in text from there on, or the length of text.
+func WordEnd(text []byte, from int) int { return find(text, from, ' ') }
+
+// keyEnd returns where the '=' after the key at text[from] is, and from when there is no
+// key. A key has no byte below '-', which are the blanks, the quotes and the brackets that
+// are no keys' in any record, and is ASCII.
+func keyEnd(text []byte, from int) int {
+	i := from
+	for ; i+8 <= len(text); i += 8 {
+		w := binary.LittleEndian.Uint64(text[i : i+8])
+		equal := w ^ '='*ones
+		equal = ^((equal&^tops + 0x7F*ones) | equal)
+		below := ^((w | tops) - '-'*ones)
+		if stop := (equal | below | w) & tops; stop != 0 {
+			i += bits.TrailingZeros64(stop) / 8
+			if text[i] != '=' {
+				return from
+			}
+			return i
+		}
+	}
+	for ; i < len(text); i++ {
+		if c := text[i]; c == '=' {
+			return i
+		} else if c < '-' || c > 0x7F {
+			return from
+		}
+	}
+	return from
+}
+
+// StartsField reports whether text begins with a field, key=.
+func StartsField(text []byte) bool { return keyEnd(text, 0) > 0 }
+
+// plain are the bytes that the kernel leaves in quotes and JSON as they are.
+var plain = func() (t [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// IsPlain reports whether the kernel leaves a byte in quotes, and JSON as it is.
+func IsPlain(c byte) bool { return plain[c] }
+
+// PlainEnd returns where the run of such bytes that begins at text[from] ends.
+func PlainEnd(text []byte, from int) int {
+	i := from
+	for ; i+8 <= len(text); i += 8 {
+		w := binary.LittleEndian.Uint64(text[i:])
+		stop := (w-ones*'!')&^w | equals(w, '"') | equals(w, '\\') | equals(w, 0x7F) | w
+		if stop &= tops; stop != 0 {
+			return i + bits.TrailingZeros64(stop)/8
+		}
+	}
+	for i < len(text) && plain[text[i]] {
+		i++
+	}
+	return i
+}
+
+// Alias returns b as a string without a copy, which lasts as long as nothing changes b.
+func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// HasPrefix reports whether b begins with prefix.
+func HasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}
+
+// IsDigit reports whether a byte is a decimal digit.
+func IsDigit(c byte) bool { return c-'0' < 10 }
+
+// CountDigits returns how many decimal digits b begins with.
+func CountDigits(b []byte) (n int) {
+	for n < len(b) && IsDigit(b[n]) {
+		n++
+	}
+	return n
+}
+
+// ReadDigits reads a decimal number of at most most digits and returns what follows.
+func ReadDigits(b []byte, most int) (n uint64, rest []byte, ok bool) {
+	i := 0
+	for i < len(b) && i < most && IsDigit(b[i]) {
+		n = n*10 + uint64(b[i]-'0')
+		i++
+	}
+	return n, b[i:], i > 0
+}
+
+// ParseInt reads a number as %d prints it: all of v, no leading zero, no plus sign.
+func ParseInt(v []byte) (n int64, ok bool) {
+	digits := v
+	if len(v) > 0 && v[0] == '-' {
+		digits = v[1:]
+	}
+	abs, rest, ok := ReadDigits(digits, len("9223372036854775807"))
+	if !ok || len(rest) > 0 || abs > math.MaxInt64 || (digits[0] == '0' && len(v) > 1) {
+		return 0, false
+	}
+	if len(digits) < len(v) {
+		return -int64(abs), true
+	}
+	return int64(abs), true
+}
+
+// ParseID reads an id as %u prints it; ok is false for what is none, and for one that is not set.
+func ParseID(v []byte) (id uint32, ok bool) {
+	n, ok := ParseInt(v)
+	return uint32(n), ok && n >= 0 && n < Unset
+}
+
+// nibble is what a hex digit stands for, above 15 for what is none.
+var nibble = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xFF
+	}
+	for i, c := range "0123456789abcdef" {
+		t[c] = byte(i)
+	}
+	for i, c := range "ABCDEF" {
+		t[c] = byte(10 + i)
+	}
+	return t
+}()
+
+// IsHexDigit reports whether a byte is a hex digit.
+func IsHexDigit(c byte) bool { return nibble[c] < 16 }
+
+// IsHex reports whether v is hex digits and nothing else.
+func IsHex(v []byte) bool {
+	for _, c := range v {
+		if nibble[c] > 15 {
+			return false
+		}
+	}
+	return len(v) > 0
+}
+
+// ParseHex reads a number in hex without 0x, of 16 digits at most.
+func ParseHex(v []byte) (n uint64, ok bool) {
+	if len(v) == 0 || len(v) > 16 {
+		return 0, false
+	}
+	for _, c := range v {
+		digit := nibble[c]
+		if digit > 15 {
+			return 0, false
+		}
+		n = n<<4 | uint64(digit)
+	}
+	return n, true
+}
+
+// AppendUnhex appends the bytes that the hex digits v stand for, in either case. ok is
+// false, and dst unchanged, when v has an odd length or anything but digits.
+func AppendUnhex(dst, v []byte) (out []byte, ok bool) {
+	if len(v)%2 != 0 {
+		return dst, false
+	}
+	out = dst
+	for i := 0; i < len(v); i += 2 {
+		hi, lo := nibble[v[i]], nibble[v[i+1]]
+		if hi|lo > 15 {
+			return dst, false
+		}
+		out = append(out, hi<<4|lo)
+	}
+	return out, true
+}
