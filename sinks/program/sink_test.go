@@ -212,9 +212,7 @@ func TestClose(t *testing.T) {
 				}
 				r.q.Close()
 				<-r.done
-				if !gone(pid) {
-					t.Errorf("pid %d is still there", pid)
-				}
+				r.waitGone(pid)
 			})
 		}
 	}
@@ -244,9 +242,7 @@ func TestBlockedChild(t *testing.T) {
 	pid := s.Status().Details.(*Details).Pid
 	r.cancel()
 	<-r.done
-	if !gone(pid) {
-		t.Errorf("pid %d is still there", pid)
-	}
+	r.waitGone(pid)
 }
 
 // TestTimeUpIsNotSpentOnAStubbornChild: when the plugin itself has to be gone, the
@@ -259,9 +255,7 @@ func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
 	pid := s.Status().Details.(*Details).Pid
 	r.end(sinks.ErrTimeUp)
 	<-r.done
-	if !gone(pid) {
-		t.Errorf("pid %d is still there", pid)
-	}
+	r.waitGone(pid)
 }
 
 // TestClosedStdin: a child that has closed its stdin is replaced.
