@@ -123,7 +123,7 @@ func place(t *testing.T, dir string, l *Config) (name string, ready func() bool)
 	t.Helper()
 	if l.Transport == "local" {
 		l.Address = filepath.Join(dir, "log")
-		return l.Address, func() bool { return exists(l.Address) }
+		return l.Address, func() bool { return connectable(l.Address) }
 	}
 	network := "tcp"
 	if l.Transport == "udp" {
@@ -255,7 +255,7 @@ func startJournald(t *testing.T, dir string, l *Config) func() []byte {
 		children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
 		root = "/proc/" + strings.TrimSpace(string(children)) + "/root"
 		l.Address = root + "/run/systemd/journal/dev-log"
-		return len(children) > 0 && exists(l.Address)
+		return len(children) > 0 && connectable(l.Address)
 	})
 	return func() []byte {
 		cmd := exec.Command("journalctl", "-D", root+"/run/log/journal", "--all", "-o", "json", "--output-fields=SYSLOG_PID,MESSAGE", "SYSLOG_IDENTIFIER=audisp-relay")

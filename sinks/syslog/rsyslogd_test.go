@@ -163,7 +163,7 @@ func listening(t testing.TB, transport, protocol string, direct bool) (*rsyslogd
 		l.Address = filepath.Join(t.TempDir(), "log")
 		c.module, c.options = "imuxsock", `sysSock.use="off"` // not the machine's own /dev/log
 		c.input = fmt.Sprintf(`Socket="%s" CreatePath="off" RateLimit.Interval="0"`, l.Address)
-		ready = func() bool { return exists(l.Address) }
+		ready = func() bool { return connectable(l.Address) }
 	case "udp":
 		c.module = "imudp"
 		c.input += ` rcvbufSize="64m"`
