@@ -74,11 +74,11 @@ func (p *Plugin) newQueue(c *consumer, s *spool.Spool, before state.Consumer) *q
 	cfg := c.config()
 	return queue.New(queue.Options{
 		Config: p.queueConfig(cfg), Name: cfg.Name, Key: p.keep.markerKey(), Stop: p.stop,
-		Trigger: func(a queue.Overflow) { p.overflow(cfg.Name, a) },
-		Spool:   s,
-		Next:    before.Number, ID: before.ID, HasID: before.HasID, First: before.First,
-		Floor: (*queue.Floor)(before.Floor),
-		Log:   func(err error) { c.log.Warn("spool fails", zap.String("sink", c.name), zap.Error(err)) },
+		Trigger:  func(a queue.Overflow) { p.overflow(cfg.Name, a) },
+		Spool:    s,
+		Position: queue.Position{Number: before.Number, ID: before.ID, HasID: before.HasID, First: before.First},
+		Floor:    (*queue.Position)(before.Floor),
+		Log:      func(err error) { c.log.Warn("spool fails", zap.String("sink", c.name), zap.Error(err)) },
 	})
 }
 

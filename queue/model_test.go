@@ -58,7 +58,7 @@ var markerLine = regexp.MustCompile(`^type=DAEMON_ERR msg=audit\(\d+\.\d{3}:\d+\
 func (m *spoolModel) start(t *rapid.T) {
 	m.hadNow, m.at = make(map[string]bool), 0
 	m.clients = nil
-	m.q = start(Options{Config: m.cfg, Name: "box", Next: m.saved.Number, ID: m.saved.ID, HasID: m.saved.HasID, First: m.saved.First}, m.disk.open(t))
+	m.q = start(Options{Config: m.cfg, Name: "box", Position: m.saved}, m.disk.open(t))
 }
 
 func (m *spoolModel) drawConfig(t *rapid.T) {

@@ -10,7 +10,7 @@ import (
 // TestPositionIsBehindTheLastRecordOfTheLog: neither EOE nor a piece of a line nor
 // a marker is in audit.log; behind a late record there is no telling what was had.
 func TestPositionIsBehindTheLastRecordOfTheLog(t *testing.T) {
-	q := New(Options{Config: marked(1000), Name: "box", Next: 77, ID: record.ID{Serial: 5}, HasID: true})
+	q := New(Options{Config: marked(1000), Name: "box", Position: Position{Number: 77, ID: record.ID{Serial: 5}, HasID: true}})
 	defer q.Close()
 	c := q.Cursor()
 	defer c.Close()

@@ -49,7 +49,7 @@ func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 		if n.Queued != 200 || n.LostRecords() != 0 || pos.Number != 100 || !pos.HasID || pos.ID.Serial != 100 {
 			t.Errorf("%+v, position %+v", n, pos)
 		}
-		q = start(Options{Config: spooled(10), Name: "box", Next: pos.Number, ID: pos.ID, HasID: true}, d.reopened())
+		q = start(Options{Config: spooled(10), Name: "box", Position: Position{Number: pos.Number, ID: pos.ID, HasID: true}}, d.reopened())
 		defer q.Shutdown()
 		if id, ok := q.Stored(); !ok || id.Serial != 300 {
 			t.Errorf("the last stored one is %+v", id)
@@ -86,7 +86,7 @@ func TestAfterAKill(t *testing.T) {
 		killed := d.reopened()
 		first, stored := killed.frames[0].f, int(killed.next)
 		next := first.First + uint64(first.Records)/2
-		q = start(Options{Config: spooled(20), Name: "box", Next: next}, killed)
+		q = start(Options{Config: spooled(20), Name: "box", Position: Position{Number: next}}, killed)
 		defer q.Shutdown()
 		putEvents(q, stored+1, 1, 1)
 		c := q.Cursor()
@@ -153,7 +153,7 @@ func TestFramesThatOpenCouldNotRead(t *testing.T) {
 			if passed {
 				next = lost.First + uint64(lost.Records)
 			}
-			q := start(Options{Config: spooled(20), Name: "box", Next: next}, n)
+			q := start(Options{Config: spooled(20), Name: "box", Position: Position{Number: next}}, n)
 			c := q.Cursor()
 			_, markers := texts(all(t, q, c))
 			got := balance(t, q).Lost[Spool].Records
@@ -231,7 +231,7 @@ func TestRealSpool(t *testing.T) {
 	if n := balance(t, q); n.LostRecords() != 0 || n.Queued != 40000 {
 		t.Fatalf("%+v", n)
 	}
-	q = New(Options{Config: spooled(1000), Name: "box", Spool: open(), Next: q.Position().Number})
+	q = New(Options{Config: spooled(1000), Name: "box", Spool: open(), Position: Position{Number: q.Position().Number}})
 	q.Close()
 	c := q.Cursor()
 	var got strings.Builder
