@@ -193,20 +193,16 @@ func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *sp
 	if dir == nil || cfg.Spool.MaxSize == 0 {
 		return nil
 	}
-	sync, err := spool.ParseSync(cfg.Spool.Sync)
-	if err == nil {
-		var s *spool.Spool
-		s, err = spool.Open(spool.Options{Dir: dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: sync})
-		if err == nil {
-			if d := s.Damage(); d.Frames > 0 || d.Bytes > 0 || d.Err != nil {
-				log.Warn("spool was damaged", zap.String("sink", cfg.Name), zap.Uint64("frames", d.Frames),
-					zap.Uint64("records", d.Whole), zap.Uint64("bytes", d.Bytes), zap.Uint64("uncounted", d.Uncounted), zap.Error(d.Err))
-			}
-			return s
-		}
+	s, err := spool.Open(spool.Options{Dir: dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: spool.Sync(cfg.Spool.Sync)})
+	if err != nil {
+		log.Warn("no spool: what does not fit into memory is lost", zap.String("sink", cfg.Name), zap.Error(err))
+		return nil
 	}
-	log.Warn("no spool: what does not fit into memory is lost", zap.String("sink", cfg.Name), zap.Error(err))
-	return nil
+	if d := s.Damage(); d.Frames > 0 || d.Bytes > 0 || d.Err != nil {
+		log.Warn("spool was damaged", zap.String("sink", cfg.Name), zap.Uint64("frames", d.Frames),
+			zap.Uint64("records", d.Whole), zap.Uint64("bytes", d.Bytes), zap.Uint64("uncounted", d.Uncounted), zap.Error(d.Err))
+	}
+	return s
 }
 
 // keepState saves until stop is closed.

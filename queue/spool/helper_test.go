@@ -2,7 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -158,12 +157,8 @@ type faultFS struct {
 	osFS
 	mu    sync.Mutex // guards all below
 	fault func(op, path string) error
-	short int            // bytes a write takes before errPartial
 	calls map[string]int // of each op
 }
-
-// errPartial makes a write take only some bytes, without an error of its own.
-var errPartial = errors.New("short write")
 
 func (fs *faultFS) set(fault func(op, path string) error) {
 	fs.mu.Lock()
@@ -242,11 +237,7 @@ func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
 	if len(p) == headerSize {
 		op = "mark"
 	}
-	err := f.fs.check(op, f.path)
-	if errors.Is(err, errPartial) {
-		return f.handle.WriteAt(p[:min(f.fs.short, len(p))], off)
-	}
-	if err != nil {
+	if err := f.fs.check(op, f.path); err != nil {
 		// As a full disk does: some of it is written.
 		f.handle.WriteAt(p[:rand.IntN(len(p))], off)
 		return 0, err

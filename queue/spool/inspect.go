@@ -6,8 +6,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// View is what a spool directory holds at one moment, for somebody who only
-// looks: it takes no lock and changes nothing. While a relay uses the directory,
+// View is what a spool directory holds at one moment, to be looked at only: it takes no
+// lock and changes nothing. While a relay uses the directory,
 // frames may come and go, and the last one may be seen half written. It is for one
 // goroutine.
 type View struct{ st store }
@@ -19,9 +19,9 @@ type SegmentInfo struct {
 	Frames  int
 	Records uint64 // in them
 	First   uint64 // number of the first of them,
-	Next    uint64 // and that behind the last
+	Next    uint64 // and the one after the last
 	Skipped int64  // bytes that are no frame
-	Ended   bool   // it has the mark of a run that ended in order
+	Ended   bool   // it has the mark of a run that ended properly
 }
 
 // Inspect looks at the spool in dir. The View has to be closed.
