@@ -317,7 +317,7 @@ func (f *Merger) passAll(b *record.Batch, now time.Time) {
 	for n := 0; n < len(b.Recs); n++ {
 		n += f.tracker.Observe(&record.Batch{Buf: b.Buf, Recs: b.Recs[n:]}, now)
 		if n < len(b.Recs) {
-			f.tracker.ObserveCut(b, n, now)
+			f.tracker.ObserveTruncated(b, n, now)
 		}
 	}
 	f.noteDoubt()

@@ -128,7 +128,7 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 				}
 				live = live || !fromLog
 				if n := tr.Observe(b, audittest.Epoch); n == 0 {
-					tr.ObserveCut(b, 0, audittest.Epoch)
+					tr.ObserveTruncated(b, 0, audittest.Epoch)
 				}
 				// A forged line of the log is one that the relay reads while it runs.
 				if restart && !strings.Contains(c.text, logged) {
