@@ -139,8 +139,8 @@ func (n *node) moveTo(t *Tracker, serial uint32, at time.Duration, millis int64)
 	n.addGaps(t, gap{first, serial, at, millis, false})
 }
 
-// gather collects serials of a node of which the stream has shown nothing yet. Enough
-// of them begin its window.
+// gather collects serials of a node that the stream has not shown yet. Enough of them
+// begin its window.
 func (n *node) gather(t *Tracker, r *record.Record, at time.Duration) arrival {
 	s := &n.logOutliers
 	if slices.Contains(s.serials[:s.n], r.Serial) {
@@ -206,8 +206,8 @@ func cluster(serials []uint32) []uint32 {
 	return serials[low : high+1]
 }
 
-// Confirm takes in record i of the stream, of which the consumers were given the
-// line of the log before: the window moves with the stream.
+// Confirm takes in record i of the stream, whose line of the log the consumers were
+// given before: the window moves with the stream.
 func (t *Tracker) Confirm(b *record.Batch, i int, now time.Time) {
 	r := &b.Recs[i]
 	if !counts(r) {

@@ -8,7 +8,7 @@ import (
 type Kind uint8
 
 const (
-	// MissingSerials is a run of serials of which no record came.
+	// MissingSerials is a run of serials without any record.
 	MissingSerials Kind = iota
 	// IncompleteEvent is an event that lacks records or has a truncated one.
 	IncompleteEvent

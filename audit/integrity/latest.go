@@ -12,7 +12,7 @@ type Latest struct {
 
 const latestRun = 256
 
-// Add takes in n records, the latest of which has that time, and returns At.
+// Add takes in n records, the latest with that time, and returns At.
 func (l *Latest) Add(millis int64, n int) int64 {
 	if l.n == 0 || millis > l.half {
 		l.half = millis

@@ -361,7 +361,7 @@ func TestWhyUnread(t *testing.T) {
 		"node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): x": "two node= fields",
 		"node=CentOS 7.7 type=USER_CMD msg=audit(1.000:1): x": "a blank in the name",
 		"node=a b c type=USER_CMD msg=audit(1.000:1): x":      "a blank in the name",
-		"node=h":                          "nothing behind",
+		"node=h":                          "nothing after",
 		"node=h audit(1.000:1): x":        "no type=",
 		"what is this":                    "no type=",
 		"":                                "no type=",
