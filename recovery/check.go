@@ -18,8 +18,7 @@ func (f *Merger) Check() {
 
 // logOnly reports whether auditd logs records of this type and does not send them to
 // plugins, or only some of them: DAEMON_CONFIG of a reload (auditd.c,
-// distribute_event), and DAEMON_ROTATE with 2.8. That the stream does not bring one is
-// no fault of it.
+// distribute_event), and DAEMON_ROTATE with 2.8. That the stream lacks one is no fault.
 func logOnly(typ uint32) bool {
 	const daemonConfig, daemonRotate = 1203, 1205
 	return typ == daemonConfig || typ == daemonRotate

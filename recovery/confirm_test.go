@@ -209,8 +209,8 @@ func TestSilentStream(t *testing.T) {
 	got, _ := p.out.lines()
 	compare(t, "at once", got, first, true)
 	p.f.last = p.f.last.Add(-silentTime)
-	for n := p.f.pending.ready; n < p.f.given.end(); n++ {
-		l := p.f.given.line(n)
+	for n := p.f.pending.ready; n < p.f.awaited.end(); n++ {
+		l := p.f.awaited.line(n)
 		l.at = l.at.Add(-silentTime)
 	}
 	time.Sleep(time.Millisecond)
@@ -244,7 +244,7 @@ func TestDoubtWhileLinesWait(t *testing.T) {
 	for range 3 {
 		p.f.readLogOnce()
 		if at := p.f.Doubt(); at.IsZero() || at.After(began) {
-			t.Errorf("in doubt since %v, while %d lines of the log wait, read after %v", at, p.f.given.end()-p.f.pending.ready, began)
+			t.Errorf("in doubt since %v, while %d lines of the log wait, read after %v", at, p.f.awaited.end()-p.f.pending.ready, began)
 		}
 	}
 	p.take(t, e.lines[2:])
@@ -269,12 +269,12 @@ func TestOnlyWhatTheLogWasSearchedForWasCut(t *testing.T) {
 	e.sums[4] = sumOf(b.Recs[1].Type, keyText(b, 1))
 	p.f.matched = map[recentKey]bool{}
 	for from, want := range map[int64]bool{e.millis - 1: true, e.millis: true, e.millis + 1: false} {
-		if p.f.matchedFrom = from; p.f.wasCut(e, hasUser, b, 0) != want {
+		if p.f.matchedFrom = from; p.f.wasTruncated(e, hasUser, b, 0) != want {
 			t.Errorf("searched from %d ms after it: was cut %v, want %v", from-e.millis, !want, want)
 		}
 	}
 	p.f.matched[recentKey{1000, e.sums[4]}] = true
-	if p.f.matchedFrom = 0; p.f.wasCut(e, hasUser, b, 0) {
+	if p.f.matchedFrom = 0; p.f.wasTruncated(e, hasUser, b, 0) {
 		t.Error("the log has it, and it was cut")
 	}
 }

@@ -64,14 +64,10 @@ func (r *recentRecords) add(b *record.Batch) {
 // oldest returns the time of the oldest record remembered, and the serial from which
 // on all events are, by the oldest that has one of the kernel's.
 func (r *recentRecords) oldest() (millis int64, serial uint32, ok bool) {
-	from, n := 0, r.next
-	if r.full {
-		from, n = r.next, recentSize
-	}
-	for i := range n {
-		k := &r.ring[(from+i)%recentSize]
-		if i == 0 {
-			millis = k.millis()
+	begun := false
+	for k := range r.all {
+		if !begun {
+			millis, begun = k.millis(), true
 		}
 		switch {
 		case k.sum&1 != 0:
@@ -84,27 +80,28 @@ func (r *recentRecords) oldest() (millis int64, serial uint32, ok bool) {
 	return 0, 0, false
 }
 
-// each calls fn with all that is remembered, the oldest first.
-func (r *recentRecords) each(fn func(k recentKey, typ uint32, millis int64)) {
+// all goes through what is remembered, the oldest first.
+func (r *recentRecords) all(yield func(*recentRecord) bool) {
 	from, n := 0, r.next
 	if r.full {
 		from, n = r.next, recentSize
 	}
 	for i := range n {
-		k := &r.ring[(from+i)%recentSize]
-		fn(k.recentKey, uint32(k.packed>>timeBits), k.millis())
+		if !yield(&r.ring[(from+i)%recentSize]) {
+			return
+		}
 	}
 }
 
 // set returns how often each record is remembered.
 func (r *recentRecords) set() map[recentKey]uint16 {
-	keys := r.ring[:r.next]
+	n := r.next
 	if r.full {
-		keys = r.ring
+		n = recentSize
 	}
-	m := make(map[recentKey]uint16, len(keys))
-	for i := range keys {
-		m[keys[i].recentKey]++
+	m := make(map[recentKey]uint16, n)
+	for k := range r.all {
+		m[k.recentKey]++
 	}
 	return m
 }
@@ -126,10 +123,7 @@ func keyText(b *record.Batch, i int) []byte {
 		// In a frame it stands as it came, in a line auditd writes a space for it.
 		text = bytes.ReplaceAll(text, []byte{'\n'}, []byte{' '})
 	}
-	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == ' ' || text[len(text)-1] == 0) {
-		text = text[:len(text)-1]
-	}
-	return text
+	return record.TrimEnd(text)
 }
 
 // sumOf makes the sum of a key from the text of a record, of which it looks at samples.
@@ -137,7 +131,7 @@ func sumOf(typ uint32, text []byte) uint32 {
 	n := len(text)
 	sum := uint64(typ)<<32 | uint64(uint32(n))
 	if n >= 64 {
-		// Behind the id, about where item=, the names and the pids are; the middle
+		// After the id, about where item=, the names and the pids are; the middle
 		// and the end. The products do not wait for each other.
 		head, middle, end := text[32:56], text[n/2:n/2+8], text[n-8:]
 		sum ^= binary.LittleEndian.Uint64(head)*0x9E3779B97F4A7C15 +
@@ -162,8 +156,8 @@ func sumOf(typ uint32, text []byte) uint32 {
 	return folded
 }
 
-// beginsWith reports whether a record that is shorter than record i, and is the begin of
-// it, has that sum.
+// beginsWith reports whether a record that is shorter than record i, and is its
+// beginning, has that sum.
 func beginsWith(b *record.Batch, i int, sum uint32) bool {
 	text := keyText(b, i)
 	for n := 1; n < len(text); n++ {

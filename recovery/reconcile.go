@@ -22,16 +22,13 @@ func (f *Merger) settleHeld(now time.Time, n int, force bool) {
 		f.heldSize -= len(h.Buf)
 		f.held[0] = heldBatch{}
 		f.held = f.held[1:]
-		select {
-		case f.room <- struct{}{}:
-		default:
-		}
+		poke(f.room)
 	}
 }
 
 // settleBatch returns how many records of h are dealt with.
 func (f *Merger) settleBatch(h *heldBatch, now time.Time, force bool) int {
-	from := 0 // h.Recs[from:i] are to be forwarded, behind the lines that are ready
+	from := 0 // h.Recs[from:i] are to be forwarded, after the lines that are ready
 	flush := func(i int) {
 		if from < i {
 			f.passAll(&record.Batch{Buf: h.Buf, Recs: h.Recs[from:i]}, now)
@@ -76,11 +73,11 @@ const (
 func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decision {
 	r := &h.Recs[i]
 	if !r.HasID() {
-		if n, ok := f.given.find(h.ID(i)); ok {
+		if n, ok := f.awaited.find(h.ID(i)); ok {
 			return f.dropIf(f.meet(&h.Batch, i, n, now, force))
 		}
 		switch {
-		case f.lastID.HasID() && isCutEOE(&h.Batch, i):
+		case f.lastID.HasID() && isTruncatedEOE(&h.Batch, i):
 			f.overtakeEvent(&f.lastID, now)
 			f.noteReplaced(now)
 			return replaceEOE
@@ -100,11 +97,11 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 	}
 	f.lastID = *r
 	id := h.ID(i)
-	if n, ok := f.given.find(id); ok {
+	if n, ok := f.awaited.find(id); ok {
 		f.misses = 0
 		return f.dropIf(f.meet(&h.Batch, i, n, now, force))
 	}
-	if n, ok := f.copyOf(&h.Batch, i, id); ok {
+	if n, ok := f.originalOf(&h.Batch, i, id); ok {
 		if !f.meet(&h.Batch, i, n, now, force) {
 			return hold
 		}
@@ -115,7 +112,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 		f.letLogLead(now, f.writtenAt(r.Millis), quietTime)
 		return hold
 	}
-	if f.behind && !force {
+	if f.paused && !force {
 		return hold
 	}
 	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is
@@ -156,8 +153,8 @@ func (f *Merger) giveEOE(now time.Time) {
 	f.out.Put(b)
 }
 
-// isCutEOE reports whether record i is an EOE record whose id was cut.
-func isCutEOE(b *record.Batch, i int) bool {
+// isTruncatedEOE reports whether record i is an EOE record whose id was cut off.
+func isTruncatedEOE(b *record.Batch, i int) bool {
 	if r := &b.Recs[i]; r.Kind == record.Ver0 {
 		return r.Type == record.TypeEOE
 	}

@@ -2,14 +2,17 @@ package recovery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
 )
 
@@ -64,23 +67,19 @@ func (f *Merger) lookForGaps(now time.Time, end bool) {
 	if end && f.static {
 		due = now.Add(time.Hour)
 	}
-	troubles := f.tracker.Due(due)
+	gaps := f.tracker.Due(due)
 	if f.log == nil || now.Before(f.down) {
 		f.reportLost()
 		return
 	}
-	if len(troubles) > 0 {
-		millis := troubles[0].From
-		for _, t := range troubles {
-			millis = min(millis, t.From)
-		}
+	if len(gaps) > 0 {
+		f.holes = append(f.holes, gaps...)
+		millis := slices.MinFunc(gaps, func(a, b integrity.Gap) int { return cmp.Compare(a.From, b.From) }).From
 		if f.mode != led {
-			f.holes = append(f.holes, troubles...)
 			f.letLogLead(now, millis, quietTime)
 		} else {
 			// The log should have had them. It may have been another one.
 			f.doubt = now
-			f.holes = append(f.holes, troubles...)
 			f.doubtLog(millis)
 		}
 	}
@@ -110,7 +109,7 @@ func (f *Merger) doubtLog(millis int64) {
 	}
 }
 
-// reportLost tells the consumers of what is nowhere to be had.
+// reportLost reports to the consumers what is found nowhere.
 func (f *Merger) reportLost() {
 	for _, t := range f.tracker.Lost() {
 		if t.Stopped {
@@ -148,12 +147,12 @@ func (f *Merger) readLogOnce() {
 	if f.mode == direct || f.entry != at { // the reader left the log aside meanwhile
 		return
 	}
-	f.behind = f.behind && err == nil
+	f.paused = f.paused && err == nil
 	if at != nil || err != nil {
 		f.sought, f.holes, f.searched = now, nil, true
 	}
-	if f.searched && !f.behind {
-		f.searched, f.loseAt = false, f.given.end()
+	if f.searched && !f.paused {
+		f.searched, f.loseAt = false, f.awaited.end()
 	}
 	f.entry = nil
 	f.settleHeld(now, n, err != nil)
@@ -169,9 +168,9 @@ func (f *Merger) readLogOnce() {
 }
 
 // allSearched reports whether the log was read for all that was in doubt, and its
-// lines in front of others that the consumers have are given.
+// lines before others that the consumers have are given.
 func (f *Merger) allSearched() bool {
-	return f.entry == nil && !f.searched && !f.behind && f.loseAt == 0 && f.unsure == 0
+	return f.entry == nil && !f.searched && !f.paused && f.loseAt == 0 && f.unsure == 0
 }
 
 // noteSure takes in that the log was read to the end that it had at that time. What it
@@ -185,31 +184,31 @@ func (f *Merger) noteSure(read time.Time) {
 		if !f.soonSure.IsZero() {
 			f.sure, f.entered = f.soonSure, time.Time{}
 		}
-		f.soonSure, f.sureEnd = read, f.given.end()
+		f.soonSure, f.sureEnd = read, f.awaited.end()
 	}
 }
 
-// judgeWaiting judges the lines that have waited long enough for the stream, and says what
-// is lost then.
+// judgeWaiting judges the lines that have waited long enough for the stream, and reports
+// what is lost then.
 func (f *Merger) judgeWaiting(now time.Time, err error) {
 	p := &f.pending
 	switch {
-	case f.behind:
-		f.believe(p.ready+(f.given.end()-p.ready)/2, false, now)
-		f.behind = p.size > f.maxHeld/2
-	case p.ready < f.given.end() && !f.static:
-		at := f.given.line(p.ready).at
+	case f.paused:
+		f.believe(p.ready+(f.awaited.end()-p.ready)/2, false, now)
+		f.paused = p.size > f.maxHeld/2
+	case p.ready < f.awaited.end() && !f.static:
+		at := f.awaited.line(p.ready).at
 		silent := now.Sub(at) > silentTime && now.Sub(f.last) > silentTime
-		unmet := now.Sub(at) > silentAfter && now.Sub(f.given.metAt) > silentAfter
+		unmet := now.Sub(at) > silentAfter && now.Sub(f.awaited.metAt) > silentAfter
 		if silent || unmet {
-			f.believe(f.given.end(), now.Sub(at) > silentAfter, now)
+			f.believe(f.awaited.end(), now.Sub(at) > silentAfter, now)
 		}
 	}
 	if f.loseAt != 0 && (err != nil || p.ready >= f.loseAt && f.unsure == 0) {
 		f.loseAt = 0
 		f.reportLost()
 	}
-	f.sayForeign(now, false)
+	f.reportForeign(now, false)
 }
 
 // seek goes to where the log begins to lead, and finds the last line from there
@@ -271,7 +270,7 @@ func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (ga
 		switch {
 		case errors.Is(err, io.EOF):
 			return gave, nil
-		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // said once each; reading goes on
+		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // reported once each; reading continues
 			f.say.Warn("audit.log has a hole where it was read: the records that stood there are not recovered", zap.Error(err))
 			f.mu.Lock()
 			f.doubtLog(f.latest.At())
@@ -296,9 +295,9 @@ func (f *Merger) takeRead(b *record.Batch, place auditlog.Position, give func(b 
 	}
 	took = f.takeLines(b, place, give)
 	if give != nil {
-		f.believe(f.given.end(), false, time.Now())
+		f.believe(f.awaited.end(), false, time.Now())
 	}
-	f.behind = f.pending.size > f.maxHeld/2
+	f.paused = f.pending.size > f.maxHeld/2
 	return took, true
 }
 
@@ -311,7 +310,7 @@ func (f *Merger) readLines(b *record.Batch) (auditlog.Position, error) {
 func (f *Merger) pendingFull() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.behind
+	return f.paused
 }
 
 // takeLines takes in those of the lines that consumers do not have yet, and returns
@@ -323,13 +322,13 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 		state = isResumed
 	}
 	passed := uint64(0) // the stream is past the lines before this one
-	from, first := 0, f.given.end()
+	from, first := 0, f.awaited.end()
 	flush := func(i int) {
 		if from < i {
 			f.pending.add(b, from, i, first, at.At(b, from), give)
 			took += uint64(i - from)
 		}
-		from, first = i+1, f.given.end()
+		from, first = i+1, f.awaited.end()
 	}
 	for i := range b.Recs {
 		if f.isOtherHosts(b, i) || f.consumersHave(b, i) {
@@ -343,7 +342,7 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 		}
 		f.addLine(b, i, now, state)
 		if late {
-			passed = f.given.end()
+			passed = f.awaited.end()
 		}
 	}
 	flush(len(b.Recs))
@@ -360,9 +359,9 @@ func (f *Merger) noteLinePassed(b *record.Batch, i int) {
 		return
 	}
 	f.witness.distance(r.Serial)
-	f.given.follow(r.Serial)
+	f.awaited.follow(r.Serial)
 	if e := f.witness.find(r, f.witness.nodeKey(b.Node(i))); e != nil {
-		e.line = f.given.end()
+		e.line = f.awaited.end()
 	}
 }
 
@@ -405,28 +404,27 @@ func (f *Merger) consumersHave(b *record.Batch, i int) bool {
 
 // reconsiderLead lets the stream lead again when there is no doubt left.
 func (f *Merger) reconsiderLead(now time.Time, gave uint64, err error) {
-	if n := f.given.expire(now, f.pending.ready); n > 0 {
+	if n := f.awaited.expire(now, f.pending.ready); n > 0 {
 		f.count.Recovered += n
 		f.doubt = now
 	}
 	switch {
 	case err != nil:
 		f.down = now.Add(downTime)
-		f.settleHeld(now, len(f.held), true)
-		f.letStreamLead()
-	case f.mode == led && gave == 0 && f.given.empty() && len(f.held) == 0 && f.quiet == 0:
+		f.abandonLog(now)
+	case f.mode == led && gave == 0 && f.awaited.empty() && len(f.held) == 0 && f.quiet == 0:
 		f.letStreamLead()
 	case f.mode == led && now.Sub(f.doubt) > f.quiet:
 		f.mode = closing
 		fallthrough
 	case f.mode == closing:
-		if f.given.empty() && len(f.held) == 0 {
+		if f.awaited.empty() && len(f.held) == 0 {
 			f.letStreamLead()
 		}
 	}
 }
 
-// logState says when the log cannot be read, and when it can again.
+// logState logs when the log cannot be read, and when it can again.
 func (f *Merger) logState(err error) {
 	text := ""
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 const (
 	// How far back from the log's end it is searched when it begins to lead: more
-	// than the stream can be behind. What is older was given or told as lost.
+	// than the stream can lag. What is older was given or reported as lost.
 	backMax = 128 << 20
 	// How much older than the newest records one is searched for: its event's time
 	// may be of hours ago.
