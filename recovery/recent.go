@@ -13,10 +13,10 @@ import (
 const recentSize = 1 << 17
 
 // recentRecords remembers the records that consumers were given last, each by 16 bytes.
-// When the log begins to lead it tells which of its lines they have already.
+// When the log begins to lead it shows which of its lines they have already.
 // Writing it is on the path of every record, so a key is made of samples of the
 // text: two records of one event and type with equal samples and length are
-// counted, not told apart.
+// counted, not distinguished.
 type recentRecords struct {
 	ring []recentRecord
 	next int // where the next one goes
@@ -126,7 +126,7 @@ func keyText(b *record.Batch, i int) []byte {
 	return record.TrimEnd(text)
 }
 
-// sumOf makes the sum of a key from the text of a record, of which it looks at samples.
+// sumOf makes the sum of a key from samples of the text of a record.
 func sumOf(typ uint32, text []byte) uint32 {
 	n := len(text)
 	sum := uint64(typ)<<32 | uint64(uint32(n))

@@ -94,7 +94,7 @@ func (w *witness) begin(r *recentRecords) {
 
 var nodeSeed = maphash.MakeSeed()
 
-// nodeKey tells nodes apart where the stream shows several: where it does not, the
+// nodeKey distinguishes nodes where the stream shows several: where it does not, the
 // log may have a name and the stream none.
 func (w *witness) nodeKey(name []byte) uint32 {
 	if !w.multi {

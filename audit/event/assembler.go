@@ -2,6 +2,7 @@
 package event
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -110,17 +111,11 @@ type Assembler struct {
 
 // NewAssembler returns an Assembler that holds nothing.
 func NewAssembler(o AssemblerOptions) *Assembler {
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
-	for _, x := range []struct {
-		value *int
-		def   int
-	}{{&o.MaxEvents, DefaultMaxEvents}, {&o.MaxBytes, DefaultMaxBytes}, {&o.MaxRecords, DefaultMaxRecords}, {&o.MaxEventBytes, DefaultMaxEventBytes}} {
-		if *x.value == 0 {
-			*x.value = x.def
-		}
-	}
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.MaxEvents = cmp.Or(o.MaxEvents, DefaultMaxEvents)
+	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
+	o.MaxRecords = cmp.Or(o.MaxRecords, DefaultMaxRecords)
+	o.MaxEventBytes = cmp.Or(o.MaxEventBytes, DefaultMaxEventBytes)
 	return &Assembler{o: o, mul: rand.Uint64() | 1, names: newNodeNames(), recent: recentEvents{n: recentSize}}
 }
 

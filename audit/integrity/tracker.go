@@ -11,6 +11,7 @@
 package integrity
 
 import (
+	"cmp"
 	"time"
 
 	"audisp-relay/audit/record"
@@ -114,10 +115,7 @@ func (t *Tracker) reports(yield func(*reported) bool) {
 
 // NewTracker returns a Tracker that has seen nothing.
 func NewTracker(o Options) *Tracker {
-	t := &Tracker{window: o.Window, boot: o.BootID, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
-	if t.window == 0 {
-		t.window = DefaultWindow
-	}
+	t := &Tracker{window: cmp.Or(o.Window, DefaultWindow), boot: o.BootID, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
 	t.ends.ends = new(endCache)
 	t.root.next, t.root.prev = &t.root, &t.root
 	t.order.ends.older, t.order.ends.newer = &t.order.ends, &t.order.ends

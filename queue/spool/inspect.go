@@ -10,7 +10,13 @@ import (
 // lock and changes nothing. While a relay uses the directory,
 // frames may come and go, and the last one may be seen half written. It is for one
 // goroutine.
-type View struct{ st store }
+type View struct {
+	Frames  []Frame  // whose headers are readable, sorted by First
+	Damage  Damage   // frames are checked in whole only by Read
+	Foreign []string // names in the directory that are not the spool's
+
+	st store
+}
 
 // SegmentInfo describes a file of a spool.
 type SegmentInfo struct {
@@ -30,6 +36,7 @@ func Inspect(dir string) (*View, error) {
 	if err := v.st.scan(); err != nil {
 		return nil, fmt.Errorf("spool %s: %w", dir, err)
 	}
+	v.Frames, v.Damage, v.Foreign = v.st.frames, v.st.damage, v.st.foreign
 	return v, nil
 }
 
@@ -55,17 +62,8 @@ func (v *View) Segments() []SegmentInfo {
 	return list
 }
 
-// Frames lists the frames whose headers are readable, sorted by First.
-func (v *View) Frames() []Frame { return v.st.frames }
-
 // Place says where a frame is: the file's name and the offset in it.
 func (v *View) Place(f Frame) (file string, off int64) { return f.seg.name, int64(f.off) }
-
-// Damage says what is not readable. Frames are checked in whole only by Read.
-func (v *View) Damage() Damage { return v.st.damage }
-
-// Foreign lists the names in the directory that are not the spool's.
-func (v *View) Foreign() []string { return v.st.foreign }
 
 // Read reads a frame, as Spool.Read.
 func (v *View) Read(f Frame, buf []byte, recs []record.Record) (record.Batch, error) {

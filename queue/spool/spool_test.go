@@ -343,7 +343,7 @@ func TestForeign(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	if got := slices.Sorted(slices.Values(v.Foreign())); !slices.Equal(got, slices.Sorted(slices.Values(names))) {
+	if got := slices.Sorted(slices.Values(v.Foreign)); !slices.Equal(got, slices.Sorted(slices.Values(names))) {
 		t.Errorf("foreign: %q", got)
 	}
 	if len(v.Segments()) != 0 {

@@ -96,17 +96,17 @@ func TestWhoCanChangeThePath(t *testing.T) {
 			x.link("../one", "d/two", 0)
 		}, path: "d/two/f"},
 		{name: "links in a circle", make: func(x tree) { x.link("b", "a", 0); x.link("a", "b", 0) }, path: "a/f", says: "symbolic link"},
-		{name: "a directory's link by a person", make: func(x tree) { x.mkdir("etc", 0, 0, 0o755); x.link("etc", "a", person) }, path: "a/f", says: "symbolic link that somebody other than root can change"},
+		{name: "a directory's link by a person", make: func(x tree) { x.mkdir("etc", 0, 0, 0o755); x.link("etc", "a", person) }, path: "a/f", says: "symbolic link that another user than root can change"},
 		{name: "a link where a group may write", make: func(x tree) {
 			x.mkdir("etc", 0, 0, 0o755)
 			x.mkdir("a", 0, program, 0o775)
 			x.link("../etc", "a/b", 0)
-		}, path: "a/b/f", says: "symbolic link that somebody other than root can change"},
+		}, path: "a/b/f", says: "symbolic link that another user than root can change"},
 		{name: "a link where the configured owner may write", make: func(x tree) {
 			x.mkdir("etc", 0, 0, 0o755)
 			x.mkdir("a", person, person, 0o755)
 			x.link("../etc", "a/b", person)
-		}, path: "a/b/f", owner: "54321", says: "symbolic link that somebody other than root can change"},
+		}, path: "a/b/f", owner: "54321", says: "symbolic link that another user than root can change"},
 		{name: "a link to a person's", make: func(x tree) { x.mkdir("home", person, person, 0o755); x.link("home", "a", 0) }, path: "a/f", says: "belongs to uid 54321"},
 		{name: "a file on the way", make: func(x tree) { x.file("a", 0, "") }, path: "a/f", says: "not a directory"},
 	} {

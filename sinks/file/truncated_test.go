@@ -71,7 +71,7 @@ func TestTruncatedByOthers(t *testing.T) {
 				if w.Extra(&s); s.Details.(*Details).Truncated != 6 || logs.Len() != 1 {
 					t.Errorf("%d times, said %d times", s.Details.(*Details).Truncated, logs.Len())
 				}
-				w.cuts.said = w.cuts.said.Add(-cutEvery)
+				w.cuts.at = w.cuts.at.Add(-cutEvery)
 				must(t, os.Truncate(x.path("f"), 0))
 				must(t, w.Tick(context.Background()))
 				if logs.Len() != 2 {

@@ -1,6 +1,6 @@
 // Package local is the sending end of a connection to a process of this machine, an AF_UNIX
 // socket. What was sent through it counts when the other end has read it, not when the
-// kernel has taken it: what a receiver has not read when it dies is nobody's.
+// kernel has taken it: what a receiver has not read when it dies is lost.
 package local
 
 import (

@@ -26,7 +26,7 @@ func Event(serial, n, size int) (b record.Batch) {
 	return b
 }
 
-// joiner is a format of events for these tests: the records behind one another, on
+// joiner is a format of events for these tests: the records after one another, on
 // one line.
 type joiner struct{}
 

@@ -159,7 +159,7 @@ func (s *server) place() sinktest.Place {
 		Read:   s.read,
 		Finish: s.finish,
 		Break:  s.close,
-		Mend:   s.open,
+		Repair: s.open,
 		Stall:  s.gate.Lock,
 		Resume: s.gate.Unlock,
 	}

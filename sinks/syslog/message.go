@@ -19,21 +19,13 @@ const (
 	chunkBytes = 64 << 10
 )
 
-// messageLimit returns the most bytes of a message, header and text.
-func messageLimit(cfg *Config) int {
-	if cfg.MaxMessage == 0 {
-		return int(DefaultMaxMessage)
-	}
-	return int(cfg.MaxMessage)
-}
-
-// framing is how messages are told apart at the receiver.
+// framing is how the receiver separates messages.
 type framing uint8
 
 const (
 	perDatagram     framing = iota
 	octetCount              // "LEN MSG" (RFC 6587 section 3.4.1)
-	newlineEnd              // a newline behind each (RFC 6587 section 3.4.2), none within
+	newlineEnd              // a newline after each (RFC 6587 section 3.4.2), none within
 	countAndNewline         // octetCount, where a message has a newline at its end
 )
 
@@ -67,7 +59,7 @@ type mark struct {
 	piece     piece
 }
 
-// chunk is a run of messages, one behind the other in buf.
+// chunk is a run of messages, one after another in buf.
 type chunk struct {
 	buf   []byte
 	marks []mark
@@ -224,7 +216,7 @@ func appendMsgID(dst, id []byte) []byte {
 	return append(append(dst, id...), " - "...)
 }
 
-// stamp brings the header up to now. It is laid out anew once a second.
+// stamp brings the header up to now. It is laid out again once a second.
 func (r *renderer) stamp(now time.Time) {
 	if sec := now.Unix(); sec != r.second || len(r.head) == 0 {
 		r.second = sec

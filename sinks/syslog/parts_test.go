@@ -143,7 +143,7 @@ func TestLongRecords(t *testing.T) {
 		if k.framing == "newline" {
 			want = appendEscaped(nil, want)
 		}
-		limit := messageLimit(&w.cfg)
+		limit := int(w.cfg.MaxMessage)
 		broken := rapid.IntRange(0, 5).Draw(t, "messages before the break")
 		var j joiner
 		var got [][]byte

@@ -184,7 +184,7 @@ func FuzzRELPServer(f *testing.F) {
 		if acks := bytes.Count(said, []byte("200")); err == nil && n != 3 || n > 3 || n > acks {
 			t.Errorf("%d delivered with %d acknowledgements: %v", n, acks, err)
 		}
-		if again, doubtful := r.toll(err); n+again > 3 || doubtful != 0 {
+		if again, doubtful := r.cost(err); n+again > 3 || doubtful != 0 {
 			t.Errorf("%d delivered, %d come again, %d doubtful", n, again, doubtful)
 		}
 		if cap(r.in) > 128<<10 {
@@ -293,7 +293,7 @@ func TestRELPWindow(t *testing.T) {
 	if n, err := in.Read(make([]byte, 1)); err == nil {
 		t.Errorf("%d bytes beyond the window", n)
 	}
-	again, _ := r.toll(res.err)
+	again, _ := r.cost(res.err)
 	if res.n != relpWindow/2 || !errors.Is(res.err, errPeerClosed) || again != frames-res.n {
 		t.Errorf("%d delivered, %v; the server got %d messages, %d come again", res.n, res.err, frames, again)
 	}

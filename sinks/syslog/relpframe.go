@@ -12,8 +12,8 @@ import (
 //
 //	TXNR SP COMMAND SP DATALEN [SP DATA] LF
 //
-// with a transaction number of the client's counting (0: a hint that nobody
-// answers), a command of letters, and the length of the data. A server answers each
+// with a transaction number of the client's counting (0: a hint that is not
+// answered), a command of letters, and the length of the data. A server answers each
 // frame with one of the same number, the command "rsp" and the data
 //
 //	CODE [SP TEXT] [LF MORE]
@@ -93,7 +93,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 		return f, 0, nil
 	}
 	rest = rest[i:]
-	if size > 0 || rest[0] == ' ' { // without data some send the space all the same
+	if size > 0 || rest[0] == ' ' { // without data some send the space nevertheless
 		if rest[0] != ' ' {
 			return bad("no data")
 		}

@@ -50,12 +50,10 @@ func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 	}
 }
 
-// pause waits for d and reports whether to go on.
+// pause waits for d and reports whether to continue.
 func (l *listener) pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 	case <-l.closed:

@@ -53,7 +53,7 @@ func TestMaxClients(t *testing.T) {
 	b.clients(2)
 	readExactly(t, second, b.put(10, 10))
 	b.stop()
-	if !said(b, "client refused (not said one by one)", "times:15 total:20") {
+	if !said(b, "client refused (not logged one by one)", "times:15 total:20") {
 		t.Errorf("the total was not said: %v", b.logs.All())
 	}
 }

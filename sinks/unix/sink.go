@@ -31,7 +31,7 @@ const DefaultCheckEvery = 2 * time.Second
 
 // Sink is a listening socket and its clients.
 type Sink struct {
-	sinks.Health
+	*sinks.Health
 	// To be set before Run: waits between attempts to listen, and between looks
 	// at the path; bytes of a client's send buffer.
 	MinBackoff, MaxBackoff, CheckEvery time.Duration
@@ -86,7 +86,7 @@ func newSink(cfg config.Sink, enc format.Encoder, log *zap.Logger) *Sink {
 
 // Reopen implements sinks.Sink: path, owner and mode are checked and set right,
 // the socket is bound again where its file is gone. Clients stay.
-func (s *Sink) Reopen() { poke(s.reopen) }
+func (s *Sink) Reopen() { sinks.Poke(s.reopen) }
 
 // Status implements sinks.Sink.
 func (s *Sink) Status() sinks.Status {
@@ -112,7 +112,7 @@ func (s *Sink) Run(ctx context.Context, q *queue.Queue) {
 	s.flush(true)
 }
 
-// flush says what was held back of repeated messages.
+// flush logs what was held back of repeated messages.
 func (s *Sink) flush(all bool) {
 	for _, t := range []*tally{s.connected, s.ended, s.refusals, s.evictions} {
 		t.flush(all)
@@ -194,7 +194,7 @@ func (r *server) listen() error {
 }
 
 // check finds out whether the path still leads to the socket that is listened
-// on, and if not listens anew. deep also sets owner and mode right and ends a
+// on, and if not listens again. deep also sets owner and mode right and ends a
 // pause between attempts.
 func (r *server) check(deep bool) {
 	if r.lis == nil {
@@ -243,12 +243,4 @@ func (r *server) stopListening(remove bool) {
 	r.lis.close()
 	<-r.accepts
 	r.lis = nil
-}
-
-// poke puts an element into ch where there is none.
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
 }
