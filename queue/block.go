@@ -120,14 +120,6 @@ func (q *Queue) index(pos uint64) int {
 	return sort.Search(len(q.blocks), func(i int) bool { return q.blocks[i].end > pos })
 }
 
-// use returns the count that a block in memory is part of.
-func (q *Queue) use(blk *block) *usage {
-	if blk.stored {
-		return &q.cache
-	}
-	return &q.fresh
-}
-
 // live returns how many records of blk are held.
 func (q *Queue) live(blk *block) int { return int(blk.end - max(blk.first, q.head)) }
 

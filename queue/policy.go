@@ -124,15 +124,6 @@ func (q *Queue) waitForRoom(limit time.Duration, stop <-chan struct{}) (woken bo
 	return false
 }
 
-// noteRoom wakes a waiting Put when there is room again, but only when a good
-// part of the queue is free again, so that a slow consumer does not cost a
-// switch for each record.
-func (q *Queue) noteRoom() {
-	if q.waiting && q.fresh.recs <= q.cfg.Depth*3/4 && q.fresh.bytes <= q.cfg.Bytes*3/4 {
-		q.resumePut()
-	}
-}
-
 // resumePut wakes a waiting Put, which then looks again.
 func (q *Queue) resumePut() {
 	if q.waiting {

@@ -135,7 +135,7 @@ func start(o Options, d disk) *Queue {
 		markers: lossMarkers{name: o.Name, key: o.Key, serial: rand.Uint32N(10000)},
 	}
 	if d != nil {
-		q.spiller = newSpillWriter(d)
+		q.spiller = &spillWriter{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
 		q.takeOver(p.Number)
 		q.begin = q.tail
 	}

@@ -52,10 +52,6 @@ type spillWriter struct {
 	leaving time.Time     // when not zero: store the rest until then, and end
 }
 
-func newSpillWriter(d disk) *spillWriter {
-	return &spillWriter{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
-}
-
 func (p *spillWriter) wake() { poke(p.kick) }
 
 // passed says that a frame is not needed any more. There may be room on the disk then.

@@ -11,7 +11,12 @@ func (q *Queue) settle(cause Cause) {
 	if len(q.cached) > 0 {
 		q.shed()
 	}
-	q.noteRoom()
+
+	// A waiting Put is woken only when a good part of the queue is free again, so that a
+	// slow consumer does not cost a switch for each record.
+	if q.fresh.recs <= q.cfg.Depth*3/4 && q.fresh.bytes <= q.cfg.Bytes*3/4 {
+		q.resumePut()
+	}
 }
 
 // deferredTrim is a trim that ended within a block that is not in memory: which of
@@ -74,7 +79,11 @@ func (q *Queue) trimBlock(blk *block, end uint64, cause Cause) {
 			q.count.Delivered += n
 		}
 		q.forget(blk, n, size)
-		q.use(blk).add(-len(recs), -size)
+		if blk.stored {
+			q.cache.add(-len(recs), -size)
+		} else {
+			q.fresh.add(-len(recs), -size)
+		}
 		q.head = to
 	}
 }

@@ -380,18 +380,13 @@ func (f *Merger) beginSearch(now time.Time, millis int64) {
 	f.soonSure, f.sureEnd = time.Time{}, 0
 	f.loseAt, f.searched = 0, false
 	f.witness.begin(&f.recent)
-	f.witnessHeld()
+	for i := range f.held {
+		f.witness.note(&f.held[i].Batch)
+	}
 	f.before = f.recent.set()
 	f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
 	f.entry = &entry{millis: f.searchFrom(millis, time.Now())}
 	f.unsure = 0
-}
-
-// witnessHeld takes in the records that wait.
-func (f *Merger) witnessHeld() {
-	for i := range f.held {
-		f.witness.note(&f.held[i].Batch)
-	}
 }
 
 func (f *Merger) wakeRun() { poke(f.wake) }

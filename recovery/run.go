@@ -263,7 +263,10 @@ func (f *Merger) markReading() (done func()) {
 func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (gave uint64, err error) {
 	var b record.Batch
 	for {
-		if f.pendingFull() {
+		f.mu.Lock()
+		paused := f.paused
+		f.mu.Unlock()
+		if paused {
 			return gave, nil
 		}
 		place, err := f.readLines(&b)
@@ -304,13 +307,6 @@ func (f *Merger) takeRead(b *record.Batch, place auditlog.Position, give func(b 
 func (f *Merger) readLines(b *record.Batch) (auditlog.Position, error) {
 	defer f.markReading()()
 	return f.log.Next(b)
-}
-
-// pendingFull reports whether no more lines are to be read for the time being.
-func (f *Merger) pendingFull() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.paused
 }
 
 // takeLines takes in those of the lines that consumers do not have yet, and returns

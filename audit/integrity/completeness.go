@@ -210,10 +210,6 @@ func addressBytes(body []byte) uint32 {
 	return uint32(n) / 2
 }
 
-// addressCut reports whether the address is shorter than the one that the call was
-// given, so that its record has lost its end.
-func (s *completeness) addressCut() bool { return s.has&partSockaddr != 0 && s.addrHas < s.addr }
-
 // calls are the numbers of the system calls whose events have something
 // special: a successful exec has EXECVE, bind and connect have SOCKADDR; mq_open
 // and mq_unlink hide the PATH of a parent that items= counts

@@ -174,6 +174,3 @@ func (t *Tracker) Ordinary() bool {
 	}
 	return false
 }
-
-// isDaemon reports whether a record says that auditd ends or starts.
-func isDaemon(typ uint32) bool { return typ == record.TypeDaemonStart || typ == record.TypeDaemonEnd }

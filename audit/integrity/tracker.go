@@ -153,7 +153,7 @@ func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
 		}
 		if counts(r) {
 			t.record(b, i, body, at, false)
-		} else if isDaemon(r.Type) {
+		} else if r.Type == record.TypeDaemonStart || r.Type == record.TypeDaemonEnd {
 			t.daemon(b, i, at)
 		}
 	}
@@ -229,7 +229,7 @@ func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, 
 		e.addExecve(record.TrimColon(body), t.ends.tail)
 	} else {
 		e.add(r.Type, record.TrimColon(body))
-		if r.Type == record.TypeSockaddr && r.Flags&record.FromLog == 0 && e.addressCut() {
+		if r.Type == record.TypeSockaddr && r.Flags&record.FromLog == 0 && e.has&partSockaddr != 0 && e.addrHas < e.addr { // shorter than the one that the call was given
 			e.truncated = true
 		}
 	}

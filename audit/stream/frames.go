@@ -23,11 +23,6 @@ type FrameHeader struct {
 	Size uint32 // bytes of payload that are meaningful
 }
 
-func putHeaderStart(b *[8]byte, ver uint32) {
-	binary.NativeEndian.PutUint32(b[0:], ver)
-	binary.NativeEndian.PutUint32(b[4:], HeaderSize)
-}
-
 // AppendFrame appends a frame with exactly payload after its header.
 func AppendFrame(dst []byte, ver, typ uint32, payload []byte) []byte {
 	dst = binary.NativeEndian.AppendUint32(dst, ver)

@@ -150,8 +150,7 @@ func (s *Splitter) giveUp(b *record.Batch) {
 func (s *Splitter) detect(end bool) {
 	have := s.buf[s.r:s.w]
 	for _, ver := range []uint32{0, 1} {
-		var start [8]byte
-		putHeaderStart(&start, ver)
+		start := AppendFrame(nil, ver, 0, nil)[:8]
 		n := min(len(have), len(start))
 		if !bytes.Equal(have[:n], start[:n]) {
 			continue

@@ -22,7 +22,10 @@ func (s *Spool) Tick(now time.Time) error {
 	}
 	if now.Sub(s.lastTidy) >= time.Second {
 		s.lastTidy = now
-		s.tidy()
+		if s.cur != nil && s.cur.live == 0 {
+			s.endSegment()
+		}
+		s.sweep()
 	}
 	if s.opt.Sync == Interval && s.syncing == nil && now.Sub(s.lastSync) >= time.Second {
 		s.startSync(now)
@@ -30,13 +33,6 @@ func (s *Spool) Tick(now time.Time) error {
 	err := s.pending
 	s.pending = nil
 	return err
-}
-
-func (s *Spool) tidy() {
-	if s.cur != nil && s.cur.live == 0 {
-		s.endSegment()
-	}
-	s.sweep()
 }
 
 // startSync has all that was written synced in the background: on a busy disk
@@ -77,7 +73,8 @@ func (s *Spool) startSync(now time.Time) {
 func (s *Spool) synced(err error) {
 	s.syncing = nil
 	for _, seg := range s.batch {
-		if seg != s.cur && !s.isWaiting(seg) {
+		// One that was ended meanwhile is synced once more.
+		if seg != s.cur && !slices.Contains(s.waiting, seg) {
 			s.closeSegment(seg)
 		}
 	}
@@ -90,12 +87,6 @@ func (s *Spool) synced(err error) {
 	if s.cur != nil && s.cur.size > headerSize {
 		s.endSegment()
 	}
-}
-
-// isWaiting reports whether seg, which was the current one when the sync began,
-// was ended meanwhile: then it is synced once more.
-func (s *Spool) isWaiting(seg *segment) bool {
-	return slices.Contains(s.waiting, seg)
 }
 
 // Close ends the spool properly: it writes the end mark, syncs what was written

@@ -175,7 +175,7 @@ func (w *writer) dialRELP(ctx context.Context) (conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := newRELP(l)
+	r := &relpConn{link: l}
 	if err := r.open(ctx, w.opening); err != nil {
 		l.Close()
 		return nil, err

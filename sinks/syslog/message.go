@@ -46,7 +46,7 @@ type renderer struct {
 	micros int    // where the microseconds stand in head, 0: nowhere
 	text   []byte // scratch
 	plain  []byte // scratch: the text without control characters
-	msgID  []byte // of the record at hand, empty without
+	msgID  []byte // the name of its type, by which receivers like to sort; empty without
 	part   []byte // PROCID of the message at hand, "2/3": see split.go
 	prefix []byte // what its text begins with
 	total  []byte // scratch: how many parts there are
@@ -182,8 +182,11 @@ func (r *renderer) appendHead(dst []byte) []byte {
 		dst = append(dst, r.head[:len(r.head)-len(": ")]...)
 		dst = append(append(append(dst, '['), r.part...), "]: "...)
 	}
-	if r.rfc5424 {
-		dst = appendMsgID(dst, r.msgID)
+	if r.rfc5424 { // MSGID, STRUCTURED-DATA and the space before MSG
+		if len(r.msgID) == 0 {
+			dst = append(dst, '-')
+		}
+		dst = append(append(dst, r.msgID...), " - "...)
 	}
 	return append(dst, r.prefix...)
 }
@@ -206,15 +209,6 @@ func (r *renderer) headLen() int {
 
 // maxMsgID is the most bytes a MSGID has (RFC 5424, 6).
 const maxMsgID = 32
-
-// appendMsgID appends MSGID, STRUCTURED-DATA and the space before MSG. The id is
-// the name of the record's type, by which receivers like to sort.
-func appendMsgID(dst, id []byte) []byte {
-	if len(id) == 0 {
-		return append(dst, "- - "...)
-	}
-	return append(append(dst, id...), " - "...)
-}
 
 // stamp brings the header up to now. It is laid out again once a second.
 func (r *renderer) stamp(now time.Time) {

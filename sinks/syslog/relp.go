@@ -48,8 +48,6 @@ type relpConn struct {
 	acked []bool // each message
 }
 
-func newRELP(l *link) *relpConn { return &relpConn{link: l} }
-
 // open begins the session, within d.
 func (r *relpConn) open(ctx context.Context, d time.Duration) error {
 	octx, cancel := context.WithTimeout(ctx, d)

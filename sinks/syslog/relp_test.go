@@ -136,7 +136,7 @@ func session(t testing.TB) (*relpConn, net.Conn) {
 		ends[0].Close()
 		ends[1].Close()
 	})
-	return newRELP(l), ends[1]
+	return &relpConn{link: l}, ends[1]
 }
 
 // messages is a chunk of n short messages, each a record.
