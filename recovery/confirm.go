@@ -1,12 +1,10 @@
 package recovery
 
 import (
-	"bytes"
 	"math/bits"
 	"time"
 
 	"audisp-relay/audit/auditlog"
-	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
 )
 
@@ -39,61 +37,6 @@ const (
 	toGive
 	toLeave
 )
-
-// addLine numbers line i of b, which waits.
-func (f *Merger) addLine(b *record.Batch, i int, now time.Time, state lineState) {
-	r := &b.Recs[i]
-	if f.suspects(b, i) {
-		state |= isSuspect
-	}
-	if r.Flags&record.Cont != 0 {
-		state |= isCont
-	}
-	if logOnly(r.Type) {
-		state |= isResumed
-	}
-	if f.suspect == maxSuspects {
-		state |= isBroken
-	}
-	n := f.awaited.add(b, i, now, state)
-	if r.HasID() && !isDaemon(r) && state&isCont == 0 {
-		l, newer := f.awaited.line(n), false
-		if l.dist, newer = f.witness.distance(r.Serial); newer {
-			l.lineState |= isNewer
-		}
-	}
-}
-
-// suspects reports whether a line may be part of a socket's address that ENRICHED
-// wrote with its newlines: it follows a SOCKADDR record without an end, and not that
-// end. An address has room for maxSuspects records.
-func (f *Merger) suspects(b *record.Batch, i int) bool {
-	r := &b.Recs[i]
-	suspect := f.suspect > 0
-	if !suspect && r.Type != record.TypeSockaddr {
-		return false
-	}
-	text := bytes.TrimRight(b.Bytes(i), " \n")
-	ends := bytes.HasSuffix(text, []byte(" }"))
-	switch {
-	case r.Type == record.TypeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")) && !isAX25(text):
-		f.suspect = maxSuspects
-	case suspect && (ends || !r.HasID()):
-		f.suspect = 0
-	case suspect:
-		f.suspect--
-	}
-	return suspect
-}
-
-// isAX25 reports whether a SOCKADDR record is of that family: auditd prints 7 bytes of its
-// address at most, and leaves out the end where there is a NUL among them.
-func isAX25(text []byte) bool {
-	_, saddr, _ := bytes.Cut(text, []byte("saddr="))
-	return bytes.HasPrefix(saddr, []byte("0300")) || bytes.HasPrefix(saddr, []byte("0003"))
-}
-
-const maxSuspects = 4
 
 // meet takes in that the stream has brought line n. It reports false when a line
 // in front of it cannot be judged yet.
@@ -441,42 +384,4 @@ func (f *Merger) dropPending() {
 		f.pending.dropRun()
 	}
 	f.suspect = 0
-}
-
-// originalOf returns the line that record i of h is a damaged copy of.
-func (f *Merger) originalOf(h *record.Batch, i int, id record.ID) (n uint64, ok bool) {
-	text := h.Text(i)
-	truncated, looked := false, false
-	for n = f.awaited.kinds[kindOf(id)].first; n != 0; n = f.awaited.line(n).next {
-		run, k := f.pending.at(n)
-		if run == nil { // given
-			if l := f.awaited.line(n); h.Recs[i].Len <= l.len || l.len < 8900 && l.lineState&isBroken == 0 {
-				return n, true
-			}
-		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {
-			return n, true
-		} else if common(text, line) == len(line) {
-			continue // it is the line that is not whole
-		}
-		if !looked {
-			truncated, looked = integrity.IsTruncated(h, i) || bytes.Count(text, []byte("audit(")) > 1, true
-		}
-		if truncated {
-			return n, true
-		}
-	}
-	return 0, false
-}
-
-// common returns how many bytes a and b begin with alike.
-func common(a, b []byte) int {
-	n := min(len(a), len(b))
-	if bytes.Equal(a[:n], b[:n]) {
-		return n
-	}
-	k := 0
-	for a[k] == b[k] {
-		k++
-	}
-	return k
 }

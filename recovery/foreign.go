@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -45,4 +46,10 @@ func (f *Merger) reportForeign(now time.Time, end bool) {
 		zap.ByteString("first_type", record.AppendTypeName(nil, r.Type)), zap.Uint32("first_serial", r.Serial),
 		zap.Time("first_time", time.UnixMilli(r.Millis)))
 	f.foreign.said, f.foreign.at, f.foreign.first = f.count.Foreign, now, record.Record{}
+}
+
+// auditds reports whether a line looks like one of auditd's at all. Without an id
+// it may be a record that auditd could not print (msg=lost).
+func auditds(b *record.Batch, i int) bool {
+	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
 }

@@ -13,7 +13,6 @@ package recovery
 import (
 	"bytes"
 	"cmp"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,12 +138,6 @@ type Shown struct {
 type entry struct {
 	millis int64             // from the lines of this time on
 	had    auditlog.Position // of the last line that the consumers have
-}
-
-// heldBatch is a copy of records of the stream that wait for the log.
-type heldBatch struct {
-	record.Batch
-	at time.Time
 }
 
 const (
@@ -397,45 +390,6 @@ func poke(ch chan<- struct{}) {
 	case ch <- struct{}{}:
 	default:
 	}
-}
-
-// holdBatch holds records of the stream until the log was read as far. It reports
-// false when the stream leads again before there is room for them.
-func (f *Merger) holdBatch(b *record.Batch, now time.Time) bool {
-	for f.heldSize > f.maxHeld && f.mode != direct {
-		if !f.ioSince.IsZero() && time.Since(f.ioSince) > stuckAfter {
-			f.bypass(now)
-			break
-		}
-		f.mu.Unlock()
-		select {
-		case <-f.room:
-		case <-time.After(stuckAfter / 10):
-		}
-		f.mu.Lock()
-	}
-	if f.mode == direct {
-		return false
-	}
-	f.witness.note(b)
-	h := heldBatch{copyRecords(nil, b.Buf, b.Recs), now}
-	f.held = append(f.held, h)
-	f.heldSize += len(h.Buf)
-	f.wakeRun()
-	return true
-}
-
-// copyRecords copies records and the part of buf that they lie in, which it puts into to.
-func copyRecords(to, buf []byte, recs []record.Record) record.Batch {
-	first, end := recs[0].Off, uint32(0)
-	for i := range recs {
-		first, end = min(first, recs[i].Off), max(end, recs[i].Off+recs[i].Len)
-	}
-	b := record.Batch{Buf: append(slices.Grow(to, int(end-first)), buf[first:end]...), Recs: slices.Clone(recs)}
-	for i := range b.Recs {
-		b.Recs[i].Off -= first
-	}
-	return b
 }
 
 // bypass leaves the log aside: a read of it hangs, and the stream must not.

@@ -197,3 +197,41 @@ func eoe(millis int64, serial uint32) *record.Batch {
 	text := fmt.Appendf(nil, "type=EOE msg=audit(%d.%03d:%d): \n", millis/1000, millis%1000, serial)
 	return &record.Batch{Buf: text, Recs: []record.Record{{Len: uint32(len(text)), Type: record.TypeEOE, Serial: serial, Millis: millis, Kind: record.Line}}}
 }
+
+// originalOf returns the line that record i of h is a damaged copy of.
+func (f *Merger) originalOf(h *record.Batch, i int, id record.ID) (n uint64, ok bool) {
+	text := h.Text(i)
+	truncated, looked := false, false
+	for n = f.awaited.kinds[kindOf(id)].first; n != 0; n = f.awaited.line(n).next {
+		run, k := f.pending.at(n)
+		if run == nil { // given
+			if l := f.awaited.line(n); h.Recs[i].Len <= l.len || l.len < 8900 && l.lineState&isBroken == 0 {
+				return n, true
+			}
+		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {
+			return n, true
+		} else if common(text, line) == len(line) {
+			continue // it is the line that is not whole
+		}
+		if !looked {
+			truncated, looked = integrity.IsTruncated(h, i) || bytes.Count(text, []byte("audit(")) > 1, true
+		}
+		if truncated {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// common returns how many bytes a and b begin with alike.
+func common(a, b []byte) int {
+	n := min(len(a), len(b))
+	if bytes.Equal(a[:n], b[:n]) {
+		return n
+	}
+	k := 0
+	for a[k] == b[k] {
+		k++
+	}
+	return k
+}

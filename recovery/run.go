@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -211,41 +210,6 @@ func (f *Merger) judgeWaiting(now time.Time, err error) {
 	f.reportForeign(now, false)
 }
 
-// seek goes to where the log begins to lead, and finds the last line from there
-// on that the consumers have: those before it are given late.
-func (f *Merger) seek(at *entry) error {
-	defer f.markReading()()
-	place, err := f.seekTime(at.millis)
-	if err != nil {
-		return err
-	}
-	if err = f.log.Go(place); err != nil {
-		return err
-	}
-	f.mu.Lock()
-	before, matched := f.before, make(map[recentKey]bool) // changed by this goroutine only
-	f.matched, f.matchedFrom = matched, at.millis
-	f.mu.Unlock()
-	var b record.Batch
-	for {
-		p, err := f.log.Next(&b)
-		switch {
-		case errors.Is(err, io.EOF):
-			return f.log.Go(place)
-		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated):
-			continue
-		case err != nil:
-			return err
-		}
-		for i := range b.Recs {
-			if k := keyOf(&b, i); before[k] > 0 {
-				at.had = p.At(&b, i)
-				matched[k], matched[recentKey{serial: k.serial}] = true, true
-			}
-		}
-	}
-}
-
 // markReading notes that the log is being read, for Take to see when that hangs.
 func (f *Merger) markReading() (done func()) {
 	f.mu.Lock()
@@ -359,12 +323,6 @@ func (f *Merger) noteLinePassed(b *record.Batch, i int) {
 	if e := f.witness.find(r, f.witness.nodeKey(b.Node(i))); e != nil {
 		e.line = f.awaited.end()
 	}
-}
-
-// auditds reports whether a line looks like one of auditd's at all. Without an id
-// it may be a record that auditd could not print (msg=lost).
-func auditds(b *record.Batch, i int) bool {
-	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
 }
 
 // consumersHave reports whether the consumers have line i of the log already, from when
