@@ -111,7 +111,7 @@ func TestFloorIsBounded(t *testing.T) {
 	}
 }
 
-// TestFloorOfTheRunBefore: where a run has to go on in front of its position, the next one
+// TestFloorOfTheRunBefore: where a run has to resume before its position, the next one
 // has to as well, until it was given records from there on.
 func TestFloorOfTheRunBefore(t *testing.T) {
 	floor := &Position{Number: 40, ID: events(4, 1, 1).ID(0), HasID: true}

@@ -30,7 +30,7 @@ func TestAbandonDoesNotWaitForAHangingDisk(t *testing.T) {
 	})
 }
 
-// TestTheRestIsStoredAtTheEnd and delivered by the next run, behind what the
+// TestTheRestIsStoredAtTheEnd and delivered by the next run, after what the
 // first has delivered.
 func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 }
 
 // TestAfterAKill the stored frames are all there, the first of them in part, and new
-// records go on behind.
+// records continue after them.
 func TestAfterAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk(1 << 20)
@@ -127,7 +127,7 @@ func TestDamagedFramesAreSkippedAndTold(t *testing.T) {
 			t.Fatalf("%d records, %q", len(records), markers)
 		}
 		if before := strings.Count(got[:marker], "\n"); before != int(third.First) {
-			t.Errorf("the marker comes behind %d records, not %d", before, third.First)
+			t.Errorf("the marker comes after %d records, not %d", before, third.First)
 		}
 		synctest.Wait()
 		sound(t, q)
@@ -137,8 +137,8 @@ func TestDamagedFramesAreSkippedAndTold(t *testing.T) {
 	})
 }
 
-// TestFramesThatOpenCouldNotRead are told of at their place, unless the position
-// says that they were delivered, or told of, before.
+// TestFramesThatOpenCouldNotRead are reported at their place, unless the position
+// says that they were delivered, or reported, before.
 func TestFramesThatOpenCouldNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk(1 << 20)
@@ -253,7 +253,7 @@ func TestRealSpool(t *testing.T) {
 	}
 }
 
-// TestNumbersGoOnBehindAllThatWereEverStored, also behind a frame nobody can count.
+// TestNumbersGoOnBehindAllThatWereEverStored, also after a frame that cannot be counted.
 func TestNumbersGoOnBehindAllThatWereEverStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, hold := range []bool{true, false} {
@@ -314,7 +314,7 @@ func TestSpoolUnderLoad(t *testing.T) {
 		}
 		c.Advance(len(b.Recs))
 		if p := q.Position(); p.Number != uint64(next-1) || p.ID.Serial != next-1 {
-			t.Fatalf("behind %d: %+v", next-1, p)
+			t.Fatalf("after %d: %+v", next-1, p)
 		}
 		balance(t, q)
 	}

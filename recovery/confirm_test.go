@@ -40,7 +40,7 @@ func TestSecondLine(t *testing.T) {
 	mid := userLines(1020, 1029)
 	avc := "type=AVC msg=audit(1800000025.000:1025): avc:  denied  { read } for  pid=1 comm=\"x\" tclass=file permissive=0"
 	withCall := join(userLines(1020, 1024), call(1025), userLines(1026, 1029))
-	at := 5 + 1 // behind the SYSCALL record of 1025
+	at := 5 + 1 // after the SYSCALL record of 1025
 	for _, c := range []struct {
 		name      string
 		log, sent []string // between a and z
@@ -196,8 +196,8 @@ func pendingIsBounded(t *testing.T, held int) {
 	}
 }
 
-// TestSilentStream: what the log has behind the last record of a stream that says
-// nothing more is given after a while, if it goes on from there.
+// TestSilentStream: what the log has after the last record of a stream that says
+// nothing more is given after a while, if it continues from there.
 func TestSilentStream(t *testing.T) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.static = false
@@ -224,7 +224,7 @@ func TestSilentStream(t *testing.T) {
 }
 
 // TestDoubtWhileLinesWait: as long as a line of the log waits for the stream, which may
-// have lost it, a run that goes on after a restart must not begin behind its event.
+// have lost it, a run that resumes after a restart must not begin after its event.
 func TestDoubtWhileLinesWait(t *testing.T) {
 	m := newModel(1, 0)
 	e := &modelEvent{serial: 1020, millis: 1_800_000_020_000}
@@ -259,7 +259,7 @@ func TestDoubtWhileLinesWait(t *testing.T) {
 }
 
 // TestOnlyWhatTheLogWasSearchedForWasCut: of a record from before the place where the log is
-// read from nobody knows whether the log has it, so a line that begins with it is no proof.
+// read from it is not known whether the log has it, so a line that begins with it is no proof.
 func TestOnlyWhatTheLogWasSearchedForWasCut(t *testing.T) {
 	m := newModel(1, 0)
 	p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))

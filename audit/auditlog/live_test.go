@@ -90,7 +90,7 @@ func TestFollowLiveRotation(t *testing.T) {
 	p, err := l.SeekAfter(seen.last)
 	end, endErr := l.SeekEnd()
 	if err != nil || endErr != nil || p != end {
-		t.Errorf("place behind the last line is %v, %v; the end is %v, %v", p, err, end, endErr)
+		t.Errorf("place after the last line is %v, %v; the end is %v, %v", p, err, end, endErr)
 	}
 }
 

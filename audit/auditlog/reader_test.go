@@ -104,7 +104,7 @@ func TestSeveralRotationsBetweenPolls(t *testing.T) {
 }
 
 // The file that is read and the next ones are deleted by rotations before
-// reading comes to them: what is held open is read all the same.
+// reading comes to them: what is held open is read nevertheless.
 func TestDeletedFilesAreFinished(t *testing.T) {
 	a := startFake(t, t.TempDir(), 2)
 	l := New(a.path)
@@ -176,8 +176,8 @@ func TestManyFiles(t *testing.T) {
 	}
 }
 
-// More files behind the current one than are held open, and the first that is
-// not is deleted: that is told, and nothing else is missing.
+// More files after the current one than are held open, and the first that is
+// not is deleted: that is reported, and nothing else is missing.
 func TestDeletedBeyondWhatIsHeld(t *testing.T) {
 	a := startFake(t, t.TempDir(), 12)
 	l := New(a.path)
@@ -191,7 +191,7 @@ func TestDeletedBeyondWhatIsHeld(t *testing.T) {
 		return all
 	}
 	same(t, "empty", poll(t, l), "")
-	want := write(0, 11) // the current one and ten behind it, then the empty one
+	want := write(0, 11) // the current one and ten after it, then the empty one
 	got, _, err := nextText(t, l)
 	if err != nil {
 		t.Fatal(err)
@@ -204,13 +204,13 @@ func TestDeletedBeyondWhatIsHeld(t *testing.T) {
 	size := len(logLine(0, 200<<10))
 	same(t, "held", got+more, want[:9*size])
 	rest := poll(t, l)
-	same(t, "behind", rest[:size], logLine(10, 200<<10))
+	same(t, "after", rest[:size], logLine(10, 200<<10))
 	if len(rest) != 11*size {
-		t.Errorf("%d bytes behind the skip, want %d", len(rest), 11*size)
+		t.Errorf("%d bytes after the skip, want %d", len(rest), 11*size)
 	}
 }
 
-// Rotations go on while files are listed and opened.
+// Rotations continue while files are listed and opened.
 func TestRotationMeanwhile(t *testing.T) {
 	a := startFake(t, t.TempDir(), 30)
 	l := New(a.path)
@@ -281,7 +281,7 @@ func TestSkippedIsTold(t *testing.T) {
 	if !errors.Is(err, ErrSkipped) {
 		t.Errorf("error %v", err)
 	}
-	same(t, "behind", poll(t, l), logLine(6, 100)+logLine(7, 100)+logLine(8, 100))
+	same(t, "after", poll(t, l), logLine(6, 100)+logLine(7, 100)+logLine(8, 100))
 }
 
 // Any schedule of writing, rotating and reading: all lines in order, once; some

@@ -88,6 +88,6 @@ func TestMemoryIsBounded(t *testing.T) {
 	tr.Due(audittest.Epoch.Add(time.Hour))
 	tr.Lost()
 	if len(tr.handedOut) != 0 || tr.Counts().Open != 0 {
-		t.Errorf("%d told, %+v", len(tr.handedOut), tr.Counts())
+		t.Errorf("%d reported, %+v", len(tr.handedOut), tr.Counts())
 	}
 }

@@ -62,7 +62,7 @@ func feed(t *rapid.T, tr *Tracker, b *record.Batch, now time.Time, step time.Dur
 var ordinary = []string{"audit-2.8.5-audispd.string.gz", "audit-3.0.9-raw.string.gz", "audit-3.0.9-enriched.log.gz", "audit-4.2.1-enriched.binary.gz"}
 
 // TestEventsTakenOutAreHoles takes any set of events out of a capture: exactly
-// these are missing, once the window has passed, and lost once nobody has them.
+// these are missing, once the window has passed, and lost once they are found nowhere.
 func TestEventsTakenOutAreHoles(t *testing.T) {
 	for _, name := range ordinary {
 		all := audittest.Capture(t, name)

@@ -96,7 +96,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// TestIDsThatBeginAlike are told apart, whichever came before.
+// TestIDsThatBeginAlike are distinguished, whichever came before.
 func TestIDsThatBeginAlike(t *testing.T) {
 	ids := []struct {
 		text   string
@@ -121,7 +121,7 @@ func TestIDsThatBeginAlike(t *testing.T) {
 	}
 }
 
-// TestIDIsNotReadBeyondItsRecord: the padding of a frame may go on where the
+// TestIDIsNotReadBeyondItsRecord: the padding of a frame may continue where the
 // record was cut, as if the id of the record before were complete here too.
 func TestIDIsNotReadBeyondItsRecord(t *testing.T) {
 	cut := frame(0, 1300, "audit(1.000:1", true, 0)

@@ -46,7 +46,7 @@ func tmpfs(t *testing.T, options string) string {
 }
 
 // TestDiskFull: on a full disk nothing stored is lost, nothing is half written,
-// and when there is room the spool goes on by itself.
+// and when there is room the spool continues by itself.
 func TestDiskFull(t *testing.T) {
 	for _, sync := range []Sync{None, Batch} {
 		dir := tmpfs(t, "size=4m")
@@ -81,7 +81,7 @@ func TestDiskFull(t *testing.T) {
 		if s.Size() != onDisk(t, dir) {
 			t.Fatalf("%d bytes counted, %d on disk", s.Size(), onDisk(t, dir))
 		}
-		// Room by releasing, taken again, by somebody else too.
+		// Room by releasing, taken again, by another process too.
 		for held[0].seg == held[1].seg {
 			s.Release(held[0])
 			held = held[1:]

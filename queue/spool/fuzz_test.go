@@ -39,7 +39,7 @@ type memFile struct {
 
 // FuzzSegment: whatever a file holds, no panic, no hang, and no record reaches
 // beyond its bytes. With seal the first frame is given right checksums, so that
-// what is behind them is tried too.
+// what is after them is tried too.
 func FuzzSegment(f *testing.F) {
 	dir, _ := smallLog(f)
 	for _, path := range segments(f, dir) {
@@ -69,7 +69,7 @@ func FuzzSegment(f *testing.F) {
 		end := uint64(0)
 		for i, f := range st.frames {
 			if i > 0 && f.First < end || f.Records == 0 {
-				t.Fatalf("frame %+v behind number %d", f, end)
+				t.Fatalf("frame %+v after number %d", f, end)
 			}
 			end = f.end()
 			b, err := st.read(f, nil, nil)

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// batch makes n records from number first on: their text and header can be told
+// batch makes n records from number first on: their text and header follow
 // from the number alone.
 func batch(first uint64, n int) *record.Batch {
 	var b record.Batch

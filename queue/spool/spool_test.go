@@ -369,7 +369,7 @@ func TestNotADirectory(t *testing.T) {
 }
 
 // TestDirectoryIsRemoved: what comes after the next file is begun is stored in a new
-// directory, which nobody else can take, and is there for the next run.
+// directory, which no other process can take, and is there for the next run.
 func TestDirectoryIsRemoved(t *testing.T) {
 	for _, sync := range []Sync{None, Interval, Batch} {
 		dir := filepath.Join(t.TempDir(), "above", "spool")

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	person  = 54321 // a uid and gid of nobody here
+	person  = 54321 // a uid and gid of no account here
 	program = 321
 )
 
@@ -155,13 +155,13 @@ func snapshot(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// TestSwappedDirectory: records go on where the directory is that was looked at, and
-// nothing is made in the one that somebody has put in its place.
+// TestSwappedDirectory: records continue where the directory is that was looked at, and
+// nothing is made in the one that was put in its place.
 func TestSwappedDirectory(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		swap func(x tree) // "app" was renamed to "app.old"
-		says string       // "": records go on in the new one
+		says string       // "": records continue in the new one
 	}{
 		{"link", func(x tree) { x.link("etc", "app", 0) }, "leads to"},
 		{"link to where it went", func(x tree) { x.link("app.old", "app", 0) }, ""},
@@ -224,7 +224,7 @@ func TestSwappedAndMeant(t *testing.T) {
 			n, err := w.Write(context.Background(), b)
 			checkError(t, err, "SIGHUP", path)
 			if _, err := os.Lstat(x.path("data/events.log")); n != 0 || err == nil {
-				t.Errorf("%d records written by a link nobody has confirmed", n)
+				t.Errorf("%d records written by a link that was not confirmed", n)
 			}
 		}
 		must(t, w.Reopen())

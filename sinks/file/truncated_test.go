@@ -19,7 +19,7 @@ import (
 )
 
 // TestTruncatedByOthers: it is noticed at the next record, or within a second, counted, said
-// once a minute with what the copy lacks, and writing goes on at the new end.
+// once a minute with what the copy lacks, and writing continues at the new end.
 func TestTruncatedByOthers(t *testing.T) {
 	before, after := string(sinktest.Lines(0, 50)), string(sinktest.Lines(50, 3))
 	for _, tt := range []struct {
@@ -109,7 +109,7 @@ func TestNotTruncated(t *testing.T) {
 	must(t, w.Reopen())
 	write(t, w, sinktest.Lines(0, 3))
 	if n := w.cuts.times.Load(); n != 0 {
-		t.Errorf("%d truncations, of nobody", n)
+		t.Errorf("%d truncations, of no program", n)
 	}
 }
 

@@ -125,7 +125,7 @@ func TestNobodyReads(t *testing.T) {
 	r.eventually("some deaths", func() bool { r.put(0, 10); return s.Status().Details.(*Details).Restarts > 10 })
 	st := s.Status()
 	if c := r.q.Counts(); c.Delivered != 0 || c.LostRecords() != 0 {
-		t.Errorf("%d delivered, %d lost, though nobody reads", c.Delivered, c.LostRecords())
+		t.Errorf("%d delivered, %d lost, though no process reads", c.Delivered, c.LostRecords())
 	}
 	if want := `exit status 6, stderr "no \x1b[31mremote_server \u00e4"`; !st.Degraded || !strings.Contains(st.Error, want) {
 		t.Errorf("status %+v, want degraded and %s", st, want)
@@ -149,7 +149,7 @@ func TestWorksAgain(t *testing.T) {
 	}
 }
 
-// TestPauses grow up to the longest, and begin anew after a long life.
+// TestPauses grow up to the longest, and begin again after a long life.
 func TestPauses(t *testing.T) {
 	w := newWriter(settings("/bin/false", 10), format.Encoder{}, zap.NewNop())
 	var got []string

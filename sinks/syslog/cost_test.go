@@ -173,7 +173,7 @@ func TestDoubtIsOfOneConnection(t *testing.T) {
 	}
 }
 
-// TestCancelledWriteLetsGo: of a connection in the middle of something, and tells
+// TestCancelledWriteLetsGo: of a connection in the middle of something, and reports
 // of no loss where there is none. A write that is cancelled before it has begun keeps the
 // connection; so the time is doubled until one was stuck.
 func TestCancelledWriteLetsGo(t *testing.T) {
@@ -215,7 +215,7 @@ func TestEndedContextWritesNothing(t *testing.T) {
 	}
 }
 
-// TestBrokenTLSIsTold: what a server had taken and not read is told to be in
+// TestBrokenTLSIsTold: what a server had taken and not read is reported to be in
 // doubt, and what it had not taken comes again.
 func TestBrokenTLSIsTold(t *testing.T) {
 	const records = 60_000 // more than the buffers of both sides
@@ -248,7 +248,7 @@ func TestBrokenTLSIsTold(t *testing.T) {
 	}
 	st := r.sink.Status()
 	if missing == 0 || uint64(missing) > st.Details.(*Details).Doubtful || st.Details.(*Details).Repeated == 0 {
-		t.Errorf("%d missing, %d told to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
+		t.Errorf("%d missing, %d reported to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 	}
-	t.Logf("%d missing, %d told to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
+	t.Logf("%d missing, %d reported to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 }

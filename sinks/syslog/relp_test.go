@@ -193,8 +193,8 @@ func FuzzRELPServer(f *testing.F) {
 	})
 }
 
-// TestRELPSession: numbers go on behind the largest, acknowledgements may come in
-// any order, and the end is told.
+// TestRELPSession: numbers continue after the largest, acknowledgements may come in
+// any order, and the end is reported.
 func TestRELPSession(t *testing.T) {
 	r, peer := session(t)
 	r.last = maxTxnr - 2
@@ -260,7 +260,7 @@ func opened(t *testing.T) (*relpConn, net.Conn, *bufio.Reader) {
 }
 
 // TestRELPWindow: no more messages are on their way than the window has, what was
-// acknowledged in a row counts as delivered and all the rest is told to come again.
+// acknowledged in a row counts as delivered and all the rest is asked for again.
 func TestRELPWindow(t *testing.T) {
 	r, peer, in := opened(t)
 	type result struct {
@@ -430,7 +430,7 @@ func TestRELPLosesNothing(t *testing.T) {
 	if len(index) != records || uint64(repeated) > st.Details.(*Details).Repeated || st.Details.(*Details).Doubtful != 0 || st.Degraded {
 		t.Errorf("%d records, %d came twice, status %+v", len(index), repeated, st)
 	}
-	t.Logf("%d came twice, %d told", repeated, st.Details.(*Details).Repeated)
+	t.Logf("%d came twice, %d reported", repeated, st.Details.(*Details).Repeated)
 }
 
 // TestRELPHintsAreNoAnswer: a server that says something, but acknowledges nothing, does not

@@ -103,7 +103,7 @@ func (r *rsyslogd) stored(n int) []byte {
 }
 
 // plainLines are the real records of a capture as rsyslogd stores their texts: it
-// puts the space behind an RFC 3164 tag into the text.
+// puts the space after an RFC 3164 tag into the text.
 func plainLines(t testing.TB, space string) (records, stored []byte) {
 	for _, line := range bytes.SplitAfter(captures.Read(t, "audit-3.0.9-enriched.string.gz"), []byte("\n")) {
 		if len(line) == 0 {

@@ -166,7 +166,7 @@ func TestUnacked(t *testing.T) {
 			t.Errorf("%d outstanding: %q is kept, want %q", tt.outstanding, got, tt.want)
 		}
 	}
-	for range 1000 { // a peer that is always some messages behind
+	for range 1000 { // a peer that is always some messages late
 		u.add(c, 3)
 		u.settle(10)
 	}

@@ -108,7 +108,7 @@ func TestAllowUIDs(t *testing.T) {
 }
 
 // TestOutOfDescriptors: while there are none connections wait and the sink is
-// degraded; then it goes on by itself.
+// degraded; then it continues by itself.
 func TestOutOfDescriptors(t *testing.T) {
 	b := start(t, settings(sock(t)), lossless())
 	first := b.dial()
