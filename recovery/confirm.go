@@ -45,17 +45,17 @@ func (f *Merger) meet(h *record.Batch, i int, n uint64, now time.Time, force boo
 	if h.Recs[i].HasID() {
 		e = f.witness.settle(h, i)
 	}
-	if n < f.pending.ready {
-		e.done()
-		f.awaited.meet(n, now)
+	given := n < f.pending.ready
+	if !given && !f.overtake(n, now, force) {
+		return false
+	}
+
+	e.done()
+	f.awaited.meet(n, now)
+	if given {
 		f.tracker.Confirm(h, i, now)
 		return true
 	}
-	if !f.overtake(n, now, force) {
-		return false
-	}
-	e.done()
-	f.awaited.meet(n, now)
 	f.pending.ready = n + 1
 	if e != nil {
 		e.line = n

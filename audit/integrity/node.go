@@ -123,12 +123,12 @@ func (n *node) observeSerial(t *Tracker, r *record.Record, at time.Duration) arr
 	case d == 0:
 		return known
 	case d > 0 && d <= windowSize:
-		if n.ahead.has(r.Serial) { // the log has opened its event
-			n.advance(t, r, at)
+		opened := n.ahead.has(r.Serial) // the log has opened its event
+		n.advance(t, r, at)
+		if opened {
 			n.outliers.n, n.newest = 0, n.latest.Add(r.Millis, 1)
 			return known
 		}
-		n.advance(t, r, at)
 	case d < 0 && d <= -windowSize && r.Flags&record.FromLog != 0 && r.Millis < n.newest:
 		t.fillFar(n, r.Serial)
 		return ignored

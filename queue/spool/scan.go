@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -109,28 +110,22 @@ type scanner struct {
 
 // segment scans one and reports whether it is one: regular files are.
 func (sc *scanner) segment(seg *segment) bool {
+	var st os.FileInfo
 	h, err := sc.fs.Open(sc.path(seg), unix.O_RDONLY)
+	if err == nil {
+		defer h.Close()
+		st, err = h.Stat()
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false // deleted while we look
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO): // a link, a socket
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO), err == nil && !st.Mode().IsRegular(): // a link, a socket, a directory
 		sc.foreign = append(sc.foreign, seg.name)
 		return false
 	case err != nil:
 		sc.failed(seg, err)
 		sc.hole = true
 		return true
-	}
-	defer h.Close()
-	st, err := h.Stat()
-	switch {
-	case err != nil:
-		sc.failed(seg, err)
-		sc.hole = true
-		return true
-	case !st.Mode().IsRegular():
-		sc.foreign = append(sc.foreign, seg.name)
-		return false
 	}
 	seg.size = st.Size()
 	sc.seg, sc.h, sc.buf, sc.earlier = seg, h, sc.buf[:0], sc.hole

@@ -149,10 +149,7 @@ func (c *Conn) until(ctx context.Context, step func(fd int) (done bool, err erro
 
 // unread is about how much memory the messages take that were sent and not read.
 func unread(fd int) int {
-	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-	if err != nil {
-		return 0
-	}
+	n, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ) // of an error 0
 	return n
 }
 

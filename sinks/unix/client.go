@@ -1,12 +1,10 @@
 package unix
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -95,12 +93,6 @@ func (c *client) status() Client {
 }
 
 func (c *client) lost() uint64 { return c.cur.Lost() - min(c.finished.Load(), c.cur.Lost()) }
-
-func sortClients(list []Client) {
-	slices.SortFunc(list, func(a, b Client) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Pid, b.Pid))
-	})
-}
 
 // deliverAll returns why it ended, never nil.
 func (c *client) deliverAll(ctx context.Context) error {

@@ -10,10 +10,12 @@
 package unix
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +98,9 @@ func (s *Sink) Status() sinks.Status {
 	for _, c := range s.list() {
 		d.Clients = append(d.Clients, c.status())
 	}
-	sortClients(d.Clients)
+	slices.SortFunc(d.Clients, func(a, b Client) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Pid, b.Pid))
+	})
 	st.Details = d
 	return st
 }
