@@ -231,10 +231,10 @@ func (f *Merger) byEvent(n uint64, l *awaitedLine, run *lineRun, i int) fate {
 // with it. What the log has of older events is not known.
 func (f *Merger) wasTruncated(e *witnessed, single witnessTypes, b *record.Batch, i int) bool {
 	sum := e.sums[bits.TrailingZeros8(uint8(single))]
-	if sum == 0 || f.matched[recentKey{e.serial, sum}] {
+	if sum == 0 || f.had.matched[recentKey{e.serial, sum}] {
 		return false
 	}
-	return f.matched[recentKey{serial: e.serial}] || e.millis >= f.matchedFrom && beginsWith(b, i, sum)
+	return f.had.matched[recentKey{serial: e.serial}] || e.millis >= f.had.from && beginsWith(b, i, sum)
 }
 
 // hasBetter reports whether a later line that waits has the same serial, another time

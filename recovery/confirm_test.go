@@ -267,14 +267,14 @@ func TestOnlyWhatTheLogWasSearchedForWasCut(t *testing.T) {
 	b := batchOf(long + "\n" + long[:strings.Index(long, "op=")] + "\n")
 	e := &witnessed{serial: 1000, millis: b.Recs[0].Millis}
 	e.sums[4] = sumOf(b.Recs[1].Type, keyText(b, 1))
-	p.f.matched = map[recentKey]bool{}
+	p.f.had.matched = map[recentKey]bool{}
 	for from, want := range map[int64]bool{e.millis - 1: true, e.millis: true, e.millis + 1: false} {
-		if p.f.matchedFrom = from; p.f.wasTruncated(e, hasUser, b, 0) != want {
+		if p.f.had.from = from; p.f.wasTruncated(e, hasUser, b, 0) != want {
 			t.Errorf("searched from %d ms after it: was cut %v, want %v", from-e.millis, !want, want)
 		}
 	}
-	p.f.matched[recentKey{1000, e.sums[4]}] = true
-	if p.f.matchedFrom = 0; p.f.wasTruncated(e, hasUser, b, 0) {
+	p.f.had.matched[recentKey{1000, e.sums[4]}] = true
+	if p.f.had.from = 0; p.f.wasTruncated(e, hasUser, b, 0) {
 		t.Error("the log has it, and it was cut")
 	}
 }

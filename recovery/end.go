@@ -53,7 +53,7 @@ func (f *Merger) Finish(until time.Time) {
 		f.settleAll()
 	}
 	if searched {
-		f.sure = time.Now()
+		f.certain.until = time.Now()
 	}
 	if led {
 		f.letStreamLead()
@@ -101,12 +101,20 @@ func (f *Merger) leaveToNextRun() bool {
 	f.reportForeign(now, true)
 	f.giveReady(now)
 	f.dropPending()
-	if f.resuming || f.entered.IsZero() {
-		f.entered = now // what was given so far is all that the log has before
+	if f.resuming || f.certain.entered.IsZero() {
+		f.certain.entered = now // what was given so far is all that the log has before
 	}
 	f.resuming = false
 	f.noteDoubt()
 	f.held, f.heldSize, f.mode, f.entry = nil, 0, direct, nil
 	f.say.Info("ended before audit.log was read to its end: the next start resumes there", zap.Int("records", records))
 	return true
+}
+
+// certainty is what is known of how far the consumers have all that the log has.
+type certainty struct {
+	entered time.Time // when the log was to be read for what is in doubt, until it has been
+	until   time.Time // the consumers have all that the log had then
+	soon    time.Time // and will have what it had then,
+	soonEnd uint64    // when the lines below this one are judged
 }

@@ -71,57 +71,49 @@ type Merger struct {
 	wake    chan struct{}
 	room    chan struct{} // has an element when held records were settled
 
-	mu          sync.Mutex // guards all below; whoever holds it may give records to the consumers
-	tracker     *integrity.Tracker
-	recent      recentRecords
-	nodes       map[string]bool // names in node= of the stream's records
-	node        []byte          // of the last one
-	awaited     awaited
-	pending     pending
-	witness     witness
-	mode        mode
-	entry       *entry // set until the log is read from its place
-	held        []heldBatch
-	heldSize    int
-	maxHeld     int
-	before      map[recentKey]uint16 // given by the stream before the log began to lead
-	matched     map[recentKey]bool   // of these, those that the log has; with sum 0: any of an event
-	matchedFrom int64                // where in time the log was searched for them from
-	sinceAt     int64                // time of the oldest of them,
-	since       uint32               // and its serial,
-	sinceOK     bool                 // if there is one
-	unsure      int64                // not 0: the log is to be read again from this time on
-	sought      time.Time            // when it was read from another place last
-	holes       []integrity.Gap      // wanted from further back
-	check       atomic.Bool          // the log is to lead for a moment; not guarded
-	doubt       time.Time            // when there was reason to doubt the stream last
-	quiet       time.Duration        // how long there must be none before the stream leads again
-	ioSince     time.Time            // set while the log is being read
-	down        time.Time            // the log could not be read: leave it alone until then
-	last        time.Time            // arrival of the last record
-	latest      integrity.Latest     // of the stream's records
-	tailSeen    bool                 // the log's tail was looked at since then
-	lastID      record.Record        // of the stream's last record that had an id
-	lastEOE     uint32               // serial of its last EOE record
-	paused      bool                 // the log was not read to its end: too much waits
-	searched    bool                 // the log was read from another place, but not yet to its end
-	loseAt      uint64               // with this line judged, what the log should have had is lost; 0: not
-	ended       bool                 // the stream brings nothing any more
-	suspect     int                  // so many more lines may be parts of an address
-	lastFate    fate                 // of the line judged last
-	highest     uint32               // serial of the last line that only the log had
-	misses      int                  // records in a row that were waited for and are not in the log
-	count       Counts
-	entered     time.Time // when the log was to be read for what is in doubt, until it has been
-	sure        time.Time // the consumers have all that the log had then
-	soonSure    time.Time // and will have what it had then,
-	sureEnd     uint64    // when the lines below this one are judged
-	resuming    bool      // they are being given the log in its order: nothing before is missing
+	mu       sync.Mutex // guards all below; whoever holds it may give records to the consumers
+	tracker  *integrity.Tracker
+	recent   recentRecords
+	nodes    map[string]bool // names in node= of the stream's records
+	node     []byte          // of the last one
+	awaited  awaited
+	pending  pending
+	witness  witness
+	mode     mode
+	entry    *entry // set until the log is read from its place
+	held     []heldBatch
+	heldSize int
+	maxHeld  int
+	unsure   int64            // not 0: the log is to be read again from this time on
+	sought   time.Time        // when it was read from another place last
+	holes    []integrity.Gap  // wanted from further back
+	check    atomic.Bool      // the log is to lead for a moment; not guarded
+	doubt    time.Time        // when there was reason to doubt the stream last
+	quiet    time.Duration    // how long there must be none before the stream leads again
+	ioSince  time.Time        // set while the log is being read
+	down     time.Time        // the log could not be read: leave it alone until then
+	last     time.Time        // arrival of the last record
+	latest   integrity.Latest // of the stream's records
+	tailSeen bool             // the log's tail was looked at since then
+	lastID   record.Record    // of the stream's last record that had an id
+	lastEOE  uint32           // serial of its last EOE record
+	paused   bool             // the log was not read to its end: too much waits
+	searched bool             // the log was read from another place, but not yet to its end
+	loseAt   uint64           // with this line judged, what the log should have had is lost; 0: not
+	ended    bool             // the stream brings nothing any more
+	suspect  int              // so many more lines may be parts of an address
+	lastFate fate             // of the line judged last
+	highest  uint32           // serial of the last line that only the log had
+	misses   int              // records in a row that were waited for and are not in the log
+	count    Counts
+	resuming bool // the consumers are being given the log in its order: nothing before is missing
 	// resumedAt is the place in the log from which on one of them was given lines at the start.
 	resumedAt auditlog.Position
 
 	doubtful atomic.Int64 // see Doubt; ns since 1970, 0 when there is none
 
+	had     givenBefore
+	certain certainty
 	foreign foreignLines
 
 	shownMu sync.Mutex // guards shown: whoever asks must not wait for a lossless consumer
@@ -274,11 +266,11 @@ func (f *Merger) noteDoubt() {
 	// Serials and records come a little out of order, so the place in doubt may be
 	// a little before the record that showed it.
 	at = at.Add(-f.tracker.Window() / 4)
-	if ok && at.Before(f.sure) {
-		at = f.sure // what is missing from before that the log did not have either
+	if ok && at.Before(f.certain.until) {
+		at = f.certain.until // what is missing from before that the log did not have either
 	}
-	if !f.entered.IsZero() && (!ok || f.entered.Before(at)) {
-		at, ok = f.entered, true
+	if !f.certain.entered.IsZero() && (!ok || f.certain.entered.Before(at)) {
+		at, ok = f.certain.entered, true
 	}
 	if !ok || f.resuming {
 		f.doubtful.Store(0)
@@ -362,22 +354,22 @@ func (f *Merger) letLogLead(now time.Time, millis int64, quiet time.Duration) {
 // beginSearch has the log read from the lines of about this time on, those left out
 // that the consumers have.
 func (f *Merger) beginSearch(now time.Time, millis int64) {
-	if f.entered.IsZero() {
-		f.entered = now
+	if f.certain.entered.IsZero() {
+		f.certain.entered = now
 	}
 	f.noteDoubt()
 	if n := f.pending.ready; n < f.awaited.end() {
 		millis = min(millis, f.awaited.line(n).id.Millis) // those wait no more
 	}
 	f.dropPending()
-	f.soonSure, f.sureEnd = time.Time{}, 0
+	f.certain.soon, f.certain.soonEnd = time.Time{}, 0
 	f.loseAt, f.searched = 0, false
 	f.witness.begin(&f.recent)
 	for i := range f.held {
 		f.witness.note(&f.held[i].Batch)
 	}
-	f.before = f.recent.set()
-	f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
+	f.had.counts = f.recent.set()
+	f.had.oldestAt, f.had.oldest, f.had.oldestKnown = f.recent.oldest()
 	f.entry = &entry{millis: f.searchFrom(millis, time.Now())}
 	f.unsure = 0
 }
@@ -409,8 +401,8 @@ func (f *Merger) abandonLog(now time.Time) {
 
 // letStreamLead lets the stream lead again.
 func (f *Merger) letStreamLead() {
-	f.mode, f.entry, f.before, f.matched, f.holes = direct, nil, nil, nil, nil
-	f.entered = time.Time{} // the log was read, or cannot be
+	f.mode, f.entry, f.had.counts, f.had.matched, f.holes = direct, nil, nil, nil, nil
+	f.certain.entered = time.Time{} // the log was read, or cannot be
 	f.giveReady(time.Now())
 	f.dropPending()
 	f.count.Recovered += f.awaited.drop(f.awaited.end())

@@ -194,3 +194,13 @@ func afterNode(text []byte, nodeLen uint16) []byte {
 	}
 	return text[min(len(text), len("node= ")+int(nodeLen)):]
 }
+
+// givenBefore are the records that the consumers were given before the log began to lead.
+type givenBefore struct {
+	counts      map[recentKey]uint16 // how often each was given
+	matched     map[recentKey]bool   // those that the log has; with sum 0: any of an event
+	from        int64                // where in time the log was searched for them from
+	oldestAt    int64                // time of the oldest of them,
+	oldest      uint32               // and its serial,
+	oldestKnown bool                 // if there is one
+}

@@ -49,7 +49,7 @@ func (f *Merger) Resume(cs []Resumed) {
 	f.logState(err)
 	f.resuming = false
 	if err == nil {
-		f.sure = began
+		f.certain.until = began
 	}
 	f.noteDoubt()
 	if err != nil && f.mode != direct {

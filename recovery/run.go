@@ -103,8 +103,8 @@ func (f *Merger) doubtLog(millis int64) {
 	if f.unsure == 0 || millis < f.unsure {
 		f.unsure = max(millis, 1)
 	}
-	if f.entered.IsZero() {
-		f.entered = f.sure
+	if f.certain.entered.IsZero() {
+		f.certain.entered = f.certain.until
 	}
 }
 
@@ -177,13 +177,13 @@ func (f *Merger) allSearched() bool {
 // seen first whether the stream brings them.
 func (f *Merger) noteSure(read time.Time) {
 	for range 2 { // for those of an earlier read, and perhaps for these
-		if f.pending.ready < f.sureEnd {
+		if f.pending.ready < f.certain.soonEnd {
 			return
 		}
-		if !f.soonSure.IsZero() {
-			f.sure, f.entered = f.soonSure, time.Time{}
+		if !f.certain.soon.IsZero() {
+			f.certain.until, f.certain.entered = f.certain.soon, time.Time{}
 		}
-		f.soonSure, f.sureEnd = read, f.awaited.end()
+		f.certain.soon, f.certain.soonEnd = read, f.awaited.end()
 	}
 }
 
@@ -328,29 +328,29 @@ func (f *Merger) noteLinePassed(b *record.Batch, i int) {
 // consumersHave reports whether the consumers have line i of the log already, from when
 // the stream led.
 func (f *Merger) consumersHave(b *record.Batch, i int) bool {
-	if f.before == nil {
+	if f.had.counts == nil {
 		return false
 	}
 	k := keyOf(b, i)
-	if n := f.before[k]; n > 0 {
+	if n := f.had.counts[k]; n > 0 {
 		if n == 1 {
-			delete(f.before, k)
+			delete(f.had.counts, k)
 		} else {
-			f.before[k] = n - 1
+			f.had.counts[k] = n - 1
 		}
 		return true
 	}
 	r := &b.Recs[i]
 	switch {
-	case !f.sinceOK:
+	case !f.had.oldestKnown:
 		return false
 	case !r.HasID():
 		return f.entry != nil // it has no place in time: what is new is given
 	case record.OfDaemon(r.Type): // auditd's own: their serials are not the kernel's
-		if r.Millis >= f.sinceAt {
+		if r.Millis >= f.had.oldestAt {
 			return false
 		}
-	case int32(r.Serial-f.since) >= 0:
+	case int32(r.Serial-f.had.oldest) >= 0:
 		return false
 	}
 	return !f.wanted(b, i) // from before what is remembered

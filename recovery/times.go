@@ -73,8 +73,8 @@ func (f *Merger) seek(at *entry) error {
 		return err
 	}
 	f.mu.Lock()
-	before, matched := f.before, make(map[recentKey]bool) // changed by this goroutine only
-	f.matched, f.matchedFrom = matched, at.millis
+	before, matched := f.had.counts, make(map[recentKey]bool) // changed by this goroutine only
+	f.had.matched, f.had.from = matched, at.millis
 	f.mu.Unlock()
 	var b record.Batch
 	for {

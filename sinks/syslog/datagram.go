@@ -93,10 +93,7 @@ func (d *datagrams) send(ctx context.Context, c *chunk) (n int, err error) {
 
 // load points the vector at the messages from n on.
 func (d *datagrams) load(c *chunk, n int) int {
-	start := 0
-	if n > 0 {
-		start = c.marks[n-1].end
-	}
+	start := c.begin(n)
 	marks := c.marks[n:min(n+vector, len(c.marks))]
 	for i := range marks {
 		d.iovs[i].Base = &c.buf[start]

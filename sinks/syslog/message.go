@@ -78,6 +78,14 @@ func (c *chunk) after(n, recs int, p piece) (int, piece) {
 	return c.marks[n-1].recs, c.marks[n-1].piece
 }
 
+// begin returns where message n begins.
+func (c *chunk) begin(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return c.marks[n-1].end
+}
+
 // whole returns how many messages the first n bytes hold whole.
 func (c *chunk) whole(n int) (messages, end int) {
 	for messages < len(c.marks) && c.marks[messages].end <= n {

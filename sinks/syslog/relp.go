@@ -143,10 +143,7 @@ func (r *relpConn) await(ctx context.Context) error {
 // push writes messages until the window is full.
 func (r *relpConn) push(ctx context.Context, c *chunk) error {
 	r.out = r.out[:0]
-	start := 0
-	if r.sent > 0 {
-		start = c.marks[r.sent-1].end
-	}
+	start := c.begin(r.sent)
 	for r.sent < len(c.marks) && r.sent-r.done < relpWindow {
 		end := c.marks[r.sent].end
 		r.out = appendFrame(r.out, r.number(), "syslog", c.buf[start:end])

@@ -105,16 +105,11 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 	if rest[size] != '\n' {
 		return bad("no end")
 	}
-	f = relpFrame{txnr: uint32(txnr), command: commandName(command), data: rest[:size]}
-	return f, len(b) - len(rest) + size + 1, nil
-}
-
-// commandName makes a string of a command; the frequent one costs nothing.
-func commandName(b []byte) string {
-	if string(b) == "rsp" {
-		return "rsp"
+	f = relpFrame{txnr: uint32(txnr), command: "rsp", data: rest[:size]}
+	if string(command) != "rsp" { // the frequent one costs nothing
+		f.command = string(command)
 	}
-	return string(b)
+	return f, len(b) - len(rest) + size + 1, nil
 }
 
 func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

@@ -386,14 +386,6 @@ func (n *narrow) send(_ context.Context, c *chunk) (int, error) {
 func (n *narrow) idle() error    { return n.gone }
 func (*narrow) close(bool) error { return nil }
 
-func TestBadNamesDegrade(t *testing.T) {
-	cfg := newServer(t, "udp", "udp", "rfc5424").config()
-	cfg.Settings.(*Config).Facility = "nonsense"
-	r := run(t, cfg)
-	r.put(sinktest.Lines(0, 1))
-	eventually(t, "a degraded sink", func() bool { return r.sink.Status().Degraded })
-}
-
 // TestNewTouchesNothing: nor does a sink with nothing to send.
 func TestNewTouchesNothing(t *testing.T) {
 	dir := t.TempDir()

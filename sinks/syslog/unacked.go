@@ -36,7 +36,7 @@ func (u *unacked) add(c *chunk, n int) {
 		u.compact()
 	}
 	base := len(u.buf)
-	u.buf = append(u.buf, c.buf[:c.marks[n-1].end]...)
+	u.buf = append(u.buf, c.buf[:c.begin(n)]...)
 	for _, m := range c.marks[:n] {
 		u.ends = append(u.ends, base+m.end)
 	}
