@@ -190,7 +190,7 @@ func (b *bench) bulkSpool(t *scope, dir string, c corpus) bulkRun {
 				t.Fatalf("%v", err)
 			}
 			defer view.Close()
-			for _, f := range view.Frames() {
+			for _, f := range view.Frames {
 				n += int(f.Whole)
 			}
 			return n
