@@ -27,7 +27,7 @@ const (
 	// machine there may be some.
 	maxTries = 64
 	// headSize bytes, which hold the id of the first record, and the time of birth
-	// tell two files apart that got the same inode one after the other. Not every
+	// distinguish two files that got the same inode one after the other. Not every
 	// file system has the one, an empty file has no other.
 	headSize = 128
 )
