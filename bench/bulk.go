@@ -182,7 +182,7 @@ func (b *bench) bulkSpool(t *scope, dir string) bulkRun {
 			view, err := spool.Inspect(filepath.Join(dir, "state", "spool", "dead"))
 			lab.Check(t, err, "spool")
 			defer view.Close()
-			for _, f := range view.Frames() {
+			for _, f := range view.Frames {
 				n += int(f.Whole)
 			}
 			return n

@@ -28,11 +28,11 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer.Consumer {
 func (p *Plugin) newQueue(cfg config.Sink, log *zap.Logger, s *spool.Spool, before state.Consumer) *queue.Queue {
 	return queue.New(queue.Options{
 		Config: p.queueConfig(cfg), Name: cfg.Name, Key: p.saver.markerKey(), Stop: p.stop,
-		Trigger: func(a queue.Overflow) { p.overflow(cfg.Name, a) },
-		Spool:   s,
-		Next:    before.Number, ID: before.ID, HasID: before.HasID, First: before.First,
-		Floor: (*queue.Floor)(before.Floor),
-		Log:   func(err error) { log.Warn("spool fails", zap.String("sink", cfg.Name), zap.Error(err)) },
+		Trigger:  func(a queue.Overflow) { p.overflow(cfg.Name, a) },
+		Spool:    s,
+		Position: queue.Position{Number: before.Number, ID: before.ID, HasID: before.HasID, First: before.First},
+		Floor:    (*queue.Position)(before.Floor),
+		Log:      func(err error) { log.Warn("spool fails", zap.String("sink", cfg.Name), zap.Error(err)) },
 	})
 }
 

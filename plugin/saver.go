@@ -190,8 +190,7 @@ func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *sp
 	if dir == nil || cfg.Spool.MaxSize == 0 {
 		return nil
 	}
-	sync, _ := spool.ParseSync(cfg.Spool.Sync) // it was checked
-	s, err := spool.Open(spool.Options{Dir: dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: sync})
+	s, err := spool.Open(spool.Options{Dir: dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: spool.Sync(cfg.Spool.Sync)})
 	if err != nil {
 		log.Warn("no spool: what does not fit into memory is lost", zap.String("sink", cfg.Name), zap.Error(err))
 		return nil

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"slices"
+	"sort"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/queue/spool"
@@ -26,7 +27,7 @@ type block struct {
 	data []byte
 	recs []record.Record // nil: not in memory
 
-	first, end uint64 // numbers of the first record and behind the last
+	first, end uint64 // numbers of the first record and of the one after the last
 	whole      uint64 // records of it that are held, pieces of one line counted once, markers not
 	bytes      int64  // of text that are held
 	views      int    // cursors that hold a batch of it, and the spiller while it stores it
@@ -35,17 +36,21 @@ type block struct {
 
 	stored bool // frame is set; a lost one may have none
 	frame  spool.Frame
-	tries  int       // times it could not be read
-	lost   bool      // it was stored and cannot be read
-	loss   Loss      // of a lost one: what was in it
-	id     record.ID // of its last loggable record, where it was known when it was stored
-	hasID  bool
+	tries  int     // times it could not be read
+	lost   bool    // it was stored and cannot be read
+	loss   Loss    // of a lost one: what was in it
+	id     knownID // of its last loggable record, where it was known when it was stored
 }
 
 // usage is how much memory records take.
 type usage struct {
 	recs  int
 	bytes int64
+}
+
+func (u *usage) add(recs int, bytes int64) {
+	u.recs += recs
+	u.bytes += bytes
 }
 
 // block returns the block that the next recs records, of n bytes in all when they are
@@ -107,27 +112,12 @@ func (blk *block) append(b *record.Batch, i, j int) int {
 // one, nor a marker.
 func counts(r *record.Record) bool { return r.Flags&(record.Cont|record.Marker) == 0 }
 
-// index returns the index of the block that holds record pos, or of the first
-// behind it; len(q.blocks) when there is none.
+// index returns the index of the block that holds record pos, or of the next one; len(q.blocks) when there is none.
 func (q *Queue) index(pos uint64) int {
 	if len(q.blocks) > 0 && pos < q.blocks[0].end {
 		return 0
 	}
-	i, _ := slices.BinarySearchFunc(q.blocks, pos, func(b *block, pos uint64) int {
-		if b.end <= pos {
-			return -1
-		}
-		return 1
-	})
-	return i
-}
-
-// use returns the count that a block in memory is part of.
-func (q *Queue) use(blk *block) *usage {
-	if blk.stored {
-		return &q.cache
-	}
-	return &q.fresh
+	return sort.Search(len(q.blocks), func(i int) bool { return q.blocks[i].end > pos })
 }
 
 // live returns how many records of blk are held.
@@ -157,8 +147,7 @@ func (q *Queue) unload(blk *block) {
 	if q.head > blk.first {
 		q.remember(blk, q.head)
 	}
-	q.cache.recs -= q.live(blk)
-	q.cache.bytes -= blk.bytes
+	q.cache.add(-q.live(blk), -blk.bytes)
 	q.uncache(blk)
 	if cap(blk.data) == blockSize && len(q.free) < maxFree {
 		q.free = append(q.free, &block{data: blk.data[:0], recs: blk.recs[:0]})
@@ -168,9 +157,7 @@ func (q *Queue) unload(blk *block) {
 }
 
 func (q *Queue) uncache(blk *block) {
-	if i := slices.Index(q.cached, blk); i >= 0 {
-		q.cached = slices.Delete(q.cached, i, i+1)
-	}
+	q.cached = slices.DeleteFunc(q.cached, func(b *block) bool { return b == blk })
 }
 
 // shed drops stored blocks from memory, the latest first, while there is more in it
@@ -190,12 +177,7 @@ func (q *Queue) crowded() bool {
 
 // near reports whether a cursor needs blk in memory.
 func (q *Queue) near(blk *block) bool {
-	for _, c := range q.cursors {
-		if c.near(blk) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(q.cursors, func(c *Cursor) bool { return c.near(blk) })
 }
 
 // near reports whether the cursor is at blk, or was at the one before when it

@@ -21,7 +21,7 @@ type Cursor struct {
 
 	// Guarded by q.mu.
 	pos     uint64 // number of the next record
-	ahead   uint64 // end of the block behind the one it was at last
+	ahead   uint64 // end of the block after the one it was at last
 	view    *block // of the batch handed out last
 	viewPos uint64 // number of that batch's first record
 	waits   bool   // in Next, wants to be woken
@@ -29,13 +29,13 @@ type Cursor struct {
 	lost    uint64 // records it was made to skip
 	gone    bool
 
-	pendingMarkers []pendingMarker // what its client is to be told of before it goes on
-	markersOut     int             // so many of owed were handed out last,
-	told           int             // so many of these are delivered
+	pendingMarkers []pendingMarker // losses that its client learns of before the next record
+	markersOut     int             // so many of these were handed out last,
+	markersRead    int             // so many of those are delivered
 	marks          record.Batch
 	skipped        span            // what it was made to skip since it took the batch handed out last
-	said           uint64          // up to where that batch was said to be delivered,
-	torn           []record.Record // and the records behind: those a client may have had in part, and one more
+	advanced       uint64          // up to where Advance was called for that batch,
+	torn           []record.Record // and the records after that: those a client may have had in part, and one more
 }
 
 // span is a range of record numbers.
@@ -50,9 +50,9 @@ func (q *Queue) Cursor() *Cursor {
 	if len(q.cursors) == 0 {
 		c.pos = q.head
 	}
-	if len(q.nextClientMarkers) > 0 {
-		c.pendingMarkers = append(c.pendingMarkers, q.nextClientMarkers[0])
-		q.nextClientMarkers = q.nextClientMarkers[1:]
+	if left := q.markers.left; len(left) > 0 {
+		c.pendingMarkers = append(c.pendingMarkers, left[0])
+		q.markers.left = left[1:]
 	}
 	q.cursors = append(q.cursors, c)
 	return c
@@ -116,8 +116,8 @@ func (c *Cursor) Take() (record.Batch, error) {
 	return record.Batch{Buf: blk.data, Recs: blk.recs[c.pos-blk.first:]}, nil
 }
 
-// find moves the cursor over what cannot be had and returns the block it is then
-// at, nil when that is the end. The next block, if need be, is loaded already.
+// find moves the cursor over what cannot be read and returns the block it is then
+// at, nil when that is the end. It has the next block loaded where that is needed.
 func (c *Cursor) find() *block {
 	q := c.q
 	c.pos = max(c.pos, q.head)
@@ -155,7 +155,7 @@ func (c *Cursor) Advance(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if c.markersOut > 0 {
-		c.told = min(n, c.markersOut)
+		c.markersRead = min(n, c.markersOut)
 		return
 	}
 	pos := c.viewPos + uint64(n)
@@ -167,11 +167,11 @@ func (c *Cursor) Advance(n int) {
 	if q.over {
 		return
 	}
-	q.passed.add(max(c.viewPos, q.head), pos)
+	q.delivered.add(max(c.viewPos, q.head), pos)
 	q.settle(SlowClient)
 }
 
-// skip makes the cursor go on at to.
+// skip makes the cursor continue at to.
 func (c *Cursor) skip(to uint64) {
 	missed := c.q.tally(c.pos, to)
 	c.addPendingMarker(SlowClient, &missed)
@@ -183,21 +183,16 @@ func (c *Cursor) skip(to uint64) {
 	c.pos = to
 }
 
-// unskip takes back what the cursor is to tell of records before pos, which it
-// was made to skip while its client was taking them and which it has delivered
-// all the same.
+// unskip takes the records before pos out of the loss that the cursor is to report. It
+// was made to skip them while its client was taking them, and has delivered them
+// nevertheless.
 func (c *Cursor) unskip(pos uint64) {
-	var rest []record.Record // from the first skipped one on, as far as they can be seen
-	switch {
-	case c.view != nil:
-		rest = c.view.recs[max(c.viewPos, c.skipped.from)-c.view.first:]
-	default:
-		rest = c.torn
+	from, rest := c.advanced, c.torn // from the first skipped one on, as far as they can be seen
+	if c.view != nil {
+		from = max(c.viewPos, c.skipped.from)
+		rest = c.view.recs[from-c.view.first:]
 	}
-	from := max(c.viewPos, c.skipped.from)
-	if c.view == nil {
-		from = c.said
-	}
+
 	if k := len(c.pendingMarkers) - 1; k >= 0 && c.pendingMarkers[k].cause == SlowClient && pos > from && from < c.skipped.to {
 		l := &c.pendingMarkers[k].loss
 		for i := 0; i < len(rest) && from+uint64(i) < min(pos, c.skipped.to); i++ {
@@ -214,7 +209,8 @@ func (c *Cursor) unskip(pos uint64) {
 			c.pendingMarkers = c.pendingMarkers[:k]
 		}
 	}
-	c.said, c.torn = pos, c.torn[:0]
+
+	c.advanced, c.torn = pos, c.torn[:0]
 	if c.view != nil {
 		rest := c.view.recs[min(int(pos-c.view.first), len(c.view.recs)):]
 		c.torn = append(c.torn, rest[:min(c.q.unit(rest)+1, len(rest))]...)
@@ -247,8 +243,8 @@ func (c *Cursor) Pending() int {
 	return int(c.q.tail - min(c.pos, c.q.tail))
 }
 
-// Close ends the cursor. With Hold the queue keeps what the last cursor had
-// not taken. What this one leaves to others that came too late to have it is gone.
+// Close ends the cursor. With Hold the queue keeps what the last cursor had not
+// taken. Records that only this cursor could still have delivered are discarded.
 func (c *Cursor) Close() {
 	q := c.q
 	q.mu.Lock()
@@ -269,14 +265,14 @@ func (c *Cursor) Close() {
 		q.settle(SlowClient)
 		lost := q.count.Lost[SlowClient]
 		q.count.Lost[SlowClient] = before
-		q.loseAll(SlowClient, &lost)
+		q.count.loseAll(SlowClient, &lost)
 		q.leaveMarkers(pendingMarker{SlowClient, lost})
 	default:
 		q.settle(discarded)
 	}
 }
 
-// discardIdle drops what is held for nobody.
+// discardIdle drops what is held for no client.
 func (q *Queue) discardIdle() {
 	if q.idle() && !q.closed {
 		q.trim(q.tail, discarded)
@@ -290,18 +286,19 @@ func (c *Cursor) unview() {
 	}
 }
 
-func (c *Cursor) notify() {
+func (c *Cursor) notify() { poke(c.wakeup) }
+
+// poke puts an element into a channel that has room for one.
+func poke(ch chan<- struct{}) {
 	select {
-	case c.wakeup <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
 
 func (q *Queue) remove(c *Cursor) {
 	c.gone = true
-	if i := slices.Index(q.cursors, c); i >= 0 {
-		q.cursors = slices.Delete(q.cursors, i, i+1)
-	}
+	q.cursors = slices.DeleteFunc(q.cursors, func(o *Cursor) bool { return o == c })
 }
 
 // wake wakes the cursors that wait and have something to take.

@@ -13,7 +13,7 @@ import (
 	"audisp-relay/queue/spool"
 )
 
-// memDisk is a disk in memory that fails when it is told to. Its faults are set
+// memDisk is a disk in memory that fails when it is asked to. Its faults are set
 // while the spiller is at rest.
 type memDisk struct {
 	frames  []*memFrame
@@ -69,7 +69,7 @@ func (d *memDisk) fail(err error) {
 	d.err = err
 }
 
-// hangUp makes Append hang, or go on.
+// hangUp makes Append hang, or continue.
 func (d *memDisk) hangUp(yes bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -184,7 +184,7 @@ func sound(t interface {
 			t.Fatalf("block %d of %d: stored %v, but %d are", i, len(q.blocks), blk.stored, q.stored)
 		}
 		if blk.end <= q.head || blk.end <= blk.first || i > 0 && blk.first < at {
-			t.Fatalf("block %d has %d to %d, behind %d, head %d", i, blk.first, blk.end, at, q.head)
+			t.Fatalf("block %d has %d to %d, after %d, head %d", i, blk.first, blk.end, at, q.head)
 		}
 		at = blk.end
 		held += blk.whole

@@ -14,34 +14,28 @@ const (
 	maxHolds  = 64
 )
 
-// Floor is a place a consumer has passed although records before it may be missing:
-// the next run has to go on there, and repeat what lies between, unless audit.log
-// has brought what was missing meanwhile.
-type Floor struct {
-	Number uint64    // of the record behind it
-	ID     record.ID // of the last record before it that stands in audit.log,
-	HasID  bool      // if there was one
-	First  bool      // ID is that of the first record the consumer is to have, instead
-}
+// A floor is a Position that a consumer has passed although records before it may be
+// missing: the next run has to resume there, and repeat what lies between, unless
+// audit.log has brought what was missing meanwhile.
 
-// mark is a place, and by when all records before it had come.
+// mark is a position, and by when all records before it had come.
 type mark struct {
-	Floor
+	Position
 	at time.Time
 }
 
 // hold keeps the floor down until what was missing is delivered.
 type hold struct {
-	floor Floor
-	until uint64 // number behind the last record that was missing
+	floor Position
+	until uint64 // number after the last record that was missing
 	open  bool   // they are not all put in yet
-	// fromStart is that of a floor of the run before: until records that stand in audit.log
-	// behind it are put in, the position is still behind what that run has lacked.
+	// fromStart: the floor is one of the run before. Until records that follow it in audit.log
+	// are put in, the position is still beyond what that run has lacked.
 	fromStart bool
 }
 
-// floors are what is to be known of a queue for its consumer not to pass, over an
-// end of the relay, what it lacks.
+// floors is what a queue has to know so that its consumer never passes, over an end of
+// the relay, what it lacks.
 type floors struct {
 	marks     []mark // oldest first
 	marked    time.Time
@@ -52,9 +46,9 @@ type floors struct {
 	holds     []hold    // in the order of their floors' numbers
 }
 
-// holdFromStart keeps the floor that the run before has left, unless the records behind
-// it are among those that the queue began with.
-func (q *Queue) holdFromStart(floor *Floor) {
+// holdFromStart keeps the floor that the run before has left, unless the records that
+// follow it are among those that the queue began with.
+func (q *Queue) holdFromStart(floor *Position) {
 	if floor != nil && floor.Number < q.begin {
 		q.floors.holds = []hold{{floor: *floor, open: true, fromStart: true}}
 	}
@@ -63,15 +57,13 @@ func (q *Queue) holdFromStart(floor *Floor) {
 // noteResumed takes in that records are put in or passed: from the first that stands in
 // audit.log on, the position says what the floor of the run before did.
 func (q *Queue) noteResumed(b *record.Batch) {
-	if h := q.floors.holds; len(h) > 0 && h[0].fromStart && h[0].open && !q.closed {
-		if _, ok := lastID(b); ok {
-			h[0].open, h[0].until = false, q.tail
-		}
+	if h := q.floors.holds; len(h) > 0 && h[0].fromStart && h[0].open && !q.closed && lastID(b).ok {
+		h[0].open, h[0].until = false, q.tail
 	}
 }
 
-// Mark remembers the present end of the queue as a place to be put back to. It is
-// to be called before records are put in or passed that have come by now.
+// Mark remembers the present end of the queue as a position to go back to. It is
+// called before records are put in or passed that have come by now.
 func (q *Queue) Mark(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -85,10 +77,9 @@ func (q *Queue) Mark(now time.Time) {
 
 func (q *Queue) mark() {
 	f := &q.floors
-	m := mark{at: f.put, Floor: Floor{Number: q.tail}}
-	m.ID, m.HasID = q.tailID()
+	m := mark{q.tailID().before(q.tail), f.put}
 	k := len(f.marks)
-	if k > 0 && m.Floor == f.marks[k-1].Floor {
+	if k > 0 && m.Position == f.marks[k-1].Position {
 		return // the older one says the same
 	}
 	if k == maxMarks {
@@ -107,46 +98,42 @@ func (q *Queue) mark() {
 
 // tailID returns the identity of the last loggable record that was put in or
 // passed over, or of an earlier one: only the latest blocks are looked at.
-func (q *Queue) tailID() (id record.ID, ok bool) {
-	if q.filtered.ok && q.filtered.at == q.tail {
-		return q.filtered.id, true
+func (q *Queue) tailID() knownID {
+	if q.ids.passed.ok && q.ids.passed.at == q.tail {
+		return q.ids.passed.knownID
 	}
 	n := len(q.blocks)
 	for i := n - 1; i >= max(0, n-2); i-- {
 		blk := q.blocks[i]
-		if blk.recs == nil && blk.hasID {
-			return blk.id, true
+		if blk.recs == nil && blk.id.ok {
+			return blk.id
 		}
-		if id, ok = lastID(&record.Batch{Buf: blk.data, Recs: blk.recs}); ok {
-			return id, true
+		if id := lastID(&record.Batch{Buf: blk.data, Recs: blk.recs}); id.ok {
+			return id
 		}
 	}
 	if k := len(q.floors.marks); n > 2 && k > 0 {
-		return q.floors.marks[k-1].ID, q.floors.marks[k-1].HasID
+		return knownID{q.floors.marks[k-1].ID, q.floors.marks[k-1].HasID}
 	}
-	return q.behind, q.hasBehind
+	return q.ids.last
 }
 
-// floorAt returns the latest place that all records had come before by that time.
-func (q *Queue) floorAt(doubt time.Time) Floor {
+// floorAt returns the latest position that all records had come before by that time.
+func (q *Queue) floorAt(doubt time.Time) Position {
 	marks := q.floors.marks
 	k, _ := slices.BinarySearchFunc(marks, doubt, func(m mark, t time.Time) int { return m.at.Compare(t) })
 	switch {
 	case doubt.After(q.floors.put):
-		at := Floor{Number: q.tail}
-		at.ID, at.HasID = q.tailID()
-		return at
-	case k > 0:
-		return marks[k-1].Floor
+		return q.tailID().before(q.tail)
 	case len(marks) > 0:
-		return marks[0].Floor
+		return marks[max(k-1, 0)].Position
 	}
-	return Floor{Number: q.tail, ID: q.behind, HasID: q.hasBehind}
+	return q.ids.last.before(q.tail)
 }
 
 // Hold keeps the floor where it is for a doubt of that time (see Floor) until Unhold
-// was called and everything that was put in before that is delivered. It is called
-// before the records are put in that were missing, and by whoever puts them in.
+// was called and everything that was put in before that is delivered. Whoever puts in
+// the records that were missing calls it first.
 func (q *Queue) Hold(doubt time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -167,7 +154,7 @@ func (q *Queue) Hold(doubt time.Time) {
 	f.holds = append(f.holds, hold{floor: floor, open: true})
 }
 
-// Unhold says that all is put in that Hold was called for. A queue that is closed may have
+// Unhold says that all that Hold was called for is put in. A queue that is closed may have
 // refused it: then the next run has to give it.
 func (q *Queue) Unhold() {
 	q.mu.Lock()
@@ -182,18 +169,18 @@ func (q *Queue) Unhold() {
 	}
 }
 
-// Floor returns the place to go on at after a restart when records that arrived
-// from doubt on may be missing (the zero time: none are). It is nil when the
-// consumer lacks nothing before its Position. Where both are asked for, Position
-// must be asked for first, and before the time of the doubt.
-func (q *Queue) Floor(doubt time.Time) *Floor {
+// Floor returns where to resume after a restart when records that arrived from doubt
+// on may be missing (the zero time: none are). It is nil when the consumer lacks
+// nothing before its Position. Where both are asked for, Position must be asked for
+// first, and before the time of the doubt.
+func (q *Queue) Floor(doubt time.Time) *Position {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	passed := q.passedNumber()
 	f := &q.floors
 	f.dropPassed(passed)
 	f.dropMarks(doubt)
-	var low *Floor
+	var low *Position
 	if !doubt.IsZero() {
 		at := q.floorAt(doubt)
 		low = &at
@@ -202,8 +189,8 @@ func (q *Queue) Floor(doubt time.Time) *Floor {
 		at := f.holds[0].floor
 		low = &at
 	}
-	if low != nil && !low.HasID && q.hasFirst {
-		low.ID, low.HasID, low.First = q.first, true, true
+	if first := q.ids.first; low != nil && !low.HasID && first.ok {
+		low.ID, low.HasID, low.First = first.id, true, true
 	}
 	return low
 }
@@ -216,7 +203,7 @@ func (q *Queue) passedNumber() uint64 {
 	return q.head
 }
 
-// dropPassed forgets the holds of which all is delivered.
+// dropPassed forgets the holds whose records are all delivered.
 func (f *floors) dropPassed(number uint64) {
 	f.holds = slices.DeleteFunc(f.holds, func(h hold) bool { return !h.open && h.until <= number })
 }

@@ -111,10 +111,10 @@ func TestFloorIsBounded(t *testing.T) {
 	}
 }
 
-// TestFloorOfTheRunBefore: where a run has to go on in front of its position, the next one
+// TestFloorOfTheRunBefore: where a run has to resume before its position, the next one
 // has to as well, until it was given records from there on.
 func TestFloorOfTheRunBefore(t *testing.T) {
-	floor := &Floor{Number: 40, ID: events(4, 1, 1).ID(0), HasID: true}
+	floor := &Position{Number: 40, ID: events(4, 1, 1).ID(0), HasID: true}
 	for _, tt := range []struct {
 		name string
 		next uint64
@@ -138,7 +138,7 @@ func TestFloorOfTheRunBefore(t *testing.T) {
 			c.Advance(len(b.Recs))
 		}, false},
 	} {
-		q := New(Options{Config: Config{Depth: 1000, Bytes: 1 << 20, Hold: true}, Next: tt.next, ID: events(9, 1, 1).ID(0), HasID: true, Floor: floor})
+		q := New(Options{Config: Config{Depth: 1000, Bytes: 1 << 20, Hold: true}, Position: Position{Number: tt.next, ID: events(9, 1, 1).ID(0), HasID: true}, Floor: floor})
 		tt.give(q)
 		if f := q.Floor(time.Time{}); (f != nil && *f == *floor) != tt.left {
 			t.Errorf("%s: floor %+v", tt.name, f)

@@ -18,7 +18,7 @@ const (
 	Upstream                // lost between kernel and relay: never received
 	Kernel                  // lost in the kernel: never received
 	NumCauses
-	discarded = NumCauses // nobody was connected: not a loss
+	discarded = NumCauses // no client was connected: not a loss
 )
 
 // String is the name used in the log, in the state report and in loss markers.
@@ -83,7 +83,7 @@ type Counts struct {
 	Received, Delivered uint64
 	TakenOver           uint64 // of Received: what an earlier run had stored
 	Filtered            uint64 // the consumer does not want them: see Skip
-	Discarded           uint64 // nobody was connected who was to have it, and nothing was to be kept
+	Discarded           uint64 // no client was connected, and nothing was to be kept
 	Queued              uint64 // after Shutdown: what stays stored
 	QueuedBytes         int64
 	Spooled             uint64 // of Queued, about: what is stored
@@ -97,10 +97,9 @@ type Counts struct {
 	Stalled time.Duration // how long in all
 	// StallSince is set while the reader waits.
 	StallSince time.Time
-	// Spilled is how many records were stored, SpillWaits and SpillWaited how often
-	// and how long the reader waited for that: neither costs a record.
+	// Spilled is how many records were stored, SpillWaited how long the reader waited
+	// for that: neither costs a record.
 	Spilled     uint64
-	SpillWaits  uint64
 	SpillWaited time.Duration
 	Suspended   bool
 	Cursors     int
@@ -116,7 +115,7 @@ func (c *Counts) LostRecords() (n uint64) {
 	return n
 }
 
-// StalledNow is Stalled and the wait that goes on at this moment.
+// StalledNow is Stalled and the wait at this moment.
 func (c *Counts) StalledNow() time.Duration {
 	if c.StallSince.IsZero() {
 		return c.Stalled
@@ -128,7 +127,7 @@ func (c *Counts) StalledNow() time.Duration {
 func (q *Queue) Counts() Counts {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	c := q.count
+	c := q.count.Counts
 	c.Queued = q.held
 	c.QueuedBytes = q.bytes
 	c.Suspended = q.suspended
@@ -142,49 +141,54 @@ func (q *Queue) Counts() Counts {
 	return c
 }
 
+// ledger is the balance of a queue.
+type ledger struct {
+	Counts
+	now time.Time // read once for all records that one call loses; zero: not yet
+}
+
 // lose counts a record that was held or put.
-func (q *Queue) lose(cause Cause, rec *record.Record) {
+func (b *ledger) lose(cause Cause, rec *record.Record) {
 	if cause == discarded {
-		q.count.Discarded++
+		b.Discarded++
 		return
 	}
-	l := &q.count.Lost[cause]
+	l := &b.Lost[cause]
 	l.add(rec)
-	l.At = q.time()
+	l.At = b.time()
 }
 
-// loseAll counts records of which only the sum is known.
-func (q *Queue) loseAll(cause Cause, m *Loss) {
+// loseAll counts a number of records at once.
+func (b *ledger) loseAll(cause Cause, m *Loss) {
 	switch {
 	case cause == discarded:
-		q.count.Discarded += m.Records
+		b.Discarded += m.Records
 	case !m.none():
-		l := &q.count.Lost[cause]
+		l := &b.Lost[cause]
 		l.merge(m)
-		l.At = q.time()
+		l.At = b.time()
 	}
 }
 
-// time is read once for all records that one call loses.
-func (q *Queue) time() time.Time {
-	if q.now.IsZero() {
-		q.now = time.Now()
+func (b *ledger) time() time.Time {
+	if b.now.IsZero() {
+		b.now = time.Now()
 	}
-	return q.now
+	return b.now
 }
 
-// RecordUpstreamLoss tells the queue of a loss outside it, at this place in the stream: it is
-// counted, and a marker tells the consumer. The cause is Upstream or Kernel, whose
-// records were never received. It may be called from anywhere.
+// RecordUpstreamLoss counts a loss outside the queue, at this place in the stream, and has a
+// marker report it to the consumer. The cause is Upstream or Kernel, whose records were
+// never received. It may be called from anywhere.
 func (q *Queue) RecordUpstreamLoss(cause Cause, l Loss) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.now = time.Time{}
-	q.loseAll(cause, &l)
+	q.count.now = time.Time{}
+	q.count.loseAll(cause, &l)
 	if !q.closed && !q.idle() {
 		q.reportLoss(cause, &l)
-		if q.markersPending {
-			q.armMarkerTimer(firstTell) // news from outside are few: no need to wait longer
+		if q.markers.pending {
+			q.armMarkerTimer(firstMarker) // losses outside are few: no need to wait longer
 		}
 	}
 }

@@ -2,7 +2,7 @@ package queue
 
 import "testing"
 
-// TestRangeOfALoss: first is never behind last, and both are reached, in whatever order
+// TestRangeOfALoss: first is never after last, and both are reached, in whatever order
 // losses are noted.
 func TestRangeOfALoss(t *testing.T) {
 	for _, c := range []struct {

@@ -2,45 +2,74 @@ package queue
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"audisp-relay/audit/record"
 )
 
-// record.TypeDaemonErr is the type of a loss marker (audit-records.h, AUDIT_DAEMON_ERR).
-
-// When nothing is taken after a loss, a consumer that has read everything is
-// told after firstTell, and, while that lasts, again no more often than tellAgain.
+// When nothing is taken after a loss, a consumer that has read everything gets its
+// marker after firstMarker, and, while that lasts, further ones no more often than
+// nextMarker.
 const (
-	firstTell = time.Second
-	tellAgain = time.Minute
+	firstMarker = time.Second
+	nextMarker  = time.Minute
 )
 
-// maxHeirs bounds the losses that are kept for clients to come.
-const maxHeirs = 64
+// maxLeft bounds the losses that are kept for clients to come.
+const maxLeft = 64
 
-// pendingMarker is a loss of which a consumer is still to be told.
+// macSize is how many bytes of the HMAC a marker has.
+const macSize = 16
+
+// MAC returns what proves that a marker with this text, from "type=" to before
+// " mac=", was made by the owner of the key: HMAC-SHA256, the first 16 bytes, in hex.
+func MAC(key, text []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(text)
+	return hex.AppendEncode(nil, h.Sum(nil)[:macSize])
+}
+
+// pendingMarker is a loss that is still to be reported to a consumer.
 type pendingMarker struct {
 	cause Cause
 	loss  Loss
 }
 
-// addMarker appends the marker of a loss to b.
-func (q *Queue) addMarker(b *record.Batch, cause Cause, l *Loss) {
+// lossMarkers are the losses that the stream is still to report. The queue's lock
+// guards them, but for name and key, which never change.
+type lossMarkers struct {
+	name    string // of the consumer
+	key     []byte
+	serial  uint32          // of the last marker; as auditd's own records begin, somewhere below 10000
+	losses  [NumCauses]Loss // for the next markers
+	pending bool            // there is one among them
+	batch   record.Batch    // scratch of emitMarkers
+	timer   *time.Timer     // emits them when nothing is taken any more
+	idle    bool            // it has since something was taken
+	left    []pendingMarker // for the next clients
+}
+
+// add appends the marker of a loss to b. Its type is AUDIT_DAEMON_ERR of
+// audit-records.h.
+func (m *lossMarkers) add(b *record.Batch, cause Cause, l *Loss) {
 	now := time.Now()
-	q.serial++
+	m.serial++
 	from := len(b.Buf)
 	b.Buf = fmt.Appendf(b.Buf,
 		"type=DAEMON_ERR msg=audit(%d.%03d:%d): op=relay-loss sink=%s cause=%s records=%d events=%d first=%d last=%d res=failed",
-		now.Unix(), now.Nanosecond()/1e6, q.serial, q.name, cause, l.Records, l.Events, l.First, l.Last)
-	if len(q.key) > 0 {
-		mac := MAC(q.key, b.Buf[from:])
+		now.Unix(), now.Nanosecond()/1e6, m.serial, m.name, cause, l.Records, l.Events, l.First, l.Last)
+	if len(m.key) > 0 {
+		mac := MAC(m.key, b.Buf[from:])
 		b.Buf = append(append(b.Buf, " mac="...), mac...)
 	}
 	b.Buf = append(b.Buf, '\n')
 	b.Recs = append(b.Recs, record.Record{
-		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: record.TypeDaemonErr, Serial: q.serial,
+		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: record.TypeDaemonErr, Serial: m.serial,
 		Millis: now.UnixMilli(), Kind: record.Line, Flags: record.Marker, Head: uint16(bytes.IndexByte(b.Buf[from:], ')') + 1),
 	})
 }
@@ -51,15 +80,15 @@ func (q *Queue) pendingLoss(cause Cause) *Loss {
 	if !q.cfg.Markers {
 		return nil
 	}
-	if !q.markersPending {
-		q.markersPending = true
-		wait := firstTell
-		if q.toldQuietly {
-			wait = tellAgain
+	if !q.markers.pending {
+		q.markers.pending = true
+		wait := firstMarker
+		if q.markers.idle {
+			wait = nextMarker
 		}
 		q.armMarkerTimer(wait)
 	}
-	return &q.pendingLosses[cause]
+	return &q.markers.losses[cause]
 }
 
 // reportLoss notes a loss whose sum is known for the next marker.
@@ -67,98 +96,92 @@ func (q *Queue) reportLoss(cause Cause, l *Loss) {
 	if l.none() {
 		return
 	}
-	if news := q.pendingLoss(cause); news != nil {
-		news.merge(l)
+	if pending := q.pendingLoss(cause); pending != nil {
+		pending.merge(l)
 	}
 }
 
 func (q *Queue) armMarkerTimer(d time.Duration) {
-	if q.quiet == nil {
-		q.quiet = time.AfterFunc(d, q.emitMarkersWhenIdle)
+	if q.markers.timer == nil {
+		q.markers.timer = time.AfterFunc(d, q.emitMarkersWhenIdle)
 		return
 	}
-	q.quiet.Reset(d)
+	q.markers.timer.Reset(d)
 }
 
 // emitMarkers puts the markers of what was lost into the stream.
 func (q *Queue) emitMarkers() {
-	b := &q.marks
+	m := &q.markers
+	b := &m.batch
 	b.Buf, b.Recs = b.Buf[:0], b.Recs[:0]
 	for cause := range NumCauses {
-		if l := &q.pendingLosses[cause]; !l.none() {
-			q.addMarker(b, cause, l)
+		if l := &m.losses[cause]; !l.none() {
+			m.add(b, cause, l)
 			*l = Loss{}
 		}
 	}
-	q.markersPending = false
-	q.quiet.Stop()
+
+	m.pending = false
+	m.timer.Stop()
 	if len(b.Recs) > 0 {
 		q.count.Markers += uint64(len(b.Recs))
 		q.copy(b, 0, len(b.Recs))
 	}
 }
 
-// emitMarkersWhenIdle tells a consumer that has read everything and gets nothing more. It
-// runs in a timer's goroutine.
+// emitMarkersWhenIdle gives their markers to a consumer that has read everything and
+// gets nothing more. It runs in a timer's goroutine.
 func (q *Queue) emitMarkersWhenIdle() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || !q.markersPending {
+	if q.closed || !q.markers.pending {
 		return
 	}
-	if q.openLine || !q.allRead() {
-		q.armMarkerTimer(firstTell)
+	allRead := slices.ContainsFunc(q.cursors, func(c *Cursor) bool { return c.pos == q.tail })
+	if q.openLine || !allRead {
+		q.armMarkerTimer(firstMarker)
 		return
 	}
 	q.emitMarkers()
-	q.toldQuietly = true
+	q.markers.idle = true
 	q.wake()
 }
 
-// allRead reports whether a cursor has taken everything.
-func (q *Queue) allRead() bool {
-	for _, c := range q.cursors {
-		if c.pos == q.tail {
-			return true
-		}
-	}
-	return false
-}
-
-// emitLastMarkers tells at the end what no cursor was told, so that the consumer learns
-// it when what is stored is delivered.
+// emitLastMarkers reports at the end what no cursor was given, so that the consumer
+// learns of it when what is stored is delivered.
 func (q *Queue) emitLastMarkers() {
-	all := q.nextClientMarkers
-	q.nextClientMarkers = nil
+	all := q.markers.left
+	q.markers.left = nil
 	for _, c := range q.cursors {
 		all = append(all, c.takePendingMarkers()...)
 	}
 	for i := range all {
 		q.reportLoss(all[i].cause, &all[i].loss)
 	}
-	if q.markersPending && !q.openLine {
+	if q.markers.pending && !q.openLine {
 		q.emitMarkers()
 	}
 }
 
-// leaveMarkers keeps a loss for the next client.
+// leaveMarkers keeps losses for the next client.
 func (q *Queue) leaveMarkers(list ...pendingMarker) {
 	if !q.cfg.Markers {
 		return
 	}
-	for _, o := range list {
-		if o.loss.none() {
-			continue
+	m := &q.markers
+	for _, p := range list {
+		switch {
+		case p.loss.none():
+		case len(m.left) == maxLeft:
+			m.left[maxLeft-1].loss.merge(&p.loss)
+		default:
+			m.left = append(m.left, p)
 		}
-		if len(q.nextClientMarkers) == maxHeirs {
-			q.nextClientMarkers[maxHeirs-1].loss.merge(&o.loss)
-			continue
-		}
-		q.nextClientMarkers = append(q.nextClientMarkers, o)
 	}
 }
 
-// addPendingMarker notes that the cursor's client is to be told of a loss before it goes on.
+// addPendingMarker notes a loss that the cursor's client is to learn of before the
+// next record.
 func (c *Cursor) addPendingMarker(cause Cause, l *Loss) {
 	if !c.q.cfg.Markers || l.none() {
 		return
@@ -170,25 +193,25 @@ func (c *Cursor) addPendingMarker(cause Cause, l *Loss) {
 	c.pendingMarkers = append(c.pendingMarkers, pendingMarker{cause, *l})
 }
 
-// markers returns a batch of the markers that are owed.
+// markers returns a batch of the pending markers.
 func (c *Cursor) markers() record.Batch {
 	b := &c.marks
 	b.Buf, b.Recs = b.Buf[:0], b.Recs[:0]
 	for i := range c.pendingMarkers {
-		c.q.addMarker(b, c.pendingMarkers[i].cause, &c.pendingMarkers[i].loss)
+		c.q.markers.add(b, c.pendingMarkers[i].cause, &c.pendingMarkers[i].loss)
 	}
-	c.markersOut, c.told = len(c.pendingMarkers), 0
+	c.markersOut, c.markersRead = len(c.pendingMarkers), 0
 	return *b
 }
 
 // dropMarkersOut forgets the markers that were delivered.
 func (c *Cursor) dropMarkersOut() {
-	c.q.count.Markers += uint64(c.told)
-	c.pendingMarkers = append(c.pendingMarkers[:0], c.pendingMarkers[c.told:]...)
-	c.markersOut, c.told = 0, 0
+	c.q.count.Markers += uint64(c.markersRead)
+	c.pendingMarkers = append(c.pendingMarkers[:0], c.pendingMarkers[c.markersRead:]...)
+	c.markersOut, c.markersRead = 0, 0
 }
 
-// takePendingMarkers takes what is owed and was not delivered from the cursor.
+// takePendingMarkers takes the markers that were not delivered from the cursor.
 func (c *Cursor) takePendingMarkers() []pendingMarker {
 	c.dropMarkersOut()
 	list := c.pendingMarkers

@@ -96,7 +96,7 @@ func TestAQuietConsumerIsTold(t *testing.T) {
 		c := q.Cursor()
 		defer c.Close()
 		if got := drain(t, c); strings.Contains(got, "relay-loss") {
-			t.Errorf("told before it had read up: %q", got)
+			t.Errorf("reported before it had read up: %q", got)
 		}
 		var got strings.Builder
 		for i := range 600 { // ten minutes of suspension
@@ -125,7 +125,7 @@ func TestAQuietConsumerIsTold(t *testing.T) {
 			}
 		}
 		if full != n.Lost[Full].Records || suspended != n.Lost[Suspended].Records {
-			t.Errorf("told of %d and %d, %+v", full, suspended, n)
+			t.Errorf("reported %d and %d, %+v", full, suspended, n)
 		}
 	})
 }
@@ -218,7 +218,7 @@ func TestASlowClientIsToldExactlyWhatItMissed(t *testing.T) {
 			slow.Advance(len(b.Recs))
 		}
 		if records != missed {
-			t.Errorf("%d of 8 delivered: told of %d, missed %d: %q", delivered, records, missed, text(b))
+			t.Errorf("%d of 8 delivered: reported %d, missed %d: %q", delivered, records, missed, text(b))
 		}
 		slow.Close()
 		fast.Close()
@@ -239,7 +239,7 @@ func TestAMarkerThatWasNotDeliveredIsTheNextClients(t *testing.T) {
 	q.Put(events(5, 4, 1))
 	b, _ := slow.Take()
 	if b.Recs[0].Flags&record.Marker == 0 {
-		t.Fatalf("it is not told: %q", text(b))
+		t.Fatalf("it is not reported: %q", text(b))
 	}
 	slow.Advance(0)
 	slow.Close()

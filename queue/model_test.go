@@ -28,7 +28,7 @@ type spoolModel struct {
 	hadNow  map[string]bool   // those that some client took in this run
 	put     map[string]bool   // records put in all runs
 	told    map[string]bool   // markers, over all runs: one may be stored and come in the next
-	toldOf  [NumCauses]uint64 // records they tell of
+	toldOf  [NumCauses]uint64 // records they report
 	lost    [NumCauses]uint64 // records lost in the runs before
 	several bool              // there may have been more than one client
 	killed  bool              // or ended while the disk hung
@@ -58,7 +58,7 @@ var markerLine = regexp.MustCompile(`^type=DAEMON_ERR msg=audit\(\d+\.\d{3}:\d+\
 func (m *spoolModel) start(t *rapid.T) {
 	m.hadNow, m.at = make(map[string]bool), 0
 	m.clients = nil
-	m.q = start(Options{Config: m.cfg, Name: "box", Next: m.saved.Number, ID: m.saved.ID, HasID: m.saved.HasID, First: m.saved.First}, m.disk.open(t))
+	m.q = start(Options{Config: m.cfg, Name: "box", Position: m.saved}, m.disk.open(t))
 }
 
 func (m *spoolModel) drawConfig(t *rapid.T) {
@@ -109,7 +109,7 @@ func (m *spoolModel) connect(t *rapid.T) {
 
 func (m *spoolModel) pick(t *rapid.T) int {
 	if len(m.clients) == 0 {
-		t.Skip("nobody is connected")
+		t.Skip("no client is connected")
 	}
 	return rapid.IntRange(0, len(m.clients)-1).Draw(t, "client")
 }
@@ -183,18 +183,18 @@ func (m *spoolModel) check(t *rapid.T) {
 		t.Fatalf("position %d after %d", p.Number, m.at)
 	}
 	m.at = p.Number
-	m.behind(t, p)
+	m.checkPosition(t, p)
 	c := m.q.Counts()
 	if c.Delivered > uint64(len(m.hadNow)) {
 		t.Fatalf("%d delivered, but %d taken by any client", c.Delivered, len(m.hadNow))
 	}
 	if !m.cfg.Hold && len(m.clients) == 0 && c.Queued != 0 {
-		t.Fatalf("%d records held for nobody", c.Queued)
+		t.Fatalf("%d records held for no client", c.Queued)
 	}
 }
 
-// behind holds that no record that is held comes before the position.
-func (m *spoolModel) behind(t *rapid.T, p Position) {
+// checkPosition holds that no record that is held comes before the position.
+func (m *spoolModel) checkPosition(t *rapid.T, p Position) {
 	m.q.mu.Lock()
 	defer m.q.mu.Unlock()
 	if len(m.q.blocks) == 0 || m.q.blocks[0].recs == nil || p.First || !p.HasID {
@@ -203,7 +203,7 @@ func (m *spoolModel) behind(t *rapid.T, p Position) {
 	blk := m.q.blocks[0]
 	for _, r := range blk.recs[m.q.head-min(blk.first, m.q.head):] {
 		if r.Flags&record.Marker == 0 && r.Serial < p.ID.Serial {
-			t.Fatalf("position behind event %d, and %d is held", p.ID.Serial, r.Serial)
+			t.Fatalf("position after event %d, and %d is held", p.ID.Serial, r.Serial)
 		}
 	}
 }
@@ -218,7 +218,7 @@ func (m *spoolModel) bounded(t *rapid.T) {
 	}
 	for _, blk := range m.q.cached {
 		if m.q.crowded() && blk.views == 0 && !m.q.near(blk) {
-			t.Fatalf("records %d to %d are in memory, which is full, for nobody", blk.first, blk.end)
+			t.Fatalf("records %d to %d are in memory, which is full, for no client", blk.first, blk.end)
 		}
 	}
 }
@@ -247,7 +247,7 @@ func (m *spoolModel) finish(t *rapid.T, killed bool) {
 	for len(m.clients) > 0 {
 		m.leave(0)
 	}
-	m.killed = m.killed || m.disk.hangs() // what it stores when it goes on counts as lost
+	m.killed = m.killed || m.disk.hangs() // what it stores when it continues counts as lost
 	m.q.Shutdown()
 	synctest.Wait()
 	sound(t, m.q)
@@ -261,7 +261,7 @@ func (m *spoolModel) finish(t *rapid.T, killed bool) {
 }
 
 // drain lets one client take everything. Then the balance has no rest, and what
-// was told is what was counted.
+// was reported is what was counted.
 func (m *spoolModel) drain(t *rapid.T) {
 	for len(m.clients) > 1 {
 		m.leave(1)
@@ -305,7 +305,7 @@ func (m *spoolModel) drain(t *rapid.T) {
 	}
 	for cause := range NumCauses {
 		if lost := m.lost[cause] + n.Lost[cause].Records; lost < m.toldOf[cause] {
-			t.Fatalf("%s: %d lost, %d told of", cause, lost, m.toldOf[cause])
+			t.Fatalf("%s: %d lost, %d reported", cause, lost, m.toldOf[cause])
 		}
 	}
 }

@@ -22,7 +22,7 @@ const (
 type Slow string
 
 const (
-	// Disconnect ends the client that is furthest behind.
+	// Disconnect ends the client that has the most to read.
 	Disconnect Slow = "disconnect"
 	// Drop lets it skip towards the client that is ahead of it; when none is, the
 	// newest records are dropped for all.
@@ -47,8 +47,8 @@ func (q *Queue) refuse(b *record.Batch, i int) int {
 	case q.idle():
 		q.openLine = false
 		q.count.Discarded += received(b.Recs[i:])
-		if id, ok := lastID(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:]}); ok {
-			q.behind, q.hasBehind = id, true // the next run is not to discard it again
+		if id := lastID(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:]}); id.ok {
+			q.ids.last = id // the next run is not to discard it again
 		}
 		return len(b.Recs)
 	case q.drop.covers(b, i):
@@ -80,7 +80,6 @@ func (q *Queue) awaitSpill() bool {
 	woken := q.waitForRoom(q.patience, nil)
 	took := time.Since(began)
 	q.patience -= took
-	q.count.SpillWaits++
 	q.count.SpillWaited += took
 	p.stuck = !woken && p.ops == ops
 	return woken
@@ -98,7 +97,7 @@ func (q *Queue) waitForLosslessRoom() bool {
 	return woken
 }
 
-// waitForRoom lets go of the lock until Put is to look anew. It reports false when limit,
+// waitForRoom lets go of the lock until Put is to look again. It reports false when limit,
 // unless that is zero, has passed or stop was closed before.
 func (q *Queue) waitForRoom(limit time.Duration, stop <-chan struct{}) (woken bool) {
 	q.wake()
@@ -114,9 +113,7 @@ func (q *Queue) waitForRoom(limit time.Duration, stop <-chan struct{}) (woken bo
 	defer q.mu.Lock()
 	var over <-chan time.Time
 	if limit > 0 {
-		t := time.NewTimer(limit)
-		defer t.Stop()
-		over = t.C
+		over = time.After(limit)
 	}
 	select {
 	case <-q.room:
@@ -127,16 +124,7 @@ func (q *Queue) waitForRoom(limit time.Duration, stop <-chan struct{}) (woken bo
 	return false
 }
 
-// noteRoom tells a waiting Put that there is room. It wakes it only when a good
-// part of the queue is free again, so that a slow consumer does not cost a
-// switch for each record.
-func (q *Queue) noteRoom() {
-	if q.waiting && q.fresh.recs <= q.cfg.Depth*3/4 && q.fresh.bytes <= q.cfg.Bytes*3/4 {
-		q.resumePut()
-	}
-}
-
-// resumePut wakes a waiting Put, which then looks anew.
+// resumePut wakes a waiting Put, which then looks again.
 func (q *Queue) resumePut() {
 	if q.waiting {
 		q.waiting = false
@@ -167,17 +155,17 @@ func (d *dropEpisode) begin(b *record.Batch, i int) {
 // and returns its end.
 func (q *Queue) dropEvent(b *record.Batch, i int, cause Cause) int {
 	end, _ := run(b, i)
-	var news *Loss
+	var pending *Loss
 	if !q.closed {
-		news = q.pendingLoss(cause)
+		pending = q.pendingLoss(cause)
 	}
 	for k := i; k < end; k++ {
 		if !counts(&b.Recs[k]) {
 			continue
 		}
-		q.lose(cause, &b.Recs[k])
-		if news != nil {
-			news.add(&b.Recs[k])
+		q.count.lose(cause, &b.Recs[k])
+		if pending != nil {
+			pending.add(&b.Recs[k])
 		}
 	}
 	q.endLine()
@@ -186,7 +174,7 @@ func (q *Queue) dropEvent(b *record.Batch, i int, cause Cause) int {
 }
 
 // endLine ends a line whose first pieces were taken and whose next is dropped,
-// so that the record behind it does not run into it. The one byte may exceed the
+// so that the record after it does not run into it. The one byte may exceed the
 // bounds.
 func (q *Queue) endLine() {
 	if !q.openLine {
@@ -221,7 +209,7 @@ func (q *Queue) makeRoom() bool {
 		if q.idle() {
 			q.trim(q.tail, SlowClient)
 		}
-	case q.cfg.Slow == Drop && q.passed.end() > slow.pos:
+	case q.cfg.Slow == Drop && q.delivered.end() > slow.pos:
 		to := q.skipTo(slow.pos)
 		slow.skip(to)
 	default:
@@ -240,11 +228,11 @@ func (q *Queue) slowest() (slow *Cursor) {
 	return slow
 }
 
-// skipTo returns where a cursor at pos goes on when it has to skip: at the
+// skipTo returns where a cursor at pos continues when it has to skip: at the
 // next block, but not beyond where another cursor is, nor within a line as far as
 // that can be seen.
 func (q *Queue) skipTo(pos uint64) uint64 {
-	to := min(q.blocks[q.index(pos)].end, q.passed.end())
+	to := min(q.blocks[q.index(pos)].end, q.delivered.end())
 	for to < q.tail {
 		i := q.index(to)
 		if i == len(q.blocks) || q.blocks[i].recs == nil || to < q.blocks[i].first ||
@@ -257,7 +245,7 @@ func (q *Queue) skipTo(pos uint64) uint64 {
 }
 
 // runOverflowAction does what the overflow action asks for, once until it is resumed or
-// configured anew.
+// configured again.
 func (q *Queue) runOverflowAction() {
 	switch q.cfg.Action {
 	case Suspend:

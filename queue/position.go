@@ -4,11 +4,11 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// Position says how far a consumer has got: what is to be known of it for the
-// next run to go on there.
+// Position says how far a consumer has got: all that the next run needs to resume
+// there.
 type Position struct {
 	// Number: every record with a lower one is delivered, was discarded or is
-	// lost and told of. Records that Shutdown counted as lost are not among them.
+	// reported as lost. Records that Shutdown counted as lost are not among them.
 	Number uint64
 	// ID is the identity of the last record before Number that stands in audit.log,
 	// where HasID is set. It may be that of an earlier one, never of a later one.
@@ -19,32 +19,61 @@ type Position struct {
 	First bool
 }
 
-// loggable reports whether auditd writes such a record to audit.log, in one piece,
-// and it is given in the order of that: the EOE that ends an event it does not (auditd-event.c, handle_event).
+// knownID is the identity of a record in audit.log, where one is known.
+type knownID struct {
+	id record.ID
+	ok bool
+}
+
+// before returns the position at a number, k being the last record before it.
+func (k knownID) before(number uint64) Position {
+	return Position{Number: number, ID: k.id, HasID: k.ok}
+}
+
+// resumption is what the next run needs to find its place in audit.log.
+type resumption struct {
+	first  knownID  // the first loggable record put in; not needed once there is a last one
+	last   knownID  // the last loggable record before the first block, or in what was unloaded of it
+	passed struct { // the last loggable record passed over
+		knownID
+		at uint64 // tail then
+	}
+}
+
+// passOver notes that records were passed over, up to id.
+func (q *Queue) passOver(id knownID) {
+	if id.ok && !q.closed {
+		q.ids.passed.knownID, q.ids.passed.at = id, q.tail
+	}
+}
+
+// loggable reports whether auditd writes such a record to audit.log, in one piece, and it
+// is given in the order of the log. It does not write the EOE that ends an event
+// (auditd-event.c, handle_event).
 func loggable(r *record.Record) bool {
 	return r.Type != record.TypeEOE && r.Flags&(record.NoID|record.Open|record.Cont|record.Late|record.Marker) == 0
 }
 
 // lastID returns the identity of the last loggable record of b.
-func lastID(b *record.Batch) (id record.ID, ok bool) {
+func lastID(b *record.Batch) knownID {
 	for i := len(b.Recs) - 1; i >= 0; i-- {
 		if loggable(&b.Recs[i]) {
-			return b.ID(i), true
+			return knownID{b.ID(i), true}
 		}
 	}
-	return id, false
+	return knownID{}
 }
 
 // remember keeps the identity of the last loggable record of blk before number pos.
 func (q *Queue) remember(blk *block, pos uint64) {
-	switch {
-	case blk.recs != nil:
-		part := record.Batch{Buf: blk.data, Recs: blk.recs[:pos-blk.first]}
-		if id, ok := lastID(&part); ok {
-			q.behind, q.hasBehind = id, true
-		}
-	case blk.hasID && pos == blk.end:
-		q.behind, q.hasBehind = blk.id, true
+	var id knownID
+	if blk.recs != nil {
+		id = lastID(&record.Batch{Buf: blk.data, Recs: blk.recs[:pos-blk.first]})
+	} else if pos == blk.end {
+		id = blk.id
+	}
+	if id.ok {
+		q.ids.last = id
 	}
 }
 
@@ -62,40 +91,43 @@ func (q *Queue) position() Position {
 	if len(q.blocks) > 0 && q.blocks[0].recs != nil && q.blocks[0].first < q.head {
 		q.remember(q.blocks[0], q.head)
 	}
-	if q.filtered.ok && q.filtered.at == q.head {
-		return Position{Number: q.head, ID: q.filtered.id, HasID: true}
+	switch ids := &q.ids; {
+	case ids.passed.ok && ids.passed.at == q.head:
+		return ids.passed.before(q.head)
+	case !ids.last.ok && ids.first.ok:
+		p := ids.first.before(q.head)
+		p.First = true
+		return p
 	}
-	if !q.hasBehind && q.hasFirst {
-		return Position{Number: q.head, ID: q.first, HasID: true, First: true}
-	}
-	return Position{Number: q.head, ID: q.behind, HasID: q.hasBehind}
+	return q.ids.last.before(q.head)
 }
 
 // noteFirst keeps the identity of the first record that a queue without a
 // position is given.
 func (q *Queue) noteFirst(b *record.Batch) {
+	if q.ids.last.ok || q.ids.first.ok {
+		return
+	}
 	for i := range b.Recs {
 		if loggable(&b.Recs[i]) {
-			q.first, q.hasFirst = b.ID(i), true
+			q.ids.first = knownID{b.ID(i), true}
 			return
 		}
 	}
 }
 
 // Stored returns the identity of the last loggable record that was in the spool
-// when the queue was made: what stands in audit.log behind it is not there.
-func (q *Queue) Stored() (record.ID, bool) { return q.storedID, q.hasStoredID }
+// when the queue was made: later records of audit.log are not there.
+func (q *Queue) Stored() (record.ID, bool) { return q.storedID.id, q.storedID.ok }
 
-// Begin returns the number that the first record put in got: all before it was
+// Begin returns the number of the first record that was put in: all before it were
 // delivered or stored when the queue was made.
 func (q *Queue) Begin() uint64 { return q.begin }
 
-// Passed says that what was delivered elsewhere comes at this place in the stream, up
-// to the record of that identity: a position behind what is held now is that.
+// Passed says that what was delivered elsewhere belongs at this place in the stream, up
+// to the record of that identity: it is the position once all held now is delivered.
 func (q *Queue) Passed(id record.ID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.closed {
-		q.filtered.at, q.filtered.id, q.filtered.ok = q.tail, id, true
-	}
+	q.passOver(knownID{id, true})
 }

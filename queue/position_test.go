@@ -8,9 +8,9 @@ import (
 )
 
 // TestPositionIsBehindTheLastRecordOfTheLog: neither EOE nor a piece of a line nor
-// a marker is in audit.log; behind a late record there is no telling what was had.
+// a marker is in audit.log; after a late record it is not known what was had.
 func TestPositionIsBehindTheLastRecordOfTheLog(t *testing.T) {
-	q := New(Options{Config: marked(1000), Name: "box", Next: 77, ID: record.ID{Serial: 5}, HasID: true})
+	q := New(Options{Config: marked(1000), Name: "box", Position: Position{Number: 77, ID: record.ID{Serial: 5}, HasID: true}})
 	defer q.Close()
 	c := q.Cursor()
 	defer c.Close()
@@ -34,9 +34,9 @@ func TestPositionIsBehindTheLastRecordOfTheLog(t *testing.T) {
 		p := q.Position()
 		switch {
 		case p.Number != 77+uint64(n):
-			t.Errorf("behind %d records: number %d", n, p.Number)
+			t.Errorf("after %d records: number %d", n, p.Number)
 		case n == 0 && p.ID.Serial != 5, n == 1 && p.ID.Serial != 10, n >= 2 && p.ID != want:
-			t.Errorf("behind %d records: %+v", n, p)
+			t.Errorf("after %d records: %+v", n, p)
 		}
 	}
 	c.Advance(len(taken.Recs))
@@ -66,7 +66,7 @@ func TestPositionOverBlocksOnDisk(t *testing.T) {
 			c.Advance(n)
 			synctest.Wait()
 			if p := q.Position(); p.ID != last || p.Number != uint64(last.Serial) {
-				t.Fatalf("behind %d it is %+v", last.Serial, p)
+				t.Fatalf("after %d it is %+v", last.Serial, p)
 			}
 		}
 		// What is thrown away on disk counts as passed, too.

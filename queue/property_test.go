@@ -63,7 +63,7 @@ func (m *model) connect(t *rapid.T) {
 
 func (m *model) pick(t *rapid.T) int {
 	if len(m.clients) == 0 {
-		t.Skip("nobody is connected")
+		t.Skip("no client is connected")
 	}
 	return rapid.IntRange(0, len(m.clients)-1).Draw(t, "client")
 }
@@ -132,6 +132,6 @@ func (m *model) check(t *rapid.T) {
 		t.Fatalf("%d bytes and %d records held, %d and %d counted", held, len(recs), c.QueuedBytes, m.q.tail-m.q.head)
 	}
 	if !m.q.cfg.Hold && len(m.q.cursors) == 0 && c.Queued != 0 {
-		t.Fatalf("%d records held for nobody", c.Queued)
+		t.Fatalf("%d records held for no client", c.Queued)
 	}
 }

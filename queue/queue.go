@@ -38,7 +38,7 @@ type Config struct {
 	// Markers puts a marker into the stream where something was lost.
 	Markers bool
 	// Whole keeps the records of an event in one piece, so that a cursor gets all of
-	// it or nothing: what is put in has its records one behind the other, the last
+	// it or nothing: what is put in has the records of each event in a row, the last
 	// with flag record.End, at most 1 MiB and 4096 records of them.
 	Whole bool
 }
@@ -52,23 +52,19 @@ type Options struct {
 	Key []byte
 	// Stop, when closed, makes a Put that waits for room give up.
 	Stop <-chan struct{}
-	// Trigger, when not nil, is told of suspend, single and halt when the queue is
-	// full and that is its action: from the reader's goroutine, once an episode. It
-	// must not block.
+	// Trigger, when not nil, is called when the queue is full and its action is suspend,
+	// single or halt: from the reader's goroutine, once an episode. It must not block.
 	Trigger func(Overflow)
 	// Spool, when not nil, takes what memory does not hold. From New on it belongs
 	// to the queue, which closes it.
 	Spool *spool.Spool
-	// Next, ID, HasID and First are the saved Position: what the spool has from Next on is
-	// taken over, the rest of it was delivered before. Numbers go on from there.
-	Next  uint64
-	ID    record.ID
-	HasID bool
-	First bool
-	// Floor is the saved Floor, nil where there was none.
-	Floor *Floor
-	// Log, when not nil, is told what goes wrong with the spool: of a full or failing
-	// disk once until it works again, of every frame that cannot be read. It is
+	// Position is the saved one: what the spool has from its Number on is taken over, the rest
+	// of it was delivered before. Numbers continue from there.
+	Position Position
+	// Floor is the saved floor, nil where there was none.
+	Floor *Position
+	// Log, when not nil, is called with what goes wrong with the spool: once for a full or
+	// failing disk until it works again, and for every frame that cannot be read. It is
 	// called from the spiller's goroutine and must not block.
 	Log func(error)
 }
@@ -76,16 +72,13 @@ type Options struct {
 // Queue is the bounded queue of one consumer. Put is called by one goroutine at
 // a time; every other method may be called from anywhere.
 type Queue struct {
-	name    string
-	key     []byte // for markers
 	stop    <-chan struct{}
 	ended   chan struct{}  // closed when closed is set
-	trigger func(Overflow) // told of suspend, single and halt; must not block
+	trigger func(Overflow) // see Options
 	log     func(error)
 
-	storedID    record.ID
-	hasStoredID bool
-	begin       uint64
+	storedID knownID
+	begin    uint64
 
 	mu      sync.Mutex // guards all below
 	cfg     Config
@@ -94,49 +87,32 @@ type Queue struct {
 	stored  int          // so many blocks from the first on are stored or lost
 	cached  []*block     // the stored ones that are in memory, in the order they were stored or loaded
 	free    []*block
-	head    uint64          // number of the oldest record held
-	tail    uint64          // number the next record gets
-	bytes   int64           // of what is held
-	held    uint64          // records held, pieces of one line counted once
-	fresh   usage           // of memory by what is not stored; the bounds are on this
-	cache   usage           // of memory by what is stored
-	passed  deliveredRanges // by some cursor
-	later   putOff
+	head    uint64 // number of the oldest record held
+	tail    uint64 // number the next record gets
+	bytes   int64  // of what is held
+	held    uint64 // records held, pieces of one line counted once
+	fresh   usage  // of memory by what is not stored; the bounds are on this
+	cache   usage  // of memory by what is stored
 	cursors []*Cursor
 	closed  bool
 	over    bool     // Shutdown is through
 	final   Position // then
 
-	first     record.ID // of the first loggable record put in, where hasFirst; nobody asks once there is one behind
-	hasFirst  bool
-	behind    record.ID // of the last loggable record before the first block, or in what was unloaded of it
-	hasBehind bool
-	filtered  struct { // of the last loggable record passed over
-		at uint64 // tail then
-		id record.ID
-		ok bool
-	}
+	delivered deliveredRanges // by some cursor
+	later     deferredTrim
+	ids       resumption
+	floors    floors
+	markers   lossMarkers
+	count     ledger
 
 	suspended bool
-	acted     bool        // single or halt was triggered already
-	drop      dropEpisode // the event that is being dropped
-	openLine  bool        // the last record taken goes on in the next
-	count     Counts
-	now       time.Time     // of this Put, read when first needed
+	acted     bool          // single or halt was triggered already
+	drop      dropEpisode   // the event that is being dropped
+	openLine  bool          // the last record taken continues in the next
 	room      chan struct{} // has an element when room was made for a waiting Put
 	waiting   bool          // Put waits for room
 	patience  time.Duration // what is left to this Put to wait for the disk
 	evicted   bool          // this Put has evicted a client
-
-	floors floors
-
-	serial            uint32          // of the last marker; as auditd's own records begin, somewhere below 10000
-	pendingLosses     [NumCauses]Loss // what the next marker tells of
-	markersPending    bool
-	marks             record.Batch    // scratch of tell
-	quiet             *time.Timer     // tells when nothing is taken any more
-	toldQuietly       bool            // it has since something was taken
-	nextClientMarkers []pendingMarker // what the next clients are to be told
 }
 
 // New returns a queue that holds what an earlier run has left in the spool. With a
@@ -149,21 +125,24 @@ func New(o Options) *Queue {
 }
 
 func start(o Options, d disk) *Queue {
+	p := o.Position
 	q := &Queue{
-		cfg: o.Config, name: o.Name, key: o.Key, stop: o.Stop, trigger: o.Trigger, log: o.Log,
+		cfg: o.Config, stop: o.Stop, trigger: o.Trigger, log: o.Log,
 		ended: make(chan struct{}), room: make(chan struct{}, 1),
-		begin: o.Next, head: o.Next, tail: o.Next, behind: o.ID, hasBehind: o.HasID && !o.First, first: o.ID, hasFirst: o.HasID && o.First,
-		serial: rand.Uint32N(10000), floors: floors{every: markEvery},
+		begin: p.Number, head: p.Number, tail: p.Number,
+		ids:     resumption{first: knownID{p.ID, p.HasID && p.First}, last: knownID{p.ID, p.HasID && !p.First}},
+		floors:  floors{every: markEvery},
+		markers: lossMarkers{name: o.Name, key: o.Key, serial: rand.Uint32N(10000)},
 	}
 	if d != nil {
-		q.spiller = newSpillWriter(d)
-		q.takeOver(o.Next)
+		q.spiller = &spillWriter{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
+		q.takeOver(p.Number)
 		q.begin = q.tail
-		q.holdFromStart(o.Floor)
-		go q.runSpiller()
-		return q
 	}
 	q.holdFromStart(o.Floor)
+	if d != nil {
+		go q.runSpiller()
+	}
 	return q
 }
 
@@ -176,10 +155,8 @@ func (q *Queue) Put(b *record.Batch) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.now = time.Time{}
-	if !q.hasBehind && !q.hasFirst {
-		q.noteFirst(b)
-	}
+	q.count.now = time.Time{}
+	q.noteFirst(b)
 	q.patience, q.evicted = patience, false
 	for i := 0; i < len(b.Recs); {
 		end := i + q.fitting(b, i)
@@ -198,8 +175,8 @@ func (q *Queue) Put(b *record.Batch) {
 	}
 }
 
-// Skip takes note of records that come at this place in the stream and that the
-// consumer does not want: they are counted, and its position goes past them.
+// Skip counts records at this place in the stream that the consumer does not want, and
+// moves its position past them.
 func (q *Queue) Skip(b *record.Batch) {
 	if len(b.Recs) == 0 {
 		return
@@ -209,14 +186,8 @@ func (q *Queue) Skip(b *record.Batch) {
 	n := received(b.Recs)
 	q.count.Received += n
 	q.count.Filtered += n
-	if !q.hasBehind && !q.hasFirst {
-		q.noteFirst(b)
-	}
-	if !q.closed {
-		if id, ok := lastID(b); ok {
-			q.filtered.at, q.filtered.id, q.filtered.ok = q.tail, id, true
-		}
-	}
+	q.noteFirst(b)
+	q.passOver(lastID(b))
 	q.noteResumed(b)
 }
 
@@ -230,7 +201,7 @@ func received(recs []record.Record) (n uint64) {
 	return n
 }
 
-// idle reports whether records go nowhere because nobody listens.
+// idle reports whether records go nowhere because no client is connected.
 func (q *Queue) idle() bool { return len(q.cursors) == 0 && !q.cfg.Hold }
 
 // orphan reports whether record i continues a line that was not taken.
@@ -274,12 +245,12 @@ func run(b *record.Batch, i int) (end int, size int64) {
 	return end, size
 }
 
-// take takes records i up to j, behind the markers of what was lost before.
+// take takes records i up to j, after the markers of what was lost before.
 func (q *Queue) take(b *record.Batch, i, j int) {
-	if q.markersPending && !q.openLine {
+	if q.markers.pending && !q.openLine {
 		q.emitMarkers()
 	}
-	q.toldQuietly = false
+	q.markers.idle = false
 	q.copy(b, i, j)
 }
 
@@ -296,8 +267,7 @@ func (q *Queue) copy(b *record.Batch, i, j int) {
 		n := blk.append(b, i, end)
 		q.held += blk.whole - whole
 		q.bytes += blk.bytes - bytes
-		q.fresh.bytes += blk.bytes - bytes
-		q.fresh.recs += n
+		q.fresh.add(n, blk.bytes-bytes)
 		q.tail += uint64(n)
 		i += n
 	}
@@ -316,10 +286,10 @@ func (q *Queue) SetConfig(cfg Config) {
 	q.acted = false
 	q.suspended = false
 	if !cfg.Markers {
-		q.pendingLosses, q.markersPending, q.nextClientMarkers = [NumCauses]Loss{}, false, nil
+		q.markers.losses, q.markers.pending, q.markers.left = [NumCauses]Loss{}, false, nil
 	}
 	q.discardIdle()
-	q.resumePut() // a Put that waits looks anew: there may be room, or it has to drop
+	q.resumePut() // a Put that waits looks again: there may be room, or it has to drop
 	if q.spiller != nil {
 		q.shed()
 		q.spiller.wake()
@@ -401,9 +371,8 @@ func (q *Queue) dropRest() {
 	q.head, q.tail, q.blocks, q.stored = head, end, blocks[:n], n
 }
 
-// leaveDamaged takes back that the frames which cannot be read and to which not
-// every cursor has come are lost: they are still there, and the next run counts
-// them when it comes to them.
+// leaveDamaged takes damaged frames that not every cursor has reached out of the losses:
+// they are still there, and the next run counts them when it comes to them.
 func (q *Queue) leaveDamaged() {
 	for _, blk := range q.blocks[:q.stored] {
 		if !blk.lost {
@@ -421,16 +390,16 @@ func (q *Queue) end() {
 	if q.closed {
 		return
 	}
-	if q.markersPending && !q.openLine && !q.idle() {
+	if q.markers.pending && !q.openLine && !q.idle() {
 		q.emitMarkers()
 	}
-	if q.quiet != nil {
-		q.quiet.Stop()
+	if q.markers.timer != nil {
+		q.markers.timer.Stop()
 	}
 	q.closed = true
 	close(q.ended)
 }
 
 // Closed is closed when nothing more will be put in: a sink that has no cursor,
-// because nobody is connected, learns from it that it may end.
+// because no client is connected, learns from it that it may end.
 func (q *Queue) Closed() <-chan struct{} { return q.ended }

@@ -162,7 +162,7 @@ func TestSuspendUntilResume(t *testing.T) {
 		t.Errorf("after resume: %q", got)
 	}
 	if len(told) != 1 || told[0] != Suspend {
-		t.Errorf("told %v", told)
+		t.Errorf("called with %v", told)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestSingleAndHaltAreTriggeredOnce(t *testing.T) {
 		q.Put(events(1, 100, 1))
 		q.Put(events(200, 100, 1))
 		if len(told) != 1 || told[0] != action {
-			t.Errorf("%s: told %v", action, told)
+			t.Errorf("%s: called with %v", action, told)
 		}
 		if n := balance(t, q); n.Lost[Full].Records != 199 {
 			t.Errorf("%+v", n)
@@ -274,7 +274,7 @@ func TestSlowClientSkipsAndTheFastOneLosesNothing(t *testing.T) {
 	slow.Advance(len(first.Recs))
 	rest := drain(t, slow)
 	if !strings.HasSuffix(want.String(), rest) || !strings.HasPrefix(rest, "type=") {
-		t.Errorf("the slow client goes on with %.60q", rest)
+		t.Errorf("the slow client continues with %.60q", rest)
 	}
 	n := balance(t, q)
 	if n.LostRecords() != 0 {

@@ -30,7 +30,7 @@ func TestAbandonDoesNotWaitForAHangingDisk(t *testing.T) {
 	})
 }
 
-// TestTheRestIsStoredAtTheEnd and delivered by the next run, behind what the
+// TestTheRestIsStoredAtTheEnd and delivered by the next run, after what the
 // first has delivered.
 func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 		if n.Queued != 200 || n.LostRecords() != 0 || pos.Number != 100 || !pos.HasID || pos.ID.Serial != 100 {
 			t.Errorf("%+v, position %+v", n, pos)
 		}
-		q = start(Options{Config: spooled(10), Name: "box", Next: pos.Number, ID: pos.ID, HasID: true}, d.reopened())
+		q = start(Options{Config: spooled(10), Name: "box", Position: Position{Number: pos.Number, ID: pos.ID, HasID: true}}, d.reopened())
 		defer q.Shutdown()
 		if id, ok := q.Stored(); !ok || id.Serial != 300 {
 			t.Errorf("the last stored one is %+v", id)
@@ -76,7 +76,7 @@ func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 }
 
 // TestAfterAKill the stored frames are all there, the first of them in part, and new
-// records go on behind.
+// records continue after them.
 func TestAfterAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk(1 << 20)
@@ -86,7 +86,7 @@ func TestAfterAKill(t *testing.T) {
 		killed := d.reopened()
 		first, stored := killed.frames[0].f, int(killed.next)
 		next := first.First + uint64(first.Records)/2
-		q = start(Options{Config: spooled(20), Name: "box", Next: next}, killed)
+		q = start(Options{Config: spooled(20), Name: "box", Position: Position{Number: next}}, killed)
 		defer q.Shutdown()
 		putEvents(q, stored+1, 1, 1)
 		c := q.Cursor()
@@ -127,7 +127,7 @@ func TestDamagedFramesAreSkippedAndTold(t *testing.T) {
 			t.Fatalf("%d records, %q", len(records), markers)
 		}
 		if before := strings.Count(got[:marker], "\n"); before != int(third.First) {
-			t.Errorf("the marker comes behind %d records, not %d", before, third.First)
+			t.Errorf("the marker comes after %d records, not %d", before, third.First)
 		}
 		synctest.Wait()
 		sound(t, q)
@@ -137,8 +137,8 @@ func TestDamagedFramesAreSkippedAndTold(t *testing.T) {
 	})
 }
 
-// TestFramesThatOpenCouldNotRead are told of at their place, unless the position
-// says that they were delivered, or told of, before.
+// TestFramesThatOpenCouldNotRead are reported at their place, unless the position
+// says that they were delivered, or reported, before.
 func TestFramesThatOpenCouldNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk(1 << 20)
@@ -153,7 +153,7 @@ func TestFramesThatOpenCouldNotRead(t *testing.T) {
 			if passed {
 				next = lost.First + uint64(lost.Records)
 			}
-			q := start(Options{Config: spooled(20), Name: "box", Next: next}, n)
+			q := start(Options{Config: spooled(20), Name: "box", Position: Position{Number: next}}, n)
 			c := q.Cursor()
 			_, markers := texts(all(t, q, c))
 			got := balance(t, q).Lost[Spool].Records
@@ -231,7 +231,7 @@ func TestRealSpool(t *testing.T) {
 	if n := balance(t, q); n.LostRecords() != 0 || n.Queued != 40000 {
 		t.Fatalf("%+v", n)
 	}
-	q = New(Options{Config: spooled(1000), Name: "box", Spool: open(), Next: q.Position().Number})
+	q = New(Options{Config: spooled(1000), Name: "box", Spool: open(), Position: Position{Number: q.Position().Number}})
 	q.Close()
 	c := q.Cursor()
 	var got strings.Builder
@@ -253,7 +253,7 @@ func TestRealSpool(t *testing.T) {
 	}
 }
 
-// TestNumbersGoOnBehindAllThatWereEverStored, also behind a frame nobody can count.
+// TestNumbersGoOnBehindAllThatWereEverStored, also after a frame that cannot be counted.
 func TestNumbersGoOnBehindAllThatWereEverStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, hold := range []bool{true, false} {
@@ -314,7 +314,7 @@ func TestSpoolUnderLoad(t *testing.T) {
 		}
 		c.Advance(len(b.Recs))
 		if p := q.Position(); p.Number != uint64(next-1) || p.ID.Serial != next-1 {
-			t.Fatalf("behind %d: %+v", next-1, p)
+			t.Fatalf("after %d: %+v", next-1, p)
 		}
 		balance(t, q)
 	}

@@ -46,22 +46,13 @@ type spillWriter struct {
 	ops     uint64        // calls of the disk that have returned
 	down    bool          // the disk is full or fails: Put does not wait for it,
 	retry   time.Time     // and this is when it is tried again
-	said    bool          // the log was told, and nothing was stored since
+	said    bool          // that was logged, and nothing was stored since
 	stuck   bool          // a call hangs: Put does not wait until one has returned
-	release []spool.Frame // of records that all have passed
+	release []spool.Frame // of records that all cursors have passed
 	leaving time.Time     // when not zero: store the rest until then, and end
 }
 
-func newSpillWriter(d disk) *spillWriter {
-	return &spillWriter{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
-}
-
-func (p *spillWriter) wake() {
-	select {
-	case p.kick <- struct{}{}:
-	default:
-	}
-}
+func (p *spillWriter) wake() { poke(p.kick) }
 
 // passed says that a frame is not needed any more. There may be room on the disk then.
 func (p *spillWriter) passed(f spool.Frame) {
@@ -81,11 +72,9 @@ func (q *Queue) storeRest() {
 	}
 	q.mu.Unlock()
 	defer q.mu.Lock()
-	t := time.NewTimer(leaveTime + leaveTime/4)
-	defer t.Stop()
 	select {
 	case <-p.done:
-	case <-t.C:
+	case <-time.After(leaveTime + leaveTime/4):
 	}
 }
 
@@ -152,13 +141,20 @@ func (q *Queue) releaseFrames() {
 	p := q.spiller
 	frames := p.release
 	p.release = nil
+	q.useDisk(func() {
+		for _, f := range frames {
+			p.disk.Release(f)
+		}
+	})
+}
+
+// useDisk has work use the disk, without the lock.
+func (q *Queue) useDisk(work func()) {
 	q.mu.Unlock()
-	for _, f := range frames {
-		p.disk.Release(f)
-	}
+	work()
 	q.mu.Lock()
-	p.ops++
-	p.stuck = false
+	q.spiller.ops++
+	q.spiller.stuck = false
 }
 
 // nextToLoad returns the next block that a cursor needs and that is not in memory.
@@ -211,13 +207,14 @@ func (q *Queue) storeBlock(blk *block) {
 	blk.views++
 	first := max(blk.first, q.head)
 	b := record.Batch{Buf: blk.data, Recs: blk.recs[first-blk.first:]}
-	q.mu.Unlock()
-	id, hasID := lastID(&b)
-	f, err := p.disk.Append(first, &b)
-	q.mu.Lock()
+	var id knownID
+	var f spool.Frame
+	var err error
+	q.useDisk(func() {
+		id = lastID(&b)
+		f, err = p.disk.Append(first, &b)
+	})
 	blk.views--
-	p.ops++
-	p.stuck = false
 	if q.over {
 		return // it is counted as lost already, though it may be stored
 	}
@@ -226,7 +223,9 @@ func (q *Queue) storeBlock(blk *block) {
 		p.down, p.retry = true, time.Now().Add(tickTime)
 		if !p.said {
 			p.said = true
-			q.reportSpoolErrorUnlocked(fmt.Errorf("spool takes no records: %w", err))
+			q.mu.Unlock()
+			q.reportSpoolError(fmt.Errorf("spool takes no records: %w", err))
+			q.mu.Lock()
 		}
 		return
 	}
@@ -235,26 +234,17 @@ func (q *Queue) storeBlock(blk *block) {
 		p.release = append(p.release, f)
 		return
 	}
-	q.fresh.recs -= q.live(blk)
-	q.fresh.bytes -= blk.bytes
-	q.cache.recs += q.live(blk)
-	q.cache.bytes += blk.bytes
+	q.fresh.add(-q.live(blk), -blk.bytes)
+	q.cache.add(q.live(blk), blk.bytes)
 	q.count.Spilled += blk.whole
-	blk.stored, blk.frame, blk.id, blk.hasID = true, f, id, hasID
+	blk.stored, blk.frame, blk.id = true, f, id
 	q.cached = append(q.cached, blk)
 	q.stored++
 	q.shed()
 }
 
-func (q *Queue) reportSpoolErrorUnlocked(err error) {
-	q.mu.Unlock()
-	defer q.mu.Lock()
-	q.reportSpoolError(err)
-}
-
 // loadBlock reads a stored block. It is called, and returns, with the lock.
 func (q *Queue) loadBlock(blk *block) {
-	p := q.spiller
 	var into block
 	if k := len(q.free); k > 0 {
 		into, q.free = *q.free[k-1], q.free[:k-1]
@@ -262,17 +252,15 @@ func (q *Queue) loadBlock(blk *block) {
 		into.data = make([]byte, 0, blockSize)
 	}
 	f := blk.frame
-	q.mu.Unlock()
-	b, err := p.disk.Read(f, into.data, into.recs)
-	if err == nil && len(b.Recs) != int(f.Records) {
-		err = fmt.Errorf("%w: it has %d records, not %d", spool.ErrDamaged, len(b.Recs), f.Records)
-	}
-	if err != nil {
+	var b record.Batch
+	var err error
+	q.useDisk(func() {
+		b, err = q.spiller.disk.Read(f, into.data, into.recs)
+		if err == nil && len(b.Recs) != int(f.Records) {
+			err = fmt.Errorf("%w: it has %d records, not %d", spool.ErrDamaged, len(b.Recs), f.Records)
+		}
 		q.reportSpoolError(err)
-	}
-	q.mu.Lock()
-	p.ops++
-	p.stuck = false
+	})
 	defer q.loaded()
 	if blk.gone || q.over {
 		return
@@ -287,8 +275,7 @@ func (q *Queue) loadBlock(blk *block) {
 	blk.data, blk.recs, blk.first = b.Buf, b.Recs, f.First
 	q.correctBlock(blk)
 	q.cached = append(q.cached, blk)
-	q.cache.recs += q.live(blk)
-	q.cache.bytes += blk.bytes
+	q.cache.add(q.live(blk), blk.bytes)
 	q.count.MaxDepth = max(q.count.MaxDepth, q.fresh.recs+q.cache.recs)
 	if late := q.later; late.pos > q.head {
 		q.trim(late.pos, late.cause)
@@ -315,9 +302,9 @@ func (q *Queue) correctBlock(blk *block) {
 }
 
 // loseDamagedBlock counts a block that cannot be read as lost. Cursors that come to it
-// go on behind it and tell of it.
+// continue after it and report it.
 func (q *Queue) loseDamagedBlock(blk *block) {
-	q.now = time.Time{}
+	q.count.now = time.Time{}
 	before := q.count.Lost[Spool].Records
 	blk.loss = blk.summary(blk.whole)
 	q.account(blk, Spool)

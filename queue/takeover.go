@@ -28,7 +28,7 @@ func (q *Queue) takeOver(next uint64) {
 }
 
 // takeFrame takes the records of a frame from number from on, and up to to, over
-// and returns the number behind what is taken.
+// and returns the number after what is taken.
 func (q *Queue) takeFrame(f spool.Frame, from, to uint64, lost bool) uint64 {
 	begin, end := max(f.First, from), min(f.First+uint64(f.Records), to)
 	if begin >= end {
@@ -44,7 +44,7 @@ func (q *Queue) takeFrame(f spool.Frame, from, to uint64, lost bool) uint64 {
 	if lost {
 		blk.first = begin
 		blk.loss = Loss{Records: n}
-		q.loseAll(Spool, &blk.loss)
+		q.count.loseAll(Spool, &blk.loss)
 	} else {
 		blk.whole, blk.bytes = n, int64(f.Bytes)
 		q.held += n
@@ -68,9 +68,8 @@ func (q *Queue) findStored() {
 		if err != nil {
 			continue
 		}
-		if id, ok := lastID(&b); ok {
-			blk.id, blk.hasID = id, true
-			q.storedID, q.hasStoredID = id, true
+		if id := lastID(&b); id.ok {
+			blk.id, q.storedID = id, id
 			return
 		}
 	}

@@ -2,25 +2,26 @@ package queue
 
 import "time"
 
-// settle lets go of what every cursor is behind; what none has passed is lost,
+// settle lets go of what every cursor has passed; what none has delivered is lost,
 // for that cause.
 func (q *Queue) settle(cause Cause) {
-	if len(q.cursors) > 0 {
-		low := q.cursors[0].pos
-		for _, c := range q.cursors[1:] {
-			low = min(low, c.pos)
-		}
-		q.trim(low, cause)
+	if slow := q.slowest(); slow != nil {
+		q.trim(slow.pos, cause)
 	}
 	if len(q.cached) > 0 {
 		q.shed()
 	}
-	q.noteRoom()
+
+	// A waiting Put is woken only when a good part of the queue is free again, so that a
+	// slow consumer does not cost a switch for each record.
+	if q.fresh.recs <= q.cfg.Depth*3/4 && q.fresh.bytes <= q.cfg.Bytes*3/4 {
+		q.resumePut()
+	}
 }
 
-// putOff is a trim that ended within a block that is not in memory: which of
-// its records were delivered can be told only when it is.
-type putOff struct {
+// deferredTrim is a trim that ended within a block that is not in memory: which of
+// its records were delivered shows only when it is.
+type deferredTrim struct {
 	pos   uint64
 	cause Cause
 }
@@ -28,7 +29,7 @@ type putOff struct {
 // trim lets go of the records before pos: those that no cursor has had
 // are lost, for that cause.
 func (q *Queue) trim(pos uint64, cause Cause) {
-	q.now = time.Time{}
+	q.count.now = time.Time{}
 	for q.head < pos {
 		if len(q.blocks) == 0 {
 			q.head = pos
@@ -48,7 +49,7 @@ func (q *Queue) trim(pos uint64, cause Cause) {
 			q.account(blk, cause)
 			q.head = end
 		default:
-			q.later = putOff{pos, cause}
+			q.later = deferredTrim{pos, cause}
 			return
 		}
 		if q.head == blk.end {
@@ -60,7 +61,7 @@ func (q *Queue) trim(pos uint64, cause Cause) {
 // trimBlock lets go of the records of the first block, which is in memory, up to end.
 func (q *Queue) trimBlock(blk *block, end uint64, cause Cause) {
 	for q.head < end {
-		had, to := q.passed.run(q.head)
+		had, to := q.delivered.run(q.head)
 		to = min(to, end)
 		recs := blk.recs[q.head-blk.first : to-blk.first]
 		n, size := uint64(0), int64(0)
@@ -71,30 +72,32 @@ func (q *Queue) trimBlock(blk *block, end uint64, cause Cause) {
 			}
 			n++
 			if !had {
-				q.lose(cause, &recs[i])
+				q.count.lose(cause, &recs[i])
 			}
 		}
 		if had {
 			q.count.Delivered += n
 		}
 		q.forget(blk, n, size)
-		use := q.use(blk)
-		use.recs -= len(recs)
-		use.bytes -= size
+		if blk.stored {
+			q.cache.add(-len(recs), -size)
+		} else {
+			q.fresh.add(-len(recs), -size)
+		}
 		q.head = to
 	}
 }
 
 // account counts what is held of a block that is not in memory as delivered or,
 // for that cause, as lost. Which of its records are pieces of a line is not
-// known: where some were passed and some not, as few as may be count as delivered.
+// known: where some were passed and some not, as few as possible count as delivered.
 func (q *Queue) account(blk *block, cause Cause) {
 	from := max(blk.first, q.head)
-	had, uncounted := q.passed.among(from, blk.end), blk.end-from-min(blk.whole, blk.end-from)
+	had, uncounted := q.delivered.among(from, blk.end), blk.end-from-min(blk.whole, blk.end-from)
 	delivered := min(had-min(had, uncounted), blk.whole)
 	q.count.Delivered += delivered
 	l := blk.summary(blk.whole - delivered)
-	q.loseAll(cause, &l)
+	q.count.loseAll(cause, &l)
 	q.forget(blk, blk.whole, blk.bytes)
 }
 
@@ -106,7 +109,7 @@ func (q *Queue) forget(blk *block, n uint64, size int64) {
 	q.bytes -= size
 }
 
-// summary is the loss of n records of a stored block, as its frame tells.
+// summary is the loss of n records of a stored block, as its frame says.
 func (blk *block) summary(n uint64) Loss {
 	if n == 0 {
 		return Loss{}

@@ -56,7 +56,7 @@ func TestWhole(t *testing.T) {
 }
 
 // TestWholeTorn: a client that was made to skip while it had an event in part, and
-// then had the rest of it, is told of the others only.
+// then had the rest of it, learns of the others only.
 func TestWholeTorn(t *testing.T) {
 	put := func(q *Queue, first, n int) {
 		b := events(first, n, 3)

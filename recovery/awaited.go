@@ -6,16 +6,16 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// maxGiven bounds the lines that wait to be met again in the stream: far more
+// maxAwaited bounds the lines that wait to be met again in the stream: far more
 // than auditd's own queue and the pipe hold.
-const maxGiven = 100_000
+const maxAwaited = 100_000
 
 // awaited are the lines of the log that the stream has not brought yet: those that
-// were given all the same, and behind them those that wait (pending). The stream
-// will bring most of them. Lines are numbered as they were read.
+// were given nevertheless, and after them those that wait (pending). The stream will
+// bring most of them. Lines are numbered as they were read.
 type awaited struct {
 	kinds map[kind]span // those not met, by event and type
-	order []givenLine   // by number, from base on; those before first are settled
+	order []awaitedLine // by number, from base on; those before first are settled
 	base  uint64        // number of order[0]
 	first int
 	met   uint64 // number of the last line met
@@ -32,14 +32,14 @@ type kind struct {
 // between are chained.
 type span struct{ first, last uint64 }
 
-type givenLine struct {
+type awaitedLine struct {
 	id   record.ID
 	next uint64 // of its kind, 0: none
 	at   time.Time
 	len  uint32
 	dist uint32 // of its serial from those in front of it in the log
 	lineState
-	far uint8 // how many lines behind it that the consumers had are far from it; nearOne: one is near
+	far uint8 // how many lines after it that the consumers had are far from it; nearOne: one is near
 }
 
 const (
@@ -71,7 +71,7 @@ const (
 	isResumed                       // given at the start, or of a kind that the log alone has: that the stream does not bring it is no loss
 	isSuspect                       // it may be a part of a socket's address
 	isBroken                        // it is the beginning of such a record
-	isCont                          // it goes on the line before
+	isCont                          // it continues the line before
 	isNewer                         // its serial is newer than that of the event in front of it
 )
 
@@ -82,7 +82,7 @@ func (g *awaited) empty() bool { return len(g.kinds) == 0 }
 // end is the number that the next line gets.
 func (g *awaited) end() uint64 { return g.base + uint64(len(g.order)) }
 
-func (g *awaited) line(n uint64) *givenLine { return &g.order[n-g.base] }
+func (g *awaited) line(n uint64) *awaitedLine { return &g.order[n-g.base] }
 
 // add remembers record i of b.
 func (g *awaited) add(b *record.Batch, i int, now time.Time, state lineState) (n uint64) {
@@ -91,7 +91,7 @@ func (g *awaited) add(b *record.Batch, i int, now time.Time, state lineState) (n
 	}
 	n = g.end()
 	r := &b.Recs[i]
-	l := givenLine{id: b.ID(i), at: now, len: r.Len, lineState: state | isOpen}
+	l := awaitedLine{id: b.ID(i), at: now, len: r.Len, lineState: state | isOpen}
 	k := kindOf(l.id)
 	s := g.kinds[k]
 	if s.first == 0 {
@@ -189,7 +189,7 @@ func (g *awaited) drop(end uint64) (unmet uint64) {
 	return unmet
 }
 
-// expire gives up the lines below end that the stream has not brought: those of
+// expire gives up the lines below end that the stream has not brought: those after
 // which it has long brought later ones, all when it brings nothing at all, and the oldest
 // when there are too many. It returns how many.
 func (g *awaited) expire(now time.Time, end uint64) (unmet uint64) {
@@ -197,7 +197,7 @@ func (g *awaited) expire(now time.Time, end uint64) (unmet uint64) {
 		l := &g.order[g.first]
 		overtaken := g.base+uint64(g.first) < g.met && now.Sub(l.at) > lateAfter
 		silent := now.Sub(l.at) > silentAfter && now.Sub(g.metAt) > silentAfter
-		if l.lineState&isOpen != 0 && !overtaken && !silent && len(g.order)-g.first <= maxGiven {
+		if l.lineState&isOpen != 0 && !overtaken && !silent && len(g.order)-g.first <= maxAwaited {
 			break
 		}
 		unmet += g.dropFirst()

@@ -1,12 +1,10 @@
 package recovery
 
 import (
-	"bytes"
 	"math/bits"
 	"time"
 
 	"audisp-relay/audit/auditlog"
-	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
 )
 
@@ -14,10 +12,10 @@ import (
 // leads its lines wait until the stream brings them. What the stream has passed
 // without them is given if it can be a loss of the stream's: see overtaken. Where only
 // the log speaks (at a start, at the end, and where the stream is silent) a line is
-// given that fits to those beside it: see unheard. The rest is counted.
+// given that fits those beside it: see unheard. The rest is counted.
 
 const (
-	// aheadTime is how long a line that the stream has passed may hold up those behind
+	// aheadTime is how long a line that the stream has passed may hold up those after
 	// it, while no serial far enough above its own has come.
 	aheadTime = time.Second
 	// silentTime is how long a stream must have been silent before the log alone
@@ -27,7 +25,7 @@ const (
 	outOfOrder = 64
 	// oneEvent is within how many lines of the log the records of an event stand.
 	oneEvent = 1024
-	// lookAhead is how many lines behind one are looked at to judge it.
+	// lookAhead is how many lines after one are looked at to judge it.
 	lookAhead = 256
 )
 
@@ -40,63 +38,6 @@ const (
 	toLeave
 )
 
-// addLine numbers line i of b, which waits.
-func (f *Merger) addLine(b *record.Batch, i int, now time.Time, state lineState) {
-	r := &b.Recs[i]
-	if f.suspects(b, i) {
-		state |= isSuspect
-	}
-	if r.Flags&record.Cont != 0 {
-		state |= isCont
-	}
-	if logOnly(r.Type) {
-		state |= isResumed
-	}
-	if f.suspect == maxSuspects {
-		state |= isBroken
-	}
-	n := f.given.add(b, i, now, state)
-	if r.HasID() && !isDaemon(r) && state&isCont == 0 {
-		l, newer := f.given.line(n), false
-		if l.dist, newer = f.witness.distance(r.Serial); newer {
-			l.lineState |= isNewer
-		}
-	}
-}
-
-// suspects reports whether a line may be part of a socket's address that ENRICHED
-// wrote with its newlines: it stands behind a SOCKADDR record without an end, and not
-// behind that end. An address has room for four records.
-func (f *Merger) suspects(b *record.Batch, i int) bool {
-	r := &b.Recs[i]
-	suspect := f.suspect > 0
-	if !suspect && r.Type != record.TypeSockaddr {
-		return false
-	}
-	text := bytes.TrimRight(b.Bytes(i), " \n")
-	ends := bytes.HasSuffix(text, []byte(" }"))
-	switch {
-	case r.Type == record.TypeSockaddr && !ends && bytes.Contains(text, []byte("SADDR={")) && !isAX25(text):
-		f.suspect = maxSuspects
-	case suspect && (ends || !r.HasID()):
-		f.suspect = 0
-	case suspect:
-		f.suspect--
-	}
-	return suspect
-}
-
-// isAX25 reports whether a SOCKADDR record is of that family: auditd prints 7 bytes of its
-// address at most, and leaves out the end where there is a NUL among them.
-func isAX25(text []byte) bool {
-	_, saddr, _ := bytes.Cut(text, []byte("saddr="))
-	return bytes.HasPrefix(saddr, []byte("0300")) || bytes.HasPrefix(saddr, []byte("0003"))
-}
-
-const (
-	maxSuspects = 4
-)
-
 // meet takes in that the stream has brought line n. It reports false when a line
 // in front of it cannot be judged yet.
 func (f *Merger) meet(h *record.Batch, i int, n uint64, now time.Time, force bool) bool {
@@ -104,17 +45,17 @@ func (f *Merger) meet(h *record.Batch, i int, n uint64, now time.Time, force boo
 	if h.Recs[i].HasID() {
 		e = f.witness.settle(h, i)
 	}
-	if n < f.pending.ready {
-		e.done()
-		f.given.meet(n, now)
+	given := n < f.pending.ready
+	if !given && !f.overtake(n, now, force) {
+		return false
+	}
+
+	e.done()
+	f.awaited.meet(n, now)
+	if given {
 		f.tracker.Confirm(h, i, now)
 		return true
 	}
-	if !f.overtake(n, now, force) {
-		return false
-	}
-	e.done()
-	f.given.meet(n, now)
 	f.pending.ready = n + 1
 	if e != nil {
 		e.line = n
@@ -122,36 +63,44 @@ func (f *Merger) meet(h *record.Batch, i int, n uint64, now time.Time, force boo
 	return true
 }
 
-// passed judges the lines below n, which the stream is past, as far as that can be
-// said: records of the same event that have arrived and wait may be theirs.
-func (f *Merger) passed(n uint64, now time.Time) {
+// decide judges the lines below n, up to the first that cannot be judged yet. It reports
+// false when there is one.
+func (f *Merger) decide(n uint64, now time.Time, judge func(n uint64) fate) bool {
 	for p := &f.pending; p.ready < n; p.ready++ {
-		run, i := p.at(p.ready)
-		if e := f.witness.find(&run.Recs[i], f.witness.nodeKey(run.Node(i))); e != nil && e.held > 0 {
-			return
-		}
-		fate := f.overtaken(p.ready, false)
+		fate := judge(p.ready)
 		if fate == undecided {
-			return
-		}
-		f.judged(p.ready, fate, now)
-	}
-}
-
-// overtake judges the lines in front of line n, which the stream has brought. Unless
-// force is set, one that the stream may bring yet stops it for a while.
-func (f *Merger) overtake(n uint64, now time.Time, force bool) bool {
-	for p := &f.pending; p.ready < n; p.ready++ {
-		fate := f.overtaken(p.ready, false)
-		if fate == undecided {
-			if !force && !f.ended && f.heldSize < f.maxHeld/2 && (f.static || now.Sub(f.given.line(p.ready).at) < aheadTime) {
-				return false
-			}
-			fate = f.overtaken(p.ready, true)
+			return false
 		}
 		f.judged(p.ready, fate, now)
 	}
 	return true
+}
+
+// passed judges the lines below n, which the stream is past, as far as that is known:
+// records of the same event that have arrived and wait may be theirs.
+func (f *Merger) passed(n uint64, now time.Time) {
+	f.decide(n, now, func(n uint64) fate {
+		run, i := f.pending.at(n)
+		if e := f.witness.find(&run.Recs[i], f.witness.nodeKey(run.Node(i))); e != nil && e.held > 0 {
+			return undecided
+		}
+		return f.overtaken(n, false)
+	})
+}
+
+// overtake judges the lines before line n, which the stream has brought. Unless force is
+// set, one that the stream may still bring stops it for a while.
+func (f *Merger) overtake(n uint64, now time.Time, force bool) bool {
+	return f.decide(n, now, func(n uint64) fate {
+		fate := f.overtaken(n, false)
+		if fate == undecided {
+			wait := !force && !f.ended && f.heldSize < f.maxHeld/2 && (f.static || now.Sub(f.awaited.line(n).at) < aheadTime)
+			if !wait {
+				fate = f.overtaken(n, true)
+			}
+		}
+		return fate
+	})
 }
 
 // overtakeEvent judges the lines up to the last one of r's event, whose EOE record
@@ -160,8 +109,8 @@ func (f *Merger) overtakeEvent(r *record.Record, now time.Time) {
 	const look = 32
 	p := &f.pending
 	last := uint64(0)
-	for n := p.ready; n < min(f.given.end(), p.ready+look); n++ {
-		if id := &f.given.line(n).id; id.Serial == r.Serial && id.Millis == r.Millis {
+	for n := p.ready; n < min(f.awaited.end(), p.ready+look); n++ {
+		if id := &f.awaited.line(n).id; id.Serial == r.Serial && id.Millis == r.Millis {
 			last = n + 1
 		}
 	}
@@ -170,12 +119,12 @@ func (f *Merger) overtakeEvent(r *record.Record, now time.Time) {
 
 // judged notes what is to become of line n.
 func (f *Merger) judged(n uint64, fate fate, now time.Time) {
-	l := f.given.line(n)
+	l := f.awaited.line(n)
 	run, i := f.pending.at(n)
 	f.lastFate = fate
 	if fate == toLeave {
 		l.lineState |= isForeign
-		f.given.forget(n)
+		f.awaited.forget(n)
 		// What stands in front of all positions the run before has judged.
 		if auditds(&run.Batch, i) && !run.place.At(&run.Batch, i).Less(f.resumedAt) {
 			f.noteForeign(&run.Batch, i, now)
@@ -195,31 +144,42 @@ func (f *Merger) judged(n uint64, fate fate, now time.Time) {
 	}
 }
 
+// byItself judges a line by what it is and by its event, and reports whether that settles
+// it. alone: there is no stream that it should have been in.
+func (f *Merger) byItself(n uint64, alone bool) (fate fate, final bool) {
+	l := f.awaited.line(n)
+	run, i := f.pending.at(n)
+	r := &run.Recs[i]
+	switch {
+	case l.lineState&isCont != 0:
+		return f.lastFate, true
+	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == record.TypeEOE: // auditd logs no EOE
+		return toLeave, true
+	case isDaemon(r):
+		return giveIf(f.witness.daemonLine(r, alone, l.lineState&isResumed != 0)), true
+	}
+	fate = f.byEvent(n, l, run, i)
+	return fate, fate != undecided
+}
+
 // overtaken judges a line that the stream has passed without bringing it. Until it is
 // late the stream may bring another event of its serial.
 func (f *Merger) overtaken(n uint64, late bool) fate {
-	l := f.given.line(n)
+	fate, final := f.byItself(n, false)
+	if final {
+		return fate
+	}
+	l := f.awaited.line(n)
 	run, i := f.pending.at(n)
 	r := &run.Recs[i]
 	w := &f.witness
-	switch {
-	case l.lineState&isCont != 0:
-		return f.lastFate
-	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == record.TypeEOE: // auditd logs no EOE
-		return toLeave
-	case isDaemon(r):
-		return giveIf(w.daemonLine(r, false, l.lineState&isResumed != 0))
-	}
-	if fate := f.byEvent(n, l, run, i); fate != undecided {
-		return fate
-	}
 	switch {
 	case w.multi || !w.any:
 		return toGive
 	case l.lineState&isNewer != 0 && f.dist(n) > nearSerials:
 		return toLeave // of the time to come
 	case int32(r.Serial-w.top) > 0 && late:
-		return toLeave // if the stream lacks it the hole shows, and it is looked for
+		return toLeave // if the stream lacks it the hole shows, and the log is searched for it
 	case int32(r.Serial-w.top) > -outOfOrder && !late && !f.wanted(&run.Batch, i):
 		return undecided
 	case int32(r.Serial-w.low) >= 0 && w.top-r.Serial < witnessSize:
@@ -245,46 +205,46 @@ func giveIf(ok bool) fate {
 	return toLeave
 }
 
-// byEvent judges a line by what is known of the event that it says it is of: one
-// that the stream has brought can lack a record, of the types of which it has not had the one
-// there is; no other event has its serial.
-func (f *Merger) byEvent(n uint64, l *givenLine, run *lineRun, i int) fate {
+// byEvent judges a line by what is known of the event that it says it is of: one that the
+// stream has brought can lack a record, but none of a type that comes once and has come;
+// no other event has its serial.
+func (f *Merger) byEvent(n uint64, l *awaitedLine, run *lineRun, i int) fate {
 	r := &run.Recs[i]
 	e := f.witness.find(r, f.witness.nodeKey(run.Node(i)))
 	switch {
 	case e != nil && e.types&byStream != 0:
-		if single := singleType(r.Type); e.millis != r.Millis || e.types&single != 0 && !f.wasCut(e, single, &run.Batch, i) {
+		if single := singleType(r.Type); e.millis != r.Millis || e.types&single != 0 && !f.wasTruncated(e, single, &run.Batch, i) {
 			return toLeave
 		}
 		return giveIf(e.line == 0 || n-e.line < oneEvent || e.line-n < oneEvent)
 	case e != nil && e.millis != r.Millis && f.dist(n) > max(e.dist, nearSerials):
 		return toLeave
-	case f.betterBehind(n, l):
+	case f.hasBetter(n, l):
 		return toLeave
 	}
 	return undecided
 }
 
-// wasCut reports whether the record of that type which consumers were given of an
-// event was cut to something that looks whole, so that line i of b is to be given, too:
-// the log does not have it where it has others of the event, or where the line begins
-// with it. Of older events is not known what the log has.
-func (f *Merger) wasCut(e *witnessed, single witnessTypes, b *record.Batch, i int) bool {
+// wasTruncated reports whether the record of that type which consumers were given of an
+// event was truncated to something that looks whole, so that line i of b is to be given,
+// too: the log does not have it where it has others of the event, or where the line begins
+// with it. What the log has of older events is not known.
+func (f *Merger) wasTruncated(e *witnessed, single witnessTypes, b *record.Batch, i int) bool {
 	sum := e.sums[bits.TrailingZeros8(uint8(single))]
-	if sum == 0 || f.matched[recentKey{e.serial, sum}] {
+	if sum == 0 || f.had.matched[recentKey{e.serial, sum}] {
 		return false
 	}
-	return f.matched[recentKey{serial: e.serial}] || e.millis >= f.matchedFrom && beginsWith(b, i, sum)
+	return f.had.matched[recentKey{serial: e.serial}] || e.millis >= f.had.from && beginsWith(b, i, sum)
 }
 
-// betterBehind reports whether a line that waits has the same serial, another time
+// hasBetter reports whether a later line that waits has the same serial, another time
 // and a better place.
-func (f *Merger) betterBehind(n uint64, l *givenLine) bool {
+func (f *Merger) hasBetter(n uint64, l *awaitedLine) bool {
 	if l.dist <= 1 {
 		return false
 	}
-	for k := n + 1; k < min(f.given.end(), n+lookAhead); k++ {
-		if o := f.given.line(k); o.id.Serial == l.id.Serial && o.id.Millis != l.id.Millis &&
+	for k := n + 1; k < min(f.awaited.end(), n+lookAhead); k++ {
+		if o := f.awaited.line(k); o.id.Serial == l.id.Serial && o.id.Millis != l.id.Millis &&
 			!record.OfDaemon(o.id.Type) && o.lineState&isSuspect == 0 && f.dist(k) < f.dist(n) {
 			return true
 		}
@@ -295,22 +255,22 @@ func (f *Merger) betterBehind(n uint64, l *givenLine) bool {
 // dist says how far the serial of a line is from those beside it in the log, on
 // the side where they are nearer.
 func (f *Merger) dist(n uint64) uint32 {
-	l := f.given.line(n)
+	l := f.awaited.line(n)
 	d := l.dist
 	if d <= 1 || l.far == loneFar {
 		return d
 	}
-	behind, _ := f.distBehind(n)
-	return min(d, behind)
+	after, _ := f.distAfter(n)
+	return min(d, after)
 }
 
-// distBehind says it for the lines behind, and of how many events these are.
-func (f *Merger) distBehind(n uint64) (dist uint32, events int) {
+// distAfter says it for the lines after it, and of how many events these are.
+func (f *Merger) distAfter(n uint64) (dist uint32, events int) {
 	var all [8]uint32
-	own := f.given.line(n).id
+	own := f.awaited.line(n).id
 	last := own.Serial
-	for k := n + 1; k < min(f.given.end(), n+lookAhead) && events < len(all); k++ {
-		o := f.given.line(k)
+	for k := n + 1; k < min(f.awaited.end(), n+lookAhead) && events < len(all); k++ {
+		o := f.awaited.line(k)
 		if o.id.Serial == own.Serial || o.id.Serial == last || o.id.Serial == 0 || record.OfDaemon(o.id.Type) || o.lineState&isSuspect != 0 {
 			continue
 		}
@@ -324,40 +284,32 @@ func (f *Merger) distBehind(n uint64) (dist uint32, events int) {
 	return middle(all[:events]), events
 }
 
-// unheard judges a line of which the stream says nothing. end: no more lines come
-// behind it.
+// unheard judges a line that the stream says nothing of. end: no more lines follow it.
 func (f *Merger) unheard(n uint64, end bool) fate {
-	l := f.given.line(n)
-	run, i := f.pending.at(n)
-	r := &run.Recs[i]
-	switch {
-	case l.lineState&isCont != 0:
-		return f.lastFate
-	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == record.TypeEOE: // auditd logs no EOE
-		return toLeave
-	case isDaemon(r):
-		return giveIf(f.witness.daemonLine(r, true, l.lineState&isResumed != 0))
-	}
-	if fate := f.byEvent(n, l, run, i); fate != undecided {
+	fate, final := f.byItself(n, true)
+	if final {
 		return fate
 	}
+	l := f.awaited.line(n)
+	run, i := f.pending.at(n)
+	r := &run.Recs[i]
 	w := &f.witness
 	if l.dist <= nearSerials || w.any && int32(r.Serial-w.top) <= 0 && w.top-r.Serial < witnessSize {
 		return toGive
 	}
 	const enough = 4
-	behind, events := f.distBehind(n)
+	after, events := f.distAfter(n)
 	if l.far == loneFar {
-		behind, end = unknownDist, true
+		after, end = unknownDist, true
 	}
 	switch {
 	case events >= enough || end && events > 0:
 		// An event can be recorded long before it is written.
-		return giveIf(behind <= nearSerials || l.dist != unknownDist && f.highest-r.Serial < witnessSize)
+		return giveIf(after <= nearSerials || l.dist != unknownDist && f.highest-r.Serial < witnessSize)
 	case !end:
 		return undecided
 	}
-	if f.lastFate == toGive && n > f.given.base && apart(f.given.line(n-1).id.Serial, r.Serial) <= nearSerials {
+	if f.lastFate == toGive && n > f.awaited.base && apart(f.awaited.line(n-1).id.Serial, r.Serial) <= nearSerials {
 		return toGive
 	}
 	return giveIf(l.dist == unknownDist && !w.any) // the only line there is
@@ -365,14 +317,7 @@ func (f *Merger) unheard(n uint64, end bool) fate {
 
 // believe judges the lines below n by the log alone.
 func (f *Merger) believe(n uint64, end bool, now time.Time) {
-	p := &f.pending
-	for ; p.ready < n; p.ready++ {
-		fate := f.unheard(p.ready, end)
-		if fate == undecided {
-			break
-		}
-		f.judged(p.ready, fate, now)
-	}
+	f.decide(n, now, func(n uint64) fate { return f.unheard(n, end) })
 	f.giveReady(now)
 }
 
@@ -384,8 +329,8 @@ func (f *Merger) giveReady(now time.Time) (gave uint64) {
 		n := int(min(p.ready-run.first, uint64(len(run.Recs))))
 		for from := 0; from < n; {
 			to := from + 1
-			state := f.given.line(run.first+uint64(from)).lineState & (isMet | isForeign)
-			for to < n && f.given.line(run.first+uint64(to)).lineState&(isMet|isForeign) == state {
+			state := f.awaited.line(run.first+uint64(from)).lineState & (isMet | isForeign)
+			for to < n && f.awaited.line(run.first+uint64(to)).lineState&(isMet|isForeign) == state {
 				to++
 			}
 			if state&isForeign == 0 {
@@ -410,7 +355,7 @@ func (f *Merger) giveRun(b *record.Batch, at auditlog.Position, now time.Time, c
 	if confirmed {
 		f.tracker.ObserveConfirmed(b, now)
 	} else {
-		f.tracker.Observe(b, now) // a line of the log is never held to be cut
+		f.tracker.Observe(b, now) // a line of the log never counts as truncated
 		for i := range b.Recs {
 			switch r := &b.Recs[i]; {
 			case !r.HasID():
@@ -431,50 +376,12 @@ func (f *Merger) giveRun(b *record.Batch, at auditlog.Position, now time.Time, c
 // dropPending leaves the lines that wait: the log is read from further back, or
 // not any more.
 func (f *Merger) dropPending() {
-	for n := f.pending.ready; n < f.given.end(); n++ {
-		f.given.forget(n)
+	for n := f.pending.ready; n < f.awaited.end(); n++ {
+		f.awaited.forget(n)
 	}
-	f.pending.ready = f.given.end()
+	f.pending.ready = f.awaited.end()
 	for len(f.pending.runs) > 0 {
 		f.pending.dropRun()
 	}
 	f.suspect = 0
-}
-
-// copyOf returns the line of which record i of h is a damaged copy.
-func (f *Merger) copyOf(h *record.Batch, i int, id record.ID) (n uint64, ok bool) {
-	text := h.Text(i)
-	isCut, looked := false, false
-	for n = f.given.kinds[kindOf(id)].first; n != 0; n = f.given.line(n).next {
-		run, k := f.pending.at(n)
-		if run == nil { // given
-			if l := f.given.line(n); h.Recs[i].Len <= l.len || l.len < 8900 && l.lineState&isBroken == 0 {
-				return n, true
-			}
-		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {
-			return n, true
-		} else if common(text, line) == len(line) {
-			continue // it is the line that is not whole
-		}
-		if !looked {
-			isCut, looked = integrity.IsTruncated(h, i) || bytes.Count(text, []byte("audit(")) > 1, true
-		}
-		if isCut {
-			return n, true
-		}
-	}
-	return 0, false
-}
-
-// common returns how many bytes a and b begin with alike.
-func common(a, b []byte) int {
-	n := min(len(a), len(b))
-	if bytes.Equal(a[:n], b[:n]) {
-		return n
-	}
-	k := 0
-	for a[k] == b[k] {
-		k++
-	}
-	return k
 }

@@ -40,7 +40,7 @@ func TestSecondLine(t *testing.T) {
 	mid := userLines(1020, 1029)
 	avc := "type=AVC msg=audit(1800000025.000:1025): avc:  denied  { read } for  pid=1 comm=\"x\" tclass=file permissive=0"
 	withCall := join(userLines(1020, 1024), call(1025), userLines(1026, 1029))
-	at := 5 + 1 // behind the SYSCALL record of 1025
+	at := 5 + 1 // after the SYSCALL record of 1025
 	for _, c := range []struct {
 		name      string
 		log, sent []string // between a and z
@@ -196,8 +196,8 @@ func pendingIsBounded(t *testing.T, held int) {
 	}
 }
 
-// TestSilentStream: what the log has behind the last record of a stream that says
-// nothing more is given after a while, if it goes on from there.
+// TestSilentStream: what the log has after the last record of a stream that says
+// nothing more is given after a while, if it continues from there.
 func TestSilentStream(t *testing.T) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.static = false
@@ -209,8 +209,8 @@ func TestSilentStream(t *testing.T) {
 	got, _ := p.out.lines()
 	compare(t, "at once", got, first, true)
 	p.f.last = p.f.last.Add(-silentTime)
-	for n := p.f.pending.ready; n < p.f.given.end(); n++ {
-		l := p.f.given.line(n)
+	for n := p.f.pending.ready; n < p.f.awaited.end(); n++ {
+		l := p.f.awaited.line(n)
 		l.at = l.at.Add(-silentTime)
 	}
 	time.Sleep(time.Millisecond)
@@ -224,7 +224,7 @@ func TestSilentStream(t *testing.T) {
 }
 
 // TestDoubtWhileLinesWait: as long as a line of the log waits for the stream, which may
-// have lost it, a run that goes on after a restart must not begin behind its event.
+// have lost it, a run that resumes after a restart must not begin after its event.
 func TestDoubtWhileLinesWait(t *testing.T) {
 	m := newModel(1, 0)
 	e := &modelEvent{serial: 1020, millis: 1_800_000_020_000}
@@ -244,7 +244,7 @@ func TestDoubtWhileLinesWait(t *testing.T) {
 	for range 3 {
 		p.f.readLogOnce()
 		if at := p.f.Doubt(); at.IsZero() || at.After(began) {
-			t.Errorf("in doubt since %v, while %d lines of the log wait, read after %v", at, p.f.given.end()-p.f.pending.ready, began)
+			t.Errorf("in doubt since %v, while %d lines of the log wait, read after %v", at, p.f.awaited.end()-p.f.pending.ready, began)
 		}
 	}
 	p.take(t, e.lines[2:])
@@ -259,7 +259,7 @@ func TestDoubtWhileLinesWait(t *testing.T) {
 }
 
 // TestOnlyWhatTheLogWasSearchedForWasCut: of a record from before the place where the log is
-// read from nobody knows whether the log has it, so a line that begins with it is no proof.
+// read from it is not known whether the log has it, so a line that begins with it is no proof.
 func TestOnlyWhatTheLogWasSearchedForWasCut(t *testing.T) {
 	m := newModel(1, 0)
 	p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
@@ -267,14 +267,14 @@ func TestOnlyWhatTheLogWasSearchedForWasCut(t *testing.T) {
 	b := batchOf(long + "\n" + long[:strings.Index(long, "op=")] + "\n")
 	e := &witnessed{serial: 1000, millis: b.Recs[0].Millis}
 	e.sums[4] = sumOf(b.Recs[1].Type, keyText(b, 1))
-	p.f.matched = map[recentKey]bool{}
+	p.f.had.matched = map[recentKey]bool{}
 	for from, want := range map[int64]bool{e.millis - 1: true, e.millis: true, e.millis + 1: false} {
-		if p.f.matchedFrom = from; p.f.wasCut(e, hasUser, b, 0) != want {
+		if p.f.had.from = from; p.f.wasTruncated(e, hasUser, b, 0) != want {
 			t.Errorf("searched from %d ms after it: was cut %v, want %v", from-e.millis, !want, want)
 		}
 	}
-	p.f.matched[recentKey{1000, e.sums[4]}] = true
-	if p.f.matchedFrom = 0; p.f.wasCut(e, hasUser, b, 0) {
+	p.f.had.matched[recentKey{1000, e.sums[4]}] = true
+	if p.f.had.from = 0; p.f.wasTruncated(e, hasUser, b, 0) {
 		t.Error("the log has it, and it was cut")
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // lookAtEnd has the log read once more at the end of the stream: for what auditd had
-// no time to dispatch, and for all that is in doubt, however young. What the log does
+// no time to dispatch, and for all that is in doubt, however recent. What the log does
 // not have may still come: the next run waits for it.
 func (f *Merger) lookAtEnd(now time.Time) {
 	millis, doubt := f.tracker.DoubtMillis()
@@ -20,8 +20,8 @@ func (f *Merger) lookAtEnd(now time.Time) {
 	f.tailSeen = true
 }
 
-// Finish gives what the stream's end has left behind: it is called when the
-// reader and Run have ended. Lines of the log that auditd had no time to dispatch
+// Finish gives what is left at the stream's end: it is called when the reader and Run
+// have ended. Lines of the log that auditd had no time to dispatch
 // are given too; time bounds how long that may take. What the log could not be read
 // for by then is left to the next run.
 func (f *Merger) Finish(until time.Time) {
@@ -44,21 +44,21 @@ func (f *Merger) Finish(until time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
-	searched := read && f.entry == nil && !f.searched && !f.behind && f.unsure == 0
-	if f.mode != direct && !searched && f.leaveToNextRun() {
+	searched := read && f.entry == nil && !f.searched && !f.paused && f.unsure == 0
+	led := f.mode != direct
+	if led && !searched && f.leaveToNextRun() {
 		return
 	}
-	if f.mode != direct {
-		f.settleHeld(time.Now(), len(f.held), true)
-		f.believe(f.given.end(), true, time.Now())
+	if led {
+		f.settleAll()
 	}
 	if searched {
-		f.sure = time.Now()
+		f.certain.until = time.Now()
 	}
-	if f.mode != direct {
+	if led {
 		f.letStreamLead()
 	}
-	f.sayForeign(time.Now(), true)
+	f.reportForeign(time.Now(), true)
 	if f.static {
 		f.tracker.Due(time.Now().Add(time.Hour))
 	}
@@ -67,7 +67,13 @@ func (f *Merger) Finish(until time.Time) {
 	}
 }
 
-// Force ends what Finish would: the log hangs, or is being read still, and there is no
+// settleAll settles the records that are held and the lines that wait.
+func (f *Merger) settleAll() {
+	f.settleHeld(time.Now(), len(f.held), true)
+	f.believe(f.awaited.end(), true, time.Now())
+}
+
+// Force ends what Finish would: the log hangs, or is still being read, and there is no
 // time left.
 func (f *Merger) Force() {
 	f.mu.Lock()
@@ -76,14 +82,13 @@ func (f *Merger) Force() {
 	if f.mode == direct || f.leaveToNextRun() {
 		return
 	}
-	f.settleHeld(time.Now(), len(f.held), true)
-	f.believe(f.given.end(), true, time.Now())
+	f.settleAll()
 	f.letStreamLead()
 }
 
-// leaveToNextRun leaves the records that are held to the next run, which goes on in the log where
-// the consumers are: given now, they would come before others that are still in the log, and
-// might be damaged copies. It reports false where no next run will know where that is.
+// leaveToNextRun leaves the records that are held to the next run, which continues in the log
+// where the consumers are: given now, they would come before others that are still in the log,
+// and might be damaged copies. It reports false where no next run will know where that is.
 func (f *Merger) leaveToNextRun() bool {
 	if f.saves == nil || !f.saves() {
 		return false
@@ -93,15 +98,23 @@ func (f *Merger) leaveToNextRun() bool {
 		records += len(f.held[i].Recs)
 	}
 	now := time.Now()
-	f.sayForeign(now, true)
+	f.reportForeign(now, true)
 	f.giveReady(now)
 	f.dropPending()
-	if f.resuming || f.entered.IsZero() {
-		f.entered = now // what was given so far is all that the log has before
+	if f.resuming || f.certain.entered.IsZero() {
+		f.certain.entered = now // what was given so far is all that the log has before
 	}
 	f.resuming = false
 	f.noteDoubt()
 	f.held, f.heldSize, f.mode, f.entry = nil, 0, direct, nil
 	f.say.Info("ended before audit.log was read to its end: the next start resumes there", zap.Int("records", records))
 	return true
+}
+
+// certainty is what is known of how far the consumers have all that the log has.
+type certainty struct {
+	entered time.Time // when the log was to be read for what is in doubt, until it has been
+	until   time.Time // the consumers have all that the log had then
+	soon    time.Time // and will have what it had then,
+	soonEnd uint64    // when the lines below this one are judged
 }

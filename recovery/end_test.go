@@ -48,7 +48,7 @@ func TestEndBeforeTheLogIsRead(t *testing.T) {
 				got, _ := out.lines()
 				switch {
 				case !saves && len(got) < strings.Count(string(input), "\n")/2:
-					t.Errorf("%s, resuming %v: %d records given, but no next run knows where to go on", name, resuming, len(got))
+					t.Errorf("%s, resuming %v: %d records given, but no next run knows where to resume", name, resuming, len(got))
 				case saves && len(got) > 0:
 					t.Errorf("%s, resuming %v: %d damaged records given, the first is %.100q", name, resuming, len(got), got[0])
 				case saves && (f.Doubt().IsZero() || f.Doubt().After(after)):

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -9,32 +10,46 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// foreignEvery is how often is said what was not given.
+// foreignEvery is how often the lines that were not given are reported.
 const foreignEvery = time.Minute
+
+// foreignLines are the lines of the log that were not given.
+type foreignLines struct {
+	said  uint64 // of those counted
+	at    time.Time
+	first record.Record  // the first one not reported yet
+	last  [256]record.ID // those counted last
+}
 
 // noteForeign counts line i of b, which is not given.
 func (f *Merger) noteForeign(b *record.Batch, i int, now time.Time) {
 	id := b.ID(i)
-	if slices.Contains(f.foreignLast[:], id) {
+	if slices.Contains(f.foreign.last[:], id) {
 		return // the log was read again
 	}
-	f.foreignLast[f.count.Foreign%uint64(len(f.foreignLast))] = id
+	f.foreign.last[f.count.Foreign%uint64(len(f.foreign.last))] = id
 	f.count.Foreign++
-	if f.foreignFirst.Len == 0 {
-		f.foreignFirst = b.Recs[i]
+	if f.foreign.first.Len == 0 {
+		f.foreign.first = b.Recs[i]
 	}
-	f.sayForeign(now, false)
+	f.reportForeign(now, false)
 }
 
-// sayForeign says what was not given, at most once a minute.
-func (f *Merger) sayForeign(now time.Time, end bool) {
-	if f.count.Foreign == f.foreignSaid || !end && now.Sub(f.foreignAt) < foreignEvery {
+// reportForeign logs what was not given, at most once a minute.
+func (f *Merger) reportForeign(now time.Time, end bool) {
+	if f.count.Foreign == f.foreign.said || (!end && now.Sub(f.foreign.at) < foreignEvery) {
 		return
 	}
-	r := &f.foreignFirst
+	r := &f.foreign.first
 	f.say.Warn("audit.log has lines that auditd's stream does not: forged or foreign, not given",
-		zap.Uint64("lines", f.count.Foreign-f.foreignSaid), zap.Uint64("total", f.count.Foreign),
+		zap.Uint64("lines", f.count.Foreign-f.foreign.said), zap.Uint64("total", f.count.Foreign),
 		zap.ByteString("first_type", record.AppendTypeName(nil, r.Type)), zap.Uint32("first_serial", r.Serial),
 		zap.Time("first_time", time.UnixMilli(r.Millis)))
-	f.foreignSaid, f.foreignAt, f.foreignFirst = f.count.Foreign, now, record.Record{}
+	f.foreign.said, f.foreign.at, f.foreign.first = f.count.Foreign, now, record.Record{}
+}
+
+// auditds reports whether a line looks like one of auditd's at all. Without an id
+// it may be a record that auditd could not print (msg=lost).
+func auditds(b *record.Batch, i int) bool {
+	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
 }

@@ -33,7 +33,7 @@ func (e *modelEvent) head(typ string) string {
 }
 
 // model is a kernel that makes events, an auditd that logs and sends them, and
-// somebody who writes lines of his own into the log.
+// a forger of lines in the log.
 type model struct {
 	rnd    *rand.Rand
 	events []*modelEvent
@@ -156,7 +156,7 @@ func (m *model) send(text string) {
 	m.times[text]++
 }
 
-// forged makes lines that stand behind a record of e in the log.
+// forged makes lines that follow a record of e in the log.
 func (m *model) forged(e *modelEvent) []string {
 	types := []string{"USER_LOGIN", "SYSCALL", "EOE", "DAEMON_ERR", "DAEMON_START", "CONFIG_CHANGE", "PATH", "UNKNOWN[1420]"}
 	x := &modelEvent{serial: e.serial, millis: e.millis + 1 + int64(m.rnd.IntN(3))}
@@ -234,7 +234,7 @@ func (m *model) inPath(e *modelEvent) {
 	m.real = append(m.real, whole)
 }
 
-// check compares what consumers were given, and told, with what the kernel made. Of
+// check compares what consumers were given, and had reported, with what the kernel made. Of
 // what the log has from real[from] on nothing may be missing.
 func (m *model) check(t *testing.T, what string, out *collector, real []string) {
 	t.Helper()

@@ -4,8 +4,8 @@
 // auditd from 3.0 on writes a record to its log before it hands it to plugins
 // (auditd.c, distribute_event), so while auditd writes a log, that is ahead of
 // the stream, complete and in the same order. In ordinary times the stream leads
-// and the log is not read at all. While there is doubt (at a start behind a
-// saved position, after a hole, a damaged event or a cut record) the log leads:
+// and the log is not read at all. While there is doubt (at a start from a saved
+// position, after a hole, a damaged event or a truncated record) the log leads:
 // its lines go to the consumers at once, and a record of the stream is passed on
 // only when the log did not have it.
 package recovery
@@ -29,7 +29,7 @@ type Out interface {
 	// Put gives records to every consumer, in order. It may wait for a lossless
 	// one. b is not kept.
 	Put(b *record.Batch)
-	// Lost tells every consumer of events that are nowhere to be had.
+	// Lost reports to every consumer events that are found nowhere.
 	Lost(t integrity.Gap)
 }
 
@@ -45,12 +45,12 @@ const (
 type Counts struct {
 	Mode      string `json:"mode"`           // "stream" or "log": which of them leads
 	Led       uint64 `json:"led"`            // times the log began to lead
-	Resumed   uint64 `json:"resumed"`        // records given at the start, from behind the saved positions
+	Resumed   uint64 `json:"resumed"`        // records given at the start, from after the saved positions
 	Recovered uint64 `json:"recovered"`      // records the stream did not bring, given from the log
-	Mended    uint64 `json:"mended"`         // records that came cut or damaged, given whole from the log
+	Mended    uint64 `json:"mended"`         // records that came truncated or damaged, given whole from the log
 	LogOnly   uint64 `json:"log_only"`       // records of kinds that auditd logs and does not send to plugins, given from the log
 	LostHoles uint64 `json:"lost"`           // events that neither stream nor log have
-	Stopped   uint64 `json:"auditd_stopped"` // events of when auditd was stopped in order, which no log can have: no loss
+	Stopped   uint64 `json:"auditd_stopped"` // events of when auditd was properly stopped, which no log can have: no loss
 	Bypassed  uint64 `json:"bypassed"`       // times the log hung and was left aside
 	Foreign   uint64 `json:"foreign"`        // lines of the log that the stream has passed without them: forged or foreign, not given
 	LogError  string `json:"log_error,omitempty"`
@@ -71,67 +71,56 @@ type Merger struct {
 	wake    chan struct{}
 	room    chan struct{} // has an element when held records were settled
 
-	mu          sync.Mutex // guards all below; whoever holds it may give records to the consumers
-	tracker     *integrity.Tracker
-	recent      recentRecords
-	nodes       map[string]bool // names in node= of the stream's records
-	node        []byte          // of the last one
-	given       awaited
-	pending     pending
-	witness     witness
-	mode        mode
-	entry       *entry // set until the log is read from its place
-	held        []heldBatch
-	heldSize    int
-	maxHeld     int
-	before      map[recentKey]uint16 // given by the stream before the log began to lead
-	matched     map[recentKey]bool   // of these, those that the log has; with sum 0: any of an event
-	matchedFrom int64                // where in time the log was searched for them from
-	sinceAt     int64                // time of the oldest of them,
-	since       uint32               // and its serial,
-	sinceOK     bool                 // if there is one
-	unsure      int64                // not 0: the log is to be read again from this time on
-	sought      time.Time            // when it was read from another place last
-	holes       []integrity.Gap      // wanted from further back
-	check       atomic.Bool          // the log is to lead for a moment; not guarded
-	doubt       time.Time            // when there was reason to doubt the stream last
-	quiet       time.Duration        // how long there must be none before the stream leads again
-	ioSince     time.Time            // set while the log is being read
-	down        time.Time            // the log could not be read: leave it alone until then
-	last        time.Time            // arrival of the last record
-	latest      integrity.Latest     // of the stream's records
-	tailSeen    bool                 // the log's tail was looked at since then
-	lastID      record.Record        // of the stream's last record that had an id
-	lastEOE     uint32               // serial of its last EOE record
-	behind      bool                 // the log was not read to its end: too much waits
-	searched    bool                 // the log was read from another place, but not yet to its end
-	loseAt      uint64               // with this line judged, what the log should have had is lost; 0: not
-	ended       bool                 // the stream brings nothing any more
-	suspect     int                  // so many more lines may be parts of an address
-	lastFate    fate                 // of the line judged last
-	highest     uint32               // serial of the last line that only the log had
-	misses      int                  // records in a row that were waited for and are not in the log
-	count       Counts
-	entered     time.Time // when the log was to be read for what is in doubt, until it has been
-	sure        time.Time // the consumers have all that the log had then
-	soonSure    time.Time // and will have what it had then,
-	sureEnd     uint64    // when the lines below this one are judged
-	resuming    bool      // they are being given the log in its order: nothing before is missing
+	mu       sync.Mutex // guards all below; whoever holds it may give records to the consumers
+	tracker  *integrity.Tracker
+	recent   recentRecords
+	nodes    map[string]bool // names in node= of the stream's records
+	node     []byte          // of the last one
+	awaited  awaited
+	pending  pending
+	witness  witness
+	mode     mode
+	entry    *entry // set until the log is read from its place
+	held     []heldBatch
+	heldSize int
+	maxHeld  int
+	unsure   int64            // not 0: the log is to be read again from this time on
+	sought   time.Time        // when it was read from another place last
+	holes    []integrity.Gap  // wanted from further back
+	check    atomic.Bool      // the log is to lead for a moment; not guarded
+	doubt    time.Time        // when there was reason to doubt the stream last
+	quiet    time.Duration    // how long there must be none before the stream leads again
+	ioSince  time.Time        // set while the log is being read
+	down     time.Time        // the log could not be read: leave it alone until then
+	last     time.Time        // arrival of the last record
+	latest   integrity.Latest // of the stream's records
+	tailSeen bool             // the log's tail was looked at since then
+	lastID   record.Record    // of the stream's last record that had an id
+	lastEOE  uint32           // serial of its last EOE record
+	paused   bool             // the log was not read to its end: too much waits
+	searched bool             // the log was read from another place, but not yet to its end
+	loseAt   uint64           // with this line judged, what the log should have had is lost; 0: not
+	ended    bool             // the stream brings nothing any more
+	suspect  int              // so many more lines may be parts of an address
+	lastFate fate             // of the line judged last
+	highest  uint32           // serial of the last line that only the log had
+	misses   int              // records in a row that were waited for and are not in the log
+	count    Counts
+	resuming bool // the consumers are being given the log in its order: nothing before is missing
 	// resumedAt is the place in the log from which on one of them was given lines at the start.
 	resumedAt auditlog.Position
 
 	doubtful atomic.Int64 // see Doubt; ns since 1970, 0 when there is none
 
-	foreignSaid  uint64 // of those counted
-	foreignAt    time.Time
-	foreignFirst record.Record  // the first one not said yet
-	foreignLast  [256]record.ID // those counted last
+	had     givenBefore
+	certain certainty
+	foreign foreignLines
 
 	shownMu sync.Mutex // guards shown: whoever asks must not wait for a lossless consumer
 	shown   Shown
 }
 
-// Shown is what a Merger says of itself.
+// Shown is what a Merger reports of itself.
 type Shown struct {
 	Counts
 	Serials integrity.Counts `json:"serials"`
@@ -143,21 +132,15 @@ type entry struct {
 	had    auditlog.Position // of the last line that the consumers have
 }
 
-// heldBatch is a copy of records of the stream that wait for the log.
-type heldBatch struct {
-	record.Batch
-	at time.Time
-}
-
 const (
 	maxHeld    = 16 << 20               // bytes of records that wait for the log, unless Options say less
 	stuckAfter = 500 * time.Millisecond // for one read of the log, with the hold full
-	lagTime    = 100 * time.Millisecond // the log may be this much behind the stream (auditd 2.8)
+	lagTime    = 100 * time.Millisecond // the log may lag the stream by this (auditd 2.8)
 	quietTime  = 5 * time.Second        // without doubt, before the stream leads again
 	idleTime   = time.Second            // without records, before the log's tail is looked at
 )
 
-// follower is what a Merger asks of a Log; tests have one that hangs.
+// follower is what a Merger asks of an auditlog.Reader; tests have one that hangs.
 type follower interface {
 	SeekAfter(id record.ID) (auditlog.Position, error)
 	SeekAt(id record.ID) (auditlog.Position, error)
@@ -179,7 +162,7 @@ type Options struct {
 	Tracker *integrity.Tracker
 	Out     Out
 	Say     *zap.Logger
-	// Saves, which may be nil, reports whether the next run will go on where each consumer is. It is
+	// Saves, which may be nil, reports whether the next run will resume where each consumer is. It is
 	// called with the Merger's lock.
 	Saves func() bool
 	// Panicked, which may be nil, is called with a panic that was caught, with the records at
@@ -191,7 +174,7 @@ type Options struct {
 func New(o Options) *Merger {
 	f := &Merger{network: o.Network, static: o.Static, tracker: o.Tracker, out: o.Out, say: o.Say, saves: o.Saves, panicked: o.Panicked, nodes: make(map[string]bool),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), tailSeen: true,
-		given: awaited{base: 1}, pending: pending{ready: 1}}
+		awaited: awaited{base: 1}, pending: pending{ready: 1}}
 	if o.Log != nil {
 		f.log = o.Log
 	}
@@ -231,7 +214,7 @@ func (f *Merger) Tracker(fn func(*integrity.Tracker)) bool {
 	return true
 }
 
-// WithLock calls fn while nobody else gives records to the consumers.
+// WithLock calls fn while nothing else gives records to the consumers.
 func (f *Merger) WithLock(fn func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -262,11 +245,10 @@ func (f *Merger) Take(b *record.Batch) {
 }
 
 // Doubt returns the time of arrival from which on consumers may lack records that
-// audit.log has, the zero time when they lack none. Where a consumer goes on after
-// a restart must not be after that. It may be called from anywhere and does not
-// wait.
+// audit.log has, the zero time when they lack none. A consumer must not resume after
+// that. It may be called from anywhere and does not wait.
 //
-// It is published before the records that show a doubt are given to anybody, and
+// It is published before the records that show a doubt are given to any consumer, and
 // is taken back only after what was missing has been.
 func (f *Merger) Doubt() time.Time {
 	if at := f.doubtful.Load(); at != 0 {
@@ -284,11 +266,11 @@ func (f *Merger) noteDoubt() {
 	// Serials and records come a little out of order, so the place in doubt may be
 	// a little before the record that showed it.
 	at = at.Add(-f.tracker.Window() / 4)
-	if ok && at.Before(f.sure) {
-		at = f.sure // what is missing from before that the log did not have either
+	if ok && at.Before(f.certain.until) {
+		at = f.certain.until // what is missing from before that the log did not have either
 	}
-	if !f.entered.IsZero() && (!ok || f.entered.Before(at)) {
-		at, ok = f.entered, true
+	if !f.certain.entered.IsZero() && (!ok || f.certain.entered.Before(at)) {
+		at, ok = f.certain.entered, true
 	}
 	if !ok || f.resuming {
 		f.doubtful.Store(0)
@@ -297,8 +279,8 @@ func (f *Merger) noteDoubt() {
 	f.doubtful.Store(at.UnixNano())
 }
 
-// passWhole gives records to the consumers, up to the first that is visibly cut and
-// can be had whole from the log, and returns how many.
+// passWhole gives records to the consumers, up to the first that is visibly truncated and
+// that the log may have whole, and returns how many.
 func (f *Merger) passWhole(b *record.Batch, now time.Time) int {
 	if f.log == nil || now.Before(f.down) {
 		f.passAll(b, now)
@@ -312,12 +294,12 @@ func (f *Merger) passWhole(b *record.Batch, now time.Time) int {
 	return n
 }
 
-// passAll gives records of the stream as they came, also those that are cut.
+// passAll gives records of the stream as they came, also truncated ones.
 func (f *Merger) passAll(b *record.Batch, now time.Time) {
 	for n := 0; n < len(b.Recs); n++ {
 		n += f.tracker.Observe(&record.Batch{Buf: b.Buf, Recs: b.Recs[n:]}, now)
 		if n < len(b.Recs) {
-			f.tracker.ObserveCut(b, n, now)
+			f.tracker.ObserveTruncated(b, n, now)
 		}
 	}
 	f.noteDoubt()
@@ -372,96 +354,59 @@ func (f *Merger) letLogLead(now time.Time, millis int64, quiet time.Duration) {
 // beginSearch has the log read from the lines of about this time on, those left out
 // that the consumers have.
 func (f *Merger) beginSearch(now time.Time, millis int64) {
-	if f.entered.IsZero() {
-		f.entered = now
+	if f.certain.entered.IsZero() {
+		f.certain.entered = now
 	}
 	f.noteDoubt()
-	if n := f.pending.ready; n < f.given.end() {
-		millis = min(millis, f.given.line(n).id.Millis) // those wait no more
+	if n := f.pending.ready; n < f.awaited.end() {
+		millis = min(millis, f.awaited.line(n).id.Millis) // those wait no more
 	}
 	f.dropPending()
-	f.soonSure, f.sureEnd = time.Time{}, 0
+	f.certain.soon, f.certain.soonEnd = time.Time{}, 0
 	f.loseAt, f.searched = 0, false
 	f.witness.begin(&f.recent)
-	f.witnessHeld()
-	f.before = f.recent.set()
-	f.sinceAt, f.since, f.sinceOK = f.recent.oldest()
+	for i := range f.held {
+		f.witness.note(&f.held[i].Batch)
+	}
+	f.had.counts = f.recent.set()
+	f.had.oldestAt, f.had.oldest, f.had.oldestKnown = f.recent.oldest()
 	f.entry = &entry{millis: f.searchFrom(millis, time.Now())}
 	f.unsure = 0
 }
 
-// witnessHeld takes in the records that wait.
-func (f *Merger) witnessHeld() {
-	for i := range f.held {
-		f.witness.note(&f.held[i].Batch)
-	}
-}
+func (f *Merger) wakeRun() { poke(f.wake) }
 
-func (f *Merger) wakeRun() {
+// poke puts an element into a channel that has room for one.
+func poke(ch chan<- struct{}) {
 	select {
-	case f.wake <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
-}
-
-// holdBatch holds records of the stream until the log was read as far. It reports
-// false when the stream leads again before there is room for them.
-func (f *Merger) holdBatch(b *record.Batch, now time.Time) bool {
-	for f.heldSize > f.maxHeld && f.mode != direct {
-		if !f.ioSince.IsZero() && time.Since(f.ioSince) > stuckAfter {
-			f.bypass(now)
-			break
-		}
-		f.mu.Unlock()
-		select {
-		case <-f.room:
-		case <-time.After(stuckAfter / 10):
-		}
-		f.mu.Lock()
-	}
-	if f.mode == direct {
-		return false
-	}
-	f.witness.note(b)
-	f.held = append(f.held, copyHeld(b, now))
-	f.heldSize += len(f.held[len(f.held)-1].Buf)
-	f.wakeRun()
-	return true
-}
-
-// copyHeld copies b.
-func copyHeld(b *record.Batch, now time.Time) heldBatch {
-	from, to := b.Recs[0].Off, uint32(0)
-	for i := range b.Recs {
-		from, to = min(from, b.Recs[i].Off), max(to, b.Recs[i].Off+b.Recs[i].Len)
-	}
-	h := heldBatch{at: now}
-	h.Buf = append(make([]byte, 0, to-from), b.Buf[from:to]...)
-	h.Recs = append(make([]record.Record, 0, len(b.Recs)), b.Recs...)
-	for i := range h.Recs {
-		h.Recs[i].Off -= from
-	}
-	return h
 }
 
 // bypass leaves the log aside: a read of it hangs, and the stream must not.
 func (f *Merger) bypass(now time.Time) {
 	f.count.Bypassed++
-	f.say.Warn("audit.log hangs: going on with the stream alone, holes stay open",
+	f.say.Warn("audit.log does not respond: continuing with the stream alone, gaps stay open",
 		zap.Duration("for", time.Since(f.ioSince).Round(time.Millisecond)))
 	f.down = now.Add(downTime)
+	f.abandonLog(now)
+}
+
+// abandonLog gives the records that are held, and lets the stream lead.
+func (f *Merger) abandonLog(now time.Time) {
 	f.settleHeld(now, len(f.held), true)
 	f.letStreamLead()
 }
 
 // letStreamLead lets the stream lead again.
 func (f *Merger) letStreamLead() {
-	f.mode, f.entry, f.before, f.matched, f.holes = direct, nil, nil, nil, nil
-	f.entered = time.Time{} // the log was read, or cannot be
+	f.mode, f.entry, f.had.counts, f.had.matched, f.holes = direct, nil, nil, nil, nil
+	f.certain.entered = time.Time{} // the log was read, or cannot be
 	f.giveReady(time.Now())
 	f.dropPending()
-	f.count.Recovered += f.given.drop(f.given.end())
-	f.pending, f.witness.events, f.behind = pending{ready: f.pending.ready}, nil, false
+	f.count.Recovered += f.awaited.drop(f.awaited.end())
+	f.pending, f.witness.events, f.paused = pending{ready: f.pending.ready}, nil, false
 	if f.loseAt != 0 {
 		f.loseAt = 0
 		f.reportLost()

@@ -160,7 +160,7 @@ func TestHarmed(t *testing.T) {
 }
 
 // TestDropped: records dropped from a stream that leads are given from the log,
-// none twice. Those given behind later ones say so: a saved position must not go
+// none twice. Those given after later ones say so: a saved position must not go
 // back to them.
 func TestDropped(t *testing.T) {
 	if testing.Short() {
@@ -197,7 +197,7 @@ func TestDropped(t *testing.T) {
 	}
 }
 
-// TestLostForGood: what neither stream nor log has is told.
+// TestLostForGood: what neither stream nor log has is reported.
 func TestLostForGood(t *testing.T) {
 	name := whole[1]
 	gone := 0
@@ -233,7 +233,7 @@ func TestLostForGood(t *testing.T) {
 		told += l.Events()
 	}
 	if told != uint64(gone) || gone == 0 {
-		t.Errorf("%d events told as lost, %d are", told, gone)
+		t.Errorf("%d events reported as lost, %d are", told, gone)
 	}
 }
 
@@ -244,7 +244,7 @@ func serialOf(line []byte) (n uint32) {
 	return n
 }
 
-// TestResume: each consumer goes on behind its own position, and nothing comes
+// TestResume: each consumer continues after its own position, and nothing comes
 // twice when the stream brings again what stood in the log.
 func TestResume(t *testing.T) {
 	for seed := range uint64(30) {
@@ -354,7 +354,7 @@ func (h hungLog) Next(b *record.Batch) (auditlog.Position, error) {
 	return h.Reader.Next(b)
 }
 
-// TestHungLog: the stream goes on without a log that hangs, and loses nothing it
+// TestHungLog: the stream continues without a log that hangs, and loses nothing it
 // brought, cut or not.
 func TestHungLog(t *testing.T) {
 	for _, name := range []string{whole[1], "audit-4.2.1-raw"} {

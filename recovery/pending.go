@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"slices"
 	"sort"
 
 	"audisp-relay/audit/auditlog"
@@ -17,7 +16,7 @@ type pending struct {
 	spare [][]byte
 }
 
-// lineRun are lines that stand one behind the other in the log, copied.
+// lineRun are consecutive lines of the log, copied.
 type lineRun struct {
 	record.Batch
 	first uint64            // number of the first
@@ -27,17 +26,11 @@ type lineRun struct {
 
 // add copies records from to to of b, whose numbers begin with first.
 func (p *pending) add(b *record.Batch, from, to int, first uint64, place auditlog.Position, give func(b *record.Batch, at auditlog.Position)) {
-	recs := b.Recs[from:to]
-	low, high := recs[0].Off, recs[len(recs)-1].Off+recs[len(recs)-1].Len
-	run := lineRun{first: first, place: place, give: give}
+	var buf []byte
 	if k := len(p.spare); k > 0 {
-		run.Buf, p.spare = p.spare[k-1][:0], p.spare[:k-1]
+		buf, p.spare = p.spare[k-1][:0], p.spare[:k-1]
 	}
-	run.Buf = append(run.Buf, b.Buf[low:high]...)
-	run.Recs = slices.Clone(recs)
-	for i := range run.Recs {
-		run.Recs[i].Off -= low
-	}
+	run := lineRun{copyRecords(buf, b.Buf, b.Recs[from:to]), first, place, give}
 	p.runs = append(p.runs, run)
 	p.size += len(run.Buf)
 }

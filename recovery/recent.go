@@ -13,10 +13,10 @@ import (
 const recentSize = 1 << 17
 
 // recentRecords remembers the records that consumers were given last, each by 16 bytes.
-// When the log begins to lead it tells which of its lines they have already.
+// When the log begins to lead it shows which of its lines they have already.
 // Writing it is on the path of every record, so a key is made of samples of the
 // text: two records of one event and type with equal samples and length are
-// counted, not told apart.
+// counted, not distinguished.
 type recentRecords struct {
 	ring []recentRecord
 	next int // where the next one goes
@@ -64,14 +64,10 @@ func (r *recentRecords) add(b *record.Batch) {
 // oldest returns the time of the oldest record remembered, and the serial from which
 // on all events are, by the oldest that has one of the kernel's.
 func (r *recentRecords) oldest() (millis int64, serial uint32, ok bool) {
-	from, n := 0, r.next
-	if r.full {
-		from, n = r.next, recentSize
-	}
-	for i := range n {
-		k := &r.ring[(from+i)%recentSize]
-		if i == 0 {
-			millis = k.millis()
+	begun := false
+	for k := range r.all {
+		if !begun {
+			millis, begun = k.millis(), true
 		}
 		switch {
 		case k.sum&1 != 0:
@@ -84,27 +80,28 @@ func (r *recentRecords) oldest() (millis int64, serial uint32, ok bool) {
 	return 0, 0, false
 }
 
-// each calls fn with all that is remembered, the oldest first.
-func (r *recentRecords) each(fn func(k recentKey, typ uint32, millis int64)) {
+// all goes through what is remembered, the oldest first.
+func (r *recentRecords) all(yield func(*recentRecord) bool) {
 	from, n := 0, r.next
 	if r.full {
 		from, n = r.next, recentSize
 	}
 	for i := range n {
-		k := &r.ring[(from+i)%recentSize]
-		fn(k.recentKey, uint32(k.packed>>timeBits), k.millis())
+		if !yield(&r.ring[(from+i)%recentSize]) {
+			return
+		}
 	}
 }
 
 // set returns how often each record is remembered.
 func (r *recentRecords) set() map[recentKey]uint16 {
-	keys := r.ring[:r.next]
+	n := r.next
 	if r.full {
-		keys = r.ring
+		n = recentSize
 	}
-	m := make(map[recentKey]uint16, len(keys))
-	for i := range keys {
-		m[keys[i].recentKey]++
+	m := make(map[recentKey]uint16, n)
+	for k := range r.all {
+		m[k.recentKey]++
 	}
 	return m
 }
@@ -126,18 +123,15 @@ func keyText(b *record.Batch, i int) []byte {
 		// In a frame it stands as it came, in a line auditd writes a space for it.
 		text = bytes.ReplaceAll(text, []byte{'\n'}, []byte{' '})
 	}
-	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == ' ' || text[len(text)-1] == 0) {
-		text = text[:len(text)-1]
-	}
-	return text
+	return record.TrimEnd(text)
 }
 
-// sumOf makes the sum of a key from the text of a record, of which it looks at samples.
+// sumOf makes the sum of a key from samples of the text of a record.
 func sumOf(typ uint32, text []byte) uint32 {
 	n := len(text)
 	sum := uint64(typ)<<32 | uint64(uint32(n))
 	if n >= 64 {
-		// Behind the id, about where item=, the names and the pids are; the middle
+		// After the id, about where item=, the names and the pids are; the middle
 		// and the end. The products do not wait for each other.
 		head, middle, end := text[32:56], text[n/2:n/2+8], text[n-8:]
 		sum ^= binary.LittleEndian.Uint64(head)*0x9E3779B97F4A7C15 +
@@ -162,8 +156,8 @@ func sumOf(typ uint32, text []byte) uint32 {
 	return folded
 }
 
-// beginsWith reports whether a record that is shorter than record i, and is the begin of
-// it, has that sum.
+// beginsWith reports whether a record that is shorter than record i, and is its
+// beginning, has that sum.
 func beginsWith(b *record.Batch, i int, sum uint32) bool {
 	text := keyText(b, i)
 	for n := 1; n < len(text); n++ {
@@ -199,4 +193,14 @@ func afterNode(text []byte, nodeLen uint16) []byte {
 		return text
 	}
 	return text[min(len(text), len("node= ")+int(nodeLen)):]
+}
+
+// givenBefore are the records that the consumers were given before the log began to lead.
+type givenBefore struct {
+	counts      map[recentKey]uint16 // how often each was given
+	matched     map[recentKey]bool   // those that the log has; with sum 0: any of an event
+	from        int64                // where in time the log was searched for them from
+	oldestAt    int64                // time of the oldest of them,
+	oldest      uint32               // and its serial,
+	oldestKnown bool                 // if there is one
 }

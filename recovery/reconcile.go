@@ -22,16 +22,13 @@ func (f *Merger) settleHeld(now time.Time, n int, force bool) {
 		f.heldSize -= len(h.Buf)
 		f.held[0] = heldBatch{}
 		f.held = f.held[1:]
-		select {
-		case f.room <- struct{}{}:
-		default:
-		}
+		poke(f.room)
 	}
 }
 
 // settleBatch returns how many records of h are dealt with.
 func (f *Merger) settleBatch(h *heldBatch, now time.Time, force bool) int {
-	from := 0 // h.Recs[from:i] are to be forwarded, behind the lines that are ready
+	from := 0 // h.Recs[from:i] are to be forwarded, after the lines that are ready
 	flush := func(i int) {
 		if from < i {
 			f.passAll(&record.Batch{Buf: h.Buf, Recs: h.Recs[from:i]}, now)
@@ -76,11 +73,11 @@ const (
 func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decision {
 	r := &h.Recs[i]
 	if !r.HasID() {
-		if n, ok := f.given.find(h.ID(i)); ok {
+		if n, ok := f.awaited.find(h.ID(i)); ok {
 			return f.dropIf(f.meet(&h.Batch, i, n, now, force))
 		}
 		switch {
-		case f.lastID.HasID() && isCutEOE(&h.Batch, i):
+		case f.lastID.HasID() && isTruncatedEOE(&h.Batch, i):
 			f.overtakeEvent(&f.lastID, now)
 			f.noteReplaced(now)
 			return replaceEOE
@@ -100,11 +97,11 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 	}
 	f.lastID = *r
 	id := h.ID(i)
-	if n, ok := f.given.find(id); ok {
+	if n, ok := f.awaited.find(id); ok {
 		f.misses = 0
 		return f.dropIf(f.meet(&h.Batch, i, n, now, force))
 	}
-	if n, ok := f.copyOf(&h.Batch, i, id); ok {
+	if n, ok := f.originalOf(&h.Batch, i, id); ok {
 		if !f.meet(&h.Batch, i, n, now, force) {
 			return hold
 		}
@@ -115,7 +112,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 		f.letLogLead(now, f.writtenAt(r.Millis), quietTime)
 		return hold
 	}
-	if f.behind && !force {
+	if f.paused && !force {
 		return hold
 	}
 	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is
@@ -156,8 +153,8 @@ func (f *Merger) giveEOE(now time.Time) {
 	f.out.Put(b)
 }
 
-// isCutEOE reports whether record i is an EOE record whose id was cut.
-func isCutEOE(b *record.Batch, i int) bool {
+// isTruncatedEOE reports whether record i is an EOE record whose id was cut off.
+func isTruncatedEOE(b *record.Batch, i int) bool {
 	if r := &b.Recs[i]; r.Kind == record.Ver0 {
 		return r.Type == record.TypeEOE
 	}
@@ -199,4 +196,42 @@ func isFragment(text []byte, r *record.Record) bool {
 func eoe(millis int64, serial uint32) *record.Batch {
 	text := fmt.Appendf(nil, "type=EOE msg=audit(%d.%03d:%d): \n", millis/1000, millis%1000, serial)
 	return &record.Batch{Buf: text, Recs: []record.Record{{Len: uint32(len(text)), Type: record.TypeEOE, Serial: serial, Millis: millis, Kind: record.Line}}}
+}
+
+// originalOf returns the line that record i of h is a damaged copy of.
+func (f *Merger) originalOf(h *record.Batch, i int, id record.ID) (n uint64, ok bool) {
+	text := h.Text(i)
+	truncated, looked := false, false
+	for n = f.awaited.kinds[kindOf(id)].first; n != 0; n = f.awaited.line(n).next {
+		run, k := f.pending.at(n)
+		if run == nil { // given
+			if l := f.awaited.line(n); h.Recs[i].Len <= l.len || l.len < 8900 && l.lineState&isBroken == 0 {
+				return n, true
+			}
+		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {
+			return n, true
+		} else if common(text, line) == len(line) {
+			continue // it is the line that is not whole
+		}
+		if !looked {
+			truncated, looked = integrity.IsTruncated(h, i) || bytes.Count(text, []byte("audit(")) > 1, true
+		}
+		if truncated {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// common returns how many bytes a and b begin with alike.
+func common(a, b []byte) int {
+	n := min(len(a), len(b))
+	if bytes.Equal(a[:n], b[:n]) {
+		return n
+	}
+	k := 0
+	for a[k] == b[k] {
+		k++
+	}
+	return k
 }

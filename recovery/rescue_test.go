@@ -26,7 +26,7 @@ func (c *collected) Put(b *record.Batch) {
 func (c *collected) Lost(integrity.Gap) {}
 
 // TestFeedPanics: what the stream brings is given although the Merger panics over it, what waits for
-// the log, too, and nothing is locked behind that.
+// the log, too, and nothing is locked after that.
 func TestFeedPanics(t *testing.T) {
 	out := new(collected)
 	told := 0
@@ -51,7 +51,7 @@ func TestFeedPanics(t *testing.T) {
 	f.nodes = nil // the next name of a node cannot be noted
 	take(2)
 	if told != 1 || out.text.String() != want {
-		t.Fatalf("told %d times, given %q", told, out.text.String())
+		t.Fatalf("called %d times, given %q", told, out.text.String())
 	}
 	f.nodes = make(map[string]bool)
 	take(3)
@@ -68,6 +68,6 @@ func TestFeedPanics(t *testing.T) {
 	})
 	take(5)
 	if told != 2 || out.text.String() != want || f.Show().Mode != "stream" {
-		t.Errorf("told %d times, %q leads, given %q\nwant %q", told, f.Show().Mode, out.text.String(), want)
+		t.Errorf("called %d times, %q leads, given %q\nwant %q", told, f.Show().Mode, out.text.String(), want)
 	}
 }

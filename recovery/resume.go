@@ -10,7 +10,7 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// Resumed is a consumer that goes on where an earlier run has ended.
+// Resumed is a consumer that continues where an earlier run has ended.
 type Resumed struct {
 	Name  string
 	ID    record.ID // of the last record it had that is in the log
@@ -34,8 +34,8 @@ func (f *Merger) Begin() {
 	f.count.Led++
 }
 
-// Resume gives each consumer what stands in the log behind its position, then
-// lets the log lead until the stream has caught up. It is called after Begin,
+// Resume gives each consumer what follows its position in the log, then lets the log
+// lead until the stream has caught up. It is called after Begin,
 // before Run, by Run's goroutine.
 func (f *Merger) Resume(cs []Resumed) {
 	if f.log == nil {
@@ -49,12 +49,11 @@ func (f *Merger) Resume(cs []Resumed) {
 	f.logState(err)
 	f.resuming = false
 	if err == nil {
-		f.sure = began
+		f.certain.until = began
 	}
 	f.noteDoubt()
 	if err != nil && f.mode != direct {
-		f.settleHeld(time.Now(), len(f.held), true)
-		f.letStreamLead()
+		f.abandonLog(time.Now())
 		return
 	}
 	f.wakeRun()
@@ -83,7 +82,7 @@ func (f *Merger) resume(cs []Resumed) error {
 // the plugin itself took from the log at its end.
 const overlap = 10 * time.Second
 
-// places finds where each consumer goes on and goes to the first of them, or
+// places finds where each consumer resumes and goes to the first of these places, or
 // further back by the overlap.
 func (f *Merger) places(cs []Resumed) error {
 	defer f.markReading()()
@@ -108,10 +107,10 @@ func (f *Merger) places(cs []Resumed) error {
 			c.from, err = f.log.SeekAfter(c.ID)
 		}
 		if errors.Is(err, auditlog.ErrAbsent) {
-			f.say.Info("what this consumer had last is not in audit.log, which has older records: going on behind those that are not newer",
+			f.say.Info("what this consumer had last is not in audit.log, which has older records: continuing after those that are not newer",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
 		} else if errors.Is(err, auditlog.ErrGone) {
-			f.say.Warn("what this consumer had last is no longer in audit.log: going on with the oldest that is",
+			f.say.Warn("what this consumer had last is no longer in audit.log: continuing with the oldest that is",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
 		} else if err != nil {
 			return err
@@ -129,8 +128,8 @@ func (f *Merger) places(cs []Resumed) error {
 	return f.log.Go(first)
 }
 
-// put gives c the part of b that is behind its position, and returns how many
-// records that is.
+// put gives c the part of b that follows its position, and returns how many records
+// that is.
 func (c *Resumed) put(b *record.Batch, at auditlog.Position) int {
 	n := 0
 	for n < len(b.Recs) && at.At(b, n).Less(c.from) {

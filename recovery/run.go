@@ -1,15 +1,17 @@
 package recovery
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
 )
 
@@ -64,23 +66,19 @@ func (f *Merger) lookForGaps(now time.Time, end bool) {
 	if end && f.static {
 		due = now.Add(time.Hour)
 	}
-	troubles := f.tracker.Due(due)
+	gaps := f.tracker.Due(due)
 	if f.log == nil || now.Before(f.down) {
 		f.reportLost()
 		return
 	}
-	if len(troubles) > 0 {
-		millis := troubles[0].From
-		for _, t := range troubles {
-			millis = min(millis, t.From)
-		}
+	if len(gaps) > 0 {
+		f.holes = append(f.holes, gaps...)
+		millis := slices.MinFunc(gaps, func(a, b integrity.Gap) int { return cmp.Compare(a.From, b.From) }).From
 		if f.mode != led {
-			f.holes = append(f.holes, troubles...)
 			f.letLogLead(now, millis, quietTime)
 		} else {
 			// The log should have had them. It may have been another one.
 			f.doubt = now
-			f.holes = append(f.holes, troubles...)
 			f.doubtLog(millis)
 		}
 	}
@@ -105,12 +103,12 @@ func (f *Merger) doubtLog(millis int64) {
 	if f.unsure == 0 || millis < f.unsure {
 		f.unsure = max(millis, 1)
 	}
-	if f.entered.IsZero() {
-		f.entered = f.sure
+	if f.certain.entered.IsZero() {
+		f.certain.entered = f.certain.until
 	}
 }
 
-// reportLost tells the consumers of what is nowhere to be had.
+// reportLost reports to the consumers what is found nowhere.
 func (f *Merger) reportLost() {
 	for _, t := range f.tracker.Lost() {
 		if t.Stopped {
@@ -148,12 +146,12 @@ func (f *Merger) readLogOnce() {
 	if f.mode == direct || f.entry != at { // the reader left the log aside meanwhile
 		return
 	}
-	f.behind = f.behind && err == nil
+	f.paused = f.paused && err == nil
 	if at != nil || err != nil {
 		f.sought, f.holes, f.searched = now, nil, true
 	}
-	if f.searched && !f.behind {
-		f.searched, f.loseAt = false, f.given.end()
+	if f.searched && !f.paused {
+		f.searched, f.loseAt = false, f.awaited.end()
 	}
 	f.entry = nil
 	f.settleHeld(now, n, err != nil)
@@ -169,9 +167,9 @@ func (f *Merger) readLogOnce() {
 }
 
 // allSearched reports whether the log was read for all that was in doubt, and its
-// lines in front of others that the consumers have are given.
+// lines before others that the consumers have are given.
 func (f *Merger) allSearched() bool {
-	return f.entry == nil && !f.searched && !f.behind && f.loseAt == 0 && f.unsure == 0
+	return f.entry == nil && !f.searched && !f.paused && f.loseAt == 0 && f.unsure == 0
 }
 
 // noteSure takes in that the log was read to the end that it had at that time. What it
@@ -179,72 +177,37 @@ func (f *Merger) allSearched() bool {
 // seen first whether the stream brings them.
 func (f *Merger) noteSure(read time.Time) {
 	for range 2 { // for those of an earlier read, and perhaps for these
-		if f.pending.ready < f.sureEnd {
+		if f.pending.ready < f.certain.soonEnd {
 			return
 		}
-		if !f.soonSure.IsZero() {
-			f.sure, f.entered = f.soonSure, time.Time{}
+		if !f.certain.soon.IsZero() {
+			f.certain.until, f.certain.entered = f.certain.soon, time.Time{}
 		}
-		f.soonSure, f.sureEnd = read, f.given.end()
+		f.certain.soon, f.certain.soonEnd = read, f.awaited.end()
 	}
 }
 
-// judgeWaiting judges the lines that have waited long enough for the stream, and says what
-// is lost then.
+// judgeWaiting judges the lines that have waited long enough for the stream, and reports
+// what is lost then.
 func (f *Merger) judgeWaiting(now time.Time, err error) {
 	p := &f.pending
 	switch {
-	case f.behind:
-		f.believe(p.ready+(f.given.end()-p.ready)/2, false, now)
-		f.behind = p.size > f.maxHeld/2
-	case p.ready < f.given.end() && !f.static:
-		at := f.given.line(p.ready).at
+	case f.paused:
+		f.believe(p.ready+(f.awaited.end()-p.ready)/2, false, now)
+		f.paused = p.size > f.maxHeld/2
+	case p.ready < f.awaited.end() && !f.static:
+		at := f.awaited.line(p.ready).at
 		silent := now.Sub(at) > silentTime && now.Sub(f.last) > silentTime
-		unmet := now.Sub(at) > silentAfter && now.Sub(f.given.metAt) > silentAfter
+		unmet := now.Sub(at) > silentAfter && now.Sub(f.awaited.metAt) > silentAfter
 		if silent || unmet {
-			f.believe(f.given.end(), now.Sub(at) > silentAfter, now)
+			f.believe(f.awaited.end(), now.Sub(at) > silentAfter, now)
 		}
 	}
 	if f.loseAt != 0 && (err != nil || p.ready >= f.loseAt && f.unsure == 0) {
 		f.loseAt = 0
 		f.reportLost()
 	}
-	f.sayForeign(now, false)
-}
-
-// seek goes to where the log begins to lead, and finds the last line from there
-// on that the consumers have: those before it are given late.
-func (f *Merger) seek(at *entry) error {
-	defer f.markReading()()
-	place, err := f.seekTime(at.millis)
-	if err != nil {
-		return err
-	}
-	if err = f.log.Go(place); err != nil {
-		return err
-	}
-	f.mu.Lock()
-	before, matched := f.before, make(map[recentKey]bool) // changed by this goroutine only
-	f.matched, f.matchedFrom = matched, at.millis
-	f.mu.Unlock()
-	var b record.Batch
-	for {
-		p, err := f.log.Next(&b)
-		switch {
-		case errors.Is(err, io.EOF):
-			return f.log.Go(place)
-		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated):
-			continue
-		case err != nil:
-			return err
-		}
-		for i := range b.Recs {
-			if k := keyOf(&b, i); before[k] > 0 {
-				at.had = p.At(&b, i)
-				matched[k], matched[recentKey{serial: k.serial}] = true, true
-			}
-		}
-	}
+	f.reportForeign(now, false)
 }
 
 // markReading notes that the log is being read, for Take to see when that hangs.
@@ -264,14 +227,17 @@ func (f *Merger) markReading() (done func()) {
 func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (gave uint64, err error) {
 	var b record.Batch
 	for {
-		if f.pendingFull() {
+		f.mu.Lock()
+		paused := f.paused
+		f.mu.Unlock()
+		if paused {
 			return gave, nil
 		}
 		place, err := f.readLines(&b)
 		switch {
 		case errors.Is(err, io.EOF):
 			return gave, nil
-		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // said once each; reading goes on
+		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // reported once each; reading continues
 			f.say.Warn("audit.log has a hole where it was read: the records that stood there are not recovered", zap.Error(err))
 			f.mu.Lock()
 			f.doubtLog(f.latest.At())
@@ -296,22 +262,15 @@ func (f *Merger) takeRead(b *record.Batch, place auditlog.Position, give func(b 
 	}
 	took = f.takeLines(b, place, give)
 	if give != nil {
-		f.believe(f.given.end(), false, time.Now())
+		f.believe(f.awaited.end(), false, time.Now())
 	}
-	f.behind = f.pending.size > f.maxHeld/2
+	f.paused = f.pending.size > f.maxHeld/2
 	return took, true
 }
 
 func (f *Merger) readLines(b *record.Batch) (auditlog.Position, error) {
 	defer f.markReading()()
 	return f.log.Next(b)
-}
-
-// pendingFull reports whether no more lines are to be read for the time being.
-func (f *Merger) pendingFull() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.behind
 }
 
 // takeLines takes in those of the lines that consumers do not have yet, and returns
@@ -323,13 +282,13 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 		state = isResumed
 	}
 	passed := uint64(0) // the stream is past the lines before this one
-	from, first := 0, f.given.end()
+	from, first := 0, f.awaited.end()
 	flush := func(i int) {
 		if from < i {
 			f.pending.add(b, from, i, first, at.At(b, from), give)
 			took += uint64(i - from)
 		}
-		from, first = i+1, f.given.end()
+		from, first = i+1, f.awaited.end()
 	}
 	for i := range b.Recs {
 		if f.isOtherHosts(b, i) || f.consumersHave(b, i) {
@@ -343,7 +302,7 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 		}
 		f.addLine(b, i, now, state)
 		if late {
-			passed = f.given.end()
+			passed = f.awaited.end()
 		}
 	}
 	flush(len(b.Recs))
@@ -360,44 +319,38 @@ func (f *Merger) noteLinePassed(b *record.Batch, i int) {
 		return
 	}
 	f.witness.distance(r.Serial)
-	f.given.follow(r.Serial)
+	f.awaited.follow(r.Serial)
 	if e := f.witness.find(r, f.witness.nodeKey(b.Node(i))); e != nil {
-		e.line = f.given.end()
+		e.line = f.awaited.end()
 	}
-}
-
-// auditds reports whether a line looks like one of auditd's at all. Without an id
-// it may be a record that auditd could not print (msg=lost).
-func auditds(b *record.Batch, i int) bool {
-	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
 }
 
 // consumersHave reports whether the consumers have line i of the log already, from when
 // the stream led.
 func (f *Merger) consumersHave(b *record.Batch, i int) bool {
-	if f.before == nil {
+	if f.had.counts == nil {
 		return false
 	}
 	k := keyOf(b, i)
-	if n := f.before[k]; n > 0 {
+	if n := f.had.counts[k]; n > 0 {
 		if n == 1 {
-			delete(f.before, k)
+			delete(f.had.counts, k)
 		} else {
-			f.before[k] = n - 1
+			f.had.counts[k] = n - 1
 		}
 		return true
 	}
 	r := &b.Recs[i]
 	switch {
-	case !f.sinceOK:
+	case !f.had.oldestKnown:
 		return false
 	case !r.HasID():
 		return f.entry != nil // it has no place in time: what is new is given
 	case record.OfDaemon(r.Type): // auditd's own: their serials are not the kernel's
-		if r.Millis >= f.sinceAt {
+		if r.Millis >= f.had.oldestAt {
 			return false
 		}
-	case int32(r.Serial-f.since) >= 0:
+	case int32(r.Serial-f.had.oldest) >= 0:
 		return false
 	}
 	return !f.wanted(b, i) // from before what is remembered
@@ -405,28 +358,27 @@ func (f *Merger) consumersHave(b *record.Batch, i int) bool {
 
 // reconsiderLead lets the stream lead again when there is no doubt left.
 func (f *Merger) reconsiderLead(now time.Time, gave uint64, err error) {
-	if n := f.given.expire(now, f.pending.ready); n > 0 {
+	if n := f.awaited.expire(now, f.pending.ready); n > 0 {
 		f.count.Recovered += n
 		f.doubt = now
 	}
 	switch {
 	case err != nil:
 		f.down = now.Add(downTime)
-		f.settleHeld(now, len(f.held), true)
-		f.letStreamLead()
-	case f.mode == led && gave == 0 && f.given.empty() && len(f.held) == 0 && f.quiet == 0:
+		f.abandonLog(now)
+	case f.mode == led && gave == 0 && f.awaited.empty() && len(f.held) == 0 && f.quiet == 0:
 		f.letStreamLead()
 	case f.mode == led && now.Sub(f.doubt) > f.quiet:
 		f.mode = closing
 		fallthrough
 	case f.mode == closing:
-		if f.given.empty() && len(f.held) == 0 {
+		if f.awaited.empty() && len(f.held) == 0 {
 			f.letStreamLead()
 		}
 	}
 }
 
-// logState says when the log cannot be read, and when it can again.
+// logState logs when the log cannot be read, and when it can again.
 func (f *Merger) logState(err error) {
 	text := ""
 	if err != nil {
@@ -441,4 +393,26 @@ func (f *Merger) logState(err error) {
 	} else {
 		f.say.Info("audit.log can be read again")
 	}
+}
+
+// checkTime is how long the log leads after Check: auditd reads its configuration,
+// and plugins theirs, before it logs who asked for that.
+const checkTime = time.Second
+
+// Check lets the log lead for a moment, as auditd has logged or is about to log what it
+// does not send to plugins: DAEMON_CONFIG, which says who had it reload. It may be
+// called from anywhere and does not wait.
+func (f *Merger) Check() {
+	if f.log != nil {
+		f.check.Store(true)
+		f.wakeRun()
+	}
+}
+
+// logOnly reports whether auditd logs records of this type and does not send them to
+// plugins, or only some of them: DAEMON_CONFIG of a reload (auditd.c,
+// distribute_event), and DAEMON_ROTATE with 2.8. That the stream lacks one is no fault.
+func logOnly(typ uint32) bool {
+	const daemonConfig, daemonRotate = 1203, 1205
+	return typ == daemonConfig || typ == daemonRotate
 }

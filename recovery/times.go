@@ -1,6 +1,8 @@
 package recovery
 
 import (
+	"errors"
+	"io"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,7 +13,7 @@ import (
 
 const (
 	// How far back from the log's end it is searched when it begins to lead: more
-	// than the stream can be behind. What is older was given or told as lost.
+	// than the stream can lag. What is older was given or reported as lost.
 	backMax = 128 << 20
 	// How much older than the newest records one is searched for: its event's time
 	// may be of hours ago.
@@ -57,4 +59,39 @@ func (f *Merger) seekTime(millis int64) (auditlog.Position, error) {
 			zap.Int64("bytes", back), zap.Time("wanted_from", time.UnixMilli(millis)))
 	}
 	return place, err
+}
+
+// seek goes to where the log begins to lead, and finds the last line from there
+// on that the consumers have: those before it are given late.
+func (f *Merger) seek(at *entry) error {
+	defer f.markReading()()
+	place, err := f.seekTime(at.millis)
+	if err != nil {
+		return err
+	}
+	if err = f.log.Go(place); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	before, matched := f.had.counts, make(map[recentKey]bool) // changed by this goroutine only
+	f.had.matched, f.had.from = matched, at.millis
+	f.mu.Unlock()
+	var b record.Batch
+	for {
+		p, err := f.log.Next(&b)
+		switch {
+		case errors.Is(err, io.EOF):
+			return f.log.Go(place)
+		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated):
+			continue
+		case err != nil:
+			return err
+		}
+		for i := range b.Recs {
+			if k := keyOf(&b, i); before[k] > 0 {
+				at.had = p.At(&b, i)
+				matched[k], matched[recentKey{serial: k.serial}] = true, true
+			}
+		}
+	}
 }

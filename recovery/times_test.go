@@ -74,8 +74,8 @@ func TestTheTimeOfAnEventIsNotThatOfItsWriting(t *testing.T) {
 			t.Errorf("%s: the log does not lead", name)
 			continue
 		}
-		late := time.Now().UnixMilli() - now // a busy machine takes seconds for these
-		if at := f.entry.millis - now; at < c.min || at > c.max+1000+late {
+		slow := time.Now().UnixMilli() - now // under load, and with the race detector
+		if at := f.entry.millis - now; at < c.min || at > c.max+1000+slow {
 			t.Errorf("%s: searched from %d ms on, want %d to %d", name, at, c.min, c.max)
 		}
 	}

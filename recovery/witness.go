@@ -14,7 +14,7 @@ const witnessSize = 1 << 16
 
 // witness knows the events that the stream has brought, and those that the log
 // alone gave: a line of the log that the stream does not bring is judged by
-// them. Nobody but auditd writes the stream.
+// them. Only auditd writes the stream.
 type witness struct {
 	events  []witnessed // by serial
 	any     bool        // the stream has brought something
@@ -35,14 +35,14 @@ type witnessed struct {
 	line   uint64 // number of its line that was met last
 	serial uint32
 	node   uint32
-	dist   uint32 // of one that only the log has, see givenLine
+	dist   uint32 // of one that only the log has, see awaitedLine
 	types  witnessTypes
 	held   uint8     // records of it that have arrived and wait
 	sums   [5]uint32 // of the records with these types that consumers were given before the log led
 }
 
-// witnessTypes are the records of an event of which there is one at most, of those of
-// the stream that were dealt with.
+// witnessTypes are the records that an event has once at most, of those of the stream that
+// were dealt with.
 type witnessTypes uint8
 
 const (
@@ -55,8 +55,7 @@ const (
 	byLog
 )
 
-// singleType returns the bit of a type of which an event has one record at most, 0 for
-// others.
+// singleType returns the bit of a type that an event has once at most, 0 for others.
 func singleType(typ uint32) witnessTypes {
 	switch {
 	case typ == record.TypeSyscall || typ == record.TypeUring:
@@ -81,21 +80,21 @@ func (w *witness) begin(r *recentRecords) {
 		clear(w.events)
 	}
 	w.any = false
-	r.each(func(k recentKey, typ uint32, millis int64) {
-		if k.sum&1 == 0 {
-			w.put(k.serial, millis, 0)
-			if bit := singleType(typ); bit != 0 {
-				e := &w.events[k.serial%witnessSize]
-				e.types |= bit
-				e.sums[bits.TrailingZeros8(uint8(bit))] = k.sum
-			}
+	for k := range r.all {
+		if k.sum&1 != 0 {
+			continue
 		}
-	})
+		e := w.put(k.serial, k.millis(), 0)
+		if bit := singleType(uint32(k.packed >> timeBits)); bit != 0 {
+			e.types |= bit
+			e.sums[bits.TrailingZeros8(uint8(bit))] = k.sum
+		}
+	}
 }
 
 var nodeSeed = maphash.MakeSeed()
 
-// nodeKey tells nodes apart where the stream shows several: where it does not, the
+// nodeKey distinguishes nodes where the stream shows several: where it does not, the
 // log may have a name and the stream none.
 func (w *witness) nodeKey(name []byte) uint32 {
 	if !w.multi {
@@ -217,9 +216,9 @@ func (w *witness) daemonLine(r *record.Record, alone, resumed bool) bool {
 		follows = follows || r.Serial-s <= near || s-r.Serial <= near
 	}
 	switch r.Type {
-	case 1200: // DAEMON_START
+	case record.TypeDaemonStart:
 		return resumed
-	case 1209: // DAEMON_ERR
+	case record.TypeDaemonErr:
 		return follows
 	case 1202, 1203, 1204, 1205, 1206: // ABORT, CONFIG, RECONFIG, ROTATE, RESUME
 		return true // DAEMON_CONFIG of a reload has a serial at random
@@ -227,7 +226,7 @@ func (w *witness) daemonLine(r *record.Record, alone, resumed bool) bool {
 	return follows || resumed || alone && len(known) == 0 // DAEMON_END of a stop before the last one
 }
 
-// distance says how far the serial of a line is from those in front of it in
+// distance says how far the serial of a line is from those before it in
 // the log, and whether it is newer, and notes it. The other lines of its event do not
 // count.
 func (w *witness) distance(serial uint32) (dist uint32, newer bool) {

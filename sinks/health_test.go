@@ -12,7 +12,7 @@ import (
 )
 
 // TestHealthSaysWhatLasts: what comes right after a recovery is not said at
-// once, but the log does not go on saying that the sink works.
+// once, but the log does not keep saying that the sink works.
 func TestHealthSaysWhatLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zapcore.DebugLevel)

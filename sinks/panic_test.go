@@ -16,7 +16,7 @@ import (
 	"audisp-relay/queue"
 )
 
-// panicky panics wherever it is told to, as often as it is told to.
+// panicky panics wherever it is asked to, as often as it is asked to.
 type panicky struct {
 	write, tick, reopen, closing atomic.Int32
 	reopened                     atomic.Int32
@@ -66,7 +66,7 @@ func TestPanicsOfAWriter(t *testing.T) {
 	}
 	s := p.Status()
 	if s.Failures < 5 || !strings.Contains(s.Error, "panic at panic_test.go:") || !strings.Contains(s.Error, "in Close") || w.reopened.Load() != 4 {
-		t.Errorf("%+v, opened anew %d times", s, w.reopened.Load())
+		t.Errorf("%+v, opened again %d times", s, w.reopened.Load())
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 // Pump is the Sink made of a Writer: one goroutine that takes batches from the
 // queue, writes them and only then lets the queue forget them.
 type Pump struct {
-	Health
+	*Health
 	MinBackoff, MaxBackoff time.Duration
 
 	w      Writer
@@ -44,9 +44,12 @@ func NewPump(name string, w Writer, log *zap.Logger) *Pump {
 }
 
 // Reopen implements Sink.
-func (p *Pump) Reopen() {
+func (p *Pump) Reopen() { Poke(p.reopen) }
+
+// Poke puts an element into a channel that has room for one.
+func Poke(ch chan<- struct{}) {
 	select {
-	case p.reopen <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
@@ -168,12 +171,10 @@ func (p *Pump) write(ctx context.Context, b record.Batch) (n int, err error) {
 }
 
 // wait pauses before the next attempt, up to half more or less than d. A reopen
-// ends the pause: what failed may have been mended.
+// ends the pause: what failed may have been repaired.
 func (p *Pump) wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d/2 + rand.N(d))
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d/2 + rand.N(d)):
 	case <-p.reopen:
 		p.note(Guard(p.w.Reopen))
 	case <-ctx.Done():

@@ -23,7 +23,7 @@ type Sink interface {
 	// every goroutine, file and child of the sink is gone. It is called once. When
 	// the cause of ctx's end is ErrTimeUp there is no time to be polite.
 	Run(ctx context.Context, q *queue.Queue)
-	// Reopen asks for files to be opened and connections to be made anew (SIGHUP).
+	// Reopen asks for files to be opened and connections to be made again (SIGHUP).
 	// It returns at once and may be called from anywhere.
 	Reopen()
 	// Status says how the sink is. It may be called from anywhere.
@@ -75,7 +75,7 @@ type Writer interface {
 	// Tick is called about once a second while there is nothing to write or
 	// between writes, to sync or to notice that a peer has gone.
 	Tick(ctx context.Context) error
-	// Reopen lets go of the file or connection; the next Write opens it anew.
+	// Reopen lets go of the file or connection; the next Write opens it again.
 	Reopen() error
 	// Close lets go of everything. What was written is synced where asked.
 	Close() error
@@ -85,6 +85,6 @@ type Writer interface {
 // called from any goroutine.
 type Extra interface{ Extra(*Status) }
 
-// Steady may be implemented by a Writer whose place can take records and fail all the same:
+// Steady may be implemented by a Writer whose place can take records and still fail:
 // only when it reports true does the sink, once degraded, work again.
 type Steady interface{ Steady() bool }

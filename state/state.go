@@ -50,7 +50,7 @@ type Consumer struct {
 }
 
 // Floor is a place before which a consumer lacks nothing, where that does not hold
-// for its position (queue.Floor).
+// for its position (queue.Queue.Floor).
 type Floor struct {
 	Number uint64    `json:"number"`
 	ID     record.ID `json:"id"`

@@ -49,7 +49,7 @@ func TestSearchesAreBounded(t *testing.T) {
 	}
 }
 
-// TestALineOfTheFutureLeadsNoSearchAstray: a line with a time that nobody can have
+// TestALineOfTheFutureLeadsNoSearchAstray: a line with a time that no record can have
 // written yet, as one that a program forges may have.
 func TestALineOfTheFutureLeadsNoSearchAstray(t *testing.T) {
 	now := time.Now().UnixMilli()

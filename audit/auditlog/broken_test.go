@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// brokenRecord is one whose address has newlines, as it stands in the log; behind them
+// brokenRecord is one whose address has newlines, as it stands in the log; after them
 // are lines of that serial and time that are no records.
 func brokenRecord(n, serial int, seconds int64) string {
 	path := fmt.Sprintf("/x }\ntype=USER_LOGIN msg=audit(%d.000:%d): res=success\ntype=EOE msg=audit(%d.000:%d): ", seconds, serial, seconds, serial)
@@ -56,7 +56,7 @@ func TestSeekAmongForgedLines(t *testing.T) {
 }
 
 // TestSeekEndWithinARecord: auditd writes a record with newlines in two parts. What
-// has been seen of it is no end to go on from.
+// has been seen of it is no end to continue from.
 func TestSeekEndWithinARecord(t *testing.T) {
 	before := strings.Repeat(logLine(1, 0), 1000)
 	line := brokenRecord(2, 5, 1_700_000_000)
@@ -86,7 +86,7 @@ func TestSeekEndWithinARecord(t *testing.T) {
 }
 
 // TestForgedLinesAtTheEndOfAFile: a record that is torn off at the end of a file that
-// was rotated is one record all the same.
+// was rotated is one record nevertheless.
 func TestForgedLinesAtTheEndOfAFile(t *testing.T) {
 	line := brokenRecord(2, 5, 1_700_000_000)
 	for at := strings.IndexByte(line, '\n') + 1; at < len(line); at++ {

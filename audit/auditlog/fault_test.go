@@ -39,7 +39,7 @@ func TestTruncated(t *testing.T) {
 	if err := l.Go(before); !errors.Is(err, ErrGone) {
 		t.Errorf("go back: %v", err)
 	}
-	same(t, "go on", poll(t, l), "")
+	same(t, "continue", poll(t, l), "")
 	a.rotate(nil)
 	a.write(logLine(3, 100))
 	same(t, "rotated", poll(t, l), logLine(3, 100))
@@ -264,7 +264,7 @@ func TestUnreadable(t *testing.T) {
 	})
 	a.must(os.Chmod(logs, 0o755))
 
-	// A rotated file closed to us is left out and told, the rest is read.
+	// A rotated file closed to us is left out and reported, the rest is read.
 	a.rotate(nil) // 0400
 	a.must(a.f.Chmod(0o644))
 	a.write(logLine(3, 100))

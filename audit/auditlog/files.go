@@ -18,16 +18,16 @@ const (
 	// maxFiles bounds what is looked at: num_logs goes up to 999, KEEP_LOGS
 	// renumbers without end (auditd.conf(5)).
 	maxFiles = 1000
-	// maxAhead is how many files behind the one being read are held open, so that
+	// maxAhead is how many files after the one being read are held open, so that
 	// auditd may delete them meanwhile.
 	maxAhead = 8
 	// maxHoles in the numbers end the list: a rotation in progress leaves one.
 	maxHoles = 3
-	// maxTries to list or open files, of which each is lost only to a rotation in between:
-	// on a busy machine there may be some.
+	// maxTries to list or open files. Only a rotation in between makes one fail: on a busy
+	// machine there may be some.
 	maxTries = 64
 	// headSize bytes, which hold the id of the first record, and the time of birth
-	// tell two files apart that got the same inode one after the other. Not every
+	// distinguish two files that got the same inode one after the other. Not every
 	// file system has the one, an empty file has no other.
 	headSize = 128
 )
@@ -90,7 +90,7 @@ func (l *Reader) name(index int) string {
 
 // openRegular opens a file that must not be anything else than a file: a link
 // could lead anywhere, a FIFO would hang or eat what others read. Where it
-// cannot be opened, info is what is known of it all the same.
+// cannot be opened, info is what is known of it nevertheless.
 func openRegular(name string) (f *os.File, info fs.FileInfo, err error) {
 	info, err = os.Lstat(name)
 	if err != nil {
@@ -171,7 +171,7 @@ func (l *Reader) listOnce() ([]*logFile, error) {
 		case errors.Is(err, fs.ErrNotExist), i > 0 && errors.Is(err, errNotRegular):
 			holes++
 			continue
-		case n != nil && i > 0 && errors.Is(err, fs.ErrPermission): // told when it is needed
+		case n != nil && i > 0 && errors.Is(err, fs.ErrPermission): // reported when it is needed
 		case err != nil:
 			return nil, l.fault("open", i, err)
 		}
@@ -250,7 +250,7 @@ func (l *Reader) newer(seen []*logFile) []*logFile {
 
 // merge makes l.files what is in the directory and what is still held open.
 func (l *Reader) merge(seen []*logFile) {
-	lost := uint64(0) // the newest file behind the current one that is out of reach
+	lost := uint64(0) // the newest file after the current one that is out of reach
 	for _, f := range l.files {
 		if slices.Contains(seen, f) {
 			continue
@@ -270,8 +270,7 @@ func (l *Reader) merge(seen []*logFile) {
 	}
 }
 
-// openAhead holds the files behind the current one open and lets go of all
-// others. What cannot be opened is tried again when its turn comes.
+// openAhead holds the files after the current one open and lets go of all others. What cannot be opened is tried again when its turn comes.
 func (l *Reader) openAhead() {
 	if l.cur == nil {
 		return
@@ -338,26 +337,22 @@ func (l *Reader) newest() *logFile {
 }
 
 func (l *Reader) byGen(gen uint64) *logFile {
-	for _, f := range l.files {
-		if f.gen == gen {
-			return f
-		}
+	if i := slices.IndexFunc(l.files, func(f *logFile) bool { return f.gen == gen }); i >= 0 {
+		return l.files[i]
 	}
 	return nil
 }
 
 // after returns the file that follows the one with number gen, nil if none.
 func (l *Reader) after(gen uint64) *logFile {
-	for _, f := range l.files {
-		if f.gen > gen {
-			return f
-		}
+	if i := slices.IndexFunc(l.files, func(f *logFile) bool { return f.gen > gen }); i >= 0 {
+		return l.files[i]
 	}
 	return nil
 }
 
 // fault says what failed on which file and what to do. The text is the same
-// each time, so that a caller can tell a new fault from a lasting one.
+// each time, so that a caller can distinguish a new fault from a lasting one.
 func (l *Reader) fault(op string, index int, err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

@@ -47,7 +47,7 @@ func FuzzLog(f *testing.F) {
 		}
 		behind := poll(t, l)
 		if !strings.HasSuffix(want, behind) {
-			t.Errorf("behind time %d: %.100q", millis, behind)
+			t.Errorf("after time %d: %.100q", millis, behind)
 		}
 		// Each line there is can be found; of equal ones it may be any.
 		var b record.Batch

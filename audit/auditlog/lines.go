@@ -14,7 +14,7 @@ type lineReader struct {
 	f    *os.File
 	read int64 // so far
 	cut  int64 // of that, handed on as lines
-	open bool  // the line handed on last goes on: its newline has not come yet
+	open bool  // the line handed on last continues: its newline has not come yet
 	rest record.Batch
 }
 

@@ -11,23 +11,23 @@ import (
 
 // A position that is not in the log has not for that been rotated away: the log may
 // end before it (power was lost before the last lines were on disk, logging was
-// suspended, the log is a copy), or lack just this line. Then a consumer goes on
-// where the line would stand: behind the last line that is not newer.
+// suspended, the log is a copy), or lack just this line. Then a consumer continues
+// where the line would stand: after the last line that is not newer.
 //
-// What is newer is told by serials, as the kernel numbers records in about the order
-// in which they are written; times are those of the begin of a system call. Serials
-// begin anew at each boot, so the log is taken apart into boots first, and times say
-// in which of them the position lies.
+// Serials say what is newer, as the kernel numbers records in about the order in which
+// they are written; times are those of the beginning of a system call. Serials begin
+// again at each boot, so the log is taken apart into boots first, and times say in which
+// of them the position lies.
 
 // ErrAbsent: a line is not in the log, but older ones are.
 var ErrAbsent = errors.New("is not in the log, which has older ones")
 
 const (
 	// So much of the log is looked at before the place that the position's time
-	// leads to, and so much behind it: a clock may have been set back.
+	// leads to, and so much after it: a clock may have been set back.
 	nearBack  = 64 << 20
 	nearAhead = 256 << 20
-	// Behind so much that is all newer the place is known.
+	// After so much that is all newer the place is known.
 	nearEnough = 16 << 20
 
 	bootSerials = 16   // a serial so much lower than those before, of a newer event, is of another boot
@@ -40,7 +40,7 @@ const (
 type nearest struct {
 	id    record.ID
 	nodes map[string]*boots
-	past  Position // behind the last line that is not newer, of any node
+	past  Position // after the last line that is not newer, of any node
 	any   bool
 }
 
@@ -58,11 +58,11 @@ type boot struct {
 	newest    int64
 	high      uint32
 	end       Position
-	old       Position // behind the last line that is not newer than the position
+	old       Position // after the last line that is not newer than the position
 	has       bool     // there is one
 	newestOld int64    // newest time up to there
 	gap       uint32
-	clockUp   bool // its time goes on from the boot before
+	clockUp   bool // its time continues from the boot before
 	over      bool // of a position of auditd's own: a newer line has come
 	met       bool // a line of its event and type with another text: a damaged copy was delivered
 }
@@ -70,13 +70,11 @@ type boot struct {
 type nearLine struct {
 	millis      int64
 	serial, typ uint32
-	at, behind  Position
+	at, end     Position
 }
 
-func (x *nearLine) daemon() bool { return auditdsOwn(x.typ) }
-
-// auditdsOwn reports whether records of this type have serials of auditd's own.
-func auditdsOwn(typ uint32) bool { return record.OfDaemon(typ) }
+// daemon reports whether a line has a serial of auditd's own.
+func (x *nearLine) daemon() bool { return record.OfDaemon(x.typ) }
 
 // add takes in one line, in the order of the log.
 func (s *nearest) add(node []byte, x nearLine) {
@@ -110,7 +108,7 @@ func (s *nearest) add(node []byte, x nearLine) {
 		s.put(b, x)
 	case low:
 		if n := len(b.pending); n > 0 && b.pending[n-1].serial == x.serial {
-			b.pending[n-1].behind = x.behind
+			b.pending[n-1].end = x.end
 		} else if b.pending = append(b.pending, x); len(b.pending) == bootLines {
 			s.another(b)
 		}
@@ -125,14 +123,14 @@ func (s *nearest) add(node []byte, x nearLine) {
 func (s *nearest) pass(of *boots, x nearLine) {
 	for _, b := range s.nodes {
 		if n := len(b.list); b != of && n > 0 && b.list[n-1].has && b.list[n-1].old == x.at {
-			b.list[n-1].old = x.behind
+			b.list[n-1].old = x.end
 		}
 	}
 }
 
 // begin adds a boot that begins with x.
 func (b *boots) begin(x nearLine, clockUp bool) {
-	b.list = append(b.list, boot{first: x.millis, newest: x.millis, high: x.serial, end: x.behind, clockUp: clockUp || len(b.list) == 0})
+	b.list = append(b.list, boot{first: x.millis, newest: x.millis, high: x.serial, end: x.end, clockUp: clockUp || len(b.list) == 0})
 	b.high = 0
 	if !x.daemon() {
 		b.high = x.serial
@@ -142,21 +140,16 @@ func (b *boots) begin(x nearLine, clockUp bool) {
 
 // flush takes what is pending for late lines of the present boot.
 func (s *nearest) flush(b *boots) {
-	list := b.pending
-	b.pending = nil
-	for _, x := range list {
+	for _, x := range b.pending {
 		s.put(b, x)
 	}
+	b.pending = nil
 }
 
-// another takes what is pending for the begin of another boot.
+// another takes what is pending for the beginning of another boot.
 func (s *nearest) another(b *boots) {
-	list := b.pending
-	b.pending = nil
-	b.begin(list[0], false)
-	for _, x := range list {
-		s.put(b, x)
-	}
+	b.begin(b.pending[0], false)
+	s.flush(b)
 }
 
 // put takes x for one of the present boot.
@@ -164,18 +157,17 @@ func (s *nearest) put(b *boots, x nearLine) {
 	k := &b.list[len(b.list)-1]
 	k.newest = max(k.newest, x.millis)
 	b.newest = max(b.newest, x.millis)
-	k.end = x.behind
+	k.end = x.end
 	if !x.daemon() && (b.high == 0 || int32(x.serial-b.high) > 0) {
 		b.high, k.high = x.serial, x.serial
 	}
-	own := auditdsOwn(s.id.Type)
 	switch {
-	case own: // the time is that of its writing, and nothing before is newer
+	case record.OfDaemon(s.id.Type): // the time is that of its writing, and nothing before is newer
 		if k.over = k.over || x.millis > s.id.Millis; k.over {
 			return
 		}
 		k.gap = uint32(min(s.id.Millis-x.millis, math.MaxUint32))
-	case x.daemon(): // its time tells; it counts where it stands there, or alone
+	case x.daemon(): // its time counts, where it stands there, or alone
 		if x.millis > s.id.Millis || k.has && k.old != x.at || !k.has && b.high != 0 {
 			return
 		} else if !k.has {
@@ -184,13 +176,13 @@ func (s *nearest) put(b *boots, x nearLine) {
 	case int32(x.serial-s.id.Serial) > 0:
 		return
 	case x.serial == s.id.Serial && k.met && x.typ != s.id.Type:
-		return // of the position's event, behind it
+		return // of the position's event, after it
 	default:
 		k.met = k.met || x.serial == s.id.Serial && x.millis == s.id.Millis && x.typ == s.id.Type
 		k.gap = s.id.Serial - x.serial
 	}
-	k.has, k.old, k.newestOld = true, x.behind, k.newest
-	s.past = x.behind
+	k.has, k.old, k.newestOld = true, x.end, k.newest
+	s.past = x.end
 }
 
 // place returns where the position would stand, false if all lines are newer.
@@ -218,11 +210,11 @@ func (s *nearest) place() (p Position, ok bool) {
 	return p, ok
 }
 
-// before reports whether the position is of a later boot, of which there is no line:
+// before reports whether the position is of a later boot that has no line:
 // it is newer than all of this one and has a serial that was there long ago. Where all
 // that follows that serial is older than what stands there, the clock was set back.
 func (k *boot) before(id record.ID) bool {
-	return !auditdsOwn(id.Type) && k.newest < id.Millis && int32(id.Serial-k.high) < -bootSerials && k.newest > k.newestOld
+	return !record.OfDaemon(id.Type) && k.newest < id.Millis && int32(id.Serial-k.high) < -bootSerials && k.newest > k.newestOld
 }
 
 // of returns the boot that the time lies in, nil when all began later.
@@ -252,11 +244,7 @@ func (l *Reader) nearest(id record.ID, from Position) (Position, error) {
 		if f.gen < start.gen || read > nearAhead {
 			continue
 		}
-		off := int64(0)
-		if f.gen == start.gen {
-			off = start.Off
-		}
-		stop := false
+		off, stop := start.in(f), false
 		err := l.with(f, func(file *os.File) error {
 			return l.eachLine(file, off, off+nearAhead-read, f != l.newest(), func(b *record.Batch, i int, at int64) bool {
 				r := &b.Recs[i]

@@ -240,7 +240,7 @@ func TestWhereALineWouldStand(t *testing.T) {
 				got := strings.SplitAfter(poll(t, l), "\n")
 				got = got[:len(got)-1]
 				if rest := log[max(0, want):]; !slices.Equal(got, rest) {
-					t.Errorf("%s, %d files: goes on with %d lines, want the last %d of %d", name, files, len(got), len(rest), len(log))
+					t.Errorf("%s, %d files: continues with %d lines, want the last %d of %d", name, files, len(got), len(rest), len(log))
 				}
 			}
 			l.Close()
@@ -248,7 +248,7 @@ func TestWhereALineWouldStand(t *testing.T) {
 	}
 }
 
-// TestCutOffAnywhere cuts a log of some boots off at any place: behind it nothing is
+// TestCutOffAnywhere cuts a log of some boots off at any place: after it nothing is
 // repeated, and nothing of what was written since is left out.
 func TestCutOffAnywhere(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -283,7 +283,7 @@ func TestCutOffAnywhere(t *testing.T) {
 			rt.Fatalf("%v", err)
 		}
 		if got := poll(rt, l); got != strings.Join(next.log, "") {
-			rt.Fatalf("%d lines kept: goes on with %d lines, want %d", kept, strings.Count(got, "\n"), len(next.log))
+			rt.Fatalf("%d lines kept: continues with %d lines, want %d", kept, strings.Count(got, "\n"), len(next.log))
 		}
 	})
 }

@@ -5,7 +5,7 @@ import (
 )
 
 // Position is the beginning of a line in audit.log or one of its rotations. It
-// holds over rotations, and only for the Log that gave it. The zero Place lies
+// holds over rotations, and only for the Reader that gave it. The zero Position lies
 // before every line.
 type Position struct {
 	gen uint64 // of the file; newer files have higher ones, see files.go
@@ -20,17 +20,23 @@ func (p Position) Less(o Position) bool {
 	return p.Off < o.Off
 }
 
-// At returns where record i of b begins, p being the place of the first as
-// Next gave it. For i = len(b.Recs) it is the place behind the last one.
+// in returns how far into a file p is: 0 where it is in another one.
+func (p Position) in(f *logFile) int64 {
+	if f.gen != p.gen {
+		return 0
+	}
+	return p.Off
+}
+
+// At returns where record i of b begins, p being the position of the first as
+// Next gave it. For i = len(b.Recs) it is the position after the last one.
 func (p Position) At(b *record.Batch, i int) Position {
-	if len(b.Recs) == 0 {
-		return p
-	}
-	if i < len(b.Recs) {
+	switch n := len(b.Recs); {
+	case n == 0:
+	case i < n:
 		p.Off += int64(b.Recs[i].Off - b.Recs[0].Off)
-		return p
+	default:
+		p.Off += int64(b.Recs[n-1].Off + b.Recs[n-1].Len - b.Recs[0].Off)
 	}
-	last := b.Recs[len(b.Recs)-1]
-	p.Off += int64(last.Off + last.Len - b.Recs[0].Off)
 	return p
 }

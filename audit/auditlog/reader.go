@@ -18,10 +18,10 @@ var (
 	ErrGone = errors.New("is no longer in the log")
 	// ErrSkipped: the log was rotated, or replaced, so often between two looks that
 	// files may have been deleted unread. It is returned once for each time, and
-	// reading goes on with the oldest file there is.
+	// reading continues with the oldest file there is.
 	ErrSkipped = errors.New("lines may have been deleted unread")
 	// ErrTruncated: the file has become shorter than what was read of it. It is
-	// returned once, and reading goes on at its beginning.
+	// returned once, and reading continues at its beginning.
 	ErrTruncated = errors.New("was truncated by someone other than auditd")
 )
 
@@ -35,31 +35,27 @@ const absentGrace = time.Second
 //
 // An error that lasts (no file, no right to read it, something that is no
 // regular file) is returned by each call until its cause is gone, always with
-// the same text; what could be read before is read all the same.
+// the same text; what can be read is read nevertheless.
 type Reader struct {
-	path    string
-	files   []*logFile   // oldest first: those in the directory and those held open
-	cur     *logFile     // being read, always open; nil before Go
-	in      lineReader   // of cur
-	seek    lineReader   // of what is searched
-	batch   record.Batch // of seek
-	maxGen  uint64
-	absent  time.Time // since when audit.log is missing
-	skipped uint64
+	path   string
+	files  []*logFile   // oldest first: those in the directory and those held open
+	cur    *logFile     // being read, always open; nil before Go
+	in     lineReader   // of cur
+	seek   lineReader   // of what is searched
+	batch  record.Batch // of seek
+	maxGen uint64
+	absent time.Time // since when audit.log is missing
 
 	linear, probe int64 // see defaultLinear, defaultProbe
 }
 
-// New returns a Log for the log_file of auditd.conf; it touches nothing.
+// New returns a Reader for the log_file of auditd.conf; it touches nothing.
 func New(path string) *Reader {
 	// maxGen leaves room for older files that are found later.
 	return &Reader{path: path, maxGen: 1 << 32, linear: defaultLinear, probe: defaultProbe}
 }
 
-// Skipped returns how often files may have been deleted unread.
-func (l *Reader) Skipped() uint64 { return l.skipped }
-
-// Close lets go of all files and buffers. The Log may be used again, with Go
+// Close lets go of all files and buffers. The Reader may be used again, with Go
 // first: as long as it is not followed it should hold no deleted files.
 func (l *Reader) Close() {
 	l.cur, l.in, l.seek, l.batch = nil, lineReader{}, lineReader{}, record.Batch{}
@@ -68,7 +64,7 @@ func (l *Reader) Close() {
 	}
 }
 
-// Go makes Next go on at p, which this Log gave. The zero Place is the
+// Go makes Next continue at p, which this Reader gave. The zero Position is the
 // beginning of the oldest file; then there need not be one yet. The error is
 // ErrGone when the file of p is no longer there.
 func (l *Reader) Go(p Position) error {
@@ -78,7 +74,7 @@ func (l *Reader) Go(p Position) error {
 	}
 	f := l.byGen(p.gen)
 	if f == nil {
-		return fmt.Errorf("go on in %s: the file %w: raise num_logs in auditd.conf", l.path, ErrGone)
+		return fmt.Errorf("continue in %s: the file %w: raise num_logs in auditd.conf", l.path, ErrGone)
 	}
 	if err := l.open(f); err != nil {
 		return err
@@ -88,7 +84,7 @@ func (l *Reader) Go(p Position) error {
 		return l.fault("stat", f.index, err)
 	}
 	if p.Off > end+1 { // 1: a last line is handed on with the newline it lacks
-		return fmt.Errorf("go on in %s at byte %d: that place %w: the file %w", l.name(f.index), p.Off, ErrGone, ErrTruncated)
+		return fmt.Errorf("continue in %s at byte %d: that place %w: the file %w", l.name(f.index), p.Off, ErrGone, ErrTruncated)
 	}
 	l.enter(f, min(p.Off, end))
 	return nil
@@ -103,7 +99,7 @@ func (l *Reader) enter(f *logFile, off int64) {
 
 // Next puts the next complete lines into b, at most a read of 256 KiB, each
 // a record of kind Line with flag FromLog, and returns where the first one
-// begins. The buffer of b is the Log's and valid until the next call. A last
+// begins. The buffer of b is the Reader's and valid until the next call. A last
 // line without newline is handed on (with one) only when its file was rotated and
 // is written no more. io.EOF: there is no more at this moment.
 //
@@ -181,8 +177,8 @@ func (l *Reader) look() error {
 	return l.refresh()
 }
 
-// advance goes on with the file behind the current one, the next one that can
-// be opened. What is left out is told once.
+// advance continues with the file after the current one, the next one that can be
+// opened. What is left out is reported once.
 func (l *Reader) advance() error {
 	gap := false
 	for from := l.cur; ; {
@@ -206,12 +202,11 @@ func (l *Reader) advance() error {
 	if !gap {
 		return nil
 	}
-	l.skipped++
 	return fmt.Errorf("follow %s: %w: it was rotated too often, replaced or is unreadable in part: "+
 		"raise num_logs or max_log_file in auditd.conf", l.path, ErrSkipped)
 }
 
-// checkSize tells the end of the file from a file cut short behind our back.
+// checkSize distinguishes the end of the file from a file that was truncated meanwhile.
 func (l *Reader) checkSize() error {
 	end, err := size(l.cur.f)
 	if err != nil {
@@ -224,7 +219,7 @@ func (l *Reader) checkSize() error {
 	l.maxGen++
 	l.cur.gen = l.maxGen
 	l.in.start(l.cur.f, 0)
-	return fmt.Errorf("follow %s: it %w, going on at its beginning: let auditd rotate it (max_log_file_action)",
+	return fmt.Errorf("follow %s: it %w, continuing at its beginning: let auditd rotate it (max_log_file_action)",
 		l.name(l.cur.index), ErrTruncated)
 }
 

@@ -19,9 +19,9 @@ const (
 	// A file is halved by time down to so many bytes and read line by line from
 	// there: times are not in order, a few MiB take milliseconds.
 	defaultLinear = 8 << 20
-	// So much is read to tell the time at which a part of a file was written. A
+	// So much is read to find the time at which a part of a file was written. A
 	// record's time is that of its syscall's entry, never later than the writing but
-	// at times much earlier, so it is the latest of many that tells.
+	// at times much earlier, so the latest of many counts.
 	defaultProbe = 128 << 10
 	// A record is searched in so many bytes from where its time says, and in so
 	// many before that: the clock may have been set back meanwhile.
@@ -29,7 +29,7 @@ const (
 	searchBackMax = 256 << 20
 )
 
-// SeekEnd returns the place behind the last complete line. Like all seeking it
+// SeekEnd returns the place after the last complete line. Like all seeking it
 // leaves alone where Next is, and its last batch.
 func (l *Reader) SeekEnd() (Position, error) {
 	if err := l.begun(); err != nil {
@@ -47,9 +47,9 @@ func (l *Reader) SeekEnd() (Position, error) {
 	return Position{f.gen, off}, nil
 }
 
-// lastEnd returns the place behind the last complete record of a file. auditd
-// writes one that has newlines within in two parts, so behind a newline need not be
-// the begin of a record. A last line that is longer than auditd writes any is passed over.
+// lastEnd returns the place after the last complete record of a file. auditd writes
+// one that has newlines within in two parts, so after a newline need not be the
+// beginning of a record. A last line that is longer than auditd writes any is passed over.
 func (l *Reader) lastEnd(f *os.File) (int64, error) {
 	end, err := size(f)
 	if err != nil {
@@ -84,7 +84,7 @@ func (l *Reader) lastEnd(f *os.File) (int64, error) {
 // since 1970): nothing before it has that time or a later one, give or take 2 s.
 // It is the end of the log when all of it is older. Of more than one file, and where
 // back is not 0, no more than about back bytes before the log's end are looked at;
-// cut says that there is more before that, of which it is not known.
+// cut says that there is more before that, which was not looked at.
 func (l *Reader) SeekTime(millis, back int64) (p Position, cut bool, err error) {
 	if err := l.begun(); err != nil {
 		return Position{}, false, err
@@ -119,12 +119,12 @@ func (l *Reader) floor(back int64) (p Position, whole bool, err error) {
 	return p, whole, err
 }
 
-// SeekAfter returns the place behind the line with that identity. When there is none
+// SeekAfter returns the place after the line with that identity. When there is none
 // the error is ErrAbsent, with the place where it would stand, or ErrGone, with the
 // beginning of the oldest file, when all that is there is newer.
 func (l *Reader) SeekAfter(id record.ID) (Position, error) {
 	s, err := l.find(id)
-	return s.behind, err
+	return s.end, err
 }
 
 // SeekAt returns the place of the line with that identity itself, otherwise what
@@ -155,7 +155,7 @@ func (l *Reader) find(id record.ID) (s search, err error) {
 		return s, err
 	}
 	s.at, err = l.nearest(id, from)
-	s.behind = s.at
+	s.end = s.at
 	record := fmt.Sprintf("%s: record %d.%03d:%d", l.path, id.Millis/1000, id.Millis%1000, id.Serial)
 	switch {
 	case errors.Is(err, ErrGone):
@@ -236,12 +236,9 @@ func (l *Reader) firstAt(millis int64, floor Position) (Position, error) {
 		}
 	}
 	for _, f := range files[first:] {
-		off, from := int64(-1), int64(0)
-		if f.gen == floor.gen {
-			from = floor.Off
-		}
+		off := int64(-1)
 		err := l.with(f, func(file *os.File) (err error) {
-			off, err = l.firstIn(file, from, f.size, millis, f.believed(millis))
+			off, err = l.firstIn(file, floor.in(f), f.size, millis, f.believed(millis))
 			return err
 		})
 		if err != nil && !unreachable(err) {
@@ -273,7 +270,7 @@ func (l *Reader) firstIn(f *os.File, from, size, millis, limit int64) (int64, er
 		if err != nil {
 			return -1, err
 		}
-		// A part without any time tells nothing: then rather too early.
+		// A part without any time says nothing: then rather too early.
 		if at != math.MinInt64 && at < millis {
 			lo = mid
 		} else {
@@ -318,11 +315,11 @@ func (l *Reader) latest(f *os.File, off, limit int64) (int64, error) {
 }
 
 // lookBack is how far before a place anywhere in the log reading begins, so that what
-// is cut at the place are records: behind a newline there may be the rest of one. It is
+// is cut at the place are records: after a newline there may be the rest of one. It is
 // more than the longest that auditd writes.
 const lookBack = 16 << 10
 
-// eachLine calls fn with the records that begin from from (or the first behind it)
+// eachLine calls fn with the records that begin from from (or the first after it)
 // to before to, until it returns false; torn: also with a last line without
 // newline.
 func (l *Reader) eachLine(f *os.File, from, to int64, torn bool, fn func(b *record.Batch, i int, at int64) bool) error {
@@ -361,7 +358,7 @@ type search struct {
 	id     record.ID
 	found  bool
 	at     Position // of the line
-	behind Position // it
+	end    Position // after it
 	closed error    // of a file that is there and cannot be read
 }
 
@@ -372,10 +369,7 @@ func (s *search) forward(p Position) error {
 		if f.gen < p.gen || s.found || left <= 0 {
 			continue
 		}
-		from := int64(0)
-		if f.gen == p.gen {
-			from = p.Off
-		}
+		from := p.in(f)
 		if err := s.in(f, from, from+left); err != nil {
 			return err
 		}
@@ -412,7 +406,7 @@ func (s *search) in(f *logFile, from, to int64) error {
 			if r.Serial != s.id.Serial || r.Millis != s.id.Millis || r.Type != s.id.Type || b.ID(i) != s.id {
 				return true
 			}
-			s.found, s.at, s.behind = true, Position{f.gen, at}, Position{f.gen, at + int64(r.Len)}
+			s.found, s.at, s.end = true, Position{f.gen, at}, Position{f.gen, at + int64(r.Len)}
 			return false
 		})
 	})

@@ -263,7 +263,7 @@ func TestSeekAfterATornLine(t *testing.T) {
 	if err := l.Go(p); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "behind it", poll(t, l), logLine(3, 100))
+	same(t, "after it", poll(t, l), logLine(3, 100))
 }
 
 // Seeking while following disturbs neither, and places hold over rotations.
@@ -324,7 +324,7 @@ func TestInodeUsedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !last.Less(p) {
-			t.Errorf("file %d: %v is not behind %v", n, p, last)
+			t.Errorf("file %d: %v is not after %v", n, p, last)
 		}
 		last = p
 		a.rotate(nil)
@@ -338,7 +338,7 @@ func TestSeekAfterFullSize(t *testing.T) {
 	l := New(path)
 	defer l.Close()
 	var b record.Batch
-	places := map[record.ID]Position{} // behind the line
+	places := map[record.ID]Position{} // after the line
 	for n := 0; ; n++ {
 		p, err := l.Next(&b)
 		if errors.Is(err, io.EOF) {

@@ -2,6 +2,7 @@
 package event
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -19,7 +20,7 @@ const (
 
 // titleWait is how long an event that has its PROCTITLE waits for its EOE at most, and a
 // program's record for those of the kernel that share its id: the kernel sends them one
-// behind the other.
+// after another.
 const titleWait = 100 * time.Millisecond
 
 // AssemblerOptions are what an Assembler is made of. What is 0 gets its default.
@@ -34,9 +35,9 @@ type AssemblerOptions struct {
 	// An EOE may exceed them, and a single record may be longer.
 	MaxRecords    int
 	MaxEventBytes int
-	// Out is given batches of whole events: the records of each lie one behind the
-	// other and the last of them has flag record.End. The batch is valid during
-	// the call, in which the Assembler must not be used.
+	// Out is given batches of whole events: the records of each lie in a row, the last
+	// with flag record.End. The batch is valid during the call, in which the Assembler
+	// must not be used.
 	Out func(*record.Batch)
 	// Panicked, which may be nil, is called with a panic over record i of b; b is nil where no
 	// record was being added. All that is held is given then.
@@ -67,24 +68,23 @@ type AssemblerCounts struct {
 // given in the order in which they get complete. What comes of an event that was given
 // already makes another one, which is marked incomplete.
 //
-// Every record of an event gets flag record.Late while another event is open that
-// began before its last record. So a position that only goes by records
-// without that flag never passes an event that is still to be given.
+// Records of an event that is given while an older event is still incomplete get flag
+// record.Late. Saved positions ignore records with that flag, so a restart never skips an
+// event that has not been given.
 type Assembler struct {
 	o      AssemblerOptions
 	start  time.Time
 	now    time.Duration // since start
 	counts AssemblerCounts
-	mul    uint64 // odd and secret, so that nobody can choose ids that collide
+	mul    uint64 // odd and secret, so that no program can choose ids that collide
 	names  nodeNames
 
 	// in is the batch that is being added, turn the number of its first record.
 	in   *record.Batch
 	turn uint64
 
-	// Events to be given lie at in.Recs[from:to] while they lie one behind the
-	// other; otherwise their records are copied to run. Either way the bytes stay
-	// in in.Buf.
+	// Events to be given lie at in.Recs[from:to] while they lie in a row; otherwise
+	// their records are copied to run. Either way the bytes stay in in.Buf.
 	from, to int
 	run      []record.Record
 	out      record.Batch
@@ -97,32 +97,26 @@ type Assembler struct {
 	begin int
 	at    *pendingEvent
 
-	// The last record is a piece of a line that goes on (record.Open).
+	// The last record is a piece of a line that continues (record.Open).
 	line     bool
 	lineType uint32
 
 	pendingEvents
-	recent  recent
+	recent  recentEvents
 	kernels kernels
 	stacked bool // a kernel has shown MAC_TASK_CONTEXTS
-	misses  int  // searches in vain behind a PROCTITLE
-	alone   int  // and behind the record of a program
+	misses  int  // searches in vain after a PROCTITLE
+	alone   int  // and after the record of a program
 }
 
 // NewAssembler returns an Assembler that holds nothing.
 func NewAssembler(o AssemblerOptions) *Assembler {
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
-	for _, x := range []struct {
-		value *int
-		def   int
-	}{{&o.MaxEvents, DefaultMaxEvents}, {&o.MaxBytes, DefaultMaxBytes}, {&o.MaxRecords, DefaultMaxRecords}, {&o.MaxEventBytes, DefaultMaxEventBytes}} {
-		if *x.value == 0 {
-			*x.value = x.def
-		}
-	}
-	return &Assembler{o: o, mul: rand.Uint64() | 1, names: newNodeNames(), recent: recent{n: recentSize}}
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.MaxEvents = cmp.Or(o.MaxEvents, DefaultMaxEvents)
+	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
+	o.MaxRecords = cmp.Or(o.MaxRecords, DefaultMaxRecords)
+	o.MaxEventBytes = cmp.Or(o.MaxEventBytes, DefaultMaxEventBytes)
+	return &Assembler{o: o, mul: rand.Uint64() | 1, names: newNodeNames(), recent: recentEvents{n: recentSize}}
 }
 
 // Counts returns what was given so far, and what is held.
@@ -146,8 +140,8 @@ func (a *Assembler) Add(b *record.Batch, now time.Time) {
 	a.in = nil
 }
 
-// addFrom adds the records from i on, and returns where to go on: behind one that it panics
-// over.
+// addFrom adds the records from i on, and returns where to continue: after one that it
+// panics over.
 func (a *Assembler) addFrom(i int) (next int, done bool) {
 	next = i
 	defer func() {
@@ -202,7 +196,7 @@ func (a *Assembler) begins(r *record.Record, i int) bool {
 		return false
 	}
 	k := a.keyOf(i)
-	if a.findPending(k) != nil || a.recent.has(k) {
+	if _, late := a.recent.find(k); late || a.findPending(k) != nil {
 		return false
 	}
 	a.beginAt(i, k).other = true
@@ -394,6 +388,15 @@ func (a *Assembler) Expire(now time.Time) {
 		}
 		a.give(e, byTimer)
 	}
+}
+
+// Turn returns how many records were added so far.
+func (a *Assembler) Turn() uint64 { return a.turn }
+
+// Given reports whether all events are given that have one of the first records,
+// counted by Turn.
+func (a *Assembler) Given(turn uint64) bool {
+	return a.all.head == nil || a.all.head.first >= turn
 }
 
 // Flush gives all that is held: the stream is over.

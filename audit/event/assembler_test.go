@@ -171,7 +171,7 @@ func textOf(w string, i int) string {
 		body = fmt.Sprintf(" pid=1 uid=0 auid=4294967295 ses=4294967295 subj=? msg='number=%d'", i)
 	}
 	if w[0] == 'E' {
-		body = strings.Repeat(" ", i+1) // bare, and unlike others all the same
+		body = strings.Repeat(" ", i+1) // bare, and unlike others nevertheless
 	}
 	return fmt.Sprintf("%stype=%s msg=audit(1000.000:%s):%s\n", node, kinds[w[0]], w[1:], body)
 }
@@ -394,7 +394,7 @@ func TestCapturesGiveWholeEvents(t *testing.T) {
 	}
 }
 
-// TestOutIsCalledOnce: events that lie one behind the other are given at once and
+// TestOutIsCalledOnce: events that lie one after another are given at once and
 // where they lie, with EOE records and without.
 func TestOutIsCalledOnce(t *testing.T) {
 	for _, name := range []string{"audit-3.0.9-enriched.string.gz", "audit-3.0.9-enriched.log.gz"} {

@@ -37,7 +37,7 @@ func again(list []*record.Batch) (records int) {
 	return records
 }
 
-// interleaved makes batches of which every two events of a system call lie within
+// interleaved makes batches where every two events of a system call lie within
 // each other.
 func interleaved(list []*record.Batch) []*record.Batch {
 	for _, b := range list {

@@ -8,7 +8,7 @@ import (
 )
 
 // What a program sends has an id of its own on most kernels, so that its record is all of
-// its event and nobody has to wait. Where several security modules have contexts of
+// its event and nothing has to wait. Where several security modules have contexts of
 // their own (Ubuntu from 5.15 on, all from Linux 6.18 on) it shares the id with records
 // of the kernel: MAC_TASK_CONTEXTS at least, and those of the system call by which it was
 // sent, where any rule wants them. Such a kernel writes "subj=?" into the record. So a
@@ -26,8 +26,8 @@ const (
 	// lookAhead is how many records of a batch are looked at for more of an event.
 	lookAhead = 128
 	lookNear  = 8
-	// maxMisses is how many searches may be in vain: then none is made behind a PROCTITLE, as
-	// an audit.log has no EOE, and a nearer one behind the record of a program.
+	// maxMisses is how many searches may be in vain: then none is made after a PROCTITLE, as
+	// an audit.log has no EOE, and a nearer one after the record of a program.
 	maxMisses = 64
 )
 
@@ -122,7 +122,7 @@ func (a *Assembler) lingers(i int, d *eventState) bool {
 	return d.lasts
 }
 
-// comes reports whether a record of that event is among the next ones behind record i.
+// comes reports whether a record of that event is among the next ones after record i.
 func (a *Assembler) comes(i int, d *eventState, depth int) bool {
 	for n := i + 1; n < min(i+1+depth, len(a.in.Recs)); n++ {
 		r := &a.in.Recs[n]
@@ -143,7 +143,7 @@ func (n *nodeNames) is(hash uint64, name []byte) bool {
 
 // withoutSubject reports whether the kernel has written into a program's record that its
 // subject has several contexts (kernel/audit.c, audit_log_task_context). What the program
-// says stands behind it.
+// says follows it.
 func withoutSubject(text []byte) bool {
 	const subject, head = " subj=?", 256
 	text = text[:min(len(text), head)]

@@ -54,7 +54,7 @@ func (a *Assembler) mark(d *eventState, recs []record.Record, late bool, why cau
 	}
 }
 
-// copyRun puts an event behind those that are to be given.
+// copyRun adds an event to those that are to be given.
 func (a *Assembler) copyRun(recs []record.Record) {
 	if a.from < a.to {
 		a.run = append(a.run, a.in.Recs[a.from:a.to]...)

@@ -36,50 +36,39 @@ const (
 
 type eventList struct{ head, tail *pendingEvent }
 
-func (l *eventList) push(e *pendingEvent, in int) {
-	e.links[in] = eventLinks{prev: l.tail}
-	if l.tail == nil {
-		l.head = e
-	} else {
-		l.tail.links[in].next = e
-	}
-	l.tail = e
-}
-
-// insert puts e behind those whose last records came before its own: nearly always at
+// insert puts e after those whose last records came before its own: nearly always at
 // the end.
 func (l *eventList) insert(e *pendingEvent) {
 	before := l.tail
 	for before != nil && before.last > e.last {
 		before = before.links[inHeard].prev
 	}
-	next := l.head
+	l.insertAfter(before, e, inHeard)
+}
+
+// insertAfter puts e after another, nil for the beginning.
+func (l *eventList) insertAfter(before, e *pendingEvent, in int) {
+	prevs, nexts := &l.head, &l.tail
 	if before != nil {
-		next = before.links[inHeard].next
-		before.links[inHeard].next = e
-	} else {
-		l.head = e
+		prevs = &before.links[in].next
 	}
+	next := *prevs
 	if next != nil {
-		next.links[inHeard].prev = e
-	} else {
-		l.tail = e
+		nexts = &next.links[in].prev
 	}
-	e.links[inHeard] = eventLinks{prev: before, next: next}
+	e.links[in] = eventLinks{prev: before, next: next}
+	*prevs, *nexts = e, e
 }
 
 func (l *eventList) remove(e *pendingEvent, in int) {
-	x := e.links[in]
-	if x.prev == nil {
-		l.head = x.next
-	} else {
-		x.prev.links[in].next = x.next
+	x, prevs, nexts := e.links[in], &l.head, &l.tail
+	if x.prev != nil {
+		prevs = &x.prev.links[in].next
 	}
-	if x.next == nil {
-		l.tail = x.prev
-	} else {
-		x.next.links[in].prev = x.prev
+	if x.next != nil {
+		nexts = &x.next.links[in].prev
 	}
+	*prevs, *nexts = x.next, x.prev
 }
 
 const (
@@ -121,7 +110,7 @@ func (a *Assembler) suspend(end int) *pendingEvent {
 	a.touched = append(a.touched, e)
 	a.open++
 	a.bytes += e.cost()
-	a.all.push(e, inFirst)
+	a.all.insertAfter(a.all.tail, e, inFirst)
 	if !e.standalone {
 		bucket := &a.byKey[e.hash%heldBuckets]
 		e.chain, *bucket = *bucket, e

@@ -24,7 +24,7 @@ func (a *Assembler) keyOf(i int) key {
 }
 
 // nodeNames knows nodes by a hash of 64 bits: so any number of them takes no
-// memory. With a secret seed nobody can make two that are the same.
+// memory. With a secret seed no program can make two that are the same.
 type nodeNames struct {
 	seed maphash.Seed
 	last []byte // name of the last record's node
@@ -54,10 +54,10 @@ func (n *nodeNames) hashOf(b *record.Batch, i int) uint64 {
 // late is of one of these. A power of two.
 const recentSize = 1 << 13
 
-// recent remembers the events that were given last. They are numbered; those of
+// recentEvents remembers the events that were given last. They are numbered; those of
 // the same bucket are chained from the newest to the oldest, up to a number that
 // is no longer remembered.
-type recent struct {
+type recentEvents struct {
 	keys  [recentSize]key
 	solo  [recentSize]bool // had nothing but what comes alone mostly
 	prev  [recentSize]uint32
@@ -65,7 +65,7 @@ type recent struct {
 	n     uint32 // of the last; begins with recentSize, so that 0 is none, and may run over
 }
 
-func (m *recent) add(k key, solo bool) {
+func (m *recentEvents) add(k key, solo bool) {
 	m.n++
 	head := &m.heads[k.hash%uint32(len(m.heads))]
 	m.keys[m.n%recentSize], m.prev[m.n%recentSize] = k, *head
@@ -75,17 +75,8 @@ func (m *recent) add(k key, solo bool) {
 	*head = m.n
 }
 
-func (m *recent) has(k key) bool {
-	for n := m.heads[k.hash%uint32(len(m.heads))]; m.n-n < recentSize; n = m.prev[n%recentSize] {
-		if m.keys[n%recentSize] == k {
-			return true
-		}
-	}
-	return false
-}
-
 // find returns the place of the event that has that key.
-func (m *recent) find(k key) (at uint32, ok bool) {
+func (m *recentEvents) find(k key) (at uint32, ok bool) {
 	for n := m.heads[k.hash%uint32(len(m.heads))]; m.n-n < recentSize; n = m.prev[n%recentSize] {
 		if m.keys[n%recentSize] == k {
 			return n % recentSize, true

@@ -60,7 +60,7 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// TestLineWithoutEnd: a line in pieces that does not go on.
+// TestLineWithoutEnd: a line in pieces that does not continue.
 func TestLineWithoutEnd(t *testing.T) {
 	b := audittest.Lines(t, strings.Repeat("x", 3*record.MaxRecord)+"\n"+audittest.User(1))
 	if len(b.Recs) != 5 {
@@ -72,7 +72,7 @@ func TestLineWithoutEnd(t *testing.T) {
 	c.add(a, piece(0), audittest.Epoch)
 	a.Expire(audittest.Epoch.Add(DefaultTimeout))
 	c.add(a, piece(1), audittest.Epoch.Add(DefaultTimeout)) // its line is gone
-	c.add(a, piece(4), audittest.Epoch.Add(DefaultTimeout)) // and does not go on
+	c.add(a, piece(4), audittest.Epoch.Add(DefaultTimeout)) // and does not continue
 	c.add(a, piece(2), audittest.Epoch.Add(DefaultTimeout))
 	a.Flush()
 	var got []string

@@ -114,7 +114,7 @@ func (m *model) company(name, text string) {
 	m.seen[e.node] = k
 }
 
-// comes reports whether the batch has a record of e behind record i.
+// comes reports whether the batch has a record of e after record i.
 func comes(b *record.Batch, i int, e *modelEvent) bool {
 	for n := i + 1; n < len(b.Recs); n++ {
 		if !isOwn(b, n) && eventOf(b, n) == e.id {
@@ -254,7 +254,7 @@ func hostile(t *rapid.T) *record.Batch {
 		return ev{node + "type=", fmt.Sprintf(" msg=audit(1000.00%d:%d): ", rapid.IntRange(0, 1).Draw(t, "ms"), serial)}
 	})
 	types := rapid.SampledFrom(slices.Concat(onlyWithCall, onlyWithCall, wholeEvents, comeAlone, []string{"PROCTITLE", "EOE", "EOE", "DAEMON_ROTATE", "DAEMON_START"}))
-	// Each of a few events is told on from time to time.
+	// Each of a few events is continued from time to time.
 	scripts := [][]string{{"SYSCALL", "CWD", "PATH", "PROCTITLE", "EOE"}, {"USER_CMD", "SYSCALL", "PROCTITLE", "UNKNOWN[1420]", "EOE"}, {"SYSCALL", "PROCTITLE", "USER", "EOE"}, {"USER_CMD", "UNKNOWN[1420]"}}
 	current := make([]ev, rapid.IntRange(1, 4).Draw(t, "at once"))
 	left := make([][]string, len(current)) // of the script

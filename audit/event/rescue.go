@@ -14,27 +14,21 @@ func (a *Assembler) rescue(i int, fault any) {
 	b := a.in
 	given := a.salvage(i)
 	a.restart()
+	if b != nil {
+		i = min(i, len(b.Recs)-1)
+	}
 	if a.o.Panicked != nil {
-		a.o.Panicked(b, min(i, len(b.Recs)-1), fault)
+		a.o.Panicked(b, i, fault)
 	}
 	for k := range given {
 		a.giveParts(&given[k])
 	}
 }
 
-// rescueHeld does it where no records are being added.
+// rescueHeld is to be deferred where no records are being added.
 func (a *Assembler) rescueHeld() {
-	fault := recover()
-	if fault == nil {
-		return
-	}
-	given := a.salvage(0)
-	a.restart()
-	if a.o.Panicked != nil {
-		a.o.Panicked(nil, 0, fault)
-	}
-	for k := range given {
-		a.giveParts(&given[k])
+	if fault := recover(); fault != nil {
+		a.rescue(0, fault)
 	}
 }
 

@@ -52,7 +52,7 @@ func TestAssemblerPanics(t *testing.T) {
 				}
 			}
 			if n := a.Counts(); n.Open != 0 || n.Poison != uint64(poisoned) {
-				t.Errorf("%+v, told %d times", n, poisoned)
+				t.Errorf("%+v, called %d times", n, poisoned)
 			}
 		}
 	}
@@ -65,7 +65,7 @@ func breakEvents(a *Assembler) {
 	}
 }
 
-// TestExpirePanics: events that have waited too long are given all the same.
+// TestExpirePanics: events that have waited too long are given nevertheless.
 func TestExpirePanics(t *testing.T) {
 	for _, how := range []func(*Assembler){
 		func(a *Assembler) { a.Expire(audittest.Epoch.Add(time.Hour)) },

@@ -69,7 +69,7 @@ type eventState struct {
 	other        bool // has one of another type
 	contexts     bool // has MAC_TASK_CONTEXTS
 	expects      bool // one of these says that it has company
-	lasts        bool // is not complete when anything else comes behind its PROCTITLE
+	lasts        bool // is not complete when anything else comes after its PROCTITLE
 	recs         int
 	bytes        int
 	first        uint64 // number of the first record, counted over the stream

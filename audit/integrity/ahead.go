@@ -8,8 +8,8 @@ import (
 )
 
 // ahead marks serials in front of the window that only lines of the log have
-// shown: whoever gets a line of his own into the log must not move the window by
-// it. When the stream has passed them they count as seen.
+// shown: a forged line of the log must not move the window. When the stream has
+// passed them they count as seen.
 type ahead struct {
 	marks window // by its bits alone
 	n     int
@@ -56,7 +56,7 @@ func (a *ahead) move(w *window, first, last uint32) {
 	}
 }
 
-// runs returns the serials that are marked, of those behind high.
+// runs returns the marked serials after high.
 func (a *ahead) runs(high uint32) (list []Run) {
 	for s := high + 1; a.n > 0 && int32(a.top-s) >= 0 && len(list) < maxRuns; {
 		k, marked := a.marks.run(s, a.top-s+1)
@@ -115,8 +115,8 @@ func (n *node) logged(t *Tracker, r *record.Record, at time.Duration) arrival {
 	return fresh
 }
 
-// follow moves the window behind a log that is far in front of the stream, as it is
-// where it alone tells of a long time. So many serials nobody forges.
+// follow moves the window after a log that is far ahead of the stream, as it is where
+// it alone has a long time. No forger writes that many serials.
 func (n *node) follow(t *Tracker, r *record.Record, at time.Duration) {
 	const step = windowSize / 4
 	if n.ahead.n > step && r.Serial-n.window.high > 2*step {
@@ -139,8 +139,8 @@ func (n *node) moveTo(t *Tracker, serial uint32, at time.Duration, millis int64)
 	n.addGaps(t, gap{first, serial, at, millis, false})
 }
 
-// gather collects serials of a node of which the stream has shown nothing yet. Enough
-// of them begin its window.
+// gather collects serials of a node that the stream has not shown yet. Enough of them
+// begin its window.
 func (n *node) gather(t *Tracker, r *record.Record, at time.Duration) arrival {
 	s := &n.logOutliers
 	if slices.Contains(s.serials[:s.n], r.Serial) {
@@ -206,8 +206,8 @@ func cluster(serials []uint32) []uint32 {
 	return serials[low : high+1]
 }
 
-// Confirm takes in record i of the stream, of which the consumers were given the
-// line of the log before: the window moves with the stream.
+// Confirm takes in record i of the stream, whose line of the log the consumers were
+// given before: the window moves with the stream.
 func (t *Tracker) Confirm(b *record.Batch, i int, now time.Time) {
 	r := &b.Recs[i]
 	if !counts(r) {
@@ -248,8 +248,8 @@ func (t *Tracker) Missing(b *record.Batch, i int) bool {
 	case serial-n.window.high <= windowSize:
 		return true
 	}
-	for k := range t.told {
-		if x := &t.told[k]; x.node == n && x.Kind == MissingSerials && serial-x.First <= x.Last-x.First {
+	for k := range t.handedOut {
+		if x := &t.handedOut[k]; x.node == n && x.Kind == MissingSerials && serial-x.First <= x.Last-x.First {
 			return true
 		}
 	}

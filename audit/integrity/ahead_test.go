@@ -119,7 +119,7 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
-// TestAheadGoesOverARestart: what the log gave behind the last of the stream is
+// TestAheadGoesOverARestart: what the log gave after the last of the stream is
 // not missing in the next run.
 func TestAheadGoesOverARestart(t *testing.T) {
 	tr := NewTracker(Options{BootID: "x"})

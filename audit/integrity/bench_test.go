@@ -52,7 +52,7 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// dense returns b with new serials, one behind the other, in the text as well.
+// dense returns b with new serials, one after another, in the text as well.
 func dense(b *record.Batch) *record.Batch {
 	const first = 1_000_000_000 // no more digits in the rounds to come
 	out := new(record.Batch)
@@ -68,6 +68,7 @@ func dense(b *record.Batch) *record.Batch {
 			from += bytes.IndexByte(text[from:], ':') + 1
 			to := from + bytes.IndexByte(text[from:], ')')
 			text = fmt.Appendf(nil, "%s%d%s", text[:from], r.Serial, text[to:])
+			r.Head = uint16(from + bytes.IndexByte(text[from:], ')') + 1)
 		}
 		r.Off, r.Len = uint32(len(out.Buf)), uint32(len(text))
 		out.Buf = append(out.Buf, text...)

@@ -25,7 +25,7 @@ const (
 )
 
 // certain are the parts that the rest of the event proves to exist. The others
-// are expected where they have been the rule (habit).
+// are expected where they have been the rule (expectedParts).
 const certain = partCall | partPath | partExecve
 
 // completeness is what the records of one event say of its completeness.
@@ -43,7 +43,7 @@ type completeness struct {
 	addrHas uint32 // and has
 }
 
-// add takes in one record that is no EXECVE; body is its text from behind the id on.
+// add takes in one record that is no EXECVE; body is its text after the id.
 func (s *completeness) add(typ uint32, body []byte) {
 	switch typ {
 	case record.TypeSyscall:
@@ -198,7 +198,7 @@ func addressBytes(body []byte) uint32 {
 	if end := bytes.IndexByte(hex, record.Separator); end >= 0 {
 		hex = hex[:end]
 	}
-	// Where the address has lost its end, another record may stand right behind it.
+	// Where the address has lost its end, another record may follow at once.
 	n := len(hex)
 	if n > 0 && noHex[hex[n-1]] == 0 && bytes.IndexByte(hex, '=') < 0 {
 		return uint32(n) / 2
@@ -209,10 +209,6 @@ func addressBytes(body []byte) uint32 {
 	}
 	return uint32(n) / 2
 }
-
-// addressCut reports whether the address is shorter than the one that the call was
-// given, so that its record has lost its end.
-func (s *completeness) addressCut() bool { return s.has&partSockaddr != 0 && s.addrHas < s.addr }
 
 // calls are the numbers of the system calls whose events have something
 // special: a successful exec has EXECVE, bind and connect have SOCKADDR; mq_open
@@ -352,19 +348,19 @@ type expectedParts struct {
 	full     parts // those of the highest score
 }
 
-// A part is expected from habitEnough events on that had it; one that lacks it
-// costs habitCost, so that a loss of one in twenty is still told from a rule.
+// A part is expected after scoreEnough events that had it; one that lacks it costs
+// scoreCost, so that a loss of one in twenty is still seen as a loss.
 const (
-	habitMax    = 64
-	habitEnough = 16
-	habitCost   = 8
+	scoreMax    = 64
+	scoreEnough = 16
+	scoreCost   = 8
 )
 
-// newHabit expects every part: where one is excluded, the first look into the log
-// shows it (forget). So an early loss is not taken for the rule.
-func newHabit() (h expectedParts) {
+// newExpectedParts expects every part: where one is excluded, the first look into the
+// log shows it (forget). So an early loss is not taken for the rule.
+func newExpectedParts() (h expectedParts) {
 	for k := range h.score {
-		h.score[k] = habitMax
+		h.score[k] = scoreMax
 	}
 	h.full = 1<<numParts - 1
 	h.expected = h.full
@@ -378,12 +374,12 @@ func (h *expectedParts) learnFrom(s *completeness, lack parts) {
 		k := bits.TrailingZeros8(uint8(rest))
 		part := parts(1) << k
 		if lack&part != 0 {
-			h.score[k] = max(0, h.score[k]-habitCost)
+			h.score[k] = max(0, h.score[k]-scoreCost)
 			h.full &^= part
-		} else if h.score[k]++; h.score[k] == habitMax {
+		} else if h.score[k]++; h.score[k] == scoreMax {
 			h.full |= part
 		}
-		if h.score[k] >= habitEnough {
+		if h.score[k] >= scoreEnough {
 			h.expected |= part
 		} else {
 			h.expected &^= part

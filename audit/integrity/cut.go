@@ -14,8 +14,8 @@ type verdict uint8
 
 const (
 	whole  verdict = iota
-	unsure         // it ends in hex digits of which any even number may be gone
-	cut
+	unsure         // it ends in hex digits: any even number of them may be gone
+	truncated
 )
 
 // longBody is from where on auditd itself may cut records, for the log as well
@@ -27,21 +27,21 @@ const longBody = 8800
 // its type. A value of hex digits does not show its loss: there the records
 // beside it decide, since auditd 4.2 and 4.2.1 cut all of an event.
 //
-// It would rather see a cut where there is none: that costs a look into the log.
-// Lines of the log and pieces of overlong lines are never cut.
+// In doubt it reports a truncation that is none: that costs a look into the log. Lines of
+// the log and pieces of overlong lines never count as truncated.
 func IsTruncated(b *record.Batch, i int) bool {
 	switch lookAt(b, i) {
-	case cut:
+	case truncated:
 		return true
 	case whole:
 		return false
 	}
-	if nextEOECut(b, i) {
+	if nextEOETruncated(b, i) {
 		return true
 	}
 	for k := i - 1; k >= 0 && b.SameEvent(k, i); k-- {
 		if v := lookAt(b, k); v != unsure {
-			return v == cut
+			return v == truncated
 		}
 	}
 	return false
@@ -52,12 +52,12 @@ func lookAt(b *record.Batch, i int) verdict {
 	if r.Flags&(record.FromLog|record.Open|record.Cont|record.Marker) != 0 {
 		return whole
 	}
-	var h header
-	return h.look(b, r, h.bodyOf(b, i))
+	var h endChecker
+	return h.look(b, r, b.Body(i))
 }
 
-// nextEOECut reports whether an EOE record that has lost its id follows.
-func nextEOECut(b *record.Batch, i int) bool {
+// nextEOETruncated reports whether an EOE record that has lost its id follows.
+func nextEOETruncated(b *record.Batch, i int) bool {
 	if i+1 >= len(b.Recs) {
 		return false
 	}
@@ -65,39 +65,33 @@ func nextEOECut(b *record.Batch, i int) bool {
 	return r.Type == record.TypeEOE && r.Flags&(record.NoID|record.FromLog) == record.NoID
 }
 
-// header looks at records one after the other. The zero value is ready for use.
-type header struct {
+// endChecker looks at records one after another. The zero value is ready for use.
+type endChecker struct {
 	tail int       // length of the last field of this EXECVE record; -1: not known
 	ends *endCache // nil: every end is looked at
 }
 
-// bodyOf returns the body of record i, to be judged next.
-func (h *header) bodyOf(b *record.Batch, i int) []byte {
-	h.tail = -1
-	return b.Body(i)
-}
-
-// look judges a record by its body (bodyOf).
-func (h *header) look(b *record.Batch, r *record.Record, body []byte) verdict {
+// look judges a record by its body.
+func (h *endChecker) look(b *record.Batch, r *record.Record, body []byte) verdict {
 	if r.Flags&record.NoID != 0 {
-		return is(!headerCut(r, b.Buf[r.Off:r.Off+r.Len]))
+		return is(!headerTruncated(r, b.Buf[r.Off:r.Off+r.Len]))
 	}
 	if r.NodeLen > 0 {
 		name := b.Buf[r.Off:][len("node="):][:r.NodeLen]
 		if bytes.IndexByte(name, '=') >= 0 && bytes.Contains(name, []byte("node=")) {
-			return cut // "node=hosnode=host type=..."
+			return truncated // "node=hosnode=host type=..."
 		}
 	}
 	if len(body) > 0 && body[0] == ':' {
 		body = body[1:]
 	} else if !record.OfDaemon(r.Type) { // DAEMON_CONFIG of auditd 2.8 has no colon
-		return cut
+		return truncated
 	}
 	if r.Type == record.TypeEOE {
 		return is(len(body) == 0)
 	}
 	if len(body) < 2 || body[0] != ' ' {
-		return cut
+		return truncated
 	}
 	body = body[1:]
 	switch r.Type {
@@ -107,19 +101,19 @@ func (h *header) look(b *record.Batch, r *record.Record, body []byte) verdict {
 		return h.lookExecve(r.Kind, body)
 	}
 	if r.Kind == record.Line && len(body) > shortestHeader && ranTogether(body) && !written(r, body) {
-		return cut
+		return truncated
 	}
 	if len(body) >= longBody {
 		return whole
 	}
 	switch r.Type {
-	case record.TypePath, record.TypeCWD, record.TypeProctitle: // are quickly told, and have many ends
-		return lookBody(r.Type, body)
+	case record.TypePath, record.TypeCWD, record.TypeProctitle: // are quickly judged, and have many ends
+		return endsWhole(r.Type, body)
 	}
 	if h.ends.same(r.Type, body) {
 		return whole
 	}
-	v := lookBody(r.Type, body)
+	v := endsWhole(r.Type, body)
 	if v == whole {
 		h.ends.keep(r.Type, body)
 	}
@@ -133,7 +127,7 @@ func is(ok bool) verdict {
 	if ok {
 		return whole
 	}
-	return cut
+	return truncated
 }
 
 // ranTogether reports whether a header stands within a record: its end and its
@@ -160,8 +154,8 @@ func nextHeader(body []byte) int {
 }
 
 // written reports whether the header within a record is a program's text: in its
-// message, or in the path of an address, which auditd prints as it is behind the
-// hex that says so.
+// message, or in the path of an address, which auditd prints as it is after the hex
+// that says so.
 func written(r *record.Record, body []byte) bool {
 	switch {
 	case fromUser(r.Type):
@@ -189,10 +183,10 @@ func written(r *record.Record, body []byte) bool {
 // in front, which auditd may have made of any other byte.
 var hexMark = []byte(strings.ToUpper(hex.EncodeToString([]byte(headerMark[1:]))))
 
-// headerCut reports whether a record without a readable header has lost that.
+// headerTruncated reports whether a record without a readable header has lost that.
 // Whole are those that auditd writes so: "type=X msg=lost" and DAEMON_ERR
 // (auditd-event.c), and one whose type has a name that is not known here.
-func headerCut(r *record.Record, text []byte) bool {
+func headerTruncated(r *record.Record, text []byte) bool {
 	if r.Kind == record.Junk || r.Kind == record.Ver0 {
 		return true
 	}

@@ -13,7 +13,7 @@ import (
 	"audisp-relay/testdata/captures"
 )
 
-// cuts returns lines that are text cut at many places, with next behind each.
+// cuts returns lines that are text cut at many places, with next after each.
 func cuts(t testing.TB, text, next string) *record.Batch {
 	var all []byte
 	for n := 1; n < len(strings.TrimRight(text, " \n")); n += 1 + n/500 {
@@ -80,7 +80,7 @@ func TestMostCutsAreSeen(t *testing.T) {
 }
 
 // TestARecordRunIntoOneOfItsTypeShows: it ends as it should, so that only the
-// header within tells.
+// header within shows.
 func TestARecordRunIntoOneOfItsTypeShows(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

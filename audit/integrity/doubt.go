@@ -4,9 +4,9 @@ import "time"
 
 // Doubt returns when the oldest record arrived that something may be missing
 // beside: the first record of an event that is not complete, the one that passed over
-// a serial that has not come yet, or that of a trouble that is not settled. It
+// a serial that has not come yet, or the one that showed a Gap that is not settled. It
 // reports false when there is none. What arrived before that time is whole, as far
-// as the stream can tell. It costs next to nothing and is meant for each batch.
+// as the stream shows. It costs next to nothing and is meant for each batch.
 func (t *Tracker) Doubt() (since time.Time, ok bool) {
 	oldest := time.Duration(-1)
 	older := func(at time.Duration) {
@@ -25,10 +25,8 @@ func (t *Tracker) Doubt() (since time.Time, ok bool) {
 		}
 		older(n.gaps[0].since)
 	}
-	for _, list := range [2][]reported{t.ready, t.told} {
-		for i := range list {
-			older(list[i].since)
-		}
+	for x := range t.reports {
+		older(x.since)
 	}
 	if oldest < 0 {
 		return time.Time{}, false
@@ -37,7 +35,7 @@ func (t *Tracker) Doubt() (since time.Time, ok bool) {
 }
 
 // DoubtMillis returns the event time from which on the log is to be read for
-// all that Doubt speaks of, and false when there is nothing.
+// all that Doubt covers, and false when there is nothing.
 func (t *Tracker) DoubtMillis() (millis int64, ok bool) {
 	earlier := func(at int64) {
 		if !ok || at < millis {
@@ -52,15 +50,13 @@ func (t *Tracker) DoubtMillis() (millis int64, ok bool) {
 			earlier(g.millis)
 		}
 	}
-	for _, list := range [2][]reported{t.ready, t.told} {
-		for i := range list {
-			earlier(list[i].From)
-		}
+	for x := range t.reports {
+		earlier(x.From)
 	}
 	return millis, ok
 }
 
-// dropFilled forgets the oldest gaps of which every serial has come meanwhile.
+// dropFilled forgets the oldest gaps whose serials have all come meanwhile.
 func (n *node) dropFilled() {
 	k := 0
 	for k < len(n.gaps) && n.filled(n.gaps[k]) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// reportTrouble makes a trouble ready for Due. since is when it began to show.
-func (t *Tracker) reportTrouble(n *node, since time.Duration, x Gap) {
+// report makes a Gap ready for Due. since is when it began to show.
+func (t *Tracker) report(n *node, since time.Duration, x Gap) {
 	switch {
 	case x.Stopped:
 	case x.Kind == MissingSerials:
@@ -16,15 +16,15 @@ func (t *Tracker) reportTrouble(n *node, since time.Duration, x Gap) {
 	default:
 		t.counts.Damaged++
 	}
-	n.owed = true
+	n.reported = true
 	t.ready = joinReports(t.ready, reported{Gap: x, node: n, epoch: n.epoch, since: since})
 }
 
 // joinReports appends x. Where there are too many already it is joined to the last one
-// if that is a hole of the same node before it; otherwise one that there is no
-// room for is dropped: it is counted, but neither looked for nor marked.
+// if that is an earlier hole of the same node; otherwise it is dropped: it is counted,
+// but neither looked for nor marked.
 func joinReports(list []reported, x reported) []reported {
-	if len(list) < maxTroubles {
+	if len(list) < maxReports {
 		return append(list, x)
 	}
 	k := &list[len(list)-1]
@@ -59,31 +59,28 @@ func (t *Tracker) Due(now time.Time) []Gap {
 	list := make([]Gap, len(t.ready))
 	for i, x := range t.ready {
 		list[i] = x.Gap
-		t.told = joinReports(t.told, x)
+		t.handedOut = joinReports(t.handedOut, x)
 	}
 	t.ready = t.ready[:0]
 	slices.SortStableFunc(list, func(a, b Gap) int {
-		if c := cmp.Compare(a.Node, b.Node); c != 0 {
-			return c
-		}
-		return cmp.Compare(int32(a.First-b.First), 0)
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(int32(a.First-b.First), 0))
 	})
 	return list
 }
 
-// Lost says what of the troubles that Due has returned is missing still, now
-// that the log was searched, or that there is none to search. It is counted as
-// lost and forgotten: each is returned once.
+// Lost returns what is still missing of the Gaps that Due has returned, now that the
+// log was searched, or that there is none to search. It is counted as lost and
+// forgotten: each is returned once.
 func (t *Tracker) Lost() (lost []Gap) {
-	for i := range t.told {
-		x := &t.told[i]
+	for i := range t.handedOut {
+		x := &t.handedOut[i]
 		if x.Kind == MissingSerials {
 			lost = t.lostHole(lost, x)
 		} else if t.lostEvent(x) {
 			lost = append(lost, x.Gap)
 		}
 	}
-	t.told = t.told[:0]
+	t.handedOut = t.handedOut[:0]
 	for _, x := range lost {
 		if x.Stopped {
 			t.counts.Stopped += x.Events()
@@ -125,22 +122,22 @@ func (t *Tracker) lostEvent(x *reported) bool {
 		return false
 	}
 	n := e.node
-	missed := e.lacks() & n.habit.expected
-	isCut := e.cut
+	missed := e.lacks() & n.usual.expected
+	truncated := e.truncated
 	t.closeEvent(e)
 	if missed&certain == 0 {
-		// What was only expected by habit and is not in the log was excluded.
-		n.habit.forget(missed)
+		// What was only expected by the rule and is not in the log was excluded.
+		n.usual.forget(missed)
 		missed = 0
 	}
-	return missed != 0 || isCut
+	return missed != 0 || truncated
 }
 
 // fillFar counts a serial that was given from the log and lies outside of the
 // window: it fills a hole longer than that.
 func (t *Tracker) fillFar(n *node, serial uint32) {
-	for i := range t.told {
-		x := &t.told[i]
+	for i := range t.handedOut {
+		x := &t.handedOut[i]
 		if x.node != n || x.Kind != MissingSerials || serial-x.First > x.Last-x.First || slices.Contains(x.recent[:], serial) {
 			continue
 		}

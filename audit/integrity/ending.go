@@ -28,20 +28,20 @@ func endQuoted(b []byte) []byte {
 	return nil
 }
 
-// lookBody judges a record by the end of its body.
-func lookBody(typ uint32, body []byte) verdict {
+// endsWhole judges a record by the end of its body.
+func endsWhole(typ uint32, body []byte) verdict {
 	// Comparing with a constant that is written out takes two instructions.
 	switch typ {
 	case record.TypeProctitle: // one field, and no interpreted ones
 		const head = len("proctitle=")
 		if len(body) < head || string(body[:head]) != "proctitle=" {
-			return cut
+			return truncated
 		}
 		return lookOnly(body[head:])
 	case record.TypeCWD:
 		const head = len("cwd=")
 		if len(body) < head || string(body[:head]) != "cwd=" {
-			return cut
+			return truncated
 		}
 		return lookOnly(body[head:])
 	case record.TypePath:
@@ -69,8 +69,8 @@ func lookBody(typ uint32, body []byte) verdict {
 	if k < 0 {
 		return lookRaw(typ, body)
 	}
-	if lookRaw(typ, body[:k]) == cut {
-		return cut
+	if lookRaw(typ, body[:k]) == truncated {
+		return truncated
 	}
 	return lookFields(body[:k], body[k+1:])
 }
@@ -83,7 +83,7 @@ func lookRaw(typ uint32, raw []byte) verdict {
 	if typ == record.TypeSockaddr { // one field
 		const head = len("saddr=")
 		if len(raw) < head || string(raw[:head]) != "saddr=" {
-			return cut
+			return truncated
 		}
 		return lookSockaddr(raw[head:])
 	}
@@ -100,9 +100,8 @@ func lookRaw(typ uint32, raw []byte) verdict {
 // endsWith reports whether a record of this type can end with this field. The
 // forms are those of kernel/audit.c and kernel/auditsc.c from Linux 3.10 on.
 func endsWith(typ uint32, key, value, raw []byte) bool {
+	last := lastOf(typ)
 	switch typ {
-	case record.TypeSyscall, record.TypeUring:
-		return string(key) == "key"
 	case record.TypePath:
 		switch string(key) {
 		case "cap_frootid", "cap_fver":
@@ -116,52 +115,28 @@ func endsWith(typ uint32, key, value, raw []byte) bool {
 			}
 		}
 		return false
-	case record.TypeCWD:
-		return string(key) == "cwd"
-	case record.TypeProctitle:
-		return string(key) == "proctitle"
 	case record.TypeBprmFcaps:
-		return string(key) == "frootid" || string(key) == "pa" || string(key) == "new_pe" || string(key) == "new_pa"
+		return string(key) == last || string(key) == "pa" || string(key) == "new_pe" || string(key) == "new_pa"
 	case record.TypeCapset:
-		return string(key) == "cap_pe" || string(key) == "cap_pa"
-	case record.TypeConfig, record.TypeFeature, record.TypeReplace, record.TypeListener:
-		return string(key) == "res"
+		return string(key) == last || string(key) == "cap_pe"
 	case record.TypeLogin: // "login pid=... new ses=1" of old kernels
-		return string(key) == "res" || bytes.HasPrefix(raw, []byte("login "))
-	case record.TypeObjPID:
-		return string(key) == "ocomm"
-	case record.TypeMmap:
-		return string(key) == "flags"
-	case record.TypeFDPair:
-		return string(key) == "fd1"
-	case record.TypeOpenat2:
-		return string(key) == "resolve"
-	case record.TypeKernModule:
-		return string(key) == "name"
-	case record.TypeInjOffset:
-		return string(key) == "nsec"
-	case record.TypeAdjNtp:
-		return string(key) == "new"
-	case record.TypeSeccomp:
-		return string(key) == "code"
-	case record.TypeTTY, record.TypeUserTTY:
-		return string(key) == "data"
+		return string(key) == last || bytes.HasPrefix(raw, []byte("login "))
 	case record.TypeAnomAbend:
-		return string(key) == "res" || string(key) == "sig"
-	case record.TypeAnomPromisc:
-		return string(key) == "ses"
-	case record.TypeAnomLink:
-		return string(key) == "res"
+		return string(key) == last || string(key) == "sig"
 	case record.TypeAVC:
 		if bytes.HasPrefix(raw, []byte("avc:")) {
-			return string(key) == "permissive" || string(key) == "tclass" || string(key) == "trawcon" || string(key) == "srawcon"
+			return string(key) == "permissive" || string(key) == last || string(key) == "trawcon" || string(key) == "srawcon"
 		}
+		return len(key) > 0
 	case record.TypeKernel:
 		return true
 	}
 	if record.OfDaemon(typ) {
-		return string(key) == "res" && isResult(value) ||
-			typ == record.TypeDaemonErr && string(key) == "mac" && len(value) == 32 // a loss marker of another relay
+		return (string(key) == last && isResult(value)) ||
+			(typ == record.TypeDaemonErr && string(key) == "mac" && len(value) == 32) // a loss marker of another relay
+	}
+	if last != "" {
+		return string(key) == last
 	}
 	return len(key) > 0
 }
@@ -188,7 +163,7 @@ func lastField(raw []byte) (key, value []byte) {
 }
 
 // lastBlank returns where the last blank is, -1 if there is none. An argument of
-// EXECVE can be long: behind the first bytes it goes in steps.
+// EXECVE can be long: beyond the last bytes the search goes in steps.
 func lastBlank(b []byte) int {
 	const near = 48
 	end := len(b)
@@ -229,7 +204,7 @@ func lookValue(typ uint32, value []byte) verdict {
 // lookText judges a value that is text in quotes or in hex, or "(null)".
 func lookText(value []byte) verdict {
 	if len(value) == 0 {
-		return cut
+		return truncated
 	}
 	end := value[len(value)-1]
 	switch value[0] {
@@ -248,7 +223,7 @@ func lookHex(value []byte) verdict {
 		bad |= noHex[c]
 	}
 	if bad != 0 {
-		return cut
+		return truncated
 	}
 	return unsure
 }
@@ -272,25 +247,22 @@ func lookSockaddr(value []byte) verdict {
 	if v != unsure || len(value) < 4 {
 		return v
 	}
-	switch string(value[:4]) { // the family, in the byte order of the host
+	longest := len(value) == 256 || len(value) == 220 // or struct sockaddr_un
+	switch string(value[:4]) {                        // the family, in the byte order of the host
 	case "0200", "0002": // struct sockaddr_in
-		return isOr(len(value) == 32)
+		longest = len(value) == 32
 	case "0A00", "000A": // struct sockaddr_in6
-		return isOr(len(value) == 56)
+		longest = len(value) == 56
 	case "1000", "0010": // struct sockaddr_nl
-		return isOr(len(value) == 24)
+		longest = len(value) == 24
 	}
-	return isOr(len(value) == 256 || len(value) == 220) // or struct sockaddr_un
-}
-
-func isOr(ok bool) verdict {
-	if ok {
+	if longest {
 		return whole
 	}
 	return unsure
 }
 
-// shortExecve is below where the kernel goes on with a further EXECVE record
+// shortExecve is below where the kernel continues with a further EXECVE record
 // (MAX_EXECVE_AUDIT_LEN, 7500).
 const shortExecve = 6000
 
@@ -316,21 +288,21 @@ func lookCall(kind record.Kind, body []byte) verdict {
 		}
 	}
 	if kind == record.Line && len(body) > end && ranTogether(body[:len(body)-end]) {
-		return cut
+		return truncated
 	}
 	if end > 0 || len(body) >= longBody {
 		return whole
 	}
-	return lookBody(record.TypeSyscall, body)
+	return endsWhole(record.TypeSyscall, body)
 }
 
 // lookExecve judges an EXECVE record. It can be long, so no byte is looked at
 // more than once: a header within stands before the last blank.
-func (h *header) lookExecve(kind record.Kind, body []byte) verdict {
+func (h *endChecker) lookExecve(kind record.Kind, body []byte) verdict {
 	blank := lastBlank(body)
 	h.tail = len(body) - blank - 1
 	if kind == record.Line && ranTogether(body[:blank+1]) {
-		return cut
+		return truncated
 	}
 	if len(body) >= longBody {
 		return whole
@@ -340,12 +312,12 @@ func (h *header) lookExecve(kind record.Kind, body []byte) verdict {
 	}
 	key, value, ok := bytes.Cut(body[blank+1:], []byte{'='})
 	if !ok || len(key) < 2 || key[0] != 'a' || key[1]-'0' >= 10 {
-		return cut
+		return truncated
 	}
 	// One that needs no further record ends with the last argument.
 	argc, ok := bytes.CutPrefix(body, []byte("argc="))
 	if ok && len(body) <= shortExecve && number(key[1:])+1 < number(argc) {
-		return cut
+		return truncated
 	}
 	return lookText(value)
 }
@@ -358,8 +330,9 @@ func lookFields(raw, fields []byte) verdict {
 		return is(end == '}' || end == ')')
 	}
 	key, value := lastField(fields)
-	if len(key) == 0 || string(key) != "SYSCALL" && string(key) != "ARCH" && lookID(value) == cut {
-		return cut
+	// A name is in quotes or in hex.
+	if len(key) == 0 || string(key) != "SYSCALL" && string(key) != "ARCH" && (len(value) == 0 || value[0] == '(' || lookText(value) == truncated) {
+		return truncated
 	}
 	last := lastID(raw)
 	if len(key) == len(last) && bytes.EqualFold(key, last) {
@@ -373,17 +346,6 @@ func lookFields(raw, fields []byte) verdict {
 		}
 	}
 	return is(len(last) == 0)
-}
-
-// lookID judges the interpreted value of a user or group: in quotes, or in hex.
-func lookID(value []byte) verdict {
-	if len(value) == 0 {
-		return cut
-	}
-	if value[0] == '"' {
-		return is(len(value) > 1 && value[len(value)-1] == '"')
-	}
-	return is(lookHex(value) != cut)
 }
 
 // lastID returns the name of the last field of a record that auditd interprets

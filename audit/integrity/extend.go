@@ -6,15 +6,19 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// lastOf says with which field the records of a type end, where one field tells
-// that: "" where it does not. The kernel adds new fields at the end, so a record
-// that has this one, and whole fields behind it, is whole too.
+// lastOf says with which field the records of a type end, where that is one field, "" where
+// it is not. The kernel adds new fields at the end, so a record that has this one,
+// followed by whole fields, is whole too.
 func lastOf(typ uint32) string {
 	switch typ {
 	case record.TypeSyscall, record.TypeUring:
 		return "key"
 	case record.TypePath:
 		return "cap_frootid"
+	case record.TypeCWD:
+		return "cwd"
+	case record.TypeProctitle:
+		return "proctitle"
 	case record.TypeBprmFcaps:
 		return "frootid"
 	case record.TypeCapset:
@@ -51,14 +55,14 @@ func lastOf(typ uint32) string {
 }
 
 // extended reports whether a record that ends with an unknown field has the one
-// that its type used to end with, and whole fields behind that.
+// that its type used to end with, followed by whole fields.
 func extended(typ uint32, raw []byte) bool {
 	name := lastOf(typ)
 	if name == "" {
 		return false
 	}
-	// A field's value has no blank in it that is not in quotes, and in those no '='
-	// behind a blank where the kernel writes what others say: that is in hex then.
+	// A field's value has a blank in it only in quotes, and there no '=' follows a blank
+	// where the kernel writes what others say: that is in hex then.
 	at := -1
 	for end := len(raw); end > 0; {
 		k := bytes.LastIndex(raw[:end], []byte(name))
@@ -150,15 +154,15 @@ func isName(name []byte) bool {
 	return len(name) > 0
 }
 
-// lookOnly judges the value of the one field that a record has, with those behind
-// it that a newer kernel may have added.
+// lookOnly judges the value of the one field that a record has, with those that a
+// newer kernel may have added after it.
 func lookOnly(value []byte) verdict {
-	if v := lookText(value); v != cut || bytes.IndexByte(value, ' ') < 0 {
+	if v := lookText(value); v != truncated || bytes.IndexByte(value, ' ') < 0 {
 		return v
 	}
 	first, rest, ok := cutValue(value)
-	if !ok || lookText(first) == cut {
-		return cut
+	if !ok || lookText(first) == truncated {
+		return truncated
 	}
 	return is(len(rest) > 0 && wholeFields(rest))
 }

@@ -37,7 +37,7 @@ func FuzzTracker(f *testing.F) {
 				if !IsTruncated(part, k) {
 					t.Fatalf("Observe stops at %q, Cut does not", part.Bytes(k))
 				}
-				tr.ObserveCut(part, k, now)
+				tr.ObserveTruncated(part, k, now)
 				k++
 			}
 			n += k
@@ -77,7 +77,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		b.Recs[0].Serial = 2 * i
 		tr.Observe(b, audittest.Epoch)
 	}
-	if c := tr.Counts(); c.Open > 2*MaxOpen || len(tr.ready) > maxTroubles {
+	if c := tr.Counts(); c.Open > 2*MaxOpen || len(tr.ready) > maxReports {
 		t.Errorf("%d troubles, %+v", len(tr.ready), c)
 	}
 	for _, n := range tr.nodes {
@@ -87,7 +87,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	tr.Due(audittest.Epoch.Add(time.Hour))
 	tr.Lost()
-	if len(tr.told) != 0 || tr.Counts().Open != 0 {
-		t.Errorf("%d told, %+v", len(tr.told), tr.Counts())
+	if len(tr.handedOut) != 0 || tr.Counts().Open != 0 {
+		t.Errorf("%d reported, %+v", len(tr.handedOut), tr.Counts())
 	}
 }

@@ -8,9 +8,9 @@ import (
 type Kind uint8
 
 const (
-	// MissingSerials is a run of serials of which no record came.
+	// MissingSerials is a run of serials without any record.
 	MissingSerials Kind = iota
-	// IncompleteEvent is an event that lacks records or has a cut one.
+	// IncompleteEvent is an event that lacks records or has a truncated one.
 	IncompleteEvent
 )
 
@@ -28,7 +28,7 @@ type Gap struct {
 	First, Last uint32 // serials; the same one twice for a damaged event
 	Missing     uint32 // how many of First to Last are missing; 1 for a damaged event
 	Millis      int64  // time of the event; of a hole, about that of the last event before it
-	Stopped     bool   // a hole of when auditd was stopped and started in order: no loss
+	Stopped     bool   // a hole from a proper stop and start of auditd: no loss
 	From        int64  // time from which on the log is to be searched: that of an event may be hours old when it is written
 }
 

@@ -16,7 +16,7 @@ type incompleteEvent struct {
 	from       int64         // about when its first record was written, by the times of others
 	last       time.Duration // arrival of its last record
 	turn       uint64        // of its last record
-	cut        bool          // it has a record that was cut
+	truncated  bool          // it has a truncated record
 	reported   bool
 	chain      *incompleteEvent // next in the node's bucket
 	prev, next *incompleteEvent // in the tracker's list, oldest first
@@ -106,25 +106,25 @@ func (t *Tracker) linkEvent(e *incompleteEvent) {
 
 func (e *incompleteEvent) unlink() { e.prev.next, e.next.prev = e.next, e.prev }
 
-// judgeEvent says of an event that no more records are waited for whether it is
-// complete, which closes it, or damaged, which reports it.
+// judgeEvent closes an event for which no more records are awaited if it is complete,
+// and reports it if it is damaged.
 func (t *Tracker) judgeEvent(e *incompleteEvent) {
 	n := e.node
 	lack := e.lacks()
-	missed := lack & n.habit.expected
+	missed := lack & n.usual.expected
 	if n.exempt && e.serial == n.first || n.inStop(e.serial) {
-		missed, e.cut = 0, false // it may have begun before we did, or before auditd did
+		missed, e.truncated = 0, false // it may have begun before we did, or before auditd did
 	} else {
-		n.habit.learnFrom(&e.completeness, lack)
+		n.usual.learnFrom(&e.completeness, lack)
 	}
-	if missed == 0 && !e.cut {
+	if missed == 0 && !e.truncated {
 		t.closeEvent(e)
 		return
 	}
 	e.reported = true
 	e.unlink()
-	t.linkEvent(e) // behind those that wait for judgement
-	t.reportTrouble(n, e.first, Gap{Kind: IncompleteEvent, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis, From: e.from})
+	t.linkEvent(e) // after those that wait for judgement
+	t.report(n, e.first, Gap{Kind: IncompleteEvent, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis, From: e.from})
 }
 
 // dropEvents judges all open events: their serials will be used again.

@@ -1,7 +1,7 @@
 package integrity
 
 // Latest is the latest time of the last few hundred records. An event's time is that
-// of the begin of its system call, which may have waited for hours, so that one
+// of the beginning of its system call, which may have waited for hours, so that one
 // record says little of when it was written; the latest of many does. It is not the
 // latest there ever was: a clock that is set back is followed.
 type Latest struct {
@@ -12,7 +12,7 @@ type Latest struct {
 
 const latestRun = 256
 
-// Add takes in n records, the latest of which has that time, and returns At.
+// Add takes in n records, the latest with that time, and returns At.
 func (l *Latest) Add(millis int64, n int) int64 {
 	if l.n == 0 || millis > l.half {
 		l.half = millis

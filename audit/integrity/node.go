@@ -14,7 +14,7 @@ type node struct {
 	alias    string // its second name, where log and stream differ
 	window   window
 	started  bool
-	epoch    uint64        // how often it began anew: serials of another epoch say nothing
+	epoch    uint64        // how often it began again: serials of another epoch say nothing
 	newest   int64         // newest time of the last events, ms
 	latest   Latest        // it
 	first    uint32        // serial that came first: its event may have begun before that
@@ -23,7 +23,7 @@ type node struct {
 	startAt  int64         // time of its start
 	returned time.Duration // arrival of that
 	ordinary bool          // the last stop of it was an ordinary one
-	stops    []Run         // serials of stops that only the log has told of so far
+	stops    []Run         // serials of stops that only the log has shown so far
 	// stop are the serials of the last stop, and of the record after it that is not the one of
 	// auditd's registering: from first up to end, which is not among them.
 	stop     struct{ first, end uint32 }
@@ -31,13 +31,13 @@ type node struct {
 	allGaps  *int  // of all nodes
 	outliers outliers
 	ahead    ahead // seen in the log alone so far
-	// logStray is what stray is, of lines that only the log has.
+	// logOutliers are those of lines that only the log has.
 	logOutliers outliers
-	habit       expectedParts
+	usual       expectedParts
 	used        uint64           // when it was seen last, in Tracker.turn
 	last        *incompleteEvent // the event of the last record
 	done        id               // the event that was complete last: its EOE often follows
-	owed        bool             // something of it was reported
+	reported    bool             // something of it was
 
 	// Its open events, in as many buckets as there were at once, a power of two.
 	open  []*incompleteEvent
@@ -78,7 +78,7 @@ const maxGaps = 4096
 const fewGaps = 64
 
 // outliers collects serials that lie outside of the window. One is noise, a damaged
-// record perhaps; strayEnough of them near each other, and none of the others
+// record perhaps; outliersEnough of them near each other, and none of the others
 // between, are the new serials: after a reboot or a very long hole.
 type outliers struct {
 	serials [outliersEnough]uint32
@@ -123,12 +123,12 @@ func (n *node) observeSerial(t *Tracker, r *record.Record, at time.Duration) arr
 	case d == 0:
 		return known
 	case d > 0 && d <= windowSize:
-		if n.ahead.has(r.Serial) { // the log has opened its event
-			n.advance(t, r, at)
+		opened := n.ahead.has(r.Serial) // the log has opened its event
+		n.advance(t, r, at)
+		if opened {
 			n.outliers.n, n.newest = 0, n.latest.Add(r.Millis, 1)
 			return known
 		}
-		n.advance(t, r, at)
 	case d < 0 && d <= -windowSize && r.Flags&record.FromLog != 0 && r.Millis < n.newest:
 		t.fillFar(n, r.Serial)
 		return ignored
@@ -203,20 +203,18 @@ func (n *node) addGap(t *Tracker, g gap) {
 
 // closeBefore judges the gaps with serials that will leave the window.
 func (n *node) closeBefore(t *Tracker, serial uint32) {
-	k := 0
-	for k < len(n.gaps) && int32(n.gaps[k].first-serial) < 0 {
-		n.reportGap(t, n.gaps[k])
-		k++
-	}
-	n.dropGaps(k)
+	n.closeGaps(t, func(g gap) bool { return int32(g.first-serial) < 0 })
 }
 
 // closeOld judges the gaps that have been open since before.
 func (n *node) closeOld(t *Tracker, before time.Duration) {
+	n.closeGaps(t, func(g gap) bool { return g.since <= before })
+}
+
+func (n *node) closeGaps(t *Tracker, due func(gap) bool) {
 	k := 0
-	for k < len(n.gaps) && n.gaps[k].since <= before {
+	for ; k < len(n.gaps) && due(n.gaps[k]); k++ {
 		n.reportGap(t, n.gaps[k])
-		k++
 	}
 	n.dropGaps(k)
 }
@@ -235,8 +233,13 @@ func (n *node) dropGaps(k int) {
 // reportGap reports what of a gap is still missing.
 func (n *node) reportGap(t *Tracker, g gap) {
 	n.missing(g.first, g.last, func(first, last uint32) {
-		t.reportTrouble(n, g.since, Gap{Kind: MissingSerials, Node: n.name, First: first, Last: last, Missing: last - first + 1, Millis: g.millis, From: g.millis, Stopped: g.stopped})
+		t.reportHole(n, gap{first, last, g.since, g.millis, g.stopped})
 	})
+}
+
+func (t *Tracker) reportHole(n *node, g gap) {
+	t.report(n, g.since, Gap{Kind: MissingSerials, Node: n.name, First: g.first, Last: g.last, Missing: g.last - g.first + 1,
+		Millis: g.millis, From: g.millis, Stopped: g.stopped})
 }
 
 // missing calls fn with each run of serials that were not seen. Those that have
@@ -262,8 +265,8 @@ func (n *node) missing(first, last uint32, fn func(first, last uint32)) {
 	}
 }
 
-// countLate counts a record that came behind later ones: in time, or when its
-// hole was reported already.
+// countLate counts a record that came after later ones: in time, or when its hole
+// was reported already.
 func (n *node) countLate(t *Tracker, r *record.Record) {
 	switch {
 	case len(n.gaps) > 0 && int32(r.Serial-n.gaps[0].first) >= 0:
@@ -310,7 +313,7 @@ func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outlier
 		if high < old {
 			t.counts.Wraps++
 		}
-		t.reportTrouble(n, at, Gap{Kind: MissingSerials, Node: n.name, First: old + 1, Last: low - 1, Missing: low - 1 - old, Millis: millis, From: millis, Stopped: n.tookStop(r, at)})
+		t.reportHole(n, gap{old + 1, low - 1, at, millis, n.tookStop(r, at)})
 		n.newest = n.latest.Add(r.Millis, 1)
 	} else {
 		n.reboot(t, r)
@@ -337,7 +340,7 @@ func (n *node) restart(t *Tracker, low, high uint32, at time.Duration, millis in
 	n.addGap(t, gap{low, high, at, millis, false})
 }
 
-// reboot begins anew with r's serial. What was missing of the boot before is
+// reboot begins again with r's serial. What was missing of the boot before is
 // judged now.
 func (n *node) reboot(t *Tracker, r *record.Record) {
 	t.counts.Reboots++

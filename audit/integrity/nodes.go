@@ -32,7 +32,7 @@ type nodeOrder struct {
 // there is no room for it.
 func (t *Tracker) nodeFor(b *record.Batch, i int, at time.Duration) *node {
 	r := &b.Recs[i]
-	if n := t.last; n != nil && (r.NodeLen == 0 && t.lastName == "" || r.NodeLen != 0 && string(b.Node(i)) == t.lastName) {
+	if n := t.last; n != nil && ((r.NodeLen == 0 && t.lastName == "") || (r.NodeLen != 0 && string(b.Node(i)) == t.lastName)) {
 		return n
 	}
 	return t.nodeOf(b, i, at)
@@ -69,11 +69,8 @@ func (t *Tracker) nodeOf(b *record.Batch, i int, at time.Duration) *node {
 
 // addNode makes a node.
 func (t *Tracker) addNode(name string) *node {
-	n := &node{name: name, habit: newHabit()}
+	n := &node{name: name, usual: newExpectedParts()}
 	n.window.shared, n.ahead.marks.shared, n.allGaps = &t.order.pages, &t.order.pages, &t.order.gaps
-	if t.order.ends.older == nil {
-		t.order.ends.older, t.order.ends.newer = &t.order.ends, &t.order.ends
-	}
 	n.list(&t.order.ends)
 	t.nodes[name] = n
 	t.counts.Nodes++
@@ -88,9 +85,9 @@ func (n *node) list(ends *node) {
 
 func (n *node) unlist() { n.newer.older, n.older.newer = n.older, n.newer }
 
-// onlyNode returns the one node there is when r, which has another name, is of it
-// all the same: auditd 2.8 puts the node into the log and not into the stream, or
-// the other way round.
+// onlyNode returns the one node there is when r is of it although it has another name:
+// auditd 2.8 puts the node into the log and not into the stream, or the other way
+// round.
 func (t *Tracker) onlyNode(r *record.Record) *node {
 	if len(t.nodes) != 1 {
 		return nil
@@ -128,7 +125,7 @@ func (t *Tracker) forgetNode() {
 	n := t.order.ends.newer
 	n.closeBefore(t, n.window.high+1)
 	n.dropEvents(t)
-	if n.owed {
+	if n.reported {
 		t.detach(n)
 	}
 	n.dropGaps(len(n.gaps))
@@ -144,21 +141,18 @@ func (t *Tracker) forgetNode() {
 	t.counts.Forgot++
 }
 
-// detach makes the holes of a node that is given up know what came of them, which
-// its window says until now.
+// detach makes the holes of a node that is given up know what came of them, as only
+// its window has until now.
 func (t *Tracker) detach(n *node) {
-	for _, list := range [][]reported{t.told, t.ready} {
-		for i := range list {
-			x := &list[i]
-			if x.Kind != MissingSerials || x.node != n || x.epoch != n.epoch {
-				continue
-			}
-			left := uint32(0)
-			for _, l := range t.lostHole(nil, x) {
-				left += l.Missing
-			}
-			x.filled = x.Missing - left
+	for x := range t.reports {
+		if !x.isHoleOf(n) {
+			continue
 		}
+		left := uint32(0)
+		for _, l := range t.lostHole(nil, x) {
+			left += l.Missing
+		}
+		x.filled = x.Missing - left
 	}
 	n.epoch++
 }

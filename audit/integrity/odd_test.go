@@ -185,12 +185,12 @@ func TestAShortenedAddressShows(t *testing.T) {
 		fix.Recs[0].Flags |= record.FromLog
 		tr.Observe(fix, audittest.Epoch)
 		if lost := tr.Lost(); len(lost) > 0 {
-			t.Errorf("%d of %d bytes: mended, and lost: %+v", c.has, c.size, lost)
+			t.Errorf("%d of %d bytes: repaired, and lost: %+v", c.has, c.size, lost)
 		}
 	}
 }
 
-// TestHiddenPaths: calls of which items= counts more than they have PATH records.
+// TestHiddenPaths: calls where items= counts more than they have PATH records.
 func TestHiddenPaths(t *testing.T) {
 	for _, call := range []string{
 		"arch=c000003e syscall=240", "arch=c000003e syscall=241", "arch=c000003e syscall=1073742064", // mq_open, mq_unlink, x32

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// State is what a Tracker has to know of an earlier run to see a hole between
-// that and its own begin.
+// State is what a Tracker has to know of an earlier run to see a hole between the two.
 type State struct {
 	BootID string      `json:"boot_id"`
 	Nodes  []NodeState `json:"nodes,omitempty"`
@@ -18,8 +17,8 @@ type NodeState struct {
 	Serial  uint32 `json:"serial"`            // the newest; those before it were seen,
 	Missing []Run  `json:"missing,omitempty"` // but for these
 	Millis  int64  `json:"millis"`            // time of the newest event
-	Ahead   []Run  `json:"ahead,omitempty"`   // behind the newest, and had from the log alone
-	Stopped uint8  `json:"stopped,omitempty"` // 1: its auditd has ended in order, 2: and has started
+	Ahead   []Run  `json:"ahead,omitempty"`   // after the newest, and seen in the log alone
+	Stopped uint8  `json:"stopped,omitempty"` // 1: its auditd has ended properly, 2: and has started
 	Start   int64  `json:"start,omitempty"`   // when it has, ms
 }
 
@@ -28,7 +27,7 @@ type Run struct {
 	First  uint32 `json:"first"`
 	Last   uint32 `json:"last"`
 	Millis int64  `json:"millis"` // from when on they are to be looked for
-	// Stopped: they were numbered while auditd was stopped in order.
+	// Stopped: they were numbered while auditd was properly stopped.
 	Stopped bool `json:"stopped,omitempty"`
 }
 
@@ -51,14 +50,9 @@ func (t *Tracker) State() State {
 		add := func(millis int64, stopped bool) func(first, last uint32) {
 			return func(first, last uint32) { x.Missing = append(x.Missing, Run{first, last, millis, stopped}) }
 		}
-		for _, list := range [][]reported{t.told, t.ready} {
-			for _, r := range list {
-				if !n.owed {
-					break
-				}
-				if r.Kind == MissingSerials && r.node == n && r.epoch == n.epoch {
-					n.missing(r.First, r.Last, add(r.Millis, r.Stopped))
-				}
+		for r := range t.reports {
+			if r.isHoleOf(n) {
+				n.missing(r.First, r.Last, add(r.Millis, r.Stopped))
 			}
 		}
 		for _, g := range n.gaps {
@@ -76,7 +70,7 @@ func (t *Tracker) State() State {
 	return s
 }
 
-// Restore makes a new Tracker go on from s, and reports whether it could: the
+// Restore makes a new Tracker continue from s, and reports whether it could: the
 // serials of another boot say nothing.
 func (t *Tracker) Restore(s State) bool {
 	if s.BootID != t.boot || len(s.Nodes) > MaxNodes || len(t.nodes) > 0 {

@@ -34,7 +34,7 @@ func (t *Tracker) daemon(b *record.Batch, i int, at time.Duration) {
 	fromLog := r.Flags&record.FromLog != 0
 	switch {
 	case fromLog && r.Type == record.TypeDaemonEnd && n.stopping == returned && r.Millis < n.startAt:
-		// The log is behind the stream, which has brought a start that is newer than this end.
+		// The log lags the stream, which has brought a start that is newer than this end.
 	case r.Type == record.TypeDaemonEnd:
 		n.stopping = ended
 	case fromLog && t.live:
@@ -81,7 +81,7 @@ func (n *node) readAgain(r *record.Record) {
 	}
 }
 
-// maxStops bounds how many stops are known of that the stream has not passed yet.
+// maxStops bounds how many stops are known that the stream has not passed yet.
 const maxStops = 16
 
 // newestSerial returns the newest serial that the stream or the log has shown.
@@ -92,7 +92,7 @@ func (n *node) newestSerial() uint32 {
 	return n.window.high
 }
 
-// logStop takes in that r, which only the log has so far, is the first record behind a
+// logStop takes in that r, which only the log has so far, is the first record after a
 // stop: the serials between it and the one before it are those of the stop.
 func (n *node) logStop(r *record.Record, at time.Duration) {
 	before := n.newestSerial()
@@ -101,7 +101,7 @@ func (n *node) logStop(r *record.Record, at time.Duration) {
 	}
 }
 
-// addGaps adds the gap g, in pieces where stops that the log has told of lie in it.
+// addGaps adds the gap g, in pieces where it has stops that the log has shown.
 func (n *node) addGaps(t *Tracker, g gap) {
 	later := n.stops[:0]
 	for _, s := range n.stops {
@@ -125,7 +125,7 @@ func (n *node) addGaps(t *Tracker, g gap) {
 }
 
 // registers ends the serials of a stop at the kernel's record of the new auditd: what
-// is missing behind that is a loss like any other.
+// is missing after that is a loss like any other.
 func (n *node) registers(r *record.Record, body []byte) {
 	if len(n.stops) == 0 && len(n.gaps) == 0 && n.stopping != returned && r.Serial != n.stop.end-1 {
 		return
@@ -174,6 +174,3 @@ func (t *Tracker) Ordinary() bool {
 	}
 	return false
 }
-
-// isDaemon reports whether a record says that auditd ends or starts.
-func isDaemon(typ uint32) bool { return typ == record.TypeDaemonStart || typ == record.TypeDaemonEnd }

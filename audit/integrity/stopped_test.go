@@ -37,7 +37,7 @@ func torn(serial uint32, sec int64) (text string) {
 }
 
 // TestAnOrdinaryStopIsNoLoss: what the kernel numbers between an end and a start of
-// auditd is told apart from a loss, and nothing else is.
+// auditd is distinguished from a loss, and nothing else is.
 func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 	run := func(from, to uint32, sec int64) (text string) {
 		for n := range to - from + 1 {
@@ -128,7 +128,7 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 				}
 				live = live || !fromLog
 				if n := tr.Observe(b, audittest.Epoch); n == 0 {
-					tr.ObserveCut(b, 0, audittest.Epoch)
+					tr.ObserveTruncated(b, 0, audittest.Epoch)
 				}
 				// A forged line of the log is one that the relay reads while it runs.
 				if restart && !strings.Contains(c.text, logged) {
@@ -149,7 +149,7 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 	}
 }
 
-// restored returns a Tracker that goes on from the state of another.
+// restored returns a Tracker that continues from the state of another.
 func restored(t *testing.T, tr *Tracker) *Tracker {
 	t.Helper()
 	data, err := json.Marshal(tr.State())
@@ -166,7 +166,7 @@ func restored(t *testing.T, tr *Tracker) *Tracker {
 }
 
 // TestAStopEndsThoughTheClockWasSetBack: then no record is newer than the start, and what is
-// missing later is a loss all the same.
+// missing later is a loss nevertheless.
 func TestAStopEndsThoughTheClockWasSetBack(t *testing.T) {
 	user := func(serial uint32, sec int64) string { return audittest.UserAt(serial, sec) }
 	tr := NewTracker(Options{})

@@ -1,16 +1,17 @@
 // Package integrity watches a stream of audit records for what it lacks: serials
 // that never came, events that lack records, and records that are truncated.
-// Recovery from audit.log begins when it finds something, and what is in the log
-// neither it reports as lost.
+// Recovery from audit.log begins when it finds something; what the log lacks, too, it
+// reports as lost.
 //
 // The kernel numbers events with one counter from boot on (kernel/audit.c,
 // audit_serial), after its filters, so a serial that is missing is a lost event.
 // Events come interleaved and a little out of order; their times are those of
-// the begin of a system call and say nothing of their order. So everything here
+// the beginning of a system call and say nothing of their order. So everything here
 // waits by time of arrival.
 package integrity
 
 import (
+	"cmp"
 	"time"
 
 	"audisp-relay/audit/record"
@@ -28,7 +29,7 @@ const (
 	// is judged early.
 	MaxOpen = 4096
 
-	maxTroubles = 4096 // not handed out yet, or not settled; more holes are joined
+	maxReports  = 4096 // not handed out yet, or not settled; more holes are joined
 	quietFactor = 10   // an event that nothing has followed is judged after so many windows
 )
 
@@ -45,13 +46,13 @@ type Options struct {
 type Counts struct {
 	Holes     uint64 `json:"holes"`             // runs of missing serials that were reported
 	Missing   uint64 `json:"missing_serials"`   // in those
-	Damaged   uint64 `json:"damaged_events"`    // events reported as lacking records, or with one that was cut
-	Cut       uint64 `json:"cut_records"`       // records that were passed on although cut
+	Damaged   uint64 `json:"damaged_events"`    // events reported as lacking records, or with a truncated one
+	Truncated uint64 `json:"cut_records"`       // truncated records that were passed on
 	Late      uint64 `json:"late_events"`       // came out of order within the window
 	Filled    uint64 `json:"filled_events"`     // came after they were reported missing
-	Lost      uint64 `json:"lost_events"`       // reported, and nowhere to be had
-	Stopped   uint64 `json:"stopped_events"`    // numbered while auditd was stopped in order: in no log, and no loss
-	Reboots   uint64 `json:"reboots"`           // serials that began anew
+	Lost      uint64 `json:"lost_events"`       // reported, and found nowhere
+	Stopped   uint64 `json:"stopped_events"`    // numbered while auditd was properly stopped: in no log, and no loss
+	Reboots   uint64 `json:"reboots"`           // serials that began again
 	Wraps     uint64 `json:"wraps"`             // serials that ran over the end of 32 bits
 	Strays    uint64 `json:"stray_serials"`     // far from all others, and left aside
 	Nodes     int    `json:"nodes"`             // that are watched
@@ -73,7 +74,7 @@ type Tracker struct {
 	order    nodeOrder
 	last     *node // of the last record
 	lastName string
-	header   header
+	ends     endChecker
 	live     bool // the stream has brought a record of the kernel
 	// confirmed: the lines of the log that are taken in are known from the stream.
 	confirmed bool
@@ -82,8 +83,8 @@ type Tracker struct {
 	root incompleteEvent
 	free *incompleteEvent // chained by next
 
-	ready []reported // not handed out yet
-	told  []reported // handed out, not settled
+	ready     []reported // not handed out yet
+	handedOut []reported // and not settled
 }
 
 // reported is a Gap and what it is settled with.
@@ -96,14 +97,28 @@ type reported struct {
 	recent [4]uint32     // the last of these
 }
 
+// isHoleOf reports whether it is a hole of that node, in its present serials.
+func (x *reported) isHoleOf(n *node) bool {
+	return x.Kind == MissingSerials && x.node == n && x.epoch == n.epoch
+}
+
+// reports goes through what is not settled.
+func (t *Tracker) reports(yield func(*reported) bool) {
+	for _, list := range [2][]reported{t.handedOut, t.ready} {
+		for i := range list {
+			if !yield(&list[i]) {
+				return
+			}
+		}
+	}
+}
+
 // NewTracker returns a Tracker that has seen nothing.
 func NewTracker(o Options) *Tracker {
-	t := &Tracker{window: o.Window, boot: o.BootID, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
-	if t.window == 0 {
-		t.window = DefaultWindow
-	}
-	t.header.ends = new(endCache)
+	t := &Tracker{window: cmp.Or(o.Window, DefaultWindow), boot: o.BootID, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
+	t.ends.ends = new(endCache)
 	t.root.next, t.root.prev = &t.root, &t.root
+	t.order.ends.older, t.order.ends.newer = &t.order.ends, &t.order.ends
 	return t
 }
 
@@ -113,10 +128,10 @@ func (t *Tracker) Renew() *Tracker { return NewTracker(Options{Window: t.window,
 // Window returns how long a record may come late before it counts as missing.
 func (t *Tracker) Window() time.Duration { return t.window }
 
-// Observe takes in records that consumers are given, in order. It stops in front
-// of the first that is visibly cut (see Cut) and returns its index, len(b.Recs)
-// when there is none. Lines of the log are never held to be cut: they are as
-// good as it gets. now is the time of arrival and must not go back. b is not kept.
+// Observe takes in records that consumers are given, in order. It stops before the
+// first that is visibly truncated (see IsTruncated) and returns its index, len(b.Recs)
+// when there is none. Lines of the log never count as truncated: there is no better
+// copy. now is the time of arrival and must not go back. b is not kept.
 func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
 	at := t.since(now)
 	for i := range b.Recs {
@@ -124,30 +139,31 @@ func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
 		if r.Flags&(record.Cont|record.Marker) != 0 {
 			continue
 		}
-		body := t.header.bodyOf(b, i)
+		body := b.Body(i)
+		t.ends.tail = -1
 		if r.Flags&(record.FromLog|record.Open) == 0 {
-			switch t.header.look(b, r, body) {
-			case cut:
+			switch t.ends.look(b, r, body) {
+			case truncated:
 				return i
 			case unsure:
-				if nextEOECut(b, i) {
+				if nextEOETruncated(b, i) {
 					return i
 				}
 			}
 		}
 		if counts(r) {
 			t.record(b, i, body, at, false)
-		} else if isDaemon(r.Type) {
+		} else if r.Type == record.TypeDaemonStart || r.Type == record.TypeDaemonEnd {
 			t.daemon(b, i, at)
 		}
 	}
 	return len(b.Recs)
 }
 
-// ObserveCut takes in record i that is given to consumers although it is cut:
+// ObserveTruncated takes in record i that is given to consumers although it is truncated:
 // its event counts as damaged until the log brings a whole copy.
-func (t *Tracker) ObserveCut(b *record.Batch, i int, now time.Time) {
-	t.counts.Cut++
+func (t *Tracker) ObserveTruncated(b *record.Batch, i int, now time.Time) {
+	t.counts.Truncated++
 	r := &b.Recs[i]
 	if !counts(r) {
 		return
@@ -162,16 +178,14 @@ func (t *Tracker) since(now time.Time) time.Duration {
 	return now.Sub(t.start)
 }
 
-// record takes in one record. Of one that is cut only the header is believed.
-func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, isCut bool) {
+// record takes in one record. Of a truncated one only the header is believed.
+func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, isTruncated bool) {
 	r := &b.Recs[i]
 	t.turn++
 	t.live = t.live || r.Flags&record.FromLog == 0
-	n := t.last
-	if n == nil || r.NodeLen != 0 && string(b.Node(i)) != t.lastName || r.NodeLen == 0 && t.lastName != "" {
-		if n = t.nodeOf(b, i, at); n == nil {
-			return
-		}
+	n := t.nodeFor(b, i, at)
+	if n == nil {
+		return
 	}
 	n.used = t.turn
 	if n.stopping != runs {
@@ -188,7 +202,7 @@ func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, 
 		case known:
 			e = n.findOpen(r.Serial, r.Millis)
 		case fresh:
-			if record.Alone(r.Type) && !isCut {
+			if record.Alone(r.Type) && !isTruncated {
 				return
 			}
 			// The log may have opened it before the serials began here.
@@ -201,22 +215,22 @@ func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, 
 		}
 	}
 	e.last, e.turn = at, t.turn
-	if isCut {
-		e.cut = true
+	if isTruncated {
+		e.truncated = true
 		return
 	}
 	if r.Flags&record.FromLog != 0 {
-		e.cut = false
+		e.truncated = false
 	}
 	if r.Type == record.TypeConfig {
 		n.registers(r, body)
 	}
 	if r.Type == record.TypeExecve {
-		e.addExecve(record.TrimColon(body), t.header.tail)
+		e.addExecve(record.TrimColon(body), t.ends.tail)
 	} else {
 		e.add(r.Type, record.TrimColon(body))
-		if r.Type == record.TypeSockaddr && r.Flags&record.FromLog == 0 && e.addressCut() {
-			e.cut = true
+		if r.Type == record.TypeSockaddr && r.Flags&record.FromLog == 0 && e.has&partSockaddr != 0 && e.addrHas < e.addr { // shorter than the one that the call was given
+			e.truncated = true
 		}
 	}
 	if r.Type == record.TypeProctitle || r.Type == record.TypeEOE || e.reported {
@@ -229,10 +243,10 @@ func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, 
 func (t *Tracker) closeComplete(e *incompleteEvent) {
 	n := e.node
 	lack := e.lacks()
-	if e.cut || e.has&partCall == 0 || e.has&(partTitle|partEOE) == 0 || lack&n.habit.expected != 0 {
+	if e.truncated || e.has&partCall == 0 || e.has&(partTitle|partEOE) == 0 || lack&n.usual.expected != 0 {
 		return
 	}
-	n.habit.learnFrom(&e.completeness, lack)
+	n.usual.learnFrom(&e.completeness, lack)
 	n.done = id{e.serial, e.millis, true}
 	t.closeEvent(e)
 }

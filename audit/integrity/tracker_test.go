@@ -62,7 +62,7 @@ func feed(t *rapid.T, tr *Tracker, b *record.Batch, now time.Time, step time.Dur
 var ordinary = []string{"audit-2.8.5-audispd.string.gz", "audit-3.0.9-raw.string.gz", "audit-3.0.9-enriched.log.gz", "audit-4.2.1-enriched.binary.gz"}
 
 // TestEventsTakenOutAreHoles takes any set of events out of a capture: exactly
-// these are missing, once the window has passed, and lost once nobody has them.
+// these are missing, once the window has passed, and lost once they are found nowhere.
 func TestEventsTakenOutAreHoles(t *testing.T) {
 	for _, name := range ordinary {
 		all := audittest.Capture(t, name)
@@ -298,7 +298,7 @@ func TestACutRecordIsMendedFromTheLog(t *testing.T) {
 		if n := tr.Observe(short, audittest.Epoch); n != 0 {
 			t.Fatalf("the cut record was not seen: %d", n)
 		}
-		tr.ObserveCut(short, 0, audittest.Epoch)
+		tr.ObserveTruncated(short, 0, audittest.Epoch)
 		tr.Observe(&record.Batch{Buf: rest.Buf, Recs: short.Recs[1:]}, audittest.Epoch)
 		r := rest.Recs[0]
 		want := []Gap{{IncompleteEvent, "", r.Serial, r.Serial, 1, r.Millis, false, r.Millis}}
@@ -426,7 +426,7 @@ func TestExcludedTypesAreNotMissed(t *testing.T) {
 			half++
 		}
 		tr.Observe(&record.Batch{Buf: rest.Buf, Recs: rest.Recs[:half]}, audittest.Epoch)
-		if due := tr.Due(audittest.Epoch.Add(time.Minute)); len(due) == 0 || len(due) > habitMax/habitCost {
+		if due := tr.Due(audittest.Epoch.Add(time.Minute)); len(due) == 0 || len(due) > scoreMax/scoreCost {
 			t.Errorf("without %s at first: %d events damaged", record.AppendTypeName(nil, typ), len(due))
 		}
 		if lost := tr.Lost(); lost != nil {

@@ -6,9 +6,9 @@ import "math/bits"
 // newest: a minute's at 4000 events a second. A power of two.
 const windowSize = 1 << 18
 
-// A window is kept in pages, so that a node of a few events, or one of which
-// nothing is missing, takes little: a page of which no serial was seen is nil, one
-// of which all were is fullPage.
+// A window is kept in pages, so that a node of a few events, or one that lacks nothing,
+// takes little: a page without a seen serial is nil, one whose serials were all seen is
+// fullPage.
 const (
 	pageSize   = 1 << 12 // serials
 	pagesInAll = windowSize / pageSize
@@ -23,34 +23,15 @@ var fullPage = func() (p page) {
 	return p
 }()
 
-// pages counts the pages of all windows and keeps those that are free. A nil one
-// only makes new ones.
-type pages struct {
-	used int
-	free []*page
-}
+// pages counts the pages of all windows.
+type pages struct{ used int }
 
-// maxFree is how many free pages are kept.
-const maxFree = 64
-
-// get returns a page that is a copy of p, empty where that is nil.
+// get returns a page that is a copy of p, empty where that is nil. It is one for some
+// thousand records, so that none are kept to be used again.
 func (s *pages) get(p *page) *page {
-	var q *page
-	if s != nil {
-		s.used++
-		if k := len(s.free) - 1; k >= 0 {
-			q, s.free = s.free[k], s.free[:k]
-		}
-	}
-	switch {
-	case q == nil && p == nil:
-		return new(page)
-	case q == nil:
-		q = new(page)
-		*q = *p
-	case p == nil:
-		*q = page{}
-	default:
+	s.used++
+	q := new(page)
+	if p != nil {
 		*q = *p
 	}
 	return q
@@ -58,12 +39,8 @@ func (s *pages) get(p *page) *page {
 
 // put takes a page back.
 func (s *pages) put(p *page) {
-	if s == nil || p == nil || p == &fullPage {
-		return
-	}
-	s.used--
-	if len(s.free) < maxFree {
-		s.free = append(s.free, p)
+	if p != nil && p != &fullPage {
+		s.used--
 	}
 }
 

@@ -2,21 +2,22 @@ package stream
 
 import (
 	"bytes"
+	"encoding/hex"
 	"strings"
 
 	"audisp-relay/audit/record"
 )
 
-// broken tells how long a line of audit.log, have[:n], really is that was broken by
-// newlines in a socket's address: 0 when it is as long as it looks, -1 when that
-// cannot be said before more was read, which with last it can.
+// broken returns how long a line of audit.log, have[:n], really is that was broken by
+// newlines in a socket's address: 0 when it is as long as it looks, -1 when that is
+// not known before more was read. With last there is no more.
 //
-// auditd with log_format ENRICHED prints the address behind the record
+// auditd with log_format ENRICHED prints the address after the record
 // (auditd-event.c, format_enrich; auparse, print_sockaddr), and of three families it
 // prints bytes as they are, newlines too: "SADDR={ saddr_fam=local path=... }". So
-// whoever may call connect(2) can put lines of his own into the log. How many the
-// bytes in saddr= say, which the kernel wrote as hex: auditd prints them up to a NUL
-// or a limit. So many lines belong to the record, whatever stands in them.
+// any process that may call connect(2) can put lines into the log. The bytes in saddr=,
+// which the kernel wrote as hex, say how many: auditd prints them up to a NUL or a limit.
+// So many lines belong to the record, whatever stands in them.
 func broken(have []byte, n int, last bool) int {
 	line := have[:n-1]
 	// A program's text may have a separator, too: the first with an address counts.
@@ -67,17 +68,17 @@ const addressSize = 128
 // address is what auditd prints of a socket's address.
 type address struct {
 	buf   [addressSize + len(" }\n")]byte
-	from  int // the text is buf[from:to]; there is room for its end behind it
+	from  int // the text is buf[from:to]; there is room for its end after it
 	to    int
 	limit int    // so many bytes of it are printed from 3.0 on
-	key   string // the name that it is printed behind
+	key   string // the name that it is printed after
 }
 
 func (a *address) text() []byte { return a.buf[a.from:a.to] }
 
 // printedAddress returns the address in the body of a record, line[:sep], as the hex
-// that the kernel wrote, and what stands behind "SADDR={ " in the names behind it. It
-// returns nothing when its bytes are not printed or have no newline.
+// that the kernel wrote, and what follows "SADDR={ " in the names after the body. It
+// returns nothing when the address's bytes are not printed or have no newline.
 func printedAddress(line []byte, sep int) (hex, names []byte) {
 	const before = "SADDR={ "
 	at := bytes.Index(line[sep:], []byte(before)) // few texts of programs have it
@@ -91,11 +92,11 @@ func printedAddress(line []byte, sep int) (hex, names []byte) {
 	return hex, line[sep+at+len(before):]
 }
 
-// hexAddress returns what stands behind saddr= in a record's body: the address and, in
-// a program's text, what follows it.
+// hexAddress returns what follows saddr= in a record's body: the address and, in a
+// program's text, the rest of that.
 func hexAddress(line []byte) []byte {
 	const name = "saddr="
-	// The kernel's records begin with it, right behind the header.
+	// The kernel's records begin with it, right after the header.
 	if k := bytes.IndexByte(line, ')'); k >= 0 && record.HasPrefix(line[k:], "): "+name) {
 		return line[k+len("): "+name):]
 	}
@@ -133,22 +134,14 @@ func newlineIn(hex []byte) bool {
 }
 
 // decode reads the hex of an address, its family in either byte order.
-func (a *address) decode(hex []byte) {
-	n := 0
-	for ; len(hex) >= 2 && n < addressSize; hex = hex[2:] {
-		hi, lo := unhex(hex[0]), unhex(hex[1])
-		if hi|lo > 15 {
-			break
-		}
-		a.buf[n] = hi<<4 | lo
-		n++
-	}
+func (a *address) decode(text []byte) {
+	n, _ := hex.Decode(a.buf[:], text[:min(len(text), 2*addressSize)]) // up to what is no hex
 	if n < 3 || a.buf[0] != 0 && a.buf[1] != 0 {
 		return
 	}
 	a.from = 2
 	switch a.buf[0] | a.buf[1] {
-	case 1: // AF_UNIX: sun_path, behind its NUL if that is an abstract name
+	case 1: // AF_UNIX: sun_path, after its NUL if that is an abstract name
 		a.limit, a.key = 108, "path="
 		if a.buf[2] == 0 {
 			a.from = 3
@@ -165,7 +158,7 @@ func (a *address) decode(hex []byte) {
 }
 
 // endBy returns where the record have[:n] ends by its address in hex, as broken does.
-// What is printed of it stands at at. It reports false where the address is not.
+// What is printed of it begins at at. It reports false where the address is not.
 func endBy(hex, have []byte, at, n int, last bool) (end int, ok bool) {
 	var a address
 	a.decode(hex)
@@ -218,9 +211,9 @@ func whole(have, text []byte) int {
 }
 
 // continued returns where the lines from n on end that text makes, the rest of an
-// address behind a newline. How many they are is a matter of count, not of what they
-// say; only where one has not the length it must have was the record torn off there,
-// and what follows is none of it.
+// address after a newline. They are counted, whatever they say; only where one has not
+// the length it must have was the record torn off there, and what follows is no part of
+// it.
 func continued(have []byte, n int, text []byte, last bool) int {
 	for more := true; more; {
 		var part []byte
@@ -248,9 +241,9 @@ func continued(have []byte, n int, text []byte, last bool) int {
 	return n
 }
 
-// tornOff reports whether a line begins with the begin of part, which ends within:
-// there the log was cut (a full disk, a loss of power), and the next record stands
-// right behind it.
+// tornOff reports whether a line begins with the beginning of part, which ends within:
+// there the log was cut (a full disk, a loss of power), and the next record follows
+// at once.
 func tornOff(line, part []byte) bool {
 	for k := range min(len(line), len(part)) {
 		if line[k] != part[k] {
@@ -264,21 +257,8 @@ func tornOff(line, part []byte) bool {
 	return false
 }
 
-// unhex returns the value of a digit, more than 15 for anything else.
-func unhex(c byte) byte {
-	switch {
-	case c-'0' < 10:
-		return c - '0'
-	case c-'A' < 6:
-		return c - 'A' + 10
-	case c-'a' < 6:
-		return c - 'a' + 10
-	}
-	return 0xFF
-}
-
-// mend makes the newlines within a line the spaces that plugins get.
-func mend(line []byte) {
+// replaceNewlines makes the newlines within a line the spaces that plugins get.
+func replaceNewlines(line []byte) {
 	for i, c := range line[:len(line)-1] {
 		if c == '\n' {
 			line[i] = ' '

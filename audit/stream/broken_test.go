@@ -31,7 +31,7 @@ var printers = []printer{
 	{"stream of 4.2.1", "saddr_fam", false, 4, 16, " "},
 }
 
-// print returns the names behind a SOCKADDR record.
+// print returns the names after a SOCKADDR record.
 func (p printer) print(saddr []byte) string {
 	upTo := func(limit, from int) string {
 		text := saddr[min(from, len(saddr)):]

@@ -1,10 +1,10 @@
 package stream
 
 import (
+	"encoding/binary"
+
 	"audisp-relay/audit/record"
 )
-
-import "encoding/binary"
 
 // The binary protocol of the dispatcher (libaudit.h, struct
 // audit_dispatcher_header): four uint32 in host byte order, then the payload.
@@ -23,12 +23,7 @@ type FrameHeader struct {
 	Size uint32 // bytes of payload that are meaningful
 }
 
-func putHeaderStart(b *[8]byte, ver uint32) {
-	binary.NativeEndian.PutUint32(b[0:], ver)
-	binary.NativeEndian.PutUint32(b[4:], HeaderSize)
-}
-
-// AppendFrame appends a frame with exactly payload behind its header.
+// AppendFrame appends a frame with exactly payload after its header.
 func AppendFrame(dst []byte, ver, typ uint32, payload []byte) []byte {
 	dst = binary.NativeEndian.AppendUint32(dst, ver)
 	dst = binary.NativeEndian.AppendUint32(dst, HeaderSize)
@@ -71,10 +66,7 @@ const lookAhead = HeaderSize + len("audit(")
 // cutFrames cuts what is there into frames. end says that no more will come.
 func (s *Splitter) cutFrames(b *record.Batch, end bool) {
 	for {
-		if n := min(s.skip, s.w-s.r); n > 0 {
-			s.r += n
-			s.skip -= n
-		}
+		s.skipPadding()
 		if s.pad > 0 && !s.decide(end) {
 			return
 		}
@@ -82,32 +74,38 @@ func (s *Splitter) cutFrames(b *record.Batch, end bool) {
 		if len(have) == 0 {
 			return
 		}
-		if len(have) < HeaderSize {
-			if end {
-				s.counts.Unended++
-				s.addJunk(b, len(have))
-			}
-			return
+		size, isFrame := HeaderSize, true
+		var h FrameHeader
+		if len(have) >= HeaderSize {
+			h, isFrame = readHeader(have)
+			size += int(h.Size)
 		}
-		h, ok := readHeader(have)
+
 		switch {
-		case !ok:
+		case !isFrame:
 			if !s.resync(b, end) {
 				return
 			}
-		case len(have) < HeaderSize+int(h.Size):
+		case len(have) >= size:
+			s.addFrame(b, h)
+		default: // it is not all there
 			if end {
 				s.counts.Unended++
 				s.addJunk(b, len(have))
 			}
 			return
-		default:
-			s.addFrame(b, h)
 		}
 	}
 }
 
-// decide tells exact from fixed frames by what follows a frame: the next
+// skipPadding throws away what is there of a fixed frame's padding.
+func (s *Splitter) skipPadding() {
+	n := min(s.skip, s.w-s.r)
+	s.r += n
+	s.skip -= n
+}
+
+// decide distinguishes exact from fixed frames by what follows a frame: the next
 // frame, or the padding that fills a fixed one up. Of a fixed frame the
 // padding is left-over memory of auditd, so its content says nothing. It
 // reports false while too little is there to say. A frame that fills the
@@ -116,7 +114,7 @@ func (s *Splitter) decide(end bool) bool {
 	have := s.buf[s.r:s.w]
 	if len(have) < lookAhead && !end {
 		// A header with a payload too short to look ahead at waits for the
-		// frame behind it: auditd sends none that short.
+		// frame after it: auditd sends none that short.
 		return false
 	}
 	if len(have) >= HeaderSize && looksLikeFrame(have) {
@@ -137,9 +135,7 @@ func (s *Splitter) decide(end bool) bool {
 	}
 	s.framing = framingFixed
 	s.skip, s.pad = s.pad, 0
-	n := min(s.skip, s.w-s.r)
-	s.r += n
-	s.skip -= n
+	s.skipPadding()
 	return true
 }
 

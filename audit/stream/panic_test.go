@@ -32,7 +32,7 @@ func TestReaderPanics(t *testing.T) {
 		}
 	}
 	if all.String() != first+second+third || told != 1 {
-		t.Errorf("told %d times, got %q", told, all.String())
+		t.Errorf("called %d times, got %q", told, all.String())
 	}
 	if len(ids) != 4 || !ids[0] || ids[1] || ids[2] || !ids[3] {
 		t.Errorf("records with an id: %v", ids)

@@ -1,5 +1,5 @@
 // Package stream turns the bytes auditd writes to a plugin's stdin into
-// records: it tells string from binary framing and splits them without copying
+// records: it distinguishes string from binary framing and splits them without copying
 // or allocating.
 package stream
 
@@ -56,12 +56,12 @@ func (r *Reader) Next(b *record.Batch) error {
 	n, err := r.in.Read(space)
 	switch {
 	case n > 0:
-		r.cut(b, n)
+		r.guard(b, func() { r.sp.Cut(b, n) })
 	case err == nil:
 		b.Recs = b.Recs[:0]
 	default:
 		r.err = err
-		r.end(b)
+		r.guard(b, func() { r.sp.End(b) })
 		if len(b.Recs) == 0 {
 			return err
 		}
@@ -73,26 +73,20 @@ func (r *Reader) Next(b *record.Batch) error {
 	return nil // an error that came with bytes comes again without
 }
 
-func (r *Reader) cut(b *record.Batch, n int) {
-	defer r.rescue(b)
-	r.sp.Cut(b, n)
-}
-
-func (r *Reader) end(b *record.Batch) {
-	defer r.rescue(b)
-	r.sp.End(b)
-}
-
-// rescue gives what was cut before a panic, and the bytes behind that as they are.
-func (r *Reader) rescue(b *record.Batch) {
-	fault := recover()
-	if fault == nil {
-		return
-	}
-	if r.Panicked != nil {
-		r.Panicked(fault)
-	}
-	r.sp.giveUp(b)
+// guard has work put records into b. After a panic it gives those that were there before,
+// and the bytes after them as they are.
+func (r *Reader) guard(b *record.Batch, work func()) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		if r.Panicked != nil {
+			r.Panicked(fault)
+		}
+		r.sp.giveUp(b)
+	}()
+	work()
 }
 
 // How a live stream is gathered.

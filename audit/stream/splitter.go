@@ -1,10 +1,10 @@
 package stream
 
 import (
+	"bytes"
+
 	"audisp-relay/audit/record"
 )
-
-import "bytes"
 
 // Counts is what a Splitter has seen since it was made.
 type Counts struct {
@@ -125,7 +125,7 @@ func (s *Splitter) End(b *record.Batch) {
 }
 
 // giveUp puts the bytes that are not cut yet into b, as records without an id, and begins again
-// behind them.
+// after them.
 func (s *Splitter) giveUp(b *record.Batch) {
 	from := uint32(min(s.r, s.w))
 	for _, r := range b.Recs {
@@ -145,13 +145,12 @@ func (s *Splitter) giveUp(b *record.Batch) {
 	}
 }
 
-// detect tells binary from string on the first eight bytes: a frame begins
+// detect distinguishes binary from string by the first eight bytes: a frame begins
 // with a version of 0 or 1 and a header length of 16, in host byte order.
 func (s *Splitter) detect(end bool) {
 	have := s.buf[s.r:s.w]
 	for _, ver := range []uint32{0, 1} {
-		var start [8]byte
-		putHeaderStart(&start, ver)
+		start := AppendFrame(nil, ver, 0, nil)[:8]
 		n := min(len(have), len(start))
 		if !bytes.Equal(have[:n], start[:n]) {
 			continue
@@ -193,7 +192,7 @@ func (s *Splitter) cutLines(b *record.Batch, last bool) {
 				return
 			case k > 0 && k <= record.MaxRecord:
 				n = k
-				mend(have[:n])
+				replaceNewlines(have[:n])
 			}
 		}
 		s.addLine(b, n, open)

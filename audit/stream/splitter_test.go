@@ -96,7 +96,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// TestIDsThatBeginAlike are told apart, whichever came before.
+// TestIDsThatBeginAlike are distinguished, whichever came before.
 func TestIDsThatBeginAlike(t *testing.T) {
 	ids := []struct {
 		text   string
@@ -121,7 +121,7 @@ func TestIDsThatBeginAlike(t *testing.T) {
 	}
 }
 
-// TestIDIsNotReadBeyondItsRecord: the padding of a frame may go on where the
+// TestIDIsNotReadBeyondItsRecord: the padding of a frame may continue where the
 // record was cut, as if the id of the record before were complete here too.
 func TestIDIsNotReadBeyondItsRecord(t *testing.T) {
 	cut := frame(0, 1300, "audit(1.000:1", true, 0)
@@ -361,7 +361,7 @@ func TestWhyUnread(t *testing.T) {
 		"node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): x": "two node= fields",
 		"node=CentOS 7.7 type=USER_CMD msg=audit(1.000:1): x": "a blank in the name",
 		"node=a b c type=USER_CMD msg=audit(1.000:1): x":      "a blank in the name",
-		"node=h":                          "nothing behind",
+		"node=h":                          "nothing after",
 		"node=h audit(1.000:1): x":        "no type=",
 		"what is this":                    "no type=",
 		"":                                "no type=",

@@ -1,10 +1,10 @@
 package stream
 
 import (
+	"bytes"
+
 	"audisp-relay/audit/record"
 )
-
-import "bytes"
 
 // WhyUnread says what most likely keeps the header of a record from being read. Its bytes
 // are those of a record with NoID.
@@ -12,7 +12,7 @@ func WhyUnread(text []byte) string {
 	if record.HasPrefix(text, "node=") {
 		end := bytes.IndexByte(text, ' ')
 		if end < 0 {
-			return "nothing behind node="
+			return "nothing after node="
 		}
 		text = text[end+1:]
 		switch {
@@ -28,7 +28,7 @@ func WhyUnread(text []byte) string {
 	text = text[len("type="):]
 	end := bytes.IndexByte(text, ' ')
 	if end < 0 || record.TypeNumber(text[:end]) == 0 {
-		return "what stands behind type= is no name of a type"
+		return "what follows type= is no name of a type"
 	}
 	text = bytes.TrimPrefix(text[end+1:], []byte("msg="))
 	id, isID := bytes.CutPrefix(text, []byte("audit("))

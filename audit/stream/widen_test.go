@@ -28,7 +28,7 @@ func TestWiden(t *testing.T) {
 	theirs, _ := unix.GetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF)
 	ours, _ := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF)
 	if got != want || theirs != want || ours == want {
-		t.Errorf("told %d; the other end has %d, ours %d, want %d and the default", got, theirs, ours, want)
+		t.Errorf("returned %d; the other end has %d, ours %d, want %d and the default", got, theirs, ours, want)
 	}
 	if again, err := Widen(fds[0], os.Getpid(), want/2); err != nil || again != want {
 		t.Errorf("made smaller: %d, %v", again, err)

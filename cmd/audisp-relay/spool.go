@@ -110,7 +110,7 @@ func (l *spoolLister) list(dir string) error {
 		return explainSpool(err)
 	}
 	defer v.Close()
-	segments, frames := v.Segments(), v.Frames()
+	segments, frames := v.Segments(), v.Frames
 	if l.dump {
 		for _, f := range frames {
 			l.frame(v, f, "")
@@ -138,7 +138,7 @@ func (l *spoolLister) list(dir string) error {
 	}
 
 	l.damage(l.out, "  ", v)
-	for _, name := range v.Foreign() {
+	for _, name := range v.Foreign {
 		fmt.Fprintf(l.out, "  not the spool's: %q\n", name)
 	}
 	return nil
@@ -188,7 +188,7 @@ func (l *spoolLister) frame(v *spool.View, f spool.Frame, about string) {
 
 // damage prints what was found unreadable before any frame was read.
 func (l *spoolLister) damage(w io.Writer, prefix string, v *spool.View) {
-	d := v.Damage()
+	d := v.Damage
 	if d.Frames == 0 && d.Bytes == 0 && d.Uncounted == 0 && d.Err == nil {
 		return
 	}

@@ -111,7 +111,7 @@ func TestFlipEveryByte(t *testing.T) {
 			case hit < 0 && counted > 0:
 				t.Fatalf("%s: %d frames counted as lost where none is", where, counted)
 			case hit >= 0 && all[hit].First == last.First && d.Uncounted == 1 && counted == 0:
-				// Nothing stands behind it: the place is counted, not what was there.
+				// Nothing follows it: the place is counted, not what was there.
 			case hit >= 0 && counted != 1:
 				t.Fatalf("%s: %d frames counted as lost, want 1: %+v", where, counted, d)
 			case hit >= 0 && len(bad) == 1 && (bad[0].First != all[hit].First || bad[0].Records != 3 || d.Bytes != 0):
@@ -289,7 +289,7 @@ func TestTailOverwritten(t *testing.T) {
 }
 
 // TestForgedFrame: a frame that stands in the text of a record is not found when
-// a damaged header makes us search, be it of another place or made by somebody who
+// a damaged header makes us search, be it of another place or made by one who
 // does not know the salt.
 func TestForgedFrame(t *testing.T) {
 	for name, change := range map[string]func(*header){
@@ -347,7 +347,7 @@ func TestSearchAcrossChunks(t *testing.T) {
 		data[f.off] = 0
 		write(t, path, data)
 		if good, _, d := readable(t, dir); !slices.Equal(good, []uint64{2}) || int(d.Bytes) != size {
-			t.Fatalf("behind a frame of %d bytes %d can be read, %+v", size, good, d)
+			t.Fatalf("after a frame of %d bytes %d can be read, %+v", size, good, d)
 		}
 	}
 }

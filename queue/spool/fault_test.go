@@ -46,7 +46,7 @@ func tmpfs(t *testing.T, options string) string {
 }
 
 // TestDiskFull: on a full disk nothing stored is lost, nothing is half written,
-// and when there is room the spool goes on by itself.
+// and when there is room the spool continues by itself.
 func TestDiskFull(t *testing.T) {
 	for _, sync := range []Sync{None, Batch} {
 		dir := tmpfs(t, "size=4m")
@@ -81,7 +81,7 @@ func TestDiskFull(t *testing.T) {
 		if s.Size() != onDisk(t, dir) {
 			t.Fatalf("%d bytes counted, %d on disk", s.Size(), onDisk(t, dir))
 		}
-		// Room by releasing, taken again, by somebody else too.
+		// Room by releasing, taken again, by another process too.
 		for held[0].seg == held[1].seg {
 			s.Release(held[0])
 			held = held[1:]
@@ -196,23 +196,6 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
-// TestShortWrites: a write that takes only some bytes is gone on with.
-func TestShortWrites(t *testing.T) {
-	dir := t.TempDir()
-	s, fs := faulty(t, dir, nil)
-	fs.short = 7
-	fs.failing(errPartial, "write", "mark")
-	all := fill(t, s, 1, 5, 5)
-	fs.short = 0
-	if _, err := s.Append(100, batch(100, 1)); err == nil {
-		t.Error("a write that takes nothing is no error")
-	}
-	fs.set(nil)
-	for _, f := range all {
-		check(t, s, f)
-	}
-}
-
 // TestFaultsAtRandom drives a spool through random errors: what Append has taken
 // is there, and the sizes are right, at the end and after a kill.
 func TestFaultsAtRandom(t *testing.T) {
@@ -222,7 +205,7 @@ func TestFaultsAtRandom(t *testing.T) {
 	for seed := range uint64(15) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		dir := t.TempDir()
-		s, fs := faulty(t, dir, func(o *Options) { o.SegmentSize, o.Sync = 64<<10, Sync(seed%3) })
+		s, fs := faulty(t, dir, func(o *Options) { o.SegmentSize, o.Sync = 64<<10, []Sync{None, Interval, Batch}[seed%3] })
 		ops := []string{"write", "mark", "truncate", "create", "remove", "sync", "open"}
 		fs.set(func(op, path string) error {
 			if slices.Contains(ops, op) && rnd.IntN(4) == 0 {

@@ -35,10 +35,10 @@ type header struct {
 }
 
 // mark reports whether this is a header without records: where a segment
-// begins, and where a run has ended in order.
+// begins, and where a run has ended properly.
 func (h *header) mark() bool { return h.Records == 0 }
 
-// end returns the number behind the last record.
+// end returns the number after the last record.
 func (f *Frame) end() uint64 { return f.First + uint64(f.Records) }
 
 // size is the length of the frame on disk.
@@ -126,7 +126,7 @@ func (f *Frame) count(recs []record.Record) {
 		r := &recs[i]
 		f.Bytes += r.Len
 		if r.Flags&record.Marker != 0 {
-			continue // it tells of records, and is none
+			continue // it reports records, and is none
 		}
 		if r.Flags&record.Cont == 0 {
 			f.Whole++
@@ -169,8 +169,8 @@ func appendMeta(dst []byte, r *record.Record) []byte {
 	return append(dst, p[:]...)
 }
 
-// parseMeta appends the records that meta describes to recs, as lying one behind
-// the other in size bytes of text. It reports whether they can be: no record
+// parseMeta appends the records that meta describes to recs, as they lie one after
+// another in size bytes of text. It reports whether they can be: no record
 // of a frame that passes reaches beyond its bytes.
 func parseMeta(recs []record.Record, meta []byte, size uint32) ([]record.Record, bool) {
 	le := binary.LittleEndian

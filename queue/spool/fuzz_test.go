@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +20,9 @@ type memFS struct {
 func (fs memFS) List(string) ([]string, error)    { return []string{fs.name}, nil }
 func (fs memFS) Open(string, int) (handle, error) { return memFile{data: fs.data}, nil }
 func (f memFile) Close() error                    { return nil }
-func (f memFile) Stat() (unix.Stat_t, error) {
-	return unix.Stat_t{Mode: unix.S_IFREG, Size: int64(len(f.data))}, nil
-}
+func (f memFile) Stat() (os.FileInfo, error)      { return f, nil }
+func (f memFile) Size() int64                     { return int64(len(f.data)) }
+func (f memFile) Mode() os.FileMode               { return 0 }
 func (f memFile) ReadAt(p []byte, o int64) (int, error) {
 	n := copy(p, f.data[min(int(o), len(f.data)):])
 	if n < len(p) {
@@ -32,12 +33,13 @@ func (f memFile) ReadAt(p []byte, o int64) (int, error) {
 
 type memFile struct {
 	handle
+	os.FileInfo
 	data []byte
 }
 
 // FuzzSegment: whatever a file holds, no panic, no hang, and no record reaches
 // beyond its bytes. With seal the first frame is given right checksums, so that
-// what is behind them is tried too.
+// what is after them is tried too.
 func FuzzSegment(f *testing.F) {
 	dir, _ := smallLog(f)
 	for _, path := range segments(f, dir) {
@@ -67,7 +69,7 @@ func FuzzSegment(f *testing.F) {
 		end := uint64(0)
 		for i, f := range st.frames {
 			if i > 0 && f.First < end || f.Records == 0 {
-				t.Fatalf("frame %+v behind number %d", f, end)
+				t.Fatalf("frame %+v after number %d", f, end)
 			}
 			end = f.end()
 			b, err := st.read(f, nil, nil)

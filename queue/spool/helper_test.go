@@ -2,7 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -23,7 +22,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// batch makes n records from number first on: their text and header can be told
+// batch makes n records from number first on: their text and header follow
 // from the number alone.
 func batch(first uint64, n int) *record.Batch {
 	var b record.Batch
@@ -158,12 +157,8 @@ type faultFS struct {
 	osFS
 	mu    sync.Mutex // guards all below
 	fault func(op, path string) error
-	short int            // bytes a write takes before errPartial
 	calls map[string]int // of each op
 }
-
-// errPartial makes a write take only some bytes, without an error of its own.
-var errPartial = errors.New("short write")
 
 func (fs *faultFS) set(fault func(op, path string) error) {
 	fs.mu.Lock()
@@ -242,11 +237,7 @@ func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
 	if len(p) == headerSize {
 		op = "mark"
 	}
-	err := f.fs.check(op, f.path)
-	if errors.Is(err, errPartial) {
-		return f.handle.WriteAt(p[:min(f.fs.short, len(p))], off)
-	}
-	if err != nil {
+	if err := f.fs.check(op, f.path); err != nil {
 		// As a full disk does: some of it is written.
 		f.handle.WriteAt(p[:rand.IntN(len(p))], off)
 		return 0, err

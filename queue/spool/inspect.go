@@ -6,11 +6,17 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// View is what a spool directory holds at one moment, for somebody who only
-// looks: it takes no lock and changes nothing. While a relay uses the directory,
+// View is what a spool directory holds at one moment, to be looked at only: it takes no
+// lock and changes nothing. While a relay uses the directory,
 // frames may come and go, and the last one may be seen half written. It is for one
 // goroutine.
-type View struct{ st store }
+type View struct {
+	Frames  []Frame  // whose headers are readable, sorted by First
+	Damage  Damage   // frames are checked in whole only by Read
+	Foreign []string // names in the directory that are not the spool's
+
+	st store
+}
 
 // SegmentInfo describes a file of a spool.
 type SegmentInfo struct {
@@ -19,9 +25,9 @@ type SegmentInfo struct {
 	Frames  int
 	Records uint64 // in them
 	First   uint64 // number of the first of them,
-	Next    uint64 // and that behind the last
+	Next    uint64 // and the one after the last
 	Skipped int64  // bytes that are no frame
-	Ended   bool   // it has the mark of a run that ended in order
+	Ended   bool   // it has the mark of a run that ended properly
 }
 
 // Inspect looks at the spool in dir. The View has to be closed.
@@ -30,6 +36,7 @@ func Inspect(dir string) (*View, error) {
 	if err := v.st.scan(); err != nil {
 		return nil, fmt.Errorf("spool %s: %w", dir, err)
 	}
+	v.Frames, v.Damage, v.Foreign = v.st.frames, v.st.damage, v.st.foreign
 	return v, nil
 }
 
@@ -55,17 +62,8 @@ func (v *View) Segments() []SegmentInfo {
 	return list
 }
 
-// Frames lists the frames whose headers are readable, sorted by First.
-func (v *View) Frames() []Frame { return v.st.frames }
-
 // Place says where a frame is: the file's name and the offset in it.
 func (v *View) Place(f Frame) (file string, off int64) { return f.seg.name, int64(f.off) }
-
-// Damage says what is not readable. Frames are checked in whole only by Read.
-func (v *View) Damage() Damage { return v.st.damage }
-
-// Foreign lists the names in the directory that are not the spool's.
-func (v *View) Foreign() []string { return v.st.foreign }
 
 // Read reads a frame, as Spool.Read.
 func (v *View) Read(f Frame, buf []byte, recs []record.Record) (record.Batch, error) {

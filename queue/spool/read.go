@@ -80,7 +80,7 @@ func (st *store) handleOf(seg *segment) (handle, error) {
 	st.closeReader()
 	h, err := st.fs.Open(st.path(seg), unix.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: somebody has deleted its file: %w", ErrDamaged, err)
+		return nil, fmt.Errorf("%w: its file was deleted: %w", ErrDamaged, err)
 	}
 	if err != nil {
 		return nil, err

@@ -7,22 +7,23 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// Damage is what could not be read of what earlier runs left. It is found anew
-// at each Open until the segment is gone.
+// Damage is what could not be read of what earlier runs left. Each Open finds it
+// again until the segment is gone.
 type Damage struct {
-	Frames  uint64 // that are missing, as far as frames behind them tell
+	Frames  uint64 // that are missing, as far as later frames show
 	Records uint64 // in these
 	Whole   uint64 // the same, pieces of one line counted once
 	Bytes   uint64 // of files that were skipped, because they are no frame
-	// Uncounted is how many unreadable places have nothing behind them that tells
-	// what is missing: mostly a last frame that a kill or a power cut has torn, which
-	// did not count as stored.
+	// Uncounted is how many unreadable places have nothing after them that shows what
+	// is missing: mostly a last frame that a kill or a power cut has torn, which did not
+	// count as stored.
 	Uncounted uint64
 	// Lost are the missing frames, sorted by First; neighbours are one. First,
 	// Records and Whole are set. They cannot be read.
@@ -46,7 +47,7 @@ type store struct {
 	foreign []string   // names in the directory that are no segments
 	frames  []Frame
 	damage  Damage
-	next    uint64 // behind all record numbers seen
+	next    uint64 // greater than all record numbers seen
 
 	reader    handle // of the segment that was read last
 	readerSeg *segment
@@ -102,18 +103,23 @@ type scanner struct {
 
 	run                uint32 // that the counts below are of, 0 before the first
 	seq, before, whole uint64 // expected of the next frame of the run
-	end                uint64 // number behind the last record seen of it
+	end                uint64 // number after the last record seen of it
 	hole               bool   // there was something unreadable since the last header
 	earlier            bool   // the same, when this segment began
 }
 
 // segment scans one and reports whether it is one: regular files are.
 func (sc *scanner) segment(seg *segment) bool {
+	var st os.FileInfo
 	h, err := sc.fs.Open(sc.path(seg), unix.O_RDONLY)
+	if err == nil {
+		defer h.Close()
+		st, err = h.Stat()
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false // deleted while we look
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO): // a link, a socket
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO), err == nil && !st.Mode().IsRegular(): // a link, a socket, a directory
 		sc.foreign = append(sc.foreign, seg.name)
 		return false
 	case err != nil:
@@ -121,18 +127,7 @@ func (sc *scanner) segment(seg *segment) bool {
 		sc.hole = true
 		return true
 	}
-	defer h.Close()
-	st, err := h.Stat()
-	switch {
-	case err != nil:
-		sc.failed(seg, err)
-		sc.hole = true
-		return true
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		sc.foreign = append(sc.foreign, seg.name)
-		return false
-	}
-	seg.size = st.Size
+	seg.size = st.Size()
 	sc.seg, sc.h, sc.buf, sc.earlier = seg, h, sc.buf[:0], sc.hole
 	sc.walk()
 	return true
@@ -212,7 +207,7 @@ func (sc *scanner) lose(frames int64, records, whole uint64) {
 func (sc *scanner) startRun(h *header) {
 	// The run's first segment has the run's number: what is unreadable at its
 	// beginning is counted from zero. Of a later one, whose predecessors are gone, the
-	// beginning cannot be told.
+	// beginning is not known.
 	begins := sc.seg.file == h.run
 	sc.hole = sc.earlier
 	sc.endRun()
@@ -304,7 +299,7 @@ func (st *store) overlay(frames []Frame) []Frame {
 	var out []Frame
 	for _, f := range frames {
 		i, _ := slices.BinarySearchFunc(out, f.First, func(g Frame, n uint64) int {
-			return cmp.Compare(g.end(), n+1) // the first that ends behind n
+			return cmp.Compare(g.end(), n+1) // the first that ends after n
 		})
 		j, _ := slices.BinarySearchFunc(out, f.end(), func(g Frame, n uint64) int { return cmp.Compare(g.First, n) })
 		pieces := make([]Frame, 0, 3)

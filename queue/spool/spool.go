@@ -17,7 +17,7 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// What a caller can tell apart.
+// What a caller can distinguish.
 var (
 	// ErrLocked: another process has the directory.
 	ErrLocked = errors.New("in use by another process")
@@ -33,27 +33,15 @@ var (
 	errSyncing = errors.New("being synced")
 )
 
-// Sync says when what was written is forced to the disk.
-type Sync int
+// Sync says when what was written is forced to the disk: the key sync of the
+// configuration.
+type Sync string
 
 const (
-	None     Sync = iota // the kernel decides
-	Interval             // by Tick, at most once a second
-	Batch                // before Append returns
+	None     Sync = "none"     // the kernel decides
+	Interval Sync = "interval" // by Tick, at most once a second
+	Batch    Sync = "batch"    // before Append returns
 )
-
-// ParseSync returns the Sync of a configuration's name.
-func ParseSync(name string) (Sync, error) {
-	switch name {
-	case "none":
-		return None, nil
-	case "interval":
-		return Interval, nil
-	case "batch":
-		return Batch, nil
-	}
-	return 0, fmt.Errorf("sync %q is not known: use none, interval or batch", name)
-}
 
 // Bounds of SegmentSize: a segment is freed as a whole, so there are to be
 // several of them, and a few thousand files at most.
@@ -87,7 +75,7 @@ type Frame struct {
 	seg   *segment
 	off   uint32 // where it begins in its file
 	total uint32 // records it has on disk,
-	skip  uint32 // of which so many come before First: an overlap was cut off
+	skip  uint32 // and how many of these come before First: an overlap was cut off
 	id    uint32 // of seg's frames
 }
 
@@ -105,7 +93,7 @@ type Spool struct {
 	seq, before, whole uint64 // of the next frame
 
 	syncing  chan error // answers when a sync in the background is done; nil: none is under way
-	batch    []*segment // that it syncs
+	batch    []*segment // the segments that it syncs
 	waiting  []*segment // ended, still open, to be synced and then closed
 	newFile  bool       // the directory is to be synced too
 	lastSync time.Time
@@ -180,13 +168,13 @@ func (s *Spool) Frames() []Frame { return s.frames }
 // Damage returns what Open could not read.
 func (s *Spool) Damage() Damage { return s.damage }
 
-// Next returns a number that is behind those of all records that were ever seen
-// in the directory, also of frames that cannot be read now: records that are
-// stored are to have it or higher ones.
+// Next returns a number greater than those of all records that were ever seen in the
+// directory, also of frames that cannot be read now: records that are stored are to
+// have it or higher ones.
 func (s *Spool) Next() uint64 { return s.next }
 
-// Read reads a frame. The text goes to buf and the records, their bytes one behind
-// the other from Off 0 on, to recs; where these are too small new ones are
+// Read reads a frame. The text goes to buf and the records, their bytes one after
+// another from Off 0 on, to recs; where these are too small new ones are
 // allocated. An error is ErrDamaged or an I/O error.
 func (s *Spool) Read(f Frame, buf []byte, recs []record.Record) (record.Batch, error) {
 	if s.closed {
@@ -210,9 +198,8 @@ func (s *Spool) Release(f Frame) {
 	}
 }
 
-// sweep deletes segments that nothing is needed of, up to the first that
-// something is. Those that could not be read stay: perhaps they can be at the next
-// start.
+// sweep deletes segments that are not needed any more, up to the first that is. Those
+// that could not be read stay: perhaps they can be at the next start.
 func (s *Spool) sweep() {
 	kept, n := 0, 0
 	for ; n < len(s.segs); n++ {

@@ -343,7 +343,7 @@ func TestForeign(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	if got := slices.Sorted(slices.Values(v.Foreign())); !slices.Equal(got, slices.Sorted(slices.Values(names))) {
+	if got := slices.Sorted(slices.Values(v.Foreign)); !slices.Equal(got, slices.Sorted(slices.Values(names))) {
 		t.Errorf("foreign: %q", got)
 	}
 	if len(v.Segments()) != 0 {
@@ -369,7 +369,7 @@ func TestNotADirectory(t *testing.T) {
 }
 
 // TestDirectoryIsRemoved: what comes after the next file is begun is stored in a new
-// directory, which nobody else can take, and is there for the next run.
+// directory, which no other process can take, and is there for the next run.
 func TestDirectoryIsRemoved(t *testing.T) {
 	for _, sync := range []Sync{None, Interval, Batch} {
 		dir := filepath.Join(t.TempDir(), "above", "spool")

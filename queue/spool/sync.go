@@ -2,14 +2,15 @@ package spool
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
 // Tick does what is due at now, at most once a second: it has the disk brought
 // up to date in the background (Interval), deletes what could not be deleted
-// before, and a current segment of which nothing is needed any more. It reports
-// what went wrong since the last call, also with Release. It does not wait for
-// the disk, but for the deletion.
+// before, and a current segment that is not needed any more. It reports what went
+// wrong since the last call, also with Release. It waits for the deletion, not for
+// the disk.
 func (s *Spool) Tick(now time.Time) error {
 	if s.closed {
 		return errClosed
@@ -21,7 +22,10 @@ func (s *Spool) Tick(now time.Time) error {
 	}
 	if now.Sub(s.lastTidy) >= time.Second {
 		s.lastTidy = now
-		s.tidy()
+		if s.cur != nil && s.cur.live == 0 {
+			s.endSegment()
+		}
+		s.sweep()
 	}
 	if s.opt.Sync == Interval && s.syncing == nil && now.Sub(s.lastSync) >= time.Second {
 		s.startSync(now)
@@ -31,15 +35,8 @@ func (s *Spool) Tick(now time.Time) error {
 	return err
 }
 
-func (s *Spool) tidy() {
-	if s.cur != nil && s.cur.live == 0 {
-		s.endSegment()
-	}
-	s.sweep()
-}
-
 // startSync has all that was written synced in the background: on a busy disk
-// that can take seconds, in which frames can be written and read all the same.
+// that can take seconds, in which frames can still be written and read.
 func (s *Spool) startSync(now time.Time) {
 	s.batch, s.waiting = s.waiting, nil
 	if s.cur != nil {
@@ -76,7 +73,8 @@ func (s *Spool) startSync(now time.Time) {
 func (s *Spool) synced(err error) {
 	s.syncing = nil
 	for _, seg := range s.batch {
-		if seg != s.cur && !s.isWaiting(seg) {
+		// One that was ended meanwhile is synced once more.
+		if seg != s.cur && !slices.Contains(s.waiting, seg) {
 			s.closeSegment(seg)
 		}
 	}
@@ -91,18 +89,7 @@ func (s *Spool) synced(err error) {
 	}
 }
 
-// isWaiting reports whether seg, which was the current one when the sync began,
-// was ended meanwhile: then it is synced once more.
-func (s *Spool) isWaiting(seg *segment) bool {
-	for _, w := range s.waiting {
-		if w == seg {
-			return true
-		}
-	}
-	return false
-}
-
-// Close ends the spool in order: it writes the end mark, syncs what was written
+// Close ends the spool properly: it writes the end mark, syncs what was written
 // unless Sync is None, and closes all files. Frames that are not released stay
 // for the next Open. It waits for the disk. The Spool must not be used any more.
 func (s *Spool) Close() error {

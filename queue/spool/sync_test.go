@@ -42,7 +42,7 @@ func TestSync(t *testing.T) {
 			t.Fatalf("%d segments, %d syncs", n, fs.count("sync"))
 		}
 		s.Tick(now)
-		for range 5 { // while that goes on, and in the same second
+		for range 5 { // while that continues, and in the same second
 			s.Tick(now.Add(time.Second / 2))
 			all = append(all, fill(t, s, all[len(all)-1].end(), 30, 100)...)
 		}

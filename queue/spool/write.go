@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
 	"golang.org/x/sys/unix"
 
@@ -52,7 +51,7 @@ func (s *Spool) place(h *header) {
 	h.run, h.seq, h.before, h.whole = s.run, s.seq, s.before, s.whole
 }
 
-// room sees that there is a segment that takes n bytes more within the bounds.
+// room makes sure that a segment takes n bytes more within the bounds.
 func (s *Spool) room(first uint64, n int64) error {
 	if s.full(n) && s.cur != nil && s.cur.live == 0 {
 		s.endSegment()
@@ -133,7 +132,7 @@ func (s *Spool) mark(first uint64) error {
 // write appends p to the current segment, or takes back what it could write of it.
 func (s *Spool) write(p []byte) error {
 	seg := s.cur
-	err := writeFull(seg.h, p, seg.size)
+	_, err := seg.h.WriteAt(p, seg.size)
 	if err == nil && s.opt.Sync == Batch {
 		err = seg.h.Sync()
 	}
@@ -147,28 +146,14 @@ func (s *Spool) write(p []byte) error {
 	if cut == nil && outOfSpace(err) {
 		return fullError(err)
 	}
-	// Bytes may be left behind the last good frame, or the kernel may have dropped
+	// Bytes may be left after the last good frame, or the kernel may have dropped
 	// what it could not write: nothing more goes into this file.
 	if st, serr := seg.h.Stat(); serr == nil && cut != nil {
-		s.size.Add(st.Size - seg.size)
-		seg.size = st.Size
+		s.size.Add(st.Size() - seg.size)
+		seg.size = st.Size()
 	}
 	s.endSegment()
 	return fullError(errors.Join(err, cut))
-}
-
-func writeFull(h handle, p []byte, off int64) error {
-	for len(p) > 0 {
-		n, err := h.WriteAt(p, off)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return io.ErrShortWrite
-		}
-		p, off = p[n:], off+int64(n)
-	}
-	return nil
 }
 
 // fullError makes ErrFull of a file system without room.

@@ -20,7 +20,7 @@ import (
 // compressor turns rotated files into gzip files, one at a time in a goroutine
 // of low priority: into a temporary file, synced, renamed to PATH.n.gz, and only
 // then the plain one is removed. A crash leaves the plain file, or both, or a
-// temporary file: the next start begins anew with it.
+// temporary file: the next start begins again with it.
 type compressor struct {
 	path  string
 	base  string // of path
@@ -54,12 +54,7 @@ func (c *compressor) start() {
 }
 
 // wake says that there is a file to compress.
-func (c *compressor) wake() {
-	select {
-	case c.pending <- struct{}{}:
-	default:
-	}
-}
+func (c *compressor) wake() { sinks.Poke(c.pending) }
 
 // close gives up what is being compressed and waits until the goroutine has ended.
 func (c *compressor) close() {

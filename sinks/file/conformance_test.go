@@ -67,6 +67,6 @@ func place(t *testing.T, change func(*Config)) sinktest.Place {
 				return unix.ENOSPC
 			})
 		},
-		Mend: func() { broken = false; fs.set(nil) },
+		Repair: func() { broken = false; fs.set(nil) },
 	}
 }

@@ -23,7 +23,7 @@ const maxLinks = 40
 type guard struct {
 	uids []uint32
 	gid  uint32    // of the group that is to read the file, 0 for none
-	dirs []foreign // that nobody may write in
+	dirs []foreign // where no sink may write
 	logs []foreign // that the file may not be
 }
 
@@ -32,7 +32,7 @@ type location struct {
 	id     fileID
 	shut   []string // directories on the way that the guard's group may not pass
 	real   string   // without links
-	sticky bool     // anybody can make files here, and nobody touch those of others
+	sticky bool     // any user can make files here, and only touch the own ones
 	shared bool     // others than root and the process can change something on the way
 	doubts []string // who else could put another file or directory in the place of this one
 }
@@ -54,9 +54,9 @@ func ours(uid uint32) bool { return uid == 0 || uid == uint32(os.Geteuid()) }
 
 // walk opens a directory step by step, without the kernel's following a link, and looks
 // at each step at who can change it. Nothing that a person owns is passed, nor what
-// everybody can write: he could have the relay, which is root, write anywhere. Accounts of
-// programs, and groups, have such rights from packages and administrators: that is
-// noted, and used all the same. A link is followed that none of these can change.
+// everybody can write: such a person could have the relay, which is root, write anywhere.
+// Accounts of programs, and groups, have such rights from packages and administrators: that
+// is noted, and the directory used. A link is followed that none of these can change.
 func (g guard) walk(dir string) (fd int, p location, err error) {
 	fd, err = openPath(unix.AT_FDCWD, "/")
 	if err != nil {
@@ -176,7 +176,7 @@ func (p *location) doubt(format string, args ...any) {
 // follow returns where the link fd, named name, leads.
 func follow(fd int, st *unix.Stat_t, name string, p *location) (string, error) {
 	if !ours(st.Uid) || p.shared {
-		return "", refuse("%s on the way is a symbolic link that somebody other than root can change (uid %d): name the directory itself", name, st.Uid)
+		return "", refuse("%s on the way is a symbolic link that another user than root can change (uid %d): name the directory itself", name, st.Uid)
 	}
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", buf)

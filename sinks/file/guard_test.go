@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	person  = 54321 // a uid and gid of nobody here
+	person  = 54321 // a uid and gid of no account here
 	program = 321
 )
 
@@ -96,17 +96,17 @@ func TestWhoCanChangeThePath(t *testing.T) {
 			x.link("../one", "d/two", 0)
 		}, path: "d/two/f"},
 		{name: "links in a circle", make: func(x tree) { x.link("b", "a", 0); x.link("a", "b", 0) }, path: "a/f", says: "symbolic link"},
-		{name: "a directory's link by a person", make: func(x tree) { x.mkdir("etc", 0, 0, 0o755); x.link("etc", "a", person) }, path: "a/f", says: "symbolic link that somebody other than root can change"},
+		{name: "a directory's link by a person", make: func(x tree) { x.mkdir("etc", 0, 0, 0o755); x.link("etc", "a", person) }, path: "a/f", says: "symbolic link that another user than root can change"},
 		{name: "a link where a group may write", make: func(x tree) {
 			x.mkdir("etc", 0, 0, 0o755)
 			x.mkdir("a", 0, program, 0o775)
 			x.link("../etc", "a/b", 0)
-		}, path: "a/b/f", says: "symbolic link that somebody other than root can change"},
+		}, path: "a/b/f", says: "symbolic link that another user than root can change"},
 		{name: "a link where the configured owner may write", make: func(x tree) {
 			x.mkdir("etc", 0, 0, 0o755)
 			x.mkdir("a", person, person, 0o755)
 			x.link("../etc", "a/b", person)
-		}, path: "a/b/f", owner: "54321", says: "symbolic link that somebody other than root can change"},
+		}, path: "a/b/f", owner: "54321", says: "symbolic link that another user than root can change"},
 		{name: "a link to a person's", make: func(x tree) { x.mkdir("home", person, person, 0o755); x.link("home", "a", 0) }, path: "a/f", says: "belongs to uid 54321"},
 		{name: "a file on the way", make: func(x tree) { x.file("a", 0, "") }, path: "a/f", says: "not a directory"},
 	} {
@@ -155,13 +155,13 @@ func snapshot(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// TestSwappedDirectory: records go on where the directory is that was looked at, and
-// nothing is made in the one that somebody has put in its place.
+// TestSwappedDirectory: records continue where the directory is that was looked at, and
+// nothing is made in the one that was put in its place.
 func TestSwappedDirectory(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		swap func(x tree) // "app" was renamed to "app.old"
-		says string       // "": records go on in the new one
+		says string       // "": records continue in the new one
 	}{
 		{"link", func(x tree) { x.link("etc", "app", 0) }, "leads to"},
 		{"link to where it went", func(x tree) { x.link("app.old", "app", 0) }, ""},
@@ -224,7 +224,7 @@ func TestSwappedAndMeant(t *testing.T) {
 			n, err := w.Write(context.Background(), b)
 			checkError(t, err, "SIGHUP", path)
 			if _, err := os.Lstat(x.path("data/events.log")); n != 0 || err == nil {
-				t.Errorf("%d records written by a link nobody has confirmed", n)
+				t.Errorf("%d records written by a link that was not confirmed", n)
 			}
 		}
 		must(t, w.Reopen())

@@ -37,7 +37,7 @@ func (w *writer) lock(f handle) error {
 		pid := holder(f)
 		if pid != 0 && !mayWrite(pid) {
 			// Who may read a file may lock it, too. That must not stop its records.
-			w.warnOnce("reader", "file is locked by a process that may only read it: written all the same", zap.Int("pid", pid))
+			w.warnOnce("reader", "file is locked by a process that may only read it: records are written nevertheless", zap.Int("pid", pid))
 			return nil
 		}
 		return fmt.Errorf("%w by %s, which writes it: end that, or name another path", errHeld, describe(pid))
@@ -47,15 +47,15 @@ func (w *writer) lock(f handle) error {
 	return nil
 }
 
-// warnOnce says something about the file once.
-func (w *writer) warnOnce(key, text string, field zap.Field) {
+// warnOnce logs something about the file once.
+func (w *writer) warnOnce(key, text string, fields ...zap.Field) {
 	if !w.warned[key] {
 		w.warned[key] = true
-		w.log.Warn(text, zap.String("path", w.cfg.Path), field)
+		w.log.Warn(text, append(fields, zap.String("path", w.cfg.Path))...)
 	}
 }
 
-// readySoon is ready, with patience for a lock that somebody still has who is ending.
+// readySoon is ready, with patience for a lock that a process still has which is ending.
 func (w *writer) readySoon(ctx context.Context, cont bool) (int64, error) {
 	for {
 		size, err := w.ready(cont)

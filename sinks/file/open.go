@@ -54,8 +54,8 @@ func (w *writer) open() (int64, error) {
 
 var errNotRegular = errors.New("not a regular file: move it away or name another path")
 
-// openDir opens the directory. One that leads elsewhere than before is taken only when
-// somebody with the right to says so.
+// openDir opens the directory. One that leads elsewhere than before is taken only after a
+// SIGHUP.
 func (w *writer) openDir() (folder, error) {
 	path := filepath.Dir(w.cfg.Path)
 	dir, err := w.fs.OpenDir(path, w.guard)
@@ -67,7 +67,7 @@ func (w *writer) openDir() (folder, error) {
 	if err != nil {
 		var unsafe *insecure
 		if errors.As(err, &unsafe) && w.real == "" {
-			w.real = unsafe.real // nor is what somebody puts there now, to be let in
+			w.real = unsafe.real // nor is what is put there now
 		}
 		return nil, err
 	}
@@ -82,16 +82,12 @@ func (w *writer) openDir() (folder, error) {
 	}
 	w.real = p.real
 	for _, why := range p.doubts {
-		if !w.warned[why] {
-			w.warned[why] = true
-			w.log.Warn("others than root can put another file or directory in the place of this one", zap.String("path", w.cfg.Path), zap.String("why", why))
-		}
+		w.warnOnce(why, "others than root can put another file or directory in the place of this one", zap.String("why", why))
 	}
-	if len(p.shut) > 0 && w.cfg.Mode&0o040 != 0 && !w.warned["shut"] {
-		w.warned["shut"] = true
+	if len(p.shut) > 0 && w.cfg.Mode&0o040 != 0 {
 		shut := p.shut[0]
-		w.log.Warn("the file's group cannot reach it, as it may not pass a directory above: "+
-			"run chgrp "+w.cfg.Group+" "+shut+" && chmod g+x "+shut, zap.String("path", w.cfg.Path), zap.String("directory", shut), zap.String("group", w.cfg.Group))
+		w.warnOnce("shut", "the file's group cannot reach it, as it may not pass a directory above: "+
+			"run chgrp "+w.cfg.Group+" "+shut+" && chmod g+x "+shut, zap.String("directory", shut), zap.String("group", w.cfg.Group))
 	}
 	return dir, nil
 }
@@ -118,10 +114,10 @@ func (w *writer) makeDir(path string) (folder, error) {
 	return dir, err
 }
 
-// openAppend opens the file or makes it. What it is is known before it is opened, as
-// opening alone may do something to a device, and looked at again behind that: under
-// its name here, as a link that was removed meanwhile does not show in the count of names.
-// It reads too: endsTorn does.
+// openAppend opens the file or makes it. What it is is looked at before it is opened, as
+// opening alone may do something to a device, and again after that: under its name
+// here, as a link that was removed meanwhile does not show in the count of names.
+// It is opened for reading, too, for endsTorn.
 func (w *writer) openAppend(dir folder) (handle, unix.Stat_t, error) {
 	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
 	name := filepath.Base(w.cfg.Path)
@@ -171,9 +167,7 @@ func (w *writer) openError(err error) error {
 	dir := filepath.Dir(w.cfg.Path)
 	var unsafe *insecure
 	switch {
-	case errors.As(err, &unsafe), errors.Is(err, errMoving), errors.Is(err, errHeld):
-		return fmt.Errorf("open %s: %w", w.cfg.Path, err)
-	case errors.Is(err, errNotRegular):
+	case errors.As(err, &unsafe), errors.Is(err, errMoving), errors.Is(err, errHeld), errors.Is(err, errNotRegular):
 		return fmt.Errorf("open %s: %w", w.cfg.Path, err)
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("open %s: its directory is missing: mkdir -p -m 0750 %s", w.cfg.Path, dir)
@@ -202,8 +196,8 @@ func (w *writer) endsTorn(size int64) (bool, error) {
 }
 
 // own gives the file the configured owner and mode. It was made with mode
-// 0600: until then nobody else can open it. What cannot be done is said, and
-// the records are written all the same.
+// 0600: until then no other user can open it. What cannot be done is reported, and
+// the records are written nevertheless.
 func (w *writer) own(f handle, st *unix.Stat_t) {
 	w.flaw.Store(nil)
 	uid, uidErr := lookup(w.cfg.Owner, st.Uid, config.FindUser)
@@ -256,17 +250,15 @@ func guardOf(cfg *Config) (g guard) {
 	return g
 }
 
-// warn says once of each thing that it cannot be had.
+// warn reports once of each thing that the file cannot have it.
 func (w *writer) warn(what, value string, err error) {
-	if err != nil {
-		flaw := fmt.Sprintf("%s cannot have the configured %s %q: %v: mend the config or the file, or make the account", w.cfg.Path, what, value, err)
-		w.flaw.Store(&flaw)
+	if err == nil {
+		return
 	}
-	if err != nil && !w.warned[what] {
-		w.warned[what] = true
-		w.log.Warn("file cannot have the configured "+what+": records are written all the same; mend the config or the file",
-			zap.String("path", w.cfg.Path), zap.String(what, value), zap.Error(err))
-	}
+	flaw := fmt.Sprintf("%s cannot have the configured %s %q: %v: correct the config or the file, or make the account", w.cfg.Path, what, value, err)
+	w.flaw.Store(&flaw)
+	w.warnOnce(what, "file cannot have the configured "+what+": records are written nevertheless; correct the config or the file",
+		zap.String(what, value), zap.Error(err))
 }
 
 // lookup turns a name or number into a number, otherwise when it is empty or
@@ -277,13 +269,13 @@ func lookup(name string, otherwise uint32, find func(string) (uint32, error)) (u
 	}
 	n, err := find(name)
 	if err != nil {
-		return otherwise, err
+		n = otherwise
 	}
-	return n, nil
+	return n, err
 }
 
-// replaced reports whether the path names another file than the open one, or
-// none: somebody rotates it. It looks about once a second.
+// replaced reports whether the path names another file than the open one, or none:
+// something else rotates it. It looks about once a second.
 func (w *writer) replaced() bool {
 	now := time.Now()
 	if now.Sub(w.checked) < checkEvery {
@@ -293,8 +285,8 @@ func (w *writer) replaced() bool {
 	return !w.inPlace()
 }
 
-// inPlace reports whether the path names the open file. Where that cannot be
-// told, the file that is open is good enough.
+// inPlace reports whether the path names the open file. Where that is not known, the
+// file that is open is good enough.
 func (w *writer) inPlace() bool {
 	st, err := w.fs.Lstat(w.cfg.Path)
 	if err != nil {

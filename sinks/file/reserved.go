@@ -16,7 +16,7 @@ type fileID struct {
 
 func idOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), st.Ino} }
 
-// foreign is a file or directory of somebody else's.
+// foreign is a file or directory that belongs to something else.
 type foreign struct {
 	id fileID
 	of string

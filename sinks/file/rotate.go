@@ -24,7 +24,7 @@ func rotatedName(path string, i int) string { return fmt.Sprintf("%s.%d", path, 
 // When it fails the file stays as it is and no record is written: disk space
 // is bounded whatever happens.
 func (w *writer) rotate() error {
-	if !w.inPlace() { // somebody else was faster
+	if !w.inPlace() { // another program was faster
 		return w.letGo()
 	}
 	if err := w.shift(); err != nil {

@@ -119,7 +119,7 @@ func TestRotationObstacles(t *testing.T) {
 }
 
 // TestRotationCrash: after a crash between any two steps of a rotation nothing
-// is missing, and rotation goes on.
+// is missing, and rotation continues.
 func TestRotationCrash(t *testing.T) {
 	all := sinktest.Lines(0, 1400)
 	for crash := 1; crash <= 5; crash++ {

@@ -52,11 +52,11 @@ type writer struct {
 	checked time.Time // when path and f were compared last
 	synced  time.Time // when f was handed to be synced last
 	dirty   bool      // written since
-	midLine bool      // the last record written goes on in the next
+	midLine bool      // the last record written continues in the next
 	stale   bool      // f is to be let go when the line is whole
 	torn    bool      // f ends with a line without newline
 	partial int       // bytes of the next record that stand at the end of f
-	end     int64     // how large f was behind what was written last, 0: not known
+	end     int64     // how large f was after the last write, 0: not known
 	warned  map[string]bool
 	cuts    cuts
 	flaw    atomic.Pointer[string] // for Status, from any goroutine
@@ -65,7 +65,10 @@ type writer struct {
 	zip  *compressor
 }
 
-var _ sinks.Writer = (*writer)(nil)
+var (
+	_ sinks.Writer = (*writer)(nil)
+	_ sinks.Extra  = (*writer)(nil)
+)
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSystem) *writer {
 	settings := cfg.Settings.(*Config)
@@ -105,7 +108,7 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 		if size, err = w.ready(cont); err != nil {
 			return 0, err
 		}
-		n = max(out.Span(0), w.fitting(&out, b, size)) // 0 again: somebody else has filled it
+		n = max(out.Span(0), w.fitting(&out, b, size)) // 0 again: another program has filled it
 	}
 	if err := w.endTorn(cont); err != nil {
 		return 0, err
@@ -139,7 +142,7 @@ func (w *writer) ready(cont bool) (int64, error) {
 		return 0, w.fail("stat", err)
 	}
 	w.noteSize(st.Size)
-	if st.Nlink == 0 && !cont { // deleted: do not write where nobody can read
+	if st.Nlink == 0 && !cont { // deleted: do not write where no one can read
 		if err := w.letGo(); err != nil {
 			return 0, err
 		}
@@ -206,7 +209,7 @@ func (w *writer) append(out *format.Encoded, n int) (int, error) {
 	}
 	if err := w.f.Sync(); err != nil {
 		err = w.fail("fdatasync", err)
-		// The kernel may have dropped the pages: they have to be written anew.
+		// The kernel may have dropped the pages: they have to be written again.
 		if cutErr := w.cut(wrote); cutErr != nil {
 			return n, err
 		}
@@ -236,7 +239,7 @@ func (w *writer) takeBack(out *format.Encoded, wrote int, err error) (int, error
 	w.partial = 0
 	if wrote > end {
 		if cutErr := w.cut(wrote - end); cutErr != nil {
-			// An append-only file (chattr +a) for one: the next write goes on here.
+			// An append-only file (chattr +a) for one: the next write continues here.
 			w.partial = wrote - end
 		}
 	}
@@ -259,9 +262,9 @@ func (w *writer) cut(k int) error {
 	switch {
 	case err != nil:
 		return err
-	case st.Size < end: // truncated by somebody else meanwhile, and they with it
+	case st.Size < end: // truncated by another program meanwhile, and they with it
 		return nil
-	case st.Size > end: // somebody else has written behind them
+	case st.Size > end: // another program has written after them
 		w.torn = true
 		return nil
 	}
@@ -331,8 +334,7 @@ func (w *writer) letGo() error {
 		return nil
 	}
 	f.Unlock() // the syncer may need it for a while
-	switch {
-	case w.cfg.Sync == "interval":
+	if w.cfg.Sync == "interval" {
 		w.sync.retire(f)
 		return nil
 	}

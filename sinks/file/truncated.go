@@ -13,7 +13,7 @@ import (
 	"audisp-relay/sinks"
 )
 
-// Truncations by others are said at most so often; the copy that was made before is looked
+// Truncations by others are logged at most so often; the copy that was made before is looked
 // for among files that were changed so short a time ago.
 const (
 	cutEvery = time.Minute
@@ -24,13 +24,13 @@ const (
 type cuts struct {
 	times atomic.Uint64
 	bytes atomic.Uint64 // that the file had
-	said  time.Time     // the writer's
+	at    time.Time     // the last one was logged; the writer's
 }
 
-// noteSize notices that somebody else has truncated the file: logrotate's copytruncate copies it
-// and then cuts it to nothing, and what is written between the two is in neither. That was
-// delivered, and nobody can say afterwards which records it was; how much at most shows where the
-// copy is still beside it.
+// noteSize notices that another program has truncated the file: logrotate's copytruncate copies
+// it and then cuts it to nothing, and what is written between the two is in neither. That was
+// delivered, and it is not known which records it was; how much at most shows where the copy is
+// still beside it.
 func (w *writer) noteSize(size int64) {
 	had := w.end
 	if had == 0 || size >= had {
@@ -42,10 +42,10 @@ func (w *writer) noteSize(size int64) {
 	}
 	w.cuts.times.Add(1)
 	w.cuts.bytes.Add(uint64(had - size))
-	if !w.cuts.said.IsZero() && time.Since(w.cuts.said) < cutEvery {
+	if !w.cuts.at.IsZero() && time.Since(w.cuts.at) < cutEvery {
 		return
 	}
-	w.cuts.said = time.Now()
+	w.cuts.at = time.Now()
 	fields := []zap.Field{zap.String("path", w.cfg.Path), zap.Int64("bytes_before", had), zap.Int64("bytes_now", size), zap.Uint64("times", w.cuts.times.Load())}
 	if name, copied := w.lastCopy(had); name != "" {
 		fields = append(fields, zap.String("copy", name), zap.Int64("bytes_missing_at_most", had-copied))
@@ -85,7 +85,6 @@ func (d *Details) WriteText(line func(key string, value any)) {
 	line("truncated by others", fmt.Sprintf("%d times (%d bytes)", d.Truncated, d.TruncatedBytes))
 }
 
-// Extra implements sinks.Extra.
 func (w *writer) Extra(s *sinks.Status) {
 	s.Details = &Details{w.cuts.times.Load(), w.cuts.bytes.Load()}
 	if flaw := w.flaw.Load(); flaw != nil {

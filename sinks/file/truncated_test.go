@@ -19,7 +19,7 @@ import (
 )
 
 // TestTruncatedByOthers: it is noticed at the next record, or within a second, counted, said
-// once a minute with what the copy lacks, and writing goes on at the new end.
+// once a minute with what the copy lacks, and writing continues at the new end.
 func TestTruncatedByOthers(t *testing.T) {
 	before, after := string(sinktest.Lines(0, 50)), string(sinktest.Lines(50, 3))
 	for _, tt := range []struct {
@@ -71,7 +71,7 @@ func TestTruncatedByOthers(t *testing.T) {
 				if w.Extra(&s); s.Details.(*Details).Truncated != 6 || logs.Len() != 1 {
 					t.Errorf("%d times, said %d times", s.Details.(*Details).Truncated, logs.Len())
 				}
-				w.cuts.said = w.cuts.said.Add(-cutEvery)
+				w.cuts.at = w.cuts.at.Add(-cutEvery)
 				must(t, os.Truncate(x.path("f"), 0))
 				must(t, w.Tick(context.Background()))
 				if logs.Len() != 2 {
@@ -109,7 +109,7 @@ func TestNotTruncated(t *testing.T) {
 	must(t, w.Reopen())
 	write(t, w, sinktest.Lines(0, 3))
 	if n := w.cuts.times.Load(); n != 0 {
-		t.Errorf("%d truncations, of nobody", n)
+		t.Errorf("%d truncations, of no program", n)
 	}
 }
 

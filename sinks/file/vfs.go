@@ -12,7 +12,7 @@ import (
 // fileSystem is what the sink asks of the operating system: small, so that
 // tests can make every call of it fail.
 type fileSystem interface {
-	// OpenDir walks to a directory, and refuses to go where somebody else can put
+	// OpenDir walks to a directory, and refuses to go where another user can put
 	// another one in its place (see guard).
 	OpenDir(path string, g guard) (folder, error)
 	Lstat(path string) (unix.Stat_t, error)

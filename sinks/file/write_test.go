@@ -111,7 +111,7 @@ func TestIntervalSync(t *testing.T) {
 	}
 	fs.failing("sync", unix.EIO)
 	w.synced = w.synced.Add(-2 * checkEvery)
-	// The syncer works beside; its failure is told by whichever comes next.
+	// The syncer works beside; its failure is reported by whichever comes next.
 	err := w.Tick(context.Background())
 	err = cmp.Or(err, w.Reopen()) // has the syncer sync and close
 	err = cmp.Or(err, w.Close())  // waits for it

@@ -66,7 +66,7 @@ func TestWaitIsForTheLastByte(t *testing.T) {
 	}
 }
 
-// TestMany batches one behind the other arrive whole, of any size.
+// TestMany batches one after another arrive whole, of any size.
 func TestMany(t *testing.T) {
 	c, theirs := pair(t, unix.SOCK_STREAM)
 	var want, got bytes.Buffer
@@ -91,7 +91,7 @@ func TestMany(t *testing.T) {
 	}
 }
 
-// TestReceiverEnds: an end with something unread is told from one where all was read.
+// TestReceiverEnds: an end with something unread is distinguished from one where all was read.
 func TestReceiverEnds(t *testing.T) {
 	for _, tt := range []struct {
 		sent, read int
@@ -116,12 +116,12 @@ func TestReceiverEnds(t *testing.T) {
 			t.Error("Ended says nothing")
 		}
 		if _, err := c.Write(context.Background(), []byte("x")); err == nil {
-			t.Error("written to nobody")
+			t.Error("written though nothing reads")
 		}
 	}
 }
 
-// TestCancel ends both calls that wait, and the connection goes on to work.
+// TestCancel ends both calls that wait, and the connection works on.
 func TestCancel(t *testing.T) {
 	c, theirs := pair(t, unix.SOCK_STREAM)
 	ctx, cancel := context.WithCancel(context.Background())

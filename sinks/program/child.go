@@ -25,7 +25,7 @@ const (
 // read its configuration, and might not yet be ready to survive the signal.
 const hupAge = time.Second
 
-// groupLook is how often it is looked whether others of its group have ended, too.
+// groupLook is how often others of its group are looked for.
 const groupLook = 10 * time.Millisecond
 
 // child is a running program, the leader of a process group of its own. A goroutine waits
@@ -41,7 +41,7 @@ type child struct {
 	dying  atomic.Bool   // what is in its socket may be taken back from now on
 	done   chan struct{} // closed when the child has ended; then the rest may be read
 	end    time.Time
-	unread int // bytes that nobody had read
+	unread int // bytes that were not read
 
 	status string // how it has ended; when it is reaped
 }
@@ -64,8 +64,8 @@ func (c *child) watch() {
 	close(c.done)
 }
 
-// takeBack reads what nobody has read and returns how much that was. Our end is closed
-// by then, so nothing comes after it.
+// takeBack reads what was not read and returns how much that was. Our end is closed by
+// then, so nothing comes after it.
 func takeBack(fd int) (n int) {
 	buf := make([]byte, 32<<10)
 	for {
@@ -93,15 +93,12 @@ func (c *child) ended() bool {
 
 // waiting is how many bytes the child has not read yet.
 func (c *child) waiting() int {
-	n, err := unix.IoctlGetInt(c.theirs, unix.SIOCINQ)
-	if err != nil {
-		return 0
-	}
+	n, _ := unix.IoctlGetInt(c.theirs, unix.SIOCINQ) // of an error 0
 	return n
 }
 
-// closedStdin reports whether it is known that nobody can read the child's stdin any more, though
-// the child lives.
+// closedStdin reports whether it is known that no process can read the child's stdin any more,
+// though the child lives.
 func (c *child) closedStdin() bool {
 	var st unix.Stat_t
 	if unix.Fstat(c.theirs, &st) != nil {
@@ -141,7 +138,7 @@ func (c *child) hangup() {
 // finish ends the child's input and then, when it does not take that as a reason to end
 // within grace, the child and its group. When hurry is closed it waits no longer than it
 // must. Of a child that has ended it ends what is left of its group. It returns how many bytes
-// nobody has read.
+// were not read.
 func (c *child) finish(grace time.Duration, hurry <-chan struct{}) (unread int, err error) {
 	c.stdin.Shutdown()
 	if !c.wait(grace, hurry) {
@@ -179,11 +176,10 @@ func (c *child) reap() {
 
 // wait waits for the child and all of its group to end, for d or until hurry is closed.
 func (c *child) wait(d time.Duration, hurry <-chan struct{}) bool {
-	end := time.NewTimer(d)
-	defer end.Stop()
+	end := time.After(d)
 	select {
 	case <-c.done:
-	case <-end.C:
+	case <-end:
 		return false
 	case <-hurry:
 		if !c.ended() {
@@ -191,15 +187,13 @@ func (c *child) wait(d time.Duration, hurry <-chan struct{}) bool {
 		}
 	}
 	for hasMembers(c.pid()) {
-		look := time.NewTimer(groupLook)
 		select {
-		case <-look.C:
-		case <-end.C:
+		case <-time.After(groupLook):
+		case <-end:
 			return false
 		case <-hurry:
 			return !hasMembers(c.pid())
 		}
-		look.Stop()
 	}
 	return true
 }

@@ -61,7 +61,7 @@ func place(t *testing.T) sinktest.Place {
 				unix.Kill(pid(), unix.SIGKILL)
 			}
 		},
-		Mend:   install,
+		Repair: install,
 		Stall:  func() { stopped = pid(); unix.Kill(stopped, unix.SIGSTOP) },
 		Resume: func() { unix.Kill(stopped, unix.SIGCONT) },
 	}

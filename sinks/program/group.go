@@ -9,7 +9,7 @@ import (
 )
 
 // hasMembers reports whether a process of the group is alive besides its leader, which
-// has ended and is not reaped: so the number is nobody else's yet.
+// has ended and is not reaped: so no other process has the number yet.
 func hasMembers(group int) bool {
 	found := false
 	members(group, func(pid int, state byte) bool {

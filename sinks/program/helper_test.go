@@ -362,6 +362,14 @@ func collected(dir string) []byte {
 	return all
 }
 
+// waitGone waits until a child has died and is reaped. A machine under load may need more for
+// that after SIGKILL than the sink waits, which then leaves the reaping to a
+// goroutine.
+func (r *running) waitGone(pid int) {
+	r.t.Helper()
+	r.eventually("the end of pid "+strconv.Itoa(pid), func() bool { return gone(pid) })
+}
+
 func gone(pid int) bool { return unix.Kill(pid, 0) == unix.ESRCH }
 
 // skip skips a test for lack of rights or tools, unless they are required.

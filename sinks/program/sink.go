@@ -28,8 +28,8 @@ const (
 // settleTime is how long a child has to live until the sink counts as one that works again.
 const settleTime = 10 * time.Second
 
-// After so long without reading it is looked whether a child has closed its stdin, and
-// said that it reads nothing.
+// After so long without reading the sink looks whether a child has closed its stdin, and
+// reports that it reads nothing.
 const (
 	closedAfter = time.Second
 	silentAfter = 30 * time.Second
@@ -95,7 +95,7 @@ type writer struct {
 
 	left   int       // bytes that the child had not read when it was looked last,
 	still  time.Time // and since when it is so many
-	silent bool      // that was said
+	silent bool      // that was reported
 
 	mu     sync.Mutex // guards all below; only the Pump's goroutine writes
 	child  *child     // nil: none runs
@@ -142,7 +142,7 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if err == nil {
 		err = c.stdin.Wait(ctx)
 	}
-	if err == nil && !c.dying.Load() { // otherwise we may be the one who has read the rest
+	if err == nil && !c.dying.Load() { // otherwise the sink itself may have read the rest
 		return out.Len(), nil
 	}
 	why := ""
@@ -183,7 +183,7 @@ func (w *writer) Steady() bool {
 	return w.child != nil && !w.child.ended() && w.child.age() >= w.settle
 }
 
-// ensure sees to it that a child runs, after the pause that is due.
+// ensure makes sure that a child runs, after the pause that is due.
 func (w *writer) ensure(ctx context.Context) error {
 	if w.child != nil {
 		if !w.child.ended() {
@@ -196,10 +196,8 @@ func (w *writer) ensure(ctx context.Context) error {
 		return w.usedUp()
 	}
 	if d := time.Until(w.due); d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
 		select {
-		case <-t.C:
+		case <-time.After(d):
 		case <-w.wake:
 			w.rearm()
 		case <-ctx.Done():
@@ -240,14 +238,20 @@ func (w *writer) delay() {
 // rearm lets the next start happen at once.
 func (w *writer) rearm() { w.pause, w.due, w.tries = 0, time.Time{}, 0 }
 
-// bury ends what is left of a child and its group, takes note of how it has ended and says it.
-// It returns how many bytes the child has not read.
-func (w *writer) bury(why string) (unread int, err error) {
-	c := w.child
+// finish ends the child and its group, as far as they are still there.
+func (w *writer) finish() (c *child, unread int, err error) {
+	c = w.child
 	w.mu.Lock()
 	w.child = nil
 	w.mu.Unlock()
-	if unread, err = c.finish(w.eofGrace, w.hurry); err != nil {
+	unread, err = c.finish(w.eofGrace, w.hurry)
+	return c, unread, err
+}
+
+// bury finishes a child and returns how it has ended, and how many bytes it has not read.
+func (w *writer) bury(why string) (unread int, err error) {
+	c, unread, err := w.finish()
+	if err != nil {
 		w.delay()
 		return unread, fmt.Errorf("program %s: %w", w.cfg.Path, err)
 	}
@@ -293,11 +297,7 @@ func (w *writer) Close() error {
 	if w.child == nil {
 		return nil
 	}
-	c := w.child
-	w.mu.Lock()
-	w.child = nil
-	w.mu.Unlock()
-	_, err := c.finish(w.eofGrace, w.hurry)
+	_, _, err := w.finish()
 	return err
 }
 
@@ -308,10 +308,7 @@ func (w *writer) hangup() {
 		w.child.hangup()
 	}
 	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	sinks.Poke(w.wake)
 }
 
 // Details say which child runs, 0 for none, and how many there were before.
@@ -325,7 +322,6 @@ func (d *Details) WriteText(line func(key string, value any)) {
 	line("child", fmt.Sprintf("pid %d, restarted %d times", d.Pid, d.Restarts))
 }
 
-// Extra implements sinks.Extra.
 func (w *writer) Extra(s *sinks.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

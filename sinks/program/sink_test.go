@@ -125,7 +125,7 @@ func TestNobodyReads(t *testing.T) {
 	r.eventually("some deaths", func() bool { r.put(0, 10); return s.Status().Details.(*Details).Restarts > 10 })
 	st := s.Status()
 	if c := r.q.Counts(); c.Delivered != 0 || c.LostRecords() != 0 {
-		t.Errorf("%d delivered, %d lost, though nobody reads", c.Delivered, c.LostRecords())
+		t.Errorf("%d delivered, %d lost, though no process reads", c.Delivered, c.LostRecords())
 	}
 	if want := `exit status 6, stderr "no \x1b[31mremote_server \u00e4"`; !st.Degraded || !strings.Contains(st.Error, want) {
 		t.Errorf("status %+v, want degraded and %s", st, want)
@@ -149,7 +149,7 @@ func TestWorksAgain(t *testing.T) {
 	}
 }
 
-// TestPauses grow up to the longest, and begin anew after a long life.
+// TestPauses grow up to the longest, and begin again after a long life.
 func TestPauses(t *testing.T) {
 	w := newWriter(settings("/bin/false", 10), format.Encoder{}, zap.NewNop())
 	var got []string
@@ -212,9 +212,7 @@ func TestClose(t *testing.T) {
 				}
 				r.q.Close()
 				<-r.done
-				if !gone(pid) {
-					t.Errorf("pid %d is still there", pid)
-				}
+				r.waitGone(pid)
 			})
 		}
 	}
@@ -244,9 +242,7 @@ func TestBlockedChild(t *testing.T) {
 	pid := s.Status().Details.(*Details).Pid
 	r.cancel()
 	<-r.done
-	if !gone(pid) {
-		t.Errorf("pid %d is still there", pid)
-	}
+	r.waitGone(pid)
 }
 
 // TestTimeUpIsNotSpentOnAStubbornChild: when the plugin itself has to be gone, the
@@ -259,9 +255,7 @@ func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
 	pid := s.Status().Details.(*Details).Pid
 	r.end(sinks.ErrTimeUp)
 	<-r.done
-	if !gone(pid) {
-		t.Errorf("pid %d is still there", pid)
-	}
+	r.waitGone(pid)
 }
 
 // TestClosedStdin: a child that has closed its stdin is replaced.

@@ -94,7 +94,7 @@ func (c *child) start(cfg Config, sys *syscall.SysProcAttr) error {
 		return err
 	}
 	// Ours may be protected; the child's death costs less than ours. Raising
-	// the score is always allowed, and nobody has waited for the pid yet.
+	// the score is always allowed, and the pid was not waited for yet.
 	_ = os.WriteFile("/proc/"+strconv.Itoa(c.proc.Pid)+"/oom_score_adj", []byte("0"), 0)
 	go c.watch()
 	return nil
@@ -120,7 +120,7 @@ func startProcess(path string, argv []string, attr *os.ProcAttr) (*os.Process, e
 	return os.StartProcess(path, argv, attr)
 }
 
-// caught takes the signals that catchIgnored catches; nobody reads it.
+// caught takes the signals that catchIgnored catches; it is never read.
 var caught = make(chan os.Signal, 1)
 
 // libcSignals are 32 and 33, which a C library keeps for its threads: what it
@@ -159,7 +159,7 @@ func catchIgnored() error {
 func startError(path string, err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("start %s: %w: install it or mend path", path, err)
+		return fmt.Errorf("start %s: %w: install it or correct path", path, err)
 	case errors.Is(err, unix.ENOEXEC):
 		return fmt.Errorf("start %s: %w: it is no program for this machine, or a script without a #! line", path, err)
 	}

@@ -24,8 +24,8 @@ type lastLine struct {
 	line, now []byte     // the last whole line, and the one that is being written
 }
 
-// newLastLine returns one, and what the child gets as stderr. That is a pipe of which the child
-// holds both ends, and which does not block: so neither a relay that hangs nor one
+// newLastLine returns one, and what the child gets as stderr. That is a pipe with both ends
+// held by the child, which does not block: so neither a relay that hangs nor one
 // that was killed makes it wait or ends it by SIGPIPE.
 func newLastLine() (*lastLine, *os.File, error) {
 	var fds [2]int

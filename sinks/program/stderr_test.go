@@ -39,7 +39,7 @@ func TestLastLine(t *testing.T) {
 	}
 }
 
-// TestStderrOfNobody: a child that writes while nobody reads, or when the relay is gone, goes on.
+// TestStderrOfNobody: a child that writes while no process reads, or when the relay is gone, continues.
 func TestStderrOfNobody(t *testing.T) {
 	l, w, err := newLastLine()
 	if err != nil {
@@ -51,7 +51,7 @@ func TestStderrOfNobody(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	w.Close()
-	l.close() // though somebody holds the other end
+	l.close() // though another process holds the other end
 	for {
 		if _, err := unix.Write(fd, make([]byte, 4096)); err != nil {
 			if err != unix.EAGAIN {

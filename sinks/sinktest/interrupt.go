@@ -12,9 +12,9 @@ func pause() { time.Sleep(3 * time.Millisecond) }
 // stallLines are more than the buffers of any socket take: some 4 MiB.
 const stallLines = 20_000
 
-// testStall: a consumer that stops reading costs memory of its queue only, and
-// gets everything when it goes on.
-func testStall(t *testing.T, tg *Target, f format.Format) {
+// newStalledRig returns a rig whose consumer has stopped to read after ten lines.
+func newStalledRig(t *testing.T, tg *Target, f format.Format) *rig {
+	t.Helper()
 	r := newRig(t, tg, f)
 	if r.place.Stall == nil {
 		t.Skip("this place cannot be stalled")
@@ -23,6 +23,13 @@ func testStall(t *testing.T, tg *Target, f format.Format) {
 	r.putLines(0, 10)
 	r.arrived()
 	r.place.Stall()
+	return r
+}
+
+// testStall: a consumer that stops reading costs memory of its queue only, and
+// gets everything when it continues.
+func testStall(t *testing.T, tg *Target, f format.Format) {
+	r := newStalledRig(t, tg, f)
 	r.putLines(10, stallLines/r.perLine())
 	r.sink.Status() // must not wait for the consumer
 	r.place.Resume()
@@ -64,11 +71,10 @@ func testCancelIdle(t *testing.T, tg *Target) {
 
 // testCancelBroken: nor does a place that fails keep it.
 func testCancelBroken(t *testing.T, tg *Target) {
-	r := newRig(t, tg, format.String)
-	if r.place.Break == nil || tg.BreakUnseen {
-		t.Skip("this place cannot be broken")
+	if tg.BreakUnseen {
+		t.Skip("this place cannot be seen to be broken")
 	}
-	r.place.Break()
+	r := newBrokenRig(t, tg)
 	r.start()
 	r.putLines(0, 100)
 	r.degraded()
@@ -77,7 +83,7 @@ func testCancelBroken(t *testing.T, tg *Target) {
 	if c := r.queue.Counts(); c.Queued != 100 || c.LostRecords() != 0 {
 		t.Errorf("after a cancelled Run the queue holds %d records and lost %d, want 100 and 0", c.Queued, c.LostRecords())
 	}
-	r.place.Mend()
+	r.place.Repair()
 	r.start()
 	r.end()
 	r.check(false)
@@ -85,14 +91,7 @@ func testCancelBroken(t *testing.T, tg *Target) {
 
 // testCancelStalled: nor does a consumer that does not read.
 func testCancelStalled(t *testing.T, tg *Target) {
-	r := newRig(t, tg, format.String)
-	if r.place.Stall == nil {
-		t.Skip("this place cannot be stalled")
-	}
-	r.start()
-	r.putLines(0, 10)
-	r.arrived()
-	r.place.Stall()
+	r := newStalledRig(t, tg, format.String)
 	r.putLines(10, stallLines)
 	r.stuck()
 	r.cancel()

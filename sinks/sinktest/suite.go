@@ -102,20 +102,27 @@ func testBacklog(t *testing.T, tg *Target, f format.Format) {
 	r.exact()
 }
 
-// testBrokenAtStart: a place that is not there makes the sink degraded, and
-// when it is mended everything arrives.
-func testBrokenAtStart(t *testing.T, tg *Target) {
+// newBrokenRig returns a rig whose place is broken.
+func newBrokenRig(t *testing.T, tg *Target) *rig {
+	t.Helper()
 	r := newRig(t, tg, format.String)
 	if r.place.Break == nil {
 		t.Skip("this place cannot be broken")
 	}
 	r.place.Break()
+	return r
+}
+
+// testBrokenAtStart: a place that is not there makes the sink degraded, and
+// when it is repaired everything arrives.
+func testBrokenAtStart(t *testing.T, tg *Target) {
+	r := newBrokenRig(t, tg)
 	r.start()
 	r.putLines(0, 100)
 	if !tg.BreakUnseen {
 		r.degraded()
 	}
-	r.place.Mend()
+	r.place.Repair()
 	r.sink.Reopen() // ends the pause between attempts
 	if !tg.BreakUnseen {
 		r.arrived()
@@ -136,7 +143,7 @@ func (r *rig) degraded() {
 }
 
 // testBrokenMidway: what arrived before a break stays, what comes during it
-// waits, and after it all goes on.
+// waits, and after it all continues.
 func testBrokenMidway(t *testing.T, tg *Target, f format.Format) {
 	r := newRig(t, tg, f)
 	if r.place.Break == nil {
@@ -154,7 +161,7 @@ func testBrokenMidway(t *testing.T, tg *Target, f format.Format) {
 		next += 10
 		return r.sink.Status().Degraded || tg.BreakUnseen
 	})
-	r.place.Mend()
+	r.place.Repair()
 	r.sink.Reopen()
 
 	after := len(r.want)

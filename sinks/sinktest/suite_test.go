@@ -89,9 +89,9 @@ func TestConformance(t *testing.T) {
 					p.MinBackoff, p.MaxBackoff = time.Millisecond, 10*time.Millisecond
 					return p
 				},
-				Read:  s.read,
-				Break: func() { s.set(true) },
-				Mend:  func() { s.set(false) },
+				Read:   s.read,
+				Break:  func() { s.set(true) },
+				Repair: func() { s.set(false) },
 				Stall: func() {
 					s.mu.Lock()
 					defer s.mu.Unlock()

@@ -53,15 +53,15 @@ type Place struct {
 	// sink before has ended, as a reload does.
 	New func(enc format.Encoder) sinks.Sink
 	// Read returns what has arrived so far, of all files, clients or connections
-	// one behind the other. An unfinished record at the end of a connection that
+	// one after another. An unfinished record at the end of a connection that
 	// has ended is left out. It is called from the test's goroutine at any time,
 	// while the place is broken or stalled too.
 	Read func() []byte
 	// Finish, when not nil, is called after the last sink has ended and waits
 	// until the consumer has read what there is.
 	Finish func()
-	// Break makes the place fail, also before a sink exists; Mend undoes it.
-	Break, Mend func()
+	// Break makes the place fail, also before a sink exists; Repair undoes it.
+	Break, Repair func()
 	// Stall stops the consumer from reading, once there is a sink; Resume undoes it.
 	Stall, Resume func()
 	// Queue, when not nil, changes the queue's configuration: by default it is

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,7 +35,7 @@ type Config struct {
 	// MaxMessage is the most bytes of a message, header and text; a longer record
 	// continues in the next one.
 	MaxMessage config.Size
-	// Framing tells messages apart, for tcp and tls: "octet-counted", "newline" or
+	// Framing separates messages, for tcp and tls: "octet-counted", "newline" or
 	// "both"; "" otherwise.
 	Framing string
 
@@ -74,9 +75,8 @@ func read(t *config.Table, _ *config.Sink) config.Settings {
 		return checkAddress(s)
 	})
 	t.OneOf("protocol", &c.Protocol, "rfc3164", "rfc5424")
-	t.OneOf("facility", &c.Facility, "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7")
-	t.OneOf("severity", &c.Severity, "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+	t.OneOf("facility", &c.Facility, facilities...)
+	t.OneOf("severity", &c.Severity, severities...)
 	t.Str("tag", &c.Tag, checkTag)
 	c.readMessage(t)
 	c.readTLS(t)
@@ -137,7 +137,7 @@ func (c *Config) readTLS(t *config.Table) {
 }
 
 // checkTag accepts what RFC 3164 and RFC 5424 both can carry and receivers can
-// tell from what follows.
+// separate from what follows.
 func checkTag(s string) error {
 	if s == "" || len(s) > 48 || !config.Printable(s) || strings.ContainsAny(s, ":[]") {
 		return fmt.Errorf("%q is not a tag, must be 1 to 48 printable ASCII characters without space, ':', '[' and ']'", s)
@@ -256,4 +256,21 @@ func (c *Config) Advise() (key, text string) {
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
+}
+
+// The names in the order of their numbers (RFC 5424 section 6.2.1), which are those of
+// syslog(3).
+var (
+	facilities = []string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
+	severities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+)
+
+// priority returns the PRI value of two of these names, facility*8 + severity.
+func priority(facility, severity string) int {
+	n := slices.Index(facilities, facility)
+	if n > 11 {
+		n += 4 // 12 to 15 have no name that all systems know
+	}
+	return n<<3 | slices.Index(severities, severity)
 }

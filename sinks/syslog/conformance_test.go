@@ -159,7 +159,7 @@ func (s *server) place() sinktest.Place {
 		Read:   s.read,
 		Finish: s.finish,
 		Break:  s.close,
-		Mend:   s.open,
+		Repair: s.open,
 		Stall:  s.gate.Lock,
 		Resume: s.gate.Unlock,
 	}
@@ -298,7 +298,7 @@ func (s *server) take(msg []byte) {
 	}
 	part, text, err := s.split(msg)
 	if err == nil {
-		text, _, err = s.parts.add(part, text) // one behind the other
+		text, _, err = s.parts.add(part, text) // one after another
 	}
 	if err != nil {
 		s.t.Errorf("message %q: %v", msg, err)
@@ -327,7 +327,7 @@ func (s *server) split(msg []byte) (part string, text []byte, err error) {
 	return split3164(msg, host)
 }
 
-// finish waits until a message of its own, sent behind all others, is read.
+// finish waits until a message of its own, sent after all others, is read.
 func (s *server) finish() {
 	if s.transport == "relp" {
 		return // it acknowledges what it has read

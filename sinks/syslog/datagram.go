@@ -54,7 +54,7 @@ func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
 		return nil, fmt.Errorf("duplicate socket: %w", err)
 	}
 	if udp {
-		// ICMP errors are to be had also when a later message of the same call
+		// So ICMP errors are not lost when a later message of the same call
 		// has swallowed them (ip(7), IP_RECVERR). One of the two fails.
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
@@ -67,7 +67,6 @@ func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
 	return d, nil
 }
 
-// send implements conn.
 func (d *datagrams) send(ctx context.Context, c *chunk) (n int, err error) {
 	d.pace.progress()
 	for n < len(c.marks) {
@@ -81,7 +80,7 @@ func (d *datagrams) send(ctx context.Context, c *chunk) (n int, err error) {
 		case errno == unix.EINTR:
 			continue
 		case errno == 0, errno == unix.EAGAIN, errno == unix.ENOBUFS:
-			// No room for the next one, or an error that the next call tells.
+			// No room for the next one, or an error that the next call returns.
 		default:
 			return n, errno
 		}
@@ -94,10 +93,7 @@ func (d *datagrams) send(ctx context.Context, c *chunk) (n int, err error) {
 
 // load points the vector at the messages from n on.
 func (d *datagrams) load(c *chunk, n int) int {
-	start := 0
-	if n > 0 {
-		start = c.marks[n-1].end
-	}
+	start := c.begin(n)
 	marks := c.marks[n:min(n+vector, len(c.marks))]
 	for i := range marks {
 		d.iovs[i].Base = &c.buf[start]
@@ -120,7 +116,7 @@ func (d *datagrams) sendVector(want int) (int, unix.Errno) {
 }
 
 // idle implements conn: it returns what ICMP has said since. An AF_UNIX socket
-// tells nothing before it is used.
+// says nothing before it is used.
 func (d *datagrams) idle() (err error) {
 	if !d.udp {
 		return nil
@@ -156,5 +152,4 @@ func queuedError(control []byte) error {
 	return unix.ECONNREFUSED // by far the most frequent
 }
 
-// close implements conn.
 func (d *datagrams) close(bool) error { return unix.Close(d.fd) }

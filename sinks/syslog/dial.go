@@ -31,11 +31,11 @@ type conn interface {
 	close(orderly bool) error
 }
 
-// tolled is a conn that can say what its end by err costs: how many messages
-// are to be sent again, so that they may come twice, and how many that it had
-// delivered may not have been read.
-type tolled interface {
-	toll(err error) (again, doubtful int)
+// costly is a conn that can say what its end by err costs: how many messages are sent
+// again, so that they may come twice, and how many that it had delivered may not have
+// been read.
+type costly interface {
+	cost(err error) (resent, maybeLost int)
 }
 
 // dial connects to the server.
@@ -56,7 +56,7 @@ func (w *writer) dial(ctx context.Context) (c conn, err error) {
 	return c, nil
 }
 
-// advised is an error of which it is known what to do.
+// advised is an error that comes with what to do about it.
 type advised struct {
 	error
 	advice string
@@ -175,7 +175,7 @@ func (w *writer) dialRELP(ctx context.Context) (conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := newRELP(l)
+	r := &relpConn{link: l}
 	if err := r.open(ctx, w.opening); err != nil {
 		l.Close()
 		return nil, err

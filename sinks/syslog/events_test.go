@@ -70,7 +70,7 @@ func (*partly) idle() error      { return nil }
 func (*partly) close(bool) error { return nil }
 
 // TestEventsAreDeliveredWhole: an event is one message, and all its records are
-// delivered with it: also where the sending breaks behind each, and where an event
+// delivered with it: also where the sending breaks after each, and where an event
 // has more records than a chunk has room.
 func TestEventsAreDeliveredWhole(t *testing.T) {
 	for _, length := range []int{20, 40_000} {

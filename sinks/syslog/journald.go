@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,7 @@ const (
 )
 
 // journal watches what journald drops: of the messages of one service it takes so many in
-// a time, and of the rest it says in the journal how many they were. That goes on before it
+// a time, and of the rest it says in the journal how many they were. It counts before it
 // forwards anything, so a daemon that reads from it gets no more.
 type journal struct {
 	root     string // "" but in tests
@@ -70,17 +71,16 @@ func (j *journal) limit(unit string) (burst int, interval time.Duration) {
 	for _, path := range j.files() {
 		j.read(path, &burst, &interval)
 	}
-	if unit != "" { // what systemd has for the unit goes before (systemd.exec(5), LogRateLimitIntervalSec=)
+	if unit != "" { // what systemd has for the unit takes precedence (systemd.exec(5), LogRateLimitIntervalSec=)
 		units := j.root + "/run/systemd/units/log-rate-limit-"
-		if text, err := os.Readlink(units + "interval:" + unit); err == nil {
-			if us, err := strconv.ParseInt(text, 10, 63); err == nil {
-				interval = min(time.Duration(us), maxSpan/time.Microsecond) * time.Microsecond
-			}
+		// Of a link that is not there the text is empty, and no number.
+		text, _ := os.Readlink(units + "interval:" + unit)
+		if us, err := strconv.ParseInt(text, 10, 63); err == nil {
+			interval = min(time.Duration(us), maxSpan/time.Microsecond) * time.Microsecond
 		}
-		if text, err := os.Readlink(units + "burst:" + unit); err == nil {
-			if n, err := strconv.ParseUint(text, 10, 31); err == nil {
-				burst = int(n)
-			}
+		text, _ = os.Readlink(units + "burst:" + unit)
+		if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+			burst = int(n)
 		}
 	}
 	if burst == 0 || interval == 0 {
@@ -108,12 +108,7 @@ func (j *journal) files() (files []string) {
 			}
 		}
 	}
-	var names []string
-	for name := range named {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(named)) {
 		files = append(files, named[name])
 	}
 	return files

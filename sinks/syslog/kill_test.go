@@ -13,9 +13,9 @@ import (
 const liveFull = "AUDISP_LIVE_FULL"
 
 // TestRsyslogdKilled: a real server is killed and started again under load. With
-// RELP nothing is lost, with TLS not more than is told, and what comes twice is
+// RELP nothing is lost, with TLS not more than is reported, and what comes twice is
 // counted. The server stores each message before it acknowledges it; by default
-// it keeps some in memory, which nobody could have back.
+// it keeps some in memory, which is lost then.
 func TestRsyslogdKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -58,7 +58,7 @@ func TestRsyslogdKilled(t *testing.T) {
 			}
 			missing, twice, torn := compare(got, all)
 			st := r.sink.Status()
-			t.Logf("%d records, %d kills, %v: %d missing, %d told to be in doubt; %d twice, %d told; %d torn in the server's file",
+			t.Logf("%d records, %d kills, %v: %d missing, %d reported to be in doubt; %d twice, %d reported; %d torn in the server's file",
 				records, kills, took.Round(time.Millisecond), missing, st.Details.(*Details).Doubtful, twice, st.Details.(*Details).Repeated, torn)
 			relp := cfg.Settings.(*Config).Transport == "relp"
 			if relp && missing > 0 || uint64(missing) > st.Details.(*Details).Doubtful || uint64(twice) > st.Details.(*Details).Repeated || torn > kills {

@@ -23,7 +23,7 @@ const (
 	// take: the whole plugin has to be gone within a second.
 	lingerTime = 200 * time.Millisecond
 	// recordTime is how long the rest of a TLS record may take whose beginning
-	// is there already, when nobody waits for it.
+	// is there already, when nothing waits for it.
 	recordTime = 10 * time.Millisecond
 )
 
@@ -173,7 +173,7 @@ func (l *link) hurry() {
 	_ = l.raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
 }
 
-// drain reads away what the peer has said, of which answer keeps the beginning, and
+// drain reads away what the peer has said, keeps the beginning of it in answer, and
 // notices its end.
 func (l *link) drain(answer []byte) ([]byte, error) {
 	for range 16 { // a peer that talks faster is read on next time
@@ -190,16 +190,13 @@ func (l *link) drain(answer []byte) ([]byte, error) {
 // acknowledged (tcp(7), SIOCOUTQ), also when the connection has ended. With TLS
 // they are encrypted, and so a few more than what they carry.
 func (l *link) outstanding() (n int) {
-	_ = l.raw.Control(func(fd uintptr) {
-		if out, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
-			n = out
-		}
-	})
+	// Of an error n is 0.
+	_ = l.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
 	return n
 }
 
 // window returns how many bytes more the peer would take at present, 0 where
-// the kernel does not tell (tcpi_snd_wnd, since Linux 5.4).
+// the kernel does not say (tcpi_snd_wnd, since Linux 5.4).
 func (l *link) window() (n int) {
 	_ = l.raw.Control(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
@@ -211,7 +208,7 @@ func (l *link) window() (n int) {
 
 // leave ends the connection in order and waits a moment for the peer to do the
 // same: a socket that is closed with something unread makes the kernel throw
-// away what it has not sent. What the kernel has taken it goes on sending.
+// away what it has not sent. What the kernel has taken it continues to send.
 func (l *link) leave() {
 	defer l.Close()
 	if l.torn {
@@ -224,11 +221,8 @@ func (l *link) leave() {
 	if c, ok := l.Conn.(interface{ CloseWrite() error }); !ok || c.CloseWrite() != nil {
 		return
 	}
-	for end := time.Now().Add(lingerTime); ; {
-		left := time.Until(end)
-		if left <= 0 {
-			return
-		}
+	end := time.Now().Add(lingerTime)
+	for left := lingerTime; left > 0; left = time.Until(end) {
 		if _, err := l.read(context.Background(), l.junk[:], left); err != nil {
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"testing"
@@ -143,6 +144,18 @@ func eventuallySlow(t testing.TB, what string, ok func() bool, there func() stri
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// connectable reports whether a receiver can be connected to at a path. That the
+// path exists does not say so: bind makes it, and listen comes later.
+func connectable(path string) bool {
+	for _, network := range []string{"unix", "unixgram"} {
+		if c, err := net.Dial(network, path); err == nil {
+			c.Close()
+			return true
+		}
+	}
+	return false
 }
 
 // missing skips, or fails where everything has to be there.

@@ -19,21 +19,13 @@ const (
 	chunkBytes = 64 << 10
 )
 
-// messageLimit returns the most bytes of a message, header and text.
-func messageLimit(cfg *Config) int {
-	if cfg.MaxMessage == 0 {
-		return int(DefaultMaxMessage)
-	}
-	return int(cfg.MaxMessage)
-}
-
-// framing is how messages are told apart at the receiver.
+// framing is how the receiver separates messages.
 type framing uint8
 
 const (
 	perDatagram     framing = iota
 	octetCount              // "LEN MSG" (RFC 6587 section 3.4.1)
-	newlineEnd              // a newline behind each (RFC 6587 section 3.4.2), none within
+	newlineEnd              // a newline after each (RFC 6587 section 3.4.2), none within
 	countAndNewline         // octetCount, where a message has a newline at its end
 )
 
@@ -54,7 +46,7 @@ type renderer struct {
 	micros int    // where the microseconds stand in head, 0: nowhere
 	text   []byte // scratch
 	plain  []byte // scratch: the text without control characters
-	msgID  []byte // of the record at hand, empty without
+	msgID  []byte // the name of its type, by which receivers like to sort; empty without
 	part   []byte // PROCID of the message at hand, "2/3": see split.go
 	prefix []byte // what its text begins with
 	total  []byte // scratch: how many parts there are
@@ -67,7 +59,7 @@ type mark struct {
 	piece     piece
 }
 
-// chunk is a run of messages, one behind the other in buf.
+// chunk is a run of messages, one after another in buf.
 type chunk struct {
 	buf   []byte
 	marks []mark
@@ -84,6 +76,14 @@ func (c *chunk) after(n, recs int, p piece) (int, piece) {
 		return recs, p
 	}
 	return c.marks[n-1].recs, c.marks[n-1].piece
+}
+
+// begin returns where message n begins.
+func (c *chunk) begin(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return c.marks[n-1].end
 }
 
 // whole returns how many messages the first n bytes hold whole.
@@ -190,8 +190,11 @@ func (r *renderer) appendHead(dst []byte) []byte {
 		dst = append(dst, r.head[:len(r.head)-len(": ")]...)
 		dst = append(append(append(dst, '['), r.part...), "]: "...)
 	}
-	if r.rfc5424 {
-		dst = appendMsgID(dst, r.msgID)
+	if r.rfc5424 { // MSGID, STRUCTURED-DATA and the space before MSG
+		if len(r.msgID) == 0 {
+			dst = append(dst, '-')
+		}
+		dst = append(append(dst, r.msgID...), " - "...)
 	}
 	return append(dst, r.prefix...)
 }
@@ -215,16 +218,7 @@ func (r *renderer) headLen() int {
 // maxMsgID is the most bytes a MSGID has (RFC 5424, 6).
 const maxMsgID = 32
 
-// appendMsgID appends MSGID, STRUCTURED-DATA and the space before MSG. The id is
-// the name of the record's type, by which receivers like to sort.
-func appendMsgID(dst, id []byte) []byte {
-	if len(id) == 0 {
-		return append(dst, "- - "...)
-	}
-	return append(append(dst, id...), " - "...)
-}
-
-// stamp brings the header up to now. It is laid out anew once a second.
+// stamp brings the header up to now. It is laid out again once a second.
 func (r *renderer) stamp(now time.Time) {
 	if sec := now.Unix(); sec != r.second || len(r.head) == 0 {
 		r.second = sec

@@ -265,25 +265,12 @@ func TestOctetCountingIsUnderstood(t *testing.T) {
 	}
 }
 
-func TestParsePriority(t *testing.T) {
-	tests := []struct {
-		facility, severity string
-		want               int
-		ok                 bool
-	}{
-		{"user", "info", 14, true},
-		{"LOG_USER", "LOG_INFO", 14, true},
-		{"kern", "emerg", 0, true},
-		{"Log_Local7", "debug", 191, true},
-		{"authpriv", "warn", 84, true},
-		{"local8", "info", 0, false},
-		{"user", "loud", 0, false},
-		{"", "", 0, false},
-	}
-	for _, tt := range tests {
-		got, err := ParsePriority(tt.facility, tt.severity)
-		if got != tt.want || (err == nil) != tt.ok {
-			t.Errorf("%s.%s = %d, %v; want %d, ok %v", tt.facility, tt.severity, got, err, tt.want, tt.ok)
+func TestPriority(t *testing.T) {
+	for names, want := range map[[2]string]int{
+		{"user", "info"}: 14, {"kern", "emerg"}: 0, {"ftp", "crit"}: 90, {"local0", "err"}: 131, {"local7", "debug"}: 191, {"authpriv", "warning"}: 84,
+	} {
+		if got := priority(names[0], names[1]); got != want {
+			t.Errorf("%v = %d, want %d", names, got, want)
 		}
 	}
 }

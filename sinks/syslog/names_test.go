@@ -17,7 +17,7 @@ import (
 // TestHostNameChanges: messages say what the host is called when they are sent, also on a
 // connection that stays; while its name is not to be had they keep the one before.
 func TestHostNameChanges(t *testing.T) {
-	l, err := net.ListenPacket("udp", "127.0.0.1:0") // where nobody has to understand them
+	l, err := net.ListenPacket("udp", "127.0.0.1:0") // where they need not be understood
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func misfit(t *testing.T, serve_ func(c net.Conn)) *writer {
 }
 
 // TestMisfitsAreNamed: a receiver that ends at once, wants TLS, or is another service is
-// told from one that is away, and what to do is said.
+// distinguished from one that is away, and what to do is said.
 func TestMisfitsAreNamed(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -153,7 +153,7 @@ func idleWith(s *streamConn) error {
 	return s.idle()
 }
 
-// quietConn is a socket of which nothing can be learned.
+// quietConn is a socket that nothing can be learned from.
 type quietConn struct{}
 
 func (quietConn) Control(func(uintptr)) error    { return nil }

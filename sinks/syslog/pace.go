@@ -69,7 +69,7 @@ func (p *pace) sleep() {
 	before := p.unread()
 	ts := unix.NsecToTimespec(int64(max(p.nap, minNap)))
 	// A nap that Go's scheduler knows of costs two to four times as much, because
-	// it hands the processor on and takes it back. So it is not told, as long as
+	// it hands the processor on and takes it back. So it does not learn of it, as long as
 	// another processor is left for everyone else.
 	if napping.Add(1) < p.procs {
 		_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
@@ -87,10 +87,7 @@ func (p *pace) sleep() {
 
 // unread is the memory that what was sent and not read takes.
 func (p *pace) unread() int {
-	n, err := unix.IoctlGetInt(p.fd, unix.SIOCOUTQ)
-	if err != nil {
-		return 0
-	}
+	n, _ := unix.IoctlGetInt(p.fd, unix.SIOCOUTQ) // of an error 0
 	return n
 }
 
@@ -99,11 +96,8 @@ func (p *pace) rest(ctx context.Context) error {
 	if time.Since(p.since) > stallLimit {
 		return errStalled
 	}
-	d := min(time.Duration(p.stuck-shortWaits)*time.Millisecond, maxRest)
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(min(time.Duration(p.stuck-shortWaits)*time.Millisecond, maxRest)):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -43,7 +43,7 @@ func (j *joiner) add(part string, text []byte) (record []byte, complete bool, er
 	case n == 1:
 		j.held, j.number = append(j.held[:0], text...), 1
 	case n != j.number+1:
-		return nil, false, fmt.Errorf("part %s comes behind %d", part, j.number)
+		return nil, false, fmt.Errorf("part %s comes after %d", part, j.number)
 	default:
 		before, after, ok := bytes.Cut(text, []byte("relay-part="+part+" "))
 		if !ok || !recordID.Match(before) {
@@ -120,7 +120,7 @@ func sinkOf(transport, protocol, framing string, most config.Size, enc format.En
 }
 
 // TestLongRecords: over every transport a record of any length comes in messages
-// that are not longer than they may be, of which each says which part it is, and
+// that are not longer than they may be, and each says which part it is, and
 // no byte is missing; wherever the sending broke.
 func TestLongRecords(t *testing.T) {
 	kinds := []struct{ transport, protocol, framing string }{
@@ -143,7 +143,7 @@ func TestLongRecords(t *testing.T) {
 		if k.framing == "newline" {
 			want = appendEscaped(nil, want)
 		}
-		limit := messageLimit(&w.cfg)
+		limit := int(w.cfg.MaxMessage)
 		broken := rapid.IntRange(0, 5).Draw(t, "messages before the break")
 		var j joiner
 		var got [][]byte

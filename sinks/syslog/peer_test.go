@@ -55,7 +55,7 @@ func BenchmarkBesideAudispSyslog(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "log")
 			start(b, drain(path))
-			eventually(b, "reader's socket", func() bool { return exists(path) })
+			eventually(b, "reader's socket", func() bool { return connectable(path) })
 			ours, theirs := math.Inf(1), math.Inf(1)
 			for b.Loop() {
 				theirs = min(theirs, cpuMicros(b, stock(b, path), feed))

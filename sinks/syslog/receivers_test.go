@@ -29,7 +29,7 @@ type receiver struct {
 	start func(t *testing.T, dir string, l *Config) (stored func() []byte)
 }
 
-// manyRecords are what each receiver gets: 10 000, some of them long, of which all that
+// manyRecords are what each receiver gets: 10 000, some of them long, so that all that
 // is cut at the receiver would be missing.
 func manyRecords() []byte {
 	const records, long = 10_000, 10
@@ -106,7 +106,7 @@ func join(messages []byte) (records []byte, err error) {
 		if string(part) == "-" {
 			part = nil
 		}
-		record, complete, err := j.add(string(part), bytes.TrimPrefix(text, []byte(" "))) // rsyslogd leaves the space behind a tag
+		record, complete, err := j.add(string(part), bytes.TrimPrefix(text, []byte(" "))) // rsyslogd leaves the space after a tag
 		if err != nil {
 			return nil, err
 		}
@@ -117,13 +117,13 @@ func join(messages []byte) (records []byte, err error) {
 	return records, nil
 }
 
-// place sets an address in l that nobody has, and returns what stands for it in a
+// place sets an address in l that is free, and returns what stands for it in a
 // receiver's configuration and whether the receiver is there.
 func place(t *testing.T, dir string, l *Config) (name string, ready func() bool) {
 	t.Helper()
 	if l.Transport == "local" {
 		l.Address = filepath.Join(dir, "log")
-		return l.Address, func() bool { return exists(l.Address) }
+		return l.Address, func() bool { return connectable(l.Address) }
 	}
 	network := "tcp"
 	if l.Transport == "udp" {
@@ -255,7 +255,7 @@ func startJournald(t *testing.T, dir string, l *Config) func() []byte {
 		children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
 		root = "/proc/" + strings.TrimSpace(string(children)) + "/root"
 		l.Address = root + "/run/systemd/journal/dev-log"
-		return len(children) > 0 && exists(l.Address)
+		return len(children) > 0 && connectable(l.Address)
 	})
 	return func() []byte {
 		cmd := exec.Command("journalctl", "-D", root+"/run/log/journal", "--all", "-o", "json", "--output-fields=SYSLOG_PID,MESSAGE", "SYSLOG_IDENTIFIER=audisp-relay")

@@ -48,8 +48,6 @@ type relpConn struct {
 	acked []bool // each message
 }
 
-func newRELP(l *link) *relpConn { return &relpConn{link: l} }
-
 // open begins the session, within d.
 func (r *relpConn) open(ctx context.Context, d time.Duration) error {
 	octx, cancel := context.WithTimeout(ctx, d)
@@ -95,7 +93,7 @@ func (r *relpConn) number() uint32 {
 
 // send implements conn. It keeps up to relpWindow messages on their way and
 // returns when all are acknowledged. After an error, or ctx's end, the
-// connection is of no use: what is on its way would be acknowledged to nobody.
+// connection is of no use: what is on its way would not be acknowledged.
 func (r *relpConn) send(ctx context.Context, c *chunk) (int, error) {
 	if err := r.idle(); err != nil {
 		return 0, err
@@ -145,10 +143,7 @@ func (r *relpConn) await(ctx context.Context) error {
 // push writes messages until the window is full.
 func (r *relpConn) push(ctx context.Context, c *chunk) error {
 	r.out = r.out[:0]
-	start := 0
-	if r.sent > 0 {
-		start = c.marks[r.sent-1].end
-	}
+	start := c.begin(r.sent)
 	for r.sent < len(c.marks) && r.sent-r.done < relpWindow {
 		end := c.marks[r.sent].end
 		r.out = appendFrame(r.out, r.number(), "syslog", c.buf[start:end])
@@ -167,7 +162,7 @@ func (r *relpConn) more(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// room returns where to read to, behind a frame that is not whole yet: parseFrame
+// room returns where to read to, after a frame that is not whole yet: parseFrame
 // bounds how long that gets.
 func (r *relpConn) room() []byte {
 	const least = 4 << 10
@@ -242,12 +237,11 @@ func (r *relpConn) hint() error {
 	return nil
 }
 
-// idle implements conn.
 func (r *relpConn) idle() error {
 	for range 16 {
 		n, err := r.said(r.room())
 		r.in = r.in[:len(r.in)+n]
-		if terr := r.take(); terr != nil { // what it said before its end tells more
+		if terr := r.take(); terr != nil { // what it said before its end says more
 			return terr
 		}
 		if n == 0 || err != nil {
@@ -257,13 +251,13 @@ func (r *relpConn) idle() error {
 	return nil
 }
 
-// toll implements tolled: what is on its way is sent again, and what was
-// acknowledged behind it. Nothing is in doubt, since nothing counts as delivered
-// that was not acknowledged.
-func (r *relpConn) toll(error) (again, doubtful int) { return r.sent - r.done, 0 }
+// cost implements costly: what is on its way is sent again, and what was acknowledged
+// after it. Nothing may be lost, since nothing counts as delivered that was not
+// acknowledged.
+func (r *relpConn) cost(error) (resent, maybeLost int) { return r.sent - r.done, 0 }
 
 // close implements conn. A session in which nothing is on its way is ended as
-// RELP has it: the server is told, and answers.
+// RELP has it: with a frame that the server answers.
 func (r *relpConn) close(orderly bool) error {
 	if !orderly || r.torn || r.done < r.sent {
 		return r.Close()

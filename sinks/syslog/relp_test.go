@@ -136,7 +136,7 @@ func session(t testing.TB) (*relpConn, net.Conn) {
 		ends[0].Close()
 		ends[1].Close()
 	})
-	return newRELP(l), ends[1]
+	return &relpConn{link: l}, ends[1]
 }
 
 // messages is a chunk of n short messages, each a record.
@@ -184,7 +184,7 @@ func FuzzRELPServer(f *testing.F) {
 		if acks := bytes.Count(said, []byte("200")); err == nil && n != 3 || n > 3 || n > acks {
 			t.Errorf("%d delivered with %d acknowledgements: %v", n, acks, err)
 		}
-		if again, doubtful := r.toll(err); n+again > 3 || doubtful != 0 {
+		if again, doubtful := r.cost(err); n+again > 3 || doubtful != 0 {
 			t.Errorf("%d delivered, %d come again, %d doubtful", n, again, doubtful)
 		}
 		if cap(r.in) > 128<<10 {
@@ -193,8 +193,8 @@ func FuzzRELPServer(f *testing.F) {
 	})
 }
 
-// TestRELPSession: numbers go on behind the largest, acknowledgements may come in
-// any order, and the end is told.
+// TestRELPSession: numbers continue after the largest, acknowledgements may come in
+// any order, and the end is reported.
 func TestRELPSession(t *testing.T) {
 	r, peer := session(t)
 	r.last = maxTxnr - 2
@@ -260,7 +260,7 @@ func opened(t *testing.T) (*relpConn, net.Conn, *bufio.Reader) {
 }
 
 // TestRELPWindow: no more messages are on their way than the window has, what was
-// acknowledged in a row counts as delivered and all the rest is told to come again.
+// acknowledged in a row counts as delivered and all the rest is asked for again.
 func TestRELPWindow(t *testing.T) {
 	r, peer, in := opened(t)
 	type result struct {
@@ -293,7 +293,7 @@ func TestRELPWindow(t *testing.T) {
 	if n, err := in.Read(make([]byte, 1)); err == nil {
 		t.Errorf("%d bytes beyond the window", n)
 	}
-	again, _ := r.toll(res.err)
+	again, _ := r.cost(res.err)
 	if res.n != relpWindow/2 || !errors.Is(res.err, errPeerClosed) || again != frames-res.n {
 		t.Errorf("%d delivered, %v; the server got %d messages, %d come again", res.n, res.err, frames, again)
 	}
@@ -430,7 +430,7 @@ func TestRELPLosesNothing(t *testing.T) {
 	if len(index) != records || uint64(repeated) > st.Details.(*Details).Repeated || st.Details.(*Details).Doubtful != 0 || st.Degraded {
 		t.Errorf("%d records, %d came twice, status %+v", len(index), repeated, st)
 	}
-	t.Logf("%d came twice, %d told", repeated, st.Details.(*Details).Repeated)
+	t.Logf("%d came twice, %d reported", repeated, st.Details.(*Details).Repeated)
 }
 
 // TestRELPHintsAreNoAnswer: a server that says something, but acknowledges nothing, does not

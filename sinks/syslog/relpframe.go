@@ -12,8 +12,8 @@ import (
 //
 //	TXNR SP COMMAND SP DATALEN [SP DATA] LF
 //
-// with a transaction number of the client's counting (0: a hint that nobody
-// answers), a command of letters, and the length of the data. A server answers each
+// with a transaction number of the client's counting (0: a hint that is not
+// answered), a command of letters, and the length of the data. A server answers each
 // frame with one of the same number, the command "rsp" and the data
 //
 //	CODE [SP TEXT] [LF MORE]
@@ -93,7 +93,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 		return f, 0, nil
 	}
 	rest = rest[i:]
-	if size > 0 || rest[0] == ' ' { // without data some send the space all the same
+	if size > 0 || rest[0] == ' ' { // without data some send the space nevertheless
 		if rest[0] != ' ' {
 			return bad("no data")
 		}
@@ -105,16 +105,11 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 	if rest[size] != '\n' {
 		return bad("no end")
 	}
-	f = relpFrame{txnr: uint32(txnr), command: commandName(command), data: rest[:size]}
-	return f, len(b) - len(rest) + size + 1, nil
-}
-
-// commandName makes a string of a command; the frequent one costs nothing.
-func commandName(b []byte) string {
-	if string(b) == "rsp" {
-		return "rsp"
+	f = relpFrame{txnr: uint32(txnr), command: "rsp", data: rest[:size]}
+	if string(command) != "rsp" { // the frequent one costs nothing
+		f.command = string(command)
 	}
-	return string(b)
+	return f, len(b) - len(rest) + size + 1, nil
 }
 
 func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

@@ -103,7 +103,7 @@ func (r *rsyslogd) stored(n int) []byte {
 }
 
 // plainLines are the real records of a capture as rsyslogd stores their texts: it
-// puts the space behind an RFC 3164 tag into the text.
+// puts the space after an RFC 3164 tag into the text.
 func plainLines(t testing.TB, space string) (records, stored []byte) {
 	for _, line := range bytes.SplitAfter(captures.Read(t, "audit-3.0.9-enriched.string.gz"), []byte("\n")) {
 		if len(line) == 0 {
@@ -163,7 +163,7 @@ func listening(t testing.TB, transport, protocol string, direct bool) (*rsyslogd
 		l.Address = filepath.Join(t.TempDir(), "log")
 		c.module, c.options = "imuxsock", `sysSock.use="off"` // not the machine's own /dev/log
 		c.input = fmt.Sprintf(`Socket="%s" CreatePath="off" RateLimit.Interval="0"`, l.Address)
-		ready = func() bool { return exists(l.Address) }
+		ready = func() bool { return connectable(l.Address) }
 	case "udp":
 		c.module = "imudp"
 		c.input += ` rcvbufSize="64m"`

@@ -2,11 +2,12 @@
 // server: one message a record, with the text that audisp-syslog sends.
 //
 // Local datagrams and UDP go out many in one sendmmsg(2), TCP and TLS in one write
-// of up to 64 KiB, RELP in frames of which each is acknowledged. What is promised
-// and what not stands in README.md.
+// of up to 64 KiB, RELP in frames that are acknowledged one by one. README.md says what is
+// promised and what not.
 package syslog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,10 +42,9 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 	return p
 }
 
-// writer is the sinks.Writer behind the sink. It belongs to the pump's goroutine.
+// writer is the sinks.Writer of the sink. It belongs to the pump's goroutine.
 type writer struct {
 	cfg     Config
-	invalid error         // of cfg
 	timeout time.Duration // of a receiver that takes nothing
 	opening time.Duration // of a connection that is made
 
@@ -61,7 +61,7 @@ type writer struct {
 	hostname   func() (string, error)
 	answerSaid bool // that the server answers
 
-	again, doubtful atomic.Uint64 // messages, of all connections that broke: see tolled
+	resent, maybeLost atomic.Uint64 // messages, of all connections that broke: see costly
 }
 
 // settleTime is how long a connection has to last for its end to be no failure
@@ -74,6 +74,7 @@ var (
 )
 
 func newWriter(cfg Config, enc format.Encoder) *writer {
+	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, DefaultMaxMessage)
 	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), hostname: os.Hostname}
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
@@ -83,9 +84,9 @@ func newWriter(cfg Config, enc format.Encoder) *writer {
 		tag:     cfg.Tag,
 		rfc5424: cfg.Protocol == "rfc5424",
 		events:  enc.Format.Events(),
+		limit:   int(cfg.MaxMessage),
+		pri:     priority(cfg.Facility, cfg.Severity),
 	}
-	w.render.limit = messageLimit(&cfg)
-	w.render.pri, w.invalid = ParsePriority(cfg.Facility, cfg.Severity)
 	w.render.newline = cfg.Transport == "local" && !w.render.rfc5424
 	if cfg.Transport == "tcp" || cfg.Transport == "tls" {
 		switch cfg.Framing {
@@ -100,7 +101,6 @@ func newWriter(cfg Config, enc format.Encoder) *writer {
 	return w
 }
 
-// Write implements sinks.Writer.
 func (w *writer) Write(ctx context.Context, b record.Batch) (done int, err error) {
 	for done < len(b.Recs) {
 		if err := ctx.Err(); err != nil {
@@ -112,13 +112,13 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (done int, err error
 		}
 		w.render.fill(&w.chunk, b, done, w.part)
 		n, err := w.conn.send(ctx, &w.chunk)
-		w.doubtful.Add(uint64(w.journal.note(n, w.log)))
+		w.maybeLost.Add(uint64(w.journal.note(n, w.log)))
 		done, w.part = w.chunk.after(n, done, w.part)
 		if err != nil && ctx.Err() != nil {
 			w.leave() // in the middle of something: of no more use
 			return done, ctx.Err()
 		}
-		if err != nil && !w.mend(err, fresh) {
+		if err != nil && !w.canRetry(err, fresh) {
 			return done, w.broken(err)
 		}
 	}
@@ -130,17 +130,14 @@ func (w *writer) connect(ctx context.Context) (fresh bool, err error) {
 	if w.conn != nil {
 		return false, nil
 	}
-	if w.invalid != nil {
-		return false, w.invalid
-	}
 	w.findHost()
 	w.conn, err = w.dial(ctx)
 	w.since = time.Now()
 	return true, err
 }
 
-// findHost takes this host's name over, which may change. One that is not to be had for
-// the moment stays what it was.
+// findHost takes this host's name over, which may change. While it is not known it stays
+// what it was.
 func (w *writer) findHost() {
 	host, err := w.hostname()
 	if err == nil || w.render.host == "" {
@@ -148,12 +145,12 @@ func (w *writer) findHost() {
 	}
 }
 
-// mend reports whether writing can go on at once after err: with smaller
-// messages, or on a new connection to a daemon that was restarted. A failure to
-// be told of is that of a fresh connection, of UDP, where the next attempt would
-// seem to succeed, of a receiver that does not read, and one that somebody has to
-// do something about.
-func (w *writer) mend(err error, fresh bool) bool {
+// canRetry reports whether writing can continue at once after err: with smaller
+// messages, or on a new connection to a daemon that was restarted. Reported is the
+// failure of a fresh connection, of UDP, where the next attempt would seem to
+// succeed, of a receiver that does not read, and one that the administrator has to do
+// something about.
+func (w *writer) canRetry(err error, fresh bool) bool {
 	if errors.Is(err, unix.EMSGSIZE) && w.render.limit > minText {
 		w.render.limit = max(w.render.limit/2, minText)
 		return true
@@ -185,19 +182,19 @@ func (w *writer) broken(err error) error {
 	return fmt.Errorf("send to syslog (%s %s): %w: %s", w.cfg.Transport, w.cfg.Address, err, w.hint(err))
 }
 
-// account counts and tells what it costs that c has ended by err.
+// account counts and logs what it costs that c has ended by err.
 func (w *writer) account(c conn, err error) {
-	t, ok := c.(tolled)
+	ended, ok := c.(costly)
 	if !ok {
 		return
 	}
-	again, doubtful := t.toll(err)
-	if again == 0 && doubtful == 0 {
+	resent, maybeLost := ended.cost(err)
+	if resent == 0 && maybeLost == 0 {
 		return
 	}
 	w.log.Warn("connection to the syslog server broke: some messages come twice or are lost", zap.Error(err),
-		zap.Int("sent_again", again), zap.Int("perhaps_lost", doubtful),
-		zap.Uint64("total_sent_again", w.again.Add(uint64(again))), zap.Uint64("total_perhaps_lost", w.doubtful.Add(uint64(doubtful))))
+		zap.Int("sent_again", resent), zap.Int("perhaps_lost", maybeLost),
+		zap.Uint64("total_sent_again", w.resent.Add(uint64(resent))), zap.Uint64("total_perhaps_lost", w.maybeLost.Add(uint64(maybeLost))))
 }
 
 // Details count the messages that were sent again after a connection broke, so that they may have
@@ -213,9 +210,8 @@ func (d *Details) WriteText(line func(key string, value any)) {
 	line("messages perhaps lost", d.Doubtful)
 }
 
-// Extra implements sinks.Extra.
 func (w *writer) Extra(s *sinks.Status) {
-	s.Details = &Details{w.again.Load(), w.doubtful.Load()}
+	s.Details = &Details{w.resent.Load(), w.maybeLost.Load()}
 }
 
 func (w *writer) disconnect(orderly bool) {
@@ -246,8 +242,8 @@ func (w *writer) Tick(ctx context.Context) error {
 	return err
 }
 
-// listen tells, once, of a server that says something: it is no syslog server, and
-// what is sent to it may be read by nobody.
+// listen reports, once, a server that says something: it is no syslog server, and it may
+// not read what is sent to it.
 func (w *writer) listen() {
 	s, ok := w.conn.(*streamConn)
 	if !ok || s.sent == nil || len(s.answer) == 0 || w.answerSaid {
@@ -260,7 +256,7 @@ func (w *writer) listen() {
 
 // leave ends the connection. What the kernel has taken it delivers after an
 // orderly end; on a connection that is broken already it never will. RELP messages
-// that are on their way are sent again by whoever goes on.
+// that are on their way are sent again by the next sink.
 func (w *writer) leave() {
 	if w.conn == nil {
 		return
@@ -274,15 +270,13 @@ func (w *writer) leave() {
 	w.disconnect(err == nil)
 }
 
-// Reopen implements sinks.Writer.
 func (w *writer) Reopen() error {
 	w.leave()
-	w.render.limit = messageLimit(&w.cfg)
+	w.render.limit = int(w.cfg.MaxMessage)
 	w.answerSaid, w.journal.said = false, false
 	return nil
 }
 
-// Close implements sinks.Writer.
 func (w *writer) Close() error {
 	w.leave()
 	if n := len(w.sent.ends); n > 0 {

@@ -11,10 +11,10 @@ import (
 
 // A text that is too long for one message is continued in the next. All of its
 // messages say which part they are where no record's text gets to: "2/3" is the
-// PROCID of RFC 5424, in RFC 3164 it stands in brackets behind the tag. From the second on
+// PROCID of RFC 5424, in RFC 3164 it stands in brackets after the tag. From the second on
 // the text begins with the record's type and id and relay-part=2/3, so that a
-// search for the id finds all parts, and so that what is continued is never the
-// beginning of a message: who makes a record chooses at which of its bytes that is.
+// search for the id finds all parts, and so that what is continued is never the beginning
+// of a message: a forger could choose which bytes of a record that is.
 
 // piece is what was sent of a record: so many bytes of its text in so many parts.
 // For a piece of an overlong line (record.Cont) number counts from that line's
@@ -103,7 +103,7 @@ func appendRecordID(dst []byte, b *record.Batch, i int) []byte {
 	return append(dst, "): "...)
 }
 
-// room returns how much text there is room for behind the present head. It does not
+// room returns how much text there is room for after the present head. It does not
 // depend on how many digits the total has.
 func (r *renderer) room() int {
 	used := r.headLen() - len(r.part) + partRoom

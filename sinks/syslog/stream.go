@@ -14,7 +14,7 @@ import (
 // acknowledged, and so what has to be kept to be sent again.
 const sendBuffer = 256 << 10
 
-// streamConn sends messages one behind the other over a stream socket.
+// streamConn sends messages one after another over a stream socket.
 type streamConn struct {
 	*link
 	sent *unacked // TCP and TLS: what the peer has not acknowledged
@@ -112,7 +112,7 @@ func (s *streamConn) explain(err error, cfg *Config, fresh bool) error {
 }
 
 // What a server may hold of what it has read, in memory that is gone when it is
-// killed: rsyslogd reads up to 128 KiB at a time. It is taken to have dealt with
+// killed: rsyslogd reads up to 128 KiB at a time. It is assumed to have dealt with
 // that after so long.
 const (
 	serverBuffer = 128 << 10
@@ -120,29 +120,28 @@ const (
 )
 
 // unread returns how many bytes may be lost with the peer of those its kernel
-// has acknowledged. Nobody tells, but a window is what is left of the room for
+// has acknowledged. That is not known, but a window is what is left of the room for
 // them; the kernel opens it at about half (tcp(7), tcp_adv_win_scale).
 func (s *streamConn) unread() int { return 2*s.room + serverBuffer }
 
-// toll implements tolled. A peer that ends a connection with something unread
-// resets it (tcp(7) and RFC 2525 section 2.17), and what it has read it tells it
-// is done with by TLS only.
-func (s *streamConn) toll(err error) (again, doubtful int) {
+// cost implements costly. A peer that ends a connection with something unread resets it
+// (tcp(7) and RFC 2525 section 2.17); that it is done with what it has read it says by
+// TLS only.
+func (s *streamConn) cost(err error) (resent, maybeLost int) {
 	if s.sent == nil {
 		return 0, 0
 	}
-	again = len(s.sent.ends)
+	resent = len(s.sent.ends)
 	switch {
-	case again > 0 || !errors.Is(err, errPeerClosed) && !errors.Is(err, errCutOff):
-		doubtful = s.sent.doubtful(s.unread())
+	case resent > 0 || !errors.Is(err, errPeerClosed) && !errors.Is(err, errCutOff):
+		maybeLost = s.sent.newest(s.unread())
 	case s.tls != nil && errors.Is(err, errPeerClosed), time.Since(s.sent.last) > serverTime:
 	default:
-		doubtful = s.sent.doubtful(serverBuffer)
+		maybeLost = s.sent.newest(serverBuffer)
 	}
-	return again, doubtful
+	return resent, maybeLost
 }
 
-// close implements conn.
 func (s *streamConn) close(orderly bool) error {
 	if orderly && s.tls != nil {
 		s.leave()

@@ -23,13 +23,13 @@ const (
 	maxVerdict = 2 * time.Second
 )
 
-// tlsConfig reads the files that cfg names: at each connection anew, since
-// certificates are renewed.
+// tlsConfig reads the files that cfg names: at each connection, since certificates are
+// renewed.
 func tlsConfig(cfg *Config) (*tls.Config, *tls.Certificate, error) {
 	t := &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
 		ServerName:                  serverName(cfg),
-		DynamicRecordSizingDisabled: true, // nobody waits for the first bytes of a log
+		DynamicRecordSizingDisabled: true, // the first bytes of a log are not urgent
 	}
 	if cfg.CAFile != "" {
 		pem, err := config.ReadRegular(cfg.CAFile)
@@ -52,7 +52,7 @@ func tlsConfig(cfg *Config) (*tls.Config, *tls.Certificate, error) {
 	return t, own, nil
 }
 
-// loadPair reads the client's certificate and its key, which nobody else may read.
+// loadPair reads the client's certificate and its key, which no other user may read.
 func loadPair(certFile, keyFile string) (tls.Certificate, error) {
 	cert, err := config.ReadRegular(certFile)
 	if err != nil {

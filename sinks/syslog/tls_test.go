@@ -213,7 +213,7 @@ func TestCertificatesAreReadAnew(t *testing.T) {
 }
 
 // ends is a connection that knows whether its end was seen: package tls, in front
-// of it, does not tell that from close_notify.
+// of it, does not distinguish that from close_notify.
 type ends struct {
 	net.Conn
 	seen bool
@@ -225,7 +225,7 @@ func (e *ends) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestTLSEndsInOrder: the server is told that nothing more comes, and gets all.
+// TestTLSEndsInOrder: the server learns that nothing more comes, and gets all.
 func TestTLSEndsInOrder(t *testing.T) {
 	ca := newCA(t)
 	cfg := &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}}

@@ -36,13 +36,13 @@ func (u *unacked) add(c *chunk, n int) {
 		u.compact()
 	}
 	base := len(u.buf)
-	u.buf = append(u.buf, c.buf[:c.marks[n-1].end]...)
+	u.buf = append(u.buf, c.buf[:c.begin(n)]...)
 	for _, m := range c.marks[:n] {
 		u.ends = append(u.ends, base+m.end)
 	}
 }
 
-// settle lets go of the messages of which nothing is among the last n bytes.
+// settle lets go of the messages that have nothing among the last n bytes.
 func (u *unacked) settle(n int) {
 	acked := len(u.buf) - max(n, 0)
 	i, before := 0, u.head
@@ -91,19 +91,14 @@ func (u *unacked) forget() {
 // fresh begins with another connection.
 func (u *unacked) fresh() { u.total, u.points = tally{}, u.points[:0] }
 
-// doubtful returns in how many messages the last n acknowledged bytes are, or
-// a few more.
-func (u *unacked) doubtful(n int) int {
-	return u.total.messages - u.before(n).messages
-}
-
-// before returns the last point that is n bytes or more ago.
-func (u *unacked) before(n int) (p tally) {
-	for _, q := range u.points {
-		if u.total.bytes-q.bytes < n {
+// newest returns how many messages the last n acknowledged bytes are, or a few more.
+func (u *unacked) newest(n int) int {
+	before := 0 // of the last point that is n bytes or more ago
+	for _, p := range u.points {
+		if u.total.bytes-p.bytes < n {
 			break
 		}
-		p = q
+		before = p.messages
 	}
-	return p
+	return u.total.messages - before
 }

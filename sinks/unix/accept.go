@@ -50,12 +50,10 @@ func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 	}
 }
 
-// pause waits for d and reports whether to go on.
+// pause waits for d and reports whether to continue.
 func (l *listener) pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 	case <-l.closed:
@@ -102,19 +100,8 @@ func (s *Sink) admit(ctx context.Context, fd int, q *queue.Queue) {
 		return
 	}
 	uid, pid := int(cred.Uid), int(cred.Pid)
-	if len(s.cfg.AllowUIDs) > 0 && !slices.Contains(s.cfg.AllowUIDs, uid) {
-		s.refuse(fd, zap.Int("uid", uid), zap.Int("pid", pid), zap.String("why", "its uid is not in allow_uids"))
-		return
-	}
-	s.reap()
-	if s.full() {
-		s.refuse(fd, zap.Int("uid", uid), zap.Int("pid", pid), zap.String("why", "max_clients are connected"),
-			zap.Int("max_clients", s.cfg.MaxClients))
-		return
-	}
-	if n := s.cfg.MaxPerUID; n > 0 && uid != 0 && s.ofUser(uid) >= n {
-		s.refuse(fd, zap.Int("uid", uid), zap.Int("pid", pid), zap.String("why", "max_per_uid of this user are connected"),
-			zap.Int("max_per_uid", n))
+	if why := s.reject(uid); why != nil {
+		s.refuse(fd, append([]zap.Field{zap.Int("uid", uid), zap.Int("pid", pid)}, why...)...)
 		return
 	}
 	if sys.SetsockoptInt(fd, sys.SOL_SOCKET, sys.SO_SNDBUFFORCE, s.SendBuffer) != nil {
@@ -137,6 +124,30 @@ func (s *Sink) admit(ctx context.Context, fd int, q *queue.Queue) {
 	s.wg.Go(func() { s.serve(ctx, c) })
 }
 
+// reject says why a user may not connect now, nothing if it may. Only the goroutine that
+// accepts adds clients.
+func (s *Sink) reject(uid int) []zap.Field {
+	if len(s.cfg.AllowUIDs) > 0 && !slices.Contains(s.cfg.AllowUIDs, uid) {
+		return []zap.Field{zap.String("why", "its uid is not in allow_uids")}
+	}
+	s.reap()
+	all, own := s.list(), 0
+	for _, c := range all {
+		if c.uid == uid {
+			own++
+		}
+	}
+
+	most, mostOwn := s.cfg.MaxClients, s.cfg.MaxPerUID
+	switch {
+	case most > 0 && len(all) >= most:
+		return []zap.Field{zap.String("why", "max_clients are connected"), zap.Int("max_clients", most)}
+	case mostOwn > 0 && uid != 0 && own >= mostOwn:
+		return []zap.Field{zap.String("why", "max_per_uid of this user are connected"), zap.Int("max_per_uid", mostOwn)}
+	}
+	return nil
+}
+
 // reap waits for the clients that had left before the present one came: its
 // place is free then, and with when_idle = "queue" what one has not taken goes to
 // the other.
@@ -156,22 +167,6 @@ func (s *Sink) list() []*client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.clients))
-}
-
-// full reports whether there may be no more clients. Only the goroutine that
-// accepts adds any.
-func (s *Sink) full() bool {
-	return s.cfg.MaxClients > 0 && len(s.list()) >= s.cfg.MaxClients
-}
-
-// ofUser returns how many connections a user has.
-func (s *Sink) ofUser(uid int) (n int) {
-	for _, c := range s.list() {
-		if c.uid == uid {
-			n++
-		}
-	}
-	return n
 }
 
 func (s *Sink) refuse(fd int, why ...zap.Field) {

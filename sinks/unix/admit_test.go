@@ -53,7 +53,7 @@ func TestMaxClients(t *testing.T) {
 	b.clients(2)
 	readExactly(t, second, b.put(10, 10))
 	b.stop()
-	if !said(b, "client refused (not said one by one)", "times:15 total:20") {
+	if !said(b, "client refused (not logged one by one)", "times:15 total:20") {
 		t.Errorf("the total was not said: %v", b.logs.All())
 	}
 }
@@ -108,7 +108,7 @@ func TestAllowUIDs(t *testing.T) {
 }
 
 // TestOutOfDescriptors: while there are none connections wait and the sink is
-// degraded; then it goes on by itself.
+// degraded; then it continues by itself.
 func TestOutOfDescriptors(t *testing.T) {
 	b := start(t, settings(sock(t)), lossless())
 	first := b.dial()

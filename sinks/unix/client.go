@@ -1,12 +1,10 @@
 package unix
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +20,7 @@ import (
 // Why a client's connection ends, besides queue.ErrEvicted.
 var (
 	errLeft      = errors.New("it closed the connection")
-	errCancelled = errors.New("the sink is stopped or configured anew")
+	errCancelled = errors.New("the sink is stopped or configured again")
 	errDelivered = errors.New("the relay ends, all was delivered")
 )
 
@@ -44,18 +42,18 @@ type client struct {
 	enc      format.Encoder
 	poll     *poller
 
-	// Told by the poller: there is input (or its end); it can be written again;
-	// both directions are closed.
+	// From the poller: there is input (or its end); it can be written again; both
+	// directions are closed.
 	input, writable, gone chan struct{}
 	hungUp                bool          // gone is closed; guarded by poller.mu
 	done                  chan struct{} // closed when the goroutine has ended, cursor and all
 
 	rest  []byte           // what is still to be written of a record or line
 	torn  []record.Record  // that record, or those of the event
-	open  bool             // the last record written goes on in the next one
+	open  bool             // the last record written continues in the next one
 	mute  bool             // the client will send no more
 	full  bool             // the socket takes no more for now
-	again <-chan time.Time // when to go on reading input
+	again <-chan time.Time // when to continue to read input
 
 	delivered atomic.Uint64
 	finished  atomic.Uint64 // records counted as skipped though they were delivered
@@ -66,10 +64,10 @@ type client struct {
 func (s *Sink) serve(ctx context.Context, c *client) {
 	err := sinks.Guard(func() error { return c.deliverAll(ctx) })
 	c.drainInput() // what is left unread makes the client's read fail
-	// The cursor goes first: a client that comes while it is there begins behind
-	// what this one has not taken, which nobody gets then. So it, and the place in
-	// the list, must be gone before the other side sees the end and connects again,
-	// and before the poller cannot tell reap any more that c has left.
+	// Close the cursor before the socket: a client that connects while it is open would
+	// start after the records that this one had not read, and they would be lost. So the
+	// cursor, and the place in the list, must be gone before the other side sees the end,
+	// and before the poller cannot inform reap any more that c has left.
 	c.cur.Close()
 	s.mu.Lock()
 	delete(s.clients, c)
@@ -77,7 +75,7 @@ func (s *Sink) serve(ctx context.Context, c *client) {
 	s.poll.remove(c)
 	sys.Close(c.fd)
 	close(c.done)
-	poke(s.left)
+	sinks.Poke(s.left)
 
 	t := s.ended
 	if errors.Is(err, queue.ErrEvicted) {
@@ -95,12 +93,6 @@ func (c *client) status() Client {
 }
 
 func (c *client) lost() uint64 { return c.cur.Lost() - min(c.finished.Load(), c.cur.Lost()) }
-
-func sortClients(list []Client) {
-	slices.SortFunc(list, func(a, b Client) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Pid, b.Pid))
-	})
-}
 
 // deliverAll returns why it ended, never nil.
 func (c *client) deliverAll(ctx context.Context) error {
@@ -249,7 +241,7 @@ func (c *client) waitWritable(ctx context.Context) error {
 	return c.watch()
 }
 
-// watch tells the poller what is waited for now.
+// watch has the poller wait for what is needed now.
 func (c *client) watch() error {
 	var events uint32
 	if !c.mute {

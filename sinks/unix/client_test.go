@@ -145,7 +145,7 @@ func count(t *testing.T, b []byte, f format.Format) (n int) {
 	return n
 }
 
-// TestSlowClientHoldsLosslessQueue: the reader stalls, nobody loses anything.
+// TestSlowClientHoldsLosslessQueue: the reader stalls, no client loses anything.
 func TestSlowClientHoldsLosslessQueue(t *testing.T) {
 	qc := small(queue.Disconnect)
 	qc.Lossless = true
@@ -215,7 +215,7 @@ func TestNextClientGoesOn(t *testing.T) {
 }
 
 // TestCursorGoesFirst: who connects because the one before was disconnected, or
-// has left, does not begin behind what that one has not taken: its cursor is
+// has left, does not begin after what that one has not taken: its cursor is
 // gone before its connection is, and before reap does not find it any more.
 func TestCursorGoesFirst(t *testing.T) {
 	qc := lossless()

@@ -64,7 +64,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 func (c *Config) Survey(s *config.Surveyor) {
 	s.Owners(c.Owner, c.Group)
 	dir := filepath.Dir(c.Path) // which the sink makes, but not those above
-	s.Directory("path", filepath.Dir(dir), "nobody can connect until it is")
+	s.Directory("path", filepath.Dir(dir), "no client can connect until it is")
 	s.IsDir("path", dir)
 	s.Only("path", c.Path, fs.ModeSocket)
 }

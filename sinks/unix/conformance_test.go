@@ -55,7 +55,7 @@ func newPlace(t *testing.T) sinktest.Place {
 				t.Fatal(err)
 			}
 		},
-		Mend:   func() { os.Remove(path) },
+		Repair: func() { os.Remove(path) },
 		Stall:  c.stall,
 		Resume: c.resume,
 	}

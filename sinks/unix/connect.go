@@ -23,7 +23,7 @@ const (
 	// steadyTime is how long a connection has to last until the sink counts as one that works
 	// again, if nothing is delivered meanwhile.
 	steadyTime = 2 * time.Second
-	// silentAfter is after how long it is said that a collector reads nothing.
+	// silentAfter is after how long the sink reports that a collector reads nothing.
 	silentAfter = 30 * time.Second
 )
 
@@ -41,7 +41,7 @@ type connector struct {
 	since  time.Time   // it was made
 	read   bool        // something was delivered over it
 	waits  time.Time   // the collector has not read since
-	silent bool        // that was said
+	silent bool        // that was reported
 
 	pid      atomic.Int64 // of the collector
 	repeated atomic.Uint64
@@ -61,7 +61,7 @@ func newConnector(cfg config.Sink, enc format.Encoder, log *zap.Logger) (*connec
 }
 
 // Write implements sinks.Writer. What was on its way when a connection broke is sent again
-// whole on the next: how much of it was read, nobody knows.
+// whole on the next: how much of it was read is not known.
 func (c *connector) Write(ctx context.Context, b record.Batch) (int, error) {
 	if err := c.connect(); err != nil {
 		return 0, err
@@ -102,7 +102,7 @@ func (c *connector) stream(ctx context.Context, out *format.Encoded) (sent int, 
 }
 
 // datagrams sends each record as a message by itself, without the newline at its end; one
-// that is longer than a message may be goes on in the next.
+// that is longer than a message may be continues in the next.
 func (c *connector) datagrams(ctx context.Context, out *format.Encoded) (sent int, err error) {
 	begin := 0
 	for sent < out.Len() && err == nil {
@@ -139,7 +139,7 @@ func (c *connector) alive() bool {
 	return err != nil || peer != 0 // where the kernel does not say there is nothing better
 }
 
-// connect sees to it that there is a connection.
+// connect makes sure that there is a connection.
 func (c *connector) connect() error {
 	if c.conn != nil {
 		err := c.conn.Ended()
@@ -172,7 +172,7 @@ func (c *connector) connect() error {
 	return nil
 }
 
-// dial connects to the socket at path, of whichever of the two kinds it is. It does not wait.
+// dial connects to the socket at path, a stream or a datagram socket. It does not wait.
 func dial(path string) (int, error) {
 	for _, kind := range []int{sys.SOCK_STREAM, sys.SOCK_DGRAM} {
 		fd, err := sys.Socket(sys.AF_UNIX, kind|sys.SOCK_CLOEXEC|sys.SOCK_NONBLOCK, 0)
@@ -195,7 +195,7 @@ func dialHint(err error) string {
 	case sys.ENOENT:
 		return "start the collector, or correct path"
 	case sys.ECONNREFUSED:
-		return "nobody listens there: start the collector, or correct path"
+		return "no process listens there: start the collector, or correct path"
 	case sys.EAGAIN:
 		return "the collector does not accept connections: see what it does"
 	case sys.EACCES, sys.EPERM:
@@ -237,12 +237,10 @@ func (c *connector) drop() {
 // is something for it.
 func (c *connector) Tick(context.Context) error { return c.connect() }
 
-// Steady implements sinks.Steady.
 func (c *connector) Steady() bool {
 	return c.conn != nil && (c.read || time.Since(c.since) >= steadyTime)
 }
 
-// Reopen implements sinks.Writer.
 func (c *connector) Reopen() error {
 	c.drop()
 	return nil
@@ -254,7 +252,6 @@ func (c *connector) Close() error {
 	return nil
 }
 
-// Extra implements sinks.Extra.
 func (c *connector) Extra(s *sinks.Status) {
 	s.Details = &Details{Pid: int(c.pid.Load()), Repeated: c.repeated.Load()}
 }

@@ -61,7 +61,7 @@ func newCollector(t *testing.T) sinktest.Place {
 		Read:   c.read,
 		Finish: c.finish,
 		Break:  c.close,
-		Mend:   c.listen,
+		Repair: c.listen,
 		Stall:  func() { c.mu.Lock(); defer c.mu.Unlock(); c.gate = make(chan struct{}) },
 		Resume: func() { c.mu.Lock(); defer c.mu.Unlock(); close(c.gate) },
 	}
@@ -264,7 +264,7 @@ func TestConnectErrors(t *testing.T) {
 	}
 	stale.(*net.UnixListener).SetUnlinkOnClose(false)
 	stale.Close()
-	says("connection refused", "nobody listens there")
+	says("connection refused", "no process listens there")
 	os.Remove(path)
 	fd, err := sys.Socket(sys.AF_UNIX, sys.SOCK_SEQPACKET|sys.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	sys "golang.org/x/sys/unix"
 
+	"audisp-relay/config"
 	"audisp-relay/host/sockdiag"
 )
 
@@ -18,13 +19,13 @@ import (
 const backlog = 1024
 
 // errReplaced says that the path does not lead to the sink's socket any more.
-var errReplaced = errors.New("the socket was removed or replaced from outside: listening anew")
+var errReplaced = errors.New("the socket was removed or replaced from outside: listening again")
 
 // listener is a listening socket and the file that leads to it. It belongs to
 // one goroutine, but for accept.
 //
 // While the socket is open it holds its inode, so that device and inode number
-// tell for certain whether the file at the path is the sink's own.
+// show for certain whether the file at the path is the sink's own.
 type listener struct {
 	path     string
 	file     *os.File // the socket, non-blocking, in Go's poller
@@ -33,7 +34,7 @@ type listener struct {
 	closed   chan struct{} // closed when the socket is
 }
 
-// listen binds and listens at cfg.Path. Nobody can connect before owner and
+// listen binds and listens at cfg.Path. No client can connect before owner and
 // mode are set: connect(2) is refused until listen(2).
 func listen(cfg *Config) (*listener, error) {
 	if err := makeDir(filepath.Dir(cfg.Path)); err != nil {
@@ -83,7 +84,7 @@ func makeDir(dir string) error {
 	return os.Chmod(dir, 0o755) // whatever the umask is
 }
 
-// clearPath removes a stale socket from path: one that nobody listens on.
+// clearPath removes a stale socket from path: one that no process listens on.
 // Nothing else is ever removed.
 //
 // Two relays that start at the same moment on the same stale socket can each
@@ -125,8 +126,8 @@ func kind(m fs.FileMode) string {
 	return "a file that is no socket"
 }
 
-// probe tells by connecting whether somebody listens at path. An error says who
-// or why one cannot know; without one and not stale there is nothing any more.
+// probe finds out by connecting whether a process listens at path. An error says which,
+// or why that is not known; without one and not stale there is nothing any more.
 func probe(path string) (stale bool, err error) {
 	fd, err := sys.Socket(sys.AF_UNIX, sys.SOCK_STREAM|sys.SOCK_CLOEXEC|sys.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -153,7 +154,7 @@ func probe(path string) (stale bool, err error) {
 	case sys.EAGAIN, sys.EPROTOTYPE: // its backlog is full; it is no stream socket
 		return false, errors.New("another process uses this socket: stop it or choose another path")
 	default:
-		return false, fmt.Errorf("cannot tell whether another process listens there: %w", err)
+		return false, fmt.Errorf("cannot find out whether another process listens there: %w", err)
 	}
 }
 
@@ -220,4 +221,19 @@ func (l *listener) remove() error {
 func (l *listener) close() {
 	close(l.closed)
 	l.file.Close()
+}
+
+// owner returns the ids of the configured owner and group. A name that does not
+// exist gives 0 and an error.
+func owner(cfg *Config) (uid, gid int, err error) {
+	u, uerr := config.FindUser(cfg.Owner)
+	if uerr != nil {
+		uerr = fmt.Errorf("owner %q of socket %s: %w: root owns it until the user exists and SIGHUP comes", cfg.Owner, cfg.Path, uerr)
+	}
+	g, gerr := config.FindGroup(cfg.Group)
+	if gerr != nil {
+		gerr = fmt.Errorf("group %q of socket %s: %w: it has group root until the group exists (groupadd --system %s) and SIGHUP comes",
+			cfg.Group, cfg.Path, gerr, cfg.Group)
+	}
+	return int(u), int(g), errors.Join(uerr, gerr)
 }

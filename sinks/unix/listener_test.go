@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// stale leaves a socket nobody listens on at path.
+// stale leaves a socket that no process listens on at path.
 func stale(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -230,7 +230,7 @@ func said(b *bench, msg, part string) bool {
 }
 
 // TestPathRemoved: the sink notices by itself that its path is gone, replaced
-// by a stale socket, or by something else, and listens anew; the client stays.
+// by a stale socket, or by something else, and listens again; the client stays.
 func TestPathRemoved(t *testing.T) {
 	path := sock(t)
 	b := start(t, settings(path), lossless())
@@ -256,7 +256,7 @@ func TestPathRemoved(t *testing.T) {
 		t.Error("the removal was not said")
 	}
 
-	// Somebody else's live socket is in place now: it stays when the sink ends.
+	// Another process's live socket is in place now: it stays when the sink ends.
 	os.Remove(path)
 	b.sink.Reopen()
 	b.dial()

@@ -32,7 +32,7 @@ func TestHalfClose(t *testing.T) {
 }
 
 // TestHalfCloseWhileFull: the end of a client's input, seen while the sink waits
-// for that client, must not make it forget to go on.
+// for that client, must not make it forget to continue.
 func TestHalfCloseWhileFull(t *testing.T) {
 	b := start(t, settings(sock(t)), lossless())
 	conn := b.dial()
@@ -87,7 +87,7 @@ func TestCancelWithFullClient(t *testing.T) {
 }
 
 // TestLongLineForLateClient: a client that comes in the middle of a line in
-// pieces begins with the line behind it.
+// pieces begins with the line after it.
 func TestLongLineForLateClient(t *testing.T) {
 	b := start(t, settings(sock(t)), lossless())
 	early := b.dial()

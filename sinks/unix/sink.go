@@ -10,9 +10,12 @@
 package unix
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +34,7 @@ const DefaultCheckEvery = 2 * time.Second
 
 // Sink is a listening socket and its clients.
 type Sink struct {
-	sinks.Health
+	*sinks.Health
 	// To be set before Run: waits between attempts to listen, and between looks
 	// at the path; bytes of a client's send buffer.
 	MinBackoff, MaxBackoff, CheckEvery time.Duration
@@ -86,7 +89,7 @@ func newSink(cfg config.Sink, enc format.Encoder, log *zap.Logger) *Sink {
 
 // Reopen implements sinks.Sink: path, owner and mode are checked and set right,
 // the socket is bound again where its file is gone. Clients stay.
-func (s *Sink) Reopen() { poke(s.reopen) }
+func (s *Sink) Reopen() { sinks.Poke(s.reopen) }
 
 // Status implements sinks.Sink.
 func (s *Sink) Status() sinks.Status {
@@ -95,7 +98,9 @@ func (s *Sink) Status() sinks.Status {
 	for _, c := range s.list() {
 		d.Clients = append(d.Clients, c.status())
 	}
-	sortClients(d.Clients)
+	slices.SortFunc(d.Clients, func(a, b Client) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Pid, b.Pid))
+	})
 	st.Details = d
 	return st
 }
@@ -112,7 +117,7 @@ func (s *Sink) Run(ctx context.Context, q *queue.Queue) {
 	s.flush(true)
 }
 
-// flush says what was held back of repeated messages.
+// flush logs what was held back of repeated messages.
 func (s *Sink) flush(all bool) {
 	for _, t := range []*tally{s.connected, s.ended, s.refusals, s.evictions} {
 		t.flush(all)
@@ -194,7 +199,7 @@ func (r *server) listen() error {
 }
 
 // check finds out whether the path still leads to the socket that is listened
-// on, and if not listens anew. deep also sets owner and mode right and ends a
+// on, and if not listens again. deep also sets owner and mode right and ends a
 // pause between attempts.
 func (r *server) check(deep bool) {
 	if r.lis == nil {
@@ -245,10 +250,35 @@ func (r *server) stopListening(remove bool) {
 	r.lis = nil
 }
 
-// poke puts an element into ch where there is none.
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
+// Details are what the status of a sink says of those that it serves, or of its collector.
+type Details struct {
+	Pid     int      `json:"pid,omitempty"` // of the collector
+	Clients []Client `json:"clients,omitempty"`
+	// Refused counts clients that were turned away, Dropped those that were
+	// disconnected because they were too slow.
+	Refused uint64 `json:"refused,omitempty"`
+	Dropped uint64 `json:"dropped,omitempty"`
+	// Repeated counts messages that were sent again after a connection broke: they may
+	// have come twice.
+	Repeated uint64 `json:"repeated,omitempty"`
+}
+
+// Client is one connection to the socket.
+type Client struct {
+	Pid       int       `json:"pid"`
+	UID       int       `json:"uid"`
+	Since     time.Time `json:"since"`
+	Delivered uint64    `json:"delivered"` // records
+	Lost      uint64    `json:"lost"`      // records it was made to skip
+	Pending   int       `json:"pending"`   // records that wait for it
+}
+
+// WriteText implements sinks.Details.
+func (d *Details) WriteText(line func(key string, value any)) {
+	for _, c := range d.Clients {
+		line("client", fmt.Sprintf("pid %d uid %d since %s: delivered %d, pending %d, lost %d",
+			c.Pid, c.UID, c.Since.Local().Format(time.DateTime), c.Delivered, c.Pending, c.Lost))
 	}
+	line("clients refused", d.Refused)
+	line("clients disconnected as too slow", d.Dropped)
 }

@@ -112,7 +112,7 @@ func TestStoppedSocat(t *testing.T) {
 	}
 }
 
-// TestKilledSocat: its place is free and the sink goes on.
+// TestKilledSocat: its place is free and the sink continues.
 func TestKilledSocat(t *testing.T) {
 	b := start(t, settings(sock(t)), lossless())
 	b.listening()

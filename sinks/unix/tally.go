@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// tally says in the log what may happen at any rate: the first few times in a
+// tally logs what may happen at any rate: the first few times in a
 // minute one by one, the rest as one total when the minute is over. It may be used
 // from anywhere.
 type tally struct {
@@ -17,7 +17,7 @@ type tally struct {
 	mu    sync.Mutex // guards all below
 	from  time.Time  // when this minute began
 	said  int        // in this minute, one by one
-	held  uint64     // times not said yet
+	held  uint64     // times not logged yet
 	total uint64
 }
 
@@ -26,7 +26,7 @@ const (
 	tallyBurst = 5
 )
 
-// add counts one more and says it or holds it back.
+// add counts one more and logs it or holds it back.
 func (t *tally) add(fields ...zap.Field) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -40,7 +40,7 @@ func (t *tally) add(fields ...zap.Field) {
 	t.log(t.msg, append(fields, zap.Uint64("total", t.total))...)
 }
 
-// flush says what was held back once the minute is over, or now.
+// flush logs what was held back once the minute is over, or now.
 func (t *tally) flush(now bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -53,7 +53,7 @@ func (t *tally) turn(now bool) {
 		return
 	}
 	if t.held > 0 {
-		t.log(t.msg+" (not said one by one)", zap.Uint64("times", t.held), zap.Uint64("total", t.total))
+		t.log(t.msg+" (not logged one by one)", zap.Uint64("times", t.held), zap.Uint64("total", t.total))
 	}
 	t.from, t.said, t.held = at, 0, 0
 }

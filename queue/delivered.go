@@ -8,7 +8,7 @@ import (
 // deliveredRanges is which of the records held some cursor has passed: ranges of record
 // numbers in order, none touching the next. One is the rule; there are more while
 // a cursor that came later is ahead of one that still has to take what was before.
-type deliveredRanges []struct{ from, to uint64 }
+type deliveredRanges []span
 
 // add adds the records from up to, but not including, to.
 func (p *deliveredRanges) add(from, to uint64) {
@@ -25,7 +25,7 @@ func (p *deliveredRanges) add(from, to uint64) {
 		i--
 		from, to = min(from, s[i].from), max(to, s[i].to)
 	}
-	*p = slices.Replace(s, i, j, struct{ from, to uint64 }{from, to})
+	*p = slices.Replace(s, i, j, span{from, to})
 }
 
 // run reports whether pos was passed, and up to where the same is so. It
@@ -59,7 +59,7 @@ func (p deliveredRanges) among(from, to uint64) (n uint64) {
 	return n
 }
 
-// end returns the record behind the last one passed, 0 when none is.
+// end returns the number after the last record passed, 0 when none is.
 func (p deliveredRanges) end() uint64 {
 	if len(p) == 0 {
 		return 0

@@ -25,7 +25,6 @@ type rig struct {
 	place Place
 	enc   format.Encoder
 	queue *queue.Queue
-	stop  chan struct{}
 	sink  sinks.Sink
 
 	cancel context.CancelFunc
@@ -37,12 +36,12 @@ type rig struct {
 // it has ended: what the place itself needs is counted before.
 func newRig(t *testing.T, tg *Target, f format.Format) *rig {
 	t.Helper()
-	r := &rig{t: t, tg: tg, place: tg.Place(t), enc: format.Encoder{Format: f, NewEvents: NewEvents}, stop: make(chan struct{})}
+	r := &rig{t: t, tg: tg, place: tg.Place(t), enc: format.Encoder{Format: f, NewEvents: NewEvents}}
 	cfg := queue.Config{Depth: 1 << 20, Bytes: 256 << 20, Lossless: true, Hold: true, Whole: f.Events()}
 	if r.place.Queue != nil {
 		r.place.Queue(&cfg)
 	}
-	r.queue = queue.New(queue.Options{Config: cfg, Stop: r.stop})
+	r.queue = queue.New(queue.Options{Config: cfg})
 	t.Cleanup(func() {
 		if r.cancel != nil {
 			r.cancel()

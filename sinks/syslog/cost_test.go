@@ -34,21 +34,21 @@ func TestDoubt(t *testing.T) {
 	}
 	kept := len(u.ends)
 	for _, n := range []int{0, 1, 99, 10_000, 10_001, 1 << 20, maxPoints * pointBytes} {
-		got, least := u.doubtful(n), (n+99)/100
+		got, least := u.newest(n), (n+99)/100
 		if got < least || got > least+100 {
 			t.Errorf("%d bytes: %d messages, want %d or up to 100 more", n, got, least)
 		}
 	}
-	if got, want := u.doubtful(1<<40), 100*chunks-kept; got != want || kept != 25 || len(u.points) > 2*maxPoints {
+	if got, want := u.newest(1<<40), 100*chunks-kept; got != want || kept != 25 || len(u.points) > 2*maxPoints {
 		t.Errorf("%d messages in all, %d kept, %d points; want %d", got, kept, len(u.points), want)
 	}
 	u.fresh()
-	if got := u.doubtful(1 << 40); got != 0 {
+	if got := u.newest(1 << 40); got != 0 {
 		t.Errorf("%d messages of a fresh connection", got)
 	}
 	// What an earlier connection had taken is in doubt when this one has.
 	u.settle(0)
-	if got := u.doubtful(1); got != kept {
+	if got := u.newest(1); got != kept {
 		t.Errorf("%d messages, want %d", got, kept)
 	}
 }
@@ -87,25 +87,25 @@ func TestToll(t *testing.T) {
 			s.sent.settle(tt.unacked)
 		}
 		s.sent.last = time.Now().Add(-tt.ago)
-		again, doubtful := s.toll(tt.err)
+		again, doubtful := s.cost(tt.err)
 		if again != tt.again || doubtful < tt.doubtful || doubtful > tt.doubtful+4 || tt.doubtful == 0 && doubtful != 0 {
 			t.Errorf("%s: %d come again, %d in doubt; want %d, %d", tt.name, again, doubtful, tt.again, tt.doubtful)
 		}
 	}
-	if again, doubtful := (&streamConn{link: &link{}}).toll(unix.ECONNRESET); again != 0 || doubtful != 0 {
+	if again, doubtful := (&streamConn{link: &link{}}).cost(unix.ECONNRESET); again != 0 || doubtful != 0 {
 		t.Errorf("local: %d, %d", again, doubtful)
 	}
 }
 
-// costly is a conn that breaks.
-type costly struct{ narrow }
+// badEnd is a conn that breaks.
+type badEnd struct{ narrow }
 
-func (costly) send(context.Context, *chunk) (int, error) { return 0, unix.ECONNRESET }
-func (costly) toll(error) (again, doubtful int)          { return 2, 3 }
+func (badEnd) send(context.Context, *chunk) (int, error) { return 0, unix.ECONNRESET }
+func (badEnd) cost(error) (resent, maybeLost int)        { return 2, 3 }
 
-// TestTollIsTold: also when the next connection is made at once, in the log, with
+// TestCostIsReported: also when the next connection is made at once, in the log, with
 // totals, and in the status.
-func TestTollIsTold(t *testing.T) {
+func TestCostIsReported(t *testing.T) {
 	s := newServer(t, "tcp", "tcp", "rfc5424")
 	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	defer w.Close()
@@ -113,7 +113,7 @@ func TestTollIsTold(t *testing.T) {
 	w.log = zap.New(core)
 	for range 2 {
 		w.disconnect(true)
-		w.conn, w.since = &costly{}, time.Time{}
+		w.conn, w.since = &badEnd{}, time.Time{}
 		if err := write(w); err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestDoubtIsOfOneConnection(t *testing.T) {
 	}
 }
 
-// TestCancelledWriteLetsGo: of a connection in the middle of something, and tells
+// TestCancelledWriteLetsGo: of a connection in the middle of something, and reports
 // of no loss where there is none. A write that is cancelled before it has begun keeps the
 // connection; so the time is doubled until one was stuck.
 func TestCancelledWriteLetsGo(t *testing.T) {
@@ -215,7 +215,7 @@ func TestEndedContextWritesNothing(t *testing.T) {
 	}
 }
 
-// TestBrokenTLSIsTold: what a server had taken and not read is told to be in
+// TestBrokenTLSIsTold: what a server had taken and not read is reported to be in
 // doubt, and what it had not taken comes again.
 func TestBrokenTLSIsTold(t *testing.T) {
 	const records = 60_000 // more than the buffers of both sides
@@ -248,7 +248,7 @@ func TestBrokenTLSIsTold(t *testing.T) {
 	}
 	st := r.sink.Status()
 	if missing == 0 || uint64(missing) > st.Details.(*Details).Doubtful || st.Details.(*Details).Repeated == 0 {
-		t.Errorf("%d missing, %d told to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
+		t.Errorf("%d missing, %d reported to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 	}
-	t.Logf("%d missing, %d told to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
+	t.Logf("%d missing, %d reported to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 }
