@@ -52,7 +52,7 @@ var sicknesses = []sickness{
 		says: []string{"DIR/disk/events.log", "space"}, orSays: []string{"free space"}},
 	{name: "read-only file system", sink: "type = 'file'\npath = 'DIR/disk/events.log'", mounts: "mkdir DIR/disk && mount -t tmpfs -o ro,mode=0755 tmpfs DIR/disk",
 		says: []string{"DIR/disk/events.log", "read-only"}, orSays: []string{"remount"}},
-	{name: "group unknown, file", sink: "type = 'file'\npath = 'DIR/events.log'\ngroup = 'no-such-group'", flaw: true, says: []string{"DIR/events.log", "no-such-group"}, orSays: []string{"mend", "make"}},
+	{name: "group unknown, file", sink: "type = 'file'\npath = 'DIR/events.log'\ngroup = 'no-such-group'", flaw: true, says: []string{"DIR/events.log", "no-such-group"}, orSays: []string{"correct", "make"}},
 	{name: "group unknown, socket", sink: "type = 'unix'\npath = 'DIR/sock'\ngroup = 'no-such-group'", says: []string{"no-such-group"}},
 	{name: "file in another relay's hands", sink: "type = 'file'\npath = 'DIR/events.log'", make: lockFile, says: []string{"DIR/events.log", "locked by pid"}, orSays: []string{"end that"}},
 	{name: "socket in another relay's hands", sink: "type = 'unix'\npath = 'DIR/sock'\ngroup = 'root'", make: listenAt, says: []string{"DIR/sock", "listens"}},
