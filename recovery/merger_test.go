@@ -159,6 +159,27 @@ func TestHarmed(t *testing.T) {
 	}
 }
 
+// TestRunIntoTheNext: a record that has lost no more than its newline, so that it begins as its
+// line of the log does and the next one follows, is a damaged copy too.
+func TestRunIntoTheNext(t *testing.T) {
+	for _, name := range whole {
+		for seed := range uint64(4) {
+			rnd := rand.New(rand.NewPCG(seed, 11))
+			log := captures.Read(t, name+".log.gz")
+			var input []byte
+			for i, l := range bytes.SplitAfter(captures.Read(t, name+".string.gz"), []byte("\n")) {
+				if i > 0 && rnd.IntN(50) == 0 {
+					l = bytes.TrimRight(l, " \n")
+				}
+				input = append(input, l...)
+			}
+			out := playFrom(t, input, log, rnd, true)
+			got, _ := out.lines()
+			compare(t, fmt.Sprintf("%s, seed %d", name, seed), got, logLines(log), true)
+		}
+	}
+}
+
 // TestDropped: records dropped from a stream that leads are given from the log,
 // none twice. Those given after later ones say so: a saved position must not go
 // back to them.

@@ -210,7 +210,7 @@ func (f *Merger) originalOf(h *record.Batch, i int, id record.ID) (n uint64, ok 
 			}
 		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {
 			return n, true
-		} else if common(text, line) == len(line) {
+		} else if common(text, line) == len(line) && !beginsRecord(text[len(line):]) {
 			continue // it is the line that is not whole
 		}
 		if !looked {
@@ -221,6 +221,18 @@ func (f *Merger) originalOf(h *record.Batch, i int, id record.ID) (n uint64, ok 
 		}
 	}
 	return 0, false
+}
+
+// beginsRecord reports whether what follows a whole record in a line is the next one, or its
+// beginning: the newline between them was lost. auditd writes a blank, a newline or a NUL before
+// what belongs to the record itself.
+func beginsRecord(rest []byte) bool {
+	for _, head := range []string{"type=", "node="} {
+		if n := min(len(rest), len(head)); string(rest[:n]) == head[:n] {
+			return true
+		}
+	}
+	return false
 }
 
 // common returns how many bytes a and b begin with alike.
