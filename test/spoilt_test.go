@@ -15,8 +15,9 @@ func TestLiveSpoiltStreamIsMended(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
 			l := startLiveBehind(t, "loss_markers = true\n"+fileOnly, lab.Options{LogFormat: format}, shimmed(t, onePercent(seed)))
+			after := l.Drain(l.path("out")) // what stands before the first record of a stream is not looked for
 			run := l.Load(lab.Load{Rate: 3000, Duration: span(2*time.Second, time.Minute)})
-			rep := l.mendedAs(lab.Compare{Raw: format == "RAW"}, l.path("out"))
+			rep := l.mendedAs(lab.Compare{Raw: format == "RAW", After: after}, l.path("out"))
 			l.Stop() // the shim's last word
 			c := l.spoilt()
 			// A late record may have been filled in from the log before it came.
