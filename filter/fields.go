@@ -77,10 +77,7 @@ var fields = make(map[string]*field)
 // fieldNames are the names of fields, for suggestions.
 var fieldNames []string
 
-func add(f field) *field {
-	fields[f.name] = &f
-	return &f
-}
+func add(f field) { fields[f.name] = &f }
 
 func init() {
 	addEnvelope()

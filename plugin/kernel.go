@@ -42,25 +42,26 @@ const judgeAfter = 2 * time.Second
 
 func (k *kernelLoss) run(ctx context.Context) {
 	k.look()
-	k.ordinary, k.before = k.judge(ctx)
+	k.judge(ctx)
+	k.ordinary, k.before = nil, 0
 	every(kernelEvery, ctx.Done(), func(time.Time) { k.look() })
 	k.last.Store(k.look() == nil)
 }
 
 // judge counts what was lost before this run.
-func (k *kernelLoss) judge(ctx context.Context) (func() bool, uint32) {
-	if k.before > 0 {
-		select {
-		case <-time.After(judgeAfter):
-		case <-ctx.Done():
-		}
-		if k.ordinary() {
-			k.stopped.Add(uint64(k.before))
-		} else {
-			k.count(k.before)
-		}
+func (k *kernelLoss) judge(ctx context.Context) {
+	if k.before == 0 {
+		return
 	}
-	return nil, 0
+	select {
+	case <-time.After(judgeAfter):
+	case <-ctx.Done():
+	}
+	if k.ordinary() {
+		k.stopped.Add(uint64(k.before))
+	} else {
+		k.count(k.before)
+	}
 }
 
 func (k *kernelLoss) count(n uint32) {

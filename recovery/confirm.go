@@ -322,7 +322,7 @@ func (f *Merger) believe(n uint64, end bool, now time.Time) {
 }
 
 // giveReady gives the lines that are judged.
-func (f *Merger) giveReady(now time.Time) (gave uint64) {
+func (f *Merger) giveReady(now time.Time) {
 	p := &f.pending
 	for len(p.runs) > 0 && p.runs[0].first < p.ready {
 		run := &p.runs[0]
@@ -335,7 +335,6 @@ func (f *Merger) giveReady(now time.Time) (gave uint64) {
 			}
 			if state&isForeign == 0 {
 				f.giveRun(&record.Batch{Buf: run.Buf, Recs: run.Recs[from:to]}, run.place.At(&run.Batch, from), now, state&isMet != 0, run.give)
-				gave += uint64(to - from)
 			}
 			from = to
 		}
@@ -346,7 +345,6 @@ func (f *Merger) giveReady(now time.Time) (gave uint64) {
 		}
 		p.dropRun()
 	}
-	return gave
 }
 
 // giveRun gives lines that lie together.

@@ -151,7 +151,7 @@ func ParseID(v []byte) (id uint32, ok bool) {
 	return uint32(n), ok && n >= 0 && n < Unset
 }
 
-// nibble is what a hex digit stands for, above 15 for what is none.
+// nibble is the value of a hex digit, above 15 for any other byte.
 var nibble = func() (t [256]byte) {
 	for i := range t {
 		t[i] = 0xFF
@@ -193,7 +193,7 @@ func ParseHex(v []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// AppendUnhex appends the bytes that the hex digits v stand for, in either case. ok is
+// AppendUnhex appends the bytes that the hex digits v encode, in either case. ok is
 // false, and dst unchanged, when v has an odd length or anything but digits.
 func AppendUnhex(dst, v []byte) (out []byte, ok bool) {
 	if len(v)%2 != 0 {

@@ -9,7 +9,7 @@ const Unset = 4294967295
 // and some programs write it with a sign.
 func IsUnset(v []byte) bool { return string(v) == "4294967295" || string(v) == "-1" }
 
-// Unquote returns what a Text value stands for: the inside of quotes, or the bytes of
+// Unquote returns the text of a Text value: the inside of quotes, or the bytes of
 // hex appended to dst[:0]. ok is false when v is neither; then it is v itself.
 func Unquote(dst, v []byte) (text []byte, ok bool) {
 	if n := len(v); n >= 2 && ((v[0] == '"' && v[n-1] == '"') || (v[0] == '\'' && v[n-1] == '\'')) {
@@ -32,7 +32,7 @@ func NeedsHex(text []byte) bool {
 	return false
 }
 
-// IsText reports whether v is what the kernel writes for the text that it stands for, in quotes or in
+// IsText reports whether v is a text as the kernel writes it, in quotes or in
 // upper-case hex (kernel/audit.c, audit_log_n_untrustedstring), so that it can be restored from that.
 func IsText(v []byte) bool {
 	if n := len(v); n >= 2 && v[0] == '"' && v[n-1] == '"' {

@@ -216,7 +216,7 @@ func (e *Encoder) appendTitle(dst []byte, v value) []byte {
 	return append(dst, ']')
 }
 
-// decode returns what a text stands for. It is valid until the next call.
+// decode returns the text of a value. It is valid until the next call.
 func (e *Encoder) decode(v value) []byte {
 	if v.kind != isHexText {
 		return v.of

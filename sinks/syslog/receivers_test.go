@@ -117,8 +117,8 @@ func join(messages []byte) (records []byte, err error) {
 	return records, nil
 }
 
-// place sets an address in l that is free, and returns what stands for it in a
-// receiver's configuration and whether the receiver is there.
+// place sets a free address in l, and returns how a receiver's configuration names it
+// and whether the receiver is there.
 func place(t *testing.T, dir string, l *Config) (name string, ready func() bool) {
 	t.Helper()
 	if l.Transport == "local" {
