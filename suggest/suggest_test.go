@@ -1,6 +1,9 @@
 package suggest
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestNearest(t *testing.T) {
 	names := []string{"auid", "uid", "euid", "syscall", "success"}
@@ -9,6 +12,16 @@ func TestNearest(t *testing.T) {
 	} {
 		if got := Nearest(word, names); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
+		}
+	}
+}
+
+// TestLongWords: the cost of a distance grows with the lengths, and whoever writes the word chooses its own.
+func TestLongWords(t *testing.T) {
+	for letters, want := range map[int]bool{longest: true, longest + 1: false} {
+		word := strings.Repeat("x", letters)
+		if got := Nearest(word, []string{word + "y"}) != ""; got != want {
+			t.Errorf("a word of %d letters: found %v, want %v", letters, got, want)
 		}
 	}
 }
