@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,6 +177,11 @@ func TestRunIntoTheNext(t *testing.T) {
 			out := playFrom(t, input, log, rnd, true)
 			got, _ := out.lines()
 			compare(t, fmt.Sprintf("%s, seed %d", name, seed), got, logLines(log), true)
+			for _, l := range out.got {
+				if strings.Count(l, "audit(") > 1 {
+					t.Errorf("%s, seed %d: given: %.200q", name, seed, l)
+				}
+			}
 		}
 	}
 }

@@ -92,6 +92,11 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 	}
 	if r.Type == record.TypeEOE {
 		f.overtakeEvent(r, now)
+		if !force && integrity.IsTruncated(&h.Batch, i) { // the next record has run into it
+			f.lastID = *r
+			f.noteReplaced(now)
+			return replaceEOE
+		}
 		f.lastEOE = r.Serial
 		return forward
 	}
@@ -210,7 +215,7 @@ func (f *Merger) originalOf(h *record.Batch, i int, id record.ID) (n uint64, ok 
 			}
 		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {
 			return n, true
-		} else if common(text, line) == len(line) && !beginsRecord(text[len(line):]) {
+		} else if common(text, line) == len(line) && belongsToRecord(text[len(line)]) {
 			continue // it is the line that is not whole
 		}
 		if !looked {
@@ -223,16 +228,12 @@ func (f *Merger) originalOf(h *record.Batch, i int, id record.ID) (n uint64, ok 
 	return 0, false
 }
 
-// beginsRecord reports whether what follows a whole record in a line is the next one, or its
-// beginning: the newline between them was lost. auditd writes a blank, a newline or a NUL before
-// what belongs to the record itself.
-func beginsRecord(rest []byte) bool {
-	for _, head := range []string{"type=", "node="} {
-		if n := min(len(rest), len(head)); string(rest[:n]) == head[:n] {
-			return true
-		}
-	}
-	return false
+// belongsToRecord reports whether the byte after a record's line may begin more of that record:
+// auditd writes a blank, a newline, a NUL or the separator of names there. With any other byte the
+// next record has run into this one, or the line ends within a word; whether the record is
+// damaged says which.
+func belongsToRecord(next byte) bool {
+	return bytes.IndexByte([]byte{' ', '\n', 0, record.Separator}, next) >= 0
 }
 
 // common returns how many bytes a and b begin with alike.
