@@ -50,9 +50,11 @@ func (t *Tracker) State() State {
 		add := func(millis int64, stopped bool) func(first, last uint32) {
 			return func(first, last uint32) { x.Missing = append(x.Missing, Run{first, last, millis, stopped}) }
 		}
-		for r := range t.reports {
-			if r.isHoleOf(n) {
-				n.missing(r.First, r.Last, add(r.Millis, r.Stopped))
+		if n.reported { // else none is its own, and there may be thousands of nodes and reports
+			for r := range t.reports {
+				if r.isHoleOf(n) {
+					n.missing(r.First, r.Last, add(r.Millis, r.Stopped))
+				}
 			}
 		}
 		for _, g := range n.gaps {
