@@ -15,10 +15,6 @@ func lastOf(typ uint32) string {
 		return "key"
 	case record.TypePath:
 		return "cap_frootid"
-	case record.TypeCWD:
-		return "cwd"
-	case record.TypeProctitle:
-		return "proctitle"
 	case record.TypeBprmFcaps:
 		return "frootid"
 	case record.TypeCapset:
