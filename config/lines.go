@@ -198,6 +198,9 @@ func (s *lineScanner) value(path []string, depth int) bool {
 		return false
 	}
 	for !strings.Contains(ends, s.token) {
+		if s.token[0] == '"' || s.token[0] == '\'' {
+			return false // no TOML; and each look for the end of such a quote would cost the rest of the text
+		}
 		s.next()
 	}
 	return true

@@ -74,3 +74,15 @@ m = 3 #@l.m
 		}
 	}
 }
+
+// TestQuotesThatOpenNothing: on hostile text the scanner's work grows with its length, not with
+// the square of it. If it did, these would take hours.
+func TestQuotesThatOpenNothing(t *testing.T) {
+	const size = 1 << 20
+	pieces := []string{`\"`, `\'`, "a = b\\\"\"\"\n", "a = b'''\n", `"`, `"""`, `'''`, `= "\`, `["""`, "a\"b\n", `"" `, `""""`}
+	for _, piece := range pieces {
+		for _, begin := range []string{"", "x = y", "x = [", "[", "x = {"} {
+			findLines("t.toml", begin+strings.Repeat(piece, size/len(piece)))
+		}
+	}
+}
