@@ -59,18 +59,21 @@ func (m Machine) readProcess(pid int) (process, error) {
 }
 
 // parsePPID takes the parent out of /proc/PID/stat.
-func parsePPID(stat []byte) (int, error) { return statField(stat, 4) }
+func parsePPID(stat []byte) (int, error) {
+	ppid, err := statField(stat, 4)
+	return int(ppid), err
+}
 
 // statField takes a number out of /proc/PID/stat, whose fields are counted from 1. The second
 // field is the name in brackets, and a process may have brackets and spaces in its name, so the
 // fields are counted from the last bracket.
-func statField(stat []byte, n int) (int, error) {
+func statField(stat []byte, n int) (int64, error) {
 	i := bytes.LastIndexByte(stat, ')')
 	fields := strings.Fields(string(stat[i+1:]))
 	if i < 0 || len(fields) < n-2 {
 		return 0, fmt.Errorf("no field %d after a process name in %q", n, stat)
 	}
-	return strconv.Atoi(fields[n-3])
+	return strconv.ParseInt(fields[n-3], 10, 64)
 }
 
 // processes lists everything that runs. Processes that end meanwhile are left

@@ -104,7 +104,7 @@ func (w *walk) run() error {
 		case info.IsDir():
 			err = w.enter(next)
 		case !last:
-			err = w.refuse(next, "is not a directory", "name the program itself")
+			err = w.refuse(next, "is not a directory", "correct the path")
 		case w.wayOnly:
 			return nil
 		default:
