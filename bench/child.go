@@ -1,7 +1,6 @@
 package main
 
 import (
-	"audisp-relay/test/lab"
 	"errors"
 	"io"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/test/lab"
 )
 
 // child is a plugin as auditd starts it, with the bench in auditd's place: a

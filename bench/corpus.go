@@ -1,14 +1,15 @@
 package main
 
 import (
-	"audisp-relay/test/lab"
-	"audisp-relay/testdata/captures"
 	"bufio"
 	"bytes"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
+
+	"audisp-relay/test/lab"
+	"audisp-relay/testdata/captures"
 )
 
 // capture is where the bulk stream comes from: what a real auditd 3.0.9 wrote

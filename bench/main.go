@@ -10,7 +10,6 @@
 package main
 
 import (
-	"audisp-relay/test/lab"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -18,6 +17,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"audisp-relay/test/lab"
 )
 
 type options struct {
