@@ -205,10 +205,16 @@ func (p *pattern) stands(text []byte) bool {
 	return len(text) >= len(p.needle) && ((len(text) >= 8 && len(p.needle) <= 8) || string(text[:len(p.needle)]) == p.needle)
 }
 
-// value returns the value that text begins with; never nil.
+// value returns the value that text begins with; never nil. A quoted one ends with the next quote,
+// whatever follows: where the next record has run into it, the filter still finds what it asks for.
 func (p *pattern) value(text []byte) []byte {
-	n := record.ValueEnd(text, 0)
-	if p.class == record.Plain && n < len(text) && text[0] != '"' && !record.StartsField(text[n+1:]) {
+	if len(text) > 1 && text[0] == '"' {
+		if k := bytes.IndexByte(text[1:], '"'); k >= 0 {
+			return text[: k+2 : k+2]
+		}
+	}
+	n := record.WordEnd(text, 0)
+	if p.class == record.Plain && n < len(text) && !record.StartsField(text[n+1:]) {
 		s := record.Scan(text[n:])
 		s.Next()
 		n += len(bytes.TrimRight(s.Gap, " "))

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"iter"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -21,9 +22,11 @@ func (m *Matcher) verdict(k int) (v record.Verdict, ok bool) {
 	var r body
 	m.cut(&r, k)
 	texts := [2][]byte{r.text, r.msg}
-	for _, text := range texts {
-		if v, ok := inWords(text); words && ok {
-			return v, true
+	if words {
+		for _, text := range texts {
+			if v, ok := inWords(text); ok {
+				return v, true
+			}
 		}
 	}
 	for _, text := range texts {
@@ -55,9 +58,9 @@ func loadResults(m *Matcher, v *value) {
 	}
 }
 
-// permsOf returns the permissions that a verdict names.
-func permsOf(v record.Verdict) []string {
-	return strings.FieldsFunc(record.Alias(v.Perms), func(c rune) bool { return c == ' ' })
+// permsOf goes through the permissions that a verdict names.
+func permsOf(v record.Verdict) iter.Seq[string] {
+	return strings.FieldsFuncSeq(record.Alias(v.Perms), func(c rune) bool { return c == ' ' })
 }
 
 // loadPerms loads the permissions that all records name.
@@ -65,7 +68,7 @@ func loadPerms(m *Matcher, v *value) {
 	v.texts = v.texts[:0]
 	for k := m.i; k < m.j; k++ {
 		said, _ := m.verdict(k)
-		for _, perm := range permsOf(said) {
+		for perm := range permsOf(said) {
 			if !m.room(len(v.texts)) {
 				return
 			}
@@ -84,7 +87,11 @@ func (m *Matcher) verdictField(key string) string {
 		case key == "seresult":
 			return record.Alias(v.Result)
 		default:
-			return strings.Join(permsOf(v), ",")
+			from := len(m.scratch)
+			for perm := range permsOf(v) {
+				m.scratch = append(append(m.scratch, perm...), ',')
+			}
+			return record.Alias(bytes.TrimSuffix(m.scratch[from:], []byte(",")))
 		}
 	}
 	return ""

@@ -146,3 +146,31 @@ func TestKindsAreThoseOfJSON(t *testing.T) {
 		t.Errorf("%d fields", n)
 	}
 }
+
+// TestVerdictsAllocateNothing: one host may write thousands of them a second.
+func TestVerdictsAllocateNothing(t *testing.T) {
+	l := lines(t, event(`AVC avc:  denied  { read write open } for  pid=1 comm="x" scontext=a:b:c tcontext=d:e:f tclass=file permissive=0`)...)
+	for _, src := range []string{`any(seperms, # == "write")`, `field("seperms") == "read,write,open"`, `seresult == "denied"`} {
+		m := mustCompile(t, src).New()
+		if keep, err := m.Keep(&l.batch, 0, len(l.batch.Recs)); !keep || err != nil {
+			t.Errorf("%s: keep %v, %v", src, keep, err)
+		}
+		if n := testing.AllocsPerRun(100, func() { m.Keep(&l.batch, 0, len(l.batch.Recs)) }); n != 0 {
+			t.Errorf("%s: %v allocations for an event", src, n)
+		}
+	}
+}
+
+// TestRecordsRunTogether: what a damaged record still shows is found, so that the event is kept.
+func TestRecordsRunTogether(t *testing.T) {
+	for _, c := range []struct{ record, src string }{
+		{`SYSCALL arch=c000003e syscall=42 success=yes exit=0 pid=1 exe="/usr/bin/python3.11" key="net"type=SOCKADDR msg=audit(1.002:3): saddr=0100`, `key == "net"`},
+		{`PROCTITLE proctitle="whoami"4/ld-linux-x86-64.so.2" inode=657545`, `proctitle == "whoami"`},
+		{`PATH item=0 name="/etc/"obj=a:b:c:d`, `path_under("/etc")`},
+		{`SYSCALL arch=1c000003e syscall=59 success=yes pid=1`, `arch != "x86_64" and syscall != "execve"`},
+	} {
+		if !kept(t, c.src, event(c.record)) {
+			t.Errorf("%s does not hold for %s", c.src, c.record)
+		}
+	}
+}
