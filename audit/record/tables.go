@@ -22,7 +22,10 @@ func ArchCode(name string) (code uint32, ok bool) {
 // ParseArch reads the value of arch=: a number in hex without 0x, of eight digits at most.
 func ParseArch(v []byte) (code uint32, ok bool) {
 	n, ok := ParseHex(v)
-	return uint32(n), ok && len(v) <= 8
+	if !ok || len(v) > 8 {
+		return 0, false
+	}
+	return uint32(n), true
 }
 
 var (
