@@ -222,7 +222,8 @@ func (r *parsedRecord) typ() auparse.AuditMessageType {
 // canonical reads a decimal number, if it is written as %d writes it.
 func canonical(s string) (n int, ok bool) {
 	n64, ok := record.ParseInt([]byte(s))
-	return int(n64), ok
+	n = int(n64) // of 32 bits on some machines
+	return n, ok && int64(n) == n64
 }
 
 // keys adds the values of key= to the event's tags. The rule's own "key=" in front of one

@@ -112,7 +112,7 @@ func (e *Encoder) cutRecord(r *parsedRecord, b *record.Batch, i int) {
 		return
 	}
 	p := record.Parse(b, i)
-	r.body, r.names, r.twinned = p.Body, p.Names, p.Twinned
+	r.body, r.sep, r.names, r.twinned = p.Body, p.Sep, p.Names, p.Twinned
 	if len(p.ID) == 0 { // all of the line: the event has these two
 		r.body = skipWord(skipWord(r.body, "node="), "type=")
 	}
