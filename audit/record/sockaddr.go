@@ -4,31 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
-)
 
-// Address families that Sockaddr knows more of than their number (linux/socket.h).
-const (
-	afUnix      = 1
-	afInet      = 2
-	afAX25      = 3
-	afIPX       = 4
-	afAppleTalk = 5
-	afNetROM    = 6
-	afATMPVC    = 8
-	afX25       = 9
-	afInet6     = 10
-	afROSE      = 11
-	afNetlink   = 16
-	afPacket    = 17
-	afLLC       = 26
-	afCAN       = 29
-	afTIPC      = 30
-	afALG       = 38
-	afNFC       = 39
-	afVsock     = 40
-	afQIPCRTR   = 42
-	afXDP       = 44
-	afMCTP      = 45
+	"golang.org/x/sys/unix"
 )
 
 // PartKind says how a part of an address is to be shown.
@@ -99,38 +76,30 @@ const (
 // layouts are the structures of the families: un.h, in.h, in6.h, ax25.h, ipx.h, atalk.h,
 // netrom.h, atm.h, x25.h, rose.h, netlink.h, if_packet.h, llc.h, can.h, tipc.h, if_alg.h, nfc.h,
 // vm_sockets.h, qrtr.h, if_xdp.h, mctp.h. The family stands in the first two bytes of all.
-var layouts = map[uint16][]field{
-	afUnix:      {{"path", 2, 0, path}},
-	afInet:      {{"addr", 4, 4, ip}, {"port", 2, 2, network}},
-	afAX25:      {{"call", 2, 7, callsign}, {"digipeaters", 12, 4, signed}},
-	afIPX:       {{"port", 2, 2, network}, {"network", 4, 4, network}, {"node", 8, 6, raw}, {"protocol", 14, 1, number}},
-	afAppleTalk: {{"port", 2, 1, number}, {"network", 4, 2, network}, {"node", 6, 1, number}},
-	afNetROM:    {{"call", 2, 7, callsign}, {"digipeaters", 12, 4, signed}},
-	afATMPVC:    {{"itf", 4, 2, signed}, {"vpi", 6, 2, signed}, {"vci", 8, 4, signed}},
-	afX25:       {{"addr", 2, 16, cstring}},
-	afInet6:     {{"addr", 8, 16, ip}, {"port", 2, 2, network}, {"flowinfo", 4, 4, network}, {"scope", 24, 4, number}},
-	afROSE:      {{"addr", 2, 5, raw}, {"call", 7, 7, callsign}, {"digipeaters", 16, 4, signed}},
-	afNetlink:   {{"pid", 4, 4, number}, {"groups", 8, 4, number}},
-	afPacket: {{"protocol", 2, 2, network}, {"ifindex", 4, 4, signed}, {"hatype", 8, 2, number},
+var layouts = [...][]field{
+	unix.AF_UNIX:      {{"path", 2, 0, path}},
+	unix.AF_INET:      {{"addr", 4, 4, ip}, {"port", 2, 2, network}},
+	unix.AF_AX25:      {{"call", 2, 7, callsign}, {"digipeaters", 12, 4, signed}},
+	unix.AF_IPX:       {{"port", 2, 2, network}, {"network", 4, 4, network}, {"node", 8, 6, raw}, {"protocol", 14, 1, number}},
+	unix.AF_APPLETALK: {{"port", 2, 1, number}, {"network", 4, 2, network}, {"node", 6, 1, number}},
+	unix.AF_NETROM:    {{"call", 2, 7, callsign}, {"digipeaters", 12, 4, signed}},
+	unix.AF_ATMPVC:    {{"itf", 4, 2, signed}, {"vpi", 6, 2, signed}, {"vci", 8, 4, signed}},
+	unix.AF_X25:       {{"addr", 2, 16, cstring}},
+	unix.AF_INET6:     {{"addr", 8, 16, ip}, {"port", 2, 2, network}, {"flowinfo", 4, 4, network}, {"scope", 24, 4, number}},
+	unix.AF_ROSE:      {{"addr", 2, 5, raw}, {"call", 7, 7, callsign}, {"digipeaters", 16, 4, signed}},
+	unix.AF_NETLINK:   {{"pid", 4, 4, number}, {"groups", 8, 4, number}},
+	unix.AF_PACKET: {{"protocol", 2, 2, network}, {"ifindex", 4, 4, signed}, {"hatype", 8, 2, number},
 		{"pkttype", 10, 1, number}, {"halen", 11, 1, number}, {"hwaddr", 12, 8, raw}},
-	afLLC:     {{"hatype", 2, 2, number}, {"sap", 7, 1, number}, {"hwaddr", 8, 6, raw}},
-	afCAN:     {{"ifindex", 4, 4, signed}, {"addr", 8, 0, raw}},
-	afTIPC:    {{"addrtype", 2, 1, number}, {"scope", 3, 1, signed}, {"addr", 4, 12, raw}},
-	afALG:     {{"alg_type", 2, 14, cstring}, {"alg_name", 24, 0, cstring}},
-	afNFC:     {{"device", 4, 4, number}, {"target", 8, 4, number}, {"protocol", 12, 4, number}},
-	afVsock:   {{"cid", 8, 4, number}, {"port", 4, 4, number}, {"flags", 12, 1, number}},
-	afQIPCRTR: {{"node", 4, 4, number}, {"port", 8, 4, number}},
-	afXDP:     {{"flags", 2, 2, number}, {"ifindex", 4, 4, number}, {"queue", 8, 4, number}, {"umem_fd", 12, 4, number}},
-	afMCTP:    {{"network", 4, 4, number}, {"addr", 8, 1, number}, {"message_type", 9, 1, number}, {"tag", 10, 1, number}},
+	unix.AF_LLC:     {{"hatype", 2, 2, number}, {"sap", 7, 1, number}, {"hwaddr", 8, 6, raw}},
+	unix.AF_CAN:     {{"ifindex", 4, 4, signed}, {"addr", 8, 0, raw}},
+	unix.AF_TIPC:    {{"addrtype", 2, 1, number}, {"scope", 3, 1, signed}, {"addr", 4, 12, raw}},
+	unix.AF_ALG:     {{"alg_type", 2, 14, cstring}, {"alg_name", 24, 0, cstring}},
+	unix.AF_NFC:     {{"device", 4, 4, number}, {"target", 8, 4, number}, {"protocol", 12, 4, number}},
+	unix.AF_VSOCK:   {{"cid", 8, 4, number}, {"port", 4, 4, number}, {"flags", 12, 1, number}},
+	unix.AF_QIPCRTR: {{"node", 4, 4, number}, {"port", 8, 4, number}},
+	unix.AF_XDP:     {{"flags", 2, 2, number}, {"ifindex", 4, 4, number}, {"queue", 8, 4, number}, {"umem_fd", 12, 4, number}},
+	unix.AF_MCTP:    {{"network", 4, 4, number}, {"addr", 8, 1, number}, {"message_type", 9, 1, number}, {"tag", 10, 1, number}},
 }
-
-// byFamily is layouts without the cost of a map.
-var byFamily = func() (t [64][]field) {
-	for n, fields := range layouts {
-		t[n] = fields
-	}
-	return t
-}()
 
 // Sockaddr decodes the value of saddr=, the hex of a struct sockaddr as far as the program
 // gave it (kernel/auditsc.c, __audit_sockaddr), into dst[:0]; raw is those bytes. ok is false
@@ -148,12 +117,12 @@ func Sockaddr(dst, hex []byte) (a Addr, raw []byte, ok bool) {
 		order = binary.BigEndian
 	}
 	a.Family = order.Uint16(raw)
-	if int(a.Family) < len(byFamily) {
-		for i := range byFamily[a.Family] {
-			a.add(raw, &byFamily[a.Family][i], order)
+	if int(a.Family) < len(layouts) {
+		for i := range layouts[a.Family] {
+			a.add(raw, &layouts[a.Family][i], order)
 		}
 	}
-	a.name()
+	a.fillUsual()
 	return a, raw, true
 }
 
@@ -173,9 +142,9 @@ func (a *Addr) add(addr []byte, f *field, order binary.ByteOrder) {
 	p := Part{Name: f.name}
 	switch f.kind {
 	case number, signed:
-		p.Number = integer(v, order, f.kind == signed)
+		p.Number = readInteger(v, order, f.kind == signed)
 	case network:
-		p.Number = integer(v, binary.BigEndian, false)
+		p.Number = readInteger(v, binary.BigEndian, false)
 	case ip:
 		p.Kind, p.Bytes = PartIP, v
 	case path:
@@ -194,10 +163,10 @@ func (a *Addr) add(addr []byte, f *field, order binary.ByteOrder) {
 	a.n++
 }
 
-// name fills the fields of the usual families from the parts.
-func (a *Addr) name() {
+// fillUsual fills the fields of the usual families from the parts.
+func (a *Addr) fillUsual() {
 	switch a.Family {
-	case afUnix, afInet, afInet6, afNetlink, afVsock:
+	case unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_VSOCK:
 	default:
 		return
 	}
@@ -217,24 +186,21 @@ func (a *Addr) name() {
 	}
 }
 
-// integer reads a number of 1, 2 or 4 bytes.
-func integer(v []byte, order binary.ByteOrder, sign bool) int64 {
+// readInteger reads a number of 1, 2 or 4 bytes.
+func readInteger(v []byte, order binary.ByteOrder, hasSign bool) (n int64) {
 	switch len(v) {
 	case 1:
-		if sign {
-			return int64(int8(v[0]))
-		}
-		return int64(v[0])
+		n = int64(v[0])
 	case 2:
-		if sign {
-			return int64(int16(order.Uint16(v)))
-		}
-		return int64(order.Uint16(v))
+		n = int64(order.Uint16(v))
+	default:
+		n = int64(order.Uint32(v))
 	}
-	if sign {
-		return int64(int32(order.Uint32(v)))
+	if hasSign {
+		unused := 64 - 8*len(v)
+		n = n << unused >> unused
 	}
-	return int64(order.Uint32(v))
+	return n
 }
 
 // beforeNUL returns v up to its first NUL: what programs leave after it is not part of
