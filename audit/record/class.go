@@ -78,15 +78,15 @@ func ClassOf(key []byte) Class {
 // the keys that mean something else there (auparse_interp_adjust_type of auparse, and the
 // kernel for dev).
 func ClassIn(typ uint32, key []byte) Class {
-	switch auparse.AuditMessageType(min(typ, 1<<16-1)) { // a frame may name any type
-	case auparse.AUDIT_EXECVE:
+	switch typ {
+	case TypeExecve:
 		switch _, rest, ok := cutIndex(key); {
 		case ok && string(rest) == "_len":
 			return Int
 		case ok:
 			return Text
 		}
-	case auparse.AUDIT_CRYPTO_KEY_USER:
+	case uint32(auparse.AUDIT_CRYPTO_KEY_USER):
 		if string(key) == "fp" { // a key's fingerprint: SHA256:..
 			return Plain
 		}
@@ -103,7 +103,7 @@ func ClassIn(typ uint32, key []byte) Class {
 // number as in PATH.
 func hasDevName(typ uint32) bool {
 	const landlockAccess = 1423
-	return typ == uint32(auparse.AUDIT_AVC) || typ == landlockAccess || (typ >= 1800 && typ <= 1899)
+	return typ == TypeAVC || typ == landlockAccess || (typ >= 1800 && typ <= 1899)
 }
 
 // HasTwin reports whether auditd with log_format ENRICHED adds a name for a field: ids,
@@ -114,7 +114,7 @@ func HasTwin(typ uint32, key []byte) bool {
 	case "arch", "syscall", "uring_op":
 		return true
 	case "saddr":
-		return typ != uint32(auparse.AUDIT_AVC) && typ != uint32(auparse.AUDIT_NETFILTER_PKT)
+		return typ != TypeAVC && typ != TypeNetfilter
 	}
 	return ClassOf(key) == UserID
 }

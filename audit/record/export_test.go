@@ -18,8 +18,5 @@ func AppendText(dst, text []byte) []byte {
 	return dst
 }
 
-// AppendKeys appends the keys that an unquoted value of key= holds.
-func AppendKeys(dst [][]byte, text []byte) [][]byte { return appendSplit(dst, text, KeySeparator) }
-
 // NameCursor returns a cursor at the first of r's names.
 func (r *Parsed) NameCursor() Names { return Names{rest: r.Names} }

@@ -82,8 +82,8 @@ func scanID(r *Record, text []byte) int {
 	if !ok || len(rest) < 5 || rest[0] != '.' || rest[4] != ':' {
 		return 0
 	}
-	ms, _, ok := ReadDigits(rest[1:4], 3)
-	if !ok || !IsDigit(rest[2]) || !IsDigit(rest[3]) {
+	ms, other, _ := ReadDigits(rest[1:4], 3)
+	if len(other) > 0 {
 		return 0
 	}
 	serial, rest, ok := ReadDigits(rest[5:], 10)

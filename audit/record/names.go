@@ -1,10 +1,6 @@
 package record
 
-import (
-	"bytes"
-
-	"github.com/elastic/go-libaudit/v2/auparse"
-)
+import "bytes"
 
 // Separator is the byte auditd puts between a record and the names it adds to
 // it with log_format ENRICHED (AUDIT_INTERP_SEPARATOR in libaudit.h). After it
@@ -39,7 +35,7 @@ func FindNames(typ uint32, body []byte) (end, names int) {
 		return first, first + 1
 	case first >= 0:
 		return findLast(typ, body, first)
-	case typ == TypeProctitle || typ == uint32(auparse.AUDIT_CWD) || typ == uint32(auparse.AUDIT_EXECVE):
+	case typ == TypeProctitle || typ == TypeCWD || typ == TypeExecve:
 		return len(body), -1 // no field of these gets one
 	}
 	// The quick answer for RAW records: the last field's key is in capitals if it is a name.

@@ -114,10 +114,6 @@ var ownErrnos = make(map[uint32]bool)
 // ErrnoNameOn returns the name of an error number of an arch, "" when it has none. No table
 // here has what is particular to alpha, mips, parisc and sparc.
 func ErrnoNameOn(arch uint32, n int) string {
-	switch arch {
-	case 0, uint32(auparse.AUDIT_ARCH_X86_64), uint32(auparse.AUDIT_ARCH_AARCH64):
-		return ErrnoName(n)
-	}
 	const lastCommon, firstInternal = 34, 512
 	if ownErrnos[arch] && ((n > lastCommon && n < firstInternal) || (n == 11 && archNames[arch] == "alpha")) {
 		return ""
@@ -144,13 +140,11 @@ func init() {
 	}
 	for code, name := range archNames {
 		archCodes[name] = code
-	}
-	makeSyscalls()
-	for code, name := range archNames {
 		if name == "alpha" || strings.HasPrefix(name, "mips") || strings.HasPrefix(name, "parisc") || strings.HasPrefix(name, "sparc") {
 			ownErrnos[code] = true
 		}
 	}
+	makeSyscalls()
 	for n, name := range auparse.AuditErrnoToName {
 		errnoNames = set(errnoNames, n, name)
 	}

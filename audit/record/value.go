@@ -62,15 +62,11 @@ const KeySeparator = 0x01
 // what is not printable at the end (kernel/auditsc.c, audit_log_proctitle). So the last may
 // be cut, and empty ones at the end are missing. Put together with a NUL between they
 // are text again.
-func AppendTitle(dst [][]byte, text []byte) [][]byte { return appendSplit(dst, text, 0) }
-
-func appendSplit(dst [][]byte, text []byte, sep byte) [][]byte {
-	for {
-		k := bytes.IndexByte(text, sep)
-		if k < 0 {
-			return append(dst, text)
-		}
-		dst = append(dst, text[:k])
-		text = text[k+1:]
+func AppendTitle(dst [][]byte, text []byte) [][]byte {
+	for more := true; more; {
+		var arg []byte
+		arg, text, more = bytes.Cut(text, []byte{0})
+		dst = append(dst, arg)
 	}
+	return dst
 }

@@ -46,10 +46,7 @@ func ReadVerdict(text []byte) (v Verdict, ok bool) {
 // NextPerm cuts the first word off text, without the blanks around it; it is empty when
 // there is none.
 func NextPerm(text []byte) (perm, rest []byte) {
-	from := 0
-	for from < len(text) && text[from] == ' ' {
-		from++
-	}
-	to := WordEnd(text, from)
-	return text[from:to], text[to:]
+	text = bytes.TrimLeft(text, " ")
+	end := WordEnd(text, 0)
+	return text[:end], text[end:]
 }
