@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -51,5 +50,5 @@ func (f *Merger) reportForeign(now time.Time, end bool) {
 // auditds reports whether a line looks like one of auditd's at all. Without an id
 // it may be a record that auditd could not print (msg=lost).
 func auditds(b *record.Batch, i int) bool {
-	return b.Recs[i].HasID() || bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type="))
+	return b.Recs[i].HasID() || record.HasPrefix(b.AfterNode(i), "type=")
 }

@@ -115,9 +115,9 @@ func keyOf(b *record.Batch, i int) recentKey {
 // keyText returns what of record i makes its key: its text from the id on.
 func keyText(b *record.Batch, i int) []byte {
 	rec := &b.Recs[i]
-	text := b.Bytes(i)
+	text := b.AfterNode(i)
 	if rec.Kind != record.Ver0 {
-		text = afterType(text, rec.NodeLen)
+		text = afterType(text)
 	}
 	if rec.Kind != record.Line && bytes.IndexByte(text, '\n') >= 0 {
 		// In a frame it stands as it came, in a line auditd writes a space for it.
@@ -168,31 +168,16 @@ func beginsWith(b *record.Batch, i int, sum uint32) bool {
 	return false
 }
 
-// afterType returns text from "audit(" on. auditd writes nothing between the
-// type, a short word, and msg=, so this need not search.
-func afterType(text []byte, nodeLen uint16) []byte {
-	text = afterNode(text, nodeLen)
-	const head = len("type=")
-	if len(text) < head || string(text[:head]) != "type=" {
+// afterType returns text without a "type=TYPE msg=" in front: auditd writes nothing between the two.
+func afterType(text []byte) []byte {
+	if !record.HasPrefix(text, "type=") {
 		return text
 	}
-	for k := head + 1; k < len(text)-5; k++ {
-		if text[k] != ' ' {
-			continue
-		}
-		if string(text[k+1:k+5]) == "msg=" {
-			return text[k+5:]
-		}
-		break
+	k := bytes.IndexByte(text, ' ')
+	if msg := text[k+1:]; k > len("type=") && len(msg) > len("msg=") && record.HasPrefix(msg, "msg=") {
+		return msg[len("msg="):]
 	}
 	return text
-}
-
-func afterNode(text []byte, nodeLen uint16) []byte {
-	if nodeLen == 0 {
-		return text
-	}
-	return text[min(len(text), len("node= ")+int(nodeLen)):]
 }
 
 // givenBefore are the records that the consumers were given before the log began to lead.

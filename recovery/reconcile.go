@@ -81,7 +81,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 			f.overtakeEvent(&f.lastID, now)
 			f.noteReplaced(now)
 			return replaceEOE
-		case force || !isFragment(h.Bytes(i), r):
+		case force || !isFragment(&h.Batch, i):
 			return forward
 		case f.mode == closing:
 			f.letLogLead(now, f.latest.At(), quietTime)
@@ -163,17 +163,18 @@ func isTruncatedEOE(b *record.Batch, i int) bool {
 	if r := &b.Recs[i]; r.Kind == record.Ver0 {
 		return r.Type == record.TypeEOE
 	}
-	return bytes.HasPrefix(afterNode(b.Bytes(i), b.Recs[i].NodeLen), []byte("type=EOE "))
+	return record.HasPrefix(b.AfterNode(i), "type=EOE ")
 }
 
 // isFragment reports whether a record without a header is what is left of one
 // that was cut within its header, the next one perhaps run into it. One whose
 // type alone is not known is none.
-func isFragment(text []byte, r *record.Record) bool {
+func isFragment(b *record.Batch, i int) bool {
+	r := &b.Recs[i]
 	if r.Flags&(record.Open|record.Cont) != 0 {
 		return false
 	}
-	text = afterNode(bytes.TrimRight(text, "\n"), r.NodeLen)
+	text := bytes.TrimRight(b.AfterNode(i), "\n")
 	whole := len(text)
 	for _, next := range []string{"type=", "node="} {
 		if k := bytes.Index(text[min(1, len(text)):], []byte(next)); k >= 0 {

@@ -53,7 +53,7 @@ func lookAt(b *record.Batch, i int) verdict {
 		return whole
 	}
 	var h endChecker
-	return h.look(b, r, b.Body(i))
+	return h.look(b, i, b.Body(i))
 }
 
 // nextEOETruncated reports whether an EOE record that has lost its id follows.
@@ -71,16 +71,14 @@ type endChecker struct {
 	ends *endCache // nil: every end is looked at
 }
 
-// look judges a record by its body.
-func (h *endChecker) look(b *record.Batch, r *record.Record, body []byte) verdict {
-	if r.Flags&record.NoID != 0 {
-		return is(!headerTruncated(r, b.Buf[r.Off:r.Off+r.Len]))
+// look judges record i by its body.
+func (h *endChecker) look(b *record.Batch, i int, body []byte) verdict {
+	r := &b.Recs[i]
+	if !r.HasID() {
+		return is(!headerTruncated(b, i))
 	}
-	if r.NodeLen > 0 {
-		name := b.Buf[r.Off:][len("node="):][:r.NodeLen]
-		if bytes.IndexByte(name, '=') >= 0 && bytes.Contains(name, []byte("node=")) {
-			return truncated // "node=hosnode=host type=..."
-		}
+	if r.NodeLen > 0 && bytes.Contains(b.Node(i), []byte("node=")) {
+		return truncated // "node=hosnode=host type=..."
 	}
 	if len(body) > 0 && body[0] == ':' {
 		body = body[1:]
@@ -186,19 +184,17 @@ var hexMark = []byte(strings.ToUpper(hex.EncodeToString([]byte(headerMark[1:])))
 // headerTruncated reports whether a record without a readable header has lost that.
 // Whole are those that auditd writes so: "type=X msg=lost" and DAEMON_ERR
 // (auditd-event.c), and one whose type has a name that is not known here.
-func headerTruncated(r *record.Record, text []byte) bool {
+func headerTruncated(b *record.Batch, i int) bool {
+	r := &b.Recs[i]
 	if r.Kind == record.Junk || r.Kind == record.Ver0 {
 		return true
 	}
-	if r.NodeLen > 0 {
-		text = text[min(len("node= ")+int(r.NodeLen), len(text)):]
-	}
-	name, ok := bytes.CutPrefix(text, []byte("type="))
+	name, ok := bytes.CutPrefix(b.AfterNode(i), []byte("type="))
 	k := bytes.IndexByte(name, ' ')
 	if !ok || k <= 0 {
 		return true
 	}
-	name, text = name[:k], bytes.TrimRight(name[k:], " \n\x00")
+	name, text := name[:k], record.TrimEnd(name[k:])
 	for _, c := range name {
 		if c-'A' >= 26 && c-'0' >= 10 && c != '_' && c != '[' && c != ']' {
 			return true

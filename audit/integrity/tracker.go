@@ -142,7 +142,7 @@ func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
 		body := b.Body(i)
 		t.ends.tail = -1
 		if r.Flags&(record.FromLog|record.Open) == 0 {
-			switch t.ends.look(b, r, body) {
+			switch t.ends.look(b, i, body) {
 			case truncated:
 				return i
 			case unsure:

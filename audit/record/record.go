@@ -90,15 +90,20 @@ func (b *Batch) Bytes(i int) []byte {
 
 // Node returns the name in the record's node= prefix, empty when it has none.
 func (b *Batch) Node(i int) []byte {
-	r := &b.Recs[i]
-	return b.Buf[r.Off:][:r.Len][nodeStart(r.NodeLen) : nodeStart(r.NodeLen)+int(r.NodeLen)]
+	n := b.Recs[i].NodeLen
+	if n == 0 {
+		return nil
+	}
+	return b.Bytes(i)[len("node="):][:n]
 }
 
-func nodeStart(n uint16) int {
+// AfterNode returns the bytes of record i without a "node=NAME " in front.
+func (b *Batch) AfterNode(i int) []byte {
+	text, n := b.Bytes(i), b.Recs[i].NodeLen
 	if n == 0 {
-		return 0
+		return text
 	}
-	return len("node=")
+	return text[min(len("node= ")+int(n), len(text)):]
 }
 
 // Body returns what stands after the header of a record that has an id, without blanks, newlines
@@ -116,12 +121,8 @@ func (b *Batch) headEnd(i int) int {
 	if r.Head != 0 {
 		return min(int(r.Head), int(r.Len))
 	}
-	// No name of a type has a parenthesis.
-	text, from := b.Bytes(i), 0
-	if r.NodeLen > 0 {
-		from = min(len("node= ")+int(r.NodeLen), len(text))
-	}
-	return from + bytes.IndexByte(text[from:], ')') + 1
+	rest := b.AfterNode(i)
+	return int(r.Len) - len(rest) + bytes.IndexByte(rest, ')') + 1 // no name of a type has a parenthesis
 }
 
 // Header returns what record i has in front of its body, up to the parenthesis of its id; nil of one
@@ -158,9 +159,6 @@ func TrimEnd(text []byte) []byte {
 
 // TrimColon returns a body without the colon and the blanks in front.
 func TrimColon(body []byte) []byte {
-	if len(body) > 2 && string(body[:2]) == ": " {
-		body = body[2:]
-	}
 	for len(body) > 0 && (body[0] == ':' || body[0] == ' ') {
 		body = body[1:]
 	}

@@ -229,10 +229,7 @@ func AppendTypeName(dst []byte, n uint32) []byte {
 // record itself has.
 func (b *Batch) AppendType(dst []byte, i int) []byte {
 	n := b.Recs[i].Type
-	if HasTypeName(n) {
-		return append(dst, typeNames[n-FirstType]...)
-	}
-	if n != 0 {
+	if n != 0 && !HasTypeName(n) {
 		if name := b.typeText(i); name != nil {
 			return append(dst, name...)
 		}
@@ -252,10 +249,7 @@ func (b *Batch) typeText(i int) []byte {
 	if r.Kind != Line && r.Kind != Ver1 {
 		return nil
 	}
-	text := b.Bytes(i)
-	if r.NodeLen > 0 {
-		text = text[min(len("node= ")+int(r.NodeLen), len(text)):]
-	}
+	text := b.AfterNode(i)
 	if !HasPrefix(text, "type=") {
 		return nil
 	}
