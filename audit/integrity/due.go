@@ -63,7 +63,7 @@ func (t *Tracker) Due(now time.Time) []Gap {
 	}
 	t.ready = t.ready[:0]
 	slices.SortStableFunc(list, func(a, b Gap) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(int32(a.First-b.First), 0))
+		return cmp.Or(cmp.Compare(a.Node, b.Node), bySerial(a.First, b.First))
 	})
 	return list
 }

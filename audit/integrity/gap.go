@@ -14,13 +14,6 @@ const (
 	IncompleteEvent
 )
 
-func (k Kind) String() string {
-	if k == MissingSerials {
-		return "hole"
-	}
-	return "damaged"
-}
-
 // Gap is what the stream should have brought and did not.
 type Gap struct {
 	Kind        Kind

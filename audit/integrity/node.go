@@ -1,6 +1,7 @@
 package integrity
 
 import (
+	"slices"
 	"time"
 
 	"audisp-relay/audit/record"
@@ -293,15 +294,7 @@ func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outlier
 		return ignored
 	}
 	s.n = 0
-	low, high := r.Serial, r.Serial
-	for _, x := range s.serials {
-		if int32(x-low) < 0 {
-			low = x
-		}
-		if int32(x-high) > 0 {
-			high = x
-		}
-	}
+	low, high := slices.MinFunc(s.serials[:], bySerial), slices.MaxFunc(s.serials[:], bySerial)
 	t.counts.Strays -= outliersEnough
 	millis := n.before(r)
 	if n.ahead.n > 0 && int32(low-n.ahead.top) > 0 {
@@ -322,6 +315,9 @@ func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outlier
 	n.restart(t, low, high, at, millis, s.serials[:])
 	return ignored
 }
+
+// bySerial orders serials that lie near each other: they may run over the end of uint32.
+func bySerial(a, b uint32) int { return int(int32(a - b)) }
 
 // restart makes the window end with high and marks the given serials. Those
 // between low and high that are not among them are a gap.

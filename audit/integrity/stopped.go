@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"audisp-relay/audit/record"
@@ -152,9 +153,7 @@ func (n *node) registers(r *record.Record, body []byte) {
 		rest := g
 		n.gaps[i].last = r.Serial
 		if rest.first, rest.stopped = r.Serial+1, false; r.Serial != g.last && len(n.gaps) < maxGaps {
-			n.gaps = append(n.gaps, gap{})
-			copy(n.gaps[i+2:], n.gaps[i+1:])
-			n.gaps[i+1] = rest
+			n.gaps = slices.Insert(n.gaps, i+1, rest)
 		}
 		return
 	}
