@@ -2,7 +2,6 @@ package event
 
 import (
 	"bytes"
-	"hash/maphash"
 
 	"audisp-relay/audit/record"
 )
@@ -126,19 +125,11 @@ func (a *Assembler) lingers(i int, d *eventState) bool {
 func (a *Assembler) comes(i int, d *eventState, depth int) bool {
 	for n := i + 1; n < min(i+1+depth, len(a.in.Recs)); n++ {
 		r := &a.in.Recs[n]
-		if r.Serial == d.serial && r.Millis == d.millis && r.Flags&odd&^record.Open == 0 && !record.OfDaemon(r.Type) && a.names.is(d.node, a.in.Node(n)) {
+		if r.Serial == d.serial && r.Millis == d.millis && r.Flags&odd&^record.Open == 0 && !record.OfDaemon(r.Type) && a.names.hashName(a.in.Node(n)) == d.node {
 			return true
 		}
 	}
 	return false
-}
-
-// is reports whether a node of that name has that hash.
-func (n *nodeNames) is(hash uint64, name []byte) bool {
-	if len(name) == 0 {
-		return hash == 0
-	}
-	return maphash.Bytes(n.seed, name) == hash
 }
 
 // withoutSubject reports whether the kernel has written into a program's record that its
@@ -147,14 +138,11 @@ func (n *nodeNames) is(hash uint64, name []byte) bool {
 func withoutSubject(text []byte) bool {
 	const subject, head = " subj=?", 256
 	text = text[:min(len(text), head)]
-	for from := 0; ; {
-		k := bytes.IndexByte(text[from:], '?')
-		if k < 0 {
-			return false
-		}
-		from += k + 1
-		if from >= len(subject) && string(text[from-len(subject):from]) == subject && (from == len(text) || text[from] == ' ') {
+	for more := true; more; {
+		_, text, more = bytes.Cut(text, []byte(subject))
+		if more && (len(text) == 0 || text[0] == ' ') {
 			return true
 		}
 	}
+	return false
 }

@@ -31,8 +31,6 @@ type nodeNames struct {
 	hash uint64 // 0 where it has none
 }
 
-func newNodeNames() nodeNames { return nodeNames{seed: maphash.MakeSeed()} }
-
 // same reports whether record i is of the same node as the last one.
 func (n *nodeNames) same(b *record.Batch, i int) bool {
 	size := int(b.Recs[i].NodeLen)
@@ -43,11 +41,17 @@ func (n *nodeNames) same(b *record.Batch, i int) bool {
 func (n *nodeNames) hashOf(b *record.Batch, i int) uint64 {
 	if !n.same(b, i) {
 		n.last = append(n.last[:0], b.Node(i)...)
-		if n.hash = 0; len(n.last) > 0 {
-			n.hash = maphash.Bytes(n.seed, n.last)
-		}
+		n.hash = n.hashName(n.last)
 	}
 	return n.hash
+}
+
+// hashName returns the hash of a node's name.
+func (n *nodeNames) hashName(name []byte) uint64 {
+	if len(name) == 0 {
+		return 0
+	}
+	return maphash.Bytes(n.seed, name)
 }
 
 // recentSize is how many events are remembered after they were given: what comes
