@@ -21,13 +21,13 @@ import (
 func broken(have []byte, n int, last bool) int {
 	line := have[:n-1]
 	// A program's text may have a separator, too: the first with an address counts.
-	for sep := bytes.IndexByte(line, separator); sep >= 0; {
+	for sep := bytes.IndexByte(line, record.Separator); sep >= 0; {
 		if hex, names := printedAddress(line, sep); names != nil {
 			if k, ok := endBy(hex, have, len(line)-len(names), n, last); ok {
 				return k
 			}
 		}
-		next := bytes.IndexByte(line[sep+1:], separator)
+		next := bytes.IndexByte(line[sep+1:], record.Separator)
 		if next < 0 {
 			break
 		}
@@ -35,10 +35,6 @@ func broken(have []byte, n int, last bool) int {
 	}
 	return 0
 }
-
-// separator stands between a record and the names added to it (libaudit.h,
-// AUDIT_INTERP_SEPARATOR).
-const separator = 0x1D
 
 // mayBreak reports whether a line is of a type that can have an address: SOCKADDR,
 // or one of a program, in whose text auditd looks for saddr= as well. It is asked of

@@ -2,20 +2,20 @@ package stream
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // busy lets a gather see reads that bring so much each, so far apart besides its
 // own naps, and returns the nap it has settled on.
 func busy(room float64, records, bytes int, apart time.Duration, more bool) time.Duration {
-	now := time.Unix(1, 0)
 	var last time.Duration
-	g := &gather{room: room, now: func() time.Time { return now }}
-	g.sleep = func(d time.Duration) { last = d; now = now.Add(d) }
+	g := &gather{room: room}
 	for range 50 {
-		last = 0
+		began := time.Now()
 		g.wait()
-		now = now.Add(apart)
+		last = time.Since(began)
+		time.Sleep(apart)
 		// What comes is what the time brings: auditd does not wait for us.
 		scale := int(1 + last/apart)
 		g.got(records*scale, bytes*scale, more)
@@ -42,8 +42,10 @@ func TestGatherLetsFastRecordsComeTogether(t *testing.T) {
 		{"faster than is worth a nap", narrow, 1000, 200000, 100 * time.Microsecond, false, 0, 0},
 		{"more than one read can take", wide, 1000, BufferSize, 100 * time.Microsecond, true, 0, 0},
 	} {
-		if nap := busy(c.room, c.records, c.bytes, c.apart, c.more); nap < c.low || nap > c.top {
-			t.Errorf("%s: naps of %v, want %v to %v", c.name, nap, c.low, c.top)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			if nap := busy(c.room, c.records, c.bytes, c.apart, c.more); nap < c.low || nap > c.top {
+				t.Errorf("%s: naps of %v, want %v to %v", c.name, nap, c.low, c.top)
+			}
+		})
 	}
 }

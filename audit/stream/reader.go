@@ -34,7 +34,7 @@ func NewReader(in io.Reader) *Reader {
 // buffer is the size of auditd's send buffer, which is what they gather in.
 func NewLiveReader(in io.Reader, buffer int) *Reader {
 	r := NewReader(in)
-	r.gather = &gather{room: float64(buffer) / 2, sleep: time.Sleep, now: time.Now}
+	r.gather = &gather{room: float64(buffer) / 2}
 	return r
 }
 
@@ -108,24 +108,22 @@ const (
 // read: as long as it takes to fill half of the socket at the rate of the last
 // reads, so that auditd never has to wait.
 type gather struct {
-	room  float64       // how much may come together, as the kernel charges it
-	last  time.Time     // end of the last read
-	rate  float64       // smoothed charge a nanosecond, 0 while idle
-	nap   time.Duration // before the next read
-	sleep func(time.Duration)
-	now   func() time.Time
+	room float64       // how much may come together, as the kernel charges it
+	last time.Time     // end of the last read
+	rate float64       // smoothed charge a nanosecond, 0 while idle
+	nap  time.Duration // before the next read
 }
 
 func (g *gather) wait() {
 	if g.nap >= gatherMin {
-		g.sleep(g.nap)
+		time.Sleep(g.nap)
 	}
 }
 
 // got says that a read brought so many records and bytes, and whether there is
 // more than it could take.
 func (g *gather) got(records, bytes int, more bool) {
-	now := g.now()
+	now := time.Now()
 	took := now.Sub(g.last)
 	g.last = now
 	if took > gatherIdle || took <= 0 {
