@@ -76,13 +76,12 @@ func (s *completeness) add(typ uint32, body []byte) {
 
 // unnamed reports whether a PATH record says name=(null).
 func unnamed(body []byte) bool {
-	const head, null = len("item="), len(" name=(null)")
-	if len(body) < head || string(body[:head]) != "item=" {
+	const head = "item="
+	if !record.HasPrefix(body, head) {
 		return false
 	}
-	body = body[head:]
-	body = body[record.CountDigits(body):]
-	return len(body) >= null && string(body[:null]) == " name=(null)"
+	body = body[len(head):]
+	return record.HasPrefix(body[record.CountDigits(body):], " name=(null)")
 }
 
 // addCall reads "arch=c000003e syscall=59 success=yes ... items=2"
@@ -140,9 +139,9 @@ func (s *completeness) addItems(body []byte) {
 			return
 		}
 		body = body[k+1:]
-		const name = len("tems=")
-		if len(body) > name && string(body[:name]) == "tems=" {
-			body = body[name:]
+		const name = "tems="
+		if len(body) > len(name) && record.HasPrefix(body, name) {
+			body = body[len(name):]
 			break
 		}
 	}
@@ -190,11 +189,10 @@ func addressSize(rest []byte) uint32 {
 
 // addressBytes returns how many bytes the hex of a SOCKADDR record has.
 func addressBytes(body []byte) uint32 {
-	const head = len("saddr=")
-	if len(body) < head || string(body[:head]) != "saddr=" {
+	hex, ok := bytes.CutPrefix(body, []byte("saddr="))
+	if !ok {
 		return 0
 	}
-	hex := body[head:]
 	if end := bytes.IndexByte(hex, record.Separator); end >= 0 {
 		hex = hex[:end]
 	}
@@ -253,13 +251,9 @@ func callsOf(arch []byte) *calls {
 // field of its record (kernel/auditsc.c, audit_log_execve_info).
 // tail is the length of its last field, -1 where that is not known.
 func (s *completeness) addExecve(body []byte, tail int) {
-	const argc = len("argc=")
-	if len(body) >= argc && string(body[:argc]) == "argc=" {
-		s.argc = number(body[argc:])
-		body = body[argc+record.CountDigits(body[argc:]):]
-		for len(body) > 0 && body[0] == ' ' {
-			body = body[1:]
-		}
+	if rest, ok := bytes.CutPrefix(body, []byte("argc=")); ok {
+		s.argc = number(rest)
+		body = bytes.TrimLeft(rest[record.CountDigits(rest):], " ")
 		s.has |= partExecve
 	}
 	if tail < 0 || tail > len(body) {

@@ -30,20 +30,11 @@ func endQuoted(b []byte) []byte {
 
 // endsWhole judges a record by the end of its body.
 func endsWhole(typ uint32, body []byte) verdict {
-	// Comparing with a constant that is written out takes two instructions.
 	switch typ {
 	case record.TypeProctitle: // one field, and no interpreted ones
-		const head = len("proctitle=")
-		if len(body) < head || string(body[:head]) != "proctitle=" {
-			return truncated
-		}
-		return lookOnly(body[head:])
+		return lookOnly(body, "proctitle=")
 	case record.TypeCWD:
-		const head = len("cwd=")
-		if len(body) < head || string(body[:head]) != "cwd=" {
-			return truncated
-		}
-		return lookOnly(body[head:])
+		return lookOnly(body, "cwd=")
 	case record.TypePath:
 		if n := len(body); n > 14 && string(body[n-14:]) == " cap_frootid=0" {
 			return whole
@@ -80,12 +71,8 @@ func lookRaw(typ uint32, raw []byte) verdict {
 	if fromUser(typ) {
 		return is(len(raw) > 0 && raw[len(raw)-1] == '\'')
 	}
-	if typ == record.TypeSockaddr { // one field
-		const head = len("saddr=")
-		if len(raw) < head || string(raw[:head]) != "saddr=" {
-			return truncated
-		}
-		return lookSockaddr(raw[head:])
+	if typ == record.TypeSockaddr {
+		return lookSockaddr(raw)
 	}
 	key, value := lastField(raw)
 	if !endsWith(typ, key, value, raw) {
@@ -238,12 +225,13 @@ var noHex = func() (no [256]uint8) {
 	return no
 }()
 
-// lookSockaddr judges the hex of a socket address. Its length says little: the
+// lookSockaddr judges a record of a socket address, in hex. Its length says little: the
 // kernel logs as many bytes as the program gave, 1 to 128, of any family and also
 // where the call fails for that (net/socket.c, move_addr_to_kernel). Only an address
 // of the length that its family has, or the longest there is, is surely whole.
-func lookSockaddr(value []byte) verdict {
-	v := lookOnly(value)
+func lookSockaddr(raw []byte) verdict {
+	v := lookOnly(raw, "saddr=")
+	value := bytes.TrimPrefix(raw, []byte("saddr="))
 	if v != unsure || len(value) < 4 {
 		return v
 	}
@@ -351,26 +339,16 @@ func lookFields(raw, fields []byte) verdict {
 // lastID returns the name of the last field of a record that auditd interprets
 // as a user or group.
 func lastID(raw []byte) []byte {
-	const id = "id="
-	for k := len(raw) - len(id); k >= 0; {
-		switch raw[k] { // in steps as long as where its byte can stand in "id="
-		case '=':
-			k -= 2
-			continue
-		case 'd':
-			k--
-			continue
-		case 'i':
-			if raw[k+1] != 'd' || raw[k+2] != '=' {
-				break
-			}
-			from := bytes.LastIndexByte(raw[:k], ' ') + 1
-			switch name := raw[from : k+2]; string(name) {
-			case "uid", "auid", "euid", "suid", "fsuid", "ouid", "oauid", "old-auid", "gid", "egid", "sgid", "fsgid", "ogid":
-				return name
-			}
+	for {
+		k := bytes.LastIndex(raw, []byte("id="))
+		if k < 0 {
+			return nil
 		}
-		k -= len(id)
+		from := bytes.LastIndexByte(raw[:k], ' ') + 1
+		switch name := raw[from : k+len("id")]; string(name) {
+		case "uid", "auid", "euid", "suid", "fsuid", "ouid", "oauid", "old-auid", "gid", "egid", "sgid", "fsgid", "ogid":
+			return name
+		}
+		raw = raw[:k]
 	}
-	return nil
 }
