@@ -81,7 +81,7 @@ func (f *Merger) decide(n uint64, now time.Time, judge func(n uint64) fate) bool
 func (f *Merger) passed(n uint64, now time.Time) {
 	f.decide(n, now, func(n uint64) fate {
 		run, i := f.pending.at(n)
-		if e := f.witness.find(&run.Recs[i], f.witness.nodeKey(run.Node(i))); e != nil && e.held > 0 {
+		if e := f.witness.find(&run.Batch, i); e != nil && e.held > 0 {
 			return undecided
 		}
 		return f.overtaken(n, false)
@@ -134,12 +134,11 @@ func (f *Merger) judged(n uint64, fate fate, now time.Time) {
 	r := &run.Recs[i]
 	switch {
 	case !r.HasID():
-	case isDaemon(r):
+	case record.OfDaemon(r.Type):
 		f.witness.noteDaemon(r.Serial)
 	default:
-		node := f.witness.nodeKey(run.Node(i))
-		if e := f.witness.find(r, node); e == nil || e.types&byStream == 0 && e.millis != r.Millis {
-			f.witness.noteLog(r, node, l.dist)
+		if e := f.witness.find(&run.Batch, i); e == nil || e.types&byStream == 0 && e.millis != r.Millis {
+			f.witness.noteLog(&run.Batch, i, l.dist)
 		}
 	}
 }
@@ -155,7 +154,7 @@ func (f *Merger) byItself(n uint64, alone bool) (fate fate, final bool) {
 		return f.lastFate, true
 	case l.lineState&isSuspect != 0, !r.HasID(), r.Type == record.TypeEOE: // auditd logs no EOE
 		return toLeave, true
-	case isDaemon(r):
+	case record.OfDaemon(r.Type):
 		return giveIf(f.witness.daemonLine(r, alone, l.lineState&isResumed != 0)), true
 	}
 	fate = f.byEvent(n, l, run, i)
@@ -210,7 +209,7 @@ func giveIf(ok bool) fate {
 // no other event has its serial.
 func (f *Merger) byEvent(n uint64, l *awaitedLine, run *lineRun, i int) fate {
 	r := &run.Recs[i]
-	e := f.witness.find(r, f.witness.nodeKey(run.Node(i)))
+	e := f.witness.find(&run.Batch, i)
 	switch {
 	case e != nil && e.types&byStream != 0:
 		if single := singleType(r.Type); e.millis != r.Millis || e.types&single != 0 && !f.wasTruncated(e, single, &run.Batch, i) {
@@ -357,7 +356,7 @@ func (f *Merger) giveRun(b *record.Batch, at auditlog.Position, now time.Time, c
 		for i := range b.Recs {
 			switch r := &b.Recs[i]; {
 			case !r.HasID():
-			case !isDaemon(r):
+			case !record.OfDaemon(r.Type):
 				f.highest = r.Serial
 			case logOnly(r.Type) && give == nil:
 				f.count.LogOnly++

@@ -315,12 +315,12 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 func (f *Merger) noteLinePassed(b *record.Batch, i int) {
 	r := &b.Recs[i]
 	f.suspects(b, i)
-	if !r.HasID() || isDaemon(r) {
+	if !r.HasID() || record.OfDaemon(r.Type) {
 		return
 	}
 	f.witness.distance(r.Serial)
 	f.awaited.follow(r.Serial)
-	if e := f.witness.find(r, f.witness.nodeKey(b.Node(i))); e != nil {
+	if e := f.witness.find(b, i); e != nil {
 		e.line = f.awaited.end()
 	}
 }
@@ -332,12 +332,8 @@ func (f *Merger) consumersHave(b *record.Batch, i int) bool {
 		return false
 	}
 	k := keyOf(b, i)
-	if n := f.had.counts[k]; n > 0 {
-		if n == 1 {
-			delete(f.had.counts, k)
-		} else {
-			f.had.counts[k] = n - 1
-		}
+	if f.had.counts[k] > 0 {
+		f.had.counts[k]--
 		return true
 	}
 	r := &b.Recs[i]

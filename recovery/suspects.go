@@ -26,7 +26,7 @@ func (f *Merger) addLine(b *record.Batch, i int, now time.Time, state lineState)
 		state |= isBroken
 	}
 	n := f.awaited.add(b, i, now, state)
-	if r.HasID() && !isDaemon(r) && state&isCont == 0 {
+	if r.HasID() && !record.OfDaemon(r.Type) && state&isCont == 0 {
 		l, newer := f.awaited.line(n), false
 		if l.dist, newer = f.witness.distance(r.Serial); newer {
 			l.lineState |= isNewer

@@ -123,7 +123,7 @@ func (w *witness) note(b *record.Batch) {
 		if !r.HasID() || r.Flags&(record.Cont|record.Marker) != 0 {
 			continue
 		}
-		if isDaemon(r) {
+		if record.OfDaemon(r.Type) {
 			w.noteDaemon(r.Serial)
 			continue
 		}
@@ -137,8 +137,6 @@ func (w *witness) note(b *record.Batch) {
 		}
 	}
 }
-
-func isDaemon(r *record.Record) bool { return record.OfDaemon(r.Type) }
 
 // put notes a record that the stream has brought.
 func (w *witness) put(serial uint32, millis int64, node uint32) *witnessed {
@@ -160,7 +158,7 @@ func (w *witness) put(serial uint32, millis int64, node uint32) *witnessed {
 // settle notes that record i of the stream is being dealt with.
 func (w *witness) settle(b *record.Batch, i int) *witnessed {
 	r := &b.Recs[i]
-	e := w.find(r, w.nodeKey(b.Node(i)))
+	e := w.find(b, i)
 	if e == nil || e.types&byStream == 0 || e.millis != r.Millis {
 		return nil
 	}
@@ -175,28 +173,30 @@ func (e *witnessed) done() {
 	}
 }
 
-// find returns the event with r's serial, nil if there is none.
-func (w *witness) find(r *record.Record, node uint32) *witnessed {
+// find returns the event that has the serial of record i and is of its node, nil if there is none.
+func (w *witness) find(b *record.Batch, i int) *witnessed {
 	if w.events == nil {
 		return nil
 	}
-	e := &w.events[r.Serial%witnessSize]
-	if e.types == 0 || e.serial != r.Serial || e.node != node {
+	serial := b.Recs[i].Serial
+	e := &w.events[serial%witnessSize]
+	if e.types == 0 || e.serial != serial || e.node != w.nodeKey(b.Node(i)) {
 		return nil
 	}
 	return e
 }
 
-// noteLog notes an event that only the log has.
-func (w *witness) noteLog(r *record.Record, node, dist uint32) {
+// noteLog notes the event of line i, which only the log has.
+func (w *witness) noteLog(b *record.Batch, i int, dist uint32) {
 	if w.events == nil {
 		return
 	}
+	r := &b.Recs[i]
 	e := &w.events[r.Serial%witnessSize]
 	if e.types&byStream != 0 && w.any && int32(w.top-e.serial) >= 0 && w.top-e.serial < witnessSize {
 		return // of the stream, and not to be overwritten
 	}
-	*e = witnessed{millis: r.Millis, serial: r.Serial, node: node, dist: dist, types: byLog}
+	*e = witnessed{millis: r.Millis, serial: r.Serial, node: w.nodeKey(b.Node(i)), dist: dist, types: byLog}
 }
 
 func (w *witness) noteDaemon(serial uint32) {
