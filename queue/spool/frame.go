@@ -25,7 +25,6 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // header is what stands in front of a frame.
 type header struct {
 	file, salt uint32 // of its segment
-	off        uint32 // in its segment
 	run        uint32
 	seq        uint64 // frames of the run before this one
 	before     uint64 // records in them
@@ -77,15 +76,15 @@ func parseHeader(p []byte) (h header, ok bool) {
 		return h, false
 	}
 	h = header{
-		file: le.Uint32(p[8:]), salt: le.Uint32(p[12:]), off: le.Uint32(p[16:]),
-		run: le.Uint32(p[20:]), seq: le.Uint64(p[24:]),
+		file: le.Uint32(p[8:]), salt: le.Uint32(p[12:]), run: le.Uint32(p[20:]), seq: le.Uint64(p[24:]),
 		before: le.Uint64(p[40:]), whole: le.Uint64(p[48:]), sum: le.Uint32(p[80:]),
 		Frame: Frame{
-			First: le.Uint64(p[32:]), Records: le.Uint32(p[56:]), Bytes: le.Uint32(p[60:]), Whole: le.Uint32(p[64:]),
+			off: le.Uint32(p[16:]), First: le.Uint64(p[32:]),
+			Records: le.Uint32(p[56:]), Bytes: le.Uint32(p[60:]), Whole: le.Uint32(p[64:]),
 			Events: le.Uint32(p[68:]), FirstSerial: le.Uint32(p[72:]), LastSerial: le.Uint32(p[76:]),
 		},
 	}
-	h.Frame.off, h.Frame.total = h.off, h.Records
+	h.total = h.Records
 	ok = h.Records <= maxRecords && h.Bytes <= maxText && h.Whole <= h.Records && h.Events <= h.Records &&
 		h.First+uint64(h.Records) >= h.First && (h.Records > 0 || h.Bytes == 0)
 	return h, ok

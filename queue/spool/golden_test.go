@@ -33,8 +33,8 @@ func goldenBatch() *record.Batch {
 // They are on users' disks: where they change, version 1 must still be read.
 func TestGoldenFrame(t *testing.T) {
 	b := goldenBatch()
-	h := header{file: 0x41424344, salt: 0x51525354, off: 0x61626364, run: 0x71727374, seq: 0x8182838485868788, before: 0x9192939495969798, whole: 0xa1a2a3a4a5a6a7a8,
-		Frame: Frame{First: 0x3132333435363738}}
+	h := header{file: 0x41424344, salt: 0x51525354, run: 0x71727374, seq: 0x8182838485868788, before: 0x9192939495969798, whole: 0xa1a2a3a4a5a6a7a8,
+		Frame: Frame{off: 0x61626364, First: 0x3132333435363738}}
 	frame, err := appendFrame(nil, &h, b)
 	if err != nil {
 		t.Fatal(err)

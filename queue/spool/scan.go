@@ -176,15 +176,13 @@ func (sc *scanner) meet(h *header) {
 		sc.lose(n, h.before-sc.before, h.whole-sc.whole)
 	}
 	sc.hole = false
-	sc.seq, sc.before, sc.whole, sc.end = h.seq, h.before, h.whole, h.First
-	sc.next = max(sc.next, h.end())
+	sc.seq, sc.before, sc.whole = h.seq, h.before+uint64(h.Records), h.whole+uint64(h.Whole)
+	sc.end = h.end()
+	sc.next = max(sc.next, sc.end)
 	if h.mark() {
 		return
 	}
 	sc.seq++
-	sc.before += uint64(h.Records)
-	sc.whole += uint64(h.Whole)
-	sc.end += uint64(h.Records)
 	f := h.Frame
 	f.seg = sc.seg
 	sc.frames = append(sc.frames, f)
@@ -288,21 +286,14 @@ func (sc *scanner) search(off, size int64) int64 {
 // overlay makes one sequence of frames, given in the order they were written:
 // where two have the same numbers the later one is right, and of the earlier
 // only what it lacks is used.
-func (st *store) overlay(frames []Frame) []Frame {
-	overlap := false
-	for i := 1; i < len(frames) && !overlap; i++ {
-		overlap = frames[i-1].end() > frames[i].First
-	}
-	if !overlap {
-		return frames
-	}
-	var out []Frame
+func (st *store) overlay(frames []Frame) (out []Frame) {
+	var pieces []Frame
 	for _, f := range frames {
 		i, _ := slices.BinarySearchFunc(out, f.First, func(g Frame, n uint64) int {
 			return cmp.Compare(g.end(), n+1) // the first that ends after n
 		})
 		j, _ := slices.BinarySearchFunc(out, f.end(), func(g Frame, n uint64) int { return cmp.Compare(g.First, n) })
-		pieces := make([]Frame, 0, 3)
+		pieces = pieces[:0]
 		if i < j && out[i].First < f.First {
 			pieces = st.cut(pieces, out[i], out[i].First, f.First)
 		}

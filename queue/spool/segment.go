@@ -16,9 +16,8 @@ type segment struct {
 	clean      bool  // ended with an end mark
 	keep       bool  // could not be read: it stays until the next start
 
-	live     int      // frames not released
-	released []uint64 // a bit for each frame id
-	ids      uint32   // given out
+	live     int    // frames not released
+	released []bool // of each frame, by its id
 
 	h     handle // of the one that is written, and of one that waits to be synced
 	dirty bool   // written to since the last sync began
@@ -27,20 +26,15 @@ type segment struct {
 
 // addFrame gives a frame of the segment its id.
 func (seg *segment) addFrame() (id uint32) {
-	id = seg.ids
-	seg.ids++
 	seg.live++
-	if int(id/64) == len(seg.released) {
-		seg.released = append(seg.released, 0)
-	}
-	return id
+	seg.released = append(seg.released, false)
+	return uint32(len(seg.released) - 1)
 }
 
 // release marks a frame as not needed any more; doing it twice does no harm.
 func (seg *segment) release(id uint32) {
-	word, bit := &seg.released[id/64], uint64(1)<<(id%64)
-	if *word&bit == 0 {
-		*word |= bit
+	if !seg.released[id] {
+		seg.released[id] = true
 		seg.live--
 	}
 }

@@ -37,7 +37,7 @@ func (s *Spool) Append(first uint64, b *record.Batch) (Frame, error) {
 		return Frame{}, err
 	}
 	f := h.Frame
-	f.seg, f.off, f.total, f.id = s.cur, h.off, h.Records, s.cur.addFrame()
+	f.seg, f.total, f.id = s.cur, h.Records, s.cur.addFrame()
 	s.seq++
 	s.before += uint64(f.Records)
 	s.whole += uint64(f.Whole)
@@ -114,7 +114,7 @@ func (s *Spool) newSegment(first uint64) error {
 // one with each try.
 func (s *Spool) dropEmpty() {
 	last := s.segs[len(s.segs)-1]
-	if last == s.cur || last.ids > 0 || s.remove(last) != nil {
+	if last == s.cur || len(last.released) > 0 || s.remove(last) != nil {
 		return
 	}
 	s.segs = s.segs[:len(s.segs)-1]
