@@ -24,8 +24,8 @@ type Cursor struct {
 	ahead   uint64 // end of the block after the one it was at last
 	view    *block // of the batch handed out last
 	viewPos uint64 // number of that batch's first record
-	waits   bool   // in Next, wants to be woken
-	loading bool   // for a block, not for new records
+	waits   bool   // for new records, and wants to be woken
+	loading bool   // the same, for a block
 	lost    uint64 // records it was made to skip
 	gone    bool
 
@@ -100,7 +100,7 @@ func (c *Cursor) Take() (record.Batch, error) {
 	blk := c.find()
 	switch {
 	case blk != nil && blk.recs == nil:
-		c.waits, c.loading = true, true
+		c.loading = true
 		q.spiller.wake()
 		return record.Batch{}, nil
 	case len(c.pendingMarkers) > 0:
@@ -304,7 +304,7 @@ func (q *Queue) remove(c *Cursor) {
 // wake wakes the cursors that wait and have something to take.
 func (q *Queue) wake() {
 	for _, c := range q.cursors {
-		if c.waits && !c.loading && c.pos < q.tail {
+		if c.waits && c.pos < q.tail {
 			c.waits = false
 			c.notify()
 		}
@@ -315,7 +315,7 @@ func (q *Queue) wake() {
 func (q *Queue) loaded() {
 	for _, c := range q.cursors {
 		if c.loading {
-			c.waits, c.loading = false, false
+			c.loading = false
 			c.notify()
 		}
 	}

@@ -77,7 +77,7 @@ func (q *Queue) awaitSpill() bool {
 	}
 	ops := p.ops
 	began := time.Now()
-	woken := q.waitForRoom(q.patience, nil)
+	woken := q.waitForRoom(time.After(q.patience), nil)
 	took := time.Since(began)
 	q.patience -= took
 	q.count.SpillWaited += took
@@ -90,16 +90,16 @@ func (q *Queue) awaitSpill() bool {
 func (q *Queue) waitForLosslessRoom() bool {
 	began := time.Now()
 	q.count.StallSince = began
-	woken := q.waitForRoom(0, q.stop)
+	woken := q.waitForRoom(nil, q.stop)
 	q.count.Stalls++
 	q.count.Stalled += time.Since(began)
 	q.count.StallSince = time.Time{}
 	return woken
 }
 
-// waitForRoom lets go of the lock until Put is to look again. It reports false when limit,
-// unless that is zero, has passed or stop was closed before.
-func (q *Queue) waitForRoom(limit time.Duration, stop <-chan struct{}) (woken bool) {
+// waitForRoom lets go of the lock until Put is to look again. It reports false when over has
+// a time or stop was closed before.
+func (q *Queue) waitForRoom(over <-chan time.Time, stop <-chan struct{}) (woken bool) {
 	q.wake()
 	select { // a token of an earlier wait that ended otherwise
 	case <-q.room:
@@ -111,10 +111,6 @@ func (q *Queue) waitForRoom(limit time.Duration, stop <-chan struct{}) (woken bo
 	}
 	q.mu.Unlock()
 	defer q.mu.Lock()
-	var over <-chan time.Time
-	if limit > 0 {
-		over = time.After(limit)
-	}
 	select {
 	case <-q.room:
 		return true
@@ -210,8 +206,7 @@ func (q *Queue) makeRoom() bool {
 			q.trim(q.tail, SlowClient)
 		}
 	case q.cfg.Slow == Drop && q.delivered.end() > slow.pos:
-		to := q.skipTo(slow.pos)
-		slow.skip(to)
+		slow.skip(q.skipTo(slow.pos))
 	default:
 		return false
 	}
