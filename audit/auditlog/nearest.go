@@ -41,7 +41,6 @@ type nearest struct {
 	id    record.ID
 	nodes map[string]*boots
 	past  Position // after the last line that is not newer, of any node
-	any   bool
 }
 
 // boots are those of one node, as its lines show them.
@@ -78,7 +77,6 @@ func (x *nearLine) daemon() bool { return record.OfDaemon(x.typ) }
 
 // add takes in one line, in the order of the log.
 func (s *nearest) add(node []byte, x nearLine) {
-	s.any = true
 	b := s.nodes[string(node)]
 	if b == nil {
 		if len(s.nodes) >= nearNodes {
@@ -269,7 +267,7 @@ func (l *Reader) nearest(id record.ID, from Position) (Position, error) {
 	switch {
 	case ok:
 		return p, nil
-	case !s.any:
+	case len(s.nodes) == 0: // there is no line
 		return l.SeekEnd()
 	case !first:
 		return start, nil
