@@ -154,6 +154,7 @@ func (n *node) registers(r *record.Record, body []byte) {
 		n.gaps[i].last = r.Serial
 		if rest.first, rest.stopped = r.Serial+1, false; r.Serial != g.last && len(n.gaps) < maxGaps {
 			n.gaps = slices.Insert(n.gaps, i+1, rest)
+			*n.allGaps++
 		}
 		return
 	}

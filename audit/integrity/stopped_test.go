@@ -137,6 +137,9 @@ func TestAnOrdinaryStopIsNoLoss(t *testing.T) {
 				}
 			}
 			settle(true)
+			if tr.order.gaps != 0 {
+				t.Errorf("%s, restart %v: %d gaps are counted when none is left", name, restart, tr.order.gaps)
+			}
 			slices.Sort(stopped)
 			slices.Sort(lost)
 			if !slices.Equal(stopped, c.stopped) || !slices.Equal(lost, c.lost) {
