@@ -6,8 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPropertyPassed holds passed against a plain set.
-func TestPropertyPassed(t *testing.T) {
+func TestDeliveredRangesAreAsAPlainSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p deliveredRanges
 		set := make(map[uint64]bool)
@@ -55,7 +54,7 @@ func TestWhatOnlyASlowClientCouldHaveIsNotDelivered(t *testing.T) {
 	}
 }
 
-// TestWhatAClientThatLeavesHadNotTaken is no other's, when that came later.
+// TestWhatAClientThatLeavesHadNotTaken: a client that came later does not get it.
 func TestWhatAClientThatLeavesHadNotTaken(t *testing.T) {
 	for _, c := range []struct {
 		hold, closed bool

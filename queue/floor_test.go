@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestFloor: a doubt puts a consumer back to the last mark before it, and what was
+// TestADoubtPutsTheFloorBack: a doubt puts a consumer back to the last mark before it, and what was
 // missing keeps it there until that is delivered.
-func TestFloor(t *testing.T) {
+func TestADoubtPutsTheFloorBack(t *testing.T) {
 	q := New(Options{Config: Config{Depth: 1000, Bytes: 1 << 20, Hold: true}})
 	q.floors.every = 0
 	c := q.Cursor()

@@ -2,9 +2,9 @@ package queue
 
 import "testing"
 
-// TestRangeOfALoss: first is never after last, and both are reached, in whatever order
+// TestTheRangeOfALossHoldsAllItsSerials: first is never after last, and both are reached, in whatever order
 // losses are noted.
-func TestRangeOfALoss(t *testing.T) {
+func TestTheRangeOfALossHoldsAllItsSerials(t *testing.T) {
 	for _, c := range []struct {
 		serials     []uint32
 		first, last uint32

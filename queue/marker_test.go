@@ -61,7 +61,7 @@ func TestOneMarkerForEachEpisodeInFrontOfTheNextRecord(t *testing.T) {
 	}
 }
 
-// TestAMarkerHasAHeader as auditd's own records have.
+// TestAMarkerHasAHeader: one like that of auditd's own records.
 func TestAMarkerHasAHeader(t *testing.T) {
 	q := New(Options{Config: marked(1), Name: "box"})
 	defer q.Close()
@@ -84,8 +84,8 @@ func TestAMarkerHasAHeader(t *testing.T) {
 	}
 }
 
-// TestAQuietConsumerIsTold when nothing is taken any more, soon once and then seldom.
-func TestAQuietConsumerIsTold(t *testing.T) {
+// TestAQuietConsumerGetsItsMarker: soon after the first loss, and then seldom.
+func TestAQuietConsumerGetsItsMarker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := marked(2)
 		cfg.Action = Suspend
@@ -130,7 +130,7 @@ func TestAQuietConsumerIsTold(t *testing.T) {
 	})
 }
 
-func TestCloseTellsWhatWasLostLast(t *testing.T) {
+func TestCloseReportsTheLastLoss(t *testing.T) {
 	q := New(Options{Config: marked(2), Name: "box"})
 	c := q.Cursor()
 	defer c.Close()
@@ -157,7 +157,7 @@ func TestNoMarkerWithinALine(t *testing.T) {
 	}
 }
 
-func TestWithoutMarkersNothingIsTold(t *testing.T) {
+func TestWithoutMarkersNothingIsReported(t *testing.T) {
 	cfg := marked(2)
 	cfg.Markers = false
 	q := New(Options{Config: cfg, Name: "box"})
@@ -172,9 +172,9 @@ func TestWithoutMarkersNothingIsTold(t *testing.T) {
 	}
 }
 
-// TestASlowClientIsToldExactlyWhatItMissed, though it was in the middle of a write
+// TestASlowClientLearnsExactlyWhatItMissed, though it was in the middle of a write
 // and finished some of what it was made to skip.
-func TestASlowClientIsToldExactlyWhatItMissed(t *testing.T) {
+func TestASlowClientLearnsExactlyWhatItMissed(t *testing.T) {
 	for finished := range 9 {
 		cfg := marked(10)
 		cfg.Hold, cfg.Slow = false, Drop
@@ -226,7 +226,6 @@ func TestASlowClientIsToldExactlyWhatItMissed(t *testing.T) {
 	}
 }
 
-// TestAMarkerThatWasNotDeliveredIsTheNextClients.
 func TestAMarkerThatWasNotDeliveredIsTheNextClients(t *testing.T) {
 	cfg := marked(4)
 	cfg.Hold, cfg.Slow = false, Drop

@@ -313,10 +313,10 @@ func (m *spoolModel) drain(t *rapid.T) {
 // inBubble hides Deadline, which must not be asked for in a bubble.
 type inBubble struct{ testing.TB }
 
-// TestPropertySpool: over random schedules of puts, clients, policies, restarts,
+// TestPropertyBalanceWithASpool: over random schedules of puts, clients, policies, restarts,
 // kills and faults of the disk, the ledger balances after each step, records
 // come in order and unaltered, and none comes that was not put.
-func TestPropertySpool(t *testing.T) {
+func TestPropertyBalanceWithASpool(t *testing.T) {
 	for name, st := range map[string]func(*rapid.T) storage{
 		"faults": func(t *rapid.T) storage {
 			return &memStorage{d: newMemDisk(int64(rapid.IntRange(100, 20000).Draw(t, "disk")))}

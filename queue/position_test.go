@@ -7,9 +7,9 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestPositionIsBehindTheLastRecordOfTheLog: neither EOE nor a piece of a line nor
+// TestPositionIsAfterTheLastRecordOfTheLog: neither EOE nor a piece of a line nor
 // a marker is in audit.log; after a late record it is not known what was had.
-func TestPositionIsBehindTheLastRecordOfTheLog(t *testing.T) {
+func TestPositionIsAfterTheLastRecordOfTheLog(t *testing.T) {
 	q := New(Options{Config: marked(1000), Name: "box", Position: Position{Number: 77, ID: record.ID{Serial: 5}, HasID: true}})
 	defer q.Close()
 	c := q.Cursor()
@@ -45,8 +45,8 @@ func TestPositionIsBehindTheLastRecordOfTheLog(t *testing.T) {
 	}
 }
 
-// TestPositionOverBlocksOnDisk holds the position against the last record taken.
-func TestPositionOverBlocksOnDisk(t *testing.T) {
+// TestPositionIsThatOfTheLastRecordTaken: also where blocks were stored.
+func TestPositionIsThatOfTheLastRecordTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := begin(t, spooled(20), newMemDisk(1<<20))
 		putEvents(q, 1, 500, 1)

@@ -181,7 +181,7 @@ func TestSingleAndHaltAreTriggeredOnce(t *testing.T) {
 	}
 }
 
-func TestNobodyConnected(t *testing.T) {
+func TestWithoutAClientRecordsAreDiscarded(t *testing.T) {
 	q := New(Options{Config: Config{Depth: 10, Bytes: 1 << 20}})
 	q.Put(events(1, 3, 1))
 	c := q.Cursor()
@@ -314,7 +314,7 @@ func TestLongLineWhoseTailIsDroppedIsEnded(t *testing.T) {
 	}
 }
 
-func TestClientThatComesWithinALongLineBeginsBehindIt(t *testing.T) {
+func TestClientThatComesWithinALongLineBeginsAfterIt(t *testing.T) {
 	q := New(Options{Config: Config{Depth: 100, Bytes: 1 << 20}})
 	all := pieces(4)
 	q.Put(&record.Batch{Buf: all.Buf, Recs: all.Recs[:2]})

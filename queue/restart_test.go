@@ -12,7 +12,7 @@ import (
 	"audisp-relay/queue/spool"
 )
 
-func TestAbandonDoesNotWaitForAHangingDisk(t *testing.T) {
+func TestShutdownDoesNotWaitForAHangingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk(1 << 20)
 		d.hangUp(true)
@@ -30,7 +30,7 @@ func TestAbandonDoesNotWaitForAHangingDisk(t *testing.T) {
 	})
 }
 
-// TestTheRestIsStoredAtTheEnd and delivered by the next run, after what the
+// TestTheRestIsStoredAtTheEnd, and the next run delivers it, after what the
 // first has delivered.
 func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -75,9 +75,9 @@ func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 	})
 }
 
-// TestAfterAKill the stored frames are all there, the first of them in part, and new
+// TestStoredFramesAreThereAfterAKill: all of them, the first in part, and new
 // records continue after them.
-func TestAfterAKill(t *testing.T) {
+func TestStoredFramesAreThereAfterAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk(1 << 20)
 		q := begin(t, spooled(20), d)
@@ -106,8 +106,8 @@ func TestAfterAKill(t *testing.T) {
 	})
 }
 
-// TestDamagedFramesAreSkippedAndTold: neighbours at once, at their place.
-func TestDamagedFramesAreSkippedAndTold(t *testing.T) {
+// TestDamagedFramesAreSkippedAndReported: neighbours at once, at their place.
+func TestDamagedFramesAreSkippedAndReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk(1 << 20)
 		q := begin(t, spooled(20), d)
@@ -209,8 +209,8 @@ func TestCloseThenDrainFromDisk(t *testing.T) {
 	})
 }
 
-// TestRealSpool: the queue and spool.Spool fit together, over a restart.
-func TestRealSpool(t *testing.T) {
+// TestQueueAndSpoolFitTogether: the queue and spool.Spool fit together, over a restart.
+func TestQueueAndSpoolFitTogether(t *testing.T) {
 	dir := t.TempDir()
 	open := func() *spool.Spool {
 		s, err := spool.Open(spool.Options{Dir: dir, MaxSize: 16 << 20})
@@ -253,8 +253,8 @@ func TestRealSpool(t *testing.T) {
 	}
 }
 
-// TestNumbersGoOnBehindAllThatWereEverStored, also after a frame that cannot be counted.
-func TestNumbersGoOnBehindAllThatWereEverStored(t *testing.T) {
+// TestNumbersContinueAfterAllThatWereEverStored, also after a frame that cannot be counted.
+func TestNumbersContinueAfterAllThatWereEverStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, hold := range []bool{true, false} {
 			d := newMemDisk(1 << 20)

@@ -70,7 +70,7 @@ func TestWhatMemoryDoesNotHoldComesBackInOrder(t *testing.T) {
 	}
 }
 
-func TestBothFullAndLossyDropsTheNewestAndTells(t *testing.T) {
+func TestBothFullAndLossyDropsTheNewestAndReportsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said []error
 		d := newMemDisk(2000)
@@ -156,8 +156,8 @@ func TestAHangingDiskCostsOneWait(t *testing.T) {
 	})
 }
 
-// TestNobodyConnectedAndNothingToBeHeld: what is stored goes with the rest.
-func TestNobodyConnectedAndNothingToBeHeld(t *testing.T) {
+// TestWithoutAClientStoredRecordsAreDiscarded: what is stored goes with the rest.
+func TestWithoutAClientStoredRecordsAreDiscarded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := spooled(20)
 		cfg.Hold = false

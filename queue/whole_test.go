@@ -9,8 +9,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestWhole: whatever the sizes, a cursor gets no event in part.
-func TestWhole(t *testing.T) {
+// TestACursorGetsNoEventInPart: whatever the sizes, a cursor gets no event in part.
+func TestACursorGetsNoEventInPart(t *testing.T) {
 	cfg := Config{Depth: 1 << 20, Bytes: 1 << 30, Hold: true, Whole: true}
 	q := New(Options{Config: cfg, Name: "box"})
 	c := q.Cursor()
@@ -55,9 +55,9 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestWholeTorn: a client that was made to skip while it had an event in part, and
+// TestAClientThatHadTheRestOfAnEventMissedOthersOnly: a client that was made to skip while it had an event in part, and
 // then had the rest of it, learns of the others only.
-func TestWholeTorn(t *testing.T) {
+func TestAClientThatHadTheRestOfAnEventMissedOthersOnly(t *testing.T) {
 	put := func(q *Queue, first, n int) {
 		b := events(first, n, 3)
 		for i := 2; i < len(b.Recs); i += 3 {

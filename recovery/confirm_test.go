@@ -24,9 +24,9 @@ func userLines(first, last uint32) (list []string) {
 
 func join(lists ...[]string) []string { return slices.Concat(lists...) }
 
-// TestSecondLine: what the log has and the stream has not, case by case. What is to
+// TestLinesThatOnlyTheLogHasAreJudged: what the log has and the stream has not, case by case. What is to
 // come out is the log without the lines that say foreign, and what the stream alone has.
-func TestSecondLine(t *testing.T) {
+func TestLinesThatOnlyTheLogHasAreJudged(t *testing.T) {
 	call := func(serial uint32) []string {
 		e := &modelEvent{serial: serial, millis: 1_800_000_000_000 + int64(serial%1000)*1000}
 		m := newModel(1, 0)
@@ -196,9 +196,9 @@ func pendingIsBounded(t *testing.T, held int) {
 	}
 }
 
-// TestSilentStream: what the log has after the last record of a stream that says
+// TestASilentStreamGetsTheRestOfTheLog: what the log has after the last record of a stream that says
 // nothing more is given after a while, if it continues from there.
-func TestSilentStream(t *testing.T) {
+func TestASilentStreamGetsTheRestOfTheLog(t *testing.T) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
 	p.f.static = false
 	p.f.letLogLead(time.Now(), 0, time.Hour)

@@ -341,9 +341,9 @@ func (p *player) play(t *testing.T, log, sent []string) {
 	}
 }
 
-// TestHostile: whatever stands in the log, nothing forged comes out, nothing real is
+// TestForgedLinesAreNotGiven: whatever stands in the log, nothing forged comes out, nothing real is
 // missing, and what is said to be lost is what is.
-func TestHostile(t *testing.T) {
+func TestForgedLinesAreNotGiven(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -372,9 +372,9 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestHostileAtAStart: of what was logged while the relay did not run each consumer
+// TestForgedLinesAreNotGivenAtAStart: of what was logged while the relay did not run each consumer
 // gets all that is real, at once, and nothing far from those beside it.
-func TestHostileAtAStart(t *testing.T) {
+func TestForgedLinesAreNotGivenAtAStart(t *testing.T) {
 	for seed := range uint64(25) {
 		m := newModel(seed, 800)
 		m.far = true

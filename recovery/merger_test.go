@@ -21,9 +21,9 @@ import (
 	"audisp-relay/testdata/captures"
 )
 
-// TestCutRecords: auditd 4.2.1 leaves 16 bytes off each record of the kernel; the
+// TestTruncatedRecordsAreReplaced: auditd 4.2.1 leaves 16 bytes off each record of the kernel; the
 // log has them whole.
-func TestCutRecords(t *testing.T) {
+func TestTruncatedRecordsAreReplaced(t *testing.T) {
 	log := captures.Read(t, "audit-4.2.1-raw.log.gz")
 	for _, form := range []string{"string", "binary"} {
 		input := captures.Read(t, "audit-4.2.1-raw."+form+".gz")
@@ -86,8 +86,8 @@ func at(s []string, i int) string {
 // whole are the captures whose stream has every record of the log unharmed.
 var whole = []string{"audit-3.0.9-raw", "audit-3.0.9-enriched", "audit-3.0.9-node", "audit-4.2.1-enriched"}
 
-// TestUnharmed: the log is not read where nothing is missing.
-func TestUnharmed(t *testing.T) {
+// TestAWholeStreamNeedsNoLog: the log is not read where nothing is missing.
+func TestAWholeStreamNeedsNoLog(t *testing.T) {
 	for _, name := range whole {
 		input := captures.Read(t, name+".string.gz")
 		out := new(collector)
@@ -138,10 +138,10 @@ func harm(input []byte, rnd *rand.Rand, percent int) []byte {
 	return bytes.Join(out, nil)
 }
 
-// TestHarmed: whatever a stream has lost, the consumers have the log's records.
+// TestAHarmedStreamIsRepaired: whatever a stream has lost, the consumers have the log's records.
 // The first record harmed may be a cut one that looks whole; so doubt is there
 // from the beginning, as it is at a start with positions.
-func TestHarmed(t *testing.T) {
+func TestAHarmedStreamIsRepaired(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -160,9 +160,9 @@ func TestHarmed(t *testing.T) {
 	}
 }
 
-// TestRunIntoTheNext: a record that has lost no more than its newline, so that it begins as its
+// TestARecordRunIntoTheNextIsReplaced: a record that has lost no more than its newline, so that it begins as its
 // line of the log does and the next one follows, is a damaged copy too.
-func TestRunIntoTheNext(t *testing.T) {
+func TestARecordRunIntoTheNextIsReplaced(t *testing.T) {
 	for _, name := range whole {
 		for seed := range uint64(4) {
 			rnd := rand.New(rand.NewPCG(seed, 11))
@@ -186,10 +186,10 @@ func TestRunIntoTheNext(t *testing.T) {
 	}
 }
 
-// TestDropped: records dropped from a stream that leads are given from the log,
+// TestDroppedRecordsAreRecovered: records dropped from a stream that leads are given from the log,
 // none twice. Those given after later ones say so: a saved position must not go
 // back to them.
-func TestDropped(t *testing.T) {
+func TestDroppedRecordsAreRecovered(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -224,8 +224,8 @@ func TestDropped(t *testing.T) {
 	}
 }
 
-// TestLostForGood: what neither stream nor log has is reported.
-func TestLostForGood(t *testing.T) {
+// TestWhatIsFoundNowhereIsReported: what neither stream nor log has is reported.
+func TestWhatIsFoundNowhereIsReported(t *testing.T) {
 	name := whole[1]
 	gone := 0
 	without := func(data []byte) []byte {
@@ -271,9 +271,9 @@ func serialOf(line []byte) (n uint32) {
 	return n
 }
 
-// TestResume: each consumer continues after its own position, and nothing comes
+// TestConsumersResumeAtTheirPositions: each consumer continues after its own position, and nothing comes
 // twice when the stream brings again what stood in the log.
-func TestResume(t *testing.T) {
+func TestConsumersResumeAtTheirPositions(t *testing.T) {
 	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(seed, 11))
 		name := whole[rnd.IntN(len(whole))]
@@ -353,9 +353,9 @@ func idsOf(t testing.TB, log []byte) (ids []record.ID) {
 	return ids
 }
 
-// TestStreamEndsEarly: what auditd had logged and not dispatched when it ended
+// TestUndispatchedRecordsAreGivenAtTheEnd: what auditd had logged and not dispatched when it ended
 // is given at the end.
-func TestStreamEndsEarly(t *testing.T) {
+func TestUndispatchedRecordsAreGivenAtTheEnd(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 13))
 		name := whole[rnd.IntN(len(whole))]
@@ -381,9 +381,9 @@ func (h hungLog) Next(b *record.Batch) (auditlog.Position, error) {
 	return h.Reader.Next(b)
 }
 
-// TestHungLog: the stream continues without a log that hangs, and loses nothing it
+// TestAHungLogDoesNotStopTheStream: the stream continues without a log that hangs, and loses nothing it
 // brought, cut or not.
-func TestHungLog(t *testing.T) {
+func TestAHungLogDoesNotStopTheStream(t *testing.T) {
 	for _, name := range []string{whole[1], "audit-4.2.1-raw"} {
 		t.Run(name, func(t *testing.T) { hang(t, captures.Read(t, name+".string.gz")) })
 	}
@@ -413,9 +413,9 @@ func hang(t *testing.T, input []byte) {
 	}
 }
 
-// TestLogThatWasDown: what the stream brought while the log could not be read is
+// TestALogThatWasDownGivesNothingTwice: what the stream brought while the log could not be read is
 // not given again from it.
-func TestLogThatWasDown(t *testing.T) {
+func TestALogThatWasDownGivesNothingTwice(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 5))
 	path := filepath.Join(t.TempDir(), "audit.log")
 	log := captures.Read(t, whole[1]+".log.gz")

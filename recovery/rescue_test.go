@@ -25,9 +25,9 @@ func (c *collected) Put(b *record.Batch) {
 
 func (c *collected) Lost(integrity.Gap) {}
 
-// TestFeedPanics: what the stream brings is given although the Merger panics over it, what waits for
+// TestAPanicCostsNoRecord: what the stream brings is given although the Merger panics over it, what waits for
 // the log, too, and nothing is locked after that.
-func TestFeedPanics(t *testing.T) {
+func TestAPanicCostsNoRecord(t *testing.T) {
 	out := new(collected)
 	told := 0
 	f := New(Options{Log: auditlog.New("/nowhere/audit.log"), Network: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: out, Say: zap.NewNop(),

@@ -6,9 +6,9 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestDaemonLines: which lines of auditd's own are believed though the stream does not have
+// TestLinesOfAuditdsOwnAreBelieved: which lines of auditd's own are believed though the stream does not have
 // them. A series of serials begins at random with each start of auditd.
-func TestDaemonLines(t *testing.T) {
+func TestLinesOfAuditdsOwnAreBelieved(t *testing.T) {
 	const start, end, config, daemonErr = 1200, 1201, 1203, 1209
 	for _, c := range []struct {
 		name           string

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestOpenMakes(t *testing.T) {
+func TestOpenMakesTheDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a/b/c")
 	d, err := Open(dir)
 	if err != nil {
@@ -33,7 +33,7 @@ func TestOpenMakes(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestOpenRefusesUnsafeDirectories(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	open, foreign := filepath.Join(dir, "open"), filepath.Join(dir, "foreign")
@@ -83,7 +83,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 // The second of two holders waits a while for the first to end.
-func TestTwoHolders(t *testing.T) {
+func TestTheSecondHolderWaits(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	synctest.Test(t, func(t *testing.T) {
 		first, err := Open(dir)
@@ -111,7 +111,7 @@ func TestTwoHolders(t *testing.T) {
 
 // Who waits for a lock file that is removed does not take it for the new
 // one that others lock.
-func TestLockFileReplaced(t *testing.T) {
+func TestAReplacedLockFileIsNotTheLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	for _, replace := range []bool{false, true} {
 		old, err := os.Create(path)
@@ -134,7 +134,7 @@ func TestLockFileReplaced(t *testing.T) {
 }
 
 // A child that outlives the relay does not keep its lock.
-func TestChildDoesNotInherit(t *testing.T) {
+func TestAChildDoesNotInheritTheLock(t *testing.T) {
 	d := open(t)
 	child := exec.Command("/bin/cat")
 	in, err := child.StdinPipe()
@@ -158,7 +158,7 @@ func TestChildDoesNotInherit(t *testing.T) {
 
 // A relay that is killed while it saves leaves a state that was saved, never an
 // older one than was there, and no lock.
-func TestKilledWriter(t *testing.T) {
+func TestAKilledWriterLeavesASavedState(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	last := uint64(0)
 	for round := range 25 {
@@ -208,7 +208,7 @@ func TestKilledWriter(t *testing.T) {
 
 // A disk that is full or read-only costs the save, not the state before, and
 // continues when there is room again.
-func TestFullAndReadOnlyDisk(t *testing.T) {
+func TestAFullOrReadOnlyDiskCostsTheSaveOnly(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"small", "ro"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {

@@ -46,7 +46,7 @@ var full = State{
 	},
 }
 
-func TestSaveLoad(t *testing.T) {
+func TestLoadReturnsWhatWasSaved(t *testing.T) {
 	d := open(t)
 	for _, s := range []State{{}, full, {BootID: "last"}} {
 		if err := d.Save(s); err != nil {
@@ -81,7 +81,7 @@ func TestLoadBeforeTheFirstSave(t *testing.T) {
 
 // No byte can change and no end be missing without being noticed, or else it
 // means the same.
-func TestLoadDamaged(t *testing.T) {
+func TestADamagedFileIsNotLoaded(t *testing.T) {
 	d := open(t)
 	if err := d.Save(full); err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestLoadDamaged(t *testing.T) {
 	}
 }
 
-func TestLoadHostile(t *testing.T) {
+func TestHostileFilesAreNotLoaded(t *testing.T) {
 	big := `{"crc32c":0,"state":"` + strings.Repeat("x", maxFile) + `"}`
 	for name, put := range map[string]func(path string) error{
 		"Empty":     func(p string) error { return os.WriteFile(p, nil, 0o600) },
@@ -162,7 +162,7 @@ func TestLoadHostile(t *testing.T) {
 }
 
 // What an earlier or a later relay wrote is not guessed at.
-func TestLoadOtherVersion(t *testing.T) {
+func TestAnotherVersionIsNotLoaded(t *testing.T) {
 	for _, text := range []string{
 		`{"crc32c":3402289634,"state":{"version":2}}`,
 		`{"crc32c":4056784643,"state":{"version":0}}`,
@@ -189,7 +189,7 @@ func resum(t *testing.T, text string) string {
 	return string(b)
 }
 
-func TestSaveTooLarge(t *testing.T) {
+func TestATooLargeStateIsNotSaved(t *testing.T) {
 	d := open(t)
 	if err := d.Save(full); err != nil {
 		t.Fatal(err)
@@ -226,9 +226,9 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// TestReplaceFileIsNoOther: what is written does not go through what stands at the temporary
+// TestReplaceFileFollowsNothing: what is written does not go through what stands at the temporary
 // name.
-func TestReplaceFileIsNoOther(t *testing.T) {
+func TestReplaceFileFollowsNothing(t *testing.T) {
 	for name, make := range map[string]func(path, victim string) error{
 		"hard link":     func(path, victim string) error { return os.Link(victim, path) },
 		"symbolic link": func(path, victim string) error { return os.Symlink(victim, path) },

@@ -17,7 +17,7 @@ import (
 	"audisp-relay/audit/record"
 )
 
-func TestTruncated(t *testing.T) {
+func TestATruncatedLogIsReadFromItsBeginning(t *testing.T) {
 	a := startFake(t, t.TempDir(), 3)
 	l := New(a.path)
 	defer l.Close()
@@ -45,7 +45,7 @@ func TestTruncated(t *testing.T) {
 	same(t, "rotated", poll(t, l), logLine(3, 100))
 }
 
-func TestReplaced(t *testing.T) {
+func TestAReplacedLogIsReportedAndRead(t *testing.T) {
 	dir := t.TempDir()
 	a := startFake(t, dir, 3)
 	l := New(a.path)
@@ -69,7 +69,7 @@ func TestReplaced(t *testing.T) {
 	same(t, "replaced", poll(t, l), logLine(4, 100))
 }
 
-func TestReplacedWithoutKnownFile(t *testing.T) {
+func TestOnlyTheNewLogOfAReplacedDirectoryIsRead(t *testing.T) {
 	dir := t.TempDir()
 	a := startFake(t, dir, 3)
 	a.write(logLine(1, 100))
@@ -142,7 +142,7 @@ func TestAbsentForAWhile(t *testing.T) {
 	})
 }
 
-func TestNotRegular(t *testing.T) {
+func TestOnlyRegularFilesAreRead(t *testing.T) {
 	make := map[string]func(path string) error{
 		"symlink": func(path string) error {
 			if err := os.WriteFile(path+".real", []byte(logLine(1, 80)), 0o600); err != nil {
@@ -216,7 +216,7 @@ func asNobody(t *testing.T, fn func()) {
 	fn()
 }
 
-func TestUnreadable(t *testing.T) {
+func TestUnreadableFilesAreReported(t *testing.T) {
 	dir := t.TempDir()
 	for d := dir; d != "/" && d != os.TempDir(); d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {

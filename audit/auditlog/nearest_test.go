@@ -248,9 +248,9 @@ func TestWhereALineWouldStand(t *testing.T) {
 	}
 }
 
-// TestCutOffAnywhere cuts a log of some boots off at any place: after it nothing is
-// repeated, and nothing of what was written since is left out.
-func TestCutOffAnywhere(t *testing.T) {
+// TestALogCutOffAnywhereRepeatsNothing cuts a log of some boots off at any place: after it
+// nothing is repeated, and nothing of what was written since is left out.
+func TestALogCutOffAnywhereRepeatsNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
 		s := scene{t: 1_700_000_000_000}

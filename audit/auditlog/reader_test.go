@@ -145,7 +145,7 @@ func openFiles(t *testing.T, dir string) (n int) {
 }
 
 // KEEP_LOGS keeps any number of files; few of them are open at a time.
-func TestManyFiles(t *testing.T) {
+func TestFewOfManyFilesAreHeldOpen(t *testing.T) {
 	dir := t.TempDir()
 	a := startFake(t, dir, 0)
 	l := New(a.path)
@@ -265,7 +265,7 @@ func TestRotationMeanwhile(t *testing.T) {
 }
 
 // What a listing sees of a file that is renamed meanwhile: it is there twice.
-func TestFileSeenTwice(t *testing.T) {
+func TestAFileSeenTwiceIsReadOnce(t *testing.T) {
 	a := startFake(t, t.TempDir(), 5)
 	a.write(logLine(1, 100))
 	a.rotate(nil)
@@ -276,7 +276,7 @@ func TestFileSeenTwice(t *testing.T) {
 	same(t, "once", poll(t, l), logLine(1, 100)+logLine(2, 100))
 }
 
-func TestSkippedIsTold(t *testing.T) {
+func TestSkippedFilesAreReported(t *testing.T) {
 	a := startFake(t, t.TempDir(), 3)
 	l := New(a.path)
 	defer l.Close()

@@ -362,7 +362,7 @@ func TestSeekAfterFullSize(t *testing.T) {
 	}
 }
 
-func TestPlaceAt(t *testing.T) {
+func TestPositionAt(t *testing.T) {
 	a := startFake(t, t.TempDir(), 2)
 	a.write(logLine(1, 100) + logLine(2, 200) + logLine(3, 300))
 	l := New(a.path)

@@ -176,7 +176,7 @@ func textOf(w string, i int) string {
 	return fmt.Sprintf("%stype=%s msg=audit(1000.000:%s):%s\n", node, kinds[w[0]], w[1:], body)
 }
 
-func TestAssembler(t *testing.T) {
+func TestEventsAreAssembled(t *testing.T) {
 	for _, c := range []struct {
 		name, in, out string
 		counts        AssemblerCounts
@@ -286,9 +286,9 @@ func TestAssembler(t *testing.T) {
 	}
 }
 
-// TestTypesByName: the types that go with a system call, and those that are whole
+// TestTypesThatComeWithACallOrAlone: the types that go with a system call, and those that are whole
 // events, by the names that libaudit gives them.
-func TestTypesByName(t *testing.T) {
+func TestTypesThatComeWithACallOrAlone(t *testing.T) {
 	calls := strings.Fields(`SYSCALL PATH IPC SOCKETCALL SOCKADDR CWD EXECVE IPC_SET_PERM MQ_OPEN MQ_SENDRECV MQ_NOTIFY MQ_GETSETATTR
 		FD_PAIR OBJ_PID EOE BPRM_FCAPS CAPSET MMAP PROCTITLE KERN_MODULE TIME_INJOFFSET TIME_ADJNTPVAL URINGOP OPENAT2`)
 	singles := []string{"USER", "NETFILTER_PKT", "KERNEL"}

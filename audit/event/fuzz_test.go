@@ -141,9 +141,9 @@ func TestAssemblerMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestManyNodes: of 2000 nodes each has an event that waits for its EOE, which
+// TestOnlyItsOwnNodeCompletesAnEvent: of 2000 nodes each has an event that waits for its EOE, which
 // only a record of the same node completes.
-func TestManyNodes(t *testing.T) {
+func TestOnlyItsOwnNodeCompletesAnEvent(t *testing.T) {
 	var text, next bytes.Buffer
 	const nodes = 2000
 	for k := range nodes {

@@ -11,9 +11,9 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestLongLines: the pieces of a line stay together, over batches too, and an
+// TestPiecesOfALineStayTogether: the pieces of a line stay together, over batches too, and an
 // event is complete only with the last piece.
-func TestLongLines(t *testing.T) {
+func TestPiecesOfALineStayTogether(t *testing.T) {
 	long := strings.Repeat("x", record.MaxRecord+1000)
 	head := func(kind string) string { return "type=" + kind + " msg=audit(1000.000:1): " }
 	for _, c := range []struct {
@@ -60,8 +60,8 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// TestLineWithoutEnd: a line in pieces that does not continue.
-func TestLineWithoutEnd(t *testing.T) {
+// TestALineWithoutItsEndIsGiven: a line in pieces that does not continue.
+func TestALineWithoutItsEndIsGiven(t *testing.T) {
 	b := audittest.Lines(t, strings.Repeat("x", 3*record.MaxRecord)+"\n"+audittest.User(1))
 	if len(b.Recs) != 5 {
 		t.Fatalf("%d records", len(b.Recs))

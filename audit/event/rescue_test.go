@@ -11,9 +11,9 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestAssemblerPanics: wherever a panic comes, over whatever record, each record is given once, those
+// TestAPanicCostsNoRecord: wherever a panic comes, over whatever record, each record is given once, those
 // of the events that were not open meanwhile as ever, and the Assembler works on.
-func TestAssemblerPanics(t *testing.T) {
+func TestAPanicCostsNoRecord(t *testing.T) {
 	var text []string
 	for i := 1; i <= 6; i++ { // two events at a time that are interleaved, and a program's record
 		for _, typ := range []string{"SYSCALL", "CWD", "PATH", "EOE"} {
@@ -65,8 +65,8 @@ func breakEvents(a *Assembler) {
 	}
 }
 
-// TestExpirePanics: events that have waited too long are given nevertheless.
-func TestExpirePanics(t *testing.T) {
+// TestAPanicInExpireCostsNoEvent: events that have waited too long are given nevertheless.
+func TestAPanicInExpireCostsNoEvent(t *testing.T) {
 	for _, how := range []func(*Assembler){
 		func(a *Assembler) { a.Expire(audittest.Epoch.Add(time.Hour)) },
 		(*Assembler).Flush,

@@ -100,9 +100,9 @@ func TestTheStreamPassesWhatTheLogHad(t *testing.T) {
 	}
 }
 
-// TestConfirm: the stream's copies of lines that were given before move the
+// TestConfirmedRecordsMoveTheWindow: the stream's copies of lines that were given before move the
 // window, and open no event again.
-func TestConfirm(t *testing.T) {
+func TestConfirmedRecordsMoveTheWindow(t *testing.T) {
 	tr := NewTracker(Options{})
 	streamed(t, tr, 1000, 1049)
 	logged(t, tr, 1050, 1069)

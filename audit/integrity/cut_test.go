@@ -143,8 +143,8 @@ func TestACutArgumentListShowsInItsEvent(t *testing.T) {
 	}
 }
 
-// TestWholeForms: ends that other kernels, daemons and programs write.
-func TestWholeForms(t *testing.T) {
+// TestEndsOfOtherKernelsAndDaemonsAreWhole: ends that other kernels, daemons and programs write.
+func TestEndsOfOtherKernelsAndDaemonsAreWhole(t *testing.T) {
 	const id = "msg=audit(1000.000:5): "
 	for _, text := range []string{
 		"type=PATH " + id + `item=0 name="/x" inode=1 dev=fe:00 mode=0100644 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL`,
@@ -192,8 +192,8 @@ func TestWholeForms(t *testing.T) {
 	}
 }
 
-// TestCutForms: what is cut in ways of its own.
-func TestCutForms(t *testing.T) {
+// TestOddCutsShow: what is cut in ways of its own.
+func TestOddCutsShow(t *testing.T) {
 	for _, text := range []string{
 		"", "t", "type=", "type=PA", "type=PATH", "type=PATH ", "type=EOE msg=audit(179529834",
 		"type=EOE msg=audit(1000.000:5", "type=EOE msg=audit(1000.000:5)", "type=PATH msg=audit(1000.000:5):",

@@ -7,8 +7,8 @@ import (
 	"audisp-relay/audit/audittest"
 )
 
-// TestLatest: old times do not count, and a clock that is set back is followed.
-func TestLatest(t *testing.T) {
+// TestLatestFollowsAClockThatIsSetBack: old times do not count, and a clock that is set back is followed.
+func TestLatestFollowsAClockThatIsSetBack(t *testing.T) {
 	var l Latest
 	for i := range int64(1000) {
 		l.Add(1_000_000+i, 1)

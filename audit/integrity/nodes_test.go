@@ -84,9 +84,9 @@ func TestNodesTakeBoundedMemory(t *testing.T) {
 	}
 }
 
-// TestAForgottenNodeOwesWhatItOwed: a hole that the log has filled in part before its
+// TestTheHoleOfAForgottenNodeIsKept: a hole that the log has filled in part before its
 // node was forgotten.
-func TestAForgottenNodeOwesWhatItOwed(t *testing.T) {
+func TestTheHoleOfAForgottenNodeIsKept(t *testing.T) {
 	tr := NewTracker(Options{})
 	observeNode(t, tr, "old", 1, audittest.Epoch)
 	observeNode(t, tr, "old", 12, audittest.Epoch)
@@ -130,8 +130,7 @@ func TestRestoreOfManyNodes(t *testing.T) {
 	}
 }
 
-// TestWindow compares a window with one that keeps a mark for each serial.
-func TestWindow(t *testing.T) {
+func TestWindowIsAsOneThatMarksEachSerial(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	for round := range 8 {
 		shared := new(pages)

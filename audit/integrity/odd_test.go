@@ -71,7 +71,7 @@ var oddWhole = map[string]string{
 
 const oddID = "msg=audit(1000.000:5):"
 
-func TestWholeButOdd(t *testing.T) {
+func TestOddRecordsAreWhole(t *testing.T) {
 	for name, text := range oddWhole {
 		b := audittest.Lines(t, strings.Replace(text, " ID ", " "+oddID+" ", 1)+"\n")
 		if IsTruncated(b, 0) {
@@ -190,8 +190,8 @@ func TestAShortenedAddressShows(t *testing.T) {
 	}
 }
 
-// TestHiddenPaths: calls where items= counts more than they have PATH records.
-func TestHiddenPaths(t *testing.T) {
+// TestPathsThatTheCallHidesAreNotMissed: calls where items= counts more than they have PATH records.
+func TestPathsThatTheCallHidesAreNotMissed(t *testing.T) {
 	for _, call := range []string{
 		"arch=c000003e syscall=240", "arch=c000003e syscall=241", "arch=c000003e syscall=1073742064", // mq_open, mq_unlink, x32
 		"arch=40000003 syscall=277", "arch=c00000b7 syscall=180", "arch=c0000102 syscall=181", "arch=16 syscall=271", "arch=14 syscall=262",

@@ -284,9 +284,9 @@ func TestEventsComePartlyFromTheLog(t *testing.T) {
 	}
 }
 
-// TestACutRecordIsMendedFromTheLog: observed as cut it damages its event, until
+// TestACutRecordIsReplacedFromTheLog: observed as cut it damages its event, until
 // the log brings it whole.
-func TestACutRecordIsMendedFromTheLog(t *testing.T) {
+func TestACutRecordIsReplacedFromTheLog(t *testing.T) {
 	for _, fromLog := range []bool{false, true} {
 		all := audittest.Capture(t, "audit-3.0.9-raw.string.gz")
 		tr := NewTracker(Options{})
@@ -316,7 +316,7 @@ func TestACutRecordIsMendedFromTheLog(t *testing.T) {
 	}
 }
 
-func TestSerials(t *testing.T) {
+func TestMissingSerialsAreHoles(t *testing.T) {
 	run := func(from, to uint32, sec int64) string {
 		var s strings.Builder
 		for serial := from; ; serial++ {

@@ -41,7 +41,7 @@ func assemble(a *record.Args, bodies ...string) (got args) {
 	return got
 }
 
-func TestArgs(t *testing.T) {
+func TestArgumentsArePutTogether(t *testing.T) {
 	one := func(regular bool, list ...string) args {
 		return args{Args: list, Argc: uint32(len(list)), Counted: true, Regular: regular}
 	}

@@ -8,8 +8,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestPlainEnd: eight bytes at once find what one after the other does.
-func TestPlainEnd(t *testing.T) {
+// TestPlainEndFindsWhatALoopFinds: eight bytes at once find what one after the other does.
+func TestPlainEndFindsWhatALoopFinds(t *testing.T) {
 	for n := range 20 {
 		for at := range n + 1 {
 			for c := range 256 {
@@ -28,8 +28,8 @@ func TestPlainEnd(t *testing.T) {
 	}
 }
 
-// TestNumbers: what %d, %u and %x print is read, and nothing else.
-func TestNumbers(t *testing.T) {
+// TestOnlyPrintedNumbersAreRead: what %d, %u and %x print is read, and nothing else.
+func TestOnlyPrintedNumbersAreRead(t *testing.T) {
 	const no = math.MinInt64 // is no number here
 	for text, want := range map[string]int64{
 		"0": 0, "7": 7, "-1": -1, "1000": 1000, "9223372036854775807": math.MaxInt64, "-9223372036854775807": -math.MaxInt64,

@@ -38,7 +38,7 @@ func TestClassOfIsLikeAuparse(t *testing.T) {
 	}
 }
 
-func TestClassOfOthers(t *testing.T) {
+func TestClassesOfKeysThatAuparseLacks(t *testing.T) {
 	for _, key := range []string{"", "a", "a4", "a10", "ui", "uidx", "xuid", "UID", "gids", "comm ", "old_auid", "new", "old", "res", "op", "tty"} {
 		if got := record.ClassOf([]byte(key)); got != record.Plain {
 			t.Errorf("%q is %d", key, got)
@@ -163,7 +163,7 @@ func isOfClass(class record.Class, v []byte) bool {
 	return !isText && !(record.IsText(v) && len(v) > 3 && !number)
 }
 
-func TestText(t *testing.T) {
+func TestTextIsReadAsTheKernelWritesIt(t *testing.T) {
 	for _, tt := range []struct {
 		value, text string
 		ok, is      bool

@@ -61,7 +61,7 @@ func cut(b *record.Batch, i int) parts {
 		string(r.Tail), r.Twinned}
 }
 
-func TestCut(t *testing.T) {
+func TestParseTakesARecordApart(t *testing.T) {
 	const h = "type=SYSCALL msg=audit(1.002:3)"
 	for _, tt := range []struct {
 		name, line string
@@ -91,7 +91,7 @@ func TestCut(t *testing.T) {
 }
 
 // What a program has in its text is the program's, whatever it looks like.
-func TestCutSeparatorInProgramText(t *testing.T) {
+func TestSeparatorInAProgramsTextIsTheProgramsOwn(t *testing.T) {
 	const names = `UID="root" AUID="unset"`
 	const forged = `UID="evil" AUID="evil"`
 	for _, tt := range []struct {
@@ -150,7 +150,7 @@ func TestCutSeparatorInProgramText(t *testing.T) {
 	})
 }
 
-// TestFindNamesThatLostTheirSeparator: they are found where nobody else can have written them.
+// TestFindNamesThatLostTheirSeparator: they are found where only auditd can have written them.
 func TestFindNamesThatLostTheirSeparator(t *testing.T) {
 	const login = `pid=1 uid=0 auid=5 msg='op=x res=ok'`
 	for _, tt := range []struct {
@@ -296,7 +296,7 @@ func forEachField(body []byte, f func(key, value []byte)) {
 	}
 }
 
-func FuzzCutScan(f *testing.F) {
+func FuzzParseAndScan(f *testing.F) {
 	for _, s := range []string{
 		"type=SYSCALL msg=audit(1.002:3): arch=c000003e uid=0\x1dARCH=x86_64 UID=\"root\"\n",
 		"node=n type=USER_AUTH msg=audit(1.002:3): uid=0 msg='op='\x1dUID=\"evil\"'\x1dUID=\"root\"\n",
@@ -311,7 +311,7 @@ func FuzzCutScan(f *testing.F) {
 	})
 }
 
-// TestParseBelievesNoFlags: a record of a spool that nobody wrote may say that it has an id.
+// TestParseBelievesNoFlags: a record of a forged spool may say that it has an id.
 func TestParseBelievesNoFlags(t *testing.T) {
 	for _, text := range []string{"", ")", "(", "()", "audit(", "audit(1.000:2", "audit)", "x(audit)y", "node=a audit(", strings.Repeat(")", 9), "type=X msg=audit(1.000:2): a=b\n"} {
 		for _, nodeLen := range []uint16{0, 1, uint16(max(0, len(text)-len("node=")))} {

@@ -18,7 +18,7 @@ func fields(body string) (all []string) {
 	return append(all, string(s.Gap))
 }
 
-func TestScan(t *testing.T) {
+func TestScannerGivesEveryByte(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
 		want       []string
@@ -54,7 +54,7 @@ func TestScan(t *testing.T) {
 }
 
 // Names come in the order of the fields, but need not.
-func TestNames(t *testing.T) {
+func TestNamesAreFoundInAnyOrder(t *testing.T) {
 	r := record.Parsed{Names: []byte(`ARCH=x86_64 SYSCALL=connect AUID="unset" UID="a}b" GID=6120 UID="second" OLD-AUID="x" SADDR={ saddr_fam=local path=/a } UID="evil" b } OUID="y"`)}
 	type answer struct {
 		Key, Name string
@@ -85,7 +85,7 @@ func TestNames(t *testing.T) {
 }
 
 // A brace in a name is not the end of an address.
-func TestNamesBraces(t *testing.T) {
+func TestABraceInANameEndsNoAddress(t *testing.T) {
 	r := record.Parsed{Names: []byte(`SADDR={ saddr_fam=local path=/a } UID="a}b"`)}
 	cursor := r.NameCursor()
 	if n, ok := cursor.Name(nil, []byte("saddr")); !ok || string(n) != "{ saddr_fam=local path=/a }" {
@@ -97,7 +97,7 @@ func TestNamesBraces(t *testing.T) {
 }
 
 // A cursor passes over what was left out and stands still at what is not there.
-func TestNamesLeftOut(t *testing.T) {
+func TestNamesThatWereLeftOutArePassedOver(t *testing.T) {
 	r := record.Parsed{Names: []byte(`x AUID="root"  UID="cut`)}
 	cursor := r.NameCursor()
 	if _, ok := cursor.Name(nil, []byte("gid")); ok {
@@ -115,7 +115,7 @@ func TestNamesLeftOut(t *testing.T) {
 }
 
 // A cursor gives up where fields and names do not belong together at all.
-func TestNamesGiveUp(t *testing.T) {
+func TestNamesOfOtherFieldsAreGivenUp(t *testing.T) {
 	r := record.Parsed{Names: []byte(`UID="root" AUID="last"`)}
 	cursor := r.NameCursor()
 	for i := range 15 {

@@ -39,7 +39,7 @@ func show(a *record.Addr) string {
 	return out
 }
 
-func TestSockaddr(t *testing.T) {
+func TestAddressesAreDecoded(t *testing.T) {
 	for _, tt := range []struct{ name, saddr, want string }{
 		{"unix", "01002F6465762F6C6F6700", `unix path="/dev/log"`},
 		{"unix without NUL", "01002F6465762F6C6F67", `unix path="/dev/log"`},
@@ -107,7 +107,7 @@ func hexOf(s string, n int) string {
 }
 
 // The fields with names of their own are the parts of those names.
-func TestSockaddrFields(t *testing.T) {
+func TestFieldsOfAnAddressAreItsParts(t *testing.T) {
 	type fields struct {
 		Addr, Path       string
 		Port, Scope, PID uint32
@@ -132,7 +132,7 @@ func TestSockaddrFields(t *testing.T) {
 }
 
 // What auditd itself says of the addresses in the captures.
-func TestSockaddrLikeAuditd(t *testing.T) {
+func TestAddressesAreAsAuditdPrintsThem(t *testing.T) {
 	n := 0
 	for _, name := range captures.Names(t, "*enriched.log.gz") {
 		each(captures.Read(t, name), func(b *record.Batch, i int) {

@@ -8,7 +8,7 @@ import (
 	"audisp-relay/audit/record"
 )
 
-func TestTables(t *testing.T) {
+func TestTablesHaveTheNamesOfEachArch(t *testing.T) {
 	for _, tt := range []struct {
 		what, got, want string
 	}{

@@ -7,7 +7,7 @@ import (
 	"audisp-relay/audit/record"
 )
 
-func TestVerdict(t *testing.T) {
+func TestVerdictOfSELinuxIsRead(t *testing.T) {
 	for _, tt := range []struct{ words, want string }{
 		{"avc:  denied  { read } for  ", "denied: read"},
 		{"avc:  granted  { read write } for  ", "granted: read write"},

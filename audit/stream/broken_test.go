@@ -249,7 +249,7 @@ func FuzzBrokenLine(f *testing.F) {
 	})
 }
 
-// TestRandomAddresses is what the fuzzer has no luck with.
+// TestRandomAddresses tries addresses that the fuzzer does not find.
 func TestRandomAddresses(t *testing.T) {
 	pieces := []string{"\n", "\n", "\x00", " }", "@", "/", "x", "xxxxxxx", forged, "type=EVIL a=1", "\x1d", "SADDR={ saddr_fam=local path=",
 		"type=SOCKADDR msg=audit(1.000:9): saddr=01000A", behind}

@@ -8,9 +8,9 @@ import (
 	"audisp-relay/testdata/captures"
 )
 
-// TestHeadIsBehindTheId: the header is read once; its end is that of the id, whether it is known
+// TestHeadEndsAfterTheID: the header is read once; its end is that of the id, whether it is known
 // from then or, as of records from a spool, looked for.
-func TestHeadIsBehindTheId(t *testing.T) {
+func TestHeadEndsAfterTheID(t *testing.T) {
 	for _, name := range captures.Names(t, "*.gz") {
 		b := audittest.Capture(t, name)
 		for i := range b.Recs {

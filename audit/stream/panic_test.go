@@ -8,8 +8,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestReaderPanics: a fault in what cuts the stream costs no byte of it, and what follows is cut.
-func TestReaderPanics(t *testing.T) {
+// TestAPanicCostsNoByte: a fault in what cuts the stream costs no byte of it, and what follows is cut.
+func TestAPanicCostsNoByte(t *testing.T) {
 	const first, second, third = "type=CWD msg=audit(1.000:1): a\n", "type=CWD msg=audit(1.000:2): b\ntype=CWD msg=audit(1.000:3): c\n", "type=CWD msg=audit(1.000:4): d\n"
 	in := &pieces{first, second, third}
 	r := NewReader(in)

@@ -38,7 +38,7 @@ func readAll(t testing.TB, in io.Reader) (out record.Batch, counts stream.Counts
 
 var namedX = record.TypeNumber([]byte("X-9_y"))
 
-func TestHeader(t *testing.T) {
+func TestHeadersAreRead(t *testing.T) {
 	for _, c := range []struct {
 		line   string
 		typ    uint32
@@ -96,7 +96,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// TestIDsThatBeginAlike are distinguished, whichever came before.
+// TestIDsThatBeginAlike: they are distinguished, whichever came before.
 func TestIDsThatBeginAlike(t *testing.T) {
 	ids := []struct {
 		text   string
@@ -252,7 +252,7 @@ func TestFrameCutAtTheEndIsHandedOn(t *testing.T) {
 	}
 }
 
-// TestEmptyStream has no records and no error.
+// TestEmptyStream: it has no records and no error.
 func TestEmptyStream(t *testing.T) {
 	b, counts := readAll(t, strings.NewReader(""))
 	if len(b.Recs) != 0 || counts != (stream.Counts{}) {

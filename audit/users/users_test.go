@@ -45,7 +45,7 @@ const (
 	group  = "root:x:0:\nadm:x:4:root,lab\n"
 )
 
-func TestFiles(t *testing.T) {
+func TestNamesComeFromTheFiles(t *testing.T) {
 	u := open(files(t, passwd, group))
 	defer u.Close()
 	got := []string{u.User(0), u.User(1000), u.User(1001), u.User(unset), u.Group(0), u.Group(4), u.Group(1000)}
@@ -54,7 +54,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestLinesOfPasswdAreParsed(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		want       map[uint32]string
@@ -86,7 +86,7 @@ func TestParse(t *testing.T) {
 }
 
 // The files are read again when they are others, by the goroutine.
-func TestFilesChange(t *testing.T) {
+func TestChangedFilesAreReadAgain(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(t *testing.T, path string)
@@ -188,7 +188,7 @@ func (f *fake) ask(_ context.Context, database string, id uint32) string {
 	return f.known[q]
 }
 
-func TestAsking(t *testing.T) {
+func TestUnknownIDsAreAskedFor(t *testing.T) {
 	o := files(t, passwd, group)
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{known: map[string]string{"passwd 5000": "ldap", "group 5000": "staff"}, begin: time.Now()}
@@ -281,7 +281,7 @@ func script(t *testing.T, text string) string {
 	return path
 }
 
-func TestGetent(t *testing.T) {
+func TestRepliesOfGetentAreRead(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"known", `echo "$1.$2:x:$2:100::/:/"`, "passwd.7"},
 		{"not known", "exit 2", ""},
@@ -312,7 +312,7 @@ func TestReplyIsBounded(t *testing.T) {
 	}
 }
 
-func TestGetentIsNotThere(t *testing.T) {
+func TestWithoutGetentNothingIsAsked(t *testing.T) {
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "plain")
 	if err := os.WriteFile(plain, nil, 0o644); err != nil {
@@ -353,7 +353,7 @@ func TestLookUpAllocatesNothing(t *testing.T) {
 }
 
 // Many look up while the files change and answers come.
-func TestConcurrent(t *testing.T) {
+func TestManyGoroutinesLookUpNames(t *testing.T) {
 	o := files(t, passwd, group)
 	synctest.Test(t, func(t *testing.T) {
 		o.ask = func(_ context.Context, database string, id uint32) string { return fmt.Sprint(database, id) }

@@ -90,9 +90,9 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// TestCost: what a stored frame costs in memory, and that storing and reading
+// TestAStoredFrameCostsLittle: what a stored frame costs in memory, and that storing and reading
 // costs none.
-func TestCost(t *testing.T) {
+func TestAStoredFrameCostsLittle(t *testing.T) {
 	if n := unsafe.Sizeof(Frame{}); n > 64 {
 		t.Errorf("a frame takes %d bytes", n)
 	}

@@ -76,9 +76,9 @@ func readable(t testing.TB, dir string) (good []uint64, bad []Frame, d Damage) {
 	return good, bad, d
 }
 
-// TestFlipEveryByte: a damaged byte costs the frame it is in and no other, and
+// TestADamagedByteCostsItsFrameOnly: a damaged byte costs the frame it is in and no other, and
 // that is counted. In a mark it costs nothing.
-func TestFlipEveryByte(t *testing.T) {
+func TestADamagedByteCostsItsFrameOnly(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -137,8 +137,8 @@ func write(t testing.TB, path string, data []byte) {
 
 func (f *Frame) diskSize() int { return headerSize + int(f.total)*metaSize + int(f.Bytes) }
 
-// TestTornTails cuts the last segment at every length.
-func TestTornTails(t *testing.T) {
+// TestATornTailCostsItsFrameOnly cuts the last segment at every length.
+func TestATornTailCostsItsFrameOnly(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -211,8 +211,8 @@ func TestCutInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestSegmentDeleted: within a run that is noticed, at its front it cannot be.
-func TestSegmentDeleted(t *testing.T) {
+// TestADeletedSegmentIsNoticed: within a run that is noticed, at its front it cannot be.
+func TestADeletedSegmentIsNoticed(t *testing.T) {
 	for n := range 9 {
 		dir := t.TempDir()
 		s := open(t, dir, nil)
@@ -288,10 +288,10 @@ func TestTailOverwritten(t *testing.T) {
 	}
 }
 
-// TestForgedFrame: a frame that stands in the text of a record is not found when
+// TestAForgedFrameIsNotFound: a frame that stands in the text of a record is not found when
 // a damaged header makes us search, be it of another place or made by one who
 // does not know the salt.
-func TestForgedFrame(t *testing.T) {
+func TestAForgedFrameIsNotFound(t *testing.T) {
 	for name, change := range map[string]func(*header){
 		"salt": func(h *header) { h.salt++ }, "offset": func(h *header) { h.off-- }, "file": func(h *header) { h.file-- },
 	} {
@@ -352,8 +352,8 @@ func TestSearchAcrossChunks(t *testing.T) {
 	}
 }
 
-// TestRandomDamage: whatever the files hold, what is read is what was written.
-func TestRandomDamage(t *testing.T) {
+// TestWhatIsReadWasWritten: whatever the files hold, what is read is what was written.
+func TestWhatIsReadWasWritten(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}

@@ -45,9 +45,9 @@ func tmpfs(t *testing.T, options string) string {
 	return dir
 }
 
-// TestDiskFull: on a full disk nothing stored is lost, nothing is half written,
+// TestAFullDiskCostsNothingStored: on a full disk nothing stored is lost, nothing is half written,
 // and when there is room the spool continues by itself.
-func TestDiskFull(t *testing.T) {
+func TestAFullDiskCostsNothingStored(t *testing.T) {
 	for _, sync := range []Sync{None, Batch} {
 		dir := tmpfs(t, "size=4m")
 		s := open(t, dir, func(o *Options) { o.SegmentSize, o.Sync = 256<<10, sync })
@@ -134,9 +134,9 @@ func TestNoInodes(t *testing.T) {
 	}
 }
 
-// TestWriteErrors: whatever fails while a frame is stored, it is either stored
+// TestAfterAWriteErrorAFrameIsStoredOrNot: whatever fails while a frame is stored, it is either stored
 // or not, and all that Append has taken stays readable.
-func TestWriteErrors(t *testing.T) {
+func TestAfterAWriteErrorAFrameIsStoredOrNot(t *testing.T) {
 	eio := unix.EIO
 	for name, tt := range map[string]struct {
 		ops  []string
@@ -196,9 +196,9 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
-// TestFaultsAtRandom drives a spool through random errors: what Append has taken
+// TestRandomFaultsCostNothingStored drives a spool through random errors: what Append has taken
 // is there, and the sizes are right, at the end and after a kill.
-func TestFaultsAtRandom(t *testing.T) {
+func TestRandomFaultsCostNothingStored(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -255,9 +255,9 @@ func TestFaultsAtRandom(t *testing.T) {
 	}
 }
 
-// TestReadErrors: an I/O error is not damage; at Open the place is left out and
+// TestAReadErrorIsNoDamage: an I/O error is not damage; at Open the place is left out and
 // the file kept.
-func TestReadErrors(t *testing.T) {
+func TestAReadErrorIsNoDamage(t *testing.T) {
 	dir := t.TempDir()
 	s, fs := faulty(t, dir, nil)
 	all := fill(t, s, 1, 3, 5)
@@ -303,9 +303,9 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-// TestRemoveErrors: a file that cannot be deleted is reported, tried again, and
+// TestADeletionThatFailsIsTriedAgain: a file that cannot be deleted is reported, tried again, and
 // nothing newer goes before it.
-func TestRemoveErrors(t *testing.T) {
+func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
 	dir := t.TempDir()
 	s, fs := faulty(t, dir, nil)
 	a := fill(t, s, 1, 1, 5)[0]

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// writeForEver is the child of TestKill: it appends frames and says of each what
+// writeForEver is the child of TestAKillCostsNothingStored: it appends frames and says of each what
 // is stored, until it is killed.
 func writeForEver(dir string) {
 	fail := func(err error) {
@@ -33,9 +33,9 @@ func writeForEver(dir string) {
 	}
 }
 
-// TestKill: kill -9 while writing loses nothing that Append has taken, over
+// TestAKillCostsNothingStored: kill -9 while writing loses nothing that Append has taken, over
 // several runs in one directory.
-func TestKill(t *testing.T) {
+func TestAKillCostsNothingStored(t *testing.T) {
 	dir := t.TempDir()
 	var acked uint64
 	for range 4 {

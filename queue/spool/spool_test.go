@@ -137,7 +137,7 @@ func TestAppendRefuses(t *testing.T) {
 	s.Release(Frame{})
 }
 
-func TestLock(t *testing.T) {
+func TestASecondProcessCannotOpen(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, nil)
 	if _, err := Open(Options{Dir: dir, MaxSize: 1 << 20}); !errors.Is(err, ErrLocked) {
@@ -151,9 +151,9 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// TestMaxSize: the bound is never exceeded, what is stored stays, and room comes
+// TestMaxSizeIsNeverExceeded: the bound is never exceeded, what is stored stays, and room comes
 // back with each segment that is released.
-func TestMaxSize(t *testing.T) {
+func TestMaxSizeIsNeverExceeded(t *testing.T) {
 	dir := t.TempDir()
 	const bound = 1 << 20
 	s := open(t, dir, func(o *Options) { o.MaxSize = bound })
@@ -232,8 +232,8 @@ func TestFullAndAllReleased(t *testing.T) {
 	}
 }
 
-// TestGaps: numbers that were never stored are no damage.
-func TestGaps(t *testing.T) {
+// TestGapsInNumbersAreNoDamage: numbers that were never stored are no damage.
+func TestGapsInNumbersAreNoDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, nil)
 	fill(t, s, 10, 2, 5)
@@ -251,9 +251,9 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// TestOverlap: of frames with the same numbers the later one counts, and what the
+// TestOfOverlappingFramesTheLaterCounts: of frames with the same numbers the later one counts, and what the
 // earlier has besides is kept.
-func TestOverlap(t *testing.T) {
+func TestOfOverlappingFramesTheLaterCounts(t *testing.T) {
 	type frame struct {
 		first uint64
 		n     int
@@ -303,8 +303,8 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
-// TestForeign: what is not the spool's is neither read nor touched, nor waited for.
-func TestForeign(t *testing.T) {
+// TestForeignFilesAreLeftAlone: what is not the spool's is neither read nor touched, nor waited for.
+func TestForeignFilesAreLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, nil)
 	fill(t, s, 1, 3, 3)

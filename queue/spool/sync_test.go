@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSync: what is synced when.
-func TestSync(t *testing.T) {
+// TestSyncComesWhenItIsDue: what is synced when.
+func TestSyncComesWhenItIsDue(t *testing.T) {
 	now := time.Now()
 	wait := func(s *Spool) {
 		if s.syncing != nil {
