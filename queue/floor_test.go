@@ -123,7 +123,7 @@ func TestFloorOfTheRunBefore(t *testing.T) {
 	}{
 		{"nothing came", 50, func(*Queue) {}, true},
 		{"the floor is not in front of it", 40, func(*Queue) {}, false},
-		{"a hole was told of", 50, func(q *Queue) { q.RecordUpstreamLoss(Upstream, Loss{Events: 1, Records: 1}) }, true},
+		{"a hole was reported", 50, func(q *Queue) { q.RecordUpstreamLoss(Upstream, Loss{Events: 1, Records: 1}) }, true},
 		{"what was missing came late, elsewhere", 50, func(q *Queue) { q.Hold(time.Now()); q.Unhold() }, true},
 		{"records wait", 50, func(q *Queue) { q.Put(events(5, 2, 1)) }, true},
 		{"records were left out", 50, func(q *Queue) { q.Skip(events(5, 2, 1)) }, false},

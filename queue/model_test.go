@@ -21,22 +21,22 @@ type spoolModel struct {
 	cfg  Config
 	disk storage
 
-	whole   bool // events are put, taken and acknowledged whole
-	next    int  // serial of the next event
-	saved   Position
-	clients []*client
-	hadNow  map[string]bool   // those that some client took in this run
-	put     map[string]bool   // records put in all runs
-	told    map[string]bool   // markers, over all runs: one may be stored and come in the next
-	toldOf  [NumCauses]uint64 // records they report
-	lost    [NumCauses]uint64 // records lost in the runs before
-	several bool              // there may have been more than one client
-	killed  bool              // or ended while the disk hung
-	had     map[string]bool   // records taken in all runs
-	gone    uint64            // records lost or discarded in the runs before
-	biggest int               // records of the largest event put
-	deepest int               // largest Depth so far
-	at      uint64            // last position in this run
+	whole      bool // events are put, taken and acknowledged whole
+	next       int  // serial of the next event
+	saved      Position
+	clients    []*client
+	hadNow     map[string]bool   // those that some client took in this run
+	put        map[string]bool   // records put in all runs
+	reported   map[string]bool   // markers, over all runs: one may be stored and come in the next
+	reportedOf [NumCauses]uint64 // records they report
+	lost       [NumCauses]uint64 // records lost in the runs before
+	several    bool              // there may have been more than one client
+	killed     bool              // or ended while the disk hung
+	had        map[string]bool   // records taken in all runs
+	gone       uint64            // records lost or discarded in the runs before
+	biggest    int               // records of the largest event put
+	deepest    int               // largest Depth so far
+	at         uint64            // last position in this run
 }
 
 // storage is a disk that can be killed and that can fail.
@@ -47,7 +47,7 @@ type storage interface {
 	damage(t *rapid.T)
 	check(t *rapid.T)
 	hangs() bool
-	mend()
+	repair()
 	end()
 	remove()
 }
@@ -148,12 +148,12 @@ func (m *spoolModel) took(t *rapid.T, c *client, b record.Batch, n int) {
 				t.Fatalf("marker %q", line)
 			}
 			for cause := range NumCauses {
-				if cause.String() == g[1] && !m.told[line] {
+				if cause.String() == g[1] && !m.reported[line] {
 					n, _ := strconv.ParseUint(g[2], 10, 64)
-					m.toldOf[cause] += n
+					m.reportedOf[cause] += n
 				}
 			}
-			m.told[line] = true
+			m.reported[line] = true
 			continue
 		}
 		if !m.put[line] {
@@ -241,7 +241,7 @@ func (m *spoolModel) again(t *rapid.T) {
 func (m *spoolModel) finish(t *rapid.T, killed bool) {
 	m.q.Close()
 	if !killed && rapid.Bool().Draw(t, "drain") {
-		m.disk.mend()
+		m.disk.repair()
 		m.drain(t)
 	}
 	for len(m.clients) > 0 {
@@ -304,8 +304,8 @@ func (m *spoolModel) drain(t *rapid.T) {
 		t.Fatalf("%d records were put in all runs, but %d taken, lost or discarded", len(m.put), sum)
 	}
 	for cause := range NumCauses {
-		if lost := m.lost[cause] + n.Lost[cause].Records; lost < m.toldOf[cause] {
-			t.Fatalf("%s: %d lost, %d reported", cause, lost, m.toldOf[cause])
+		if lost := m.lost[cause] + n.Lost[cause].Records; lost < m.reportedOf[cause] {
+			t.Fatalf("%s: %d lost, %d reported", cause, lost, m.reportedOf[cause])
 		}
 	}
 }
@@ -326,10 +326,10 @@ func TestPropertyBalanceWithASpool(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rapid.Check(inBubble{t}, func(t *rapid.T) {
-					m := &spoolModel{disk: st(t), next: 1, whole: rapid.Bool().Draw(t, "whole"), put: make(map[string]bool), told: make(map[string]bool), had: make(map[string]bool)}
+					m := &spoolModel{disk: st(t), next: 1, whole: rapid.Bool().Draw(t, "whole"), put: make(map[string]bool), reported: make(map[string]bool), had: make(map[string]bool)}
 					m.drawConfig(t)
 					m.start(t)
-					defer func() { m.disk.mend(); m.q.Shutdown(); m.disk.remove() }()
+					defer func() { m.disk.repair(); m.q.Shutdown(); m.disk.remove() }()
 					t.Repeat(map[string]func(*rapid.T){
 						"put":     m.putSome,
 						"put2":    m.putSome,

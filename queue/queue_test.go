@@ -146,8 +146,8 @@ func TestAnEventLargerThanTheQueuePassesAnEmptyOne(t *testing.T) {
 }
 
 func TestSuspendUntilResume(t *testing.T) {
-	var told []Overflow
-	q := New(Options{Config: Config{Depth: 2, Bytes: 1 << 20, Action: Suspend, Hold: true}, Trigger: func(o Overflow) { told = append(told, o) }})
+	var reported []Overflow
+	q := New(Options{Config: Config{Depth: 2, Bytes: 1 << 20, Action: Suspend, Hold: true}, Trigger: func(o Overflow) { reported = append(reported, o) }})
 	q.Put(events(1, 3, 1))
 	c := q.Cursor()
 	defer c.Close()
@@ -161,19 +161,19 @@ func TestSuspendUntilResume(t *testing.T) {
 	if got, want := drain(t, c), text(*events(6, 1, 1)); got != want {
 		t.Errorf("after resume: %q", got)
 	}
-	if len(told) != 1 || told[0] != Suspend {
-		t.Errorf("called with %v", told)
+	if len(reported) != 1 || reported[0] != Suspend {
+		t.Errorf("called with %v", reported)
 	}
 }
 
 func TestSingleAndHaltAreTriggeredOnce(t *testing.T) {
 	for _, action := range []Overflow{Single, Halt} {
-		var told []Overflow
-		q := New(Options{Config: Config{Depth: 1, Bytes: 1 << 20, Action: action, Hold: true}, Trigger: func(o Overflow) { told = append(told, o) }})
+		var reported []Overflow
+		q := New(Options{Config: Config{Depth: 1, Bytes: 1 << 20, Action: action, Hold: true}, Trigger: func(o Overflow) { reported = append(reported, o) }})
 		q.Put(events(1, 100, 1))
 		q.Put(events(200, 100, 1))
-		if len(told) != 1 || told[0] != action {
-			t.Errorf("%s: called with %v", action, told)
+		if len(reported) != 1 || reported[0] != action {
+			t.Errorf("%s: called with %v", action, reported)
 		}
 		if n := balance(t, q); n.Lost[Full].Records != 199 {
 			t.Errorf("%+v", n)

@@ -55,9 +55,9 @@ func (s *memStorage) hangs() bool {
 
 func (s *memStorage) remove() {}
 
-func (s *memStorage) end() { s.mend() }
+func (s *memStorage) end() { s.repair() }
 
-func (s *memStorage) mend() {
+func (s *memStorage) repair() {
 	s.d.hangUp(false)
 	s.d.fail(nil)
 	synctest.Wait()
@@ -137,7 +137,7 @@ func (s *fileStorage) check(t *rapid.T) {}
 
 func (s *fileStorage) hangs() bool { return false }
 
-func (s *fileStorage) mend() {}
+func (s *fileStorage) repair() {}
 
 func (s *fileStorage) end() {
 	keep := s.dir

@@ -62,7 +62,7 @@ func TestLinesThatOnlyTheLogHasAreJudged(t *testing.T) {
 		{"a lost AVC beside others", slices.Insert(slices.Clone(withCall), at-1, avc), withCall, 0},
 		{"a cut record", withCall, slices.Replace(slices.Clone(withCall), at+1, at+2, withCall[at+1][:len(withCall[at+1])-16]), 0},
 		{"a cut message that looks whole", mid, slices.Replace(slices.Clone(mid), 5, 6, mid[5][:strings.Index(mid[5], "op=")]), 0},
-		{"a message that goes on", slices.Insert(slices.Clone(mid), 6, mid[5]+" foreign"), mid, 0},
+		{"a message that continues", slices.Insert(slices.Clone(mid), 6, mid[5]+" foreign"), mid, 0},
 		{"one repeated", mid, mid, 0},
 	} {
 		for _, led := range []bool{true, false} {

@@ -255,12 +255,12 @@ func TestWhatIsFoundNowhereIsReported(t *testing.T) {
 		}
 	}
 	out := play(t, without(captures.Read(t, name+".string.gz")), without(captures.Read(t, name+".log.gz")), rand.New(rand.NewPCG(3, 3)))
-	told := uint64(0)
+	reported := uint64(0)
 	for _, l := range out.lost {
-		told += l.Events()
+		reported += l.Events()
 	}
-	if told != uint64(gone) || gone == 0 {
-		t.Errorf("%d events reported as lost, %d are", told, gone)
+	if reported != uint64(gone) || gone == 0 {
+		t.Errorf("%d events reported as lost, %d are", reported, gone)
 	}
 }
 

@@ -29,9 +29,9 @@ func (c *collected) Lost(integrity.Gap) {}
 // the log, too, and nothing is locked after that.
 func TestAPanicCostsNoRecord(t *testing.T) {
 	out := new(collected)
-	told := 0
+	reported := 0
 	f := New(Options{Log: auditlog.New("/nowhere/audit.log"), Network: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: out, Say: zap.NewNop(),
-		Panicked: func(string, *record.Batch, any) { told++ }})
+		Panicked: func(string, *record.Batch, any) { reported++ }})
 	line := func(n int) string {
 		return fmt.Sprintf("node=n%d type=USER_LOGIN msg=audit(%d.000:%d): pid=1 uid=0 auid=0 ses=1 msg='op=login res=success'\n", n, time.Now().Unix(), n)
 	}
@@ -50,15 +50,15 @@ func TestAPanicCostsNoRecord(t *testing.T) {
 	take(1)
 	f.nodes = nil // the next name of a node cannot be noted
 	take(2)
-	if told != 1 || out.text.String() != want {
-		t.Fatalf("called %d times, given %q", told, out.text.String())
+	if reported != 1 || out.text.String() != want {
+		t.Fatalf("called %d times, given %q", reported, out.text.String())
 	}
 	f.nodes = make(map[string]bool)
 	take(3)
 	f.down = time.Time{}
 	f.WithLock(func() { f.letLogLead(time.Now(), time.Now().UnixMilli(), 0) })
 	take(4) // waits for the log
-	if out.text.String() == want || told != 1 {
+	if out.text.String() == want || reported != 1 {
 		t.Fatal("record 4 did not wait")
 	}
 	f.safely(func() {
@@ -67,7 +67,7 @@ func TestAPanicCostsNoRecord(t *testing.T) {
 		panic("over the log")
 	})
 	take(5)
-	if told != 2 || out.text.String() != want || f.Show().Mode != "stream" {
-		t.Errorf("called %d times, %q leads, given %q\nwant %q", told, f.Show().Mode, out.text.String(), want)
+	if reported != 2 || out.text.String() != want || f.Show().Mode != "stream" {
+		t.Errorf("called %d times, %q leads, given %q\nwant %q", reported, f.Show().Mode, out.text.String(), want)
 	}
 }

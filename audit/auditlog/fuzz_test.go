@@ -45,9 +45,9 @@ func FuzzLog(f *testing.F) {
 		if err := l.Go(p); err != nil {
 			t.Fatal(err)
 		}
-		behind := poll(t, l)
-		if !strings.HasSuffix(want, behind) {
-			t.Errorf("after time %d: %.100q", millis, behind)
+		after := poll(t, l)
+		if !strings.HasSuffix(want, after) {
+			t.Errorf("after time %d: %.100q", millis, after)
 		}
 		// Each line there is can be found; of equal ones it may be any.
 		var b record.Batch

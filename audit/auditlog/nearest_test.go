@@ -181,7 +181,7 @@ func TestWhereALineWouldStand(t *testing.T) {
 			s.run(1, 100)
 			return s.log, pos, -1
 		},
-		"removed and begun anew": func() ([]string, string, int) {
+		"removed and begun again": func() ([]string, string, int) {
 			s := scene{t: t0}
 			s.run(1, 100)
 			pos := s.log[199]

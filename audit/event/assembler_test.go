@@ -182,7 +182,7 @@ func TestEventsAreAssembled(t *testing.T) {
 		counts        AssemblerCounts
 		o             AssemblerOptions
 	}{
-		{name: "one behind the other", in: "S1 P1 T1 E1 S2 T2 E2", out: "S1 P1 T1 E1 | S2 T2 E2"},
+		{name: "one after the other", in: "S1 P1 T1 E1 S2 T2 E2", out: "S1 P1 T1 E1 | S2 T2 E2"},
 		{name: "over the end of a batch", in: "S1 P1 / C1 / T1 E1 S2 / T2 E2", out: "S1 P1 C1 T1 E1 | S2 T2 E2"},
 		{name: "interleaved", in: "S1 S2 P1 P2 T1 E1 T2 E2", out: "S1 P1 T1 E1~ | S2 P2 T2 E2"},
 		{name: "one within another", in: "S1 S2 T2 E2 P1 T1 E1", out: "S2 T2 E2~ | S1 P1 T1 E1"},
@@ -194,7 +194,7 @@ func TestEventsAreAssembled(t *testing.T) {
 		{name: "a program's record in the middle", in: "S1 P1 U1 T1 M1 E1", out: "S1 P1 U1 T1 M1 E1"},
 		{name: "a program's record at the end", in: "S1 P1 T1 M1 U1 E1", out: "S1 P1 T1 M1 U1 E1"},
 		{name: "a program's record among others", in: "U1 S2 S1 C2 T1 T2 E2 M1 S3 T3 E3 E1", out: "S2 C2 T2 E2~ | S3 T3 E3~ | U1 S1 T1 M1 E1"},
-		{name: "a program's record behind the title, among others", in: "S1 T1 S2 U1 T2 E1 E2", out: "S1 T1 U1 E1~ | S2 T2 E2"},
+		{name: "a program's record after the title, among others", in: "S1 T1 S2 U1 T2 E1 E2", out: "S1 T1 U1 E1~ | S2 T2 E2"},
 		{name: "a program's record, no EOE", in: "U1 S1 T1 M1 S2 T2 +99 +1", out: "U1 S1 T1 M1 | S2 T2"},
 		{name: "a program's record, no EOE, other nodes", in: "a:U1 b:S1 a:S1 b:T1 a:T1 b:U2 a:M1 $", out: "b:S1 b:T1~ | b:U2~ | a:U1 a:S1 a:T1 a:M1"},
 		{name: "a program's record with contexts alone", in: "U1 M1 / +99 +1", out: "U1 M1"},
@@ -204,7 +204,7 @@ func TestEventsAreAssembled(t *testing.T) {
 		{name: "another node's kernel", in: "a:Z1 a:M1 / b:U2 / b:S2 b:E2", out: "b:U2~ | b:S2 b:E2~!", counts: AssemblerCounts{PartialLate: 1, Open: 1}},
 		{name: "another kernel after auditd's start", in: "U1 S1 E1 / D2 / U3 / H4 / U5", out: "U1 S1 E1 | D2 | H4~ | U5~", counts: AssemblerCounts{Open: 1}},
 		{name: "company that comes too late stays together", in: "U1 / S1 C1 P1 / S2 T1 M1 E1 E2 / U3 / S3 E3", out: "U1 | S1 C1 P1 T1 M1 E1~! | S2 E2 | U3 S3 E3", counts: AssemblerCounts{PartialLate: 1}},
-		{name: "contexts behind the title, among others", in: "S1 T1 M1 / S2 T2 / S3 / M2 E3", out: "S1 T1 M1 | S3 E3~", counts: AssemblerCounts{Open: 1}},
+		{name: "contexts after the title, among others", in: "S1 T1 M1 / S2 T2 / S3 / M2 E3", out: "S1 T1 M1 | S3 E3~", counts: AssemblerCounts{Open: 1}},
 		{name: "two records of programs with one id", in: "U1 R1 U2", out: "U1 R1 | U2"},
 		{name: "a type without a number in an event", in: "O1 S1 T1 Q1 E1", out: "O1 S1 T1 Q1 E1"},
 
@@ -226,11 +226,11 @@ func TestEventsAreAssembled(t *testing.T) {
 		{name: "no EOE: another node says nothing", in: "a:S1 a:T1 b:U2 +99 +1", out: "b:U2~ | a:S1 a:T1"},
 		{name: "no EOE: an event of long ago", in: "S1 S2 T2 P1 S3 E3 E1", out: "S2 T2~ | S3 E3~ | S1 P1 E1"},
 		{name: "EOE in the next batch", in: "S1 T1 / E1 S2 T2 / / E2", out: "S1 T1 E1 | S2 T2 E2"},
-		{name: "EOE from behind", in: "S1 T1 S2 E1 T2 E2", out: "S1 T1 E1~ | S2 T2 E2"},
-		{name: "EOE from behind in another batch", in: "S1 T1 S2 / E1 T2 E2", out: "S1 T1 | S2 T2 E2", counts: AssemblerCounts{LateEOE: 1}},
+		{name: "a late EOE", in: "S1 T1 S2 E1 T2 E2", out: "S1 T1 E1~ | S2 T2 E2"},
+		{name: "a late EOE in another batch", in: "S1 T1 S2 / E1 T2 E2", out: "S1 T1 | S2 T2 E2", counts: AssemblerCounts{LateEOE: 1}},
 		{name: "EOE twice", in: "S1 T1 E1 E1 / E1", out: "S1 T1 E1", counts: AssemblerCounts{LateEOE: 2}},
 		{name: "EOE of an event not seen", in: "E1", out: "E1"},
-		{name: "a record behind PROCTITLE", in: "S1 T1 P1 / C1 T1 P1 +99 P1 E1", out: "S1 T1 P1 C1 T1 P1 P1 E1"},
+		{name: "a record after PROCTITLE", in: "S1 T1 P1 / C1 T1 P1 +99 P1 E1", out: "S1 T1 P1 C1 T1 P1 P1 E1"},
 
 		{name: "late records", in: "S1 T1 E1 P1 P1 S2 C1 T2 E2 U3 U3", out: "S1 T1 E1 | S2 T2 E2~ | U3 U3~", counts: AssemblerCounts{Open: 1}},
 		{name: "late records: they stay together", in: "S1 T1 E1 P1 P1 S2 C1 T2 E2 $", out: "S1 T1 E1 | S2 T2 E2~ | P1 P1 C1!", counts: AssemblerCounts{PartialLate: 1}},

@@ -25,9 +25,9 @@ var oddWhole = map[string]string{
 	"no directory":                 `type=CWD ID cwd=(null)`,
 	"an empty directory":           `type=CWD ID cwd=""`,
 	"a directory too long":         `type=CWD ID cwd="<too_long>"`,
-	"a new field behind cwd":       `type=CWD ID cwd="/x" mnt_id=5`,
-	"a new field behind hex":       `type=CWD ID cwd=2F6120 mnt_id=5`,
-	"a new field behind the title": `type=PROCTITLE ID proctitle="x" pid=5`,
+	"a new field after cwd":        `type=CWD ID cwd="/x" mnt_id=5`,
+	"a new field after hex":        `type=CWD ID cwd=2F6120 mnt_id=5`,
+	"a new field after the title":  `type=PROCTITLE ID proctitle="x" pid=5`,
 	"no name":                      `type=PATH ID item=0 name=(null) nametype=UNKNOWN cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0`,
 	"capabilities not known":       `type=PATH ID item=0 name="/x" nametype=DELETE cap_fe=? cap_fver=? cap_fp=? cap_fi=?`,
 	"a new field of a path":        `type=PATH ID item=0 name="/x" nametype=DELETE cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0 mnt_id=21`,
@@ -63,10 +63,10 @@ var oddWhole = map[string]string{
 	"an address too short":         "type=SOCKADDR ID saddr=0200\x1dSADDR={ saddr_fam=inet sockaddr len too short }",
 	"a header in a socket's path": "type=SOCKADDR ID saddr=01002F6120" + fmt.Sprintf("%X", "type=CWD msg=audit(1.1:1): x") + "00" +
 		"\x1dSADDR={ saddr_fam=local path=/a type=CWD msg=audit(1.1:1): x }",
-	"a new field behind saddr": "type=SOCKADDR ID saddr=0100 peer=1",
-	"old DAEMON_START":         `type=DAEMON_START ID auditd start, ver=1.7 format=raw kernel=2.6.9 auid=1 pid=2 res=success, auditd pid=2`,
-	"a new field of auditd":    `type=DAEMON_START ID op=start ver=9 format=enriched kernel=9 auid=1 pid=2 uid=0 ses=1 res=success features=x`,
-	"a node with an equals":    `node=a=b type=CWD ID cwd="/"`,
+	"a new field after saddr": "type=SOCKADDR ID saddr=0100 peer=1",
+	"old DAEMON_START":        `type=DAEMON_START ID auditd start, ver=1.7 format=raw kernel=2.6.9 auid=1 pid=2 res=success, auditd pid=2`,
+	"a new field of auditd":   `type=DAEMON_START ID op=start ver=9 format=enriched kernel=9 auid=1 pid=2 uid=0 ses=1 res=success features=x`,
+	"a node with an equals":   `node=a=b type=CWD ID cwd="/"`,
 }
 
 const oddID = "msg=audit(1000.000:5):"

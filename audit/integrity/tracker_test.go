@@ -338,7 +338,7 @@ func TestMissingSerialsAreHoles(t *testing.T) {
 		{"wrap", run(1<<32-5, 5, 1000), nil, Counts{Wraps: 1}},
 		{"hole over the wrap", run(1<<32-5, 1<<32-3, 1000) + run(2, 5, 1000), hole(1<<32-2, 1, 1000), Counts{Wraps: 1, Holes: 1, Missing: 4}},
 		{"reboot", run(5000, 5100, 1000) + run(1, 50, 1100), nil, Counts{Reboots: 1}},
-		{"reboot, clock behind", run(900_000, 900_100, 1000) + run(1, 50, 500), nil, Counts{Reboots: 1}},
+		{"reboot, clock set back", run(900_000, 900_100, 1000) + run(1, 50, 500), nil, Counts{Reboots: 1}},
 		{"long hole", run(1, 10, 1000) + run(900_001, 900_100, 1200), hole(11, 900_000, 1000), Counts{Holes: 1, Missing: 899_990}},
 		{"one stray", run(1, 10, 1000) + audittest.UserAt(3_000_000_000, 1000) + run(11, 20, 1000), nil, Counts{Strays: 1}},
 		{"very old ones", run(1_000_000, 1_000_010, 1000) + run(3, 9, 900) + run(1_000_011, 1_000_020, 1000), nil, Counts{Strays: 7}},

@@ -105,7 +105,7 @@ func TestSeparatorInAProgramsTextIsTheProgramsOwn(t *testing.T) {
 		{"in ENRICHED", "pid=1 uid=0 msg='op=\x1d res=ok'", names, true},
 		{"forged in RAW", "pid=1 uid=0 msg='op='\x1d" + forged + "'", "", false},
 		{"forged in ENRICHED", "pid=1 uid=0 msg='op='\x1d" + forged + "'", names, true},
-		{"forged, bare separator behind", "pid=1 uid=0 msg='op='\x1d" + forged + "'", "", true},
+		{"forged, bare separator after", "pid=1 uid=0 msg='op='\x1d" + forged + "'", "", true},
 		{"forged with a brace in RAW", "pid=1 uid=0 msg='op='\x1dSADDR={ x'", "", false},
 		{"forged with braces in ENRICHED", "pid=1 uid=0 msg='op='\x1dSADDR={ x }'", names, true},
 		{"quote and separator at the end in RAW", "pid=1 uid=0 msg='op='\x1d'", "", false},
@@ -155,7 +155,7 @@ func TestFindNamesThatLostTheirSeparator(t *testing.T) {
 	const login = `pid=1 uid=0 auid=5 msg='op=x res=ok'`
 	for _, tt := range []struct {
 		typ         uint32
-		body, names string // names begin behind sep
+		body, names string // names begin after sep
 		sep         string
 	}{
 		{1112, login, `UID="root" AUID="joe"`, ""},
@@ -231,7 +231,7 @@ func checkExact(t *testing.T, b *record.Batch, i int) {
 			t.Fatalf("text   %q\nfields %q", text, fields)
 		}
 		if s.Next() {
-			t.Fatalf("a field behind the end of %q", text)
+			t.Fatalf("a field after the end of %q", text)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func TestScannerGivesEveryByte(t *testing.T) {
 		{"lone quotes", `a=" b='`, []string{"", "a", `"`, " ", "b", "'", ""}},
 		{"program's text", `uid=0 msg='op=x acct="o'brien" res=ok'`, []string{"", "uid", "0", " ", "msg", `'op=x acct="o'brien" res=ok'`, ""}},
 		{"program's text with quotes in it", `msg='text='a' 'b' res=ok'`, []string{"", "msg", `'text='a' 'b' res=ok'`, ""}},
-		{"fields behind a program's text", `msg='a' res=ok`, []string{"", "msg", `'a'`, " ", "res", "ok", ""}},
+		{"fields after a program's text", `msg='a' res=ok`, []string{"", "msg", `'a'`, " ", "res", "ok", ""}},
 		{"device mapper", `error_msg='no such thing' res=0 x='y'`, []string{"", "error_msg", "'no such thing'", " ", "res", "0", " ", "x", "'y'", ""}},
 		{"single quotes that do not end", `a='x b='y c='z`, []string{"", "a", "'x", " ", "b", "'y", " ", "c", "'z", ""}},
 		{"quotes in a key", `a"b=1 c'd=2 e=3`, []string{`a"b=1 c'd=2 `, "e", "3", ""}},
@@ -139,6 +139,6 @@ func TestNamesOfOtherFieldsAreGivenUp(t *testing.T) {
 	}
 	r.Names = append([]byte(`GID="x" `), r.Names...)
 	if n, ok := r.Name(nil, []byte("uid")); ok {
-		t.Errorf("uid is %q behind 16 others", n)
+		t.Errorf("uid is %q after 16 others", n)
 	}
 }

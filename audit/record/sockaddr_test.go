@@ -43,7 +43,7 @@ func TestAddressesAreDecoded(t *testing.T) {
 	for _, tt := range []struct{ name, saddr, want string }{
 		{"unix", "01002F6465762F6C6F6700", `unix path="/dev/log"`},
 		{"unix without NUL", "01002F6465762F6C6F67", `unix path="/dev/log"`},
-		{"unix with rubbish behind the NUL", "01002F610042FF", `unix path="/a"`},
+		{"unix with rubbish after the NUL", "01002F610042FF", `unix path="/a"`},
 		{"abstract", "0100002F746D702F78", `unix path="\x00/tmp/x"`},
 		{"abstract with NULs, which are part of it", "010000610000", `unix path="\x00a\x00\x00"`},
 		{"unix without a name", "0100", "unix"},
@@ -150,7 +150,7 @@ func TestAddressesAreAsAuditdPrintsThem(t *testing.T) {
 			got = strings.ReplaceAll(got, `\xff`, "\xff")
 			want := strings.NewReplacer("{ saddr_fam=", "", " }", "", "laddr=", "addr=", "lport=", "port=",
 				"nlnk-fam=16 nlnk-pid=", "pid=").Replace(string(said))
-			// auditd leaves out what is behind the port, and shows no NUL.
+			// auditd leaves out what follows the port, and shows no NUL.
 			got, _, _ = strings.Cut(strings.ReplaceAll(got, `\x00`, "@"), " flowinfo")
 			got, _, _ = strings.Cut(got, " groups")
 			if a.Family == 1 && len(a.Path) > 0 && a.Path[0] == 0 {

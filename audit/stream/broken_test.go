@@ -83,7 +83,7 @@ func (p printer) record(head string, saddr []byte) string {
 const (
 	before = "type=SYSCALL msg=audit(1.000:7): arch=c000003e\n"
 	head   = "type=SOCKADDR msg=audit(1.000:7): "
-	behind = "type=PROCTITLE msg=audit(1.000:7): proctitle=6C73\n"
+	after  = "type=PROCTITLE msg=audit(1.000:7): proctitle=6C73\n"
 	forged = "type=USER_LOGIN msg=audit(1.000:8): res=success"
 )
 
@@ -102,7 +102,7 @@ func TestBrokenLine(t *testing.T) {
 		{"ordinary", "\x01\x00", "/run/x\x00"},
 		{"newline", "\x01\x00", "/tmp/x" + f + "\x00"},
 		{"no NUL at the end", "\x01\x00", "/tmp/x" + f},
-		{"behind what looks like an end", "\x01\x00", "/tmp/x }" + f + " }"},
+		{"after what looks like an end", "\x01\x00", "/tmp/x }" + f + " }"},
 		{"several", "\x01\x00", "/a\n\n\n" + forged + "\n\x00"},
 		{"only newlines", "\x01\x00", strings.Repeat("\n", 126)},
 		{"first of all", "\x01\x00", f},
@@ -112,7 +112,7 @@ func TestBrokenLine(t *testing.T) {
 		{"abstract with @", "\x01\x00", "\x00@" + f},
 		{"abstract, newline first", "\x01\x00", "\x00" + f},
 		{"abstract, not printed", "\x01\x00", "\x00\x00" + f},
-		{"behind the NUL", "\x01\x00", "/x\x00" + f},
+		{"after the NUL", "\x01\x00", "/x\x00" + f},
 		{"short", "\x01\x00", "\n"},
 		{"unnamed", "\x01\x00", ""},
 		{"own separator", "\x01\x00", "/x\x1dSADDR={ saddr_fam=local path=" + f},
@@ -135,14 +135,14 @@ func TestBrokenLine(t *testing.T) {
 			address{fmt.Sprint(n, " bytes, abstract"), "\x01\x00", "\x00" + f + x(n-1-len(f))},
 			address{fmt.Sprint(n, " bytes, newline last"), "\x01\x00", "/" + f + x(n-2-len(f)) + "\n"},
 			address{fmt.Sprint("one newline, at ", n-1), "\x01\x00", "/" + x(n-2) + "\n" + x(126-n)},
-			address{fmt.Sprint("one newline, at ", n-1, " behind an end"), "\x01\x00", "/" + x(n-4) + " }\n" + x(126-n)},
+			address{fmt.Sprint("one newline, at ", n-1, " after an end"), "\x01\x00", "/" + x(n-4) + " }\n" + x(126-n)},
 		)
 	}
 	for _, a := range addresses {
 		for _, p := range printers {
 			for _, head := range []string{head, "node=box " + head, "type=USER_AUTH msg=audit(1.000:7): pid=1 msg='"} {
 				line := p.record(head, []byte(a.fam+a.bytes))
-				for _, last := range []string{"", behind} {
+				for _, last := range []string{"", after} {
 					want := []string{before, whole1(line)}
 					if last != "" {
 						want = append(want, last)
@@ -171,9 +171,9 @@ func TestNewlineThatNoAddressHas(t *testing.T) {
 		"no names":                     strings.Replace(ok, "\x1d", " ", 1),
 		"another place":                strings.Replace(ok, "path=/tmp/x", "path=/tmp/xx", 1),
 	} {
-		want := strings.SplitAfter(before+line+behind, "\n")
+		want := strings.SplitAfter(before+line+after, "\n")
 		want = want[:len(want)-1]
-		if got := cutAt(before+line+behind, 60); !cmp.Equal(want, got) {
+		if got := cutAt(before+line+after, 60); !cmp.Equal(want, got) {
 			t.Errorf("%s:\n%s", name, cmp.Diff(want, got))
 		}
 	}
@@ -187,7 +187,7 @@ func TestTornBrokenLine(t *testing.T) {
 	for at := first; at < len(line); at++ {
 		torn := line[:at]
 		glued := torn[len(torn)-1] != '\n'
-		for _, next := range []string{"", behind, "node=box " + behind} {
+		for _, next := range []string{"", after, "node=box " + after} {
 			got := cutAt(before+torn+next+before, 100)
 			want := []string{before, whole1(torn + "\n")}
 			switch {
@@ -252,7 +252,7 @@ func FuzzBrokenLine(f *testing.F) {
 // TestRandomAddresses tries addresses that the fuzzer does not find.
 func TestRandomAddresses(t *testing.T) {
 	pieces := []string{"\n", "\n", "\x00", " }", "@", "/", "x", "xxxxxxx", forged, "type=EVIL a=1", "\x1d", "SADDR={ saddr_fam=local path=",
-		"type=SOCKADDR msg=audit(1.000:9): saddr=01000A", behind}
+		"type=SOCKADDR msg=audit(1.000:9): saddr=01000A", after}
 	for range 5000 {
 		saddr := []byte{[]byte{1, 1, 1, 3, 9, 2, 16}[rand.N(7)], 0}
 		for size := 2 + rand.N(addressSize-1); len(saddr) < size; {
@@ -266,8 +266,8 @@ func sameRecords(t *testing.T, saddr []byte, at int) {
 	t.Helper()
 	for _, p := range printers {
 		line := p.record(head, saddr)
-		all := before + line + behind + before
-		want := []string{before, whole1(line), behind, before}
+		all := before + line + after + before
+		want := []string{before, whole1(line), after, before}
 		if got := cutAt(all, min(at, len(all))); !cmp.Equal(want, got) {
 			t.Fatalf("%s, %q, cut at byte %d:\n%s", p.name, saddr, at, cmp.Diff(want, got))
 		}

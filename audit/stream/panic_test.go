@@ -13,8 +13,8 @@ func TestAPanicCostsNoByte(t *testing.T) {
 	const first, second, third = "type=CWD msg=audit(1.000:1): a\n", "type=CWD msg=audit(1.000:2): b\ntype=CWD msg=audit(1.000:3): c\n", "type=CWD msg=audit(1.000:4): d\n"
 	in := &pieces{first, second, third}
 	r := NewReader(in)
-	told := 0
-	r.Panicked = func(any) { told++ }
+	reported := 0
+	r.Panicked = func(any) { reported++ }
 	var all strings.Builder
 	var b record.Batch
 	var ids []bool
@@ -31,8 +31,8 @@ func TestAPanicCostsNoByte(t *testing.T) {
 			ids = append(ids, b.Recs[i].HasID())
 		}
 	}
-	if all.String() != first+second+third || told != 1 {
-		t.Errorf("called %d times, got %q", told, all.String())
+	if all.String() != first+second+third || reported != 1 {
+		t.Errorf("called %d times, got %q", reported, all.String())
 	}
 	if len(ids) != 4 || !ids[0] || ids[1] || ids[2] || !ids[3] {
 		t.Errorf("records with an id: %v", ids)

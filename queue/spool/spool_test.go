@@ -266,7 +266,7 @@ func TestOfOverlappingFramesTheLaterCounts(t *testing.T) {
 		"in two":          {[]frame{{10, 9}, {12, 3}}, []frame{{10, 2}, {12, 3}, {15, 4}}},
 		"many below one":  {[]frame{{10, 3}, {13, 3}, {16, 3}, {19, 3}, {12, 8}}, []frame{{10, 2}, {12, 8}, {20, 2}}},
 		"cut twice":       {[]frame{{10, 9}, {12, 2}, {16, 1}}, []frame{{10, 2}, {12, 2}, {14, 2}, {16, 1}, {17, 2}}},
-		"older behind":    {[]frame{{100, 5}, {10, 5}, {200, 1}}, []frame{{10, 5}, {100, 5}, {200, 1}}},
+		"older after":     {[]frame{{100, 5}, {10, 5}, {200, 1}}, []frame{{10, 5}, {100, 5}, {200, 1}}},
 		"touching":        {[]frame{{10, 5}, {15, 5}, {5, 5}}, []frame{{5, 5}, {10, 5}, {15, 5}}},
 		"covered by two":  {[]frame{{10, 6}, {8, 5}, {13, 9}}, []frame{{8, 5}, {13, 9}}},
 		"hidden and back": {[]frame{{10, 2}, {10, 9}, {10, 2}}, []frame{{10, 2}, {12, 7}}},
