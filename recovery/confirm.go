@@ -2,9 +2,11 @@ package recovery
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
 )
 
@@ -94,7 +96,7 @@ func (f *Merger) overtake(n uint64, now time.Time, force bool) bool {
 	return f.decide(n, now, func(n uint64) fate {
 		fate := f.overtaken(n, false)
 		if fate == undecided {
-			wait := !force && !f.ended && f.heldSize < f.maxHeld/2 && (f.static || now.Sub(f.awaited.line(n).at) < aheadTime)
+			wait := !force && !f.ended && f.heldSize < f.o.MaxHeld/2 && (f.o.Static || now.Sub(f.awaited.line(n).at) < aheadTime)
 			if !wait {
 				fate = f.overtaken(n, true)
 			}
@@ -189,12 +191,7 @@ func (f *Merger) overtaken(n uint64, late bool) fate {
 
 // wanted reports whether a line can be of an event that has been missing for long.
 func (f *Merger) wanted(b *record.Batch, i int) bool {
-	for _, t := range f.holes {
-		if t.Covers(b, i) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.holes, func(t integrity.Gap) bool { return t.Covers(b, i) })
 }
 
 func giveIf(ok bool) fate {
@@ -366,7 +363,7 @@ func (f *Merger) giveRun(b *record.Batch, at auditlog.Position, now time.Time, c
 	if give != nil {
 		give(b, at)
 	} else {
-		f.out.Put(b)
+		f.o.Out.Put(b)
 	}
 }
 

@@ -169,7 +169,7 @@ func TestPendingIsBounded(t *testing.T) {
 
 func pendingIsBounded(t *testing.T, held int) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
-	p.f.maxHeld = held
+	p.f.o.MaxHeld = held
 	p.f.letLogLead(time.Now(), 0, time.Hour)
 	pad := strings.Repeat("x", 4000)
 	var list []string
@@ -200,7 +200,7 @@ func pendingIsBounded(t *testing.T, held int) {
 // nothing more is given after a while, if it continues from there.
 func TestASilentStreamGetsTheRestOfTheLog(t *testing.T) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
-	p.f.static = false
+	p.f.o.Static = false
 	p.f.letLogLead(time.Now(), 0, time.Hour)
 	first, tail := userLines(1000, 1019), userLines(1020, 1029)
 	p.write(join(first, tail[:5], []string{userLine(9000, "foreign")}, tail[5:]))

@@ -59,10 +59,10 @@ func (f *Merger) Finish(until time.Time) {
 		f.letStreamLead()
 	}
 	f.reportForeign(time.Now(), true)
-	if f.static {
+	if f.o.Static {
 		f.tracker.Due(time.Now().Add(time.Hour))
 	}
-	if searched || f.static {
+	if searched || f.o.Static {
 		f.reportLost() // otherwise the next run looks for it
 	}
 }
@@ -90,7 +90,7 @@ func (f *Merger) Force() {
 // where the consumers are: given now, they would come before others that are still in the log,
 // and might be damaged copies. It reports false where no next run will know where that is.
 func (f *Merger) leaveToNextRun() bool {
-	if f.saves == nil || !f.saves() {
+	if f.o.Saves == nil || !f.o.Saves() {
 		return false
 	}
 	records := 0
@@ -107,7 +107,7 @@ func (f *Merger) leaveToNextRun() bool {
 	f.resuming = false
 	f.noteDoubt()
 	f.held, f.heldSize, f.mode, f.entry = nil, 0, direct, nil
-	f.say.Info("ended before audit.log was read to its end: the next start resumes there", zap.Int("records", records))
+	f.o.Say.Info("ended before audit.log was read to its end: the next start resumes there", zap.Int("records", records))
 	return true
 }
 

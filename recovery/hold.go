@@ -16,7 +16,7 @@ type heldBatch struct {
 // holdBatch holds records of the stream until the log was read as far. It reports
 // false when the stream leads again before there is room for them.
 func (f *Merger) holdBatch(b *record.Batch, now time.Time) bool {
-	for f.heldSize > f.maxHeld && f.mode != direct {
+	for f.heldSize > f.o.MaxHeld && f.mode != direct {
 		if !f.ioSince.IsZero() && time.Since(f.ioSince) > stuckAfter {
 			f.bypass(now)
 			break
@@ -35,7 +35,7 @@ func (f *Merger) holdBatch(b *record.Batch, now time.Time) bool {
 	h := heldBatch{copyRecords(nil, b.Buf, b.Recs), now}
 	f.held = append(f.held, h)
 	f.heldSize += len(h.Buf)
-	f.wakeRun()
+	poke(f.wake)
 	return true
 }
 

@@ -59,17 +59,10 @@ type Counts struct {
 // Merger stands between the reader and the consumers. The reader calls Take, a
 // goroutine of its own runs Run.
 type Merger struct {
-	log      follower // nil: there is none to recover from
-	out      Out
-	say      *zap.Logger
-	panicked func(stage string, b *record.Batch, fault any)
-	static   bool // the log does not grow (replay)
-	saves    func() bool
-	// network says that auditd logs what other hosts send it and does not pass it
-	// to plugins: then a line is given only if the stream has shown its node.
-	network bool
-	wake    chan struct{}
-	room    chan struct{} // has an element when held records were settled
+	o    Options
+	log  follower // nil: there is none to recover from
+	wake chan struct{}
+	room chan struct{} // has an element when held records were settled
 
 	mu       sync.Mutex // guards all below; whoever holds it may give records to the consumers
 	tracker  *integrity.Tracker
@@ -83,7 +76,6 @@ type Merger struct {
 	entry    *entry // set until the log is read from its place
 	held     []heldBatch
 	heldSize int
-	maxHeld  int
 	unsure   int64            // not 0: the log is to be read again from this time on
 	sought   time.Time        // when it was read from another place last
 	holes    []integrity.Gap  // wanted from further back
@@ -172,13 +164,13 @@ type Options struct {
 
 // New returns a Merger in which the stream leads.
 func New(o Options) *Merger {
-	f := &Merger{network: o.Network, static: o.Static, tracker: o.Tracker, out: o.Out, say: o.Say, saves: o.Saves, panicked: o.Panicked, nodes: make(map[string]bool),
+	o.MaxHeld = cmp.Or(o.MaxHeld, maxHeld)
+	f := &Merger{o: o, tracker: o.Tracker, nodes: make(map[string]bool),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), tailSeen: true,
 		awaited: awaited{base: 1}, pending: pending{ready: 1}}
 	if o.Log != nil {
 		f.log = o.Log
 	}
-	f.maxHeld = cmp.Or(o.MaxHeld, maxHeld)
 	f.publish()
 	return f
 }
@@ -312,7 +304,7 @@ func (f *Merger) giveObserved(b *record.Batch) {
 		f.recent.add(b)
 		f.noteNodes(b)
 	}
-	f.out.Put(b)
+	f.o.Out.Put(b)
 }
 
 // maxNodes bounds the names that are remembered; beyond it every line is given.
@@ -320,7 +312,7 @@ const maxNodes = 1024
 
 // noteNodes remembers which nodes the stream shows.
 func (f *Merger) noteNodes(b *record.Batch) {
-	if !f.network {
+	if !f.o.Network {
 		return
 	}
 	for i := range b.Recs {
@@ -335,7 +327,7 @@ func (f *Merger) noteNodes(b *record.Batch) {
 // not distribute.
 func (f *Merger) isOtherHosts(b *record.Batch, i int) bool {
 	n := b.Node(i)
-	return f.network && len(n) > 0 && !f.nodes[string(n)] && len(f.nodes) < maxNodes
+	return f.o.Network && len(n) > 0 && !f.nodes[string(n)] && len(f.nodes) < maxNodes
 }
 
 // letLogLead lets the log lead, from the lines of about this time on.
@@ -348,7 +340,7 @@ func (f *Merger) letLogLead(now time.Time, millis int64, quiet time.Duration) {
 		f.mode = led
 		f.beginSearch(now, millis)
 	}
-	f.wakeRun()
+	poke(f.wake)
 }
 
 // beginSearch has the log read from the lines of about this time on, those left out
@@ -374,8 +366,6 @@ func (f *Merger) beginSearch(now time.Time, millis int64) {
 	f.unsure = 0
 }
 
-func (f *Merger) wakeRun() { poke(f.wake) }
-
 // poke puts an element into a channel that has room for one.
 func poke(ch chan<- struct{}) {
 	select {
@@ -387,7 +377,7 @@ func poke(ch chan<- struct{}) {
 // bypass leaves the log aside: a read of it hangs, and the stream must not.
 func (f *Merger) bypass(now time.Time) {
 	f.count.Bypassed++
-	f.say.Warn("audit.log does not respond: continuing with the stream alone, gaps stay open",
+	f.o.Say.Warn("audit.log does not respond: continuing with the stream alone, gaps stay open",
 		zap.Duration("for", time.Since(f.ioSince).Round(time.Millisecond)))
 	f.down = now.Add(downTime)
 	f.abandonLog(now)

@@ -122,7 +122,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 	}
 	// auditd 2.8 dispatches first. Where nothing is logged at all (logging is
 	// suspended, say) waiting for each record would stop the stream.
-	if f.mode == led && !force && !f.static && f.misses < 8 {
+	if f.mode == led && !force && !f.o.Static && f.misses < 8 {
 		if now.Sub(h.at) < lagTime {
 			return hold
 		}
@@ -155,7 +155,7 @@ func (f *Merger) giveEOE(now time.Time) {
 	f.lastEOE = f.lastID.Serial
 	b := eoe(f.lastID.Millis, f.lastID.Serial)
 	f.tracker.Observe(b, now)
-	f.out.Put(b)
+	f.o.Out.Put(b)
 }
 
 // isTruncatedEOE reports whether record i is an EOE record whose id was cut off.

@@ -20,8 +20,8 @@ func (f *Merger) rescue(stage string, rest *record.Batch) {
 
 // restart begins again with the stream, after a panic.
 func (f *Merger) restart(stage string, rest *record.Batch, fault any) {
-	if f.panicked != nil {
-		f.panicked(stage, rest, fault)
+	if f.o.Panicked != nil {
+		f.o.Panicked(stage, rest, fault)
 	}
 	held := f.held
 	f.tracker = f.tracker.Renew()
@@ -32,10 +32,10 @@ func (f *Merger) restart(stage string, rest *record.Batch, fault any) {
 	f.certain.entered, f.ioSince, f.resuming = time.Time{}, time.Time{}, false
 	f.down = time.Now().Add(rescueTime)
 	for i := range held {
-		f.out.Put(&held[i].Batch)
+		f.o.Out.Put(&held[i].Batch)
 	}
 	if rest != nil {
-		f.out.Put(rest)
+		f.o.Out.Put(rest)
 	}
 }
 

@@ -56,7 +56,7 @@ func (f *Merger) Resume(cs []Resumed) {
 		f.abandonLog(time.Now())
 		return
 	}
-	f.wakeRun()
+	poke(f.wake)
 }
 
 func (f *Merger) resume(cs []Resumed) error {
@@ -107,10 +107,10 @@ func (f *Merger) places(cs []Resumed) error {
 			c.from, err = f.log.SeekAfter(c.ID)
 		}
 		if errors.Is(err, auditlog.ErrAbsent) {
-			f.say.Info("what this consumer had last is not in audit.log, which has older records: continuing after those that are not newer",
+			f.o.Say.Info("what this consumer had last is not in audit.log, which has older records: continuing after those that are not newer",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
 		} else if errors.Is(err, auditlog.ErrGone) {
-			f.say.Warn("what this consumer had last is no longer in audit.log: continuing with the oldest that is",
+			f.o.Say.Warn("what this consumer had last is no longer in audit.log: continuing with the oldest that is",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
 		} else if err != nil {
 			return err

@@ -63,7 +63,7 @@ func (f *Merger) lookForGaps(now time.Time, end bool) {
 	defer f.mu.Unlock()
 	defer f.publish()
 	due := now
-	if end && f.static {
+	if end && f.o.Static {
 		due = now.Add(time.Hour)
 	}
 	gaps := f.tracker.Due(due)
@@ -116,7 +116,7 @@ func (f *Merger) reportLost() {
 			continue
 		}
 		f.count.LostHoles += t.Events()
-		f.out.Lost(t)
+		f.o.Out.Lost(t)
 	}
 	f.noteDoubt()
 }
@@ -194,8 +194,8 @@ func (f *Merger) judgeWaiting(now time.Time, err error) {
 	switch {
 	case f.paused:
 		f.believe(p.ready+(f.awaited.end()-p.ready)/2, false, now)
-		f.paused = p.size > f.maxHeld/2
-	case p.ready < f.awaited.end() && !f.static:
+		f.paused = p.size > f.o.MaxHeld/2
+	case p.ready < f.awaited.end() && !f.o.Static:
 		at := f.awaited.line(p.ready).at
 		silent := now.Sub(at) > silentTime && now.Sub(f.last) > silentTime
 		unmet := now.Sub(at) > silentAfter && now.Sub(f.awaited.metAt) > silentAfter
@@ -238,7 +238,7 @@ func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (ga
 		case errors.Is(err, io.EOF):
 			return gave, nil
 		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // reported once each; reading continues
-			f.say.Warn("audit.log has a hole where it was read: the records that stood there are not recovered", zap.Error(err))
+			f.o.Say.Warn("audit.log has a hole where it was read: the records that stood there are not recovered", zap.Error(err))
 			f.mu.Lock()
 			f.doubtLog(f.latest.At())
 			f.mu.Unlock()
@@ -264,7 +264,7 @@ func (f *Merger) takeRead(b *record.Batch, place auditlog.Position, give func(b 
 	if give != nil {
 		f.believe(f.awaited.end(), false, time.Now())
 	}
-	f.paused = f.pending.size > f.maxHeld/2
+	f.paused = f.pending.size > f.o.MaxHeld/2
 	return took, true
 }
 
@@ -385,9 +385,9 @@ func (f *Merger) logState(err error) {
 	}
 	f.count.LogError = text
 	if err != nil {
-		f.say.Warn("audit.log cannot be read: holes in the stream stay open", zap.Error(err))
+		f.o.Say.Warn("audit.log cannot be read: holes in the stream stay open", zap.Error(err))
 	} else {
-		f.say.Info("audit.log can be read again")
+		f.o.Say.Info("audit.log can be read again")
 	}
 }
 
@@ -401,7 +401,7 @@ const checkTime = time.Second
 func (f *Merger) Check() {
 	if f.log != nil {
 		f.check.Store(true)
-		f.wakeRun()
+		poke(f.wake)
 	}
 }
 

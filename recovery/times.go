@@ -41,7 +41,7 @@ func (f *Merger) writtenAt(millis int64) int64 {
 // searchFrom returns from which time on the log is to be searched for what was
 // written at about that time.
 func (f *Merger) searchFrom(millis int64, now time.Time) int64 {
-	if f.static || millis <= now.UnixMilli() {
+	if f.o.Static || millis <= now.UnixMilli() {
 		return millis
 	}
 	return now.Add(-unknown).UnixMilli()
@@ -50,12 +50,12 @@ func (f *Merger) searchFrom(millis int64, now time.Time) int64 {
 // seekTime finds where the log begins to lead.
 func (f *Merger) seekTime(millis int64) (auditlog.Position, error) {
 	back := int64(backMax)
-	if f.static {
+	if f.o.Static {
 		back = 0
 	}
 	place, cut, err := f.log.SeekTime(millis, back)
 	if cut {
-		f.say.Warn("audit.log is searched no further back than this: records missing from before are not recovered",
+		f.o.Say.Warn("audit.log is searched no further back than this: records missing from before are not recovered",
 			zap.Int64("bytes", back), zap.Time("wanted_from", time.UnixMilli(millis)))
 	}
 	return place, err

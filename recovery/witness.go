@@ -211,10 +211,7 @@ func (w *witness) noteDaemon(serial uint32) {
 func (w *witness) daemonLine(r *record.Record, alone, resumed bool) bool {
 	const near = 16
 	known := w.daemons[:min(w.daemon, len(w.daemons))]
-	follows := false
-	for _, s := range known {
-		follows = follows || r.Serial-s <= near || s-r.Serial <= near
-	}
+	follows := slices.ContainsFunc(known, func(s uint32) bool { return apart(r.Serial, s) <= near })
 	switch r.Type {
 	case record.TypeDaemonStart:
 		return resumed
