@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"audisp-relay/audit/record"
@@ -214,13 +216,12 @@ func (q *Queue) makeRoom() bool {
 	return q.head > before || q.idle()
 }
 
-func (q *Queue) slowest() (slow *Cursor) {
-	for _, c := range q.cursors {
-		if slow == nil || c.pos < slow.pos {
-			slow = c
-		}
+// slowest returns the cursor that has the most to read, nil when there is none.
+func (q *Queue) slowest() *Cursor {
+	if len(q.cursors) == 0 {
+		return nil
 	}
-	return slow
+	return slices.MinFunc(q.cursors, func(a, b *Cursor) int { return cmp.Compare(a.pos, b.pos) })
 }
 
 // skipTo returns where a cursor at pos continues when it has to skip: at the
