@@ -9,10 +9,10 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// A position that is not in the log has not for that been rotated away: the log may
-// end before it (power was lost before the last lines were on disk, logging was
-// suspended, the log is a copy), or lack just this line. Then a consumer continues
-// where the line would stand: after the last line that is not newer.
+// A position that is not in the log need not have been rotated away: the log may end
+// before it (power was lost before the last lines were on disk, logging was suspended,
+// the log is a copy), or lack just this line. Then a consumer continues where the line
+// would stand: after the last line that is not newer.
 //
 // Serials say what is newer, as the kernel numbers records in about the order in which
 // they are written; times are those of the beginning of a system call. Serials begin
@@ -31,8 +31,8 @@ const (
 	nearEnough = 16 << 20
 
 	bootSerials = 16   // a serial so much lower than those before, of a newer event, is of another boot
-	bootMillis  = 1000 // or a serial lower at all, of an event so much newer
-	bootLines   = 8    // and so many events of such serials are, whatever their times
+	bootMillis  = 1000 // any lower serial is, of an event so much newer
+	bootLines   = 8    // so many events in a row with such low serials are, whatever their times
 	nearNodes   = 64
 )
 
@@ -56,14 +56,14 @@ type boot struct {
 	first     int64 // time of its first line
 	newest    int64
 	high      uint32
-	end       Position
+	end       Position // after its last line
 	old       Position // after the last line that is not newer than the position
-	has       bool     // there is one
-	newestOld int64    // newest time up to there
-	gap       uint32
-	clockUp   bool // its time continues from the boot before
-	over      bool // of a position of auditd's own: a newer line has come
-	met       bool // a line of its event and type with another text: a damaged copy was delivered
+	has       bool     // old is set
+	newestOld int64    // newest time up to old
+	gap       uint32   // from the line in front of old to the position, in serials; of auditd's own in ms
+	clockUp   bool     // its time continues from the boot before
+	over      bool     // of a position of auditd's own: a newer line has come
+	met       bool     // a line of its event and type with another text: a damaged copy was delivered
 }
 
 type nearLine struct {
@@ -93,7 +93,7 @@ func (s *nearest) add(node []byte, x nearLine) {
 			b.begin(x, false)
 		}
 		if len(b.pending) == 0 {
-			s.put(b, x)
+			s.addToBoot(b, x)
 		}
 		return
 	}
@@ -103,16 +103,16 @@ func (s *nearest) add(node []byte, x nearLine) {
 	case len(b.list) == 0 || low && x.millis > b.newest:
 		s.flush(b)
 		b.begin(x, len(b.list) > 0)
-		s.put(b, x)
+		s.addToBoot(b, x)
 	case low:
 		if n := len(b.pending); n > 0 && b.pending[n-1].serial == x.serial {
 			b.pending[n-1].end = x.end
 		} else if b.pending = append(b.pending, x); len(b.pending) == bootLines {
-			s.another(b)
+			s.beginPending(b)
 		}
 	default:
 		s.flush(b)
-		s.put(b, x)
+		s.addToBoot(b, x)
 	}
 }
 
@@ -139,19 +139,19 @@ func (b *boots) begin(x nearLine, clockUp bool) {
 // flush takes what is pending for late lines of the present boot.
 func (s *nearest) flush(b *boots) {
 	for _, x := range b.pending {
-		s.put(b, x)
+		s.addToBoot(b, x)
 	}
 	b.pending = nil
 }
 
-// another takes what is pending for the beginning of another boot.
-func (s *nearest) another(b *boots) {
+// beginPending takes what is pending for the beginning of another boot.
+func (s *nearest) beginPending(b *boots) {
 	b.begin(b.pending[0], false)
 	s.flush(b)
 }
 
-// put takes x for one of the present boot.
-func (s *nearest) put(b *boots, x nearLine) {
+// addToBoot takes x for a line of the present boot.
+func (s *nearest) addToBoot(b *boots, x nearLine) {
 	k := &b.list[len(b.list)-1]
 	k.newest = max(k.newest, x.millis)
 	b.newest = max(b.newest, x.millis)
@@ -188,11 +188,11 @@ func (s *nearest) place() (p Position, ok bool) {
 	least := uint64(math.MaxUint64)
 	for _, b := range s.nodes {
 		if len(b.pending) > 1 {
-			s.another(b)
+			s.beginPending(b)
 		} else {
 			s.flush(b)
 		}
-		k := b.of(s.id.Millis)
+		k := b.at(s.id.Millis)
 		switch {
 		case k == nil:
 		case k.has && !k.before(s.id):
@@ -215,8 +215,8 @@ func (k *boot) before(id record.ID) bool {
 	return !record.OfDaemon(id.Type) && k.newest < id.Millis && int32(id.Serial-k.high) < -bootSerials && k.newest > k.newestOld
 }
 
-// of returns the boot that the time lies in, nil when all began later.
-func (b *boots) of(millis int64) *boot {
+// at returns the boot that the time lies in, nil when all began later.
+func (b *boots) at(millis int64) *boot {
 	for i := len(b.list) - 1; i >= 0; i-- {
 		k := &b.list[i]
 		if k.first > millis {

@@ -54,8 +54,8 @@ type AssemblerCounts struct {
 	PartialLate  uint64 `json:"partial_late"`           // records of an event that was given already
 	LateEOE      uint64 `json:"late_eoe"`               // dropped: the event was given already
 	Poison       uint64 `json:"poison"`                 // times that putting records together panicked
-	Open         int    `json:"incomplete_events"`      // held
-	Bytes        int    `json:"incomplete_event_bytes"` // of these, and of what describes their records
+	Open         int    `json:"incomplete_events"`      // that are held
+	Bytes        int    `json:"incomplete_event_bytes"` // of their records, and of what describes these
 }
 
 // Assembler puts the records of a stream together to whole events, by node, time
@@ -107,7 +107,7 @@ type Assembler struct {
 	kernels kernels
 	stacked bool // a kernel has shown MAC_TASK_CONTEXTS
 	misses  int  // searches in vain after a PROCTITLE
-	alone   int  // and after the record of a program
+	alone   int  // searches in vain after the record of a program
 }
 
 // NewAssembler returns an Assembler that holds nothing.

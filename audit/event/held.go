@@ -23,7 +23,7 @@ type pendingEvent struct {
 	chain  *pendingEvent // next in its bucket
 	titles *pendingEvent // next in its bucket of titled ones
 	links  [2]eventLinks
-	in     *eventList // the one of those that wait in which it is, in the order of last
+	in     *eventList // quiet, titled or soon: where it waits, in the order of last
 }
 
 type eventLinks struct{ prev, next *pendingEvent }
@@ -86,7 +86,7 @@ type pendingEvents struct {
 	all    eventList
 	quiet  eventList // have no PROCTITLE
 	titled eventList // have one, and are complete when anything else comes from their node
-	soon   eventList // have one, and are not; or have only what may be all, and waits briefly
+	soon   eventList // have one and may get more, or may be whole without: both wait briefly
 	byKey  [heldBuckets]*pendingEvent
 	byNode [titleBuckets]*pendingEvent // titled ones, of each node one at most
 

@@ -66,9 +66,9 @@ type eventState struct {
 	hasProctitle bool // has its PROCTITLE
 	call         bool // has a record that only comes with a system call
 	user         bool // has a record of a type that comes alone mostly
-	other        bool // has one of another type
+	other        bool // has a record of another type
 	contexts     bool // has MAC_TASK_CONTEXTS
-	expects      bool // one of these says that it has company
+	expects      bool // a program's record says that others share its id
 	lasts        bool // is not complete when anything else comes after its PROCTITLE
 	recs         int
 	bytes        int

@@ -33,14 +33,14 @@ type completeness struct {
 	has     parts
 	want    parts  // by what its SYSCALL and PATH records say
 	items   uint32 // PATH records it should have
-	paths   uint32 // and has
+	paths   uint32 // PATH records it has
 	argc    uint32 // arguments its EXECVE records should have
-	args    uint32 // and have
+	args    uint32 // arguments they have
 	pieces  uint32 // digits that arguments in pieces should have
-	digits  uint32 // and have
+	digits  uint32 // digits that those have
 	mayHide bool   // the call may have one PATH less than items= says
 	addr    uint32 // bytes that its address should have, 0: not known
-	addrHas uint32 // and has
+	addrHas uint32 // bytes that its address has
 }
 
 // add takes in one record that is no EXECVE; body is its text after the id.

@@ -17,13 +17,13 @@ type node struct {
 	started  bool
 	epoch    uint64        // how often it began again: serials of another epoch say nothing
 	newest   int64         // newest time of the last events, ms
-	latest   Latest        // it
+	latest   Latest        // of the events, from which newest is taken
 	first    uint32        // serial that came first: its event may have begun before that
 	exempt   bool          // first is set
-	stopping stopping      // of its auditd
-	startAt  int64         // time of its start
-	returned time.Duration // arrival of that
-	ordinary bool          // the last stop of it was an ordinary one
+	stopping stopping      // where its auditd is between a stop and a start
+	startAt  int64         // time of the auditd's DAEMON_START, ms
+	returned time.Duration // arrival of the DAEMON_START
+	ordinary bool          // the auditd's last stop was an ordinary one
 	stops    []Run         // serials of stops that only the log has shown so far
 	// stop are the serials of the last stop, and of the record after it that is not the one of
 	// auditd's registering: from first up to end, which is not among them.
@@ -38,13 +38,13 @@ type node struct {
 	used        uint64           // when it was seen last, in Tracker.turn
 	last        *incompleteEvent // the event of the last record
 	done        id               // the event that was complete last: its EOE often follows
-	reported    bool             // something of it was
+	reported    bool             // a Gap of the node was
 
 	// Its open events, in as many buckets as there were at once, a power of two.
 	open  []*incompleteEvent
 	opens int
 
-	newer, older *node // by when they were seen last
+	newer, older *node // in nodeOrder
 }
 
 const (

@@ -24,8 +24,8 @@ type nodeOrder struct {
 	ends   node // older of it is the newest node, newer of it the oldest
 	pages  pages
 	gaps   int           // of all nodes
-	second time.Duration // since when
-	taken  int           // so many new nodes took the place of others
+	second time.Duration // beginning of the second that taken is of
+	taken  int           // how many new nodes took the place of others
 }
 
 // nodeFor returns the node of record i, mostly that of the record before; nil if

@@ -14,20 +14,20 @@ type State struct {
 // NodeState is the State of one node.
 type NodeState struct {
 	Node    string `json:"node,omitempty"`
-	Serial  uint32 `json:"serial"`            // the newest; those before it were seen,
-	Missing []Run  `json:"missing,omitempty"` // but for these
+	Serial  uint32 `json:"serial"`            // the newest; all before it were seen that are not in Missing
+	Missing []Run  `json:"missing,omitempty"` // serials before the newest that were not seen
 	Millis  int64  `json:"millis"`            // time of the newest event
-	Ahead   []Run  `json:"ahead,omitempty"`   // after the newest, and seen in the log alone
-	Stopped uint8  `json:"stopped,omitempty"` // 1: its auditd has ended properly, 2: and has started
-	Start   int64  `json:"start,omitempty"`   // when it has, ms
+	Ahead   []Run  `json:"ahead,omitempty"`   // serials after the newest that only the log has shown
+	Stopped uint8  `json:"stopped,omitempty"` // 1: its auditd has ended properly; 2: it has started again since
+	Start   int64  `json:"start,omitempty"`   // time of that start, ms
 }
 
-// Run is a run of serials that were not seen.
+// Run is a run of serials.
 type Run struct {
 	First  uint32 `json:"first"`
 	Last   uint32 `json:"last"`
 	Millis int64  `json:"millis"` // from when on they are to be looked for
-	// Stopped: they were numbered while auditd was properly stopped.
+	// Stopped: the kernel numbered them while auditd was properly stopped.
 	Stopped bool `json:"stopped,omitempty"`
 }
 

@@ -87,7 +87,7 @@ type Tracker struct {
 	handedOut []reported // and not settled
 }
 
-// reported is a Gap and what it is settled with.
+// reported is a Gap and what is needed to settle it.
 type reported struct {
 	Gap
 	node   *node

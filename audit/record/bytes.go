@@ -11,7 +11,7 @@ import (
 // Eight bytes of a text are looked at at once: a record has some hundred short values, and a loop
 // over the bytes of each costs more in branches guessed wrong than in work. ones has a one in each
 // byte of a word, and the top bit of each says what was found. The lowest bit that is set is right;
-// those above it may come of a borrow.
+// those above it may come from a borrow.
 const ones, tops = 0x0101010101010101, 0x8080808080808080
 
 // equals has the top bit of the bytes of word that are c, and other bits.
