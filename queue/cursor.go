@@ -30,12 +30,12 @@ type Cursor struct {
 	gone    bool
 
 	pendingMarkers []pendingMarker // losses that its client learns of before the next record
-	markersOut     int             // so many of these were handed out last,
-	markersRead    int             // so many of those are delivered
-	marks          record.Batch
+	markersOut     int             // how many of pendingMarkers were handed out last
+	markersRead    int             // how many of those handed out are delivered
+	marks          record.Batch    // of the pending markers, as they were handed out
 	skipped        span            // what it was made to skip since it took the batch handed out last
-	advanced       uint64          // up to where Advance was called for that batch,
-	torn           []record.Record // and the records after that: those a client may have had in part, and one more
+	advanced       uint64          // up to where Advance was called for that batch
+	torn           []record.Record // from advanced on: those a client may have had in part, and one more
 }
 
 // span is a range of record numbers.

@@ -41,8 +41,8 @@ type floors struct {
 	marked    time.Time
 	every     time.Duration
 	put       time.Time // when the last records were put in
-	late      bool      // the next ones are what was missing,
-	afterLate bool      // or the last ones were
+	late      bool      // the next records that are put in are what was missing
+	afterLate bool      // the last ones were
 	holds     []hold    // in the order of their floors' numbers
 }
 

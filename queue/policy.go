@@ -194,7 +194,7 @@ func (q *Queue) makeRoom() bool {
 	before := q.head
 	switch {
 	case q.cfg.Slow == Disconnect && q.spiller != nil && q.evicted:
-		return false // what the first one held did not free a file: one at a time
+		return false // evicting one has freed no file: one at a time
 	case q.cfg.Slow == Disconnect:
 		q.evicted = true
 		missed := q.tally(slow.pos, q.tail)

@@ -44,9 +44,9 @@ type spillWriter struct {
 
 	// Guarded by the queue's mu.
 	ops     uint64        // calls of the disk that have returned
-	down    bool          // the disk is full or fails: Put does not wait for it,
-	retry   time.Time     // and this is when it is tried again
-	said    bool          // that was logged, and nothing was stored since
+	down    bool          // the disk is full or fails: Put does not wait for it
+	retry   time.Time     // when a disk that is down is tried again
+	said    bool          // that it is down was logged, and nothing was stored since
 	stuck   bool          // a call hangs: Put does not wait until one has returned
 	release []spool.Frame // of records that all cursors have passed
 	leaving time.Time     // when not zero: store the rest until then, and end

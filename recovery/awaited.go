@@ -39,7 +39,7 @@ type awaitedLine struct {
 	len  uint32
 	dist uint32 // of its serial from those in front of it in the log
 	lineState
-	far uint8 // how many lines after it that the consumers had are far from it; nearOne: one is near
+	far uint8 // how many of the lines after it that the consumers have are far from it; nearOne: one is near
 }
 
 const (

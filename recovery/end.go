@@ -113,8 +113,8 @@ func (f *Merger) leaveToNextRun() bool {
 
 // certainty is what is known of how far the consumers have all that the log has.
 type certainty struct {
-	entered time.Time // when the log was to be read for what is in doubt, until it has been
-	until   time.Time // the consumers have all that the log had then
-	soon    time.Time // and will have what it had then,
-	soonEnd uint64    // when the lines below this one are judged
+	entered time.Time // when the log was to be read for what is in doubt; zero once it was read
+	until   time.Time // the consumers have all that the log had at this time
+	soon    time.Time // they will have all that it had at this time when the lines below soonEnd are judged
+	soonEnd uint64
 }

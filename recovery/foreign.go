@@ -14,8 +14,8 @@ const foreignEvery = time.Minute
 
 // foreignLines are the lines of the log that were not given.
 type foreignLines struct {
-	said  uint64 // of those counted
-	at    time.Time
+	said  uint64         // how many of those counted were reported
+	at    time.Time      // of the last report
 	first record.Record  // the first one not reported yet
 	last  [256]record.ID // those counted last
 }

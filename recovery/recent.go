@@ -184,8 +184,8 @@ func afterType(text []byte) []byte {
 type givenBefore struct {
 	counts      map[recentKey]uint16 // how often each was given
 	matched     map[recentKey]bool   // those that the log has; with sum 0: any of an event
-	from        int64                // where in time the log was searched for them from
-	oldestAt    int64                // time of the oldest of them,
-	oldest      uint32               // and its serial,
-	oldestKnown bool                 // if there is one
+	from        int64                // time from which on the log was searched for them
+	oldestAt    int64                // time of the oldest of them
+	oldest      uint32               // serial of the oldest of them
+	oldestKnown bool                 // oldestAt and oldest are set
 }

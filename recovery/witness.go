@@ -18,12 +18,12 @@ const witnessSize = 1 << 16
 type witness struct {
 	events  []witnessed // by serial
 	any     bool        // the stream has brought something
-	low     uint32      // from this serial on all that the stream brought is known,
-	top     uint32      // up to this one
+	low     uint32      // from this serial up to top all that the stream brought is known
+	top     uint32      // the newest serial that it brought
 	node    []byte      // of the stream's first record
 	multi   bool        // it has shown others
 	daemons [16]uint32  // serials of auditd's own records, the last ones
-	daemon  int         // how many there were
+	daemon  int         // how many records of auditd's own there were
 	// Of the log: the last serials, each of another event.
 	last  [8]uint32
 	lasts int

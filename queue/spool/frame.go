@@ -27,7 +27,7 @@ type header struct {
 	file, salt uint32 // of its segment
 	run        uint32
 	seq        uint64 // frames of the run before this one
-	before     uint64 // records in them
+	before     uint64 // records in those frames
 	whole      uint64 // the same, pieces of one line counted once
 	sum        uint32 // CRC of metadata and text
 	Frame

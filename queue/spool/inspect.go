@@ -7,9 +7,8 @@ import (
 )
 
 // View is what a spool directory holds at one moment, to be looked at only: it takes no
-// lock and changes nothing. While a relay uses the directory,
-// frames may come and go, and the last one may be seen half written. It is for one
-// goroutine.
+// lock and changes nothing. While a relay uses the directory, frames may come and go, and
+// the last one may be seen half written. It is for one goroutine.
 type View struct {
 	Frames  []Frame  // whose headers are readable, sorted by First
 	Damage  Damage   // frames are checked in whole only by Read
@@ -23,9 +22,9 @@ type SegmentInfo struct {
 	Name    string
 	Size    int64
 	Frames  int
-	Records uint64 // in them
-	First   uint64 // number of the first of them,
-	Next    uint64 // and the one after the last
+	Records uint64 // in the frames, pieces of one line counted once
+	First   uint64 // number of the first record
+	Next    uint64 // number after that of the last record
 	Skipped int64  // bytes that are no frame
 	Ended   bool   // it has the mark of a run that ended properly
 }

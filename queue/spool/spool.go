@@ -74,9 +74,9 @@ type Frame struct {
 
 	seg   *segment
 	off   uint32 // where it begins in its file
-	total uint32 // records it has on disk,
-	skip  uint32 // and how many of these come before First: an overlap was cut off
-	id    uint32 // of seg's frames
+	total uint32 // records it has on disk
+	skip  uint32 // how many of those on disk come before First: an overlap was cut off
+	id    uint32 // among seg's frames
 }
 
 // Spool is an open spool directory. One goroutine calls everything but Size.
