@@ -30,8 +30,8 @@ func (p *Plugin) newQueue(cfg config.Sink, log *zap.Logger, s *spool.Spool, befo
 		Config: p.queueConfig(cfg), Name: cfg.Name, Key: p.saver.markerKey(), Stop: p.stop,
 		Trigger:  func(a queue.Overflow) { p.overflow(cfg.Name, a) },
 		Spool:    s,
-		Position: queue.Position{Number: before.Number, ID: before.ID, HasID: before.HasID, First: before.First},
-		Floor:    (*queue.Position)(before.Floor),
+		Position: before.Position,
+		Floor:    before.Floor,
 		Log:      func(err error) { log.Warn("spool fails", zap.String("sink", cfg.Name), zap.Error(err)) },
 	})
 }

@@ -145,7 +145,8 @@ func (k *stateSaver) of(name string) (state.Consumer, *state.Dir) {
 	if k.dir == nil {
 		// Numbers continue those of an earlier run, which are not known: whatever they
 		// were, they are less than this.
-		return state.Consumer{Number: uint64(time.Now().UnixNano()), Totals: k.absent[name].Totals}, nil
+		number := uint64(time.Now().UnixNano())
+		return state.Consumer{Position: state.Position{Number: number}, Totals: k.absent[name].Totals}, nil
 	}
 	return k.absent[name], k.dir
 }

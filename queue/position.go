@@ -2,22 +2,12 @@ package queue
 
 import (
 	"audisp-relay/audit/record"
+	"audisp-relay/state"
 )
 
-// Position says how far a consumer has got: all that the next run needs to resume
-// there.
-type Position struct {
-	// Number: every record with a lower one is delivered, was discarded or is
-	// reported as lost. Records that Shutdown counted as lost are not among them.
-	Number uint64
-	// ID is the identity of the last record before Number that stands in audit.log,
-	// where HasID is set. It may be that of an earlier one, never of a later one.
-	ID    record.ID
-	HasID bool
-	// First is set while there is none such before Number: then ID is that of the
-	// first record there is.
-	First bool
-}
+// Position says how far a consumer has got. Records that Shutdown counted as lost are not
+// before it.
+type Position = state.Position
 
 // knownID is the identity of a record in audit.log, where one is known.
 type knownID struct {

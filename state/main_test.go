@@ -67,7 +67,7 @@ func numbered(n uint64) State {
 		if i > 0 {
 			name = fmt.Sprint("consumer-", i)
 		}
-		s.Consumers[name] = Consumer{Number: n, Totals: map[string]uint64{"received": n, "delivered": n}}
+		s.Consumers[name] = Consumer{Position: Position{Number: n}, Totals: map[string]uint64{"received": n, "delivered": n}}
 	}
 	return s
 }

@@ -41,21 +41,26 @@ type State struct {
 
 // Consumer is how far a consumer has got.
 type Consumer struct {
-	Number uint64            `json:"number"`          // every record before this one is done with; numbered over restarts
-	ID     record.ID         `json:"id"`              // of the last of those that is in audit.log
-	HasID  bool              `json:"has_id"`          // there was one
-	First  bool              `json:"first,omitempty"` // ID is that of the first record it is to have, instead
-	Floor  *Floor            `json:"floor,omitempty"` // where it has to continue instead
+	Position
+	// Floor is where it has to continue instead, if it may lack something before its position
+	// (queue.Queue.Floor).
+	Floor  *Position         `json:"floor,omitempty"`
 	Totals map[string]uint64 `json:"totals,omitempty"`
 }
 
-// Floor is a place before which a consumer lacks nothing, where that does not hold
-// for its position (queue.Queue.Floor).
-type Floor struct {
-	Number uint64    `json:"number"`
-	ID     record.ID `json:"id"`
-	HasID  bool      `json:"has_id"`
-	First  bool      `json:"first,omitempty"`
+// Position is a place among the records of a consumer: all that the next run needs to
+// resume there.
+type Position struct {
+	// Number: every record with a lower one is delivered, was discarded or is reported as
+	// lost. Records are numbered over restarts.
+	Number uint64 `json:"number"`
+	// ID is the identity of the last record before Number that stands in audit.log,
+	// where HasID is set. It may be that of an earlier one, never of a later one.
+	ID    record.ID `json:"id"`
+	HasID bool      `json:"has_id"`
+	// First is set while there is none such before Number: then ID is that of the
+	// first record there is.
+	First bool `json:"first,omitempty"`
 }
 
 // envelope is the file: with a checksum, since a position with one digit wrong

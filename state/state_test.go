@@ -40,7 +40,7 @@ var full = State{
 	Tracker: json.RawMessage(`{"nodes":{"<n>":[1,2]}}`),
 	Input:   map[string]uint64{"records": 1<<64 - 1},
 	Consumers: map[string]Consumer{
-		"local": {Number: 1<<64 - 2, ID: record.ID{Millis: 1795296167053, Serial: 1<<32 - 1, Type: 1300, Sum: 7}, HasID: true,
+		"local": {Position: Position{Number: 1<<64 - 2, ID: record.ID{Millis: 1795296167053, Serial: 1<<32 - 1, Type: 1300, Sum: 7}, HasID: true},
 			Totals: map[string]uint64{"received": 5, "lost.queue-full": 2}},
 		"new": {},
 	},
@@ -69,6 +69,17 @@ func TestLoadReturnsWhatWasSaved(t *testing.T) {
 	}
 	if info, err := os.Stat(d.statePath()); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v, %v: want mode 0600", info.Mode(), err)
+	}
+}
+
+// TestPositionsAreWrittenAsEver: the next relay, or an older one, reads them.
+func TestPositionsAreWrittenAsEver(t *testing.T) {
+	c := Consumer{Position: Position{Number: 9, ID: record.ID{Millis: 1, Serial: 2, Type: 3, Sum: 4}, HasID: true},
+		Floor: &Position{Number: 8, First: true}, Totals: map[string]uint64{"received": 9}}
+	const want = `{"number":9,"id":{"millis":1,"serial":2,"type":3,"sum":4},"has_id":true,` +
+		`"floor":{"number":8,"id":{"millis":0,"serial":0,"type":0,"sum":0},"has_id":false,"first":true},"totals":{"received":9}}`
+	if got, err := json.Marshal(c); err != nil || string(got) != want {
+		t.Errorf("written as %s, %v", got, err)
 	}
 }
 

@@ -16,11 +16,7 @@ func (c *Consumer) Saved(doubt func() time.Time) state.Consumer {
 	q := c.Queues()[0]
 	pos := q.Position() // first: balance and doubt may be ahead of it, never the other way round
 	n, base := c.balance()
-	s := state.Consumer{Number: pos.Number, ID: pos.ID, HasID: pos.HasID, First: pos.First, Totals: totals(base, &n, false)}
-	if f := q.Floor(doubt()); f != nil {
-		s.Floor = (*state.Floor)(f)
-	}
-	return s
+	return state.Consumer{Position: pos, Floor: q.Floor(doubt()), Totals: totals(base, &n, false)}
 }
 
 // balance returns the counts of c, of both queues where there are two, and what its
