@@ -36,10 +36,8 @@ func (p *deliveredRanges) run(pos uint64) (had bool, end uint64) {
 	for n < len(s) && s[n].to <= pos {
 		n++
 	}
-	if n > 0 {
-		s = slices.Delete(s, 0, n)
-		*p = s
-	}
+	s = slices.Delete(s, 0, n)
+	*p = s
 	switch {
 	case len(s) == 0:
 		return false, math.MaxUint64

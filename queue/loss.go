@@ -15,8 +15,8 @@ const (
 	Suspended               // the queue was suspended after an overflow
 	Shutdown                // not delivered in time when the plugin ended, nor stored
 	Spool                   // stored, but damaged or not readable
-	Upstream                // lost between kernel and relay: never received
-	Kernel                  // lost in the kernel: never received
+	Upstream                // lost between kernel and relay: never received, as all from here on
+	Kernel                  // lost in the kernel
 	NumCauses
 	discarded = NumCauses // no client was connected: not a loss
 )
@@ -27,9 +27,6 @@ func (c Cause) String() string {
 		"queue-full", "slow-client", "suspended", "shutdown", "spool", "upstream", "kernel",
 	}[c]
 }
-
-// received reports whether a record lost for this cause had been received.
-func (c Cause) received() bool { return c < Upstream }
 
 // Loss is what one cause has cost.
 type Loss struct {
@@ -107,10 +104,8 @@ type Counts struct {
 
 // LostRecords returns the records that were received and lost, for whatever cause.
 func (c *Counts) LostRecords() (n uint64) {
-	for cause := range NumCauses {
-		if cause.received() {
-			n += c.Lost[cause].Records
-		}
+	for cause := range Upstream {
+		n += c.Lost[cause].Records
 	}
 	return n
 }
@@ -188,7 +183,7 @@ func (q *Queue) RecordUpstreamLoss(cause Cause, l Loss) {
 	if !q.closed && !q.idle() {
 		q.reportLoss(cause, &l)
 		if q.markers.pending {
-			q.armMarkerTimer(firstMarker) // losses outside are few: no need to wait longer
+			q.markers.timer.Reset(firstMarker) // losses outside are few: no need to wait longer
 		}
 	}
 }

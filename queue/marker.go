@@ -86,7 +86,7 @@ func (q *Queue) pendingLoss(cause Cause) *Loss {
 		if q.markers.idle {
 			wait = nextMarker
 		}
-		q.armMarkerTimer(wait)
+		q.markers.timer.Reset(wait)
 	}
 	return &q.markers.losses[cause]
 }
@@ -99,14 +99,6 @@ func (q *Queue) reportLoss(cause Cause, l *Loss) {
 	if pending := q.pendingLoss(cause); pending != nil {
 		pending.merge(l)
 	}
-}
-
-func (q *Queue) armMarkerTimer(d time.Duration) {
-	if q.markers.timer == nil {
-		q.markers.timer = time.AfterFunc(d, q.emitMarkersWhenIdle)
-		return
-	}
-	q.markers.timer.Reset(d)
 }
 
 // emitMarkers puts the markers of what was lost into the stream.
@@ -139,7 +131,7 @@ func (q *Queue) emitMarkersWhenIdle() {
 	}
 	allRead := slices.ContainsFunc(q.cursors, func(c *Cursor) bool { return c.pos == q.tail })
 	if q.openLine || !allRead {
-		q.armMarkerTimer(firstMarker)
+		q.markers.timer.Reset(firstMarker)
 		return
 	}
 	q.emitMarkers()

@@ -134,6 +134,8 @@ func start(o Options, d disk) *Queue {
 		floors:  floors{every: markEvery},
 		markers: lossMarkers{name: o.Name, key: o.Key, serial: rand.Uint32N(10000)},
 	}
+	q.markers.timer = time.AfterFunc(nextMarker, q.emitMarkersWhenIdle)
+	q.markers.timer.Stop() // until there is a loss
 	if d != nil {
 		q.spiller = &spillWriter{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
 		q.takeOver(p.Number)
@@ -393,9 +395,7 @@ func (q *Queue) end() {
 	if q.markers.pending && !q.openLine && !q.idle() {
 		q.emitMarkers()
 	}
-	if q.markers.timer != nil {
-		q.markers.timer.Stop()
-	}
+	q.markers.timer.Stop()
 	q.closed = true
 	close(q.ended)
 }
