@@ -270,7 +270,8 @@ func (l *Reader) merge(seen []*logFile) {
 	}
 }
 
-// openAhead holds the files after the current one open and lets go of all others. What cannot be opened is tried again when its turn comes.
+// openAhead holds the files after the current one open and lets go of all others. What cannot
+// be opened is tried again when its turn comes.
 func (l *Reader) openAhead() {
 	if l.cur == nil {
 		return
@@ -279,9 +280,7 @@ func (l *Reader) openAhead() {
 	for _, f := range l.files {
 		switch {
 		case f == l.cur:
-		case f.gen < l.cur.gen:
-			f.close()
-		case ahead < maxAhead:
+		case f.gen > l.cur.gen && ahead < maxAhead:
 			ahead++
 			_ = l.openNow(f)
 		default:

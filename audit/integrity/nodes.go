@@ -133,7 +133,7 @@ func (t *Tracker) forgetNode() {
 	n.ahead.clear()
 	n.unlist()
 	delete(t.nodes, n.name)
-	if n.alias != "" || t.nodes[""] == n {
+	if t.nodes[n.alias] == n {
 		delete(t.nodes, n.alias)
 	}
 	t.last = nil
