@@ -181,7 +181,7 @@ func isFragment(b *record.Batch, i int) bool {
 			text = text[:k+1] // the next record has run into it
 		}
 	}
-	like := len(text) == 0
+	like := false
 	for _, head := range []string{"type=", "node=", "audit("} {
 		n := min(len(head), len(text))
 		like = like || string(text[:n]) == head[:n]
@@ -189,10 +189,7 @@ func isFragment(b *record.Batch, i int) bool {
 	if !like || r.Millis == 0 || len(text) < whole {
 		return like
 	}
-	name, _ := bytes.CutPrefix(text, []byte("type="))
-	if k := bytes.IndexByte(name, ' '); k >= 0 {
-		name = name[:k]
-	}
+	name, _, _ := bytes.Cut(bytes.TrimPrefix(text, []byte("type=")), []byte{' '})
 	return bytes.ContainsFunc(name, func(c rune) bool {
 		return c != '_' && c != '[' && c != ']' && (c < '0' || c > '9') && (c < 'A' || c > 'Z')
 	})

@@ -176,11 +176,8 @@ func addressSize(rest []byte) uint32 {
 		}
 		rest = rest[k+1:]
 	}
-	rest = rest[len(name):]
-	if end := bytes.IndexByte(rest, ' '); end >= 0 {
-		rest = rest[:end]
-	}
-	size, err := strconv.ParseUint(string(rest), 16, 64)
+	value, _, _ := bytes.Cut(rest[len(name):], []byte{' '})
+	size, err := strconv.ParseUint(string(value), 16, 64)
 	if err != nil || uint32(size) > longest { // it is an int: the upper half is not looked at
 		return 0
 	}
@@ -193,9 +190,7 @@ func addressBytes(body []byte) uint32 {
 	if !ok {
 		return 0
 	}
-	if end := bytes.IndexByte(hex, record.Separator); end >= 0 {
-		hex = hex[:end]
-	}
+	hex, _, _ = bytes.Cut(hex, []byte{record.Separator})
 	// Where the address has lost its end, another record may follow at once.
 	n := len(hex)
 	if n > 0 && noHex[hex[n-1]] == 0 && bytes.IndexByte(hex, '=') < 0 {
@@ -259,10 +254,8 @@ func (s *completeness) addExecve(body []byte, tail int) {
 	if tail < 0 || tail > len(body) {
 		tail = len(body) - lastBlank(body) - 1
 	}
-	first, last := body, body[len(body)-tail:]
-	if k := bytes.IndexByte(body, ' '); k >= 0 {
-		first = body[:k]
-	}
+	first, _, _ := bytes.Cut(body, []byte{' '})
+	last := body[len(body)-tail:]
 	if len(first) == 0 || len(last) == 0 || first[0] != 'a' || last[0] != 'a' {
 		return
 	}

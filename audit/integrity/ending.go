@@ -188,7 +188,8 @@ func lookValue(typ uint32, value []byte) verdict {
 	return whole
 }
 
-// lookText judges a value that is text in quotes or in hex, or "(null)".
+// lookText judges a value that is text in quotes, "(null)", or text in hex, which shows a loss by
+// its last digits and by whether they are even.
 func lookText(value []byte) verdict {
 	if len(value) == 0 {
 		return truncated
@@ -200,11 +201,6 @@ func lookText(value []byte) verdict {
 	case '(':
 		return is(end == ')')
 	}
-	return lookHex(value)
-}
-
-// lookHex judges a value in hex by its last digits and by whether they are even.
-func lookHex(value []byte) verdict {
 	bad := uint8(len(value) % 2)
 	for _, c := range value[max(0, len(value)-8):] {
 		bad |= noHex[c]
@@ -323,9 +319,6 @@ func lookFields(raw, fields []byte) verdict {
 		return truncated
 	}
 	last := lastID(raw)
-	if len(key) == len(last) && bytes.EqualFold(key, last) {
-		return whole
-	}
 	for len(last) > 0 && len(fields) > 0 {
 		var field []byte
 		field, fields, _ = bytes.Cut(fields, []byte{' '})

@@ -59,19 +59,10 @@ func extended(typ uint32, raw []byte) bool {
 	}
 	// A field's value has a blank in it only in quotes, and there no '=' follows a blank
 	// where the kernel writes what others say: that is in hex then.
-	at := -1
-	for end := len(raw); end > 0; {
-		k := bytes.LastIndex(raw[:end], []byte(name))
-		if k < 0 {
-			break
-		}
-		if n := k + len(name); n < len(raw) && raw[n] == '=' && (k == 0 || raw[k-1] == ' ') {
-			at = n + 1
-			break
-		}
-		end = k + len(name) - 1
-	}
-	if at < 0 {
+	at := len(name + "=")
+	if k := bytes.LastIndex(raw, []byte(" "+name+"=")); k >= 0 {
+		at += k + len(" ")
+	} else if !record.HasPrefix(raw, name+"=") {
 		return false
 	}
 	value, rest, ok := cutValue(raw[at:])

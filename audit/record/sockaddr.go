@@ -206,10 +206,8 @@ func readInteger(v []byte, order binary.ByteOrder, hasSign bool) (n int64) {
 // beforeNUL returns v up to its first NUL: what programs leave after it is not part of
 // the name.
 func beforeNUL(v []byte) []byte {
-	if k := bytes.IndexByte(v, 0); k >= 0 {
-		return v[:k]
-	}
-	return v
+	name, _, _ := bytes.Cut(v, []byte{0})
+	return name
 }
 
 // appendCall appends a call sign, "N0CALL-1": six characters, blanks at the end, and the
