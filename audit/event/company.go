@@ -138,11 +138,14 @@ func (a *Assembler) comes(i int, d *eventState, depth int) bool {
 func withoutSubject(text []byte) bool {
 	const subject, head = " subj=?", 256
 	text = text[:min(len(text), head)]
-	for more := true; more; {
-		_, text, more = bytes.Cut(text, []byte(subject))
-		if more && (len(text) == 0 || text[0] == ' ') {
+	for from := 0; ; { // to look for '?' costs a tenth of what it costs to look for all of it
+		k := bytes.IndexByte(text[from:], '?')
+		if k < 0 {
+			return false
+		}
+		from += k + 1
+		if from >= len(subject) && string(text[from-len(subject):from]) == subject && (from == len(text) || text[from] == ' ') {
 			return true
 		}
 	}
-	return false
 }

@@ -76,12 +76,13 @@ func (s *completeness) add(typ uint32, body []byte) {
 
 // unnamed reports whether a PATH record says name=(null).
 func unnamed(body []byte) bool {
-	const head = "item="
-	if !record.HasPrefix(body, head) {
+	const head, null = len("item="), len(" name=(null)")
+	if len(body) < head || string(body[:head]) != "item=" {
 		return false
 	}
-	body = body[len(head):]
-	return record.HasPrefix(body[record.CountDigits(body):], " name=(null)")
+	body = body[head:]
+	body = body[record.CountDigits(body):]
+	return len(body) >= null && string(body[:null]) == " name=(null)"
 }
 
 // addCall reads "arch=c000003e syscall=59 success=yes ... items=2"
@@ -139,9 +140,9 @@ func (s *completeness) addItems(body []byte) {
 			return
 		}
 		body = body[k+1:]
-		const name = "tems="
-		if len(body) > len(name) && record.HasPrefix(body, name) {
-			body = body[len(name):]
+		const name = len("tems=")
+		if len(body) > name && string(body[:name]) == "tems=" {
+			body = body[name:]
 			break
 		}
 	}

@@ -30,11 +30,20 @@ func endQuoted(b []byte) []byte {
 
 // endsWhole judges a record by the end of its body.
 func endsWhole(typ uint32, body []byte) verdict {
+	// Comparing with a constant that is written out takes two instructions.
 	switch typ {
 	case record.TypeProctitle: // one field, and no interpreted ones
-		return lookOnly(body, "proctitle=")
+		const head = len("proctitle=")
+		if len(body) < head || string(body[:head]) != "proctitle=" {
+			return truncated
+		}
+		return lookOnly(body[head:])
 	case record.TypeCWD:
-		return lookOnly(body, "cwd=")
+		const head = len("cwd=")
+		if len(body) < head || string(body[:head]) != "cwd=" {
+			return truncated
+		}
+		return lookOnly(body[head:])
 	case record.TypePath:
 		if n := len(body); n > 14 && string(body[n-14:]) == " cap_frootid=0" {
 			return whole
@@ -221,13 +230,16 @@ var noHex = func() (no [256]uint8) {
 	return no
 }()
 
-// lookSockaddr judges a record of a socket address, in hex. Its length says little: the
+// lookSockaddr judges a record of one field, the hex of a socket address. Its length says little: the
 // kernel logs as many bytes as the program gave, 1 to 128, of any family and also
 // where the call fails for that (net/socket.c, move_addr_to_kernel). Only an address
 // of the length that its family has, or the longest there is, is surely whole.
 func lookSockaddr(raw []byte) verdict {
-	v := lookOnly(raw, "saddr=")
-	value := bytes.TrimPrefix(raw, []byte("saddr="))
+	value, ok := bytes.CutPrefix(raw, []byte("saddr="))
+	if !ok {
+		return truncated
+	}
+	v := lookOnly(value)
 	if v != unsure || len(value) < 4 {
 		return v
 	}

@@ -141,13 +141,9 @@ func isName(name []byte) bool {
 	return len(name) > 0
 }
 
-// lookOnly judges a record that has one field, whose key is given with the '='. A newer kernel
-// may have added others after it.
-func lookOnly(body []byte, key string) verdict {
-	if !record.HasPrefix(body, key) {
-		return truncated
-	}
-	value := body[len(key):]
+// lookOnly judges the value of the one field that a record has, with those that a
+// newer kernel may have added after it.
+func lookOnly(value []byte) verdict {
 	if v := lookText(value); v != truncated || bytes.IndexByte(value, ' ') < 0 {
 		return v
 	}
