@@ -84,7 +84,7 @@ type Queue struct {
 	cfg     Config
 	spiller *spillWriter // nil: no spool
 	blocks  []*block     // oldest first; records head up to tail
-	stored  int          // so many blocks from the first on are stored or lost
+	stored  int          // how many blocks from the first on are stored or lost
 	cached  []*block     // the stored ones that are in memory, in the order they were stored or loaded
 	free    []*block
 	head    uint64 // number of the oldest record held

@@ -44,7 +44,7 @@ type awaitedLine struct {
 
 const (
 	nearOne = 1<<8 - 1
-	loneFar = 3 // so many make it one that fits to nothing
+	loneFar = 3 // with so many it fits to none of the lines after it
 )
 
 // follow notes the serial of a line that the consumers have for the few in front of it.

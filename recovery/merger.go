@@ -93,7 +93,7 @@ type Merger struct {
 	searched bool             // the log was read from another place, but not yet to its end
 	loseAt   uint64           // with this line judged, what the log should have had is lost; 0: not
 	ended    bool             // the stream brings nothing any more
-	suspect  int              // so many more lines may be parts of an address
+	suspect  int              // how many more lines may be parts of an address
 	lastFate fate             // of the line judged last
 	highest  uint32           // serial of the last line that only the log had
 	misses   int              // records in a row that were waited for and are not in the log

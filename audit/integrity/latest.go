@@ -6,7 +6,7 @@ package integrity
 // latest there ever was: a clock that is set back is followed.
 type Latest struct {
 	at   int64 // of the last latestRun to 2*latestRun records
-	half int64 // of those since the last step
+	half int64 // of the records since the last step
 	n    int
 }
 

@@ -40,8 +40,8 @@ type Args struct {
 	left    bool // a field was not taken
 	records int
 	gaps    int // places in list that were made for arguments between
-	missing int // of those in list
-	cut     int
+	missing int // of the arguments in list, those that no record has
+	cut     int // those of which only the beginning is there
 	open    int // the argument whose pieces are being put together, -1 without
 	pieces  uint32
 	awaited int64 // of open: bytes or digits still to come

@@ -66,7 +66,7 @@ type address struct {
 	buf   [addressSize + len(" }\n")]byte
 	from  int // the text is buf[from:to]; there is room for its end after it
 	to    int
-	limit int    // so many bytes of it are printed from 3.0 on
+	limit int    // how many bytes of it are printed from 3.0 on
 	key   string // the name that it is printed after
 }
 

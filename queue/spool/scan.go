@@ -105,7 +105,7 @@ type scanner struct {
 	seq, before, whole uint64 // expected of the next frame of the run
 	end                uint64 // number after the last record seen of it
 	hole               bool   // there was something unreadable since the last header
-	earlier            bool   // the same, when this segment began
+	earlier            bool   // hole, as it was when this segment began
 }
 
 // segment scans one and reports whether it is one: regular files are.
