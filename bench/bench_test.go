@@ -23,8 +23,8 @@ func TestCorpusHasFreshEvents(t *testing.T) {
 	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	lines = lines[:len(lines)-1]
-	if c.records != len(lines) || c.records < 2000 || c.bytes != int64(len(data)) {
-		t.Errorf("corpus %+v, but the file has %d lines and %d bytes", c, len(lines), len(data))
+	if c.records != len(lines) || c.records < 2000 {
+		t.Errorf("corpus %+v, but the file has %d lines", c, len(lines))
 	}
 	seen := map[string]bool{}
 	for _, line := range lines {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,7 +65,7 @@ func (b *bench) bulk(t *scope) {
 // round feeds the stream to each of the cases that are asked for.
 func (b *bench) round(what string, cases []bulkCase, c corpus, keep func(who string, f figure)) {
 	for _, bc := range cases {
-		if b.only != "" && bc.relay != (b.only == "relay") {
+		if b.leavesOut(bc.relay) {
 			continue
 		}
 		b.measure(what, bc.who, func(t *scope) { keep(bc.who, feedOnce(t, bc.setup(t, b.caseDir(t)), c)) })
@@ -145,7 +144,7 @@ func catOnce(t *scope, c corpus) figure {
 const bulkGlobals = "qos = \"lossless\"\nloss_markers = false\nspool.max_size = \"0\""
 
 func (b *bench) bulkSocket(t *scope, dir string) bulkRun {
-	tools(t, "socat")
+	tool(t, "socat")
 	sock, out := filepath.Join(dir, "s"), filepath.Join(dir, "out")
 	conf := b.relayConf(t, dir, bulkGlobals, unixSink("local", sock, `when_idle = "queue"`))
 	var reader *lab.Process
@@ -191,7 +190,7 @@ func (b *bench) bulkSpool(t *scope, dir string) bulkRun {
 }
 
 func (b *bench) bulkSyslog(t *scope, dir string) bulkRun {
-	tools(t, "socat")
+	tool(t, "socat")
 	sock, out := filepath.Join(dir, "s"), filepath.Join(dir, "out")
 	lab.DrainDatagrams(t, sock, out)
 	conf := b.relayConf(t, dir, bulkGlobals,
@@ -203,7 +202,7 @@ func (b *bench) bulkSyslog(t *scope, dir string) bulkRun {
 }
 
 func (b *bench) bulkStockSyslog(t *scope, dir string) bulkRun {
-	tools(t, "socat")
+	tool(t, "socat")
 	out := filepath.Join(dir, "out")
 	argv := []string{tool(t, "audisp-syslog")}
 	lab.DrainDevLog(t, out)
@@ -250,6 +249,4 @@ func countDatagrams(t *scope, path string) int {
 
 // firstRecord is what a program finds on its stdin when only its start or its
 // rest matter.
-var firstRecord = append(bytes.TrimSpace([]byte(`
-type=USER msg=audit(1795298322.144:1): pid=1 uid=0 auid=4294967295 ses=4294967295 msg='text=first'
-`)), '\n')
+var firstRecord = []byte("type=USER msg=audit(1795298322.144:1): pid=1 uid=0 auid=4294967295 ses=4294967295 msg='text=first'\n")

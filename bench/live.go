@@ -62,7 +62,7 @@ func (b *bench) live(t *scope) {
 		}
 		found := map[string]liveFigure{}
 		for _, c := range b.liveChains() {
-			if b.only != "" && c.relay != (b.only == "relay") {
+			if b.leavesOut(c.relay) {
 				continue
 			}
 			b.measure(what, c.who, func(t *scope) { found[c.who] = b.liveOnce(t, c, rate) })

@@ -79,10 +79,11 @@ func (b *bench) run(t *scope) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b.dir = dir
 	if b.only != "peers" {
-		root, err := moduleRoot()
-		lab.Check(t, err, "build the relay")
+		root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+		lab.Check(t, err, "find the module: run the bench inside the repository")
 		b.relay = filepath.Join(dir, "audisp-relay")
-		build := exec.Command("go", "build", "-trimpath", "-pgo="+filepath.Join(root, "packaging", "relay.pgo"), "-ldflags", "-s -w", "-o", b.relay, "audisp-relay/cmd/audisp-relay")
+		profile := filepath.Join(strings.TrimSpace(string(root)), "packaging", "relay.pgo")
+		build := exec.Command("go", "build", "-trimpath", "-pgo="+profile, "-ldflags", "-s -w", "-o", b.relay, "audisp-relay/cmd/audisp-relay")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build the relay: %v\n%s", err, out)
@@ -110,27 +111,5 @@ func (b *bench) measure(what, who string, fn func(t *scope)) {
 
 func (b *bench) add(r row) { b.rows = append(b.rows, r) }
 
-// tools skips the case where a program is missing.
-func tools(t *scope, names ...string) {
-	for _, name := range names {
-		tool(t, name)
-	}
-}
-
-// moduleRoot is the directory of go.mod, from where the bench may be run or above.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", fmt.Errorf("no go.mod above the working directory: run the bench inside the repository")
-		}
-		dir = up
-	}
-}
+// leavesOut reports whether -only leaves out a case, which is the relay's or a peer's.
+func (b *bench) leavesOut(relay bool) bool { return b.only != "" && relay != (b.only == "relay") }

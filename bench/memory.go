@@ -32,7 +32,7 @@ func (b *bench) restingPrograms() []resting {
 
 func (b *bench) eachResting(what string, fn func(t *scope, p resting, dir string) row) {
 	for _, p := range b.restingPrograms() {
-		if b.only != "" && p.relay != (b.only == "relay") {
+		if b.leavesOut(p.relay) {
 			continue
 		}
 		b.measure(what, p.who, func(t *scope) { b.add(fn(t, p, b.caseDir(t))) })
@@ -64,7 +64,7 @@ func (b *bench) memory(t *scope) {
 // deadConsumers feeds the bulk stream to a relay whose two clients have
 // stopped reading and are not to be disconnected.
 func (b *bench) deadConsumers(t *scope, what string) row {
-	tools(t, "socat")
+	tool(t, "socat")
 	c := makeCorpus(t, filepath.Join(b.dir, "corpus"), b.records)
 	dir := b.caseDir(t)
 	socks := []string{filepath.Join(dir, "s1"), filepath.Join(dir, "s2")}
