@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -56,16 +57,9 @@ func connectAll(id, from string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile("/proc/self/loginuid", []byte(strconv.Itoa(loginUID)), 0); err != nil {
-		return err
-	}
-	if err := syscall.Setgroups(nil); err != nil {
-		return err
-	}
-	if err := syscall.Setgid(uid); err != nil {
-		return err
-	}
-	if err := syscall.Setuid(uid); err != nil {
+	err = cmp.Or(os.WriteFile("/proc/self/loginuid", []byte(strconv.Itoa(loginUID)), 0),
+		syscall.Setgroups(nil), syscall.Setgid(uid), syscall.Setuid(uid))
+	if err != nil {
 		return err
 	}
 	made := 0
@@ -174,10 +168,7 @@ func drop(plan string) error {
 	theirs.Close()
 	err = pass(os.Stdin, out)
 	out.Close()
-	if werr := cmd.Wait(); err == nil {
-		err = werr
-	}
-	return err
+	return cmp.Or(err, cmd.Wait())
 }
 
 // pass copies a stream without one record in dropOne, none of them an EOE.

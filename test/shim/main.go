@@ -10,6 +10,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,17 +82,8 @@ func run(plan Plan) error {
 	if err != nil {
 		f.counts.Error = err.Error()
 	}
-	if werr := f.report(plan.Report); err == nil {
-		err = werr
-	}
-	// The end of the stream, for the child.
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	if werr := child.Wait(); err == nil {
-		err = werr
-	}
-	return err
+	// Each step is taken, whatever became of the one before. The child ends with its stream.
+	return cmp.Or(err, f.report(plan.Report), out.Close(), child.Wait())
 }
 
 // start runs the plugin on a socket pair and returns our end of it.
