@@ -32,21 +32,34 @@ type painter struct {
 	buf    []byte
 }
 
-// record shows a record, or the first piece of one; a newline at its end stays
-// one. The result is valid until the next call.
-func (p *painter) record(line []byte) []byte {
+// show shows a record, or with first the first piece of one, else a further piece; a newline
+// at its end stays one. The result is valid until the next call.
+func (p *painter) show(piece []byte, first bool) []byte {
 	p.buf = p.buf[:0]
-	text, newline := bytes.CutSuffix(line, []byte{'\n'})
-	if h, rest, ok := parseHeader(text); ok {
-		p.add(sgrDim, []byte(h.at.In(p.zone).Format(time.StampMilli)))
+	text, newline := bytes.CutSuffix(piece, []byte{'\n'})
+	if first {
+		p.record(text)
+	} else {
+		p.buf = escape(p.buf, text)
+	}
+	if newline {
+		p.buf = append(p.buf, '\n')
+	}
+	return p.buf
+}
+
+func (p *painter) record(text []byte) {
+	if b := readHeader(text); b.Recs[0].HasID() {
+		kind := b.AppendType(nil, 0)
+		p.add(sgrDim, []byte(time.UnixMilli(b.Recs[0].Millis).In(p.zone).Format(time.StampMilli)))
 		p.buf = append(p.buf, ' ')
-		p.add(typeColour(string(h.kind)), fmt.Appendf(nil, "%-14s", h.kind))
+		p.add(typeColour(string(kind)), fmt.Appendf(nil, "%-14s", kind))
 		p.buf = append(p.buf, ' ')
-		p.add(sgrDim, fmt.Appendf(nil, "#%d", h.serial))
-		if len(h.node) > 0 {
-			p.field(append([]byte("node="), h.node...))
+		p.add(sgrDim, fmt.Appendf(nil, "#%d", b.Recs[0].Serial))
+		if node := b.Node(0); len(node) > 0 {
+			p.field(append([]byte("node="), node...))
 		}
-		text = rest
+		text = bytes.TrimPrefix(text[len(b.Header(0)):], []byte{':'})
 	}
 	own, translated, enriched := bytes.Cut(text, []byte{record.Separator})
 	p.fields(own)
@@ -55,20 +68,6 @@ func (p *painter) record(line []byte) []byte {
 		p.add(sgrDim, []byte("│"))
 		p.fields(translated)
 	}
-	if newline {
-		p.buf = append(p.buf, '\n')
-	}
-	return p.buf
-}
-
-// more shows a further piece of a record that was too long for one.
-func (p *painter) more(piece []byte) []byte {
-	text, newline := bytes.CutSuffix(piece, []byte{'\n'})
-	p.buf = escape(p.buf[:0], text)
-	if newline {
-		p.buf = append(p.buf, '\n')
-	}
-	return p.buf
 }
 
 // fields shows words separated by spaces, each with a space before it.
@@ -134,35 +133,11 @@ func escapeText(dst, text []byte, word bool) []byte {
 	return dst
 }
 
-type recordHeader struct {
-	node, kind []byte
-	at         time.Time
-	serial     uint32
-}
-
-// parseHeader reads "[node=NODE ]type=TYPE msg=audit(SEC.MS:SERIAL):" and
-// returns what follows it. The colon may be missing, as in some records of
-// auditd 2.8.5 and where 4.2.1 cut the end off.
-func parseHeader(line []byte) (h recordHeader, rest []byte, ok bool) {
-	if after, found := bytes.CutPrefix(line, []byte("node=")); found {
-		if h.node, line, found = bytes.Cut(after, []byte{' '}); !found {
-			return h, nil, false
-		}
-	}
-	line, ok = bytes.CutPrefix(line, []byte("type="))
-	if !ok {
-		return h, nil, false
-	}
-	if h.kind, line, ok = bytes.Cut(line, []byte(" msg=")); !ok || bytes.IndexByte(h.kind, ' ') >= 0 {
-		return h, nil, false
-	}
-
-	var r record.Record
-	if !new(record.HeaderReader).ReadID(&r, line) {
-		return h, nil, false
-	}
-	h.at, h.serial = time.UnixMilli(r.Millis), r.Serial
-	return h, bytes.TrimPrefix(line[r.Head:], []byte{':'}), true
+// readHeader returns the one record that line is.
+func readHeader(line []byte) record.Batch {
+	b := record.Batch{Buf: line, Recs: []record.Record{{Len: uint32(len(line))}}}
+	new(record.HeaderReader).Read(&b.Recs[0], line)
+	return b
 }
 
 // typeColour returns the colour by which a kind of record is recognised.

@@ -24,8 +24,9 @@ func TestPaintRecord(t *testing.T) {
 			"Jan  1 00:00:01.000 CWD            #1 cwd=\"/\" │\n"},
 		{"Escapes", "type=USER msg=audit(1.000:1): msg='\x1b]0;x\x07\x9b\u202e\u0085\\ é\x1da\x1db\xff'\n",
 			"Jan  1 00:00:01.000 USER           #1 msg='" + `\x1b]0;x\x07\x9b\xe2\x80\xae\xc2\x85\\ é │ a\x1db\xff'` + "\n"},
-		{"EscapesInHeader", "node=\x1b[2J type=\x1b[m msg=audit(1.000:1): a=b\n",
-			`Jan  1 00:00:01.000 \x1b[m            #1 node=\x1b[2J a=b` + "\n"},
+		{"EscapesInNode", "node=\x1b[2J type=X msg=audit(1.000:1): a=b\n",
+			`Jan  1 00:00:01.000 X              #1 node=\x1b[2J a=b` + "\n"},
+		{"EscapesInType", "type=\x1b[m msg=audit(1.000:1): a=b\n", ` type=\x1b[m msg=audit(1.000:1): a=b` + "\n"},
 		{"NoRecord", "hello \x00\n", ` hello \x00` + "\n"},
 		{"NoTime", "type=X msg=audit(x): a\n", " type=X msg=audit(x): a\n"},
 		{"NoNewline", "type=X", " type=X"},
@@ -34,11 +35,11 @@ func TestPaintRecord(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			p := painter{zone: time.UTC}
-			if got := string(p.record([]byte(test.line))); got != test.want {
+			if got := string(p.show([]byte(test.line), true)); got != test.want {
 				t.Errorf("got  %q\nwant %q", got, test.want)
 			}
 			p.colour = true
-			if got := string(ours.ReplaceAll(p.record([]byte(test.line)), nil)); got != test.want {
+			if got := string(ours.ReplaceAll(p.show([]byte(test.line), true), nil)); got != test.want {
 				t.Errorf("coloured: got %q\nwant %q", got, test.want)
 			}
 		})
@@ -50,7 +51,7 @@ var ours = regexp.MustCompile("\x1b\\[[0-9]+m")
 
 func TestPaintColoursFailures(t *testing.T) {
 	p := painter{colour: true, zone: time.UTC}
-	got := p.record([]byte("type=USER_AUTH msg=audit(1.000:1): msg='op=PAM res=failed'\n"))
+	got := p.show([]byte("type=USER_AUTH msg=audit(1.000:1): msg='op=PAM res=failed'\n"), true)
 	if !bytes.Contains(got, []byte(sgrDim+"res="+sgrReset+sgrRed+"failed'"+sgrReset)) {
 		t.Errorf("res=failed is not red: %q", got)
 	}
@@ -72,7 +73,7 @@ func FuzzPaint(f *testing.F) {
 func checkPrintable(t *testing.T, line []byte) {
 	t.Helper()
 	p := painter{colour: true, zone: time.UTC}
-	for _, out := range [][]byte{bytes.Clone(p.record(line)), p.more(line)} {
+	for _, out := range [][]byte{bytes.Clone(p.show(line, true)), p.show(line, false)} {
 		text := ours.ReplaceAll(bytes.TrimSuffix(out, []byte{'\n'}), nil)
 		if !utf8.Valid(text) {
 			t.Errorf("not UTF-8: %q", text)
@@ -116,7 +117,7 @@ func TestPaintCaptures(t *testing.T) {
 			// auditd 4.2.1 cuts 16 bytes off each record with log_format = RAW; of an
 			// EOE not even the time remains.
 			cut := strings.Contains(path, "4.2.1-raw") && bytes.HasPrefix(line, []byte("type=EOE"))
-			if _, _, ok := parseHeader(line); ok == cut {
+			if b := readHeader(line); b.Recs[0].HasID() == cut {
 				t.Errorf("%s: header not understood: %q", filepath.Base(path), line)
 			}
 		}

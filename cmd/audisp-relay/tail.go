@@ -64,8 +64,10 @@ NO_COLOR turns the colours off.`,
 			return usageError{errors.New("--seconds goes with a socket, not with stdin")}
 		}
 		if socket == "-" {
-			_, err := t.copy(ctx, os.Stdin)
-			return ignoreDone(err)
+			if _, err := t.copy(ctx, os.Stdin); !errors.Is(err, errDone) {
+				return err
+			}
+			return nil
 		}
 		return t.follow(ctx, socket)
 	}
@@ -80,13 +82,6 @@ func isTerminal(f *os.File) bool {
 
 // errDone ends tail when it has shown what it was asked for.
 var errDone = errors.New("done")
-
-func ignoreDone(err error) error {
-	if errors.Is(err, errDone) {
-		return nil
-	}
-	return err
-}
 
 // tail prints a stream of records.
 type tail struct {
@@ -106,7 +101,7 @@ func (t *tail) follow(ctx context.Context, socket string) error {
 		switch {
 		case errors.Is(err, errDone):
 			return nil
-		case isFinal(err):
+		case errors.As(err, new(errStream)):
 			return err
 		case ctx.Err() != nil && connected:
 			return nil
@@ -132,11 +127,6 @@ func (t *tail) follow(ctx context.Context, socket string) error {
 type errStream struct{ error }
 
 func (e errStream) Unwrap() error { return e.error }
-
-func isFinal(err error) bool {
-	_, final := errors.AsType[errStream](err)
-	return final
-}
 
 // session connects once and prints until the connection ends; got says whether
 // anything came. Its error is never nil.
@@ -223,14 +213,10 @@ func (t *tail) end(ctx context.Context, r io.Reader, err error) error {
 // print writes one piece of a record; first says that it begins one.
 func (t *tail) print(piece []byte, first bool) error {
 	complete := piece[len(piece)-1] == '\n'
-	switch {
-	case t.painter == nil:
-		t.out.Write(piece)
-	case first:
-		t.out.Write(t.painter.record(piece))
-	default:
-		t.out.Write(t.painter.more(piece))
+	if t.painter != nil {
+		piece = t.painter.show(piece, first)
 	}
+	t.out.Write(piece)
 	if complete && t.left > 0 {
 		if t.left--; t.left == 0 {
 			if err := t.flush(); err != nil {

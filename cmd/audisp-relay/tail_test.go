@@ -191,7 +191,7 @@ func TestTailSaysWhenItCannotWrite(t *testing.T) {
 	tail, _, _ := newTail(0)
 	tail.out = bufio.NewWriter(writerFunc(func([]byte) (int, error) { return 0, io.ErrShortWrite }))
 	_, err := tail.copy(t.Context(), strings.NewReader("one\n"))
-	if !isFinal(err) || !errors.Is(err, io.ErrShortWrite) {
+	if !errors.As(err, new(errStream)) || !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("got %v, want a final error", err)
 	}
 }
