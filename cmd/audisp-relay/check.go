@@ -29,12 +29,8 @@ func newCheckCmd() *cobra.Command {
 		Args: wrongUsage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := config.FileOf(strings.Join(args, ""))
-			c, warnings, err := checkFile(path)
-			for _, w := range warnings {
-				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
-			}
+			c, err := checkFile(cmd.ErrOrStderr(), path)
 			if err != nil {
-				reportConfigError(cmd.ErrOrStderr(), err)
 				return exitError{1}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", path, count(len(c.Sinks), "sink"))
@@ -43,22 +39,25 @@ func newCheckCmd() *cobra.Command {
 	}
 }
 
-// checkFile reads a config file and compares it with the machine.
-func checkFile(path string) (*config.Config, []string, error) {
+// checkFile reads a config file, compares it with the machine, and prints what is wrong.
+func checkFile(w io.Writer, path string) (*config.Config, error) {
 	c, warnings, err := config.Load(path, host.AuditLogs(os.Getppid())...)
-	if c == nil {
-		return nil, warnings, err
-	}
-	more, missing := config.Survey(c)
-	warnings = append(warnings, more...)
-	if others, ok := errors.AsType[config.Errors](missing); ok {
-		errs, ok := errors.AsType[config.Errors](err)
-		if err != nil && !ok {
-			return c, warnings, err
+	if c != nil { // what Load has found is a list then, too
+		more, missing := config.Survey(c)
+		warnings = append(warnings, more...)
+		if others, ok := errors.AsType[config.Errors](missing); ok {
+			errs, _ := errors.AsType[config.Errors](err)
+			err = append(errs, others...)
 		}
-		err = append(errs, others...)
 	}
-	return c, warnings, err
+
+	for _, text := range warnings {
+		fmt.Fprintln(w, "warning:", text)
+	}
+	if err != nil {
+		reportConfigError(w, err)
+	}
+	return c, err
 }
 
 // reportConfigError prints the errors of a file as they are, for editors to

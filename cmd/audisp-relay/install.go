@@ -54,17 +54,12 @@ others than root can write, an auditd that needs a restart.`,
 	return cmd
 }
 
-// checkBeforeInstall says what check says of a configuration, and is an error where that is
+// checkBeforeInstall prints what check says of a configuration, and is an error where that is
 // one.
 func checkBeforeInstall(w io.Writer, path string) error {
-	_, warnings, err := checkFile(path)
-	for _, text := range warnings {
-		fmt.Fprintln(w, "warning:", text)
-	}
-	if err == nil {
+	if _, err := checkFile(w, path); err == nil {
 		return nil
 	}
-	reportConfigError(w, err)
 	return fmt.Errorf("the configuration %s has errors, so nothing was changed: correct it (audisp-relay check %s)", path, path)
 }
 
