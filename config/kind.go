@@ -45,8 +45,7 @@ func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 // KeysOf returns the keys of a table [sinks.NAME]: those that sinks of all types have, and those
 // of one type besides.
 func KeysOf(kind string) (common, own []string) {
-	empty := func() *Table { return &Table{doc: new(document)} }
-	all, particular := empty(), empty()
+	all, particular := &Table{doc: new(document)}, &Table{doc: new(document)}
 	all.Str("type", new(string), nil)
 	all.policy(new(int), new(Size), new(string), new(string), &Spool{})
 	if k, known := kinds[kind]; known {

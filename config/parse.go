@@ -99,24 +99,14 @@ func (t *Table) globals(c *Config) {
 		c.NameFormat = "none"
 	}
 
-	if recovery := t.table("recovery"); recovery != nil {
-		recovery.recovery(&c.Recovery)
-	}
-	if log := t.table("log"); log != nil {
-		log.log(&c.Log)
-	}
-}
-
-func (t *Table) log(l *Log) {
-	t.OneOf("level", &l.Level, "debug", "info", "warn", "error")
-	t.Str("output", &l.Output, logOutput)
-	t.finish(nil)
-}
-
-func (t *Table) recovery(r *Recovery) {
-	t.Boolean("enabled", &r.Enabled)
-	t.Str("log_file", &r.LogFile, EmptyOr(FilePath))
-	t.finish(nil)
+	t.within("recovery", func(t *Table) {
+		t.Boolean("enabled", &c.Recovery.Enabled)
+		t.Str("log_file", &c.Recovery.LogFile, EmptyOr(FilePath))
+	})
+	t.within("log", func(t *Table) {
+		t.OneOf("level", &c.Log.Level, "debug", "info", "warn", "error")
+		t.Str("output", &c.Log.Output, logOutput)
+	})
 }
 
 // policy reads the keys of a queue, which exist globally and in every sink.
@@ -125,15 +115,10 @@ func (t *Table) policy(depth *int, bytes *Size, qos, action *string, spool *Spoo
 	t.Size("q_bytes", bytes, minQBytes, false)
 	t.OneOf("qos", qos, "lossy", "lossless")
 	t.OneOf("overflow_action", action, overflowActions...)
-	if disk := t.table("spool"); disk != nil {
-		disk.spool(spool)
-	}
-}
-
-func (t *Table) spool(s *Spool) {
-	t.Size("max_size", &s.MaxSize, minSpool, true)
-	t.OneOf("sync", &s.Sync, "none", "interval", "batch")
-	t.finish(nil)
+	t.within("spool", func(t *Table) {
+		t.Size("max_size", &spool.MaxSize, minSpool, true)
+		t.OneOf("sync", &spool.Sync, "none", "interval", "batch")
+	})
 }
 
 // sinks reads the tables inside [sinks].

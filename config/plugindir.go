@@ -42,10 +42,7 @@ func LoadPluginDir(dir string, base *Config, self string) ([]Sink, []string, err
 		}
 	}
 	slices.SortFunc(r.sinks, func(a, b Sink) int { return strings.Compare(a.Name, b.Name) })
-	if len(r.errs) > 0 {
-		return r.sinks, r.warns, r.errs
-	}
-	return r.sinks, r.warns, nil
+	return r.sinks, r.warns, r.errs.sorted()
 }
 
 // pluginReader is one pass over a plugins.d.

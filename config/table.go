@@ -279,6 +279,14 @@ func (t *Table) table(name string) *Table {
 	return &Table{doc: t.doc, path: t.key(name), vals: vals}
 }
 
+// within has read take all keys of a table inside this one, where there is one.
+func (t *Table) within(name string, read func(*Table)) {
+	if inner := t.table(name); inner != nil {
+		read(inner)
+		inner.finish(nil)
+	}
+}
+
 // finish reports every key that no getter asked for. elsewhere says what is
 // wrong with a key that exists, but not here; it may be nil.
 func (t *Table) finish(elsewhere func(name string) string) {
