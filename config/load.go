@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"audisp-relay/host/runnable"
 )
 
 // FileOf returns the file that path means: path itself, the audisp-relay.toml in
@@ -165,20 +167,13 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-func ownerOf(info fs.FileInfo) int {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(st.Uid)
-	}
-	return 0
-}
-
 // trusted checks owner and mode, for root only: anybody else runs with no
 // rights that the file's writers could borrow.
 func trusted(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	if uid := ownerOf(info); uid != 0 {
+	if uid := runnable.OwnerOf(info); uid != 0 {
 		return fmt.Errorf("%s: is owned by uid %d, must be root's: run chown root %s", path, uid, path)
 	}
 	if open := info.Mode().Perm() & forbidden; open != 0 {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"audisp-relay/host/runnable"
 )
 
 // Survey compares a configuration with the machine. Errors are what keeps a sink from
@@ -142,9 +144,9 @@ func ReadKeyFile(path string) ([]byte, error) {
 }
 
 func privateKey(path string, info fs.FileInfo) error {
-	perm, uid := info.Mode().Perm(), ownerOf(info)
+	perm, uid := info.Mode().Perm(), runnable.OwnerOf(info)
 	switch {
-	case uid != 0 && uid != os.Geteuid():
+	case !runnable.Trusted(info):
 		return fmt.Errorf("%s is owned by uid %d, who knows the key: run chown root %s, chmod 0600 %s", path, uid, path, path)
 	case uid == 0 && perm&0o027 != 0, uid != 0 && perm&0o077 != 0:
 		return fmt.Errorf("%s has mode %04o, others could use the key: run chmod 0600 %s", path, perm, path)

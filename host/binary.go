@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"audisp-relay/host/runnable"
 )
@@ -37,8 +36,8 @@ func (m Machine) CheckBinary(path string, dispatcher bool) error {
 	switch {
 	case !st.Mode().IsRegular():
 		return fmt.Errorf("binary %s: not a regular file: name it with --binary", path)
-	case ownerOf(st) != m.owner:
-		return fmt.Errorf("binary %s: owned by uid %d, auditd only runs what belongs to root: %s", path, ownerOf(st), moveIt(path))
+	case runnable.OwnerOf(st) != m.owner:
+		return fmt.Errorf("binary %s: owned by uid %d, auditd only runs what belongs to root: %s", path, runnable.OwnerOf(st), moveIt(path))
 	case mode&0o750 != 0o750:
 		return fmt.Errorf("binary %s: mode %04o lacks some of 0750: chmod 0755 %s", path, mode, path)
 	case dispatcher && mode != 0o750 && mode != 0o755:
@@ -66,8 +65,6 @@ func moveIt(path string) string {
 	to := "/usr/sbin/" + filepath.Base(path)
 	return fmt.Sprintf("install -o root -g root -m 0755 %s %s && %s install", path, to, to)
 }
-
-func ownerOf(st os.FileInfo) uint32 { return st.Sys().(*syscall.Stat_t).Uid }
 
 // pathless takes the operation and path out of an error of package os, for
 // messages that name the path themselves.

@@ -125,5 +125,5 @@ func FuzzParseAuditdConf(f *testing.F) {
 func FuzzParsePPID(f *testing.F) {
 	f.Add([]byte("7 (a) S 1) S 3 7"))
 	f.Add([]byte("7 (a"))
-	f.Fuzz(func(t *testing.T, data []byte) { parsePPID(data) })
+	f.Fuzz(func(t *testing.T, data []byte) { statField(data, 4) })
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"audisp-relay/host/runnable"
 )
 
 // DefaultConfig is where the relay looks for its configuration when it is
@@ -156,7 +158,7 @@ func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wan
 
 	if same && running != 0 && i.Machine.startedBefore(running, path) {
 		i.Say("the plugin (pid %d) was started before %s was written", running, path)
-	} else if running == 0 || same {
+	} else if same {
 		running = 0 // nothing to stop
 	}
 	if !same && there != nil {
@@ -200,7 +202,7 @@ func (i *Installer) keep(path string, content []byte) error {
 func (i *Installer) swap(ctx context.Context, a Auditd, dir, binary string, wanted []byte) error {
 	path := dir + "/" + DropInName
 	if !i.Machine.otherPlugin(a.PID, binary) {
-		release, err := i.hold(func(done func() bool) bool { return i.poll(ctx, done) }, a, dir)
+		release, err := i.hold(ctx, a, dir)
 		if errors.Is(err, errNoHolder) {
 			return errors.Join(i.putDropIn(path, wanted),
 				fmt.Errorf("auditd (pid %d) takes up a changed path, args or format of its only plugin when it is started, not when it reloads: restart auditd", a.PID))
@@ -238,7 +240,7 @@ const dispatcherNote = "once its last plugin was removed by a reload, auditd (3.
 // would have.
 func (i *Installer) rightMode(path string) bool {
 	st, err := os.Lstat(path)
-	return err == nil && st.Mode() == 0o640 && ownerOf(st) == i.Machine.owner
+	return err == nil && st.Mode() == 0o640 && runnable.OwnerOf(st) == i.Machine.owner
 }
 
 // installConfig writes the configuration where there is none.

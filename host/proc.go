@@ -45,9 +45,11 @@ func (m Machine) readProcess(pid int) (process, error) {
 	if err != nil {
 		return p, err
 	}
-	if p.PPID, err = parsePPID(stat); err != nil {
+	ppid, err := statField(stat, 4)
+	if err != nil {
 		return p, fmt.Errorf("%s: %w", m.procPath(pid, "stat"), err)
 	}
+	p.PPID = int(ppid)
 	cmdline, err := os.ReadFile(m.procPath(pid, "cmdline"))
 	if err != nil {
 		return p, err
@@ -56,12 +58,6 @@ func (m Machine) readProcess(pid int) (process, error) {
 		p.Cmdline = strings.Split(string(cmdline), "\x00")
 	}
 	return p, nil
-}
-
-// parsePPID takes the parent out of /proc/PID/stat.
-func parsePPID(stat []byte) (int, error) {
-	ppid, err := statField(stat, 4)
-	return int(ppid), err
 }
 
 // statField takes a number out of /proc/PID/stat, whose fields are counted from 1. The second

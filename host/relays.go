@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -125,7 +126,7 @@ func holderDropIn(program string) []byte {
 }
 
 // hold makes auditd run another plugin besides the relay, and returns what takes it away.
-func (i *Installer) hold(try func(done func() bool) bool, a Auditd, dir string) (release func() error, err error) {
+func (i *Installer) hold(ctx context.Context, a Auditd, dir string) (release func() error, err error) {
 	program := cmp.Or(i.holder, holderProgram)
 	path := filepath.Join(dir, holderName)
 	remove := func() error {
@@ -136,7 +137,7 @@ func (i *Installer) hold(try func(done func() bool) bool, a Auditd, dir string) 
 		if err := i.Machine.Reload(a.PID); err != nil {
 			return err
 		}
-		if !try(func() bool { return pid == 0 || !i.Machine.executes(pid, program) }) {
+		if !i.poll(ctx, func() bool { return pid == 0 || !i.Machine.executes(pid, program) }) {
 			return fmt.Errorf("%s (pid %d) still runs under auditd (pid %d): restart auditd", program, pid, a.PID)
 		}
 		return nil
@@ -148,7 +149,7 @@ func (i *Installer) hold(try func(done func() bool) bool, a Auditd, dir string) 
 		return nil, errors.Join(err, os.Remove(path))
 	}
 
-	if !try(func() bool { return len(i.Machine.relays(a.PID, program)) > 0 }) {
+	if !i.poll(ctx, func() bool { return len(i.Machine.relays(a.PID, program)) > 0 }) {
 		return nil, errors.Join(errNoHolder, remove())
 	}
 	return remove, nil

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/host/runnable"
 	"audisp-relay/state"
 )
 
@@ -82,10 +83,9 @@ func ownDir(dir string, itself bool) error {
 	if itself {
 		open = info.Mode().Perm() & 0o022
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
-	case ok && st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("%s belongs to uid %d, who could put a socket of his own there: chown root %s, or choose another run_dir", dir, st.Uid, dir)
+	case !runnable.Trusted(info):
+		return fmt.Errorf("%s belongs to uid %d, who could put a socket of his own there: chown root %s, or choose another run_dir", dir, runnable.OwnerOf(info), dir)
 	case open != 0 && info.Mode()&os.ModeSticky == 0:
 		return fmt.Errorf("%s has mode %04o, others could put a socket of their own there: chmod go-w %s, or choose another run_dir", dir, info.Mode().Perm(), dir)
 	}

@@ -120,12 +120,7 @@ func (w *walk) run() error {
 	return w.refuse(w.path, "is not a regular file", "name the program itself")
 }
 
-func (in In) real(path string) string {
-	if in.Root == "" {
-		return path
-	}
-	return filepath.Join(in.Root, path)
-}
+func (in In) real(path string) string { return filepath.Join(in.Root, path) }
 
 // enter continues from a directory.
 func (w *walk) enter(dir string) error {
@@ -136,8 +131,8 @@ func (w *walk) enter(dir string) error {
 	w.at = dir
 	mode := info.Mode()
 	switch {
-	case !trusted(info):
-		return w.refuse(dir, fmt.Sprintf("belongs to uid %d, who can replace what is in it", uid(info)), "chown root "+dir)
+	case !Trusted(info):
+		return w.refuse(dir, fmt.Sprintf("belongs to uid %d, who can replace what is in it", OwnerOf(info)), "chown root "+dir)
 	case mode.Perm()&0o022 != 0 && mode&fs.ModeSticky == 0:
 		return w.refuse(dir, fmt.Sprintf("has mode %04o, so that others than root can replace what is in it", mode.Perm()), "chmod go-w "+dir)
 	}
@@ -146,8 +141,8 @@ func (w *walk) enter(dir string) error {
 
 // follow goes where a symbolic link leads.
 func (w *walk) follow(link string, info fs.FileInfo) error {
-	if !trusted(info) { // in a sticky directory anybody makes one
-		return w.refuse(link, fmt.Sprintf("is a symbolic link of uid %d", uid(info)), "chown -h root "+link)
+	if !Trusted(info) { // in a sticky directory anybody makes one
+		return w.refuse(link, fmt.Sprintf("is a symbolic link of uid %d", OwnerOf(info)), "chown -h root "+link)
 	}
 	if w.links++; w.links > maxLinks {
 		return w.failed(link, syscall.ELOOP)
@@ -174,8 +169,8 @@ func (w *walk) program(file string, info fs.FileInfo) error {
 		return w.refuse(file, "is not a regular file", "name the program itself")
 	case perm&0o111 == 0:
 		return w.refuse(file, fmt.Sprintf("has mode %04o, it is not executable", perm), "chmod 0750 "+file)
-	case !trusted(info):
-		return w.refuse(file, fmt.Sprintf("belongs to uid %d and not to root", uid(info)), "chown root "+file)
+	case !Trusted(info):
+		return w.refuse(file, fmt.Sprintf("belongs to uid %d and not to root", OwnerOf(info)), "chown root "+file)
 	case perm&0o022 != 0:
 		return w.refuse(file, fmt.Sprintf("has mode %04o, which lets others write to it", perm), "chmod go-w "+file)
 	}
@@ -192,18 +187,18 @@ func (w *walk) failed(file string, err error) error {
 	}
 	e := &Error{Path: w.path, File: file, Why: "cannot be looked at: " + err.Error(), Fix: "see who may read it and its directory", Err: err}
 	if errors.Is(err, fs.ErrNotExist) {
-		e.Why, e.Fix = err.Error(), "install it or correct path"
-		e.Why = "does not exist: " + e.Why
+		e.Why, e.Fix = "does not exist: "+err.Error(), "install it or correct path"
 	}
 	return e
 }
 
-// trusted reports whether a file belongs to one who has our rights anyway.
-func trusted(info fs.FileInfo) bool {
-	return uid(info) == 0 || uid(info) == uint32(os.Geteuid())
+// Trusted reports whether a file belongs to one who has our rights anyway.
+func Trusted(info fs.FileInfo) bool {
+	return OwnerOf(info) == 0 || OwnerOf(info) == uint32(os.Geteuid())
 }
 
-func uid(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
+// OwnerOf returns the uid of whom a file belongs to.
+func OwnerOf(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
 
 // SameProgram reports whether path starts the program at self, by whatever name or link.
 // After an upgrade the file that runs is no longer the one at its path, so

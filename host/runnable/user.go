@@ -33,30 +33,19 @@ func LookUp(name string) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look up the groups of user %s: %w", name, err)
 	}
-	a := new(Account)
-	if a.UID, err = number(u.Uid); err == nil {
-		a.GID, err = number(u.Gid)
-	}
-
-	for _, id := range ids {
-		var gid uint32
-		if err == nil {
-			gid, err = number(id)
+	var numbers []uint32
+	for _, id := range append([]string{u.Uid, u.Gid}, ids...) {
+		n, err := strconv.ParseUint(id, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("user %s: %w", name, err)
 		}
-		a.Groups = append(a.Groups, gid)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("user %s: %w", name, err)
+		numbers = append(numbers, uint32(n))
 	}
 
+	a := &Account{UID: numbers[0], GID: numbers[1], Groups: numbers[2:]}
 	slices.Sort(a.Groups)
 	if euid := os.Geteuid(); euid != 0 && a.UID != uint32(euid) {
 		return nil, fmt.Errorf("only root can run a program as user %s, this is uid %d: leave user out", name, euid)
 	}
 	return a, nil
-}
-
-func number(id string) (uint32, error) {
-	n, err := strconv.ParseUint(id, 10, 32)
-	return uint32(n), err
 }

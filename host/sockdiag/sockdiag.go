@@ -26,15 +26,15 @@ var errNoPeer = errors.New("sock_diag: the socket has no peer")
 
 // Peer returns the inode of the other end of the socket with this inode.
 func Peer(inode uint32) (peer uint32, err error) {
-	err = errNoPeer
-	ask := ask(unix.NLM_F_REQUEST, inode, showPeer, anyCookie, func(attr uint16, value []byte) bool {
-		if attr == attrPeer && len(value) >= 4 {
-			peer, err = binary.NativeEndian.Uint32(value), nil
+	found := false
+	err = ask(unix.NLM_F_REQUEST, inode, showPeer, anyCookie, func(attr uint16, value []byte) bool {
+		if found = attr == attrPeer && len(value) >= 4; found {
+			peer = binary.NativeEndian.Uint32(value)
 		}
-		return err == nil
+		return found
 	})
-	if ask != nil {
-		return 0, ask
+	if err == nil && !found {
+		err = errNoPeer
 	}
 	return peer, err
 }
