@@ -54,6 +54,16 @@ func Poke(ch chan<- struct{}) {
 	}
 }
 
+// IsClosed reports whether a channel that nothing is put into was closed.
+func IsClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
 // Status implements Sink.
 func (p *Pump) Status() Status {
 	s := p.Health.Status()
@@ -160,8 +170,7 @@ func (p *Pump) ok() {
 // any state.
 func (p *Pump) write(ctx context.Context, b record.Batch) (n int, err error) {
 	defer func() {
-		var panicked *PanicError
-		if errors.As(err, &panicked) {
+		if errors.As(err, new(*PanicError)) {
 			n = 0
 			p.note(Guard(p.w.Reopen))
 		}

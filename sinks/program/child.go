@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/sinks"
 	"audisp-relay/sinks/local"
 )
 
@@ -82,14 +83,7 @@ func takeBack(fd int) (n int) {
 
 func (c *child) pid() int { return c.proc.Pid }
 
-func (c *child) ended() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
-}
+func (c *child) ended() bool { return sinks.IsClosed(c.done) }
 
 // waiting is how many bytes the child has not read yet.
 func (c *child) waiting() int {
@@ -168,6 +162,11 @@ func (c *child) reap() {
 	if err == nil {
 		c.status = state.String()
 	}
+	c.release()
+}
+
+// release closes what the relay holds of a child besides its stdin.
+func (c *child) release() {
 	unix.Close(c.theirs)
 	if c.stderr != nil {
 		c.stderr.close()

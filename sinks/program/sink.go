@@ -103,7 +103,6 @@ type writer struct {
 }
 
 var (
-	_ sinks.Writer = (*writer)(nil)
 	_ sinks.Extra  = (*writer)(nil)
 	_ sinks.Steady = (*writer)(nil)
 )

@@ -46,10 +46,7 @@ func startChild(cfg Config) (*child, error) {
 	}
 	if err := c.start(cfg, sys); err != nil {
 		c.stdin.Close()
-		unix.Close(c.theirs)
-		if c.stderr != nil {
-			c.stderr.close()
-		}
+		c.release()
 		return nil, startError(cfg.Path, err)
 	}
 	return c, nil
