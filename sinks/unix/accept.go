@@ -11,6 +11,7 @@ import (
 	sys "golang.org/x/sys/unix"
 
 	"audisp-relay/queue"
+	"audisp-relay/sinks"
 )
 
 // DefaultSendBuffer is the SO_SNDBUF asked for. A write ends short when it is full
@@ -37,7 +38,7 @@ func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 				return
 			}
 			continue
-		case l.isClosed(): // the error is one of the poller's own then
+		case sinks.IsClosed(l.closed): // the error is one of the poller's own then
 			return
 		}
 		// Out of descriptors or memory: the connection stays in the backlog.
@@ -59,16 +60,6 @@ func (l *listener) pause(ctx context.Context, d time.Duration) bool {
 	case <-l.closed:
 	}
 	return false
-}
-
-// isClosed reports whether the listener was closed.
-func (l *listener) isClosed() bool {
-	select {
-	case <-l.closed:
-		return true
-	default:
-		return false
-	}
 }
 
 // accept waits for a connection, or for the listener to be closed.
@@ -154,10 +145,8 @@ func (s *Sink) reject(uid int) []zap.Field {
 func (s *Sink) reap() {
 	s.poll.collect()
 	for _, c := range s.list() {
-		select {
-		case <-c.gone:
+		if sinks.IsClosed(c.gone) {
 			<-c.done // its next step ends it
-		default:
 		}
 	}
 }
@@ -170,7 +159,6 @@ func (s *Sink) list() []*client {
 }
 
 func (s *Sink) refuse(fd int, why ...zap.Field) {
-	s.refused.Add(1)
 	s.refusals.add(why...)
 	sys.Close(fd)
 }

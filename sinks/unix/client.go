@@ -80,7 +80,6 @@ func (s *Sink) serve(ctx context.Context, c *client) {
 	t := s.ended
 	if errors.Is(err, queue.ErrEvicted) {
 		t = s.evictions
-		s.dropped.Add(1)
 	}
 	t.add(zap.Int("uid", c.uid), zap.Int("pid", c.pid), zap.String("why", err.Error()),
 		zap.Uint64("delivered", c.delivered.Load()), zap.Uint64("lost", c.lost()))

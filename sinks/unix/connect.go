@@ -48,7 +48,6 @@ type connector struct {
 }
 
 var (
-	_ sinks.Writer = (*connector)(nil)
 	_ sinks.Extra  = (*connector)(nil)
 	_ sinks.Steady = (*connector)(nil)
 )

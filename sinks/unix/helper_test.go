@@ -128,9 +128,7 @@ func (b *bench) listening() {
 		return true
 	})
 	eventually(b.t, "the end of that connection", func() bool {
-		b.sink.ended.mu.Lock()
-		defer b.sink.ended.mu.Unlock()
-		return b.sink.ended.total == 1
+		return b.sink.ended.total.Load() == 1
 	})
 }
 

@@ -17,7 +17,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,7 +45,6 @@ type Sink struct {
 	left   chan struct{} // has an element when a client ended
 
 	connected, ended, refusals, evictions *tally
-	refused, dropped                      atomic.Uint64
 
 	poll *poller        // made by Run before anything is accepted
 	wg   sync.WaitGroup // client goroutines
@@ -94,7 +92,7 @@ func (s *Sink) Reopen() { sinks.Poke(s.reopen) }
 // Status implements sinks.Sink.
 func (s *Sink) Status() sinks.Status {
 	st := s.Health.Status()
-	d := &Details{Refused: s.refused.Load(), Dropped: s.dropped.Load()}
+	d := &Details{Refused: s.refusals.total.Load(), Dropped: s.evictions.total.Load()}
 	for _, c := range s.list() {
 		d.Clients = append(d.Clients, c.status())
 	}

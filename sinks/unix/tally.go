@@ -2,6 +2,7 @@ package unix
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,11 +15,12 @@ type tally struct {
 	log func(msg string, fields ...zap.Field)
 	msg string
 
-	mu    sync.Mutex // guards all below
-	from  time.Time  // when this minute began
-	said  int        // in this minute, one by one
-	held  uint64     // times not logged yet
-	total uint64
+	mu   sync.Mutex // guards all below
+	from time.Time  // when this minute began
+	said int        // in this minute, one by one
+	held uint64     // times not logged yet
+
+	total atomic.Uint64 // times in all
 }
 
 const (
@@ -31,13 +33,13 @@ func (t *tally) add(fields ...zap.Field) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn(false)
-	t.total++
+	total := t.total.Add(1)
 	if t.said == tallyBurst {
 		t.held++
 		return
 	}
 	t.said++
-	t.log(t.msg, append(fields, zap.Uint64("total", t.total))...)
+	t.log(t.msg, append(fields, zap.Uint64("total", total))...)
 }
 
 // flush logs what was held back once the minute is over, or now.
@@ -53,7 +55,7 @@ func (t *tally) turn(now bool) {
 		return
 	}
 	if t.held > 0 {
-		t.log(t.msg+" (not logged one by one)", zap.Uint64("times", t.held), zap.Uint64("total", t.total))
+		t.log(t.msg+" (not logged one by one)", zap.Uint64("times", t.held), zap.Uint64("total", t.total.Load()))
 	}
 	t.from, t.said, t.held = at, 0, 0
 }
