@@ -222,7 +222,7 @@ func (c *compressor) replace(dir folder, temp string, st *unix.Stat_t) error {
 	for i := 1; i <= c.keep; i++ {
 		name := rotatedName(c.base, i)
 		now, err := dir.Lstat(name)
-		if err != nil || now.Dev != st.Dev || now.Ino != st.Ino {
+		if err != nil || idOf(&now) != idOf(st) {
 			continue
 		}
 		if now.Size != st.Size { // a late writer: compress it again

@@ -58,23 +58,13 @@ func ours(uid uint32) bool { return uid == 0 || uid == uint32(os.Geteuid()) }
 // Accounts of programs, and groups, have such rights from packages and administrators: that
 // is noted, and the directory used. A link is followed that none of these can change.
 func (g guard) walk(dir string) (fd int, p location, err error) {
-	fd, err = openPath(unix.AT_FDCWD, "/")
-	if err != nil {
-		return -1, p, err
-	}
+	fd = -1
 	defer func() {
 		if err != nil {
 			unix.Close(fd)
 		}
 	}()
-	p.real = "/"
 	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err != nil {
-		return fd, p, err
-	}
-	if err = g.judge(&st, &p); err != nil {
-		return fd, p, err
-	}
 	for todo, links := steps(dir), 0; len(todo) > 0; {
 		name := todo[0]
 		todo = todo[1:]
@@ -108,11 +98,7 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 		}
 		todo = append(steps(to), todo...)
 		if to[0] == '/' {
-			unix.Close(fd)
-			p.real = "/"
-			if fd, err = openPath(unix.AT_FDCWD, "/"); err != nil {
-				return fd, p, err
-			}
+			p.real = ""
 		}
 	}
 	return fd, p, nil
@@ -120,8 +106,7 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 
 // ahead notes in a refusal where the rest of the path leads if it has no links.
 func ahead(err error, real string, todo []string) error {
-	var e *insecure
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*insecure](err); ok {
 		e.real = path.Join(real, path.Join(todo...))
 	}
 	return err
@@ -133,10 +118,14 @@ func openPath(at int, name string) (int, error) {
 	})
 }
 
-// steps are the names of a path. It keeps "..", which in front of a link is not what
-// cleaning makes of it.
+// steps are the names of a path, the first one of an absolute path "/". It keeps "..", which in
+// front of a link is not what cleaning makes of it.
 func steps(dir string) []string {
-	return slices.DeleteFunc(strings.Split(dir, "/"), func(s string) bool { return s == "" || s == "." })
+	names := slices.DeleteFunc(strings.Split(dir, "/"), func(s string) bool { return s == "" || s == "." })
+	if strings.HasPrefix(dir, "/") {
+		names = append([]string{"/"}, names...)
+	}
+	return names
 }
 
 // judge says whether the directory st, p.real, may be passed, and notes who else can

@@ -31,7 +31,7 @@ func (w *writer) open() (int64, error) {
 		dir.Close()
 		return 0, w.openError(err)
 	}
-	w.dir, w.f, w.dev, w.ino = dir, f, uint64(st.Dev), st.Ino
+	w.dir, w.f, w.id = dir, f, idOf(&st)
 	w.checked, w.synced = time.Now(), time.Now()
 	w.own(f, &st)
 	if w.torn, err = w.endsTorn(st.Size); err != nil {
@@ -65,8 +65,7 @@ func (w *writer) openDir() (folder, error) {
 		}
 	}
 	if err != nil {
-		var unsafe *insecure
-		if errors.As(err, &unsafe) && w.real == "" {
+		if unsafe, ok := errors.AsType[*insecure](err); ok && w.real == "" {
 			w.real = unsafe.real // nor is what is put there now
 		}
 		return nil, err
@@ -150,7 +149,7 @@ func (w *writer) openAppend(dir folder) (handle, unix.Stat_t, error) {
 		if err = cmp.Or(err, nowErr); err == nil {
 			err = w.guard.judgeFile(&now, dir.Place())
 		}
-		if err == nil && st.Dev == now.Dev && st.Ino == now.Ino {
+		if err == nil && idOf(&st) == idOf(&now) {
 			return f, st, nil
 		}
 		f.Close()
@@ -165,9 +164,8 @@ var errMoving = errors.New("it is replaced again and again: find out by whom")
 
 func (w *writer) openError(err error) error {
 	dir := filepath.Dir(w.cfg.Path)
-	var unsafe *insecure
 	switch {
-	case errors.As(err, &unsafe), errors.Is(err, errMoving), errors.Is(err, errHeld), errors.Is(err, errNotRegular):
+	case errors.As(err, new(*insecure)), errors.Is(err, errMoving), errors.Is(err, errHeld), errors.Is(err, errNotRegular):
 		return fmt.Errorf("open %s: %w", w.cfg.Path, err)
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("open %s: its directory is missing: mkdir -p -m 0750 %s", w.cfg.Path, dir)
@@ -292,5 +290,5 @@ func (w *writer) inPlace() bool {
 	if err != nil {
 		return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR)
 	}
-	return uint64(st.Dev) == w.dev && st.Ino == w.ino
+	return idOf(&st) == w.id
 }

@@ -11,9 +11,6 @@ import (
 
 const gzSuffix = ".gz"
 
-// rotatedFiles is how many files there are besides the one written to.
-func rotatedFiles(maxFiles int) int { return max(maxFiles-1, 0) }
-
 func rotatedName(path string, i int) string { return fmt.Sprintf("%s.%d", path, i) }
 
 // rotate renames the full file out of the way: PATH.1 becomes PATH.2 and so
@@ -50,7 +47,7 @@ func (w *writer) shift() error {
 	if w.cfg.MaxFiles <= 1 {
 		return w.remove(filepath.Base(w.cfg.Path))
 	}
-	path, keep := filepath.Base(w.cfg.Path), rotatedFiles(w.cfg.MaxFiles)
+	path, keep := filepath.Base(w.cfg.Path), w.cfg.MaxFiles-1
 	free := 1
 	for free <= keep {
 		used, err := w.present(rotatedName(path, free))

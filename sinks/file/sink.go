@@ -32,7 +32,6 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 // writer is the sinks.Writer of one file. But for what syncer and compressor
 // do by themselves, everything is the Pump's goroutine's.
 type writer struct {
-	name     string
 	cfg      Config
 	reserved []config.Reserved // what the file must not be
 	enc      format.Encoder
@@ -44,11 +43,10 @@ type writer struct {
 	madeDir bool // the directory was missing
 	unowned bool // owner or group was not known at ownedAt
 	ownedAt time.Time
-	dir     folder // that f is in
-	real    string // its path without links, "" when any will do
-	f       handle // nil: not open
-	dev     uint64 // what f is
-	ino     uint64
+	dir     folder    // that f is in
+	real    string    // its path without links, "" when any will do
+	f       handle    // nil: not open
+	id      fileID    // what f is
 	checked time.Time // when path and f were compared last
 	synced  time.Time // when f was handed to be synced last
 	dirty   bool      // written since
@@ -65,26 +63,23 @@ type writer struct {
 	zip  *compressor
 }
 
-var (
-	_ sinks.Writer = (*writer)(nil)
-	_ sinks.Extra  = (*writer)(nil)
-)
+var _ sinks.Extra = (*writer)(nil)
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSystem) *writer {
 	settings := cfg.Settings.(*Config)
 	g := guardOf(settings)
+	log = log.With(zap.String("sink", cfg.Name))
 	return &writer{
 		made:     time.Now(),
-		name:     cfg.Name,
 		cfg:      *settings,
 		reserved: cfg.Reserved,
 		enc:      enc,
-		log:      log.With(zap.String("sink", cfg.Name)),
+		log:      log,
 		fs:       fs,
 		warned:   make(map[string]bool),
 		sync:     &syncer{fs: fs},
 		guard:    g,
-		zip:      newCompressor(settings.Path, rotatedFiles(settings.MaxFiles), g, fs, log.With(zap.String("sink", cfg.Name))),
+		zip:      newCompressor(settings.Path, settings.MaxFiles-1, g, fs, log),
 	}
 }
 
@@ -178,11 +173,7 @@ func (w *writer) endTorn(cont bool) error {
 		return nil
 	}
 	if !cont {
-		n, err := w.f.Write([]byte{'\n'})
-		if err == nil && n == 0 {
-			err = io.ErrShortWrite
-		}
-		if err != nil {
+		if _, err := (&fullWriter{w.f}).Write([]byte{'\n'}); err != nil {
 			return w.fail("write", err)
 		}
 	}
