@@ -37,10 +37,7 @@ type datagrams struct {
 // newDatagrams takes over the socket of c, which it closes.
 func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
 	defer c.Close()
-	raw, err := c.(interface {
-		net.Conn
-		rawConner
-	}).SyscallConn()
+	raw, err := c.(rawConner).SyscallConn()
 	if err != nil {
 		return nil, err
 	}

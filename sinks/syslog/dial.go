@@ -71,9 +71,9 @@ func advise(err error, format string, args ...any) error {
 
 // hint says what to do about err.
 func (w *writer) hint(err error) string {
-	var known *advised
+	known, ok := errors.AsType[*advised](err)
 	switch {
-	case errors.As(err, &known):
+	case ok:
 		return known.advice
 	case w.cfg.Transport == "local":
 		return "start the syslog daemon or correct address"
@@ -127,7 +127,7 @@ const (
 type namedServer struct {
 	at     netip.Addr // where messages go
 	looked time.Time
-	lookUp func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's
+	lookUp func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 // follow lets go of a UDP socket whose server's name leads elsewhere now; the next write
@@ -141,13 +141,9 @@ func (w *writer) follow(ctx context.Context) {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return
 	}
-	lookUp := w.name.lookUp
-	if lookUp == nil {
-		lookUp = net.DefaultResolver.LookupNetIP
-	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	found, err := lookUp(ctx, "ip", host)
+	found, err := w.name.lookUp(ctx, "ip", host)
 	if err != nil || len(found) == 0 || slices.ContainsFunc(found, func(a netip.Addr) bool { return a.Unmap() == w.name.at }) {
 		return
 	}

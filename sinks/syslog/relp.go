@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -99,12 +100,8 @@ func (r *relpConn) send(ctx context.Context, c *chunk) (int, error) {
 		return 0, err
 	}
 	r.base, r.sent, r.done = r.last, 0, 0
-	if n := len(c.marks); n > cap(r.acked) {
-		r.acked = make([]bool, n)
-	} else {
-		r.acked = r.acked[:n]
-		clear(r.acked)
-	}
+	r.acked = slices.Grow(r.acked[:0], len(c.marks))[:len(c.marks)]
+	clear(r.acked)
 	r.answered = time.Now()
 	for r.done < len(c.marks) {
 		if r.sent < len(c.marks) && r.sent-r.done <= relpWindow/2 {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -68,14 +69,12 @@ type writer struct {
 // of the place: one that is made and ended over and over is to be paused for.
 const settleTime = time.Second
 
-var (
-	_ sinks.Writer = (*writer)(nil)
-	_ sinks.Extra  = (*writer)(nil)
-)
+var _ sinks.Extra = (*writer)(nil)
 
 func newWriter(cfg Config, enc format.Encoder) *writer {
 	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, DefaultMaxMessage)
 	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), hostname: os.Hostname}
+	w.name.lookUp = net.DefaultResolver.LookupNetIP
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
 	}
@@ -157,8 +156,7 @@ func (w *writer) canRetry(err error, fresh bool) bool {
 	}
 	stalled := errors.Is(err, errStalled) || errors.Is(err, errTakesNothing) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
 	fresh = fresh || w.cfg.Transport != "local" && time.Since(w.since) < settleTime
-	var known *advised
-	if fresh || stalled || w.cfg.Transport == "udp" || errors.As(err, &known) || isAlert(err) {
+	if fresh || stalled || w.cfg.Transport == "udp" || errors.As(err, new(*advised)) || isAlert(err) {
 		return false
 	}
 	w.account(w.conn, err)

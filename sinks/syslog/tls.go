@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"audisp-relay/config"
 )
 
@@ -162,18 +160,16 @@ func explainTLS(err error, cfg *Config, asked bool) error {
 
 // explainRefusal is explainTLS for what the server did not like.
 func explainRefusal(err error, cfg *Config, asked bool) error {
-	ended := errors.Is(err, errPeerClosed) || errors.Is(err, errCutOff) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-	alert := isAlert(err)
-	reset := errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+	alert, ended := isAlert(err), isEnd(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
-	case asked && (alert || ended || reset) && cfg.CertFile == "":
+	case asked && (alert || ended) && cfg.CertFile == "":
 		return advise(fmt.Errorf("the server wants a client certificate: %w", err), "set cert_file and key_file")
-	case asked && (alert || ended || reset):
+	case asked && (alert || ended):
 		return advise(fmt.Errorf("the server refuses the client certificate: %w", err),
 			"see the server's log: cert_file may have expired, be of a CA it does not trust, or have a name it does not admit")
 	case alert:
 		return advise(fmt.Errorf("the server refuses the TLS handshake: %w", err), "see the server's log")
-	case ended, reset:
+	case ended:
 		return advise(errors.New("the server has closed the connection during the TLS handshake"), "see whether it speaks TLS on this port, and its log")
 	}
 	return fmt.Errorf("TLS: %w", err)
@@ -182,8 +178,8 @@ func explainRefusal(err error, cfg *Config, asked bool) error {
 // isAlert reports whether the peer has sent an alert; package tls has no type
 // of its own for that.
 func isAlert(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "remote error"
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
 }
 
 // about says which certificate it is, in one line whatever stands in it.
