@@ -48,9 +48,7 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 		Markers:  p.markers.Load(),
 		Whole:    cfg.Filter != "" || kind.Format.Events(),
 	}
-	if m := p.memory.Load(); m != nil {
-		m.fit(&q)
-	}
+	p.memory.Load().fit(&q)
 	return q
 }
 

@@ -114,9 +114,7 @@ const expireEvery = 100 * time.Millisecond
 // nothing for the main goroutine: stop ends it, and ended is closed when it has ended.
 func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	return stop, inBackground(func() {
 		every(expireEvery, ctx.Done(), func(now time.Time) {
 			p.safely("expiry", func() {
 				p.feed.WithLock(func() {
@@ -126,22 +124,20 @@ func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 				})
 			})
 		})
-	}()
-	return stop, done
+	})
 }
 
 // flush gives consumers the events that are open. What it returns is closed when that is done:
 // it may have to wait until others who give records have found room in a queue, and then
 // for room itself. A queue that is closed meanwhile counts the records as lost.
 func (p *Plugin) flush(cs ...*consumer.Consumer) <-chan struct{} {
-	done := make(chan struct{})
-	go p.feed.WithLock(func() {
-		defer close(done)
-		for _, c := range cs {
-			p.safely("flush", c.Intake.Flush)
-		}
+	return inBackground(func() {
+		p.feed.WithLock(func() {
+			for _, c := range cs {
+				p.safely("flush", c.Intake.Flush)
+			}
+		})
 	})
-	return done
 }
 
 // startFeed makes the Merger and runs it. What it returns ends it, and gives the consumers
@@ -150,34 +146,24 @@ func (p *Plugin) startFeed() (end func()) {
 	cs := p.resumed()
 	p.feed = p.newFeed(cs != nil)
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	ended := inBackground(func() {
 		if cs != nil {
 			p.safely("resuming", func() { p.feed.Resume(cs) })
 		}
 		p.feed.Run(ctx)
-	}()
+	})
 
 	return func() {
 		began := time.Now()
 		cancel()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			select {
-			case <-ended:
+		done := inBackground(func() {
+			if awaitFor(feedTime, ended) {
 				p.safely("end of the log", func() { p.feed.Finish(began.Add(feedTime)) })
-			case <-time.After(feedTime): // the log hangs
+			} else { // the log hangs
 				p.safely("end of the log", p.feed.Force)
 			}
-		}()
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(feedTime / 10):
-			}
+		})
+		for !awaitFor(feedTime/10, done) {
 			p.closeStalled(feedTime/2, began)
 			if time.Since(began) > 2*feedTime {
 				p.log.Warn("the last records wait for a consumer: leaving them to the next run")

@@ -111,15 +111,10 @@ func (p *Plugin) startKernel() (end func()) {
 
 	p.kernel = k
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	k.ended = ended
-	go func() {
-		defer close(ended)
-		p.safely("kernel", func() { k.run(ctx) })
-	}()
+	k.ended = inBackground(func() { p.safely("kernel", func() { k.run(ctx) }) })
 	return func() {
 		cancel()
-		awaitFor(feedTime/10, ended) // it may wait for a lossless consumer, or for the kernel
+		awaitFor(feedTime/10, k.ended) // it may wait for a lossless consumer, or for the kernel
 	}
 }
 

@@ -31,15 +31,13 @@ func (p *Plugin) lateState(dir *state.Dir) {
 	k.absent = maps.Clone(before.Consumers)
 	k.mu.Unlock()
 	p.log.Info("state_dir can be used now", zap.String("state_dir", k.path))
-	k.late = make(chan struct{})
 	cs := p.consumers()
 	for _, c := range cs {
 		saved := before.Consumers[c.Name]
 		c.AddQueue(p.newQueue(c.Config(), c.Log, p.openSpool(dir, c.Config(), c.Log), saved), saved.Totals)
 	}
 
-	go func() {
-		defer close(k.late)
+	k.late = inBackground(func() {
 		for i, c := range cs {
 			gap := &gap{saved: before.Consumers[c.Name], tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
 			if i == 0 { // what is lost is the same for all
@@ -52,7 +50,7 @@ func (p *Plugin) lateState(dir *state.Dir) {
 			}
 			p.safely("late state_dir", func() { p.goLate(c, gap) })
 		}
-	}()
+	})
 }
 
 // goLate lets c continue with its later queue.

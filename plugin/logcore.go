@@ -44,13 +44,6 @@ type keptLine struct {
 	line  []byte
 }
 
-// logState is what the status says of the log.
-type logState struct {
-	fault   string
-	waiting int
-	lost    uint64
-}
-
 // put writes a line, or keeps it.
 func (q *logQueue) put(key string, e zapcore.Entry, line []byte) {
 	q.mu.Lock()
@@ -110,19 +103,16 @@ func (q *logQueue) retry(now time.Time) (late int, lost uint64) {
 	return late, q.lost
 }
 
-func (q *logQueue) state() logState {
+// state returns what the status says of the log.
+func (q *logQueue) state() (fault string, waiting int, lost uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := logState{waiting: len(q.kept), lost: q.lost}
-	switch place := q.place.(type) {
-	case *fileOrSyslog:
-		s.fault = place.file.Fault()
-	default:
-		if q.fault != nil {
-			s.fault = q.fault.Error()
-		}
+	if place, ok := q.place.(*fileOrSyslog); ok {
+		fault = place.file.Fault()
+	} else if q.fault != nil {
+		fault = q.fault.Error()
 	}
-	return s
+	return fault, len(q.kept), q.lost
 }
 
 // close tries once more.

@@ -47,8 +47,8 @@ func TestLogKeepsTheLastOfEachMessage(t *testing.T) {
 	}
 	log.Warn("degraded", zap.String("sink", "a"))
 	log.Info(strings.Repeat("x", maxKeptLine))
-	if s := q.state(); s.waiting != 3 || s.lost != 199 || s.fault != "down" {
-		t.Errorf("waiting %+v", s)
+	if fault, waiting, lost := q.state(); waiting != 3 || lost != 199 || fault != "down" {
+		t.Errorf("%d wait, %d are lost, because of %q", waiting, lost, fault)
 	}
 	now := time.Now()
 	for i := range 5 { // it stays down
@@ -63,8 +63,8 @@ func TestLogKeepsTheLastOfEachMessage(t *testing.T) {
 		t.Errorf("%d late, %d lost, written:\n%s", late, lost, got)
 	}
 	log.Info("after")
-	if s := q.state(); len(place.lines) != 4 || s.waiting != 0 || s.fault != "" {
-		t.Errorf("after that %+v, %q", s, place.lines)
+	if fault, waiting, _ := q.state(); len(place.lines) != 4 || waiting != 0 || fault != "" {
+		t.Errorf("after that %d wait, because of %q; written: %q", waiting, fault, place.lines)
 	}
 }
 
@@ -75,8 +75,8 @@ func TestLogKeepsAFew(t *testing.T) {
 	for i := range 10 * maxKept {
 		q.put(fmt.Sprint(i), zapcore.Entry{Time: time.Now()}, []byte(fmt.Sprintln(i)))
 	}
-	if s := q.state(); s.waiting != maxKept || s.lost != 9*maxKept {
-		t.Errorf("%+v", s)
+	if _, waiting, lost := q.state(); waiting != maxKept || lost != 9*maxKept {
+		t.Errorf("%d wait, %d are lost", waiting, lost)
 	}
 	place.down = false
 	q.close()
@@ -93,8 +93,8 @@ func TestSyslogComesBack(t *testing.T) {
 	defer q.close()
 	said := time.Now().Add(-time.Hour)
 	q.put("k", zapcore.Entry{Level: zapcore.WarnLevel, Time: said}, []byte("records lost {}\n"))
-	if s := q.state(); s.waiting != 1 || !strings.Contains(s.fault, path) {
-		t.Errorf("%+v", s)
+	if fault, waiting, _ := q.state(); waiting != 1 || !strings.Contains(fault, path) {
+		t.Errorf("%d wait, because of %q", waiting, fault)
 	}
 	daemon, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
@@ -132,8 +132,8 @@ func TestStderrThatIsNotRead(t *testing.T) {
 	for i := range 2000 {
 		l.Info(fmt.Sprint(i, strings.Repeat("x", 1000)))
 	}
-	if s := l.queue.state(); s.waiting == 0 {
-		t.Errorf("%+v", s)
+	if _, waiting, _ := l.queue.state(); waiting == 0 {
+		t.Fatalf("%d lines wait", waiting)
 	}
 	l.close()
 }

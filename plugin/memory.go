@@ -136,16 +136,10 @@ func (p *Plugin) setMemory(cfg *config.Config) {
 
 // maxOpen bounds the open events of one consumer, 0 for the default.
 func (p *Plugin) maxOpen() int {
-	if m := p.memory.Load(); m != nil {
-		return int(m.Events)
-	}
-	return 0
+	return int(p.memory.Load().Events)
 }
 
 // maxHeld bounds the records that wait for audit.log, 0 for the default.
 func (p *Plugin) maxHeld() int {
-	if m := p.memory.Load(); m != nil {
-		return int(m.Recovery) / 3 * 2
-	}
-	return 0
+	return int(p.memory.Load().Recovery) / 3 * 2
 }

@@ -294,22 +294,17 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	members := slices.Concat(p.consumers(), p.leaving)
 	flushed := p.flush(p.consumers()...)
 	awaitFor(flushTime, flushed)
+	var ended []<-chan struct{}
 	for _, c := range members {
 		c.Close()
+		ended = append(ended, c.Ended)
 	}
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		for _, c := range members {
-			<-c.Ended
-		}
-	}()
-	awaitFor(drainTime, drained)
+	awaitFor(drainTime, ended...)
 	close(p.stop)
 	for _, c := range members {
 		c.Cancel(sinks.ErrTimeUp)
 	}
-	if !awaitFor(leaveTime, drained) {
+	if !awaitFor(leaveTime, ended...) {
 		p.log.Warn("sink did not stop in time: abandoning it")
 	}
 
@@ -332,10 +327,8 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 // more, as all queues are closed, but a log that hangs while records are read from it.
 func (p *Plugin) settle(others ...<-chan struct{}) {
 	for _, c := range p.leaving {
-		select {
-		case <-c.Ended:
+		if sinks.IsClosed(c.Ended) { // else its sink is left to itself
 			others = append(others, c.Settled)
-		default: // its sink is left to itself
 		}
 	}
 	awaitFor(leaveTime, others...)
@@ -355,15 +348,12 @@ func (p *Plugin) Report() *Report {
 		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
 		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 	}
-	own := p.log.queue.state()
-	r.LogFault, r.LogWaiting, r.LogLost = own.fault, own.waiting, own.lost
+	r.LogFault, r.LogWaiting, r.LogLost = p.log.queue.state()
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()
 	}
 
-	if m := p.memory.Load(); m != nil {
-		r.Memory = *m
-	}
+	r.Memory = *p.memory.Load()
 	r.Input.Totals = p.inputTotals()
 	r.Panics, r.PanicLast = p.faults.Shown()
 	if p.cfgErr != nil {

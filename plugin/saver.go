@@ -32,8 +32,8 @@ type stateSaver struct {
 	path  string
 	stop  chan struct{}
 	done  chan struct{}
-	saves atomic.Bool   // what is to be saved can be, as far as is known
-	late  chan struct{} // closed when what a state_dir that came late asks for is done; nil: nothing
+	saves atomic.Bool     // what is to be saved can be, as far as is known
+	late  <-chan struct{} // closed when what a state_dir that came late asks for is done; nil: nothing
 
 	// Of saveRegularly, and after that of the main goroutine.
 	track  json.RawMessage // the tracker's, as saved last
@@ -165,10 +165,9 @@ func (k *stateSaver) retired(c *consumer.Consumer, doubt func() time.Time) {
 // endState saves for the last time and lets state_dir go. A disk that hangs is not
 // waited for: auditd waits for the plugin.
 func (p *Plugin) endState() {
-	k, saved := p.saver, make(chan struct{})
+	k := p.saver
 	close(k.stop)
-	go func() {
-		defer close(saved)
+	saved := inBackground(func() {
 		<-k.done
 		if k.late != nil {
 			<-k.late
@@ -180,7 +179,7 @@ func (p *Plugin) endState() {
 		if k.dir != nil {
 			k.dir.Close()
 		}
-	}()
+	})
 	if !awaitFor(leaveTime, saved) {
 		p.log.Warn("state_dir does not respond: the next start resumes from the last saved positions")
 	}

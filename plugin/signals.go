@@ -16,21 +16,17 @@ type signals struct {
 }
 
 func listen() *signals {
-	s := &signals{}
-	for _, x := range []struct {
-		ch  *chan os.Signal
-		sig os.Signal
-	}{
-		{&s.hup, unix.SIGHUP}, {&s.usr1, unix.SIGUSR1}, {&s.usr2, unix.SIGUSR2}, {&s.term, unix.SIGTERM},
-	} {
-		*x.ch = make(chan os.Signal, 1)
-		signal.Notify(*x.ch, x.sig)
+	catch := func(caught ...os.Signal) chan os.Signal {
+		ch := make(chan os.Signal, 1)
+		signal.Notify(ch, caught...)
+		return ch
 	}
-	// Not ignored, which children would inherit, but kept from killing the plugin
-	// when stderr is a closed pipe or a file reaches the limit of its size.
-	s.none = make(chan os.Signal, 1)
-	signal.Notify(s.none, unix.SIGPIPE, unix.SIGXFSZ)
-	return s
+	return &signals{
+		hup: catch(unix.SIGHUP), usr1: catch(unix.SIGUSR1), usr2: catch(unix.SIGUSR2), term: catch(unix.SIGTERM),
+		// Not ignored, which children would inherit, but kept from killing the plugin
+		// when stderr is a closed pipe or a file reaches the limit of its size.
+		none: catch(unix.SIGPIPE, unix.SIGXFSZ),
+	}
 }
 
 func (s *signals) close() {

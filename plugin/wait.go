@@ -16,6 +16,16 @@ func every(pause time.Duration, stop <-chan struct{}, f func(now time.Time)) {
 	}
 }
 
+// inBackground calls f in a goroutine of its own. What it returns is closed when f has ended.
+func inBackground(f func()) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f()
+	}()
+	return ended
+}
+
 // awaitFor waits until all of done are closed, for no longer than the limit, and reports whether
 // they are.
 func awaitFor(limit time.Duration, done ...<-chan struct{}) bool {

@@ -196,12 +196,7 @@ func (c *Consumer) runSink(ctx context.Context, sink sinks.Sink) error {
 
 // HasSettled reports whether a consumer that was removed has come to its end.
 func (c *Consumer) HasSettled() bool {
-	select {
-	case <-c.Settled:
-		return true
-	default:
-		return false
-	}
+	return sinks.IsClosed(c.Settled)
 }
 
 // Reopen asks the present sink to open its place again: one that has panicked may just be

@@ -31,19 +31,17 @@ func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.H
 
 // padded returns what says whether the binary frames of a sink are padded, nil where they are not.
 func padded(cfg config.Sink, log *zap.Logger) func() bool {
-	switch {
-	case cfg.Format != "binary":
-		return nil
-	case cfg.Frames == "padded":
+	switch cfg.Frames {
+	case "padded":
 		return func() bool { return true }
-	case cfg.Frames != "auto":
-		return nil
+	case "auto":
+		return func() bool {
+			padded, version := host.PaddedFrames(cfg.Program)
+			log.Info("length of binary frames", zap.String("sink", cfg.Name), zap.Bool("padded", padded), zap.String("audit", version))
+			return padded
+		}
 	}
-	return func() bool {
-		padded, version := host.PaddedFrames(cfg.Program)
-		log.Info("length of binary frames", zap.String("sink", cfg.Name), zap.Bool("padded", padded), zap.String("audit", version))
-		return padded
-	}
+	return nil
 }
 
 // NewEncoder returns the encoder of a format, which takes the names of this host from names.
