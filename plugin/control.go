@@ -142,10 +142,7 @@ func (p *Plugin) serve(ctx context.Context, ln *net.UnixListener) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
+		awaitFor(100*time.Millisecond, ctx.Done())
 	}
 }
 

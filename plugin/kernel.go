@@ -53,10 +53,7 @@ func (k *kernelLoss) judge(ctx context.Context) {
 	if k.before == 0 {
 		return
 	}
-	select {
-	case <-time.After(judgeAfter):
-	case <-ctx.Done():
-	}
+	awaitFor(judgeAfter, ctx.Done())
 	if k.ordinary() {
 		k.stopped.Add(uint64(k.before))
 	} else {

@@ -163,16 +163,9 @@ const pastFirst = 2000 // ms
 // awaitFirst returns the identity of the first record that this run has given c, nil if
 // the plugin ends before there is one.
 func (p *Plugin) awaitFirst(c *consumer.Consumer) *record.ID {
-	tick := time.NewTicker(saveEvery)
-	defer tick.Stop()
 	for {
-		if first := c.First(); first != nil {
+		if first := c.First(); first != nil || awaitFor(saveEvery, p.saver.stop) {
 			return first
-		}
-		select {
-		case <-tick.C:
-		case <-p.saver.stop:
-			return nil
 		}
 	}
 }

@@ -114,22 +114,23 @@ func (n *Nodes) store(key nodeKey, e *entry, local string) {
 
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	old := e.now.Load()
 	if err != nil {
 		n.retry = time.Now().Add(retryNames)
-		if old := e.now.Load(); old != nil && old.Node != "" && e.host == called {
+		if old != nil && old.Node != "" && e.host == called {
 			name = old.Node // better than another one while a name server is away
 		}
-	}
-	if err != nil && said != e.said {
-		n.log.Warn("node name", zap.String("name_format", key.format), zap.Error(err))
+		if said != e.said {
+			n.log.Warn("node name", zap.String("name_format", key.format), zap.Error(err))
+		}
 	}
 
 	e.said, e.host = said, called
-	if old := e.now.Load(); old == nil || *old != (format.HostNames{Node: name, Local: local}) {
-		e.now.Store(&format.HostNames{Node: name, Local: local})
-		if old != nil && old.Node != name {
-			n.log.Info("node name has changed", zap.String("from", old.Node), zap.String("to", name))
-		}
+	if now := (format.HostNames{Node: name, Local: local}); old == nil || *old != now {
+		e.now.Store(&now)
+	}
+	if old != nil && old.Node != name {
+		n.log.Info("node name has changed", zap.String("from", old.Node), zap.String("to", name))
 	}
 }
 
