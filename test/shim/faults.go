@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
-	"container/heap"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -12,8 +12,8 @@ type faults struct {
 	plan   Plan
 	rng    *rand.Rand
 	counts Counts
-	rest   []byte // a line whose end has not come yet
-	late   lateLines
+	rest   []byte     // a line whose end has not come yet
+	late   []lateLine // the next one due first
 	out    []byte
 }
 
@@ -33,8 +33,13 @@ func (f *faults) feed(data []byte, now time.Time) {
 		f.rest, data = f.rest[:0], data[i+1:]
 	}
 	for len(f.late) > 0 && !f.late[0].due.After(now) {
-		f.out = append(f.out, heap.Pop(&f.late).(lateLine).text...)
+		f.letGo()
 	}
+}
+
+// letGo lets the next late line go.
+func (f *faults) letGo() {
+	f.out, f.late = append(f.out, f.late[0].text...), f.late[1:]
 }
 
 // line decides what becomes of one line, newline included.
@@ -56,7 +61,9 @@ func (f *faults) line(line []byte, now time.Time) {
 		}
 	case dice < p.Drop+p.Cut+p.Delay:
 		f.counts.Delayed++
-		heap.Push(&f.late, lateLine{now.Add(wait), bytes.Clone(line)})
+		due := now.Add(wait)
+		k, _ := slices.BinarySearchFunc(f.late, due, func(l lateLine, due time.Time) int { return l.due.Compare(due) })
+		f.late = slices.Insert(f.late, k, lateLine{due, bytes.Clone(line)})
 	default:
 		f.out = append(f.out, line...)
 	}
@@ -65,7 +72,7 @@ func (f *faults) line(line []byte, now time.Time) {
 // end lets go what is still held back.
 func (f *faults) end() {
 	for len(f.late) > 0 {
-		f.out = append(f.out, heap.Pop(&f.late).(lateLine).text...)
+		f.letGo()
 	}
 	f.out = append(f.out, f.rest...)
 	f.rest = nil
@@ -89,18 +96,4 @@ func (f *faults) take() []byte {
 type lateLine struct {
 	due  time.Time
 	text []byte
-}
-
-// lateLines is a heap, the next one due first.
-type lateLines []lateLine
-
-func (l lateLines) Len() int           { return len(l) }
-func (l lateLines) Less(i, j int) bool { return l[i].due.Before(l[j].due) }
-func (l lateLines) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
-func (l *lateLines) Push(x any)        { *l = append(*l, x.(lateLine)) }
-func (l *lateLines) Pop() any {
-	old := *l
-	x := old[len(old)-1]
-	*l = old[:len(old)-1]
-	return x
 }
