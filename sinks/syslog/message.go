@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -234,28 +235,19 @@ func (r *renderer) stamp(now time.Time) {
 }
 
 func (r *renderer) layOut(now time.Time) {
-	h := append(r.head[:0], '<')
-	h = strconv.AppendInt(h, int64(r.pri), 10)
-	h = append(h, '>')
+	h := fmt.Appendf(r.head[:0], "<%d>", r.pri)
 	if r.rfc5424 {
 		h = append(h, "1 "...)
 		r.micros = len(h) + len("2006-01-02T15:04:05.")
 		h = now.AppendFormat(h, "2006-01-02T15:04:05.000000Z07:00")
-		h = append(h, ' ')
-		h = append(h, r.host...)
-		h = append(h, ' ')
-		h = append(h, r.tag...)
-		r.head = append(h, " - "...) // PROCID: records are of many processes
+		r.head = fmt.Appendf(h, " %s %s - ", r.host, r.tag) // PROCID is "-": records are of many processes
 		return
 	}
 	h = now.AppendFormat(h, time.Stamp)
-	h = append(h, ' ')
 	if r.host != "" {
-		h = append(h, r.host...)
-		h = append(h, ' ')
+		h = fmt.Appendf(h, " %s", r.host)
 	}
-	h = append(h, r.tag...)
-	r.head = append(h, ": "...)
+	r.head = fmt.Appendf(h, " %s: ", r.tag)
 }
 
 // maxHost is the most bytes a HOSTNAME has (RFC 5424, 6).
