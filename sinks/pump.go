@@ -79,11 +79,7 @@ func (p *Pump) Run(ctx context.Context, q *queue.Queue) {
 	defer cur.Close()
 	tick := time.NewTicker(tickInterval)
 	defer tick.Stop()
-	for {
-		err := p.deliver(ctx, cur, tick.C)
-		if err != nil {
-			break
-		}
+	for p.deliver(ctx, cur, tick.C) == nil {
 		select {
 		case <-cur.Ready():
 		case <-tick.C:
@@ -130,22 +126,22 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 		if n > 0 {
 			backoff = p.MinBackoff
 		}
-		switch {
-		case err == nil && n == 0:
+		if err == nil && n == 0 {
 			err = io.ErrShortWrite
-			fallthrough
-		case err != nil:
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			p.Fail(err)
-			if !p.wait(ctx, backoff) {
-				return ctx.Err()
-			}
-			backoff = min(2*backoff, p.MaxBackoff)
-		default:
-			p.ok()
 		}
+		if err == nil {
+			p.ok()
+			continue
+		}
+
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.Fail(err)
+		if !p.wait(ctx, backoff) {
+			return ctx.Err()
+		}
+		backoff = min(2*backoff, p.MaxBackoff)
 	}
 }
 

@@ -1,7 +1,6 @@
 package program
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -30,13 +29,13 @@ type lastLine struct {
 func newLastLine() (*lastLine, *os.File, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return nil, nil, fmt.Errorf("pipe for stderr: %w", err)
+		return nil, nil, err
 	}
 	defer unix.Close(fds[1])
 	theirs, err := unix.Open("/proc/self/fd/"+strconv.Itoa(fds[0]), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		unix.Close(fds[0])
-		return nil, nil, fmt.Errorf("pipe for stderr: %w", err)
+		return nil, nil, err
 	}
 	file := os.NewFile(uintptr(theirs), "stderr")
 	// Only now: of one that does not block before, package os makes one that does when it is
@@ -44,7 +43,7 @@ func newLastLine() (*lastLine, *os.File, error) {
 	if err := unix.SetNonblock(theirs, true); err != nil {
 		file.Close()
 		unix.Close(fds[0])
-		return nil, nil, fmt.Errorf("pipe for stderr: %w", err)
+		return nil, nil, err
 	}
 	l := &lastLine{pipe: os.NewFile(uintptr(fds[0]), "stderr of the program"), done: make(chan struct{})}
 	go l.read()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
@@ -79,12 +80,7 @@ func OddLines() []byte {
 		"x",
 		"type=EOE msg=audit(1700000000.123:81): ",
 	}
-	var out []byte
-	for _, line := range odd {
-		out = append(out, line...)
-		out = append(out, '\n')
-	}
-	return append(out, Lines(1000, 3)...)
+	return append([]byte(strings.Join(odd, "\n")+"\n"), Lines(1000, 3)...)
 }
 
 // OddFrames is a binary stream of version 0 and 1 frames with such payloads,
