@@ -25,7 +25,7 @@ func TestLiveForgedLine(t *testing.T) {
 		forged := fmt.Sprintf("type=USER_LOGIN msg=audit(%d.%03d:%d): op=login res=success", now.Unix(), now.Nanosecond()/1e6, 5_000_000+i)
 		if conn, err := net.Dial("unix", "/tmp/x }\n"+forged); err == nil {
 			conn.Close()
-			t.Fatal("somebody listens there")
+			t.Fatal("a process listens there")
 		}
 	}
 	l.Drain(l.path("out"))

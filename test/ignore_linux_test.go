@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ignoreSignal sets a signal's disposition to SIG_IGN behind the Go runtime's
-// back, for the program that is about to be executed.
+// ignoreSignal sets a signal's disposition to SIG_IGN without the Go runtime's
+// knowledge, for the program that is about to be executed.
 func ignoreSignal(sig int) {
 	action := struct {
 		handler, flags, restorer uintptr

@@ -51,7 +51,7 @@ max_size = "0"
 	// An interval, and as much again for a machine that is busy.
 	most := kills * int(2*savedEvery.Seconds()*rate) * 4
 	for _, s := range []string{"out", "awayclient"} {
-		rep := l.mended("", l.path(s))
+		rep := l.awaitRecovery("", l.path(s))
 		// A write that the kill cut short leaves a piece of a line, and the whole
 		// one comes again.
 		if rep.Missing+rep.Altered > 0 || rep.Extra+rep.EOECut > kills || rep.Duplicate > most {
@@ -77,7 +77,7 @@ max_size = "0"
 }
 
 // TestLiveDamagedPositionsAreSaid: where the saved positions are gone
-// or unreadable, a new start says so and goes on. It may give again what it cannot
+// or unreadable, a new start says so and continues. It may give again what it cannot
 // know to have been given.
 func TestLiveDamagedPositionsAreSaid(t *testing.T) {
 	l := startLive(t, fileOnly, lab.Options{}, "string")
@@ -90,7 +90,7 @@ func TestLiveDamagedPositionsAreSaid(t *testing.T) {
 	}
 	l.StartAgain()
 	l.Load(lab.Load{Rate: 1000, Duration: 300 * time.Millisecond})
-	rep := l.mended("", l.path("out"))
+	rep := l.awaitRecovery("", l.path("out"))
 	if !rep.SameSet() {
 		t.Errorf("%v", rep)
 	}

@@ -130,7 +130,7 @@ func (l *live) exact(name, after, end string, streams ...string) lab.Report {
 	l.t.Helper()
 	rep := l.compare(after, end, streams...)
 	if rep.Missing > 0 || rep.EOEMissing > 0 {
-		rep = l.mended(after, streams...)
+		rep = l.awaitRecovery(after, streams...)
 		l.t.Logf("%s: auditd dropped records: %v", name, rep)
 		if rep.SameSet() && rep.Duplicate+rep.Markers == 0 {
 			until(l.t, "the relay to report what it recovered", func() bool {

@@ -126,7 +126,7 @@ args = ["--config", %q]
 }
 
 // TestLiveChildrenThatDieOrStopReading are started again, or lose what they do not
-// take, and nobody else notices.
+// take, and no other consumer notices.
 func TestLiveChildrenThatDieOrStopReading(t *testing.T) {
 	dir := tempDir(t)
 	os.Chmod(dir, 0o755)
@@ -163,7 +163,7 @@ q_depth = 1000
 }
 
 // TestLiveStoppedConsumer: a client that stands still under load loses what the
-// counters say, and nobody else loses anything; a lossless one loses nothing.
+// counters say, and no other consumer loses anything; a lossless one loses nothing.
 func TestLiveStoppedConsumer(t *testing.T) {
 	for _, qos := range []string{"lossy", "lossless"} {
 		t.Run(qos, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestLiveReloadsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestLiveKilledPluginIsStartedAgain: after kill -9 auditd starts it anew with
+// TestLiveKilledPluginIsStartedAgain: after kill -9 auditd starts it again with
 // the next record; what was in the old one's hands comes from audit.log, and the
 // new one obeys signals.
 func TestLiveKilledPluginIsStartedAgain(t *testing.T) {
@@ -283,7 +283,7 @@ func TestLiveKilledPluginIsStartedAgain(t *testing.T) {
 	until(t, "it is dead", func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) })
 	until(t, "auditd has started it again", func() bool { return l.PluginRunning("relay") && l.PluginPID("relay") != pid })
 	load := run.Wait()
-	// A restarted plugin has six signals blocked: HUP must work all the same.
+	// A restarted plugin has six signals blocked: HUP must work nevertheless.
 	syscall.Kill(l.PluginPID("relay"), syscall.SIGHUP)
 	until(t, "reload of the restarted plugin", func() bool { return l.relay().report().Reloads == 1 })
 	end := l.Drain(l.path("out"))

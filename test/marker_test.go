@@ -52,17 +52,17 @@ slow_client = "drop"
 	l.exact("file", after, end, l.path("out"))
 	inPlace(t, between(t, l.path("out"), after, end), between(t, l.path("client"), after, end))
 
-	told := markers(t, l.path("client"))
-	if len(told) < 2 {
-		t.Errorf("two pauses, but markers %+v", told)
+	reported := markers(t, l.path("client"))
+	if len(reported) < 2 {
+		t.Errorf("two pauses, but markers %+v", reported)
 	}
-	l.totalsAgree("slow", told)
-	readByAusearch(t, l.path("client"), told)
-	readByAuparse(t, l.path("client"), told)
+	l.totalsAgree("slow", reported)
+	readByAusearch(t, l.path("client"), reported)
+	readByAuparse(t, l.path("client"), reported)
 }
 
 // TestLiveKernelLossIsTold: what the kernel drops for want of room while
-// auditd stands still is in no log. Markers tell the kernel's own number.
+// auditd stands still is in no log. Markers report the kernel's own number.
 func TestLiveKernelLossIsTold(t *testing.T) {
 	l := startLive(t, "loss_markers = true\n"+fileOnly, lab.Options{}, "string")
 	l.Ctl("--backlog_wait_time", "0")
@@ -85,30 +85,30 @@ func TestLiveKernelLossIsTold(t *testing.T) {
 	if lost == 0 {
 		t.Fatal("the kernel lost nothing: this proves nothing")
 	}
-	var told uint64
+	var reported uint64
 	eventually(t, "the markers", func() error {
-		told = 0
+		reported = 0
 		for _, m := range markers(t, l.path("out")) {
 			if m.Cause == "kernel" {
-				told += m.Records
+				reported += m.Records
 			}
 		}
-		if told < lost {
-			return fmt.Errorf("the kernel lost %d records, the markers tell of %d", lost, told)
+		if reported < lost {
+			return fmt.Errorf("the kernel lost %d records, the markers report %d", lost, reported)
 		}
 		return nil
 	})
-	if told != lost {
-		t.Errorf("the kernel lost %d records, the markers tell of %d", lost, told)
+	if reported != lost {
+		t.Errorf("the kernel lost %d records, the markers report %d", lost, reported)
 	}
 	l.totalsAgree("file", markers(t, l.path("out")))
 }
 
 // totalsAgree holds the markers of a consumer against its state and the log.
-func (l *live) totalsAgree(sink string, told []lab.Marker) {
+func (l *live) totalsAgree(sink string, reported []lab.Marker) {
 	l.t.Helper()
 	sums := map[string]uint64{}
-	for _, m := range told {
+	for _, m := range reported {
 		if m.Sink != sink {
 			l.t.Errorf("marker of another sink: %s", m.Line)
 		}
@@ -150,7 +150,7 @@ func (l *live) totalsAgree(sink string, told []lab.Marker) {
 	}
 }
 
-// between reads the lines of a stream from behind the first mark to the last one.
+// between reads the lines of a stream from after the first mark to the last one.
 func between(t *testing.T, path, after, until string) (lines []string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -174,7 +174,7 @@ func between(t *testing.T, path, after, until string) (lines []string) {
 }
 
 // inPlace fails unless got is all with some runs left out, and in place of
-// each run stand markers that tell its length.
+// each run stand markers that report its length.
 func inPlace(t *testing.T, all, got []string) {
 	t.Helper()
 	// What a busy host's kernel or auditd dropped is known a second later, at another place.
@@ -186,29 +186,29 @@ func inPlace(t *testing.T, all, got []string) {
 	for i, line := range all {
 		at[line] = i
 	}
-	next, told, gaps := 0, 0, 0
+	next, reported, gaps := 0, 0, 0
 	for _, line := range got {
 		if strings.Contains(line, "op=relay-loss") {
 			var n int
 			_, text, _ := strings.Cut(line, " records=")
 			fmt.Sscan(text, &n)
-			told += n
+			reported += n
 			continue
 		}
 		i, ok := at[line]
 		if !ok || i < next {
 			t.Fatalf("not a part of the stream at this place: %q", line)
 		}
-		if i-next != told {
-			t.Errorf("%d records are missing before %.60q, the markers there tell of %d", i-next, line, told)
+		if i-next != reported {
+			t.Errorf("%d records are missing before %.60q, the markers there report %d", i-next, line, reported)
 		}
 		if i > next {
 			gaps++
 		}
-		next, told = i+1, 0
+		next, reported = i+1, 0
 	}
-	if next != len(all) || told != 0 || gaps == 0 {
-		t.Errorf("%d of %d records gone through, %d gaps, %d told at the end", next, len(all), gaps, told)
+	if next != len(all) || reported != 0 || gaps == 0 {
+		t.Errorf("%d of %d records gone through, %d gaps, %d reported at the end", next, len(all), gaps, reported)
 	}
 }
 

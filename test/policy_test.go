@@ -133,10 +133,10 @@ q_depth = 100
 `, nil)
 	r.write(lines(1, 100))
 	until(t, "the reader has stopped", func() bool { return r.consumer("dead").Stalled > 0 })
-	r.write(lines(101, 100)) // which nobody reads
+	r.write(lines(101, 100)) // which are not read
 	began := time.Now()
 	r.end()
-	// Of which the race detector takes a second when the process exits.
+	// The race detector takes a second of that when the process exits.
 	if took := time.Since(began); took > 2500*time.Millisecond {
 		t.Errorf("it took %v to end", took)
 	}
@@ -270,7 +270,7 @@ group = "root"
 		})
 	}
 	until(t, "the file sink works", func() bool { return r.consumer("file").Delivered == 50*recordsPerEvent })
-	// One is mended and catches up.
+	// One is repaired and catches up.
 	if err := os.MkdirAll(filepath.Join(dir, "no/such/dir"), 0o755); err != nil {
 		t.Fatal(err)
 	}

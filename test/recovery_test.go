@@ -100,15 +100,15 @@ func (l *live) spoilt() (c shimCounts) {
 	return c
 }
 
-// mended waits until a stream has every record that audit.log has from a mark
+// awaitRecovery waits until a stream has every record that audit.log has from a mark
 // on, and returns how they compare then or, when that never comes, at last. What is
-// recovered from the log may come later than the records behind it.
-func (l *live) mended(after string, streams ...string) lab.Report {
+// recovered from the log may come later than the records after it.
+func (l *live) awaitRecovery(after string, streams ...string) lab.Report {
 	l.t.Helper()
-	return l.mendedAs(lab.Compare{After: after}, streams...)
+	return l.awaitRecoveryAs(lab.Compare{After: after}, streams...)
 }
 
-func (l *live) mendedAs(how lab.Compare, streams ...string) (rep lab.Report) {
+func (l *live) awaitRecoveryAs(how lab.Compare, streams ...string) (rep lab.Report) {
 	l.t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(300 * time.Millisecond) {
 		how.Until = l.Drain(streams...)

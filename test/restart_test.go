@@ -10,9 +10,8 @@ import (
 )
 
 // TestLiveStoppedAndStartedAuditdLeavesNoHole: auditd stops and starts under
-// load. What it had logged and not yet sent the relay reads from audit.log when
-// it is back, once. What the kernel dropped while there was no auditd is in no log:
-// every consumer is told so.
+// load. The relay reads from audit.log, once, what auditd had logged and not yet sent. What
+// the kernel dropped while there was no auditd is in no log, and is reported to every consumer.
 func TestLiveStoppedAndStartedAuditdLeavesNoHole(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -32,13 +31,13 @@ func TestLiveStoppedAndStartedAuditdLeavesNoHole(t *testing.T) {
 				if !c.between {
 					signal(t, run.PID(), syscall.SIGSTOP)
 				}
-				l.Stop() // lets the plugin go on when auditd is gone
+				l.Stop() // continues the plugin when auditd is gone
 				time.Sleep(300 * time.Millisecond)
 				l.StartAgain()
 				signal(t, run.PID(), syscall.SIGCONT)
 			}
 			load := run.Wait()
-			rep := l.mended("", l.path("out"))
+			rep := l.awaitRecovery("", l.path("out"))
 			if !rep.SameSet() || rep.Duplicate > 0 {
 				t.Errorf("%v", rep)
 			}
@@ -46,7 +45,7 @@ func TestLiveStoppedAndStartedAuditdLeavesNoHole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.toldLost(load.Made-seen.Events, times*restartEvents)
+			l.reportsLost(load.Made-seen.Events, times*restartEvents)
 			balanced(t, l.relay().consumer("file"))
 			t.Logf("%d events made, %d logged; %v", load.Made, seen.Events, rep)
 		})
@@ -57,17 +56,17 @@ func TestLiveStoppedAndStartedAuditdLeavesNoHole(t *testing.T) {
 // restart of auditd: the kernel's CONFIG_CHANGE for the audit pid and the like.
 const restartEvents = 4
 
-// toldLost fails unless the markers in the file, and the count of what was missed while
+// reportsLost fails unless the markers in the file, and the count of what was missed while
 // auditd was stopped, come to speak of so many events, and at most some more.
-func (l *live) toldLost(events, more int) {
+func (l *live) reportsLost(events, more int) {
 	l.t.Helper()
 	eventually(l.t, "the markers", func() error {
-		told := l.relay().report().Input.Totals["missed while auditd was stopped"] // said, and no loss
+		reported := l.relay().report().Input.Totals["missed while auditd was stopped"] // said, and no loss
 		for _, m := range markers(l.t, l.path("out")) {
-			told += m.Events
+			reported += m.Events
 		}
-		if told < uint64(events) || told > uint64(events+more) {
-			return fmt.Errorf("%d events are in no log, the markers tell of %d", events, told)
+		if reported < uint64(events) || reported > uint64(events+more) {
+			return fmt.Errorf("%d events are in no log, the markers report %d", events, reported)
 		}
 		return nil
 	})
@@ -82,7 +81,7 @@ func signal(t *testing.T, pid int, sig syscall.Signal) {
 
 // TestLiveReplacedPluginLeavesNoHole: the program is replaced by another file, as
 // an upgrade does, and auditd reloads: it ends the old one and starts the new one,
-// which goes on where the old one was.
+// which continues where the old one was.
 func TestLiveReplacedPluginLeavesNoHole(t *testing.T) {
 	l := startLive(t, "loss_markers = true\n"+fileOnly, lab.Options{}, "string")
 	l.Drain(l.path("out"))
@@ -98,7 +97,7 @@ func TestLiveReplacedPluginLeavesNoHole(t *testing.T) {
 		})
 	}
 	run.Wait()
-	if rep := l.mended("", l.path("out")); !rep.SameSet() || rep.Duplicate > 0 {
+	if rep := l.awaitRecovery("", l.path("out")); !rep.SameSet() || rep.Duplicate > 0 {
 		t.Errorf("%v", rep)
 	}
 }

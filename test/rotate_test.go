@@ -21,7 +21,7 @@ func TestLiveRotationDuringRecovery(t *testing.T) {
 		l.Rotate()
 	}
 	load := run.Wait()
-	rep := l.mended("", l.path("out"))
+	rep := l.awaitRecovery("", l.path("out"))
 	l.Stop()
 	if c := l.spoilt(); !rep.SameSetButFirst() || rep.Duplicate > c.Delayed {
 		t.Errorf("seed %d, %+v: %v", seed, c, rep)
@@ -32,9 +32,9 @@ func TestLiveRotationDuringRecovery(t *testing.T) {
 	t.Logf("%d events, a rotation every %v: %d logs; %v", load.Made, every, len(l.Logs()), rep)
 }
 
-// TestLiveOldestLogOverwritten: while the relay is not there the logs go round:
-// what it had last is in none any more. It goes on with the oldest record that is
-// there, and tells what is gone.
+// TestLiveOldestLogOverwritten: while the relay is not there the logs are rotated until the
+// record that it had last is in none any more. It continues with the oldest record that is
+// there, and reports what is gone.
 func TestLiveOldestLogOverwritten(t *testing.T) {
 	l := startLive(t, "loss_markers = true\n"+fileOnly, lab.Options{NumLogs: 3}, "string")
 	relay := l.Plugins()
@@ -58,13 +58,13 @@ func TestLiveOldestLogOverwritten(t *testing.T) {
 		t.Errorf("what is in the logs: %v", rep)
 	}
 	// The file has what the relay got at first and what the logs had, so the
-	// serials tell what is missing between.
+	// serials show what is missing between.
 	gone := missingSerials(t, l.path("out"))
 	if gone == 0 {
 		t.Error("nothing is gone: this proves nothing")
 	}
 	// An event that an end of auditd has cut in two is lost in part, and its serial there.
-	l.toldLost(gone, 2*restartEvents)
+	l.reportsLost(gone, 2*restartEvents)
 	if n := len(l.says("warn", "no longer in")); n != 1 {
 		t.Errorf("said %d times that the place is gone: %v", n, l.logged("warn"))
 	}
@@ -72,8 +72,8 @@ func TestLiveOldestLogOverwritten(t *testing.T) {
 
 // TestLiveLogThatCannotBeRead: the log to recover from is absent, unreadable, or
 // another file than before. Each is said, not over and over; what
-// is lost meanwhile is told, and the stream goes on as it comes. Once the right log is
-// there the next holes are filled.
+// is lost meanwhile is reported, and the stream is passed on as it comes. Once the right log is
+// there the next gaps are filled.
 func TestLiveLogThatCannotBeRead(t *testing.T) {
 	// Without these capabilities root may not read what its mode forbids.
 	l := startLiveBehind(t, "loss_markers = true\n[recovery]\nlog_file = \"DIR/audit.log\"\n"+fileOnly, lab.Options{},
@@ -111,10 +111,10 @@ func TestLiveLogThatCannotBeRead(t *testing.T) {
 			c.put(t)
 			before := len(l.says("warn", path))
 			after := l.Drain(l.path("out"))
-			told := len(markers(t, l.path("out")))
+			reported := len(markers(t, l.path("out")))
 			load := l.Load(lab.Load{Rate: 2000, Duration: 400 * time.Millisecond})
 			if c.good {
-				rep := l.mended(after, l.path("out"))
+				rep := l.awaitRecovery(after, l.path("out"))
 				// Markers may still come for what was lost before, and what the log
 				// has of that.
 				if rep.Missing+rep.Altered+rep.Duplicate+rep.EOECut > 0 {
@@ -123,7 +123,7 @@ func TestLiveLogThatCannotBeRead(t *testing.T) {
 				return
 			}
 			end := l.Drain(l.path("out"))
-			until(t, "the loss is told", func() bool { return len(markers(t, l.path("out"))) > told })
+			until(t, "the loss is reported", func() bool { return len(markers(t, l.path("out"))) > reported })
 			rep := l.compare(after, end, l.path("out"))
 			// One record in a hundred is gone, and nothing else.
 			if rep.Missing == 0 || rep.Missing > load.Made*4/20 || rep.Altered+rep.Extra+rep.Duplicate+rep.OutOfOrder > 0 {
@@ -139,7 +139,7 @@ func TestLiveLogThatCannotBeRead(t *testing.T) {
 }
 
 // TestLiveLogNotWritten: with write_logs = no there is nothing to recover from.
-// The relay says so, everything else works, and what auditd drops is told.
+// The relay says so, everything else works, and what auditd drops is reported.
 func TestLiveLogNotWritten(t *testing.T) {
 	l := startLive(t, "loss_markers = true\ninput_buffer = \"0\"\n"+fileOnly, lab.Options{QDepth: 600, Conf: map[string]string{"write_logs": "no"}}, "string")
 	l.relay().report()
@@ -158,8 +158,8 @@ func TestLiveLogNotWritten(t *testing.T) {
 	if lost == 0 {
 		t.Errorf("auditd dropped nothing: this proves nothing")
 	}
-	until(t, "the loss is told", func() bool { return len(markers(t, l.path("out"))) > 0 })
-	l.toldLost(lost, 10)
+	until(t, "the loss is reported", func() bool { return len(markers(t, l.path("out"))) > 0 })
+	l.reportsLost(lost, 10)
 	balanced(t, l.relay().consumer("file"))
 	t.Logf("%d events, %+v", load.Made, seen)
 }

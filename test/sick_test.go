@@ -31,7 +31,7 @@ type sickness struct {
 	make   func(t *testing.T, dir string) (addr string)
 	mounts string // shell commands in a mount namespace of the relay's own
 	bulk   bool   // shows only when much is to be delivered
-	flaw   bool   // records are delivered all the same
+	flaw   bool   // records are delivered nevertheless
 	says   []string
 	orSays []string // one of these, too
 }

@@ -9,7 +9,7 @@ import (
 
 // TestLiveSpoiltStreamIsMended: between auditd and the relay one record in a
 // hundred is dropped, one cut, one delayed. The file has the records of audit.log
-// all the same.
+// nevertheless.
 func TestLiveSpoiltStreamIsMended(t *testing.T) {
 	for _, format := range []string{"ENRICHED", "RAW"} {
 		t.Run(format, func(t *testing.T) {
@@ -17,7 +17,7 @@ func TestLiveSpoiltStreamIsMended(t *testing.T) {
 			l := startLiveBehind(t, "loss_markers = true\n"+fileOnly, lab.Options{LogFormat: format}, shimmed(t, onePercent(seed)))
 			after := l.Drain(l.path("out")) // what stands before the first record of a stream is not looked for
 			run := l.Load(lab.Load{Rate: 3000, Duration: span(2*time.Second, time.Minute)})
-			rep := l.mendedAs(lab.Compare{Raw: format == "RAW", After: after}, l.path("out"))
+			rep := l.awaitRecoveryAs(lab.Compare{Raw: format == "RAW", After: after}, l.path("out"))
 			l.Stop() // the shim's last word
 			c := l.spoilt()
 			// A late record may have been filled in from the log before it came.
@@ -32,8 +32,8 @@ func TestLiveSpoiltStreamIsMended(t *testing.T) {
 	}
 }
 
-// TestLiveSpoiltStreamWithoutRecovery: with recovery off the holes stay, and
-// are told.
+// TestLiveSpoiltStreamWithoutRecovery: with recovery off the gaps stay, and
+// are reported.
 func TestLiveSpoiltStreamWithoutRecovery(t *testing.T) {
 	l := startLiveBehind(t, "loss_markers = true\nrecovery.enabled = false\n"+fileOnly, lab.Options{}, shimmed(t, onePercent(1)))
 	after := l.Drain(l.path("out"))
@@ -43,7 +43,7 @@ func TestLiveSpoiltStreamWithoutRecovery(t *testing.T) {
 	if rep.Missing == 0 || rep.Altered+rep.Extra+rep.EOECut == 0 {
 		t.Errorf("a spoilt stream, but %v", rep)
 	}
-	until(t, "the loss is told", func() bool { return len(markers(t, l.path("out"))) > 0 })
+	until(t, "the loss is reported", func() bool { return len(markers(t, l.path("out"))) > 0 })
 	for _, m := range markers(t, l.path("out")) {
 		if m.Cause != "upstream" {
 			t.Errorf("%s", m.Line)

@@ -18,7 +18,7 @@ q_depth = 100
 
 // TestLiveStarvedPlugin: a fifth of a core at 4 000 events/s, then a burst as
 // fast as the kernel gives. What auditd dropped meanwhile is recovered, memory stays
-// within its limit, and the log tells what it cost at warning level with totals, a
+// within its limit, and the log reports what it cost at warning level with totals, a
 // spill only at debug level.
 func TestLiveStarvedPlugin(t *testing.T) {
 	l := startLive(t, memoryLimitKey+"loss_markers = true\n[spool]\nmax_size = \"1GiB\"\n"+fileOnly+smallQueue, lab.Options{QDepth: auditdDefault}, "string")
@@ -33,7 +33,7 @@ func TestLiveStarvedPlugin(t *testing.T) {
 	burst := l.Load(lab.Load{Count: figure(10000, 50000), Duration: time.Minute})
 	release()
 	for _, s := range []string{"out", "small"} {
-		if rep := l.mended(after, l.path(s)); !rep.SameSet() || rep.Duplicate+rep.Markers > 0 {
+		if rep := l.awaitRecovery(after, l.path(s)); !rep.SameSet() || rep.Duplicate+rep.Markers > 0 {
 			t.Errorf("%s: %v", s, rep)
 		}
 	}
@@ -66,13 +66,13 @@ const (
 	queueLoss    = "records lost"
 )
 
-// warnsOnlyOfCosts fails where a loss or a recovery is told without its totals,
+// warnsOnlyOfCosts fails where a loss or a recovery is reported without its totals,
 // and where a spill, which costs nothing, is more than a debug line.
 func (l *live) warnsOnlyOfCosts() {
 	l.t.Helper()
 	for _, line := range l.logged("") {
 		if strings.Contains(line.Msg, "spill") && line.Level != "debug" {
-			l.t.Errorf("a spill is told at level %s: %s", line.Level, line.Text)
+			l.t.Errorf("a spill is reported at level %s: %s", line.Level, line.Text)
 		}
 		totals := map[string]string{recovered: `"total_recovered":`, upstreamLoss: `"total_events":`, queueLoss: `"total":`}[line.Msg]
 		if line.Level != "debug" && !strings.Contains(line.Text, totals) {

@@ -7,8 +7,8 @@ import (
 	"audisp-relay/test/lab"
 )
 
-// auditdDefault is auditd's own q_depth: what a machine has where nobody
-// changed it.
+// auditdDefault is auditd's own q_depth: what a machine has where it was not
+// changed.
 const auditdDefault = 2000
 
 // TestLiveFrozenPluginLosesNothing: the plugin stands still for a second at
@@ -32,7 +32,7 @@ func TestLiveFrozenPluginLosesNothing(t *testing.T) {
 
 // TestLiveFrozenPluginOfANarrowPipeRecovers: the same where the pipe keeps its
 // size, because it was left alone or widening was refused. auditd then drops
-// records, as its complaint proves, and the relay has them back from audit.log.
+// records, as its complaint proves, and the relay recovers them from audit.log.
 func TestLiveFrozenPluginOfANarrowPipeRecovers(t *testing.T) {
 	lab.Require(t, "socat")
 	for _, c := range []struct {
@@ -51,7 +51,7 @@ func TestLiveFrozenPluginOfANarrowPipeRecovers(t *testing.T) {
 			}
 			after := l.Drain(l.path("out"))
 			load := freezeUnderLoad(l)
-			rep := l.mended(after, l.path("out"))
+			rep := l.awaitRecovery(after, l.path("out"))
 			if !rep.SameSet() || rep.Duplicate+rep.Markers > 0 {
 				t.Errorf("%v", rep)
 			}
@@ -59,11 +59,11 @@ func TestLiveFrozenPluginOfANarrowPipeRecovers(t *testing.T) {
 				t.Error("auditd dropped nothing: this proves nothing")
 			}
 			if got := l.relay().consumer("file"); got.LostTotal != 0 {
-				t.Errorf("told as lost: %+v", got)
+				t.Errorf("reported as lost: %+v", got)
 			}
 			l.Stop() // what has not been said yet is said at the end
 			if len(l.says("warn", recovered, "total_recovered")) == 0 {
-				t.Errorf("the recovery is not told: %v", l.logged("warn"))
+				t.Errorf("the recovery is not reported: %v", l.logged("warn"))
 			}
 			t.Logf("%.0f events/s; %v", load.Rate(), rep)
 		})

@@ -157,7 +157,7 @@ func TestHostileStreamNeitherKillsNorGrows(t *testing.T) {
 	r.write([]byte("\n"))
 	after := lines(1, 3)
 	r.write(after)
-	until(t, "the records behind the line", func() bool { return r.consumer("file").Delivered == 1+3*recordsPerEvent })
+	until(t, "the records after the line", func() bool { return r.consumer("file").Delivered == 1+3*recordsPerEvent })
 	if n := r.report().Input; n.Oversize != 1 || n.NoID != 1 {
 		t.Errorf("%+v", n)
 	}

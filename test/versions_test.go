@@ -7,9 +7,9 @@ import (
 	"audisp-relay/test/lab"
 )
 
-// TestLiveVersions: what is shown of the machine's auditd holds of the others: with a
+// TestLiveVersions: what the other tests show of the machine's auditd is true of others: with a
 // steady load and flat out, with reloads, a plugin killed and auditd stopped and started
-// under load, a lossless file lacks nothing of audit.log and no loss is told that was none.
+// under load, a lossless file lacks nothing of audit.log and no loss is reported that was none.
 func TestLiveVersions(t *testing.T) {
 	type how struct{ suite, log, format string }
 	short := []how{{lab.Trixie, "RAW", "string"}, {lab.Sid, "RAW", "binary"}, {lab.Sid, "ENRICHED", "string"}}
@@ -52,7 +52,7 @@ func liveVersion(t *testing.T, o lab.Options, format string) {
 	l.StartAgain()
 	load := run.Wait()
 	made += flat.Made + load.Made
-	rep := l.mended("", l.path("out"))
+	rep := l.awaitRecovery("", l.path("out"))
 	// A kill in the middle of a write leaves a piece of a line.
 	if kills := figure(1, 4); rep.Missing+rep.Altered > 0 || rep.Extra+rep.EOECut > kills {
 		t.Errorf("%v", rep)
@@ -65,13 +65,13 @@ func liveVersion(t *testing.T, o lab.Options, format string) {
 	if lines := l.says("warn", "records lost", "shutdown"); len(lines) > 0 {
 		t.Errorf("lost at the stop: %s", lines[0].Text)
 	}
-	var told uint64
+	var reported uint64
 	for _, m := range markers(t, l.path("out")) {
 		if m.First > m.Last {
 			t.Errorf("range of a marker: %+v", m)
 		}
-		told += m.Events
+		reported += m.Events
 	}
-	t.Logf("auditd %s, %.0f events/s flat out, %d events; markers tell of %d; %v", l.Version(), flat.Rate(), made, told, rep)
+	t.Logf("auditd %s, %.0f events/s flat out, %d events; markers report %d; %v", l.Version(), flat.Rate(), made, reported, rep)
 	balanced(t, l.relay().consumer("file"))
 }

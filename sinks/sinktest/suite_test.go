@@ -33,7 +33,7 @@ type store struct {
 	stalled chan struct{}
 }
 
-var errBroken = errors.New("memory: broken by the test: mend it")
+var errBroken = errors.New("memory: broken by the test: repair it")
 
 func (m memory) Write(ctx context.Context, b record.Batch) (int, error) {
 	m.mu.Lock()

@@ -2,7 +2,7 @@
 // directory, one event an open, and says how many it made.
 //
 // The file name carries a sequence: event n opens DIR/f000000 + n modulo
-// -files, so a reader can tell which events of a run are missing. The work of
+// -files, so a reader can see which events of a run are missing. The work of
 // one event is two raw system calls; names are built once.
 //
 // The names and the format of the last line are shared with test/lab.

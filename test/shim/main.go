@@ -5,7 +5,7 @@
 // stdin as auditd does, and passes signals on. It reads text lines (format =
 // string).
 //
-// What it did is in Plan.Report, as Counts in JSON, written anew twice a
+// What it did is in Plan.Report, as Counts in JSON, written again twice a
 // second and at the end.
 package main
 
