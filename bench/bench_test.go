@@ -38,7 +38,7 @@ func TestCorpusHasFreshEvents(t *testing.T) {
 	}
 }
 
-func TestShift(t *testing.T) {
+func TestShiftMovesTimeSerialAndSession(t *testing.T) {
 	own := serials{of: map[string]uint32{"4": 70}, next: 71}
 	got, err := shift([]byte("node=n type=A msg=audit(100.007:5): ses=1 x msg=audit(1.1:1)\n"), 2, &own)
 	want := "node=n type=A msg=audit(7300.007:71): ses=3 x msg=audit(1.1:1)\n"

@@ -7,8 +7,8 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// TestKeyLines marks every key's own line with a comment "@path".
-func TestKeyLines(t *testing.T) {
+// TestLineOfEveryKeyIsFound marks every key's own line with a comment "@path".
+func TestLineOfEveryKeyIsFound(t *testing.T) {
 	text := `a = 1 #@a
 "b" = """
 c = 1

@@ -259,7 +259,7 @@ func TestParseHostileNesting(t *testing.T) {
 	}
 }
 
-func TestWarnings(t *testing.T) {
+func TestParseWarnsOfWhatIsAllowed(t *testing.T) {
 	_, warns, err := parse("t.toml", []byte("memory_limit = '32MiB'\n\n[sinks.a]\ntype='syslog'\nq_bytes='20MiB'\n[sinks.b]\ntype='program'\npath='/x'\nq_bytes='13MiB'\n"))
 	if err != nil || len(warns) != 1 || !strings.HasPrefix(warns[0], "t.toml:1: memory_limit: the queues of 2 sinks may hold 33MiB together") {
 		t.Errorf("got %q, %v", warns, err)

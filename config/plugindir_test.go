@@ -132,7 +132,7 @@ func TestLoadPluginDirWithoutAudispd(t *testing.T) {
 
 // Each row is one conf; want are words of its warning, "" meaning none, and
 // skipped that no sink comes of it.
-func TestPluginConf(t *testing.T) {
+func TestPluginConfWarnsOrSkips(t *testing.T) {
 	good, nogroup := program(t, 0o755), program(t, 0o700)
 	groupw := program(t, 0o770)
 	dir550 := program(t, 0o550)

@@ -111,7 +111,7 @@ func allowedIn(t *testing.T, table string) []string {
 	return strings.Split(keys, ", ")
 }
 
-func TestSampleLines(t *testing.T) {
+func TestSampleHasNoTabs(t *testing.T) {
 	text := readSample(t)
 	if strings.Contains(text, "\t") || !strings.HasSuffix(text, "\n") {
 		t.Error("tabs, or no newline at the end")

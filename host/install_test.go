@@ -131,7 +131,7 @@ func TestInstallWithoutAuditdRunning(t *testing.T) {
 	}
 }
 
-func TestInstallMendsMode(t *testing.T) {
+func TestInstallCorrectsMode(t *testing.T) {
 	m := stoppedMachine(t)
 	i, _ := newInstaller(m, "/usr/sbin/relay")
 	install(t, i)

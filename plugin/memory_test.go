@@ -135,8 +135,8 @@ func TestShareMemory(t *testing.T) {
 	}
 }
 
-// TestMemoryIsSharedAnew: a reload that adds sinks cuts the queues of those there are.
-func TestMemoryIsSharedAnew(t *testing.T) {
+// TestReloadSharesMemoryAgain: a reload that adds sinks cuts the queues of those there are.
+func TestReloadSharesMemoryAgain(t *testing.T) {
 	p := &Plugin{log: newLogger(config.Default().Log)}
 	p.cgroup.limit = 64 << 20
 	cfg := &config.Config{MemoryLimit: config.DefaultMemory}

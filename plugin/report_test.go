@@ -17,9 +17,9 @@ import (
 	"audisp-relay/sinks/unix"
 )
 
-// TestSinkStatus holds what users see of each type of sink, in JSON and in text, which `status` makes
+// TestStatusOfEachSinkType holds what users see of each type of sink, in JSON and in text, which `status` makes
 // of the JSON.
-func TestSinkStatus(t *testing.T) {
+func TestStatusOfEachSinkType(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	const since = `"since":"2026-01-02T03:04:05Z","failures":0`
 	for _, tt := range []struct {

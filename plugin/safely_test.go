@@ -7,8 +7,8 @@ import (
 	"audisp-relay/plugin/consumer"
 )
 
-// TestSafely: what is done now and then costs nothing but itself when it panics.
-func TestSafely(t *testing.T) {
+// TestSafelyCatchesPanics: what is done now and then costs nothing but itself when it panics.
+func TestSafelyCatchesPanics(t *testing.T) {
 	p := &Plugin{faults: new(consumer.Panics)}
 	p.safely("watch", func() { panic("x") })
 	p.safely("watch", func() {})

@@ -13,9 +13,9 @@ import (
 	"audisp-relay/queue"
 )
 
-// TestUnknownKind: a sink of a type that this program lacks is degraded and says so, before there
+// TestUnknownKindIsDegraded: a sink of a type that this program lacks is degraded and says so, before there
 // is anything to deliver.
-func TestUnknownKind(t *testing.T) {
+func TestUnknownKindIsDegraded(t *testing.T) {
 	s := New(config.Sink{Name: "k", Type: "kafka"}, format.Encoder{}, zap.NewNop())
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
@@ -26,8 +26,8 @@ func TestUnknownKind(t *testing.T) {
 	}
 }
 
-// TestRegister: a kind is known to the configuration, too, and its name is its own.
-func TestRegister(t *testing.T) {
+// TestRegisterRefusesATakenName: a kind is known to the configuration, too, and its name is its own.
+func TestRegisterRefusesATakenName(t *testing.T) {
 	k := Kind{Kind: config.Kind{Name: "test", Text: true, Read: func(t *config.Table, s *config.Sink) config.Settings {
 		t.Str("place", &s.Output, config.FilePath)
 		return nil

@@ -70,8 +70,8 @@ func TestPanicsOfAWriter(t *testing.T) {
 	}
 }
 
-// TestGuard: a panic of any kind becomes an error that says where.
-func TestGuard(t *testing.T) {
+// TestGuardMakesPanicsErrors: a panic of any kind becomes an error that says where.
+func TestGuardMakesPanicsErrors(t *testing.T) {
 	var m map[int]int
 	for _, f := range []func(){func() { panic("x") }, func() { panic(errors.New("y")) }, func() { m[1]++ }, func() { _ = *(*int)(nil) }} {
 		err := Guard(func() error { f(); return nil })

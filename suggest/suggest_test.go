@@ -16,8 +16,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// TestLongWords: the cost of a distance grows with the lengths, and whoever writes the word chooses its own.
-func TestLongWords(t *testing.T) {
+// TestLongWordsAreNotCompared: the cost of a distance grows with the lengths, and whoever writes the word chooses its own.
+func TestLongWordsAreNotCompared(t *testing.T) {
 	for letters, want := range map[int]bool{longest: true, longest + 1: false} {
 		word := strings.Repeat("x", letters)
 		if got := Nearest(word, []string{word + "y"}) != ""; got != want {

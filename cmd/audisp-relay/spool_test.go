@@ -137,7 +137,7 @@ func TestSpoolDamage(t *testing.T) {
 	}
 }
 
-func TestSpoolNone(t *testing.T) {
+func TestSpoolSaysWhereNothingIsStored(t *testing.T) {
 	state := t.TempDir()
 	for _, args := range [][]string{nil, {"nobody"}, {state + "/x"}} {
 		out, notes, code := runSpool(t, append(args, "--state-dir", state)...)

@@ -82,7 +82,7 @@ func verify(t *testing.T, dir, text string) (verdicts []string, code int) {
 	return verdicts, code
 }
 
-func TestVerify(t *testing.T) {
+func TestVerifyFindsForgedMarkers(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)

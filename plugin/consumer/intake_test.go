@@ -66,7 +66,7 @@ func (tk *taker) serials(t *testing.T) (got string) {
 	}
 }
 
-func TestIntake(t *testing.T) {
+func TestIntakeSelectsAndCounts(t *testing.T) {
 	// Two events that are interleaved and one after them that does not end.
 	stream := func() *record.Batch {
 		return batchOf(t, syscallLine(1, "a"), syscallLine(2, "b"), pathLine(2), pathLine(1), eoeLine(2), eoeLine(1), syscallLine(3, "a"))
@@ -136,9 +136,9 @@ func TestIntakeChanges(t *testing.T) {
 	}
 }
 
-// TestStoredTime: of a stored stream an event that nothing has ended waits by the
+// TestStoredEventsWaitByTheirOwnTime: of a stored stream an event that nothing has ended waits by the
 // records' own time, however fast they are read.
-func TestStoredTime(t *testing.T) {
+func TestStoredEventsWaitByTheirOwnTime(t *testing.T) {
 	at := func(sec, serial int) string {
 		return fmt.Sprintf(`type=SECCOMP msg=audit(%d.000:%d): auid=1 uid=1 sig=0`, sec, serial)
 	}

@@ -151,8 +151,8 @@ func TestRandomParts(t *testing.T) {
 	})
 }
 
-// TestUnreadPass: what cannot be read passes every filter, and is counted with its cause.
-func TestUnreadPass(t *testing.T) {
+// TestUnreadableRecordsPassEveryFilter: what cannot be read passes every filter, and is counted with its cause.
+func TestUnreadableRecordsPassEveryFilter(t *testing.T) {
 	tk := take(t, config.Sink{Format: "json", Filter: `type == "USER_LOGIN"`})
 	tk.Put(batchOf(t, "node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): x", syscallLine(2, "k"), eoeLine(2), "node=CentOS 7.7 type=USER_CMD msg=audit(1.000:3): x"))
 	tk.Expire(time.Now())
@@ -165,8 +165,8 @@ func TestUnreadPass(t *testing.T) {
 	}
 }
 
-// TestIsCut: a part is known to have come to the limits.
-func TestIsCut(t *testing.T) {
+// TestPartAtTheLimitsIsKnown: a part is known to have come to the limits.
+func TestPartAtTheLimitsIsKnown(t *testing.T) {
 	rec := record.Record{Len: 8000}
 	few, many := []record.Record{rec, rec}, make([]record.Record, 130)
 	for i := range many {

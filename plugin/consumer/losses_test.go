@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestGrowth: what has grown is due once in warnEvery, and at the end at once.
-func TestGrowth(t *testing.T) {
+// TestGrowthIsDueOnceAMinute: what has grown is due once in warnEvery, and at the end at once.
+func TestGrowthIsDueOnceAMinute(t *testing.T) {
 	begin := time.Now()
 	var g Growth
 	for _, step := range []struct {

@@ -109,9 +109,9 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 	})
 }
 
-// TestLocalNames: whose records those of a node are goes by what auditd hands on, not by
+// TestLocalNodeFollowsAuditd: whose records those of a node are goes by what auditd hands on, not by
 // what the host is called.
-func TestLocalNames(t *testing.T) {
+func TestLocalNodeFollowsAuditd(t *testing.T) {
 	for _, tt := range []struct {
 		w     world
 		local string
@@ -137,7 +137,7 @@ func TestLocalNames(t *testing.T) {
 	}
 }
 
-func TestNodeNames(t *testing.T) {
+func TestNodeNameOfEachFormat(t *testing.T) {
 	n := New(os.Getpid(), zap.NewNop())
 	defer n.Close()
 	host, _ := os.Hostname()

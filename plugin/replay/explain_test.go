@@ -30,7 +30,7 @@ func explain(t *testing.T, filter string, lines ...string) *Explained {
 	return x
 }
 
-func TestExplain(t *testing.T) {
+func TestExplainCountsAndGivesReasons(t *testing.T) {
 	lines := []string{
 		`type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=59 success=yes exit=0 auid=1000 uid=0 exe="/bin/a" key="exec"`, "type=EOE msg=audit(1.000:1): ",
 		`type=SYSCALL msg=audit(1.000:2): arch=c000003e syscall=59 success=yes exit=0 auid=4294967295 uid=0 exe="/bin/a" key="exec"`, "type=EOE msg=audit(1.000:2): ",

@@ -17,9 +17,9 @@ import (
 // bzipped is "type=EOE msg=audit(1.000:1): \n", compressed by bzip2.
 const bzipped = "QlpoOTFBWSZTWa4Lc1IAAA3dgAAQQGFgEgIApqJOICAAMUaMgaNMjQoAyGgZqQsam4jdQjlraJiDK3uABgPi7kinChIVwW5qQA=="
 
-// TestOpenInput: a stored stream is the same however it is compressed, whatever its name, in
+// TestOpenInputUnpacks: a stored stream is the same however it is compressed, whatever its name, in
 // one piece or in two that were joined; one that is cut gives what there is, and an error.
-func TestOpenInput(t *testing.T) {
+func TestOpenInputUnpacks(t *testing.T) {
 	text := "type=EOE msg=audit(1.000:1): \n"
 	pack := func(to func(io.Writer) (io.WriteCloser, error)) string {
 		var b bytes.Buffer

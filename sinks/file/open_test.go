@@ -16,9 +16,9 @@ import (
 	"audisp-relay/sinks/sinktest"
 )
 
-// TestRefuses: nothing but a regular file is written to, and what stands there
+// TestOnlyRegularFilesAreWritten: nothing but a regular file is written to, and what stands there
 // is left as it is.
-func TestRefuses(t *testing.T) {
+func TestOnlyRegularFilesAreWritten(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		make func(t *testing.T, path string)
@@ -55,8 +55,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestOwnerAndMode: given to a new file and to one that differs.
-func TestOwnerAndMode(t *testing.T) {
+// TestFileGetsOwnerAndMode: given to a new file and to one that differs.
+func TestFileGetsOwnerAndMode(t *testing.T) {
 	if os.Getuid() != 0 {
 		skip(t, "needs root to give a file away")
 	}
@@ -77,8 +77,8 @@ func TestOwnerAndMode(t *testing.T) {
 	}
 }
 
-// TestUnknownOwner: records matter more than who owns them.
-func TestUnknownOwner(t *testing.T) {
+// TestUnknownOwnerDoesNotStopRecords: records matter more than who owns them.
+func TestUnknownOwnerDoesNotStopRecords(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.log")
 	core, logs := observer.New(zapcore.WarnLevel)
 	cfg := settings(path, func(f *Config) { f.Owner, f.Group = "nobody-of-that-name", "nor-such-a-group" })

@@ -22,9 +22,9 @@ func rotating(files int) func(*Config) {
 	return func(f *Config) { f.MaxSize, f.MaxFiles = testSize, files }
 }
 
-// TestRotation: no file is ever larger than max_size, there are never more than
+// TestRotationKeepsTheNewestRecords: no file is ever larger than max_size, there are never more than
 // max_files, and together they hold the newest records without a hole.
-func TestRotation(t *testing.T) {
+func TestRotationKeepsTheNewestRecords(t *testing.T) {
 	for _, files := range []int{1, 2, 3, 8} {
 		w, _, path := testWriter(t, rotating(files))
 		all := sinktest.Lines(0, 3000)
@@ -157,9 +157,9 @@ func TestRotationCrash(t *testing.T) {
 	}
 }
 
-// TestCompression: rotated files become gzip files with the same content, mode
+// TestRotatedFilesAreCompressed: rotated files become gzip files with the same content, mode
 // and owner, and nothing else is left.
-func TestCompression(t *testing.T) {
+func TestRotatedFilesAreCompressed(t *testing.T) {
 	w, _, path := testWriter(t, func(f *Config) {
 		f.MaxSize, f.MaxFiles, f.Compress, f.Mode = testSize, 20, true, 0o604
 	})

@@ -83,9 +83,9 @@ func TestTruncatedByOthers(t *testing.T) {
 	}
 }
 
-// TestNotTruncated: what the sink itself takes back, rotates or reopens, and what others append,
+// TestOwnChangesAreNoTruncation: what the sink itself takes back, rotates or reopens, and what others append,
 // is no truncation.
-func TestNotTruncated(t *testing.T) {
+func TestOwnChangesAreNoTruncation(t *testing.T) {
 	w, fs, path := testWriter(t, rotating(3))
 	write(t, w, evenLines(0, 4*testSize/64))
 	for _, fault := range []struct {

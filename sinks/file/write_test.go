@@ -19,10 +19,10 @@ import (
 	"audisp-relay/sinks/sinktest"
 )
 
-// TestFaults: whatever call fails, the file holds whole records, the error
+// TestFaultsTearNoRecord: whatever call fails, the file holds whole records, the error
 // names the file, the reason and what to do, and after the fault each record is
 // there once.
-func TestFaults(t *testing.T) {
+func TestFaultsTearNoRecord(t *testing.T) {
 	lines := sinktest.Lines(0, 20)
 	for _, tt := range []struct {
 		name   string
@@ -319,9 +319,9 @@ func skip(t *testing.T, why string) {
 	t.Skip(why)
 }
 
-// TestLogrotate: the snippet of the README with the real logrotate, once with
+// TestRealLogrotate: the snippet of the README with the real logrotate, once with
 // a signal and once with copytruncate.
-func TestLogrotate(t *testing.T) {
+func TestRealLogrotate(t *testing.T) {
 	bin, err := exec.LookPath("logrotate")
 	if err != nil {
 		skip(t, "logrotate is not installed")

@@ -66,8 +66,8 @@ func TestWaitIsForTheLastByte(t *testing.T) {
 	}
 }
 
-// TestMany batches one after another arrive whole, of any size.
-func TestMany(t *testing.T) {
+// TestBatchesOfAllSizesArriveWhole, one after another.
+func TestBatchesOfAllSizesArriveWhole(t *testing.T) {
 	c, theirs := pair(t, unix.SOCK_STREAM)
 	var want, got bytes.Buffer
 	ended := make(chan error, 1)
@@ -91,8 +91,8 @@ func TestMany(t *testing.T) {
 	}
 }
 
-// TestReceiverEnds: an end with something unread is distinguished from one where all was read.
-func TestReceiverEnds(t *testing.T) {
+// TestReceiverEndsWithSomethingUnread: an end with something unread is distinguished from one where all was read.
+func TestReceiverEndsWithSomethingUnread(t *testing.T) {
 	for _, tt := range []struct {
 		sent, read int
 		want       error
@@ -121,8 +121,8 @@ func TestReceiverEnds(t *testing.T) {
 	}
 }
 
-// TestCancel ends both calls that wait, and the connection works on.
-func TestCancel(t *testing.T) {
+// TestCancelEndsWriteAndWait: the connection works afterwards.
+func TestCancelEndsWriteAndWait(t *testing.T) {
 	c, theirs := pair(t, unix.SOCK_STREAM)
 	ctx, cancel := context.WithCancel(context.Background())
 	looks := 0
@@ -146,8 +146,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestClose ends a call that waits.
-func TestClose(t *testing.T) {
+func TestCloseEndsACallThatWaits(t *testing.T) {
 	c, _ := pair(t, unix.SOCK_STREAM)
 	if _, err := c.Write(context.Background(), []byte("x")); err != nil {
 		t.Fatal(err)
@@ -158,7 +157,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-func TestDatagrams(t *testing.T) {
+func TestDatagramsArriveWhole(t *testing.T) {
 	c, theirs := pair(t, unix.SOCK_DGRAM)
 	if !c.Datagram() {
 		t.Error("not taken for one of datagrams")

@@ -77,8 +77,8 @@ func TestAudispSyslog(t *testing.T) {
 	}
 }
 
-// TestLaurel: laurel writes an event for every one that went in.
-func TestLaurel(t *testing.T) {
+// TestLaurelWritesEveryEvent: laurel writes an event for every one that went in.
+func TestLaurelWritesEveryEvent(t *testing.T) {
 	laurel := tool(t, "laurel")
 	if os.Getuid() != 0 {
 		skip(t, "laurel needs root")

@@ -23,10 +23,10 @@ import (
 	"audisp-relay/sinks/sinktest"
 )
 
-// TestDyingChild: each new child gets whole records from the first one on that
+// TestNextChildGetsWhatTheLastHadNotRead: each new child gets whole records from the first one on that
 // its predecessor had not read to its end, until the restarts are used up; then a
 // Reopen starts it again.
-func TestDyingChild(t *testing.T) {
+func TestNextChildGetsWhatTheLastHadNotRead(t *testing.T) {
 	dir := t.TempDir()
 	r := run(t, testSink(t, 3, "nibble", dir))
 	r.put(0, 20_000) // more than sockets hold: every child is busy when it dies
@@ -61,9 +61,9 @@ func TestDyingChild(t *testing.T) {
 	r.eventually("a restart after Reopen", func() bool { return r.s.Status().Details.(*Details).Restarts > 3 })
 }
 
-// TestPartOfABatch: when a child dies in the middle of a write, only what it has read
+// TestOnlyWhatTheChildReadIsDelivered: when a child dies in the middle of a write, only what it has read
 // counts as delivered, whole records of it.
-func TestPartOfABatch(t *testing.T) {
+func TestOnlyWhatTheChildReadIsDelivered(t *testing.T) {
 	s := testSink(t, 0, "nibble", t.TempDir())
 	data := sinktest.Lines(0, 40_000) // 8 MiB: more than any socket takes
 	b := record.Batch{Buf: data}
@@ -110,9 +110,9 @@ func TestHundredDeaths(t *testing.T) {
 	}
 }
 
-// TestNobodyReads: what no child has read is not delivered, the sink does not claim that it works
+// TestUnreadRecordsAreNotDelivered: what no child has read is not delivered, the sink does not claim that it works
 // again, and its error has what the program said last.
-func TestNobodyReads(t *testing.T) {
+func TestUnreadRecordsAreNotDelivered(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -135,8 +135,9 @@ func TestNobodyReads(t *testing.T) {
 	}
 }
 
-// TestWorksAgain is said of a child that has lived for a while, also when there is nothing to write.
-func TestWorksAgain(t *testing.T) {
+// TestSteadyChildEndsDegraded: a sink works again when its child has lived for a while, also when
+// there is nothing to write.
+func TestSteadyChildEndsDegraded(t *testing.T) {
 	dir := t.TempDir()
 	s := testSink(t, 10, "crash", dir, "1")
 	s.w.settle = 100 * time.Millisecond
@@ -149,8 +150,8 @@ func TestWorksAgain(t *testing.T) {
 	}
 }
 
-// TestPauses grow up to the longest, and begin again after a long life.
-func TestPauses(t *testing.T) {
+// TestPausesGrowAndBeginAgain: up to the longest, and from the shortest after a long life.
+func TestPausesGrowAndBeginAgain(t *testing.T) {
 	w := newWriter(settings("/bin/false", 10), format.Encoder{}, zap.NewNop())
 	var got []string
 	for range 12 {
@@ -195,9 +196,9 @@ func TestIdleChildIsRestarted(t *testing.T) {
 	}
 }
 
-// TestClose: however the child takes the end of its input, Run ends, and
+// TestCloseLeavesNoChild: however the child takes the end of its input, Run ends, and
 // neither child nor zombie is left.
-func TestClose(t *testing.T) {
+func TestCloseLeavesNoChild(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -218,8 +219,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestGraces: what Close waits at most leaves time within auditd's second.
-func TestGraces(t *testing.T) {
+// TestGracesLeaveTimeForTheRest: what Close waits at most leaves time within auditd's second.
+func TestGracesLeaveTimeForTheRest(t *testing.T) {
 	if sum := eofGrace + termGrace + killGrace; sum >= 700*time.Millisecond {
 		t.Errorf("a child may take %v to end", sum)
 	}
@@ -258,8 +259,8 @@ func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
 	r.waitGone(pid)
 }
 
-// TestClosedStdin: a child that has closed its stdin is replaced.
-func TestClosedStdin(t *testing.T) {
+// TestChildThatClosedItsStdinIsReplaced: a child that has closed its stdin is replaced.
+func TestChildThatClosedItsStdinIsReplaced(t *testing.T) {
 	r := run(t, testSink(t, 1, "deaf"))
 	r.eventually("a restart", func() bool { r.put(0, 10); return r.s.Status().Details.(*Details).Restarts == 1 })
 }
@@ -283,8 +284,8 @@ func TestGrandchildHoldsStdin(t *testing.T) {
 	}
 }
 
-// TestGroupEnds with the child, whatever its members think of it.
-func TestGroupEnds(t *testing.T) {
+// TestGroupEndsWithTheChild, whatever signals its members ignore.
+func TestGroupEndsWithTheChild(t *testing.T) {
 	dir := t.TempDir()
 	r := run(t, testSink(t, 0, "leave", dir))
 	r.put(0, 10)
@@ -315,8 +316,8 @@ func grandchildren(dir string) (pids []int) {
 	return pids
 }
 
-// TestHangup: a child that is old enough gets the SIGHUP.
-func TestHangup(t *testing.T) {
+// TestReopenSendsHangup: a child that is old enough gets the SIGHUP.
+func TestReopenSendsHangup(t *testing.T) {
 	dir := t.TempDir()
 	r := run(t, testSink(t, 0, "collect", dir))
 	r.put(0, 10)
@@ -335,8 +336,8 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// TestUser: a child runs as the user of the key, with all its groups and no rights of root's.
-func TestUser(t *testing.T) {
+// TestChildRunsAsTheUser: a child runs as the user of the key, with all its groups and no rights of root's.
+func TestChildRunsAsTheUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		skip(t, "needs root to become another user")
 	}
@@ -381,9 +382,9 @@ func TestUser(t *testing.T) {
 	}
 }
 
-// TestRefuses: what auditd would not start is not started, and the error says
+// TestUnsafeProgramsAreNotStarted: what auditd would not start is not started, and the error says
 // what to do.
-func TestRefuses(t *testing.T) {
+func TestUnsafeProgramsAreNotStarted(t *testing.T) {
 	script := "#!/bin/sh\nexec cat\n"
 	for _, tt := range []struct {
 		name string

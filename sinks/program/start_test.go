@@ -10,11 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestChildState: a child finds what auditd gives a plugin, however we were
+// TestChildFindsWhatAuditdGives: a child finds what auditd gives a plugin, however we were
 // started ourselves: no environment, cwd /, a blocking socket it can peek at, no
 // other descriptors, no signal ignored or blocked, no protection from the OOM
 // killer; and a process group of its own.
-func TestChildState(t *testing.T) {
+func TestChildFindsWhatAuditdGives(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestLastLine(t *testing.T) {
+func TestLastLineOfStderrIsKept(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"", ""},
 		{"\n\n \n", ""},
@@ -39,8 +39,8 @@ func TestLastLine(t *testing.T) {
 	}
 }
 
-// TestStderrOfNobody: a child that writes while no process reads, or when the relay is gone, continues.
-func TestStderrOfNobody(t *testing.T) {
+// TestStderrThatIsNotReadStopsNoChild: a child that writes while no process reads, or when the relay is gone, continues.
+func TestStderrThatIsNotReadStopsNoChild(t *testing.T) {
 	l, w, err := newLastLine()
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"audisp-relay/config"
 )
 
-// TestTLSIsSaid: relp is in clear until a key says something about encryption.
-func TestTLSIsSaid(t *testing.T) {
+// TestRELPIsEncryptedOnlyWhenAsked: relp is in clear until a key says something about encryption.
+func TestRELPIsEncryptedOnlyWhenAsked(t *testing.T) {
 	for text, want := range map[string]bool{
 		"transport = 'tcp'":  false,
 		"transport = 'tls'":  true,

@@ -19,8 +19,8 @@ import (
 	"audisp-relay/sinks/sinktest"
 )
 
-// TestDoubt: how many messages the last bytes that were acknowledged may be.
-func TestDoubt(t *testing.T) {
+// TestNewestCountsMessagesOfTheLastBytes: how many messages the last bytes that were acknowledged may be.
+func TestNewestCountsMessagesOfTheLastBytes(t *testing.T) {
 	c := &chunk{}
 	for i := range 100 {
 		c.buf = append(c.buf, make([]byte, 100)...)
@@ -53,8 +53,8 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
-// TestToll: what the end of a connection costs depends on how it ended.
-func TestToll(t *testing.T) {
+// TestCostDependsOnHowAConnectionEnds: what the end of a connection costs depends on how it ended.
+func TestCostDependsOnHowAConnectionEnds(t *testing.T) {
 	c := &chunk{buf: make([]byte, 1<<20)}
 	for i := range 1 << 10 {
 		c.marks = append(c.marks, mark{(i + 1) << 10, i + 1, piece{}})

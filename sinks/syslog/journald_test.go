@@ -120,7 +120,7 @@ func TestJournalRate(t *testing.T) {
 	})
 }
 
-func TestUnitOf(t *testing.T) {
+func TestUnitIsReadFromCgroup(t *testing.T) {
 	for text, want := range map[string]string{
 		"0::/system.slice/auditd.service\n":                                      "auditd.service",
 		"0::/system.slice/auditd.service/child\n":                                "auditd.service",

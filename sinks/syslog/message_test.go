@@ -44,7 +44,7 @@ func message(r *renderer, line string) string {
 	return string(c.buf)
 }
 
-func TestLayouts(t *testing.T) {
+func TestMessageLayouts(t *testing.T) {
 	const line = "type=SYSCALL msg=audit(1700000000.123:78): a=\xff\x00\x1dA=\"x\"\x1dB\n"
 	const text = "type=SYSCALL msg=audit(1700000000.123:78): a=\xff\x00 A=\"x\"\x1dB"
 	tests := []struct{ transport, protocol, want string }{
@@ -65,7 +65,7 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-func TestHostnames(t *testing.T) {
+func TestHostnameFieldOfEachProtocol(t *testing.T) {
 	tests := []struct{ name, short, whole string }{
 		{"alpha", "alpha", "alpha"},
 		{"alpha.example.org", "alpha", "alpha.example.org"},
@@ -86,8 +86,8 @@ func TestHostnames(t *testing.T) {
 	}
 }
 
-// TestStamp: the cached header follows the clock, within a second and beyond.
-func TestStamp(t *testing.T) {
+// TestHeaderFollowsTheClock: the cached header follows the clock, within a second and beyond.
+func TestHeaderFollowsTheClock(t *testing.T) {
 	r := newRenderer("udp", "rfc5424", "h")
 	for _, d := range []time.Duration{0, 939_939 * time.Microsecond, time.Second, time.Hour, 24 * time.Hour} {
 		now := fixed.Add(d)
@@ -265,7 +265,7 @@ func TestOctetCountingIsUnderstood(t *testing.T) {
 	}
 }
 
-func TestPriority(t *testing.T) {
+func TestPriorityOfNames(t *testing.T) {
 	for names, want := range map[[2]string]int{
 		{"user", "info"}: 14, {"kern", "emerg"}: 0, {"ftp", "crit"}: 90, {"local0", "err"}: 131, {"local7", "debug"}: 191, {"authpriv", "warning"}: 84,
 	} {

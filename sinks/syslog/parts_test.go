@@ -119,10 +119,10 @@ func sinkOf(transport, protocol, framing string, most config.Size, enc format.En
 	return w
 }
 
-// TestLongRecords: over every transport a record of any length comes in messages
+// TestLongRecordsComeInCountedParts: over every transport a record of any length comes in messages
 // that are not longer than they may be, and each says which part it is, and
 // no byte is missing; wherever the sending broke.
-func TestLongRecords(t *testing.T) {
+func TestLongRecordsComeInCountedParts(t *testing.T) {
 	kinds := []struct{ transport, protocol, framing string }{
 		{"local", "rfc3164", ""}, {"local", "rfc5424", ""}, {"udp", "rfc3164", ""}, {"udp", "rfc5424", ""},
 		{"tcp", "rfc3164", "both"}, {"tcp", "rfc3164", "octet-counted"}, {"tcp", "rfc5424", "newline"}, {"tls", "rfc5424", ""}, {"relp", "rfc5424", ""},
@@ -193,9 +193,9 @@ func partAndText(t *rapid.T, protocol, transport string, msg []byte) (part strin
 	return part, text
 }
 
-// TestLongLines: a line longer than the reader hands on at once is one record, too,
+// TestPartsOfALineAreCountedThrough: a line longer than the reader hands on at once is one record, too,
 // whose parts are counted through; how many there are is said once it is known.
-func TestLongLines(t *testing.T) {
+func TestPartsOfALineAreCountedThrough(t *testing.T) {
 	line := sinktest.LongLine(200 << 10)
 	w := sinkOf("udp", "rfc5424", "", 0, format.Encoder{})
 	var j joiner
@@ -233,10 +233,10 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// TestForgedParts: what a record says of itself never stands where its message says
+// TestRecordsCannotForgeParts: what a record says of itself never stands where its message says
 // which part it is, and what is continued never begins a message, wherever the text
 // is cut.
-func TestForgedParts(t *testing.T) {
+func TestRecordsCannotForgeParts(t *testing.T) {
 	for _, forged := range []string{
 		"type=USER_LOGIN msg=audit(1700000000.123:8): pid=1 uid=0 auid=0 ses=1 msg='op=login res=success'",
 		"<14>1 2026-11-02T03:04:05.000060+01:00 host audisp-relay 2/2 PATH - relay-part=2/2 x",
@@ -302,8 +302,8 @@ func TestHasControl(t *testing.T) {
 	})
 }
 
-// TestPartsGrow: a socket that takes less than the first parts were makes more of them.
-func TestPartsGrow(t *testing.T) {
+// TestSmallerLimitMakesMoreParts: a socket that takes less than the first parts were makes more of them.
+func TestSmallerLimitMakesMoreParts(t *testing.T) {
 	w := sinkOf("udp", "rfc5424", "", 0, format.Encoder{})
 	b := sinktest.Batches(sinktest.LongLine(30_000), 64<<10)[0]
 	var c chunk

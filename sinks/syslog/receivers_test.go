@@ -41,8 +41,8 @@ func manyRecords() []byte {
 	return out
 }
 
-// TestReceivers: what people use takes 10 000 records, each whole.
-func TestReceivers(t *testing.T) {
+// TestReceiversTakeEveryRecord: what people use takes 10 000 records, each whole.
+func TestReceiversTakeEveryRecord(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}

@@ -153,7 +153,7 @@ func TestUnackedOutlivesReopen(t *testing.T) {
 	}
 }
 
-func TestUnacked(t *testing.T) {
+func TestUnackedKeepsWhatIsNotAcknowledged(t *testing.T) {
 	var u unacked
 	c := &chunk{buf: []byte("aaaabbbbcccc"), marks: []mark{{4, 1, piece{}}, {8, 2, piece{}}, {12, 3, piece{}}}}
 	u.add(c, 3)

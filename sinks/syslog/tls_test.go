@@ -147,8 +147,8 @@ func checkRefusal(t *testing.T, err error, want []string) {
 	}
 }
 
-// TestNoTLSThere: servers that speak something else, or nothing.
-func TestNoTLSThere(t *testing.T) {
+// TestServersWithoutTLSAreNamed: servers that speak something else, or nothing.
+func TestServersWithoutTLSAreNamed(t *testing.T) {
 	tests := []struct {
 		name string
 		do   func(net.Conn)
@@ -181,8 +181,8 @@ func TestServerThatJustCloses(t *testing.T) {
 	checkRefusal(t, write(w), []string{"refuses the client certificate", "see the server's log"})
 }
 
-// TestCertificatesAreReadAnew: at each connection, and so after a reopen.
-func TestCertificatesAreReadAnew(t *testing.T) {
+// TestCertificatesAreReadAtEachConnection: at each connection, and so after a reopen.
+func TestCertificatesAreReadAtEachConnection(t *testing.T) {
 	ca := newCA(t)
 	seen := make(chan *big.Int, 10)
 	address := serve(t, func(c net.Conn) {

@@ -173,10 +173,10 @@ func TestSlowClientHoldsLosslessQueue(t *testing.T) {
 	}
 }
 
-// TestNextClientGoesOn: with when_idle = "queue" what one has not taken goes to
+// TestNextClientContinues: with when_idle = "queue" what one has not taken goes to
 // the next, beginning with the record that the first got in part only, also when
 // the next connects in the moment the first has gone.
-func TestNextClientGoesOn(t *testing.T) {
+func TestNextClientContinues(t *testing.T) {
 	qc := lossless()
 	qc.Hold = true
 	b := start(t, settings(sock(t)), qc)
@@ -286,9 +286,9 @@ func TestDiscardsWhileIdle(t *testing.T) {
 	}
 }
 
-// TestStorm: clients that come, read a little and go, in any order, while
+// TestStormOfClientsUnderLoad: clients that come, read a little and go, in any order, while
 // records flow. Run with -race.
-func TestStorm(t *testing.T) {
+func TestStormOfClientsUnderLoad(t *testing.T) {
 	cfg := settings(sock(t))
 	cfg.MaxClients = 8
 	b := start(t, cfg, queue.Config{Depth: 3000, Bytes: 1 << 20, Slow: queue.Drop})

@@ -142,7 +142,7 @@ func TestWhatIsNoSocketStays(t *testing.T) {
 	}
 }
 
-func TestDirectories(t *testing.T) {
+func TestOnlyTheLastDirectoryIsMade(t *testing.T) {
 	dir := shortDir(t)
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
@@ -161,8 +161,8 @@ func TestDirectories(t *testing.T) {
 	b.healthy()
 }
 
-// TestMode: whatever the umask is, and again after a Reopen.
-func TestMode(t *testing.T) {
+// TestSocketGetsItsMode: whatever the umask is, and again after a Reopen.
+func TestSocketGetsItsMode(t *testing.T) {
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
 	for _, mode := range []uint32{0o600, 0o666, 0o660, 0o4666} {
@@ -187,7 +187,7 @@ func TestMode(t *testing.T) {
 	}
 }
 
-func TestOwner(t *testing.T) {
+func TestSocketGetsItsOwner(t *testing.T) {
 	needRoot(t)
 	owned := func(path string) string {
 		var st syscall.Stat_t

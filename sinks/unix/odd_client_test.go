@@ -16,8 +16,8 @@ import (
 	"audisp-relay/sinks/sinktest"
 )
 
-// TestHalfClose: a client that says it will send no more still gets everything.
-func TestHalfClose(t *testing.T) {
+// TestHalfClosedClientGetsEverything: a client that says it will send no more still gets everything.
+func TestHalfClosedClientGetsEverything(t *testing.T) {
 	b := start(t, settings(sock(t)), lossless())
 	conn := b.dial()
 	if err := conn.CloseWrite(); err != nil {
@@ -111,10 +111,10 @@ func TestLongLineForLateClient(t *testing.T) {
 	b.wait()
 }
 
-// TestCutLine: a client that has the beginning of a long line and had to skip the
+// TestSkippedLineIsEnded: a client that has the beginning of a long line and had to skip the
 // rest gets a newline before the next record, and pieces without a beginning
 // are left out.
-func TestCutLine(t *testing.T) {
+func TestSkippedLineIsEnded(t *testing.T) {
 	for f, nl := range map[format.Format]string{format.String: "\n", format.Binary: ""} {
 		fds, err := sys.Socketpair(sys.AF_UNIX, sys.SOCK_STREAM|sys.SOCK_NONBLOCK, 0)
 		if err != nil {
