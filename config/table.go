@@ -21,7 +21,7 @@ type document struct {
 	lines keyLines
 	errs  Errors
 	warns []string
-	// badSinks names the sinks that have an error; "" stands for all of them.
+	// badSinks names the sinks that have an error; "" means all of them.
 	badSinks map[string]bool
 }
 

@@ -94,7 +94,7 @@ func FilePath(s string) error {
 	return absolutePath(s)
 }
 
-// SocketPath is filePath for what goes into sun_path.
+// SocketPath is FilePath for what goes into sun_path.
 func SocketPath(s string) error {
 	if len(s) > maxSunPath {
 		return fmt.Errorf("is %d bytes long, a socket's path can have %d", len(s), maxSunPath)

@@ -26,7 +26,7 @@ type kernelLoss struct {
 
 	seen    atomic.Int64  // the kernel's count, -1 while it is not known
 	lost    atomic.Uint64 // in this run
-	stopped atomic.Uint64 // while auditd was stopped in order: no loss
+	stopped atomic.Uint64 // while auditd was stopped as it should be: no loss
 	last    atomic.Bool   // it was asked when the run had ended
 	failed  lastError
 	ended   <-chan struct{} // when it has asked for the last time
@@ -115,13 +115,13 @@ func (p *Plugin) startKernel() (end func()) {
 	}
 }
 
-// auditdEnded reports whether auditd had ended in order before it started this run.
+// auditdEnded reports whether auditd had ended regularly before it started this run.
 func (p *Plugin) auditdEnded() (ordinary bool) {
 	p.feed.Tracker(func(t *integrity.Tracker) { ordinary = t.Ordinary() })
 	return ordinary
 }
 
-// kernelStopped returns what the kernel lost while auditd was stopped in order.
+// kernelStopped returns what the kernel lost while auditd was stopped regularly.
 func (p *Plugin) kernelStopped() uint64 {
 	if p.kernel == nil {
 		return 0

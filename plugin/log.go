@@ -25,7 +25,7 @@ type logger struct {
 	queue   *logQueue
 }
 
-// How many lines with one message a second are written, for each sink; the rest
+// logBurst is how many lines with one message a second are written, for each sink; the rest
 // is counted.
 const logBurst = 5
 

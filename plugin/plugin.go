@@ -25,12 +25,11 @@ import (
 	"audisp-relay/sinks"
 )
 
-// drainTime is how long consumers have to take what is queued once the stream
-// has ended; the plugin is gone within a second of that end.
+// Times of the steps of the end: the plugin is gone within a second of the end of the stream.
 const (
 	feedTime  = 150 * time.Millisecond // for the last of audit.log
 	flushTime = 50 * time.Millisecond  // for events that are open to find room
-	drainTime = 450 * time.Millisecond
+	drainTime = 450 * time.Millisecond // for consumers to take what is queued
 	leaveTime = 200 * time.Millisecond // for sinks to end once they are asked to
 )
 

@@ -118,7 +118,7 @@ func openPath(at int, name string) (int, error) {
 	})
 }
 
-// steps are the names of a path, the first one of an absolute path "/". It keeps "..", which in
+// steps are the names of a path; an absolute one begins with "/". It keeps "..", which in
 // front of a link is not what cleaning makes of it.
 func steps(dir string) []string {
 	names := slices.DeleteFunc(strings.Split(dir, "/"), func(s string) bool { return s == "" || s == "." })

@@ -35,7 +35,7 @@ const groupLook = 10 * time.Millisecond
 type child struct {
 	proc   *os.Process
 	stdin  *local.Conn // our end; closed when the child has ended
-	theirs int         // a duplicate of the child's end, by which is read back what it has not read
+	theirs int         // a duplicate of the child's end, to read back what it has not read
 	stderr *lastLine   // nil: it has none
 	began  time.Time
 

@@ -41,7 +41,7 @@ type sink struct {
 	w *writer
 }
 
-// New returns the sink that cfg, whose Program is set, describes. The child is
+// New returns the sink that cfg, whose Settings are a *Config, describes. The child is
 // started when Run has something for it, or within a second.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 	return newSink(cfg, enc, log)

@@ -27,7 +27,7 @@ type conn interface {
 	send(ctx context.Context, c *chunk) (n int, err error)
 	// idle returns the error that has come up since the last call.
 	idle() error
-	// close ends it; in order, where that takes anything and ought to be tried.
+	// close ends it; in an orderly way where that takes something and ought to be tried.
 	close(orderly bool) error
 }
 

@@ -19,7 +19,7 @@ import (
 const writeTimeout = 30 * time.Second
 
 const (
-	// lingerTime is how long the end of a connection that is left in order may
+	// lingerTime is how long the orderly end of a connection may
 	// take: the whole plugin has to be gone within a second.
 	lingerTime = 200 * time.Millisecond
 	// recordTime is how long the rest of a TLS record may take whose beginning
@@ -49,7 +49,7 @@ type link struct {
 	heard    int             // bytes the peer has sent
 	wrote    int             // bytes the kernel has taken
 	over     bool            // and that it will send no more: of the socket, not of TLS
-	torn     bool            // a write failed: there is no ending this in order
+	torn     bool            // a write failed: this has no orderly end any more
 	junk     [4096]byte
 }
 
@@ -206,7 +206,7 @@ func (l *link) window() (n int) {
 	return n
 }
 
-// leave ends the connection in order and waits a moment for the peer to do the
+// leave ends the connection in an orderly way and waits a moment for the peer to do the
 // same: a socket that is closed with something unread makes the kernel throw
 // away what it has not sent. What the kernel has taken it continues to send.
 func (l *link) leave() {

@@ -30,7 +30,7 @@ import (
 // which costs nothing to try and comes back within moments.
 const maxLocalBackoff = 2 * time.Second
 
-// New returns the sink that cfg.Syslog describes, as a *sinks.Pump. It opens
+// New returns the sink that cfg, whose Settings are a *Config, describes: a *sinks.Pump. It opens
 // nothing: what cannot be reached makes the sink degraded while it runs. enc
 // says how a record becomes text; it belongs to the sink from now on.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {

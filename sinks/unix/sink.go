@@ -55,7 +55,7 @@ type Sink struct {
 
 var _ sinks.Sink = (*Sink)(nil)
 
-// New returns the sink of cfg, whose Unix is not nil. enc is copied for each
+// New returns the sink that cfg, whose Settings are a *Config, describes. enc is copied for each
 // client. It touches nothing outside.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 	if cfg.Settings.(*Config).Connect {
