@@ -122,7 +122,7 @@ func FuzzParseAuditdConf(f *testing.F) {
 	})
 }
 
-func FuzzParsePPID(f *testing.F) {
+func FuzzStatField(f *testing.F) {
 	f.Add([]byte("7 (a) S 1) S 3 7"))
 	f.Add([]byte("7 (a"))
 	f.Fuzz(func(t *testing.T, data []byte) { statField(data, 4) })

@@ -161,7 +161,7 @@ func kindOf(mode fs.FileMode) string {
 	return "a device"
 }
 
-// copy prints records until r ends. Its error is nil only when r ended like a
+// copy prints records until r ends. Its error, never nil, is errDone when r ended like a
 // file does.
 func (t *tail) copy(ctx context.Context, r io.Reader) (got bool, err error) {
 	in := bufio.NewReaderSize(r, tailBuffer)
