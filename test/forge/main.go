@@ -57,9 +57,16 @@ func connectAll(id, from string) error {
 	if err != nil {
 		return err
 	}
-	err = cmp.Or(os.WriteFile("/proc/self/loginuid", []byte(strconv.Itoa(loginUID)), 0),
-		syscall.Setgroups(nil), syscall.Setgid(uid), syscall.Setuid(uid))
-	if err != nil {
+	if err := os.WriteFile("/proc/self/loginuid", []byte(strconv.Itoa(loginUID)), 0); err != nil {
+		return err
+	}
+	if err := syscall.Setgroups(nil); err != nil {
+		return err
+	}
+	if err := syscall.Setgid(uid); err != nil {
+		return err
+	}
+	if err := syscall.Setuid(uid); err != nil {
 		return err
 	}
 	made := 0
