@@ -114,7 +114,8 @@ type Encoder struct {
 	// record. They are given raw.
 	Panicked func(b *record.Batch, i, j int, fault any)
 
-	padded padding
+	asked  bool       // whether Padded was asked
+	padded bool       // what it said
 	seen   *HostNames // that Node and events were made for
 	events EventEncoder
 	batch  record.Batch // that events is given: a pointer to the caller's would move it to the heap
@@ -140,11 +141,10 @@ func (e *Encoder) refresh() {
 }
 
 // Encoded is a batch in the shape the consumer gets. It is valid until the next
-// call of Encode and, where nothing had to be changed, as long as the batch.
+// call of Encode and, where nothing had to be changed, no longer than the batch.
 type Encoded struct {
 	Bytes []byte
-	ends  []uint32        // where each record ends in Bytes
-	recs  []record.Record // instead of ends: Bytes begins where recs[0] does
+	ends  []uint32 // where each record ends in Bytes
 }
 
 // Encode returns the records of b one after the other, of padded frames maybe only the
@@ -152,9 +152,10 @@ type Encoded struct {
 func (e *Encoder) Encode(b record.Batch) Encoded {
 	e.refresh()
 	if e.untouched(b) {
-		last := &b.Recs[len(b.Recs)-1]
-		return Encoded{Bytes: b.Buf[b.Recs[0].Off : last.Off+last.Len], recs: b.Recs}
+		from := b.Recs[0].Off
+		return Encoded{Bytes: b.Buf[from : from+e.ends[len(e.ends)-1]], ends: e.ends}
 	}
+
 	e.buf, e.ends = e.buf[:0], e.ends[:0]
 	if e.Format == Binary && e.pads() && len(b.Recs) > maxPadded {
 		b.Recs = b.Recs[:maxPadded]
@@ -190,17 +191,20 @@ func (e *Encoder) encodeSome() {
 	}
 }
 
-// untouched reports whether b's bytes are the output already.
+// untouched reports whether b's bytes are the output already, and then sets e.ends.
 func (e *Encoder) untouched(b record.Batch) bool {
 	if e.Format != String || len(b.Recs) == 0 || (e.Node != "" && !e.NodeVer0Only) || e.DropEOE {
 		return false
 	}
-	next := b.Recs[0].Off
+	from, size := b.Recs[0].Off, uint32(0)
+	e.ends = e.ends[:0]
 	for i := range b.Recs {
-		if r := &b.Recs[i]; r.Kind != record.Line || r.Off != next {
+		r := &b.Recs[i]
+		if r.Kind != record.Line || r.Off != from+size {
 			return false
 		}
-		next += b.Recs[i].Len
+		size += r.Len
+		e.ends = append(e.ends, size)
 	}
 	return true
 }
@@ -226,7 +230,7 @@ func (e *Encoder) Append(dst []byte, b record.Batch, i int) (out []byte) {
 	return e.appendRecord(dst, b, i)
 }
 
-// appendRecord does it in a format of records.
+// appendRecord appends record i of b in a format of records.
 func (e *Encoder) appendRecord(dst []byte, b record.Batch, i int) []byte {
 	if e.DropEOE && b.Recs[i].Type == record.TypeEOE {
 		return dst
@@ -306,18 +310,6 @@ func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
 // Records returns how many records the first n bytes hold whole, and where the
 // last of them ends.
 func (e *Encoded) Records(n int) (records, end int) {
-	if e.recs != nil {
-		base := e.recs[0].Off
-		for records < len(e.recs) {
-			r := &e.recs[records]
-			if int(r.Off-base+r.Len) > n {
-				break
-			}
-			end = int(r.Off - base + r.Len)
-			records++
-		}
-		return records, end
-	}
 	for records < len(e.ends) && int(e.ends[records]) <= n {
 		end = int(e.ends[records])
 		records++
@@ -326,14 +318,11 @@ func (e *Encoded) Records(n int) (records, end int) {
 }
 
 // Len returns the number of records.
-func (e *Encoded) Len() int { return len(e.recs) + len(e.ends) }
+func (e *Encoded) Len() int { return len(e.ends) }
 
 // Span returns how many records go with record i: itself and those after it that
 // have no bytes of their own, such as the others of an event.
 func (e *Encoded) Span(i int) int {
-	if e.recs != nil {
-		return 1
-	}
 	n := 1
 	for i+n < len(e.ends) && e.ends[i+n] == e.ends[i] {
 		n++
@@ -342,9 +331,4 @@ func (e *Encoded) Span(i int) int {
 }
 
 // End returns where record i ends in Bytes.
-func (e *Encoded) End(i int) int {
-	if e.recs != nil {
-		return int(e.recs[i].Off - e.recs[0].Off + e.recs[i].Len)
-	}
-	return int(e.ends[i])
-}
+func (e *Encoded) End(i int) int { return int(e.ends[i]) }

@@ -7,28 +7,17 @@ import (
 	"audisp-relay/audit/stream"
 )
 
-// padding is whether frames are padded, once that is known.
-type padding uint8
-
-const (
-	unknown padding = iota
-	exact
-	padded
-)
-
 // maxPadded is how many padded frames are made at a time: 9 KB each.
 const maxPadded = 32
 
 var zeros [stream.MaxPayload]byte
 
+// pads reports whether binary frames are filled up.
 func (e *Encoder) pads() bool {
-	if e.padded == unknown {
-		e.padded = exact
-		if e.Padded != nil && e.Padded() {
-			e.padded = padded
-		}
+	if !e.asked {
+		e.asked, e.padded = true, e.Padded != nil && e.Padded()
 	}
-	return e.padded == padded
+	return e.padded
 }
 
 // appendPadded writes record i as frames of HeaderSize + MaxPayload bytes, filled up with zeros.

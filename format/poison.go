@@ -32,7 +32,8 @@ func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out 
 		e.events = e.NewEvents() // the one before may be in any state
 		return e.appendRaw(dst, b, i, j, fault)
 	case Binary:
-		return stream.AppendFrame(dst, 1, 0, cutTo(b.Bytes(i), stream.MaxPayload))
+		payload := b.Bytes(i)
+		return stream.AppendFrame(dst, 1, 0, payload[:min(len(payload), stream.MaxPayload)])
 	}
 	dst = append(dst, b.Bytes(i)...)
 	if b.Recs[i].Kind != record.Line {
@@ -40,8 +41,6 @@ func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out 
 	}
 	return dst
 }
-
-func cutTo(s []byte, n int) []byte { return s[:min(len(s), n)] }
 
 // appendRaw writes an event as a line, reading nothing but its header.
 func (e *Encoder) appendRaw(dst []byte, b *record.Batch, i, j int, fault any) []byte {
