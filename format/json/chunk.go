@@ -26,7 +26,7 @@ func newChunk(s string) (c chunk) {
 func put(dst []byte, c *chunk) []byte {
 	n := len(dst)
 	if cap(dst)-n < chunkSize {
-		dst = grow(dst)
+		dst = slices.Grow(dst, 256)
 	}
 	*(*[chunkSize]byte)(dst[n : n+chunkSize]) = c.text
 	return dst[:n+c.n]
@@ -41,8 +41,6 @@ func putPart(dst, b []byte, from, to int) []byte {
 	*(*[chunkSize]byte)(dst[n : n+chunkSize]) = *(*[chunkSize]byte)(b[from : from+chunkSize])
 	return dst[:n+to-from]
 }
-
-func grow(dst []byte) []byte { return slices.Grow(dst, 256) }
 
 // prefix is a text that others are held against, eight bytes at once.
 type prefix struct {

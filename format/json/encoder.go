@@ -2,9 +2,9 @@
 // schema.json describes it to programs.
 //
 // Two things hold whatever the records are. A line is strictly valid JSON in valid
-// UTF-8 without two keys that are equal but for case. And every record can be had
-// back from it byte by byte: a field is shown in its decoded form; where the rules of
-// docs/json.md would not give its very bytes back, the record's bytes are shown as
+// UTF-8 without two keys that are equal but for case. And every record can be rebuilt
+// from it byte by byte: a field is shown in its decoded form; where the rules of
+// docs/json.md would not restore its very bytes, the record's bytes are shown as
 // well, under "raw".
 package json
 
@@ -88,22 +88,16 @@ func (e *Encoder) appendEvent(dst []byte) []byte {
 	dst = e.appendEnvelope(dst)
 	if e.main >= 0 {
 		dst = e.appendRecord(dst, &e.recs[e.main], top)
-		if e.obj.keyless {
-			dst = e.appendKeyless(dst)
-		}
-	} else {
+	}
+	if e.main < 0 || e.obj.keyless {
 		dst = e.appendKeyless(dst)
 	}
 	dst = e.appendCWD(dst)
-	dst = e.appendAll(append(dst, `,"paths":[`...), record.TypePath)
-	dst = e.appendAll(append(dst, `],"sockaddrs":[`...), record.TypeSockaddr)
+	dst = e.appendAll(append(dst, `,"paths":[`...), record.TypePath, path)
+	dst = e.appendAll(append(dst, `],"sockaddrs":[`...), record.TypeSockaddr, sockaddr)
 	dst = e.appendArgs(append(dst, ']'))
 	dst = e.appendProctitle(dst)
-	dst = append(dst, `,"other_records":[`...)
-	if len(e.others) > 0 {
-		dst = append(dst, e.others[1:]...)
-	}
-	return e.appendFlags(append(dst, ']'))
+	return e.appendFlags(appendList(dst, `,"other_records":[`, e.others, ']'))
 }
 
 func (e *Encoder) appendEnvelope(dst []byte) []byte {
@@ -190,7 +184,7 @@ func (e *Encoder) writeOthers() {
 }
 
 // appendAll appends the records of a type as the objects of an array.
-func (e *Encoder) appendAll(dst []byte, typ uint32) []byte {
+func (e *Encoder) appendAll(dst []byte, typ uint32, l level) []byte {
 	start := len(dst)
 	for i := range e.recs {
 		r := &e.recs[i]
@@ -201,11 +195,7 @@ func (e *Encoder) appendAll(dst []byte, typ uint32) []byte {
 			dst = append(dst, ',')
 		}
 		from := len(dst)
-		level := path
-		if typ == record.TypeSockaddr {
-			level = sockaddr
-		}
-		dst = open(e.appendRecord(dst, r, level), from)
+		dst = open(e.appendRecord(dst, r, l), from)
 		dst = append(dst, '}')
 	}
 	return dst

@@ -79,13 +79,10 @@ func (e *Encoder) appendID(dst []byte, o *object, st *step, key, v []byte) []byt
 	_, ok := record.ParseID(v)
 	switch {
 	case record.IsUnset(v):
-		if v[0] == '-' {
-			e.literally(o, key, v)
-		}
 		if e.auditd && !e.twins.take(e.ownKey(key), `"unset"`) {
 			o.irregular = true
 		}
-		return append(dst, "null"...)
+		return e.appendUnset(dst, o, key, v)
 	case !ok:
 		return e.appendBare(dst, o, key, v)
 	}

@@ -9,18 +9,14 @@ import (
 // appendKeys appends the keys of rules. Those of the main record are "key" and, with
 // the keys of all records, "keys"; in another record they are its "keys".
 func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
-	own := e.mainKeys[:0]
+	own, name := e.mainKeys[:0], "key"
 	if o.level == other {
-		own = e.keys
+		own, name = e.keys, "keys"
 	}
 	from := len(own)
 	if string(v) != "(null)" {
 		text, ok := e.unquote(v)
 		if !ok {
-			name := "key"
-			if o.level == other {
-				name = "keys"
-			}
 			e.literally(o, []byte(name), v)
 		}
 		for more := true; more; {
@@ -29,34 +25,31 @@ func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
 			own = e.appendString(append(own, ','), key)
 		}
 	}
+
 	o.keyless = false
 	if o.level == other {
 		e.keys = own
-		dst = append(dst, `,"keys":[`...)
-		if len(own) > from {
-			dst = append(dst, own[from+1:]...)
-		}
-		return append(dst, ']')
+		return appendList(dst, `,"keys":[`, own[from:], ']')
 	}
 	e.mainKeys = append(own, e.keys...)
-	dst = append(dst, `,"key":`...)
-	dst = appendFirst(dst, e.mainKeys)
-	dst = append(dst, `,"keys":[`...)
-	if len(e.mainKeys) > 0 {
-		dst = append(dst, e.mainKeys[1:]...)
-	}
-	return append(dst, ']')
+	dst = appendFirst(append(dst, `,"key":`...), e.mainKeys)
+	return appendList(dst, `,"keys":[`, e.mainKeys, ']')
 }
 
 // appendKeyless appends the keys of an event whose main record has no field key=: "keys"
 // stands before "key" then.
 func (e *Encoder) appendKeyless(dst []byte) []byte {
-	dst = append(dst, `,"keys":[`...)
-	if len(e.keys) > 0 {
-		dst = append(dst, e.keys[1:]...)
+	dst = appendList(dst, `,"keys":[`, e.keys, ']')
+	return appendFirst(append(dst, `,"key":`...), e.keys)
+}
+
+// appendList appends the elements in list, each of which has a comma in front, between begin and end.
+func appendList(dst []byte, begin string, list []byte, end byte) []byte {
+	dst = append(dst, begin...)
+	if len(list) > 0 {
+		dst = append(dst, list[1:]...)
 	}
-	dst = append(dst, `],"key":`...)
-	return appendFirst(dst, e.keys)
+	return append(dst, end)
 }
 
 // appendFirst appends the first of the JSON strings in list, each of which has a comma in

@@ -1,7 +1,5 @@
 package json
 
-import "audisp-relay/audit/record"
-
 // A process makes many events, and what its records say of it and of the files it works with is
 // the same in each. So how the rest of a record was written, from the first field on that tends
 // to repeat, is kept and copied when the next record ends in the same bytes.
@@ -23,21 +21,6 @@ type memo struct {
 	json   []byte
 	// taken and keyless are twins.taken and object.keyless after it.
 	taken, keyless bool
-}
-
-// memoField is the field that begins the part of a type's records which is remembered.
-func memoField(typ uint32) string {
-	switch typ {
-	case record.TypeSyscall:
-		return "auid"
-	case record.TypePath:
-		return "dev"
-	case record.TypeSockaddr:
-		return "saddr"
-	case record.TypeBprmFcaps:
-		return "fver"
-	}
-	return ""
 }
 
 // memoOf returns the memo for what begins text and stands after regular fields in o, or nil

@@ -1,6 +1,7 @@
 package json
 
 import (
+	"bytes"
 	"slices"
 
 	"audisp-relay/audit/record"
@@ -29,13 +30,14 @@ func (d *odd) reset() {
 // append appends the members.
 func (d *odd) append(dst []byte) []byte {
 	for _, m := range [...]struct {
-		list       []byte
-		begin, end string
+		begin string
+		list  []byte
+		end   byte
 	}{
-		{d.quoted, `,"quoted":[`, "]"}, {d.literal, `,"literal":{`, "}"}, {d.blanks, `,"blanks":[`, "]"}, {d.spelled, `,"spelled":{`, "}"},
+		{`,"quoted":[`, d.quoted, ']'}, {`,"literal":{`, d.literal, '}'}, {`,"blanks":[`, d.blanks, ']'}, {`,"spelled":{`, d.spelled, '}'},
 	} {
 		if len(m.list) > 0 {
-			dst = append(append(append(dst, m.begin...), m.list[1:]...), m.end...)
+			dst = appendList(dst, m.begin, m.list, m.end)
 		}
 	}
 	return dst
@@ -63,10 +65,8 @@ func (e *Encoder) literally(o *object, key, v []byte) {
 // appendGap appends what stands in front of a field, or at the end: words, or nothing where
 // it is that many blanks.
 func (e *Encoder) appendGap(dst []byte, o *object, gap []byte) (out []byte, blanks int) {
-	for _, c := range gap {
-		if c != ' ' {
-			return e.appendWords(dst, o, gap), 0
-		}
+	if len(bytes.TrimLeft(gap, " ")) > 0 {
+		return e.appendWords(dst, o, gap), 0
 	}
 	return dst, len(gap)
 }

@@ -67,30 +67,24 @@ func (e *Encoder) readTitle(r *parsedRecord) {
 }
 
 // readArgs puts the arguments together, and says of the records that have a place of their
-// own whether that is enough.
+// own, of some types only the first one, whether that is enough.
 func (e *Encoder) readArgs() {
+	if r := e.find(record.TypeCWD); r != nil {
+		e.readCWD(r)
+	}
+	if r := e.find(record.TypeProctitle); r != nil {
+		e.readTitle(r)
+	}
+	if r := e.find(record.TypeEOE); r != nil {
+		r.elsewhere = e.isBareEOE(r)
+	}
+
 	e.args.Reset()
-	var cwd, title, execve, eoe *parsedRecord
+	var execve *parsedRecord
 	for i := range e.recs {
-		switch r := &e.recs[i]; r.typ {
-		case record.TypeCWD:
-			if cwd == nil {
-				cwd = r
-				e.readCWD(r)
-			}
-		case record.TypeProctitle:
-			if title == nil {
-				title = r
-				e.readTitle(r)
-			}
-		case record.TypeExecve:
+		if r := &e.recs[i]; r.typ == record.TypeExecve {
 			e.args.Add(r.body)
 			execve = r
-		case record.TypeEOE:
-			if eoe == nil {
-				eoe = r
-				r.elsewhere = e.isBareEOE(r)
-			}
 		}
 	}
 	if execve != nil && e.args.Regular() && !execve.odd && !execve.twinned && len(execve.tail) == 0 {
@@ -213,9 +207,7 @@ func (e *Encoder) appendSaddr(dst []byte, o *object, v []byte) []byte {
 	if ok {
 		dst = append(dst, `,"family":`...)
 		if name := record.FamilyName(addr.Family); name != "" {
-			dst = append(dst, '"')
-			dst = append(dst, name...)
-			dst = append(dst, '"')
+			dst = appendWord(dst, name)
 		} else {
 			dst = strconv.AppendUint(dst, uint64(addr.Family), 10)
 		}
@@ -244,9 +236,7 @@ func (e *Encoder) appendPart(dst []byte, p *record.Part) []byte {
 	case record.PartText:
 		return e.appendString(dst, p.Bytes)
 	case record.PartIP:
-		dst = append(dst, '"')
-		dst = appendIP(dst, p.Bytes)
-		return append(dst, '"')
+		return append(appendIP(append(dst, '"'), p.Bytes), '"')
 	}
 	return append(hex.AppendEncode(append(dst, '"'), p.Bytes), '"')
 }

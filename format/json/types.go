@@ -1,6 +1,7 @@
 package json
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -127,16 +128,11 @@ func isReserved(typ uint32, l level, key []byte) bool {
 // splitID cuts the key of an id in what stands before and after the part that makes way
 // for user or group: auid is shown with auser, id with id_name.
 func splitID(key []byte) (before int, insert string) {
-	if n := len(key) - 3; n >= 0 && string(key) != "new_gid" {
-		under := false
-		for _, c := range key {
-			under = under || c == '_'
-		}
-		switch {
-		case under:
-		case string(key[n:]) == "uid":
+	if n := len(key) - 3; n >= 0 && bytes.IndexByte(key, '_') < 0 {
+		switch string(key[n:]) {
+		case "uid":
 			return n, "user"
-		case string(key[n:]) == "gid":
+		case "gid":
 			return n, "group"
 		}
 	}
@@ -180,33 +176,29 @@ var recordTypes [record.LastType - record.FirstType + 1]atomic.Pointer[recordTyp
 var nameless = recordType{json: "null", memo: -1}
 
 func newType(n uint32, name string) *recordType {
-	t := &recordType{name: name}
-	t.json = `"` + t.name + `"`
-	program := record.OfProgram(n) || n >= record.NamedType
 	l, fields := top|other, ""
-	switch n {
-	case record.TypePath:
-		l, fields = path, pathFields
-	case record.TypeSockaddr:
-		l, fields = sockaddr, "saddr"
-	case record.TypeSyscall:
-		fields = syscallFields
-	case record.TypeBprmFcaps:
-		fields = "fver fp fi fe old_pp old_pi old_pe old_pa pp pi pe pa frootid"
-	case record.TypeLogin:
+	remembered := "" // the field that begins the part of a record which a memo holds
+	switch {
+	case n == record.TypePath:
+		l, fields, remembered = path, pathFields, "dev"
+	case n == record.TypeSockaddr:
+		l, fields, remembered = sockaddr, "saddr", "saddr"
+	case n == record.TypeSyscall:
+		fields, remembered = syscallFields, "auid"
+	case n == record.TypeBprmFcaps:
+		fields, remembered = "fver fp fi fe old_pp old_pi old_pe old_pa pp pi pe pa frootid", "fver"
+	case n == record.TypeLogin:
 		fields = "pid uid subj old-auid auid tty old-ses ses res"
-	case record.TypeConfig:
+	case n == record.TypeConfig:
 		fields = "auid ses subj op key list res"
-	case record.TypeObjPID:
+	case n == record.TypeObjPID:
 		fields = "opid oauid ouid oses obj ocomm"
-	default:
-		if program {
-			fields = userFields
-		}
+	case record.OfProgram(n), n >= record.NamedType:
+		fields = userFields
 	}
-	t.steps = newSteps(n, l, fields)
-	first := memoField(n)
-	t.memo = slices.IndexFunc(t.steps, func(st step) bool { return string(st.key) == first })
+
+	t := &recordType{name: name, json: `"` + name + `"`, steps: newSteps(n, l, fields)}
+	t.memo = slices.IndexFunc(t.steps, func(st step) bool { return string(st.key) == remembered })
 	return t
 }
 

@@ -45,10 +45,13 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 		return e.appendArch(dst, o, v)
 	case kindUring:
 		return e.appendUring(dst, o, v)
+	case kindHex:
+		return e.appendHex(dst, o, key, v)
 	case kindSession:
-		if isNumber(v) {
-			return e.appendSession(dst, o, key, v)
+		if record.IsUnset(v) {
+			return e.appendUnset(dst, o, key, v)
 		}
+		fallthrough
 	case kindInt:
 		if isNumber(v) {
 			return append(dst, v...)
@@ -56,13 +59,6 @@ func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k 
 	case kindExit:
 		if isNumber(v) {
 			return appendExit(dst, o, v)
-		}
-	case kindHex:
-		if record.IsHex(v) {
-			return append(append(append(dst, `"0x`...), v...), '"')
-		}
-		if record.HasPrefix(v, "0x") {
-			e.literally(o, key, v)
 		}
 	case kindSuccess:
 		switch string(v) {
@@ -98,11 +94,14 @@ func appendExit(dst []byte, o *object, v []byte) []byte {
 	}
 	n, _ := strconv.Atoi(string(v[1:]))
 	if name := record.ErrnoNameOn(o.arch, n); name != "" {
-		dst = append(dst, `,"errno":"`...)
-		dst = append(dst, name...)
-		dst = append(dst, '"')
+		return appendWord(append(dst, `,"errno":`...), name)
 	}
 	return dst
+}
+
+// appendWord appends a string that JSON has in the same bytes.
+func appendWord(dst []byte, word string) []byte {
+	return append(append(append(dst, '"'), word...), '"')
 }
 
 // appendText appends a value of the class Text.
@@ -137,42 +136,42 @@ func (e *Encoder) unquote(v []byte) (text []byte, ok bool) {
 	return text, record.NeedsHex(text) && !bytes.ContainsAny(v, "abcdef")
 }
 
-// appendSession appends a session that is a number.
-func (e *Encoder) appendSession(dst []byte, o *object, key, v []byte) []byte {
-	if !record.IsUnset(v) {
-		return append(dst, v...)
-	}
+// appendUnset appends an id or a session that is not set.
+func (e *Encoder) appendUnset(dst []byte, o *object, key, v []byte) []byte {
 	if v[0] == '-' {
 		e.literally(o, key, v)
 	}
 	return append(dst, "null"...)
 }
 
+// appendHex appends a number that the kernel writes in hex without 0x.
+func (e *Encoder) appendHex(dst []byte, o *object, key, v []byte) []byte {
+	if record.IsHex(v) {
+		return append(append(append(dst, `"0x`...), v...), '"')
+	}
+	if record.HasPrefix(v, "0x") {
+		e.literally(o, key, v)
+	}
+	return e.appendString(dst, v)
+}
+
 // appendArch appends the name of an arch.
 func (e *Encoder) appendArch(dst []byte, o *object, v []byte) []byte {
+	key := []byte("arch")
 	name := e.archName(o, v)
 	if name == "" {
-		if record.IsHex(v) {
-			dst = append(dst, `"0x`...)
-			dst = append(dst, v...)
-			return append(dst, '"')
-		}
-		if _, known := record.ArchCode(string(v)); known {
-			o.irregular = true
-		} else if record.HasPrefix(v, "0x") {
-			e.literally(o, []byte("arch"), v)
-		}
-		return e.appendString(dst, v)
+		_, isName := record.ArchCode(string(v))
+		o.irregular = o.irregular || isName
+		return e.appendHex(dst, o, key, v)
 	}
+
 	if !e.arch.canonical {
-		e.literally(o, []byte("arch"), v)
+		e.literally(o, key, v)
 	}
-	if e.auditd && !e.twins.take([]byte("arch"), name) {
+	if e.auditd && !e.twins.take(key, name) {
 		o.irregular = true
 	}
-	dst = append(dst, '"')
-	dst = append(dst, name...)
-	return append(dst, '"')
+	return appendWord(dst, name)
 }
 
 // lastArch is the arch that was looked up last: a host has one or two.
@@ -212,8 +211,14 @@ func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 	dst = append(dst, `,"syscall":`...)
 	number := isNumber(v) && v[0] != '-'
 	twin, ok := e.twins.word("syscall")
+	name := ""
+	if !ok && !e.auditd && number && len(v) < 6 {
+		nr, _ := strconv.Atoi(string(v))
+		name = record.SyscallName(o.arch, nr)
+	}
+
 	switch {
-	case ok && len(twin) > len(unknownCall) && string(twin[:len(unknownCall)]) == unknownCall: // auditd is older than the kernel
+	case len(twin) > len(unknownCall) && record.HasPrefix(twin, unknownCall): // auditd is older than the kernel
 		n := len(twin) - 1
 		if twin[n] != ')' || string(twin[len(unknownCall):n]) != string(v) {
 			o.irregular = true
@@ -221,19 +226,13 @@ func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 		dst = append(dst, "null"...)
 	case ok:
 		dst = e.appendString(dst, twin)
-	case number && !e.auditd && len(v) < 6:
-		nr, _ := strconv.Atoi(string(v))
-		if name := record.SyscallName(o.arch, nr); name != "" {
-			dst = append(dst, '"')
-			dst = append(dst, name...)
-			dst = append(dst, '"')
-			break
-		}
-		fallthrough
+	case name != "":
+		dst = appendWord(dst, name)
 	default:
 		o.irregular = o.irregular || e.auditd
 		dst = append(dst, "null"...)
 	}
+
 	dst = append(dst, `,"syscall_number":`...)
 	if number {
 		return append(dst, v...)
