@@ -107,21 +107,21 @@ func (e *Encoder) appendRaw(dst []byte, r *record.Parsed) []byte {
 
 // appendFields appends the fields of a record. whole is false when it has other text too.
 func (e *Encoder) appendFields(dst []byte, r *record.Parsed) (out []byte, whole bool) {
-	p, body := readPrefix(r.Type, r.Body)
+	key, perms, body := readPrefix(r.Type, r.Body)
 	dst, whole = e.appendRun(dst, r, body)
 	dst, ok := e.appendRun(dst, r, r.Names)
 	switch {
-	case p.netlabel != nil:
-		dst = append(e.keys.appendKey(dst, p.netlabel), "null"...)
-	case p.verdict != nil:
-		dst = append(e.keys.appendKey(dst, p.verdict), '[')
-		for perm, rest := record.NextPerm(p.perms); len(perm) > 0; perm, rest = record.NextPerm(rest) {
+	case perms != nil:
+		dst = append(e.keys.appendKey(dst, key), '[')
+		for perm, rest := record.NextPerm(perms); len(perm) > 0; perm, rest = record.NextPerm(rest) {
 			if dst[len(dst)-1] != '[' {
 				dst = append(dst, ',')
 			}
 			dst = appendString(dst, perm)
 		}
 		dst = append(dst, ']')
+	case key != nil:
+		dst = append(e.keys.appendKey(dst, key), "null"...)
 	}
 	return dst, whole && ok
 }
@@ -167,8 +167,7 @@ func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (o
 	}
 	v, n := readField(r.Type, key, text, c)
 	if ok = n >= 0; !ok {
-		v.of, n = looseValue(text)
-		v.kind = isText
+		v, n = looseValue(text)
 	}
 	if isTitle && v.kind != isNull {
 		dst = e.appendTitle(e.keys.appendKey(dst, keyArgv), v)
@@ -186,8 +185,7 @@ func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 	}
 	v, n := readValue(text, class)
 	if n < 0 {
-		v.of, n = looseValue(text)
-		v.kind = isText
+		v, n = looseValue(text)
 	}
 	if t == record.TypeExecve {
 		return text[n:], e.exec.add(key, v)

@@ -98,26 +98,21 @@ func argKeyLen(text []byte, t uint32) int {
 	return n
 }
 
-// prefix is text in front of the fields that laurel knows.
-type prefix struct {
-	netlabel, verdict, perms []byte
-}
-
-// readPrefix reads what stands in front of the fields: "avc:  denied  { read } for  ",
-// "netlabel: ", and in a policy load "policy loaded ", which laurel skips.
-func readPrefix(t uint32, body []byte) (p prefix, rest []byte) {
+// readPrefix reads what stands in front of the fields that laurel knows, and shows with a key of its own:
+// "avc:  denied  { read } for  ", with the permissions, "netlabel: ". In a policy load it skips "policy loaded ".
+func readPrefix(t uint32, body []byte) (key, perms, rest []byte) {
 	rest = body
 	if v, ok := record.ReadVerdict(body); ok && body[0] == 'a' && areIdents(v.Perms) {
 		if after, ok := bytes.CutPrefix(skipBlanks(v.Rest), []byte("for")); ok {
-			p.verdict, p.perms, rest = v.Result, v.Perms, skipBlanks(after)
+			key, perms, rest = v.Result, v.Perms, skipBlanks(after)
 		}
 	} else if after, ok := bytes.CutPrefix(body, []byte("netlabel:")); ok {
-		p.netlabel, rest = body[:len("netlabel")], skipBlanks(after)
+		key, rest = body[:len("netlabel")], skipBlanks(after)
 	}
 	if t == record.TypeMACLoad {
 		rest = bytes.TrimPrefix(rest, []byte("policy loaded "))
 	}
-	return p, rest
+	return key, perms, rest
 }
 
 // areIdents reports whether there are permissions, and all have names: of one that the policy lacks

@@ -2,7 +2,7 @@ package laurel
 
 import (
 	"bytes"
-	"math"
+	"strconv"
 
 	"audisp-relay/audit/record"
 )
@@ -85,8 +85,11 @@ func bare(word []byte, all uint32, c class) (v value, ok bool) {
 	case c == octal && all&inOct != 0:
 		v.kind = isOct
 		v.num, ok = number(word, 8)
-	case c == decimal:
-		v, ok = signed(word)
+	case c == decimal: // what fits in 63 bits and a sign
+		digits, neg := bytes.CutPrefix(word, []byte("-"))
+		v.kind, v.neg = isDec, neg
+		v.num, ok = number(digits, 10)
+		ok = ok && v.num < 1<<63
 	}
 	if !ok {
 		v.kind, ok = isText, all&inBare != 0
@@ -94,30 +97,13 @@ func bare(word []byte, all uint32, c class) (v value, ok bool) {
 	return v, ok
 }
 
-// signed reads a decimal number. laurel takes what fits in 63 bits and a sign.
-func signed(word []byte) (v value, ok bool) {
-	v.of, v.kind = word, isDec
-	if word[0] == '-' {
-		v.neg = true
-		word = word[1:]
-	}
-	v.num, ok = number(word, 10)
-	return v, ok && v.num < 1<<63
-}
-
 // number reads digits of a base; ok is false when there are none, others, or too many.
-func number(digits []byte, base uint64) (n uint64, ok bool) {
-	for _, c := range digits {
-		d := uint64(c - '0')
-		if c >= 'A' {
-			d = uint64(c|0x20-'a') + 10
-		}
-		if d >= base || n > (math.MaxUint64-d)/base {
-			return 0, false
-		}
-		n = n*base + d
+func number(digits []byte, base int) (n uint64, ok bool) {
+	if base == 10 && record.CountDigits(digits) < len(digits) {
+		return 0, false // without the memory that an error takes
 	}
-	return n, len(digits) > 0
+	n, err := strconv.ParseUint(record.Alias(digits), base, 64)
+	return n, err == nil
 }
 
 // single reads '...': fields with one blank between, where quotes may hold a ', or else
@@ -204,7 +190,7 @@ func innerLen(text []byte, closing byte) int {
 // looseValue returns a value that laurel refuses and its length. '...' and {...} go, without
 // these, up to the last end of such that a field can end with: what a program or a path
 // has inside is not known. Anything else goes up to the next blank, as it stands.
-func looseValue(text []byte) (of []byte, n int) {
+func looseValue(text []byte) (v value, n int) {
 	if len(text) > 0 && (text[0] == '\'' || text[0] == '{') {
 		closing := text[0]
 		if closing == '{' {
@@ -213,14 +199,14 @@ func looseValue(text []byte) (of []byte, n int) {
 		for k := len(text); k > 1; {
 			k = bytes.LastIndexByte(text[1:k], closing) + 1
 			if k > 0 && atEnd(text[k+1:]) {
-				return text[1:k], k + 1
+				return value{of: text[1:k], kind: isText}, k + 1
 			}
 		}
 	}
 	for n < len(text) && is[text[n]]&endsWord == 0 {
 		n++
 	}
-	return text[:n], n
+	return value{of: text[:n], kind: isText}, n
 }
 
 // readField reads the value of a field of class c. AppArmor writes a mode after its labels, with a
