@@ -1,11 +1,13 @@
 package ecs
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
+	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
 )
 
@@ -137,19 +139,14 @@ func (e *Encoder) settleGroup(r *parsedRecord) {
 		return
 	}
 	e.setObject(d.group)
-	if member := said(d.target); member != "" {
-		d.event.Summary.Object.Secondary = member
-	}
+	object := &d.event.Summary.Object
+	object.Secondary = cmp.Or(d.target.ID, d.target.Name, object.Secondary)
 }
 
 // enteredGroup returns the group that newgrp changes to, or asks the password of.
 func (e *Encoder) enteredGroup(r *parsedRecord) entity {
 	group := e.firstID(r, "new_gid", "new-gid")
-	for _, key := range [...]string{"new_group", "new-group", "grp"} {
-		if name := e.value(r, key); name != "" && group.Name == "" {
-			group.Name = name
-		}
-	}
+	group.Name = cmp.Or(group.Name, e.value(r, "new_group"), e.value(r, "new-group"), e.value(r, "grp"))
 	return group
 }
 
@@ -180,29 +177,18 @@ func (e *Encoder) ofGroupTool(r *parsedRecord) bool {
 // which is kept beside it, or nothing.
 func (e *Encoder) setObject(account entity) {
 	object := &e.doc.event.Summary.Object
-	name := said(account)
+	name := cmp.Or(account.ID, account.Name)
 	if name == "" || (object.Type == "user-session" && e.recs[e.doc.first].typ() != auparse.AUDIT_GRP_CHAUTHTOK) {
 		return
 	}
 	object.Primary = name
-	if object.Type == "" {
-		object.Type = "account"
-	}
-}
-
-func said(account entity) string {
-	if account.ID != "" {
-		return account.ID
-	}
-	return account.Name
+	object.Type = cmp.Or(object.Type, "account")
 }
 
 // account returns whom id= and acct= name. What acct= says is a name, "0" too.
 func (e *Encoder) account(r *parsedRecord, group bool) entity {
 	account := e.idEntity(r, "id", group)
-	if name := e.value(r, "acct"); name != "" {
-		account.Name = name
-	}
+	account.Name = cmp.Or(e.value(r, "acct"), account.Name)
 	return account
 }
 
@@ -242,15 +228,12 @@ func (d *document) namesAccount(id, name string) bool {
 // lookUp returns the name that an id has on this machine, if the record is of it and auditd
 // has added no names.
 func (e *Encoder) lookUp(r *parsedRecord, id string, group bool) string {
-	if e.opts.Users == nil || r.Twinned || !users.Local(r.Node, e.opts.Local) {
+	n, ok := record.ParseID([]byte(id))
+	switch {
+	case !ok || e.opts.Users == nil || r.Twinned || !users.Local(r.Node, e.opts.Local):
 		return ""
+	case group:
+		return e.opts.Users.Group(n)
 	}
-	if !isNumber(id) {
-		return ""
-	}
-	n, _ := canonical(id)
-	if group {
-		return e.opts.Users.Group(uint32(n))
-	}
-	return e.opts.Users.User(uint32(n))
+	return e.opts.Users.User(n)
 }

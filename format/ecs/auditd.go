@@ -3,6 +3,7 @@ package ecs
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -13,9 +14,10 @@ func (e *Encoder) writeAuditd() {
 	w, d, ev := &e.w, &e.doc, e.doc.event
 	m := w.open("auditd", '{')
 	if d.id != "" {
-		w.uint("sequence", uint64(d.serial))
+		w.key("sequence")
+		w.buf = strconv.AppendUint(w.buf, uint64(d.serial), 10)
 	}
-	w.typeName("message_type", d.typeName)
+	w.typeName("message_type", e.recs[d.first].name)
 	if ev.Session != "unset" {
 		w.some("session", ev.Session)
 	}

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
@@ -11,8 +12,7 @@ import (
 // at the values.
 func (e *Encoder) check() {
 	ev := e.doc.event
-	object := &ev.Summary.Object
-	if object.Primary == "unset" {
+	if object := &ev.Summary.Object; object.Primary == "unset" {
 		object.Primary = ""
 	}
 	for k := range e.recs {
@@ -57,42 +57,37 @@ func (e *Encoder) checkVerdict() {
 			ev.Summary.Action = "granted-by-selinux-policy"
 		}
 	case typ == auparse.AUDIT_AVC && ev.Summary.Action == "violated-apparmor-policy", typ >= auparse.AUDIT_AA && typ < auparse.AUDIT_AA+100:
-		verdict := ev.Data["apparmor"]
-		if verdict == "" {
-			verdict = strings.TrimPrefix(typ.String(), "APPARMOR_")
-		}
-		e.setAppArmor(verdict, ev.Data["operation"])
+		e.setAppArmor(cmp.Or(ev.Data["apparmor"], strings.TrimPrefix(typ.String(), "APPARMOR_")), ev.Data["operation"])
 	}
 }
 
-// setAppArmor says what AppArmor has done (security/apparmor/audit.c). DENIED and KILLED, and
+// appArmorActions are what AppArmor has done (security/apparmor/audit.c). DENIED and KILLED, and
 // they alone, are violations of a policy that is enforced.
+var appArmorActions = map[string]string{
+	"DENIED":  "violated-apparmor-policy",
+	"KILLED":  "violated-apparmor-policy",
+	"KILL":    "violated-apparmor-policy",
+	"ALLOWED": "allowed-by-apparmor-complain-mode",
+	"AUDIT":   "audited-by-apparmor-policy",
+	"HINT":    "hinted-by-apparmor",
+	"ERROR":   "apparmor-error",
+	"STATUS":  "reported-apparmor-status",
+}
+
+// setAppArmor says what AppArmor has done, and of a STATUS what happened to its configuration.
 func (e *Encoder) setAppArmor(verdict, operation string) {
 	ev := e.doc.event
-	action := ""
-	switch verdict {
-	case "DENIED", "KILLED", "KILL":
-		action = "violated-apparmor-policy"
-	case "ALLOWED":
-		action = "allowed-by-apparmor-complain-mode"
-	case "AUDIT":
-		action = "audited-by-apparmor-policy"
-	case "HINT":
-		action = "hinted-by-apparmor"
-	case "ERROR":
-		action = "apparmor-error"
-	case "STATUS":
-		action = "reported-apparmor-status"
-		kind := []string{"info"}
-		switch operation {
-		case "profile_load", "profile_replace":
-			action, kind = "loaded-apparmor-profile", []string{"change"}
-		case "profile_remove":
-			action, kind = "removed-apparmor-profile", []string{"change"}
-		}
-		ev.ECS.Event.Category, ev.ECS.Event.Type = []string{"configuration"}, kind
-	default:
-		action = "reported-by-apparmor"
+	ev.Summary.Action = cmp.Or(appArmorActions[verdict], "reported-by-apparmor")
+	if verdict != "STATUS" {
+		return
 	}
-	ev.Summary.Action = action
+
+	kind := "info"
+	switch operation {
+	case "profile_load", "profile_replace":
+		ev.Summary.Action, kind = "loaded-apparmor-profile", "change"
+	case "profile_remove":
+		ev.Summary.Action, kind = "removed-apparmor-profile", "change"
+	}
+	ev.ECS.Event.Category, ev.ECS.Event.Type = []string{"configuration"}, []string{kind}
 }

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -13,11 +14,9 @@ import (
 // document is what is written of an event.
 type document struct {
 	event      *aucoalesce.Event
-	main       int    // the record whose fields are the event's own, -1 without
-	first      int    // the record that says what kind of event it is
-	does       roles  // of the account that it names
-	typ        uint32 // of the event
-	typeName   []byte // its name
+	main       int   // the record whose fields are the event's own, -1 without
+	first      int   // the record that says what kind of event it is
+	does       roles // of the account that it names
 	millis     int64
 	serial     uint32
 	node       string
@@ -40,10 +39,7 @@ func (e *Encoder) complete(b *record.Batch, i int) {
 	first := &e.recs[0]
 	d.millis, d.serial, d.id = b.Recs[i].Millis, b.Recs[i].Serial, record.Alias(first.ID)
 	d.written = len(first.ID) == 0 || d.millis > record.LastMillis
-	d.node = record.Alias(first.Node)
-	if d.node == "" {
-		d.node = e.opts.Node
-	}
+	d.node = cmp.Or(record.Alias(first.Node), e.opts.Node)
 	for k := range e.recs {
 		d.recovered = d.recovered || e.recs[k].Flags&record.FromLog != 0
 		d.incomplete = d.incomplete || e.recs[k].Flags&record.Partial != 0

@@ -32,16 +32,14 @@ func (e *Encoder) append(dst []byte) []byte {
 func (e *Encoder) write() {
 	w, ev, d := &e.w, e.doc.event, &e.doc
 	w.buf = append(w.buf, '{')
-	w.timestamp(d.time(e.now))
+	e.writeTimestamp()
 	e.writeEvent()
 	m := w.open("host", '{')
 	w.some("name", d.node)
 	w.close(m, '}')
 	w.buf = append(w.buf, `,"service":{"type":"auditd"}`...)
 	e.writeUser()
-	m = w.open("group", '{')
-	w.entity(d.group)
-	w.close(m, '}')
+	w.account("group", d.group)
 	w.process(&ev.Process)
 	w.file(ev.File)
 	w.address("source", ev.Source)
@@ -62,19 +60,14 @@ func (e *Encoder) write() {
 	w.buf = append(w.buf, `,"ecs":{"version":"`+version+`"}}`...)
 }
 
-// time returns the event's time. An index refuses an event without one.
-func (d *document) time(now func() time.Time) time.Time {
-	if d.written {
-		return now()
+// writeTimestamp writes the event's time. An index refuses an event without one.
+func (e *Encoder) writeTimestamp() {
+	t := time.UnixMilli(e.doc.millis)
+	if e.doc.written {
+		t = e.now()
 	}
-	return time.UnixMilli(d.millis)
-}
-
-func (w *writer) timestamp(t time.Time) {
-	w.key("@timestamp")
-	w.buf = append(w.buf, '"')
-	w.buf = t.UTC().AppendFormat(w.buf, "2006-01-02T15:04:05.000Z")
-	w.buf = append(w.buf, '"')
+	e.w.key("@timestamp")
+	e.w.buf = t.UTC().AppendFormat(e.w.buf, `"2006-01-02T15:04:05.000Z"`)
 }
 
 func (e *Encoder) writeEvent() {
@@ -108,13 +101,11 @@ func (e *Encoder) writeOriginal() {
 		if len(r.Node) > 0 && len(r.ID) > 0 {
 			line = line[len("node=")+len(r.Node)+1:]
 		}
-		if r.kind != record.Ver0 {
-			w.item(record.Alias(line))
-			continue
+		if r.kind == record.Ver0 {
+			header := append(record.AppendTypeName([]byte("type="), r.Type), " msg="...)
+			line = append(header, line...)
 		}
-		e.spare = append(record.AppendTypeName(append(e.spare[:0], "type="...), r.Type), " msg="...)
-		e.spare = append(e.spare, line...)
-		w.item(record.Alias(e.spare))
+		w.item(record.Alias(line))
 	}
 	w.close(a, ']')
 }
@@ -130,29 +121,27 @@ func (e *Encoder) writeUser() {
 	w, d, u := &e.w, &e.doc, &e.doc.event.User
 	m := w.open("user", '{')
 	w.entity(d.user)
-	w.id("group", u, "gid")
+	w.account("group", idOf(u, "gid"))
 	o := w.open("effective", '{')
 	w.entity(d.effective)
 	if !d.impliedEGID {
-		w.id("group", u, "egid")
+		w.account("group", idOf(u, "egid"))
 	}
 	w.close(o, '}')
 	for _, p := range places {
 		o = w.open(p.key, '{')
 		w.entity(idOf(u, p.user))
 		if p.group != "" {
-			w.id("group", u, p.group)
+			w.account("group", idOf(u, p.group))
 		}
 		w.close(o, '}')
 	}
 	for _, key := range e.sortedKeys(u.IDs) {
 		if !isOfProcess(key) {
-			w.id(key, u, key)
+			w.account(key, idOf(u, key))
 		}
 	}
-	o = w.open("target", '{')
-	w.entity(d.target)
-	w.close(o, '}')
+	w.account("target", d.target)
 	w.selinux(u.SELinux)
 	w.close(m, '}')
 	e.writeRelated()
@@ -161,21 +150,14 @@ func (e *Encoder) writeUser() {
 // writeRelated writes related.user: each name of a user once.
 func (e *Encoder) writeRelated() {
 	w, d := &e.w, &e.doc
-	e.sorted = e.sorted[:0]
-	add := func(name string) {
-		if name != "" && !slices.Contains(e.sorted, name) {
-			e.sorted = append(e.sorted, name)
-		}
-	}
-	for _, u := range [...]*entity{&d.user, &d.effective, &d.target} {
-		add(u.Name)
-	}
+	names := append(e.sorted[:0], d.user.Name, d.effective.Name, d.target.Name)
 	for key, name := range d.event.User.Names {
 		if !strings.HasSuffix(key, "gid") {
-			add(name)
+			names = append(names, name)
 		}
 	}
-	slices.Sort(e.sorted)
+	slices.Sort(names)
+	e.sorted = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
 	m := w.open("related", '{')
 	w.list("user", e.sorted)
 	w.close(m, '}')
@@ -189,9 +171,10 @@ func idOf(u *aucoalesce.User, key string) entity {
 	return entity{ID: id, Name: u.Names[key]}
 }
 
-func (w *writer) id(key string, u *aucoalesce.User, id string) {
+// account writes a user or a group as an object.
+func (w *writer) account(key string, e entity) {
 	m := w.open(key, '{')
-	w.entity(idOf(u, id))
+	w.entity(e)
 	w.close(m, '}')
 }
 
@@ -262,7 +245,7 @@ func (w *writer) selinux(parts map[string]string) {
 		return
 	}
 	o := w.open("selinux", '{')
-	for _, label := range [...]string{"user", "role", "domain", "level", "category"} {
+	for _, label := range contextParts {
 		if val, ok := parts[label]; ok {
 			w.str(label, val)
 		}

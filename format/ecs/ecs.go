@@ -24,8 +24,7 @@ type Encoder struct {
 	opts     Options
 	coalesce func([]*auparse.AuditMessage) (*aucoalesce.Event, error)
 	now      func() time.Time
-	panics   uint64
-	panicked func(fault any) // of the event at hand
+	panicked func(fault any) // says so of the event at hand
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
 	// text's memory without a copy, see record.Alias, and are forgotten with it.
@@ -41,7 +40,6 @@ type Encoder struct {
 	pool   messages
 	list   []*auparse.AuditMessage // of pool
 	sorted []string
-	spare  []byte
 	w      writer
 }
 
@@ -49,10 +47,6 @@ type Encoder struct {
 func New(o Options) *Encoder {
 	return &Encoder{opts: o, coalesce: aucoalesce.CoalesceMessages, now: time.Now}
 }
-
-// Panics returns how often aucoalesce has panicked. Each of these events was written
-// as a list of its records.
-func (e *Encoder) Panics() uint64 { return e.panics }
 
 // AppendEvent appends the line of the event that records i to j-1 of b are.
 func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {

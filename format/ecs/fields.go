@@ -61,7 +61,7 @@ func plainGap(gap, body []byte) bool {
 }
 
 func (e *Encoder) readBody(r *parsedRecord) {
-	switch auparse.AuditMessageType(min(r.Type, 1<<16-1)) {
+	switch r.typ() {
 	case auparse.AUDIT_EXECVE:
 		e.readExecve(r)
 		return

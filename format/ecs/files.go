@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -24,11 +25,7 @@ func fixFileType(ev *aucoalesce.Event) {
 	if ev.File == nil || ev.Summary.Object.Type != "file" {
 		return
 	}
-	i := slices.IndexFunc(ev.Paths, func(p map[string]string) bool { return isFile(ev.File, p) })
-	if i < 0 {
-		return
-	}
-	if mode, err := strconv.ParseUint(ev.Paths[i]["mode"], 8, 32); err == nil {
+	if mode, err := strconv.ParseUint(pathOf(ev)["mode"], 8, 32); err == nil {
 		if name := fileTypes[mode&0o170000]; name != "" {
 			ev.Summary.Object.Type = name
 		}
@@ -41,10 +38,17 @@ func isFile(f *aucoalesce.File, path map[string]string) bool {
 		return false
 	}
 	mode, err := strconv.ParseUint(path["mode"], 8, 64)
-	return (err != nil && f.Mode == "") || (err == nil && len(f.Mode) >= 4 && f.Mode[len(f.Mode)-4:] == "0000"[:4-len(octal(mode))]+octal(mode))
+	return (err != nil && f.Mode == "") || (err == nil && strings.HasSuffix(f.Mode, fmt.Sprintf("%04o", mode&0o7777)))
 }
 
-func octal(mode uint64) string { return strconv.FormatUint(mode&0o7777, 8) }
+// pathOf returns the path of the event's file, nil without.
+func pathOf(ev *aucoalesce.Event) map[string]string {
+	i := slices.IndexFunc(ev.Paths, func(p map[string]string) bool { return isFile(ev.File, p) })
+	if i < 0 {
+		return nil
+	}
+	return ev.Paths[i]
+}
 
 // completePath makes the event's file an absolute path, as the schema has it, where the
 // records say what it is relative to: cwd, unless the system call was given a directory's
@@ -95,11 +99,10 @@ func (e *Encoder) countsFromCwd() bool {
 	if old == created {
 		return old
 	}
-	i := slices.IndexFunc(ev.Paths, func(p map[string]string) bool { return isFile(ev.File, p) })
-	if i < 0 {
+	switch path := pathOf(ev); {
+	case path == nil:
 		return false
-	}
-	if ev.Paths[i]["nametype"] == "CREATE" {
+	case path["nametype"] == "CREATE":
 		return created
 	}
 	return old

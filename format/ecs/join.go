@@ -1,8 +1,10 @@
 package ecs
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
@@ -18,7 +20,6 @@ func (e *Encoder) join() {
 		e.doc.main = first
 	}
 	e.doc.first = max(first, 0)
-	e.doc.typ, e.doc.typeName = e.recs[e.doc.first].Type, e.recs[e.doc.first].name
 	if first < 0 { // only EOE, or nothing with an id
 		e.doc.event = bare(&e.recs[0])
 		return
@@ -97,11 +98,10 @@ func unknown(event *aucoalesce.Event) bool {
 //
 // It is a library that is fed with what anybody may have put into a record. Should it
 // panic, this one event is written as the list of its records and says so; the relay, and
-// every other consumer, continue. See Panics.
+// every other consumer, continue.
 func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.panics++
 			e.panicked(p)
 			event, err = nil, fmt.Errorf("aucoalesce panicked: %v", p)
 		}
@@ -189,9 +189,7 @@ func (e *Encoder) addOthers(main int) {
 				key = "socket_" + key
 			}
 			if place := processField(&event.Process, key); place != nil {
-				if *place == "" {
-					*place = f.val
-				}
+				*place = cmp.Or(*place, f.val)
 			} else if _, taken := event.Data[key]; !taken && !f.aside && !f.unset {
 				event.Data[key] = f.val
 			}
@@ -228,7 +226,7 @@ func (e *Encoder) addArgs() {
 	argc, counted := e.args.Count()
 	event := e.doc.event
 	if counted {
-		event.Data["argc"] = e.number(argc)
+		event.Data["argc"] = strconv.FormatUint(uint64(argc), 10)
 	} else {
 		delete(event.Data, "argc")
 	}

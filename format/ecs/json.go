@@ -1,10 +1,6 @@
 package ecs
 
-import (
-	"strconv"
-
-	"audisp-relay/format/jsontext"
-)
+import "audisp-relay/format/jsontext"
 
 // writer writes JSON. Objects and arrays that stay empty are not there at all.
 type writer struct {
@@ -51,11 +47,6 @@ func (w *writer) key(key string) {
 	w.buf = append(w.buf, '"')
 	w.buf = append(w.buf, key...)
 	w.buf = append(w.buf, '"', ':')
-}
-
-func (w *writer) uint(key string, n uint64) {
-	w.key(key)
-	w.buf = strconv.AppendUint(w.buf, n, 10)
 }
 
 // some writes a string, if there is one.

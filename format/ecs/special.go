@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"net/netip"
 	"strconv"
@@ -46,7 +47,7 @@ func (e *Encoder) readSockaddr(r *parsedRecord) {
 	a, raw, ok := record.Sockaddr(e.text[len(e.text):], saddr)
 	e.text = append(e.text, raw...) // the same bytes, if there was room for them
 	if ok {
-		e.putAddress("family", e.family(a.Family))
+		e.putAddress("family", familyName(a.Family))
 		for _, p := range a.Parts() {
 			e.putPart(a.Family, &p)
 		}
@@ -77,18 +78,15 @@ func (e *Encoder) putAddress(key, val string) {
 	e.fields = append(e.fields, field{key: key, val: val, aside: key == "pid"})
 }
 
-// family returns the name of an address family, auparse's for those that it knows.
-func (e *Encoder) family(n uint16) string {
+// familyName returns the name of an address family, auparse's for those that it knows.
+func familyName(n uint16) string {
 	switch n {
 	case unix.AF_INET:
 		return "ipv4"
 	case unix.AF_INET6:
 		return "ipv6"
 	}
-	if name := record.FamilyName(n); name != "" {
-		return name
-	}
-	return e.number(uint32(n))
+	return cmp.Or(record.FamilyName(n), strconv.Itoa(int(n)))
 }
 
 // putPart adds a part of an address. The name of an abstract unix socket, which begins with a NUL and
@@ -122,10 +120,4 @@ func (e *Encoder) putPart(family uint16, p *record.Part) {
 	if len(e.text) > from {
 		e.putAddress(key, record.Alias(e.text[from:]))
 	}
-}
-
-func (e *Encoder) number(n uint32) string {
-	from := len(e.text)
-	e.text = strconv.AppendUint(e.text, uint64(n), 10)
-	return record.Alias(e.text[from:])
 }

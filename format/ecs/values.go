@@ -312,19 +312,18 @@ func (p *parser) finishResult() {
 	if said == nil {
 		return
 	}
+	result := "fail"
 	switch string(said) {
-	case "yes", "1", "success":
-		p.put("result", "success", false)
 	case "no", "0", "failed":
-		p.put("result", "fail", false)
+	case "yes", "1", "success":
+		result = "success"
 	default:
 		p.r.odd = true
-		result := "fail"
 		if strings.HasPrefix(strings.ToLower(string(said)), "suc") || strings.EqualFold(string(said), "yes") {
 			result = "success"
 		}
-		p.put("result", result, false)
 	}
+	p.put("result", result, false)
 }
 
 // archCode returns the number of the record's arch, 0 without.
@@ -377,7 +376,10 @@ func isSyscallName(name []byte) bool {
 	return len(name) > 0 && name[0]-'0' >= 10
 }
 
-// split replaces the security context key by its parts, as auparse does.
+// contextParts are the parts of a security context, in their order.
+var contextParts = [...]string{"user", "role", "domain", "level", "category"}
+
+// split replaces the security context key by its parts, as auparse does. The last has all that is left.
 func (p *parser) split(key string) {
 	for i := p.r.from; i < len(p.e.fields); i++ {
 		f := p.e.fields[i]
@@ -385,22 +387,9 @@ func (p *parser) split(key string) {
 			continue
 		}
 		p.e.fields = append(p.e.fields[:i], p.e.fields[i+1:]...)
-		rest := f.val
-		for k, name := range contextNames[key] {
-			val, after, more := strings.Cut(rest, ":")
-			if k == len(contextNames[key])-1 {
-				val, more = rest, false
-			}
-			p.append(field{key: name, val: val, context: true})
-			if !more {
-				return
-			}
-			rest = after
+		for k, val := range strings.SplitN(f.val, ":", len(contextParts)) {
+			p.append(field{key: key + "_" + contextParts[k], val: val, context: true})
 		}
+		return
 	}
-}
-
-var contextNames = map[string][]string{
-	"subj": {"subj_user", "subj_role", "subj_domain", "subj_level", "subj_category"},
-	"obj":  {"obj_user", "obj_role", "obj_domain", "obj_level", "obj_category"},
 }
