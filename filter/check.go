@@ -247,7 +247,6 @@ func elementOf(list *field, i int) *field {
 	element := *list
 	element.name, element.kind = list.name+"["+strconv.Itoa(i)+"]", text
 	element.load = func(m *Matcher, v *value) {
-		v.s = ""
 		list.load(m, v)
 		at := i
 		if i < 0 {

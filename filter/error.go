@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/file"
 
@@ -53,23 +54,17 @@ func (e *Error) window() (line, caret string) {
 
 // newError returns an Error at character from of src.
 func newError(src string, from int, message, hint string) *Error {
-	e := &Error{Line: 1, Column: 1, Message: message, Hint: hint}
-	start, n := 0, 0
-	for i, r := range src {
-		if n == from {
-			break
-		}
-		n++
-		if r == '\n' {
-			start = i + 1
-			e.Line++
-			e.Column = 1
-		} else {
-			e.Column++
-		}
+	at := 0
+	for range from {
+		_, size := utf8.DecodeRuneInString(src[at:])
+		at += size
 	}
-	e.Source, _, _ = strings.Cut(src[start:], "\n")
-	return e
+	start := strings.LastIndexByte(src[:at], '\n') + 1
+	line, _, _ := strings.Cut(src[start:], "\n")
+	return &Error{
+		Line: 1 + strings.Count(src[:at], "\n"), Column: 1 + utf8.RuneCountInString(src[start:at]),
+		Message: message, Hint: hint, Source: line,
+	}
 }
 
 // fromExpr turns an error of expr's parser or checker into ours.

@@ -24,6 +24,7 @@ type FactsReader struct {
 func (r *FactsReader) Read(b *record.Batch, i, j int) Facts {
 	m := &r.m
 	m.begin(b, i, j)
+	r.keys.texts = r.keys.texts[:0]
 	loadKeys(m, &r.keys)
 	f := Facts{MainType: strings.Clone(m.typeName(m.main)), Exe: strings.Clone(m.text(record.Text, m.find(&exePattern, &m.hints.exe)))}
 	for _, key := range r.keys.texts {

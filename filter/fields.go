@@ -43,7 +43,7 @@ type field struct {
 	kind kind
 	// cost says how much work load is, so that what is cheap is tried first.
 	cost int
-	load func(*Matcher, *value)
+	load func(*Matcher, *value) // is given a value that is absent
 	// each is the list that comparisons of this field run over: they hold when they
 	// hold for any of its elements. A field without has one value.
 	each string
@@ -82,23 +82,15 @@ func add(f field) { fields[f.name] = &f }
 func init() {
 	addEnvelope()
 	addSyscall()
-	for _, id := range []struct{ id, user string }{
-		{"auid", "auser"}, {"uid", "user"}, {"euid", "euser"}, {"suid", "suser"}, {"fsuid", "fsuser"},
-		{"gid", "group"}, {"egid", "egroup"}, {"sgid", "sgroup"}, {"fsgid", "fsgroup"},
-		{"oauid", "oauser"}, {"sauid", "sauser"}, {"old-auid", "old_auser"},
-	} {
-		p := newPattern(id.id)
-		isGroup := strings.HasSuffix(id.id, "gid")
-		add(field{name: strings.ReplaceAll(id.id, "-", "_"), kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.id(&p, &v.hint) }})
-		add(field{name: id.user, kind: text, cost: fromNames, load: func(m *Matcher, v *value) { v.s = m.idName(&p, &v.hint, isGroup) }})
-	}
-	for _, key := range []string{"ses", "oses", "old-ses"} {
+	for id, user := range idNames {
+		key := strings.ReplaceAll(id, "_", "-")
 		p := newPattern(key)
-		add(field{name: strings.ReplaceAll(key, "-", "_"), kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.id(&p, &v.hint) }})
+		isGroup := strings.HasSuffix(id, "gid")
+		add(numberField(key))
+		add(field{name: user, kind: text, cost: fromNames, load: func(m *Matcher, v *value) { v.s = m.idName(&p, &v.hint, isGroup) }})
 	}
-	for _, key := range []string{"pid", "ppid", "opid", "exit", "items", "sig", "list"} {
-		p := newPattern(key)
-		add(field{name: key, kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n, _ = parseInt(m.find(&p, &v.hint)) }})
+	for _, key := range []string{"ses", "oses", "old-ses", "pid", "ppid", "opid", "exit", "items", "sig", "list"} {
+		add(numberField(key))
 	}
 	for _, key := range []string{
 		"comm", "exe", "subj", "tty", "ocomm", // of the kernel
@@ -114,10 +106,10 @@ func init() {
 		"op", "pid", "reason", "res", "result", "rport", "ses", "spid", "subj", "suid", "terminal", "tty", "uid", "unit", "uuid", "vm", "vm-ctx",
 	} {
 		p := newPattern(key)
-		f := field{name: "msg." + strings.ReplaceAll(key, "-", "_"), kind: text, cost: fromAny, load: func(m *Matcher, v *value) { v.s = m.inMessage(&p) }}
-		if c := record.ClassOf([]byte(key)); c == record.UserID || c == record.Int || c == record.Session {
+		f := field{name: "msg." + strings.ReplaceAll(key, "-", "_"), kind: text, cost: fromAny, load: func(m *Matcher, v *value) { v.s = m.text(p.class, m.findMessage(&p)) }}
+		if p.class == record.UserID || p.class == record.Int || p.class == record.Session {
 			f.kind = number
-			f.load = func(m *Matcher, v *value) { v.n = m.messageNumber(&p, c == record.Int) }
+			f.load = func(m *Matcher, v *value) { v.n = readNumber(p.class, m.findMessage(&p)) }
 		}
 		add(f)
 	}
@@ -127,6 +119,19 @@ func init() {
 		}
 	}
 	slices.Sort(fieldNames)
+}
+
+// idNames are the fields of ids, and those of their names.
+var idNames = map[string]string{
+	"auid": "auser", "uid": "user", "euid": "euser", "suid": "suser", "fsuid": "fsuser",
+	"gid": "group", "egid": "egroup", "sgid": "sgroup", "fsgid": "fsgroup", "oauid": "oauser", "sauid": "sauser", "old_auid": "old_auser",
+}
+
+// numberField returns the field that is the number of key in the main record, else in
+// the first other record that has it.
+func numberField(key string) field {
+	p := newPattern(key)
+	return field{name: strings.ReplaceAll(key, "-", "_"), kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = readNumber(p.class, m.find(&p, &v.hint)) }}
 }
 
 // textField returns the field that is the text of key in the main record, else in
@@ -229,7 +234,6 @@ func orEmpty(load func(*Matcher, *value)) func(*Matcher, *value) {
 // first loads the first element of a list, "" when it has none.
 func first(load func(*Matcher, *value)) func(*Matcher, *value) {
 	return func(m *Matcher, v *value) {
-		v.s = ""
 		if load(m, v); len(v.texts) > 0 {
 			v.s = v.texts[0]
 		}

@@ -136,6 +136,7 @@ func (m *Matcher) value(slot int) *value {
 	v := &m.vals[slot]
 	if v.epoch != m.epoch {
 		v.epoch = m.epoch
+		v.n, v.s, v.texts, v.nums = 0, "", v.texts[:0], v.nums[:0]
 		m.f.slots[slot].load(m, v)
 	}
 	return v

@@ -35,17 +35,12 @@ func (c *checker) checkCall(n *ast.CallNode) operand {
 		c.fail(n, show(n)+" has no place in a filter", "")
 	}
 
-	switch callee.Value {
-	case "has_key":
-		return c.checkHasKey(n)
-	case "in_net":
-		return c.checkInNet(n)
-	case "path_under":
-		return c.checkPathUnder(n)
-	case "field":
-		return c.checkField(n)
-	case "at":
-		return c.checkTime(n)
+	check := map[string]func(*checker, *ast.CallNode) operand{
+		"has_key": (*checker).checkHasKey, "in_net": (*checker).checkInNet, "path_under": (*checker).checkPathUnder,
+		"field": (*checker).checkField, "at": (*checker).checkTime,
+	}[callee.Value]
+	if check != nil {
+		return check(c, n)
 	}
 	if f := fields[callee.Value]; f != nil {
 		c.fail(n, callee.Value+" is a field, not a function", "")

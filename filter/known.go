@@ -81,7 +81,7 @@ func isArch(name string) bool {
 
 func archNames() []string { return slices.Sorted(maps.Values(auparse.AuditArchNames)) }
 
-// familyNames are the names of address families, as decode gives them.
+// familyNames are the names of address families, as field family has them.
 var familyNames = sync.OnceValue(func() (names []string) {
 	for n := range uint16(256) {
 		if name := record.FamilyName(n); name != "" {

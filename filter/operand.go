@@ -210,7 +210,7 @@ func compare(op string, l, r operand) operand {
 	switch {
 	case l.kind == flag:
 		out.plain = false
-		out.test = compareFlags(op == "==", l.test, r.test)
+		out.test = func(m *Matcher) bool { return (l.test(m) == r.test(m)) == (op == "==") }
 	case l.kind == text && r.literal && op == "==":
 		get, want := l.text, r.s
 		out.test = func(m *Matcher) bool { return get(m) == want }
@@ -222,10 +222,6 @@ func compare(op string, l, r operand) operand {
 		out.test = comparison(op, l.number, r.number)
 	}
 	return out
-}
-
-func compareFlags(equal bool, a, b test) test {
-	return func(m *Matcher) bool { return (a(m) == b(m)) == equal }
 }
 
 // comparison compiles an operator between two values.

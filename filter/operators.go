@@ -199,12 +199,6 @@ func (c *checker) failMismatch(n *ast.BinaryNode, kl, kr kind) {
 	c.fail(b, show(a)+" is "+ka.String()+", "+show(b)+" is "+kb.String(), hint)
 }
 
-// idNames are the fields with the names of ids.
-var idNames = map[string]string{
-	"auid": "auser", "uid": "user", "euid": "euser", "suid": "suser", "fsuid": "fsuser",
-	"gid": "group", "egid": "egroup", "sgid": "sgroup", "fsgid": "fsgroup", "oauid": "oauser", "sauid": "sauser", "old_auid": "old_auser",
-}
-
 func literal(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.ArrayNode:

@@ -51,20 +51,13 @@ func HasMain(b *record.Batch, i, j int) bool {
 
 // adds reports whether records of a type only add to what another one says.
 func adds(typ uint32) bool {
-	switch typ {
-	case record.TypeObjPID, record.TypeTaskContexts, record.TypeTaskContexts + 1: // MAC_OBJ_CONTEXTS
-		return true
-	}
-	return closed(typ)
+	const objContexts = record.TypeTaskContexts + 1 // MAC_OBJ_CONTEXTS
+	return typ == record.TypeObjPID || typ == record.TypeTaskContexts || typ == objContexts || closed(typ)
 }
 
 // ofEvent reports whether each part of an event has the field.
 func (f *field) ofEvent() bool {
-	switch f.name {
-	case "node", "id", "serial", "time":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"node", "id", "serial", "time"}, f.name)
 }
 
 // ofMain reports whether the field is one of the main record.

@@ -24,7 +24,6 @@ func (m *Matcher) findType(typ uint32, p *pattern) []byte {
 
 // loadAll loads the text of a key from all PATH records.
 func (m *Matcher) loadAll(v *value, p *pattern) {
-	v.texts = v.texts[:0]
 	for k := m.i; k < m.j; k++ {
 		if m.b.Recs[k].Type != record.TypePath {
 			continue
@@ -42,7 +41,6 @@ func (m *Matcher) loadAll(v *value, p *pattern) {
 
 // loadAllNumbers loads the number of a key from all records of a system call.
 func (m *Matcher) loadAllNumbers(v *value, p *pattern) {
-	v.nums = v.nums[:0]
 	for k := m.i; k < m.j; k++ {
 		if !ofSyscall(m.b.Recs[k].Type) {
 			continue
@@ -96,7 +94,6 @@ func (m *Matcher) readArgs() {
 
 func loadArgs(m *Matcher, v *value) {
 	m.readArgs()
-	v.texts = v.texts[:0]
 	for i := 0; i < m.args.Len() && m.room(i); i++ {
 		arg, _ := m.args.Arg(i)
 		v.texts = append(v.texts, record.Alias(arg))
@@ -120,14 +117,12 @@ func (m *Matcher) sockaddr() (a record.Addr, ok bool) {
 }
 
 func loadFamily(m *Matcher, v *value) {
-	v.s = ""
 	if a, ok := m.sockaddr(); ok {
 		v.s = record.FamilyName(a.Family)
 	}
 }
 
 func loadPort(m *Matcher, v *value) {
-	v.n = 0
 	if a, ok := m.sockaddr(); ok {
 		v.n = int(a.Port)
 	}
@@ -148,8 +143,6 @@ func loadAddr(m *Matcher, v *value) {
 		v.s = record.Alias(a.Path)
 	case isIP:
 		v.s = m.hold(ip.AppendTo(m.scratch))
-	default:
-		v.s = ""
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 )
 
 func loadTypes(m *Matcher, v *value) {
-	v.texts = v.texts[:0]
 	for k := m.i; k < m.j && m.room(len(v.texts)); k++ {
 		v.texts = append(v.texts, m.typeName(k))
 	}
@@ -37,7 +36,6 @@ var keyPattern = newPattern("key")
 
 // loadKeys loads the keys of all records.
 func loadKeys(m *Matcher, v *value) {
-	v.texts = v.texts[:0]
 	for k := m.i; k < m.j; k++ {
 		if closed(m.b.Recs[k].Type) || !m.room(len(v.texts)) {
 			continue
@@ -120,7 +118,6 @@ var (
 )
 
 func loadErrno(m *Matcher, v *value) {
-	v.s = ""
 	if n, ok := parseInt(m.find(&exitPattern, &m.hints.exit)); ok && n < 0 && m.outcome() < 0 {
 		v.s = record.ErrnoNameOn(m.arch(), -n)
 	}
@@ -133,7 +130,6 @@ func (m *Matcher) arch() uint32 {
 }
 
 func loadArch(m *Matcher, v *value) {
-	v.s = ""
 	if value := m.find(&archPattern, &m.hints.arch); value != nil {
 		if v.s = record.ArchName(m.arch()); v.s == "" {
 			v.s = m.hold(append(append(m.scratch, "0x"...), value...))
@@ -150,7 +146,6 @@ func (m *Matcher) syscallNumber() int {
 }
 
 func loadSyscall(m *Matcher, v *value) {
-	v.s = ""
 	if n := m.syscallNumber(); n >= 0 {
 		v.s = record.SyscallName(m.arch(), n)
 	}
@@ -165,8 +160,6 @@ func (m *Matcher) syscallArg(p *pattern, hint *int) int {
 	n, _ := record.ParseHex(p.near(m.mainBody().text, hint))
 	return int(int64(n))
 }
-
-func (m *Matcher) id(p *pattern, hint *int) int { return parseID(m.find(p, hint)) }
 
 // idName returns the name of an id: the one that auditd added, else what Users
 // knows. An id that is not set has none.
@@ -190,18 +183,7 @@ func (m *Matcher) idName(p *pattern, hint *int, group bool) string {
 	return m.Users.User(uint32(n))
 }
 
-// inMessage returns the text of a key in the first msg='...' that has it.
-func (m *Matcher) inMessage(p *pattern) string { return m.text(p.class, m.findMessage(p)) }
-
-func (m *Matcher) messageNumber(p *pattern, plain bool) int {
-	v := m.findMessage(p)
-	if plain {
-		n, _ := parseInt(v)
-		return n
-	}
-	return parseID(v)
-}
-
+// findMessage returns the value of a key in the first msg='...' that has it.
 func (m *Matcher) findMessage(p *pattern) []byte {
 	for k := m.i; k < m.j; k++ {
 		if ofSyscall(m.b.Recs[k].Type) {

@@ -50,7 +50,6 @@ func inWords(text []byte) (v record.Verdict, ok bool) {
 
 // loadResults loads denied or granted of each record that says it.
 func loadResults(m *Matcher, v *value) {
-	v.texts = v.texts[:0]
 	for k := m.i; k < m.j; k++ {
 		if said, ok := m.verdict(k); ok && m.room(len(v.texts)) {
 			v.texts = append(v.texts, record.Alias(said.Result))
@@ -65,7 +64,6 @@ func permsOf(v record.Verdict) iter.Seq[string] {
 
 // loadPerms loads the permissions that all records name.
 func loadPerms(m *Matcher, v *value) {
-	v.texts = v.texts[:0]
 	for k := m.i; k < m.j; k++ {
 		said, _ := m.verdict(k)
 		for perm := range permsOf(said) {
