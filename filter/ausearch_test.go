@@ -109,7 +109,7 @@ func (l *log) examples() *strings.Replacer {
 	p, pp, ses := newPattern("pid"), newPattern("ppid"), newPattern("ses")
 	text := record.Parse(&l.batch, e[0]).Body
 	return strings.NewReplacer(
-		"PPID", string(pp.in(text)), "PID", string(p.in(text)), "SES", string(ses.in(text)), "SERIAL", fmt.Sprint(l.batch.Recs[e[0]].Serial),
+		"PPID", string(pp.find(text)), "PID", string(p.find(text)), "SES", string(ses.find(text)), "SERIAL", fmt.Sprint(l.batch.Recs[e[0]].Serial),
 		"SECOND", time.Unix(at, 0).UTC().Format("01/02/06 15:04:05"),
 		"FROM", time.Unix(at, 0).UTC().Format(time.RFC3339), "TO", time.Unix(at+1, 0).UTC().Format(time.RFC3339))
 }

@@ -47,8 +47,8 @@ func (c *checker) warn(n ast.Node, message, hint string) {
 	c.warnings = append(c.warnings, e)
 }
 
-// use notes that the expression mentions a field and returns its value.
-func (c *checker) use(f *field) operand {
+// useField notes that the expression mentions a field and returns its value.
+func (c *checker) useField(f *field) operand {
 	slot, ok := c.slotOf[f.name]
 	if !ok {
 		slot = c.addSlot(f)
@@ -68,7 +68,7 @@ func (c *checker) addSlot(f *field) int {
 func (c *checker) checkFlag(n ast.Node) operand {
 	o := c.check(n)
 	if o.kind != flag {
-		c.fail(n, show(n)+" is "+o.kind.String()+", not true or false", compareHint(n, o.kind))
+		c.fail(n, showNode(n)+" is "+o.kind.String()+", not true or false", compareHint(n, o.kind))
 	}
 	return o
 }
@@ -76,17 +76,17 @@ func (c *checker) checkFlag(n ast.Node) operand {
 func compareHint(n ast.Node, k kind) string {
 	switch k {
 	case number, float:
-		return "compare it, as in " + show(n) + " == 0"
+		return "compare it, as in " + showNode(n) + " == 0"
 	case text:
-		return "compare it, as in " + show(n) + ` == ""`
+		return "compare it, as in " + showNode(n) + ` == ""`
 	case texts:
-		return `ask what is in it, as in "x" in ` + show(n)
+		return `ask what is in it, as in "x" in ` + showNode(n)
 	}
 	return ""
 }
 
-// show returns a part as it may stand in a message.
-func show(n ast.Node) string { return brief(n.String(), 60) }
+// showNode returns a part as it may stand in a message.
+func showNode(n ast.Node) string { return brief(n.String(), 60) }
 
 // check checks a part and returns what evaluates it.
 func (c *checker) check(n ast.Node) operand {
@@ -127,7 +127,7 @@ func (c *checker) check(n ast.Node) operand {
 	case *ast.ChainNode:
 		c.fail(n, "?. is of no use here", `what is absent is "", 0 or unset`)
 	}
-	c.fail(n, show(n)+" has no place in a filter", "")
+	c.fail(n, showNode(n)+" has no place in a filter", "")
 	return operand{}
 }
 
@@ -143,7 +143,7 @@ func (c *checker) checkIdentifier(n *ast.IdentifierNode) operand {
 	if !ok {
 		c.failUnknown(n, n.Value)
 	}
-	return c.use(f)
+	return c.useField(f)
 }
 
 func (c *checker) failUnknown(n ast.Node, name string) {
@@ -169,7 +169,7 @@ func (c *checker) checkUnary(n *ast.UnaryNode) operand {
 	o := c.check(n.Node)
 	switch {
 	case !o.kind.isNumber():
-		c.fail(n, n.Operator+" stands before a number, and "+show(n.Node)+" is "+o.kind.String(), "")
+		c.fail(n, n.Operator+" stands before a number, and "+showNode(n.Node)+" is "+o.kind.String(), "")
 	case o.literal && n.Operator == "-":
 		return literalNumber(-o.n)
 	case o.literal:
@@ -200,23 +200,23 @@ func (c *checker) checkNegated(n ast.Node) operand {
 func (c *checker) checkMember(n *ast.MemberNode) operand {
 	of, ok := n.Node.(*ast.IdentifierNode)
 	if !ok || n.Optional {
-		c.fail(n, show(n)+" has no place in a filter", "")
+		c.fail(n, showNode(n)+" has no place in a filter", "")
 	}
 	if key, ok := n.Property.(*ast.StringNode); ok && of.Value == "msg" {
 		f, ok := fields["msg."+strings.ReplaceAll(key.Value, "-", "_")]
 		if !ok {
 			c.failUnknown(key, "msg."+key.Value)
 		}
-		return c.use(f)
+		return c.useField(f)
 	}
 
 	f, isField := fields[of.Value]
 	if isField && f.kind == texts {
-		i, ok := constant(n.Property)
+		i, ok := literalInt(n.Property)
 		if !ok {
 			c.fail(n.Property, "the place in a list is written out, as in "+of.Value+"[0]", "")
 		}
-		return c.use(elementOf(f, i))
+		return c.useField(elementOf(f, i))
 	}
 	if isField {
 		c.fail(n, of.Value+" has no parts", "")
@@ -224,12 +224,12 @@ func (c *checker) checkMember(n *ast.MemberNode) operand {
 	if _, ok := c.vars[of.Value]; !ok {
 		c.failUnknown(of, of.Value)
 	}
-	c.fail(n, show(n)+" has no place in a filter", "")
+	c.fail(n, showNode(n)+" has no place in a filter", "")
 	return operand{}
 }
 
-// constant returns the number that a node is.
-func constant(n ast.Node) (int, bool) {
+// literalInt returns the number that a node is.
+func literalInt(n ast.Node) (int, bool) {
 	switch n := n.(type) {
 	case *ast.IntegerNode:
 		return n.Value, true
@@ -277,10 +277,10 @@ func (c *checker) checkArray(n *ast.ArrayNode) operand {
 	for i, node := range n.Nodes {
 		o := c.check(node)
 		if o.kind != text && o.kind != number {
-			c.fail(node, "a list holds numbers or texts, and "+show(node)+" is "+o.kind.String(), "")
+			c.fail(node, "a list holds numbers or texts, and "+showNode(node)+" is "+o.kind.String(), "")
 		}
 		if i > 0 && o.kind != elements[0].kind {
-			c.fail(node, show(node)+" is "+o.kind.String()+" in a list that began with "+elements[0].kind.String(), "")
+			c.fail(node, showNode(node)+" is "+o.kind.String()+" in a list that began with "+elements[0].kind.String(), "")
 		}
 		elements[i] = o
 	}

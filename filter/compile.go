@@ -44,8 +44,8 @@ func Compile(src string) (f *Filter, err error) {
 	return &Filter{src: src, root: root, slots: c.slots, warnings: c.warnings}, nil
 }
 
-// checkBounds refuses what would make the parser, which is recursive, take a stack that is
-// larger than reason: it counts nodes only when they are complete.
+// checkBounds refuses what would make the parser, which is recursive, take an unreasonably large
+// stack: it counts nodes only when they are complete.
 func checkBounds(src string) {
 	if len(src) > maxSource {
 		panic(newError(src, 0, tooLong, fmt.Sprintf("at most %d bytes", maxSource)))
@@ -92,17 +92,17 @@ func checkBounds(src string) {
 // so of ((a ?: b) ?: c) ?: d.
 func checkSize(src string, root ast.Node) {
 	n := 0
-	ast.Walk(&root, visit(func(ast.Node) {
+	ast.Walk(&root, visitor(func(ast.Node) {
 		if n++; n > 2*maxNodes {
 			panic(newError(src, 0, tooLong, ""))
 		}
 	}))
 }
 
-// visit is an ast.Visitor that only looks.
-type visit func(ast.Node)
+// visitor is an ast.Visitor that only looks.
+type visitor func(ast.Node)
 
-func (v visit) Visit(n *ast.Node) { v(*n) }
+func (v visitor) Visit(n *ast.Node) { v(*n) }
 
 // part is a node of the expression as Explain shows it: what and, or and not join.
 type part struct {
@@ -126,7 +126,7 @@ func (c *checker) checkPart(n ast.Node) *part {
 			return p
 		}
 	case *ast.BinaryNode:
-		if p.op = joins(n.Operator); p.op != "" {
+		if p.op = joinOperator(n.Operator); p.op != "" {
 			p.kids = c.checkKids(p.op, n)
 			operands := make([]operand, len(p.kids))
 			for i, kid := range p.kids {
@@ -137,13 +137,13 @@ func (c *checker) checkPart(n ast.Node) *part {
 		}
 	}
 
-	p.operand = c.settle(c.checkFlag(n))
+	p.operand = c.makePlain(c.checkFlag(n))
 	return p
 }
 
 // checkKids gathers a and b and c as three parts.
 func (c *checker) checkKids(op string, n *ast.BinaryNode) (kids []*part) {
-	if left, ok := n.Left.(*ast.BinaryNode); ok && joins(left.Operator) == op {
+	if left, ok := n.Left.(*ast.BinaryNode); ok && joinOperator(left.Operator) == op {
 		kids = c.checkKids(op, left)
 	} else {
 		kids = []*part{c.checkPart(n.Left)}
@@ -151,8 +151,8 @@ func (c *checker) checkKids(op string, n *ast.BinaryNode) (kids []*part) {
 	return append(kids, c.checkPart(n.Right))
 }
 
-// joins returns and or or for an operator that is one, in whichever spelling.
-func joins(operator string) string {
+// joinOperator returns and or or for an operator that is one, in whichever spelling.
+func joinOperator(operator string) string {
 	switch operator {
 	case "and", "&&":
 		return "and"

@@ -37,7 +37,7 @@ func (m *Matcher) fromCwd(path []byte) bool {
 	c := m.lookUpCall()
 	args := c.args
 	if len(args) == 2 { // of the old name and of the new one
-		switch string(nametypePattern.in(path)) {
+		switch string(nametypePattern.find(path)) {
 		case "CREATE":
 			args = args[1:]
 		case "NORMAL":
@@ -56,7 +56,7 @@ func (m *Matcher) fromCwd(path []byte) bool {
 func (m *Matcher) lookUpCall() *call {
 	c := &m.call
 	text := m.mainBody().text
-	v := archPattern.near(text, &m.hints.arch)
+	v := archPattern.findNear(text, &m.hints.arch)
 	if v == nil {
 		*c = call{}
 		return c
@@ -88,7 +88,7 @@ func (m *Matcher) atCwd(n int) bool {
 	if n == record.NotRecorded {
 		return false
 	}
-	arg, _ := record.ParseHex(argPatterns[n].near(m.mainBody().text, &m.hints.args[n]))
+	arg, _ := record.ParseHex(argPatterns[n].findNear(m.mainBody().text, &m.hints.args[n]))
 	return int32(arg) == -100
 }
 

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestDocument: docs/filter.md has every field, helper and row of the ausearch test, names
+// TestDocumentHasEveryFieldAndHelper: docs/filter.md has every field, helper and row of the ausearch test, names
 // none that there is not, and its examples compile.
-func TestDocument(t *testing.T) {
+func TestDocumentHasEveryFieldAndHelper(t *testing.T) {
 	data, err := os.ReadFile("../docs/filter.md")
 	if err != nil {
 		t.Fatal(err)

@@ -67,7 +67,7 @@ func newError(src string, from int, message, hint string) *Error {
 	}
 }
 
-// fromExpr turns an error of expr's parser or checker into ours.
+// fromExpr turns an error of expr's parser into ours.
 func fromExpr(src string, err error) *Error {
 	e, ok := err.(*file.Error)
 	if !ok {
@@ -82,15 +82,15 @@ func fromExpr(src string, err error) *Error {
 	case strings.HasPrefix(message, "unexpected token EOF"), strings.HasPrefix(message, "unexpected end of expression"):
 		message = "the expression ends too early"
 	case strings.HasPrefix(message, "unexpected token "):
-		message = "unexpected " + token(strings.TrimPrefix(message, "unexpected token "))
+		message = "unexpected " + tokenText(strings.TrimPrefix(message, "unexpected token "))
 	case strings.Contains(message, "exceeds maximum allowed nodes"):
 		message = tooLong
 	}
 	return newError(src, e.From, oneLine(message), hint)
 }
 
-// token shows Operator("&") of a message of expr's parser as "&".
-func token(s string) string {
+// tokenText shows Operator("&") of a message of expr's parser as "&".
+func tokenText(s string) string {
 	if open, end := strings.IndexByte(s, '('), strings.LastIndexByte(s, ')'); open > 0 && end > open {
 		return s[open+1 : end]
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestErrors(t *testing.T) {
+func TestErrorsSayWhereAndWhatToWrite(t *testing.T) {
 	for _, c := range []struct {
 		src          string
 		line, column int
@@ -140,8 +140,8 @@ func TestErrorShowsTheLine(t *testing.T) {
 	}
 }
 
-// TestHostileExpressions: whatever is asked to be compiled is refused or compiled soon.
-func TestHostileExpressions(t *testing.T) {
+// TestHostileExpressionsAreRefusedSoon: whatever is asked to be compiled is refused or compiled soon.
+func TestHostileExpressionsAreRefusedSoon(t *testing.T) {
 	many := func(s string, n int) string { return strings.Repeat(s, n) }
 	for _, c := range []struct {
 		name, src string
@@ -188,8 +188,8 @@ func TestHostileExpressions(t *testing.T) {
 	}
 }
 
-// TestWarnings: a name that the tables do not have may be of a newer kernel.
-func TestWarnings(t *testing.T) {
+// TestUnknownSystemCallIsAWarning: a name that the tables do not have may be of a newer kernel.
+func TestUnknownSystemCallIsAWarning(t *testing.T) {
 	for _, c := range []struct {
 		src  string
 		want []string

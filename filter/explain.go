@@ -27,7 +27,7 @@ func (m *Matcher) Explain(b *record.Batch, i, j int) []Step {
 	if !b.Recs[i].HasID() {
 		return []Step{{Expr: brief(m.f.src, 200), Value: true, Err: ErrUnread, Decided: true}}
 	}
-	m.begin(b, i, j)
+	m.beginEvent(b, i, j)
 	var steps []Step
 	m.explain(m.f.root, 0, true, &steps)
 	return steps

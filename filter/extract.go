@@ -14,8 +14,8 @@ import (
 // int of 32 bits, where it becomes -1 as the ids do that are read.
 var unset = func() int { n := int64(record.Unset); return int(n) }()
 
-// maxList bounds a list. An event with more (an execve may have more arguments) is
-// not judged by a part of it: that is an error, and keeps it.
+// maxList bounds a list. Of an event with more (an execve may have more arguments) no part is
+// asked: that is an error, and the event is kept.
 const maxList = 16384
 
 var errLongList = errors.New("filter: the event has more than " + strconv.Itoa(maxList) + " paths, keys or arguments")
@@ -28,23 +28,23 @@ type body struct {
 	twins bool   // the record is of an ENRICHED stream
 }
 
-// Kernel records of system calls: 13xx. All that a user may have chosen is in quotes or in
-// hex in them, so that " key=" is found where the field is and nowhere else
+// ofSyscall reports whether a type is one of the kernel's for system calls, 13xx. All that a user
+// may have chosen is in quotes or in hex in them, so that " key=" is found where the field is and nowhere else
 // (kernel/audit.c, audit_log_untrustedstring); but see mayHoldBlanks. Records of programs are
 // not so.
 func ofSyscall(typ uint32) bool { return typ >= 1300 && typ <= 1399 }
 
-// main returns the main record, cut.
+// mainBody returns the main record, cut up.
 func (m *Matcher) mainBody() *body {
 	if !m.mainCut {
-		m.cut(&m.mainRec, m.main)
+		m.cutRecord(&m.mainRec, m.main)
 		m.mainCut = true
 	}
 	return &m.mainRec
 }
 
-// cut cuts record k.
-func (m *Matcher) cut(p *body, k int) {
+// cutRecord cuts record k into p.
+func (m *Matcher) cutRecord(p *body, k int) {
 	rec := &m.b.Recs[k]
 	if ofSyscall(rec.Type) && rec.HasID() {
 		// The header may stay: no field of those that are searched for is in it, and
@@ -122,38 +122,38 @@ func newPattern(key string) pattern {
 	return p
 }
 
-// in returns the value of the pattern's key in text, nil when it is not there. Nothing in text
+// find returns the value of the pattern's key in text, nil when it is not there. Nothing in text
 // may have blanks within quotes.
-func (p *pattern) in(text []byte) []byte {
-	at := p.place(text)
+func (p *pattern) find(text []byte) []byte {
+	at := p.valueStart(text)
 	if at < 0 {
 		return nil
 	}
-	return p.value(text[at:])
+	return p.readValue(text[at:])
 }
 
-// place returns where the value of the key begins, -1 when it is not there.
-func (p *pattern) place(text []byte) int {
+// valueStart returns where the value of the key begins, -1 when it is not there.
+func (p *pattern) valueStart(text []byte) int {
 	if n := len(p.needle) - 1; len(text) >= n && string(text[:n]) == p.needle[1:] {
 		return n
 	}
 	return p.search(text, 0)
 }
 
-// inRecord returns the value of the pattern's key in the text of a record of some type, nil
+// findInRecord returns the value of the pattern's key in the text of a record of some type, nil
 // when it is not there. What looks like a field within the quotes of another is none.
-func (p *pattern) inRecord(typ uint32, text []byte) []byte {
+func (p *pattern) findInRecord(typ uint32, text []byte) []byte {
 	if typ == record.TypeLogin {
-		return p.inText(text, true)
+		return p.findInText(text, true)
 	}
-	at := p.place(text)
+	at := p.valueStart(text)
 	switch {
 	case at < 0:
 		return nil
 	case mayHoldBlanks(typ, text[:at]):
-		return p.inText(text, false)
+		return p.findInText(text, false)
 	}
-	return p.value(text[at:])
+	return p.readValue(text[at:])
 }
 
 // mayHoldBlanks reports whether quotes in the text of a record of some type may have blanks in
@@ -162,21 +162,21 @@ func mayHoldBlanks(typ uint32, text []byte) bool {
 	return bytes.IndexByte(text, '\'') >= 0 || (!ofSyscall(typ) && bytes.IndexByte(text, '"') >= 0)
 }
 
-// near is in for the text of a SYSCALL record, in which a key stands once and where it
+// findNear is find for the text of a SYSCALL record, in which a key stands once and where it
 // stood in the record before, give or take a few bytes: that is where to look first.
-func (p *pattern) near(text []byte, hint *int) []byte {
+func (p *pattern) findNear(text []byte, hint *int) []byte {
 	at := -1
 	if from := *hint - len(p.needle) - 16; from > 0 && from < len(text) {
 		at = p.search(text, from)
 	}
 	if at < 0 {
-		at = p.place(text)
+		at = p.valueStart(text)
 	}
 	if at < 0 {
 		return nil
 	}
 	*hint = at
-	return p.value(text[at:])
+	return p.readValue(text[at:])
 }
 
 // search returns where the value of the key begins, looking from a place in text on; -1
@@ -190,24 +190,24 @@ func (p *pattern) search(text []byte, from int) int {
 			return -1
 		}
 		at += k
-		if p.stands(text[at-p.rare:]) {
+		if p.beginsAt(text[at-p.rare:]) {
 			return at - p.rare + len(p.needle)
 		}
 	}
 	return -1
 }
 
-// stands reports whether text begins with the needle.
-func (p *pattern) stands(text []byte) bool {
+// beginsAt reports whether text begins with the needle.
+func (p *pattern) beginsAt(text []byte) bool {
 	if len(text) >= 8 && binary.LittleEndian.Uint64(text)&p.mask != p.head {
 		return false
 	}
 	return len(text) >= len(p.needle) && ((len(text) >= 8 && len(p.needle) <= 8) || string(text[:len(p.needle)]) == p.needle)
 }
 
-// value returns the value that text begins with; never nil. A quoted one ends with the next quote,
+// readValue returns the value that text begins with; never nil. A quoted one ends with the next quote,
 // whatever follows: where the next record has run into it, the filter still finds what it asks for.
-func (p *pattern) value(text []byte) []byte {
+func (p *pattern) readValue(text []byte) []byte {
 	if len(text) > 1 && text[0] == '"' {
 		if k := bytes.IndexByte(text[1:], '"'); k >= 0 {
 			return text[: k+2 : k+2]
@@ -222,9 +222,9 @@ func (p *pattern) value(text []byte) []byte {
 	return text[:n:n]
 }
 
-// inText returns the value of a key in any text, nil without. In a LOGIN record older kernels have
+// findInText returns the value of a key in any text, nil without. In a LOGIN record older kernels have
 // other names for some fields.
-func (p *pattern) inText(text []byte, login bool) []byte {
+func (p *pattern) findInText(text []byte, login bool) []byte {
 	s := record.Scan(text)
 	for s.Next() {
 		name := record.Alias(s.Key)
@@ -267,14 +267,14 @@ func (m *Matcher) find(p *pattern, hint *int) []byte {
 func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 	main := m.mainBody()
 	if m.b.Recs[m.main].Type == record.TypeSyscall {
-		if v := p.near(main.text, hint); v != nil {
+		if v := p.findNear(main.text, hint); v != nil {
 			return v, main
 		}
-	} else if v := p.inRecord(m.b.Recs[m.main].Type, main.text); v != nil {
+	} else if v := p.findInRecord(m.b.Recs[m.main].Type, main.text); v != nil {
 		return v, main
 	}
 	if main.msg != nil {
-		if v := p.inText(main.msg, false); v != nil {
+		if v := p.findInText(main.msg, false); v != nil {
 			return v, main
 		}
 	}
@@ -283,11 +283,11 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 			continue
 		}
 		r := &m.other
-		m.cut(r, k)
-		if v := p.inRecord(m.b.Recs[k].Type, r.text); v != nil {
+		m.cutRecord(r, k)
+		if v := p.findInRecord(m.b.Recs[k].Type, r.text); v != nil {
 			return v, r
 		}
-		if v := p.inText(r.msg, false); v != nil {
+		if v := p.findInText(r.msg, false); v != nil {
 			return v, r
 		}
 	}
@@ -325,13 +325,13 @@ func (m *Matcher) text(class record.Class, v []byte) string {
 		return ""
 	}
 	if out, ok := record.AppendUnhex(m.scratch, v); ok {
-		return m.hold(out)
+		return m.holdText(out)
 	}
 	return record.Alias(v)
 }
 
-// hold returns what has been appended to the scratch as text of this event.
-func (m *Matcher) hold(appended []byte) string {
+// holdText returns what has been appended to the scratch as text of this event.
+func (m *Matcher) holdText(appended []byte) string {
 	text := appended[len(m.scratch):]
 	m.scratch = appended
 	return record.Alias(text)
@@ -370,7 +370,7 @@ func readNumber(class record.Class, v []byte) int {
 	return n
 }
 
-func b2i(b bool) int {
+func flagNumber(b bool) int {
 	if b {
 		return 1
 	}
@@ -382,5 +382,5 @@ func (m *Matcher) typeName(k int) string {
 	if m.b.Recs[k].Type == 0 {
 		return ""
 	}
-	return m.hold(m.b.AppendType(m.scratch, k))
+	return m.holdText(m.b.AppendType(m.scratch, k))
 }

@@ -23,7 +23,7 @@ type FactsReader struct {
 // Read returns the facts of the event that records i..j-1 of b are.
 func (r *FactsReader) Read(b *record.Batch, i, j int) Facts {
 	m := &r.m
-	m.begin(b, i, j)
+	m.beginEvent(b, i, j)
 	r.keys.texts = r.keys.texts[:0]
 	loadKeys(m, &r.keys)
 	f := Facts{MainType: strings.Clone(m.typeName(m.main)), Exe: strings.Clone(m.text(record.Text, m.find(&exePattern, &m.hints.exe)))}

@@ -67,8 +67,8 @@ const (
 	fromNames  = 30
 	fromArgs   = 60
 	regexCost  = 100
-	// settledCost is that of what is settled as a whole: it may fail, and so comes last.
-	settledCost = 1000
+	// lastCost is that of what is settled as a whole: it may fail, and so comes last.
+	lastCost = 1000
 )
 
 // fields are those that expressions may mention by their names.
@@ -77,7 +77,7 @@ var fields = make(map[string]*field)
 // fieldNames are the names of fields, for suggestions.
 var fieldNames []string
 
-func add(f field) { fields[f.name] = &f }
+func addField(f field) { fields[f.name] = &f }
 
 func init() {
 	addEnvelope()
@@ -86,18 +86,18 @@ func init() {
 		key := strings.ReplaceAll(id, "_", "-")
 		p := newPattern(key)
 		isGroup := strings.HasSuffix(id, "gid")
-		add(numberField(key))
-		add(field{name: user, kind: text, cost: fromNames, load: func(m *Matcher, v *value) { v.s = m.idName(&p, &v.hint, isGroup) }})
+		addField(numberField(key))
+		addField(field{name: user, kind: text, cost: fromNames, load: func(m *Matcher, v *value) { v.s = m.idName(&p, &v.hint, isGroup) }})
 	}
 	for _, key := range []string{"ses", "oses", "old-ses", "pid", "ppid", "opid", "exit", "items", "sig", "list"} {
-		add(numberField(key))
+		addField(numberField(key))
 	}
 	for _, key := range []string{
 		"comm", "exe", "subj", "tty", "ocomm", // of the kernel
 		"acct", "op", "res", "hostname", "terminal", "cmd", "unit", "grantors", // of programs
 		"obj", "scontext", "tcontext", "tclass", "permissive", "apparmor", "operation", "profile", // of security modules
 	} {
-		add(textField(key, key, fromMain))
+		addField(textField(key, key, fromMain))
 	}
 	addPaths()
 	addOthers()
@@ -111,7 +111,7 @@ func init() {
 			f.kind = number
 			f.load = func(m *Matcher, v *value) { v.n = readNumber(p.class, m.findMessage(&p)) }
 		}
-		add(f)
+		addField(f)
 	}
 	for name := range fields {
 		if !strings.HasSuffix(name, "*") {
@@ -144,31 +144,31 @@ func textField(name, key string, cost int) field {
 // addEnvelope adds what is known of an event without its fields.
 func addEnvelope() {
 	typeNames := func() []string { return recordTypes }
-	add(field{name: "type", kind: text, cost: fromHeader, each: "types*", known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
-	add(field{name: "types", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
-	add(field{name: "types*", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
+	addField(field{name: "type", kind: text, cost: fromHeader, each: "types*", known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
+	addField(field{name: "types", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
+	addField(field{name: "types*", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
 	fields["record_types"] = fields["types"]
-	add(field{name: "main_type", kind: text, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
+	addField(field{name: "main_type", kind: text, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
 	addList("key", "keys", fromKeys, loadKeys)
-	add(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(m.b.Node(m.main)) }})
-	add(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Serial) }})
-	add(field{name: "time", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Millis) }})
-	add(field{name: "id", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(record.Parse(m.b, m.main).ID) }})
-	add(field{name: "recovered", kind: flag, cost: fromHeader, load: loadRecovered})
-	add(field{name: "incomplete", kind: flag, cost: fromHeader, load: loadIncomplete})
+	addField(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(m.b.Node(m.main)) }})
+	addField(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Serial) }})
+	addField(field{name: "time", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Millis) }})
+	addField(field{name: "id", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(record.Parse(m.b, m.main).ID) }})
+	addField(field{name: "recovered", kind: flag, cost: fromHeader, load: loadRecovered})
+	addField(field{name: "incomplete", kind: flag, cost: fromHeader, load: loadIncomplete})
 }
 
 // addSyscall adds the fields of SYSCALL records that are not shown as they stand.
 func addSyscall() {
-	add(field{name: "success", kind: flag, cost: fromMain, load: func(m *Matcher, v *value) { v.n = b2i(m.outcome() > 0) }})
-	add(field{name: "failed", kind: flag, cost: fromMain, load: func(m *Matcher, v *value) { v.n = b2i(m.outcome() < 0) }})
-	add(field{name: "errno", kind: text, cost: fromMain, known: isErrno, names: errnoNames, load: loadErrno})
-	add(field{name: "syscall", kind: text, cost: fromMain, known: isSyscall, names: syscallNames, grows: true, load: loadSyscall})
-	add(field{name: "syscall_number", kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.syscallNumber() }})
-	add(field{name: "arch", kind: text, cost: fromMain, known: isArch, names: archNames, load: loadArch})
+	addField(field{name: "success", kind: flag, cost: fromMain, load: func(m *Matcher, v *value) { v.n = flagNumber(m.outcome() > 0) }})
+	addField(field{name: "failed", kind: flag, cost: fromMain, load: func(m *Matcher, v *value) { v.n = flagNumber(m.outcome() < 0) }})
+	addField(field{name: "errno", kind: text, cost: fromMain, known: isErrno, names: errnoNames, load: loadErrno})
+	addField(field{name: "syscall", kind: text, cost: fromMain, known: isSyscall, names: syscallNames, grows: true, load: loadSyscall})
+	addField(field{name: "syscall_number", kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.syscallNumber() }})
+	addField(field{name: "arch", kind: text, cost: fromMain, known: isArch, names: archNames, load: loadArch})
 	for _, key := range []string{"a0", "a1", "a2", "a3"} {
 		p := newPattern(key)
-		add(field{name: key, kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.syscallArg(&p, &v.hint) }})
+		addField(field{name: key, kind: number, cost: fromMain, load: func(m *Matcher, v *value) { v.n = m.syscallArg(&p, &v.hint) }})
 	}
 }
 
@@ -185,13 +185,13 @@ func addPaths() {
 		if p.class == record.UserID {
 			absent = unset
 		}
-		add(field{name: many, kind: numbers, cost: fromAny, load: func(m *Matcher, v *value) { m.loadAllNumbers(v, &p) }})
-		add(field{name: many + "*", kind: numbers, cost: fromAny, load: func(m *Matcher, v *value) {
+		addField(field{name: many, kind: numbers, cost: fromAny, load: func(m *Matcher, v *value) { m.loadAllNumbers(v, &p) }})
+		addField(field{name: many + "*", kind: numbers, cost: fromAny, load: func(m *Matcher, v *value) {
 			if m.loadAllNumbers(v, &p); len(v.nums) == 0 {
 				v.nums = append(v.nums, absent)
 			}
 		}})
-		add(field{name: key, kind: number, cost: fromAny, each: many + "*", load: func(m *Matcher, v *value) {
+		addField(field{name: key, kind: number, cost: fromAny, each: many + "*", load: func(m *Matcher, v *value) {
 			v.n = absent
 			if m.loadAllNumbers(v, &p); len(v.nums) > 0 {
 				v.n = v.nums[0]
@@ -202,23 +202,23 @@ func addPaths() {
 
 // addOthers adds what comes from records of other types.
 func addOthers() {
-	add(field{name: "cwd", kind: text, cost: fromAny, load: func(m *Matcher, v *value) { v.s = m.cwd() }})
-	add(field{name: "args", kind: texts, cost: fromArgs, load: loadArgs})
-	add(field{name: "argc", kind: number, cost: fromArgs, load: loadArgc})
-	add(field{name: "proctitle", kind: text, cost: fromAny, load: loadProctitle})
-	add(field{name: "family", kind: text, cost: fromAny, known: isFamily, names: familyNames, load: loadFamily})
-	add(field{name: "addr", kind: text, cost: fromAny, load: loadAddr})
-	add(field{name: "port", kind: number, cost: fromAny, load: loadPort})
-	add(field{name: "seresult", kind: text, cost: fromAny, each: "seresults*", load: first(loadResults)})
-	add(field{name: "seresults*", kind: texts, cost: fromAny, load: orEmpty(loadResults)})
-	add(field{name: "seperms", kind: texts, cost: fromAny, load: loadPerms})
+	addField(field{name: "cwd", kind: text, cost: fromAny, load: func(m *Matcher, v *value) { v.s = m.cwd() }})
+	addField(field{name: "args", kind: texts, cost: fromArgs, load: loadArgs})
+	addField(field{name: "argc", kind: number, cost: fromArgs, load: loadArgc})
+	addField(field{name: "proctitle", kind: text, cost: fromAny, load: loadProctitle})
+	addField(field{name: "family", kind: text, cost: fromAny, known: isFamily, names: familyNames, load: loadFamily})
+	addField(field{name: "addr", kind: text, cost: fromAny, load: loadAddr})
+	addField(field{name: "port", kind: number, cost: fromAny, load: loadPort})
+	addField(field{name: "seresult", kind: text, cost: fromAny, each: "seresults*", load: firstOf(loadResults)})
+	addField(field{name: "seresults*", kind: texts, cost: fromAny, load: orEmpty(loadResults)})
+	addField(field{name: "seperms", kind: texts, cost: fromAny, load: loadPerms})
 }
 
 // addList adds a field that can have several values in an event, and the list of them.
 func addList(one, many string, cost int, load func(*Matcher, *value)) {
-	add(field{name: many, kind: texts, cost: cost, load: load})
-	add(field{name: many + "*", kind: texts, cost: cost, load: orEmpty(load)})
-	add(field{name: one, kind: text, cost: cost, each: many + "*", load: first(load)})
+	addField(field{name: many, kind: texts, cost: cost, load: load})
+	addField(field{name: many + "*", kind: texts, cost: cost, load: orEmpty(load)})
+	addField(field{name: one, kind: text, cost: cost, each: many + "*", load: firstOf(load)})
 }
 
 // orEmpty makes a list that has nothing have an empty text: what is absent compares
@@ -231,8 +231,8 @@ func orEmpty(load func(*Matcher, *value)) func(*Matcher, *value) {
 	}
 }
 
-// first loads the first element of a list, "" when it has none.
-func first(load func(*Matcher, *value)) func(*Matcher, *value) {
+// firstOf loads the first element of a list, "" when it has none.
+func firstOf(load func(*Matcher, *value)) func(*Matcher, *value) {
 	return func(m *Matcher, v *value) {
 		if load(m, v); len(v.texts) > 0 {
 			v.s = v.texts[0]

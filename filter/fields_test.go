@@ -34,7 +34,7 @@ func event(bodies ...string) []string {
 	return bodies
 }
 
-func TestFields(t *testing.T) {
+func TestFieldsHaveWhatTheRecordsSay(t *testing.T) {
 	login := event("USER_LOGIN pid=1 uid=0 auid=1000 ses=2 subj=x msg='op=login id=1001 acct=\"o'brien\" exe=\"/usr/sbin/sshd\" hostname=? addr=10.1.2.3 terminal=sshd res=failed'\x1dUID=\"root\" AUID=\"bob\"")
 	user := event(`ADD_USER pid=1 uid=0 auid=1000 ses=2 msg='op=adding user acct=726F6F74 exe="/usr/sbin/useradd" hostname=? addr=? terminal=? res=success'`)
 	open := event(
@@ -109,8 +109,8 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// TestNumbers compares at the edges, with the number on either side.
-func TestNumbers(t *testing.T) {
+// TestNumbersCompareAtTheirEdges compares at the edges, with the number on either side.
+func TestNumbersCompareAtTheirEdges(t *testing.T) {
 	for _, x := range []int{-2, -1, 0, 999, 1000, 1001} {
 		of := event(fmt.Sprintf("SYSCALL arch=c000003e syscall=1 exit=%d", x), fmt.Sprintf("PATH inode=%d", x))
 		for _, name := range []string{"exit", "inode"} {
@@ -129,8 +129,8 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// TestSearch: the search finds a key where a plain one does.
-func TestSearch(t *testing.T) {
+// TestSearchFindsWhatAPlainOneFinds: the search finds a key where a plain one does.
+func TestSearchFindsWhatAPlainOneFinds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPattern(rapid.SampledFrom([]string{"uid", "auid", "ppid", "exe", "hostname", "a0", "old-auid"}).Draw(t, "key"))
 		pieces := rapid.SliceOfN(rapid.SampledFrom([]string{" ", "=", "a", "u", "uid", "auid=", "p", "ppid", "e", "exe=", "hostname", "hostnam_=", "0", " hostname=x", " hostnam_=y", " uid=7", " old-auid=1"}), 0, 20).Draw(t, "text")
@@ -147,13 +147,13 @@ func TestSearch(t *testing.T) {
 			want = from + k + len(p.needle)
 		}
 		hint := from + len(p.needle) + 16
-		if p.near([]byte(text), &hint); want >= 0 && hint != want {
+		if p.findNear([]byte(text), &hint); want >= 0 && hint != want {
 			t.Errorf("%q in %q from %d: %d, want %d", p.needle, text, from, hint, want)
 		}
 	})
 }
 
-func TestFlagsOfRecords(t *testing.T) {
+func TestRecoveredAndIncompleteNeedTheirFlags(t *testing.T) {
 	l := lines(t, cat...)
 	m := mustCompile(t, `recovered and incomplete`).New()
 	all := func() bool {
@@ -182,7 +182,7 @@ type known struct{}
 func (known) User(uid uint32) string  { return fmt.Sprintf("user%d", uid) }
 func (known) Group(gid uint32) string { return fmt.Sprintf("group%d", gid) }
 
-func TestNames(t *testing.T) {
+func TestNamesComeFromAuditdOrTheHost(t *testing.T) {
 	const raw = "type=SYSCALL msg=audit(1795298317.864:1): arch=c000003e syscall=1 auid=1000 uid=4294967295 gid=5"
 	for _, c := range []struct {
 		record, src string
@@ -220,19 +220,19 @@ func TestSearchAgreesWithTheScanner(t *testing.T) {
 		m := mustCompile(t, "true").New()
 		hints := make([]int, len(patterns))
 		for _, e := range l.events {
-			m.begin(&l.batch, e[0], e[1])
+			m.beginEvent(&l.batch, e[0], e[1])
 			for k := e[0]; k < e[1]; k++ {
 				var p body
-				m.cut(&p, k)
+				m.cutRecord(&p, k)
 				want := scanned(record.Parse(&l.batch, k).Body)
 				for i := range patterns {
 					key := patterns[i].key
-					got := patterns[i].in(p.text)
+					got := patterns[i].find(p.text)
 					if l.batch.Recs[k].Type == record.TypeSyscall {
-						got = patterns[i].near(p.text, &hints[i])
+						got = patterns[i].findNear(p.text, &hints[i])
 					}
 					if got == nil {
-						got = patterns[i].inText(p.msg, false)
+						got = patterns[i].findInText(p.msg, false)
 					}
 					w, ok := want[key]
 					if (got != nil) != ok || string(got) != w {
@@ -262,7 +262,7 @@ func scanned(text []byte) map[string]string {
 		if string(s.Key) == "msg" && len(s.Value) > 0 && s.Value[0] == '\'' {
 			at := bytes.Index(text, []byte("msg='"))
 			msg = bytes.TrimSuffix(text[at+len("msg='"):], []byte("'"))
-			break // a cut record has fields of the program behind it
+			break // after it a truncated record has fields of the program
 		}
 		if _, ok := out[string(s.Key)]; !ok {
 			out[string(s.Key)] = string(s.Value)

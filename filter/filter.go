@@ -47,17 +47,16 @@ type Matcher struct {
 	main    int // the record whose fields come first
 	mainCut bool
 	mainRec body
-	other   body // one that is looked at
+	other   body // another record, which is being looked at
 
-	// Values are read when they are asked for first: those with the present epoch
-	// are there.
+	// A value is read when it is asked for first. Those of this event have the present epoch.
 	epoch uint64
 	vals  []value
 	// elem is what # stands for in any(LIST, ...): a predicate has no other inside.
 	elem    string
 	elemNum int
 	err     error  // the first of this event
-	taken   int    // bytes that + and lists have taken for it
+	taken   int    // bytes that + and lists have taken for this event
 	scratch []byte // decoded text of this event
 	args    record.Args
 	addr    []byte // bytes of a socket address
@@ -65,7 +64,7 @@ type Matcher struct {
 	call    call
 }
 
-// value is the value of a field: which member it is in is said by its kind.
+// value is the value of a field, in the member that the field's kind says.
 type value struct {
 	epoch uint64
 	hint  int // where it was in the SYSCALL record before
@@ -76,7 +75,7 @@ type value struct {
 	nums  []int
 }
 
-// hints are where fields were that are not values themselves.
+// hints are where the fields that others are made of stood in the SYSCALL record before.
 type hints struct {
 	success, res, exit, arch, syscall, cwd, exe, addr int
 	args                                              [4]int
@@ -87,16 +86,15 @@ func (f *Filter) New() *Matcher {
 	return &Matcher{f: f, vals: make([]value, len(f.slots))}
 }
 
-// Renew returns a Matcher like m that remembers nothing, for the case that m is not to be trusted any
-// more.
+// Renew returns a Matcher like m that remembers nothing: after a panic m cannot be trusted any more.
 func (m *Matcher) Renew() *Matcher {
 	next := m.f.New()
 	next.Users, next.Local = m.Users, m.Local
 	return next
 }
 
-// ErrUnread is Keep's error of a record without a readable header: what it is, is not known,
-// so every filter keeps it.
+// ErrUnread is Keep's error for a record without a readable header. It cannot be known what such
+// a record is, so every filter keeps it.
 var ErrUnread = errors.New("filter: the record has no type and id that can be read")
 
 // Keep reports whether the filter keeps the event that records i..j-1 of b are. An
@@ -108,7 +106,7 @@ func (m *Matcher) Keep(b *record.Batch, i, j int) (bool, error) {
 	if !b.Recs[i].HasID() {
 		return true, ErrUnread
 	}
-	m.begin(b, i, j)
+	m.beginEvent(b, i, j)
 	keep := m.f.root.test(m)
 	if m.err != nil {
 		return true, m.err
@@ -116,8 +114,8 @@ func (m *Matcher) Keep(b *record.Batch, i, j int) (bool, error) {
 	return keep, nil
 }
 
-// begin turns to an event.
-func (m *Matcher) begin(b *record.Batch, i, j int) {
+// beginEvent turns to an event.
+func (m *Matcher) beginEvent(b *record.Batch, i, j int) {
 	m.b, m.i, m.j = b, i, j
 	m.mainCut, m.err, m.taken = false, nil, 0
 	m.epoch++
@@ -142,8 +140,8 @@ func (m *Matcher) value(slot int) *value {
 	return v
 }
 
-// fail notes an error of this event.
-func (m *Matcher) fail(err error) {
+// noteError notes an error of this event.
+func (m *Matcher) noteError(err error) {
 	if m.err == nil {
 		m.err = err
 	}
@@ -151,11 +149,11 @@ func (m *Matcher) fail(err error) {
 
 var errTaken = errors.New("filter: the expression takes more than " + strconv.Itoa(maxTaken) + " bytes for the event")
 
-// take reports whether an expression may take so much more memory for this event.
-func (m *Matcher) take(bytes int) bool {
+// takeMemory reports whether an expression may take so much more memory for this event.
+func (m *Matcher) takeMemory(bytes int) bool {
 	if m.taken += bytes; m.taken <= maxTaken {
 		return true
 	}
-	m.fail(errTaken)
+	m.noteError(errTaken)
 	return false
 }

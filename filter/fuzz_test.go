@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzCompile: any text is compiled or refused with a place in it, soon, and what is
-// compiled judges any event.
+// compiled can be asked of any event.
 func FuzzCompile(f *testing.F) {
 	for _, a := range asked {
 		f.Add(a.filter)
@@ -54,7 +54,7 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
-// FuzzKeep: any records are judged, by expressions that mention every field.
+// FuzzKeep: any records are filtered, by expressions that mention every field.
 func FuzzKeep(f *testing.F) {
 	for _, e := range odd {
 		f.Add([]byte(strings.Join(e, "\n") + "\n"))

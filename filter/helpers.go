@@ -32,7 +32,7 @@ var builtins = map[string][]kind{
 func (c *checker) checkCall(n *ast.CallNode) operand {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
-		c.fail(n, show(n)+" has no place in a filter", "")
+		c.fail(n, showNode(n)+" has no place in a filter", "")
 	}
 
 	check := map[string]func(*checker, *ast.CallNode) operand{
@@ -68,7 +68,7 @@ func (c *checker) literals(n *ast.CallNode, from int) []string {
 	for _, a := range n.Arguments[from:] {
 		s, ok := a.(*ast.StringNode)
 		if !ok {
-			c.fail(a, show(a)+" has to be text in quotes here", "write "+helpers[name])
+			c.fail(a, showNode(a)+" has to be text in quotes here", "write "+helpers[name])
 		}
 		out = append(out, s.Value)
 	}
@@ -78,9 +78,9 @@ func (c *checker) literals(n *ast.CallNode, from int) []string {
 // checkHasKey makes has_key("x", "y") of "x" in keys or "y" in keys.
 func (c *checker) checkHasKey(n *ast.CallNode) operand {
 	keys := c.literals(n, 0)
-	has := contains(literalText(keys[0]), c.use(fields["keys"]))
+	has := contains(literalText(keys[0]), c.useField(fields["keys"]))
 	for _, key := range keys[1:] {
-		has = join("or", has, contains(literalText(key), c.use(fields["keys"])))
+		has = join("or", has, contains(literalText(key), c.useField(fields["keys"])))
 	}
 	return has
 }
@@ -114,7 +114,7 @@ func (c *checker) checkInNet(n *ast.CallNode) operand {
 	nets := c.literals(n, 1)
 	addr := c.check(n.Arguments[0])
 	if addr.kind != text {
-		c.fail(n.Arguments[0], "in_net takes an address, and "+show(n.Arguments[0])+" is "+addr.kind.String(), "write "+helpers["in_net"])
+		c.fail(n.Arguments[0], "in_net takes an address, and "+showNode(n.Arguments[0])+" is "+addr.kind.String(), "write "+helpers["in_net"])
 	}
 
 	var set netset
@@ -147,7 +147,7 @@ func (c *checker) checkPathUnder(n *ast.CallNode) operand {
 		dirs[i] = path.Clean(dir)
 	}
 	name := "path_under(" + strings.Join(dirs, "\x00") + ")"
-	return c.use(&field{name: name, kind: flag, cost: 2 * fromAny, load: func(m *Matcher, v *value) { v.n = m.under(dirs) }})
+	return c.useField(&field{name: name, kind: flag, cost: 2 * fromAny, load: func(m *Matcher, v *value) { v.n = m.liesUnder(dirs) }})
 }
 
 func (c *checker) checkField(n *ast.CallNode) operand {
@@ -159,7 +159,7 @@ func (c *checker) checkField(n *ast.CallNode) operand {
 	if key == "" || strings.ContainsAny(key, " =\"'") {
 		c.fail(n.Arguments[0], strconv.Quote(brief(key, 60))+" cannot be the name of a field", "")
 	}
-	return c.use(&field{name: "field(" + key + ")", kind: text, cost: 3 * fromAny, load: func(m *Matcher, v *value) { v.s = m.anyField(key) }})
+	return c.useField(&field{name: "field(" + key + ")", kind: text, cost: 3 * fromAny, load: func(m *Matcher, v *value) { v.s = m.anyField(key) }})
 }
 
 // timeLayouts are how times may be written; without a zone they are local.
@@ -197,7 +197,7 @@ func (c *checker) checkBuiltin(n *ast.BuiltinNode) operand {
 	}
 	for i, arg := range args {
 		if arg.kind != takes[i] && (n.Name != "len" || arg.kind.elem() == none) {
-			c.fail(n.Arguments[i], n.Name+" takes "+takes[i].String()+", and "+show(n.Arguments[i])+" is "+arg.kind.String(), "")
+			c.fail(n.Arguments[i], n.Name+" takes "+takes[i].String()+", and "+showNode(n.Arguments[i])+" is "+arg.kind.String(), "")
 		}
 	}
 	return c.apply(n, args)
@@ -237,7 +237,7 @@ func (c *checker) parse(n ast.Node, arg operand) func(*Matcher) int {
 		}
 		i, err := strconv.Atoi(s)
 		if err != nil {
-			m.fail(c.evalError(n, oneLine("invalid operation: int("+s+")")))
+			m.noteError(c.evalError(n, oneLine("invalid operation: int("+s+")")))
 		}
 		return i
 	}
@@ -250,10 +250,10 @@ func (c *checker) checkQuantifier(n *ast.BuiltinNode) operand {
 	}
 	list := c.check(n.Arguments[0])
 	if list.kind.elem() == none {
-		c.fail(n.Arguments[0], n.Name+" takes a list, and "+show(n.Arguments[0])+" is "+list.kind.String(), "")
+		c.fail(n.Arguments[0], n.Name+" takes a list, and "+showNode(n.Arguments[0])+" is "+list.kind.String(), "")
 	}
 	if len(n.Arguments) == 1 {
-		c.fail(n, n.Name+" takes a condition for the elements", "write "+n.Name+"("+show(n.Arguments[0])+`, # == "x")`)
+		c.fail(n, n.Name+" takes a condition for the elements", "write "+n.Name+"("+showNode(n.Arguments[0])+`, # == "x")`)
 	}
 	p, ok := n.Arguments[1].(*ast.PredicateNode)
 	if !ok {

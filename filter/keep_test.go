@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestErrorKeeps: an event that cannot be judged is kept, and why is said.
-func TestErrorKeeps(t *testing.T) {
+// TestEventThatCannotBeEvaluatedIsKept: and the error says why.
+func TestEventThatCannotBeEvaluatedIsKept(t *testing.T) {
 	args := []string{"EXECVE argc=20000"}
 	for i := range 20000 {
 		if i%500 == 0 && i > 0 {
@@ -81,9 +81,9 @@ func TestErrorKeeps(t *testing.T) {
 	}
 }
 
-// TestCheapFirst: what is dear, and may fail, is not looked at when something cheap
+// TestCheapPartsAreEvaluatedFirst: what is dear, and may fail, is not looked at when something cheap
 // decides, wherever it stands.
-func TestCheapFirst(t *testing.T) {
+func TestCheapPartsAreEvaluatedFirst(t *testing.T) {
 	for _, src := range []string{
 		`int(tty) == 5 and key == "exec"`, `int(tty) == 5 and uid == 0 and type == "AVC"`, `not (int(tty) == 5 or key == "priv")`, `(int(tty) == 5 or exe == "x") and not (key in ["priv"] and auid == 1000)`,
 	} {
@@ -94,9 +94,9 @@ func TestCheapFirst(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded: a Matcher keeps no more than an event needs, and not much of what
+// TestMatcherKeepsLittleMemory: a Matcher keeps no more than an event needs, and not much of what
 // a large one took.
-func TestMemoryIsBounded(t *testing.T) {
+func TestMatcherKeepsLittleMemory(t *testing.T) {
 	small := lines(t, event("SYSCALL arch=c000003e syscall=1 comm=6120620A exe="+strings.Repeat("61", 100))...)
 	large := lines(t, event("USER_CMD msg='cmd="+strings.Repeat("61", 30000)+"'")...)
 	m := mustCompile(t, `comm == "a" or exe == "b" or cmd == "c" or msg.cmd == "d" or field("cmd") == "e"`).New()
@@ -114,7 +114,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestNothingIsKept(t *testing.T) {
+func TestEmptyEventIsKept(t *testing.T) {
 	m := mustCompile(t, "false").New()
 	l := lines(t, cat...)
 	if keep, err := m.Keep(&l.batch, 2, 2); !keep || err != nil {
@@ -125,7 +125,7 @@ func TestNothingIsKept(t *testing.T) {
 	}
 }
 
-func TestExplain(t *testing.T) {
+func TestExplainSaysWhatDecided(t *testing.T) {
 	for _, c := range []struct{ src, want string }{
 		{`key in ["exec", "priv"] && auid >= 1000 && auid != unset`, `
 * yes key in ["exec", "priv"] && auid >= 1000 && auid != unset
@@ -172,9 +172,9 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestFilterIsShared: Matchers of one Filter do not disturb each other; for the race
+// TestMatchersShareAFilter: Matchers of one Filter do not disturb each other; for the race
 // detector.
-func TestFilterIsShared(t *testing.T) {
+func TestMatchersShareAFilter(t *testing.T) {
 	f := mustCompile(t, `key in ["priv"] and auid == 1000 and path_under("/etc") and in_net("10.0.0.1", "10.0.0.0/8") and lower(comm) == "cat" and exe matches "cat$"`)
 	var wait sync.WaitGroup
 	for range 4 {

@@ -28,7 +28,7 @@ func numberOf(o operand) func(*Matcher) int  { return o.number }
 // valuesOf returns the values of all elements.
 func valuesOf[V any](elements []operand, get func(operand) func(*Matcher) V) func(*Matcher) []V {
 	return func(m *Matcher) []V {
-		if !m.take(16 * len(elements)) { // as long as a text's header
+		if !m.takeMemory(16 * len(elements)) { // as long as a text's header
 			return nil
 		}
 		return evaluate(m, elements, get)

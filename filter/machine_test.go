@@ -58,7 +58,7 @@ func (x *machine) Visit(node *ast.Node) {
 		}
 	case *ast.MemberNode:
 		name := fieldName(n.Node.(*ast.IdentifierNode))
-		if i, ok := constant(n.Property); ok {
+		if i, ok := literalInt(n.Property); ok {
 			with = x.variable(elementOf(fields[name], i))
 		} else {
 			with = x.variable(fields["msg."+n.Property.(*ast.StringNode).Value])
@@ -154,9 +154,9 @@ func fieldName(variable *ast.IdentifierNode) string {
 	return strings.TrimPrefix(variable.Value, "our ")
 }
 
-// TestAgreesWithExpr: an expression means what it means to expr, in whichever order its parts
+// TestFilterAgreesWithExpr: an expression means what it means to expr, in whichever order its parts
 // are evaluated.
-func TestAgreesWithExpr(t *testing.T) {
+func TestFilterAgreesWithExpr(t *testing.T) {
 	l := world(t)
 	kept, refused, failed, unsure := 0, 0, 0, 0
 	rapid.Check(t, func(rt *rapid.T) {

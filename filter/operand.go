@@ -21,7 +21,7 @@ type operand struct {
 
 	// What is plain cannot fail but in reading fields, and counts a path_under that is not sure
 	// as what keeps the event; so it may be evaluated in any order. The rest is settled as a
-	// whole, see settle.
+	// whole, see makePlain.
 	plain bool
 	cost  int
 	slots []int // that it mentions, in order
@@ -81,7 +81,7 @@ func (o operand) load(m *Matcher, v *value) {
 	case text:
 		v.s = o.text(m)
 	case flag:
-		v.n = b2i(o.test(m))
+		v.n = flagNumber(o.test(m))
 	case texts:
 		v.texts = o.texts(m)
 	case numbers:
@@ -107,9 +107,9 @@ func derive(k kind, of ...operand) operand {
 	return out
 }
 
-// settle makes a plain operand of any that is true or false: all fields are read first, and
+// makePlain makes a plain operand of any that is true or false: all fields are read first, and
 // one that is not sure leaves the whole not sure. What may fail comes last.
-func (c *checker) settle(o operand) operand {
+func (c *checker) makePlain(o operand) operand {
 	var slots []int
 	for _, slot := range o.slots {
 		if !slices.Contains(slots, slot) {
@@ -122,7 +122,7 @@ func (c *checker) settle(o operand) operand {
 	}
 
 	inner, favour := o.test, !c.negative
-	o.plain, o.cost = true, settledCost
+	o.plain, o.cost = true, lastCost
 	o.test = func(m *Matcher) bool {
 		for _, slot := range slots {
 			if v := m.value(slot); v.n == notSure && m.f.slots[slot].kind == flag {

@@ -11,7 +11,7 @@ import (
 )
 
 func (c *checker) checkBinary(n *ast.BinaryNode) operand {
-	if op := joins(n.Operator); op != "" {
+	if op := joinOperator(n.Operator); op != "" {
 		l := c.checkFlag(n.Left)
 		return join(op, l, c.checkFlag(n.Right))
 	}
@@ -87,7 +87,7 @@ func (c *checker) remainder(n ast.Node, l, r operand) operand {
 	out.number = func(m *Matcher) int {
 		a, b := l.number(m), r.number(m)
 		if b == 0 {
-			m.fail(failed)
+			m.noteError(failed)
 			return 0
 		}
 		return a % b
@@ -104,7 +104,7 @@ func concatenate(l, r operand) operand {
 	out := derive(text, l, r)
 	out.text = func(m *Matcher) string {
 		a, b := l.text(m), r.text(m)
-		if !m.take(len(a) + len(b)) { // a let of a let of a let would double without end
+		if !m.takeMemory(len(a) + len(b)) { // a let of a let of a let would double without end
 			return ""
 		}
 		return a + b
@@ -136,9 +136,9 @@ func (c *checker) checkComparison(n *ast.BinaryNode) operand {
 	case list == nil, list.kind == texts && strings.ContainsAny(n.Operator, "<>"): // in the order of texts the first one counts
 		return compare(n.Operator, l, r)
 	case n.Operator == "==":
-		return contains(other, c.use(list))
+		return contains(other, c.useField(list))
 	case n.Operator == "!=":
-		return negate(contains(other, c.use(list)))
+		return negate(contains(other, c.useField(list)))
 	case l.each() != nil:
 		return c.overEach(n, l, func(o operand) operand { return compare(n.Operator, o, r) })
 	}
@@ -163,13 +163,13 @@ func (c *checker) overEach(n ast.Node, o operand, test func(operand) operand) op
 	if c.element != none {
 		c.fail(n, "in any(LIST, ...) this would be a list within a list", "compare with == or move it outside")
 	}
-	return quantify("any", c.use(list), test(elementOperand(list.kind.elem(), nil)))
+	return quantify("any", c.useField(list), test(elementOperand(list.kind.elem(), nil)))
 }
 
 // failMismatch says that two parts cannot be compared, and what could be.
 func (c *checker) failMismatch(n *ast.BinaryNode, kl, kr kind) {
 	a, b, ka, kb := n.Left, n.Right, kl, kr
-	if literal(a) && !literal(b) {
+	if isLiteral(a) && !isLiteral(b) {
 		a, b, ka, kb = b, a, kb, ka
 	}
 	hint := ""
@@ -185,26 +185,26 @@ func (c *checker) failMismatch(n *ast.BinaryNode, kl, kr kind) {
 			hint = "for the name write " + idNames[id.Value] + " " + n.Operator + " " + strconv.Quote(brief(s.Value, 40))
 		}
 	case ka == text && kb == number:
-		if i, ok := constant(b); ok {
+		if i, ok := literalInt(b); ok {
 			hint = "compare it with " + strconv.Quote(strconv.Itoa(i))
 		}
 		if id, ok := a.(*ast.IdentifierNode); ok && id.Value == "syscall" {
-			hint = "write syscall_number " + n.Operator + " " + show(b)
+			hint = "write syscall_number " + n.Operator + " " + showNode(b)
 		}
 	case ka == flag:
-		hint = "write " + show(a) + " or not " + show(a)
+		hint = "write " + showNode(a) + " or not " + showNode(a)
 	case ka.elem() != none:
-		hint = "write " + show(b) + " in " + show(a)
+		hint = "write " + showNode(b) + " in " + showNode(a)
 	}
-	c.fail(b, show(a)+" is "+ka.String()+", "+show(b)+" is "+kb.String(), hint)
+	c.fail(b, showNode(a)+" is "+ka.String()+", "+showNode(b)+" is "+kb.String(), hint)
 }
 
-func literal(n ast.Node) bool {
+func isLiteral(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.ArrayNode:
 		return true
 	case *ast.UnaryNode:
-		return literal(n.Node)
+		return isLiteral(n.Node)
 	}
 	return false
 }
@@ -252,14 +252,14 @@ func (c *checker) checkIn(n *ast.BinaryNode) operand {
 	case elem == none:
 		hint := ""
 		if r.kind == text {
-			hint = "write " + show(n.Right) + " contains " + show(n.Left) + ", or == for all of it"
+			hint = "write " + showNode(n.Right) + " contains " + showNode(n.Left) + ", or == for all of it"
 		}
-		c.fail(n.Right, "in takes a list, and "+show(n.Right)+" is "+r.kind.String(), hint)
+		c.fail(n.Right, "in takes a list, and "+showNode(n.Right)+" is "+r.kind.String(), hint)
 	case l.kind.elem() != none:
-		c.fail(n.Left, show(n.Left)+" is a list itself", "write any("+show(n.Left)+", # in "+show(n.Right)+")")
+		c.fail(n.Left, showNode(n.Left)+" is a list itself", "write any("+showNode(n.Left)+", # in "+showNode(n.Right)+")")
 	case elem != l.kind:
 		hint := map[kind]string{number: "write the numbers without quotes", text: "write the texts in quotes"}[l.kind]
-		c.fail(n.Right, show(n.Left)+" is "+l.kind.String()+", and the list holds "+elem.String(), hint)
+		c.fail(n.Right, showNode(n.Left)+" is "+l.kind.String()+", and the list holds "+elem.String(), hint)
 	}
 
 	l, r = c.checkNames(r.field, n.Left, l), c.checkNames(l.field, n.Right, r)
@@ -269,15 +269,15 @@ func (c *checker) checkIn(n *ast.BinaryNode) operand {
 // checkInRange makes two comparisons of x in from..to: a list of all numbers between could
 // have any length.
 func (c *checker) checkInRange(n *ast.BinaryNode, l operand, ends *ast.BinaryNode) operand {
-	lo, lok := constant(ends.Left)
-	hi, hok := constant(ends.Right)
+	lo, lok := literalInt(ends.Left)
+	hi, hok := literalInt(ends.Right)
 	switch {
 	case !lok || !hok:
 		c.fail(ends, "the ends of a range are numbers that are written out", "as in uid in 1000..1999")
 	case lo > hi:
 		c.fail(ends, "nothing is in a range that ends before it begins", "")
 	case l.kind != number:
-		c.fail(n.Left, show(n.Left)+" is "+l.kind.String()+", and a range holds numbers", "")
+		c.fail(n.Left, showNode(n.Left)+" is "+l.kind.String()+", and a range holds numbers", "")
 	}
 
 	return c.overEach(n, l, func(o operand) operand {
@@ -289,11 +289,11 @@ func (c *checker) checkInRange(n *ast.BinaryNode, l operand, ends *ast.BinaryNod
 func (c *checker) checkSearch(n *ast.BinaryNode) operand {
 	l, r := c.check(n.Left), c.check(n.Right)
 	if l.kind.elem() != none {
-		c.fail(n.Left, show(n.Left)+" is a list", "write any("+show(n.Left)+", # "+n.Operator+" "+show(n.Right)+")")
+		c.fail(n.Left, showNode(n.Left)+" is a list", "write any("+showNode(n.Left)+", # "+n.Operator+" "+showNode(n.Right)+")")
 	}
 	for i, side := range []ast.Node{n.Left, n.Right} {
 		if k := []kind{l.kind, r.kind}[i]; k != text {
-			c.fail(side, n.Operator+" takes texts, and "+show(side)+" is "+k.String(), "")
+			c.fail(side, n.Operator+" takes texts, and "+showNode(side)+" is "+k.String(), "")
 		}
 	}
 

@@ -6,23 +6,20 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// Of an event that is given in parts a filter sees one part at a time. What the others
-// say is not known then, and neither is whatever rests on that: it counts as what lets the
-// event through. So "and" leaves a part out only where something that is known is false.
-
-// MayKeep is Keep for a part of an event: more of it is to come or has been given:
-// whether the filter may keep the whole. What the part's main record says is known, if it
-// has one, see HasMain; and so are node, id and time.
+// MayKeep reports whether the filter may keep the event that records i..j-1 of b are a part of. What
+// other parts say is not known, and neither is anything that depends on it: it counts as what keeps
+// the event, so that "and" drops the part only where something that is known is false. What the
+// part's main record says is known, if it has one (HasMain), and so are node, id and time.
 func (m *Matcher) MayKeep(b *record.Batch, i, j int) (bool, error) {
 	if i >= j || !b.Recs[i].HasID() {
 		return true, nil
 	}
-	m.begin(b, i, j)
+	m.beginEvent(b, i, j)
 	may := m.may(m.f.root, HasMain(b, i, j), true)
 	return may || m.err != nil, m.err
 }
 
-// may evaluates p with what is known. The rest counts as favour.
+// may evaluates p with what is known. What is not known counts as favour.
 func (m *Matcher) may(p *part, main, favour bool) bool {
 	switch p.op {
 	case "not":

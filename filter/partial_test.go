@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestDirectoryDescriptors: a name that is relative to an open directory may lie anywhere,
+// TestNamesInAnOpenDirectoryAreNotSure: a name that is relative to an open directory may lie anywhere,
 // and so path_under keeps the event, under not as well.
-func TestDirectoryDescriptors(t *testing.T) {
+func TestNamesInAnOpenDirectoryAreNotSure(t *testing.T) {
 	const at, at64 = "ffffff9c", "ffffffffffffff9c"
 	call := func(arch, nr, args string, paths ...string) []string {
 		out := []string{"SYSCALL arch=" + arch + " syscall=" + nr + " success=yes exit=3 " + args + ` items=1 pid=2 auid=1000 exe="/tmp/x" key="fim"`, `CWD cwd="/home/evil"`}
@@ -70,8 +70,8 @@ func TestDirectoryDescriptors(t *testing.T) {
 	}
 }
 
-// TestUnreadIsKept: nobody knows what a record without a header is.
-func TestUnreadIsKept(t *testing.T) {
+// TestRecordWithoutHeaderIsKept: what such a record is cannot be known.
+func TestRecordWithoutHeaderIsKept(t *testing.T) {
 	for _, text := range []string{
 		"no record", "", "type=DAEMON_ERR op=format-enriched msg=NULL res=failed", "type=SYSCALL msg=lost", "node=h1 node=h1 type=USER_CMD msg=audit(1.000:1): pid=1",
 		"node=CentOS 7.7 type=USER_CMD msg=audit(1.000:1): pid=1", "type=USER_CMD msg=audit(1.000:4294967296): pid=1", "type=USER_CMD msg=audit(1.00:4): pid=1",
@@ -89,8 +89,8 @@ func TestUnreadIsKept(t *testing.T) {
 	}
 }
 
-// TestMayKeep: what a part of an event does not say lets it through.
-func TestMayKeep(t *testing.T) {
+// TestPartIsDroppedOnlyForWhatIsKnown: what a part of an event does not say lets it through.
+func TestPartIsDroppedOnlyForWhatIsKnown(t *testing.T) {
 	head := event(`SYSCALL arch=c000003e syscall=59 success=yes exit=0 items=2 pid=2 auid=1000 uid=0 exe="/bin/rm" key="k"`, `EXECVE argc=3 a0="rm"`)
 	tail := event(`CWD cwd="/x"`, `PATH item=0 name="/bin/rm" inode=1 nametype=NORMAL`, `PROCTITLE proctitle="rm"`)
 	for _, c := range []struct {

@@ -13,8 +13,8 @@ func (m *Matcher) findType(typ uint32, p *pattern) []byte {
 	for k := m.i; k < m.j; k++ {
 		if m.b.Recs[k].Type == typ {
 			var r body
-			m.cut(&r, k)
-			if v := p.in(r.text); v != nil {
+			m.cutRecord(&r, k)
+			if v := p.find(r.text); v != nil {
 				return v
 			}
 		}
@@ -29,9 +29,9 @@ func (m *Matcher) loadAll(v *value, p *pattern) {
 			continue
 		}
 		var r body
-		m.cut(&r, k)
-		if s := p.in(r.text); s != nil && string(s) != "(null)" {
-			if !m.room(len(v.texts)) {
+		m.cutRecord(&r, k)
+		if s := p.find(r.text); s != nil && string(s) != "(null)" {
+			if !m.hasRoom(len(v.texts)) {
 				return
 			}
 			v.texts = append(v.texts, m.text(p.class, s))
@@ -46,9 +46,9 @@ func (m *Matcher) loadAllNumbers(v *value, p *pattern) {
 			continue
 		}
 		var r body
-		m.cut(&r, k)
-		s := p.inRecord(m.b.Recs[k].Type, r.text)
-		if s == nil || !m.room(len(v.nums)) {
+		m.cutRecord(&r, k)
+		s := p.findInRecord(m.b.Recs[k].Type, r.text)
+		if s == nil || !m.hasRoom(len(v.nums)) {
 			continue
 		}
 		if p.class == record.UserID {
@@ -74,7 +74,7 @@ func loadProctitle(m *Matcher, v *value) {
 	}
 
 	from := len(m.scratch)
-	v.s = m.hold(append(m.scratch, v.s...)) // a copy, because the record is not ours to change
+	v.s = m.holdText(append(m.scratch, v.s...)) // a copy, because the record is not ours to change
 	for i, c := range m.scratch[from:] {
 		if c == 0 {
 			m.scratch[from+i] = ' '
@@ -94,7 +94,7 @@ func (m *Matcher) readArgs() {
 
 func loadArgs(m *Matcher, v *value) {
 	m.readArgs()
-	for i := 0; i < m.args.Len() && m.room(i); i++ {
+	for i := 0; i < m.args.Len() && m.hasRoom(i); i++ {
 		arg, _ := m.args.Arg(i)
 		v.texts = append(v.texts, record.Alias(arg))
 	}
@@ -138,18 +138,18 @@ func loadAddr(m *Matcher, v *value) {
 	}
 	switch ip, isIP := netip.AddrFromSlice(a.Addr); {
 	case len(a.Path) > 0 && a.Path[0] == 0: // abstract: written as ss(8) does
-		v.s = m.hold(append(append(m.scratch, '@'), a.Path[1:]...))
+		v.s = m.holdText(append(append(m.scratch, '@'), a.Path[1:]...))
 	case len(a.Path) > 0:
 		v.s = record.Alias(a.Path)
 	case isIP:
-		v.s = m.hold(ip.AppendTo(m.scratch))
+		v.s = m.holdText(ip.AppendTo(m.scratch))
 	}
 }
 
-// under reports whether a path of the event or its executable is one of dirs or lies in
+// liesUnder reports whether a path of the event or its executable is one of dirs or lies in
 // one. dirs are clean and absolute. A path whose directory is not known, or an open
 // file whose name is not, makes it not sure.
-func (m *Matcher) under(dirs []string) int {
+func (m *Matcher) liesUnder(dirs []string) int {
 	if exe := m.text(record.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
 		return isUnder
 	}
@@ -160,8 +160,8 @@ func (m *Matcher) under(dirs []string) int {
 			continue
 		}
 		var r body
-		m.cut(&r, k)
-		name := m.text(record.Text, namePattern.in(r.text))
+		m.cutRecord(&r, k)
+		name := m.text(record.Text, namePattern.find(r.text))
 		if name == "" {
 			nameless = true
 			continue
@@ -210,11 +210,11 @@ func (m *Matcher) anyField(key string) string {
 		typ := m.b.Recs[k].Type
 		r := body{text: record.Parse(m.b, k).Body}
 		if !ofSyscall(typ) {
-			m.cut(&r, k)
+			m.cutRecord(&r, k)
 		}
 		p := pattern{key: key, class: record.ClassIn(typ, []byte(key))}
 		for _, text := range [2][]byte{r.text, r.msg} {
-			if v := p.inText(text, typ == record.TypeLogin); v != nil {
+			if v := p.findInText(text, typ == record.TypeLogin); v != nil {
 				return m.text(p.class, v)
 			}
 		}

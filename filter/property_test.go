@@ -268,9 +268,9 @@ func (l *log) text(e [2]int) string {
 	return strings.Join(out, "\n")
 }
 
-// TestOrderIsOfNoMatter: one Matcher gives for an event what a new one gives, whatever
+// TestEventsBeforeDoNotMatter: one Matcher gives for an event what a new one gives, whatever
 // it has seen before.
-func TestOrderIsOfNoMatter(t *testing.T) {
+func TestEventsBeforeDoNotMatter(t *testing.T) {
 	l := world(t)
 	for _, a := range asked {
 		src := strings.NewReplacer("PPID", "1", "PID", "1", "SERIAL", "1", "SES", "1", "FROM", "2026-11-21", "TO", "2026-11-22").Replace(a.filter)

@@ -2,8 +2,8 @@ package filter
 
 import "testing"
 
-// TestFieldsWithinQuotes: what looks like a field within the quotes of another is none.
-func TestFieldsWithinQuotes(t *testing.T) {
+// TestFieldsWithinQuotesAreNotFound: what looks like a field within the quotes of another is none.
+func TestFieldsWithinQuotesAreNotFound(t *testing.T) {
 	for _, c := range []struct {
 		body string
 		srcs []string
@@ -34,8 +34,8 @@ func TestFieldsWithinQuotes(t *testing.T) {
 	}
 }
 
-// TestValuesOfJSON: what json writes for a value without a name can be compared with.
-func TestValuesOfJSON(t *testing.T) {
+// TestValuesOfJSONCanBeComparedWith: what json writes for a value without a name can be compared with.
+func TestValuesOfJSONCanBeComparedWith(t *testing.T) {
 	for src, of := range map[string][]string{
 		`errno == "ERESTARTSYS"`:                event(`SYSCALL arch=c000003e syscall=0 success=no exit=-512`),
 		`errno in ["EINTR", "ERESTARTNOHAND"]`:  event(`SYSCALL arch=8 syscall=4003 success=no exit=-514`),

@@ -12,7 +12,7 @@ import (
 )
 
 // log is the records of a stream, and its events: the records of the same node, time
-// and serial, laid one behind the other.
+// and serial, one after the other.
 type log struct {
 	batch  record.Batch
 	events [][2]int

@@ -10,26 +10,26 @@ import (
 )
 
 func loadTypes(m *Matcher, v *value) {
-	for k := m.i; k < m.j && m.room(len(v.texts)); k++ {
+	for k := m.i; k < m.j && m.hasRoom(len(v.texts)); k++ {
 		v.texts = append(v.texts, m.typeName(k))
 	}
 }
 
-// room reports whether a list may grow.
-func (m *Matcher) room(n int) bool {
+// hasRoom reports whether a list may grow.
+func (m *Matcher) hasRoom(n int) bool {
 	if n < maxList {
 		return true
 	}
-	m.fail(errLongList)
+	m.noteError(errLongList)
 	return false
 }
 
 func loadRecovered(m *Matcher, v *value) {
-	v.n = b2i(slices.ContainsFunc(m.b.Recs[m.i:m.j], func(r record.Record) bool { return r.Flags&record.FromLog != 0 }))
+	v.n = flagNumber(slices.ContainsFunc(m.b.Recs[m.i:m.j], func(r record.Record) bool { return r.Flags&record.FromLog != 0 }))
 }
 
 func loadIncomplete(m *Matcher, v *value) {
-	v.n = b2i(m.b.Recs[m.j-1].Flags&record.Partial != 0)
+	v.n = flagNumber(m.b.Recs[m.j-1].Flags&record.Partial != 0)
 }
 
 var keyPattern = newPattern("key")
@@ -37,14 +37,14 @@ var keyPattern = newPattern("key")
 // loadKeys loads the keys of all records.
 func loadKeys(m *Matcher, v *value) {
 	for k := m.i; k < m.j; k++ {
-		if closed(m.b.Recs[k].Type) || !m.room(len(v.texts)) {
+		if closed(m.b.Recs[k].Type) || !m.hasRoom(len(v.texts)) {
 			continue
 		}
 		p := &m.other
 		if k == m.main {
 			p = m.mainBody()
 		} else {
-			m.cut(p, k)
+			m.cutRecord(p, k)
 		}
 		m.addKeys(v, lastKey(m.b.Recs[k].Type, p.text))
 	}
@@ -62,9 +62,9 @@ func lastKey(typ uint32, text []byte) []byte {
 		return nil
 	}
 	if typ == record.TypeSyscall {
-		return keyPattern.in(text)
+		return keyPattern.find(text)
 	}
-	return keyPattern.inRecord(typ, text)
+	return keyPattern.findInRecord(typ, text)
 }
 
 // addKeys adds the keys of one key=. Several are separated by 0x01, and so in hex.
@@ -77,7 +77,7 @@ func (m *Matcher) addKeys(v *value, value []byte) {
 		v.texts = append(v.texts, all)
 		return
 	}
-	for m.room(len(v.texts)) {
+	for m.hasRoom(len(v.texts)) {
 		one, rest, more := strings.Cut(all, string(rune(record.KeySeparator)))
 		v.texts = append(v.texts, one)
 		if !more {
@@ -132,7 +132,7 @@ func (m *Matcher) arch() uint32 {
 func loadArch(m *Matcher, v *value) {
 	if value := m.find(&archPattern, &m.hints.arch); value != nil {
 		if v.s = record.ArchName(m.arch()); v.s == "" {
-			v.s = m.hold(append(append(m.scratch, "0x"...), value...))
+			v.s = m.holdText(append(append(m.scratch, "0x"...), value...))
 		}
 	}
 }
@@ -157,7 +157,7 @@ func (m *Matcher) syscallArg(p *pattern, hint *int) int {
 	if m.b.Recs[m.main].Type != record.TypeSyscall {
 		return 0
 	}
-	n, _ := record.ParseHex(p.near(m.mainBody().text, hint))
+	n, _ := record.ParseHex(p.findNear(m.mainBody().text, hint))
 	return int(int64(n))
 }
 
@@ -190,8 +190,8 @@ func (m *Matcher) findMessage(p *pattern) []byte {
 			continue
 		}
 		var r body
-		m.cut(&r, k)
-		if v := p.inText(r.msg, false); v != nil {
+		m.cutRecord(&r, k)
+		if v := p.findInText(r.msg, false); v != nil {
 			return v
 		}
 	}

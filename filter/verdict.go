@@ -20,7 +20,7 @@ func (m *Matcher) verdict(k int) (v record.Verdict, ok bool) {
 	}
 
 	var r body
-	m.cut(&r, k)
+	m.cutRecord(&r, k)
 	texts := [2][]byte{r.text, r.msg}
 	if words {
 		for _, text := range texts {
@@ -30,7 +30,7 @@ func (m *Matcher) verdict(k int) (v record.Verdict, ok bool) {
 		}
 	}
 	for _, text := range texts {
-		if result := seresultPattern.inText(text, false); result != nil {
+		if result := seresultPattern.findInText(text, false); result != nil {
 			return record.Verdict{Result: bytes.Trim(result, `"'`)}, true
 		}
 	}
@@ -51,7 +51,7 @@ func inWords(text []byte) (v record.Verdict, ok bool) {
 // loadResults loads denied or granted of each record that says it.
 func loadResults(m *Matcher, v *value) {
 	for k := m.i; k < m.j; k++ {
-		if said, ok := m.verdict(k); ok && m.room(len(v.texts)) {
+		if said, ok := m.verdict(k); ok && m.hasRoom(len(v.texts)) {
 			v.texts = append(v.texts, record.Alias(said.Result))
 		}
 	}
@@ -67,7 +67,7 @@ func loadPerms(m *Matcher, v *value) {
 	for k := m.i; k < m.j; k++ {
 		said, _ := m.verdict(k)
 		for perm := range permsOf(said) {
-			if !m.room(len(v.texts)) {
+			if !m.hasRoom(len(v.texts)) {
 				return
 			}
 			v.texts = append(v.texts, perm)

@@ -7,8 +7,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestVerdict: what SELinux says in the words of a record can be asked for.
-func TestVerdict(t *testing.T) {
+// TestSELinuxVerdictIsFound: what SELinux says in the words of a record can be asked for.
+func TestSELinuxVerdictIsFound(t *testing.T) {
 	const fields = `pid=1 comm="x" scontext=a:b:c:s0 tcontext=d:e:f:s0 tclass=process permissive=0`
 	for _, c := range []struct {
 		of   []string
@@ -46,8 +46,8 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// TestOldLogin: the ids of a LOGIN are those of the login, whatever the kernel calls them.
-func TestOldLogin(t *testing.T) {
+// TestOldLoginNamesAreThoseOfToday: the ids of a LOGIN are those of the login, whatever the kernel calls them.
+func TestOldLoginNamesAreThoseOfToday(t *testing.T) {
 	want := []string{`auid == 701`, `old_auid == 700`, `ses == 12286`, `old_ses == 6793`, `uid == 0`, `pid == 28281`,
 		`field("auid") == "701"`, `field("old-auid") == "700"`, `field("ses") == "12286"`}
 	for _, body := range []string{
@@ -79,8 +79,8 @@ func TestOldLogin(t *testing.T) {
 	}
 }
 
-// TestNamesOfNobody: a program does not get its own names taken for auditd's.
-func TestNamesOfNobody(t *testing.T) {
+// TestForgedNamesAreNotBelieved: a program does not get its own names taken for auditd's.
+func TestForgedNamesAreNotBelieved(t *testing.T) {
 	const forged = `UID="evil" AUID="evil"`
 	for _, c := range []struct{ line, user, exe string }{
 		{"pid=1 uid=0 auid=0 msg='op='\x1d" + forged + " exe=\"/x\"'\x1dUID=\"root\" AUID=\"root\"", "root", "/x"},
@@ -105,8 +105,8 @@ func TestNamesOfNobody(t *testing.T) {
 	}
 }
 
-// TestErrnoOfTheArch: a number that means something else on the arch has no name.
-func TestErrnoOfTheArch(t *testing.T) {
+// TestErrnoNameIsThatOfTheArch: a number that means something else on the arch has no name.
+func TestErrnoNameIsThatOfTheArch(t *testing.T) {
 	for src, of := range map[string][]string{
 		`errno == "ECONNREFUSED"`:  event(`SYSCALL arch=c00000f3 syscall=203 success=no exit=-111`),
 		`errno == ""`:              event(`SYSCALL arch=80000008 syscall=5041 success=no exit=-111`),
@@ -161,8 +161,8 @@ func TestVerdictsAllocateNothing(t *testing.T) {
 	}
 }
 
-// TestRecordsRunTogether: what a damaged record still shows is found, so that the event is kept.
-func TestRecordsRunTogether(t *testing.T) {
+// TestDamagedRecordStillMatches: what a damaged record still shows is found, so that the event is kept.
+func TestDamagedRecordStillMatches(t *testing.T) {
 	for _, c := range []struct{ record, src string }{
 		{`SYSCALL arch=c000003e syscall=42 success=yes exit=0 pid=1 exe="/usr/bin/python3.11" key="net"type=SOCKADDR msg=audit(1.002:3): saddr=0100`, `key == "net"`},
 		{`PROCTITLE proctitle="whoami"4/ld-linux-x86-64.so.2" inode=657545`, `proctitle == "whoami"`},
