@@ -4,8 +4,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// end says that the records before j end here.
-func (e *Encoder) end(j int) {
+// endRecords says that the records before j end here.
+func (e *Encoder) endRecords(j int) {
 	for len(e.ends) < j {
 		e.ends = append(e.ends, uint32(len(e.buf)))
 	}
@@ -13,15 +13,15 @@ func (e *Encoder) end(j int) {
 
 // appendEvent appends the event that record i begins, nothing when it begins none.
 func (e *Encoder) appendEvent(dst []byte, batch record.Batch, i int) []byte {
-	b := e.begin(batch)
+	b := e.beginBatch(batch)
 	if i > 0 && !endsEvent(b, i-1) {
 		return dst
 	}
 	return e.events.AppendEvent(dst, b, i, EventEnd(b, i))
 }
 
-// begin turns to a batch.
-func (e *Encoder) begin(b record.Batch) *record.Batch {
+// beginBatch turns to a batch.
+func (e *Encoder) beginBatch(b record.Batch) *record.Batch {
 	if e.events == nil && e.Format.Events() {
 		e.events = e.NewEvents()
 	}

@@ -130,8 +130,8 @@ type HostNames struct {
 	Local string // node= of its own records where auditd writes one: ids of other hosts are not looked up
 }
 
-// refresh takes names that have changed.
-func (e *Encoder) refresh() {
+// refreshNames takes names that have changed.
+func (e *Encoder) refreshNames() {
 	if e.Host == nil {
 		return
 	}
@@ -150,7 +150,7 @@ type Encoded struct {
 // Encode returns the records of b one after the other, of padded frames maybe only the
 // first of them. A string stream that nothing is to be added to costs no copy.
 func (e *Encoder) Encode(b record.Batch) Encoded {
-	e.refresh()
+	e.refreshNames()
 	if e.untouched(b) {
 		from := b.Recs[0].Off
 		return Encoded{Bytes: b.Buf[from : from+e.ends[len(e.ends)-1]], ends: e.ends}
@@ -160,7 +160,7 @@ func (e *Encoder) Encode(b record.Batch) Encoded {
 	if e.Format == Binary && e.pads() && len(b.Recs) > maxPadded {
 		b.Recs = b.Recs[:maxPadded]
 	}
-	for e.begin(b); len(e.ends) < len(b.Recs); {
+	for e.beginBatch(b); len(e.ends) < len(b.Recs); {
 		e.encodeSome()
 	}
 	return Encoded{Bytes: e.buf, ends: e.ends}
@@ -176,7 +176,7 @@ func (e *Encoder) encodeSome() {
 		if fault := recover(); fault != nil {
 			j = max(j, i+1)
 			e.buf = e.rescue(e.buf, b, i, j, fault)
-			e.end(j)
+			e.endRecords(j)
 		}
 	}()
 	for ; i < len(b.Recs); i = j {
@@ -187,7 +187,7 @@ func (e *Encoder) encodeSome() {
 			j = i + 1
 			e.buf = e.appendRecord(e.buf, *b, i)
 		}
-		e.end(j)
+		e.endRecords(j)
 	}
 }
 
@@ -223,7 +223,7 @@ func (e *Encoder) Append(dst []byte, b record.Batch, i int) (out []byte) {
 			out = e.rescue(dst, &e.batch, i, end, fault)
 		}
 	}()
-	e.refresh()
+	e.refreshNames()
 	if e.Format.Events() {
 		return e.appendEvent(dst, b, i)
 	}
@@ -246,7 +246,7 @@ func (e *Encoder) appendRecord(dst []byte, b record.Batch, i int) []byte {
 // become spaces, a newline ends the record.
 func (e *Encoder) appendString(dst []byte, b record.Batch, i int) []byte {
 	r := &b.Recs[i]
-	if e.named(r) {
+	if e.needsNode(r) {
 		dst = append(dst, "node="...)
 		dst = append(dst, e.Node...)
 		dst = append(dst, ' ')
@@ -273,8 +273,8 @@ func blankNewlines(text []byte) {
 	}
 }
 
-// named reports whether this record is to get a node= prefix.
-func (e *Encoder) named(r *record.Record) bool {
+// needsNode reports whether this record is to get a node= prefix.
+func (e *Encoder) needsNode(r *record.Record) bool {
 	return e.Node != "" && r.NodeLen == 0 && r.Kind != record.Junk && r.Flags&record.Cont == 0 &&
 		(!e.NodeVer0Only || r.Kind == record.Ver0)
 }
@@ -289,7 +289,7 @@ func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
 		number = 0 // not known to readers; the payload has the name
 	}
 	switch {
-	case e.named(r):
+	case e.needsNode(r):
 		e.line = e.appendString(e.line[:0], b, i)
 		payload = bytes.TrimSuffix(e.line, []byte{'\n'})
 	case r.Kind == record.Ver0:

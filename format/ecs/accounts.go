@@ -67,9 +67,9 @@ func rolesOf(typ auparse.AuditMessageType) roles {
 	return 0
 }
 
-// settle decides who user, user.effective and the others are: the ids of the event's own
+// findUsers decides who user, user.effective and the others are: the ids of the event's own
 // record, unless it is about an account.
-func (e *Encoder) settle() {
+func (e *Encoder) findUsers() {
 	ev, d := e.doc.event, &e.doc
 	ids, names := ev.User.IDs, ev.User.Names
 	d.user = entity{ID: ids["uid"], Name: names["uid"]}
@@ -78,7 +78,7 @@ func (e *Encoder) settle() {
 		d.does = rolesOf(e.recs[d.first].typ())
 	}
 	if d.does != 0 {
-		e.settleAccounts(&e.recs[d.first], d.does)
+		e.findAccounts(&e.recs[d.first], d.does)
 	}
 	if d.user.same(d.effective) {
 		d.effective, d.impliedEUID = entity{}, true
@@ -86,7 +86,7 @@ func (e *Encoder) settle() {
 	}
 }
 
-func (e *Encoder) settleAccounts(r *parsedRecord, does roles) {
+func (e *Encoder) findAccounts(r *parsedRecord, does roles) {
 	d := &e.doc
 	if does&(logsIn|administers) != 0 {
 		d.user, d.effective = e.idEntity(r, "auid", false), e.idEntity(r, "uid", false)
@@ -101,7 +101,7 @@ func (e *Encoder) settleAccounts(r *parsedRecord, does roles) {
 	case does&entersGroup != 0:
 		d.group = e.enteredGroup(r)
 	case does&changesGroup != 0 || group:
-		e.settleGroup(r)
+		e.findGroup(r)
 	case does&logsIn != 0:
 		if account := e.account(r, false); account != (entity{}) {
 			d.effective = account
@@ -116,10 +116,10 @@ func (e *Encoder) settleAccounts(r *parsedRecord, does roles) {
 	}
 }
 
-// settleGroup finds the group of a record about one. Where grp= names it, id= and acct= are
+// findGroup finds the group of a record about one. Where grp= names it, id= and acct= are
 // the member that is added or removed, or, where op= speaks of no member, acct= is who has
 // called gpasswd.
-func (e *Encoder) settleGroup(r *parsedRecord) {
+func (e *Encoder) findGroup(r *parsedRecord) {
 	d := &e.doc
 	grp := e.value(r, "grp")
 	switch {

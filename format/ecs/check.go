@@ -8,9 +8,9 @@ import (
 	"github.com/elastic/go-libaudit/v2/auparse"
 )
 
-// check takes out of the event, or puts right, what aucoalesce says without having looked
+// correctEvent takes out of the event, or puts right, what aucoalesce says without having looked
 // at the values.
-func (e *Encoder) check() {
+func (e *Encoder) correctEvent() {
 	ev := e.doc.event
 	if object := &ev.Summary.Object; object.Primary == "unset" {
 		object.Primary = ""
@@ -25,16 +25,16 @@ func (e *Encoder) check() {
 			}
 		}
 	}
-	e.checkVerdict()
-	e.checkAddress(&ev.Source)
-	e.checkAddress(&ev.Dest)
+	e.correctVerdict()
+	e.correctAddress(&ev.Source)
+	e.correctAddress(&ev.Dest)
 	e.completePath()
 }
 
-// checkAddress takes out an address that is a SOCKADDR's of a family which has neither IP
+// correctAddress takes out an address that is a SOCKADDR's of a family which has neither IP
 // addresses nor paths: the text of AF_X25 may read "10.0.0.1", and a port of vsock is another
 // thing than one of TCP.
-func (e *Encoder) checkAddress(addr **aucoalesce.Address) {
+func (e *Encoder) correctAddress(addr **aucoalesce.Address) {
 	a, data := *addr, e.doc.event.Data
 	if a == nil || a.IP != data["socket_addr"] || a.Port != data["socket_port"] || a.Path != data["socket_path"] {
 		return
@@ -46,9 +46,9 @@ func (e *Encoder) checkAddress(addr **aucoalesce.Address) {
 	}
 }
 
-// checkVerdict says what a security module has decided, where aucoalesce says that its policy
+// correctVerdict says what a security module has decided, where aucoalesce says that its policy
 // was violated whatever it has.
-func (e *Encoder) checkVerdict() {
+func (e *Encoder) correctVerdict() {
 	ev := e.doc.event
 	switch typ := e.recs[e.doc.first].typ(); {
 	case e.doc.problem != "":

@@ -33,8 +33,8 @@ type document struct {
 	impliedEGID                    bool
 }
 
-// complete finds what the event has no place for yet, and gives it one.
-func (e *Encoder) complete(b *record.Batch, i int) {
+// completeEvent finds what the event has no place for yet, and gives it one.
+func (e *Encoder) completeEvent(b *record.Batch, i int) {
 	d := &e.doc
 	first := &e.recs[0]
 	d.millis, d.serial, d.id = b.Recs[i].Millis, b.Recs[i].Serial, record.Alias(first.ID)
@@ -47,10 +47,10 @@ func (e *Encoder) complete(b *record.Batch, i int) {
 	d.event.Tags = e.tags
 	fixFileType(d.event)
 	e.nameIDs()
-	e.settle()
-	e.check()
+	e.findUsers()
+	e.correctEvent()
 	for k := range e.recs {
-		e.place(k)
+		e.placeFields(k)
 	}
 	for k := range e.recs {
 		e.placeNames(k)
@@ -58,8 +58,8 @@ func (e *Encoder) complete(b *record.Batch, i int) {
 	}
 }
 
-// place sees to it that each field of a record is in the document.
-func (e *Encoder) place(k int) {
+// placeFields sees to it that each field of a record is in the document.
+func (e *Encoder) placeFields(k int) {
 	r := &e.recs[k]
 	if r.path != nil {
 		e.placeInPath(r)

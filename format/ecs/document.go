@@ -14,22 +14,22 @@ import (
 // Version of the Elastic Common Schema whose field names are used.
 const version = "8.0.0"
 
-// append appends the event's line. A string that is no UTF-8 has all of it written again,
+// appendLine appends the event's line. A string that is no UTF-8 has all of it written again,
 // with percent signs.
-func (e *Encoder) append(dst []byte) []byte {
+func (e *Encoder) appendLine(dst []byte) []byte {
 	from := len(dst)
 	e.w = writer{buf: dst}
-	e.write()
+	e.writeLine()
 	if e.w.bad {
 		e.w = writer{buf: e.w.buf[:from], percent: true}
-		e.write()
+		e.writeLine()
 	}
 	dst = append(e.w.buf, '\n')
 	e.w = writer{}
 	return dst
 }
 
-func (e *Encoder) write() {
+func (e *Encoder) writeLine() {
 	w, ev, d := &e.w, e.doc.event, &e.doc
 	w.buf = append(w.buf, '{')
 	e.writeTimestamp()

@@ -37,7 +37,7 @@ type Encoder struct {
 	execve bool // there is an EXECVE record
 	tags   []string
 	doc    document
-	pool   messages
+	pool   messagePool
 	list   []*auparse.AuditMessage // of pool
 	sorted []string
 	w      writer
@@ -55,27 +55,27 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 			e.opts.Panicked("aucoalesce", b, i, j, fault)
 		}
 	}
-	e.read(b, i, j)
-	e.join()
-	e.complete(b, i)
-	dst = e.append(dst)
-	e.forget()
+	e.readRecords(b, i, j)
+	e.joinRecords()
+	e.completeEvent(b, i)
+	dst = e.appendLine(dst)
+	e.forgetEvent()
 	return dst
 }
 
-// forget drops what holds on to the event's memory, or to more than a usual event needs.
-func (e *Encoder) forget() {
+// forgetEvent drops what holds on to the event's memory, or to more than a usual event needs.
+func (e *Encoder) forgetEvent() {
 	e.doc = document{}
 	e.pool.release()
-	e.fields, e.twins, e.recs, e.tags = keep(e.fields), keep(e.twins), keep(e.recs), keep(e.tags)
+	e.fields, e.twins, e.recs, e.tags = emptied(e.fields), emptied(e.twins), emptied(e.recs), emptied(e.tags)
 	if cap(e.text) > 256<<10 {
 		e.text = nil
 	}
 	e.text = e.text[:0]
 }
 
-// keep returns s without elements, nothing at all when an unusual event made it large.
-func keep[T any](s []T) []T {
+// emptied returns s without elements, nothing at all when an unusual event made it large.
+func emptied[T any](s []T) []T {
 	if cap(s) > 4096 {
 		return nil
 	}

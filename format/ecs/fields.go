@@ -31,8 +31,8 @@ type parsedRecord struct {
 	path       map[string]string // of a PATH record that is in the event's paths
 }
 
-// read takes the records apart.
-func (e *Encoder) read(b *record.Batch, i, j int) {
+// readRecords takes the records apart.
+func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 	e.args.Reset()
 	e.execve, e.names = false, e.names[:0]
 	for ; i < j; i++ {
@@ -70,8 +70,8 @@ func (e *Encoder) readBody(r *parsedRecord) {
 		return // SADDR={...} says again what saddr= says, and is not to be scanned: a path in it may look like fields
 	}
 	p := parser{e: e, r: r, arch: -1, sysno: -1}
-	p.scan(r.Body, false)
-	p.finish()
+	p.scanFields(r.Body, false)
+	p.finishRecord()
 	e.readTwins(r)
 }
 
@@ -89,13 +89,13 @@ type parser struct {
 	sysno   int
 }
 
-// scan reads the fields of a body or, inside of msg='...', of what a program has sent.
-func (p *parser) scan(body []byte, nested bool) {
+// scanFields reads the fields of a body or, inside of msg='...', of what a program has sent.
+func (p *parser) scanFields(body []byte, nested bool) {
 	var msg []byte
 	s := record.Scan(body)
 	p.token, p.nested = nil, nested
 	for s.Next() {
-		prefix := p.gap(s.Gap)
+		prefix := p.readGap(s.Gap)
 		key := s.Key
 		if nested && len(key) > 1 && key[0] == '(' { // pam of RHEL 5: "(hostname=?, addr=?, terminal=cron res=success)"
 			key, p.r.odd = key[1:], true
@@ -117,21 +117,21 @@ func (p *parser) scan(body []byte, nested bool) {
 		if p.r.Type == record.TypeLogin && !nested {
 			prefix, key = loginKey(s.Gap, prefix, key)
 		}
-		p.add(prefix, key, s.Value)
+		p.addField(prefix, key, s.Value)
 	}
 	if msg == nil || len(s.Key) == 0 {
-		p.gap(s.Gap)
+		p.readGap(s.Gap)
 	}
 	p.token = nil
 	if msg != nil {
 		// After the others: what the kernel says comes before what a program says.
-		p.scan(msg, true)
+		p.scanFields(msg, true)
 	}
 }
 
-// gap deals with what stands between two fields and belongs to none. It returns what
+// readGap deals with what stands between two fields and belongs to none. It returns what
 // goes in front of the next field's name.
-func (p *parser) gap(gap []byte) (prefix string) {
+func (p *parser) readGap(gap []byte) (prefix string) {
 	if string(gap) == " " || len(gap) == 0 { // as nearly all are
 		return ""
 	}
@@ -148,8 +148,8 @@ func (p *parser) gap(gap []byte) (prefix string) {
 		return ""
 	}
 	if v, ok := record.ReadVerdict(text); ok && record.HasVerdict(p.r.Type) {
-		p.put("seresult", record.Alias(v.Result), false)
-		p.put("seperms", p.e.commas(v.Perms), false)
+		p.putField("seresult", record.Alias(v.Result), false)
+		p.putField("seperms", p.e.commas(v.Perms), false)
 		p.r.odd = p.r.odd || string(bytes.TrimSpace(v.Rest)) != "for"
 		return ""
 	}
@@ -197,13 +197,13 @@ func (e *Encoder) commas(list []byte) string {
 // record has at most 40. What a hostile one has beyond is in its text.
 const maxFields = 256
 
-// put adds a field and returns where it is. The first of a name counts: what comes later
+// putField adds a field and returns where it is. The first of a name counts: what comes later
 // in a record may be of a program's choice. Then it returns -1.
-func (p *parser) put(key, val string, aside bool) int {
-	return p.append(field{key: key, val: val, aside: aside})
+func (p *parser) putField(key, val string, aside bool) int {
+	return p.appendField(field{key: key, val: val, aside: aside})
 }
 
-func (p *parser) append(add field) int {
+func (p *parser) appendField(add field) int {
 	if len(p.e.fields)-p.r.from == maxFields {
 		p.r.odd = true
 		return -1

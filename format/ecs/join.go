@@ -12,8 +12,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// join has aucoalesce make one event of the records.
-func (e *Encoder) join() {
+// joinRecords has aucoalesce make one event of the records.
+func (e *Encoder) joinRecords() {
 	first, syscall := e.leading()
 	e.doc.main = syscall
 	if syscall < 0 {
@@ -21,18 +21,18 @@ func (e *Encoder) join() {
 	}
 	e.doc.first = max(first, 0)
 	if first < 0 { // only EOE, or nothing with an id
-		e.doc.event = bare(&e.recs[0])
+		e.doc.event = bareEvent(&e.recs[0])
 		return
 	}
-	event, err := e.give(first, syscall, first == syscall)
-	if err == nil && first != syscall && syscall >= 0 && unknown(event) {
+	event, err := e.coalesceFrom(first, syscall, first == syscall)
+	if err == nil && first != syscall && syscall >= 0 && isUnknown(event) {
 		// aucoalesce goes by the first record, and has nothing to say of BPF or OPENAT2.
 		// Of the system call it has.
-		event, err = e.give(first, syscall, true)
+		event, err = e.coalesceFrom(first, syscall, true)
 	}
 	if err != nil {
 		e.doc.problem = err.Error()
-		event = bare(&e.recs[first])
+		event = bareEvent(&e.recs[first])
 		for i := range e.recs {
 			e.recs[i].odd, e.recs[i].path = true, nil
 		}
@@ -84,22 +84,22 @@ func (r *parsedRecord) coalesces() bool {
 	return r.Flags&record.NoID == 0 && len(r.ID) > 0 && r.typ() != auparse.AUDIT_EOE
 }
 
-// bare returns an event that says no more than the type of a record.
-func bare(r *parsedRecord) *aucoalesce.Event {
+// bareEvent returns an event that says no more than the type of a record.
+func bareEvent(r *parsedRecord) *aucoalesce.Event {
 	return &aucoalesce.Event{Type: r.typ(), Category: aucoalesce.GetAuditEventType(r.typ()), Data: map[string]string{}}
 }
 
-func unknown(event *aucoalesce.Event) bool {
+func isUnknown(event *aucoalesce.Event) bool {
 	return slices.ContainsFunc(event.Warnings, func(w error) bool { return w.Error() == "no normalization found for event" })
 }
 
-// give has aucoalesce work. Without a system call it takes one record only, of more it
+// coalesceFrom has aucoalesce work. Without a system call it takes one record only, of more it
 // says "missing syscall message in compound event"; with ahead the system call goes first.
 //
 // It is a library that is fed with what anybody may have put into a record. Should it
 // panic, this one event is written as the list of its records and says so; the relay, and
 // every other consumer, continue.
-func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
+func (e *Encoder) coalesceFrom(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			e.panicked(p)
@@ -107,7 +107,7 @@ func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event,
 		}
 	}()
 	if syscall < 0 {
-		e.list = append(e.list[:0], e.message(&e.recs[first]))
+		e.list = append(e.list[:0], e.newMessage(&e.recs[first]))
 		return e.coalesce(e.list)
 	}
 	e.list = e.list[:0]
@@ -115,7 +115,7 @@ func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event,
 	if ahead {
 		leader = syscall
 	}
-	e.list = append(e.list, e.message(&e.recs[leader]))
+	e.list = append(e.list, e.newMessage(&e.recs[leader]))
 	sockaddr, execve := false, false
 	for i := range e.recs {
 		r := &e.recs[i]
@@ -138,13 +138,13 @@ func (e *Encoder) give(first, syscall int, ahead bool) (event *aucoalesce.Event,
 			}
 			execve = true
 		}
-		e.list = append(e.list, e.message(r))
+		e.list = append(e.list, e.newMessage(r))
 	}
 	return e.coalesce(e.list)
 }
 
-// message returns a record as aucoalesce wants it.
-func (e *Encoder) message(r *parsedRecord) *auparse.AuditMessage {
+// newMessage returns a record as aucoalesce wants it.
+func (e *Encoder) newMessage(r *parsedRecord) *auparse.AuditMessage {
 	msg, data := e.pool.take()
 	msg.RecordType = r.typ()
 	switch msg.RecordType {
@@ -174,7 +174,7 @@ func (e *Encoder) addOthers(main int) {
 		}
 		switch r.typ() {
 		case auparse.AUDIT_PATH:
-			e.message(r)
+			e.newMessage(r)
 			event.Paths = append(event.Paths, r.path)
 			continue
 		case auparse.AUDIT_SOCKADDR:

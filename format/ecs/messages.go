@@ -2,10 +2,10 @@ package ecs
 
 import "github.com/elastic/go-libaudit/v2/auparse"
 
-// messages keeps auparse's messages from event to event. A message parses its text
+// messagePool keeps auparse's messages from event to event. A message parses its text
 // once and then hands out the same map (AuditMessage.Data: "all future invocations return
 // the stored result"). These have no text, so the map is empty, and ours to fill.
-type messages struct {
+type messagePool struct {
 	free, used []*auparse.AuditMessage
 }
 
@@ -16,7 +16,7 @@ const (
 	keptFields   = 64
 )
 
-func (m *messages) take() (*auparse.AuditMessage, map[string]string) {
+func (m *messagePool) take() (*auparse.AuditMessage, map[string]string) {
 	var msg *auparse.AuditMessage
 	if n := len(m.free); n > 0 {
 		msg, m.free = m.free[n-1], m.free[:n-1]
@@ -30,7 +30,7 @@ func (m *messages) take() (*auparse.AuditMessage, map[string]string) {
 }
 
 // release takes all messages back. Their maps are of the event that is over.
-func (m *messages) release() {
+func (m *messagePool) release() {
 	for i, msg := range m.used {
 		data, _ := msg.Data()
 		small := len(data) <= keptFields

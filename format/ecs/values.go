@@ -12,9 +12,9 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// add adds a field as it stands in a record, under auparse's name and in its form. What
+// addField adds a field as it stands in a record, under auparse's name and in its form. What
 // could not be restored from that form is left as it is.
-func (p *parser) add(prefix string, key, token []byte) {
+func (p *parser) addField(prefix string, key, token []byte) {
 	p.token = nil
 	if !plainKey(key) {
 		p.r.odd = true
@@ -37,7 +37,7 @@ func (p *parser) add(prefix string, key, token []byte) {
 	case record.ClassIn(p.r.Type, key) == record.Text:
 		val = p.e.unhex(token)
 	}
-	at := p.interpret(name, val, quoted)
+	at := p.interpretField(name, val, quoted)
 	context := name == "subj" || name == "obj"
 	if !quoted && at >= 0 && (context || name == "op" || name == "text") {
 		p.token, p.context = token, context
@@ -71,27 +71,27 @@ func (e *Encoder) unhex(v []byte) []byte {
 	return text[from:len(text):len(text)]
 }
 
-// interpret does for one field what auparse's enrichData does. It returns where the
+// interpretField does for one field what auparse's enrichData does. It returns where the
 // field is, -1 when it was not added as such.
-func (p *parser) interpret(name string, val []byte, quoted bool) int {
+func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 	typ := p.r.typ()
 	kernel := typ == auparse.AUDIT_SYSCALL || typ == auparse.AUDIT_SECCOMP
 	text := record.Alias(val)
 	if !quoted && record.IsUnset(val) && isID(p.r.Type, name) {
-		return p.unset(name)
+		return p.addUnset(name)
 	}
 	if p.misleads(name, text) {
-		return p.put(name, text, true)
+		return p.putField(name, text, true)
 	}
 	switch name {
 	case "success":
-		return p.said(&p.success, val)
+		return p.noteResult(&p.success, val)
 	case "res":
-		return p.said(&p.res, val)
+		return p.noteResult(&p.res, val)
 	case "result": // as programs of RHEL 4 and 5 have it
-		return p.said(&p.result, val)
+		return p.noteResult(&p.result, val)
 	case "key":
-		p.keys(text)
+		p.addTags(text)
 		return -1
 	case "exit":
 		if n, ok := canonical(text); ok && n < 0 {
@@ -102,7 +102,7 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 			text = cmp.Or(unix.SignalName(syscall.Signal(n)), text)
 		}
 	case "arch", "syscall":
-		at := p.put(name, text, false)
+		at := p.putField(name, text, false)
 		switch {
 		case !kernel || at < 0:
 		case name == "arch":
@@ -116,12 +116,12 @@ func (p *parser) interpret(name string, val []byte, quoted bool) int {
 			p.r.odd = true
 			break
 		}
-		text = p.e.title(val)
+		text = p.e.joinTitle(val)
 	}
 	// A file may be called "?". Elsewhere such a text is put aside, because an actor or an
 	// object that is called so would say something else than "not known".
 	aside := quoted && isNothing(val) && name != "name" && name != "cwd"
-	return p.put(name, text, aside)
+	return p.putField(name, text, aside)
 }
 
 // isID reports whether a field of that name is an id or a session, which is unset with a
@@ -139,13 +139,13 @@ func isUserID(name string) bool {
 	return strings.HasSuffix(name, "uid") || strings.HasSuffix(name, "gid")
 }
 
-// unset adds a field that says that an id is not set, if that says something: who has no
+// addUnset adds a field that says that an id is not set, if that says something: who has no
 // login id is not the same as who is not known.
-func (p *parser) unset(name string) int {
+func (p *parser) addUnset(name string) int {
 	switch name {
 	case "auid", "old-auid", "old_auid", "ses":
 		if !p.misleads(name, "0") {
-			return p.append(field{key: name, val: "unset", unset: true})
+			return p.appendField(field{key: name, val: "unset", unset: true})
 		}
 	}
 	return -1
@@ -199,8 +199,8 @@ func isOfProcess(name string) bool {
 	return false
 }
 
-// said keeps a result for finish.
-func (p *parser) said(result *[]byte, val []byte) int {
+// noteResult keeps a result for finishRecord.
+func (p *parser) noteResult(result *[]byte, val []byte) int {
 	switch {
 	case isNothing(val): // in quotes
 		p.r.odd = p.r.odd || len(val) > 0
@@ -226,9 +226,9 @@ func canonical(s string) (n int, ok bool) {
 	return n, ok && int64(n) == n64
 }
 
-// keys adds the values of key= to the event's tags. The rule's own "key=" in front of one
+// addTags adds the values of key= to the event's tags. The rule's own "key=" in front of one
 // is of RHEL 5.
-func (p *parser) keys(text string) {
+func (p *parser) addTags(text string) {
 	text = strings.TrimPrefix(text, "key=")
 	for {
 		key, rest, more := strings.Cut(text, "\x01")
@@ -254,9 +254,9 @@ func (e *Encoder) addTag(key string) bool {
 	return true
 }
 
-// title returns a proctitle with blanks in the place of the NULs between its arguments, as
+// joinTitle returns a proctitle with blanks in the place of the NULs between its arguments, as
 // auparse has it. Where the arguments could not be restored from that, they are kept.
-func (e *Encoder) title(val []byte) string {
+func (e *Encoder) joinTitle(val []byte) string {
 	exact := true // every blank stands for a NUL, and each argument has at least one byte
 	nuls := 0
 	for i, c := range val {
@@ -284,13 +284,13 @@ func (e *Encoder) title(val []byte) string {
 	return record.Alias(e.text[from:])
 }
 
-// finish does what needs the whole record.
-func (p *parser) finish() {
+// finishRecord does what needs the whole record.
+func (p *parser) finishRecord() {
 	p.finishResult()
 	p.finishSyscall()
-	p.split("subj")
+	p.splitContext("subj")
 	if p.r.typ() == auparse.AUDIT_PATH {
-		p.split("obj")
+		p.splitContext("obj")
 	}
 }
 
@@ -299,7 +299,7 @@ func (p *parser) finishResult() {
 	said := p.success
 	switch {
 	case said != nil && p.res != nil:
-		p.put("res", record.Alias(p.res), false)
+		p.putField("res", record.Alias(p.res), false)
 	case said == nil:
 		said = p.res
 	}
@@ -323,7 +323,7 @@ func (p *parser) finishResult() {
 			result = "success"
 		}
 	}
-	p.put("result", result, false)
+	p.putField("result", result, false)
 }
 
 // archCode returns the number of the record's arch, 0 without.
@@ -363,7 +363,7 @@ func (p *parser) finishSyscall() {
 	} else if name, ok := p.r.Name(nil, []byte("syscall")); ok && isSyscallName(name) {
 		number := call.val
 		call.val = record.Alias(name)
-		p.put("syscall_number", number, false)
+		p.putField("syscall_number", number, false)
 	}
 }
 
@@ -379,8 +379,8 @@ func isSyscallName(name []byte) bool {
 // contextParts are the parts of a security context, in their order.
 var contextParts = [...]string{"user", "role", "domain", "level", "category"}
 
-// split replaces the security context key by its parts, as auparse does. The last has all that is left.
-func (p *parser) split(key string) {
+// splitContext replaces the security context key by its parts, as auparse does. The last has all that is left.
+func (p *parser) splitContext(key string) {
 	for i := p.r.from; i < len(p.e.fields); i++ {
 		f := p.e.fields[i]
 		if f.key != key || f.aside {
@@ -388,7 +388,7 @@ func (p *parser) split(key string) {
 		}
 		p.e.fields = append(p.e.fields[:i], p.e.fields[i+1:]...)
 		for k, val := range strings.SplitN(f.val, ":", len(contextParts)) {
-			p.append(field{key: key + "_" + contextParts[k], val: val, context: true})
+			p.appendField(field{key: key + "_" + contextParts[k], val: val, context: true})
 		}
 		return
 	}

@@ -22,8 +22,8 @@ func newChunk(s string) (c chunk) {
 	return c
 }
 
-// put appends c. Of dst's memory after its end it may write up to chunkSize bytes.
-func put(dst []byte, c *chunk) []byte {
+// putChunk appends c. Of dst's memory after its end it may write up to chunkSize bytes.
+func putChunk(dst []byte, c *chunk) []byte {
 	n := len(dst)
 	if cap(dst)-n < chunkSize {
 		dst = slices.Grow(dst, 256)

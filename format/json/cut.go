@@ -40,8 +40,8 @@ type header struct {
 	prefix, middle []byte
 }
 
-// cut fills e.head and e.recs.
-func (e *Encoder) cut(b *record.Batch, i, j int) {
+// cutEvent fills e.head and e.recs.
+func (e *Encoder) cutEvent(b *record.Batch, i, j int) {
 	e.readHead(b, i)
 	e.recs = e.recs[:0]
 	e.auditd = false

@@ -35,9 +35,9 @@ type Encoder struct {
 	percent bool // this is the second try: '%' is encoded, too
 	bad     int  // how many bytes are percent-encoded
 	args    record.Args
-	obj     object // the record being written
-	inner   object // its msg='...'
-	twins   twins  // and its names
+	obj     object        // the record being written
+	inner   object        // its msg='...'
+	names   enrichedNames // and its names
 	uid     lookedUp
 	gid     lookedUp
 
@@ -69,7 +69,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	if i >= j {
 		return dst
 	}
-	e.cut(b, i, j)
+	e.cutEvent(b, i, j)
 	e.readArgs()
 	start := len(dst)
 	dst = e.appendEvent(dst)
@@ -195,14 +195,14 @@ func (e *Encoder) appendAll(dst []byte, typ uint32, l level) []byte {
 			dst = append(dst, ',')
 		}
 		from := len(dst)
-		dst = open(e.appendRecord(dst, r, l), from)
+		dst = openObject(e.appendRecord(dst, r, l), from)
 		dst = append(dst, '}')
 	}
 	return dst
 }
 
-// open makes an object of the members from dst[from:], each of which begins with a comma.
-func open(dst []byte, from int) []byte {
+// openObject makes an object of the members from dst[from:], each of which begins with a comma.
+func openObject(dst []byte, from int) []byte {
 	if len(dst) == from {
 		return append(dst, '{')
 	}

@@ -6,15 +6,15 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// twins goes along the names that auditd has added to a record, which stand in the
+// enrichedNames goes along the names that auditd has added to a record, which stand in the
 // order of its fields.
-type twins struct {
+type enrichedNames struct {
 	rest  []byte
 	taken bool // one at least
 }
 
 // at returns what stands after "AUID=" if that is the next of the names, for the field auid.
-func (t *twins) at(key []byte) (rest []byte, ok bool) {
+func (t *enrichedNames) at(key []byte) (rest []byte, ok bool) {
 	rest = t.rest
 	if t.taken {
 		if len(rest) == 0 || rest[0] != ' ' {
@@ -38,11 +38,11 @@ func (e *Encoder) ownKey(key []byte) []byte {
 }
 
 // step continues after a name that ends where rest begins.
-func (t *twins) step(rest []byte) { t.rest, t.taken = rest, true }
+func (t *enrichedNames) step(rest []byte) { t.rest, t.taken = rest, true }
 
 // take takes the next name if it is that of a field and begins with value. If it is longer, no other
 // name can be taken, and the record is not complete.
-func (t *twins) take(key []byte, value string) bool {
+func (t *enrichedNames) take(key []byte, value string) bool {
 	rest, ok := t.at(key)
 	if !ok || !record.HasPrefix(rest, value) {
 		return false
@@ -52,7 +52,7 @@ func (t *twins) take(key []byte, value string) bool {
 }
 
 // word takes the next name if it is of that field: all up to a blank.
-func (t *twins) word(key string) (value []byte, ok bool) {
+func (t *enrichedNames) word(key string) (value []byte, ok bool) {
 	rest, ok := t.at([]byte(key))
 	if !ok {
 		return nil, false
@@ -64,7 +64,7 @@ func (t *twins) word(key string) (value []byte, ok bool) {
 
 // complete reports whether all names have been taken, and there is no separator without
 // any.
-func (t *twins) complete(twinned bool) bool { return len(t.rest) == 0 && t.taken == twinned }
+func (t *enrichedNames) complete(twinned bool) bool { return len(t.rest) == 0 && t.taken == twinned }
 
 // lookedUp is the id whose name was looked up last, since most ids of a record are the same.
 type lookedUp struct {
@@ -79,7 +79,7 @@ func (e *Encoder) appendID(dst []byte, o *object, st *step, key, v []byte) []byt
 	_, ok := record.ParseID(v)
 	switch {
 	case record.IsUnset(v):
-		if e.auditd && !e.twins.take(e.ownKey(key), `"unset"`) {
+		if e.auditd && !e.names.take(e.ownKey(key), `"unset"`) {
 			o.irregular = true
 		}
 		return e.appendUnset(dst, o, key, v)
@@ -94,7 +94,7 @@ func (e *Encoder) appendID(dst []byte, o *object, st *step, key, v []byte) []byt
 func (e *Encoder) appendIDName(dst []byte, o *object, st *step, key, v []byte) []byte {
 	switch {
 	case e.auditd:
-		return e.appendTwin(dst, o, st, key)
+		return e.appendEnrichedName(dst, o, st, key)
 	case e.lookup:
 		id, _ := record.ParseID(v)
 		return e.appendLookedUp(dst, st, key, id)
@@ -102,14 +102,14 @@ func (e *Encoder) appendIDName(dst []byte, o *object, st *step, key, v []byte) [
 	return dst
 }
 
-// appendTwin appends the name that auditd has given to an id.
-func (e *Encoder) appendTwin(dst []byte, o *object, st *step, key []byte) []byte {
-	rest, ok := e.twins.at(e.ownKey(key))
+// appendEnrichedName appends the name that auditd has given to an id.
+func (e *Encoder) appendEnrichedName(dst []byte, o *object, st *step, key []byte) []byte {
+	rest, ok := e.names.at(e.ownKey(key))
 	if !ok {
-		return e.appendStrayTwin(dst, o, st, key)
+		return e.appendMisplacedName(dst, o, st, key)
 	}
 	if end := quotedEnd(rest, 0); end > 0 && !o.percent {
-		e.twins.step(rest[end:])
+		e.names.step(rest[end:])
 		return putPart(appendNameKey(dst, st, key), rest, 0, end)
 	}
 
@@ -119,7 +119,7 @@ func (e *Encoder) appendTwin(dst []byte, o *object, st *step, key []byte) []byte
 			end = k + 2
 		}
 	}
-	e.twins.step(rest[end:])
+	e.names.step(rest[end:])
 	text, ok := e.unquote(rest[:end])
 	if !ok || string(text) == "(null)" {
 		o.irregular = true
@@ -127,12 +127,12 @@ func (e *Encoder) appendTwin(dst []byte, o *object, st *step, key []byte) []byte
 	return e.appendString(appendNameKey(dst, st, key), text)
 }
 
-// appendStrayTwin appends the name of an id if it stands elsewhere than it should.
-func (e *Encoder) appendStrayTwin(dst []byte, o *object, st *step, key []byte) []byte {
-	if len(e.twins.rest) == 0 {
+// appendMisplacedName appends the name of an id if it stands elsewhere than it should.
+func (e *Encoder) appendMisplacedName(dst []byte, o *object, st *step, key []byte) []byte {
+	if len(e.names.rest) == 0 {
 		return dst
 	}
-	r := record.Parsed{Names: e.twins.rest}
+	r := record.Parsed{Names: e.names.rest}
 	name, ok := r.Name(e.scratch, e.ownKey(key))
 	if !ok {
 		return dst
@@ -144,7 +144,7 @@ func (e *Encoder) appendStrayTwin(dst []byte, o *object, st *step, key []byte) [
 // appendNameKey begins the member of an id's name.
 func appendNameKey(dst []byte, st *step, key []byte) []byte {
 	if st != nil {
-		return put(dst, &st.name)
+		return putChunk(dst, &st.name)
 	}
 	key = bytes.TrimSuffix(key, []byte("_"))
 	n, insert := splitID(key)

@@ -17,7 +17,7 @@ func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
 	if string(v) != "(null)" {
 		text, ok := e.unquote(v)
 		if !ok {
-			e.literally(o, []byte(name), v)
+			e.noteLiteral(o, []byte(name), v)
 		}
 		for more := true; more; {
 			var key []byte

@@ -36,9 +36,9 @@ type object struct {
 	field   bool
 }
 
-// begin clears all but scan, which is made when scanned is not set: that is half of it, and
+// beginObject clears all but scan, which is made when scanned is not set: that is half of it, and
 // there is an object for each record.
-func (o *object) begin(typ uint32, l level, steps []step, memo int) {
+func (o *object) beginObject(typ uint32, l level, steps []step, memo int) {
 	if o.isOdd {
 		o.odd.reset()
 	}
@@ -51,15 +51,15 @@ func (o *object) begin(typ uint32, l level, steps []step, memo int) {
 // appendRecord appends the members of a record, each with a comma in front.
 func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 	o := &e.obj
-	o.begin(r.typ, l, r.kind.steps, r.kind.memo)
+	o.beginObject(r.typ, l, r.kind.steps, r.kind.memo)
 	o.percent = e.percent && bytes.IndexByte(r.text, '%') >= 0
-	e.twins = twins{rest: r.names}
+	e.names = enrichedNames{rest: r.names}
 	if r.typ == record.TypeExecve { // args and argc of the event are its fields
 		o.irregular = true
 	} else {
 		dst = e.appendFields(dst, o, r.body)
 	}
-	if r.odd || o.irregular || !e.twins.complete(r.twinned) {
+	if r.odd || o.irregular || !e.names.complete(r.twinned) {
 		if o.isOdd {
 			e.bad -= o.odd.bad // it is not shown
 		}
@@ -124,8 +124,8 @@ func (o *object) expected(text []byte) int {
 	return -1
 }
 
-// find returns the step of a key, -1 without.
-func (o *object) find(key []byte) int {
+// findStep returns the step of a key, -1 without.
+func (o *object) findStep(key []byte) int {
 	for i := range o.steps {
 		if string(o.steps[i].key) == string(key) {
 			return i
@@ -144,7 +144,7 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 	gap, key, value := o.scan.Gap, o.scan.Key, o.scan.Value
 	if !o.field {
 		dst, blanks := e.appendGap(dst, o, gap)
-		o.blank(nil, blanks)
+		o.noteBlanks(nil, blanks)
 		return dst, len(body)
 	}
 	from := p + len(gap) + len(key) + 1
@@ -158,7 +158,7 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 		if kind == kindKey && o.level == other {
 			shown = []byte("keys")
 		}
-		o.blank(shown, blanks)
+		o.noteBlanks(shown, blanks)
 	}
 	if !ok {
 		o.irregular = true
@@ -209,7 +209,7 @@ func (o *object) wordsAfter() int {
 // shown: its key is no key here, or was there already. A field whose key the format has
 // itself is shown under a name with '_' after it, which no other field has.
 func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
-	if n := o.find(key); n >= 0 {
+	if n := o.findStep(key); n >= 0 {
 		if o.seen&(1<<n) != 0 {
 			return nil, key, 0, false
 		}
@@ -217,7 +217,7 @@ func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
 		o.next = max(o.next, n+1)
 		return &o.steps[n], key, o.steps[n].kind, true
 	}
-	if len(o.extra) >= maxExtra || !validKey(key) || o.had(string(key)) {
+	if len(o.extra) >= maxExtra || !validKey(key) || o.hadExtra(string(key)) {
 		return nil, key, 0, false
 	}
 	o.extra = append(o.extra, key)

@@ -48,14 +48,14 @@ func appendName(list, name []byte) []byte {
 	return append(append(append(list, ',', '"'), name...), '"')
 }
 
-// quote notes that the value of a field stands in double quotes.
-func (o *object) quote(key []byte) {
+// noteQuotes notes that the value of a field stands in double quotes.
+func (o *object) noteQuotes(key []byte) {
 	o.isOdd = true
 	o.odd.quoted = appendName(o.odd.quoted, key)
 }
 
-// literally notes what stands in the record for the value of a field.
-func (e *Encoder) literally(o *object, key, v []byte) {
+// noteLiteral notes what stands in the record for the value of a field.
+func (e *Encoder) noteLiteral(o *object, key, v []byte) {
 	o.isOdd = true
 	bad := e.bad
 	o.odd.literal = e.appendString(append(appendName(o.odd.literal, key), ':'), v)
@@ -71,8 +71,8 @@ func (e *Encoder) appendGap(dst []byte, o *object, gap []byte) (out []byte, blan
 	return dst, len(gap)
 }
 
-// blank notes that there are n blanks too many in front of a field, or after the last.
-func (o *object) blank(name []byte, n int) {
+// noteBlanks notes that there are n blanks too many in front of a field, or after the last.
+func (o *object) noteBlanks(name []byte, n int) {
 	if n <= 0 {
 		return
 	}
@@ -95,7 +95,7 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 	}
 	o.words = true
 	dst = e.appendString(append(dst, `,"words":`...), words)
-	if !record.HasVerdict(o.typ) || o.had("seresult") {
+	if !record.HasVerdict(o.typ) || o.hadExtra("seresult") {
 		return dst
 	}
 	v, ok := record.ReadVerdict(words)
@@ -115,7 +115,7 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 	return append(dst, ']')
 }
 
-// had reports whether there was a field of a key that its type does not expect.
-func (o *object) had(key string) bool {
+// hadExtra reports whether there was a field of a key that its type does not expect.
+func (o *object) hadExtra(key string) bool {
 	return slices.ContainsFunc(o.extra, func(k []byte) bool { return string(k) == key })
 }

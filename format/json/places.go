@@ -11,8 +11,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// find returns the first record of a type, nil without one.
-func (e *Encoder) find(typ uint32) *parsedRecord {
+// findRecord returns the first record of a type, nil without one.
+func (e *Encoder) findRecord(typ uint32) *parsedRecord {
 	for i := range e.recs {
 		if e.recs[i].typ == typ {
 			return &e.recs[i]
@@ -21,9 +21,9 @@ func (e *Encoder) find(typ uint32) *parsedRecord {
 	return nil
 }
 
-// only returns the value of the field if that is all of the record. Then, if it is regular
+// onlyValue returns the value of the field if that is all of the record. Then, if it is regular
 // too, it is shown in its place among the event's members and nowhere else.
-func (r *parsedRecord) only(field string) (v []byte, ok bool) {
+func (r *parsedRecord) onlyValue(field string) (v []byte, ok bool) {
 	b := r.body
 	if len(b) <= len(field) || string(b[:len(field)]) != field || r.odd || r.twinned || len(r.tail) > 0 {
 		return nil, false
@@ -33,7 +33,7 @@ func (r *parsedRecord) only(field string) (v []byte, ok bool) {
 
 // readCWD says whether a CWD record has to be shown among the other records.
 func (e *Encoder) readCWD(r *parsedRecord) {
-	v, ok := r.only("cwd=")
+	v, ok := r.onlyValue("cwd=")
 	r.elsewhere = ok && (quotedEnd(v, 0) == len(v) || string(v) == "(null)" || record.IsText(v))
 }
 
@@ -50,7 +50,7 @@ type title struct {
 // readTitle does so with a PROCTITLE record, and decodes the title.
 func (e *Encoder) readTitle(r *parsedRecord) {
 	t := &e.title
-	v, ok := r.only("proctitle=")
+	v, ok := r.onlyValue("proctitle=")
 	if ok && t.regular && string(v) == string(t.value) {
 		r.elsewhere = true
 		return
@@ -58,7 +58,7 @@ func (e *Encoder) readTitle(r *parsedRecord) {
 	text, regular := e.unquote(v)
 	r.elsewhere = ok && (regular || string(v) == "(null)")
 	if !r.elsewhere {
-		v, _ = r.value("proctitle=")
+		v, _ = r.findValue("proctitle=")
 		text, _ = e.unquote(v)
 	}
 	t.value, t.regular = append(t.value[:0], v...), r.elsewhere
@@ -69,13 +69,13 @@ func (e *Encoder) readTitle(r *parsedRecord) {
 // readArgs puts the arguments together, and says of the records that have a place of their
 // own, of some types only the first one, whether that is enough.
 func (e *Encoder) readArgs() {
-	if r := e.find(record.TypeCWD); r != nil {
+	if r := e.findRecord(record.TypeCWD); r != nil {
 		e.readCWD(r)
 	}
-	if r := e.find(record.TypeProctitle); r != nil {
+	if r := e.findRecord(record.TypeProctitle); r != nil {
 		e.readTitle(r)
 	}
-	if r := e.find(record.TypeEOE); r != nil {
+	if r := e.findRecord(record.TypeEOE); r != nil {
 		r.elsewhere = e.isBareEOE(r)
 	}
 
@@ -103,9 +103,9 @@ func (e *Encoder) isBareEOE(r *parsedRecord) bool {
 	return !r.odd && !r.twinned && len(r.body) == 0 && string(r.tail) == tail
 }
 
-// value returns the value of the field "key=", which in a record that is shown in its
+// findValue returns the value of the field "key=", which in a record that is shown in its
 // place is all after it, and may stand anywhere in others.
-func (r *parsedRecord) value(field string) (v []byte, ok bool) {
+func (r *parsedRecord) findValue(field string) (v []byte, ok bool) {
 	if r.elsewhere {
 		return r.body[len(field):], true
 	}
@@ -119,11 +119,11 @@ func (r *parsedRecord) value(field string) (v []byte, ok bool) {
 }
 
 func (e *Encoder) appendCWD(dst []byte) []byte {
-	r := e.find(record.TypeCWD)
+	r := e.findRecord(record.TypeCWD)
 	if r == nil {
 		return dst
 	}
-	v, ok := r.value("cwd=")
+	v, ok := r.findValue("cwd=")
 	if !ok {
 		return dst
 	}
@@ -140,11 +140,11 @@ func (e *Encoder) appendCWD(dst []byte) []byte {
 
 // appendProctitle appends the title as the list of the arguments it was.
 func (e *Encoder) appendProctitle(dst []byte) []byte {
-	r := e.find(record.TypeProctitle)
+	r := e.findRecord(record.TypeProctitle)
 	if r == nil {
 		return dst
 	}
-	if _, ok := r.value("proctitle="); !ok {
+	if _, ok := r.findValue("proctitle="); !ok {
 		return dst
 	}
 	t := &e.title
@@ -171,7 +171,7 @@ func (e *Encoder) appendProctitle(dst []byte) []byte {
 
 // appendArgs appends the arguments of an execve.
 func (e *Encoder) appendArgs(dst []byte) []byte {
-	if e.find(record.TypeExecve) == nil {
+	if e.findRecord(record.TypeExecve) == nil {
 		return dst
 	}
 	dst = append(dst, `,"args":[`...)
@@ -274,10 +274,10 @@ func (e *Encoder) takeAddr(a *record.Addr, ok bool) bool {
 	}
 	t = append(t, " }"...)
 	e.scratch = t[:0]
-	rest, is := e.twins.at([]byte("saddr"))
+	rest, is := e.names.at([]byte("saddr"))
 	if !is || !bytes.HasPrefix(rest, t) {
 		return false
 	}
-	e.twins.step(rest[len(t):])
+	e.names.step(rest[len(t):])
 	return true
 }

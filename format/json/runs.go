@@ -50,7 +50,7 @@ func (e *Encoder) appendExpected(dst []byte, o *object, st *step, body []byte, a
 		return dst, end
 	}
 
-	dst = putPart(put(dst, &st.begin), body, at, end)
+	dst = putPart(putChunk(dst, &st.begin), body, at, end)
 	switch st.kind {
 	case kindPlain, kindHex:
 		dst = append(dst, '"')

@@ -10,7 +10,7 @@ import (
 // appendKey begins a member: of an expected field, or of another with that key.
 func appendKey(dst []byte, st *step, key []byte) []byte {
 	if st != nil {
-		return put(dst, &st.json)
+		return putChunk(dst, &st.json)
 	}
 	return append(appendName(dst, key), ':')
 }
@@ -79,9 +79,9 @@ func (e *Encoder) appendBare(dst []byte, o *object, key, v []byte) []byte {
 		return e.appendString(dst, v)
 	}
 	if v[0] == '"' {
-		o.quote(key)
+		o.noteQuotes(key)
 	} else {
-		e.literally(o, key, v)
+		e.noteLiteral(o, key, v)
 	}
 	return e.appendString(dst, v[1:len(v)-1])
 }
@@ -113,9 +113,9 @@ func (e *Encoder) appendText(dst []byte, o *object, key, v []byte) []byte {
 	switch {
 	case ok:
 	case isQuoted(v) && v[0] == '"':
-		o.quote(key)
+		o.noteQuotes(key)
 	default:
-		e.literally(o, key, v)
+		e.noteLiteral(o, key, v)
 	}
 	return e.appendString(dst, text)
 }
@@ -139,7 +139,7 @@ func (e *Encoder) unquote(v []byte) (text []byte, ok bool) {
 // appendUnset appends an id or a session that is not set.
 func (e *Encoder) appendUnset(dst []byte, o *object, key, v []byte) []byte {
 	if v[0] == '-' {
-		e.literally(o, key, v)
+		e.noteLiteral(o, key, v)
 	}
 	return append(dst, "null"...)
 }
@@ -150,7 +150,7 @@ func (e *Encoder) appendHex(dst []byte, o *object, key, v []byte) []byte {
 		return append(append(append(dst, `"0x`...), v...), '"')
 	}
 	if record.HasPrefix(v, "0x") {
-		e.literally(o, key, v)
+		e.noteLiteral(o, key, v)
 	}
 	return e.appendString(dst, v)
 }
@@ -166,9 +166,9 @@ func (e *Encoder) appendArch(dst []byte, o *object, v []byte) []byte {
 	}
 
 	if !e.arch.canonical {
-		e.literally(o, key, v)
+		e.noteLiteral(o, key, v)
 	}
-	if e.auditd && !e.twins.take(key, name) {
+	if e.auditd && !e.names.take(key, name) {
 		o.irregular = true
 	}
 	return appendWord(dst, name)
@@ -210,7 +210,7 @@ const unknownCall = "unknown-syscall("
 func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 	dst = append(dst, `,"syscall":`...)
 	number := isNumber(v) && v[0] != '-'
-	twin, ok := e.twins.word("syscall")
+	twin, ok := e.names.word("syscall")
 	name := ""
 	if !ok && !e.auditd && number && len(v) < 6 {
 		nr, _ := strconv.Atoi(string(v))
@@ -247,7 +247,7 @@ func (e *Encoder) appendUring(dst []byte, o *object, v []byte) []byte {
 	} else {
 		dst = e.appendString(dst, v)
 	}
-	if twin, ok := e.twins.word("uring_op"); ok && bytes.HasPrefix(twin, []byte("unknown-")) {
+	if twin, ok := e.names.word("uring_op"); ok && bytes.HasPrefix(twin, []byte("unknown-")) {
 		o.irregular = true
 	} else if ok {
 		dst = e.appendString(append(dst, `,"uring_op_name":`...), twin)
@@ -261,7 +261,7 @@ func (e *Encoder) appendMsg(dst []byte, o *object, v []byte) []byte {
 		return e.appendString(dst, v)
 	}
 	in := &e.inner
-	in.begin(o.typ, message, messageSteps, -1)
+	in.beginObject(o.typ, message, messageSteps, -1)
 	in.percent = o.percent
 	end := len(v) - 1
 	if end == 0 || v[end] != '\'' {
@@ -273,7 +273,7 @@ func (e *Encoder) appendMsg(dst []byte, o *object, v []byte) []byte {
 	if in.isOdd {
 		dst = in.odd.append(dst)
 	}
-	dst = open(dst, from)
+	dst = openObject(dst, from)
 	o.irregular = o.irregular || in.irregular
 	return append(dst, '}')
 }

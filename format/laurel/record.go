@@ -75,9 +75,9 @@ type execArgs struct {
 	bytes int // of all values
 }
 
-// add adds an argument with its key. ok is false when the value is no part of one.
-func (x *execArgs) add(key []byte, v value) (ok bool) {
-	if i, ok := number(key[1:1+record.CountDigits(key[1:])], 10); ok && i < 1<<31 {
+// addValue adds an argument with its key. ok is false when the value is no part of one.
+func (x *execArgs) addValue(key []byte, v value) (ok bool) {
+	if i, ok := parseNumber(key[1:1+record.CountDigits(key[1:])], 10); ok && i < 1<<31 {
 		x.end = max(x.end, int(i)+1)
 	}
 	switch {
@@ -188,7 +188,7 @@ func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
 		v, n = looseValue(text)
 	}
 	if t == record.TypeExecve {
-		return text[n:], e.exec.add(key, v)
+		return text[n:], e.exec.addValue(key, v)
 	}
 	if len(e.argv) > 0 {
 		e.argv = append(e.argv, ',')

@@ -92,7 +92,7 @@ func argKeyLen(text []byte, t uint32) int {
 	if n == len(text) || text[n] != '=' {
 		return 0
 	}
-	if i, ok := number(text[1:n], 10); t == record.TypeSyscall && (!ok || i >= 1<<16) { // as far as laurel counts
+	if i, ok := parseNumber(text[1:n], 10); t == record.TypeSyscall && (!ok || i >= 1<<16) { // as far as laurel counts
 		return 0
 	}
 	return n

@@ -42,14 +42,14 @@ func readValue(text []byte, c class) (v value, n int) {
 	if n = len(word); n == 0 {
 		return v, 0
 	}
-	if v, ok := bare(word, all, c); ok {
+	if v, ok := readBare(word, all, c); ok {
 		return v, n
 	}
 	switch word[0] {
 	case '\'':
-		return single(text)
+		return readSingleQuoted(text)
 	case '{':
-		return braces(text)
+		return readBraces(text)
 	}
 	return v, -1
 }
@@ -70,8 +70,8 @@ func readWord(text []byte) (word []byte, all uint32) {
 	return text, all
 }
 
-// bare reads a value without quotes. all is what each of its bytes may be part of.
-func bare(word []byte, all uint32, c class) (v value, ok bool) {
+// readBare reads a value without quotes. all is what each of its bytes may be part of.
+func readBare(word []byte, all uint32, c class) (v value, ok bool) {
 	v.of = word
 	switch {
 	case c == encoded && all&inHex != 0 && len(word)%2 == 0:
@@ -81,14 +81,14 @@ func bare(word []byte, all uint32, c class) (v value, ok bool) {
 		return v, true
 	case c == hexadecimal && all&inHex != 0:
 		v.kind = isHex
-		v.num, ok = number(word, 16)
+		v.num, ok = parseNumber(word, 16)
 	case c == octal && all&inOct != 0:
 		v.kind = isOct
-		v.num, ok = number(word, 8)
+		v.num, ok = parseNumber(word, 8)
 	case c == decimal: // what fits in 63 bits and a sign
 		digits, neg := bytes.CutPrefix(word, []byte("-"))
 		v.kind, v.neg = isDec, neg
-		v.num, ok = number(digits, 10)
+		v.num, ok = parseNumber(digits, 10)
 		ok = ok && v.num < 1<<63
 	}
 	if !ok {
@@ -97,8 +97,8 @@ func bare(word []byte, all uint32, c class) (v value, ok bool) {
 	return v, ok
 }
 
-// number reads digits of a base; ok is false when there are none, others, or too many.
-func number(digits []byte, base int) (n uint64, ok bool) {
+// parseNumber reads digits of a base; ok is false when there are none, others, or too many.
+func parseNumber(digits []byte, base int) (n uint64, ok bool) {
 	if base == 10 && record.CountDigits(digits) < len(digits) {
 		return 0, false // without the memory that an error takes
 	}
@@ -106,11 +106,11 @@ func number(digits []byte, base int) (n uint64, ok bool) {
 	return n, err == nil
 }
 
-// single reads '...': fields with one blank between, where quotes may hold a ', or else
+// readSingleQuoted reads '...': fields with one blank between, where quotes may hold a ', or else
 // anything up to the next '.
-func single(text []byte) (v value, n int) {
+func readSingleQuoted(text []byte) (v value, n int) {
 	v.kind = isText
-	if k := pairs(text[1:], '\''); k >= 0 && k+1 < len(text) && text[k+1] == '\'' {
+	if k := fieldsLen(text[1:], '\''); k >= 0 && k+1 < len(text) && text[k+1] == '\'' {
 		v.of, n = text[1:1+k], k+2
 	} else if k := bytes.IndexByte(text[1:], '\''); k >= 0 {
 		v.of, n = text[1:1+k], k+2
@@ -123,12 +123,12 @@ func single(text []byte) (v value, n int) {
 	return v, n
 }
 
-// braces reads { ... }: fields, or else anything up to the next }. laurel leaves the
+// readBraces reads { ... }: fields, or else anything up to the next }. laurel leaves the
 // blanks inside out in the first case.
-func braces(text []byte) (v value, n int) {
+func readBraces(text []byte) (v value, n int) {
 	v.kind = isBraces
 	if bytes.HasPrefix(text, []byte("{ ")) {
-		if k := pairs(text[2:], '}'); bytes.HasPrefix(text[2+k:], []byte(" }")) {
+		if k := fieldsLen(text[2:], '}'); bytes.HasPrefix(text[2+k:], []byte(" }")) {
 			v.of, n = text[2:2+k], k+4
 		}
 	}
@@ -145,8 +145,8 @@ func braces(text []byte) (v value, n int) {
 	return v, n
 }
 
-// pairs returns the length of the fields that text begins with, inside of '...' or { ... }.
-func pairs(text []byte, closing byte) (n int) {
+// fieldsLen returns the length of the fields that text begins with, inside of '...' or { ... }.
+func fieldsLen(text []byte, closing byte) (n int) {
 	for at := 0; ; at++ {
 		k := keyLen(text[at:])
 		if k == 0 {
