@@ -28,8 +28,8 @@ const (
 // Events reports whether the format is one of events, not of records.
 func (f Format) Events() bool { return f == Events }
 
-// EventEncoder writes events. It keeps no state between calls but its buffers,
-// and belongs to one goroutine.
+// EventEncoder writes events. What it keeps between calls does not show in what it writes.
+// It belongs to one goroutine.
 type EventEncoder interface {
 	// AppendEvent appends the event that records i up to j of b are, as one line with
 	// its newline. The line has every byte of the records, in whatever form.
@@ -89,8 +89,8 @@ func Parse(name string) (Kind, error) {
 	return Kind{}, fmt.Errorf("format %q is not known: use one of %s", name, strings.Join(Names(), ", "))
 }
 
-// Encoder writes records in one format. It keeps no state between calls but its
-// buffers, and belongs to one goroutine.
+// Encoder writes records in one format. What it keeps between calls does not show in what it
+// writes. It belongs to one goroutine.
 type Encoder struct {
 	Format Format
 	// Node is put in front of records that carry no node= of their own; empty

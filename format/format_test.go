@@ -25,7 +25,7 @@ func batch(apart bool, recs ...record.Record) func(texts ...string) record.Batch
 	}
 }
 
-func TestString(t *testing.T) {
+func TestStringIsWhatAuditdWrites(t *testing.T) {
 	const ver0 = "audit(1.000:1): a\nb\x00\x1dc"
 	for _, c := range []struct {
 		name string
@@ -92,7 +92,7 @@ func TestRecordsOfAPartlyWrittenBatch(t *testing.T) {
 	}
 }
 
-func TestBinary(t *testing.T) {
+func TestBinaryIsAFrameAndItsPayload(t *testing.T) {
 	long := strings.Repeat("x", stream.MaxPayload+10)
 	for _, c := range []struct {
 		name string
@@ -116,7 +116,7 @@ func TestBinary(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestParseKnowsTheRegisteredNames(t *testing.T) {
 	for _, name := range []string{"", "xml", "String"} {
 		if _, err := Parse(name); err == nil {
 			t.Errorf("%q is accepted", name)
@@ -132,7 +132,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// counter is an EventEncoder that tells how many records it was given.
+// counter is an EventEncoder that writes how many records it was given.
 type counter struct{ calls int }
 
 func (c *counter) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
@@ -141,7 +141,7 @@ func (c *counter) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 }
 
 // The bytes of an event are its first record's, and it is acknowledged as a whole.
-func TestEvents(t *testing.T) {
+func TestEventIsAcknowledgedAsAWhole(t *testing.T) {
 	b := batch(false, record.Record{Serial: 1}, record.Record{Serial: 1, Flags: record.End}, // two of one id
 		record.Record{Serial: 1, Flags: record.End},
 		record.Record{Serial: 2}, record.Record{Serial: 2}, // queued before events were asked for
@@ -178,8 +178,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestRegister: a format that could not write an event, or not raw, does not come into the list.
-func TestRegister(t *testing.T) {
+// TestKindThatCannotWriteIsRefused: a format that could not write an event, or not raw, does not come into the list.
+func TestKindThatCannotWriteIsRefused(t *testing.T) {
 	before := len(Names())
 	newEvents := func(Options) EventEncoder { return new(counter) }
 	for _, k := range []Kind{{Name: "x", New: newEvents, Raw: func(*Raw, any) {}}, {Name: "x", Format: Events, New: newEvents}, {Name: "x", Format: Events, Raw: func(*Raw, any) {}}} {

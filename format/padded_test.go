@@ -24,8 +24,8 @@ func lineReader(b []byte) (frames [][]byte) {
 	return frames
 }
 
-// TestPadded: records of every length and type come out of a reader of lines whole.
-func TestPadded(t *testing.T) {
+// TestPaddedFramesSurviveAReaderOfLines: records of every length and type come out of a reader of lines whole.
+func TestPaddedFramesSurviveAReaderOfLines(t *testing.T) {
 	enc := Encoder{Format: Binary, Padded: func() bool { return true }}
 	for size := 30; size < 9100; size++ {
 		for _, typ := range []uint32{1300, 1290, 1802, 0xA0A} {
@@ -58,8 +58,8 @@ func TestPadded(t *testing.T) {
 	}
 }
 
-// TestPaddedBatch: a batch of small records does not become hundreds of times its size.
-func TestPaddedBatch(t *testing.T) {
+// TestPaddedBatchIsBounded: a batch of small records does not become hundreds of times its size.
+func TestPaddedBatchIsBounded(t *testing.T) {
 	asked := 0
 	enc := Encoder{Format: Binary, Padded: func() bool { asked++; return true }}
 	var b record.Batch

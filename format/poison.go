@@ -11,12 +11,10 @@ import (
 	"audisp-relay/format/jsontext"
 )
 
-// Records can hold whatever anybody has put into them, and code that reads them can have
-// faults, ours or a library's. A panic over one event must cost no more than its
-// shape: it is given raw, and all others as ever.
-
 // rescue gives the event, or record, that records i..j-1 of b are in its raw form, after
-// the encoder has panicked over it. What it had written is dropped.
+// the encoder has panicked over it. What it had written is dropped. Records can hold whatever a
+// program has put into them, and the code that reads them, ours or a library's, can have faults:
+// a panic costs one event its shape, and the others nothing.
 func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out []byte) {
 	start := len(dst)
 	defer func() {

@@ -37,9 +37,9 @@ func event(serial, uid int) string {
 		"type=SOCKADDR " + id + "saddr=00\n" + "type=EOE " + id + "\n"
 }
 
-// TestPoisonedEvent: an event over which the encoder panics is given raw, with all its bytes and in
+// TestPoisonedEventIsGivenRaw: an event over which the encoder panics is given raw, with all its bytes and in
 // its place, and no other event is written in another way than without it.
-func TestPoisonedEvent(t *testing.T) {
+func TestPoisonedEventIsGivenRaw(t *testing.T) {
 	const events, poisoned = 9, 4
 	var all []string
 	for i := range events {
@@ -52,19 +52,19 @@ func TestPoisonedEvent(t *testing.T) {
 	b := batchOf(t, strings.Join(all, ""))
 	for name, enc := range encoders(poisonedUsers{}) {
 		if name == "laurel" {
-			continue // it asks nobody
+			continue // it looks no names up
 		}
-		var told []string
+		var reported []string
 		enc.Panicked = func(b *record.Batch, i, j int, fault any) {
-			told = append(told, fmt.Sprint(b.Recs[i].Serial, j-i, fault))
+			reported = append(reported, fmt.Sprint(b.Recs[i].Serial, j-i, fault))
 		}
 		out := enc.Encode(b)
 		lines := strings.Split(strings.TrimSuffix(string(out.Bytes), "\n"), "\n")
 		if len(lines) != events || out.Len() != len(b.Recs) {
 			t.Fatalf("%s: %d lines, %d records of %d", name, len(lines), out.Len(), len(b.Recs))
 		}
-		if want := []string{fmt.Sprint(100+poisoned, 6, "poisoned look-up")}; !slices.Equal(told, want) {
-			t.Errorf("%s: told %q, want %q", name, told, want)
+		if want := []string{fmt.Sprint(100+poisoned, 6, "poisoned look-up")}; !slices.Equal(reported, want) {
+			t.Errorf("%s: reported %q, want %q", name, reported, want)
 		}
 		for i, line := range lines {
 			if i != poisoned {
@@ -102,9 +102,9 @@ func (f *fake) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	return append(dst, '\n')
 }
 
-// TestPoisonInEveryFormat: the raw form is a whole line in each of them, also of records without an
+// TestRawFormOfEveryFormat: the raw form is a whole line in each of them, also of records without an
 // id, and Append gives what Encode does.
-func TestPoisonInEveryFormat(t *testing.T) {
+func TestRawFormOfEveryFormat(t *testing.T) {
 	const stream3 = "node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\ntype=CWD msg=audit(1.002:4): x\nnode=n garbage\n"
 	for _, tt := range []struct {
 		kind format.Kind
@@ -134,9 +134,9 @@ func TestPoisonInEveryFormat(t *testing.T) {
 	}
 }
 
-// TestPoisonIsRebuilt: json's raw form keeps the rules of docs/json.md: each record is found by
+// TestRawFormOfJSONIsRebuilt: json's raw form keeps the rules of docs/json.md: each record is found by
 // its type, and has raw.
-func TestPoisonIsRebuilt(t *testing.T) {
+func TestRawFormOfJSONIsRebuilt(t *testing.T) {
 	enc := format.Encoder{Format: format.Events, Raw: json.Kind.Raw, NewEvents: func() format.EventEncoder { return json.New(format.Options{Users: poisonedUsers{}}) }}
 	text := event(5, poisonID)
 	var got struct {
@@ -173,18 +173,18 @@ func TestPoisonIsRebuilt(t *testing.T) {
 	}
 }
 
-// TestPoisonedRecord: a record that cannot be written costs no other.
-func TestPoisonedRecord(t *testing.T) {
+// TestPoisonedRecordCostsNoOther: a record that cannot be written costs no other.
+func TestPoisonedRecordCostsNoOther(t *testing.T) {
 	for _, f := range []format.Format{format.String, format.Binary} {
 		b := batchOf(t, event(1, 1)+event(2, 2))
 		enc := format.Encoder{Format: f, Node: "n"}
 		before := string(enc.Encode(b).Bytes)
 		b.Recs = slices.Insert(b.Recs, 3, record.Record{Off: 1 << 30, Len: 10, Kind: record.Ver1})
-		told := 0
-		enc.Panicked = func(*record.Batch, int, int, any) { told++ }
+		reported := 0
+		enc.Panicked = func(*record.Batch, int, int, any) { reported++ }
 		out := enc.Encode(b)
-		if string(out.Bytes) != before || out.Len() != len(b.Recs) || told != 1 {
-			t.Errorf("%s: %d records, told %d times: %q", format.Names()[f], out.Len(), told, out.Bytes)
+		if string(out.Bytes) != before || out.Len() != len(b.Recs) || reported != 1 {
+			t.Errorf("%s: %d records, reported %d times: %q", format.Names()[f], out.Len(), reported, out.Bytes)
 		}
 	}
 }

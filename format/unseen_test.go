@@ -10,7 +10,7 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/audit/users"
 	"audisp-relay/format"
-	_ "audisp-relay/format/all" // for TestParse too
+	_ "audisp-relay/format/all" // for TestParseKnowsTheRegisteredNames too
 	"audisp-relay/format/ecs"
 	"audisp-relay/format/json"
 	"audisp-relay/format/jsontext"
@@ -104,8 +104,8 @@ func TestUnseenIsEscaped(t *testing.T) {
 	}
 }
 
-// TestSeenIsLeft: other characters stand as they are.
-func TestSeenIsLeft(t *testing.T) {
+// TestVisibleTextIsLeft: other characters stand as they are.
+func TestVisibleTextIsLeft(t *testing.T) {
 	for _, text := range []string{"ä€😀", "\u00a0", "\u00ad", "\u200d", "\u2030", "\u206a", "\u061b", "~", "שלום"} {
 		b := batchOf(t, fmt.Sprintf("type=USER_CMD msg=audit(1.000:5): pid=1 acct=\"%s\" res=success\n", text))
 		for name, enc := range encoders(nil) {

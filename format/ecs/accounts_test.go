@@ -21,7 +21,7 @@ func (want expect) check(t *testing.T, text string, o Options) {
 }
 
 // Who has done something is never whom or what it was done to, whatever form the record has.
-func TestAccounts(t *testing.T) {
+func TestActorIsNotTheTarget(t *testing.T) {
 	// The actor is uid 0 in a session of 1000. No group and no other user has these ids.
 	msg := func(typ, fields, names string) string {
 		if names != "" {
@@ -50,7 +50,7 @@ func TestAccounts(t *testing.T) {
 		{"group removed with its user", msg("DEL_GROUP", `op=delete-group grp="bob" acct="bob" exe="/usr/sbin/userdel"`, ` `), group(nil, "bob")},
 		{"shadow group", msg("GRP_MGMT", `op=add-shadow-group id=2001 exe="/usr/sbin/groupadd"`, ` ID="testgrp"`), group("2001", "testgrp")},
 		{"group changed", msg("GRP_MGMT", `op=modify-group acct="g" exe="/usr/sbin/groupmod"`, ""), group(nil, "g")},
-		{"group changed, by what nobody can read", msg("GRP_MGMT", `op=changing /etc/group; group g/5, new gid: 6 acct="g" exe="/usr/sbin/groupmod"`, ""), group(nil, "g")},
+		{"group changed, in words without fields", msg("GRP_MGMT", `op=changing /etc/group; group g/5, new gid: 6 acct="g" exe="/usr/sbin/groupmod"`, ""), group(nil, "g")},
 		{"group without a name", msg("GRP_MGMT", `op=modify-group exe="/usr/sbin/groupmod"`, ` `), group(nil, nil)},
 		{"group with a number for a name", msg("GRP_MGMT", `op=modify-group acct="0" exe="/usr/sbin/groupmod"`, ""), group(nil, "0")},
 		{"group with an id that is none", msg("GRP_MGMT", `op=modify-group id=wheel exe="/usr/sbin/groupmod"`, ""), group(nil, nil)},
@@ -100,7 +100,7 @@ func TestAccounts(t *testing.T) {
 }
 
 // The summary speaks of the same actor and object.
-func TestSummaryOfAccounts(t *testing.T) {
+func TestSummaryHasTheSameActorAndObject(t *testing.T) {
 	text := func(typ, fields string) string {
 		return rec(typ, `pid=7 uid=0 auid=1000 ses=5 msg='`+fields+` exe="/usr/sbin/x" hostname=? addr=? terminal=pts/2 res=success'`)
 	}
@@ -121,14 +121,14 @@ func TestSummaryOfAccounts(t *testing.T) {
 }
 
 // Two users of one name are two.
-func TestUsersOfOneName(t *testing.T) {
+func TestUsersOfOneNameAreTwo(t *testing.T) {
 	text := strings.Replace(sys(59, 0), "euid=0", "euid=5", 1)
 	expect{"user.id": "0", "user.effective.id": "5", "user.effective.name": "root"}.check(t, strings.TrimSpace(text)+sep+`UID="root" EUID="root"`+"\n", Options{})
 	expect{"user.effective.id": nil}.check(t, sys(59, 0), Options{})
 }
 
 // A name of digits is a name. Else whoever types 0 where sshd asks for a name is root.
-func TestLoginNames(t *testing.T) {
+func TestNameOfDigitsIsAName(t *testing.T) {
 	login := func(typ, fields string) string {
 		return rec(typ, `pid=7 uid=33 auid=4294967295 ses=4294967295 msg='op=login `+fields+` exe="/usr/sbin/sshd" hostname=? addr=192.0.2.4 terminal=ssh res=failed'`)
 	}
@@ -155,7 +155,7 @@ func TestLoginNames(t *testing.T) {
 }
 
 // The new ids of a LOGIN are found whatever the kernel called them.
-func TestSpellingsOfLogin(t *testing.T) {
+func TestOldLoginNamesAreUnderstood(t *testing.T) {
 	for fields, want := range map[string]expect{
 		`pid=1 uid=0 old-auid=5 auid=6 tty=(none) old-ses=1 ses=2 res=1`: {"user.audit.id": "6", "auditd.session": "2"},
 		`pid=1 uid=0 old-auid=5 new-auid=6 old-ses=1 new-ses=2 res=1`:    {"user.new_auid.id": "6", "auditd.data.new_ses": "2"},

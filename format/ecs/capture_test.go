@@ -253,7 +253,7 @@ func differs(path string, lib any, got map[string]any, said string) bool {
 	case "auditd.summary.object.type":
 		return lib == "file" && got["file.path"] != nil // it takes everything for one
 	case "auditd.data.op", "auditd.data.text", "auditd.summary.object.primary":
-		return strings.HasPrefix(ours, fmt.Sprint(lib)+" ") // words that nobody has quoted
+		return strings.HasPrefix(ours, fmt.Sprint(lib)+" ") // words that were not quoted
 	case "auditd.message_type":
 		return lib == "unknown[1423]" && ours == "landlock_access" || lib == "unknown[1424]" && ours == "landlock_domain"
 	case "event.category":

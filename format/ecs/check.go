@@ -47,7 +47,7 @@ func (e *Encoder) correctAddress(addr **aucoalesce.Address) {
 }
 
 // correctVerdict says what a security module has decided, where aucoalesce says that its policy
-// was violated whatever it has.
+// was violated whatever it decided.
 func (e *Encoder) correctVerdict() {
 	ev := e.doc.event
 	switch typ := e.recs[e.doc.first].typ(); {

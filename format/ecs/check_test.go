@@ -9,7 +9,7 @@ import (
 const msgOf = `pid=7 uid=0 auid=1000 ses=5 subj=system_u:system_r:sshd_t:s0 msg='%s res=success'`
 
 // Only a security context is one, and only the kernel says whose.
-func TestContexts(t *testing.T) {
+func TestOnlySecurityContextsAreSplit(t *testing.T) {
 	for _, tt := range []struct {
 		text string
 		want expect
@@ -34,7 +34,7 @@ func TestContexts(t *testing.T) {
 
 // An id or a session that is not set is nowhere, whatever its name is and however it is
 // written.
-func TestUnset(t *testing.T) {
+func TestUnsetIDIsNowhere(t *testing.T) {
 	for _, val := range []string{"4294967295", "-1"} {
 		for _, key := range []string{"uid", "auid", "euid", "gid", "ses", "old-auid", "old-ses", "id", "oauid", "ouid", "ogid", "oses", "sauid", "iuid", "inode_uid",
 			"obj_gid", "new_gid", "xuid", "loginuid", "target_gid", "old_ses"} {
@@ -63,7 +63,7 @@ func TestUnset(t *testing.T) {
 }
 
 // What is no id is none of the user's, and no program says what the kernel has to.
-func TestIDs(t *testing.T) {
+func TestOnlyIDsAreUsers(t *testing.T) {
 	for _, tt := range []struct {
 		text string
 		want expect
@@ -88,7 +88,7 @@ func TestIDs(t *testing.T) {
 }
 
 // The outcome is one of three words.
-func TestOutcome(t *testing.T) {
+func TestOutcomeIsOneOfThreeWords(t *testing.T) {
 	for said, want := range map[string]string{
 		"res=success": "success", "res=1": "success", "res=yes": "success", "res=Success": "success", "res=failed": "failure", "res=no": "failure", "res=denied": "failure",
 		"result=Success": "success", "result=Authentication failure": "failure", "result=Authentication": "failure", "result=x res=success": "success",
@@ -102,7 +102,7 @@ func TestOutcome(t *testing.T) {
 }
 
 // Addresses of any family and byte order. Only those of IP are an ip and a port.
-func TestAddresses(t *testing.T) {
+func TestOnlyIPAddressesAreIP(t *testing.T) {
 	const (
 		connect = 42
 		bind    = 49
@@ -138,7 +138,7 @@ func TestAddresses(t *testing.T) {
 }
 
 // What a security module has allowed or only reports is no violation.
-func TestVerdicts(t *testing.T) {
+func TestAllowedIsNoViolation(t *testing.T) {
 	armor := func(verdict, rest string) string {
 		return rec("AVC", `apparmor="`+verdict+`" `+rest+` profile="p" pid=1 comm="x"`)
 	}
@@ -174,7 +174,7 @@ func TestVerdicts(t *testing.T) {
 }
 
 // A file's path is absolute where the records say what it is relative to.
-func TestFilePath(t *testing.T) {
+func TestFilePathIsAbsoluteWhereKnown(t *testing.T) {
 	event := func(nr int, args, cwd string, paths ...string) string {
 		text := rec("SYSCALL", fmt.Sprintf("arch=c000003e syscall=%d success=yes exit=3 %s items=%d ", nr, args, len(paths))+ids+exe)
 		if cwd != "" {
@@ -241,7 +241,7 @@ func TestFilePath(t *testing.T) {
 }
 
 // Whatever keys are in a record, the line is strict JSON that has all of them.
-func TestOddKeys(t *testing.T) {
+func TestOddKeysAreWritten(t *testing.T) {
 	for _, body := range []string{`subj_=x`, `obj_=x`, `=x`, `==x`, ` = x`, `a..b=1`, `.=1`, `a.=1`, `a=1 a.b=2`, `socket=1 socket_addr=2 socket_=3`, `a=1 a=2 a=1`, `A=1 a=2`,
 		"\xff=1", "a\x00b=1", `a"b=1`, `a\b=1`, `subj=a:b:c subj_user=x subj_user=y`, `proctitle=1 proctitle="x"`, `uid=1 uid=2 uid_name=x`, `a[0]=1`,
 		`result=1 success=no res=?`, `path=1 paths=2 data=3 summary=4`, `__proto__=1`, `-=1`, `_=1`, `id=1 name=2`} {
@@ -261,7 +261,7 @@ func TestOddKeys(t *testing.T) {
 
 // A program's record that has the id of the system call with which it was sent says what
 // the event is, in whatever order they come.
-func TestProgramAndItsSystemCall(t *testing.T) {
+func TestProgramsRecordSaysWhatTheEventIs(t *testing.T) {
 	program := rec("USER_LOGIN", `pid=2 uid=0 auid=1000 ses=3 msg='op=login id=1000 exe="/usr/sbin/sshd" hostname=? addr=192.0.2.4 terminal=ssh res=failed'`+sep+`UID="root" AUID="alice" ID="alice"`)
 	contexts := rec("UNKNOWN[1420]", `subj_apparmor=unconfined`)
 	for _, text := range []string{program + sys(44, 0) + contexts, sys(44, 0) + contexts + program, contexts + sys(44, 0) + program, program + contexts} {

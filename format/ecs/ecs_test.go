@@ -16,7 +16,7 @@ import (
 )
 
 // The whole of one event, as it is written.
-func TestEvent(t *testing.T) {
+func TestWholeEvent(t *testing.T) {
 	text := "node=web-1 " + rec("SYSCALL", fmt.Sprintf(call, 59, 1)+`comm="ls" exe="/usr/bin/ls" key="exec"`+sep+`ARCH=x86_64 SYSCALL=execve AUID="alice" UID="root" GID="root" EUID="root"`) +
 		"node=web-1 " + rec("EXECVE", `argc=2 a0="ls" a1=6120FF`) +
 		"node=web-1 " + rec("PATH", `item=0 name="/usr/bin/ls" inode=5 dev=fe:00 mode=0100755 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL`+sep+`OUID="root" OGID="root"`) +
@@ -45,7 +45,7 @@ func TestEvent(t *testing.T) {
 }
 
 // Bytes that are no UTF-8 can be restored, and a percent sign is itself without them.
-func TestPercent(t *testing.T) {
+func TestBytesThatAreNoUTF8AreRestored(t *testing.T) {
 	body := func(hex string) string { return rec("CWD", "cwd="+hex) }
 	for _, tt := range []struct{ name, hex, want, encoding string }{
 		{"percent sign", "2561", "%a", ""},
@@ -70,7 +70,7 @@ func TestPercent(t *testing.T) {
 
 // When aucoalesce panics or refuses an event, its records are written, and the next
 // event is as if nothing had been.
-func TestCoalescingFails(t *testing.T) {
+func TestEventIsListedWhereCoalescingFails(t *testing.T) {
 	e, panics := countPanics(Options{})
 	text := sys(59, 0) + rec("EXECVE", `argc=1 a0="x"`) + rec("OBJ_PID", `opid=7`+sep+`OPID="x"`)
 	before := encode(t, New(Options{}), sys(44, 0))
@@ -107,7 +107,7 @@ func TestCoalescingFails(t *testing.T) {
 
 // What aucoalesce warns of never keeps the same event from being written the same
 // again: nothing of one event is left for the next.
-func TestEventsDoNotTouchEachOther(t *testing.T) {
+func TestEventsBeforeDoNotShow(t *testing.T) {
 	b, ends := group(parse(t, string(captures.Read(t, "audit-4.2.1-enriched.string.gz"))))
 	e, i := New(Options{}), 0
 	for range 2 {
@@ -134,7 +134,7 @@ func (p *passwd) User(uid uint32) string {
 func (p *passwd) Group(gid uint32) string { return map[uint32]string{0: "wheel"}[gid] }
 
 // Names are looked up for records without auditd's, of this machine only.
-func TestNames(t *testing.T) {
+func TestNamesAreLookedUpOnThisHostOnly(t *testing.T) {
 	raw := sys(257, 1) + rec("PATH", `item=0 name="/x" inode=5 dev=fe:00 mode=0100644 ouid=1000 ogid=0 rdev=00:00 nametype=NORMAL`)
 	looked := map[string]any{"user.name": "root", "user.audit.name": "alice", "user.group.name": "wheel", "file.owner": "alice",
 		"file.group": "wheel", "auditd.paths.0.owner": "alice", "related.user": []any{"alice", "root"}}
@@ -167,7 +167,7 @@ func TestNames(t *testing.T) {
 }
 
 // A name that says nothing, or that its place is taken from, is not lost nor in the way.
-func TestNamesBesideTheirPlaces(t *testing.T) {
+func TestNamesWithoutAPlaceAreKept(t *testing.T) {
 	got := encode(t, New(Options{}), sys(62, 0)+rec("OBJ_PID", `opid=7 oauid=1000 ouid=5 oses=3 ocomm="a"`+sep+`OAUID="alice" OUID="unknown(5)"`)+
 		rec("LOGIN", `pid=2 uid=0 old-auid=4294967295 auid=1001 tty=pts0 old-ses=4294967295 ses=3 res=1`+sep+`UID="root" OLD-AUID="unset" AUID="bob"`))
 	want := map[string]any{"auditd.data.oauid": "1000", "auditd.data.oauid_name": "alice", "auditd.data.ouid_name": nil,
@@ -179,8 +179,8 @@ func TestNamesBesideTheirPlaces(t *testing.T) {
 	}
 }
 
-// Records that cannot be put together are written all the same, with a time.
-func TestWithoutID(t *testing.T) {
+// Records that cannot be put together are written, too, and with a time.
+func TestRecordWithoutIDIsWritten(t *testing.T) {
 	e := New(Options{Node: "me"})
 	e.now = func() time.Time { return time.UnixMilli(1795296167053) }
 	for _, tt := range []struct{ name, text, original, typ string }{
@@ -210,7 +210,7 @@ func TestWithoutID(t *testing.T) {
 }
 
 // The relay's own record of a loss is an event like others.
-func TestLossMarker(t *testing.T) {
+func TestLossMarkerIsAnEvent(t *testing.T) {
 	got := encode(t, New(Options{}), rec("DAEMON_ERR", `op=relay-loss sink=siem cause=queue-full records=12 events=3 first=7 last=9 res=failed`))
 	for path, want := range map[string]any{
 		"event.action": "audit-error", "event.outcome": "failure", "auditd.message_type": "daemon_err", "auditd.data.op": "relay-loss",
@@ -223,8 +223,8 @@ func TestLossMarker(t *testing.T) {
 	}
 }
 
-// A line longer than a record comes in pieces, none of which is lost.
-func TestPieces(t *testing.T) {
+// A line longer than a record comes in pieces, and none is lost.
+func TestPiecesOfALineAreWritten(t *testing.T) {
 	long := rec("USER", "pid=1 msg='op="+strings.Repeat("x", record.MaxRecord)+"'")
 	b := parse(t, long)
 	leaves := decodeLine(t, New(Options{}).AppendEvent(nil, b, 0, len(b.Recs)))
@@ -294,7 +294,7 @@ func FuzzEvent(f *testing.F) {
 		if err != nil || len(b.Recs) == 0 {
 			return
 		}
-		// Records of any ids may be called one event: an encoder trusts nobody.
+		// Records of any ids may be called one event: an encoder trusts no id.
 		at := int(split) % len(b.Recs)
 		for _, part := range [][2]int{{0, at}, {at, len(b.Recs)}} {
 			if part[0] == part[1] {

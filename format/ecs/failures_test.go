@@ -246,7 +246,7 @@ func TestFailuresOfTheLibrary(t *testing.T) {
 		{"42 a program's key", rec("USER", user+`msg='key="exec" exe="/x" res=success'`),
 			want{"tags": []any{"exec"}},
 			want{"tags": nil, "auditd.data.key": "exec"}},
-		{"43 program behind its system call", sys(44, 0) + rec("USER_LOGIN", user+`msg='op=login id=1000 exe="/x" res=success'`),
+		{"43 program after its system call", sys(44, 0) + rec("USER_LOGIN", user+`msg='op=login id=1000 exe="/x" res=success'`),
 			want{"event.action": "sent-to"},
 			want{"event.action": "logged-in"}},
 	} {

@@ -54,8 +54,8 @@ func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 	}
 }
 
-// plainGap reports whether a record continues after its id as all do: ": ", of which
-// an empty one may lack the blank.
+// plainGap reports whether a record continues after its id as all do: with ": ", or ":" if nothing
+// follows.
 func plainGap(gap, body []byte) bool {
 	return string(gap) == ": " || (len(body) == 0 && string(gap) == ":")
 }

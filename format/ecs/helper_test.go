@@ -48,7 +48,7 @@ func records(text string) (*record.Batch, error) {
 	}
 }
 
-// group puts the records of each event one behind the other, in the order of the first,
+// group puts the records of each event one after the other, in the order of the first,
 // and returns where the events end.
 func group(b *record.Batch) (grouped *record.Batch, ends []int) {
 	grouped = &record.Batch{Buf: b.Buf}

@@ -96,9 +96,9 @@ func isUnknown(event *aucoalesce.Event) bool {
 // coalesceFrom has aucoalesce work. Without a system call it takes one record only, of more it
 // says "missing syscall message in compound event"; with ahead the system call goes first.
 //
-// It is a library that is fed with what anybody may have put into a record. Should it
-// panic, this one event is written as the list of its records and says so; the relay, and
-// every other consumer, continue.
+// The library is fed with what any program may have put into a record. If it panics, this one
+// event is written as the list of its records and says so; the relay, and every other consumer,
+// continue.
 func (e *Encoder) coalesceFrom(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
 	defer func() {
 		if p := recover(); p != nil {

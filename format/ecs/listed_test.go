@@ -6,19 +6,19 @@ import (
 )
 
 // Events that the fields do not show whole have their records' text, and only these.
-func TestListed(t *testing.T) {
+func TestOnlyIncompleteEventsAreListed(t *testing.T) {
 	user := `pid=1 uid=0 auid=1000 ses=3 `
 	for _, tt := range []struct {
 		name, text string
 		listed     bool
 	}{
 		{"usual", rec("USER_CMD", user+`msg='cwd="/" cmd="x" terminal=? res=success'`), false},
-		{"no colon behind the id", "type=DAEMON_CONFIG msg=audit(1795296167.053:34) config changed, auid=0 pid=2 res=success\n", true},
-		{"no blank behind the id", "type=CWD msg=audit(1795296167.053:34):cwd=\"/\"\n", true},
+		{"no colon after the id", "type=DAEMON_CONFIG msg=audit(1795296167.053:34) config changed, auid=0 pid=2 res=success\n", true},
+		{"no blank after the id", "type=CWD msg=audit(1795296167.053:34):cwd=\"/\"\n", true},
 		{"an access vector of a program's", rec("USER_CMD", user+`msg='avc:  denied  { read } for  cmd="x" res=success'`), true},
 		{"words", rec("USER", user+`msg='hello world'`), true},
-		{"words behind the last field", rec("USER", user+`msg='res=success bye'`), true},
-		{"words behind a field in quotes", rec("USER", user+`msg='op="a" b res=success'`), true},
+		{"words after the last field", rec("USER", user+`msg='res=success bye'`), true},
+		{"words after a field in quotes", rec("USER", user+`msg='op="a" b res=success'`), true},
 		{"a field twice, the same", rec("USER", user+`msg='pid=1 res=success'`), false},
 		{"a field twice", rec("USER", user+`msg='pid=2 res=success'`), true},
 		{"result twice", rec("USER", user+`msg='res=success res=failed'`), true},
@@ -61,7 +61,7 @@ func TestListed(t *testing.T) {
 }
 
 // Values that could be taken for something else.
-func TestValues(t *testing.T) {
+func TestAmbiguousValues(t *testing.T) {
 	kernel := fmt.Sprintf(call, 44, 0)
 	for _, tt := range []struct {
 		text, path string

@@ -148,7 +148,7 @@ func (c *checker) fields(body []byte, where int) {
 	c.gap(token, string(s.Gap))
 }
 
-// begins reports whether a value goes on with words that belong to it.
+// begins reports whether a value continues with words that belong to it.
 func (c *checker) begins(token string) bool {
 	return slices.ContainsFunc(c.values, func(v string) bool { return strings.HasPrefix(v, token+" ") || strings.HasPrefix(v, token+"\t") })
 }
@@ -288,8 +288,8 @@ func TestCapturesAreWhole(t *testing.T) {
 	}
 }
 
-// Records of anybody's making: whatever is in them is in the document.
-func TestNothingIsLost(t *testing.T) {
+// Whatever is in records, also in those that no kernel writes, is in the document.
+func TestHostileRecordsAreWhole(t *testing.T) {
 	e, panics := countPanics(Options{Node: "n"})
 	whole := 0
 	rapid.Check(t, func(t *rapid.T) {

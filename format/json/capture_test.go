@@ -52,7 +52,7 @@ func checkEvent(t fataler, doc *docTables, e *Encoder, b *record.Batch, i, j int
 	return line
 }
 
-func TestCaptures(t *testing.T) {
+func TestCapturesAreRebuilt(t *testing.T) {
 	doc := readDoc(t)
 	for _, name := range captures.Names(t, "*.gz") {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ type header struct {
 	prefix, middle []byte
 }
 
-// cutEvent fills e.head and e.recs.
+// cutEvent takes the records of an event apart, and fills the members of e that say what they have in common.
 func (e *Encoder) cutEvent(b *record.Batch, i, j int) {
 	e.readHead(b, i)
 	e.recs = e.recs[:0]
@@ -63,7 +63,8 @@ func (e *Encoder) cutEvent(b *record.Batch, i, j int) {
 }
 
 // readHead takes the header that all records of the event should have from the first.
-// One that is not as it should be leaves what can be read of it to the event's members, and prefix and middle empty: then every record is odd.
+// If that is not as it should be, the event's members have what can be read of it, and prefix and middle
+// stay empty: then every record is odd.
 func (e *Encoder) readHead(b *record.Batch, i int) {
 	h, rec := &e.head, &b.Recs[i]
 	*h = header{kind: rec.Kind, node: b.Node(i), millis: rec.Millis, serial: rec.Serial}

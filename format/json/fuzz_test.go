@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzAppendEvent reads bytes as a stream of either framing; every event must be one strict
-// line that gives its records back.
+// line from which its records can be rebuilt.
 func FuzzAppendEvent(f *testing.F) {
 	doc := readDoc(f)
 	for _, name := range []string{"audit-3.0.9-enriched.string.gz", "audit-2.8.5-audispd.string.gz"} {

@@ -13,10 +13,10 @@ import (
 	"audisp-relay/audit/record"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
-// TestGolden holds the events of testdata/*.in against the lines in *.json.
-func TestGolden(t *testing.T) {
+// TestEventsAreAsInTheGoldenFiles holds the events of testdata/*.in against the lines in *.json.
+func TestEventsAreAsInTheGoldenFiles(t *testing.T) {
 	doc := readDoc(t)
 	names, err := filepath.Glob("testdata/*.in")
 	if err != nil || len(names) == 0 {
@@ -66,7 +66,7 @@ func TestFlagsAndOptions(t *testing.T) {
 		options Options
 		flags   uint8
 		text    string
-		want    string // one behind the other, "!" in front of what is not there
+		want    string // one after the other, "!" in front of what is not there
 	}{
 		{"nothing", Options{}, record.End, rec, `"node":null !incomplete !recovered !names !frame !encoding !node_source !"user"`},
 		{"partial", Options{}, record.End | record.Partial, rec, `"incomplete":true`},
@@ -91,7 +91,7 @@ func TestFlagsAndOptions(t *testing.T) {
 	}
 }
 
-func TestFrames(t *testing.T) {
+func TestFrameVersionIsShown(t *testing.T) {
 	doc := readDoc(t)
 	for ver, want := range map[record.Kind]string{record.Ver0: `"frame":0`, record.Ver1: `"frame":1`, record.Junk: `"type":null,"record_types":[null]`} {
 		var b record.Batch
@@ -122,8 +122,8 @@ func TestOverlongLineComesInPieces(t *testing.T) {
 	}
 }
 
-// TestManyFields: what is beyond the limit is in raw, and the work is bounded.
-func TestManyFields(t *testing.T) {
+// TestFieldsBeyondTheLimitAreInRaw: what is beyond the limit is in raw, and the work is bounded.
+func TestFieldsBeyondTheLimitAreInRaw(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("type=USER_AUTH msg=audit(1.000:1):")
 	for i := range 4000 {
@@ -141,7 +141,7 @@ func TestManyFields(t *testing.T) {
 	}
 }
 
-func TestNoAllocations(t *testing.T) {
+func TestEncoderAllocatesNothing(t *testing.T) {
 	const enriched = "audit-3.0.9-enriched.string.gz"
 	for _, c := range []struct{ name, types string }{
 		{enriched, opened},
@@ -162,7 +162,7 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-func TestAppendsBehindWhatIsThere(t *testing.T) {
+func TestEventIsAppended(t *testing.T) {
 	b := eventOf(t, "audit-3.0.9-enriched.string.gz", opened)
 	e := New(Options{})
 	alone := e.AppendEvent(nil, &b, 0, len(b.Recs))

@@ -19,7 +19,7 @@ type memo struct {
 	text   []byte
 	names  []byte
 	json   []byte
-	// taken and keyless are twins.taken and object.keyless after it.
+	// taken and keyless are enrichedNames.taken and object.keyless after it.
 	taken, keyless bool
 }
 

@@ -78,8 +78,8 @@ func appendRecord(b record.Batch, rec record.Record, text []byte) record.Batch {
 	return b
 }
 
-// TestRestOfTheRecordAlike: records that end in the same bytes and are not the same otherwise.
-func TestRestOfTheRecordAlike(t *testing.T) {
+// TestMemoFitsTheSameRecordOnly: records that end in the same bytes and are not the same otherwise.
+func TestMemoFitsTheSameRecordOnly(t *testing.T) {
 	doc := readDoc(t)
 	const (
 		head = "type=SYSCALL msg=audit(1.000:1): "
@@ -89,7 +89,7 @@ func TestRestOfTheRecordAlike(t *testing.T) {
 	)
 	for name, list := range map[string][]string{
 		"a field is there twice": {head + tail + eoe, head + "uid=0 " + tail + eoe},
-		"and one behind":         {head + tail + ` x=1` + eoe, head + "x=1 " + tail + ` x=1` + eoe},
+		"and one after it":       {head + tail + ` x=1` + eoe, head + "x=1 " + tail + ` x=1` + eoe},
 		"words":                  {head + tail + ` one two` + eoe, head + "one two " + tail + ` one two` + eoe},
 		"in quotes":              {head + tail + ` ses="1"` + eoe, head + tail + ` ses="1"` + eoe},
 		"a name is not UTF-8":    {head + tail + eoe, head + tail + "\ntype=PATH msg=audit(1.000:1): item=0 name=FF" + eoe},

@@ -18,7 +18,7 @@ func hold(t *testing.T, record string, wants ...string) {
 	}
 }
 
-func TestVerdict(t *testing.T) {
+func TestVerdictOfSELinuxIsShown(t *testing.T) {
 	const noRaw, none = `!"raw":`, `!"seperms":`
 	hold(t, `AVC avc:  denied  { execmem } for  pid=1 tclass=process`, `"words":"avc:  denied  { execmem } for  ","seresult":"denied","seperms":["execmem"],"pid":1`, noRaw)
 	hold(t, `AVC avc:  granted  { read  write 0x400 } for  pid=1`, `"seresult":"granted","seperms":["read","write","0x400"],"pid":1`, noRaw)
@@ -40,7 +40,7 @@ func TestVerdict(t *testing.T) {
 	hold(t, `AVC seresult="granted" avc:  denied  { read } for  pid=1`, `"seresult":"granted","words":" avc:  denied  { read } for  ","pid":1`, none, noRaw)
 }
 
-func TestOldLogin(t *testing.T) {
+func TestOldLoginHasTheNamesOfToday(t *testing.T) {
 	const noRaw = `!"raw":`
 	hold(t, `LOGIN pid=2 uid=0 old auid=700 new auid=701 old ses=3 new ses=4`, `"old-auid":700,"auid":701,"old-ses":3,"ses":4,`,
 		`"spelled":{"old-auid":"old auid","auid":"new auid","old-ses":"old ses","ses":"new ses"}`, `!"words"`, noRaw)
@@ -56,8 +56,8 @@ func TestOldLogin(t *testing.T) {
 	hold(t, "LOGIN pid=2 uid=0 old auid=4294967295 new auid=0\x1dUID=\"root\" AUID=\"unset\" AUID=\"root\"", `"old-auid":null,"auid":0,"auser":"root"`, noRaw)
 }
 
-// TestLostSeparator: names are auditd's where nobody else can have written them.
-func TestLostSeparator(t *testing.T) {
+// TestNamesWithoutASeparator: names are auditd's where no program can have written them.
+func TestNamesWithoutASeparator(t *testing.T) {
 	const noRaw, none = `!"raw":`, `!"names"`
 	const login = `USER_LOGIN pid=1 uid=0 auid=0 ses=6 msg='op=login id=0 exe="/x" res=success'`
 	const names = `UID="root" AUID="root" ID="joe"`

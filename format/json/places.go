@@ -47,7 +47,7 @@ type title struct {
 	json    []byte // text as it was written, if there is nothing to encode
 }
 
-// readTitle does so with a PROCTITLE record, and decodes the title.
+// readTitle decodes a PROCTITLE record, and says whether it has to be shown among the other records.
 func (e *Encoder) readTitle(r *parsedRecord) {
 	t := &e.title
 	v, ok := r.onlyValue("proctitle=")

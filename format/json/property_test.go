@@ -98,7 +98,7 @@ func ordered(t *rapid.T, keys string) string {
 	return strings.Join(fields, " ")
 }
 
-// anyBody draws what stands behind the header of a record.
+// anyBody draws what stands after the header of a record.
 func anyBody(t *rapid.T, typ string) string {
 	body := ""
 	switch rapid.IntRange(0, 5).Draw(t, "body is") {
@@ -234,7 +234,7 @@ type fakeUsers struct{}
 func (fakeUsers) User(uid uint32) string  { return map[uint32]string{0: "root", 1: `d"%` + "\xff"}[uid] }
 func (fakeUsers) Group(gid uint32) string { return map[uint32]string{0: "wheel", 1: "gé"}[gid] }
 
-func TestHostileRecords(t *testing.T) {
+func TestHostileRecordsAreRebuilt(t *testing.T) {
 	doc := readDoc(t)
 	encoders := []*Encoder{New(Options{}), New(Options{Users: fakeUsers{}, Local: "host"}), New(Options{Node: "far%\xff"})}
 	rapid.Check(t, func(t *rapid.T) {
@@ -245,7 +245,7 @@ func TestHostileRecords(t *testing.T) {
 	})
 }
 
-func TestDamagedRecords(t *testing.T) {
+func TestDamagedRecordsAreRebuilt(t *testing.T) {
 	doc := readDoc(t)
 	var lines []string
 	for _, name := range []string{"audit-3.0.9-node.string.gz", "audit-4.2.1-enriched.string.gz", "audit-3.0.9-raw.string.gz"} {

@@ -59,7 +59,7 @@ func parseStrict(line []byte) (members, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("something behind the object")
+		return nil, fmt.Errorf("something follows the object")
 	}
 	o, ok := v.(members)
 	if !ok {

@@ -44,7 +44,7 @@ func validate(t fataler, line []byte) {
 	}
 }
 
-func TestSchemaRefuses(t *testing.T) {
+func TestSchemaRefusesOtherLines(t *testing.T) {
 	const ok = `{"@timestamp":"2026-11-21T21:58:37.900Z","id":"1795298317.900:1","serial":1,"node":null,"type":"CWD",
 		"record_types":["CWD"],"keys":[],"key":null,"cwd":"/","paths":[],"sockaddrs":[],"other_records":[]}`
 	validate(t, []byte(ok))
@@ -84,8 +84,8 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-// TestSchemaDescribes: every property says what it is, itself or by what it refers to.
-func TestSchemaDescribes(t *testing.T) {
+// TestSchemaDescribesEveryProperty: every property says what it is, itself or by what it refers to.
+func TestSchemaDescribesEveryProperty(t *testing.T) {
 	var schema struct {
 		Defs map[string]map[string]any `json:"$defs"`
 	}

@@ -225,7 +225,7 @@ func (e *Encoder) typeOf(b *record.Batch, i int) *recordType {
 	k := namedType{n, string(e.scratch)}
 	t := e.named[k]
 	if t == nil {
-		if len(e.named) >= maxNamed { // anybody can think of names
+		if len(e.named) >= maxNamed { // a stream may have any number of them
 			clear(e.named)
 		}
 		if e.named == nil {

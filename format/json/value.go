@@ -15,8 +15,8 @@ func appendKey(dst []byte, st *step, key []byte) []byte {
 	return append(appendName(dst, key), ':')
 }
 
-// appendValue appends the member of a field. What the rules would not give back makes the object
-// irregular.
+// appendValue appends the member of a field. A value that cannot be restored by the rules of
+// docs/json.md makes the object irregular.
 func (e *Encoder) appendValue(dst []byte, o *object, st *step, key, v []byte, k kind) []byte {
 	switch k {
 	case kindID:

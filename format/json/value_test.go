@@ -7,9 +7,9 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// TestValues holds single values against what the rules make of them, and whether the
+// TestValuesAreShownByTheRules holds single values against what the rules make of them, and whether the
 // record can do without raw.
-func TestValues(t *testing.T) {
+func TestValuesAreShownByTheRules(t *testing.T) {
 	for _, c := range []struct{ typ, body, want string }{ // "!" in front of what is not there
 		{"SYSCALL", "pid=007", `"pid":"007" !raw`},
 		{"SYSCALL", "pid=-0", `"pid":"-0" !raw`},
@@ -103,9 +103,9 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestWhatNeedsNoRaw: what programs and kernels write otherwise than the classes have it is
-// told by a member of its own, and the record's bytes do not stand there once more.
-func TestWhatNeedsNoRaw(t *testing.T) {
+// TestOddSpellingNeedsNoRaw: what programs and kernels write otherwise than the classes have it is
+// shown by a member of its own, and the record's bytes do not stand there once more.
+func TestOddSpellingNeedsNoRaw(t *testing.T) {
 	for _, c := range []struct{ typ, body, want string }{
 		// blanks
 		{"USER_LOGIN", `msg=' op=x res=1'`, `"msg":{"op":"x","res":"1","blanks":["op"]}`},
@@ -163,8 +163,8 @@ func TestWhatNeedsNoRaw(t *testing.T) {
 	}
 }
 
-// TestTwins does so with the names that auditd adds, "^" for the byte in front of them.
-func TestTwins(t *testing.T) {
+// TestNamesOfAuditd holds the names that auditd adds against what is made of them; "^" is the separator.
+func TestNamesOfAuditd(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{`uid=0^UID="root"`, `"uid":0,"user":"root" "names":"auditd" !raw`},
 		{`uid=0 gid=0 euid=0^UID="root" GID="root" EUID="rootx"`, `"group":"root","euid":0,"euser":"rootx" !raw`},
@@ -210,8 +210,8 @@ func TestTwins(t *testing.T) {
 	}
 }
 
-// TestEvents does so with events of several records.
-func TestEvents(t *testing.T) {
+// TestRecordsHaveTheirPlacesInTheEvent holds events of several records against what is made of them.
+func TestRecordsHaveTheirPlacesInTheEvent(t *testing.T) {
 	const id = " msg=audit(1.000:1): "
 	for _, c := range []struct{ records, want string }{
 		{"CONFIG_CHANGE key=\"c\"|SYSCALL key=\"s\"", `"type":"SYSCALL" "key":"s","keys":["s","c"] "other_records":[{"type":"CONFIG_CHANGE","keys":["c"]}]`},
@@ -239,8 +239,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestOddHeaders: what the event's members do not tell is in raw.
-func TestOddHeaders(t *testing.T) {
+// TestOddHeaderIsInRaw: what the event's members do not say is in raw.
+func TestOddHeaderIsInRaw(t *testing.T) {
 	const cwd = "audit(1.000:1): cwd=\"/\""
 	type rec struct {
 		kind record.Kind

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestAppendString: whatever the bytes, a JSON reader gets a text from which they can be had.
-func TestAppendString(t *testing.T) {
+// TestStringCanBeRestored: whatever the bytes, a JSON reader gets a text from which they can be had.
+func TestStringCanBeRestored(t *testing.T) {
 	pieces := []string{"a", "comm", " ", "%", "%41", "\"", "\\", "\n", "\t", "\r", "\x00", "\x1d", "\x7f", "ü", "€", "\u202e", "\u2028", "\u0085", "\U0001f600", "\xff", "\xc3", "\xe2\x82", "\xed\xa0\x80"}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {

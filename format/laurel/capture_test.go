@@ -12,10 +12,10 @@ import (
 	"audisp-relay/testdata/captures"
 )
 
-// TestAsLaurel: of every capture laurel and we make the same events. Three things are
+// TestCapturesAsLaurel: of every capture laurel and we make the same events. Three things are
 // set aside: what laurel adds from its table of processes and from /proc, the names of types
-// that are newer than it, and the records it refuses; TestRefused looks at those.
-func TestAsLaurel(t *testing.T) {
+// that are newer than it, and the records it refuses; TestRefusedRecordsHaveTheirText looks at those.
+func TestCapturesAsLaurel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -58,9 +58,9 @@ func asLaurelNames(event map[string]any) {
 	}
 }
 
-// TestRefused: of each record of the captures that laurel refuses our event has the text,
+// TestRefusedRecordsHaveTheirText: of each record of the captures that laurel refuses our event has the text,
 // and of no other.
-func TestRefused(t *testing.T) {
+func TestRefusedRecordsHaveTheirText(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -71,7 +71,7 @@ func TestRefused(t *testing.T) {
 			want := make(map[string]int)
 			for _, line := range p.refused {
 				if strings.HasSuffix(line, " ") || strings.HasSuffix(line, ")") {
-					continue // cut behind a field or behind the id: there is no other text
+					continue // cut after a field or after the id: there is no other text
 				}
 				_, body, ok := strings.Cut(line, "): ")
 				if !ok {
@@ -116,8 +116,8 @@ func countRaw(v any, counts map[string]int) {
 	}
 }
 
-// TestCaptures: each event of a capture has a line, with every record of it but the EOE.
-func TestCaptures(t *testing.T) {
+// TestEventsOfCapturesHaveALine: each event of a capture has a line, with every record of it but the EOE.
+func TestEventsOfCapturesHaveALine(t *testing.T) {
 	for _, name := range captures.Names(t, "*.string.gz") {
 		events := wholeEvents(captures.Read(t, name))
 		out := encode(t, captures.Read(t, name))

@@ -23,8 +23,8 @@ func one(t testing.TB, lines string) record.Batch {
 	return batches[0]
 }
 
-// TestMarker: a marker of loss has its numbers as numbers, which laurel would take for hex.
-func TestMarker(t *testing.T) {
+// TestMarkerHasNumbers: a marker of loss has its numbers as numbers, which laurel would take for hex.
+func TestMarkerHasNumbers(t *testing.T) {
 	b := one(t, "type=DAEMON_ERR msg=audit(1700000000.123:7): op=relay-loss sink=siem cause=full records=30 events=? first=12 last=41 res=failed\n")
 	b.Recs[0].Flags |= record.Marker | record.End
 	got := string(New(Options{}).AppendEvent(nil, &b, 0, 1))
@@ -34,8 +34,8 @@ func TestMarker(t *testing.T) {
 	}
 }
 
-// TestNode: records that carry no node get the one that is configured.
-func TestNode(t *testing.T) {
+// TestRecordWithoutNodeGetsOne: records that carry no node get the one that is configured.
+func TestRecordWithoutNodeGetsOne(t *testing.T) {
 	b := one(t, "type=CWD msg=audit(1700000000.123:7): cwd=\"/\"\nnode=own type=CWD msg=audit(1700000000.123:8): cwd=\"/\"\n")
 	e := New(Options{Node: "conf\"ured+"})
 	got := string(e.AppendEvent(e.AppendEvent(nil, &b, 0, 1), &b, 1, 2))
@@ -46,9 +46,9 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// TestSameTypeWithoutID: a record whose id cannot be read stands for itself, and the next one of
+// TestRecordWithoutIDStandsAlone: a record whose id cannot be read stands for itself, and the next one of
 // that type for itself too.
-func TestSameTypeWithoutID(t *testing.T) {
+func TestRecordWithoutIDStandsAlone(t *testing.T) {
 	b := one(t, "type=CWD msg=audit(?): cwd=\"/a\"\ntype=CWD msg=audit(1700000000.123:7): cwd=\"/b\"\n")
 	got := string(New(Options{}).AppendEvent(nil, &b, 0, 2))
 	want := `{"ID":"1700000000.123:7","RAW":"type=CWD msg=audit(?): cwd=\"/a\"","CWD":{"cwd":"/b"}}` + "\n"
@@ -57,8 +57,8 @@ func TestSameTypeWithoutID(t *testing.T) {
 	}
 }
 
-// TestLongLine: the pieces of a line that is longer than any record stand behind each other.
-func TestLongLine(t *testing.T) {
+// TestPiecesOfALongLineFollowEachOther: the pieces of a line that is longer than any record follow each other.
+func TestPiecesOfALongLineFollowEachOther(t *testing.T) {
 	long := strings.Repeat("a", record.MaxRecord)
 	b := record.Batch{}
 	for _, part := range sinktest.Batches([]byte("type=CWD msg=audit(1700000000.123:7): cwd="+long+"\n"), 64<<10) {
@@ -81,8 +81,8 @@ func TestLongLine(t *testing.T) {
 	}
 }
 
-// TestBinary: a binary stream gives the events that the string stream of the same run gives.
-func TestBinary(t *testing.T) {
+// TestFramesAndLinesAreTheSame: a binary stream gives the events that the string stream of the same run gives.
+func TestFramesAndLinesAreTheSame(t *testing.T) {
 	for _, name := range []string{"audit-2.8.5-audispd", "audit-3.0.9-raw", "audit-3.0.9-enriched", "audit-3.0.9-node", "audit-4.2.1-raw", "audit-4.2.1-enriched"} {
 		lines, frames := captures.Read(t, name+".string.gz"), captures.Read(t, name+".binary.gz")
 		want, got := encode(t, lines), encode(t, frames)
@@ -107,8 +107,8 @@ func readable(out []byte) (lines []string) {
 	return lines
 }
 
-// TestNoAllocation: an encoder that has seen its events once allocates nothing for them.
-func TestNoAllocation(t *testing.T) {
+// TestEncoderAllocatesNothing: an encoder that has seen its events once allocates nothing for them.
+func TestEncoderAllocatesNothing(t *testing.T) {
 	for _, name := range captures.Names(t, "*.string.gz") {
 		events := wholeEvents(captures.Read(t, name))
 		e := New(Options{Node: "n"})
@@ -126,9 +126,9 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
-// TestManyKeys: an object may have more keys than there is room for at first, each of them
+// TestManyKeysAreForgotten: an object may have more keys than there is room for at first, each of them
 // many times, and many of them are gone when the next begins.
-func TestManyKeys(t *testing.T) {
+func TestManyKeysAreForgotten(t *testing.T) {
 	var text bytes.Buffer
 	text.WriteString("type=ANOM_ABEND msg=audit(1700000000.123:7):")
 	for i := range 3000 {

@@ -2,8 +2,8 @@
 // default configuration, so that what was built on laurel's log keeps working.
 // docs/laurel.md lists what differs and why.
 //
-// What laurel writes was found by giving it records and looking at its output; the tests
-// do so again wherever it is installed.
+// What laurel writes was found by giving it records and looking at its output. Wherever it is
+// installed, the tests compare it again.
 package laurel
 
 import (

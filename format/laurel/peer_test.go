@@ -25,7 +25,7 @@ type peer struct {
 }
 
 // refusal is what laurel says of a line that it gives up: one that it cannot read, the end
-// of an event of which it has nothing, or what comes for an event that it has written.
+// of an event that it has nothing of, or what comes for an event that it has written.
 var refusal = regexp.MustCompile(`(?m): Error (?:cannot parse|Event id|duplicate event) .*? processing msg: (.*)$`)
 
 // runLaurel gives a string stream to the laurel that is installed, with the configuration
@@ -121,7 +121,7 @@ func decodeValue(d *json.Decoder) (any, error) {
 	return token, nil
 }
 
-// nodeID tells an event from all others.
+// nodeID distinguishes an event from all others.
 func nodeID(event map[string]any) string {
 	node, _ := event["NODE"].(string)
 	id, _ := event["ID"].(string)

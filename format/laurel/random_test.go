@@ -64,7 +64,7 @@ func appendRandom(dst []byte, rng *rand.Rand, name string) []byte {
 	seps := []string{" ", " ", " ", " ", " ", " ", "\x1d", "  ", " \x1d", "\t", ","}
 	if rng.IntN(3) == 0 {
 		// What may open a quote or a brace that is not closed. laurel looks for the end even
-		// behind auditd's separator, where we do not.
+		// after auditd's separator, where we do not.
 		values = append(values, "\"a\"b", "\"", "'", "'o'brien'", "'a=b'c", "{", "7 ")
 		seps = []string{" ", " ", " ", "  "}
 	}
@@ -76,7 +76,7 @@ func appendRandom(dst []byte, rng *rand.Rand, name string) []byte {
 			dst = fmt.Appendf(dst, " a%d=%s", i, pick([]string{`"x"`, `""`, "6162", "00", `"a+b%"`, "E282", "(null)"}))
 		}
 		return dst
-	case name == "PROCTITLE": // of which laurel shows no other field
+	case name == "PROCTITLE": // laurel shows no other field of it
 		return append(append(dst, "proctitle="...), pick(values)...)
 	case name == "SYSCALL":
 		dst = append(dst, "arch=c000003e syscall=2 success=no a0=1 a1=7ffe a2=fffffffffffffffff a3=0 "...)

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write testdata/records.golden anew; it takes laurel")
+var update = flag.Bool("update", false, "write testdata/records.golden again; it takes laurel")
 
 // example is one case of testdata/records.golden: records, regular ones first and then hostile
 // ones, what laurel makes of them and what we make. laurel is "same", "refuses" when it writes nothing, "crashes", or its lines.
@@ -24,7 +24,7 @@ type example struct {
 }
 
 // readExamples reads the golden file: "# why", "> record in quotes as Go has them",
-// "laurel ..." and "ours ...", a blank line behind each case.
+// "laurel ..." and "ours ...", a blank line after each case.
 func readExamples(t testing.TB) (cases []example) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/records.golden")
@@ -57,8 +57,8 @@ func readExamples(t testing.TB) (cases []example) {
 	return cases
 }
 
-// TestRecords: our lines are what the golden file says, each valid JSON without a key twice.
-func TestRecords(t *testing.T) {
+// TestRecordsAreAsInTheGoldenFile: our lines are what the golden file says, each valid JSON without a key twice.
+func TestRecordsAreAsInTheGoldenFile(t *testing.T) {
 	for _, c := range readExamples(t) {
 		got := encode(t, c.lines)
 		if !*update {
@@ -70,8 +70,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestRecordsInLaurel: what laurel makes of them is what the golden file says.
-func TestRecordsInLaurel(t *testing.T) {
+// TestLaurelIsAsInTheGoldenFile: what laurel makes of them is what the golden file says.
+func TestLaurelIsAsInTheGoldenFile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
