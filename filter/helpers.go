@@ -102,12 +102,7 @@ func (s netset) has(addr string) bool {
 		return false
 	}
 	ip = ip.Unmap().WithZone("")
-	for _, p := range s {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 func (c *checker) checkInNet(n *ast.CallNode) operand {

@@ -68,15 +68,13 @@ func (w *Raw) Put(s string) { w.Buf = append(w.Buf, s...) }
 // List writes an array with an item for each record that is wanted, of all where want is nil.
 func (w *Raw) List(want func(k int) bool, item func(k int)) {
 	w.Put("[")
-	first := true
 	for k := w.From; k < w.To; k++ {
 		if want != nil && !want(k) {
 			continue
 		}
-		if !first {
+		if w.Buf[len(w.Buf)-1] != '[' {
 			w.Put(",")
 		}
-		first = false
 		item(k)
 	}
 	w.Put("]")

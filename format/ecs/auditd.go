@@ -37,18 +37,7 @@ func (e *Encoder) writeAuditd() {
 
 // typeName writes the name of a record type as auditbeat does, in lower case.
 func (w *writer) typeName(key string, name []byte) {
-	if len(name) == 0 {
-		return
-	}
-	w.key(key)
-	w.buf = append(w.buf, '"')
-	from := len(w.buf)
-	w.buf = append(append(w.buf, name...), '"')
-	for i := from; i < len(w.buf); i++ {
-		if c := w.buf[i]; c-'A' < 26 {
-			w.buf[i] = c + 'a' - 'A'
-		}
-	}
+	w.some(key, strings.ToLower(record.Alias(name)))
 }
 
 func (e *Encoder) writeSummary() {

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
 
@@ -149,7 +150,7 @@ func (p *parser) readGap(gap []byte) (prefix string) {
 	}
 	if v, ok := record.ReadVerdict(text); ok && record.HasVerdict(p.r.Type) {
 		p.putField("seresult", record.Alias(v.Result), false)
-		p.putField("seperms", p.e.commas(v.Perms), false)
+		p.putField("seperms", strings.Join(strings.Fields(record.Alias(v.Perms)), ","), false)
 		p.r.odd = p.r.odd || string(bytes.TrimSpace(v.Rest)) != "for"
 		return ""
 	}
@@ -179,18 +180,6 @@ func loginKey(gap []byte, prefix string, key []byte) (string, []byte) {
 	default:
 		return "new_", []byte(name)
 	}
-}
-
-// commas returns the words of list with commas between.
-func (e *Encoder) commas(list []byte) string {
-	from := len(e.text)
-	for word := range bytes.FieldsSeq(list) {
-		if len(e.text) > from {
-			e.text = append(e.text, ',')
-		}
-		e.text = append(e.text, word...)
-	}
-	return record.Alias(e.text[from:])
 }
 
 // maxFields is how many fields of a record, and keys of an event, are looked at: a kernel's
@@ -234,9 +223,6 @@ func plainKey(key []byte) bool {
 // readTwins reads the names that auditd has added to an ENRICHED record: keys in
 // capitals, each the twin of a field.
 func (e *Encoder) readTwins(r *parsedRecord) {
-	if len(r.Names) == 0 {
-		return
-	}
 	s := record.Scan(r.Names)
 	for s.Next() {
 		if len(e.twins)-r.tfrom == maxFields {
@@ -249,6 +235,7 @@ func (e *Encoder) readTwins(r *parsedRecord) {
 		} else {
 			val = e.unhex(val)
 		}
+
 		from := len(e.text)
 		for _, c := range s.Key {
 			if c-'A' < 26 {
@@ -259,11 +246,7 @@ func (e *Encoder) readTwins(r *parsedRecord) {
 			e.text = append(e.text, c)
 		}
 		e.twins = append(e.twins, field{key: record.Alias(e.text[from:]), val: record.Alias(val)})
-		if len(bytes.Trim(s.Gap, " ")) > 0 {
-			r.odd = true
-		}
+		r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0
 	}
-	if len(bytes.Trim(s.Gap, " ")) > 0 {
-		r.odd = true
-	}
+	r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0
 }

@@ -106,16 +106,15 @@ func (e *Encoder) coalesceFrom(first, syscall int, ahead bool) (event *aucoalesc
 			event, err = nil, fmt.Errorf("aucoalesce panicked: %v", p)
 		}
 	}()
-	if syscall < 0 {
-		e.list = append(e.list[:0], e.newMessage(&e.recs[first]))
-		return e.coalesce(e.list)
-	}
-	e.list = e.list[:0]
 	leader := first
 	if ahead {
 		leader = syscall
 	}
-	e.list = append(e.list, e.newMessage(&e.recs[leader]))
+	e.list = append(e.list[:0], e.newMessage(&e.recs[leader]))
+	if syscall < 0 {
+		return e.coalesce(e.list)
+	}
+
 	sockaddr, execve := false, false
 	for i := range e.recs {
 		r := &e.recs[i]

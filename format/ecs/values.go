@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -57,14 +58,9 @@ func isNothing(token []byte) bool {
 // unhex returns the bytes that upper-case hex stands for, which is what the kernel and
 // libaudit write; anything else as it is.
 func (e *Encoder) unhex(v []byte) []byte {
-	for _, c := range v {
-		if c-'0' >= 10 && c-'A' >= 6 {
-			return v
-		}
-	}
 	from := len(e.text)
 	text, ok := record.AppendUnhex(e.text, v)
-	if !ok {
+	if !ok || bytes.ContainsAny(v, "abcdef") {
 		return v
 	}
 	e.text = text
@@ -257,31 +253,13 @@ func (e *Encoder) addTag(key string) bool {
 // joinTitle returns a proctitle with blanks in the place of the NULs between its arguments, as
 // auparse has it. Where the arguments could not be restored from that, they are kept.
 func (e *Encoder) joinTitle(val []byte) string {
-	exact := true // every blank stands for a NUL, and each argument has at least one byte
-	nuls := 0
-	for i, c := range val {
-		switch {
-		case c == ' ':
-			exact = false
-		case c == 0:
-			nuls++
-			exact = exact && i > 0 && val[i-1] != 0 && i < len(val)-1
-		}
-	}
+	args := record.AppendTitle(nil, val)
+	isEmpty := func(arg []byte) bool { return len(arg) == 0 }
+	exact := bytes.IndexByte(val, ' ') < 0 && (len(args) == 1 || !slices.ContainsFunc(args, isEmpty))
 	if !exact && e.doc.titleParts == nil {
-		e.doc.titleParts = record.AppendTitle(nil, val)
+		e.doc.titleParts = args
 	}
-	if nuls == 0 {
-		return record.Alias(val)
-	}
-	from := len(e.text)
-	for _, c := range val {
-		if c == 0 {
-			c = ' '
-		}
-		e.text = append(e.text, c)
-	}
-	return record.Alias(e.text[from:])
+	return record.Alias(bytes.Join(args, []byte{' '}))
 }
 
 // finishRecord does what needs the whole record.

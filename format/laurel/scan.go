@@ -101,13 +101,14 @@ func argKeyLen(text []byte, t uint32) int {
 // readPrefix reads what stands in front of the fields that laurel knows, and shows with a key of its own:
 // "avc:  denied  { read } for  ", with the permissions, "netlabel: ". In a policy load it skips "policy loaded ".
 func readPrefix(t uint32, body []byte) (key, perms, rest []byte) {
+	const blanks = " \t"
 	rest = body
 	if v, ok := record.ReadVerdict(body); ok && body[0] == 'a' && areIdents(v.Perms) {
-		if after, ok := bytes.CutPrefix(skipBlanks(v.Rest), []byte("for")); ok {
-			key, perms, rest = v.Result, v.Perms, skipBlanks(after)
+		if after, ok := bytes.CutPrefix(bytes.TrimLeft(v.Rest, blanks), []byte("for")); ok {
+			key, perms, rest = v.Result, v.Perms, bytes.TrimLeft(after, blanks)
 		}
 	} else if after, ok := bytes.CutPrefix(body, []byte("netlabel:")); ok {
-		key, rest = body[:len("netlabel")], skipBlanks(after)
+		key, rest = body[:len("netlabel")], bytes.TrimLeft(after, blanks)
 	}
 	if t == record.TypeMACLoad {
 		rest = bytes.TrimPrefix(rest, []byte("policy loaded "))
@@ -125,13 +126,6 @@ func areIdents(perms []byte) bool {
 		}
 	}
 	return len(perm) > 0
-}
-
-func skipBlanks(text []byte) []byte {
-	for len(text) > 0 && (text[0] == ' ' || text[0] == '\t') {
-		text = text[1:]
-	}
-	return text
 }
 
 func identLen(text []byte) (n int) {
