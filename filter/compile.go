@@ -53,6 +53,7 @@ func checkBounds(src string) {
 	if strings.TrimSpace(src) == "" {
 		panic(newError(src, 0, "the expression is empty", ""))
 	}
+
 	depth, signs, quote := 0, 0, rune(0)
 	escaped := false
 	n := 0
@@ -81,6 +82,7 @@ func checkBounds(src string) {
 		}
 		n++
 	}
+
 	for _, word := range []string{"not", "let", "if"} {
 		if strings.Count(src, word) > maxSigns {
 			panic(newError(src, 0, tooLong, fmt.Sprintf("it has more than %d operators", maxSigns)))

@@ -65,12 +65,14 @@ func (m *Matcher) lookUpCall() *call {
 	if n := len(c.text); n > 0 && len(text) >= n && string(text[:n]) == string(c.text) {
 		return c
 	}
+
 	name := record.SyscallName(m.arch(), m.syscallNumber())
 	*c = call{text: c.text[:0], known: name != "" && !strings.HasPrefix(name, "unknown"), args: record.DirFDs(name)}
 	const is64 = 0x80000000                            // __AUDIT_ARCH_64BIT
 	if name == "fanotify_mark" && m.arch()&is64 == 0 { // its mask takes two
 		c.args = []int{record.NotRecorded}
 	}
+
 	const key = " syscall="
 	if n := len(v) + len(key); len(text) > n && string(text[len(v):n]) == key {
 		for n < len(text) && n < 64 && text[n] != ' ' {

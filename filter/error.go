@@ -73,6 +73,7 @@ func fromExpr(src string, err error) *Error {
 	if !ok {
 		return newError(src, 0, oneLine(err.Error()), "")
 	}
+
 	message, hint := e.Message, ""
 	switch {
 	case strings.HasPrefix(message, `unexpected token Operator("=")`):

@@ -43,6 +43,7 @@ func (m *Matcher) explain(p *part, depth int, decides bool, steps *[]Step) {
 		s.Fields = m.shown(p.slots)
 	}
 	*steps = append(*steps, s)
+
 	value := s.Value
 	decided := false // one operand was enough
 	for _, kid := range p.kids {
@@ -57,6 +58,7 @@ func (m *Matcher) explain(p *part, depth int, decides bool, steps *[]Step) {
 		}
 		m.explain(kid, depth+1, counts, steps)
 	}
+
 	if s.Err != nil {
 		(*steps)[at].Value = true // what cannot be said is kept
 	}

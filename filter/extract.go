@@ -62,8 +62,10 @@ func (m *Matcher) cutRecord(p *body, k int) {
 		}
 		return
 	}
+
 	r := record.Parse(m.b, k)
 	*p = body{text: r.Body, names: r.Names, twins: r.Twinned}
+
 	const open = "msg='"
 	at := bytes.Index(p.text, []byte(open))
 	if at > 0 && mayHoldBlanks(rec.Type, p.text[:at]) {
@@ -278,6 +280,7 @@ func (m *Matcher) findIn(p *pattern, hint *int) ([]byte, *body) {
 			return v, main
 		}
 	}
+
 	for k := m.i; k < m.j; k++ {
 		if k == m.main || closed(m.b.Recs[k].Type) {
 			continue

@@ -92,6 +92,7 @@ func init() {
 	for _, key := range []string{"ses", "oses", "old-ses", "pid", "ppid", "opid", "exit", "items", "sig", "list"} {
 		addField(numberField(key))
 	}
+
 	for _, key := range []string{
 		"comm", "exe", "subj", "tty", "ocomm", // of the kernel
 		"acct", "op", "res", "hostname", "terminal", "cmd", "unit", "grantors", // of programs
@@ -113,6 +114,7 @@ func init() {
 		}
 		addField(f)
 	}
+
 	for name := range fields {
 		if !strings.HasSuffix(name, "*") {
 			fieldNames = append(fieldNames, name)

@@ -153,6 +153,7 @@ func (m *Matcher) liesUnder(dirs []string) int {
 	if exe := m.text(record.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
 		return isUnder
 	}
+
 	cwd, haveCwd := "", false
 	sure, named, nameless := true, false, false
 	for k := m.i; k < m.j; k++ {
@@ -166,6 +167,7 @@ func (m *Matcher) liesUnder(dirs []string) int {
 			nameless = true
 			continue
 		}
+
 		named = true
 		if name[0] != '/' {
 			if !haveCwd {
@@ -181,6 +183,7 @@ func (m *Matcher) liesUnder(dirs []string) int {
 			return isUnder
 		}
 	}
+
 	if !sure || (nameless && !named) || (named && m.inRoot()) {
 		return notSure
 	}

@@ -179,6 +179,7 @@ func (e *Encoder) encodeSome() {
 			e.endRecords(j)
 		}
 	}()
+
 	for ; i < len(b.Recs); i = j {
 		if e.Format.Events() {
 			j = EventEnd(b, i)
@@ -259,6 +260,7 @@ func (e *Encoder) appendString(dst []byte, b record.Batch, i int) []byte {
 		dst = record.AppendTypeName(dst, r.Type)
 		dst = append(dst, " msg="...)
 	}
+
 	start := len(dst)
 	dst = append(dst, b.Bytes(i)...)
 	blankNewlines(dst[start:])
@@ -297,6 +299,7 @@ func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
 	case r.Kind == record.Line && r.Flags&record.Open == 0:
 		payload = payload[:len(payload)-1] // its newline
 	}
+
 	if e.pads() {
 		return e.appendPadded(dst, b, i, ver, number, payload)
 	}

@@ -34,6 +34,7 @@ func (e *Encoder) appendPadded(dst []byte, b record.Batch, i int, ver, number ui
 		}
 		ver, number = 1, 0
 	}
+
 	const longest = stream.MaxPayload - 1 // 8970 is 0x230A
 	for {
 		part := payload[:min(len(payload), longest)]

@@ -25,6 +25,7 @@ func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out 
 	if e.Panicked != nil {
 		e.Panicked(b, i, j, fault)
 	}
+
 	switch e.Format {
 	case Events:
 		e.events = e.NewEvents() // the one before may be in any state

@@ -91,10 +91,12 @@ func (e *Encoder) findAccounts(r *parsedRecord, does roles) {
 	if does&(logsIn|administers) != 0 {
 		d.user, d.effective = e.idEntity(r, "auid", false), e.idEntity(r, "uid", false)
 	}
+
 	group := does&(changesUser|logsIn) != 0 && e.ofGroupTool(r)
 	if uid := d.effective.ID; uid != "" && (group || does&administers != 0) {
 		d.event.Summary.Actor.Secondary = uid // who was changed is not who has done it
 	}
+
 	switch {
 	case does&setsLogin != 0:
 		d.user, d.effective = e.firstID(r, "old-auid", "old_auid"), e.firstID(r, "new_auid", "auid")
@@ -134,6 +136,7 @@ func (e *Encoder) findGroup(r *parsedRecord) {
 	default:
 		d.group = e.account(r, true)
 	}
+
 	if d.group == (entity{}) {
 		e.setObject(d.target)
 		return

@@ -44,6 +44,7 @@ func (e *Encoder) completeEvent(b *record.Batch, i int) {
 		d.recovered = d.recovered || e.recs[k].Flags&record.FromLog != 0
 		d.incomplete = d.incomplete || e.recs[k].Flags&record.Partial != 0
 	}
+
 	d.event.Tags = e.tags
 	fixFileType(d.event)
 	e.nameIDs()
@@ -107,6 +108,7 @@ func (e *Encoder) shows(k int, key string, f field) bool {
 		_, number := canonical(val)
 		return *place == val && val != "" && (number || (key != "pid" && key != "ppid"))
 	}
+
 	if k != e.doc.main || f.aside {
 		return false
 	}
@@ -124,6 +126,7 @@ func (e *Encoder) shows(k int, key string, f field) bool {
 	case "euid":
 		return e.doc.effective.ID == val || (e.doc.impliedEUID && e.doc.user.ID == val)
 	}
+
 	if got, ok := ev.User.IDs[key]; ok {
 		return got == val
 	}
@@ -148,6 +151,7 @@ func (e *Encoder) nameIDs() {
 			}
 		}
 	}
+
 	for k := range e.recs {
 		r := &e.recs[k]
 		if r.path == nil {
@@ -207,6 +211,7 @@ func (e *Encoder) placeNames(k int) {
 		if t.val == val || saysNothing(t.val, val) || e.showsName(k, t.key, val, t.val) {
 			continue
 		}
+
 		if r.path != nil {
 			if _, taken := r.path[t.key+"_name"]; taken {
 				r.odd = true

@@ -39,6 +39,7 @@ func (e *Encoder) writeLine() {
 	w.close(m, '}')
 	w.buf = append(w.buf, `,"service":{"type":"auditd"}`...)
 	e.writeUser()
+
 	w.account("group", d.group)
 	w.process(&ev.Process)
 	w.file(ev.File)
@@ -49,6 +50,7 @@ func (e *Encoder) writeLine() {
 		w.str("direction", ev.Net.Direction.String())
 		w.close(m, '}')
 	}
+
 	w.list("tags", ev.Tags)
 	e.writeAuditd()
 	e.writeLabels()
@@ -128,6 +130,7 @@ func (e *Encoder) writeUser() {
 		w.account("group", idOf(u, "egid"))
 	}
 	w.close(o, '}')
+
 	for _, p := range places {
 		o = w.open(p.key, '{')
 		w.entity(idOf(u, p.user))
@@ -141,6 +144,7 @@ func (e *Encoder) writeUser() {
 			w.account(key, idOf(u, key))
 		}
 	}
+
 	w.account("target", d.target)
 	w.selinux(u.SELinux)
 	w.close(m, '}')

@@ -43,6 +43,7 @@ func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 			e.names = b.AppendType(e.names, i)
 			r.name = e.names[from:len(e.names):len(e.names)] // stays as it is if names has to move
 		}
+
 		switch {
 		case r.Flags&record.NoID != 0 || len(r.ID) == 0:
 			r.odd = true
@@ -115,11 +116,13 @@ func (p *parser) scanFields(body []byte, nested bool) {
 			}
 			continue
 		}
+
 		if p.r.Type == record.TypeLogin && !nested {
 			prefix, key = loginKey(s.Gap, prefix, key)
 		}
 		p.addField(prefix, key, s.Value)
 	}
+
 	if msg == nil || len(s.Key) == 0 {
 		p.readGap(s.Gap)
 	}
@@ -148,6 +151,7 @@ func (p *parser) readGap(gap []byte) (prefix string) {
 		p.token = nil
 		return ""
 	}
+
 	if v, ok := record.ReadVerdict(text); ok && record.HasVerdict(p.r.Type) {
 		p.putField("seresult", record.Alias(v.Result), false)
 		p.putField("seperms", strings.Join(strings.Fields(record.Alias(v.Perms)), ","), false)

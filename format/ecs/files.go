@@ -95,6 +95,7 @@ func (e *Encoder) countsFromCwd() bool {
 	if len(args) == 0 || args[0] > 2 {
 		return false // names that are nowhere to be found: io_uring, fsconfig, calls without a name here
 	}
+
 	old, created := e.isAtCwd(args[0]), e.isAtCwd(args[len(args)-1])
 	if old == created {
 		return old

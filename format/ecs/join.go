@@ -24,12 +24,14 @@ func (e *Encoder) joinRecords() {
 		e.doc.event = bareEvent(&e.recs[0])
 		return
 	}
+
 	event, err := e.coalesceFrom(first, syscall, first == syscall)
 	if err == nil && first != syscall && syscall >= 0 && isUnknown(event) {
 		// aucoalesce goes by the first record, and has nothing to say of BPF or OPENAT2.
 		// Of the system call it has.
 		event, err = e.coalesceFrom(first, syscall, true)
 	}
+
 	if err != nil {
 		e.doc.problem = err.Error()
 		event = bareEvent(&e.recs[first])
@@ -70,6 +72,7 @@ func (e *Encoder) leading() (first, syscall int) {
 			program = i
 		}
 	}
+
 	switch {
 	case first < 0:
 		first = adding
@@ -182,6 +185,7 @@ func (e *Encoder) addOthers(main int) {
 			}
 			sockaddr = true
 		}
+
 		for _, f := range e.fields[r.from:r.to] {
 			key := f.key
 			if r.typ() == auparse.AUDIT_SOCKADDR {
@@ -234,6 +238,7 @@ func (e *Encoder) addArgs() {
 			event.Process.Args = append(event.Process.Args, record.Alias(text))
 		}
 	}
+
 	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(n) {
 		return
 	}

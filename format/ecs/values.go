@@ -24,6 +24,7 @@ func (p *parser) addField(prefix string, key, token []byte) {
 	if isNothing(token) {
 		return
 	}
+
 	name := record.Alias(key)
 	if prefix != "" {
 		name = prefix + name
@@ -38,6 +39,7 @@ func (p *parser) addField(prefix string, key, token []byte) {
 	case record.ClassIn(p.r.Type, key) == record.Text:
 		val = p.e.unhex(token)
 	}
+
 	at := p.interpretField(name, val, quoted)
 	context := name == "subj" || name == "obj"
 	if !quoted && at >= 0 && (context || name == "op" || name == "text") {
@@ -79,6 +81,7 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 	if p.misleads(name, text) {
 		return p.putField(name, text, true)
 	}
+
 	switch name {
 	case "success":
 		return p.noteResult(&p.success, val)
@@ -114,6 +117,7 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 		}
 		text = p.e.joinTitle(val)
 	}
+
 	// A file may be called "?". Elsewhere such a text is put aside, because an actor or an
 	// object that is called so would say something else than "not known".
 	aside := quoted && isNothing(val) && name != "name" && name != "cwd"
@@ -281,6 +285,7 @@ func (p *parser) finishResult() {
 	case said == nil:
 		said = p.res
 	}
+
 	switch {
 	case said == nil:
 		said = p.result
@@ -290,6 +295,7 @@ func (p *parser) finishResult() {
 	if said == nil {
 		return
 	}
+
 	result := "fail"
 	switch string(said) {
 	case "no", "0", "failed":
@@ -328,6 +334,7 @@ func (p *parser) finishSyscall() {
 	} else if !ok {
 		code, _ = record.ArchCode(arch.val)
 	}
+
 	if p.sysno < 0 {
 		return
 	}

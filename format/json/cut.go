@@ -133,6 +133,7 @@ func (e *Encoder) afterHead(r *parsedRecord, rec *record.Record, head []byte) (r
 		}
 		rest = rest[:len(rest)-1]
 	}
+
 	if h.kind == record.Ver0 {
 		name = ""
 	}

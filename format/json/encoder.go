@@ -112,6 +112,7 @@ func (e *Encoder) appendEnvelope(dst []byte) []byte {
 		dst = append(dst, `","serial":`...)
 		dst = strconv.AppendUint(dst, uint64(h.serial), 10)
 	}
+
 	dst = append(dst, `,"node":`...)
 	switch {
 	case len(h.node) > 0:
@@ -122,6 +123,7 @@ func (e *Encoder) appendEnvelope(dst []byte) []byte {
 	default:
 		dst = append(dst, "null"...)
 	}
+
 	dst = append(dst, `,"type":`...)
 	dst = append(dst, e.recs[max(e.main, 0)].kind.json...)
 	dst = append(dst, `,"record_types":`...)
@@ -147,6 +149,7 @@ func (e *Encoder) appendFlags(dst []byte) []byte {
 	if flags&record.FromLog != 0 {
 		dst = append(dst, `,"recovered":true`...)
 	}
+
 	switch {
 	case e.auditd:
 		dst = append(dst, `,"names":"auditd"`...)
@@ -156,6 +159,7 @@ func (e *Encoder) appendFlags(dst []byte) []byte {
 	if len(e.head.node) == 0 && e.opts.Node != "" {
 		dst = append(dst, `,"node_source":"relay"`...)
 	}
+
 	switch e.head.kind {
 	case record.Ver0:
 		dst = append(dst, `,"frame":0`...)

@@ -65,6 +65,7 @@ func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 		}
 		return e.appendString(append(dst, `,"raw":`...), r.text)
 	}
+
 	if o.isOdd {
 		dst = o.odd.append(dst)
 	}
@@ -97,6 +98,7 @@ func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
 					m.begin(e, o, body[at:])
 				}
 			}
+
 			st := &o.steps[n]
 			var end int
 			if dst, end = e.appendExpected(dst, o, st, body, at+len(st.field.text)); end >= 0 {
@@ -147,6 +149,7 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 		o.noteBlanks(nil, blanks)
 		return dst, len(body)
 	}
+
 	from := p + len(gap) + len(key) + 1
 	end := from + len(value)
 	name, words, renamed := o.loginKey(gap, key)
@@ -164,6 +167,7 @@ func (e *Encoder) appendOther(dst []byte, o *object, body []byte, p int) ([]byte
 		o.irregular = true
 		return dst, end
 	}
+
 	if kind == kindPlain && !isQuoted(value) {
 		end += o.wordsAfter()
 	}
@@ -220,6 +224,7 @@ func (o *object) admit(key []byte) (st *step, name []byte, k kind, ok bool) {
 	if len(o.extra) >= maxExtra || !validKey(key) || o.hadExtra(string(key)) {
 		return nil, key, 0, false
 	}
+
 	o.extra = append(o.extra, key)
 	k = kindOf(o.typ, o.level, key)
 	if isReserved(o.typ, o.level, key) || (o.verdict && string(key) == "seresult") {

@@ -102,6 +102,7 @@ func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 	if !ok {
 		return dst
 	}
+
 	o.verdict = true
 	dst = e.appendString(append(dst, `,"seresult":`...), v.Result)
 	dst = append(dst, `,"seperms":[`...)

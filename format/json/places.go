@@ -151,6 +151,7 @@ func (e *Encoder) appendProctitle(dst []byte) []byte {
 	if len(t.json) > 0 && !e.percent {
 		return append(dst, t.json...)
 	}
+
 	from := len(dst)
 	dst = append(dst, `,"proctitle":`...)
 	if t.null {
@@ -186,6 +187,7 @@ func (e *Encoder) appendArgs(dst []byte) []byte {
 		}
 	}
 	dst = append(dst, ']')
+
 	if n, ok := e.args.Count(); ok {
 		dst = strconv.AppendUint(append(dst, `,"argc":`...), uint64(n), 10)
 	}
@@ -272,6 +274,7 @@ func (e *Encoder) takeAddr(a *record.Addr, ok bool) bool {
 	default:
 		return true
 	}
+
 	t = append(t, " }"...)
 	e.scratch = t[:0]
 	rest, is := e.names.at([]byte("saddr"))

@@ -221,6 +221,7 @@ func (e *Encoder) typeOf(b *record.Batch, i int) *recordType {
 	case n == 0 && !b.Recs[i].HasID():
 		return &nameless
 	}
+
 	e.scratch = b.AppendType(e.scratch[:0], i)
 	k := namedType{n, string(e.scratch)}
 	t := e.named[k]

@@ -41,6 +41,7 @@ func (e *Encoder) appendQuick(dst []byte, t uint32, text []byte) (out []byte, at
 			to += len(word)
 			way = quickWay(key, word, all)
 		}
+
 		if way == slow || isSpecial(t, key) {
 			break
 		}

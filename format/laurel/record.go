@@ -39,6 +39,7 @@ func (e *Encoder) appendExecve(dst []byte, b *record.Batch, k, j int) []byte {
 			whole = whole && ok
 		}
 	}
+
 	dst, ok := e.appendArgs(dst)
 	for k = first; !(whole && ok) && k < j; k++ {
 		if b.Recs[k].Type == record.TypeExecve && b.Recs[k].HasID() {
@@ -141,6 +142,7 @@ func (e *Encoder) appendRun(dst []byte, r *record.Parsed, text []byte) (out []by
 		if len(text) == 0 {
 			return dst, whole
 		}
+
 		ok, k := true, 0
 		if text[0] == 'a' && (r.Type == record.TypeSyscall || r.Type == record.TypeExecve) {
 			k = argKeyLen(text, r.Type)
