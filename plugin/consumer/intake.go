@@ -16,10 +16,10 @@ import (
 )
 
 // Selection is what a consumer gets: records as they come, or whole events, and perhaps not all
-// of these.
+// of these. It does not change, and several intakes may follow one.
 type Selection struct {
 	Events bool
-	judge  *Judge // nil: all
+	match  *filter.Matcher // each intake has one like it; nil: all
 }
 
 // NewSelection returns what a checked configuration asks for. users may be nil.
@@ -38,7 +38,7 @@ func NewSelection(cfg config.Sink, users *users.Users, local string) (*Selection
 		if users != nil {
 			match.Users, match.Local = users, local
 		}
-		w.judge = NewJudge(match)
+		w.match = match
 	}
 	return w, nil
 }
@@ -50,6 +50,7 @@ type Intake struct {
 	next  atomic.Pointer[Selection] // what is wanted now
 
 	selection *Selection       // what was wanted at the last put
+	judge     *Judge           // asks its filter; nil: all is wanted
 	asm       *event.Assembler // nil until events are wanted
 	// maxOpen bounds what asm holds, in bytes; 0 is its own default.
 	maxOpen int
@@ -149,7 +150,10 @@ func (in *Intake) followSelection() {
 	if in.selection != nil && in.selection.Events && !w.Events {
 		in.asm.Flush()
 	}
-	in.selection = w
+	in.selection, in.judge = w, nil
+	if w.match != nil {
+		in.judge = NewJudge(w.match.Renew())
+	}
 	if w.Events && in.asm == nil {
 		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.putEvents, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
 			in.panics.Note("assembling", b, i, i+1, fault)
@@ -160,7 +164,7 @@ func (in *Intake) followSelection() {
 // putEvents gives whole events to the queue, those that the filter leaves out apart.
 // Events of one verdict that stand together go together.
 func (in *Intake) putEvents(b *record.Batch) {
-	if in.selection.judge == nil {
+	if in.judge == nil {
 		in.queue.Put(b)
 		return
 	}
@@ -194,11 +198,11 @@ func (in *Intake) keep(b *record.Batch, i, j int) (keep bool, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			in.panics.Note("filter", b, i, j, fault)
-			in.selection.judge.Match = in.selection.judge.Match.Renew()
+			in.judge.Match = in.judge.Match.Renew()
 			keep, err = true, fmt.Errorf("panic: %v", fault)
 		}
 	}()
-	return in.selection.judge.Keep(b, i, j)
+	return in.judge.Keep(b, i, j)
 }
 
 func (in *Intake) putPart(b *record.Batch, from, to int, keep bool) {

@@ -3,6 +3,7 @@ package consumer
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"audisp-relay/audit/record"
@@ -133,6 +134,29 @@ func TestIntakeChanges(t *testing.T) {
 	}
 	if n := tk.queue.Counts(); n.Received != n.Delivered+n.Filtered || n.Filtered != 3 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestIntakesOfOneSelectionShareNothing: two goroutines may use them at the same time, as where
+// a state_dir comes late (for the race detector).
+func TestIntakesOfOneSelectionShareNothing(t *testing.T) {
+	first := take(t, config.Sink{Format: "json", Filter: `key == "a"`})
+	second := take(t, config.Sink{Format: "json"})
+	second.next.Store(first.next.Load())
+
+	var wait sync.WaitGroup
+	for _, tk := range []*taker{first, second} {
+		wait.Go(func() {
+			for n := range 100 {
+				tk.Put(batchOf(t, syscallLine(2*n, "a"), eoeLine(2*n), syscallLine(2*n+1, "b"), eoeLine(2*n+1)))
+			}
+		})
+	}
+	wait.Wait()
+	for _, tk := range []*taker{first, second} {
+		if n := tk.queue.Counts(); n.Queued != 200 || n.Filtered != 200 {
+			t.Errorf("%d records queued, %d filtered, want 200 and 200", n.Queued, n.Filtered)
+		}
 	}
 }
 

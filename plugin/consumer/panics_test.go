@@ -34,7 +34,7 @@ func TestPoisonedFilter(t *testing.T) {
 	core, logs := observer.New(zapcore.InfoLevel)
 	tk.panics.log = zap.New(core)
 	tk.followSelection()
-	tk.selection.judge.Match.Users = poisonedUsers{}
+	tk.judge.Match.Users = poisonedUsers{}
 	line := func(serial, uid int) string {
 		return fmt.Sprintf("type=USER_LOGIN msg=audit(1.000:%d): pid=1 uid=%d auid=0 ses=1 msg='op=login res=success'", serial, uid)
 	}
