@@ -46,8 +46,8 @@ func TestRecordWithoutNodeGetsOne(t *testing.T) {
 	}
 }
 
-// TestRecordWithoutIDStandsAlone: a record whose id cannot be read stands for itself, and the next one of
-// that type for itself too.
+// TestRecordWithoutIDStandsAlone: a record whose id cannot be read is given as text, and the fields of
+// the next record of its type are not mixed with it.
 func TestRecordWithoutIDStandsAlone(t *testing.T) {
 	b := one(t, "type=CWD msg=audit(?): cwd=\"/a\"\ntype=CWD msg=audit(1700000000.123:7): cwd=\"/b\"\n")
 	got := string(New(Options{}).AppendEvent(nil, &b, 0, 2))
