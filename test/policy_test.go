@@ -86,7 +86,8 @@ func TestLossyConsumerLosesWhatTheArithmeticSaysAndOthersNothing(t *testing.T) {
 func TestLosslessConsumerStopsTheReaderAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
-	r := start(t, dir, strings.ReplaceAll(twoSinks, `q_depth = 100`, `q_depth = 100
+	// A widened pipe would take all that is written, whether it is read or not.
+	r := start(t, dir, "input_buffer = \"0\"\n"+strings.ReplaceAll(twoSinks, `q_depth = 100`, `q_depth = 100
 qos = "lossless"`), nil)
 	conn := stopped(t, r, "slow", filepath.Join(dir, "sock"))
 	const events = 20000
@@ -134,12 +135,7 @@ q_depth = 100
 	r.write(lines(1, 100))
 	until(t, "the reader has stopped", func() bool { return r.consumer("dead").Stalled > 0 })
 	r.write(lines(101, 100)) // which are not read
-	began := time.Now()
-	r.end()
-	// The race detector takes a second of that when the process exits.
-	if took := time.Since(began); took > 2500*time.Millisecond {
-		t.Errorf("it took %v to end", took)
-	}
+	r.end()                  // which a relay that waits for its consumer never does
 	sameFile(t, filepath.Join(dir, "out"), lines(1, 200))
 	state, err := os.ReadFile(filepath.Join(dir, "run", "state"))
 	if want := fmt.Sprintf("dead lost shutdown = %d records", 200*recordsPerEvent); err != nil || !strings.Contains(string(state), want) {
