@@ -129,7 +129,7 @@ func TestInstallUnderEveryAuditd(t *testing.T) {
 				t.Fatal(err)
 			}
 			os.Remove(i.Binary + ".got")
-			i.Wait = DefaultWait // it may be in vain
+			i.Wait = 1500 * time.Millisecond // for each of three tries, which may be in vain
 			err := i.Install(context.Background())
 			t.Logf("installed again: %v", err)
 			if err == nil { // the very records that are made now come, at once and in order
