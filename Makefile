@@ -15,14 +15,17 @@ TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrel
 # Empty where there is no C compiler and none could be installed.
 RACE = $(shell command -v gcc >/dev/null && echo -race)
 
-# Packages that start no goroutine: the race detector has nothing to find there, and makes
-# their tests up to ten times slower.
-ALONE := audit/(auditlog|event|integrity|record|stream)|config|format/.*|host/.*|packaging
+# Packages in which the race detector has nothing to find: they start no goroutine, or, in
+# test/, what they test is a process that is built with it anyway.
+ALONE := audit/(auditlog|event|integrity|record|stream)|config|format/.*|host/.*|packaging|bench|suggest|test(/.*)?
+
+# Packages whose tests take longest: begun first, so that none of them runs alone at the end.
+LONGEST := ./test ./host ./sinks/syslog ./plugin ./sinks/program ./queue/spool ./recovery
 
 # Suites of Debian whose auditd the tests run besides the machine's own.
 SUITES := trixie sid
 
-.PHONY: help build run test quick deps roots bench lint fuzz install uninstall clean
+.PHONY: help build run test test-packages test-live race quick deps roots bench lint fuzz install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -33,10 +36,21 @@ build: ## bin/audisp-relay, one static binary
 run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a replayed capture)
 	@packaging/demo.sh
 
+# -count=1: what is kept of an earlier run does not say that auditd, and the relay that the tests
+# of the whole program build, still do the same.
 test: deps ## all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: nothing may be skipped)
-	$(GO) test -vet=off -skip '^TestLive' -p 4 -parallel 6 -timeout 20m $$($(GO) list ./... | grep -E '^audisp-relay/($(ALONE))$$')
-	$(GO) test $(RACE) -vet=off -skip '^TestLive' -p 4 -parallel 6 -timeout 20m $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
-	$(GO) test -vet=off -run '^TestLive' -p 1 -timeout 20m ./audit/auditlog ./test/lab ./test # by themselves: auditd needs the machine
+	$(GO) build ./... # once for both of the parts that run at the same time
+	$(GO) build $(RACE) -o /dev/null ./cmd/audisp-relay
+	@$(MAKE) --no-print-directory -j2 test-packages test-live
+
+test-packages: # nice: the live tests time what auditd and the kernel do
+	nice -n 5 $(GO) test -count=1 -vet=off -skip '^TestLive' -p 3 -parallel 6 -timeout 20m $(LONGEST) ./...
+
+test-live: # one after the other: there is one auditd
+	$(GO) test -count=1 -vet=off -run '^TestLive' -p 1 -timeout 20m ./audit/auditlog ./test/lab ./test
+
+race: deps ## the tests of the packages that start goroutines again, with the race detector
+	$(GO) test -race -count=1 -vet=off -skip '^TestLive' -p 4 -parallel 6 -timeout 20m $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
 
 quick: ## the tests that need neither root nor auditd, in a minute
 	$(GO) test -short -p 4 -parallel 8 $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
