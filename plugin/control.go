@@ -172,6 +172,7 @@ func (c *control) drop() {
 
 // listenControl takes over a socket that no process listens on.
 func listenControl(path string) (*net.UnixListener, os.FileInfo, error) {
+	defer state.HoldDir(filepath.Dir(path)).Close()
 	addr := &net.UnixAddr{Name: path, Net: "unix"}
 	if st, err := os.Lstat(path); err == nil {
 		if st.Mode()&os.ModeSocket == 0 {

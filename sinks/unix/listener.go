@@ -11,6 +11,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host/sockdiag"
+	"audisp-relay/state"
 )
 
 // backlog is how many connections wait to be accepted; the kernel caps it at
@@ -40,6 +41,7 @@ func listen(cfg *Config) (*listener, error) {
 	if err := makeDir(filepath.Dir(cfg.Path)); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, err)
 	}
+	defer state.HoldDir(filepath.Dir(cfg.Path)).Close()
 	if err := clearPath(cfg.Path); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, err)
 	}
@@ -86,10 +88,6 @@ func makeDir(dir string) error {
 
 // clearPath removes a stale socket from path: one that no process listens on.
 // Nothing else is ever removed.
-//
-// Two relays that start at the same moment on the same stale socket can each
-// take it for stale; then the last one has the path and the other one sees that
-// at its next check and steps back.
 func clearPath(path string) error {
 	st, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

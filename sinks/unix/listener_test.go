@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -293,6 +294,36 @@ func TestReplacedJustBeforeEnd(t *testing.T) {
 	}
 	if !exists(cfg.Path) {
 		t.Error("removed a file that was not its own")
+	}
+}
+
+// TestOneOfListenersThatStartTogether: of several that find the same stale socket at the same
+// moment one has the path, and the others know that they have not.
+func TestOneOfListenersThatStartTogether(t *testing.T) {
+	cfg := settings(sock(t))
+	for round := range 1000 {
+		stale(t, cfg.Path)
+		listeners := make([]*listener, 4)
+		var all sync.WaitGroup
+		for i := range listeners {
+			all.Go(func() { listeners[i], _ = listen(&cfg) })
+		}
+		all.Wait()
+		have := 0
+		for _, l := range listeners {
+			if l != nil && l.check() == nil {
+				have++
+			}
+		}
+		if have != 1 {
+			t.Errorf("round %d: %d of the listeners take the path for their own", round, have)
+		}
+		for _, l := range listeners {
+			if l != nil {
+				l.remove()
+				l.close()
+			}
+		}
 	}
 }
 
