@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"audisp-relay/test/lab"
 )
@@ -88,6 +89,41 @@ func TestLogOfRealAuditd(t *testing.T) {
 		}
 	}
 	t.Errorf("auditd (pid %d) does not have %s open", a.PID(), got.Path)
+}
+
+// TestLastLogged: the last whole record with an id counts, however large what follows is.
+func TestLastLogged(t *testing.T) {
+	lab.Require(t)
+	a := lab.Start(t, lab.Options{Plugins: []lab.Plugin{cat}})
+	begin := time.Now().Add(-clockTick)
+	a.Mark()
+	var at time.Time
+	for deadline := time.Now().Add(10 * time.Second); at.Before(begin) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		at, _ = Machine{}.lastLogged(a.PID())
+	}
+	if at.Before(begin) || at.After(time.Now()) {
+		t.Fatalf("the last record is of %v, made after %v", at, begin)
+	}
+
+	f, err := os.OpenFile(a.Log(), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, text := range []string{"no record\n\n", "type=USER msg=audit(9999999999.001:7): cut"} {
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		if got, known := (Machine{}).lastLogged(a.PID()); !known || got.Before(begin) || got.After(time.Now()) {
+			t.Errorf("after %q: %v, %v", text, got, known)
+		}
+	}
+	if _, err := f.WriteString(strings.Repeat("x", 2*logTail)); err != nil {
+		t.Fatal(err)
+	}
+	if got, known := (Machine{}).lastLogged(a.PID()); known {
+		t.Errorf("a log that ends with no record: %v", got)
+	}
 }
 
 // TestAuditLogs: those of the auditd above, of the one that runs, and of /etc/audit are known
