@@ -20,6 +20,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/nodes"
+	"audisp-relay/plugin/recent"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
@@ -47,6 +48,8 @@ type Options struct {
 	// Init runs /sbin/init with a run level, for overflow_action single and halt.
 	// nil does it for real.
 	Init func(level string) error
+	// Metrics makes what gives the numbers of report in Prometheus' format; nil: nothing does.
+	Metrics func(report func() *Report) Exposition
 }
 
 // Plugin is a running relay. New makes it, Run runs it to its end.
@@ -72,7 +75,9 @@ type Plugin struct {
 	feed   *recovery.Merger
 	users  *users.Users
 	nodes  *nodes.Nodes
-	kernel *kernelLoss // nil: not asked
+	kernel *kernelLoss  // nil: not asked
+	buffer atomic.Int64 // bytes that the socket from auditd holds
+	export *metrics     // main goroutine only
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -81,6 +86,8 @@ type Plugin struct {
 	reloads uint64
 	members []*consumer.Consumer // replaced, never changed in place
 	input   Input
+	classes classCounter
+	flow    *recent.Window[inputFlow]
 }
 
 type action struct {
@@ -105,6 +112,7 @@ func New(opt Options) *Plugin {
 		stop:    make(chan struct{}),
 		actions: make(chan action, 64),
 		tasks:   make(chan func()),
+		flow:    recent.NewWindow[inputFlow](10*time.Second, time.Second),
 	}
 
 	cfg, warnings, err := loadConfig(opt.Config)
@@ -136,6 +144,7 @@ func (p *Plugin) Run() error {
 		}
 		in = openStdin()
 	}
+	p.buffer.Store(int64(buffer))
 	p.saver = p.openState()
 	p.users = users.Open()
 	p.nodes = nodes.New(p.parent, p.log.Logger)
@@ -155,6 +164,7 @@ func (p *Plugin) Run() error {
 	endKernel := p.startKernel()
 	stopExpiry, expired := p.startExpiry()
 	control := p.startControl()
+	p.export = p.startMetrics()
 	go p.saveRegularly()
 	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
 
@@ -170,6 +180,7 @@ func (p *Plugin) Run() error {
 	p.finish(expired)
 	p.users.Close()
 	p.nodes.Close()
+	p.export.close()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
@@ -194,6 +205,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
 			p.input.Newest = time.UnixMilli(b.Recs[n-1].Millis)
 		}
+		p.classes.count(&b)
 		p.mu.Unlock()
 		p.take(&b)
 	}
@@ -225,7 +237,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-hungUp:
 			return p.readLast(ended)
 		case now := <-tick.C:
-			p.safely("watch", func() { p.logLosses(now, false) })
+			p.safely("watch", func() { p.sample(now); p.logLosses(now, false) })
 			p.followNames(now)
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
@@ -347,6 +359,7 @@ func (p *Plugin) Report() *Report {
 		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
 		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 	}
+	p.reportFlow(r)
 	r.LogFault, r.LogWaiting, r.LogLost = p.log.queue.state()
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()
@@ -368,6 +381,7 @@ func (p *Plugin) Report() *Report {
 		r.Consumers = append(r.Consumers, cr)
 	}
 	r.Degraded = r.degraded()
+	r.judge()
 	return r
 }
 
