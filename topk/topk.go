@@ -169,7 +169,8 @@ type Item struct {
 	Cut     bool    // it has more than MaxName bytes
 	Counted Weights // at least
 	Over    Weights // at most so much more
-	hash    uint64
+	// ID is the same for the same name in all sketches of one seed.
+	ID uint64
 }
 
 // Items returns what the sketches, all of one seed, have counted together: all names that one of
@@ -180,7 +181,7 @@ func Items(sketches ...*Sketch) []Item {
 	var floor Weights // of the sketches so far
 	for _, s := range sketches {
 		for i := range items {
-			if _, kept := s.at[items[i].hash]; !kept {
+			if _, kept := s.at[items[i].ID]; !kept {
 				items[i].Over = items[i].Over.Plus(s.floor)
 			}
 		}
@@ -190,7 +191,7 @@ func Items(sketches ...*Sketch) []Item {
 			if !known {
 				k = len(items)
 				places[sl.hash] = k
-				items = append(items, Item{Name: string(sl.name[:sl.kept]), Cut: sl.cut, Over: floor, hash: sl.hash})
+				items = append(items, Item{Name: string(sl.name[:sl.kept]), Cut: sl.cut, Over: floor, ID: sl.hash})
 			}
 			items[k].Counted = items[k].Counted.Plus(sl.counted)
 			items[k].Over = items[k].Over.Plus(sl.over)
@@ -198,7 +199,7 @@ func Items(sketches ...*Sketch) []Item {
 		floor = floor.Plus(s.floor)
 	}
 	slices.SortFunc(items, func(a, b Item) int {
-		return cmp.Or(cmp.Compare(b.Counted[0], a.Counted[0]), cmp.Compare(a.Name, b.Name), cmp.Compare(a.hash, b.hash))
+		return cmp.Or(cmp.Compare(b.Counted[0], a.Counted[0]), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return items
 }
