@@ -20,6 +20,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/nodes"
+	"audisp-relay/plugin/top"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
@@ -73,6 +74,7 @@ type Plugin struct {
 	users  *users.Users
 	nodes  *nodes.Nodes
 	kernel *kernelLoss // nil: not asked
+	meter  *top.Meter
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -112,6 +114,7 @@ func New(opt Options) *Plugin {
 	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
 	p.faults = consumer.NewPanics(p.log.limited())
+	p.meter = p.newMeter()
 	p.sayConfig(warnings, err)
 	limitProcs()
 	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
@@ -143,6 +146,7 @@ func (p *Plugin) Run() error {
 		p.members = append(p.members, p.newConsumer(cfg))
 	}
 	endFeed := p.startFeed()
+	endMeter := p.startMeter()
 	ended := make(chan error, 1)
 	reader := stream.NewLiveReader(in, buffer)
 	reader.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
@@ -171,6 +175,7 @@ func (p *Plugin) Run() error {
 	p.users.Close()
 	p.nodes.Close()
 	control.close()
+	endMeter()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
 	return err
@@ -194,7 +199,9 @@ func (p *Plugin) read(r *stream.Reader) error {
 		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
 			p.input.Newest = time.UnixMilli(b.Recs[n-1].Millis)
 		}
+		now := p.input.Last
 		p.mu.Unlock()
+		p.observe(&b, now)
 		p.take(&b)
 	}
 }
