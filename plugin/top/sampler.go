@@ -108,9 +108,9 @@ type chunk struct {
 }
 
 const (
-	chunkSamples = 512
-	chunkPicks   = 2048
-	chunkText    = 192 << 10
+	chunkSamples = 256
+	chunkPicks   = 1024
+	chunkText    = 96 << 10
 )
 
 func newChunk() *chunk {
