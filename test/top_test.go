@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"audisp-relay/audit/audittest"
+	"audisp-relay/host"
 	"audisp-relay/plugin"
 	"audisp-relay/plugin/top"
 	"audisp-relay/test/lab"
@@ -90,6 +91,9 @@ func TestLiveProposedRulesAreAccepted(t *testing.T) {
 	auditctl(t, "-a", "always,exit", "-F", "arch=b64", "-S", "openat", "-F", "dir=/etc", "-k", "relay_top")
 	calls := func(fields string) string {
 		return "type=SYSCALL msg=audit(1795296167.053:1): arch=c000003e syscall=257 success=yes exit=3 items=0 ppid=1 pid=2 " + fields + "\n"
+	}
+	if locked, err := host.RulesLocked(); locked || err != nil {
+		t.Errorf("rules locked: %v, %v", locked, err)
 	}
 	proposed := 0
 	for _, c := range []struct{ by, record string }{

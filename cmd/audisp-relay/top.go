@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"audisp-relay/config"
 	"audisp-relay/host"
@@ -98,6 +99,7 @@ func topLive(ctx context.Context, notes io.Writer, o topOptions) error {
 			if lockErr == nil {
 				r.LockRules(locked)
 			}
+			r.DropMissing(isFile)
 			if err := showTop(r, o); err != nil {
 				return err
 			}
@@ -118,6 +120,13 @@ func topLive(ctx context.Context, notes io.Writer, o topOptions) error {
 		case <-time.After(2 * time.Second):
 		}
 	}
+}
+
+// isFile reports whether there is a file at path. It mounts nothing, and asks no server where the
+// kernel knows the answer: any program may have chosen the path.
+func isFile(path string) bool {
+	var st unix.Statx_t
+	return unix.Statx(unix.AT_FDCWD, path, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
 // showTop prints what was asked for of a report.

@@ -61,7 +61,22 @@ func (r *Report) LockRules(locked bool) {
 		return
 	}
 	for i := range r.Remedies {
-		r.Remedies[i].Load = ""
+		m := &r.Remedies[i]
+		if m.Load = ""; m.RulesD == "" {
+			m.Hides = ""
+		}
+	}
+}
+
+// DropMissing takes out the rules for programs that are not there: the kernel finds a program by
+// its file.
+func (r *Report) DropMissing(exists func(path string) bool) {
+	for i := range r.Remedies {
+		m := &r.Remedies[i]
+		if m.By == By[byExe] && m.RulesD != "" && !exists(m.Name) {
+			m.Load, m.RulesD, m.Hides = "", "", ""
+			m.Note = "not a file of this host now: it runs in a container, was removed, or is of another host; no rule would find it"
+		}
 	}
 }
 
@@ -102,7 +117,7 @@ func adviseKey(m *Remedy, name string, _ Part) {
 	}
 	m.Load = "auditctl -D -k " + name
 	m.Hides = "all that the rules with this key watch, until they are loaded again"
-	m.Note = "to keep a part of it, see which program makes it, and leave that out"
+	m.Note = "for good, take these rules out of /etc/audit/rules.d; better, see which program makes most of it and leave that out"
 }
 
 // interpreters run what others have written, so a rule for one hides too much.

@@ -329,9 +329,16 @@ func TestRemedies(t *testing.T) {
 		if m.Load != "" && m.Hides == "" {
 			t.Errorf("%s: what the rule hides is not said", c.name)
 		}
+		m.By = By[c.by]
+		m.Name = c.name
 		r := Report{Remedies: []Remedy{m}}
+		r.DropMissing(func(path string) bool { return path == c.name })
 		if r.LockRules(true); r.Remedies[0].Load != "" || r.Remedies[0].RulesD != c.rule || !*r.RulesLocked {
 			t.Errorf("%s: locked: %+v", c.name, r.Remedies[0])
+		}
+		r.DropMissing(func(string) bool { return false })
+		if left := r.Remedies[0]; c.by == byExe && (left.RulesD != "" || left.Note == "" || left.Filter == "") {
+			t.Errorf("%s: missing: %+v", c.name, left)
 		}
 	}
 }
