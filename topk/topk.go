@@ -185,6 +185,7 @@ func Items(sketches ...*Sketch) []Item {
 				items[i].Over = items[i].Over.Plus(s.floor)
 			}
 		}
+
 		for i := range s.slots {
 			sl := &s.slots[i]
 			k, known := places[sl.hash]
@@ -198,6 +199,7 @@ func Items(sketches ...*Sketch) []Item {
 		}
 		floor = floor.Plus(s.floor)
 	}
+
 	slices.SortFunc(items, func(a, b Item) int {
 		return cmp.Or(cmp.Compare(b.Counted[0], a.Counted[0]), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})

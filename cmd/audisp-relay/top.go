@@ -52,6 +52,7 @@ what the rule hides besides. It changes nothing.`,
 			return topLive(ctx, cmd.ErrOrStderr(), o)
 		},
 	}
+
 	cmd.Flags().StringVar(&o.by, "by", "", "show only this `KIND`: "+strings.Join(top.By[:], ", "))
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
 	cmd.Flags().IntVarP(&o.rows, "rows", "n", 0, "show so many rows (default 5, with --by 20)")
@@ -114,6 +115,7 @@ func topLive(ctx context.Context, notes io.Writer, o topOptions) error {
 		if !o.watch {
 			return nil
 		}
+
 		select {
 		case <-ctx.Done():
 			return nil
@@ -140,6 +142,7 @@ func showTop(r *top.Report, o topOptions) error {
 			r.By[kind] = rows[:o.rows]
 		}
 	}
+
 	if o.by != "" {
 		r.Remedies = slices.DeleteFunc(r.Remedies, func(m top.Remedy) bool { return m.By != o.by })
 	}
@@ -150,6 +153,7 @@ func showTop(r *top.Report, o topOptions) error {
 		}
 		return enc.Encode(r)
 	}
+
 	if o.watch && isTerminal(os.Stdout) {
 		fmt.Print("\x1b[H\x1b[2J")
 	}

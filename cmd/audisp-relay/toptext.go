@@ -27,6 +27,7 @@ func topText(r *top.Report) string {
 	if r.Dropped > 0 {
 		fmt.Fprintf(&b, "%d records were not looked at because there was no room for samples\n", r.Dropped)
 	}
+
 	for _, kind := range top.By {
 		if rows, asked := r.By[kind]; asked {
 			writeRows(&b, r, kind, rows)
@@ -54,6 +55,7 @@ func writeRows(b *strings.Builder, r *top.Report, kind string, rows []top.Row) {
 		}
 		return fmt.Sprintf("%6s ", text)
 	}
+
 	fmt.Fprintf(b, "\n"+format+"%s\n", "SHARE", "+/-", "EV/S", "REC/S", "B/S", start("START"), topKinds[kind])
 	if len(rows) == 0 {
 		b.WriteString("  none\n")
@@ -80,6 +82,7 @@ func rowName(row top.Row, width int) string {
 	if row.Cut {
 		name += "..."
 	}
+
 	mark := ""
 	if p := row.Start; p.Own > 0.5 {
 		mark = " (the relay's)"
@@ -111,6 +114,7 @@ func writeRemedies(b *strings.Builder, r *top.Report) {
 	if len(r.Remedies) == 0 {
 		return
 	}
+
 	b.WriteString("\n")
 	writeWrapped(b, "", "now: loads a rule until the next boot or the next load of the rules. rules.d: a line for a file there that sorts before all others, such as 01-less.rules, then augenrules --load. filter: for one sink only; auditd still logs it.")
 	if r.RulesLocked != nil && *r.RulesLocked {

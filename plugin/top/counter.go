@@ -139,7 +139,7 @@ func (c *counter) countSample(ch *chunk, sm *sample) {
 	mainType := uint32(0)
 	if sm.main >= 0 {
 		mainType = ch.mains.Recs[sm.main].Type
-		o = c.origin.Origin(&ch.mains, sm.main, sm.main+1)
+		o = c.origin.Origin(&ch.mains, sm.main, sm.end)
 		if record.OfProgram(mainType) {
 			w[messages] = w[records]
 		}
@@ -241,6 +241,7 @@ func (c *counter) countTypes(ch *chunk, sm *sample, w topk.Weights) {
 		}
 		c.add(byType, c.typeName(p.typ, ch.mains.Buf[p.name[0]:p.name[1]]), one)
 	}
+
 	if sm.begins {
 		rec := &ch.mains.Recs[sm.main]
 		name := ""

@@ -73,6 +73,7 @@ func (m *Meter) pick(b *record.Batch) {
 		}
 		return nil
 	}
+
 	for s.next < len(b.Recs) {
 		next, dropped := s.take(b, s.next, room)
 		s.next = next
@@ -80,6 +81,7 @@ func (m *Meter) pick(b *record.Batch) {
 			m.dropped.Add(uint64(dropped))
 		}
 	}
+
 	if !free {
 		return
 	}
@@ -98,6 +100,7 @@ func (m *Meter) Run(ctx context.Context) {
 	defer close(m.ended)
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -156,6 +159,7 @@ func (m *Meter) Report(ctx context.Context) (*Report, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+
 	select {
 	case r := <-reply:
 		if r == nil {
@@ -193,6 +197,7 @@ func (s *Stored) Put(b *record.Batch) {
 			s.last = max(s.last, r.Millis)
 		}
 	}
+
 	room := func(records int) *chunk {
 		if !s.chunk.hasRoom(records) {
 			s.counter.count(s.chunk, time.Time{})

@@ -42,6 +42,7 @@ func (r *Report) remedy() {
 			if row.None || (!isOwn && (found || p.Share-p.Margin < worthIt)) {
 				continue
 			}
+
 			found = true
 			m := Remedy{By: kind, Name: row.Name, Share: p.Share, Own: p.Own > 0.5}
 			if row.Cut {
@@ -135,6 +136,7 @@ func adviseExe(m *Remedy, name string, p Part) {
 	case slices.Contains(interpreters, base) || strings.HasPrefix(base, "python"):
 		m.Hides = "all that anyone runs with it, "
 	}
+
 	if p.Messages > 0.5 {
 		m.rule("user", "-F exe="+name)
 		m.Hides += "all records that it sends itself, of logins for example; not its system calls"
@@ -163,6 +165,7 @@ func adviseUser(m *Remedy, name string, p Part) {
 	if !isLogin {
 		return
 	}
+
 	if p.Messages > 0.5 {
 		m.rule("user", fields)
 		m.Hides = "all records of programs " + hidden + ", logins among them; not system calls"
@@ -181,6 +184,7 @@ func adviseUnit(m *Remedy, name string, p Part) {
 		m.Note = "records of systemd, in which the kernel cannot tell units apart: see why the unit starts so often"
 		return
 	}
+
 	subj := strings.TrimPrefix(name, subjPrefix)
 	m.unless("subj", subj)
 	match := domain.FindStringSubmatch(subj)
@@ -218,5 +222,6 @@ func adviseType(m *Remedy, name string, p Part) {
 		m.Note = "a part of what is recorded of a system call: leave out a key, a program or a user"
 		return
 	}
+
 	m.rule("exclude", "-F msgtype="+name)
 }

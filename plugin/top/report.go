@@ -86,6 +86,7 @@ func (c *counter) report(now time.Time, dropped uint64) *Report {
 		minute := totalOf(c.recent, now)
 		r.Minute = &minute
 	}
+
 	for by, name := range By {
 		rows := make(map[uint64]*Row)
 		for id, p := range c.parts(whole, by, rows, r.Start) {
@@ -123,6 +124,7 @@ func (c *counter) parts(spans []*span, by int, rows map[uint64]*Row, all Total) 
 		sketches = append(sketches, s.by[by])
 		spread += s.spread
 	}
+
 	parts := make(map[uint64]Part)
 	for _, it := range topk.Items(sketches...) {
 		if rows[it.ID] == nil {

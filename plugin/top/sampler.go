@@ -20,6 +20,9 @@ const (
 	// lookBack is how many records before those of an event are looked through for its main one:
 	// records of events that happen at the same time on several CPUs stand among each other.
 	lookBack = 64
+	// maxOthers is how many records beside the main one are kept, as the CONFIG_CHANGE of a system
+	// call that loads a rule, and maxOther the most bytes of one.
+	maxOthers, maxOther = 3, 2 << 10
 )
 
 // sampler picks records of batches. It belongs to the reader.
@@ -62,6 +65,7 @@ func (s *sampler) adapt(now time.Time, n int) {
 		every *= 2
 		s.taken = 0
 	}
+
 	s.seen += n
 	every = max(every, math.Ceil(float64(n)/picksPerBatch), 1)
 	if every != s.every {
@@ -91,6 +95,7 @@ type sample struct {
 	records int    // of the run
 	bytes   int
 	main    int // in the chunk's mains, -1: not known
+	end     int // of the records that follow the main one there and are of the event, too
 	begins  bool
 }
 
@@ -110,12 +115,13 @@ type chunk struct {
 const (
 	chunkSamples = 256
 	chunkPicks   = 1024
+	chunkRecords = 2 * chunkSamples
 	chunkText    = 96 << 10
 )
 
 func newChunk() *chunk {
 	c := &chunk{samples: make([]sample, 0, chunkSamples), picks: make([]pick, 0, chunkPicks)}
-	c.mains = record.Batch{Buf: make([]byte, 0, chunkText), Recs: make([]record.Record, 0, chunkSamples)}
+	c.mains = record.Batch{Buf: make([]byte, 0, chunkText), Recs: make([]record.Record, 0, chunkRecords)}
 	return c
 }
 
@@ -126,7 +132,7 @@ func (c *chunk) reset() {
 
 // hasRoom reports whether one more sample fits, of a run of so many records.
 func (c *chunk) hasRoom(records int) bool {
-	return len(c.samples) < chunkSamples && len(c.picks)+records <= chunkPicks && len(c.mains.Buf)+maxText <= chunkText
+	return len(c.samples) < chunkSamples && len(c.picks)+records <= chunkPicks && len(c.mains.Buf)+maxText+maxOthers*maxOther <= chunkText && len(c.mains.Recs)+1+maxOthers <= chunkRecords
 }
 
 // half reports whether it is time to hand it over.
@@ -201,52 +207,70 @@ func (s *sampler) take(b *record.Batch, at int, room func(records int) *chunk) (
 }
 
 // addMain finds the main record of a run: in it, a little before it, or at the end of the last
-// batch.
+// batch. A SYSCALL says most, but need not be the first.
 func (s *sampler) addMain(c *chunk, sm *sample, b *record.Batch, from, to int) {
-	if i := record.MainOf(b.Recs[from:to]); i >= 0 {
-		sm.main, sm.begins = c.addMain(b.Recs[from+i], b.Bytes(from+i)), true
-		return
-	}
-	if i := mainBefore(b, from); i >= 0 {
-		sm.main = c.addMain(b.Recs[i], b.Bytes(i))
-	} else if s.open.is(b, from) {
+	own, before, isOpen := record.MainOf(b.Recs[from:to]), mainAmong(b, from, from), s.open.is(b, from)
+	sm.begins = own >= 0 && before < 0 && !isOpen
+	switch isCall := own >= 0 && b.Recs[from+own].Type == record.TypeSyscall; {
+	case isCall || sm.begins:
+		sm.main = c.addMain(b.Recs[from+own], b.Bytes(from+own))
+		c.addOthers(b, from+own, from, to)
+	case isOpen && (before < 0 || s.open.main.Type == record.TypeSyscall):
 		sm.main = c.addMain(s.open.main, s.open.text)
+	case before >= 0:
+		sm.main = c.addMain(b.Recs[before], b.Bytes(before))
+	}
+	sm.end = len(c.mains.Recs)
+}
+
+// addOthers copies what else a run has beside its main record that may have a key or a program.
+func (c *chunk) addOthers(b *record.Batch, main, from, to int) {
+	n := 0
+	for k := from; k < to && n < maxOthers; k++ {
+		rec := &b.Recs[k]
+		if k != main && !record.IsPart(rec.Type) && rec.Len <= maxOther {
+			c.addMain(*rec, b.Bytes(k))
+			n++
+		}
 	}
 }
 
-// mainBefore returns the main record of record i's event among those before it, -1 without.
-func mainBefore(b *record.Batch, i int) int {
-	for k := i - 1; k >= max(0, i-lookBack); k-- {
-		if !record.IsPart(b.Recs[k].Type) && b.SameEvent(k, i) {
-			return k
+// mainAmong returns the main record of record i's event among those just before the record to, -1
+// without.
+func mainAmong(b *record.Batch, i, to int) int {
+	main := -1
+	for k := to - 1; k >= max(0, to-lookBack); k-- {
+		if record.IsPart(b.Recs[k].Type) || (k != i && !b.SameEvent(k, i)) {
+			continue
+		}
+		if main = k; b.Recs[k].Type == record.TypeSyscall {
+			break
 		}
 	}
-	return -1
+	return main
 }
 
 // keepOpen notes the main record of the last event of a batch where more of it may come and be
 // picked.
 func (s *sampler) keepOpen(b *record.Batch) {
-	if s.next >= lookBack {
-		s.open.known = false
-		return
-	}
 	last := len(b.Recs) - 1
 	rec := &b.Recs[last]
-	if !rec.HasID() || rec.Type == record.TypeEOE || record.Alone(rec.Type) || record.OfDaemon(rec.Type) {
+	if s.next >= lookBack || !rec.HasID() || rec.Type == record.TypeEOE || record.Alone(rec.Type) || record.OfDaemon(rec.Type) {
 		s.open.known = false
 		return
 	}
-	main := last
-	if record.IsPart(rec.Type) {
-		if main = mainBefore(b, last); main < 0 {
-			s.open.known = s.open.is(b, last)
-			return
-		}
+
+	main := mainAmong(b, last, last+1)
+	if s.open.is(b, last) && (main < 0 || b.Recs[main].Type != record.TypeSyscall) {
+		return // what came before says more
 	}
+	if s.open.known = main >= 0; !s.open.known {
+		return
+	}
+
 	text := b.Bytes(main)
 	s.open.text = append(s.open.text[:0], text[:min(len(text), maxText)]...)
-	s.open.main, s.open.known = b.Recs[main], true
+	s.open.main = b.Recs[main]
 	s.open.main.Off, s.open.main.Len = 0, uint32(len(s.open.text))
 }
 
