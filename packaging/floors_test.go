@@ -9,14 +9,14 @@ import (
 
 // floors are the packages, each of which imports none but those of the floors below its own.
 var floors = [][]string{
-	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "audisp-plugins.d", "packaging"},
+	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
 	{"audit/stream", "audit/users", "format/jsontext", "host", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/recent", "queue"},
 	{"format/ecs", "format/json", "format/laurel"},
 	{"config", "recovery"},
 	{"sinks"},
 	{"sinks/file", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
-	{"format/all", "plugin/nodes", "sinks/all"},
+	{"format/all", "plugin/nodes", "plugin/top", "sinks/all"},
 	{"plugin/consumer"},
 	{"plugin", "plugin/replay"},
 	{"metrics"},

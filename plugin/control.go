@@ -34,8 +34,8 @@ var controlTimeout = 2 * time.Second
 // controlEvery is how often it is looked whether the control socket is still there.
 const controlEvery = time.Second
 
-// control is the socket through which status asks: one line "status", answered
-// with the Report as JSON. Only root may connect. It is made again when it
+// control is the socket through which status and top ask: one line, "status" or "top", answered
+// with the Report of the plugin or of its meter as JSON. Only root may connect. It is made again when it
 // was removed, and as soon as an earlier relay that has it is gone.
 type control struct {
 	path string
@@ -136,7 +136,7 @@ func (p *Plugin) serve(ctx context.Context, ln *net.UnixListener) {
 	for ctx.Err() == nil {
 		conn, err := ln.Accept()
 		if err == nil {
-			p.safely("status", func() { p.answer(ctx, conn) })
+			p.safely("control", func() { p.answer(ctx, conn) })
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -211,11 +211,14 @@ func (p *Plugin) answer(ctx context.Context, conn net.Conn) {
 	conn.SetDeadline(time.Now().Add(controlTimeout))
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	line, err := bufio.NewReaderSize(conn, 64).ReadSlice('\n')
-	if err != nil || string(line) != "status\n" {
-		fmt.Fprintln(conn, `{"error":"the one request there is: status"}`)
-		return
+	switch {
+	case err == nil && string(line) == "status\n":
+		json.NewEncoder(conn).Encode(p.Report())
+	case err == nil && string(line) == "top\n":
+		p.answerTop(ctx, conn)
+	default:
+		fmt.Fprintln(conn, `{"error":"the requests there are: status, top"}`)
 	}
-	json.NewEncoder(conn).Encode(p.Report())
 }
 
 func (c *control) close() {
@@ -229,31 +232,39 @@ var ErrNotRunning = errors.New("the plugin does not run, or not")
 
 // Query asks the plugin whose run_dir is dir for its report.
 func Query(dir string) (*Report, error) {
+	r := new(Report)
+	if err := ask(dir, "status", r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// ask makes a request of the plugin whose run_dir is dir, and reads its answer.
+func ask(dir, request string, answer any) error {
 	path := filepath.Join(dir, controlName)
 	conn, err := net.DialTimeout("unix", path, controlTimeout)
 	if errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("%w: only root may ask the plugin", err)
+		return fmt.Errorf("%w: only root may ask the plugin", err)
 	}
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, fmt.Errorf("%w: %w with this run_dir (pgrep audisp-relay)", err, ErrNotRunning)
+		return fmt.Errorf("%w: %w with this run_dir (pgrep audisp-relay)", err, ErrNotRunning)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
 	if uid, err := peerUID(conn); err == nil && uid != 0 && uid != os.Geteuid() {
-		return nil, fmt.Errorf("%s: a process of uid %d answers there, not the plugin: see who with `ss -xlp`, and choose another run_dir", path, uid)
+		return fmt.Errorf("%s: a process of uid %d answers there, not the plugin: see who with `ss -xlp`, and choose another run_dir", path, uid)
 	}
 
 	conn.SetDeadline(time.Now().Add(2 * controlTimeout))
-	if _, err := conn.Write([]byte("status\n")); err != nil {
-		return nil, err
+	if _, err := conn.Write([]byte(request + "\n")); err != nil {
+		return err
 	}
-	r := new(Report)
-	if err := json.NewDecoder(conn).Decode(r); err != nil {
-		return nil, fmt.Errorf("%s: answer not understood: %w", path, err)
+	if err := json.NewDecoder(conn).Decode(answer); err != nil {
+		return fmt.Errorf("%s: answer not understood: %w", path, err)
 	}
-	return r, nil
+	return nil
 }
 
 // peerUID returns as whom the process at the other end of conn runs.

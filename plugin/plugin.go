@@ -21,6 +21,7 @@ import (
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/nodes"
 	"audisp-relay/plugin/recent"
+	"audisp-relay/plugin/top"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
@@ -78,6 +79,7 @@ type Plugin struct {
 	kernel *kernelLoss  // nil: not asked
 	buffer atomic.Int64 // bytes that the socket from auditd holds
 	export *metrics     // main goroutine only
+	meter  *top.Meter
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -120,6 +122,7 @@ func New(opt Options) *Plugin {
 	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
 	p.faults = consumer.NewPanics(p.log.limited())
+	p.meter = p.newMeter()
 	p.sayConfig(warnings, err)
 	limitProcs()
 	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
@@ -152,6 +155,7 @@ func (p *Plugin) Run() error {
 		p.members = append(p.members, p.newConsumer(cfg))
 	}
 	endFeed := p.startFeed()
+	endMeter := p.startMeter()
 	ended := make(chan error, 1)
 	reader := stream.NewLiveReader(in, buffer)
 	reader.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
@@ -182,6 +186,7 @@ func (p *Plugin) Run() error {
 	p.nodes.Close()
 	p.export.close()
 	control.close()
+	endMeter()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
 	return err
@@ -206,7 +211,9 @@ func (p *Plugin) read(r *stream.Reader) error {
 			p.input.Newest = time.UnixMilli(b.Recs[n-1].Millis)
 		}
 		p.classes.count(&b)
+		now := p.input.Last
 		p.mu.Unlock()
+		p.observe(&b, now)
 		p.take(&b)
 	}
 }
