@@ -27,7 +27,7 @@ var errNoPeer = errors.New("sock_diag: the socket has no peer")
 // Peer returns the inode of the other end of the socket with this inode.
 func Peer(inode uint32) (peer uint32, err error) {
 	found := false
-	err = ask(unix.NLM_F_REQUEST, inode, showPeer, anyCookie, func(attr uint16, value []byte) bool {
+	err = ask(unix.NLM_F_REQUEST, inode, showPeer, anyCookie, func(_ uint32, attr uint16, value []byte) bool {
 		if found = attr == attrPeer && len(value) >= 4; found {
 			peer = binary.NativeEndian.Uint32(value)
 		}
@@ -42,22 +42,31 @@ func Peer(inode uint32) (peer uint32, err error) {
 // Bound reports whether a socket of any process is bound to the file at path. One that
 // does not listen yet answers a connect like a file that no process has.
 func Bound(path string) (bound bool, err error) {
+	sockets, err := BoundTo(path)
+	return len(sockets) > 0, err
+}
+
+// BoundTo returns the inodes of the sockets that are bound to the file at path, which is no symbolic
+// link. A stream socket that listens has one.
+func BoundTo(path string) (sockets []uint32, err error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
-		return false, err
+		return nil, err
 	}
 	dev := unix.Major(st.Dev)<<20 | unix.Minor(st.Dev) // as the kernel has it inside
-	err = ask(unix.NLM_F_REQUEST|unix.NLM_F_DUMP, 0, showVFS, 0, func(attr uint16, value []byte) bool {
+	err = ask(unix.NLM_F_REQUEST|unix.NLM_F_DUMP, 0, showVFS, 0, func(inode uint32, attr uint16, value []byte) bool {
 		order := binary.NativeEndian
-		bound = attr == attrVFS && len(value) >= 8 && order.Uint32(value) == uint32(st.Ino) && order.Uint32(value[4:]) == dev
-		return bound
+		if attr == attrVFS && len(value) >= 8 && order.Uint32(value) == uint32(st.Ino) && order.Uint32(value[4:]) == dev {
+			sockets = append(sockets, inode)
+		}
+		return false
 	})
-	return bound, err
+	return sockets, err
 }
 
 // ask sends a request and gives each attribute of the answer to found, until that
 // returns true.
-func ask(flags uint16, inode, show, cookie uint32, found func(attr uint16, value []byte) bool) error {
+func ask(flags uint16, inode, show, cookie uint32, found func(inode uint32, attr uint16, value []byte) bool) error {
 	nl, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return fmt.Errorf("sock_diag: %w", err)
@@ -92,7 +101,7 @@ func ask(flags uint16, inode, show, cookie uint32, found func(attr uint16, value
 
 // parse reads messages of an answer: each nlmsghdr, unix_diag_msg, attributes. end says
 // that no more are to come, or that found has what it looked for.
-func parse(b []byte, found func(attr uint16, value []byte) bool) (end bool, err error) {
+func parse(b []byte, found func(inode uint32, attr uint16, value []byte) bool) (end bool, err error) {
 	order := binary.NativeEndian
 	for len(b) >= unix.SizeofNlMsghdr {
 		size := int(order.Uint32(b))
@@ -109,12 +118,16 @@ func parse(b []byte, found func(attr uint16, value []byte) bool) (end bool, err 
 			}
 			return true, fmt.Errorf("sock_diag: %w", unix.Errno(-int32(order.Uint32(body))))
 		}
+		inode := uint32(0)
+		if len(body) >= messageLen {
+			inode = order.Uint32(body[4:]) // udiag_ino
+		}
 		for attrs := body[min(len(body), messageLen):]; len(attrs) >= 4; {
 			n := int(order.Uint16(attrs))
 			if n < 4 || n > len(attrs) {
 				break
 			}
-			if found(order.Uint16(attrs[2:]), attrs[4:n]) {
+			if found(inode, order.Uint16(attrs[2:]), attrs[4:n]) {
 				return true, nil
 			}
 			attrs = attrs[min(len(attrs), (n+3)&^3):]

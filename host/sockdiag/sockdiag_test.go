@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -63,6 +64,13 @@ func TestBound(t *testing.T) {
 	if bound, err := Bound(path); err != nil || !bound {
 		t.Errorf("bound %v, %v while a socket is", bound, err)
 	}
+	sockets, err := BoundTo(path)
+	if err != nil || len(sockets) != 1 || sockets[0] != inodeOf(t, fd) {
+		t.Errorf("bound to it are %d, %v, want %d", sockets, err, inodeOf(t, fd))
+	}
+	if got := Holders(sockets); len(got) != 1 || got[0].PID != os.Getpid() || got[0].Comm == "" {
+		t.Errorf("held by %+v, want this process", got)
+	}
 	unix.Close(fd)
 	if bound, err := Bound(path); err != nil || bound {
 		t.Errorf("bound %v, %v though no process has it", bound, err)
@@ -81,6 +89,6 @@ func FuzzParse(f *testing.F) {
 	f.Add(message(unix.NLMSG_ERROR))
 	f.Add(message(byFamily, append(make([]byte, messageLen), 8, 0, attrPeer, 0, 1, 2, 3, 4, 5, 0)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		parse(b, func(_ uint16, value []byte) bool { return len(value) > 100 })
+		parse(b, func(_ uint32, _ uint16, value []byte) bool { return len(value) > 100 })
 	})
 }
