@@ -28,7 +28,8 @@ type trial struct {
 // try implements sinks.Kind.Try: each step uses what a connection of the sink uses.
 func try(ctx context.Context, t *sinks.Trial) {
 	w := newWriter(*t.Sink.Settings.(*Config), format.Encoder{Format: format.String})
-	w.timeout, w.opening = t.Timeout, t.Timeout
+	w.timeout = t.Timeout - t.Timeout/10 // what it says at its end says more than the end of the step
+	w.opening = w.timeout
 	w.findHost()
 	y := &trial{Trial: t, w: w}
 	if w.cfg.Transport == "local" {
@@ -181,7 +182,7 @@ func (y *trial) open(ctx context.Context, s *sinks.Step) error {
 		return nil
 	}
 	y.relp = &relpConn{link: y.link}
-	if err := y.relp.open(ctx, y.Timeout); err != nil {
+	if err := y.relp.open(ctx, y.w.opening); err != nil {
 		return err
 	}
 	s.Text = "RELP session open"
