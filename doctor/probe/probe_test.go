@@ -29,7 +29,9 @@ func parse(t *testing.T, text string) *config.Config {
 
 // reports returns an Ask that answers with one consumer.
 func reports(c consumer.Report) func(string) (*plugin.Report, error) {
-	return func(string) (*plugin.Report, error) { return &plugin.Report{Pid: 42, Consumers: []consumer.Report{c}}, nil }
+	return func(string) (*plugin.Report, error) {
+		return &plugin.Report{Pid: 42, Consumers: []consumer.Report{c}}, nil
+	}
 }
 
 // TestRun: the steps of the sink and what the running relay says of it, in each output.
