@@ -77,6 +77,31 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// TestListening: a socket is there from listen to close, under the name it was bound to, and an
+// abstract one is not.
+func TestListening(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a\nb")
+	fd := socket(t)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	hidden := socket(t)
+	if err := errors.Join(unix.Bind(hidden, &unix.SockaddrUnix{Name: "@" + path}), unix.Listen(hidden, 1)); err != nil {
+		t.Fatal(err)
+	}
+	inode := inodeOf(t, fd)
+	if names, err := Listening(); err != nil || names[inode] != "" {
+		t.Errorf("before listen: %q, %v", names[inode], err)
+	}
+	if err := unix.Listen(fd, 1); err != nil {
+		t.Fatal(err)
+	}
+	names, err := Listening()
+	if err != nil || names[inode] != path || names[inodeOf(t, hidden)] != "" {
+		t.Errorf("%q, abstract %q, %v, want %q", names[inode], names[inodeOf(t, hidden)], err, path)
+	}
+}
+
 // FuzzParse: whatever the answer holds, it is read to its end and no further.
 func FuzzParse(f *testing.F) {
 	message := func(typ uint16, body ...byte) []byte {
