@@ -26,9 +26,9 @@ const (
 
 // Entry is a file of a bundle.
 type Entry struct {
-	Name string
-	Size int    // bytes
-	Note string // what it has, or why it was left out
+	Name string `json:"name"`
+	Size int    `json:"bytes"`
+	Note string `json:"note"` // what it has, or why it was left out
 }
 
 // part makes one file.
@@ -133,6 +133,16 @@ func WriteText(w io.Writer, entries []Entry) {
 	for _, e := range entries {
 		fmt.Fprintf(w, "  %-14s %8d bytes  %s\n", e.Name, e.Size, e.Note)
 	}
+}
+
+// WriteJSON lists it as one object, with the path of the bundle.
+func WriteJSON(w io.Writer, path string, entries []Entry) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(struct {
+		File  string  `json:"file"`
+		Files []Entry `json:"files"`
+	}{path, entries})
 }
 
 func marshal(v any) ([]byte, error) { return json.MarshalIndent(v, "", "  ") }

@@ -41,6 +41,22 @@ type Facts struct {
 	root string // before paths that are read, "" but in tests
 }
 
+// New returns what a bundle is made of, from facts about this machine and what was found in them. file is
+// the configuration.
+func New(file string, f *doctor.Facts, found *doctor.Report) *Facts {
+	b := &Facts{
+		Version: f.Version, File: file, Config: f.Config.Value, ConfigErr: f.Config.Err, Auditd: f.Auditd.Value, AuditdErr: f.Auditd.Err,
+		Plugins: f.Plugins.Value, RelayErr: f.Report.Err, Doctor: found,
+	}
+	if f.ConfError != nil {
+		b.AuditdErr = errors.Join(b.AuditdErr, f.ConfError)
+	}
+	if f.Report.Known() {
+		b.Relay = f.Report.Value
+	}
+	return b
+}
+
 // toolTime bounds a program that is asked for something.
 const toolTime = 10 * time.Second
 
@@ -91,7 +107,7 @@ func (f *Facts) learnUsers(r *redactor) {
 }
 
 // build is this program: versions and settings of the build.
-func (f *Facts) build(r *redactor) ([]byte, error) {
+func (f *Facts) build(*redactor) ([]byte, error) {
 	all := map[string]any{"version": f.Version, "go": runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		modules, settings := make(map[string]string), make(map[string]string)

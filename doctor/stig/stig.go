@@ -50,19 +50,22 @@ type Host struct {
 	KernelFips bool   // the kernel is in FIPS mode
 }
 
-// Gather looks at this machine. file is the configuration.
-func Gather(file string, auditd host.Auditd, auditdErr error) *Host {
-	h := &Host{Now: time.Now(), Auditd: auditd, AuditdErr: auditdErr, Fips: fips140.Enabled(), FipsModule: fips140.Version()}
+// New returns what the rules are judged by, from facts about this machine.
+func New(f *doctor.Facts) *Host {
+	h := &Host{
+		Now: f.Now, Config: f.Config.Value, ConfigErr: f.Config.Err, Auditd: f.Auditd.Value, AuditdErr: f.Auditd.Err,
+		Fips: fips140.Enabled(), FipsModule: fips140.Version(),
+	}
 	h.Binary, _ = os.Executable() // "" without /proc
-	h.Config, _, h.ConfigErr = config.Load(file, host.AuditLogs(os.Getppid())...)
 	if errors.Is(h.ConfigErr, fs.ErrNotExist) {
 		h.Config, h.ConfigErr = config.Default(), nil
 	}
-	runDir := config.DefaultRunDir
-	if h.Config != nil {
-		runDir = h.Config.RunDir
+	if h.AuditdErr == nil && f.ConfError != nil {
+		h.AuditdErr = f.ConfError
 	}
-	h.Relay, h.RelayErr = plugin.Query(runDir)
+	if h.RelayErr = f.Report.Err; h.RelayErr == nil {
+		h.Relay = f.Report.Value
+	}
 	text, _ := os.ReadFile("/proc/sys/crypto/fips_enabled") // none: a kernel without it
 	h.KernelFips = strings.TrimSpace(string(text)) == "1"
 	return h
