@@ -79,7 +79,7 @@ func TestQuote(t *testing.T) {
 	for text, want := range map[string]string{
 		"/etc/audit/plugins.d/x.conf": "/etc/audit/plugins.d/x.conf",
 		"":                            "''",
-		"-rf":                         "'-rf'",
+		"-b":                          "-b",
 		"a b":                         "'a b'",
 		"it's $(id)":                  `'it'\''s $(id)'`,
 		"a\nb'\\é":                    `$'a\012b\047\134\303\251'`,

@@ -63,7 +63,7 @@ func findDown(f *Facts) []Finding {
 func (f *Facts) start() string {
 	dir := f.Auditd.Value.ConfDir
 	switch {
-	case f.Unit.Known():
+	case f.Systemd && f.Unit.Known():
 		return "systemctl start auditd"
 	case dir != "" && dir != host.DefaultConfDir:
 		return "auditd -c " + quote(dir)

@@ -32,9 +32,10 @@ type Facts struct {
 	Took    time.Duration // gathering
 	Limits  Limits
 
-	Kernel Fact[host.KernelStatus]
-	Rules  Fact[[]string]     // those loaded, as auditctl -l writes them
-	Holder Fact[host.Process] // who holds the audit PID, whatever it is
+	Kernel  Fact[host.KernelStatus]
+	Rules   Fact[[]string]     // those loaded, as auditctl -l writes them
+	Holder  Fact[host.Process] // who holds the audit PID, whatever it is
+	Systemd bool               // runs this machine
 
 	Auditd    Fact[host.Auditd]       // host.ErrNoAuditd where none runs; then the one that would run
 	ConfError *host.ConfError         // mistakes in auditd.conf

@@ -39,7 +39,7 @@ func printable(text string) string {
 func quote(text string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=@%+,-"
 	switch {
-	case text != "" && strings.Trim(text, plain) == "" && text[0] != '-' && text[0] != '=':
+	case text != "" && strings.Trim(text, plain) == "" && text[0] != '=':
 		return text
 	case printable(text) == text:
 		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -176,16 +175,25 @@ func (r *Report) writePrometheus(w *bufio.Writer) {
 		"# TYPE audisp_relay_doctor_run_seconds gauge\naudisp_relay_doctor_run_seconds %.3f\n", r.Took.Seconds())
 }
 
+// shortTime is a duration as the flags take it: "1m" and not "1m0s".
+func shortTime(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	return text
+}
+
 // WriteList writes the codes with their severities and titles, a line each.
 func WriteList(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for _, c := range Checks() {
 		after := ""
 		if c.After > 0 {
-			after = fmt.Sprintf(" (after %v)", c.After)
+			after = " (after " + shortTime(c.After) + ")"
 		}
 		fmt.Fprintf(b, "%-26s %-8s %s%s\n", c.Code, c.Severity, c.Title, after)
 	}
 	fmt.Fprintf(b, "%-26s %-8s %s\n", CodeUnknown, Warn, titleUnknown)
-	return cmp.Or(b.Flush())
+	return b.Flush()
 }
