@@ -20,6 +20,7 @@ var floors = [][]string{
 	{"plugin/consumer"},
 	{"plugin", "plugin/replay"},
 	{"doctor"},
+	{"doctor/bundle", "doctor/canary", "doctor/probe", "doctor/stig"},
 	{"cmd/audisp-relay"},
 }
 

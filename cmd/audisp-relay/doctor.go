@@ -21,6 +21,7 @@ type doctorRun struct {
 	format   string
 	every    time.Duration
 	list     bool
+	modes    doctorModes
 }
 
 // newDoctorCmd is `audisp-relay doctor`.
@@ -49,6 +50,7 @@ command line. With --format nagios: 0 ok, 1 warning, 2 critical, 3 unknown.`,
 	flags.StringVar(&g.Config, "config", "", "the relay's configuration, a `FILE` (default: that of the plugin file)")
 	flags.StringVar(&g.RunDir, "run-dir", "", "run_dir of the relay, a `DIR` (default: that of the relay that runs)")
 	flags.StringVar(&g.ConfDir, "conf-dir", "", "auditd's configuration `DIR` where no auditd runs (default /etc/audit)")
+	run.modes.addFlags(cmd)
 	addLimitFlags(cmd, &g.Limits)
 	return cmd
 }
@@ -92,6 +94,9 @@ func (d *doctorRun) run(cmd *cobra.Command) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if done, err := d.modes.run(ctx, cmd, &d.gatherer, format); done {
+		return err
+	}
 	if d.every > 0 {
 		return d.repeat(ctx, out, style)
 	}
