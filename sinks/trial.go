@@ -42,7 +42,7 @@ func (s *Step) Fact(name, format string, args ...any) {
 }
 
 // Warn gives a step a doubt: one that works, but should not stay as it is.
-func (s *Step) Warn(fix, format string, args ...any) {
+func (s *Step) Doubt(fix, format string, args ...any) {
 	s.Verdict, s.Fix = Doubt, fix
 	text := fmt.Sprintf(format, args...)
 	if s.Text != "" {

@@ -19,7 +19,7 @@ func TestTrialSteps(t *testing.T) {
 	y := &Trial{Timeout: time.Minute, OnStep: func(s Step) { seen = append(seen, s) }}
 	doubt := y.Do(context.Background(), "a", func(_ context.Context, s *Step) error {
 		s.Text = "works"
-		s.Warn("renew it", "ends on %s", "Monday")
+		s.Doubt("renew it", "ends on %s", "Monday")
 		return nil
 	})
 	failed := y.Do(context.Background(), "b", func(context.Context, *Step) error {

@@ -105,7 +105,7 @@ func askRelay(cfg *config.Config, name string, ask func(string) (*plugin.Report,
 	r, err := ask(cfg.RunDir)
 	switch {
 	case errors.Is(err, plugin.ErrNotRunning):
-		s.Warn("see why with audisp-relay doctor", "no relay runs with run_dir %s: nothing is delivered now", cfg.RunDir)
+		s.Doubt("see why with audisp-relay doctor", "no relay runs with run_dir %s: nothing is delivered now", cfg.RunDir)
 		return nil
 	case err != nil:
 		s.Verdict, s.Text = sinks.Unknown, err.Error()
@@ -119,13 +119,13 @@ func askRelay(cfg *config.Config, name string, ask func(string) (*plugin.Report,
 		s.Text = fmt.Sprintf("the running relay (pid %d) has delivered %d records to it, %d are queued, %d lost", r.Pid, c.Delivered, c.Queued, c.LostTotal)
 		switch {
 		case c.Suspended:
-			s.Warn("kill -USR2 "+fmt.Sprint(r.Pid), "it is suspended")
+			s.Doubt("kill -USR2 "+fmt.Sprint(r.Pid), "it is suspended")
 		case c.Sink.Degraded:
-			s.Warn("", "it is degraded there since %s: %s", c.Sink.Since.Format(time.RFC3339), c.Sink.Error)
+			s.Doubt("", "it is degraded there since %s: %s", c.Sink.Since.Format(time.RFC3339), c.Sink.Error)
 		}
 		return nil
 	}
-	s.Warn(fmt.Sprintf("kill -HUP %d, and see audisp-relay status", r.Pid), "the running relay (pid %d) does not have this sink", r.Pid)
+	s.Doubt(fmt.Sprintf("kill -HUP %d, and see audisp-relay status", r.Pid), "the running relay (pid %d) does not have this sink", r.Pid)
 	return nil
 }
 

@@ -61,10 +61,10 @@ func (y *trial) findDir(_ context.Context, s *sinks.Step) error {
 	}
 	s.Text = fmt.Sprintf("%s, mode %04o, uid %d, gid %d", p.real, st.Mode&0o7777, st.Uid, st.Gid)
 	if len(p.doubts) > 0 {
-		s.Warn("chown root "+p.real+" && chmod go-w "+p.real, "others than root can replace the file: %s", strings.Join(p.doubts, "; "))
+		s.Doubt("chown root "+p.real+" && chmod go-w "+p.real, "others than root can replace the file: %s", strings.Join(p.doubts, "; "))
 	}
 	if len(p.shut) > 0 && y.w.cfg.Mode&0o040 != 0 {
-		s.Warn("chgrp "+y.w.cfg.Group+" "+p.shut[0]+" && chmod g+x "+p.shut[0], "the file's group may not pass %s", p.shut[0])
+		s.Doubt("chgrp "+y.w.cfg.Group+" "+p.shut[0]+" && chmod g+x "+p.shut[0], "the file's group may not pass %s", p.shut[0])
 	}
 	return nil
 }
@@ -100,10 +100,10 @@ func (y *trial) findFile(_ context.Context, s *sinks.Step) error {
 		s.Fact("held_by", "%s", describe(pid))
 	}
 	if st.Mode&0o7777 != y.w.cfg.Mode {
-		s.Warn(fmt.Sprintf("chmod %04o %s", y.w.cfg.Mode, y.w.cfg.Path), "the configured mode is %04o", y.w.cfg.Mode)
+		s.Doubt(fmt.Sprintf("chmod %04o %s", y.w.cfg.Mode, y.w.cfg.Path), "the configured mode is %04o", y.w.cfg.Mode)
 	}
 	if st.Mode&0o007 != 0 {
-		s.Warn(`set mode = "0640"`, "every user of this host has rights to the audit records in it")
+		s.Doubt(`set mode = "0640"`, "every user of this host has rights to the audit records in it")
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (y *trial) space(_ context.Context, s *sinks.Step) error {
 	if most := int64(y.w.cfg.MaxSize) * int64(y.w.cfg.MaxFiles); y.w.cfg.MaxSize > 0 {
 		s.Text += fmt.Sprintf(", the sink's files take at most %v", config.Size(most))
 		if have := y.used(); int64(free)+have < most {
-			s.Warn("make room, or set a smaller max_size or max_files", "that does not fit: they take %v now", config.Size(have))
+			s.Doubt("make room, or set a smaller max_size or max_files", "that does not fit: they take %v now", config.Size(have))
 		}
 	}
 	return nil

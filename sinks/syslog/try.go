@@ -110,7 +110,7 @@ func (y *trial) connect(ctx context.Context, s *sinks.Step) error {
 		if err == nil {
 			s.Text = fmt.Sprintf("%s, from %s", addr, local)
 			if len(failures) > 0 {
-				s.Warn("correct the name's addresses or the way to them", "%s", strings.Join(failures, "; "))
+				s.Doubt("correct the name's addresses or the way to them", "%s", strings.Join(failures, "; "))
 			}
 			return nil
 		}
@@ -290,7 +290,7 @@ func (y *trial) deliverStream(ctx context.Context, s *sinks.Step) error {
 	s.Verdict = sinks.Unknown
 	s.Text = "the server's kernel has the test message; syslog over TCP has no answer of the server itself: look for id " + y.ID + " there, or use relp"
 	if len(c.answer) > 0 {
-		s.Warn("see what listens there and correct the port in address", "it answered %q, which no syslog server does", c.answer)
+		s.Doubt("see what listens there and correct the port in address", "it answered %q, which no syslog server does", c.answer)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (y *trial) findListener(_ context.Context, s *sinks.Step) error {
 		return nil
 	}
 	if burst, interval := j.limit("auditd.service"); burst > 0 {
-		s.Warn("set LogRateLimitIntervalSec=0 for auditd.service", "journald drops all but %d messages in %v", burst, interval)
+		s.Doubt("set LogRateLimitIntervalSec=0 for auditd.service", "journald drops all but %d messages in %v", burst, interval)
 	}
 	return nil
 }

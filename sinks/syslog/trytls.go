@@ -39,7 +39,7 @@ func (y *trial) startTLS(ctx context.Context, s *sinks.Step) error {
 	s.Text += fmt.Sprintf("; server authenticated as %q by %s; its certificates are valid for %d days more",
 		serverName(&y.w.cfg), y.verifiedBy(st.VerifiedChains), daysTo(end))
 	if time.Until(end) < soonExpired {
-		s.Warn("renew the server's certificate", "they end on %s", end.UTC().Format(time.RFC3339))
+		s.Doubt("renew the server's certificate", "they end on %s", end.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func (y *trial) authenticate(_ context.Context, s *sinks.Step) error {
 		s.Text = "the server asks for no client certificate"
 		return nil
 	case !y.link.asked:
-		s.Warn("see the server's configuration: it admits every client", "the server asks for no client certificate, though cert_file has one")
+		s.Doubt("see the server's configuration: it admits every client", "the server asks for no client certificate, though cert_file has one")
 		return nil
 	case cfg.CertFile == "":
 		s.Text = "the server asked for a client certificate and admitted this host without one"
@@ -103,7 +103,7 @@ func (y *trial) authenticate(_ context.Context, s *sinks.Step) error {
 	}
 	s.Text = fmt.Sprintf("the server %s the certificate of cert_file, %.100q, valid for %d days more", how, pair.Leaf.Subject, daysTo(pair.Leaf.NotAfter))
 	if time.Until(pair.Leaf.NotAfter) < soonExpired {
-		s.Warn("renew "+cfg.CertFile, "it ends on %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		s.Doubt("renew "+cfg.CertFile, "it ends on %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

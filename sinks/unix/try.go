@@ -53,12 +53,12 @@ func (y *trial) findSocket(_ context.Context, s *sinks.Step) error {
 	}
 	s.Text = fmt.Sprintf("%s, mode %04o, %s", y.cfg.Path, info.Mode().Perm(), owners(info))
 	if info.Mode().Perm() != fs.FileMode(y.cfg.Mode) {
-		s.Warn("send SIGHUP to the relay", "the configured mode is %04o", y.cfg.Mode)
+		s.Doubt("send SIGHUP to the relay", "the configured mode is %04o", y.cfg.Mode)
 	}
 	if uid, gid, err := owner(y.cfg); err != nil {
-		s.Warn("make the account, or correct owner and group", "%v", err)
+		s.Doubt("make the account, or correct owner and group", "%v", err)
 	} else if runnable.OwnerOf(info) != uint32(uid) || groupOf(info) != uint32(gid) {
-		s.Warn("send SIGHUP to the relay", "the configured owner is %s:%s", y.cfg.Owner, y.cfg.Group)
+		s.Doubt("send SIGHUP to the relay", "the configured owner is %s:%s", y.cfg.Owner, y.cfg.Group)
 	}
 	return nil
 }
@@ -131,10 +131,10 @@ func (y *trial) access(_ context.Context, s *sinks.Step) error {
 	}
 	s.Text += fmt.Sprintf("; at most %d clients", y.cfg.MaxClients)
 	if perm&0o002 != 0 && y.cfg.AllowUIDs == nil {
-		s.Warn("set mode = \"0660\" and group, or allow_uids", "every user of this host can read the audit records")
+		s.Doubt("set mode = \"0660\" and group, or allow_uids", "every user of this host can read the audit records")
 	}
 	if shut := shutDirs(y.cfg.Path, groupOf(info)); shut != "" && perm&0o020 != 0 {
-		s.Warn("chgrp "+y.cfg.Group+" "+shut+" && chmod g+x "+shut, "the group may not pass %s", shut)
+		s.Doubt("chgrp "+y.cfg.Group+" "+shut+" && chmod g+x "+shut, "the group may not pass %s", shut)
 	}
 	return nil
 }
