@@ -25,6 +25,7 @@ func TestTrialSteps(t *testing.T) {
 	failed := y.Do(context.Background(), "b", func(context.Context, *Step) error {
 		return fmt.Errorf("connect: %w", Advise(errors.New("refused"), "start it"))
 	})
+
 	if !doubt || failed || len(seen) != 2 || y.Hung() {
 		t.Fatalf("%v %v %+v", doubt, failed, seen)
 	}

@@ -51,6 +51,7 @@ func (m *doctorModes) chosen(cmd *cobra.Command, f doctor.Format) (bool, error) 
 			set = append(set, "--"+name)
 		}
 	}
+
 	both := len(set) == 2 && set[0] == "--sink" && set[1] == "--canary"
 	switch {
 	case flags.Changed("timeout") && m.sink == "" && !m.canary:
@@ -121,6 +122,7 @@ func configOf(f *doctor.Facts, runDir string) (*config.Config, error) {
 		known := *f.Config.Value
 		cfg = &known
 	}
+
 	if runDir != "" {
 		cfg.RunDir = runDir
 	} else if _, err := plugin.Query(cfg.RunDir); err != nil {
@@ -142,6 +144,7 @@ func (m *doctorModes) trySink(ctx context.Context, out io.Writer, cfg *config.Co
 	if err != nil {
 		return 0, err
 	}
+
 	switch f {
 	case doctor.JSON:
 		err = r.WriteJSON(out)
@@ -161,6 +164,7 @@ func (m *doctorModes) flyCanary(ctx context.Context, out io.Writer, cfg *config.
 	if err != nil {
 		return 0, err
 	}
+
 	if !r.OK {
 		code = doctor.ExitFinding
 	}
@@ -180,6 +184,7 @@ func (m *doctorModes) writeBundle(out io.Writer, g *doctor.Gatherer, facts *doct
 	if err != nil {
 		return err
 	}
+
 	entries, err := bundle.Write(path, bundle.New(file, facts, doctor.Diagnose(facts, doctor.Checks())))
 	if err != nil {
 		return err

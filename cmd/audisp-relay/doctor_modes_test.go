@@ -37,6 +37,7 @@ func modeRun(t *testing.T, text string, args ...string) (out string, err error) 
 		Find:    func() (string, error) { return "", plugin.ErrNotRunning },
 		Journal: func(context.Context, int) ([]string, error) { return nil, nil },
 	}
+
 	cmd := newDoctorCmd()
 	m := new(doctorModes)
 	cmd.ResetFlags()

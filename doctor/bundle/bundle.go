@@ -60,6 +60,7 @@ func Write(path string, f *Facts) (entries []Entry, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
+
 	out := os.NewFile(uintptr(fd), path)
 	if err = unix.Fchmod(fd, 0o600); err == nil { // whatever the umask is
 		entries, err = f.write(out)
@@ -89,6 +90,7 @@ func (f *Facts) write(w io.Writer) ([]Entry, error) {
 		e.Size = len(text)
 		entries = append(entries, e)
 	}
+
 	if err := add(files, "README.txt", contents(entries)); err != nil {
 		return nil, err
 	}
@@ -102,7 +104,9 @@ func (p *part) run(f *Facts, r *redactor) (text []byte, err error) {
 			text, err = nil, errors.New("it could not be made")
 		}
 	}()
-	text, err = p.make(f, r)
+	if text, err = p.make(f, r); err == nil && len(text) == 0 {
+		err = errLeftOut
+	}
 	if len(text) > maxFile {
 		text = append(text[:maxFile:maxFile], "\n[cut off]\n"...)
 	}
@@ -145,7 +149,15 @@ func WriteJSON(w io.Writer, path string, entries []Entry) error {
 	}{path, entries})
 }
 
-func marshal(v any) ([]byte, error) { return json.MarshalIndent(v, "", "  ") }
+// marshal makes JSON that a person reads.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}
 
 // lines redacts a log, line by line: lines of JSON keep their shape.
 func (r *redactor) lines(text []byte) []byte {
@@ -177,6 +189,7 @@ func readEnd(path string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("the log is no regular file")
 	}

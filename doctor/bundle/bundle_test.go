@@ -122,6 +122,7 @@ func unpack(t *testing.T, path string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	files := make(map[string]string)
 	for r := tar.NewReader(unpacked); ; {
 		header, err := r.Next()
@@ -158,6 +159,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 			t.Errorf("%s has a key or a record", name)
 		}
 	}
+
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
 	}
@@ -236,6 +238,7 @@ func TestBounds(t *testing.T) {
 	for range 20_000 {
 		f.Relay.Why = append(f.Relay.Why, "sink failed and failed and failed")
 	}
+
 	path := filepath.Join(t.TempDir(), "b.tgz")
 	if _, err := Write(path, f); err != nil {
 		t.Fatal(err)
@@ -271,6 +274,7 @@ func FuzzText(f *testing.F) {
 	for _, s := range secrets {
 		f.Add("error: " + s)
 	}
+
 	f.Add(record())
 	f.Add("\xff\xfe\x00/..//\x1b[2J")
 	f.Fuzz(func(t *testing.T, text string) {

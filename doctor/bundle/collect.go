@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -71,6 +72,7 @@ func (f *Facts) learn(r *redactor) {
 	if f.Config == nil {
 		return
 	}
+
 	r.hide("host", f.Config.Name)
 	for i := range f.Config.Sinks {
 		s := &f.Config.Sinks[i]
@@ -78,11 +80,21 @@ func (f *Facts) learn(r *redactor) {
 			r.hide("sink", s.Name)
 		}
 		if c, ok := s.Settings.(*syslog.Config); ok && c.Transport != "local" {
-			address, _, _ := strings.Cut(c.Address, ":")
-			r.hide("host", address)
-			r.hide("host", c.ServerName)
+			for _, name := range []string{hostOf(c.Address), c.ServerName} {
+				if !isAddress(name) { // those are known by what they look like
+					r.hide("host", name)
+				}
+			}
 		}
 	}
+}
+
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
 }
 
 // learnUsers reads the names of people from the list of users.
@@ -95,6 +107,7 @@ func (f *Facts) learnUsers(r *redactor) {
 	if err != nil {
 		return // larger than a MiB, or none
 	}
+
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Split(line, ":")
 		if len(fields) < 3 {
@@ -132,6 +145,7 @@ func (f *Facts) system(r *redactor) ([]byte, error) {
 	if unix.Uname(&u) == nil {
 		all["kernel"] = unix.ByteSliceToString(u.Release[:])
 	}
+
 	release := make(map[string]string)
 	text, _ := config.ReadRegular(filepath.Join(f.root, "/etc/os-release"))
 	for line := range strings.Lines(string(text)) {
@@ -193,6 +207,7 @@ func (f *Facts) plugins(r *redactor) ([]byte, error) {
 		Error    string   `json:"error,omitempty"`
 		Problems []string `json:"problems,omitempty"`
 	}
+
 	list := make([]entry, 0, len(f.Plugins))
 	for i := range f.Plugins {
 		p := &f.Plugins[i]
@@ -228,6 +243,7 @@ func (f *Facts) process(r *redactor) ([]byte, error) {
 	if f.Relay == nil || f.Relay.Pid <= 0 {
 		return nil, errLeftOut
 	}
+
 	dir := filepath.Join(f.root, "/proc", strconv.Itoa(f.Relay.Pid))
 	var b strings.Builder
 	for _, name := range []string{"limits", "status", "oom_score", "oom_score_adj"} {
@@ -278,6 +294,7 @@ func (f *Facts) tool(r *redactor, path string, args ...string) ([]byte, error) {
 	if err := runnable.Check(path); err != nil {
 		return nil, errLeftOut
 	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), toolTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)

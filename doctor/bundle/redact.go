@@ -104,6 +104,7 @@ func (r *redactor) Text(text string) string {
 			text, end = text[:at[0]], r.name(w.kind, text[at[0]:])
 		}
 	}
+
 	var b strings.Builder
 	for text != "" {
 		n := strings.IndexFunc(text, isBreak)
@@ -140,6 +141,7 @@ func (r *redactor) token(text string) string {
 	case strings.HasPrefix(body, "/"):
 		return r.Path(body) + tail
 	}
+
 	if m := hostPort.FindStringSubmatch(body); m != nil && m[1] != "" && !strings.Contains(m[1], ":") {
 		return r.host(m[1]) + ":" + m[2] + tail
 	}
@@ -200,6 +202,7 @@ func isWords(text string) bool {
 	case strings.HasPrefix(text, "/"), strings.Contains(text, ".") && !fileName.MatchString(text):
 		return false
 	}
+
 	parts := pieces.FindAllString(text, -1)
 	for _, part := range parts {
 		switch {

@@ -21,7 +21,7 @@ func (r *redactor) JSON(v any) ([]byte, error) {
 	if err := dec.Decode(&plain); err != nil {
 		return nil, err
 	}
-	return json.MarshalIndent(r.value(plain, maxDepth), "", "  ")
+	return marshal(r.value(plain, maxDepth))
 }
 
 // value redacts what JSON or TOML is made of.
@@ -29,6 +29,7 @@ func (r *redactor) value(v any, depth int) any {
 	if depth == 0 {
 		return "..."
 	}
+
 	switch v := v.(type) {
 	case map[string]any:
 		clean := make(map[string]any, len(v))
@@ -76,6 +77,7 @@ func (r *redactor) config(v any, depth int) any {
 	if !ok || depth == 0 {
 		return r.value(v, depth)
 	}
+
 	clean := make(map[string]any, len(table))
 	for key, item := range table {
 		switch {

@@ -46,6 +46,7 @@ func collectWords(t *testing.T) map[string]bool {
 			}
 		})
 	}
+
 	text, err := os.ReadFile("../../docs/messages.md")
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +97,7 @@ func addCode(t *testing.T, dir string, add func(string)) {
 		})
 		return nil
 	})
+
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +114,7 @@ func TestWords(t *testing.T) {
 		}
 		return
 	}
+
 	var missing []string
 	for _, word := range slices.Sorted(maps.Keys(want)) {
 		if !words[word] {

@@ -162,6 +162,7 @@ func (p *place) open(id string) {
 			}
 		}
 	}
+
 	if err != nil {
 		p.why = err.Error()
 	}
@@ -313,6 +314,7 @@ func (c *flight) finish() *Result {
 	if !c.seen.came.IsZero() {
 		in = Arrival{Place: "relay", Fate: Arrived, MS: c.since(c.seen.came), By: "counters"}
 	}
+
 	r.Arrivals = append(r.Arrivals, in)
 	for _, p := range c.places {
 		c.explain(p)

@@ -76,6 +76,7 @@ func newFake(t *testing.T) *fake {
 	for _, name := range []string{"log", "f"} {
 		f.append(name, "type=USER msg=audit(1.000:1): earlier\n")
 	}
+
 	l, err := net.Listen("unix", filepath.Join(dir, "s"))
 	if err != nil {
 		t.Fatal(err)
@@ -157,6 +158,7 @@ func (f *fake) send(text string) error {
 			return err
 		}
 	}
+
 	f.report.Input.Records++
 	f.report.Input.Newest = time.UnixMilli(now.UnixMilli())
 	for i := range f.report.Consumers {
@@ -205,6 +207,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", place, got, want)
 		}
 	}
+
 	if got := places["sinks.held"].Text; !strings.Contains(got, "counters of the relay") || !strings.Contains(got, "take records that wait") {
 		t.Errorf("held: %q", got)
 	}
@@ -227,7 +230,7 @@ func TestNothingComes(t *testing.T) {
 		t.Error("all is well")
 	}
 	for place, a := range places {
-		if want := place != "audit.log"; (a.Fate == Late) != want || a.Fate == Late && a.Text == "" {
+		if want := place != "audit.log"; (a.Fate == Late) != want || (a.Fate == Late && a.Text == "") {
 			t.Errorf("%s: %+v", place, a)
 		}
 	}

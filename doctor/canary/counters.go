@@ -72,6 +72,7 @@ func (c *flight) count(r *plugin.Report) {
 	if c.seen.came.IsZero() {
 		return
 	}
+
 	for _, p := range c.places {
 		if p.done {
 			continue
@@ -101,12 +102,13 @@ func consumerOf(r *plugin.Report, name string) *consumer.Report {
 // received for it by now is dealt with, and the canary is among that.
 func (c *flight) countSink(p *place, r *plugin.Report) {
 	now := consumerOf(r, p.sink.Name)
-	if now == nil || time.Since(c.seen.came) < settle || now.Queued > 0 && !past(now, c.canaryTime()) {
+	if now == nil || time.Since(c.seen.came) < settle || (now.Queued > 0 && !past(now, c.canaryTime())) {
 		return
 	}
 	if e := now.Events; e != nil && e.Open > 0 && time.Since(c.seen.came) < settleEvents {
 		return
 	}
+
 	p.done, p.arrival.MS, p.arrival.By = true, c.since(time.Now()), "counters"
 	before := consumerOf(c.seen.before, p.sink.Name)
 	d, listens := now.Sink.Details.(*unix.Details)
@@ -145,6 +147,7 @@ func (c *flight) leftOut(s *config.Sink) (out, known bool) {
 	if c.result.Record == "" {
 		return false, false
 	}
+
 	f, err := filter.Compile(s.Filter)
 	if err != nil {
 		return false, false
@@ -169,6 +172,7 @@ func (c *flight) explain(p *place) {
 	if r, err := c.Ask(c.RunDir); err == nil {
 		now = consumerOf(r, p.sink.Name)
 	}
+
 	switch {
 	case now == nil:
 		p.arrival.Text = "the running relay does not have this sink: kill -HUP it"

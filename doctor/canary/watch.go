@@ -80,6 +80,7 @@ func (w *follower) open() error {
 	if err != nil {
 		return err
 	}
+
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = errNotRegular
@@ -102,6 +103,7 @@ func (w *follower) look() (bool, error) {
 	if found || err != nil {
 		return found, err
 	}
+
 	if w.replaced() { // what was written before that was read
 		if found, err = w.read(); found || err != nil {
 			return found, err
@@ -120,6 +122,7 @@ func (w *follower) read() (bool, error) {
 	if info.Size() < w.at {
 		w.at = 0
 	}
+
 	buf := make([]byte, min(info.Size()-w.at, maxRead))
 	n, err := w.f.ReadAt(buf, w.at)
 	w.at += int64(n)

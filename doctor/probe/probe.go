@@ -90,6 +90,7 @@ func find(cfg *config.Config, name string) (config.Sink, error) {
 	if file == "" {
 		file = config.BuiltIn
 	}
+
 	hint := "it has " + strings.Join(names, ", ")
 	if near := suggest.Nearest(name, names); near != "" {
 		hint = "did you mean " + near + "?"
@@ -111,6 +112,7 @@ func askRelay(cfg *config.Config, name string, ask func(string) (*plugin.Report,
 		s.Verdict, s.Text = sinks.Unknown, err.Error()
 		return nil
 	}
+
 	for i := range r.Consumers {
 		c := &r.Consumers[i]
 		if c.Name != name {

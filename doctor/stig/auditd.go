@@ -14,18 +14,18 @@ import (
 	"audisp-relay/host"
 )
 
-// auditdKnown notes that auditd.conf could not be read.
+// auditdKnown notes what is wrong with auditd.conf, and reports whether its values are known.
 func (h *Host) auditdKnown(a *Answer) bool {
-	mistakes := false
-	if _, ok := errors.AsType[*host.ConfError](h.AuditdErr); ok { // the other lines are good
-		mistakes = true
-	}
-	if h.AuditdErr != nil && !mistakes {
+	_, mistakes := errors.AsType[*host.ConfError](h.AuditdErr)
+	switch {
+	case h.AuditdErr == nil:
+	case errors.Is(h.AuditdErr, host.ErrNoAuditd) && h.Auditd.Conf.File != "":
+		a.ask(fmt.Sprintf("no auditd is running: these are the values of %s", h.Auditd.Conf.File), "start auditd")
+	case mistakes: // the other lines are good
+		a.seen(h.AuditdErr.Error())
+	default:
 		a.ask(fmt.Sprintf("auditd.conf was not read: %v", h.AuditdErr), "run this as root, with auditd running")
 		return false
-	}
-	if mistakes {
-		a.seen(h.AuditdErr.Error())
 	}
 	return true
 }
@@ -49,6 +49,7 @@ func overflow(h *Host, a *Answer) {
 	if !h.configKnown(a) {
 		return
 	}
+
 	for i := range h.Config.Sinks {
 		s := &h.Config.Sinks[i]
 		line := fmt.Sprintf("sinks.%s: overflow_action = %q", s.Name, s.OverflowAction)
@@ -98,6 +99,7 @@ func storageActions(h *Host, a *Answer) {
 	} else {
 		h.word(a, "space_left_action", c.SpaceLeftAction, "email")
 	}
+
 	h.share(a, "admin_space_left", c.AdminSpaceLeft, 5)
 	h.word(a, "admin_space_left_action", c.AdminSpaceLeftAction, "single", "halt")
 	a.ask("who reads auditd's mail and syslog is not visible here, and auditd does not watch the relay's spools",
@@ -142,6 +144,7 @@ func week(h *Host, a *Answer) {
 	} else if size > 0 {
 		room = min(room, size)
 	}
+
 	if size > 0 {
 		a.seen(fmt.Sprintf("the file system of %s has %v, %v of it free", c.LogFile, size, free))
 	}

@@ -40,6 +40,7 @@ func integrity(h *Host, a *Answer) {
 		a.gap("there is no configuration of AIDE on this host", "install aide; "+set)
 		return
 	}
+
 	for _, name := range files {
 		line, text := aideLine(name, binary)
 		if text == "" {
@@ -65,6 +66,7 @@ func aideLine(name, path string) (number int, text string) {
 		return 0, ""
 	}
 	defer f.Close()
+
 	lines := bufio.NewScanner(io.LimitReader(f, maxAideBytes))
 	for n := 1; lines.Scan(); n++ {
 		words := strings.Fields(lines.Text())
@@ -92,6 +94,7 @@ func permissions(h *Host, a *Answer) {
 	if h.Config.File != "" {
 		h.closed(a, h.Config.File, 0o022, "0640")
 	}
+
 	h.closed(a, h.Config.StateDir, 0o027, "0700")
 	for i := range h.Config.Sinks {
 		c, ok := h.Config.Sinks[i].Settings.(*file.Config)
@@ -146,6 +149,7 @@ func fips(h *Host, a *Answer) {
 	default:
 		a.gap(fmt.Sprintf("this program does not run in FIPS mode (module: %s)", module), "use a build with GOFIPS140 and fips140=on")
 	}
+
 	if h.KernelFips {
 		a.seen("/proc/sys/crypto/fips_enabled is 1")
 	} else {

@@ -116,6 +116,7 @@ func offload(h *Host, a *Answer) {
 		}
 		a.seen(line)
 	}
+
 	switch n := h.servers(func(*config.Sink, *syslog.Config) {}); {
 	case good > 0:
 	case n > 0:
@@ -188,6 +189,7 @@ func authentication(h *Host, a *Answer) {
 			a.seen(fmt.Sprintf("sinks.%s: the server's certificate is verified against %s and has to be for %q", s.Name, c.CAFile, nameOf(c)))
 		}
 	})
+
 	if n == 0 {
 		a.ask("no sink delivers to another host itself", "ask how the server is authenticated where the records leave this host")
 		return

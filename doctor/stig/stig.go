@@ -60,6 +60,7 @@ func New(f *doctor.Facts) *Host {
 	if errors.Is(h.ConfigErr, fs.ErrNotExist) {
 		h.Config, h.ConfigErr = config.Default(), nil
 	}
+
 	if h.AuditdErr == nil && f.ConfError != nil {
 		h.AuditdErr = f.ConfError
 	}

@@ -39,6 +39,7 @@ func goodHost(t *testing.T) *Host {
 			t.Fatal(err)
 		}
 	}
+
 	put("/usr/sbin/audisp-relay", "", 0o755)
 	put("/var/lib/audisp-relay/state.json", "", 0o600)
 	put("/var/log/audit/audit.log", "", 0o600)
@@ -78,16 +79,19 @@ func answer(t *testing.T, h *Host, id string) Answer {
 	return Answer{}
 }
 
+// answerTest is a host that is as it should be but for one thing.
+type answerTest struct {
+	rule, name string
+	change     func(*Host)
+	want       Status
+	evidence   string
+}
+
 // TestAnswers changes one thing at a time of a host that is as it should be.
 func TestAnswers(t *testing.T) {
 	sink := func(keys string) func(*Host) { return func(h *Host) { h.Config = parse(t, "[sinks.siem]\n"+keys) } }
 	auditd := func(change func(*host.AuditdConf)) func(*Host) { return func(h *Host) { change(&h.Auditd.Conf) } }
-	tests := []struct {
-		rule, name string
-		change     func(*Host)
-		want       Status
-		evidence   string
-	}{
+	tests := []answerTest{
 		{"RHEL-09-652055", "as it should be", nil, Satisfied, "1000 records delivered"},
 		{"RHEL-09-652055", "relay does not run", func(h *Host) { h.Relay, h.RelayErr = nil, plugin.ErrNotRunning }, Gap, "does not run"},
 		{"RHEL-09-652055", "degraded", func(h *Host) { h.Relay.Consumers[0].Sink = sinks.Status{Degraded: true, Error: "no\x1bserver"} }, Gap, `no\x1bserver`},
@@ -110,6 +114,7 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-653065", "the relay ignores", sink("type = \"syslog\"\noverflow_action = \"ignore\"\n"), Gap, `sinks.siem: overflow_action = "ignore"`},
 		{"OL07-00-030320", "no such keys", nil, Gap, "no network_failure_action"},
 		{"RHEL-09-653060", "as it should be", nil, Satisfied, "name_format = hostname"},
+		{"RHEL-09-653060", "no auditd", func(h *Host) { h.AuditdErr = host.ErrNoAuditd }, Ask, "no auditd is running"},
 		{"RHEL-09-653060", "none", auditd(func(c *host.AuditdConf) { c.NameFormat = "none" }), Gap, "name_format = none"},
 		{"RHEL-09-653035", "as it should be", nil, Ask, "space_left = 25%"},
 		{"RHEL-09-653035", "too little", auditd(func(c *host.AuditdConf) { c.SpaceLeft = "10%" }), Gap, "space_left = 10%"},
@@ -128,18 +133,24 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-671010", "other build", func(h *Host) { h.Fips = false }, Gap, "not run in FIPS mode"},
 		{"RHEL-09-671010", "other kernel", func(h *Host) { h.KernelFips = false }, Gap, "fips_enabled is not 1"},
 	}
+
 	for _, tt := range tests {
-		h := goodHost(t)
-		if tt.change != nil {
-			tt.change(h)
-		}
-		a := answer(t, h, tt.rule)
-		if a.Status != tt.want || !strings.Contains(strings.Join(a.Evidence, "\n"), tt.evidence) {
-			t.Errorf("%s, %s: %+v, want %s and %q", tt.rule, tt.name, a, tt.want, tt.evidence)
-		}
-		if a.Status != Satisfied && len(a.Set) == 0 {
-			t.Errorf("%s, %s: no word of what to do", tt.rule, tt.name)
-		}
+		tt.run(t)
+	}
+}
+
+func (tt *answerTest) run(t *testing.T) {
+	t.Helper()
+	h := goodHost(t)
+	if tt.change != nil {
+		tt.change(h)
+	}
+	a := answer(t, h, tt.rule)
+	if a.Status != tt.want || !strings.Contains(strings.Join(a.Evidence, "\n"), tt.evidence) {
+		t.Errorf("%s, %s: %+v, want %s and %q", tt.rule, tt.name, a, tt.want, tt.evidence)
+	}
+	if a.Status != Satisfied && len(a.Set) == 0 {
+		t.Errorf("%s, %s: no word of what to do", tt.rule, tt.name)
 	}
 }
 
@@ -174,6 +185,7 @@ func TestWrite(t *testing.T) {
 		Satisfied, Gaps int
 		Answers         []Answer
 	}
+
 	if err := json.Unmarshal(asJSON.Bytes(), &back); err != nil || back.Profile != "stig" || len(back.Answers) != len(rules) ||
 		back.Satisfied != Count(answers, Satisfied) || back.Gaps == 0 {
 		t.Errorf("%v: %+v", err, back)

@@ -36,6 +36,7 @@ func WriteText(w io.Writer, answers []Answer) error {
 		}
 		b.WriteByte('\n')
 	}
+
 	fmt.Fprintf(&b, "%d satisfied, %d gaps, %d to ask: not visible from this host\n", Count(answers, Satisfied), Count(answers, Gap), Count(answers, Ask))
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -33,6 +33,7 @@ func Holders(sockets []uint32) (list []Process) {
 	if err != nil || len(names) == 0 {
 		return nil
 	}
+
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err == nil && holds(pid, names) && len(list) < maxHolders {

@@ -55,6 +55,7 @@ func (y *trial) findDir(_ context.Context, s *sinks.Step) error {
 	if of, taken := named(y.w.reserved, p.id, filepath.Base(y.w.cfg.Path)); taken {
 		return y.w.openError(refuse("it is of the files of %s: name another path", of))
 	}
+
 	var st unix.Stat_t
 	if err := unix.Stat(p.real, &st); err != nil {
 		return err
@@ -118,21 +119,33 @@ func (y *trial) space(_ context.Context, s *sinks.Step) error {
 		return sinks.Advise(errors.New("the file system is mounted read-only"), "mount -o remount,rw it, or name another path; a unit's ProtectSystem= needs ReadWritePaths=")
 	}
 	free := clampSize(fs.Bavail, uint64(fs.Bsize))
-	s.Text = fmt.Sprintf("%v free", free)
+	s.Text = fmt.Sprintf("%v free", rounded(free))
 	s.Fact("free_bytes", "%d", int64(free))
 	if fs.Files > 0 && fs.Ffree == 0 {
 		return sinks.Advise(errors.New("the file system has no inode left"), "remove files there")
 	}
+
 	if free == 0 {
 		return sinks.Advise(errors.New("the file system is full"), "make room there")
 	}
 	if most := int64(y.w.cfg.MaxSize) * int64(y.w.cfg.MaxFiles); y.w.cfg.MaxSize > 0 {
 		s.Text += fmt.Sprintf(", the sink's files take at most %v", config.Size(most))
 		if have := y.used(); int64(free)+have < most {
-			s.Doubt("make room, or set a smaller max_size or max_files", "that does not fit: they take %v now", config.Size(have))
+			s.Doubt("make room, or set a smaller max_size or max_files", "that does not fit: they take %v now", rounded(config.Size(have)))
 		}
 	}
 	return nil
+}
+
+// rounded leaves out of a size the digits that no reader wants.
+func rounded(n config.Size) config.Size {
+	switch {
+	case n >= 10<<30:
+		return n &^ (1<<30 - 1)
+	case n >= 10<<20:
+		return n &^ (1<<20 - 1)
+	}
+	return n
 }
 
 // clampSize multiplies without overflow.

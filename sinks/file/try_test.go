@@ -32,6 +32,7 @@ func TestTrialWritesNothing(t *testing.T) {
 	if _, err := os.Lstat(path); err == nil {
 		t.Error("the trial has made the file")
 	}
+
 	if err := os.WriteFile(path, []byte("type=X\n"), 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +58,7 @@ func TestTrialRefusesWhatTheSinkRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	for path, want := range map[string]string{
 		link: "a symbolic link", hard: "it has 2 names", folder: "not a regular file",
 		filepath.Join(dir, "absent", "f"): "its directory is missing: mkdir -p",

@@ -48,6 +48,7 @@ func (c *Config) tryUser(_ context.Context, s *sinks.Step) error {
 	if err != nil {
 		return err
 	}
+
 	s.Text = fmt.Sprintf("it runs as %s (uid %d, gid %d)", c.User, a.UID, a.GID)
 	info, err := os.Stat(c.Path)
 	if err != nil {

@@ -26,6 +26,7 @@ func TestTrial(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	for _, tt := range []struct {
 		cfg  Config
 		want string
@@ -59,6 +60,7 @@ func TestMayRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	own := runnable.OwnerOf(info)
 	for _, tt := range []struct {
 		a    runnable.Account

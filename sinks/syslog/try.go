@@ -40,6 +40,7 @@ func try(ctx context.Context, t *sinks.Trial) {
 	if !t.Do(ctx, "name resolution", y.resolve) || !t.Do(ctx, "connect", y.connect) {
 		return
 	}
+
 	if w.cfg.TLS() && (!t.Do(ctx, "tls", y.startTLS) || !t.Do(ctx, "authentication", y.authenticate)) {
 		return
 	}
@@ -71,6 +72,7 @@ func (y *trial) resolve(ctx context.Context, s *sinks.Step) error {
 		s.Text = host + " is an address"
 		return nil
 	}
+
 	found, err := y.w.name.lookUp(ctx, "ip", host)
 	if err != nil || len(found) == 0 {
 		return explainLookUp(host, err)
@@ -117,6 +119,7 @@ func (y *trial) connect(ctx context.Context, s *sinks.Step) error {
 		last = explainConnect(addr.String(), y.w.cfg.Transport, err)
 		failures = append(failures, last.Error())
 	}
+
 	if len(failures) > 1 {
 		known, _ := errors.AsType[*advised](last)
 		return advise(errors.New(strings.Join(failures, "; ")), "%s", known.advice)
@@ -135,6 +138,7 @@ func (y *trial) connectTo(ctx context.Context, addr string) (local net.Addr, err
 		defer c.Close()
 		return c.LocalAddr(), nil
 	}
+
 	if y.link, err = y.w.connectTCP(ctx, addr); err != nil {
 		y.link = nil
 		return nil, err
@@ -185,6 +189,7 @@ func (y *trial) open(ctx context.Context, s *sinks.Step) error {
 	if err := y.relp.open(ctx, y.w.opening); err != nil {
 		return err
 	}
+
 	s.Text = "RELP session open"
 	_, offers, _ := strings.Cut(string(y.relp.offers), "\n")
 	for line := range strings.Lines(offers) {
@@ -253,6 +258,7 @@ func (y *trial) deliverUDP(ctx context.Context, s *sinks.Step) error {
 		time.Sleep(lookPause)
 		err = c.idle()
 	}
+
 	if err != nil {
 		return explainConnect(y.w.cfg.Address, "udp", err)
 	}
@@ -280,6 +286,7 @@ func (y *trial) deliverStream(ctx context.Context, s *sinks.Step) error {
 		}
 		time.Sleep(lookPause)
 	}
+
 	took := time.Now()
 	for time.Since(took) < settleWait && ctx.Err() == nil {
 		if err := c.idle(); err != nil {

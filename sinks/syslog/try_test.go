@@ -53,6 +53,7 @@ func TestTrialOfRsyslogd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+
 	for _, transport := range []string{"local", "udp", "tcp", "tls", "relp", "relp+tls"} {
 		t.Run(transport, func(t *testing.T) {
 			daemon, cfg := listening(t, transport, "rfc3164", false)
@@ -95,6 +96,7 @@ func wantTLS(t *testing.T, y *sinks.Trial) {
 			t.Errorf("%s is %q, want %q in it", name, value, part)
 		}
 	}
+
 	if s.Verdict != sinks.Doubt || !strings.Contains(s.Text, `authenticated as "loghost.example"`) || !strings.Contains(s.Fix, "renew") {
 		t.Errorf("tls %+v", s)
 	}
@@ -139,6 +141,7 @@ func TestTrialOfBrokenServers(t *testing.T) {
 			io.Copy(io.Discard, r)
 		}
 	}
+
 	tests := []struct {
 		name, transport, address, ca, step, text, fix string
 	}{
@@ -185,6 +188,7 @@ func TestTrialOfTwoAddresses(t *testing.T) {
 	if !y.Do(ctx, "name resolution", y.resolve) || !y.Do(ctx, "connect", y.connect) {
 		t.Fatalf("%+v", y.Steps)
 	}
+
 	if s := y.Steps[1]; s.Verdict != sinks.Doubt || !strings.Contains(s.Text, "127.0.0.2:"+port+": connection refused") {
 		t.Errorf("connect %+v", s)
 	}
@@ -230,6 +234,7 @@ func TestTrialOfLocal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c.Close()
 	deaf := dir + "/deaf" // bound, and never read
 	d, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: deaf, Net: "unixgram"})

@@ -36,6 +36,7 @@ func (y *trial) findSocket(_ context.Context, s *sinks.Step) error {
 	case info.Mode()&fs.ModeSocket == 0:
 		return advise(fmt.Errorf("%s is no socket", path), "remove it and restart the syslog daemon, or correct address")
 	}
+
 	s.Text = fmt.Sprintf("%s is a socket of mode %04o", path, info.Mode().Perm())
 	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
 		s.Text += ", a link to " + real
@@ -62,6 +63,7 @@ func (y *trial) findListener(_ context.Context, s *sinks.Step) error {
 	for _, p := range sockdiag.Holders(sockets) {
 		names = append(names, p.String())
 	}
+
 	if len(names) == 0 {
 		s.Verdict, s.Text = sinks.Unknown, "a process has it that may not be looked at: run this as root"
 		return nil
@@ -89,6 +91,7 @@ func (y *trial) deliverLocal(ctx context.Context, s *sinks.Step) error {
 	if _, err = c.send(ctx, y.message()); err == nil {
 		err = awaitRead(ctx, c)
 	}
+
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errStalled) {
 		return advise(errors.New("the daemon does not read what is sent to it"), "see what the syslog daemon waits for, or restart it")
 	}
@@ -111,6 +114,7 @@ func awaitRead(ctx context.Context, c conn) error {
 		cerr := c.raw.Control(dup)
 		err = errors.Join(cerr, err)
 	}
+
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,7 @@ func (y *trial) authenticate(_ context.Context, s *sinks.Step) error {
 		s.Text = "the server asked for a client certificate and admitted this host without one"
 		return nil
 	}
+
 	pair, err := loadPair(cfg.CertFile, cfg.KeyFile)
 	if err != nil {
 		return advise(err, "put the client's certificate and its key there, both in PEM")

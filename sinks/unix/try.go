@@ -51,6 +51,7 @@ func (y *trial) findSocket(_ context.Context, s *sinks.Step) error {
 	case info.Mode()&fs.ModeSocket == 0:
 		return sinks.Advise(fmt.Errorf("%s is %s", y.cfg.Path, kind(info.Mode())), "remove it, or choose another path")
 	}
+
 	s.Text = fmt.Sprintf("%s, mode %04o, %s", y.cfg.Path, info.Mode().Perm(), owners(info))
 	if info.Mode().Perm() != fs.FileMode(y.cfg.Mode) {
 		s.Doubt("send SIGHUP to the relay", "the configured mode is %04o", y.cfg.Mode)
@@ -91,6 +92,7 @@ func (y *trial) findListener(_ context.Context, s *sinks.Step) error {
 		names = append(names, p.String())
 		relay = relay || p.Comm == own
 	}
+
 	switch {
 	case len(names) == 0:
 		s.Verdict, s.Text = sinks.Unknown, "a process listens that may not be looked at: run this as root"
@@ -122,6 +124,7 @@ func (y *trial) access(_ context.Context, s *sinks.Step) error {
 	if gid := groupOf(info); perm&0o020 != 0 && gid != 0 {
 		who = append(who, fmt.Sprintf("group %s (gid %d)", y.cfg.Group, gid))
 	}
+
 	if perm&0o002 != 0 {
 		who = append(who, "every user")
 	}
@@ -189,6 +192,7 @@ func (y *trial) deliver(ctx context.Context, s *sinks.Step) error {
 	if !c.Datagram() {
 		text += "\n"
 	}
+
 	if _, err = c.Write(ctx, []byte(text)); err == nil {
 		err = c.Wait(ctx)
 	}

@@ -33,6 +33,7 @@ func TestTrialOfListener(t *testing.T) {
 	if len(steps) != 3 {
 		t.Fatalf("%+v", steps)
 	}
+
 	for _, s := range steps {
 		if s.Verdict == sinks.Failed {
 			t.Errorf("%+v", s)
@@ -59,6 +60,7 @@ func TestTrialOfListenerFaults(t *testing.T) {
 	if err := os.WriteFile(plain, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for path, want := range map[string]string{left: "no process listens", plain: "a regular file", sock(t): "is not there"} {
 		steps := trialOf(t, settings(path), "string", 5*time.Second)
 		if s := steps[len(steps)-1]; s.Verdict != sinks.Failed || !strings.Contains(s.Text, want) || s.Fix == "" {
