@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func relayChecks() []Check {
 }
 
 func findSilent(f *Facts) []Finding {
-	if f.Report.Known() || len(f.Relays) == 0 {
+	if f.Report.Known() || len(f.Relays) == 0 || errors.Is(f.Report.Err, fs.ErrPermission) {
 		return nil
 	}
 	dir := config.DefaultRunDir
@@ -127,23 +128,24 @@ func findConfigNewer(f *Facts) []Finding {
 	})
 }
 
-// findStream compares when auditd has written its log last with when the relay got a record last.
+// findStream compares the last record of audit.log with when the relay got one last. The time of a
+// record is that of its event, so that one that was sent has arrived at that time or later.
 func findStream(f *Facts) []Finding {
 	r := f.report()
-	if r == nil || !f.Log.Known() || f.Log.Value.Why != "" || !f.running() {
+	if r == nil || !f.Log.Known() || f.Log.Value.Why != "" || !f.running() || f.Log.Value.Sent.After(f.Now) {
 		return nil
 	}
 	last := r.Input.Last
 	if last.IsZero() {
 		last = r.Started
 	}
-	behind := f.Log.Value.Written.Sub(last)
+	behind := f.Log.Value.Sent.Sub(last)
 	if behind <= f.Limits.StreamBehind {
 		return nil
 	}
 	return one(Finding{
 		Text:     fmt.Sprintf("auditd writes records into its log and has given the relay none for %s; they come from the log, late", span(behind)),
-		Evidence: fmt.Sprintf("%s: written %s; last record from auditd %s", f.Log.Value.Path, f.Log.Value.Written.Format(time.DateTime), last.Local().Format(time.DateTime)),
+		Evidence: fmt.Sprintf("%s: last record of %s; last from auditd %s", f.Log.Value.Path, f.Log.Value.Sent.Format(time.DateTime), last.Local().Format(time.DateTime)),
 		Fix:      f.restart(),
 	})
 }

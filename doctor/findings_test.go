@@ -299,6 +299,44 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// TestWithoutRights: who may ask neither the kernel nor the relay is told that, and nothing is
+// taken for broken.
+func TestWithoutRights(t *testing.T) {
+	m := newMachine(t)
+	m.denied = true
+	r := m.diagnose()
+	if got, want := labels(r.Findings), []string{CodeUnknown}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("findings %q, want %q", got, want)
+	}
+	if fix := r.Findings[0].Fix; fix != "sudo audisp-relay doctor" {
+		t.Errorf("fix %q", fix)
+	}
+}
+
+// TestWrappedRelay: a relay behind another program of auditd's is found.
+func TestWrappedRelay(t *testing.T) {
+	m := newMachine(t)
+	m.check(os.Remove(m.path(dropInPath)))
+	m.put("/etc/audit/plugins.d/filter.conf", "active = yes\npath = /sbin/audisp-filter\n")
+	m.end(relayPID)
+	m.process(750, auditdPID, "/sbin/audisp-filter")
+	m.process(relayPID, 750, "/usr/sbin/audisp-relay")
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %q", labels(r.Findings))
+	}
+}
+
+// TestQuietStream: records that auditd logs and does not give to plugins do not make the stream seem
+// to have stopped.
+func TestQuietStream(t *testing.T) {
+	m := newMachine(t)
+	m.log(m.record("DAEMON_CONFIG", `op=reconfigure state=changed auid=0 pid=1 subj=x res=success`))
+	m.relay.Input.Last = m.now.Add(-time.Hour)
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %q", labels(r.Findings))
+	}
+}
+
 // TestStrangeFiles: what any process may have written into the files that are read breaks nothing.
 func TestStrangeFiles(t *testing.T) {
 	noise := []string{"", "\x00\x00\x00", strings.Repeat("\xff\x1b[2J = \n", 3000), strings.Repeat("a", 1<<16), "= = =\n[Service\n-----BEGIN CERTIFICATE-----\n"}
