@@ -53,7 +53,7 @@ func findCut(f *Facts) []Finding {
 	finding := Finding{
 		Text:     fmt.Sprintf("auditd %s takes 16 bytes off the end of each kernel record for plugins; audit.log has them whole", a.Version),
 		Evidence: fmt.Sprintf("version %s; %s: log_format = RAW, name_format = NONE", a.Version, a.Conf.File),
-		Fix:      setKey(a.Conf.File, "log_format", "ENRICHED") + " && " + f.reload() + ", or install auditd 4.2.2",
+		Fix:      setKey(a.Conf.File, "log_format", "ENRICHED") + " && " + f.reload(),
 	}
 	if c := f.Config.Value; c != nil && c.Recovery.Enabled && f.Log.Known() && f.Log.Value.Why == "" {
 		finding.Severity = Warn

@@ -184,11 +184,15 @@ func findProgram(f *Facts) []Finding {
 	if !ok || err == nil {
 		return nil
 	}
-	text, fix := err.Error(), ""
+	text, fix := err.Error(), f.reload()
 	if at := strings.LastIndex(text, ": "); at >= 0 { // errors of package host end with what to do
-		text, fix = text[:at], text[at+2:]
+		join := "; then "
+		if advice := text[at+2:]; strings.HasPrefix(advice, "chmod ") || strings.HasPrefix(advice, "chown ") || strings.HasPrefix(advice, "install -o") {
+			join = " && "
+		}
+		text, fix = text[:at], text[at+2:]+join+fix
 	}
-	return one(Finding{Subject: file.Binary, Text: text, Evidence: file.Path + ": path = " + file.Binary, Fix: fix + " && " + f.reload()})
+	return one(Finding{Subject: file.Binary, Text: text, Evidence: file.Path + ": path = " + file.Binary, Fix: fix})
 }
 
 // findReloadRefused: from 4.2 on, one file with a mistake makes auditd keep all as it was.
@@ -259,7 +263,7 @@ func reason(which string) func(*Facts) []Finding {
 		}[which]
 		fix := f.restart()
 		if which == gaveUp {
-			fix = "see why it ended: journalctl -t audisp-relay; then " + fix
+			fix = "journalctl -t audisp-relay; " + fix
 		}
 		return one(Finding{Text: text, Evidence: seen, Fix: fix})
 	}
@@ -281,7 +285,7 @@ func findCrashed(f *Facts) []Finding {
 	finding := Finding{
 		Severity: Warn,
 		Text:     fmt.Sprintf("auditd has seen the relay end %d times, and has started it again; after %d times it does not", times, f.Auditd.Value.Conf.MaxRestarts),
-		Evidence: seen, Fix: "see why: journalctl -t audisp-relay, dmesg; the count begins again with: " + f.restart(),
+		Evidence: seen, Fix: "journalctl -t audisp-relay; " + f.restart(),
 	}
 	if why == crashed {
 		finding.Severity, finding.Text = Critical, "the relay has ended, and auditd starts it again with the next record, if at all"

@@ -21,13 +21,6 @@ type diagnosis struct {
 	Findings, Hidden []doctor.Finding // in lower case
 }
 
-func (d *diagnosis) codes() (codes []string) {
-	for _, f := range d.Findings {
-		codes = append(codes, f.Code)
-	}
-	return codes
-}
-
 // doctor runs the command, of the program that auditd runs.
 func (l *live) doctor() (d diagnosis, exit int) {
 	l.t.Helper()
