@@ -53,7 +53,7 @@ func findCut(f *Facts) []Finding {
 	finding := Finding{
 		Text:     fmt.Sprintf("auditd %s takes 16 bytes off the end of each kernel record for plugins; audit.log has them whole", a.Version),
 		Evidence: fmt.Sprintf("version %s; %s: log_format = RAW, name_format = NONE", a.Version, a.Conf.File),
-		Fix:      setKey(a.Conf.File, "log_format", "ENRICHED") + " && " + f.reload() + ", or install auditd 4.2.2",
+		Fix:      setKey(a.Conf.File, "log_format", "ENRICHED") + " && " + f.reload(),
 	}
 	if c := f.Config.Value; c != nil && c.Recovery.Enabled && f.Log.Known() && f.Log.Value.Why == "" {
 		finding.Severity = Warn
@@ -117,7 +117,7 @@ func findLogStopped(f *Facts) []Finding {
 	return one(Finding{
 		Text:     "auditd has suspended its log over its disk: nothing is stored, and nothing can be recovered",
 		Evidence: fmt.Sprintf("%s (written %s): %s", s.File, s.Written.Format(time.DateTime), why),
-		Fix:      fmt.Sprintf("make room on the disk of %s, then kill -USR2 %d", quote(f.Auditd.Value.Conf.LogFile), f.Auditd.Value.PID),
+		Fix:      fmt.Sprintf("make room on the disk of %s, then kill -USR2 %d && kill -CONT %d", quote(f.Auditd.Value.Conf.LogFile), f.Auditd.Value.PID, f.Auditd.Value.PID),
 	})
 }
 
@@ -202,9 +202,10 @@ func findRetention(f *Facts) []Finding {
 	}
 	wanted := int(float64(c.MaxLogFile)*float64(f.Limits.Retention)/float64(max(reach, time.Second))) + 1
 	return one(Finding{
-		Text:     fmt.Sprintf("at the present rate audit.log keeps the last %s: what is lost in a longer outage of the relay cannot be recovered", span(reach)),
-		Evidence: fmt.Sprintf("%s: max_log_file = %d, num_logs = %d; %.0f records/s of %.0f bytes", c.File, c.MaxLogFile, c.NumLogs, r.Input.Rate, f.perRecord()),
-		Fix:      setKey(c.File, "max_log_file", strconv.Itoa(wanted)) + " && " + f.reload(),
+		Text: fmt.Sprintf("at the present rate audit.log keeps the last %s: what is lost in a longer outage of the relay cannot be recovered", span(reach)),
+		Evidence: fmt.Sprintf("%s: max_log_file = %d, num_logs = %d; %.0f records/s of %.0f bytes; oldest record of %s",
+			c.File, c.MaxLogFile, c.NumLogs, r.Input.Rate, f.perRecord(), f.Log.Value.Oldest.Format(time.DateTime)),
+		Fix: setKey(c.File, "max_log_file", strconv.Itoa(wanted)) + " && " + f.reload(),
 	})
 }
 

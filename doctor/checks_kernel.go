@@ -41,7 +41,7 @@ func findTaken(f *Facts) []Finding {
 		Subject:  p.Comm,
 		Text:     fmt.Sprintf("the kernel gives its audit records to %s (pid %d), so auditd and its plugins get none", p.Comm, p.PID),
 		Evidence: fmt.Sprintf("%s: pid %d; its program: %s", statusSource, p.PID, p.Exe),
-		Fix:      fmt.Sprintf("kill %d && %s; to keep both, let it read the multicast group", p.PID, f.start()),
+		Fix:      fmt.Sprintf("kill %d && %s", p.PID, f.start()),
 	})
 }
 
@@ -125,19 +125,27 @@ func findBacklogFull(f *Facts) []Finding {
 	})
 }
 
+// moreBacklog is the command that doubles the kernel's queue and lets a count begin again.
+func (f *Facts) moreBacklog(reset string) string {
+	limit := f.Kernel.Value.BacklogLimit
+	switch {
+	case limit == 0: // there is none
+		return "auditctl " + reset
+	case f.locked():
+		return f.setting("-b", fmt.Sprint(2*max(limit, 4096)))
+	}
+	return f.setting("-b", fmt.Sprint(2*max(limit, 4096))) + " && auditctl " + reset
+}
+
 func findWaited(f *Facts) []Finding {
 	s := f.Kernel.Value
 	if !f.Kernel.Known() || s.BacklogWaited == 0 {
 		return nil
 	}
-	fix := "raise -b; count from now on: auditctl --reset_backlog_wait_time_actual"
-	if f.locked() {
-		fix = f.setting("-b", fmt.Sprint(2*max(s.BacklogLimit, 8192)))
-	}
 	return one(Finding{
 		Text:     "the kernel's queue was full, and audited processes were stopped until there was room",
 		Evidence: fmt.Sprintf("%s: backlog_wait_time_actual %d (ticks of the kernel, of all processes since the boot)", statusSource, s.BacklogWaited),
-		Fix:      fix,
+		Fix:      f.moreBacklog("--reset_backlog_wait_time_actual"),
 	})
 }
 
@@ -158,14 +166,10 @@ func findKernelLost(f *Facts) []Finding {
 	if !f.Kernel.Known() || int64(s.Lost) <= int64(f.Limits.Lost) {
 		return nil
 	}
-	fix := "raise -b (AR-BACKLOG-LIMIT); count from now on: auditctl --reset-lost"
-	if f.locked() {
-		fix = f.setting("-b", fmt.Sprint(2*max(s.BacklogLimit, 8192)))
-	}
 	return one(Finding{
 		Text:     fmt.Sprintf("the kernel has lost %d records since the boot or the last reset: no log and no plugin has them", s.Lost),
 		Evidence: fmt.Sprintf("%s: lost %d, backlog_limit %d", statusSource, s.Lost, s.BacklogLimit),
-		Fix:      fix,
+		Fix:      f.moreBacklog("--reset-lost"),
 	})
 }
 
@@ -190,9 +194,11 @@ func findNever(f *Facts) []Finding {
 	for _, r := range f.Rules.Value {
 		words := strings.Fields(r)
 		if len(words) == 2 && words[0] == "-a" && (words[1] == "never,task" || words[1] == "task,never") {
-			fix := "auditctl -d never,task, and take the line out of /etc/audit/rules.d"
+			fix := "sed -i -e '/-a *never,task/d' -e '/-a *task,never/d' /etc/audit/rules.d/*.rules"
 			if f.locked() {
-				fix = "take the line out of /etc/audit/rules.d, augenrules, then reboot: the rules are locked (-e 2)"
+				fix += " && augenrules, then reboot: the rules are locked (-e 2)"
+			} else {
+				fix = "auditctl -d never,task && " + fix
 			}
 			return one(Finding{
 				Text:     "a rule says that no process is audited, so that rules about system calls and files have no effect",

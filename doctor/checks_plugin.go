@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,7 +87,7 @@ func (f *Facts) install(flags ...string) string {
 }
 
 func findPluginDir(f *Facts) []Finding {
-	if f.Plugins.Err == nil || !(f.running() || isNoAuditd(f.Auditd.Err)) {
+	if f.Plugins.Err == nil || errors.Is(f.Plugins.Err, fs.ErrPermission) || !(f.running() || isNoAuditd(f.Auditd.Err)) {
 		return nil
 	}
 	a := f.Auditd.Value
@@ -99,7 +101,8 @@ func findPluginDir(f *Facts) []Finding {
 func findNotInstalled(f *Facts) []Finding {
 	a := f.Auditd.Value
 	dispatcher := a.OneDispatcher() && filepath.Base(a.Conf.Dispatcher) == filepath.Base(host.DefaultBinary)
-	if !f.Plugins.Known() || len(f.dropIns()) > 0 || dispatcher {
+	wrapped := slices.ContainsFunc(f.Relays, func(p host.Process) bool { return p.PPID != a.PID }) // by audisp-filter, say
+	if !f.Plugins.Known() || len(f.dropIns()) > 0 || dispatcher || wrapped {
 		return nil
 	}
 	return one(Finding{
@@ -181,11 +184,15 @@ func findProgram(f *Facts) []Finding {
 	if !ok || err == nil {
 		return nil
 	}
-	text, fix := err.Error(), ""
+	text, fix := err.Error(), f.reload()
 	if at := strings.LastIndex(text, ": "); at >= 0 { // errors of package host end with what to do
-		text, fix = text[:at], text[at+2:]
+		join := "; then "
+		if advice := text[at+2:]; strings.HasPrefix(advice, "chmod ") || strings.HasPrefix(advice, "chown ") || strings.HasPrefix(advice, "install -o") {
+			join = " && "
+		}
+		text, fix = text[:at], text[at+2:]+join+fix
 	}
-	return one(Finding{Subject: file.Binary, Text: text, Evidence: file.Path + ": path = " + file.Binary, Fix: fix + " && " + f.reload()})
+	return one(Finding{Subject: file.Binary, Text: text, Evidence: file.Path + ": path = " + file.Binary, Fix: fix})
 }
 
 // findReloadRefused: from 4.2 on, one file with a mistake makes auditd keep all as it was.
@@ -225,18 +232,18 @@ func (f *Facts) stopped() (reason, seen string) {
 	}
 	for i := len(f.Messages.Value) - 1; i >= 0; i-- {
 		line := f.Messages.Value[i]
-		about := strings.Contains(line, file.Binary)
-		switch {
+		switch about := strings.Contains(line, file.Binary); {
 		case about && strings.Contains(line, "exceeded max_restarts"):
 			return gaveUp, line
 		case about && strings.Contains(line, "terminated unexpectedly"):
 			return crashed, line
-		case strings.Contains(line, "No plugins found"):
-			return noDispatcher, line
 		}
 	}
 	if f.Daemon.Known() && file.Written.After(f.Daemon.Value.Started.Add(2*time.Second)) {
 		return notReloaded, fmt.Sprintf("%s was written %s, auditd was started %s", file.Path, file.Written.Format(time.DateTime), f.Daemon.Value.Started.Format(time.DateTime))
+	}
+	if line := f.says("No plugins found"); line != "" {
+		return noDispatcher, line
 	}
 	return unexplained, fmt.Sprintf("%d children of auditd (pid %d), none of which is %s; %d lines that it has logged", len(f.Children.Value), f.Auditd.Value.PID, file.Binary, len(f.Messages.Value))
 }
@@ -256,7 +263,7 @@ func reason(which string) func(*Facts) []Finding {
 		}[which]
 		fix := f.restart()
 		if which == gaveUp {
-			fix = "see why it ended: journalctl -t audisp-relay; then " + fix
+			fix = "journalctl -t audisp-relay; " + fix
 		}
 		return one(Finding{Text: text, Evidence: seen, Fix: fix})
 	}
@@ -278,7 +285,7 @@ func findCrashed(f *Facts) []Finding {
 	finding := Finding{
 		Severity: Warn,
 		Text:     fmt.Sprintf("auditd has seen the relay end %d times, and has started it again; after %d times it does not", times, f.Auditd.Value.Conf.MaxRestarts),
-		Evidence: seen, Fix: "see why: journalctl -t audisp-relay, dmesg; the count begins again with: " + f.restart(),
+		Evidence: seen, Fix: "journalctl -t audisp-relay; " + f.restart(),
 	}
 	if why == crashed {
 		finding.Severity, finding.Text = Critical, "the relay has ended, and auditd starts it again with the next record, if at all"

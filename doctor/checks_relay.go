@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func relayChecks() []Check {
 }
 
 func findSilent(f *Facts) []Finding {
-	if f.Report.Known() || len(f.Relays) == 0 {
+	if f.Report.Known() || len(f.Relays) == 0 || errors.Is(f.Report.Err, fs.ErrPermission) {
 		return nil
 	}
 	dir := config.DefaultRunDir
@@ -45,10 +46,10 @@ func findSilent(f *Facts) []Finding {
 		dir = f.Config.Value.RunDir
 	}
 	pid := f.Relays[0].PID
-	fix := fmt.Sprintf("see its log: journalctl -t audisp-relay; if it hangs: kill %d, and auditd starts it again", pid)
+	fix := fmt.Sprintf("journalctl -t audisp-relay; kill %d", pid) // auditd starts it again
 	severity := None
 	if errors.Is(f.Report.Err, plugin.ErrNotRunning) {
-		severity, fix = Warn, fmt.Sprintf("mkdir -p %s && chown root:root %s && chmod 0755 %s; the relay makes its socket there within a second", quote(dir), quote(dir), quote(dir))
+		severity, fix = Warn, fmt.Sprintf("mkdir -p %s && chown root:root %s && chmod 0755 %s", quote(dir), quote(dir), quote(dir))
 	}
 	return one(Finding{
 		Severity: severity, Text: fmt.Sprintf("the relay runs (pid %d), but does not answer on its control socket: what it delivers is not known", pid),
@@ -81,24 +82,17 @@ func (f *Facts) configFile() string {
 }
 
 func findConfig(f *Facts) []Finding {
-	r := f.report()
-	errs, wrong := errors.AsType[config.Errors](f.Config.Err)
-	switch {
-	case wrong:
-		texts := make([]string, len(errs))
-		for i, e := range errs {
-			texts[i] = e.Error()
-		}
+	r, err := f.report(), f.Config.Err
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		text := "the next start of the relay runs what is right in the file, and the sinks with errors deliver nothing"
 		if r != nil {
 			text = "the relay runs on the previous configuration, or without the sinks that have errors"
 		}
-		return one(Finding{Text: text, Evidence: strings.Join(texts, "; "), Fix: f.check()})
-	case r != nil && r.ConfigError != "" && f.Config.Err != nil:
-		return one(Finding{Text: "the relay could not take up its configuration", Evidence: r.ConfigError, Fix: f.check()})
-	case r != nil && r.ConfigError != "":
+		return one(Finding{Text: text, Evidence: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: f.check()})
+	}
+	if r != nil && r.ConfigError != "" {
 		return one(Finding{
-			Text: "the relay could not take up its configuration, which has no errors now", Evidence: r.ConfigError,
+			Text: "the relay could not take up its configuration when it read it last; the file has no errors now", Evidence: r.ConfigError,
 			Fix: fmt.Sprintf("kill -HUP %d", r.Pid),
 		})
 	}
@@ -127,23 +121,24 @@ func findConfigNewer(f *Facts) []Finding {
 	})
 }
 
-// findStream compares when auditd has written its log last with when the relay got a record last.
+// findStream compares the last record of audit.log with when the relay got one last. The time of a
+// record is that of its event, so that one that was sent has arrived at that time or later.
 func findStream(f *Facts) []Finding {
 	r := f.report()
-	if r == nil || !f.Log.Known() || f.Log.Value.Why != "" || !f.running() {
+	if r == nil || !f.Log.Known() || f.Log.Value.Why != "" || !f.running() || f.Log.Value.Sent.After(f.Now) {
 		return nil
 	}
 	last := r.Input.Last
 	if last.IsZero() {
 		last = r.Started
 	}
-	behind := f.Log.Value.Written.Sub(last)
+	behind := f.Log.Value.Sent.Sub(last)
 	if behind <= f.Limits.StreamBehind {
 		return nil
 	}
 	return one(Finding{
 		Text:     fmt.Sprintf("auditd writes records into its log and has given the relay none for %s; they come from the log, late", span(behind)),
-		Evidence: fmt.Sprintf("%s: written %s; last record from auditd %s", f.Log.Value.Path, f.Log.Value.Written.Format(time.DateTime), last.Local().Format(time.DateTime)),
+		Evidence: fmt.Sprintf("%s: last record of %s; last from auditd %s", f.Log.Value.Path, f.Log.Value.Sent.Format(time.DateTime), last.Local().Format(time.DateTime)),
 		Fix:      f.restart(),
 	})
 }

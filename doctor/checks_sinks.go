@@ -147,11 +147,11 @@ func findSpoolFull(f *Facts) []Finding {
 }
 
 // findSpoolShort says how long a spool lasts at the present rate. A socket that discards what
-// no client reads needs none.
+// no client reads needs none, and a file has no outage but that of the disk.
 func findSpoolShort(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
 		cfg := f.Outputs[c.Name]
-		if cfg.Spool.MaxSize == 0 || c.RateIn < 1 || cfg.WhenIdle == "discard" || cfg.Type == "file" {
+		if cfg.Spool.MaxSize == 0 || c.RateIn < 1 || cfg.WhenIdle == "discard" || cfg.Files > 0 {
 			return Finding{}, false
 		}
 		lasts := time.Duration(float64(cfg.Spool.MaxSize) / (c.RateIn * f.perRecord()) * float64(time.Second))

@@ -45,7 +45,7 @@ type Facts struct {
 	Plugins   Fact[[]host.PluginFile] // of the plugin directory
 	Programs  map[string]error        // of each program that an active drop-in of ours names: why auditd refuses it
 	Children  Fact[[]host.Process]    // of auditd
-	Relays    []host.Process          // those of them that are the relay
+	Relays    []host.Process          // what is the relay of them, or of what they have started
 	Messages  Fact[[]string]          // what auditd has logged of its plugins, oldest first
 	Config    Fact[*config.Config]    // of the relay, read now
 	ConfigAt  time.Time               // when that file was written
@@ -131,8 +131,15 @@ func (f *Facts) Gaps() (list []Gap) {
 		gap(&list, "auditd", &f.Auditd)
 	}
 	gap(&list, "auditd's state report", &f.State)
-	if !errors.Is(f.Plugins.Err, fs.ErrNotExist) {
+	// Other errors of these have findings of their own.
+	if errors.Is(f.Plugins.Err, fs.ErrPermission) {
 		gap(&list, "the plugin directory", &f.Plugins)
+	}
+	if errors.Is(f.Config.Err, fs.ErrPermission) {
+		gap(&list, "the relay's configuration", &f.Config)
+	}
+	if errors.Is(f.Report.Err, fs.ErrPermission) {
+		gap(&list, "the relay's report", &f.Report)
 	}
 	gap(&list, "auditd's children", &f.Children)
 	gap(&list, "auditd's log", &f.Log)

@@ -126,6 +126,7 @@ var plants = []struct {
 	{"AR-SILENT", "mkdir -p /run/audisp-relay", func(m *machine) { m.relay = nil }},
 	{"AR-REPLACED", "kill -HUP 700", func(m *machine) { m.link("/proc/800/exe", m.path("/usr/sbin/audisp-relay")+" (deleted)") }},
 	{"AR-CONFIG", "check " + tomlPath, func(m *machine) { m.edit(tomlPath, "transport", "tarnsport") }},
+	{"AR-CONFIG", "check " + tomlPath, func(m *machine) { m.check(os.Chmod(m.path(tomlPath), 0o666)) }},
 	{"AR-CONFIG", "kill -HUP 800", func(m *machine) { m.relay.ConfigError = "x.toml:1: it was wrong" }},
 	{"AR-CONFIG-NEWER", "kill -HUP 800", func(m *machine) { m.age(tomlPath, time.Hour) }},
 	{"AR-STREAM-STOPPED", "service auditd restart", func(m *machine) { m.relay.Input.Last = m.now.Add(-time.Hour) }},
@@ -296,6 +297,44 @@ func TestUnknown(t *testing.T) {
 	}
 	if e := r.Findings[0].Evidence; !strings.Contains(e, "auditd's log: ") {
 		t.Errorf("evidence %q", e)
+	}
+}
+
+// TestWithoutRights: who may ask neither the kernel nor the relay is told that, and nothing is
+// taken for broken.
+func TestWithoutRights(t *testing.T) {
+	m := newMachine(t)
+	m.denied = true
+	r := m.diagnose()
+	if got, want := labels(r.Findings), []string{CodeUnknown}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("findings %q, want %q", got, want)
+	}
+	if fix := r.Findings[0].Fix; fix != "sudo audisp-relay doctor" {
+		t.Errorf("fix %q", fix)
+	}
+}
+
+// TestWrappedRelay: a relay behind another program of auditd's is found.
+func TestWrappedRelay(t *testing.T) {
+	m := newMachine(t)
+	m.check(os.Remove(m.path(dropInPath)))
+	m.put("/etc/audit/plugins.d/filter.conf", "active = yes\npath = /sbin/audisp-filter\n")
+	m.end(relayPID)
+	m.process(750, auditdPID, "/sbin/audisp-filter")
+	m.process(relayPID, 750, "/usr/sbin/audisp-relay")
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %q", labels(r.Findings))
+	}
+}
+
+// TestQuietStream: records that auditd logs and does not give to plugins do not make the stream seem
+// to have stopped.
+func TestQuietStream(t *testing.T) {
+	m := newMachine(t)
+	m.log(m.record("DAEMON_CONFIG", `op=reconfigure state=changed auid=0 pid=1 subj=x res=success`))
+	m.relay.Input.Last = m.now.Add(-time.Hour)
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %q", labels(r.Findings))
 	}
 }
 

@@ -192,11 +192,7 @@ func (g *Gatherer) daemon(f *Facts) {
 	pid := f.Auditd.Value.PID
 	f.Daemon = ask(g, "daemon", func() (host.Process, error) { return g.Machine.FindProcess(pid) })
 	f.Children = ask(g, "children", func() ([]host.Process, error) { return g.Machine.Children(pid) })
-	for _, child := range f.Children.Value {
-		if g.isRelay(f, child) {
-			f.Relays = append(f.Relays, child)
-		}
-	}
+	f.Relays = ask(g, "relays", func() ([]host.Process, error) { return g.relays(f, f.Children.Value, 0), nil }).Value
 	cgroup, _ := g.Machine.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	f.InUnit = strings.Contains(string(cgroup), "/auditd.service")
 
@@ -209,7 +205,26 @@ func (g *Gatherer) daemon(f *Facts) {
 	})
 }
 
-// isRelay reports whether a child of auditd is the relay.
+// maxWrapped is how many programs may stand between auditd and the relay, as audisp-filter does.
+const maxWrapped = 2
+
+// relays lists the relays among processes and what these have started. What a relay has started
+// is not looked at.
+func (g *Gatherer) relays(f *Facts, processes []host.Process, depth int) (found []host.Process) {
+	for _, p := range processes {
+		if g.isRelay(f, p) {
+			found = append(found, p)
+			continue
+		}
+		if depth < maxWrapped {
+			children, _ := g.Machine.Children(p.PID)
+			found = append(found, g.relays(f, children, depth+1)...)
+		}
+	}
+	return found
+}
+
+// isRelay reports whether a process is the relay.
 func (g *Gatherer) isRelay(f *Facts, p host.Process) bool {
 	if filepath.Base(p.Exe) == filepath.Base(host.DefaultBinary) {
 		return true

@@ -27,7 +27,8 @@ type LogTail struct {
 	Records int       // that were looked at
 	First   time.Time // of these
 	Last    time.Time
-	Denials []Denial // of programs called audisp-relay
+	Sent    time.Time // the latest of those that auditd gives to plugins, too; zero if that is not known
+	Denials []Denial  // of programs called audisp-relay
 	// Loops counts records by the program that they are about, of those that the relay consists of
 	// or writes to: the relay, its children.
 	Loops map[string]int
@@ -84,7 +85,11 @@ func (g *Gatherer) log(f *Facts) (LogTail, error) {
 	if err != nil {
 		return t, err
 	}
-	return t, t.read(reader, g.watched(f))
+	err = t.read(reader, g.watched(f))
+	if conf.TCPListenPort > 0 && !conf.DistributeNetwork {
+		t.Sent = time.Time{} // records of other hosts are logged and not sent
+	}
+	return t, err
 }
 
 // firstTime is the time of the first record that a log has.
@@ -173,6 +178,9 @@ func (t *LogTail) add(b *record.Batch, i int, own watched) {
 	}
 	if at.After(t.Last) {
 		t.Last = at
+	}
+	if !record.OfDaemon(rec.Type) && at.After(t.Sent) {
+		t.Sent = at
 	}
 	switch rec.Type {
 	case record.TypeSyscall:

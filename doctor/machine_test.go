@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type machine struct {
 	logged []string // by auditd
 	now    time.Time
 	boot   time.Time
+	denied bool // kernel and relay answer to root only
 }
 
 const (
@@ -212,9 +214,22 @@ func (m *machine) lost(sink string, cause queue.Cause, records uint64) {
 func (m *machine) gather() *Facts {
 	g := &Gatherer{
 		Machine: host.Machine{Root: m.root}, Version: "test",
-		Kernel: func() (host.KernelStatus, error) { return m.kernel, nil },
-		Rules:  func() ([]string, error) { return m.rules, nil },
+		Kernel: func() (host.KernelStatus, error) {
+			if m.denied {
+				return host.KernelStatus{}, syscall.EPERM
+			}
+			return m.kernel, nil
+		},
+		Rules: func() ([]string, error) {
+			if m.denied {
+				return nil, syscall.EPERM
+			}
+			return m.rules, nil
+		},
 		Query: func(string) (*plugin.Report, error) {
+			if m.denied {
+				return nil, os.ErrPermission
+			}
 			if m.relay == nil {
 				return nil, plugin.ErrNotRunning
 			}
