@@ -86,7 +86,7 @@ func planted(t *testing.T) *Facts {
 		fmt.Fprintf(&log, "Nov 28 06:53:13 db17 audisp-relay[77]: sink failed {\"error\": \"%s\"} x=%s (%s) [%s] %s=1 %s:5\n", s, s, s, s, s, s)
 	}
 	put("/var/log/audisp-relay/own.log", log.String())
-	put("/etc/audit/audisp-relay.toml", strings.Replace(plantedConfig, "name_format", "[log]\noutput = \"/var/log/audisp-relay/own.log\"\n[spool]\n", 0))
+	put("/etc/audit/audisp-relay.toml", plantedConfig)
 	put("/etc/passwd", "root:x:0:0::/:/bin/sh\nalice:x:1000:1000:Alice Anderson:/home/alice:/bin/sh\n")
 	put("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nHOME_URL=\"https://bob:xyzzy42@proxy.acme.example:3128/x\"\n")
 	put("/proc/77/limits", "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n")
