@@ -93,10 +93,15 @@ func (t *Trial) Do(ctx context.Context, name string, try func(context.Context, *
 	began, done := time.Now(), make(chan Step, 1)
 	go func() {
 		s := Step{Verdict: Passed}
+		defer func() {
+			if p := recover(); p != nil { // over what a server said, say: the other steps count still
+				s.fail(fmt.Errorf("this program failed: %v", p))
+			}
+			done <- s
+		}()
 		if err := try(ctx, &s); err != nil {
 			s.fail(err)
 		}
-		done <- s
 	}()
 
 	var s Step

@@ -53,6 +53,14 @@ func TestTrialLeavesAHungStep(t *testing.T) {
 	})
 }
 
+// TestTrialSurvivesPanics: a step that panics has failed.
+func TestTrialSurvivesPanics(t *testing.T) {
+	y := &Trial{Timeout: time.Minute}
+	if y.Do(context.Background(), "a", func(context.Context, *Step) error { panic("odd") }) || !strings.Contains(y.Steps[0].Text, "odd") {
+		t.Errorf("%+v", y.Steps)
+	}
+}
+
 // TestTrialMessage: in every format it says what it is, in one line, and looks like no record.
 func TestTrialMessage(t *testing.T) {
 	for _, format := range []string{"string", "json", "ecs", "laurel"} {

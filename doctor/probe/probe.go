@@ -119,6 +119,7 @@ func askRelay(cfg *config.Config, name string, ask func(string) (*plugin.Report,
 			continue
 		}
 		s.Text = fmt.Sprintf("the running relay (pid %d) has delivered %d records to it, %d are queued, %d lost", r.Pid, c.Delivered, c.Queued, c.LostTotal)
+		addDetails(s, c.Sink.Details)
 		switch {
 		case c.Suspended:
 			s.Doubt("kill -USR2 "+fmt.Sprint(r.Pid), "it is suspended")
@@ -129,6 +130,20 @@ func askRelay(cfg *config.Config, name string, ask func(string) (*plugin.Report,
 	}
 	s.Doubt(fmt.Sprintf("kill -HUP %d, and see audisp-relay status", r.Pid), "the running relay (pid %d) does not have this sink", r.Pid)
 	return nil
+}
+
+// addDetails adds what the status has of a sink of that type: its clients, or messages sent again.
+func addDetails(s *sinks.Step, d sinks.Details) {
+	if d == nil {
+		return
+	}
+	d.WriteText(func(key string, value any) {
+		text := fmt.Sprint(value)
+		if more := s.Facts[key]; more != "" {
+			text = more + "; " + text
+		}
+		s.Fact(key, "%.2000s", text)
+	})
 }
 
 // clean makes the texts of a step printable: servers, paths and processes choose them.

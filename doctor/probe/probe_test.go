@@ -16,6 +16,7 @@ import (
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/sinks"
 	_ "audisp-relay/sinks/all"
+	"audisp-relay/sinks/unix"
 )
 
 func parse(t *testing.T, text string) *config.Config {
@@ -95,6 +96,19 @@ func TestRelayStep(t *testing.T) {
 		if s := r.Steps[len(r.Steps)-1]; s.Name != "relay" || s.Verdict != tt.verdict || !strings.Contains(s.Text, tt.want) {
 			t.Errorf("%s: %+v", tt.name, s)
 		}
+	}
+}
+
+// TestRelayStepHasClients: who is connected to a socket is shown.
+func TestRelayStepHasClients(t *testing.T) {
+	cfg := parse(t, "[sinks.u]\ntype = \"unix\"\npath = \"/tmp/absent/s\"\n")
+	d := &unix.Details{Clients: []unix.Client{{Pid: 11, UID: 5}, {Pid: 12, UID: 6}}}
+	r, err := Run(context.Background(), cfg, "u", Options{Ask: reports(consumer.Report{Name: "u", Sink: sinks.Status{Details: d}})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Steps[len(r.Steps)-1].Facts["client"]; !strings.Contains(got, "pid 11 uid 5") || !strings.Contains(got, "; pid 12") {
+		t.Errorf("client %q", got)
 	}
 }
 

@@ -60,6 +60,9 @@ func (y *trial) close() {
 	}
 }
 
+// maxAddrs is how many addresses of one name are tried.
+const maxAddrs = 8
+
 // resolve looks the server's name up.
 func (y *trial) resolve(ctx context.Context, s *sinks.Step) error {
 	host, port, err := net.SplitHostPort(y.w.cfg.Address)
@@ -79,11 +82,11 @@ func (y *trial) resolve(ctx context.Context, s *sinks.Step) error {
 	}
 	p, _ := net.LookupPort("tcp", port)
 	var text []string
-	for _, a := range found {
+	for _, a := range found[:min(len(found), maxAddrs)] {
 		y.addrs = append(y.addrs, netip.AddrPortFrom(a.Unmap(), uint16(p)))
 		text = append(text, a.Unmap().String())
 	}
-	s.Text = host + " is " + strings.Join(text[:min(len(text), 8)], ", ")
+	s.Text = host + " is " + strings.Join(text, ", ")
 	s.Fact("addresses", "%s", strings.Join(text, " "))
 	return nil
 }
