@@ -55,7 +55,7 @@ func findJournalRate(f *Facts) []Finding {
 			Subject:  c.Name,
 			Text:     fmt.Sprintf("sink %s sends %.0f records/s to journald, which may drop what is above %.0f and counts it in the journal only", c.Name, c.RateIn, allowed),
 			Evidence: fmt.Sprintf("/dev/log is journald's; %s: RateLimitBurst=%d in RateLimitIntervalSec=%v", orDefault(j.Source), j.Burst, j.Interval),
-			Fix: fmt.Sprintf("mkdir -p /etc/systemd/journald.conf.d && printf '[Journal]\\nRateLimitBurst=%d\\n' > /etc/systemd/journald.conf.d/audisp-relay.conf && systemctl restart systemd-journald",
+			Fix: fmt.Sprintf("mkdir -p /etc/systemd/journald.conf.d && printf '[Journal]\\nRateLimitBurst=%d\\n' > /etc/systemd/journald.conf.d/zz-audisp-relay.conf && systemctl restart systemd-journald",
 				int(2*c.RateIn*j.Interval.Seconds())),
 		})
 	}
@@ -112,7 +112,7 @@ func findReadOnly(f *Facts) (found []Finding) {
 
 // unitFix is the command that changes auditd's unit.
 func (f *Facts) unitFix(setting string) string {
-	return fmt.Sprintf("mkdir -p /etc/systemd/system/auditd.service.d && printf '[Service]\\n%%s\\n' %s >> /etc/systemd/system/auditd.service.d/audisp-relay.conf && systemctl daemon-reload && %s",
+	return fmt.Sprintf("mkdir -p /etc/systemd/system/auditd.service.d && printf '[Service]\\n%%s\\n' %s >> /etc/systemd/system/auditd.service.d/zz-audisp-relay.conf && systemctl daemon-reload && %s",
 		quote(setting), f.restart())
 }
 

@@ -87,10 +87,11 @@ func (f *Facts) install(flags ...string) string {
 }
 
 func findPluginDir(f *Facts) []Finding {
-	if f.Plugins.Err == nil || errors.Is(f.Plugins.Err, fs.ErrPermission) || !(f.running() || isNoAuditd(f.Auditd.Err)) {
+	a := f.Auditd.Value
+	known := f.running() || isNoAuditd(f.Auditd.Err)
+	if f.Plugins.Err == nil || errors.Is(f.Plugins.Err, fs.ErrPermission) || !known || a.OneDispatcher() {
 		return nil
 	}
-	a := f.Auditd.Value
 	return one(Finding{
 		Text:     fmt.Sprintf("the directory in which auditd looks for plugins cannot be read: %v", f.Plugins.Err),
 		Evidence: fmt.Sprintf("%s: plugin_dir = %s", a.Conf.File, a.Conf.PluginDir),
@@ -100,10 +101,16 @@ func findPluginDir(f *Facts) []Finding {
 
 func findNotInstalled(f *Facts) []Finding {
 	a := f.Auditd.Value
-	dispatcher := a.OneDispatcher() && filepath.Base(a.Conf.Dispatcher) == filepath.Base(host.DefaultBinary)
 	wrapped := slices.ContainsFunc(f.Relays, func(p host.Process) bool { return p.PPID != a.PID }) // by audisp-filter, say
-	if !f.Plugins.Known() || len(f.dropIns()) > 0 || dispatcher || wrapped {
+	readable := f.Plugins.Known() || a.OneDispatcher()
+	if !readable || len(f.dropIns()) > 0 || wrapped {
 		return nil
+	}
+	if a.OneDispatcher() {
+		return one(Finding{
+			Text:     "auditd 2.x runs one dispatcher and no plugins, and that is not the relay",
+			Evidence: fmt.Sprintf("%s: dispatcher = %s", a.Conf.File, a.Conf.Dispatcher), Fix: f.install(),
+		})
 	}
 	return one(Finding{
 		Text:     fmt.Sprintf("no file in %s starts the relay", a.Conf.PluginDir),

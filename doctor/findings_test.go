@@ -327,6 +327,25 @@ func TestWrappedRelay(t *testing.T) {
 	}
 }
 
+// TestDispatcher: an auditd 2.x has the relay as its dispatcher, or another one.
+func TestDispatcher(t *testing.T) {
+	m := newMachine(t)
+	m.auditctl("2.8.5")
+	m.check(os.RemoveAll(m.path("/etc/audit/plugins.d")))
+	m.edit(confPath, "plugin_dir = /etc/audit/plugins.d", "dispatcher = /usr/sbin/audisp-relay")
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %q", labels(r.Findings))
+	}
+	m.stopRelay()
+	if got, want := labels(m.diagnose().Findings), []string{"AR-NOT-STARTED"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("with the relay stopped: findings %q, want %q", got, want)
+	}
+	m.edit(confPath, "/usr/sbin/audisp-relay", "/sbin/audispd")
+	if got, want := labels(m.diagnose().Findings), []string{"AR-NOT-INSTALLED"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("with another dispatcher: findings %q, want %q", got, want)
+	}
+}
+
 // TestQuietStream: records that auditd logs and does not give to plugins do not make the stream seem
 // to have stopped.
 func TestQuietStream(t *testing.T) {

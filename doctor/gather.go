@@ -171,13 +171,23 @@ func (g *Gatherer) auditd(f *Facts) {
 		f.ConfError = conf // the question has been answered: no goroutine writes it any more
 	}
 
-	f.Plugins = ask(g, "plugins", func() ([]host.PluginFile, error) { return m.PluginFiles(f.Auditd.Value, host.DefaultBinary) })
+	f.Plugins = ask(g, "plugins", func() ([]host.PluginFile, error) { return pluginFiles(m, f.Auditd.Value) })
 	f.Programs = make(map[string]error)
 	for _, p := range f.Plugins.Value {
 		if ours(p) && p.Binary != "" {
 			f.Programs[p.Binary] = m.CheckBinary(p.Binary, f.Auditd.Value.OneDispatcher())
 		}
 	}
+}
+
+// pluginFiles lists what auditd starts. The relay as the one dispatcher of an auditd 2.x counts as such
+// a file: its configuration is in the directory that auditd passes on.
+func pluginFiles(m host.Machine, a host.Auditd) ([]host.PluginFile, error) {
+	dispatcher := a.Conf.Dispatcher
+	if a.OneDispatcher() && filepath.Base(dispatcher) == filepath.Base(host.DefaultBinary) {
+		return []host.PluginFile{{Path: a.Conf.File, Loaded: true, Relay: true, Active: true, Binary: dispatcher, Config: a.ConfDir}}, nil
+	}
+	return m.PluginFiles(a, host.DefaultBinary)
 }
 
 // ours reports whether a plugin's file is the relay's, by the program that it starts or by its name.
