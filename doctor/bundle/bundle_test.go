@@ -106,6 +106,7 @@ func planted(t *testing.T) *Facts {
 		Auditd:    host.Auditd{PID: 5, Version: "3.0.9", Conf: host.AuditdConf{Name: "db17.corp.internal", LogFile: "/home/alice/payroll", SpaceLeftAction: "email", NumLogs: 5}},
 		AuditdErr: errors.New(all),
 		Plugins:   []host.PluginFile{{Path: "/etc/audit/plugins.d/acct#55-1234.conf", Binary: "/usr/sbin/mysqldump", Config: all, Active: true, Problems: secrets, Err: errors.New(all)}},
+		Unit:      map[string]string{"ProtectSystem": "full", "ReadWritePaths": "/home/alice/payroll", "ExecStart": all, "Environment": all},
 		Relay:     relay, RelayErr: errors.New(all), Doctor: &doctor.Report{Time: time.Now(), Host: "db17", Findings: []doctor.Finding{finding}, Hidden: []doctor.Finding{finding}},
 	}
 }
@@ -190,6 +191,7 @@ func wantUseful(t *testing.T, files map[string]string) {
 		"process.txt":   {"VmRSS:    12345 kB", "Max open files", "1024"},
 		"system.json":   {`"VERSION_ID": "12"`, `"ID": "debian"`, `"version": "3.0.9"`},
 		"plugins.json":  {`"active": true`, "/etc/audit/plugins.d/"},
+		"unit.txt":      {`"ProtectSystem": "full"`},
 		"build.json":    {`"go": "go1`},
 	} {
 		for _, part := range parts {

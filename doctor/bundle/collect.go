@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ type Facts struct {
 	Relay     *plugin.Report
 	RelayErr  error
 	Doctor    *doctor.Report
+	Unit      map[string]string // [Service] of auditd.service, for where systemd does not answer
 
 	root string // before paths that are read, "" but in tests
 }
@@ -54,6 +56,9 @@ func New(file string, f *doctor.Facts, found *doctor.Report) *Facts {
 	}
 	if f.Report.Known() {
 		b.Relay = f.Report.Value
+	}
+	if f.Unit.Known() {
+		b.Unit = f.Unit.Value
 	}
 	return b
 }
@@ -281,9 +286,19 @@ var unitSettings = []string{
 	"MemoryDenyWriteExecute", "LockPersonality", "SystemCallArchitectures", "IPAddressDeny",
 }
 
-// unit asks systemd for the settings of auditd's unit.
+// unit asks systemd for the settings of auditd's unit, or takes those of its files.
 func (f *Facts) unit(r *redactor) ([]byte, error) {
-	return f.tool(r, "/usr/bin/systemctl", "show", "auditd.service", "-p", strings.Join(unitSettings, ","))
+	text, err := f.tool(r, "/usr/bin/systemctl", "show", "auditd.service", "-p", strings.Join(unitSettings, ","))
+	if err == nil || len(f.Unit) == 0 {
+		return text, err
+	}
+	kept := map[string]string{"from": "the unit's files"}
+	for key, value := range f.Unit {
+		if slices.Contains(unitSettings, key) {
+			kept[key] = r.Text(value)
+		}
+	}
+	return marshal(kept)
 }
 
 // tool runs a program of the system, and redacts what it prints.
