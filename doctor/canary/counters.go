@@ -111,10 +111,9 @@ func (c *flight) countSink(p *place, r *plugin.Report) {
 
 	p.done, p.arrival.MS, p.arrival.By = true, c.since(time.Now()), "counters"
 	before := consumerOf(c.seen.before, p.sink.Name)
-	d, listens := now.Sink.Details.(*unix.Details)
 	delivered := before == nil || now.Delivered > before.Delivered
 	switch {
-	case listens && p.sink.WhenIdle == "discard" && len(d.Clients) == 0 && !delivered:
+	case p.sink.WhenIdle == "discard" && clients(now) == 0 && !delivered:
 		p.arrival.Fate, p.arrival.Text = Discarded, "no client is connected"
 	case !delivered && before != nil && now.Filtered > before.Filtered:
 		p.arrival.Fate, p.arrival.Text = Filtered, "its filter left all out that came meanwhile"
@@ -124,6 +123,15 @@ func (c *flight) countSink(p *place, r *plugin.Report) {
 		p.arrival.Fate = Arrived
 		p.arrival.Text = "by the counters of the relay: all that it had for the sink was acknowledged by then"
 	}
+}
+
+// clients is how many are connected to the socket of a sink, 0 for one of another type.
+func clients(c *consumer.Report) int {
+	d, ok := c.Sink.Details.(*unix.Details)
+	if !ok {
+		return 0
+	}
+	return len(d.Clients)
 }
 
 // canaryTime is the time of the record, or about that.
@@ -178,6 +186,8 @@ func (c *flight) explain(p *place) {
 		p.arrival.Text = "the running relay does not have this sink: kill -HUP it"
 	case now.Sink.Degraded:
 		p.arrival.Text = "the sink is degraded: " + now.Sink.Error
+	case now.Queued > 0 && p.sink.WhenIdle == "queue" && clients(now) == 0:
+		p.arrival.Text = "no client is connected: it is kept for the next one"
 	case now.Queued > 0:
 		p.arrival.Text = fmt.Sprintf("%d records are queued for it, the oldest of %s", now.Queued, now.Oldest.UTC().Format(time.RFC3339))
 	case now.Filter != "":
