@@ -1,6 +1,6 @@
-// Package bundle collects what a maintainer needs to see of a host in one file, without what is nobody
-// else's business: no arguments of processes, no keys or certificates, no names of hosts and users, no
-// addresses, nothing of audit records. redactor says how.
+// Package bundle collects what a maintainer needs to see of a host in one file: no arguments of
+// processes, no keys or certificates, no names of hosts and users, no addresses, nothing of audit
+// records. redactor says how that is kept out.
 package bundle
 
 import (

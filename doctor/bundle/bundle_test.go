@@ -219,7 +219,7 @@ func TestWriteRefusesWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestWriteOfNothing: a host of which nothing is known has a bundle, too.
+// TestWriteOfNothing: where nothing is known of a host, there is a bundle, too.
 func TestWriteOfNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "b.tgz")
 	if _, err := Write(path, &Facts{root: t.TempDir(), File: "/absent", ConfigErr: errors.New("x")}); err != nil {

@@ -67,7 +67,7 @@ func (r *redactor) key(key string) string {
 	return r.name("key", key)
 }
 
-// hiddenKeys are the keys of the configuration that have the user's own texts, of which not even the words
+// hiddenKeys are the keys of the configuration that have the user's own texts. Not even the words in them
 // stay.
 var hiddenKeys = readWords("address args server_name name tag owner group user filter")
 

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var update = flag.Bool("update", false, "write words.txt anew from the code and docs/messages.md")
+var update = flag.Bool("update", false, "write words.txt again from the code and docs/messages.md")
 
 // wordDirs are the packages whose texts reach logs, reports and findings; the tables of audit/record
 // and the formats are not among them.

@@ -175,7 +175,7 @@ func TestTrialOfBrokenServers(t *testing.T) {
 	}
 }
 
-// TestTrialOfTwoAddresses: a name of which one address is dead is reported, and the other one used.
+// TestTrialOfTwoAddresses: a dead address of a name is reported, and the other one used.
 func TestTrialOfTwoAddresses(t *testing.T) {
 	address := silent(t)
 	_, port, _ := net.SplitHostPort(address)
@@ -194,7 +194,7 @@ func TestTrialOfTwoAddresses(t *testing.T) {
 	}
 }
 
-// TestExplainConnect: errors of the system are told apart.
+// TestExplainConnect: errors of the system are distinguished.
 func TestExplainConnect(t *testing.T) {
 	for _, tt := range []struct {
 		err        error
