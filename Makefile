@@ -81,6 +81,7 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 install: build ## into SBINDIR (/usr/sbin) and under the running auditd; with DESTDIR only files
 	install -D -m 0755 bin/audisp-relay $(DESTDIR)$(SBINDIR)/audisp-relay
 	install -D -m 0644 packaging/man/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay.8
+	install -D -m 0644 packaging/man/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8
 	install -D -m 0644 packaging/man/audisp-relay.toml.5 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5
 ifeq ($(DESTDIR),)
 	$(SBINDIR)/audisp-relay install
@@ -96,7 +97,7 @@ ifeq ($(DESTDIR),)
 else
 	rm -f $(DESTDIR)/etc/audit/plugins.d/audisp-relay.conf
 endif
-	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5
+	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5
 
 clean: ## what the build made
 	rm -rf bin

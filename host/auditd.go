@@ -199,8 +199,8 @@ func (m Machine) version(exe string) string {
 	return ""
 }
 
-// atLeast compares the version, of two or three parts; an unknown one is less than any.
-func (a Auditd) atLeast(version ...int) bool {
+// AtLeast compares the version, of two or three parts; an unknown one is less than any.
+func (a Auditd) AtLeast(version ...int) bool {
 	var own [3]int
 	fmt.Sscanf(a.Version, "%d.%d.%d", &own[0], &own[1], &own[2])
 	return slices.Compare(own[:], version) >= 0
@@ -217,7 +217,7 @@ func PaddedFrames(program string) (padded bool, version string) {
 func (m Machine) paddedFrames(program string) (padded bool, version string) {
 	a := Auditd{Version: m.version(program)}
 	first := a.Version == "4.1" || strings.HasPrefix(a.Version, "4.1.0")
-	return a.Version != "" && (first || !a.atLeast(4, 1)), a.Version
+	return a.Version != "" && (first || !a.AtLeast(4, 1)), a.Version
 }
 
 // OneDispatcher says that this is an auditd 2.x: it has no plugins, it feeds
@@ -226,7 +226,7 @@ func (m Machine) paddedFrames(program string) (padded bool, version string) {
 // accept dispatcher= but ignore it.
 func (a Auditd) OneDispatcher() bool {
 	if a.Version != "" {
-		return !a.atLeast(3, 0)
+		return !a.AtLeast(3, 0)
 	}
 	return a.Conf.Dispatcher != ""
 }

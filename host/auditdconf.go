@@ -28,6 +28,20 @@ type AuditdConf struct {
 	TCPListenPort     int    // 0: it takes no records of other hosts
 	DistributeNetwork bool   // and hands those to plugins
 	Dispatcher        string // of auditd 2.x; later ones ignore it with a warning
+
+	// Its queue to the plugins, and how often it starts one of them.
+	QDepth, MaxRestarts int
+	OverflowAction      string // ignore, syslog, suspend, single, halt
+
+	// Its log: files of MaxLogFile MiB, of which it keeps NumLogs, and what it does about the
+	// disk. An action is a word: ignore, syslog, suspend, rotate, keep_logs, single, halt ... ; after
+	// "exec" the program is left out.
+	MaxLogFile, NumLogs        int
+	MaxLogFileAction           string
+	SpaceLeft, AdminSpaceLeft  string // MiB, or a share of the file system: "25%"
+	SpaceLeftAction            string
+	AdminSpaceLeftAction       string
+	DiskFullAction, DiskErrors string // DiskErrors is disk_error_action
 }
 
 // defaultAuditdConf returns what auditd 3.0 and later takes for granted where
@@ -36,6 +50,8 @@ func defaultAuditdConf() AuditdConf {
 	return AuditdConf{
 		WriteLogs: true, LogFile: "/var/log/audit/audit.log", LogFormat: "enriched",
 		NameFormat: "none", PluginDir: DefaultPluginDir,
+		QDepth: 2000, MaxRestarts: 10, OverflowAction: "syslog",
+		MaxLogFileAction: "ignore", SpaceLeftAction: "ignore", AdminSpaceLeftAction: "ignore", DiskFullAction: "ignore", DiskErrors: "syslog",
 	}
 }
 
@@ -68,29 +84,48 @@ func (e *ConfError) Error() string { return strings.Join(e.Problems, "; ") }
 
 func (c *AuditdConf) set(s setting) error {
 	word := strings.ToLower(s.Value())
+	if to := c.word(s.Key); to != nil {
+		*to = word
+		return nil
+	}
+	if to := c.number(s.Key); to != nil {
+		return setNumber(to, word)
+	}
 	switch s.Key {
 	case "write_logs":
 		return setYesNo(&c.WriteLogs, word)
 	case "log_file":
 		return setPath(&c.LogFile, s.Value())
-	case "log_format":
-		c.LogFormat = word
-	case "name_format":
-		c.NameFormat = word
 	case "name":
 		c.Name = s.Value()
-	case "tcp_listen_port":
-		return setNumber(&c.TCPListenPort, word)
 	case "plugin_dir":
 		return setPath(&c.PluginDir, s.Value())
 	case "distribute_network":
 		return setYesNo(&c.DistributeNetwork, word)
 	case "dispatcher":
 		return setPath(&c.Dispatcher, s.Value())
-	case "end_of_event_timeout", "max_log_file", "max_restarts", "num_logs", "priority_boost", "q_depth":
+	case "end_of_event_timeout", "priority_boost":
 		return setNumber(new(int), word) // of no use to us, but install reports what auditd will reject
 	}
 	return nil
+}
+
+// word is the field of a key whose value auditd compares without case, nil if it is not one.
+func (c *AuditdConf) word(key string) *string {
+	return map[string]*string{
+		"log_format": &c.LogFormat, "name_format": &c.NameFormat, "overflow_action": &c.OverflowAction,
+		"max_log_file_action": &c.MaxLogFileAction, "space_left": &c.SpaceLeft, "space_left_action": &c.SpaceLeftAction,
+		"admin_space_left": &c.AdminSpaceLeft, "admin_space_left_action": &c.AdminSpaceLeftAction,
+		"disk_full_action": &c.DiskFullAction, "disk_error_action": &c.DiskErrors,
+	}[key]
+}
+
+// number is the field of a key with a number, nil if it is not one.
+func (c *AuditdConf) number(key string) *int {
+	return map[string]*int{
+		"tcp_listen_port": &c.TCPListenPort, "q_depth": &c.QDepth, "max_restarts": &c.MaxRestarts,
+		"max_log_file": &c.MaxLogFile, "num_logs": &c.NumLogs,
+	}[key]
 }
 
 func setYesNo(to *bool, word string) error {

@@ -45,6 +45,8 @@ func TestParseAuditdConf(t *testing.T) {
 	want := AuditdConf{
 		File: "auditd.conf", WriteLogs: false, LogFile: "/srv/log/audit.log", LogFormat: "raw",
 		NameFormat: "user", Name: "web1", PluginDir: "/srv/plugins.d", DistributeNetwork: true, Dispatcher: "/sbin/audispd",
+		QDepth: 4000, MaxRestarts: 3, OverflowAction: "ignore", MaxLogFile: 16, NumLogs: 9, MaxLogFileAction: "keep_logs",
+		SpaceLeftAction: "ignore", AdminSpaceLeftAction: "ignore", DiskFullAction: "ignore", DiskErrors: "syslog",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

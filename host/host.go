@@ -2,7 +2,7 @@
 // which configuration it reads, which version it has and where it looks for
 // plugins. It installs the relay there and takes it out again.
 //
-// It only ever reads the kernel's audit status, but for Probe, which makes one record. It
+// It only ever reads the kernel's audit status, but for Probe and UserMessage, which make one record. It
 // never takes the audit PID and never changes a rule or a kernel setting.
 package host
 

@@ -276,7 +276,7 @@ func TestVersion(t *testing.T) {
 	for version, want := range map[string]bool{
 		"": false, "2.8.5": false, "3.9": false, "4.1.4": false, "4.2": true, "4.2-rc1": true, "4.10.1": true, "10.0": true,
 	} {
-		if got := (Auditd{Version: version}).atLeast(4, 2); got != want {
+		if got := (Auditd{Version: version}).AtLeast(4, 2); got != want {
 			t.Errorf("%q at least 4.2: %v", version, got)
 		}
 	}

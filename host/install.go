@@ -167,7 +167,7 @@ func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wan
 		}
 	}
 
-	if running != 0 && !i.NoReload && !a.atLeast(4, 2) {
+	if running != 0 && !i.NoReload && !a.AtLeast(4, 2) {
 		return 0, i.swap(ctx, a, dir, parseDropIn(there).binary, wanted)
 	}
 	if same && i.rightMode(path) {
@@ -272,7 +272,7 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 	case len(running) == 1 && old == 0:
 		i.Say("auditd (pid %d) runs the plugin already, as pid %d", a.PID, running[0])
 		return nil
-	case i.NoReload && old != 0 && !a.atLeast(4, 2):
+	case i.NoReload && old != 0 && !a.AtLeast(4, 2):
 		i.Say("auditd (pid %d) takes up the changed drop-in when it is restarted", a.PID)
 		return nil
 	case i.NoReload:
@@ -294,7 +294,7 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 	if !i.poll(ctx, func() bool { return len(i.Machine.relays(a.PID, i.Binary)) == 1 }) {
 		return fmt.Errorf("auditd (pid %d) runs %d relays, as pids %v: restart auditd", a.PID, len(i.Machine.relays(a.PID, i.Binary)), i.Machine.relays(a.PID, i.Binary))
 	}
-	if first && len(running) == 0 && !a.atLeast(4, 2) {
+	if first && len(running) == 0 && !a.AtLeast(4, 2) {
 		return i.awaitRecords(ctx, a)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	auditUser       = 1005 // AUDIT_USER: a message from user space
 	auditTrustedApp = 1121 // AUDIT_TRUSTED_APP: free text of a program that may write audit records
 	probeText       = "op=audisp-relay-install msg='asks whether auditd gives records to its new plugin' res=success"
 	nlmsgHeader     = 16
@@ -18,7 +19,13 @@ const (
 // Probe makes one audit record, of type TRUSTED_APP, as `auditctl -m` makes one. It needs
 // CAP_AUDIT_WRITE. It is an error where the kernel makes no records at present, and changes
 // neither a rule nor a setting.
-func Probe() error {
+func Probe() error { return makeRecord(auditTrustedApp, probeText) }
+
+// UserMessage makes one audit record of type USER with this text, as `auditctl -m` makes one; see Probe. It
+// returns when the kernel has taken it. A rule of the lists user and exclude may drop it nevertheless.
+func UserMessage(text string) error { return makeRecord(auditUser, text) }
+
+func makeRecord(typ uint16, text string) error {
 	s, err := kernel.status()
 	if err != nil {
 		return err
@@ -26,7 +33,7 @@ func Probe() error {
 	if s.Enabled == 0 {
 		return errors.New("the kernel's audit is switched off (auditctl -e 1)")
 	}
-	if err := sendUserRecord(auditTrustedApp, probeText); err != nil {
+	if err := sendUserRecord(typ, text); err != nil {
 		return fmt.Errorf("make an audit record: %w", err)
 	}
 	return nil

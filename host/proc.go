@@ -109,25 +109,31 @@ func (m Machine) runs(pid int, binary string) bool {
 }
 
 // startedBefore says whether process pid was started well before the file at path was
-// written. The kernel counts a process' start from the boot, whose time it gives in whole
-// seconds.
+// written.
 func (m Machine) startedBefore(pid int, path string) bool {
 	st, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
+	started, err := m.started(pid)
+	return err == nil && st.ModTime().Sub(started) > 2*time.Second
+}
+
+// started is when process pid was started, by the present clock: the kernel counts that from
+// the boot, whose time it gives in whole seconds.
+func (m Machine) started(pid int) (time.Time, error) {
 	stat, err := os.ReadFile(m.procPath(pid, "stat"))
 	if err != nil {
-		return false
+		return time.Time{}, err
 	}
 	const startTime = 22 // the field
 	ticks, err := statField(stat, startTime)
 	boot, bootErr := m.bootTime()
-	if err != nil || bootErr != nil {
-		return false
+	if err = errors.Join(err, bootErr); err != nil {
+		return time.Time{}, err
 	}
 	const ticksASecond = 100 // USER_HZ, the same everywhere
-	return st.ModTime().Sub(boot.Add(time.Duration(ticks)*time.Second/ticksASecond)) > 2*time.Second
+	return boot.Add(time.Duration(ticks) * time.Second / ticksASecond), nil
 }
 
 // bootTime reads when the machine was booted.

@@ -24,7 +24,7 @@ func (a Auditd) loads(name string) bool {
 		return false
 	}
 	ext := filepath.Ext(name)
-	return ext == "" || ext == ".conf" || !a.atLeast(4, 0, 3)
+	return ext == "" || ext == ".conf" || !a.AtLeast(4, 0, 3)
 }
 
 // secondDropIns lists the files beside ours that start the relay too. Those that the auditd

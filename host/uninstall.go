@@ -44,7 +44,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 		if err := i.stop(ctx, a, d.binary); err != nil {
 			return err
 		}
-		if !i.Machine.otherPlugin(a.PID, d.binary) && !a.atLeast(4, 2) {
+		if !i.Machine.otherPlugin(a.PID, d.binary) && !a.AtLeast(4, 2) {
 			i.Say("auditd (pid %d) has no plugin left: %s", a.PID, dispatcherNote)
 		}
 	}

@@ -20,6 +20,8 @@ var floors = [][]string{
 	{"plugin/consumer"},
 	{"plugin", "plugin/replay"},
 	{"metrics"},
+	{"doctor"},
+	{"doctor/bundle", "doctor/canary", "doctor/probe", "doctor/stig"},
 	{"cmd/audisp-relay"},
 }
 

@@ -19,6 +19,8 @@ type Kind struct {
 	New func(cfg config.Sink, enc format.Encoder, log *zap.Logger) Sink
 	// Details returns a pointer to the zero value of what is in the Status of the sink.
 	Details func() Details
+	// Try tries whether a sink could deliver; nil where there is nothing to try.
+	Try func(ctx context.Context, t *Trial)
 }
 
 // kinds are written while packages are initialised only, so that no lock guards them.

@@ -33,6 +33,6 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.Flags().StringVarP(&path, "config", "c", "", "`FILE`, or a directory that holds audisp-relay.toml (default /etc/audit/audisp-relay.toml)")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(newCheckCmd(), newReplayCmd(), newSpoolCmd(), newStatusCmd(), newTailCmd(), newTopCmd(), newVerifyCmd(), newInstallCmd(), newUninstallCmd(), newVersionCmd())
+	cmd.AddCommand(newCheckCmd(), newDoctorCmd(), newReplayCmd(), newSpoolCmd(), newStatusCmd(), newTailCmd(), newTopCmd(), newVerifyCmd(), newInstallCmd(), newUninstallCmd(), newVersionCmd())
 	return cmd
 }

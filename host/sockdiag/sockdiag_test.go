@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -63,9 +64,41 @@ func TestBound(t *testing.T) {
 	if bound, err := Bound(path); err != nil || !bound {
 		t.Errorf("bound %v, %v while a socket is", bound, err)
 	}
+	sockets, err := BoundTo(path)
+	if err != nil || len(sockets) != 1 || sockets[0] != inodeOf(t, fd) {
+		t.Errorf("bound to it are %d, %v, want %d", sockets, err, inodeOf(t, fd))
+	}
+	if got := Holders(sockets); len(got) != 1 || got[0].PID != os.Getpid() || got[0].Comm == "" {
+		t.Errorf("held by %+v, want this process", got)
+	}
 	unix.Close(fd)
 	if bound, err := Bound(path); err != nil || bound {
 		t.Errorf("bound %v, %v though no process has it", bound, err)
+	}
+}
+
+// TestListening: a socket is there from listen to close, under the name it was bound to, and an
+// abstract one is not.
+func TestListening(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a\nb")
+	fd := socket(t)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	hidden := socket(t)
+	if err := errors.Join(unix.Bind(hidden, &unix.SockaddrUnix{Name: "@" + path}), unix.Listen(hidden, 1)); err != nil {
+		t.Fatal(err)
+	}
+	inode := inodeOf(t, fd)
+	if names, err := Listening(); err != nil || names[inode] != "" {
+		t.Errorf("before listen: %q, %v", names[inode], err)
+	}
+	if err := unix.Listen(fd, 1); err != nil {
+		t.Fatal(err)
+	}
+	names, err := Listening()
+	if err != nil || names[inode] != path || names[inodeOf(t, hidden)] != "" {
+		t.Errorf("%q, abstract %q, %v, want %q", names[inode], names[inodeOf(t, hidden)], err, path)
 	}
 }
 
@@ -81,6 +114,6 @@ func FuzzParse(f *testing.F) {
 	f.Add(message(unix.NLMSG_ERROR))
 	f.Add(message(byFamily, append(make([]byte, messageLen), 8, 0, attrPeer, 0, 1, 2, 3, 4, 5, 0)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		parse(b, func(_ uint16, value []byte) bool { return len(value) > 100 })
+		parse(b, func(_ uint32, _ uint16, value []byte) bool { return len(value) > 100 })
 	})
 }

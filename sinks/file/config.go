@@ -26,7 +26,7 @@ type Config struct {
 }
 
 func init() {
-	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "file", Read: read}, New: New, Details: func() sinks.Details { return new(Details) }})
+	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "file", Read: read}, New: New, Try: try, Details: func() sinks.Details { return new(Details) }})
 }
 
 // read reads the keys of a sink of type file.

@@ -53,7 +53,10 @@ func (c *Config) TLS() bool {
 }
 
 func init() {
-	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "syslog", Text: true, Read: read}, New: New, Details: func() sinks.Details { return new(Details) }})
+	sinks.Register(sinks.Kind{
+		Kind: config.Kind{Name: "syslog", Text: true, Read: read}, New: New, Try: try,
+		Details: func() sinks.Details { return new(Details) },
+	})
 }
 
 // read reads the keys of a sink of type syslog.

@@ -64,6 +64,9 @@ type advised struct {
 
 func (e *advised) Unwrap() error { return e.error }
 
+// Advice implements sinks.Advised.
+func (e *advised) Advice() string { return e.advice }
+
 // advise puts the advice to err.
 func advise(err error, format string, args ...any) error {
 	return &advised{err, fmt.Sprintf(format, args...)}
@@ -181,6 +184,19 @@ func (w *writer) dialRELP(ctx context.Context) (conn, error) {
 
 // dialTCP connects and, where that is configured, makes the TLS session.
 func (w *writer) dialTCP(ctx context.Context) (*link, error) {
+	l, err := w.connectTCP(ctx, w.cfg.Address)
+	if err != nil || !w.cfg.TLS() {
+		return l, err
+	}
+	if err := w.startTLS(ctx, l); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// connectTCP connects to address.
+func (w *writer) connectTCP(ctx context.Context, address string) (*link, error) {
 	dialer := net.Dialer{
 		Timeout:         w.opening,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3},
@@ -194,20 +210,9 @@ func (w *writer) dialTCP(ctx context.Context) (*link, error) {
 			return errors.Join(cerr, err)
 		},
 	}
-	c, err := dialer.DialContext(ctx, "tcp", w.cfg.Address)
+	c, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLink(c, w.timeout)
-	if err != nil {
-		return nil, err
-	}
-	if !w.cfg.TLS() {
-		return l, nil
-	}
-	if err := w.startTLS(ctx, l); err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
+	return newLink(c, w.timeout)
 }

@@ -44,6 +44,8 @@ type link struct {
 	net.Conn // the socket
 	raw      syscall.RawConn
 	tls      *tls.Conn // nil: in clear
+	asked    bool      // the server wanted a client certificate
+	admitted bool      // and showed, by what it sent after it, that it has not refused it
 	timeout  time.Duration
 	ctx      context.Context // of the write at work: package tls has no way to pass it on
 	heard    int             // bytes the peer has sent

@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type relpConn struct {
 	in   []byte // what was read
 	used int    // bytes of it that are dealt with
 	out  []byte // what is to be written
+
+	offers []byte // the server's answer to open
 
 	answered time.Time // when a message was acknowledged last, or the first one of the chunk sent
 	news     bool      // something was acknowledged since that was set
@@ -73,6 +76,7 @@ func (r *relpConn) open(ctx context.Context, d time.Duration) error {
 	if f.command != "rsp" || f.txnr != r.last {
 		return openError(ctx, fmt.Errorf("%w: it answers open with %.32q", errNotRELP, f.command))
 	}
+	r.offers = bytes.Clone(f.data)
 	return checkOffers(f.data)
 }
 

@@ -83,9 +83,8 @@ func (w *writer) startTLS(ctx context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
-	asked := false
 	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		asked = true
+		l.asked = true
 		return own, nil // the server knows best whether it likes it
 	}
 	l.tls = tls.Client(l, cfg)
@@ -98,9 +97,9 @@ func (w *writer) startTLS(ctx context.Context, l *link) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return explainTLS(err, &w.cfg, asked)
+		return explainTLS(err, &w.cfg, l.asked)
 	}
-	if asked && l.tls.ConnectionState().Version >= tls.VersionTLS13 {
+	if l.asked && l.tls.ConnectionState().Version >= tls.VersionTLS13 {
 		if err := l.awaitVerdict(ctx, 3*time.Since(began)); err != nil {
 			return explainTLS(err, &w.cfg, true)
 		}
@@ -136,6 +135,7 @@ func (l *link) awaitVerdict(ctx context.Context, d time.Duration) error {
 			return err
 		}
 	}
+	l.admitted = l.heard > heard
 	return nil
 }
 
@@ -202,12 +202,18 @@ func about(c *x509.Certificate) string {
 	if c == nil {
 		return "none"
 	}
-	names := append([]string(nil), c.DNSNames...)
-	for _, ip := range c.IPAddresses {
-		names = append(names, ip.String())
-	}
+	names := namesOf(c)
 	if len(names) > 5 {
 		names = append(names[:5], "...")
 	}
 	return fmt.Sprintf("subject %.100q, for %.200q, issuer %.100q", c.Subject, strings.Join(names, " "), c.Issuer)
+}
+
+// namesOf lists the hosts and addresses that a certificate is for.
+func namesOf(c *x509.Certificate) []string {
+	names := append([]string(nil), c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }

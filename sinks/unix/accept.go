@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -99,7 +101,7 @@ func (s *Sink) admit(ctx context.Context, fd int, q *queue.Queue) {
 		sys.SetsockoptInt(fd, sys.SOL_SOCKET, sys.SO_SNDBUF, s.SendBuffer) // up to net.core.wmem_max
 	}
 	c := &client{
-		fd: fd, uid: uid, pid: pid, since: time.Now(), enc: s.enc, poll: s.poll,
+		fd: fd, uid: uid, pid: pid, program: programOf(pid), since: time.Now(), enc: s.enc, poll: s.poll,
 		input: make(chan struct{}, 1), writable: make(chan struct{}, 1), gone: make(chan struct{}),
 		done: make(chan struct{}),
 	}
@@ -113,6 +115,16 @@ func (s *Sink) admit(ctx context.Context, fd int, q *queue.Queue) {
 	s.mu.Unlock()
 	s.connected.add(zap.Int("uid", uid), zap.Int("pid", pid))
 	s.wg.Go(func() { s.serve(ctx, c) })
+}
+
+// programOf returns the name of a process, "" where it has ended or is in another PID namespace.
+// It is looked up when the process connects, since its number may be another's later.
+func programOf(pid int) string {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(name), "\n")
 }
 
 // reject says why a user may not connect now, nothing if it may. Only the goroutine that

@@ -37,6 +37,7 @@ type client struct {
 	fd       int
 	id       int32 // in the poller
 	uid, pid int   // SO_PEERCRED: of the process that connected
+	program  string
 	since    time.Time
 	cur      *queue.Cursor // Lost and Pending from anywhere
 	enc      format.Encoder
@@ -87,7 +88,7 @@ func (s *Sink) serve(ctx context.Context, c *client) {
 
 // status may be called from anywhere.
 func (c *client) status() Client {
-	return Client{Pid: c.pid, UID: c.uid, Since: c.since,
+	return Client{Pid: c.pid, UID: c.uid, Program: c.program, Since: c.since,
 		Delivered: c.delivered.Load(), Lost: c.lost(), Pending: c.cur.Pending()}
 }
 

@@ -265,6 +265,7 @@ type Details struct {
 type Client struct {
 	Pid       int       `json:"pid"`
 	UID       int       `json:"uid"`
+	Program   string    `json:"program,omitempty"` // what the process called itself when it connected: any bytes, 15 at most
 	Since     time.Time `json:"since"`
 	Delivered uint64    `json:"delivered"` // records
 	Lost      uint64    `json:"lost"`      // records it was made to skip

@@ -1,0 +1,200 @@
+package canary
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
+	"audisp-relay/config"
+	"audisp-relay/filter"
+	"audisp-relay/plugin"
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/sinks/unix"
+)
+
+const (
+	// settle is how long after the relay has read the canary its queues surely have it: the count
+	// of what was read rises just before the records go there.
+	settle = 150 * time.Millisecond
+	// settleEvents is that for a consumer of events while some are open: an event that lacks its
+	// end is given after two seconds.
+	settleEvents = 3 * time.Second
+	// coarse is how much earlier than the making of a record its time may be: the kernel takes
+	// that from a clock that ticks.
+	coarse = 20 * time.Millisecond
+)
+
+// relay is what the reports of the relay say of the canary's arrival there.
+type relay struct {
+	before *plugin.Report
+	sent   time.Time
+	millis int64     // the record's own time, 0 while it is not known
+	came   time.Time // the first report after it was read
+}
+
+// note looks at a report that came at now.
+func (s *relay) note(r *plugin.Report, now time.Time) {
+	from := s.sent.Add(-coarse)
+	if s.millis != 0 {
+		from = time.UnixMilli(s.millis)
+	}
+	if s.came.IsZero() && r.Input.Records > s.before.Input.Records && !r.Input.Newest.Before(from) {
+		s.came = now
+	}
+}
+
+// millisOf is the time of a record, 0 where that cannot be read.
+func millisOf(line string) int64 {
+	b, err := batchOf(line)
+	if err != nil {
+		return 0
+	}
+	return b.Recs[0].Millis
+}
+
+// batchOf reads a record.
+func batchOf(line string) (*record.Batch, error) {
+	var b record.Batch
+	err := stream.NewReader(bytes.NewReader([]byte(line + "\n"))).Next(&b)
+	if len(b.Recs) == 0 {
+		if err == nil {
+			err = errNoRecord
+		}
+		return nil, err
+	}
+	return &b, nil
+}
+
+// count looks at the counters of the sinks that were not read.
+func (c *flight) count(r *plugin.Report) {
+	if c.seen.came.IsZero() {
+		return
+	}
+
+	for _, p := range c.places {
+		if p.done {
+			continue
+		}
+		if out, known := c.leftOut(p.sink); known && out {
+			p.arrival.Fate, p.arrival.By, p.done = Filtered, "", true
+			p.arrival.Text = "its filter leaves the record out"
+			continue
+		}
+		if p.watch == nil {
+			c.countSink(p, r)
+		}
+	}
+}
+
+// consumerOf is what a report says of a sink, nil where it does not have it.
+func consumerOf(r *plugin.Report, name string) *consumer.Report {
+	for i := range r.Consumers {
+		if r.Consumers[i].Name == name {
+			return &r.Consumers[i]
+		}
+	}
+	return nil
+}
+
+// countSink decides by one report whether a sink has acknowledged the canary: all that was
+// received for it by now is dealt with, and the canary is among that.
+func (c *flight) countSink(p *place, r *plugin.Report) {
+	now := consumerOf(r, p.sink.Name)
+	if now == nil || time.Since(c.seen.came) < settle || (now.Queued > 0 && !past(now, c.canaryTime())) {
+		return
+	}
+	if e := now.Events; e != nil && e.Open > 0 && time.Since(c.seen.came) < settleEvents {
+		return
+	}
+
+	p.done, p.arrival.MS, p.arrival.By = true, c.since(time.Now()), "counters"
+	before := consumerOf(c.seen.before, p.sink.Name)
+	delivered := before == nil || now.Delivered > before.Delivered
+	switch {
+	case p.sink.WhenIdle == "discard" && clients(now) == 0 && !delivered:
+		p.arrival.Fate, p.arrival.Text = Discarded, "no client is connected"
+	case !delivered && before != nil && now.Filtered > before.Filtered:
+		p.arrival.Fate, p.arrival.Text = Filtered, "its filter left all out that came meanwhile"
+	case !delivered:
+		p.arrival.Fate, p.arrival.Text = Late, "nothing was delivered to it, and nothing is queued: see audisp-relay status"
+	default:
+		p.arrival.Fate = Arrived
+		p.arrival.Text = "by the counters of the relay: all that it had for the sink was acknowledged by then"
+	}
+}
+
+// clients is how many are connected to the socket of a sink, 0 for one of another type.
+func clients(c *consumer.Report) int {
+	d, ok := c.Sink.Details.(*unix.Details)
+	if !ok {
+		return 0
+	}
+	return len(d.Clients)
+}
+
+// canaryTime is the time of the record, or about that.
+func (c *flight) canaryTime() time.Time {
+	if c.seen.millis != 0 {
+		return time.UnixMilli(c.seen.millis)
+	}
+	return c.sent
+}
+
+// past reports whether what is queued is all younger than the canary.
+func past(c *consumer.Report, canary time.Time) bool {
+	return !c.Oldest.IsZero() && c.Oldest.After(canary)
+}
+
+// leftOut asks a sink's filter about the record; known is false before audit.log has shown it.
+func (c *flight) leftOut(s *config.Sink) (out, known bool) {
+	if s.Filter == "" {
+		return false, true
+	}
+	if c.result.Record == "" {
+		return false, false
+	}
+
+	f, err := filter.Compile(s.Filter)
+	if err != nil {
+		return false, false
+	}
+	b, err := batchOf(c.result.Record)
+	if err != nil {
+		return false, false
+	}
+	keep, err := f.New().Keep(b, 0, len(b.Recs))
+	return err == nil && !keep, true
+}
+
+// explain says of a sink that was not reached what is known.
+func (c *flight) explain(p *place) {
+	if p.why != "" && p.arrival.By == "counters" {
+		p.arrival.Text += "; it was not read: " + p.why
+	}
+	if p.done {
+		return
+	}
+	now := (*consumer.Report)(nil)
+	if r, err := c.Ask(c.RunDir); err == nil {
+		now = consumerOf(r, p.sink.Name)
+	}
+
+	switch {
+	case now == nil:
+		p.arrival.Text = "the running relay does not have this sink: kill -HUP it"
+	case now.Sink.Degraded:
+		p.arrival.Text = "the sink is degraded: " + now.Sink.Error
+	case now.Queued > 0 && p.sink.WhenIdle == "queue" && clients(now) == 0:
+		p.arrival.Text = "no client is connected: it is kept for the next one"
+	case now.Queued > 0:
+		p.arrival.Text = fmt.Sprintf("%d records are queued for it, the oldest of %s", now.Queued, now.Oldest.UTC().Format(time.RFC3339))
+	case now.Filter != "":
+		p.arrival.Text = "its filter may leave the record out: audit.log did not show it"
+	case c.seen.came.IsZero():
+		p.arrival.Text = "the record has not come to the relay"
+	default:
+		p.arrival.Text = "it was not read there: see audisp-relay doctor --sink " + p.sink.Name
+	}
+}

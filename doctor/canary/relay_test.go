@@ -1,0 +1,170 @@
+package canary
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"audisp-relay/config"
+	"audisp-relay/plugin"
+)
+
+// realSinks are sinks of each kind of counting; none of them reads back but file and sock.
+const realSinks = `
+run_dir = "DIR/run"
+state_dir = "DIR/state"
+priority_boost = 0
+oom_score_adj = 0
+log.output = "DIR/log.relay"
+spool.max_size = "0"
+recovery.enabled = false
+[sinks.sock]
+type = "unix"
+path = "DIR/s"
+owner = "OWNER"
+group = "GROUP"
+[sinks.idle]
+type = "unix"
+path = "DIR/i"
+when_idle = "queue"
+owner = "OWNER"
+group = "GROUP"
+[sinks.file]
+type = "file"
+path = "DIR/f"
+format = "json"
+owner = "OWNER"
+group = "GROUP"
+[sinks.child]
+type = "program"
+path = "/bin/cat"
+format = "json"
+[sinks.server]
+type = "syslog"
+transport = "tcp"
+address = "ADDRESS"
+[sinks.dead]
+type = "syslog"
+transport = "tcp"
+address = "127.0.0.1:1"
+[sinks.none]
+type = "program"
+path = "/bin/cat"
+filter = "type == \"LOGIN\""
+`
+
+// TestRunWithTheRelay: the counters of a real relay say the truth about sinks that work, one whose
+// server is dead and one that waits for a client.
+func TestRunWithTheRelay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	dir, err := os.MkdirTemp("/tmp", "canary")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	text := strings.NewReplacer("DIR", dir, "ADDRESS", drainServer(t), "OWNER", fmt.Sprint(os.Getuid()), "GROUP", fmt.Sprint(os.Getgid())).Replace(realSinks)
+	file := filepath.Join(dir, "relay.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse(file, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	stdin := startRelay(t, dir, file)
+	log := filepath.Join(dir, "log")
+	send := func(text string) error { // as auditd: first to its log, then to the plugin
+		now := time.Now()
+		line := fmt.Sprintf("type=USER msg=audit(%d.%03d:77): pid=1 uid=0 auid=0 ses=1 msg='%s'\n", now.Unix(), now.Nanosecond()/1e6, text)
+		if err := os.WriteFile(log, []byte(line), 0o600); err != nil {
+			return err
+		}
+		_, err := io.WriteString(stdin, line)
+		return err
+	}
+	r, err := Run(context.Background(), Options{Config: cfg, RunDir: filepath.Join(dir, "run"), Log: log, Timeout: 15 * time.Second, Send: send})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"audit.log": "arrived read", "relay": "arrived counters", "sinks.sock": "arrived read", "sinks.file": "arrived read",
+		"sinks.child": "arrived counters", "sinks.server": "arrived counters", "sinks.none": "filtered ", "sinks.dead": "late ", "sinks.idle": "late ",
+	}
+	for _, a := range r.Arrivals {
+		if got := string(a.Fate) + " " + a.By; got != want[a.Place] {
+			t.Errorf("%+v, want %q", a, want[a.Place])
+		}
+		if a.Place == "sinks.idle" && !strings.Contains(a.Text, "no client is connected") {
+			t.Errorf("%+v", a)
+		}
+	}
+	if r.OK || len(r.Arrivals) != len(want) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// drainServer reads what is sent to it, until the test ends.
+func drainServer(t *testing.T) (address string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				io.Copy(io.Discard, conn)
+				conn.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return l.Addr().String()
+}
+
+// startRelay runs the program until the test ends, and returns what stands for auditd's stream.
+func startRelay(t *testing.T, dir, file string) io.Writer {
+	t.Helper()
+	program := filepath.Join(dir, "audisp-relay")
+	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/audisp-relay").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	cmd := exec.Command(program, "-c", file)
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		cmd.Wait()
+	})
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err = plugin.Query(filepath.Join(dir, "run")); err == nil {
+			return stdin
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the relay does not answer: %v", err)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package doctor
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/config"
+)
+
+func aroundChecks() []Check {
+	return []Check{
+		{Code: "AR-JOURNALD-LISTENS", Title: "Another program reads every audit record, too", Severity: Info, Find: findListener},
+		{Code: "AR-JOURNALD-RATE", Title: "journald drops what a sink sends it", Severity: Warn, After: time.Minute, Find: findJournalRate},
+		{Code: "AR-SANDBOX-READONLY", Title: "The relay may not write where it has to", Severity: Critical, Find: findReadOnly},
+		{Code: "AR-SANDBOX-NETWORK", Title: "auditd's unit keeps the relay from the network", Severity: Critical, Find: findNoNetwork},
+		{Code: "AR-SANDBOX-TMP", Title: "auditd's unit hides a path of the relay", Severity: Warn, Find: findPrivateTmp},
+		{Code: "AR-SANDBOX-CPU", Title: "auditd and the relay may not use the CPU freely", Severity: Warn, Find: findQuota},
+		{Code: "AR-DENIED", Title: "A security module refuses the relay something", Severity: Critical, Find: findDenied},
+		{Code: "AR-FEEDBACK", Title: "The relay's own work is audited", Severity: Warn, Find: findFeedback},
+	}
+}
+
+func findListener(f *Facts) []Finding {
+	who := f.Journald.Value.Listener
+	if who == "" {
+		return nil
+	}
+	fix := "stop it, if it is not meant to"
+	text := fmt.Sprintf("%s reads every audit record beside auditd", who)
+	if strings.HasPrefix(who, "systemd") {
+		fix = "systemctl disable --now systemd-journald-audit.socket && systemctl restart systemd-journald"
+		text = "journald takes every audit record into the journal: that costs CPU and disk for each, and what it forwards to a syslog daemon comes twice"
+	}
+	return one(Finding{Text: text, Evidence: "/proc/net/netlink: audit, group 1: " + who, Fix: fix})
+}
+
+// findJournalRate: journald takes Burst messages of a service in Interval; with much free disk a
+// multiple of that, six times at most, which the numbers here leave out.
+func findJournalRate(f *Facts) []Finding {
+	r, j := f.report(), f.Journald.Value
+	if r == nil || !f.Journald.Known() || !j.DevLog || j.Interval == 0 || j.Burst == 0 {
+		return nil
+	}
+	allowed := float64(j.Burst) / j.Interval.Seconds()
+	for i := range r.Consumers {
+		c := &r.Consumers[i]
+		proto, address := network(f.Outputs[c.Name])
+		if proto != "unix" || filepath.Clean(address) != "/dev/log" || c.RateIn <= allowed {
+			continue
+		}
+		return one(Finding{
+			Subject:  c.Name,
+			Text:     fmt.Sprintf("sink %s sends %.0f records/s to journald, which may drop what is above %.0f and counts it in the journal only", c.Name, c.RateIn, allowed),
+			Evidence: fmt.Sprintf("/dev/log is journald's; %s: RateLimitBurst=%d in RateLimitIntervalSec=%v", orDefault(j.Source), j.Burst, j.Interval),
+			Fix: fmt.Sprintf("mkdir -p /etc/systemd/journald.conf.d && printf '[Journal]\\nRateLimitBurst=%d\\n' > /etc/systemd/journald.conf.d/zz-audisp-relay.conf && systemctl restart systemd-journald",
+				int(2*c.RateIn*j.Interval.Seconds())),
+		})
+	}
+	return nil
+}
+
+func orDefault(file string) string {
+	if file == "" {
+		return "journald's defaults"
+	}
+	return file
+}
+
+// written lists the places that the relay writes to, by what they are.
+func written(c *config.Config) map[string]string {
+	places := map[string]string{"state_dir": c.StateDir, "run_dir": c.RunDir}
+	if filepath.IsAbs(c.Log.Output) {
+		places["log.output"] = c.Log.Output
+	}
+	for _, s := range c.Sinks {
+		if s.Output != "" {
+			places["sinks."+s.Name] = s.Output
+		}
+	}
+	return places
+}
+
+func findReadOnly(f *Facts) (found []Finding) {
+	c := f.Config.Value
+	if !f.Sandbox.Known() || c == nil {
+		return nil
+	}
+	places := written(c)
+	for _, key := range sortedKeys(places) {
+		path := places[key]
+		inner, ok := mountOf(f.Sandbox.Value.Mounts, path)
+		if !ok || !inner.ReadOnly {
+			continue
+		}
+		finding := Finding{
+			Subject:  strings.TrimPrefix(key, "sinks."),
+			Text:     fmt.Sprintf("%s (%s) is on a file system that the relay may only read", path, key),
+			Evidence: fmt.Sprintf("/proc/%d/mountinfo: %s %s is read-only", f.Sandbox.Value.PID, inner.Type, inner.Point),
+			Fix:      fmt.Sprintf("mount -o remount,rw %s, or name another path", quote(inner.Point)),
+		}
+		if outer, ok := mountOf(f.Sandbox.Value.Outer, path); ok && !outer.ReadOnly {
+			finding.Text += ", though the host may write it: the sandbox of auditd's unit (ProtectSystem= or the like)"
+			finding.Fix = f.unitFix("ReadWritePaths=" + filepath.Dir(path))
+		}
+		found = append(found, finding)
+	}
+	return found
+}
+
+// unitFix is the command that changes auditd's unit.
+func (f *Facts) unitFix(setting string) string {
+	return fmt.Sprintf("mkdir -p /etc/systemd/system/auditd.service.d && printf '[Service]\\n%%s\\n' %s >> /etc/systemd/system/auditd.service.d/zz-audisp-relay.conf && systemctl daemon-reload && %s",
+		quote(setting), f.restart())
+}
+
+// setYes says whether a setting of auditd's unit, which auditd runs in, is on.
+func (f *Facts) setYes(key string) bool {
+	switch strings.ToLower(f.Unit.Value[key]) {
+	case "yes", "true", "on", "1":
+		return f.InUnit
+	}
+	return false
+}
+
+func findNoNetwork(f *Facts) []Finding {
+	var remote []string
+	for _, name := range sortedKeys(f.Outputs) {
+		if isRemote(f.Outputs[name]) {
+			remote = append(remote, name)
+		}
+	}
+	if len(remote) == 0 || !f.running() {
+		return nil
+	}
+	families := f.Unit.Value["RestrictAddressFamilies"]
+	setting, seen := "", ""
+	switch {
+	case f.Sandbox.Known() && f.Sandbox.Value.OwnNet:
+		setting, seen = "PrivateNetwork=no", fmt.Sprintf("/proc/%d/ns/net is not that of the host", f.Sandbox.Value.PID)
+	case f.setYes("PrivateNetwork"):
+		setting, seen = "PrivateNetwork=no", "auditd.service: PrivateNetwork=yes"
+	case f.InUnit && families != "" && !strings.HasPrefix(families, "~") && !strings.Contains(families, "AF_INET"):
+		setting, seen = "RestrictAddressFamilies="+families+" AF_INET AF_INET6", "auditd.service: RestrictAddressFamilies="+families
+	case f.InUnit && strings.Contains(f.Unit.Value["IPAddressDeny"], "any") && f.Unit.Value["IPAddressAllow"] == "":
+		setting, seen = "IPAddressDeny=", "auditd.service: IPAddressDeny="+f.Unit.Value["IPAddressDeny"]
+	default:
+		return nil
+	}
+	return one(Finding{
+		Text:     fmt.Sprintf("sinks %s send over the network, which the sandbox of auditd's unit forbids to all that auditd starts", strings.Join(remote, ", ")),
+		Evidence: seen, Fix: f.unitFix(setting),
+	})
+}
+
+func findPrivateTmp(f *Facts) (found []Finding) {
+	if !f.setYes("PrivateTmp") || f.Config.Value == nil {
+		return nil
+	}
+	places := written(f.Config.Value)
+	for _, key := range sortedKeys(places) {
+		path := places[key]
+		if !strings.HasPrefix(path, "/tmp/") && !strings.HasPrefix(path, "/var/tmp/") {
+			continue
+		}
+		found = append(found, Finding{
+			Subject: key, Text: fmt.Sprintf("%s (%s) is in a directory of auditd's own that other programs do not see", path, key),
+			Evidence: "auditd.service: PrivateTmp=yes", Fix: fmt.Sprintf("name a path outside of /tmp in %s, then %s", quote(f.configFile()), f.hup()),
+		})
+	}
+	return found
+}
+
+func findQuota(f *Facts) []Finding {
+	seen := f.Sandbox.Value.CPUQuota
+	if quota := f.Unit.Value["CPUQuota"]; seen == "" && f.InUnit && quota != "" {
+		seen = "auditd.service: CPUQuota=" + quota
+	}
+	if seen == "" {
+		return nil
+	}
+	return one(Finding{
+		Text:     "with a CPU quota auditd and its plugins stand still when it is used up, and audited processes wait for them",
+		Evidence: seen, Fix: f.unitFix("CPUQuota="),
+	})
+}
+
+func findDenied(f *Facts) []Finding {
+	var last Denial
+	times, permissive := 0, 0
+	for _, d := range f.Log.Value.Denials {
+		if f.Now.Sub(d.At) > f.Limits.DeniedWithin {
+			continue
+		}
+		times, last = times+1, d
+		if d.Permissive {
+			permissive++
+		}
+	}
+	if times == 0 {
+		return nil
+	}
+	finding := Finding{
+		Text:     fmt.Sprintf("%d times within %s a program called audisp-relay was refused something, at last by pid %d", times, span(f.Limits.DeniedWithin), last.PID),
+		Evidence: fmt.Sprintf("%s: %s", f.Log.Value.Path, last.Text),
+		Fix:      "see all: ausearch -m AVC -c audisp-relay -ts recent; SELinux: restorecon -Rv on the path, or audit2allow; AppArmor: aa-logprof",
+	}
+	if times == permissive {
+		finding.Severity = Info
+		finding.Text += "; it was let through, since SELinux is permissive"
+	}
+	return one(finding)
+}
+
+// minLoop is how many records about the relay there have to be before they are a loop.
+const minLoop = 20
+
+func findFeedback(f *Facts) []Finding {
+	exe, n := f.Log.Value.worstLoop()
+	all := f.Log.Value.Records
+	if n < minLoop || n*100 < all*f.Limits.Loop {
+		return nil
+	}
+	for _, loaded := range f.Rules.Value {
+		if strings.Contains(loaded, "never") && strings.Contains(loaded, "exe="+exe) {
+			return nil // what the log has is of before
+		}
+	}
+	return one(Finding{
+		Subject:  exe,
+		Text:     fmt.Sprintf("%d of the last %d records of audit.log are about system calls of %s: each record makes it do more, which makes more records", n, all, exe),
+		Evidence: fmt.Sprintf("%s: type=%s, exe=%q", f.Log.Value.Path, record.AppendTypeName(nil, record.TypeSyscall), exe),
+		Fix:      f.setting("-A", "never,exit", "-F", "exe="+exe),
+	})
+}

@@ -1,0 +1,273 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"audisp-relay/config"
+	"audisp-relay/host"
+	"audisp-relay/plugin"
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/queue"
+)
+
+// notRunning are the findings that explain why the relay does not answer.
+var notRunning = append(slices.Clone(unusable), "AR-GAVE-UP", "AR-CRASHED", "AR-NO-DISPATCHER", "AR-NOT-RELOADED", "AR-NOT-STARTED")
+
+func relayChecks() []Check {
+	return []Check{
+		{Code: "AR-SILENT", Title: "The relay does not answer", Severity: Critical, After: 30 * time.Second, DependsOn: notRunning, Find: findSilent},
+		{Code: "AR-REPLACED", Title: "The relay was upgraded and not restarted", Severity: Info, Find: findRelayReplaced},
+		{Code: "AR-CONFIG", Title: "The relay's configuration has errors", Severity: Critical, Find: findConfig},
+		{Code: "AR-CONFIG-NEWER", Title: "The configuration is newer than what runs", Severity: Warn, DependsOn: []string{"AR-CONFIG"}, After: 30 * time.Second, Find: findConfigNewer},
+		{Code: "AR-STREAM-STOPPED", Title: "auditd gives the relay no records", Severity: Critical, After: 30 * time.Second,
+			DependsOn: append([]string{"AR-QUEUE-SUSPENDED", "AR-INPUT-STALLED", "AR-SILENT"}, notRunning...), Find: findStream},
+		{Code: "AR-INPUT-STALLED", Title: "A lossless sink stops auditd", Severity: Critical, After: 10 * time.Second, Find: findStalled},
+		{Code: "AR-UPSTREAM-LOST", Title: "Records were lost before they reached the relay", Severity: Warn,
+			DependsOn: []string{"AR-QUEUE-FULL", "AR-QUEUE-SUSPENDED", "AR-KERNEL-LOST", "AR-AUDITD-CUTS"}, Find: findUpstream},
+		{Code: "AR-RECOVERY", Title: "Nothing can be recovered from audit.log", Severity: Warn, DependsOn: []string{"AR-NO-LOG"}, Find: findRecovery},
+		{Code: "AR-OWN-LOG", Title: "The relay cannot write its own log", Severity: Warn, DependsOn: []string{"AR-SANDBOX-READONLY"}, Find: findOwnLog},
+		{Code: "AR-PANICS", Title: "The relay has caught faults of its own", Severity: Warn, Find: findPanics},
+		{Code: "AR-CLOCK", Title: "The clock was changed", Severity: Warn, Find: findClock},
+	}
+}
+
+func findSilent(f *Facts) []Finding {
+	if f.Report.Known() || len(f.Relays) == 0 || errors.Is(f.Report.Err, fs.ErrPermission) {
+		return nil
+	}
+	dir := config.DefaultRunDir
+	if f.Config.Value != nil {
+		dir = f.Config.Value.RunDir
+	}
+	pid := f.Relays[0].PID
+	fix := fmt.Sprintf("journalctl -t audisp-relay; kill %d", pid) // auditd starts it again
+	severity := None
+	if errors.Is(f.Report.Err, plugin.ErrNotRunning) {
+		severity, fix = Warn, fmt.Sprintf("mkdir -p %s && chown root:root %s && chmod 0755 %s", quote(dir), quote(dir), quote(dir))
+	}
+	return one(Finding{
+		Severity: severity, Text: fmt.Sprintf("the relay runs (pid %d), but does not answer on its control socket: what it delivers is not known", pid),
+		Evidence: f.Report.Err.Error(), Fix: fix,
+	})
+}
+
+func findRelayReplaced(f *Facts) []Finding {
+	i := slices.IndexFunc(f.Relays, func(p host.Process) bool { return p.Replaced })
+	if i < 0 {
+		return nil
+	}
+	fix := f.reload()
+	if !f.running() {
+		fix = f.restart()
+	}
+	return one(Finding{
+		Text:     fmt.Sprintf("the relay (pid %d) runs from a file that was replaced since", f.Relays[i].PID),
+		Evidence: fmt.Sprintf("/proc/%d/exe: %s (deleted)", f.Relays[i].PID, f.Relays[i].Exe), Fix: fix,
+	})
+}
+
+// configFile is the file of the configuration for messages and commands.
+func (f *Facts) configFile() string {
+	if r := f.report(); r != nil && r.Config != "" {
+		return r.Config
+	}
+	file, _ := f.dropIn()
+	return config.FileOf(file.Config)
+}
+
+func findConfig(f *Facts) []Finding {
+	r, err := f.report(), f.Config.Err
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		text := "the next start of the relay runs what is right in the file, and the sinks with errors deliver nothing"
+		if r != nil {
+			text = "the relay runs on the previous configuration, or without the sinks that have errors"
+		}
+		return one(Finding{Text: text, Evidence: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: f.check()})
+	}
+	if r != nil && r.ConfigError != "" {
+		return one(Finding{
+			Text: "the relay could not take up its configuration when it read it last; the file has no errors now", Evidence: r.ConfigError,
+			Fix: fmt.Sprintf("kill -HUP %d", r.Pid),
+		})
+	}
+	return nil
+}
+
+// check is the command that shows the errors of the configuration and then takes it up.
+func (f *Facts) check() string {
+	file := quote(f.configFile())
+	cmd := fmt.Sprintf("edit %s until audisp-relay check %s finds nothing", file, file)
+	if r := f.report(); r != nil {
+		cmd += fmt.Sprintf(", then kill -HUP %d", r.Pid)
+	}
+	return cmd
+}
+
+func findConfigNewer(f *Facts) []Finding {
+	r := f.report()
+	if r == nil || f.ConfigAt.IsZero() || !f.ConfigAt.After(r.ConfigAt.Add(time.Second)) {
+		return nil
+	}
+	return one(Finding{
+		Text:     "the configuration was changed after the relay had read it: what runs is the earlier one",
+		Evidence: fmt.Sprintf("%s: written %s, loaded %s", f.configFile(), f.ConfigAt.Format(time.DateTime), r.ConfigAt.Local().Format(time.DateTime)),
+		Fix:      fmt.Sprintf("kill -HUP %d", r.Pid),
+	})
+}
+
+// findStream compares the last record of audit.log with when the relay got one last. The time of a
+// record is that of its event, so that one that was sent has arrived at that time or later.
+func findStream(f *Facts) []Finding {
+	r := f.report()
+	if r == nil || !f.Log.Known() || f.Log.Value.Why != "" || !f.running() || f.Log.Value.Sent.After(f.Now) {
+		return nil
+	}
+	last := r.Input.Last
+	if last.IsZero() {
+		last = r.Started
+	}
+	behind := f.Log.Value.Sent.Sub(last)
+	if behind <= f.Limits.StreamBehind {
+		return nil
+	}
+	return one(Finding{
+		Text:     fmt.Sprintf("auditd writes records into its log and has given the relay none for %s; they come from the log, late", span(behind)),
+		Evidence: fmt.Sprintf("%s: last record of %s; last from auditd %s", f.Log.Value.Path, f.Log.Value.Sent.Format(time.DateTime), last.Local().Format(time.DateTime)),
+		Fix:      f.restart(),
+	})
+}
+
+func findStalled(f *Facts) (found []Finding) {
+	r := f.report()
+	if r == nil {
+		return nil
+	}
+	for i := range r.Consumers {
+		c := &r.Consumers[i]
+		if c.StalledLately < time.Second {
+			continue
+		}
+		found = append(found, Finding{
+			Subject:  c.Name,
+			Text:     fmt.Sprintf("the queue of sink %s is full, and qos = lossless: auditd waits for it, and so does the host", c.Name),
+			Evidence: fmt.Sprintf("status: the reader waited %.1f s of the last ten; %d records queued; last error: %s", c.StalledLately.Seconds(), c.Queued, orNone(c.Sink.Error)),
+			Fix:      fmt.Sprintf("correct what the sink reports, or give it a larger [sinks.%s.spool], or qos = \"lossy\", then kill -HUP %d", c.Name, r.Pid),
+		})
+	}
+	return found
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// upstream are the causes of loss that lie before the relay: the same for every consumer.
+var upstream = []string{queue.Upstream.String(), queue.Kernel.String()}
+
+// lostText lists what a consumer has lost lately by those causes that wanted selects.
+func (f *Facts) lostText(c *consumer.Report, wanted func(cause string) bool) (text string, records uint64) {
+	var parts []string
+	for _, cause := range slices.Sorted(maps.Keys(c.Lost)) {
+		l := c.Lost[cause]
+		if wanted(cause) && f.Now.Sub(l.At) <= f.Limits.LostWithin {
+			parts = append(parts, fmt.Sprintf("%s %d records (last %s)", cause, l.Records, l.At.Local().Format(time.DateTime)))
+			records += l.Records
+		}
+	}
+	return strings.Join(parts, ", "), records
+}
+
+func findUpstream(f *Facts) []Finding {
+	r := f.report()
+	if r == nil || len(r.Consumers) == 0 {
+		return nil
+	}
+	text, n := f.lostText(&r.Consumers[0], func(cause string) bool { return slices.Contains(upstream, cause) })
+	if text == "" {
+		return nil
+	}
+	return one(Finding{
+		Text:     fmt.Sprintf("%d records were lost in the kernel or between auditd and the relay, and audit.log does not have them", n),
+		Evidence: "status: " + text,
+		Fix:      "give auditd more room: -b in the rules, q_depth, max_log_file and num_logs in " + quote(f.Auditd.Value.Conf.File),
+	})
+}
+
+func findRecovery(f *Facts) []Finding {
+	r := f.report()
+	if r == nil || r.Recovery.LogError == "" {
+		return nil
+	}
+	return one(Finding{
+		Text: "the relay cannot read audit.log, so that what the stream lacks is lost", Evidence: "status: log error = " + r.Recovery.LogError,
+		Fix: "see what is in the way: ls -la " + quote(f.Auditd.Value.Conf.LogFile),
+	})
+}
+
+func findOwnLog(f *Facts) []Finding {
+	r := f.report()
+	if r == nil || r.LogFault == "" {
+		return nil
+	}
+	return one(Finding{
+		Text: "the relay's own messages, of losses too, are not where the configuration says", Evidence: "status: own log fault = " + r.LogFault,
+		Fix: fmt.Sprintf("correct output of [log] in %s, or its directory, then kill -HUP %d", quote(f.configFile()), r.Pid),
+	})
+}
+
+func findPanics(f *Facts) []Finding {
+	r := f.report()
+	if r == nil {
+		return nil
+	}
+	times, last := r.Panics, r.PanicLast
+	for i := range r.Consumers {
+		if c := &r.Consumers[i]; c.Poison > 0 {
+			times, last = times+c.Poison, c.PoisonAt
+		}
+	}
+	if times == 0 {
+		return nil
+	}
+	return one(Finding{
+		Text:     fmt.Sprintf("%d events made a part of the relay fail; they were delivered as they came", times),
+		Evidence: "status: last: " + last, Fix: "upgrade audisp-relay, and report it with the lines of its log: journalctl -t audisp-relay",
+	})
+}
+
+// findClock: the kernel counts the start of a process from the boot, so that by a clock that was
+// changed since, the relay was started at another time than it has noted.
+func findClock(f *Facts) []Finding {
+	r := f.report()
+	if r == nil {
+		return nil
+	}
+	for _, p := range f.Relays {
+		if p.PID != r.Pid || p.Started.IsZero() {
+			continue
+		}
+		step := p.Started.Sub(r.Started)
+		if step.Abs() <= f.Limits.ClockStep {
+			return nil
+		}
+		way := "forward"
+		if step < 0 {
+			way = "back"
+		}
+		return one(Finding{
+			Text:     fmt.Sprintf("the clock was set %s by %s while the relay ran: times of records are wrong before or after that, and recovery searches by time", way, span(step.Abs())),
+			Evidence: fmt.Sprintf("/proc/%d/stat: started %s by the present clock; status: started %s", p.PID, p.Started.Format(time.DateTime), r.Started.Local().Format(time.DateTime)),
+			Fix:      "let the clock be right before auditd starts (chronyd: makestep; systemd: After=time-sync.target), then " + f.restart(),
+		})
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"audisp-relay/config"
+	"audisp-relay/host"
+	"audisp-relay/plugin"
+)
+
+// Fact is something that was looked for on the machine: its value, or why that is not known.
+type Fact[T any] struct {
+	Value T
+	Err   error
+}
+
+// Known reports whether there is a value.
+func (f *Fact[T]) Known() bool { return f.Err == nil }
+
+// errNone is what a fact has of which there is none on this machine, as it should be.
+var errNone = errors.New("there is none")
+
+// Facts are what all checks judge by. Gather makes one; nothing changes it after that.
+type Facts struct {
+	Now     time.Time
+	Host    string        // its name
+	Version string        // of this program
+	Took    time.Duration // gathering
+	Limits  Limits
+
+	Kernel  Fact[host.KernelStatus]
+	Rules   Fact[[]string]     // those loaded, as auditctl -l writes them
+	Holder  Fact[host.Process] // who holds the audit PID, whatever it is
+	Systemd bool               // runs this machine
+
+	Auditd    Fact[host.Auditd]       // host.ErrNoAuditd where none runs; then the one that would run
+	ConfError *host.ConfError         // mistakes in auditd.conf
+	Daemon    Fact[host.Process]      // the process of auditd
+	InUnit    bool                    // it runs in auditd.service
+	State     Fact[host.AuditdState]  // its report, if it wrote one since its start
+	Plugins   Fact[[]host.PluginFile] // of the plugin directory
+	Programs  map[string]error        // of each program that an active drop-in of ours names: why auditd refuses it
+	Children  Fact[[]host.Process]    // of auditd
+	Relays    []host.Process          // what is the relay of them, or of what they have started
+	Messages  Fact[[]string]          // what auditd has logged of its plugins, oldest first
+	Config    Fact[*config.Config]    // of the relay, read now
+	ConfigAt  time.Time               // when that file was written
+	Report    Fact[*plugin.Report]    // what the running relay says; its socket was found, or errNone
+	Certs     []CertFile              // that the configuration names
+	Log       Fact[LogTail]           // the end of audit.log
+	LogDisk   Fact[Disk]              // where audit.log is
+	StateDisk Fact[Disk]              // where the spools are
+	Journald  Fact[Journald]          // errNone where it does not run
+	Unit      Fact[map[string]string] // [Service] of auditd.service with its drop-ins; errNone without
+	Sandbox   Fact[Sandbox]           // how the running relay sees the machine
+	Outputs   map[string]config.Sink  // sinks by their name, of Config
+}
+
+// Disk is a file system.
+type Disk struct {
+	Path        string // what lies on it
+	Size, Avail int64  // bytes; Avail is what others than root may use
+	Free        int64  // what root may use
+}
+
+// CertFile is a file of certificates that a sink uses.
+type CertFile struct {
+	Sink, Path string
+	Err        error
+	Certs      []Cert // in the order of the file
+	Own        bool   // the relay's own: the first is its certificate. Otherwise CAs, each of which may do
+}
+
+// Cert is the part of a certificate that matters here.
+type Cert struct {
+	Subject  string
+	NotAfter time.Time
+}
+
+// Limits are the numbers from which on something is a finding.
+type Limits struct {
+	Backlog       int           // records that the kernel's queue has to hold at least
+	Lost          int           // records that the kernel may have lost
+	Retention     time.Duration // that audit.log has to reach back at the present rate
+	Spool         time.Duration // that a spool has to last at the present rate
+	SpoolUse      int           // percent of a spool that may be used
+	Delay         time.Duration // that the oldest record may wait for a sink
+	Certificate   time.Duration // that a certificate has to be valid still
+	ClockStep     time.Duration // that the clock may have been changed by
+	Loop          int           // percent of the records in audit.log that may be about the relay itself
+	DiskFree      int           // percent of a file system that has to be free for spools
+	StreamBehind  time.Duration // that the stream may be behind audit.log
+	LostWithin    time.Duration // a loss before that is no finding
+	DeniedWithin  time.Duration // a denial before that is no finding
+	BacklogFilled int           // percent of the kernel's queue that may be used
+}
+
+// DefaultLimits are those of the command's flags.
+func DefaultLimits() Limits {
+	return Limits{
+		Backlog: 8192, Retention: 15 * time.Minute, Spool: time.Hour, SpoolUse: 75, Delay: time.Minute,
+		Certificate: 14 * 24 * time.Hour, ClockStep: time.Minute, Loop: 5, DiskFree: 5, StreamBehind: 10 * time.Second,
+		LostWithin: 24 * time.Hour, DeniedWithin: time.Hour, BacklogFilled: 75,
+	}
+}
+
+// Gap is something that could not be found out.
+type Gap struct {
+	What string // as in "the kernel's audit status"
+	Err  error
+}
+
+// gap notes why a fact is not known, unless that is because there is none.
+func gap[T any](list *[]Gap, what string, f *Fact[T]) {
+	if f.Err == nil || errors.Is(f.Err, errNone) || errors.Is(f.Err, host.ErrNoAuditd) || errors.Is(f.Err, plugin.ErrNotRunning) {
+		return
+	}
+	*list = append(*list, Gap{what, f.Err})
+}
+
+// Gaps lists the facts that could not be gathered although they should be there.
+func (f *Facts) Gaps() (list []Gap) {
+	gap(&list, "the kernel's audit status", &f.Kernel)
+	gap(&list, "the loaded rules", &f.Rules)
+	// A holder that is not auditd has a finding of its own.
+	if !f.Holder.Known() || f.Holder.Value.Comm == "auditd" {
+		gap(&list, "auditd", &f.Auditd)
+	}
+	gap(&list, "auditd's state report", &f.State)
+	// Other errors of these have findings of their own.
+	if errors.Is(f.Plugins.Err, fs.ErrPermission) {
+		gap(&list, "the plugin directory", &f.Plugins)
+	}
+	if errors.Is(f.Config.Err, fs.ErrPermission) {
+		gap(&list, "the relay's configuration", &f.Config)
+	}
+	if errors.Is(f.Report.Err, fs.ErrPermission) {
+		gap(&list, "the relay's report", &f.Report)
+	}
+	gap(&list, "auditd's children", &f.Children)
+	gap(&list, "auditd's log", &f.Log)
+	gap(&list, "the disk of auditd's log", &f.LogDisk)
+	gap(&list, "the disk of state_dir", &f.StateDisk)
+	gap(&list, "journald", &f.Journald)
+	gap(&list, "auditd.service", &f.Unit)
+	gap(&list, "the relay's view of the machine", &f.Sandbox)
+	return list
+}
+
+// CodeUnknown is the code of the finding that something could not be found out.
+const (
+	CodeUnknown  = "AR-UNKNOWN"
+	titleUnknown = "Something could not be looked at"
+)
+
+// unknown makes one finding of all gaps.
+func unknown(gaps []Gap) []Finding {
+	if len(gaps) == 0 {
+		return nil
+	}
+	var seen []string
+	denied := false
+	for _, g := range gaps {
+		seen = append(seen, fmt.Sprintf("%s: %v", g.What, g.Err))
+		denied = denied || errors.Is(g.Err, fs.ErrPermission)
+	}
+	f := Finding{
+		Code: CodeUnknown, Title: titleUnknown, Severity: Warn,
+		Text:     fmt.Sprintf("%s could not be found out; the checks that need that say nothing", gaps[0].What),
+		Evidence: strings.Join(seen, "; "),
+	}
+	if len(gaps) > 1 {
+		f.Text = fmt.Sprintf("%d things could not be found out; the checks that need them say nothing", len(gaps))
+	}
+	if denied {
+		f.Fix = "sudo audisp-relay doctor"
+	}
+	f.clean()
+	return []Finding{f}
+}
+
+// running reports whether an auditd runs, as far as that is known.
+func (f *Facts) running() bool { return f.Auditd.Known() && f.Auditd.Value.PID != 0 }
+
+// report is what the relay says, nil where it says nothing.
+func (f *Facts) report() *plugin.Report {
+	if !f.Report.Known() {
+		return nil
+	}
+	return f.Report.Value
+}
+
+// locked reports whether rules and settings of the kernel cannot be changed before the next boot.
+func (f *Facts) locked() bool { return f.Kernel.Known() && f.Kernel.Value.Locked() }
+
+// setting is the fix that gives the kernel a setting or rule, now and after each boot: the arguments
+// of auditctl. While the kernel takes none it can only be written down for the next boot.
+func (f *Facts) setting(args ...string) string {
+	const file = "/etc/audit/rules.d/zz-audisp-relay.rules" // augenrules takes the last -b
+	words := make([]string, len(args))
+	for i, arg := range args {
+		words[i] = quote(arg)
+	}
+	keep := fmt.Sprintf("echo %s >> %s", quote(strings.Join(args, " ")), file)
+	if f.locked() {
+		return keep + " && augenrules, then reboot: the kernel's rules and settings are locked (-e 2)"
+	}
+	return "auditctl " + strings.Join(words, " ") + " && " + keep
+}

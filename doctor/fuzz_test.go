@@ -1,0 +1,61 @@
+package doctor
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// FuzzPrintable: what is shown has no control, whatever it was made of, and is bounded; so is a word for
+// a shell.
+func FuzzPrintable(f *testing.F) {
+	f.Add("a\x1b[2J\xff\u202e")
+	f.Add("it's")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, shown := range []string{printable(text), quote(text)} {
+			if strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) && !strings.ContainsRune(text, unicode.ReplacementChar) {
+				t.Errorf("%q shows as %q", text, shown)
+			}
+		}
+		if n := len(printable(text)); n > maxText+3 {
+			t.Errorf("%d bytes", n)
+		}
+	})
+}
+
+// FuzzFiles: parsers of files of the system take any bytes.
+func FuzzFiles(f *testing.F) {
+	f.Add("22 1 8:1 / /a\\040b ro,relatime shared:1 - ext4 /dev/sda1 rw\n", "[Service]\nPrivateTmp=yes\n", "1min 30s")
+	f.Add("- - - -\n", "[\n=\n", "infinity")
+	f.Fuzz(func(t *testing.T, mounts, section, span string) {
+		for _, m := range parseMounts([]byte(mounts)) {
+			if strings.Contains(m.Point, " ") && !strings.Contains(mounts, `\`) {
+				t.Errorf("mount point %q", m.Point)
+			}
+		}
+		mountOf(parseMounts([]byte(mounts)), span)
+		readSection([]byte(section), "Service")
+		if d, ok := parseSpan(span); ok && d < 0 {
+			t.Errorf("%q is %v", span, d)
+		}
+		spaceLeft(span, Disk{Size: 1 << 40})
+	})
+}
+
+func TestParseSpan(t *testing.T) {
+	for text, want := range map[string]time.Duration{"30": 30 * time.Second, "30s": 30 * time.Second, "1min": time.Minute, "2 h": 2 * time.Hour, "500ms": 500 * time.Millisecond} {
+		if got, ok := parseSpan(text); !ok || got != want {
+			t.Errorf("%q is %v, want %v", text, got, want)
+		}
+	}
+	for _, text := range []string{"", "infinity", "-5", "soon"} {
+		if d, ok := parseSpan(text); ok {
+			t.Errorf("%q is taken for %v", text, d)
+		}
+	}
+}

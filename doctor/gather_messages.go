@@ -1,0 +1,87 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// journalTime is how long journalctl may take.
+const journalTime = 1500 * time.Millisecond
+
+// journal reads from the journal what a process has logged, the last lines of it.
+func journal(ctx context.Context, pid int) ([]string, error) {
+	if _, err := os.Stat("/run/systemd/journal/socket"); err != nil {
+		return nil, nil
+	}
+	path, err := exec.LookPath("journalctl")
+	if err != nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, journalTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "--quiet", "--no-pager", "--boot", "--output=cat", "--lines=200", "_PID="+strconv.Itoa(pid))
+	cmd.WaitDelay = journalTime
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("journalctl: %w", err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n"), nil
+}
+
+// syslogFiles are where a syslog daemon writes what auditd says.
+var syslogFiles = []string{"/var/log/syslog", "/var/log/messages", "/var/log/daemon.log"}
+
+// maxSyslog is how much of the end of such a file is read.
+const maxSyslog = 1 << 20
+
+// messages collects what the running auditd has logged: from the journal, and from the files of
+// a syslog daemon, in which any program can write such lines.
+func (g *Gatherer) messages(ctx context.Context, f *Facts) ([]string, error) {
+	if !f.running() {
+		return nil, errNone
+	}
+	pid := f.Auditd.Value.PID
+	lines, err := g.Journal(ctx, pid)
+	tag := fmt.Sprintf("auditd[%d]: ", pid)
+	for _, path := range syslogFiles {
+		text, readErr := tailOf(g.Machine.Path(path))
+		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
+			err = errors.Join(err, readErr)
+		}
+		for line := range strings.Lines(text) {
+			if _, said, ok := strings.Cut(line, tag); ok {
+				lines = append(lines, strings.TrimSpace(said))
+			}
+		}
+	}
+	if len(lines) > 0 {
+		err = nil
+	}
+	return lines, err
+}
+
+// tailOf reads the end of a regular file.
+func tailOf(path string) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return "", err
+	}
+	from := max(0, info.Size()-maxSyslog)
+	data, err := io.ReadAll(io.NewSectionReader(f, from, maxSyslog))
+	return string(data), err
+}

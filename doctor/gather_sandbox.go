@@ -1,0 +1,111 @@
+package doctor
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Sandbox is how a process sees the machine.
+type Sandbox struct {
+	PID      int
+	Mounts   []Mount // of its mount namespace, in their order
+	Outer    []Mount // of the first process of the machine
+	OwnNet   bool    // its network namespace is another one than that of the machine
+	CPUQuota string  // what its control group may take, "" for all; with the file that says so
+}
+
+// Mount is a line of /proc/PID/mountinfo.
+type Mount struct {
+	Point    string
+	ReadOnly bool
+	Type     string
+}
+
+// sandbox looks at the process of the relay.
+func (g *Gatherer) sandbox(pid int) (Sandbox, error) {
+	s := Sandbox{PID: pid}
+	data, err := g.Machine.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	if err != nil {
+		return s, err
+	}
+	s.Mounts = parseMounts(data)
+	if data, err := g.Machine.ReadFile("/proc/1/mountinfo"); err == nil {
+		s.Outer = parseMounts(data)
+	}
+	own, ownErr := os.Readlink(g.Machine.Path(fmt.Sprintf("/proc/%d/ns/net", pid)))
+	outer, outerErr := os.Readlink(g.Machine.Path("/proc/1/ns/net"))
+	s.OwnNet = ownErr == nil && outerErr == nil && own != outer
+	s.CPUQuota = g.cpuQuota(pid)
+	return s, nil
+}
+
+// parseMounts reads /proc/PID/mountinfo (proc_pid_mountinfo(5)).
+func parseMounts(data []byte) (mounts []Mount) {
+	scanner := bufio.NewScanner(bytes.NewReader(data))
+	for scanner.Scan() {
+		left, right, ok := strings.Cut(scanner.Text(), " - ")
+		words, super := strings.Fields(left), strings.Fields(right)
+		if !ok || len(words) < 6 || len(super) < 3 {
+			continue
+		}
+		readOnly := slices.Contains(strings.Split(words[5], ","), "ro") || slices.Contains(strings.Split(super[2], ","), "ro")
+		mounts = append(mounts, Mount{Point: unescapeMount(words[4]), ReadOnly: readOnly, Type: super[0]})
+	}
+	return mounts
+}
+
+// unescapeMount undoes \040 and the like.
+func unescapeMount(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+3 < len(text) {
+			if n, err := strconv.ParseUint(text[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}
+
+// mountOf is the mount on which path lies, the last of those with the longest way.
+func mountOf(mounts []Mount, path string) (of Mount, ok bool) {
+	path = filepath.Clean(path)
+	for _, m := range mounts {
+		within := m.Point == "/" || path == m.Point || strings.HasPrefix(path, m.Point+"/")
+		if within && (!ok || len(m.Point) >= len(of.Point)) {
+			of, ok = m, true
+		}
+	}
+	return of, ok
+}
+
+// cpuQuota is the limit that a control group of the process has.
+func (g *Gatherer) cpuQuota(pid int) string {
+	data, err := g.Machine.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		if !ok {
+			continue
+		}
+		for at := filepath.Clean("/" + group); at != "/"; at = filepath.Dir(at) {
+			file := filepath.Join("/sys/fs/cgroup", at, "cpu.max")
+			text, err := g.Machine.ReadFile(file)
+			if words := strings.Fields(string(text)); err == nil && len(words) == 2 && words[0] != "max" {
+				return fmt.Sprintf("%s of %s µs (%s)", words[0], words[1], file)
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,264 @@
+package doctor
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+)
+
+// statDisk asks for the file system of a path, or of what is above it where it is not there yet.
+func statDisk(path string) (Disk, error) {
+	at := path
+	for {
+		var st unix.Statfs_t
+		err := unix.Statfs(at, &st)
+		if err == nil {
+			size := int64(st.Frsize)
+			if size == 0 {
+				size = int64(st.Bsize)
+			}
+			return Disk{Path: path, Size: size * int64(st.Blocks), Avail: size * int64(st.Bavail), Free: size * int64(st.Bfree)}, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			return Disk{}, fmt.Errorf("%s: %w", path, err)
+		}
+		at = filepath.Dir(at)
+	}
+}
+
+// disk is Disk for a path of the machine.
+func (g *Gatherer) disk(path string) (Disk, error) {
+	if path == "" || path == "." {
+		return Disk{}, errNone
+	}
+	d, err := g.Disk(g.Machine.Path(path))
+	d.Path = path
+	return d, err
+}
+
+// Journald is what systemd-journald does on this machine.
+type Journald struct {
+	Listener string        // who listens to the kernel's audit records besides auditd: "systemd (pid 1)"; "" for none
+	DevLog   bool          // /dev/log is journald's
+	Interval time.Duration // of its rate limit, for each unit; 0: none
+	Burst    int           // messages within that; 0: no limit
+	Source   string        // the file that says so; "" for journald's defaults
+}
+
+// Defaults of journald (journald.conf(5)), and the kernel's groups of netlink.
+const (
+	journalInterval = 30 * time.Second
+	journalBurst    = 10_000
+	netlinkAudit    = "9"
+	groupReadLog    = 1 // AUDIT_NLGRP_READLOG, the first bit
+)
+
+// journald looks at the system's journal. Without one there may be listeners as well.
+func (g *Gatherer) journald() (Journald, error) {
+	j := Journald{Interval: journalInterval, Burst: journalBurst}
+	if target, err := os.Readlink(g.Machine.Path("/dev/log")); err == nil {
+		j.DevLog = strings.Contains(target, "systemd/journal/")
+	}
+	var err error
+	if j.Listener, err = g.listener(); err != nil {
+		return j, err
+	}
+	settings, sources, err := g.iniFiles("systemd/journald.conf", "Journal")
+	if err != nil {
+		return j, err
+	}
+	if text, ok := settings["RateLimitIntervalSec"]; ok {
+		if d, ok := parseSpan(text); ok {
+			j.Interval, j.Source = d, sources["RateLimitIntervalSec"]
+		}
+	}
+	if text, ok := settings["RateLimitBurst"]; ok {
+		if n, err := strconv.Atoi(text); err == nil && n >= 0 {
+			j.Burst, j.Source = n, sources["RateLimitBurst"]
+		}
+	}
+	return j, nil
+}
+
+// listener finds who has joined the kernel's group of audit readers (proc_net_netlink: sk, protocol,
+// port, groups). A socket that systemd has made for journald has systemd's pid as its port.
+func (g *Gatherer) listener() (string, error) {
+	data, err := g.Machine.ReadFile("/proc/net/netlink")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(data)) {
+		words := strings.Fields(line)
+		if len(words) < 4 || words[1] != netlinkAudit {
+			continue
+		}
+		groups, err := strconv.ParseUint(words[3], 16, 32)
+		if err != nil || groups&groupReadLog == 0 {
+			continue
+		}
+		pid, err := strconv.Atoi(words[2])
+		if err != nil {
+			return "a process", nil
+		}
+		if p, err := g.Machine.FindProcess(pid); err == nil {
+			return fmt.Sprintf("%s (pid %d)", p.Comm, pid), nil
+		}
+		return fmt.Sprintf("netlink port %d", pid), nil
+	}
+	return "", nil
+}
+
+// parseSpan reads a time span of systemd: a number of seconds, or of a unit. "infinity" is none.
+func parseSpan(text string) (time.Duration, bool) {
+	text = strings.ReplaceAll(text, " ", "")
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(n) * time.Second, true
+	}
+	for _, unit := range []struct{ long, short string }{{"seconds", "s"}, {"second", "s"}, {"sec", "s"}, {"minutes", "m"}, {"min", "m"}, {"hours", "h"}, {"hour", "h"}, {"hr", "h"}, {"d", ""}} {
+		if number, ok := strings.CutSuffix(text, unit.long); ok && unit.short != "" {
+			text = number + unit.short
+			break
+		}
+	}
+	d, err := time.ParseDuration(text)
+	return d, err == nil && d >= 0
+}
+
+// systemDirs are where systemd looks for configuration, the first one before the others.
+var systemDirs = []string{"/etc", "/run", "/usr/lib", "/lib"}
+
+// iniFiles reads a section of a systemd configuration file, NAME below one of systemDirs, and of the
+// drop-ins in NAME.d of all of them: in the order of their names, the later one counts. sources has the
+// file that each value is from.
+func (g *Gatherer) iniFiles(name, section string) (values, sources map[string]string, err error) {
+	values, sources = make(map[string]string), make(map[string]string)
+	var files []string
+	for _, dir := range systemDirs {
+		if _, err := os.Stat(g.Machine.Path(filepath.Join(dir, name))); err == nil {
+			files = append(files, filepath.Join(dir, name))
+			break
+		}
+	}
+	dropIns := make(map[string]string) // by name
+	for _, dir := range systemDirs {
+		entries, _ := os.ReadDir(g.Machine.Path(filepath.Join(dir, name+".d")))
+		for _, e := range entries {
+			if _, there := dropIns[e.Name()]; !there && strings.HasSuffix(e.Name(), ".conf") {
+				dropIns[e.Name()] = filepath.Join(dir, name+".d", e.Name())
+			}
+		}
+	}
+	for _, base := range sortedKeys(dropIns) {
+		files = append(files, dropIns[base])
+	}
+
+	for _, file := range files {
+		data, err := g.Machine.ReadFile(file)
+		if err != nil {
+			return values, sources, err
+		}
+		for key, value := range readSection(data, section) {
+			values[key], sources[key] = value, file
+		}
+	}
+	return values, sources, nil
+}
+
+// readSection returns the last value of each key of a section (systemd.syntax(7)), without those
+// that continue on a next line.
+func readSection(data []byte, section string) map[string]string {
+	values := make(map[string]string)
+	inside := false
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "" || line[0] == '#' || line[0] == ';':
+		case line[0] == '[':
+			inside = line == "["+section+"]"
+		case inside:
+			if key, value, ok := strings.Cut(line, "="); ok {
+				values[strings.TrimSpace(key)] = strings.TrimSpace(value)
+			}
+		}
+	}
+	return values
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// unit reads what auditd.service and its drop-ins say of its sandbox.
+func (g *Gatherer) unit() (map[string]string, error) {
+	values, _, err := g.iniFiles("systemd/system/auditd.service", "Service")
+	if err == nil && len(values) == 0 {
+		return nil, errNone
+	}
+	return values, err
+}
+
+// certificates reads the files of certificates that sinks use.
+func (g *Gatherer) certificates(c *config.Config) (files []CertFile) {
+	for _, s := range c.Sinks {
+		user, ok := s.Settings.(interface {
+			Certificates() (own, authorities string)
+		})
+		if !ok {
+			continue
+		}
+		own, authorities := user.Certificates()
+		for _, file := range []CertFile{{Sink: s.Name, Path: own, Own: true}, {Sink: s.Name, Path: authorities}} {
+			if file.Path == "" {
+				continue
+			}
+			file.Certs, file.Err = g.readCerts(file.Path)
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+func (g *Gatherer) readCerts(path string) (certs []Cert, err error) {
+	data, err := g.Machine.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			continue // one that nothing can use
+		}
+		certs = append(certs, Cert{Subject: c.Subject.String(), NotAfter: c.NotAfter})
+	}
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("%s has no certificate in PEM form", path)
+	}
+	return certs, nil
+}

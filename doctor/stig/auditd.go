@@ -1,0 +1,180 @@
+package stig
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
+	"audisp-relay/host"
+)
+
+// auditdKnown notes what is wrong with auditd.conf, and reports whether its values are known.
+func (h *Host) auditdKnown(a *Answer) bool {
+	_, mistakes := errors.AsType[*host.ConfError](h.AuditdErr)
+	switch {
+	case h.AuditdErr == nil:
+	case errors.Is(h.AuditdErr, host.ErrNoAuditd) && h.Auditd.Conf.File != "":
+		a.ask(fmt.Sprintf("no auditd is running: these are the values of %s", h.Auditd.Conf.File), "start auditd")
+	case mistakes: // the other lines are good
+		a.seen(h.AuditdErr.Error())
+	default:
+		a.ask(fmt.Sprintf("auditd.conf was not read: %v", h.AuditdErr), "run this as root, with auditd running")
+		return false
+	}
+	return true
+}
+
+// word checks a value of auditd.conf.
+func (h *Host) word(a *Answer, key, value string, allowed ...string) {
+	line := fmt.Sprintf("%s: %s = %s", h.Auditd.Conf.File, key, value)
+	if slices.Contains(allowed, value) {
+		a.seen(line)
+		return
+	}
+	a.gap(line, fmt.Sprintf("set %s = %s in %s, then kill -HUP auditd", key, allowed[0], h.Auditd.Conf.File))
+}
+
+// overflow: what auditd does with a full queue to its plugins, and the relay with its own.
+func overflow(h *Host, a *Answer) {
+	allowed := []string{"syslog", "single", "halt"}
+	if h.auditdKnown(a) {
+		h.word(a, "overflow_action", h.Auditd.Conf.OverflowAction, allowed...)
+	}
+	if !h.configKnown(a) {
+		return
+	}
+
+	for i := range h.Config.Sinks {
+		s := &h.Config.Sinks[i]
+		line := fmt.Sprintf("sinks.%s: overflow_action = %q", s.Name, s.OverflowAction)
+		if slices.Contains(allowed, s.OverflowAction) {
+			a.seen(line)
+		} else {
+			a.gap(line, fmt.Sprintf(`set overflow_action = "syslog" for sinks.%s`, s.Name))
+		}
+	}
+}
+
+// failureActions: audisp-remote.conf has keys for it that the relay has no counterpart of.
+func failureActions(h *Host, a *Answer) {
+	if !h.configKnown(a) {
+		return
+	}
+	a.gap("the relay has no disk_full_action and no network_failure_action: while a server is away, or a spool's disk is full, records wait, and overflow_action acts when no room is left", "")
+	for i := range h.Config.Sinks {
+		s := &h.Config.Sinks[i]
+		a.seen(fmt.Sprintf("sinks.%s: %v of spool and %v of memory, then overflow_action = %q", s.Name, s.Spool.MaxSize, s.QBytes, s.OverflowAction))
+		if s.OverflowAction == "ignore" || s.OverflowAction == "suspend" {
+			a.gap("", fmt.Sprintf(`set overflow_action = "syslog" for sinks.%s`, s.Name))
+		}
+	}
+	a.gap("", "have the alerts AuditSinkDown and AuditSpoolFillsIn4h, which fire before, accepted in place of it")
+}
+
+// nodeName: auditd names the host in each record.
+func nodeName(h *Host, a *Answer) {
+	if h.auditdKnown(a) {
+		h.word(a, "name_format", h.Auditd.Conf.NameFormat, "hostname", "fqd", "numeric")
+	}
+	if h.Config != nil && h.Config.NameFormat != "none" {
+		a.seen(fmt.Sprintf("the relay names the host itself where auditd does not: name_format = %q; the rule asks for that of auditd", h.Config.NameFormat))
+	}
+}
+
+// storageActions: what auditd does when its log's file system fills up.
+func storageActions(h *Host, a *Answer) {
+	if !h.auditdKnown(a) {
+		return
+	}
+	c := &h.Auditd.Conf
+	h.share(a, "space_left", c.SpaceLeft, 25)
+	if c.SpaceLeftAction == "exec" || c.SpaceLeftAction == "syslog" {
+		a.ask(fmt.Sprintf("%s: space_left_action = %s", c.File, c.SpaceLeftAction), "show that it reaches the administrators, or set space_left_action = email")
+	} else {
+		h.word(a, "space_left_action", c.SpaceLeftAction, "email")
+	}
+
+	h.share(a, "admin_space_left", c.AdminSpaceLeft, 5)
+	h.word(a, "admin_space_left_action", c.AdminSpaceLeftAction, "single", "halt")
+	a.ask("who reads auditd's mail and syslog is not visible here, and auditd does not watch the relay's spools",
+		"ask who gets the warning at 75 %; for the spools have the alert AuditSpoolFillsIn4h, see docs/operating.md")
+}
+
+// share checks a share of the file system. A number of MiB is for the auditor to compare.
+func (h *Host) share(a *Answer, key, value string, least int) {
+	line := fmt.Sprintf("%s: %s = %s", h.Auditd.Conf.File, key, value)
+	set := fmt.Sprintf("set %s = %d%% in %s", key, least, h.Auditd.Conf.File)
+	number, percent := strings.CutSuffix(value, "%")
+	n, err := strconv.Atoi(number)
+	switch {
+	case value == "" || err != nil:
+		a.gap(fmt.Sprintf("%s: %s is not set", h.Auditd.Conf.File, key), set)
+	case !percent:
+		a.ask(line+" MiB", "compare that with the size of the log's file system, or "+set)
+	case n < least:
+		a.gap(line, set)
+	default:
+		a.seen(line)
+	}
+}
+
+// Times for week.
+const (
+	weekTime = 7 * 24 * time.Hour
+	leastRun = time.Hour // that a relay has to run for its mean rate to say something
+)
+
+// week: how long the files of audit.log last at the rate that the running relay has seen.
+func week(h *Host, a *Answer) {
+	if !h.auditdKnown(a) {
+		return
+	}
+	c := &h.Auditd.Conf
+	room := config.Size(min(c.MaxLogFile, 1<<20)) << 20 * config.Size(min(max(c.NumLogs, 1), 1000))
+	a.seen(fmt.Sprintf("%s: %d files of %d MiB, max_log_file_action = %s", c.File, c.NumLogs, c.MaxLogFile, c.MaxLogFileAction))
+	size, free := h.disk(c.LogFile)
+	if c.MaxLogFileAction == "keep_logs" || c.MaxLogFileAction == "ignore" || c.MaxLogFile == 0 {
+		room = size // the file system is the limit
+	} else if size > 0 {
+		room = min(room, size)
+	}
+
+	if size > 0 {
+		a.seen(fmt.Sprintf("the file system of %s has %v, %v of it free", c.LogFile, size, free))
+	}
+	if h.Relay == nil || h.Relay.Now.Sub(h.Relay.Started) < leastRun || h.Relay.Input.Bytes == 0 {
+		a.ask("the rate of records is not known: no relay has been running for an hour", "run this again when it has; the rule holds where records are not sent at once")
+		return
+	}
+	rate := float64(h.Relay.Input.Bytes) / h.Relay.Now.Sub(h.Relay.Started).Seconds()
+	lasts := time.Duration(min(float64(room)/rate, (10*365*24*time.Hour).Seconds()) * float64(time.Second))
+	line := fmt.Sprintf("%.0f bytes/s on average since %s fill %v in %.1f days", rate, h.Relay.Started.UTC().Format(time.DateOnly), room, lasts.Hours()/24)
+	if lasts < weekTime {
+		a.gap(line, "raise num_logs and max_log_file, or show that records are sent at once and a week is kept at the server")
+		return
+	}
+	a.seen(line)
+}
+
+// disk is the size of the file system that a file is in, and what is free of it; 0 where that is not
+// known.
+func (h *Host) disk(file string) (size, free config.Size) {
+	var st unix.Statfs_t
+	if unix.Statfs(h.path(dirOf(file)), &st) != nil {
+		return 0, 0
+	}
+	const most = 1 << 50 // blocks: far more than there are, and their product fits
+	block := uint64(max(st.Bsize, 1))
+	return config.Size(min(st.Blocks, most/block) * block), config.Size(min(st.Bavail, most/block) * block)
+}
+
+func dirOf(file string) string {
+	i := strings.LastIndexByte(file, '/')
+	return file[:max(i, 0)] + "/"
+}

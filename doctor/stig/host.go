@@ -1,0 +1,158 @@
+package stig
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"audisp-relay/host"
+	"audisp-relay/host/runnable"
+	"audisp-relay/sinks/file"
+)
+
+// Bounds of AIDE's configuration that is looked at.
+const (
+	maxAideFiles = 500
+	maxAideBytes = 1 << 20
+)
+
+// aideFiles lists AIDE's configuration, in the places of the distributions.
+func (h *Host) aideFiles() (files []string) {
+	for _, pattern := range []string{"/etc/aide.conf", "/etc/aide/aide.conf", "/etc/aide.conf.d/*", "/etc/aide/aide.conf.d/*"} {
+		found, _ := filepath.Glob(h.path(pattern)) // the patterns are right
+		files = append(files, found...)
+	}
+	return files[:min(len(files), maxAideFiles)]
+}
+
+// integrity: AIDE's configuration has a line for this program.
+func integrity(h *Host, a *Answer) {
+	binary := h.program()
+	set := fmt.Sprintf("put the line %q into /etc/aide.conf or /etc/aide/aide.conf.d/", binary+" p+i+n+u+g+s+b+acl+xattrs+sha512")
+	files := h.aideFiles()
+	if len(files) == 0 {
+		a.gap("there is no configuration of AIDE on this host", "install aide; "+set)
+		return
+	}
+
+	for _, name := range files {
+		line, text := aideLine(name, binary)
+		if text == "" {
+			continue
+		}
+		short := strings.TrimPrefix(name, h.Root)
+		if !strings.Contains(text, "sha512") {
+			a.ask(fmt.Sprintf("%s:%d: %s", short, line, text), "see that its group includes sha512, p, u, g, acl and xattrs")
+			return
+		}
+		a.seen(fmt.Sprintf("%s:%d: %s", short, line, text))
+		a.seen("when AIDE runs and who reads its report was not looked at")
+		return
+	}
+	a.gap(fmt.Sprintf("none of %d files of AIDE's configuration has a line for %s", len(files), binary), set)
+}
+
+// aideLine finds the line whose pattern is the path, or an expression that matches all of it; its
+// number and its text.
+func aideLine(name, path string) (number int, text string) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, ""
+	}
+	defer f.Close()
+
+	lines := bufio.NewScanner(io.LimitReader(f, maxAideBytes))
+	for n := 1; lines.Scan(); n++ {
+		words := strings.Fields(lines.Text())
+		if len(words) < 2 || !strings.HasPrefix(words[0], "/") {
+			continue // a comment, a setting, or a line that leaves something out
+		}
+		pattern, err := regexp.Compile("^" + words[0]) // as AIDE has it (aide.conf(5))
+		if err == nil && pattern.FindString(path) == path {
+			return n, strings.Join(words, " ")
+		}
+	}
+	return 0, ""
+}
+
+// program is the file of the program.
+func (h *Host) program() string { return cmp.Or(h.Binary, host.DefaultBinary) }
+
+// permissions: the program, its configuration, and what it writes.
+func permissions(h *Host, a *Answer) {
+	h.closed(a, h.program(), 0o022, "0755")
+	if h.Config == nil {
+		h.configKnown(a)
+		return
+	}
+	if h.Config.File != "" {
+		h.closed(a, h.Config.File, 0o022, "0640")
+	}
+
+	h.closed(a, h.Config.StateDir, 0o027, "0700")
+	for i := range h.Config.Sinks {
+		c, ok := h.Config.Sinks[i].Settings.(*file.Config)
+		if !ok {
+			continue
+		}
+		h.closed(a, filepath.Dir(c.Path), 0o027, "0750")
+		if c.Mode&0o137 != 0 {
+			a.gap(fmt.Sprintf("sinks.%s: mode = %04o", h.Config.Sinks[i].Name, c.Mode), `set mode = "0600"`)
+		} else if c.Mode&0o077 != 0 {
+			a.ask(fmt.Sprintf("sinks.%s: mode = %04o, group %s can read the records", h.Config.Sinks[i].Name, c.Mode, c.Group),
+				`set mode = "0600", or have the group accepted`)
+		} else {
+			a.seen(fmt.Sprintf("sinks.%s: mode = %04o", h.Config.Sinks[i].Name, c.Mode))
+		}
+	}
+}
+
+// closed looks at owner and mode of a file or directory: root's, with none of the bits.
+func (h *Host) closed(a *Answer, path string, bits fs.FileMode, mode string) {
+	info, err := os.Stat(h.path(path))
+	if err != nil {
+		a.ask(fmt.Sprintf("%s was not looked at: %v", path, pathless(err)), "see that it is there, and run this as root")
+		return
+	}
+	uid, perm := runnable.OwnerOf(info), info.Mode().Perm()
+	line := fmt.Sprintf("%s: mode %04o, uid %d", path, perm, uid)
+	if uid != 0 || perm&bits != 0 {
+		a.gap(line, fmt.Sprintf("chown root %s && chmod %s %s", path, mode, path))
+		return
+	}
+	a.seen(line)
+}
+
+// pathless is what the system says without the path, which stands in front already.
+func pathless(err error) error {
+	if e, ok := err.(*fs.PathError); ok {
+		return e.Err
+	}
+	return err
+}
+
+// fips: this program uses the validated module. Of the running relay it is known as far as it is the
+// same file.
+func fips(h *Host, a *Answer) {
+	module := cmp.Or(h.FipsModule, "none")
+	switch {
+	case h.Fips && h.FipsModule != "" && h.FipsModule != "latest":
+		a.seen(fmt.Sprintf("this program runs Go's cryptographic module %s in FIPS mode", module))
+		a.ask("whether that version has a certificate, and whether the running relay is this file, was not looked at",
+			"compare the version with NIST's list of validated modules, and audisp-relay version with audisp-relay status")
+	default:
+		a.gap(fmt.Sprintf("this program does not run in FIPS mode (module: %s)", module), "use a build with GOFIPS140 and fips140=on")
+	}
+
+	if h.KernelFips {
+		a.seen("/proc/sys/crypto/fips_enabled is 1")
+	} else {
+		a.gap("/proc/sys/crypto/fips_enabled is not 1: the kernel is not in FIPS mode", "fips-mode-setup --enable, or the distribution's way, and boot")
+	}
+}

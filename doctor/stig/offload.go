@@ -1,0 +1,207 @@
+package stig
+
+import (
+	"fmt"
+	"net"
+	"path"
+	"strings"
+
+	"audisp-relay/config"
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/sinks/syslog"
+)
+
+// where is what is known of where a sink delivers to.
+type where int
+
+const (
+	elsewhere where = iota // a server of another host
+	perhaps                // a program of this host, which may send it on
+	here                   // this host
+)
+
+// remote says where a sink delivers to, in words too.
+func remote(s *config.Sink) (where, string) {
+	c, ok := s.Settings.(*syslog.Config)
+	switch {
+	case ok && c.Transport == "local":
+		return perhaps, "the local syslog daemon"
+	case ok && isLoopback(c.Address):
+		return perhaps, "a syslog daemon at " + c.Address + " of this host"
+	case ok && c.TLS():
+		return elsewhere, "syslog over " + c.Transport + " with TLS to " + c.Address
+	case ok:
+		return elsewhere, "syslog over " + c.Transport + " without TLS to " + c.Address
+	case s.Type == "file":
+		return here, "a file of this host"
+	}
+	return perhaps, "a sink of type " + s.Type + " on this host"
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
+}
+
+// servers calls each for the sinks that deliver to another host, and returns how many there are.
+func (h *Host) servers(each func(s *config.Sink, c *syslog.Config)) (n int) {
+	for i := range h.sinks() {
+		s := &h.Config.Sinks[i]
+		if at, _ := remote(s); at == elsewhere {
+			n++
+			each(s, s.Settings.(*syslog.Config))
+		}
+	}
+	return n
+}
+
+func (h *Host) sinks() []config.Sink {
+	if h.Config == nil {
+		return nil
+	}
+	return h.Config.Sinks
+}
+
+// consumer is what the running relay says of a sink, nil where it says nothing.
+func (h *Host) consumer(name string) *consumer.Report {
+	if h.Relay == nil {
+		return nil
+	}
+	for i := range h.Relay.Consumers {
+		if h.Relay.Consumers[i].Name == name {
+			return &h.Relay.Consumers[i]
+		}
+	}
+	return nil
+}
+
+// configKnown notes that there is no configuration to judge.
+func (h *Host) configKnown(a *Answer) bool {
+	if h.Config == nil || h.ConfigErr != nil {
+		a.ask(fmt.Sprintf("the relay's configuration cannot be judged: %v", h.ConfigErr), "correct what audisp-relay check reports")
+	}
+	return h.Config != nil
+}
+
+const askServer = "ask for the configuration of the server and of what stands between, and see records of this host there"
+
+// offload: at least one sink delivers all records to another host, and the running relay has done so.
+func offload(h *Host, a *Answer) {
+	if !h.configKnown(a) {
+		return
+	}
+	good := 0
+	for i := range h.Config.Sinks {
+		s := &h.Config.Sinks[i]
+		at, text := remote(s)
+		line := "sinks." + s.Name + ": " + text
+		c := h.consumer(s.Name)
+		switch {
+		case at != elsewhere:
+		case c == nil:
+			line += "; no running relay has this sink"
+		case c.Sink.Degraded, c.Suspended:
+			line += "; it does not deliver: " + c.Sink.Error
+		case c.Delivered == 0:
+			line += "; it has delivered nothing yet"
+		case s.Filter != "":
+			line += fmt.Sprintf("; %d records delivered, but its filter leaves some out: %s", c.Delivered, s.Filter)
+		default:
+			line += fmt.Sprintf("; %d records delivered since %s, %d lost", c.Delivered, h.Relay.Started.UTC().Format("2006-01-02T15:04:05Z"), c.LostTotal)
+			good++
+		}
+		a.seen(line)
+	}
+
+	switch n := h.servers(func(*config.Sink, *syslog.Config) {}); {
+	case good > 0:
+	case n > 0:
+		a.gap("", "see audisp-relay doctor --sink NAME for each sink that does not deliver")
+		if h.Relay == nil {
+			a.seen(fmt.Sprintf("no report of the running relay: %v", h.RelayErr))
+		}
+	case h.hands():
+		a.ask("no sink delivers to another host itself", "ask which program takes the records from there and where to; "+askServer)
+	default:
+		a.gap("no sink delivers to another host", `add a sink of type "syslog" with transport "relp" or "tls"`)
+	}
+}
+
+// hands reports whether a sink hands records to a program that may send them on.
+func (h *Host) hands() bool {
+	for i := range h.sinks() {
+		if at, _ := remote(&h.Config.Sinks[i]); at == perhaps {
+			return true
+		}
+	}
+	return false
+}
+
+// encryption: each sink that delivers to another host uses TLS.
+func encryption(h *Host, a *Answer) {
+	if !h.configKnown(a) {
+		return
+	}
+	n := h.servers(func(s *config.Sink, c *syslog.Config) {
+		if !c.TLS() {
+			a.gap(fmt.Sprintf("sinks.%s: %s to %s is in clear", s.Name, c.Transport, c.Address), `set transport = "tls", or for relp ca_file`)
+			return
+		}
+		a.seen(fmt.Sprintf("sinks.%s: %s to %s uses TLS 1.2 or later", s.Name, c.Transport, c.Address))
+	})
+	if n == 0 {
+		a.ask("no sink delivers to another host itself", "ask how the records travel from this host")
+	}
+}
+
+// kerberos: only audisp-remote has it, which a sink can run.
+func kerberos(h *Host, a *Answer) {
+	if !h.configKnown(a) {
+		return
+	}
+	for i := range h.Config.Sinks {
+		if s := &h.Config.Sinks[i]; path.Base(s.Program) == "audisp-remote" {
+			a.ask("sinks."+s.Name+": runs "+s.Program, "see enable_krb5 = yes in /etc/audit/audisp-remote.conf")
+			return
+		}
+	}
+	a.gap("no sink runs audisp-remote, and the relay itself has TLS and no Kerberos",
+		"have TLS with verified certificates accepted in place of Kerberos, or add a sink of type program that runs audisp-remote")
+}
+
+// authentication: the server proves its name by a certificate. No setting switches that off.
+func authentication(h *Host, a *Answer) {
+	if !h.configKnown(a) {
+		return
+	}
+	n := h.servers(func(s *config.Sink, c *syslog.Config) {
+		switch {
+		case !c.TLS():
+			a.gap(fmt.Sprintf("sinks.%s: without TLS the server is not authenticated", s.Name), `set transport = "tls", or for relp ca_file`)
+		case c.CAFile == "":
+			a.seen(fmt.Sprintf("sinks.%s: the server's certificate and name are verified, against every CA that this host trusts", s.Name))
+			a.ask("", "set ca_file to the one CA that signs the server's certificate, or show that the system's CAs are approved")
+		default:
+			a.seen(fmt.Sprintf("sinks.%s: the server's certificate is verified against %s and has to be for %q", s.Name, c.CAFile, nameOf(c)))
+		}
+	})
+
+	if n == 0 {
+		a.ask("no sink delivers to another host itself", "ask how the server is authenticated where the records leave this host")
+		return
+	}
+	a.seen("no setting switches the verification off; audisp-relay doctor --sink NAME shows as whom a server is authenticated now")
+}
+
+// nameOf is what the server's certificate has to be for.
+func nameOf(c *syslog.Config) string {
+	if c.ServerName != "" {
+		return c.ServerName
+	}
+	host, _, _ := net.SplitHostPort(c.Address) // the configuration was checked
+	return host
+}

@@ -1,0 +1,214 @@
+package stig
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"audisp-relay/config"
+	"audisp-relay/host"
+	"audisp-relay/plugin"
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/sinks"
+	_ "audisp-relay/sinks/all"
+)
+
+const goodConfig = `
+state_dir = "/var/lib/audisp-relay"
+[sinks.siem]
+type = "syslog"
+transport = "tls"
+address = "loghost.example:6514"
+ca_file = "/etc/audit/ca.pem"
+`
+
+// goodHost is one that gives evidence for each rule that can have it, in a tree of its own.
+func goodHost(t *testing.T) *Host {
+	t.Helper()
+	root := t.TempDir()
+	put := func(name, text string, mode os.FileMode) {
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), mode), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	put("/usr/sbin/audisp-relay", "", 0o755)
+	put("/var/lib/audisp-relay/state.json", "", 0o600)
+	put("/var/log/audit/audit.log", "", 0o600)
+	put("/etc/aide/aide.conf", "# tools\n/usr/sbin/auditctl p+sha512\n/usr/sbin/audisp-relay p+i+n+u+g+s+b+acl+xattrs+sha512\n", 0o600)
+	now := time.Now()
+	conf, err := host.ParseAuditdConf("/etc/audit/auditd.conf", []byte("overflow_action = syslog\nname_format = hostname\nspace_left = 25%\nspace_left_action = email\n"+
+		"admin_space_left = 5%\nadmin_space_left_action = single\nmax_log_file = 8\nnum_logs = 5\nmax_log_file_action = rotate\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := &plugin.Report{Pid: 7, Now: now, Started: now.Add(-24 * time.Hour), Consumers: []consumer.Report{{Name: "siem", Delivered: 1000}}}
+	relay.Input.Bytes = 1 << 20
+	return &Host{
+		Root: root, Now: now, Binary: "/usr/sbin/audisp-relay", Config: parse(t, goodConfig), Auditd: host.Auditd{Conf: conf}, Relay: relay,
+		Fips: true, FipsModule: "v1.0.0", KernelFips: true,
+	}
+}
+
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	c, err := config.Parse("audisp-relay.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// answer returns the answer to a rule.
+func answer(t *testing.T, h *Host, id string) Answer {
+	t.Helper()
+	for _, a := range Evaluate(h) {
+		if slices.Contains(a.Rules, id) {
+			return a
+		}
+	}
+	t.Fatalf("no rule %s", id)
+	return Answer{}
+}
+
+// answerTest is a host that is as it should be but for one thing.
+type answerTest struct {
+	rule, name string
+	change     func(*Host)
+	want       Status
+	evidence   string
+}
+
+// TestAnswers changes one thing at a time of a host that is as it should be.
+func TestAnswers(t *testing.T) {
+	sink := func(keys string) func(*Host) { return func(h *Host) { h.Config = parse(t, "[sinks.siem]\n"+keys) } }
+	auditd := func(change func(*host.AuditdConf)) func(*Host) { return func(h *Host) { change(&h.Auditd.Conf) } }
+	tests := []answerTest{
+		{"RHEL-09-652055", "as it should be", nil, Satisfied, "1000 records delivered"},
+		{"RHEL-09-652055", "relay does not run", func(h *Host) { h.Relay, h.RelayErr = nil, plugin.ErrNotRunning }, Gap, "does not run"},
+		{"RHEL-09-652055", "degraded", func(h *Host) { h.Relay.Consumers[0].Sink = sinks.Status{Degraded: true, Error: "no\x1bserver"} }, Gap, `no\x1bserver`},
+		{"RHEL-09-652055", "nothing delivered", func(h *Host) { h.Relay.Consumers[0].Delivered = 0 }, Gap, "nothing yet"},
+		{"RHEL-09-652055", "filter", func(h *Host) { h.Config.Sinks[0].Filter = "uid == 0" }, Gap, "leaves some out"},
+		{"RHEL-09-652055", "local syslog", sink(`type = "syslog"`), Ask, "local syslog daemon"},
+		{"RHEL-09-652055", "loopback", sink("type = \"syslog\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:514\"\n"), Ask, "of this host"},
+		{"RHEL-09-652055", "file only", sink("type = \"file\"\npath = \"/var/log/x\"\n"), Gap, "no sink delivers to another host"},
+		{"RHEL-09-652055", "no configuration", func(h *Host) { h.Config, h.ConfigErr = nil, errors.New("broken") }, Ask, "broken"},
+		{"RHEL-09-652045", "as it should be", nil, Satisfied, "TLS 1.2 or later"},
+		{"RHEL-09-652045", "in clear", sink("type = \"syslog\"\ntransport = \"tcp\"\naddress = \"10.0.0.1:514\"\n"), Gap, "in clear"},
+		{"RHEL-09-652045", "none", sink("type = \"file\"\npath = \"/var/log/x\"\n"), Ask, "no sink"},
+		{"SLES-15-030680", "TLS only", nil, Gap, "no Kerberos"},
+		{"SLES-15-030680", "audisp-remote", sink("type = \"program\"\npath = \"/sbin/audisp-remote\"\n"), Ask, "/sbin/audisp-remote"},
+		{"RHEL-09-652040", "as it should be", nil, Satisfied, `for "loghost.example"`},
+		{"RHEL-09-652040", "system's CAs", sink("type = \"syslog\"\ntransport = \"tls\"\naddress = \"h:6514\"\n"), Ask, "every CA"},
+		{"RHEL-09-652040", "in clear", sink("type = \"syslog\"\ntransport = \"udp\"\naddress = \"h:514\"\n"), Gap, "not authenticated"},
+		{"RHEL-09-653065", "as it should be", nil, Satisfied, "overflow_action = syslog"},
+		{"RHEL-09-653065", "auditd ignores", auditd(func(c *host.AuditdConf) { c.OverflowAction = "ignore" }), Gap, "overflow_action = ignore"},
+		{"RHEL-09-653065", "the relay ignores", sink("type = \"syslog\"\noverflow_action = \"ignore\"\n"), Gap, `sinks.siem: overflow_action = "ignore"`},
+		{"OL07-00-030320", "no such keys", nil, Gap, "no network_failure_action"},
+		{"RHEL-09-653060", "as it should be", nil, Satisfied, "name_format = hostname"},
+		{"RHEL-09-653060", "no auditd", func(h *Host) { h.AuditdErr = host.ErrNoAuditd }, Ask, "no auditd is running"},
+		{"RHEL-09-653060", "none", auditd(func(c *host.AuditdConf) { c.NameFormat = "none" }), Gap, "name_format = none"},
+		{"RHEL-09-653035", "as it should be", nil, Ask, "space_left = 25%"},
+		{"RHEL-09-653035", "too little", auditd(func(c *host.AuditdConf) { c.SpaceLeft = "10%" }), Gap, "space_left = 10%"},
+		{"RHEL-09-653035", "suspend", auditd(func(c *host.AuditdConf) { c.AdminSpaceLeftAction = "suspend" }), Gap, "suspend"},
+		{"RHEL-09-653035", "nothing set", auditd(func(c *host.AuditdConf) { c.SpaceLeft = "" }), Gap, "space_left is not set"},
+		{"RHEL-09-653030", "as it should be", nil, Satisfied, "days"},
+		{"RHEL-09-653030", "too fast", func(h *Host) { h.Relay.Input.Bytes = 1 << 40 }, Gap, "0.0 days"},
+		{"RHEL-09-653030", "huge numbers", auditd(func(c *host.AuditdConf) { c.MaxLogFile, c.NumLogs = 1<<31-1, 1<<31-1 }), Satisfied, "days"},
+		{"RHEL-09-653030", "no rate yet", func(h *Host) { h.Relay.Started = h.Now }, Ask, "rate of records is not known"},
+		{"RHEL-10-200631", "as it should be", nil, Satisfied, "aide.conf:3:"},
+		{"RHEL-10-200631", "another program", func(h *Host) { h.Binary = "/usr/local/sbin/audisp-relay" }, Gap, "none of 1 files"},
+		{"RHEL-10-200631", "no AIDE", func(h *Host) { h.Root = t.TempDir() }, Gap, "no configuration of AIDE"},
+		{"RHEL-10-400300", "file for all", sink("type = \"file\"\npath = \"/var/log/audisp-relay/x\"\nmode = \"0644\"\n"), Gap, "mode = 0644"},
+		{"RHEL-10-400300", "not there", func(h *Host) { h.Config.StateDir = "/absent" }, Ask, "/absent was not looked at"},
+		{"RHEL-09-671010", "as it should be", nil, Ask, "v1.0.0"},
+		{"RHEL-09-671010", "other build", func(h *Host) { h.Fips = false }, Gap, "not run in FIPS mode"},
+		{"RHEL-09-671010", "other kernel", func(h *Host) { h.KernelFips = false }, Gap, "fips_enabled is not 1"},
+	}
+
+	for _, tt := range tests {
+		tt.run(t)
+	}
+}
+
+func (tt *answerTest) run(t *testing.T) {
+	t.Helper()
+	h := goodHost(t)
+	if tt.change != nil {
+		tt.change(h)
+	}
+	a := answer(t, h, tt.rule)
+	if a.Status != tt.want || !strings.Contains(strings.Join(a.Evidence, "\n"), tt.evidence) {
+		t.Errorf("%s, %s: %+v, want %s and %q", tt.rule, tt.name, a, tt.want, tt.evidence)
+	}
+	if a.Status != Satisfied && len(a.Set) == 0 {
+		t.Errorf("%s, %s: no word of what to do", tt.rule, tt.name)
+	}
+}
+
+// TestNothingIsClaimedBlindly: where nothing could be looked at, no rule is satisfied.
+func TestNothingIsClaimedBlindly(t *testing.T) {
+	h := &Host{Root: t.TempDir(), Now: time.Now(), ConfigErr: errors.New("x"), AuditdErr: errors.New("y"), RelayErr: errors.New("z")}
+	for _, a := range Evaluate(h) {
+		if a.Status == Satisfied {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// TestMistakesInAuditdConf: the lines that are right are judged, and the mistake is shown.
+func TestMistakesInAuditdConf(t *testing.T) {
+	h := goodHost(t)
+	h.AuditdErr = &host.ConfError{Problems: []string{"auditd.conf:9: odd"}}
+	if a := answer(t, h, "RHEL-09-653060"); a.Status != Satisfied || !slices.Contains(a.Evidence, "auditd.conf:9: odd") {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestWrite: text and JSON have every rule.
+func TestWrite(t *testing.T) {
+	answers := Evaluate(goodHost(t))
+	var text, asJSON bytes.Buffer
+	if err := errors.Join(WriteText(&text, answers), WriteJSON(&asJSON, answers, "h", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	var back struct {
+		Profile         string
+		Satisfied, Gaps int
+		Answers         []Answer
+	}
+
+	if err := json.Unmarshal(asJSON.Bytes(), &back); err != nil || back.Profile != "stig" || len(back.Answers) != len(rules) ||
+		back.Satisfied != Count(answers, Satisfied) || back.Gaps == 0 {
+		t.Errorf("%v: %+v", err, back)
+	}
+	for _, r := range rules {
+		if !strings.Contains(text.String(), r.title+"\n") || !strings.Contains(text.String(), strings.Join(r.ids, " ")) {
+			t.Errorf("the text lacks %q", r.title)
+		}
+	}
+}
+
+// TestRulesDocumented: docs/stig.md has a section for each rule, with its ids.
+func TestRulesDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/stig.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules {
+		_, section, found := strings.Cut(string(doc), "\n## "+r.title+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		ids := strings.Join(append(slices.Clone(r.ids), r.srg...), ", ")
+		if want := fmt.Sprintf("Rules: %s.", ids); !found || !strings.Contains(strings.ReplaceAll(section, "\n", " "), want) {
+			t.Errorf("docs/stig.md lacks the section %q with %q", r.title, want)
+		}
+	}
+}

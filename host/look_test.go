@@ -1,0 +1,167 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// put writes a file of a machine's tree.
+func put(t *testing.T, root, path, text string, mode os.FileMode) {
+	t.Helper()
+	full := filepath.Join(root, path)
+	err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, []byte(text), 0o600), os.Chmod(full, mode))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+const stateReport = `audit version = 3.0.9
+current time = 08/24/23 20:21:31
+writing to logs = yes
+Logging partition free space 45565 MB
+logging suspended = yes
+file system space action performed = yes
+admin space action performed = no
+disk error detected = no
+Number of active plugins = 2
+current plugin queue depth = 4294967295
+max plugin queue depth used = 1999
+plugin queue size = 2000
+plugin queue overflow detected = yes
+plugin queueing suspended = no
+`
+
+// TestReadState: the newer of the two reports is read, and what cannot be right is left out.
+func TestReadState(t *testing.T) {
+	root := t.TempDir()
+	m := Machine{Root: root}
+	if _, err := m.ReadState(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a report: %v", err)
+	}
+	put(t, root, "/var/run/auditd.state", stateReport, 0o640)
+	put(t, root, "/run/audit/auditd.state", "audit version = 4.2\n", 0o640)
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(root+"/run/audit/auditd.state", old, old); err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.ReadState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if time.Since(got.Written) > time.Minute {
+		t.Errorf("written %v", got.Written)
+	}
+	got.Written = time.Time{}
+	want := AuditdState{
+		File: "/var/run/auditd.state", Version: "3.0.9", Plugins: 2, MaxQueue: 1999, Depth: 2000,
+		Overflowed: true, LogSuspended: true, SpaceAction: true,
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func FuzzParseState(f *testing.F) {
+	f.Add([]byte(stateReport))
+	f.Add([]byte("plugin queue size = 99999999999999999999\n= = =\n\xff = \n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if s := ParseState(text); s.Queue < 0 || s.MaxQueue < 0 || s.Depth < 0 || s.Plugins < 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestPluginFiles: what starts the relay is found under any name that some auditd reads, with
+// what makes auditd skip it.
+func TestPluginFiles(t *testing.T) {
+	root := t.TempDir()
+	const relay = "active = yes\npath = /usr/sbin/audisp-relay\nargs = -c /etc/x.toml\nformat = BINARY\n"
+	for name, text := range map[string]string{
+		"audisp-relay.conf": relay, "copy.conf": relay, "old.bak": relay, ".hidden.conf": relay, "two.dots.conf": relay,
+		"other.conf": "active = no\npath = /sbin/other\ntype = alwys\n", "broken.conf": "active = yes # now\ncolour = red\npath = bin/x",
+	} {
+		put(t, root, "/etc/audit/plugins.d/"+name, text, 0o640)
+	}
+	files, err := Machine{Root: root}.PluginFiles(Auditd{Version: "3.0.9", Conf: defaultAuditdConf()}, "/usr/sbin/audisp-relay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var relays, problems []string
+	for _, f := range files {
+		if f.Relay {
+			relays = append(relays, filepath.Base(f.Path))
+			if !f.Active || f.Config != "/etc/x.toml" || f.Format != "binary" || !f.Loaded {
+				t.Errorf("%+v", f)
+			}
+		}
+		problems = append(problems, f.Problems...)
+	}
+	if want := []string{"audisp-relay.conf", "copy.conf", "old.bak"}; !reflect.DeepEqual(relays, want) {
+		t.Errorf("relays %q, want %q", relays, want)
+	}
+	for _, want := range []string{
+		"other.conf:3: type = alwys: want always or builtin", "broken.conf:1: active has 3 values", "broken.conf:2: auditd has no key colour",
+		"broken.conf:3: the last line has no newline", "broken.conf: has no path",
+	} {
+		if !strings.Contains(strings.Join(problems, "\n"), want) {
+			t.Errorf("problems %q lack %q", problems, want)
+		}
+	}
+}
+
+// TestRefusal: what auditd refuses depends on its version.
+func TestRefusal(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		file    PluginFile
+		fix     string
+	}{
+		{"3.0.9", PluginFile{Mode: 0o640}, ""},
+		{"3.0.9", PluginFile{Mode: 0o660}, ""},
+		{"4.2", PluginFile{Mode: 0o660}, "chmod 0640"},
+		{"3.0.9", PluginFile{Mode: 0o646}, "chmod 0640"},
+		{"4.2", PluginFile{Mode: 0o640, UID: 1}, "chown root:root"},
+	} {
+		why, fix := Auditd{Version: tt.version}.Refusal(tt.file)
+		if fix != tt.fix || (why == "") != (fix == "") {
+			t.Errorf("%s, %+v: %q, %q", tt.version, tt.file, why, fix)
+		}
+	}
+}
+
+// TestConfValues: the keys that say what becomes of a full queue and a full disk are read.
+func TestConfValues(t *testing.T) {
+	c, err := ParseAuditdConf("auditd.conf", []byte("q_depth = 400\noverflow_action = Suspend\nspace_left = 25%\nadmin_space_left_action = HALT\nmax_log_file = 8\nnum_logs = 5\n"))
+	if err != nil || c.QDepth != 400 || c.OverflowAction != "suspend" || c.SpaceLeft != "25%" || c.AdminSpaceLeftAction != "halt" || c.MaxLogFile != 8 || c.NumLogs != 5 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := ParseAuditdConf("auditd.conf", []byte("num_logs = many\n")); err == nil {
+		t.Error("num_logs = many is taken")
+	}
+}
+
+// TestRuleLineSurvives: rules of any bytes are a line or "?".
+func TestRuleLineSurvives(t *testing.T) {
+	for _, wire := range [][]byte{nil, {1}, make([]byte, 1040), []byte(strings.Repeat("\xff", 1060))} {
+		if line := ruleLine(wire); strings.Contains(line, "\n") {
+			t.Errorf("%q", line)
+		}
+	}
+}
+
+// TestFindProcess: a running process is found with its file and time of start.
+func TestFindProcess(t *testing.T) {
+	p, err := Machine{}.FindProcess(os.Getpid())
+	if err != nil || p.PPID != os.Getppid() || p.Exe == "" || p.Replaced {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if age := time.Since(p.Started); age < -2*time.Second || age > time.Hour {
+		t.Errorf("started %v ago", age)
+	}
+}
