@@ -11,7 +11,7 @@ import (
 var floors = [][]string{
 	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "audisp-plugins.d", "packaging"},
 	{"audit/stream", "audit/users", "format/jsontext", "host", "queue/spool", "state"},
-	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "queue"},
+	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/recent", "queue"},
 	{"format/ecs", "format/json", "format/laurel"},
 	{"config", "recovery"},
 	{"sinks"},

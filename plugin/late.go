@@ -34,7 +34,7 @@ func (p *Plugin) lateState(dir *state.Dir) {
 	cs := p.consumers()
 	for _, c := range cs {
 		saved := before.Consumers[c.Name]
-		c.AddQueue(p.newQueue(c.Config(), c.Log, p.openSpool(dir, c.Config(), c.Log), saved), saved.Totals)
+		c.AddQueue(p.newQueue(c.Config(), c.Log, p.openSpool(dir, c.Config(), c.Log), saved), saved)
 	}
 
 	k.late = inBackground(func() {

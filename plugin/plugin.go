@@ -20,6 +20,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/nodes"
+	"audisp-relay/plugin/recent"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
 	"audisp-relay/sinks"
@@ -81,7 +82,12 @@ type Plugin struct {
 	reloads uint64
 	members []*consumer.Consumer // replaced, never changed in place
 	input   Input
+	classes classCounter
+	flow    *recent.Window[inputFlow]
 }
+
+// inputFlow is what had come in by a moment.
+type inputFlow struct{ records, events uint64 }
 
 type action struct {
 	consumer string
@@ -105,6 +111,7 @@ func New(opt Options) *Plugin {
 		stop:    make(chan struct{}),
 		actions: make(chan action, 64),
 		tasks:   make(chan func()),
+		flow:    recent.NewWindow[inputFlow](10*time.Second, time.Second),
 	}
 
 	cfg, warnings, err := loadConfig(opt.Config)
@@ -194,6 +201,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
 			p.input.Newest = time.UnixMilli(b.Recs[n-1].Millis)
 		}
+		p.classes.count(&b)
 		p.mu.Unlock()
 		p.take(&b)
 	}
@@ -225,7 +233,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-hungUp:
 			return p.readLast(ended)
 		case now := <-tick.C:
-			p.safely("watch", func() { p.logLosses(now, false) })
+			p.safely("watch", func() { p.sample(now); p.logLosses(now, false) })
 			p.followNames(now)
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
@@ -347,6 +355,7 @@ func (p *Plugin) Report() *Report {
 		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
 		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 	}
+	p.reportFlow(r)
 	r.LogFault, r.LogWaiting, r.LogLost = p.log.queue.state()
 	if p.feed != nil {
 		r.Recovery = p.feed.Show()
@@ -368,7 +377,28 @@ func (p *Plugin) Report() *Report {
 		r.Consumers = append(r.Consumers, cr)
 	}
 	r.Degraded = r.degraded()
+	r.judge()
 	return r
+}
+
+// sample takes note of what has come in and been delivered, for the rates of later reports.
+func (p *Plugin) sample(now time.Time) {
+	p.mu.Lock()
+	p.classes.sweep(now)
+	p.flow.Note(now, inputFlow{p.input.Records, p.classes.total()})
+	p.mu.Unlock()
+	for _, c := range p.consumers() {
+		c.Sample(now)
+	}
+}
+
+// reportFlow adds to r how much comes in. p.mu is held.
+func (p *Plugin) reportFlow(r *Report) {
+	r.Input.Classes = p.classes.byName()
+	if was, took, known := p.flow.Ago(r.Now); known {
+		r.Input.Rate = recent.Rate(r.Input.Records, was.records, took)
+		r.Input.Events = recent.Rate(p.classes.total(), was.events, took)
+	}
 }
 
 // safely calls f, which does something that can be left out once. A panic in it is counted

@@ -27,7 +27,9 @@ type Report struct {
 	ConfigAt    time.Time `json:"config_loaded"`
 	ConfigError string    `json:"config_error,omitempty"`
 	Reloads     uint64    `json:"reloads"`
-	Degraded    []string  `json:"degraded"` // what needs attention: "config", "log", names of sinks; empty if nothing
+	State       string    `json:"state"`         // StateOK, StateDegraded or StateLosing
+	Why         []string  `json:"state_reasons"` // a sentence each, the worst first; empty if it is StateOK
+	Degraded    []string  `json:"degraded"`      // what needs attention: "config", "log", names of sinks; empty if nothing
 
 	Input      Input             `json:"input"`
 	Memory     MemoryReport      `json:"memory"`
@@ -48,6 +50,11 @@ type Input struct {
 	Newest  time.Time     `json:"newest_event"` // the own time of what came last
 	Stalls  uint64        `json:"stalls"`       // times a lossless consumer stopped the reading
 	Stalled time.Duration `json:"stalled_ns"`
+	Rate    float64       `json:"records_per_second"` // over the last ten seconds, as the next
+	Events  float64       `json:"events_per_second"`
+	// Classes is how many events came, by what they are: avc, login, exec, anomaly, other. An event
+	// counts once, when a record shows its class or when it ends.
+	Classes map[string]uint64 `json:"events_by_class"`
 	// Totals are those of all runs with this state_dir.
 	Totals map[string]uint64 `json:"totals"`
 }

@@ -146,7 +146,7 @@ func (k *stateSaver) of(name string) (state.Consumer, *state.Dir) {
 		// Numbers continue those of an earlier run, which are not known: whatever they
 		// were, they are less than this.
 		number := uint64(time.Now().UnixNano())
-		return state.Consumer{Position: state.Position{Number: number}, Totals: k.absent[name].Totals}, nil
+		return state.Consumer{Position: state.Position{Number: number}, Totals: k.absent[name].Totals, Losses: k.absent[name].Losses}, nil
 	}
 	return k.absent[name], k.dir
 }

@@ -40,6 +40,7 @@ type block struct {
 	lost   bool    // it was stored and cannot be read
 	loss   Loss    // of a lost one: what was in it
 	id     knownID // of its last loggable record, where it was known when it was stored
+	millis int64   // own time of its first record, where it was in memory before and is not now
 }
 
 // usage is how much memory records take.
@@ -149,6 +150,7 @@ func (q *Queue) unload(blk *block) {
 	}
 	q.cache.add(-q.live(blk), -blk.bytes)
 	q.uncache(blk)
+	blk.millis = blk.oldest(q.head)
 	if cap(blk.data) == blockSize && len(q.free) < maxFree {
 		q.free = append(q.free, &block{data: blk.data[:0], recs: blk.recs[:0]})
 	}

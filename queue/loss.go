@@ -100,6 +100,11 @@ type Counts struct {
 	SpillWaited time.Duration
 	Suspended   bool
 	Cursors     int
+	// Delays is how long what is Delivered took.
+	Delays Delays
+	// Oldest is the own time of the oldest record held, zero where nothing is held or its
+	// time is not known.
+	Oldest time.Time
 }
 
 // LostRecords returns the records that were received and lost, for whatever cause.
@@ -129,6 +134,9 @@ func (q *Queue) Counts() Counts {
 	c.Cursors = len(q.cursors)
 	if q.spiller != nil {
 		c.SpoolBytes = q.spiller.disk.Size()
+	}
+	if millis := q.oldest(); millis > 0 {
+		c.Oldest = time.UnixMilli(min(millis, record.LastMillis))
 	}
 	if q.stored > 0 {
 		c.Spooled = min(q.held, q.blocks[q.stored-1].end-max(q.head, q.blocks[0].first))

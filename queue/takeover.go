@@ -24,7 +24,21 @@ func (q *Queue) takeOver(next uint64) {
 		q.head = max(next, q.blocks[0].first)
 	}
 	q.findStored()
+	q.findOldest()
 	q.discardIdle()
+}
+
+// findOldest finds the time of the first record of the spool.
+func (q *Queue) findOldest() {
+	if len(q.blocks) == 0 || q.blocks[0].lost {
+		return
+	}
+	blk := q.blocks[0]
+	b, err := q.spiller.disk.Read(blk.frame, nil, nil)
+	if err == nil && len(b.Recs) > 0 {
+		loaded := block{recs: b.Recs, first: blk.frame.First}
+		blk.millis = loaded.oldest(q.head)
+	}
 }
 
 // takeFrame takes the records of a frame from number from on, and up to to, over

@@ -77,6 +77,7 @@ func (q *Queue) trimBlock(blk *block, end uint64, cause Cause) {
 		}
 		if had {
 			q.count.Delivered += n
+			q.count.Delays.note(recs, q.count.time().UnixMilli())
 		}
 		q.forget(blk, n, size)
 		if blk.stored {

@@ -46,6 +46,13 @@ type Consumer struct {
 	// (queue.Queue.Floor).
 	Floor  *Position         `json:"floor,omitempty"`
 	Totals map[string]uint64 `json:"totals,omitempty"`
+	Losses []LossPeriod      `json:"losses,omitempty"` // of the last day, oldest first
+}
+
+// LossPeriod is what was lost within five minutes.
+type LossPeriod struct {
+	From    int64             `json:"from"`    // when they began, in seconds since 1970
+	Records map[string]uint64 `json:"records"` // by cause
 }
 
 // Position is a place among the records of a consumer: all that the next run needs to

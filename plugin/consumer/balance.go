@@ -16,7 +16,8 @@ func (c *Consumer) Saved(doubt func() time.Time) state.Consumer {
 	q := c.Queues()[0]
 	pos := q.Position() // first: balance and doubt may be ahead of it, never the other way round
 	n, base := c.balance()
-	return state.Consumer{Position: pos, Floor: q.Floor(doubt()), Totals: totals(base, &n, false)}
+	c.lately.note(time.Now(), &n, base)
+	return state.Consumer{Position: pos, Floor: q.Floor(doubt()), Totals: totals(base, &n, false), Losses: c.lately.saved()}
 }
 
 // balance returns the counts of c, of both queues where there are two, and what its
@@ -36,7 +37,12 @@ func (c *Consumer) balance() (n queue.Counts, base map[string]uint64) {
 		for cause := range n.Lost {
 			n.Lost[cause].Records += more.Lost[cause].Records
 		}
+		n.Delays.Add(&more.Delays)
+		if n.Oldest.IsZero() { // the later queue has what is older
+			n.Oldest = more.Oldest
+		}
 	}
+	n.Delays.Add(&c.delays)
 	return n, c.base
 }
 
@@ -45,8 +51,8 @@ func (c *Consumer) balance() (n queue.Counts, base map[string]uint64) {
 func (c *Consumer) nowCounts(n *queue.Counts) queue.Counts {
 	rest := *n
 	if c.moving {
-		rest.Received -= n.Delivered - c.handed
-		rest.Delivered = c.handed
+		rest.Received -= n.Delivered - c.handed.Delivered
+		rest.Delivered, rest.Delays = c.handed.Delivered, c.handed.Delays
 	}
 	return rest
 }
@@ -81,12 +87,13 @@ func addTotals(a, b map[string]uint64) map[string]uint64 {
 }
 
 // AddQueue gives the sink, from its next start on, the queue of a state_dir that came late, and
-// adds the balance that is saved there. Records are still put into the first one.
-func (c *Consumer) AddQueue(later *queue.Queue, saved map[string]uint64) {
+// adds the balance and the losses that are saved there. Records are still put into the first one.
+func (c *Consumer) AddQueue(later *queue.Queue, saved state.Consumer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.later = later
-	c.base = addTotals(c.base, saved)
+	c.base = addTotals(c.base, saved.Totals)
+	c.lately.restore(time.Now(), saved)
 }
 
 // NewIntake returns an intake for q that selects as the present one does.
@@ -103,7 +110,7 @@ func (c *Consumer) MoveQueue(locked func(func())) {
 	list := c.Queues()
 	later, now := list[0], list[1]
 	c.mu.Lock()
-	c.moving, c.handed = true, now.Counts().Delivered
+	c.moving, c.handed = true, now.Counts()
 	c.mu.Unlock()
 
 	cursor := now.Cursor()
@@ -129,6 +136,7 @@ func (c *Consumer) MoveQueue(locked func(func())) {
 		n = now.Counts()
 		n = c.nowCounts(&n)
 		c.base, c.now, c.later, c.moving = totals(c.base, &n, false), later, nil, false
+		c.delays.Add(&n.Delays)
 	})
 	cursor.Close()
 	now.Shutdown()

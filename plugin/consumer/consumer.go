@@ -17,6 +17,7 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
+	"audisp-relay/state"
 )
 
 // Consumer is one [sinks.NAME]: its queue and whatever delivers from it. The
@@ -29,15 +30,17 @@ type Consumer struct {
 	panics *Panics // over its events
 	logged lossLog // main goroutine only
 	local  string  // node= of this host as its filter knows it; main goroutine only
+	lately lately
 
 	mu    sync.Mutex        // guards what follows, which reload changes
 	base  map[string]uint64 // its balance when its queue was made, from earlier ones
 	now   *queue.Queue      // that records are put in
 	later *queue.Queue      // of a state_dir that came late: that the sink reads already
-	// moving says that what now holds is put into later; handed is how many records of
-	// it were delivered before.
+	// moving says that what now holds is put into later; handed is what of it was
+	// delivered before.
 	moving bool
-	handed uint64
+	handed queue.Counts
+	delays queue.Delays // of a queue that was replaced
 	cfg    config.Sink
 	sink   sinks.Sink
 	// panicked is why there is no sink for the moment: another one will be made.
@@ -55,11 +58,11 @@ type Consumer struct {
 // Options are what a Consumer is made of.
 type Options struct {
 	Config config.Sink
-	Log    *zap.Logger       // with a rate limit of its own
-	Queue  *queue.Queue      // which continues from an earlier run, or from before a reload
-	Base   map[string]uint64 // the balance until then
-	Users  *users.Users      // knows the names that auditd has not given; may be nil
-	Local  string            // node= of this host's own records
+	Log    *zap.Logger    // with a rate limit of its own
+	Queue  *queue.Queue   // which continues from an earlier run, or from before a reload
+	Before state.Consumer // what an earlier run has left: the balance until then, and losses
+	Users  *users.Users   // knows the names that auditd has not given; may be nil
+	Local  string         // node= of this host's own records
 	// MaxOpen bounds the open events, in bytes; 0 is the Assembler's own default.
 	MaxOpen int
 	// Late says that the run before may still have state_dir, so that the identity of the
@@ -69,7 +72,8 @@ type Options struct {
 
 // New makes a consumer without starting it.
 func New(o Options) *Consumer {
-	c := &Consumer{Name: o.Config.Name, Log: o.Log, users: o.Users, local: o.Local, base: o.Base, now: o.Queue, cfg: o.Config}
+	c := &Consumer{Name: o.Config.Name, Log: o.Log, users: o.Users, local: o.Local, base: o.Before.Totals, now: o.Queue, cfg: o.Config}
+	c.lately.init(time.Now(), o.Before)
 	c.panics = NewPanics(o.Log.With(zap.String("sink", c.Name)))
 	c.Intake = NewIntake(o.Queue, c.selection(o.Config, o.Local))
 	c.Intake.maxOpen, c.Intake.panics, c.Intake.late = o.MaxOpen, c.panics, o.Late

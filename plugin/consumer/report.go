@@ -46,7 +46,41 @@ type Report struct {
 	Markers   uint64                `json:"loss_markers,omitempty"`
 	Events    *EventReport          `json:"events,omitempty"` // of a consumer that gets whole events
 	Ledger    map[string]uint64     `json:"ledger"`           // the balance of all runs with this state_dir
-	Sink      sinks.Status          `json:"sink"`
+
+	// RateIn and RateOut are records in a second, over the last ten: received, and delivered.
+	RateIn  float64 `json:"rate_in"`
+	RateOut float64 `json:"rate_out"`
+	// Oldest is the own time of the oldest record queued; zero if nothing is, or if its time is
+	// not known yet, because it is in the spool.
+	Oldest   time.Time       `json:"oldest_undelivered"`
+	Delivery *DeliveryReport `json:"delivery"` // never nil
+	// Lost1h and Lost24h are records lost within the last hour and day, by cause, to within five
+	// minutes, also of earlier runs with this state_dir. Those lost upstream or in the kernel are
+	// among them.
+	Lost1h  map[string]uint64 `json:"lost_1h"`
+	Lost24h map[string]uint64 `json:"lost_24h"`
+	// StalledLately is for how long the reader waited for this consumer within the last ten seconds.
+	StalledLately time.Duration `json:"stalled_lately_ns,omitempty"`
+
+	Sink sinks.Status `json:"sink"`
+}
+
+// DeliveryReport is how long records took from their own time to the sink's acknowledgement
+// (queue.Delays), in seconds.
+type DeliveryReport struct {
+	Count   uint64   `json:"count"` // of records, since the relay was started
+	Sum     float64  `json:"sum"`
+	Buckets []Bucket `json:"buckets"` // since the relay was started
+	// P50 and P99 are of what was delivered within the last five minutes, 0 if that is nothing. They
+	// are estimates, linear within a bucket.
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+}
+
+// Bucket is how many records took LE seconds or less.
+type Bucket struct {
+	LE    float64 `json:"le"`
+	Count uint64  `json:"count"`
 }
 
 // UnmarshalJSON implements json.Unmarshaler: the type of the sink says which details it has.
@@ -96,6 +130,7 @@ func (c *Consumer) Report() Report {
 		Ledger: totals(base, &n, true),
 	}
 
+	c.lately.report(&r, &n, base)
 	r.Sink.Details = sinks.NewDetails(cfg.Type)
 	if sink != nil {
 		r.Sink = sink.Status()

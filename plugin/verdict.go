@@ -1,0 +1,116 @@
+package plugin
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"audisp-relay/plugin/consumer"
+	"audisp-relay/queue"
+)
+
+// What State of a Report can be, from good to bad.
+const (
+	StateOK       = "ok"
+	StateDegraded = "degraded" // something does not work as configured; records wait or were delivered
+	StateLosing   = "losing"   // records are being lost
+)
+
+// Times that decide on the state.
+const (
+	losingFor   = 5 * time.Minute // after a loss the state is losing
+	stalledLate = time.Second     // of the last ten that the reader waited: degraded
+)
+
+// judge sets State and Why.
+func (r *Report) judge() {
+	r.State, r.Why = StateOK, []string{}
+	if lost := r.losing(); len(lost) > 0 {
+		r.State, r.Why = StateLosing, lost
+	}
+	weak := r.weak()
+	if r.State == StateOK && len(weak) > 0 {
+		r.State = StateDegraded
+	}
+	r.Why = append(r.Why, weak...)
+}
+
+// losing says what was lost a short time ago. What never came here is the same for every consumer.
+func (r *Report) losing() (why []string) {
+	said := make(map[string]bool)
+	for i := range r.Consumers {
+		c := &r.Consumers[i]
+		own := make(map[string]uint64)
+		var last time.Time
+		for _, cause := range slices.Sorted(maps.Keys(c.Lost)) {
+			at := c.Lost[cause].At
+			if r.Now.Sub(at) > losingFor {
+				continue
+			}
+			if cause == queue.Upstream.String() || cause == queue.Kernel.String() {
+				if !said[cause] {
+					said[cause] = true
+					why = append(why, lossText("input", map[string]uint64{cause: c.Lost1h[cause]}, at))
+				}
+				continue
+			}
+			own[cause] = c.Lost1h[cause]
+			if at.After(last) {
+				last = at
+			}
+		}
+		if len(own) > 0 {
+			why = append(why, lossText("sinks."+c.Name, own, last))
+		}
+	}
+	return why
+}
+
+// lossText is the sentence on the losses of a place within the last hour.
+func lossText(place string, byCause map[string]uint64, last time.Time) string {
+	var causes []string
+	sum := uint64(0)
+	for _, cause := range slices.Sorted(maps.Keys(byCause)) {
+		sum += byCause[cause]
+		causes = append(causes, fmt.Sprintf("%s %d", cause, byCause[cause]))
+	}
+	return fmt.Sprintf("%s: %d records lost in the last hour (%s), the last at %s",
+		place, sum, strings.Join(causes, ", "), last.Local().Format(time.DateTime))
+}
+
+// weak says what does not work as it should.
+func (r *Report) weak() (why []string) {
+	if r.ConfigError != "" {
+		why = append(why, "config: "+firstLine(r.ConfigError))
+	}
+	if r.LogFault != "" {
+		why = append(why, "log: "+firstLine(r.LogFault))
+	}
+	for i := range r.Consumers {
+		why = append(why, weakConsumer(&r.Consumers[i])...)
+	}
+	return why
+}
+
+func weakConsumer(c *consumer.Report) (why []string) {
+	if c.Suspended {
+		why = append(why, fmt.Sprintf("sinks.%s: suspended after an overflow, SIGUSR2 resumes it", c.Name))
+	}
+	if c.Sink.Degraded {
+		why = append(why, fmt.Sprintf("sinks.%s: degraded since %s: %s",
+			c.Name, c.Sink.Since.Local().Format(time.DateTime), firstLine(c.Sink.Error)))
+	}
+	if c.StalledLately > stalledLate {
+		why = append(why, fmt.Sprintf("sinks.%s: reading has waited for it for %s of the last ten seconds (qos = lossless)",
+			c.Name, c.StalledLately.Round(time.Millisecond)))
+	}
+	return why
+}
+
+// firstLine returns a text up to its first newline.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
