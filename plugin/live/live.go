@@ -3,8 +3,8 @@
 //
 // It needs a terminal that can move its cursor. It takes the whole screen, and gives the
 // terminal back as it was, also after a signal or a panic. All goroutines are bubbletea's, which
-// waits for them, but for a question that is not answered when the view ends; the model belongs
-// to its event loop.
+// waits for them, but for a question that is not answered when the view ends and for the second
+// between two questions; the model belongs to its event loop.
 package live
 
 import (
