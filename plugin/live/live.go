@@ -9,7 +9,6 @@ package live
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -26,21 +25,20 @@ import (
 type Ask func() (*plugin.Report, error)
 
 // Run shows what ask returns on the terminal out, and reads keys from the terminal in, until q,
-// ctrl-c or a signal ends it. With colour false it uses none, only bold and the like.
+// ctrl-c, a signal or the end of ctx ends it. With colour false it uses none, only bold and the
+// like.
 func Run(ctx context.Context, ask Ask, in, out *os.File, colour bool) error {
-	// bubbletea takes SIGINT and SIGTERM. A hang-up would end the process with the terminal as
-	// it is, which matters when it was sent by a process.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGQUIT)
-	defer stop()
 	profile := colorprofile.ANSI // not detected: that runs tmux
 	if !colour {
 		profile = colorprofile.ASCII
 	}
+	p := tea.NewProgram(newModel(ask, time.Now), tea.WithInput(in), tea.WithOutput(out),
+		tea.WithColorProfile(profile), tea.WithFPS(20), tea.WithoutSignalHandler())
 
-	_, err := tea.NewProgram(newModel(ask, time.Now), tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out),
-		tea.WithColorProfile(profile), tea.WithFPS(20)).Run()
-	if errors.Is(err, tea.ErrInterrupted) || (ctx.Err() != nil && errors.Is(err, ctx.Err())) {
-		return nil // a signal is how it is ended
-	}
+	// bubbletea's own handler takes fewer signals, and then does not wait for its goroutines.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer stop()
+	defer context.AfterFunc(ctx, p.Quit)()
+	_, err := p.Run()
 	return err
 }
