@@ -19,6 +19,7 @@ var floors = [][]string{
 	{"format/all", "plugin/nodes", "sinks/all"},
 	{"plugin/consumer"},
 	{"plugin", "plugin/replay"},
+	{"metrics"},
 	{"cmd/audisp-relay"},
 }
 
