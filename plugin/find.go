@@ -90,4 +90,4 @@ func (c *Client) Report() (*Report, error) {
 }
 
 // errNoControl is what a plugin has that could not make its socket.
-var errNoControl = errors.New("its log says why (`no control socket`)")
+var errNoControl = errors.New("its log says why (`no control socket`), unless it runs in a container")
