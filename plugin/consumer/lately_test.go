@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/config"
 	"audisp-relay/queue"
 	"audisp-relay/state"
 )
@@ -59,4 +63,49 @@ func TestQuantiles(t *testing.T) {
 	if got, want := quantile(&d, 0.99), (24 * time.Hour).Seconds(); got != want {
 		t.Errorf("over a day: %v, want %v", got, want)
 	}
+}
+
+// TestLatelyOverALateQueue: where state_dir comes late, what an earlier run had lost is not lost
+// again, and there stay as many delays as records are delivered, before and after the queues are
+// made one.
+func TestLatelyOverALateQueue(t *testing.T) {
+	newQueue := func() *queue.Queue {
+		return queue.New(queue.Options{Config: queue.Config{Depth: 100, Bytes: 1 << 20, Hold: true}})
+	}
+	now, later := newQueue(), newQueue()
+	c := New(Options{Config: config.Sink{Name: "s", Type: "file", Format: "string"}, Log: zap.NewNop(), Queue: now})
+	b := &record.Batch{Buf: make([]byte, 40)}
+	for i := range 4 {
+		b.Recs = append(b.Recs, record.Record{Off: uint32(10 * i), Len: 10, Serial: uint32(i), Millis: time.Now().UnixMilli()})
+	}
+	now.Put(b)
+	cursor := now.Cursor()
+	if got, err := cursor.Take(); err != nil || len(got.Recs) != 4 {
+		t.Fatalf("%d records, %v", len(got.Recs), err)
+	}
+	cursor.Advance(3)
+	cursor.Close()
+
+	saved := state.Consumer{Totals: map[string]uint64{"received": 1000, "delivered": 993, "lost spool": 7}}
+	c.Sample(time.Now())
+	c.AddQueue(later, saved)
+	check := func(when string, delays uint64) {
+		t.Helper()
+		r := c.Report()
+		if len(r.Lost24h) > 0 || r.RateIn > 10 {
+			t.Errorf("%s: lost %v, %v records a second", when, r.Lost24h, r.RateIn)
+		}
+		if r.Delivery.Count != delays || r.Ledger["delivered"] != 993+delays {
+			t.Errorf("%s: %d delays, ledger %v, want %d", when, r.Delivery.Count, r.Ledger, delays)
+		}
+	}
+	check("with two queues", 3)
+	c.MoveQueue(func(work func()) { work() })
+	check("with the later one", 3)
+	cursor = later.Cursor()
+	cursor.Take()
+	cursor.Advance(1)
+	cursor.Close()
+	check("at the end", 4)
+	later.Shutdown()
 }

@@ -1,0 +1,45 @@
+package test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"audisp-relay/test/lab"
+)
+
+// TestLiveMetrics: with the real auditd the metrics have what the kernel says, the buffer that was
+// widened, an event for each that was made, and a delivery time for each record delivered.
+func TestLiveMetrics(t *testing.T) {
+	l := startLive(t, fileOnly, lab.Options{}, "string")
+	l.Drain(l.path("out"))
+	before := l.relay().metrics()
+	made := l.StartLoad(lab.Load{Rate: 500, Duration: span(time.Second, 10*time.Second)}).Wait()
+	l.Drain(l.path("out"))
+
+	r := l.relay()
+	now := r.metrics()
+	grown := func(series string) float64 { return now[series] - before[series] }
+	const events = `audisp_relay_events_received_total{type_class="other"}`
+	if grown(events) < float64(made.Made) {
+		t.Errorf("%v events are counted, %d were made", grown(events), made.Made)
+	}
+	if grown(`audisp_relay_delivery_seconds_sum{sink="file"}`) <= 0 {
+		t.Error("delivery took no time")
+	}
+	r.bracketMetrics()
+	if limit := now["audisp_relay_input_buffer_limit_bytes"]; limit < 1<<20 {
+		t.Errorf("the socket from auditd holds %v bytes: it was not widened", limit)
+	}
+	eventually(t, "what the kernel says", func() error {
+		status, err := lab.ReadStatus()
+		if err != nil {
+			return err
+		}
+		got, there := l.relay().metrics()["audisp_relay_kernel_lost"]
+		if !there || got != float64(status.Lost) {
+			return fmt.Errorf("kernel_lost is %v (there: %v), the kernel says %d", got, there, status.Lost)
+		}
+		return nil
+	})
+}
