@@ -234,15 +234,7 @@ func TestStatusSchemaAcceptsReports(t *testing.T) {
 	}
 }
 
-// runningReports runs a plugin with a sink of each type, and returns its report at the start and when
-// it has delivered to a client and to a file.
-func runningReports(t *testing.T) (reports [][]byte) {
-	dir, err := os.MkdirTemp("", "st") // short enough for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	text := strings.ReplaceAll(`run_dir = "DIR/run"
+const allSinks = `run_dir = "DIR/run"
 state_dir = "DIR/state"
 priority_boost = 0
 oom_score_adj = 0
@@ -262,7 +254,17 @@ address = "127.0.0.1:9"
 [sinks.program]
 type = "program"
 path = "/bin/cat"
-`, "DIR", dir)
+`
+
+// runningReports runs a plugin with a sink of each type, and returns its report at the start and when
+// it has delivered to a client and to a file.
+func runningReports(t *testing.T) (reports [][]byte) {
+	dir, err := os.MkdirTemp("", "st") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	text := strings.ReplaceAll(allSinks, "DIR", dir)
 	if err := os.WriteFile(filepath.Join(dir, "relay.toml"), []byte(text), 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -279,20 +281,7 @@ path = "/bin/cat"
 
 	ask := func(what string, is func(r *plugin.Report) bool) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-			r, err := plugin.Query(filepath.Join(dir, "run"))
-			if err == nil && is(r) {
-				text, err := json.Marshal(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				reports = append(reports, text)
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("no report %s: %+v, %v", what, r, err)
-			}
-		}
+		reports = append(reports, awaitReport(t, filepath.Join(dir, "run"), what, is))
 	}
 	ask("at the start", func(r *plugin.Report) bool { return len(r.Consumers) == 4 })
 	if err := os.Mkdir(filepath.Join(dir, "out"), 0o755); err != nil {
@@ -313,6 +302,24 @@ path = "/bin/cat"
 		})
 	})
 	return reports
+}
+
+// awaitReport waits for a report that is as wanted, and returns it as JSON.
+func awaitReport(t *testing.T, runDir, what string, is func(r *plugin.Report) bool) []byte {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		r, err := plugin.Query(runDir)
+		if err == nil && is(r) {
+			text, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no report %s: %+v, %v", what, r, err)
+		}
+	}
 }
 
 func hasClient(c consumer.Report) bool {
