@@ -6,11 +6,15 @@ FUZZTIME    ?= 60s
 PREFIX      ?= /usr
 SBINDIR     ?= $(PREFIX)/sbin
 MANDIR      ?= $(PREFIX)/share/man
+BASHDIR     ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR      ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
+FISHDIR     ?= $(PREFIX)/share/fish/vendor_completions.d
+BIN         ?= bin/audisp-relay
 DESTDIR     ?=
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What the tests need besides Go. gcc is for the race detector.
-TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so syslog-ng laurel auparse logrotate mandoc promtool
+TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so syslog-ng laurel auparse logrotate mandoc tmux bash bash-completion zsh fish promtool
 
 # Empty where there is no C compiler and none could be installed.
 RACE = $(shell command -v gcc >/dev/null && echo -race)
@@ -79,10 +83,13 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 	done
 
 install: build ## into SBINDIR (/usr/sbin) and under the running auditd; with DESTDIR only files
-	install -D -m 0755 bin/audisp-relay $(DESTDIR)$(SBINDIR)/audisp-relay
+	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/audisp-relay
 	install -D -m 0644 packaging/man/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay.8
 	install -D -m 0644 packaging/man/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8
 	install -D -m 0644 packaging/man/audisp-relay.toml.5 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5
+	$(BIN) completion bash | install -D -m 0644 /dev/stdin $(DESTDIR)$(BASHDIR)/audisp-relay
+	$(BIN) completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(ZSHDIR)/_audisp-relay
+	$(BIN) completion fish | install -D -m 0644 /dev/stdin $(DESTDIR)$(FISHDIR)/audisp-relay.fish
 ifeq ($(DESTDIR),)
 	$(SBINDIR)/audisp-relay install
 else
@@ -97,7 +104,8 @@ ifeq ($(DESTDIR),)
 else
 	rm -f $(DESTDIR)/etc/audit/plugins.d/audisp-relay.conf
 endif
-	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5
+	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5 \
+		$(DESTDIR)$(BASHDIR)/audisp-relay $(DESTDIR)$(ZSHDIR)/_audisp-relay $(DESTDIR)$(FISHDIR)/audisp-relay.fish
 
 clean: ## what the build made
 	rm -rf bin

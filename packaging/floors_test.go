@@ -19,14 +19,14 @@ var floors = [][]string{
 	{"format/all", "plugin/nodes", "plugin/top", "sinks/all"},
 	{"plugin/consumer"},
 	{"plugin", "plugin/replay"},
-	{"metrics"},
-	{"doctor"},
+	{"metrics", "plugin/overview"},
+	{"doctor", "plugin/live"},
 	{"doctor/bundle", "doctor/canary", "doctor/probe", "doctor/stig"},
 	{"cmd/audisp-relay"},
 }
 
 // tools are packages that the program does not consist of: nothing imports them but each other and tests.
-var tools = []string{"audit/audittest", "bench", "test", "test/forge", "test/lab", "test/load", "test/shim", "testdata/captures"}
+var tools = []string{"audit/audittest", "bench", "test", "test/forge", "test/lab", "test/load", "test/picture", "test/shim", "testdata/captures"}
 
 // TestImportsPointDownwards: no package imports one of its own floor or of one above, and each has
 // its place.

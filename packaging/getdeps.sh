@@ -15,6 +15,7 @@ missing() {
     *.so) ! compgen -G "/usr/lib*/rsyslog/$1" >/dev/null && ! compgen -G "/usr/lib/*/rsyslog/$1" >/dev/null ;;
     # for the auditd of other suites of Debian, from the mirror that apt uses
     debootstrap) command -v apt-get >/dev/null && ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+    bash-completion) [ ! -e /usr/share/bash-completion/bash_completion ] ;;
     auparse) ! /usr/bin/python3 -c 'import auparse' 2>/dev/null ;;
     *) ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
     esac

@@ -1,11 +1,13 @@
 package plugin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 
+	"audisp-relay/config"
 	"audisp-relay/host"
 )
 
@@ -23,7 +25,7 @@ func Find() (dir string, err error) {
 // chooseRunDir is Find for relays that are known.
 func chooseRunDir(relays []host.Running) (dir string, err error) {
 	if len(relays) == 0 {
-		return "", fmt.Errorf("%w with any run_dir: no process of this machine is a relay", ErrNotRunning)
+		return "", noRelay{}
 	}
 
 	var dirs, all []string
@@ -51,5 +53,41 @@ func chooseRunDir(relays []host.Running) (dir string, err error) {
 	return "", fmt.Errorf("a relay runs (pid %d) without a control socket: %w", relays[0].PID, errNoControl)
 }
 
+// noRelay is ErrNotRunning where no run_dir was asked for.
+type noRelay struct{}
+
+func (noRelay) Error() string {
+	return "no audisp-relay runs here: `audisp-relay install` makes auditd start it"
+}
+
+func (noRelay) Is(target error) bool { return target == ErrNotRunning }
+
+// Client asks a plugin again and again, and finds it again when it was started with another
+// run_dir. It is for one goroutine at a time.
+type Client struct {
+	// RunDir is that of the plugin. Where it is empty the one of the default configuration is
+	// tried, and then whichever relay runs.
+	RunDir string
+
+	found string // that of the relay which was found
+}
+
+// Report is Query of the plugin.
+func (c *Client) Report() (*Report, error) {
+	if c.RunDir != "" {
+		return Query(c.RunDir)
+	}
+	r, err := Query(cmp.Or(c.found, config.DefaultRunDir))
+	if !errors.Is(err, ErrNotRunning) {
+		return r, err
+	}
+	dir, err := Find()
+	if err != nil {
+		return nil, err
+	}
+	c.found = dir
+	return Query(dir)
+}
+
 // errNoControl is what a plugin has that could not make its socket.
-var errNoControl = errors.New("its log says why (`no control socket`)")
+var errNoControl = errors.New("its log says why (`no control socket`), unless it runs in a container")

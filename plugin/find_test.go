@@ -20,7 +20,7 @@ func TestChooseRunDir(t *testing.T) {
 		says   string // each word
 	}{
 		{"one", []host.Running{one}, "/run/a", ""},
-		{"none", nil, "", "does not run no process"},
+		{"none", nil, "", "no audisp-relay install"},
 		{"two", []host.Running{one, two}, "", "2 relays 7 /run/a 9 /run/b --run-dir"},
 		{"one of two without a socket", []host.Running{one, {PID: 9}}, "", "2 relays 7 /run/a 9 without --run-dir"},
 		{"no socket", []host.Running{{PID: 7}}, "", "7 without a control socket log"},

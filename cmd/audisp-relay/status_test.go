@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +35,7 @@ func output(t *testing.T, args ...string) (int, []byte) {
 // The exit code says whether the plugin runs and whether all is well.
 func TestStatusExitCode(t *testing.T) {
 	dir := t.TempDir()
-	if code, text := output(t, "status", "--run-dir", dir+"/run"); code != exitNotRunning {
+	if code, text := output(t, "status", "--run-dir", dir+"/run"); code != exitNotRunning || !strings.HasPrefix(string(text), "down: ") {
 		t.Errorf("without a plugin: exit code %d, %s", code, text)
 	}
 	config := "run_dir = '" + dir + "/run'\nstate_dir = '" + dir + "/state'\npriority_boost = 0\noom_score_adj = 0\nlog.output = '" + dir + "/log'\n" +
@@ -65,6 +67,17 @@ func TestStatusExitCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(0)
+	for flag, want := range map[string]string{"--all": "f delivered = 1", "--watch=false": "ok: 1 sink, nothing lost within a day"} {
+		if _, text := output(t, "status", flag, "--run-dir", dir+"/run"); !strings.Contains(string(text), want) {
+			t.Errorf("%s does not say %q:\n%s", flag, want, text)
+		}
+	}
+	if code, text := output(t, "status", "--all", "--json", "--run-dir", dir+"/run"); code != 2 {
+		t.Errorf("--all --json: exit code %d, %s", code, text)
+	}
+	if dir, err := plugin.Find(); err != nil && !errors.Is(err, plugin.ErrNotRunning) && !strings.Contains(err.Error(), "relays run") {
+		t.Errorf("the search for relays: %q, %v", dir, err)
+	}
 	w.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/sinks/unix"
+)
+
+// shells are those that completion writes a script for.
+var shells = []string{"bash", "zsh", "fish"}
+
+// newCompletionCmd is `audisp-relay completion`. The scripts ask the program itself what may
+// follow, by cobra's hidden command __complete, so they do not change with its options.
+func newCompletionCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion " + strings.Join(shells, "|"),
+		Short: "Print a script that completes command lines in a shell",
+		Long: `completion prints a script with which bash, zsh or fish completes commands, options,
+files and the sinks of the configuration. ` + "`make install`" + ` and packages install it; to
+try it in a shell that runs:
+
+  bash: source <(audisp-relay completion bash)   (needs the package bash-completion)
+  zsh:  source <(audisp-relay completion zsh)    (after compinit)
+  fish: audisp-relay completion fish | source`,
+		ValidArgs: shells,
+		Args:      wrongUsage(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root, out := cmd.Root(), cmd.OutOrStdout()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(out, true)
+			case "zsh":
+				return root.GenZshCompletion(out)
+			}
+			return root.GenFishCompletion(out, true)
+		},
+	}
+}
+
+// completer offers what may stand where the user types; done is what stands there already.
+type completer = cobra.CompletionFunc
+
+// Options are completed by their names, which mean the same with each command. Those that are not
+// named here, and do not end with -dir, are followed by a file, as the shell has it.
+var completedOptions = map[string]completer{
+	"sink":    completeSink,
+	"config":  completeConfig,
+	"filter":  cobra.NoFileCompletions,
+	"count":   cobra.NoFileCompletions,
+	"seconds": cobra.NoFileCompletions,
+}
+
+// completedFormats are the values of --format, which differ.
+var completedFormats = map[string][]string{
+	"install": {"string", "binary"},
+	"replay":  format.Names(),
+}
+
+// completedArguments are what commands are followed by; others take none.
+var completedArguments = map[string]completer{
+	"check":      completeConfig,
+	"completion": nil, // ValidArgs
+	"replay":     completeFile,
+	"spool":      completeSpool,
+	"tail":       completeSocket,
+	"verify":     completeFile,
+}
+
+// addCompletions gives each command and option of root what completes it, unless it has that.
+func addCompletions(root *cobra.Command) {
+	for _, cmd := range append(root.Commands(), root) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { addCompletion(cmd, f) })
+		arguments, takes := completedArguments[cmd.Name()]
+		switch {
+		case cmd == root, cmd.ValidArgsFunction != nil, takes && arguments == nil:
+		case takes:
+			cmd.ValidArgsFunction = arguments
+		default:
+			cmd.ValidArgsFunction = cobra.NoFileCompletions
+		}
+	}
+}
+
+// addCompletion does so for one option.
+func addCompletion(cmd *cobra.Command, f *pflag.Flag) {
+	if _, has := cmd.GetFlagCompletionFunc(f.Name); has || f.Value.Type() == "bool" {
+		return
+	}
+	complete := completedOptions[f.Name]
+	if f.Name == "format" {
+		complete = cobra.FixedCompletions(completedFormats[cmd.Name()], cobra.ShellCompDirectiveNoFileComp)
+	}
+	if strings.HasSuffix(f.Name, "-dir") {
+		complete = completeDir
+	}
+	if complete == nil {
+		return
+	}
+	if err := cmd.RegisterFlagCompletionFunc(f.Name, complete); err != nil {
+		panic(err) // only for an option that there is not, or twice
+	}
+}
+
+// configured reads the configuration that the command line names, what is right in it. Nothing
+// is printed: a completion has no place for an error.
+func configured(cmd *cobra.Command) []config.Sink {
+	path := config.DefaultFile
+	if f := cmd.Flag("config"); f != nil && f.Value.String() != "" {
+		path = f.Value.String()
+	}
+	c, _, err := config.Load(config.FileOf(path))
+	if err != nil || c == nil {
+		return nil
+	}
+	return c.Sinks
+}
+
+func completeSink(cmd *cobra.Command, _ []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	for _, s := range configured(cmd) {
+		names = append(names, cobra.CompletionWithDesc(s.Name, "type "+s.Type))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeSpool offers the sinks that are not named yet, or directories once there is a slash.
+func completeSpool(cmd *cobra.Command, named []string, done string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if strings.Contains(done, "/") {
+		return completeDir(cmd, named, done)
+	}
+	all, directive := completeSink(cmd, nil, done)
+	return slices.DeleteFunc(all, func(c cobra.Completion) bool {
+		name, _, _ := strings.Cut(c, "\t")
+		return slices.Contains(named, name)
+	}), directive
+}
+
+// completeSocket offers the sockets on which sinks listen, and files where none of them fits.
+func completeSocket(cmd *cobra.Command, named []string, _ string) (paths []cobra.Completion, _ cobra.ShellCompDirective) {
+	if len(named) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	for _, s := range configured(cmd) {
+		if c, isUnix := s.Settings.(*unix.Config); isUnix && !c.Connect && config.Printable(c.Path) {
+			paths = append(paths, cobra.CompletionWithDesc(c.Path, fmt.Sprintf("sink %s, format %s", s.Name, s.Format)))
+		}
+	}
+	return paths, cobra.ShellCompDirectiveDefault
+}
+
+func completeCommand(cmd *cobra.Command, named []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	for _, c := range cmd.Root().Commands() {
+		if c.IsAvailableCommand() && len(named) == 0 {
+			names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeConfig offers configurations, and directories, which may hold one.
+func completeConfig(_ *cobra.Command, named []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(named) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return []cobra.Completion{"toml"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+func completeFile(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+func completeDir(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// offered asks the program as the scripts of the shells do: what it offers, without descriptions,
+// and the directive for the shell.
+func offered(t *testing.T, args ...string) (words []string, directive string) {
+	t.Helper()
+	code, text := output(t, append([]string{"__complete"}, args...)...)
+	if code != 0 {
+		t.Fatalf("%q: exit code %d, %s", args, code, text)
+	}
+	for line := range strings.Lines(string(text)) {
+		word, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if rest, last := strings.CutPrefix(word, ":"); last {
+			return words, rest
+		}
+		words = append(words, word)
+	}
+	t.Fatalf("%q: no directive in %s", args, text)
+	return nil, ""
+}
+
+// Directives for the shell (cobra.ShellCompDirective).
+const (
+	filesToo   = "0"
+	noFiles    = "4"
+	ofTheseExt = "8"
+	onlyDirs   = "16"
+)
+
+// TestOffers: each option and argument is completed by what fits it.
+func TestOffers(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "relay.toml")
+	write(t, file, "[sinks.a]\ntype = 'unix'\npath = '"+dir+"/a.sock'\n[sinks.b]\ntype = 'file'\npath = '/var/log/b'\n[sinks.c]\ntype = 'unix'\npath = '"+dir+"/c.sock'\nlisten = false\n", 0o640)
+	broken := filepath.Join(dir, "broken.toml")
+	write(t, broken, "no = toml = at all\n", 0o640)
+	for _, test := range []struct {
+		args      []string
+		words     []string
+		directive string
+	}{
+		{[]string{"replay", "-c", file, "--sink", ""}, []string{"a", "b", "c"}, noFiles},
+		{[]string{"replay", "-c", dir + "/nosuch", "--sink", ""}, nil, noFiles},
+		{[]string{"replay", "-c", broken, "--sink", ""}, nil, noFiles},
+		{[]string{"replay", "--config", ""}, []string{"toml"}, ofTheseExt},
+		{[]string{"replay", "--format", ""}, []string{"string", "binary", "json", "ecs", "laurel"}, noFiles},
+		{[]string{"replay", "--filter", ""}, nil, noFiles},
+		{[]string{"replay", "--log", ""}, nil, filesToo},
+		{[]string{"replay", ""}, nil, filesToo},
+		{[]string{"install", "--format", ""}, []string{"string", "binary"}, noFiles},
+		{[]string{"install", "--conf-dir", ""}, nil, onlyDirs},
+		{[]string{"install", ""}, nil, noFiles},
+		{[]string{"status", "--run-dir", ""}, nil, onlyDirs},
+		{[]string{"spool", "--state-dir", ""}, nil, onlyDirs},
+		{[]string{"spool", "./x"}, nil, onlyDirs},
+		{[]string{"check", ""}, []string{"toml"}, ofTheseExt},
+		{[]string{"check", file, ""}, nil, noFiles},
+		{[]string{"verify", ""}, nil, filesToo},
+		{[]string{"completion", ""}, shells, noFiles},
+		{[]string{"-c", ""}, []string{"toml"}, ofTheseExt},
+	} {
+		words, directive := offered(t, test.args...)
+		if !slices.Equal(words, test.words) || directive != test.directive {
+			t.Errorf("%q: %q, directive %s, want %q, %s", test.args, words, directive, test.words, test.directive)
+		}
+	}
+}
+
+// TestOffersOfAConfiguration: tail is offered sockets on which sinks listen, spool sinks that are
+// not named yet.
+func TestOffersOfAConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "relay.toml")
+	write(t, file, "[sinks.a]\ntype = 'unix'\npath = '"+dir+"/a.sock'\n[sinks.b]\ntype = 'file'\npath = '/var/log/b'\n[sinks.c]\ntype = 'unix'\npath = '"+dir+"/c.sock'\nlisten = false\n[sinks.d]\ntype = 'unix'\npath = \""+dir+"/\\u001b[2J\"\n", 0o640)
+	cmd := newReplayCmd()
+	if err := cmd.Flags().Set("config", file); err != nil {
+		t.Fatal(err)
+	}
+	words := func(list []string) (bare []string) {
+		for _, word := range list {
+			word, _, _ = strings.Cut(word, "\t")
+			bare = append(bare, word)
+		}
+		return bare
+	}
+	if paths, _ := completeSocket(cmd, nil, ""); !slices.Equal(words(paths), []string{dir + "/a.sock"}) {
+		t.Errorf("sockets %q", paths)
+	}
+	if paths, _ := completeSocket(cmd, []string{"x"}, ""); len(paths) > 0 {
+		t.Errorf("after a socket: %q", paths)
+	}
+	if names, _ := completeSpool(cmd, []string{"b"}, ""); slices.Contains(words(names), "b") || !slices.Contains(words(names), "a") {
+		t.Errorf("sinks %q", names)
+	}
+}
