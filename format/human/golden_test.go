@@ -1,0 +1,75 @@
+package human_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"audisp-relay/audit/event"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
+	"audisp-relay/format/human"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// show returns a stream's events as a Printer shows them.
+func show(t testing.TB, p *human.Printer, data []byte) string {
+	t.Helper()
+	var out []byte
+	asm := event.NewAssembler(event.AssemblerOptions{Out: func(b *record.Batch) {
+		for i := 0; i < len(b.Recs); {
+			j := i + 1
+			for b.Recs[j-1].Flags&record.End == 0 {
+				j++
+			}
+			out = p.AppendEvent(out, b, i, j)
+			i = j
+		}
+	}})
+	var b record.Batch
+	in := stream.NewReader(bytes.NewReader(data))
+	for {
+		err := in.Next(&b)
+		asm.Add(&b, time.Unix(0, 0))
+		if err != nil {
+			break
+		}
+	}
+	asm.Flush()
+	return string(out)
+}
+
+// TestGolden: each sample as one line, and as it is laid out on a terminal of 80 columns.
+func TestGolden(t *testing.T) {
+	inputs, err := filepath.Glob("testdata/*.in")
+	if err != nil || len(inputs) == 0 {
+		t.Fatal("no samples:", err)
+	}
+	for _, input := range inputs {
+		t.Run(filepath.Base(input), func(t *testing.T) {
+			data, err := os.ReadFile(input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := func() time.Time { return time.Unix(1700000000, 0) }
+			got := show(t, human.New(human.Options{Zone: time.UTC}), data) +
+				strings.Repeat("-", 80) + "\n" +
+				show(t, human.New(human.Options{Zone: time.UTC, Width: 80, Now: now}), data)
+			golden := strings.TrimSuffix(input, ".in") + ".txt"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil || got != string(want) {
+				t.Errorf("%v; got\n%s", err, got)
+			}
+		})
+	}
+}
