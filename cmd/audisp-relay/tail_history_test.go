@@ -44,7 +44,7 @@ func checkSerials(t *testing.T, out string, from, to int) {
 	t.Helper()
 	next := from
 	for line := range strings.Lines(out) {
-		if strings.Contains(line, "  --- ") {
+		if strings.Contains(line, " --- ") {
 			continue
 		}
 		want := fmt.Sprintf("path=/file-%d  key=k  #%d\n", next, next)

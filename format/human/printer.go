@@ -100,7 +100,7 @@ func (p *Printer) AppendNotice(dst []byte, at time.Time, text string) []byte {
 	p.text = AppendText(append(p.text, "--- "...), []byte(text))
 	p.end(alarm)
 	dst = p.paint(dst, p.text[:p.parts[0].to], dim) // a notice is never cut
-	dst = p.paint(append(dst, "  "...), p.text[p.parts[1].from:], alarm)
+	dst = p.paint(append(dst, ' '), p.text[p.parts[1].from:], alarm)
 	return append(dst, '\n')
 }
 

@@ -190,7 +190,7 @@ func TestMarks(t *testing.T) {
 func TestNotice(t *testing.T) {
 	p := human.New(human.Options{Zone: time.UTC, Width: 80})
 	got := string(p.AppendNotice(nil, time.UnixMilli(1), "gone: \x1b[2J"))
-	if want := "1970-01-01 00:00:00.001  --- gone: \\x1b[2J\n"; got != want {
+	if want := "1970-01-01 00:00:00.001 --- gone: \\x1b[2J\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
