@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -71,7 +70,10 @@ func (v *eventView) asText(names users.Names, local string, onTerminal bool) {
 
 // asJSON shows events in the format json.
 func (v *eventView) asJSON(names users.Names, local string) {
-	v.encode = json.New(json.Options{Users: names, Local: local}).AppendEvent
+	enc := format.Encoder{Format: format.Events, Raw: json.Kind.Raw, NewEvents: func() format.EventEncoder {
+		return json.New(json.Options{Users: names, Local: local})
+	}}
+	v.encode = func(dst []byte, b *record.Batch, i, _ int) []byte { return enc.Append(dst, *b, i) }
 }
 
 // asRecords shows the records of events, painted where there is a painter.
@@ -136,18 +138,44 @@ func (v *eventView) show(b *record.Batch) {
 		if !v.wants(b, i, j) {
 			continue
 		}
-		v.buf = v.encode(v.buf[:0], b, i, j)
+		v.buf = v.encodeSafely(v.buf[:0], b, i, j)
 		v.write(v.buf)
 		v.count(j - i)
 	}
 }
 
+// encodeSafely is encode, but that an event which that panics over is shown as its records.
+func (v *eventView) encodeSafely(dst []byte, b *record.Batch, i, j int) (out []byte) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			for k := i; k < j; k++ {
+				dst = append(escape(dst, record.TrimEnd(b.Bytes(k))), '\n')
+			}
+			out = dst
+		}
+	}()
+	return v.encode(dst, b, i, j)
+}
+
 // wants reports whether all filters keep an event. One that a filter fails on is kept.
 func (v *eventView) wants(b *record.Batch, i, j int) bool {
-	return !slices.ContainsFunc(v.filters, func(m *filter.Matcher) bool {
-		kept, _ := m.Keep(b, i, j)
-		return !kept
-	})
+	for k := range v.filters {
+		if !keeps(&v.filters[k], b, i, j) {
+			return false
+		}
+	}
+	return true
+}
+
+// keeps asks a filter. One that panics is replaced by one that remembers nothing.
+func keeps(m **filter.Matcher, b *record.Batch, i, j int) (kept bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			*m, kept = (*m).Renew(), true
+		}
+	}()
+	kept, _ = (*m).Keep(b, i, j)
+	return kept
 }
 
 func (v *eventView) write(text []byte) {

@@ -77,7 +77,7 @@ func TestTailModes(t *testing.T) {
 		{[]string{"--count", "8"}, stream},
 		{[]string{"--raw", "--count", "8"}, stream},
 		{[]string{"--filter", `key == "k" and serial == 2`, "--count", "4"}, two},
-		{[]string{"--events", "--count", "1"}, "→root  ses=1  tty=pts0  pid=2  by cat  exe=/usr/bin/cat  path=/file-1  key=k  #1\n"},
+		{[]string{"--events", "--count", "1"}, "→root  ses=1  tty=pts0  pid=2  path=/file-1  by cat  exe=/usr/bin/cat  key=k  #1\n"},
 		{[]string{"--json", "--count", "1"}, `"serial":1,`},
 	} {
 		path, wait := serve(t, stream)
@@ -199,6 +199,27 @@ func TestTailShowsLosses(t *testing.T) {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("line %d: %q, want %q", i+1, lines[i], want)
 		}
+	}
+}
+
+// TestTailShowsWhatPanics: an event that cannot be shown is shown as its records, and the others as
+// ever.
+func TestTailShowsWhatPanics(t *testing.T) {
+	tail, out, _ := newTail(0)
+	tail.events = &eventView{out: tail.out, encode: func(dst []byte, b *record.Batch, i, j int) []byte {
+		if b.Recs[i].Serial == 1 {
+			panic("test")
+		}
+		return append(dst, "shown\n"...)
+	}}
+	tail.events.start()
+	if _, err := tail.copy(t.Context(), strings.NewReader(streamOf(1, 2)+"type=USER msg=audit(1.000:1): \x1b\n")); err == nil {
+		t.Fatal("no end")
+	}
+	_, want := sampleEvent(1)
+	want += "type=EOE msg=audit(1700000000.001:1):\nshown\ntype=USER msg=audit(1.000:1): \\x1b\n"
+	if out.String() != want {
+		t.Errorf("%q, want %q", out, want)
 	}
 }
 

@@ -47,7 +47,7 @@ func checkSerials(t *testing.T, out string, from, to int) {
 		if strings.Contains(line, " --- ") {
 			continue
 		}
-		want := fmt.Sprintf("path=/file-%d  key=k  #%d\n", next, next)
+		want := fmt.Sprintf("path=/file-%d  by cat  exe=/usr/bin/cat  key=k  #%d\n", next, next)
 		if !strings.HasSuffix(line, want) || strings.Contains(line, "incomplete") {
 			t.Errorf("%q, want %q", line, want)
 		}

@@ -44,7 +44,7 @@ func findTailed(word, file string, wantFilter bool) (tailed, error) {
 		return tailed{socket: word}, nil
 	}
 	if err != nil {
-		return tailed{}, fmt.Errorf("look up sink %s: %w", word, err)
+		return tailed{}, fmt.Errorf("look up sink %s: %w: correct that, run this as root, or name the socket by its path", word, err)
 	}
 	return tailed{}, unknownSink(cfg, word, file)
 }
