@@ -13,9 +13,10 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/format/human"
+	"audisp-relay/testdata/captures"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 // show returns a stream's events as a Printer shows them.
 func show(t testing.TB, p *human.Printer, data []byte) string {
@@ -60,16 +61,41 @@ func TestGolden(t *testing.T) {
 			got := show(t, human.New(human.Options{Zone: time.UTC}), data) +
 				strings.Repeat("-", 80) + "\n" +
 				show(t, human.New(human.Options{Zone: time.UTC, Width: 80, Now: now}), data)
-			golden := strings.TrimSuffix(input, ".in") + ".txt"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil || got != string(want) {
-				t.Errorf("%v; got\n%s", err, got)
-			}
+			checkGolden(t, strings.TrimSuffix(input, ".in")+".txt", got)
 		})
+	}
+}
+
+// checkGolden compares with a file, which -update writes.
+func checkGolden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || got != string(want) {
+		t.Errorf("%s: %v; got\n%.3000s", file, err, got)
+	}
+}
+
+// TestGoldenCaptures: whole streams of two auditds, with and without names, as lines.
+func TestGoldenCaptures(t *testing.T) {
+	for _, name := range []string{"audit-3.0.9-enriched", "audit-2.8.5-direct"} {
+		data := captures.Read(t, name+".binary.gz")
+		checkGolden(t, "testdata/"+name+".txt", show(t, human.New(human.Options{Zone: time.UTC}), data))
+	}
+}
+
+// TestFramingsLookTheSame: what came as frames is shown like what came as lines.
+func TestFramingsLookTheSame(t *testing.T) {
+	for _, name := range []string{"audit-3.0.9-enriched", "audit-3.0.9-node", "audit-4.2.1-enriched"} {
+		p := human.New(human.Options{Zone: time.UTC})
+		lines := show(t, p, captures.Read(t, name+".string.gz"))
+		frames := show(t, p, captures.Read(t, name+".binary.gz"))
+		if lines != frames {
+			t.Errorf("%s: %d bytes of lines, %d of frames", name, len(lines), len(frames))
+		}
 	}
 }
