@@ -75,6 +75,7 @@ func (f *tailFlags) check(source string) error {
 			modes++
 		}
 	}
+
 	switch {
 	case f.count < 0 || f.seconds < 0:
 		return errors.New("--count and --seconds want a number from 0 up")

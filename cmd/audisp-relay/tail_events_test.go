@@ -165,6 +165,7 @@ func TestTailShowsEventsAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	})
+
 	conn, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -216,6 +217,7 @@ func TestTailShowsWhatPanics(t *testing.T) {
 	if _, err := tail.copy(t.Context(), strings.NewReader(streamOf(1, 2)+"type=USER msg=audit(1.000:1): \x1b\n")); err == nil {
 		t.Fatal("no end")
 	}
+
 	_, want := sampleEvent(1)
 	want += "type=EOE msg=audit(1700000000.001:1):\nshown\ntype=USER msg=audit(1.000:1): \\x1b\n"
 	if out.String() != want {
@@ -252,6 +254,7 @@ func tailOn(t *testing.T, args ...string) string {
 	stdout := os.Stdout
 	os.Stdout = slave
 	defer func() { os.Stdout = stdout }()
+
 	done := make(chan string)
 	go func() {
 		var all []byte
@@ -282,6 +285,7 @@ func TestTailOnATerminal(t *testing.T) {
 		hostileRecord += h.text
 	}
 	stream := hostileRecord + "\" res=success'\n" + string(captures.Read(t, "audit-3.0.9-enriched.string.gz"))
+
 	for _, mode := range []string{"", "--raw", "--json"} {
 		for _, env := range []string{"", "NO_COLOR=1", "TERM=dumb"} {
 			t.Setenv("NO_COLOR", "")

@@ -54,6 +54,7 @@ func (t *tail) follow(ctx context.Context, socket string) error {
 			return unlessDone(err)
 		}
 	}
+
 	var lost outage
 	pause := tailFirstPause
 	for {
@@ -68,6 +69,7 @@ func (t *tail) follow(ctx context.Context, socket string) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("%s: %w: is the plugin running, with a sink there? see `audisp-relay status`", socket, err)
 		}
+
 		if got {
 			pause, lost.said = tailFirstPause, false
 		}
@@ -78,6 +80,7 @@ func (t *tail) follow(ctx context.Context, socket string) error {
 		if err := t.flush(); err != nil {
 			return err
 		}
+
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -123,6 +126,7 @@ func (t *tail) resume(ctx context.Context, lost *outage) error {
 		}
 		t.events.notice(fmt.Sprintf("connected again after %v: %s", time.Since(lost.since).Round(time.Millisecond), what))
 	}
+
 	lost.connected, lost.back = true, true
 	if t.history == nil {
 		return nil
@@ -147,6 +151,7 @@ func (t *tail) session(ctx context.Context, socket string, lost *outage) (got bo
 		return false, errStream{fmt.Errorf("%s is %s, not a socket: `audisp-relay replay %s` prints what is in a log, `tail -F %s | audisp-relay tail -` follows it",
 			socket, kindOf(info.Mode()), socket, socket)}
 	}
+
 	conn, err := net.Dial("unix", socket)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -191,6 +196,7 @@ func (t *tail) copyLines(ctx context.Context, r, rest io.Reader) (got bool, err 
 	if first, err := in.Peek(1); err == nil && first[0] <= 1 {
 		return false, errStream{errors.New(`binary frames, not lines: read them without --raw, set format = "string" for this sink, or use a program that wants frames`)}
 	}
+
 	atStart := true
 	for {
 		piece, err := in.ReadSlice('\n')
@@ -261,6 +267,7 @@ func (t *tail) copyEvents(ctx context.Context, r io.Reader) (got bool, err error
 		if n > 0 && !got && space[0] == '{' {
 			return t.copyForeign(ctx, r, bytes.Clone(space[:n]))
 		}
+
 		if n > 0 {
 			got = true
 			cut.Cut(&b, n)

@@ -130,6 +130,7 @@ func (h *history) readToEnd(ctx context.Context) error {
 		if err := h.view.add(&h.batch); err != nil {
 			return err
 		}
+
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -157,6 +158,7 @@ func (h *history) wants(b *record.Batch, i int) bool {
 	if r.Millis < h.since {
 		return false
 	}
+
 	h.begun = true
 	id := eventIDOf(b, i)
 	switch {

@@ -90,6 +90,7 @@ func TestTailSince(t *testing.T) {
 		appendTo(t, log, 1121, 1300)
 		send(t, l, []byte(streamOf(1290, 1400)))
 	})
+
 	// 1700000000.100 is event 100.
 	out, _, err := runTail(t, "--events", "--since", "2023-11-14T22:13:20.100Z", "--log", log, "--count", "1301", l.Addr().String())
 	wg.Wait()

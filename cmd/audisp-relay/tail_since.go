@@ -24,6 +24,7 @@ func parseSince(word string, now time.Time) (time.Time, error) {
 	case "yesterday":
 		return midnight(-1), nil
 	}
+
 	for _, layout := range []string{"15:04", "15:04:05"} {
 		if at, err := time.ParseInLocation(layout, word, now.Location()); err == nil {
 			return lastClock(at, now), nil

@@ -34,6 +34,7 @@ func TestParseSince(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %v", word, got, err, want)
 		}
 	}
+
 	for word, want := range map[string]string{
 		"":                     "want 10m",
 		"-10m":                 "want 10m",

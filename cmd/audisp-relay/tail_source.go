@@ -26,6 +26,7 @@ func findTailed(word, file string, wantFilter bool) (tailed, error) {
 	if isPath && !wantFilter {
 		return tailed{socket: word}, nil
 	}
+
 	cfg, _, err := config.Load(file, host.AuditLogs(os.Getppid())...)
 	if errors.Is(err, fs.ErrNotExist) {
 		cfg, err = config.Default(), nil
@@ -33,6 +34,7 @@ func findTailed(word, file string, wantFilter bool) (tailed, error) {
 	if isPath {
 		return tailed{socket: word, filter: filterOf(cfg, word)}, nil
 	}
+
 	if cfg != nil {
 		for _, s := range cfg.Sinks {
 			if s.Name == word {

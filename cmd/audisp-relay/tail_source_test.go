@@ -22,6 +22,7 @@ listen = false
 type = "file"
 path = "/var/log/x"
 `, 0o600)
+
 	for _, test := range []struct {
 		word, socket, filter, err string
 		history                   bool
@@ -44,6 +45,7 @@ path = "/var/log/x"
 			t.Errorf("%s: %v, %v", test.word, got, err)
 		}
 	}
+
 	write(t, "broken.toml", "x = [", 0o600)
 	if _, err := findTailed("siem", "broken.toml", false); err == nil || !strings.Contains(err.Error(), "look up sink siem") {
 		t.Error(err)

@@ -23,6 +23,7 @@ func find(r *record.Parsed, key string) []byte {
 			inner = inside(s.Value)
 		}
 	}
+
 	s = record.Scan(inner)
 	for s.Next() {
 		if string(s.Key) == key {
@@ -116,6 +117,7 @@ func (w *fieldWriter) write(text []byte) {
 				gap, key = gap[:len(gap)-words], []byte(name)
 			}
 		}
+
 		w.loose(gap)
 		switch {
 		case string(key) == "msg" && len(s.Value) > 0 && s.Value[0] == '\'':
@@ -192,6 +194,7 @@ func (w *fieldWriter) value(key, value []byte) {
 			return
 		}
 	}
+
 	switch {
 	case class == record.UserID:
 		p.text = p.appendID(p.text, w.r, w.k, key, value)

@@ -1,7 +1,6 @@
 package human_test
 
 import (
-	"bytes"
 	"flag"
 	"os"
 	"path/filepath"
@@ -9,9 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"audisp-relay/audit/event"
 	"audisp-relay/audit/record"
-	"audisp-relay/audit/stream"
 	"audisp-relay/format/human"
 	"audisp-relay/testdata/captures"
 )
@@ -22,26 +19,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func show(t testing.TB, p *human.Printer, data []byte) string {
 	t.Helper()
 	var out []byte
-	asm := event.NewAssembler(event.AssemblerOptions{Out: func(b *record.Batch) {
-		for i := 0; i < len(b.Recs); {
-			j := i + 1
-			for b.Recs[j-1].Flags&record.End == 0 {
-				j++
-			}
-			out = p.AppendEvent(out, b, i, j)
-			i = j
-		}
-	}})
-	var b record.Batch
-	in := stream.NewReader(bytes.NewReader(data))
-	for {
-		err := in.Next(&b)
-		asm.Add(&b, time.Unix(0, 0))
-		if err != nil {
-			break
-		}
-	}
-	asm.Flush()
+	eachEvent(data, func(b *record.Batch, i, j int) { out = p.AppendEvent(out, b, i, j) })
 	return string(out)
 }
 

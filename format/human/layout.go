@@ -48,12 +48,6 @@ func (p *Printer) end(colour string) {
 	last.to, last.colour = len(p.text), colour
 }
 
-// drop takes the part back that was begun last.
-func (p *Printer) drop() {
-	last := len(p.parts) - 1
-	p.text, p.parts = p.text[:p.parts[last].from], p.parts[:last]
-}
-
 // add adds a part.
 func (p *Printer) add(label, text, colour string) {
 	p.begin(label)

@@ -16,6 +16,7 @@ func (p *Printer) addObject(k int) bool {
 	if !rec.HasID() {
 		return false
 	}
+
 	r := record.Parse(p.b, k)
 	switch rec.Type {
 	case record.TypePath:
@@ -62,6 +63,7 @@ func (p *Printer) addPath(r *record.Parsed) {
 	case "PARENT":
 		label = "parent="
 	}
+
 	p.begin(label)
 	if name := find(r, "name"); name != nil && string(name) != "(null)" {
 		p.text = AppendWord(p.text, p.textOf(record.Text, name))
@@ -98,6 +100,7 @@ func (p *Printer) appendAddress(value []byte) bool {
 	if !ok {
 		return false
 	}
+
 	switch ip, isIP := netip.AddrFromSlice(a.Addr); {
 	case isIP:
 		p.text = netip.AddrPortFrom(ip, uint16(a.Port)).AppendTo(p.text)
@@ -119,6 +122,7 @@ func (p *Printer) appendParts(a *record.Addr) {
 	} else {
 		p.appendNumber("family ", int64(a.Family))
 	}
+
 	for _, part := range a.Parts() {
 		p.text = append(append(append(p.text, ' '), part.Name...), '=')
 		switch part.Kind {
@@ -155,6 +159,7 @@ func (p *Printer) addCall(objects int) {
 	if p.head >= 0 {
 		p.addValue("call=", []byte(v.word))
 	}
+
 	switch name := p.callName(&r); {
 	case name == "kill" || name == "tkill" || name == "tgkill":
 		p.addSignal(&r, name)

@@ -74,6 +74,7 @@ func (p *Printer) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	p.b, p.i, p.j = b, i, j
 	p.clear()
 	p.findMain()
+
 	p.addTime(b.Recs[i].Millis, b.Recs[i].HasID())
 	if p.isLoss() {
 		p.addLoss()
@@ -87,6 +88,7 @@ func (p *Printer) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	if b.Recs[i].HasID() {
 		p.add("", "#"+strconv.FormatUint(uint64(b.Recs[i].Serial), 10), dim)
 	}
+
 	dst = p.layOut(dst)
 	p.b = nil
 	return dst

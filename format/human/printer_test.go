@@ -78,6 +78,7 @@ func TestEachRecordShows(t *testing.T) {
 	for _, name := range captures.Names(t, "*.string.gz") {
 		streams[filepath.Base(name)] = captures.Read(t, filepath.Base(name))
 	}
+
 	for name, data := range streams {
 		p := human.New(human.Options{Zone: time.UTC})
 		records, shown, left := 0, 0, 0

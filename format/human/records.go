@@ -120,6 +120,7 @@ func (p *Printer) addCommand(title []byte) {
 		first, _ = p.args.Arg(0)
 		p.addArguments()
 	}
+
 	if text, quoted := p.titleText(title); len(text) > 0 && !p.isTitleOfArgs(text) {
 		words := record.AppendTitle(nil, text)
 		if quoted {
@@ -147,6 +148,7 @@ func (p *Printer) isTitleOfArgs(title []byte) bool {
 	if p.args.Len() == 0 {
 		return false
 	}
+
 	for i := 0; i < p.args.Len(); i++ {
 		arg, state := p.args.Arg(i)
 		if state != record.ArgWhole {
@@ -188,6 +190,7 @@ func (p *Printer) addArguments() {
 			p.text = append(p.text, "…"...)
 		}
 	}
+
 	if n, ok := p.args.Count(); ok && int64(n) > int64(p.args.Len()) {
 		p.text = fmt.Appendf(p.text, " …+%d arguments", int64(n)-int64(p.args.Len()))
 	}
@@ -231,6 +234,7 @@ func (p *Printer) addDetail(k int) {
 		p.end("")
 		return
 	}
+
 	switch rec.Type {
 	case record.TypePath, record.TypeCWD, record.TypeSockaddr, record.TypeObjPID:
 		return

@@ -61,6 +61,7 @@ func (p *Printer) addResult() {
 			exit = errnoOf(&r)
 		}
 	}
+
 	switch outcome {
 	case "ok":
 		p.add("", "ok", "")
@@ -101,6 +102,7 @@ func (p *Printer) addVerdict() bool {
 	if !ok {
 		return false
 	}
+
 	colour := ""
 	if string(v.Result) == "denied" {
 		colour = red
@@ -140,6 +142,7 @@ func (p *Printer) addWho() {
 	if k < 0 {
 		return
 	}
+
 	r := record.Parse(p.b, k)
 	p.addUser(&r, k)
 	if ses := find(&r, "ses"); ses != nil && !record.IsUnset(ses) {
@@ -161,6 +164,7 @@ func (p *Printer) addUser(r *record.Parsed, k int) {
 	if uid == nil && !known {
 		return
 	}
+
 	p.begin("")
 	if known && !bytes.Equal(auid, uid) {
 		p.text = p.appendID(p.text, r, k, []byte("auid"), auid)
