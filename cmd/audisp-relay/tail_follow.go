@@ -125,6 +125,9 @@ func (t *tail) resume(ctx context.Context, lost *outage) error {
 			what = "what is in audit.log of that time follows"
 		}
 		t.events.notice(fmt.Sprintf("connected again after %v: %s", time.Since(lost.since).Round(time.Millisecond), what))
+		if err := t.flush(); err != nil {
+			return err
+		}
 	}
 
 	lost.connected, lost.back = true, true

@@ -145,9 +145,13 @@ func (h *history) readToEnd(ctx context.Context) error {
 	return nil
 }
 
-// keepWanted takes the other records out of the batch that was read.
+// keepWanted takes the other records out of the batch that was read. Those that stay are no
+// recovered ones: the stream may well have had them.
 func (h *history) keepWanted() {
 	h.lines.keep(&h.batch, func(i int) bool { return h.wants(&h.batch, i) })
+	for i := range h.batch.Recs {
+		h.batch.Recs[i].Flags &^= record.FromLog
+	}
 }
 
 func (h *history) wants(b *record.Batch, i int) bool {

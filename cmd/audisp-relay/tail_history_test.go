@@ -105,6 +105,27 @@ func TestTailSince(t *testing.T) {
 	}
 }
 
+// TestTailSinceInOtherForms: records in a pipe are the log's and then the stream's, and an event from
+// the log is as JSON what it would be from the stream.
+func TestTailSinceInOtherForms(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "audit.log")
+	appendTo(t, log, 1, 2)
+	_, want := sampleEvent(2)
+	path, wait := serve(t, streamOf(2, 3))
+	out, _, err := runTail(t, "--since", "2023-11-14T22:13:20.002Z", "--log", log, "--count", "7", path)
+	wait()
+	if err != nil || out != want+streamOf(3, 3) {
+		t.Errorf("%v: %s", err, out)
+	}
+
+	path, wait = serve(t, streamOf(3, 3))
+	out, _, err = runTail(t, "--json", "--since", "2023-11-14", "--log", log, "--count", "3", path)
+	wait()
+	if lines := strings.Count(out, "\n"); err != nil || lines != 3 || strings.Contains(out, "recovered") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestTailSinceErrors say what to do.
 func TestTailSinceErrors(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "audit.log")
