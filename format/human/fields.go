@@ -98,13 +98,15 @@ func (p *Printer) nameOf(r *record.Parsed, k int, key, value []byte) []byte {
 
 // fieldWriter writes the fields of one record.
 type fieldWriter struct {
-	p    *Printer
-	r    *record.Parsed
-	k    int               // the record's number in the batch
-	hide func(string) bool // keys that were shown already
-	all  bool              // show what says that there is nothing, too
-	join bool              // into the part that was begun, else a part for each
-	any  bool              // something was written
+	p     *Printer
+	r     *record.Parsed
+	k     int               // the record's number in the batch
+	hide  func(string) bool // keys that were shown already
+	all   bool              // show what says that there is nothing, too
+	join  bool              // into the part that was begun, else a part for each
+	any   bool              // something was written
+	inner bool              // in a program's text, which has none in it
+	call  *string           // the name of the system call, once it was looked up
 }
 
 // write writes the fields in a text, and what stands between them.
@@ -120,8 +122,10 @@ func (w *fieldWriter) write(text []byte) {
 
 		w.loose(gap)
 		switch {
-		case string(key) == "msg" && len(s.Value) > 0 && s.Value[0] == '\'':
+		case !w.inner && string(key) == "msg" && len(s.Value) > 0 && s.Value[0] == '\'':
+			w.inner = true
 			w.write(inside(s.Value))
+			w.inner = false
 		case w.hide != nil && w.hide(string(key)), !w.all && isEmpty(s.Value):
 		default:
 			w.begin()
@@ -184,8 +188,12 @@ func (w *fieldWriter) value(key, value []byte) {
 			return
 		}
 	case "syscall":
-		if name := p.callName(w.r); name != "" {
-			p.text = append(p.text, name...)
+		if w.call == nil { // a hostile record has the field a thousand times
+			name := p.callName(w.r)
+			w.call = &name
+		}
+		if *w.call != "" {
+			p.text = append(p.text, *w.call...)
 			return
 		}
 	case "sig":

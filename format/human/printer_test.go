@@ -131,6 +131,14 @@ func checkWidth(t *testing.T, out string, width int) {
 	}
 }
 
+// TestQuotesInQuotes: a program's text is opened once, and what is in it is all shown.
+func TestQuotesInQuotes(t *testing.T) {
+	got := show(t, human.New(human.Options{}), []byte("type=CAPSET msg=audit(1.000:1): "+strings.Repeat("msg='", 6000)+"\n"))
+	if n := strings.Count(got, "msg="); n != 5999 {
+		t.Errorf("%d of 5999: %.200s", n, got)
+	}
+}
+
 // TestLongEvents: an event of any size takes a screen at most, and says how much is left out;
 // as a line it has all.
 func TestLongEvents(t *testing.T) {
