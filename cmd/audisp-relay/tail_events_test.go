@@ -321,7 +321,7 @@ func TestTailOnATerminal(t *testing.T) {
 	}
 }
 
-// TestTailStdin: events from a pipe that stays open are shown all the same.
+// TestTailStdin: events from a pipe that stays open are shown, too.
 func TestTailStdin(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	r, w, err := os.Pipe()
