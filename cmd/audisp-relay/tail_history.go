@@ -19,8 +19,8 @@ import (
 // it to its plugins, so that at the time of a connection everything that will not come
 // over it is in the log, or about to be: joinTime is for that. The stream waits
 // in the socket and the queue of the relay meanwhile. An event is shown from one of the two:
-// those of which the log has a record by the end of joinTime from the log, which is read until
-// they are complete, lastTime at most; all others from the stream.
+// from the log if that has a record of it by the end of joinTime, and then the log is read until
+// the event is complete, lastTime at most; else from the stream.
 const (
 	joinTime = 200 * time.Millisecond
 	lastTime = 500 * time.Millisecond

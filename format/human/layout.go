@@ -28,8 +28,8 @@ const (
 	keptText = 256 << 10
 )
 
-// part is a piece of an event that stays on one line. Its text is p.text[from:to], of which
-// the first bytes up to label say what it is.
+// part is a piece of an event that stays on one line. Its text is p.text[from:to]; the bytes
+// up to label say what it is.
 type part struct {
 	from, label, to int
 	colour          string

@@ -142,8 +142,8 @@ func (p *Printer) titleText(value []byte) (text []byte, quoted bool) {
 	return bytes.Clone(p.textOf(record.Text, value)), value[0] == '"'
 }
 
-// isTitleOfArgs reports whether a title says nothing beside the arguments, of which it
-// is the first 128 bytes.
+// isTitleOfArgs reports whether a title says nothing beside the arguments: it is
+// their first 128 bytes.
 func (p *Printer) isTitleOfArgs(title []byte) bool {
 	if p.args.Len() == 0 {
 		return false
