@@ -12,7 +12,7 @@ var floors = [][]string{
 	{"audit/record", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
 	{"audit/stream", "audit/users", "format/jsontext", "host", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/recent", "queue"},
-	{"format/ecs", "format/json", "format/laurel"},
+	{"format/ecs", "format/human", "format/json", "format/laurel"},
 	{"config", "recovery"},
 	{"sinks"},
 	{"sinks/file", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/format/human"
 )
 
 // Select Graphic Rendition sequences of ECMA-48.
@@ -106,22 +106,16 @@ func (p *painter) add(colour string, text []byte) {
 	p.buf = append(p.buf, sgrReset...)
 }
 
-// escape appends text with every byte that is not part of a printable
-// character as \xNN, and \ as \\, so that the bytes can be restored. Printable
-// excludes controls, bidirectional overrides and everything invisible.
-func escape(dst, text []byte) []byte { return escapeText(dst, text, true) }
+// escape appends text with every byte that is not part of a character one sees as \xNN, and
+// \ as \\, so that the bytes can be restored.
+func escape(dst, text []byte) []byte { return human.AppendText(dst, text) }
 
-// escapeText is escape for one word of a record, or else for lines of any text, in
-// which newlines, tabs and \ stay.
-func escapeText(dst, text []byte, word bool) []byte {
+// escapeText is escape for lines of any text, in which newlines, tabs and \ stay.
+func escapeText(dst, text []byte) []byte {
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
 		switch {
-		case r == '\\' && word:
-			dst = append(dst, `\\`...)
-		case !word && (r == '\n' || r == '\t'):
-			dst = append(dst, text[0])
-		case unicode.IsPrint(r) && (r != utf8.RuneError || n > 1):
+		case r == '\n' || r == '\t', human.Seen(r) && (r != utf8.RuneError || n > 1):
 			dst = append(dst, text[:n]...)
 		default:
 			for _, b := range text[:n] {

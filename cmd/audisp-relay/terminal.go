@@ -37,7 +37,7 @@ func (t *terminal) Write(p []byte) (int, error) {
 			break
 		}
 	}
-	t.buf = escapeText(t.buf[:0], text[:end], false)
+	t.buf = escapeText(t.buf[:0], text[:end])
 	t.part = append([]byte(nil), text[end:]...)
 	if _, err := t.w.Write(t.buf); err != nil {
 		return 0, err

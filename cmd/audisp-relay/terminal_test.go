@@ -119,7 +119,7 @@ func TestReplayToATerminal(t *testing.T) {
 		for line := range strings.Lines(got) {
 			line = strings.TrimRight(line, "\r\n")
 			shown += len(line)
-			if escaped := string(escapeText(nil, []byte(line), false)); escaped != line {
+			if escaped := string(escapeText(nil, []byte(line))); escaped != line {
 				t.Errorf("%q: %q", args, line)
 			}
 		}

@@ -101,7 +101,7 @@ func writeRemedies(b *strings.Builder, r *top.Report) {
 		fmt.Fprintf(b, "\n%s of the records: %s %s\n", percentText(m.Share), m.By, escape(nil, []byte(m.Name)))
 		for _, line := range []struct{ label, text string }{{"now:    ", m.Load}, {"rules.d:", m.RulesD}, {"filter: ", m.Filter}} {
 			if line.text != "" {
-				fmt.Fprintf(b, "  %s %s\n", line.label, escapeText(nil, []byte(line.text), false))
+				fmt.Fprintf(b, "  %s %s\n", line.label, escapeText(nil, []byte(line.text)))
 			}
 		}
 		if m.Hides != "" {
