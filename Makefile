@@ -10,7 +10,7 @@ DESTDIR     ?=
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What the tests need besides Go. gcc is for the race detector.
-TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so syslog-ng laurel auparse logrotate mandoc
+TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so syslog-ng laurel auparse logrotate mandoc promtool
 
 # Empty where there is no C compiler and none could be installed.
 RACE = $(shell command -v gcc >/dev/null && echo -race)

@@ -62,6 +62,7 @@ type Config struct {
 	Spool          Spool  // for sinks that say nothing else
 	Recovery       Recovery
 	Log            Log
+	Metrics        Metrics
 	Sinks          []Sink // sorted by Name; never two of one name or one path
 	File           string // the file this was read from, "" for Default
 }
@@ -156,6 +157,7 @@ func globals() *Config {
 		Spool:          Spool{MaxSize: DefaultSpool, Sync: "interval"},
 		Recovery:       Recovery{Enabled: true},
 		Log:            Log{Level: "info", Output: "syslog"},
+		Metrics:        Metrics{Socket: true, TLS: true},
 	}
 }
 

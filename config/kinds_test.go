@@ -96,7 +96,7 @@ type = "syslog"
 	prog.Settings = &program.Config{Path: "/sbin/audisp-remote", Args: []string{"-x", "a b"}}
 	want := &config.Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000,
 		NameFormat: "user", Name: "host-1", MemoryLimit: 1 << 30, RunDir: "/run/x", StateDir: "/srv/x",
-		Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval"}, Recovery: config.Recovery{LogFile: "/srv/audit.log"}, Log: config.Log{Level: "debug", Output: "/var/log/relay.log"},
+		Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval"}, Recovery: config.Recovery{LogFile: "/srv/audit.log"}, Log: config.Log{Level: "debug", Output: "/var/log/relay.log"}, Metrics: config.Metrics{Socket: true, TLS: true},
 		Sinks: []config.Sink{arch, loc, net, sock, prog}, File: "t.toml"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -107,6 +107,7 @@ func (t *Table) globals(c *Config) {
 		t.OneOf("level", &c.Log.Level, "debug", "info", "warn", "error")
 		t.Str("output", &c.Log.Output, logOutput)
 	})
+	t.within("metrics", func(t *Table) { t.metrics(&c.Metrics) })
 }
 
 // policy reads the keys of a queue, which exist globally and in every sink.

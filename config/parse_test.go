@@ -102,10 +102,10 @@ func TestParseErrors(t *testing.T) {
 		{"not UTF-8", "\nname = '\xff'", []string{"2: : UTF-8"}},
 		{"duplicate key", "q_depth = 1\n\nq_depth = 2", []string{"3: : already been defined"}},
 		{"sink named twice", unix + "[sinks.b]\ntype='syslog'\n" + unix, []string{"6: : already been defined"}},
-		{"unknown", "spam = 1", []string{"1: spam: unknown key; allowed: input_buffer, log, loss_markers, memory_limit, name,"}},
+		{"unknown", "spam = 1", []string{"1: spam: unknown key; allowed: input_buffer, log, loss_markers, memory_limit, metrics, name,"}},
 		{"misspelt", "\n\nq_dpeth = 1", []string{`3: q_dpeth: did you mean "q_depth"?; allowed: input_buffer, log,`}},
 		{"misspelt case", "QOS = 'lossy'", []string{`1: QOS: did you mean "qos"?`}},
-		{"later issues", "\n[metrics]\n", []string{"2: metrics: unknown"}},
+		{"later issues", "\n[tracing]\n", []string{"2: tracing: unknown"}},
 		{"state_dir", "state_dir = 'x'\nloss_markers = 'yes'", []string{"1: state_dir: not absolute", "2: loss_markers: is a string, must be true or false"}},
 		{"state_dir path", "state_dir = '/s/'\n" + strings.Replace(unix, "/run/a", "/s/lock", 1) + "[sinks.b]\ntype = 'file'\npath = '/s/spool/b/x'\n[sinks.c]\ntype = 'file'\npath = '/s/state.json'",
 			[]string{`4: sinks.a.path: "/s/lock" is written by the relay itself`, `7: sinks.b.path: "/s/spool/b/x" is in the directory of the spools`, `10: sinks.c.path: written by the relay itself`}},
@@ -279,7 +279,7 @@ func TestParseGivesTheRightPart(t *testing.T) {
 		sinks      string // names
 	}{
 		{"wrong global", "q_depth = 0\nname_format = 'user'", "local"},
-		{"unknown table", "[metrics]\n", "local"},
+		{"unknown table", "[tracing]\n", "local"},
 		{"one sink wrong", good + "[sinks.bad]\ntype='unix'\npath='/x'\nallow_uid=[0]\n", "good"},
 		{"one path twice", "[sinks.a]\ntype='unix'\npath='/x'\n[sinks.b]\ntype='unix'\npath='/x'\n", "a"},
 		{"no sink right", "[sinks.bad]\ntype='unix'\n", ""},

@@ -34,7 +34,7 @@ func (cl *claims) addOwn(c *Config, auditLogs []string) {
 		}
 	}
 	cl.spools = filepath.Join(c.StateDir, "spool")
-	for _, name := range []string{"control.sock", "state", "state.new"} {
+	for _, name := range []string{"control.sock", "metrics.sock", "state", "state.new"} {
 		cl.paths[filepath.Join(c.RunDir, name)] = "the relay itself"
 	}
 	for _, name := range []string{"lock", "marker.key", "spool", "state.json", "state.json.new"} {
@@ -59,6 +59,9 @@ func reserved(c *Config, auditLogs []string) (list []Reserved) {
 	}
 	if filepath.IsAbs(c.Log.Output) {
 		add(c.Log.Output, false, "log.output")
+	}
+	if c.Metrics.TextFile != "" {
+		add(c.Metrics.TextFile, false, "metrics.text_file")
 	}
 	add(c.StateDir, true, "the relay itself (state_dir)")
 	return list

@@ -86,7 +86,7 @@ func TestSampleNamesEveryKey(t *testing.T) {
 		}
 	}
 	check("", root.known, vals)
-	for _, name := range []string{"log", "spool", "recovery"} {
+	for _, name := range []string{"log", "spool", "recovery", "metrics"} {
 		check(name+".", allowedIn(t, name), root.table(name).vals)
 	}
 	for name := range sinks.vals {

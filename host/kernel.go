@@ -47,6 +47,19 @@ func KernelLost() (lost uint32, err error) {
 	return s.Lost, err
 }
 
+// KernelCounts is what the kernel says of its queue for auditd.
+type KernelCounts struct {
+	Lost    uint32 `json:"lost"`          // see KernelLost
+	Backlog uint32 `json:"backlog"`       // records that wait
+	Limit   uint32 `json:"backlog_limit"` // of them; 0: none
+}
+
+// KernelQueue asks the kernel for all of them, as KernelLost does for one.
+func KernelQueue() (KernelCounts, error) {
+	s, err := kernel.status()
+	return KernelCounts{Lost: s.Lost, Backlog: s.Backlog, Limit: s.BacklogLimit}, err
+}
+
 func (k asker) status() (libaudit.AuditStatus, error) {
 	timeout := time.NewTimer(kernelTime)
 	defer timeout.Stop()

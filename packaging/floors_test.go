@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"format/all", "plugin/nodes", "sinks/all"},
 	{"plugin/consumer"},
 	{"plugin", "plugin/replay"},
-	{"doctor"},
+	{"doctor", "metrics"},
 	{"cmd/audisp-relay"},
 }
 

@@ -30,6 +30,8 @@ package() {
     *:rsyslogd) echo rsyslog ;;
     *:imrelp.so) echo rsyslog-relp ;;
     *:lmnsd_gtls.so) echo rsyslog-gnutls ;;
+    deb:promtool) echo prometheus ;;
+    rpm:promtool) echo golang-github-prometheus ;;
     deb:gcc) echo gcc libc6-dev ;;
     *) echo "$2" ;;
     esac

@@ -20,14 +20,15 @@ const kernelEvery = 10 * time.Second
 // the kernel loses never reaches auditd, consumes no serial where the backlog
 // was full, and shows nowhere else (kernel/audit.c, audit_log_lost).
 type kernelLoss struct {
-	ask    func() (uint32, error) // host.KernelLost, but for tests
+	ask    func() (host.KernelCounts, error) // host.KernelQueue, but for tests
 	log    *zap.Logger
 	report func(n uint32) // that so many more records are lost
 
-	seen    atomic.Int64  // the kernel's count, -1 while it is not known
-	lost    atomic.Uint64 // in this run
-	stopped atomic.Uint64 // while auditd was stopped as it should be: no loss
-	last    atomic.Bool   // it was asked when the run had ended
+	now     atomic.Pointer[host.KernelCounts] // the last answer, nil while there is none
+	seen    atomic.Int64                      // the kernel's count, -1 while it is not known
+	lost    atomic.Uint64                     // in this run
+	stopped atomic.Uint64                     // while auditd was stopped as it should be: no loss
+	last    atomic.Bool                       // it was asked when the run had ended
 	failed  lastError
 	ended   <-chan struct{} // when it has asked for the last time
 
@@ -68,13 +69,16 @@ func (k *kernelLoss) count(n uint32) {
 
 // look asks once.
 func (k *kernelLoss) look() error {
-	lost, err := k.ask()
+	counts, err := k.ask()
 	if changed := k.failed.replace(err); changed && err != nil {
 		k.log.Warn("the kernel does not say what it has lost", zap.Error(err))
 	}
 	if err != nil {
+		k.now.Store(nil)
 		return err
 	}
+	k.now.Store(&counts)
+	lost := counts.Lost
 	// auditctl --reset-lost sets it to 0; a uint32 wraps.
 	before := k.seen.Swap(int64(lost))
 	if n := lost - uint32(before); before >= 0 && n > 0 && n < 1<<31 {
@@ -92,7 +96,7 @@ func (p *Plugin) startKernel() (end func()) {
 	if p.opt.In != nil {
 		return func() {} // a stream that is not auditd's
 	}
-	k := &kernelLoss{ask: host.KernelLost, log: p.log.limited(), report: p.reportKernel}
+	k := &kernelLoss{ask: host.KernelQueue, log: p.log.limited(), report: p.reportKernel}
 	k.seen.Store(-1)
 	if seen, ok := p.saver.before.Input[kernelSeen]; ok {
 		if p.saver.before.BootID != bootID() {

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 
 	"go.uber.org/zap"
+
+	"audisp-relay/host"
 )
 
 // TestKernelLossWhileAuditdWasStopped: what the kernel lost before the run began is no
@@ -28,11 +30,11 @@ func TestKernelLossWhileAuditdWasStopped(t *testing.T) {
 			var reported uint64
 			asked := 0
 			k := &kernelLoss{log: zap.NewNop(), report: func(n uint32) { reported += uint64(n) }, ordinary: c.ordinary,
-				ask: func() (uint32, error) {
+				ask: func() (host.KernelCounts, error) {
 					if asked++; asked == 1 {
-						return 140, nil
+						return host.KernelCounts{Lost: 140}, nil
 					}
-					return 147, nil
+					return host.KernelCounts{Lost: 147}, nil
 				}}
 			k.seen.Store(c.seen)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*kernelEvery)

@@ -48,6 +48,8 @@ type Options struct {
 	// Init runs /sbin/init with a run level, for overflow_action single and halt.
 	// nil does it for real.
 	Init func(level string) error
+	// Metrics makes what gives the numbers of report in Prometheus' format; nil: nothing does.
+	Metrics func(report func() *Report) Exposition
 }
 
 // Plugin is a running relay. New makes it, Run runs it to its end.
@@ -73,7 +75,9 @@ type Plugin struct {
 	feed   *recovery.Merger
 	users  *users.Users
 	nodes  *nodes.Nodes
-	kernel *kernelLoss // nil: not asked
+	kernel *kernelLoss  // nil: not asked
+	buffer atomic.Int64 // bytes that the socket from auditd holds
+	export *metrics     // main goroutine only
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -85,9 +89,6 @@ type Plugin struct {
 	classes classCounter
 	flow    *recent.Window[inputFlow]
 }
-
-// inputFlow is what had come in by a moment.
-type inputFlow struct{ records, events uint64 }
 
 type action struct {
 	consumer string
@@ -143,6 +144,7 @@ func (p *Plugin) Run() error {
 		}
 		in = openStdin()
 	}
+	p.buffer.Store(int64(buffer))
 	p.saver = p.openState()
 	p.users = users.Open()
 	p.nodes = nodes.New(p.parent, p.log.Logger)
@@ -162,6 +164,7 @@ func (p *Plugin) Run() error {
 	endKernel := p.startKernel()
 	stopExpiry, expired := p.startExpiry()
 	control := p.startControl()
+	p.export = p.startMetrics()
 	go p.saveRegularly()
 	p.log.Info("started", zap.String("version", p.opt.Version), zap.Int("parent", p.parent), zap.Int("sinks", len(p.members)))
 
@@ -177,6 +180,7 @@ func (p *Plugin) Run() error {
 	p.finish(expired)
 	p.users.Close()
 	p.nodes.Close()
+	p.export.close()
 	control.close()
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
@@ -379,26 +383,6 @@ func (p *Plugin) Report() *Report {
 	r.Degraded = r.degraded()
 	r.judge()
 	return r
-}
-
-// sample takes note of what has come in and been delivered, for the rates of later reports.
-func (p *Plugin) sample(now time.Time) {
-	p.mu.Lock()
-	p.classes.sweep(now)
-	p.flow.Note(now, inputFlow{p.input.Records, p.classes.total()})
-	p.mu.Unlock()
-	for _, c := range p.consumers() {
-		c.Sample(now)
-	}
-}
-
-// reportFlow adds to r how much comes in. p.mu is held.
-func (p *Plugin) reportFlow(r *Report) {
-	r.Input.Classes = p.classes.byName()
-	if was, took, known := p.flow.Ago(r.Now); known {
-		r.Input.Rate = recent.Rate(r.Input.Records, was.records, took)
-		r.Input.Events = recent.Rate(p.classes.total(), was.events, took)
-	}
 }
 
 // safely calls f, which does something that can be left out once. A panic in it is counted

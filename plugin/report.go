@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"audisp-relay/audit/stream"
+	"audisp-relay/host"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/recovery"
 )
@@ -55,6 +56,12 @@ type Input struct {
 	// Classes is how many events came, by what they are: avc, login, exec, anomaly, other. An event
 	// counts once, when a record shows its class or when it ends.
 	Classes map[string]uint64 `json:"events_by_class"`
+	// Buffer is what the socket from auditd holds, as the kernel counts it; Waiting the bytes of
+	// text in it, -1 where stdin is no socket.
+	Buffer  int64 `json:"buffer_bytes"`
+	Waiting int64 `json:"waiting_bytes"`
+	// Kernel is what the kernel said within the last ten seconds, nil where it does not answer.
+	Kernel *host.KernelCounts `json:"kernel,omitempty"`
 	// Totals are those of all runs with this state_dir.
 	Totals map[string]uint64 `json:"totals"`
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"math"
 	"time"
 
 	"audisp-relay/audit/record"
@@ -56,39 +57,66 @@ func (d *Delays) Since(earlier *Delays) (more Delays) {
 	return more
 }
 
-// note counts records that were delivered at now, in ms since 1970. Records that lie together have
-// much the same time, so an interval is looked for only where it changes. A time in the future, of
-// a host whose clock is ahead, counts as now, one before 1970 as 1970.
+// note counts records that were delivered at now, in ms since 1970. A time in the future, of a host
+// whose clock is ahead, counts as now, one before 1970 as 1970. Records that lie together have much
+// the same time, so an interval is looked for only where it changes.
 func (d *Delays) note(recs []record.Record, now int64) {
-	i, from, to := 0, int64(1), int64(0) // an interval and its bounds: none yet
-	count, sum := uint64(0), int64(0)
+	at := timeSpan{from: 1} // none yet
+	count, sum := int64(0), int64(0)
 	for k := range recs {
 		r := &recs[k]
 		if r.Flags&(record.Cont|record.Marker|record.NoID) != 0 {
 			continue
 		}
-		delay := now - min(max(r.Millis, 0), now)
-		if delay < from || delay > to {
-			d.Counts[i] += count
-			count = 0
-			i, from, to = delayInterval(delay)
+		if r.Millis < at.from || r.Millis > at.to {
+			d.addSpan(at, count, sum, now)
+			count, sum = 0, 0
+			at = spanOf(r.Millis, now)
 		}
 		count++
-		sum += delay
+		sum += r.Millis
 	}
-	d.Counts[i] += count
-	d.Sum += float64(sum) / 1000
+	d.addSpan(at, count, sum, now)
 }
 
-// delayInterval returns the interval of a delay, and its bounds, both included.
-func delayInterval(delay int64) (i int, from, to int64) {
-	for from = 0; i < len(delayLimits); i++ {
-		if to = delayLimits[i]; delay <= to {
-			return i, from, to
-		}
-		from = to + 1
+// timeSpan is the times of records, in ms since 1970 and both included, whose delay is in an interval.
+type timeSpan struct {
+	interval int
+	from, to int64
+}
+
+// spanOf returns the span that a record's time is in.
+func spanOf(millis, now int64) timeSpan {
+	if millis > now {
+		return timeSpan{0, now + 1, math.MaxInt64}
 	}
-	return i, from, 1<<63 - 1
+	i, delay := 0, now-max(millis, 0)
+	for i < len(delayLimits) && delay > delayLimits[i] {
+		i++
+	}
+	if millis < 0 {
+		return timeSpan{i, math.MinInt64, -1}
+	}
+	at := timeSpan{i, 0, now}
+	if i < len(delayLimits) {
+		at.from = max(now-delayLimits[i], 0)
+	}
+	if i > 0 {
+		at.to = now - delayLimits[i-1] - 1
+	}
+	return at
+}
+
+// addSpan counts records of one span, sum being that of their times.
+func (d *Delays) addSpan(at timeSpan, count, sum, now int64) {
+	switch {
+	case at.from > now:
+		sum = count * now
+	case at.from < 0:
+		sum = 0
+	}
+	d.Counts[at.interval] += uint64(count)
+	d.Sum += float64(count*now-sum) / 1000
 }
 
 // oldest returns the time of the oldest record held, in ms since 1970, 0 where it is not known. Of a

@@ -47,6 +47,15 @@ type Details interface {
 	WriteText(line func(key string, value any))
 }
 
+// Connection may be implemented by Details of a sink that connects to a server.
+type Connection interface {
+	// Reconnects is how often a connection was made, but for the first.
+	Reconnects() uint64
+	// CertificateEnd is when the first certificate of the connection expires, the server's or the
+	// sink's own; zero without TLS, and until there was a connection.
+	CertificateEnd() time.Time
+}
+
 // MarshalJSON implements json.Marshaler: one object has the fields of both.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status // without this method

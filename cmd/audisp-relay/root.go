@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audisp-relay/host"
+	"audisp-relay/metrics"
 	"audisp-relay/plugin"
 )
 
@@ -26,7 +27,7 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 				return fmt.Errorf("started by a program sink of audisp-relay (pid %d), which would repeat without end: name another program in path or args of that sink", pid)
 			}
 			plugin.CloseInherited()
-			return plugin.New(plugin.Options{Config: path, Version: version}).Run()
+			return plugin.New(plugin.Options{Config: path, Version: version, Metrics: metrics.New}).Run()
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true

@@ -40,6 +40,7 @@ type Report struct {
 	TakenOver uint64                `json:"taken_over,omitempty"` // of Received: from the spool of an earlier run
 	Spooled   uint64                `json:"spooled"`              // of Queued, about: on disk
 	SpoolSize int64                 `json:"spool_bytes"`
+	SpoolMax  int64                 `json:"spool_limit_bytes"` // 0: no spool is configured
 	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
 	Poison    uint64                `json:"poison"`            // panics over its events, each given raw
 	PoisonAt  string                `json:"poison_last,omitempty"`
@@ -126,7 +127,7 @@ func (c *Consumer) Report() Report {
 		Received: n.Received, Delivered: n.Delivered, Filtered: n.Filtered, Discarded: n.Discarded,
 		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: bounds.Depth, Room: bounds.Bytes, MaxDepth: n.MaxDepth, Cut: n.Cut,
 		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
-		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, Spilled: n.Spilled, Markers: n.Markers,
+		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, SpoolMax: int64(cfg.Spool.MaxSize), Spilled: n.Spilled, Markers: n.Markers,
 		Ledger: totals(base, &n, true),
 	}
 

@@ -63,6 +63,8 @@ type writer struct {
 	answerSaid bool // that the server answers
 
 	resent, maybeLost atomic.Uint64 // messages, of all connections that broke: see costly
+	connects          atomic.Uint64
+	expires           atomic.Int64 // see Details; seconds since 1970, 0: not known
 }
 
 // settleTime is how long a connection has to last for its end to be no failure
@@ -131,6 +133,9 @@ func (w *writer) connect(ctx context.Context) (fresh bool, err error) {
 	}
 	w.findHost()
 	w.conn, err = w.dial(ctx)
+	if err == nil {
+		w.connects.Add(1)
+	}
 	w.since = time.Now()
 	return true, err
 }
@@ -200,7 +205,18 @@ func (w *writer) account(c conn, err error) {
 type Details struct {
 	Repeated uint64 `json:"repeated,omitempty"`
 	Doubtful uint64 `json:"doubtful,omitempty"`
+	// Connects counts connections that were made, in all.
+	Connects uint64 `json:"connects,omitempty"`
+	// Expires is when the first certificate of the last TLS connection does, the server's chain
+	// and the client's own.
+	Expires time.Time `json:"certificate_expires,omitzero"`
 }
+
+// Reconnects implements sinks.Connection.
+func (d *Details) Reconnects() uint64 { return max(d.Connects, 1) - 1 }
+
+// CertificateEnd implements sinks.Connection.
+func (d *Details) CertificateEnd() time.Time { return d.Expires }
 
 // WriteText implements sinks.Details.
 func (d *Details) WriteText(line func(key string, value any)) {
@@ -209,7 +225,11 @@ func (d *Details) WriteText(line func(key string, value any)) {
 }
 
 func (w *writer) Extra(s *sinks.Status) {
-	s.Details = &Details{w.resent.Load(), w.maybeLost.Load()}
+	d := &Details{Repeated: w.resent.Load(), Doubtful: w.maybeLost.Load(), Connects: w.connects.Load()}
+	if end := w.expires.Load(); end != 0 {
+		d.Expires = time.Unix(end, 0)
+	}
+	s.Details = d
 }
 
 func (w *writer) disconnect(orderly bool) {

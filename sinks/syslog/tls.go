@@ -105,7 +105,22 @@ func (w *writer) startTLS(ctx context.Context, l *link) error {
 			return explainTLS(err, &w.cfg, true)
 		}
 	}
+	w.noteExpiry(l.tls.ConnectionState().PeerCertificates, own)
 	return nil
+}
+
+// noteExpiry notes when the first of the certificates of a session expires.
+func (w *writer) noteExpiry(server []*x509.Certificate, own *tls.Certificate) {
+	if own.Leaf != nil {
+		server = append([]*x509.Certificate{own.Leaf}, server...)
+	}
+	first := int64(0)
+	for _, cert := range server {
+		if end := cert.NotAfter.Unix(); first == 0 || end < first {
+			first = end
+		}
+	}
+	w.expires.Store(first)
 }
 
 // awaitVerdict gives the server time to refuse our certificate. In TLS 1.3 it
