@@ -302,7 +302,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestWithoutRights: who may ask neither the kernel nor the relay is told that, and nothing is
+// TestWithoutRights: that kernel and relay may not be asked is the one finding, and nothing is
 // taken for broken.
 func TestWithoutRights(t *testing.T) {
 	m := newMachine(t)
