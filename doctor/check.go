@@ -20,8 +20,8 @@ type Check struct {
 	Find func(f *Facts) []Finding
 }
 
-// run returns what the check finds, completed and printable. A panic over facts that nobody
-// thought of costs this check only.
+// run returns what the check finds, completed and printable. A panic over facts that were not
+// foreseen costs this check only.
 func (c *Check) run(f *Facts) (found []Finding, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -252,7 +252,7 @@ func (f *Facts) stopped() (reason, seen string) {
 	if line := f.says("No plugins found"); line != "" {
 		return noDispatcher, line
 	}
-	return unexplained, fmt.Sprintf("%d children of auditd (pid %d), none of which is %s; %d lines that it has logged", len(f.Children.Value), f.Auditd.Value.PID, file.Binary, len(f.Messages.Value))
+	return unexplained, fmt.Sprintf("%d children of auditd (pid %d), and %s is not among them; it has logged %d lines", len(f.Children.Value), f.Auditd.Value.PID, file.Binary, len(f.Messages.Value))
 }
 
 // reason is the check for one of the reasons.

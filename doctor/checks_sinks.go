@@ -8,6 +8,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/plugin/consumer"
+	"audisp-relay/sinks"
 )
 
 func sinkChecks() []Check {
@@ -232,8 +233,23 @@ func findExpired(f *Facts) []Finding {
 	return f.certs(-1<<63, 0, "%s (%s) of sink %s has expired on %s, %s ago: the server cannot be reached with it")
 }
 
+// findExpires looks at the files, and at the connections of the sinks: there are the certificates
+// of the server, too. What the files have explains a connection.
 func findExpires(f *Facts) []Finding {
-	return f.certs(0, f.Limits.Certificate, "%s (%s) of sink %s expires on %s, in %s")
+	found := f.certs(0, f.Limits.Certificate, "%s (%s) of sink %s expires on %s, in %s")
+	return append(found, f.eachSink(func(c *consumer.Report) (Finding, bool) {
+		connection, ok := c.Sink.Details.(sinks.Connection)
+		if !ok || slices.ContainsFunc(found, func(other Finding) bool { return other.Subject == c.Name }) {
+			return Finding{}, false
+		}
+		end := connection.CertificateEnd()
+		left := end.Sub(f.Now)
+		return Finding{
+			Text:     fmt.Sprintf("the certificate of the server of sink %s, or of its authority, expires on %s, in %s", c.Name, end.UTC().Format(time.DateOnly), span(left)),
+			Evidence: fmt.Sprintf("status: %s certificate_expires %s", c.Name, end.UTC().Format(time.RFC3339)),
+			Fix:      "see which: audisp-relay doctor --sink " + quote(c.Name) + "; let the server have a new one",
+		}, !end.IsZero() && left >= 0 && left < f.Limits.Certificate
+	})...)
 }
 
 func findCertFile(f *Facts) (found []Finding) {

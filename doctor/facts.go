@@ -21,7 +21,7 @@ type Fact[T any] struct {
 // Known reports whether there is a value.
 func (f *Fact[T]) Known() bool { return f.Err == nil }
 
-// errNone is what a fact has of which there is none on this machine, as it should be.
+// errNone is why a fact has no value where the machine has no such thing, and need not have one.
 var errNone = errors.New("there is none")
 
 // Facts are what all checks judge by. Gather makes one; nothing changes it after that.
@@ -72,7 +72,7 @@ type CertFile struct {
 	Sink, Path string
 	Err        error
 	Certs      []Cert // in the order of the file
-	Own        bool   // the relay's own: the first is its certificate. Otherwise CAs, each of which may do
+	Own        bool   // the relay's own: the first is its certificate. Otherwise CAs, any of them may do
 }
 
 // Cert is the part of a certificate that matters here.

@@ -18,6 +18,7 @@ import (
 
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
+	"audisp-relay/sinks/syslog"
 	"audisp-relay/sinks/unix"
 )
 
@@ -160,6 +161,7 @@ var plants = []struct {
 	{"AR-SPOOL-DISK", "df -h /var/lib/audisp-relay", func(m *machine) { m.disk.Avail = 1 << 30 }},
 	{"AR-CERT-EXPIRED", "/etc/ca.pem", func(m *machine) { m.certificate(-time.Hour); m.sink("siem").Sink.Degraded = true }},
 	{"AR-CERT-EXPIRES", "/etc/ca.pem", func(m *machine) { m.certificate(5*24*time.Hour + time.Minute) }},
+	{"AR-CERT-EXPIRES", "doctor --sink siem", func(m *machine) { m.sink("siem").Sink.Details = &syslog.Details{Expires: m.now.Add(time.Hour)} }},
 	{"AR-CERT-FILE", "PEM", func(m *machine) { m.certificate(0); m.put("/etc/ca.pem", "no certificate\n") }},
 
 	{"AR-JOURNALD-LISTENS", "systemd-journald-audit.socket", func(m *machine) {
@@ -300,7 +302,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestWithoutRights: who may ask neither the kernel nor the relay is told that, and nothing is
+// TestWithoutRights: that kernel and relay may not be asked is the one finding, and nothing is
 // taken for broken.
 func TestWithoutRights(t *testing.T) {
 	m := newMachine(t)

@@ -3,6 +3,7 @@ package doctor
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"reflect"
 	"regexp"
 	"strings"
@@ -159,5 +160,18 @@ func TestCodesAreStable(t *testing.T) {
 		if !strings.Contains(b.String(), code+" ") {
 			t.Errorf("--list lacks %s", code)
 		}
+	}
+}
+
+// TestPromtoolTakesIt: Prometheus' own check finds nothing to say.
+func TestPromtoolTakesIt(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not installed")
+	}
+	cmd := exec.Command(promtool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(render(t, sampleReport(), Style{Format: Prometheus}))
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

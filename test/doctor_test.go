@@ -43,13 +43,18 @@ func startDoctor(t *testing.T, conf map[string]string) *live {
 	l := startLive(t, liveSinks, lab.Options{
 		MaxLogFile: 64, Conf: conf, Plugins: []lab.Plugin{{Name: "other", Path: "/bin/cat"}},
 	}, "string")
-	// What was before is of no interest. Older kernels and auditctls do not know the second.
+	l.resetCounts()
+	return l
+}
+
+// resetCounts lets the kernel's counts begin again: what was before, and while no auditd ran, is of
+// no interest. Older kernels and auditctls do not know the second.
+func (l *live) resetCounts() {
 	for _, reset := range []string{"--reset-lost", "--reset_backlog_wait_time_actual"} {
 		if out, err := exec.Command("auditctl", reset).CombinedOutput(); err != nil {
-			t.Logf("auditctl %s: %v %s", reset, err, out)
+			l.t.Logf("auditctl %s: %v %s", reset, err, out)
 		}
 	}
-	return l
 }
 
 // in is l for a subtest.
@@ -187,6 +192,7 @@ func TestLiveDoctorStopped(t *testing.T) {
 		t.Errorf("fix %q does not start this auditd", f.Fix)
 	}
 	l.StartAgain() // the command that the finding names, seen through
+	l.resetCounts()
 	l.healthy()
 }
 
@@ -200,6 +206,7 @@ func TestLiveDoctorNoLog(t *testing.T) {
 			l.Stop()
 			l.apply(f, 1)
 			l.StartAgain()
+			l.resetCounts()
 			l.healthy()
 		})
 	}
