@@ -93,8 +93,8 @@ func (c *collector) collectInput(s series, r *plugin.Report) {
 		s.counter(c.upstream, float64(n), "kernel")
 	}
 	s.counter(c.stalled, r.Input.Stalled.Seconds())
-	s.gauge(c.inputLimit, float64(r.Input.Buffer))
-	if r.Input.Waiting >= 0 {
+	if r.Input.Waiting >= 0 { // stdin is auditd's
+		s.gauge(c.inputLimit, float64(r.Input.Buffer))
 		s.gauge(c.inputBytes, float64(r.Input.Waiting))
 	}
 	if k := r.Input.Kernel; k != nil {

@@ -103,7 +103,7 @@ func TestPromtoolHasNoObjection(t *testing.T) {
 func needPromtool(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
-	if err != nil && os.Getenv("AUDISP_REQUIRE_AUDITD") != "" {
+	if err != nil && os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
 		t.Fatal("promtool is missing (package prometheus)")
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -91,6 +92,20 @@ func TestNumbersAgreeUnderLoad(t *testing.T) {
 	sameInLog(t, dir, rest)
 }
 
+// TestPromtoolReadsTheMetrics: what the program serves is as Prometheus wants it.
+func TestPromtoolReadsTheMetrics(t *testing.T) {
+	t.Parallel()
+	lab.RequireTools(t, "promtool")
+	r := start(t, tempDir(t), numberSinks, nil)
+	r.write(commands(1, 100))
+	until(t, "records are delivered", func() bool { return r.consumer("file").Delivered == 100 })
+	check := exec.Command(tool(t, "promtool"), "check", "metrics")
+	check.Stdin = bytes.NewReader(r.metricsText())
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
 // commands returns events of one whole record each.
 func commands(first, n int) []byte {
 	var b bytes.Buffer
@@ -123,6 +138,8 @@ func (r *relay) sameInMetrics(rest *plugin.Report) {
 	r.t.Helper()
 	read := r.metrics()
 	want := counters(rest)
+	want["audisp_relay_input_buffer_limit_bytes"] = float64(rest.Input.Buffer)
+	want["audisp_relay_input_buffer_bytes"] = 0
 	for i := range rest.Consumers {
 		c := &rest.Consumers[i]
 		want[fmt.Sprintf(`audisp_relay_queue_records{sink=%q}`, c.Name)] = float64(c.Queued)
@@ -153,10 +170,9 @@ func counters(rep *plugin.Report) map[string]float64 {
 	return all
 }
 
-// metrics reads the relay's metrics, by series.
-func (r *relay) metrics() map[string]float64 {
+// metricsText reads the relay's metrics as they are served.
+func (r *relay) metricsText() (text []byte) {
 	r.t.Helper()
-	var text []byte
 	eventually(r.t, "metrics", func() error {
 		transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(r.dir, "run", "metrics.sock"))
@@ -172,8 +188,14 @@ func (r *relay) metrics() map[string]float64 {
 		}
 		return err
 	})
+	return text
+}
+
+// metrics reads the relay's metrics, by series.
+func (r *relay) metrics() map[string]float64 {
+	r.t.Helper()
 	all := make(map[string]float64)
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(string(r.metricsText())) {
 		line = strings.TrimSpace(line)
 		if i := strings.LastIndexByte(line, ' '); i > 0 && line[0] != '#' {
 			v, err := strconv.ParseFloat(line[i+1:], 64)
