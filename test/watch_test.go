@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // screen is a terminal of tmux, with a shell in it.
@@ -71,6 +73,15 @@ func (s *screen) enter(line string) {
 	s.press("Enter")
 }
 
+// programRecords returns events of one whole record each, of which nothing looks truncated.
+func programRecords(first, events int) []byte {
+	var b bytes.Buffer
+	for serial := first; serial < first+events; serial++ {
+		fmt.Fprintf(&b, "type=USER_CMD msg=audit(%d.000:%d): pid=1 uid=0 auid=0 ses=1 msg='op=x res=success'\n", time.Now().Unix(), serial)
+	}
+	return b.Bytes()
+}
+
 // TestWatchOnATerminal: `status --watch` at 80x24 shows a relay at work, follows keys and a
 // resized terminal, survives a restart of the relay and names that are hostile to a terminal, and
 // gives the terminal back when a signal ends it.
@@ -84,11 +95,13 @@ func TestWatchOnATerminal(t *testing.T) {
 	s.enter(binary + " status --watch --run-dir " + dir + "/run; echo ended with $?")
 	s.matches(`^ok: 2 sinks, nothing lost within a day$`)
 	s.matches(`^SINK +STATE +IN/S OUT/S QUEUED OLDEST SPOOLED ACK P99 LOST 1H +24H$`)
-	for serial := 1; serial <= 200; serial += 100 {
-		r.write(lines(serial, 100))
-	}
-	s.matches(`^archive +ok +[1-9]`)
-	s.matches(`^input .*█`)
+	serial := 1
+	until(t, "a graph of the input", func() bool {
+		r.write(programRecords(serial, 20))
+		serial += 20
+		shown := s.text()
+		return regexp.MustCompile(`(?m)^archive +ok +[1-9]`).MatchString(shown) && regexp.MustCompile(`(?m)^input .*█`).MatchString(shown)
+	})
 
 	s.press("s")
 	s.shows("by state ↓")
@@ -100,17 +113,7 @@ func TestWatchOnATerminal(t *testing.T) {
 	s.shows("99 of 100 records")
 	s.press("?")
 
-	hostile := filepath.Join(dir, "a\x1b[2Jb")
-	if err := os.Symlink(binary, hostile); err != nil {
-		t.Fatal(err)
-	}
-	client := exec.Command(hostile, "tail", dir+"/events.sock")
-	if err := client.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.shows(`a\x1b[2Jb`)
-	client.Process.Kill()
-	client.Wait()
+	s.showsHostileClient(dir)
 
 	s.tmux("resize-window", "-x", "120", "-y", "30")
 	until(t, "30 lines", func() bool {
@@ -133,6 +136,24 @@ func TestWatchOnATerminal(t *testing.T) {
 	s.shows("compared")
 	sameFile(t, dir+"/after", mustRead(t, dir+"/before"))
 	r.end()
+}
+
+// showsHostileClient connects a client whose name would clear the screen, and waits for it to be
+// listed.
+func (s *screen) showsHostileClient(dir string) {
+	t := s.t
+	t.Helper()
+	hostile := filepath.Join(dir, "a\x1b[2Jb")
+	if err := os.Symlink(binary, hostile); err != nil {
+		t.Fatal(err)
+	}
+	client := exec.Command(hostile, "tail", dir+"/events.sock")
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.shows(`a\x1b[2Jb`)
+	client.Process.Kill()
+	client.Wait()
 }
 
 // killWatch sends SIGTERM to the status that watches the relay in dir.
