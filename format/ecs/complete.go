@@ -2,21 +2,19 @@ package ecs
 
 import (
 	"cmp"
-	"strconv"
 	"strings"
-
-	"github.com/elastic/go-libaudit/v2/aucoalesce"
-	"github.com/elastic/go-libaudit/v2/auparse"
 
 	"audisp-relay/audit/record"
 )
 
-// document is what is written of an event.
+// document is what is written of an event, beside the lists that the Encoder keeps.
 type document struct {
-	event      *aucoalesce.Event
-	main       int   // the record whose fields are the event's own, -1 without
-	first      int   // the record that says what kind of event it is
-	does       roles // of the account that it names
+	main       int    // the record whose fields are the event's own, -1 without
+	first      int    // the record that says what kind of event it is
+	typ        uint32 // its type, or that of the system call where nothing is known of it
+	means      *meaning
+	callMeans  *meaning // of the system call; means itself where that is the system call's
+	does       roles    // of the account that the first record names
 	millis     int64
 	serial     uint32
 	node       string
@@ -24,13 +22,65 @@ type document struct {
 	written    bool // @timestamp is the time of writing: the records have none
 	recovered  bool
 	incomplete bool
-	titleParts [][]byte // of a proctitle that process.title does not show exactly
-	problem    string   // what kept aucoalesce from its work
-	listed     bool     // the records follow as they came
+	listed     bool   // the records follow as they came
+	title      []byte // a proctitle that process.title does not show exactly
+
+	result, session string
+	summary         summary
+	process         process
+	source, dest    address
+	direction       string
+	address         bool // there was a SOCKADDR record
+
+	file       *parsedRecord // the PATH record that the event is about, nil without
+	fields     []pair        // what it has
+	path, mode string
 
 	user, effective, target, group entity
 	impliedEUID                    bool // user.effective is left out, being the user
 	impliedEGID                    bool
+}
+
+// process is what an event has of its process.
+type process struct{ pid, ppid, title, name, exe, cwd string }
+
+// place returns where a field is that is the process's, nil for others.
+func (p *process) place(key string) *string {
+	switch key {
+	case "pid":
+		return &p.pid
+	case "ppid":
+		return &p.ppid
+	case "proctitle":
+		return &p.title
+	case "comm":
+		return &p.name
+	case "exe":
+		return &p.exe
+	case "cwd":
+		return &p.cwd
+	}
+	return nil
+}
+
+// address is a peer.
+type address struct{ ip, port, path string }
+
+// identity is one of a process's users or groups, under the name of the field that says it. Its ID
+// may be "unset".
+type identity struct {
+	key string
+	entity
+}
+
+// id returns the user or group of that field of the main record, nothing without.
+func (e *Encoder) id(key string) (none identity) {
+	for i := range e.ids {
+		if e.ids[i].key == key {
+			return e.ids[i]
+		}
+	}
+	return none
 }
 
 // completeEvent finds what the event has no place for yet, and gives it one.
@@ -45,11 +95,11 @@ func (e *Encoder) completeEvent(b *record.Batch, i int) {
 		d.incomplete = d.incomplete || e.recs[k].Flags&record.Partial != 0
 	}
 
-	d.event.Tags = e.tags
-	fixFileType(d.event)
 	e.nameIDs()
 	e.findUsers()
-	e.correctEvent()
+	e.dropUnset()
+	e.correctVerdict()
+	e.completePath()
 	for k := range e.recs {
 		e.placeFields(k)
 	}
@@ -59,114 +109,89 @@ func (e *Encoder) completeEvent(b *record.Batch, i int) {
 	}
 }
 
-// placeFields sees to it that each field of a record is in the document.
-func (e *Encoder) placeFields(k int) {
-	r := &e.recs[k]
-	if r.path != nil {
-		e.placeInPath(r)
-		return
-	}
-	data := e.doc.event.Data
-	for _, f := range e.fields[r.from:r.to] {
-		key := f.key
-		if r.typ() == auparse.AUDIT_SOCKADDR && (k != e.doc.main || f.aside) {
-			key = "socket_" + key
-		}
-		if f.unset || e.shows(k, key, f) {
-			continue
-		}
-		if _, taken := data[key]; !taken && e.doc.problem == "" && (k == e.doc.main || f.aside) && processField(&e.doc.event.Process, key) == nil {
-			data[key] = f.val
-			continue
-		}
-		r.odd = true
+// nameIDs gives names to the ids of the event's own record.
+func (e *Encoder) nameIDs() {
+	for i := range e.ids {
+		id := &e.ids[i]
+		id.Name = e.name(&e.recs[e.doc.main], id.key, id.ID, strings.HasSuffix(id.key, "gid"))
 	}
 }
 
-// placeInPath adds the fields of a PATH record that aucoalesce was not given.
-func (e *Encoder) placeInPath(r *parsedRecord) {
-	if !r.asides {
-		return
+// dropUnset takes out what only says that an id is not set: of who has no login id, the summary alone
+// says so.
+func (e *Encoder) dropUnset() {
+	if object := &e.doc.summary.object; *object == "unset" {
+		*object = ""
 	}
-	for _, f := range e.fields[r.from:r.to] {
-		if got, taken := r.path[f.key]; !taken {
-			r.path[f.key] = f.val
-		} else if got != f.val {
+	for k := range e.recs {
+		r := &e.recs[k]
+		if k == e.doc.main || !r.unsets {
+			continue
+		}
+		for _, f := range e.fields[r.from:r.to] {
+			if val, _ := get(e.data, f.key); f.unset && val == "unset" {
+				drop(&e.data, f.key)
+			}
+		}
+	}
+}
+
+// placeFields sees to it that each field of a record is in the document.
+func (e *Encoder) placeFields(k int) {
+	r := &e.recs[k]
+	for i := r.from; i < r.to; i++ {
+		f := &e.fields[i]
+		list, ours := &e.data, k == e.doc.main || f.aside
+		switch {
+		case r.isShown:
+			list, ours = &r.shown, true
+		case r.Type == record.TypeSockaddr && (k != e.doc.main || f.aside):
+			list = &e.socket
+		}
+		if f.unset || e.shows(k, *list, f) {
+			continue
+		}
+		placeless := list == &e.data && e.doc.process.place(f.key) != nil
+		if !ours || placeless || !put(list, f.key, f.val) {
 			r.odd = true
 		}
 	}
 }
 
-// shows reports whether the document has that field of record k.
-func (e *Encoder) shows(k int, key string, f field) bool {
-	ev, val := e.doc.event, f.val
-	if got, ok := ev.Data[key]; ok && got == val {
+// shows reports whether the document has that field of record k, in list or elsewhere.
+func (e *Encoder) shows(k int, list []pair, f *field) bool {
+	d, val := &e.doc, f.val
+	if got, ok := get(list, f.key); ok && got == val {
 		return true
 	}
-	if place := processField(&ev.Process, key); place != nil {
-		// The ids of processes are numbers.
-		_, number := canonical(val)
-		return *place == val && val != "" && (number || (key != "pid" && key != "ppid"))
-	}
-
-	if k != e.doc.main || f.aside {
+	if e.recs[k].isShown || e.recs[k].Type == record.TypeSockaddr {
 		return false
 	}
-	switch key {
+	if place := d.process.place(f.key); place != nil {
+		// The ids of processes are numbers.
+		_, number := canonical(val)
+		return *place == val && val != "" && (number || (f.key != "pid" && f.key != "ppid"))
+	}
+
+	if k != d.main || f.aside {
+		return false
+	}
+	switch f.key {
 	case "result":
-		return ev.Result == val
+		return d.result == val
 	case "ses":
-		return ev.Session == val
+		return d.session == val
 	case "items":
-		return val == strconv.Itoa(len(ev.Paths))
+		n, ok := canonical(val)
+		return ok && n == len(e.paths)
 	case "addr":
-		return ev.Source != nil && ev.Source.IP == val
+		return d.source.ip == val
 	case "uid":
-		return e.doc.user.ID == val
+		return d.user.ID == val
 	case "euid":
-		return e.doc.effective.ID == val || (e.doc.impliedEUID && e.doc.user.ID == val)
+		return d.effective.ID == val || (d.impliedEUID && d.user.ID == val)
 	}
-
-	if got, ok := ev.User.IDs[key]; ok {
-		return got == val
-	}
-	if label, ok := strings.CutPrefix(key, "subj_"); ok && f.context {
-		got, ok := ev.User.SELinux[label]
-		return ok && got == val
-	}
-	return false
-}
-
-// nameIDs gives names to the ids of the event's own record and of its paths.
-func (e *Encoder) nameIDs() {
-	ev := e.doc.event
-	if e.doc.main >= 0 {
-		r := &e.recs[e.doc.main]
-		for key, id := range ev.User.IDs {
-			if name := e.name(r, key, id, strings.HasSuffix(key, "gid")); name != "" {
-				if ev.User.Names == nil {
-					ev.User.Names = make(map[string]string, len(ev.User.IDs))
-				}
-				ev.User.Names[key] = name
-			}
-		}
-	}
-
-	for k := range e.recs {
-		r := &e.recs[k]
-		if r.path == nil {
-			continue
-		}
-		for _, p := range [...]struct{ key, name string }{{"ouid", "owner"}, {"ogid", "group"}} {
-			_, taken := r.path[p.name]
-			if name := e.name(r, p.key, r.path[p.key], p.name == "group"); name != "" && !taken {
-				r.path[p.name] = name
-			}
-		}
-		if f := ev.File; f != nil && f.Owner == "" && f.Group == "" && isFile(f, r.path) {
-			f.Owner, f.Group = r.path["owner"], r.path["group"]
-		}
-	}
+	return e.id(f.key).ID == val || (f.context && strings.HasPrefix(f.key, "subj_"))
 }
 
 // name returns the name of an id in record r: the one that auditd has added or, in
@@ -201,6 +226,10 @@ func (e *Encoder) find(r *parsedRecord, key string) int {
 // placeNames sees to it that each name that auditd has added is in the document.
 func (e *Encoder) placeNames(k int) {
 	r := &e.recs[k]
+	list := &e.data
+	if r.isShown {
+		list = &r.shown
+	}
 	for _, t := range e.twins[r.tfrom:r.tto] {
 		at := e.find(r, t.key)
 		if at < 0 {
@@ -211,22 +240,19 @@ func (e *Encoder) placeNames(k int) {
 		if t.val == val || saysNothing(t.val, val) || e.showsName(k, t.key, val, t.val) {
 			continue
 		}
-
-		if r.path != nil {
-			if _, taken := r.path[t.key+"_name"]; taken {
-				r.odd = true
-				continue
-			}
-			r.path[t.key+"_name"] = t.val
-			continue
+		key := e.join(t.key, "_name")
+		if !put(list, key, t.val) {
+			got, _ := get(*list, key)
+			r.odd = r.odd || r.isShown || got != t.val
 		}
-		key := t.key + "_name"
-		if got, taken := e.doc.event.Data[key]; taken || e.doc.problem != "" {
-			r.odd = r.odd || got != t.val
-			continue
-		}
-		e.doc.event.Data[key] = t.val
 	}
+}
+
+// join returns a and b as one string.
+func (e *Encoder) join(a, b string) string {
+	from := len(e.text)
+	e.text = append(append(e.text, a...), b...)
+	return record.Alias(e.text[from:])
 }
 
 // showsName reports whether the document has the name of that field of record k.
@@ -236,8 +262,13 @@ func (e *Encoder) showsName(k int, key, id, name string) bool {
 		return true
 	}
 	switch {
-	case r.path != nil:
-		return (key == "ouid" && r.path["owner"] == name) || (key == "ogid" && r.path["group"] == name)
+	case r.isShown:
+		place := "owner"
+		if key == "ogid" {
+			place = "group"
+		}
+		got, _ := get(r.shown, place)
+		return (key == "ouid" || key == "ogid") && got == name
 	case k != e.doc.main:
 		return false
 	case key == "uid":
@@ -245,5 +276,5 @@ func (e *Encoder) showsName(k int, key, id, name string) bool {
 	case key == "euid":
 		return e.doc.effective.Name == name || (e.doc.impliedEUID && e.doc.user.Name == name)
 	}
-	return e.doc.event.User.Names[key] == name
+	return e.id(key).Name == name
 }

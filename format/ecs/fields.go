@@ -4,15 +4,13 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
-
 	"audisp-relay/audit/record"
 )
 
-// field is a field as aucoalesce is to see it: under auparse's name for it, decoded.
+// field is a field of a record: under its name, decoded.
 type field struct {
 	key, val string
-	aside    bool // not for aucoalesce, which would take it for something else than it is
+	aside    bool // only for auditd.data: by its name it would be taken for something else than it is
 	unset    bool // an id or a session that is not set
 	context  bool // a part of a security context
 }
@@ -26,10 +24,10 @@ type parsedRecord struct {
 	line       []byte // as it came
 	from, to   int
 	tfrom, tto int
-	asides     bool              // there are fields that aucoalesce is not given
-	unsets     bool              // there are ids that are not set
-	odd        bool              // not all of it is in the document: its text is to be added
-	path       map[string]string // of a PATH record that is in the event's paths
+	unsets     bool   // there are ids that are not set
+	odd        bool   // not all of it is in the document: its text is to be added
+	shown      []pair // of a PATH record that is in auditd.paths: what is there
+	isShown    bool   // it is there
 }
 
 // readRecords takes the records apart.
@@ -63,11 +61,11 @@ func plainGap(gap, body []byte) bool {
 }
 
 func (e *Encoder) readBody(r *parsedRecord) {
-	switch r.typ() {
-	case auparse.AUDIT_EXECVE:
+	switch r.Type {
+	case record.TypeExecve:
 		e.readExecve(r)
 		return
-	case auparse.AUDIT_SOCKADDR:
+	case record.TypeSockaddr:
 		e.readSockaddr(r)
 		return // SADDR={...} says again what saddr= says, and is not to be scanned: a path in it may look like fields
 	}
@@ -158,7 +156,7 @@ func (p *parser) readGap(gap []byte) (prefix string) {
 		p.r.odd = p.r.odd || string(bytes.TrimSpace(v.Rest)) != "for"
 		return ""
 	}
-	if p.r.Type == uint32(auparse.AUDIT_LOGIN) { // "old auid=0 new auid=1000", before Linux 3.13
+	if p.r.Type == record.TypeLogin { // "old auid=0 new auid=1000", before Linux 3.13
 		switch string(text) {
 		case "old":
 			return "old_"
@@ -207,12 +205,12 @@ func (p *parser) appendField(add field) int {
 			return -1
 		}
 	}
-	p.r.asides, p.r.unsets = p.r.asides || add.aside, p.r.unsets || add.unset
+	p.r.unsets = p.r.unsets || add.unset
 	p.e.fields = append(p.e.fields, add)
 	return len(p.e.fields) - 1
 }
 
-// plainKey reports whether a key can be one of auditd.data: auparse knows no others, and
+// plainKey reports whether a key can be one of auditd.data: auditbeat has no others, and
 // a dot in it would be a level of its own to Elasticsearch.
 func plainKey(key []byte) bool {
 	for _, c := range key {

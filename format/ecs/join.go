@@ -2,53 +2,44 @@ package ecs
 
 import (
 	"cmp"
-	"fmt"
-	"slices"
 	"strconv"
-
-	"github.com/elastic/go-libaudit/v2/aucoalesce"
-	"github.com/elastic/go-libaudit/v2/auparse"
+	"strings"
 
 	"audisp-relay/audit/record"
 )
 
-// joinRecords has aucoalesce make one event of the records.
+// joinRecords makes one event of the records: it says what kind it is, and puts their fields into
+// the document. Of a name that several records have, the first counts.
 func (e *Encoder) joinRecords() {
+	d := &e.doc
 	first, syscall := e.leading()
-	e.doc.main = syscall
+	d.first, d.main = max(first, 0), syscall
 	if syscall < 0 {
-		e.doc.main = first
+		d.main = first
 	}
-	e.doc.first = max(first, 0)
+	d.typ = e.recs[d.first].Type
 	if first < 0 { // only EOE, or nothing with an id
-		e.doc.event = bareEvent(&e.recs[0])
 		return
 	}
 
-	event, err := e.coalesceFrom(first, syscall, first == syscall)
-	if err == nil && first != syscall && syscall >= 0 && isUnknown(event) {
-		// aucoalesce goes by the first record, and has nothing to say of BPF or OPENAT2.
-		// Of the system call it has.
-		event, err = e.coalesceFrom(first, syscall, true)
+	e.takeFields(first, syscall)
+	if d.means, d.callMeans = e.meaningOf(d.typ); d.means == nil && first != syscall && syscall >= 0 {
+		// Of BPF or OPENAT2 nothing is known. Of the system call it is.
+		d.typ = record.TypeSyscall
+		e.takeFields(syscall, syscall)
+		d.means, d.callMeans = e.meaningOf(d.typ)
 	}
-
-	if err != nil {
-		e.doc.problem = err.Error()
-		event = bareEvent(&e.recs[first])
-		for i := range e.recs {
-			e.recs[i].odd, e.recs[i].path = true, nil
-		}
-	}
-	e.doc.event = event
-	if err == nil && syscall < 0 {
+	e.summarize()
+	e.takeProcess()
+	if syscall < 0 {
 		e.addOthers(first)
 	}
-	e.addArgs()
+	e.countArgs()
 }
 
 // leading returns the record that says what kind of event it is, and the system call's; -1
 // where there is none. The first is the first but for those that only add to others, and not, as the
-// main one of json and filters (record.MainOf), the system call: aucoalesce goes by it. A
+// main one of json and filters (record.MainOf), the system call: auditbeat goes by it. A
 // program's record comes before the system call with which it was sent: kernels with several
 // security modules give both one id.
 func (e *Encoder) leading() (first, syscall int) {
@@ -84,166 +75,171 @@ func (e *Encoder) leading() (first, syscall int) {
 
 // coalesces reports whether a record is one of those that are put together.
 func (r *parsedRecord) coalesces() bool {
-	return r.Flags&record.NoID == 0 && len(r.ID) > 0 && r.typ() != auparse.AUDIT_EOE
+	return r.Flags&record.NoID == 0 && len(r.ID) > 0 && r.Type != record.TypeEOE
 }
 
-// bareEvent returns an event that says no more than the type of a record.
-func bareEvent(r *parsedRecord) *aucoalesce.Event {
-	return &aucoalesce.Event{Type: r.typ(), Category: aucoalesce.GetAuditEventType(r.typ()), Data: map[string]string{}}
-}
-
-func isUnknown(event *aucoalesce.Event) bool {
-	return slices.ContainsFunc(event.Warnings, func(w error) bool { return w.Error() == "no normalization found for event" })
-}
-
-// coalesceFrom has aucoalesce work. Without a system call it takes one record only, of more it
-// says "missing syscall message in compound event"; with ahead the system call goes first.
-//
-// The library is fed with what any program may have put into a record. If it panics, this one
-// event is written as the list of its records and says so; the relay, and every other consumer,
-// continue.
-func (e *Encoder) coalesceFrom(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.panicked(p)
-			event, err = nil, fmt.Errorf("aucoalesce panicked: %v", p)
-		}
-	}()
-	leader := first
-	if ahead {
-		leader = syscall
-	}
-	e.list = append(e.list[:0], e.newMessage(&e.recs[leader]))
+// takeFields puts the fields of the records into the document: those of the main record, then those of
+// the leader and of the others, as they come. Without a system call it takes the main one's only, see
+// addOthers.
+func (e *Encoder) takeFields(leader, syscall int) {
+	e.data, e.socket, e.ids, e.paths, e.pairs = e.data[:0], e.socket[:0], e.ids[:0], e.paths[:0], e.pairs[:0]
+	e.doc.address = false
+	e.takeMain()
 	if syscall < 0 {
-		return e.coalesce(e.list)
+		return
 	}
-
-	sockaddr, execve := false, false
+	if leader != syscall {
+		e.takeRecord(leader)
+	}
+	counted := false // items= is how many PATH records there are, which those show
 	for i := range e.recs {
 		r := &e.recs[i]
-		if i == leader || !r.coalesces() {
+		if i == leader || !r.coalesces() || (r.Type == record.TypeSyscall && i != syscall) {
 			continue
 		}
-		switch r.typ() {
-		case auparse.AUDIT_SYSCALL:
-			if i != syscall {
-				continue
-			}
-		case auparse.AUDIT_SOCKADDR: // of several the last would win
-			if sockaddr {
-				continue
-			}
-			sockaddr = true
-		case auparse.AUDIT_EXECVE:
-			if execve {
-				continue
-			}
-			execve = true
+		if !counted && (leader == syscall || i == syscall) {
+			drop(&e.data, "items")
+			counted = true
 		}
-		e.list = append(e.list, e.newMessage(r))
-	}
-	return e.coalesce(e.list)
-}
-
-// newMessage returns a record as aucoalesce wants it.
-func (e *Encoder) newMessage(r *parsedRecord) *auparse.AuditMessage {
-	msg, data := e.pool.take()
-	msg.RecordType = r.typ()
-	switch msg.RecordType {
-	case auparse.AUDIT_PATH:
-		r.path = data
-	case auparse.AUDIT_EXECVE:
-		data["argc"] = "0" // see addArgs
-	}
-	for _, f := range e.fields[r.from:r.to] {
-		if !f.aside {
-			data[f.key] = f.val
+		if i != syscall {
+			e.takeRecord(i)
 		}
 	}
-	return msg
 }
 
-// addOthers adds the other records of an event without a system call, as aucoalesce adds
-// them to one.
+// takeMain takes the fields of the main record, whose ids, session and result are the event's.
+func (e *Encoder) takeMain() {
+	d, r := &e.doc, &e.recs[e.doc.main]
+	d.result, d.session = "unknown", ""
+	for i := r.from; i < r.to; i++ {
+		switch f := &e.fields[i]; {
+		case f.aside || (f.context && strings.HasPrefix(f.key, "subj_")):
+		case f.key == "result":
+			d.result = f.val
+		case f.key == "ses":
+			d.session = f.val
+		case isUserID(f.key):
+			e.ids = append(e.ids, identity{key: f.key, entity: entity{ID: f.val}})
+		default:
+			e.data = append(e.data, pair{f.key, f.val})
+		}
+	}
+}
+
+// takeRecord takes the fields of another record than the main one.
+func (e *Encoder) takeRecord(i int) {
+	r := &e.recs[i]
+	switch r.Type {
+	case record.TypePath:
+		e.takePath(i)
+	case record.TypeExecve: // see countArgs
+	case record.TypeSockaddr:
+		e.takeAddress(r)
+	default:
+		for k := r.from; k < r.to; k++ {
+			if f := &e.fields[k]; !f.aside {
+				put(&e.data, f.key, f.val)
+			}
+		}
+	}
+}
+
+// takeAddress takes the fields of a socket address, the first one's of several, and says whose it
+// is. A family that has neither IP addresses nor paths has none there: the text of AF_X25 may
+// read "10.0.0.1", and a port of vsock is another thing than one of TCP.
+func (e *Encoder) takeAddress(r *parsedRecord) {
+	d := &e.doc
+	call, ok := get(e.data, "syscall")
+	if !ok || d.address {
+		d.address = true
+		return
+	}
+	d.address = true
+	for k := r.from; k < r.to; k++ {
+		if f := &e.fields[k]; !f.aside {
+			e.socket = append(e.socket, pair{f.key, f.val})
+		}
+	}
+
+	var place *address
+	switch call {
+	case "recvfrom", "recvmsg", "accept", "accept4":
+		place, d.direction = &d.source, "ingress"
+	case "connect", "sendto", "sendmsg":
+		place, d.direction = &d.dest, "egress"
+	default: // of bind and others it is nobody's
+		return
+	}
+	switch family, _ := get(e.socket, "family"); family {
+	case "ipv4", "ipv6", "unix":
+		place.ip, _ = get(e.socket, "addr")
+		place.port, _ = get(e.socket, "port")
+		place.path, _ = get(e.socket, "path")
+	}
+}
+
+// takeProcess moves the fields that are the process's.
+func (e *Encoder) takeProcess() {
+	for _, key := range [...]string{"pid", "ppid", "proctitle", "comm", "exe", "cwd"} {
+		*e.doc.process.place(key), _ = get(e.data, key)
+		drop(&e.data, key)
+	}
+}
+
+// addOthers adds the other records of an event without a system call, as takeFields adds them to
+// one.
 func (e *Encoder) addOthers(main int) {
-	event := e.doc.event
-	sockaddr := e.recs[main].typ() == auparse.AUDIT_SOCKADDR
-	e.recs[main].path = nil // its fields are the event's own
+	e.doc.address = e.recs[main].Type == record.TypeSockaddr
 	for i := range e.recs {
 		r := &e.recs[i]
 		if i == main || !r.coalesces() {
 			continue
 		}
-		switch r.typ() {
-		case auparse.AUDIT_PATH:
-			e.newMessage(r)
-			event.Paths = append(event.Paths, r.path)
+		list := &e.data
+		switch r.Type {
+		case record.TypePath:
+			e.takePath(i)
 			continue
-		case auparse.AUDIT_SOCKADDR:
-			if sockaddr {
+		case record.TypeSockaddr:
+			if e.doc.address {
 				continue
 			}
-			sockaddr = true
+			e.doc.address, list = true, &e.socket
 		}
 
 		for _, f := range e.fields[r.from:r.to] {
-			key := f.key
-			if r.typ() == auparse.AUDIT_SOCKADDR {
-				key = "socket_" + key
-			}
-			if place := processField(&event.Process, key); place != nil {
+			if place := e.doc.process.place(f.key); place != nil && list == &e.data {
 				*place = cmp.Or(*place, f.val)
-			} else if _, taken := event.Data[key]; !taken && !f.aside && !f.unset {
-				event.Data[key] = f.val
+			} else if !f.aside && !f.unset {
+				put(list, f.key, f.val)
 			}
 		}
 	}
 }
 
-// processField returns where aucoalesce puts a field that is the process's, nil for others.
-func processField(p *aucoalesce.Process, key string) *string {
-	switch key {
-	case "pid":
-		return &p.PID
-	case "ppid":
-		return &p.PPID
-	case "proctitle":
-		return &p.Title
-	case "comm":
-		return &p.Name
-	case "exe":
-		return &p.Exe
-	case "cwd":
-		return &p.CWD
-	}
-	return nil
+// decimal returns a number as text.
+func (e *Encoder) decimal(n uint64) string {
+	from := len(e.text)
+	e.text = strconv.AppendUint(e.text, n, 10)
+	return record.Alias(e.text[from:])
 }
 
-// addArgs adds the arguments of all EXECVE records. Where they do not say all, the
-// records' text follows.
-func (e *Encoder) addArgs() {
+// countArgs counts the arguments of all EXECVE records. Where these do not say all, the records' text
+// follows.
+func (e *Encoder) countArgs() {
 	if !e.execve {
 		return
 	}
-	n := e.args.Len()
+	drop(&e.data, "argc")
 	argc, counted := e.args.Count()
-	event := e.doc.event
 	if counted {
-		event.Data["argc"] = strconv.FormatUint(uint64(argc), 10)
-	} else {
-		delete(event.Data, "argc")
+		put(&e.data, "argc", e.decimal(uint64(argc)))
 	}
-	for i := range n {
-		if text, state := e.args.Arg(i); state != 0 {
-			event.Process.Args = append(event.Process.Args, record.Alias(text))
-		}
-	}
-
-	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(n) {
+	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(e.args.Len()) {
 		return
 	}
 	for i := range e.recs {
-		if e.recs[i].typ() == auparse.AUDIT_EXECVE {
+		if e.recs[i].Type == record.TypeExecve {
 			e.recs[i].odd = true
 		}
 	}

@@ -7,14 +7,13 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
 )
 
-// addField adds a field as it stands in a record, under auparse's name and in its form. What
-// could not be restored from that form is left as it is.
+// addField adds a field as it stands in a record, decoded. What could not be restored from that form
+// is left as it is.
 func (p *parser) addField(prefix string, key, token []byte) {
 	p.token = nil
 	if !plainKey(key) {
@@ -69,11 +68,11 @@ func (e *Encoder) unhex(v []byte) []byte {
 	return text[from:len(text):len(text)]
 }
 
-// interpretField does for one field what auparse's enrichData does. It returns where the
-// field is, -1 when it was not added as such.
+// interpretField adds a field in the form in which auditbeat shows it: results, names of errors, ...
+// It returns where the field is, -1 when it was not added as such.
 func (p *parser) interpretField(name string, val []byte, quoted bool) int {
-	typ := p.r.typ()
-	kernel := typ == auparse.AUDIT_SYSCALL || typ == auparse.AUDIT_SECCOMP
+	typ := p.r.Type
+	kernel := typ == record.TypeSyscall || typ == record.TypeSeccomp
 	text := record.Alias(val)
 	if !quoted && record.IsUnset(val) && isID(p.r.Type, name) {
 		return p.addUnset(name)
@@ -97,7 +96,7 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 			text = cmp.Or(record.ErrnoNameOn(p.archCode(), -n), text)
 		}
 	case "sig":
-		if n, ok := canonical(text); ok && typ == auparse.AUDIT_SECCOMP {
+		if n, ok := canonical(text); ok && typ == record.TypeSeccomp {
 			text = cmp.Or(unix.SignalName(syscall.Signal(n)), text)
 		}
 	case "arch", "syscall":
@@ -111,7 +110,7 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 		}
 		return at
 	case "proctitle":
-		if typ != auparse.AUDIT_PROCTITLE {
+		if typ != record.TypeProctitle {
 			p.r.odd = true
 			break
 		}
@@ -134,7 +133,7 @@ func isID(typ uint32, name string) bool {
 	return isUserID(name) || strings.HasSuffix(name, "-ses") || strings.HasSuffix(name, "_ses")
 }
 
-// isUserID reports whether aucoalesce takes a field of that name for an id of the user.
+// isUserID reports whether auditbeat takes a field of that name for an id of the user.
 func isUserID(name string) bool {
 	return strings.HasSuffix(name, "uid") || strings.HasSuffix(name, "gid")
 }
@@ -151,8 +150,8 @@ func (p *parser) addUnset(name string) int {
 	return -1
 }
 
-// misleads reports whether aucoalesce would take a field for what it is not: it goes by the
-// first or last letters of a name, and cannot distinguish what a program says from what the kernel
+// misleads reports whether a field would be taken for what it is not: ids and parts of a context are
+// known by the last or first letters of their names, and what a program says is not what the kernel
 // says of the program.
 func (p *parser) misleads(name, val string) bool {
 	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || (name[3] != '_' && name[3] != 'j')) {
@@ -162,7 +161,7 @@ func (p *parser) misleads(name, val string) bool {
 	case strings.HasPrefix(name, "subj_"): // subj_trust of FANOTIFY, subj_apparmor of MAC_TASK_CONTEXTS
 		return true
 	case strings.HasPrefix(name, "obj_"): // the same of PATH
-		return p.r.typ() == auparse.AUDIT_PATH
+		return p.r.Type == record.TypePath
 	case isUserID(name):
 		if isOfProcess(name) {
 			return p.nested || !isNumber(val)
@@ -212,13 +211,6 @@ func (p *parser) noteResult(result *[]byte, val []byte) int {
 	return -1
 }
 
-func (r *parsedRecord) typ() auparse.AuditMessageType {
-	if r.Type > 1<<16-1 { // auparse has 16 bits
-		return 0
-	}
-	return auparse.AuditMessageType(r.Type)
-}
-
 // canonical reads a decimal number, if it is written as %d writes it.
 func canonical(s string) (n int, ok bool) {
 	n64, ok := record.ParseInt([]byte(s))
@@ -255,15 +247,22 @@ func (e *Encoder) addTag(key string) bool {
 }
 
 // joinTitle returns a proctitle with blanks in the place of the NULs between its arguments, as
-// auparse has it. Where the arguments could not be restored from that, they are kept.
+// auditbeat has it. Where the arguments could not be restored from that, they are kept.
 func (e *Encoder) joinTitle(val []byte) string {
-	args := record.AppendTitle(nil, val)
-	isEmpty := func(arg []byte) bool { return len(arg) == 0 }
-	exact := bytes.IndexByte(val, ' ') < 0 && (len(args) == 1 || !slices.ContainsFunc(args, isEmpty))
-	if !exact && e.doc.titleParts == nil {
-		e.doc.titleParts = args
+	n := len(val) - 1
+	exact := bytes.IndexByte(val, ' ') < 0 && (bytes.IndexByte(val, 0) < 0 || (val[0] != 0 && val[n] != 0 && !bytes.Contains(val, []byte{0, 0})))
+	if !exact && e.doc.title == nil {
+		e.doc.title = val
 	}
-	return record.Alias(bytes.Join(args, []byte{' '}))
+	from := len(e.text)
+	e.text = append(e.text, val...)
+	text := e.text[from:]
+	for i, c := range text {
+		if c == 0 {
+			text[i] = ' '
+		}
+	}
+	return record.Alias(text)
 }
 
 // finishRecord does what needs the whole record.
@@ -271,7 +270,7 @@ func (p *parser) finishRecord() {
 	p.finishResult()
 	p.finishSyscall()
 	p.splitContext("subj")
-	if p.r.typ() == auparse.AUDIT_PATH {
+	if p.r.Type == record.TypePath {
 		p.splitContext("obj")
 	}
 }
@@ -361,20 +360,34 @@ func isSyscallName(name []byte) bool {
 	return len(name) > 0 && name[0]-'0' >= 10
 }
 
-// contextParts are the parts of a security context, in their order.
-var contextParts = [...]string{"user", "role", "domain", "level", "category"}
-
-// splitContext replaces the security context key by its parts, as auparse does. The last has all that is left.
+// splitContext replaces the security context key by its parts. The last has all that is left.
 func (p *parser) splitContext(key string) {
 	for i := p.r.from; i < len(p.e.fields); i++ {
 		f := p.e.fields[i]
 		if f.key != key || f.aside {
 			continue
 		}
-		p.e.fields = append(p.e.fields[:i], p.e.fields[i+1:]...)
-		for k, val := range strings.SplitN(f.val, ":", len(contextParts)) {
-			p.appendField(field{key: key + "_" + contextParts[k], val: val, context: true})
+		p.e.fields = slices.Delete(p.e.fields, i, i+1)
+		parts := &subjParts
+		if key == "obj" {
+			parts = &objParts
+		}
+		val, more := f.val, true
+		for k := 0; more && k < len(parts); k++ {
+			part := val
+			if k < len(parts)-1 {
+				part, val, more = strings.Cut(val, ":")
+			}
+			p.appendField(field{key: parts[k], val: part, context: true})
 		}
 		return
 	}
 }
+
+// contextParts are the parts of a security context, in their order; then the fields that they are
+// of the process and of a path.
+var (
+	contextParts = [...]string{"user", "role", "domain", "level", "category"}
+	subjParts    = [...]string{"subj_user", "subj_role", "subj_domain", "subj_level", "subj_category"}
+	objParts     = [...]string{"obj_user", "obj_role", "obj_domain", "obj_level", "obj_category"}
+)
