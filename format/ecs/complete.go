@@ -2,6 +2,8 @@ package ecs
 
 import (
 	"cmp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -12,9 +14,7 @@ type document struct {
 	main       int    // the record whose fields are the event's own, -1 without
 	first      int    // the record that says what kind of event it is
 	typ        uint32 // its type, or that of the system call where nothing is known of it
-	means      *meaning
-	callMeans  *meaning // of the system call; means itself where that is the system call's
-	does       roles    // of the account that the first record names
+	does       roles  // of the account that the first record names
 	millis     int64
 	serial     uint32
 	node       string
@@ -30,7 +30,7 @@ type document struct {
 	process         process
 	source, dest    address
 	direction       string
-	address         bool // there was a SOCKADDR record
+	category, kind  string // words
 
 	file       *parsedRecord // the PATH record that the event is about, nil without
 	fields     []pair        // what it has
@@ -101,7 +101,7 @@ func (e *Encoder) completeEvent(b *record.Batch, i int) {
 	e.correctVerdict()
 	e.completePath()
 	for k := range e.recs {
-		e.placeFields(k)
+		e.placeRest(k)
 	}
 	for k := range e.recs {
 		e.placeNames(k)
@@ -123,75 +123,39 @@ func (e *Encoder) dropUnset() {
 	if object := &e.doc.summary.object; *object == "unset" {
 		*object = ""
 	}
-	for k := range e.recs {
-		r := &e.recs[k]
-		if k == e.doc.main || !r.unsets {
-			continue
-		}
-		for _, f := range e.fields[r.from:r.to] {
-			if val, _ := get(e.data, f.key); f.unset && val == "unset" {
-				drop(&e.data, f.key)
-			}
-		}
-	}
+	e.data = slices.DeleteFunc(e.data, func(p pair) bool { return p.unset })
 }
 
-// placeFields sees to it that each field of a record is in the document.
-func (e *Encoder) placeFields(k int) {
-	r := &e.recs[k]
+// placeRest sees to it that those fields of a record are in the document that were put aside, the ids
+// whose place another user has taken, and a number of PATH records that are not there.
+func (e *Encoder) placeRest(k int) {
+	d, r := &e.doc, &e.recs[k]
+	list := &e.data
+	switch {
+	case r.isPath:
+		list = &r.shown
+	case r.Type == record.TypeSockaddr:
+		list = &e.socket
+	}
 	for i := r.from; i < r.to; i++ {
 		f := &e.fields[i]
-		list, ours := &e.data, k == e.doc.main || f.aside
+		place := d.process.place(f.key)
+		if list != &e.data {
+			place = nil
+		}
 		switch {
-		case r.isShown:
-			list, ours = &r.shown, true
-		case r.Type == record.TypeSockaddr && (k != e.doc.main || f.aside):
-			list = &e.socket
-		}
-		if f.unset || e.shows(k, *list, f) {
-			continue
-		}
-		placeless := list == &e.data && e.doc.process.place(f.key) != nil
-		if !ours || placeless || !put(list, f.key, f.val) {
+		case f.aside && place == nil,
+			k == d.main && f.key == "items" && f.val != strconv.Itoa(len(e.paths)),
+			k == d.main && f.key == "uid" && d.user.ID != f.val,
+			k == d.main && f.key == "euid" && d.effective.ID != f.val && !(d.impliedEUID && d.user.ID == f.val):
+			e.show(r, list, f)
+		case f.aside, !r.taken && place != nil:
 			r.odd = true
+		case !r.taken && !f.unset:
+			got, _ := get(*list, f.key)
+			r.odd = r.odd || got != f.val
 		}
 	}
-}
-
-// shows reports whether the document has that field of record k, in list or elsewhere.
-func (e *Encoder) shows(k int, list []pair, f *field) bool {
-	d, val := &e.doc, f.val
-	if got, ok := get(list, f.key); ok && got == val {
-		return true
-	}
-	if e.recs[k].isShown || e.recs[k].Type == record.TypeSockaddr {
-		return false
-	}
-	if place := d.process.place(f.key); place != nil {
-		// The ids of processes are numbers.
-		_, number := canonical(val)
-		return *place == val && val != "" && (number || (f.key != "pid" && f.key != "ppid"))
-	}
-
-	if k != d.main || f.aside {
-		return false
-	}
-	switch f.key {
-	case "result":
-		return d.result == val
-	case "ses":
-		return d.session == val
-	case "items":
-		n, ok := canonical(val)
-		return ok && n == len(e.paths)
-	case "addr":
-		return d.source.ip == val
-	case "uid":
-		return d.user.ID == val
-	case "euid":
-		return d.effective.ID == val || (d.impliedEUID && d.user.ID == val)
-	}
-	return e.id(f.key).ID == val || (f.context && strings.HasPrefix(f.key, "subj_"))
 }
 
 // name returns the name of an id in record r: the one that auditd has added or, in
@@ -227,7 +191,7 @@ func (e *Encoder) find(r *parsedRecord, key string) int {
 func (e *Encoder) placeNames(k int) {
 	r := &e.recs[k]
 	list := &e.data
-	if r.isShown {
+	if r.isPath {
 		list = &r.shown
 	}
 	for _, t := range e.twins[r.tfrom:r.tto] {
@@ -240,19 +204,12 @@ func (e *Encoder) placeNames(k int) {
 		if t.val == val || saysNothing(t.val, val) || e.showsName(k, t.key, val, t.val) {
 			continue
 		}
-		key := e.join(t.key, "_name")
-		if !put(list, key, t.val) {
+		key := t.key + "_name"
+		if !put(list, pair{key: key, val: t.val}) {
 			got, _ := get(*list, key)
-			r.odd = r.odd || r.isShown || got != t.val
+			r.odd = r.odd || r.isPath || got != t.val
 		}
 	}
-}
-
-// join returns a and b as one string.
-func (e *Encoder) join(a, b string) string {
-	from := len(e.text)
-	e.text = append(append(e.text, a...), b...)
-	return record.Alias(e.text[from:])
 }
 
 // showsName reports whether the document has the name of that field of record k.
@@ -262,7 +219,7 @@ func (e *Encoder) showsName(k int, key, id, name string) bool {
 		return true
 	}
 	switch {
-	case r.isShown:
+	case r.isPath:
 		place := "owner"
 		if key == "ogid" {
 			place = "group"

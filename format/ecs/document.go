@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -68,18 +69,8 @@ func (e *Encoder) writeEvent() {
 	m := w.open("event", '{')
 	w.some("id", d.id)
 	w.str("kind", "event")
-	own, call := d.means, d.callMeans
-	if own == nil || call == nil || call == own {
-		call = &meaning{}
-	}
-	if own == nil {
-		own = &meaning{}
-	}
-	if own.category+call.category == "" {
-		own = &meaning{category: classOf(d.typ)}
-	}
-	w.words("category", own.category, call.category)
-	w.words("type", own.kind, call.kind)
+	w.words("category", cmp.Or(d.category, classOf(d.typ)))
+	w.words("type", d.kind)
 	w.some("action", d.summary.action)
 	w.outcome(d.result)
 	w.str("module", "auditd")
@@ -288,13 +279,10 @@ func (w *writer) address(key string, a *address) {
 	w.close(m, '}')
 }
 
-// words writes an array of the words of two strings.
-func (w *writer) words(key, a, b string) {
+// words writes an array of the words of a string.
+func (w *writer) words(key, words string) {
 	m := w.open(key, '[')
-	for word := range strings.FieldsSeq(a) {
-		w.item(word)
-	}
-	for word := range strings.FieldsSeq(b) {
+	for word := range strings.FieldsSeq(words) {
 		w.item(word)
 	}
 	w.close(m, ']')

@@ -24,7 +24,7 @@ type Encoder struct {
 	// text's memory without a copy, see record.Alias, and are forgotten with it.
 	recs   []parsedRecord
 	fields []field
-	twins  []field
+	twins  []pair
 	text   []byte // decoded values
 	names  []byte // of the records' types
 	args   record.Args
@@ -75,7 +75,10 @@ func emptied[T any](s []T) []T {
 }
 
 // pair is a member of an object of the document.
-type pair struct{ key, val string }
+type pair struct {
+	key, val string
+	unset    bool // an id that is not set: for the summary only
+}
 
 // get returns the value under key.
 func get(list []pair, key string) (val string, ok bool) {
@@ -97,11 +100,11 @@ func has(list []pair, key string) bool {
 const maxKeys = 2 * maxFields
 
 // put adds a member, if there is none of that name and not too many.
-func put(list *[]pair, key, val string) bool {
-	if len(*list) >= maxKeys || has(*list, key) {
+func put(list *[]pair, p pair) bool {
+	if len(*list) >= maxKeys || has(*list, p.key) {
 		return false
 	}
-	*list = append(*list, pair{key, val})
+	*list = append(*list, p)
 	return true
 }
 

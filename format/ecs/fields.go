@@ -9,10 +9,9 @@ import (
 
 // field is a field of a record: under its name, decoded.
 type field struct {
-	key, val string
-	aside    bool // only for auditd.data: by its name it would be taken for something else than it is
-	unset    bool // an id or a session that is not set
-	context  bool // a part of a security context
+	pair
+	aside   bool // only for auditd.data: by its name it would be taken for something else than it is
+	context bool // a part of a security context
 }
 
 // parsedRecord is one record of the event at hand. Its fields are Encoder.fields[from:to],
@@ -24,10 +23,10 @@ type parsedRecord struct {
 	line       []byte // as it came
 	from, to   int
 	tfrom, tto int
-	unsets     bool   // there are ids that are not set
 	odd        bool   // not all of it is in the document: its text is to be added
-	shown      []pair // of a PATH record that is in auditd.paths: what is there
-	isShown    bool   // it is there
+	taken      bool   // its fields are in the document
+	isPath     bool   // in auditd.paths, as shown
+	shown      []pair // what is there
 }
 
 // readRecords takes the records apart.
@@ -87,6 +86,7 @@ type parser struct {
 	result  []byte
 	arch    int // where arch= and syscall= of a SYSCALL or SECCOMP are, -1 without
 	sysno   int
+	code    uint32 // what arch= says
 }
 
 // scanFields reads the fields of a body or, inside of msg='...', of what a program has sent.
@@ -95,8 +95,11 @@ func (p *parser) scanFields(body []byte, nested bool) {
 	s := record.Scan(body)
 	p.token, p.nested = nil, nested
 	for s.Next() {
-		prefix := p.readGap(s.Gap)
-		key := s.Key
+		gap, key := s.Gap, s.Key
+		if p.r.Type == record.TypeLogin && !nested {
+			gap, key = loginKey(gap, key)
+		}
+		p.readGap(gap)
 		if nested && len(key) > 1 && key[0] == '(' { // pam of RHEL 5: "(hostname=?, addr=?, terminal=cron res=success)"
 			key, p.r.odd = key[1:], true
 		}
@@ -115,10 +118,7 @@ func (p *parser) scanFields(body []byte, nested bool) {
 			continue
 		}
 
-		if p.r.Type == record.TypeLogin && !nested {
-			prefix, key = loginKey(s.Gap, prefix, key)
-		}
-		p.addField(prefix, key, s.Value)
+		p.addField(key, s.Value)
 	}
 
 	if msg == nil || len(s.Key) == 0 {
@@ -131,15 +131,14 @@ func (p *parser) scanFields(body []byte, nested bool) {
 	}
 }
 
-// readGap deals with what stands between two fields and belongs to none. It returns what
-// goes in front of the next field's name.
-func (p *parser) readGap(gap []byte) (prefix string) {
+// readGap deals with what stands between two fields and belongs to none.
+func (p *parser) readGap(gap []byte) {
 	if string(gap) == " " || len(gap) == 0 { // as nearly all are
-		return ""
+		return
 	}
 	text := bytes.Trim(gap, " ")
 	if len(text) == 0 {
-		return ""
+		return
 	}
 	if p.token != nil && (!p.context || (text[0] == '(' && bytes.IndexByte(text, ')') == len(text)-1)) {
 		// "op=adding group acct=", "subj=/usr/sbin/cupsd (enforce)": values with blanks that
@@ -147,41 +146,38 @@ func (p *parser) readGap(gap []byte) (prefix string) {
 		whole := p.token[:len(p.token)+len(bytes.TrimRight(gap, " "))]
 		p.e.fields[len(p.e.fields)-1].val = record.Alias(whole)
 		p.token = nil
-		return ""
+		return
 	}
 
 	if v, ok := record.ReadVerdict(text); ok && record.HasVerdict(p.r.Type) {
 		p.putField("seresult", record.Alias(v.Result), false)
 		p.putField("seperms", strings.Join(strings.Fields(record.Alias(v.Perms)), ","), false)
 		p.r.odd = p.r.odd || string(bytes.TrimSpace(v.Rest)) != "for"
-		return ""
-	}
-	if p.r.Type == record.TypeLogin { // "old auid=0 new auid=1000", before Linux 3.13
-		switch string(text) {
-		case "old":
-			return "old_"
-		case "new":
-			return "new_"
-		}
+		return
 	}
 	p.r.odd = true
-	return ""
 }
 
-// loginKey returns what is shown for the name of a field of a LOGIN record: old_auid, new_auid
-// and new_ses for all that kernels before 3.14 have called them, see record.LoginKey. Other
-// names, and those of now, are as they are.
-func loginKey(gap []byte, prefix string, key []byte) (string, []byte) {
-	switch name, _ := record.LoginKey(gap, key); name {
+// loginKey returns what is shown for the name of a field of a LOGIN record, and what is left of the gap
+// before it: old_auid, new_auid and new_ses for all that kernels before 3.14 have called them, see
+// record.LoginKey. Other names, and those of now, are as they are.
+func loginKey(gap, key []byte) (rest, shown []byte) {
+	name, words := record.LoginKey(gap, key)
+	rest = gap[:len(gap)-words]
+	switch name {
 	case "":
-		return prefix, key
+		if word := string(bytes.Trim(gap, " ")); word == "old" || word == "new" { // of no kernel
+			return nil, append(append([]byte(word), '_'), key...)
+		}
+		return gap, key
 	case "old-auid":
-		return "old_", []byte("auid")
+		return rest, []byte("old_auid")
 	case "old-ses":
-		return "old_", []byte("ses")
-	default:
-		return "new_", []byte(name)
+		return rest, []byte("old_ses")
+	case "ses":
+		return rest, []byte("new_ses")
 	}
+	return rest, []byte("new_auid")
 }
 
 // maxFields is how many fields of a record, and keys of an event, are looked at: a kernel's
@@ -191,7 +187,7 @@ const maxFields = 256
 // putField adds a field and returns where it is. The first of a name counts: what comes later
 // in a record may be of a program's choice. Then it returns -1.
 func (p *parser) putField(key, val string, aside bool) int {
-	return p.appendField(field{key: key, val: val, aside: aside})
+	return p.appendField(field{pair: pair{key: key, val: val}, aside: aside})
 }
 
 func (p *parser) appendField(add field) int {
@@ -205,7 +201,6 @@ func (p *parser) appendField(add field) int {
 			return -1
 		}
 	}
-	p.r.unsets = p.r.unsets || add.unset
 	p.e.fields = append(p.e.fields, add)
 	return len(p.e.fields) - 1
 }
@@ -247,7 +242,7 @@ func (e *Encoder) readTwins(r *parsedRecord) {
 			}
 			e.text = append(e.text, c)
 		}
-		e.twins = append(e.twins, field{key: record.Alias(e.text[from:]), val: record.Alias(val)})
+		e.twins = append(e.twins, pair{key: record.Alias(e.text[from:]), val: record.Alias(val)})
 		r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0
 	}
 	r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0

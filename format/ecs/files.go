@@ -14,18 +14,18 @@ func (e *Encoder) takePath(k int) {
 	from := len(e.pairs)
 	for i := r.from; i < r.to; i++ {
 		if f := &e.fields[i]; !f.aside {
-			e.pairs = append(e.pairs, pair{f.key, f.val})
+			e.pairs = append(e.pairs, f.pair)
 		}
 	}
 	for _, p := range [...]struct{ id, name string }{{"ouid", "owner"}, {"ogid", "group"}} {
 		id, _ := get(e.pairs[from:], p.id)
 		name := e.name(r, p.id, id, p.name == "group")
 		if name != "" && !has(e.pairs[from:], p.name) {
-			e.pairs = append(e.pairs, pair{p.name, name})
+			e.pairs = append(e.pairs, pair{key: p.name, val: name})
 		}
 	}
 	to := len(e.pairs)
-	r.shown, r.isShown = e.pairs[from:to:to], true // what is added to it later is a copy
+	r.taken, r.isPath, r.shown = true, true, e.pairs[from:to:to] // what is added to it later is a copy
 	e.paths = append(e.paths, k)
 }
 
@@ -51,7 +51,8 @@ func (e *Encoder) chooseFile(at int) {
 	text, _ := get(d.fields, "mode")
 	if mode, err := strconv.ParseUint(text, 8, 64); err == nil {
 		d.summary.what = fileType(mode)
-		d.mode = e.digits(mode)
+		text = "000"[:max(0, 4-len(text))] + text
+		d.mode = text[len(text)-4:] // as chmod(1) takes it
 	}
 }
 
@@ -72,15 +73,6 @@ func fileType(mode uint64) string {
 		return "socket"
 	}
 	return "file"
-}
-
-// digits returns the permissions of a mode as chmod(1) takes them.
-func (e *Encoder) digits(mode uint64) string {
-	from := len(e.text)
-	for shift := 9; shift >= 0; shift -= 3 {
-		e.text = append(e.text, byte('0'+mode>>shift&7))
-	}
-	return record.Alias(e.text[from:])
 }
 
 // completePath makes the event's file an absolute path, as the schema has it, where the

@@ -1,7 +1,7 @@
 package ecs
 
 import (
-	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,18 +21,25 @@ func (e *Encoder) joinRecords() {
 	if first < 0 { // only EOE, or nothing with an id
 		return
 	}
-
-	e.takeFields(first, syscall)
-	if d.means, d.callMeans = e.meaningOf(d.typ); d.means == nil && first != syscall && syscall >= 0 {
-		// Of BPF or OPENAT2 nothing is known. Of the system call it is.
-		d.typ = record.TypeSyscall
-		e.takeFields(syscall, syscall)
-		d.means, d.callMeans = e.meaningOf(d.typ)
+	if first != d.main && !e.isKnown(d.typ) { // BPF or OPENAT2: of the system call more is known
+		first, d.typ = d.main, record.TypeSyscall
 	}
-	e.summarize()
-	e.takeProcess()
+
+	e.take(d.main)
 	if syscall < 0 {
-		e.addOthers(first)
+		e.summarize()
+	}
+	e.take(first)
+	items := syscall >= 0 && e.find(&e.recs[syscall], "items") >= 0
+	for i := range e.recs {
+		if items && (i == syscall) == (first != syscall) && e.isJoined(i) {
+			drop(&e.data, "items") // the PATH records show how many they are, or see placeRest
+			items = false
+		}
+		e.take(i)
+	}
+	if syscall >= 0 {
+		e.summarize()
 	}
 	e.countArgs()
 }
@@ -78,91 +85,98 @@ func (r *parsedRecord) coalesces() bool {
 	return r.Flags&record.NoID == 0 && len(r.ID) > 0 && r.Type != record.TypeEOE
 }
 
-// takeFields puts the fields of the records into the document: those of the main record, then those of
-// the leader and of the others, as they come. Without a system call it takes the main one's only, see
-// addOthers.
-func (e *Encoder) takeFields(leader, syscall int) {
-	e.data, e.socket, e.ids, e.paths, e.pairs = e.data[:0], e.socket[:0], e.ids[:0], e.paths[:0], e.pairs[:0]
-	e.doc.address = false
-	e.takeMain()
-	if syscall < 0 {
+// isKnown reports whether there is a meaning for records of a type.
+func (e *Encoder) isKnown(typ uint32) bool {
+	for _, m := range e.known.types[typ] {
+		if m.has == "" || slices.ContainsFunc(e.fields, func(f field) bool { return m.isOf(f.pair) && !f.aside }) {
+			return true
+		}
+	}
+	return false
+}
+
+// isJoined reports whether a record's fields have a place: those of a second system call have not.
+func (e *Encoder) isJoined(k int) bool {
+	return e.recs[k].coalesces() && (e.recs[k].Type != record.TypeSyscall || k == e.doc.main)
+}
+
+// take takes the fields of a record, once, but for those that are put aside.
+func (e *Encoder) take(k int) {
+	d, r := &e.doc, &e.recs[k]
+	switch {
+	case r.taken || !e.isJoined(k):
+		return
+	case k == d.main:
+		d.result = "unknown"
+	case r.Type == record.TypePath:
+		e.takePath(k)
+		return
+	case r.Type == record.TypeSockaddr:
+		e.takeAddress(r)
 		return
 	}
-	if leader != syscall {
-		e.takeRecord(leader)
-	}
-	counted := false // items= is how many PATH records there are, which those show
-	for i := range e.recs {
-		r := &e.recs[i]
-		if i == leader || !r.coalesces() || (r.Type == record.TypeSyscall && i != syscall) {
+	r.taken = true
+	for i := r.from; i < r.to; i++ {
+		f := &e.fields[i]
+		if f.aside || (k == d.main && e.takeOwn(f)) {
 			continue
 		}
-		if !counted && (leader == syscall || i == syscall) {
-			drop(&e.data, "items")
-			counted = true
-		}
-		if i != syscall {
-			e.takeRecord(i)
-		}
-	}
-}
-
-// takeMain takes the fields of the main record, whose ids, session and result are the event's.
-func (e *Encoder) takeMain() {
-	d, r := &e.doc, &e.recs[e.doc.main]
-	d.result, d.session = "unknown", ""
-	for i := r.from; i < r.to; i++ {
-		switch f := &e.fields[i]; {
-		case f.aside || (f.context && strings.HasPrefix(f.key, "subj_")):
-		case f.key == "result":
-			d.result = f.val
-		case f.key == "ses":
-			d.session = f.val
-		case isUserID(f.key):
-			e.ids = append(e.ids, identity{key: f.key, entity: entity{ID: f.val}})
-		default:
-			e.data = append(e.data, pair{f.key, f.val})
-		}
-	}
-}
-
-// takeRecord takes the fields of another record than the main one.
-func (e *Encoder) takeRecord(i int) {
-	r := &e.recs[i]
-	switch r.Type {
-	case record.TypePath:
-		e.takePath(i)
-	case record.TypeExecve: // see countArgs
-	case record.TypeSockaddr:
-		e.takeAddress(r)
-	default:
-		for k := r.from; k < r.to; k++ {
-			if f := &e.fields[k]; !f.aside {
-				put(&e.data, f.key, f.val)
+		if place := d.process.place(f.key); place != nil {
+			if *place == "" {
+				*place = f.val
 			}
+			_, number := canonical(f.val) // as the ids of processes have to be
+			r.odd = r.odd || f.val == "" || *place != f.val || (!number && (f.key == "pid" || f.key == "ppid"))
+			continue
 		}
+		e.show(r, &e.data, f)
 	}
 }
 
-// takeAddress takes the fields of a socket address, the first one's of several, and says whose it
-// is. A family that has neither IP addresses nor paths has none there: the text of AF_X25 may
+// takeOwn takes a field of the main record that is the event's own.
+func (e *Encoder) takeOwn(f *field) bool {
+	switch {
+	case f.key == "result":
+		e.doc.result = f.val
+	case f.key == "ses":
+		e.doc.session = f.val
+	case isOfProcess(f.key) || isOfObject(f.key):
+		e.ids = append(e.ids, identity{f.key, entity{ID: f.val}})
+	default:
+		return f.context && strings.HasPrefix(f.key, "subj_") // writeUser has it
+	}
+	return true
+}
+
+// show shows a field of a record in list, if another has not taken its place.
+func (e *Encoder) show(r *parsedRecord, list *[]pair, f *field) {
+	if !put(list, f.pair) && !f.unset {
+		got, _ := get(*list, f.key)
+		r.odd = r.odd || got != f.val
+	}
+}
+
+// takeAddress takes the fields of a socket address, and says whose it is. Of several the first
+// counts. A family that has neither IP addresses nor paths has none there: the text of AF_X25 may
 // read "10.0.0.1", and a port of vsock is another thing than one of TCP.
 func (e *Encoder) takeAddress(r *parsedRecord) {
 	d := &e.doc
-	call, ok := get(e.data, "syscall")
-	if !ok || d.address {
-		d.address = true
-		return
-	}
-	d.address = true
-	for k := r.from; k < r.to; k++ {
-		if f := &e.fields[k]; !f.aside {
-			e.socket = append(e.socket, pair{f.key, f.val})
+	r.taken = true
+	second := len(e.socket) > 0 || e.recs[d.main].Type == record.TypeSockaddr
+	for i := r.from; i < r.to; i++ {
+		f := &e.fields[i]
+		if got, _ := get(e.socket, f.key); second {
+			r.odd = r.odd || got != f.val
+			continue
 		}
+		e.show(r, &e.socket, f)
+	}
+	if second {
+		return
 	}
 
 	var place *address
-	switch call {
+	switch call, _ := get(e.data, "syscall"); call {
 	case "recvfrom", "recvmsg", "accept", "accept4":
 		place, d.direction = &d.source, "ingress"
 	case "connect", "sendto", "sendmsg":
@@ -178,52 +192,6 @@ func (e *Encoder) takeAddress(r *parsedRecord) {
 	}
 }
 
-// takeProcess moves the fields that are the process's.
-func (e *Encoder) takeProcess() {
-	for _, key := range [...]string{"pid", "ppid", "proctitle", "comm", "exe", "cwd"} {
-		*e.doc.process.place(key), _ = get(e.data, key)
-		drop(&e.data, key)
-	}
-}
-
-// addOthers adds the other records of an event without a system call, as takeFields adds them to
-// one.
-func (e *Encoder) addOthers(main int) {
-	e.doc.address = e.recs[main].Type == record.TypeSockaddr
-	for i := range e.recs {
-		r := &e.recs[i]
-		if i == main || !r.coalesces() {
-			continue
-		}
-		list := &e.data
-		switch r.Type {
-		case record.TypePath:
-			e.takePath(i)
-			continue
-		case record.TypeSockaddr:
-			if e.doc.address {
-				continue
-			}
-			e.doc.address, list = true, &e.socket
-		}
-
-		for _, f := range e.fields[r.from:r.to] {
-			if place := e.doc.process.place(f.key); place != nil && list == &e.data {
-				*place = cmp.Or(*place, f.val)
-			} else if !f.aside && !f.unset {
-				put(list, f.key, f.val)
-			}
-		}
-	}
-}
-
-// decimal returns a number as text.
-func (e *Encoder) decimal(n uint64) string {
-	from := len(e.text)
-	e.text = strconv.AppendUint(e.text, n, 10)
-	return record.Alias(e.text[from:])
-}
-
 // countArgs counts the arguments of all EXECVE records. Where these do not say all, the records' text
 // follows.
 func (e *Encoder) countArgs() {
@@ -233,7 +201,7 @@ func (e *Encoder) countArgs() {
 	drop(&e.data, "argc")
 	argc, counted := e.args.Count()
 	if counted {
-		put(&e.data, "argc", e.decimal(uint64(argc)))
+		put(&e.data, pair{key: "argc", val: strconv.FormatUint(uint64(argc), 10)})
 	}
 	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(e.args.Len()) {
 		return

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"strings"
 	"sync"
 
@@ -10,7 +11,7 @@ import (
 // meaning says what records of some types, or some system calls, stand for. Several words in
 // one string have blanks between.
 type meaning struct {
-	of       string // record types, system calls; "*" is any other system call
+	of       string // record types, system calls; "*" is any other
 	action   string // event.action
 	category string // event.category
 	kind     string // event.type
@@ -22,12 +23,18 @@ type meaning struct {
 // sources are the fields that other parts of an event are taken from, in each case the first that is
 // there. Without, the actors are auid and uid, and how is exe or comm.
 type sources struct {
-	has           string // the meaning is for records with these fields only
+	has           string // the meaning is for records with this field only, or with this field=value
 	actor, actor2 string // auditd.summary.actor.primary, .secondary
 	object2       string // auditd.summary.object.secondary
 	how           string // auditd.summary.how
 	source        string // source.ip
 	path          int    // which PATH record is the file: this, counted from 0, or the first after it that is no directory's
+}
+
+// isOf reports whether a meaning is for records with that field.
+func (s *sources) isOf(f pair) bool {
+	name, want, valued := strings.Cut(s.has, "=")
+	return f.key == name && (!valued || f.val == want)
 }
 
 // session is what records of programs about a session have, login those with an address besides.
@@ -39,14 +46,8 @@ var (
 // usual is for rows without sources.
 var usual sources
 
-// What AppArmor says of its own configuration.
-var (
-	changedProfile = meaning{category: "configuration", kind: "change"}
-	reportedStatus = meaning{category: "configuration", kind: "info"}
-)
-
-// meanings is the table of what is known. All of it are constants, so that a process that writes no
-// ecs pays nothing for it. Of several rows for a type the last counts whose fields are there.
+// meanings is the table of what is known. All of it is there at compile time, so that a process that
+// writes no ecs pays nothing for it. Of several rows for a type the last counts whose fields are there.
 //
 // The facts are those of go-libaudit v2.6.2 (aucoalesce/normalizations.yaml; Copyright 2017-2018
 // Elasticsearch B.V., Apache License 2.0), which auditbeat uses. ANOM_LOGIN_ACCT and ANOM_MK_EXEC have
@@ -159,7 +160,19 @@ var meanings = [...]meaning{
 	{"TTY USER_TTY", "typed", "", "", "keystrokes", "data", &sources{how: "comm exe"}},
 	// Security modules.
 	{"AVC", "violated-selinux-policy", "", "", "", "tcontext", &sources{has: "seresult", actor: "scontext", object2: "tclass"}},
+	{"AVC", "granted-by-selinux-policy", "", "", "", "tcontext", &sources{has: "seresult=granted", actor: "scontext", object2: "tclass"}},
 	{"AVC", "violated-apparmor-policy", "", "", "policy", "operation", &sources{has: "apparmor", object2: "requested_mask denied_mask capname"}},
+	// What AppArmor says in the field of that name, and in operation (security/apparmor/audit.c). DENIED
+	// and KILLED, and they alone, are violations of a policy that is enforced.
+	{"apparmor=DENIED apparmor=KILLED apparmor=KILL", "violated-apparmor-policy", "", "", "", "", nil},
+	{"apparmor=ALLOWED", "allowed-by-apparmor-complain-mode", "", "", "", "", nil},
+	{"apparmor=AUDIT", "audited-by-apparmor-policy", "", "", "", "", nil},
+	{"apparmor=HINT", "hinted-by-apparmor", "", "", "", "", nil},
+	{"apparmor=ERROR", "apparmor-error", "", "", "", "", nil},
+	{"apparmor=STATUS", "reported-apparmor-status", "configuration", "info", "", "", nil},
+	{"apparmor=STATUS,profile_load apparmor=STATUS,profile_replace", "loaded-apparmor-profile", "configuration", "change", "", "", nil},
+	{"apparmor=STATUS,profile_remove", "removed-apparmor-profile", "configuration", "change", "", "", nil},
+	{"apparmor=*", "reported-by-apparmor", "", "", "", "", nil},
 	{"FS_RELABEL", "relabeled-filesystem", "", "", "mac-config", "", nil},
 	{"LABEL_LEVEL_CHANGE", "modified-level-of", "", "", "printer", "printer", nil},
 	{"LABEL_OVERRIDE", "overrode-label-of", "", "", "mac-config", "", nil},
@@ -238,7 +251,7 @@ func classOf(typ uint32) string {
 
 // known finds the rows of the tables.
 type known struct {
-	calls map[string]*meaning
+	calls map[string]*meaning // and what else is no record type
 	types map[uint32][]*meaning
 	does  map[uint32]roles
 }
@@ -248,8 +261,9 @@ var tables = sync.OnceValue(func() *known {
 	t := &known{calls: make(map[string]*meaning), types: make(map[uint32][]*meaning), does: make(map[uint32]roles)}
 	for i := range meanings {
 		m := &meanings[i]
+		m.sources = cmp.Or(m.sources, &usual)
 		for name := range strings.FieldsSeq(m.of) {
-			if name == strings.ToLower(name) {
+			if name[0]-'A' >= 26 {
 				t.calls[name] = m
 				continue
 			}

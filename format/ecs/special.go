@@ -74,7 +74,7 @@ func isWhole(a *record.Addr, raw []byte) bool {
 
 func (e *Encoder) putAddress(key, val string) {
 	// A netlink address alone has a pid that is no process's.
-	e.fields = append(e.fields, field{key: key, val: val, aside: key == "pid"})
+	e.fields = append(e.fields, field{pair: pair{key: key, val: val}, aside: key == "pid"})
 }
 
 // familyName returns the name of an address family, auditbeat's for those that it knows.

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -15,40 +16,22 @@ type summary struct {
 	object, object2 string
 }
 
-// meaningOf returns what a record of a type means, and what the event's system call does; each nil
-// where that is not known or there is none.
-func (e *Encoder) meaningOf(typ uint32) (m, call *meaning) {
-	if name, ok := get(e.data, "syscall"); ok {
-		if call = e.known.calls[name]; call == nil {
-			call = e.known.calls["*"]
-		}
-	}
-	if typ == record.TypeSyscall {
-		return call, call
-	}
-	for _, row := range e.known.types[typ] {
-		if row.sources == nil || row.has == "" || has(e.data, row.has) {
-			m = row
-		}
-	}
-	return m, call
-}
-
-// summarize says who has done what, to what, and how.
+// summarize says who has done what, to what, and how, as far as the table has it.
 func (e *Encoder) summarize() {
 	d := &e.doc
-	s, m := &d.summary, d.means
+	s := &d.summary
 	s.actor, s.actor2 = e.id("auid").ID, e.id("uid").ID
 	s.how = e.usualHow()
+	m, call := e.meaning()
 	if m == nil {
 		return
 	}
-
 	s.action, s.what = m.action, m.what
-	from := m.sources
-	if from == nil {
-		from = &usual
+	d.category, d.kind = m.category, m.kind
+	if call != nil && call != m {
+		d.category, d.kind = m.category+" "+call.category, m.kind+" "+call.kind
 	}
+
 	switch {
 	case m.what == "socket":
 		s.object, _ = get(e.socket, "path")
@@ -57,28 +40,49 @@ func (e *Encoder) summarize() {
 		}
 		s.object2, _ = get(e.socket, "port")
 	case (m.what == "file" || m.what == "filesystem") && len(e.paths) > 0:
-		e.chooseFile(from.path)
+		e.chooseFile(m.path)
 	}
-	e.setFirst(&s.actor, from.actor)
-	e.setFirst(&s.actor2, from.actor2)
+	e.setFirst(&s.actor, m.actor)
+	e.setFirst(&s.actor2, m.actor2)
 	e.setFirst(&s.object, m.object)
-	e.setFirst(&s.object2, from.object2)
-	e.setFirst(&s.how, from.how)
-	if ip, ok := get(e.data, from.source); ok && d.source == (address{}) {
-		drop(&e.data, from.source)
+	e.setFirst(&s.object2, m.object2)
+	e.setFirst(&s.how, m.how)
+	if ip, ok := get(e.data, m.source); ok && d.source == (address{}) {
+		drop(&e.data, m.source)
 		d.source, d.direction = address{ip: ip}, "ingress"
 	}
+}
+
+// meaning returns what the event is, and what its system call does; each nil where that is not known or
+// there is none.
+func (e *Encoder) meaning() (m, call *meaning) {
+	if name, ok := get(e.data, "syscall"); ok {
+		if call = e.known.calls[name]; call == nil {
+			call = e.known.calls["*"]
+		}
+	}
+	if e.doc.typ == record.TypeSyscall {
+		return call, call
+	}
+	for _, row := range e.known.types[e.doc.typ] {
+		if row.has == "" || slices.ContainsFunc(e.data, row.isOf) {
+			m = row
+		}
+	}
+	return m, call
 }
 
 // setFirst sets a part of the summary to the first of some fields that is there.
 func (e *Encoder) setFirst(part *string, keys string) {
 	for key := range strings.FieldsSeq(keys) {
-		if val, ok := get(e.data, key); ok {
-			*part = val
-			return
+		val, ok := get(e.data, key)
+		if place := e.doc.process.place(key); place != nil {
+			val, ok = *place, *place != ""
+		} else if id := e.id(key); !ok && id.key != "" {
+			val, ok = id.ID, true
 		}
-		if id := e.id(key); id.key != "" {
-			*part = id.ID
+		if ok {
+			*part = val
 			return
 		}
 	}
@@ -86,15 +90,11 @@ func (e *Encoder) setFirst(part *string, keys string) {
 
 // usualHow returns the program, of an interpreter's script its own name.
 func (e *Encoder) usualHow() string {
-	comm, named := get(e.data, "comm")
-	exe, ok := get(e.data, "exe")
-	if !ok {
-		return comm
+	p := &e.doc.process
+	if p.exe == "" || (p.name != "" && isInterpreter(p.exe)) {
+		return p.name
 	}
-	if named && isInterpreter(exe) {
-		return comm
-	}
-	return exe
+	return p.exe
 }
 
 func isInterpreter(exe string) bool {
@@ -102,56 +102,22 @@ func isInterpreter(exe string) bool {
 	return ok && (strings.HasPrefix(name, "python") || strings.HasPrefix(name, "sh") || strings.HasPrefix(name, "bash") || strings.HasPrefix(name, "perl"))
 }
 
-// correctVerdict says what a security module has decided, where the table says that its policy
-// was violated whatever it decided.
+// correctVerdict says what AppArmor has decided, where the table says that its policy was violated
+// whatever it decided.
 func (e *Encoder) correctVerdict() {
 	const firstAppArmor, lastAppArmor = 1500, 1599
-	s, first := &e.doc.summary, &e.recs[e.doc.first]
-	switch {
-	case first.Type == record.TypeAVC && s.action == "violated-selinux-policy":
-		if verdict, _ := get(e.data, "seresult"); verdict == "granted" {
-			s.action = "granted-by-selinux-policy"
-		}
-	case first.Type == record.TypeAVC && s.action == "violated-apparmor-policy", first.Type >= firstAppArmor && first.Type <= lastAppArmor:
-		verdict, _ := get(e.data, "apparmor")
-		operation, _ := get(e.data, "operation")
-		e.setAppArmor(cmp.Or(verdict, strings.TrimPrefix(record.Alias(first.name), "APPARMOR_")), operation)
-	}
-}
-
-// appArmorAction returns what AppArmor has done, by its verdict (security/apparmor/audit.c). DENIED and
-// KILLED, and they alone, are violations of a policy that is enforced.
-func appArmorAction(verdict string) string {
-	switch verdict {
-	case "DENIED", "KILLED", "KILL":
-		return "violated-apparmor-policy"
-	case "ALLOWED":
-		return "allowed-by-apparmor-complain-mode"
-	case "AUDIT":
-		return "audited-by-apparmor-policy"
-	case "HINT":
-		return "hinted-by-apparmor"
-	case "ERROR":
-		return "apparmor-error"
-	case "STATUS":
-		return "reported-apparmor-status"
-	}
-	return "reported-by-apparmor"
-}
-
-// setAppArmor says what AppArmor has done, and of a STATUS what happened to its configuration.
-func (e *Encoder) setAppArmor(verdict, operation string) {
-	d := &e.doc
-	d.summary.action = appArmorAction(verdict)
-	if verdict != "STATUS" {
+	d, first := &e.doc, &e.recs[e.doc.first]
+	ofAVC := first.Type == record.TypeAVC && d.summary.action == "violated-apparmor-policy"
+	if !ofAVC && (first.Type < firstAppArmor || first.Type > lastAppArmor) {
 		return
 	}
-
-	d.means, d.callMeans = &reportedStatus, nil
-	switch operation {
-	case "profile_load", "profile_replace":
-		d.summary.action, d.means = "loaded-apparmor-profile", &changedProfile
-	case "profile_remove":
-		d.summary.action, d.means = "removed-apparmor-profile", &changedProfile
+	verdict, _ := get(e.data, "apparmor")
+	verdict = cmp.Or(verdict, strings.TrimPrefix(record.Alias(first.name), "APPARMOR_"))
+	operation, _ := get(e.data, "operation")
+	calls := e.known.calls
+	m := cmp.Or(calls["apparmor="+verdict+","+operation], calls["apparmor="+verdict], calls["apparmor=*"])
+	d.summary.action = m.action
+	if m.category != "" {
+		d.category, d.kind = m.category, m.kind
 	}
 }

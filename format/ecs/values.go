@@ -14,7 +14,7 @@ import (
 
 // addField adds a field as it stands in a record, decoded. What could not be restored from that form
 // is left as it is.
-func (p *parser) addField(prefix string, key, token []byte) {
+func (p *parser) addField(key, token []byte) {
 	p.token = nil
 	if !plainKey(key) {
 		p.r.odd = true
@@ -25,9 +25,6 @@ func (p *parser) addField(prefix string, key, token []byte) {
 	}
 
 	name := record.Alias(key)
-	if prefix != "" {
-		name = prefix + name
-	}
 	quoted := len(token) > 1 && (token[0] == '"' || token[0] == '\'') && token[len(token)-1] == token[0]
 	val := token
 	switch {
@@ -93,7 +90,7 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 		return -1
 	case "exit":
 		if n, ok := canonical(text); ok && n < 0 {
-			text = cmp.Or(record.ErrnoNameOn(p.archCode(), -n), text)
+			text = cmp.Or(record.ErrnoNameOn(p.code, -n), text)
 		}
 	case "sig":
 		if n, ok := canonical(text); ok && typ == record.TypeSeccomp {
@@ -105,6 +102,7 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 		case !kernel || at < 0:
 		case name == "arch":
 			p.arch = at
+			p.code, _ = record.ParseArch(val)
 		default:
 			p.sysno = at
 		}
@@ -133,7 +131,7 @@ func isID(typ uint32, name string) bool {
 	return isUserID(name) || strings.HasSuffix(name, "-ses") || strings.HasSuffix(name, "_ses")
 }
 
-// isUserID reports whether auditbeat takes a field of that name for an id of the user.
+// isUserID reports whether a name is like those of the ids of users and groups.
 func isUserID(name string) bool {
 	return strings.HasSuffix(name, "uid") || strings.HasSuffix(name, "gid")
 }
@@ -144,33 +142,24 @@ func (p *parser) addUnset(name string) int {
 	switch name {
 	case "auid", "old-auid", "old_auid", "ses":
 		if !p.misleads(name, "0") {
-			return p.appendField(field{key: name, val: "unset", unset: true})
+			return p.appendField(field{pair: pair{name, "unset", true}})
 		}
 	}
 	return -1
 }
 
-// misleads reports whether a field would be taken for what it is not: ids and parts of a context are
-// known by the last or first letters of their names, and what a program says is not what the kernel
-// says of the program.
+// misleads reports whether a field would be taken for what it is not: what a program says for what
+// the kernel says of it, a word for an id, any other field for a part of a security context or an id.
 func (p *parser) misleads(name, val string) bool {
-	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || (name[3] != '_' && name[3] != 'j')) {
-		return false // as nearly all
-	}
 	switch {
-	case strings.HasPrefix(name, "subj_"): // subj_trust of FANOTIFY, subj_apparmor of MAC_TASK_CONTEXTS
+	case isOfProcess(name):
+		return p.nested || !isNumber(val)
+	case isOfObject(name):
+		return !isNumber(val)
+	case p.nested && (name == "ses" || name == "subj" || name == "key"):
 		return true
-	case strings.HasPrefix(name, "obj_"): // the same of PATH
-		return p.r.Type == record.TypePath
-	case isUserID(name):
-		if isOfProcess(name) {
-			return p.nested || !isNumber(val)
-		}
-		return !isOfObject(name) || !isNumber(val)
-	case p.nested:
-		return name == "ses" || name == "subj" || name == "key"
 	}
-	return false
+	return isUserID(name) || strings.HasPrefix(name, "subj_") || (strings.HasPrefix(name, "obj_") && p.r.Type == record.TypePath)
 }
 
 // isNumber reports whether an id is one.
@@ -221,29 +210,15 @@ func canonical(s string) (n int, ok bool) {
 // addTags adds the values of key= to the event's tags. The rule's own "key=" in front of one
 // is of RHEL 5.
 func (p *parser) addTags(text string) {
-	text = strings.TrimPrefix(text, "key=")
-	for {
-		key, rest, more := strings.Cut(text, "\x01")
-		if key == "" || !p.e.addTag(key) {
+	for key := range strings.SplitSeq(strings.TrimPrefix(text, "key="), "\x01") {
+		switch {
+		case slices.Contains(p.e.tags, key):
+		case key == "" || len(p.e.tags) == maxFields:
 			p.r.odd = true
+		default:
+			p.e.tags = append(p.e.tags, key)
 		}
-		if !more {
-			return
-		}
-		text = rest
 	}
-}
-
-// addTag adds a key that is not there yet; false says that there are too many.
-func (e *Encoder) addTag(key string) bool {
-	if slices.Contains(e.tags, key) {
-		return true
-	}
-	if len(e.tags) == maxFields {
-		return false
-	}
-	e.tags = append(e.tags, key)
-	return true
 }
 
 // joinTitle returns a proctitle with blanks in the place of the NULs between its arguments, as
@@ -309,29 +284,17 @@ func (p *parser) finishResult() {
 	p.putField("result", result, false)
 }
 
-// archCode returns the number of the record's arch, 0 without.
-func (p *parser) archCode() uint32 {
-	if p.arch < 0 {
-		return 0
-	}
-	code, _ := record.ParseArch([]byte(p.e.fields[p.arch].val))
-	return code
-}
-
 // finishSyscall gives names to arch and system call: those of package record's tables or, where
 // these have none, those that auditd has added; then the number is kept beside it.
 func (p *parser) finishSyscall() {
 	if p.arch < 0 {
 		return
 	}
-	arch := &p.e.fields[p.arch]
-	code, ok := record.ParseArch([]byte(arch.val))
-	if ok && arch.val[0] != '0' && arch.val == strings.ToLower(arch.val) {
-		if name := record.ArchName(code); name != "" {
-			arch.val = name
-		}
-	} else if !ok {
+	arch, code := &p.e.fields[p.arch], p.code
+	if code == 0 {
 		code, _ = record.ArchCode(arch.val)
+	} else if arch.val[0] != '0' && arch.val == strings.ToLower(arch.val) {
+		arch.val = cmp.Or(record.ArchName(code), arch.val)
 	}
 
 	if p.sysno < 0 {
@@ -378,7 +341,7 @@ func (p *parser) splitContext(key string) {
 			if k < len(parts)-1 {
 				part, val, more = strings.Cut(val, ":")
 			}
-			p.appendField(field{key: parts[k], val: part, context: true})
+			p.appendField(field{pair: pair{key: parts[k], val: part}, context: true})
 		}
 		return
 	}
