@@ -25,3 +25,16 @@ var dirFDs = func() map[string][]int {
 	}
 	return m
 }()
+
+// TakesNoDir reports whether a system call takes a name and no descriptor of a directory, so that
+// the name counts from the process's working directory.
+func TakesNoDir(call string) bool {
+	switch call {
+	case "access", "acct", "chdir", "chmod", "chown", "chown32", "chroot", "creat", "execve", "getxattr", "inotify_add_watch", "lchown",
+		"lchown32", "lgetxattr", "link", "listxattr", "llistxattr", "lremovexattr", "lsetxattr", "lstat", "lstat64", "mkdir", "mknod", "mount",
+		"oldlstat", "oldstat", "open", "pivot_root", "quotactl", "readlink", "removexattr", "rename", "rmdir", "setxattr", "stat", "stat64",
+		"statfs", "statfs64", "swapoff", "swapon", "symlink", "truncate", "truncate64", "umount", "umount2", "unlink", "uselib", "utime", "utimes":
+		return true
+	}
+	return false
+}

@@ -26,7 +26,7 @@ func (e *Encoder) writeAuditd() {
 	a := w.open("paths", '[')
 	for _, k := range e.paths {
 		o := w.openItem()
-		w.pairs(e.recs[k].shown)
+		w.pairs(e.recs[k].shown, nil)
 		w.close(o, '}')
 	}
 	w.close(a, ']')
@@ -65,11 +65,13 @@ func (e *Encoder) writeSummary() {
 	w.close(m, '}')
 }
 
-// pairs writes members in the order of their names.
-func (w *writer) pairs(list []pair) {
+// pairs writes members in the order of their names, but for those to be skipped.
+func (w *writer) pairs(list []pair, skip func(key string) bool) {
 	slices.SortFunc(list, func(a, b pair) int { return strings.Compare(a.key, b.key) })
 	for i := range list {
-		w.str(list[i].key, list[i].val)
+		if skip == nil || !skip(list[i].key) {
+			w.str(list[i].key, list[i].val)
+		}
 	}
 }
 
@@ -77,7 +79,7 @@ func (w *writer) pairs(list []pair) {
 func (e *Encoder) writeData() {
 	w := &e.w
 	m := w.open("data", '{')
-	w.pairs(e.data)
+	w.pairs(e.data, isProcess)
 	if title := e.doc.title; title != nil {
 		a := w.open("proctitle", '[')
 		for more := true; more; {
@@ -88,7 +90,7 @@ func (e *Encoder) writeData() {
 		w.close(a, ']')
 	}
 	o := w.open("socket", '{')
-	w.pairs(e.socket)
+	w.pairs(e.socket, nil)
 	w.close(o, '}')
 	w.close(m, '}')
 }

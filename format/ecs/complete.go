@@ -27,7 +27,6 @@ type document struct {
 
 	result, session string
 	summary         summary
-	process         process
 	source, dest    address
 	direction       string
 	category, kind  string // words
@@ -41,33 +40,19 @@ type document struct {
 	impliedEGID                    bool
 }
 
-// process is what an event has of its process.
-type process struct{ pid, ppid, title, name, exe, cwd string }
-
-// place returns where a field is that is the process's, nil for others.
-func (p *process) place(key string) *string {
+// isProcess reports whether a field is the process's: in the event's data it has another place.
+func isProcess(key string) bool {
 	switch key {
-	case "pid":
-		return &p.pid
-	case "ppid":
-		return &p.ppid
-	case "proctitle":
-		return &p.title
-	case "comm":
-		return &p.name
-	case "exe":
-		return &p.exe
-	case "cwd":
-		return &p.cwd
+	case "pid", "ppid", "proctitle", "comm", "exe", "cwd":
+		return true
 	}
-	return nil
+	return false
 }
 
 // address is a peer.
 type address struct{ ip, port, path string }
 
-// identity is one of a process's users or groups, under the name of the field that says it. Its ID
-// may be "unset".
+// identity is one of a process's users or groups, under the name of the field that says it.
 type identity struct {
 	key string
 	entity
@@ -114,6 +99,9 @@ func (e *Encoder) nameIDs() {
 	for i := range e.ids {
 		id := &e.ids[i]
 		id.Name = e.name(&e.recs[e.doc.main], id.key, id.ID, strings.HasSuffix(id.key, "gid"))
+		if id.ID == "unset" { // that is for the summary
+			id.ID = ""
+		}
 	}
 }
 
@@ -139,18 +127,14 @@ func (e *Encoder) placeRest(k int) {
 	}
 	for i := r.from; i < r.to; i++ {
 		f := &e.fields[i]
-		place := d.process.place(f.key)
-		if list != &e.data {
-			place = nil
-		}
 		switch {
-		case f.aside && place == nil,
+		case f.aside && list == &e.data && isProcess(f.key):
+			r.odd = true
+		case f.aside,
 			k == d.main && f.key == "items" && f.val != strconv.Itoa(len(e.paths)),
 			k == d.main && f.key == "uid" && d.user.ID != f.val,
 			k == d.main && f.key == "euid" && d.effective.ID != f.val && !(d.impliedEUID && d.user.ID == f.val):
 			e.show(r, list, f)
-		case f.aside, !r.taken && place != nil:
-			r.odd = true
 		case !r.taken && !f.unset:
 			got, _ := get(*list, f.key)
 			r.odd = r.odd || got != f.val

@@ -111,26 +111,26 @@ func (e *Encoder) writeUser() {
 	w, d := &e.w, &e.doc
 	m := w.open("user", '{')
 	w.entity(d.user)
-	w.account("group", e.entity("gid"))
+	w.account("group", e.id("gid").entity)
 	o := w.open("effective", '{')
 	w.entity(d.effective)
 	if !d.impliedEGID {
-		w.account("group", e.entity("egid"))
+		w.account("group", e.id("egid").entity)
 	}
 	w.close(o, '}')
 
 	for _, p := range places {
 		o = w.open(p.key, '{')
-		w.entity(e.entity(p.user))
+		w.entity(e.id(p.user).entity)
 		if p.group != "" {
-			w.account("group", e.entity(p.group))
+			w.account("group", e.id(p.group).entity)
 		}
 		w.close(o, '}')
 	}
 	slices.SortFunc(e.ids, func(a, b identity) int { return strings.Compare(a.key, b.key) })
 	for i := range e.ids {
 		if key := e.ids[i].key; !isOfProcess(key) {
-			w.account(key, e.entity(key))
+			w.account(key, e.ids[i].entity)
 		}
 	}
 
@@ -165,15 +165,6 @@ func (e *Encoder) writeRelated() {
 	w.close(m, '}')
 }
 
-// entity returns the user or group of that field of the main record, if it is set.
-func (e *Encoder) entity(key string) entity {
-	id := e.id(key).entity
-	if id.ID == "unset" {
-		id.ID = ""
-	}
-	return id
-}
-
 // account writes a user or a group as an object.
 func (w *writer) account(key string, e entity) {
 	m := w.open(key, '{')
@@ -187,15 +178,16 @@ func (w *writer) entity(e entity) {
 }
 
 func (e *Encoder) writeProcess() {
-	w, p := &e.w, &e.doc.process
+	w := &e.w
+	value := func(key string) string { val, _ := get(e.data, key); return val }
 	m := w.open("process", '{')
-	w.number("pid", p.pid)
+	w.number("pid", value("pid"))
 	o := w.open("parent", '{')
-	w.number("pid", p.ppid)
+	w.number("pid", value("ppid"))
 	w.close(o, '}')
-	w.some("name", p.name)
-	w.some("executable", p.exe)
-	w.some("working_directory", p.cwd)
+	w.some("name", value("comm"))
+	w.some("executable", value("exe"))
+	w.some("working_directory", value("cwd"))
 	o = w.open("args", '[')
 	for i := range e.args.Len() {
 		if text, state := e.args.Arg(i); state != record.ArgMissing {
@@ -203,7 +195,7 @@ func (e *Encoder) writeProcess() {
 		}
 	}
 	w.close(o, ']')
-	w.some("title", p.title)
+	w.some("title", value("proctitle"))
 	w.close(m, '}')
 }
 

@@ -4,6 +4,7 @@
 package ecs
 
 import (
+	"slices"
 	"time"
 
 	"audisp-relay/audit/record"
@@ -108,14 +109,7 @@ func put(list *[]pair, p pair) bool {
 	return true
 }
 
-// drop takes the value under key out. The last one takes its place.
+// drop takes the value under key out.
 func drop(list *[]pair, key string) {
-	for i, p := range *list {
-		if p.key == key {
-			n := len(*list) - 1
-			(*list)[i] = (*list)[n]
-			*list = (*list)[:n]
-			return
-		}
-	}
+	*list = slices.DeleteFunc(*list, func(p pair) bool { return p.key == key })
 }

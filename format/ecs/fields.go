@@ -34,7 +34,8 @@ func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 	e.args.Reset()
 	e.execve, e.names = false, e.names[:0]
 	for ; i < j; i++ {
-		r := parsedRecord{Parsed: record.Parse(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)}
+		e.recs = append(e.recs, parsedRecord{Parsed: record.Parse(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)})
+		r := &e.recs[len(e.recs)-1]
 		if r.Type != 0 {
 			from := len(e.names)
 			e.names = b.AppendType(e.names, i)
@@ -46,10 +47,9 @@ func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 			r.odd = true
 		default:
 			r.odd = r.Flags&record.Open != 0 || !plainGap(r.Gap, r.Body)
-			e.readBody(&r)
+			e.readBody(r)
 		}
 		r.to, r.tto = len(e.fields), len(e.twins)
-		e.recs = append(e.recs, r)
 	}
 }
 
@@ -163,21 +163,16 @@ func (p *parser) readGap(gap []byte) {
 // record.LoginKey. Other names, and those of now, are as they are.
 func loginKey(gap, key []byte) (rest, shown []byte) {
 	name, words := record.LoginKey(gap, key)
-	rest = gap[:len(gap)-words]
-	switch name {
-	case "":
-		if word := string(bytes.Trim(gap, " ")); word == "old" || word == "new" { // of no kernel
-			return nil, append(append([]byte(word), '_'), key...)
-		}
-		return gap, key
-	case "old-auid":
-		return rest, []byte("old_auid")
-	case "old-ses":
-		return rest, []byte("old_ses")
-	case "ses":
-		return rest, []byte("new_ses")
+	word := string(bytes.Trim(gap, " "))
+	switch session, isOld := strings.CutPrefix(name, "old-"); {
+	case isOld:
+		return gap[:len(gap)-words], []byte("old_" + session)
+	case name != "":
+		return gap[:len(gap)-words], []byte("new_" + name)
+	case word == "old" || word == "new": // of no kernel
+		return nil, []byte(word + "_" + string(key))
 	}
-	return rest, []byte("new_auid")
+	return gap, key
 }
 
 // maxFields is how many fields of a record, and keys of an event, are looked at: a kernel's

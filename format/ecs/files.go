@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"path"
 	"strconv"
 	"strings"
@@ -50,30 +51,14 @@ func (e *Encoder) chooseFile(at int) {
 	}
 	text, _ := get(d.fields, "mode")
 	if mode, err := strconv.ParseUint(text, 8, 64); err == nil {
-		d.summary.what = fileType(mode)
+		d.summary.what = cmp.Or(fileTypes[mode>>12&15], "file")
 		text = "000"[:max(0, 4-len(text))] + text
 		d.mode = text[len(text)-4:] // as chmod(1) takes it
 	}
 }
 
-// fileType returns what kind of file a mode is of (inode(7)).
-func fileType(mode uint64) string {
-	switch mode & 0o170000 {
-	case 0o040000:
-		return "directory"
-	case 0o020000:
-		return "character-device"
-	case 0o060000:
-		return "block-device"
-	case 0o010000:
-		return "named-pipe"
-	case 0o120000:
-		return "symlink"
-	case 0o140000:
-		return "socket"
-	}
-	return "file"
-}
+// fileTypes are the kinds of file, by the upper bits of a mode (inode(7)).
+var fileTypes = [16]string{1: "named-pipe", 2: "character-device", 4: "directory", 6: "block-device", 10: "symlink", 12: "socket"}
 
 // completePath makes the event's file an absolute path, as the schema has it, where the
 // records say what it is relative to: cwd, unless the system call was given a directory's
@@ -111,7 +96,7 @@ func (e *Encoder) cwd() string {
 // working directory.
 func (e *Encoder) countsFromCwd() bool {
 	call, _ := get(e.data, "syscall")
-	if ofCwd(call) {
+	if record.TakesNoDir(call) {
 		return true
 	}
 	args := record.DirFDs(call)
@@ -132,16 +117,4 @@ func (e *Encoder) isAtCwd(arg int) bool {
 	val, _ := get(e.data, [...]string{"a0", "a1", "a2"}[arg])
 	n, ok := record.ParseHex([]byte(strings.TrimPrefix(val, "0x")))
 	return ok && int32(n) == -100
-}
-
-// ofCwd reports whether a system call takes a name and no directory.
-func ofCwd(call string) bool {
-	switch call {
-	case "access", "acct", "chdir", "chmod", "chown", "chown32", "chroot", "creat", "execve", "getxattr", "inotify_add_watch", "lchown",
-		"lchown32", "lgetxattr", "link", "listxattr", "llistxattr", "lremovexattr", "lsetxattr", "lstat", "lstat64", "mkdir", "mknod", "mount",
-		"oldlstat", "oldstat", "open", "pivot_root", "quotactl", "readlink", "removexattr", "rename", "rmdir", "setxattr", "stat", "stat64",
-		"statfs", "statfs64", "swapoff", "swapon", "symlink", "truncate", "truncate64", "umount", "umount2", "unlink", "uselib", "utime", "utimes":
-		return true
-	}
-	return false
 }

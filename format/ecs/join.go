@@ -25,6 +25,7 @@ func (e *Encoder) joinRecords() {
 		first, d.typ = d.main, record.TypeSyscall
 	}
 
+	e.countArgs()
 	e.take(d.main)
 	if syscall < 0 {
 		e.summarize()
@@ -41,7 +42,6 @@ func (e *Encoder) joinRecords() {
 	if syscall >= 0 {
 		e.summarize()
 	}
-	e.countArgs()
 }
 
 // leading returns the record that says what kind of event it is, and the system call's; -1
@@ -121,13 +121,9 @@ func (e *Encoder) take(k int) {
 		if f.aside || (k == d.main && e.takeOwn(f)) {
 			continue
 		}
-		if place := d.process.place(f.key); place != nil {
-			if *place == "" {
-				*place = f.val
-			}
+		if isProcess(f.key) {
 			_, number := canonical(f.val) // as the ids of processes have to be
-			r.odd = r.odd || f.val == "" || *place != f.val || (!number && (f.key == "pid" || f.key == "ppid"))
-			continue
+			r.odd = r.odd || f.val == "" || (!number && (f.key == "pid" || f.key == "ppid"))
 		}
 		e.show(r, &e.data, f)
 	}
@@ -198,7 +194,6 @@ func (e *Encoder) countArgs() {
 	if !e.execve {
 		return
 	}
-	drop(&e.data, "argc")
 	argc, counted := e.args.Count()
 	if counted {
 		put(&e.data, pair{key: "argc", val: strconv.FormatUint(uint64(argc), 10)})

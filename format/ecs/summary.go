@@ -76,9 +76,7 @@ func (e *Encoder) meaning() (m, call *meaning) {
 func (e *Encoder) setFirst(part *string, keys string) {
 	for key := range strings.FieldsSeq(keys) {
 		val, ok := get(e.data, key)
-		if place := e.doc.process.place(key); place != nil {
-			val, ok = *place, *place != ""
-		} else if id := e.id(key); !ok && id.key != "" {
+		if id := e.id(key); !ok && id.key != "" {
 			val, ok = id.ID, true
 		}
 		if ok {
@@ -90,16 +88,15 @@ func (e *Encoder) setFirst(part *string, keys string) {
 
 // usualHow returns the program, of an interpreter's script its own name.
 func (e *Encoder) usualHow() string {
-	p := &e.doc.process
-	if p.exe == "" || (p.name != "" && isInterpreter(p.exe)) {
-		return p.name
+	comm, named := get(e.data, "comm")
+	exe, ok := get(e.data, "exe")
+	for _, name := range [...]string{"python", "sh", "bash", "perl"} {
+		ok = ok && !(named && strings.HasPrefix(exe, "/usr/bin/") && strings.HasPrefix(exe[len("/usr/bin/"):], name))
 	}
-	return p.exe
-}
-
-func isInterpreter(exe string) bool {
-	name, ok := strings.CutPrefix(exe, "/usr/bin/")
-	return ok && (strings.HasPrefix(name, "python") || strings.HasPrefix(name, "sh") || strings.HasPrefix(name, "bash") || strings.HasPrefix(name, "perl"))
+	if ok {
+		return exe
+	}
+	return comm
 }
 
 // correctVerdict says what AppArmor has decided, where the table says that its policy was violated
