@@ -96,7 +96,7 @@ func (p *parser) scanFields(body []byte, nested bool) {
 	p.token, p.nested = nil, nested
 	for s.Next() {
 		gap, key := s.Gap, s.Key
-		if p.r.Type == record.TypeLogin && !nested {
+		if p.r.Type == record.TypeLogin && !nested && (p.token == nil || p.context) {
 			gap, key = loginKey(gap, key)
 		}
 		p.readGap(gap)

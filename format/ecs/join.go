@@ -85,14 +85,15 @@ func (r *parsedRecord) coalesces() bool {
 	return r.Flags&record.NoID == 0 && len(r.ID) > 0 && r.Type != record.TypeEOE
 }
 
-// isKnown reports whether there is a meaning for records of a type.
+// isKnown reports whether there is a meaning for records of a type, and the event has the field that it
+// asks for.
 func (e *Encoder) isKnown(typ uint32) bool {
-	for _, m := range e.known.types[typ] {
-		if m.has == "" || slices.ContainsFunc(e.fields, func(f field) bool { return m.isOf(f.pair) && !f.aside }) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.known.types[typ], func(m *meaning) bool {
+		is := func(f field) bool { return !f.aside && m.isOf(f.pair) }
+		return m.has == "" || slices.ContainsFunc(e.recs, func(r parsedRecord) bool {
+			return r.coalesces() && r.Type != record.TypePath && slices.ContainsFunc(e.fields[r.from:r.to], is)
+		})
+	})
 }
 
 // isJoined reports whether a record's fields have a place: those of a second system call have not.
