@@ -347,10 +347,8 @@ func (p *parser) splitContext(key string) {
 	}
 }
 
-// contextParts are the parts of a security context, in their order; then the fields that they are
-// of the process and of a path.
+// subjParts and objParts are the parts of the security context of a process and of a file, in their order.
 var (
-	contextParts = [...]string{"user", "role", "domain", "level", "category"}
-	subjParts    = [...]string{"subj_user", "subj_role", "subj_domain", "subj_level", "subj_category"}
-	objParts     = [...]string{"obj_user", "obj_role", "obj_domain", "obj_level", "obj_category"}
+	subjParts = [...]string{"subj_user", "subj_role", "subj_domain", "subj_level", "subj_category"}
+	objParts  = [...]string{"obj_user", "obj_role", "obj_domain", "obj_level", "obj_category"}
 )
