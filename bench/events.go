@@ -183,8 +183,8 @@ func filterCost(t *scope, events assembled) row {
 	return r.goal("≤ 0.2", r.Value <= 0.2)
 }
 
-// coalesceCost is what go-libaudit takes for what the format ecs is made with:
-// parsing and coalescing, without any output.
+// coalesceCost is what go-libaudit takes for what auditbeat makes of an event, and the relay's format
+// ecs: parsing and coalescing, without any output.
 func coalesceCost(t *scope, events assembled, relay figure) row {
 	n := 0
 	begin := time.Now()

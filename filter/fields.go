@@ -145,7 +145,7 @@ func textField(name, key string, cost int) field {
 
 // addEnvelope adds what is known of an event without its fields.
 func addEnvelope() {
-	typeNames := func() []string { return recordTypes }
+	typeNames := recordTypes
 	addField(field{name: "type", kind: text, cost: fromHeader, each: "types*", known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
 	addField(field{name: "types", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
 	addField(field{name: "types*", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})

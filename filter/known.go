@@ -6,21 +6,19 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
-
 	"audisp-relay/audit/record"
 	"audisp-relay/suggest"
 )
 
 // recordTypes are the names of record types, in the order of their numbers.
-var recordTypes = func() (names []string) {
-	for n := uint32(1000); n < 3000; n++ {
+var recordTypes = sync.OnceValue(func() (names []string) {
+	for n := record.FirstType; n <= record.LastType; n++ {
 		if record.HasTypeName(n) {
 			names = append(names, string(record.AppendTypeName(nil, n)))
 		}
 	}
 	return names
-}()
+})
 
 // isType reports whether a record may be of a type of that name. One that the tables lack
 // may be of a newer auditd, unless it is so near to one they have that it was misspelt.
@@ -32,7 +30,7 @@ func isType(name string) bool {
 	if strings.ToUpper(name) != name {
 		return false
 	}
-	near := suggest.Nearest(name, recordTypes)
+	near := suggest.Nearest(name, recordTypes())
 	return near == "" || suggest.Distance(name, near) > 1
 }
 
@@ -50,10 +48,10 @@ func isSyscall(name string) bool { return name == "" || record.IsSyscall(name) }
 
 func syscallNames() []string { return slices.Sorted(record.SyscallNames()) }
 
-// errnos are the names of error numbers: those of the tables, which have two names for some,
-// and those of the kernel's own.
+// errnos are the names of error numbers: those of the tables, and the other name that some have
+// (errno.h).
 var errnos = sync.OnceValue(func() map[string]int {
-	names := maps.Clone(auparse.AuditErrnoToNum)
+	names := map[string]int{"EDEADLOCK": 35, "EWOULDBLOCK": 11}
 	for n := range record.MaxErrno + 1 {
 		if name := record.ErrnoName(n); name != "" {
 			names[name] = n
@@ -79,7 +77,7 @@ func isArch(name string) bool {
 	return ok || name == ""
 }
 
-func archNames() []string { return slices.Sorted(maps.Values(auparse.AuditArchNames)) }
+func archNames() []string { return slices.Sorted(slices.Values(record.ArchNames())) }
 
 // familyNames are the names of address families, as field family has them.
 var familyNames = sync.OnceValue(func() (names []string) {

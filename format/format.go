@@ -43,9 +43,6 @@ type Options struct {
 	// Users gives the names of ids in records that carry none (log_format RAW). Nil
 	// leaves them out.
 	Users users.Names
-	// Panicked, which may be nil, is called with a panic, in what, over records i..j-1 of b that the
-	// encoder has dealt with itself.
-	Panicked func(what string, b *record.Batch, i, j int, fault any)
 }
 
 // Kind is a format by its name in the configuration, and what writes it if it is one of events.

@@ -418,3 +418,10 @@ func TestOutIsCalledOnce(t *testing.T) {
 		}
 	}
 }
+
+// The number of a type that the tables lack is made of its name.
+func TestNamedTaskContextsIsThatNamesNumber(t *testing.T) {
+	if n := record.TypeNumber([]byte("MAC_TASK_CONTEXTS")); n != namedTaskContexts {
+		t.Errorf("%#x, want %#x", n, namedTaskContexts)
+	}
+}

@@ -30,8 +30,9 @@ const (
 	maxMisses = 64
 )
 
-// namedTaskContexts is that type where auditd has a name for it.
-var namedTaskContexts = record.TypeNumber([]byte("MAC_TASK_CONTEXTS"))
+// namedTaskContexts is that type where auditd has a name for it: record.TypeNumber of
+// "MAC_TASK_CONTEXTS".
+const namedTaskContexts uint32 = 0x9AF24A89
 
 // kernels is what was seen of the kernels of some nodes. A node whose place is taken by
 // another has to show it again.

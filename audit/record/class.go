@@ -1,7 +1,5 @@
 package record
 
-import "github.com/elastic/go-libaudit/v2/auparse"
-
 // Class says what the values of a field are, and so how json shows them and how
 // they are restored.
 type Class uint8
@@ -86,7 +84,7 @@ func ClassIn(typ uint32, key []byte) Class {
 		case ok:
 			return Text
 		}
-	case uint32(auparse.AUDIT_CRYPTO_KEY_USER):
+	case TypeCryptoKeyUser:
 		if string(key) == "fp" { // a key's fingerprint: SHA256:..
 			return Plain
 		}

@@ -3,20 +3,100 @@ package record
 import (
 	"iter"
 	"maps"
-	"slices"
 	"strings"
-
-	"github.com/elastic/go-libaudit/v2/auparse"
+	"sync"
 )
+
+// arch is one of the machines that audit knows.
+type arch struct {
+	code  uint32 // AUDIT_ARCH_ (linux/audit.h): 64 bit and little endian are bits 31 and 30, the rest is the ELF machine
+	name  string // as auditd prints it
+	calls []string
+	first int // the number of calls[0]
+}
+
+// arches are go-libaudit's and three that it lacks, alpha and those of RISC-V (linux/elf-em.h).
+// Some have the numbers of another: those of aarch64 are the generic ones of 64 bits
+// (asm-generic/unistd.h). Of those without a table only the calls are known that have the same
+// number on all arches, from 424 on since Linux 5.1 (scripts/syscall.tbl), where some count from
+// another number than 0. Nearly every record is of one of the first two.
+var arches = [...]arch{
+	{0xC000003E, "x86_64", x86Calls[:], 0},
+	{0xC00000B7, "aarch64", aarch64Calls[:], 0},
+	{0x40000028, "arm", armCalls[:], 0},
+	{0x28, "armeb", armCalls[:], 0},
+	{0x40000003, "i386", i386Calls[:], 0},
+	{0xC0000102, "loongarch64", aarch64Calls[:], 0},
+	{0x14, "ppc", ppcCalls[:], 0},
+	{0x80000015, "ppc64", ppcCalls[:], 0},
+	{0xC0000015, "ppc64le", ppcCalls[:], 0},
+	{0xC00000F3, "riscv64", aarch64Calls[:], 0},
+	{0x16, "s390", s390Calls[:], 0},
+	{0x80000016, "s390x", s390xCalls[:], 0},
+
+	{0xC0009026, "alpha", commonCalls[:], 110},
+	{0x4000008C, "c6x", commonCalls[:], 0},
+	{0x8C, "c6xbe", commonCalls[:], 0},
+	{0x4000004C, "cris", commonCalls[:], 0},
+	{0x5441, "frv", commonCalls[:], 0},
+	{0x2E, "h8300", commonCalls[:], 0},
+	{0xC0000032, "ia64", commonCalls[:], 1024},
+	{0x40000102, "loongarch32", commonCalls[:], 0},
+	{0x58, "m32r", commonCalls[:], 0},
+	{0x4, "m68k", commonCalls[:], 0},
+	{0x8, "mips", commonCalls[:], 4000},
+	{0x80000008, "mips64", commonCalls[:], 5000},
+	{0xA0000008, "mips64n32", commonCalls[:], 6000},
+	{0x40000008, "mipsel", commonCalls[:], 4000},
+	{0xC0000008, "mipsel64", commonCalls[:], 5000},
+	{0xE0000008, "mipsel64n32", commonCalls[:], 6000},
+	{0x40000071, "nios2", commonCalls[:], 0},
+	{0xF, "parisc", commonCalls[:], 0},
+	{0x8000000F, "parisc64", commonCalls[:], 0},
+	{0x400000F3, "riscv32", commonCalls[:], 0},
+	{0x2A, "sh", commonCalls[:], 0},
+	{0x8000002A, "sh64", commonCalls[:], 0},
+	{0x4000002A, "shel", commonCalls[:], 0},
+	{0xC000002A, "shel64", commonCalls[:], 0},
+	{0x2, "sparc", commonCalls[:], 0},
+	{0x8000002B, "sparc64", commonCalls[:], 0},
+}
+
+// archOf returns the arch of an AUDIT_ARCH_ value, nil when it is none.
+func archOf(code uint32) *arch {
+	for i := range arches {
+		if arches[i].code == code {
+			return &arches[i]
+		}
+	}
+	return nil
+}
 
 // ArchName returns the name of an AUDIT_ARCH_ value (linux/audit.h) as auditd prints it, ""
 // when it has none.
-func ArchName(code uint32) string { return archNames[code] }
+func ArchName(code uint32) string {
+	if a := archOf(code); a != nil {
+		return a.name
+	}
+	return ""
+}
+
+// ArchNames returns the names of all arches, in no order.
+func ArchNames() (names []string) {
+	for i := range arches {
+		names = append(names, arches[i].name)
+	}
+	return names
+}
 
 // ArchCode is the reverse of ArchName.
 func ArchCode(name string) (code uint32, ok bool) {
-	code, ok = archCodes[name]
-	return code, ok
+	for i := range arches {
+		if arches[i].name == name {
+			return arches[i].code, true
+		}
+	}
+	return 0, false
 }
 
 // ParseArch reads the value of arch=: a number in hex without 0x, of eight digits at most.
@@ -28,95 +108,70 @@ func ParseArch(v []byte) (code uint32, ok bool) {
 	return uint32(n), true
 }
 
-var (
-	archNames = map[uint32]string{
-		// What go-libaudit's table lacks: 64 bit and little endian are bits 31 and 30, the
-		// rest is the ELF machine (linux/elf-em.h).
-		0xC0009026: "alpha",
-		0x400000F3: "riscv32",
-		0xC00000F3: "riscv64",
-	}
-	archCodes = make(map[string]uint32)
-)
-
-// The system calls of an arch by number. Nearly every record is of the two that have
-// variables of their own.
-var (
-	x86_64, aarch64 []string
-	syscalls        = make(map[uint32][]string)
-	firstNumber     = make(map[uint32]int) // of those in countFrom
-	syscallNames    = make(map[string]bool)
-)
-
-// sameNumbers are arches that have the numbers of another, which has a table. Those of
-// aarch64 are the generic ones of 64 bits (asm-generic/unistd.h).
-var sameNumbers = map[string]string{"ppc64": "ppc", "ppc64le": "ppc", "armeb": "arm", "riscv64": "aarch64", "loongarch64": "aarch64"}
-
-// Since Linux 5.1 a new system call has the same number on all arches, from 424 on
-// (scripts/syscall.tbl), but for those that count from another number.
-const firstCommon = 424
-
-var countFrom = map[string]int{
-	"alpha": 110, "ia64": 1024,
-	"mips": 4000, "mipsel": 4000, "mips64": 5000, "mipsel64": 5000, "mips64n32": 6000, "mipsel64n32": 6000,
-}
-
-// newSyscalls are those that go-libaudit's tables lack: of Linux 6.13 to 7.0.
-var newSyscalls = map[int]string{
-	463: "setxattrat", 464: "getxattrat", 465: "listxattrat", 466: "removexattrat", 467: "open_tree_attr",
-	468: "file_getattr", 469: "file_setattr", 470: "listns", 471: "rseq_slice_yield",
-}
-
-// ownSyscalls are those of one arch.
-var ownSyscalls = map[string]map[int]string{
-	"x86_64":  {335: "uretprobe", 336: "uprobe"},
-	"riscv64": {258: "riscv_hwprobe", 259: "riscv_flush_icache"},
-}
+// riscvCalls are those that riscv64 alone has.
+var riscvCalls = [...]string{258: "riscv_hwprobe", 259: "riscv_flush_icache"}
 
 // SyscallName returns the name of a system call of an arch, "" when it has none.
-func SyscallName(arch uint32, nr int) string {
-	var names []string
-	switch arch {
-	case uint32(auparse.AUDIT_ARCH_X86_64):
-		names = x86_64
-	case uint32(auparse.AUDIT_ARCH_AARCH64):
-		names = aarch64
-	default:
-		names = syscalls[arch]
-		nr -= firstNumber[arch]
-	}
-	if nr < 0 || nr >= len(names) {
+func SyscallName(code uint32, nr int) string {
+	a := archOf(code)
+	if a == nil {
 		return ""
 	}
-	return names[nr]
+	nr -= a.first
+	if nr < 0 || nr >= len(a.calls) {
+		return ""
+	}
+	if a.calls[nr] == "" && a.name == "riscv64" && nr < len(riscvCalls) {
+		return riscvCalls[nr]
+	}
+	return a.calls[nr]
 }
 
+// syscallNames are the names of the system calls of all arches. Only filters ask for them.
+var syscallNames = sync.OnceValue(func() map[string]bool {
+	all := make(map[string]bool, 1024)
+	add := func(names []string) {
+		for _, name := range names {
+			if name != "" {
+				all[name] = true
+			}
+		}
+	}
+	for i := range arches {
+		add(arches[i].calls)
+	}
+	add(riscvCalls[:])
+	return all
+})
+
 // SyscallNames returns the names of all system calls of all arches, in no order.
-func SyscallNames() iter.Seq[string] { return maps.Keys(syscallNames) }
+func SyscallNames() iter.Seq[string] { return maps.Keys(syscallNames()) }
 
 // IsSyscall reports whether a system call of that name is in the table of some arch.
-func IsSyscall(name string) bool { return syscallNames[name] }
-
-var errnoNames []string
+func IsSyscall(name string) bool { return syscallNames()[name] }
 
 // kernelErrnos are those that a program never sees, but the exit= of a system call that
 // a signal has interrupted may have (linux/errno.h of the kernel's own headers).
-var kernelErrnos = map[int]string{
-	512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 515: "ENOIOCTLCMD",
-	516: "ERESTART_RESTARTBLOCK", 517: "EPROBE_DEFER", 518: "EOPENSTALE", 519: "ENOPARAM",
-	521: "EBADHANDLE", 522: "ENOTSYNC", 523: "EBADCOOKIE", 524: "ENOTSUPP", 525: "ETOOSMALL",
-	526: "ESERVERFAULT", 527: "EBADTYPE", 528: "EJUKEBOX", 529: "EIOCBQUEUED", 530: "ERECALLCONFLICT",
+var kernelErrnos = [...]string{
+	"ERESTARTSYS", "ERESTARTNOINTR", "ERESTARTNOHAND", "ENOIOCTLCMD", "ERESTART_RESTARTBLOCK", "EPROBE_DEFER", "EOPENSTALE", "ENOPARAM", "",
+	"EBADHANDLE", "ENOTSYNC", "EBADCOOKIE", "ENOTSUPP", "ETOOSMALL", "ESERVERFAULT", "EBADTYPE", "EJUKEBOX", "EIOCBQUEUED", "ERECALLCONFLICT",
 }
 
-// ownErrnos are the arches that have numbers of their own from 35 on (their asm/errno.h).
-var ownErrnos = make(map[uint32]bool)
+// firstInternal is the first of them.
+const firstInternal = 512
 
 // ErrnoNameOn returns the name of an error number of an arch, "" when it has none. No table
-// here has what is particular to alpha, mips, parisc and sparc.
-func ErrnoNameOn(arch uint32, n int) string {
-	const lastCommon, firstInternal = 34, 512
-	if ownErrnos[arch] && ((n > lastCommon && n < firstInternal) || (n == 11 && archNames[arch] == "alpha")) {
-		return ""
+// here has what is particular to alpha, mips, parisc and sparc, which have numbers of their own
+// from 35 on (their asm/errno.h).
+func ErrnoNameOn(code uint32, n int) string {
+	const lastCommon = 34
+	if (n > lastCommon && n < firstInternal) || n == 11 {
+		switch name := ArchName(code); {
+		case name == "alpha":
+			return ""
+		case n > lastCommon && (strings.HasPrefix(name, "mips") || strings.HasPrefix(name, "parisc") || strings.HasPrefix(name, "sparc")):
+			return ""
+		}
 	}
 	return ErrnoName(n)
 }
@@ -127,96 +182,13 @@ const MaxErrno = 4095
 // ErrnoName returns the name of an error number (2 is ENOENT), "" when it has none. The
 // numbers are those of most arches: see ErrnoNameOn.
 func ErrnoName(n int) string {
-	if n < 0 || n >= len(errnoNames) {
-		return ""
+	switch {
+	case n >= 0 && n < len(errnoNames):
+		return errnoNames[n]
+	case n >= firstInternal && n-firstInternal < len(kernelErrnos):
+		return kernelErrnos[n-firstInternal]
 	}
-	return errnoNames[n]
-}
-
-// init makes tables of go-libaudit's maps, so that a look-up costs no hash or a small one.
-func init() {
-	for code, name := range auparse.AuditArchNames {
-		archNames[uint32(code)] = name
-	}
-	for code, name := range archNames {
-		archCodes[name] = code
-		if name == "alpha" || strings.HasPrefix(name, "mips") || strings.HasPrefix(name, "parisc") || strings.HasPrefix(name, "sparc") {
-			ownErrnos[code] = true
-		}
-	}
-	makeSyscalls()
-	for n, name := range auparse.AuditErrnoToName {
-		errnoNames = set(errnoNames, n, name)
-	}
-	for n, name := range kernelErrnos {
-		errnoNames = set(errnoNames, n, name)
-	}
-}
-
-func makeSyscalls() {
-	common := maps.Clone(newSyscalls)
-	for nr, name := range auparse.AuditSyscalls["x86_64"] {
-		if nr >= firstCommon {
-			common[nr] = name
-		}
-	}
-	tables := make(map[string][]string)
-	for arch, names := range auparse.AuditSyscalls {
-		tables[arch] = makeTable(names, common)
-	}
-	rest := makeTable(nil, common) // of the other arches
-	for code, name := range archNames {
-		table, ok := tables[name]
-		if same := sameNumbers[name]; same != "" {
-			table, ok = tables[same]
-		}
-		if !ok {
-			table = rest
-		}
-		if own := ownSyscalls[name]; own != nil {
-			table = slices.Clone(table)
-			for nr, call := range own {
-				table = set(table, nr, call)
-			}
-		}
-		syscalls[code], firstNumber[code] = table, countFrom[name]
-		for _, call := range table {
-			if call != "" {
-				syscallNames[call] = true
-			}
-		}
-	}
-	x86_64, aarch64 = syscalls[uint32(auparse.AUDIT_ARCH_X86_64)], syscalls[uint32(auparse.AUDIT_ARCH_AARCH64)]
-}
-
-// maxNumber bounds the tables: no number of go-libaudit's is near it.
-const maxNumber = 1 << 16
-
-// makeTable makes a table of names and of those of common whose numbers have none. Many
-// arches share one, as the collector looks at every name of a table again and again.
-func makeTable(names, common map[int]string) []string {
-	var table []string
-	for nr, name := range names {
-		table = set(table, nr, name)
-	}
-	for nr, call := range common {
-		if nr >= len(table) || table[nr] == "" {
-			table = set(table, nr, call)
-		}
-	}
-	return slices.Clip(slices.Clone(table))
-}
-
-// set puts name at n, after the end if need be.
-func set(names []string, n int, name string) []string {
-	if n < 0 || n > maxNumber {
-		return names
-	}
-	for n >= len(names) {
-		names = append(names, "")
-	}
-	names[n] = name
-	return names
+	return ""
 }
 
 // familyNames are those of auparse's famtab.h, but for unix, which auditd calls local.

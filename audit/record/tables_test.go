@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/elastic/go-libaudit/v2/auparse"
@@ -130,5 +131,18 @@ func TestTablesAllocateNothing(t *testing.T) {
 		record.FamilyName(2)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestNamesOfSystemCallsCountFromADirectory(t *testing.T) {
+	for call, want := range map[string][]int{"openat": {0}, "renameat2": {0, 2}, "symlinkat": {1}, "fanotify_mark": {3}, "fsconfig": {record.NotRecorded}, "open": nil, "": nil} {
+		if got := record.DirFDs(call); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", call, got, want)
+		}
+	}
+	for call, want := range map[string]bool{"open": true, "utimes": true, "openat": false, "read": false, "": false} {
+		if got := record.TakesNoDir(call); got != want {
+			t.Errorf("%s takes no directory: %v", call, got)
+		}
 	}
 }

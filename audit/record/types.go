@@ -3,8 +3,7 @@ package record
 import (
 	"bytes"
 	"strconv"
-
-	"github.com/elastic/go-libaudit/v2/auparse"
+	"sync"
 )
 
 // Record types that the relay has to know, by their numbers (linux/audit.h; those of programs
@@ -55,35 +54,23 @@ const (
 	TypeAnomAbend      uint32 = 1701
 	TypeAnomLink       uint32 = 1702
 	TypeKernel         uint32 = 2000
+	TypeCryptoKeyUser  uint32 = 2404
 )
 
 // The range of type numbers that have names (linux/audit.h: 1000 to 2999).
 const FirstType, LastType uint32 = 1000, 2999
 
-// The numbers of the types' names, and the names of numbers from FirstType on.
-var typeNumbers, typeNames = readTypes()
-
-// newer are types that go-libaudit's table does not have yet (linux/audit.h).
-var newer = map[string]uint32{"LANDLOCK_ACCESS": 1423, "LANDLOCK_DOMAIN": 1424}
-
-// readTypes asks go-libaudit's table for every number once: after that a name
-// costs a look-up without allocation.
-func readTypes() (numbers map[string]uint32, names [LastType - FirstType + 1]string) {
-	numbers = make(map[string]uint32, 256)
-	for n := FirstType; n <= LastType; n++ {
-		name := auparse.AuditMessageType(n).String()
-		if len(name) > 8 && name[:8] == "UNKNOWN[" {
-			continue
+// typeNumbers are the numbers of the types' names: made when first asked for one that is not
+// among the usual.
+var typeNumbers = sync.OnceValue(func() map[string]uint32 {
+	numbers := make(map[string]uint32, 256)
+	for i, name := range typeNames {
+		if name != "" {
+			numbers[name] = FirstType + uint32(i)
 		}
-		numbers[name] = uint32(n)
-		names[n-FirstType] = name
 	}
-	for name, n := range newer {
-		numbers[name] = n
-		names[n-FirstType] = name
-	}
-	return numbers, names
-}
+	return numbers
+})
 
 // NamedType is where the numbers of types begin that are known by their names only:
 // a newer auditd has names that the tables lack. Such a number is made of the name, so
@@ -154,7 +141,7 @@ func TypeNumber(name []byte) uint32 {
 	case "EOE":
 		return TypeEOE
 	}
-	if n, ok := typeNumbers[string(name)]; ok {
+	if n, ok := typeNumbers()[string(name)]; ok {
 		return n
 	}
 	if n, ok := unknownNumber(name); ok {

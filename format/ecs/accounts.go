@@ -2,10 +2,7 @@ package ecs
 
 import (
 	"cmp"
-	"slices"
 	"strings"
-
-	"github.com/elastic/go-libaudit/v2/auparse"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
@@ -40,49 +37,38 @@ const (
 	setsLogin
 )
 
-// rolesOf returns the roles in records of one type. Who user and user.effective are is as
-// aucoalesce has it. Whom the record is about is not: it takes what it finds first of acct, id
+// accountRoles are the roles in records of some types. Who user and user.effective are is as
+// auditbeat has it. Whom the record is about is not: that takes what it finds first of acct, id
 // and the uid of who has done it.
-func rolesOf(typ auparse.AuditMessageType) roles {
-	switch typ {
-	case auparse.AUDIT_USER_AUTH, auparse.AUDIT_USER_ACCT, auparse.AUDIT_USER_ERR, auparse.AUDIT_USER_LOGIN, auparse.AUDIT_USER_LOGOUT,
-		auparse.AUDIT_USER_START, auparse.AUDIT_USER_END, auparse.AUDIT_CRED_ACQ, auparse.AUDIT_CRED_DISP, auparse.AUDIT_CRED_REFR:
-		return logsIn
-	case auparse.AUDIT_LOGIN:
-		return setsLogin
-	case auparse.AUDIT_ADD_USER, auparse.AUDIT_DEL_USER, auparse.AUDIT_USER_MGMT, auparse.AUDIT_USER_CHAUTHTOK:
-		return administers | changesUser
-	case auparse.AUDIT_ADD_GROUP, auparse.AUDIT_DEL_GROUP, auparse.AUDIT_GRP_MGMT, auparse.AUDIT_GRP_CHAUTHTOK:
-		return administers | changesGroup
-	case auparse.AUDIT_GRP_AUTH:
-		return administers | entersGroup
-	case auparse.AUDIT_CHGRP_ID:
-		return entersGroup
-	case auparse.AUDIT_ACCT_LOCK, auparse.AUDIT_ACCT_UNLOCK, auparse.AUDIT_ROLE_ASSIGN, auparse.AUDIT_ROLE_REMOVE, auparse.AUDIT_ROLE_MODIFY,
-		auparse.AUDIT_ANOM_ADD_ACCT, auparse.AUDIT_ANOM_DEL_ACCT, auparse.AUDIT_ANOM_MOD_ACCT, auparse.AUDIT_ANOM_LOGIN_ACCT,
-		auparse.AUDIT_ANOM_LOGIN_FAILURES, auparse.AUDIT_ANOM_LOGIN_TIME, auparse.AUDIT_ANOM_LOGIN_SESSIONS, auparse.AUDIT_ANOM_LOGIN_LOCATION,
-		auparse.AUDIT_RESP_ACCT_LOCK, auparse.AUDIT_RESP_ACCT_LOCK_TIMED, auparse.AUDIT_RESP_ACCT_UNLOCK_TIMED, auparse.AUDIT_RESP_ACCT_REMOTE:
-		return changesUser
-	}
-	return 0
+var accountRoles = [...]struct {
+	does roles
+	of   string
+}{
+	{logsIn, "USER_AUTH USER_ACCT USER_ERR USER_LOGIN USER_LOGOUT USER_START USER_END CRED_ACQ CRED_DISP CRED_REFR"},
+	{setsLogin, "LOGIN"},
+	{administers | changesUser, "ADD_USER DEL_USER USER_MGMT USER_CHAUTHTOK"},
+	{administers | changesGroup, "ADD_GROUP DEL_GROUP GRP_MGMT GRP_CHAUTHTOK"},
+	{administers | entersGroup, "GRP_AUTH"},
+	{entersGroup, "CHGRP_ID"},
+	{changesUser, "ACCT_LOCK ACCT_UNLOCK ROLE_ASSIGN ROLE_REMOVE ROLE_MODIFY"},
+	{changesUser, "ANOM_ADD_ACCT ANOM_DEL_ACCT ANOM_MOD_ACCT"},
+	{changesUser, "ANOM_LOGIN_ACCT ANOM_LOGIN_FAILURES ANOM_LOGIN_TIME ANOM_LOGIN_SESSIONS ANOM_LOGIN_LOCATION"},
+	{changesUser, "RESP_ACCT_LOCK RESP_ACCT_LOCK_TIMED RESP_ACCT_UNLOCK_TIMED RESP_ACCT_REMOTE"},
 }
 
 // findUsers decides who user, user.effective and the others are: the ids of the event's own
 // record, unless it is about an account.
 func (e *Encoder) findUsers() {
-	ev, d := e.doc.event, &e.doc
-	ids, names := ev.User.IDs, ev.User.Names
-	d.user = entity{ID: ids["uid"], Name: names["uid"]}
-	d.effective = entity{ID: ids["euid"], Name: names["euid"]}
-	if d.problem == "" {
-		d.does = rolesOf(e.recs[d.first].typ())
-	}
+	d := &e.doc
+	d.user, d.effective = e.id("uid").entity, e.id("euid").entity
+	d.does = e.known.does[e.recs[d.first].Type]
 	if d.does != 0 {
 		e.findAccounts(&e.recs[d.first], d.does)
 	}
 	if d.user.same(d.effective) {
 		d.effective, d.impliedEUID = entity{}, true
-		d.impliedEGID = ids["egid"] == ids["gid"] && (names["egid"] == "" || names["egid"] == names["gid"])
+		gid, egid := e.id("gid"), e.id("egid")
+		d.impliedEGID = egid.ID == gid.ID && (egid.Name == "" || egid.Name == gid.Name)
 	}
 }
 
@@ -94,7 +80,7 @@ func (e *Encoder) findAccounts(r *parsedRecord, does roles) {
 
 	group := does&(changesUser|logsIn) != 0 && e.ofGroupTool(r)
 	if uid := d.effective.ID; uid != "" && (group || does&administers != 0) {
-		d.event.Summary.Actor.Secondary = uid // who was changed is not who has done it
+		d.summary.actor2 = uid // who was changed is not who has done it
 	}
 
 	switch {
@@ -142,8 +128,7 @@ func (e *Encoder) findGroup(r *parsedRecord) {
 		return
 	}
 	e.setObject(d.group)
-	object := &d.event.Summary.Object
-	object.Secondary = cmp.Or(d.target.ID, d.target.Name, object.Secondary)
+	d.summary.object2 = cmp.Or(d.target.ID, d.target.Name, d.summary.object2)
 }
 
 // enteredGroup returns the group that newgrp changes to, or asks the password of.
@@ -176,16 +161,16 @@ func (e *Encoder) ofGroupTool(r *parsedRecord) bool {
 	return false
 }
 
-// setObject makes an account the object of the summary. aucoalesce has the terminal there,
-// which is kept beside it, or nothing.
+// setObject makes an account the object of the summary. Of a session that is the terminal, beside which
+// it is kept, or nothing.
 func (e *Encoder) setObject(account entity) {
-	object := &e.doc.event.Summary.Object
+	const groupPassword = 1133 // GRP_CHAUTHTOK
+	s := &e.doc.summary
 	name := cmp.Or(account.ID, account.Name)
-	if name == "" || (object.Type == "user-session" && e.recs[e.doc.first].typ() != auparse.AUDIT_GRP_CHAUTHTOK) {
+	if name == "" || (s.what == "user-session" && e.recs[e.doc.first].Type != groupPassword) {
 		return
 	}
-	object.Primary = name
-	object.Type = cmp.Or(object.Type, "account")
+	s.object, s.what = name, cmp.Or(s.what, "account")
 }
 
 // account returns whom id= and acct= name. What acct= says is a name, "0" too.
@@ -225,7 +210,8 @@ func (e *Encoder) value(r *parsedRecord, key string) string {
 
 // namesAccount reports whether the document has the name of an account's id.
 func (d *document) namesAccount(id, name string) bool {
-	return slices.Contains([]entity{d.user, d.effective, d.target, d.group}, entity{ID: id, Name: name})
+	account := entity{ID: id, Name: name}
+	return account == d.user || account == d.effective || account == d.target || account == d.group
 }
 
 // lookUp returns the name that an id has on this machine, if the record is of it and auditd

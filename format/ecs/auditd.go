@@ -1,7 +1,7 @@
 package ecs
 
 import (
-	"maps"
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,21 +11,23 @@ import (
 
 // writeAuditd writes what is auditbeat's own and not of the schema.
 func (e *Encoder) writeAuditd() {
-	w, d, ev := &e.w, &e.doc, e.doc.event
+	w, d := &e.w, &e.doc
 	m := w.open("auditd", '{')
 	if d.id != "" {
 		w.key("sequence")
 		w.buf = strconv.AppendUint(w.buf, uint64(d.serial), 10)
 	}
-	w.typeName("message_type", e.recs[d.first].name)
-	if ev.Session != "unset" {
-		w.some("session", ev.Session)
+	e.writeType("message_type", e.recs[d.first].name)
+	if d.session != "unset" {
+		w.some("session", d.session)
 	}
-	w.some("result", ev.Result)
+	w.some("result", d.result)
 	e.writeSummary()
 	a := w.open("paths", '[')
-	for _, path := range ev.Paths {
-		e.writePath(path)
+	for _, k := range e.paths {
+		o := w.openItem()
+		w.pairs(e.recs[k].shown, nil)
+		w.close(o, '}')
 	}
 	w.close(a, ']')
 	e.writeData()
@@ -35,83 +37,60 @@ func (e *Encoder) writeAuditd() {
 	w.close(m, '}')
 }
 
-// typeName writes the name of a record type as auditbeat does, in lower case.
-func (w *writer) typeName(key string, name []byte) {
-	w.some(key, strings.ToLower(record.Alias(name)))
+// writeType writes the name of a record type as auditbeat does, in lower case.
+func (e *Encoder) writeType(key string, name []byte) {
+	from := len(e.text)
+	for _, c := range name {
+		if c-'A' < 26 {
+			c += 'a' - 'A'
+		}
+		e.text = append(e.text, c)
+	}
+	e.w.some(key, record.Alias(e.text[from:]))
 }
 
 func (e *Encoder) writeSummary() {
-	w, s := &e.w, &e.doc.event.Summary
+	w, s := &e.w, &e.doc.summary
 	m := w.open("summary", '{')
 	o := w.open("actor", '{')
-	w.some("primary", s.Actor.Primary)
-	w.some("secondary", s.Actor.Secondary)
+	w.some("primary", s.actor)
+	w.some("secondary", s.actor2)
 	w.close(o, '}')
 	o = w.open("object", '{')
-	w.some("primary", s.Object.Primary)
-	w.some("secondary", s.Object.Secondary)
-	w.some("type", s.Object.Type)
+	w.some("primary", s.object)
+	w.some("secondary", s.object2)
+	w.some("type", s.what)
 	w.close(o, '}')
-	w.some("how", s.How)
+	w.some("how", s.how)
 	w.close(m, '}')
 }
 
-// pathKeys are those that a path usually has, sorted: sorting those of each path takes a
-// tenth of an event's time.
-var pathKeys = []string{"cap_fe", "cap_fi", "cap_fp", "cap_frootid", "cap_fver", "dev", "group", "inode", "item", "mode", "name", "nametype", "ogid", "ouid", "owner", "rdev"}
-
-// writePath writes the fields of a path in the order of their names.
-func (e *Encoder) writePath(fields map[string]string) {
-	known := 0
-	for _, k := range pathKeys {
-		if _, ok := fields[k]; ok {
-			known++
+// pairs writes members in the order of their names, but for those to be skipped.
+func (w *writer) pairs(list []pair, skip func(key string) bool) {
+	slices.SortFunc(list, func(a, b pair) int { return strings.Compare(a.key, b.key) })
+	for i := range list {
+		if skip == nil || !skip(list[i].key) {
+			w.str(list[i].key, list[i].val)
 		}
 	}
-	keys := pathKeys
-	if known < len(fields) {
-		keys = e.sortedKeys(fields)
-	}
-	m := e.w.openItem()
-	for _, k := range keys {
-		if val, ok := fields[k]; ok {
-			e.w.str(k, val)
-		}
-	}
-	e.w.close(m, '}')
-}
-
-// sortedKeys returns the keys of fields in order. They are valid until the next call.
-func (e *Encoder) sortedKeys(fields map[string]string) []string {
-	e.sorted = slices.AppendSeq(e.sorted[:0], maps.Keys(fields))
-	slices.Sort(e.sorted)
-	return e.sorted
 }
 
 // writeData writes auditd.data. The fields of SOCKADDR are an object in it.
 func (e *Encoder) writeData() {
-	w, d, data := &e.w, &e.doc, e.doc.event.Data
-	keys := e.sortedKeys(data)
+	w := &e.w
 	m := w.open("data", '{')
-	for _, k := range keys {
-		if !strings.HasPrefix(k, "socket_") {
-			w.str(k, data[k])
-		}
-	}
-	if d.titleParts != nil {
+	w.pairs(e.data, isProcess)
+	if title := e.doc.title; title != nil {
 		a := w.open("proctitle", '[')
-		for _, part := range d.titleParts {
-			w.item(record.Alias(part))
+		for more := true; more; {
+			var arg []byte
+			arg, title, more = bytes.Cut(title, []byte{0})
+			w.item(record.Alias(arg))
 		}
 		w.close(a, ']')
 	}
-
 	o := w.open("socket", '{')
-	for _, k := range keys {
-		if name, ok := strings.CutPrefix(k, "socket_"); ok {
-			w.str(name, data[k])
-		}
-	}
+	w.pairs(e.socket, nil)
 	w.close(o, '}')
 	w.close(m, '}')
 }
@@ -133,7 +112,7 @@ func (e *Encoder) writeMessages() {
 			continue
 		}
 		m := w.openItem()
-		w.typeName("type", r.name)
+		e.writeType("type", r.name)
 		o := w.open("data", '{')
 		for _, f := range e.fields[r.from:r.to] {
 			if !f.unset && !e.overlaid(r, f) {

@@ -174,7 +174,7 @@ func TestCapturesAgreeWithAucoalesce(t *testing.T) {
 	for _, name := range captures.Names(t, "*.string.gz") {
 		t.Run(strings.TrimSuffix(name, ".string.gz"), func(t *testing.T) {
 			b, ends := group(parse(t, string(captures.Read(t, name))))
-			e, panics := countPanics(Options{})
+			e := New(Options{})
 			i, compared, refused := 0, 0, 0
 			for _, j := range ends {
 				line := e.AppendEvent(nil, b, i, j)
@@ -190,8 +190,8 @@ func TestCapturesAgreeWithAucoalesce(t *testing.T) {
 			// auditd 4.2.1 cuts the end off each record of the kernel: a SYSCALL without exe=
 			// and an EOE without an id are nothing to aucoalesce.
 			cut := strings.Contains(name, "4.2.1-raw")
-			if compared < 150 && !cut || compared == 0 || refused > 0 && !cut || *panics > 0 {
-				t.Errorf("%d events compared, %d refused; %d panics", compared, refused, *panics)
+			if compared < 150 && !cut || compared == 0 || refused > 0 && !cut {
+				t.Errorf("%d events compared, %d refused", compared, refused)
 			}
 		})
 	}

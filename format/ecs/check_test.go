@@ -269,3 +269,21 @@ func TestProgramsRecordSaysWhatTheEventIs(t *testing.T) {
 			"auditd.data.subj_apparmor": "unconfined"}.check(t, text, Options{})
 	}
 }
+
+// What is moved to another place is shown there, whichever record it is of.
+func TestWhatHasMovedIsShown(t *testing.T) {
+	same := `pid=2 uid=0 auid=1000 ses=3 msg='op=login id=1000 exe="/usr/bin/x" hostname=? addr=192.0.2.4 terminal=ssh res=success'`
+	for _, tt := range []struct {
+		text string
+		want expect
+	}{
+		{rec("USER_LOGIN", same) + sys(44, 0), expect{"source.ip": "192.0.2.4", "auditd.data.addr": nil, "event.original": nil}},
+		{sys(42, 0) + rec("SOCKADDR", ``) + rec("SOCKADDR", `saddr=02000035010203040000000000000000`), expect{"destination.ip": "1.2.3.4"}},
+		{rec("USER", `pid=1 obj_gid=wheel obj_uid=5 msg='res=success'`), expect{"user.obj_gid.id": nil, "auditd.data.obj_gid": "wheel", "user.obj_uid.id": "5"}},
+		{sys(59, 0) + rec("EXECVE", `argc=1 a0="x"`) + rec("BPF", `argc=7`), expect{"auditd.data.argc": "1", "auditd.messages.0.data.argc": "7"}},
+	} {
+		tt.want.check(t, tt.text, Options{})
+		b := parse(t, tt.text)
+		checkWhole(t, b, 0, len(b.Recs), encode(t, New(Options{}), tt.text))
+	}
+}

@@ -2,21 +2,19 @@ package ecs
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/elastic/go-libaudit/v2/aucoalesce"
-	"github.com/elastic/go-libaudit/v2/auparse"
 
 	"audisp-relay/audit/record"
 )
 
-// document is what is written of an event.
+// document is what is written of an event, beside the lists that the Encoder keeps.
 type document struct {
-	event      *aucoalesce.Event
-	main       int   // the record whose fields are the event's own, -1 without
-	first      int   // the record that says what kind of event it is
-	does       roles // of the account that it names
+	main       int    // the record whose fields are the event's own, -1 without
+	first      int    // the record that says what kind of event it is
+	typ        uint32 // its type, or that of the system call where nothing is known of it
+	does       roles  // of the account that the first record names
 	millis     int64
 	serial     uint32
 	node       string
@@ -24,13 +22,50 @@ type document struct {
 	written    bool // @timestamp is the time of writing: the records have none
 	recovered  bool
 	incomplete bool
-	titleParts [][]byte // of a proctitle that process.title does not show exactly
-	problem    string   // what kept aucoalesce from its work
-	listed     bool     // the records follow as they came
+	listed     bool   // the records follow as they came
+	title      []byte // a proctitle that process.title does not show exactly
+
+	result, session string
+	summary         summary
+	source, dest    address
+	direction       string
+	category, kind  string // words
+
+	file       *parsedRecord // the PATH record that the event is about, nil without
+	fields     []pair        // what it has
+	path, mode string
 
 	user, effective, target, group entity
 	impliedEUID                    bool // user.effective is left out, being the user
 	impliedEGID                    bool
+}
+
+// isProcess reports whether a field is the process's: in the event's data it has another place.
+func isProcess(key string) bool {
+	switch key {
+	case "pid", "ppid", "proctitle", "comm", "exe", "cwd":
+		return true
+	}
+	return false
+}
+
+// address is a peer.
+type address struct{ ip, port, path string }
+
+// identity is one of a process's users or groups, under the name of the field that says it.
+type identity struct {
+	key string
+	entity
+}
+
+// id returns the user or group of that field of the main record, nothing without.
+func (e *Encoder) id(key string) (none identity) {
+	for i := range e.ids {
+		if e.ids[i].key == key {
+			return e.ids[i]
+		}
+	}
+	return none
 }
 
 // completeEvent finds what the event has no place for yet, and gives it one.
@@ -45,13 +80,13 @@ func (e *Encoder) completeEvent(b *record.Batch, i int) {
 		d.incomplete = d.incomplete || e.recs[k].Flags&record.Partial != 0
 	}
 
-	d.event.Tags = e.tags
-	fixFileType(d.event)
 	e.nameIDs()
 	e.findUsers()
-	e.correctEvent()
+	e.dropUnset()
+	e.correctVerdict()
+	e.completePath()
 	for k := range e.recs {
-		e.placeFields(k)
+		e.placeRest(k)
 	}
 	for k := range e.recs {
 		e.placeNames(k)
@@ -59,112 +94,50 @@ func (e *Encoder) completeEvent(b *record.Batch, i int) {
 	}
 }
 
-// placeFields sees to it that each field of a record is in the document.
-func (e *Encoder) placeFields(k int) {
-	r := &e.recs[k]
-	if r.path != nil {
-		e.placeInPath(r)
-		return
-	}
-	data := e.doc.event.Data
-	for _, f := range e.fields[r.from:r.to] {
-		key := f.key
-		if r.typ() == auparse.AUDIT_SOCKADDR && (k != e.doc.main || f.aside) {
-			key = "socket_" + key
-		}
-		if f.unset || e.shows(k, key, f) {
-			continue
-		}
-		if _, taken := data[key]; !taken && e.doc.problem == "" && (k == e.doc.main || f.aside) && processField(&e.doc.event.Process, key) == nil {
-			data[key] = f.val
-			continue
-		}
-		r.odd = true
-	}
-}
-
-// placeInPath adds the fields of a PATH record that aucoalesce was not given.
-func (e *Encoder) placeInPath(r *parsedRecord) {
-	if !r.asides {
-		return
-	}
-	for _, f := range e.fields[r.from:r.to] {
-		if got, taken := r.path[f.key]; !taken {
-			r.path[f.key] = f.val
-		} else if got != f.val {
-			r.odd = true
-		}
-	}
-}
-
-// shows reports whether the document has that field of record k.
-func (e *Encoder) shows(k int, key string, f field) bool {
-	ev, val := e.doc.event, f.val
-	if got, ok := ev.Data[key]; ok && got == val {
-		return true
-	}
-	if place := processField(&ev.Process, key); place != nil {
-		// The ids of processes are numbers.
-		_, number := canonical(val)
-		return *place == val && val != "" && (number || (key != "pid" && key != "ppid"))
-	}
-
-	if k != e.doc.main || f.aside {
-		return false
-	}
-	switch key {
-	case "result":
-		return ev.Result == val
-	case "ses":
-		return ev.Session == val
-	case "items":
-		return val == strconv.Itoa(len(ev.Paths))
-	case "addr":
-		return ev.Source != nil && ev.Source.IP == val
-	case "uid":
-		return e.doc.user.ID == val
-	case "euid":
-		return e.doc.effective.ID == val || (e.doc.impliedEUID && e.doc.user.ID == val)
-	}
-
-	if got, ok := ev.User.IDs[key]; ok {
-		return got == val
-	}
-	if label, ok := strings.CutPrefix(key, "subj_"); ok && f.context {
-		got, ok := ev.User.SELinux[label]
-		return ok && got == val
-	}
-	return false
-}
-
-// nameIDs gives names to the ids of the event's own record and of its paths.
+// nameIDs gives names to the ids of the event's own record.
 func (e *Encoder) nameIDs() {
-	ev := e.doc.event
-	if e.doc.main >= 0 {
-		r := &e.recs[e.doc.main]
-		for key, id := range ev.User.IDs {
-			if name := e.name(r, key, id, strings.HasSuffix(key, "gid")); name != "" {
-				if ev.User.Names == nil {
-					ev.User.Names = make(map[string]string, len(ev.User.IDs))
-				}
-				ev.User.Names[key] = name
-			}
+	for i := range e.ids {
+		id := &e.ids[i]
+		id.Name = e.name(&e.recs[e.doc.main], id.key, id.ID, strings.HasSuffix(id.key, "gid"))
+		if id.ID == "unset" { // that is for the summary
+			id.ID = ""
 		}
 	}
+}
 
-	for k := range e.recs {
-		r := &e.recs[k]
-		if r.path == nil {
-			continue
-		}
-		for _, p := range [...]struct{ key, name string }{{"ouid", "owner"}, {"ogid", "group"}} {
-			_, taken := r.path[p.name]
-			if name := e.name(r, p.key, r.path[p.key], p.name == "group"); name != "" && !taken {
-				r.path[p.name] = name
-			}
-		}
-		if f := ev.File; f != nil && f.Owner == "" && f.Group == "" && isFile(f, r.path) {
-			f.Owner, f.Group = r.path["owner"], r.path["group"]
+// dropUnset takes out what only says that an id is not set: of who has no login id, the summary alone
+// says so.
+func (e *Encoder) dropUnset() {
+	if object := &e.doc.summary.object; *object == "unset" {
+		*object = ""
+	}
+	e.data = slices.DeleteFunc(e.data, func(p pair) bool { return p.unset })
+}
+
+// placeRest sees to it that those fields of a record are in the document that were put aside, the ids
+// whose place another user has taken, and a number of PATH records that are not there.
+func (e *Encoder) placeRest(k int) {
+	d, r := &e.doc, &e.recs[k]
+	list := &e.data
+	switch {
+	case r.isPath:
+		list = &r.shown
+	case r.Type == record.TypeSockaddr:
+		list = &e.socket
+	}
+	for i := r.from; i < r.to; i++ {
+		f := &e.fields[i]
+		switch {
+		case f.aside && list == &e.data && isProcess(f.key):
+			r.odd = true
+		case f.aside,
+			k == d.main && f.key == "items" && f.val != strconv.Itoa(len(e.paths)),
+			k == d.main && f.key == "uid" && d.user.ID != f.val,
+			k == d.main && f.key == "euid" && d.effective.ID != f.val && !(d.impliedEUID && d.user.ID == f.val):
+			e.show(r, list, f)
+		case !r.taken && !f.unset:
+			got, _ := get(*list, f.key)
+			r.odd = r.odd || got != f.val
 		}
 	}
 }
@@ -201,6 +174,10 @@ func (e *Encoder) find(r *parsedRecord, key string) int {
 // placeNames sees to it that each name that auditd has added is in the document.
 func (e *Encoder) placeNames(k int) {
 	r := &e.recs[k]
+	list := &e.data
+	if r.isPath {
+		list = &r.shown
+	}
 	for _, t := range e.twins[r.tfrom:r.tto] {
 		at := e.find(r, t.key)
 		if at < 0 {
@@ -211,21 +188,11 @@ func (e *Encoder) placeNames(k int) {
 		if t.val == val || saysNothing(t.val, val) || e.showsName(k, t.key, val, t.val) {
 			continue
 		}
-
-		if r.path != nil {
-			if _, taken := r.path[t.key+"_name"]; taken {
-				r.odd = true
-				continue
-			}
-			r.path[t.key+"_name"] = t.val
-			continue
-		}
 		key := t.key + "_name"
-		if got, taken := e.doc.event.Data[key]; taken || e.doc.problem != "" {
-			r.odd = r.odd || got != t.val
-			continue
+		if !put(list, pair{key: key, val: t.val}) {
+			got, _ := get(*list, key)
+			r.odd = r.odd || r.isPath || got != t.val
 		}
-		e.doc.event.Data[key] = t.val
 	}
 }
 
@@ -236,8 +203,13 @@ func (e *Encoder) showsName(k int, key, id, name string) bool {
 		return true
 	}
 	switch {
-	case r.path != nil:
-		return (key == "ouid" && r.path["owner"] == name) || (key == "ogid" && r.path["group"] == name)
+	case r.isPath:
+		place := "owner"
+		if key == "ogid" {
+			place = "group"
+		}
+		got, _ := get(r.shown, place)
+		return (key == "ouid" || key == "ogid") && got == name
 	case k != e.doc.main:
 		return false
 	case key == "uid":
@@ -245,5 +217,5 @@ func (e *Encoder) showsName(k int, key, id, name string) bool {
 	case key == "euid":
 		return e.doc.effective.Name == name || (e.doc.impliedEUID && e.doc.user.Name == name)
 	}
-	return e.doc.event.User.Names[key] == name
+	return e.id(key).Name == name
 }

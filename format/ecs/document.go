@@ -1,12 +1,11 @@
 package ecs
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/elastic/go-libaudit/v2/aucoalesce"
 
 	"audisp-relay/audit/record"
 )
@@ -30,7 +29,7 @@ func (e *Encoder) appendLine(dst []byte) []byte {
 }
 
 func (e *Encoder) writeLine() {
-	w, ev, d := &e.w, e.doc.event, &e.doc
+	w, d := &e.w, &e.doc
 	w.buf = append(w.buf, '{')
 	e.writeTimestamp()
 	e.writeEvent()
@@ -41,24 +40,17 @@ func (e *Encoder) writeLine() {
 	e.writeUser()
 
 	w.account("group", d.group)
-	w.process(&ev.Process)
-	w.file(ev.File)
-	w.address("source", ev.Source)
-	w.address("destination", ev.Dest)
-	if ev.Net != nil {
-		m = w.open("network", '{')
-		w.str("direction", ev.Net.Direction.String())
-		w.close(m, '}')
-	}
+	e.writeProcess()
+	e.writeFile()
+	w.address("source", &d.source)
+	w.address("destination", &d.dest)
+	m = w.open("network", '{')
+	w.some("direction", d.direction)
+	w.close(m, '}')
 
-	w.list("tags", ev.Tags)
+	w.list("tags", e.tags)
 	e.writeAuditd()
 	e.writeLabels()
-	if d.problem != "" {
-		m = w.open("error", '{')
-		w.str("message", d.problem)
-		w.close(m, '}')
-	}
 	w.buf = append(w.buf, `,"ecs":{"version":"`+version+`"}}`...)
 }
 
@@ -73,20 +65,16 @@ func (e *Encoder) writeTimestamp() {
 }
 
 func (e *Encoder) writeEvent() {
-	w, ev := &e.w, e.doc.event
+	w, d := &e.w, &e.doc
 	m := w.open("event", '{')
-	w.some("id", e.doc.id)
+	w.some("id", d.id)
 	w.str("kind", "event")
-	if len(ev.ECS.Event.Category) > 0 {
-		w.list("category", ev.ECS.Event.Category)
-	} else {
-		w.list("category", []string{ev.Category.String()})
-	}
-	w.list("type", ev.ECS.Event.Type)
-	w.some("action", ev.Summary.Action)
-	w.outcome(ev.Result)
+	w.words("category", cmp.Or(d.category, classOf(d.typ)))
+	w.words("type", d.kind)
+	w.some("action", d.summary.action)
+	w.outcome(d.result)
 	w.str("module", "auditd")
-	if e.doc.listed {
+	if d.listed {
 		e.writeOriginal()
 	}
 	w.close(m, '}')
@@ -120,33 +108,37 @@ var places = []struct{ key, user, group string }{
 }
 
 func (e *Encoder) writeUser() {
-	w, d, u := &e.w, &e.doc, &e.doc.event.User
+	w, d := &e.w, &e.doc
 	m := w.open("user", '{')
 	w.entity(d.user)
-	w.account("group", idOf(u, "gid"))
+	w.account("group", e.id("gid").entity)
 	o := w.open("effective", '{')
 	w.entity(d.effective)
 	if !d.impliedEGID {
-		w.account("group", idOf(u, "egid"))
+		w.account("group", e.id("egid").entity)
 	}
 	w.close(o, '}')
 
 	for _, p := range places {
 		o = w.open(p.key, '{')
-		w.entity(idOf(u, p.user))
+		w.entity(e.id(p.user).entity)
 		if p.group != "" {
-			w.account("group", idOf(u, p.group))
+			w.account("group", e.id(p.group).entity)
 		}
 		w.close(o, '}')
 	}
-	for _, key := range e.sortedKeys(u.IDs) {
-		if !isOfProcess(key) {
-			w.account(key, idOf(u, key))
+	slices.SortFunc(e.ids, func(a, b identity) int { return strings.Compare(a.key, b.key) })
+	for i := range e.ids {
+		if key := e.ids[i].key; !isOfProcess(key) {
+			w.account(key, e.ids[i].entity)
 		}
 	}
 
 	w.account("target", d.target)
-	w.selinux(u.SELinux)
+	if d.main >= 0 {
+		r := &e.recs[d.main]
+		w.selinux(e.fields[r.from:r.to], "subj_")
+	}
 	w.close(m, '}')
 	e.writeRelated()
 }
@@ -155,24 +147,22 @@ func (e *Encoder) writeUser() {
 func (e *Encoder) writeRelated() {
 	w, d := &e.w, &e.doc
 	names := append(e.sorted[:0], d.user.Name, d.effective.Name, d.target.Name)
-	for key, name := range d.event.User.Names {
-		if !strings.HasSuffix(key, "gid") {
-			names = append(names, name)
+	for i := range e.ids {
+		if !strings.HasSuffix(e.ids[i].key, "gid") {
+			names = append(names, e.ids[i].Name)
 		}
 	}
 	slices.Sort(names)
-	e.sorted = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+	e.sorted = slices.Compact(names)
 	m := w.open("related", '{')
-	w.list("user", e.sorted)
-	w.close(m, '}')
-}
-
-func idOf(u *aucoalesce.User, key string) entity {
-	id := u.IDs[key]
-	if id == "unset" {
-		id = ""
+	a := w.open("user", '[')
+	for _, name := range e.sorted {
+		if name != "" {
+			w.item(name)
+		}
 	}
-	return entity{ID: id, Name: u.Names[key]}
+	w.close(a, ']')
+	w.close(m, '}')
 }
 
 // account writes a user or a group as an object.
@@ -187,17 +177,25 @@ func (w *writer) entity(e entity) {
 	w.some("name", e.Name)
 }
 
-func (w *writer) process(p *aucoalesce.Process) {
+func (e *Encoder) writeProcess() {
+	w := &e.w
+	value := func(key string) string { val, _ := get(e.data, key); return val }
 	m := w.open("process", '{')
-	w.number("pid", p.PID)
+	w.number("pid", value("pid"))
 	o := w.open("parent", '{')
-	w.number("pid", p.PPID)
+	w.number("pid", value("ppid"))
 	w.close(o, '}')
-	w.some("name", p.Name)
-	w.some("executable", p.Exe)
-	w.some("working_directory", p.CWD)
-	w.list("args", p.Args)
-	w.some("title", p.Title)
+	w.some("name", value("comm"))
+	w.some("executable", value("exe"))
+	w.some("working_directory", value("cwd"))
+	o = w.open("args", '[')
+	for i := range e.args.Len() {
+		if text, state := e.args.Arg(i); state != record.ArgMissing {
+			w.item(record.Alias(text))
+		}
+	}
+	w.close(o, ']')
+	w.some("title", value("proctitle"))
 	w.close(m, '}')
 }
 
@@ -226,52 +224,60 @@ func (w *writer) outcome(result string) {
 	}
 }
 
-func (w *writer) file(f *aucoalesce.File) {
-	if f == nil {
+func (e *Encoder) writeFile() {
+	w, d := &e.w, &e.doc
+	if d.file == nil {
 		return
 	}
+	value := func(key string) string { val, _ := get(d.fields, key); return val }
 	m := w.open("file", '{')
-	w.some("path", f.Path)
-	w.some("device", f.Device)
-	w.some("inode", f.Inode)
-	w.some("mode", f.Mode)
-	w.idNumber("uid", f.UID)
-	w.idNumber("gid", f.GID)
-	w.some("owner", f.Owner)
-	w.some("group", f.Group)
-	w.selinux(f.SELinux)
+	w.some("path", d.path)
+	w.some("device", value("rdev"))
+	w.some("inode", value("inode"))
+	w.some("mode", d.mode)
+	w.idNumber("uid", value("ouid"))
+	w.idNumber("gid", value("ogid"))
+	w.some("owner", value("owner"))
+	w.some("group", value("group"))
+	w.selinux(e.fields[d.file.from:d.file.to], "obj_")
 	w.close(m, '}')
 }
 
-// selinux writes a security context.
-func (w *writer) selinux(parts map[string]string) {
-	if len(parts) == 0 {
-		return
-	}
-	o := w.open("selinux", '{')
-	for _, label := range contextParts {
-		if val, ok := parts[label]; ok {
-			w.str(label, val)
+// selinux writes the security context in the fields of a record that begin with prefix.
+func (w *writer) selinux(fields []field, prefix string) {
+	m := w.open("selinux", '{')
+	for i := range fields {
+		if label, ok := strings.CutPrefix(fields[i].key, prefix); ok && fields[i].context {
+			w.str(label, fields[i].val)
 		}
 	}
-	w.close(o, '}')
+	w.close(m, '}')
 }
 
 // address writes a peer. An address that is none, which a program may have sent, would
 // have the index refuse the event if it stood under ip.
-func (w *writer) address(key string, a *aucoalesce.Address) {
-	if a == nil {
+func (w *writer) address(key string, a *address) {
+	if *a == (address{}) {
 		return
 	}
 	m := w.open(key, '{')
-	if ip, err := netip.ParseAddr(a.IP); err == nil && ip.Zone() == "" {
-		w.str("ip", a.IP)
+	if ip, err := netip.ParseAddr(a.ip); err == nil && ip.Zone() == "" {
+		w.str("ip", a.ip)
 	} else {
-		w.some("address", a.IP)
+		w.some("address", a.ip)
 	}
-	w.number("port", a.Port)
-	w.some("path", a.Path)
+	w.number("port", a.port)
+	w.some("path", a.path)
 	w.close(m, '}')
+}
+
+// words writes an array of the words of a string.
+func (w *writer) words(key, words string) {
+	m := w.open(key, '[')
+	for word := range strings.FieldsSeq(words) {
+		w.item(word)
+	}
+	w.close(m, ']')
 }
 
 func (w *writer) list(key string, list []string) {

@@ -1,15 +1,11 @@
 // Package ecs writes events in the shape of the Elastic Common Schema, as auditbeat's
-// auditd module does. What an event means (action, category, actor, object) is for
-// go-libaudit's aucoalesce to say; what its records hold is read by package record and
-// given to it as ready-made fields, because aucoalesce's own parser loses or invents
-// some (docs/ecs.md has the list). What aucoalesce has no place for is put beside it.
+// auditd module does. What an event means (action, category, actor, object) is said by the table of
+// meanings; what of the records the schema has no place for is put beside it (docs/ecs.md).
 package ecs
 
 import (
+	"slices"
 	"time"
-
-	"github.com/elastic/go-libaudit/v2/aucoalesce"
-	"github.com/elastic/go-libaudit/v2/auparse"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
@@ -21,40 +17,35 @@ type Options = format.Options
 // Encoder writes events. It belongs to one goroutine and keeps nothing between
 // events but memory.
 type Encoder struct {
-	opts     Options
-	coalesce func([]*auparse.AuditMessage) (*aucoalesce.Event, error)
-	now      func() time.Time
-	panicked func(fault any) // says so of the event at hand
+	opts  Options
+	now   func() time.Time
+	known *known
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
 	// text's memory without a copy, see record.Alias, and are forgotten with it.
 	recs   []parsedRecord
 	fields []field
-	twins  []field
+	twins  []pair
 	text   []byte // decoded values
 	names  []byte // of the records' types
 	args   record.Args
 	execve bool // there is an EXECVE record
 	tags   []string
 	doc    document
-	pool   messagePool
-	list   []*auparse.AuditMessage // of pool
+	data   []pair // auditd.data
+	socket []pair // auditd.data.socket
+	paths  []int  // records that are auditd.paths
+	pairs  []pair // of these
+	ids    []identity
 	sorted []string
 	w      writer
 }
 
 // New returns an Encoder.
-func New(o Options) *Encoder {
-	return &Encoder{opts: o, coalesce: aucoalesce.CoalesceMessages, now: time.Now}
-}
+func New(o Options) *Encoder { return &Encoder{opts: o, now: time.Now, known: tables()} }
 
 // AppendEvent appends the line of the event that records i to j-1 of b are.
 func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
-	e.panicked = func(fault any) {
-		if e.opts.Panicked != nil {
-			e.opts.Panicked("aucoalesce", b, i, j, fault)
-		}
-	}
 	e.readRecords(b, i, j)
 	e.joinRecords()
 	e.completeEvent(b, i)
@@ -66,8 +57,9 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 // forgetEvent drops what holds on to the event's memory, or to more than a usual event needs.
 func (e *Encoder) forgetEvent() {
 	e.doc = document{}
-	e.pool.release()
-	e.fields, e.twins, e.recs, e.tags = emptied(e.fields), emptied(e.twins), emptied(e.recs), emptied(e.tags)
+	e.recs, e.fields, e.twins, e.tags = emptied(e.recs), emptied(e.fields), emptied(e.twins), emptied(e.tags)
+	e.data, e.socket, e.pairs, e.ids = emptied(e.data), emptied(e.socket), emptied(e.pairs), emptied(e.ids)
+	e.paths, e.sorted = emptied(e.paths), emptied(e.sorted)
 	if cap(e.text) > 256<<10 {
 		e.text = nil
 	}
@@ -81,4 +73,43 @@ func emptied[T any](s []T) []T {
 	}
 	clear(s)
 	return s[:0]
+}
+
+// pair is a member of an object of the document.
+type pair struct {
+	key, val string
+	unset    bool // an id that is not set: for the summary only
+}
+
+// get returns the value under key.
+func get(list []pair, key string) (val string, ok bool) {
+	for i := range list {
+		if list[i].key == key {
+			return list[i].val, true
+		}
+	}
+	return "", false
+}
+
+func has(list []pair, key string) bool {
+	_, ok := get(list, key)
+	return ok
+}
+
+// maxKeys is how many members an object has at most, so that a hostile event costs no more than its
+// length: a search goes through all. What it has beyond is in its text.
+const maxKeys = 2 * maxFields
+
+// put adds a member, if there is none of that name and not too many.
+func put(list *[]pair, p pair) bool {
+	if len(*list) >= maxKeys || has(*list, p.key) {
+		return false
+	}
+	*list = append(*list, p)
+	return true
+}
+
+// drop takes the value under key out.
+func drop(list *[]pair, key string) {
+	*list = slices.DeleteFunc(*list, func(p pair) bool { return p.key == key })
 }

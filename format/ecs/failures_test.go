@@ -249,6 +249,21 @@ func TestFailuresOfTheLibrary(t *testing.T) {
 		{"43 program after its system call", sys(44, 0) + rec("USER_LOGIN", user+`msg='op=login id=1000 exe="/x" res=success'`),
 			want{"event.action": "sent-to"},
 			want{"event.action": "logged-in"}},
+		{"44 login to a watched account", rec("ANOM_LOGIN_ACCT", user+`msg='acct="x" exe="/x" res=success'`),
+			want{"event.action": nil, "event.category": []any{"anomaly"}},
+			want{"event.action": "attempted-log-in-to-watched-account", "event.category": []any{"authentication", "intrusion_detection"}, "event.type": []any{"start", "denied"}}},
+		{"44 executable that was made", rec("ANOM_MK_EXEC", user+`msg='exe="/x" res=success'`),
+			want{"event.action": nil},
+			want{"event.action": "made-an-executable", "event.category": []any{"file", "intrusion_detection"}}},
+		{"45 mode that is none", openat + rec("PATH", fmt.Sprintf(path, `name="/x"`, "x")+sep+`OUID="root"`),
+			want{"file.uid": nil},
+			want{"file.uid": "0", "file.owner": "root", "file.mode": nil, "auditd.summary.object.type": "file"}},
+		{"45 bits of no file", openat + rec("PATH", fmt.Sprintf(path, `name="/x"`, "020000100644")),
+			want{"auditd.summary.object.type": "directory"},
+			want{"auditd.summary.object.type": "file", "file.mode": "0644"}},
+		{"46 no system call", rec("SYSCALL", `arch=c000003e success=yes exit=0 `+ids+exe) + rec("SOCKADDR", `saddr=02000035010203040000000000000000`),
+			want{"auditd.data.socket.addr": nil},
+			want{"auditd.data.socket.addr": "1.2.3.4", "destination.ip": nil, "event.original": nil}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			check := func(who string, got map[string]any, want want) {

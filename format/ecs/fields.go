@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
-
 	"audisp-relay/audit/record"
 )
 
-// field is a field as aucoalesce is to see it: under auparse's name for it, decoded.
+// field is a field of a record: under its name, decoded.
 type field struct {
-	key, val string
-	aside    bool // not for aucoalesce, which would take it for something else than it is
-	unset    bool // an id or a session that is not set
-	context  bool // a part of a security context
+	pair
+	aside   bool // only for auditd.data: by its name it would be taken for something else than it is
+	context bool // a part of a security context
 }
 
 // parsedRecord is one record of the event at hand. Its fields are Encoder.fields[from:to],
@@ -26,10 +23,10 @@ type parsedRecord struct {
 	line       []byte // as it came
 	from, to   int
 	tfrom, tto int
-	asides     bool              // there are fields that aucoalesce is not given
-	unsets     bool              // there are ids that are not set
-	odd        bool              // not all of it is in the document: its text is to be added
-	path       map[string]string // of a PATH record that is in the event's paths
+	odd        bool   // not all of it is in the document: its text is to be added
+	taken      bool   // its fields are in the document
+	isPath     bool   // in auditd.paths, as shown
+	shown      []pair // what is there
 }
 
 // readRecords takes the records apart.
@@ -37,7 +34,8 @@ func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 	e.args.Reset()
 	e.execve, e.names = false, e.names[:0]
 	for ; i < j; i++ {
-		r := parsedRecord{Parsed: record.Parse(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)}
+		e.recs = append(e.recs, parsedRecord{Parsed: record.Parse(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)})
+		r := &e.recs[len(e.recs)-1]
 		if r.Type != 0 {
 			from := len(e.names)
 			e.names = b.AppendType(e.names, i)
@@ -49,10 +47,9 @@ func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 			r.odd = true
 		default:
 			r.odd = r.Flags&record.Open != 0 || !plainGap(r.Gap, r.Body)
-			e.readBody(&r)
+			e.readBody(r)
 		}
 		r.to, r.tto = len(e.fields), len(e.twins)
-		e.recs = append(e.recs, r)
 	}
 }
 
@@ -63,11 +60,11 @@ func plainGap(gap, body []byte) bool {
 }
 
 func (e *Encoder) readBody(r *parsedRecord) {
-	switch r.typ() {
-	case auparse.AUDIT_EXECVE:
+	switch r.Type {
+	case record.TypeExecve:
 		e.readExecve(r)
 		return
-	case auparse.AUDIT_SOCKADDR:
+	case record.TypeSockaddr:
 		e.readSockaddr(r)
 		return // SADDR={...} says again what saddr= says, and is not to be scanned: a path in it may look like fields
 	}
@@ -89,6 +86,7 @@ type parser struct {
 	result  []byte
 	arch    int // where arch= and syscall= of a SYSCALL or SECCOMP are, -1 without
 	sysno   int
+	code    uint32 // what arch= says
 }
 
 // scanFields reads the fields of a body or, inside of msg='...', of what a program has sent.
@@ -97,8 +95,11 @@ func (p *parser) scanFields(body []byte, nested bool) {
 	s := record.Scan(body)
 	p.token, p.nested = nil, nested
 	for s.Next() {
-		prefix := p.readGap(s.Gap)
-		key := s.Key
+		gap, key := s.Gap, s.Key
+		if p.r.Type == record.TypeLogin && !nested && (p.token == nil || p.context) {
+			gap, key = loginKey(gap, key)
+		}
+		p.readGap(gap)
 		if nested && len(key) > 1 && key[0] == '(' { // pam of RHEL 5: "(hostname=?, addr=?, terminal=cron res=success)"
 			key, p.r.odd = key[1:], true
 		}
@@ -117,10 +118,7 @@ func (p *parser) scanFields(body []byte, nested bool) {
 			continue
 		}
 
-		if p.r.Type == record.TypeLogin && !nested {
-			prefix, key = loginKey(s.Gap, prefix, key)
-		}
-		p.addField(prefix, key, s.Value)
+		p.addField(key, s.Value)
 	}
 
 	if msg == nil || len(s.Key) == 0 {
@@ -133,15 +131,14 @@ func (p *parser) scanFields(body []byte, nested bool) {
 	}
 }
 
-// readGap deals with what stands between two fields and belongs to none. It returns what
-// goes in front of the next field's name.
-func (p *parser) readGap(gap []byte) (prefix string) {
+// readGap deals with what stands between two fields and belongs to none.
+func (p *parser) readGap(gap []byte) {
 	if string(gap) == " " || len(gap) == 0 { // as nearly all are
-		return ""
+		return
 	}
 	text := bytes.Trim(gap, " ")
 	if len(text) == 0 {
-		return ""
+		return
 	}
 	if p.token != nil && (!p.context || (text[0] == '(' && bytes.IndexByte(text, ')') == len(text)-1)) {
 		// "op=adding group acct=", "subj=/usr/sbin/cupsd (enforce)": values with blanks that
@@ -149,41 +146,33 @@ func (p *parser) readGap(gap []byte) (prefix string) {
 		whole := p.token[:len(p.token)+len(bytes.TrimRight(gap, " "))]
 		p.e.fields[len(p.e.fields)-1].val = record.Alias(whole)
 		p.token = nil
-		return ""
+		return
 	}
 
 	if v, ok := record.ReadVerdict(text); ok && record.HasVerdict(p.r.Type) {
 		p.putField("seresult", record.Alias(v.Result), false)
 		p.putField("seperms", strings.Join(strings.Fields(record.Alias(v.Perms)), ","), false)
 		p.r.odd = p.r.odd || string(bytes.TrimSpace(v.Rest)) != "for"
-		return ""
-	}
-	if p.r.Type == uint32(auparse.AUDIT_LOGIN) { // "old auid=0 new auid=1000", before Linux 3.13
-		switch string(text) {
-		case "old":
-			return "old_"
-		case "new":
-			return "new_"
-		}
+		return
 	}
 	p.r.odd = true
-	return ""
 }
 
-// loginKey returns what is shown for the name of a field of a LOGIN record: old_auid, new_auid
-// and new_ses for all that kernels before 3.14 have called them, see record.LoginKey. Other
-// names, and those of now, are as they are.
-func loginKey(gap []byte, prefix string, key []byte) (string, []byte) {
-	switch name, _ := record.LoginKey(gap, key); name {
-	case "":
-		return prefix, key
-	case "old-auid":
-		return "old_", []byte("auid")
-	case "old-ses":
-		return "old_", []byte("ses")
-	default:
-		return "new_", []byte(name)
+// loginKey returns what is shown for the name of a field of a LOGIN record, and what is left of the gap
+// before it: old_auid, new_auid and new_ses for all that kernels before 3.14 have called them, see
+// record.LoginKey. Other names, and those of now, are as they are.
+func loginKey(gap, key []byte) (rest, shown []byte) {
+	name, words := record.LoginKey(gap, key)
+	word := string(bytes.Trim(gap, " "))
+	switch session, isOld := strings.CutPrefix(name, "old-"); {
+	case isOld:
+		return gap[:len(gap)-words], []byte("old_" + session)
+	case name != "":
+		return gap[:len(gap)-words], []byte("new_" + name)
+	case word == "old" || word == "new": // of no kernel
+		return nil, []byte(word + "_" + string(key))
 	}
+	return gap, key
 }
 
 // maxFields is how many fields of a record, and keys of an event, are looked at: a kernel's
@@ -193,7 +182,7 @@ const maxFields = 256
 // putField adds a field and returns where it is. The first of a name counts: what comes later
 // in a record may be of a program's choice. Then it returns -1.
 func (p *parser) putField(key, val string, aside bool) int {
-	return p.appendField(field{key: key, val: val, aside: aside})
+	return p.appendField(field{pair: pair{key: key, val: val}, aside: aside})
 }
 
 func (p *parser) appendField(add field) int {
@@ -207,12 +196,11 @@ func (p *parser) appendField(add field) int {
 			return -1
 		}
 	}
-	p.r.asides, p.r.unsets = p.r.asides || add.aside, p.r.unsets || add.unset
 	p.e.fields = append(p.e.fields, add)
 	return len(p.e.fields) - 1
 }
 
-// plainKey reports whether a key can be one of auditd.data: auparse knows no others, and
+// plainKey reports whether a key can be one of auditd.data: auditbeat has no others, and
 // a dot in it would be a level of its own to Elasticsearch.
 func plainKey(key []byte) bool {
 	for _, c := range key {
@@ -249,7 +237,7 @@ func (e *Encoder) readTwins(r *parsedRecord) {
 			}
 			e.text = append(e.text, c)
 		}
-		e.twins = append(e.twins, field{key: record.Alias(e.text[from:]), val: record.Alias(val)})
+		e.twins = append(e.twins, pair{key: record.Alias(e.text[from:]), val: record.Alias(val)})
 		r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0
 	}
 	r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0

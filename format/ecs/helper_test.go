@@ -69,13 +69,6 @@ func group(b *record.Batch) (grouped *record.Batch, ends []int) {
 	return grouped, ends
 }
 
-// countPanics returns an Encoder and how often aucoalesce has panicked over an event of its.
-func countPanics(o Options) (e *Encoder, panics *int) {
-	panics = new(int)
-	o.Panicked = func(string, *record.Batch, int, int, any) { *panics++ }
-	return New(o), panics
-}
-
 // encode writes records as one event and reads it back.
 func encode(t testing.TB, e *Encoder, text string) map[string]any {
 	t.Helper()

@@ -1,54 +1,52 @@
 package ecs
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
-
-	"github.com/elastic/go-libaudit/v2/aucoalesce"
-	"github.com/elastic/go-libaudit/v2/auparse"
+	"strings"
 
 	"audisp-relay/audit/record"
 )
 
-// joinRecords has aucoalesce make one event of the records.
+// joinRecords makes one event of the records: it says what kind it is, and puts their fields into
+// the document. Of a name that several records have, the first counts.
 func (e *Encoder) joinRecords() {
+	d := &e.doc
 	first, syscall := e.leading()
-	e.doc.main = syscall
+	d.first, d.main = max(first, 0), syscall
 	if syscall < 0 {
-		e.doc.main = first
+		d.main = first
 	}
-	e.doc.first = max(first, 0)
+	d.typ = e.recs[d.first].Type
 	if first < 0 { // only EOE, or nothing with an id
-		e.doc.event = bareEvent(&e.recs[0])
 		return
 	}
-
-	event, err := e.coalesceFrom(first, syscall, first == syscall)
-	if err == nil && first != syscall && syscall >= 0 && isUnknown(event) {
-		// aucoalesce goes by the first record, and has nothing to say of BPF or OPENAT2.
-		// Of the system call it has.
-		event, err = e.coalesceFrom(first, syscall, true)
+	if first != d.main && !e.isKnown(d.typ) { // BPF or OPENAT2: of the system call more is known
+		first, d.typ = d.main, record.TypeSyscall
 	}
 
-	if err != nil {
-		e.doc.problem = err.Error()
-		event = bareEvent(&e.recs[first])
-		for i := range e.recs {
-			e.recs[i].odd, e.recs[i].path = true, nil
+	e.countArgs()
+	e.take(d.main)
+	if syscall < 0 {
+		e.summarize()
+	}
+	e.take(first)
+	items := syscall >= 0 && e.find(&e.recs[syscall], "items") >= 0
+	for i := range e.recs {
+		if items && (i == syscall) == (first != syscall) && e.isJoined(i) {
+			drop(&e.data, "items") // the PATH records show how many they are, or see placeRest
+			items = false
 		}
+		e.take(i)
 	}
-	e.doc.event = event
-	if err == nil && syscall < 0 {
-		e.addOthers(first)
+	if syscall >= 0 {
+		e.summarize()
 	}
-	e.addArgs()
 }
 
 // leading returns the record that says what kind of event it is, and the system call's; -1
 // where there is none. The first is the first but for those that only add to others, and not, as the
-// main one of json and filters (record.MainOf), the system call: aucoalesce goes by it. A
+// main one of json and filters (record.MainOf), the system call: auditbeat goes by it. A
 // program's record comes before the system call with which it was sent: kernels with several
 // security modules give both one id.
 func (e *Encoder) leading() (first, syscall int) {
@@ -84,166 +82,128 @@ func (e *Encoder) leading() (first, syscall int) {
 
 // coalesces reports whether a record is one of those that are put together.
 func (r *parsedRecord) coalesces() bool {
-	return r.Flags&record.NoID == 0 && len(r.ID) > 0 && r.typ() != auparse.AUDIT_EOE
+	return r.Flags&record.NoID == 0 && len(r.ID) > 0 && r.Type != record.TypeEOE
 }
 
-// bareEvent returns an event that says no more than the type of a record.
-func bareEvent(r *parsedRecord) *aucoalesce.Event {
-	return &aucoalesce.Event{Type: r.typ(), Category: aucoalesce.GetAuditEventType(r.typ()), Data: map[string]string{}}
+// isKnown reports whether there is a meaning for records of a type, and the event has the field that it
+// asks for.
+func (e *Encoder) isKnown(typ uint32) bool {
+	return slices.ContainsFunc(e.known.types[typ], func(m *meaning) bool {
+		is := func(f field) bool { return !f.aside && m.isOf(f.pair) }
+		return m.has == "" || slices.ContainsFunc(e.recs, func(r parsedRecord) bool {
+			return r.coalesces() && r.Type != record.TypePath && slices.ContainsFunc(e.fields[r.from:r.to], is)
+		})
+	})
 }
 
-func isUnknown(event *aucoalesce.Event) bool {
-	return slices.ContainsFunc(event.Warnings, func(w error) bool { return w.Error() == "no normalization found for event" })
+// isJoined reports whether a record's fields have a place: those of a second system call have not.
+func (e *Encoder) isJoined(k int) bool {
+	return e.recs[k].coalesces() && (e.recs[k].Type != record.TypeSyscall || k == e.doc.main)
 }
 
-// coalesceFrom has aucoalesce work. Without a system call it takes one record only, of more it
-// says "missing syscall message in compound event"; with ahead the system call goes first.
-//
-// The library is fed with what any program may have put into a record. If it panics, this one
-// event is written as the list of its records and says so; the relay, and every other consumer,
-// continue.
-func (e *Encoder) coalesceFrom(first, syscall int, ahead bool) (event *aucoalesce.Event, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.panicked(p)
-			event, err = nil, fmt.Errorf("aucoalesce panicked: %v", p)
-		}
-	}()
-	leader := first
-	if ahead {
-		leader = syscall
+// take takes the fields of a record, once, but for those that are put aside.
+func (e *Encoder) take(k int) {
+	d, r := &e.doc, &e.recs[k]
+	switch {
+	case r.taken || !e.isJoined(k):
+		return
+	case k == d.main:
+		d.result = "unknown"
+	case r.Type == record.TypePath:
+		e.takePath(k)
+		return
+	case r.Type == record.TypeSockaddr:
+		e.takeAddress(r)
+		return
 	}
-	e.list = append(e.list[:0], e.newMessage(&e.recs[leader]))
-	if syscall < 0 {
-		return e.coalesce(e.list)
-	}
-
-	sockaddr, execve := false, false
-	for i := range e.recs {
-		r := &e.recs[i]
-		if i == leader || !r.coalesces() {
+	r.taken = true
+	for i := r.from; i < r.to; i++ {
+		f := &e.fields[i]
+		if f.aside || (k == d.main && e.takeOwn(f)) {
 			continue
 		}
-		switch r.typ() {
-		case auparse.AUDIT_SYSCALL:
-			if i != syscall {
-				continue
-			}
-		case auparse.AUDIT_SOCKADDR: // of several the last would win
-			if sockaddr {
-				continue
-			}
-			sockaddr = true
-		case auparse.AUDIT_EXECVE:
-			if execve {
-				continue
-			}
-			execve = true
+		if isProcess(f.key) {
+			_, number := canonical(f.val) // as the ids of processes have to be
+			r.odd = r.odd || f.val == "" || (!number && (f.key == "pid" || f.key == "ppid"))
 		}
-		e.list = append(e.list, e.newMessage(r))
+		e.show(r, &e.data, f)
 	}
-	return e.coalesce(e.list)
 }
 
-// newMessage returns a record as aucoalesce wants it.
-func (e *Encoder) newMessage(r *parsedRecord) *auparse.AuditMessage {
-	msg, data := e.pool.take()
-	msg.RecordType = r.typ()
-	switch msg.RecordType {
-	case auparse.AUDIT_PATH:
-		r.path = data
-	case auparse.AUDIT_EXECVE:
-		data["argc"] = "0" // see addArgs
+// takeOwn takes a field of the main record that is the event's own.
+func (e *Encoder) takeOwn(f *field) bool {
+	switch {
+	case f.key == "result":
+		e.doc.result = f.val
+	case f.key == "ses":
+		e.doc.session = f.val
+	case isOfProcess(f.key) || isOfObject(f.key):
+		e.ids = append(e.ids, identity{f.key, entity{ID: f.val}})
+	default:
+		return f.context && strings.HasPrefix(f.key, "subj_") // writeUser has it
 	}
-	for _, f := range e.fields[r.from:r.to] {
-		if !f.aside {
-			data[f.key] = f.val
-		}
-	}
-	return msg
+	return true
 }
 
-// addOthers adds the other records of an event without a system call, as aucoalesce adds
-// them to one.
-func (e *Encoder) addOthers(main int) {
-	event := e.doc.event
-	sockaddr := e.recs[main].typ() == auparse.AUDIT_SOCKADDR
-	e.recs[main].path = nil // its fields are the event's own
-	for i := range e.recs {
-		r := &e.recs[i]
-		if i == main || !r.coalesces() {
+// show shows a field of a record in list, if another has not taken its place.
+func (e *Encoder) show(r *parsedRecord, list *[]pair, f *field) {
+	if !put(list, f.pair) && !f.unset {
+		got, _ := get(*list, f.key)
+		r.odd = r.odd || got != f.val
+	}
+}
+
+// takeAddress takes the fields of a socket address, and says whose it is. Of several the first
+// counts. A family that has neither IP addresses nor paths has none there: the text of AF_X25 may
+// read "10.0.0.1", and a port of vsock is another thing than one of TCP.
+func (e *Encoder) takeAddress(r *parsedRecord) {
+	d := &e.doc
+	r.taken = true
+	second := len(e.socket) > 0 || e.recs[d.main].Type == record.TypeSockaddr
+	for i := r.from; i < r.to; i++ {
+		f := &e.fields[i]
+		if got, _ := get(e.socket, f.key); second {
+			r.odd = r.odd || got != f.val
 			continue
 		}
-		switch r.typ() {
-		case auparse.AUDIT_PATH:
-			e.newMessage(r)
-			event.Paths = append(event.Paths, r.path)
-			continue
-		case auparse.AUDIT_SOCKADDR:
-			if sockaddr {
-				continue
-			}
-			sockaddr = true
-		}
+		e.show(r, &e.socket, f)
+	}
+	if second {
+		return
+	}
 
-		for _, f := range e.fields[r.from:r.to] {
-			key := f.key
-			if r.typ() == auparse.AUDIT_SOCKADDR {
-				key = "socket_" + key
-			}
-			if place := processField(&event.Process, key); place != nil {
-				*place = cmp.Or(*place, f.val)
-			} else if _, taken := event.Data[key]; !taken && !f.aside && !f.unset {
-				event.Data[key] = f.val
-			}
-		}
+	var place *address
+	switch call, _ := get(e.data, "syscall"); call {
+	case "recvfrom", "recvmsg", "accept", "accept4":
+		place, d.direction = &d.source, "ingress"
+	case "connect", "sendto", "sendmsg":
+		place, d.direction = &d.dest, "egress"
+	default: // of bind and others it is nobody's
+		return
+	}
+	switch family, _ := get(e.socket, "family"); family {
+	case "ipv4", "ipv6", "unix":
+		place.ip, _ = get(e.socket, "addr")
+		place.port, _ = get(e.socket, "port")
+		place.path, _ = get(e.socket, "path")
 	}
 }
 
-// processField returns where aucoalesce puts a field that is the process's, nil for others.
-func processField(p *aucoalesce.Process, key string) *string {
-	switch key {
-	case "pid":
-		return &p.PID
-	case "ppid":
-		return &p.PPID
-	case "proctitle":
-		return &p.Title
-	case "comm":
-		return &p.Name
-	case "exe":
-		return &p.Exe
-	case "cwd":
-		return &p.CWD
-	}
-	return nil
-}
-
-// addArgs adds the arguments of all EXECVE records. Where they do not say all, the
-// records' text follows.
-func (e *Encoder) addArgs() {
+// countArgs counts the arguments of all EXECVE records. Where these do not say all, the records' text
+// follows.
+func (e *Encoder) countArgs() {
 	if !e.execve {
 		return
 	}
-	n := e.args.Len()
 	argc, counted := e.args.Count()
-	event := e.doc.event
 	if counted {
-		event.Data["argc"] = strconv.FormatUint(uint64(argc), 10)
-	} else {
-		delete(event.Data, "argc")
+		put(&e.data, pair{key: "argc", val: strconv.FormatUint(uint64(argc), 10)})
 	}
-	for i := range n {
-		if text, state := e.args.Arg(i); state != 0 {
-			event.Process.Args = append(event.Process.Args, record.Alias(text))
-		}
-	}
-
-	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(n) {
+	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(e.args.Len()) {
 		return
 	}
 	for i := range e.recs {
-		if e.recs[i].typ() == auparse.AUDIT_EXECVE {
+		if e.recs[i].Type == record.TypeExecve {
 			e.recs[i].odd = true
 		}
 	}

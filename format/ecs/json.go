@@ -1,6 +1,10 @@
 package ecs
 
-import "audisp-relay/format/jsontext"
+import (
+	"unsafe"
+
+	"audisp-relay/format/jsontext"
+)
 
 // writer writes JSON. Objects and arrays that stay empty are not there at all.
 type writer struct {
@@ -70,6 +74,6 @@ func (w *writer) item(s string) {
 
 func (w *writer) text(s string) {
 	escaped := 0
-	w.buf, escaped = jsontext.AppendString(w.buf, []byte(s), w.percent)
+	w.buf, escaped = jsontext.AppendString(w.buf, unsafe.Slice(unsafe.StringData(s), len(s)), w.percent)
 	w.bad = w.bad || (escaped > 0 && !w.percent)
 }

@@ -13,8 +13,7 @@ import (
 )
 
 // readExecve gives a record to those that put the arguments together, which say what they have no
-// place for. Of its own fields there is only argc: what auparse makes of split arguments, or of one
-// that is "", is nothing at all.
+// place for.
 func (e *Encoder) readExecve(r *parsedRecord) {
 	e.execve = true
 	e.args.Add(r.Body)
@@ -27,7 +26,7 @@ func (e *Encoder) readExecve(r *parsedRecord) {
 }
 
 // readSockaddr reads a socket address: family, and what it is made of under the names that
-// auparse has for it (addr, port, flow, path) or package record. It adds saddr, all of it in
+// auditbeat has for it (addr, port, flow, path) or package record. It adds saddr, all of it in
 // hex, where these do not say all.
 func (e *Encoder) readSockaddr(r *parsedRecord) {
 	var saddr []byte
@@ -75,10 +74,10 @@ func isWhole(a *record.Addr, raw []byte) bool {
 
 func (e *Encoder) putAddress(key, val string) {
 	// A netlink address alone has a pid that is no process's.
-	e.fields = append(e.fields, field{key: key, val: val, aside: key == "pid"})
+	e.fields = append(e.fields, field{pair: pair{key: key, val: val}, aside: key == "pid"})
 }
 
-// familyName returns the name of an address family, auparse's for those that it knows.
+// familyName returns the name of an address family, auditbeat's for those that it knows.
 func familyName(n uint16) string {
 	switch n {
 	case unix.AF_INET:

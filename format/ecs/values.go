@@ -7,15 +7,14 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/elastic/go-libaudit/v2/auparse"
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
 )
 
-// addField adds a field as it stands in a record, under auparse's name and in its form. What
-// could not be restored from that form is left as it is.
-func (p *parser) addField(prefix string, key, token []byte) {
+// addField adds a field as it stands in a record, decoded. What could not be restored from that form
+// is left as it is.
+func (p *parser) addField(key, token []byte) {
 	p.token = nil
 	if !plainKey(key) {
 		p.r.odd = true
@@ -26,9 +25,6 @@ func (p *parser) addField(prefix string, key, token []byte) {
 	}
 
 	name := record.Alias(key)
-	if prefix != "" {
-		name = prefix + name
-	}
 	quoted := len(token) > 1 && (token[0] == '"' || token[0] == '\'') && token[len(token)-1] == token[0]
 	val := token
 	switch {
@@ -69,11 +65,11 @@ func (e *Encoder) unhex(v []byte) []byte {
 	return text[from:len(text):len(text)]
 }
 
-// interpretField does for one field what auparse's enrichData does. It returns where the
-// field is, -1 when it was not added as such.
+// interpretField adds a field in the form in which auditbeat shows it: results, names of errors, ...
+// It returns where the field is, -1 when it was not added as such.
 func (p *parser) interpretField(name string, val []byte, quoted bool) int {
-	typ := p.r.typ()
-	kernel := typ == auparse.AUDIT_SYSCALL || typ == auparse.AUDIT_SECCOMP
+	typ := p.r.Type
+	kernel := typ == record.TypeSyscall || typ == record.TypeSeccomp
 	text := record.Alias(val)
 	if !quoted && record.IsUnset(val) && isID(p.r.Type, name) {
 		return p.addUnset(name)
@@ -94,10 +90,10 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 		return -1
 	case "exit":
 		if n, ok := canonical(text); ok && n < 0 {
-			text = cmp.Or(record.ErrnoNameOn(p.archCode(), -n), text)
+			text = cmp.Or(record.ErrnoNameOn(p.code, -n), text)
 		}
 	case "sig":
-		if n, ok := canonical(text); ok && typ == auparse.AUDIT_SECCOMP {
+		if n, ok := canonical(text); ok && typ == record.TypeSeccomp {
 			text = cmp.Or(unix.SignalName(syscall.Signal(n)), text)
 		}
 	case "arch", "syscall":
@@ -106,12 +102,13 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 		case !kernel || at < 0:
 		case name == "arch":
 			p.arch = at
+			p.code, _ = record.ParseArch(val)
 		default:
 			p.sysno = at
 		}
 		return at
 	case "proctitle":
-		if typ != auparse.AUDIT_PROCTITLE {
+		if typ != record.TypeProctitle {
 			p.r.odd = true
 			break
 		}
@@ -134,7 +131,7 @@ func isID(typ uint32, name string) bool {
 	return isUserID(name) || strings.HasSuffix(name, "-ses") || strings.HasSuffix(name, "_ses")
 }
 
-// isUserID reports whether aucoalesce takes a field of that name for an id of the user.
+// isUserID reports whether a name is like those of the ids of users and groups.
 func isUserID(name string) bool {
 	return strings.HasSuffix(name, "uid") || strings.HasSuffix(name, "gid")
 }
@@ -145,33 +142,24 @@ func (p *parser) addUnset(name string) int {
 	switch name {
 	case "auid", "old-auid", "old_auid", "ses":
 		if !p.misleads(name, "0") {
-			return p.appendField(field{key: name, val: "unset", unset: true})
+			return p.appendField(field{pair: pair{name, "unset", true}})
 		}
 	}
 	return -1
 }
 
-// misleads reports whether aucoalesce would take a field for what it is not: it goes by the
-// first or last letters of a name, and cannot distinguish what a program says from what the kernel
-// says of the program.
+// misleads reports whether a field would be taken for what it is not: what a program says for what
+// the kernel says of it, a word for an id, any other field for a part of a security context or an id.
 func (p *parser) misleads(name, val string) bool {
-	if n := len(name); !p.nested && name[n-1] != 'd' && (n < 4 || (name[3] != '_' && name[3] != 'j')) {
-		return false // as nearly all
-	}
 	switch {
-	case strings.HasPrefix(name, "subj_"): // subj_trust of FANOTIFY, subj_apparmor of MAC_TASK_CONTEXTS
+	case isOfProcess(name):
+		return p.nested || !isNumber(val)
+	case isOfObject(name):
+		return !isNumber(val)
+	case p.nested && (name == "ses" || name == "subj" || name == "key"):
 		return true
-	case strings.HasPrefix(name, "obj_"): // the same of PATH
-		return p.r.typ() == auparse.AUDIT_PATH
-	case isUserID(name):
-		if isOfProcess(name) {
-			return p.nested || !isNumber(val)
-		}
-		return !isOfObject(name) || !isNumber(val)
-	case p.nested:
-		return name == "ses" || name == "subj" || name == "key"
 	}
-	return false
+	return isUserID(name) || strings.HasPrefix(name, "subj_") || (strings.HasPrefix(name, "obj_") && p.r.Type == record.TypePath)
 }
 
 // isNumber reports whether an id is one.
@@ -212,13 +200,6 @@ func (p *parser) noteResult(result *[]byte, val []byte) int {
 	return -1
 }
 
-func (r *parsedRecord) typ() auparse.AuditMessageType {
-	if r.Type > 1<<16-1 { // auparse has 16 bits
-		return 0
-	}
-	return auparse.AuditMessageType(r.Type)
-}
-
 // canonical reads a decimal number, if it is written as %d writes it.
 func canonical(s string) (n int, ok bool) {
 	n64, ok := record.ParseInt([]byte(s))
@@ -229,41 +210,34 @@ func canonical(s string) (n int, ok bool) {
 // addTags adds the values of key= to the event's tags. The rule's own "key=" in front of one
 // is of RHEL 5.
 func (p *parser) addTags(text string) {
-	text = strings.TrimPrefix(text, "key=")
-	for {
-		key, rest, more := strings.Cut(text, "\x01")
-		if key == "" || !p.e.addTag(key) {
+	for key := range strings.SplitSeq(strings.TrimPrefix(text, "key="), "\x01") {
+		switch {
+		case slices.Contains(p.e.tags, key):
+		case key == "" || len(p.e.tags) == maxFields:
 			p.r.odd = true
+		default:
+			p.e.tags = append(p.e.tags, key)
 		}
-		if !more {
-			return
-		}
-		text = rest
 	}
-}
-
-// addTag adds a key that is not there yet; false says that there are too many.
-func (e *Encoder) addTag(key string) bool {
-	if slices.Contains(e.tags, key) {
-		return true
-	}
-	if len(e.tags) == maxFields {
-		return false
-	}
-	e.tags = append(e.tags, key)
-	return true
 }
 
 // joinTitle returns a proctitle with blanks in the place of the NULs between its arguments, as
-// auparse has it. Where the arguments could not be restored from that, they are kept.
+// auditbeat has it. Where the arguments could not be restored from that, they are kept.
 func (e *Encoder) joinTitle(val []byte) string {
-	args := record.AppendTitle(nil, val)
-	isEmpty := func(arg []byte) bool { return len(arg) == 0 }
-	exact := bytes.IndexByte(val, ' ') < 0 && (len(args) == 1 || !slices.ContainsFunc(args, isEmpty))
-	if !exact && e.doc.titleParts == nil {
-		e.doc.titleParts = args
+	n := len(val) - 1
+	exact := bytes.IndexByte(val, ' ') < 0 && (bytes.IndexByte(val, 0) < 0 || (val[0] != 0 && val[n] != 0 && !bytes.Contains(val, []byte{0, 0})))
+	if !exact && e.doc.title == nil {
+		e.doc.title = val
 	}
-	return record.Alias(bytes.Join(args, []byte{' '}))
+	from := len(e.text)
+	e.text = append(e.text, val...)
+	text := e.text[from:]
+	for i, c := range text {
+		if c == 0 {
+			text[i] = ' '
+		}
+	}
+	return record.Alias(text)
 }
 
 // finishRecord does what needs the whole record.
@@ -271,7 +245,7 @@ func (p *parser) finishRecord() {
 	p.finishResult()
 	p.finishSyscall()
 	p.splitContext("subj")
-	if p.r.typ() == auparse.AUDIT_PATH {
+	if p.r.Type == record.TypePath {
 		p.splitContext("obj")
 	}
 }
@@ -310,29 +284,17 @@ func (p *parser) finishResult() {
 	p.putField("result", result, false)
 }
 
-// archCode returns the number of the record's arch, 0 without.
-func (p *parser) archCode() uint32 {
-	if p.arch < 0 {
-		return 0
-	}
-	code, _ := record.ParseArch([]byte(p.e.fields[p.arch].val))
-	return code
-}
-
 // finishSyscall gives names to arch and system call: those of package record's tables or, where
 // these have none, those that auditd has added; then the number is kept beside it.
 func (p *parser) finishSyscall() {
 	if p.arch < 0 {
 		return
 	}
-	arch := &p.e.fields[p.arch]
-	code, ok := record.ParseArch([]byte(arch.val))
-	if ok && arch.val[0] != '0' && arch.val == strings.ToLower(arch.val) {
-		if name := record.ArchName(code); name != "" {
-			arch.val = name
-		}
-	} else if !ok {
+	arch, code := &p.e.fields[p.arch], p.code
+	if code == 0 {
 		code, _ = record.ArchCode(arch.val)
+	} else if arch.val[0] != '0' && arch.val == strings.ToLower(arch.val) {
+		arch.val = cmp.Or(record.ArchName(code), arch.val)
 	}
 
 	if p.sysno < 0 {
@@ -361,20 +323,32 @@ func isSyscallName(name []byte) bool {
 	return len(name) > 0 && name[0]-'0' >= 10
 }
 
-// contextParts are the parts of a security context, in their order.
-var contextParts = [...]string{"user", "role", "domain", "level", "category"}
-
-// splitContext replaces the security context key by its parts, as auparse does. The last has all that is left.
+// splitContext replaces the security context key by its parts. The last has all that is left.
 func (p *parser) splitContext(key string) {
 	for i := p.r.from; i < len(p.e.fields); i++ {
 		f := p.e.fields[i]
 		if f.key != key || f.aside {
 			continue
 		}
-		p.e.fields = append(p.e.fields[:i], p.e.fields[i+1:]...)
-		for k, val := range strings.SplitN(f.val, ":", len(contextParts)) {
-			p.appendField(field{key: key + "_" + contextParts[k], val: val, context: true})
+		p.e.fields = slices.Delete(p.e.fields, i, i+1)
+		parts := &subjParts
+		if key == "obj" {
+			parts = &objParts
+		}
+		val, more := f.val, true
+		for k := 0; more && k < len(parts); k++ {
+			part := val
+			if k < len(parts)-1 {
+				part, val, more = strings.Cut(val, ":")
+			}
+			p.appendField(field{pair: pair{key: parts[k], val: part}, context: true})
 		}
 		return
 	}
 }
+
+// subjParts and objParts are the parts of the security context of a process and of a file, in their order.
+var (
+	subjParts = [...]string{"subj_user", "subj_role", "subj_domain", "subj_level", "subj_category"}
+	objParts  = [...]string{"obj_user", "obj_role", "obj_domain", "obj_level", "obj_category"}
+)

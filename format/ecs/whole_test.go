@@ -290,7 +290,7 @@ func TestCapturesAreWhole(t *testing.T) {
 
 // Whatever is in records, also in those that no kernel writes, is in the document.
 func TestHostileRecordsAreWhole(t *testing.T) {
-	e, panics := countPanics(Options{Node: "n"})
+	e := New(Options{Node: "n"})
 	whole := 0
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.Custom(hostileEvent).Draw(t, "event")
@@ -312,8 +312,8 @@ func TestHostileRecordsAreWhole(t *testing.T) {
 			t.Logf("%s", line)
 		}
 	})
-	if *panics > 0 || (whole < 10 && !testing.Short()) { // then there are a fifth as many
-		t.Errorf("%d panics; of %d events the fields show all", *panics, whole)
+	if whole < 10 && !testing.Short() { // then there are a fifth as many
+		t.Errorf("of %d events the fields show all", whole)
 	}
 }
 

@@ -22,7 +22,7 @@ func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.H
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	enc := NewEncoder(kind, users, names, panics)
+	enc := NewEncoder(kind, users, names)
 	enc.NodeVer0Only, enc.DropEOE = cfg.NodeRawOnly, cfg.DropEOE
 	enc.Panicked = func(b *record.Batch, i, j int, fault any) { panics.Note("format", b, i, j, fault) }
 	enc.Padded = padded(cfg, log)
@@ -45,9 +45,9 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 }
 
 // NewEncoder returns the encoder of a format, which takes the names of this host from names.
-func NewEncoder(kind format.Kind, users *users.Users, names *atomic.Pointer[format.HostNames], panics *Panics) format.Encoder {
+func NewEncoder(kind format.Kind, users *users.Users, names *atomic.Pointer[format.HostNames]) format.Encoder {
 	enc := format.Encoder{Format: kind.Format, Raw: kind.Raw, Host: names}
-	options := format.Options{Panicked: panics.Note}
+	var options format.Options
 	if users != nil { // else a nil *users.Users would hide in the interface
 		options.Users = users
 	}

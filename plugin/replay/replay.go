@@ -194,7 +194,7 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 // WriterSink returns a sink that writes to w in a format, for Run. The first error
 // ends the replay through fail.
 func WriterSink(w io.Writer, kind format.Kind, fail context.CancelCauseFunc) Stored {
-	enc := consumer.NewEncoder(kind, nil, nodes.Fixed(""), new(consumer.Panics))
+	enc := consumer.NewEncoder(kind, nil, nodes.Fixed(""))
 	return Stored{Format: kind.Name, Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
 }
 

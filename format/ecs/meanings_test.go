@@ -1,0 +1,81 @@
+package ecs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"audisp-relay/audit/record"
+)
+
+// Every word of the tables is one of the audit system's.
+func TestTablesNameWhatThereIs(t *testing.T) {
+	// Of other architectures and libraries, which the tables of system calls do not have.
+	foreign := []string{"*", "futimens", "fstatat", "seteuid", "setegid"}
+	words := []string{}
+	for i := range meanings {
+		words = append(words, strings.Fields(meanings[i].of)...)
+	}
+	for i := range accountRoles {
+		words = append(words, strings.Fields(accountRoles[i].of)...)
+	}
+	for _, word := range words {
+		isType := record.HasTypeName(record.TypeNumber([]byte(word)))
+		if !isType && !record.IsSyscall(word) && !slices.Contains(foreign, word) && !strings.HasPrefix(word, "apparmor=") {
+			t.Errorf("%s is no record type and no system call", word)
+		}
+	}
+}
+
+// The table says of each record type and system call what go-libaudit says of it.
+func TestMeaningsAreTheLibrarys(t *testing.T) {
+	compare := func(name, text string, more ...string) {
+		t.Helper()
+		want, got := library(text), encode(t, New(Options{}), text)
+		for _, path := range append([]string{"event.action", "event.category", "event.type", "auditd.summary.how", "auditd.summary.actor.primary"}, more...) {
+			if fmt.Sprint(got[path]) != fmt.Sprint(want[path]) {
+				t.Errorf("%s: %s is %v, go-libaudit has %v", name, path, got[path], want[path])
+			}
+		}
+	}
+	object := []string{"auditd.summary.object.type", "auditd.summary.object.primary", "auditd.summary.object.secondary", "auditd.summary.actor.secondary", "source.ip"}
+	body := `pid=7 uid=0 auid=1000 ses=3 old-auid=5 op=o acct="al" id=9 terminal=pts/1 hostname=h exe="/usr/bin/x" comm="c" cmd="cc" unit=u vm="v" resrc=r ` +
+		`table=t feature=f bool=b enforcing=1 printer=p data="d" fp=f1 rport=22 dev=eth0 selected-context=s new-level=5 name="n" sig=11 arch=c000003e syscall=1 addr=192.0.2.4 res=1`
+	known := tables()
+	for n := record.FirstType; n <= record.LastType; n++ {
+		name := string(record.AppendTypeName(nil, n))
+		switch name {
+		case "SYSCALL", "PATH", "SOCKADDR", "EXECVE", "CWD", "PROCTITLE", "EOE", // these are no events of their own
+			"LANDLOCK_ACCESS", "LANDLOCK_DOMAIN", "ANOM_LOGIN_ACCT", "ANOM_MK_EXEC", // go-libaudit has no meaning for them
+			"AVC": // see below
+			continue
+		}
+		if n/100 == 15 { // AppArmor's: docs/ecs.md says what they are
+			continue
+		}
+		more := object
+		if known.does[n] != 0 { // the account is the object, and who did it the actor
+			more = nil
+		}
+		compare(name, rec(name, body), more...)
+		if len(known.types[n]) > 0 { // else the event is that of the system call
+			compare(name, rec(name, body)+sys(257, 0))
+		}
+	}
+
+	paths := ""
+	for i, kind := range []string{"PARENT", "NORMAL", "DELETE", "CREATE"} {
+		paths += rec("PATH", fmt.Sprintf(`item=%d name="/p%d" inode=%d dev=fe:00 mode=0100644 ouid=0 ogid=0 rdev=00:00 nametype=%s`, i, i, i, kind))
+	}
+	address := rec("SOCKADDR", `saddr=02000035010203040000000000000000`)
+	for _, arch := range []string{"c000003e", "40000003"} {
+		for nr := range 480 {
+			call := rec("SYSCALL", fmt.Sprintf(`arch=%s syscall=%d success=yes exit=0 a0=ffffff9c a1=2 a2=3 a3=4 items=4 `, arch, nr)+ids+exe)
+			compare(fmt.Sprint(arch, " ", nr), call+paths+address, object[:4]...)
+		}
+	}
+	seresult := rec("AVC", `avc:  denied  { read } for  pid=2 scontext=a tcontext=b tclass=c`)
+	compare("SELinux", seresult, object[:4]...)
+	compare("AppArmor", rec("AVC", `apparmor="DENIED" operation="open" requested_mask="r" denied_mask="w" pid=2 comm="x"`), object[:4]...)
+}
