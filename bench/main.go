@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"audisp-relay/test/lab"
@@ -33,7 +34,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "measure only the `side` \"relay\" or \"peers\"")
-	flag.StringVar(&o.sections, "sections", "bulk,events,live,memory,start", "what to measure")
+	flag.StringVar(&o.sections, "sections", "bulk,events,latency,live,live-latency,memory,start", "what to measure")
 	flag.IntVar(&o.records, "records", 400_000, "records of the bulk stream")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of the bulk feed; the best one counts")
 	flag.IntVar(&o.seconds, "seconds", 10, "length of a live run")
@@ -93,8 +94,8 @@ func (b *bench) run(t *scope) {
 	for _, s := range []struct {
 		name string
 		run  func(*scope)
-	}{{"bulk", b.bulk}, {"events", b.events}, {"live", b.live}, {"memory", b.memory}, {"start", b.startTime}} {
-		if strings.Contains(b.sections, s.name) {
+	}{{"bulk", b.bulk}, {"events", b.events}, {"latency", b.latency}, {"live", b.live}, {"live-latency", b.liveLatency}, {"memory", b.memory}, {"start", b.startTime}} {
+		if slices.Contains(strings.Split(b.sections, ","), s.name) {
 			s.run(t)
 		}
 	}
