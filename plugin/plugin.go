@@ -117,6 +117,8 @@ func New(opt Options) *Plugin {
 		flow:    recent.NewWindow[inputFlow](10*time.Second, time.Second),
 	}
 
+	p.flow.Note(p.started, inputFlow{}) // what comes before the first tick counts, too
+
 	cfg, warnings, err := loadConfig(opt.Config)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
 	p.markers.Store(cfg.LossMarkers)
