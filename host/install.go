@@ -300,44 +300,6 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 	return nil
 }
 
-// awaitRecords waits until the plugin has got a record that was made just now, and all that
-// auditd has logged by then: an auditd that gives each record when the next one comes has given
-// that one, too, where another program made one meanwhile. It is asked for only where an
-// auditd may start a plugin and give it nothing, or records of long ago: see dispatcherNote.
-func (i *Installer) awaitRecords(ctx context.Context, a Auditd) error {
-	if i.Received == nil || i.Probe == nil {
-		i.Say("it is the only plugin; if no records come: %s", dispatcherNote)
-		return nil
-	}
-	for try := 0; try < 3; try++ {
-		made := time.Now().Add(-clockTick)
-		if err := i.Probe(); err != nil {
-			i.Say("whether records come could not be tried (%v); if none do: %s", err, dispatcherNote)
-			return nil
-		}
-		if i.poll(ctx, func() bool { return i.upToDate(a.PID, made) }) {
-			i.Say("records come at once")
-			return nil
-		}
-	}
-	return fmt.Errorf("auditd (pid %d) runs the plugin and gives it no records, or late ones: restart auditd: %s", a.PID, dispatcherNote)
-}
-
-// upToDate reports whether the plugin has got a record that is not older than made, and is not
-// behind the log of auditd.
-func (i *Installer) upToDate(auditd int, made time.Time) bool {
-	logged, known := i.Machine.lastLogged(auditd)
-	got, err := i.Received(i.Machine.path(i.Config))
-	return err == nil && !got.Before(made) && (!known || logged.Sub(got) < onTheWay)
-}
-
-// onTheWay is how long a record may be on its way to a plugin on a busy machine.
-const onTheWay = 100 * time.Millisecond
-
-// clockTick is how old the time of a new record may be: the kernel takes that of its last
-// tick, 10 ms ago at most, in whole milliseconds.
-const clockTick = 20 * time.Millisecond
-
 // steadyPlugin waits until auditd runs the binary in another process than old, and has not
 // lost it again a moment later. It returns its pid, 0 if that does not happen in time.
 func (i *Installer) steadyPlugin(ctx context.Context, auditd, old int) int {
