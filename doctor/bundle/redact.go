@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -16,7 +18,7 @@ import (
 //go:embed words.txt
 var wordList string
 
-var words = readWords(wordList)
+var words = sync.OnceValue(func() map[string]bool { return readWords(wordList) })
 
 func readWords(text string) map[string]bool {
 	known := make(map[string]bool)
@@ -41,11 +43,11 @@ func newRedactor() *redactor {
 }
 
 // public are names of users, groups and hosts that every system has.
-var public = readWords("root adm syslog daemon nobody audit localhost wheel")
+var public = strings.Fields("root adm syslog daemon nobody audit localhost wheel")
 
 // hide has a name of this host, a user or a sink replaced wherever it stands, also where it is a word.
 func (r *redactor) hide(kind, text string) {
-	if text = strings.ToLower(text); text != "" && !public[text] && !number.MatchString(text) && len(r.known) < maxNames {
+	if text = strings.ToLower(text); text != "" && !slices.Contains(public, text) && !number().MatchString(text) && len(r.known) < maxNames {
 		r.known[text] = r.name(kind, text)
 	}
 }
@@ -67,28 +69,34 @@ func (r *redactor) name(kind, text string) string {
 	return r.names[key]
 }
 
+// compiled returns a pattern that is compiled at its first use: the plugin links this package, too,
+// and starts without it.
+func compiled(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
+
 // What may stay of a token besides words.
 var (
-	number    = regexp.MustCompile(`^[+-]?\d{1,9}(\.\d{1,9})?(ns|us|µs|ms|s|m|h|d|B|KiB|MiB|GiB|TiB|kB|MB|GB|%)?$`)
-	span      = regexp.MustCompile(`^-?(\d{1,9}h)?(\d{1,9}m)?(\d{1,9}(\.\d{1,9})?(µs|ns|us|ms|s))?$`)
-	mode      = regexp.MustCompile(`^0[0-7]{3,4}$`)
-	timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?)?$`)
-	clock     = regexp.MustCompile(`^\d\d:\d\d(:\d\d(\.\d{1,9})?)?$`)
-	version   = regexp.MustCompile(`^v?\d{1,3}\.\d{1,3}(\.\d{1,3})?$`)
-	plainWord = regexp.MustCompile(`^[A-Za-z]+$`)
-	pieces    = regexp.MustCompile(`[A-Za-z]+|[^A-Za-z]+`)
-	port      = regexp.MustCompile(`^:\d{1,5}$`)
-	fileName  = regexp.MustCompile(`\.(conf|go|json|log|service|sock|socket|timer|toml)$`)
-	hostPort  = regexp.MustCompile(`^(.*):(\d{1,5})$`)
+	number    = compiled(`^[+-]?\d{1,9}(\.\d{1,9})?(ns|us|µs|ms|s|m|h|d|B|KiB|MiB|GiB|TiB|kB|MB|GB|%)?$`)
+	span      = compiled(`^-?(\d{1,9}h)?(\d{1,9}m)?(\d{1,9}(\.\d{1,9})?(µs|ns|us|ms|s))?$`)
+	mode      = compiled(`^0[0-7]{3,4}$`)
+	timestamp = compiled(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?)?$`)
+	clock     = compiled(`^\d\d:\d\d(:\d\d(\.\d{1,9})?)?$`)
+	version   = compiled(`^v?\d{1,3}\.\d{1,3}(\.\d{1,3})?$`)
+	plainWord = compiled(`^[A-Za-z]+$`)
+	pieces    = compiled(`[A-Za-z]+|[^A-Za-z]+`)
+	port      = compiled(`^:\d{1,5}$`)
+	fileName  = compiled(`\.(conf|go|json|log|service|sock|socket|timer|toml)$`)
+	hostPort  = compiled(`^(.*):(\d{1,5})$`)
 )
 
 // whole are texts that are taken out with all that follows in the line: audit records, and PEM.
 var whole = []struct {
 	kind string
-	is   *regexp.Regexp
+	is   func() *regexp.Regexp
 }{
-	{"record", regexp.MustCompile(`(?s)(node=\S+ )?(type=\S+ )?msg=audit\(.*|audit\(\d+\.\d+:\d+\).*`)},
-	{"pem", regexp.MustCompile(`(?s)-----BEGIN.*`)},
+	{"record", compiled(`(?s)(node=\S+ )?(type=\S+ )?msg=audit\(.*|audit\(\d+\.\d+:\d+\).*`)},
+	{"pem", compiled(`(?s)-----BEGIN.*`)},
 }
 
 // isBreak separates tokens: what is not part of a word, number, path or address.
@@ -100,7 +108,7 @@ func isBreak(c rune) bool {
 func (r *redactor) Text(text string) string {
 	end := ""
 	for _, w := range whole {
-		if at := w.is.FindStringIndex(text); at != nil {
+		if at := w.is().FindStringIndex(text); at != nil {
 			text, end = text[:at[0]], r.name(w.kind, text[at[0]:])
 		}
 	}
@@ -142,7 +150,7 @@ func (r *redactor) token(text string) string {
 		return r.Path(body) + tail
 	}
 
-	if m := hostPort.FindStringSubmatch(body); m != nil && m[1] != "" && !strings.Contains(m[1], ":") {
+	if m := hostPort().FindStringSubmatch(body); m != nil && m[1] != "" && !strings.Contains(m[1], ":") {
 		return r.host(m[1]) + ":" + m[2] + tail
 	}
 	return r.place(body) + tail
@@ -174,17 +182,17 @@ func isAddress(text string) bool {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return true
 	}
-	return strings.Count(text, ":") > 1 && !clock.MatchString(text) && !timestamp.MatchString(text)
+	return strings.Count(text, ":") > 1 && !clock().MatchString(text) && !timestamp().MatchString(text)
 }
 
 // harmless reports whether a token is a number, a time, or made of known words.
 func harmless(text string) bool {
-	for _, pattern := range []*regexp.Regexp{number, mode, timestamp, clock, version, port} {
-		if pattern.MatchString(text) {
+	for _, pattern := range []func() *regexp.Regexp{number, mode, timestamp, clock, version, port} {
+		if pattern().MatchString(text) {
 			return true
 		}
 	}
-	if span.MatchString(text) && text != "" && text != "-" {
+	if span().MatchString(text) && text != "" && text != "-" {
 		return true
 	}
 	return isWords(text)
@@ -199,15 +207,15 @@ func isWords(text string) bool {
 	switch {
 	case withDigits[strings.ToLower(text)]:
 		return true
-	case strings.HasPrefix(text, "/"), strings.Contains(text, ".") && !fileName.MatchString(text):
+	case strings.HasPrefix(text, "/"), strings.Contains(text, ".") && !fileName().MatchString(text):
 		return false
 	}
 
-	parts := pieces.FindAllString(text, -1)
+	parts := pieces().FindAllString(text, -1)
 	for _, part := range parts {
 		switch {
-		case plainWord.MatchString(part):
-			if len(part) > 1 && !words[strings.ToLower(part)] {
+		case plainWord().MatchString(part):
+			if len(part) > 1 && !words()[strings.ToLower(part)] {
 				return false
 			}
 		case len(part) == 1 && strings.ContainsAny(part, "_-/.+:~%"):

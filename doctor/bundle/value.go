@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 )
@@ -127,7 +128,7 @@ func (r *redactor) hidden(key string, v any) any {
 		case key == "server_name":
 			return r.host(v)
 		}
-		if (key == "owner" || key == "group" || key == "user") && public[v] {
+		if (key == "owner" || key == "group" || key == "user") && slices.Contains(public, v) {
 			return v
 		}
 		return r.name(kindOf(key), v)
@@ -153,7 +154,7 @@ func (r *redactor) address(v string) string {
 	if strings.HasPrefix(v, "/") {
 		return r.Path(v)
 	}
-	if m := hostPort.FindStringSubmatch(v); m != nil {
+	if m := hostPort().FindStringSubmatch(v); m != nil {
 		return r.host(m[1]) + ":" + m[2]
 	}
 	return r.host(v)
@@ -169,7 +170,7 @@ func (r *redactor) host(v string) string {
 		return r.name("addr", v)
 	case strings.Contains(v, "/"):
 		return r.Path(v)
-	case fileName.MatchString(v) && isWords(v), public[v], number.MatchString(v):
+	case fileName().MatchString(v) && isWords(v), slices.Contains(public, v), number().MatchString(v):
 		return v
 	}
 	return r.name("host", v)

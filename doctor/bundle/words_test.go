@@ -117,7 +117,7 @@ func TestWords(t *testing.T) {
 
 	var missing []string
 	for _, word := range slices.Sorted(maps.Keys(want)) {
-		if !words[word] {
+		if !words()[word] {
 			missing = append(missing, word)
 		}
 	}

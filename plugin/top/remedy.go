@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"audisp-relay/audit/record"
 )
@@ -86,7 +87,7 @@ var advise = [numBy]func(m *Remedy, name string, p Part){byKey: adviseKey, byExe
 
 // plain are the names that auditctl, a file of rules and a shell take as they are. auditctl cuts
 // lines of a file at blanks and fields at operators, and has no quotes.
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,-]+$`)
+var plain = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_./:@%+,-]+$`) })
 
 const oddName = "auditctl and its files have no quotes for the bytes in this name: no rule"
 
@@ -112,7 +113,7 @@ func (m *Remedy) unless(field, text string) {
 // adviseKey: a key is a label and no condition, so only the rules that have it can be taken out.
 func adviseKey(m *Remedy, name string, _ Part) {
 	m.unless("key", name)
-	if !plain.MatchString(name) || name[0] == '-' {
+	if !plain().MatchString(name) || name[0] == '-' {
 		m.Note = oddName
 		return
 	}
@@ -127,7 +128,7 @@ var interpreters = []string{"bash", "dash", "sh", "zsh", "ksh", "busybox", "perl
 func adviseExe(m *Remedy, name string, p Part) {
 	m.unless("exe", name)
 	switch base := path.Base(name); {
-	case !plain.MatchString(name):
+	case !plain().MatchString(name):
 		m.Note = oddName
 		return
 	case name[0] != '/' || name[len(name)-1] == '/':
@@ -176,7 +177,7 @@ func adviseUser(m *Remedy, name string, p Part) {
 }
 
 // domain is SELinux's context: the third part is what rules can ask for.
-var domain = regexp.MustCompile(`^[a-z0-9_]+:[a-z0-9_]+:([A-Za-z0-9_]+)(:|$)`)
+var domain = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_]+:[a-z0-9_]+:([A-Za-z0-9_]+)(:|$)`) })
 
 func adviseUnit(m *Remedy, name string, p Part) {
 	if unit, ok := strings.CutPrefix(name, unitPrefix); ok {
@@ -187,7 +188,7 @@ func adviseUnit(m *Remedy, name string, p Part) {
 
 	subj := strings.TrimPrefix(name, subjPrefix)
 	m.unless("subj", subj)
-	match := domain.FindStringSubmatch(subj)
+	match := domain().FindStringSubmatch(subj)
 	if match == nil {
 		m.Note = "rules can ask only for SELinux's domains: leave out a program"
 		return
