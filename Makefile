@@ -51,7 +51,7 @@ test-packages: # nice: the live tests time what auditd and the kernel do
 	nice -n 5 $(GO) test -count=1 -vet=off -skip '^TestLive' -p 3 -parallel 6 -timeout 20m $(LONGEST) ./...
 
 test-live: # one after the other: there is one auditd
-	$(GO) test -count=1 -vet=off -run '^TestLive' -p 1 -timeout 20m ./audit/auditlog ./test/lab ./test
+	$(GO) test -count=1 -vet=off -run '^TestLive' -p 1 -timeout 20m ./audit/auditlog ./test/lab ./host ./test
 
 race: deps ## the tests of the packages that start goroutines again, with the race detector
 	$(GO) test -race -count=1 -vet=off -skip '^TestLive' -p 4 -parallel 6 -timeout 20m $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')

@@ -85,7 +85,7 @@ var versions = []struct{ suite, version string }{
 // Under every version changed settings of the only plugin take effect without a restart of
 // auditd, and an install that succeeds means that live records come: also of a plugin that
 // was the only one, was uninstalled and is installed again.
-func TestInstallUnderEveryAuditd(t *testing.T) {
+func TestLiveInstallUnderEveryAuditd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
