@@ -218,9 +218,13 @@ func findOwnLog(f *Facts) []Finding {
 	if r == nil || r.LogFault == "" {
 		return nil
 	}
+	fix := fmt.Sprintf("correct output of [log] in %s, or its directory, then kill -HUP %d", quote(f.configFile()), r.Pid)
+	if strings.Contains(r.LogFault, "/dev/log") {
+		fix = "start the syslog daemon, or " + fix
+	}
 	return one(Finding{
 		Text: "the relay's own messages, of losses too, are not where the configuration says", Evidence: "status: own log fault = " + r.LogFault,
-		Fix: fmt.Sprintf("correct output of [log] in %s, or its directory, then kill -HUP %d", quote(f.configFile()), r.Pid),
+		Fix: fix,
 	})
 }
 
