@@ -54,7 +54,7 @@ func TestShiftMovesTimeSerialAndSession(t *testing.T) {
 
 // A configuration the relay refuses would be measured as the relay's fault.
 func TestRelayConfigsAreValid(t *testing.T) {
-	b := &bench{dir: t.TempDir(), relay: "/bin/true"}
+	b := &bench{dir: t.TempDir(), options: options{relay: "/bin/true"}}
 	check := func(t *scope, argv []string) {
 		if _, _, err := config.Load(argv[len(argv)-1]); err != nil {
 			t.Errorf("%v", err)

@@ -24,6 +24,7 @@ import (
 
 type options struct {
 	only     string
+	relay    string // the relay's binary, "" when only peers are measured
 	sections string
 	records  int
 	rounds   int
@@ -34,6 +35,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "measure only the `side` \"relay\" or \"peers\"")
+	flag.StringVar(&o.relay, "relay", "", "`binary` of the relay to measure, to compare builds (default: it is built)")
 	flag.StringVar(&o.sections, "sections", "bulk,events,latency,live,live-latency,memory,start", "what to measure")
 	flag.IntVar(&o.records, "records", 400_000, "records of the bulk stream")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of the bulk feed; the best one counts")
@@ -66,9 +68,8 @@ func main() {
 // bench is one run: what it works with and what it found.
 type bench struct {
 	options
-	dir   string // all files of the run
-	relay string // the relay's binary, "" when only peers are measured
-	rows  []row
+	dir  string // all files of the run
+	rows []row
 }
 
 func (b *bench) run(t *scope) {
@@ -79,16 +80,11 @@ func (b *bench) run(t *scope) {
 	lab.Check(t, err, "make a directory")
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b.dir = dir
-	if b.only != "peers" {
-		root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
-		lab.Check(t, err, "find the module: run the bench inside the repository")
-		b.relay = filepath.Join(dir, "audisp-relay")
-		profile := filepath.Join(strings.TrimSpace(string(root)), "packaging", "relay.pgo")
-		build := exec.Command("go", "build", "-trimpath", "-pgo="+profile, "-ldflags", "-s -w", "-o", b.relay, "audisp-relay/cmd/audisp-relay")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("build the relay: %v\n%s", err, out)
-		}
+	switch {
+	case b.only == "peers":
+		b.relay = ""
+	case b.relay == "":
+		b.relay = b.build(t)
 	}
 
 	for _, s := range []struct {
@@ -99,6 +95,20 @@ func (b *bench) run(t *scope) {
 			s.run(t)
 		}
 	}
+}
+
+// build makes the relay as make build does, and returns its path.
+func (b *bench) build(t *scope) string {
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	lab.Check(t, err, "find the module: run the bench inside the repository")
+	path := filepath.Join(b.dir, "audisp-relay")
+	profile := filepath.Join(strings.TrimSpace(string(root)), "packaging", "relay.pgo")
+	build := exec.Command("go", "build", "-trimpath", "-pgo="+profile, "-ldflags", "-s -w", "-o", path, "audisp-relay/cmd/audisp-relay")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the relay: %v\n%s", err, out)
+	}
+	return path
 }
 
 // measure runs one case in a scope of its own. A case that cannot be measured
