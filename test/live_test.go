@@ -264,6 +264,17 @@ func TestLiveReloadsUnderLoad(t *testing.T) {
 	}
 }
 
+// awaitCertainty returns when nothing is in doubt. A stream that begins within an event leaves the
+// saved position at its start until the log has been asked: what came since then is given again
+// by the next run.
+func (l *live) awaitCertainty() {
+	l.t.Helper()
+	until(l.t, "nothing is in doubt", func() bool {
+		saved, err := os.ReadFile(l.path("state/state.json"))
+		return err == nil && !bytes.Contains(saved, []byte(`"floor"`))
+	})
+}
+
 // TestLiveKilledPluginIsStartedAgain: after kill -9 auditd starts it again with
 // the next record; what was in the old one's hands comes from audit.log, and the
 // new one obeys signals.
@@ -272,12 +283,7 @@ func TestLiveKilledPluginIsStartedAgain(t *testing.T) {
 	after := l.Drain(l.path("out"))
 	run := l.StartLoad(lab.Load{Rate: 3000, Duration: seconds(6)})
 	pid := l.PluginPID("relay")
-	// A stream that begins within an event leaves the saved position at its start until the log
-	// has been asked: the next run would give what came before the mark again.
-	until(t, "nothing is in doubt", func() bool {
-		saved, err := os.ReadFile(l.path("state/state.json"))
-		return err == nil && !bytes.Contains(saved, []byte(`"floor"`))
-	})
+	l.awaitCertainty() // else the next run would give what came before the mark again
 	time.Sleep(time.Second)
 	syscall.Kill(pid, syscall.SIGKILL)
 	until(t, "it is dead", func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) })

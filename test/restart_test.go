@@ -26,6 +26,7 @@ func TestLiveStoppedAndStartedAuditdLeavesNoHole(t *testing.T) {
 			run := l.StartLoad(lab.Load{Rate: 3000, Duration: time.Duration(times) * 2500 * time.Millisecond})
 			for range times {
 				time.Sleep(600 * time.Millisecond)
+				l.awaitCertainty()
 				signal(t, l.PluginPID("relay"), syscall.SIGSTOP)
 				time.Sleep(100 * time.Millisecond)
 				if !c.between {
@@ -85,9 +86,10 @@ func signal(t *testing.T, pid int, sig syscall.Signal) {
 func TestLiveReplacedPluginLeavesNoHole(t *testing.T) {
 	l := startLive(t, "loss_markers = true\n"+fileOnly, lab.Options{}, "string")
 	l.Drain(l.path("out"))
-	run := l.StartLoad(lab.Load{Rate: 3000, Duration: span(3*time.Second, 20*time.Second)})
+	run := l.StartLoad(lab.Load{Rate: 3000, Duration: span(6*time.Second, 40*time.Second)})
 	for range figure(2, 10) {
 		time.Sleep(500 * time.Millisecond)
+		l.awaitCertainty()
 		pid := l.PluginPID("relay")
 		replaceFile(t, l.path("audisp-relay"))
 		l.Reload()
