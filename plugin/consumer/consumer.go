@@ -77,6 +77,7 @@ func New(o Options) *Consumer {
 	c.panics = NewPanics(o.Log.With(zap.String("sink", c.Name)))
 	c.Intake = NewIntake(o.Queue, c.selection(o.Config, o.Local))
 	c.Intake.maxOpen, c.Intake.panics, c.Intake.late = o.MaxOpen, c.panics, o.Late
+	c.Sample(time.Now()) // so that what comes before the first tick is in the rates
 	return c
 }
 

@@ -48,6 +48,20 @@ func TestLatelyCountsEachLossOnce(t *testing.T) {
 	}
 }
 
+// TestRatesHaveTheFirstSecond: records that came before the first sample that the plugin takes are in
+// the rate.
+func TestRatesHaveTheFirstSecond(t *testing.T) {
+	q := queue.New(queue.Options{Config: queue.Config{Depth: 100, Bytes: 1 << 20, Hold: true}})
+	defer q.Shutdown()
+	c := New(Options{Config: config.Sink{Name: "s", Type: "file", Format: "string"}, Log: zap.NewNop(), Queue: q,
+		Before: state.Consumer{Totals: map[string]uint64{"received": 1000}}})
+	q.Put(&record.Batch{Buf: make([]byte, 10), Recs: []record.Record{{Len: 10, Serial: 1, Millis: 1}}})
+	c.Sample(time.Now())
+	if r := c.Report(); r.RateIn <= 0 {
+		t.Errorf("%v records a second, one came", r.RateIn)
+	}
+}
+
 func TestQuantiles(t *testing.T) {
 	var d queue.Delays
 	if q := quantile(&d, 0.99); q != 0 {
