@@ -39,7 +39,8 @@ type Exposition interface {
 	WriteText(w io.Writer) error // without them
 }
 
-// metrics runs the places where the numbers can be read. It belongs to the main goroutine.
+// metrics runs the places where the numbers can be read. It belongs to the main goroutine, at the
+// end to the one that closes it.
 type metrics struct {
 	p      *Plugin
 	runDir string // which a reload does not change

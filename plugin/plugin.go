@@ -78,7 +78,7 @@ type Plugin struct {
 	nodes  *nodes.Nodes
 	kernel *kernelLoss  // nil: not asked
 	buffer atomic.Int64 // bytes that the socket from auditd holds
-	export *metrics     // main goroutine only
+	export *metrics     // of the main goroutine until the end
 	meter  *top.Meter
 
 	mu      sync.Mutex // guards all below
@@ -136,7 +136,7 @@ func New(opt Options) *Plugin {
 // auditd had logged but not dispatched is taken from its log, the queues are
 // closed, sinks deliver what is left for at most drainTime, are asked to stop and
 // waited for; what was not delivered goes to the spools or is counted; positions
-// are saved; the last report is logged and written.
+// are saved; the last report is logged and written. What only shows numbers ends meanwhile.
 func (p *Plugin) Run() error {
 	defer p.signals.close()
 	in, buffer := p.opt.In, sendBuffer()
@@ -180,15 +180,16 @@ func (p *Plugin) Run() error {
 		p.readRest(ended)
 		err = nil
 	}
+	// A text file of metrics on a disk that hangs must not make the end longer.
+	shown := inBackground(func() { p.export.close(); endMeter() })
 	endKernel()
 	endFeed()
 	stopExpiry()
 	p.finish(expired)
 	p.users.Close()
 	p.nodes.Close()
-	p.export.close()
 	control.close()
-	endMeter()
+	awaitFor(leaveTime, shown)
 	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	p.log.close()
 	return err
