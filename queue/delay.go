@@ -121,7 +121,7 @@ func (d *Delays) addSpan(at timeSpan, count, sum, now int64) {
 
 // oldest returns the time of the oldest record held, in ms since 1970, 0 where it is not known. Of a
 // block that is not in memory, and was not either when this run began, it is unknown until a sink
-// comes to it; then that of the next block stands for it.
+// comes to it; until then the time of the next block is returned.
 func (q *Queue) oldest() int64 {
 	for _, blk := range q.blocks {
 		if blk.lost {

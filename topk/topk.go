@@ -19,7 +19,7 @@ import (
 // Measures is how many weights a name has.
 const Measures = 5
 
-// MaxName is how many bytes of a name are kept. Longer names are told apart by all of their bytes,
+// MaxName is how many bytes of a name are kept. Longer names are distinguished by all of their bytes,
 // and shown cut.
 const MaxName = 128
 

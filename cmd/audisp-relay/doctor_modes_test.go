@@ -57,7 +57,7 @@ func modeRun(t *testing.T, text string, args ...string) (out string, err error) 
 	return printed.String(), err
 }
 
-// exitOf is the exit code that err stands for.
+// exitOf returns the exit code of err.
 func exitOf(t *testing.T, err error) int {
 	t.Helper()
 	if code, ok := errors.AsType[exitError](err); ok {

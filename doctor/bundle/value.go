@@ -116,7 +116,7 @@ func (r *redactor) sink(name string) string {
 	return r.name("sink", name)
 }
 
-// hidden stands for a value of the user's own.
+// hidden returns what a bundle shows in place of a value that the user has set.
 func (r *redactor) hidden(key string, v any) any {
 	switch v := v.(type) {
 	case string:

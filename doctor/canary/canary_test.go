@@ -46,7 +46,7 @@ path = "/bin/true"
 filter = "type == \"LOGIN\""
 `
 
-// fake stands for auditd and the relay: a log, a socket with its clients, a file, and reports.
+// fake plays auditd and the relay: a log, a socket with its clients, a file, and reports.
 type fake struct {
 	t   *testing.T
 	dir string

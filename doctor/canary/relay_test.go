@@ -140,7 +140,7 @@ func drainServer(t *testing.T) (address string) {
 	return l.Addr().String()
 }
 
-// startRelay runs the program until the test ends, and returns what stands for auditd's stream.
+// startRelay runs the program until the test ends, and returns auditd's end of its stream.
 func startRelay(t *testing.T, dir, file string) io.Writer {
 	t.Helper()
 	program := filepath.Join(dir, "audisp-relay")

@@ -8,7 +8,7 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// meaning says what records of some types, or some system calls, stand for. Several words in
+// meaning says what records of some types, or some system calls, mean. Several words in
 // one string have blanks between.
 type meaning struct {
 	of       string // record types, system calls; "*" is any other

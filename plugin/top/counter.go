@@ -169,7 +169,7 @@ func (c *counter) isOwn(o filter.Origin) bool {
 
 // add counts a name, "" for none.
 func (c *counter) add(by int, name string, w topk.Weights) {
-	// A name that a record has is told apart from none by the byte in front.
+	// The byte in front distinguishes a record's own name from the lack of one.
 	c.marked = append(c.marked[:0], absent)
 	if name != "" {
 		c.marked = append(append(c.marked[:0], present), name...)

@@ -1,5 +1,5 @@
 // Package top counts what makes the volume of a stream: which keys, programs, users, units and
-// types of records. It picks records at random, counts what they stand for in bounded memory
+// types of records. It picks records at random, weights and counts them in bounded memory
 // (package topk), and says how far the answer may be off.
 package top
 

@@ -28,8 +28,8 @@ const (
 // sampler picks records of batches. It belongs to the reader.
 //
 // Each record is picked with the same probability, one in every, which depends on how many
-// records came and on nothing that is in them. So a pick stands for so many records, and what is
-// estimated is unbiased. A picked record stands for its event: events with many records are picked
+// records came and on nothing that is in them. So each pick counts as that many records, and the
+// estimate is unbiased. A picked record also counts for its event: events with many records are picked
 // more often, and count less each.
 type sampler struct {
 	every float64 // 1: all records
