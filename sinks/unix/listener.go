@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	sys "golang.org/x/sys/unix"
 
@@ -18,6 +19,11 @@ import (
 // net.core.somaxconn. A client that does not wait gets EAGAIN beyond it. They are accepted
 // within a second (see pace).
 const backlog = 1024
+
+// bindTime is how old a socket's file has to be before it is taken for stale. bind(2) first makes
+// the file, then lets the kernel find the socket by it (net/unix/af_unix.c, unix_bind_bsd), and
+// on a busy machine a process may stand between the two.
+const bindTime = time.Second
 
 // errReplaced says that the path does not lead to the sink's socket any more.
 var errReplaced = errors.New("the socket was removed or replaced from outside: listening again")
@@ -102,6 +108,9 @@ func clearPath(path string) error {
 	stale, err := probe(path)
 	if !stale {
 		return err
+	}
+	if age := time.Since(st.ModTime()); age >= 0 && age < bindTime {
+		return errors.New("another process made this socket less than a second ago and does not listen yet, or has ended: trying again")
 	}
 	if now, err := os.Lstat(path); err != nil || !os.SameFile(st, now) {
 		return errors.New("the file changes under our hands: another process is starting on it")

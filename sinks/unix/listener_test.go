@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -23,6 +24,16 @@ func stale(t *testing.T, path string) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
+	age(t, path)
+}
+
+// age makes a file older than any bind takes.
+func age(t *testing.T, path string) {
+	t.Helper()
+	old := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func exists(path string) bool {
@@ -100,6 +111,41 @@ func TestSocketThatDoesNotListenYet(t *testing.T) {
 	b.stop()
 	if !exists(path) {
 		t.Error("the socket was removed")
+	}
+}
+
+// TestSocketThatIsBeingBound: bind(2) has made the file, and no socket is found by it yet.
+func TestSocketThatIsBeingBound(t *testing.T) {
+	path := sock(t)
+	synctest.Test(t, func(t *testing.T) {
+		if err := syscall.Mknod(path, syscall.S_IFSOCK|0o600, 0); err != nil {
+			t.Fatal(err)
+		}
+		made := time.Now()
+		if err := os.Chtimes(path, made, made); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(bindTime - 1)
+		if err := clearPath(path); err == nil || !strings.Contains(err.Error(), "less than a second ago") || !exists(path) {
+			t.Errorf("while it may be being bound: %v", err)
+		}
+		time.Sleep(1)
+		if err := clearPath(path); err != nil || exists(path) {
+			t.Errorf("a second later: %v", err)
+		}
+	})
+}
+
+// TestStaleSocketOfTheFuture: a clock that was set back does not keep it for ever.
+func TestStaleSocketOfTheFuture(t *testing.T) {
+	path := sock(t)
+	stale(t, path)
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(path, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if err := clearPath(path); err != nil || exists(path) {
+		t.Error(err)
 	}
 }
 
