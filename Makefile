@@ -40,6 +40,10 @@ build: ## bin/audisp-relay, one static binary
 run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a replayed capture)
 	@packaging/demo.sh
 
+# -trimpath: what one clone has compiled is of use to the next. -w: the tests of every package are
+# linked, and without what only debuggers read that takes half of the time.
+test test-packages test-live race quick: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
+
 # -count=1: what is kept of an earlier run does not say that auditd, and the relay that the tests
 # of the whole program build, still do the same.
 test: deps ## all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: nothing may be skipped)
