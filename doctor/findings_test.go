@@ -329,6 +329,17 @@ func TestWrappedRelay(t *testing.T) {
 	}
 }
 
+// TestRelayOfAnother: one that auditd did not start says nothing of the one that it does not run.
+func TestRelayOfAnother(t *testing.T) {
+	m := newMachine(t)
+	m.lost("siem", queue.Full, 5)
+	m.other = m.relay
+	m.stopRelay()
+	if got := labels(m.diagnose().Findings); !reflect.DeepEqual(got, []string{"AR-NOT-STARTED"}) {
+		t.Errorf("findings %q", got)
+	}
+}
+
 // TestDispatcher: an auditd 2.x has the relay as its dispatcher, or another one.
 func TestDispatcher(t *testing.T) {
 	m := newMachine(t)

@@ -270,6 +270,9 @@ func (g *Gatherer) relay(f *Facts) {
 		if err == nil || g.RunDir != "" {
 			return r, err
 		}
+		if f.running() && len(f.Relays) == 0 {
+			return r, err // whatever relay runs does not get this auditd's records
+		}
 		// Another run_dir than that of the configuration as it is now.
 		if dir, findErr := g.Find(); findErr == nil {
 			return g.Query(dir)

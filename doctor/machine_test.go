@@ -27,6 +27,7 @@ type machine struct {
 	kernel host.KernelStatus
 	rules  []string
 	relay  *plugin.Report // nil: does not answer
+	other  *plugin.Report // of one that auditd did not start; nil: there is none
 	disk   Disk
 	logged []string // by auditd
 	now    time.Time
@@ -210,6 +211,9 @@ func (m *machine) lost(sink string, cause queue.Cause, records uint64) {
 	m.sink(sink).Lost = map[string]consumer.LossReport{cause.String(): {Records: records, At: m.now.Add(-time.Hour)}}
 }
 
+// elsewhere is the run_dir of a relay that auditd did not start.
+const elsewhere = "/run/elsewhere"
+
 // gather looks at the machine.
 func (m *machine) gather() *Facts {
 	g := &Gatherer{
@@ -226,7 +230,10 @@ func (m *machine) gather() *Facts {
 			}
 			return m.rules, nil
 		},
-		Query: func(string) (*plugin.Report, error) {
+		Query: func(dir string) (*plugin.Report, error) {
+			if dir == elsewhere {
+				return m.other, nil
+			}
 			if m.denied {
 				return nil, os.ErrPermission
 			}
@@ -235,7 +242,12 @@ func (m *machine) gather() *Facts {
 			}
 			return m.relay, nil
 		},
-		Find:    func() (string, error) { return "", plugin.ErrNotRunning },
+		Find: func() (string, error) {
+			if m.other == nil {
+				return "", plugin.ErrNotRunning
+			}
+			return elsewhere, nil
+		},
 		Disk:    func(string) (Disk, error) { return m.disk, nil },
 		Now:     func() time.Time { return m.now },
 		Journal: func(context.Context, int) ([]string, error) { return m.logged, nil },
