@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Makes docs/status-watch.svg and docs/tail.svg: a relay of its own, fed with a capture, seen on an
 # 80x24 terminal of tmux. One of its sinks has a client that stopped reading, and one a server
-# that refuses. Needs tmux, socat and Go; not root, but for another user's files.
+# that refuses. Then docs/dashboard.svg: the panels of the dashboard, drawn from what a Prometheus
+# has scraped meanwhile; the client reads again at last. Needs tmux, socat, prometheus and Go; not
+# root, but for another user's files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +31,7 @@ priority_boost = 0
 oom_score_adj  = 0
 log.output = "$work/log"
 recovery.enabled = false
+metrics.listen = "127.0.0.1:19468"
 
 [sinks.archive]
 type   = "file"
@@ -73,8 +76,17 @@ screen() {
     terminal capture-pane -e -p | "$work/picture" svg >"$2"
     terminal kill-server
 }
-sleep 1
+cat >"$work/prometheus.yml" <<END
+global: {scrape_interval: 1s, scrape_timeout: 1s}
+scrape_configs: [{job_name: audisp-relay, static_configs: [{targets: ["127.0.0.1:19468"], labels: {instance: host1}}]}]
+END
+prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" --web.listen-address=127.0.0.1:19490 2>"$work/prometheus.log" &
+pids+=($!)
+sleep 30
 kill -STOP "$stopped"
 screen "audisp-relay status --watch --run-dir $work/run" docs/status-watch.svg 45
 screen "audisp-relay tail $work/agent.sock" docs/tail.svg 4
+kill -CONT "$stopped"
+sleep 60
+"$work/picture" graphs 127.0.0.1:19490 packaging/mixin/dashboard.json 150 >docs/dashboard.svg
 ls -l docs/*.svg

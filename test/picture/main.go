@@ -3,6 +3,8 @@
 //	picture feed    writes a capture to stdout again and again, with the present time, faster
 //	                and slower in turn, until nothing reads it
 //	picture svg     makes a picture of what `tmux capture-pane -e -p` printed, from stdin to stdout
+//	picture graphs ADDRESS DASHBOARD SECONDS
+//	                draws the panels of a dashboard from the last seconds of a Prometheus, to stdout
 package main
 
 import (
@@ -32,6 +34,8 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		w := bufio.NewWriter(out)
 		writeSVG(w, string(text))
 		return w.Flush()
+	case len(args) == 4 && args[0] == "graphs":
+		return graphs(out, args[1], args[2], args[3])
 	}
-	return errors.New("want one of: feed, svg")
+	return errors.New("want one of: feed, svg, graphs ADDRESS DASHBOARD SECONDS")
 }

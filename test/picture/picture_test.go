@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,5 +99,50 @@ func TestFeed(t *testing.T) {
 	}
 	if err := run([]string{"nosuch"}, nil, out); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("wrong usage: %v", err)
+	}
+}
+
+// TestGraphs draws a dashboard from what a server answers as Prometheus does.
+func TestGraphs(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		values := map[string]string{
+			`up{sink=~".*"}`:  `{"metric":{"sink":"a<b"},"values":[[1,"0"],[2,"5"]]},{"metric":{"sink":"loghost"},"values":[[1,"20000"],[2,"NaN"]]}`,
+			`rate(lost[10s])`: `{"metric":{},"values":[[1,"0.25"]]}`,
+			`gone`:            "",
+		}
+		answer, known := values[r.FormValue("query")]
+		if !known || r.URL.Path != "/api/v1/query_range" {
+			fmt.Fprint(w, `{"status":"error","error":"no such query"}`)
+			return
+		}
+		fmt.Fprintf(w, `{"status":"success","data":{"result":[%s]}}`, answer)
+	}))
+	defer server.Close()
+	draw := func(board string) (string, error) {
+		file := t.TempDir() + "/board.json"
+		if err := os.WriteFile(file, []byte(board), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err := run([]string{"graphs", strings.TrimPrefix(server.URL, "http://"), file, "60"}, nil, &out)
+		return out.String(), err
+	}
+
+	drawn, err := draw(`{"panels":[
+		{"type":"timeseries","title":"Up","gridPos":{"x":0,"y":0,"w":12,"h":8},"targets":[{"expr":"up{sink=~\"$sink\"}","legendFormat":"{{sink}} up"}]},
+		{"type":"stat","title":"Lost","gridPos":{"x":12,"y":0,"w":4,"h":4},"fieldConfig":{"defaults":{"unit":"s"}},"targets":[{"expr":"rate(lost[$__rate_interval])"}]},
+		{"type":"stat","title":"None","gridPos":{"x":16,"y":0,"w":4,"h":4},"targets":[{"expr":"gone"}]}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"Up", "0", "10k", "20k", "loghost up", "a<b up", "Lost", "250 ms", "None", "no data"}
+	if got := texts(t, []byte(drawn)); !slices.Equal(got, want) {
+		t.Errorf("texts %q, want %q", got, want)
+	}
+	if got := strings.Count(drawn, "<polyline"); got != 2 {
+		t.Errorf("%d lines", got)
+	}
+	if _, err := draw(`{"panels":[{"title":"Bad","targets":[{"expr":"nonsense("}]}]}`); err == nil || !strings.Contains(err.Error(), `panel "Bad": nonsense(: no such query`) {
+		t.Errorf("an error of Prometheus: %v", err)
 	}
 }
