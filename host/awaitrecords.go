@@ -37,17 +37,35 @@ func (i *Installer) awaitRecords(ctx context.Context, a Auditd) error {
 }
 
 // upToDate reports whether the plugin has got a record that is not older than made, and is not
-// behind the log of auditd. It looks twice, because a plugin that is one record late is up to
+// behind the log of auditd. It looks several times: a plugin that is one record late is up to
 // date for a moment if the next record comes between the look at the log and that at the plugin.
 func (i *Installer) upToDate(auditd int, made time.Time) bool {
-	for range 2 {
+	for range looks {
 		logged, known := i.Machine.lastLogged(auditd)
 		got, err := i.Received(i.Machine.path(i.Config))
-		if err != nil || got.Before(made) || (known && got.Before(logged)) {
+		if err != nil || got.At.Before(made) || (known && got.before(logged)) {
 			return false
 		}
+		time.Sleep(lookPause)
 	}
 	return true
+}
+
+const (
+	looks     = 5
+	lookPause = 20 * time.Millisecond
+)
+
+// Stamp is what distinguishes the records of one event from those of others. The time alone does
+// not: it is that of the kernel's last tick.
+type Stamp struct {
+	At     time.Time
+	Serial uint32
+}
+
+// before reports whether an event is an earlier one than another.
+func (s Stamp) before(other Stamp) bool {
+	return s.At.Before(other.At) || (s.At.Equal(other.At) && s.Serial < other.Serial)
 }
 
 // clockTick is how old the time of a new record may be: the kernel takes that of its last
@@ -57,26 +75,26 @@ const clockTick = 20 * time.Millisecond
 // logTail is how much of a log's end is read: several times what a record can be.
 const logTail = 64 << 10
 
-// lastLogged returns the time of the last record that auditd has in its log, of which it gave
+// lastLogged returns the stamp of the last record that auditd has in its log, of which it gave
 // every one to its plugins just after. It is not known where auditd writes no log, or one with
 // records that it does not give them.
-func (m Machine) lastLogged(auditd int) (at time.Time, known bool) {
+func (m Machine) lastLogged(auditd int) (last Stamp, known bool) {
 	log, err := m.logOf(auditd)
 	if err != nil || !log.Written || log.Network {
-		return time.Time{}, false
+		return Stamp{}, false
 	}
 	f, err := os.OpenFile(m.path(log.Path), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return time.Time{}, false
+		return Stamp{}, false
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return time.Time{}, false
+		return Stamp{}, false
 	}
 	tail := make([]byte, min(logTail, info.Size()))
 	if _, err := io.ReadFull(io.NewSectionReader(f, info.Size()-int64(len(tail)), int64(len(tail))), tail); err != nil {
-		return time.Time{}, false // it was rotated
+		return Stamp{}, false // it was rotated
 	}
 
 	var reader record.HeaderReader
@@ -85,9 +103,9 @@ func (m Machine) lastLogged(auditd int) (at time.Time, known bool) {
 		begin := bytes.LastIndexByte(tail[:end], '\n') + 1
 		var r record.Record
 		if reader.Read(&r, tail[begin:end]); r.HasID() {
-			return time.UnixMilli(r.Millis), true
+			return Stamp{time.UnixMilli(r.Millis), r.Serial}, true
 		}
 		end = begin - 1
 	}
-	return time.Time{}, false
+	return Stamp{}, false
 }

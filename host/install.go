@@ -42,9 +42,9 @@ type Installer struct {
 
 	// Check says what is wrong with a configuration that is there; nil leaves that out.
 	Check func(config string) error
-	// Received asks the plugin that runs on a configuration of when the record is that
-	// auditd has given to it last; nil: it cannot be asked.
-	Received func(config string) (time.Time, error)
+	// Received asks the plugin that runs on a configuration which record auditd has given to it
+	// last; nil: it cannot be asked.
+	Received func(config string) (Stamp, error)
 	// Probe makes an audit record, so that there is one to be received; nil: none is made.
 	Probe func() error
 

@@ -217,7 +217,7 @@ func TestInstallAwaitsRecords(t *testing.T) {
 		m, dir, _ := runningMachine(t, false)
 		i, _ := newInstaller(m, standin(t, dir+"/bin1"))
 		i.Config, i.Wait = dir+"/relay.toml", 30*time.Second
-		i.Received = func(string) (time.Time, error) { return test.last, nil }
+		i.Received = func(string) (Stamp, error) { return Stamp{At: test.last}, nil }
 		i.Probe = func() error { i.Wait = 50 * time.Millisecond; return nil } // it runs by now
 		if err := i.Install(context.Background()); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)

@@ -102,7 +102,7 @@ func TestLiveInstallUnderEveryAuditd(t *testing.T) {
 			i.Config = dir + "/relay.toml"
 			i.Wait = 30 * time.Second
 			i.Probe, i.holder = Probe, copyOfSelf(t, dir+"/other")
-			i.Received = func(string) (time.Time, error) { return lastRecord(i.Binary + ".got") }
+			i.Received = func(string) (Stamp, error) { return lastRecord(i.Binary + ".got") }
 			t.Cleanup(func() { t.Logf("auditd %s; said:\n%s", a.Version(), strings.Join(said.lines, "\n")) })
 			install(t, i)
 			first := Machine{}.relays(a.PID(), i.Binary)
@@ -116,7 +116,7 @@ func TestLiveInstallUnderEveryAuditd(t *testing.T) {
 			if err := Probe(); err != nil {
 				t.Fatal(err)
 			}
-			if !i.poll(context.Background(), func() bool { at, err := i.Received(""); return err == nil && !at.IsZero() }) {
+			if !i.poll(context.Background(), func() bool { got, err := i.Received(""); return err == nil && !got.At.IsZero() }) {
 				t.Fatal("no records after the change")
 			}
 			if got, err := os.ReadFile(i.Binary + ".got"); err != nil || got[0] > 1 {
@@ -177,18 +177,19 @@ func otherRecords(t *testing.T) (stop func()) {
 	return func() { close(end); <-ended }
 }
 
-// lastRecord returns the time of the last record in a file.
-func lastRecord(path string) (time.Time, error) {
+// lastRecord returns the stamp of the last record in a file.
+func lastRecord(path string) (Stamp, error) {
 	got, err := os.ReadFile(path)
 	if err != nil {
-		return time.Time{}, err
+		return Stamp{}, err
 	}
 	_, id, found := bytes.Cut(got[max(0, bytes.LastIndex(got, []byte("audit("))):], []byte("audit("))
 	var seconds, millis int64
-	if _, err := fmt.Sscanf(string(id[:min(len(id), 20)]), "%d.%d", &seconds, &millis); err != nil || !found {
-		return time.Time{}, err
+	var serial uint32
+	if _, err := fmt.Sscanf(string(id[:min(len(id), 40)]), "%d.%d:%d)", &seconds, &millis, &serial); err != nil || !found {
+		return Stamp{}, err
 	}
-	return time.Unix(seconds, millis*1e6), nil
+	return Stamp{time.Unix(seconds, millis*1e6), serial}, nil
 }
 
 // Of copies that editors and package managers leave in the plugin directory auditd starts

@@ -97,12 +97,12 @@ func TestLastLogged(t *testing.T) {
 	a := lab.Start(t, lab.Options{Plugins: []lab.Plugin{cat}})
 	begin := time.Now().Add(-clockTick)
 	a.Mark()
-	var at time.Time
-	for deadline := time.Now().Add(10 * time.Second); at.Before(begin) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		at, _ = Machine{}.lastLogged(a.PID())
+	var last Stamp
+	for deadline := time.Now().Add(10 * time.Second); last.At.Before(begin) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		last, _ = Machine{}.lastLogged(a.PID())
 	}
-	if at.Before(begin) || at.After(time.Now()) {
-		t.Fatalf("the last record is of %v, made after %v", at, begin)
+	if last.At.Before(begin) || last.At.After(time.Now()) || last.Serial == 0 {
+		t.Fatalf("the last record is of %v, made after %v", last, begin)
 	}
 
 	f, err := os.OpenFile(a.Log(), os.O_WRONLY|os.O_APPEND, 0)
@@ -114,7 +114,7 @@ func TestLastLogged(t *testing.T) {
 		if _, err := f.WriteString(text); err != nil {
 			t.Fatal(err)
 		}
-		if got, known := (Machine{}).lastLogged(a.PID()); !known || got.Before(begin) || got.After(time.Now()) {
+		if got, known := (Machine{}).lastLogged(a.PID()); !known || got.At.Before(begin) || got.At.After(time.Now()) {
 			t.Errorf("after %q: %v, %v", text, got, known)
 		}
 	}
@@ -123,6 +123,37 @@ func TestLastLogged(t *testing.T) {
 	}
 	if got, known := (Machine{}).lastLogged(a.PID()); known {
 		t.Errorf("a log that ends with no record: %v", got)
+	}
+}
+
+// TestUpToDate: a plugin that is one record late is not taken for one that has all, though both
+// records may be of the same millisecond, or the log is behind for a moment.
+func TestUpToDate(t *testing.T) {
+	m := fakeMachine(t)
+	m.put(t, "/srv/a/auditd.conf", "log_file = /srv/a/log\n", 0o640)
+	m.run(t, 10, 1, "auditd", "", "/sbin/auditd", "-c", "/srv/a")
+	m.put(t, "/srv/a/log", "type=USER msg=audit(1700000000.004:7): one\ntype=USER msg=audit(1700000000.004:8): two\n", 0o600)
+	at := time.UnixMilli(1700000000004)
+	for _, test := range []struct {
+		name string
+		got  []Stamp
+		want bool
+	}{
+		{"all", []Stamp{{at, 8}}, true},
+		{"a later one that is not in the log yet", []Stamp{{at.Add(4 * time.Millisecond), 9}}, true},
+		{"not the last one of the same tick", []Stamp{{at, 7}}, false},
+		{"a serial that wraps", []Stamp{{at.Add(4 * time.Millisecond), 1}}, true},
+		{"all for a moment", []Stamp{{at, 8}, {at, 8}, {at, 7}}, false},
+		{"an old one", []Stamp{{at.Add(-time.Second), 6}}, false},
+	} {
+		asked := 0
+		i := &Installer{Machine: m, Received: func(string) (Stamp, error) {
+			asked++
+			return test.got[min(asked, len(test.got))-1], nil
+		}}
+		if got := i.upToDate(10, at); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
 	}
 }
 

@@ -47,12 +47,14 @@ type Report struct {
 // Input is what came in on stdin.
 type Input struct {
 	stream.Counts
-	Last    time.Time     `json:"last_record"`  // arrival
-	Newest  time.Time     `json:"newest_event"` // the own time of what came last
-	Stalls  uint64        `json:"stalls"`       // times a lossless consumer stopped the reading
-	Stalled time.Duration `json:"stalled_ns"`
-	Rate    float64       `json:"records_per_second"` // over the last ten seconds, as the next
-	Events  float64       `json:"events_per_second"`
+	Last   time.Time `json:"last_record"`  // arrival
+	Newest time.Time `json:"newest_event"` // the own time of what came last
+	// NewestSerial is the serial of what came last.
+	NewestSerial uint32        `json:"newest_serial"`
+	Stalls       uint64        `json:"stalls"` // times a lossless consumer stopped the reading
+	Stalled      time.Duration `json:"stalled_ns"`
+	Rate         float64       `json:"records_per_second"` // over the last ten seconds, as the next
+	Events       float64       `json:"events_per_second"`
 	// Classes is how many events came, by what they are: avc, login, exec, anomaly, other. An event
 	// counts once, when a record shows its class or when it ends.
 	Classes map[string]uint64 `json:"events_by_class"`

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,18 +62,17 @@ func checkBeforeInstall(w io.Writer, path string) error {
 	return fmt.Errorf("the configuration %s has errors, so nothing was changed: correct it (audisp-relay check %s)", path, path)
 }
 
-// received asks the plugin that runs on a configuration of when the record is that it has
-// read last.
-func received(path string) (time.Time, error) {
+// received asks the plugin that runs on a configuration which record it has read last.
+func received(path string) (host.Stamp, error) {
 	cfg, _, err := config.Load(path)
 	if err != nil {
-		return time.Time{}, err
+		return host.Stamp{}, err
 	}
 	r, err := plugin.Query(cfg.RunDir)
 	if err != nil {
-		return time.Time{}, err
+		return host.Stamp{}, err
 	}
-	return r.Input.Newest, nil
+	return host.Stamp{At: r.Input.Newest, Serial: r.Input.NewestSerial}, nil
 }
 
 // newUninstallCmd is `audisp-relay uninstall`.
