@@ -278,9 +278,18 @@ func (n *Names) Name(dst, key []byte) (name []byte, ok bool) {
 }
 
 // Name returns the first name that ENRICHED has added for a field, as Names.Name does.
-func (r *Parsed) Name(dst, key []byte) (name []byte, ok bool) {
+func (r *Parsed) Name(dst, key []byte) (name []byte, ok bool) { return r.NameOf(dst, key, 0) }
+
+// NameOf is Name for the field with that key which has so many of the same key before it, those of
+// a program's text among them: auditd names them one after the other.
+func (r *Parsed) NameOf(dst, key []byte, before int) (name []byte, ok bool) {
 	n := Names{rest: r.Names}
-	return n.Name(dst, key)
+	for ; before >= 0; before-- {
+		if name, ok = n.Name(dst, key); !ok {
+			return nil, false
+		}
+	}
+	return name, true
 }
 
 // cutName cuts the first word off text; key is nil when it is no name.

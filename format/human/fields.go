@@ -80,7 +80,7 @@ func (p *Printer) appendID(dst []byte, r *record.Parsed, k int, key, value []byt
 // nameOf returns the name of an id: the one that auditd added, else what Users knows.
 func (p *Printer) nameOf(r *record.Parsed, k int, key, value []byte) []byte {
 	if r.Twinned {
-		name, ok := r.Name(p.name, key)
+		name, ok := r.NameOf(p.name, key, countBefore(r.Body, key, value))
 		if !ok || bytes.HasPrefix(name, []byte("unknown(")) {
 			return nil
 		}
@@ -96,17 +96,32 @@ func (p *Printer) nameOf(r *record.Parsed, k int, key, value []byte) []byte {
 	return []byte(p.o.Users.User(id))
 }
 
+// countBefore returns how many fields with that key a text has before the one with this value, which
+// is a part of the text.
+func countBefore(text, key, value []byte) int {
+	n, at := 0, cap(text)-cap(value) // where value begins in text
+	for s := record.Scan(text); s.Next() && cap(text)-cap(s.Value) < at; {
+		switch {
+		case bytes.Equal(s.Key, key):
+			n++
+		case string(s.Key) == "msg":
+			n += countBefore(inside(s.Value), key, value)
+		}
+	}
+	return n
+}
+
 // fieldWriter writes the fields of one record.
 type fieldWriter struct {
 	p     *Printer
 	r     *record.Parsed
-	k     int               // the record's number in the batch
-	hide  func(string) bool // keys that were shown already
-	all   bool              // show what says that there is nothing, too
-	join  bool              // into the part that was begun, else a part for each
-	any   bool              // something was written
-	inner bool              // in a program's text, which has none in it
-	call  *string           // the name of the system call, once it was looked up
+	k     int                          // the record's number in the batch
+	hide  func(key, value []byte) bool // what was shown already; nil: nothing
+	all   bool                         // show what says that there is nothing, too
+	join  bool                         // into the part that was begun, else a part for each
+	any   bool                         // something was written
+	inner bool                         // in a program's text, which has none in it
+	call  *string                      // the name of the system call, once it was looked up
 }
 
 // write writes the fields in a text, and what stands between them.
@@ -126,7 +141,7 @@ func (w *fieldWriter) write(text []byte) {
 			w.inner = true
 			w.write(inside(s.Value))
 			w.inner = false
-		case w.hide != nil && w.hide(string(key)), !w.all && isEmpty(s.Value):
+		case w.hide != nil && w.hide(key, s.Value), !w.all && isEmpty(s.Value):
 		default:
 			w.begin()
 			w.p.text = append(AppendText(w.p.text, key), '=')
@@ -224,7 +239,7 @@ func (p *Printer) callName(r *record.Parsed) string {
 }
 
 // addFields adds all fields of a record but those hidden, each as a part.
-func (p *Printer) addFields(r *record.Parsed, k int, body []byte, hide func(string) bool, all bool) {
+func (p *Printer) addFields(r *record.Parsed, k int, body []byte, hide func(key, value []byte) bool, all bool) {
 	w := fieldWriter{p: p, r: r, k: k, hide: hide, all: all}
 	w.write(body)
 }

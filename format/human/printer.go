@@ -41,9 +41,12 @@ type Printer struct {
 	head  int // the record that says what happened, -1 without
 	call  int // the SYSCALL record, -1 without
 	title int // the PROCTITLE record that was shown, -1 without
-	args  record.Args
-	word  []byte
-	name  []byte
+
+	outcome string // as addResult has shown it: ok, failed, "" for none
+
+	args record.Args
+	word []byte
+	name []byte
 }
 
 // New returns a Printer. What Options lacks is local time and the clock; a Width of
@@ -115,7 +118,7 @@ func (p *Printer) clear() {
 
 // findMain finds the records by which the event is known.
 func (p *Printer) findMain() {
-	p.head, p.call = -1, -1
+	p.head, p.call, p.outcome = -1, -1, ""
 	for k := p.i; k < p.j; k++ {
 		switch r := &p.b.Recs[k]; {
 		case r.Type == record.TypeSyscall && r.HasID():

@@ -3,6 +3,7 @@ package human
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"audisp-relay/audit/record"
 )
@@ -50,10 +51,12 @@ func (p *Printer) addHead() {
 		body = bytes.TrimSuffix(v.Rest, []byte{'\''})
 		body = bytes.TrimPrefix(bytes.TrimLeft(body, " "), []byte("for "))
 	}
-	hide := isShownOfHead
+	hide := p.isShown
 	switch r.Type {
-	case record.TypeLogin:
-		hide = isShownOfLogin
+	case record.TypeLogin: // it is about auid and ses
+		hide = func(key, value []byte) bool {
+			return string(key) != "auid" && string(key) != "ses" && p.isShown(key, value)
+		}
 	case record.TypeUser:
 		p.addMessage(&r)
 		return
@@ -61,18 +64,22 @@ func (p *Printer) addHead() {
 	p.addFields(&r, p.head, body, hide, false)
 }
 
-// isShownOfHead reports whether who and with which result say a field.
-func isShownOfHead(key string) bool {
-	switch key {
-	case "pid", "uid", "auid", "euid", "ses", "tty", "terminal", "res", "result", "success", "subj":
-		return true
+// isShown reports whether the line has a field of the head already: who and with which result
+// say it. Only the same value counts: systemd's USER_AVC has its own ids, and in the text those
+// of who asked it. Contexts are never shown of who.
+func (p *Printer) isShown(key, value []byte) bool {
+	switch string(key) {
+	case "pid", "uid", "auid", "euid", "ses":
+		r := record.Parse(p.b, p.who())
+		return bytes.Equal(find(&r, string(key)), value)
+	case "tty", "terminal":
+		r := record.Parse(p.b, p.who())
+		return bytes.Equal(firstOf(find(&r, "tty"), find(&r, "terminal")), value)
+	case "res", "result", "success":
+		outcome := outcomeOf(value)
+		return outcome != "" && outcome == p.outcome
 	}
-	return false
-}
-
-// isShownOfLogin is isShownOfHead for a record that is about auid and ses.
-func isShownOfLogin(key string) bool {
-	return isShownOfHead(key) && key != "auid" && key != "ses"
+	return string(key) == "subj"
 }
 
 // addMessage adds what auditctl -m or a program says: any text, to which libaudit has
@@ -84,13 +91,15 @@ func (p *Printer) addMessage(r *record.Parsed) {
 	}
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("text=")))
 	if len(text) == 0 {
-		p.addFields(r, p.head, r.Body, isShownOfHead, false)
+		p.addFields(r, p.head, r.Body, p.isShown, false)
 		return
 	}
 	p.begin("")
 	p.text = AppendText(p.text, text)
 	p.end("")
-	p.addFields(r, p.head, added, isShownOfHead, false)
+	own, _, _ := bytes.Cut(r.Body, []byte("msg='"))
+	p.addFields(r, p.head, own, p.isShown, false)
+	p.addFields(r, p.head, added, p.isShown, false)
 }
 
 // readCommand reads the arguments of an exec, and returns the title of the process.
@@ -276,8 +285,8 @@ func (p *Printer) addLoss() {
 	p.text = append(p.text, " records: "...)
 	p.text = AppendWord(p.text, find(&r, "cause"))
 	p.end(alarm)
-	p.addFields(&r, p.head, r.Body, func(key string) bool {
-		return key == "op" || key == "records" || key == "cause" || key == "mac" || key == "res"
+	p.addFields(&r, p.head, r.Body, func(key, _ []byte) bool {
+		return slices.Contains([]string{"op", "records", "cause", "mac", "res"}, string(key))
 	}, false)
 	for k := p.i; k < p.j; k++ {
 		if k != p.head {

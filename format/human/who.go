@@ -45,29 +45,37 @@ func (p *Printer) addResult() {
 	if p.head >= 0 && p.addVerdict() {
 		return
 	}
-	outcome, exit := "", ""
+	exit := ""
 	for _, k := range [2]int{p.call, p.head} {
 		if k < 0 {
 			continue
 		}
 		r := record.Parse(p.b, k)
-		switch string(inside(bytes.Trim(firstOf(find(&r, "success"), find(&r, "res"), find(&r, "result")), `"`))) {
-		case "yes", "success", "1":
-			outcome = "ok"
-		case "no", "failed", "0", "fail":
-			outcome = "failed"
+		if outcome := outcomeOf(firstOf(find(&r, "success"), find(&r, "res"), find(&r, "result"))); outcome != "" {
+			p.outcome = outcome
 		}
-		if outcome == "failed" && exit == "" {
+		if p.outcome == "failed" && exit == "" {
 			exit = errnoOf(&r)
 		}
 	}
 
-	switch outcome {
+	switch p.outcome {
 	case "ok":
 		p.add("", "ok", "")
 	case "failed":
-		p.add("", outcome+exit, red)
+		p.add("", p.outcome+exit, red)
 	}
+}
+
+// outcomeOf returns ok or failed for a value of success=, res= or result=, "" for any other.
+func outcomeOf(value []byte) string {
+	switch string(inside(bytes.Trim(value, `"`))) {
+	case "yes", "success", "1":
+		return "ok"
+	case "no", "failed", "0", "fail":
+		return "failed"
+	}
+	return ""
 }
 
 func firstOf(values ...[]byte) []byte {
@@ -130,15 +138,12 @@ func readVerdict(r *record.Parsed) (v record.Verdict, ok bool) {
 // addWho adds host, user, session, terminal and process: of the system call, else of the
 // record that says what happened.
 func (p *Printer) addWho() {
-	k := p.call
-	if k < 0 {
-		k = p.head
-	}
 	if node := p.b.Node(p.i); len(node) > 0 {
 		p.begin("@")
 		p.text = AppendText(p.text, node)
 		p.end("")
 	}
+	k := p.who()
 	if k < 0 {
 		return
 	}
@@ -154,6 +159,14 @@ func (p *Printer) addWho() {
 	if pid := find(&r, "pid"); pid != nil {
 		p.addValue("pid=", pid)
 	}
+}
+
+// who returns the record that says who it was, -1 without.
+func (p *Printer) who() int {
+	if p.call >= 0 {
+		return p.call
+	}
+	return p.head
 }
 
 // addUser adds who logged in, an arrow and as whom the program ran, that user's effective id
