@@ -109,21 +109,20 @@ func (p *Printer) appendGap(dst []byte, k int, column *int) []byte {
 
 // appendPart appends a part, cut to so many columns with the rest counted.
 func (p *Printer) appendPart(dst []byte, x *part, columns int, column *int) []byte {
-	label, text := p.text[x.from:x.label], p.text[x.label:x.to]
-	if p.o.Width == 0 {
-		return p.paint(p.paint(dst, label, dim), text, x.colour)
-	}
-
-	_, wide := cutText(label, columns)
-	room := max(columns-wide, 0)
-	n, width := cutText(text, room)
+	text := p.text[x.from:x.to]
+	n, width := len(text), 0
 	var mark []byte
+	if p.o.Width > 0 {
+		n, width = cutText(text, columns)
+	}
 	if n < len(text) {
 		mark = fmt.Appendf(nil, "…+%d", utf8.RuneCount(text))
-		n, width = cutText(text, max(room-len(mark)+2, 0)) // … has three bytes and one column
+		n, width = cutText(text, max(columns-len(mark)+2, 0)) // … has three bytes and one column
 		mark = fmt.Appendf(nil, "…+%d", utf8.RuneCount(text[n:]))
 	}
-	*column += wide + width + max(len(mark)-2, 0)
-	dst = p.paint(p.paint(dst, label, dim), text[:n], x.colour)
+
+	*column += width + max(len(mark)-2, 0)
+	label := min(x.label-x.from, n)
+	dst = p.paint(p.paint(dst, text[:label], dim), text[label:n], x.colour)
 	return p.paint(dst, mark, yellow)
 }

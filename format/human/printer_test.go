@@ -157,6 +157,18 @@ func TestLongEvents(t *testing.T) {
 	}
 }
 
+// TestLongKeys are cut like values: a record of a program has any.
+func TestLongKeys(t *testing.T) {
+	key := strings.Repeat("k", 300)
+	for width := 40; width < 60; width++ {
+		got := show(t, human.New(human.Options{Width: width}), []byte("type=NEVER_SEEN msg=audit(1.000:1): "+key+"=b c="+key+"\n"))
+		checkWidth(t, got, width)
+		if n := strings.Count(got, "k…+2"); n != 2 || strings.Contains(got, "=b") {
+			t.Errorf("width %d: %d cut: %q", width, n, got)
+		}
+	}
+}
+
 // TestWideCharacters are counted as the columns they take, and never cut in two.
 func TestWideCharacters(t *testing.T) {
 	line := "type=CWD msg=audit(1.000:1): cwd=" + strings.ToUpper(hexOf(strings.Repeat("漢", 60)+strings.Repeat("e\u0301", 60))) + "\n"
