@@ -182,8 +182,13 @@ func (p *Printer) addSignal(r *record.Parsed, call string) {
 	}
 	value := find(r, key)
 	n, ok := record.ParseHex(value)
-	if name := unix.SignalName(unix.Signal(min(n, 1<<10))); ok && name != "" {
-		value = []byte(name)
+	if !ok {
+		p.addValue("signal=", value)
+		return
 	}
-	p.addValue("signal=", value)
+	name := unix.SignalName(unix.Signal(min(n, 1<<10)))
+	if name == "" { // a real-time signal: a number as kill(1) takes it
+		name = strconv.FormatUint(n, 10)
+	}
+	p.addValue("signal=", []byte(name))
 }
