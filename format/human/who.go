@@ -40,14 +40,13 @@ func (p *Printer) callVerb() verb {
 	return verb{name, otherColour, ""}
 }
 
-// addResult adds how it ended, with the name of the error.
+// addResult adds how it ended, with the name of the error. What a security module has denied may
+// have been done, where it only warns (permissive=1).
 func (p *Printer) addResult() {
-	if p.head >= 0 && p.addVerdict() {
-		return
-	}
+	hasVerdict := p.head >= 0 && p.addVerdict()
 	exit := ""
 	for _, k := range [2]int{p.call, p.head} {
-		if k < 0 {
+		if k < 0 || (hasVerdict && k == p.head) {
 			continue
 		}
 		r := record.Parse(p.b, k)
