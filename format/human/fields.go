@@ -10,6 +10,9 @@ import (
 	"audisp-relay/audit/users"
 )
 
+// addedByLibaudit is how what libaudit adds to a message begins (audit_log_user_message).
+const addedByLibaudit = " exe="
+
 // find returns the value of a key in a record: of its own fields, else of those in
 // msg='...'. nil means there is none.
 func find(r *record.Parsed, key string) []byte {
@@ -24,6 +27,9 @@ func find(r *record.Parsed, key string) []byte {
 		}
 	}
 
+	if r.Type == record.TypeUser { // what anyone has written, and then libaudit
+		inner = inner[max(bytes.LastIndex(inner, []byte(addedByLibaudit)), 0):]
+	}
 	s = record.Scan(inner)
 	for s.Next() {
 		if string(s.Key) == key {

@@ -309,10 +309,11 @@ func TestFieldsOfTheHeadAreHiddenOnlyWhereShown(t *testing.T) {
 	const call = "type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=44 success=yes exit=5 items=0 pid=2 auid=1000 uid=0 euid=0 ses=4 tty=pts1\n"
 	p := human.New(human.Options{})
 	for in, want := range map[string]string{
-		"type=SERVICE_START msg=audit(1.000:1): pid=1 uid=0 auid=7 ses=9 msg='unit=x res=success'\n" + call:       "  1000→0  ses=4  tty=pts1  pid=2  pid=1  auid=7  ses=9  unit=x  call=send",
-		"type=SERVICE_START msg=audit(1.000:1): pid=2 uid=0 auid=1000 ses=4 msg='unit=x res=success'\n" + call:    "pid=2  unit=x  call=send",
-		"type=USER_ACCT msg=audit(1.000:1): pid=2 uid=0 msg='op=x uid=5 res=failed res=success res=maybe'\n":      "account check  failed  0  pid=2  op=x  uid=5  res=success  res=maybe  #1",
-		"type=USER msg=audit(1.000:1): pid=1 uid=0 auid=7 ses=9 msg='text=hello exe=\"/x\" res=success'\n" + call: "pid=2  hello  pid=1  auid=7  ses=9  exe=/x",
+		"type=SERVICE_START msg=audit(1.000:1): pid=1 uid=0 auid=7 ses=9 msg='unit=x res=success'\n" + call:                                          "  1000→0  ses=4  tty=pts1  pid=2  pid=1  auid=7  ses=9  unit=x  call=send",
+		"type=SERVICE_START msg=audit(1.000:1): pid=2 uid=0 auid=1000 ses=4 msg='unit=x res=success'\n" + call:                                       "pid=2  unit=x  call=send",
+		"type=USER_ACCT msg=audit(1.000:1): pid=2 uid=0 msg='op=x uid=5 res=failed res=success res=maybe'\n":                                         "account check  failed  0  pid=2  op=x  uid=5  res=success  res=maybe  #1",
+		"type=USER msg=audit(1.000:1): pid=1 uid=0 auid=7 ses=9 msg='text=res=failed terminal=x success=no exe=\"/x\" terminal=pts/1 res=success'\n": "message  ok  7→0  ses=9  tty=pts/1  pid=1  res=failed terminal=x success=no  exe=/x  #1",
+		"type=USER msg=audit(1.000:1): pid=1 uid=0 auid=7 ses=9 msg='text=hello exe=\"/x\" res=success'\n" + call:                                    "pid=2  hello  pid=1  auid=7  ses=9  exe=/x",
 	} {
 		if got := show(t, p, []byte(in)); !strings.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)

@@ -86,7 +86,7 @@ func (p *Printer) isShown(key, value []byte) bool {
 // added who said it.
 func (p *Printer) addMessage(r *record.Parsed) {
 	text, added := inside(find(r, "msg")), []byte(nil)
-	if k := bytes.LastIndex(text, []byte(" exe=")); k >= 0 {
+	if k := bytes.LastIndex(text, []byte(addedByLibaudit)); k >= 0 {
 		text, added = text[:k], text[k:]
 	}
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("text=")))
