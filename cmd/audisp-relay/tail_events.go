@@ -157,8 +157,12 @@ func (v *eventView) encodeSafely(dst []byte, b *record.Batch, i, j int) (out []b
 	return v.encode(dst, b, i, j)
 }
 
-// wants reports whether all filters keep an event. One that a filter fails on is kept.
+// wants reports whether all filters keep an event. One that a filter fails on is kept, and so is a
+// loss: what was lost may have been what the filter is for.
 func (v *eventView) wants(b *record.Batch, i, j int) bool {
+	if human.IsLoss(b, i, j) {
+		return true
+	}
 	for k := range v.filters {
 		if !keeps(&v.filters[k], b, i, j) {
 			return false

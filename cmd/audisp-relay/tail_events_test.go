@@ -183,13 +183,14 @@ func TestTailShowsEventsAtOnce(t *testing.T) {
 	conn.Close()
 }
 
+const lossMarker = "type=DAEMON_ERR msg=audit(1700000000.500:7): op=relay-loss sink=siem cause=queue-full records=12 events=3 first=4 last=6 res=failed mac=00\n"
+
 // TestTailShowsLosses: markers, and the times without a connection, stand among the events where
 // they happened.
 func TestTailShowsLosses(t *testing.T) {
 	one, _ := sampleEvent(1)
 	two, _ := sampleEvent(2)
-	const marker = "type=DAEMON_ERR msg=audit(1700000000.500:7): op=relay-loss sink=siem cause=queue-full records=12 events=3 first=4 last=6 res=failed mac=00\n"
-	path, wait := serve(t, one+marker, two)
+	path, wait := serve(t, one+lossMarker, two)
 	out, notes, err := runTail(t, "--events", "--count", "3", path)
 	wait()
 	lines := strings.Split(out, "\n")
@@ -199,6 +200,26 @@ func TestTailShowsLosses(t *testing.T) {
 	for i, want := range []string{"/file-1", "--- LOST 12 records: queue-full", "--- " + path + ": the other side has closed the connection; waiting for it", "--- connected again after ", "/file-2"} {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("line %d: %q, want %q", i+1, lines[i], want)
+		}
+	}
+}
+
+// TestFiltersLeaveLosses: what was lost may have been what the filter is for.
+func TestFiltersLeaveLosses(t *testing.T) {
+	one, _ := sampleEvent(1)
+	stdin := os.Stdin
+	defer func() { os.Stdin = stdin }()
+	for _, form := range []string{"--events", "--raw", "--json"} {
+		in := filepath.Join(t.TempDir(), "in")
+		write(t, in, one+lossMarker+one, 0o600)
+		var err error
+		if os.Stdin, err = os.Open(in); err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := runTail(t, form, "--filter", "uid == 77", "-")
+		os.Stdin.Close()
+		if err != nil || strings.Count(out, "\n") != 1 || !strings.Contains(out, "queue-full") {
+			t.Errorf("%s: %v\n%s", form, err, out)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (p *Printer) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	p.findMain()
 
 	p.addTime(b.Recs[i].Millis, b.Recs[i].HasID())
-	if p.isLoss() {
+	if p.head >= 0 && IsLoss(b, p.head, p.head+1) {
 		p.addLoss()
 	} else {
 		p.addVerb()

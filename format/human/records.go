@@ -267,13 +267,18 @@ func (p *Printer) addDetail(k int) {
 	}
 }
 
-// isLoss reports whether the event is a loss marker of the relay.
-func (p *Printer) isLoss() bool {
-	if p.head < 0 || p.b.Recs[p.head].Type != record.TypeDaemonErr {
-		return false
+// IsLoss reports whether the event that records i to j-1 of b are is a marker of the relay: records
+// were lost there.
+func IsLoss(b *record.Batch, i, j int) bool {
+	for ; i < j; i++ {
+		if b.Recs[i].Type != record.TypeDaemonErr || !b.Recs[i].HasID() {
+			continue
+		}
+		if r := record.Parse(b, i); string(find(&r, "op")) == "relay-loss" {
+			return true
+		}
 	}
-	r := record.Parse(p.b, p.head)
-	return string(find(&r, "op")) == "relay-loss"
+	return false
 }
 
 // addLoss adds what a loss marker says: more records than these are missing here.
