@@ -103,10 +103,10 @@ func terminalWidth() int {
 	return int(size.Col)
 }
 
-// add takes records in. The error is errDone when enough was shown, else one of
-// writing.
-func (v *eventView) add(b *record.Batch) error {
-	v.asm.Add(b, time.Now())
+// add takes records in that came at a time. The error is errDone when enough was shown, else one
+// of writing.
+func (v *eventView) add(b *record.Batch, at time.Time) error {
+	v.asm.Add(b, at)
 	return v.flushOut()
 }
 

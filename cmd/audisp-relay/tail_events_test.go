@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -246,6 +249,28 @@ func TestTailShowsWhatPanics(t *testing.T) {
 	}
 }
 
+// TestTailOnASlowTerminal: an event is whole although writing takes longer than its records may, as
+// the rest of it waits to be read.
+func TestTailOnASlowTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, _ := sampleEvent(1)
+		two, _ := sampleEvent(2)
+		begun, rest, _ := strings.Cut(two, "type=PATH")
+		tail, out, _ := newTail(0)
+		tail.out = bufio.NewWriter(writerFunc(func(p []byte) (int, error) {
+			time.Sleep(2 * tailPatience)
+			return out.Write(p)
+		}))
+		tail.events = &eventView{out: tail.out}
+		tail.events.asText(nil, "", false)
+		tail.events.start()
+		_, err := tail.copy(t.Context(), io.MultiReader(strings.NewReader(one+begun), strings.NewReader("type=PATH"+rest)))
+		if lines := strings.Count(out.String(), "\n"); !errors.Is(err, errDone) || lines != 2 || strings.Contains(out.String(), "incomplete") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
+
 // TestTailHoldsLittle of events that are never complete.
 func TestTailHoldsLittle(t *testing.T) {
 	tail, _, _ := newTail(0)
@@ -256,7 +281,7 @@ func TestTailHoldsLittle(t *testing.T) {
 		line := fmt.Sprintf("type=SYSCALL msg=audit(1.000:%d): x=%s\n", serial+1, strings.Repeat("x", 32<<10))
 		b := record.Batch{Buf: []byte(line), Recs: []record.Record{{Len: uint32(len(line))}}}
 		new(record.HeaderReader).Read(&b.Recs[0], b.Buf)
-		if err := v.add(&b); err != nil {
+		if err := v.add(&b, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		if c := v.asm.Counts(); c.Open > tailMaxEvents || c.Bytes > tailMaxBytes+(64<<10) {

@@ -267,6 +267,7 @@ func (t *tail) copyEvents(ctx context.Context, r io.Reader) (got bool, err error
 	for {
 		space := cut.Space()
 		n, err := readSoon(r, space, t.events.patience())
+		at := time.Now() // writing may take long: what has come meanwhile is not late
 		if n > 0 && !got && space[0] == '{' {
 			return t.copyForeign(ctx, r, bytes.Clone(space[:n]))
 		}
@@ -274,18 +275,18 @@ func (t *tail) copyEvents(ctx context.Context, r io.Reader) (got bool, err error
 		if n > 0 {
 			got = true
 			cut.Cut(&b, n)
-			if err := t.takeLive(&b); err != nil {
+			if err := t.takeLive(&b, at); err != nil {
 				return got, err
 			}
 		}
 		switch {
 		case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
-			if err := t.events.expire(time.Now()); err != nil {
+			if err := t.events.expire(at); err != nil {
 				return got, err
 			}
 		default:
 			cut.End(&b)
-			if err := errors.Join(t.takeLive(&b), t.events.flush()); err != nil {
+			if err := errors.Join(t.takeLive(&b, at), t.events.flush()); err != nil {
 				return got, err
 			}
 			return got, t.end(ctx, r, err)
@@ -293,12 +294,12 @@ func (t *tail) copyEvents(ctx context.Context, r io.Reader) (got bool, err error
 	}
 }
 
-// takeLive takes records of the stream.
-func (t *tail) takeLive(b *record.Batch) error {
+// takeLive takes records of the stream that came at a time.
+func (t *tail) takeLive(b *record.Batch, at time.Time) error {
 	if t.history != nil {
 		t.history.dropShown(b)
 	}
-	return t.events.add(b)
+	return t.events.add(b, at)
 }
 
 // copyForeign prints what is no stream of records, but lines of a format such as json.

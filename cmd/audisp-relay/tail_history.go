@@ -127,7 +127,7 @@ func (h *history) readToEnd(ctx context.Context) error {
 	for ctx.Err() == nil {
 		_, err := h.log.Next(&h.batch)
 		h.keepWanted()
-		if err := h.view.add(&h.batch); err != nil {
+		if err := h.view.add(&h.batch, time.Now()); err != nil {
 			return err
 		}
 
