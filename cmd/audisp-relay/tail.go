@@ -133,7 +133,7 @@ func hasColours() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM")
 func (f *tailFlags) addEvents(t *tail, from tailed, onTerminal bool) (done func(), err error) {
 	done = func() {}
 	local := nodes.Fixed("").Load().Local
-	v := &eventView{out: t.out, left: f.count}
+	v := &eventView{out: t.out, left: f.count, notice: t.note}
 	for _, src := range []string{f.filter, from.filter} {
 		if src == "" {
 			continue

@@ -37,7 +37,7 @@ type eventView struct {
 	// encode appends an event; records says how much it counts as.
 	encode  func(dst []byte, b *record.Batch, i, j int) []byte
 	records bool
-	// notice shows what has to be seen among the events; nil where nothing but records may be.
+	// notice shows what has to be seen: among the events, or apart where nothing but records may be.
 	notice func(text string)
 
 	asm *event.Assembler

@@ -207,6 +207,26 @@ func TestTailShowsLosses(t *testing.T) {
 	}
 }
 
+// TestTailSaysEachOutage, also where nothing came over the connection before, and apart where nothing
+// but records may be.
+func TestTailSaysEachOutage(t *testing.T) {
+	one, _ := sampleEvent(1)
+	two, _ := sampleEvent(2)
+	for _, form := range []string{"--events", "--json"} {
+		path, wait := serve(t, one, "", two)
+		out, notes, err := runTail(t, form, "--count", "2", path)
+		wait()
+		if (notes != "") != (form == "--json") {
+			t.Errorf("%s: notes %q", form, notes)
+		}
+		for _, want := range []string{"waiting for it", "connected again after "} {
+			if n := strings.Count(out+notes, want); err != nil || n != 2 {
+				t.Errorf("%s: %v: said %d times %q:\n%s%s", form, err, n, want, out, notes)
+			}
+		}
+	}
+}
+
 // TestFiltersLeaveLosses: what was lost may have been what the filter is for.
 func TestFiltersLeaveLosses(t *testing.T) {
 	one, _ := sampleEvent(1)

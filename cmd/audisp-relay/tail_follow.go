@@ -75,7 +75,7 @@ func (t *tail) follow(ctx context.Context, socket string) error {
 		}
 		if !lost.said {
 			t.say(&lost, fmt.Sprintf("%s: %v; waiting for it", socket, err))
-			lost.said, lost.back, lost.since = true, false, time.Now()
+			lost.said, lost.since = true, time.Now()
 		}
 		if err := t.flush(); err != nil {
 			return err
@@ -101,36 +101,39 @@ func unlessDone(err error) error {
 type outage struct {
 	connected bool // at least once
 	said      bool // that there is none
-	back      bool // that there is one again
 	since     time.Time
 }
 
 // say shows what has happened to the connection: among the events where these are read,
 // as nothing else shows what is missing there.
 func (t *tail) say(lost *outage, text string) {
-	if lost.connected && t.events != nil && t.events.notice != nil {
+	if lost.connected && t.events != nil {
 		t.events.notice(text)
 		return
 	}
-	fmt.Fprintf(t.notes, "audisp-relay: %s\n", text)
+	t.note(text)
 }
+
+// note writes to where errors go.
+func (t *tail) note(text string) { fmt.Fprintf(t.notes, "audisp-relay: %s\n", text) }
 
 // resume is called with each new connection. What came while there was none is shown
 // from audit.log, or said to be missing.
 func (t *tail) resume(ctx context.Context, lost *outage) error {
 	first := !lost.connected
-	if !first && lost.said && !lost.back && t.events != nil && t.events.notice != nil {
+	if !first && lost.said && t.events != nil {
 		what := "records of that time are not shown, see --since"
 		if t.history != nil {
 			what = "what is in audit.log of that time follows"
 		}
 		t.events.notice(fmt.Sprintf("connected again after %v: %s", time.Since(lost.since).Round(time.Millisecond), what))
+		lost.said = false
 		if err := t.flush(); err != nil {
 			return err
 		}
 	}
 
-	lost.connected, lost.back = true, true
+	lost.connected = true
 	if t.history == nil {
 		return nil
 	}

@@ -135,9 +135,7 @@ func (h *history) readToEnd(ctx context.Context) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated):
-			if h.view.notice != nil {
-				h.view.notice(err.Error())
-			}
+			h.view.notice(err.Error())
 		case err != nil:
 			return err
 		}
