@@ -137,7 +137,17 @@ func (t *tail) resume(ctx context.Context, lost *outage) error {
 	if t.history == nil {
 		return nil
 	}
-	if !first {
+	err := t.readHistory(ctx, !first)
+	if errors.As(err, new(errLog)) { // the stream is there
+		t.events.notice(fmt.Sprintf("%v; what is in audit.log of that time is not shown", err))
+		return t.flush()
+	}
+	return err
+}
+
+// readHistory shows what audit.log has up to a connection, with again from the last one on.
+func (t *tail) readHistory(ctx context.Context, again bool) error {
+	if again {
 		if err := t.history.again(ctx); err != nil {
 			return err
 		}

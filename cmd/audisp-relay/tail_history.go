@@ -77,15 +77,20 @@ func (h *history) catchUp(ctx context.Context) error {
 	return h.explain(err)
 }
 
+// errLog says that audit.log cannot be read.
+type errLog struct{ error }
+
+func (e errLog) Unwrap() error { return e.error }
+
 // explain says what to do about an error of reading.
 func (h *history) explain(err error) error {
 	switch {
 	case err == nil, errors.Is(err, errDone), errors.As(err, new(errStream)):
 		return err
 	case errors.Is(err, fs.ErrPermission):
-		return errStream{fmt.Errorf("--since: %w: run this as root, or as a member of log_group in auditd.conf", err)}
+		return errLog{fmt.Errorf("--since: %w: run this as root, or as a member of log_group in auditd.conf", err)}
 	}
-	return errStream{fmt.Errorf("--since: %w: name the log with --log FILE; without one (write_logs = no) there is nothing to read", err)}
+	return errLog{fmt.Errorf("--since: %w: name the log with --log FILE; without one (write_logs = no) there is nothing to read", err)}
 }
 
 // again begins with what the log has since the connection was lost.

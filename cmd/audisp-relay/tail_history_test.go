@@ -126,6 +126,28 @@ func TestTailSinceInOtherForms(t *testing.T) {
 	}
 }
 
+// TestTailSurvivesTheLog: the stream is followed, and what is missing is said, though audit.log is gone
+// when the connection is back.
+func TestTailSurvivesTheLog(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dir := socketDir(t)
+	log := filepath.Join(dir, "audit.log")
+	appendTo(t, log, 1, 10)
+	l := listen(t, filepath.Join(dir, "s"))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		send(t, l, []byte(streamOf(11, 20)))
+		os.Remove(log)
+		send(t, l, []byte(streamOf(21, 30)))
+	})
+	out, _, err := runTail(t, "--events", "--since", "2023-11-14", "--log", log, "--count", "30", l.Addr().String())
+	wg.Wait()
+	if err != nil || !strings.Contains(out, "is not shown") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	checkSerials(t, out, 1, 30)
+}
+
 // TestTailSinceErrors say what to do.
 func TestTailSinceErrors(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "audit.log")
