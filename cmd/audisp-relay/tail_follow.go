@@ -317,6 +317,9 @@ func (t *tail) takeLive(b *record.Batch, at time.Time) error {
 
 // copyForeign prints what is no stream of records, but lines of a format such as json.
 func (t *tail) copyForeign(ctx context.Context, r io.Reader, begun []byte) (got bool, err error) {
+	if t.history != nil {
+		return false, errStream{errors.New(`the sink has a format of events: --since wants format = "string" or "binary"`)}
+	}
 	if len(t.events.filters) > 0 {
 		return false, errStream{errors.New(`the sink has a format of events: --filter wants format = "string" or "binary"`)}
 	}

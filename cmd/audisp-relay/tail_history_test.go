@@ -154,6 +154,12 @@ func TestTailSinceErrors(t *testing.T) {
 	if _, _, err := runTail(t, "--since", "10m", "--log", log, "/nowhere"); err == nil || !strings.Contains(err.Error(), "--log FILE") {
 		t.Error(err)
 	}
+	appendTo(t, log, 1, 1)
+	path, wait := serve(t, "{\"a\": 1}\n")
+	if _, _, err := runTail(t, "--since", "2023-11-14", "--log", log, path); err == nil || !strings.Contains(err.Error(), "--since wants format") {
+		t.Error(err)
+	}
+	wait()
 	for _, args := range [][]string{{"--since", "soon", "/x"}, {"--since", "1m", "-"}, {"--log", log, "/x"}, {"--raw", "--json"}, {"--events", "--json"}} {
 		if _, _, err := runTail(t, args...); err == nil {
 			t.Errorf("%v: no error", args)
