@@ -57,30 +57,33 @@ func (p *painter) record(text []byte) {
 		p.buf = append(p.buf, ' ')
 		p.add(sgrDim, fmt.Appendf(nil, "#%d", b.Recs[0].Serial))
 		if node := b.Node(0); len(node) > 0 {
+			p.buf = append(p.buf, ' ')
 			p.field(append([]byte("node="), node...))
 		}
-		text = bytes.TrimPrefix(text[len(b.Header(0)):], []byte{':'})
+		text = bytes.TrimRight(bytes.TrimPrefix(text[len(b.Header(0)):], []byte{':'}), " ")
 	}
 	own, translated, enriched := bytes.Cut(text, []byte{record.Separator})
 	p.fields(own)
 	if enriched {
 		p.buf = append(p.buf, ' ')
 		p.add(sgrDim, []byte("│"))
-		p.fields(translated)
+		p.fields(bytes.TrimRight(append([]byte{' '}, translated...), " "))
 	}
 }
 
-// fields shows words separated by spaces, each with a space before it.
+// fields shows words separated by spaces, and all of these: a program's text may have several.
 func (p *painter) fields(text []byte) {
+	first := true
 	for word := range bytes.SplitSeq(text, []byte{' '}) {
-		if len(word) > 0 {
-			p.field(word)
+		if !first {
+			p.buf = append(p.buf, ' ')
 		}
+		p.field(word)
+		first = false
 	}
 }
 
 func (p *painter) field(word []byte) {
-	p.buf = append(p.buf, ' ')
 	key, value, ok := bytes.Cut(word, []byte{'='})
 	if !ok {
 		p.add("", word)

@@ -26,11 +26,12 @@ func TestPaintRecord(t *testing.T) {
 			"Jan  1 00:00:01.000 USER           #1 msg='" + `\x1b]0;x\x07\x9b\xe2\x80\xae\xc2\x85\\ é │ a\x1db\xff'` + "\n"},
 		{"EscapesInNode", "node=\x1b[2J type=X msg=audit(1.000:1): a=b\n",
 			`Jan  1 00:00:01.000 X              #1 node=\x1b[2J a=b` + "\n"},
-		{"EscapesInType", "type=\x1b[m msg=audit(1.000:1): a=b\n", ` type=\x1b[m msg=audit(1.000:1): a=b` + "\n"},
-		{"NoRecord", "hello \x00\n", ` hello \x00` + "\n"},
-		{"NoTime", "type=X msg=audit(x): a\n", " type=X msg=audit(x): a\n"},
-		{"NoNewline", "type=X", " type=X"},
-		{"Replacement", "\ufffd\xef\xbf", " \ufffd\\xef\\xbf"},
+		{"Blanks", "type=USER msg=audit(1.000:1): msg='a  b   c'  d\x1dUID=\"x  y\"\n", "Jan  1 00:00:01.000 USER           #1 msg='a  b   c'  d │ UID=\"x  y\"\n"},
+		{"EscapesInType", "type=\x1b[m msg=audit(1.000:1): a=b\n", `type=\x1b[m msg=audit(1.000:1): a=b` + "\n"},
+		{"NoRecord", "hello \x00\n", `hello \x00` + "\n"},
+		{"NoTime", "type=X msg=audit(x): a\n", "type=X msg=audit(x): a\n"},
+		{"NoNewline", "type=X", "type=X"},
+		{"Replacement", "\ufffd\xef\xbf", "\ufffd\\xef\\xbf"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
