@@ -119,7 +119,7 @@ func (s *status) print(cmd *cobra.Command, r *plugin.Report) error {
 
 // follow is --watch: the live view where there is a terminal, else report after report.
 func (s *status) follow(cmd *cobra.Command) error {
-	terminal := isTerminal(os.Stdout) && isTerminal(os.Stdin) && os.Getenv("TERM") != "" && os.Getenv("TERM") != "dumb"
+	terminal := isTerminal(os.Stdout) && isTerminal(os.Stdin) && hasCursor() && isUTF8() // its graphs are no ASCII
 	if terminal && !s.asJSON && !s.all {
 		return live.Run(cmd.Context(), s.Report, os.Stdin, os.Stdout, os.Getenv("NO_COLOR") == "")
 	}

@@ -106,7 +106,7 @@ func (f *tailFlags) run(cmd *cobra.Command, source string) error {
 	t := &tail{out: bufio.NewWriterSize(cmd.OutOrStdout(), tailBuffer), notes: cmd.ErrOrStderr(), left: f.count}
 	onTerminal := isTerminal(os.Stdout)
 	if onTerminal && !f.json {
-		t.out.Reset(os.Stdout) // what is shown is escaped, and has colours
+		t.out.Reset(encoded(os.Stdout)) // what is shown is escaped, and has colours
 		t.painter = &painter{colour: hasColours(), zone: time.Local}
 	}
 	if f.json || f.events || f.filter != "" || f.since != "" || (onTerminal && !f.raw) {
@@ -125,9 +125,6 @@ func (f *tailFlags) run(cmd *cobra.Command, source string) error {
 	}
 	return nil
 }
-
-// hasColours reports whether a terminal is to have colours.
-func hasColours() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" }
 
 // addEvents makes t put records together to events. done is to be called at the end.
 func (f *tailFlags) addEvents(t *tail, from tailed, onTerminal bool) (done func(), err error) {

@@ -344,7 +344,7 @@ func tailOn(t *testing.T, args ...string) string {
 var colours = regexp.MustCompile("\x1b\\[(0|1|2|3[1-6]|1;31)m")
 
 // TestTailOnATerminal: real streams with hostile names, and a hostile record, in each mode: nothing
-// but what is seen and colours, none of these with NO_COLOR or TERM=dumb.
+// but what is seen and colours, none of these with NO_COLOR, TERM=dumb or no TERM.
 func TestTailOnATerminal(t *testing.T) {
 	hostileRecord := "type=USER_CMD msg=audit(1.000:1): pid=1 uid=1000 auid=1000 ses=1 msg='op=x acct=\""
 	for _, h := range hostile[:11] {
@@ -353,9 +353,10 @@ func TestTailOnATerminal(t *testing.T) {
 	stream := hostileRecord + "\" res=success'\n" + string(captures.Read(t, "audit-3.0.9-enriched.string.gz"))
 
 	for _, mode := range []string{"", "--raw", "--json"} {
-		for _, env := range []string{"", "NO_COLOR=1", "TERM=dumb"} {
+		for _, env := range []string{"", "NO_COLOR=1", "TERM=dumb", "TERM="} {
 			t.Setenv("NO_COLOR", "")
 			t.Setenv("TERM", "xterm")
+			t.Setenv("LC_ALL", "C.UTF-8")
 			if name, value, ok := strings.Cut(env, "="); ok {
 				t.Setenv(name, value)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -11,9 +12,63 @@ import (
 // chosen by attackers.
 func safe(f *os.File) io.Writer {
 	if isTerminal(f) {
-		return &terminal{w: f}
+		return &terminal{w: encoded(f)}
 	}
 	return f
+}
+
+// hasColours reports whether a terminal is to have colours.
+func hasColours() bool { return os.Getenv("NO_COLOR") == "" && hasCursor() }
+
+// hasCursor reports whether a terminal obeys escape sequences.
+func hasCursor() bool { return os.Getenv("TERM") != "" && os.Getenv("TERM") != "dumb" }
+
+// isUTF8 reports whether terminals are taken for ones that show UTF-8: all, but where the locale
+// has another encoding (locale(7)). Without any locale, as after sudo, they mostly do.
+func isUTF8() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if locale := os.Getenv(name); locale != "" {
+			_, encoding, _ := strings.Cut(locale, ".")
+			encoding, _, _ = strings.Cut(encoding, "@")
+			return strings.EqualFold(strings.ReplaceAll(encoding, "-", ""), "utf8")
+		}
+	}
+	return true
+}
+
+// encoded returns f for a terminal that shows UTF-8, else a writer of ASCII: to a terminal with an
+// encoding of one byte the second byte of a letter can be a control.
+func encoded(f *os.File) io.Writer {
+	if isUTF8() {
+		return f
+	}
+	return asciiWriter{f}
+}
+
+// asciiWriter writes ASCII as it is and other bytes as \xNN, but for the signs of the relay's own.
+type asciiWriter struct{ w io.Writer }
+
+// ownSigns are what the relay's own texts have beside ASCII, and what stands for it.
+var ownSigns = map[rune]string{'→': "->", '…': "...", '│': "|"}
+
+func (a asciiWriter) Write(p []byte) (int, error) {
+	out := make([]byte, 0, len(p))
+	for text := p; len(text) > 0; {
+		r, n := utf8.DecodeRune(text)
+		switch sign, own := ownSigns[r]; {
+		case own:
+			out = append(out, sign...)
+		case r < utf8.RuneSelf:
+			out = append(out, byte(r))
+		default:
+			out = appendBytes(out, text[:n])
+		}
+		text = text[n:]
+	}
+	if _, err := a.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // terminal shows bytes that could do something to a terminal as \xNN. Newlines and

@@ -52,6 +52,41 @@ func TestTerminalShowsWhatIsHostile(t *testing.T) {
 	}
 }
 
+// TestTerminalsWithoutUTF8 get ASCII: the second byte of Û is the beginning of an escape sequence to
+// them.
+func TestTerminalsWithoutUTF8(t *testing.T) {
+	for _, test := range []struct {
+		all, ctype, lang string
+		want             bool
+	}{
+		{"", "", "", true}, {"", "", "en_US.UTF-8", true}, {"C.utf8", "", "C", true}, {"", "de_DE.UTF-8@euro", "C", true},
+		{"", "", "C", false}, {"POSIX", "", "en_US.UTF-8", false}, {"", "en_US", "C.UTF-8", false}, {"", "", "de_DE.ISO-8859-1", false},
+	} {
+		t.Setenv("LC_ALL", test.all)
+		t.Setenv("LC_CTYPE", test.ctype)
+		t.Setenv("LANG", test.lang)
+		if got := isUTF8(); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+
+	t.Setenv("TERM", "xterm")
+	t.Setenv("LC_ALL", "C")
+	one, _ := sampleEvent(1)
+	one = strings.ReplaceAll(one, `"/file-1"`, "C39B33316D") // Û31m
+	for _, args := range [][]string{nil, {"--raw"}, {"--json"}} {
+		path, wait := serve(t, one)
+		out := tailOn(t, append(args, "--count", "1", path)...)
+		wait()
+		if strings.ContainsFunc(out, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			t.Errorf("%v: %q", args, out)
+		}
+		if args == nil && (!strings.Contains(out, `\xc3\x9b31m`) || !strings.Contains(out, "->")) {
+			t.Errorf("%q", out)
+		}
+	}
+}
+
 // openTerminal returns both ends of a terminal.
 func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
@@ -78,6 +113,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 // TestReplayToATerminal: nothing raw reaches a terminal, in any format, and what is wrong
 // with a file whose name is hostile is said so; a pipe gets the bytes as they are.
 func TestReplayToATerminal(t *testing.T) {
+	t.Setenv("LC_ALL", "C.UTF-8")
 	dir := t.TempDir()
 	record := "type=USER_CMD msg=audit(1795298317.824:100): pid=1 uid=1000 auid=1000 ses=1 msg='op=x acct=\""
 	for _, h := range hostile[:11] {

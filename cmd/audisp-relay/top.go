@@ -154,9 +154,9 @@ func showTop(r *top.Report, o topOptions) error {
 		return enc.Encode(r)
 	}
 
-	if o.watch && isTerminal(os.Stdout) {
+	if o.watch && isTerminal(os.Stdout) && hasCursor() {
 		fmt.Print("\x1b[H\x1b[2J")
 	}
-	_, err := os.Stdout.WriteString(topText(r))
+	_, err := io.WriteString(safe(os.Stdout), topText(r))
 	return err
 }
