@@ -88,7 +88,7 @@ func (d *doctorRun) run(cmd *cobra.Command) error {
 	}
 
 	style := doctor.Style{Format: format, Line: d.every > 0}
-	if t, shown := out.(*terminal); shown && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+	if t, shown := out.(*terminal); shown && hasColours() {
 		style.Colour = true
 		out = t.w // a report is printable but for its colours
 	}
