@@ -132,6 +132,18 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+// TestCleanText: letters stay, and what can hide, or covers the lines above and below, is shown.
+func TestCleanText(t *testing.T) {
+	for text, want := range map[string]string{
+		"é 漢 \"x\"": "é 漢 \"x\"", "a\\b": `a\\b`, "a\n\x1b\xff": `a\x0a\x1b\xff`, "\u202e": `\xe2\x80\xae`,
+		"e\u0301" + strings.Repeat("\u0301", 3): "e\u0301\u0301\u0301" + `\xcc\x81`, "\u3164": `\xe3\x85\xa4`,
+	} {
+		if got := Clean(text); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
 // TestEachCauseHasARemedy: of all causes that there are, and of no others.
 func TestEachCauseHasARemedy(t *testing.T) {
 	for cause := range queue.NumCauses {

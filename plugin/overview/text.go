@@ -1,18 +1,16 @@
 package overview
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"audisp-relay/format/human"
 )
 
-// Clean returns text in which nothing can move a terminal's cursor: what is no printable
-// character, invalid UTF-8 too, becomes an escape sequence of Go.
-func Clean(text string) string {
-	quoted := strconv.Quote(text)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-}
+// Clean returns text in which nothing can move a terminal's cursor or hide: what is no character
+// that one sees, invalid UTF-8 too, becomes \xNN, and \ becomes \\.
+func Clean(text string) string { return string(human.AppendText(nil, []byte(text))) }
 
 // Fit returns text in exactly width columns of a terminal, cut with … or filled with blanks, on
 // the left if right is set. It must be clean.
