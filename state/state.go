@@ -161,8 +161,8 @@ func (d *Dir) Save(s State) error {
 	return nil
 }
 
-// ReplaceFile puts a new file in the place of path, as a whole or not at all. It does not wait
-// for the disk.
+// ReplaceFile puts a new file in the place of path, as a whole or not at all, with that mode
+// whatever the umask is. It does not wait for the disk.
 func ReplaceFile(path string, data []byte, perm os.FileMode) error {
 	next := path + ".new"
 	os.Remove(next) // of a run that was killed; or a link, or a FIFO
@@ -172,6 +172,7 @@ func ReplaceFile(path string, data []byte, perm os.FileMode) error {
 	}
 
 	_, err = f.Write(data)
+	f.Chmod(perm) // whatever the umask was; some file systems have no modes
 	if err = cmp.Or(err, f.Close()); err == nil {
 		err = os.Rename(next, path)
 	}

@@ -237,6 +237,18 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// TestReplaceFileHasItsMode: node_exporter reads metrics of a relay whose umask lets only root read.
+func TestReplaceFileHasItsMode(t *testing.T) {
+	defer unix.Umask(unix.Umask(0o077))
+	path := t.TempDir() + "/file"
+	if err := ReplaceFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
 // TestReplaceFileFollowsNothing: what is written does not go through what stands at the temporary
 // name.
 func TestReplaceFileFollowsNothing(t *testing.T) {
