@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"runtime"
 	"time"
 
@@ -70,9 +71,18 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector.
+// Collect implements prometheus.Collector. A panic is the error of this collection: the registry would
+// make it one too, but with the stack, which is not for whoever reads metrics.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			ch <- prometheus.NewInvalidMetric(c.buildInfo, fmt.Errorf("panic: %v", fault))
+		}
+	}()
 	r := c.report()
+	if r == nil {
+		panic("no report: see the relay's log")
+	}
 	s := series{ch}
 	s.gauge(c.buildInfo, 1, r.Version, runtime.Version())
 	s.gauge(c.reload, number(r.ConfigError == ""))

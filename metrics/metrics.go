@@ -26,7 +26,7 @@ type exposition struct {
 }
 
 // New returns what gives the numbers of the reports that report returns, which any goroutine may
-// call. Its registries belong to it alone.
+// call. nil means that there is none, and no numbers either. Its registries belong to it alone.
 func New(report func() *plugin.Report) plugin.Exposition {
 	own, all := prometheus.NewRegistry(), prometheus.NewRegistry()
 	c := newCollector(report)

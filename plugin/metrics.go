@@ -56,7 +56,11 @@ func (p *Plugin) startMetrics() *metrics {
 	if p.opt.Metrics == nil {
 		return m
 	}
-	m.made = sync.OnceValue(func() Exposition { return p.opt.Metrics(p.Report) })
+	report := func() (r *Report) { // nil after a panic
+		p.safely("metrics", func() { r = p.Report() })
+		return r
+	}
+	m.made = sync.OnceValue(func() Exposition { return p.opt.Metrics(report) })
 	m.start(p.cfg.Metrics)
 	return m
 }
