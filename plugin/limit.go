@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -22,19 +23,29 @@ func limitConns(ln net.Listener) *limitedListener {
 	return &limitedListener{Listener: ln, slots: make(chan struct{}, maxMetricsConns), closed: make(chan struct{})}
 }
 
-// Accept implements net.Listener.
+// acceptPause is how long it is waited after an error before the next client.
+const acceptPause = 100 * time.Millisecond
+
+// Accept implements net.Listener. It fails only when the listener is closed: accept(2) may return
+// errors of the network on one connection, or of memory that is short for a while, and a server of
+// net/http would end with these.
 func (l *limitedListener) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
+	for {
+		conn, err := l.Listener.Accept()
+		if err == nil {
+			return &limitedConn{Conn: conn, of: l}, nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			<-l.slots
+			return nil, err
+		}
+		awaitFor(acceptPause, l.closed)
 	}
-	return &limitedConn{Conn: conn, of: l}, nil
 }
 
 // Close implements net.Listener.
