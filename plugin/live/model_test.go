@@ -143,6 +143,31 @@ func TestScreens(t *testing.T) {
 	}
 }
 
+// TestWhatHasNoRoomIsCounted: sinks, and lines below them.
+func TestWhatHasNoRoomIsCounted(t *testing.T) {
+	v := newView(t)
+	r := readReport(t)
+	for n := range 30 {
+		c := r.Consumers[1]
+		c.Name = fmt.Sprintf("sink%02d", n)
+		r.Consumers = append(r.Consumers, c)
+	}
+	v.Update(answer{report: r})
+	for _, height := range []int{5, 12, 24, 50} {
+		v.Update(tea.WindowSizeMsg{Width: 80, Height: height})
+		rows := 0
+		for line := range strings.Lines(v.plain()) {
+			if strings.Contains(line, " ok  ") || strings.HasPrefix(line, "loghost ") {
+				rows++
+			}
+		}
+		text := v.plain()
+		if rows < 34 && !strings.Contains(text, fmt.Sprintf("… %d of 34 sinks", rows)) && !strings.Contains(text, "more lines on a larger terminal") {
+			t.Errorf("%d rows at a height of %d:\n%s", rows, height, text)
+		}
+	}
+}
+
 func TestSort(t *testing.T) {
 	v := newView(t).fill()
 	for _, want := range []string{

@@ -32,7 +32,7 @@ func (m *model) screen() []string {
 		lines = append(lines, m.body(room)...)
 	}
 
-	lines = lines[:min(len(lines), m.height-1)]
+	lines = fitLines(lines, m.height-1)
 	for len(lines) < m.height-1 {
 		lines = append(lines, "")
 	}
@@ -41,6 +41,15 @@ func (m *model) screen() []string {
 		lines[i] = ansi.Truncate(line, m.width, "…")
 	}
 	return lines
+}
+
+// fitLines returns at most most lines, the last of which says how many are left out.
+func fitLines(lines []string, most int) []string {
+	const worthALine = 3
+	if len(lines) <= most || most < worthALine {
+		return lines[:min(len(lines), most)]
+	}
+	return append(lines[:most-1], faint.Styled(fmt.Sprintf("… %d more lines on a larger terminal", len(lines)-most+1)))
 }
 
 // top is the state, what the relay is, and the two graphs.
@@ -115,12 +124,20 @@ func (m *model) body(room int) []string {
 		}
 	}
 
-	rows := m.rows()
+	all := m.rows()
 	// The table has half of the room at least, and what the rest leaves.
-	rows = m.window(rows, max(room/2, room-1-len(more)))
+	most := max(room/2, room-1-len(more))
+	rows := m.window(all, most)
+	if len(rows) < len(all) {
+		rows = m.window(all, most-1) // a line says how many there are
+	}
+
 	lines := []string{bold.Styled(overview.Header(m.tableWidth()))}
 	for _, r := range rows {
 		lines = append(lines, m.rowLine(r))
+	}
+	if len(rows) < len(all) {
+		lines = append(lines, faint.Styled(fmt.Sprintf("… %d of %d sinks: ↓ ↑ for others, / for some", len(rows), len(all))))
 	}
 	if len(rows) == 0 && m.filter != "" {
 		lines = append(lines, "no sink has this text")
