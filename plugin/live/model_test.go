@@ -125,6 +125,7 @@ func TestScreens(t *testing.T) {
 		"never": func() *view { v := newView(t); v.Update(answer{err: gone}); return v }(),
 		"wide":  func() *view { v := newView(t).fill(); v.Update(tea.WindowSizeMsg{Width: 130, Height: 30}); return v }(),
 		"small": func() *view { v := newView(t).fill(); v.Update(tea.WindowSizeMsg{Width: 40, Height: 8}); return v }(),
+		"tiny":  func() *view { v := newView(t).fill(); v.Update(tea.WindowSizeMsg{Width: 20, Height: 5}); return v }(),
 	} {
 		path := "testdata/" + name + ".txt"
 		got := v.plain()

@@ -23,7 +23,10 @@ func (m *model) screen() []string {
 	if m.width < 1 || m.height < 1 {
 		return nil
 	}
-	lines := append(m.top(), "")
+	lines := m.top()
+	if m.height >= tall {
+		lines = append(lines, "")
+	}
 	room := m.height - 1 - len(lines)
 	switch {
 	case m.help:
@@ -52,14 +55,21 @@ func fitLines(lines []string, most int) []string {
 	return append(lines[:most-1], faint.Styled(fmt.Sprintf("… %d more lines on a larger terminal", len(lines)-most+1)))
 }
 
+// tall is how many lines a terminal has at least for more than the state and the table.
+const tall = 12
+
 // top is the state, what the relay is, and the two graphs.
 func (m *model) top() []string {
 	state, text := m.headline()
+	most := 3
+	if m.height < tall {
+		most = 1
+	}
 	var lines []string
-	for _, line := range overview.Wrap(text, m.width, 4, 3) {
+	for _, line := range overview.Wrap(text, m.width, 4, most) {
 		lines = append(lines, stateStyle(state).Styled(line))
 	}
-	if m.report == nil {
+	if m.report == nil || m.height < tall {
 		return lines
 	}
 	queued, name := m.queue()
