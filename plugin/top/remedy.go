@@ -122,19 +122,23 @@ func adviseKey(m *Remedy, name string, _ Part) {
 	m.Note = "for good, take these rules out of /etc/audit/rules.d; better, see which program makes most of it and leave that out"
 }
 
-// interpreters run what others have written, so a rule for one hides too much.
-var interpreters = []string{"bash", "dash", "sh", "zsh", "ksh", "busybox", "perl", "ruby", "node", "java", "php", "env", "sudo", "su"}
+// interpreters run what others have written, so a rule for one hides too much. Their files mostly
+// have a version at the end of the name: python3.11, php8.2.
+var interpreters = []string{
+	"bash", "dash", "sh", "zsh", "ksh", "mksh", "fish", "busybox", "awk", "gawk", "mawk", "perl", "python", "ruby", "node", "lua", "tclsh", "guile", "java", "php",
+	"env", "sudo", "su", "doas", "runuser",
+}
 
 func adviseExe(m *Remedy, name string, p Part) {
 	m.unless("exe", name)
-	switch base := path.Base(name); {
+	switch base := strings.TrimRight(path.Base(name), "0123456789.-"); {
 	case !plain().MatchString(name):
 		m.Note = oddName
 		return
 	case name[0] != '/' || name[len(name)-1] == '/':
 		m.Note = "not an absolute path: no rule"
 		return
-	case slices.Contains(interpreters, base) || strings.HasPrefix(base, "python"):
+	case slices.Contains(interpreters, base):
 		m.Hides = "all that anyone runs with it, "
 	}
 

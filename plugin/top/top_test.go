@@ -300,6 +300,18 @@ func TestRemediesAreUsable(t *testing.T) {
 	})
 }
 
+// TestInterpreters are recognised with their versions, and others that begin alike are none.
+func TestInterpreters(t *testing.T) {
+	for name, want := range map[string]bool{"/usr/bin/python3.11": true, "/usr/bin/php8.2": true, "/usr/bin/ruby3.1": true, "/usr/bin/lua5.4": true, "/bin/bash": true, "/usr/bin/mawk": true,
+		"/usr/bin/pythonista": false, "/usr/bin/ssh": false, "/opt/7.0": false} {
+		m := Remedy{}
+		adviseExe(&m, name, Part{})
+		if got := strings.HasPrefix(m.Hides, "all that anyone runs with it, "); got != want {
+			t.Errorf("%s: %v: %+v", name, got, m)
+		}
+	}
+}
+
 // TestRemedies names the rules for what there is on a host.
 func TestRemedies(t *testing.T) {
 	for _, c := range []struct {
