@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"audisp-relay/plugin"
 	"audisp-relay/plugin/top"
 )
@@ -53,6 +55,18 @@ func TestTopOfFiles(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Logf("%s", text)
+	}
+}
+
+// TestRowNames fit their columns, whatever letters they have, and keep their end.
+func TestRowNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"/bin/a": "/bin/a", strings.Repeat("x", 40) + "/end": "..." + strings.Repeat("x", 13) + "/end", strings.Repeat("漢", 20) + "/end": "..." + strings.Repeat("漢", 6) + "/end",
+		strings.Repeat("e\u0301", 20): strings.Repeat("e\u0301", 20), "": `""`,
+	} {
+		if got := rowName(top.Row{Name: name}, 20); got != want || ansi.StringWidth(got) > 20 {
+			t.Errorf("%q: %q of %d columns, want %q", name, got, ansi.StringWidth(got), want)
+		}
 	}
 }
 

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/charmbracelet/x/ansi"
 
 	"audisp-relay/plugin/top"
 )
@@ -87,9 +88,9 @@ func rowName(row top.Row, width int) string {
 	if p := row.Start; p.Own > 0.5 {
 		mark = " (the relay's)"
 	}
-	if room := width - len(mark); utf8.RuneCountInString(name) > room {
-		runes := []rune(name)
-		name = "..." + string(runes[len(runes)-room+3:])
+	whole, room := name, width-len(mark)
+	for over := ansi.StringWidth(name) - room; ansi.StringWidth(name) > room; over++ { // a wide letter is not cut in two
+		name = ansi.TruncateLeft(whole, over+len("..."), "...")
 	}
 	return name + mark
 }
@@ -129,7 +130,7 @@ func writeRemedies(b *strings.Builder, r *top.Report) {
 func writeWrapped(b *strings.Builder, label, text string) {
 	line := label
 	for word := range strings.FieldsSeq(text) {
-		if len(line) > len(label) && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > topWidth {
+		if len(line) > len(label) && ansi.StringWidth(line)+1+ansi.StringWidth(word) > topWidth {
 			b.WriteString(line + "\n")
 			line = strings.Repeat(" ", len(label))
 		}
