@@ -10,6 +10,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/plugin/top"
 	"audisp-relay/sinks/unix"
 )
 
@@ -55,6 +56,9 @@ var completedOptions = map[string]completer{
 	"filter":  cobra.NoFileCompletions,
 	"count":   cobra.NoFileCompletions,
 	"seconds": cobra.NoFileCompletions,
+	"since":   cobra.FixedCompletions([]string{"10m", "1h", "today", "yesterday"}, cobra.ShellCompDirectiveNoFileComp),
+	"rows":    cobra.NoFileCompletions,
+	"by":      cobra.FixedCompletions(top.By[:], cobra.ShellCompDirectiveNoFileComp),
 }
 
 // completedFormats are the values of --format, which differ.
@@ -69,7 +73,8 @@ var completedArguments = map[string]completer{
 	"completion": nil, // ValidArgs
 	"replay":     completeFile,
 	"spool":      completeSpool,
-	"tail":       completeSocket,
+	"tail":       completeTailed,
+	"top":        completeFile,
 	"verify":     completeFile,
 }
 
@@ -141,17 +146,23 @@ func completeSpool(cmd *cobra.Command, named []string, done string) ([]cobra.Com
 	}), directive
 }
 
-// completeSocket offers the sockets on which sinks listen, and files where none of them fits.
-func completeSocket(cmd *cobra.Command, named []string, _ string) (paths []cobra.Completion, _ cobra.ShellCompDirective) {
+// completeTailed offers the sinks that listen on a socket, that socket once there is a slash, and files
+// where none of them fits.
+func completeTailed(cmd *cobra.Command, named []string, done string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
 	if len(named) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	for _, s := range configured(cmd) {
-		if c, isUnix := s.Settings.(*unix.Config); isUnix && !c.Connect && config.Printable(c.Path) {
-			paths = append(paths, cobra.CompletionWithDesc(c.Path, fmt.Sprintf("sink %s, format %s", s.Name, s.Format)))
+		c, isUnix := s.Settings.(*unix.Config)
+		switch {
+		case !isUnix || c.Connect || !config.Printable(c.Path):
+		case strings.Contains(done, "/"):
+			words = append(words, cobra.CompletionWithDesc(c.Path, fmt.Sprintf("sink %s, format %s", s.Name, s.Format)))
+		default:
+			words = append(words, cobra.CompletionWithDesc(s.Name, fmt.Sprintf("%s, format %s", c.Path, s.Format)))
 		}
 	}
-	return paths, cobra.ShellCompDirectiveDefault
+	return words, cobra.ShellCompDirectiveDefault
 }
 
 func completeCommand(cmd *cobra.Command, named []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {

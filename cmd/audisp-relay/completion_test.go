@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"audisp-relay/plugin/top"
 )
 
 // offered asks the program as the scripts of the shells do: what it offers, without descriptions,
@@ -60,6 +62,11 @@ func TestOffers(t *testing.T) {
 		{[]string{"status", "--run-dir", ""}, nil, onlyDirs},
 		{[]string{"spool", "--state-dir", ""}, nil, onlyDirs},
 		{[]string{"spool", "./x"}, nil, onlyDirs},
+		{[]string{"top", "--by", ""}, top.By[:], noFiles},
+		{[]string{"top", "-n", ""}, nil, noFiles},
+		{[]string{"top", ""}, nil, filesToo},
+		{[]string{"tail", "-c", file, ""}, []string{"a"}, filesToo},
+		{[]string{"tail", "--since", ""}, []string{"10m", "1h", "today", "yesterday"}, noFiles},
 		{[]string{"check", ""}, []string{"toml"}, ofTheseExt},
 		{[]string{"check", file, ""}, nil, noFiles},
 		{[]string{"verify", ""}, nil, filesToo},
@@ -73,7 +80,7 @@ func TestOffers(t *testing.T) {
 	}
 }
 
-// TestOffersOfAConfiguration: tail is offered sockets on which sinks listen, spool sinks that are
+// TestOffersOfAConfiguration: tail is offered sinks that listen, and their sockets, spool sinks that are
 // not named yet.
 func TestOffersOfAConfiguration(t *testing.T) {
 	dir := t.TempDir()
@@ -90,10 +97,13 @@ func TestOffersOfAConfiguration(t *testing.T) {
 		}
 		return bare
 	}
-	if paths, _ := completeSocket(cmd, nil, ""); !slices.Equal(words(paths), []string{dir + "/a.sock"}) {
+	if paths, _ := completeTailed(cmd, nil, "/"); !slices.Equal(words(paths), []string{dir + "/a.sock"}) {
 		t.Errorf("sockets %q", paths)
 	}
-	if paths, _ := completeSocket(cmd, []string{"x"}, ""); len(paths) > 0 {
+	if names, _ := completeTailed(cmd, nil, ""); !slices.Equal(words(names), []string{"a"}) {
+		t.Errorf("sinks %q", names)
+	}
+	if paths, _ := completeTailed(cmd, []string{"x"}, ""); len(paths) > 0 {
 		t.Errorf("after a socket: %q", paths)
 	}
 	if names, _ := completeSpool(cmd, []string{"b"}, ""); slices.Contains(words(names), "b") || !slices.Contains(words(names), "a") {
