@@ -34,8 +34,8 @@ func (p *Printer) addObject(k int) bool {
 	return true
 }
 
-// addDirectories adds where it happened: the directories of what was made or deleted, and the
-// one that other names count from.
+// addDirectories adds where it happened: the directories of what was made or deleted, the one that
+// other names count from, and descriptors of those that they count from instead.
 func (p *Printer) addDirectories() {
 	for k := p.i; k < p.j; k++ {
 		rec := &p.b.Recs[k]
@@ -48,6 +48,45 @@ func (p *Printer) addDirectories() {
 			p.addValue("cwd=", p.textOf(record.Text, find(&r, "cwd")))
 		case rec.Type == record.TypePath && string(find(&r, "nametype")) == "PARENT":
 			p.addPath(&r)
+		}
+	}
+	if p.call >= 0 && p.hasRelativeName() {
+		p.addDirFDs()
+	}
+}
+
+// hasRelativeName reports whether a name of a file depends on a directory.
+func (p *Printer) hasRelativeName() bool {
+	for k := p.i; k < p.j; k++ {
+		if rec := &p.b.Recs[k]; rec.Type != record.TypePath || !rec.HasID() {
+			continue
+		}
+		r := record.Parse(p.b, k)
+		name := find(&r, "name")
+		if name == nil || string(name) == "(null)" {
+			continue
+		}
+		if text := p.textOf(record.Text, name); len(text) == 0 || text[0] != '/' {
+			return true
+		}
+	}
+	return false
+}
+
+// addDirFDs adds the descriptors of directories that names count from, rather than from cwd=. The kernel
+// takes a descriptor as an int, and -100 for AT_FDCWD.
+func (p *Printer) addDirFDs() {
+	r := record.Parse(p.b, p.call)
+	for _, arg := range record.DirFDs(p.callName(&r)) {
+		if arg >= record.NotRecorded {
+			p.add("dirfd=", "?", "")
+			continue
+		}
+		n, ok := record.ParseHex(find(&r, [...]string{"a0", "a1", "a2", "a3"}[arg]))
+		if ok && int32(n) != -100 {
+			p.begin("dirfd=")
+			p.text = strconv.AppendInt(p.text, int64(int32(n)), 10)
+			p.end("")
 		}
 	}
 }

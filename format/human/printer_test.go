@@ -179,6 +179,25 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestDescriptorsOfDirectories: a relative name may count from one, and then not from cwd=.
+func TestDescriptorsOfDirectories(t *testing.T) {
+	for in, want := range map[string]string{
+		"257 a0=3 a1=0 a2=0 a3=0|shadow":        "path=shadow  cwd=/home/evil  dirfd=3  #1",
+		"257 a0=ffffff9c a1=0 a2=0 a3=0|shadow": "path=shadow  cwd=/home/evil  #1",
+		"257 a0=3 a1=0 a2=0 a3=0|/etc/shadow":   "path=/etc/shadow  cwd=/home/evil  #1",
+		"316 a0=3 a1=0 a2=ffffffff a3=0|shadow": "path=shadow  cwd=/home/evil  dirfd=3  dirfd=-1  #1",
+		"431 a0=3 a1=0 a2=0 a3=0|shadow":        "path=shadow  cwd=/home/evil  dirfd=?  #1",
+		"2 a0=3 a1=0 a2=0 a3=0|shadow":          "path=shadow  cwd=/home/evil  #1",
+	} {
+		call, name, _ := strings.Cut(in, "|")
+		got := show(t, human.New(human.Options{}), []byte("type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall="+call+" success=yes pid=2 uid=0\n"+
+			"type=CWD msg=audit(1.000:1): cwd=\"/home/evil\"\ntype=PATH msg=audit(1.000:1): name=\""+name+"\" nametype=NORMAL\ntype=EOE msg=audit(1.000:1): \n"))
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %q is not in %q", in, want, got)
+		}
+	}
+}
+
 // TestWideCharacters are counted as the columns they take, and never cut in two.
 func TestWideCharacters(t *testing.T) {
 	line := "type=CWD msg=audit(1.000:1): cwd=" + strings.ToUpper(hexOf(strings.Repeat("漢", 60)+strings.Repeat("e\u0301", 60))) + "\n"
