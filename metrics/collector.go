@@ -59,7 +59,7 @@ func newCollector(report func() *plugin.Report) *collector {
 	c.depth = desc("queue_limit_records", "Records that the queue holds in memory at most.", "sink")
 	c.spoolBytes = desc("spool_bytes", "Size of the spool's files.", "sink")
 	c.spoolMax = desc("spool_limit_bytes", "Size that they may have, 0 for no spool.", "sink")
-	c.late = desc("oldest_undelivered_timestamp_seconds", "The time of the oldest record that waits for the sink; absent while none does.", "sink")
+	c.late = desc("oldest_undelivered_timestamp_seconds", "The time of the oldest record that waits for the sink; absent while none does, or the time is not known of one on disk.", "sink")
 	c.delivery = desc("delivery_seconds", "From a record's own time to the sink's acknowledgement.", "sink")
 	return c
 }
