@@ -9,6 +9,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/plugin/top"
 )
 
 // Find returns the run_dir of the plugin that runs on this machine, whatever its configuration.
@@ -73,20 +74,38 @@ type Client struct {
 }
 
 // Report is Query of the plugin.
-func (c *Client) Report() (*Report, error) {
+func (c *Client) Report() (r *Report, err error) {
+	err = c.ask(func(dir string) error {
+		r, err = Query(dir)
+		return err
+	})
+	return r, err
+}
+
+// Top is QueryTop of the plugin.
+func (c *Client) Top() (r *top.Report, err error) {
+	err = c.ask(func(dir string) error {
+		r, err = QueryTop(dir)
+		return err
+	})
+	return r, err
+}
+
+// ask asks the plugin, by its run_dir.
+func (c *Client) ask(query func(dir string) error) error {
 	if c.RunDir != "" {
-		return Query(c.RunDir)
+		return query(c.RunDir)
 	}
-	r, err := Query(cmp.Or(c.found, config.DefaultRunDir))
+	err := query(cmp.Or(c.found, config.DefaultRunDir))
 	if !errors.Is(err, ErrNotRunning) {
-		return r, err
+		return err
 	}
 	dir, err := Find()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.found = dir
-	return Query(dir)
+	return query(dir)
 }
 
 // errNoControl is what a plugin has that could not make its socket.

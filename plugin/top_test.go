@@ -28,7 +28,7 @@ func TestTopOverTheControlSocket(t *testing.T) {
 	var r *top.Report
 	wait(t, "all 80 records are counted", func() bool {
 		var err error
-		r, err = QueryTop(p.cfg.RunDir)
+		r, err = (&Client{RunDir: p.cfg.RunDir}).Top()
 		return err == nil && r.Start.Records > 79.5
 	})
 	row := r.By["exe"][0]

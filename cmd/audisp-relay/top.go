@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/host"
 	"audisp-relay/plugin"
 	"audisp-relay/plugin/replay"
@@ -25,7 +24,8 @@ import (
 
 // topOptions are the flags of top.
 type topOptions struct {
-	by, dir       string
+	client        plugin.Client
+	by            string
 	rows          int
 	asJSON, watch bool
 }
@@ -56,7 +56,7 @@ what the rule hides besides. It changes nothing.`,
 	cmd.Flags().StringVar(&o.by, "by", "", "show only this `KIND`: "+strings.Join(top.By[:], ", "))
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
 	cmd.Flags().IntVarP(&o.rows, "rows", "n", 0, "show so many rows (default 5, with --by 20)")
-	cmd.Flags().StringVar(&o.dir, "run-dir", config.DefaultRunDir, "run_dir of the plugin's configuration")
+	cmd.Flags().StringVar(&o.client.RunDir, "run-dir", "", "run_dir, a `DIR`, of the plugin's configuration (default: that of the plugin that runs)")
 	cmd.Flags().BoolVar(&o.watch, "watch", false, "print again every two seconds")
 	return cmd
 }
@@ -94,7 +94,7 @@ func topFiles(ctx context.Context, files []string, o topOptions) error {
 func topLive(ctx context.Context, notes io.Writer, o topOptions) error {
 	locked, lockErr := host.RulesLocked()
 	for {
-		r, err := plugin.QueryTop(o.dir)
+		r, err := o.client.Top()
 		switch {
 		case err == nil:
 			if lockErr == nil {
