@@ -149,7 +149,7 @@ func (f *tailFlags) addEvents(t *tail, from tailed, onTerminal bool) (done func(
 		if err != nil {
 			return done, usageError{err}
 		}
-		if t.history, err = newHistory(f.log, since, v); err != nil {
+		if t.history, err = newHistory(f.log, since, v, local); err != nil {
 			return done, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"audisp-relay/audit/auditlog"
 	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
 	"audisp-relay/host"
 )
 
@@ -38,6 +39,7 @@ type history struct {
 	path   string
 	since  int64 // ms; nothing older is shown
 	view   *eventView
+	local  string // see users.Local
 	batch  record.Batch
 	begun  bool // a record since then was seen: those without an id count from there on
 	ending bool // only what completes the events at hand is wanted
@@ -50,8 +52,9 @@ type history struct {
 	stream     sieve
 }
 
-// newHistory returns the history in a log, that of auditd where path is empty.
-func newHistory(path string, since time.Time, view *eventView) (*history, error) {
+// newHistory returns the history in a log, that of auditd where path is empty; local is the node= of
+// this host's records.
+func newHistory(path string, since time.Time, view *eventView, local string) (*history, error) {
 	if path == "" {
 		logs := host.AuditLogs(os.Getppid())
 		if len(logs) == 0 {
@@ -59,7 +62,7 @@ func newHistory(path string, since time.Time, view *eventView) (*history, error)
 		}
 		path = logs[len(logs)-1] // that of the running auditd
 	}
-	return &history{log: auditlog.New(path), path: path, since: since.UnixMilli(), view: view}, nil
+	return &history{log: auditlog.New(path), path: path, since: since.UnixMilli(), view: view, local: local}, nil
 }
 
 // catchUp shows what the log has, up to its end.
@@ -167,7 +170,7 @@ func (h *history) wants(b *record.Batch, i int) bool {
 	}
 
 	h.begun = true
-	id := eventIDOf(b, i)
+	id := h.eventIDOf(b, i)
 	switch {
 	case h.fromLog.has(id):
 		return true
@@ -190,7 +193,7 @@ func (h *history) dropShown(b *record.Batch) {
 		if !b.Recs[i].HasID() {
 			return true
 		}
-		id := eventIDOf(b, i)
+		id := h.eventIDOf(b, i)
 		if h.fromLog.has(id) || h.earlier.has(id) {
 			return false
 		}
@@ -221,7 +224,7 @@ func (s *sieve) keep(b *record.Batch, wanted func(i int) bool) {
 
 // eventID identifies an event.
 type eventID struct {
-	node   uint64
+	node   uint64 // a hash; 0 for none, and for this host's name
 	millis int64
 	serial uint32
 	daemon bool // auditd's own have serials of their own
@@ -229,9 +232,13 @@ type eventID struct {
 
 var nodeSeed = maphash.MakeSeed()
 
-func eventIDOf(b *record.Batch, i int) eventID {
+func (h *history) eventIDOf(b *record.Batch, i int) eventID {
 	r := &b.Recs[i]
-	return eventID{maphash.Bytes(nodeSeed, b.Node(i)), r.Millis, r.Serial, record.OfDaemon(r.Type)}
+	id := eventID{millis: r.Millis, serial: r.Serial, daemon: record.OfDaemon(r.Type)}
+	if node := b.Node(i); !users.Local(node, h.local) {
+		id.node = maphash.Bytes(nodeSeed, node)
+	}
+	return id
 }
 
 // maxEventIDs is how many are remembered at least, and twice that at most.
@@ -240,10 +247,17 @@ const maxEventIDs = 1 << 16
 // eventIDs are the events that were shown last.
 type eventIDs struct{ young, old map[eventID]struct{} }
 
+// has reports whether an event was shown, also without a node: log and stream may have different
+// ones of this host, by name_format of auditd, of audispd or of the sink.
 func (s *eventIDs) has(id eventID) bool {
-	_, young := s.young[id]
-	_, old := s.old[id]
-	return young || old
+	for _, id := range [2]eventID{id, {0, id.millis, id.serial, id.daemon}} {
+		_, young := s.young[id]
+		_, old := s.old[id]
+		if young || old {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *eventIDs) add(id eventID) {

@@ -105,6 +105,30 @@ func TestTailSince(t *testing.T) {
 	}
 }
 
+// TestTailSinceWithNodes: an event is one event, though only the stream or only the log has a node.
+func TestTailSinceWithNodes(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Skip(err)
+	}
+	named := func(text, node string) string {
+		return "node=" + node + " " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\nnode="+node+" ") + "\n"
+	}
+	_, one := sampleEvent(1)
+	for _, test := range []struct{ log, stream string }{
+		{one, named(streamOf(1, 2), "web.example")}, {named(one, host), streamOf(1, 2)}, {named(one, "a"), named(streamOf(1, 2), "a")},
+	} {
+		log := filepath.Join(t.TempDir(), "audit.log")
+		write(t, log, test.log, 0o600)
+		path, wait := serve(t, test.stream)
+		out, _, err := runTail(t, "--events", "--since", "2023-11-14", "--log", log, "--count", "2", path)
+		wait()
+		if err != nil || strings.Count(out, "/file-1 ") != 1 || strings.Count(out, "/file-2 ") != 1 {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
 // TestTailSinceInOtherForms: records in a pipe are the log's and then the stream's, and an event from
 // the log is as JSON what it would be from the stream.
 func TestTailSinceInOtherForms(t *testing.T) {
