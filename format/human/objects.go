@@ -106,9 +106,11 @@ func (p *Printer) addPath(r *record.Parsed) {
 	p.begin(label)
 	if name := find(r, "name"); name != nil && string(name) != "(null)" {
 		p.text = AppendWord(p.text, p.textOf(record.Text, name))
+	} else if inode := find(r, "inode"); inode == nil {
+		p.text = append(p.text, '?') // a name that is one has quotes
 	} else {
 		p.text = append(p.text, "inode "...)
-		p.text = AppendWord(p.text, find(r, "inode"))
+		p.text = AppendWord(p.text, inode)
 		p.text = append(p.text, " on "...)
 		p.text = AppendWord(p.text, find(r, "dev"))
 	}

@@ -198,6 +198,21 @@ func TestDescriptorsOfDirectories(t *testing.T) {
 	}
 }
 
+// TestOddRecords: what hardly says anything, says too much, or something else than it seems to.
+func TestOddRecords(t *testing.T) {
+	const eoe = "type=EOE msg=audit(1.000:1): "
+	for in, want := range map[string]string{
+		"type=ANOM_ABEND msg=audit(1.000:1): auid=5 uid=5 ses=3 pid=7 sig=11 res=1\n":                                                "Z crash  5  ses=3  pid=7  sig=SIGSEGV  res=1  #1",
+		"type=PATH msg=audit(1.000:1): item=1 name=(null) nametype=UNKNOWN\ntype=PATH msg=audit(1.000:1): name=\"?\"\n" + eoe + "\n": "path=?  path='?'  #1",
+		"type=CWD msg=audit(1.000:1): cwd=\"/\"\n" + eoe + "more=5\n":                                                                "cwd=/  EOE more=5  #1",
+		eoe + "\n": "parts of an event  EOE  #1",
+	} {
+		if got := show(t, human.New(human.Options{Zone: time.UTC}), []byte(in)); !strings.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
+		}
+	}
+}
+
 // TestWideCharacters are counted as the columns they take, and never cut in two.
 func TestWideCharacters(t *testing.T) {
 	line := "type=CWD msg=audit(1.000:1): cwd=" + strings.ToUpper(hexOf(strings.Repeat("漢", 60)+strings.Repeat("e\u0301", 60))) + "\n"

@@ -256,10 +256,14 @@ func (p *Printer) addDetail(k int) {
 			return
 		}
 	case record.TypeEOE:
-		if p.j-p.i == 1 {
+		r := record.Parse(p.b, k)
+		switch isBare := len(bytes.TrimSpace(r.Body)) == 0; {
+		case p.j-p.i == 1 && isBare:
 			p.add("", "EOE", "")
+			return
+		case isBare:
+			return
 		}
-		return
 	}
 	if k != p.head && k != p.call {
 		r := record.Parse(p.b, k)

@@ -50,6 +50,9 @@ func (p *Printer) addResult() {
 			continue
 		}
 		r := record.Parse(p.b, k)
+		if r.Type == record.TypeAnomAbend { // always res=1 (auditsc.c, audit_core_dumps): no success
+			continue
+		}
 		if outcome := outcomeOf(firstOf(find(&r, "success"), find(&r, "res"), find(&r, "result"))); outcome != "" {
 			p.outcome = outcome
 		}
