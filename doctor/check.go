@@ -68,13 +68,15 @@ func Diagnose(f *Facts, checks []Check) *Report {
 }
 
 // explains returns the code of the finding among all from which f follows, "" if none. A finding
-// about one subject explains those about the same one only. One that is hidden itself counts,
-// too: what follows from it follows from what hides it.
+// about one subject explains those about the same one only, and none explains a worse one: what is
+// hidden would be missing from the exit code. One that is hidden itself counts, too: what follows
+// from it follows from what hides it.
 func explains(all []Finding, f *Finding) string {
 	for _, code := range f.DependsOn {
 		for i := range all {
 			other := &all[i]
-			if other.Code == code && (other.Subject == "" || f.Subject == "" || other.Subject == f.Subject) {
+			sameSubject := other.Subject == "" || f.Subject == "" || other.Subject == f.Subject
+			if other.Code == code && other.Severity >= f.Severity && sameSubject {
 				return code
 			}
 		}

@@ -30,22 +30,33 @@ func labels(findings []Finding) (list []string) {
 func TestDiagnoseHidesWhatFollows(t *testing.T) {
 	r := Diagnose(&Facts{}, []Check{
 		always("AR-C", Info, []string{"AR-B"}, ""),
-		always("AR-B", Critical, []string{"AR-A"}, ""),
+		always("AR-B", Warn, []string{"AR-A"}, ""),
 		always("AR-A", Warn, nil, ""),
-		always("AR-DOWN", Warn, nil, "one"),
+		always("AR-DOWN", Critical, nil, "one"),
 		always("AR-LATE", Critical, []string{"AR-DOWN"}, "one", "two"),
 		always("AR-OTHER", Critical, []string{"AR-ABSENT"}, "one"),
 	})
-	if got, want := labels(r.Findings), []string{"AR-LATE two", "AR-OTHER one", "AR-A", "AR-DOWN one"}; !reflect.DeepEqual(got, want) {
+	if got, want := labels(r.Findings), []string{"AR-DOWN one", "AR-LATE two", "AR-OTHER one", "AR-A"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("findings %q, want %q", got, want)
 	}
-	if got, want := labels(r.Hidden), []string{"AR-B", "AR-LATE one", "AR-C"}; !reflect.DeepEqual(got, want) {
+	if got, want := labels(r.Hidden), []string{"AR-LATE one", "AR-B", "AR-C"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("hidden %q, want %q", got, want)
 	}
 	for _, f := range r.Hidden {
 		if want := map[string]string{"AR-B": "AR-A", "AR-C": "AR-B", "AR-LATE": "AR-DOWN"}[f.Code]; f.HiddenBy != want {
 			t.Errorf("%s is hidden by %q, want %q", f.Code, f.HiddenBy, want)
 		}
+	}
+}
+
+// TestWorseIsNotHidden: a finding that is worse than what explains it decides on the exit code.
+func TestWorseIsNotHidden(t *testing.T) {
+	r := Diagnose(&Facts{}, []Check{always("AR-LATER", Critical, []string{"AR-FIRST"}, ""), always("AR-FIRST", Warn, nil, "")})
+	if got, want := labels(r.Findings), []string{"AR-LATER", "AR-FIRST"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("findings %q, want %q", got, want)
+	}
+	if code := r.ExitCode(Nagios); code != nagiosCritical {
+		t.Errorf("exit code %d of nagios", code)
 	}
 }
 
