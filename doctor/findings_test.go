@@ -53,6 +53,10 @@ var plants = []struct {
 		m.stopAuditd() // and what follows from that
 		m.kernel.Enabled, m.kernel.Lost, m.kernel.Backlog = 0, 100, 8192
 	}},
+	{"AR-AUDITD-DOWN", "systemctl start auditd", func(m *machine) { // killed, and no record since
+		m.stopAuditd()
+		m.kernel.PID = auditdPID
+	}},
 	{"AR-AUDIT-OFF", "auditctl -e 1", func(m *machine) { m.kernel.Enabled = 0 }},
 	{"AR-BACKLOG-LIMIT", "auditctl -b 8192 && echo '-b 8192' >> /etc/audit/rules.d/", func(m *machine) { m.kernel.BacklogLimit = 64 }},
 	{"AR-BACKLOG-LIMIT", "echo '-b 8192' >> /etc/audit/rules.d/zz-audisp-relay.rules && augenrules, then reboot", func(m *machine) {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"audisp-relay/host/runnable"
@@ -79,6 +80,10 @@ func (m Machine) findPID() (int, error) {
 		return 0, ErrNoAuditd
 	}
 	comm, err := m.comm(pid)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		// It was killed: the kernel notices that with the next record (kauditd_send_skb).
+		return 0, fmt.Errorf("%w: the process that had the audit pid %d has ended", ErrNoAuditd, pid)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("look at the process that holds the audit pid %d: %w", pid, err)
 	}

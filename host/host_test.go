@@ -180,7 +180,7 @@ func TestFindAuditd(t *testing.T) {
 			m.run(t, 9, 1, "auditbeat", "", "auditbeat")
 			m.KernelPID = func() (int, error) { return 9, nil }
 		}},
-		{name: "GoneMeanwhile", errHas: "audit pid 9", set: func(t *testing.T, m *Machine) {
+		{name: "Killed", errHas: ErrNoAuditd.Error() + ": the process that had the audit pid 9", set: func(t *testing.T, m *Machine) {
 			m.KernelPID = func() (int, error) { return 9, nil }
 		}},
 		{name: "ScanFindsIt", pid: 7, dir: "/etc/audit", set: func(t *testing.T, m *Machine) {
