@@ -54,7 +54,7 @@ func Diagnose(f *Facts, checks []Check) *Report {
 		}
 		all = append(all, found...)
 	}
-	all = append(all, unknown(gaps)...)
+	all = append(all, f.unknown(gaps)...)
 	slices.SortStableFunc(all, Finding.compare)
 
 	for i := range all {

@@ -140,7 +140,7 @@ func TestHistory(t *testing.T) {
 // TestExitCodes holds the codes that docs and manual name.
 func TestExitCodes(t *testing.T) {
 	finding := func(code string, s Severity) Finding { return Finding{Code: code, Severity: s} }
-	unsure := unknown([]Gap{{"x", errors.New("y")}})[0]
+	unsure := new(Facts).unknown([]Gap{{"x", errors.New("y")}})[0]
 	for _, tt := range []struct {
 		name         string
 		findings     []Finding

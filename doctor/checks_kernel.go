@@ -46,7 +46,7 @@ func findTaken(f *Facts) []Finding {
 }
 
 func findDown(f *Facts) []Finding {
-	if f.running() || !isNoAuditd(f.Auditd.Err) {
+	if f.running() || !isNoAuditd(f.Auditd.Err) || f.bootedOff() || f.elsewhere() {
 		return nil
 	}
 	seen := "no process is called auditd"
@@ -92,6 +92,13 @@ func (f *Facts) reload() string {
 }
 
 func findOff(f *Facts) []Finding {
+	if f.bootedOff() {
+		return one(Finding{
+			Text:     "the kernel was booted with audit=0: it makes no audit records and takes no auditd before the next boot",
+			Evidence: "/proc/cmdline: audit=0; " + f.Kernel.Err.Error(),
+			Fix:      "take audit=0 out of the kernel's command line (grubby --update-kernel=ALL --remove-args=audit=0, or /etc/default/grub and update-grub), then reboot",
+		})
+	}
 	if !f.Kernel.Known() || f.Kernel.Value.Enabled != 0 {
 		return nil
 	}

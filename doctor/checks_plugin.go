@@ -88,7 +88,7 @@ func (f *Facts) install(flags ...string) string {
 
 func findPluginDir(f *Facts) []Finding {
 	a := f.Auditd.Value
-	known := f.running() || isNoAuditd(f.Auditd.Err)
+	known := (f.running() || isNoAuditd(f.Auditd.Err)) && !f.elsewhere()
 	if f.Plugins.Err == nil || errors.Is(f.Plugins.Err, fs.ErrPermission) || !known || a.OneDispatcher() {
 		return nil
 	}
@@ -103,7 +103,7 @@ func findNotInstalled(f *Facts) []Finding {
 	a := f.Auditd.Value
 	wrapped := slices.ContainsFunc(f.Relays, func(p host.Process) bool { return p.PPID != a.PID }) // by audisp-filter, say
 	readable := f.Plugins.Known() || a.OneDispatcher()
-	if !readable || len(f.dropIns()) > 0 || wrapped {
+	if !readable || len(f.dropIns()) > 0 || wrapped || f.elsewhere() {
 		return nil
 	}
 	if a.OneDispatcher() {

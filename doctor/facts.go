@@ -37,6 +37,9 @@ type Facts struct {
 	Holder  Fact[host.Process] // who holds the audit PID, whatever it is
 	Systemd bool               // runs this machine
 
+	BootOff   bool // the kernel was booted with audit=0
+	Container bool // this process is in a pid or user namespace of its own
+
 	Auditd    Fact[host.Auditd]       // host.ErrNoAuditd where none runs; then the one that would run
 	ConfError *host.ConfError         // mistakes in auditd.conf
 	Daemon    Fact[host.Process]      // the process of auditd
@@ -122,10 +125,24 @@ func gap[T any](list *[]Gap, what string, f *Fact[T]) {
 	*list = append(*list, Gap{what, f.Err})
 }
 
+// bootedOff reports whether the kernel has no audit before the next boot: with audit=0 it makes no
+// socket for questions (audit_init in kernel/audit.c), so that it does not answer.
+func (f *Facts) bootedOff() bool { return f.BootOff && !f.Kernel.Known() }
+
+// elsewhere reports whether the audit of this kernel is that of the host of this container.
+func (f *Facts) elsewhere() bool {
+	return f.Container && !f.Kernel.Known() && !f.BootOff && isNoAuditd(f.Auditd.Err)
+}
+
 // Gaps lists the facts that could not be gathered although they should be there.
 func (f *Facts) Gaps() (list []Gap) {
-	gap(&list, "the kernel's audit status", &f.Kernel)
-	gap(&list, "the loaded rules", &f.Rules)
+	switch {
+	case f.elsewhere():
+		list = append(list, Gap{"the audit of the host of this container", f.Kernel.Err})
+	case !f.bootedOff():
+		gap(&list, "the kernel's audit status", &f.Kernel)
+		gap(&list, "the loaded rules", &f.Rules)
+	}
 	// A holder that is not auditd has a finding of its own.
 	if !f.Holder.Known() || f.Holder.Value.Comm == "auditd" {
 		gap(&list, "auditd", &f.Auditd)
@@ -158,7 +175,7 @@ const (
 )
 
 // unknown makes one finding of all gaps.
-func unknown(gaps []Gap) []Finding {
+func (f *Facts) unknown(gaps []Gap) []Finding {
 	if len(gaps) == 0 {
 		return nil
 	}
@@ -168,19 +185,22 @@ func unknown(gaps []Gap) []Finding {
 		seen = append(seen, fmt.Sprintf("%s: %v", g.What, g.Err))
 		denied = denied || errors.Is(g.Err, fs.ErrPermission)
 	}
-	f := Finding{
+	finding := Finding{
 		Code: CodeUnknown, Title: titleUnknown, Severity: Warn,
 		Text:     fmt.Sprintf("%s could not be found out; the checks that need that say nothing", gaps[0].What),
 		Evidence: strings.Join(seen, "; "),
 	}
 	if len(gaps) > 1 {
-		f.Text = fmt.Sprintf("%d things could not be found out; the checks that need them say nothing", len(gaps))
+		finding.Text = fmt.Sprintf("%d things could not be found out; the checks that need them say nothing", len(gaps))
 	}
-	if denied {
-		f.Fix = "sudo audisp-relay doctor"
+	switch {
+	case f.elsewhere():
+		finding.Fix = "run audisp-relay doctor on the host, in its pid and user namespace"
+	case denied:
+		finding.Fix = "sudo audisp-relay doctor"
 	}
-	f.clean()
-	return []Finding{f}
+	finding.clean()
+	return []Finding{finding}
 }
 
 // running reports whether an auditd runs, as far as that is known.

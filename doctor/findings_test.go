@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,6 +59,11 @@ var plants = []struct {
 		m.kernel.PID = auditdPID
 	}},
 	{"AR-AUDIT-OFF", "auditctl -e 1", func(m *machine) { m.kernel.Enabled = 0 }},
+	{"AR-AUDIT-OFF", "grubby", func(m *machine) {
+		m.stopAuditd()
+		m.refused = syscall.ECONNREFUSED
+		m.put("/proc/cmdline", "BOOT_IMAGE=/vmlinuz root=/dev/sda1 audit=0 quiet\n")
+	}},
 	{"AR-BACKLOG-LIMIT", "auditctl -b 8192 && echo '-b 8192' >> /etc/audit/rules.d/", func(m *machine) { m.kernel.BacklogLimit = 64 }},
 	{"AR-BACKLOG-LIMIT", "echo '-b 8192' >> /etc/audit/rules.d/zz-audisp-relay.rules && augenrules, then reboot", func(m *machine) {
 		m.kernel.BacklogLimit, m.kernel.Enabled = 64, 2
@@ -316,6 +322,22 @@ func TestWithoutRights(t *testing.T) {
 		t.Fatalf("findings %q, want %q", got, want)
 	}
 	if fix := r.Findings[0].Fix; fix != "sudo audisp-relay doctor" {
+		t.Errorf("fix %q", fix)
+	}
+}
+
+// TestContainer: in a container nothing is known of the host's audit, and nothing is taken for broken.
+func TestContainer(t *testing.T) {
+	m := newMachine(t)
+	m.stopAuditd()
+	m.check(os.RemoveAll(m.path("/etc/audit")))
+	m.refused = syscall.ECONNREFUSED
+	m.link("/proc/self/ns/pid", "pid:[4026532001]")
+	r := m.diagnose()
+	if got, want := labels(r.Findings), []string{CodeUnknown}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("findings %q, want %q", got, want)
+	}
+	if fix := r.Findings[0].Fix; !strings.Contains(fix, "on the host") {
 		t.Errorf("fix %q", fix)
 	}
 }

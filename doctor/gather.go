@@ -53,6 +53,7 @@ func (g *Gatherer) Gather(ctx context.Context) *Facts {
 	f.Host, _ = os.Hostname()
 	_, err := os.Stat(g.Machine.Path("/run/systemd/system")) // sd_booted(3)
 	f.Systemd = err == nil
+	f.BootOff, f.Container = g.bootedOff(), g.contained()
 
 	f.Kernel = ask(g, "kernel", g.Kernel)
 	together(

@@ -38,6 +38,30 @@ func statDisk(path string) (Disk, error) {
 	}
 }
 
+// bootedOff reports whether the kernel's command line switches audit off (audit_enable in
+// kernel/audit.c).
+func (g *Gatherer) bootedOff() bool {
+	text, _ := g.Machine.ReadFile("/proc/cmdline")
+	return slices.ContainsFunc(strings.Fields(string(text)), func(word string) bool { return word == "audit=0" || word == "audit=off" })
+}
+
+// The namespaces that the kernel begins with have fixed numbers (include/linux/proc_ns.h).
+const (
+	firstPIDs  = "pid:[4026531836]"
+	firstUsers = "user:[4026531837]"
+)
+
+// contained reports whether this process is in a pid or user namespace of its own, in which the
+// kernel gives no audit.
+func (g *Gatherer) contained() bool {
+	for name, first := range map[string]string{"pid": firstPIDs, "user": firstUsers} {
+		if now, err := os.Readlink(g.Machine.Path("/proc/self/ns/" + name)); err == nil && now != first {
+			return true
+		}
+	}
+	return false
+}
+
 // disk is Disk for a path of the machine.
 func (g *Gatherer) disk(path string) (Disk, error) {
 	if path == "" || path == "." {

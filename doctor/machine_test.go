@@ -33,6 +33,8 @@ type machine struct {
 	now    time.Time
 	boot   time.Time
 	denied bool // kernel and relay answer to root only
+
+	refused error // what the kernel answers, nil: its status
 }
 
 const (
@@ -222,13 +224,13 @@ func (m *machine) gather() *Facts {
 			if m.denied {
 				return host.KernelStatus{}, syscall.EPERM
 			}
-			return m.kernel, nil
+			return m.kernel, m.refused
 		},
 		Rules: func() ([]string, error) {
 			if m.denied {
 				return nil, syscall.EPERM
 			}
-			return m.rules, nil
+			return m.rules, m.refused
 		},
 		Query: func(dir string) (*plugin.Report, error) {
 			if dir == elsewhere {
