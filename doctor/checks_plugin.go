@@ -289,15 +289,31 @@ func findCrashed(f *Facts) []Finding {
 	if !ok || times == 0 || (why != crashed && why != runs) {
 		return nil
 	}
+	limit := f.Auditd.Value.Conf.MaxRestarts
+	if why == runs && 2*times < limit && !f.startedLately() {
+		return nil
+	}
 	finding := Finding{
 		Severity: Warn,
-		Text:     fmt.Sprintf("auditd has seen the relay end %d times, and has started it again; after %d times it does not", times, f.Auditd.Value.Conf.MaxRestarts),
+		Text:     fmt.Sprintf("auditd has seen the relay end %s, and has started it again; after %d times it does not", timesText(times), limit),
 		Evidence: seen, Fix: "journalctl -t audisp-relay; " + f.restart(),
 	}
 	if why == crashed {
 		finding.Severity, finding.Text = Critical, "the relay has ended, and auditd starts it again with the next record, if at all"
 	}
 	return one(finding)
+}
+
+// startedLately reports whether a relay was started a short time ago: the last crash was not later.
+func (f *Facts) startedLately() bool {
+	return slices.ContainsFunc(f.Relays, func(p host.Process) bool { return f.Now.Sub(p.Started) <= f.Limits.LostWithin })
+}
+
+func timesText(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func findNotReloaded(f *Facts) []Finding {

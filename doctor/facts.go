@@ -159,6 +159,9 @@ func (f *Facts) Gaps() (list []Gap) {
 		gap(&list, "the relay's report", &f.Report)
 	}
 	gap(&list, "auditd's children", &f.Children)
+	if len(f.Relays) == 0 { // they say why
+		gap(&list, "what auditd has logged", &f.Messages)
+	}
 	gap(&list, "auditd's log", &f.Log)
 	gap(&list, "the disk of auditd's log", &f.LogDisk)
 	gap(&list, "the disk of state_dir", &f.StateDisk)

@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -323,6 +325,56 @@ func TestWithoutRights(t *testing.T) {
 	}
 	if fix := r.Findings[0].Fix; fix != "sudo audisp-relay doctor" {
 		t.Errorf("fix %q", fix)
+	}
+}
+
+// TestOneCrashIsOne: a line that is in the journal and in two files of a syslog daemon is one crash.
+func TestOneCrashIsOne(t *testing.T) {
+	m := newMachine(t)
+	m.logged = []string{"plugin /usr/sbin/audisp-relay terminated unexpectedly"}
+	for _, name := range []string{"/var/log/syslog", "/var/log/messages"} {
+		m.put(name, "Nov 28 06:00:00 h auditd[700]: plugin /usr/sbin/audisp-relay terminated unexpectedly \n")
+	}
+	for _, where := range []string{"journal", "files"} {
+		if r := m.diagnose(); len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Text, "end once") {
+			t.Errorf("%s: %+v", where, r.Findings)
+		}
+		m.logged = nil
+	}
+}
+
+// TestMessagesUnknown: where the relay does not run, that auditd's messages cannot be read is said.
+func TestMessagesUnknown(t *testing.T) {
+	m := newMachine(t)
+	m.stopRelay()
+	m.unread = errors.New("journalctl hangs")
+	if got, want := labels(m.diagnose().Findings), []string{"AR-NOT-STARTED", CodeUnknown}; !reflect.DeepEqual(got, want) {
+		t.Errorf("findings %q, want %q", got, want)
+	}
+}
+
+func TestSplitLines(t *testing.T) {
+	if got := splitLines(" \n"); len(got) != 0 {
+		t.Errorf("blank text: %q", got)
+	}
+	if got := splitLines("a\nb\n"); len(got) != 2 {
+		t.Errorf("two lines: %q", got)
+	}
+}
+
+// TestOldCrash: a crash of long ago is no finding any more, unless auditd is about to give the relay up.
+func TestOldCrash(t *testing.T) {
+	m := newMachine(t)
+	m.boot = m.now.Add(-100 * 24 * time.Hour)
+	m.put("/proc/stat", fmt.Sprintf("btime %d\n", m.boot.Unix()))
+	m.relay.Started = m.boot.Add(time.Minute)
+	m.logged = []string{"plugin /usr/sbin/audisp-relay terminated unexpectedly"}
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+	m.logged = slices.Repeat(m.logged, 9)
+	if got, want := labels(m.diagnose().Findings), []string{"AR-CRASHED"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("nine of ten: findings %q, want %q", got, want)
 	}
 }
 

@@ -35,7 +35,15 @@ func journal(ctx context.Context, pid int) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journalctl: %w", err)
 	}
-	return strings.Split(strings.TrimSpace(string(out)), "\n"), nil
+	return splitLines(string(out)), nil
+}
+
+// splitLines returns the lines of text, none where it is blank.
+func splitLines(text string) []string {
+	if text = strings.TrimSpace(text); text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
 }
 
 // syslogFiles are where a syslog daemon writes what auditd says.
@@ -44,8 +52,9 @@ var syslogFiles = []string{"/var/log/syslog", "/var/log/messages", "/var/log/dae
 // maxSyslog is how much of the end of such a file is read.
 const maxSyslog = 1 << 20
 
-// messages collects what the running auditd has logged: from the journal, and from the files of
-// a syslog daemon, in which any program can write such lines.
+// messages collects what the running auditd has logged, from one place, so that nothing counts
+// twice: from the journal, which knows who wrote a line, else from the first file of a syslog daemon
+// that has such lines. Any program can write them there.
 func (g *Gatherer) messages(ctx context.Context, f *Facts) ([]string, error) {
 	if !f.running() {
 		return nil, errNone
@@ -54,6 +63,9 @@ func (g *Gatherer) messages(ctx context.Context, f *Facts) ([]string, error) {
 	lines, err := g.Journal(ctx, pid)
 	tag := fmt.Sprintf("auditd[%d]: ", pid)
 	for _, path := range syslogFiles {
+		if len(lines) > 0 {
+			return lines, nil
+		}
 		text, readErr := tailOf(g.Machine.Path(path))
 		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
 			err = errors.Join(err, readErr)
@@ -65,9 +77,9 @@ func (g *Gatherer) messages(ctx context.Context, f *Facts) ([]string, error) {
 		}
 	}
 	if len(lines) > 0 {
-		err = nil
+		return lines, nil
 	}
-	return lines, err
+	return nil, err
 }
 
 // tailOf reads the end of a regular file.

@@ -35,6 +35,7 @@ type machine struct {
 	denied bool // kernel and relay answer to root only
 
 	refused error // what the kernel answers, nil: its status
+	unread  error // why the journal cannot be read
 }
 
 const (
@@ -252,7 +253,7 @@ func (m *machine) gather() *Facts {
 		},
 		Disk:    func(string) (Disk, error) { return m.disk, nil },
 		Now:     func() time.Time { return m.now },
-		Journal: func(context.Context, int) ([]string, error) { return m.logged, nil },
+		Journal: func(context.Context, int) ([]string, error) { return m.logged, m.unread },
 	}
 	return g.Gather(context.Background())
 }

@@ -70,7 +70,7 @@ func addLimitFlags(cmd *cobra.Command, l *doctor.Limits) {
 	flags.DurationVar(&l.ClockStep, "max-clock-step", l.ClockStep, "`TIME` by which the clock may have been changed")
 	flags.IntVar(&l.Loop, "max-feedback", l.Loop, "`PERCENT` of the records of audit.log that may be about the relay")
 	flags.IntVar(&l.DiskFree, "min-free", l.DiskFree, "`PERCENT` of the disk that full spools have to leave free")
-	flags.DurationVar(&l.LostWithin, "lost-within", l.LostWithin, "losses of the last `TIME` are findings")
+	flags.DurationVar(&l.LostWithin, "lost-within", l.LostWithin, "losses and crashes of the last `TIME` are findings")
 	flags.DurationVar(&l.DeniedWithin, "denied-within", l.DeniedWithin, "denials of the last `TIME` are findings")
 }
 
