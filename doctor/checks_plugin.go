@@ -296,7 +296,10 @@ func findCrashed(f *Facts) []Finding {
 	finding := Finding{
 		Severity: Warn,
 		Text:     fmt.Sprintf("auditd has seen the relay end %s, and has started it again; after %d times it does not", timesText(times), limit),
-		Evidence: seen, Fix: "journalctl -t audisp-relay; " + f.restart(),
+		Evidence: seen, Fix: "see why: journalctl -t audisp-relay; journalctl -k -g audisp-relay",
+	}
+	if 2*times >= limit || why == crashed { // a restart gives it all of its attempts again
+		finding.Fix += "; then " + f.restart()
 	}
 	if why == crashed {
 		finding.Severity, finding.Text = Critical, "the relay has ended, and auditd starts it again with the next record, if at all"
