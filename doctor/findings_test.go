@@ -95,6 +95,7 @@ var plants = []struct {
 	{"AR-LOG-SHORT", "max_log_file = ", func(m *machine) { m.relay.Input.Rate = 20000 }},
 	{"AR-QUEUE-SUSPENDED", "kill -USR2 700", func(m *machine) {
 		m.edit("/run/audit/auditd.state", "suspended = no", "suspended = yes")
+		m.log(m.recordAt(time.Minute, "SYSCALL", "a=b"))
 		m.relay.Input.Last = m.now.Add(-time.Hour)
 		m.lost("local", queue.Upstream, 5)
 	}},
@@ -142,10 +143,14 @@ var plants = []struct {
 	{"AR-CONFIG", "check " + tomlPath, func(m *machine) { m.check(os.Chmod(m.path(tomlPath), 0o666)) }},
 	{"AR-CONFIG", "kill -HUP 800", func(m *machine) { m.relay.ConfigError = "x.toml:1: it was wrong" }},
 	{"AR-CONFIG-NEWER", "kill -HUP 800", func(m *machine) { m.age(tomlPath, time.Hour) }},
-	{"AR-STREAM-STOPPED", "service auditd restart", func(m *machine) { m.relay.Input.Last = m.now.Add(-time.Hour) }},
+	{"AR-STREAM-STOPPED", "service auditd restart", func(m *machine) {
+		m.log(m.recordAt(time.Minute, "SYSCALL", "a=b"))
+		m.relay.Input.Last = m.now.Add(-time.Hour)
+	}},
 	{"AR-INPUT-STALLED", "qos", func(m *machine) {
 		m.sink("siem").StalledLately = 5 * time.Second
 		m.sink("siem").Oldest, m.sink("siem").Queued = m.now.Add(-time.Hour), 10
+		m.log(m.recordAt(time.Minute, "SYSCALL", "a=b"))
 		m.kernel.Backlog, m.relay.Input.Last = 8192, m.now.Add(-time.Hour)
 	}},
 	{"AR-UPSTREAM-LOST", "q_depth", func(m *machine) { m.lost("journal", queue.Upstream, 5) }},
@@ -441,10 +446,21 @@ func TestDispatcher(t *testing.T) {
 // to have stopped.
 func TestQuietStream(t *testing.T) {
 	m := newMachine(t)
-	m.log(m.record("DAEMON_CONFIG", `op=reconfigure state=changed auid=0 pid=1 subj=x res=success`))
+	m.log(m.recordAt(time.Minute, "DAEMON_CONFIG", `op=reconfigure state=changed auid=0 pid=1 subj=x res=success`))
 	m.relay.Input.Last = m.now.Add(-time.Hour)
 	if r := m.diagnose(); len(r.Findings) > 0 {
 		t.Errorf("findings %q", labels(r.Findings))
+	}
+}
+
+// TestFirstRecordForHours: one that auditd wrote after the relay was asked does not make the stream seem
+// to have stopped.
+func TestFirstRecordForHours(t *testing.T) {
+	m := newMachine(t)
+	m.log(m.recordAt(2*time.Hour, "SYSCALL", "a=b"), m.record("SYSCALL", "a=b"))
+	m.relay.Input.Last = m.now.Add(-time.Hour)
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %+v", r.Findings)
 	}
 }
 

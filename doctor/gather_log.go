@@ -27,7 +27,8 @@ type LogTail struct {
 	Records int       // that were looked at
 	First   time.Time // of these
 	Last    time.Time
-	Sent    time.Time // the latest of those that auditd gives to plugins, too; zero if that is not known
+	Sent    time.Time // the latest due one that auditd gives to plugins, too; zero if that is not known
+	due     time.Time // what is not later should have come to the relay before it was asked
 	Denials []Denial  // of programs called audisp-relay
 	// Loops counts records by the program that they are about, of those that the relay consists of
 	// or writes to: the relay, its children.
@@ -53,7 +54,10 @@ const (
 // log reads the end of audit.log.
 func (g *Gatherer) log(f *Facts) (LogTail, error) {
 	conf := f.Auditd.Value.Conf
-	t := LogTail{Path: conf.LogFile, Loops: make(map[string]int)}
+	t := LogTail{Path: conf.LogFile, Loops: make(map[string]int), due: f.Now.Add(-f.Limits.StreamBehind)}
+	if r := f.report(); r != nil {
+		t.due = r.Now.Add(-f.Limits.StreamBehind)
+	}
 	switch {
 	case !conf.WriteLogs:
 		t.Why = conf.File + " has write_logs = no"
@@ -179,7 +183,7 @@ func (t *LogTail) add(b *record.Batch, i int, own watched) {
 	if at.After(t.Last) {
 		t.Last = at
 	}
-	if !record.OfDaemon(rec.Type) && at.After(t.Sent) {
+	if !record.OfDaemon(rec.Type) && at.After(t.Sent) && !at.After(t.due) {
 		t.Sent = at
 	}
 	switch rec.Type {

@@ -193,8 +193,11 @@ func (m *machine) end(pid int) { m.check(os.RemoveAll(m.path(fmt.Sprintf("/proc/
 var serial atomic.Uint32
 
 // record is a line of audit.log of now.
-func (m *machine) record(typ, fields string) string {
-	return fmt.Sprintf("type=%s msg=audit(%d.000:%d): %s\n", typ, m.now.Unix(), serial.Add(1), fields)
+func (m *machine) record(typ, fields string) string { return m.recordAt(0, typ, fields) }
+
+// recordAt is one that is so old.
+func (m *machine) recordAt(age time.Duration, typ, fields string) string {
+	return fmt.Sprintf("type=%s msg=audit(%d.000:%d): %s\n", typ, m.now.Add(-age).Unix(), serial.Add(1), fields)
 }
 
 func (m *machine) log(lines ...string) { m.put("/var/log/audit/audit.log", strings.Join(lines, "")) }
