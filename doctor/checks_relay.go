@@ -46,7 +46,8 @@ func findSilent(f *Facts) []Finding {
 		dir = f.Config.Value.RunDir
 	}
 	pid := f.Relays[0].PID
-	fix := fmt.Sprintf("journalctl -t audisp-relay; kill %d", pid) // auditd starts it again
+	// SIGTERM does not end the relay; auditd starts it again with the next record.
+	fix := fmt.Sprintf("journalctl -t audisp-relay; look again, and if it still does not answer: kill -KILL %d", pid)
 	severity := None
 	if errors.Is(f.Report.Err, plugin.ErrNotRunning) {
 		severity, fix = Warn, fmt.Sprintf("mkdir -p %s && chown root:root %s && chmod 0755 %s", quote(dir), quote(dir), quote(dir))

@@ -138,6 +138,9 @@ var plants = []struct {
 	{"AR-RELAYS", "service auditd restart", func(m *machine) { m.process(801, auditdPID, "/usr/sbin/audisp-relay") }},
 
 	{"AR-SILENT", "mkdir -p /run/audisp-relay", func(m *machine) { m.relay = nil }},
+	{"AR-SILENT", "kill -KILL 800", func(m *machine) {
+		m.hangs = errors.New("no answer")
+	}},
 	{"AR-REPLACED", "kill -HUP 700", func(m *machine) { m.link("/proc/800/exe", m.path("/usr/sbin/audisp-relay")+" (deleted)") }},
 	{"AR-CONFIG", "check " + tomlPath, func(m *machine) { m.edit(tomlPath, "transport", "tarnsport") }},
 	{"AR-CONFIG", "check " + tomlPath, func(m *machine) { m.check(os.Chmod(m.path(tomlPath), 0o666)) }},

@@ -36,6 +36,7 @@ type machine struct {
 
 	refused error // what the kernel answers, nil: its status
 	unread  error // why the journal cannot be read
+	hangs   error // what a question to the relay ends with
 }
 
 const (
@@ -246,7 +247,7 @@ func (m *machine) gather() *Facts {
 			if m.relay == nil {
 				return nil, plugin.ErrNotRunning
 			}
-			return m.relay, nil
+			return m.relay, m.hangs
 		},
 		Find: func() (string, error) {
 			if m.other == nil {
