@@ -3,11 +3,13 @@ package doctor
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/config"
+	"audisp-relay/host"
 )
 
 func aroundChecks() []Check {
@@ -189,7 +191,7 @@ func findQuota(f *Facts) []Finding {
 
 func findDenied(f *Facts) []Finding {
 	var last Denial
-	times, permissive := 0, 0
+	times, permissive, ours := 0, 0, false
 	for _, d := range f.Log.Value.Denials {
 		if f.Now.Sub(d.At) > f.Limits.DeniedWithin {
 			continue
@@ -198,6 +200,7 @@ func findDenied(f *Facts) []Finding {
 		if d.Permissive {
 			permissive++
 		}
+		ours = ours || slices.ContainsFunc(f.Relays, func(p host.Process) bool { return p.PID == int(d.PID) })
 	}
 	if times == 0 {
 		return nil
@@ -207,9 +210,13 @@ func findDenied(f *Facts) []Finding {
 		Evidence: fmt.Sprintf("%s: %s", f.Log.Value.Path, last.Text),
 		Fix:      "see all: ausearch -m AVC -c audisp-relay -ts recent; SELinux: restorecon -Rv on the path, or audit2allow; AppArmor: aa-logprof",
 	}
-	if times == permissive {
+	switch {
+	case times == permissive:
 		finding.Severity = Info
 		finding.Text += "; it was let through, since SELinux is permissive"
+	case !ours:
+		finding.Severity = Warn
+		finding.Text += "; that is no relay that runs now, and any program can call itself so"
 	}
 	return one(finding)
 }

@@ -386,6 +386,20 @@ func TestOldCrash(t *testing.T) {
 	}
 }
 
+// TestDenialOfAnother: what a program that only calls itself audisp-relay was refused is a warning, and
+// says that. The evidence is a whole record.
+func TestDenialOfAnother(t *testing.T) {
+	m := newMachine(t)
+	m.log(m.record("AVC", `avc:  denied  { read } for  pid=4242 comm="audisp-relay" name="shadow" permissive=0`))
+	r := m.diagnose()
+	if len(r.Findings) != 1 || r.Findings[0].Severity != Warn || !strings.Contains(r.Findings[0].Text, "any program") {
+		t.Fatalf("%+v", r.Findings)
+	}
+	if e := r.Findings[0].Evidence; !strings.Contains(e, "type=AVC msg=audit(") {
+		t.Errorf("evidence %q", e)
+	}
+}
+
 // TestContainer: in a container nothing is known of the host's audit, and nothing is taken for broken.
 func TestContainer(t *testing.T) {
 	m := newMachine(t)

@@ -39,7 +39,7 @@ type LogTail struct {
 type Denial struct {
 	At         time.Time
 	PID        uint32
-	Text       string // the record
+	Text       string // the record with its header, by which it is found, and kept out of a bundle
 	Permissive bool   // it was let through
 }
 
@@ -208,7 +208,7 @@ func (t *LogTail) denial(b *record.Batch, i int, at time.Time) {
 		t.Denials = slices.Delete(t.Denials, 0, 1)
 	}
 	pid, _ := record.ParseID([]byte(field(body, "pid")))
-	t.Denials = append(t.Denials, Denial{At: at, PID: pid, Text: string(bytes.TrimSpace(body)), Permissive: field(body, "permissive") == "1"})
+	t.Denials = append(t.Denials, Denial{At: at, PID: pid, Text: string(bytes.TrimSpace(b.Bytes(i))), Permissive: field(body, "permissive") == "1"})
 }
 
 // field returns the value of a field without its quotes, decoded if the kernel has
