@@ -239,6 +239,19 @@ func findFeedback(f *Facts) []Finding {
 		Subject:  exe,
 		Text:     fmt.Sprintf("%d of the last %d records of audit.log are about system calls of %s: each record makes it do more, which makes more records", n, all, exe),
 		Evidence: fmt.Sprintf("%s: type=%s, exe=%q", f.Log.Value.Path, record.AppendTypeName(nil, record.TypeSyscall), exe),
-		Fix:      f.setting("-A", "never,exit", "-F", "exe="+exe),
+		Fix:      f.exempt(exe),
 	})
+}
+
+// exempt is what ends the records about a program. A rule by its file is for the relay alone: of
+// a reader or child the file may be an interpreter, and the rule would switch the audit of whatever
+// that runs off. auditctl has no quotes in its files, so a path with blanks would end the rules.
+func (f *Facts) exempt(exe string) string {
+	own := exe == host.DefaultBinary || slices.ContainsFunc(f.Relays, func(p host.Process) bool { return p.Exe == exe })
+	own = own || slices.ContainsFunc(f.Plugins.Value, func(file host.PluginFile) bool { return file.Relay && file.Binary == exe })
+	if own && printable(exe) == exe && !strings.Contains(exe, " ") {
+		return f.setting("-A", "never,exit", "-F", "exe="+exe)
+	}
+	return "see by which keys: ausearch -i -m SYSCALL -ts recent -x " + quote(exe) +
+		"; give those rules a condition that leaves this process out (-F auid!=unset, -F subj_type!=...): a rule by program exempts all that it runs"
 }

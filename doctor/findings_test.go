@@ -214,6 +214,15 @@ var plants = []struct {
 			m.record("AVC", `avc:  denied  { write } for  pid=80 comm="other" permissive=0`))
 	}},
 	{"AR-FEEDBACK", "auditctl -A never,exit -F ", (*machine).plantLoop},
+	{"AR-FEEDBACK", "a rule by program exempts", func(m *machine) { // a script that reads from a socket
+		m.process(950, 1, "/usr/bin/python3")
+		m.sink("local").Sink.Details = &unix.Details{Clients: []unix.Client{{Pid: 950}}}
+		var lines []string
+		for range 30 {
+			lines = append(lines, m.record("SYSCALL", `arch=c000003e syscall=1 pid=950 comm="agent" exe="/usr/bin/python3" key="x"`))
+		}
+		m.log(lines...)
+	}},
 	{"AR-FEEDBACK", "then reboot", func(m *machine) { m.plantLoop(); m.kernel.Enabled = 2 }},
 }
 
