@@ -167,19 +167,30 @@ func findLogLimit(f *Facts) []Finding {
 	if f.Log.Value.Why != "" || !f.Auditd.Known() {
 		return nil
 	}
-	what := map[string]string{
-		"suspend":   fmt.Sprintf("auditd writes no more once audit.log has %d MiB", c.MaxLogFile),
-		"ignore":    "audit.log grows until the disk is full",
-		"keep_logs": "auditd never removes a log, until the disk is full",
+	const grows = "audit.log grows until the disk is full"
+	what := map[string]string{ // keep_logs is what auditors ask for; the disk has its own finding
+		"suspend": fmt.Sprintf("auditd writes no more once audit.log has %d MiB", c.MaxLogFile),
+		"ignore":  grows, "syslog": grows,
 	}[c.MaxLogFileAction]
-	if what == "" || c.MaxLogFileAction == "keep_logs" || (c.MaxLogFile == 0 && c.MaxLogFileAction == "ignore") {
-		return nil // keep_logs is what auditors ask for; the disk has its own finding
+	switch {
+	case c.MaxLogFileAction == "rotate" && c.NumLogs < leastLogs:
+		return one(Finding{
+			Text:     fmt.Sprintf("auditd rotates nothing with num_logs = %d: %s", c.NumLogs, grows),
+			Evidence: fmt.Sprintf("%s: max_log_file_action = rotate, num_logs = %d", c.File, c.NumLogs),
+			Fix:      setKey(c.File, "num_logs", "5") + " && " + f.reload(),
+		})
+	case what == "", c.MaxLogFile == 0 && c.MaxLogFileAction == "ignore":
+		return nil
 	}
 	return one(Finding{
 		Text: what, Evidence: fmt.Sprintf("%s: max_log_file_action = %s", c.File, c.MaxLogFileAction),
 		Fix: setKey(c.File, "max_log_file_action", "ROTATE") + " && " + f.reload(),
 	})
 }
+
+// leastLogs is the num_logs from which on auditd rotates its log (check_log_file_size in
+// src/auditd-event.c).
+const leastLogs = 2
 
 // perRecord is how many bytes a record has on average, in audit.log and in a spool.
 func (f *Facts) perRecord() float64 {

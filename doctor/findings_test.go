@@ -92,6 +92,8 @@ var plants = []struct {
 	}},
 	{"AR-LOG-DISK", "make room", func(m *machine) { m.disk.Size, m.disk.Avail = 100<<30, 60<<20; m.noSpools() }},
 	{"AR-LOG-LIMIT", "max_log_file_action = ROTATE", func(m *machine) { m.edit(confPath, "ROTATE", "SUSPEND") }},
+	{"AR-LOG-LIMIT", "max_log_file_action = ROTATE", func(m *machine) { m.edit(confPath, "ROTATE", "SYSLOG") }},
+	{"AR-LOG-LIMIT", "num_logs = 5", func(m *machine) { m.edit(confPath, "num_logs = 5", "num_logs = 1") }},
 	{"AR-LOG-SHORT", "max_log_file = ", func(m *machine) { m.relay.Input.Rate = 20000 }},
 	{"AR-QUEUE-SUSPENDED", "kill -USR2 700", func(m *machine) {
 		m.edit("/run/audit/auditd.state", "suspended = no", "suspended = yes")
