@@ -21,8 +21,8 @@ func auditdChecks() []Check {
 		{Code: "AR-AUDITD-REPLACED", Title: "auditd was upgraded and not restarted", Severity: Info, Find: findReplaced},
 		{Code: "AR-NO-LOG", Title: "auditd writes no log", Severity: Warn, Find: findNoLog},
 		{Code: "AR-LOG-STOPPED", Title: "auditd has stopped writing its log", Severity: Critical, DependsOn: []string{"AR-NO-LOG"}, Find: findLogStopped},
-		{Code: "AR-LOG-DISK", Title: "The disk of audit.log is nearly full", Severity: Critical, DependsOn: []string{"AR-NO-LOG"}, Find: findLogDisk},
-		{Code: "AR-LOG-LIMIT", Title: "auditd will stop writing or fill the disk", Severity: Warn, DependsOn: []string{"AR-NO-LOG"}, Find: findLogLimit},
+		{Code: "AR-LOG-DISK", Title: "The disk of audit.log is nearly full", Severity: Critical, DependsOn: []string{"AR-LOG-STOPPED"}, Find: findLogDisk},
+		{Code: "AR-LOG-LIMIT", Title: "auditd will stop writing or fill the disk", Severity: Warn, DependsOn: []string{"AR-NO-LOG", "AR-LOG-STOPPED"}, Find: findLogLimit},
 		{Code: "AR-LOG-SHORT", Title: "audit.log does not reach back far", Severity: Warn, After: 5 * time.Minute, DependsOn: []string{"AR-NO-LOG", "AR-LOG-LIMIT", "AR-FEEDBACK"}, Find: findRetention},
 		{Code: "AR-QUEUE-SUSPENDED", Title: "auditd gives its plugins nothing", Severity: Critical, Find: findQueueSuspended},
 		{Code: "AR-QUEUE-FULL", Title: "auditd's queue to its plugins was full", Severity: Warn, DependsOn: []string{"AR-QUEUE-SUSPENDED", "AR-INPUT-STALLED"}, Find: findQueueFull},
@@ -106,19 +106,32 @@ func findNoLog(f *Facts) []Finding {
 }
 
 func findLogStopped(f *Facts) []Finding {
-	s := f.State.Value
-	if !f.State.Known() || !(s.LogSuspended || s.DiskError) {
+	seen := f.logStopped()
+	if seen == "" {
 		return nil
 	}
-	why := "logging suspended = yes"
-	if s.DiskError {
-		why = "disk error detected = yes"
-	}
 	return one(Finding{
-		Text:     "auditd has suspended its log over its disk: nothing is stored, and nothing can be recovered",
-		Evidence: fmt.Sprintf("%s (written %s): %s", s.File, s.Written.Format(time.DateTime), why),
+		Text:     "auditd has suspended its log over its disk or its size: nothing is stored, and nothing can be recovered",
+		Evidence: seen,
 		Fix:      fmt.Sprintf("make room on the disk of %s, then kill -USR2 %d && kill -CONT %d", quote(f.Auditd.Value.Conf.LogFile), f.Auditd.Value.PID, f.Auditd.Value.PID),
 	})
+}
+
+// logStopped returns the evidence that auditd writes no log although it should: its own report, if it
+// has made one, or records that came to the relay long after the last one was written to the log.
+// auditd writes each before it gives it to plugins (distribute_event in src/auditd.c).
+func (f *Facts) logStopped() string {
+	s, r, log := f.State.Value, f.report(), &f.Log
+	switch {
+	case f.State.Known() && s.DiskError:
+		return fmt.Sprintf("%s (written %s): disk error detected = yes", s.File, s.Written.Format(time.DateTime))
+	case f.State.Known() && s.LogSuspended:
+		return fmt.Sprintf("%s (written %s): logging suspended = yes", s.File, s.Written.Format(time.DateTime))
+	case r == nil || !f.running() || !log.Known() || log.Value.Why != "" || r.Input.Last.Sub(log.Value.Written) <= f.Limits.StreamBehind:
+		return ""
+	}
+	return fmt.Sprintf("the relay got a record from auditd at %s, %s was written last at %s",
+		r.Input.Last.Local().Format(time.DateTime), log.Value.Path, log.Value.Written.Format(time.DateTime))
 }
 
 // spaceLeft is a limit of auditd.conf in bytes: MiB, or since 3.0 a share of the file system.
@@ -139,7 +152,7 @@ func spaceLeft(text string, d Disk) int64 {
 
 func findLogDisk(f *Facts) []Finding {
 	c, d := f.Auditd.Value.Conf, f.LogDisk.Value
-	if !f.LogDisk.Known() || d.Size == 0 {
+	if !f.LogDisk.Known() || d.Size == 0 || f.Log.Value.Why != "" { // without a log auditd does not look at the disk
 		return nil
 	}
 	for _, limit := range []struct {

@@ -87,8 +87,19 @@ var plants = []struct {
 		m.edit(confPath, "ENRICHED", "NOLOG")
 		m.relay.Recovery.LogError = "auditd writes no log"
 	}},
+	{"AR-NO-LOG", "write_logs = yes", func(m *machine) { // auditd does not look at the disk then
+		m.edit(confPath, "write_logs = yes", "write_logs = no")
+		m.disk.Size, m.disk.Avail = 100<<30, 1<<20
+		m.noSpools()
+	}},
 	{"AR-LOG-STOPPED", "kill -USR2 700", func(m *machine) {
 		m.edit("/run/audit/auditd.state", "logging suspended = no", "logging suspended = yes")
+	}},
+	{"AR-LOG-STOPPED", "kill -USR2 700", func(m *machine) { // auditd has made no report, and its disk is full
+		m.check(os.Remove(m.path("/run/audit/auditd.state")))
+		m.age("/var/log/audit/audit.log", time.Hour)
+		m.disk.Size, m.disk.Avail = 100<<30, 1<<20
+		m.noSpools()
 	}},
 	{"AR-LOG-DISK", "make room", func(m *machine) { m.disk.Size, m.disk.Avail = 100<<30, 60<<20; m.noSpools() }},
 	{"AR-LOG-LIMIT", "max_log_file_action = ROTATE", func(m *machine) { m.edit(confPath, "ROTATE", "SUSPEND") }},
