@@ -130,7 +130,7 @@ const almostFull = 95
 
 func findSpoolFull(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
-		limit := int64(f.Outputs[c.Name].Spool.MaxSize)
+		limit := c.SpoolMax
 		if limit == 0 || c.SpoolSize*100 < limit*int64(f.Limits.SpoolUse) {
 			return Finding{}, false
 		}
@@ -151,18 +151,28 @@ func findSpoolFull(f *Facts) []Finding {
 // no client reads needs none, and a file has no outage but that of the disk.
 func findSpoolShort(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
-		cfg := f.Outputs[c.Name]
-		if cfg.Spool.MaxSize == 0 || c.RateIn < 1 || cfg.WhenIdle == "discard" || cfg.Files > 0 {
+		cfg, known := f.Outputs[c.Name]
+		rate := kept(c)
+		if !known || c.SpoolMax == 0 || rate < 1 || cfg.WhenIdle == "discard" || cfg.Files > 0 {
 			return Finding{}, false
 		}
-		lasts := time.Duration(float64(cfg.Spool.MaxSize) / (c.RateIn * f.perRecord()) * float64(time.Second))
+		lasts := time.Duration(float64(c.SpoolMax) / (rate * f.perRecord()) * float64(time.Second))
 		return Finding{
 			Text:     fmt.Sprintf("at the present rate the spool of sink %s lasts %s: a longer outage of its place costs records", c.Name, span(lasts)),
-			Evidence: fmt.Sprintf("max_size = %q; %.0f records/s of %.0f bytes", cfg.Spool.MaxSize, c.RateIn, f.perRecord()),
+			Evidence: fmt.Sprintf("max_size = %q; %.0f records/s of %.0f bytes", config.Size(c.SpoolMax), rate, f.perRecord()),
 			Fix: fmt.Sprintf("set max_size of [sinks.%s.spool] to %q", c.Name,
-				config.Size(float64(cfg.Spool.MaxSize)*float64(f.Limits.Spool)/float64(max(lasts, time.Second)))>>20<<20+(1<<20)),
+				config.Size(float64(c.SpoolMax)*float64(f.Limits.Spool)/float64(max(lasts, time.Second)))>>20<<20+(1<<20)),
 		}, lasts < f.Limits.Spool
 	})
+}
+
+// kept is how many records a second come for a sink at present that its filter does not leave out, by
+// the share that it has left out so far.
+func kept(c *consumer.Report) float64 {
+	if c.Received == 0 {
+		return c.RateIn
+	}
+	return c.RateIn * float64(c.Received-min(c.Filtered, c.Received)) / float64(c.Received)
 }
 
 func findSpoolDisk(f *Facts) []Finding {

@@ -422,6 +422,26 @@ func TestDenialOfAnother(t *testing.T) {
 	}
 }
 
+// TestSpoolOfABrokenConfiguration: what the running relay has counts, not what the file says now.
+func TestSpoolOfABrokenConfiguration(t *testing.T) {
+	m := newMachine(t)
+	m.put(tomlPath, "[[[\n")
+	m.sink("siem").SpoolSize = 250 << 20
+	if r := m.diagnose(); !r.Has("AR-SPOOL-FULL") || !r.Has("AR-CONFIG") {
+		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
+// TestSpoolOfAFilter: what a filter leaves out does not fill a spool.
+func TestSpoolOfAFilter(t *testing.T) {
+	m := newMachine(t)
+	s := m.sink("siem")
+	s.RateIn, s.Received, s.Filtered = 10_000, 1_000_000, 999_000
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
 // TestContainer: in a container nothing is known of the host's audit, and nothing is taken for broken.
 func TestContainer(t *testing.T) {
 	m := newMachine(t)
