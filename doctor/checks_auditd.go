@@ -302,9 +302,10 @@ func findQueueAction(f *Facts) []Finding {
 	})
 }
 
-// setKey is the command that gives a key of auditd.conf a value, whether or not it is there.
+// setKey is the command that gives a key of auditd.conf, or of a plugin's file, a value, whether or
+// not it is there, and with any number of blanks.
 func setKey(file, key, value string) string {
-	return fmt.Sprintf("sed -i -e '1i %s = %s' -e '/^ *%s =/Id' %s", key, value, key, quote(file))
+	return fmt.Sprintf("sed -i -e '1i %s = %s' -e '/^ *%s *=/Id' %s", key, value, key, quote(file))
 }
 
 // size is a number of bytes for a person.

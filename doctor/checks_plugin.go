@@ -158,8 +158,8 @@ func findInactive(f *Facts) []Finding {
 		return nil
 	}
 	return one(Finding{
-		Subject: file.Path, Text: fmt.Sprintf("auditd does not start the relay, because %s has active = no", file.Path), Evidence: file.Path + ": active = no",
-		Fix: fmt.Sprintf("sed -i 's/^active = .*/active = yes/' %s && %s", quote(file.Path), f.reload()),
+		Subject: file.Path, Text: fmt.Sprintf("auditd does not start the relay, because %s does not have active = yes", file.Path), Evidence: file.Path + ": active is not yes",
+		Fix: setKey(file.Path, "active", "yes") + " && " + f.reload(),
 	})
 }
 

@@ -115,6 +115,7 @@ var plants = []struct {
 	{"AR-QUEUE-FULL", "q_depth = 8000", func(m *machine) { m.edit("/run/audit/auditd.state", "detected = no", "detected = yes") }},
 	{"AR-QUEUE-FULL", "q_depth = 8000", func(m *machine) { m.logged = []string{"queue to plugins is full - dropping event"} }},
 	{"AR-QUEUE-SHORT", "q_depth = 2000", func(m *machine) { m.edit(confPath, "q_depth = 2000", "q_depth = 80") }},
+	{"AR-QUEUE-SHORT", "q_depth = 2000", func(m *machine) { m.edit(confPath, "q_depth = 2000", "  q_depth   =   80") }},
 	{"AR-QUEUE-ACTION", "overflow_action = SYSLOG", func(m *machine) { m.edit(confPath, "overflow_action = SYSLOG", "overflow_action = IGNORE") }},
 
 	{"AR-PLUGIN-DIR", "mkdir", func(m *machine) { m.stopRelay(); m.check(os.RemoveAll(m.path("/etc/audit/plugins.d"))) }},
@@ -123,7 +124,9 @@ var plants = []struct {
 	{"AR-DROPIN-OWNER", "chown root:root " + dropInPath + " && kill -HUP 700", func(m *machine) { m.check(os.Chown(m.path(dropInPath), 1, 1)) }},
 	{"AR-DROPIN-SYNTAX", "audisp-relay install", func(m *machine) { m.stopRelay(); m.edit(dropInPath, "direction = out", "direction=out") }},
 	{"AR-DROPIN-SYNTAX", "rm " + dropInPath, func(m *machine) { m.stopRelay(); m.link(dropInPath, "/no/such/file") }},
-	{"AR-DROPIN-INACTIVE", "active = yes/", func(m *machine) { m.stopRelay(); m.edit(dropInPath, "active = yes", "active = no") }},
+	{"AR-DROPIN-INACTIVE", "active = yes", func(m *machine) { m.stopRelay(); m.edit(dropInPath, "active = yes", "Active   = NO") }},
+	{"AR-DROPIN-INACTIVE", "active = yes", func(m *machine) { m.stopRelay(); m.edit(dropInPath, "active = yes\n", "") }},
+	{"AR-DROPIN-INACTIVE", "active = yes", func(m *machine) { m.stopRelay(); m.edit(dropInPath, "active = yes", "active = no") }},
 	{"AR-DROPIN-TWICE", "rm '/etc/audit/plugins.d/audisp-relay.conf~' && kill -HUP 700", func(m *machine) {
 		m.put(dropInPath+"~", healthyDropIn)
 		m.process(801, auditdPID, "/usr/sbin/audisp-relay")
