@@ -201,7 +201,7 @@ func findNever(f *Facts) []Finding {
 	for _, r := range f.Rules.Value {
 		words := strings.Fields(r)
 		if len(words) == 2 && words[0] == "-a" && (words[1] == "never,task" || words[1] == "task,never") {
-			fix := "sed -i -e '/-a *never,task/d' -e '/-a *task,never/d' /etc/audit/rules.d/*.rules"
+			fix := `sed -i -e '/^ *-a *never,task *$/d' -e '/^ *-a *task,never *$/d' /etc/audit/rules.d/*.rules`
 			if f.locked() {
 				fix += " && augenrules, then reboot: the rules are locked (-e 2)"
 			} else {

@@ -173,12 +173,12 @@ func findTwice(f *Facts) (found []Finding) {
 		finding := Finding{
 			Subject: file.Path, Text: fmt.Sprintf("auditd starts a second relay for %s, so that every record is delivered twice, or the two hinder each other", file.Path),
 			Evidence: fmt.Sprintf("%s and %s: path = %s, active = yes", first.Path, file.Path, file.Binary),
-			Fix:      fmt.Sprintf("rm %s && %s", quote(file.Path), f.reload()),
+			Fix:      setKey(file.Path, "active", "no") + " && " + f.reload(),
 		}
 		if !file.Loaded {
 			finding.Severity = Info
 			finding.Text = fmt.Sprintf("%s would start a second relay under an auditd before 4.0.3; this one passes it over", file.Path)
-			finding.Fix = "rm " + quote(file.Path)
+			finding.Fix = setKey(file.Path, "active", "no")
 		}
 		found = append(found, finding)
 	}

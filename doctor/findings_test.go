@@ -127,11 +127,11 @@ var plants = []struct {
 	{"AR-DROPIN-INACTIVE", "active = yes", func(m *machine) { m.stopRelay(); m.edit(dropInPath, "active = yes", "Active   = NO") }},
 	{"AR-DROPIN-INACTIVE", "active = yes", func(m *machine) { m.stopRelay(); m.edit(dropInPath, "active = yes\n", "") }},
 	{"AR-DROPIN-INACTIVE", "active = yes", func(m *machine) { m.stopRelay(); m.edit(dropInPath, "active = yes", "active = no") }},
-	{"AR-DROPIN-TWICE", "rm '/etc/audit/plugins.d/audisp-relay.conf~' && kill -HUP 700", func(m *machine) {
+	{"AR-DROPIN-TWICE", "active = no' -e '/^ *active *=/Id' '/etc/audit/plugins.d/audisp-relay.conf~' && kill -HUP 700", func(m *machine) {
 		m.put(dropInPath+"~", healthyDropIn)
 		m.process(801, auditdPID, "/usr/sbin/audisp-relay")
 	}},
-	{"AR-DROPIN-TWICE", "rm /etc/audit/plugins.d/old.bak", func(m *machine) { m.auditctl("4.0.5"); m.put("/etc/audit/plugins.d/old.bak", healthyDropIn) }},
+	{"AR-DROPIN-TWICE", "/etc/audit/plugins.d/old.bak", func(m *machine) { m.auditctl("4.0.5"); m.put("/etc/audit/plugins.d/old.bak", healthyDropIn) }},
 	{"AR-PROGRAM", "chmod 0755", func(m *machine) { m.stopRelay(); m.check(os.Chmod(m.path("/usr/sbin/audisp-relay"), 0o600)) }},
 	{"AR-PROGRAM", "build it", func(m *machine) { m.stopRelay(); m.check(os.Remove(m.path("/usr/sbin/audisp-relay"))) }},
 	{"AR-RELOAD-REFUSED", "kill -HUP 700", func(m *machine) {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -29,6 +30,22 @@ func (m *machine) fileSteps(t *testing.T, fix string) string {
 		t.Fatalf("%q has no steps for files alone, or some for others than below %s", fix, m.root)
 	}
 	return command
+}
+
+// TestNeverFixKeepsOtherLines: it takes out the rule that was found, and neither comments nor rules with
+// conditions.
+func TestNeverFixKeepsOtherLines(t *testing.T) {
+	const rest = "# not -a never,task\n-a never,task -F auid=1000\n-w /etc/passwd -p wa\n"
+	m := newMachine(t)
+	m.put("/etc/audit/rules.d/10-no-audit.rules", "-a never,task\n -a task,never \n"+rest)
+	m.rules = []string{"-a never,task"}
+	command := m.fileSteps(t, m.diagnose().Findings[0].Fix)
+	if out, err := exec.Command("/bin/sh", "-c", command).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v %s", command, err, out)
+	}
+	if text, err := os.ReadFile(m.path("/etc/audit/rules.d/10-no-audit.rules")); err != nil || string(text) != rest {
+		t.Errorf("%v, the file is now %q", err, text)
+	}
 }
 
 // TestFixesEndFindings: the commands that findings name end them, as far as these change files.
