@@ -33,7 +33,8 @@ func findListener(f *Facts) []Finding {
 	fix := "stop it, if it is not meant to"
 	text := fmt.Sprintf("%s reads every audit record beside auditd", who)
 	if strings.HasPrefix(who, "systemd") {
-		fix = "systemctl disable --now systemd-journald-audit.socket && systemctl restart systemd-journald"
+		// Before systemd 247 the unit is static: disable changes nothing then.
+		fix = "systemctl mask --now systemd-journald-audit.socket && systemctl restart systemd-journald"
 		text = "journald takes every audit record into the journal: that costs CPU and disk for each, and what it forwards to a syslog daemon comes twice"
 	}
 	return one(Finding{Text: text, Evidence: "/proc/net/netlink: audit, group 1: " + who, Fix: fix})

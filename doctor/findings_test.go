@@ -200,7 +200,7 @@ var plants = []struct {
 	{"AR-CERT-EXPIRES", "doctor --sink siem", func(m *machine) { m.sink("siem").Sink.Details = &syslog.Details{Expires: m.now.Add(time.Hour)} }},
 	{"AR-CERT-FILE", "PEM", func(m *machine) { m.certificate(0); m.put("/etc/ca.pem", "no certificate\n") }},
 
-	{"AR-JOURNALD-LISTENS", "systemd-journald-audit.socket", func(m *machine) {
+	{"AR-JOURNALD-LISTENS", "systemctl mask --now systemd-journald-audit.socket", func(m *machine) {
 		m.process(1, 0, "/usr/lib/systemd/systemd")
 		m.put("/proc/net/netlink", "sk Eth Pid Groups Rmem\n0000 9 1 00000001 0\n0000 9 700 00000000 0\n")
 	}},
