@@ -44,6 +44,9 @@ func findListener(f *Facts) []Finding {
 // multiple of that, six times at most, which the numbers here leave out.
 func findJournalRate(f *Facts) []Finding {
 	r, j := f.report(), f.Journald.Value
+	if f.InUnit { // a unit's own limit counts for all that runs in it (systemd.exec(5))
+		j.limit(f.Unit.Value["LogRateLimitIntervalSec"], f.Unit.Value["LogRateLimitBurst"], "auditd.service")
+	}
 	if r == nil || !f.Journald.Known() || !j.DevLog || j.Interval == 0 || j.Burst == 0 {
 		return nil
 	}
@@ -51,15 +54,15 @@ func findJournalRate(f *Facts) []Finding {
 	for i := range r.Consumers {
 		c := &r.Consumers[i]
 		proto, address := network(f.Outputs[c.Name])
-		if proto != "unix" || filepath.Clean(address) != "/dev/log" || c.RateIn <= allowed {
+		if proto != "unix" || filepath.Clean(address) != "/dev/log" || c.RateOut <= allowed {
 			continue
 		}
 		return one(Finding{
 			Subject:  c.Name,
-			Text:     fmt.Sprintf("sink %s sends %.0f records/s to journald, which may drop what is above %.0f and counts it in the journal only", c.Name, c.RateIn, allowed),
+			Text:     fmt.Sprintf("sink %s sends %.0f records/s to journald, which may drop what is above %.0f and counts it in the journal only", c.Name, c.RateOut, allowed),
 			Evidence: fmt.Sprintf("/dev/log is journald's; %s: RateLimitBurst=%d in RateLimitIntervalSec=%v", orDefault(j.Source), j.Burst, j.Interval),
 			Fix: fmt.Sprintf("mkdir -p /etc/systemd/journald.conf.d && printf '[Journal]\\nRateLimitBurst=%d\\n' > /etc/systemd/journald.conf.d/zz-audisp-relay.conf && systemctl restart systemd-journald",
-				int(2*c.RateIn*j.Interval.Seconds())),
+				int(2*c.RateOut*j.Interval.Seconds())),
 		})
 	}
 	return nil

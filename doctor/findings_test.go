@@ -208,6 +208,10 @@ var plants = []struct {
 		m.link("/dev/log", "/run/systemd/journal/dev-log")
 		m.put("/etc/systemd/journald.conf.d/x.conf", "[Journal]\nRateLimitIntervalSec=1min\nRateLimitBurst=600\n")
 	}},
+	{"AR-JOURNALD-RATE", "RateLimitBurst=", func(m *machine) {
+		m.link("/dev/log", "/run/systemd/journal/dev-log")
+		m.put("/etc/systemd/journald.conf", "[Journal]\nRateLimitInterval=60s\nRateLimitBurst=600\n")
+	}},
 	{"AR-SANDBOX-READONLY", "ReadWritePaths=/var/lib", func(m *machine) {
 		m.put("/proc/800/mountinfo", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 8:1 / /var/lib ro - ext4 /dev/sda1 rw\n")
 	}},
@@ -442,6 +446,25 @@ func TestSpoolOfAFilter(t *testing.T) {
 	s.RateIn, s.Received, s.Filtered = 10_000, 1_000_000, 999_000
 	if r := m.diagnose(); len(r.Findings) > 0 {
 		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
+// TestJournaldDropsNothing: a limit of auditd's unit counts in place of journald's, and what a filter
+// leaves out is not sent to it.
+func TestJournaldDropsNothing(t *testing.T) {
+	for name, plant := range map[string]func(m *machine){
+		"unit":   func(m *machine) { m.edit(unitPath, "[Service]\n", "[Service]\nLogRateLimitIntervalSec=0\n") },
+		"filter": func(m *machine) { m.sink("journal").RateOut = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.link("/dev/log", "/run/systemd/journal/dev-log")
+			m.put("/etc/systemd/journald.conf", "[Journal]\nRateLimitIntervalSec=1min\nRateLimitBurst=600\n")
+			plant(m)
+			if r := m.diagnose(); len(r.Findings) > 0 {
+				t.Errorf("findings %+v", r.Findings)
+			}
+		})
 	}
 }
 

@@ -103,17 +103,21 @@ func (g *Gatherer) journald() (Journald, error) {
 	if err != nil {
 		return j, err
 	}
-	if text, ok := settings["RateLimitIntervalSec"]; ok {
-		if d, ok := parseSpan(text); ok {
-			j.Interval, j.Source = d, sources["RateLimitIntervalSec"]
-		}
+	for _, key := range []string{"RateLimitInterval", "RateLimitIntervalSec"} { // the former is the old name
+		j.limit(settings[key], "", sources[key])
 	}
-	if text, ok := settings["RateLimitBurst"]; ok {
-		if n, err := strconv.Atoi(text); err == nil && n >= 0 {
-			j.Burst, j.Source = n, sources["RateLimitBurst"]
-		}
-	}
+	j.limit("", settings["RateLimitBurst"], sources["RateLimitBurst"])
 	return j, nil
+}
+
+// limit takes over a rate limit from a file; "" or what journald would not understand is none.
+func (j *Journald) limit(interval, burst, source string) {
+	if d, ok := parseSpan(interval); ok {
+		j.Interval, j.Source = d, source
+	}
+	if n, err := strconv.Atoi(burst); err == nil && n >= 0 {
+		j.Burst, j.Source = n, source
+	}
 }
 
 // listener finds who has joined the kernel's group of audit readers (proc_net_netlink: sk, protocol,
