@@ -148,8 +148,8 @@ func findNoNetwork(f *Facts) []Finding {
 		setting, seen = "PrivateNetwork=no", fmt.Sprintf("/proc/%d/ns/net is not that of the host", f.Sandbox.Value.PID)
 	case f.setYes("PrivateNetwork"):
 		setting, seen = "PrivateNetwork=no", "auditd.service: PrivateNetwork=yes"
-	case f.InUnit && families != "" && !strings.HasPrefix(families, "~") && !strings.Contains(families, "AF_INET"):
-		setting, seen = "RestrictAddressFamilies="+families+" AF_INET AF_INET6", "auditd.service: RestrictAddressFamilies="+families
+	case f.InUnit && forbidsInternet(families): // what is set adds to that
+		setting, seen = "RestrictAddressFamilies=AF_INET AF_INET6", "auditd.service: RestrictAddressFamilies="+families
 	case f.InUnit && strings.Contains(f.Unit.Value["IPAddressDeny"], "any") && f.Unit.Value["IPAddressAllow"] == "":
 		setting, seen = "IPAddressDeny=", "auditd.service: IPAddressDeny="+f.Unit.Value["IPAddressDeny"]
 	default:
@@ -159,6 +159,25 @@ func findNoNetwork(f *Facts) []Finding {
 		Text:     fmt.Sprintf("sinks %s send over the network, which the sandbox of auditd's unit forbids to all that auditd starts", strings.Join(remote, ", ")),
 		Evidence: seen, Fix: f.unitFix(setting),
 	})
+}
+
+// forbidsInternet reports whether a list of address families has neither AF_INET nor AF_INET6, or as
+// one that begins with "~" forbids both (config_parse_address_families of systemd).
+func forbidsInternet(families string) bool {
+	words := strings.Fields(families)
+	if len(words) == 0 {
+		return false
+	}
+	allowed := !strings.HasPrefix(words[0], "~") // what is in the list
+	listed := make(map[string]bool)
+	for _, word := range words {
+		name, inverted := strings.CutPrefix(word, "~")
+		listed[name] = inverted != allowed
+	}
+	if allowed {
+		return !listed["AF_INET"] && !listed["AF_INET6"]
+	}
+	return listed["AF_INET"] && listed["AF_INET6"]
 }
 
 func findPrivateTmp(f *Facts) (found []Finding) {

@@ -221,8 +221,11 @@ var plants = []struct {
 		m.put("/proc/1/mountinfo", mounts)
 	}},
 	{"AR-SANDBOX-NETWORK", "PrivateNetwork=no", func(m *machine) { m.link("/proc/800/ns/net", "net:[1]"); m.sink("siem").Sink.Degraded = true }},
-	{"AR-SANDBOX-NETWORK", "RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6", func(m *machine) {
+	{"AR-SANDBOX-NETWORK", "RestrictAddressFamilies=AF_INET AF_INET6", func(m *machine) {
 		m.put("/etc/systemd/system/auditd.service.d/hard.conf", "[Service]\nRestrictAddressFamilies=AF_UNIX AF_NETLINK\n")
+	}},
+	{"AR-SANDBOX-NETWORK", "RestrictAddressFamilies=AF_INET AF_INET6", func(m *machine) {
+		m.put("/etc/systemd/system/auditd.service.d/hard.conf", "[Service]\nRestrictAddressFamilies=~AF_INET AF_INET6\n")
 	}},
 	{"AR-SANDBOX-TMP", "outside of /tmp", func(m *machine) {
 		m.edit(tomlPath, "/run/audisp-relay/events.sock", "/tmp/events.sock")

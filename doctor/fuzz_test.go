@@ -47,6 +47,37 @@ func FuzzFiles(f *testing.F) {
 	})
 }
 
+// TestAddressFamilies: lines of a unit add up as systemd has it, and the fix ends what was found.
+func TestAddressFamilies(t *testing.T) {
+	const fix = "AF_INET AF_INET6"
+	for _, tt := range []struct {
+		lines  []string
+		forbid bool
+	}{
+		{nil, false},
+		{[]string{"AF_UNIX AF_INET"}, false},
+		{[]string{"AF_UNIX AF_INET AF_INET6", "AF_NETLINK"}, false},
+		{[]string{"AF_INET", "", "AF_UNIX"}, true},
+		{[]string{"AF_UNIX"}, true},
+		{[]string{"none"}, true},
+		{[]string{"~AF_INET AF_INET6"}, true},
+		{[]string{"~AF_PACKET"}, false},
+		{[]string{"~AF_INET"}, false},
+		{[]string{"AF_UNIX AF_INET AF_INET6", "~AF_INET AF_INET6"}, true},
+	} {
+		all := ""
+		for _, line := range tt.lines {
+			all = setting{"RestrictAddressFamilies", line}.after(all)
+		}
+		if got := forbidsInternet(all); got != tt.forbid {
+			t.Errorf("%q: %v, want %v", tt.lines, got, tt.forbid)
+		}
+		if tt.forbid && forbidsInternet(setting{"RestrictAddressFamilies", fix}.after(all)) {
+			t.Errorf("%q: the fix does not end it", tt.lines)
+		}
+	}
+}
+
 func TestParseSpan(t *testing.T) {
 	for text, want := range map[string]time.Duration{"30": 30 * time.Second, "30s": 30 * time.Second, "1min": time.Minute, "2 h": 2 * time.Hour, "500ms": 500 * time.Millisecond} {
 		if got, ok := parseSpan(text); !ok || got != want {

@@ -200,17 +200,41 @@ func (g *Gatherer) iniFiles(name, section string) (values, sources map[string]st
 		if err != nil {
 			return values, sources, err
 		}
-		for key, value := range readSection(data, section) {
-			values[key], sources[key] = value, file
+		for _, s := range readSection(data, section) {
+			values[s.key], sources[s.key] = s.after(values[s.key]), file
 		}
 	}
 	return values, sources, nil
 }
 
-// readSection returns the last value of each key of a section (systemd.syntax(7)), without those
-// that continue on a next line.
-func readSection(data []byte, section string) map[string]string {
-	values := make(map[string]string)
+// setting is a line of a systemd configuration file.
+type setting struct{ key, value string }
+
+// after is the value of a setting that had another one before. Lists grow, and an empty value
+// begins them again (systemd.exec(5)). In a list of address families each word gets the "~" of its
+// line.
+func (s setting) after(before string) string {
+	switch s.key {
+	case "RestrictAddressFamilies", "IPAddressAllow", "IPAddressDeny":
+	default:
+		return s.value
+	}
+	if s.value == "" {
+		return ""
+	}
+	words := strings.Fields(s.value)
+	if rest, inverted := strings.CutPrefix(s.value, "~"); inverted {
+		words = strings.Fields(rest)
+		for i := range words {
+			words[i] = "~" + words[i]
+		}
+	}
+	return strings.TrimSpace(before + " " + strings.Join(words, " "))
+}
+
+// readSection returns the lines of a section (systemd.syntax(7)), without those that continue on a
+// next line.
+func readSection(data []byte, section string) (settings []setting) {
 	inside := false
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
@@ -220,11 +244,11 @@ func readSection(data []byte, section string) map[string]string {
 			inside = line == "["+section+"]"
 		case inside:
 			if key, value, ok := strings.Cut(line, "="); ok {
-				values[strings.TrimSpace(key)] = strings.TrimSpace(value)
+				settings = append(settings, setting{strings.TrimSpace(key), strings.TrimSpace(value)})
 			}
 		}
 	}
-	return values
+	return settings
 }
 
 func sortedKeys[V any](m map[string]V) []string {
