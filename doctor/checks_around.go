@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -97,7 +98,8 @@ func findReadOnly(f *Facts) (found []Finding) {
 	places := written(c)
 	for _, key := range sortedKeys(places) {
 		path := places[key]
-		inner, ok := mountOf(f.Sandbox.Value.Mounts, path)
+		real := cmp.Or(f.Sandbox.Value.Real[path], path)
+		inner, ok := mountOf(f.Sandbox.Value.Mounts, real)
 		if !ok || !inner.ReadOnly {
 			continue
 		}
@@ -107,9 +109,9 @@ func findReadOnly(f *Facts) (found []Finding) {
 			Evidence: fmt.Sprintf("/proc/%d/mountinfo: %s %s is read-only", f.Sandbox.Value.PID, inner.Type, inner.Point),
 			Fix:      fmt.Sprintf("mount -o remount,rw %s, or name another path", quote(inner.Point)),
 		}
-		if outer, ok := mountOf(f.Sandbox.Value.Outer, path); ok && !outer.ReadOnly {
+		if outer, ok := mountOf(f.Sandbox.Value.Outer, real); ok && !outer.ReadOnly {
 			finding.Text += ", though the host may write it: the sandbox of auditd's unit (ProtectSystem= or the like)"
-			finding.Fix = f.unitFix("ReadWritePaths=" + filepath.Dir(path))
+			finding.Fix = f.unitFix("ReadWritePaths=" + filepath.Dir(real))
 		}
 		found = append(found, finding)
 	}

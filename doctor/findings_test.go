@@ -471,6 +471,19 @@ func TestJournaldDropsNothing(t *testing.T) {
 	}
 }
 
+// TestLinkOnReadOnlyRoot: on a host whose root is read-only a link may lead to where the relay can write.
+func TestLinkOnReadOnlyRoot(t *testing.T) {
+	m := newMachine(t)
+	const mounts = "22 1 8:1 / / ro - ext4 /dev/sda1 ro\n23 22 0:5 / /run rw - tmpfs tmpfs rw\n24 22 8:2 / /data rw - ext4 /dev/sda2 rw\n"
+	m.put("/proc/800/mountinfo", mounts)
+	m.put("/proc/1/mountinfo", mounts)
+	m.check(os.MkdirAll(m.path("/data/lib"), 0o755))
+	m.link("/var/lib", m.path("/data/lib"))
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
 // TestContainer: in a container nothing is known of the host's audit, and nothing is taken for broken.
 func TestContainer(t *testing.T) {
 	m := newMachine(t)

@@ -307,7 +307,7 @@ func (g *Gatherer) own(f *Facts) {
 		func() { f.Log = ask(g, "log", func() (LogTail, error) { return g.log(f) }) },
 		func() {
 			if len(f.Relays) > 0 {
-				f.Sandbox = ask(g, "sandbox", func() (Sandbox, error) { return g.sandbox(f.Relays[0].PID) })
+				f.Sandbox = ask(g, "sandbox", func() (Sandbox, error) { return g.sandbox(f.Relays[0].PID, c) })
 			}
 		},
 		func() { f.StateDisk = ask(g, "state disk", func() (Disk, error) { return g.disk(c.StateDir) }) },

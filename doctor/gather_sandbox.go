@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"audisp-relay/config"
 )
 
 // Sandbox is how a process sees the machine.
@@ -18,6 +20,8 @@ type Sandbox struct {
 	Outer    []Mount // of the first process of the machine
 	OwnNet   bool    // its network namespace is another one than that of the machine
 	CPUQuota string  // what its control group may take, "" for all; with the file that says so
+	// Real has each place that the relay writes to without symbolic links.
+	Real map[string]string
 }
 
 // Mount is a line of /proc/PID/mountinfo.
@@ -28,8 +32,11 @@ type Mount struct {
 }
 
 // sandbox looks at the process of the relay.
-func (g *Gatherer) sandbox(pid int) (Sandbox, error) {
-	s := Sandbox{PID: pid}
+func (g *Gatherer) sandbox(pid int, c *config.Config) (Sandbox, error) {
+	s := Sandbox{PID: pid, Real: make(map[string]string)}
+	for _, path := range written(c) {
+		s.Real[path] = g.realPath(path)
+	}
 	data, err := g.Machine.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
 	if err != nil {
 		return s, err
@@ -43,6 +50,20 @@ func (g *Gatherer) sandbox(pid int) (Sandbox, error) {
 	s.OwnNet = ownErr == nil && outerErr == nil && own != outer
 	s.CPUQuota = g.cpuQuota(pid)
 	return s, nil
+}
+
+// realPath is a path of the machine without symbolic links, as far as it exists.
+func (g *Gatherer) realPath(path string) string {
+	rest := ""
+	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(g.Machine.Path(at)); err == nil {
+			return filepath.Join("/", strings.TrimPrefix(real, g.Machine.Root), rest)
+		}
+		if at == filepath.Dir(at) {
+			return path
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+	}
 }
 
 // parseMounts reads /proc/PID/mountinfo (proc_pid_mountinfo(5)).
