@@ -72,12 +72,13 @@ func (f *Facts) start() string {
 }
 
 // restart is the command that starts auditd again: systemctl restart is refused for it by many
-// systems, service is not.
+// systems (RefuseManualStop=), service is not, and not all systems have it. An auditd that was ended
+// by a signal is not started again by its unit (Restart=on-failure).
 func (f *Facts) restart() string {
 	switch {
 	case !f.running():
 		return f.start()
-	case f.InUnit:
+	case f.InUnit && f.Service:
 		return "service auditd restart"
 	}
 	return fmt.Sprintf("kill %d && sleep 2 && %s", f.Auditd.Value.PID, f.start())

@@ -151,6 +151,10 @@ var plants = []struct {
 	{"AR-NO-DISPATCHER", "service auditd restart", func(m *machine) { m.stopRelay(); m.logged = []string{"No plugins found, not dispatching events"} }},
 	{"AR-NOT-RELOADED", "kill -HUP 700", func(m *machine) { m.stopRelay(); m.age(dropInPath, 0) }},
 	{"AR-NOT-STARTED", "service auditd restart", (*machine).stopRelay},
+	{"AR-NOT-STARTED", "kill 700 && sleep 2 && systemctl start auditd", func(m *machine) { // as on Arch Linux
+		m.stopRelay()
+		m.check(os.Remove(m.path("/usr/sbin/service")))
+	}},
 	{"AR-RELAYS", "service auditd restart", func(m *machine) { m.process(801, auditdPID, "/usr/sbin/audisp-relay") }},
 
 	{"AR-SILENT", "mkdir -p /run/audisp-relay", func(m *machine) { m.relay = nil }},

@@ -51,8 +51,8 @@ func (g *Gatherer) Gather(ctx context.Context) *Facts {
 	begin := time.Now()
 	f := &Facts{Now: g.Now(), Version: g.Version, Limits: g.Limits}
 	f.Host, _ = os.Hostname()
-	_, err := os.Stat(g.Machine.Path("/run/systemd/system")) // sd_booted(3)
-	f.Systemd = err == nil
+	f.Systemd = g.has("/run/systemd/system") // sd_booted(3)
+	f.Service = g.has("/usr/sbin/service") || g.has("/sbin/service")
 	f.BootOff, f.Container = g.bootedOff(), g.contained()
 
 	f.Kernel = ask(g, "kernel", g.Kernel)

@@ -38,6 +38,11 @@ func statDisk(path string) (Disk, error) {
 	}
 }
 
+func (g *Gatherer) has(path string) bool {
+	_, err := os.Stat(g.Machine.Path(path))
+	return err == nil
+}
+
 // bootedOff reports whether the kernel's command line switches audit off (audit_enable in
 // kernel/audit.c).
 func (g *Gatherer) bootedOff() bool {

@@ -101,6 +101,7 @@ func newMachine(t *testing.T) *machine {
 	m.auditctl("3.0.9")
 	m.program("/usr/sbin/auditd")
 	m.program("/usr/sbin/audisp-relay")
+	m.program("/usr/sbin/service")
 	m.put("/lib/systemd/system/auditd.service", "[Service]\nExecStart=/sbin/auditd\nMemoryDenyWriteExecute=true\n")
 	m.check(os.MkdirAll(m.path("/run/systemd/system"), 0o755))
 	m.put("/proc/stat", fmt.Sprintf("cpu 1 2 3\nbtime %d\n", m.boot.Unix()))
