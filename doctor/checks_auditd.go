@@ -22,12 +22,12 @@ func auditdChecks() []Check {
 		{Code: "AR-NO-LOG", Title: "auditd writes no log", Severity: Warn, Find: findNoLog},
 		{Code: "AR-LOG-STOPPED", Title: "auditd has stopped writing its log", Severity: Critical, DependsOn: []string{"AR-NO-LOG"}, Find: findLogStopped},
 		{Code: "AR-LOG-DISK", Title: "The disk of audit.log is nearly full", Severity: Critical, DependsOn: []string{"AR-LOG-STOPPED"}, Find: findLogDisk},
-		{Code: "AR-LOG-LIMIT", Title: "auditd will stop writing or fill the disk", Severity: Warn, DependsOn: []string{"AR-NO-LOG", "AR-LOG-STOPPED"}, Find: findLogLimit},
-		{Code: "AR-LOG-SHORT", Title: "audit.log does not reach back far", Severity: Warn, After: 5 * time.Minute, DependsOn: []string{"AR-NO-LOG", "AR-LOG-LIMIT", "AR-FEEDBACK"}, Find: findRetention},
+		{Code: "AR-LOG-LIMIT", Title: "auditd will stop writing or fill the disk", Severity: Warn, DependsOn: []string{"AR-NO-LOG", "AR-LOG-STOPPED", "AR-AUDITD-CONF"}, Find: findLogLimit},
+		{Code: "AR-LOG-SHORT", Title: "audit.log does not reach back far", Severity: Warn, After: 5 * time.Minute, DependsOn: []string{"AR-NO-LOG", "AR-LOG-LIMIT", "AR-FEEDBACK", "AR-AUDITD-CONF"}, Find: findRetention},
 		{Code: "AR-QUEUE-SUSPENDED", Title: "auditd gives its plugins nothing", Severity: Critical, Find: findQueueSuspended},
 		{Code: "AR-QUEUE-FULL", Title: "auditd's queue to its plugins was full", Severity: Warn, DependsOn: []string{"AR-QUEUE-SUSPENDED", "AR-INPUT-STALLED"}, Find: findQueueFull},
-		{Code: "AR-QUEUE-SHORT", Title: "auditd's queue to its plugins is short", Severity: Warn, Find: findQueueShort},
-		{Code: "AR-QUEUE-ACTION", Title: "auditd does not say when it drops records", Severity: Warn, Find: findQueueAction},
+		{Code: "AR-QUEUE-SHORT", Title: "auditd's queue to its plugins is short", Severity: Warn, DependsOn: []string{"AR-AUDITD-CONF"}, Find: findQueueShort},
+		{Code: "AR-QUEUE-ACTION", Title: "auditd does not say when it drops records", Severity: Warn, DependsOn: []string{"AR-AUDITD-CONF"}, Find: findQueueAction},
 	}
 }
 
