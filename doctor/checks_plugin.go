@@ -1,9 +1,7 @@
 package doctor
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,7 +72,7 @@ func (f *Facts) dropIn() (file host.PluginFile, ok bool) {
 func (f *Facts) install(flags ...string) string {
 	words := []string{"audisp-relay", "install"}
 	file, ok := f.dropIn()
-	if ok && file.Binary != "" && f.Programs[file.Binary] == nil {
+	if ok && file.Binary != "" && f.Programs.Value[file.Binary] == nil {
 		words[0] = quote(file.Binary)
 	}
 	if ok && file.Config != "" && config.FileOf(file.Config) != config.DefaultFile {
@@ -89,7 +87,7 @@ func (f *Facts) install(flags ...string) string {
 func findPluginDir(f *Facts) []Finding {
 	a := f.Auditd.Value
 	known := (f.running() || isNoAuditd(f.Auditd.Err)) && !f.elsewhere()
-	if f.Plugins.Err == nil || errors.Is(f.Plugins.Err, fs.ErrPermission) || !known || a.OneDispatcher() {
+	if f.Plugins.Err == nil || unread(f.Plugins.Err) || !known || a.OneDispatcher() {
 		return nil
 	}
 	return one(Finding{
@@ -187,7 +185,7 @@ func findTwice(f *Facts) (found []Finding) {
 
 func findProgram(f *Facts) []Finding {
 	file, ok := f.dropIn()
-	err := f.Programs[file.Binary]
+	err := f.Programs.Value[file.Binary]
 	if !ok || err == nil {
 		return nil
 	}

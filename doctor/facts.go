@@ -24,6 +24,12 @@ func (f *Fact[T]) Known() bool { return f.Err == nil }
 // errNone is why a fact has no value where the machine has no such thing, and need not have one.
 var errNone = errors.New("there is none")
 
+// errNoAnswer is why a fact has no value that was not found out in time.
+var errNoAnswer = errors.New("no answer")
+
+// unread reports whether an error says that something could not be looked at, and nothing of it.
+func unread(err error) bool { return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoAnswer) }
+
 // Facts are what all checks judge by. Gather makes one; nothing changes it after that.
 type Facts struct {
 	Now     time.Time
@@ -47,7 +53,7 @@ type Facts struct {
 	InUnit    bool                    // it runs in auditd.service
 	State     Fact[host.AuditdState]  // its report, if it wrote one since its start
 	Plugins   Fact[[]host.PluginFile] // of the plugin directory
-	Programs  map[string]error        // of each program that an active drop-in of ours names: why auditd refuses it
+	Programs  Fact[map[string]error]  // of each program that a drop-in of ours names: why auditd refuses it
 	Children  Fact[[]host.Process]    // of auditd
 	Relays    []host.Process          // what is the relay of them, or of what they have started
 	Messages  Fact[[]string]          // what auditd has logged of its plugins, oldest first
@@ -150,15 +156,16 @@ func (f *Facts) Gaps() (list []Gap) {
 	}
 	gap(&list, "auditd's state report", &f.State)
 	// Other errors of these have findings of their own.
-	if errors.Is(f.Plugins.Err, fs.ErrPermission) {
+	if unread(f.Plugins.Err) {
 		gap(&list, "the plugin directory", &f.Plugins)
 	}
-	if errors.Is(f.Config.Err, fs.ErrPermission) {
+	if unread(f.Config.Err) {
 		gap(&list, "the relay's configuration", &f.Config)
 	}
 	if errors.Is(f.Report.Err, fs.ErrPermission) {
 		gap(&list, "the relay's report", &f.Report)
 	}
+	gap(&list, "the programs of the relay's plugin files", &f.Programs)
 	gap(&list, "auditd's children", &f.Children)
 	if len(f.Relays) == 0 { // they say why
 		gap(&list, "what auditd has logged", &f.Messages)

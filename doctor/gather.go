@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,7 +116,7 @@ func together(parts ...func()) {
 // ask finds out one fact within factTime.
 func ask[T any](g *Gatherer, name string, what func() (T, error)) Fact[T] {
 	if _, hangs := g.hanging.LoadOrStore(name, true); hangs {
-		return Fact[T]{Err: errors.New("no answer to an earlier question yet")}
+		return Fact[T]{Err: fmt.Errorf("%w to an earlier question yet", errNoAnswer)}
 	}
 	got := make(chan Fact[T], 1)
 	go func() {
@@ -136,7 +137,7 @@ func ask[T any](g *Gatherer, name string, what func() (T, error)) Fact[T] {
 	case f := <-got:
 		return f
 	case <-timeout.C:
-		return Fact[T]{Err: fmt.Errorf("no answer in %v", factTime)}
+		return Fact[T]{Err: fmt.Errorf("%w in %v", errNoAnswer, factTime)}
 	}
 }
 
@@ -173,12 +174,18 @@ func (g *Gatherer) auditd(f *Facts) {
 	}
 
 	f.Plugins = ask(g, "plugins", func() ([]host.PluginFile, error) { return pluginFiles(m, f.Auditd.Value) })
-	f.Programs = make(map[string]error)
-	for _, p := range f.Plugins.Value {
+	f.Programs = ask(g, "programs", func() (map[string]error, error) { return programs(m, f.Auditd.Value, f.Plugins.Value), nil })
+}
+
+// programs says of each program that a plugin's file of ours names why auditd refuses it.
+func programs(m host.Machine, a host.Auditd, files []host.PluginFile) map[string]error {
+	refused := make(map[string]error)
+	for _, p := range files {
 		if ours(p) && p.Binary != "" {
-			f.Programs[p.Binary] = m.CheckBinary(p.Binary, f.Auditd.Value.OneDispatcher())
+			refused[p.Binary] = m.CheckBinary(p.Binary, a.OneDispatcher())
 		}
 	}
+	return refused
 }
 
 // pluginFiles lists what auditd starts. The relay as the one dispatcher of an auditd 2.x counts as such
@@ -247,14 +254,19 @@ func (g *Gatherer) isRelay(f *Facts, p host.Process) bool {
 
 // relay reads the relay's configuration and asks the one that runs.
 func (g *Gatherer) relay(f *Facts) {
-	path := g.configPath(f)
-	if info, err := os.Stat(g.Machine.Path(path)); err == nil {
-		f.ConfigAt = info.ModTime()
+	type read struct { // what is read of a disk that may hang
+		config *config.Config
+		at     time.Time
 	}
-	f.Config = ask(g, "config", func() (*config.Config, error) {
-		c, _, err := config.Load(g.Machine.Path(path), f.Auditd.Value.Conf.LogFile)
-		return c, err
+	file := ask(g, "config", func() (r read, err error) {
+		path := g.Machine.Path(g.configPath(f))
+		if info, err := os.Stat(path); err == nil {
+			r.at = info.ModTime()
+		}
+		r.config, _, err = config.Load(path, f.Auditd.Value.Conf.LogFile)
+		return r, err
 	})
+	f.Config, f.ConfigAt = Fact[*config.Config]{file.Value.config, file.Err}, file.Value.at
 	f.Outputs = make(map[string]config.Sink)
 	if f.Config.Value != nil {
 		for _, s := range f.Config.Value.Sinks {
@@ -263,8 +275,8 @@ func (g *Gatherer) relay(f *Facts) {
 	}
 
 	f.Report = ask(g, "report", func() (*plugin.Report, error) {
-		dir := g.RunDir
-		if dir == "" && f.Config.Value != nil {
+		dir := cmp.Or(g.RunDir, config.DefaultRunDir)
+		if g.RunDir == "" && f.Config.Value != nil {
 			dir = f.Config.Value.RunDir
 		}
 		r, err := g.Query(dir)

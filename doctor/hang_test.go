@@ -1,9 +1,15 @@
 package doctor
 
 import (
+	"fmt"
+	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"audisp-relay/host"
+	"audisp-relay/plugin"
 )
 
 // TestWhatHangs: a question that gets no answer costs its fact, is not asked again, and is asked again
@@ -31,6 +37,24 @@ func TestWhatHangs(t *testing.T) {
 			t.Errorf("got %+v", f)
 		}
 	})
+}
+
+// TestHungDisk: a disk that does not answer says nothing of what is on it.
+func TestHungDisk(t *testing.T) {
+	hung := fmt.Errorf("%w in 3s", errNoAnswer)
+	f := &Facts{Limits: DefaultLimits()}
+	f.Auditd.Value.PID = 7
+	f.Holder.Value.Comm = "auditd"
+	f.Kernel.Value = host.KernelStatus{PID: 7, Enabled: 1}
+	f.Auditd.Value.Conf.QDepth = 2000
+	f.Plugins.Err, f.Programs.Err, f.Config.Err, f.Report.Err = hung, hung, hung, plugin.ErrNotRunning
+	r := Diagnose(f, Checks())
+	if got, want := labels(r.Findings), []string{CodeUnknown}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("findings %+v, want %q", r.Findings, want)
+	}
+	if e := r.Findings[0].Evidence; strings.Count(e, "no answer") != 3 {
+		t.Errorf("evidence %q", e)
+	}
 }
 
 // TestAskSurvivesPanics: a panic costs its fact.
