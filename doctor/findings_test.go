@@ -488,6 +488,16 @@ func TestLinkOnReadOnlyRoot(t *testing.T) {
 	}
 }
 
+// TestArgumentsThatHang: a process whose arguments cannot be read, as those on a FUSE page, is not read.
+func TestArgumentsThatHang(t *testing.T) {
+	m := newMachine(t)
+	m.process(4242, 1, "/home/mallory/x")
+	m.check(errors.Join(os.Remove(m.path("/proc/4242/cmdline")), syscall.Mkfifo(m.path("/proc/4242/cmdline"), 0o600)))
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
 // TestContainer: in a container nothing is known of the host's audit, and nothing is taken for broken.
 func TestContainer(t *testing.T) {
 	m := newMachine(t)

@@ -96,14 +96,14 @@ func (m Machine) findPID() (int, error) {
 // scanForAuditd looks for a process called auditd. More than one is not for us
 // to choose from: containers with auditds of their own are seen from the host.
 func (m Machine) scanForAuditd() (int, error) {
-	all, err := m.processes()
+	all, err := m.processes(func(p process) bool { return p.Comm == "auditd" })
 	if err != nil {
 		return 0, fmt.Errorf("look for auditd: %w", err)
 	}
 	var pids []string
 	for _, p := range all {
 		// A forked child that has not executed its plugin yet is called auditd too.
-		if p.Comm == "auditd" && len(p.Cmdline) > 0 && !isChildOf(p, all, "auditd") {
+		if len(p.Cmdline) > 0 && !isChildOf(p, all, "auditd") {
 			pids = append(pids, strconv.Itoa(p.PID))
 		}
 	}

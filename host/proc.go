@@ -36,6 +36,24 @@ func (m Machine) comm(pid int) (string, error) {
 // readProcess reads one process; the error is fs.ErrNotExist or ESRCH when
 // there is no such process any more.
 func (m Machine) readProcess(pid int) (process, error) {
+	p, err := m.identify(pid)
+	if err != nil {
+		return p, err
+	}
+	cmdline, err := os.ReadFile(m.procPath(pid, "cmdline"))
+	if err != nil {
+		return p, err
+	}
+	if cmdline = bytes.TrimSuffix(cmdline, []byte{0}); len(cmdline) > 0 {
+		p.Cmdline = strings.Split(string(cmdline), "\x00")
+	}
+	return p, nil
+}
+
+// identify reads the name and the parent of a process, which the kernel has. Its arguments are in its own
+// memory: a process can make whoever reads them wait for ever (a page of a FUSE file, userfaultfd(2)),
+// and they may have megabytes.
+func (m Machine) identify(pid int) (process, error) {
 	p := process{PID: pid}
 	var err error
 	if p.Comm, err = m.comm(pid); err != nil {
@@ -50,13 +68,6 @@ func (m Machine) readProcess(pid int) (process, error) {
 		return p, fmt.Errorf("%s: %w", m.procPath(pid, "stat"), err)
 	}
 	p.PPID = int(ppid)
-	cmdline, err := os.ReadFile(m.procPath(pid, "cmdline"))
-	if err != nil {
-		return p, err
-	}
-	if cmdline = bytes.TrimSuffix(cmdline, []byte{0}); len(cmdline) > 0 {
-		p.Cmdline = strings.Split(string(cmdline), "\x00")
-	}
 	return p, nil
 }
 
@@ -72,9 +83,9 @@ func statField(stat []byte, n int) (int64, error) {
 	return strconv.ParseInt(fields[n-3], 10, 64)
 }
 
-// processes lists everything that runs. Processes that end meanwhile are left
-// out.
-func (m Machine) processes() ([]process, error) {
+// processes lists what runs and is wanted, which is asked before the arguments are read (identify).
+// Processes that end meanwhile are left out.
+func (m Machine) processes(wanted func(process) bool) ([]process, error) {
 	dir, err := os.Open(m.path("/proc"))
 	if err != nil {
 		return nil, err
@@ -90,11 +101,19 @@ func (m Machine) processes() ([]process, error) {
 		if err != nil {
 			continue
 		}
-		if p, err := m.readProcess(pid); err == nil {
+		if p, err := m.identify(pid); err != nil || !wanted(p) {
+			continue
+		}
+		if p, err := m.readProcess(pid); err == nil && wanted(p) {
 			all = append(all, p)
 		}
 	}
 	return all, nil
+}
+
+// childOf selects the children of a process.
+func childOf(parent int) func(process) bool {
+	return func(p process) bool { return p.PPID == parent }
 }
 
 // runs says whether process pid executes the file at binary: the very file,
@@ -186,12 +205,12 @@ func (m Machine) otherPlugin(parent int, binary string) bool {
 // child finds a child of parent; those that have ended and wait to be reaped do
 // not count.
 func (m Machine) child(parent int, is func(pid int) bool) int {
-	all, err := m.processes()
+	all, err := m.processes(childOf(parent))
 	if err != nil {
 		return 0
 	}
 	for _, p := range all {
-		if p.PPID == parent && len(p.Cmdline) > 0 && is(p.PID) {
+		if len(p.Cmdline) > 0 && is(p.PID) {
 			return p.PID
 		}
 	}

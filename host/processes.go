@@ -35,13 +35,13 @@ func (m Machine) complete(p process) Process {
 
 // Children lists the processes that parent has started and that run.
 func (m Machine) Children(parent int) ([]Process, error) {
-	all, err := m.processes()
+	all, err := m.processes(childOf(parent))
 	if err != nil {
 		return nil, err
 	}
 	var children []Process
 	for _, p := range all {
-		if p.PPID == parent && len(p.Cmdline) > 0 {
+		if len(p.Cmdline) > 0 {
 			children = append(children, m.complete(p))
 		}
 	}

@@ -30,7 +30,9 @@ func (m Machine) RunningRelays(socket string) ([]Running, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program's file: %w", err)
 	}
-	all, err := m.processes()
+	all, err := m.processes(func(p process) bool {
+		return p.PID != os.Getpid() && m.isOurs(p.PID) && (p.Comm == filepath.Base(DefaultBinary) || m.executes(p.PID, self))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("look for running relays: %w", err)
 	}
@@ -41,10 +43,7 @@ func (m Machine) RunningRelays(socket string) ([]Running, error) {
 
 	var relays []Running
 	for _, p := range all {
-		if p.PID == os.Getpid() || !isPlugin(p.Cmdline) || !m.isOurs(p.PID) {
-			continue
-		}
-		if p.Comm != filepath.Base(DefaultBinary) && !m.executes(p.PID, self) {
+		if !isPlugin(p.Cmdline) {
 			continue
 		}
 		relay := Running{PID: p.PID}
