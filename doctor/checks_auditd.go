@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"audisp-relay/host"
+	"audisp-relay/plugin"
 )
 
 func isNoAuditd(err error) bool { return errors.Is(err, host.ErrNoAuditd) }
@@ -207,10 +208,10 @@ const leastLogs = 2
 
 // perRecord is how many bytes a record has on average, in audit.log and in a spool.
 func (f *Facts) perRecord() float64 {
-	if r := f.report(); r != nil && r.Input.Records > 0 {
-		return float64(r.Input.Bytes) / float64(r.Input.Records)
+	if r := f.report(); r != nil {
+		return r.Input.PerRecord()
 	}
-	return 300 // about what the records of a system call have
+	return new(plugin.Input).PerRecord()
 }
 
 func findRetention(f *Facts) []Finding {

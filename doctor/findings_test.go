@@ -498,6 +498,16 @@ func TestArgumentsThatHang(t *testing.T) {
 	}
 }
 
+// TestPaddedRecords: what auditd fills binary records up with is neither in audit.log nor in a spool.
+func TestPaddedRecords(t *testing.T) {
+	m := newMachine(t)
+	m.relay.Input.Rate, m.relay.Input.Bytes = 100, m.relay.Input.Records*8986
+	m.sink("siem").RateIn = 200
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
 // TestContainer: in a container nothing is known of the host's audit, and nothing is taken for broken.
 func TestContainer(t *testing.T) {
 	m := newMachine(t)

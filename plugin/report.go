@@ -68,6 +68,19 @@ type Input struct {
 	Totals map[string]uint64 `json:"totals"`
 }
 
+// typicalRecord is about how many bytes of text the records of a system call have.
+const typicalRecord = 300
+
+// PerRecord is how many bytes of text a record has on average, as audit.log and a spool have it. An
+// auditd up to 4.1.0 fills each binary record up to paddedRecord bytes, which says nothing of that.
+func (in *Input) PerRecord() float64 {
+	const paddedRecord = 8970
+	if in.Records == 0 || in.Bytes/in.Records >= paddedRecord {
+		return typicalRecord
+	}
+	return float64(in.Bytes) / float64(in.Records)
+}
+
 // degraded lists what needs attention.
 func (r *Report) degraded() []string {
 	list := []string{}

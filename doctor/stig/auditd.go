@@ -148,11 +148,11 @@ func week(h *Host, a *Answer) {
 	if size > 0 {
 		a.seen(fmt.Sprintf("the file system of %s has %v, %v of it free", c.LogFile, size, free))
 	}
-	if h.Relay == nil || h.Relay.Now.Sub(h.Relay.Started) < leastRun || h.Relay.Input.Bytes == 0 {
+	if h.Relay == nil || h.Relay.Now.Sub(h.Relay.Started) < leastRun || h.Relay.Input.Records == 0 {
 		a.ask("the rate of records is not known: no relay has been running for an hour", "run this again when it has; the rule holds where records are not sent at once")
 		return
 	}
-	rate := float64(h.Relay.Input.Bytes) / h.Relay.Now.Sub(h.Relay.Started).Seconds()
+	rate := float64(h.Relay.Input.Records) * h.Relay.Input.PerRecord() / h.Relay.Now.Sub(h.Relay.Started).Seconds()
 	lasts := time.Duration(min(float64(room)/rate, (10*365*24*time.Hour).Seconds()) * float64(time.Second))
 	line := fmt.Sprintf("%.0f bytes/s on average since %s fill %v in %.1f days", rate, h.Relay.Started.UTC().Format(time.DateOnly), room, lasts.Hours()/24)
 	if lasts < weekTime {

@@ -51,7 +51,7 @@ func goodHost(t *testing.T) *Host {
 		t.Fatal(err)
 	}
 	relay := &plugin.Report{Pid: 7, Now: now, Started: now.Add(-24 * time.Hour), Consumers: []consumer.Report{{Name: "siem", Delivered: 1000}}}
-	relay.Input.Bytes = 1 << 20
+	relay.Input.Records, relay.Input.Bytes = 4<<10, 1<<20
 	return &Host{
 		Root: root, Now: now, Binary: "/usr/sbin/audisp-relay", Config: parse(t, goodConfig), Auditd: host.Auditd{Conf: conf}, Relay: relay,
 		Fips: true, FipsModule: "v1.0.0", KernelFips: true,
@@ -121,7 +121,7 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-653035", "suspend", auditd(func(c *host.AuditdConf) { c.AdminSpaceLeftAction = "suspend" }), Gap, "suspend"},
 		{"RHEL-09-653035", "nothing set", auditd(func(c *host.AuditdConf) { c.SpaceLeft = "" }), Gap, "space_left is not set"},
 		{"RHEL-09-653030", "as it should be", nil, Satisfied, "days"},
-		{"RHEL-09-653030", "too fast", func(h *Host) { h.Relay.Input.Bytes = 1 << 40 }, Gap, "0.0 days"},
+		{"RHEL-09-653030", "too fast", func(h *Host) { h.Relay.Input.Records, h.Relay.Input.Bytes = 1<<32, 1<<40 }, Gap, "0.0 days"},
 		{"RHEL-09-653030", "huge numbers", auditd(func(c *host.AuditdConf) { c.MaxLogFile, c.NumLogs = 1<<31-1, 1<<31-1 }), Satisfied, "days"},
 		{"RHEL-09-653030", "no rate yet", func(h *Host) { h.Relay.Started = h.Now }, Ask, "rate of records is not known"},
 		{"RHEL-10-200631", "as it should be", nil, Satisfied, "aide.conf:3:"},
