@@ -44,6 +44,17 @@ type AuditdConf struct {
 	DiskFullAction, DiskErrors string // DiskErrors is disk_error_action
 }
 
+// LogRoom is how many bytes all files of the log have before auditd overwrites the oldest one: with
+// max_log_file_action = rotate, and num_logs of 2 or more (check_log_file_size in
+// src/auditd-event.c). It is 0 where auditd overwrites none.
+func (c AuditdConf) LogRoom() int64 {
+	const leastLogs = 2
+	if c.MaxLogFileAction != "rotate" || c.NumLogs < leastLogs {
+		return 0
+	}
+	return int64(min(c.MaxLogFile, 1<<20)) << 20 * int64(min(c.NumLogs, 1000)) // far more than there is
+}
+
 // defaultAuditdConf returns what auditd 3.0 and later takes for granted where
 // auditd.conf says nothing (clear_config in src/auditd-config.c).
 func defaultAuditdConf() AuditdConf {

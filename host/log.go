@@ -15,6 +15,9 @@ type LogInfo struct {
 	// Network: records of other hosts stand in it that auditd does not hand to
 	// plugins (tcp_listen_port without distribute_network).
 	Network bool
+	// Room is how many bytes all its files have before auditd overwrites the oldest; 0 where it overwrites
+	// none.
+	Room int64
 }
 
 // LogOf finds the log of the auditd that the process parent is, or that is
@@ -35,7 +38,7 @@ func (m Machine) logOf(parent int) (LogInfo, error) {
 	if _, mistakes := errors.AsType[*ConfError](err); err != nil && !mistakes {
 		return LogInfo{}, fmt.Errorf("find auditd's log: %w: name it in log_file of [recovery]", err)
 	}
-	log := LogInfo{Path: conf.LogFile, Network: conf.TCPListenPort > 0 && !conf.DistributeNetwork}
+	log := LogInfo{Path: conf.LogFile, Room: conf.LogRoom(), Network: conf.TCPListenPort > 0 && !conf.DistributeNetwork}
 	switch {
 	case opt.foreground:
 		log.Why = "auditd was started with -f and prints its records"

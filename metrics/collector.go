@@ -24,6 +24,7 @@ type collector struct {
 	received, events, recovered, upstream                  *prometheus.Desc
 	stalled, inputBytes, inputLimit                        *prometheus.Desc
 	kernelLost, kernelBacklog                              *prometheus.Desc
+	logReach, auditdDepth, auditdMax, auditdLimit          *prometheus.Desc
 	sinkRecords, lost, up, reconnects, certificate         *prometheus.Desc
 	queued, queuedBytes, depth, spoolBytes, spoolMax, late *prometheus.Desc
 	delivery                                               *prometheus.Desc
@@ -48,6 +49,10 @@ func newCollector(report func() *plugin.Report) *collector {
 	c.inputLimit = desc("input_buffer_limit_bytes", "What the socket from auditd holds, as the kernel counts it: several times the text.")
 	c.kernelLost = desc("kernel_lost", "The kernel's own count of lost records, which auditctl can reset.")
 	c.kernelBacklog = desc("kernel_backlog", "Records that wait in the kernel for auditd.")
+	c.logReach = desc("log_retention_seconds", "How long all files of audit.log last at the rate of the last minute; absent where auditd overwrites none, or nothing comes.")
+	c.auditdDepth = desc("auditd_queue_depth", "Records that waited in auditd for its plugins, by its last state report; absent where that is older than five minutes.")
+	c.auditdMax = desc("auditd_queue_max", "The most that waited there since auditd was started, by the same report.")
+	c.auditdLimit = desc("auditd_queue_limit", "What may wait there, q_depth of auditd.conf, by the same report.")
 
 	c.sinkRecords = desc("sink_records_total", "Records that came for a sink, by what became of them; those in the queue are none of these yet.", "sink", "outcome")
 	c.lost = desc("records_lost_total", "Records that came for a sink and were lost, by cause.", "sink", "cause")
@@ -110,6 +115,14 @@ func (c *collector) collectInput(s series, r *plugin.Report) {
 	if k := r.Input.Kernel; k != nil {
 		s.gauge(c.kernelLost, float64(k.Lost))
 		s.gauge(c.kernelBacklog, float64(k.Backlog))
+	}
+	if r.Input.LogReach > 0 {
+		s.gauge(c.logReach, r.Input.LogReach)
+	}
+	if q := r.Input.AuditdQueue; q != nil {
+		s.gauge(c.auditdDepth, float64(q.Depth))
+		s.gauge(c.auditdMax, float64(q.MaxDepth))
+		s.gauge(c.auditdLimit, float64(q.Limit))
 	}
 }
 

@@ -210,7 +210,7 @@ func TestDashboardInPrometheus(t *testing.T) {
 				Data          struct{ Result []any }
 			}
 			ask := api + "/api/v1/query?query=" + url.QueryEscape(expand(expr))
-			optional := regexp.MustCompile("reconnects|input_buffer|kernel_backlog").MatchString(expr)
+			optional := regexp.MustCompile("reconnects|input_buffer|kernel_backlog|log_retention|auditd_queue").MatchString(expr)
 			wait(t, title+": "+expr+" has data", func() bool {
 				sent += 10
 				io.WriteString(r.in, records(sent, 10))

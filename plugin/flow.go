@@ -29,6 +29,9 @@ func (p *Plugin) reportFlow(r *Report) {
 	if p.kernel != nil {
 		r.Input.Kernel = p.kernel.now.Load()
 	}
+	if p.auditd != nil {
+		p.auditd.report(&r.Input)
+	}
 	if was, took, known := p.flow.Ago(r.Now); known {
 		r.Input.Rate = recent.Rate(r.Input.Records, was.records, took)
 		r.Input.Events = recent.Rate(p.classes.total(), was.events, took)

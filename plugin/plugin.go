@@ -77,6 +77,7 @@ type Plugin struct {
 	users  *users.Users
 	nodes  *nodes.Nodes
 	kernel *kernelLoss  // nil: not asked
+	auditd *auditdWatch // nil: a stream that is not auditd's
 	buffer atomic.Int64 // bytes that the socket from auditd holds
 	export *metrics     // of the main goroutine until the end
 	meter  *top.Meter
@@ -168,6 +169,7 @@ func (p *Plugin) Run() error {
 		p.warnAction(c.Config())
 	}
 	endKernel := p.startKernel()
+	endAuditdWatch := p.startAuditdWatch()
 	stopExpiry, expired := p.startExpiry()
 	control := p.startControl()
 	p.export = p.startMetrics()
@@ -180,8 +182,8 @@ func (p *Plugin) Run() error {
 		p.readRest(ended)
 		err = nil
 	}
-	// A text file of metrics on a disk that hangs must not make the end longer.
-	shown := inBackground(func() { p.export.close(); endMeter() })
+	// A disk that hangs, of a text file of metrics or of auditd's files, must not make the end longer.
+	shown := inBackground(func() { p.export.close(); endMeter(); endAuditdWatch() })
 	endKernel()
 	endFeed()
 	stopExpiry()

@@ -64,6 +64,11 @@ type Input struct {
 	Waiting int64 `json:"waiting_bytes"`
 	// Kernel is what the kernel said within the last ten seconds, nil where it does not answer.
 	Kernel *host.KernelCounts `json:"kernel,omitempty"`
+	// LogReach is how many seconds all files of audit.log last at the rate of the last minute; 0 where
+	// that is not known, nothing comes, or auditd overwrites none of them.
+	LogReach float64 `json:"log_reach_seconds,omitempty"`
+	// AuditdQueue is nil where auditd has made no state report within the last five minutes.
+	AuditdQueue *AuditdQueue `json:"auditd_queue,omitempty"`
 	// Totals are those of all runs with this state_dir.
 	Totals map[string]uint64 `json:"totals"`
 }

@@ -1,0 +1,73 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"audisp-relay/host"
+)
+
+// TestAuditdWatch: how long audit.log lasts at the rate of the last minute, and what auditd has said of its
+// queue of late.
+func TestAuditdWatch(t *testing.T) {
+	const room = 40 << 20
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		log := host.LogInfo{Written: true, Room: room}
+		state := host.AuditdState{Queue: 3, MaxQueue: 40, Depth: 2000, Written: begin.Add(90 * time.Second)}
+		var failed error
+		w := &auditdWatch{
+			logOf: func() (host.LogInfo, error) { return log, failed }, state: func() (host.AuditdState, error) { return state, failed },
+			received: func() uint64 { return uint64(time.Since(begin).Seconds()) * 100 }, since: begin,
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := inBackground(func() { w.run(ctx) })
+		now := func(pause time.Duration) (in Input) {
+			time.Sleep(pause)
+			synctest.Wait()
+			in.Records, in.Bytes = 100, 20_000
+			w.report(&in)
+			return in
+		}
+
+		if in := now(30 * time.Second); in.LogReach != 0 || in.AuditdQueue != nil {
+			t.Errorf("before the first minute: %+v", in)
+		}
+		if in := now(95 * time.Second); in.LogReach != room/(100*200.0) || in.AuditdQueue == nil || in.AuditdQueue.MaxDepth != 40 {
+			t.Errorf("after two minutes: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
+		}
+		log.Written = false
+		if in := now(6 * time.Minute); in.LogReach != 0 || in.AuditdQueue != nil {
+			t.Errorf("without a log, with an old report: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
+		}
+		log.Written, state.Written, state.Depth = true, time.Now(), 0
+		if in := now(time.Minute); in.LogReach == 0 || in.AuditdQueue != nil {
+			t.Errorf("with a part of a report: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
+		}
+		log, state, failed = host.LogInfo{}, host.AuditdState{}, errors.New("no auditd")
+		if in := now(time.Minute); in.LogReach != 0 || in.AuditdQueue != nil {
+			t.Errorf("without auditd: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
+		}
+		cancel()
+		<-ended
+	})
+}
+
+// TestReportOfAnEarlierAuditd: what was written before the relay was started may be of another auditd.
+func TestReportOfAnEarlierAuditd(t *testing.T) {
+	now := time.Now()
+	w := &auditdWatch{
+		logOf: func() (host.LogInfo, error) { return host.LogInfo{}, nil }, since: now.Add(-time.Minute),
+		state: func() (host.AuditdState, error) {
+			return host.AuditdState{Depth: 2000, Written: now.Add(-2 * time.Minute)}, nil
+		},
+	}
+	w.look(now, 1)
+	var in Input
+	if w.report(&in); in.AuditdQueue != nil {
+		t.Errorf("queue %+v", in.AuditdQueue)
+	}
+}
