@@ -216,20 +216,19 @@ func (f *Facts) perRecord() float64 {
 
 func findRetention(f *Facts) []Finding {
 	r, c := f.report(), f.Auditd.Value.Conf
-	if r == nil || r.Input.Rate < 1 || c.MaxLogFile == 0 || c.MaxLogFileAction != "rotate" {
+	if r == nil || r.Input.Rate < 1 || c.LogRoom() == 0 || f.Log.Value.Why != "" {
 		return nil
 	}
 	rate := r.Input.Rate * f.perRecord()
-	holds := int64(c.MaxLogFile) << 20 * int64(max(1, c.NumLogs))
-	reach := time.Duration(float64(holds) / rate * float64(time.Second))
+	reach := time.Duration(float64(c.LogRoom()) / rate * float64(time.Second))
 	if reach >= f.Limits.Retention {
 		return nil
 	}
 	wanted := int(float64(c.MaxLogFile)*float64(f.Limits.Retention)/float64(max(reach, time.Second))) + 1
 	return one(Finding{
 		Text: fmt.Sprintf("at the present rate audit.log keeps the last %s: what is lost in a longer outage of the relay cannot be recovered", span(reach)),
-		Evidence: fmt.Sprintf("%s: max_log_file = %d, num_logs = %d; %.0f records/s of %.0f bytes; oldest record of %s",
-			c.File, c.MaxLogFile, c.NumLogs, r.Input.Rate, f.perRecord(), f.Log.Value.Oldest.Format(time.DateTime)),
+		Evidence: fmt.Sprintf("%s: max_log_file = %d, num_logs = %d; %.0f records/s of %.0f bytes",
+			c.File, c.MaxLogFile, c.NumLogs, r.Input.Rate, f.perRecord()),
 		Fix: setKey(c.File, "max_log_file", strconv.Itoa(wanted)) + " && " + f.reload(),
 	})
 }

@@ -23,7 +23,6 @@ type LogTail struct {
 	Path    string
 	Why     string    // auditd writes no log, and why; "" where it does
 	Written time.Time // when the file was written last
-	Oldest  time.Time // the time of the oldest record in all files; zero if unknown
 	Records int       // that were looked at
 	First   time.Time // of these
 	Last    time.Time
@@ -81,7 +80,6 @@ func (g *Gatherer) log(f *Facts) (LogTail, error) {
 	t.Written = info.ModTime()
 	reader := auditlog.New(path)
 	defer reader.Close()
-	t.Oldest = firstTime(reader)
 	at, _, err := reader.SeekTime(f.Now.Add(-f.Limits.DeniedWithin).UnixMilli(), tailBytes)
 	if err == nil {
 		err = reader.Go(at)
@@ -94,20 +92,6 @@ func (g *Gatherer) log(f *Facts) (LogTail, error) {
 		t.Sent = time.Time{} // records of other hosts are logged and not sent
 	}
 	return t, err
-}
-
-// firstTime is the time of the first record that a log has.
-func firstTime(reader *auditlog.Reader) time.Time {
-	var b record.Batch
-	if _, err := reader.Next(&b); err != nil {
-		return time.Time{}
-	}
-	for i := range b.Recs {
-		if b.Recs[i].HasID() {
-			return time.UnixMilli(b.Recs[i].Millis)
-		}
-	}
-	return time.Time{}
 }
 
 // watched are the processes whose system calls make records without end if they are audited: each
