@@ -33,6 +33,10 @@ func printable(text string) string {
 	return b.String()
 }
 
+// NagiosText returns a printable text for the output of a Nagios plugin: what follows a '|' would be taken
+// for performance data, and a server's certificate or error may have one.
+func NagiosText(text string) string { return strings.ReplaceAll(text, "|", "/") }
+
 // quote returns text as one word of a shell's command line, to be pasted: as it is where
 // that is safe, else quoted. What cannot be shown is written as $'\NNN', which bash, zsh and
 // ksh read back as the same bytes.

@@ -135,16 +135,16 @@ func (r *Report) writeNagios(w *bufio.Writer) {
 	if len(r.Findings) > 0 {
 		text += ": " + r.Findings[0].Code + " " + r.Findings[0].about()
 	}
-	noBar := strings.NewReplacer("|", "/")
-	fmt.Fprintf(w, "AUDISP-RELAY %s - %s | critical=%d;;1 warning=%d;1 info=%d time=%.3fs\n",
-		status, noBar.Replace(text), r.count(Critical), r.count(Warn), r.count(Info), r.Took.Seconds())
+	// A threshold is the end of the range that is good.
+	fmt.Fprintf(w, "AUDISP-RELAY %s - %s | critical=%d;;0 warning=%d;0 info=%d time=%.3fs\n",
+		status, NagiosText(text), r.count(Critical), r.count(Warn), r.count(Info), r.Took.Seconds())
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		line := fmt.Sprintf("%s %s: %s", f.Severity, f.Code, f.Text)
 		if f.Fix != "" {
 			line += " -- " + f.Fix
 		}
-		fmt.Fprintln(w, noBar.Replace(line))
+		fmt.Fprintln(w, NagiosText(line))
 	}
 }
 

@@ -78,7 +78,7 @@ func TestWriteJSON(t *testing.T) {
 
 // TestWriteNagios: one line with performance data after the only '|', then a line for each finding.
 func TestWriteNagios(t *testing.T) {
-	const want = `AUDISP-RELAY CRITICAL - 1 critical, 1 warning: AR-AUDITD-DOWN No auditd is running | critical=1;;1 warning=1;1 info=0 time=0.250s
+	const want = `AUDISP-RELAY CRITICAL - 1 critical, 1 warning: AR-AUDITD-DOWN No auditd is running | critical=1;;0 warning=1;0 info=0 time=0.250s
 critical AR-AUDITD-DOWN: none / at all -- auditd
 warning AR-SINK-LATE: late
 `

@@ -74,6 +74,15 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestNagiosBar: what a server says adds no performance data.
+func TestNagiosBar(t *testing.T) {
+	r := &Result{Sink: "siem", Steps: []sinks.Step{{Name: "tls", Verdict: sinks.Failed, Text: "subject \"CN=x | 'tls'=0ms\"", Took: 7}}}
+	var b bytes.Buffer
+	if err := r.WriteNagios(&b); err != nil || strings.Count(b.String(), "|") != 1 || !strings.HasSuffix(b.String(), "| 'tls'=7.0ms\n") {
+		t.Errorf("%v: %q", err, b.String())
+	}
+}
+
 // TestRelayStep: what the running relay says of the sink counts, too.
 func TestRelayStep(t *testing.T) {
 	cfg := parse(t, "[sinks.p]\ntype = \"program\"\npath = \"/bin/true\"\n")

@@ -50,6 +50,7 @@ func (r *Result) WriteNagios(w io.Writer) error {
 	if s := r.worst(); s != nil && !r.OK {
 		text += ": " + s.Name + ": " + s.Text
 	}
+	text = doctor.NagiosText(text)
 	if _, err := fmt.Fprintf(w, "AUDISP-RELAY %s - %s |", word, text); err != nil {
 		return err
 	}
