@@ -161,9 +161,7 @@ func (m *doctorModes) trySink(ctx context.Context, out io.Writer, cfg *config.Co
 // flyCanary makes a record, and prints where it has come.
 func (m *doctorModes) flyCanary(ctx context.Context, out io.Writer, cfg *config.Config, facts *doctor.Facts, f doctor.Format) (code int, err error) {
 	o := canary.Options{Config: cfg, RunDir: cfg.RunDir, Timeout: m.timeout}
-	if facts.Auditd.Value.Conf.WriteLogs {
-		o.Log = facts.Auditd.Value.Conf.LogFile
-	}
+	o.Log = canaryLog(facts)
 	r, err := canary.Run(ctx, o)
 	if err != nil {
 		return 0, err
@@ -176,6 +174,14 @@ func (m *doctorModes) flyCanary(ctx context.Context, out io.Writer, cfg *config.
 		return code, r.WriteJSON(out)
 	}
 	return code, r.WriteText(out)
+}
+
+// canaryLog is the log in which auditd writes the record, "" where it writes none.
+func canaryLog(facts *doctor.Facts) string {
+	if facts.Log.Value.Why != "" {
+		return ""
+	}
+	return facts.Auditd.Value.Conf.LogFile
 }
 
 // writeBundle writes the bundle, and lists what is in it.

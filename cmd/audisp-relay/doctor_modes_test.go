@@ -144,6 +144,20 @@ func TestProfileMode(t *testing.T) {
 	}
 }
 
+// TestCanaryLog: where auditd writes no log, by any of the ways, none is waited for.
+func TestCanaryLog(t *testing.T) {
+	f := new(doctor.Facts)
+	f.Auditd.Value.Conf = host.AuditdConf{LogFile: "/var/log/audit/audit.log", WriteLogs: true, LogFormat: "nolog"}
+	f.Log.Value.Why = "auditd.conf has log_format = NOLOG"
+	if log := canaryLog(f); log != "" {
+		t.Errorf("with NOLOG: %s", log)
+	}
+	f.Log.Value.Why = ""
+	if log := canaryLog(f); log != "/var/log/audit/audit.log" {
+		t.Errorf("log %q", log)
+	}
+}
+
 // TestCanaryMode: without a relay there is nothing to time, and no record is made.
 func TestCanaryMode(t *testing.T) {
 	if _, err := modeRun(t, "[sinks.x]\ntype = \"syslog\"\n", "--canary", "--timeout", time.Minute.String()); !errors.Is(err, plugin.ErrNotRunning) {
