@@ -100,21 +100,29 @@ func (d *doctorRun) run(cmd *cobra.Command) error {
 	if d.every > 0 {
 		return d.repeat(ctx, out, style)
 	}
-	r := doctor.Diagnose(d.gatherer.Gather(ctx), doctor.Checks())
+	stop() // a signal ends a single look at once
+	r := doctor.Diagnose(d.gatherer.Gather(context.Background()), doctor.Checks())
 	if err := r.Write(out, style); err != nil {
 		return err
 	}
 	return exitWith(r.ExitCode(format))
 }
 
-// repeat looks every so often until ctx ends. Its exit code is that of the last report.
+// repeat looks every so often until ctx ends. Its exit code is that of the last report. A look that was
+// under way then is left out: what it asks may have ended with ctx.
 func (d *doctorRun) repeat(ctx context.Context, out io.Writer, style doctor.Style) error {
 	var history doctor.History
 	tick := time.NewTicker(d.every)
 	defer tick.Stop()
+	code := 0
 	for {
-		r := doctor.Diagnose(d.gatherer.Gather(ctx), doctor.Checks())
+		facts := d.gatherer.Gather(ctx)
+		if ctx.Err() != nil {
+			return exitWith(code)
+		}
+		r := doctor.Diagnose(facts, doctor.Checks())
 		history.Settle(r)
+		code = r.ExitCode(style.Format)
 		if style.Format == doctor.Text {
 			fmt.Fprintf(out, "%s\n", r.Time.Format(time.DateTime))
 		}
@@ -123,7 +131,7 @@ func (d *doctorRun) repeat(ctx context.Context, out io.Writer, style doctor.Styl
 		}
 		select {
 		case <-ctx.Done():
-			return exitWith(r.ExitCode(style.Format))
+			return exitWith(code)
 		case <-tick.C:
 		}
 	}

@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"audisp-relay/doctor"
+	"audisp-relay/host"
+	"audisp-relay/plugin"
 )
 
 // runDoctor runs the command with these flags and returns what it prints.
@@ -30,6 +34,23 @@ func TestDoctorList(t *testing.T) {
 	}
 	if got := strings.Count(out, "\n"); got != len(doctor.Codes()) {
 		t.Errorf("%d lines, want one for each of %d codes", got, len(doctor.Codes()))
+	}
+}
+
+// TestDoctorStopsWhileItLooks: a report whose facts were cut short by the end is not printed.
+func TestDoctorStopsWhileItLooks(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	d := doctorRun{every: time.Hour, gatherer: doctor.Gatherer{
+		Machine: host.Machine{Root: t.TempDir()},
+		Kernel:  func() (host.KernelStatus, error) { cancel(); return host.KernelStatus{}, errors.New("stopped") },
+		Rules:   func() ([]string, error) { return nil, nil },
+		Query:   func(string) (*plugin.Report, error) { return nil, plugin.ErrNotRunning },
+		Find:    func() (string, error) { return "", plugin.ErrNotRunning },
+		Journal: func(context.Context, int) ([]string, error) { return nil, nil },
+	}}
+	var out bytes.Buffer
+	if err := d.repeat(ctx, &out, doctor.Style{Format: doctor.Text}); err != nil || out.Len() > 0 {
+		t.Errorf("%v: %s", err, out.String())
 	}
 }
 
