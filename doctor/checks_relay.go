@@ -190,10 +190,15 @@ func (f *Facts) lostText(c *consumer.Report, wanted func(cause string) bool) (te
 
 func findUpstream(f *Facts) []Finding {
 	r := f.report()
-	if r == nil || len(r.Consumers) == 0 {
+	if r == nil {
 		return nil
 	}
-	text, n := f.lostText(&r.Consumers[0], func(cause string) bool { return slices.Contains(upstream, cause) })
+	text, n := "", uint64(0)
+	for i := range r.Consumers { // one that came with a reload lacks what was before
+		if t, lost := f.lostText(&r.Consumers[i], func(cause string) bool { return slices.Contains(upstream, cause) }); t != "" && lost >= n {
+			text, n = t, lost
+		}
+	}
 	if text == "" {
 		return nil
 	}

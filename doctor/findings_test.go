@@ -177,6 +177,7 @@ var plants = []struct {
 		m.kernel.Backlog, m.relay.Input.Last = 8192, m.now.Add(-time.Hour)
 	}},
 	{"AR-UPSTREAM-LOST", "q_depth", func(m *machine) { m.lost("journal", queue.Upstream, 5) }},
+	{"AR-UPSTREAM-LOST", "q_depth", func(m *machine) { m.lost("siem", queue.Kernel, 5) }}, // the others came later
 	{"AR-RECOVERY", "ls -la /var/log/audit/audit.log", func(m *machine) { m.relay.Recovery.LogError = "permission denied" }},
 	{"AR-OWN-LOG", "[log]", func(m *machine) { m.relay.LogFault = "no such directory" }},
 	{"AR-PANICS", "upgrade", func(m *machine) { m.sink("local").Poison, m.sink("local").PoisonAt = 1, "1.000:1" }},
