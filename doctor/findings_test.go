@@ -509,6 +509,16 @@ func TestPaddedRecords(t *testing.T) {
 	}
 }
 
+// TestInactivePluginWithoutPath: auditd takes such a file, and reloads.
+func TestInactivePluginWithoutPath(t *testing.T) {
+	m := newMachine(t)
+	m.auditctl("4.2.2")
+	m.put("/etc/audit/plugins.d/x.conf", "active = no\n")
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
 // TestContainer: in a container nothing is known of the host's audit, and nothing is taken for broken.
 func TestContainer(t *testing.T) {
 	m := newMachine(t)

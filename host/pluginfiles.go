@@ -84,7 +84,7 @@ var pluginValues = map[string][]string{
 // pluginProblems lists what makes auditd skip a line of a plugin's file, or the whole of it.
 func pluginProblems(path string, text []byte) []string {
 	settings, problems := parseConf(path, text)
-	hasPath := false
+	hasPath, active := false, false
 	for _, s := range settings {
 		problem := func(format string, args ...any) {
 			problems = append(problems, fmt.Sprintf("%s:%d: %s", path, s.Line, fmt.Sprintf(format, args...)))
@@ -101,8 +101,11 @@ func pluginProblems(path string, text []byte) []string {
 			problem("%s has %d values: auditd takes a comment after a value for more of them", s.Key, len(s.Values))
 		}
 		hasPath = hasPath || s.Key == "path"
+		if s.Key == "active" {
+			active = strings.EqualFold(s.Value(), "yes")
+		}
 	}
-	if !hasPath {
+	if active && !hasPath { // sanity_check asks for it then only
 		problems = append(problems, path+": has no path")
 	}
 	return problems
