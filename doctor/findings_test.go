@@ -195,6 +195,7 @@ var plants = []struct {
 		m.sink("local").Oldest, m.sink("local").Queued = m.now.Add(-time.Hour), 10
 	}},
 	{"AR-SINK-LOST", "spool", func(m *machine) { m.lost("siem", queue.Full, 5) }},
+	{"AR-SINK-LOST", "spool", func(m *machine) { m.lost("local", queue.SlowClient, 5) }},
 	{"AR-SINK-FLAW", "check", func(m *machine) { m.sink("local").Sink.Flaw = "there is no group adm" }},
 	{"AR-SINK-ACTION", "syslog", func(m *machine) { m.edit(tomlPath, "[sinks.siem]", "overflow_action = \"ignore\"\n[sinks.siem]") }},
 	{"AR-SPOOL-FULL", "max_size", func(m *machine) { m.sink("siem").SpoolSize = 200 << 20 }},
