@@ -42,7 +42,12 @@ type AuditdConf struct {
 	SpaceLeftAction            string
 	AdminSpaceLeftAction       string
 	DiskFullAction, DiskErrors string // DiskErrors is disk_error_action
+
+	given string // the keys that the file has, each between spaces
 }
+
+// Given reports whether the file has a key: otherwise its value is auditd's default.
+func (c *AuditdConf) Given(key string) bool { return strings.Contains(c.given, " "+key+" ") }
 
 // LogRoom is how many bytes all files of the log have before auditd overwrites the oldest one: with
 // max_log_file_action = rotate, and num_logs of 2 or more (check_log_file_size in
@@ -75,6 +80,7 @@ func ParseAuditdConf(name string, data []byte) (AuditdConf, error) {
 	c.File = name
 	settings, problems := parseConf(name, data)
 	for _, s := range settings {
+		c.given += " " + s.Key + " "
 		if err := c.set(s); err != nil {
 			problems = append(problems, fmt.Sprintf("%s:%d: %s: %v", name, s.Line, s.Key, err))
 		}

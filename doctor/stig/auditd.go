@@ -30,20 +30,34 @@ func (h *Host) auditdKnown(a *Answer) bool {
 	return true
 }
 
-// word checks a value of auditd.conf.
+// word checks a value of auditd.conf. The rules want the line to be there: a default is a finding.
 func (h *Host) word(a *Answer, key, value string, allowed ...string) {
 	line := fmt.Sprintf("%s: %s = %s", h.Auditd.Conf.File, key, value)
-	if slices.Contains(allowed, value) {
+	if !h.Auditd.Conf.Given(key) {
+		line = fmt.Sprintf("%s: %s is not set, auditd takes %s", h.Auditd.Conf.File, key, value)
+	} else if slices.Contains(allowed, value) {
 		a.seen(line)
 		return
 	}
-	a.gap(line, fmt.Sprintf("set %s = %s in %s, then kill -HUP auditd", key, allowed[0], h.Auditd.Conf.File))
+	reload := "make auditd reload"
+	if h.Auditd.PID != 0 {
+		reload = fmt.Sprintf("kill -HUP %d", h.Auditd.PID)
+	}
+	a.gap(line, fmt.Sprintf("set %s = %s in %s, then %s", key, allowed[0], h.Auditd.Conf.File, reload))
+}
+
+// inAudispd notes that an auditd 2.x has a key elsewhere.
+func (h *Host) inAudispd(a *Answer, key string) bool {
+	if h.Auditd.OneDispatcher() {
+		a.ask("auditd 2.x has "+key+" in /etc/audisp/audispd.conf, which was not looked at", "look at "+key+" there")
+	}
+	return h.Auditd.OneDispatcher()
 }
 
 // overflow: what auditd does with a full queue to its plugins, and the relay with its own.
 func overflow(h *Host, a *Answer) {
 	allowed := []string{"syslog", "single", "halt"}
-	if h.auditdKnown(a) {
+	if h.auditdKnown(a) && !h.inAudispd(a, "overflow_action") {
 		h.word(a, "overflow_action", h.Auditd.Conf.OverflowAction, allowed...)
 	}
 	if !h.configKnown(a) {
@@ -79,7 +93,7 @@ func failureActions(h *Host, a *Answer) {
 
 // nodeName: auditd names the host in each record.
 func nodeName(h *Host, a *Answer) {
-	if h.auditdKnown(a) {
+	if h.auditdKnown(a) && !h.inAudispd(a, "name_format") {
 		h.word(a, "name_format", h.Auditd.Conf.NameFormat, "hostname", "fqd", "numeric")
 	}
 	if h.Config != nil && h.Config.NameFormat != "none" {

@@ -91,6 +91,13 @@ type answerTest struct {
 func TestAnswers(t *testing.T) {
 	sink := func(keys string) func(*Host) { return func(h *Host) { h.Config = parse(t, "[sinks.siem]\n"+keys) } }
 	auditd := func(change func(*host.AuditdConf)) func(*Host) { return func(h *Host) { change(&h.Auditd.Conf) } }
+	conf := func(text string) host.AuditdConf {
+		c, err := host.ParseAuditdConf("/etc/audit/auditd.conf", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
 	tests := []answerTest{
 		{"RHEL-09-652055", "as it should be", nil, Satisfied, "1000 records delivered"},
 		{"RHEL-09-652055", "relay does not run", func(h *Host) { h.Relay, h.RelayErr = nil, plugin.ErrNotRunning }, Gap, "does not run"},
@@ -111,6 +118,9 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-652040", "in clear", sink("type = \"syslog\"\ntransport = \"udp\"\naddress = \"h:514\"\n"), Gap, "not authenticated"},
 		{"RHEL-09-653065", "as it should be", nil, Satisfied, "overflow_action = syslog"},
 		{"RHEL-09-653065", "auditd ignores", auditd(func(c *host.AuditdConf) { c.OverflowAction = "ignore" }), Gap, "overflow_action = ignore"},
+		{"RHEL-09-653065", "auditd's default", func(h *Host) { h.Auditd.Conf = conf("name_format = hostname\n") }, Gap, "overflow_action is not set, auditd takes syslog"},
+		{"RHEL-09-653065", "auditd 2.x", func(h *Host) { h.Auditd.Version = "2.8.5" }, Ask, "audispd.conf"},
+		{"RHEL-09-653060", "auditd 2.x", func(h *Host) { h.Auditd.Version = "2.8.5" }, Ask, "audispd.conf"},
 		{"RHEL-09-653065", "the relay ignores", sink("type = \"syslog\"\noverflow_action = \"ignore\"\n"), Gap, `sinks.siem: overflow_action = "ignore"`},
 		{"OL07-00-030320", "no such keys", nil, Gap, "no network_failure_action"},
 		{"RHEL-09-653060", "as it should be", nil, Satisfied, "name_format = hostname"},
