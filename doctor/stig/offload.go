@@ -3,7 +3,9 @@ package stig
 import (
 	"fmt"
 	"net"
+	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"audisp-relay/config"
@@ -21,12 +23,12 @@ const (
 )
 
 // remote says where a sink delivers to, in words too.
-func remote(s *config.Sink) (where, string) {
+func (h *Host) remote(s *config.Sink) (where, string) {
 	c, ok := s.Settings.(*syslog.Config)
 	switch {
 	case ok && c.Transport == "local":
 		return perhaps, "the local syslog daemon"
-	case ok && isLoopback(c.Address):
+	case ok && h.isHere(c.Address):
 		return perhaps, "a syslog daemon at " + c.Address + " of this host"
 	case ok && c.TLS():
 		return elsewhere, "syslog over " + c.Transport + " with TLS to " + c.Address
@@ -38,20 +40,45 @@ func remote(s *config.Sink) (where, string) {
 	return perhaps, "a sink of type " + s.Type + " on this host"
 }
 
-func isLoopback(address string) bool {
+// isHere reports whether an address is one of this host, by its name or number. Names are not resolved.
+func (h *Host) isHere(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false
 	}
 	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
+	if ip == nil {
+		return slices.ContainsFunc(h.Names, func(name string) bool { return strings.EqualFold(host, name) })
+	}
+	return ip.IsLoopback() || slices.ContainsFunc(h.Addresses, ip.Equal)
+}
+
+// ownNames are those by which a sink may name this host.
+func ownNames() []string {
+	names := []string{"localhost"}
+	if name, err := os.Hostname(); err == nil {
+		short, _, _ := strings.Cut(name, ".")
+		names = append(names, name, short)
+	}
+	return names
+}
+
+// ownAddresses are those of its network cards.
+func ownAddresses() (list []net.IP) {
+	cards, _ := net.InterfaceAddrs() // none: then only loopback is known to be here
+	for _, card := range cards {
+		if network, ok := card.(*net.IPNet); ok {
+			list = append(list, network.IP)
+		}
+	}
+	return list
 }
 
 // servers calls each for the sinks that deliver to another host, and returns how many there are.
 func (h *Host) servers(each func(s *config.Sink, c *syslog.Config)) (n int) {
 	for i := range h.sinks() {
 		s := &h.Config.Sinks[i]
-		if at, _ := remote(s); at == elsewhere {
+		if at, _ := h.remote(s); at == elsewhere {
 			n++
 			each(s, s.Settings.(*syslog.Config))
 		}
@@ -97,7 +124,7 @@ func offload(h *Host, a *Answer) {
 	good := 0
 	for i := range h.Config.Sinks {
 		s := &h.Config.Sinks[i]
-		at, text := remote(s)
+		at, text := h.remote(s)
 		line := "sinks." + s.Name + ": " + text
 		c := h.consumer(s.Name)
 		switch {
@@ -112,6 +139,9 @@ func offload(h *Host, a *Answer) {
 			line += fmt.Sprintf("; %d records delivered, but its filter leaves some out: %s", c.Delivered, s.Filter)
 		default:
 			line += fmt.Sprintf("; %d records delivered since %s, %d lost", c.Delivered, h.Relay.Started.UTC().Format("2006-01-02T15:04:05Z"), c.LostTotal)
+			if cfg := s.Settings.(*syslog.Config); cfg.Transport != "relp" {
+				line += "; over " + cfg.Transport + " no server acknowledges that"
+			}
 			good++
 		}
 		a.seen(line)
@@ -134,7 +164,7 @@ func offload(h *Host, a *Answer) {
 // hands reports whether a sink hands records to a program that may send them on.
 func (h *Host) hands() bool {
 	for i := range h.sinks() {
-		if at, _ := remote(&h.Config.Sinks[i]); at == perhaps {
+		if at, _ := h.remote(&h.Config.Sinks[i]); at == perhaps {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"crypto/fips140"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +37,9 @@ const (
 type Host struct {
 	Root string // before every path that is looked at; "" but in tests
 
+	Names     []string // of this host, "localhost" among them
+	Addresses []net.IP // of its network cards
+
 	Now       time.Time
 	Binary    string // this program
 	Config    *config.Config
@@ -54,7 +58,7 @@ type Host struct {
 func New(f *doctor.Facts) *Host {
 	h := &Host{
 		Now: f.Now, Config: f.Config.Value, ConfigErr: f.Config.Err, Auditd: f.Auditd.Value, AuditdErr: f.Auditd.Err,
-		Fips: fips140.Enabled(), FipsModule: fips140.Version(),
+		Names: ownNames(), Addresses: ownAddresses(), Fips: fips140.Enabled(), FipsModule: fips140.Version(),
 	}
 	h.Binary, _ = os.Executable() // "" without /proc
 	if errors.Is(h.ConfigErr, fs.ErrNotExist) {

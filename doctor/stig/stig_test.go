@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,7 +54,7 @@ func goodHost(t *testing.T) *Host {
 	relay := &plugin.Report{Pid: 7, Now: now, Started: now.Add(-24 * time.Hour), Consumers: []consumer.Report{{Name: "siem", Delivered: 1000}}}
 	relay.Input.Records, relay.Input.Bytes = 4<<10, 1<<20
 	return &Host{
-		Root: root, Now: now, Binary: "/usr/sbin/audisp-relay", Config: parse(t, goodConfig), Auditd: host.Auditd{Conf: conf}, Relay: relay,
+		Root: root, Names: []string{"localhost", "db17.example"}, Addresses: []net.IP{net.ParseIP("192.0.2.17")}, Now: now, Binary: "/usr/sbin/audisp-relay", Config: parse(t, goodConfig), Auditd: host.Auditd{Conf: conf}, Relay: relay,
 		Fips: true, FipsModule: "v1.0.0", KernelFips: true,
 	}
 }
@@ -106,6 +107,8 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-652055", "filter", func(h *Host) { h.Config.Sinks[0].Filter = "uid == 0" }, Gap, "leaves some out"},
 		{"RHEL-09-652055", "local syslog", sink(`type = "syslog"`), Ask, "local syslog daemon"},
 		{"RHEL-09-652055", "loopback", sink("type = \"syslog\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:514\"\n"), Ask, "of this host"},
+		{"RHEL-09-652055", "own name", sink("type = \"syslog\"\ntransport = \"tcp\"\naddress = \"DB17.example:514\"\n"), Ask, "of this host"},
+		{"RHEL-09-652055", "own address", sink("type = \"syslog\"\ntransport = \"tcp\"\naddress = \"192.0.2.17:514\"\n"), Ask, "of this host"},
 		{"RHEL-09-652055", "file only", sink("type = \"file\"\npath = \"/var/log/x\"\n"), Gap, "no sink delivers to another host"},
 		{"RHEL-09-652055", "no configuration", func(h *Host) { h.Config, h.ConfigErr = nil, errors.New("broken") }, Ask, "broken"},
 		{"RHEL-09-652045", "as it should be", nil, Satisfied, "TLS 1.2 or later"},
