@@ -84,37 +84,72 @@ func aideLine(name, path string) (number int, text string) {
 // program is the file of the program.
 func (h *Host) program() string { return cmp.Or(h.Binary, host.DefaultBinary) }
 
-// permissions: the program, its configuration, and what it writes.
+// auditTools are the programs of auditd that the STIGs name.
+var auditTools = []string{"auditctl", "auditd", "augenrules", "aureport", "ausearch", "autrace"}
+
+// permissions: the tools of auditd and its log, the program, its configuration, and what it writes.
 func permissions(h *Host, a *Answer) {
-	h.closed(a, h.program(), 0o022, "0755")
+	h.auditFiles(a)
+	h.closed(a, h.program(), 0o022, chmod(h.program(), "0755"))
 	if h.Config == nil {
 		h.configKnown(a)
 		return
 	}
 	if h.Config.File != "" {
-		h.closed(a, h.Config.File, 0o022, "0640")
+		h.closed(a, h.Config.File, 0o022, chmod(h.Config.File, "0640"))
 	}
 
-	h.closed(a, h.Config.StateDir, 0o027, "0700")
+	h.closed(a, h.Config.StateDir, 0o027, chmod(h.Config.StateDir, "0700"))
 	for i := range h.Config.Sinks {
+		name := h.Config.Sinks[i].Name
 		c, ok := h.Config.Sinks[i].Settings.(*file.Config)
 		if !ok {
 			continue
 		}
-		h.closed(a, filepath.Dir(c.Path), 0o027, "0750")
+		// Others may need the directory, as they do /var/log: its mode is not for us to propose.
+		h.closed(a, filepath.Dir(c.Path), 0o027, fmt.Sprintf("give sinks.%s a path in a directory of its own, of root and mode 0750", name))
 		if c.Mode&0o137 != 0 {
-			a.gap(fmt.Sprintf("sinks.%s: mode = %04o", h.Config.Sinks[i].Name, c.Mode), `set mode = "0600"`)
+			a.gap(fmt.Sprintf("sinks.%s: mode = %04o", name, c.Mode), `set mode = "0600"`)
 		} else if c.Mode&0o077 != 0 {
-			a.ask(fmt.Sprintf("sinks.%s: mode = %04o, group %s can read the records", h.Config.Sinks[i].Name, c.Mode, c.Group),
-				`set mode = "0600", or have the group accepted`)
+			a.ask(fmt.Sprintf("sinks.%s: mode = %04o, group %s can read the records", name, c.Mode, c.Group), `set mode = "0600", or have the group accepted`)
 		} else {
-			a.seen(fmt.Sprintf("sinks.%s: mode = %04o", h.Config.Sinks[i].Name, c.Mode))
+			a.seen(fmt.Sprintf("sinks.%s: mode = %04o", name, c.Mode))
 		}
 	}
 }
 
-// closed looks at owner and mode of a file or directory: root's, with none of the bits.
-func (h *Host) closed(a *Answer, path string, bits fs.FileMode, mode string) {
+// auditFiles looks at auditd's tools, where they are, and its log with the directory.
+func (h *Host) auditFiles(a *Answer) {
+	for _, tool := range auditTools {
+		for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
+			if _, err := os.Stat(h.path(dir + tool)); err == nil {
+				h.closed(a, dir+tool, 0o022, chmod(dir+tool, "0755"))
+				break
+			}
+		}
+	}
+	log := h.Auditd.Conf.LogFile
+	if log == "" {
+		a.ask("auditd's log is not known", "see that it has mode 0600, and its directory 0750 at most")
+		return
+	}
+	h.closed(a, filepath.Dir(log), 0o027, chmod(filepath.Dir(log), "0700"))
+	info, err := os.Stat(h.path(log))
+	if err == nil && info.Mode().Perm()&0o177 == 0o040 {
+		a.ask(fmt.Sprintf("%s: mode 0640, its group can read the records", log), "have the group (log_group) accepted, or set log_group = root")
+		return
+	}
+	h.closed(a, log, 0o177, chmod(log, "0600"))
+}
+
+// chmod is what to do about the mode of a file of our own, or of auditd's.
+func chmod(path, mode string) string {
+	return fmt.Sprintf("chown root %s && chmod %s %s", path, mode, path)
+}
+
+// closed looks at owner and mode of a file or directory: root's, with none of the bits; set is what to
+// do otherwise.
+func (h *Host) closed(a *Answer, path string, bits fs.FileMode, set string) {
 	info, err := os.Stat(h.path(path))
 	if err != nil {
 		a.ask(fmt.Sprintf("%s was not looked at: %v", path, pathless(err)), "see that it is there, and run this as root")
@@ -123,7 +158,7 @@ func (h *Host) closed(a *Answer, path string, bits fs.FileMode, mode string) {
 	uid, perm := runnable.OwnerOf(info), info.Mode().Perm()
 	line := fmt.Sprintf("%s: mode %04o, uid %d", path, perm, uid)
 	if uid != 0 || perm&bits != 0 {
-		a.gap(line, fmt.Sprintf("chown root %s && chmod %s %s", path, mode, path))
+		a.gap(line, set)
 		return
 	}
 	a.seen(line)

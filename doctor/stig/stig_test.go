@@ -42,6 +42,7 @@ func goodHost(t *testing.T) *Host {
 	}
 
 	put("/usr/sbin/audisp-relay", "", 0o755)
+	put("/usr/sbin/auditctl", "", 0o755)
 	put("/var/lib/audisp-relay/state.json", "", 0o600)
 	put("/var/log/audit/audit.log", "", 0o600)
 	put("/etc/aide/aide.conf", "# tools\n/usr/sbin/auditctl p+sha512\n/usr/sbin/audisp-relay p+i+n+u+g+s+b+acl+xattrs+sha512\n", 0o600)
@@ -99,6 +100,11 @@ func TestAnswers(t *testing.T) {
 		}
 		return c
 	}
+	chmod := func(h *Host, name string, mode os.FileMode) {
+		if err := os.Chmod(filepath.Join(h.Root, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
 	tests := []answerTest{
 		{"RHEL-09-652055", "as it should be", nil, Satisfied, "1000 records delivered"},
 		{"RHEL-09-652055", "relay does not run", func(h *Host) { h.Relay, h.RelayErr = nil, plugin.ErrNotRunning }, Gap, "does not run"},
@@ -141,6 +147,11 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-10-200631", "another program", func(h *Host) { h.Binary = "/usr/local/sbin/audisp-relay" }, Gap, "none of 1 files"},
 		{"RHEL-10-200631", "no AIDE", func(h *Host) { h.Root = t.TempDir() }, Gap, "no configuration of AIDE"},
 		{"RHEL-10-400300", "file for all", sink("type = \"file\"\npath = \"/var/log/audisp-relay/x\"\nmode = \"0644\"\n"), Gap, "mode = 0644"},
+		{"RHEL-10-400300", "tool for all", func(h *Host) { chmod(h, "/usr/sbin/auditctl", 0o777) }, Gap, "/usr/sbin/auditctl: mode 0777"},
+		{"RHEL-10-400300", "log for all", func(h *Host) { chmod(h, "/var/log/audit/audit.log", 0o644) }, Gap, "audit.log: mode 0644"},
+		{"RHEL-10-400300", "log for a group", func(h *Host) { chmod(h, "/var/log/audit/audit.log", 0o640) }, Ask, "its group can read"},
+		{"RHEL-10-400300", "log not known", auditd(func(c *host.AuditdConf) { c.LogFile = "" }), Ask, "log is not known"},
+		{"RHEL-10-400300", "as it should be", func(h *Host) { h.Config.File = "" }, Satisfied, "/usr/sbin/auditctl: mode 0755, uid 0"},
 		{"RHEL-10-400300", "not there", func(h *Host) { h.Config.StateDir = "/absent" }, Ask, "/absent was not looked at"},
 		{"RHEL-09-671010", "as it should be", nil, Ask, "v1.0.0"},
 		{"RHEL-09-671010", "other build", func(h *Host) { h.Fips = false }, Gap, "not run in FIPS mode"},
@@ -164,6 +175,19 @@ func (tt *answerTest) run(t *testing.T) {
 	}
 	if a.Status != Satisfied && len(a.Set) == 0 {
 		t.Errorf("%s, %s: no word of what to do", tt.rule, tt.name)
+	}
+}
+
+// TestSharedDirectory: no mode is proposed for a directory that other programs may need.
+func TestSharedDirectory(t *testing.T) {
+	h := goodHost(t)
+	h.Config = parse(t, "[sinks.x]\ntype = \"file\"\npath = \"/var/log/x\"\nmode = \"0600\"\n")
+	if err := os.Chmod(filepath.Join(h.Root, "/var/log"), 0o775); err != nil {
+		t.Fatal(err)
+	}
+	a := answer(t, h, "RHEL-10-400300")
+	if a.Status != Gap || strings.Contains(strings.Join(a.Set, "\n"), "chmod 0750 /var/log") || !strings.Contains(strings.Join(a.Set, "\n"), "directory of its own") {
+		t.Errorf("%+v", a)
 	}
 }
 
