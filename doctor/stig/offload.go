@@ -186,6 +186,16 @@ func encryption(h *Host, a *Answer) {
 	if n == 0 {
 		a.ask("no sink delivers to another host itself", "ask how the records travel from this host")
 	}
+	h.programs(a, "ask whether it sends records to another host, and how these are encrypted")
+}
+
+// programs notes the sinks that run a program, which may send records where it likes.
+func (h *Host) programs(a *Answer, set string) {
+	for i := range h.sinks() {
+		if s := &h.Config.Sinks[i]; s.Program != "" {
+			a.ask(fmt.Sprintf("sinks.%s: runs %s, which was not looked at", s.Name, s.Program), set)
+		}
+	}
 }
 
 // kerberos: only audisp-remote has it, which a sink can run.
@@ -220,6 +230,7 @@ func authentication(h *Host, a *Answer) {
 		}
 	})
 
+	h.programs(a, "ask whether it sends records to another host, and how that is authenticated")
 	if n == 0 {
 		a.ask("no sink delivers to another host itself", "ask how the server is authenticated where the records leave this host")
 		return

@@ -105,6 +105,9 @@ func TestAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	withProgram := func(h *Host) {
+		h.Config = parse(t, goodConfig+"[sinks.other]\ntype = \"program\"\npath = \"/sbin/audisp-remote\"\n")
+	}
 	tests := []answerTest{
 		{"RHEL-09-652055", "as it should be", nil, Satisfied, "1000 records delivered"},
 		{"RHEL-09-652055", "relay does not run", func(h *Host) { h.Relay, h.RelayErr = nil, plugin.ErrNotRunning }, Gap, "does not run"},
@@ -119,6 +122,8 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-652055", "no configuration", func(h *Host) { h.Config, h.ConfigErr = nil, errors.New("broken") }, Ask, "broken"},
 		{"RHEL-09-652045", "as it should be", nil, Satisfied, "TLS 1.2 or later"},
 		{"RHEL-09-652045", "in clear", sink("type = \"syslog\"\ntransport = \"tcp\"\naddress = \"10.0.0.1:514\"\n"), Gap, "in clear"},
+		{"RHEL-09-652045", "a program beside it", withProgram, Ask, "sinks.other: runs /sbin/audisp-remote"},
+		{"RHEL-09-652040", "a program beside it", withProgram, Ask, "sinks.other: runs /sbin/audisp-remote"},
 		{"RHEL-09-652045", "none", sink("type = \"file\"\npath = \"/var/log/x\"\n"), Ask, "no sink"},
 		{"SLES-15-030680", "TLS only", nil, Gap, "no Kerberos"},
 		{"SLES-15-030680", "audisp-remote", sink("type = \"program\"\npath = \"/sbin/audisp-remote\"\n"), Ask, "/sbin/audisp-remote"},
