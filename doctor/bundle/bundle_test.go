@@ -141,6 +141,25 @@ func unpack(t *testing.T, path string) map[string]string {
 	}
 }
 
+// TestSecretsThatLookHarmless: numbers and words of the program's that a word before them says are secrets.
+func TestSecretsThatLookHarmless(t *testing.T) {
+	for _, text := range []string{
+		"login with password=4711", "token: 4711", "token:4711", `{"api_key":"4711"}`, "Authorization: Bearer admin", "x-auth-token=admin", "client_secret = 'admin'",
+		"Bearer 4711", "cookie: admin",
+	} {
+		if got := newRedactor().Text(text); strings.Contains(got, "4711") || strings.Contains(got, "admin") {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+	if got := newRedactor().Text("no token, port 4711"); got != "no token, port 4711" {
+		t.Errorf("a text without a secret becomes %q", got)
+	}
+	out, err := newRedactor().JSON(map[string]any{"password": 4711, "tokens": []int{4711}, "filter": "auid == 4711", "n": 12})
+	if err != nil || strings.Contains(string(out), "4711") || !strings.Contains(string(out), "12") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestNoSecretGetsOut plants secrets of every kind in everything that a bundle is made of.
 func TestNoSecretGetsOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "b.tgz")

@@ -84,14 +84,27 @@ func (f *Facts) learn(r *redactor) {
 		if !isWords(s.Name) {
 			r.hide("sink", s.Name)
 		}
-		if c, ok := s.Settings.(*syslog.Config); ok && c.Transport != "local" {
-			for _, name := range []string{hostOf(c.Address), c.ServerName} {
-				if !isAddress(name) { // those are known by what they look like
-					r.hide("host", name)
-				}
+		for _, name := range serverNames(s.Settings) {
+			if !isAddress(name) { // those are known by what they look like
+				r.hide("host", name)
 			}
 		}
 	}
+}
+
+// serverNames are those of the server that a sink of any type sends to, none for one of this machine.
+func serverNames(settings any) (names []string) {
+	if s, ok := settings.(interface {
+		Server() (network, address string)
+	}); ok {
+		if network, address := s.Server(); network != "unix" && network != "" {
+			names = append(names, hostOf(address))
+		}
+	}
+	if c, ok := settings.(*syslog.Config); ok && c.ServerName != "" {
+		names = append(names, c.ServerName)
+	}
+	return names
 }
 
 func hostOf(address string) string {

@@ -114,17 +114,24 @@ func (r *redactor) Text(text string) string {
 	}
 
 	var b strings.Builder
+	var after introduction
 	for text != "" {
 		n := strings.IndexFunc(text, isBreak)
 		if n < 0 {
 			n = len(text)
 		}
 		if n > 0 {
-			b.WriteString(r.token(text[:n]))
+			if after.secret() {
+				b.WriteString(r.name("secret", text[:n]))
+			} else {
+				b.WriteString(r.token(text[:n]))
+			}
+			after.read(text[:n])
 			text = text[n:]
 			continue
 		}
 		c := text[0]
+		after.assigned = after.assigned || c == '='
 		if c < ' ' || c > '~' { // a newline within a text, and spaces that are none
 			c = ' '
 		}
@@ -135,10 +142,42 @@ func (r *redactor) Text(text string) string {
 	return b.String() + end
 }
 
+// secretWords introduce what is no word of the program's, but may be a number, or look like one of its words.
+var secretWords = []string{"passw", "passphrase", "secret", "token", "bearer", "authorization", "apikey", "api_key", "api-key", "cookie", "credential"}
+
+// isSecret reports whether a key or word says that a secret follows.
+func isSecret(word string) bool {
+	word = strings.ToLower(word)
+	return slices.ContainsFunc(secretWords, func(part string) bool { return strings.Contains(word, part) })
+}
+
+// introduction is what stands before a token of a text.
+type introduction struct {
+	word     string
+	assigned bool // by "=" or ":"
+}
+
+// secret reports whether the next token is one: "password=1234", "Authorization: Bearer abc".
+func (i *introduction) secret() bool {
+	return isSecret(i.word) && (i.assigned || strings.EqualFold(i.word, "bearer"))
+}
+
+// read takes note of a token. A colon alone, as in JSON, belongs to the word before.
+func (i *introduction) read(token string) {
+	word := strings.TrimRight(token, ":")
+	if word != "" {
+		i.word, i.assigned = word, false
+	}
+	i.assigned = i.assigned || word != token
+}
+
 // token redacts a run of characters without a break, and keeps the punctuation at its end.
 func (r *redactor) token(text string) string {
 	body := strings.TrimRight(text, ".:")
 	tail := text[len(body):]
+	if key, value, ok := strings.Cut(body, ":"); ok && isSecret(key) {
+		return r.token(key) + ":" + r.name("secret", value) + tail
+	}
 	switch {
 	case body == "":
 		return text

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +36,15 @@ func (r *redactor) value(v any, depth int) any {
 	case map[string]any:
 		clean := make(map[string]any, len(v))
 		for key, item := range v {
-			clean[r.key(key)] = r.value(item, depth-1)
+			switch {
+			case isSecret(key):
+				item = r.name("secret", "")
+			case key == "filter": // of the report: the user's text, as in the configuration
+				item = r.name(key, fmt.Sprint(item))
+			default:
+				item = r.value(item, depth-1)
+			}
+			clean[r.key(key)] = item
 		}
 		return clean
 	case []map[string]any: // a TOML array of tables
@@ -84,7 +93,7 @@ func (r *redactor) config(v any, depth int) any {
 		switch {
 		case key == "sinks":
 			clean[key] = r.sinkTables(item, depth-1)
-		case hiddenKeys[key]:
+		case hiddenKeys[key], isSecret(key), strings.Contains(key, "header"), strings.Contains(key, "url"), strings.Contains(key, "endpoint"), strings.Contains(key, "server"):
 			clean[key] = r.hidden(key, item)
 		case !isWords(key): // a key that the program does not have: its value may be anything
 			clean[r.key(key)] = r.name("value", "")
