@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -91,6 +92,14 @@ func findConfig(f *Facts) []Finding {
 		}
 		return one(Finding{Text: text, Evidence: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: f.check()})
 	}
+	named := f.namedConfig()
+	if errors.Is(err, fs.ErrNotExist) && (named != "" || (r != nil && r.ConfigError != "")) {
+		return one(Finding{
+			Text:     "the configuration does not exist: the relay runs on the previous one, or on its defaults, one unix socket",
+			Evidence: err.Error(),
+			Fix:      fmt.Sprintf("put it back at %s, then %s", quote(cmp.Or(named, f.configFile())), f.hup()),
+		})
+	}
 	if r != nil && r.ConfigError != "" {
 		return one(Finding{
 			Text: "the relay could not take up its configuration when it read it last; the file has no errors now", Evidence: r.ConfigError,
@@ -98,6 +107,16 @@ func findConfig(f *Facts) []Finding {
 		})
 	}
 	return nil
+}
+
+// namedConfig is the file that the drop-in names, "" where it names none, the default one or a directory:
+// those need not be there.
+func (f *Facts) namedConfig() string {
+	file, _ := f.dropIn()
+	if file.Config == "" || file.Config == config.DefaultFile || config.FileOf(file.Config) != file.Config {
+		return ""
+	}
+	return file.Config
 }
 
 // check is the command that shows the errors of the configuration and then takes it up.

@@ -164,6 +164,14 @@ var plants = []struct {
 	{"AR-REPLACED", "kill -HUP 700", func(m *machine) { m.link("/proc/800/exe", m.path("/usr/sbin/audisp-relay")+" (deleted)") }},
 	{"AR-CONFIG", "check " + tomlPath, func(m *machine) { m.edit(tomlPath, "transport", "tarnsport") }},
 	{"AR-CONFIG", "check " + tomlPath, func(m *machine) { m.check(os.Chmod(m.path(tomlPath), 0o666)) }},
+	{"AR-CONFIG", "put it back at /etc/audit/own.toml", func(m *machine) {
+		m.edit(dropInPath, "type = always", "args = -c /etc/audit/own.toml\ntype = always")
+		m.relay.ConfigError = "open /etc/audit/own.toml: no such file or directory"
+	}},
+	{"AR-CONFIG", "put it back at " + tomlPath, func(m *machine) { // removed, and then a reload
+		m.check(os.Remove(m.path(tomlPath)))
+		m.relay.ConfigError = "open " + tomlPath + ": no such file or directory"
+	}},
 	{"AR-CONFIG", "kill -HUP 800", func(m *machine) { m.relay.ConfigError = "x.toml:1: it was wrong" }},
 	{"AR-CONFIG-NEWER", "kill -HUP 800", func(m *machine) { m.age(tomlPath, time.Hour) }},
 	{"AR-STREAM-STOPPED", "service auditd restart", func(m *machine) {
