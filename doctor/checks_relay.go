@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -131,6 +132,13 @@ func (f *Facts) check() string {
 
 func findConfigNewer(f *Facts) []Finding {
 	r := f.report()
+	if r != nil && r.Config != "" && f.DropInFile != "" && filepath.Clean(r.Config) != filepath.Clean(f.DropInFile) {
+		return one(Finding{
+			Text:     fmt.Sprintf("auditd has started the relay with another configuration than its plugin file names now: %s", r.Config),
+			Evidence: fmt.Sprintf("status: config = %s; plugin file: %s", r.Config, f.DropInFile),
+			Fix:      f.newArguments(),
+		})
+	}
 	if r == nil || f.ConfigAt.IsZero() || !f.ConfigAt.After(r.ConfigAt.Add(time.Second)) {
 		return nil
 	}
@@ -139,6 +147,15 @@ func findConfigNewer(f *Facts) []Finding {
 		Evidence: fmt.Sprintf("%s: written %s, loaded %s", f.configFile(), f.ConfigAt.Format(time.DateTime), r.ConfigAt.Local().Format(time.DateTime)),
 		Fix:      fmt.Sprintf("kill -HUP %d", r.Pid),
 	})
+}
+
+// newArguments is the command that makes auditd start the relay with the arguments of its plugin file:
+// before 4.2 a reload does not change those of a plugin that runs.
+func (f *Facts) newArguments() string {
+	if f.Auditd.Value.AtLeast(4, 2) {
+		return f.reload()
+	}
+	return f.restart()
 }
 
 // findStream compares the records of audit.log with when the relay got one last. The time of a

@@ -47,27 +47,28 @@ type Facts struct {
 	BootOff   bool // the kernel was booted with audit=0
 	Container bool // this process is in a pid or user namespace of its own
 
-	Auditd    Fact[host.Auditd]       // host.ErrNoAuditd where none runs; then the one that would run
-	ConfError *host.ConfError         // mistakes in auditd.conf
-	Daemon    Fact[host.Process]      // the process of auditd
-	InUnit    bool                    // it runs in auditd.service
-	State     Fact[host.AuditdState]  // its report, if it wrote one since its start
-	Plugins   Fact[[]host.PluginFile] // of the plugin directory
-	Programs  Fact[map[string]error]  // of each program that a drop-in of ours names: why auditd refuses it
-	Children  Fact[[]host.Process]    // of auditd
-	Relays    []host.Process          // what is the relay of them, or of what they have started
-	Messages  Fact[[]string]          // what auditd has logged of its plugins, oldest first
-	Config    Fact[*config.Config]    // of the relay, read now
-	ConfigAt  time.Time               // when that file was written
-	Report    Fact[*plugin.Report]    // what the running relay says; its socket was found, or errNone
-	Certs     []CertFile              // that the configuration names
-	Log       Fact[LogTail]           // the end of audit.log
-	LogDisk   Fact[Disk]              // where audit.log is
-	StateDisk Fact[Disk]              // where the spools are
-	Journald  Fact[Journald]          // errNone where it does not run
-	Unit      Fact[map[string]string] // [Service] of auditd.service with its drop-ins; errNone without
-	Sandbox   Fact[Sandbox]           // how the running relay sees the machine
-	Outputs   map[string]config.Sink  // sinks by their name, of Config
+	Auditd     Fact[host.Auditd]       // host.ErrNoAuditd where none runs; then the one that would run
+	ConfError  *host.ConfError         // mistakes in auditd.conf
+	Daemon     Fact[host.Process]      // the process of auditd
+	InUnit     bool                    // it runs in auditd.service
+	State      Fact[host.AuditdState]  // its report, if it wrote one since its start
+	Plugins    Fact[[]host.PluginFile] // of the plugin directory
+	Programs   Fact[map[string]error]  // of each program that a drop-in of ours names: why auditd refuses it
+	Children   Fact[[]host.Process]    // of auditd
+	Relays     []host.Process          // what is the relay of them, or of what they have started
+	Messages   Fact[[]string]          // what auditd has logged of its plugins, oldest first
+	Config     Fact[*config.Config]    // of the relay, read now
+	ConfigAt   time.Time               // when that file was written
+	DropInFile string                  // of the drop-in: the configuration with which auditd starts the relay; "" where another was asked for
+	Report     Fact[*plugin.Report]    // what the running relay says; its socket was found, or errNone
+	Certs      []CertFile              // that the configuration names
+	Log        Fact[LogTail]           // the end of audit.log
+	LogDisk    Fact[Disk]              // where audit.log is
+	StateDisk  Fact[Disk]              // where the spools are
+	Journald   Fact[Journald]          // errNone where it does not run
+	Unit       Fact[map[string]string] // [Service] of auditd.service with its drop-ins; errNone without
+	Sandbox    Fact[Sandbox]           // how the running relay sees the machine
+	Outputs    map[string]config.Sink  // sinks by their name, of Config
 }
 
 // Disk is a file system.

@@ -174,6 +174,10 @@ var plants = []struct {
 	}},
 	{"AR-CONFIG", "kill -HUP 800", func(m *machine) { m.relay.ConfigError = "x.toml:1: it was wrong" }},
 	{"AR-CONFIG-NEWER", "kill -HUP 800", func(m *machine) { m.age(tomlPath, time.Hour) }},
+	{"AR-CONFIG-NEWER", "service auditd restart", func(m *machine) { // a reload before 4.2 does not take arguments up
+		m.edit(dropInPath, "type = always", "args = -c /etc/audit/own.toml\ntype = always")
+		m.put("/etc/audit/own.toml", healthyRelay)
+	}},
 	{"AR-STREAM-STOPPED", "service auditd restart", func(m *machine) {
 		m.log(m.recordAt(time.Minute, "SYSCALL", "a=b"))
 		m.relay.Input.Last = m.now.Add(-time.Hour)

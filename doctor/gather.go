@@ -266,6 +266,9 @@ func (g *Gatherer) relay(f *Facts) {
 		r.config, _, err = config.Load(path, f.Auditd.Value.Conf.LogFile)
 		return r, err
 	})
+	if g.Config == "" {
+		f.DropInFile = g.configPath(f)
+	}
 	f.Config, f.ConfigAt = Fact[*config.Config]{file.Value.config, file.Err}, file.Value.at
 	f.Outputs = make(map[string]config.Sink)
 	if f.Config.Value != nil {
