@@ -94,6 +94,7 @@ func (d *doctorRun) run(cmd *cobra.Command) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends what does not come to its end, as on a disk that hangs
 	if done, err := d.modes.run(ctx, cmd, &d.gatherer, format); done {
 		return err
 	}
