@@ -2,9 +2,11 @@ package test
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
+	"audisp-relay/host"
 	"audisp-relay/test/lab"
 )
 
@@ -42,4 +44,30 @@ func TestLiveMetrics(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestLiveAuditdFiles: with the real auditd the metrics have how long its log lasts, and its queue as its
+// own state report has it. Both are looked at once a minute.
+func TestLiveAuditdFiles(t *testing.T) {
+	l := startLive(t, fileOnly, lab.Options{MaxLogFile: 64}, "string")
+	signal(t, l.PID(), syscall.SIGCONT)
+	l.StartLoad(lab.Load{Rate: 100, Duration: 70 * time.Second}).Wait()
+	var now map[string]float64
+	until(t, "the log's retention", func() bool {
+		now = l.relay().metrics()
+		return now["audisp_relay_log_retention_seconds"] > 0
+	})
+
+	const room = 5 * 64 << 20
+	if reach := now["audisp_relay_log_retention_seconds"]; reach > room/100 || reach < 60 {
+		t.Errorf("%d bytes of log last %v s at more than 100 records/s", room, reach)
+	}
+	state, err := host.Machine{}.ReadState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit, there := now["audisp_relay_auditd_queue_limit"]
+	if there != (state.Depth > 0) || limit != float64(state.Depth) { // 2.x says nothing of its queue
+		t.Errorf("auditd's queue holds %v (there: %v), its report has %d", limit, there, state.Depth)
+	}
 }
