@@ -216,7 +216,7 @@ func findQuota(f *Facts) []Finding {
 
 func findDenied(f *Facts) []Finding {
 	var last Denial
-	times, permissive, ours := 0, 0, false
+	times, permissive, own := 0, 0, false
 	for _, d := range f.Log.Value.Denials {
 		if f.Now.Sub(d.At) > f.Limits.DeniedWithin {
 			continue
@@ -225,7 +225,7 @@ func findDenied(f *Facts) []Finding {
 		if d.Permissive {
 			permissive++
 		}
-		ours = ours || slices.ContainsFunc(f.Relays, func(p host.Process) bool { return p.PID == int(d.PID) })
+		own = own || slices.ContainsFunc(f.Relays, func(p host.Process) bool { return p.PID == int(d.PID) })
 	}
 	if times == 0 {
 		return nil
@@ -239,7 +239,7 @@ func findDenied(f *Facts) []Finding {
 	case times == permissive:
 		finding.Severity = Info
 		finding.Text += "; it was let through, since SELinux is permissive"
-	case !ours:
+	case !own:
 		finding.Severity = Warn
 		finding.Text += "; that is no relay that runs now, and any program can call itself so"
 	}
