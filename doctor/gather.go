@@ -182,7 +182,7 @@ func programs(m host.Machine, a host.Auditd, files []host.PluginFile) map[string
 	refused := make(map[string]error)
 	for _, p := range files {
 		if ours(p) && p.Binary != "" {
-			refused[p.Binary] = m.CheckBinary(p.Binary, a.OneDispatcher())
+			refused[p.Binary] = m.CheckBinary(p.Binary, a)
 		}
 	}
 	return refused

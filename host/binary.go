@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,15 +13,19 @@ import (
 
 // CheckBinary says whether an auditd will start the program at path, and
 // whether that is safe: it runs as root. The rules are those of auditd's
-// sanity_check (audisp/audispd-pconfig.c), the strictest of all versions:
-// absolute, in a directory whose name has at least 4 characters, a regular
-// file, owner root, mode at least 0750. Those of package runnable
+// sanity_check (audisp/audispd-pconfig.c): absolute, in a directory whose name
+// has at least 4 characters, a regular file, owner root, mode at least 0750, or
+// from 4.0.4 on 0550. Those of package runnable
 // come on top: only root may be able to write to it or to put another file in its place. The error
 // says how to correct it.
 //
-// dispatcher adds the rule for auditd 2.x's dispatcher=: mode exactly 0750 or
+// An auditd 2.x has one more rule, for dispatcher=: mode exactly 0750 or
 // 0755 (dispatch_parser in src/auditd-config.c).
-func (m Machine) CheckBinary(path string, dispatcher bool) error {
+func (m Machine) CheckBinary(path string, a Auditd) error {
+	least := fs.FileMode(0o750)
+	if a.AtLeast(4, 0, 4) {
+		least = 0o550
+	}
 	if !filepath.IsAbs(path) || path != filepath.Clean(path) {
 		return fmt.Errorf("binary %s: not a plain absolute path: name it with --binary", path)
 	}
@@ -38,9 +43,9 @@ func (m Machine) CheckBinary(path string, dispatcher bool) error {
 		return fmt.Errorf("binary %s: not a regular file: name it with --binary", path)
 	case runnable.OwnerOf(st) != m.owner:
 		return fmt.Errorf("binary %s: owned by uid %d, auditd only runs what belongs to root: %s", path, runnable.OwnerOf(st), moveIt(path))
-	case mode&0o750 != 0o750:
-		return fmt.Errorf("binary %s: mode %04o lacks some of 0750: chmod 0755 %s", path, mode, path)
-	case dispatcher && mode != 0o750 && mode != 0o755:
+	case mode&least != least:
+		return fmt.Errorf("binary %s: mode %04o lacks some of %04o: chmod 0755 %s", path, mode, least, path)
+	case a.OneDispatcher() && mode != 0o750 && mode != 0o755:
 		return fmt.Errorf("binary %s: mode %04o, auditd 2.x wants exactly 0750 or 0755: chmod 0755 %s", path, mode, path)
 	}
 	if err := (runnable.In{Root: m.Root}).Check(path); err != nil {

@@ -68,7 +68,7 @@ func (i *Installer) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := i.Machine.CheckBinary(i.Binary, a.OneDispatcher()); err != nil {
+	if err := i.Machine.CheckBinary(i.Binary, a); err != nil {
 		return err
 	}
 	if a.OneDispatcher() {

@@ -13,21 +13,23 @@ import (
 
 func TestCheckBinary(t *testing.T) {
 	tests := []struct {
-		name       string
-		path       string
-		mode       os.FileMode
-		dirMode    os.FileMode
-		dispatcher bool
-		want       string
+		name    string
+		path    string
+		mode    os.FileMode
+		dirMode os.FileMode
+		version string // of auditd
+		want    string
 	}{
 		{name: "Good", path: "/usr/sbin/relay", mode: 0o755},
 		{name: "Narrow", path: "/usr/sbin/relay", mode: 0o750},
-		{name: "Dispatcher", path: "/usr/sbin/relay", mode: 0o750, dispatcher: true},
+		{name: "Dispatcher", path: "/usr/sbin/relay", mode: 0o750, version: "2.8.5"},
 		{name: "NotExecutable", path: "/usr/sbin/relay", mode: 0o640, want: "lacks some of 0750: chmod 0755"},
+		{name: "ReadOnly", path: "/usr/sbin/relay", mode: 0o555, version: "4.0.3", want: "lacks some of 0750"},
+		{name: "ReadOnlyLater", path: "/usr/sbin/relay", mode: 0o555, version: "4.0.4"},
 		{name: "GroupMayNotRun", path: "/usr/sbin/relay", mode: 0o700, want: "lacks some of 0750"},
 		{name: "GroupWritable", path: "/usr/sbin/relay", mode: 0o775, want: "lets others write"},
 		{name: "WorldWritable", path: "/usr/sbin/relay", mode: 0o757, want: "lets others write"},
-		{name: "OtherModeForDispatcher", path: "/usr/sbin/relay", mode: 0o751, dispatcher: true, want: "exactly 0750 or 0755"},
+		{name: "OtherModeForDispatcher", path: "/usr/sbin/relay", mode: 0o751, version: "2.8.5", want: "exactly 0750 or 0755"},
 		{name: "WorldWritableDirectory", path: "/usr/sbin/relay", mode: 0o755, dirMode: 0o777, want: "replace what is in"},
 		{name: "GroupWritableDirectory", path: "/usr/sbin/relay", mode: 0o755, dirMode: 0o775, want: "chmod go-w "},
 		{name: "StickyDirectory", path: "/usr/sbin/relay", mode: 0o755, dirMode: 0o777 | os.ModeSticky},
@@ -43,18 +45,18 @@ func TestCheckBinary(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			checkError(t, m.CheckBinary(test.path, test.dispatcher), test.want)
+			checkError(t, m.CheckBinary(test.path, Auditd{Version: test.version}), test.want)
 		})
 	}
 	m := fakeMachine(t)
 	m.put(t, "/usr/sbin/relay", "", 0o755)
-	checkError(t, m.CheckBinary("sbin/relay", false), "not a plain absolute path")
-	checkError(t, m.CheckBinary("/usr/sbin/../sbin/relay", false), "not a plain absolute path")
-	checkError(t, m.CheckBinary("/usr/sbin/none", false), "no such file")
+	checkError(t, m.CheckBinary("sbin/relay", Auditd{}), "not a plain absolute path")
+	checkError(t, m.CheckBinary("/usr/sbin/../sbin/relay", Auditd{}), "not a plain absolute path")
+	checkError(t, m.CheckBinary("/usr/sbin/none", Auditd{}), "no such file")
 	m.put(t, "/usr/sbin/dir/x", "", 0o755)
-	checkError(t, m.CheckBinary("/usr/sbin/dir", false), "not a regular file")
+	checkError(t, m.CheckBinary("/usr/sbin/dir", Auditd{}), "not a regular file")
 	m.owner++
-	checkError(t, m.CheckBinary("/usr/sbin/relay", false), "install -o root -g root -m 0755")
+	checkError(t, m.CheckBinary("/usr/sbin/relay", Auditd{}), "install -o root -g root -m 0755")
 }
 
 func checkError(t *testing.T, err error, want string) {
