@@ -164,6 +164,7 @@ func TestJournaldDropsNothing(t *testing.T) {
 	for name, plant := range map[string]func(m *machine){
 		"unit":   func(m *machine) { m.edit(unitPath, "[Service]\n", "[Service]\nLogRateLimitIntervalSec=0\n") },
 		"filter": func(m *machine) { m.sink("journal").RateOut = 1 },
+		"events": func(m *machine) { m.sink("journal").Format, m.relay.Input.Events = "json", 4 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)

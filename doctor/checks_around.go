@@ -11,6 +11,8 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/plugin"
+	"audisp-relay/plugin/consumer"
 )
 
 func aroundChecks() []Check {
@@ -55,18 +57,28 @@ func findJournalRate(f *Facts) []Finding {
 	for i := range r.Consumers {
 		c := &r.Consumers[i]
 		proto, address := network(f.Outputs[c.Name])
-		if proto != "unix" || filepath.Clean(address) != "/dev/log" || c.RateOut <= allowed {
+		sent := messageRate(r, c)
+		if proto != "unix" || filepath.Clean(address) != "/dev/log" || sent <= allowed {
 			continue
 		}
 		return one(Finding{
 			Subject:  c.Name,
-			Text:     fmt.Sprintf("sink %s sends %.0f records/s to journald, which may drop what is above %.0f and counts it in the journal only", c.Name, c.RateOut, allowed),
+			Text:     fmt.Sprintf("sink %s sends %.0f messages/s to journald, which may drop what is above %.0f and counts it in the journal only", c.Name, sent, allowed),
 			Evidence: fmt.Sprintf("/dev/log is journald's; %s: RateLimitBurst=%d in RateLimitIntervalSec=%v", orDefault(j.Source), j.Burst, j.Interval),
 			Fix: fmt.Sprintf("mkdir -p /etc/systemd/journald.conf.d && printf '[Journal]\\nRateLimitBurst=%d\\n' > /etc/systemd/journald.conf.d/zz-audisp-relay.conf && systemctl restart systemd-journald",
-				int(2*c.RateOut*j.Interval.Seconds())),
+				int(2*sent*j.Interval.Seconds())),
 		})
 	}
 	return nil
+}
+
+// messageRate is how many messages a second a sink sends: one for each record, in a format of events one
+// for all of an event, for which the whole stream has to stand.
+func messageRate(r *plugin.Report, c *consumer.Report) float64 {
+	if c.Format == "" || c.Format == "string" || c.Format == "binary" || r.Input.Rate == 0 {
+		return c.RateOut
+	}
+	return c.RateOut * min(1, r.Input.Events/r.Input.Rate)
 }
 
 func orDefault(file string) string {
