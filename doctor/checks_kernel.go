@@ -20,10 +20,10 @@ func kernelChecks() []Check {
 		{Code: "AR-BACKLOG-LIMIT", Title: "The kernel's queue is short", Severity: Warn, Find: findBacklogLimit},
 		{Code: "AR-BACKLOG-FULL", Title: "The kernel's queue is filling", Severity: Critical, After: 30 * time.Second,
 			DependsOn: []string{"AR-AUDITD-DOWN", "AR-PID-TAKEN", "AR-INPUT-STALLED"}, Find: findBacklogFull},
-		{Code: "AR-BACKLOG-WAIT", Title: "Audited processes waited for auditd", Severity: Info, Find: findWaited},
+		{Code: "AR-BACKLOG-WAIT", Title: "Audited processes waited for auditd", Severity: Info, DependsOn: []string{"AR-BACKLOG-LIMIT"}, Find: findWaited},
 		{Code: "AR-BACKLOG-NOWAIT", Title: "The kernel drops records rather than wait", Severity: Warn, Find: findNoWait},
 		{Code: "AR-KERNEL-LOST", Title: "The kernel has lost records", Severity: Warn,
-			DependsOn: []string{"AR-AUDITD-DOWN", "AR-PID-TAKEN", "AR-RATE-LIMIT"}, Find: findKernelLost},
+			DependsOn: []string{"AR-AUDITD-DOWN", "AR-PID-TAKEN", "AR-RATE-LIMIT", "AR-BACKLOG-LIMIT", "AR-BACKLOG-NOWAIT"}, Find: findKernelLost},
 		{Code: "AR-RATE-LIMIT", Title: "The kernel limits the rate of records", Severity: Warn, Find: findRateLimit},
 		{Code: "AR-RULES-NEVER", Title: "Rules switch the audit of system calls off", Severity: Info, DependsOn: []string{"AR-AUDIT-OFF"}, Find: findNever},
 	}
@@ -114,10 +114,14 @@ func findBacklogLimit(f *Facts) []Finding {
 	if !f.Kernel.Known() || limit == 0 || limit >= f.Limits.Backlog {
 		return nil
 	}
+	fix := f.setting("-b", strconv.Itoa(f.Limits.Backlog))
+	if lost := f.Kernel.Value.Lost; int64(lost) > int64(f.Limits.Lost) && !f.locked() {
+		fix += " && auditctl --reset-lost"
+	}
 	return one(Finding{
 		Text:     fmt.Sprintf("the kernel holds %d records for auditd; bursts of more make processes wait or are lost", limit),
-		Evidence: fmt.Sprintf("%s: backlog_limit %d, wanted %d", statusSource, limit, f.Limits.Backlog),
-		Fix:      f.setting("-b", strconv.Itoa(f.Limits.Backlog)),
+		Evidence: fmt.Sprintf("%s: backlog_limit %d, wanted %d; lost %d", statusSource, limit, f.Limits.Backlog, f.Kernel.Value.Lost),
+		Fix:      fix,
 	})
 }
 

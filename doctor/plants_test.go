@@ -52,6 +52,10 @@ var plants = []struct {
 	{"AR-BACKLOG-LIMIT", "echo '-b 8192' >> /etc/audit/rules.d/zz-audisp-relay.rules && augenrules, then reboot", func(m *machine) {
 		m.kernel.BacklogLimit, m.kernel.Enabled = 64, 2
 	}},
+	{"AR-BACKLOG-LIMIT", "&& auditctl --reset-lost", func(m *machine) { // and what it has led to
+		m.kernel.BacklogLimit, m.kernel.Lost, m.kernel.BacklogWaited = 64, 7, 12
+	}},
+	{"AR-BACKLOG-NOWAIT", "auditctl --backlog_wait_time 60000", func(m *machine) { m.kernel.BacklogWaitTime, m.kernel.Lost = 0, 7 }},
 	{"AR-BACKLOG-FULL", "aureport", func(m *machine) { m.kernel.Backlog = 8000 }},
 	{"AR-BACKLOG-WAIT", "--reset_backlog_wait_time_actual", func(m *machine) { m.kernel.BacklogWaited = 12 }},
 	{"AR-BACKLOG-NOWAIT", "auditctl --backlog_wait_time 60000", func(m *machine) { m.kernel.BacklogWaitTime = 0 }},
