@@ -213,8 +213,13 @@ func findPrivateTmp(f *Facts) (found []Finding) {
 }
 
 func findQuota(f *Facts) []Finding {
-	seen := f.Sandbox.Value.CPUQuota
-	if quota := f.Unit.Value["CPUQuota"]; seen == "" && f.InUnit && quota != "" {
+	seen, fix := "", f.unitFix("CPUQuota=")
+	if s := f.Sandbox.Value; s.CPUQuota != "" {
+		seen = fmt.Sprintf("%s: %s", s.QuotaOf, s.CPUQuota)
+		if group := filepath.Base(filepath.Dir(s.QuotaOf)); group != "auditd.service" { // of a slice above it, say
+			fix = "systemctl set-property " + quote(group) + " CPUQuota="
+		}
+	} else if quota := f.Unit.Value["CPUQuota"]; f.InUnit && quota != "" {
 		seen = "auditd.service: CPUQuota=" + quota
 	}
 	if seen == "" {
@@ -222,7 +227,7 @@ func findQuota(f *Facts) []Finding {
 	}
 	return one(Finding{
 		Text:     "with a CPU quota auditd and its plugins stand still when it is used up, and audited processes wait for them",
-		Evidence: seen, Fix: f.unitFix("CPUQuota="),
+		Evidence: seen, Fix: fix,
 	})
 }
 

@@ -19,7 +19,8 @@ type Sandbox struct {
 	Mounts   []Mount // of its mount namespace, in their order
 	Outer    []Mount // of the first process of the machine
 	OwnNet   bool    // its network namespace is another one than that of the machine
-	CPUQuota string  // what its control group may take, "" for all; with the file that says so
+	CPUQuota string  // what its control group may take, "" for all
+	QuotaOf  string  // the file that says so: of that group or of one above it
 	// Real has each place that the relay writes to without symbolic links.
 	Real map[string]string
 }
@@ -48,7 +49,7 @@ func (g *Gatherer) sandbox(pid int, c *config.Config) (Sandbox, error) {
 	own, ownErr := os.Readlink(g.Machine.Path(fmt.Sprintf("/proc/%d/ns/net", pid)))
 	outer, outerErr := os.Readlink(g.Machine.Path("/proc/1/ns/net"))
 	s.OwnNet = ownErr == nil && outerErr == nil && own != outer
-	s.CPUQuota = g.cpuQuota(pid)
+	s.CPUQuota, s.QuotaOf = g.cpuQuota(pid)
 	return s, nil
 }
 
@@ -110,10 +111,10 @@ func mountOf(mounts []Mount, path string) (of Mount, ok bool) {
 }
 
 // cpuQuota is the limit that a control group of the process has.
-func (g *Gatherer) cpuQuota(pid int) string {
+func (g *Gatherer) cpuQuota(pid int) (quota, file string) {
 	data, err := g.Machine.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	for line := range strings.Lines(string(data)) {
 		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
@@ -121,12 +122,12 @@ func (g *Gatherer) cpuQuota(pid int) string {
 			continue
 		}
 		for at := filepath.Clean("/" + group); at != "/"; at = filepath.Dir(at) {
-			file := filepath.Join("/sys/fs/cgroup", at, "cpu.max")
+			file = filepath.Join("/sys/fs/cgroup", at, "cpu.max")
 			text, err := g.Machine.ReadFile(file)
 			if words := strings.Fields(string(text)); err == nil && len(words) == 2 && words[0] != "max" {
-				return fmt.Sprintf("%s of %s µs (%s)", words[0], words[1], file)
+				return fmt.Sprintf("%s of %s µs", words[0], words[1]), file
 			}
 		}
 	}
-	return ""
+	return "", ""
 }

@@ -236,6 +236,7 @@ var plants = []struct {
 		m.edit(unitPath, "[Service]\n", "[Service]\nPrivateTmp=true\n")
 	}},
 	{"AR-SANDBOX-CPU", "CPUQuota=", func(m *machine) { m.put("/sys/fs/cgroup/system.slice/auditd.service/cpu.max", "20000 100000\n") }},
+	{"AR-SANDBOX-CPU", "systemctl set-property system.slice CPUQuota=", func(m *machine) { m.put("/sys/fs/cgroup/system.slice/cpu.max", "20000 100000\n") }},
 	{"AR-DENIED", "ausearch", func(m *machine) {
 		m.log(m.record("AVC", `avc:  denied  { write } for  pid=800 comm="audisp-relay" name="spool" dev="sda1" scontext=system_u:system_r:audisp_t:s0 tclass=dir permissive=0`),
 			m.record("AVC", `avc:  denied  { write } for  pid=80 comm="other" permissive=0`))
