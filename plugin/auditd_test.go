@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,11 +17,18 @@ func TestAuditdWatch(t *testing.T) {
 	const room = 40 << 20
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
+		type files struct {
+			log    host.LogInfo
+			state  host.AuditdState
+			failed error
+		}
+		var there atomic.Pointer[files]
+		put := func(f files) { there.Store(&f) }
 		log := host.LogInfo{Written: true, Room: room}
-		state := host.AuditdState{Queue: 3, MaxQueue: 40, Depth: 2000, Written: begin.Add(90 * time.Second)}
-		var failed error
+		put(files{log: log, state: host.AuditdState{Queue: 3, MaxQueue: 40, Depth: 2000, Written: begin.Add(90 * time.Second)}})
 		w := &auditdWatch{
-			logOf: func() (host.LogInfo, error) { return log, failed }, state: func() (host.AuditdState, error) { return state, failed },
+			logOf:    func() (host.LogInfo, error) { f := there.Load(); return f.log, f.failed },
+			state:    func() (host.AuditdState, error) { f := there.Load(); return f.state, f.failed },
 			received: func() uint64 { return uint64(time.Since(begin).Seconds()) * 100 }, since: begin,
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -39,15 +47,15 @@ func TestAuditdWatch(t *testing.T) {
 		if in := now(95 * time.Second); in.LogReach != room/(100*200.0) || in.AuditdQueue == nil || in.AuditdQueue.MaxDepth != 40 {
 			t.Errorf("after two minutes: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
 		}
-		log.Written = false
+		put(files{state: there.Load().state})
 		if in := now(6 * time.Minute); in.LogReach != 0 || in.AuditdQueue != nil {
 			t.Errorf("without a log, with an old report: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
 		}
-		log.Written, state.Written, state.Depth = true, time.Now(), 0
+		put(files{log: log, state: host.AuditdState{Queue: 3, Written: time.Now()}})
 		if in := now(time.Minute); in.LogReach == 0 || in.AuditdQueue != nil {
 			t.Errorf("with a part of a report: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
 		}
-		log, state, failed = host.LogInfo{}, host.AuditdState{}, errors.New("no auditd")
+		put(files{failed: errors.New("no auditd")})
 		if in := now(time.Minute); in.LogReach != 0 || in.AuditdQueue != nil {
 			t.Errorf("without auditd: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
 		}
