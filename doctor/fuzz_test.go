@@ -32,6 +32,7 @@ func FuzzPrintable(f *testing.F) {
 func FuzzFiles(f *testing.F) {
 	f.Add("22 1 8:1 / /a\\040b ro,relatime shared:1 - ext4 /dev/sda1 rw\n", "[Service]\nPrivateTmp=yes\n", "1min 30s")
 	f.Add("- - - -\n", "[\n=\n", "infinity")
+	f.Add("", "[Service]\nA=~AF_INET AF_INET6\nA=AF_UNIX\nA=\nA=none\n", "25%")
 	f.Fuzz(func(t *testing.T, mounts, section, span string) {
 		for _, m := range parseMounts([]byte(mounts)) {
 			if strings.Contains(m.Point, " ") && !strings.Contains(mounts, `\`) {
@@ -39,7 +40,14 @@ func FuzzFiles(f *testing.F) {
 			}
 		}
 		mountOf(parseMounts([]byte(mounts)), span)
-		readSection([]byte(section), "Service")
+		all := ""
+		for _, s := range readSection([]byte(section), "Service") {
+			all = setting{"RestrictAddressFamilies", s.value}.after(all)
+		}
+		const fix = "AF_INET AF_INET6"
+		if forbidsInternet(all) && forbidsInternet(setting{"RestrictAddressFamilies", fix}.after(all)) {
+			t.Errorf("what adds %q to %q does not end it", fix, all)
+		}
 		if d, ok := parseSpan(span); ok && d < 0 {
 			t.Errorf("%q is %v", span, d)
 		}
