@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // A shipped auditd.conf of 3.0.9, shortened, with the values changed.
@@ -48,8 +49,11 @@ func TestParseAuditdConf(t *testing.T) {
 		QDepth: 4000, MaxRestarts: 3, OverflowAction: "ignore", MaxLogFile: 16, NumLogs: 9, MaxLogFileAction: "keep_logs",
 		SpaceLeftAction: "ignore", AdminSpaceLeftAction: "ignore", DiskFullAction: "ignore", DiskErrors: "syslog",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(AuditdConf{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	if !got.Given("log_file") || !got.Given("name") || got.Given("space_left") {
+		t.Errorf("the keys that are there: %q", got.given)
 	}
 }
 
