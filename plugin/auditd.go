@@ -11,6 +11,8 @@ import (
 const (
 	// auditdEvery is how often auditd's configuration and its state report are read: two small files.
 	auditdEvery = time.Minute
+	// auditdFirst is how long after the start they are read first.
+	auditdFirst = 5 * time.Second
 	// auditdStateAge is how old its state report may be to be shown. auditd makes one every
 	// report_interval seconds (since 4.0.5) or when it gets SIGCONT, which the relay does not send.
 	auditdStateAge = 5 * time.Minute
@@ -28,7 +30,7 @@ type AuditdQueue struct {
 // auditdFiles is what auditd's files say, and how fast its log fills.
 type auditdFiles struct {
 	room  int64        // bytes that its log keeps, 0: no limit, no log or not known
-	rate  float64      // records a second, over the last minute
+	rate  float64      // records a second, since the look before
 	queue *AuditdQueue // nil: auditd has said nothing of late
 }
 
@@ -47,11 +49,15 @@ func (p *Plugin) startAuditdWatch() (end func()) {
 	if p.opt.In != nil {
 		return func() {} // a stream that is not auditd's
 	}
+	since := p.started
+	if auditd, err := (host.Machine{}).FindProcess(p.parent); err == nil && !auditd.Started.IsZero() {
+		since = auditd.Started
+	}
 	p.auditd = &auditdWatch{
 		logOf:    func() (host.LogInfo, error) { return host.LogOf(p.parent) },
 		state:    host.Machine{}.ReadState,
 		received: p.received,
-		since:    p.started,
+		since:    since,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := inBackground(func() { p.safely("auditd", func() { p.auditd.run(ctx) }) })
@@ -70,11 +76,18 @@ func (p *Plugin) received() uint64 {
 
 func (w *auditdWatch) run(ctx context.Context) {
 	last, at := w.received(), time.Now()
-	every(auditdEvery, ctx.Done(), func(now time.Time) {
+	look := func(now time.Time) {
 		records := w.received()
 		w.look(now, float64(records-last)/now.Sub(at).Seconds())
 		last, at = records, now
-	})
+	}
+	select {
+	case now := <-time.After(auditdFirst):
+		look(now)
+	case <-ctx.Done():
+		return
+	}
+	every(auditdEvery, ctx.Done(), look)
 }
 
 // look reads the files once. What cannot be read is not known.

@@ -11,7 +11,7 @@ import (
 	"audisp-relay/host"
 )
 
-// TestAuditdWatch: how long audit.log lasts at the rate of the last minute, and what auditd has said of its
+// TestAuditdWatch: how long audit.log lasts at the rate of late, and what auditd has said of its
 // queue of late.
 func TestAuditdWatch(t *testing.T) {
 	const room = 40 << 20
@@ -41,10 +41,13 @@ func TestAuditdWatch(t *testing.T) {
 			return in
 		}
 
-		if in := now(30 * time.Second); in.LogReach != 0 || in.AuditdQueue != nil {
-			t.Errorf("before the first minute: %+v", in)
+		if in := now(auditdFirst - 1); in.LogReach != 0 || in.AuditdQueue != nil {
+			t.Errorf("before the first look: %+v", in)
 		}
-		if in := now(95 * time.Second); in.LogReach != room/(100*200.0) || in.AuditdQueue == nil || in.AuditdQueue.MaxDepth != 40 {
+		if in := now(1); in.LogReach != room/(100*200.0) {
+			t.Errorf("at the first look: %+v", in)
+		}
+		if in := now(2 * time.Minute); in.LogReach != room/(100*200.0) || in.AuditdQueue == nil || in.AuditdQueue.MaxDepth != 40 {
 			t.Errorf("after two minutes: reach %v, queue %+v", in.LogReach, in.AuditdQueue)
 		}
 		put(files{state: there.Load().state})
@@ -64,7 +67,7 @@ func TestAuditdWatch(t *testing.T) {
 	})
 }
 
-// TestReportOfAnEarlierAuditd: what was written before the relay was started may be of another auditd.
+// TestReportOfAnEarlierAuditd: what was written before auditd was started is of another one.
 func TestReportOfAnEarlierAuditd(t *testing.T) {
 	now := time.Now()
 	w := &auditdWatch{
