@@ -79,8 +79,8 @@ func Follow(t TB, socket, file string) *Process {
 		_, err := os.Stat(socket)
 		return err == nil, fmt.Sprint(err)
 	})
-	p := StartProcess(t, "socat", "-u", "-b65536", "UNIX-CONNECT:"+socket, "OPEN:"+file+",creat,append")
-	// socat opens the file after it has connected.
+	p := StartProcess(t, "socat", "-u", "-b65536", "UNIX-CONNECT:"+socket+",retry=100,interval=0.05", "OPEN:"+file+",creat,append")
+	// socat is refused until the program listens, and opens the file after it has connected.
 	Wait(t, 10*time.Second, "socat to connect to "+socket, func() (bool, string) {
 		select {
 		case <-p.Exited():
