@@ -25,7 +25,7 @@ func Seen(r rune) bool {
 }
 
 // marks counts the combining marks on the character before: a text begins with none to
-// carry them.
+// carry them. A blank carries none either: where a line is wrapped it is left out.
 type marks int
 
 const noBase marks = maxMarks
@@ -36,7 +36,11 @@ func (m *marks) allow(r rune, size int) bool {
 		*m = noBase
 		return false
 	}
-	if r < utf8.RuneSelf || !unicode.Is(unicode.M, r) {
+	switch {
+	case r == ' ':
+		*m = noBase
+		return true
+	case !unicode.Is(unicode.M, r):
 		*m = 0
 		return true
 	}

@@ -69,7 +69,7 @@ func TestScreen(t *testing.T) {
 // but printable characters.
 func TestScreenIsSafe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"\x1b[2J", "\u202e\u009b", "漢字漢字漢字漢字漢字漢字", "a\nb\tc", "\xff\xfe", strings.Repeat("x", 300)}))
+		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"\x1b[2J", "\u202e\u009b", " \u0300", "a \u0300b", "漢字漢字漢字漢字漢字漢字", "a\nb\tc", "\xff\xfe", strings.Repeat("x", 300)}))
 		number := rapid.Float64()
 		r := &plugin.Report{Version: text.Draw(t, "version"), Config: text.Draw(t, "config"), State: text.Draw(t, "state"), Why: rapid.SliceOfN(text, 0, 9).Draw(t, "why")}
 		r.Input.Rate = number.Draw(t, "rate")
