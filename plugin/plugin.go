@@ -72,15 +72,16 @@ type Plugin struct {
 		limit int64
 		file  string
 	}
-	saver  *stateSaver // positions and balances on disk
-	feed   *recovery.Merger
-	users  *users.Users
-	nodes  *nodes.Nodes
-	kernel *kernelLoss  // nil: not asked
-	auditd *auditdWatch // nil: a stream that is not auditd's
-	buffer atomic.Int64 // bytes that the socket from auditd holds
-	export *metrics     // of the main goroutine until the end
-	meter  *top.Meter
+	saver     *stateSaver   // positions and balances on disk
+	saveEvery time.Duration // how often these are saved; only tests change it
+	feed      *recovery.Merger
+	users     *users.Users
+	nodes     *nodes.Nodes
+	kernel    *kernelLoss  // nil: not asked
+	auditd    *auditdWatch // nil: a stream that is not auditd's
+	buffer    atomic.Int64 // bytes that the socket from auditd holds
+	export    *metrics     // of the main goroutine until the end
+	meter     *top.Meter
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -108,14 +109,15 @@ func New(opt Options) *Plugin {
 	p := &Plugin{
 		// First of all: auditd 3.0 may send a new plugin a HUP that was meant
 		// for the one before.
-		signals: listen(),
-		opt:     opt,
-		parent:  os.Getppid(),
-		started: time.Now(),
-		stop:    make(chan struct{}),
-		actions: make(chan action, 64),
-		tasks:   make(chan func()),
-		flow:    recent.NewWindow[inputFlow](10*time.Second, time.Second),
+		signals:   listen(),
+		opt:       opt,
+		parent:    os.Getppid(),
+		started:   time.Now(),
+		stop:      make(chan struct{}),
+		actions:   make(chan action, 64),
+		tasks:     make(chan func()),
+		saveEvery: saveEvery,
+		flow:      recent.NewWindow[inputFlow](10*time.Second, time.Second),
 	}
 
 	p.flow.Note(p.started, inputFlow{}) // what comes before the first tick counts, too
@@ -201,6 +203,7 @@ func (p *Plugin) Run() error {
 // that touches in.
 func (p *Plugin) read(r *stream.Reader) error {
 	var b record.Batch
+	var began time.Time // when the first records came
 	for {
 		err := r.Next(&b)
 		if err != nil {
@@ -220,6 +223,15 @@ func (p *Plugin) read(r *stream.Reader) error {
 		p.mu.Unlock()
 		p.observe(&b, now)
 		p.take(&b)
+		if len(b.Recs) == 0 {
+			continue
+		}
+		if began.IsZero() {
+			began = now
+		}
+		if now.Sub(began) < p.saveEvery { // later ones are saved in time
+			sinks.Poke(p.saver.first)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ const tryEvery = time.Second
 // stateSaver saves positions and balances in state_dir, over restarts.
 type stateSaver struct {
 	path  string
+	first chan struct{} // has an element when records were given, in the first moments of this run
 	stop  chan struct{}
 	done  chan struct{}
 	saves atomic.Bool     // what is to be saved can be, as far as is known
@@ -52,7 +53,7 @@ type stateSaver struct {
 // openState opens state_dir. Without one the plugin works, but forgets, until there is
 // one: see lateState.
 func (p *Plugin) openState() *stateSaver {
-	k := &stateSaver{path: p.cfg.StateDir, stop: make(chan struct{}), done: make(chan struct{})}
+	k := &stateSaver{path: p.cfg.StateDir, first: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	p.takeKey(k)
 	dir, err := state.Open(k.path)
 	if err != nil {
@@ -203,10 +204,22 @@ func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *sp
 	return s
 }
 
-// saveRegularly saves until stop is closed.
+// saveRegularly saves until stop is closed, and in the first moments whenever records were given: if
+// the very first run of all is killed, nothing else says that there were any.
 func (p *Plugin) saveRegularly() {
-	defer close(p.saver.done)
-	every(saveEvery, p.saver.stop, func(time.Time) { p.safely("positions", p.saveState) })
+	k := p.saver
+	defer close(k.done)
+	tick := time.NewTicker(p.saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-k.first:
+		case <-tick.C:
+		case <-k.stop:
+			return
+		}
+		p.safely("positions", p.saveState)
+	}
 }
 
 // saveState puts positions and balances on disk. It belongs to saveRegularly until
