@@ -42,7 +42,7 @@ run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a re
 
 # -trimpath: what one clone has compiled is of use to the next. -w: the tests of every package are
 # linked, and without what only debuggers read that takes half of the time.
-test test-packages test-live race quick: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
+lint test test-packages test-live race quick: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
 
 # -count=1: what is kept of an earlier run does not say that auditd, and the relay that the tests
 # of the whole program build, still do the same.
