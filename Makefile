@@ -24,7 +24,7 @@ RACE = $(shell command -v gcc >/dev/null && echo -race)
 ALONE := audit/(auditlog|event|integrity|record|stream)|config|format/.*|host/.*|packaging|bench|suggest|test(/.*)?
 
 # Packages whose tests take longest: begun first, so that none of them runs alone at the end.
-LONGEST := ./test ./host ./sinks/syslog ./plugin ./sinks/program ./queue/spool ./recovery
+LONGEST := ./sinks/syslog ./plugin ./sinks/program ./queue/spool ./recovery
 
 # Suites of Debian whose auditd the tests run besides the machine's own.
 SUITES := trixie sid
@@ -52,13 +52,13 @@ test: deps ## all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: 
 	@$(MAKE) --no-print-directory -j2 test-packages test-live
 
 test-packages: # nice: the live tests time what auditd and the kernel do
-	nice -n 5 $(GO) test -count=1 -vet=off -skip '^TestLive' -p 3 -parallel 6 -timeout 20m $(LONGEST) ./...
+	nice -n 5 $(GO) test -count=1 -vet=off -skip '^TestLive' -p 3 -parallel 6 -timeout 20m ./test ./host $(LONGEST) ./...
 
 test-live: # one after the other: there is one auditd
 	$(GO) test -count=1 -vet=off -run '^TestLive' -p 1 -timeout 20m ./audit/auditlog ./test/lab ./host ./test
 
 race: deps ## the tests of the packages that start goroutines again, with the race detector
-	$(GO) test -race -count=1 -vet=off -skip '^TestLive' -p 4 -parallel 6 -timeout 20m $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
+	$(GO) test -race -count=1 -vet=off -skip '^TestLive' -p 4 -parallel 6 -timeout 20m $(LONGEST) $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
 
 quick: ## the tests that need neither root nor auditd, in a minute
 	$(GO) test -short -p 4 -parallel 8 $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
