@@ -184,6 +184,9 @@ func TestFilterAgreesWithExpr(t *testing.T) {
 			}
 
 			want, sure, wantErr := machine.run(m, isNot)
+			if wantErr != nil && strings.Contains(wantErr.Error(), "memory budget exceeded") {
+				continue // a range in a loop over thousands of arguments: expr makes it each time, the filter never
+			}
 			if !sure {
 				unsure++
 				other, _, _ := machine.run(m, isUnder)
