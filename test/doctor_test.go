@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"audisp-relay/doctor"
+	"audisp-relay/host"
 	"audisp-relay/test/lab"
 )
 
@@ -177,6 +178,11 @@ func TestLiveDoctorDropIn(t *testing.T) {
 		l := l.in(t)
 		write(t, filepath.Join(l.Dir(), "plugins.d", "copy.conf"), string(text))
 		l.Reload()
+		// Another HUP before auditd has dealt with the first can cost it both.
+		until(t, "auditd to run both", func() bool {
+			children, _ := host.Machine{}.Children(l.PID())
+			return len(children) == 3 // with the other plugin
+		})
 		l.apply(l.finds("AR-DROPIN-TWICE"), 0)
 		l.healthy()
 	})
