@@ -125,10 +125,16 @@ func TestWrappedRelay(t *testing.T) {
 func TestRelayOfAnother(t *testing.T) {
 	m := newMachine(t)
 	m.lost("siem", queue.Full, 5)
-	m.other = m.relay
+	other := m.relay
 	m.stopRelay()
-	if got := labels(m.diagnose().Findings); !reflect.DeepEqual(got, []string{"AR-NOT-STARTED"}) {
-		t.Errorf("findings %q", got)
+	for _, where := range []string{"another run_dir", "that of the configuration"} {
+		m.relay, m.other = nil, other
+		if where != "another run_dir" {
+			m.relay, m.other = other, nil
+		}
+		if got := labels(m.diagnose().Findings); !reflect.DeepEqual(got, []string{"AR-NOT-STARTED"}) {
+			t.Errorf("%s: findings %q", where, got)
+		}
 	}
 }
 

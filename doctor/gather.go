@@ -278,6 +278,9 @@ func (g *Gatherer) relay(f *Facts) {
 	}
 
 	f.Report = ask(g, "report", func() (*plugin.Report, error) {
+		if g.RunDir == "" && f.running() && f.Children.Known() && len(f.Relays) == 0 {
+			return nil, plugin.ErrNotRunning // whatever relay answers does not get this auditd's records
+		}
 		dir := cmp.Or(g.RunDir, config.DefaultRunDir)
 		if g.RunDir == "" && f.Config.Value != nil {
 			dir = f.Config.Value.RunDir
@@ -285,9 +288,6 @@ func (g *Gatherer) relay(f *Facts) {
 		r, err := g.Query(dir)
 		if err == nil || g.RunDir != "" {
 			return r, err
-		}
-		if f.running() && len(f.Relays) == 0 {
-			return r, err // whatever relay runs does not get this auditd's records
 		}
 		// Another run_dir than that of the configuration as it is now.
 		if dir, findErr := g.Find(); findErr == nil {
