@@ -23,7 +23,7 @@ func limitConns(ln net.Listener) *limitedListener {
 	return &limitedListener{Listener: ln, slots: make(chan struct{}, maxMetricsConns), closed: make(chan struct{})}
 }
 
-// acceptPause is how long it is waited after an error before the next client.
+// acceptPause is the pause after an error of accept(2).
 const acceptPause = 100 * time.Millisecond
 
 // Accept implements net.Listener. It fails only when the listener is closed: accept(2) may return

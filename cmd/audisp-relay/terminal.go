@@ -48,7 +48,7 @@ func encoded(f *os.File) io.Writer {
 // asciiWriter writes ASCII as it is and other bytes as \xNN, but for the signs of the relay's own.
 type asciiWriter struct{ w io.Writer }
 
-// ownSigns are what the relay's own texts have beside ASCII, and what stands for it.
+// ownSigns are the signs of the relay's own texts that are not ASCII, and what is written instead.
 var ownSigns = map[rune]string{'→': "->", '…': "...", '│': "|"}
 
 func (a asciiWriter) Write(p []byte) (int, error) {
