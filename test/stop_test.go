@@ -12,12 +12,14 @@ import (
 const auditdDefault = 2000
 
 // TestLiveFrozenPluginLosesNothing: the plugin stands still for a second at
-// 4 000 events/s. The widened pipe holds what comes meanwhile, and auditd's
-// queue never fills.
+// 4 000 events/s. The widened pipe holds the 20 000 records that come meanwhile,
+// and auditd's queue never fills. That queue is larger than auditd's own default,
+// which one burst fills where the thread that empties it has to wait for a
+// processor, and too small for the second.
 func TestLiveFrozenPluginLosesNothing(t *testing.T) {
 	lab.Require(t, "socat")
 	said := auditdSays(t)
-	l := startLive(t, fileOnly+"[sinks.socket]\ntype = \"unix\"\npath = \"DIR/sock\"\ngroup = \"root\"\nq_depth = 200000\n", lab.Options{QDepth: auditdDefault}, "string")
+	l := startLive(t, fileOnly+"[sinks.socket]\ntype = \"unix\"\npath = \"DIR/sock\"\ngroup = \"root\"\nq_depth = 200000\n", lab.Options{QDepth: 10000}, "string")
 	l.follow("socket", "sock", "client")
 	after := l.Drain(l.path("out"), l.path("client"))
 	load := freezeUnderLoad(l)
