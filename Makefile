@@ -90,6 +90,7 @@ install: build ## into SBINDIR (/usr/sbin) and under the running auditd; with DE
 	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/audisp-relay
 	install -D -m 0644 packaging/man/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay.8
 	install -D -m 0644 packaging/man/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8
+	install -D -m 0644 packaging/man/audisp-relay-fleet.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-fleet.8
 	install -D -m 0644 packaging/man/audisp-relay.toml.5 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5
 	$(BIN) completion bash | install -D -m 0644 /dev/stdin $(DESTDIR)$(BASHDIR)/audisp-relay
 	$(BIN) completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(ZSHDIR)/_audisp-relay
@@ -108,7 +109,7 @@ ifeq ($(DESTDIR),)
 else
 	rm -f $(DESTDIR)/etc/audit/plugins.d/audisp-relay.conf
 endif
-	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5 \
+	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-fleet.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5 \
 		$(DESTDIR)$(BASHDIR)/audisp-relay $(DESTDIR)$(ZSHDIR)/_audisp-relay $(DESTDIR)$(FISHDIR)/audisp-relay.fish
 
 clean: ## what the build made

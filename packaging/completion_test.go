@@ -108,6 +108,7 @@ func (c completed) offers() []offer {
 		{"audisp-relay install --format ", []string{"string", "binary"}, []string{"json"}},
 		{"audisp-relay replay " + c.dir + "/cap", []string{"capture.log"}, []string{"archive"}},
 		{"audisp-relay completion ", []string{"bash", "zsh", "fish"}, []string{"capture.log"}},
+		{"audisp-relay fleet ", []string{"status", "verify", "read", "init"}, []string{"capture.log", "tail"}},
 		{"audisp-relay help sta", []string{"status"}, []string{"capture.log"}},
 	}
 }

@@ -59,12 +59,25 @@ var completedOptions = map[string]completer{
 	"since":   cobra.FixedCompletions([]string{"10m", "1h", "today", "yesterday"}, cobra.ShellCompDirectiveNoFileComp),
 	"rows":    cobra.NoFileCompletions,
 	"by":      cobra.FixedCompletions(top.By[:], cobra.ShellCompDirectiveNoFileComp),
+
+	"behind":     cobra.NoFileCompletions,
+	"every":      cobra.NoFileCompletions,
+	"host":       cobra.NoFileCompletions,
+	"listen":     cobra.NoFileCompletions,
+	"max-age":    cobra.NoFileCompletions,
+	"max-bytes":  cobra.NoFileCompletions,
+	"nats":       cobra.NoFileCompletions,
+	"partitions": cobra.NoFileCompletions,
+	"replicas":   cobra.NoFileCompletions,
+	"until":      cobra.NoFileCompletions,
+	"user":       cobra.NoFileCompletions,
 }
 
 // completedFormats are the values of --format, which differ.
 var completedFormats = map[string][]string{
-	"install": {"string", "binary"},
-	"replay":  format.Names(),
+	"fleet read": append(format.Names(), textFormat),
+	"install":    {"string", "binary"},
+	"replay":     format.Names(),
 }
 
 // completedArguments are what commands are followed by; others take none.
@@ -80,9 +93,13 @@ var completedArguments = map[string]completer{
 
 // addCompletions gives each command and option of root what completes it, unless it has that.
 func addCompletions(root *cobra.Command) {
-	for _, cmd := range append(root.Commands(), root) {
+	all := append(root.Commands(), root)
+	for _, cmd := range root.Commands() {
+		all = append(all, cmd.Commands()...)
+	}
+	for _, cmd := range all {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { addCompletion(cmd, f) })
-		arguments, takes := completedArguments[cmd.Name()]
+		arguments, takes := completedArguments[wordsOf(cmd)]
 		switch {
 		case cmd == root, cmd.ValidArgsFunction != nil, takes && arguments == nil:
 		case takes:
@@ -93,6 +110,11 @@ func addCompletions(root *cobra.Command) {
 	}
 }
 
+// wordsOf returns the words of a command after the program's name: "fleet read".
+func wordsOf(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+}
+
 // addCompletion does so for one option.
 func addCompletion(cmd *cobra.Command, f *pflag.Flag) {
 	if _, has := cmd.GetFlagCompletionFunc(f.Name); has || f.Value.Type() == "bool" {
@@ -100,7 +122,7 @@ func addCompletion(cmd *cobra.Command, f *pflag.Flag) {
 	}
 	complete := completedOptions[f.Name]
 	if f.Name == "format" {
-		complete = cobra.FixedCompletions(completedFormats[cmd.Name()], cobra.ShellCompDirectiveNoFileComp)
+		complete = cobra.FixedCompletions(completedFormats[wordsOf(cmd)], cobra.ShellCompDirectiveNoFileComp)
 	}
 	if strings.HasSuffix(f.Name, "-dir") {
 		complete = completeDir

@@ -70,6 +70,9 @@ func TestOffers(t *testing.T) {
 		{[]string{"check", ""}, []string{"toml"}, ofTheseExt},
 		{[]string{"check", file, ""}, nil, noFiles},
 		{[]string{"verify", ""}, nil, filesToo},
+		{[]string{"fleet", "verify", ""}, nil, noFiles},
+		{[]string{"fleet", "verify", "--inventory", ""}, nil, filesToo},
+		{[]string{"fleet", "read", "--format", ""}, []string{"string", "binary", "json", "ecs", "laurel", "text"}, noFiles},
 		{[]string{"completion", ""}, shells, noFiles},
 		{[]string{"-c", ""}, []string{"toml"}, ofTheseExt},
 	} {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"audisp-relay/fleet"
 )
 
 const manual = "../../packaging/man/audisp-relay.8"
@@ -47,6 +49,53 @@ func TestManualHasAllOptions(t *testing.T) {
 		text, _, _ = strings.Cut(text, "\n.It Cm ")
 		text, _, _ = strings.Cut(text, "\n.Sh ")
 		compareOptions(t, cmd, "its description", items(text))
+	}
+}
+
+const fleetManual = "../../packaging/man/audisp-relay-fleet.8"
+
+// TestFleetManualHasAllOptions: the manual of fleet describes the options of each of its commands,
+// those of the connection once for all.
+func TestFleetManualHasAllOptions(t *testing.T) {
+	data, err := os.ReadFile(fleetManual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	_, connection, _ := strings.Cut(page, ".Sh CONNECTION\n")
+	connection, _, found := strings.Cut(connection, ".Sh COMMANDS\n")
+	if !found {
+		t.Fatal("no section CONNECTION or COMMANDS")
+	}
+	commands := newFleetCmd().Commands()
+	for _, cmd := range commands {
+		_, text, found := strings.Cut(page, "\n.It Cm "+cmd.Name())
+		if !found {
+			t.Errorf("%s does not describe %s", fleetManual, cmd.Name())
+		}
+		text, _, _ = strings.Cut(text, "\n.It Cm ")
+		text, _, _ = strings.Cut(text, "\n.Sh ")
+		compareOptions(t, cmd, "its description", items(connection)+"\n"+items(text))
+	}
+	if len(commands) != 4 {
+		t.Errorf("%d commands", len(commands))
+	}
+}
+
+// TestFleetManualHasAllStates: the manual describes the states that there are, and no others.
+func TestFleetManualHasAllStates(t *testing.T) {
+	data, err := os.ReadFile(fleetManual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(data), ".Sh STATES\n")
+	text, _, _ = strings.Cut(text, "\n.Sh ")
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^\.It Li (.*)$`).FindAllStringSubmatch(text, -1) {
+		got = append(got, m[1])
+	}
+	if want := fleet.States(); !slices.Equal(got, want) {
+		t.Errorf("%s: states %q, the code has %q", fleetManual, got, want)
 	}
 }
 

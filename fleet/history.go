@@ -1,0 +1,113 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"audisp-relay/fleet/wire"
+)
+
+// readHistories reads all checkpoints of hosts whose last ones show that there is more to be known:
+// more than one epoch, or more checkpoints than this epoch has had. last is the last message to
+// read.
+func (v *Verifier) readHistories(ctx context.Context, last uint64) error {
+	if last == 0 {
+		return nil
+	}
+	info, err := v.e.stream(ctx, wire.StreamCheckpoints, jetstream.WithSubjectFilter(wire.AllSubjects(wire.Checkpoints)))
+	if err != nil {
+		return err
+	}
+	for i := range int32(v.t.count) {
+		r := v.t.row(i)
+		if v.t.first(r.host) != i {
+			continue // all rows of a host at once
+		}
+		subject := wire.Subject(wire.Checkpoints, r.host.String())
+		newest, doubtful := v.doubtful(i, info.State.Subjects[subject])
+		if !doubtful || v.asked[r.host] == newest {
+			continue
+		}
+		if err := v.readHistory(ctx, r.host, scanRange{stream: wire.StreamCheckpoints, subject: subject, from: 1, to: last}); err != nil {
+			return err
+		}
+		v.asked[r.host] = newest
+	}
+	return nil
+}
+
+// doubtful reports whether a host may have begun again, i being its first row and stored how many
+// of its checkpoints there are. newest is the epoch that its last checkpoint has.
+func (v *Verifier) doubtful(i int32, stored uint64) (newest epoch, doubtful bool) {
+	var sum uint64
+	var latest int64
+	for ; i >= 0; i = v.t.row(i).nextSink {
+		r := v.t.row(i)
+		sum += r.n
+		if r.ckptStored >= latest {
+			latest, newest = r.ckptStored, r.ckptEpoch
+		}
+		otherEpoch := r.n > 0 && r.next > 0 && r.ckptEpoch != r.epoch
+		doubtful = doubtful || otherEpoch || r.flags&moved != 0
+	}
+	return newest, doubtful || stored > sum
+}
+
+// course is what came last of a sink in its history.
+type course struct {
+	epoch, before string
+	n             uint64
+	time          time.Time
+	reason        string
+}
+
+// readHistory reads all checkpoints of one host.
+func (v *Verifier) readHistory(ctx context.Context, host hostID, r scanRange) error {
+	sinks := make(map[string]*course)
+	_, err := v.e.scan(ctx, r, func(m message) error {
+		c, err := wire.ParseCheckpoint(m.Data())
+		if err != nil || hostOf(c.Host) != host {
+			return nil // was counted
+		}
+		i, err := v.t.find(host, c.Sink)
+		if err != nil {
+			return nil // likewise
+		}
+		if last := sinks[c.Sink]; last == nil {
+			sinks[c.Sink] = &course{epoch: c.Epoch}
+		} else if text := last.fault(c, m.time); text != "" {
+			v.t.more(i).lostState = text
+		} else if c.Epoch == last.before {
+			v.t.row(i).flags |= shared
+		}
+		sinks[c.Sink].note(c)
+		return nil
+	})
+	return err
+}
+
+// fault says what a checkpoint shows of the host's state, "" for nothing.
+func (l *course) fault(c *wire.Checkpoint, stored time.Time) string {
+	at := stored.UTC().Format(time.RFC3339)
+	switch {
+	case c.Epoch == l.before:
+		return "" // two hosts, which is said apart
+	case c.Epoch != l.epoch && l.reason != wire.ReasonEnd:
+		return fmt.Sprintf("it began again at 1 on %s without a last word before: state_dir was lost or removed", at)
+	case c.Epoch != l.epoch, c.N > l.n:
+	case c.N == l.n && c.Time.Equal(l.time): // sent twice
+	default:
+		return fmt.Sprintf("checkpoint %d came on %s after %d: state_dir was put back to an older copy", c.N, at, l.n)
+	}
+	return ""
+}
+
+func (l *course) note(c *wire.Checkpoint) {
+	if c.Epoch != l.epoch {
+		l.before = l.epoch
+	}
+	l.epoch, l.n, l.time, l.reason = c.Epoch, c.N, c.Time, c.Reason
+}
