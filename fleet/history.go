@@ -31,7 +31,7 @@ func (v *Verifier) readHistories(ctx context.Context, last uint64) error {
 		if !doubtful || v.asked[r.host] == newest {
 			continue
 		}
-		if err := v.readHistory(ctx, r.host, scanRange{stream: wire.StreamCheckpoints, subject: subject, from: 1, to: last}); err != nil {
+		if err := v.readHistory(ctx, r.host, scanRange{stream: wire.StreamCheckpoints, subject: subject, from: 1, to: last, since: v.o.Since}); err != nil {
 			return err
 		}
 		v.asked[r.host] = newest
@@ -82,6 +82,7 @@ func (v *Verifier) readHistory(ctx context.Context, host hostID, r scanRange) er
 			v.t.more(i).lostState = text
 		} else if c.Epoch == last.before {
 			v.t.row(i).flags |= shared
+			v.t.more(i).lostState = "" // each has its own
 		}
 		sinks[c.Sink].note(c)
 		return nil
@@ -110,4 +111,49 @@ func (l *course) note(c *wire.Checkpoint) {
 		l.before = l.epoch
 	}
 	l.epoch, l.n, l.time, l.reason = c.Epoch, c.N, c.Time, c.Reason
+}
+
+// readBaselines reads what hosts with losses had lost already at Options.Since, so that judge can
+// leave it out. last is the last message to read.
+func (v *Verifier) readBaselines(ctx context.Context, last uint64) error {
+	if v.o.Since.IsZero() {
+		return nil
+	}
+	for i := range int32(v.t.count) {
+		x := v.t.extra[i]
+		if x == nil || x.based || len(x.lost) == 0 {
+			continue
+		}
+		r := v.t.row(i)
+		x.based, x.before = true, x.lost // without a checkpoint since then, all was before
+		one := scanRange{stream: wire.StreamCheckpoints, subject: wire.Subject(wire.Checkpoints, r.host.String()), from: 1, to: last, since: v.o.Since}
+		_, err := v.e.scan(ctx, one, func(m message) error {
+			c, err := wire.ParseCheckpoint(m.Data())
+			if err != nil || hostOf(c.Host) != r.host || c.Sink != v.t.sinks[r.sink] {
+				return nil
+			}
+			if x.before = c.Ledger.Lost; epochOf(c.Epoch) != r.ckptEpoch {
+				x.before = nil // the counts have begun again since
+			}
+			return errEnough
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lostSince returns what was lost and not yet at the baseline.
+func (x *extra) lostSince() map[string]uint64 {
+	if len(x.before) == 0 {
+		return x.lost
+	}
+	since := make(map[string]uint64)
+	for cause, n := range x.lost {
+		if n > x.before[cause] {
+			since[cause] = n - x.before[cause]
+		}
+	}
+	return since
 }

@@ -90,7 +90,7 @@ func (t *table) judge(i int32, v view) Host {
 	if x == nil {
 		x = new(extra)
 	}
-	h.Lost, h.Holes, h.MoreHoles = x.lost, x.holes, x.moreHoles
+	h.Lost, h.Holes, h.MoreHoles = x.lostSince(), x.holes, x.moreHoles
 
 	h.judgeLiveness(r, v)
 	h.judgeDelivery(r, v)
@@ -147,10 +147,10 @@ func (h *Host) judgeDelivery(r *row, v view) {
 
 // judgeHistory says what has been found in what came before.
 func (h *Host) judgeHistory(r *row, x *extra) {
-	if len(x.lost) > 0 {
+	if len(h.Lost) > 0 {
 		var parts []string
-		for _, cause := range slices.Sorted(maps.Keys(x.lost)) {
-			parts = append(parts, fmt.Sprintf("%d %s", x.lost[cause], cause))
+		for _, cause := range slices.Sorted(maps.Keys(h.Lost)) {
+			parts = append(parts, fmt.Sprintf("%d %s", h.Lost[cause], cause))
 		}
 		h.add(Lost, "%s, the host says", strings.Join(parts, ", "))
 	}

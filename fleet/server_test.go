@@ -51,6 +51,7 @@ func startServer(t testing.TB, more string) *server {
 func (s *server) start() {
 	s.t.Helper()
 	s.cmd = exec.Command(s.binary, "-c", s.config)
+	s.cmd.Stderr = os.Stderr // what is wrong with the configuration
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -19,9 +18,7 @@ func permissions(users map[string]Permission) string {
 	var b strings.Builder
 	b.WriteString("authorization { users: [\n  { user: admin, password: secret }\n")
 	for name, p := range users {
-		publish, _ := json.Marshal(p.Publish)
-		subscribe, _ := json.Marshal(p.Subscribe)
-		fmt.Fprintf(&b, "  { user: %q, password: secret, permissions: { publish: { allow: %s }, subscribe: { allow: %s } } }\n", name, publish, subscribe)
+		fmt.Fprintf(&b, "  { user: %q, password: secret, permissions: { publish: { allow: %q }, subscribe: { allow: %q } } }\n", name, p.Publish, p.Subscribe)
 	}
 	return b.String() + "] }\n"
 }

@@ -75,6 +75,8 @@ const (
 // extra is what only few rows have.
 type extra struct {
 	lost      map[string]uint64
+	before    map[string]uint64 // of that, what is left out
+	based     bool              // before is known
 	holes     []Hole
 	moreHoles uint64 // records in holes that are not listed
 	lostState string // why the host's state is taken for lost

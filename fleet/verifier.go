@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +17,8 @@ type Options struct {
 	Full bool
 	// Behind is how far behind a host may be.
 	Behind time.Duration
+	// Since leaves out what was before: holes, states that were lost, losses. Zero: nothing.
+	Since time.Time
 	// Inventory may be nil.
 	Inventory *Inventory
 }
@@ -58,6 +61,9 @@ func (v *Verifier) Look(ctx context.Context, each func(Host) error) (*Summary, e
 		seen.now = time.Now() // a server before 2.10 does not say
 	}
 	if err := v.readCheckpoints(ctx, ckpt, sum); err != nil {
+		return nil, err
+	}
+	if err := v.readBaselines(ctx, ckpt.State.LastSeq); err != nil {
 		return nil, err
 	}
 
@@ -138,19 +144,30 @@ func (v *Verifier) readBatches(ctx context.Context, info *jetstream.StreamInfo, 
 	if state.NumDeleted > 0 {
 		sum.note(info.Config.Name, true, "%d messages were deleted from within it", state.NumDeleted)
 	}
-	whole := oldest && state.FirstSeq <= 1
+	whole := oldest && state.FirstSeq <= 1 && v.o.Since.IsZero()
 	r := scanRange{stream: info.Config.Name, from: first, to: state.LastSeq, headers: true, last: !v.o.Full}
 	if v.o.Full && first == 1 {
-		r.from = max(state.FirstSeq, 1)
+		r.from, r.since = max(state.FirstSeq, 1), v.o.Since
 	}
 	read, err := v.e.scan(ctx, r, func(m message) error {
 		p.next = max(p.next, m.seq+1)
-		if err := v.take(m, whole); err != nil {
+		host, h, err := headerOf(m)
+		switch {
+		case err != nil:
+		case v.o.Full:
+			err = v.t.batch(host, h, whole)
+		default:
+			err = v.t.lastBatch(host, h)
+		}
+		if err != nil {
 			p.foreign(m, err.Error())
 		}
 		return nil
 	})
 	sum.Batches += read
+	if err == nil && !r.since.IsZero() {
+		err = v.readEarlier(ctx, info.Config.Name)
+	}
 	if err == nil && v.o.Full {
 		err = v.compare(ctx, info, p, first, read)
 		p.next = max(p.next, state.LastSeq+1)
@@ -159,30 +176,42 @@ func (v *Verifier) readBatches(ctx context.Context, info *jetstream.StreamInfo, 
 	return err
 }
 
-// take notes the header of one batch.
-func (v *Verifier) take(m message, whole bool) error {
+// readEarlier reads the last batch of hosts that have sent none since Options.Since.
+func (v *Verifier) readEarlier(ctx context.Context, stream string) error {
+	_, err := v.e.scan(ctx, scanRange{stream: stream, headers: true, last: true}, func(m message) error {
+		host, h, err := headerOf(m)
+		if err != nil {
+			return nil // what came before does not matter
+		}
+		if i, err := v.t.find(host, h.Sink); err != nil || v.t.row(i).next > 0 {
+			return nil
+		}
+		return v.t.lastBatch(host, h)
+	})
+	return err
+}
+
+// headerOf returns the host and the header of a batch.
+func headerOf(m message) (hostID, *wire.Header, error) {
 	_, host, ok := wire.SplitSubject(m.Subject())
 	if !ok {
-		return fmt.Errorf("no subject of a host")
+		return hostID{}, nil, errors.New("no subject of a host")
 	}
-	var h wire.Header
+	h := new(wire.Header)
 	if err := h.Parse(m.Headers().Get); err != nil {
-		return err
+		return hostID{}, nil, err
 	}
 	if h.Host != host {
-		return fmt.Errorf("it says it is of host %s", h.Host)
+		return hostID{}, nil, fmt.Errorf("it says it is of host %s", h.Host)
 	}
-	if v.o.Full {
-		return v.t.batch(hostOf(host), &h, whole)
-	}
-	return v.t.lastBatch(hostOf(host), &h)
+	return hostOf(host), h, nil
 }
 
 // compare holds what was read against what the stream counted when reading began. What has expired
 // meanwhile does not count: the stream's first message says how much that is at most.
 func (v *Verifier) compare(ctx context.Context, before *jetstream.StreamInfo, p *progress, first, read uint64) error {
 	state := before.State
-	if first > 1 || read >= state.Msgs {
+	if first > 1 || !v.o.Since.IsZero() || read >= state.Msgs {
 		return nil // the stream counts all of its messages, not those from one on
 	}
 	now, err := v.e.stream(ctx, before.Config.Name)

@@ -312,59 +312,6 @@ func (h *host) header2() nats.Header {
 	return head.Map()
 }
 
-// TestAStreamThatGoesBack: a stream that ends before where it was read to is a finding, and so is
-// one that was made again.
-func TestAStreamThatGoesBack(t *testing.T) {
-	e := startServer(t, "").withStreams(testLayout)
-	h := newHost(t, e, 1)
-	plant[Complete](h)
-	settle(t, e)
-	v := NewVerifier(e, Options{Full: true})
-	look(t, v)
-	if err := e.js.DeleteStream(t.Context(), wire.StreamRecords); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := e.Apply(t.Context(), testLayout); err != nil {
-		t.Fatal(err)
-	}
-	_, sum := look(t, v)
-	if len(sum.Streams) != 1 || !strings.Contains(sum.Streams[0].Text, "older copy") {
-		t.Errorf("%+v", sum.Streams)
-	}
-}
-
-// TestDeletedMessages: a stream from which a message was deleted says so.
-func TestDeletedMessages(t *testing.T) {
-	s := startServer(t, "")
-	e := s.dial(Access{})
-	for _, cfg := range testLayout.Streams() {
-		cfg.DenyDelete, cfg.DenyPurge = false, false
-		if _, err := e.js.CreateStream(t.Context(), cfg); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h := newHost(t, e, 1)
-	for range 5 {
-		h.batch(2)
-	}
-	h.checkpoint(wire.ReasonTick, nil)
-	settle(t, e)
-	stream, err := e.js.Stream(t.Context(), wire.StreamRecords)
-	if err == nil {
-		err = stream.DeleteMsg(t.Context(), 3)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	hosts, sum := look(t, NewVerifier(e, Options{Full: true}))
-	if got := hosts[h.id+"siem"]; got.State != Missing || len(got.Holes) != 1 || got.Holes[0].From != 5 || got.Holes[0].To != 6 {
-		t.Errorf("%+v", got)
-	}
-	if len(sum.Streams) != 1 || !strings.Contains(sum.Streams[0].Text, "1 messages were deleted") {
-		t.Errorf("%+v", sum.Streams)
-	}
-}
-
 // TestPartitions: the server's mapping spreads hosts as wire.Partition says, and a look finds them
 // all, also those that were in the one stream before.
 func TestPartitions(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 var floors = [][]string{
 	{"audit/record", "fleet/wire", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
 	{"audit/stream", "audit/users", "fleet", "format/jsontext", "host", "queue/spool", "state"},
-	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/recent", "queue"},
+	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/checkpoint", "plugin/recent", "queue"},
 	{"format/ecs", "format/human", "format/json", "format/laurel"},
 	{"config", "recovery"},
 	{"sinks"},

@@ -18,6 +18,7 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
+	"audisp-relay/fleet/wire"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/nodes"
 	"audisp-relay/plugin/recent"
@@ -81,6 +82,7 @@ type Plugin struct {
 	auditd    *auditdWatch // nil: a stream that is not auditd's
 	buffer    atomic.Int64 // bytes that the socket from auditd holds
 	export    *metrics     // of the main goroutine until the end
+	ckpt      *checkpoints
 	meter     *top.Meter
 
 	mu      sync.Mutex // guards all below
@@ -91,6 +93,7 @@ type Plugin struct {
 	members []*consumer.Consumer // replaced, never changed in place
 	input   Input
 	classes classCounter
+	serials wire.Serials
 	flow    *recent.Window[inputFlow]
 }
 
@@ -172,6 +175,7 @@ func (p *Plugin) Run() error {
 	}
 	endKernel := p.startKernel()
 	endAuditdWatch := p.startAuditdWatch()
+	p.ckpt = p.startCheckpoints()
 	stopExpiry, expired := p.startExpiry()
 	control := p.startControl()
 	p.export = p.startMetrics()
@@ -219,6 +223,9 @@ func (p *Plugin) read(r *stream.Reader) error {
 			p.input.Newest, p.input.NewestSerial = time.UnixMilli(b.Recs[n-1].Millis), b.Recs[n-1].Serial
 		}
 		p.classes.count(&b)
+		if len(b.Recs) > 0 {
+			noteSerials(&p.serials, &b)
+		}
 		now := p.input.Last
 		p.mu.Unlock()
 		p.observe(&b, now)
@@ -329,6 +336,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	members := slices.Concat(p.consumers(), p.leaving)
 	flushed := p.flush(p.consumers()...)
 	awaitFor(flushTime, flushed)
+	p.ckpt.end()
 	var ended []<-chan struct{}
 	for _, c := range members {
 		c.Close()

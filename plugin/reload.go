@@ -125,6 +125,7 @@ func (p *Plugin) retire(c *consumer.Consumer) {
 	go func() {
 		defer close(settled)
 		awaitFor(flushTime, flushed)
+		p.ckpt.lastWords(c)
 		c.Close()
 		<-sink
 		timeout.Stop()

@@ -139,6 +139,16 @@ func (p *Plugin) haveState() bool {
 	return true
 }
 
+// heldDir returns the path of state_dir, "" while it cannot be used.
+func (k *stateSaver) heldDir() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dir == nil {
+		return ""
+	}
+	return k.path
+}
+
 // of returns what was saved of a consumer, and state_dir.
 func (k *stateSaver) of(name string) (state.Consumer, *state.Dir) {
 	k.mu.Lock()

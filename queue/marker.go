@@ -57,19 +57,27 @@ type lossMarkers struct {
 // add appends the marker of a loss to b. Its type is AUDIT_DAEMON_ERR of
 // audit-records.h.
 func (m *lossMarkers) add(b *record.Batch, cause Cause, l *Loss) {
+	m.addOwn(b, record.TypeDaemonErr, "DAEMON_ERR", func(dst []byte) []byte {
+		return fmt.Appendf(dst, "op=relay-loss sink=%s cause=%s records=%d events=%d first=%d last=%d res=failed",
+			m.name, cause, l.Records, l.Events, l.First, l.Last)
+	})
+}
+
+// addOwn appends a record of the relay's own to b, with what text appends after the id, and
+// signed where there is a key.
+func (m *lossMarkers) addOwn(b *record.Batch, number uint32, name string, text func(dst []byte) []byte) {
 	now := time.Now()
 	m.serial++
 	from := len(b.Buf)
-	b.Buf = fmt.Appendf(b.Buf,
-		"type=DAEMON_ERR msg=audit(%d.%03d:%d): op=relay-loss sink=%s cause=%s records=%d events=%d first=%d last=%d res=failed",
-		now.Unix(), now.Nanosecond()/1e6, m.serial, m.name, cause, l.Records, l.Events, l.First, l.Last)
+	b.Buf = fmt.Appendf(b.Buf, "type=%s msg=audit(%d.%03d:%d): ", name, now.Unix(), now.Nanosecond()/1e6, m.serial)
+	b.Buf = text(b.Buf)
 	if len(m.key) > 0 {
 		mac := MAC(m.key, b.Buf[from:])
 		b.Buf = append(append(b.Buf, " mac="...), mac...)
 	}
 	b.Buf = append(b.Buf, '\n')
 	b.Recs = append(b.Recs, record.Record{
-		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: record.TypeDaemonErr, Serial: m.serial,
+		Off: uint32(from), Len: uint32(len(b.Buf) - from), Type: number, Serial: m.serial,
 		Millis: now.UnixMilli(), Kind: record.Line, Flags: record.Marker, Head: uint16(bytes.IndexByte(b.Buf[from:], ')') + 1),
 	})
 }

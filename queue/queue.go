@@ -103,7 +103,11 @@ type Queue struct {
 	ids       resumption
 	floors    floors
 	markers   lossMarkers
-	count     ledger
+	ckpt      struct { // the last checkpoint that was put in
+		there bool
+		at    uint64 // its number
+	}
+	count ledger
 
 	suspended bool
 	acted     bool          // single or halt was triggered already

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/fleet/wire"
 	"audisp-relay/queue"
 )
 
@@ -186,4 +187,21 @@ func (p *Pump) wait(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 	return true
+}
+
+// Checkpoint implements Checkpointer for a Writer that does; others lose nothing by it.
+func (p *Pump) Checkpoint(c wire.Checkpoint) {
+	if w, ok := p.w.(Checkpointer); ok {
+		w.Checkpoint(c)
+	}
+}
+
+// CarriesCheckpoints reports whether a sink takes checkpoints beside its records.
+func CarriesCheckpoints(s Sink) bool {
+	if p, ok := s.(*Pump); ok {
+		_, carries := p.w.(Checkpointer)
+		return carries
+	}
+	_, carries := s.(Checkpointer)
+	return carries
 }

@@ -119,6 +119,9 @@ func decode(data []byte) (State, error) {
 	return s, nil
 }
 
+// ReadFile reads a file that ReplaceFile has written, as Load does.
+func ReadFile(path string) ([]byte, error) { return readRegular(path) }
+
 // readRegular reads a file that Save may have written: not through a symbolic
 // link, and without waiting for whoever writes to a FIFO.
 func readRegular(path string) ([]byte, error) {
@@ -164,6 +167,25 @@ func (d *Dir) Save(s State) error {
 // ReplaceFile puts a new file in the place of path, as a whole or not at all, with that mode
 // whatever the umask is. It does not wait for the disk.
 func ReplaceFile(path string, data []byte, perm os.FileMode) error {
+	return replaceFile(path, data, perm, (*os.File).Close)
+}
+
+// ReplaceSynced is ReplaceFile that waits until the disk has the file.
+func ReplaceSynced(path string, data []byte, perm os.FileMode) error {
+	err := replaceFile(path, data, perm, func(f *os.File) error { return cmp.Or(f.Sync(), f.Close()) })
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// replaceFile replaces path by a file that end ends.
+func replaceFile(path string, data []byte, perm os.FileMode, end func(*os.File) error) error {
 	next := path + ".new"
 	os.Remove(next) // of a run that was killed; or a link, or a FIFO
 	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
@@ -174,6 +196,7 @@ func ReplaceFile(path string, data []byte, perm os.FileMode) error {
 	_, err = f.Write(data)
 	f.Chmod(perm) // whatever the umask was; some file systems have no modes
 	if err = cmp.Or(err, f.Close()); err == nil {
+	if err = cmp.Or(err, end(f)); err == nil {
 		err = os.Rename(next, path)
 	}
 	if err != nil {

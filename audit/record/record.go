@@ -38,7 +38,7 @@ const (
 	// Late: the record is given after later ones of the log, so it says nothing
 	// of how far a consumer has got.
 	Late
-	// Marker: the record is the relay's own and reports a loss. It counts in no
+	// Marker: the record is the relay's own, a loss marker or a checkpoint. It counts in no
 	// balance.
 	Marker
 	// End: the record is the last one of a whole event, whose records lie one

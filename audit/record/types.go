@@ -17,6 +17,7 @@ const (
 	TypeUserTTY        uint32 = 1124
 	TypeDaemonStart    uint32 = 1200
 	TypeDaemonEnd      uint32 = 1201
+	TypeDaemonConfig   uint32 = 1203
 	TypeDaemonErr      uint32 = 1209
 	TypeSyscall        uint32 = 1300
 	TypePath           uint32 = 1302

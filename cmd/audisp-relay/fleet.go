@@ -68,6 +68,7 @@ func blind(cmd *cobra.Command, err error) error {
 type lookFlags struct {
 	fleet.Access
 	inventory string
+	since     string
 	behind    time.Duration
 	json      bool
 	findings  bool
@@ -95,6 +96,7 @@ findings. Exit code 0: no finding; 1: one at least; 3: nothing could be said.`
 	addAccess(cmd, &f.Access)
 	flags := cmd.Flags()
 	flags.StringVar(&f.inventory, "inventory", "", "`FILE` of the hosts that there should be: a machine-id and a name a line, or one of them")
+	flags.StringVar(&f.since, "since", "", "leave out what was before `WHEN`: 7d, today, 2026-01-31, or RFC 3339")
 	flags.DurationVar(&f.behind, "behind", time.Minute, "`TIME` that the records of a host may wait on it")
 	flags.BoolVar(&f.json, "json", false, "an object a line, the last one the summary")
 	flags.BoolVar(&f.findings, "findings", false, "leave out hosts without a finding")
@@ -107,16 +109,22 @@ findings. Exit code 0: no finding; 1: one at least; 3: nothing could be said.`
 		if f.every < 0 || (f.every > 0 && f.every < time.Second) || f.behind < 0 {
 			return usageError{errors.New("--every wants a second at least, --behind a time from 0 up")}
 		}
-		return f.run(cmd, full)
+		options := fleet.Options{Full: full, Behind: f.behind}
+		if f.since != "" {
+			var err error
+			if options.Since, err = parseSince(f.since, time.Now()); err != nil {
+				return usageError{err}
+			}
+		}
+		return f.run(cmd, options)
 	}
 	return cmd
 }
 
 // run looks once, or again and again.
-func (f *lookFlags) run(cmd *cobra.Command, full bool) error {
+func (f *lookFlags) run(cmd *cobra.Command, options fleet.Options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	options := fleet.Options{Full: full, Behind: f.behind}
 	if f.inventory != "" {
 		file, err := os.Open(f.inventory)
 		if err != nil {

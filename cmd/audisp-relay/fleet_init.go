@@ -96,15 +96,13 @@ func applyLayout(cmd *cobra.Command, access fleet.Access, layout fleet.Layout) e
 
 // writeLayoutJSON writes streams, mappings and permissions as one object.
 func writeLayoutJSON(w io.Writer, layout fleet.Layout, host string) error {
-	text, err := json.MarshalIndent(map[string]any{
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false) // > is in most permissions
+	out.SetIndent("", "  ")
+	return out.Encode(map[string]any{
 		"streams": layout.Streams(), "mappings": layout.Mappings(),
 		"permissions": map[string]fleet.Permission{"host": layout.HostPermission(host), "reader": layout.ReaderPermission()},
-	}, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(text, '\n'))
-	return err
+	})
 }
 
 // writeLayout writes the same as a piece of a server's configuration with comments.

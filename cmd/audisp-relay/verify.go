@@ -25,7 +25,8 @@ func newVerifyCmd() *cobra.Command {
 		Use:   "verify FILE...",
 		Short: "Distinguish the relay's own loss markers from forged ones",
 		Long: `verify reads what a sink has delivered, lines of the formats string or json,
-compressed or not ("-": stdin), and says of each loss marker whether this relay made it:
+compressed or not ("-": stdin), and says of each loss marker whether this relay made it,
+and of each checkpoint in lines of records:
 
   ok           it is signed with the relay's key
   repeated     it is, and came before: delivered again after a restart, or copied
@@ -112,7 +113,7 @@ func (v *verifier) line(path string, n int, line []byte) {
 	fmt.Fprintf(v.out, "%s:%d: %s: %s\n", escape(nil, []byte(path)), n, verdict, escape(nil, text))
 }
 
-// markerOf returns the text of a marker, from "type=" to before its mac, and that;
+// markerOf returns the text of a marker or a checkpoint, from "type=" to before its mac, and that;
 // neither where the line is something else.
 func markerOf(line []byte) (text, mac []byte, ok bool) {
 	if bytes.HasPrefix(line, []byte("{")) {
@@ -127,7 +128,9 @@ func markerOf(line []byte) (text, mac []byte, ok bool) {
 		}
 		text = line[k+1:]
 	}
-	if !bytes.HasPrefix(text, []byte("type=DAEMON_ERR msg=audit(")) || !bytes.Contains(text, []byte("op=relay-loss")) {
+	marker := bytes.HasPrefix(text, []byte("type=DAEMON_ERR msg=audit(")) && bytes.Contains(text, []byte("op=relay-loss"))
+	checkpoint := bytes.HasPrefix(text, []byte("type=DAEMON_CONFIG msg=audit(")) && bytes.Contains(text, []byte("op=relay-checkpoint"))
+	if !marker && !checkpoint {
 		return nil, nil, false
 	}
 	if k := bytes.LastIndex(text, []byte(" mac=")); k >= 0 {

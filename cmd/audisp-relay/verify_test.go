@@ -127,3 +127,31 @@ func TestVerifyFindsForgedMarkers(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyChecksCheckpoints: those in lines of records are signed as markers are.
+func TestVerifyChecksCheckpoints(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := state.Key(dir, state.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := queue.New(queue.Options{Config: queue.Config{Depth: 10, Bytes: 1 << 20, Hold: true}, Name: "siem", Key: key})
+	defer q.Shutdown()
+	q.PutCheckpoint(false, func(dst []byte, n uint64) []byte {
+		return fmt.Appendf(dst, "op=relay-checkpoint sink=siem n=1 seq=%d", n)
+	})
+	c := q.Cursor()
+	defer c.Close()
+	b, err := c.Take()
+	if err != nil || len(b.Recs) != 1 {
+		t.Fatalf("%d records, %v", len(b.Recs), err)
+	}
+	line := string(b.Bytes(0))
+	verdicts, code := verify(t, dir, line+"node=a "+line+strings.Replace(line, " n=1 ", " n=2 ", 1))
+	if code != 1 || len(verdicts) != 3 || verdicts[0] != "1: ok" || verdicts[1] != "2: repeated" || verdicts[2] != "3: forged" {
+		t.Errorf("%q, exit code %d", verdicts, code)
+	}
+}

@@ -42,10 +42,11 @@ type Checkpoint struct {
 	Next time.Time `json:"next"`
 
 	// Seq is the number of the last record that was delivered: for an engine, that it has
-	// acknowledged. The next batch has Seq + 1. 0: none.
+	// acknowledged, so that the next batch has Seq + 1. 0: none. In a stream of records it is how
+	// many are before the checkpoint.
 	Seq    uint64 `json:"seq"`
 	Ledger Ledger `json:"ledger"`
-	// Serials are the lowest and highest serial of this boot that the sink was given; 0: none.
+	// Serials are the lowest and highest serial that came to the relay in this run; 0: none.
 	Serials    Serials `json:"serials"`
 	KernelLost uint64  `json:"kernel_lost"` // what the kernel says it has lost since its boot
 

@@ -23,7 +23,12 @@ type Config struct {
 	MaxFiles int         // files kept, the live one included
 	Compress bool        // gzip the rotated files
 	Sync     string      // "none", "interval" (once a second) or "batch"
+
+	Checkpoint bool // among the records
 }
+
+// Checkpoints implements sinks.Checkpointed.
+func (c *Config) Checkpoints() bool { return c.Checkpoint }
 
 func init() {
 	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "file", Read: read}, New: New, Try: try, Details: func() sinks.Details { return new(Details) }})
@@ -41,6 +46,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	t.Integer("max_files", &c.MaxFiles, 1, maxFiles)
 	t.Boolean("compress", &c.Compress)
 	t.OneOf("sync", &c.Sync, "none", "interval", "batch")
+	t.Boolean("checkpoint", &c.Checkpoint)
 
 	s.Output, s.Files = c.Path, 1
 	if c.MaxSize > 0 {

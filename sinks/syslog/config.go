@@ -44,7 +44,12 @@ type Config struct {
 	CertFile   string // absolute path of the client's certificate, "" for none
 	KeyFile    string // and of its key; never one of both alone
 	ServerName string // whom the server's certificate is for; "": the host of Address
+
+	Checkpoint bool // among the records
 }
+
+// Checkpoints implements sinks.Checkpointed.
+func (c *Config) Checkpoints() bool { return c.Checkpoint }
 
 // TLS reports whether the connection is encrypted: with tls always, with relp
 // when any key says something about it.
@@ -81,6 +86,7 @@ func read(t *config.Table, _ *config.Sink) config.Settings {
 	t.OneOf("facility", &c.Facility, facilities...)
 	t.OneOf("severity", &c.Severity, severities...)
 	t.Str("tag", &c.Tag, checkTag)
+	t.Boolean("checkpoint", &c.Checkpoint)
 	c.readMessage(t)
 	c.readTLS(t)
 	return c

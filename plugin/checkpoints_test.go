@@ -1,0 +1,110 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/config"
+	"audisp-relay/fleet/wire"
+)
+
+var checkpointField = regexp.MustCompile(` ([a-z-]+)=(\S+)`)
+
+// checkpointsIn returns the fields of the checkpoints in a file, and "line" for how many lines are
+// before each.
+func checkpointsIn(t *testing.T, path string) (list []map[string]string) {
+	t.Helper()
+	data, _ := os.ReadFile(path) // it may not be there yet
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "type=DAEMON_CONFIG msg=audit(") && strings.Contains(line, "): op=relay-checkpoint ") {
+			fields := map[string]string{"line": fmt.Sprint(n)}
+			for _, m := range checkpointField.FindAllStringSubmatch(line, -1) {
+				fields[m[1]] = m[2]
+			}
+			list = append(list, fields)
+		}
+		n++
+	}
+	return list
+}
+
+// TestCheckpointsAmongRecords: a file has one at the start and one at the end of each run, each says
+// how many records are before it, and their numbers and the epoch continue over runs.
+func TestCheckpointsAmongRecords(t *testing.T) {
+	dir := t.TempDir()
+	out, file := filepath.Join(dir, "out"), filepath.Join(dir, "relay.toml")
+	text := fmt.Sprintf("run_dir = %q\nstate_dir = %q\npriority_boost = 0\noom_score_adj = 0\nlog.output = %q\n"+
+		"[sinks.siem]\ntype = \"file\"\npath = %q\ncheckpoint = true\n[sinks.plain]\ntype = \"file\"\npath = %q\n",
+		filepath.Join(dir, "run"), filepath.Join(dir, "state"), filepath.Join(dir, "log"), out, filepath.Join(dir, "plain"))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serial := 0
+	for run := 1; run <= 2; run++ {
+		_, in, end := runFile(t, file)
+		for range 5 {
+			serial++
+			fmt.Fprintf(in, "type=USER_CMD msg=audit(1700000000.000:%d): a=b\n", serial)
+		}
+		wait(t, "the first checkpoint", func() bool { return len(checkpointsIn(t, out)) >= 2*run-1 })
+		end()
+	}
+
+	list := checkpointsIn(t, out)
+	if len(list) != 4 {
+		t.Fatalf("%d checkpoints: %v", len(list), list)
+	}
+	for i, reason := range []string{"start", "end", "start", "end"} {
+		c := list[i]
+		if c["reason"] != reason || c["seq"] != c["line"] || c["epoch"] != list[0]["epoch"] || c["sink"] != "siem" || c["lost"] != "0" || len(c["mac"]) != 32 || len(c["config"]) != 64 {
+			t.Errorf("checkpoint %d: %v, want %s", i, c, reason)
+		}
+		if i > 0 && c["n"] <= list[i-1]["n"] { // one digit
+			t.Errorf("number %s after %s", c["n"], list[i-1]["n"])
+		}
+	}
+	if last := list[3]; last["received"] != "10" || last["first"] != "6" || last["last"] != "10" {
+		t.Errorf("%v", last)
+	}
+	if list := checkpointsIn(t, filepath.Join(dir, "plain")); len(list) != 0 {
+		t.Errorf("a sink without the key has %v", list)
+	}
+}
+
+func TestNoteSerials(t *testing.T) {
+	var s wire.Serials
+	batch := func(serials ...uint32) *record.Batch {
+		b := new(record.Batch)
+		for _, n := range serials {
+			b.Recs = append(b.Recs, record.Record{Type: record.TypeUser, Serial: n})
+		}
+		return b
+	}
+	noteSerials(&s, batch(7))
+	noteSerials(&s, batch(5, 6, 9))
+	own := batch(1)
+	own.Recs[0].Type = record.TypeDaemonStart
+	noteSerials(&s, own)
+	without := batch(2)
+	without.Recs[0].Flags = record.NoID
+	noteSerials(&s, without)
+	if s != (wire.Serials{First: 5, Last: 9}) {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestHashOfAConfiguration(t *testing.T) {
+	a, b := config.Default(), config.Default()
+	if hashOf(a) == "" || hashOf(a) != hashOf(b) {
+		t.Errorf("%q, %q", hashOf(a), hashOf(b))
+	}
+	if b.StateDir = "/elsewhere"; hashOf(a) == hashOf(b) {
+		t.Error("another configuration has the same hash")
+	}
+}
