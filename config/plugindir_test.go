@@ -103,7 +103,7 @@ func TestLoadPluginDirAs28(t *testing.T) {
 	wantSettings := []string{
 		"&{Path:/var/run/audispd_events Mode:416 Owner:root Group:root AllowUIDs:[] MaxClients:16 MaxPerUID:8 Connect:false}",
 		"&{Path:" + bin + " Args:[-a b] MaxRestarts:10 User:}",
-		"&{Transport:local Address:/dev/log Protocol:rfc3164 Facility:user Severity:info Tag:audispd MaxMessage:8000 Framing: CAFile: CertFile: KeyFile: ServerName:}",
+		"&{Transport:local Address:/dev/log Protocol:rfc3164 Facility:user Severity:info Tag:audispd MaxMessage:8000 Framing: CAFile: CertFile: KeyFile: ServerName: Checkpoint:false}",
 	}
 	if diff := cmp.Diff(wantSettings, settings); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)

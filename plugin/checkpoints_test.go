@@ -62,7 +62,7 @@ func TestCheckpointsAmongRecords(t *testing.T) {
 	}
 	for i, reason := range []string{"start", "end", "start", "end"} {
 		c := list[i]
-		if c["reason"] != reason || c["seq"] != c["line"] || c["epoch"] != list[0]["epoch"] || c["sink"] != "siem" || c["lost"] != "0" || len(c["mac"]) != 32 || len(c["config"]) != 64 {
+		if c["reason"] != reason || c["seq"] != c["line"] || c["epoch"] != list[0]["epoch"] || c["sink"] != "siem" || c["discarded"] != "0" || len(c["mac"]) != 32 || len(c["config"]) != 64 {
 			t.Errorf("checkpoint %d: %v, want %s", i, c, reason)
 		}
 		if i > 0 && c["n"] <= list[i-1]["n"] { // one digit
