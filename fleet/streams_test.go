@@ -18,10 +18,12 @@ func permissions(users map[string]Permission) string {
 	var b strings.Builder
 	b.WriteString("authorization { users: [\n  { user: admin, password: secret }\n")
 	for name, p := range users {
-		fmt.Fprintf(&b, "  { user: %q, password: secret, permissions: { publish: { allow: %q }, subscribe: { allow: %q } } }\n", name, p.Publish, p.Subscribe)
+		fmt.Fprintf(&b, "  { user: %q, password: secret, permissions: { publish: { allow: [%s] }, subscribe: { allow: [%s] } } }\n", name, quoted(p.Publish), quoted(p.Subscribe))
 	}
 	return b.String() + "] }\n"
 }
+
+func quoted(list []string) string { return `"` + strings.Join(list, `", "`) + `"` }
 
 // TestPermissionsAreEnoughAndNoMore: with the permissions that init shows a host can publish as
 // itself and read its own last message, and nothing of others; a reader can verify and cannot write.
