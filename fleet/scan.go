@@ -65,6 +65,7 @@ type scan struct {
 // is empty is no end. Messages that expire meanwhile do not come.
 func (e *Engine) scan(ctx context.Context, r scanRange, take func(message) error) (uint64, error) {
 	s := &scan{e: e, r: r, take: take, next: max(r.from, 1)}
+	defer s.forget()
 	moved := time.Now()
 	for !s.done {
 		before := s.next
@@ -93,6 +94,17 @@ func (e *Engine) scan(ctx context.Context, r scanRange, take func(message) error
 		}
 	}
 	return s.read, nil
+}
+
+// forget removes the consumer, which the server would keep for a while: there may be one for each
+// of many hosts.
+func (s *scan) forget() {
+	if s.consumer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), retryPause)
+	defer cancel()
+	s.e.js.DeleteConsumer(ctx, s.r.stream, s.consumer.CachedInfo().Name) // or the server does, in time
 }
 
 // takeError is an error of the function that gets the messages.

@@ -111,7 +111,7 @@ func (l Layout) HostPermission(host string) Permission {
 func (l Layout) ReaderPermission() Permission {
 	p := Permission{Publish: []string{"$JS.API.STREAM.LIST"}, Subscribe: []string{inboxPrefix + ".>"}}
 	for _, s := range l.Streams() {
-		for _, verb := range []string{"STREAM.INFO.%s", "CONSUMER.CREATE.%s.>", "CONSUMER.CREATE.%s", "CONSUMER.INFO.%s.>", "CONSUMER.MSG.NEXT.%s.>"} {
+		for _, verb := range []string{"STREAM.INFO.%s", "CONSUMER.CREATE.%s.>", "CONSUMER.CREATE.%s", "CONSUMER.INFO.%s.>", "CONSUMER.MSG.NEXT.%s.>", "CONSUMER.DELETE.%s.>"} {
 			p.Publish = append(p.Publish, "$JS.API."+fmt.Sprintf(verb, s.Name))
 		}
 	}
