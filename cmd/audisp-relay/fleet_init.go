@@ -108,8 +108,8 @@ func writeLayoutJSON(w io.Writer, layout fleet.Layout, host string) error {
 // writeLayout writes the same as a piece of a server's configuration with comments.
 func writeLayout(w io.Writer, layout fleet.Layout, host string) error {
 	var b strings.Builder
-	b.WriteString("# For the configuration of every nats-server: an acknowledgement is worth what the disk has.\n")
-	b.WriteString("jetstream { sync_interval: always }\n\n")
+	b.WriteString("# For the configuration of every nats-server. Its block jetstream has to have\n#   sync_interval: always\n")
+	b.WriteString("# since an acknowledgement is worth what the disk has.\n\n")
 	for from, to := range layout.Mappings() {
 		fmt.Fprintf(&b, "# In the account of the relays: which stream a host's records go to.\nmappings { %q: %q }\n\n", from, to)
 	}
