@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,13 +19,16 @@ var build = sync.OnceValues(func() (string, error) {
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
-	cmd := exec.Command("go", "build", "-o", binary, "./nats")
-	cmd.Dir = "../test/servers"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		os.Stderr.Write(out)
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 		return "", err
 	}
-	return binary, nil
+	made := fmt.Sprintf("%s.%d", binary, os.Getpid()) // another test may make it, too
+	cmd := exec.Command("go", "build", "-o", made, "./nats")
+	cmd.Dir = "../test/servers"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return binary, os.Rename(made, binary)
 })
 
 // serverBinary returns the path of a nats-server, that of AUDISP_NATS_SERVER where it is set.

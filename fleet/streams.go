@@ -81,10 +81,7 @@ type Permission struct {
 // and reads its own last message and the settings of the streams. host may be a placeholder.
 func (l Layout) HostPermission(host string) Permission {
 	p := Permission{
-		Publish: []string{
-			wire.Subject(wire.Records, host), wire.Subject(wire.Events, host), wire.Subject(wire.Checkpoints, host),
-			"$JS.API.STREAM.NAMES", // which stream a subject is in
-		},
+		Publish:   []string{wire.Subject(wire.Records, host), wire.Subject(wire.Events, host), wire.Subject(wire.Checkpoints, host)},
 		Subscribe: []string{"_INBOX_" + host + ".>"},
 	}
 	for _, s := range l.Streams() {

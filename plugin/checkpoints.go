@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -153,9 +154,15 @@ func (c *checkpoints) lastWords(members ...*consumer.Consumer) {
 	}))
 }
 
-// hashOf returns the SHA-256 of a configuration, "" where it has none.
+// hashOf returns the SHA-256 of a configuration, without what it says of the machine, "" where it
+// has none.
 func hashOf(cfg *config.Config) string {
-	text, err := json.Marshal(cfg)
+	own := *cfg
+	own.Sinks = slices.Clone(cfg.Sinks)
+	for i := range own.Sinks {
+		own.Sinks[i].Reserved = nil // files of auditd, wherever one runs
+	}
+	text, err := json.Marshal(&own)
 	if err != nil {
 		return ""
 	}

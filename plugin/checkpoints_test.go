@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -72,6 +73,12 @@ func TestCheckpointsAmongRecords(t *testing.T) {
 	if last := list[3]; last["received"] != "10" || last["first"] != "6" || last["last"] != "10" {
 		t.Errorf("%v", last)
 	}
+	if ausearch, err := exec.LookPath("ausearch"); err == nil {
+		found, err := exec.Command(ausearch, "-if", out, "-m", "DAEMON_CONFIG", "--raw").CombinedOutput()
+		if n := strings.Count(string(found), "op=relay-checkpoint"); n != 4 || err != nil {
+			t.Errorf("ausearch finds %d of 4: %v\n%s", n, err, found)
+		}
+	}
 	if list := checkpointsIn(t, filepath.Join(dir, "plain")); len(list) != 0 {
 		t.Errorf("a sink without the key has %v", list)
 	}
@@ -103,6 +110,9 @@ func TestHashOfAConfiguration(t *testing.T) {
 	a, b := config.Default(), config.Default()
 	if hashOf(a) == "" || hashOf(a) != hashOf(b) {
 		t.Errorf("%q, %q", hashOf(a), hashOf(b))
+	}
+	if b.Sinks[0].Reserved = []config.Reserved{{Path: "/var/log/audit"}}; hashOf(a) != hashOf(b) || b.Sinks[0].Reserved == nil {
+		t.Error("what is known of the machine is in the hash, or gone")
 	}
 	if b.StateDir = "/elsewhere"; hashOf(a) == hashOf(b) {
 		t.Error("another configuration has the same hash")

@@ -138,7 +138,7 @@ func (f *fleetReadFlags) run(cmd *cobra.Command) error {
 		fmt.Fprintf(notes, "%d batches were left out, of which parts are missing\n", counts.Partial)
 	}
 	if p.foreign > 0 {
-		fmt.Fprintf(notes, "%d batches of format %s were left out: --raw shows them\n", p.foreign, p.foreignFormat)
+		fmt.Fprintf(notes, "%d batches of format %s were left out, which no filter or format reads: without --filter and --format they are shown\n", p.foreign, p.foreignFormat)
 	}
 	if err != nil {
 		return blind(cmd, err)
@@ -162,10 +162,12 @@ func newFleetPrinter(f *fleetReadFlags, out io.Writer) *fleetPrinter {
 
 // batch prints one batch, but for its records that have come before.
 func (p *fleetPrinter) batch(b *fleet.Batch) error {
+	ofEvents := b.Format != "" && b.Format != "string" && b.Format != "binary"
+	asked := p.flags.filter != "" || p.flags.format != ""
 	switch {
-	case p.flags.raw || p.flags.Query.Events:
+	case p.flags.raw, p.flags.Query.Events, ofEvents && !asked:
 		return p.lines(b)
-	case b.Format != "" && b.Format != "string" && b.Format != "binary":
+	case ofEvents:
 		p.foreign++
 		p.foreignFormat = b.Format
 		return nil

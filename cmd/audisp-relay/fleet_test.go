@@ -129,7 +129,10 @@ func TestFleetReadPrints(t *testing.T) {
 	}
 	foreign := batch("web-1", 0)
 	foreign.Format = "json"
-	if got := printed(t, fleetReadFlags{}, foreign); got != "" {
+	if got := printed(t, fleetReadFlags{}, foreign); got != one+two {
+		t.Errorf("lines of events: %q", got)
+	}
+	if got := printed(t, fleetReadFlags{format: "laurel"}, foreign); got != "" {
 		t.Errorf("json as records: %q", got)
 	}
 }
