@@ -69,8 +69,8 @@ type Ledger struct {
 	Discarded uint64 `json:"discarded"`
 	Delivered uint64 `json:"delivered"`
 	Queued    uint64 `json:"queued"`
-	// Lost is by cause: those of the sink (queue-full, spool, ...), and those that were lost
-	// before it, which are not among the received: upstream and kernel, in events.
+	// Lost is by cause: those of the sink (queue-full, spool, ...), and those that are no part
+	// of the sum: upstream and kernel, which were lost before it, and engine, which were delivered.
 	Lost map[string]uint64 `json:"lost,omitempty"`
 }
 
