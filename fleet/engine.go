@@ -22,10 +22,12 @@ import (
 	"audisp-relay/fleet/wire"
 )
 
-// Bounds of a connection and of one question to the engine.
+// Bounds of a connection, of one question to the engine, and of asking it again: a cluster whose
+// leader has gone needs some seconds for another.
 const (
 	connectTime = 5 * time.Second
-	askTime     = 10 * time.Second
+	askTime     = 5 * time.Second
+	askPatience = 30 * time.Second
 )
 
 // inboxPrefix is where the engine answers: a permission that Permissions names.
@@ -189,7 +191,7 @@ func (e *Engine) ask(ctx context.Context, what string, question func(context.Con
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case hopeless(err), e.denied.Load() != nil, time.Since(began) > askTime:
+		case hopeless(err), e.denied.Load() != nil, time.Since(began) > askPatience:
 			return e.failed(what, err)
 		}
 		select {

@@ -195,7 +195,6 @@ func replaceFile(path string, data []byte, perm os.FileMode, end func(*os.File) 
 
 	_, err = f.Write(data)
 	f.Chmod(perm) // whatever the umask was; some file systems have no modes
-	if err = cmp.Or(err, f.Close()); err == nil {
 	if err = cmp.Or(err, end(f)); err == nil {
 		err = os.Rename(next, path)
 	}

@@ -178,7 +178,7 @@ func (p *fleetPrinter) batch(b *fleet.Batch) error {
 	}
 	return cutBody(b.Body, func(recs *record.Batch) error {
 		p.wanted(recs, b)
-		return v.add(recs)
+		return v.add(recs, time.Now())
 	})
 }
 
