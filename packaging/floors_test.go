@@ -15,6 +15,7 @@ var floors = [][]string{
 	{"format/ecs", "format/human", "format/json", "format/laurel"},
 	{"config", "recovery"},
 	{"sinks"},
+	{"sinks/remote"},
 	{"sinks/file", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
 	{"format/all", "plugin/nodes", "plugin/top", "sinks/all"},
 	{"plugin/consumer"},

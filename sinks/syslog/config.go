@@ -1,8 +1,6 @@
 package syslog
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +11,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/sinks"
+	"audisp-relay/sinks/remote"
 )
 
 // Bounds of a message, and what it has at most where the configuration does not say it.
@@ -128,7 +127,7 @@ func (c *Config) readTLS(t *config.Table) {
 		check func(string) error
 	}{
 		{"ca_file", &c.CAFile, config.FilePath}, {"cert_file", &c.CertFile, config.FilePath},
-		{"key_file", &c.KeyFile, config.FilePath}, {"server_name", &c.ServerName, checkServerName},
+		{"key_file", &c.KeyFile, config.FilePath}, {"server_name", &c.ServerName, remote.CheckServerName},
 	} {
 		t.Str(key.name, key.value, config.EmptyOr(key.check))
 		if *key.value != "" && c.Transport != "tls" && c.Transport != "relp" {
@@ -195,14 +194,6 @@ func hintTransport(transport, address string) string {
 	return ""
 }
 
-// checkServerName accepts what a certificate can be for.
-func checkServerName(s string) error {
-	if len(s) > 253 || !config.Printable(s) || (net.ParseIP(s) == nil && strings.ContainsAny(s, ":/[]*")) {
-		return fmt.Errorf("%q is not a host name or IP address", s)
-	}
-	return nil
-}
-
 // Survey implements config.Settings: it connects to no server.
 func (c *Config) Survey(s *config.Surveyor) {
 	if c.Transport == "local" {
@@ -210,34 +201,7 @@ func (c *Config) Survey(s *config.Surveyor) {
 		s.Only("address", c.Address, fs.ModeSocket)
 		return
 	}
-	if c.CAFile != "" && s.Present("ca_file", c.CAFile, "records wait until it is") {
-		if pem, err := config.ReadRegular(c.CAFile); err != nil {
-			s.Errorf("ca_file", "%v", err)
-		} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			s.Errorf("ca_file", "%s holds no certificate: put the CA's certificate there, in PEM", c.CAFile)
-		}
-	}
-	if c.CertFile == "" {
-		return
-	}
-
-	cert := s.Present("cert_file", c.CertFile, "records wait until it is")
-	key := s.Present("key_file", c.KeyFile, "records wait until it is")
-	if !cert || !key {
-		return
-	}
-	keyPEM, err := config.ReadKeyFile(c.KeyFile)
-	if err != nil {
-		s.Errorf("key_file", "%v", err)
-		return
-	}
-	certPEM, err := config.ReadRegular(c.CertFile)
-	if err == nil {
-		_, err = tls.X509KeyPair(certPEM, keyPEM)
-	}
-	if err != nil {
-		s.Errorf("cert_file", "%s, %s: %v", c.CertFile, c.KeyFile, err)
-	}
+	c.files().Survey(s)
 }
 
 // Advise implements config.Advisor: it warns of how records go over the network.
@@ -251,7 +215,7 @@ func (c *Config) Advise() (key, text string) {
 		return "transport", `6514 is the port of syslog over TLS: if the server expects that, it is transport = "tls"`
 	case c.Transport == "tls" && port == "514":
 		return "transport", `514 is the port of syslog without TLS, 6514 that with it: is it transport = "tcp" or another port?`
-	case isLoopback(host):
+	case remote.IsLoopback(host):
 	case !c.TLS() && c.Transport == "relp":
 		return "transport", `records go over the network in clear: relp uses TLS when ca_file, cert_file or server_name is set`
 	case !c.TLS():
@@ -260,11 +224,6 @@ func (c *Config) Advise() (key, text string) {
 		return "ca_file", `is not set: any CA that this host trusts can vouch for the server; name the one that signed its certificate`
 	}
 	return "", ""
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
 }
 
 // The names in the order of their numbers (RFC 5424 section 6.2.1), which are those of

@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/sinks/remote"
 )
 
 // dialTimeout bounds an attempt to connect, look-up of the name included, and
@@ -56,28 +58,15 @@ func (w *writer) dial(ctx context.Context) (c conn, err error) {
 	return c, nil
 }
 
-// advised is an error that comes with what to do about it.
-type advised struct {
-	error
-	advice string
-}
-
-func (e *advised) Unwrap() error { return e.error }
-
-// Advice implements sinks.Advised.
-func (e *advised) Advice() string { return e.advice }
-
-// advise puts the advice to err.
-func advise(err error, format string, args ...any) error {
-	return &advised{err, fmt.Sprintf(format, args...)}
-}
+// advise puts to err what to do about it.
+func advise(err error, format string, args ...any) error { return remote.Advise(err, format, args...) }
 
 // hint says what to do about err.
 func (w *writer) hint(err error) string {
-	known, ok := errors.AsType[*advised](err)
+	advice, ok := remote.AdviceOf(err)
 	switch {
 	case ok:
-		return known.advice
+		return advice
 	case w.cfg.Transport == "local":
 		return "start the syslog daemon or correct address"
 	}

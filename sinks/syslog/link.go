@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/sinks/remote"
 )
 
 // writeTimeout is how long a receiver may take nothing before its connection
@@ -28,8 +30,8 @@ const (
 )
 
 var (
-	errPeerClosed = errors.New("the receiver has closed the connection")
-	errCutOff     = errors.New("the receiver has gone without ending the TLS session")
+	errPeerClosed = remote.ErrClosed
+	errCutOff     = remote.ErrCutOff
 )
 
 // rawConner is what the connections of package net have besides net.Conn.

@@ -24,6 +24,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
+	"audisp-relay/sinks/remote"
 )
 
 // maxLocalBackoff is the longest pause between attempts at the local daemon,
@@ -161,7 +162,7 @@ func (w *writer) canRetry(err error, fresh bool) bool {
 	}
 	stalled := errors.Is(err, errStalled) || errors.Is(err, errTakesNothing) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
 	fresh = fresh || w.cfg.Transport != "local" && time.Since(w.since) < settleTime
-	if fresh || stalled || w.cfg.Transport == "udp" || errors.As(err, new(*advised)) || isAlert(err) {
+	if fresh || stalled || w.cfg.Transport == "udp" || errors.As(err, new(sinks.Advised)) || remote.IsAlert(err) {
 		return false
 	}
 	w.account(w.conn, err)
@@ -171,7 +172,7 @@ func (w *writer) canRetry(err error, fresh bool) bool {
 
 // broken lets go of a connection that failed and says so.
 func (w *writer) broken(err error) error {
-	if isAlert(err) {
+	if remote.IsAlert(err) {
 		err = explainTLS(err, &w.cfg, true)
 	} else if s, ok := w.conn.(*streamConn); ok && s.sent != nil {
 		err = s.explain(err, &w.cfg, time.Since(w.since) < settleTime)

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/sinks"
+	"audisp-relay/sinks/remote"
 )
 
 // sendBuffer bounds what the kernel takes for a TCP peer before it is
@@ -93,12 +96,12 @@ func (s *streamConn) idle() (err error) {
 // connection was a short one.
 func (s *streamConn) explain(err error, cfg *Config, fresh bool) error {
 	switch {
-	case errors.As(err, new(*advised)):
+	case errors.As(err, new(sinks.Advised)):
 	case errors.Is(err, errTakesNothing):
 		return advise(fmt.Errorf("%w for %v", err, s.timeout), "see whether the server reads from this port and what blocks it")
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ETIMEDOUT):
 		return advise(fmt.Errorf("%w for %v: %w", errTakesNothing, s.timeout, err), "see the way to the server, whether it reads from this port and what blocks it")
-	case !isEnd(err):
+	case !remote.IsEnd(err):
 	case len(s.answer) > 1 && s.answer[0] == 0x15 && s.answer[1] == 3: // an alert of TLS
 		return advise(fmt.Errorf("%w: it answered with a TLS alert", err), `the server wants TLS there: set transport = "tls" or correct the port in address`)
 	case len(s.answer) > 0:
@@ -107,11 +110,6 @@ func (s *streamConn) explain(err error, cfg *Config, fresh bool) error {
 		return advise(err, "see the server's log: it may expect TLS or the other framing than %q, or not admit this host", cfg.Framing)
 	}
 	return err
-}
-
-// isEnd reports whether err says that the peer has ended the connection.
-func isEnd(err error) bool {
-	return errors.Is(err, errPeerClosed) || errors.Is(err, errCutOff) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }
 
 // What a server may hold of what it has read, in memory that is gone when it is

@@ -282,16 +282,17 @@ func TestEndsOfAPeer(t *testing.T) {
 // TestOnlyTheCAFileCounts: not the system's CAs too.
 func TestOnlyTheCAFileCounts(t *testing.T) {
 	ca := newCA(t)
-	cfg, _, err := tlsConfig(&Config{CAFile: ca.file, Address: "h:1"})
+	cfg, _, err := (&Config{CAFile: ca.file}).files().TLS("h")
 	if err != nil || !cfg.RootCAs.Equal(ca.pool()) {
 		t.Errorf("not the one CA: %v", err)
 	}
-	if cfg, _, err = tlsConfig(&Config{Address: "h:1"}); err != nil || cfg.RootCAs != nil {
+	if cfg, _, err = new(Config).files().TLS("h"); err != nil || cfg.RootCAs != nil {
 		t.Errorf("not the system's CAs: %v", err)
 	}
 }
 
 func TestServerName(t *testing.T) {
+	serverName := func(c *Config) string { return c.files().Name(c.host()) }
 	got := map[string]string{}
 	for _, address := range []string{"loghost.example:6514", "10.0.0.1:6514", "[2001:db8::1]:6514", "[fe80::1%eth0]:6514"} {
 		got[address] = serverName(&Config{Address: address})

@@ -3,17 +3,15 @@ package syslog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"audisp-relay/format"
 	"audisp-relay/sinks"
+	"audisp-relay/sinks/remote"
 )
 
 // trial is a sinks.Trial of this type of sink, with a connection of its own.
@@ -60,74 +58,15 @@ func (y *trial) close() {
 	}
 }
 
-// maxAddrs is how many addresses of one name are tried.
-const maxAddrs = 8
-
 // resolve looks the server's name up.
-func (y *trial) resolve(ctx context.Context, s *sinks.Step) error {
-	host, port, err := net.SplitHostPort(y.w.cfg.Address)
-	if err != nil {
-		return advise(err, "correct address")
-	}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		p, _ := net.LookupPort("tcp", port) // the configuration was checked
-		y.addrs = []netip.AddrPort{netip.AddrPortFrom(addr, uint16(p))}
-		s.Text = host + " is an address"
-		return nil
-	}
-
-	found, err := y.w.name.lookUp(ctx, "ip", host)
-	if err != nil || len(found) == 0 {
-		return explainLookUp(host, err)
-	}
-	p, _ := net.LookupPort("tcp", port)
-	var text []string
-	for _, a := range found[:min(len(found), maxAddrs)] {
-		y.addrs = append(y.addrs, netip.AddrPortFrom(a.Unmap(), uint16(p)))
-		text = append(text, a.Unmap().String())
-	}
-	s.Text = host + " is " + strings.Join(text, ", ")
-	s.Fact("addresses", "%s", strings.Join(text, " "))
-	return nil
-}
-
-// explainLookUp says why a name has no address.
-func explainLookUp(host string, err error) error {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	switch {
-	case err == nil, ok && dns.IsNotFound:
-		return advise(fmt.Errorf("the name %s has no address", host), "correct the host in address, or add it to the DNS or /etc/hosts")
-	case ok && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
-		return advise(fmt.Errorf("no name server answers the question for %s", host), "see /etc/resolv.conf and the way to its name servers, or use the server's address")
-	}
-	return advise(fmt.Errorf("look up %s: %w", host, err), "see /etc/resolv.conf and /etc/nsswitch.conf")
+func (y *trial) resolve(ctx context.Context, s *sinks.Step) (err error) {
+	y.addrs, err = remote.Resolve(ctx, s, y.w.cfg.Address, "address", y.w.name.lookUp)
+	return err
 }
 
 // connect tries one address after the other, each for its part of the time.
 func (y *trial) connect(ctx context.Context, s *sinks.Step) error {
-	part := y.Timeout / time.Duration(len(y.addrs))
-	var failures []string
-	var last error
-	for _, addr := range y.addrs {
-		actx, cancel := context.WithTimeout(ctx, part)
-		local, err := y.connectTo(actx, addr.String())
-		cancel()
-		if err == nil {
-			s.Text = fmt.Sprintf("%s, from %s", addr, local)
-			if len(failures) > 0 {
-				s.Doubt("correct the name's addresses or the way to them", "%s", strings.Join(failures, "; "))
-			}
-			return nil
-		}
-		last = explainConnect(addr.String(), y.w.cfg.Transport, err)
-		failures = append(failures, last.Error())
-	}
-
-	if len(failures) > 1 {
-		known, _ := errors.AsType[*advised](last)
-		return advise(errors.New(strings.Join(failures, "; ")), "%s", known.advice)
-	}
-	return last
+	return remote.Connect(ctx, s, y.addrs, y.Timeout, y.connectTo, explainConnect)
 }
 
 // connectTo connects to one address, and returns from which.
@@ -150,37 +89,7 @@ func (y *trial) connectTo(ctx context.Context, addr string) (local net.Addr, err
 }
 
 // explainConnect says why no connection was made.
-func explainConnect(addr, transport string, err error) error {
-	switch {
-	case errors.Is(err, unix.ECONNREFUSED):
-		return advise(fmt.Errorf("%s: connection refused: no process listens on this port, or a firewall rejects it", addr),
-			"start the server, or correct the port in address")
-	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETDOWN):
-		return advise(fmt.Errorf("%s: no route to it (%w)", addr, rootError(err)), "see `ip route get %s`, and that the network is up", hostOf(addr))
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ETIMEDOUT):
-		return advise(fmt.Errorf("%s: no answer to the connection: the host is down, or a firewall drops it", addr),
-			"see whether the host is up and which firewall stands between, or correct address")
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return advise(fmt.Errorf("%s: this host does not permit the connection (%w)", addr, rootError(err)), "see the local firewall (nft list ruleset) and SELinux (ausearch -m AVC -ts recent)")
-	}
-	return advise(fmt.Errorf("%s: %w", addr, err), "check the server, the way to it and address (%s)", transport)
-}
-
-// rootError is the error of the system in err.
-func rootError(err error) error {
-	if errno, ok := errors.AsType[unix.Errno](err); ok {
-		return errno
-	}
-	return err
-}
-
-func hostOf(addr string) string {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr
-	}
-	return host
-}
+func explainConnect(addr string, err error) error { return remote.ExplainConnect(addr, "address", err) }
 
 // open begins the session.
 func (y *trial) open(ctx context.Context, s *sinks.Step) error {
@@ -253,7 +162,7 @@ const (
 func (y *trial) deliverUDP(ctx context.Context, s *sinks.Step) error {
 	c, err := y.w.dialUDP(ctx)
 	if err != nil {
-		return explainConnect(y.w.cfg.Address, "udp", err)
+		return explainConnect(y.w.cfg.Address, err)
 	}
 	defer c.close(true)
 	_, err = c.send(ctx, y.message())
@@ -263,7 +172,7 @@ func (y *trial) deliverUDP(ctx context.Context, s *sinks.Step) error {
 	}
 
 	if err != nil {
-		return explainConnect(y.w.cfg.Address, "udp", err)
+		return explainConnect(y.w.cfg.Address, err)
 	}
 	s.Verdict = sinks.Unknown
 	s.Text = "sent, and not refused; UDP has no answer: look for id " + y.ID + " at the receiver"

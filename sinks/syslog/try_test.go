@@ -206,7 +206,7 @@ func TestExplainConnect(t *testing.T) {
 		{unix.EACCES, "does not permit", "SELinux"},
 		{errors.New("odd"), "odd", "address"},
 	} {
-		err := explainConnect("192.0.2.1:514", "tcp", &net.OpError{Op: "dial", Err: tt.err})
+		err := explainConnect("192.0.2.1:514", &net.OpError{Op: "dial", Err: tt.err})
 		if known, ok := errors.AsType[sinks.Advised](err); !ok || !strings.Contains(err.Error(), tt.text) || !strings.Contains(known.Advice(), tt.hint) {
 			t.Errorf("%v: %v", tt.err, err)
 		}
