@@ -33,6 +33,7 @@ type Cursor struct {
 	markersOut     int             // how many of pendingMarkers were handed out last
 	markersRead    int             // how many of those handed out are delivered
 	marks          record.Batch    // of the pending markers, as they were handed out
+	putOff         []pendingMarker // that were refused: they follow the next records that are delivered
 	skipped        span            // what it was made to skip since it took the batch handed out last
 	advanced       uint64          // up to where Advance was called for that batch
 	torn           []record.Record // from advanced on: those a client may have had in part, and one more
@@ -158,6 +159,16 @@ func (c *Cursor) Advance(n int) {
 		c.markersRead = min(n, c.markersOut)
 		return
 	}
+	c.advance(n)
+	if n > 0 && len(c.putOff) > 0 {
+		c.pendingMarkers = append(c.pendingMarkers, c.putOff...)
+		c.putOff = nil
+	}
+}
+
+// advance is Advance over records.
+func (c *Cursor) advance(n int) {
+	q := c.q
 	pos := c.viewPos + uint64(n)
 	c.unskip(pos)
 	c.unview()

@@ -15,6 +15,7 @@ const (
 	Suspended               // the queue was suspended after an overflow
 	Shutdown                // not delivered in time when the plugin ended, nor stored
 	Spool                   // stored, but damaged or not readable
+	Refused                 // its place has refused it for good
 	Upstream                // lost between kernel and relay: never received, as all from here on
 	Kernel                  // lost in the kernel
 	NumCauses
@@ -24,7 +25,7 @@ const (
 // String is the name used in the log, in the state report and in loss markers.
 func (c Cause) String() string {
 	return [...]string{
-		"queue-full", "slow-client", "suspended", "shutdown", "spool", "upstream", "kernel",
+		"queue-full", "slow-client", "suspended", "shutdown", "spool", "refused", "upstream", "kernel",
 	}[c]
 }
 

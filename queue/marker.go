@@ -214,7 +214,7 @@ func (c *Cursor) dropMarkersOut() {
 // takePendingMarkers takes the markers that were not delivered from the cursor.
 func (c *Cursor) takePendingMarkers() []pendingMarker {
 	c.dropMarkersOut()
-	list := c.pendingMarkers
-	c.pendingMarkers = nil
+	list := append(c.pendingMarkers, c.putOff...)
+	c.pendingMarkers, c.putOff = nil, nil
 	return list
 }

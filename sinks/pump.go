@@ -115,6 +115,7 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 			p.tick(ctx)
 		default:
 		}
+		p.gather(ctx)
 		b, err := cur.Take()
 		if err != nil {
 			return err
@@ -123,6 +124,12 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 			return nil
 		}
 		n, err := p.write(ctx, b)
+		if refused, ok := errors.AsType[*Refused](err); ok && refused.Records > 0 {
+			cur.Refuse(n+refused.Records, refused.Loss)
+			p.Fail(err)
+			backoff = p.MinBackoff
+			continue
+		}
 		cur.Advance(n)
 		if n > 0 {
 			backoff = p.MinBackoff
@@ -139,7 +146,7 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 			return ctx.Err()
 		}
 		p.Fail(err)
-		if !p.wait(ctx, backoff) {
+		if !p.wait(ctx, pauseAfter(err, backoff)) {
 			return ctx.Err()
 		}
 		backoff = min(2*backoff, p.MaxBackoff)
@@ -176,11 +183,35 @@ func (p *Pump) write(ctx context.Context, b record.Batch) (n int, err error) {
 	return p.w.Write(ctx, b)
 }
 
-// wait pauses before the next attempt, up to half more or less than d. A reopen
-// ends the pause: what failed may have been repaired.
+// pauseAfter returns how long a place is left alone that has failed: up to half more or less than
+// backoff, and never less than it has asked for.
+func pauseAfter(err error, backoff time.Duration) time.Duration {
+	pause := backoff/2 + rand.N(backoff)
+	if told, ok := errors.AsType[Delayed](err); ok {
+		least := told.RetryAfter()
+		pause = max(pause, least+rand.N(least/8+1))
+	}
+	return pause
+}
+
+// gather lets records gather where the writer asks for it.
+func (p *Pump) gather(ctx context.Context) {
+	paced, ok := p.w.(Paced)
+	if !ok {
+		return
+	}
+	if d := paced.Pause(); d > 0 {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// wait pauses before the next attempt. A reopen ends the pause: what failed may have been repaired.
 func (p *Pump) wait(ctx context.Context, d time.Duration) bool {
 	select {
-	case <-time.After(d/2 + rand.N(d)):
+	case <-time.After(d):
 	case <-p.reopen:
 		p.note(Guard(p.w.Reopen))
 	case <-ctx.Done():

@@ -16,6 +16,7 @@ var remedies = map[string]string{
 	queue.Suspended.String():  "repair the consumer, then send the relay SIGUSR2",
 	queue.Shutdown.String():   "repair the sink if it was degraded; give it a spool",
 	queue.Spool.String():      "look at the disk; audisp-relay spool NAME says where",
+	queue.Refused.String():    "see the sink's error; correct the receiver or the configuration",
 	queue.Upstream.String():   "see whether auditd logs; raise q_depth in auditd.conf",
 	queue.Kernel.String():     "raise the backlog limit (auditctl -b), or audit less",
 }
