@@ -117,6 +117,7 @@ type Sink struct {
 	Files      int        // names it uses if that is a file: Output, Output.1, ...; else 0
 	Reserved   []Reserved // what such a file must not be, by whatever name. Load fills it in
 	Program    string     // path of the program that it runs, "" for none
+	Events     bool       // it gets whole events, whatever its format is
 	SlowClient string     // "disconnect" or "drop" the slowest of several readers; else ""
 	WhenIdle   string     // "discard": records that come while there is no reader; else they wait
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 type Kind struct {
 	Name string // the value of the key type
 	Text bool   // the sink carries text only, so format cannot be binary
+	// Format is what the key format is where it is not set; "" means "string".
+	Format string
 	// Frames is what the key frames is where it is not set; a sink with "" has no such key.
 	Frames string
 	// Read reads the keys that only this type has. Of s it sets what others have to know.
@@ -56,6 +59,7 @@ func KeysOf(kind string) (common, own []string) {
 
 // read reads the keys of a sink that depend on its type.
 func (k *Kind) read(t *Table, s *Sink) {
+	s.Format = cmp.Or(k.Format, s.Format)
 	t.events(s, k.Text)
 	if k.Frames != "" {
 		t.frames(s, k.Frames)

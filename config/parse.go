@@ -92,6 +92,7 @@ func (t *Table) globals(c *Config) {
 	t.Size("memory_limit", &c.MemoryLimit, minMemory, false)
 	t.Str("run_dir", &c.RunDir, runDir)
 	t.Str("state_dir", &c.StateDir, absolutePath)
+	t.doc.stateDir = c.StateDir
 	t.Boolean("loss_markers", &c.LossMarkers)
 	t.Str("plugin_dir", &c.PluginDir, EmptyOr(absolutePath))
 	if c.NameFormat == "user" && c.Name == "" {

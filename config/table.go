@@ -21,6 +21,8 @@ type document struct {
 	lines keyLines
 	errs  Errors
 	warns []string
+	// stateDir is the key state_dir, which some sinks need.
+	stateDir string
 	// badSinks names the sinks that have an error; "" means all of them.
 	badSinks map[string]bool
 }
@@ -252,6 +254,29 @@ func (t *Table) Strings(name string, dst *[]string) {
 		*dst = vals
 	}
 }
+
+// Paths reads a table of files: absolute paths under names that check has no objection to.
+func (t *Table) Paths(name string, dst *map[string]string, check func(name string) error) {
+	inner := t.table(name)
+	if inner == nil {
+		return
+	}
+	paths := make(map[string]string)
+	for _, key := range slices.Sorted(maps.Keys(inner.vals)) {
+		path := ""
+		if err := check(key); err != nil {
+			inner.Errorf(key, "%v", err)
+		} else if inner.Str(key, &path, FilePath); path != "" {
+			paths[key] = path
+		}
+	}
+	if len(paths) > 0 { // else it stays nil, as in the defaults
+		*dst = paths
+	}
+}
+
+// StateDir returns the configuration's state_dir.
+func (t *Table) StateDir() string { return t.doc.stateDir }
 
 // UIDs reads an array of user ids.
 func (t *Table) UIDs(name string, dst *[]int) {

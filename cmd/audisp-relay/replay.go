@@ -71,7 +71,7 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 		return err
 	}
 
-	from.Format, from.Sink = to.Format, to.Sink
+	from.Format, from.Sink, from.Events = to.Format, to.Sink, to.Events
 	from.Filter = cmp.Or(from.Filter, to.Filter)
 	warnOfFilter(from.Filter)
 	done, err := replay.Run(ctx, from)

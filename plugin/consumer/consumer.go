@@ -231,7 +231,7 @@ func (c *Consumer) Apply(cfg config.Sink, bounds queue.Config) (replace bool) {
 		q.SetConfig(bounds)
 	}
 
-	if old.Filter != cfg.Filter || old.Format != cfg.Format {
+	if old.Filter != cfg.Filter || old.Format != cfg.Format || old.Events != cfg.Events {
 		c.Intake.next.Store(c.selection(cfg, c.local))
 	}
 	return !sameSink(old, cfg)

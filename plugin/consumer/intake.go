@@ -28,7 +28,7 @@ func NewSelection(cfg config.Sink, users *users.Users, local string) (*Selection
 	if err != nil {
 		return nil, err
 	}
-	w := &Selection{Events: kind.Format.Events() || cfg.Filter != ""}
+	w := &Selection{Events: kind.Format.Events() || cfg.Events || cfg.Filter != ""}
 	if cfg.Filter != "" {
 		rule, err := filter.Compile(cfg.Filter)
 		if err != nil {

@@ -31,6 +31,7 @@ type Stored struct {
 	Log    string   // an audit.log that what the inputs lack is given from; "" is none
 	Format string   // of the sink
 	Filter string   // which events it gets; "" is all
+	Events bool     // it gets whole events, whatever its format is
 	Sink   sinks.Sink
 }
 
@@ -41,7 +42,7 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 	if err := checkLog(from.Log); err != nil {
 		return done, err
 	}
-	selection, err := consumer.NewSelection(config.Sink{Format: from.Format, Filter: from.Filter}, nil, "")
+	selection, err := consumer.NewSelection(config.Sink{Format: from.Format, Filter: from.Filter, Events: from.Events}, nil, "")
 	if err != nil {
 		return done, err
 	}
@@ -184,7 +185,7 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 	var names []string
 	for _, sc := range cfg.Sinks {
 		if sc.Name == name {
-			return Stored{Format: sc.Format, Filter: sc.Filter, Sink: consumer.NewSink(sc, nil, nodes.Now(sc, log), log, consumer.NewPanics(log))}, nil
+			return Stored{Format: sc.Format, Filter: sc.Filter, Events: sc.Events, Sink: consumer.NewSink(sc, nil, nodes.Now(sc, log), log, consumer.NewPanics(log))}, nil
 		}
 		names = append(names, sc.Name)
 	}
