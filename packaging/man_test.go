@@ -54,6 +54,7 @@ type setting struct {
 	place string // "global", "sinks" (common to all types) or a type of sink
 	key   string
 	value string
+	kind  string // the type of sink whose table it is in, "" elsewhere
 }
 
 // Keys that every sink has; the queue's are described with the global ones.
@@ -83,7 +84,7 @@ func sampleSettings(t *testing.T) (all []setting) {
 		// A sink's spool has the keys of the table [spool].
 		if m := sampleSpool.FindStringSubmatch(line); m != nil {
 			for _, kv := range inlineKey.FindAllStringSubmatch(m[1], -1) {
-				all = append(all, setting{"global", kv[1], kv[2]})
+				all = append(all, setting{"global", kv[1], kv[2], ""})
 			}
 			continue
 		}
@@ -91,12 +92,12 @@ func sampleSettings(t *testing.T) (all []setting) {
 		if m == nil {
 			continue
 		}
-		s := setting{"global", m[1], m[2]}
+		s := setting{"global", m[1], m[2], ""}
 		if inSink {
 			if s.key == "type" {
 				types[table] = strings.Trim(s.value, `"`)
 			}
-			s.place = types[table]
+			s.place, s.kind = types[table], types[table]
 		}
 		switch {
 		case slices.Contains(queueKeys, s.key):
@@ -161,7 +162,10 @@ func TestManConfigKeys(t *testing.T) {
 	documented := manKeys(t)
 	used := make(map[manKey]bool)
 	for _, s := range sampleSettings(t) {
-		i := slices.IndexFunc(documented, func(k manKey) bool { return k.place == s.place && k.key == s.key })
+		i := slices.IndexFunc(documented, func(k manKey) bool { return k.place == s.kind && k.key == s.key })
+		if i < 0 || s.kind == "" {
+			i = slices.IndexFunc(documented, func(k manKey) bool { return k.place == s.place && k.key == s.key })
+		}
 		if i < 0 {
 			t.Errorf("%s does not describe %s (%s)", configPage, s.key, s.place)
 			continue

@@ -142,7 +142,7 @@ func manKeysOf(t *testing.T, kind string) map[string]string {
 		if k.place != kind && (k.place != "sinks" || k.key == "type") {
 			continue
 		}
-		if keys[k.key] = k.value(); keys[k.key] == "" && strings.HasPrefix(k.text, "path, "+required) {
+		if keys[k.key] = k.value(); keys[k.key] == "" && strings.Contains(k.text, ", "+required) {
 			keys[k.key] = required
 		}
 	}
