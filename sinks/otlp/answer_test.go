@@ -66,46 +66,52 @@ func (a *reply) write(w http.ResponseWriter) {
 	io.WriteString(w, a.body)
 }
 
-// TestAnswers: what follows from an answer to a request of ten events.
+// answered is an answer to a request of ten events, and what follows from it.
+type answered struct {
+	reply
+	lost  uint64 // events
+	waits bool   // all of them do
+	text  string // of the error
+}
+
+const status3 = "\x08\x03" // a Status of code 3
+
+var answers = map[string]answered{
+	"taken":                       {reply: reply{status: 200, kind: protobuf}},
+	"taken, with a warning":       {reply: reply{status: 200, kind: protobuf, body: partial(0, "soon full")}},
+	"taken, JSON":                 {reply: reply{status: 200, kind: "application/json; charset=utf-8", body: `{"partialSuccess":{},"more":1}`}},
+	"taken, nothing said":         {reply: reply{status: 204}},
+	"taken, packed":               {reply: reply{status: 200, kind: protobuf, encoding: "gzip", body: packed(partial(0, "x"))}},
+	"a part refused":              {reply: reply{status: 200, kind: protobuf, body: partial(3, "no \x1b[31mroom")}, lost: 3, text: `refused 3 of 10 events of a request, which it does not say (200 OK): it says "no \x1b[31mroom"`},
+	"a part refused, JSON":        {reply: reply{status: 200, kind: "application/json", body: `{"partialSuccess":{"rejectedLogRecords":"2"}}`}, lost: 2, text: "refused 2 of 10"},
+	"more refused than there are": {reply: reply{status: 200, kind: protobuf, body: partial(1<<62, "")}, lost: 10, text: "refused 10 of 10"},
+	"less than none refused":      {reply: reply{status: 200, kind: protobuf, body: partial(-5, "")}},
+	"bad request":                 {reply: reply{status: 400, kind: protobuf, body: status3 + protoText(2, "what is\nthat")}, lost: 10, text: `refused events for good (400 Bad Request): it says "what is that"`},
+	"a status cut short":          {reply: reply{status: 400, kind: protobuf, body: status3 + "\x12\x7f"}, lost: 10, text: "(400 Bad Request)"},
+	"a status that is text":       {reply: reply{status: 422, kind: "text/plain", body: "entry \u202e too old"}, lost: 10, text: `it says "entry \u202e too old"`},
+	"server error":                {reply: reply{status: 500, kind: protobuf}, lost: 10, text: "500 Internal Server Error"},
+	"not implemented":             {reply: reply{status: 501}, lost: 10, text: "501"},
+	"too many requests":           {reply: reply{status: 429, kind: protobuf}, waits: true, text: "takes nothing at present (429"},
+	"bad gateway":                 {reply: reply{status: 502, kind: "text/html", body: "<html>"}, waits: true, text: "502"},
+	"unavailable":                 {reply: reply{status: 503, kind: protobuf, body: protoText(2, "full")}, waits: true, text: `503 Service Unavailable): it says "full"`},
+	"gateway time-out":            {reply: reply{status: 504}, waits: true, text: "504"},
+	"no credentials":              {reply: reply{status: 401, kind: "text/plain"}, waits: true, text: "does not admit this host (401"},
+	"forbidden":                   {reply: reply{status: 403}, waits: true, text: "renew the file that headers names"},
+	"wrong path":                  {reply: reply{status: 404, kind: "text/plain", body: "404 page not found"}, waits: true, text: "correct the path of url"},
+	"redirect":                    {reply: reply{status: 307, header: http.Header{"Location": {"http://127.0.0.1:1/"}}}, waits: true, text: "which is not followed"},
+	"in clear to TLS":             {reply: reply{status: 400, kind: "text/plain", body: "Client sent an HTTP request to an HTTPS server.\n"}, waits: true, text: "begin url with https"},
+	"a web server":                {reply: reply{status: 200, kind: "text/html", body: "<html>\nwelcome"}, waits: true, text: `it is "text/html", no OTLP: "<html> welcome"`},
+	"no protobuf":                 {reply: reply{status: 200, kind: protobuf, body: "<html>"}, waits: true, text: "no ExportLogsServiceResponse"},
+	"another encoding":            {reply: reply{status: 200, kind: protobuf, encoding: "br", body: "x"}, waits: true, text: `it has the encoding "br"`},
+	"endless":                     {reply: reply{status: 200, kind: protobuf, body: strings.Repeat("x", 1<<20)}, waits: true, text: "longer than 65536 bytes"},
+	"a bomb":                      {reply: reply{status: 200, kind: protobuf, encoding: "gzip", body: packed(strings.Repeat("\x00", 64<<20))}, waits: true, text: "longer than 65536 bytes"},
+	"a bomb of an error":          {reply: reply{status: 400, kind: protobuf, encoding: "gzip", body: packed(strings.Repeat("\x00", 64<<20))}, lost: 10, text: "400 Bad Request"},
+	"no gzip":                     {reply: reply{status: 200, kind: protobuf, encoding: "gzip", body: "no"}, waits: true, text: "gzip"},
+}
+
+// TestAnswers: what follows from an answer is what the specification says.
 func TestAnswers(t *testing.T) {
-	const status = "\x08\x03" // a Status of code 3
-	for name, tt := range map[string]struct {
-		reply
-		lost  uint64 // events; -1 stands for records that wait
-		waits bool
-		text  string // of the error
-	}{
-		"taken":                       {reply: reply{status: 200, kind: protobuf}},
-		"taken, with a warning":       {reply: reply{status: 200, kind: protobuf, body: partial(0, "soon full")}},
-		"taken, JSON":                 {reply: reply{status: 200, kind: "application/json; charset=utf-8", body: `{"partialSuccess":{},"more":1}`}},
-		"taken, nothing said":         {reply: reply{status: 204}},
-		"taken, packed":               {reply: reply{status: 200, kind: protobuf, encoding: "gzip", body: packed(partial(0, "x"))}},
-		"a part refused":              {reply: reply{status: 200, kind: protobuf, body: partial(3, "no \x1b[31mroom")}, lost: 3, text: `refused 3 of 10 events of a request, which it does not say (200 OK): it says "no \x1b[31mroom"`},
-		"a part refused, JSON":        {reply: reply{status: 200, kind: "application/json", body: `{"partialSuccess":{"rejectedLogRecords":"2"}}`}, lost: 2, text: "refused 2 of 10"},
-		"more refused than there are": {reply: reply{status: 200, kind: protobuf, body: partial(1<<62, "")}, lost: 10, text: "refused 10 of 10"},
-		"less than none refused":      {reply: reply{status: 200, kind: protobuf, body: partial(-5, "")}},
-		"bad request":                 {reply: reply{status: 400, kind: protobuf, body: status + protoText(2, "what is\nthat")}, lost: 10, text: `refused events for good (400 Bad Request): it says "what is that"`},
-		"a status cut short":          {reply: reply{status: 400, kind: protobuf, body: status + "\x12\x7f"}, lost: 10, text: "(400 Bad Request)"},
-		"a status that is text":       {reply: reply{status: 422, kind: "text/plain", body: "entry \u202e too old"}, lost: 10, text: `it says "entry \u202e too old"`},
-		"server error":                {reply: reply{status: 500, kind: protobuf}, lost: 10, text: "500 Internal Server Error"},
-		"not implemented":             {reply: reply{status: 501}, lost: 10, text: "501"},
-		"too many requests":           {reply: reply{status: 429, kind: protobuf}, waits: true, text: "takes nothing at present (429"},
-		"bad gateway":                 {reply: reply{status: 502, kind: "text/html", body: "<html>"}, waits: true, text: "502"},
-		"unavailable":                 {reply: reply{status: 503, kind: protobuf, body: protoText(2, "full")}, waits: true, text: `503 Service Unavailable): it says "full"`},
-		"gateway time-out":            {reply: reply{status: 504}, waits: true, text: "504"},
-		"no credentials":              {reply: reply{status: 401, kind: "text/plain"}, waits: true, text: "does not admit this host (401"},
-		"forbidden":                   {reply: reply{status: 403}, waits: true, text: "renew the file that headers names"},
-		"wrong path":                  {reply: reply{status: 404, kind: "text/plain", body: "404 page not found"}, waits: true, text: "correct the path of url"},
-		"redirect":                    {reply: reply{status: 307, header: http.Header{"Location": {"http://127.0.0.1:1/"}}}, waits: true, text: "which is not followed"},
-		"in clear to TLS":             {reply: reply{status: 400, kind: "text/plain", body: "Client sent an HTTP request to an HTTPS server.\n"}, waits: true, text: "begin url with https"},
-		"a web server":                {reply: reply{status: 200, kind: "text/html", body: "<html>\nwelcome"}, waits: true, text: `it is "text/html", no OTLP: "<html> welcome"`},
-		"no protobuf":                 {reply: reply{status: 200, kind: protobuf, body: "<html>"}, waits: true, text: "no ExportLogsServiceResponse"},
-		"another encoding":            {reply: reply{status: 200, kind: protobuf, encoding: "br", body: "x"}, waits: true, text: `it has the encoding "br"`},
-		"endless":                     {reply: reply{status: 200, kind: protobuf, body: strings.Repeat("x", 1<<20)}, waits: true, text: "longer than 65536 bytes"},
-		"a bomb":                      {reply: reply{status: 200, kind: protobuf, encoding: "gzip", body: packed(strings.Repeat("\x00", 64<<20))}, waits: true, text: "longer than 65536 bytes"},
-		"a bomb of an error":          {reply: reply{status: 400, kind: protobuf, encoding: "gzip", body: packed(strings.Repeat("\x00", 64<<20))}, lost: 10, text: "400 Bad Request"},
-		"no gzip":                     {reply: reply{status: 200, kind: protobuf, encoding: "gzip", body: "no"}, waits: true, text: "gzip"},
-	} {
+	for name, tt := range answers {
 		t.Run(name, func(t *testing.T) {
 			r := newReceiver(t)
 			r.answer = func(w http.ResponseWriter, q *http.Request, body []byte) bool {
