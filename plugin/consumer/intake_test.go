@@ -137,6 +137,15 @@ func TestIntakeChanges(t *testing.T) {
 	}
 }
 
+// TestIntakeGivesEventsToASinkOfEvents: whole ones, whatever its format is.
+func TestIntakeGivesEventsToASinkOfEvents(t *testing.T) {
+	tk := take(t, config.Sink{Format: "string", Events: true})
+	tk.Put(batchOf(t, syscallLine(1, "a"), syscallLine(2, "b"), eoeLine(1), eoeLine(2)))
+	if got := tk.serials(t); got != "1/1300 1/1320 | 2/1300 2/1320 |" {
+		t.Errorf("%s", got)
+	}
+}
+
 // TestIntakesOfOneSelectionShareNothing: two goroutines may use them at the same time, as where
 // a state_dir comes late (for the race detector).
 func TestIntakesOfOneSelectionShareNothing(t *testing.T) {
