@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -301,7 +302,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// raw is a server that says something to whoever connects, and nothing more.
+// raw is a server that reads a request, says something, and nothing more.
 func raw(t testing.TB, say func(c net.Conn)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -316,7 +317,11 @@ func raw(t testing.TB, say func(c net.Conn)) string {
 			}
 			served.Go(func() {
 				defer c.Close()
-				if _, err := io.ReadFull(c, make([]byte, 16)); err == nil {
+				q, err := http.ReadRequest(bufio.NewReader(c))
+				if err == nil {
+					_, err = io.Copy(io.Discard, q.Body)
+				}
+				if err == nil {
 					say(c)
 				}
 			})

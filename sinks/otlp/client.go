@@ -169,10 +169,14 @@ func (c *client) explain(err error, began bool) error {
 	case !began && c.cfg.tls() && late:
 		return c.cfg.files().ExplainTLS(context.DeadlineExceeded, c.asked.Load(), "url")
 	case !began && c.cfg.tls(), remote.IsAlert(err), c.asked.Load() && (remote.IsEnd(err) || errors.Is(err, io.EOF)):
-		return c.cfg.files().ExplainTLS(err, c.asked.Load(), "url")
+		said := c.cfg.files().ExplainTLS(err, c.asked.Load(), "url")
+		if _, known := remote.AdviceOf(said); !known && c.cfg.Proxy != "" { // it is the proxy's own answer
+			return remote.Advise(fmt.Errorf("the proxy %s does not connect: %s", c.cfg.Proxy, printable(err.Error())), "see its log, or correct proxy")
+		}
+		return said
 	case late:
 		return remote.Advise(fmt.Errorf("no whole answer within %v", c.timeout), "see what the receiver waits for, and the way to it")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), remote.IsEnd(err):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), remote.IsEnd(err):
 		return remote.Advise(fmt.Errorf("the receiver has closed the connection: %w", err), "see the receiver's log")
 	}
 	return remote.Advise(fmt.Errorf("%s", printable(err.Error())), "see what listens there, and correct url")

@@ -102,7 +102,7 @@ func (r *receiver) stop() {
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.gate.Lock()
-	r.gate.Unlock()
+	defer r.gate.Unlock()
 	body, err := io.ReadAll(unpacked(r.t, q))
 	if err != nil {
 		return // the sink has gone

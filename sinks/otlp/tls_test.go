@@ -237,6 +237,15 @@ func TestProxy(t *testing.T) {
 	if n, err := w.Write(context.Background(), lines(1)); n != 1 || err != nil || asked != "http://receiver.invalid:4318/v1/logs" {
 		t.Error(n, err, asked)
 	}
+	refusing := newReceiver(t)
+	refusing.answer = func(w http.ResponseWriter, q *http.Request, body []byte) bool {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		return true
+	}
+	closed := writerTo(t, "https://receiver.invalid:4318", func(c *Config) { c.Proxy = refusing.url() })
+	if _, err := closed.Write(context.Background(), lines(1)); !strings.Contains(fmt.Sprint(err), "does not connect: \"Proxy Authentication Required\"") {
+		t.Error(err)
+	}
 	proxy.stop()
 	if _, err := w.Write(context.Background(), lines(1)); !strings.Contains(fmt.Sprint(err), "correct the port in proxy") {
 		t.Error(err)
