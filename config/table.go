@@ -255,7 +255,16 @@ func (t *Table) Strings(name string, dst *[]string) {
 	}
 }
 
-// Paths reads a table of files: absolute paths under names that check has no objection to.
+// hiddenPath is FilePath for what may be a secret by mistake: the error does not show it.
+func hiddenPath(s string) error {
+	if FilePath(s) != nil {
+		return errors.New("is not the absolute path of a file: name one that has the value")
+	}
+	return nil
+}
+
+// Paths reads a table of files that have values: absolute paths under names that check has no
+// objection to.
 func (t *Table) Paths(name string, dst *map[string]string, check func(name string) error) {
 	inner := t.table(name)
 	if inner == nil {
@@ -266,7 +275,7 @@ func (t *Table) Paths(name string, dst *map[string]string, check func(name strin
 		path := ""
 		if err := check(key); err != nil {
 			inner.Errorf(key, "%v", err)
-		} else if inner.Str(key, &path, FilePath); path != "" {
+		} else if inner.Str(key, &path, hiddenPath); path != "" {
 			paths[key] = path
 		}
 	}

@@ -335,7 +335,7 @@ func TestConfig(t *testing.T) {
 		`url = "https://h"` + "\ncert_file = \"/x\"":                "needs key_file",
 		`url = "https://h"` + "\nheaders = { \"a b\" = \"/x\" }":    "is not the name of a header",
 		`url = "https://h"` + "\nheaders = { Host = \"/x\" }":       "that the sink sets itself",
-		`url = "https://h"` + "\nheaders = { A = \"secret\" }":      "is not absolute",
+		`url = "https://h"` + "\nheaders = { A = \"pass@\" }":       "is not the absolute path of a file",
 		`url = "https://h"` + "\nproxy = \"http://u:p@h\"":          "has a user or password in it",
 		`url = "https://h"` + "\nformat = \"binary\"":               "binary",
 		`url = "https://h"` + "\nbatch_bytes = \"1GiB\"":            "too large",
