@@ -20,13 +20,15 @@ type Cursor struct {
 	evicted chan struct{}
 
 	// Guarded by q.mu.
-	pos     uint64 // number of the next record
-	ahead   uint64 // end of the block after the one it was at last
-	view    *block // of the batch handed out last
-	viewPos uint64 // number of that batch's first record
-	waits   bool   // for new records, and wants to be woken
-	loading bool   // the same, for a block
-	lost    uint64 // records it was made to skip
+	pos     uint64   // number of the next record
+	ahead   uint64   // end of the block after the one it was at last
+	view    *block   // of the batch handed out last
+	viewPos uint64   // number of that batch's first record
+	more    []*block // of the batches that More has handed out since
+	moreEnd uint64   // number after the last record handed out
+	waits   bool     // for new records, and wants to be woken
+	loading bool     // the same, for a block
+	lost    uint64   // records it was made to skip
 	gone    bool
 
 	pendingMarkers []pendingMarker // losses that its client learns of before the next record
@@ -112,9 +114,46 @@ func (c *Cursor) Take() (record.Batch, error) {
 		c.waits = true
 		return record.Batch{}, nil
 	}
-	c.view, c.viewPos = blk, c.pos
+	c.view, c.viewPos, c.moreEnd = blk, c.pos, blk.end
 	blk.views++
 	return record.Batch{Buf: blk.data, Recs: blk.recs[c.pos-blk.first:]}, nil
+}
+
+// More returns the records that follow those handed out by Take and by earlier calls of
+// More, none where there are none in memory yet. All these batches are valid until the next
+// call of Take, Advance or Close; Advance then counts from the first record of the first one on.
+func (c *Cursor) More() record.Batch {
+	q := c.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if c.view == nil || c.gone || q.over {
+		return record.Batch{}
+	}
+	i := q.index(c.moreEnd)
+	if i == len(q.blocks) || q.blocks[i].lost || q.blocks[i].first > c.moreEnd {
+		return record.Batch{}
+	}
+	blk := q.blocks[i]
+	if c.ahead < blk.end {
+		c.ahead = blk.end
+	}
+	if blk.recs == nil {
+		q.spiller.wake()
+		return record.Batch{}
+	}
+	from := c.moreEnd
+	c.moreEnd = blk.end
+	blk.views++
+	c.more = append(c.more, blk)
+	return record.Batch{Buf: blk.data, Recs: blk.recs[from-blk.first:]}
+}
+
+// Number returns the number of the first record of the batch that Take has handed out, which
+// it has over restarts as long as it is stored. ok is false of markers that the queue does not hold.
+func (c *Cursor) Number() (n uint64, ok bool) {
+	c.q.mu.Lock()
+	defer c.q.mu.Unlock()
+	return c.viewPos, c.view != nil
 }
 
 // find moves the cursor over what cannot be read and returns the block it is then
@@ -295,6 +334,11 @@ func (c *Cursor) unview() {
 		c.view.views--
 		c.view = nil
 	}
+	for i, blk := range c.more {
+		blk.views--
+		c.more[i] = nil
+	}
+	c.more = c.more[:0]
 }
 
 func (c *Cursor) notify() { poke(c.wakeup) }

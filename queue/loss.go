@@ -18,6 +18,7 @@ const (
 	Refused                 // its place has refused it for good
 	Upstream                // lost between kernel and relay: never received, as all from here on
 	Kernel                  // lost in the kernel
+	Engine                  // delivered, and then lost by the engine that had acknowledged it
 	NumCauses
 	discarded = NumCauses // no client was connected: not a loss
 )
@@ -26,6 +27,7 @@ const (
 func (c Cause) String() string {
 	return [...]string{
 		"queue-full", "slow-client", "suspended", "shutdown", "spool", "refused", "upstream", "kernel",
+		"queue-full", "slow-client", "suspended", "shutdown", "spool", "upstream", "kernel", "engine",
 	}[c]
 }
 
@@ -88,7 +90,7 @@ type Counts struct {
 	SpoolBytes          int64  // size of the spool's files
 	Cut                 uint64 // overlong lines taken in part
 	MaxDepth            int    // most records in memory at one time
-	// Lost by cause; Upstream and Kernel are no part of the balance.
+	// Lost by cause; Upstream, Kernel and Engine are no part of the balance.
 	Lost    [NumCauses]Loss
 	Markers uint64        // loss markers put into the stream
 	Stalls  uint64        // times the reader had to wait for room
@@ -183,7 +185,7 @@ func (b *ledger) time() time.Time {
 
 // RecordUpstreamLoss counts a loss outside the queue, at this place in the stream, and has a
 // marker report it to the consumer. The cause is Upstream or Kernel, whose records were
-// never received. It may be called from anywhere.
+// never received, or Engine, whose records count as delivered. It may be called from anywhere.
 func (q *Queue) RecordUpstreamLoss(cause Cause, l Loss) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
