@@ -121,6 +121,10 @@ type Sink struct {
 	SlowClient string     // "disconnect" or "drop" the slowest of several readers; else ""
 	WhenIdle   string     // "discard": records that come while there is no reader; else they wait
 
+	// StateDir is that of the Config: a sink may keep what it has to know after a restart in
+	// a directory there. "": it keeps nothing.
+	StateDir string
+
 	Origin string // "file:line" of the table or plugin conf it comes from
 }
 
@@ -186,5 +190,6 @@ func newSink(name string, c *Config) Sink {
 		Spool:          c.Spool,
 		NameFormat:     c.NameFormat,
 		NodeName:       c.Name,
+		StateDir:       c.StateDir,
 	}
 }

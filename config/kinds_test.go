@@ -78,7 +78,7 @@ type = "syslog"
 	}
 	sink := func(name, typ string, line int) config.Sink {
 		return config.Sink{Name: name, Type: typ, Format: "string", QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore",
-			Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval"}, NameFormat: "user", NodeName: "host-1", Origin: fmt.Sprint("t.toml:", line)}
+			Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval"}, NameFormat: "user", NodeName: "host-1", StateDir: "/srv/x", Origin: fmt.Sprint("t.toml:", line)}
 	}
 	arch, loc, net := sink("arch", "file", 38), sink("loc", "syslog", 55), sink("net", "syslog", 48)
 	sock, prog := sink("sock", "unix", 26), sink("z-prog", "program", 18)

@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"math/bits"
+
+	"audisp-relay/audit/record"
+)
+
+// window is how many of the records sent last are known by their identity: what a kill makes
+// the queue give again is less, as positions are saved four times a second.
+const window = 1 << 17
+
+// idOf makes one number of a record's identity. Two records that differ have the same one about
+// as often as one of 64 bits says.
+func idOf(id record.ID) uint64 {
+	h := uint64(id.Millis) * 0x9e3779b97f4a7c15
+	h = bits.RotateLeft64(h, 29) ^ uint64(id.Serial)<<32 ^ uint64(id.Sum)
+	h *= 0xbf58476d1ce4e5b9
+	return bits.RotateLeft64(h, 31) ^ uint64(id.Type)*0x94d049bb133111eb
+}
+
+// known is which records the engine has of those that the queue may give once more: after a
+// kill it begins a little before the end of what was acknowledged, and the records then come
+// from the spool or from audit.log, where they may stand in another order, without their EOE and
+// beside others that were never sent. So each is looked up.
+type known struct {
+	left map[uint64]uint32 // how often each may still come
+	n    uint64            // how many that are
+	// before is the number of the first record that has not kept its number since it was sent
+	// (queue.Queue.Begin), and sent is up to which one the engine has those before. A record
+	// without an id is believed to be one that was sent only there: its text alone may come again.
+	before, sent uint64
+	misses       uint64 // records since the last one that was known
+}
+
+// note says that the engine has a record.
+func (k *known) note(id uint64) {
+	if k.left == nil {
+		k.left = make(map[uint64]uint32)
+	}
+	k.left[id]++
+	k.n++
+}
+
+// take reports whether the engine has the record of that identity and number already. Each
+// that was sent is found once.
+func (k *known) take(id, number uint64, hasID bool) bool {
+	if k.n == 0 {
+		return false
+	}
+	if k.left[id] == 0 || (!hasID && (number >= k.before || number >= k.sent)) {
+		k.miss(number)
+		return false
+	}
+	if k.left[id]--; k.left[id] == 0 {
+		delete(k.left, id)
+	}
+	k.n--
+	k.misses = 0
+	return true
+}
+
+// has reports whether take would find the record. It takes nothing.
+func (k *known) has(id, number uint64, hasID bool) bool {
+	return k.n > 0 && k.left[id] > 0 && (hasID || (number < k.before && number < k.sent))
+}
+
+// miss counts a record that is not known. After twice as many as there can be repeated ones, what
+// is left will not come again (an EOE that audit.log lacks, say), and is forgotten.
+func (k *known) miss(number uint64) {
+	if number < k.before {
+		return // from the spool: what may come again comes after it
+	}
+	if k.misses++; k.misses > 2*window {
+		*k = known{}
+	}
+}

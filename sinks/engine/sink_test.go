@@ -1,0 +1,296 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/format"
+	"audisp-relay/queue"
+	"audisp-relay/sinks/sinktest"
+)
+
+// host is a relay's queue and sink, over ends of the process.
+type host struct {
+	t    *testing.T
+	dir  string
+	f    *fake
+	q    *queue.Queue
+	s    *Sink
+	stop func()
+}
+
+func newHost(t *testing.T) *host { return &host{t: t, dir: t.TempDir(), f: new(fake)} }
+
+// start starts the relay at a position, with records that the queue begins with.
+func (h *host) start(at queue.Position) {
+	h.q = queue.New(queue.Options{Name: "fleet", Position: at,
+		Config: queue.Config{Depth: 1 << 20, Bytes: 64 << 20, Lossless: true, Hold: true, Markers: true}})
+	h.s = newTestSink(h.dir, format.Encoder{}, h.f)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.s.Run(ctx, h.q)
+	}()
+	h.stop = func() {
+		cancel()
+		<-done
+		h.q.Shutdown()
+	}
+}
+
+func (h *host) put(data []byte) {
+	for _, b := range sinktest.Batches(data, 4096) {
+		h.q.Put(&b)
+	}
+}
+
+// drained waits until the engine has all, and returns the position.
+func (h *host) drained() queue.Position {
+	h.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); h.q.Counts().Queued > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("not delivered: %+v, %+v", h.q.Counts(), h.s.Status())
+		}
+	}
+	return h.q.Position()
+}
+
+func (h *host) exact(want []byte) {
+	h.t.Helper()
+	h.f.check(h.t)
+	if got := h.f.read(); !bytes.Equal(got, want) {
+		h.t.Fatalf("the engine has %d lines, want %d", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")))
+	}
+}
+
+// firstID is where a queue begins that the next run resumes at.
+func positionAt(t *testing.T, data []byte, lines int, number uint64) queue.Position {
+	t.Helper()
+	n := 0
+	for _, b := range sinktest.Batches(data, 4096) {
+		for i := range b.Recs {
+			if n++; n == lines {
+				return queue.Position{Number: number, ID: b.ID(i), HasID: true}
+			}
+		}
+	}
+	t.Fatal("no such line")
+	return queue.Position{}
+}
+
+// TestKillRepeatsNothing: after a kill the queue gives again, from audit.log, what was sent since
+// positions were saved: in another order, without EOE records, and with records among them that were never
+// sent. The engine gets those alone.
+func TestKillRepeatsNothing(t *testing.T) {
+	h := newHost(t)
+	h.start(queue.Position{})
+	sent := sinktest.Lines(0, 3000)
+	h.put(sent)
+	h.drained()
+	h.stop()
+
+	lines := bytes.SplitAfter(sent, []byte("\n"))
+	extra := sinktest.Lines(5000, 1)
+	log := bytes.Join([][]byte{lines[2001], lines[2000], extra, bytes.Join(lines[2002:], nil)}, nil)
+	rest := sinktest.Lines(6000, 500)
+	h.start(positionAt(t, sent, 2000, 2000))
+	h.put(log)
+	h.put(rest)
+	h.drained()
+	h.stop()
+	h.exact(bytes.Join([][]byte{sent, extra, rest}, nil))
+	if c := h.s.Counts(); c.Known != 1000 || c.Rollbacks != 0 || c.Unmatched != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestBatchOnItsWay: a batch that was stored and never acknowledged is not sent again, and one
+// that was only written to the journal is.
+func TestBatchOnItsWay(t *testing.T) {
+	h := newHost(t)
+	h.start(queue.Position{})
+	h.put(sinktest.Lines(0, 10))
+	h.drained()
+	h.f.set(func() { h.f.unsaid = true })
+	h.put(sinktest.Lines(10, 10))
+	h.drained()
+	h.exact(sinktest.Lines(0, 20))
+
+	h.f.set(func() { h.f.down = true })
+	h.put(sinktest.Lines(20, 10))
+	for !h.s.Status().Degraded {
+		time.Sleep(time.Millisecond)
+	}
+	h.stop()
+	h.f.set(func() { h.f.down = false })
+	h.start(positionAt(t, sinktest.Lines(0, 20), 20, 20))
+	h.put(sinktest.Lines(20, 20)) // as audit.log has them
+	h.drained()
+	h.stop()
+	h.exact(sinktest.Lines(0, 40))
+}
+
+// TestRollback: what an engine loses although it had acknowledged it is sent again, in place; an
+// answer that is only behind is no loss.
+func TestRollback(t *testing.T) {
+	h := newHost(t)
+	h.start(queue.Position{})
+	for i := range 20 {
+		h.put(sinktest.Lines(i*100, 100))
+		h.drained()
+	}
+	h.f.set(func() { h.f.got, h.f.moved = h.f.got[:len(h.f.got)/2], true })
+	h.put(sinktest.Lines(2000, 100))
+	h.drained()
+	h.exact(sinktest.Lines(0, 2100))
+	c := h.s.Counts()
+	if c.Rollbacks != 1 || c.Resent == 0 || c.Lost != 0 {
+		t.Errorf("%+v", c)
+	}
+
+	h.f.set(func() { h.f.stale, h.f.moved = true, true })
+	h.put(sinktest.Lines(2100, 100))
+	h.drained()
+	h.exact(sinktest.Lines(0, 2200))
+	if now := h.s.Counts(); now.Rollbacks != 1 || now.Resent != c.Resent {
+		t.Errorf("an answer that was behind counts as a loss: %+v", now)
+	}
+	h.stop()
+}
+
+// TestLossOfTheEngineIsMarked: what is retained no more is reported in the stream.
+func TestLossOfTheEngineIsMarked(t *testing.T) {
+	h := newHost(t)
+	h.start(queue.Position{})
+	h.put(sinktest.Lines(0, 100))
+	h.drained()
+	h.stop()
+	files, _ := filepath.Glob(filepath.Join(h.dir, "engine", "fleet", "*"+suffix))
+	h.start(queue.Position{Number: 100})
+	h.put(sinktest.Lines(100, 100))
+	h.drained()
+	for _, f := range files {
+		if err := os.Truncate(f, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.f.set(func() { h.f.got, h.f.moved = nil, true })
+	h.put(sinktest.Lines(200, 100))
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(string(h.f.read()), "cause=engine"); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no marker: %+v", h.s.Counts())
+		}
+	}
+	h.stop()
+	if c := h.s.Counts(); c.Lost != 200 || c.Rollbacks != 1 {
+		t.Errorf("%+v", c)
+	}
+	if l := h.q.Counts().Lost[queue.Engine]; l.Records != 200 {
+		t.Errorf("the queue counts %+v", l)
+	}
+}
+
+// TestJournalLost: where the journal is gone, the engine's last record says where to continue. If
+// it is not found nothing is left out.
+func TestJournalLost(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		found bool
+	}{{"found", true}, {"not found", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t)
+			h.start(queue.Position{})
+			sent := sinktest.Lines(0, 1000)
+			h.put(sent)
+			h.drained()
+			h.stop()
+			if err := os.RemoveAll(filepath.Join(h.dir, "engine")); err != nil {
+				t.Fatal(err)
+			}
+			h.start(positionAt(t, sent, 900, 900))
+			again, want := sinktest.Lines(900, 200), sinktest.Lines(0, 1100)
+			if !c.found {
+				again = sinktest.Lines(2000, 10)
+				want = append(sinktest.Lines(0, 1000), again...)
+				h.q.Close() // nothing more will come: no need to wait for it
+			}
+			if c.found {
+				h.put(again)
+				h.drained()
+			} else {
+				h.stop()
+				h.start(positionAt(t, sent, 900, 900))
+				h.put(again)
+				h.q.Close()
+				h.drained()
+			}
+			h.stop()
+			if got := h.f.read(); !bytes.Equal(got, want) {
+				t.Errorf("the engine has %d lines, want %d", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")))
+			}
+			if n := h.s.Counts(); (n.Unmatched == 0) != c.found {
+				t.Errorf("%+v", n)
+			}
+		})
+	}
+}
+
+// TestEventsAreKnownAsAWhole: an event of which the engine has all but the EOE is not sent
+// again, and one of which it lacks a record is.
+func TestEventsAreKnownAsAWhole(t *testing.T) {
+	w := builder{enc: format.Encoder{Format: format.Events, NewEvents: sinktest.NewEvents}}
+	whole, part := sinktest.Event(1, 3, 0), sinktest.Event(2, 3, 0)
+	for i := range 3 {
+		w.known.note(idOf(whole.ID(i)))
+		if i > 0 {
+			w.known.note(idOf(part.ID(i)))
+		}
+	}
+	w.reset()
+	w.add(whole, 0)
+	if w.count != 0 || w.skipped != 3 {
+		t.Errorf("an event that the engine has: %d sent, %d skipped", w.count, w.skipped)
+	}
+	w.add(part, 3)
+	if w.count != 1 || len(w.ids) != 3 {
+		t.Errorf("an event that the engine has in part: %d sent with %d records", w.count, len(w.ids))
+	}
+}
+
+// TestRecordsWithoutIDMayComeAgain: only where numbers say that it is the same one such a record
+// is left out.
+func TestRecordsWithoutIDMayComeAgain(t *testing.T) {
+	k := known{before: 10, sent: 8}
+	k.note(1)
+	k.note(1)
+	for _, c := range []struct {
+		number uint64
+		known  bool
+	}{{20, false}, {9, false}, {7, true}, {7, true}, {7, false}} {
+		if got := k.take(1, c.number, false); got != c.known {
+			t.Errorf("number %d: known %v, want %v", c.number, got, c.known)
+		}
+	}
+}
+
+// TestAfter: the nth record of an event, or the one before where only the EOE lacks.
+func TestAfter(t *testing.T) {
+	e := sinktest.Event(7, 3, 0)
+	list := []record.Batch{e, sinktest.Event(8, 2, 0)}
+	millis, serial := e.Recs[0].Millis, e.Recs[0].Serial
+	for n, want := range map[uint32]int{1: 1, 3: 3, 4: 3, 5: 0} {
+		if got := after(list, millis, serial, n); got != want {
+			t.Errorf("record %d: after %d, want %d", n, got, want)
+		}
+	}
+	if got := after(list[:1], millis, serial, 4); got != 0 {
+		t.Errorf("more of the event may come: after %d", got)
+	}
+}

@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/queue"
+)
+
+// record writes a batch to the journal, before it is sent.
+func (s *Sink) record(b *Batch) {
+	if s.journal == nil {
+		return
+	}
+	err := s.journal.append(b)
+	switch {
+	case err != nil && !s.broken:
+		s.log.Warn("journal of batches cannot be written: a kill repeats what was sent shortly before, and nothing that the engine loses is sent again", zap.Error(err))
+	case err == nil && s.broken:
+		s.log.Info("journal of batches can be written again")
+	}
+	s.broken = err != nil
+}
+
+// send has the engine store the batch at hand.
+func (s *Sink) send(ctx context.Context, b *Batch) error {
+	began := time.Now()
+	if err := s.place.Send(ctx, b); err != nil {
+		return err
+	}
+	s.size.note(time.Since(began))
+	s.finish(b)
+	return nil
+}
+
+// finish notes that the engine has the batch at hand.
+func (s *Sink) finish(b *Batch) {
+	s.acked = b.Header.Next()
+	s.sure = s.acked
+	s.pending, s.fails, s.ackedAt = nil, 0, time.Now()
+	if s.floor && s.build.known.n < 4*window && b.next <= s.build.known.before {
+		for _, id := range b.ids { // from the spool: audit.log may give it once more
+			s.build.known.note(id)
+		}
+	}
+	s.cur.Advance(s.taken)
+	s.count(func(c *Counts) {
+		c.Batches++
+		c.Bytes += uint64(len(b.Body))
+		c.Sequence = s.acked - 1
+		c.Ack = s.size.ack
+	})
+}
+
+// sync asks the engine for its last batch of this host, and goes on after it: what it lacks of
+// what was sent is sent again from the journal, what it has of the batch at hand is done. The
+// engine's word counts, whatever this host remembers.
+func (s *Sink) sync(ctx context.Context) error {
+	tail, err := s.place.Last(ctx)
+	if err != nil {
+		return err
+	}
+	have, known := s.has(tail)
+	end := s.acked
+	if s.pending != nil {
+		end = s.pending.Header.Next()
+	}
+	switch {
+	case known && have >= end && s.pending != nil:
+		s.finish(s.pending)
+		s.acked, s.sure = max(have, end), max(have, end)
+	case known && have > s.acked: // this host has forgotten the last ones: its journal was lost, or a part of it
+		s.tail = tail
+		s.acked, s.sure = have, have
+	case known && have < s.acked:
+		if err := s.resend(ctx, have); err != nil {
+			return err
+		}
+	}
+	if tail != nil {
+		s.number = max(s.number, tail.Number)
+	}
+	s.sure, s.rolled = s.acked, false
+	s.synced = true
+	s.count(func(c *Counts) { c.Sequence = s.acked - 1 })
+	return nil
+}
+
+// has returns the number of the first record that the engine lacks, as far as that is known.
+func (s *Sink) has(tail *Tail) (have uint64, known bool) {
+	switch {
+	case tail == nil:
+		return s.none()
+	case tail.Epoch == s.head.Epoch:
+		return tail.next(), true
+	case tail.Number < s.number:
+		return 1, true // another epoch, and older than what was acknowledged of this one
+	}
+	if s.acked > 1 || tail.Sink != s.head.Sink {
+		s.count(func(c *Counts) { c.Foreign++ })
+		s.log.Warn("another relay or sink writes to this sink's subject: its batches stand between this one's. "+
+			"Give each host an id of its own (/etc/machine-id), and each host one sink for this stream",
+			zap.String("its_sink", tail.Sink), zap.String("its_epoch", tail.Epoch), zap.String("its_name", tail.Name))
+		return 0, false
+	}
+	s.tail = tail // what this sink kept in state_dir is lost
+	return 0, false
+}
+
+// none is has of an engine that has nothing. Engines remove what is old: that is no loss.
+func (s *Sink) none() (have uint64, known bool) {
+	keeps, certain := s.place.Keeps()
+	switch quiet := time.Since(s.ackedAt); {
+	case s.acked == 1, certain && keeps == 0:
+		return 1, true
+	case quiet > max(keeps, s.opt.Age):
+		return 0, false
+	}
+	have = s.acked // of what it has lost, that is known which is retained
+	if s.journal != nil {
+		_ = s.journal.replay(1, func(b *Batch) error {
+			have = min(have, b.Header.Seq)
+			return nil
+		})
+	}
+	return have, true
+}
+
+// resend sends from the journal what the engine lacks from number have on. That it has lost what
+// it had acknowledged is known once it has taken the first of it: what it was asked for may be
+// answered by a server that is behind the others.
+func (s *Sink) resend(ctx context.Context, have uint64) error {
+	at, sent, gap := have, uint64(0), uint64(0)
+	send := func(b *Batch) error {
+		if b.Header.Epoch != s.head.Epoch || b.Header.Next() <= at || b.Header.Seq >= s.acked {
+			return nil
+		}
+		if err := s.place.Send(ctx, b); err != nil {
+			return err
+		}
+		if b.Header.Seq > at {
+			gap += b.Header.Seq - at
+		}
+		if b.Header.Seq < s.sure {
+			sent += b.Header.Count
+		}
+		at = b.Header.Next()
+		return nil
+	}
+	var err error
+	if s.journal != nil {
+		err = s.journal.replay(have, send)
+	}
+	if err == nil && at < s.acked && have < s.sure {
+		gap += s.acked - at
+	}
+	s.noteRollback(have, sent, gap)
+	return err
+}
+
+// noteRollback counts and reports what an engine has lost.
+func (s *Sink) noteRollback(have, sent, gap uint64) {
+	if sent == 0 && gap == 0 {
+		return
+	}
+	s.count(func(c *Counts) {
+		if !s.rolled {
+			c.Rollbacks++
+		}
+		c.Resent += sent
+		c.Lost += gap
+	})
+	s.rolled = true // until all is sent
+	s.log.Error("the engine has lost what it had acknowledged",
+		zap.Uint64("engine_has", have-1), zap.Uint64("acknowledged", s.sure-1), zap.Uint64("sent_again", sent), zap.Uint64("lost", gap))
+	if gap > 0 {
+		s.q.RecordUpstreamLoss(queue.Engine, queue.Loss{Records: gap})
+	}
+}
+
+// searchTime is how long the engine's last record is looked for in the queue at a start, and
+// maxSearch in how many bytes of records.
+const (
+	searchTime = 5 * time.Second
+	maxSearch  = 16 << 20
+)
+
+// search looks for the engine's last record among those that the queue gives first, and passes
+// over what is before it: the journal does not have these batches. What is not found is no reason
+// to leave anything out.
+func (s *Sink) search(ctx context.Context) error {
+	want := s.tail.Last
+	s.tail = nil
+	if at := s.q.Position(); want.N == 0 || !at.HasID || at.First {
+		return nil // a queue that begins with what comes now gives nothing again
+	}
+	for end := time.Now().Add(searchTime); ctx.Err() == nil; s.pause(ctx, searchTime/50) {
+		list, size, err := s.collect(maxSearch)
+		if err != nil {
+			return err
+		}
+		if n := after(list, int64(want.Millis), want.Serial, want.N); n > 0 {
+			s.cur.Advance(n)
+			s.log.Info("resumed after the engine's last record", zap.String("id", want.String()), zap.Int("records_passed", n))
+			s.count(func(c *Counts) { c.Known += uint64(n) })
+			s.build.skipped += uint64(n)
+			return nil
+		}
+		if size >= maxSearch || time.Now().After(end) {
+			break
+		}
+		select {
+		case <-s.q.Closed():
+			end = time.Now()
+		default:
+		}
+	}
+	s.count(func(c *Counts) { c.Unmatched++ })
+	s.log.Warn("the engine's last record was not found among those that come first: some records may be sent twice", zap.String("id", want.String()))
+	return ctx.Err()
+}
+
+// after returns how many records of list there are up to the nth one of an event, 0 where there
+// is none. The EOE that an event has in the stream is in no audit.log, so the last one counts if
+// it is the one before.
+func after(list []record.Batch, millis int64, serial, n uint32) int {
+	seen, at, pos := uint32(0), 0, 0
+	for _, b := range list {
+		for i := range b.Recs {
+			pos++
+			r := &b.Recs[i]
+			if !r.HasID() || r.Serial != serial || r.Millis != millis || r.Flags&record.Cont != 0 {
+				continue
+			}
+			seen++
+			if at = pos; seen == n {
+				return at
+			}
+		}
+	}
+	if seen > 0 && seen+1 == n && pos > at {
+		return at
+	}
+	return 0
+}
