@@ -144,6 +144,7 @@ func TestParseErrors(t *testing.T) {
 		{"sink no table", "[sinks]\nlocal = 'unix'", []string{"2: sinks.local: is a string, must be a table"}},
 		{"sinks array", "[[sinks]]\ntype='unix'", []string{"1: sinks: is an array of tables, must be a table"}},
 		{"type missing", "\n[sinks.a]\npath='/x'", []string{`2: sinks.a: type is missing, must be "file", "otlp", "program", "syslog" or "unix"`}},
+		{"type missing", "\n[sinks.a]\npath='/x'", []string{`2: sinks.a: type is missing, must be "file", "nats", "program", "syslog" or "unix"`}},
 		{"type unknown", "[sinks.a]\ntype='kafka'\nq_depth=0", []string{`2: sinks.a.type: "kafka" is not allowed, must be "file"`, "3: sinks.a.q_depth"}},
 		{"path missing", "[sinks.a]\ntype='unix'\n[sinks.b]\ntype='file'\n[sinks.c]\ntype='program'",
 			[]string{"1: sinks.a: path is missing", "3: sinks.b: path is missing", "5: sinks.c: path is missing"}},

@@ -56,6 +56,7 @@ func TestSampleOptionalSinks(t *testing.T) {
 		for _, m := range missingKey.FindAllStringSubmatch(fmt.Sprint(err), -1) {
 			_, table, _ := strings.Cut(text, "[sinks."+got.Name+"]\n")
 			value := regexp.MustCompile(`(?m)^` + m[1] + ` += ("[^"]*")`).FindStringSubmatch(table)
+			value := regexp.MustCompile(`(?m)^` + m[1] + ` += ("[^"]*"|\[.*\])`).FindStringSubmatch(table)
 			required += m[1] + " = " + value[1] + "\n"
 		}
 		bare, err := Parse("t.toml", []byte(required))

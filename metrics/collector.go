@@ -26,6 +26,7 @@ type collector struct {
 	kernelLost, kernelBacklog                              *prometheus.Desc
 	logReach, auditdDepth, auditdMax, auditdLimit          *prometheus.Desc
 	sinkRecords, lost, up, reconnects, certificate         *prometheus.Desc
+	rollbacks                                              *prometheus.Desc
 	queued, queuedBytes, depth, spoolBytes, spoolMax, late *prometheus.Desc
 	delivery                                               *prometheus.Desc
 }
@@ -57,6 +58,7 @@ func newCollector(report func() *plugin.Report) *collector {
 	c.sinkRecords = desc("sink_records_total", "Records that came for a sink, by what became of them; those in the queue are none of these yet.", "sink", "outcome")
 	c.lost = desc("records_lost_total", "Records that came for a sink and were lost, by cause.", "sink", "cause")
 	c.up = desc("sink_up", "Whether the sink works: neither degraded nor suspended.", "sink")
+	c.rollbacks = desc("engine_rollbacks_total", "Times that the engine of the sink lacked what it had acknowledged.", "sink")
 	c.reconnects = desc("sink_reconnects_total", "Connections that the sink has made, but for its first.", "sink")
 	c.certificate = desc("tls_not_after_timestamp_seconds", "When the first certificate of the sink's TLS connection expires, the server's or its own.", "sink")
 	c.queued = desc("queue_records", "Records that wait for the sink, in memory and in the spool.", "sink")
@@ -138,6 +140,10 @@ func (c *collector) collectConsumer(s series, r *consumer.Report) {
 	if server, ok := r.Sink.Details.(sinks.Connection); ok {
 		s.counter(c.reconnects, float64(server.Reconnects()), r.Name)
 		s.time(c.certificate, server.CertificateEnd(), r.Name)
+	}
+	if engine, ok := r.Sink.Details.(sinks.Rollbacks); ok {
+		s.counter(c.rollbacks, float64(engine.EngineRollbacks()), r.Name)
+		s.counter(c.lost, float64(r.Lost[queue.Engine.String()].Records), r.Name, queue.Engine.String())
 	}
 
 	s.gauge(c.queued, float64(r.Queued), r.Name)

@@ -56,6 +56,12 @@ type Connection interface {
 	CertificateEnd() time.Time
 }
 
+// Rollbacks may be implemented by Details of a sink whose place can lose what it has acknowledged.
+type Rollbacks interface {
+	// EngineRollbacks is how often that was noticed.
+	EngineRollbacks() uint64
+}
+
 // MarshalJSON implements json.Marshaler: one object has the fields of both.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status // without this method

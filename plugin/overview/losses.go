@@ -19,6 +19,7 @@ var remedies = map[string]string{
 	queue.Refused.String():    "see the sink's error; correct the receiver or the configuration",
 	queue.Upstream.String():   "see whether auditd logs; raise q_depth in auditd.conf",
 	queue.Kernel.String():     "raise the backlog limit (auditctl -b), or audit less",
+	queue.Engine.String():     "sync_interval: always and three replicas; a larger retain_acked",
 }
 
 // Remedy says what to do about a cause.

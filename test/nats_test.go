@@ -1,0 +1,146 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"audisp-relay/fleet/wire"
+	"audisp-relay/test/engine"
+	"audisp-relay/test/lab"
+)
+
+// natsSink is a sink that loses nothing for want of room.
+func natsSink(urls []string) string {
+	list := ""
+	for _, u := range urls {
+		list += fmt.Sprintf("%q, ", u)
+	}
+	return `
+loss_markers = true
+[spool]
+max_size = "1GiB"
+[sinks.fleet]
+type = "nats"
+servers = [` + list + `]
+qos = "lossless"
+`
+}
+
+// fleet is a cluster, and what its stream has of this host in a file.
+type fleet struct {
+	*live
+	cluster *engine.Servers
+	admin   *engine.Admin
+	reader  *engine.Reader
+}
+
+// startFleet starts a cluster of three, and auditd with a relay that delivers there.
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{cluster: engine.StartNATS(t, 3, "")}
+	f.admin = engine.NewAdmin(t, f.cluster.URLs())
+	f.admin.Make(engine.Records(3))
+	f.reader = engine.NewReader(f.admin, wire.StreamRecords, wire.AllSubjects(wire.Records))
+	f.live = startLive(t, natsSink(f.cluster.URLs()), lab.Options{Conf: map[string]string{"max_restarts": "1000"}}, "string")
+	return f
+}
+
+// compare waits until the stream has all of audit.log, and holds it against that.
+func (f *fleet) compare() (rep lab.Report) {
+	f.t.Helper()
+	out := f.path("stream")
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(300 * time.Millisecond) {
+		body, err := f.reader.Read()
+		if err == nil {
+			err = os.WriteFile(out, body, 0o600)
+		}
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if rep, err = lab.CompareLog(f.Logs(), []string{out}, lab.Compare{}); err != nil {
+			f.t.Fatal(err)
+		}
+		if rep.Missing+rep.Altered == 0 || time.Now().After(deadline) {
+			return rep
+		}
+	}
+}
+
+// whole is nil once all three servers have the stream.
+func (f *fleet) whole(ctx context.Context) error {
+	s, err := f.admin.JS.Stream(ctx, wire.StreamRecords)
+	if err != nil {
+		return err
+	}
+	c := s.CachedInfo().Cluster
+	if c == nil || c.Leader == "" || len(c.Replicas) != 2 || !c.Replicas[0].Current || !c.Replicas[1].Current {
+		return errors.New("not all replicas are current")
+	}
+	return nil
+}
+
+// TestLiveKilledRelayAndServersRepeatNothing: kill -9 of the relay and of one server after the
+// other under load: the stream has every record of audit.log once.
+func TestLiveKilledRelayAndServersRepeatNothing(t *testing.T) {
+	f := startFleet(t)
+	seed := uint64(time.Now().UnixNano())
+	rng := rand.New(rand.NewPCG(seed, 0))
+	rounds := figure(3, 20)
+	run := f.StartLoad(lab.Load{Rate: 4000, Duration: time.Duration(rounds) * 4 * time.Second})
+	for i := range rounds {
+		time.Sleep(time.Duration(rng.IntN(900)) * time.Millisecond)
+		f.KillPlugin("relay")
+		node := f.cluster.Nodes[i%3]
+		node.Kill()
+		time.Sleep(time.Second)
+		node.Restart()
+		f.admin.Try("all replicas are current", f.whole)
+	}
+	load := run.Wait()
+	rep := f.compare()
+	if !rep.SameSet() || rep.Duplicate > 0 {
+		t.Errorf("seed %d: %v", seed, rep)
+	}
+	t.Logf("%d kills of the relay and of a server at %.0f events/s: %v", rounds, load.Rate(), rep)
+	balanced(t, f.relay().consumer("fleet"))
+}
+
+// TestLiveEngineRolledBack: the stores of all servers are put back to a copy some seconds older,
+// under load: the relay says so and sends what is lacking again.
+func TestLiveEngineRolledBack(t *testing.T) {
+	f := startFleet(t)
+	for range figure(1, 5) {
+		f.Load(lab.Load{Rate: 3000, Duration: time.Second})
+		f.compare()
+		var putBack []func()
+		for _, n := range f.cluster.Nodes {
+			n.Stop()
+			putBack = append(putBack, n.SaveStore())
+		}
+		for _, n := range f.cluster.Nodes {
+			n.Start()
+		}
+		f.admin.Try("all replicas are current", f.whole)
+		f.Load(lab.Load{Rate: 3000, Duration: 3 * time.Second})
+		f.compare()
+		for i, n := range f.cluster.Nodes {
+			n.Stop()
+			putBack[i]()
+		}
+		for _, n := range f.cluster.Nodes {
+			n.Start()
+		}
+		f.reader = engine.NewReader(f.admin, wire.StreamRecords, wire.AllSubjects(wire.Records)) // it has read what is gone
+		if rep := f.compare(); !rep.SameSet() || rep.Duplicate > 0 {
+			t.Errorf("%v", rep)
+		}
+		if len(f.says("error", "the engine has lost what it had acknowledged")) == 0 {
+			t.Error("it was not said")
+		}
+	}
+}
