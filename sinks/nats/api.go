@@ -138,8 +138,9 @@ func (p *place) explainConnect(err error) error {
 	switch text := strings.ToLower(err.Error()); {
 	case errors.As(err, new(sinks.Advised)):
 		return fmt.Errorf("%s: %w", what, err)
-	case errors.Is(err, nats.ErrAuthExpired), strings.Contains(text, "expired"):
-		advice = "renew the credentials: the file is read again at the next attempt"
+	case errors.Is(err, nats.ErrAuthExpired), strings.Contains(text, "authentication expired"), p.cfg.expired():
+		err = fmt.Errorf("the credentials have expired: %w", err)
+		advice = "renew creds_file: it is read again at the next attempt"
 	case errors.Is(err, nats.ErrAuthorization), strings.Contains(text, "authorization"), strings.Contains(text, "authentication"):
 		advice = "see creds_file, nkey_file, user or token_file, and which users the server knows"
 	case strings.Contains(text, "certificate"), strings.Contains(text, "tls"), strings.Contains(text, "x509"):

@@ -191,7 +191,7 @@ func TestExpiredCredentials(t *testing.T) {
 	r.start()
 	r.put(0, 100)
 	r.drained()
-	r.says("connect to NATS", "renew the credentials")
+	r.says("connect to NATS", "the credentials have expired", "renew creds_file")
 	r.put(100, 100)
 	renew(time.Hour)
 	r.drained()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -216,6 +218,24 @@ func (c *Config) jwt() (string, error) {
 		return "", err
 	}
 	return nkeys.ParseDecoratedJWT(data)
+}
+
+// expired reports whether the JWT in creds_file has come to its end: a server only says that it
+// does not admit its user.
+func (c *Config) expired() bool {
+	if c.CredsFile == "" {
+		return false
+	}
+	token, err := c.jwt()
+	parts := strings.Split(token, ".")
+	if err != nil || len(parts) != 3 {
+		return false
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct {
+		Expires int64 `json:"exp"`
+	}
+	return err == nil && json.Unmarshal(text, &claims) == nil && claims.Expires > 0 && time.Now().Unix() >= claims.Expires
 }
 
 // sign answers what the server asks for with a key that is in memory only for that.
