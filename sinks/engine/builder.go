@@ -21,7 +21,7 @@ type builder struct {
 	zbuf  []byte
 
 	raw          []byte
-	ids          []uint64
+	ids, taken   []uint64
 	count        uint64
 	first, until int64 // ms since 1970; 0: none
 	last         wire.Last
@@ -63,25 +63,27 @@ func (w *builder) add(b record.Batch, number uint64) {
 }
 
 // knows reports whether the engine has all of the records from i on that are written together,
-// and takes them out of those that may come again.
+// and takes them out of those that may come again. Of an event the EOE need not be among them.
 func (w *builder) knows(b *record.Batch, i, span int, number uint64) bool {
 	if w.known.n == 0 {
 		return false
 	}
-	if span > 1 { // an event: its records are sent together or not at all
-		for k := range span {
-			r := &b.Recs[i+k]
-			if r.Type != record.TypeEOE && !w.known.has(idOf(b.ID(i+k)), number+uint64(k), r.HasID()) {
-				w.known.miss(number)
-				return false
-			}
+	all, taken := true, w.taken[:0]
+	for k := i; k < i+span; k++ {
+		id := idOf(b.ID(k))
+		if w.known.take(id, number+uint64(k-i), b.Recs[k].HasID()) {
+			taken = append(taken, id)
+		} else if b.Recs[k].Type != record.TypeEOE {
+			all = false
 		}
 	}
-	all := true
-	for k := range span {
-		all = w.known.take(idOf(b.ID(i+k)), number+uint64(k), b.Recs[i+k].HasID()) && all
+	if w.taken = taken; all {
+		return len(taken) > 0
 	}
-	return all || span > 1
+	for _, id := range taken { // the event is sent again as a whole
+		w.known.note(id)
+	}
+	return false
 }
 
 // skip counts records that the engine has: they count for Audit-Last, too.

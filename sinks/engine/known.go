@@ -60,11 +60,6 @@ func (k *known) take(id, number uint64, hasID bool) bool {
 	return true
 }
 
-// has reports whether take would find the record. It takes nothing.
-func (k *known) has(id, number uint64, hasID bool) bool {
-	return k.n > 0 && k.left[id] > 0 && (hasID || (number < k.before && number < k.sent))
-}
-
 // miss counts a record that is not known. After twice as many as there can be repeated ones, what
 // is left will not come again (an EOE that audit.log lacks, say), and is forgotten.
 func (k *known) miss(number uint64) {

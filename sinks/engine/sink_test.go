@@ -258,6 +258,13 @@ func TestEventsAreKnownAsAWhole(t *testing.T) {
 	if w.count != 0 || w.skipped != 3 {
 		t.Errorf("an event that the engine has: %d sent, %d skipped", w.count, w.skipped)
 	}
+	twice := record.Batch{Buf: whole.Buf, Recs: []record.Record{whole.Recs[0], whole.Recs[0]}}
+	twice.Recs[1].Flags |= record.End
+	w.known.note(idOf(whole.ID(0)))
+	if w.add(twice, 10); w.count != 1 {
+		t.Errorf("an event of two equal records, of which the engine has one: %d sent", w.count)
+	}
+	w.reset()
 	w.add(part, 3)
 	if w.count != 1 || len(w.ids) != 3 {
 		t.Errorf("an event that the engine has in part: %d sent with %d records", w.count, len(w.ids))
