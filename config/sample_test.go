@@ -55,7 +55,6 @@ func TestSampleOptionalSinks(t *testing.T) {
 		_, err := Parse("t.toml", []byte(required))
 		for _, m := range missingKey.FindAllStringSubmatch(fmt.Sprint(err), -1) {
 			_, table, _ := strings.Cut(text, "[sinks."+got.Name+"]\n")
-			value := regexp.MustCompile(`(?m)^` + m[1] + ` += ("[^"]*")`).FindStringSubmatch(table)
 			value := regexp.MustCompile(`(?m)^` + m[1] + ` += ("[^"]*"|\[.*\])`).FindStringSubmatch(table)
 			required += m[1] + " = " + value[1] + "\n"
 		}

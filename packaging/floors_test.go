@@ -16,8 +16,7 @@ var floors = [][]string{
 	{"config", "recovery"},
 	{"sinks"},
 	{"sinks/remote"},
-	{"sinks/file", "sinks/otlp", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
-	{"sinks/engine", "sinks/file", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
+	{"sinks/engine", "sinks/file", "sinks/otlp", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
 	{"sinks/nats"},
 	{"format/all", "plugin/nodes", "plugin/top", "sinks/all"},
 	{"plugin/consumer"},
@@ -29,8 +28,7 @@ var floors = [][]string{
 }
 
 // tools are packages that the program does not consist of: nothing imports them but each other and tests.
-var tools = []string{"audit/audittest", "bench", "test", "test/forge", "test/lab", "test/load", "test/otelcol", "test/picture", "test/shim", "testdata/captures"}
-var tools = []string{"audit/audittest", "bench", "test", "test/engine", "test/forge", "test/lab", "test/load", "test/picture", "test/shim", "testdata/captures"}
+var tools = []string{"audit/audittest", "bench", "test", "test/engine", "test/forge", "test/lab", "test/load", "test/otelcol", "test/picture", "test/shim", "testdata/captures"}
 
 // TestImportsPointDownwards: no package imports one of its own floor or of one above, and each has
 // its place.

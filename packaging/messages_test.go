@@ -99,8 +99,7 @@ func beginning(e ast.Expr) (string, bool) {
 // TestSinksDocumentFormats holds the formats in the sinks' READMEs against those that a
 // configuration may name.
 func TestSinksDocumentFormats(t *testing.T) {
-	needs := map[string]string{"unix": "path = '/run/x'\n", "file": "path = '/x'\n", "syslog": "", "program": "path = '/x'\n", "otlp": "url = 'https://h'\n"}
-	needs := map[string]string{"unix": "path = '/run/x'\n", "file": "path = '/x'\n", "syslog": "", "program": "path = '/x'\n", "nats": "servers = ['nats://x']\n"}
+	needs := map[string]string{"unix": "path = '/run/x'\n", "file": "path = '/x'\n", "syslog": "", "program": "path = '/x'\n", "otlp": "url = 'https://h'\n", "nats": "servers = ['nats://x']\n"}
 	row := regexp.MustCompile("(?m)^\\| `format` \\|[^|]*\\|([^|]*)\\|")
 	for kind, keys := range needs {
 		match := row.FindStringSubmatch(readFile(t, "../sinks/"+kind+"/README.md"))

@@ -26,8 +26,7 @@ const (
 // String is the name used in the log, in the state report and in loss markers.
 func (c Cause) String() string {
 	return [...]string{
-		"queue-full", "slow-client", "suspended", "shutdown", "spool", "refused", "upstream", "kernel",
-		"queue-full", "slow-client", "suspended", "shutdown", "spool", "upstream", "kernel", "engine",
+		"queue-full", "slow-client", "suspended", "shutdown", "spool", "refused", "upstream", "kernel", "engine",
 	}[c]
 }
 

@@ -24,7 +24,6 @@ import (
 	"audisp-relay/host"
 	"audisp-relay/host/runnable"
 	"audisp-relay/plugin"
-	"audisp-relay/sinks/otlp"
 	"audisp-relay/sinks/syslog"
 )
 
@@ -86,7 +85,6 @@ func (f *Facts) learn(r *redactor) {
 			r.hide("sink", s.Name)
 		}
 		for _, name := range serverNames(s.Settings) {
-		for _, name := range hostsOf(s.Settings) {
 			if !isAddress(name) { // those are known by what they look like
 				r.hide("host", name)
 			}
@@ -106,18 +104,10 @@ func serverNames(settings any) (names []string) {
 	if c, ok := settings.(*syslog.Config); ok && c.ServerName != "" {
 		names = append(names, c.ServerName)
 	}
-	return names
-// hostsOf returns the hosts that a sink's settings name.
-func hostsOf(settings config.Settings) []string {
-	switch c := settings.(type) {
-	case *syslog.Config:
-		if c.Transport != "local" {
-			return []string{hostOf(c.Address), c.ServerName}
-		}
-	case *otlp.Config:
-		return c.Hosts()
+	if s, ok := settings.(interface{ Hosts() []string }); ok {
+		names = append(names, s.Hosts()...)
 	}
-	return nil
+	return names
 }
 
 func hostOf(address string) string {

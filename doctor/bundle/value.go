@@ -79,8 +79,7 @@ func (r *redactor) key(key string) string {
 
 // hiddenKeys are the keys of the configuration that have the user's own texts. Not even the words in them
 // stay.
-var hiddenKeys = readWords("address url proxy args server_name name tag owner group user filter")
-var hiddenKeys = readWords("address servers args server_name name tag owner group user filter")
+var hiddenKeys = readWords("address servers url proxy args server_name name tag owner group user filter")
 
 // config redacts a document of the configuration.
 func (r *redactor) config(v any, depth int) any {

@@ -4,8 +4,8 @@ package all
 
 import (
 	_ "audisp-relay/sinks/file"
-	_ "audisp-relay/sinks/otlp"
 	_ "audisp-relay/sinks/nats"
+	_ "audisp-relay/sinks/otlp"
 	_ "audisp-relay/sinks/program"
 	_ "audisp-relay/sinks/syslog"
 	_ "audisp-relay/sinks/unix"

@@ -108,6 +108,16 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	return c
 }
 
+// Hosts are the names of the servers, which a report for others must not show.
+func (c *Config) Hosts() (names []string) {
+	for _, server := range c.Servers {
+		if at, err := url.Parse(server); err == nil {
+			names = append(names, at.Hostname())
+		}
+	}
+	return names
+}
+
 // readServers reads the list of servers.
 func (c *Config) readServers(t *config.Table) {
 	t.Strings("servers", &c.Servers)
