@@ -177,7 +177,11 @@ func (c *client) explain(err error, began bool) error {
 	case late:
 		return remote.Advise(fmt.Errorf("no whole answer within %v", c.timeout), "see what the receiver waits for, and the way to it")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), remote.IsEnd(err):
-		return remote.Advise(fmt.Errorf("the receiver has closed the connection: %w", err), "see the receiver's log")
+		err = fmt.Errorf("the receiver has closed the connection: %w", err)
+		if !c.cfg.tls() { // its answer that it speaks TLS may be lost when it closes
+			return remote.Advise(err, "see the receiver's log, and begin url with https if it speaks TLS there")
+		}
+		return remote.Advise(err, "see the receiver's log")
 	}
 	return remote.Advise(fmt.Errorf("%s", printable(err.Error())), "see what listens there, and correct url")
 }
