@@ -53,9 +53,11 @@ func (w *builder) add(b record.Batch, number uint64) {
 		end := e.End(i)
 		if w.knows(&b, i, span, number+uint64(i)) {
 			w.skip(&b, i, span)
+			w.pass(&b, i, span, number+uint64(i))
 		} else if end > from {
 			w.raw = append(w.raw, e.Bytes[from:end]...)
 			w.include(&b, i, span)
+			w.pass(&b, i, span, number+uint64(i))
 		}
 		from = end
 		i += span
@@ -65,7 +67,7 @@ func (w *builder) add(b record.Batch, number uint64) {
 // knows reports whether the engine has all of the records from i on that are written together,
 // and takes them out of those that may come again. Of an event the EOE need not be among them.
 func (w *builder) knows(b *record.Batch, i, span int, number uint64) bool {
-	if w.known.n == 0 {
+	if w.known.idle() {
 		return false
 	}
 	all, taken := true, w.taken[:0]
@@ -84,6 +86,16 @@ func (w *builder) knows(b *record.Batch, i, span int, number uint64) bool {
 		w.known.note(id)
 	}
 	return false
+}
+
+// pass notes that the engine has the records from i on, or gets them with this batch.
+func (w *builder) pass(b *record.Batch, i, span int, number uint64) {
+	if w.known.idle() {
+		return
+	}
+	for k := i; k < i+span; k++ {
+		w.known.passed(idOf(b.ID(k)), number+uint64(k-i))
+	}
 }
 
 // skip counts records that the engine has: they count for Audit-Last, too.

@@ -31,6 +31,12 @@ type known struct {
 	// without an id is believed to be one that was sent only there: its text alone may come again.
 	before, sent uint64
 	misses       uint64 // records since the last one that was known
+
+	// ends are the numbers, in order, at which what the queue gives is from audit.log and no
+	// longer from the spool, once for each run that has put something into the spool: there it
+	// may give once more what it gave since the end before. given is that.
+	ends  []uint64
+	given []uint64
 }
 
 // note says that the engine has a record.
@@ -45,6 +51,7 @@ func (k *known) note(id uint64) {
 // take reports whether the engine has the record of that identity and number already. Each
 // that was sent is found once.
 func (k *known) take(id, number uint64, hasID bool) bool {
+	k.cross(number)
 	if k.n == 0 {
 		return false
 	}
@@ -60,6 +67,37 @@ func (k *known) take(id, number uint64, hasID bool) bool {
 	return true
 }
 
+// passed says that the engine has a record that the queue gave, or will have it: what is sent,
+// and what was known.
+func (k *known) passed(id, number uint64) {
+	if len(k.ends) == 0 {
+		return
+	}
+	k.cross(number)
+	if len(k.given) >= 4*window { // what audit.log repeats is the latest of it
+		k.given = append(k.given[:0], k.given[2*window:]...)
+	}
+	if len(k.ends) > 0 {
+		k.given = append(k.given, id)
+	}
+}
+
+// cross makes known once more what was given, where the record of that number is after an end.
+func (k *known) cross(number uint64) {
+	for len(k.ends) > 0 && number >= k.ends[0] {
+		for _, id := range k.given {
+			k.note(id)
+		}
+		k.ends, k.given = k.ends[1:], k.given[:0]
+	}
+	if len(k.ends) == 0 {
+		k.given = nil
+	}
+}
+
+// idle reports whether no record can be known.
+func (k *known) idle() bool { return k.n == 0 && len(k.ends) == 0 }
+
 // miss counts a record that is not known. After twice as many as there can be repeated ones, what
 // is left will not come again (an EOE that audit.log lacks, say), and is forgotten.
 func (k *known) miss(number uint64) {
@@ -67,6 +105,6 @@ func (k *known) miss(number uint64) {
 		return // from the spool: what may come again comes after it
 	}
 	if k.misses++; k.misses > 2*window {
-		*k = known{}
+		*k = known{ends: k.ends, given: k.given}
 	}
 }

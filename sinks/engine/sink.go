@@ -66,7 +66,6 @@ type Sink struct {
 	passed  uint64    // number in the queue after the last batch that was made
 	ackedAt time.Time // when the engine has acknowledged something last, about
 	rolled  bool      // it has lost something, and that is being sent again
-	floor   bool      // audit.log will give again what the spool gives
 	fails   int       // failures since something was acknowledged
 
 	said checkpoints
@@ -197,6 +196,8 @@ func (s *Sink) begin(ctx context.Context) {
 		s.log.Warn("journal of batches was damaged, as a power cut does: what it lacks is looked for by the engine's last batch", zap.Error(f.damage))
 	}
 	s.journal = j
+	s.passed = s.q.Position().Number
+	s.build.known.ends = j.noteRun(s.q.Begin(), s.passed)
 	if f.last.Header.Seq == 0 {
 		return
 	}
@@ -222,8 +223,6 @@ func (s *Sink) openJournal(ctx context.Context) (*journal, *found, error) {
 // recall notes what the queue may give again. Its position does not bound that: records that came
 // late were sent with lower numbers and may stand after it in audit.log.
 func (s *Sink) recall(f *found) {
-	s.passed = s.q.Position().Number
-	s.floor = s.q.Floor(time.Time{}) != nil
 	k := &s.build.known
 	k.before, k.sent = s.q.Begin(), f.last.next
 	if f.last.run == thisRun {

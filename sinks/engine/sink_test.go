@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -299,5 +300,54 @@ func TestAfter(t *testing.T) {
 	}
 	if got := after(list[:1], millis, serial, 4); got != 0 {
 		t.Errorf("more of the event may come: after %d", got)
+	}
+}
+
+// TestEachRunsRepeatsAreKnown: two runs that were killed while the engine was away have each put
+// into the spool what audit.log had since the oldest doubt, and this one gets it from audit.log once
+// more. Each record goes into a batch once, and of two that are equal each.
+func TestEachRunsRepeatsAreKnown(t *testing.T) {
+	w := builder{enc: format.Encoder{}, known: known{ends: []uint64{100, 200}, before: 200}}
+	for _, c := range []struct {
+		number uint64
+		lines  []byte
+		sent   uint64
+	}{
+		{40, slices.Concat(sinktest.Lines(0, 50), sinktest.Lines(49, 1)), 51},
+		{100, slices.Concat(sinktest.Lines(20, 30), sinktest.Lines(49, 1), sinktest.Lines(50, 30)), 30},
+		{200, slices.Concat(sinktest.Lines(30, 20), sinktest.Lines(49, 1), sinktest.Lines(50, 50)), 20},
+		{400, sinktest.Lines(49, 1), 1}, // as often as it was sent it was known
+	} {
+		w.reset()
+		for _, b := range sinktest.Batches(c.lines, 4096) {
+			w.add(b, c.number)
+			c.number += uint64(len(b.Recs))
+		}
+		if w.count != c.sent {
+			t.Errorf("up to number %d: %d records sent, want %d", c.number, w.count, c.sent)
+		}
+	}
+	if !w.known.idle() && w.known.n > 50 {
+		t.Errorf("%d records may still come", w.known.n)
+	}
+}
+
+// TestRunsAreNoted: the beginnings of earlier runs that the queue has not passed are known to the
+// next one, however the file looks.
+func TestRunsAreNoted(t *testing.T) {
+	j := &journal{dir: t.TempDir()}
+	for _, c := range []struct {
+		begin, at uint64
+		want      []uint64
+	}{{10, 10, nil}, {50, 10, []uint64{50}}, {90, 20, []uint64{50, 90}}, {90, 60, []uint64{90}}, {95, 95, nil}} {
+		if got := j.noteRun(c.begin, c.at); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(j.dir, "runs"), bytes.Repeat([]byte{0, 0, 0, 0, 0, 0, 1, 0, 9}, 5000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := j.noteRun(3000, 200); len(got) > maxRuns || !slices.IsSorted(got) || got[len(got)-1] != 3000 {
+		t.Errorf("of a damaged file: %d", got)
 	}
 }

@@ -41,11 +41,6 @@ func (s *Sink) finish(b *Batch) {
 	s.acked = b.Header.Next()
 	s.sure = s.acked
 	s.pending, s.fails, s.ackedAt = nil, 0, time.Now()
-	if s.floor && s.build.known.n < 4*window && b.next <= s.build.known.before {
-		for _, id := range b.ids { // from the spool: audit.log may give it once more
-			s.build.known.note(id)
-		}
-	}
 	s.cur.Advance(s.taken)
 	s.count(func(c *Counts) {
 		c.Batches++
