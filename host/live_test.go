@@ -131,7 +131,7 @@ func TestLiveInstallUnderEveryAuditd(t *testing.T) {
 			os.Remove(i.Binary + ".got")
 			i.Wait = DefaultWait // for each of three tries, which may be in vain
 			if v.version != "4.2.1" {
-				i.Wait = 3 * time.Second
+				i.Wait = time.Second
 			}
 			stop := otherRecords(t)
 			err := i.Install(context.Background())

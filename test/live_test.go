@@ -32,7 +32,7 @@ func TestLiveEveryRecordArrives(t *testing.T) {
 			l.follow("socket", "sock", "client")
 			after := l.Drain(l.path("client"), l.path("out"))
 			pid := l.PluginPID("relay")
-			steady := l.Load(lab.Load{Rate: 4000, Duration: seconds(2)})
+			steady := l.Load(lab.Load{Rate: 4000, Duration: seconds(1)})
 			flat := l.Load(lab.Load{Duration: seconds(1)})
 			until := l.Drain(l.path("client"), l.path("out"))
 			rep := l.exact("socket", after, until, l.path("client"))
@@ -181,9 +181,9 @@ qos = "`+qos+"\"\n", lab.Options{QDepth: 90000}, "string")
 			before := l.relay().consumer("slow")
 			rate := 4000
 			if qos == "lossless" { // what waits for it must fit into auditd's own queue
-				rate = min(800, 80000/5/int(seconds(5)/time.Second))
+				rate = min(800, 80000/5/int(seconds(3)/time.Second))
 			}
-			run := l.StartLoad(lab.Load{Rate: rate, Duration: seconds(5)})
+			run := l.StartLoad(lab.Load{Rate: rate, Duration: seconds(3)})
 			time.Sleep(200 * time.Millisecond)
 			slow.Signal(unix.SIGSTOP)
 			load := run.Wait()

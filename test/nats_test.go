@@ -39,12 +39,14 @@ type fleet struct {
 	reader  *engine.Reader
 }
 
-// startFleet starts a cluster of three, and auditd with a relay that delivers there.
+// startFleet starts a cluster of three, or one server where the tests are to be short (a cluster
+// takes ten seconds to elect its leaders), and auditd with a relay that delivers there.
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{cluster: engine.StartNATS(t, 3, "")}
+	nodes := figure(1, 3)
+	f := &fleet{cluster: engine.StartNATS(t, nodes, "")}
 	f.admin = engine.NewAdmin(t, f.cluster.URLs())
-	f.admin.Make(engine.Records(3))
+	f.admin.Make(engine.Records(nodes))
 	f.reader = engine.NewReader(f.admin, wire.StreamRecords, wire.AllSubjects(wire.Records))
 	f.live = startLive(t, natsSink(f.cluster.URLs()), lab.Options{Conf: map[string]string{"max_restarts": "1000"}}, "string")
 	return f
@@ -71,13 +73,16 @@ func (f *fleet) compare() (rep lab.Report) {
 	}
 }
 
-// whole is nil once all three servers have the stream.
+// whole is nil once all servers have the stream.
 func (f *fleet) whole(ctx context.Context) error {
 	s, err := f.admin.JS.Stream(ctx, wire.StreamRecords)
 	if err != nil {
 		return err
 	}
 	c := s.CachedInfo().Cluster
+	if len(f.cluster.Nodes) == 1 {
+		return nil
+	}
 	if c == nil || c.Leader == "" || len(c.Replicas) != 2 || !c.Replicas[0].Current || !c.Replicas[1].Current {
 		return errors.New("not all replicas are current")
 	}
@@ -90,12 +95,12 @@ func TestLiveKilledRelayAndServersRepeatNothing(t *testing.T) {
 	f := startFleet(t)
 	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
-	rounds := figure(3, 20)
-	run := f.StartLoad(lab.Load{Rate: 4000, Duration: time.Duration(rounds) * 4 * time.Second})
+	rounds := figure(2, 20)
+	run := f.StartLoad(lab.Load{Rate: 4000, Duration: time.Duration(rounds) * span(2*time.Second, 4*time.Second)})
 	for i := range rounds {
 		time.Sleep(time.Duration(rng.IntN(900)) * time.Millisecond)
 		f.KillPlugin("relay")
-		node := f.cluster.Nodes[i%3]
+		node := f.cluster.Nodes[i%len(f.cluster.Nodes)]
 		node.Kill()
 		time.Sleep(time.Second)
 		node.Restart()

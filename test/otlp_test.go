@@ -10,7 +10,7 @@ import (
 	"audisp-relay/test/otelcol"
 )
 
-// TestLiveOTLP: a real collector is killed five times while auditd makes events as fast as the kernel
+// TestLiveOTLP: a real collector is killed while auditd makes events as fast as the kernel
 // gives them. It has every event of audit.log with all its records; those that came twice have one
 // log.record.uid, and are as many as the sink says at most.
 func TestLiveOTLP(t *testing.T) {
@@ -28,11 +28,11 @@ url = "http://%s"
 `, c.Address), lab.Options{}, "string")
 	after := l.Drain(l.path("out"), c.Out())
 
-	load := l.StartLoad(lab.Load{Duration: seconds(10)})
-	for range 5 {
-		time.Sleep(seconds(1))
+	load := l.StartLoad(lab.Load{Duration: span(3*time.Second, 10*time.Second)})
+	for range figure(2, 5) {
+		time.Sleep(span(700*time.Millisecond, time.Second))
 		c.Kill()
-		time.Sleep(seconds(1) / 2)
+		time.Sleep(500 * time.Millisecond)
 		c.Restart()
 	}
 	res := load.Wait()

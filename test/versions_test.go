@@ -37,17 +37,17 @@ func TestLiveVersions(t *testing.T) {
 func liveVersion(t *testing.T, o lab.Options, format string) {
 	l := startLive(t, "loss_markers = true\n"+fileOnly, o, format)
 	l.Drain(l.path("out"))
-	steady := l.StartLoad(lab.Load{Rate: 4000, Duration: span(2*time.Second, 10*time.Second)})
+	steady := l.StartLoad(lab.Load{Rate: 4000, Duration: span(1200*time.Millisecond, 10*time.Second)})
 	for range figure(1, 4) {
-		time.Sleep(800 * time.Millisecond)
+		time.Sleep(span(400*time.Millisecond, 800*time.Millisecond))
 		l.Reload()
-		time.Sleep(800 * time.Millisecond)
+		time.Sleep(span(400*time.Millisecond, 800*time.Millisecond))
 		l.KillPlugin("relay")
 	}
 	made := steady.Wait().Made
-	flat := l.Load(lab.Load{Duration: span(time.Second, 5*time.Second)})
-	run := l.StartLoad(lab.Load{Rate: 3000, Duration: span(2*time.Second, 5*time.Second)})
-	time.Sleep(600 * time.Millisecond)
+	flat := l.Load(lab.Load{Duration: span(500*time.Millisecond, 5*time.Second)})
+	run := l.StartLoad(lab.Load{Rate: 3000, Duration: span(time.Second, 5*time.Second)})
+	time.Sleep(400 * time.Millisecond)
 	l.Stop()
 	l.StartAgain()
 	load := run.Wait()
