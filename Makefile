@@ -21,15 +21,15 @@ RACE = $(shell command -v gcc >/dev/null && echo -race)
 
 # Packages in which the race detector has nothing to find: they start no goroutine, or, in
 # test/, what they test is a process that is built with it anyway.
-ALONE := audit/(auditlog|event|integrity|record|stream)|config|format/.*|host/.*|packaging|bench|suggest|test(/.*)?
+ALONE := audit/(auditlog|event|integrity|record|stream)|config|format/.*|host/.*|packaging|bench|suggest|test(/(forge|lab|load|otelcol|picture|shim))?
 
 # Packages whose tests take longest: begun first, so that none of them runs alone at the end.
-LONGEST := ./sinks/syslog ./plugin ./sinks/program ./queue/spool ./recovery
+LONGEST := ./plugin ./sinks/syslog ./fleet ./sinks/nats ./sinks/program ./test/engine ./queue/spool ./recovery
 
 # Suites of Debian whose auditd the tests run besides the machine's own.
 SUITES := trixie sid
 
-.PHONY: help build run test test-packages test-live race quick deps roots bench lint fuzz install uninstall clean
+.PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -42,23 +42,31 @@ run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a re
 
 # -trimpath: what one clone has compiled is of use to the next. -w: the tests of every package are
 # linked, and without what only debuggers read that takes half of the time.
-lint test test-packages test-live race quick: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
+lint test test-packages test-live race rest quick: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
 
 # -count=1: what is kept of an earlier run does not say that auditd, and the relay that the tests
 # of the whole program build, still do the same.
+# WITH_RACE=1: those of packages that start goroutines run with the race detector.
 test: deps ## all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: nothing may be skipped)
 	$(GO) build ./... # once for both of the parts that run at the same time
 	$(GO) build $(RACE) -o /dev/null ./cmd/audisp-relay
-	@$(MAKE) --no-print-directory -j2 test-packages test-live
+	@$(MAKE) --no-print-directory -j3 test-live $(if $(WITH_RACE),race rest,test-packages)
 
-test-packages: # nice: the live tests time what auditd and the kernel do
-	nice -n 5 $(GO) test -count=1 -vet=off -skip '^TestLive' -p 3 -parallel 6 -timeout 20m ./test ./host $(LONGEST) ./...
+# What most of the tests share. nice: the live tests, at the same time, time what auditd and the
+# kernel do.
+TESTS = nice -n 10 $(GO) test -count=1 -vet=off -skip '^TestLive' -parallel 6 -timeout 20m
+
+test-packages:
+	$(TESTS) -p 4 ./test ./host $(LONGEST) ./...
 
 test-live: # one after the other: there is one auditd
 	$(GO) test -count=1 -vet=off -run '^TestLive' -p 1 -timeout 20m ./audit/auditlog ./test/lab ./host ./test
 
-race: deps ## the tests of the packages that start goroutines again, with the race detector
-	$(GO) test -race -count=1 -vet=off -skip '^TestLive' -p 4 -parallel 6 -timeout 20m $(LONGEST) $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
+race: deps ## the tests of the packages that start goroutines, with the race detector
+	$(TESTS) -race -p 4 $(LONGEST) $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
+
+rest: # all other tests
+	$(TESTS) -p 2 ./test ./host $$($(GO) list ./... | grep -E '^audisp-relay/($(ALONE))$$')
 
 quick: ## the tests that need neither root nor auditd, in a minute
 	$(GO) test -short -p 4 -parallel 8 $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
