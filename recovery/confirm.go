@@ -177,7 +177,7 @@ func (f *Merger) overtaken(n uint64, late bool) fate {
 	switch {
 	case w.multi || !w.any:
 		return toGive
-	case l.lineState&isNewer != 0 && f.dist(n) > nearSerials:
+	case l.lineState&isNewer != 0 && f.dist(n) > nearSerials, l.dist == unknownDist && f.isAhead(n):
 		return toLeave // of the time to come
 	case int32(r.Serial-w.top) > 0 && late:
 		return toLeave // if the stream lacks it the hole shows, and the log is searched for it
@@ -258,6 +258,25 @@ func (f *Merger) dist(n uint64) uint32 {
 	}
 	after, _ := f.distAfter(n)
 	return min(d, after)
+}
+
+// isAhead reports whether the serial of a line in front of which nothing is known is far above
+// those of most that follow it.
+func (f *Merger) isAhead(n uint64) bool {
+	own, last := f.awaited.line(n).id.Serial, uint32(0)
+	ahead, events := 0, 0
+	for k := n + 1; k < min(f.awaited.end(), n+lookAhead) && events < 8; k++ {
+		o := f.awaited.line(k)
+		if o.id.Serial == own || o.id.Serial == last || o.id.Serial == 0 || record.OfDaemon(o.id.Type) || o.lineState&isSuspect != 0 {
+			continue
+		}
+		last = o.id.Serial
+		events++
+		if int32(own-last) > nearSerials {
+			ahead++
+		}
+	}
+	return 2*ahead > events
 }
 
 // distAfter says it for the lines after it, and of how many events these are.

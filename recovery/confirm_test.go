@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"audisp-relay/audit/integrity"
@@ -163,12 +164,15 @@ func TestPendingIsBounded(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	for _, held := range []int{maxHeld, 2 << 20} { // as by default, and in a small cgroup
-		t.Run(fmt.Sprintf("%d MiB", held>>20), func(t *testing.T) { pendingIsBounded(t, held) })
+		t.Run(fmt.Sprintf("%d MiB", held>>20), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "audit.log")
+			synctest.Test(t, func(t *testing.T) { pendingIsBounded(t, held, path) })
+		})
 	}
 }
 
-func pendingIsBounded(t *testing.T, held int) {
-	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+func pendingIsBounded(t *testing.T, held int, path string) {
+	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), path)
 	p.f.o.MaxHeld = held
 	p.f.letLogLead(time.Now(), 0, time.Hour)
 	pad := strings.Repeat("x", 4000)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -35,6 +36,7 @@ func (e *modelEvent) head(typ string) string {
 // model is a kernel that makes events, an auditd that logs and sends them, and
 // a forger of lines in the log.
 type model struct {
+	pause  time.Duration // at most, between two steps
 	rnd    *rand.Rand
 	events []*modelEvent
 	log    []string // with forged lines
@@ -335,6 +337,9 @@ func (p *player) play(t *testing.T, log, sent []string) {
 		if p.f.leads() {
 			p.f.readLogOnce()
 		}
+		if p.m.pause > 0 && rnd.IntN(4) == 0 {
+			time.Sleep(time.Duration(rnd.Int64N(int64(p.m.pause))))
+		}
 		if rnd.IntN(4) == 0 {
 			p.f.lookForGaps(time.Now().Add(1100*time.Millisecond), false)
 		}
@@ -347,28 +352,38 @@ func TestForgedLinesAreNotGiven(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	for seed := range uint64(25) {
-		for _, mode := range []string{"log leads", "by doubt", "ended"} {
-			m := newModel(seed, 800)
-			m.write(mode == "by doubt")
-			p := m.player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
-			if mode != "by doubt" {
-				p.f.letLogLead(time.Now(), 0, time.Hour)
-			}
-			sent := m.sent
-			if mode == "ended" { // auditd had logged more than it could send
-				sent = sent[:len(sent)-m.rnd.IntN(40)]
-			}
-			p.play(t, m.log, sent)
-			p.f.Finish(time.Now().Add(time.Minute))
-			m.check(t, fmt.Sprintf("%s, seed %d", mode, seed), p.out, m.real)
-			if c := p.f.Show(); c.Foreign == 0 {
-				t.Errorf("%s, seed %d: no line was counted as foreign", mode, seed)
-			}
-			if t.Failed() {
-				return
+	// Time stands still but for these pauses: for so long at most the stream may be after the log.
+	for _, pause := range []time.Duration{0, 400 * time.Millisecond, time.Second} {
+		for seed := range uint64(25) {
+			for _, mode := range []string{"log leads", "by doubt", "ended"} {
+				path := filepath.Join(t.TempDir(), "audit.log")
+				synctest.Test(t, func(t *testing.T) { forgedLinesAreNotGiven(t, seed, mode, pause, path) })
+				if t.Failed() {
+					return
+				}
 			}
 		}
+	}
+}
+
+func forgedLinesAreNotGiven(t *testing.T, seed uint64, mode string, pause time.Duration, path string) {
+	m := newModel(seed, 800)
+	m.pause = pause
+	m.write(mode == "by doubt")
+	p := m.player(t, integrity.NewTracker(integrity.Options{}), path)
+	if mode != "by doubt" {
+		p.f.letLogLead(time.Now(), 0, time.Hour)
+	}
+	sent := m.sent
+	if mode == "ended" { // auditd had logged more than it could send
+		sent = sent[:len(sent)-m.rnd.IntN(40)]
+	}
+	p.play(t, m.log, sent)
+	p.f.Finish(time.Now().Add(time.Minute))
+	what := fmt.Sprintf("%s, seed %d, pauses of %v", mode, seed, pause)
+	m.check(t, what, p.out, m.real)
+	if c := p.f.Show(); c.Foreign == 0 {
+		t.Errorf("%s: no line was counted as foreign", what)
 	}
 }
 

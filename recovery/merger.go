@@ -138,6 +138,7 @@ type follower interface {
 	SeekAt(id record.ID) (auditlog.Position, error)
 	SeekTime(millis, back int64) (place auditlog.Position, cut bool, err error)
 	SeekEnd() (auditlog.Position, error)
+	Before(p auditlog.Position, bytes int64, fn func(b *record.Batch, i int)) error
 	Go(p auditlog.Position) error
 	Next(b *record.Batch) (auditlog.Position, error)
 	Close()

@@ -125,7 +125,7 @@ func (f *Merger) places(cs []Resumed) error {
 	f.mu.Lock()
 	f.resumedAt = begin
 	f.mu.Unlock()
-	return f.log.Go(first)
+	return f.enter(first)
 }
 
 // put gives c the part of b that follows its position, and returns how many records

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
@@ -81,7 +82,7 @@ func (f *Merger) seek(at *entry) error {
 		p, err := f.log.Next(&b)
 		switch {
 		case errors.Is(err, io.EOF):
-			return f.log.Go(place)
+			return f.enter(place)
 		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated):
 			continue
 		case err != nil:
@@ -94,4 +95,29 @@ func (f *Merger) seek(at *entry) error {
 			}
 		}
 	}
+}
+
+// contextSize is more than the lines take up by which those after them are judged.
+const contextSize = 256 << 10
+
+// enter goes to a place in the log. The lines in front of it say what those after it are
+// worth: whoever forges some chooses their times, and so where a search ends, even within
+// a socket's address.
+func (f *Merger) enter(place auditlog.Position) error {
+	f.mu.Lock()
+	f.suspect, f.witness.lasts = 0, 0
+	f.mu.Unlock()
+	err := f.log.Before(place, contextSize, func(b *record.Batch, i int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		r := &b.Recs[i]
+		f.suspects(b, i)
+		if r.HasID() && !record.OfDaemon(r.Type) && r.Flags&record.Cont == 0 {
+			f.witness.distance(r.Serial)
+		}
+		if k := keyOf(b, i); f.had.counts[k] > 0 {
+			f.had.matched[k], f.had.matched[recentKey{serial: k.serial}] = true, true
+		}
+	})
+	return cmp.Or(err, f.log.Go(place))
 }

@@ -119,6 +119,35 @@ func (l *Reader) floor(back int64) (p Position, whole bool, err error) {
 	return p, whole, err
 }
 
+// Before calls fn with the lines that begin before p, oldest first, of about so many bytes
+// in front of it. The buffer of b is the Reader's and valid until fn returns. What cannot
+// be read is left out.
+func (l *Reader) Before(p Position, bytes int64, fn func(b *record.Batch, i int)) error {
+	start, _ := l.before(p, bytes)
+	for _, f := range slices.Clone(l.files) {
+		if f.gen < start.gen || f.gen > p.gen {
+			continue
+		}
+		from, to := int64(0), int64(math.MaxInt64)
+		if f.gen == start.gen {
+			from = start.Off
+		}
+		if f.gen == p.gen {
+			to = p.Off
+		}
+		err := l.with(f, func(file *os.File) error {
+			return l.eachLine(file, from, to, f.gen < p.gen, func(b *record.Batch, i int, _ int64) bool {
+				fn(b, i)
+				return true
+			})
+		})
+		if err != nil && !unreachable(err) {
+			return err
+		}
+	}
+	return nil
+}
+
 // SeekAfter returns the place after the line with that identity. When there is none
 // the error is ErrAbsent, with the place where it would stand, or ErrGone, with the
 // beginning of the oldest file, when all that is there is newer.

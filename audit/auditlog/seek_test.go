@@ -378,3 +378,40 @@ func TestPositionAt(t *testing.T) {
 		}
 	}
 }
+
+// TestBefore: the lines in front of a place, in an older file too, without the rest of one.
+func TestBefore(t *testing.T) {
+	path, all := madeUp{numFiles: 3, lines: 40, perMilli: 2}.write(t, rand.New(rand.NewPCG(5, 0)), t.TempDir())
+	l := New(path)
+	defer l.Close()
+	for _, k := range []int{0, 1, 39, 40, 41, 45, 80, 100, 119} {
+		var b record.Batch
+		place, err := l.SeekAt(all[k].id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		size := 0
+		err = l.Before(place, 3000, func(b *record.Batch, i int) {
+			got = append(got, string(b.Bytes(i)))
+			size += len(b.Bytes(i))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if most := min(k, 5); len(got) < most || size > 3000 {
+			t.Errorf("line %d: %d lines of %d bytes", k, len(got), size)
+		}
+		for i, line := range got {
+			if want := all[k-len(got)+i].text; strings.TrimSpace(line) != strings.TrimSpace(want) {
+				t.Errorf("line %d: got %q, want %q", k, line, want)
+			}
+		}
+		if err := l.Go(place); err != nil {
+			t.Fatal(err)
+		}
+		if at, err := l.Next(&b); err != nil || at != place {
+			t.Errorf("line %d: continued at %v, not %v: %v", k, at, place, err)
+		}
+	}
+}
