@@ -11,6 +11,7 @@ import (
 // TestAStreamThatGoesBack: a stream that ends before where it was read to is a finding, and so is
 // one that was made again.
 func TestAStreamThatGoesBack(t *testing.T) {
+	t.Parallel()
 	e := startServer(t, "").withStreams(testLayout)
 	h := newHost(t, e, 1)
 	plant[Complete](h)
@@ -31,6 +32,7 @@ func TestAStreamThatGoesBack(t *testing.T) {
 
 // TestDeletedMessages: a stream from which a message was deleted says so.
 func TestDeletedMessages(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	e := s.dial(Access{})
 	for _, cfg := range testLayout.Streams() {
@@ -64,6 +66,7 @@ func TestDeletedMessages(t *testing.T) {
 // TestSinceLeavesOutWhatWasBefore: holes, losses and states that were lost before are no findings,
 // those since are.
 func TestSinceLeavesOutWhatWasBefore(t *testing.T) {
+	t.Parallel()
 	e := startServer(t, "").withStreams(testLayout)
 	lose := func(h *host, count uint64) {
 		h.checkpoint(wire.ReasonTick, func(c *wire.Checkpoint) { c.Ledger.Lost = map[string]uint64{"queue-full": count} })

@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,12 +47,27 @@ func startCluster(t testing.TB, n int) map[string]*server {
 	for _, s := range cluster {
 		s.start()
 	}
+	awaitLeader(t, cluster)
 	return cluster
+}
+
+// awaitLeader waits until the servers have one that leads them: none answers before.
+func awaitLeader(t testing.TB, cluster map[string]*server) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		for _, s := range cluster {
+			if log, _ := os.ReadFile(s.log); bytes.Contains(log, []byte("new metadata leader")) {
+				return
+			}
+		}
+	}
+	t.Fatal("the cluster has no leader")
 }
 
 // TestALookOutlivesALeader: the server that leads the stream is killed while it is read, and does not
 // come back; the two others have all of it.
 func TestALookOutlivesALeader(t *testing.T) {
+	t.Parallel()
 	cluster := startCluster(t, 3)
 	var urls []string
 	for _, s := range cluster {
@@ -63,7 +80,7 @@ func TestALookOutlivesALeader(t *testing.T) {
 	defer e.Close()
 	layout := testLayout
 	layout.Replicas = 3
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Second) { // until the cluster has a leader
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) { // until all servers know the leader
 		if _, _, err = e.Apply(t.Context(), layout); err == nil {
 			break
 		}

@@ -48,6 +48,7 @@ func lines(from, to uint64) []byte {
 
 // TestReadGivesEachRecordOnce: packed, in parts, twice and in part twice.
 func TestReadGivesEachRecordOnce(t *testing.T) {
+	t.Parallel()
 	e := startServer(t, "").withStreams(testLayout)
 	h := newHost(t, e, 1)
 	send := func(from, to uint64, encoding string, parts int) {
@@ -113,6 +114,7 @@ func TestReadGivesEachRecordOnce(t *testing.T) {
 // TestReadBoundsWhatItUnpacks: a body that unpacks to more than wire.MaxBody, damaged ones and parts
 // without their others are counted; what comes after is read.
 func TestReadBoundsWhatItUnpacks(t *testing.T) {
+	t.Parallel()
 	e := startServer(t, "").withStreams(testLayout)
 	h := newHost(t, e, 1)
 	bomb := h.header(1)

@@ -55,12 +55,12 @@ func (s *server) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for range 600 {
+	for range 6000 {
 		if c, err := net.Dial("tcp", s.address()); err == nil {
 			c.Close()
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 	}
 	text, _ := os.ReadFile(s.log)
 	s.t.Fatalf("the server does not listen:\n%s", text)

@@ -2,8 +2,10 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,68 +30,109 @@ func quoted(list []string) string { return `"` + strings.Join(list, `", "`) + `"
 // TestPermissionsAreEnoughAndNoMore: with the permissions that init shows a host can publish as
 // itself and read its own last message, and nothing of others; a reader can verify and cannot write.
 func TestPermissionsAreEnoughAndNoMore(t *testing.T) {
-	const other = "ffffffffffffffffffffffffffffffff"
 	for _, partitions := range []int{0, 4} {
-		layout := testLayout
-		layout.Partitions = partitions
-		conf := permissions(map[string]Permission{"host": layout.HostPermission(hostA), "reader": layout.ReaderPermission()})
-		for from, to := range layout.Mappings() {
-			conf += fmt.Sprintf("mappings { %q: %q }", from, to)
-		}
-		s := startServer(t, conf)
-		file := t.TempDir() + "/password"
-		writeFile(t, file, "secret")
-		as := func(user string) Access { return Access{User: user, PasswordFile: file} }
-		if _, _, err := s.dial(as("admin")).Apply(t.Context(), layout); err != nil {
-			t.Fatal(err)
-		}
-		nc, err := nats.Connect(s.url(), nats.UserInfo("host", "secret"), nats.CustomInboxPrefix("_INBOX_"+hostA))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
+		t.Run(fmt.Sprint(partitions), func(t *testing.T) {
+			t.Parallel()
+			layout := testLayout
+			layout.Partitions = partitions
+			conf := permissions(map[string]Permission{"host": layout.HostPermission(hostA), "reader": layout.ReaderPermission()})
+			for from, to := range layout.Mappings() {
+				conf += fmt.Sprintf("mappings { %q: %q }", from, to)
+			}
+			s := startServer(t, conf)
+			file := t.TempDir() + "/password"
+			writeFile(t, file, "secret")
+			as := func(user string) Access { return Access{User: user, PasswordFile: file} }
+			if _, _, err := s.dial(as("admin")).Apply(t.Context(), layout); err != nil {
+				t.Fatal(err)
+			}
+			checkHost(t, s, partitions)
+			checkReader(t, s.dial(as("reader")))
+		})
+	}
+}
 
-		h := newHost(t, s.dial(as("admin")), 1)
-		h.id = hostA
-		head := h.header(1)
-		send := func(subject string) error {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			defer cancel()
-			js, err := jetstream.New(nc)
-			if err != nil {
-				return err
-			}
-			_, err = js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: head.Map(), Data: []byte("x\n")})
-			return err
-		}
-		for _, kind := range []string{wire.Records, wire.Events, wire.Checkpoints} {
-			if err := send(wire.Subject(kind, hostA)); err != nil {
-				t.Errorf("%d partitions: a host may not publish %s: %v", partitions, kind, err)
-			}
-		}
-		if err := send(wire.Subject(wire.Records, other)); err == nil {
-			t.Errorf("%d partitions: a host may publish as another", partitions)
-		}
+// hostUser is a host's connection, for one question at a time.
+type hostUser struct {
+	t      *testing.T
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	refuse atomic.Pointer[context.CancelCauseFunc] // ends the question with the server's refusal
+}
 
-		stream, subject := wire.StreamRecords, wire.Subject(wire.Records, hostA)
-		if partitions > 0 {
-			n := wire.Partition(hostA, partitions)
-			stream, subject = wire.StreamOf(n), wire.PartSubject(wire.Records, n, hostA)
+func dialHost(t *testing.T, s *server) *hostUser {
+	t.Helper()
+	u := &hostUser{t: t}
+	var err error
+	u.nc, err = nats.Connect(s.url(), nats.UserInfo("host", "secret"), nats.CustomInboxPrefix("_INBOX_"+hostA),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { (*u.refuse.Load())(err) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(u.nc.Close)
+	if u.js, err = jetstream.New(u.nc); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// ask returns what the server refuses, which it never answers, or the error of the question.
+func (u *hostUser) ask(question func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(u.t.Context(), 30*time.Second)
+	defer cancel()
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	u.refuse.Store(&refuse)
+	err := question(ctx)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (u *hostUser) send(subject string, head wire.Header) error {
+	return u.ask(func(ctx context.Context) error {
+		_, err := u.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: head.Map(), Data: []byte("x\n")})
+		return err
+	})
+}
+
+func (u *hostUser) get(stream, subject string) error {
+	return u.ask(func(ctx context.Context) error {
+		m, err := u.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream+"."+subject, nil)
+		if err == nil && m.Header.Get("Nats-Subject") != subject {
+			err = fmt.Errorf("%v", m.Header)
 		}
-		get := func(subject string) error {
-			m, err := nc.Request("$JS.API.DIRECT.GET."+stream+"."+subject, nil, 5*time.Second)
-			if err == nil && m.Header.Get("Nats-Subject") != subject {
-				err = fmt.Errorf("%v", m.Header)
-			}
-			return err
+		return err
+	})
+}
+
+// checkHost: a host publishes as itself and reads its own last batch, and nothing of another.
+func checkHost(t *testing.T, s *server, partitions int) {
+	t.Helper()
+	const other = "ffffffffffffffffffffffffffffffff"
+	u := dialHost(t, s)
+	h := newHost(t, nil, 1)
+	h.id = hostA
+	for _, kind := range []string{wire.Records, wire.Events, wire.Checkpoints} {
+		if err := u.send(wire.Subject(kind, hostA), h.header(1)); err != nil {
+			t.Errorf("a host may not publish %s: %v", kind, err)
 		}
-		if err := get(subject); err != nil {
-			t.Errorf("%d partitions: a host may not read its own last batch: %v", partitions, err)
-		}
-		if get(strings.Replace(subject, hostA, other, 1)) == nil {
-			t.Errorf("%d partitions: a host may read those of another", partitions)
-		}
-		checkReader(t, s.dial(as("reader")))
+	}
+	if err := u.send(wire.Subject(wire.Records, other), h.header(1)); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("a host may publish as another: %v", err)
+	}
+
+	stream, subject := wire.StreamRecords, wire.Subject(wire.Records, hostA)
+	if partitions > 0 {
+		n := wire.Partition(hostA, partitions)
+		stream, subject = wire.StreamOf(n), wire.PartSubject(wire.Records, n, hostA)
+	}
+	if err := u.get(stream, subject); err != nil {
+		t.Errorf("a host may not read its own last batch: %v", err)
+	}
+	if err := u.get(stream, strings.Replace(subject, hostA, other, 1)); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("a host may read those of another: %v", err)
 	}
 }
 
@@ -103,18 +146,22 @@ func checkReader(t *testing.T, e *Engine) {
 	if _, err := e.Read(t.Context(), Query{Hosts: []string{hostA}}, func(*Batch) error { return nil }); err != nil {
 		t.Errorf("a reader may not read: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	if _, err := e.js.Publish(ctx, wire.Subject(wire.Records, hostA), nil); err == nil {
-		t.Error("a reader may publish")
+	refused := func(what string, change func(context.Context) error) { // ask notes what the server refuses
+		err := e.ask(t.Context(), what, change)
+		if err == nil || !strings.Contains(strings.ToLower(err.Error()), "permissions violation") {
+			t.Errorf("a reader may %s: %v", what, err)
+		}
 	}
-	if err := e.js.DeleteStream(ctx, wire.StreamEvents); err == nil {
-		t.Error("a reader may delete a stream")
-	}
+	refused("publish", func(ctx context.Context) error {
+		_, err := e.js.Publish(ctx, wire.Subject(wire.Records, hostA), nil)
+		return err
+	})
+	refused("delete a stream", func(ctx context.Context) error { return e.js.DeleteStream(ctx, wire.StreamEvents) })
 }
 
 // TestApplyChangesNothingThatIsThere: a second time nothing is made; what differs is said.
 func TestApplyChangesNothingThatIsThere(t *testing.T) {
+	t.Parallel()
 	e := startServer(t, "").dial(Access{})
 	made, differ, err := e.Apply(t.Context(), testLayout)
 	if err != nil || len(made) != 3 || len(differ) != 0 {

@@ -122,6 +122,7 @@ func publishFleet(t *testing.T, e *Engine) (map[string]State, *Inventory) {
 // TestAThousandHosts: of 1000 hosts, 20 in each state, verify names each and raises no false alarm;
 // status does as well, but for what only a look at all batches shows.
 func TestAThousandHosts(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	e := s.withStreams(testLayout)
 	want, inventory := publishFleet(t, e)
@@ -177,6 +178,7 @@ func compareStates(t *testing.T, full bool, want map[string]State, got map[strin
 // TestAScanOutlivesTheServer: the server is killed and started again while a stream is read; each
 // message comes once and in order.
 func TestAScanOutlivesTheServer(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	e := s.withStreams(testLayout)
 	const count = 4000
@@ -211,6 +213,7 @@ func TestAScanOutlivesTheServer(t *testing.T) {
 
 // TestEmptyStreams: streams without a message are no error, and hosts of the inventory are missing.
 func TestEmptyStreams(t *testing.T) {
+	t.Parallel()
 	e := startServer(t, "").withStreams(testLayout)
 	inventory, err := ReadInventory("list", strings.NewReader("# all\n"+hostA+" a\n\nonly-a-name\n"))
 	if err != nil {
@@ -226,6 +229,7 @@ func TestEmptyStreams(t *testing.T) {
 
 // TestBlind: what keeps a look from saying anything is an error that names it and what to do.
 func TestBlind(t *testing.T) {
+	t.Parallel()
 	password := func(name string) string {
 		return fmt.Sprintf("{ user: %s, password: secret, permissions: { publish: { allow: [%s] }, subscribe: { allow: [%q] } } }",
 			name, map[string]string{"none": `"nothing"`, "half": `"$JS.API.STREAM.INFO.AUDIT_CKPT"`}[name], inboxPrefix+".>")
@@ -267,6 +271,7 @@ func TestBlind(t *testing.T) {
 
 // TestHostileStreams: whatever is in the streams is counted, bounded and without control characters.
 func TestHostileStreams(t *testing.T) {
+	t.Parallel()
 	e := startServer(t, "").withStreams(testLayout)
 	good := newHost(t, e, 1)
 	plant[Complete](good)
@@ -315,6 +320,7 @@ func (h *host) header2() nats.Header {
 // TestPartitions: the server's mapping spreads hosts as wire.Partition says, and a look finds them
 // all, also those that were in the one stream before.
 func TestPartitions(t *testing.T) {
+	t.Parallel()
 	layout := testLayout
 	layout.Partitions = 4
 	mapping := ""
@@ -343,6 +349,7 @@ func TestPartitions(t *testing.T) {
 
 // TestALookEndsWithItsContext: also while the server is away.
 func TestALookEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "")
 	e := s.withStreams(testLayout)
 	s.stop()
