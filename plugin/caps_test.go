@@ -29,6 +29,7 @@ func TestDropCapabilities(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	if os.Geteuid() != 0 || sets(threads(t)[0], "CapEff")&dropped != dropped {
 		if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
 			t.Fatal("not root with all capabilities")

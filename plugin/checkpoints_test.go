@@ -38,6 +38,7 @@ func checkpointsIn(t *testing.T, path string) (list []map[string]string) {
 // TestCheckpointsAmongRecords: a file has one at the start and one at the end of each run, each says
 // how many records are before it, and their numbers and the epoch continue over runs.
 func TestCheckpointsAmongRecords(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	out, file := filepath.Join(dir, "out"), filepath.Join(dir, "relay.toml")
 	text := fmt.Sprintf("run_dir = %q\nstate_dir = %q\npriority_boost = 0\noom_score_adj = 0\nlog.output = %q\n"+

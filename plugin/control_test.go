@@ -16,6 +16,7 @@ func TestControlSocketComesBack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	p, _, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n", nil)
 	dir := p.cfg.RunDir
 	answers := func() bool { r, err := Query(dir); return err == nil && r.Pid == os.Getpid() }
@@ -60,6 +61,7 @@ func TestControlSocketComesBack(t *testing.T) {
 // TestForeignRunDir: where another user could put a socket or a report of his own, there
 // is neither, and the plugin runs; it has them as soon as the directory is its own.
 func TestForeignRunDir(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: to make directories of others")
 	}

@@ -36,7 +36,7 @@ func TestWhatAnEarlierVersionLeft(t *testing.T) {
 	go func() { ended <- p.Run() }()
 	for _, sink := range []string{"archive.log", "framed"} {
 		want := unpack(t, sink+".gz")
-		until(20*time.Second, func() bool {
+		until(time.Minute, func() bool {
 			got, _ := os.ReadFile(filepath.Join(dir, "missing", sink))
 			return len(got) >= len(want)
 		})

@@ -23,6 +23,7 @@ func TestEndsLoseNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	cases := uint64(4) // ENDS_CASES: more
 	if n, err := strconv.ParseUint(os.Getenv("ENDS_CASES"), 10, 16); err == nil {
 		cases = n
@@ -106,7 +107,7 @@ func (e *ends) settle() {
 	e.copyTo(filepath.Join(filepath.Dir(e.dir), "last"))
 	e.dir = filepath.Join(filepath.Dir(e.dir), "last")
 	plugin, ended := e.start()
-	until(20*time.Second, func() bool {
+	until(time.Minute, func() bool {
 		r := plugin.Report()
 		return r.Recovery.Mode == "stream" && r.Consumers[0].Queued+r.Consumers[1].Queued == 0 &&
 			len(e.missing("plain"))+len(e.missing("events")) == 0
@@ -155,7 +156,7 @@ filter = "serial > 0"
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run() }()
 	e.clean(10 * time.Millisecond)
-	until(20*time.Second, func() bool {
+	until(time.Minute, func() bool {
 		_, err := os.Stat(filepath.Join(e.dir, "state", "state.json"))
 		return err == nil
 	})

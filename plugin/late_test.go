@@ -60,7 +60,10 @@ func TestStateDirComesLate(t *testing.T) {
 		"Lossless": "qos = \"lossless\"\nq_depth = 20\n",
 		"NoSpool":  "spool.max_size = \"0\"\n",
 	} {
-		t.Run(name, func(t *testing.T) { comesLate(t, keys, name != "NoSpool") })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			comesLate(t, keys, name != "NoSpool")
+		})
 	}
 }
 
@@ -143,6 +146,7 @@ func comesLate(t *testing.T, keys string, spooled bool) {
 // TestTheKeyIsKeptAndNotSaid: in state_dir, and nowhere in what the relay says. A removed one
 // comes back the same; without a state_dir there is one for the run.
 func TestTheKeyIsKeptAndNotSaid(t *testing.T) {
+	t.Parallel()
 	p, _, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n", nil)
 	path := filepath.Join(p.cfg.StateDir, state.KeyName)
 	kept := func() bool { _, err := state.ReadKey(path); return err == nil }
@@ -177,6 +181,7 @@ func TestWithoutStateDirThereIsAKeyForTheRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "relay.toml")
 	config := strings.ReplaceAll("run_dir = \"DIR/run\"\nstate_dir = \"DIR/state/x\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"+
@@ -207,6 +212,7 @@ func TestWithoutStateDirThereIsAKeyForTheRun(t *testing.T) {
 
 // TestStateDirIsRemoved: positions are saved again, and no other process has the lock.
 func TestStateDirIsRemoved(t *testing.T) {
+	t.Parallel()
 	p, w, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n", nil)
 	dir := p.cfg.StateDir
 	saved := func() bool { _, err := os.Stat(filepath.Join(dir, "state.json")); return err == nil }
@@ -228,6 +234,7 @@ func TestTheEndWhileStateDirComesLate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	file, out := filepath.Join(dir, "relay.toml"), filepath.Join(dir, "out")
 	config := strings.ReplaceAll("run_dir = \"DIR/run\"\nstate_dir = \"DIR/state\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"+

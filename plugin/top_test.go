@@ -15,6 +15,7 @@ import (
 // TestTopOverTheControlSocket: what came shows by its key and program, a loop by our own pid, and
 // another request than the two is refused.
 func TestTopOverTheControlSocket(t *testing.T) {
+	t.Parallel()
 	p, w, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n", nil)
 	pid := os.Getpid()
 	for i := range 40 {
