@@ -36,8 +36,11 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// fakeRestarts is a file beside auditd.conf that makes fakeAuditd start a changed plugin again.
+const fakeRestarts = "restarts"
+
 // fakeAuditd does on SIGHUP what auditd 3.0.9 does, as far as the relay's
-// drop-ins are concerned, or with FAKE_RESTARTS what 4.2 does; if there is a program
+// drop-ins are concerned, or with fakeRestarts what 4.2 does; if there is a program
 // "other" beside it, that is its other plugin. It ends when its stdin does.
 func fakeAuditd(confDir string) {
 	other := exec.Command(filepath.Join(filepath.Dir(os.Args[0]), "other"))
@@ -79,7 +82,7 @@ func fakeAuditd(confDir string) {
 			text, _ := os.ReadFile(conf.PluginDir + "/" + name)
 			wanted := parseDropIn(text).binary
 			p := running[name]
-			if p.cmd != nil && (p.cmd.Path != wanted || os.Getenv("FAKE_RESTARTS") != "") {
+			if p.cmd != nil && (p.cmd.Path != wanted || exists(filepath.Join(confDir, fakeRestarts))) {
 				stop(name)
 				p.cmd = nil
 			}
@@ -105,7 +108,12 @@ func copyOfSelf(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, data, 0o755); err != nil {
+	// A program that is open for writing cannot be run: what another test starts just now must not
+	// inherit it.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(path, data, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return path

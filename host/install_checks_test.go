@@ -168,8 +168,11 @@ func TestInstallReloadsForAChange(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	t.Setenv("FAKE_RESTARTS", "1")
+	t.Parallel()
 	m, dir, auditd := runningMachine(t, false)
+	if err := os.WriteFile(dir+"/conf/"+fakeRestarts, nil, 0o640); err != nil {
+		t.Fatal(err)
+	}
 	m.auditdVersion = "4.2.1"
 	i, said := newInstaller(m, standin(t, dir+"/bin1"))
 	i.Config = dir + "/relay.toml"
@@ -206,6 +209,7 @@ func TestInstallAwaitsRecords(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	for name, test := range map[string]struct {
 		last time.Time
 		want string
@@ -214,13 +218,16 @@ func TestInstallAwaitsRecords(t *testing.T) {
 		"late": {time.Now().Add(-time.Minute), "gives it no records, or late ones: restart auditd"},
 		"live": {time.Now().Add(time.Hour), ""},
 	} {
-		m, dir, _ := runningMachine(t, false)
-		i, _ := newInstaller(m, standin(t, dir+"/bin1"))
-		i.Config, i.Wait = dir+"/relay.toml", 30*time.Second
-		i.Received = func(string) (Stamp, error) { return Stamp{At: test.last}, nil }
-		i.Probe = func() error { i.Wait = 50 * time.Millisecond; return nil } // it runs by now
-		if err := i.Install(context.Background()); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, dir, _ := runningMachine(t, false)
+			i, _ := newInstaller(m, standin(t, dir+"/bin1"))
+			i.Config, i.Wait = dir+"/relay.toml", 30*time.Second
+			i.Received = func(string) (Stamp, error) { return Stamp{At: test.last}, nil }
+			i.Probe = func() error { i.Wait = 50 * time.Millisecond; return nil } // it runs by now
+			if err := i.Install(context.Background()); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Error(err)
+			}
+		})
 	}
 }

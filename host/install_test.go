@@ -251,6 +251,7 @@ func TestInstallAndUninstallUnderARunningAuditd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	m, dir, auditd := runningMachine(t, true)
 	first, second := standin(t, dir+"/bin1"), standin(t, dir+"/bin2")
 
@@ -292,6 +293,7 @@ func TestInstallChangesTheOnlyPlugin(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	m, dir, auditd := runningMachine(t, false)
 	i, said := newInstaller(m, standin(t, dir+"/bin1"))
 	i.Config, i.holder = dir+"/relay.toml", copyOfSelf(t, dir+"/other")
@@ -330,6 +332,7 @@ func TestInstallChangesTheOnlyPlugin(t *testing.T) {
 }
 
 func TestInstallSaysWhenThePluginDoesNotStart(t *testing.T) {
+	t.Parallel()
 	m, dir, _ := runningMachine(t, true)
 	broken := dir + "/broken"
 	if err := os.WriteFile(broken, []byte("no program"), 0o755); err != nil {

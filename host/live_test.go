@@ -18,7 +18,7 @@ var cat = lab.Plugin{Name: "cat", Path: "/bin/cat"}
 
 // The real auditd starts what is installed, keeps it when it is installed
 // again, takes a changed drop-in, and stops it.
-func TestInstallUnderRealAuditd(t *testing.T) {
+func TestLiveInstall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -66,7 +66,7 @@ func TestInstallUnderRealAuditd(t *testing.T) {
 }
 
 // An auditd that has had no plugin yet starts its first one on reload.
-func TestInstallTheFirstPluginOfARealAuditd(t *testing.T) {
+func TestLiveInstallOfTheFirstPlugin(t *testing.T) {
 	lab.Require(t)
 	a := lab.Start(t, lab.Options{})
 	i, said := newInstaller(Machine{}, standin(t, t.TempDir()))
@@ -194,7 +194,7 @@ func lastRecord(path string) (Stamp, error) {
 
 // Of copies that editors and package managers leave in the plugin directory auditd starts
 // those that loads says.
-func TestWhatAuditdStartsOfCopies(t *testing.T) {
+func TestLiveCopiesThatAuditdStarts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}

@@ -75,7 +75,7 @@ func TestLogOf(t *testing.T) {
 
 // A real auditd's log is found from its plugin's parent, and it is the file that
 // auditd has open.
-func TestLogOfRealAuditd(t *testing.T) {
+func TestLiveLogOfAuditd(t *testing.T) {
 	lab.Require(t)
 	a := lab.Start(t, lab.Options{Plugins: []lab.Plugin{cat}})
 	got, err := LogOf(a.PID())
@@ -95,7 +95,7 @@ func TestLogOfRealAuditd(t *testing.T) {
 }
 
 // TestLastLogged: the last whole record with an id counts, however large what follows is.
-func TestLastLogged(t *testing.T) {
+func TestLiveLastLogged(t *testing.T) {
 	lab.Require(t)
 	a := lab.Start(t, lab.Options{Plugins: []lab.Plugin{cat}})
 	begin := time.Now().Add(-clockTick)
