@@ -83,6 +83,7 @@ func (p *pki) make(name string, signer *ecdsa.PrivateKey) (*x509.Certificate, *e
 
 // TestNkeyOverMutualTLS: TLS that begins at once, a certificate on both sides, and an nkey.
 func TestNkeyOverMutualTLS(t *testing.T) {
+	t.Parallel()
 	p := newPKI(t)
 	p.make("server", p.key)
 	p.make("client", p.key)
@@ -153,6 +154,7 @@ func token(t *testing.T, kp nkeys.KeyPair, subject string, expires time.Time, cl
 // TestExpiredCredentials: a JWT that expires is said, and one that replaces it in its file is
 // used without a reload.
 func TestExpiredCredentials(t *testing.T) {
+	t.Parallel()
 	operator, _ := nkeys.CreateOperator()
 	account, _ := nkeys.CreateAccount()
 	system, _ := nkeys.CreateAccount()

@@ -13,6 +13,7 @@ import (
 
 // TestTry: each step says what it found, and nothing is stored.
 func TestTry(t *testing.T) {
+	t.Parallel()
 	node := servers.StartNATS(t, 1, "").Nodes[0]
 	trial := func() *sinks.Trial {
 		tr := &sinks.Trial{Timeout: 20 * time.Second, Sink: config.Sink{Name: "fleet", Type: "nats", Settings: testConfig(node.URL)}, ID: "x1"}

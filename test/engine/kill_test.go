@@ -69,6 +69,19 @@ func (d *auditd) kill() {
 	d.in.Close()
 }
 
+// awaitPosition waits until the relay has saved where it is: of a first run that is killed before
+// that, the next one knows nothing.
+func (d *auditd) awaitPosition() {
+	d.t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		saved, err := os.ReadFile(filepath.Join(d.dir, "state", "state.json"))
+		if err == nil && bytes.Contains(saved, []byte(`"has_id":true`)) {
+			return
+		}
+	}
+	d.t.Fatal("no position is saved")
+}
+
 // end ends it in order.
 func (d *auditd) end() {
 	d.in.Close()
@@ -198,6 +211,8 @@ func TestKilledRelayRepeatsAndMissesNothing(t *testing.T) {
 			d := &auditd{t: t, dir: t.TempDir(), serial: 1000, rnd: rand.New(rand.NewPCG(seed, 0))}
 			d.configure(node.URL, keys)
 			d.start()
+			d.event(true)
+			d.awaitPosition()
 			for i := range kills {
 				d.load(time.Duration(300+d.rnd.IntN(900))*time.Millisecond, true)
 				if name == "server killed" && i%2 == 0 {

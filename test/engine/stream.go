@@ -62,11 +62,14 @@ func (a *Admin) Make(c jetstream.StreamConfig) {
 	})
 }
 
-// Try does something until it works.
+// Try does something until it works. Servers without a leader do not answer, so it soon asks again,
+// and waits longer each time.
 func (a *Admin) Try(what string, f func(context.Context) error) {
 	a.t.Helper()
-	for deadline := time.Now().Add(hang); ; time.Sleep(50 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	patience := 200 * time.Millisecond
+	for deadline := time.Now().Add(hang); ; time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		patience = min(2*patience, 5*time.Second)
 		err := f(ctx)
 		cancel()
 		if err == nil {
