@@ -340,7 +340,7 @@ func (r *running) eventually(what string, ok func() bool) {
 
 func eventually(t *testing.T, what string, ok func() bool, state func() any) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(3 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(3 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: never; %+v", what, state())
 		}

@@ -27,6 +27,7 @@ import (
 // its predecessor had not read to its end, until the restarts are used up; then a
 // Reopen starts it again.
 func TestNextChildGetsWhatTheLastHadNotRead(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := run(t, testSink(t, 3, "nibble", dir))
 	r.put(0, 20_000) // more than sockets hold: every child is busy when it dies
@@ -87,6 +88,7 @@ func TestHundredDeaths(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	const deaths, records = 100, 3000
 	dir := t.TempDir()
 	s := testSink(t, 1000, "crash", dir, strconv.Itoa(deaths))
@@ -116,6 +118,7 @@ func TestUnreadRecordsAreNotDelivered(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	logged, logs := observer.New(zap.InfoLevel)
 	s := newSink(settings("/bin/sh", 1000, "-c", `printf 'first\nno \033[31mremote_server \303\244\n' >&2; exit 6`), format.Encoder{}, zap.New(logged))
 	hurry(s)
@@ -138,6 +141,7 @@ func TestUnreadRecordsAreNotDelivered(t *testing.T) {
 // TestSteadyChildEndsDegraded: a sink works again when its child has lived for a while, also when
 // there is nothing to write.
 func TestSteadyChildEndsDegraded(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := testSink(t, 10, "crash", dir, "1")
 	s.w.settle = 100 * time.Millisecond
@@ -186,6 +190,7 @@ func TestIdleChildIsRestarted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	r := run(t, testSink(t, 10, "collect", t.TempDir()))
 	r.eventually("a child", func() bool { return r.s.Status().Details.(*Details).Pid != 0 })
 	pid := r.s.Status().Details.(*Details).Pid
@@ -202,9 +207,11 @@ func TestCloseLeavesNoChild(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	for _, helper := range []string{"collect", "stubborn", "deaf"} {
 		for _, stopped := range []bool{false, true} {
 			t.Run(helper+" stopped="+strconv.FormatBool(stopped), func(t *testing.T) {
+				t.Parallel()
 				r := run(t, testSink(t, 10, helper, t.TempDir()))
 				r.eventually("a child", func() bool { return r.s.Status().Details.(*Details).Pid != 0 })
 				pid := r.s.Status().Details.(*Details).Pid
@@ -229,6 +236,7 @@ func TestGracesLeaveTimeForTheRest(t *testing.T) {
 // TestBlockedChild: a child that never reads fills its queue, whose policy then
 // applies; Run can be cancelled in the middle of the write.
 func TestBlockedChild(t *testing.T) {
+	t.Parallel()
 	s := testSink(t, 10, "stubborn")
 	r := run(t, s)
 	r.q.SetConfig(queue.Config{Depth: 1000, Bytes: 1 << 20, Hold: true})
@@ -261,6 +269,7 @@ func TestTimeUpIsNotSpentOnAStubbornChild(t *testing.T) {
 
 // TestChildThatClosedItsStdinIsReplaced: a child that has closed its stdin is replaced.
 func TestChildThatClosedItsStdinIsReplaced(t *testing.T) {
+	t.Parallel()
 	r := run(t, testSink(t, 1, "deaf"))
 	r.eventually("a restart", func() bool { r.put(0, 10); return r.s.Status().Details.(*Details).Restarts == 1 })
 }
@@ -268,6 +277,7 @@ func TestChildThatClosedItsStdinIsReplaced(t *testing.T) {
 // TestGrandchildHoldsStdin: when the child is gone, a process of its own that has become a
 // daemon and still has its stdin does not hold us, and is left alone.
 func TestGrandchildHoldsStdin(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var pids []int
 	t.Cleanup(func() {
@@ -286,6 +296,7 @@ func TestGrandchildHoldsStdin(t *testing.T) {
 
 // TestGroupEndsWithTheChild, whatever signals its members ignore.
 func TestGroupEndsWithTheChild(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := run(t, testSink(t, 0, "leave", dir))
 	r.put(0, 10)
@@ -318,6 +329,7 @@ func grandchildren(dir string) (pids []int) {
 
 // TestReopenSendsHangup: a child that is old enough gets the SIGHUP.
 func TestReopenSendsHangup(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := run(t, testSink(t, 0, "collect", dir))
 	r.put(0, 10)
