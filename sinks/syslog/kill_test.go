@@ -20,12 +20,14 @@ func TestRsyslogdKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	records, kills, patience := 20_000, 2, hang
 	if os.Getenv(liveFull) == "1" {
 		records, kills, patience = 200_000, 5, 10*time.Minute
 	}
 	for _, transport := range []string{"tcp", "tls", "relp", "relp+tls"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			daemon, cfg := listening(t, transport, "rfc5424", true)
 			r := run(t, cfg)
 			size := func() int64 {

@@ -46,6 +46,7 @@ func TestReceiversTakeEveryRecord(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	receivers := []receiver{
 		{"rsyslog imuxsock", "local", "rfc3164", "", rsyslogInput("imuxsock", `sysSock.use="off"`, `Socket="%s" CreatePath="off" RateLimit.Interval="0"`)},
 		{"rsyslog imptcp at a socket", "local", "rfc3164", "", rsyslogInput("imptcp", "", `path="%s"`)},
@@ -70,6 +71,7 @@ func TestReceiversTakeEveryRecord(t *testing.T) {
 	records := manyRecords()
 	for _, rc := range receivers {
 		t.Run(rc.name, func(t *testing.T) {
+			t.Parallel()
 			l := &Config{Transport: rc.transport, Protocol: rc.protocol, Framing: rc.framing,
 				Facility: "user", Severity: "info", Tag: "audisp-relay"}
 			stored := rc.start(t, t.TempDir(), l)

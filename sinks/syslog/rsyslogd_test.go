@@ -122,12 +122,16 @@ func TestRsyslogd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	for _, transport := range []string{"local", "udp", "tcp", "tls", "relp", "relp+tls"} {
 		for _, protocol := range []string{"rfc3164", "rfc5424"} {
 			if transport == "local" && protocol == "rfc5424" {
 				continue // imuxsock does not know it
 			}
-			t.Run(transport+" "+protocol, func(t *testing.T) { testRsyslogd(t, transport, protocol) })
+			t.Run(transport+" "+protocol, func(t *testing.T) {
+				t.Parallel()
+				testRsyslogd(t, transport, protocol)
+			})
 		}
 	}
 }
@@ -230,8 +234,10 @@ func testRsyslogd(t *testing.T, transport, protocol string) {
 // TestRsyslogdRefuses: neither side takes a wrong certificate of the other, the
 // error is clear, and nothing counts as delivered; with the right one all arrives.
 func TestRsyslogdRefuses(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"tls", "relp+tls"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			daemon, good := listening(t, transport, "rfc5424", true)
 			ca := newCA(t)
 			stranger, strangerKey := ca.save("stranger", ca.issue(leaf{names: []string{"client.example"}}))

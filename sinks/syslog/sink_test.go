@@ -255,8 +255,12 @@ func TestQuietServerIsMissed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	for _, transport := range []string{"tcp", "tls", "relp"} {
-		t.Run(transport, func(t *testing.T) { testQuietServerIsMissed(t, transport) })
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			testQuietServerIsMissed(t, transport)
+		})
 	}
 }
 

@@ -53,9 +53,11 @@ func TestTrialOfRsyslogd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 
 	for _, transport := range []string{"local", "udp", "tcp", "tls", "relp", "relp+tls"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			daemon, cfg := listening(t, transport, "rfc3164", false)
 			y := trialOf(t, cfg, hang)
 			for _, s := range y.Steps {
@@ -123,6 +125,7 @@ func closedPort(t *testing.T) string {
 // TestTrialOfBrokenServers: each fault ends the step that it is in, with an error that names it and
 // with what to do.
 func TestTrialOfBrokenServers(t *testing.T) {
+	t.Parallel()
 	ca, other := newCA(t), newCA(t)
 	good := ca.issue(leaf{names: []string{"127.0.0.1"}})
 	withTLS := func(cert tls.Certificate, change func(*tls.Config)) string {
@@ -162,6 +165,7 @@ func TestTrialOfBrokenServers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			cfg := config.Sink{Name: "test", Settings: &Config{Transport: tt.transport, Address: tt.address, CAFile: tt.ca, Framing: "newline"}}
 			y := trialOf(t, cfg, 2*time.Second)
 			s := y.Steps[len(y.Steps)-1]
@@ -228,6 +232,7 @@ func TestTrialOfUDPRefused(t *testing.T) {
 
 // TestTrialOfLocal: what can be wrong with the daemon's socket.
 func TestTrialOfLocal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	left := dir + "/left"
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: left, Net: "unixgram"})

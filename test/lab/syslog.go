@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -106,14 +107,20 @@ func awaitSocket(t TB, p *Process, path string) {
 	})
 }
 
-// FreePort returns a port of 127.0.0.1 that was free a moment ago. It is below
+// handedOut has what FreePort has returned: a server that is away for a moment keeps its port.
+var handedOut sync.Map
+
+// FreePort returns a port of 127.0.0.1 that was free a moment ago, each once. It is below
 // the range that outgoing connections take theirs from (ip_local_port_range,
 // 32768 and up), so that no other test's connection gets it meanwhile.
 func FreePort(t TB, network string) string {
 	t.Helper()
 	for range 100 {
 		port := strconv.Itoa(20000 + rand.IntN(12000))
-		if canBind(network, net.JoinHostPort("127.0.0.1", port)) {
+		if !canBind(network, net.JoinHostPort("127.0.0.1", port)) {
+			continue
+		}
+		if _, twice := handedOut.LoadOrStore(network+port, true); !twice {
 			return port
 		}
 	}
