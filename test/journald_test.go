@@ -38,6 +38,7 @@ const withJournald = `
 // with the limit of journald's own files, and no longer when the first steps of the fix are done. That it
 // drops does not show here: it counts for units only (server_dispatch_message), and there is none.
 func TestDoctorFindsJournaldsLimit(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, "unshare", "nsenter", "setpriv", "/lib/systemd/systemd-journald")
 	dir := tempDir(t)
 	r := start(t, dir, "[sinks.journal]\ntype = \"syslog\"\ntransport = \"local\"\n", func(cmd *exec.Cmd, _ [2]int) {

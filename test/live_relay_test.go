@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +30,9 @@ func build(t *testing.T, dir, pkg string) string {
 	program, err := lab.Program(pkg)
 	path := filepath.Join(dir, filepath.Base(pkg))
 	if err == nil {
+		syscall.ForkLock.RLock() // what another test starts just now must not have it open for writing
 		err = os.WriteFile(path, program, 0o755)
+		syscall.ForkLock.RUnlock()
 	}
 	if err != nil {
 		t.Fatal(err)

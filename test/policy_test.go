@@ -190,6 +190,7 @@ func TestReloadNeitherLosesNorRepeats(t *testing.T) {
 			default:
 				r.write(lines(events+1, 20))
 				events += 20
+				time.Sleep(time.Millisecond) // as much as there is would keep the tests beside this one waiting
 			}
 		}
 	}()

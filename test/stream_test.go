@@ -31,27 +31,30 @@ func TestCapturesReachFileAndSocketByteForByte(t *testing.T) {
 		{"audit-3.0.9-enriched.binary.gz", "audit-3.0.9-enriched.string.gz"},
 		{"audit-4.2.1-raw.binary.gz", "audit-4.2.1-raw.string.gz"},
 	} {
-		dir := tempDir(t)
-		r := start(t, dir, fileSink+`
+		t.Run(c.in, func(t *testing.T) {
+			t.Parallel()
+			dir := tempDir(t)
+			r := start(t, dir, fileSink+`
 [sinks.socket]
 type = "unix"
 path = "DIR/sock"
 qos  = "lossless"
 group = "root"
 `, nil)
-		conn := dial(t, r, "socket", filepath.Join(dir, "sock"))
-		got := make(chan []byte)
-		go func() {
-			all, _ := io.ReadAll(conn)
-			got <- all
-		}()
-		r.write(captures.Read(t, c.in))
-		r.end()
-		want := captures.Read(t, c.out)
-		sameFile(t, filepath.Join(dir, "out"), want)
-		if all := <-got; !bytes.Equal(all, want) {
-			t.Errorf("%s: %d bytes on the socket, want %d", c.in, len(all), len(want))
-		}
+			conn := dial(t, r, "socket", filepath.Join(dir, "sock"))
+			got := make(chan []byte)
+			go func() {
+				all, _ := io.ReadAll(conn)
+				got <- all
+			}()
+			r.write(captures.Read(t, c.in))
+			r.end()
+			want := captures.Read(t, c.out)
+			sameFile(t, filepath.Join(dir, "out"), want)
+			if all := <-got; !bytes.Equal(all, want) {
+				t.Errorf("%s: %d bytes on the socket, want %d", c.in, len(all), len(want))
+			}
+		})
 	}
 }
 
@@ -102,6 +105,7 @@ func TestSignalsWorkHoweverTheyWereLeft(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"ignored", "blocked", "ignored,blocked"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			dir := tempDir(t)
 			r := start(t, dir, fileSink, func(cmd *exec.Cmd, _ [2]int) {
 				cmd.Args = append([]string{os.Args[0], cmd.Path}, cmd.Args[1:]...)

@@ -84,6 +84,7 @@ func (x *tailing) serials() map[int]int {
 // TestTailFollowsARelay: the sink by its name; bytes in a pipe unless events are asked for; what the
 // log has and the stream repeats, once; and the client's own losses among the events.
 func TestTailFollowsARelay(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, `
 loss_markers = true

@@ -86,6 +86,7 @@ func programRecords(first, events int) []byte {
 // resized terminal, survives a restart of the relay and names that are hostile to a terminal, and
 // gives the terminal back when a signal ends it.
 func TestWatchOnATerminal(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	const config = "[recovery]\nenabled = false\n[sinks.archive]\ntype = \"file\"\npath = \"DIR/out\"\n[sinks.live]\ntype = \"unix\"\npath = \"DIR/events.sock\"\n"
 	r := start(t, dir, config, nil)
@@ -193,6 +194,7 @@ func mustRead(t *testing.T, path string) []byte {
 // report after report without escape sequences; and status finds a relay whose run_dir is not the
 // default one, or says which there are.
 func TestWatchWithoutATerminal(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	r := start(t, dir, "[recovery]\nenabled = false\n[sinks.archive]\ntype = \"file\"\npath = \"DIR/out\"\n", nil)
 	r.report()
