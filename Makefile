@@ -29,7 +29,7 @@ LONGEST := ./plugin ./sinks/syslog ./fleet ./sinks/nats ./sinks/program ./test/e
 # Suites of Debian whose auditd the tests run besides the machine's own.
 SUITES := trixie sid
 
-.PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean
+.PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean fleet
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -39,6 +39,9 @@ build: ## bin/audisp-relay, one static binary
 
 run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a replayed capture)
 	@packaging/demo.sh
+
+fleet: build ## three relays, each a host of its own, that publish to a cluster of three servers, and what it has of them
+	@GO=$(GO) packaging/fleet.sh
 
 # -trimpath: what one clone has compiled is of use to the next. -w: the tests of every package are
 # linked, and without what only debuggers read that takes half of the time.
