@@ -6,6 +6,7 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
+	"audisp-relay/sinks"
 )
 
 // maxLine is up to which size the pieces of one overlong line are waited for, so that no batch
@@ -15,15 +16,26 @@ const (
 	lineTime = time.Second
 )
 
+// eventTime is how long the first records after a pause wait for those that belong to them:
+// auditd writes the records of one event within less.
+const eventTime = time.Millisecond
+
+// gatherStep is how often is looked whether there is enough for a full batch.
+const gatherStep = 10 * time.Millisecond
+
 // gather makes the next batch of what waits in the queue: as many bytes as batches have at
-// present, or what there is when the first of them has waited long enough. Records that the
-// engine has are left out; of nothing but those no batch is made.
+// present, or what there is when it may go. Records that the engine has are left out; of nothing
+// but those no batch is made.
 func (s *Sink) gather(ctx context.Context) error {
 	began := time.Now()
 	most := s.size.size()
 	list, size, err := s.collect(most)
-	if err == nil && size < most && s.opt.Gather > 0 && !s.opt.Each {
-		s.pause(ctx, s.opt.Gather)
+	for err == nil && size < most && ctx.Err() == nil && !sinks.IsClosed(s.q.Closed()) {
+		hold := s.hold(began)
+		if hold <= 0 {
+			break
+		}
+		s.pause(ctx, min(hold, gatherStep))
 		list, size, err = s.collect(most)
 	}
 	for err == nil && endsOpen(list) && size < maxLine && time.Since(began) < lineTime && ctx.Err() == nil {
@@ -50,6 +62,7 @@ func (s *Sink) gather(ctx context.Context) error {
 	if ok {
 		s.passed = number + uint64(s.taken)
 	}
+	s.begun, s.idle = time.Now(), false
 	s.count(func(c *Counts) { c.Known = s.build.skipped; c.BatchSize = most })
 	if s.build.count == 0 && len(s.build.raw) == 0 {
 		s.cur.Advance(s.taken)
@@ -59,6 +72,21 @@ func (s *Sink) gather(ctx context.Context) error {
 	s.pending.next = s.passed
 	s.record(s.pending)
 	return nil
+}
+
+// hold returns how long a batch that began to gather at began, and is not full, is to wait for
+// more. What came while the batch before was in flight has waited enough as a rule: so batches
+// follow each other no faster than one each Gather, and a record that finds nothing in flight goes
+// at once, with its event.
+func (s *Sink) hold(began time.Time) time.Duration {
+	if s.opt.Each {
+		return 0
+	}
+	until := s.begun.Add(s.opt.Gather)
+	if event := began.Add(min(eventTime, s.opt.Gather)); s.idle && until.Before(event) {
+		until = event
+	}
+	return time.Until(until)
 }
 
 // endsOpen reports whether the last record continues in one that is still to come.

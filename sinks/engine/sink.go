@@ -29,7 +29,7 @@ type Options struct {
 	Host     Host
 	Retain   int64         // bytes of acknowledged batches that are kept
 	Age      time.Duration // and for how long
-	Gather   time.Duration // how long records wait for more
+	Gather   time.Duration // the least time between the beginnings of two batches that are not full
 	Zstd     bool
 	// Each makes a batch of each event.
 	Each bool
@@ -66,6 +66,8 @@ type Sink struct {
 	passed  uint64    // number in the queue after the last batch that was made
 	ackedAt time.Time // when the engine has acknowledged something last, about
 	rolled  bool      // it has lost something, and that is being sent again
+	begun   time.Time // when the last batch was made
+	idle    bool      // nothing has waited since
 	fails   int       // failures since something was acknowledged
 
 	said checkpoints
@@ -349,7 +351,7 @@ func (s *Sink) failed(err error) {
 
 // rested notes that nothing is left to do.
 func (s *Sink) rested() {
-	s.fails = 0
+	s.fails, s.idle = 0, true
 	s.OK()
 }
 

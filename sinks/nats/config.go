@@ -24,7 +24,7 @@ const (
 	minRetain       config.Size = 2 << 20
 	defaultKeep                 = 10 // minutes
 	maxKeep                     = 24 * 60
-	defaultGather               = 20 // ms
+	defaultGather               = 5 // ms
 	maxGather                   = 10_000
 	maxServers                  = 64
 	defaultCompress             = "zstd"

@@ -30,11 +30,17 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 func newSink(cfg config.Sink, enc format.Encoder, host engine.Host, log *zap.Logger) *sink {
 	c := cfg.Settings.(*Config)
 	p := newPlace(c, host, log.With(zap.String("sink", cfg.Name)))
-	return &sink{place: p, Sink: engine.New(engine.Options{
+	return &sink{place: p, Sink: engine.New(options(cfg, enc, host, log), p)}
+}
+
+// options are what cfg says of batches.
+func options(cfg config.Sink, enc format.Encoder, host engine.Host, log *zap.Logger) engine.Options {
+	c := cfg.Settings.(*Config)
+	return engine.Options{
 		Name: cfg.Name, Format: cfg.Format, Encoder: enc, StateDir: cfg.StateDir, Host: host,
 		Retain: int64(c.Retain), Age: time.Duration(c.Keep) * time.Minute, Gather: time.Duration(c.Gather) * time.Millisecond,
 		Zstd: c.Compression == "zstd", Each: c.Each, Log: log,
-	}, p)}
+	}
 }
 
 // Status implements sinks.Sink.
