@@ -43,7 +43,7 @@ type stored struct {
 // leader is asked.
 func (p *place) lastMessage(ctx context.Context) (*stored, error) {
 	subject := api + "DIRECT.GET." + p.stream + "." + p.stored
-	m, err := p.request(ctx, nats.NewMsg(subject), askTime)
+	m, err := p.request(ctx, nats.NewMsg(subject), p.times.ask)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return p.lastOfLeader(ctx)
@@ -67,7 +67,7 @@ func (p *place) lastMessage(ctx context.Context) (*stored, error) {
 // lastOfLeader is lastMessage by way of the stream's leader.
 func (p *place) lastOfLeader(ctx context.Context) (*stored, error) {
 	ask, _ := json.Marshal(map[string]string{"last_by_subj": p.stored}) // never fails
-	m, err := p.request(ctx, &nats.Msg{Subject: api + "STREAM.MSG.GET." + p.stream, Data: ask}, askTime)
+	m, err := p.request(ctx, &nats.Msg{Subject: api + "STREAM.MSG.GET." + p.stream, Data: ask}, p.times.ask)
 	if err != nil {
 		return nil, p.explain("read the last message of "+p.stored, err)
 	}

@@ -40,8 +40,14 @@ type proxy struct {
 	l       net.Listener
 	address string
 	conns   map[net.Conn]bool
-	held    chan struct{} // not nil: nothing passes until it is closed
+	held    *hold // not nil: nothing passes until it has ended
 	wg      sync.WaitGroup
+}
+
+// hold is a time in which nothing passes and no connection ends.
+type hold struct {
+	end  chan struct{}
+	lost bool // what came meanwhile is gone, and its connections with it; written before end is closed
 }
 
 func newProxy(t *testing.T, url string) *proxy {
@@ -96,7 +102,9 @@ func (p *proxy) copy(to, from net.Conn) {
 		held := p.held
 		p.mu.Unlock()
 		if held != nil {
-			<-held
+			if <-held.end; held.lost {
+				return
+			}
 		}
 		if _, werr := to.Write(buf[:n]); werr != nil || err != nil {
 			return
@@ -117,14 +125,19 @@ func (p *proxy) cut() {
 func (p *proxy) hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.held = make(chan struct{})
+	p.held = &hold{end: make(chan struct{})}
 }
 
-func (p *proxy) pass() {
+// pass ends a hold: what came meanwhile passes now.
+func (p *proxy) pass() { p.resume(false) }
+
+// resume ends a hold: what came meanwhile passes now, or is lost.
+func (p *proxy) resume(lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.held != nil {
-		close(p.held)
+		p.held.lost = lost
+		close(p.held.end)
 		p.held = nil
 	}
 }

@@ -22,16 +22,25 @@ import (
 	"audisp-relay/sinks"
 )
 
-// Times of a connection.
-const (
-	dialTimeout  = 5 * time.Second
-	pingInterval = 20 * time.Second
-	maxPings     = 2
+// times are those of a connection.
+type times struct {
+	dial time.Duration // until a server has greeted
+	ping time.Duration // between pings: after maxPings without an answer the connection is given up
+	ask  time.Duration // until a question is answered
+	// ack is how long an acknowledgement may take: a stream that chooses a new leader does not
+	// answer for some seconds.
+	ack time.Duration
 	// minReconnect and maxReconnect bound the pause after all servers were tried: it doubles, and
 	// a random part of it is what keeps the hosts of a fleet from coming back at one moment.
-	minReconnect = 500 * time.Millisecond
-	maxReconnect = 30 * time.Second
-)
+	minReconnect, maxReconnect time.Duration
+}
+
+func defaultTimes() times {
+	return times{dial: 5 * time.Second, ping: 20 * time.Second, ask: 5 * time.Second, ack: 10 * time.Second,
+		minReconnect: 500 * time.Millisecond, maxReconnect: 30 * time.Second}
+}
+
+const maxPings = 2
 
 // dialer is the net.Dialer of a connection, which keeps why it failed last: nats.go does not say.
 type dialer struct {
@@ -67,11 +76,11 @@ func (p *place) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &dialer{Dialer: net.Dialer{Timeout: dialTimeout}, ctx: ctx}
+	d := &dialer{Dialer: net.Dialer{Timeout: p.times.dial}, ctx: ctx}
 	opts := []nats.Option{
 		nats.Name("audisp-relay " + p.host.Name), nats.CustomInboxPrefix("_INBOX_" + p.host.ID), nats.SetCustomDialer(d),
-		nats.Timeout(dialTimeout), nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(maxPings),
-		nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(), nats.CustomReconnectDelay(reconnectDelay),
+		nats.Timeout(p.times.dial), nats.PingInterval(p.times.ping), nats.MaxPingsOutstanding(maxPings),
+		nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(), nats.CustomReconnectDelay(p.times.reconnect),
 		nats.ReconnectBufSize(-1), // what cannot be sent waits in the queue
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { p.interrupt(p.lostConnection(err)) }),
 		nats.ReconnectHandler(p.connected),
@@ -101,9 +110,9 @@ func (p *place) connect(ctx context.Context) error {
 	return nil
 }
 
-// reconnectDelay is how long to wait when all servers were tried that many times.
-func reconnectDelay(attempts int) time.Duration {
-	return minReconnect/5 + rand.N(min(minReconnect<<min(attempts, 16), maxReconnect))
+// reconnect is how long to wait when all servers were tried that many times.
+func (t *times) reconnect(attempts int) time.Duration {
+	return t.minReconnect/5 + rand.N(min(t.minReconnect<<min(attempts, 16), t.maxReconnect))
 }
 
 // connected notes that there is a connection. It runs in a goroutine of nats.go, too.

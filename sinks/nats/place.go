@@ -19,14 +19,6 @@ import (
 	"audisp-relay/sinks/engine"
 )
 
-// Times of requests.
-const (
-	askTime = 5 * time.Second
-	// ackTime is how long an acknowledgement may take: a stream that chooses a new leader does
-	// not answer for some seconds.
-	ackTime = 10 * time.Second
-)
-
 // minBody is what a part of a batch has at least, whatever limits a server names.
 const minBody = 512
 
@@ -39,6 +31,7 @@ type place struct {
 	subject string // that is published to
 	stored  string // what the stream has it under, if the server puts the partition in
 	stream  string
+	times   times
 
 	// Of the sink's goroutine.
 	nc       *nats.Conn // nil: there is none
@@ -73,7 +66,7 @@ type stamp struct {
 }
 
 func newPlace(c *Config, host engine.Host, log *zap.Logger) *place {
-	p := &place{cfg: c, host: host, log: log, kind: wire.Records, stream: wire.StreamRecords}
+	p := &place{cfg: c, host: host, log: log, kind: wire.Records, stream: wire.StreamRecords, times: defaultTimes()}
 	if c.Each {
 		p.kind, p.stream = wire.Events, wire.StreamEvents
 	}
@@ -207,7 +200,7 @@ func (p *place) publish(ctx context.Context, h wire.Header, body []byte) error {
 	m := &nats.Msg{Subject: p.subject, Header: nats.Header(h.Map()), Data: body}
 	m.Header.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(p.expect, 10))
 	m.Header.Set(nats.ExpectedStreamHdr, p.stream)
-	answer, err := p.request(ctx, m, ackTime)
+	answer, err := p.request(ctx, m, p.times.ack)
 	if err != nil {
 		p.moved.Store(true)
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
@@ -234,7 +227,7 @@ func (p *place) Announce(ctx context.Context, checkpoint []byte) error {
 		return errors.New("no connection at present")
 	}
 	subject := wire.Subject(wire.Checkpoints, p.host.ID)
-	answer, err := p.request(ctx, &nats.Msg{Subject: subject, Data: checkpoint}, askTime)
+	answer, err := p.request(ctx, &nats.Msg{Subject: subject, Data: checkpoint}, p.times.ask)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("publish to %s: no stream takes it: make the stream %s (audisp-relay fleet init)", subject, wire.StreamCheckpoints)
 	}

@@ -57,7 +57,7 @@ func (p *place) look(ctx context.Context) error {
 
 // streamInfo asks for the settings of the stream.
 func (p *place) streamInfo(ctx context.Context) (*jetstream.StreamInfo, error) {
-	m, err := p.request(ctx, nats.NewMsg(api+"STREAM.INFO."+p.stream), askTime)
+	m, err := p.request(ctx, nats.NewMsg(api+"STREAM.INFO."+p.stream), p.times.ask)
 	if err != nil {
 		if errors.Is(err, nats.ErrNoResponders) {
 			err = sinks.Advise(errors.New("no answer from JetStream"), "enable JetStream in the server's configuration and for this account")

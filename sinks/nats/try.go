@@ -100,7 +100,7 @@ func (p *place) tryPublish(ctx context.Context, s *sinks.Step) error {
 	m := nats.NewMsg(p.subject)
 	m.Header.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(neverReached, 10))
 	m.Header.Set(nats.ExpectedStreamHdr, p.stream)
-	answer, err := p.request(ctx, m, askTime)
+	answer, err := p.request(ctx, m, p.times.ask)
 	if err != nil {
 		return p.explain("publish to "+p.subject, err)
 	}
