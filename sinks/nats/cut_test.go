@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"audisp-relay/format"
+	"audisp-relay/sinks"
 	servers "audisp-relay/test/engine"
 )
 
@@ -50,6 +51,38 @@ func TestNetworkCut(t *testing.T) {
 		r.until("the sink is well", func() bool { return !r.s.Status().Degraded })
 	}
 	r.exact(admin, n)
+	if c := r.s.Counts(); c.Rollbacks != 0 || c.Unmatched != 0 || c.Foreign != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestServerUpgraded: a server that stands down for another version, and the next one, with the same
+// store, get each record once, under load.
+func TestServerUpgraded(t *testing.T) {
+	t.Parallel()
+	node := servers.StartNATS(t, 1, "").Nodes[0]
+	servers.NewAdmin(t, []string{node.URL}).Make(servers.Records(1))
+	r := newRig(t, testConfig(node.URL))
+	r.start()
+	stop, done := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for !sinks.IsClosed(stop) {
+			r.put(n, 50)
+			n += 50
+			time.Sleep(5 * time.Millisecond)
+		}
+		done <- n
+	}()
+	r.until("the first server has batches", func() bool { return r.s.Counts().Batches > 0 })
+	node.StandDown()
+	node.Restart()
+	before := r.s.Counts().Batches
+	r.until("the second one has batches", func() bool { return r.s.Counts().Batches > before })
+	close(stop)
+	n := <-done
+	r.drained()
+	r.exact(servers.NewAdmin(t, []string{node.URL}), n)
 	if c := r.s.Counts(); c.Rollbacks != 0 || c.Unmatched != 0 || c.Foreign != 0 {
 		t.Errorf("%+v", c)
 	}

@@ -54,7 +54,8 @@ func StartNATS(t testing.TB, n int, extra string) *Servers {
 	for i := range n {
 		dir := t.TempDir()
 		node := &Node{URL: fmt.Sprintf("nats://127.0.0.1:%d", ports[i]), Store: filepath.Join(dir, "store"), t: t, prog: prog, dir: dir, extra: extra}
-		node.head = fmt.Sprintf("server_name: n%d\nhost: 127.0.0.1\nport: %d\njetstream { store_dir: %q, sync_interval: always, max_file_store: 4GB }\n",
+		node.head = fmt.Sprintf("server_name: n%d\nhost: 127.0.0.1\nport: %d\njetstream { store_dir: %q, sync_interval: always, max_file_store: 4GB }\n"+
+			"lame_duck_duration: 30s\nlame_duck_grace_period: 10ms\n", // the shortest that a server takes; it ends once its clients have gone
 			i+1, ports[i], node.Store)
 		if n > 1 {
 			node.head += fmt.Sprintf("cluster { name: test, listen: \"127.0.0.1:%d\", routes: [ %s ] }\n", ports[n+i], strings.TrimSuffix(routes, ", "))
@@ -119,6 +120,10 @@ func (n *Node) Kill() { n.end(syscall.SIGKILL) }
 
 // Stop ends the server in order.
 func (n *Node) Stop() { n.end(syscall.SIGTERM) }
+
+// StandDown ends the server as an upgrade does, in lame duck mode: it takes no new connection,
+// hands on its streams, and asks its clients to go before it closes their connections.
+func (n *Node) StandDown() { n.end(syscall.SIGUSR2) }
 
 func (n *Node) end(sig syscall.Signal) {
 	if n.cmd == nil {
