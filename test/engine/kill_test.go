@@ -39,6 +39,7 @@ type auditd struct {
 	t      *testing.T
 	dir    string
 	serial uint32
+	back   time.Duration // how far the clock was set back
 	rnd    *rand.Rand
 	relay  *exec.Cmd
 	in     io.WriteCloser
@@ -91,7 +92,7 @@ func (d *auditd) end() {
 // event writes the next event, to the log alone if there is no relay.
 func (d *auditd) event(toRelay bool) {
 	d.serial++
-	id := fmt.Sprintf("audit(%.3f:%d)", float64(time.Now().UnixMilli())/1000, d.serial)
+	id := fmt.Sprintf("audit(%.3f:%d)", float64(time.Now().Add(-d.back).UnixMilli())/1000, d.serial)
 	var b bytes.Buffer
 	if d.rnd.IntN(3) == 0 {
 		fmt.Fprintf(&b, "type=USER_LOGIN msg=%s: pid=1 uid=0 auid=0 ses=1 msg='op=login res=success'\n", id)
@@ -196,10 +197,11 @@ func TestKilledRelayRepeatsAndMissesNothing(t *testing.T) {
 		kills = n
 	}
 	for name, keys := range map[string]string{
-		"records":       "",
-		"events":        `filter = "serial > 0"`,
-		"with a spool":  "q_depth = 200\nspool = { max_size = \"64MiB\" }",
-		"server killed": "spool = { max_size = \"64MiB\" }",
+		"records":        "",
+		"events":         `filter = "serial > 0"`,
+		"with a spool":   "q_depth = 200\nspool = { max_size = \"64MiB\" }",
+		"clock set back": "q_depth = 200\nspool = { max_size = \"64MiB\" }",
+		"server killed":  "spool = { max_size = \"64MiB\" }",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -218,6 +220,9 @@ func TestKilledRelayRepeatsAndMissesNothing(t *testing.T) {
 				if name == "server killed" && i%2 == 0 {
 					node.Kill()
 					d.load(300*time.Millisecond, true)
+				}
+				if name == "clock set back" {
+					d.back += 20 * time.Minute
 				}
 				d.kill()
 				d.load(time.Duration(d.rnd.IntN(200))*time.Millisecond, false)
