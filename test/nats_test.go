@@ -43,10 +43,14 @@ type fleet struct {
 // takes ten seconds to elect its leaders), and auditd with a relay that delivers there.
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
-	nodes := figure(1, 3)
-	f := &fleet{cluster: engine.StartNATS(t, nodes, "")}
+	return startFleetAt(t, engine.StartNATS(t, figure(1, 3), ""))
+}
+
+func startFleetAt(t *testing.T, cluster *engine.Servers) *fleet {
+	t.Helper()
+	f := &fleet{cluster: cluster}
 	f.admin = engine.NewAdmin(t, f.cluster.URLs())
-	f.admin.Make(engine.Records(nodes))
+	f.admin.Make(engine.Records(len(cluster.Nodes)))
 	f.reader = engine.NewReader(f.admin, wire.StreamRecords, wire.AllSubjects(wire.Records))
 	f.live = startLive(t, natsSink(f.cluster.URLs()), lab.Options{Conf: map[string]string{"max_restarts": "1000"}}, "string")
 	return f
@@ -148,4 +152,49 @@ func TestLiveEngineRolledBack(t *testing.T) {
 			t.Error("it was not said")
 		}
 	}
+}
+
+// TestLiveNetworkCut: the servers are in a network of their own, which is cut under load so that
+// packets are dropped and no connection ends: the stream has every record of audit.log once.
+func TestLiveNetworkCut(t *testing.T) {
+	net := engine.NewNetwork(t)
+	f := startFleetAt(t, engine.StartNATSIn(t, net, 3, ""))
+	cuts := figure(1, 5)
+	run := f.StartLoad(lab.Load{Rate: 4000, Duration: time.Duration(cuts) * 16 * time.Second})
+	for range cuts {
+		time.Sleep(2 * time.Second)
+		net.Cut()
+		time.Sleep(12 * time.Second) // longer than an acknowledgement is waited for
+		net.Restore()
+		time.Sleep(2 * time.Second)
+	}
+	load := run.Wait()
+	rep := f.compare()
+	if !rep.SameSet() || rep.Duplicate > 0 {
+		t.Errorf("%v", rep)
+	}
+	t.Logf("%d cuts at %.0f events/s: %v", cuts, load.Rate(), rep)
+	balanced(t, f.relay().consumer("fleet"))
+}
+
+// TestLiveServersUpgraded: one server after the other stands down under load and comes back: the
+// stream has every record of audit.log once.
+func TestLiveServersUpgraded(t *testing.T) {
+	f := startFleet(t)
+	rounds := figure(1, 4)
+	run := f.StartLoad(lab.Load{Rate: 4000, Duration: time.Duration(rounds) * 15 * time.Second})
+	for range rounds {
+		for _, node := range f.cluster.Nodes {
+			node.StandDown()
+			node.Restart()
+			f.admin.Try("all replicas are current", f.whole)
+		}
+	}
+	load := run.Wait()
+	rep := f.compare()
+	if !rep.SameSet() || rep.Duplicate > 0 {
+		t.Errorf("%v", rep)
+	}
+	t.Logf("%d rounds over three servers at %.0f events/s: %v", rounds, load.Rate(), rep)
+	balanced(t, f.relay().consumer("fleet"))
 }

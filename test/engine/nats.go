@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,7 +34,7 @@ type Node struct {
 	URL   string
 	Store string // JetStream's directory
 	t     testing.TB
-	prog  string
+	argv  []string // the program, and what starts it
 	dir   string
 	head  string // the part of its configuration that never changes
 	extra string
@@ -45,7 +46,17 @@ type Node struct {
 // server cannot be built the test is skipped, unless AUDISP_REQUIRE_AUDITD is 1.
 func StartNATS(t testing.TB, n int, extra string) *Servers {
 	t.Helper()
-	prog := natsProgram(t)
+	return startNATS(t, n, extra, "127.0.0.1", []string{natsProgram(t)})
+}
+
+// StartNATSIn is StartNATS in another network. The servers reach each other when that is cut.
+func StartNATSIn(t testing.TB, net *Network, n int, extra string) *Servers {
+	t.Helper()
+	return startNATS(t, n, extra, net.Address, []string{"ip", "netns", "exec", net.name, natsProgram(t)})
+}
+
+func startNATS(t testing.TB, n int, extra, address string, argv []string) *Servers {
+	t.Helper()
 	ports := freePorts(t, 2*n)
 	s, routes := new(Servers), ""
 	for i := range n {
@@ -53,10 +64,10 @@ func StartNATS(t testing.TB, n int, extra string) *Servers {
 	}
 	for i := range n {
 		dir := t.TempDir()
-		node := &Node{URL: fmt.Sprintf("nats://127.0.0.1:%d", ports[i]), Store: filepath.Join(dir, "store"), t: t, prog: prog, dir: dir, extra: extra}
-		node.head = fmt.Sprintf("server_name: n%d\nhost: 127.0.0.1\nport: %d\njetstream { store_dir: %q, sync_interval: always, max_file_store: 4GB }\n"+
+		node := &Node{URL: fmt.Sprintf("nats://%s:%d", address, ports[i]), Store: filepath.Join(dir, "store"), t: t, argv: argv, dir: dir, extra: extra}
+		node.head = fmt.Sprintf("server_name: n%d\nhost: %s\nport: %d\njetstream { store_dir: %q, sync_interval: always, max_file_store: 4GB }\n"+
 			"lame_duck_duration: 30s\nlame_duck_grace_period: 10ms\n", // the shortest that a server takes; it ends once its clients have gone
-			i+1, ports[i], node.Store)
+			i+1, address, ports[i], node.Store)
 		if n > 1 {
 			node.head += fmt.Sprintf("cluster { name: test, listen: \"127.0.0.1:%d\", routes: [ %s ] }\n", ports[n+i], strings.TrimSuffix(routes, ", "))
 		}
@@ -89,7 +100,7 @@ func (n *Node) Start() {
 		n.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(n.prog, "-c", conf)
+	cmd := exec.Command(n.argv[0], append(slices.Clone(n.argv[1:]), "-c", conf)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves nothing
 	// The signal comes when the thread ends that has started the server.
