@@ -82,7 +82,8 @@ func fakeAuditd(confDir string) {
 			text, _ := os.ReadFile(conf.PluginDir + "/" + name)
 			wanted := parseDropIn(text).binary
 			p := running[name]
-			if p.cmd != nil && (p.cmd.Path != wanted || exists(filepath.Join(confDir, fakeRestarts))) {
+			// auditd notices another file in the place of a program that it has started.
+			if p.cmd != nil && (p.cmd.Path != wanted || !(Machine{}).runs(p.cmd.Process.Pid, wanted) || exists(filepath.Join(confDir, fakeRestarts))) {
 				stop(name)
 				p.cmd = nil
 			}

@@ -19,6 +19,7 @@ import (
 // newInstallCmd is `audisp-relay install`.
 func newInstallCmd() *cobra.Command {
 	var i host.Installer
+	var upgrade bool
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Install the auditd drop-in and reload auditd",
@@ -37,10 +38,14 @@ others than root can write, an auditd that needs a restart.`,
 	flags.StringVar(&i.Binary, "binary", "", "program that auditd shall start (default: this one)")
 	flags.StringVar(&i.Config, "config", host.DefaultConfig, "the relay's configuration")
 	flags.StringVar(&i.Format, "format", "string", "what auditd writes to the plugin: string or binary")
+	flags.BoolVar(&upgrade, "upgrade", false, "only make auditd run the program that has taken the place of the running one")
 	addAuditdFlags(cmd, &i)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if i.Format != "string" && i.Format != "binary" {
 			return usageError{fmt.Errorf("--format %q: want string or binary", i.Format)}
+		}
+		if upgrade && (flags.Changed("config") || flags.Changed("format")) {
+			return usageError{errors.New("--upgrade keeps configuration and format: leave --config and --format out, or --upgrade")}
 		}
 		if err := prepare(cmd, &i); err != nil {
 			return err
@@ -48,6 +53,9 @@ others than root can write, an auditd that needs a restart.`,
 		i.DropIn, i.Sample = dropin.Relay, packaging.SampleConfig
 		i.Check = func(path string) error { return checkBeforeInstall(cmd.ErrOrStderr(), path) }
 		i.Received, i.Probe = received, host.Probe
+		if upgrade {
+			return i.Upgrade(cmd.Context())
+		}
 		return i.Install(cmd.Context())
 	}
 	return cmd

@@ -11,12 +11,14 @@ import (
 )
 
 func TestInstallUsage(t *testing.T) {
-	cmd := newInstallCmd()
-	cmd.SetArgs([]string{"--format", "json"})
-	cmd.SilenceUsage, cmd.SilenceErrors = true, true
-	var usage usageError
-	if err := cmd.Execute(); !errors.As(err, &usage) {
-		t.Errorf("--format json: %v, want a usage error", err)
+	for _, args := range [][]string{{"--format", "json"}, {"--upgrade", "--format", "binary"}, {"--config", "/x.toml", "--upgrade"}} {
+		cmd := newInstallCmd()
+		cmd.SetArgs(args)
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true
+		var usage usageError
+		if err := cmd.Execute(); !errors.As(err, &usage) {
+			t.Errorf("%v: %v, want a usage error", args, err)
+		}
 	}
 }
 
