@@ -29,13 +29,18 @@ LONGEST := ./plugin ./sinks/syslog ./fleet ./sinks/nats ./sinks/program ./test/e
 # Suites of Debian whose auditd the tests run besides the machine's own.
 SUITES := trixie sid
 
-.PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean fleet
+# The releases' packages, and the key that signs them: one of OpenSSH, private or in an agent.
+DIST ?= dist
+KEY  ?=
+VULNDB ?=
+
+.PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean fleet packages licences vulns release
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 build: ## bin/audisp-relay, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -pgo=packaging/relay.pgo -ldflags "-s -w -X main.version=$(VERSION)" -o bin/audisp-relay ./cmd/audisp-relay
+	CGO_ENABLED=0 $(GO) build -trimpath -pgo=packaging/relay.pgo -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/audisp-relay
 
 run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a replayed capture)
 	@packaging/demo.sh
@@ -123,5 +128,19 @@ endif
 	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-fleet.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5 \
 		$(DESTDIR)$(BASHDIR)/audisp-relay $(DESTDIR)$(ZSHDIR)/_audisp-relay $(DESTDIR)$(FISHDIR)/audisp-relay.fish
 
+packages: ## deb, rpm and apk for amd64 and arm64, SBOMs and SHA256SUMS in DIST (dist)
+	rm -rf $(DIST)
+	packaging/packages.sh $(DIST)
+
+licences: ## the licences of all that is in the program
+	@packaging/licences.sh
+
+vulns: ## known vulnerabilities in what the program calls (VULNDB="-db URL", default vuln.go.dev)
+	$(GO) -C packaging/tools build -o $(CURDIR)/bin/ golang.org/x/vuln/cmd/govulncheck
+	bin/govulncheck $(VULNDB) ./...
+
+release: ## packages of a tagged commit, SHA256SUMS signed with KEY=file
+	DIST=$(DIST) packaging/release.sh "$(KEY)"
+
 clean: ## what the build made
-	rm -rf bin
+	rm -rf bin dist

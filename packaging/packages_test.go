@@ -1,0 +1,312 @@
+package packaging_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// packaged are the files of every package with their modes. What only one of them has is below.
+var packaged = map[string]string{
+	"/usr/sbin/audisp-relay":                                      "0755",
+	"/etc/audit/audisp-relay.toml":                                "0640",
+	"/etc/audit/plugins.d/audisp-relay.conf":                      "0640",
+	"/etc/logrotate.d/audisp-relay":                               "0644",
+	"/usr/lib/tmpfiles.d/audisp-relay.conf":                       "0644",
+	"/usr/share/audisp-relay/aide.conf":                           "0644",
+	"/usr/share/audisp-relay/logrotate":                           "0644",
+	"/usr/share/audisp-relay/mixin/alerts.yml":                    "0644",
+	"/usr/share/audisp-relay/mixin/dashboard.json":                "0644",
+	"/usr/share/audisp-relay/rules/10-audisp-relay.rules":         "0644",
+	"/usr/share/audisp-relay/rules/30-audisp-relay-starter.rules": "0644",
+	"/usr/share/bash-completion/completions/audisp-relay":         "0644",
+	"/usr/share/fish/vendor_completions.d/audisp-relay.fish":      "0644",
+	"/usr/share/doc/audisp-relay/README.md":                       "0644",
+	"/usr/share/doc/audisp-relay/CHANGELOG.md.gz":                 "0644",
+	"/usr/share/doc/audisp-relay/third-party.txt.gz":              "0644",
+	"/usr/share/man/man5/audisp-relay.toml.5.gz":                  "0644",
+	"/usr/share/man/man8/audisp-relay.8.gz":                       "0644",
+	"/usr/share/man/man8/audisp-relay-doctor.8.gz":                "0644",
+	"/usr/share/man/man8/audisp-relay-fleet.8.gz":                 "0644",
+	"/var/lib/audisp-relay/":                                      "0700",
+	"/var/log/audisp-relay/":                                      "0750",
+}
+
+var packagedIn = map[string]map[string]string{
+	"deb": {
+		"/etc/audit/":           "0750",
+		"/etc/audit/plugins.d/": "0750",
+		"/etc/aide/aide.conf.d/31_aide_audisp-relay":      "0644",
+		"/usr/share/doc/audisp-relay/copyright":           "0644",
+		"/usr/share/doc/audisp-relay/changelog.gz":        "0644",
+		"/usr/share/lintian/overrides/audisp-relay":       "0644",
+		"/usr/share/zsh/vendor-completions/_audisp-relay": "0644",
+	},
+	"rpm": {
+		"/usr/share/licenses/audisp-relay/LICENSE":    "0644",
+		"/usr/share/zsh/site-functions/_audisp-relay": "0644",
+	},
+	"apk": {
+		"/etc/audit/":                                 "0750",
+		"/etc/audit/plugins.d/":                       "0750",
+		"/usr/share/licenses/audisp-relay/LICENSE":    "0644",
+		"/usr/share/zsh/site-functions/_audisp-relay": "0644",
+	},
+}
+
+// conffiles are what an upgrade leaves as the administrator has it.
+var conffiles = []string{"/etc/audit/audisp-relay.toml", "/etc/audit/plugins.d/audisp-relay.conf", "/etc/logrotate.d/audisp-relay"}
+
+// entry is a file of a package.
+type entry struct {
+	mode, owner string
+	text        []byte
+}
+
+// builder makes packages with a program that is built once.
+type builder struct {
+	t              *testing.T
+	binary, format string
+}
+
+// newBuilder skips the test where it may not take long, or nfpm cannot be built.
+func newBuilder(t *testing.T, format string) builder {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	b := builder{t, filepath.Join(t.TempDir(), "audisp-relay"), format}
+	if out, err := exec.Command("go", "-C", "tools", "build", "-o", os.DevNull, "github.com/goreleaser/nfpm/v2/cmd/nfpm").CombinedOutput(); err != nil {
+		skipUnlessRequired(t, "nfpm cannot be built: "+string(out))
+	}
+	if out, err := exec.Command("go", "build", "-o", b.binary, "../cmd/audisp-relay").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return b
+}
+
+func skipUnlessRequired(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// build returns the packages that packages.sh makes at a commit of that time, and their checksums.
+func (b builder) build(epoch string) (paths []string, sums string) {
+	b.t.Helper()
+	out := b.t.TempDir()
+	cmd := exec.Command("./packages.sh", out)
+	cmd.Env = append(os.Environ(), "PACKAGE_BINARY="+b.binary, "PACKAGE_FORMATS="+b.format, "PACKAGE_ARCHES=amd64", "PACKAGE_SBOM=no", "SOURCE_DATE_EPOCH="+epoch)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		b.t.Fatalf("packages.sh: %v\n%s", err, text)
+	}
+	paths, err := filepath.Glob(out + "/audisp-relay*")
+	if err != nil || len(paths) != len(strings.Fields(b.format)) {
+		b.t.Fatal(paths, err)
+	}
+	return paths, readFile(b.t, out+"/SHA256SUMS")
+}
+
+// TestPackages: each package has exactly the files it should, with owners and modes, and two
+// builds of one commit are the same.
+func TestPackages(t *testing.T) {
+	b := newBuilder(t, "deb rpm apk")
+	paths, sums := b.build("1790000000")
+	if _, again := b.build("1790000000"); again != sums {
+		t.Errorf("two builds differ:\n%s\n%s", sums, again)
+	}
+	for _, path := range paths {
+		format := strings.TrimPrefix(filepath.Ext(path), ".")
+		t.Run(format, func(t *testing.T) {
+			files := readPackage(t, path)
+			wanted := maps.Clone(packaged)
+			maps.Copy(wanted, packagedIn[format])
+			comparePackage(t, files, wanted)
+			checkPackaged(t, files, format)
+		})
+	}
+}
+
+// comparePackage leaves out directories that are not listed: all of these are the system's.
+func comparePackage(t *testing.T, files map[string]entry, wanted map[string]string) {
+	t.Helper()
+	for path, mode := range wanted {
+		if got, ok := files[path]; !ok || got.mode != mode || got.owner != "root:root" {
+			t.Errorf("%s: %s %s, want %s root:root", path, got.mode, got.owner, mode)
+		}
+	}
+	for path, e := range files {
+		if _, ok := wanted[path]; !ok && (!strings.HasSuffix(path, "/") || e.mode != "0755") {
+			t.Errorf("%s, mode %s, should not be there", path, e.mode)
+		}
+	}
+}
+
+// checkPackaged looks into the files, where the package can be read so far.
+func checkPackaged(t *testing.T, files map[string]entry, format string) {
+	t.Helper()
+	if format == "rpm" {
+		return // its list of files has no contents
+	}
+	dropIn := string(files["/etc/audit/plugins.d/audisp-relay.conf"].text)
+	if !strings.Contains(dropIn, "active = no\n") || !strings.Contains(dropIn, "path = /usr/sbin/audisp-relay\n") {
+		t.Errorf("the drop-in is not inactive, or names another program:\n%s", dropIn)
+	}
+	if string(files["/etc/audit/audisp-relay.toml"].text) != readFile(t, sampleFile) {
+		t.Error("the configuration is not the sample")
+	}
+	for path, want := range map[string]string{
+		"/usr/share/man/man8/audisp-relay.8.gz":          ".Dt AUDISP-RELAY 8",
+		"/usr/share/doc/audisp-relay/third-party.txt.gz": "github.com/BurntSushi/toml ",
+	} {
+		unzip, err := gzip.NewReader(bytes.NewReader(files[path].text))
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if text, err := io.ReadAll(unzip); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s has no %q: %v", path, want, err)
+		}
+	}
+}
+
+// readPackage lists what is in a package.
+func readPackage(t *testing.T, path string) map[string]entry {
+	t.Helper()
+	switch filepath.Ext(path) {
+	case ".deb":
+		need(t, "dpkg-deb")
+		if got := strings.Fields(output(t, "dpkg-deb", "-I", path, "conffiles")); !slices.Equal(got, append([]string{"/etc/aide/aide.conf.d/31_aide_audisp-relay"}, conffiles...)) {
+			t.Errorf("conffiles: %v", got)
+		}
+		return readTar(t, strings.NewReader(output(t, "dpkg-deb", "--fsys-tarfile", path)))
+	case ".rpm":
+		need(t, "rpm")
+		if got := strings.Fields(output(t, "rpm", "-qp", "--configfiles", path)); !slices.Equal(got, conffiles) {
+			t.Errorf("configuration files: %v", got)
+		}
+		return readRPM(t, path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	unzip, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readTar(t, unzip)
+}
+
+// readTar reads an archive; the names that begin with a dot are those of apk's own.
+func readTar(t *testing.T, r io.Reader) map[string]entry {
+	t.Helper()
+	files := make(map[string]entry)
+	archive := tar.NewReader(r)
+	for {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(h.Name, "./")
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		text, err := io.ReadAll(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["/"+name] = entry{fmt.Sprintf("%04o", h.Mode&0o7777), h.Uname + ":" + h.Gname, text}
+	}
+}
+
+func readRPM(t *testing.T, path string) map[string]entry {
+	t.Helper()
+	files := make(map[string]entry)
+	for line := range strings.Lines(output(t, "rpm", "-qp", "--qf", "[%{FILEMODES} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES}\n]", path)) {
+		var mode int
+		var owner, name string
+		if _, err := fmt.Sscan(line, &mode, &owner, &name); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if mode&0o170000 == 0o040000 {
+			name += "/"
+		}
+		files[name] = entry{mode: fmt.Sprintf("%04o", mode&0o7777), owner: owner}
+	}
+	return files
+}
+
+func need(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skip(program + " is not installed")
+	}
+}
+
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).Output()
+	if err != nil {
+		t.Fatalf("%s %v: %v", name, args, err)
+	}
+	return string(out)
+}
+
+// TestDebInARoot: install, upgrade, downgrade, removal and purge in systems of Debian with
+// auditd's package, which the live tests have made; no auditd runs there.
+func TestDebInARoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: mounts")
+	}
+	b := newBuilder(t, "deb")
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skip(err)
+	}
+	tried := 0
+	var older, newer []string
+	for _, suite := range []string{"trixie", "sid"} {
+		root := filepath.Join(cache, "audisp-relay/roots", suite)
+		if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if tried++; tried == 1 {
+			older, _ = b.build("1790000000")
+			newer, _ = b.build("1790000001")
+		}
+		if out, err := exec.Command("./try-deb.sh", root, older[0], newer[0]).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", suite, err, out)
+		}
+	}
+	if tried == 0 {
+		t.Skip("no root of Debian is there: make roots")
+	}
+}
+
+// TestLintian: nothing is left that lintian complains of and that has no reason in lintian-overrides.
+func TestLintian(t *testing.T) {
+	need(t, "lintian")
+	b := newBuilder(t, "deb")
+	paths, _ := b.build("1790000000")
+	out, err := exec.Command("lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning", paths[0]).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
