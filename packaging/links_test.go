@@ -20,7 +20,7 @@ const maxReadmeWords = 900
 // documents returns the paths of the documents whose links are checked, from this directory.
 func documents(t *testing.T) (paths []string) {
 	t.Helper()
-	for _, pattern := range []string{"../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md", "../docs/*.md", "../sinks/*/README.md"} {
+	for _, pattern := range []string{"../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md", "../docs/*.md", "../sinks/*/README.md"} {
 		matches, err := filepath.Glob(pattern)
 		if err != nil || len(matches) == 0 {
 			t.Fatalf("no document matches %s: %v", pattern, err)
