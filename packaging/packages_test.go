@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -90,7 +89,9 @@ func newBuilder(t *testing.T, format string) builder {
 	if out, err := exec.Command("go", "-C", "tools", "build", "-o", os.DevNull, "github.com/goreleaser/nfpm/v2/cmd/nfpm").CombinedOutput(); err != nil {
 		skipUnlessRequired(t, "nfpm cannot be built: "+string(out))
 	}
-	if out, err := exec.Command("go", "build", "-o", b.binary, "../cmd/audisp-relay").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.binary, "../cmd/audisp-relay")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	return b
@@ -120,8 +121,8 @@ func (b builder) build(epoch string) (paths []string, sums string) {
 	return paths, readFile(b.t, out+"/SHA256SUMS")
 }
 
-// TestPackages: each package has exactly the files it should, with owners and modes, and two
-// builds of one commit are the same.
+// TestPackages: each package has exactly the files it should, with owners and modes, two builds
+// of one commit are the same, and the deb can be used.
 func TestPackages(t *testing.T) {
 	b := newBuilder(t, "deb rpm apk")
 	paths, sums := b.build("1790000000")
@@ -138,6 +139,12 @@ func TestPackages(t *testing.T) {
 			checkPackaged(t, files, format)
 		})
 	}
+	deb := paths[slices.IndexFunc(paths, func(path string) bool { return filepath.Ext(path) == ".deb" })]
+	t.Run("lintian", func(t *testing.T) { runLintian(t, deb) })
+	t.Run("in a root", func(t *testing.T) {
+		b.t, b.format = t, "deb"
+		tryInRoots(t, deb, func() string { newer, _ := b.build("1790000001"); return newer[0] })
+	})
 }
 
 // comparePackage leaves out directories that are not listed: all of these are the system's.
@@ -269,44 +276,39 @@ func output(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// TestDebInARoot: install, upgrade, downgrade, removal and purge in systems of Debian with
-// auditd's package, which the live tests have made; no auditd runs there.
-func TestDebInARoot(t *testing.T) {
+// runLintian: nothing is left that lintian complains of and that has no reason in lintian-overrides.
+func runLintian(t *testing.T, deb string) {
+	need(t, "lintian")
+	out, err := exec.Command("lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning", deb).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// tryInRoots: install, upgrade, downgrade, removal and purge in systems of Debian with auditd's
+// package, which the live tests have made; no auditd runs there. newer makes a later package.
+func tryInRoots(t *testing.T, deb string, newer func() string) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: mounts")
 	}
-	b := newBuilder(t, "deb")
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Skip(err)
 	}
-	tried := 0
-	var older, newer []string
+	var roots []string
 	for _, suite := range []string{"trixie", "sid"} {
 		root := filepath.Join(cache, "audisp-relay/roots", suite)
-		if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if tried++; tried == 1 {
-			older, _ = b.build("1790000000")
-			newer, _ = b.build("1790000001")
-		}
-		if out, err := exec.Command("./try-deb.sh", root, older[0], newer[0]).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", suite, err, out)
+		if _, err := os.Stat(root); err == nil {
+			roots = append(roots, root)
 		}
 	}
-	if tried == 0 {
+	if len(roots) == 0 {
 		t.Skip("no root of Debian is there: make roots")
 	}
-}
-
-// TestLintian: nothing is left that lintian complains of and that has no reason in lintian-overrides.
-func TestLintian(t *testing.T) {
-	need(t, "lintian")
-	b := newBuilder(t, "deb")
-	paths, _ := b.build("1790000000")
-	out, err := exec.Command("lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning", paths[0]).CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
+	later := newer()
+	for _, root := range roots {
+		if out, err := exec.Command("./try-deb.sh", root, deb, later).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", root, err, out)
+		}
 	}
 }

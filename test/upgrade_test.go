@@ -1,7 +1,6 @@
 package test
 
 import (
-	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -34,7 +33,7 @@ func liveUpgrade(t *testing.T, root string) {
 
 	for n := range 10 {
 		before := l.PluginPID("audisp-relay")
-		replaceProgram(t, program)
+		replaceFile(t, program)
 		if out, err := exec.Command(program, "install", "--upgrade", "--binary", program).CombinedOutput(); err != nil {
 			t.Fatalf("upgrade %d: %v\n%s", n, err, out)
 		}
@@ -53,19 +52,4 @@ func liveUpgrade(t *testing.T, root string) {
 	}
 	t.Logf("auditd %s, %d events, ten upgrades; %v", l.Version(), made, rep)
 	balanced(t, l.relay().consumer("file"))
-}
-
-// replaceProgram puts a copy in the place of a file, at once, as package managers do.
-func replaceProgram(t *testing.T, path string) {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path+".new", text, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
 }
