@@ -22,8 +22,8 @@ func TestScriptsOfPackagesAreSound(t *testing.T) {
 		if out, err := exec.Command("sh", "-n", script).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", script, err, out)
 		}
-		if text := readFile(t, script); !strings.Contains(text, "/proc/self") && script != "scripts/deb.postrm" {
-			t.Errorf("%s does not look whether processes can be seen: it would fail where images are built", script)
+		if text := readFile(t, script); !strings.Contains(text, "/proc/1/root/. -ef /") && script != "scripts/deb.postrm" {
+			t.Errorf("%s does not look whether it runs in a chroot: it would reload the auditd of the host that builds an image", script)
 		}
 	}
 }

@@ -72,9 +72,9 @@ END
     find "$work/packaging" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
-# sbom ARCH FILE: the components of the program as CycloneDX. The tool dates it with now.
+# sbom PROGRAM FILE: the components that a program has, as CycloneDX. The tool dates it with now.
 sbom() {
-    CGO_ENABLED=0 GOOS=linux GOARCH=$1 "$work/cyclonedx-gomod" app -json -licenses -std -noserial -main cmd/audisp-relay -output "$2" . 2>"$work/sbom.log" ||
+    "$work/cyclonedx-gomod" bin -json -licenses -std -noserial -version "$version" -output "$2" "$1" 2>"$work/sbom.log" ||
         { cat "$work/sbom.log" >&2; return 1; }
     sed -i "s/^\( *\"timestamp\": \).*/\1\"$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)\",/" "$2"
 }
@@ -96,7 +96,7 @@ for arch in $arches; do
     for format in $formats; do
         (cd "$work" && PACKAGE_ARCH=$arch ./nfpm package --config packaging/nfpm.yaml --packager "$format" --target "$out/")
     done
-    [ "${PACKAGE_SBOM:-yes}" = no ] || sbom "$arch" "$out/audisp-relay_${version}_$arch.cdx.json"
+    [ "${PACKAGE_SBOM:-yes}" = no ] || sbom "$work/root/usr/sbin/audisp-relay" "$out/audisp-relay_${version}_$arch.cdx.json"
 done
 
 cd "$out"
