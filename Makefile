@@ -34,7 +34,7 @@ DIST ?= dist
 KEY  ?=
 VULNDB ?=
 
-.PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean fleet packages licences vulns release
+.PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean fleet packages try-packages licences vulns release
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -131,6 +131,9 @@ endif
 packages: ## deb, rpm and apk for amd64 and arm64, SBOMs and SHA256SUMS in DIST (dist)
 	rm -rf $(DIST)
 	packaging/packages.sh $(DIST)
+
+try-packages: ## build packages twice, compare them, look into them, and install the deb in roots of Debian
+	AUDISP_PACKAGES=1 $(GO) test -count=1 -v -run TestPackages ./packaging
 
 licences: ## the licences of all that is in the program
 	@packaging/licences.sh
