@@ -37,7 +37,7 @@ VULNDB ?=
 .PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean fleet packages try-packages licences vulns release
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build: ## bin/audisp-relay, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -pgo=packaging/relay.pgo -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/audisp-relay
