@@ -168,7 +168,7 @@ func (c *client) explain(err error, began bool) error {
 		return remote.ExplainConnect(address(c.cfg.URL), "url", unwrapOp(op))
 	case !began && c.cfg.tls() && late:
 		return c.cfg.files().ExplainTLS(context.DeadlineExceeded, c.asked.Load(), "url")
-	case !began && c.cfg.tls(), remote.IsAlert(err), c.asked.Load() && (remote.IsEnd(err) || errors.Is(err, io.EOF)):
+	case !began && c.cfg.tls(), remote.IsAlert(err), c.asked.Load() && (remote.IsEnd(err) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)):
 		said := c.cfg.files().ExplainTLS(err, c.asked.Load(), "url")
 		if _, known := remote.AdviceOf(said); !known && c.cfg.Proxy != "" { // it is the proxy's own answer
 			return remote.Advise(fmt.Errorf("the proxy %s does not connect: %s", c.cfg.Proxy, printable(err.Error())), "see its log, or correct proxy")

@@ -196,6 +196,31 @@ func TestCollectorRefuses(t *testing.T) {
 	}
 }
 
+// TestCollectorGetsCheckpoints: a checkpoint is an event of its own, after those that it counts.
+func TestCollectorGetsCheckpoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a collector")
+	}
+	c := otelcol.Start(t)
+	s := New(collectorSettings(t, "http://"+c.Address), jsonFormat(), zap.NewNop())
+	q := lossless()
+	feed(q, 10)
+	if !q.PutCheckpoint(true, func(dst []byte, number uint64) []byte {
+		return fmt.Appendf(dst, "op=relay-checkpoint sink=test seq=%d res=success", number)
+	}) {
+		t.Fatal("the queue does not take it")
+	}
+	q.Close()
+	s.Run(t.Context(), q)
+	records := c.Records()
+	if len(records) != 11 {
+		t.Fatalf("%d log records", len(records))
+	}
+	if r := records[10]; r.Event != "auditd.daemon_config" || !strings.Contains(r.Body, "relay-checkpoint") || !strings.Contains(r.Body, `30`) || r.UID == "" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestCollectorTrial: an empty request is no error of the collector's.
 func TestCollectorTrial(t *testing.T) {
 	if testing.Short() {

@@ -52,7 +52,12 @@ type Config struct {
 	CertFile   string // absolute path of the client's certificate, "" for none
 	KeyFile    string // and of its key; never one of both alone
 	ServerName string // whom the server's certificate is for; "": the host of URL
+
+	Checkpoint bool // among the records
 }
+
+// Checkpoints implements sinks.Checkpointed.
+func (c *Config) Checkpoints() bool { return c.Checkpoint }
 
 func init() {
 	sinks.Register(sinks.Kind{
@@ -74,6 +79,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	t.Paths("headers", &c.Headers, checkHeaderName)
 	t.Str("proxy", &c.Proxy, config.EmptyOr(checkProxy))
 	t.Boolean("original", &c.Original)
+	t.Boolean("checkpoint", &c.Checkpoint)
 	t.Size("batch_bytes", &c.BatchBytes, minBatchBytes, false)
 	if c.BatchBytes > maxBatchBytes {
 		t.Errorf("batch_bytes", "%v is too large, must be at most %q", t.Quoted("batch_bytes"), maxBatchBytes.String())

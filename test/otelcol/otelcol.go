@@ -109,6 +109,9 @@ func (c *Collector) Records() (all []Record) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			break // it was killed while it wrote
 		}
+		if k := bytes.LastIndex(line, []byte(`{"uid":"`)); k > 0 {
+			line = line[k:] // it was killed while it wrote what stands in front, and started again
+		}
 		var r Record
 		if err := json.Unmarshal(line, &r); err != nil {
 			c.t.Fatalf("%.200q: %v", line, err)
