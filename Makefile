@@ -65,16 +65,16 @@ test: deps ## all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: 
 TESTS = nice -n 10 $(GO) test -count=1 -vet=off -skip '^TestLive' -parallel 6 -timeout 20m
 
 test-packages:
-	$(TESTS) -p 4 ./test ./host $(LONGEST) ./...
+	$(TESTS) -p 3 ./test ./host $(LONGEST) ./...
 
 test-live: # one after the other: there is one auditd
 	$(GO) test -count=1 -vet=off -run '^TestLive' -p 1 -timeout 20m ./audit/auditlog ./test/lab ./host ./test
 
 race: deps ## the tests of the packages that start goroutines, with the race detector
-	$(TESTS) -race -p 4 $(LONGEST) $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
+	$(TESTS) -race -p 3 $(LONGEST) $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
 
 rest: # all other tests
-	$(TESTS) -p 2 ./test ./host $$($(GO) list ./... | grep -E '^audisp-relay/($(ALONE))$$')
+	$(TESTS) -p 1 ./test ./host $$($(GO) list ./... | grep -E '^audisp-relay/($(ALONE))$$')
 
 quick: ## the tests that need neither root nor auditd, in a minute
 	$(GO) test -short -p 4 -parallel 8 $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
