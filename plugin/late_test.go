@@ -153,9 +153,7 @@ func TestTheKeyIsKeptAndNotSaid(t *testing.T) {
 	wait(t, "there is a key", kept)
 	key, _ := state.ReadKey(path)
 	wait(t, "it is up", func() bool { _, err := Query(p.cfg.RunDir); return err == nil })
-	if err := os.RemoveAll(p.cfg.StateDir); err != nil {
-		t.Fatal(err)
-	}
+	removeDir(t, p.cfg.StateDir)
 	wait(t, "the key is there again", kept)
 	if again, _ := state.ReadKey(path); !bytes.Equal(again, key) {
 		t.Error("it is another one")
@@ -217,9 +215,7 @@ func TestStateDirIsRemoved(t *testing.T) {
 	dir := p.cfg.StateDir
 	saved := func() bool { _, err := os.Stat(filepath.Join(dir, "state.json")); return err == nil }
 	wait(t, "positions are saved", saved)
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
+	removeDir(t, dir)
 	w.Write(records(5))
 	wait(t, "positions are saved again", saved)
 	if other, err := state.Try(dir); err == nil {

@@ -77,6 +77,15 @@ func records(n int) []byte {
 	return []byte(b.String())
 }
 
+// removeDir removes a directory in which the plugin writes, at once and as a whole.
+func removeDir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Rename(dir, dir+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, dir+" is gone", func() bool { return os.RemoveAll(dir+".gone") == nil })
+}
+
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
