@@ -3,26 +3,26 @@ package fleet
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"audisp-relay/fleet/wire"
+	"audisp-relay/test/lab"
 )
 
 // freePorts returns ports that nothing listens at.
 func freePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := strconv.Atoi(lab.FreePort(t, "tcp"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // together, so that none comes twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports
 }

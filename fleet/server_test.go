@@ -33,12 +33,7 @@ func startServer(t testing.TB, more string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{t: t, binary: serverBinary(t), config: filepath.Join(dir, "nats.conf"), log: filepath.Join(dir, "log")}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	s.port = freePorts(t, 1)[0]
 	text := fmt.Sprintf("listen: 127.0.0.1:%d\nlog_file: %q\njetstream { store_dir: %q }\n%s\n", s.port, s.log, dir, more)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"audisp-relay/test/lab"
 )
 
 const sinksText = `
@@ -261,10 +263,5 @@ func TestIdleClientsDoNotKeepOthersOut(t *testing.T) {
 // freePort returns an address of this host where nothing listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return net.JoinHostPort("127.0.0.1", lab.FreePort(t, "tcp"))
 }

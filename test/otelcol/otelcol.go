@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"audisp-relay/test/lab"
 )
 
 // requireEnv makes tests fail that would be skipped; it is lab.RequireEnv.
@@ -170,12 +172,7 @@ func missing(t testing.TB, format string, args ...any) {
 // freePort returns an address of loopback that nothing listens at for the moment.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", lab.FreePort(t, "tcp"))
 }
 
 // Eventually waits until ok, a minute at most. It says nothing of how fast that ought to be.
