@@ -15,21 +15,23 @@ func TestLiveRotationDuringRecovery(t *testing.T) {
 	// All rotated logs are kept, to compare with: 99 is auditd's limit.
 	l := startLiveBehind(t, "loss_markers = true\n"+fileOnly, lab.Options{NumLogs: 99}, shimmed(t, onePercent(seed)))
 	span := span(3*time.Second, 90*time.Second)
-	run := l.StartLoad(lab.Load{Rate: 3000, Duration: span})
+	run := l.StartLoad(lab.Load{Rate: 3000, Duration: time.Hour})
 	every := min(time.Second, span/15)
-	for deadline := time.Now().Add(span); time.Now().Before(deadline); time.Sleep(every) {
+	// On a busy machine auditd rotates once for several signals: then it goes on for longer.
+	few := func() bool { return len(l.Logs()) < 8 }
+	for end := time.Now().Add(span); time.Now().Before(end) || (few() && time.Now().Before(end.Add(time.Minute))); time.Sleep(every) {
 		l.Rotate()
 	}
-	load := run.Wait()
+	run.End()
 	rep := l.awaitRecovery("", l.path("out"))
 	l.Stop()
 	if c := l.spoilt(); !rep.SameSetButFirst() || rep.Duplicate > c.Delayed {
 		t.Errorf("seed %d, %+v: %v", seed, c, rep)
 	}
-	if n := len(l.Logs()); n < 8 {
-		t.Errorf("only %d logs", n)
+	if few() {
+		t.Errorf("only %d logs", len(l.Logs()))
 	}
-	t.Logf("%d events, a rotation every %v: %d logs; %v", load.Made, every, len(l.Logs()), rep)
+	t.Logf("a rotation every %v: %d logs; %v", every, len(l.Logs()), rep)
 }
 
 // TestLiveOldestLogOverwritten: while the relay is not there the logs are rotated until the
