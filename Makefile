@@ -58,7 +58,8 @@ lint test test-packages test-live race rest quick: export GOFLAGS := $(GOFLAGS) 
 test: deps ## all tests; as root with the real auditd (AUDISP_REQUIRE_AUDITD=1: nothing may be skipped)
 	$(GO) build ./... # once for both of the parts that run at the same time
 	$(GO) build $(RACE) -o /dev/null ./cmd/audisp-relay
-	@$(MAKE) --no-print-directory -j3 test-live $(if $(WITH_RACE),race rest,test-packages)
+	@$(MAKE) --no-print-directory -j2 test-live $(if $(WITH_RACE),rest,test-packages)
+	@$(if $(WITH_RACE),$(MAKE) --no-print-directory race)
 
 # What most of the tests share. nice: the live tests, at the same time, time what auditd and the
 # kernel do.
@@ -71,10 +72,10 @@ test-live: # one after the other: there is one auditd
 	$(GO) test -count=1 -vet=off -run '^TestLive' -p 1 -timeout 20m ./audit/auditlog ./test/lab ./host ./test
 
 race: deps ## the tests of the packages that start goroutines, with the race detector
-	$(TESTS) -race -p 3 $(LONGEST) $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
+	$(TESTS) -race -p 4 $(LONGEST) $$($(GO) list ./... | grep -vE '^audisp-relay/($(ALONE))$$')
 
 rest: # all other tests
-	$(TESTS) -p 1 ./test ./host $$($(GO) list ./... | grep -E '^audisp-relay/($(ALONE))$$')
+	$(TESTS) -p 2 ./test ./host $$($(GO) list ./... | grep -E '^audisp-relay/($(ALONE))$$')
 
 quick: ## the tests that need neither root nor auditd, in a minute
 	$(GO) test -short -p 4 -parallel 8 $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
