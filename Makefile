@@ -34,7 +34,7 @@ DIST ?= dist
 KEY  ?=
 VULNDB ?=
 
-.PHONY: help build run test test-packages test-live race rest quick deps roots bench lint fuzz install uninstall clean fleet packages try-packages licences vulns release
+.PHONY: help build run test test-packages test-live race rest quick deps roots servers bench lint fuzz install uninstall clean fleet packages try-packages licences vulns release
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -50,7 +50,7 @@ fleet: build ## three relays, each a host of its own, that publish to a cluster 
 
 # -trimpath: what one clone has compiled is of use to the next. -w: the tests of every package are
 # linked, and without what only debuggers read that takes half of the time.
-lint test test-packages test-live race rest quick: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
+lint test test-packages test-live race rest quick servers: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
 
 # -count=1: what is kept of an earlier run does not say that auditd, and the relay that the tests
 # of the whole program build, still do the same.
@@ -85,6 +85,10 @@ deps: # what the tests need, where root may install it
 
 roots: ## what runs the auditd of other Debian suites, below the user's cache folder (minutes, once)
 	test/lab/root.sh $(SUITES)
+
+servers: ## compile the servers that tests start: a minute, once
+	$(GO) -C test/servers build -o /dev/null ./nats
+	$(GO) -C test/servers/collector build -o /dev/null .
 
 bench: build ## compare with the stock plugins on this machine
 	bench/run.sh
