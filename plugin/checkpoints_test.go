@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,37 +48,46 @@ func TestCheckpointsAmongRecords(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	serial := 0
-	for run := 1; run <= 2; run++ {
+	// The end of a run waits a moment only for the last word, which a busy machine may not reach.
+	serial, runs, ends := 0, 0, 0
+	var list []map[string]string
+	for ; ends < 2 && runs < 10; runs++ {
+		before := len(list)
 		_, in, end := runFile(t, file)
 		for range 5 {
 			serial++
 			fmt.Fprintf(in, "type=USER_CMD msg=audit(1700000000.000:%d): a=b\n", serial)
 		}
-		wait(t, "the first checkpoint", func() bool { return len(checkpointsIn(t, out)) >= 2*run-1 })
+		wait(t, "the first checkpoint", func() bool { return len(checkpointsIn(t, out)) > before })
 		end()
+		if list = checkpointsIn(t, out); list[len(list)-1]["reason"] == "end" {
+			ends++
+		}
 	}
 
-	list := checkpointsIn(t, out)
-	if len(list) != 4 {
-		t.Fatalf("%d checkpoints: %v", len(list), list)
-	}
-	for i, reason := range []string{"start", "end", "start", "end"} {
-		c := list[i]
-		if c["reason"] != reason || c["seq"] != c["line"] || c["epoch"] != list[0]["epoch"] || c["sink"] != "siem" || c["discarded"] != "0" || len(c["mac"]) != 32 || len(c["config"]) != 64 {
-			t.Errorf("checkpoint %d: %v, want %s", i, c, reason)
+	reasons, number := "", 0
+	for i, c := range list {
+		reasons += c["reason"] + " "
+		if c["seq"] != c["line"] || c["epoch"] != list[0]["epoch"] || c["sink"] != "siem" || c["discarded"] != "0" || len(c["mac"]) != 32 || len(c["config"]) != 64 {
+			t.Errorf("checkpoint %d: %v", i, c)
 		}
-		if i > 0 && c["n"] <= list[i-1]["n"] { // one digit
-			t.Errorf("number %s after %s", c["n"], list[i-1]["n"])
+		n, err := strconv.Atoi(c["n"])
+		if err != nil || n <= number {
+			t.Errorf("number %s after %d", c["n"], number)
 		}
+		number = n
 	}
-	if last := list[3]; last["received"] != "10" || last["first"] != "6" || last["last"] != "10" {
+	if !regexp.MustCompile(`^(start (tick )*(end )?)+$`).MatchString(reasons) || ends < 2 || strings.Count(reasons, "start") != runs {
+		t.Errorf("in %d runs: %s", runs, reasons)
+	}
+	last := list[len(list)-1]
+	if last["received"] != strconv.Itoa(serial) || last["first"] != strconv.Itoa(serial-4) || last["last"] != strconv.Itoa(serial) {
 		t.Errorf("%v", last)
 	}
 	if ausearch, err := exec.LookPath("ausearch"); err == nil {
 		found, err := exec.Command(ausearch, "-if", out, "-m", "DAEMON_CONFIG", "--raw").CombinedOutput()
-		if n := strings.Count(string(found), "op=relay-checkpoint"); n != 4 || err != nil {
-			t.Errorf("ausearch finds %d of 4: %v\n%s", n, err, found)
+		if n := strings.Count(string(found), "op=relay-checkpoint"); n != len(list) || err != nil {
+			t.Errorf("ausearch finds %d of %d: %v\n%s", n, len(list), err, found)
 		}
 	}
 	if list := checkpointsIn(t, filepath.Join(dir, "plain")); len(list) != 0 {
