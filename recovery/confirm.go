@@ -263,40 +263,42 @@ func (f *Merger) dist(n uint64) uint32 {
 // isAhead reports whether the serial of a line in front of which nothing is known is far above
 // those of most that follow it.
 func (f *Merger) isAhead(n uint64) bool {
+	var buf [8]uint32
+	own, after, ahead := f.awaited.line(n).id.Serial, f.serialsAfter(n, &buf), 0
+	for _, serial := range after {
+		if int32(own-serial) > nearSerials {
+			ahead++
+		}
+	}
+	return 2*ahead > len(after)
+}
+
+// distAfter says it for the lines after it, and of how many events these are.
+func (f *Merger) distAfter(n uint64) (dist uint32, events int) {
+	var buf [8]uint32
+	own, all := f.awaited.line(n).id.Serial, f.serialsAfter(n, &buf)
+	for k, serial := range all {
+		all[k] = apart(own, serial)
+	}
+	if len(all) == 0 {
+		return unknownDist, 0
+	}
+	return middle(all), len(all)
+}
+
+// serialsAfter returns in buf the serials of the events after line n in the log, the next ones.
+func (f *Merger) serialsAfter(n uint64, buf *[8]uint32) []uint32 {
+	all := buf[:0]
 	own, last := f.awaited.line(n).id.Serial, uint32(0)
-	ahead, events := 0, 0
-	for k := n + 1; k < min(f.awaited.end(), n+lookAhead) && events < 8; k++ {
+	for k := n + 1; k < min(f.awaited.end(), n+lookAhead) && len(all) < len(buf); k++ {
 		o := f.awaited.line(k)
 		if o.id.Serial == own || o.id.Serial == last || o.id.Serial == 0 || record.OfDaemon(o.id.Type) || o.lineState&isSuspect != 0 {
 			continue
 		}
 		last = o.id.Serial
-		events++
-		if int32(own-last) > nearSerials {
-			ahead++
-		}
+		all = append(all, last)
 	}
-	return 2*ahead > events
-}
-
-// distAfter says it for the lines after it, and of how many events these are.
-func (f *Merger) distAfter(n uint64) (dist uint32, events int) {
-	var all [8]uint32
-	own := f.awaited.line(n).id
-	last := own.Serial
-	for k := n + 1; k < min(f.awaited.end(), n+lookAhead) && events < len(all); k++ {
-		o := f.awaited.line(k)
-		if o.id.Serial == own.Serial || o.id.Serial == last || o.id.Serial == 0 || record.OfDaemon(o.id.Type) || o.lineState&isSuspect != 0 {
-			continue
-		}
-		last = o.id.Serial
-		all[events] = apart(own.Serial, last)
-		events++
-	}
-	if events == 0 {
-		return unknownDist, 0
-	}
-	return middle(all[:events]), events
+	return all
 }
 
 // unheard judges a line that the stream says nothing of. end: no more lines follow it.
