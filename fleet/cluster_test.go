@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,23 +13,10 @@ import (
 	"audisp-relay/test/lab"
 )
 
-// freePorts returns ports that nothing listens at.
-func freePorts(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		port, err := strconv.Atoi(lab.FreePort(t, "tcp"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, port)
-	}
-	return ports
-}
-
 // startCluster starts n servers that are one cluster, by their names.
 func startCluster(t testing.TB, n int) map[string]*server {
 	t.Helper()
-	ports := freePorts(t, 2*n)
+	ports := lab.FreePorts(t, 2*n)
 	var routes []string
 	for _, port := range ports[n:] {
 		routes = append(routes, fmt.Sprintf("%q", fmt.Sprintf("nats-route://127.0.0.1:%d", port)))

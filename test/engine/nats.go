@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,7 +59,7 @@ func StartNATSIn(t testing.TB, net *Network, n int, extra string) *Servers {
 
 func startNATS(t testing.TB, n int, extra, address string, argv []string) *Servers {
 	t.Helper()
-	ports := freePorts(t, 2*n)
+	ports := lab.FreePorts(t, 2*n)
 	s, routes := new(Servers), ""
 	for i := range n {
 		routes += fmt.Sprintf("\"nats-route://127.0.0.1:%d\", ", ports[n+i])
@@ -208,18 +207,6 @@ func (n *Node) awaitPort() {
 			n.t.Fatalf("nats-server does not listen: %v\n%s", err, n.Log())
 		}
 	}
-}
-
-func freePorts(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		port, err := strconv.Atoi(lab.FreePort(t, "tcp"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, port)
-	}
-	return ports
 }
 
 // natsBuilt is the program, or why there is none.

@@ -128,6 +128,19 @@ func FreePort(t TB, network string) string {
 	return ""
 }
 
+// FreePorts returns n TCP ports as FreePort does.
+func FreePorts(t TB, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		port, err := strconv.Atoi(FreePort(t, "tcp"))
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		ports = append(ports, port)
+	}
+	return ports
+}
+
 func canBind(network, addr string) bool {
 	var c io.Closer
 	var err error
