@@ -15,11 +15,12 @@ const maxRuns = 256
 // noteRun keeps that this run's queue begins with the record of number begin, and returns the
 // beginnings of this run and of the earlier ones, in order, that are after the record of number
 // at, where the queue stands. A run puts what audit.log gives it into the spool, and the next one may
-// put the same there. What cannot be kept is not known: then records come twice.
-func (j *journal) noteRun(begin, at uint64) (begins []uint64) {
+// put the same there. The error says that this run cannot be kept: then the next one may send
+// records twice.
+func (j *journal) noteRun(begin, at uint64) (begins []uint64, err error) {
 	path := filepath.Join(j.dir, "runs")
-	data, err := state.ReadFile(path)
-	for ; err == nil && len(data) >= 8; data = data[8:] {
+	data, _ := state.ReadFile(path) // none of the first run; a damaged one costs repetitions only
+	for ; len(data) >= 8; data = data[8:] {
 		begins = append(begins, binary.BigEndian.Uint64(data))
 	}
 	begins = append(begins, begin)
@@ -32,6 +33,5 @@ func (j *journal) noteRun(begin, at uint64) (begins []uint64) {
 	for _, n := range begins {
 		data = binary.BigEndian.AppendUint64(data, n)
 	}
-	_ = state.ReplaceFile(path, data, 0o600)
-	return begins
+	return begins, state.ReplaceFile(path, data, 0o600)
 }

@@ -62,7 +62,7 @@ type Sink struct {
 	number  uint64    // of the engine's message that was acknowledged last
 	tail    *Tail     // where to look for the engine's last record in the queue; nil: it is known
 	pending *Batch    // made and not acknowledged
-	taken   int       // how many records of the queue it stands for
+	taken   int       // how many records of the queue it is made of
 	passed  uint64    // number in the queue after the last batch that was made
 	ackedAt time.Time // when the engine has acknowledged something last, about
 	rolled  bool      // it has lost something, and that is being sent again
@@ -199,7 +199,8 @@ func (s *Sink) begin(ctx context.Context) {
 	}
 	s.journal = j
 	s.passed = s.q.Position().Number
-	s.build.known.ends = j.noteRun(s.q.Begin(), s.passed)
+	s.build.known.ends, err = j.noteRun(s.q.Begin(), s.passed)
+	s.noteJournal(err)
 	if f.last.Header.Seq == 0 {
 		return
 	}

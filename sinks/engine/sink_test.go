@@ -340,14 +340,14 @@ func TestRunsAreNoted(t *testing.T) {
 		begin, at uint64
 		want      []uint64
 	}{{10, 10, nil}, {50, 10, []uint64{50}}, {90, 20, []uint64{50, 90}}, {90, 60, []uint64{90}}, {95, 95, nil}} {
-		if got := j.noteRun(c.begin, c.at); !slices.Equal(got, c.want) {
-			t.Errorf("%+v: %d", c, got)
+		if got, err := j.noteRun(c.begin, c.at); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %d, %v", c, got, err)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(j.dir, "runs"), bytes.Repeat([]byte{0, 0, 0, 0, 0, 0, 1, 0, 9}, 5000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := j.noteRun(3000, 200); len(got) > maxRuns || !slices.IsSorted(got) || got[len(got)-1] != 3000 {
+	if got, err := j.noteRun(3000, 200); err != nil || len(got) > maxRuns || !slices.IsSorted(got) || got[len(got)-1] != 3000 {
 		t.Errorf("of a damaged file: %d", got)
 	}
 }

@@ -15,7 +15,11 @@ func (s *Sink) record(b *Batch) {
 	if s.journal == nil {
 		return
 	}
-	err := s.journal.append(b)
+	s.noteJournal(s.journal.append(b))
+}
+
+// noteJournal reports when the journal cannot be written, and when it can again.
+func (s *Sink) noteJournal(err error) {
 	switch {
 	case err != nil && !s.broken:
 		s.log.Warn("journal of batches cannot be written: a kill repeats what was sent shortly before, and nothing that the engine loses is sent again", zap.Error(err))
