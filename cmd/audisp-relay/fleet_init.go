@@ -19,7 +19,7 @@ import (
 	"audisp-relay/fleet/wire"
 )
 
-// hostPlaceholder stands for a machine-id in a template.
+// hostPlaceholder is what a template has in place of a machine-id.
 const hostPlaceholder = "MACHINE_ID"
 
 // newFleetInitCmd is `audisp-relay fleet init`.

@@ -86,7 +86,7 @@ func current(ctx context.Context, a *servers.Admin) error {
 	return nil
 }
 
-// TestStorePutBack: a store of some time ago stands for what an engine loses although it had
+// TestStorePutBack: the store is replaced by an older copy, as an engine loses what it had
 // acknowledged it. It is noticed and sent again, whether the relay runs meanwhile or not.
 func TestStorePutBack(t *testing.T) {
 	t.Parallel()

@@ -85,7 +85,7 @@ func (p *place) findings(c *jetstream.StreamConfig) (list []finding) {
 		}
 	}
 	edit := "nats stream edit " + p.stream + " "
-	add(c.Discard == jetstream.DiscardOld, edit+"--discard new", "discard: old: when the stream is full it deletes the oldest records, and no one is told")
+	add(c.Discard == jetstream.DiscardOld, edit+"--discard new", "discard: old: when the stream is full it deletes the oldest records, and says so nowhere")
 	add(c.Replicas < 2, edit+"--replicas 3", "one replica: what the server's disk loses is lost, and while that server is down nothing is stored")
 	add(c.Replicas == 2, edit+"--replicas 3", "two replicas: while one of them is down nothing is stored")
 	add(c.Storage == jetstream.MemoryStorage, "make it again with --storage file", "it is in memory: a restart of the servers loses all of it")
