@@ -15,7 +15,6 @@ import (
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
-	"audisp-relay/state"
 )
 
 // fanout gives records to every consumer. Whoever holds the Merger calls it.
@@ -178,9 +177,9 @@ func (p *Plugin) startFeed() (end func()) {
 func (p *Plugin) resumed() (cs []recovery.Resumed) {
 	known := false
 	for _, c := range p.consumers() {
-		r := recovery.Resumed{Name: c.Name, Put: c.Intake.Put}
-		before, _ := p.saver.of(c.Name)
-		r.ID, r.First, r.Known = resumeAt(c.Queue(), before)
+		r := recovery.Resumed{Name: c.Name, Put: c.Intake.Resume}
+		at := c.Queue().ResumeAt()
+		r.ID, r.First, r.Known = at.ID, at.First, at.HasID
 		known = known || r.Known
 		cs = append(cs, r)
 	}
@@ -188,17 +187,4 @@ func (p *Plugin) resumed() (cs []recovery.Resumed) {
 		return nil
 	}
 	return cs
-}
-
-// resumeAt returns the record after which (with first: at which) a consumer continues in
-// audit.log: after what its spool has, otherwise where it was, and at its floor where
-// it may lack records before that.
-func resumeAt(q *queue.Queue, before state.Consumer) (id record.ID, first, known bool) {
-	if f := before.Floor; f != nil && f.Number < q.Begin() {
-		return f.ID, f.First, f.HasID
-	}
-	if id, known = q.Stored(); known {
-		return id, false, true
-	}
-	return before.ID, before.First, before.HasID
 }

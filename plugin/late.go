@@ -39,7 +39,7 @@ func (p *Plugin) lateState(dir *state.Dir) {
 
 	k.late = inBackground(func() {
 		for i, c := range cs {
-			gap := &gap{saved: before.Consumers[c.Name], tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
+			gap := &gap{tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
 			if i == 0 { // what is lost is the same for all
 				gap.serials(before.Tracker)
 				gap.lost = func(t integrity.Gap) {
@@ -92,7 +92,6 @@ func (p *Plugin) goLate(c *consumer.Consumer, g *gap) {
 // gap is what stands in audit.log between the position of the previous run and the first
 // record that this run was given.
 type gap struct {
-	saved   state.Consumer
 	tracker *integrity.Tracker
 	known   bool                // the tracker knows the serials that the previous run has seen
 	lost    func(integrity.Gap) // is given what is not in the log either; may be nil
@@ -122,8 +121,8 @@ func (g *gap) reportLost(first *record.ID) {
 
 // giveGap gives the later queue of c what is in the gap.
 func (p *Plugin) giveGap(c *consumer.Consumer, g *gap, later *queue.Queue) {
-	id, atFirst, known := resumeAt(later, g.saved)
-	if !known {
+	at := later.ResumeAt()
+	if !at.HasID {
 		return
 	}
 	log, network := p.auditLog()
@@ -150,7 +149,7 @@ func (p *Plugin) giveGap(c *consumer.Consumer, g *gap, later *queue.Queue) {
 
 	feed := recovery.New(recovery.Options{Log: log, Network: network, Static: true, Tracker: g.tracker, Out: nowhere{}, Say: c.Log})
 	feed.Begin()
-	feed.Resume([]recovery.Resumed{{Name: c.Name, ID: id, First: atFirst, Known: true, Put: put}})
+	feed.Resume([]recovery.Resumed{{Name: c.Name, ID: at.ID, First: at.First, Known: true, Put: put}})
 	in.Flush()
 	log.Close()
 	g.reportLost(first)

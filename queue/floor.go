@@ -14,7 +14,7 @@ const (
 	maxHolds  = 64
 )
 
-// A floor is a Position that a consumer has passed although records before it may be
+// A floor is a Position that a consumer has passed although records after it may be
 // missing: the next run has to resume there, and repeat what lies between, unless
 // audit.log has brought what was missing meanwhile.
 
@@ -24,7 +24,9 @@ type mark struct {
 	at time.Time
 }
 
-// hold keeps the floor down until what was missing is delivered.
+// hold keeps the floor down until what was missing is delivered, or stored: what the spool
+// has the next run begins with. A consumer that takes nothing would otherwise get all
+// that came since its oldest floor once more with every end of the relay.
 type hold struct {
 	floor Position
 	until uint64 // number after the last record that was missing
@@ -40,7 +42,7 @@ type floors struct {
 	marks     []mark // oldest first
 	marked    time.Time
 	every     time.Duration
-	put       time.Time // when the last records were put in
+	put       time.Time // when the last records were put in, but for those of a resumption
 	late      bool      // the next records that are put in are what was missing
 	afterLate bool      // the last ones were
 	holds     []hold    // in the order of their floors' numbers
@@ -50,6 +52,10 @@ type floors struct {
 // follow it are among those that the queue began with.
 func (q *Queue) holdFromStart(floor *Position) {
 	if floor != nil && floor.Number < q.begin {
+		q.resume = *floor
+		if floor.First {
+			q.ids.first = knownID{floor.ID, floor.HasID}
+		}
 		q.floors.holds = []hold{{floor: *floor, open: true, fromStart: true}}
 	}
 }
@@ -63,7 +69,9 @@ func (q *Queue) noteResumed(b *record.Batch) {
 }
 
 // Mark remembers the present end of the queue as a position to go back to. It is
-// called before records are put in or passed that have come by now.
+// called before records are put in or passed that have come by now, but for those that
+// audit.log gives at the start: up to the last of them nothing is missing, whatever is in
+// doubt of what comes meanwhile.
 func (q *Queue) Mark(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -99,6 +107,9 @@ func (q *Queue) mark() {
 // tailID returns the identity of the last loggable record that was put in or
 // passed over, or of an earlier one: only the latest blocks are looked at.
 func (q *Queue) tailID() knownID {
+	if h := q.floors.holds; len(h) > 0 && h[0].fromStart && h[0].open {
+		return knownID{h[0].floor.ID, h[0].floor.HasID && !h[0].floor.First} // what the run before lacked is not put in yet
+	}
 	if q.ids.passed.ok && q.ids.passed.at == q.tail {
 		return q.ids.passed.knownID
 	}
@@ -132,13 +143,13 @@ func (q *Queue) floorAt(doubt time.Time) Position {
 }
 
 // Hold keeps the floor where it is for a doubt of that time (see Floor) until Unhold
-// was called and everything that was put in before that is delivered. Whoever puts in
-// the records that were missing calls it first.
+// was called and everything that was put in before that is delivered or stored. Whoever
+// puts in the records that were missing calls it first.
 func (q *Queue) Hold(doubt time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	f := &q.floors
-	f.dropPassed(q.passedNumber())
+	f.dropPassed(q.safeNumber())
 	if !f.afterLate {
 		q.mark() // what was put in before is not missing
 	}
@@ -176,9 +187,8 @@ func (q *Queue) Unhold() {
 func (q *Queue) Floor(doubt time.Time) *Position {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	passed := q.passedNumber()
 	f := &q.floors
-	f.dropPassed(passed)
+	f.dropPassed(q.safeNumber())
 	f.dropMarks(doubt)
 	var low *Position
 	if !doubt.IsZero() {
@@ -195,15 +205,20 @@ func (q *Queue) Floor(doubt time.Time) *Position {
 	return low
 }
 
-// passedNumber returns up to where all is delivered.
-func (q *Queue) passedNumber() uint64 {
+// safeNumber returns up to where the end of this run costs nothing: all before it is
+// delivered or stored.
+func (q *Queue) safeNumber() uint64 {
+	number := q.head
 	if q.over {
-		return q.final.Number
+		number = q.final.Number
 	}
-	return q.head
+	if q.stored > 0 {
+		number = max(number, q.blocks[q.stored-1].end)
+	}
+	return number
 }
 
-// dropPassed forgets the holds whose records are all delivered.
+// dropPassed forgets the holds whose records all have a smaller number.
 func (f *floors) dropPassed(number uint64) {
 	f.holds = slices.DeleteFunc(f.holds, func(h hold) bool { return !h.open && h.until <= number })
 }

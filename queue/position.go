@@ -106,9 +106,10 @@ func (q *Queue) noteFirst(b *record.Batch) {
 	}
 }
 
-// Stored returns the identity of the last loggable record that was in the spool
-// when the queue was made: later records of audit.log are not there.
-func (q *Queue) Stored() (record.ID, bool) { return q.storedID.id, q.storedID.ok }
+// ResumeAt returns the position in audit.log from which on the queue is to be given records
+// before it is given new ones: after what the spool has, otherwise the saved one, and the
+// floor where the consumer may lack records after that.
+func (q *Queue) ResumeAt() Position { return q.resume }
 
 // Begin returns the number of the first record that was put in: all before it were
 // delivered or stored when the queue was made.

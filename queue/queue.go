@@ -77,8 +77,8 @@ type Queue struct {
 	trigger func(Overflow) // see Options
 	log     func(error)
 
-	storedID knownID
-	begin    uint64
+	begin  uint64   // see Begin
+	resume Position // see ResumeAt
 
 	mu      sync.Mutex // guards all below
 	cfg     Config
@@ -140,10 +140,14 @@ func start(o Options, d disk) *Queue {
 	}
 	q.markers.timer = time.AfterFunc(nextMarker, q.emitMarkersWhenIdle)
 	q.markers.timer.Stop() // until there is a loss
+	q.resume = p
 	if d != nil {
 		q.spiller = &spillWriter{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
 		q.takeOver(p.Number)
 		q.begin = q.tail
+		if stored := q.findStored(); stored.ok {
+			q.resume = stored.before(q.begin)
+		}
 	}
 	q.holdFromStart(o.Floor)
 	if d != nil {

@@ -51,8 +51,8 @@ func TestTheRestIsStoredAtTheEnd(t *testing.T) {
 		}
 		q = start(Options{Config: spooled(10), Name: "box", Position: Position{Number: pos.Number, ID: pos.ID, HasID: true}}, d.reopened())
 		defer q.Shutdown()
-		if id, ok := q.Stored(); !ok || id.Serial != 300 {
-			t.Errorf("the last stored one is %+v", id)
+		if at := q.ResumeAt(); !at.HasID || at.ID.Serial != 300 {
+			t.Errorf("it continues at %+v, not after the last stored one", at)
 		}
 		if p := q.Position(); p != pos {
 			t.Errorf("position %+v, was %+v", p, pos)

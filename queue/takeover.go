@@ -23,7 +23,6 @@ func (q *Queue) takeOver(next uint64) {
 	if q.stored > 0 {
 		q.head = max(next, q.blocks[0].first)
 	}
-	q.findStored()
 	q.findOldest()
 	q.discardIdle()
 }
@@ -68,9 +67,9 @@ func (q *Queue) takeFrame(f spool.Frame, from, to uint64, lost bool) uint64 {
 	return end
 }
 
-// findStored finds the last loggable record of the spool. Frames that are damaged
-// or have none are passed over, some at least.
-func (q *Queue) findStored() {
+// findStored finds the last loggable record of the spool: later ones of audit.log are not
+// there. Frames that are damaged or have none are passed over, some at least.
+func (q *Queue) findStored() (last knownID) {
 	tries := 8
 	for i := len(q.blocks) - 1; i >= 0 && tries > 0; i-- {
 		blk := q.blocks[i]
@@ -83,8 +82,9 @@ func (q *Queue) findStored() {
 			continue
 		}
 		if id := lastID(&b); id.ok {
-			blk.id, q.storedID = id, id
-			return
+			blk.id = id
+			return id
 		}
 	}
+	return last
 }

@@ -86,8 +86,14 @@ func NewIntake(q *queue.Queue, w *Selection) *Intake {
 
 // Put gives the consumer what it wants of b.
 func (in *Intake) Put(b *record.Batch) {
-	in.followSelection()
 	in.queue.Mark(time.Now())
+	in.Resume(b)
+}
+
+// Resume gives the consumer what it wants of records of audit.log, in the order of the log
+// from where the run before has ended. It is called before Put.
+func (in *Intake) Resume(b *record.Batch) {
+	in.followSelection()
 	if in.late {
 		in.noteFirst(b)
 	}
