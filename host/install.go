@@ -47,6 +47,9 @@ type Installer struct {
 	Received func(config string) (Stamp, error)
 	// Probe makes an audit record, so that there is one to be received; nil: none is made.
 	Probe func() error
+	// Renew asks the plugin that runs on a configuration to execute the program that is at its path
+	// now, in its own process; nil: it cannot be asked.
+	Renew func(config string) error
 
 	// Say is called with what is found, a line at a time without the newline.
 	Say func(format string, args ...any)

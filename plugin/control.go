@@ -34,8 +34,8 @@ var controlTimeout = 2 * time.Second
 // controlEvery is how often it is looked whether the control socket is still there.
 const controlEvery = time.Second
 
-// control is the socket through which status and top ask: one line, "status" or "top", answered
-// with the Report of the plugin or of its meter as JSON. Only root may connect. It is made again when it
+// control is the socket through which status, top and an upgrade ask: one line, "status" or "top", answered
+// with the Report of the plugin or of its meter as JSON, or "renew" (see AskRenew). Only root may connect. It is made again when it
 // was removed, and as soon as an earlier relay that has it is gone.
 type control struct {
 	path string
@@ -216,8 +216,11 @@ func (p *Plugin) answer(ctx context.Context, conn net.Conn) {
 		json.NewEncoder(conn).Encode(p.Report())
 	case err == nil && string(line) == "top\n":
 		p.answerTop(ctx, conn)
+	case err == nil && string(line) == "renew\n":
+		conn.SetDeadline(time.Now().Add(controlTimeout + renewPatience))
+		p.answerRenew(ctx, conn)
 	default:
-		fmt.Fprintln(conn, `{"error":"the requests there are: status, top"}`)
+		fmt.Fprintln(conn, `{"error":"the requests there are: status, top, renew"}`)
 	}
 }
 
@@ -257,7 +260,7 @@ func ask(dir, request string, answer any) error {
 		return fmt.Errorf("%s: a process of uid %d answers there, not the plugin: see who with `ss -xlp`, and choose another run_dir", path, uid)
 	}
 
-	conn.SetDeadline(time.Now().Add(2 * controlTimeout))
+	conn.SetDeadline(time.Now().Add(2*controlTimeout + renewPatience))
 	if _, err := conn.Write([]byte(request + "\n")); err != nil {
 		return err
 	}

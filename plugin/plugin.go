@@ -42,6 +42,9 @@ type Options struct {
 	// 2.x passes with -c).
 	Config  string
 	Version string
+	// Program is the path of the program, which one that has taken its place is executed from
+	// (see AskRenew); empty: none is.
+	Program string
 	// In is the stream; nil means stdin, prepared for auditd.
 	In io.Reader
 	// Window is how long a record may come late before it counts as missing; 0 is
@@ -84,6 +87,7 @@ type Plugin struct {
 	export    *metrics     // of the main goroutine until the end
 	ckpt      *checkpoints
 	meter     *top.Meter
+	renew     *renewal
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -121,6 +125,7 @@ func New(opt Options) *Plugin {
 		tasks:     make(chan func()),
 		saveEvery: saveEvery,
 		flow:      recent.NewWindow[inputFlow](10*time.Second, time.Second),
+		renew:     newRenewal(opt.Program),
 	}
 
 	p.flow.Note(p.started, inputFlow{}) // what comes before the first tick counts, too
@@ -143,6 +148,7 @@ func New(opt Options) *Plugin {
 // closed, sinks deliver what is left for at most drainTime, are asked to stop and
 // waited for; what was not delivered goes to the spools or is counted; positions
 // are saved; the last report is logged and written. What only shows numbers ends meanwhile.
+// The end for a new program is the same, after a record, and its error is ErrRenew.
 func (p *Plugin) Run() error {
 	defer p.signals.close()
 	in, buffer := p.opt.In, sendBuffer()
@@ -153,7 +159,7 @@ func (p *Plugin) Run() error {
 		if err := dropCapabilities(); err != nil {
 			p.log.Warn("capabilities kept", zap.Error(err))
 		}
-		in = openStdin()
+		in = p.renew.openStdin()
 	}
 	p.buffer.Store(int64(buffer))
 	p.saver = p.openState()
@@ -198,7 +204,11 @@ func (p *Plugin) Run() error {
 	p.nodes.Close()
 	control.close()
 	awaitFor(leaveTime, shown)
-	p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
+	if errors.Is(err, ErrRenew) {
+		p.log.Info("ended, executing the new program", zap.Uint64("records", p.Report().Input.Records), zap.String("path", p.opt.Program))
+	} else {
+		p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
+	}
 	p.log.close()
 	return err
 }
@@ -209,6 +219,9 @@ func (p *Plugin) read(r *stream.Reader) error {
 	var b record.Batch
 	var began time.Time // when the first records came
 	for {
+		if p.leaves(r) {
+			return ErrRenew
+		}
 		err := r.Next(&b)
 		if err != nil {
 			if errors.Is(err, io.EOF) {
@@ -264,6 +277,9 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 	for {
 		select {
 		case err := <-ended:
+			if errors.Is(err, ErrRenew) {
+				p.renew.begin()
+			}
 			return err
 		case <-hungUp:
 			return p.readLast(ended)

@@ -25,6 +25,12 @@ func TestMain(m *testing.M) {
 // stream's other end and a function that ends the plugin.
 func run(t *testing.T, config string, init func(string) error) (*Plugin, io.Writer, func()) {
 	t.Helper()
+	return runWith(t, Options{Config: configFile(t, config), Init: init})
+}
+
+// configFile writes a configuration, and returns its path.
+func configFile(t *testing.T, config string) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "pl")
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +47,7 @@ func run(t *testing.T, config string, init func(string) error) (*Plugin, io.Writ
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(head+config, "DIR", dir)), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	return runWith(t, Options{Config: file, Init: init})
+	return file
 }
 
 // runFile is run with a file that is there.

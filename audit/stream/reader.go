@@ -41,6 +41,10 @@ func NewLiveReader(in io.Reader, buffer int) *Reader {
 // Counts returns what has been read so far.
 func (r *Reader) Counts() Counts { return r.sp.Counts() }
 
+// Whole reports whether all that was read has been given, and was whole records: another Reader
+// could go on from here. It may be called between calls of Next only.
+func (r *Reader) Whole() bool { return r.err == nil && r.sp.whole() }
+
 // Next waits for bytes and puts the records that are complete with them into
 // b; that may be none. The batch is valid until the next call. At the end of
 // the stream Next hands over what was left and then returns io.EOF; after a

@@ -85,6 +85,12 @@ func (s *Splitter) Cut(b *record.Batch, n int) {
 	}
 }
 
+// whole reports whether what comes next is a record's beginning. Of the first frame it is not known
+// whether padding follows.
+func (s *Splitter) whole() bool {
+	return s.r == s.w && !s.cont && s.skip == 0 && !s.astray && (s.framing != framingFrames || s.pad == 0)
+}
+
 // CutRest cuts what a stream of lines has left when nothing more belongs to it: a last
 // line without newline gets one.
 func (s *Splitter) CutRest(b *record.Batch) {

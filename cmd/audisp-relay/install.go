@@ -52,7 +52,7 @@ others than root can write, an auditd that needs a restart.`,
 		}
 		i.DropIn, i.Sample = dropin.Relay, packaging.SampleConfig
 		i.Check = func(path string) error { return checkBeforeInstall(cmd.ErrOrStderr(), path) }
-		i.Received, i.Probe = received, host.Probe
+		i.Received, i.Probe, i.Renew = received, host.Probe, renew
 		if upgrade {
 			return i.Upgrade(cmd.Context())
 		}
@@ -81,6 +81,15 @@ func received(path string) (host.Stamp, error) {
 		return host.Stamp{}, err
 	}
 	return host.Stamp{At: r.Input.Newest, Serial: r.Input.NewestSerial}, nil
+}
+
+// renew asks the plugin that runs on a configuration to execute the program that is at its path now.
+func renew(path string) error {
+	cfg, _, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	return plugin.AskRenew(cfg.RunDir)
 }
 
 // newUninstallCmd is `audisp-relay uninstall`.

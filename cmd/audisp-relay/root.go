@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -31,7 +33,13 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 				return fmt.Errorf("started by a program sink of audisp-relay (pid %d), which would repeat without end: name another program in path or args of that sink", pid)
 			}
 			plugin.CloseInherited()
-			return plugin.New(plugin.Options{Config: path, Version: version, Metrics: metrics.New}).Run()
+			program, _ := os.Executable() // without one only an upgrade is less smooth
+			p := plugin.New(plugin.Options{Config: path, Version: version, Program: program, Metrics: metrics.New})
+			err := p.Run()
+			if errors.Is(err, plugin.ErrRenew) {
+				return p.Renew()
+			}
+			return err
 		},
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")

@@ -1,0 +1,158 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/audit/stream"
+	"audisp-relay/host/runnable"
+)
+
+// A new program can take the place of the one that runs without auditd taking part: the plugin
+// ends as it does at the end of the stream, but between two records, and then executes the
+// new program. To auditd that is the process it has started, with the same stdin, and what it
+// sends meanwhile waits in the socket.
+
+// ErrRenew is what Run returns when the plugin has ended for a new program to be executed in its
+// process.
+var ErrRenew = errors.New("a new program is to be executed")
+
+const (
+	// renewPatience is how long the stream may take to come to the end of a record: one that a lossless
+	// consumer has stopped does not come there.
+	renewPatience = 2500 * time.Millisecond
+	// stdinTimeout is how long a read of stdin may wait: what is asked for while nothing comes is
+	// seen after that.
+	stdinTimeout = time.Second
+)
+
+// renewal is what a request for a new program and the goroutines that obey it share.
+type renewal struct {
+	program string     // "": why says why there can be none
+	why     string     // set before the control socket is there
+	asked   chan error // of the request that is served; obey sends what became of it
+	wanted  atomic.Bool
+	stdin   *os.File // stays open for the new program
+}
+
+func newRenewal(program string) *renewal {
+	r := &renewal{program: program, asked: make(chan error)}
+	if program == "" {
+		r.why = "the path of the program is not known"
+	}
+	return r
+}
+
+// possible says why no new program can be executed, nil where one can.
+func (r *renewal) possible() error {
+	if r.why != "" {
+		return errors.New(r.why)
+	}
+	return runnable.Check(r.program)
+}
+
+// answerRenew serves the request for a new program: it is answered when the stream has come to the end
+// of a record, from where on nothing but the end of the process follows.
+func (p *Plugin) answerRenew(ctx context.Context, w io.Writer) {
+	err := p.renew.possible()
+	if err == nil {
+		p.renew.wanted.Store(true)
+		select {
+		case err = <-p.renew.asked:
+		case <-time.After(renewPatience):
+			err = errors.New("the stream did not come to the end of a record: a lossless consumer may have stopped it, see audisp-relay status")
+		case <-ctx.Done():
+			err = errors.New("the plugin ends")
+		}
+		p.renew.wanted.Store(err == nil)
+	}
+	if err != nil {
+		p.log.Warn("no new program is executed", zap.Error(err))
+		json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+		return
+	}
+	json.NewEncoder(w).Encode(map[string]int{"pid": os.Getpid()})
+}
+
+// leaves reports whether reading is to end here, for a new program. It belongs to the reader.
+func (p *Plugin) leaves(r *stream.Reader) bool {
+	return p.renew.wanted.Load() && r.Whole()
+}
+
+// AskRenew asks the plugin whose run_dir is dir to execute the program that is now at its path.
+// When it returns nil the plugin is about to do so.
+func AskRenew(dir string) error {
+	var answer struct {
+		Pid   int    `json:"pid"`
+		Error string `json:"error"`
+	}
+	if err := ask(dir, "renew", &answer); err != nil {
+		return err
+	}
+	if answer.Error != "" || answer.Pid == 0 {
+		return fmt.Errorf("the plugin does not execute another program: %s", answer.Error)
+	}
+	return nil
+}
+
+// Renew executes the new program in this process, with its arguments and its environment, after Run
+// has returned ErrRenew. It returns only where neither that nor the present program can be executed.
+func (p *Plugin) Renew() error {
+	defer runtime.KeepAlive(p) // a stdin that nothing refers to would be closed
+	unix.SetsockoptTimeval(0, unix.SOL_SOCKET, unix.SO_RCVTIMEO, new(unix.Timeval))
+	// Signals that are caught would be deadly until the new program catches them.
+	signal.Ignore(unix.SIGHUP, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+	err := syscall.Exec(p.renew.program, os.Args, os.Environ())
+	again := syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+	return fmt.Errorf("execute %s: %w; and the present program again: %w", p.renew.program, err, again)
+}
+
+// stdin is the socket from auditd. A read of it that has waited for stdinTimeout brings nothing.
+type stdin struct{ f *os.File }
+
+func (s stdin) Read(b []byte) (int, error) {
+	n, err := s.f.Read(b)
+	if err != nil && errors.Is(err, unix.EAGAIN) {
+		return 0, nil
+	}
+	return n, err
+}
+
+// openStdin opens a stdin that a new program can take over.
+func (r *renewal) openStdin() io.Reader {
+	r.limitWait()
+	r.stdin = openStdin()
+	return stdin{r.stdin}
+}
+
+// limitWait lets reads of stdin end now and then, so that a new program does not have to wait for the
+// next record.
+func (r *renewal) limitWait() {
+	timeout := unix.NsecToTimeval(stdinTimeout.Nanoseconds())
+	if !isSocket(0) {
+		r.why = "stdin is no socket"
+	} else if err := unix.SetsockoptTimeval(0, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
+		r.why = "set a timeout for stdin: " + err.Error()
+	}
+}
+
+// begin answers the request, as the reader has come to the end of a record. It belongs to the main
+// goroutine.
+func (r *renewal) begin() {
+	select {
+	case r.asked <- nil:
+	case <-time.After(leaveTime): // whoever asked has given up meanwhile; it is late for that
+	}
+}

@@ -1,0 +1,109 @@
+package test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"audisp-relay/plugin"
+	"audisp-relay/test/lab"
+)
+
+// runsFileAt reports whether process pid executes the file that is at path now.
+func runsFileAt(pid int, path string) bool {
+	running, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/exe")
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(running, there)
+}
+
+// TestRenewedRelayLosesNothing: while records come, and while none do, the program is replaced within
+// its process; every record is delivered once and in order, without a log to take any from.
+func TestRenewedRelayLosesNothing(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	program := build(t, dir, "../cmd/audisp-relay")
+	r := start(t, dir, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\nmax_size = \"0\"\n", func(cmd *exec.Cmd, _ [2]int) { cmd.Path = program })
+	pid := r.report().Pid
+	const events = 20_000
+	written := make(chan bool)
+	go func() {
+		defer close(written)
+		for serial := 1; serial <= events; serial += 10 {
+			r.write(lines(serial, 10))
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	for range 3 {
+		renewOnce(t, r, program, pid)
+	}
+	<-written
+	renewOnce(t, r, program, pid)
+
+	all := lines(1, events)
+	until(t, "everything is delivered", func() bool {
+		info, err := os.Stat(filepath.Join(dir, "out"))
+		return err == nil && info.Size() >= int64(len(all))
+	})
+	r.end()
+	sameFile(t, filepath.Join(dir, "out"), all)
+}
+
+// renewOnce replaces the program of the relay.
+func renewOnce(t *testing.T, r *relay, program string, pid int) {
+	t.Helper()
+	replaceFile(t, program)
+	eventually(t, "the relay executes the new program", func() error { return plugin.AskRenew(filepath.Join(r.dir, "run")) })
+	until(t, "it does", func() bool { return runsFileAt(pid, program) })
+	if again := r.report(); again.Pid != pid {
+		t.Errorf("pid %d has become %d", pid, again.Pid)
+	}
+}
+
+// TestLiveUpgradesUnderLoad: ten upgrades of the only plugin under load: no record is missing, none comes
+// twice, and auditd takes no part.
+func TestLiveUpgradesUnderLoad(t *testing.T) {
+	upgrades := figure(3, 10)
+	const name = "audisp-relay" // as install names the drop-in
+	l := startLiveBehind(t, fileOnly, lab.Options{}, func(p lab.Plugin) lab.Plugin {
+		p.Name, p.Format = name, "string"
+		return p
+	})
+	program := filepath.Join(l.dir, "audisp-relay")
+	after := l.Drain(l.path("out"))
+	l.awaitCertainty()
+	pid := l.PluginPID(name)
+	run := l.StartLoad(lab.Load{Rate: 4000, Duration: time.Duration(upgrades*3) * time.Second})
+	for range upgrades {
+		replaceFile(t, program)
+		out, err := exec.Command(program, "install", "--upgrade", "--binary", program, "--conf-dir", l.Dir()).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "in the same process") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		l.awaitCertainty()
+	}
+	made := run.Wait()
+	if got := l.PluginPID(name); got != pid {
+		t.Errorf("auditd has started the plugin again: pid %d, then %d", pid, got)
+	}
+	end := l.Drain(l.path("out"))
+	rep := l.compare(after, end, l.path("out"))
+	if !rep.SameSet() || rep.Duplicate > 0 {
+		t.Errorf("%v", rep)
+	}
+	if c := l.relay().consumer("file"); c.LostTotal != 0 {
+		t.Errorf("%+v", c)
+	}
+	log, _ := os.ReadFile(l.path("log"))
+	if n := bytes.Count(log, []byte("executing the new program")); n != upgrades {
+		t.Errorf("%d new programs were executed, want %d", n, upgrades)
+	}
+	t.Logf("%d upgrades at %.0f events/s: %v", upgrades, made.Rate(), rep)
+}
