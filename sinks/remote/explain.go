@@ -52,10 +52,12 @@ func (f *Files) ExplainTLS(err error, asked bool, address string) error {
 // explainRefusal is ExplainTLS for what the server did not like.
 func (f *Files) explainRefusal(err error, asked bool) error {
 	alert, ended := IsAlert(err), IsEnd(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	// Package http closes the connection itself when it reads an alert while it writes.
+	refused := asked && (alert || ended || errors.Is(err, net.ErrClosed))
 	switch {
-	case asked && (alert || ended) && f.Cert == "":
+	case refused && f.Cert == "":
 		return Advise(fmt.Errorf("the server wants a client certificate: %w", err), "set cert_file and key_file")
-	case asked && (alert || ended):
+	case refused:
 		return Advise(fmt.Errorf("the server refuses the client certificate: %w", err),
 			"see the server's log: cert_file may have expired, be of a CA it does not trust, or have a name it does not admit")
 	case alert:
