@@ -20,8 +20,11 @@ import (
 	"audisp-relay/test/lab"
 )
 
-// natsVersion is in the name of the program that is kept, so that another one is built again.
-const natsVersion = "2.15.2"
+// Versions are in the names of the programs that are kept, so that others are built again.
+const (
+	natsVersion  = "2.15.2"
+	olderVersion = "2.14.9" // of test/servers/older.mod
+)
 
 // hang is when a test gives up on what has to happen.
 const hang = 60 * time.Second
@@ -48,13 +51,19 @@ type Node struct {
 // server cannot be built the test is skipped, unless AUDISP_REQUIRE_AUDITD is 1.
 func StartNATS(t testing.TB, n int, extra string) *Servers {
 	t.Helper()
-	return startNATS(t, n, extra, "127.0.0.1", []string{natsProgram(t)})
+	return startNATS(t, n, extra, "127.0.0.1", []string{programOf(t, natsBuilt)})
+}
+
+// StartOlderNATS is StartNATS of the version before, for Node.Upgrade.
+func StartOlderNATS(t testing.TB, n int) *Servers {
+	t.Helper()
+	return startNATS(t, n, "", "127.0.0.1", []string{programOf(t, olderBuilt)})
 }
 
 // StartNATSIn is StartNATS in another network. The servers reach each other when that is cut.
 func StartNATSIn(t testing.TB, net *Network, n int, extra string) *Servers {
 	t.Helper()
-	return startNATS(t, n, extra, net.Address, []string{"ip", "netns", "exec", net.name, natsProgram(t)})
+	return startNATS(t, n, extra, net.Address, []string{"ip", "netns", "exec", net.name, programOf(t, natsBuilt)})
 }
 
 func startNATS(t testing.TB, n int, extra, address string, argv []string) *Servers {
@@ -138,6 +147,14 @@ func (n *Node) Stop() { n.end(syscall.SIGTERM) }
 // hands on its streams, and asks its clients to go before it closes their connections.
 func (n *Node) StandDown() { n.end(syscall.SIGUSR2) }
 
+// Upgrade has the server stand down, and starts the present version in its place.
+func (n *Node) Upgrade() {
+	n.t.Helper()
+	n.StandDown()
+	n.argv = []string{programOf(n.t, natsBuilt)}
+	n.Restart()
+}
+
 func (n *Node) end(sig syscall.Signal) {
 	if n.cmd == nil {
 		return
@@ -209,12 +226,15 @@ func (n *Node) awaitPort() {
 	}
 }
 
-// natsBuilt is the program, or why there is none.
-var natsBuilt = sync.OnceValues(func() (string, error) { return build("nats", natsVersion) })
+// The programs, or why there is none.
+var (
+	natsBuilt  = sync.OnceValues(func() (string, error) { return build("nats", natsVersion, "go.mod") })
+	olderBuilt = sync.OnceValues(func() (string, error) { return build("nats", olderVersion, "older.mod") })
+)
 
-func natsProgram(t testing.TB) string {
+func programOf(t testing.TB, built func() (string, error)) string {
 	t.Helper()
-	prog, err := natsBuilt()
+	prog, err := built()
 	if err != nil {
 		if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
 			t.Fatal(err)
@@ -224,8 +244,8 @@ func natsProgram(t testing.TB) string {
 	return prog
 }
 
-// build builds a program of test/servers, unless an earlier run has.
-func build(name, version string) (string, error) {
+// build builds a program of test/servers, of the versions in a file there, unless an earlier run has.
+func build(name, version, mod string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -254,7 +274,7 @@ func build(name, version string) (string, error) {
 			return "", err
 		}
 	}
-	cmd := exec.Command("go", "build", "-o", prog+".new", "./"+name)
+	cmd := exec.Command("go", "build", "-modfile", mod, "-o", prog+".new", "./"+name)
 	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build test/servers/%s: %w: %s", name, err, out)
