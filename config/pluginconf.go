@@ -93,6 +93,16 @@ func splitConf(name string, data []byte) (*confFile, *Error) {
 	return c, nil
 }
 
+// place says where a key is set last: "file:line: key = value", "" where it is not.
+func (c *confFile) place(key string) string {
+	for _, l := range slices.Backward(c.lines) {
+		if l.key == key {
+			return c.errorf(l.line, "", "%s = %s", key, strings.Join(l.values, " ")).Error()
+		}
+	}
+	return ""
+}
+
 // The readers below leave their target alone when the value is wrong.
 
 // text takes one value that check has no objection to. A comment after the value is a second one.
@@ -140,6 +150,9 @@ type pluginConf struct {
 	args     []string
 	argsLine int
 	format   string
+
+	filter string         // which events it gets, as in a filter of the relay's; only Import sets it
+	vals   map[string]any // keys and values of the sink's table that come to the same
 }
 
 // parsePluginConf reads a plugin's conf. Whether what it names exists is not

@@ -97,23 +97,9 @@ func (r *pluginReader) skip(path string, why any) {
 // load reads one conf. It gives no sink for a plugin that is not active
 // or is this program itself.
 func (r *pluginReader) load(path string) (*Sink, []string, error) {
-	data, info, err := readTrusted(path, maxPluginConf, 0o002)
-	if err != nil {
+	p, err := openPlugin(path)
+	if err != nil || p.active != "yes" || p.runs(r.self) {
 		return nil, nil, err
-	}
-	p, bad := parsePluginConf(path, data)
-	if bad != nil {
-		return nil, nil, bad
-	}
-
-	if p.active != "yes" {
-		return nil, nil, nil
-	}
-	if info.Mode().Perm()&0o020 != 0 {
-		p.warnf(0, "", "is writable by its group: audit 4.2 and later refuse it, run chmod g-w")
-	}
-	if !isBuiltin(p.path) && runnable.SameProgram(p.path, r.self) {
-		return nil, nil, nil
 	}
 
 	s := newPluginSink(p, &r.common)
@@ -128,6 +114,27 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 		s.NameFormat, s.NodeName = "none", "" // audispd names hosts in text only
 	}
 	return s, p.warns, nil
+}
+
+// openPlugin reads the conf of a plugin, active or not.
+func openPlugin(path string) (*pluginConf, error) {
+	data, info, err := readTrusted(path, maxPluginConf, 0o002)
+	if err != nil {
+		return nil, err
+	}
+	p, bad := parsePluginConf(path, data)
+	if bad != nil {
+		return nil, bad
+	}
+	if p.active == "yes" && info.Mode().Perm()&0o020 != 0 {
+		p.warnf(0, "", "is writable by its group: audit 4.2 and later refuse it, run chmod g-w")
+	}
+	return p, nil
+}
+
+// runs says whether the plugin is the program at self.
+func (p *pluginConf) runs(self string) bool {
+	return !isBuiltin(p.path) && runnable.SameProgram(p.path, self)
 }
 
 // newPluginSink gives a sink without a type for a conf.
@@ -167,6 +174,11 @@ func (p *pluginConf) fill(s *Sink, common *audispd) error {
 	if err := checkBinary(p.path); err != nil {
 		return p.errorf(p.pathLine, "path", "%v", err)
 	}
+	return p.fillProgram(s, common)
+}
+
+// fillProgram is for a program, which the caller has checked.
+func (p *pluginConf) fillProgram(s *Sink, common *audispd) error {
 	args := make([]any, len(p.args))
 	for i, arg := range p.args {
 		args[i] = arg
@@ -176,7 +188,10 @@ func (p *pluginConf) fill(s *Sink, common *audispd) error {
 
 // take gives the sink its type, with the keys and values that come to the same as the conf.
 func (p *pluginConf) take(s *Sink, kind string, vals map[string]any) error {
-	s.Type = kind
+	if p.filter != "" {
+		vals["filter"] = p.filter
+	}
+	s.Type, p.vals = kind, vals
 	if err := readMade(s, vals); err != nil {
 		return p.errorf(p.pathLine, "path", "%v", err)
 	}
@@ -224,8 +239,8 @@ func (p *pluginConf) fillUnix(s *Sink) error {
 	return p.take(s, "unix", vals)
 }
 
-// fillSyslog reads the arguments of builtin_syslog: names of a priority and a
-// facility in any order and case.
+// fillSyslog reads the arguments of builtin_syslog and audisp-syslog: names of a priority and
+// a facility in any order and case. The tag is what each of them has as ident.
 func (p *pluginConf) fillSyslog(s *Sink) error {
 	vals := map[string]any{"tag": "audispd"}
 	for _, arg := range p.args {
@@ -240,10 +255,14 @@ func (p *pluginConf) fillSyslog(s *Sink) error {
 		}
 	}
 	if s.Format != "string" {
-		p.warnf(0, "format", "builtin_syslog writes text whatever the format is")
+		p.warnf(0, "format", "%s writes text whatever the format is", filepath.Base(p.path))
 		s.Format = "string"
 	}
-	s.DropEOE = true
+
+	s.DropEOE = isBuiltin(p.path)
+	if facility := vals["facility"]; !isBuiltin(p.path) && (facility == nil || facility == "user") {
+		vals["tag"] = "audisp-syslog"
+	}
 	return p.take(s, "syslog", vals)
 }
 

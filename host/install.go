@@ -42,6 +42,10 @@ type Installer struct {
 
 	// Check says what is wrong with a configuration that is there; nil leaves that out.
 	Check func(config string) error
+	// Import makes the configuration to install in the place of Sample, of what auditd's other
+	// plugins are configured to do by the files in a directory, and names the files that it
+	// takes over; nil: Sample is installed.
+	Import func(a Auditd, dir string) (config []byte, dropIns []string, err error)
 	// Received asks the plugin that runs on a configuration which record auditd has given to it
 	// last; nil: it cannot be asked.
 	Received func(config string) (Stamp, error)
@@ -56,6 +60,11 @@ type Installer struct {
 
 	holder  string // the program of holderDropIn, "" is holderProgram; only tests set it
 	changed bool   // something was written, removed or started
+
+	made     []byte   // the configuration that Import has made
+	replaces bool     // it goes into the place of the packaged one
+	wrote    bool     // it was written
+	taken    []string // the plugins' files that it takes over
 }
 
 // Install makes auditd start Binary as a plugin and waits until it runs. What
@@ -82,6 +91,9 @@ func (i *Installer) Install(ctx context.Context) error {
 	if err == nil && !i.changed {
 		i.Say("unchanged: all is as wanted")
 	}
+	if err == nil {
+		i.sayTwice(a)
+	}
 	return err
 }
 
@@ -97,7 +109,7 @@ func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	if err := i.Machine.checkParents("drop-in", dir+"/"+DropInName, "name another plugin_dir in auditd.conf"); err != nil {
 		return err
 	}
-	if err := i.checkConfig(); err != nil {
+	if err := i.checkConfig(a); err != nil {
 		return err
 	}
 	if err := i.refuseSecond(a, i.Machine.path(dir)); err != nil {
@@ -115,18 +127,6 @@ func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 		return err
 	}
 	return i.start(ctx, a, old)
-}
-
-// checkConfig says whether the configuration that is there can be used, and whether no
-// other user can put another one in its place.
-func (i *Installer) checkConfig() error {
-	if err := i.Machine.checkParents("configuration", i.Config, "name another file with --config"); err != nil {
-		return err
-	}
-	if i.Check == nil || !exists(i.Machine.path(i.Config)) {
-		return nil
-	}
-	return i.Check(i.Machine.path(i.Config))
 }
 
 // say is Say for what is changed.
@@ -246,24 +246,6 @@ func (i *Installer) rightMode(path string) bool {
 	return err == nil && st.Mode() == 0o640 && runnable.OwnerOf(st) == i.Machine.owner
 }
 
-// installConfig writes the configuration where there is none.
-func (i *Installer) installConfig() error {
-	path := i.Machine.path(i.Config)
-	_, err := os.Stat(path)
-	if err == nil {
-		i.Say("left the configuration %s as it is", path)
-		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = i.Machine.writeFile(path, i.Sample)
-	}
-	if err != nil {
-		return fmt.Errorf("install the configuration: %w", err)
-	}
-	i.say("wrote the configuration %s", path)
-	return nil
-}
-
 // start makes auditd read its plugins again and waits for ours. old is the pid of one that
 // runs with other settings, and that auditd will end; 0 for none.
 func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
@@ -274,7 +256,7 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 		return nil
 	case len(running) == 1 && old == 0:
 		i.Say("auditd (pid %d) runs the plugin already, as pid %d", a.PID, running[0])
-		return nil
+		return i.apply(running[0])
 	case i.NoReload && old != 0 && !a.AtLeast(4, 2):
 		i.Say("auditd (pid %d) takes up the changed drop-in when it is restarted", a.PID)
 		return nil
@@ -349,17 +331,23 @@ func (i *Installer) installDispatcher(ctx context.Context, a Auditd) error {
 		return fmt.Errorf("%s passes no arguments of its own to its dispatcher: put the configuration at %s and leave --config out", a.name(), config)
 	}
 	i.Config = config
-	if err := i.checkConfig(); err != nil {
+	if err := i.checkConfig(a); err != nil {
 		return err
 	}
 	if err := i.installConfig(); err != nil {
 		return err
 	}
 	if a.Conf.Dispatcher != i.Binary {
-		return fmt.Errorf("%s runs one dispatcher and no plugins: in %s set `dispatcher = %s` (now %q), in %s set `plugin_dir = %q` to keep audispd's plugins, then %s",
-			a.name(), a.Conf.File, i.Binary, a.Conf.Dispatcher, config, i.Machine.PluginDir(a), a.reload())
+		plugins := ""
+		if i.Import == nil {
+			plugins = fmt.Sprintf("in %s set `plugin_dir = %q` to keep audispd's plugins, ", config, i.Machine.PluginDir(a))
+		}
+		return fmt.Errorf("%s runs one dispatcher and no plugins: in %s set `dispatcher = %s` (now %q), %sthen %s",
+			a.name(), a.Conf.File, i.Binary, a.Conf.Dispatcher, plugins, a.reload())
 	}
-	i.Say("%s names %s as the dispatcher already; audispd's plugins are in %s: plugin_dir in %s makes the relay run them", a.Conf.File, i.Binary, i.Machine.PluginDir(a), config)
+	if i.Import == nil {
+		i.Say("%s names %s as the dispatcher already; audispd's plugins are in %s: plugin_dir in %s makes the relay run them", a.Conf.File, i.Binary, i.Machine.PluginDir(a), config)
+	}
 	return i.start(ctx, a, 0)
 }
 

@@ -19,7 +19,7 @@ import (
 // newInstallCmd is `audisp-relay install`.
 func newInstallCmd() *cobra.Command {
 	var i host.Installer
-	var upgrade bool
+	var upgrade, imports, prints bool
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Install the auditd drop-in and reload auditd",
@@ -28,6 +28,9 @@ into the plugin directory of the running auditd, with the right owner and mode,
 makes auditd reload and checks that it really runs the plugin, once and with the
 settings that are asked for. Can be repeated: says "unchanged" if all is as wanted.
 Undo it with ` + "`audisp-relay uninstall`" + `.
+
+With --import the configuration that it writes does what auditd's other plugins are
+configured to do. What cannot be carried over is said.
 
 Exit code 0 when all is as wanted, 1 when it is not and the message says why: a
 configuration with errors, a second file that starts the relay, something that
@@ -39,16 +42,27 @@ others than root can write, an auditd that needs a restart.`,
 	flags.StringVar(&i.Config, "config", host.DefaultConfig, "the relay's configuration")
 	flags.StringVar(&i.Format, "format", "string", "what auditd writes to the plugin: string or binary")
 	flags.BoolVar(&upgrade, "upgrade", false, "only make auditd run the program that has taken the place of the running one")
+	flags.BoolVar(&imports, "import", false, "take over what auditd's other plugins are configured to do")
+	flags.BoolVar(&prints, "print", false, "with --import: print that configuration, and change nothing")
 	addAuditdFlags(cmd, &i)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if i.Format != "string" && i.Format != "binary" {
+		switch {
+		case i.Format != "string" && i.Format != "binary":
 			return usageError{fmt.Errorf("--format %q: want string or binary", i.Format)}
-		}
-		if upgrade && (flags.Changed("config") || flags.Changed("format")) {
-			return usageError{errors.New("--upgrade keeps configuration and format: leave --config and --format out, or --upgrade")}
+		case upgrade && (flags.Changed("config") || flags.Changed("format") || imports):
+			return usageError{errors.New("--upgrade keeps configuration and format: leave --config, --format and --import out, or --upgrade")}
+		case prints && !imports:
+			return usageError{errors.New("--print shows what --import would write: add --import")}
 		}
 		if err := prepare(cmd, &i); err != nil {
 			return err
+		}
+		if imports {
+			i.Import = importer(cmd.ErrOrStderr(), &i, prints)
+		}
+		if prints {
+			i.Say = sayOn(cmd.ErrOrStderr())
+			return printImport(cmd.OutOrStdout(), &i)
 		}
 		i.DropIn, i.Sample = dropin.Relay, packaging.SampleConfig
 		i.Check = func(path string) error { return checkBeforeInstall(cmd.ErrOrStderr(), path) }
@@ -116,9 +130,11 @@ and everything that it wrote stay; what stays is named.`,
 func addAuditdFlags(cmd *cobra.Command, i *host.Installer) {
 	cmd.Flags().StringVar(&i.ConfDir, "conf-dir", "", "auditd's configuration directory (default: that of the running auditd)")
 	cmd.Flags().BoolVar(&i.NoReload, "no-reload", false, "leave the running auditd alone")
-	i.Say = func(format string, args ...any) {
-		fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...)
-	}
+	i.Say = func(format string, args ...any) { sayOn(cmd.OutOrStdout())(format, args...) }
+}
+
+func sayOn(w io.Writer) func(format string, args ...any) {
+	return func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 }
 
 // prepare makes the installer's paths absolute, as auditd runs in another directory. Only root

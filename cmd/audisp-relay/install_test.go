@@ -11,7 +11,7 @@ import (
 )
 
 func TestInstallUsage(t *testing.T) {
-	for _, args := range [][]string{{"--format", "json"}, {"--upgrade", "--format", "binary"}, {"--config", "/x.toml", "--upgrade"}} {
+	for _, args := range [][]string{{"--format", "json"}, {"--upgrade", "--format", "binary"}, {"--config", "/x.toml", "--upgrade"}, {"--upgrade", "--import"}, {"--print"}} {
 		cmd := newInstallCmd()
 		cmd.SetArgs(args)
 		cmd.SilenceUsage, cmd.SilenceErrors = true, true
@@ -115,5 +115,50 @@ func TestInstallChecks(t *testing.T) {
 		if entries, err := os.ReadDir(dir + "/plugins.d"); err != nil || len(entries) > 0 {
 			t.Errorf("%s: the plugin directory holds %v, %v", name, entries, err)
 		}
+	}
+}
+
+// --import writes what auditd's plugins are configured to do, --print shows it and changes nothing.
+func TestInstallImport(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: what auditd reads must belong to it")
+	}
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(dir+"/bin", 0o755), os.Mkdir(dir+"/plugins.d", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/bin/relay", "", 0o755)
+	write(t, dir+"/bin/audisp-remote", "", 0o755)
+	write(t, dir+"/auditd.conf", "plugin_dir = "+dir+"/plugins.d\nq_depth = 20000\n", 0o640)
+	write(t, dir+"/audisp-remote.conf", "remote_server = loghost\n", 0o640)
+	write(t, dir+"/plugins.d/off.conf", "active = no\npath = /sbin/audisp-syslog\n", 0o640)
+	args := []string{"install", "--import", "--conf-dir", dir, "--binary", dir + "/bin/relay", "--config", dir + "/relay.toml"}
+	if code, text := output(t, args...); code != 1 || !strings.Contains(string(text), "there is nothing to import") {
+		t.Errorf("exit code %d, %s", code, text)
+	}
+
+	write(t, dir+"/plugins.d/au-remote.conf", "active = yes\npath = "+dir+"/bin/audisp-remote\n", 0o640)
+	code, text := output(t, append(args, "--print")...)
+	for _, want := range []string{"note: left out: " + dir + "/plugins.d/off.conf", "[sinks.au-remote]\n", "q_depth      = 20000  # " + dir + "/auditd.conf:2", "loghost:2514"} {
+		if code != 0 || !strings.Contains(string(text), want) {
+			t.Errorf("exit code %d, want %q in %s", code, want, text)
+		}
+	}
+	if entries, err := os.ReadDir(dir + "/plugins.d"); err != nil || len(entries) != 2 {
+		t.Errorf("--print: %v, %v", entries, err)
+	}
+
+	for range 2 { // again: it is there already
+		code, text = output(t, args...)
+		if code != 0 || !strings.Contains(string(text), "active = no/I' "+dir+"/plugins.d/au-remote.conf\n") {
+			t.Errorf("exit code %d, %s", code, text)
+		}
+		if code, text := output(t, "check", dir+"/relay.toml"); code != 0 || !strings.Contains(string(text), "ok, 1 sink") {
+			t.Errorf("check: exit code %d, %s", code, text)
+		}
+	}
+	write(t, dir+"/relay.toml", "q_depth = 5\n", 0o640)
+	if code, text := output(t, args...); code != 1 || !strings.Contains(string(text), "is there already and not the packaged one") {
+		t.Errorf("exit code %d, %s", code, text)
 	}
 }
