@@ -17,6 +17,7 @@ type ImportFrom struct {
 	Audispd   bool   // it is the latter
 	File      string // the name of the configuration, for messages and its first line
 	Self      string // this program, "" if it is not known
+	AllArgs   bool   // this auditd is known to give its plugins all their args
 }
 
 // Imported is a configuration that does what auditd's plugins are configured to do.
@@ -184,6 +185,9 @@ func (im *importer) plugin(path string) {
 		return
 	}
 
+	if !im.from.AllArgs {
+		p.warnOfArgs()
+	}
 	im.explain = nil
 	s := newPluginSink(p, &im.common)
 	err = im.fill(p, s)
@@ -204,6 +208,9 @@ func (im *importer) plugin(path string) {
 
 	im.taken.add(s)
 	im.tables.WriteString(table)
+	if len(im.explain) > 0 {
+		im.tables.WriteString("\n")
+	}
 	for _, text := range im.explain {
 		im.tables.WriteString(comment(text))
 	}

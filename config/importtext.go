@@ -49,7 +49,7 @@ func (im *importer) keys(p *pluginConf, s *Sink, origins bool) string {
 		}
 		writeKey(&b, key, val, origin)
 	}
-	write("type", s.Type, p.place("path"))
+	write("type", s.Type, im.origin(p, s, "type", "path"))
 	for _, k := range importedKeys {
 		val, has := vals[k.key]
 		origin := im.origin(p, s, k.key, k.from)
@@ -61,23 +61,24 @@ func (im *importer) keys(p *pluginConf, s *Sink, origins bool) string {
 	return b.String()
 }
 
-// origin says what a sink's key comes from.
+// origin says what a sink's key comes from; a file of the plugin directory goes by its name there.
 func (im *importer) origin(p *pluginConf, s *Sink, key, from string) string {
-	if s.Type == "unix" && (key == "path" || key == "format") {
-		from = "args"
-	}
-	place := p.place(from)
 	switch {
 	case from == "":
 		return "as the plugin does"
-	case key == "max_restarts" && im.settings == nil:
-		return ""
 	case key == "max_restarts":
+		if im.settings == nil {
+			return ""
+		}
 		return im.settings.place(key)
-	case place == "":
-		return fmt.Sprintf("%s has no %s: the default", p.confFile.name, from)
+	case from == "path" && p.filter != "", s.Type == "unix" && key == "path", s.Type == "unix" && key == "format" && !isBuiltin(p.path):
+		from = "args"
 	}
-	return place
+	place := p.place(from)
+	if place == "" {
+		place = OneLine(p.confFile.name) + " has no " + from + ": the default"
+	}
+	return strings.TrimPrefix(place, OneLine(im.from.PluginDir)+"/")
 }
 
 // writeKey writes one line of TOML. What a value holds cannot end it: the library quotes it.
@@ -160,7 +161,7 @@ func keyAndPlace(l confLine, place string) string {
 	if len(value) > 100 {
 		value = strings.ToValidUTF8(value[:100], "") + "..."
 	}
-	return fmt.Sprintf("%s = %s: %s", printableKey(l.key), value, place)
+	return fmt.Sprintf("%s = %s -> %s", printableKey(l.key), value, place)
 }
 
 // withoutRemote is a sink in the place of audisp-remote, whose server is not known if the line is empty.

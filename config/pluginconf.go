@@ -190,9 +190,6 @@ func (p *pluginConf) set(l confLine) *Error {
 		return p.text(l, &p.path, pluginPath)
 	case "args":
 		p.args, p.argsLine = l.values, l.line
-		if len(l.values) > 2 {
-			p.warnf(l.line, l.key, "%d arguments: audit before 3.1.3 passes on two", len(l.values))
-		}
 		return nil
 	}
 

@@ -102,6 +102,7 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 		return nil, nil, err
 	}
 
+	p.warnOfArgs()
 	s := newPluginSink(p, &r.common)
 	if err := p.fill(s, &r.common); err != nil {
 		return nil, p.warns, err
@@ -130,6 +131,13 @@ func openPlugin(path string) (*pluginConf, error) {
 		p.warnf(0, "", "is writable by its group: audit 4.2 and later refuse it, run chmod g-w")
 	}
 	return p, nil
+}
+
+// warnOfArgs says that there are more arguments than some auditd gives the plugin.
+func (p *pluginConf) warnOfArgs() {
+	if len(p.args) > 2 {
+		p.warnf(p.argsLine, "args", "%d arguments: audit before 3.1.3 passes on two", len(p.args))
+	}
 }
 
 // runs says whether the plugin is the program at self.

@@ -15,6 +15,7 @@ import (
 func importer(w io.Writer, i *host.Installer, printed bool) func(host.Auditd, string) ([]byte, []string, error) {
 	return func(a host.Auditd, dir string) ([]byte, []string, error) {
 		from := config.ImportFrom{PluginDir: dir, Settings: a.Conf.File, Audispd: a.OneDispatcher(), File: i.Config, Self: i.Binary}
+		from.AllArgs = a.AtLeast(4, 0, 1) || (a.AtLeast(3, 1, 3) && !a.AtLeast(4))
 		if from.Audispd {
 			from.Settings = filepath.Join(filepath.Dir(dir), "audispd.conf")
 		}
