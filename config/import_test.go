@@ -229,14 +229,10 @@ func checkImported(t *testing.T, got *Imported) {
 // Each row is one plugin: words of its sink's table, or of the note that says why there is none.
 func TestImportPlugin(t *testing.T) {
 	on := "active = yes\n"
-	unix := func(args string) string {
-		return on + "path = /sbin/audisp-af_unix\nformat = string\nargs = " + args + "\n"
-	}
+	unix := func(args string) string { return on + "path = /sbin/audisp-af_unix\nargs = " + args + "\n" }
 	syslog := func(args string) string { return on + "path = /sbin/audisp-syslog\nargs = " + args + "\n" }
-	tests := []struct {
-		name, text, table, note string
-	}{
-		{"socket", unix("0600 /run/x"), "path         = \"/run/x\"  # x.conf:4: args = 0600 /run/x\nmode         = \"0600\"", ""},
+	for _, tt := range []struct{ name, text, table, note string }{
+		{"socket", unix("0600 /run/x"), "path         = \"/run/x\"  # x.conf:3: args = 0600 /run/x\nmode         = \"0600\"", ""},
 		{"socket of frames", unix("0600 /run/x binary"), "format       = \"binary\"", ""},
 		{"frames as auditd has them", unix("0600 /run/x binary"), "frames       = \"auto\"", ""},
 		{"lines of frames", strings.Replace(afUnix41, " string", "", 1), "format       = \"string\"", ""},
@@ -244,7 +240,7 @@ func TestImportPlugin(t *testing.T) {
 		{"smaller queue", unix("0600 /run/x string 512"), "mode         = \"0600\"", ""},
 		{"no args", on + "path = /sbin/audisp-af_unix\n", "x.conf has no args: the default", "no path for the socket"},
 		{"quote", unix(`/run/"x 0600`), `path         = "/run/\"x"`, ""},
-		{"two paths", unix("/run/a /run/b"), "", `not carried over: "x.conf": /etc/audit/plugins.d/x.conf:4: args: "/run/b" is one too many`},
+		{"two paths", unix("/run/a /run/b"), "", `not carried over: "x.conf": /etc/audit/plugins.d/x.conf:3: args: "/run/b" is one too many`},
 		{"syslog", syslog("log_local0 log_debug"), "facility     = \"local0\"  # x.conf:3: args = log_local0 log_debug\nseverity     = \"debug\"", ""},
 		{"ident", syslog("LOG_LOCAL0"), `tag          = "audispd"`, ""},
 		{"ident of user", syslog("LOG_USER"), `tag          = "audisp-syslog"`, ""},
@@ -269,8 +265,7 @@ func TestImportPlugin(t *testing.T) {
 		{"huge line", on + "path = /usr/sbin/a\nargs = " + strings.Repeat("x", 5000) + "\n", "path         = \"/usr/sbin/a\"", "line of 5007 bytes skipped"},
 		{"the relay's own socket", unix("0600 /run/audisp-relay/control.sock"), "", "is written by the relay itself already"},
 		{"filter that runs the relay", strings.Replace(filter40, "/sbin/audisp-syslog", "/usr/local/sbin/audisp-relay", 1), "", "/usr/local/sbin/audisp-relay is the relay itself"},
-	}
-	for _, tt := range tests {
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			files := map[string]string{"other.conf": on + "path = /usr/sbin/other\n", "x.conf": tt.text}
 			got, err := importOf(at3, plugins(at3.PluginDir, files))
@@ -377,60 +372,5 @@ func TestImportSettings(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// A filter takes the place of audisp-filter where it says the same of every event, else that stays.
-func TestImportFilter(t *testing.T) {
-	var many strings.Builder
-	for i := range 8000 {
-		fmt.Fprintf(&many, "type r= X%05d\n", i)
-	}
-	tests := []struct {
-		args, rules, filter, note string
-	}{
-		{"allowlist F /sbin/p", "type r= CWD\n", `type not in [\"CWD\"]`, ""},
-		{"blocklist F /sbin/p", "type r= CWD\ntype r=\"PATH\"", `type in [\"CWD\", \"PATH\"]`, ""},
-		{"blocklist F /sbin/p", "type r= NEW_IN_AUDIT_9\n", `type in [\"NEW_IN_AUDIT_9\"]`, ""},
-		{"allowlist F /sbin/p", "", "", "F: has no expression"},
-		{"allowlist F /sbin/p", "# type r= CWD\n", "", "F: has no expression"},
-		{"allowlist F /sbin/p", " # type r= CWD\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "type r= CWD\n  \n", "", "F:2: is more than"},
-		{"allowlist F /sbin/p", "type r!= CWD\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "type i= CWD\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "! type r= CWD\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "typer= CWD\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "type r= CWD && uid r= 0\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "(type r= CWD\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "type r= \"CWD\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "type r= CWD\r\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "type r= CWD\x00\n", "", "F:1: is more than"},
-		{"allowlist F /sbin/p", "type r= EOE\n", "", "F:1: names EOE"},
-		{"allowlist F /sbin/p", "type r= EXECV\n", "", "did you mean EXECVE?"},
-		{"allowlist F /sbin/p", many.String(), "", "whose expressions a filter does not take the place of"},
-		{"allowlist /etc/none /sbin/p", "", "", "/etc/none"},
-		{"denylist F /sbin/p", "type r= CWD\n", "", `its mode "denylist" is neither`},
-		{"--check F", "type r= CWD\n", "", "its args are not a mode, a file and a program"},
-		{"allowlist F p", "type r= CWD\n", "", `"p" is not the absolute path`},
-		{"allowlist F /sbin/audisp-filter blocklist F /sbin/p", "type r= CWD\n", `type not in [\"CWD\"]`, "it is run by another one"},
-	}
-	for _, tt := range tests {
-		args := strings.ReplaceAll(tt.args, "F", "/etc/F")
-		got, err := importOf(at3, plugins(at3.PluginDir, map[string]string{
-			"x.conf": "active = yes\npath = /sbin/audisp-filter\nargs = " + args + "\n", "/etc/F": tt.rules,
-		}))
-		if err != nil {
-			t.Fatal(tt, err)
-		}
-		checkImported(t, got)
-		if tt.filter != "" && !strings.Contains(string(got.Text), `filter       = "`+tt.filter+`"`) {
-			t.Errorf("%q %q: no filter in\n%s", tt.args, tt.rules, got.Text)
-		}
-		if tt.filter == "" && (strings.Contains(string(got.Text), "\nfilter ") || !strings.Contains(string(got.Text), `path         = "/sbin/audisp-filter"`)) {
-			t.Errorf("%q %q: audisp-filter does not stay in\n%s", tt.args, tt.rules, got.Text)
-		}
-		if notes := strings.Join(got.Notes, "\n"); !strings.Contains(notes, tt.note) {
-			t.Errorf("%q %q: notes %q, want %q", tt.args, tt.rules, notes, tt.note)
-		}
 	}
 }
