@@ -106,6 +106,24 @@ func (b *Batch) AfterNode(i int) []byte {
 	return text[min(len("node= ")+int(n), len(text)):]
 }
 
+// NodeEnd returns where record i begins after the "node=NAME " in front of its header; NAME may be
+// empty. It is 0 where there is none, and where no header could be read: then "node=" is text like
+// any other. What follows is always "type=" or "audit(".
+func (b *Batch) NodeEnd(i int) int {
+	r, text := &b.Recs[i], b.Bytes(i)
+	if r.Flags&(NoID|Cont) != 0 || !HasPrefix(text, "node=") {
+		return 0
+	}
+	n := len("node=") + int(r.NodeLen) + 1
+	if n > len(text) || bytes.IndexByte(text, ' ') != n-1 { // a record of a spoilt spool: a name has no blank
+		return 0
+	}
+	if rest := text[n:]; !HasPrefix(rest, "type=") && !HasPrefix(rest, "audit(") {
+		return 0
+	}
+	return n
+}
+
 // Body returns what stands after the header of a record that has an id, without blanks, newlines
 // and NULs at its end: ": key=value ...". Of one that has none it is nil.
 func (b *Batch) Body(i int) []byte {
