@@ -95,6 +95,9 @@ type Encoder struct {
 	Node string
 	// NodeVer0Only restricts that to version 0 frames, as audispd 2.8 does.
 	NodeVer0Only bool
+	// StripNode leaves node= out of the records' text, Node too, in string and binary. Formats
+	// of events have a place of their own for the name.
+	StripNode bool
 	// DropEOE leaves EOE records out, as audispd's builtin_syslog does.
 	DropEOE bool
 	// Padded, where not nil, says whether binary frames are filled up to the length that
@@ -145,7 +148,7 @@ type Encoded struct {
 }
 
 // Encode returns the records of b one after the other, of padded frames maybe only the
-// first of them. A string stream that nothing is to be added to costs no copy.
+// first of them. A string stream that nothing is to be added to or taken from costs no copy.
 func (e *Encoder) Encode(b record.Batch) Encoded {
 	e.refreshNames()
 	if e.untouched(b) {
@@ -191,14 +194,15 @@ func (e *Encoder) encodeSome() {
 
 // untouched reports whether b's bytes are the output already, and then sets e.ends.
 func (e *Encoder) untouched(b record.Batch) bool {
-	if e.Format != String || len(b.Recs) == 0 || (e.Node != "" && !e.NodeVer0Only) || e.DropEOE {
+	adds := e.Node != "" && !e.NodeVer0Only && !e.StripNode
+	if e.Format != String || len(b.Recs) == 0 || adds || e.DropEOE {
 		return false
 	}
-	from, size := b.Recs[0].Off, uint32(0)
+	from, size, strips := b.Recs[0].Off, uint32(0), e.StripNode
 	e.ends = e.ends[:0]
 	for i := range b.Recs {
 		r := &b.Recs[i]
-		if r.Kind != record.Line || r.Off != from+size {
+		if r.Kind != record.Line || r.Off != from+size || (strips && b.NodeEnd(i) > 0) {
 			return false
 		}
 		size += r.Len
@@ -250,7 +254,7 @@ func (e *Encoder) appendString(dst []byte, b record.Batch, i int) []byte {
 		dst = append(dst, ' ')
 	}
 	if r.Kind == record.Line {
-		return append(dst, b.Bytes(i)...)
+		return append(dst, e.text(&b, i)...)
 	}
 	if r.Kind == record.Ver0 {
 		dst = append(dst, "type="...)
@@ -259,9 +263,18 @@ func (e *Encoder) appendString(dst []byte, b record.Batch, i int) []byte {
 	}
 
 	start := len(dst)
-	dst = append(dst, b.Bytes(i)...)
+	dst = append(dst, e.text(&b, i)...)
 	blankNewlines(dst[start:])
 	return append(dst, '\n')
+}
+
+// text returns the bytes of record i: without its node= for a consumer that wants none, and
+// without one that names nobody where appendString writes another.
+func (e *Encoder) text(b *record.Batch, i int) []byte {
+	if e.StripNode || e.needsNode(&b.Recs[i]) {
+		return b.Bytes(i)[b.NodeEnd(i):]
+	}
+	return b.Bytes(i)
 }
 
 // blankNewlines makes blanks of the newlines in text.
@@ -274,15 +287,29 @@ func blankNewlines(text []byte) {
 
 // needsNode reports whether this record is to get a node= prefix.
 func (e *Encoder) needsNode(r *record.Record) bool {
-	return e.Node != "" && r.NodeLen == 0 && r.Kind != record.Junk && r.Flags&record.Cont == 0 &&
+	return e.Node != "" && !e.StripNode && r.NodeLen == 0 && r.Kind != record.Junk && r.Flags&record.Cont == 0 &&
 		(!e.NodeVer0Only || r.Kind == record.Ver0)
+}
+
+// AppendNode appends the name that record i has in the consumer's node=, its own or Node; with
+// StripNode the one that it would have. It appends nothing where there is none.
+func (e *Encoder) AppendNode(dst []byte, b *record.Batch, i int) []byte {
+	e.refreshNames()
+	r := &b.Recs[i]
+	switch {
+	case r.NodeLen > 0 && b.NodeEnd(i) > 0:
+		return append(dst, b.Node(i)...)
+	case e.StripNode, e.needsNode(r):
+		return append(dst, e.Node...)
+	}
+	return dst
 }
 
 // appendBinary writes a frame with exactly its payload. What came as a frame
 // keeps its version; a line becomes a version 1 frame, and so does what gets a
 // node= prefix, which only that version can carry.
 func (e *Encoder) appendBinary(dst []byte, b record.Batch, i int) []byte {
-	r, payload := &b.Recs[i], b.Bytes(i)
+	r, payload := &b.Recs[i], e.text(&b, i)
 	ver, number := uint32(1), r.Type
 	if number >= record.NamedType {
 		number = 0 // not known to readers; the payload has the name
