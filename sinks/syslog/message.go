@@ -36,15 +36,17 @@ type renderer struct {
 	pri     int
 	tag     string
 	rfc5424 bool
-	host    string // what stands as HOSTNAME, "" leaves it out (RFC 3164 only)
+	host    string // this machine's HOSTNAME, "" leaves it out (RFC 3164 only)
 	newline bool   // keep the newline that ends a record, as audisp-syslog does
 	framing framing
 	events  bool // the text of an event's first record is the whole event's
 	limit   int  // bytes of one message, header and text
 
-	head   []byte // of the second below, up to MSGID or text
+	head   []byte // of the second below, up to HOSTNAME or TAG
 	second int64
 	micros int    // where the microseconds stand in head, 0: nowhere
+	name   []byte // HOSTNAME of the record at hand
+	node   []byte // scratch
 	text   []byte // scratch
 	plain  []byte // scratch: the text without control characters
 	msgID  []byte // the name of its type, by which receivers like to sort; empty without
@@ -125,6 +127,7 @@ func (r *renderer) add(c *chunk, b record.Batch, p piece) piece {
 		return piece{}
 	}
 	text = r.clean(text)
+	r.nameHost(&b, c.recs, p)
 	id := r.msgID[:0]
 	if b.Recs[c.recs].Type != 0 {
 		id = b.AppendType(id, c.recs)
@@ -181,39 +184,47 @@ func (r *renderer) message(c *chunk, text []byte) {
 
 // appendHead appends all that stands in front of the text.
 func (r *renderer) appendHead(dst []byte) []byte {
-	switch {
-	case len(r.part) == 0:
-		dst = append(dst, r.head...)
-	case r.rfc5424:
-		dst = append(dst, r.head[:len(r.head)-len("- ")]...)
-		dst = append(append(dst, r.part...), ' ')
-	default:
-		dst = append(dst, r.head[:len(r.head)-len(": ")]...)
-		dst = append(append(append(dst, '['), r.part...), "]: "...)
+	dst = append(dst, r.head...)
+	if len(r.name) > 0 {
+		dst = append(append(dst, r.name...), ' ')
 	}
-	if r.rfc5424 { // MSGID, STRUCTURED-DATA and the space before MSG
-		if len(r.msgID) == 0 {
-			dst = append(dst, '-')
-		}
-		dst = append(append(dst, r.msgID...), " - "...)
+	dst = append(dst, r.tag...)
+
+	switch {
+	case r.rfc5424: // PROCID, as records are of many processes the part or none; MSGID, STRUCTURED-DATA
+		dst = append(appendOrNil(append(dst, ' '), r.part), ' ')
+		dst = append(appendOrNil(dst, r.msgID), " - "...)
+	case len(r.part) > 0:
+		dst = append(append(append(dst, '['), r.part...), "]: "...)
+	default:
+		dst = append(dst, ": "...)
 	}
 	return append(dst, r.prefix...)
 }
 
+// appendOrNil appends a field of RFC 5424, "-" for one without a value.
+func appendOrNil(dst, field []byte) []byte {
+	if len(field) == 0 {
+		return append(dst, '-')
+	}
+	return append(dst, field...)
+}
+
 // headLen returns how long that is.
 func (r *renderer) headLen() int {
-	n := len(r.head) + len(r.prefix)
+	n := len(r.head) + len(r.tag) + len(r.prefix)
+	if len(r.name) > 0 {
+		n += len(r.name) + len(" ")
+	}
 	switch {
-	case len(r.part) == 0:
 	case r.rfc5424:
-		n += len(r.part) - len("-")
+		n += len(" ") + max(len(r.part), len("-")) + len(" ") + max(len(r.msgID), len("-")) + len(" - ")
+	case len(r.part) > 0:
+		n += len("[]: ") + len(r.part)
 	default:
-		n += len(r.part) + len("[]")
+		n += len(": ")
 	}
-	if !r.rfc5424 {
-		return n
-	}
-	return n + max(len(r.msgID), len("-")) + len(" - ")
+	return n
 }
 
 // maxMsgID is the most bytes a MSGID has (RFC 5424, 6).
@@ -240,14 +251,10 @@ func (r *renderer) layOut(now time.Time) {
 		h = append(h, "1 "...)
 		r.micros = len(h) + len("2006-01-02T15:04:05.")
 		h = now.AppendFormat(h, "2006-01-02T15:04:05.000000Z07:00")
-		r.head = fmt.Appendf(h, " %s %s - ", r.host, r.tag) // PROCID is "-": records are of many processes
-		return
+	} else {
+		h = now.AppendFormat(h, time.Stamp)
 	}
-	h = now.AppendFormat(h, time.Stamp)
-	if r.host != "" {
-		h = fmt.Appendf(h, " %s", r.host)
-	}
-	r.head = fmt.Appendf(h, " %s: ", r.tag)
+	r.head = append(h, ' ')
 }
 
 // maxHost is the most bytes a HOSTNAME has (RFC 5424, 6).
@@ -276,7 +283,38 @@ func (r *renderer) setHost(name string, local bool) {
 			name = "localhost"
 		}
 	}
-	if name != r.host {
-		r.host, r.head = name, r.head[:0]
+	r.host = name
+}
+
+// nameHost sets the HOSTNAME of record i: this machine's or, where node= is taken out of the text,
+// the name that stood there. Of a line in pieces only the first has that; p has it for the others.
+func (r *renderer) nameHost(b *record.Batch, i int, p piece) {
+	r.name = append(r.name[:0], r.host...)
+	if !r.enc.StripNode || r.host == "" {
+		return
 	}
+	if b.Recs[i].Flags&record.Cont != 0 {
+		r.node = append(r.node[:0], p.host...)
+	} else {
+		r.node = r.enc.AppendNode(r.node[:0], b, i)
+	}
+	if len(r.node) > 0 {
+		r.name = appendHostname(r.name[:0], r.node, r.rfc5424)
+	}
+}
+
+// appendHostname appends a name as HOSTNAME, whole but for what is beyond maxHost. What stands there
+// may be chosen on another host: "-" replaces each byte at which a receiver could take the field
+// for ended, or for a TAG. RFC 5424 allows printable ASCII.
+func appendHostname(dst, name []byte, rfc5424 bool) []byte {
+	for _, c := range name[:min(len(name), maxHost)] {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_':
+		case rfc5424 && c > ' ' && c <= '~':
+		default:
+			c = '-'
+		}
+		dst = append(dst, c)
+	}
+	return dst
 }

@@ -18,8 +18,11 @@ import (
 
 // piece is what was sent of a record: so many bytes of its text in so many parts.
 // For a piece of an overlong line (record.Cont) number counts from that line's
-// beginning.
-type piece struct{ bytes, number int }
+// beginning, and host is the HOSTNAME of that.
+type piece struct {
+	bytes, number int
+	host          string
+}
 
 // partRoom is more than the digits of two part numbers take.
 const partRoom = len("[1000000/1000000]")
@@ -35,6 +38,9 @@ func (r *renderer) addParts(c *chunk, b record.Batch, text []byte, p piece) piec
 	flags := b.Recs[c.recs].Flags
 	if p.bytes >= len(text) || p.bytes == 0 && flags&record.Cont == 0 { // not the record that was begun
 		p = piece{}
+	}
+	if r.enc.StripNode && flags&(record.Open|record.Cont) != 0 {
+		p.host = string(r.name)
 	}
 	rest := text[p.bytes:]
 	total := append(r.total[:0], '?') // of a line whose end is still to come
@@ -56,7 +62,7 @@ func (r *renderer) addParts(c *chunk, b record.Batch, text []byte, p piece) piec
 	}
 	p.bytes = 0
 	if flags&record.Open == 0 {
-		p.number = 0
+		p = piece{}
 	}
 	c.marks = append(c.marks, mark{len(c.buf), c.recs + 1, p})
 	return p
@@ -81,17 +87,20 @@ func (r *renderer) begin(b record.Batch, i, n int, total []byte) {
 		return
 	}
 	if b.Recs[i].HasID() && b.Recs[i].Flags&record.Cont == 0 {
-		r.prefix = appendRecordID(r.prefix, &b, i)
+		r.prefix = r.appendRecordID(r.prefix, &b, i)
 	}
 	r.prefix = append(r.prefix, "relay-part="...)
 	r.prefix = append(append(r.prefix, r.part...), ' ')
 }
 
 // appendRecordID appends a record's beginning as auditd writes it.
-func appendRecordID(dst []byte, b *record.Batch, i int) []byte {
+func (r *renderer) appendRecordID(dst []byte, b *record.Batch, i int) []byte {
 	rec := &b.Recs[i]
-	if node := b.Node(i); len(node) > 0 && len(node) <= maxHost {
-		dst = append(appendEscaped(append(dst, "node="...), node), ' ')
+	if !r.enc.StripNode {
+		r.node = r.enc.AppendNode(r.node[:0], b, i)
+		if len(r.node) > 0 && len(r.node) <= maxHost {
+			dst = append(appendEscaped(append(dst, "node="...), r.node), ' ')
+		}
 	}
 	dst = append(dst, "type="...)
 	dst = b.AppendType(dst, i)
