@@ -27,7 +27,7 @@ type event struct {
 
 // size is about how many bytes of a request it takes.
 func (e *event) size(original bool, b *record.Batch) int {
-	n := len(e.body) + perEvent
+	n := len(e.body) + perEvent + int(b.Recs[e.from].NodeLen) // which may be an attribute
 	if original {
 		for k := e.from; k < e.to; k++ {
 			n += int(b.Recs[k].Len)
@@ -61,7 +61,9 @@ func cutEvents(list []event, b *record.Batch, out *format.Encoded) []event {
 type message struct {
 	original bool
 	prefix   string // of log.record.uid: machine and boot
-	now      func() time.Time
+	// strip, where it is not nil, takes node= out of the records' text: the name is an attribute then.
+	strip *format.Encoder
+	now   func() time.Time
 
 	request collector.ExportLogsServiceRequest
 	scope   *logs.ScopeLogs
@@ -76,9 +78,10 @@ type message struct {
 type entry struct {
 	rec      logs.LogRecord
 	body     value
+	node     attribute
 	uid      attribute
 	original attribute
-	both     [2]*common.KeyValue
+	all      [3]*common.KeyValue // these, in this order
 }
 
 type attribute struct {
@@ -159,7 +162,7 @@ func (m *message) fill(b *record.Batch, events []event) {
 func (m *message) newEntry() *entry {
 	e := new(entry)
 	e.rec.Body = &e.body.any
-	e.both = [2]*common.KeyValue{e.uid.init("log.record.uid"), e.original.init("log.record.original")}
+	e.all = [3]*common.KeyValue{e.node.init("host.name"), e.uid.init("log.record.uid"), e.original.init("log.record.original")}
 	return e
 }
 
@@ -172,20 +175,34 @@ func (m *message) put(e *entry, b *record.Batch, ev *event) {
 	e.rec.TimeUnixNano, e.rec.EventName = 0, ""
 	e.rec.SeverityNumber = severityOf(b, ev.from, ev.to)
 	e.rec.SeverityText = severityText(e.rec.SeverityNumber)
-	from, to := 1, 1 // of both: neither
+	from, to := 2, 2 // of all: none
 	if r := &b.Recs[main]; r.HasID() {
 		if r.Millis > 0 && r.Millis <= math.MaxInt64/nanosPerMilli { // they end in 2262
 			e.rec.TimeUnixNano = uint64(r.Millis) * nanosPerMilli
 		}
 		e.rec.EventName = m.eventName(b, main)
 		e.uid.set(m.uid(b, ev))
-		from = 0
+		from = 1
+		if name := m.node(b, ev.from); len(name) > 0 {
+			e.node.set(name)
+			from = 0
+		}
 	}
 	if m.original {
 		e.original.set(m.records(b, ev))
-		to = 2
+		to = 3
 	}
-	e.rec.Attributes = e.both[from:to]
+	e.rec.Attributes = e.all[from:to]
+}
+
+// node is the name that was taken out of the text of record i; nil where none is.
+func (m *message) node(b *record.Batch, i int) []byte {
+	if m.strip == nil {
+		return nil
+	}
+	start := len(m.text)
+	m.text = m.strip.AppendNode(m.text, b, i)
+	return m.text[start:len(m.text):len(m.text)]
 }
 
 // eventName is "auditd." and the type of record i in lower case.
@@ -233,6 +250,9 @@ func (m *message) records(b *record.Batch, ev *event) []byte {
 			m.text = append(m.text, '\n')
 		}
 		text := b.Bytes(k)
+		if m.strip != nil {
+			text = text[b.NodeEnd(k):]
+		}
 		if n := len(text); n > 0 && text[n-1] == '\n' {
 			text = text[:n-1]
 		}

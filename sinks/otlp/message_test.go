@@ -26,6 +26,9 @@ func sent(t testing.TB, enc format.Encoder, original bool, b record.Batch) *coll
 	m := newMessage(testIdentity, original)
 	m.setHost("host1")
 	m.now = func() time.Time { return time.Unix(1800000000, 5) }
+	if enc.StripNode {
+		m.strip = &enc
+	}
 	out := enc.Encode(b)
 	m.fill(&b, cutEvents(nil, &b, &out))
 	text, err := m.encode(nil)
@@ -133,6 +136,29 @@ func TestOriginal(t *testing.T) {
 	}
 	if !strings.HasPrefix(bodyOf(rec), `{"@timestamp":"2023-11-14T22:13:20.123Z"`) || strings.HasSuffix(bodyOf(rec), "\n") {
 		t.Errorf("%q", bodyOf(rec))
+	}
+}
+
+// TestNodeTakenOut: the name is an attribute, and neither in the body nor in the original.
+func TestNodeTakenOut(t *testing.T) {
+	const text = "type=SYSCALL msg=audit(1700000000.123:1): a=node=x\ntype=CWD msg=audit(1700000000.123:1): cwd=\"/\""
+	const far = "node=far " + "type=SYSCALL msg=audit(1700000000.123:1): a=node=x\nnode=far type=CWD msg=audit(1700000000.123:1): cwd=\"/\""
+	for _, tt := range []struct{ in, node, want, host string }{
+		{far, "", text, "far"},
+		{far, "given", text, "far"},
+		{text, "given", text, "given"},
+		{text, "", text, ""},
+		{"node=far garbage", "given", "node=far garbage", ""},
+		{"node=\xff type=CWD msg=audit(1700000000.123:1): ", "", "type=CWD msg=audit(1700000000.123:1): ", "\xff"},
+	} {
+		for _, original := range []bool{false, true} {
+			enc := format.Encoder{Format: stringFormat, StripNode: true, Node: tt.node}
+			rec := recordsOf(sent(t, enc, original, batchOf(tt.in+"\n")))[0]
+			host, kept := attributeOf(rec, "host.name"), attributeOf(rec, "log.record.original")
+			if bodyOf(rec) != tt.want || host != tt.host || (original && kept != tt.want) || (!original && kept != "") {
+				t.Errorf("%q: body %q, original %q, host.name %q", tt.in, bodyOf(rec), kept, host)
+			}
+		}
 	}
 }
 

@@ -69,13 +69,17 @@ func newWriter(cfg config.Sink, enc format.Encoder) *writer {
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
 	}
-	return &writer{
+	w := &writer{
 		cfg: c, enc: enc, timeout: requestTimeout, hostname: os.Hostname,
 		headers: headers{files: c.Headers}, packer: packer{kind: c.Compression},
 		message: newMessage(thisHost(), c.Original),
 		dead:    &deadLetters{dir: c.DeadLetterDir, name: cfg.Name, most: int64(c.DeadLetterSize)},
 		limit:   int(c.BatchBytes),
 	}
+	if enc.StripNode {
+		w.message.strip = &w.enc
+	}
+	return w
 }
 
 // Pause implements sinks.Paced.
