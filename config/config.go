@@ -99,8 +99,10 @@ type Sink struct {
 	OverflowAction string
 	Spool          Spool
 
-	NameFormat string // as Config.NameFormat; consumers of plugin_dir get audispd.conf's
+	NameFormat string // as Config.NameFormat, "hostname" instead of "none" with node = "add"; consumers of plugin_dir get audispd.conf's
 	NodeName   string // the name of NameFormat "user"
+	// StripNode leaves node= out of the records' text: node = "strip".
+	StripNode bool
 	// NodeRawOnly keeps node= away from records auditd wrote itself (ver 1):
 	// audispd gave it to ver 0 records only.
 	NodeRawOnly bool

@@ -61,6 +61,7 @@ func KeysOf(kind string) (common, own []string) {
 func (k *Kind) read(t *Table, s *Sink) {
 	s.Format = cmp.Or(k.Format, s.Format)
 	t.events(s, k.Text)
+	t.node(s)
 	if k.Frames != "" {
 		t.frames(s, k.Frames)
 	}

@@ -184,6 +184,17 @@ func (t *Table) events(s *Sink, text bool) {
 	}
 }
 
+// node reads whether the records' text has node=. The name to add is that of name_format, which "keep"
+// leaves to decide.
+func (t *Table) node(s *Sink) {
+	word := "keep"
+	t.OneOf("node", &word, nodeWords...)
+	s.StripNode = word == "strip"
+	if word == "add" && s.NameFormat == "none" {
+		s.NameFormat = "hostname"
+	}
+}
+
 // frames reads how long frames are; with a format that has none it says nothing.
 func (t *Table) frames(s *Sink, otherwise string) {
 	size := otherwise

@@ -158,6 +158,8 @@ func TestParseErrors(t *testing.T) {
 		{"filter of two lines", unix + "filter = \"\"\"\nauid == 1 &&\n  uid == 'x'\"\"\"", []string{"4: sinks.a.filter: 2:"}},
 		{"filter is no string", unix + "filter = 1", []string{"4: sinks.a.filter: is an integer, must be a string"}},
 		{"format", unix + "format = 'xml'", []string{`4: sinks.a.format: "xml" is not allowed, must be "string", "binary", "json", "ecs" or "laurel"`}},
+		{"node", unix + "node = 'no'", []string{`4: sinks.a.node: "no" is not allowed, must be "keep", "strip" or "add"`}},
+		{"node of all", "node = 'strip'\n" + unix, []string{"1: node: unknown key"}},
 		{"binary syslog", slog + "format = 'binary'", []string{`3: sinks.a.format: "binary" is not allowed, must be "string", "json", "ecs" or "laurel"`}},
 		{"syslog binary", slog + "format = 'binary'", []string{`3: sinks.a.format: "binary" is not allowed, must be "string"`}},
 		{"mode int", unix + "mode = 0o660", []string{`4: sinks.a.mode: is an integer, must be octal digits in quotes`}},
@@ -268,6 +270,33 @@ func TestParseWarnsOfWhatIsAllowed(t *testing.T) {
 	want := `t.toml:3: sinks.a.filter: 2:14: there is no system call "opnat" in the tables: did you mean openat?`
 	if err != nil || len(warns) != 1 || warns[0] != want {
 		t.Errorf("got %q, %v", warns, err)
+	}
+}
+
+// TestNodeOfASink: name_format gives the name to add, and "add" needs none of it.
+func TestNodeOfASink(t *testing.T) {
+	for _, tt := range []struct {
+		global, key string
+		format      string
+		strip       bool
+	}{
+		{"", "", "none", false},
+		{"", "node = 'keep'", "none", false},
+		{"", "node = 'strip'", "none", true},
+		{"", "node = 'add'", "hostname", false},
+		{"name_format = 'none'\nname = 'x'\n", "node = 'add'", "hostname", false},
+		{"name_format = 'fqd'\n", "", "fqd", false},
+		{"name_format = 'fqd'\n", "node = 'keep'", "fqd", false},
+		{"name_format = 'fqd'\n", "node = 'strip'", "fqd", true},
+		{"name_format = 'user'\nname = 'x'\n", "node = 'add'", "user", false},
+	} {
+		c, err := Parse("t.toml", []byte(tt.global+"[sinks.a]\ntype = 'syslog'\n"+tt.key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := c.Sinks[0]; s.NameFormat != tt.format || s.StripNode != tt.strip {
+			t.Errorf("%q, %q: name_format %s, strip %v", tt.global, tt.key, s.NameFormat, s.StripNode)
+		}
 	}
 }
 

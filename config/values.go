@@ -191,6 +191,7 @@ var (
 	overflowActions = []string{"ignore", "syslog", "suspend", "single", "halt"}
 	frameSizes      = []string{"auto", "exact", "padded"}
 	nameFormats     = []string{"none", "hostname", "fqd", "numeric", "user"}
+	nodeWords       = []string{"keep", "strip", "add"}
 )
 
 // sinkName says whether s can name a sink: it goes into log lines, metrics

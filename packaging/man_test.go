@@ -60,7 +60,7 @@ type setting struct {
 // Keys that every sink has; the queue's are described with the global ones.
 var (
 	queueKeys  = []string{"q_depth", "q_bytes", "qos", "overflow_action"}
-	commonKeys = []string{"type", "format", "filter"}
+	commonKeys = []string{"type", "format", "filter", "node"}
 )
 
 var (

@@ -134,7 +134,7 @@ func sampleKeys(t *testing.T, kind string) map[string]string {
 	return keys
 }
 
-// manKeysOf returns the keys that the manual describes for a type, format and filter with them.
+// manKeysOf returns the keys that the manual describes for a type, format, filter and node with them.
 func manKeysOf(t *testing.T, kind string) map[string]string {
 	t.Helper()
 	keys := make(map[string]string)

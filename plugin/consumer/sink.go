@@ -23,7 +23,7 @@ func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.H
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
 	enc := NewEncoder(kind, users, names)
-	enc.NodeVer0Only, enc.DropEOE = cfg.NodeRawOnly, cfg.DropEOE
+	enc.NodeVer0Only, enc.StripNode, enc.DropEOE = cfg.NodeRawOnly, cfg.StripNode, cfg.DropEOE
 	enc.Panicked = func(b *record.Batch, i, j int, fault any) { panics.Note("format", b, i, j, fault) }
 	enc.Padded = padded(cfg, log)
 	return sinks.New(cfg, enc, log)
