@@ -12,6 +12,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/sinks/syslog"
 )
 
 // auditdKnown notes what is wrong with auditd.conf, and reports whether its values are known.
@@ -91,7 +92,8 @@ func failureActions(h *Host, a *Answer) {
 	a.gap("", "have the alerts AuditSinkDown and AuditSpoolFillsIn4h, which fire before, accepted in place of it")
 }
 
-// nodeName: auditd names the host in each record.
+// nodeName: auditd names the host in each record, and the sinks leave the name there or have
+// another place for it.
 func nodeName(h *Host, a *Answer) {
 	if h.auditdKnown(a) && !h.inAudispd(a, "name_format") {
 		h.word(a, "name_format", h.Auditd.Conf.NameFormat, "hostname", "fqd", "numeric")
@@ -99,6 +101,34 @@ func nodeName(h *Host, a *Answer) {
 	if h.Config != nil && h.Config.NameFormat != "none" {
 		a.seen(fmt.Sprintf("the relay names the host itself where auditd does not: name_format = %q; the rule asks for that of auditd", h.Config.NameFormat))
 	}
+	for i := range h.sinks() {
+		s := &h.Config.Sinks[i]
+		if !s.StripNode {
+			continue
+		}
+		line := fmt.Sprintf("sinks.%s: node = \"strip\": the name is not in the text of records", s.Name)
+		if place := placeOfName(s); place != "" {
+			a.seen(line + ", it is " + place)
+		} else {
+			a.ask(line, fmt.Sprintf("show that what reads sinks.%s names the host itself, or leave its node = \"strip\" out", s.Name))
+		}
+	}
+}
+
+// placeOfName returns where the name is that a sink takes out of the records' text, "" for nowhere.
+func placeOfName(s *config.Sink) string {
+	c, isSyslog := s.Settings.(*syslog.Config)
+	switch {
+	case isSyslog && (c.Transport != "local" || c.Protocol == "rfc5424"):
+		return "the HOSTNAME of each message"
+	case s.Format != "string" && s.Format != "binary":
+		return "a field of each event"
+	case s.Type == "otlp":
+		return "the attribute host.name of each log record"
+	case s.Type == "nats":
+		return "in the header of each batch"
+	}
+	return ""
 }
 
 // storageActions: what auditd does when its log's file system fills up.
