@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -57,6 +58,20 @@ func TestNodeBecomesHostname(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzHostname: whatever a host calls itself, nothing in HOSTNAME ends it or makes a TAG of it.
+func FuzzHostname(f *testing.F) {
+	f.Add([]byte("far.example"))
+	f.Add([]byte("sshd[1]:\n\x00\xff\x7f -_~"))
+	f.Add(bytes.Repeat([]byte("n"), 300))
+	of3164, of5424 := regexp.MustCompile(`^[A-Za-z0-9._-]*$`), regexp.MustCompile(`^[!-~]*$`)
+	f.Fuzz(func(t *testing.T, name []byte) {
+		short, whole := appendHostname(nil, name, false), appendHostname(nil, name, true)
+		if size := min(len(name), maxHost); len(short) != size || len(whole) != size || !of3164.Match(short) || !of5424.Match(whole) {
+			t.Errorf("%q becomes %q and %q", name, short, whole)
+		}
+	})
 }
 
 // TestLocalMessagesHaveNoHostname: RFC 3164 on a local socket has no place for a name.
