@@ -12,7 +12,7 @@ type Cause int
 const (
 	Full       Cause = iota // the queue had no room
 	SlowClient              // its client was disconnected or made to skip it
-	Suspended               // the queue was suspended after an overflow
+	Suspended               // the queue was suspended
 	Shutdown                // not delivered in time when the plugin ended, nor stored
 	Spool                   // stored, but damaged or not readable
 	Refused                 // its place has refused it for good
@@ -102,6 +102,9 @@ type Counts struct {
 	SpillWaited time.Duration
 	Suspended   bool
 	Cursors     int
+	// FullSince is since when memory is short and the spool, or its disk, takes nothing because it is
+	// full; zero where that is not so.
+	FullSince time.Time
 	// Delays is how long what is Delivered took.
 	Delays Delays
 	// Oldest is the own time of the oldest record held, zero where nothing is held or its
@@ -136,6 +139,7 @@ func (q *Queue) Counts() Counts {
 	c.Cursors = len(q.cursors)
 	if q.spiller != nil {
 		c.SpoolBytes = q.spiller.disk.Size()
+		c.FullSince = q.spiller.full
 	}
 	if millis := q.oldest(); millis > 0 {
 		c.Oldest = time.UnixMilli(min(millis, record.LastMillis))

@@ -258,3 +258,11 @@ func (q *Queue) runOverflowAction() {
 		q.trigger(q.cfg.Action)
 	}
 }
+
+// Suspend makes the queue take nothing more until Resume or SetConfig: records are counted as lost.
+func (q *Queue) Suspend() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.suspended = true
+	q.resumePut() // a Put that waits drops its records
+}

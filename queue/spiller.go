@@ -45,6 +45,7 @@ type spillWriter struct {
 	// Guarded by the queue's mu.
 	ops     uint64        // calls of the disk that have returned
 	down    bool          // the disk is full or fails: Put does not wait for it
+	full    time.Time     // since when the disk is full while memory is short; zero: it is not
 	retry   time.Time     // when a disk that is down is tried again
 	said    bool          // that it is down was logged, and nothing was stored since
 	stuck   bool          // a call hangs: Put does not wait until one has returned
@@ -130,6 +131,9 @@ func (q *Queue) spillOnce() (worked, end bool) {
 		q.storeBlock(blk)
 		worked = true
 	}
+	if !p.full.IsZero() && !q.short() {
+		p.full = time.Time{}
+	}
 	if !worked && q.stored >= maxStored && !p.down {
 		p.down, p.retry = true, time.Now().Add(tickTime)
 		q.resumePut()
@@ -188,16 +192,21 @@ func (q *Queue) nextToStore() *block {
 		return nil
 	case p.down && time.Now().Before(p.retry):
 		return nil
-	case q.waiting:
-		return blk
-	case q.stored < len(q.blocks)-1:
-		if q.fresh.recs > q.cfg.Depth/2 || q.fresh.bytes > q.cfg.Bytes/2 {
-			return blk
-		}
-	case q.fresh.recs > q.cfg.Depth*3/4 || q.fresh.bytes > q.cfg.Bytes*3/4:
+	case q.short():
 		return blk
 	}
 	return nil
+}
+
+// short reports whether memory is so short that what is in it is to be stored.
+func (q *Queue) short() bool {
+	switch {
+	case q.waiting:
+		return true
+	case q.stored < len(q.blocks)-1:
+		return q.fresh.recs > q.cfg.Depth/2 || q.fresh.bytes > q.cfg.Bytes/2
+	}
+	return q.fresh.recs > q.cfg.Depth*3/4 || q.fresh.bytes > q.cfg.Bytes*3/4
 }
 
 // storeBlock writes a block to the disk. It is called, and returns, with the lock.
@@ -219,6 +228,7 @@ func (q *Queue) storeBlock(blk *block) {
 		return // it is counted as lost already, though it may be stored
 	}
 	defer q.resumePut()
+	p.noteFull(err)
 	if err != nil {
 		p.down, p.retry = true, time.Now().Add(tickTime)
 		if !p.said {
@@ -241,6 +251,16 @@ func (q *Queue) storeBlock(blk *block) {
 	q.cached = append(q.cached, blk)
 	q.stored++
 	q.shed()
+}
+
+// noteFull takes note of how storing went: since when it fails because there is no room.
+func (p *spillWriter) noteFull(err error) {
+	switch {
+	case !errors.Is(err, spool.ErrFull):
+		p.full = time.Time{}
+	case p.full.IsZero():
+		p.full = time.Now()
+	}
 }
 
 // loadBlock reads a stored block. It is called, and returns, with the lock.

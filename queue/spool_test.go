@@ -332,3 +332,81 @@ func TestThereIsABoundOnFrames(t *testing.T) {
 		}
 	})
 }
+
+// TestSinceWhenTheSpoolIsFull: from the first batch that finds no room until one does, or until none
+// needs any; a disk that fails in another way is not full.
+func TestSinceWhenTheSpoolIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newMemDisk(1 << 20)
+		d.fail(spool.ErrFull)
+		q := begin(t, spooled(20), d)
+		full := func() time.Time { synctest.Wait(); return q.Counts().FullSince }
+		putEvents(q, 1, 5, 1)
+		if at := full(); !at.IsZero() {
+			t.Errorf("memory has room, and the spool is full since %v", at)
+		}
+		putEvents(q, 6, 100, 1)
+		began := full()
+		time.Sleep(10 * time.Minute)
+		if at := full(); began.IsZero() || !at.Equal(began) {
+			t.Errorf("full since %v, then since %v", began, at)
+		}
+
+		d.fail(errDisk)
+		time.Sleep(2 * tickTime)
+		if at := full(); !at.IsZero() {
+			t.Errorf("it fails, and is full since %v", at)
+		}
+		d.fail(spool.ErrFull)
+		time.Sleep(2 * tickTime)
+		if at := full(); !at.After(began) {
+			t.Errorf("full again since %v", at)
+		}
+		c := q.Cursor()
+		defer c.Close()
+		all(t, q, c)
+		time.Sleep(2 * tickTime)
+		if at := full(); !at.IsZero() {
+			t.Errorf("memory has room again, and the spool is full since %v", at)
+		}
+
+		putEvents(q, 106, 100, 1)
+		if at := full(); at.IsZero() {
+			t.Error("not full")
+		}
+		d.fail(nil)
+		time.Sleep(2 * tickTime)
+		if at := full(); !at.IsZero() {
+			t.Errorf("it takes records, and is full since %v", at)
+		}
+	})
+}
+
+// TestSuspendFromOutside: a Put that waits for room, too, drops its records from then on.
+func TestSuspendFromOutside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := spooled(10)
+		cfg.Lossless = true
+		q := New(Options{Config: cfg, Name: "box"})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			putEvents(q, 1, 15, 1)
+		}()
+		synctest.Wait()
+		q.Suspend()
+		<-done
+		if n := balance(t, q); n.Lost[Suspended].Records != 5 || n.Queued != 10 || !n.Suspended {
+			t.Errorf("%+v", n)
+		}
+		c := q.Cursor()
+		defer c.Close()
+		all(t, q, c)
+		q.Resume()
+		putEvents(q, 16, 5, 1)
+		if n := balance(t, q); n.Lost[Suspended].Records != 5 || n.Queued != 5 || n.Suspended {
+			t.Errorf("%+v", n)
+		}
+		q.Shutdown()
+	})
+}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"audisp-relay/queue/spool"
 )
 
 // complainEvery is how often a failure that lasts is logged again; settleTime how long a
@@ -43,6 +45,7 @@ func (h *Health) Fail(err error) {
 	changed := h.state.Error != err.Error()
 	h.state.Failures++
 	h.state.Error = err.Error()
+	h.state.DiskFull = spool.OutOfSpace(err)
 
 	if quiet := now.Sub(h.at); quiet < settleTime || (quiet < complainEvery && h.logged && !changed) {
 		return
@@ -64,7 +67,7 @@ func (h *Health) OK() {
 		h.log.Info("sink works again", zap.String("sink", h.name),
 			zap.Duration("degraded_for", now.Sub(h.state.Since)), zap.Uint64("failures", h.state.Failures))
 	}
-	h.state.Degraded, h.state.Since, h.logged = false, now, false
+	h.state.Degraded, h.state.DiskFull, h.state.Since, h.logged = false, false, now, false
 }
 
 // Status returns the present state.

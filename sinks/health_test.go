@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
 )
 
 // TestHealthSaysWhatLasts: what comes right after a recovery is not said at
@@ -40,4 +42,32 @@ func TestHealthSaysWhatLasts(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestHealthKnowsAFullDisk, however the error is wrapped, until it works again or fails otherwise.
+func TestHealthKnowsAFullDisk(t *testing.T) {
+	h := NewHealth("x", zap.NewNop())
+	for _, tt := range []struct {
+		err  error // nil: it works
+		full bool
+	}{
+		{errors.New("broken"), false},
+		{fmt.Errorf("write /x: %w: free space", unix.ENOSPC), true},
+		{errors.Join(errors.New("a"), unix.EDQUOT), true},
+		{unix.EIO, false},
+		{unix.ENOSPC, true},
+		{nil, false},
+	} {
+		if h.OK(); tt.err != nil {
+			h.Fail(tt.err)
+		}
+		if s := h.Status(); s.DiskFull != tt.full || s.Degraded != (tt.err != nil) {
+			t.Errorf("%v: %+v", tt.err, s)
+		}
+	}
+	h.Fail(unix.ENOSPC)
+	h.Fail(unix.ECONNREFUSED)
+	if s := h.Status(); s.DiskFull || !s.Degraded {
+		t.Errorf("%+v", s)
+	}
 }

@@ -37,6 +37,7 @@ type Status struct {
 	Since    time.Time `json:"since"`           // of the present state
 	Failures uint64    `json:"failures"`        // attempts that failed, in all
 	Flaw     string    `json:"flaw,omitempty"`  // what is not as configured although records are delivered
+	DiskFull bool      `json:"-"`               // it is degraded because a disk of this host is full
 	Details  Details   `json:"-"`               // nil: nothing
 }
 

@@ -143,7 +143,7 @@ func (s *Spool) write(p []byte) error {
 		return nil
 	}
 	cut := seg.h.Truncate(seg.size)
-	if cut == nil && outOfSpace(err) {
+	if cut == nil && OutOfSpace(err) {
 		return fullError(err)
 	}
 	// Bytes may be left after the last good frame, or the kernel may have dropped
@@ -158,13 +158,14 @@ func (s *Spool) write(p []byte) error {
 
 // fullError makes ErrFull of a file system without room.
 func fullError(err error) error {
-	if outOfSpace(err) && !errors.Is(err, ErrFull) {
+	if OutOfSpace(err) && !errors.Is(err, ErrFull) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
 }
 
-func outOfSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+// OutOfSpace reports whether an error of writing is that a disk, or what of it a user may have, is full.
+func OutOfSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // endSegment ends the current segment. One that is to be synced stays open until
 // that is done.
