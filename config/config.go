@@ -6,7 +6,10 @@
 // the caller and shares nothing with other results.
 package config
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"time"
+)
 
 // Defaults and bounds. The bounds keep a typing error from becoming a memory
 // limit that was not meant, or a queue that holds nothing.
@@ -23,6 +26,8 @@ const (
 	DefaultSpool    Size = 256 << 20
 	DefaultOOMScore      = -500
 	DefaultBoost         = 4
+	DefaultWarnAt        = 75 // percent of a spool, auditd's usual share for a warning (space_left = 25%)
+	DefaultAfter         = 10 * time.Minute
 
 	// DefaultRestarts and MaxRestarts are auditd's and audispd's own of max_restarts.
 	DefaultRestarts = 10
@@ -71,6 +76,7 @@ type Config struct {
 type Spool struct {
 	MaxSize Size   // bytes on disk, for each consumer; 0 means no spool
 	Sync    string // when it is fsynced: "none", "interval" (once a second) or "batch"
+	WarnAt  int    // percent of MaxSize from which on it is warned of; 0: never
 }
 
 // Recovery is how holes in the stream are filled from auditd's own log.
@@ -98,6 +104,12 @@ type Sink struct {
 	QOS            string
 	OverflowAction string
 	Spool          Spool
+
+	// What is done, besides what overflow_action does, when the sink has failed for After: "ignore",
+	// "syslog", "exec PATH", "suspend", "single" or "halt".
+	NetworkFailureAction string // its server cannot be reached; "ignore" without a server
+	DiskFullAction       string // a disk is full: its spool's, or that of its file
+	After                time.Duration
 
 	NameFormat string // as Config.NameFormat, "hostname" instead of "none" with node = "add"; consumers of plugin_dir get audispd.conf's
 	NodeName   string // the name of NameFormat "user"
@@ -161,7 +173,7 @@ func globals() *Config {
 		RunDir:         DefaultRunDir,
 		StateDir:       DefaultStateDir,
 		LossMarkers:    true,
-		Spool:          Spool{MaxSize: DefaultSpool, Sync: "interval"},
+		Spool:          Spool{MaxSize: DefaultSpool, Sync: "interval", WarnAt: DefaultWarnAt},
 		Recovery:       Recovery{Enabled: true},
 		Log:            Log{Level: "info", Output: "syslog"},
 		Metrics:        Metrics{Socket: true, TLS: true},
@@ -193,5 +205,7 @@ func newSink(name string, c *Config) Sink {
 		NameFormat:     c.NameFormat,
 		NodeName:       c.Name,
 		StateDir:       c.StateDir,
+
+		NetworkFailureAction: NoAction, DiskFullAction: NoAction, After: DefaultAfter,
 	}
 }

@@ -13,6 +13,8 @@ import (
 type Kind struct {
 	Name string // the value of the key type
 	Text bool   // the sink carries text only, so format cannot be binary
+	// Server: the sink delivers to a server, and has the key network_failure_action.
+	Server bool
 	// Format is what the key format is where it is not set; "" means "string".
 	Format string
 	// Frames is what the key frames is where it is not set; a sink with "" has no such key.
@@ -51,6 +53,7 @@ func KeysOf(kind string) (common, own []string) {
 	all, particular := &Table{doc: new(document)}, &Table{doc: new(document)}
 	all.Str("type", new(string), nil)
 	all.policy(new(int), new(Size), new(string), new(string), &Spool{})
+	all.diskFull(&Sink{})
 	if k, known := kinds[kind]; known {
 		k.read(particular, &Sink{})
 	}
@@ -64,6 +67,9 @@ func (k *Kind) read(t *Table, s *Sink) {
 	t.node(s)
 	if k.Frames != "" {
 		t.frames(s, k.Frames)
+	}
+	if k.Server {
+		t.action("network_failure_action", &s.NetworkFailureAction, s)
 	}
 	s.Settings = k.Read(t, s)
 	if s.Output != "" {

@@ -3,6 +3,7 @@ package config_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -78,7 +79,8 @@ type = "syslog"
 	}
 	sink := func(name, typ string, line int) config.Sink {
 		return config.Sink{Name: name, Type: typ, Format: "string", QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore",
-			Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval"}, NameFormat: "user", NodeName: "host-1", StateDir: "/srv/x", Origin: fmt.Sprint("t.toml:", line)}
+			Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval", WarnAt: 75}, NameFormat: "user", NodeName: "host-1", StateDir: "/srv/x",
+			NetworkFailureAction: "ignore", DiskFullAction: "ignore", After: 10 * time.Minute, Origin: fmt.Sprint("t.toml:", line)}
 	}
 	arch, loc, net := sink("arch", "file", 38), sink("loc", "syslog", 55), sink("net", "syslog", 48)
 	sock, prog := sink("sock", "unix", 26), sink("z-prog", "program", 18)
@@ -96,7 +98,7 @@ type = "syslog"
 	prog.Settings = &program.Config{Path: "/sbin/audisp-remote", Args: []string{"-x", "a b"}}
 	want := &config.Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000,
 		NameFormat: "user", Name: "host-1", MemoryLimit: 1 << 30, RunDir: "/run/x", StateDir: "/srv/x",
-		Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval"}, Recovery: config.Recovery{LogFile: "/srv/audit.log"}, Log: config.Log{Level: "debug", Output: "/var/log/relay.log"}, Metrics: config.Metrics{Socket: true, TLS: true},
+		Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval", WarnAt: 75}, Recovery: config.Recovery{LogFile: "/srv/audit.log"}, Log: config.Log{Level: "debug", Output: "/var/log/relay.log"}, Metrics: config.Metrics{Socket: true, TLS: true},
 		Sinks: []config.Sink{arch, loc, net, sock, prog}, File: "t.toml"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

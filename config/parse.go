@@ -120,6 +120,7 @@ func (t *Table) policy(depth *int, bytes *Size, qos, action *string, spool *Spoo
 	t.within("spool", func(t *Table) {
 		t.Size("max_size", &spool.MaxSize, minSpool, true)
 		t.OneOf("sync", &spool.Sync, "none", "interval", "batch")
+		t.warnAt(&spool.WarnAt)
 	})
 }
 
@@ -142,11 +143,13 @@ func (t *Table) sink(s Sink) Sink {
 	t.Required("type", quoted(Kinds()))
 	t.OneOf("type", &s.Type, Kinds()...)
 	t.policy(&s.QDepth, &s.QBytes, &s.QOS, &s.OverflowAction, &s.Spool)
+	t.diskFull(&s)
 	k, known := kinds[s.Type]
 	if !known {
 		return s // which keys it may have cannot be said
 	}
 	k.read(t, &s)
+	t.checkDisk(&s)
 	t.finish(func(name string) string {
 		for _, other := range Kinds() {
 			if _, own := KeysOf(other); slices.Contains(own, name) {

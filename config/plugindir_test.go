@@ -81,13 +81,14 @@ func TestLoadPluginDirAs28(t *testing.T) {
 		"off.conf": "active = no\npath = /sbin/nothing\n", "../audispd.conf": audispd28,
 	})
 	base := Default()
-	base.QBytes, base.QOS, base.Spool = 1<<20, "lossless", Spool{8 << 20, "none"}
+	base.QBytes, base.QOS, base.Spool = 1<<20, "lossless", Spool{8 << 20, "none", 50}
 	got, warns, err := LoadPluginDir(dir, base, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sink := func(name, typ, format string) Sink {
-		return Sink{Name: name, Type: typ, Format: format, QDepth: 250, QBytes: 1 << 20, QOS: "lossless", OverflowAction: "syslog", Spool: Spool{8 << 20, "none"},
+		return Sink{Name: name, Type: typ, Format: format, QDepth: 250, QBytes: 1 << 20, QOS: "lossless", OverflowAction: "syslog", Spool: Spool{8 << 20, "none", 50},
+			NetworkFailureAction: NoAction, DiskFullAction: NoAction, After: DefaultAfter,
 			NameFormat: "hostname", NodeRawOnly: true, StateDir: DefaultStateDir}
 	}
 	unix, remote, syslog := sink("af_unix", "unix", "string"), sink("au-remote", "program", "binary"), sink("syslog", "syslog", "string")

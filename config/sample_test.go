@@ -102,6 +102,7 @@ func TestSampleNamesEveryKey(t *testing.T) {
 	}
 	local := sinks.table("local")
 	local.policy(new(int), new(Size), new(string), new(string), &Spool{})
+	local.diskFull(&Sink{})
 	check("sinks.local.", local.known, local.vals)
 	check("sinks.local.spool.", allowedIn(t, "spool"), local.table("spool").vals)
 }

@@ -26,6 +26,7 @@ func Survey(c *Config) (warns []string, err error) {
 		if sink.Settings != nil {
 			sink.Settings.Survey(s)
 		}
+		s.failures(sink)
 	}
 	return s.warns, s.errs.sorted()
 }

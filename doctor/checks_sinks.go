@@ -53,16 +53,24 @@ func findSinkDown(f *Facts) []Finding {
 			Text:     fmt.Sprintf("sink %s (%s) has not delivered since %s: %s", c.Name, c.Type, c.Sink.Since.Local().Format(time.DateTime), orNone(c.Sink.Error)),
 			Evidence: fmt.Sprintf("status: %s state = degraded, %d failures; %d records wait, %d of them on disk", c.Name, c.Sink.Failures, c.Queued, c.Spooled),
 			Fix:      "see which step fails: audisp-relay doctor --sink " + quote(c.Name),
-		}, c.Sink.Degraded
+		}, c.Sink.Degraded && !c.Stopped // which says why
 	})
 }
 
 func findSinkSuspended(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
+		fix := fmt.Sprintf("kill -USR2 %d", f.report().Pid)
+		if c.Stopped {
+			return Finding{
+				Text:     fmt.Sprintf("sink %s did not reach its server, and its network_failure_action = suspend: its records wait until it is started again", c.Name),
+				Evidence: fmt.Sprintf("status: %s state = stopped; %d records wait, %d of them on disk; last error: %s", c.Name, c.Queued, c.Spooled, orNone(c.Sink.Error)),
+				Fix:      fix,
+			}, true
+		}
 		return Finding{
-			Text:     fmt.Sprintf("the queue of sink %s was full, and its overflow_action = suspend: all of its records are lost until it is resumed", c.Name),
+			Text:     fmt.Sprintf("the queue of sink %s or a disk was full, and the action = suspend: all of its records are lost until it is resumed", c.Name),
 			Evidence: fmt.Sprintf("status: %s state = suspended; lost %d", c.Name, c.LostTotal),
-			Fix:      fmt.Sprintf("kill -USR2 %d", f.report().Pid),
+			Fix:      fix,
 		}, c.Suspended
 	})
 }
@@ -131,7 +139,7 @@ const almostFull = 95
 func findSpoolFull(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
 		limit := c.SpoolMax
-		if limit == 0 || c.SpoolSize*100 < limit*int64(f.Limits.SpoolUse) {
+		if limit == 0 || (!c.SpoolHigh && c.SpoolSize*100 < limit*int64(f.Limits.SpoolUse)) {
 			return Finding{}, false
 		}
 		severity := Warn

@@ -186,6 +186,10 @@ var plants = []struct {
 		m.sink("siem").Oldest, m.sink("siem").Queued = m.now.Add(-time.Hour), 10
 	}},
 	{"AR-SINK-SUSPENDED", "kill -USR2 800", func(m *machine) { m.sink("siem").Suspended = true; m.lost("siem", queue.Suspended, 5) }},
+	{"AR-SINK-SUSPENDED", "kill -USR2 800", func(m *machine) {
+		m.sink("siem").Stopped, m.sink("siem").Sink.Degraded, m.sink("siem").Sink.Error = true, true, "connection refused"
+		m.sink("siem").Oldest, m.sink("siem").Queued = m.now.Add(-time.Hour), 10
+	}},
 	{"AR-SINK-LATE", "filter", func(m *machine) { m.sink("siem").Oldest, m.sink("siem").Queued = m.now.Add(-time.Hour), 10 }},
 	{"AR-SINK-NO-CLIENT", "/run/audisp-relay/events.sock", func(m *machine) {
 		m.edit(tomlPath, "[sinks.siem]", "when_idle = \"queue\"\n[sinks.siem]")
@@ -197,6 +201,7 @@ var plants = []struct {
 	{"AR-SINK-FLAW", "check", func(m *machine) { m.sink("local").Sink.Flaw = "there is no group adm" }},
 	{"AR-SINK-ACTION", "syslog", func(m *machine) { m.edit(tomlPath, "[sinks.siem]", "overflow_action = \"ignore\"\n[sinks.siem]") }},
 	{"AR-SPOOL-FULL", "max_size", func(m *machine) { m.sink("siem").SpoolSize = 200 << 20 }},
+	{"AR-SPOOL-FULL", "max_size", func(m *machine) { m.sink("siem").SpoolHigh, m.sink("siem").SpoolSize = true, 100<<20 }}, // a low warn_at
 	{"AR-SPOOL-SHORT", "max_size", func(m *machine) { m.sink("siem").RateIn = 10_000 }},
 	{"AR-SPOOL-DISK", "df -h /var/lib/audisp-relay", func(m *machine) { m.disk.Avail = 1 << 30 }},
 	{"AR-CERT-EXPIRED", "/etc/ca.pem", func(m *machine) { m.certificate(-time.Hour); m.sink("siem").Sink.Degraded = true }},

@@ -136,7 +136,7 @@ func (c *collector) collectConsumer(s series, r *consumer.Report) {
 	for cause := range queue.Upstream { // all of them: an increase shows only where there was a 0
 		s.counter(c.lost, float64(r.Lost[cause.String()].Records), r.Name, cause.String())
 	}
-	s.gauge(c.up, number(!r.Sink.Degraded && !r.Suspended), r.Name)
+	s.gauge(c.up, number(!r.Sink.Degraded && !r.Suspended && !r.Stopped), r.Name)
 	if server, ok := r.Sink.Details.(sinks.Connection); ok {
 		s.counter(c.reconnects, float64(server.Reconnects()), r.Name)
 		s.time(c.certificate, server.CertificateEnd(), r.Name)

@@ -67,11 +67,11 @@ func TestCommonKeys(t *testing.T) {
 			continue
 		}
 		checkDefault(t, sampleFile, "unix", bareSink("unix", sampleKeys(t, "unix")), key, m[1])
-		if key != "spool" && !slices.ContainsFunc(manual, func(k manKey) bool { return k.place == "global" && k.key == key }) {
+		if key != "spool" && !slices.ContainsFunc(manual, func(k manKey) bool { return (k.place == "global" || k.place == "sinks") && k.key == key }) {
 			t.Errorf("%s lacks %s", configPage, key)
 		}
 	}
-	if !strings.Contains(readFile(t, configPage), "Each has the four queue keys, a table\n.Ic spool\n") || len(common) != 5 {
+	if !strings.Contains(readFile(t, configPage), "Each has the four queue keys, a table\n.Ic spool\n") || len(common) != 7 {
 		t.Errorf("%s does not say that every sink has %q", configPage, common)
 	}
 }
@@ -125,7 +125,7 @@ func sampleKeys(t *testing.T, kind string) map[string]string {
 			continue
 		}
 		for line := range strings.Lines(table) {
-			if m := sampleLine.FindStringSubmatch(line); m != nil && m[1] != "type" && !slices.Contains(queueKeys, m[1]) {
+			if m := sampleLine.FindStringSubmatch(line); m != nil && m[1] != "type" && !slices.Contains(queueKeys, m[1]) && !slices.Contains(failureKeys, m[1]) {
 				keys[m[1]] = m[2]
 			}
 		}
@@ -139,7 +139,7 @@ func manKeysOf(t *testing.T, kind string) map[string]string {
 	t.Helper()
 	keys := make(map[string]string)
 	for _, k := range manKeys(t) {
-		if k.place != kind && (k.place != "sinks" || k.key == "type") {
+		if k.place != kind && (k.place != "sinks" || k.key == "type" || slices.Contains(failureKeys, k.key)) {
 			continue
 		}
 		if keys[k.key] = k.value(); keys[k.key] == "" && strings.Contains(k.text, ", "+required) {

@@ -29,9 +29,14 @@ func (p *Plugin) act(a action) {
 		level := initLevel(a.action)
 		p.log.Error("queue full: changing the run level as overflow_action asks",
 			sink, zap.String("overflow_action", string(a.action)), zap.String("level", level))
-		if err := p.opt.Init(level); err != nil {
-			p.log.Error("run level not changed", sink, zap.Error(err))
-		}
+		p.changeLevel(a.action, p.log.With(sink))
+	}
+}
+
+// changeLevel changes the run level as single or halt ask for.
+func (p *Plugin) changeLevel(a queue.Overflow, log *zap.Logger) {
+	if err := p.opt.Init(initLevel(a)); err != nil {
+		log.Error("run level not changed", zap.Error(err))
 	}
 }
 
@@ -70,11 +75,16 @@ func (p *Plugin) warnAction(cfg config.Sink) {
 			p.log.Warn("overflow_action of this sink will have no effect", zap.String("sink", cfg.Name), zap.Error(err))
 		}
 	}
+	p.warnFailureActions(&cfg)
 }
 
 // resume ends every suspension (SIGUSR2).
 func (p *Plugin) resume() {
 	for _, c := range p.consumers() {
 		c.Resume()
+		if c.Stopped() {
+			p.start(c)
+			c.Log.Info("sink started again", zap.String("sink", c.Name))
+		}
 	}
 }

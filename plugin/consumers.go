@@ -13,6 +13,13 @@ import (
 	"audisp-relay/state"
 )
 
+// consumers returns the present consumers.
+func (p *Plugin) consumers() []*consumer.Consumer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.members
+}
+
 // newConsumer makes a consumer without starting it. It continues where the one of its name
 // in an earlier run, or before a reload, has ended.
 func (p *Plugin) newConsumer(cfg config.Sink) *consumer.Consumer {
@@ -57,7 +64,7 @@ func (p *Plugin) start(c *consumer.Consumer) { c.Start(p.leaving, p.nodes.Of(c.C
 
 // apply gives a consumer a changed configuration. The sink is replaced only where it has to be.
 func (p *Plugin) apply(c *consumer.Consumer, cfg config.Sink) {
-	if replace := c.Apply(cfg, p.queueConfig(cfg)); !replace {
+	if replace := c.Apply(cfg, p.queueConfig(cfg)); !replace && !c.Stopped() {
 		c.Reopen()
 		return
 	}

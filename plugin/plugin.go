@@ -53,6 +53,8 @@ type Options struct {
 	// Init runs /sbin/init with a run level, for overflow_action single and halt.
 	// nil does it for real.
 	Init func(level string) error
+	// Program runs the program of an action "exec" to its end. nil does it for real.
+	Program func(path string) error
 	// Metrics makes what gives the numbers of report in Prometheus' format; nil: nothing does.
 	Metrics func(report func() *Report) Exposition
 }
@@ -66,6 +68,7 @@ type Plugin struct {
 	started time.Time
 	stop    chan struct{}        // closed when waiting for consumers is over
 	actions chan action          // overflow actions, from the reader to the main goroutine
+	running programs             // of actions "exec"; main goroutine only
 	tasks   chan func()          // what the main goroutine is to do; never waits
 	leaving []*consumer.Consumer // taken out by a reload, not settled yet; main goroutine only
 	faults  *consumer.Panics     // panics of the relay itself, and over records before they come to a consumer
@@ -284,7 +287,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-hungUp:
 			return p.readLast(ended)
 		case now := <-tick.C:
-			p.safely("watch", func() { p.sample(now); p.logLosses(now, false) })
+			p.safely("watch", func() { p.sample(now); p.logLosses(now, false); p.actOnFailures(now) })
 			p.followNames(now)
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
@@ -373,7 +376,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	}
 	stored.Wait()
 
-	p.settle(flushed, expired)
+	p.settle(append(p.running.ended(), flushed, expired)...)
 	if p.kernel != nil {
 		awaitFor(leaveTime/2, p.kernel.ended)
 	}
@@ -391,13 +394,6 @@ func (p *Plugin) settle(others ...<-chan struct{}) {
 		}
 	}
 	awaitFor(leaveTime, others...)
-}
-
-// consumers returns the present consumers.
-func (p *Plugin) consumers() []*consumer.Consumer {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.members
 }
 
 // Report returns the state of this moment. It may be called from anywhere.
@@ -431,15 +427,4 @@ func (p *Plugin) Report() *Report {
 	r.Degraded = r.degraded()
 	r.judge()
 	return r
-}
-
-// safely calls f, which does something that can be left out once. A panic in it is counted
-// and logged.
-func (p *Plugin) safely(what string, f func()) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			p.faults.Note(what, nil, 0, 0, fault)
-		}
-	}()
-	f()
 }

@@ -164,6 +164,6 @@ func (p *Plugin) sayFixed(old, cfg *config.Config) {
 func spoolChanged(old, cfg *config.Config) bool {
 	return slices.ContainsFunc(cfg.Sinks, func(s config.Sink) bool {
 		i := slices.IndexFunc(old.Sinks, func(o config.Sink) bool { return o.Name == s.Name })
-		return i >= 0 && old.Sinks[i].Spool != s.Spool
+		return i >= 0 && (old.Sinks[i].Spool.MaxSize != s.Spool.MaxSize || old.Sinks[i].Spool.Sync != s.Spool.Sync)
 	})
 }

@@ -96,7 +96,7 @@ func (r *Report) degraded() []string {
 		list = append(list, "log")
 	}
 	for i := range r.Consumers {
-		if c := &r.Consumers[i]; c.Sink.Degraded || c.Suspended {
+		if c := &r.Consumers[i]; c.Sink.Degraded || c.Suspended || c.Stopped {
 			list = append(list, "sinks."+c.Name)
 		}
 	}

@@ -96,7 +96,10 @@ func (r *Report) weak() (why []string) {
 
 func weakConsumer(c *consumer.Report) (why []string) {
 	if c.Suspended {
-		why = append(why, fmt.Sprintf("sinks.%s: suspended after an overflow, SIGUSR2 resumes it", c.Name))
+		why = append(why, fmt.Sprintf("sinks.%s: suspended, SIGUSR2 resumes it", c.Name))
+	}
+	if c.Stopped {
+		why = append(why, fmt.Sprintf("sinks.%s: stopped as network_failure_action asks, SIGUSR2 starts it", c.Name))
 	}
 	if c.Sink.Degraded {
 		why = append(why, fmt.Sprintf("sinks.%s: degraded since %s: %s",

@@ -54,3 +54,14 @@ func (l *lastError) replace(err error) (changed bool) {
 	l.text = text
 	return changed
 }
+
+// safely calls f, which does something that can be left out once. A panic in it is counted
+// and logged.
+func (p *Plugin) safely(what string, f func()) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.faults.Note(what, nil, 0, 0, fault)
+		}
+	}()
+	f()
+}

@@ -123,6 +123,8 @@ func askRelay(cfg *config.Config, name string, ask func(string) (*plugin.Report,
 		switch {
 		case c.Suspended:
 			s.Doubt("kill -USR2 "+fmt.Sprint(r.Pid), "it is suspended")
+		case c.Stopped:
+			s.Doubt("kill -USR2 "+fmt.Sprint(r.Pid), "it is stopped, as network_failure_action asks, after: %s", c.Sink.Error)
 		case c.Sink.Degraded:
 			s.Doubt("", "it is degraded there since %s: %s", c.Sink.Since.Format(time.RFC3339), c.Sink.Error)
 		}

@@ -45,8 +45,13 @@ type Consumer struct {
 	sink   sinks.Sink
 	// panicked is why there is no sink for the moment: another one will be made.
 	panicked error
+	stopped  bool // the sink has ended and is to be started again: see Stop
+	filled   bool // the spool is beyond warn_at
 
 	// What follows belongs to the main goroutine.
+
+	network, disk episode   // that the server is not reached, that a disk is full
+	waits         time.Time // see failing
 
 	Cancel context.CancelCauseFunc // ends the sink
 	Ended  chan struct{}           // closed when the sink, and any it had before, has ended
@@ -151,7 +156,7 @@ func (c *Consumer) Start(leaving []*Consumer, names *atomic.Pointer[format.HostN
 	before, ended := c.Ended, make(chan struct{})
 	c.Cancel, c.Ended = cancel, ended
 	c.mu.Lock()
-	c.sink = sink
+	c.sink, c.stopped = sink, false
 	c.mu.Unlock()
 
 	go func() {
@@ -243,6 +248,7 @@ func sameSink(a, b config.Sink) bool {
 	a.StateDir = b.StateDir // it changes with the next start only
 	a.Filter = b.Filter
 	a.QDepth, a.QBytes, a.QOS, a.OverflowAction, a.Spool = b.QDepth, b.QBytes, b.QOS, b.OverflowAction, b.Spool
+	a.NetworkFailureAction, a.DiskFullAction, a.After = b.NetworkFailureAction, b.DiskFullAction, b.After
 	return reflect.DeepEqual(a, b)
 }
 

@@ -51,6 +51,7 @@ func (c *Consumer) LogLosses(now time.Time, final bool) {
 				zap.Uint64("delivered", n.Delivered), zap.Uint64("queued", n.Queued)}, causes(&n)...)...)
 		}
 	}
+	c.watchSpool(n.SpoolBytes)
 	stalled := n.StalledNow()
 	if more := c.logged.stalled.Due(uint64(stalled), now, final); more > 0 {
 		log.Warn("reading stopped for a lossless consumer: auditd and the host wait",

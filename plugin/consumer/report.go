@@ -33,6 +33,7 @@ type Report struct {
 	MaxDepth  int                   `json:"max_queued"`
 	Cut       uint64                `json:"cut_lines,omitempty"`
 	Suspended bool                  `json:"suspended,omitempty"`
+	Stopped   bool                  `json:"stopped,omitempty"` // its sink, by network_failure_action
 	LostTotal uint64                `json:"lost"`
 	Lost      map[string]LossReport `json:"lost_by_cause,omitempty"`
 	Stalls    uint64                `json:"stalls,omitempty"`
@@ -41,6 +42,7 @@ type Report struct {
 	Spooled   uint64                `json:"spooled"`              // of Queued, about: on disk
 	SpoolSize int64                 `json:"spool_bytes"`
 	SpoolMax  int64                 `json:"spool_limit_bytes"` // 0: no spool is configured
+	SpoolHigh bool                  `json:"spool_above_warn_at,omitempty"`
 	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
 	Poison    uint64                `json:"poison"`            // panics over its events, each given raw
 	PoisonAt  string                `json:"poison_last,omitempty"`
@@ -121,12 +123,13 @@ func (c *Consumer) Report() Report {
 	n, base := c.balance()
 	c.mu.Lock()
 	cfg, sink, bounds, panicked := c.cfg, c.sink, c.now.Config(), c.panicked
+	stopped, high := c.stopped, c.filled
 	c.mu.Unlock()
 	r := Report{
 		Name: c.Name, Type: cfg.Type, Format: cfg.Format, Filter: cfg.Filter,
 		Received: n.Received, Delivered: n.Delivered, Filtered: n.Filtered, Discarded: n.Discarded,
 		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: bounds.Depth, Room: bounds.Bytes, MaxDepth: n.MaxDepth, Cut: n.Cut,
-		Suspended: n.Suspended, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
+		Suspended: n.Suspended, Stopped: stopped, SpoolHigh: high, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, SpoolMax: int64(cfg.Spool.MaxSize), Spilled: n.Spilled, Markers: n.Markers,
 		Ledger: totals(base, &n, true),
 	}
@@ -160,8 +163,11 @@ func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string)
 	if c.Sink.Degraded {
 		state = "degraded"
 	}
-	if c.Suspended {
+	switch {
+	case c.Suspended:
 		state = "suspended (SIGUSR2 resumes)"
+	case c.Stopped:
+		state = "degraded and stopped (SIGUSR2 starts it)"
 	}
 
 	line(key("type"), c.Type)

@@ -39,7 +39,7 @@ func badness(r *row) int {
 	switch {
 	case r.Suspended:
 		return 2
-	case r.Sink.Degraded:
+	case r.Sink.Degraded, r.Stopped:
 		return 1
 	}
 	return 0

@@ -30,11 +30,13 @@ func RowOf(c *consumer.Report, now time.Time) Row {
 	}
 }
 
-// SinkState returns ok, degraded or suspended.
+// SinkState returns ok, degraded, stopped or suspended.
 func SinkState(c *consumer.Report) string {
 	switch {
 	case c.Suspended:
 		return "suspended"
+	case c.Stopped:
+		return "stopped"
 	case c.Sink.Degraded:
 		return "degraded"
 	}

@@ -68,7 +68,7 @@ func (c *Config) TLS() bool {
 
 func init() {
 	sinks.Register(sinks.Kind{
-		Kind: config.Kind{Name: "nats", Text: true, Read: read}, New: New, Try: try,
+		Kind: config.Kind{Name: "nats", Text: true, Server: true, Read: read}, New: New, Try: try,
 		Details: func() sinks.Details { return new(Details) },
 	})
 }

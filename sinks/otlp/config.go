@@ -61,7 +61,7 @@ func (c *Config) Checkpoints() bool { return c.Checkpoint }
 
 func init() {
 	sinks.Register(sinks.Kind{
-		Kind: config.Kind{Name: "otlp", Text: true, Format: "json", Read: read}, New: New, Try: try,
+		Kind: config.Kind{Name: "otlp", Text: true, Server: true, Format: "json", Read: read}, New: New, Try: try,
 		Details: func() sinks.Details { return new(Details) },
 	})
 }
