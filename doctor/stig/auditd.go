@@ -76,20 +76,47 @@ func overflow(h *Host, a *Answer) {
 	}
 }
 
-// failureActions: audisp-remote.conf has keys for it that the relay has no counterpart of.
+// failureActions: audisp-remote.conf has keys for it, which the relay's sinks have as well. Every sink that
+// delivers to a server has to have one of the actions that the rules allow, for both.
 func failureActions(h *Host, a *Answer) {
 	if !h.configKnown(a) {
 		return
 	}
-	a.gap("the relay has no disk_full_action and no network_failure_action: while a server is away, or a spool's disk is full, records wait, and overflow_action acts when no room is left", "")
+	n := 0
 	for i := range h.Config.Sinks {
 		s := &h.Config.Sinks[i]
-		a.seen(fmt.Sprintf("sinks.%s: %v of spool and %v of memory, then overflow_action = %q", s.Name, s.Spool.MaxSize, s.QBytes, s.OverflowAction))
-		if s.OverflowAction == "ignore" || s.OverflowAction == "suspend" {
-			a.gap("", fmt.Sprintf(`set overflow_action = "syslog" for sinks.%s`, s.Name))
+		if !h.hasServer(s) {
+			continue
+		}
+		n++
+		action(a, s, "network_failure_action", s.NetworkFailureAction)
+		if s.Spool.MaxSize > 0 {
+			action(a, s, "disk_full_action", s.DiskFullAction)
+		} else {
+			a.seen(fmt.Sprintf("sinks.%s: it has no spool, so that no disk of its can be full", s.Name))
 		}
 	}
-	a.gap("", "have the alerts AuditSinkDown and AuditSpoolFillsIn4h, which fire before, accepted in place of it")
+	if n == 0 {
+		a.ask("no sink delivers to another host itself", "ask what is done where the records leave this host when the server is away or the disk is full")
+	}
+	h.programs(a, "see network_failure_action and disk_full_action of its own configuration, such as /etc/audit/audisp-remote.conf")
+}
+
+// hasServer reports whether a sink delivers to a server that is not known to be on this host.
+func (h *Host) hasServer(s *config.Sink) bool {
+	_, known := s.Settings.(*syslog.Config) // of which remote knows it
+	at, _ := h.remote(s)
+	return s.HasServer() && (at == elsewhere || !known)
+}
+
+// action checks what a sink does about a failure.
+func action(a *Answer, s *config.Sink, key, value string) {
+	line := fmt.Sprintf("sinks.%s: %s = %q, after = %q", s.Name, key, value, s.After)
+	if slices.Contains([]string{"syslog", "single", "halt"}, value) {
+		a.seen(line)
+		return
+	}
+	a.gap(line, fmt.Sprintf(`set %s = "syslog" for sinks.%s`, key, s.Name))
 }
 
 // nodeName: auditd names the host in each record, and the sinks leave the name there or have
@@ -146,8 +173,24 @@ func storageActions(h *Host, a *Answer) {
 
 	h.share(a, "admin_space_left", c.AdminSpaceLeft, 5)
 	h.word(a, "admin_space_left_action", c.AdminSpaceLeftAction, "single", "halt")
-	a.ask("who reads auditd's mail and syslog is not visible here, and auditd does not watch the relay's spools",
-		"ask who gets the warning at 75 %; for the spools have the alert AuditSpoolFillsIn4h, see docs/operating.md")
+	h.spoolWarnings(a)
+	a.ask("who reads auditd's mail and syslog is not visible here", "ask who gets auditd's warning at 75 %, and the relay's of its spools, which it logs")
+}
+
+// spoolWarnings: auditd does not watch the relay's spools, the relay does.
+func (h *Host) spoolWarnings(a *Answer) {
+	for i := range h.sinks() {
+		s := &h.Config.Sinks[i]
+		switch share := s.Spool.WarnAt; {
+		case s.Spool.MaxSize == 0:
+		case share == 0:
+			a.gap(fmt.Sprintf("sinks.%s: warn_at of its spool is off", s.Name), fmt.Sprintf(`set warn_at = "75%%" in spool of sinks.%s`, s.Name))
+		case share > 75:
+			a.gap(fmt.Sprintf("sinks.%s: warn_at of its spool is %d%%", s.Name, share), fmt.Sprintf(`set warn_at = "75%%" in spool of sinks.%s`, s.Name))
+		default:
+			a.seen(fmt.Sprintf("sinks.%s: a warning at %d%% of its spool of %v; disk_full_action = %q", s.Name, share, s.Spool.MaxSize, s.DiskFullAction))
+		}
+	}
 }
 
 // share checks a share of the file system. A number of MiB is for the auditor to compare.

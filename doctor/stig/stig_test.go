@@ -105,6 +105,7 @@ func TestAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	with := func(keys string) func(*Host) { return func(h *Host) { h.Config = parse(t, goodConfig+keys) } }
 	withProgram := func(h *Host) {
 		h.Config = parse(t, goodConfig+"[sinks.other]\ntype = \"program\"\npath = \"/sbin/audisp-remote\"\n")
 	}
@@ -136,7 +137,17 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-653065", "auditd 2.x", func(h *Host) { h.Auditd.Version = "2.8.5" }, Ask, "audispd.conf"},
 		{"RHEL-09-653060", "auditd 2.x", func(h *Host) { h.Auditd.Version = "2.8.5" }, Ask, "audispd.conf"},
 		{"RHEL-09-653065", "the relay ignores", sink("type = \"syslog\"\noverflow_action = \"ignore\"\n"), Gap, `sinks.siem: overflow_action = "ignore"`},
-		{"OL07-00-030320", "no such keys", nil, Gap, "no network_failure_action"},
+		{"OL07-00-030320", "default", nil, Gap, `network_failure_action = "ignore", after = "10m0s"`},
+		{"OL07-00-030320", "both", with("network_failure_action = \"syslog\"\ndisk_full_action = \"halt\"\nafter = \"1m\"\n"), Satisfied, `disk_full_action = "halt", after = "1m0s"`},
+		{"OL07-00-030320", "network only", with("network_failure_action = \"single\"\n"), Gap, `disk_full_action = "ignore"`},
+		{"OL07-00-030320", "a program", with("network_failure_action = \"exec /sbin/x\"\ndisk_full_action = \"syslog\"\n"), Gap, `network_failure_action = "exec /sbin/x"`},
+		{"OL07-00-030320", "no spool", with("network_failure_action = \"syslog\"\nspool.max_size = \"0\"\n"), Satisfied, "no spool"},
+		{"OL07-00-030320", "otlp", sink("type = \"otlp\"\nurl = \"https://h\"\n"), Gap, `network_failure_action = "ignore"`},
+		{"OL07-00-030320", "local syslog", sink("type = \"syslog\"\n"), Ask, "no sink delivers to another host"},
+		{"OL07-00-030320", "audisp-remote", with("network_failure_action = \"syslog\"\ndisk_full_action = \"syslog\"\n[sinks.other]\ntype = \"program\"\npath = \"/sbin/audisp-remote\"\n"), Ask, "sinks.other: runs /sbin/audisp-remote"},
+		{"RHEL-09-653035", "spool warned of", nil, Ask, "sinks.siem: a warning at 75% of its spool of 256MiB"},
+		{"RHEL-09-653035", "no warning", with("spool.warn_at = \"off\"\n"), Gap, "warn_at of its spool is off"},
+		{"RHEL-09-653035", "a late warning", with("spool.warn_at = \"90%\"\n"), Gap, "warn_at of its spool is 90%"},
 		{"RHEL-09-653060", "as it should be", nil, Satisfied, "name_format = hostname"},
 		{"RHEL-09-653060", "no auditd", func(h *Host) { h.AuditdErr = host.ErrNoAuditd }, Ask, "no auditd is running"},
 		{"RHEL-09-653060", "stripped from lines", sink("type = \"file\"\npath = \"/var/log/x\"\nnode = \"strip\"\n"), Ask, `sinks.siem: node = "strip"`},
