@@ -42,9 +42,9 @@ type Options struct {
 	// 2.x passes with -c).
 	Config  string
 	Version string
-	// Program is the path of the program, which one that has taken its place is executed from
-	// (see AskRenew); empty: none is.
-	Program string
+	// Binary is the path of the relay's program, from which one that has taken its place is
+	// executed (see AskRenew); empty: none is.
+	Binary string
 	// In is the stream; nil means stdin, prepared for auditd.
 	In io.Reader
 	// Window is how long a record may come late before it counts as missing; 0 is
@@ -128,7 +128,7 @@ func New(opt Options) *Plugin {
 		tasks:     make(chan func()),
 		saveEvery: saveEvery,
 		flow:      recent.NewWindow[inputFlow](10*time.Second, time.Second),
-		renew:     newRenewal(opt.Program),
+		renew:     newRenewal(opt.Binary),
 	}
 
 	p.flow.Note(p.started, inputFlow{}) // what comes before the first tick counts, too
@@ -208,7 +208,7 @@ func (p *Plugin) Run() error {
 	control.close()
 	awaitFor(leaveTime, shown)
 	if errors.Is(err, ErrRenew) {
-		p.log.Info("ended, executing the new program", zap.Uint64("records", p.Report().Input.Records), zap.String("path", p.opt.Program))
+		p.log.Info("ended, executing the new program", zap.Uint64("records", p.Report().Input.Records), zap.String("path", p.opt.Binary))
 	} else {
 		p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	}

@@ -36,7 +36,7 @@ func TestRenewEndsBetweenRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, auditd := auditdSocket(t)
-	p := New(Options{Config: file, In: in, Program: self})
+	p := New(Options{Config: file, In: in, Binary: self})
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run() }()
 
@@ -81,7 +81,7 @@ func TestRenewIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for program, want := range map[string]string{"": "not known", bad: "chmod", bad + ".gone": "no such file"} {
-		p, w, end := runWith(t, Options{Config: configFile(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n"), Program: program})
+		p, w, end := runWith(t, Options{Config: configFile(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/f\"\n"), Binary: program})
 		wait(t, "it answers", func() bool { _, err := Query(p.cfg.RunDir); return err == nil })
 		if err := AskRenew(p.cfg.RunDir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", program, err)
@@ -103,7 +103,7 @@ func TestRenewWaitsForNoLosslessConsumer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, w, end := runWith(t, Options{Program: self, Config: configFile(t, `
+	p, w, end := runWith(t, Options{Binary: self, Config: configFile(t, `
 [sinks.away]
 type = "unix"
 path = "DIR/sock"

@@ -34,7 +34,7 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 			}
 			plugin.CloseInherited()
 			program, _ := os.Executable() // without one only an upgrade is less smooth
-			p := plugin.New(plugin.Options{Config: path, Version: version, Program: program, Metrics: metrics.New})
+			p := plugin.New(plugin.Options{Config: path, Version: version, Binary: program, Metrics: metrics.New})
 			err := p.Run()
 			if errors.Is(err, plugin.ErrRenew) {
 				return p.Renew()
