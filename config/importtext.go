@@ -203,7 +203,7 @@ var remoteKeys = []struct{ key, place string }{
 	{"krb5_principal", "none: server_name, with TLS"},
 	{"krb5_client_name", "none: cert_file, with TLS"},
 	{"krb5_key_file", "none: key_file, with TLS"},
-	{"network_failure_action", "none: records wait in memory and spool, and status says so"},
+	{"network_failure_action", "network_failure_action, once it has lasted for after"},
 	{"disk_low_action", "none: the server does not say that"},
 	{"disk_full_action", "none: the server does not say that"},
 	{"disk_error_action", "none: the server does not say that"},
