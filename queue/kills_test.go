@@ -154,6 +154,6 @@ func killsOf(t *testing.T, seed uint64, away bool) {
 		twice += max(0, k.had[serial]-1)
 	}
 	if most := kills * perRun; twice > most {
-		t.Error(fmt.Sprintf("%d of %d records came twice or more, want %d at most", twice, k.end, most))
+		t.Errorf("%d of %d records came twice or more, want %d at most", twice, k.end, most)
 	}
 }
