@@ -42,10 +42,11 @@ type renderer struct {
 	events  bool // the text of an event's first record is the whole event's
 	limit   int  // bytes of one message, header and text
 
-	head   []byte // of the second below, up to HOSTNAME or TAG
+	clock  []byte // of the second below, up to HOSTNAME or TAG
 	second int64
-	micros int    // where the microseconds stand in head, 0: nowhere
-	name   []byte // HOSTNAME of the record at hand
+	micros int    // where the microseconds stand in clock, 0: nowhere
+	head   []byte // of the record at hand, up to MSGID or text
+	name   []byte // that stands as HOSTNAME there; empty: host does
 	node   []byte // scratch
 	text   []byte // scratch
 	plain  []byte // scratch: the text without control characters
@@ -127,7 +128,7 @@ func (r *renderer) add(c *chunk, b record.Batch, p piece) piece {
 		return piece{}
 	}
 	text = r.clean(text)
-	r.nameHost(&b, c.recs, p)
+	r.nameRecord(&b, c.recs, p)
 	id := r.msgID[:0]
 	if b.Recs[c.recs].Type != 0 {
 		id = b.AppendType(id, c.recs)
@@ -184,69 +185,62 @@ func (r *renderer) message(c *chunk, text []byte) {
 
 // appendHead appends all that stands in front of the text.
 func (r *renderer) appendHead(dst []byte) []byte {
-	dst = append(dst, r.head...)
-	if len(r.name) > 0 {
-		dst = append(append(dst, r.name...), ' ')
-	}
-	dst = append(dst, r.tag...)
-
 	switch {
-	case r.rfc5424: // PROCID, as records are of many processes the part or none; MSGID, STRUCTURED-DATA
-		dst = append(appendOrNil(append(dst, ' '), r.part), ' ')
-		dst = append(appendOrNil(dst, r.msgID), " - "...)
-	case len(r.part) > 0:
-		dst = append(append(append(dst, '['), r.part...), "]: "...)
+	case len(r.part) == 0:
+		dst = append(dst, r.head...)
+	case r.rfc5424:
+		dst = append(dst, r.head[:len(r.head)-len("- ")]...)
+		dst = append(append(dst, r.part...), ' ')
 	default:
-		dst = append(dst, ": "...)
+		dst = append(dst, r.head[:len(r.head)-len(": ")]...)
+		dst = append(append(append(dst, '['), r.part...), "]: "...)
+	}
+	if r.rfc5424 { // MSGID, STRUCTURED-DATA and the space before MSG
+		if len(r.msgID) == 0 {
+			dst = append(dst, '-')
+		}
+		dst = append(append(dst, r.msgID...), " - "...)
 	}
 	return append(dst, r.prefix...)
 }
 
-// appendOrNil appends a field of RFC 5424, "-" for one without a value.
-func appendOrNil(dst, field []byte) []byte {
-	if len(field) == 0 {
-		return append(dst, '-')
-	}
-	return append(dst, field...)
-}
-
 // headLen returns how long that is.
 func (r *renderer) headLen() int {
-	n := len(r.head) + len(r.tag) + len(r.prefix)
-	if len(r.name) > 0 {
-		n += len(r.name) + len(" ")
-	}
+	n := len(r.head) + len(r.prefix)
 	switch {
+	case len(r.part) == 0:
 	case r.rfc5424:
-		n += len(" ") + max(len(r.part), len("-")) + len(" ") + max(len(r.msgID), len("-")) + len(" - ")
-	case len(r.part) > 0:
-		n += len("[]: ") + len(r.part)
+		n += len(r.part) - len("-")
 	default:
-		n += len(": ")
+		n += len(r.part) + len("[]")
 	}
-	return n
+	if !r.rfc5424 {
+		return n
+	}
+	return n + max(len(r.msgID), len("-")) + len(" - ")
 }
 
 // maxMsgID is the most bytes a MSGID has (RFC 5424, 6).
 const maxMsgID = 32
 
-// stamp brings the header up to now. It is laid out again once a second.
+// stamp brings the header up to now, with this machine's name. The time is laid out once a second.
 func (r *renderer) stamp(now time.Time) {
-	if sec := now.Unix(); sec != r.second || len(r.head) == 0 {
+	if sec := now.Unix(); sec != r.second || len(r.clock) == 0 {
 		r.second = sec
 		r.layOut(now)
 	}
 	if r.micros > 0 {
 		us := now.Nanosecond() / 1000
 		for i := r.micros + 5; i >= r.micros; i-- {
-			r.head[i] = byte('0' + us%10)
+			r.clock[i] = byte('0' + us%10)
 			us /= 10
 		}
 	}
+	r.layHead(nil)
 }
 
 func (r *renderer) layOut(now time.Time) {
-	h := fmt.Appendf(r.head[:0], "<%d>", r.pri)
+	h := fmt.Appendf(r.clock[:0], "<%d>", r.pri)
 	if r.rfc5424 {
 		h = append(h, "1 "...)
 		r.micros = len(h) + len("2006-01-02T15:04:05.")
@@ -254,7 +248,7 @@ func (r *renderer) layOut(now time.Time) {
 	} else {
 		h = now.AppendFormat(h, time.Stamp)
 	}
-	r.head = append(h, ' ')
+	r.clock = append(h, ' ')
 }
 
 // maxHost is the most bytes a HOSTNAME has (RFC 5424, 6).
@@ -286,20 +280,36 @@ func (r *renderer) setHost(name string, local bool) {
 	r.host = name
 }
 
-// nameHost sets the HOSTNAME of record i: this machine's or, where node= is taken out of the text,
-// the name that stood there. Of a line in pieces only the first has that; p has it for the others.
-func (r *renderer) nameHost(b *record.Batch, i int, p piece) {
-	r.name = append(r.name[:0], r.host...)
-	if !r.enc.StripNode || r.host == "" {
-		return
+// nameRecord makes HOSTNAME that of record i: where node= is taken out of the text, the name that stood
+// there, or else this machine's. Of a line in pieces only the first has that; p has it for the others.
+func (r *renderer) nameRecord(b *record.Batch, i int, p piece) {
+	r.node = r.node[:0]
+	switch {
+	case !r.enc.StripNode || r.host == "":
+	case b.Recs[i].Flags&record.Cont != 0:
+		r.node = append(r.node, p.host...)
+	default:
+		r.node = r.enc.AppendNode(r.node, b, i)
 	}
-	if b.Recs[i].Flags&record.Cont != 0 {
-		r.node = append(r.node[:0], p.host...)
+	if !bytes.Equal(r.node, r.name) {
+		r.layHead(r.node)
+	}
+}
+
+// layHead lays the header out, with a name as HOSTNAME, or this machine's where that is empty.
+func (r *renderer) layHead(name []byte) {
+	r.name = append(r.name[:0], name...)
+	h := append(r.head[:0], r.clock...)
+	if len(name) > 0 {
+		h = append(appendHostname(h, name, r.rfc5424), ' ')
+	} else if r.host != "" {
+		h = append(append(h, r.host...), ' ')
+	}
+	h = append(h, r.tag...)
+	if r.rfc5424 {
+		r.head = append(h, " - "...) // PROCID is "-": records are of many processes
 	} else {
-		r.node = r.enc.AppendNode(r.node[:0], b, i)
-	}
-	if len(r.node) > 0 {
-		r.name = appendHostname(r.name[:0], r.node, r.rfc5424)
+		r.head = append(h, ": "...)
 	}
 }
 

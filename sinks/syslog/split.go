@@ -18,7 +18,7 @@ import (
 
 // piece is what was sent of a record: so many bytes of its text in so many parts.
 // For a piece of an overlong line (record.Cont) number counts from that line's
-// beginning, and host is the HOSTNAME of that.
+// beginning, and host is the name that stands as its HOSTNAME, "" for this machine's.
 type piece struct {
 	bytes, number int
 	host          string
