@@ -23,11 +23,12 @@ const (
 // none or it is not known.
 type asker func(ctx context.Context, database string, id uint32) string
 
-// getent returns an asker that runs the first of these programs that there is, nil without one.
+// getent returns an asker that runs the first of these programs that there is, nil without one, or
+// where this process may start none.
 // auditd starts its plugins without a PATH.
 func getent(places ...string) asker {
 	for _, path := range places {
-		if runnable.Check(path) == nil {
+		if runnable.MayStart(path) == nil {
 			return func(ctx context.Context, database string, id uint32) string {
 				return runGetent(ctx, path, database, id)
 			}

@@ -27,7 +27,7 @@ import (
 // The child gets no parent-death signal: that is tied to the thread that
 // forked, and Go ends threads. When we die it reads the end of its input.
 func startChild(cfg Config) (*child, error) {
-	if err := runnable.Check(cfg.Path); err != nil {
+	if err := runnable.MayStart(cfg.Path); err != nil {
 		return nil, fmt.Errorf("program is not started: %w", err)
 	}
 	sys := &syscall.SysProcAttr{Setpgid: true}
