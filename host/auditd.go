@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -177,6 +178,9 @@ func (m Machine) version(exe string) string {
 	if m.auditdVersion != "" {
 		return m.auditdVersion
 	}
+	if known := installed.Load(); known != nil && exe == "" && m.Root == "" {
+		return *known
+	}
 	if strings.HasSuffix(exe, " (deleted)") {
 		return ""
 	}
@@ -200,6 +204,26 @@ func (m Machine) version(exe string) string {
 		if match := versionLine.FindSubmatch(out); match != nil {
 			return string(match[1])
 		}
+	}
+	return ""
+}
+
+// installed is the version that LearnVersion has found, nil before that.
+var installed atomic.Pointer[string]
+
+// LearnVersion finds out which version of auditd is installed, unless it is known already, for a process
+// that can start no program later: PaddedFrames("") knows it from then on.
+func LearnVersion(known string) {
+	if known == "" {
+		known = Machine{}.version("")
+	}
+	installed.Store(&known)
+}
+
+// LearnedVersion is what LearnVersion has found, "" before that.
+func LearnedVersion() string {
+	if known := installed.Load(); known != nil {
+		return *known
 	}
 	return ""
 }

@@ -370,3 +370,17 @@ func install(t *testing.T, i *Installer) {
 func (m Machine) childRunning(parent int, binary string) int {
 	return m.child(parent, func(pid int) bool { return m.runs(pid, binary) })
 }
+
+// TestLearnedVersion: what was learned at the start is known when no program can be asked any more, and says
+// nothing of another tree.
+func TestLearnedVersion(t *testing.T) {
+	known := "4.0.2"
+	installed.Store(&known)
+	defer installed.Store(nil)
+	if padded, version := PaddedFrames(""); !padded || version != known {
+		t.Errorf("%v, %q", padded, version)
+	}
+	if version := (Machine{Root: t.TempDir()}).version(""); version != "" {
+		t.Errorf("of another tree: %q", version)
+	}
+}

@@ -114,10 +114,11 @@ func (m Machine) auditLogs(parent int) []string {
 	return logs
 }
 
-// NodeInfo is how an auditd names the records that it gives to plugins.
+// NodeInfo is how an auditd names the records that it gives to plugins, and what in them.
 type NodeInfo struct {
 	Format, Name string // its name_format and name
 	Others       bool   // it hands on records of other hosts, too
+	Enriched     bool   // they carry the names of ids (log_format = ENRICHED)
 }
 
 // NodeOf returns that of the auditd that LogOf finds.
@@ -128,5 +129,8 @@ func (m Machine) nodeOf(parent int) (NodeInfo, error) {
 	if _, mistakes := errors.AsType[*ConfError](err); err != nil && !mistakes {
 		return NodeInfo{}, err
 	}
-	return NodeInfo{Format: conf.NameFormat, Name: conf.Name, Others: conf.TCPListenPort > 0 && conf.DistributeNetwork}, nil
+	return NodeInfo{
+		Format: conf.NameFormat, Name: conf.Name, Others: conf.TCPListenPort > 0 && conf.DistributeNetwork,
+		Enriched: conf.LogFormat == "enriched",
+	}, nil
 }

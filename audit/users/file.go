@@ -2,6 +2,7 @@ package users
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"strconv"
@@ -39,17 +40,7 @@ func (f *file) read() map[uint32]string {
 	if info, err := os.Stat(f.path); err != nil || identify(info) == f.last {
 		return nil
 	}
-	// A pipe in the file's place must not stop the goroutine.
-	r, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil
-	}
-	defer r.Close()
-	info, err := r.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return nil
-	}
-	text, err := io.ReadAll(io.LimitReader(r, maxFile))
+	text, info, err := readRegular(f.path)
 	if err != nil {
 		return nil
 	}
@@ -58,6 +49,25 @@ func (f *file) read() map[uint32]string {
 		f.last = identify(info)
 	}
 	return parse(text)
+}
+
+// readRegular reads a file, as far as it is read at all. A pipe in its place must not stop the
+// goroutine.
+func readRegular(path string) ([]byte, os.FileInfo, error) {
+	r, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, errors.New(path + " is not a regular file")
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxFile))
+	return text, info, err
 }
 
 func identify(info os.FileInfo) identity {
