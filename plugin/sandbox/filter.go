@@ -1,0 +1,184 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// What the filter returns (seccomp(2)).
+const (
+	allow  = uint32(unix.SECCOMP_RET_ALLOW)
+	refuse = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EPERM)
+	absent = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.ENOSYS) // callers fall back to an older call
+)
+
+// Places in struct seccomp_data (linux/seccomp.h). Of an argument it is the lower half: of int and flags
+// the kernel takes no more.
+const (
+	atNumber = 0
+	atArch   = 4
+	atArgs   = 16
+)
+
+// firstX32 is the bit that calls of the x32 ABI have in their number (asm/unistd.h); on arm64 no call has it.
+const firstX32 = 0x4000_0000
+
+// refusedCalls are those that neither the relay nor the Go runtime makes. It is a list of what is refused,
+// not of what is allowed, because the runtime's calls change from version to version.
+var refusedCalls = []uint32{
+	// Other processes.
+	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD,
+	// Large parts of the kernel, where its faults mostly are.
+	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+	unix.SYS_USERFAULTFD, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL,
+	// Mounts and namespaces.
+	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_MOVE_MOUNT, unix.SYS_OPEN_TREE, unix.SYS_OPEN_TREE_ATTR,
+	unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR,
+	unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_UNSHARE, unix.SYS_OPEN_BY_HANDLE_AT,
+	// The kernel and the host themselves.
+	unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD,
+	unix.SYS_REBOOT, unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_ACCT, unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD,
+	unix.SYS_SYSLOG, unix.SYS_PERSONALITY,
+	unix.SYS_CLOCK_SETTIME, unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX,
+}
+
+// execCalls start programs. execve(2) is not among them: with it an upgrade takes the place of this process,
+// without rights that it does not have. Of others only static programs could be executed so: the dynamic
+// linker makes memory executable.
+var execCalls = append([]uint32{unix.SYS_EXECVEAT}, forkCalls...)
+
+// namespaces are the flags with which clone(2) makes namespaces.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// shmExec is SHM_EXEC (shmat(2)).
+const shmExec = 0o100000
+
+// rule says what becomes of a call.
+type rule struct {
+	call uint32
+	then []bpf.Instruction // ends with a return, whatever it looks at
+}
+
+// rules of the filter: whether no program may be started, and no memory be made executable.
+func rules(noPrograms, noCode bool) (list []rule) {
+	for _, call := range refusedCalls {
+		list = append(list, rule{call, result(refuse)})
+	}
+	list = append(slices.Concat(list, rulesHere),
+		rule{unix.SYS_SOCKET, oneOf(0, []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6}, result(allow),
+			oneOf(0, []uint32{unix.AF_NETLINK},
+				// The kernel's losses; who has a socket; interfaces, which package net and C libraries ask for.
+				oneOf(2, []uint32{unix.NETLINK_AUDIT, unix.NETLINK_SOCK_DIAG, unix.NETLINK_ROUTE}, result(allow), result(refuse)),
+				result(refuse)))},
+		rule{unix.SYS_SOCKETPAIR, oneOf(0, []uint32{unix.AF_UNIX}, result(allow), result(refuse))},
+		rule{unix.SYS_MKNODAT, devices(2)},
+		rule{unix.SYS_CLONE3, result(absent)}, // its flags are in memory, which a filter cannot read
+	)
+
+	clone := anyBit(0, namespaces, result(refuse), result(allow))
+	if noPrograms {
+		clone = anyBit(0, unix.CLONE_THREAD, clone, result(refuse))
+		for _, call := range execCalls {
+			list = append(list, rule{call, result(refuse)})
+		}
+	}
+	list = append(list, rule{unix.SYS_CLONE, clone})
+	if noCode {
+		for _, call := range []uint32{unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PKEY_MPROTECT} {
+			list = append(list, rule{call, anyBit(2, unix.PROT_EXEC, result(refuse), result(allow))})
+		}
+		list = append(list, rule{unix.SYS_SHMAT, anyBit(2, shmExec, result(refuse), result(allow))})
+	}
+	return list
+}
+
+// compile makes the program of the rules. Calls of other architectures, whose numbers mean others, are
+// refused, whatever they are.
+func compile(list []rule) []bpf.Instruction {
+	p := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: atArch, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: auditArch, SkipTrue: 1},
+		bpf.RetConstant{Val: refuse},
+		bpf.LoadAbsolute{Off: atNumber, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: firstX32, SkipFalse: 1},
+		bpf.RetConstant{Val: refuse},
+	}
+	for _, r := range list {
+		p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: r.call, SkipTrue: uint8(len(r.then))})
+		p = append(p, r.then...)
+	}
+	return append(p, result(allow)...)
+}
+
+func result(val uint32) []bpf.Instruction { return []bpf.Instruction{bpf.RetConstant{Val: val}} }
+
+func argument(n uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: atArgs + 8*n, Size: 4} }
+
+// oneOf continues with yes if an argument is one of the values, else with no. Both end with a return.
+func oneOf(arg uint32, values []uint32, yes, no []bpf.Instruction) []bpf.Instruction {
+	p := []bpf.Instruction{argument(arg)}
+	for i, v := range values {
+		p = append(p, bpf.JumpIf{Cond: bpf.JumpEqual, Val: v, SkipTrue: uint8(len(values) - 1 - i + len(no))})
+	}
+	return slices.Concat(p, no, yes)
+}
+
+// anyBit continues with yes if an argument has one of the bits, else with no. Both end with a return.
+func anyBit(arg, bits uint32, yes, no []bpf.Instruction) []bpf.Instruction {
+	p := []bpf.Instruction{argument(arg), bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: bits, SkipTrue: uint8(len(no))}}
+	return slices.Concat(p, no, yes)
+}
+
+// devices refuses a mode of mknod(2) that makes a device.
+func devices(arg uint32) []bpf.Instruction {
+	return []bpf.Instruction{
+		argument(arg),
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: unix.S_IFMT},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.S_IFCHR, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.S_IFBLK, SkipTrue: 1},
+		bpf.RetConstant{Val: allow},
+		bpf.RetConstant{Val: refuse},
+	}
+}
+
+// setFilter makes a filter that of every thread. Without SPEC_ALLOW kernels before 5.16 make the process
+// slower against Spectre, which is meant for processes that run code of others.
+func setFilter(program *unix.SockFprog, flags uintptr) (thread uintptr, errno unix.Errno) {
+	thread, _, errno = unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(program)))
+	return thread, errno
+}
+
+// install makes the filter that of every thread (seccomp(2), TSYNC).
+func install(noPrograms, noCode bool) error {
+	raw, err := bpf.Assemble(compile(rules(noPrograms, noCode)))
+	if err != nil {
+		return fmt.Errorf("assemble the filter: %w", err)
+	}
+	filter := make([]unix.SockFilter, len(raw))
+	for i, in := range raw {
+		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	thread, errno := setFilter(&program, unix.SECCOMP_FILTER_FLAG_TSYNC|unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW)
+	if errno == unix.EINVAL { // before 4.17 there was not the latter
+		thread, errno = setFilter(&program, unix.SECCOMP_FILTER_FLAG_TSYNC)
+	}
+	switch {
+	case errno == unix.ENOSYS || errno == unix.EINVAL:
+		return notHere("this kernel has no seccomp filters")
+	case errno == unix.EACCES:
+		return notHere("without no_new_privs it needs CAP_SYS_ADMIN")
+	case errno != 0:
+		return fmt.Errorf("seccomp: %w", errno)
+	case thread != 0:
+		return fmt.Errorf("seccomp: thread %d has a filter of its own", thread)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+// Package sandbox gives up what the relay's process does not need once it has begun to work, so that
+// whoever takes it over, by a record or by what a server answers, can do less with it.
+//
+// Everything is given up in all threads and for good; only exec gives back a part, in a child. What each
+// part is, and in which order they come, is in docs/design.md ("Sandbox").
+package sandbox
+
+import (
+	"cmp"
+	"errors"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/runnable"
+)
+
+// Names of the parts, in the order in which they are entered.
+const (
+	NoCoreDump   = "no_core_dump" // neither a core dump nor an ordinary process that attaches
+	BoundingSet  = "bounding_set" // what an exec could give back
+	NoNewPrivs   = "no_new_privs" // exec gives no more rights
+	Seccomp      = "seccomp"      // calls that the relay never makes
+	NoPrograms   = "no_programs"  // fork
+	NoNewCode    = "no_new_code"  // memory that can be executed
+	Capabilities = "capabilities"
+)
+
+// Options say what the process has to do from now on.
+type Options struct {
+	// Off is why nothing is given up but the capabilities that only widening the pipe needs; "":
+	// everything is.
+	Off string
+	// Programs is what will start programs, "" if nothing will. Programs find all that auditd would
+	// have given them, but for the calls of the filter, which they inherit.
+	Programs string
+}
+
+// Report says which parts are on.
+type Report struct {
+	On    bool   `json:"on"`    // as the configuration says
+	Parts []Part `json:"parts"` // none where the process is not auditd's plugin
+}
+
+// Part is one of what can be given up.
+type Part struct {
+	Name   string `json:"name"`
+	On     bool   `json:"on"`
+	Failed bool   `json:"failed"`        // it should be on, and the kernel, which has it, refuses it
+	Why    string `json:"why,omitempty"` // why it is not on
+}
+
+// notHere is why this host cannot have a part: an error that nobody has to do anything about.
+type notHere string
+
+func (e notHere) Error() string { return string(e) }
+
+// Enter gives up what o leaves to give up. A part that cannot be had does not keep the others from being
+// tried. It interrupts every thread and waits for it, so it is for the start, before sinks can hang in a
+// dead file system.
+func Enter(o Options) Report {
+	// In a program with cgo only this thread gets no_new_privs; installing the filter spreads it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	programs := cmp.Or(o.Off, o.Programs) // why they may be started, as they always were; "": they may not
+	code := programs
+	if code == "" && isCgo() {
+		code = "built with cgo: a C library loads code while it runs"
+	}
+
+	r := Report{On: o.Off == ""}
+	r.enter(NoCoreDump, o.Off, noCoreDump)
+	r.enter(BoundingSet, programs, func() error { return limitBounding(needed) })
+	r.enter(NoNewPrivs, programs, noNewPrivs)
+	r.enter(Seccomp, o.Off, func() error { return install(programs == "", code == "") })
+	filtered := func() error {
+		if !r.has(Seccomp) {
+			return notHere("without " + Seccomp)
+		}
+		return nil
+	}
+	r.enter(NoPrograms, programs, filtered)
+	r.enter(NoNewCode, code, filtered)
+	if programs == "" {
+		runnable.Refuse("the sandbox of this run does not allow programs, as none was configured when it began: restart auditd")
+	}
+	r.enter(Capabilities, "", func() error { return keepCapabilities(o) })
+	return r
+}
+
+// keepCapabilities gives up the others. The filter comes before, since it may need CAP_SYS_ADMIN.
+func keepCapabilities(o Options) error {
+	switch {
+	case o.Off == "" && o.Programs == "":
+		return keep(needed, 0)
+	case o.Off == "":
+		return keep(needed|forPrograms, 0)
+	}
+	if err := keep(^widening, ^uint32(0)); err != nil {
+		return err
+	}
+	return notHere(o.Off + ": all are kept but those that only widening the pipe needs")
+}
+
+// enter notes what becomes of a part: that there is a reason against it, or what doing it gave.
+func (r *Report) enter(name, against string, do func() error) {
+	p := Part{Name: name, Why: against}
+	if against == "" {
+		err := do()
+		_, unavailable := errors.AsType[notHere](err)
+		p.On, p.Failed = err == nil, err != nil && !unavailable
+		if err != nil {
+			p.Why = err.Error()
+		}
+	}
+	r.Parts = append(r.Parts, p)
+}
+
+func (r *Report) has(name string) bool {
+	for _, p := range r.Parts {
+		if p.Name == name {
+			return p.On
+		}
+	}
+	return false
+}
+
+// Failed returns the parts that are not on though they should be.
+func (r Report) Failed() (list []Part) {
+	for _, p := range r.Parts {
+		if p.Failed {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// String says all of it in one line.
+func (r Report) String() string {
+	if len(r.Parts) == 0 {
+		return "none: this is not auditd's plugin"
+	}
+	var on, off []string
+	for _, p := range r.Parts {
+		if p.On {
+			on = append(on, p.Name)
+		} else {
+			off = append(off, p.Name+" ("+p.Why+")")
+		}
+	}
+	text := "on: " + cmp.Or(strings.Join(on, ", "), "nothing")
+	if len(off) > 0 {
+		text += "; not on: " + strings.Join(off, ", ")
+	}
+	return text
+}
+
+// noCoreDump keeps records out of core dumps. A process that is not dumpable can be attached to only with
+// CAP_SYS_PTRACE, whoever's it is (PR_SET_DUMPABLE in prctl(2)); exec makes a child dumpable again. The hard
+// limit stays, so that a child may raise its own.
+func noCoreDump() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}
+
+// noNewPrivs keeps exec from giving more rights than the process has (prctl(2)).
+func noNewPrivs() error {
+	err := everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
+	if errors.Is(err, errCgo) {
+		return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	}
+	return err
+}
