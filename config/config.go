@@ -58,6 +58,7 @@ type Config struct {
 	OOMScoreAdj    int    // what goes to /proc/self/oom_score_adj, -1000 to 1000
 	NameFormat     string // "none", "hostname", "fqd", "numeric" or "user": node= where auditd sent none
 	Name           string // the node name of NameFormat "user"
+	Sandbox        string // "on" or "off": whether the process gives up what it does not need
 	InputBuffer    Size   // wanted size of the pipe from auditd; 0 leaves it alone
 	MemoryLimit    Size   // what the process as a whole aims to stay under
 	RunDir         string // absolute directory of control socket and state report
@@ -168,6 +169,7 @@ func globals() *Config {
 		PriorityBoost:  DefaultBoost,
 		OOMScoreAdj:    DefaultOOMScore,
 		NameFormat:     "none",
+		Sandbox:        "on",
 		InputBuffer:    DefaultInput,
 		MemoryLimit:    DefaultMemory,
 		RunDir:         DefaultRunDir,

@@ -23,6 +23,7 @@ qos = "lossless"
 overflow_action = "ignore"
 priority_boost = 0
 oom_score_adj = -1000
+sandbox = "off"
 name_format = "user"
 name = "host-1"
 memory_limit = "1GiB"
@@ -82,8 +83,8 @@ type = "syslog"
 			Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval", WarnAt: 75}, NameFormat: "user", NodeName: "host-1", StateDir: "/srv/x",
 			NetworkFailureAction: "ignore", DiskFullAction: "ignore", After: 10 * time.Minute, Origin: fmt.Sprint("t.toml:", line)}
 	}
-	arch, loc, net := sink("arch", "file", 38), sink("loc", "syslog", 55), sink("net", "syslog", 48)
-	sock, prog := sink("sock", "unix", 26), sink("z-prog", "program", 18)
+	arch, loc, net := sink("arch", "file", 39), sink("loc", "syslog", 56), sink("net", "syslog", 49)
+	sock, prog := sink("sock", "unix", 27), sink("z-prog", "program", 19)
 	arch.QBytes, arch.OverflowAction, arch.Spool.Sync = 64<<10, "suspend", "batch"
 	net.Spool.MaxSize = 0
 	arch.Output, arch.Files = "/var/log/x", 1
@@ -96,7 +97,7 @@ type = "syslog"
 	prog.Format, prog.Frames = "binary", "auto"
 	prog.Program = "/sbin/audisp-remote"
 	prog.Settings = &program.Config{Path: "/sbin/audisp-remote", Args: []string{"-x", "a b"}}
-	want := &config.Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000,
+	want := &config.Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000, Sandbox: "off",
 		NameFormat: "user", Name: "host-1", MemoryLimit: 1 << 30, RunDir: "/run/x", StateDir: "/srv/x",
 		Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval", WarnAt: 75}, Recovery: config.Recovery{LogFile: "/srv/audit.log"}, Log: config.Log{Level: "debug", Output: "/var/log/relay.log"}, Metrics: config.Metrics{Socket: true, TLS: true},
 		Sinks: []config.Sink{arch, loc, net, sock, prog}, File: "t.toml"}

@@ -83,6 +83,7 @@ func (t *Table) globals(c *Config) {
 	t.Integer("oom_score_adj", &c.OOMScoreAdj, -maxOOMScore, maxOOMScore)
 	t.OneOf("name_format", &c.NameFormat, nameFormats...)
 	t.Str("name", &c.Name, EmptyOr(nodeName))
+	t.OneOf("sandbox", &c.Sandbox, "on", "off")
 	t.Size("input_buffer", &c.InputBuffer, minQBytes, true)
 	if c.InputBuffer > maxInput {
 		t.doc.errorf(t.key("input_buffer"), "%v is too large, must be at most %q", c.InputBuffer, maxInput.String())

@@ -52,7 +52,7 @@ const initProgram = "/sbin/init"
 
 // runInit does what auditd does for single and halt. The child is waited for.
 func runInit(level string) error {
-	if err := runnable.Check(initProgram); err != nil {
+	if err := runnable.MayStart(initProgram); err != nil {
 		return err
 	}
 	cmd := exec.Command(initProgram, level)
@@ -67,15 +67,20 @@ func runInit(level string) error {
 // warnAction says at start, not when it is too late, that a consumer may take
 // the host down.
 func (p *Plugin) warnAction(cfg config.Sink) {
-	a := queue.Overflow(cfg.OverflowAction)
-	if (a == queue.Single || a == queue.Halt) && cfg.QOS != "lossless" {
-		p.log.Warn("a full queue of this sink will run "+initProgram+" "+initLevel(a), zap.String("sink", cfg.Name),
+	if runsInit(cfg) {
+		p.log.Warn("a full queue of this sink will run "+initProgram+" "+initLevel(queue.Overflow(cfg.OverflowAction)), zap.String("sink", cfg.Name),
 			zap.String("overflow_action", cfg.OverflowAction), zap.String("from", cfg.Origin))
-		if err := runnable.Check(initProgram); err != nil {
+		if err := runnable.MayStart(initProgram); err != nil {
 			p.log.Warn("overflow_action of this sink will have no effect", zap.String("sink", cfg.Name), zap.Error(err))
 		}
 	}
 	p.warnFailureActions(&cfg)
+}
+
+// runsInit reports whether a full queue of a sink changes the run level.
+func runsInit(cfg config.Sink) bool {
+	a := queue.Overflow(cfg.OverflowAction)
+	return (a == queue.Single || a == queue.Halt) && cfg.QOS != "lossless"
 }
 
 // resume ends every suspension (SIGUSR2).

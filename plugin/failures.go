@@ -90,7 +90,7 @@ func (p *Plugin) warnFailureActions(cfg *config.Sink) {
 		if path == "" {
 			continue
 		}
-		if err := runnable.Check(path); err != nil {
+		if err := runnable.MayStart(path); err != nil {
 			log.Warn("this action of the sink will have no effect", zap.Error(err))
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/nodes"
 	"audisp-relay/plugin/recent"
+	"audisp-relay/plugin/sandbox"
 	"audisp-relay/plugin/top"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
@@ -45,7 +46,8 @@ type Options struct {
 	// Binary is the path of the relay's program, from which one that has taken its place is
 	// executed (see AskRenew); empty: none is.
 	Binary string
-	// In is the stream; nil means stdin, prepared for auditd.
+	// In is the stream; nil means stdin, prepared for auditd: then the whole process is the
+	// plugin, and gives up for good what that does not need (package sandbox).
 	In io.Reader
 	// Window is how long a record may come late before it counts as missing; 0 is
 	// integrity.DefaultWindow.
@@ -91,6 +93,8 @@ type Plugin struct {
 	ckpt      *checkpoints
 	meter     *top.Meter
 	renew     *renewal
+	inherited heritage       // of the program in whose place this one is
+	sandbox   sandbox.Report // does not change once the plugin reads
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -129,8 +133,9 @@ func New(opt Options) *Plugin {
 		saveEvery: saveEvery,
 		flow:      recent.NewWindow[inputFlow](10*time.Second, time.Second),
 		renew:     newRenewal(opt.Binary),
+		inherited: takeHeritage(),
+		sandbox:   sandbox.Report{Parts: []sandbox.Part{}},
 	}
-
 	p.flow.Note(p.started, inputFlow{}) // what comes before the first tick counts, too
 
 	cfg, warnings, err := loadConfig(opt.Config)
@@ -154,14 +159,13 @@ func New(opt Options) *Plugin {
 // The end for a new program is the same, after a record, and its error is ErrRenew.
 func (p *Plugin) Run() error {
 	defer p.signals.close()
+	p.prepare()
 	in, buffer := p.opt.In, sendBuffer()
 	var hungUp <-chan struct{}
 	if in == nil {
 		hungUp = watchHangup(0)
 		buffer = p.widen(buffer)
-		if err := dropCapabilities(); err != nil {
-			p.log.Warn("capabilities kept", zap.Error(err))
-		}
+		p.confine()
 		in = p.renew.openStdin()
 	}
 	p.buffer.Store(int64(buffer))
@@ -177,7 +181,7 @@ func (p *Plugin) Run() error {
 	reader := stream.NewLiveReader(in, buffer)
 	reader.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
 	go func() { ended <- p.read(reader) }()
-	p.prepare()
+	p.sayStart(makeDir(p.cfg.RunDir))
 	for _, c := range p.members {
 		p.start(c)
 		p.warnAction(c.Config())
@@ -402,6 +406,7 @@ func (p *Plugin) Report() *Report {
 	r := &Report{
 		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
 		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
+		Sandbox: p.sandbox,
 	}
 	p.reportFlow(r)
 	r.LogFault, r.LogWaiting, r.LogLost = p.log.queue.state()

@@ -38,17 +38,16 @@ func CloseInherited() {
 	dir.Close()
 }
 
-// prepare gives the process its place on the host. What is refused is logged
-// once, and the plugin continues without it.
+// prepare gives the process its place on the host; the sandbox takes away the right to do so.
 func (p *Plugin) prepare() {
-	for _, err := range []error{
-		boost(p.cfg.PriorityBoost),
-		setOOMScore(p.cfg.OOMScoreAdj),
-		makeDir(p.cfg.RunDir),
-	} {
-		if err != nil {
-			p.log.Warn("start: " + err.Error())
-		}
+	p.sayStart(boost(p.cfg.PriorityBoost))
+	p.sayStart(setOOMScore(p.cfg.OOMScoreAdj))
+}
+
+// sayStart logs what is refused, once. The plugin continues without it.
+func (p *Plugin) sayStart(err error) {
+	if err != nil {
+		p.log.Warn("start: " + err.Error())
 	}
 }
 
@@ -142,6 +141,9 @@ func sendBuffer() int {
 
 // widen enlarges the pipe from auditd as input_buffer asks and returns its size.
 func (p *Plugin) widen(now int) int {
+	if p.inherited.Buffer > 0 { // the program before has done it, and given up the right to
+		return p.inherited.Buffer
+	}
 	want := int(p.cfg.InputBuffer)
 	if limit := int(p.memory.Load().Input); limit > 0 {
 		want = min(want, limit)

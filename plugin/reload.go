@@ -68,6 +68,7 @@ func (p *Plugin) reload() {
 	}
 	p.log.setLevel(cfg.Log.Level)
 	p.sayFixed(p.cfg, cfg)
+	p.sayRefused(cfg)
 	p.exchange(cfg)
 	p.log.Info("config reloaded", zap.String("file", cfg.File), zap.Int("sinks", len(cfg.Sinks)))
 }
@@ -151,13 +152,18 @@ func (p *Plugin) sayFixed(old, cfg *config.Config) {
 		{"[recovery]", old.Recovery != cfg.Recovery},
 		{"spool of a sink", spoolChanged(old, cfg)},
 		{"priority_boost", old.PriorityBoost != cfg.PriorityBoost},
+		{"sandbox", old.Sandbox != cfg.Sandbox},
 		{"oom_score_adj", old.OOMScoreAdj != cfg.OOMScoreAdj},
 		{"log.output", old.Log.Output != cfg.Log.Output},
 	} {
 		if x.changed {
-			p.log.Warn("config: this change takes effect when the plugin is started again", zap.String("key", x.key))
+			p.sayLater(x.key)
 		}
 	}
+}
+
+func (p *Plugin) sayLater(key string) {
+	p.log.Warn("config: this change takes effect when the plugin is started again", zap.String("key", key))
 }
 
 // spoolChanged reports whether a sink that stays is to have another spool.

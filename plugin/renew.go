@@ -114,8 +114,9 @@ func (p *Plugin) Renew() error {
 	unix.SetsockoptTimeval(0, unix.SOL_SOCKET, unix.SO_RCVTIMEO, new(unix.Timeval))
 	// Signals that are caught would be deadly until the new program catches them.
 	signal.Ignore(unix.SIGHUP, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
-	err := syscall.Exec(p.renew.program, os.Args, os.Environ())
-	again := syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+	env := p.leaveHeritage()
+	err := syscall.Exec(p.renew.program, os.Args, env)
+	again := syscall.Exec("/proc/self/exe", os.Args, env)
 	return fmt.Errorf("execute %s: %w; and the present program again: %w", p.renew.program, err, again)
 }
 

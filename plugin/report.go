@@ -12,6 +12,7 @@ import (
 	"audisp-relay/audit/stream"
 	"audisp-relay/host"
 	"audisp-relay/plugin/consumer"
+	"audisp-relay/plugin/sandbox"
 	"audisp-relay/recovery"
 )
 
@@ -32,6 +33,7 @@ type Report struct {
 	Why         []string  `json:"state_reasons"` // a sentence each, the worst first; empty if it is StateOK
 	Degraded    []string  `json:"degraded"`      // what needs attention: "config", "log", names of sinks; empty if nothing
 
+	Sandbox    sandbox.Report    `json:"sandbox"`
 	Input      Input             `json:"input"`
 	Memory     MemoryReport      `json:"memory"`
 	Recovery   recovery.Shown    `json:"recovery"`
@@ -139,6 +141,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		line("own log lines", fmt.Sprintf("%d wait to be written, %d are lost", r.LogWaiting, r.LogLost))
 	}
 
+	line("sandbox", r.Sandbox)
 	line("panics caught", consumer.WithLast(r.Panics, r.PanicLast))
 	line("memory", r.Memory.text())
 	r.writeRecovery(line)

@@ -1,0 +1,142 @@
+package plugin
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/audit/users"
+	"audisp-relay/config"
+	"audisp-relay/format"
+	"audisp-relay/host"
+	"audisp-relay/host/runnable"
+	"audisp-relay/plugin/sandbox"
+	"audisp-relay/queue"
+)
+
+// confine gives up for good what the process does not need any more. Whether it is to start programs is
+// decided here, by the configuration of the start.
+func (p *Plugin) confine() {
+	before, inherited := p.inherited, p.inherited != heritage{}
+	o := sandbox.Options{Programs: p.programs()}
+	switch {
+	case before.NoPrograms:
+		o.Programs = ""
+	case p.cfg.Sandbox == "off" && !inherited:
+		o.Off = `sandbox = "off"`
+	}
+	if p.cfg.Sandbox == "off" && inherited {
+		p.sayLater("sandbox")
+	}
+	if o.Off == "" && o.Programs == "" { // a program says the version
+		awaitFor(leaveTime, inBackground(func() { host.LearnVersion(before.Auditd) }))
+	}
+
+	p.sandbox = sandbox.Enter(o)
+	report := zap.Stringer("parts", p.sandbox)
+	switch {
+	case len(p.sandbox.Failed()) > 0:
+		p.log.Warn("sandbox is not complete", report)
+	case p.sandbox.On:
+		p.log.Info("sandbox is on", report)
+	default:
+		p.log.Info("sandbox is off", report)
+	}
+	if before.NoPrograms {
+		p.sayRefused(p.cfg)
+	}
+}
+
+// heritage is what a program that takes the place of a confined one (AskRenew) cannot find out any more.
+type heritage struct {
+	NoPrograms bool   `json:"no_programs"`
+	Auditd     string `json:"auditd"` // see host.LearnVersion
+	Buffer     int    `json:"buffer"` // what the pipe from auditd was widened to
+}
+
+// heritageEnv is the variable that has it, as JSON.
+const heritageEnv = "AUDISP_RELAY_HERITAGE"
+
+// takeHeritage reads what the program before has left; it is zero where there was none, or none that was
+// confined.
+func takeHeritage() (h heritage) {
+	text := os.Getenv(heritageEnv)
+	os.Unsetenv(heritageEnv)
+	if json.Unmarshal([]byte(text), &h) != nil {
+		return heritage{}
+	}
+	return h
+}
+
+// leaveHeritage returns the environment of the program that is executed in the place of this one.
+func (p *Plugin) leaveHeritage() []string {
+	if !p.sandbox.On || len(p.sandbox.Parts) == 0 {
+		return os.Environ()
+	}
+	h := heritage{NoPrograms: runnable.Refused() != "", Auditd: host.LearnedVersion(), Buffer: int(p.buffer.Load())}
+	text, _ := json.Marshal(h) // it has nothing that cannot be
+	return append(os.Environ(), heritageEnv+"="+string(text))
+}
+
+// programs says what will start programs, "" if nothing will.
+func (p *Plugin) programs() string {
+	if p.cfgErr != nil { // a sink with an error is left out, and comes with the reload that corrects it
+		return "the configuration has errors: what it is to run is not known"
+	}
+	return runsPrograms(p.cfg, p.directory())
+}
+
+// sayRefused says that a configuration that is read again would start programs, and may not.
+func (p *Plugin) sayRefused(cfg *config.Config) {
+	refused := runnable.Refused()
+	if refused == "" {
+		return
+	}
+	if why := runsPrograms(cfg, p.directory()); why != "" {
+		p.log.Warn("config: no program is started", zap.String("for", why), zap.String("why", refused))
+	}
+}
+
+// runsPrograms says what of a configuration starts programs, "" if nothing does. directory is where else
+// than in its files this host has the names of users, "" for nowhere.
+func runsPrograms(cfg *config.Config, directory string) string {
+	for _, s := range cfg.Sinks {
+		kind, _ := format.Parse(s.Format) // it was checked
+		switch {
+		case s.Program != "":
+			return fmt.Sprintf("sinks.%s runs %s", s.Name, s.Program)
+		case actionProgram(&s) != "":
+			return fmt.Sprintf("an action of sinks.%s runs %s", s.Name, actionProgram(&s))
+		case directory != "" && (kind.Format.Events() || s.Filter != ""):
+			return fmt.Sprintf("sinks.%s may need names of users from %s, for which getent is asked", s.Name, directory)
+		}
+	}
+	return ""
+}
+
+// actionProgram returns what an action of a sink runs, "" if none runs anything.
+func actionProgram(s *config.Sink) string {
+	for _, action := range []string{s.NetworkFailureAction, s.DiskFullAction} {
+		if a := queue.Overflow(action); a == queue.Single || a == queue.Halt {
+			return initProgram
+		}
+		if path := config.ExecPath(action); path != "" {
+			return path
+		}
+	}
+	if runsInit(*s) {
+		return initProgram
+	}
+	return ""
+}
+
+// directory returns where else than in its files this host has the names of users that records do not
+// carry, "" for nowhere.
+func (p *Plugin) directory() string {
+	if node, err := host.NodeOf(p.parent); err == nil && node.Enriched {
+		return ""
+	}
+	return users.Elsewhere()
+}
