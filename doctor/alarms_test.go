@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"audisp-relay/plugin/sandbox"
 	"audisp-relay/sinks/unix"
 )
 
@@ -41,6 +42,9 @@ var healthy = map[string]func(m *machine){
 	"locked rules":                   func(m *machine) { m.kernel.Enabled = 2 },
 	"kernel before 3.14":             func(m *machine) { m.kernel.WaitTimeKnown, m.kernel.BacklogWaitTime = false, 0 },
 	"no rules":                       func(m *machine) { m.rules = nil },
+	"a sandbox that leaves programs": func(m *machine) {
+		m.relay.Sandbox = sandbox.Report{On: true, Parts: []sandbox.Part{{Name: sandbox.Seccomp, On: true}, {Name: sandbox.NoPrograms, Why: "sinks.x runs /sbin/x"}}}
+	},
 	"records of other hosts": func(m *machine) {
 		m.edit(confPath, "q_depth", "tcp_listen_port = 60\nq_depth")
 		m.log(m.recordAt(time.Minute, "SYSCALL", "a=b"))

@@ -34,6 +34,7 @@ func relayChecks() []Check {
 			DependsOn: []string{"AR-QUEUE-FULL", "AR-QUEUE-SUSPENDED", "AR-KERNEL-LOST", "AR-AUDITD-CUTS"}, Find: findUpstream},
 		{Code: "AR-RECOVERY", Title: "Nothing can be recovered from audit.log", Severity: Warn, DependsOn: []string{"AR-NO-LOG"}, Find: findRecovery},
 		{Code: "AR-OWN-LOG", Title: "The relay cannot write its own log", Severity: Warn, DependsOn: []string{"AR-SANDBOX-READONLY"}, Find: findOwnLog},
+		{Code: "AR-SANDBOX-OFF", Title: "The relay's own sandbox is not as it could be", Severity: Info, Find: findSandboxOff},
 		{Code: "AR-PANICS", Title: "The relay has caught faults of its own", Severity: Warn, Find: findPanics},
 		{Code: "AR-CLOCK", Title: "The clock was changed", Severity: Warn, Find: findClock},
 	}
@@ -268,6 +269,29 @@ func findOwnLog(f *Facts) []Finding {
 	return one(Finding{
 		Text: "the relay's own messages, of losses too, are not where the configuration says", Evidence: "status: own log fault = " + r.LogFault,
 		Fix: fix,
+	})
+}
+
+// findSandboxOff: what the configuration needs, and what this host does not have, is in order.
+func findSandboxOff(f *Facts) []Finding {
+	r := f.report()
+	if r == nil || len(r.Sandbox.Parts) == 0 {
+		return nil
+	}
+	evidence := "status: sandbox = " + r.Sandbox.String()
+	if failed := r.Sandbox.Failed(); len(failed) > 0 {
+		return one(Finding{
+			Severity: Warn,
+			Text:     fmt.Sprintf("the kernel has refused %d of %d parts of the relay's sandbox, the first %s: %s", len(failed), len(r.Sandbox.Parts), failed[0].Name, failed[0].Why),
+			Evidence: evidence, Fix: "allow it in what confines auditd (its unit, a container, SELinux), then " + f.restart(),
+		})
+	}
+	if r.Sandbox.On {
+		return nil
+	}
+	return one(Finding{
+		Text:     "the relay keeps rights and system calls that it does not need: whoever takes it over has them",
+		Evidence: evidence, Fix: fmt.Sprintf("set sandbox = \"on\" in %s, unless a program of a sink needs more, then %s", quote(f.configFile()), f.restart()),
 	})
 }
 

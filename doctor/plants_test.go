@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"audisp-relay/plugin/sandbox"
 	"audisp-relay/queue"
 	"audisp-relay/sinks/syslog"
 	"audisp-relay/sinks/unix"
@@ -178,6 +179,12 @@ var plants = []struct {
 	{"AR-UPSTREAM-LOST", "q_depth", func(m *machine) { m.lost("siem", queue.Kernel, 5) }}, // the others came later
 	{"AR-RECOVERY", "ls -la /var/log/audit/audit.log", func(m *machine) { m.relay.Recovery.LogError = "permission denied" }},
 	{"AR-OWN-LOG", "[log]", func(m *machine) { m.relay.LogFault = "no such directory" }},
+	{"AR-SANDBOX-OFF", `sandbox = "on"`, func(m *machine) {
+		m.relay.Sandbox.Parts = []sandbox.Part{{Name: sandbox.Seccomp, Why: `sandbox = "off"`}}
+	}},
+	{"AR-SANDBOX-OFF", "allow it", func(m *machine) {
+		m.relay.Sandbox = sandbox.Report{On: true, Parts: []sandbox.Part{{Name: sandbox.Seccomp, Failed: true, Why: "seccomp: operation not permitted"}}}
+	}},
 	{"AR-PANICS", "upgrade", func(m *machine) { m.sink("local").Poison, m.sink("local").PoisonAt = 1, "1.000:1" }},
 	{"AR-CLOCK", "time-sync", func(m *machine) { m.relay.Started = m.relay.Started.Add(-time.Hour) }},
 
