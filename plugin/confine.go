@@ -17,8 +17,8 @@ import (
 )
 
 // confine gives up for good what the process does not need any more. Whether it is to start programs is
-// decided here, by the configuration of the start.
-func (p *Plugin) confine() {
+// decided here, by the configuration of the start. buffer is what the pipe from auditd holds.
+func (p *Plugin) confine(buffer int) {
 	before, inherited := p.inherited, p.inherited != heritage{}
 	o := sandbox.Options{Programs: p.programs()}
 	switch {
@@ -34,7 +34,16 @@ func (p *Plugin) confine() {
 		awaitFor(leaveTime, inBackground(func() { host.LearnVersion(before.Auditd) }))
 	}
 
+	if h := (heritage{NoPrograms: o.Off == "" && o.Programs == "", Auditd: host.LearnedVersion(), Buffer: buffer}); o.Off == "" {
+		p.renew.env = h.leave()
+	}
+	if p.renew.why == "" {
+		o.Self = &sandbox.Self{Path: p.renew.program, Args: os.Args, Env: p.renew.env}
+	}
 	p.sandbox = sandbox.Enter(o)
+	if runnable.Refused() != "" && !p.sandbox.Self && p.renew.why == "" {
+		p.renew.why = "the sandbox does not allow it: " + p.sandbox.WhyNotSelf
+	}
 	report := zap.Stringer("parts", p.sandbox)
 	switch {
 	case len(p.sandbox.Failed()) > 0:
@@ -70,14 +79,10 @@ func takeHeritage() (h heritage) {
 	return h
 }
 
-// leaveHeritage returns the environment of the program that is executed in the place of this one.
-func (p *Plugin) leaveHeritage() []string {
-	if !p.sandbox.On || len(p.sandbox.Parts) == 0 {
-		return os.Environ()
-	}
-	h := heritage{NoPrograms: runnable.Refused() != "", Auditd: host.LearnedVersion(), Buffer: int(p.buffer.Load())}
+// leave returns the environment that has h.
+func (h heritage) leave() []string {
 	text, _ := json.Marshal(h) // it has nothing that cannot be
-	return append(os.Environ(), heritageEnv+"="+string(text))
+	return []string{heritageEnv + "=" + string(text)}
 }
 
 // programs says what will start programs, "" if nothing will.

@@ -14,7 +14,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
@@ -165,7 +164,7 @@ func (p *Plugin) Run() error {
 	if in == nil {
 		hungUp = watchHangup(0)
 		buffer = p.widen(buffer)
-		p.confine()
+		p.confine(buffer)
 		in = p.renew.openStdin()
 	}
 	p.buffer.Store(int64(buffer))
@@ -218,59 +217,6 @@ func (p *Plugin) Run() error {
 	}
 	p.log.close()
 	return err
-}
-
-// read hands everything that comes to every consumer. It is the only goroutine
-// that touches in.
-func (p *Plugin) read(r *stream.Reader) error {
-	var b record.Batch
-	var began time.Time // when the first records came
-	for {
-		if p.leaves(r) {
-			return ErrRenew
-		}
-		err := r.Next(&b)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		p.mu.Lock()
-		p.input.Counts = r.Counts()
-		p.input.Last = time.Now()
-		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
-			p.input.Newest, p.input.NewestSerial = time.UnixMilli(b.Recs[n-1].Millis), b.Recs[n-1].Serial
-		}
-		p.classes.count(&b)
-		if len(b.Recs) > 0 {
-			noteSerials(&p.serials, &b)
-		}
-		now := p.input.Last
-		p.mu.Unlock()
-		p.observe(&b, now)
-		p.take(&b)
-		if len(b.Recs) == 0 {
-			continue
-		}
-		if began.IsZero() {
-			began = now
-		}
-		if now.Sub(began) < p.saveEvery { // later ones are saved in time
-			sinks.Poke(p.saver.first)
-		}
-	}
-}
-
-// take gives records to the Merger, which has its own way with panics. One that it could not deal
-// with does not end the process.
-func (p *Plugin) take(b *record.Batch) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			p.faults.Note("reading", b, 0, len(b.Recs), fault)
-		}
-	}()
-	p.feed.Take(b)
 }
 
 // errOrphaned: auditd has gone, but something still holds its end of the stream.

@@ -18,6 +18,7 @@ import (
 
 	"audisp-relay/audit/stream"
 	"audisp-relay/host/runnable"
+	"audisp-relay/plugin/sandbox"
 )
 
 // A new program can take the place of the one that runs without auditd taking part: the plugin
@@ -45,6 +46,7 @@ type renewal struct {
 	asked   chan error // of the request that is served; obey sends what became of it
 	wanted  atomic.Bool
 	stdin   *os.File // stays open for the new program
+	env     []string // for it
 }
 
 func newRenewal(program string) *renewal {
@@ -107,14 +109,17 @@ func AskRenew(dir string) error {
 	return nil
 }
 
-// Renew executes the new program in this process, with its arguments and its environment, after Run
-// has returned ErrRenew. It returns only where neither that nor the present program can be executed.
+// Renew executes the new program in this process, with its arguments, after Run has returned ErrRenew. It
+// returns only if that fails; where the sandbox allows it, the present program is tried then.
 func (p *Plugin) Renew() error {
 	defer runtime.KeepAlive(p) // a stdin that nothing refers to would be closed
 	unix.SetsockoptTimeval(0, unix.SOL_SOCKET, unix.SO_RCVTIMEO, new(unix.Timeval))
 	// Signals that are caught would be deadly until the new program catches them.
 	signal.Ignore(unix.SIGHUP, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
-	env := p.leaveHeritage()
+	if p.sandbox.Self {
+		return fmt.Errorf("execute %s: %w", p.renew.program, sandbox.ExecSelf())
+	}
+	env := append(os.Environ(), p.renew.env...)
 	err := syscall.Exec(p.renew.program, os.Args, env)
 	again := syscall.Exec("/proc/self/exe", os.Args, env)
 	return fmt.Errorf("execute %s: %w; and the present program again: %w", p.renew.program, err, again)

@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"audisp-relay/plugin"
+	"audisp-relay/plugin/sandbox"
 	"audisp-relay/test/lab"
 )
 
@@ -79,7 +81,7 @@ func TestLiveUpgradesUnderLoad(t *testing.T) {
 	program := filepath.Join(l.dir, "audisp-relay")
 	after := l.Drain(l.path("out"))
 	l.awaitCertainty()
-	pid := l.PluginPID(name)
+	pid, buffer := l.PluginPID(name), l.relay().report().Input.Buffer
 	run := l.StartLoad(lab.Load{Rate: 4000, Duration: time.Duration(upgrades*3) * time.Second})
 	for range upgrades {
 		replaceFile(t, program)
@@ -100,6 +102,11 @@ func TestLiveUpgradesUnderLoad(t *testing.T) {
 	}
 	if c := l.relay().consumer("file"); c.LostTotal != 0 {
 		t.Errorf("%+v", c)
+	}
+	r := l.relay().report()
+	confined := slices.ContainsFunc(r.Sandbox.Parts, func(p sandbox.Part) bool { return p.Name == sandbox.NoPrograms && p.On })
+	if !confined || len(r.Sandbox.Failed()) > 0 || r.Input.Buffer != buffer {
+		t.Errorf("the last program is in the sandbox %v, with a pipe of %d bytes, was %d", r.Sandbox, r.Input.Buffer, buffer)
 	}
 	log, _ := os.ReadFile(l.path("log"))
 	if n := bytes.Count(log, []byte("executing the new program")); n != upgrades {

@@ -73,6 +73,7 @@ func attempts() map[string]func() error {
 func execAttempts() map[string]func() error {
 	return map[string]func() error{
 		"run a program": func() error { return exec.Command("/bin/true").Run() },
+		"exec":          func() error { return unix.Exec("", nil, nil) },
 		"execveat":      func() error { return call(unix.SYS_EXECVEAT, wrong, 0, 0, 0, wrong) },
 	}
 }

@@ -3,6 +3,9 @@
 package sandbox
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -48,10 +51,8 @@ var refusedCalls = []uint32{
 	unix.SYS_CLOCK_SETTIME, unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX,
 }
 
-// execCalls start programs. execve(2) is not among them: with it an upgrade takes the place of this process,
-// without rights that it does not have. Of others only static programs could be executed so: the dynamic
-// linker makes memory executable.
-var execCalls = append([]uint32{unix.SYS_EXECVEAT}, forkCalls...)
+// execCalls start programs.
+var execCalls = append([]uint32{unix.SYS_EXECVE, unix.SYS_EXECVEAT}, forkCalls...)
 
 // namespaces are the flags with which clone(2) makes namespaces.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
@@ -66,8 +67,9 @@ type rule struct {
 	then []bpf.Instruction // ends with a return, whatever it looks at
 }
 
-// rules of the filter: whether no program may be started, and no memory be made executable.
-func rules(noPrograms, noCode bool) (list []rule) {
+// rules of the filter: whether no program may be started, but perhaps the one of ExecSelf, and no
+// memory be made executable.
+func rules(noPrograms, noCode, self bool) (list []rule) {
 	for _, call := range refusedCalls {
 		list = append(list, rule{call, result(refuse)})
 	}
@@ -86,7 +88,11 @@ func rules(noPrograms, noCode bool) (list []rule) {
 	if noPrograms {
 		clone = anyBit(0, unix.CLONE_THREAD, clone, result(refuse))
 		for _, call := range execCalls {
-			list = append(list, rule{call, result(refuse)})
+			then := result(refuse)
+			if self && call == unix.SYS_EXECVE {
+				then = selfOnly()
+			}
+			list = append(list, rule{call, then})
 		}
 	}
 	list = append(list, rule{unix.SYS_CLONE, clone})
@@ -155,17 +161,35 @@ func setFilter(program *unix.SockFprog, flags uintptr) (thread uintptr, errno un
 	return thread, errno
 }
 
-// install makes the filter that of every thread (seccomp(2), TSYNC).
-func install(noPrograms, noCode bool) error {
-	raw, err := bpf.Assemble(compile(rules(noPrograms, noCode)))
+// filter is a program of seccomp(2).
+type filter []unix.SockFilter
+
+func newFilter(noPrograms, noCode bool, self *Self) (filter, error) {
+	raw, err := bpf.Assemble(compile(rules(noPrograms, noCode, self != nil)))
 	if err != nil {
-		return fmt.Errorf("assemble the filter: %w", err)
+		return nil, fmt.Errorf("assemble the filter: %w", err)
 	}
-	filter := make([]unix.SockFilter, len(raw))
+	f := make(filter, len(raw))
 	for i, in := range raw {
-		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+		f[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	return f, nil
+}
+
+// name is the same for filters that are the same.
+func (f filter) name() string {
+	sum := sha256.New()
+	binary.Write(sum, binary.LittleEndian, []unix.SockFilter(f)) // a hash takes it
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// install makes the filter that of every thread (seccomp(2), TSYNC). inForce is the name of one that the program
+// before has left: of filters that are the same, one is enough.
+func (f filter) install(inForce string) error {
+	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err == nil && mode == unix.SECCOMP_MODE_FILTER && inForce == f.name() {
+		return nil
+	}
+	program := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
 	thread, errno := setFilter(&program, unix.SECCOMP_FILTER_FLAG_TSYNC|unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW)
 	if errno == unix.EINVAL { // before 4.17 there was not the latter
 		thread, errno = setFilter(&program, unix.SECCOMP_FILTER_FLAG_TSYNC)

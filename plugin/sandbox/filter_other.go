@@ -2,4 +2,16 @@
 
 package sandbox
 
-func install(_, _ bool) error { return notHere("there is no filter for this architecture") }
+// filter is for those architectures of which the calls are known.
+type filter struct{}
+
+const noFilter = notHere("there is no filter for this architecture")
+
+func newFilter(_, _ bool, _ *Self) (filter, error) { return filter{}, noFilter }
+
+func (filter) install(string) error { return noFilter }
+
+func (*Self) seal(filter) error { return noFilter }
+
+// ExecSelf executes what Options.Self says.
+func ExecSelf() error { return noFilter }

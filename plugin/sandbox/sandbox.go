@@ -8,6 +8,7 @@ package sandbox
 import (
 	"cmp"
 	"errors"
+	"os"
 	"runtime"
 	"strings"
 
@@ -22,7 +23,7 @@ const (
 	BoundingSet  = "bounding_set" // what an exec could give back
 	NoNewPrivs   = "no_new_privs" // exec gives no more rights
 	Seccomp      = "seccomp"      // calls that the relay never makes
-	NoPrograms   = "no_programs"  // fork
+	NoPrograms   = "no_programs"  // exec and fork
 	NoNewCode    = "no_new_code"  // memory that can be executed
 	Capabilities = "capabilities"
 )
@@ -35,12 +36,28 @@ type Options struct {
 	// Programs is what will start programs, "" if nothing will. Programs find all that auditd would
 	// have given them, but for the calls of the filter, which they inherit.
 	Programs string
+	// Self is what may be executed all the same, nil for nothing.
+	Self *Self
 }
+
+// Self is the program of the process, or a newer one in its place, and what it gets. The filter lets it be
+// executed with these very arguments, so an upgrade does not need a new process, and whoever takes the process
+// over can start nothing else.
+type Self struct {
+	Path      string
+	Args, Env []string
+}
+
+// filterEnv says to the program that ExecSelf executes which filter it is under already.
+const filterEnv = "AUDISP_RELAY_FILTER"
 
 // Report says which parts are on.
 type Report struct {
 	On    bool   `json:"on"`    // as the configuration says
 	Parts []Part `json:"parts"` // none where the process is not auditd's plugin
+
+	Self       bool   `json:"-"` // ExecSelf is the way to execute a program, and the only one
+	WhyNotSelf string `json:"-"`
 }
 
 // Part is one of what can be given up.
@@ -70,10 +87,25 @@ func Enter(o Options) Report {
 	}
 
 	r := Report{On: o.Off == ""}
+	inForce := os.Getenv(filterEnv)
+	os.Unsetenv(filterEnv)
+	f, err := newFilter(programs == "", code == "", o.Self)
+	if programs == "" && o.Self != nil {
+		sealed := o.Self.seal(f) // before this process's files in /proc are root's only
+		if r.Self = sealed == nil; !r.Self {
+			r.WhyNotSelf = sealed.Error()
+			f, err = newFilter(true, code == "", nil)
+		}
+	}
 	r.enter(NoCoreDump, o.Off, noCoreDump)
 	r.enter(BoundingSet, programs, func() error { return limitBounding(needed) })
 	r.enter(NoNewPrivs, programs, noNewPrivs)
-	r.enter(Seccomp, o.Off, func() error { return install(programs == "", code == "") })
+	r.enter(Seccomp, o.Off, func() error {
+		if err != nil {
+			return err
+		}
+		return f.install(inForce)
+	})
 	filtered := func() error {
 		if !r.has(Seccomp) {
 			return notHere("without " + Seccomp)

@@ -1,0 +1,64 @@
+package plugin
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
+	"audisp-relay/sinks"
+)
+
+// read hands everything that comes to every consumer. It is the only goroutine
+// that touches in.
+func (p *Plugin) read(r *stream.Reader) error {
+	var b record.Batch
+	var began time.Time // when the first records came
+	for {
+		if p.leaves(r) {
+			return ErrRenew
+		}
+		err := r.Next(&b)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		p.mu.Lock()
+		p.input.Counts = r.Counts()
+		p.input.Last = time.Now()
+		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
+			p.input.Newest, p.input.NewestSerial = time.UnixMilli(b.Recs[n-1].Millis), b.Recs[n-1].Serial
+		}
+		p.classes.count(&b)
+		if len(b.Recs) > 0 {
+			noteSerials(&p.serials, &b)
+		}
+		now := p.input.Last
+		p.mu.Unlock()
+		p.observe(&b, now)
+		p.take(&b)
+		if len(b.Recs) == 0 {
+			continue
+		}
+		if began.IsZero() {
+			began = now
+		}
+		if now.Sub(began) < p.saveEvery { // later ones are saved in time
+			sinks.Poke(p.saver.first)
+		}
+	}
+}
+
+// take gives records to the Merger, which has its own way with panics. One that it could not deal
+// with does not end the process.
+func (p *Plugin) take(b *record.Batch) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.faults.Note("reading", b, 0, len(b.Recs), fault)
+		}
+	}()
+	p.feed.Take(b)
+}
