@@ -291,7 +291,7 @@ func (t *Table) StateDir() string { return t.doc.stateDir }
 func (t *Table) UIDs(name string, dst *[]int) {
 	vals, ok := list(t, name, "user ids", func(n int64) error {
 		if n < 0 || n > maxUID || n > math.MaxInt {
-			return fmt.Errorf("%d is not a user id, must be 0 to %d", n, int64(maxUID))
+			return fmt.Errorf("%d is not a user id, must be 0 to %d", n, min(int64(maxUID), math.MaxInt))
 		}
 		return nil
 	})

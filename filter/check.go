@@ -94,7 +94,7 @@ func (c *checker) check(n ast.Node) operand {
 	case *ast.IdentifierNode:
 		return c.checkIdentifier(n)
 	case *ast.IntegerNode:
-		return literalNumber(n.Value)
+		return literalNumber(int64(n.Value))
 	case *ast.FloatNode:
 		return operand{kind: float, float: func(*Matcher) float64 { return n.Value }}
 	case *ast.StringNode:
@@ -179,7 +179,7 @@ func (c *checker) checkUnary(n *ast.UnaryNode) operand {
 	out := derive(o.kind, o)
 	out.number, out.float = o.number, o.float
 	if n.Operator == "-" {
-		out.number = func(m *Matcher) int { return -o.number(m) }
+		out.number = func(m *Matcher) int64 { return -o.number(m) }
 		out.float = func(m *Matcher) float64 { return -o.float(m) }
 	}
 	return out

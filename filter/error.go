@@ -84,6 +84,8 @@ func fromExpr(src string, err error) *Error {
 		message = "the expression ends too early"
 	case strings.HasPrefix(message, "unexpected token "):
 		message = "unexpected " + tokenText(strings.TrimPrefix(message, "unexpected token "))
+	case message == "integer literal is too large":
+		hint = "on a machine of 32 bits numbers that are written out end with 2147483647; for 4294967295 write unset"
 	case strings.Contains(message, "exceeds maximum allowed nodes"):
 		message = tooLong
 	}

@@ -2,6 +2,8 @@ package filter
 
 import (
 	"errors"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -167,7 +169,7 @@ func TestHostileExpressionsAreRefusedSoon(t *testing.T) {
 		{"more and", "success" + many(" and success", 5200), false},
 		{"list", `exe in ["a"` + many(`,"abc"`, 9000) + `]`, true},
 		{"longer list", `exe in ["a"` + many(`,"b"`, 15000) + `]`, false},
-		{"range", "uid in 0..9223372036854775807", true},
+		{"range", "uid in 0.." + strconv.Itoa(math.MaxInt), true},
 		{"ranges", "any(paths, len(#) in 1..100000000)", true},
 		{"overflow", "uid == 9223372036854775808", false},
 		{"power", "auid ** 1000000 > 1.0", true},

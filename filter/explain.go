@@ -117,9 +117,9 @@ func shownList[V any](values []V, show func(V) string) (out []string) {
 
 func shownText(s string) string { return strconv.Quote(brief(s, 100)) }
 
-func shownNumber(n int) string {
+func shownNumber(n int64) string {
 	if n == unset {
 		return "unset"
 	}
-	return strconv.Itoa(n)
+	return strconv.FormatInt(n, 10)
 }

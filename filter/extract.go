@@ -10,9 +10,9 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// unset is an id that is not set or not there. A variable, because it does not fit an
-// int of 32 bits, where it becomes -1 as the ids do that are read.
-var unset = func() int { n := int64(record.Unset); return int(n) }()
+// unset is an id that is not set or not there. It does not fit an int of 32 bits, nor do times:
+// numbers are int64 on every machine.
+const unset = int64(record.Unset)
 
 // maxList bounds a list. Of an event with more (an execve may have more arguments) no part is
 // asked: that is an error, and the event is kept.
@@ -341,7 +341,7 @@ func (m *Matcher) holdText(appended []byte) string {
 }
 
 // parseInt reads a decimal number, which may have zeros in front.
-func parseInt(v []byte) (n int, ok bool) {
+func parseInt(v []byte) (n int64, ok bool) {
 	digits := v
 	if len(v) > 0 && v[0] == '-' {
 		digits = v[1:]
@@ -351,13 +351,13 @@ func parseInt(v []byte) (n int, ok bool) {
 		return 0, false
 	}
 	if len(digits) < len(v) {
-		return -int(abs), true
+		return -int64(abs), true
 	}
-	return int(abs), true
+	return int64(abs), true
 }
 
 // parseID reads an id; what is none is unset.
-func parseID(v []byte) int {
+func parseID(v []byte) int64 {
 	if n, ok := parseInt(v); ok && n != -1 {
 		return n
 	}
@@ -365,7 +365,7 @@ func parseID(v []byte) int {
 }
 
 // readNumber reads an id or, of the class Int, a number that is 0 where there is none.
-func readNumber(class record.Class, v []byte) int {
+func readNumber(class record.Class, v []byte) int64 {
 	if class != record.Int {
 		return parseID(v)
 	}
@@ -373,7 +373,7 @@ func readNumber(class record.Class, v []byte) int {
 	return n
 }
 
-func flagNumber(b bool) int {
+func flagNumber(b bool) int64 {
 	if b {
 		return 1
 	}

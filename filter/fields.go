@@ -153,8 +153,8 @@ func addEnvelope() {
 	addField(field{name: "main_type", kind: text, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
 	addList("key", "keys", fromKeys, loadKeys)
 	addField(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(m.b.Node(m.main)) }})
-	addField(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Serial) }})
-	addField(field{name: "time", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int(m.b.Recs[m.main].Millis) }})
+	addField(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int64(m.b.Recs[m.main].Serial) }})
+	addField(field{name: "time", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = m.b.Recs[m.main].Millis }})
 	addField(field{name: "id", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(record.Parse(m.b, m.main).ID) }})
 	addField(field{name: "recovered", kind: flag, cost: fromHeader, load: loadRecovered})
 	addField(field{name: "incomplete", kind: flag, cost: fromHeader, load: loadIncomplete})
@@ -183,7 +183,7 @@ func addPaths() {
 	for _, key := range []string{"ouid", "ogid", "inode"} {
 		p := newPattern(key)
 		many := key + "s"
-		absent := 0
+		absent := int64(0)
 		if p.class == record.UserID {
 			absent = unset
 		}

@@ -54,7 +54,7 @@ type Matcher struct {
 	vals  []value
 	// elem is what # stands for in any(LIST, ...): a predicate has no other inside.
 	elem    string
-	elemNum int
+	elemNum int64
 	err     error  // the first of this event
 	taken   int    // bytes that + and lists have taken for this event
 	scratch []byte // decoded text of this event
@@ -67,12 +67,12 @@ type Matcher struct {
 // value is the value of a field, in the member that the field's kind says.
 type value struct {
 	epoch uint64
-	hint  int // where it was in the SYSCALL record before
-	n     int // number; flag: 0 or 1
+	hint  int   // where it was in the SYSCALL record before
+	n     int64 // number; flag: 0 or 1
 	f     float64
 	s     string
 	texts []string
-	nums  []int
+	nums  []int64
 }
 
 // hints are where the fields that others are made of stood in the SYSCALL record before.

@@ -165,7 +165,7 @@ func (c *checker) checkTime(n *ast.CallNode) operand {
 	if len(args) == 1 {
 		for _, layout := range timeLayouts {
 			if t, err := time.ParseInLocation(layout, args[0], time.Local); err == nil {
-				return literalNumber(int(t.UnixMilli()))
+				return literalNumber(t.UnixMilli())
 			}
 		}
 	}
@@ -212,25 +212,25 @@ func (c *checker) apply(n *ast.BuiltinNode, args []operand) operand {
 	case n.Name == "int":
 		out.number = c.parse(n, arg)
 	case n.Name == "bitand":
-		out.number = func(m *Matcher) int { return arg.number(m) & args[1].number(m) }
+		out.number = func(m *Matcher) int64 { return arg.number(m) & args[1].number(m) }
 	case arg.kind == texts:
-		out.number = func(m *Matcher) int { return len(arg.texts(m)) }
+		out.number = func(m *Matcher) int64 { return int64(len(arg.texts(m))) }
 	case arg.kind == numbers:
-		out.number = func(m *Matcher) int { return len(arg.numbers(m)) }
+		out.number = func(m *Matcher) int64 { return int64(len(arg.numbers(m))) }
 	default:
-		out.number = func(m *Matcher) int { return utf8.RuneCountInString(arg.text(m)) }
+		out.number = func(m *Matcher) int64 { return int64(utf8.RuneCountInString(arg.text(m))) }
 	}
 	return out
 }
 
 // parse returns the number that a text is.
-func (c *checker) parse(n ast.Node, arg operand) func(*Matcher) int {
-	return func(m *Matcher) int {
+func (c *checker) parse(n ast.Node, arg operand) func(*Matcher) int64 {
+	return func(m *Matcher) int64 {
 		s := arg.text(m)
 		if m.err != nil {
 			return 0 // an error in each element of a list would take time
 		}
-		i, err := strconv.Atoi(s)
+		i, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
 			m.noteError(c.evalError(n, oneLine("invalid operation: int("+s+")")))
 		}

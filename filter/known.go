@@ -50,9 +50,9 @@ func syscallNames() []string { return slices.Sorted(record.SyscallNames()) }
 
 // errnos are the names of error numbers: those of the tables, and the other name that some have
 // (errno.h).
-var errnos = sync.OnceValue(func() map[string]int {
-	names := map[string]int{"EDEADLOCK": 35, "EWOULDBLOCK": 11}
-	for n := range record.MaxErrno + 1 {
+var errnos = sync.OnceValue(func() map[string]int64 {
+	names := map[string]int64{"EDEADLOCK": 35, "EWOULDBLOCK": 11}
+	for n := range int64(record.MaxErrno + 1) {
 		if name := record.ErrnoName(n); name != "" {
 			names[name] = n
 		}

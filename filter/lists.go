@@ -22,8 +22,8 @@ func listOf(elements []operand) operand {
 	return out
 }
 
-func textOf(o operand) func(*Matcher) string { return o.text }
-func numberOf(o operand) func(*Matcher) int  { return o.number }
+func textOf(o operand) func(*Matcher) string  { return o.text }
+func numberOf(o operand) func(*Matcher) int64 { return o.number }
 
 // valuesOf returns the values of all elements.
 func valuesOf[V any](elements []operand, get func(operand) func(*Matcher) V) func(*Matcher) []V {
@@ -65,7 +65,7 @@ func contains(x, list operand) operand {
 	default: // ouid == 0.5, which runs over ouids
 		out.test = func(m *Matcher) bool {
 			want := x.float(m)
-			return slices.ContainsFunc(list.numbers(m), func(n int) bool { return float64(n) == want })
+			return slices.ContainsFunc(list.numbers(m), func(n int64) bool { return float64(n) == want })
 		}
 	}
 	return out
@@ -143,23 +143,23 @@ func quantify(name string, list, body operand) operand {
 
 	out := combine(flag, list, body)
 	out.plain = out.plain && list.inSlot
-	holds, most := body.test, 1
+	holds, most := body.test, int64(1)
 	switch name {
 	case "all":
 		holds = negate(body).test // so that it ends with the first that does not hold
 	case "one", "count":
-		out.plain, most = false, math.MaxInt
+		out.plain, most = false, math.MaxInt64
 	}
 
 	count := countHolding(list.texts, func(m *Matcher) *string { return &m.elem }, holds, most)
 	if list.kind == numbers {
-		count = countHolding(list.numbers, func(m *Matcher) *int { return &m.elemNum }, holds, most)
+		count = countHolding(list.numbers, func(m *Matcher) *int64 { return &m.elemNum }, holds, most)
 	}
 	if name == "count" {
 		out.kind, out.number = number, count
 		return out
 	}
-	want := 0
+	want := int64(0)
 	if name == "any" || name == "one" {
 		want = 1
 	}
@@ -169,9 +169,9 @@ func quantify(name string, list, body operand) operand {
 
 // countHolding counts the elements of a list that a test holds for, and ends when it has most.
 // current is where # is read from.
-func countHolding[V any](list func(*Matcher) []V, current func(*Matcher) *V, holds test, most int) func(*Matcher) int {
-	return func(m *Matcher) int {
-		n, element := 0, current(m)
+func countHolding[V any](list func(*Matcher) []V, current func(*Matcher) *V, holds test, most int64) func(*Matcher) int64 {
+	return func(m *Matcher) int64 {
+		n, element := int64(0), current(m)
 		outer := *element // (any(inodes, # > 5) ? 1 : 2) < ouid runs over inodes for each of ouids
 		for _, *element = range list(m) {
 			if holds(m) {

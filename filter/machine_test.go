@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -52,7 +53,7 @@ func (x *machine) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.IdentifierNode:
 		if n.Value == "unset" {
-			with = &ast.IntegerNode{Value: unset}
+			with = &ast.IntegerNode{Value: asInt(unset)}
 		} else if f := fields[n.Value]; f != nil {
 			with = x.variable(f)
 		}
@@ -117,14 +118,18 @@ func (x *machine) comparison(n *ast.BinaryNode) ast.Node {
 
 // run evaluates it for the event that m has begun with. A path_under that is not sure counts as
 // answer, and makes sure false.
-func (x *machine) run(m *Matcher, answer int) (value, sure bool, err error) {
+func (x *machine) run(m *Matcher, answer int64) (value, sure bool, err error) {
 	env, sure := make(map[string]any), true
 	for name, f := range x.used {
 		v := x.load(m, f)
 		if f.kind == flag && v.n == notSure {
 			sure, v.n = false, answer
 		}
-		env[variableName(name)] = map[kind]any{number: v.n, text: v.s, flag: v.n == isUnder, texts: v.texts, numbers: v.nums}[f.kind]
+		var nums []int
+		for _, n := range v.nums {
+			nums = append(nums, asInt(n))
+		}
+		env[variableName(name)] = map[kind]any{number: asInt(v.n), text: v.s, flag: v.n == isUnder, texts: v.texts, numbers: nums}[f.kind]
 	}
 	out, err := expr.Run(x.program, env)
 	value, _ = out.(bool)
@@ -136,6 +141,9 @@ func (x *machine) load(m *Matcher, f *field) *value {
 	f.load(m, v)
 	return v
 }
+
+// asInt is a number as expr has them.
+func asInt(n int64) int { return int(n) }
 
 // eachOfVariable is eachOf for the variable of a field.
 func eachOfVariable(n ast.Node) *field {
@@ -157,6 +165,9 @@ func fieldName(variable *ast.IdentifierNode) string {
 // TestFilterAgreesWithExpr: an expression means what it means to expr, in whichever order its parts
 // are evaluated.
 func TestFilterAgreesWithExpr(t *testing.T) {
+	if math.MaxInt < unset {
+		t.Skip("the numbers of expr are too small on this machine for ids and times; the filter's are not")
+	}
 	l := world(t)
 	kept, refused, failed, unsure := 0, 0, 0, 0
 	rapid.Check(t, func(rt *rapid.T) {

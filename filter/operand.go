@@ -13,11 +13,11 @@ type test func(*Matcher) bool
 type operand struct {
 	kind    kind
 	test    test
-	number  func(*Matcher) int
+	number  func(*Matcher) int64
 	float   func(*Matcher) float64
 	text    func(*Matcher) string
 	texts   func(*Matcher) []string
-	numbers func(*Matcher) []int
+	numbers func(*Matcher) []int64
 
 	// What is plain cannot fail but in reading fields, and counts a path_under that is not sure
 	// as what keeps the event; so it may be evaluated in any order. The rest is settled as a
@@ -28,7 +28,7 @@ type operand struct {
 
 	field    *field    // that it is, or that the element # is of; nil for others
 	literal  bool      // n or s is written out
-	n        int       // of a literal number
+	n        int64     // of a literal number
 	s        string    // of a literal text
 	elements []operand // of a list that is written out
 	isHash   bool      // it is #
@@ -37,8 +37,8 @@ type operand struct {
 	slot     int
 }
 
-func literalNumber(n int) operand {
-	return operand{kind: number, plain: true, literal: true, n: n, number: func(*Matcher) int { return n }}
+func literalNumber(n int64) operand {
+	return operand{kind: number, plain: true, literal: true, n: n, number: func(*Matcher) int64 { return n }}
 }
 
 func literalText(s string) operand {
@@ -49,25 +49,25 @@ func literalText(s string) operand {
 func elementOperand(k kind, list *field) operand {
 	return operand{
 		kind: k, plain: true, isHash: true, field: list,
-		number: func(m *Matcher) int { return m.elemNum },
+		number: func(m *Matcher) int64 { return m.elemNum },
 		text:   func(m *Matcher) string { return m.elem },
 	}
 }
 
 // readSlot returns the value of a slot.
 func (c *checker) readSlot(slot int) operand {
-	most := notSure // what is not sure counts as what keeps the event
+	most := int64(notSure) // what is not sure counts as what keeps the event
 	if c.negative {
 		most = isUnder
 	}
 	return operand{
 		kind: c.slots[slot].kind, inSlot: true, slot: slot,
 		test:    func(m *Matcher) bool { n := m.value(slot).n; return n >= isUnder && n <= most },
-		number:  func(m *Matcher) int { return m.value(slot).n },
+		number:  func(m *Matcher) int64 { return m.value(slot).n },
 		float:   func(m *Matcher) float64 { return m.value(slot).f },
 		text:    func(m *Matcher) string { return m.value(slot).s },
 		texts:   func(m *Matcher) []string { return m.value(slot).texts },
-		numbers: func(m *Matcher) []int { return m.value(slot).nums },
+		numbers: func(m *Matcher) []int64 { return m.value(slot).nums },
 	}
 }
 

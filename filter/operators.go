@@ -71,7 +71,7 @@ func calculate(op string, l, r operand) operand {
 	return out
 }
 
-func arithmetic[V int | float64](op string, a, b func(*Matcher) V) func(*Matcher) V {
+func arithmetic[V int64 | float64](op string, a, b func(*Matcher) V) func(*Matcher) V {
 	switch op {
 	case "+":
 		return func(m *Matcher) V { return a(m) + b(m) }
@@ -84,7 +84,7 @@ func arithmetic[V int | float64](op string, a, b func(*Matcher) V) func(*Matcher
 func (c *checker) remainder(n ast.Node, l, r operand) operand {
 	out := derive(number, l, r)
 	failed := c.evalError(n, "runtime error: integer divide by zero")
-	out.number = func(m *Matcher) int {
+	out.number = func(m *Matcher) int64 {
 		a, b := l.number(m), r.number(m)
 		if b == 0 {
 			m.noteError(failed)
@@ -281,7 +281,7 @@ func (c *checker) checkInRange(n *ast.BinaryNode, l operand, ends *ast.BinaryNod
 	}
 
 	return c.overEach(n, l, func(o operand) operand {
-		return join("and", compare(">=", o, literalNumber(lo)), compare("<=", o, literalNumber(hi)))
+		return join("and", compare(">=", o, literalNumber(int64(lo))), compare("<=", o, literalNumber(int64(hi))))
 	})
 }
 

@@ -36,7 +36,7 @@ func (r *OriginReader) Origin(b *record.Batch, i, j int) Origin {
 		Keys: r.keys.texts,
 		Auid: uint32(parseID(m.find(&p.auid, &r.auid))),
 		Uid:  uint32(parseID(m.find(&p.uid, &r.uid))),
-		Pid:  readNumber(p.pid.class, m.find(&p.pid, &r.pid)),
-		Ppid: readNumber(p.ppid.class, m.find(&p.ppid, &r.ppid)),
+		Pid:  int(readNumber(p.pid.class, m.find(&p.pid, &r.pid))),
+		Ppid: int(readNumber(p.ppid.class, m.find(&p.ppid, &r.ppid))),
 	}
 }

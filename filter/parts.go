@@ -103,7 +103,7 @@ func loadArgs(m *Matcher, v *value) {
 func loadArgc(m *Matcher, v *value) {
 	m.readArgs()
 	n, _ := m.args.Count()
-	v.n = int(n)
+	v.n = int64(n)
 }
 
 // sockaddr returns the address of the first SOCKADDR record.
@@ -124,7 +124,7 @@ func loadFamily(m *Matcher, v *value) {
 
 func loadPort(m *Matcher, v *value) {
 	if a, ok := m.sockaddr(); ok {
-		v.n = int(a.Port)
+		v.n = int64(a.Port)
 	}
 }
 
@@ -149,7 +149,7 @@ func loadAddr(m *Matcher, v *value) {
 // liesUnder reports whether a path of the event or its executable is one of dirs or lies in
 // one. dirs are clean and absolute. A path whose directory is not known, or an open
 // file whose name is not, makes it not sure.
-func (m *Matcher) liesUnder(dirs []string) int {
+func (m *Matcher) liesUnder(dirs []string) int64 {
 	if exe := m.text(record.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
 		return isUnder
 	}

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,7 +151,7 @@ func (g *generator) number(depth int) string {
 		case n < 5:
 			return g.pick("auid", "uid", "euid", "gid", "pid", "ppid", "ses", "exit", "items", "serial", "time", "a0", "a1", "syscall_number", "argc", "port", "ouid", "inode", "msg.id")
 		case n < 8 || depth <= 0:
-			return g.pick("0", "1", "-2", "1000", "unset", "65534", "0x100", "100", "9223372036854775807")
+			return g.pick("0", "1", "-2", "1000", "unset", "65534", "0x100", "100", strconv.Itoa(math.MaxInt))
 		case n == 8:
 			return "len(" + g.texts(depth) + ")"
 		case n == 9:

@@ -138,7 +138,7 @@ func loadArch(m *Matcher, v *value) {
 }
 
 // syscallNumber returns the number of the system call, -1 when there is none: 0 is one.
-func (m *Matcher) syscallNumber() int {
+func (m *Matcher) syscallNumber() int64 {
 	if n, ok := parseInt(m.find(&syscallPattern, &m.hints.syscall)); ok {
 		return n
 	}
@@ -153,12 +153,12 @@ func loadSyscall(m *Matcher, v *value) {
 
 // syscallArg returns an argument of the system call as the signed number it is for a
 // program of 64 bits: AT_FDCWD is -100.
-func (m *Matcher) syscallArg(p *pattern, hint *int) int {
+func (m *Matcher) syscallArg(p *pattern, hint *int) int64 {
 	if m.b.Recs[m.main].Type != record.TypeSyscall {
 		return 0
 	}
 	n, _ := record.ParseHex(p.findNear(m.mainBody().text, hint))
-	return int(int64(n))
+	return int64(n)
 }
 
 // idName returns the name of an id: the one that auditd added, else what Users

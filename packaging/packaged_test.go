@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,6 +48,9 @@ func sampleRules(t *testing.T) (lines []string) {
 
 // TestSampleRulesCanBeLoaded: each is one for the kernel, and the exclusion of the relay comes first.
 func TestSampleRulesCanBeLoaded(t *testing.T) {
+	if strconv.IntSize < 64 {
+		t.Skip("the rules are for the machines that have packages, of 64 bits")
+	}
 	lines := sampleRules(t)
 	if lines[0] != "-a never,exit -F exe=/usr/sbin/audisp-relay" {
 		t.Errorf("the first rule is %q", lines[0])

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"math"
 	"runtime/debug"
 	"slices"
 
@@ -39,6 +40,9 @@ const (
 	meanRecord = 128
 	// minQueue is what a queue gets in any case; config demands as much.
 	minQueue = 64 << 10
+	// addressable is what all queues may take where the addresses of a process are few: 1 GiB on
+	// machines of 32 bits, where it has 2 to 4 in all. On others it bounds nothing.
+	addressable = math.MaxInt / 2
 	// minEvents is room for the longest event, and one beside it.
 	minEvents = 2 * event.DefaultMaxEventBytes
 )
@@ -63,6 +67,9 @@ func shareMemory(cfg *config.Config, cgroup int64, file string) *MemoryReport {
 	}
 	if m.Limit < int64(cfg.MemoryLimit) && m.Asked > m.Queues { // without a cgroup q_bytes is what the user has asked for
 		m.QueueCap = max(evenShare(sizes, m.Queues), minQueue)
+	}
+	if m.QueueCap == 0 && m.Asked > addressable {
+		m.Queues, m.QueueCap = addressable, max(evenShare(sizes, addressable), minQueue)
 	}
 	return m
 }

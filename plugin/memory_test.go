@@ -153,3 +153,20 @@ func TestReloadSharesMemoryAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestQueuesFitIntoTheAddresses: what the sinks ask for together is cut to what a process can have at
+// all, without a cgroup too.
+func TestQueuesFitIntoTheAddresses(t *testing.T) {
+	const small, large = int64(1 << 20), int64(addressable) / 4 * 3
+	cfg := &config.Config{MemoryLimit: 128 << 20}
+	for _, size := range []int64{small, large, large} {
+		cfg.Sinks = append(cfg.Sinks, config.Sink{QDepth: 1000, QBytes: config.Size(size)})
+	}
+	m := shareMemory(cfg, 0, "")
+	for size, most := range map[int64]int64{small: small, large: addressable / 2} {
+		q := queue.Config{Depth: 1000, Bytes: size}
+		if m.fit(&q); q.Bytes > most || q.Bytes < min(size, most-small) {
+			t.Errorf("of %d bytes a queue gets %d, want %d or a little less", size, q.Bytes, most)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func TestSearchesAreBounded(t *testing.T) {
 func TestALineOfTheFutureLeadsNoSearchAstray(t *testing.T) {
 	now := time.Now().UnixMilli()
 	const lines, step = 3000, 100
-	line := func(millis int64, n int) string {
+	line := func(millis int64, n uint32) string {
 		return fmt.Sprintf("type=USER msg=audit(%d.%03d:%d): pid=1 msg='%0200d'\n", millis/1000, millis%1000, n, n)
 	}
 	at := func(n int) int64 { return now - int64(lines-n)*step }
@@ -66,7 +66,7 @@ func TestALineOfTheFutureLeadsNoSearchAstray(t *testing.T) {
 					text.WriteString(line(now+1<<40, 4_000_000_000))
 				}
 			}
-			text.WriteString(line(at(n), n))
+			text.WriteString(line(at(n), uint32(n)))
 		}
 		path := t.TempDir() + "/audit.log"
 		if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
@@ -82,10 +82,10 @@ func TestALineOfTheFutureLeadsNoSearchAstray(t *testing.T) {
 			if err := l.Go(p); err != nil {
 				t.Fatal(err)
 			}
-			if got, _, _ := nextText(t, l); !strings.HasPrefix(got, line(at(n), n)) {
+			if got, _, _ := nextText(t, l); !strings.HasPrefix(got, line(at(n), uint32(n))) {
 				t.Errorf("%s, line %d: goes to %.60q", name, n, got)
 			}
-			if _, err = l.SeekAfter(idOf(line(at(n), n))); err != nil {
+			if _, err = l.SeekAfter(idOf(line(at(n), uint32(n)))); err != nil {
 				t.Errorf("%s, line %d: %v", name, n, err)
 			}
 		}

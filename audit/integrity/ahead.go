@@ -1,6 +1,7 @@
 package integrity
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -195,7 +196,7 @@ func cluster(serials []uint32) []uint32 {
 		return nil
 	}
 	origin := serials[0]
-	slices.SortFunc(serials, func(a, b uint32) int { return int(int32(a-origin)) - int(int32(b-origin)) })
+	slices.SortFunc(serials, func(a, b uint32) int { return cmp.Compare(int32(a-origin), int32(b-origin)) })
 	low, high := len(serials)/2, len(serials)/2
 	for low > 0 && serials[low]-serials[low-1] <= near {
 		low--

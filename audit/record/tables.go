@@ -12,7 +12,7 @@ type arch struct {
 	code  uint32 // AUDIT_ARCH_ (linux/audit.h): 64 bit and little endian are bits 31 and 30, the rest is the ELF machine
 	name  string // as auditd prints it
 	calls []string
-	first int // the number of calls[0]
+	first int64 // the number of calls[0]
 }
 
 // arches are go-libaudit's and three that it lacks, alpha and those of RISC-V (linux/elf-em.h).
@@ -112,16 +112,16 @@ func ParseArch(v []byte) (code uint32, ok bool) {
 var riscvCalls = [...]string{258: "riscv_hwprobe", 259: "riscv_flush_icache"}
 
 // SyscallName returns the name of a system call of an arch, "" when it has none.
-func SyscallName(code uint32, nr int) string {
+func SyscallName(code uint32, nr int64) string {
 	a := archOf(code)
 	if a == nil {
 		return ""
 	}
 	nr -= a.first
-	if nr < 0 || nr >= len(a.calls) {
+	if nr < 0 || nr >= int64(len(a.calls)) {
 		return ""
 	}
-	if a.calls[nr] == "" && a.name == "riscv64" && nr < len(riscvCalls) {
+	if a.calls[nr] == "" && a.name == "riscv64" && nr < int64(len(riscvCalls)) {
 		return riscvCalls[nr]
 	}
 	return a.calls[nr]
@@ -163,7 +163,7 @@ const firstInternal = 512
 // ErrnoNameOn returns the name of an error number of an arch, "" when it has none. No table
 // here has what is particular to alpha, mips, parisc and sparc, which have numbers of their own
 // from 35 on (their asm/errno.h).
-func ErrnoNameOn(code uint32, n int) string {
+func ErrnoNameOn(code uint32, n int64) string {
 	const lastCommon = 34
 	if (n > lastCommon && n < firstInternal) || n == 11 {
 		switch name := ArchName(code); {
@@ -181,11 +181,11 @@ const MaxErrno = 4095
 
 // ErrnoName returns the name of an error number (2 is ENOENT), "" when it has none. The
 // numbers are those of most arches: see ErrnoNameOn.
-func ErrnoName(n int) string {
+func ErrnoName(n int64) string {
 	switch {
-	case n >= 0 && n < len(errnoNames):
+	case n >= 0 && n < int64(len(errnoNames)):
 		return errnoNames[n]
-	case n >= firstInternal && n-firstInternal < len(kernelErrnos):
+	case n >= firstInternal && n-firstInternal < int64(len(kernelErrnos)):
 		return kernelErrnos[n-firstInternal]
 	}
 	return ""

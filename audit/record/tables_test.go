@@ -95,13 +95,13 @@ func TestTablesAreWhole(t *testing.T) {
 			t.Errorf("no arch %s", arch)
 		}
 		for nr, name := range names {
-			if got := record.SyscallName(code, nr); got != name {
+			if got := record.SyscallName(code, int64(nr)); got != name {
 				t.Errorf("%s %d is %q, want %q", arch, nr, got, name)
 			}
 		}
 	}
 	for n, name := range auparse.AuditErrnoToName {
-		if got := record.ErrnoName(n); got != name {
+		if got := record.ErrnoName(int64(n)); got != name {
 			t.Errorf("%d is %q, want %q", n, got, name)
 		}
 	}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"io"
+	"math"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ func TestAPanicCostsNoByte(t *testing.T) {
 	var ids []bool
 	for n := 0; ; n++ {
 		if n == 1 {
-			r.sp.scanned = -1 << 40
+			r.sp.scanned = math.MinInt32
 		}
 		err := r.Next(&b)
 		if err == io.EOF {

@@ -94,7 +94,7 @@ func (p *parser) interpretField(name string, val []byte, quoted bool) int {
 		}
 	case "sig":
 		if n, ok := canonical(text); ok && typ == record.TypeSeccomp {
-			text = cmp.Or(unix.SignalName(syscall.Signal(n)), text)
+			text = cmp.Or(unix.SignalName(syscall.Signal(min(max(n, 0), 1<<10))), text)
 		}
 	case "arch", "syscall":
 		at := p.putField(name, text, false)
@@ -201,11 +201,7 @@ func (p *parser) noteResult(result *[]byte, val []byte) int {
 }
 
 // canonical reads a decimal number, if it is written as %d writes it.
-func canonical(s string) (n int, ok bool) {
-	n64, ok := record.ParseInt([]byte(s))
-	n = int(n64) // of 32 bits on some machines
-	return n, ok && int64(n) == n64
-}
+func canonical(s string) (n int64, ok bool) { return record.ParseInt([]byte(s)) }
 
 // addTags adds the values of key= to the event's tags. The rule's own "key=" in front of one
 // is of RHEL 5.

@@ -218,9 +218,11 @@ func (w *fieldWriter) value(key, value []byte) {
 			return
 		}
 	case "sig":
-		if n, ok := record.ParseInt(value); ok && unix.SignalName(unix.Signal(n)) != "" {
-			p.text = append(p.text, unix.SignalName(unix.Signal(n))...)
-			return
+		if n, ok := record.ParseInt(value); ok && n >= 0 {
+			if name := unix.SignalName(unix.Signal(min(n, 1<<10))); name != "" {
+				p.text = append(p.text, name...)
+				return
+			}
 		}
 	}
 
@@ -238,10 +240,10 @@ func (w *fieldWriter) value(key, value []byte) {
 func (p *Printer) callName(r *record.Parsed) string {
 	nr, ok := record.ParseInt(find(r, "syscall"))
 	arch, known := record.ParseArch(find(r, "arch"))
-	if !ok || !known || nr < 0 || nr > 1<<20 {
+	if !ok || !known || nr < 0 {
 		return ""
 	}
-	return record.SyscallName(arch, int(nr))
+	return record.SyscallName(arch, nr)
 }
 
 // addFields adds all fields of a record but those hidden, each as a part.

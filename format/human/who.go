@@ -98,7 +98,7 @@ func errnoOf(r *record.Parsed) string {
 	}
 	arch, _ := record.ParseArch(find(r, "arch"))
 	if n < 0 && n >= -record.MaxErrno {
-		if name := record.ErrnoNameOn(arch, int(-n)); name != "" {
+		if name := record.ErrnoNameOn(arch, -n); name != "" {
 			return " " + name
 		}
 	}

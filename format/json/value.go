@@ -93,7 +93,7 @@ func appendExit(dst []byte, o *object, v []byte) []byte {
 		return dst
 	}
 	n, _ := strconv.Atoi(string(v[1:]))
-	if name := record.ErrnoNameOn(o.arch, n); name != "" {
+	if name := record.ErrnoNameOn(o.arch, int64(n)); name != "" {
 		return appendWord(append(dst, `,"errno":`...), name)
 	}
 	return dst
@@ -214,7 +214,7 @@ func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 	name := ""
 	if !ok && !e.auditd && number && len(v) < 6 {
 		nr, _ := strconv.Atoi(string(v))
-		name = record.SyscallName(o.arch, nr)
+		name = record.SyscallName(o.arch, int64(nr))
 	}
 
 	switch {

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // event returns the records of a system call, some of them PATH records.
-func event(serial int, exe, key string, auid, paths int) string {
+func event(serial int, exe, key string, auid uint32, paths int) string {
 	var b strings.Builder
 	id := fmt.Sprintf("msg=audit(1795296167.053:%d): ", serial)
 	fmt.Fprintf(&b, "type=SYSCALL %sarch=c000003e syscall=257 success=yes exit=3 items=%d ppid=1 pid=%d auid=%d uid=0 comm=\"x\" exe=%q subj=unconfined key=%q\n", id, paths, 1000+serial%50, auid, exe, key)

@@ -50,8 +50,8 @@ type link struct {
 	admitted bool      // and showed, by what it sent after it, that it has not refused it
 	timeout  time.Duration
 	ctx      context.Context // of the write at work: package tls has no way to pass it on
-	heard    int             // bytes the peer has sent
-	wrote    int             // bytes the kernel has taken
+	heard    int64           // bytes the peer has sent
+	wrote    int64           // bytes the kernel has taken
 	over     bool            // and that it will send no more: of the socket, not of TLS
 	torn     bool            // a write failed: this has no orderly end any more
 	junk     [4096]byte
@@ -95,7 +95,7 @@ func (l *link) Write(buf []byte) (n int, err error) {
 		}
 		k, err := l.Conn.Write(buf[n:])
 		n += k
-		l.wrote += k
+		l.wrote += int64(k)
 		if err != nil && (k == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return n, err
 		}
@@ -106,7 +106,7 @@ func (l *link) Write(buf []byte) (n int, err error) {
 // Read reads from the socket, for package tls too.
 func (l *link) Read(buf []byte) (int, error) {
 	n, err := l.Conn.Read(buf)
-	l.heard += n
+	l.heard += int64(n)
 	l.over = l.over || err == io.EOF
 	return n, err
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"strconv"
@@ -75,7 +76,7 @@ const settleTime = time.Second
 var _ sinks.Extra = (*writer)(nil)
 
 func newWriter(cfg Config, enc format.Encoder) *writer {
-	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, DefaultMaxMessage)
+	cfg.MaxMessage = min(cmp.Or(cfg.MaxMessage, DefaultMaxMessage), math.MaxInt32) // no record is longer
 	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), hostname: os.Hostname}
 	w.name.lookUp = net.DefaultResolver.LookupNetIP
 	if enc.Format == format.Binary {

@@ -24,7 +24,7 @@ type streamConn struct {
 	room int      // the largest window the peer has offered
 
 	answer []byte    // the beginning of what the peer says: a syslog server says nothing
-	acked  int       // bytes on the wire that its kernel has acknowledged
+	acked  int64     // bytes on the wire that its kernel has acknowledged
 	moved  time.Time // when that became more, or nothing was left to acknowledge
 }
 
@@ -54,7 +54,7 @@ func (s *streamConn) send(ctx context.Context, c *chunk) (int, error) {
 // progress notes how much is acknowledged when out bytes are not, and reports whether
 // that has become more within the timeout.
 func (s *streamConn) progress(out int) bool {
-	if acked := s.wrote - out; acked > s.acked || out == 0 || s.moved.IsZero() {
+	if acked := s.wrote - int64(out); acked > s.acked || out == 0 || s.moved.IsZero() {
 		s.acked, s.moved = acked, time.Now()
 	}
 	return time.Since(s.moved) <= s.timeout

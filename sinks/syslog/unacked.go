@@ -19,7 +19,7 @@ type unacked struct {
 }
 
 // tally is an amount of messages.
-type tally struct{ bytes, messages int }
+type tally struct{ bytes, messages int64 }
 
 // Points are so far apart, and reach back so far, 16 MiB, at least.
 const (
@@ -52,8 +52,8 @@ func (u *unacked) settle(n int) {
 	}
 	if i > 0 {
 		u.note()
-		u.total.bytes += u.head - before
-		u.total.messages += i
+		u.total.bytes += int64(u.head - before)
+		u.total.messages += int64(i)
 		u.last = time.Now()
 	}
 	u.ends = u.ends[:copy(u.ends, u.ends[i:])]
@@ -93,12 +93,12 @@ func (u *unacked) fresh() { u.total, u.points = tally{}, u.points[:0] }
 
 // newest returns how many messages the last n acknowledged bytes are, or a few more.
 func (u *unacked) newest(n int) int {
-	before := 0 // of the last point that is n bytes or more ago
+	before := int64(0) // of the last point that is n bytes or more ago
 	for _, p := range u.points {
-		if u.total.bytes-p.bytes < n {
+		if u.total.bytes-p.bytes < int64(n) {
 			break
 		}
 		before = p.messages
 	}
-	return u.total.messages - before
+	return int(u.total.messages - before)
 }
