@@ -11,10 +11,24 @@ ZSHDIR      ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-c
 FISHDIR     ?= $(PREFIX)/share/fish/vendor_completions.d
 BIN         ?= bin/audisp-relay
 DESTDIR     ?=
+FIPS        ?=
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What the tests need besides Go. gcc is for the race detector.
 TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so syslog-ng laurel auparse logrotate mandoc tmux bash bash-completion zsh fish promtool
+
+# The validated version of the Go Cryptographic Module that builds with FIPS=1 have. They are in FIPS
+# 140-3 mode without anything in the environment, of which auditd leaves a plugin nothing.
+FIPS_MODULE := v1.0.0
+fips = $(if $(FIPS),GOFIPS140=$(FIPS_MODULE))
+
+# What runs programs for arm64 on other machines.
+QEMU ?= qemu-aarch64-static
+
+# Packages whose tests need neither root nor auditd when they are short, and those that parse and
+# queue, which are all that an emulator is asked to run.
+QUICK = $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
+PARSE := ./audit/... ./format/... ./queue/... ./config ./filter ./recovery
 
 # Empty where there is no C compiler and none could be installed.
 RACE = $(shell command -v gcc >/dev/null && echo -race)
@@ -34,13 +48,16 @@ DIST ?= dist
 KEY  ?=
 VULNDB ?=
 
-.PHONY: help build run test test-packages test-live race rest quick deps roots servers bench lint fuzz install uninstall clean fleet packages try-packages licences vulns release
+.PHONY: help build build-fips run test test-packages test-live test-fips test-32 test-arm64 race rest quick deps roots servers bench lint fuzz install uninstall clean fleet packages try-packages licences vulns release
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build: ## bin/audisp-relay, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -pgo=packaging/relay.pgo -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/audisp-relay
+	CGO_ENABLED=0 $(fips) $(GO) build -trimpath -pgo=packaging/relay.pgo -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/audisp-relay
+
+build-fips: ## bin/audisp-relay-fips: the same with a validated cryptographic module, in FIPS 140-3 mode
+	@$(MAKE) --no-print-directory build FIPS=1 BIN=$(BIN)-fips
 
 run: build ## show it at work: live events of a real auditd (AUDISP_DEMO=1: a replayed capture)
 	@packaging/demo.sh
@@ -50,7 +67,7 @@ fleet: build ## three relays, each a host of its own, that publish to a cluster 
 
 # -trimpath: what one clone has compiled is of use to the next. -w: the tests of every package are
 # linked, and without what only debuggers read that takes half of the time.
-lint test test-packages test-live race rest quick servers: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
+lint test test-packages test-live test-fips test-32 test-arm64 race rest quick servers: export GOFLAGS := $(GOFLAGS) -trimpath -ldflags=-w
 
 # -count=1: what is kept of an earlier run does not say that auditd, and the relay that the tests
 # of the whole program build, still do the same.
@@ -78,7 +95,19 @@ rest: # all other tests
 	$(TESTS) -p 2 ./test ./host $$($(GO) list ./... | grep -E '^audisp-relay/($(ALONE))$$')
 
 quick: ## the tests that need neither root nor auditd, in a minute
-	$(GO) test -short -p 4 -parallel 8 $$($(GO) list ./... | grep -vE '/test(/lab)?$$')
+	$(GO) test -short -p 4 -parallel 8 $(QUICK)
+
+test-fips: ## what uses cryptography, in FIPS 140-3 mode with the validated module
+	GOFIPS140=$(FIPS_MODULE) $(TESTS) -p 2 -short ./sinks/... ./queue ./state ./fleet/... ./metrics ./plugin ./doctor/... ./cmd/...
+	$(TESTS) -run TestFIPS ./packaging
+
+test-32: ## the quick tests as a program of 32 bits (GOARCH=386), and that all compiles for arm
+	GOARCH=arm $(GO) vet ./...
+	CGO_ENABLED=0 GOARCH=386 $(GO) test -short -p 4 -parallel 8 $(QUICK)
+
+test-arm64: ## the tests of what parses and queues, as a program for arm64 under qemu
+	@command -v $(QEMU) >/dev/null || packaging/getdeps.sh $(QEMU)
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -vet=off -p 2 -timeout 30m -exec $(QEMU) $(PARSE)
 
 deps: # what the tests need, where root may install it
 	@packaging/getdeps.sh $(TEST_NEEDS) || echo "tests that need these will be skipped"
@@ -133,7 +162,7 @@ endif
 	rm -f $(DESTDIR)$(SBINDIR)/audisp-relay $(DESTDIR)$(MANDIR)/man8/audisp-relay.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-doctor.8 $(DESTDIR)$(MANDIR)/man8/audisp-relay-fleet.8 $(DESTDIR)$(MANDIR)/man5/audisp-relay.toml.5 \
 		$(DESTDIR)$(BASHDIR)/audisp-relay $(DESTDIR)$(ZSHDIR)/_audisp-relay $(DESTDIR)$(FISHDIR)/audisp-relay.fish
 
-packages: ## deb, rpm and apk for amd64 and arm64, SBOMs and SHA256SUMS in DIST (dist)
+packages: ## deb, rpm and apk for amd64 and arm64, each also in FIPS mode, SBOMs and SHA256SUMS in DIST (dist)
 	rm -rf $(DIST)
 	packaging/packages.sh $(DIST)
 

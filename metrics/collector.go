@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"time"
@@ -38,7 +39,7 @@ func newCollector(report func() *plugin.Report) *collector {
 		c.descs = append(c.descs, d)
 		return d
 	}
-	c.buildInfo = desc("build_info", "Which relay runs; always 1.", "version", "go")
+	c.buildInfo = desc("build_info", "Which relay runs; always 1.", "version", "go", "fips")
 	c.reload = desc("config_last_reload_successful", "Whether the configuration file, when it was read last, had no error.")
 
 	c.received = desc("records_received_total", "Records that auditd has sent.")
@@ -91,7 +92,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		panic("no report: see the relay's log")
 	}
 	s := series{ch}
-	s.gauge(c.buildInfo, 1, r.Version, runtime.Version())
+	s.gauge(c.buildInfo, 1, r.Version, runtime.Version(), cmp.Or(r.FIPS, "off"))
 	s.gauge(c.reload, number(r.ConfigError == ""))
 	c.collectInput(s, r)
 	for i := range r.Consumers {

@@ -34,6 +34,7 @@ package() {
     deb:promtool) echo prometheus ;;
     rpm:promtool) echo golang-github-prometheus ;;
     deb:gcc) echo gcc libc6-dev ;;
+    *:qemu-*-static) echo qemu-user-static ;;
     *) echo "$2" ;;
     esac
 }

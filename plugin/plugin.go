@@ -350,7 +350,7 @@ func (p *Plugin) settle(others ...<-chan struct{}) {
 func (p *Plugin) Report() *Report {
 	p.mu.Lock()
 	r := &Report{
-		Version: p.opt.Version, Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
+		Version: p.opt.Version, FIPS: FIPSModule(), Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
 		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 		Sandbox: p.sandbox,
 	}

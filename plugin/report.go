@@ -20,6 +20,7 @@ import (
 // state file and, in part, in the log.
 type Report struct {
 	Version string    `json:"version"`
+	FIPS    string    `json:"fips_module,omitempty"` // FIPSModule
 	Pid     int       `json:"pid"`
 	Parent  int       `json:"parent_pid"`
 	Now     time.Time `json:"now"`
@@ -118,6 +119,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 
 	line("audisp-relay version", r.Version)
+	line("fips module", cmp.Or(r.FIPS, "none"))
 	line("current time", stamp(r.Now))
 	line("pid", r.Pid)
 	line("parent pid", r.Parent)

@@ -172,22 +172,32 @@ func pathless(err error) error {
 	return err
 }
 
-// fips: this program uses the validated module. Of the running relay it is known as far as it is the
-// same file.
+// fips: the running relay and this program use a validated module.
 func fips(h *Host, a *Answer) {
-	module := cmp.Or(h.FipsModule, "none")
-	switch {
-	case h.Fips && h.FipsModule != "" && h.FipsModule != "latest":
-		a.seen(fmt.Sprintf("this program runs Go's cryptographic module %s in FIPS mode", module))
-		a.ask("whether that version has a certificate, and whether the running relay is this file, was not looked at",
-			"compare the version with NIST's list of validated modules, and audisp-relay version with audisp-relay status")
-	default:
-		a.gap(fmt.Sprintf("this program does not run in FIPS mode (module: %s)", module), "use a build with GOFIPS140 and fips140=on")
+	judgeModule(a, "this program", h.FIPSModule)
+	if h.Relay == nil {
+		a.ask(fmt.Sprintf("the relay cannot be asked: %v", h.RelayErr), "start it, and run this again")
+	} else {
+		judgeModule(a, "the running relay", h.Relay.FIPS)
 	}
+	a.ask("whether the module has a certificate was not looked at", "compare its version with NIST's list of validated modules")
 
-	if h.KernelFips {
+	if h.KernelFIPS {
 		a.seen("/proc/sys/crypto/fips_enabled is 1")
 	} else {
 		a.gap("/proc/sys/crypto/fips_enabled is not 1: the kernel is not in FIPS mode", "fips-mode-setup --enable, or the distribution's way, and boot")
+	}
+}
+
+// judgeModule judges the cryptographic module of a program, as plugin.FIPSModule gives it.
+func judgeModule(a *Answer, program, module string) {
+	const set = "install the package audisp-relay-fips, or build with make build-fips, and run audisp-relay install"
+	switch module {
+	case "":
+		a.gap(program+" does not run in FIPS mode", set)
+	case "latest":
+		a.gap(program+" runs in FIPS mode, with a cryptographic module that is not validated", set)
+	default:
+		a.seen(fmt.Sprintf("%s runs the Go Cryptographic Module %s in FIPS mode", program, module))
 	}
 }

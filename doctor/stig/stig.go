@@ -7,7 +7,6 @@
 package stig
 
 import (
-	"crypto/fips140"
 	"errors"
 	"io/fs"
 	"net"
@@ -49,16 +48,15 @@ type Host struct {
 	Relay     *plugin.Report // of the running relay
 	RelayErr  error
 
-	Fips       bool   // this program uses the validated module, and nothing else
-	FipsModule string // the module's version, "" where the program was built without one
-	KernelFips bool   // the kernel is in FIPS mode
+	FIPSModule string // of this program, see plugin.FIPSModule
+	KernelFIPS bool   // the kernel is in FIPS mode
 }
 
 // New returns what the rules are judged by, from facts about this machine.
 func New(f *doctor.Facts) *Host {
 	h := &Host{
 		Now: f.Now, Config: f.Config.Value, ConfigErr: f.Config.Err, Auditd: f.Auditd.Value, AuditdErr: f.Auditd.Err,
-		Names: ownNames(), Addresses: ownAddresses(), Fips: fips140.Enabled(), FipsModule: fips140.Version(),
+		Names: ownNames(), Addresses: ownAddresses(), FIPSModule: plugin.FIPSModule(),
 	}
 	h.Binary, _ = os.Executable() // "" without /proc
 	if errors.Is(h.ConfigErr, fs.ErrNotExist) {
@@ -72,7 +70,7 @@ func New(f *doctor.Facts) *Host {
 		h.Relay = f.Report.Value
 	}
 	text, _ := os.ReadFile("/proc/sys/crypto/fips_enabled") // none: a kernel without it
-	h.KernelFips = strings.TrimSpace(string(text)) == "1"
+	h.KernelFIPS = strings.TrimSpace(string(text)) == "1"
 	return h
 }
 

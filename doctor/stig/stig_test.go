@@ -52,11 +52,11 @@ func goodHost(t *testing.T) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay := &plugin.Report{Pid: 7, Now: now, Started: now.Add(-24 * time.Hour), Consumers: []consumer.Report{{Name: "siem", Delivered: 1000}}}
+	relay := &plugin.Report{Pid: 7, FIPS: "v1.0.0-c2097c7c", Now: now, Started: now.Add(-24 * time.Hour), Consumers: []consumer.Report{{Name: "siem", Delivered: 1000}}}
 	relay.Input.Records, relay.Input.Bytes = 4<<10, 1<<20
 	return &Host{
 		Root: root, Names: []string{"localhost", "db17.example"}, Addresses: []net.IP{net.ParseIP("192.0.2.17")}, Now: now, Binary: "/usr/sbin/audisp-relay", Config: parse(t, goodConfig), Auditd: host.Auditd{Conf: conf}, Relay: relay,
-		Fips: true, FipsModule: "v1.0.0", KernelFips: true,
+		FIPSModule: "v1.0.0-c2097c7c", KernelFIPS: true,
 	}
 }
 
@@ -174,9 +174,12 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-10-400300", "log not known", auditd(func(c *host.AuditdConf) { c.LogFile = "" }), Ask, "log is not known"},
 		{"RHEL-10-400300", "as it should be", func(h *Host) { h.Config.File = "" }, Satisfied, "/usr/sbin/auditctl: mode 0755, uid 0"},
 		{"RHEL-10-400300", "not there", func(h *Host) { h.Config.StateDir = "/absent" }, Ask, "/absent was not looked at"},
-		{"RHEL-09-671010", "as it should be", nil, Ask, "v1.0.0"},
-		{"RHEL-09-671010", "other build", func(h *Host) { h.Fips = false }, Gap, "not run in FIPS mode"},
-		{"RHEL-09-671010", "other kernel", func(h *Host) { h.KernelFips = false }, Gap, "fips_enabled is not 1"},
+		{"RHEL-09-671010", "as it should be", nil, Ask, "the running relay runs the Go Cryptographic Module v1.0.0-c2097c7c in FIPS mode"},
+		{"RHEL-09-671010", "other build", func(h *Host) { h.FIPSModule = "" }, Gap, "this program does not run in FIPS mode"},
+		{"RHEL-09-671010", "other relay", func(h *Host) { h.Relay.FIPS = "" }, Gap, "the running relay does not run in FIPS mode"},
+		{"RHEL-09-671010", "not validated", func(h *Host) { h.Relay.FIPS = "latest" }, Gap, "is not validated"},
+		{"RHEL-09-671010", "relay does not run", func(h *Host) { h.Relay, h.RelayErr = nil, plugin.ErrNotRunning }, Ask, "cannot be asked"},
+		{"RHEL-09-671010", "other kernel", func(h *Host) { h.KernelFIPS = false }, Gap, "fips_enabled is not 1"},
 	}
 
 	for _, tt := range tests {

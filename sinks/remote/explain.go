@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -60,13 +61,22 @@ func (f *Files) explainRefusal(err error, asked bool) error {
 	case refused:
 		return Advise(fmt.Errorf("the server refuses the client certificate: %w", err),
 			"see the server's log: cert_file may have expired, be of a CA it does not trust, or have a name it does not admit")
+	case alert && fips140.Enabled():
+		return Advise(fmt.Errorf("the server refuses the TLS handshake: %w", err), "see the server's log: %s", fipsNeeds)
 	case alert:
 		return Advise(fmt.Errorf("the server refuses the TLS handshake: %w", err), "see the server's log")
 	case ended:
 		return Advise(errors.New("the server has closed the connection during the TLS handshake"), "see whether it speaks TLS on this port, and its log")
 	}
+	if fips140.Enabled() && strings.Contains(err.Error(), "FIPS") { // package tls has no type for these
+		return Advise(fmt.Errorf("TLS: %w", err), "%s", fipsNeeds)
+	}
 	return fmt.Errorf("TLS: %w", err)
 }
+
+// fipsNeeds is what package tls takes in FIPS 140-3 mode (its defaults_fips140.go; RFC 7627 of TLS 1.2).
+const fipsNeeds = "in FIPS mode this program takes TLS 1.3, or 1.2 with extended master secret, with AES and ECDHE over P-256, P-384, P-521 or with ML-KEM, " +
+	"and certificates with keys of these curves, of RSA from 2048 bits or Ed25519"
 
 // IsAlert reports whether the peer has sent an alert; package tls has no type of its own for that.
 func IsAlert(err error) bool {
