@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # packages.sh OUT: makes the packages in the directory OUT, with SHA256SUMS. Two runs of one
 # commit give the same bytes. The environment chooses:
+#   PACKAGE_NAMES       "audisp-relay audisp-relay-fips"
 #   PACKAGE_FORMATS     "deb rpm apk"
 #   PACKAGE_ARCHES      "amd64 arm64"
 #   PACKAGE_BINARY      a program for this machine that is there, instead of built ones
@@ -12,6 +13,7 @@ repo=$(cd "$(dirname "$0")/.." && pwd)
 out=$(mkdir -p "${1:?packages.sh OUT}" && cd "$1" && pwd)
 cd "$repo"
 go=${GO:-go}
+names=${PACKAGE_NAMES:-audisp-relay audisp-relay-fips}
 formats=${PACKAGE_FORMATS:-deb rpm apk}
 arches=${PACKAGE_ARCHES:-amd64 arm64}
 export PACKAGE_MAINTAINER=${PACKAGE_MAINTAINER:-audisp-relay packagers <root@localhost>}
@@ -36,9 +38,9 @@ tool() {
     "$go" -C packaging/tools build -o "$work/$1" "$2"
 }
 
-# binary ARCH FILE
+# binary ARCH FILE FIPS: FIPS is 1 or empty.
 binary() {
-    CGO_ENABLED=0 GOOS=linux GOARCH=$1 GOFLAGS="${GOFLAGS:-} -buildvcs=false" make --no-print-directory build BIN="$2" GO="$go"
+    CGO_ENABLED=0 GOFIPS140=off GOOS=linux GOARCH=$1 GOFLAGS="${GOFLAGS:-} -buildvcs=false" make --no-print-directory build BIN="$2" FIPS="$3" GO="$go"
 }
 
 # stage NATIVE: lays the files out in $work/root, all but the program.
@@ -59,17 +61,24 @@ stage() {
     install -D -m 0644 packaging/copyright "$root/debian/copyright"
     install -D -m 0644 packaging/lintian-overrides "$root/debian/overrides"
     install -m 0644 LICENSE "$root/LICENSE"
-    cat >"$root/debian/changelog" <<END
-audisp-relay ($version) unstable; urgency=medium
+    gzip -9n "$share"/man/man*/* "$share/doc/audisp-relay/CHANGELOG.md" "$share/doc/audisp-relay/third-party.txt"
+    install -D -t "$work/packaging/scripts" packaging/scripts/*
+    install -m 0644 packaging/nfpm.yaml "$work/packaging"
+    find "$work/packaging" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
+}
+
+# variant NAME: what nfpm.yaml asks of the environment; each of the two takes the other's place.
+variant() {
+    export PACKAGE_NAME=$1 PACKAGE_OTHER=audisp-relay PACKAGE_PROVIDES=audisp-relay PACKAGE_NOTE=", in FIPS 140-3 mode"
+    fips=1
+    if [ "$1" = audisp-relay ]; then PACKAGE_OTHER=audisp-relay-fips PACKAGE_PROVIDES= PACKAGE_NOTE= fips=; fi
+    gzip -9n >"$work/root/debian/changelog.gz" <<END
+$1 ($version) unstable; urgency=medium
 
   * All changes are in CHANGELOG.md.
 
  -- $PACKAGE_MAINTAINER  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
-    gzip -9n "$share"/man/man*/* "$share/doc/audisp-relay/CHANGELOG.md" "$share/doc/audisp-relay/third-party.txt" "$root/debian/changelog"
-    install -D -t "$work/packaging/scripts" packaging/scripts/*
-    install -m 0644 packaging/nfpm.yaml "$work/packaging"
-    find "$work/packaging" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
 # sbom PROGRAM FILE: the components that a program has, as CycloneDX. The tool dates it with now.
@@ -84,19 +93,22 @@ tool nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm
 native=${PACKAGE_BINARY:-}
 if [ -z "$native" ]; then
     native=$work/native/audisp-relay
-    binary "$("$go" env GOHOSTARCH)" "$native"
+    binary "$("$go" env GOHOSTARCH)" "$native" ""
 fi
 stage "$native"
 
-for arch in $arches; do
-    if [ -z "${PACKAGE_BINARY:-}" ]; then
-        binary "$arch" "$work/$arch/audisp-relay"
-        install -m 0755 "$work/$arch/audisp-relay" "$work/root/usr/sbin/audisp-relay"
-    fi
-    for format in $formats; do
-        (cd "$work" && PACKAGE_ARCH=$arch ./nfpm package --config packaging/nfpm.yaml --packager "$format" --target "$out/")
+for name in $names; do
+    variant "$name"
+    for arch in $arches; do
+        if [ -z "${PACKAGE_BINARY:-}" ]; then
+            binary "$arch" "$work/$name-$arch" "$fips"
+            install -m 0755 "$work/$name-$arch" "$work/root/usr/sbin/audisp-relay"
+        fi
+        for format in $formats; do
+            (cd "$work" && PACKAGE_ARCH=$arch ./nfpm package --config packaging/nfpm.yaml --packager "$format" --target "$out/")
+        done
+        [ "${PACKAGE_SBOM:-yes}" = no ] || sbom "$work/root/usr/sbin/audisp-relay" "$out/${name}_${version}_$arch.cdx.json"
     done
-    [ "${PACKAGE_SBOM:-yes}" = no ] || sbom "$work/root/usr/sbin/audisp-relay" "$out/audisp-relay_${version}_$arch.cdx.json"
 done
 
 cd "$out"

@@ -75,8 +75,8 @@ type entry struct {
 
 // builder makes packages with a program that is built once.
 type builder struct {
-	t              *testing.T
-	binary, format string
+	t                     *testing.T
+	binary, format, names string
 }
 
 // newBuilder skips the test where it may not take long, or nfpm cannot be built.
@@ -85,7 +85,7 @@ func newBuilder(t *testing.T, format string) builder {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	b := builder{t, filepath.Join(t.TempDir(), "audisp-relay"), format}
+	b := builder{t, filepath.Join(t.TempDir(), "audisp-relay"), format, "audisp-relay"}
 	if out, err := exec.Command("go", "-C", "tools", "build", "-o", os.DevNull, "github.com/goreleaser/nfpm/v2/cmd/nfpm").CombinedOutput(); err != nil {
 		skipUnlessRequired(t, "nfpm cannot be built: "+string(out))
 	}
@@ -110,12 +110,12 @@ func (b builder) build(epoch string) (paths []string, sums string) {
 	b.t.Helper()
 	out := b.t.TempDir()
 	cmd := exec.Command("./packages.sh", out)
-	cmd.Env = append(os.Environ(), "PACKAGE_BINARY="+b.binary, "PACKAGE_FORMATS="+b.format, "PACKAGE_ARCHES=amd64", "PACKAGE_SBOM=no", "SOURCE_DATE_EPOCH="+epoch)
+	cmd.Env = append(os.Environ(), "PACKAGE_BINARY="+b.binary, "PACKAGE_NAMES="+b.names, "PACKAGE_FORMATS="+b.format, "PACKAGE_ARCHES=amd64", "PACKAGE_SBOM=no", "SOURCE_DATE_EPOCH="+epoch)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		b.t.Fatalf("packages.sh: %v\n%s", err, text)
 	}
 	paths, err := filepath.Glob(out + "/audisp-relay*")
-	if err != nil || len(paths) != len(strings.Fields(b.format)) {
+	if err != nil || len(paths) != len(strings.Fields(b.format))*len(strings.Fields(b.names)) {
 		b.t.Fatal(paths, err)
 	}
 	return paths, readFile(b.t, out+"/SHA256SUMS")
@@ -128,26 +128,79 @@ func TestPackages(t *testing.T) {
 		t.Skip("builds packages for a minute: make try-packages")
 	}
 	b := newBuilder(t, "deb rpm apk")
+	b.names = "audisp-relay audisp-relay-fips"
 	paths, sums := b.build("1790000000")
 	if _, again := b.build("1790000000"); again != sums {
 		t.Errorf("two builds differ:\n%s\n%s", sums, again)
 	}
+	debs := make(map[string]string)
 	for _, path := range paths {
-		format := strings.TrimPrefix(filepath.Ext(path), ".")
-		t.Run(format, func(t *testing.T) {
+		format, name := strings.TrimPrefix(filepath.Ext(path), "."), "audisp-relay"
+		if strings.HasPrefix(filepath.Base(path), "audisp-relay-fips") {
+			name = "audisp-relay-fips"
+		}
+		if format == "deb" {
+			debs[name] = path
+		}
+		t.Run(name+" "+format, func(t *testing.T) {
 			files := readPackage(t, path)
-			wanted := maps.Clone(packaged)
-			maps.Copy(wanted, packagedIn[format])
-			comparePackage(t, files, wanted)
+			comparePackage(t, files, wantedIn(name, format))
 			checkPackaged(t, files, format)
+			checkRelations(t, path, name)
 		})
 	}
-	deb := paths[slices.IndexFunc(paths, func(path string) bool { return filepath.Ext(path) == ".deb" })]
-	t.Run("lintian", func(t *testing.T) { runLintian(t, deb) })
+	for name, deb := range debs {
+		t.Run("lintian of "+name, func(t *testing.T) { runLintian(t, deb) })
+	}
 	t.Run("in a root", func(t *testing.T) {
-		b.t, b.format = t, "deb"
-		tryInRoots(t, deb, func() string { newer, _ := b.build("1790000001"); return newer[0] })
+		b.t, b.format, b.names = t, "deb", "audisp-relay"
+		tryInRoots(t, debs["audisp-relay"], debs["audisp-relay-fips"], func() string { newer, _ := b.build("1790000001"); return newer[0] })
 	})
+}
+
+// wantedIn are the files of a package with their modes. Debian has some under the package's name.
+func wantedIn(name, format string) map[string]string {
+	wanted := maps.Clone(packaged)
+	for path, mode := range packagedIn[format] {
+		switch path {
+		case "/usr/share/doc/audisp-relay/copyright", "/usr/share/doc/audisp-relay/changelog.gz", "/usr/share/lintian/overrides/audisp-relay":
+			path = strings.Replace(path, "audisp-relay", name, 1)
+		}
+		wanted[path] = mode
+	}
+	return wanted
+}
+
+// checkRelations: either of the two packages takes the place of the other, but rpm's only when it
+// is asked to: Obsoletes would change the variant with an upgrade.
+func checkRelations(t *testing.T, path, name string) {
+	t.Helper()
+	other := map[string]string{"audisp-relay": "audisp-relay-fips", "audisp-relay-fips": "audisp-relay"}[name]
+	var got, want string
+	switch filepath.Ext(path) {
+	case ".deb":
+		got = output(t, "dpkg-deb", "-f", path, "Package", "Provides", "Conflicts", "Replaces")
+		want = "Package: " + name + "\n"
+		if name == "audisp-relay-fips" {
+			want += "Provides: " + other + "\n"
+		}
+		got, want = sorted(got), sorted(want+"Conflicts: "+other+"\nReplaces: "+other+"\n")
+	case ".rpm":
+		got = output(t, "rpm", "-qp", "--qf", "%{NAME} conflicts %{CONFLICTS} obsoletes %{OBSOLETES}", path)
+		want = name + " conflicts " + other + " obsoletes (none)"
+	default:
+		return
+	}
+	if got != want {
+		t.Errorf("%s:\n%s\nwant\n%s", path, got, want)
+	}
+}
+
+// sorted returns the lines of a text in order.
+func sorted(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 // comparePackage leaves out directories that are not listed: all of these are the system's.
@@ -289,8 +342,9 @@ func runLintian(t *testing.T, deb string) {
 }
 
 // tryInRoots: install, upgrade, downgrade, removal and purge in systems of Debian with auditd's
-// package, which the live tests have made; no auditd runs there. newer makes a later package.
-func tryInRoots(t *testing.T, deb string, newer func() string) {
+// package, which the live tests have made; no auditd runs there. fips is the package with the other
+// build, newer makes a later one.
+func tryInRoots(t *testing.T, deb, fips string, newer func() string) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: mounts")
 	}
@@ -310,7 +364,7 @@ func tryInRoots(t *testing.T, deb string, newer func() string) {
 	}
 	later := newer()
 	for _, root := range roots {
-		if out, err := exec.Command("./try-deb.sh", root, deb, later).CombinedOutput(); err != nil {
+		if out, err := exec.Command("./try-deb.sh", root, deb, later, fips).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", root, err, out)
 		}
 	}

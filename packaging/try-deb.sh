@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# try-deb.sh ROOT OLD.deb NEW.deb: installs, upgrades, removes and purges the package in a
+# try-deb.sh ROOT OLD.deb NEW.deb FIPS.deb: installs, upgrades, removes and purges the package in a
 # system with auditd's package that lies in the directory ROOT, which is not changed: all is
 # written to memory, in namespaces of its own, in which no process of this machine is seen.
+# FIPS.deb is the package audisp-relay-fips, which takes the place of the other for a while.
 # No auditd runs there. Prints what is wrong, and fails then. Needs root.
 set -euo pipefail
 
-if [ "${4:-}" != inside ]; then
-    exec unshare --mount --pid --net --ipc --uts --fork "$0" "$1" "$(realpath "$2")" "$(realpath "$3")" inside
+if [ "${5:-}" != inside ]; then
+    exec unshare --mount --pid --net --ipc --uts --fork "$0" "$1" "$(realpath "$2")" "$(realpath "$3")" "$(realpath "$4")" inside
 fi
 
-root=$(realpath "$1") old=$2 new=$3
+root=$(realpath "$1") old=$2 new=$3 fips=$4
 stage=$(mktemp -d /run/try-deb.XXXXXX)
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$stage"
@@ -19,6 +20,7 @@ root=$stage/root
 mount -t tmpfs tmpfs "$root/run"
 install -D -m 0644 "$old" "$root/run/deb/old.deb"
 install -D -m 0644 "$new" "$root/run/deb/new.deb"
+install -D -m 0644 "$fips" "$root/run/deb/fips.deb"
 
 failed=0
 # expect WHAT COMMAND...: the command succeeds in the root.
@@ -89,6 +91,27 @@ same_auditd
 step="a downgrade"
 package -i /run/deb/old.deb
 expect "the drop-in is not active" grep -qx 'active = yes' "$drop_in"
+
+# replaced GONE: the other package has its place, and all is as it was.
+replaced() {
+    expect "$1 is installed" sh -c "[ \"\$(dpkg-query -W -f '\${db:Status-Status}' $1 2>/dev/null)\" != installed ]"
+    expect "the program is not there" test -x /usr/sbin/audisp-relay
+    expect "the drop-in is not active" grep -qx 'active = yes' "$drop_in"
+    expect "the configuration was replaced" grep -qx '# mine' "$config"
+    expect "state was removed" test -e /var/lib/audisp-relay/spool/x
+    same_auditd
+}
+step="audisp-relay-fips in its place"
+package -i /run/deb/fips.deb
+replaced audisp-relay
+step="a purge of what was replaced"
+package -P audisp-relay
+replaced audisp-relay
+step="and back"
+package -i /run/deb/old.deb
+replaced audisp-relay-fips
+package -P audisp-relay-fips
+replaced audisp-relay-fips
 
 step="a removal"
 package -r audisp-relay
