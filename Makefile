@@ -105,9 +105,10 @@ test-32: ## the quick tests as a program of 32 bits (GOARCH=386), and that all c
 	GOARCH=arm $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=386 $(GO) test -short -p 4 -parallel 8 $(QUICK)
 
+# qemu has no sock_diag, and runs none of the programs that a test starts, itself again among them.
 test-arm64: ## the tests of what parses and queues, as a program for arm64 under qemu
 	@command -v $(QEMU) >/dev/null || packaging/getdeps.sh $(QEMU)
-	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -vet=off -p 2 -timeout 30m -exec $(QEMU) $(PARSE)
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -vet=off -p 2 -timeout 30m -exec $(QEMU) -skip '^(TestWiden|TestAKillCostsNothingStored)$$' $(PARSE)
 
 deps: # what the tests need, where root may install it
 	@packaging/getdeps.sh $(TEST_NEEDS) || echo "tests that need these will be skipped"

@@ -69,7 +69,7 @@ stage() {
 
 # variant NAME: what nfpm.yaml asks of the environment; each of the two takes the other's place.
 variant() {
-    export PACKAGE_NAME=$1 PACKAGE_OTHER=audisp-relay PACKAGE_PROVIDES=audisp-relay PACKAGE_NOTE=", in FIPS 140-3 mode"
+    export PACKAGE_NAME=$1 PACKAGE_OTHER=audisp-relay PACKAGE_PROVIDES=audisp-relay PACKAGE_NOTE=" (FIPS 140-3)"
     fips=1
     if [ "$1" = audisp-relay ]; then PACKAGE_OTHER=audisp-relay-fips PACKAGE_PROVIDES= PACKAGE_NOTE= fips=; fi
     gzip -9n >"$work/root/debian/changelog.gz" <<END
