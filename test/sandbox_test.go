@@ -53,7 +53,7 @@ func processHas(t *testing.T, pid int, words ...string) {
 	}
 }
 
-const allParts = "no_core_dump bounding_set no_new_privs seccomp no_programs no_new_code capabilities"
+const allParts = "no_core_dump no_new_privs seccomp no_programs no_new_code capabilities"
 
 // TestSandboxIsOnByDefault: without any key the relay gives up everything, in every thread. A program
 // that a reload brings is not started, its sink says why and what to do, and the others go on.
@@ -68,7 +68,7 @@ func TestSandboxIsOnByDefault(t *testing.T) {
 	if on := partsOn(rep); !rep.Sandbox.On || !slices.Equal(on, strings.Fields(allParts)) {
 		t.Fatalf("%+v", rep.Sandbox)
 	}
-	processHas(t, rep.Pid, "NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t000000004000040b", "CapBnd:\t000000004000040b", "CapInh:\t0+")
+	processHas(t, rep.Pid, "NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t000000004000040b", "CapInh:\t0+")
 
 	r.write(lines(1, 100))
 	writeConfig(t, dir, fileSink+"[sinks.prog]\ntype = \"program\"\npath = \"/bin/cat\"\n[sinks.halt]\ntype = \"file\"\npath = \"DIR/halt\"\nformat = \"json\"\noverflow_action = \"halt\"\n")
@@ -151,7 +151,7 @@ func TestSandboxOutlivesAnUpgrade(t *testing.T) {
 	if on := partsOn(after); !slices.Equal(on, strings.Fields(allParts)) || len(after.Sandbox.Failed()) > 0 {
 		t.Errorf("%+v", after.Sandbox)
 	}
-	processHas(t, after.Pid, "NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t000000004000040b", "CapBnd:\t000000004000040b")
+	processHas(t, after.Pid, "NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t000000004000040b")
 	if before.Input.Buffer != after.Input.Buffer || before.Input.Buffer == 0 {
 		t.Errorf("the pipe had %d bytes, now %d", before.Input.Buffer, after.Input.Buffer)
 	}

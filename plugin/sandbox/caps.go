@@ -47,31 +47,12 @@ func keep(low, high uint32) error {
 	return everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&sets[0])), 0)
 }
 
-// limitBounding takes all others out of the bounding set. The kernel says which there are.
-func limitBounding(kept uint32) error {
-	for c := uintptr(0); ; c++ {
-		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
-		if err != nil {
-			return nil // EINVAL: there are no more
-		}
-		if has == 0 || (c < 32 && kept&(1<<c) != 0) {
-			continue
-		}
-		err = everyThread(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0)
-		if errors.Is(err, unix.EPERM) {
-			return notHere("that needs CAP_SETPCAP")
-		}
-		if err != nil {
-			return fmt.Errorf("PR_CAPBSET_DROP %d: %w", c, err)
-		}
-	}
-}
-
 // errCgo: the runtime knows only its own threads (syscall.AllThreadsSyscall).
 var errCgo = errors.New("a program built with cgo cannot: build it with CGO_ENABLED=0")
 
 // everyThread makes a system call in every thread there is, so that those that will be have its effect, too.
-// What its arguments point to is kept where it is.
+// What its arguments point to is kept where it is. It is for one call at a start: the runtime stops the world
+// for it, and on a busy machine one of some thousands never came back.
 //
 //go:uintptrescapes
 func everyThread(trap, a1, a2, a3 uintptr) error {
@@ -84,5 +65,3 @@ func everyThread(trap, a1, a2, a3 uintptr) error {
 		return errno
 	}
 }
-
-func isCgo() bool { return everyThread(unix.SYS_GETPID, 0, 0, 0) != nil }

@@ -20,7 +20,6 @@ import (
 // Names of the parts, in the order in which they are entered.
 const (
 	NoCoreDump   = "no_core_dump" // neither a core dump nor an ordinary process that attaches
-	BoundingSet  = "bounding_set" // what an exec could give back
 	NoNewPrivs   = "no_new_privs" // exec gives no more rights
 	Seccomp      = "seccomp"      // calls that the relay never makes
 	NoPrograms   = "no_programs"  // exec and fork
@@ -77,12 +76,9 @@ func (e notHere) Error() string { return string(e) }
 // tried. It interrupts every thread and waits for it, so it is for the start, before sinks can hang in a
 // dead file system.
 func Enter(o Options) Report {
-	// In a program with cgo only this thread gets no_new_privs; installing the filter spreads it.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	programs := cmp.Or(o.Off, o.Programs) // why they may be started, as they always were; "": they may not
 	code := programs
-	if code == "" && isCgo() {
+	if code == "" && isCgo {
 		code = "built with cgo: a C library loads code while it runs"
 	}
 
@@ -98,9 +94,7 @@ func Enter(o Options) Report {
 		}
 	}
 	r.enter(NoCoreDump, o.Off, noCoreDump)
-	r.enter(BoundingSet, programs, func() error { return limitBounding(needed) })
-	r.enter(NoNewPrivs, programs, noNewPrivs)
-	r.enter(Seccomp, o.Off, func() error {
+	r.filter(o.Off, programs, func() error {
 		if err != nil {
 			return err
 		}
@@ -119,6 +113,18 @@ func Enter(o Options) Report {
 	}
 	r.enter(Capabilities, "", func() error { return keepCapabilities(o) })
 	return r
+}
+
+// filter enters no_new_privs and the filter. The kernel gives every thread both when one installs the
+// filter (TSYNC), so the runtime does not have to stop all of them for it (see everyThread).
+func (r *Report) filter(off, programs string, install func() error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	r.enter(NoNewPrivs, programs, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+	r.enter(Seccomp, off, install)
+	if p := &r.Parts[len(r.Parts)-2]; p.On && !r.has(Seccomp) {
+		p.On, p.Why = false, "without "+Seccomp+" one thread alone would have it"
+	}
 }
 
 // keepCapabilities gives up the others. The filter comes before, since it may need CAP_SYS_ADMIN.
@@ -201,13 +207,4 @@ func noCoreDump() error {
 		return err
 	}
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-}
-
-// noNewPrivs keeps exec from giving more rights than the process has (prctl(2)).
-func noNewPrivs() error {
-	err := everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
-	if errors.Is(err, errCgo) {
-		return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-	}
-	return err
 }

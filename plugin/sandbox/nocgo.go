@@ -1,0 +1,6 @@
+//go:build !cgo
+
+package sandbox
+
+// isCgo: C libraries may be in the process.
+const isCgo = false
