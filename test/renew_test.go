@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,7 @@ func TestRenewedRelayLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	program := build(t, dir, "../cmd/audisp-relay")
-	r := start(t, dir, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\nmax_size = \"0\"\n", func(cmd *exec.Cmd, _ [2]int) { cmd.Path = program })
+	r := start(t, dir, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\nmax_size = \"0\"\n", func(cmd *exec.Cmd, _ [2]int) { cmd.Path, cmd.Args[0] = program, program })
 	pid := r.report().Pid
 	const events = 20_000
 	written := make(chan bool)
@@ -56,6 +57,26 @@ func TestRenewedRelayLosesNothing(t *testing.T) {
 	})
 	r.end()
 	sameFile(t, filepath.Join(dir, "out"), all)
+}
+
+// TestRenewFollowsALink: the program is executed that the path leads to now, though another file was executed
+// before.
+func TestRenewFollowsALink(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	first, second, link := build(t, dir, "../cmd/audisp-relay"), filepath.Join(dir, "second"), filepath.Join(dir, "link")
+	if err := errors.Join(os.Link(first, second), os.Symlink(first, link)); err != nil {
+		t.Fatal(err)
+	}
+	replaceFile(t, second)
+	r := start(t, dir, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n", func(cmd *exec.Cmd, _ [2]int) { cmd.Path, cmd.Args[0] = link, link })
+	pid := r.report().Pid
+	if err := errors.Join(os.Remove(link), os.Symlink(second, link)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the relay executes the new program", func() error { return plugin.AskRenew(filepath.Join(dir, "run")) })
+	until(t, "it does", func() bool { return runsFileAt(pid, second) })
+	r.end()
 }
 
 // renewOnce replaces the program of the relay.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -33,8 +34,7 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 				return fmt.Errorf("started by a program sink of audisp-relay (pid %d), which would repeat without end: name another program in path or args of that sink", pid)
 			}
 			plugin.CloseInherited()
-			program, _ := os.Executable() // without one only an upgrade is less smooth
-			p := plugin.New(plugin.Options{Config: path, Version: version, Binary: program, Metrics: metrics.New})
+			p := plugin.New(plugin.Options{Config: path, Version: version, Binary: ownPath(), Metrics: metrics.New})
 			err := p.Run()
 			if errors.Is(err, plugin.ErrRenew) {
 				return p.Renew()
@@ -50,6 +50,16 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 	cmd.AddCommand(newCheckCmd(), newDoctorCmd(), newFleetCmd(), newReplayCmd(), newSpoolCmd(), newStatusCmd(), newTailCmd(), newTopCmd(), newVerifyCmd(), newInstallCmd(), newUninstallCmd(), newVersionCmd(), newCompletionCmd())
 	addCompletions(cmd)
 	return cmd
+}
+
+// ownPath is where a newer version of this program will be: auditd starts plugins by their path, which may be
+// a link that an upgrade changes. It is empty where that is not known; then only an upgrade is less smooth.
+func ownPath() string {
+	if filepath.IsAbs(os.Args[0]) {
+		return os.Args[0]
+	}
+	path, _ := os.Executable()
+	return path
 }
 
 // knownCommand refuses the name of a command that there is not: cobra gives the root what is
