@@ -107,9 +107,14 @@ slow_client = "drop"
 	shown := startTail(t, r, binary, "siem", filepath.Join(dir, "shown"), "--events", "--since", "2026-11-21T00:00:00Z", "--log", log)
 
 	sent := lines(50, 51)
-	if err := os.WriteFile(log, []byte(inLog(1, 100)), 0o600); err != nil {
+	grown, err := os.OpenFile(log, os.O_WRONLY|os.O_APPEND, 0) // as auditd does: tail may be reading it
+	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := grown.WriteString(inLog(61, 40)); err != nil {
+		t.Fatal(err)
+	}
+	grown.Close()
 	r.write(sent)
 	until(t, "both have everything", func() bool { return len(raw.read()) >= len(sent) && shown.serials()[100] > 0 })
 	if raw.read() != string(sent) {
