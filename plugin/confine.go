@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -15,6 +16,10 @@ import (
 	"audisp-relay/plugin/sandbox"
 	"audisp-relay/queue"
 )
+
+// learnTime is how long the version of auditd may take: how long binary frames are depends on it, and the pipe
+// from auditd is wide already.
+const learnTime = 2 * time.Second
 
 // confine gives up for good what the process does not need any more. Whether it is to start programs is
 // decided here, by the configuration of the start. buffer is what the pipe from auditd holds.
@@ -31,7 +36,7 @@ func (p *Plugin) confine(buffer int) {
 		p.sayLater("sandbox")
 	}
 	if o.Off == "" && o.Programs == "" { // a program says the version
-		awaitFor(leaveTime, inBackground(func() { host.LearnVersion(before.Auditd) }))
+		awaitFor(learnTime, inBackground(func() { host.LearnVersion(before.Auditd) }))
 	}
 
 	if h := (heritage{NoPrograms: o.Off == "" && o.Programs == "", Auditd: host.LearnedVersion(), Buffer: buffer}); o.Off == "" {
