@@ -211,6 +211,7 @@ func (p *Plugin) Run() error {
 	control.close()
 	awaitFor(leaveTime, shown)
 	if errors.Is(err, ErrRenew) {
+		p.signals.ignore()
 		p.log.Info("ended, executing the new program", zap.Uint64("records", p.Report().Input.Records), zap.String("path", p.opt.Binary))
 	} else {
 		p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
@@ -231,7 +232,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		select {
 		case err := <-ended:
 			if errors.Is(err, ErrRenew) {
-				p.renew.begin()
+				p.renew.granted <- struct{}{}
 			}
 			return err
 		case <-hungUp:

@@ -19,12 +19,16 @@ func (p *Plugin) read(r *stream.Reader) error {
 		if p.leaves(r) {
 			return ErrRenew
 		}
+		had := r.Counts().Bytes
 		err := r.Next(&b)
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
+		}
+		if len(b.Recs) == 0 && r.Counts().Bytes == had {
+			continue // nothing has come
 		}
 		p.mu.Lock()
 		p.input.Counts = r.Counts()

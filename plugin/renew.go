@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -41,16 +40,24 @@ const (
 
 // renewal is what a request for a new program and the goroutines that obey it share.
 type renewal struct {
-	program string     // "": why says why there can be none
-	why     string     // set before the control socket is there
-	asked   chan error // of the request that is served; obey sends what became of it
-	wanted  atomic.Bool
-	stdin   *os.File // stays open for the new program
-	env     []string // for it
+	program string // "": why says why there can be none
+	why     string // set before the control socket is there
+	request atomic.Int32
+	granted chan struct{} // has an element when reading has ended for the request
+	stdin   *os.File      // stays open for the new program
+	env     []string      // for it
 }
 
+// States of renewal.request. Whoever asks may take back an open one; with one that the reader has taken the
+// process ends.
+const (
+	noRequest = iota
+	openRequest
+	takenRequest
+)
+
 func newRenewal(program string) *renewal {
-	r := &renewal{program: program, asked: make(chan error)}
+	r := &renewal{program: program, granted: make(chan struct{}, 1)}
 	if program == "" {
 		r.why = "the path of the program is not known"
 	}
@@ -65,22 +72,37 @@ func (r *renewal) possible() error {
 	return runnable.Check(r.program)
 }
 
+// grant makes a request, and waits until the stream has come to the end of a record.
+func (r *renewal) grant(ctx context.Context) error {
+	if err := r.possible(); err != nil {
+		return err
+	}
+	ends := errors.New("the plugin ends")
+	if !r.request.CompareAndSwap(noRequest, openRequest) {
+		return ends
+	}
+	patience := time.After(renewPatience)
+	for {
+		select {
+		case <-r.granted:
+			return nil
+		case <-ctx.Done():
+			return ends
+		case <-patience:
+			if r.request.CompareAndSwap(openRequest, noRequest) {
+				return errors.New("the stream did not come to the end of a record: a lossless consumer may have stopped it, see audisp-relay status")
+			}
+		}
+	}
+}
+
+// asked reports whether there is a request that the reader has not taken.
+func (r *renewal) asked() bool { return r.request.Load() == openRequest }
+
 // answerRenew serves the request for a new program: it is answered when the stream has come to the end
 // of a record, from where on nothing but the end of the process follows.
 func (p *Plugin) answerRenew(ctx context.Context, w io.Writer) {
-	err := p.renew.possible()
-	if err == nil {
-		p.renew.wanted.Store(true)
-		select {
-		case err = <-p.renew.asked:
-		case <-time.After(renewPatience):
-			err = errors.New("the stream did not come to the end of a record: a lossless consumer may have stopped it, see audisp-relay status")
-		case <-ctx.Done():
-			err = errors.New("the plugin ends")
-		}
-		p.renew.wanted.Store(err == nil)
-	}
-	if err != nil {
+	if err := p.renew.grant(ctx); err != nil {
 		p.log.Warn("no new program is executed", zap.Error(err))
 		json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
 		return
@@ -90,7 +112,7 @@ func (p *Plugin) answerRenew(ctx context.Context, w io.Writer) {
 
 // leaves reports whether reading is to end here, for a new program. It belongs to the reader.
 func (p *Plugin) leaves(r *stream.Reader) bool {
-	return p.renew.wanted.Load() && r.Whole()
+	return p.renew.asked() && r.Whole() && p.renew.request.CompareAndSwap(openRequest, takenRequest)
 }
 
 // AskRenew asks the plugin whose run_dir is dir to execute the program that is now at its path.
@@ -114,8 +136,6 @@ func AskRenew(dir string) error {
 func (p *Plugin) Renew() error {
 	defer runtime.KeepAlive(p) // a stdin that nothing refers to would be closed
 	unix.SetsockoptTimeval(0, unix.SOL_SOCKET, unix.SO_RCVTIMEO, new(unix.Timeval))
-	// Signals that are caught would be deadly until the new program catches them.
-	signal.Ignore(unix.SIGHUP, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
 	if p.sandbox.Self {
 		return fmt.Errorf("execute %s: %w", p.renew.program, sandbox.ExecSelf())
 	}
@@ -125,22 +145,30 @@ func (p *Plugin) Renew() error {
 	return fmt.Errorf("execute %s: %w; and the present program again: %w", p.renew.program, err, again)
 }
 
-// stdin is the socket from auditd. A read of it that has waited for stdinTimeout brings nothing.
-type stdin struct{ f *os.File }
+// stdin is the socket from auditd. A read of it brings nothing when a new program is asked for and nothing
+// has come for stdinTimeout.
+type stdin struct {
+	f       *os.File
+	renewal *renewal
+}
 
-func (s stdin) Read(b []byte) (int, error) {
-	n, err := s.f.Read(b)
-	if err != nil && errors.Is(err, unix.EAGAIN) {
-		return 0, nil
+func (s *stdin) Read(b []byte) (int, error) {
+	for {
+		n, err := s.f.Read(b)
+		if err == nil || !errors.Is(err, unix.EAGAIN) {
+			return n, err
+		}
+		if s.renewal.asked() {
+			return 0, nil
+		}
 	}
-	return n, err
 }
 
 // openStdin opens a stdin that a new program can take over.
 func (r *renewal) openStdin() io.Reader {
 	r.limitWait()
 	r.stdin = openStdin()
-	return stdin{r.stdin}
+	return &stdin{r.stdin, r}
 }
 
 // limitWait lets reads of stdin end now and then, so that a new program does not have to wait for the
@@ -151,14 +179,5 @@ func (r *renewal) limitWait() {
 		r.why = "stdin is no socket"
 	} else if err := unix.SetsockoptTimeval(0, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 		r.why = "set a timeout for stdin: " + err.Error()
-	}
-}
-
-// begin answers the request, as the reader has come to the end of a record. It belongs to the main
-// goroutine.
-func (r *renewal) begin() {
-	select {
-	case r.asked <- nil:
-	case <-time.After(leaveTime): // whoever asked has given up meanwhile; it is late for that
 	}
 }

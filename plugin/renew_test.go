@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // auditdSocket returns auditd's end of a stdin whose reads end now and then.
-func auditdSocket(t *testing.T) (in stdin, auditd *os.File) {
+func auditdSocket(t *testing.T) (in *stdin, auditd *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -21,7 +23,7 @@ func auditdSocket(t *testing.T) (in stdin, auditd *os.File) {
 	if err := unix.SetsockoptTimeval(fds[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20_000}); err != nil {
 		t.Fatal(err)
 	}
-	in, auditd = stdin{os.NewFile(uintptr(fds[0]), "stdin")}, os.NewFile(uintptr(fds[1]), "auditd")
+	in, auditd = &stdin{f: os.NewFile(uintptr(fds[0]), "stdin")}, os.NewFile(uintptr(fds[1]), "auditd")
 	t.Cleanup(func() { in.f.Close(); auditd.Close() })
 	return in, auditd
 }
@@ -37,6 +39,7 @@ func TestRenewEndsBetweenRecords(t *testing.T) {
 	}
 	in, auditd := auditdSocket(t)
 	p := New(Options{Config: file, In: in, Binary: self})
+	in.renewal = p.renew
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run() }()
 
@@ -49,7 +52,7 @@ func TestRenewEndsBetweenRecords(t *testing.T) {
 	})
 	asked := make(chan error, 1)
 	go func() { asked <- AskRenew(p.cfg.RunDir) }()
-	wait(t, "the reader is asked to end", p.renew.wanted.Load)
+	wait(t, "the reader is asked to end", p.renew.asked)
 	auditd.Write(all[cut:])
 	if err := <-asked; err != nil {
 		t.Fatal(err)
@@ -120,10 +123,73 @@ when_idle = "queue"
 	if err := AskRenew(p.cfg.RunDir); err == nil || !strings.Contains(err.Error(), "lossless") {
 		t.Errorf("%v", err)
 	}
-	if p.renew.wanted.Load() {
+	if p.renew.asked() {
 		t.Error("it would end later")
 	}
 	p.consumers()[0].Queue().Close() // as at the end
 	wait(t, "all is read", func() bool { return p.Report().Input.Records == 100 })
 	end()
+}
+
+// TestIdleStdinIsSilence: that a read ends now and then makes nothing come.
+func TestIdleStdinIsSilence(t *testing.T) {
+	t.Parallel()
+	in, auditd := auditdSocket(t)
+	p := New(Options{Config: configFile(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n"), In: in})
+	in.renewal = p.renew
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run() }()
+	auditd.Write(records(1))
+	last := func() time.Time {
+		r, err := Query(p.cfg.RunDir)
+		if err != nil || r.Input.Records == 0 {
+			return time.Time{}
+		}
+		return r.Input.Last
+	}
+	wait(t, "the record has come", func() bool { return !last().IsZero() })
+	came := last()
+	time.Sleep(100 * time.Millisecond) // five timeouts of the socket
+	if now := last(); !now.Equal(came) {
+		t.Errorf("the last record came at %v, now at %v", came, now)
+	}
+	auditd.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRenewRequestIsTakenOrRefused: a request that was refused does not end the process later, and one that
+// the reader has taken is not refused.
+func TestRenewRequestIsTakenOrRefused(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRenewal(self)
+	r.request.Store(takenRequest)
+	if err := r.grant(t.Context()); err == nil {
+		t.Error("a second request is granted while the process ends")
+	}
+
+	synctest.Test(t, func(t *testing.T) {
+		r := newRenewal(self)
+		result := make(chan error)
+		go func() { result <- r.grant(t.Context()) }()
+		synctest.Wait()
+		if !r.request.CompareAndSwap(openRequest, takenRequest) {
+			t.Fatal("no request")
+		}
+		time.Sleep(2 * renewPatience) // the reader's records take long
+		r.granted <- struct{}{}
+		if err := <-result; err != nil {
+			t.Errorf("taken and refused: %v", err)
+		}
+
+		r = newRenewal(self)
+		if err := r.grant(t.Context()); err == nil || r.asked() {
+			t.Errorf("%v, asked still %v", err, r.asked())
+		}
+	})
 }

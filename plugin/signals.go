@@ -29,6 +29,11 @@ func listen() *signals {
 	}
 }
 
+// ignore is for a program that is executed next: without a handler, signals would be deadly until it has its own.
+func (s *signals) ignore() {
+	signal.Ignore(unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTERM, unix.SIGPIPE, unix.SIGXFSZ)
+}
+
 func (s *signals) close() {
 	for _, ch := range []chan os.Signal{s.hup, s.usr1, s.usr2, s.term, s.none} {
 		signal.Stop(ch)
