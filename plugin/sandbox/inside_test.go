@@ -58,13 +58,7 @@ func TestFromInside(t *testing.T) {
 		}
 		t.Skip("not root with all capabilities")
 	}
-	binary := filepath.Join(t.TempDir(), "sandbox.test")
-	build := exec.Command("go", "test", "-vet=off", "-c", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-
+	binary := programLikeTheRelay(t, t.TempDir())
 	control := runInside(t, binary, "control")
 	for mode, refused := range map[string][]map[string]func() error{
 		"confined": {attempts(), execAttempts(), codeAttempts()}, "programs": {attempts()}, "off": {},
@@ -93,6 +87,18 @@ func TestFromInside(t *testing.T) {
 		t.Logf("%s: %s", mode, got.Report)
 	}
 	t.Logf("without: %q", control.Tried)
+}
+
+// programLikeTheRelay builds this package's test without cgo, as the relay is built, and returns its path.
+func programLikeTheRelay(t *testing.T, dir string) string {
+	t.Helper()
+	binary := filepath.Join(dir, "sandbox.test")
+	build := exec.Command("go", "test", "-vet=off", "-c", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
 }
 
 // runInside runs TestInsideProgram and returns what it has found.

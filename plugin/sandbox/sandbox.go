@@ -72,7 +72,7 @@ type notHere string
 
 func (e notHere) Error() string { return string(e) }
 
-// Enter gives up what o leaves to give up. A part that cannot be had does not keep the others from being
+// Enter gives up what o leaves to give up. A part that is not available does not keep the others from being
 // tried. It interrupts every thread and waits for it, so it is for the start, before sinks can hang in a
 // dead file system.
 func Enter(o Options) Report {

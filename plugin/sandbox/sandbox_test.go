@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestReport: a part is on, not wanted, not to be had, or it has failed; and the line says which.
+// TestReport: a part is on, not wanted, not available, or it has failed; and the line says which.
 func TestReport(t *testing.T) {
 	var r Report
 	r.enter("a", "", func() error { return nil })

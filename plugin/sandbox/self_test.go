@@ -26,12 +26,7 @@ func TestExecSelf(t *testing.T) {
 	}
 	t.Parallel()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "sandbox.test")
-	build := exec.Command("go", "test", "-vet=off", "-c", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary := programLikeTheRelay(t, dir)
 	cmd := exec.Command(binary, "-test.run=^TestSelfProgram$")
 	cmd.Env = []string{stageEnv + "=1", insideEnv + "=" + dir}
 	out, err := cmd.CombinedOutput()
