@@ -287,10 +287,7 @@ func runningReports(t *testing.T) (reports [][]byte) {
 	if err := os.Mkdir(filepath.Join(dir, "out"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("unix", filepath.Join(dir, "events.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := dialSoon(t, filepath.Join(dir, "events.sock"))
 	defer conn.Close()
 	ask("with a client", func(r *plugin.Report) bool { return slices.ContainsFunc(r.Consumers, hasClient) })
 	if _, err := io.WriteString(w, "type=USER_CMD msg=audit(1.000:1): pid=1\ntype=EOE msg=audit(1.000:1): \n"); err != nil {
@@ -318,6 +315,20 @@ func awaitReport(t *testing.T, runDir, what string, is func(r *plugin.Report) bo
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("no report %s: %+v, %v", what, r, err)
+		}
+	}
+}
+
+// dialSoon connects to a socket that a sink is about to listen on: it may have been reported before.
+func dialSoon(t *testing.T, path string) net.Conn {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("unix", path)
+		if err == nil {
+			return conn
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
 		}
 	}
 }
