@@ -22,7 +22,7 @@ func RelayAbove() int {
 func (m Machine) relayAbove(pid, own int, self string) int {
 	comm, _ := m.comm(own)
 	for n := 0; pid > 1 && n < maxAncestors; n++ {
-		p, err := m.readProcess(pid)
+		p, err := m.identify(pid)
 		if err != nil {
 			return 0
 		}

@@ -9,7 +9,7 @@ import (
 	libaudit "github.com/elastic/go-libaudit/v2"
 )
 
-// kernelTime is how long the kernel has to answer. Mostly it does in 50 ms, but
+// kernelTime is how long the kernel has to answer. Mostly it does within a millisecond, but
 // a question waits for whoever changes rules meanwhile (audit_ctl_lock in
 // kernel/audit.c), and no timeout of a socket ends that.
 const kernelTime = 5 * time.Second
@@ -40,8 +40,7 @@ func AuditPID() (int, error) {
 //
 // It needs CAP_AUDIT_CONTROL (EPERM without it); ECONNREFUSED and
 // EPROTONOSUPPORT mean that the kernel has no audit for us, as in a container.
-// Reading the status changes nothing. It takes some 50 ms and never more than
-// 5 s, after which it fails. Any goroutine may call it.
+// Reading the status changes nothing. It takes never more than 5 s, after which it fails. Any goroutine may call it.
 func KernelLost() (lost uint32, err error) {
 	s, err := kernel.status()
 	return s.Lost, err
@@ -110,9 +109,25 @@ func readStatus() (libaudit.AuditStatus, error) {
 		return libaudit.AuditStatus{}, err
 	}
 	defer c.Close()
+	c.Netlink = prompt{c.Netlink}
 	s, err := c.GetStatus()
 	if err != nil {
 		return libaudit.AuditStatus{}, err
 	}
 	return *s, nil
+}
+
+// prompt is a netlink socket that is looked at often at first. The client looks once and then every 50 ms, and the
+// thread of the kernel's that answers has just been woken at the first look.
+type prompt struct{ libaudit.NetlinkSendReceiver }
+
+// Receive waits 25 ms at most for something to come, with pauses that double.
+func (p prompt) Receive(nonBlocking bool, parse libaudit.NetlinkParser) ([]syscall.NetlinkMessage, error) {
+	for pause := 100 * time.Microsecond; ; pause *= 2 {
+		messages, err := p.NetlinkSendReceiver.Receive(nonBlocking, parse)
+		if !errors.Is(err, syscall.EAGAIN) || pause > 20*time.Millisecond {
+			return messages, err
+		}
+		time.Sleep(pause)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	libaudit "github.com/elastic/go-libaudit/v2"
 
@@ -124,4 +125,42 @@ func TestKernelRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// late is a netlink socket in which an answer lies after some looks.
+type late struct {
+	libaudit.NetlinkSendReceiver
+	looks int
+	err   error // then
+}
+
+func (l *late) Receive(bool, libaudit.NetlinkParser) ([]syscall.NetlinkMessage, error) {
+	if l.looks--; l.looks >= 0 {
+		return nil, syscall.EAGAIN
+	}
+	return make([]syscall.NetlinkMessage, 1), l.err
+}
+
+// TestPromptLooksAgain: an answer that comes soon is found soon, one that does not come is left to the client, and an
+// error is no reason to look again.
+func TestPromptLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			looks  int
+			err    error
+			within time.Duration
+			want   error
+		}{
+			{looks: 0},
+			{looks: 3, within: 700 * time.Microsecond},
+			{looks: 3, within: 700 * time.Microsecond, err: syscall.ENOBUFS, want: syscall.ENOBUFS},
+			{looks: 1000, within: 30 * time.Millisecond, want: syscall.EAGAIN},
+		} {
+			began := time.Now()
+			messages, err := prompt{&late{looks: c.looks, err: c.err}}.Receive(true, nil)
+			if took := time.Since(began); took > c.within || err != c.want || (err == nil && len(messages) != 1) {
+				t.Errorf("%+v: %d messages and %v after %v", c, len(messages), err, took)
+			}
+		}
+	})
 }

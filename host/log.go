@@ -71,7 +71,10 @@ func (m Machine) auditdAbove(parent int) (options, AuditdConf, error) {
 func (m Machine) ancestor(pid int, comm string) (process, error) {
 	first := ""
 	for at, n := pid, 0; at > 0 && n < maxAncestors; n++ {
-		p, err := m.readProcess(at)
+		p, err := m.identify(at)
+		if err == nil && p.Comm == comm {
+			p, err = m.readProcess(at) // its arguments, too
+		}
 		if err != nil {
 			return p, fmt.Errorf("look for %s: %w", comm, err)
 		}
