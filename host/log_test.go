@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -153,6 +154,40 @@ func TestUpToDate(t *testing.T) {
 		i := &Installer{Machine: m, Received: func(string) (Stamp, error) {
 			asked++
 			return test.got[min(asked, len(test.got))-1], nil
+		}}
+		if got := i.upToDate(10, at); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+// TestUpToDateWhileRecordsCome: one that is always a record late is not taken for up to date by a record that comes
+// within each look, and on a busy host one that is a moment behind is.
+func TestUpToDateWhileRecordsCome(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		first, later uint32 // records that come before the plugin is asked, and after
+		late         uint32 // by how many the plugin is
+		want         bool
+	}{
+		{name: "a record late", first: 1, late: 1},
+		{name: "a record late, and they come after it was asked", later: 1, late: 1},
+		{name: "busy", first: 250, later: 250, late: 3, want: true},
+		{name: "busy, and given nothing any more", first: 250, later: 250, late: 1000},
+	} {
+		m := fakeMachine(t)
+		m.put(t, "/srv/a/auditd.conf", "log_file = /srv/a/log\n", 0o640)
+		m.run(t, 10, 1, "auditd", "", "/sbin/auditd", "-c", "/srv/a")
+		at, last := time.UnixMilli(1700000000004), uint32(2000)
+		log := func(n uint32) {
+			last += n
+			m.put(t, "/srv/a/log", fmt.Sprintf("type=USER msg=audit(1700000000.004:%d): it\n", last), 0o600)
+		}
+		log(0)
+		i := &Installer{Machine: m, Received: func(string) (Stamp, error) {
+			log(test.first)
+			defer log(test.later)
+			return Stamp{at, last - test.late}, nil
 		}}
 		if got := i.upToDate(10, at); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
