@@ -92,6 +92,7 @@ type Plugin struct {
 	ckpt      *checkpoints
 	meter     *top.Meter
 	renew     *renewal
+	procs     *procs
 	inherited heritage       // of the program in whose place this one is
 	sandbox   sandbox.Report // does not change once the plugin reads
 
@@ -144,7 +145,7 @@ func New(opt Options) *Plugin {
 	p.faults = consumer.NewPanics(p.log.limited())
 	p.meter = p.newMeter()
 	p.sayConfig(warnings, err)
-	limitProcs()
+	p.procs = newProcs()
 	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
 	p.setMemory(cfg)
 	return p
@@ -240,6 +241,9 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case now := <-tick.C:
 			p.safely("watch", func() { p.sample(now); p.logLosses(now, false); p.actOnFailures(now) })
 			p.followNames(now)
+			if p.opt.In == nil {
+				p.procs.adjust(now)
+			}
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
 					zap.Int("lines", late), zap.Uint64("total_lines_lost", lost))
@@ -292,7 +296,7 @@ func (p *Plugin) closeStalled(patience time.Duration, began time.Time) {
 }
 
 // readRest lets the reader take what auditd had written before it went. The
-// reader itself stays in read(2) until the process ends.
+// reader itself waits for stdin until the process ends.
 func (p *Plugin) readRest(ended <-chan error) {
 	select {
 	case <-ended:

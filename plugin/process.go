@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -90,22 +91,59 @@ func setOOMScore(adj int) error {
 	return nil
 }
 
-// maxProcs is as many threads as run Go code at a time. The relay is there to
-// cost little: on a host with a hundred cores the scheduler would wake and
-// search most of them for work that one or two can do.
-const maxProcs = 4
+const (
+	// maxProcs is as many threads as run Go code at a time. The relay is there to
+	// cost little: on a host with a hundred cores the scheduler would wake and
+	// search most of them for work that one or two can do.
+	maxProcs = 4
 
-func limitProcs() { runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxProcs)) }
+	// While the process takes less than calmShare of a core, one thread runs Go code, and the scheduler has none to wake
+	// for work that the one at hand does next: that is a third of the cost at a thousand events a second. From
+	// busyShare on there are maxProcs.
+	calmShare, busyShare = 0.2, 0.4
+)
 
-// openStdin returns stdin for blocking reads. In the runtime's poller, auditd's
-// every record would wake a thread, also while the reader lets them gather; that
-// costs more than all the rest. auditd 2.x hands stdin over non-blocking; the end
-// is a description of our own, so changing that changes nothing for auditd.
-func openStdin() *os.File {
-	if isSocket(0) {
-		unix.SetNonblock(0, false)
+// procs is how many threads run Go code. It belongs to the main goroutine.
+type procs struct {
+	most, now int
+	used      time.Duration // CPU time of the process, when it was looked at last
+	at        time.Time
+
+	set func(n int) int // runtime.GOMAXPROCS
+	cpu func() time.Duration
+}
+
+func newProcs() *procs {
+	most := min(runtime.GOMAXPROCS(0), maxProcs)
+	runtime.GOMAXPROCS(most)
+	return &procs{most: most, now: most, used: usedCPU(), at: time.Now(), set: runtime.GOMAXPROCS, cpu: usedCPU}
+}
+
+// adjust goes by the time since the last call.
+func (p *procs) adjust(now time.Time) {
+	used := p.cpu()
+	share := float64(used-p.used) / float64(now.Sub(p.at))
+	p.used, p.at = used, now
+	want := p.now
+	switch {
+	case share < calmShare:
+		want = 1
+	case share > busyShare:
+		want = p.most
 	}
-	return os.NewFile(0, "stdin")
+	if want != p.now {
+		p.now = want
+		p.set(want) // stops all for some ten microseconds
+	}
+}
+
+// usedCPU is the CPU time that this process has taken so far.
+func usedCPU() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // watchHangup returns a channel that is closed when the other end of fd is. What

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,14 +28,9 @@ import (
 // process.
 var ErrRenew = errors.New("a new program is to be executed")
 
-const (
-	// renewPatience is how long the stream may take to come to the end of a record: one that a lossless
-	// consumer has stopped does not come there.
-	renewPatience = 2500 * time.Millisecond
-	// stdinTimeout is how long a read of stdin may wait: what is asked for while nothing comes is
-	// seen after that.
-	stdinTimeout = time.Second
-)
+// renewPatience is how long the stream may take to come to the end of a record: one that a lossless
+// consumer has stopped does not come there.
+const renewPatience = 2500 * time.Millisecond
 
 // renewal is what a request for a new program and the goroutines that obey it share.
 type renewal struct {
@@ -44,7 +38,7 @@ type renewal struct {
 	why     string // set before the control socket is there
 	request atomic.Int32
 	granted chan struct{} // has an element when reading has ended for the request
-	stdin   *os.File      // stays open for the new program
+	stdin   *stdin        // nil: why is set
 	env     []string      // for it
 }
 
@@ -80,6 +74,9 @@ func (r *renewal) grant(ctx context.Context) error {
 	ends := errors.New("the plugin ends")
 	if !r.request.CompareAndSwap(noRequest, openRequest) {
 		return ends
+	}
+	if r.stdin != nil {
+		r.stdin.interrupt() // nothing may come for hours
 	}
 	patience := time.After(renewPatience)
 	for {
@@ -134,8 +131,6 @@ func AskRenew(dir string) error {
 // Renew executes the new program in this process, with its arguments, after Run has returned ErrRenew. It
 // returns only if that fails; where the sandbox allows it, the present program is tried then.
 func (p *Plugin) Renew() error {
-	defer runtime.KeepAlive(p) // a stdin that nothing refers to would be closed
-	unix.SetsockoptTimeval(0, unix.SOL_SOCKET, unix.SO_RCVTIMEO, new(unix.Timeval))
 	if p.sandbox.Self {
 		return fmt.Errorf("execute %s: %w", p.renew.program, sandbox.ExecSelf())
 	}
@@ -145,39 +140,19 @@ func (p *Plugin) Renew() error {
 	return fmt.Errorf("execute %s: %w; and the present program again: %w", p.renew.program, err, again)
 }
 
-// stdin is the socket from auditd. A read of it brings nothing when a new program is asked for and nothing
-// has come for stdinTimeout.
-type stdin struct {
-	f       *os.File
-	renewal *renewal
-}
-
-func (s *stdin) Read(b []byte) (int, error) {
-	for {
-		n, err := s.f.Read(b)
-		if err == nil || !errors.Is(err, unix.EAGAIN) {
-			return n, err
-		}
-		if s.renewal.asked() {
-			return 0, nil
-		}
-	}
-}
-
-// openStdin opens a stdin that a new program can take over.
+// openStdin opens a stdin that a new program can take over. What is no socket may be shared with other programs, as a
+// terminal is, and is read as it is.
 func (r *renewal) openStdin() io.Reader {
-	r.limitWait()
-	r.stdin = openStdin()
-	return &stdin{r.stdin, r}
-}
-
-// limitWait lets reads of stdin end now and then, so that a new program does not have to wait for the
-// next record.
-func (r *renewal) limitWait() {
-	timeout := unix.NsecToTimeval(stdinTimeout.Nanoseconds())
 	if !isSocket(0) {
 		r.why = "stdin is no socket"
-	} else if err := unix.SetsockoptTimeval(0, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-		r.why = "set a timeout for stdin: " + err.Error()
+		return os.NewFile(0, "stdin")
 	}
+	in, err := newStdin(0)
+	if err != nil {
+		r.why = "wait for stdin: " + err.Error()
+		unix.SetNonblock(0, false)
+		return os.NewFile(0, "stdin")
+	}
+	r.stdin = in
+	return in
 }

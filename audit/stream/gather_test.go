@@ -10,7 +10,7 @@ import (
 // own naps, and returns the nap it has settled on.
 func busy(room float64, records, bytes int, apart time.Duration, more bool) time.Duration {
 	var last time.Duration
-	g := &gather{room: room}
+	g := &gather{room: room, in: sleeper{}}
 	for range 50 {
 		began := time.Now()
 		g.wait()
@@ -36,6 +36,8 @@ func TestGatherLetsFastRecordsComeTogether(t *testing.T) {
 	}{
 		{"a record every 10 ms goes through at once", narrow, 1, 200, 10 * time.Millisecond, false, 0, 0},
 		{"40 records a millisecond, wide pipe", wide, 4, 800, 100 * time.Microsecond, false, gatherMax, gatherMax},
+		{"5 records a millisecond, wide pipe", wide, 5, 1000, time.Millisecond, false, gatherMin, 300 * time.Microsecond},
+		{"15 records a millisecond, wide pipe", wide, 15, 3000, time.Millisecond, false, 300 * time.Microsecond, 900 * time.Microsecond},
 		// Half the socket is 102 records of 200 bytes, or 8 padded frames.
 		{"100 records a millisecond, narrow pipe", narrow, 10, 2000, 100 * time.Microsecond, false, 500 * time.Microsecond, 1500 * time.Microsecond},
 		{"40 padded frames a millisecond, narrow pipe", narrow, 4, 4 * 8986, 100 * time.Microsecond, false, 100 * time.Microsecond, 300 * time.Microsecond},
@@ -48,4 +50,34 @@ func TestGatherLetsFastRecordsComeTogether(t *testing.T) {
 			}
 		})
 	}
+}
+
+// idler is a Waiter at which something comes after a time.
+type idler struct {
+	comes time.Duration
+	slept time.Duration
+}
+
+func (i *idler) Await()                { time.Sleep(i.comes) }
+func (i *idler) Sleep(d time.Duration) { i.slept += d }
+
+// TestGatherAfterIdle: what ends a silence goes through at once, though what came before it was fast.
+func TestGatherAfterIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &idler{comes: 100 * time.Microsecond}
+		g := &gather{room: 4 << 20, in: in}
+		for range 50 {
+			g.wait()
+			time.Sleep(time.Microsecond)
+			g.got(10, 4000, false)
+		}
+		if in.slept == 0 {
+			t.Error("fast records do not gather")
+		}
+		in.comes, in.slept = time.Second, 0
+		g.wait()
+		if in.slept != 0 {
+			t.Errorf("the first record after a second waits for %v", in.slept)
+		}
+	})
 }

@@ -28,13 +28,30 @@ func NewReader(in io.Reader) *Reader {
 	return &Reader{in: in, sp: NewSplitter()}
 }
 
+// Waiter is an input that waits at less cost than by Read and time.Sleep do. Only the goroutine that
+// reads calls it, and both may return earlier.
+type Waiter interface {
+	Await()                // until there is something to read
+	Sleep(d time.Duration) // though there is
+}
+
+// sleeper is the Waiter of an input that is none: it is waited for in Read.
+type sleeper struct{}
+
+func (sleeper) Await()                {}
+func (sleeper) Sleep(d time.Duration) { time.Sleep(d) }
+
 // NewLiveReader returns a Reader for the socket auditd writes to. auditd
 // writes record by record; the Reader lets those that come fast gather for a
 // moment, because every wake-up costs more than the record it brings.
 // buffer is the size of auditd's send buffer, which is what they gather in.
+// in may be a Waiter.
 func NewLiveReader(in io.Reader, buffer int) *Reader {
 	r := NewReader(in)
-	r.gather = &gather{room: float64(buffer) / 2}
+	r.gather = &gather{room: float64(buffer) / 2, in: sleeper{}}
+	if in, ok := in.(Waiter); ok {
+		r.gather.in = in
+	}
 	return r
 }
 
@@ -95,8 +112,10 @@ func (r *Reader) guard(b *record.Batch, work func()) {
 
 // How a live stream is gathered.
 const (
-	// gatherMax is the longest a record waits for others.
-	gatherMax = 2 * time.Millisecond
+	// gatherMax is the longest a record waits for others, at fastRate and above: a charge a nanosecond, that of
+	// 30 records a millisecond. Slower ones wait for less in proportion, as fewer would come.
+	gatherMax = 1500 * time.Microsecond
+	fastRate  = 30 * (perRecord + 400*perByte) / float64(time.Millisecond)
 	// gatherMin is not worth going to sleep for.
 	gatherMin = 100 * time.Microsecond
 	// gatherIdle without a record ends a busy spell: the next one goes through
@@ -109,18 +128,24 @@ const (
 )
 
 // gather decides how long to let records pile up in the socket before the next
-// read: as long as it takes to fill half of the socket at the rate of the last
+// read: as gatherMax says, but not longer than it takes to fill half of the socket at the rate of the last
 // reads, so that auditd never has to wait.
 type gather struct {
+	in   Waiter
 	room float64       // how much may come together, as the kernel charges it
 	last time.Time     // end of the last read
 	rate float64       // smoothed charge a nanosecond, 0 while idle
 	nap  time.Duration // before the next read
 }
 
+// wait returns when it is time for the next read. What comes after an idle spell goes through at once.
 func (g *gather) wait() {
-	if g.nap >= gatherMin {
-		time.Sleep(g.nap)
+	if g.nap < gatherMin {
+		return
+	}
+	g.in.Await()
+	if time.Since(g.last) <= gatherIdle {
+		g.in.Sleep(g.nap)
 	}
 }
 
@@ -139,7 +164,8 @@ func (g *gather) got(records, bytes int, more bool) {
 		g.rate = rate
 	}
 	g.rate = (3*g.rate + rate) / 4
-	g.nap = min(time.Duration(g.room/g.rate), gatherMax)
+	longest := max(gatherMin, time.Duration(min(1, g.rate/fastRate)*float64(gatherMax)))
+	g.nap = min(time.Duration(g.room/g.rate), longest)
 	if more {
 		g.nap = 0
 	}

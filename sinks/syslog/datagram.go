@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -56,7 +55,7 @@ func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
 	}
-	d := &datagrams{fd: fd, udp: udp, pace: pace{fd: fd, procs: int32(runtime.GOMAXPROCS(0))}}
+	d := &datagrams{fd: fd, udp: udp, pace: pace{fd: fd}}
 	for i := range d.msgs {
 		d.msgs[i].hdr.Iov = &d.iovs[i]
 		d.msgs[i].hdr.SetIovlen(1)

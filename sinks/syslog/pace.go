@@ -3,6 +3,7 @@ package syslog
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -35,7 +36,6 @@ var napping atomic.Int32
 // pace waits for room at a receiver.
 type pace struct {
 	fd    int
-	procs int32 // that Go uses
 	nap   time.Duration
 	stuck int       // waits in a row that gained no room
 	since time.Time // of the first of these
@@ -71,7 +71,7 @@ func (p *pace) sleep() {
 	// A nap that Go's scheduler knows of costs two to four times as much, because
 	// it hands the processor on and takes it back. So it does not learn of it, as long as
 	// another processor is left for everyone else.
-	if napping.Add(1) < p.procs {
+	if napping.Add(1) < int32(runtime.GOMAXPROCS(0)) {
 		_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
 	} else {
 		_ = unix.Nanosleep(&ts, nil) // an early end does no harm
