@@ -33,8 +33,8 @@ type Imported struct {
 // own. Beside audispd's builtins it knows the programs that took their place, audisp-af_unix and
 // audisp-syslog, and the conditions of audisp-filter that a filter can say exactly.
 //
-// A plugin that cannot be taken over costs a note. It is an error, with the notes beside it, if
-// that leaves none. Without an error Parse takes the text.
+// A plugin that cannot be taken over costs a note. If that leaves none the error is
+// ErrNothingToImport, with the notes beside it. Without an error Parse takes the text.
 func Import(from ImportFrom) (*Imported, error) {
 	entries, err := os.ReadDir(from.PluginDir) // sorted by name
 	if err != nil {
@@ -50,6 +50,9 @@ func Import(from ImportFrom) (*Imported, error) {
 	}}
 	return im.run(names)
 }
+
+// ErrNothingToImport is the error of Import where no plugin is left to be taken over.
+var ErrNothingToImport = errors.New("no plugin is active that the relay can take over")
 
 // importer is one run of Import.
 type importer struct {
@@ -84,7 +87,7 @@ func (im *importer) run(names []string) (*Imported, error) {
 		im.note("%s", text)
 	}
 	if len(im.out.DropIns) == 0 {
-		return &im.out, fmt.Errorf("there is nothing to import: no plugin in %s is active that the relay can take over; without --import it gets the packaged configuration", im.from.PluginDir)
+		return &im.out, ErrNothingToImport
 	}
 
 	im.out.Text = []byte(im.header() + global + im.tables.String())

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +59,7 @@ func TestImportNothing(t *testing.T) {
 	} {
 		dir := audispTree(t, files)
 		got, err := Import(ImportFrom{PluginDir: dir, File: "relay.toml"})
-		if err == nil || !strings.Contains(err.Error(), "there is nothing to import: no plugin in "+dir) {
+		if !errors.Is(err, ErrNothingToImport) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got == nil || len(got.Notes) != len(files) || len(got.Text) > 0 {

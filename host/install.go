@@ -44,7 +44,7 @@ type Installer struct {
 	Check func(config string) error
 	// Import makes the configuration to install in the place of Sample, of what auditd's other
 	// plugins are configured to do by the files in a directory, and names the files that it
-	// takes over; nil: Sample is installed.
+	// takes over; without any it returns neither. nil: Sample is installed.
 	Import func(a Auditd, dir string) (config []byte, dropIns []string, err error)
 	// Received asks the plugin that runs on a configuration which record auditd has given to it
 	// last; nil: it cannot be asked.

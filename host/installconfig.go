@@ -31,12 +31,22 @@ func (i *Installer) Imported() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, _, err := i.Import(a, i.Machine.path(i.Machine.PluginDir(a)))
+	dir := i.Machine.path(i.Machine.PluginDir(a))
+	text, _, err := i.Import(a, dir)
+	if err == nil && text == nil {
+		err = nothingToImport(dir)
+	}
 	return text, err
 }
 
+// nothingToImport is the error where no plugin is left that could be taken over.
+func nothingToImport(dir string) error {
+	return fmt.Errorf("there is nothing to import: no plugin in %s is active that the relay can take over; without --import it gets the packaged configuration", dir)
+}
+
 // importConfig has Import make the configuration. It refuses that where somebody has written one:
-// only the packaged one, as it was, is replaced, and what an earlier import has written is left.
+// only the packaged one, as it was, is replaced, and what an earlier import has written is left, also when
+// the plugins have been switched off since.
 func (i *Installer) importConfig(a Auditd) error {
 	if i.Import == nil {
 		return nil
@@ -46,11 +56,20 @@ func (i *Installer) importConfig(a Auditd) error {
 	if err != nil {
 		return fmt.Errorf("read the present configuration: %w", err)
 	}
-	text, dropIns, err := i.Import(a, i.Machine.path(i.Machine.PluginDir(a)))
+	dir := i.Machine.path(i.Machine.PluginDir(a))
+	text, dropIns, err := i.Import(a, dir)
 	if err != nil {
 		return err
 	}
 	i.replaces = there != nil && bytes.Equal(there, i.Sample)
+	switch {
+	case text != nil:
+	case there == nil || i.replaces:
+		return nothingToImport(dir)
+	default:
+		i.Say("nothing to import: no plugin in %s is active that the relay can take over", dir)
+		return nil
+	}
 	if there != nil && !i.replaces && !bytes.Equal(there, text) {
 		return fmt.Errorf("%s is there already and not the packaged one, so nothing was changed: take what you need of `audisp-relay install --import --print`, or move the file away", path)
 	}

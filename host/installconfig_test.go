@@ -71,6 +71,45 @@ func TestInstallImportFails(t *testing.T) {
 	checkError(t, i.Install(context.Background()), "read the present configuration")
 }
 
+// Once the plugins that were taken over are switched off there is nothing to import: all is as wanted then, but
+// not where no configuration has taken their place.
+func TestInstallImportsNothing(t *testing.T) {
+	const sample, made = "# sample\n", "# imported, and changed since\n"
+	for there, want := range map[string]string{"": "there is nothing to import", sample: "there is nothing to import", made: ""} {
+		m := stoppedMachine(t)
+		if there != "" {
+			m.put(t, DefaultConfig, there, 0o640)
+		}
+		i, said := newInstaller(m, "/usr/sbin/relay")
+		i.Import = func(Auditd, string) ([]byte, []string, error) { return nil, nil, nil }
+		checkError(t, i.Install(context.Background()), want)
+		if _, err := i.Imported(); err == nil || !strings.Contains(err.Error(), "there is nothing to import") {
+			t.Errorf("%q: printed with %v", there, err)
+		}
+		if want != "" {
+			continue
+		}
+
+		said.want(t, "nothing to import: no plugin in ")
+		said.want(t, "left the configuration")
+		if got := m.get(t, DefaultConfig); got != made || said.has("active = no") {
+			t.Errorf("configuration %q, said:\n%s", got, strings.Join(said.lines, "\n"))
+		}
+		install(t, i)
+		said.want(t, "unchanged: all is as wanted")
+	}
+}
+
+// What is there is checked all the same.
+func TestInstallImportsNothingBesideErrors(t *testing.T) {
+	m := stoppedMachine(t)
+	m.put(t, DefaultConfig, "# mine\n", 0o640)
+	i, _ := newInstaller(m, "/usr/sbin/relay")
+	i.Import = func(Auditd, string) ([]byte, []string, error) { return nil, nil, nil }
+	i.Check = func(string) error { return errors.New("a key is wrong") }
+	checkError(t, i.Install(context.Background()), "a key is wrong")
+}
+
 // Imported changes nothing.
 func TestImportedOnlyLooks(t *testing.T) {
 	m := stoppedMachine(t)

@@ -25,7 +25,10 @@ func importer(w io.Writer, i *host.Installer, printed bool) func(host.Auditd, st
 				fmt.Fprintln(w, "note:", text)
 			}
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, config.ErrNothingToImport):
+			return nil, nil, nil // what that means depends on what is installed
+		case err != nil:
 			return nil, nil, err
 		}
 

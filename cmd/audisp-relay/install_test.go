@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,6 +158,12 @@ func TestInstallImport(t *testing.T) {
 			t.Errorf("check: exit code %d, %s", code, text)
 		}
 	}
+	const plugin = "active = yes\npath = %s/bin/audisp-remote\n"
+	write(t, dir+"/plugins.d/au-remote.conf", strings.Replace(fmt.Sprintf(plugin, dir), "yes", "no", 1), 0o640)
+	if code, text := output(t, args...); code != 0 || !strings.Contains(string(text), "unchanged: all is as wanted") {
+		t.Errorf("after its plugin is off: exit code %d, %s", code, text)
+	}
+	write(t, dir+"/plugins.d/au-remote.conf", fmt.Sprintf(plugin, dir), 0o640)
 	write(t, dir+"/relay.toml", "q_depth = 5\n", 0o640)
 	if code, text := output(t, args...); code != 1 || !strings.Contains(string(text), "is there already and not the packaged one") {
 		t.Errorf("exit code %d, %s", code, text)
