@@ -109,9 +109,6 @@ func (t *Table) warnAt(dst *int) {
 	})
 }
 
-// HasServer reports whether a sink is of a type that delivers to a server.
-func (s *Sink) HasServer() bool { return kinds[s.Type].Server }
-
 // failures looks for the programs that are to be run.
 func (s *Surveyor) failures(sink *Sink) {
 	for _, a := range []struct{ key, action string }{

@@ -82,7 +82,7 @@ type = "syslog"
 		t.Fatal(err)
 	}
 	a, b := c.Sinks[0], c.Sinks[1]
-	if a.NetworkFailureAction != "exec /sbin/x" || a.DiskFullAction != "halt" || a.After != 90*time.Second || a.Spool.WarnAt != 0 || !a.HasServer() {
+	if a.NetworkFailureAction != "exec /sbin/x" || a.DiskFullAction != "halt" || a.After != 90*time.Second || a.Spool.WarnAt != 0 {
 		t.Errorf("%+v", a)
 	}
 	if b.NetworkFailureAction != "ignore" || b.DiskFullAction != "ignore" || b.After != 10*time.Minute || b.Spool.WarnAt != 50 {

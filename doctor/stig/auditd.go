@@ -82,31 +82,18 @@ func failureActions(h *Host, a *Answer) {
 	if !h.configKnown(a) {
 		return
 	}
-	n := 0
-	for i := range h.Config.Sinks {
-		s := &h.Config.Sinks[i]
-		if !h.hasServer(s) {
-			continue
-		}
-		n++
+	n := h.servers(func(s *config.Sink, _ *server) {
 		action(a, s, "network_failure_action", s.NetworkFailureAction)
 		if s.Spool.MaxSize > 0 {
 			action(a, s, "disk_full_action", s.DiskFullAction)
 		} else {
 			a.seen(fmt.Sprintf("sinks.%s: it has no spool, so that no disk of its can be full", s.Name))
 		}
-	}
+	})
 	if n == 0 {
 		a.ask("no sink delivers to another host itself", "ask what is done where the records leave this host when the server is away or the disk is full")
 	}
 	h.programs(a, "see network_failure_action and disk_full_action of its own configuration, such as /etc/audit/audisp-remote.conf")
-}
-
-// hasServer reports whether a sink delivers to a server that is not known to be on this host.
-func (h *Host) hasServer(s *config.Sink) bool {
-	_, known := s.Settings.(*syslog.Config) // of which remote knows it
-	at, _ := h.remote(s)
-	return s.HasServer() && (at == elsewhere || !known)
 }
 
 // action checks what a sink does about a failure.

@@ -5,12 +5,10 @@ import (
 	"net"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"audisp-relay/config"
 	"audisp-relay/plugin/consumer"
-	"audisp-relay/sinks/syslog"
 )
 
 // where is what is known of where a sink delivers to.
@@ -22,35 +20,27 @@ const (
 	here                   // this host
 )
 
-// remote says where a sink delivers to, in words too.
+// remote says where a sink delivers to, in words too. With several servers, one of which is on this host, it may
+// be that one.
 func (h *Host) remote(s *config.Sink) (where, string) {
-	c, ok := s.Settings.(*syslog.Config)
+	to := serverOf(s)
 	switch {
-	case ok && c.Transport == "local":
-		return perhaps, "the local syslog daemon"
-	case ok && h.isHere(c.Address):
-		return perhaps, "a syslog daemon at " + c.Address + " of this host"
-	case ok && c.TLS():
-		return elsewhere, "syslog over " + c.Transport + " with TLS to " + c.Address
-	case ok:
-		return elsewhere, "syslog over " + c.Transport + " without TLS to " + c.Address
 	case s.Type == "file":
 		return here, "a file of this host"
+	case s.Type == "syslog" && to == nil:
+		return perhaps, "the local syslog daemon"
+	case to == nil:
+		return perhaps, "a sink of type " + s.Type + " on this host"
 	}
-	return perhaps, "a sink of type " + s.Type + " on this host"
-}
-
-// isHere reports whether an address is one of this host, by its name or number. Names are not resolved.
-func (h *Host) isHere(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
+	for _, name := range to.names {
+		if h.isHere(name) {
+			return perhaps, fmt.Sprintf("%s to %s, where %s is this host", to.speaks, to.where, name)
+		}
 	}
-	ip := net.ParseIP(host)
-	if ip == nil {
-		return slices.ContainsFunc(h.Names, func(name string) bool { return strings.EqualFold(host, name) })
+	if to.tls {
+		return elsewhere, fmt.Sprintf("%s with TLS to %s", to.speaks, to.where)
 	}
-	return ip.IsLoopback() || slices.ContainsFunc(h.Addresses, ip.Equal)
+	return elsewhere, fmt.Sprintf("%s without TLS to %s", to.speaks, to.where)
 }
 
 // ownNames are those by which a sink may name this host.
@@ -72,18 +62,6 @@ func ownAddresses() (list []net.IP) {
 		}
 	}
 	return list
-}
-
-// servers calls each for the sinks that deliver to another host, and returns how many there are.
-func (h *Host) servers(each func(s *config.Sink, c *syslog.Config)) (n int) {
-	for i := range h.sinks() {
-		s := &h.Config.Sinks[i]
-		if at, _ := h.remote(s); at == elsewhere {
-			n++
-			each(s, s.Settings.(*syslog.Config))
-		}
-	}
-	return n
 }
 
 func (h *Host) sinks() []config.Sink {
@@ -139,15 +117,15 @@ func offload(h *Host, a *Answer) {
 			line += fmt.Sprintf("; %d records delivered, but its filter leaves some out: %s", c.Delivered, s.Filter)
 		default:
 			line += fmt.Sprintf("; %d records delivered since %s, %d lost", c.Delivered, h.Relay.Started.UTC().Format("2006-01-02T15:04:05Z"), c.LostTotal)
-			if cfg := s.Settings.(*syslog.Config); cfg.Transport != "relp" {
-				line += "; over " + cfg.Transport + " no server acknowledges that"
+			if to := serverOf(s); !to.acks {
+				line += "; with " + to.speaks + " no server acknowledges that"
 			}
 			good++
 		}
 		a.seen(line)
 	}
 
-	switch n := h.servers(func(*config.Sink, *syslog.Config) {}); {
+	switch n := h.servers(func(*config.Sink, *server) {}); {
 	case good > 0:
 	case n > 0:
 		a.gap("", "see audisp-relay doctor --sink NAME for each sink that does not deliver")
@@ -157,7 +135,7 @@ func offload(h *Host, a *Answer) {
 	case h.hands():
 		a.ask("no sink delivers to another host itself", "ask which program takes the records from there and where to; "+askServer)
 	default:
-		a.gap("no sink delivers to another host", `add a sink of type "syslog" with transport "relp" or "tls"`)
+		a.gap("no sink delivers to another host", `add a sink of type "syslog" with transport "relp" or "tls", or one of type "otlp" or "nats"`)
 	}
 }
 
@@ -176,12 +154,12 @@ func encryption(h *Host, a *Answer) {
 	if !h.configKnown(a) {
 		return
 	}
-	n := h.servers(func(s *config.Sink, c *syslog.Config) {
-		if !c.TLS() {
-			a.gap(fmt.Sprintf("sinks.%s: %s to %s is in clear", s.Name, c.Transport, c.Address), `set transport = "tls", or for relp ca_file`)
+	n := h.servers(func(s *config.Sink, to *server) {
+		if !to.tls {
+			a.gap(fmt.Sprintf("sinks.%s: %s to %s is in clear", s.Name, to.speaks, to.where), to.set)
 			return
 		}
-		a.seen(fmt.Sprintf("sinks.%s: %s to %s uses TLS 1.2 or later", s.Name, c.Transport, c.Address))
+		a.seen(fmt.Sprintf("sinks.%s: %s to %s uses TLS 1.2 or later", s.Name, to.speaks, to.where))
 	})
 	if n == 0 {
 		a.ask("no sink delivers to another host itself", "ask how the records travel from this host")
@@ -218,15 +196,15 @@ func authentication(h *Host, a *Answer) {
 	if !h.configKnown(a) {
 		return
 	}
-	n := h.servers(func(s *config.Sink, c *syslog.Config) {
+	n := h.servers(func(s *config.Sink, to *server) {
 		switch {
-		case !c.TLS():
-			a.gap(fmt.Sprintf("sinks.%s: without TLS the server is not authenticated", s.Name), `set transport = "tls", or for relp ca_file`)
-		case c.CAFile == "":
+		case !to.tls:
+			a.gap(fmt.Sprintf("sinks.%s: without TLS the server is not authenticated", s.Name), to.set)
+		case to.caFile == "":
 			a.seen(fmt.Sprintf("sinks.%s: the server's certificate and name are verified, against every CA that this host trusts", s.Name))
 			a.ask("", "set ca_file to the one CA that signs the server's certificate, or show that the system's CAs are approved")
 		default:
-			a.seen(fmt.Sprintf("sinks.%s: the server's certificate is verified against %s and has to be for %q", s.Name, c.CAFile, nameOf(c)))
+			a.seen(fmt.Sprintf("sinks.%s: the server's certificate is verified against %s and has to be for %q", s.Name, to.caFile, to.name))
 		}
 	})
 
@@ -236,13 +214,4 @@ func authentication(h *Host, a *Answer) {
 		return
 	}
 	a.seen("no setting switches the verification off; audisp-relay doctor --sink NAME shows as whom a server is authenticated now")
-}
-
-// nameOf is what the server's certificate has to be for.
-func nameOf(c *syslog.Config) string {
-	if c.ServerName != "" {
-		return c.ServerName
-	}
-	host, _, _ := net.SplitHostPort(c.Address) // the configuration was checked
-	return host
 }

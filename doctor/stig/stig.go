@@ -158,7 +158,7 @@ var rules = []rule{
 		"There is room for a week of audit records", week},
 	{[]string{"RHEL-10-200631", "UBTU-22-651030"}, []string{"SRG-OS-000278"},
 		"The integrity of the audit tools is watched", integrity},
-	{[]string{"RHEL-10-400300", "RHEL-10-400305", "RHEL-10-400450"}, nil,
+	{[]string{"RHEL-10-400300", "RHEL-10-400305", "RHEL-10-400450", "RHEL-08-030070"}, nil,
 		"Audit tools and records are root's, and closed to others", permissions},
 	{[]string{"RHEL-09-671010"}, []string{"SRG-OS-000478"},
 		"Cryptography is FIPS-validated", fips},
