@@ -15,7 +15,7 @@ FIPS        ?=
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What the tests need besides Go. gcc is for the race detector.
-TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so syslog-ng laurel auparse logrotate mandoc tmux bash bash-completion zsh fish promtool
+TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so syslog-ng laurel auparse logrotate mandoc tmux bash bash-completion zsh fish promtool selinux-devel apparmor_parser
 
 # The validated version of the Go Cryptographic Module that builds with FIPS=1 have. They are in FIPS
 # 140-3 mode without anything in the environment, of which auditd leaves a plugin nothing.

@@ -15,6 +15,9 @@ missing() {
     *.so) ! compgen -G "/usr/lib*/rsyslog/$1" >/dev/null && ! compgen -G "/usr/lib/*/rsyslog/$1" >/dev/null ;;
     # for the auditd of other suites of Debian, from the mirror that apt uses
     debootstrap) command -v apt-get >/dev/null && ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+    # Fedora has no AppArmor
+    apparmor_parser) command -v apt-get >/dev/null && ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+    selinux-devel) [ ! -e /usr/share/selinux/devel/Makefile ] ;;
     bash-completion) [ ! -e /usr/share/bash-completion/bash_completion ] ;;
     auparse) ! /usr/bin/python3 -c 'import auparse' 2>/dev/null ;;
     *) ! PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
@@ -34,6 +37,10 @@ package() {
     deb:promtool) echo prometheus ;;
     rpm:promtool) echo golang-github-prometheus ;;
     deb:gcc) echo gcc libc6-dev ;;
+    deb:selinux-devel) echo selinux-policy-dev ;;
+    rpm:selinux-devel) echo selinux-policy-devel ;;
+    *:apparmor_parser) echo apparmor ;;
+    deb:busybox) echo busybox-static ;;
     *:qemu-*-static) echo qemu-user-static ;;
     *) echo "$2" ;;
     esac

@@ -54,6 +54,8 @@ stage() {
     install -D -m 0644 packaging/tmpfiles.conf "$root/usr/lib/tmpfiles.d/audisp-relay.conf"
     install -D -m 0644 -t "$share/audisp-relay" packaging/aide.conf packaging/logrotate
     install -D -m 0644 -t "$share/audisp-relay/rules" packaging/rules/*.rules
+    install -D -m 0644 -t "$share/selinux/packages/audisp-relay" packaging/selinux/audisp_relay.*
+    install -D -m 0644 -t "$share/apparmor/extra-profiles" packaging/apparmor/*
     install -D -m 0644 -t "$share/audisp-relay/mixin" packaging/mixin/alerts.yml packaging/mixin/dashboard.json
 
     install -D -m 0644 -t "$share/doc/audisp-relay" README.md CHANGELOG.md
