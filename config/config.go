@@ -97,7 +97,7 @@ type Log struct {
 type Sink struct {
 	Name   string // [A-Za-z0-9_-]{1,64}
 	Type   string // the Name of its Kind
-	Format string // "string", "binary", "json", "ecs" or "laurel"
+	Format string // one of format.Names
 	Filter string // which events it gets, package filter; "" means all
 
 	QDepth         int

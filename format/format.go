@@ -40,6 +40,8 @@ type EventEncoder interface {
 type Options struct {
 	Node  string // see HostNames
 	Local string
+	// StripNode is Encoder's, for formats whose lines are the records' text.
+	StripNode bool
 	// Users gives the names of ids in records that carry none (log_format RAW). Nil
 	// leaves them out.
 	Users users.Names
@@ -95,8 +97,8 @@ type Encoder struct {
 	Node string
 	// NodeVer0Only restricts that to version 0 frames, as audispd 2.8 does.
 	NodeVer0Only bool
-	// StripNode leaves node= out of the records' text, Node too, in string and binary. Formats
-	// of events have a place of their own for the name.
+	// StripNode leaves node= out of the records' text, Node too, in string and binary, and in joined
+	// (see Options). Other formats of events have a place of their own for the name.
 	StripNode bool
 	// DropEOE leaves EOE records out, as audispd's builtin_syslog does.
 	DropEOE bool
@@ -264,7 +266,7 @@ func (e *Encoder) appendString(dst []byte, b record.Batch, i int) []byte {
 
 	start := len(dst)
 	dst = append(dst, e.text(&b, i)...)
-	blankNewlines(dst[start:])
+	BlankNewlines(dst[start:])
 	return append(dst, '\n')
 }
 
@@ -277,8 +279,8 @@ func (e *Encoder) text(b *record.Batch, i int) []byte {
 	return b.Bytes(i)
 }
 
-// blankNewlines makes blanks of the newlines in text.
-func blankNewlines(text []byte) {
+// BlankNewlines makes blanks of the newlines in text, so that it is one line.
+func BlankNewlines(text []byte) {
 	for k := bytes.IndexByte(text, '\n'); k >= 0; k = bytes.IndexByte(text, '\n') {
 		text[k] = ' '
 		text = text[k+1:]

@@ -122,7 +122,7 @@ func TestParseKnowsTheRegisteredNames(t *testing.T) {
 			t.Errorf("%q is accepted", name)
 		}
 	}
-	if got := strings.Join(Names(), " "); got != "string binary json ecs laurel" {
+	if got := strings.Join(Names(), " "); got != "string binary json ecs ocsf laurel joined" {
 		t.Errorf("names %s", got)
 	}
 	for i, name := range Names() {

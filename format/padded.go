@@ -46,7 +46,7 @@ func (e *Encoder) appendPadded(dst []byte, b record.Batch, i int, ver, number ui
 		dst = stream.AppendFrame(dst, ver, number, zeros[:size])
 		text := dst[start+stream.HeaderSize:]
 		copy(text, part)
-		blankNewlines(text)
+		BlankNewlines(text)
 		dst = append(dst, zeros[:stream.MaxPayload-size]...)
 		if payload = payload[len(part):]; len(payload) == 0 {
 			return dst

@@ -13,6 +13,7 @@ import (
 	"audisp-relay/format/ecs"
 	"audisp-relay/format/json"
 	"audisp-relay/format/laurel"
+	"audisp-relay/format/ocsf"
 )
 
 // poisonedUsers panics when it is asked for one id.
@@ -114,6 +115,11 @@ func TestRawFormOfEveryFormat(t *testing.T) {
 			`"other_records":[{"type":"CWD","raw":"node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\n"}]}` + "\n4\n"},
 		{ecs.Kind, `{"@timestamp":"1970-01-01T00:00:01.002Z","event":{"id":"1.002:3","kind":"pipeline_error","module":"auditd",` +
 			`"original":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]},"error":{"message":"encoder panicked: odd"},"service":{"type":"auditd"},"host":{"name":"n"},"ecs":{"version":"8.0.0"}}` + "\n4\n"},
+		{ocsf.Kind, `{"class_uid":0,"category_uid":0,"activity_id":99,"activity_name":"encoder panicked","type_uid":99,"severity_id":1,"time":1002,` +
+			`"metadata":{"version":"1.8.0","product":{"name":"Linux Audit","vendor_name":"Linux"},"profiles":["host","linux/linux_users"],` +
+			`"extensions":[{"name":"linux","uid":"1","version":"1.8.0"}],"log_name":"audit","original_event_uid":"1.002:3"},` +
+			`"status_id":99,"status":"encoder panicked","status_detail":"odd","device":{"type_id":0,"hostname":"n","os":{"name":"Linux","type_id":200}},` +
+			`"raw_data":"node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\n"}` + "\n4\n"},
 		{laurel.Kind, `{"ID":"1.002:3","NODE":"n","RAW":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]}` + "\n4\n"},
 	} {
 		b := batchOf(t, stream3)

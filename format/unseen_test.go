@@ -15,13 +15,15 @@ import (
 	"audisp-relay/format/json"
 	"audisp-relay/format/jsontext"
 	"audisp-relay/format/laurel"
+	"audisp-relay/format/ocsf"
 )
 
-// encoders of all formats of events.
+// encoders of all formats of events in JSON.
 func encoders(users users.Names) map[string]format.Encoder {
 	return map[string]format.Encoder{
 		"json":   {Format: format.Events, Raw: json.Kind.Raw, NewEvents: func() format.EventEncoder { return json.New(format.Options{Users: users}) }},
 		"ecs":    {Format: format.Events, Raw: ecs.Kind.Raw, NewEvents: func() format.EventEncoder { return ecs.New(format.Options{Users: users}) }},
+		"ocsf":   {Format: format.Events, Raw: ocsf.Kind.Raw, NewEvents: func() format.EventEncoder { return ocsf.New(format.Options{Users: users}) }},
 		"laurel": {Format: format.Events, Raw: laurel.Kind.Raw, NewEvents: func() format.EventEncoder { return laurel.New(format.Options{}) }},
 	}
 }

@@ -104,7 +104,7 @@ func (c completed) offers() []offer {
 		{"audisp-relay st", []string{"status"}, []string{"tail"}},
 		{"audisp-relay status --", []string{"--json", "--watch", "--run-dir"}, []string{"--sink"}},
 		{"audisp-relay replay -c " + c.config + " --sink ", []string{"archive", "local"}, []string{"capture.log"}},
-		{"audisp-relay replay --format ", []string{"string", "binary", "json", "ecs", "laurel"}, []string{"capture.log"}},
+		{"audisp-relay replay --format ", []string{"string", "binary", "json", "ecs", "ocsf", "laurel", "joined"}, []string{"capture.log"}},
 		{"audisp-relay install --format ", []string{"string", "binary"}, []string{"json"}},
 		{"audisp-relay replay " + c.dir + "/cap", []string{"capture.log"}, []string{"archive"}},
 		{"audisp-relay completion ", []string{"bash", "zsh", "fish"}, []string{"capture.log"}},

@@ -12,7 +12,7 @@ var floors = [][]string{
 	{"audit/record", "fleet/wire", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
 	{"audit/stream", "audit/users", "fleet", "format/jsontext", "host", "plugin/sandbox", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/checkpoint", "plugin/recent", "queue"},
-	{"format/ecs", "format/human", "format/json", "format/laurel"},
+	{"format/ecs", "format/human", "format/joined", "format/json", "format/laurel", "format/ocsf"},
 	{"config", "recovery"},
 	{"sinks"},
 	{"sinks/remote"},

@@ -139,7 +139,7 @@ func (s *Step) fail(err error) {
 func (t *Trial) Message() string {
 	now := time.Now().UTC().Format(time.RFC3339)
 	switch t.Sink.Format {
-	case "json", "ecs", "laurel":
+	case "json", "ecs", "ocsf", "laurel":
 		// Strings marshal without an error.
 		text, _ := json.Marshal(map[string]any{
 			"message": "test message of audisp-relay doctor, no audit record",

@@ -52,7 +52,7 @@ func TestOffers(t *testing.T) {
 		{[]string{"replay", "-c", dir + "/nosuch", "--sink", ""}, nil, noFiles},
 		{[]string{"replay", "-c", broken, "--sink", ""}, nil, noFiles},
 		{[]string{"replay", "--config", ""}, []string{"toml"}, ofTheseExt},
-		{[]string{"replay", "--format", ""}, []string{"string", "binary", "json", "ecs", "laurel"}, noFiles},
+		{[]string{"replay", "--format", ""}, []string{"string", "binary", "json", "ecs", "ocsf", "laurel", "joined"}, noFiles},
 		{[]string{"replay", "--filter", ""}, nil, noFiles},
 		{[]string{"replay", "--log", ""}, nil, filesToo},
 		{[]string{"replay", ""}, nil, filesToo},
@@ -72,7 +72,7 @@ func TestOffers(t *testing.T) {
 		{[]string{"verify", ""}, nil, filesToo},
 		{[]string{"fleet", "verify", ""}, nil, noFiles},
 		{[]string{"fleet", "verify", "--inventory", ""}, nil, filesToo},
-		{[]string{"fleet", "read", "--format", ""}, []string{"string", "binary", "json", "ecs", "laurel", "text"}, noFiles},
+		{[]string{"fleet", "read", "--format", ""}, []string{"string", "binary", "json", "ecs", "ocsf", "laurel", "joined", "text"}, noFiles},
 		{[]string{"completion", ""}, shells, noFiles},
 		{[]string{"-c", ""}, []string{"toml"}, ofTheseExt},
 	} {

@@ -128,6 +128,7 @@ func TestReplayToATerminal(t *testing.T) {
 	defer func() { os.Stdout, os.Stderr = stdout, stderr }()
 	for _, args := range [][]string{
 		{"replay", input}, {"replay", "--format", "json", input}, {"replay", "--format", "ecs", input}, {"replay", "--format", "laurel", input},
+		{"replay", "--format", "ocsf", input}, {"replay", "--format", "joined", input},
 		{"replay", "--explain", input},
 		{"replay", filepath.Join(dir, "\x1b[2J\u009b\u202e")}, {"spool", dir + "/\x1b[2J\u009b\u202e"}, {"check", dir + "/\x1b[2J\u009b\u202e"},
 		{"status", "--run-dir", dir + "/\x1b]0;x\x07\u0085"}, {"verify", "--key", dir + "/\x1b[2J\u009b", input}, {"\x1b[2J\u009b"},

@@ -5,8 +5,10 @@ package all
 import (
 	"audisp-relay/format"
 	"audisp-relay/format/ecs"
+	"audisp-relay/format/joined"
 	"audisp-relay/format/json"
 	"audisp-relay/format/laurel"
+	"audisp-relay/format/ocsf"
 )
 
-func init() { format.Register(json.Kind, ecs.Kind, laurel.Kind) }
+func init() { format.Register(json.Kind, ecs.Kind, ocsf.Kind, laurel.Kind, joined.Kind) }

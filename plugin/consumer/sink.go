@@ -22,7 +22,7 @@ func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.H
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	enc := NewEncoder(kind, users, names)
+	enc := newEncoder(kind, format.Options{StripNode: cfg.StripNode}, users, names)
 	enc.NodeVer0Only, enc.StripNode, enc.DropEOE = cfg.NodeRawOnly, cfg.StripNode, cfg.DropEOE
 	enc.Panicked = func(b *record.Batch, i, j int, fault any) { panics.Note("format", b, i, j, fault) }
 	enc.Padded = padded(cfg, log)
@@ -46,8 +46,11 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 
 // NewEncoder returns the encoder of a format, which takes the names of this host from names.
 func NewEncoder(kind format.Kind, users *users.Users, names *atomic.Pointer[format.HostNames]) format.Encoder {
+	return newEncoder(kind, format.Options{}, users, names)
+}
+
+func newEncoder(kind format.Kind, options format.Options, users *users.Users, names *atomic.Pointer[format.HostNames]) format.Encoder {
 	enc := format.Encoder{Format: kind.Format, Raw: kind.Raw, Host: names}
-	var options format.Options
 	if users != nil { // else a nil *users.Users would hide in the interface
 		options.Users = users
 	}
