@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -28,12 +29,18 @@ func newReplayCmd() *cobra.Command {
 	var explain bool
 	cmd := &cobra.Command{
 		Use:   "replay [INPUT...]",
-		Short: "Run log files or captured streams through the relay, to stdout or to a sink",
+		Short: "Run log files, captured streams or stored events through the relay, to stdout or to a sink",
 		Long: `replay reads log files or captured dispatcher streams, string or binary, also
 compressed with gzip, xz, zstd or bzip2 ("-" or nothing: stdin), and sends them
 through the same pipeline as a live stream: to stdout, or with --sink to that sink
 of the configuration. A log and its rotations are read oldest first, in whatever
 order they are named: audit.log* is audit.log.2, audit.log.1, audit.log.
+
+It reads events, too, as a sink with format json, ocsf or laurel has written them,
+and makes the records of them again, so that ausearch and aureport can read what
+was shipped:
+
+    audisp-relay replay events.json | ausearch -i
 
 With --log, records that the inputs lack, or have only in part, are taken from
 that audit.log, as the plugin does it from auditd's; what is missing there too is
@@ -42,7 +49,7 @@ marked as lost.`,
 			if len(inputs) == 0 {
 				inputs = []string{"-"}
 			}
-			from.Inputs = oldestFirst(inputs)
+			from.Inputs, from.Wrong = oldestFirst(inputs), reportWrong(safe(os.Stderr))
 			if !slices.Equal(from.Inputs, inputs) {
 				fmt.Fprintf(safe(os.Stderr), "reading oldest first: %s\n", strings.Join(from.Inputs, " "))
 			}
@@ -87,6 +94,9 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 	}
 	in := done.In
 	notes := safe(os.Stderr)
+	if err == nil {
+		err = wrongLines(done)
+	}
 	fmt.Fprintf(notes, "%d records, %d without id, %d overlong lines, %d bytes that were no record\n",
 		in.Records, in.NoID, in.Oversize, in.Junk)
 	if from.Filter != "" {
@@ -101,6 +111,30 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 			l.Recovered, from.Log, l.Mended, l.LostHoles)
 	}
 	return err
+}
+
+// maxWrong is how many lines that are no events are reported one by one.
+const maxWrong = 10
+
+// reportWrong returns what reports lines of events that are none, the first of them.
+func reportWrong(notes io.Writer) func(error) {
+	n := 0
+	return func(err error) {
+		switch n++; {
+		case n <= maxWrong:
+			fmt.Fprintf(notes, "%v\n", err)
+		case n == maxWrong+1:
+			fmt.Fprintln(notes, "more lines that are no events are counted only")
+		}
+	}
+}
+
+// wrongLines says how many lines of events were none, nil for none.
+func wrongLines(done replay.Result) error {
+	if done.Wrong == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d lines are no events, and left out", done.Wrong)
 }
 
 // warnOfFilter says what is most likely wrong with a filter. What is an error says Replay.
@@ -127,6 +161,9 @@ func explainReplay(path, name string, from replay.Stored) error {
 	x, done, err := replay.Explain(ctx, from)
 	if err != nil {
 		return err
+	}
+	if err := wrongLines(done); err != nil {
+		fmt.Fprintf(os.Stderr, "warning: %v\n", err)
 	}
 	if done.In.NoID > 0 {
 		fmt.Fprintf(os.Stderr, "%d records without id, each counted as an event\n", done.In.NoID)

@@ -8,6 +8,8 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
+	"audisp-relay/format"
+	"audisp-relay/format/jsontext"
 	"audisp-relay/testdata/captures"
 )
 
@@ -49,7 +51,33 @@ func checkEvent(t fataler, doc *docTables, e *Encoder, b *record.Batch, i, j int
 		}
 	}
 	validate(t, line)
+	checkRestored(t, line, b, i, j)
 	return line
+}
+
+// checkRestored has the package make the records of a line again, as the format string has them.
+func checkRestored(t fataler, line []byte, b *record.Batch, i, j int) {
+	t.Helper()
+	var want []byte
+	var enc format.Encoder
+	for k := i; k < j; k++ {
+		r := &b.Recs[k]
+		if r.Kind != b.Recs[i].Kind || (r.Kind == record.Ver0 && (bytes.HasPrefix(b.Bytes(k), []byte("type=")) || bytes.HasPrefix(b.Bytes(k), []byte("node=")))) {
+			return // frames of both versions in one event: the line says which its first one was
+		}
+		want = enc.Append(want, *b, k)
+	}
+	if want[len(want)-1] != '\n' {
+		want = append(want, '\n')
+	}
+	event, err := jsontext.Parse(line)
+	if err != nil || !IsEvent(event) {
+		t.Fatalf("%v\n%q", err, line)
+	}
+	got, err := AppendRecords(nil, event)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%v\n got %q\nwant %q\nline %s", err, got, want, line)
+	}
 }
 
 func TestCapturesAreRebuilt(t *testing.T) {

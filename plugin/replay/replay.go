@@ -3,6 +3,7 @@
 package replay
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -27,11 +28,16 @@ import (
 
 // Stored is what Run reads, and to whom it goes.
 type Stored struct {
-	Inputs []string // files, compressed or not, in string or binary form; "-" is stdin
-	Log    string   // an audit.log that what the inputs lack is given from; "" is none
-	Format string   // of the sink
-	Filter string   // which events it gets; "" is all
-	Events bool     // it gets whole events, whatever its format is
+	// Inputs are files, compressed or not, in string or binary form, or events as the formats json, ocsf and
+	// laurel have them; "-" is stdin.
+	Inputs []string
+	// Wrong, which may be nil, is told of each line that is no event, in an input of events. Such lines are
+	// counted and passed over. It is called by the goroutine of Run.
+	Wrong  func(error)
+	Log    string // an audit.log that what the inputs lack is given from; "" is none
+	Format string // of the sink
+	Filter string // which events it gets; "" is all
+	Events bool   // it gets whole events, whatever its format is
 	Sink   sinks.Sink
 }
 
@@ -69,8 +75,10 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 
 	for _, name := range from.Inputs {
 		var n stream.Counts
-		n, err = readInput(ctx, name, put)
+		var bad uint64
+		n, bad, err = readInput(ctx, name, from.Wrong, put)
 		done.In.Add(n)
+		done.Wrong += bad
 		if err != nil {
 			break
 		}
@@ -94,8 +102,9 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 
 // Result says what a replay has done.
 type Result struct {
-	In  stream.Counts    // of all inputs
-	Log *recovery.Counts // of what came from the audit.log; nil without one
+	In    stream.Counts    // of all inputs
+	Wrong uint64           // lines of inputs of events that are none
+	Log   *recovery.Counts // of what came from the audit.log; nil without one
 	// Filtered counts the records that the filter left out, Failed the events it failed
 	// on and let through.
 	Filtered, Failed uint64
@@ -159,25 +168,38 @@ func (o output) Lost(t integrity.Gap) {
 	o.q.RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
 }
 
-func readInput(ctx context.Context, name string, put func(*record.Batch)) (stream.Counts, error) {
-	in, err := OpenInput(name)
+// readInput gives the records of an input to put. bad is how many lines were no events, in one of events: wrong, which
+// may be nil, is told of each.
+func readInput(ctx context.Context, name string, wrong func(error), put func(*record.Batch)) (n stream.Counts, bad uint64, err error) {
+	file, err := OpenInput(name)
 	if err != nil {
-		return stream.Counts{}, err
+		return n, 0, err
 	}
-	defer in.Close()
+	defer file.Close()
+	buffered := bufio.NewReaderSize(file, 64<<10)
+	in := io.Reader(buffered)
+	if holdsEvents(buffered) {
+		lines := &eventLines{name: name, in: buffered, wrong: wrong}
+		if wrong == nil {
+			lines.wrong = func(error) {}
+		}
+		defer func() { bad = lines.bad }()
+		in = lines
+	}
+
 	r := stream.NewReader(in)
 	var b record.Batch
 	for ctx.Err() == nil {
 		err := r.Next(&b)
 		if errors.Is(err, io.EOF) {
-			return r.Counts(), nil
+			return r.Counts(), bad, nil
 		}
 		if err != nil {
-			return r.Counts(), fmt.Errorf("%s: %w", name, err)
+			return r.Counts(), bad, fmt.Errorf("%s: %w", name, err)
 		}
 		put(&b)
 	}
-	return r.Counts(), ctx.Err()
+	return r.Counts(), bad, ctx.Err()
 }
 
 // SinkOf returns the sink that cfg names, with its format and filter, for Run.

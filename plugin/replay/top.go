@@ -13,7 +13,8 @@ func Top(ctx context.Context, inputs []string, exe string) (*top.Report, stream.
 	var in stream.Counts
 	counts := top.NewStored(exe)
 	for _, name := range inputs {
-		n, err := readInput(ctx, name, counts.Put)
+		n, bad, err := readInput(ctx, name, nil, counts.Put)
+		n.NoID += bad // a line that is no event says as little
 		in.Add(n)
 		if err != nil {
 			return nil, in, err
