@@ -85,6 +85,7 @@ func TestSlowClientSkips(t *testing.T) {
 			}
 			b.queue.Close()
 			b.clients(1)
+			eventually(t, "what the log says of the fast client", func() bool { return b.logs.FilterMessage("client disconnected").Len() == 1 })
 			if st := b.sink.Status().Details.(*Details).Clients[0]; st.Lost == 0 || st.Pid != os.Getpid() || st.Program != programOf(os.Getpid()) || st.Program == "" {
 				t.Errorf("%+v", st)
 			}
