@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,9 @@ func TestStatusExitCode(t *testing.T) {
 	if code, text := output(t, "status", "--all", "--json", "--run-dir", dir+"/run"); code != 2 {
 		t.Errorf("--all --json: exit code %d, %s", code, text)
 	}
-	if dir, err := plugin.Find(); err != nil && !errors.Is(err, plugin.ErrNotRunning) && !strings.Contains(err.Error(), "relays run") {
+	// The machine may have any relays, those of tests that run beside this one: they may not listen yet.
+	others := regexp.MustCompile(`^(a relay runs|\d+ relays run)`)
+	if dir, err := plugin.Find(); err != nil && !errors.Is(err, plugin.ErrNotRunning) && !others.MatchString(err.Error()) {
 		t.Errorf("the search for relays: %q, %v", dir, err)
 	}
 	w.Close()
