@@ -160,10 +160,17 @@ func (r *restorer) record(typ string, l level, o jsontext.Object) (err error) {
 // raw adds a record that is there as it came.
 func (r *restorer) raw(typ, text string) error {
 	if r.frame < 0 {
-		if k := strings.IndexByte(text, '\n'); k >= 0 && k < len(text)-1 {
+		text, ended := strings.CutSuffix(text, "\n")
+		switch inner := strings.Contains(text, "\n"); {
+		case inner && typ != "":
 			return errors.New("raw has a newline in it")
+		case inner: // what stood between frames and was no record
+			text = strings.ReplaceAll(text, "\n", " ")
 		}
 		r.out = append(r.out, text...)
+		if ended {
+			r.out = append(r.out, '\n')
+		}
 		return nil
 	}
 	if typ == "" {

@@ -97,17 +97,17 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 }
 
-// TestSearchFindsTheSame: ausearch finds in the records that came back what it finds in the log.
+// TestSearchFindsTheSame: ausearch and aureport find in the records that came back what they find in the log.
 func TestSearchFindsTheSame(t *testing.T) {
 	if _, err := exec.LookPath("ausearch"); err != nil {
 		t.Skip("needs ausearch")
 	}
 	search := func(file string, args ...string) string {
-		cmd := exec.Command("ausearch", append([]string{"-if", file}, args...)...)
+		cmd := exec.Command(args[0], append([]string{"-if", file}, args[1:]...)...)
 		cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C")
 		out, err := cmd.Output()
 		if err != nil && len(out) == 0 {
-			t.Fatalf("ausearch %v: %v", args, err)
+			t.Fatalf("%v: %v", args, err)
 		}
 		separator := "----\n"
 		if !bytes.Contains(out, []byte(separator)) {
@@ -123,9 +123,9 @@ func TestSearchFindsTheSame(t *testing.T) {
 			stored, _ := replayed(t, kind, nil, log)
 			text, _ := replayed(t, "string", nil, store(t, "events", stored))
 			back := store(t, "back.log", text)
-			for _, args := range [][]string{{"--raw"}, {"-i"}, {"-m", "EXECVE"}, {"--format", "csv"}} {
+			for _, args := range [][]string{{"ausearch", "--raw"}, {"ausearch", "-i"}, {"ausearch", "-m", "EXECVE"}, {"ausearch", "--format", "csv"}, {"aureport"}, {"aureport", "-x", "--summary"}} {
 				if want, got := search(log, args...), search(back, args...); got != want {
-					t.Errorf("%s, %s: ausearch %v finds something else\n got %.300s\nwant %.300s", name, kind, args, got, want)
+					t.Errorf("%s, %s: %v finds something else\n got %.300s\nwant %.300s", name, kind, args, got, want)
 				}
 			}
 		}
