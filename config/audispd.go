@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+
+	"audisp-relay/host/trusted"
 )
 
 // audispd is the configuration with what the relay takes over from audispd.conf, the settings
@@ -24,7 +26,7 @@ type audispd struct {
 func loadAudispd(pluginDir string, base *Config) (audispd, []string) {
 	a := audispd{Config: *base, maxRestarts: DefaultRestarts}
 	path := filepath.Join(filepath.Dir(filepath.Clean(pluginDir)), "audispd.conf")
-	data, _, err := readTrusted(path, maxPluginConf, 0o002)
+	data, _, err := trusted.Read(path, maxPluginConf, 0o002)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return a, nil

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"audisp-relay/host/trusted"
 )
 
 // ImportFrom says what Import reads, and for whom.
@@ -45,7 +47,7 @@ func Import(from ImportFrom) (*Imported, error) {
 		names = append(names, e.Name())
 	}
 	im := &importer{from: from, open: openPlugin, check: checkBinary, read: func(path string) ([]byte, error) {
-		data, _, err := readTrusted(path, maxPluginConf, 0o002)
+		data, _, err := trusted.Read(path, maxPluginConf, 0o002)
 		return data, err
 	}}
 	return im.run(names)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"audisp-relay/host/runnable"
+	"audisp-relay/host/trusted"
 )
 
 // LoadPluginDir turns the active plugins of an audispd-style plugins.d into
@@ -119,7 +120,7 @@ func (r *pluginReader) load(path string) (*Sink, []string, error) {
 
 // openPlugin reads the conf of a plugin, active or not.
 func openPlugin(path string) (*pluginConf, error) {
-	data, info, err := readTrusted(path, maxPluginConf, 0o002)
+	data, info, err := trusted.Read(path, maxPluginConf, 0o002)
 	if err != nil {
 		return nil, err
 	}

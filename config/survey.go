@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"audisp-relay/host/runnable"
+	"audisp-relay/host/trusted"
 )
 
 // Survey compares a configuration with the machine. Errors are what keeps a sink from
@@ -132,7 +133,7 @@ func (s *Surveyor) Only(key, path string, types fs.FileMode) {
 
 // ReadRegular reads a regular file of at most a MiB, without waiting for a FIFO.
 func ReadRegular(path string) ([]byte, error) {
-	data, _, err := readChecked(path, maxConfigSize, nil)
+	data, _, err := trusted.ReadChecked(path, maxConfigSize, nil)
 	return data, err
 }
 
@@ -140,7 +141,7 @@ func ReadRegular(path string) ([]byte, error) {
 // others than its owner could read: one of root's may be readable by its group, where
 // systems keep keys for daemons; one of the user's own by no other user.
 func ReadKeyFile(path string) ([]byte, error) {
-	data, _, err := readChecked(path, maxConfigSize, func(info fs.FileInfo) error { return privateKey(path, info) })
+	data, _, err := trusted.ReadChecked(path, maxConfigSize, func(info fs.FileInfo) error { return privateKey(path, info) })
 	return data, err
 }
 

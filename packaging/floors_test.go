@@ -10,10 +10,10 @@ import (
 // floors are the packages, each of which imports none but those of the floors below its own.
 var floors = [][]string{
 	{"audit/record", "fleet/wire", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
-	{"audit/stream", "audit/users", "fleet", "format/jsontext", "host", "plugin/sandbox", "queue/spool", "state"},
+	{"audit/stream", "audit/users", "fleet", "format/jsontext", "host", "host/trusted", "plugin/sandbox", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/checkpoint", "plugin/recent", "queue"},
 	{"format/ecs", "format/human", "format/joined", "format/json", "format/laurel", "format/ocsf"},
-	{"config", "recovery"},
+	{"config", "recovery", "sigma"},
 	{"sinks"},
 	{"sinks/remote"},
 	{"sinks/engine", "sinks/file", "sinks/otlp", "sinks/program", "sinks/sinktest", "sinks/syslog", "sinks/unix"},
