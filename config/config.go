@@ -9,6 +9,8 @@ package config
 import (
 	"path/filepath"
 	"time"
+
+	"audisp-relay/filter"
 )
 
 // Defaults and bounds. The bounds keep a typing error from becoming a memory
@@ -69,8 +71,9 @@ type Config struct {
 	Recovery       Recovery
 	Log            Log
 	Metrics        Metrics
-	Sinks          []Sink // sorted by Name; never two of one name or one path
-	File           string // the file this was read from, "" for Default
+	Rules          *filter.RuleSet // of the table [rules]; nil: there are none
+	Sinks          []Sink          // sorted by Name; never two of one name or one path
+	File           string          // the file this was read from, "" for Default
 }
 
 // Spool is the disk that extends a queue's memory.
@@ -95,10 +98,11 @@ type Log struct {
 // Sink is one consumer: what it is and the policy of its queue. Settings the
 // sink does not name itself have been filled in from the Config.
 type Sink struct {
-	Name   string // [A-Za-z0-9_-]{1,64}
-	Type   string // the Name of its Kind
-	Format string // one of format.Names
-	Filter string // which events it gets, package filter; "" means all
+	Name   string          // [A-Za-z0-9_-]{1,64}
+	Type   string          // the Name of its Kind
+	Format string          // one of format.Names
+	Filter string          // which events it gets, package filter; "" means all
+	Rules  *filter.RuleSet // those of the Config
 
 	QDepth         int
 	QBytes         Size
@@ -207,6 +211,7 @@ func newSink(name string, c *Config) Sink {
 		NameFormat:     c.NameFormat,
 		NodeName:       c.Name,
 		StateDir:       c.StateDir,
+		Rules:          c.Rules,
 
 		NetworkFailureAction: NoAction, DiskFullAction: NoAction, After: DefaultAfter,
 	}

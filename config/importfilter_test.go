@@ -1,17 +1,12 @@
 package config
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 )
 
 // A filter takes the place of audisp-filter where it says the same of every event, else that stays.
 func TestImportFilter(t *testing.T) {
-	var many strings.Builder
-	for i := range 8000 {
-		fmt.Fprintf(&many, "type r= X%05d\n", i)
-	}
 	tests := []struct {
 		args, rules, filter, note string
 	}{
@@ -33,7 +28,7 @@ func TestImportFilter(t *testing.T) {
 		{"allowlist F /sbin/p", "type r= CWD\x00\n", "", "F:1: is more than"},
 		{"allowlist F /sbin/p", "type r= EOE\n", "", "F:1: names EOE"},
 		{"allowlist F /sbin/p", "type r= EXECV\n", "", "did you mean EXECVE?"},
-		{"allowlist F /sbin/p", many.String(), "", "whose expressions a filter does not take the place of"},
+		{"allowlist F /sbin/p", "type r= CWDD\n", "", "whose expressions a filter does not take the place of"},
 		{"allowlist /etc/none /sbin/p", "", "", "/etc/none"},
 		{"denylist F /sbin/p", "type r= CWD\n", "", `its mode "denylist" is neither`},
 		{"--check F", "type r= CWD\n", "", "its args are not a mode, a file and a program"},

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -46,6 +45,9 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 	c := globals()
 	c.File = name
 	root.globals(c)
+	if rules := root.table("rules"); rules != nil {
+		rules.rules(c)
+	}
 	if sinks := root.table("sinks"); sinks != nil {
 		sinks.sinks(c)
 	}
@@ -112,6 +114,42 @@ func (t *Table) globals(c *Config) {
 	t.within("metrics", func(t *Table) { t.metrics(&c.Metrics) })
 }
 
+// rules reads the table of that name: a rule under each key. What is wrong with one leaves that one out.
+func (t *Table) rules(c *Config) {
+	sources := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(t.vals)) {
+		src := ""
+		if !ruleName(name) {
+			t.Errorf(name, "not a name for a rule, must be 1 to %d bytes of printable UTF-8", maxRuleName)
+		} else if t.Str(name, &src, nil); src != "" {
+			sources[name] = src
+		} else if t.vals[name] == "" {
+			t.Errorf(name, "is empty: write an expression, or remove the rule")
+		}
+	}
+
+	set, errs, warnings := filter.NewRules(sources)
+	for _, e := range errs {
+		t.wrongFilter(e.Name, e.Error)
+	}
+	for _, w := range warnings {
+		t.doc.warnf(t.key(w.Name), "%s", firstLine(w.Error.Error()))
+	}
+	c.Rules, t.doc.rules = set, set
+}
+
+// wrongFilter reports what is wrong with an expression.
+func (t *Table) wrongFilter(key string, err error) {
+	text, shown, _ := strings.Cut(err.Error(), "\n")
+	t.Errorf(key, "%s", text)
+	t.doc.errs[len(t.doc.errs)-1].Shown = shown
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
 // policy reads the keys of a queue, which exist globally and in every sink.
 func (t *Table) policy(depth *int, bytes *Size, qos, action *string, spool *Spool) {
 	t.Integer("q_depth", depth, 1, maxQDepth)
@@ -169,23 +207,19 @@ func (t *Table) events(s *Sink, text bool) {
 		formats = slices.DeleteFunc(formats, func(name string) bool { return name == "binary" })
 	}
 	t.OneOf("format", &s.Format, formats...)
-	shown := ""
-	t.Str("filter", &s.Filter, EmptyOr(func(src string) error {
-		f, err := filter.Compile(src)
-		if err == nil {
-			for _, w := range f.Warnings() {
-				text, _, _ := strings.Cut(w.Error(), "\n")
-				t.doc.warnf(t.key("filter"), "%s", text)
-			}
-			return nil
-		}
-		var text string
-		text, shown, _ = strings.Cut(err.Error(), "\n")
-		return errors.New(text)
-	}))
-	if shown != "" {
-		t.doc.errs[len(t.doc.errs)-1].Shown = shown
+	src := ""
+	if t.Str("filter", &src, nil); src == "" {
+		return
 	}
+	f, err := filter.CompileWith(src, t.doc.rules)
+	if err != nil {
+		t.wrongFilter("filter", err)
+		return
+	}
+	for _, w := range f.Warnings() {
+		t.doc.warnf(t.key("filter"), "%s", firstLine(w.Error()))
+	}
+	s.Filter = src
 }
 
 // node reads whether the records' text has node=. The name to add is that of name_format, which "keep"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"audisp-relay/filter"
 	"audisp-relay/suggest"
 )
 
@@ -23,6 +24,8 @@ type document struct {
 	warns []string
 	// stateDir is the key state_dir, which some sinks need.
 	stateDir string
+	// rules are those that filters can ask for.
+	rules *filter.RuleSet
 	// badSinks names the sinks that have an error; "" means all of them.
 	badSinks map[string]bool
 }

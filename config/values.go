@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Size is a number of bytes. In TOML it is a string of digits with KiB, MiB,
@@ -193,6 +195,14 @@ var (
 	nameFormats     = []string{"none", "hostname", "fqd", "numeric", "user"}
 	nodeWords       = []string{"keep", "strip", "add"}
 )
+
+// maxRuleName bounds the name of a rule, below maxKeyLen: it stands in each event that the rule holds for.
+const maxRuleName = 120
+
+// ruleName says whether s can name a rule: it goes into log lines and events.
+func ruleName(s string) bool {
+	return s != "" && len(s) <= maxRuleName && utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
 
 // sinkName says whether s can name a sink: it goes into log lines, metrics
 // and file names.

@@ -21,14 +21,31 @@ import (
 //	at("2026-11-22")       a number
 //	unset                  a number
 type checker struct {
-	src      string
+	// Of all expressions that are compiled together.
 	slots    []*field
 	slotOf   map[string]int
-	vars     map[string]int // slots of what let defines
-	warnings []*Error
-	element  kind   // of # in a predicate, none outside
-	list     *field // that # is an element of, when it is a field
-	negative bool   // what is checked stands under an odd number of not
+	scans    []*scan
+	scanOf   map[int]*scan // by the slot
+	steps    int           // of all regular expressions
+	files    map[string]*List
+	newNames int
+	rules    *RuleSet // that an expression can ask for; nil: there are none
+	// together says that many expressions are asked of each event, so that one pass over a text for all of
+	// their words pays.
+	together bool
+
+	// Of the one at hand.
+	src       string
+	vars      map[string]int // slots of what let defines
+	warnings  []*Error
+	element   kind   // of # in a predicate, none outside
+	list      *field // that # is an element of, when it is a field
+	negative  bool   // what is checked stands under an odd number of not
+	asksRules bool
+}
+
+func newChecker() *checker {
+	return &checker{slotOf: make(map[string]int), scanOf: make(map[int]*scan), files: make(map[string]*List), vars: make(map[string]int)}
 }
 
 // fail ends the check: Compile recovers the error.
@@ -38,6 +55,9 @@ func (c *checker) fail(n ast.Node, message, hint string) {
 
 // warn notes what is most likely wrong.
 func (c *checker) warn(n ast.Node, message, hint string) {
+	if len(c.warnings) >= maxWarnings { // more would only take time
+		return
+	}
 	e := newError(c.src, n.Location().From, message, hint)
 	for _, w := range c.warnings {
 		if *w == *e {
@@ -86,7 +106,7 @@ func compareHint(n ast.Node, k kind) string {
 }
 
 // showNode returns a part as it may stand in a message.
-func showNode(n ast.Node) string { return brief(n.String(), 60) }
+func showNode(n ast.Node) string { return showPart(n, 60) }
 
 // check checks a part and returns what evaluates it.
 func (c *checker) check(n ast.Node) operand {
@@ -137,6 +157,10 @@ func (c *checker) checkIdentifier(n *ast.IdentifierNode) operand {
 	}
 	if n.Value == "unset" {
 		return literalNumber(unset)
+	}
+
+	if n.Value == "rules" {
+		return c.useRules(n)
 	}
 
 	f, ok := fields[n.Value]
@@ -256,6 +280,9 @@ func elementOf(list *field, i int) *field {
 			v.s = v.texts[at]
 		}
 	}
+	if list.name == "args" { // which many rules ask for one by one
+		element.load = func(m *Matcher, v *value) { v.s = m.arg(i) }
+	}
 	return &element
 }
 
@@ -292,7 +319,7 @@ func (c *checker) checkLet(n *ast.VariableDeclaratorNode) operand {
 	_, isHelper := helpers[n.Name]
 	_, isVar := c.vars[n.Name]
 	_, isFunction := builtin.Index[n.Name]
-	if isField || isHelper || isVar || isFunction || n.Name == "unset" || n.Name == "msg" {
+	if isField || isHelper || isVar || isFunction || n.Name == "unset" || n.Name == "msg" || n.Name == "rules" {
 		c.fail(n, "there is a "+n.Name+" already", "take another name")
 	}
 	if c.element != none {

@@ -2,7 +2,8 @@ package filter
 
 import (
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/conf"
@@ -11,24 +12,42 @@ import (
 
 // Limits of an expression.
 const (
-	maxSource = 64 << 10 // bytes
-	maxNodes  = 10000
-	maxDepth  = 100 // brackets within brackets
-	maxSigns  = 5000
-	maxTaken  = 16 << 20 // bytes that + and lists may take for one event
+	maxSource   = 1 << 20 // bytes
+	maxNodes    = 100_000
+	maxDepth    = 100      // brackets within brackets
+	maxSigns    = 5000     // operators whose operands the parser, which is recursive, goes down into
+	maxTaken    = 16 << 20 // bytes that + and lists may take for one event
+	maxWarnings = 20
 )
 
 const tooLong = "the expression is too long"
 
-// Compile checks and compiles an expression. Its error is an *Error.
-func Compile(src string) (f *Filter, err error) {
+// Compile checks and compiles an expression, which cannot ask for rules. Its error is an *Error.
+func Compile(src string) (*Filter, error) { return CompileWith(src, nil) }
+
+// CompileWith is Compile for an expression that can ask which of some rules hold for the event. rules may
+// be nil.
+func CompileWith(src string, rules *RuleSet) (*Filter, error) {
+	c := newChecker()
+	c.rules = rules
+	root, err := c.compile(src)
+	if err != nil {
+		return nil, err
+	}
+	f := c.filter(src)
+	f.root = root
+	return f, nil
+}
+
+// compile compiles an expression into what the checker has already.
+func (c *checker) compile(src string) (root *part, err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case *Error:
-			f, err = nil, r
+			root, err = nil, r
 		default: // a fault in the parser must not end the relay
-			f, err = nil, newError(src, 0, oneLine(fmt.Sprint("this cannot be compiled: ", r)), "")
+			root, err = nil, newError(src, 0, oneLine(fmt.Sprint("this cannot be compiled: ", r)), "")
 		}
 	}()
 
@@ -37,74 +56,28 @@ func Compile(src string) (f *Filter, err error) {
 	if err != nil {
 		return nil, fromExpr(src, err)
 	}
-	checkSize(src, tree.Node)
+	checkShape(src, tree.Node)
 
-	c := &checker{src: src, slotOf: make(map[string]int), vars: make(map[string]int)}
-	root := c.checkPart(tree.Node)
-	return &Filter{src: src, root: root, slots: c.slots, warnings: c.warnings}, nil
+	c.src, c.warnings = src, nil
+	c.element, c.list, c.negative = none, nil, false // an expression before may have ended with an error
+	clear(c.vars)
+	return c.checkPart(tree.Node), nil
 }
 
-// checkBounds refuses what would make the parser, which is recursive, take an unreasonably large
-// stack: it counts nodes only when they are complete.
-func checkBounds(src string) {
-	if len(src) > maxSource {
-		panic(newError(src, 0, tooLong, fmt.Sprintf("at most %d bytes", maxSource)))
+// filter returns a Filter of all that was compiled, without a root.
+func (c *checker) filter(src string) *Filter {
+	f := &Filter{src: src, slots: c.slots, scans: c.scans, warnings: c.warnings}
+	for _, s := range f.scans {
+		s.build()
 	}
-	if strings.TrimSpace(src) == "" {
-		panic(newError(src, 0, "the expression is empty", ""))
+	for _, path := range slices.Sorted(maps.Keys(c.files)) {
+		f.files = append(f.files, c.files[path])
 	}
-
-	depth, signs, quote := 0, 0, rune(0)
-	escaped := false
-	n := 0
-	for _, r := range src {
-		switch {
-		case quote != 0:
-			if r == quote && !escaped {
-				quote = 0
-			}
-			escaped = r == '\\' && !escaped && quote != '`'
-		case r == '"' || r == '\'' || r == '`':
-			quote, escaped = r, false
-		case r == '(' || r == '[' || r == '{':
-			depth++
-			signs++
-		case r == ')' || r == ']' || r == '}':
-			depth--
-		case strings.ContainsRune("!+-*^?:;=", r):
-			signs++
-		}
-		if depth > maxDepth {
-			panic(newError(src, n, "there are too many brackets within each other", fmt.Sprintf("at most %d", maxDepth)))
-		}
-		if signs > maxSigns {
-			panic(newError(src, n, tooLong, fmt.Sprintf("it has more than %d operators", maxSigns)))
-		}
-		n++
+	if c.asksRules {
+		f.rules = c.rules
 	}
-
-	for _, word := range []string{"not", "let", "if"} {
-		if strings.Count(src, word) > maxSigns {
-			panic(newError(src, 0, tooLong, fmt.Sprintf("it has more than %d operators", maxSigns)))
-		}
-	}
+	return f
 }
-
-// checkSize refuses what is larger than the parser has counted: of a ?: b it takes a twice, and
-// so of ((a ?: b) ?: c) ?: d.
-func checkSize(src string, root ast.Node) {
-	n := 0
-	ast.Walk(&root, visitor(func(ast.Node) {
-		if n++; n > 2*maxNodes {
-			panic(newError(src, 0, tooLong, ""))
-		}
-	}))
-}
-
-// visitor is an ast.Visitor that only looks.
-type visitor func(ast.Node)
-
-func (v visitor) Visit(n *ast.Node) { v(*n) }
 
 // part is a node of the expression as Explain shows it: what and, or and not join.
 type part struct {
@@ -130,17 +103,22 @@ func (c *checker) checkPart(n ast.Node) *part {
 	case *ast.BinaryNode:
 		if p.op = joinOperator(n.Operator); p.op != "" {
 			p.kids = c.checkKids(p.op, n)
-			operands := make([]operand, len(p.kids))
-			for i, kid := range p.kids {
-				operands[i] = kid.operand
-			}
-			p.operand = join(p.op, operands...)
+			p.operand = join(p.op, operandsOf(p.kids)...)
 			return p
 		}
 	}
 
 	p.operand = c.makePlain(c.checkFlag(n))
 	return p
+}
+
+// operandsOf returns what evaluates each of some parts.
+func operandsOf(parts []*part) []operand {
+	operands := make([]operand, len(parts))
+	for i, p := range parts {
+		operands[i] = p.operand
+	}
+	return operands
 }
 
 // checkKids gathers a and b and c as three parts.

@@ -82,6 +82,9 @@ func fromExpr(src string, err error) *Error {
 		message, hint = "& joins nothing", "write && or and"
 	case strings.HasPrefix(message, "unexpected token EOF"), strings.HasPrefix(message, "unexpected end of expression"):
 		message = "the expression ends too early"
+	case isFoldToken(message):
+		word := strings.Trim(tokenText(message), `"`)
+		message, hint = word+" does not stand between two texts", "write "+helpers[word]
 	case strings.HasPrefix(message, "unexpected token "):
 		message = "unexpected " + tokenText(strings.TrimPrefix(message, "unexpected token "))
 	case message == "integer literal is too large":
@@ -90,6 +93,13 @@ func fromExpr(src string, err error) *Error {
 		message = tooLong
 	}
 	return newError(src, e.From, oneLine(message), hint)
+}
+
+// isFoldToken reports whether a message of expr's parser is that icontains or the like stands like contains.
+func isFoldToken(message string) bool {
+	word, ok := strings.CutPrefix(message, `unexpected token Identifier("i`)
+	_, known := searchModes["i"+strings.TrimSuffix(word, `")`)]
+	return ok && known
 }
 
 // tokenText shows Operator("&") of a message of expr's parser as "&".

@@ -84,8 +84,8 @@ func TestErrorsSayWhereAndWhatToWrite(t *testing.T) {
 		{`field("a b") == ""`, 1, 7, `"a b" cannot be the name of a field`},
 		{`field("a", "b") == ""`, 1, 1, `field takes one name: write field("reason")`},
 		{`time > at("yesterday")`, 1, 11, `"yesterday" is no time: write it as "2026-11-22T05:00:00Z", or "2026-11-22 05:00:00" for local time`},
-		{`time > now()`, 1, 8, `unknown function now: there are at, field, has_key, in_net, path_under, all, any, bitand, count, int, len, lower, none, one, trim, upper`},
-		{`len(map(args, # + "x")) > 1`, 1, 5, `unknown function map: there are at, field, has_key, in_net, path_under, all, any, bitand, count, int, len, lower, none, one, trim, upper`},
+		{`time > now()`, 1, 8, `unknown function now: there are at, field, file, has_key, icontains, iends, iequals, in_net, istarts, path_under, all, any, bitand, count, int, len, lower, none, one, trim, upper`},
+		{`len(map(args, # + "x")) > 1`, 1, 5, `unknown function map: there are at, field, file, has_key, icontains, iends, iequals, in_net, istarts, path_under, all, any, bitand, count, int, len, lower, none, one, trim, upper`},
 		{`lower(exe, comm) == "x"`, 1, 1, `lower takes 1 argument`},
 		{`bitand(exe, 1) == 1`, 1, 8, `bitand takes a number, and exe is text`},
 		{`any(exe, # == "x")`, 1, 5, `any takes a list, and exe is text`},
@@ -157,18 +157,21 @@ func TestHostileExpressionsAreRefusedSoon(t *testing.T) {
 		{"less not", many("not ", 6000) + "true", false},
 		{"!", many("!", 60000) + "true", false},
 		{"more !", many("!", 6000) + "true", false},
-		{"some !", many("!", 2000) + "true", true},
+		{"some !", many("!", 900) + "true", true},
+		{"levels", many("!", 1100) + "true", false},
 		{"-", "auid == " + many("-", 60000) + "1", false},
 		{"?", many("true ? ", 5000) + "true" + many(" : true", 5000), false},
 		{"**", "1 == 1" + many("**1", 10000), false},
 		{"let", many("let a=1;", 7000) + "true", false},
-		{"if", many("if true {true} else ", 3000) + "{true}", true},
+		{"if", many("if true {true} else ", 900) + "{true}", true},
 		{"quotes", many(`"'`, 30000), false},
 		{"long", `exe == "` + many("x", 1<<20) + `"`, false},
 		{"and", "success" + many(" and success", 2400), true},
-		{"more and", "success" + many(" and success", 5200), false},
+		{"more and", "success" + many(" and success", 40000), true},
+		{"too many and", "success" + many(" and success", 60000), false},
 		{"list", `exe in ["a"` + many(`,"abc"`, 9000) + `]`, true},
-		{"longer list", `exe in ["a"` + many(`,"b"`, 15000) + `]`, false},
+		{"longer list", `exe in ["a"` + many(`,"b"`, 90000) + `]`, true},
+		{"too long a list", `exe in ["a"` + many(`,"b"`, 110000) + `]`, false},
 		{"range", "uid in 0.." + strconv.Itoa(math.MaxInt), true},
 		{"ranges", "any(paths, len(#) in 1..100000000)", true},
 		{"overflow", "uid == 9223372036854775808", false},
@@ -216,6 +219,48 @@ func TestUnknownSystemCallIsAWarning(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.src, diff)
+		}
+	}
+}
+
+// TestLongExpressions: an expression may have a mebibyte. It is compiled soon, and a report of it is written soon, in whatever way it is long.
+func TestLongExpressions(t *testing.T) {
+	t.Parallel()
+	many := func(part string) string { return strings.Repeat(part, (maxSource-100)/len(part)) }
+	l := lines(t, cat...)
+	for name, src := range map[string]string{
+		"one text":       `exe == "` + strings.Repeat("x", maxSource-20) + `"`,
+		"or":             `exe == "a"` + many(` or exe contains "some longer text"`),
+		"unknown calls":  `exe == "a"` + many(` or syscall == "some_newer_call"`),
+		"unknown types":  `exe == "a"` + many(` or type == "SOME_NEWER_TYPE"`),
+		"list":           `exe in ["a"` + many(`, "/usr/bin/something"`) + `]`,
+		"words":          `icontains(exe, "a"` + many(`, "/usr/bin/something"`) + `)`,
+		"as one":         `(exe == "a"` + many(` or exe contains "some longer text"`) + `) == true`,
+		"fields":         `exe == "a"` + many(` or field("name-of-one") == field("and-another")`),
+		"divisions":      `exe == "a" or (pid` + many(` + pid % ppid`)[:30000] + ` > 5)`,
+		"regex":          `exe == "a"` + many(` or exe matches "usr/[a-z]+/cat"`),
+		"large regex":    `exe == "a"` + many(` or exe matches "(a{70}){70}"`),
+		"chain":          `success` + many(` == success`),
+		"comparisons":    `1` + many(` < pid`),
+		"two levels":     `exe == "a"` + many(` or exe != "bcd" and success`),
+		"nothing known":  many(`foo.bar(1) or `) + "true",
+		"strings of not": `exe == "a" or icontains(exe, "x"` + many(`, "not let if not let if !=-+"`) + `)`,
+	} {
+		began := time.Now()
+		f, err := Compile(src)
+		if err == nil {
+			m := f.New()
+			keep, _ := m.Keep(&l.batch, 0, len(l.batch.Recs))
+			if steps := m.Explain(&l.batch, 0, len(l.batch.Recs)); steps[0].Value != keep || len(steps[0].Expr) > 300 {
+				t.Errorf("%s: keep %v, explained %v", name, keep, steps[0])
+			}
+		} else if len(err.Error()) > 1000 {
+			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
+		}
+		took := time.Since(began)
+		t.Logf("%s: %d bytes, %v: %v", name, len(src), took.Round(time.Millisecond), err)
+		if took > time.Minute { // it is a second; a square would be an hour
+			t.Errorf("%s took %v", name, took)
 		}
 	}
 }

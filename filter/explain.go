@@ -37,7 +37,7 @@ func (m *Matcher) Explain(b *record.Batch, i, j int) []Step {
 // of the whole rests on that of p.
 func (m *Matcher) explain(p *part, depth int, decides bool, steps *[]Step) {
 	at := len(*steps)
-	s := Step{Depth: depth, Expr: brief(p.node.String(), 200), Decided: decides}
+	s := Step{Depth: depth, Expr: showPart(p.node, 200), Decided: decides}
 	s.Value, s.Err = m.evaluate(p)
 	if p.op == "" {
 		s.Fields = m.shown(p.slots)

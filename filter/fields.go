@@ -51,6 +51,8 @@ type field struct {
 	// suggestion. nil: any text will do.
 	known func(string) bool
 	names func() []string
+	// newer reports whether a text may be one that the tables lack. Then known compares it with all that they have.
+	newer func(string) bool
 	// grows: more texts than the known ones may come, so that one which is not known is worth
 	// a warning and no error.
 	grows bool
@@ -102,6 +104,7 @@ func init() {
 	}
 	addPaths()
 	addOthers()
+	addWhole()
 	for _, key := range []string{
 		"acct", "addr", "auid", "cmd", "comm", "cwd", "exe", "fp", "grantors", "grp", "hostname", "id", "key", "kind", "laddr", "lport", "new_group",
 		"op", "pid", "reason", "res", "result", "rport", "ses", "spid", "subj", "suid", "terminal", "tty", "uid", "unit", "uuid", "vm", "vm-ctx",
@@ -146,11 +149,11 @@ func textField(name, key string, cost int) field {
 // addEnvelope adds what is known of an event without its fields.
 func addEnvelope() {
 	typeNames := recordTypes
-	addField(field{name: "type", kind: text, cost: fromHeader, each: "types*", known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
-	addField(field{name: "types", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
-	addField(field{name: "types*", kind: texts, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: loadTypes})
+	addField(field{name: "type", kind: text, cost: fromHeader, each: "types*", known: isType, newer: isNewType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
+	addField(field{name: "types", kind: texts, cost: fromHeader, known: isType, newer: isNewType, names: typeNames, present: presentType, load: loadTypes})
+	addField(field{name: "types*", kind: texts, cost: fromHeader, known: isType, newer: isNewType, names: typeNames, present: presentType, load: loadTypes})
 	fields["record_types"] = fields["types"]
-	addField(field{name: "main_type", kind: text, cost: fromHeader, known: isType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
+	addField(field{name: "main_type", kind: text, cost: fromHeader, known: isType, newer: isNewType, names: typeNames, present: presentType, load: func(m *Matcher, v *value) { v.s = m.typeName(m.main) }})
 	addList("key", "keys", fromKeys, loadKeys)
 	addField(field{name: "node", kind: text, cost: fromHeader, load: func(m *Matcher, v *value) { v.s = record.Alias(m.b.Node(m.main)) }})
 	addField(field{name: "serial", kind: number, cost: fromHeader, load: func(m *Matcher, v *value) { v.n = int64(m.b.Recs[m.main].Serial) }})

@@ -20,10 +20,16 @@ import (
 type Filter struct {
 	src   string
 	slots []*field // what the expression mentions; Matcher.vals has their values
-	root  *part
+	scans []*scan  // its searches for words; Matcher.scans has what they have found
+	files []*List
+	rules *RuleSet // that it asks for; nil: it asks for none
+	root  *part    // nil for rules, which have one each
 
 	warnings []*Error
 }
+
+// Lists returns the lists that the expression has from files. Others than the filter may refresh them.
+func (f *Filter) Lists() []*List { return f.files }
 
 // Warnings are what is most likely wrong with the expression though it can be evaluated: the
 // name of a system call that the tables do not have. A kernel that is newer than they are has
@@ -52,6 +58,8 @@ type Matcher struct {
 	// A value is read when it is asked for first. Those of this event have the present epoch.
 	epoch uint64
 	vals  []value
+	scans []found
+	rules *Rules // that the filter asks for
 	// elem is what # stands for in any(LIST, ...): a predicate has no other inside.
 	elem    string
 	elemNum int64
@@ -59,6 +67,7 @@ type Matcher struct {
 	taken   int    // bytes that + and lists have taken for this event
 	scratch []byte // decoded text of this event
 	args    record.Args
+	argsOf  uint64 // the epoch that args are of
 	addr    []byte // bytes of a socket address
 	hints   hints
 	call    call
@@ -83,8 +92,18 @@ type hints struct {
 
 // New returns a Matcher.
 func (f *Filter) New() *Matcher {
-	return &Matcher{f: f, vals: make([]value, len(f.slots))}
+	m := &Matcher{f: f, vals: make([]value, len(f.slots)), scans: make([]found, len(f.scans))}
+	for i, s := range f.scans {
+		m.scans[i].bits = make([]uint64, (s.groups+63)/64)
+	}
+	if f.rules != nil {
+		m.rules = f.rules.New()
+	}
+	return m
 }
+
+// Filter returns what the Matcher applies.
+func (m *Matcher) Filter() *Filter { return m.f }
 
 // Renew returns a Matcher like m that remembers nothing: after a panic m cannot be trusted any more.
 func (m *Matcher) Renew() *Matcher {

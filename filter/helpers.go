@@ -20,6 +20,11 @@ var helpers = map[string]string{
 	"path_under": `path_under("/etc", ...)`,
 	"field":      `field("reason")`,
 	"at":         `at("2026-11-22T05:00:00Z")`,
+	"icontains":  `icontains(cmdline, "x", ...)`,
+	"istarts":    `istarts(exe, "/tmp/", ...)`,
+	"iends":      `iends(exe, "/nc", ...)`,
+	"iequals":    `iequals(comm, "x", ...)`,
+	"file":       `addr in file("/etc/audit/bad.txt")`,
 }
 
 // builtins are the functions of expr that filters may use, and what they take; nil: a list and
@@ -38,12 +43,16 @@ func (c *checker) checkCall(n *ast.CallNode) operand {
 	check := map[string]func(*checker, *ast.CallNode) operand{
 		"has_key": (*checker).checkHasKey, "in_net": (*checker).checkInNet, "path_under": (*checker).checkPathUnder,
 		"field": (*checker).checkField, "at": (*checker).checkTime,
+		"icontains": (*checker).checkFold, "istarts": (*checker).checkFold, "iends": (*checker).checkFold, "iequals": (*checker).checkFold,
 	}[callee.Value]
 	if check != nil {
 		return check(c, n)
 	}
 	if f := fields[callee.Value]; f != nil {
 		c.fail(n, callee.Value+" is a field, not a function", "")
+	}
+	if callee.Value == "file" {
+		c.fail(n, "file stands after in", "write "+helpers["file"])
 	}
 	c.failFunction(n, callee.Value)
 	return operand{}
@@ -83,6 +92,25 @@ func (c *checker) checkHasKey(n *ast.CallNode) operand {
 		has = join("or", has, contains(literalText(key), c.useField(fields["keys"])))
 	}
 	return has
+}
+
+// checkFold checks icontains, istarts, iends and iequals: contains, startsWith, endsWith and == of any of some words, for which
+// upper and lower case are the same.
+func (c *checker) checkFold(n *ast.CallNode) operand {
+	name := n.Callee.(*ast.IdentifierNode).Value
+	words := c.literals(n, 1)
+	o := c.check(n.Arguments[0])
+	if o.kind != text {
+		hint := "write " + helpers[name]
+		if o.kind == texts {
+			hint = "write any(" + showNode(n.Arguments[0]) + ", " + name + "(#, " + strconv.Quote(brief(words[0], 40)) + "))"
+		}
+		c.fail(n.Arguments[0], name+" takes text, and "+showNode(n.Arguments[0])+" is "+o.kind.String(), hint)
+	}
+	for i, w := range words {
+		words[i] = foldText(w)
+	}
+	return c.searchWords(n, o, search{mode: searchModes[name], words: words})
 }
 
 // netset are networks.
@@ -225,6 +253,7 @@ func (c *checker) apply(n *ast.BuiltinNode, args []operand) operand {
 
 // parse returns the number that a text is.
 func (c *checker) parse(n ast.Node, arg operand) func(*Matcher) int64 {
+	src, from := c.src, n.Location().From // the checker may go on to another expression
 	return func(m *Matcher) int64 {
 		s := arg.text(m)
 		if m.err != nil {
@@ -232,7 +261,7 @@ func (c *checker) parse(n ast.Node, arg operand) func(*Matcher) int64 {
 		}
 		i, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
-			m.noteError(c.evalError(n, oneLine("invalid operation: int("+s+")")))
+			m.noteError(&evalError{src, from, oneLine("invalid operation: int(" + s + ")")})
 		}
 		return i
 	}

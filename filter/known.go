@@ -34,6 +34,11 @@ func isType(name string) bool {
 	return near == "" || suggest.Distance(name, near) > 1
 }
 
+// isNewType reports whether a name is none of the tables' and may be of a newer auditd.
+func isNewType(name string) bool {
+	return record.TypeNumber([]byte(name)) >= record.NamedType && strings.ToUpper(name) == name
+}
+
 // presentType returns the name of the type that a name stands for: auditd wrote
 // UNKNOWN[1424] before it had one.
 func presentType(name string) string {
@@ -90,3 +95,12 @@ var familyNames = sync.OnceValue(func() (names []string) {
 })
 
 func isFamily(name string) bool { return name == "" || slices.Contains(familyNames(), name) }
+
+// KindOf returns what an expression may compare a field with: "text", "number", "flag" or "list"; "" of a name that is no field.
+func KindOf(name string) string {
+	f := fields[name]
+	if f == nil || strings.HasSuffix(name, "*") {
+		return ""
+	}
+	return map[kind]string{text: "text", number: "number", flag: "flag", texts: "list", numbers: "list"}[f.kind]
+}

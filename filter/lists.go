@@ -49,7 +49,7 @@ func contains(x, list operand) operand {
 	out := combine(flag, x, list)
 	if isTypes(list) && x.literal {
 		if typ := record.TypeNumber([]byte(x.s)); typ != 0 {
-			out.test, out.cost = hasType(typ, x.s), fromHeader
+			out.test, out.cost, out.hasType = hasType(typ, x.s), fromHeader, x.s
 			return out
 		}
 	}

@@ -35,6 +35,8 @@ type operand struct {
 	among    []operand // it is "# in [...]": what is in that list, all of it literal
 	inSlot   bool      // slot has its value
 	slot     int
+	hasType  string // of a test for records of a type: its name
+	needs    *need  // a search without which a test does not hold; nil: it needs none
 }
 
 func literalNumber(n int64) operand {
@@ -111,8 +113,10 @@ func derive(k kind, of ...operand) operand {
 // one that is not sure leaves the whole not sure. What may fail comes last.
 func (c *checker) makePlain(o operand) operand {
 	var slots []int
+	seen := make(map[int]bool)
 	for _, slot := range o.slots {
-		if !slices.Contains(slots, slot) {
+		if !seen[slot] {
+			seen[slot] = true
 			slots = append(slots, slot)
 		}
 	}

@@ -12,8 +12,7 @@ import (
 
 func (c *checker) checkBinary(n *ast.BinaryNode) operand {
 	if op := joinOperator(n.Operator); op != "" {
-		l := c.checkFlag(n.Left)
-		return join(op, l, c.checkFlag(n.Right))
+		return join(op, c.checkJoined(op, n)...)
 	}
 
 	switch n.Operator {
@@ -30,6 +29,16 @@ func (c *checker) checkBinary(n *ast.BinaryNode) operand {
 	}
 	c.fail(n, "the operator "+n.Operator+" has no place in a filter", "")
 	return operand{}
+}
+
+// checkJoined gathers a and b and c as three operands: to join them one by one takes the square of their number.
+func (c *checker) checkJoined(op string, n *ast.BinaryNode) (operands []operand) {
+	if left, ok := n.Left.(*ast.BinaryNode); ok && joinOperator(left.Operator) == op {
+		operands = c.checkJoined(op, left)
+	} else {
+		operands = []operand{c.checkFlag(n.Left)}
+	}
+	return append(operands, c.checkFlag(n.Right))
 }
 
 func (c *checker) checkArithmetic(n *ast.BinaryNode) operand {
@@ -112,10 +121,21 @@ func concatenate(l, r operand) operand {
 	return out
 }
 
-// evalError returns the error of an event for which a part cannot be evaluated.
+// evalError is the error of an event for which a part cannot be evaluated.
+type evalError struct {
+	src     string
+	from    int // the character of src where the part begins
+	message string
+}
+
+// evalError returns such an error. Its place is looked for when it is shown: that goes over the expression.
 func (c *checker) evalError(n ast.Node, message string) error {
-	at := newError(c.src, n.Location().From, "", "")
-	return fmt.Errorf("filter: %d:%d: %s", at.Line, at.Column, message)
+	return &evalError{src: c.src, from: n.Location().From, message: message}
+}
+
+func (e *evalError) Error() string {
+	at := newError(e.src, e.from, "", "")
+	return fmt.Sprintf("filter: %d:%d: %s", at.Line, at.Column, e.message)
 }
 
 func (c *checker) checkComparison(n *ast.BinaryNode) operand {
@@ -224,7 +244,7 @@ func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
 	if o.kind != text || !o.literal {
 		return o
 	}
-	if !f.known(o.s) {
+	if !c.isKnown(f, o.s) {
 		message := "there is no " + cmp.Or(nouns[f.name], "record type") + " " + strconv.Quote(brief(o.s, 60))
 		if hint := didYouMean(o.s, f.names()); f.grows {
 			c.warn(n, message+" in the tables", hint)
@@ -238,13 +258,34 @@ func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
 	return o
 }
 
+// maxNewNames is how many names that the tables lack are compared with all that they have, for one that is misspelt. It takes
+// a third of a millisecond each, and an expression may have tens of thousands.
+const maxNewNames = 500
+
+// isKnown reports whether a field may have a text.
+func (c *checker) isKnown(f *field, name string) bool {
+	if f.grows && len(c.warnings) >= maxWarnings {
+		return true
+	}
+	if f.newer != nil && f.newer(name) {
+		if c.newNames++; c.newNames > maxNewNames {
+			return true
+		}
+	}
+	return f.known(name)
+}
+
 // nouns say what the texts of a field with known names are, where they are no record types.
-var nouns = map[string]string{"syscall": "system call", "errno": "error name", "arch": "arch", "family": "address family"}
+var nouns = map[string]string{"rules": "rule", "syscall": "system call", "errno": "error name", "arch": "arch", "family": "address family"}
 
 func (c *checker) checkIn(n *ast.BinaryNode) operand {
 	l := c.check(n.Left)
 	if ends, ok := n.Right.(*ast.BinaryNode); ok && ends.Operator == ".." {
 		return c.checkInRange(n, l, ends)
+	}
+
+	if call, ok := n.Right.(*ast.CallNode); ok && isCall(call, "file") {
+		return c.checkInFile(n, l, call)
 	}
 
 	r := c.check(n.Right)
@@ -297,27 +338,45 @@ func (c *checker) checkSearch(n *ast.BinaryNode) operand {
 		}
 	}
 
-	search := func(o operand) operand { return searchText(n.Operator, o, r) }
 	if n.Operator == "matches" {
-		search = c.matchPattern(n.Right, r)
+		return c.checkMatches(n, l, r)
 	}
-	return c.overEach(n, l, search)
+	if mode, ok := searchModes[n.Operator]; ok && c.together && r.literal {
+		return c.searchWords(n, l, search{mode: mode, exact: true, words: []string{r.s}})
+	}
+	return c.overEach(n, l, func(o operand) operand { return searchText(n.Operator, o, r) })
 }
 
-// matchPattern returns the search for a regular expression.
-func (c *checker) matchPattern(n ast.Node, pattern operand) func(operand) operand {
+// checkMatches checks TEXT matches "PATTERN".
+func (c *checker) checkMatches(n *ast.BinaryNode, l, pattern operand) operand {
 	if !pattern.literal {
-		c.fail(n, "the pattern of matches is written out in quotes", "")
+		c.fail(n.Right, "the pattern of matches is written out in quotes", "")
 	}
 	re, message := compilePattern(pattern.s)
+	if message == "" {
+		if c.steps += re.steps; c.steps > maxSteps {
+			message = "the regular expressions are too large together"
+		}
+	}
 	if message != "" {
-		c.fail(n, message, "")
+		c.fail(n.Right, message, "")
 	}
 
-	return func(o operand) operand {
+	out := c.overEach(n, l, func(o operand) operand {
 		out, get := combine(flag, o), o.text
 		out.cost += regexCost
 		out.test = func(m *Matcher) bool { return re.MatchString(get(m)) }
 		return out
+	})
+	if !c.together || len(re.words) == 0 {
+		return out
 	}
+
+	// A regular expression takes microseconds, and nearly all texts lack a word that it needs.
+	if has, needs := c.scanFor(l, search{mode: within, words: re.words}); has != nil {
+		matches := out.test
+		out.needs = needs
+		out.test = func(m *Matcher) bool { return has(m) && matches(m) }
+	}
+	return out
 }

@@ -83,6 +83,10 @@ func loadProctitle(m *Matcher, v *value) {
 }
 
 func (m *Matcher) readArgs() {
+	if m.argsOf == m.epoch { // many rules ask for one argument each
+		return
+	}
+	m.argsOf = m.epoch
 	m.args.Reset()
 	for k := m.i; k < m.j; k++ {
 		if m.b.Recs[k].Type == record.TypeExecve {
@@ -98,6 +102,17 @@ func loadArgs(m *Matcher, v *value) {
 		arg, _ := m.args.Arg(i)
 		v.texts = append(v.texts, record.Alias(arg))
 	}
+}
+
+// arg returns argument i of an execve, from the end when i is negative; "" when there is none.
+func (m *Matcher) arg(i int) string {
+	m.readArgs()
+	n := m.args.Len()
+	if m.hasRoom(n - 1); i < 0 {
+		i += n
+	}
+	arg, _ := m.args.Arg(i)
+	return record.Alias(arg)
 }
 
 func loadArgc(m *Matcher, v *value) {

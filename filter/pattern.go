@@ -3,6 +3,7 @@ package filter
 import (
 	"regexp"
 	"regexp/syntax"
+	"unicode/utf8"
 )
 
 // Limits of a regular expression. Matching takes at most some multiple of pattern
@@ -12,24 +13,36 @@ const (
 	maxInstructions = 5000
 )
 
+// maxSteps bounds the instructions of all regular expressions that are compiled together.
+const maxSteps = 200_000
+
+// regex is a compiled regular expression.
+type regex struct {
+	*regexp.Regexp
+	steps int // its instructions, as estimated
+	// words are such that each text that it matches has one of them, upper and lower case being the same; nil: there are none.
+	words []string
+}
+
 // compilePattern compiles a regular expression of bounded size. message is empty when
 // it could.
-func compilePattern(text string) (re *regexp.Regexp, message string) {
+func compilePattern(text string) (re regex, message string) {
 	if len(text) > maxPattern {
-		return nil, "the regular expression is too long"
+		return re, "the regular expression is too long"
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, oneLine(err.Error())
+		return re, oneLine(err.Error())
 	}
 	// Repetitions are written out when they are compiled: count before.
-	if instructions(parsed) > maxInstructions {
-		return nil, "the regular expression is too large: its repetitions multiply"
+	if re.steps = instructions(parsed); re.steps > maxInstructions {
+		return re, "the regular expression is too large: its repetitions multiply"
 	}
-	re, err = regexp.Compile(text)
+	re.Regexp, err = regexp.Compile(text)
 	if err != nil {
-		return nil, oneLine(err.Error())
+		return re, oneLine(err.Error())
 	}
+	re.words = neededWords(parsed)
 	return re, ""
 }
 
@@ -41,6 +54,75 @@ func instructions(re *syntax.Regexp) int {
 	}
 	if re.Op == syntax.OpRepeat {
 		n = min(n*max(re.Min, re.Max, 1), maxInstructions+1)
+	}
+	return n
+}
+
+// Bounds of the words that a regular expression needs.
+const (
+	minNeeded = 3  // letters: shorter ones are in most texts
+	maxNeeded = 32 // alternatives
+)
+
+// neededWords returns words of which each text that re matches has one; nil when it needs none that is long enough.
+func neededWords(re *syntax.Regexp) (words []string) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return literalWords(re)
+	case syntax.OpCapture, syntax.OpPlus:
+		return neededWords(re.Sub[0])
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			return neededWords(re.Sub[0])
+		}
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			if w := neededWords(sub); w != nil && (words == nil || shortest(w) > shortest(words)) {
+				words = w
+			}
+		}
+		return words
+	case syntax.OpAlternate:
+		for _, sub := range re.Sub {
+			w := neededWords(sub)
+			if w == nil || len(words)+len(w) > maxNeeded {
+				return nil
+			}
+			words = append(words, w...)
+		}
+		return words
+	}
+	return nil
+}
+
+// literalWords returns the longest piece of a literal whose letters have no other case than that of ASCII: with (?i) a k
+// may be the sign of Kelvin, and an s the long one.
+func literalWords(re *syntax.Regexp) []string {
+	best, from := "", 0
+	text := string(re.Rune)
+	note := func(to int) {
+		if to-from > len(best) {
+			best = text[from:to]
+		}
+	}
+	fold := re.Flags&syntax.FoldCase != 0
+	for at, r := range text {
+		// What is no UTF-8 matches as RuneError does, whatever it is.
+		if r == utf8.RuneError || (fold && (r >= utf8.RuneSelf || r|0x20 == 'k' || r|0x20 == 's')) {
+			note(at)
+			from = at + utf8.RuneLen(r)
+		}
+	}
+	if note(len(text)); len(best) < minNeeded {
+		return nil
+	}
+	return []string{foldText(best)}
+}
+
+func shortest(words []string) int {
+	n := len(words[0])
+	for _, w := range words {
+		n = min(n, len(w))
 	}
 	return n
 }

@@ -127,6 +127,7 @@ func TestKindsAreThoseOfJSON(t *testing.T) {
 		"syscall":    true,                                     // and the system call's
 		"family":     true,                                     // the address family's
 		"id":         true,                                     // the event's
+		"records":    true,                                     // their texts
 		"a0":         true, "a1": true, "a2": true, "a3": true, // hex there
 	}
 	n := 0

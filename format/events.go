@@ -17,13 +17,28 @@ func (e *Encoder) appendEvent(dst []byte, batch record.Batch, i int) []byte {
 	if i > 0 && !endsEvent(b, i-1) {
 		return dst
 	}
-	return e.events.AppendEvent(dst, b, i, EventEnd(b, i))
+	return e.appendWhole(dst, b, i, EventEnd(b, i))
+}
+
+// appendWhole appends the event that records i..j-1 of b are, with the names of its rules.
+func (e *Encoder) appendWhole(dst []byte, b *record.Batch, i, j int) []byte {
+	dst = e.events.AppendEvent(dst, b, i, j)
+	if e.tag == nil {
+		return dst
+	}
+	if names := e.tag(b, i, j); len(names) > 0 {
+		return e.AddRules(dst, names)
+	}
+	return dst
 }
 
 // beginBatch turns to a batch.
 func (e *Encoder) beginBatch(b record.Batch) *record.Batch {
 	if e.events == nil && e.Format.Events() {
 		e.events = e.NewEvents()
+	}
+	if e.tag == nil && e.NewTagger != nil {
+		e.tag = e.NewTagger()
 	}
 	e.batch = b
 	return &e.batch

@@ -54,7 +54,13 @@ type Kind struct {
 	New    func(o Options) EventEncoder
 	// Raw writes an event that the encoder has panicked over, as a line without its newline.
 	Raw func(w *Raw, fault any)
+	// AddRules adds the names of rules to a line that ends with the event's "}" and a newline. nil: the format has no
+	// place for them.
+	AddRules func(line []byte, names []string) []byte
 }
+
+// Tagger returns the names of the rules that hold for the event that records i..j-1 of b are. They last until the next call.
+type Tagger func(b *record.Batch, i, j int) []string
 
 // kinds are those of the configuration, in the order in which messages list them. They are added
 // while packages are initialised only, so that no lock guards them.
@@ -112,6 +118,10 @@ type Encoder struct {
 	// makes its own when it is first used. Raw is that of the format's Kind.
 	NewEvents func() EventEncoder
 	Raw       func(w *Raw, fault any)
+	// NewTagger makes what names the rules that hold for an event, one for each copy of an Encoder, and AddRules, that
+	// of the format's Kind, puts the names into its line. Both are nil where no rule is asked.
+	NewTagger func() Tagger
+	AddRules  func(line []byte, names []string) []byte
 	// Panicked, which may be nil, is called with a panic over records i..j-1 of b, one event or
 	// record. They are given raw.
 	Panicked func(b *record.Batch, i, j int, fault any)
@@ -120,6 +130,7 @@ type Encoder struct {
 	padded bool       // what it said
 	seen   *HostNames // that Node and events were made for
 	events EventEncoder
+	tag    Tagger
 	batch  record.Batch // that events is given: a pointer to the caller's would move it to the heap
 	buf    []byte
 	ends   []uint32
@@ -185,7 +196,7 @@ func (e *Encoder) encodeSome() {
 	for ; i < len(b.Recs); i = j {
 		if e.Format.Events() {
 			j = EventEnd(b, i)
-			e.buf = e.events.AppendEvent(e.buf, b, i, j)
+			e.buf = e.appendWhole(e.buf, b, i, j)
 		} else {
 			j = i + 1
 			e.buf = e.appendRecord(e.buf, *b, i)

@@ -87,6 +87,7 @@ type Plugin struct {
 	nodes     *nodes.Nodes
 	kernel    *kernelLoss  // nil: not asked
 	auditd    *auditdWatch // nil: a stream that is not auditd's
+	lists     lists
 	buffer    atomic.Int64 // bytes that the socket from auditd holds
 	export    *metrics     // of the main goroutine until the end
 	ckpt      *checkpoints
@@ -130,6 +131,7 @@ func New(opt Options) *Plugin {
 		stop:      make(chan struct{}),
 		actions:   make(chan action, 64),
 		tasks:     make(chan func()),
+		lists:     lists{now: make(chan struct{}, 1)},
 		saveEvery: saveEvery,
 		flow:      recent.NewWindow[inputFlow](10*time.Second, time.Second),
 		renew:     newRenewal(opt.Binary),
@@ -187,7 +189,7 @@ func (p *Plugin) Run() error {
 		p.warnAction(c.Config())
 	}
 	endKernel := p.startKernel()
-	endAuditdWatch := p.startAuditdWatch()
+	endAuditdWatch, endLists := p.startAuditdWatch(), p.startLists()
 	p.ckpt = p.startCheckpoints()
 	stopExpiry, expired := p.startExpiry()
 	control := p.startControl()
@@ -202,7 +204,7 @@ func (p *Plugin) Run() error {
 		err = nil
 	}
 	// A disk that hangs, of a text file of metrics or of auditd's files, must not make the end longer.
-	shown := inBackground(func() { p.export.close(); endMeter(); endAuditdWatch() })
+	shown := inBackground(func() { p.export.close(); endMeter(); endAuditdWatch(); endLists() })
 	endKernel()
 	endFeed()
 	stopExpiry()

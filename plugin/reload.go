@@ -52,6 +52,7 @@ func (p *Plugin) reload() {
 		cfg, err = config.Default(), nil
 	}
 	p.sayConfig(warnings, err)
+	defer p.lists.refresh()
 	if err != nil {
 		p.log.Error("config not reloaded: the previous one stays in use")
 		p.mu.Lock()

@@ -111,7 +111,7 @@ func (f *fleetReadFlags) run(cmd *cobra.Command) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if f.filter != "" {
-		warnOfFilter(f.filter)
+		warnOfFilter(f.filter, nil)
 	}
 	engine, err := fleet.Dial(f.Access)
 	if err != nil {

@@ -45,7 +45,10 @@ was shipped:
 With --log, records that the inputs lack, or have only in part, are taken from
 that audit.log, as the plugin does it from auditd's; what is missing there too is
 marked as lost.`,
-		RunE: func(_ *cobra.Command, inputs []string) error {
+		RunE: func(cmd *cobra.Command, inputs []string) error {
+			if name == "" && !cmd.Flags().Changed("config") {
+				path = "" // no configuration is needed
+			}
 			if len(inputs) == 0 {
 				inputs = []string{"-"}
 			}
@@ -59,7 +62,7 @@ marked as lost.`,
 			return runReplay(path, name, shape, from)
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", config.DefaultFile, "configuration `FILE` that --sink is looked up in")
+	cmd.Flags().StringVarP(&path, "config", "c", config.DefaultFile, "configuration `FILE` that --sink is looked up in, and whose rules are asked where it is named")
 	cmd.Flags().StringVar(&name, "sink", "", "deliver to the sink of this `NAME` instead of stdout")
 	cmd.Flags().StringVar(&shape, "format", "string", "`FORMAT` on stdout: "+strings.Join(format.Names(), ", "))
 	cmd.Flags().StringVar(&from.Filter, "filter", "", "deliver only events that this `EXPR` holds for, in place of the sink's own filter")
@@ -78,9 +81,9 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 		return err
 	}
 
-	from.Format, from.Sink, from.Events = to.Format, to.Sink, to.Events
+	from.Format, from.Sink, from.Rules, from.Events = to.Format, to.Sink, to.Rules, to.Events
 	from.Filter = cmp.Or(from.Filter, to.Filter)
-	warnOfFilter(from.Filter)
+	warnOfFilter(from.Filter, from.Rules)
 	done, err := replay.Run(ctx, from)
 	if _, wrong := errors.AsType[*filter.Error](err); wrong {
 		return err
@@ -138,8 +141,8 @@ func wrongLines(done replay.Result) error {
 }
 
 // warnOfFilter says what is most likely wrong with a filter. What is an error says Replay.
-func warnOfFilter(src string) {
-	if f, err := filter.Compile(src); err == nil {
+func warnOfFilter(src string, rules *filter.RuleSet) {
+	if f, err := filter.CompileWith(src, rules); err == nil {
 		for _, w := range f.Warnings() {
 			fmt.Fprintf(os.Stderr, "warning: filter: %v\n", w)
 		}
@@ -150,14 +153,14 @@ func warnOfFilter(src string) {
 func explainReplay(path, name string, from replay.Stored) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if name != "" && from.Filter == "" {
-		to, err := replaySink(path, name, "", nil)
+	if path != "" {
+		to, err := replaySink(path, name, "string", nil)
 		if err != nil {
 			return err
 		}
-		from.Filter = to.Filter
+		from.Filter, from.Rules = cmp.Or(from.Filter, to.Filter), to.Rules
 	}
-	warnOfFilter(from.Filter)
+	warnOfFilter(from.Filter, from.Rules)
 	x, done, err := replay.Explain(ctx, from)
 	if err != nil {
 		return err
@@ -171,21 +174,29 @@ func explainReplay(path, name string, from replay.Stored) error {
 	return x.WriteText(safe(os.Stdout))
 }
 
+// replaySink returns the sink of a configuration, or standard output. Without a path there is no configuration.
 func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to replay.Stored, err error) {
-	if name == "" {
-		kind, err := format.Parse(shape)
-		if err != nil {
-			return to, usageError{err}
+	var cfg *config.Config
+	if path != "" {
+		if cfg, _, err = config.Load(path, host.AuditLogs(os.Getppid())...); err != nil {
+			reportConfigError(safe(os.Stderr), err)
+			return to, exitError{1}
 		}
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // an error from write instead
-		return replay.WriterSink(safe(os.Stdout), kind, fail), nil
 	}
-	cfg, _, err := config.Load(path, host.AuditLogs(os.Getppid())...)
+	if name != "" {
+		return replay.SinkOf(cfg, name, stderrLog())
+	}
+
+	kind, err := format.Parse(shape)
 	if err != nil {
-		reportConfigError(safe(os.Stderr), err)
-		return to, exitError{1}
+		return to, usageError{err}
 	}
-	return replay.SinkOf(cfg, name, stderrLog())
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // an error from write instead
+	var rules *filter.RuleSet
+	if cfg != nil {
+		rules = cfg.Rules
+	}
+	return replay.WriterSink(safe(os.Stdout), kind, rules, fail), nil
 }
 
 // stderrLog writes a line for each message: no stack traces, no places in the

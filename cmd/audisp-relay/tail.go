@@ -135,14 +135,14 @@ func (f *tailFlags) addEvents(t *tail, from tailed, onTerminal bool) (done func(
 		if src == "" {
 			continue
 		}
-		compiled, err := filter.Compile(src)
+		compiled, err := filter.CompileWith(src, from.rules)
 		if err != nil {
 			return done, err
 		}
 		v.filters = append(v.filters, compiled.New())
 	}
 	if f.filter != "" {
-		warnOfFilter(f.filter)
+		warnOfFilter(f.filter, from.rules)
 	}
 	if f.since != "" {
 		since, err := parseSince(f.since, time.Now())

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"audisp-relay/config"
+	"audisp-relay/filter"
 	"audisp-relay/host"
 	sinkunix "audisp-relay/sinks/unix"
 	"audisp-relay/suggest"
@@ -17,6 +18,7 @@ import (
 type tailed struct {
 	socket string
 	filter string // of the sink, where it has to be known
+	rules  *filter.RuleSet
 }
 
 // findTailed returns what a word means: the name of a sink, or a path. The filter is
@@ -32,7 +34,8 @@ func findTailed(word, file string, wantFilter bool) (tailed, error) {
 		cfg, err = config.Default(), nil
 	}
 	if isPath {
-		return tailed{socket: word, filter: filterOf(cfg, word)}, nil
+		src, rules := filterOf(cfg, word)
+		return tailed{word, src, rules}, nil
 	}
 
 	if cfg != nil {
@@ -51,16 +54,16 @@ func findTailed(word, file string, wantFilter bool) (tailed, error) {
 	return tailed{}, unknownSink(cfg, word, file)
 }
 
-// filterOf returns the filter of the sink with that socket.
-func filterOf(cfg *config.Config, socket string) string {
+// filterOf returns the filter of the sink with that socket, and the rules that it can ask for.
+func filterOf(cfg *config.Config, socket string) (src string, rules *filter.RuleSet) {
 	if cfg != nil {
 		for _, s := range cfg.Sinks {
 			if s.Output == socket {
-				return s.Filter
+				return s.Filter, s.Rules
 			}
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // tailedSink returns the socket of a sink that has one to connect to.
@@ -72,7 +75,7 @@ func tailedSink(s *config.Sink) (tailed, error) {
 	case socket.Connect:
 		return tailed{}, fmt.Errorf("sink %s has listen = false: its socket is a collector's, and tail is none", s.Name)
 	}
-	return tailed{socket: socket.Path, filter: s.Filter}, nil
+	return tailed{socket: socket.Path, filter: s.Filter, rules: s.Rules}, nil
 }
 
 // unknownSink says which sinks there are.

@@ -41,7 +41,7 @@ path = "/var/log/x"
 		switch {
 		case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
 			t.Errorf("%s: %v, %v", test.word, got, err)
-		case test.err == "" && (err != nil || got != tailed{test.socket, test.filter}):
+		case test.err == "" && (err != nil || got != tailed{socket: test.socket, filter: test.filter}):
 			t.Errorf("%s: %v, %v", test.word, got, err)
 		}
 	}

@@ -39,6 +39,9 @@ var secrets = []string{
 const plantedConfig = `# token: ghp_16C7e42F292c6912E7710c838347Ae178B4a, ask zbigniew
 name_format = "user"
 name = "db17.corp.internal"
+[rules]
+"ACME-PRJ-00917" = 'exe == "/home/alice/payroll"'
+mysqldump = 'iends(exe, "mysqldump") or icontains(cmdline, "quarterly-layoffs.xlsx")'
 [sinks.vault-eu-west-3]
 type = "syslog"
 transport = "tls"

@@ -93,6 +93,8 @@ func (r *redactor) config(v any, depth int) any {
 		switch {
 		case key == "sinks":
 			clean[key] = r.sinkTables(item, depth-1)
+		case key == "rules":
+			clean[key] = r.rules(item)
 		case hiddenKeys[key], isSecret(key), strings.Contains(key, "header"), strings.Contains(key, "url"), strings.Contains(key, "endpoint"), strings.Contains(key, "server"):
 			clean[key] = r.hidden(key, item)
 		case !isWords(key): // a key that the program does not have: its value may be anything
@@ -100,6 +102,19 @@ func (r *redactor) config(v any, depth int) any {
 		default:
 			clean[r.key(key)] = r.config(item, depth-1)
 		}
+	}
+	return clean
+}
+
+// rules replaces the names of rules and hides their expressions.
+func (r *redactor) rules(v any) any {
+	table, ok := v.(map[string]any)
+	if !ok {
+		return r.hidden("rules", v)
+	}
+	clean := make(map[string]any, len(table))
+	for name, expression := range table {
+		clean[r.name("rule", name)] = r.hidden("filter", expression)
 	}
 	return clean
 }

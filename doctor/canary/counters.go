@@ -156,7 +156,7 @@ func (c *flight) leftOut(s *config.Sink) (out, known bool) {
 		return false, false
 	}
 
-	f, err := filter.Compile(s.Filter)
+	f, err := filter.CompileWith(s.Filter, s.Rules)
 	if err != nil {
 		return false, false
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"audisp-relay/format"
+	"audisp-relay/format/jsontext"
 )
 
 // Kind is the format "ecs".
@@ -13,6 +14,13 @@ var Kind = format.Kind{
 	Format: format.Events,
 	New:    func(o format.Options) format.EventEncoder { return New(o) },
 	Raw:    writeRaw,
+
+	AddRules: addRules,
+}
+
+func addRules(line []byte, names []string) []byte {
+	line = jsontext.AppendNames(append(jsontext.Reopen(line), `,"rule":{"name":[`...), names)
+	return append(line, "]}}\n"...)
 }
 
 // writeRaw says pipeline_error, the schema's kind of such events.

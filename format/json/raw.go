@@ -6,6 +6,7 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
+	"audisp-relay/format/jsontext"
 )
 
 // Kind is the format "json".
@@ -14,6 +15,13 @@ var Kind = format.Kind{
 	Format: format.Events,
 	New:    func(o format.Options) format.EventEncoder { return New(o) },
 	Raw:    writeRaw,
+
+	AddRules: addRules,
+}
+
+func addRules(line []byte, names []string) []byte {
+	line = jsontext.AppendNames(append(jsontext.Reopen(line), `,"rules":[`...), names)
+	return append(line, "]}\n"...)
 }
 
 // writeRaw keeps the rules by which docs/json.md has every record rebuilt: each has "raw".

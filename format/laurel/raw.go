@@ -1,6 +1,9 @@
 package laurel
 
-import "audisp-relay/format"
+import (
+	"audisp-relay/format"
+	"audisp-relay/format/jsontext"
+)
 
 // Kind is the format "laurel".
 var Kind = format.Kind{
@@ -8,6 +11,13 @@ var Kind = format.Kind{
 	Format: format.Events,
 	New:    func(o format.Options) format.EventEncoder { return New(o) },
 	Raw:    writeRaw,
+
+	AddRules: addRules,
+}
+
+func addRules(line []byte, names []string) []byte {
+	line = jsontext.AppendNames(append(jsontext.Reopen(line), `,"RULES":[`...), names)
+	return append(line, "]}\n"...)
 }
 
 // writeRaw has RAW, which is what it calls a record that it cannot read.

@@ -5,6 +5,7 @@ package consumer
 import (
 	"context"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type Consumer struct {
 	Intake *Intake // in front of the queue
 	users  *users.Users
 	panics *Panics // over its events
+	rules  Rules
 	logged lossLog // main goroutine only
 	local  string  // node= of this host as its filter knows it; main goroutine only
 	lately lately
@@ -80,6 +82,7 @@ func New(o Options) *Consumer {
 	c := &Consumer{Name: o.Config.Name, Log: o.Log, users: o.Users, local: o.Local, base: o.Before.Totals, now: o.Queue, cfg: o.Config}
 	c.lately.init(time.Now(), o.Before)
 	c.panics = NewPanics(o.Log.With(zap.String("sink", c.Name)))
+	c.rules.Store(o.Config.Rules)
 	c.Intake = NewIntake(o.Queue, c.selection(o.Config, o.Local))
 	c.Intake.maxOpen, c.Intake.panics, c.Intake.late = o.MaxOpen, c.panics, o.Late
 	c.Sample(time.Now()) // so that what comes before the first tick is in the rates
@@ -151,7 +154,7 @@ func (c *Consumer) First() *record.ID { return c.Intake.first.Load() }
 // names. It runs when the previous one and the consumers that leave have ended: it may want the
 // same path. Nothing here waits for that.
 func (c *Consumer) Start(leaving []*Consumer, names *atomic.Pointer[format.HostNames]) {
-	sink := NewSink(c.Config(), c.users, names, c.Log, c.panics)
+	sink := NewSink(c.Config(), c.users, names, &c.rules, c.Log, c.panics)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	before, ended := c.Ended, make(chan struct{})
 	c.Cancel, c.Ended = cancel, ended
@@ -175,7 +178,7 @@ func (c *Consumer) Start(leaving []*Consumer, names *atomic.Pointer[format.HostN
 			case <-ctx.Done():
 			case <-time.After(wait):
 			}
-			sink = NewSink(c.Config(), c.users, names, c.Log, c.panics)
+			sink = NewSink(c.Config(), c.users, names, &c.rules, c.Log, c.panics)
 			c.mu.Lock()
 			c.sink, c.panicked = sink, nil
 			c.mu.Unlock()
@@ -236,7 +239,11 @@ func (c *Consumer) Apply(cfg config.Sink, bounds queue.Config) (replace bool) {
 		q.SetConfig(bounds)
 	}
 
-	if old.Filter != cfg.Filter || old.Format != cfg.Format || old.Events != cfg.Events {
+	rulesChanged := !old.Rules.Equal(cfg.Rules)
+	if rulesChanged {
+		c.rules.Store(cfg.Rules)
+	}
+	if old.Filter != cfg.Filter || (rulesChanged && cfg.Filter != "") || old.Format != cfg.Format || old.Events != cfg.Events {
 		c.Intake.next.Store(c.selection(cfg, c.local))
 	}
 	return !sameSink(old, cfg)
@@ -246,10 +253,27 @@ func (c *Consumer) Apply(cfg config.Sink, bounds queue.Config) (replace bool) {
 func sameSink(a, b config.Sink) bool {
 	a.Origin, b.Origin = "", ""
 	a.StateDir = b.StateDir // it changes with the next start only
-	a.Filter = b.Filter
+	a.Filter, a.Rules = b.Filter, b.Rules
 	a.QDepth, a.QBytes, a.QOS, a.OverflowAction, a.Spool = b.QDepth, b.QBytes, b.QOS, b.OverflowAction, b.Spool
 	a.NetworkFailureAction, a.DiskFullAction, a.After = b.NetworkFailureAction, b.DiskFullAction, b.After
 	return reflect.DeepEqual(a, b)
+}
+
+// RefreshLists reads the files again that the consumer's filter and rules take values from, and that have changed. It logs
+// what has become of that. Files are read in the caller's goroutine, and their disk may hang.
+func (c *Consumer) RefreshLists() {
+	lists := c.rules.Load().Lists()
+	if match := c.Intake.next.Load().match; match != nil {
+		lists = slices.Concat(lists, match.Filter().Lists())
+	}
+	for _, l := range lists {
+		switch changed, err := l.Refresh(); {
+		case err != nil:
+			c.Log.Warn("list of a filter not read: its previous values stay in use", zap.String("sink", c.Name), zap.Error(err))
+		case changed:
+			c.Log.Info("list of a filter read again", zap.String("sink", c.Name), zap.String("file", l.Path()), zap.Int("values", l.Len()))
+		}
+	}
 }
 
 // SetLocal lets the filter know how this host's own records are called.

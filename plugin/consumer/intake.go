@@ -30,7 +30,7 @@ func NewSelection(cfg config.Sink, users *users.Users, local string) (*Selection
 	}
 	w := &Selection{Events: kind.Format.Events() || cfg.Events || cfg.Filter != ""}
 	if cfg.Filter != "" {
-		rule, err := filter.Compile(cfg.Filter)
+		rule, err := filter.CompileWith(cfg.Filter, cfg.Rules)
 		if err != nil {
 			return nil, fmt.Errorf("filter: %w", err)
 		}

@@ -16,13 +16,13 @@ import (
 )
 
 // NewSink makes the sink of a checked configuration. users, which may be nil, knows the
-// names that auditd has not given; names holds those of this host, panics counts panics.
-func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.HostNames], log *zap.Logger, panics *Panics) sinks.Sink {
+// names that auditd has not given; names holds those of this host, rules the present rules, panics counts panics.
+func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.HostNames], rules *Rules, log *zap.Logger, panics *Panics) sinks.Sink {
 	kind, err := format.Parse(cfg.Format)
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	enc := newEncoder(kind, format.Options{StripNode: cfg.StripNode}, users, names)
+	enc := newEncoder(kind, format.Options{StripNode: cfg.StripNode}, users, names, rules)
 	enc.NodeVer0Only, enc.StripNode, enc.DropEOE = cfg.NodeRawOnly, cfg.StripNode, cfg.DropEOE
 	enc.Panicked = func(b *record.Batch, i, j int, fault any) { panics.Note("format", b, i, j, fault) }
 	enc.Padded = padded(cfg, log)
@@ -44,12 +44,12 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 	return nil
 }
 
-// NewEncoder returns the encoder of a format, which takes the names of this host from names.
-func NewEncoder(kind format.Kind, users *users.Users, names *atomic.Pointer[format.HostNames]) format.Encoder {
-	return newEncoder(kind, format.Options{}, users, names)
+// NewEncoder returns the encoder of a format, which takes the names of this host from names. rules may be nil.
+func NewEncoder(kind format.Kind, users *users.Users, names *atomic.Pointer[format.HostNames], rules *Rules) format.Encoder {
+	return newEncoder(kind, format.Options{}, users, names, rules)
 }
 
-func newEncoder(kind format.Kind, options format.Options, users *users.Users, names *atomic.Pointer[format.HostNames]) format.Encoder {
+func newEncoder(kind format.Kind, options format.Options, users *users.Users, names *atomic.Pointer[format.HostNames], rules *Rules) format.Encoder {
 	enc := format.Encoder{Format: kind.Format, Raw: kind.Raw, Host: names}
 	if users != nil { // else a nil *users.Users would hide in the interface
 		options.Users = users
@@ -58,6 +58,12 @@ func newEncoder(kind format.Kind, options format.Options, users *users.Users, na
 		o, now := options, names.Load()
 		o.Node, o.Local = now.Node, now.Local
 		return kind.New(o)
+	}
+	if rules != nil && kind.AddRules != nil {
+		enc.AddRules = kind.AddRules
+		enc.NewTagger = func() format.Tagger {
+			return (&tagger{now: rules, users: options.Users, names: names}).match
+		}
 	}
 	return enc
 }

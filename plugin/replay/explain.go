@@ -61,7 +61,7 @@ func Explain(ctx context.Context, from Stored) (*Explained, Result, error) {
 	x := &Explained{Filter: from.Filter, ByKey: map[string]*Volume{}, ByType: map[string]*Volume{}, ByExe: map[string]*Volume{}, LeftOut: map[string]*Reason{}}
 	sink := &explainer{Explained: x}
 	if from.Filter != "" {
-		f, err := filter.Compile(from.Filter)
+		f, err := filter.CompileWith(from.Filter, from.Rules)
 		if err != nil {
 			return nil, Result{}, fmt.Errorf("filter: %w", err)
 		}

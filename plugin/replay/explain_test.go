@@ -90,7 +90,7 @@ func TestExplainAgrees(t *testing.T) {
 		var out bytes.Buffer
 		ctx, fail := context.WithCancelCause(context.Background())
 		defer fail(nil)
-		to := WriterSink(&out, eventjson.Kind, fail)
+		to := WriterSink(&out, eventjson.Kind, nil, fail)
 		to.Inputs, to.Filter = []string{capture}, filter
 		done, err := Run(ctx, to)
 		if err != nil {
@@ -144,4 +144,35 @@ func TestExplainSeesWhatFiltersSee(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestReplayAsksRules: the filter can ask for them, and events carry them.
+func TestReplayAsksRules(t *testing.T) {
+	set, errs, _ := filter.NewRules(map[string]string{"of root": `uid == 0`, "execs": `type == "EXECVE"`})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	var out bytes.Buffer
+	ctx, fail := context.WithCancelCause(context.Background())
+	defer fail(nil)
+	to := WriterSink(&out, eventjson.Kind, set, fail)
+	to.Inputs, to.Filter = []string{"../../testdata/captures/audit-3.0.9-enriched.string.gz"}, `"execs" in rules`
+	if _, err := Run(ctx, to); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(out.String()) {
+		n++
+		if strings.Count(line, `"rules":["execs"`) != 1 || !strings.Contains(line, `"args":[`) {
+			t.Errorf("%s", line)
+		}
+	}
+	if n == 0 {
+		t.Error("no event")
+	}
+
+	x, _, err := Explain(context.Background(), Stored{Inputs: to.Inputs, Filter: to.Filter, Rules: set})
+	if err != nil || x.Kept != uint64(n) {
+		t.Errorf("%d events kept, %d delivered, %v", x.Kept, n, err)
+	}
 }

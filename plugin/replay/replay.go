@@ -18,6 +18,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/config"
+	"audisp-relay/filter"
 	"audisp-relay/format"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/nodes"
@@ -34,10 +35,11 @@ type Stored struct {
 	// Wrong, which may be nil, is told of each line that is no event, in an input of events. Such lines are
 	// counted and passed over. It is called by the goroutine of Run.
 	Wrong  func(error)
-	Log    string // an audit.log that what the inputs lack is given from; "" is none
-	Format string // of the sink
-	Filter string // which events it gets; "" is all
-	Events bool   // it gets whole events, whatever its format is
+	Log    string          // an audit.log that what the inputs lack is given from; "" is none
+	Format string          // of the sink
+	Filter string          // which events it gets; "" is all
+	Rules  *filter.RuleSet // that the filter can ask for; nil: there are none
+	Events bool            // it gets whole events, whatever its format is
 	Sink   sinks.Sink
 }
 
@@ -48,7 +50,7 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 	if err := checkLog(from.Log); err != nil {
 		return done, err
 	}
-	selection, err := consumer.NewSelection(config.Sink{Format: from.Format, Filter: from.Filter, Events: from.Events}, nil, "")
+	selection, err := consumer.NewSelection(config.Sink{Format: from.Format, Filter: from.Filter, Rules: from.Rules, Events: from.Events}, nil, "")
 	if err != nil {
 		return done, err
 	}
@@ -207,18 +209,23 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 	var names []string
 	for _, sc := range cfg.Sinks {
 		if sc.Name == name {
-			return Stored{Format: sc.Format, Filter: sc.Filter, Events: sc.Events, Sink: consumer.NewSink(sc, nil, nodes.Now(sc, log), log, consumer.NewPanics(log))}, nil
+			var rules consumer.Rules
+			rules.Store(cfg.Rules)
+			sink := consumer.NewSink(sc, nil, nodes.Now(sc, log), &rules, log, consumer.NewPanics(log))
+			return Stored{Format: sc.Format, Filter: sc.Filter, Rules: cfg.Rules, Events: sc.Events, Sink: sink}, nil
 		}
 		names = append(names, sc.Name)
 	}
 	return to, fmt.Errorf("%s has no sink %q: it has %q", cfg.File, name, names)
 }
 
-// WriterSink returns a sink that writes to w in a format, for Run. The first error
-// ends the replay through fail.
-func WriterSink(w io.Writer, kind format.Kind, fail context.CancelCauseFunc) Stored {
-	enc := consumer.NewEncoder(kind, nil, nodes.Fixed(""))
-	return Stored{Format: kind.Name, Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
+// WriterSink returns a sink that writes to w in a format, for Run. rules, which may be nil, are those that filters can ask
+// for and events carry. The first error ends the replay through fail.
+func WriterSink(w io.Writer, kind format.Kind, rules *filter.RuleSet, fail context.CancelCauseFunc) Stored {
+	var present consumer.Rules
+	present.Store(rules)
+	enc := consumer.NewEncoder(kind, nil, nodes.Fixed(""), &present)
+	return Stored{Format: kind.Name, Rules: rules, Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
 }
 
 type writerSink struct {

@@ -1,0 +1,54 @@
+package filter
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestFieldsOfWholeEvents: cmdline, text and created.
+func TestFieldsOfWholeEvents(t *testing.T) {
+	const openat, rename = "arch=c000003e syscall=257 success=yes exit=3 a0=ffffff9c a1=7ffd a2=241 a3=1b6", "arch=c000003e syscall=82 success=yes exit=0 a0=7ffd a1=7ffe a2=0 a3=0"
+	for _, c := range []struct {
+		name   string
+		record []string
+		want   map[string]bool
+	}{
+		{"command line", []string{`SYSCALL arch=c000003e syscall=59 exe="/bin/sh"`, `EXECVE argc=4 a0="sh" a1="-c" a2=6563686F20612062 a3=""`}, map[string]bool{
+			`cmdline == "sh -c echo a b "`: true, `cmdline contains "-c echo"`: true, `len(cmdline) == 15`: true, `cmdline startsWith "sh " and args[1] == "-c"`: true, `args[2] == "echo a b" and cmdline endsWith "b "`: true,
+		}},
+		{"one argument", []string{`EXECVE argc=1 a0="id"`}, map[string]bool{`cmdline == "id"`: true, `args[0] == cmdline`: true}},
+		{"missing argument", []string{`EXECVE argc=3 a0="id" a2="x"`}, map[string]bool{`cmdline == "id  x"`: true}},
+		{"no arguments", []string{`SYSCALL arch=c000003e syscall=59 exe="/bin/sh"`}, map[string]bool{`cmdline == ""`: true}},
+		{"text", []string{`SYSCALL arch=c000003e syscall=59 exe="/bin/sh"`, `EXECVE argc=1 a0="id"`, "USER_X msg='op=a'\x1dUID=\"root\""}, map[string]bool{
+			`text contains "argc=1 a0"`: true, `text contains "UID=\"root\""`: true, `text startsWith "type=EXECVE"`: true, `text endsWith "sh\""`: true, `text contains "\n"`: false,
+			`text not contains "argc=2"`: true, `len(records) == 3`: true, `icontains(text, "OP=A")`: true, `text matches "a0=.id"`: true,
+		}},
+		{"created", []string{`SYSCALL ` + openat, `CWD cwd="/etc/cron.d"`, `PATH item=0 name="/etc/cron.d" nametype=PARENT`, `PATH item=1 name="x" nametype=CREATE`}, map[string]bool{
+			`created == "/etc/cron.d/x"`: true, `created == "/etc/cron.d"`: false, `"/etc/cron.d/x" in created_paths`: true, `path == "x"`: true, `istarts(created, "/ETC/")`: true,
+		}},
+		{"with dots", []string{`SYSCALL ` + openat, `CWD cwd="/etc/cron.d"`, `PATH item=1 name="../a/./x" nametype=CREATE`}, map[string]bool{`created == "/etc/a/x"`: true}},
+		{"in /", []string{`SYSCALL ` + openat, `CWD cwd="/"`, `PATH item=1 name="x" nametype=CREATE`}, map[string]bool{`created == "/x"`: true}},
+		{"of a directory", []string{`SYSCALL ` + strings.Replace(openat, "ffffff9c", "5", 1), `CWD cwd="/etc"`, `PATH item=1 name="x" nametype=CREATE`}, map[string]bool{`created == "x"`: true}},
+		{"no CWD", []string{`SYSCALL ` + openat, `PATH item=1 name="x" nametype=CREATE`}, map[string]bool{`created == "x"`: true}},
+		{"opened", []string{`SYSCALL ` + openat, `CWD cwd="/etc"`, `PATH item=0 name="x" nametype=NORMAL`}, map[string]bool{`created == ""`: true, `len(created_paths) == 0`: true}},
+		{"renamed", []string{`SYSCALL ` + rename, `CWD cwd="/tmp"`, `PATH item=2 name="a" nametype=DELETE`, `PATH item=3 name="/etc/b" nametype=CREATE`}, map[string]bool{`created == "/etc/b"`: true, `created contains "a"`: false}},
+	} {
+		l := lines(t, event(c.record...)...)
+		for src, want := range c.want {
+			m := mustCompile(t, src).New()
+			for range 2 {
+				if got, err := m.Keep(&l.batch, 0, len(l.batch.Recs)); got != want || err != nil {
+					t.Errorf("%s: %s: %v, %v: %v", c.name, src, got, err, m.Explain(&l.batch, 0, len(l.batch.Recs)))
+				}
+			}
+		}
+	}
+}
+
+func TestKindOf(t *testing.T) {
+	for name, want := range map[string]string{"exe": "text", "uid": "number", "success": "flag", "args": "list", "inodes": "list", "keys*": "", "nothing": "", "": ""} {
+		if got := KindOf(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package filter
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/expr-lang/expr/ast"
+
+	"audisp-relay/host/trusted"
+)
+
+// Limits of the file of a list.
+const (
+	maxListFile  = 16 << 20
+	maxListLines = 250_000
+	maxListLine  = 4096
+	maxLists     = 32 // in one expression
+)
+
+// List is the values in a file that an expression names with in file("..."): one a line, without the blanks around it. Lines that
+// are empty or begin with # are none. It may be used by any goroutine.
+type List struct {
+	path   string
+	values atomic.Pointer[map[string]struct{}]
+
+	mu   sync.Mutex // guards all below: a reload and the clock may both refresh
+	seen listState  // of the file when it was read last
+	said string     // the error that was returned last, "" if there was none
+}
+
+// listState is by what one sees that a file has changed.
+type listState struct {
+	modified time.Time
+	size     int64
+	info     fs.FileInfo
+}
+
+func (s *listState) same(info fs.FileInfo) bool {
+	return s.info != nil && s.size == info.Size() && s.modified.Equal(info.ModTime()) && os.SameFile(s.info, info)
+}
+
+// newList reads a file. Its error is one line.
+func newList(path string) (*List, error) {
+	l := &List{path: path}
+	l.values.Store(&map[string]struct{}{})
+	_, err := l.Refresh()
+	return l, err
+}
+
+// Path returns the file's path.
+func (l *List) Path() string { return l.path }
+
+// Len returns how many values there are.
+func (l *List) Len() int { return len(*l.values.Load()) }
+
+// Refresh reads the file again if it has changed, and reports whether there are other values now. With an error, one
+// line, those from before stay; the same error is returned once, not each time.
+func (l *List) Refresh() (changed bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	info, err := os.Stat(l.path)
+	if err == nil && l.seen.same(info) {
+		return false, nil
+	}
+	if err == nil {
+		l.seen = listState{info.ModTime(), info.Size(), info}
+		err = l.read()
+	} else {
+		l.seen = listState{}
+	}
+
+	if err == nil {
+		l.said = ""
+		return true, nil
+	}
+	if err.Error() == l.said {
+		return false, nil
+	}
+	l.said = err.Error()
+	return false, err
+}
+
+// read reads the file.
+func (l *List) read() error {
+	data, _, err := trusted.Read(l.path, maxListFile, 0o022)
+	if err != nil {
+		return err
+	}
+	values := make(map[string]struct{})
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		value := strings.TrimSpace(line)
+		switch {
+		case value == "" || value[0] == '#':
+			continue
+		case len(value) > maxListLine:
+			return fmt.Errorf("%s:%d: has more than %d bytes, so it is no list: put one value on each line", l.path, n, maxListLine)
+		case len(values) >= maxListLines:
+			return fmt.Errorf("%s:%d: the list has more than %d values: shorten it", l.path, n, maxListLines)
+		}
+		values[strings.Clone(value)] = struct{}{}
+	}
+	l.values.Store(&values)
+	return nil
+}
+
+// has reports whether a text is one of the values.
+func (l *List) has(s string) bool {
+	_, has := (*l.values.Load())[s]
+	return has
+}
+
+// hasNumber is has for a number, which stands there in decimal digits.
+func (l *List) hasNumber(n int64) bool {
+	var digits [20]byte
+	_, has := (*l.values.Load())[string(strconv.AppendInt(digits[:0], n, 10))]
+	return has
+}
+
+// isCall reports whether a call is one of a helper.
+func isCall(n *ast.CallNode, name string) bool {
+	callee, ok := n.Callee.(*ast.IdentifierNode)
+	return ok && callee.Value == name
+}
+
+// checkInFile checks x in file("/etc/...").
+func (c *checker) checkInFile(n *ast.BinaryNode, l operand, call *ast.CallNode) operand {
+	paths := c.literals(call, 0)
+	switch {
+	case len(paths) != 1:
+		c.fail(call, "file takes one path", "write "+helpers["file"])
+	case l.kind != text && l.kind != number:
+		c.fail(n.Left, showNode(n.Left)+" is "+l.kind.String()+", and a file holds texts and numbers", "")
+	}
+
+	list := c.useList(call.Arguments[0], paths[0])
+	return c.overEach(n, l, func(o operand) operand {
+		out := combine(flag, o)
+		out.cost++
+		get, getNumber := o.text, o.number
+		if o.kind == text {
+			out.test = func(m *Matcher) bool { return list.has(get(m)) }
+		} else {
+			out.test = func(m *Matcher) bool { return list.hasNumber(getNumber(m)) }
+		}
+		return out
+	})
+}
+
+// useList returns the list of a file.
+func (c *checker) useList(n ast.Node, path string) *List {
+	if list := c.files[path]; list != nil {
+		return list
+	}
+	if len(c.files) >= maxLists {
+		c.fail(n, "there are too many files", fmt.Sprintf("at most %d", maxLists))
+	}
+	if !strings.HasPrefix(path, "/") {
+		c.fail(n, strconv.Quote(brief(path, 60))+" is no absolute path", "write "+helpers["file"])
+	}
+	list, err := newList(path)
+	if err != nil {
+		c.fail(n, oneLine(err.Error()), "")
+	}
+	c.files[path] = list
+	return list
+}

@@ -1,0 +1,158 @@
+package filter
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writeList writes the file of a list, with another time than before.
+func writeList(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, time.Time{}, info.ModTime().Add(time.Duration(len(text)+1)*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestListFollowsItsFile: it is read again when it has changed, and a bad file keeps the values and is said once.
+func TestListFollowsItsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list.txt")
+	writeList(t, path, "# bad hosts\n10.1.2.3\r\n\n  10.1.2.4  \nroot\n1000\n")
+	f := mustCompile(t, `addr in file("`+path+`") or acct in file("`+path+`") or uid in file("`+path+`")`)
+	if len(f.Lists()) != 1 {
+		t.Fatalf("%d lists of one file", len(f.Lists()))
+	}
+	list, m := f.Lists()[0], f.New()
+	keeps := func(fields string) bool {
+		l := lines(t, event("USER_LOGIN pid=1 "+fields)...)
+		keep, err := m.Keep(&l.batch, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keep
+	}
+	expect := func(when string, want map[string]bool) {
+		t.Helper()
+		for fields, keep := range want {
+			if keeps(fields) != keep {
+				t.Errorf("%s: %s: %v", when, fields, !keep)
+			}
+		}
+	}
+
+	expect("at first", map[string]bool{
+		`uid=5 msg='addr=10.1.2.3 res=failed'`: true, `uid=5 msg='addr=10.1.2.4 res=failed'`: true, `uid=5 msg='addr=10.1.2.5 res=failed'`: false,
+		`uid=5 msg='acct="root" res=failed'`: true, `uid=5 msg='acct="Root" res=failed'`: false, `uid=1000`: true, `uid=1001`: false, `uid=5 msg='acct="# bad hosts"'`: false,
+	})
+	if changed, err := list.Refresh(); changed || err != nil {
+		t.Errorf("unchanged: %v, %v", changed, err)
+	}
+	writeList(t, path, "1001\n")
+	if changed, err := list.Refresh(); !changed || err != nil {
+		t.Errorf("changed: %v, %v", changed, err)
+	}
+	expect("changed", map[string]bool{`uid=1001`: true, `uid=1000`: false})
+
+	writeList(t, path, "7\n"+strings.Repeat("x", maxListLine+1)+"\n")
+	if changed, err := list.Refresh(); changed || err == nil || !strings.HasPrefix(err.Error(), path+":2: has more than 4096 bytes") {
+		t.Errorf("a bad file: %v, %v", changed, err)
+	}
+	if changed, err := list.Refresh(); changed || err != nil {
+		t.Errorf("the same bad file: %v, %v", changed, err)
+	}
+	expect("bad", map[string]bool{`uid=1001`: true, `uid=7`: false})
+	os.Remove(path)
+	if _, err := list.Refresh(); err == nil {
+		t.Error("a file that is gone is not said")
+	}
+	if _, err := list.Refresh(); err != nil {
+		t.Errorf("it is said again: %v", err)
+	}
+	expect("gone", map[string]bool{`uid=1001`: true})
+	writeList(t, path, "8\n")
+	if changed, err := list.Refresh(); !changed || err != nil {
+		t.Errorf("back: %v, %v", changed, err)
+	}
+	expect("back", map[string]bool{`uid=1001`: false, `uid=8`: true})
+}
+
+// TestListErrors: a file that is none is an error at the place where it is named.
+func TestListErrors(t *testing.T) {
+	dir := t.TempDir()
+	many := filepath.Join(dir, "many")
+	var b strings.Builder
+	for i := range maxListLines + 1 {
+		b.WriteString(strconv.Itoa(i) + "\n")
+	}
+	writeList(t, many, b.String())
+	for src, want := range map[string]string{
+		`exe in file("/nowhere/list")`:               `1:13: stat /nowhere/list: no such file or directory`,
+		`exe in file("` + dir + `")`:                 `is not a regular file`,
+		`exe in file("list.txt")`:                    `1:13: "list.txt" is no absolute path: write addr in file("/etc/audit/bad.txt")`,
+		`exe in file("` + many + `")`:                `many:250001: the list has more than 250000 values: shorten it`,
+		`exe in file()`:                              `file takes something`,
+		`exe in file("/a", "/b")`:                    `file takes one path`,
+		`exe in file(comm)`:                          `comm has to be text in quotes here`,
+		`file("/a")`:                                 `file stands after in: write addr in file("/etc/audit/bad.txt")`,
+		`args in file("/a")`:                         `args is a list of texts, and a file holds texts and numbers`,
+		`exe == file("/a")`:                          `file stands after in`,
+		`any(args, # in file("/nowhere/list")) == 1`: `no such file or directory`,
+		`exe icontains "x"`:                          `1:5: icontains does not stand between two texts: write icontains(cmdline, "x", ...)`,
+		`iequals(uid, "x")`:                          `iequals takes text, and uid is a number`,
+		`icontains(args, "x")`:                       `icontains takes text, and args is a list of texts: write any(args, icontains(#, "x"))`,
+		`any(args, icontains(path, "x"))`:            `in any(LIST, ...) this would be a list within a list`,
+		`"x" in rules`:                               `there are no rules here`,
+		`let rules = 1; rules == 1`:                  `there is a rules already`,
+	} {
+		_, err := Compile(src)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", src, err)
+		}
+	}
+
+	src := `exe in file("` + many + `")`
+	for i := range maxLists + 1 {
+		path := filepath.Join(dir, "list"+strconv.Itoa(i))
+		writeList(t, path, "x\n")
+		src += ` or exe in file("` + path + `")`
+	}
+	writeList(t, many, "x\n")
+	if _, err := Compile(src); err == nil || !strings.Contains(err.Error(), "there are too many files: at most 32") {
+		t.Errorf("%d lists: %v", maxLists+2, err)
+	}
+}
+
+// FuzzList: any file is a list or an error, and no value of it is more than a line.
+func FuzzList(f *testing.F) {
+	for _, s := range []string{"a\nb\n", "#\n\n \t\r\n", "\x00\xff\n", "a", strings.Repeat("x", 5000)} {
+		f.Add([]byte(s))
+	}
+	path := filepath.Join(f.TempDir(), "list")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := newList(path)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q", err)
+			}
+			return
+		}
+		for v := range *l.values.Load() {
+			if v == "" || len(v) > maxListLine || strings.Contains(v, "\n") || strings.TrimSpace(v) != v || v[0] == '#' {
+				t.Errorf("value %q", v)
+			}
+		}
+	})
+}
