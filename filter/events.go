@@ -8,8 +8,7 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// addWhole adds fields that are made of all that an event has of something. A process's parents, parent.exe and
-// parent.cmdline, belong here, too.
+// addWhole adds fields that are made of all that an event has of something.
 func addWhole() {
 	addField(field{name: "cmdline", kind: text, cost: fromArgs, load: loadCommandLine})
 	addList("text", "records", fromArgs, loadRecords)

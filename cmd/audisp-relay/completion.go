@@ -85,6 +85,7 @@ var completedArguments = map[string]completer{
 	"check":      completeConfig,
 	"completion": nil, // ValidArgs
 	"replay":     completeFile,
+	"sigma":      completeFile,
 	"spool":      completeSpool,
 	"tail":       completeTailed,
 	"top":        completeFile,

@@ -47,7 +47,7 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 	cmd.Flags().StringVarP(&path, "config", "c", "", "`FILE`, or a directory that holds audisp-relay.toml (default /etc/audit/audisp-relay.toml)")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.SetHelpCommand(newHelpCmd())
-	cmd.AddCommand(newCheckCmd(), newDoctorCmd(), newFleetCmd(), newReplayCmd(), newSpoolCmd(), newStatusCmd(), newTailCmd(), newTopCmd(), newVerifyCmd(), newInstallCmd(), newUninstallCmd(), newVersionCmd(), newCompletionCmd())
+	cmd.AddCommand(newCheckCmd(), newDoctorCmd(), newFleetCmd(), newReplayCmd(), newSigmaCmd(), newSpoolCmd(), newStatusCmd(), newTailCmd(), newTopCmd(), newVerifyCmd(), newInstallCmd(), newUninstallCmd(), newVersionCmd(), newCompletionCmd())
 	addCompletions(cmd)
 	return cmd
 }

@@ -31,7 +31,7 @@ func replayed(t testing.TB, kind string, wrong func(error), inputs ...string) (s
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := WriterSink(&out, k, fail)
+	to := WriterSink(&out, k, nil, fail)
 	to.Inputs, to.Wrong = inputs, wrong
 	done, err := Run(ctx, to)
 	if err != nil {

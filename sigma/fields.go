@@ -1,0 +1,205 @@
+package sigma
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"audisp-relay/filter"
+)
+
+// source is a log source whose rules are converted.
+type source struct {
+	service, category string
+	lookAt            func(uses) outlook
+	target            func(look outlook, field string, types []string) (target, error)
+}
+
+// outlook is what a rule as a whole asks for.
+type outlook struct {
+	base     string   // what holds for the events that such rules are about; "" for all
+	list     string   // the rule is asked of each element of this list by itself; "": of the event
+	element  string   // what stands for an element: # within any(LIST, ...), or the field whose any value counts
+	keywords string   // where words without a field are looked for
+	types    []string // the record types of selections that name none
+}
+
+// kind is how a field's values are compared.
+type kind uint8
+
+const (
+	asText    kind = iota
+	asNumber       // in decimal digits
+	asHex          // a system call's argument, as the record has it
+	asType         // the type of a record
+	asCall         // the name of a system call, or its number
+	asOutcome      // yes or no
+	asTrue         // what holds for all events that the rule is about
+)
+
+// target is the field of package filter that a field of Sigma means.
+type target struct {
+	text string
+	kind kind
+}
+
+// lists are those that rules are asked of, with the field that is any of their elements.
+var lists = map[string]string{"paths": "path", "created_paths": "created"}
+
+// sources are the log sources whose rules are converted.
+var sources = []*source{
+	{
+		category: "process_creation",
+		lookAt:   func(uses) outlook { return outlook{base: `type == "EXECVE"`, keywords: "text"} },
+		target: named(map[string]target{
+			"Image": {text: "exe"}, "CommandLine": {text: "cmdline"}, "CurrentDirectory": {text: "cwd"}, "User": {text: "user"},
+			"ProcessId": {"pid", asNumber}, "ParentProcessId": {"ppid", asNumber},
+		}),
+	},
+	{
+		category: "file_event",
+		lookAt:   lookAtFiles,
+		target: func(look outlook, field string, types []string) (target, error) {
+			if field == "TargetFilename" && look.list != "" {
+				return target{text: look.element}, nil
+			}
+			return namedFile(look, field, types)
+		},
+	},
+	{
+		category: "network_connection",
+		lookAt: func(uses) outlook {
+			return outlook{base: `syscall == "connect" and family in ["inet", "inet6"]`, keywords: "text"}
+		},
+		target: named(map[string]target{
+			"Image": {text: "exe"}, "User": {text: "user"}, "ProcessId": {"pid", asNumber},
+			"DestinationIp": {text: "addr"}, "DestinationPort": {"port", asNumber}, "Initiated": {kind: asTrue},
+		}),
+	},
+	{service: "auditd", lookAt: lookAtRecords, target: recordField},
+}
+
+var namedFile = named(map[string]target{
+	"TargetFilename": {text: "created"}, "Image": {text: "exe"}, "User": {text: "user"}, "CommandLine": {text: "proctitle"}, "ProcessId": {"pid", asNumber},
+})
+
+// missing says why audit cannot answer a field that is in published rules.
+var missing = map[string]string{
+	"ParentImage":         noParent,
+	"ParentCommandLine":   noParent,
+	"DestinationHostname": "the kernel knows addresses, not names",
+	"LogonId":             "it is Sysmon's number of a session",
+	"Hashes":              "records have no checksums",
+}
+
+const noParent = "a record has the number of the parent process, not what that is"
+
+// named returns the target of a category's fields.
+func named(fields map[string]target) func(outlook, string, []string) (target, error) {
+	return func(_ outlook, field string, _ []string) (target, error) {
+		if t, ok := fields[field]; ok {
+			return t, nil
+		}
+		why := missing[field]
+		if why == "" {
+			why = "the records of such an event have nothing that it could mean"
+		}
+		return target{}, fmt.Errorf("field %s: %s", quoteBrief(field), why)
+	}
+}
+
+// lookAtFiles: a rule for new files is asked of each of them by itself, unless it looks for words, which may be anywhere.
+func lookAtFiles(u uses) outlook {
+	if u.fields["TargetFilename"] && !u.keywords {
+		return outlook{base: `type == "PATH" and success`, list: "created_paths"}
+	}
+	return outlook{base: `nametype == "CREATE" and success`, keywords: "text"}
+}
+
+// lookAtRecords: a rule of service auditd speaks of one record, an expression of the whole event. That differs for PATH records, of which an event
+// has several: a rule that asks for nothing else is asked of each name by itself.
+func lookAtRecords(u uses) outlook {
+	look := outlook{keywords: "text", types: []string{"EXECVE"}}
+	if len(u.types) == 1 && u.types["SYSCALL"] {
+		look.types = []string{"SYSCALL"}
+	}
+	if u.types["EXECVE"] { // its arguments stand apart in the record, and words in rules go over several
+		look.keywords = "cmdline"
+	}
+	if len(u.types) == 0 && slices.ContainsFunc(u.names(), isArgument) {
+		look.base = `type == "EXECVE"`
+	}
+
+	others := slices.DeleteFunc(u.names(), func(f string) bool { return f == "type" || f == "name" || f == "nametype" })
+	onlyPaths := len(u.types) == 1 && u.types["PATH"] && u.fields["name"] && len(others) == 0 && !u.keywords
+	switch {
+	case onlyPaths && !u.fields["nametype"]:
+		look.base, look.list = `type == "PATH"`, "paths"
+	case onlyPaths && u.onlyCreates && !u.negates:
+		look.base, look.list = `type == "PATH"`, "created_paths"
+	}
+	return look
+}
+
+var (
+	argument  = regexp.MustCompile(`^a[0-9]{1,4}$`)
+	fieldName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+)
+
+func isArgument(field string) bool { return argument.MatchString(field) }
+
+// enriched are the names that auditd adds in capitals, as filters call them.
+var enriched = map[string]target{
+	"SYSCALL": {"syscall", asCall}, "syscall": {"syscall", asCall}, "ARCH": {text: "arch"}, "type": {kind: asType}, "success": {kind: asOutcome},
+	"AUID": {text: "auser"}, "UID": {text: "user"}, "EUID": {text: "euser"}, "SUID": {text: "suser"}, "FSUID": {text: "fsuser"},
+	"GID": {text: "group"}, "EGID": {text: "egroup"}, "SGID": {text: "sgroup"}, "FSGID": {text: "fsgroup"},
+	"msg": {text: "text"},
+}
+
+// recordField returns the target of a field of records.
+func recordField(look outlook, field string, types []string) (target, error) {
+	switch t, known := enriched[field]; {
+	case known:
+		return t, nil
+	case field == "name" && look.list != "":
+		return target{text: look.element}, nil
+	case field == "name":
+		return target{text: "path"}, nil
+	case field == "nametype" && look.list != "":
+		return target{kind: asTrue}, nil
+	case isArgument(field):
+		return argumentField(field, types)
+	}
+
+	switch filter.KindOf(field) {
+	case "text":
+		return target{text: field}, nil
+	case "number":
+		return target{field, asNumber}, nil
+	}
+	if !fieldName.MatchString(field) {
+		return target{}, fmt.Errorf("field %s: no record has a field of such a name", quoteBrief(field))
+	}
+	return target{text: fmt.Sprintf("field(%q)", field)}, nil
+}
+
+// argumentField returns the target of a0 and the like: arguments of a program in EXECVE records, of a system call in SYSCALL
+// records.
+func argumentField(field string, types []string) (target, error) {
+	switch {
+	case !slices.Contains(types, "SYSCALL"):
+		return target{text: "args[" + field[1:] + "]"}, nil
+	case len(types) > 1:
+		return target{}, errors.New("field " + field + ": means one thing in EXECVE records and another in SYSCALL records: name one type")
+	case len(field) != 2 || field[1] > '3':
+		return target{}, errors.New("field " + field + ": SYSCALL records have a0 to a3")
+	}
+	return target{field, asHex}, nil
+}
+
+// isWord reports whether a text has letters only.
+func isWord(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz_0123456789") == ""
+}

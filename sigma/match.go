@@ -1,0 +1,265 @@
+package sigma
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// modifiers of a field, sorted out.
+type modifiers struct {
+	where                        string   // contains, startswith, endswith; "" for the whole value
+	compare                      string   // <, <=, >, >=
+	encode                       []string // what is done to the value before, in order
+	flags                        string   // of a regular expression
+	all, cased, re, cidr, exists bool
+}
+
+// comparisons are the operators that modifiers mean.
+var comparisons = map[string]string{"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+
+func readModifiers(at *yaml.Node, words []string) (m modifiers, err error) {
+	for _, word := range words {
+		switch word {
+		case "contains", "startswith", "endswith":
+			m.where = word
+		case "all":
+			m.all = true
+		case "cased":
+			m.cased = true
+		case "re":
+			m.re = true
+		case "i", "m", "s", "ignorecase", "multiline", "dotall":
+			m.flags += map[string]string{"ignorecase": "i", "multiline": "m", "dotall": "s"}[word]
+			if len(word) == 1 {
+				m.flags += word
+			}
+		case "cidr":
+			m.cidr = true
+		case "exists":
+			m.exists = true
+		case "lt", "lte", "gt", "gte":
+			m.compare = comparisons[word]
+		case "windash", "base64", "base64offset", "wide", "utf16le", "utf16be", "utf16":
+			m.encode = append(m.encode, word)
+		default:
+			return m, fail(at, "modifier %s is not known here", quoteBrief(word))
+		}
+	}
+	return m, nil
+}
+
+// match returns what holds where a field has one of the values, or with "all" what holds for each of them.
+func (c *converter) match(at *yaml.Node, t target, words []string, values []*yaml.Node) (*expr, error) {
+	m, err := readModifiers(at, words)
+	if err != nil {
+		return nil, err
+	}
+	if m.exists {
+		return matchExists(at, t, values)
+	}
+	plain := len(words) == 0 || (len(words) == 1 && m.all)
+	switch t.kind {
+	case asTrue:
+		return matchTruth(at, values)
+	case asNumber:
+		return matchNumbers(at, t, m, values)
+	case asType:
+		return c.matchTypes(at, plain, values)
+	case asOutcome:
+		return matchOutcome(at, values)
+	case asCall:
+		if plain {
+			return matchCalls(t, values), nil
+		}
+	case asHex:
+		if plain {
+			return matchHex(at, t, values)
+		}
+		t.text = "field(" + strconv.Quote(t.text) + ")"
+	}
+
+	switch {
+	case m.compare != "":
+		return nil, fail(at, "modifier of a comparison for a field that is text")
+	case m.re:
+		return matchPatterns(t, m, values)
+	case m.cidr:
+		return matchNetworks(at, t, values)
+	}
+	return matchTexts(at, t, m, values)
+}
+
+// matchExists asks whether there is a value.
+func matchExists(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
+	if t.kind != asText || len(values) != 1 {
+		return nil, fail(at, "modifier exists takes true or false, for a field that is text")
+	}
+	switch strings.ToLower(values[0].Value) {
+	case "true", "yes":
+		return leaf(t.text + ` != ""`), nil
+	case "false", "no":
+		return leaf(t.text + ` == ""`), nil
+	}
+	return nil, fail(at, "modifier exists takes true or false")
+}
+
+// matchTruth: the field is true of all events that the rule is about.
+func matchTruth(at *yaml.Node, values []*yaml.Node) (*expr, error) {
+	e := never()
+	for _, v := range values {
+		switch strings.ToLower(v.Value) {
+		case "true", "create": // Initiated, nametype
+			e = leaf("")
+		case "false":
+		default:
+			return nil, fail(at, "value %s is neither true nor false", quoteBrief(v.Value))
+		}
+	}
+	return e, nil
+}
+
+func matchOutcome(at *yaml.Node, values []*yaml.Node) (*expr, error) {
+	var any []*expr
+	for _, v := range values {
+		switch strings.ToLower(v.Value) {
+		case "yes", "1", "true":
+			any = append(any, leaf("success"))
+		case "no", "0", "false":
+			any = append(any, leaf("failed"))
+		default:
+			return nil, fail(at, "value %s is neither yes nor no", quoteBrief(v.Value))
+		}
+	}
+	return or(any...), nil
+}
+
+// matchTypes asks for the types of records. Their names are in capitals.
+func (c *converter) matchTypes(at *yaml.Node, plain bool, values []*yaml.Node) (*expr, error) {
+	if !plain {
+		return nil, fail(at, "type takes no modifier")
+	}
+	var names []string
+	for _, v := range values {
+		if !isWord(v.Value) {
+			return nil, fail(at, "%s is no type of records", quoteBrief(v.Value))
+		}
+		names = append(names, strings.ToUpper(v.Value))
+	}
+	if c.look.list != "" {
+		return leaf(""), nil // of these records alone
+	}
+	return oneOf("type", quoteAll(names)), nil
+}
+
+// matchCalls asks for system calls.
+func matchCalls(t target, values []*yaml.Node) *expr {
+	var names, numbers []string
+	for _, v := range values {
+		if _, err := strconv.ParseUint(v.Value, 10, 16); err == nil {
+			numbers = append(numbers, v.Value)
+		} else {
+			names = append(names, strconv.Quote(strings.ToLower(v.Value)))
+		}
+	}
+	var any []*expr
+	if len(names) > 0 {
+		any = append(any, oneOf(t.text, names))
+	}
+	if len(numbers) > 0 {
+		any = append(any, oneOf("syscall_number", numbers))
+	}
+	return or(any...)
+}
+
+// matchHex asks for an argument of a system call, which rules write as records do: in hexadecimal digits.
+func matchHex(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
+	var numbers []string
+	for _, v := range values {
+		n, err := strconv.ParseUint(strings.TrimPrefix(strings.ToLower(v.Value), "0x"), 16, 64)
+		if err != nil {
+			return nil, fail(at, "%s is no argument of a system call, in hexadecimal digits", quoteBrief(v.Value))
+		}
+		if n >= 1<<31 { // it does not fit what an expression may hold on a machine of 32 bits, or would be negative
+			return matchTexts(at, target{text: "field(" + strconv.Quote(t.text) + ")"}, modifiers{}, values)
+		}
+		numbers = append(numbers, "0x"+strconv.FormatUint(n, 16))
+	}
+	return oneOf(t.text, numbers), nil
+}
+
+// matchNumbers compares with numbers.
+func matchNumbers(at *yaml.Node, t target, m modifiers, values []*yaml.Node) (*expr, error) {
+	if m.where != "" || m.re || m.cidr || len(m.encode) > 0 || (m.all && len(values) > 1) {
+		return nil, fail(at, "%s is a number, which takes no such modifier", t.text)
+	}
+	var numbers []string
+	for _, v := range values {
+		n, err := strconv.ParseInt(v.Value, 10, 64)
+		switch {
+		case err != nil:
+			return nil, fail(at, "%s is a number, and %s is none", t.text, quoteBrief(v.Value))
+		case n == 1<<32-1 || n == -1:
+			numbers = append(numbers, "unset")
+		default:
+			numbers = append(numbers, strconv.FormatInt(n, 10))
+		}
+	}
+	if m.compare == "" {
+		return oneOf(t.text, numbers), nil
+	}
+	var any []*expr
+	for _, n := range numbers {
+		any = append(any, leaf(t.text+" "+m.compare+" "+n))
+	}
+	return or(any...), nil
+}
+
+// matchNetworks asks whether an address lies in a network.
+func matchNetworks(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
+	var nets []string
+	for _, v := range values {
+		p, err := netip.ParsePrefix(v.Value)
+		if err != nil {
+			return nil, fail(at, "%s is no network", quoteBrief(v.Value))
+		}
+		nets = append(nets, p.Masked().String())
+	}
+	return leaf("in_net(" + t.text + ", " + strings.Join(quoteAll(nets), ", ") + ")"), nil
+}
+
+// matchPatterns compares with regular expressions. Whether they are such says the check of the whole.
+func matchPatterns(t target, m modifiers, values []*yaml.Node) (*expr, error) {
+	var kids []*expr
+	for _, v := range values {
+		pattern := v.Value
+		if m.flags != "" {
+			pattern = "(?" + m.flags + ")" + pattern
+		}
+		kids = append(kids, leaf(t.text+" matches "+strconv.Quote(pattern)))
+	}
+	if m.all {
+		return and(kids...), nil
+	}
+	return or(kids...), nil
+}
+
+// oneOf asks whether a field is one of some literals.
+func oneOf(field string, literals []string) *expr {
+	literals = slices.Compact(literals)
+	if len(literals) == 1 {
+		return leaf(field + " == " + literals[0])
+	}
+	return leaf(field + " in [" + strings.Join(literals, ", ") + "]")
+}
+
+func quoteAll(words []string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = strconv.Quote(w)
+	}
+	return out
+}

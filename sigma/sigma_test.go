@@ -1,0 +1,169 @@
+package sigma
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"audisp-relay/filter"
+)
+
+// TestExpressions: what is made of rules, for those who read it.
+func TestExpressions(t *testing.T) {
+	for _, c := range []struct{ source, detection, want string }{
+		{process, "s: {Image|endswith: [/nc, /ncat], CommandLine|contains|all: [a, b]}\ncondition: s", `type == "EXECVE" and iends(exe, "/nc", "/ncat") and icontains(cmdline, "a") and icontains(cmdline, "b")`},
+		{files, "s: {TargetFilename: /etc/x}\nf: {Image: /bin/y}\ncondition: s and not f", `type == "PATH" and success and any(created_paths, iequals(#, "/etc/x") and not (iequals(exe, "/bin/y")))`},
+		{network, "s: {DestinationPort: 22, Initiated: 'true'}\ncondition: s", `syscall == "connect" and family in ["inet", "inet6"] and port == 22`},
+		{auditd, "a: {type: PATH, name: /a}\nb: {type: EXECVE, a0: b}\ncondition: a or b", `(type == "PATH" and iequals(path, "/a")) or (type == "EXECVE" and iequals(args[0], "b"))`},
+		{auditd, "a: {type: SYSCALL, a1|endswith: ff, exit: -13}\ncondition: a", `type == "SYSCALL" and iends(field("a1"), "ff") and exit == -13`},
+		{auditd, "a: {type: SYSCALL, auid: 4294967295}\ncondition: a", `type == "SYSCALL" and auid == unset`},
+		{auditd, "a: {exe: ['*', 'a*b', null]}\ncondition: a", `exe != "" or exe matches "(?is)^a.*b$" or exe == ""`},
+		{auditd, "a: {exe: 'C:\\\\x\\y\\*'}\ncondition: a", `iequals(exe, "C:\\x\\y*")`},
+	} {
+		rules, err := Convert([]byte(document(c.source, c.detection)))
+		if err != nil || len(rules) != 1 || rules[0].Err != nil || rules[0].Expr != c.want {
+			t.Errorf("%s\n got %v, %v\nwant %s", c.detection, rules, err, c.want)
+		}
+	}
+}
+
+// TestRefusals: what does not convert says why and where.
+func TestRefusals(t *testing.T) {
+	for _, c := range []struct{ yaml, want string }{
+		{document(process, "s: {Hashes: x}\ncondition: s"), `line 6: field "Hashes": records have no checksums`},
+		{document(process, "s: {Nothing: x}\ncondition: s"), `field "Nothing": the records of such an event have nothing that it could mean`},
+		{document(network, "s: {DestinationHostname: x}\ncondition: s"), `the kernel knows addresses, not names`},
+		{document(process, "s: {Image|wat: x}\ncondition: s"), `line 6: modifier "wat" is not known here`},
+		{document(process, "s: {Image|fieldref: x}\ncondition: s"), `modifier "fieldref" is not known here`},
+		{document(process, "s: {Image|re: '(?<=a)b'}\ncondition: s"), `the expression for it is not accepted`},
+		{document(process, "s: {Image: x}\ncondition: s | count() > 5"), `line 7: has an aggregation in its condition, which needs more than one event`},
+		{document(process, "s: {Image: x}\ntimeframe: 5m\ncondition: s"), `has a timeframe, which needs more than one event`},
+		{document(process, "s: {Image: x}\ncondition: t"), `condition: there is no selection "t"`},
+		{document(process, "s: {Image: x}\ncondition: 1 of t*"), `condition: there is no selection "t*"`},
+		{document(process, "s: {Image: x}\ncondition: 2 of s*"), `condition: "2" of is not known`},
+		{document(process, "s: {Image: x}\ncondition: (s"), `condition: a bracket is not closed`},
+		{document(process, "s: {Image: x}\ncondition: s s"), `condition: "s" is not expected`},
+		{document(process, "s: {Image: x}\ncondition: s and"), `condition ends too early`},
+		{document(process, "s: {Image: x}\ncondition: ''"), `condition ends too early`},
+		{document(process, "s: {Image: x}"), `has no condition`},
+		{document(process, "condition: s"), `has no selection`},
+		{document(process, "s: {}\ncondition: s"), `has an empty selection`},
+		{document(process, "s: []\ncondition: s"), `has an empty selection`},
+		{document(process, "s: {Image: []}\ncondition: s"), `has an empty list`},
+		{document(process, "s: {Image: {a: b}}\ncondition: s"), `has a value that is neither text nor a number`},
+		{document(network, "s: {DestinationPort: ssh}\ncondition: s"), `port is a number, and "ssh" is none`},
+		{document(network, "s: {DestinationPort|contains: 2}\ncondition: s"), `port is a number, which takes no such modifier`},
+		{document(network, "s: {DestinationIp|cidr: x}\ncondition: s"), `"x" is no network`},
+		{document(auditd, "s: {type: NO SUCH}\ncondition: s"), `"NO SUCH" is no type of records`},
+		{document(auditd, "s: {type: SYSCALL, a0: zz}\ncondition: s"), `"zz" is no argument of a system call`},
+		{document(auditd, "s: {type: SYSCALL, a4: 1}\ncondition: s"), `SYSCALL records have a0 to a3`},
+		{document(auditd, "s: {type: [SYSCALL, EXECVE], a1: 1}\ncondition: s"), `means one thing in EXECVE records and another in SYSCALL records`},
+		{document(auditd, "s: {'a b': 1}\ncondition: s"), `no record has a field of such a name`},
+		{document(auditd, "s: &x {exe: 1}\nt: *x\ncondition: s"), `has an alias or an anchor: write the values out`},
+		{document(auditd, "s: {exe: 1, exe: 2}\ncondition: s"), `has the key "exe" twice`},
+		{document(process, "s: {Image|base64|contains: 'a*b'}\ncondition: s"), `modifier base64 for a value with wildcards`},
+		{"title: x\ndetection: {s: {a: b}, condition: s}\n", `has no logsource`},
+		{"title: x\nlogsource: {product: linux, service: auditd}\n", `has no detection`},
+		{"title: x\ncorrelation: {type: event_count}\n", `is a correlation, which needs more than one event`},
+		{"action: global\ntitle: x\n", `is a collection (action)`},
+		{"- a\n- b\n", `is no Sigma rule`},
+		{"title: x\nlogsource: {product: windows, category: process_creation}\n", `is for another log source, windows process_creation`},
+		{"title: x\nlogsource: {product: linux, service: sshd}\n", `is for another log source, linux sshd`},
+		{"title: " + strings.Repeat("[", 30) + strings.Repeat("]", 30) + "\n", `more than 20 lists and mappings within each other`},
+	} {
+		rules, err := Convert([]byte(c.yaml))
+		if err != nil || len(rules) != 1 || rules[0].Err == nil || !strings.Contains(rules[0].Err.Error(), c.want) {
+			t.Errorf("%s\n%v, %v, want %s", c.yaml, rules, err, c.want)
+		}
+	}
+	for _, text := range []string{"a: [", "a: b: c", "\x00", strings.Repeat("x", MaxFile+1), strings.Repeat("--- a\n", maxDocuments+2)} {
+		if _, err := Convert([]byte(text)); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%.40q: %v", text, err)
+		}
+	}
+	if rules, err := Convert([]byte("---\n---\n")); len(rules) > 0 || err != nil {
+		t.Errorf("empty documents: %v, %v", rules, err)
+	}
+}
+
+// TestSelectionNamedOftenIsBounded: a small file cannot ask for a large expression.
+func TestSelectionNamedOftenIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 10000)
+	rules, err := Convert([]byte(document(process, "s: {Image: "+long+"}\ncondition: s"+strings.Repeat(" or s", 400))))
+	if err != nil || !errors.Is(rules[0].Err, errTooLong) {
+		t.Errorf("%v", err)
+	}
+	if rules, _ := Convert([]byte(document(process, "s: {Image: x}\ncondition: s"+strings.Repeat(" or s", 2000)))); rules[0].Err == nil || !strings.Contains(rules[0].Err.Error(), "more than 1000 words") {
+		t.Errorf("%v", rules[0].Err)
+	}
+}
+
+// TestPublishedRules counts what of published rules converts, where AUDISP_SIGMA names a directory of them: they are not ours to keep here.
+func TestPublishedRules(t *testing.T) {
+	dir := os.Getenv("AUDISP_SIGMA")
+	if dir == "" {
+		t.Skip("AUDISP_SIGMA is not set")
+	}
+	converted, refused, parents := 0, 0, 0
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".yml" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		rules, err := Convert(data)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		for _, r := range rules {
+			switch {
+			case errors.Is(r.Err, ErrElsewhere):
+			case r.Err != nil && strings.Contains(r.Err.Error(), noParent):
+				parents++ // no record says what the parent is
+			case r.Err != nil:
+				refused++
+				t.Logf("%s: %v", filepath.Base(path), r.Err)
+			default:
+				converted++
+			}
+		}
+		return nil
+	})
+	t.Logf("%d converted, %d not, %d ask for a process's parents", converted, refused, parents)
+	if err != nil || converted+parents < 20*refused {
+		t.Errorf("%d not converted, %v", refused, err)
+	}
+}
+
+// FuzzConvert: any file is rules or an error, soon; each rule has an expression that compiles, or says in one line why not.
+func FuzzConvert(f *testing.F) {
+	for _, c := range ours {
+		f.Add([]byte(document(c.source, c.detection)))
+	}
+	for _, s := range []string{"a: &a [*a]\n", "a: &a {b: 1}\nc: {<<: *a}\n", "? [a]\n: b\n", "!!binary x", "--- a\n--- b\n", "%YAML 1.1\n---\na: !!float 1\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rules, err := Convert(data)
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q", err)
+		}
+		var s Section
+		for _, r := range rules {
+			if (r.Err == nil) == (r.Expr == "") || (r.Err != nil && strings.Contains(r.Err.Error(), "\n")) {
+				t.Errorf("%+v", r)
+			}
+			if r.Err != nil {
+				continue
+			}
+			if _, err := filter.Compile(r.Expr); err != nil {
+				t.Errorf("%s\n%v", r.Expr, err)
+			}
+			s.Add(r, "x.yml")
+		}
+	})
+}

@@ -1,0 +1,74 @@
+package sigma
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// uses are what the selections of a rule ask for.
+type uses struct {
+	fields      map[string]bool
+	types       map[string]bool // of records, in capitals
+	keywords    bool
+	negates     bool // the condition has a "not"
+	onlyCreates bool // nametype, where it is asked for, is CREATE
+}
+
+// usesOf goes through selections.
+func usesOf(selections map[string]*yaml.Node, condition string) uses {
+	u := uses{fields: make(map[string]bool), types: make(map[string]bool), onlyCreates: true}
+	u.negates = slices.Contains(strings.FieldsFunc(strings.ToLower(condition), func(r rune) bool { return strings.ContainsRune(" \t\n()", r) }), "not")
+	for _, n := range selections {
+		u.add(n)
+	}
+	return u
+}
+
+func (u *uses) add(n *yaml.Node) {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		u.keywords = true
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			u.add(item)
+		}
+	case yaml.MappingNode:
+		for _, typ := range recordTypes(n) {
+			u.types[typ] = true
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			name, _, _ := strings.Cut(n.Content[i].Value, "|")
+			if name == "" {
+				u.keywords = true
+				continue
+			}
+			u.fields[name] = true
+			if n.Content[i].Value != "nametype" {
+				u.onlyCreates = u.onlyCreates && name != "nametype"
+			} else {
+				u.onlyCreates = u.onlyCreates && strings.EqualFold(textOf(n.Content[i+1]), "CREATE")
+			}
+		}
+	}
+}
+
+// names returns the fields.
+func (u *uses) names() []string { return slices.Collect(maps.Keys(u.fields)) }
+
+// recordTypes returns the types of records that a mapping names, in capitals.
+func recordTypes(n *yaml.Node) (types []string) {
+	m := member(n, "type")
+	switch {
+	case m == nil:
+	case m.Kind == yaml.SequenceNode:
+		for _, item := range m.Content {
+			types = append(types, strings.ToUpper(textOf(item)))
+		}
+	default:
+		types = []string{strings.ToUpper(textOf(m))}
+	}
+	return types
+}
