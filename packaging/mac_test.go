@@ -42,6 +42,9 @@ func TestSELinuxModule(t *testing.T) {
 func TestAppArmorProfiles(t *testing.T) {
 	const parser = "/usr/sbin/apparmor_parser"
 	if _, err := os.Stat(parser); err != nil {
+		if _, err := exec.LookPath("apt-get"); err != nil {
+			t.Skip("this distribution may have no AppArmor")
+		}
 		skipUnlessRequired(t, "apparmor_parser is not installed (apparmor)")
 	}
 	profiles, err := filepath.Glob("apparmor/*")
