@@ -127,7 +127,7 @@ func (b builder) build(epoch string) (paths []string, sums string) {
 }
 
 // TestPackages: each package has exactly the files it should, with owners and modes, two builds
-// of one commit are the same, and the deb can be used.
+// of one commit are the same, and they can be used.
 func TestPackages(t *testing.T) {
 	if os.Getenv("AUDISP_PACKAGES") != "1" {
 		t.Skip("builds packages for a minute: make try-packages")
@@ -138,15 +138,16 @@ func TestPackages(t *testing.T) {
 	if _, again := b.build("1790000000"); again != sums {
 		t.Errorf("two builds differ:\n%s\n%s", sums, again)
 	}
-	debs := make(map[string]string)
+	first := make(map[string]try) // by format
 	for _, path := range paths {
 		format, name := strings.TrimPrefix(filepath.Ext(path), "."), "audisp-relay"
+		files := first[format]
 		if strings.HasPrefix(filepath.Base(path), "audisp-relay-fips") {
-			name = "audisp-relay-fips"
+			name, files.fips = "audisp-relay-fips", path
+		} else {
+			files.old = path
 		}
-		if format == "deb" {
-			debs[name] = path
-		}
+		first[format] = files
 		t.Run(name+" "+format, func(t *testing.T) {
 			files := readPackage(t, path)
 			comparePackage(t, files, wantedIn(name, format))
@@ -154,13 +155,14 @@ func TestPackages(t *testing.T) {
 			checkRelations(t, path, name)
 		})
 	}
-	for name, deb := range debs {
-		t.Run("lintian of "+name, func(t *testing.T) { runLintian(t, deb) })
+	for _, name := range []string{first["deb"].old, first["deb"].fips} {
+		t.Run("lintian of "+filepath.Base(name), func(t *testing.T) { runLintian(t, name) })
 	}
-	t.Run("in a root", func(t *testing.T) {
-		b.t, b.format, b.names = t, "deb", "audisp-relay"
-		tryInRoots(t, debs["audisp-relay"], debs["audisp-relay-fips"], func() string { newer, _ := b.build("1790000001"); return newer[0] })
-	})
+	for _, name := range []string{first["rpm"].old, first["rpm"].fips} {
+		t.Run("rpmlint of "+filepath.Base(name), func(t *testing.T) { runRpmlint(t, name) })
+	}
+
+	tryEverywhere(t, packagesToTry(t, b, first))
 }
 
 // wantedIn are the files of a package with their modes. Debian has some under the package's name.
@@ -265,6 +267,9 @@ func readPackage(t *testing.T, path string) map[string]entry {
 		if got := strings.Fields(output(t, "rpm", "-qp", "--configfiles", path)); !slices.Equal(got, conffiles) {
 			t.Errorf("configuration files: %v", got)
 		}
+		if got := len(strings.Fields(output(t, "rpm", "-qp", "--docfiles", path))); got != 7 {
+			t.Errorf("%d files are documents, want the manuals and those of /usr/share/doc", got)
+		}
 		return readRPM(t, path)
 	}
 	f, err := os.Open(path)
@@ -343,34 +348,5 @@ func runLintian(t *testing.T, deb string) {
 	out, err := exec.Command("lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning", deb).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
-	}
-}
-
-// tryInRoots: install, upgrade, downgrade, removal and purge in systems of Debian with auditd's
-// package, which the live tests have made; no auditd runs there. fips is the package with the other
-// build, newer makes a later one.
-func tryInRoots(t *testing.T, deb, fips string, newer func() string) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: mounts")
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skip(err)
-	}
-	var roots []string
-	for _, suite := range []string{"trixie", "sid"} {
-		root := filepath.Join(cache, "audisp-relay/roots", suite)
-		if _, err := os.Stat(root); err == nil {
-			roots = append(roots, root)
-		}
-	}
-	if len(roots) == 0 {
-		t.Skip("no root of Debian is there: make roots")
-	}
-	later := newer()
-	for _, root := range roots {
-		if out, err := exec.Command("./try-deb.sh", root, deb, later, fips).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", root, err, out)
-		}
 	}
 }
