@@ -12,29 +12,29 @@ import (
 // writeAuditd writes what is auditbeat's own and not of the schema.
 func (e *Encoder) writeAuditd() {
 	w, d := &e.w, &e.doc
-	m := w.open("auditd", '{')
+	m := w.Open("auditd", '{')
 	if d.id != "" {
-		w.key("sequence")
-		w.buf = strconv.AppendUint(w.buf, uint64(d.serial), 10)
+		w.Key("sequence")
+		w.Buf = strconv.AppendUint(w.Buf, uint64(d.serial), 10)
 	}
 	e.writeType("message_type", e.recs[d.first].name)
 	if d.session != "unset" {
-		w.some("session", d.session)
+		w.Some("session", d.session)
 	}
-	w.some("result", d.result)
+	w.Some("result", d.result)
 	e.writeSummary()
-	a := w.open("paths", '[')
+	a := w.Open("paths", '[')
 	for _, k := range e.paths {
-		o := w.openItem()
+		o := w.OpenItem()
 		w.pairs(e.recs[k].shown, nil)
-		w.close(o, '}')
+		w.Close(o, '}')
 	}
-	w.close(a, ']')
+	w.Close(a, ']')
 	e.writeData()
 	if d.listed {
 		e.writeMessages()
 	}
-	w.close(m, '}')
+	w.Close(m, '}')
 }
 
 // writeType writes the name of a record type as auditbeat does, in lower case.
@@ -46,23 +46,23 @@ func (e *Encoder) writeType(key string, name []byte) {
 		}
 		e.text = append(e.text, c)
 	}
-	e.w.some(key, record.Alias(e.text[from:]))
+	e.w.Some(key, record.Alias(e.text[from:]))
 }
 
 func (e *Encoder) writeSummary() {
 	w, s := &e.w, &e.doc.summary
-	m := w.open("summary", '{')
-	o := w.open("actor", '{')
-	w.some("primary", s.actor)
-	w.some("secondary", s.actor2)
-	w.close(o, '}')
-	o = w.open("object", '{')
-	w.some("primary", s.object)
-	w.some("secondary", s.object2)
-	w.some("type", s.what)
-	w.close(o, '}')
-	w.some("how", s.how)
-	w.close(m, '}')
+	m := w.Open("summary", '{')
+	o := w.Open("actor", '{')
+	w.Some("primary", s.actor)
+	w.Some("secondary", s.actor2)
+	w.Close(o, '}')
+	o = w.Open("object", '{')
+	w.Some("primary", s.object)
+	w.Some("secondary", s.object2)
+	w.Some("type", s.what)
+	w.Close(o, '}')
+	w.Some("how", s.how)
+	w.Close(m, '}')
 }
 
 // pairs writes members in the order of their names, but for those to be skipped.
@@ -70,7 +70,7 @@ func (w *writer) pairs(list []pair, skip func(key string) bool) {
 	slices.SortFunc(list, func(a, b pair) int { return strings.Compare(a.key, b.key) })
 	for i := range list {
 		if skip == nil || !skip(list[i].key) {
-			w.str(list[i].key, list[i].val)
+			w.Str(list[i].key, list[i].val)
 		}
 	}
 }
@@ -78,21 +78,21 @@ func (w *writer) pairs(list []pair, skip func(key string) bool) {
 // writeData writes auditd.data. The fields of SOCKADDR are an object in it.
 func (e *Encoder) writeData() {
 	w := &e.w
-	m := w.open("data", '{')
+	m := w.Open("data", '{')
 	w.pairs(e.data, isProcess)
 	if title := e.doc.title; title != nil {
-		a := w.open("proctitle", '[')
+		a := w.Open("proctitle", '[')
 		for more := true; more; {
 			var arg []byte
 			arg, title, more = bytes.Cut(title, []byte{0})
-			w.item(record.Alias(arg))
+			w.Item(record.Alias(arg))
 		}
-		w.close(a, ']')
+		w.Close(a, ']')
 	}
-	o := w.open("socket", '{')
+	o := w.Open("socket", '{')
 	w.pairs(e.socket, nil)
-	w.close(o, '}')
-	w.close(m, '}')
+	w.Close(o, '}')
+	w.Close(m, '}')
 }
 
 // overlaid reports whether a field has the name of a part of the record's security context.
@@ -105,22 +105,22 @@ func (e *Encoder) overlaid(r *parsedRecord, f field) bool {
 // of it. Their text stands in event.original.
 func (e *Encoder) writeMessages() {
 	w := &e.w
-	a := w.open("messages", '[')
+	a := w.Open("messages", '[')
 	for k := range e.recs {
 		r := &e.recs[k]
 		if !r.odd {
 			continue
 		}
-		m := w.openItem()
+		m := w.OpenItem()
 		e.writeType("type", r.name)
-		o := w.open("data", '{')
+		o := w.Open("data", '{')
 		for _, f := range e.fields[r.from:r.to] {
 			if !f.unset && !e.overlaid(r, f) {
-				w.str(f.key, f.val)
+				w.Str(f.key, f.val)
 			}
 		}
-		w.close(o, '}')
-		w.close(m, '}')
+		w.Close(o, '}')
+		w.Close(m, '}')
 	}
-	w.close(a, ']')
+	w.Close(a, ']')
 }

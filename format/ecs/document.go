@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/format/jsontext"
 )
 
 // Version of the Elastic Common Schema whose field names are used.
@@ -17,26 +18,26 @@ const version = "8.0.0"
 // with percent signs.
 func (e *Encoder) appendLine(dst []byte) []byte {
 	from := len(dst)
-	e.w = writer{buf: dst}
+	e.w = writer{jsontext.Writer{Buf: dst}}
 	e.writeLine()
-	if e.w.bad {
-		e.w = writer{buf: e.w.buf[:from], percent: true}
+	if e.w.Bad {
+		e.w = writer{jsontext.Writer{Buf: e.w.Buf[:from], Percent: true}}
 		e.writeLine()
 	}
-	dst = append(e.w.buf, '\n')
+	dst = append(e.w.Buf, '\n')
 	e.w = writer{}
 	return dst
 }
 
 func (e *Encoder) writeLine() {
 	w, d := &e.w, &e.doc
-	w.buf = append(w.buf, '{')
+	w.Buf = append(w.Buf, '{')
 	e.writeTimestamp()
 	e.writeEvent()
-	m := w.open("host", '{')
-	w.some("name", d.node)
-	w.close(m, '}')
-	w.buf = append(w.buf, `,"service":{"type":"auditd"}`...)
+	m := w.Open("host", '{')
+	w.Some("name", d.node)
+	w.Close(m, '}')
+	w.Buf = append(w.Buf, `,"service":{"type":"auditd"}`...)
 	e.writeUser()
 
 	w.account("group", d.group)
@@ -44,14 +45,14 @@ func (e *Encoder) writeLine() {
 	e.writeFile()
 	w.address("source", &d.source)
 	w.address("destination", &d.dest)
-	m = w.open("network", '{')
-	w.some("direction", d.direction)
-	w.close(m, '}')
+	m = w.Open("network", '{')
+	w.Some("direction", d.direction)
+	w.Close(m, '}')
 
 	w.list("tags", e.tags)
 	e.writeAuditd()
 	e.writeLabels()
-	w.buf = append(w.buf, `,"ecs":{"version":"`+version+`"}}`...)
+	w.Buf = append(w.Buf, `,"ecs":{"version":"`+version+`"}}`...)
 }
 
 // writeTimestamp writes the event's time. An index refuses an event without one.
@@ -60,31 +61,31 @@ func (e *Encoder) writeTimestamp() {
 	if e.doc.written {
 		t = e.now()
 	}
-	e.w.key("@timestamp")
-	e.w.buf = t.UTC().AppendFormat(e.w.buf, `"2006-01-02T15:04:05.000Z"`)
+	e.w.Key("@timestamp")
+	e.w.Buf = t.UTC().AppendFormat(e.w.Buf, `"2006-01-02T15:04:05.000Z"`)
 }
 
 func (e *Encoder) writeEvent() {
 	w, d := &e.w, &e.doc
-	m := w.open("event", '{')
-	w.some("id", d.id)
-	w.str("kind", "event")
+	m := w.Open("event", '{')
+	w.Some("id", d.id)
+	w.Str("kind", "event")
 	w.words("category", cmp.Or(d.category, classOf(d.typ)))
 	w.words("type", d.kind)
-	w.some("action", d.summary.action)
+	w.Some("action", d.summary.action)
 	w.outcome(d.result)
-	w.str("module", "auditd")
+	w.Str("module", "auditd")
 	if d.listed {
 		e.writeOriginal()
 	}
-	w.close(m, '}')
+	w.Close(m, '}')
 }
 
 // writeOriginal writes the records as auditd would log them: without node= and what
 // the line ends with.
 func (e *Encoder) writeOriginal() {
 	w := &e.w
-	a := w.open("original", '[')
+	a := w.Open("original", '[')
 	for k := range e.recs {
 		r := &e.recs[k]
 		line := r.line[:len(r.line)-len(r.Tail)]
@@ -95,9 +96,9 @@ func (e *Encoder) writeOriginal() {
 			header := append(record.AppendTypeName([]byte("type="), r.Type), " msg="...)
 			line = append(header, line...)
 		}
-		w.item(record.Alias(line))
+		w.Item(record.Alias(line))
 	}
-	w.close(a, ']')
+	w.Close(a, ']')
 }
 
 // places are those of a user's other ids; any other id is user.KEY.
@@ -109,23 +110,23 @@ var places = []struct{ key, user, group string }{
 
 func (e *Encoder) writeUser() {
 	w, d := &e.w, &e.doc
-	m := w.open("user", '{')
+	m := w.Open("user", '{')
 	w.entity(d.user)
 	w.account("group", e.id("gid").entity)
-	o := w.open("effective", '{')
+	o := w.Open("effective", '{')
 	w.entity(d.effective)
 	if !d.impliedEGID {
 		w.account("group", e.id("egid").entity)
 	}
-	w.close(o, '}')
+	w.Close(o, '}')
 
 	for _, p := range places {
-		o = w.open(p.key, '{')
+		o = w.Open(p.key, '{')
 		w.entity(e.id(p.user).entity)
 		if p.group != "" {
 			w.account("group", e.id(p.group).entity)
 		}
-		w.close(o, '}')
+		w.Close(o, '}')
 	}
 	slices.SortFunc(e.ids, func(a, b identity) int { return strings.Compare(a.key, b.key) })
 	for i := range e.ids {
@@ -139,7 +140,7 @@ func (e *Encoder) writeUser() {
 		r := &e.recs[d.main]
 		w.selinux(e.fields[r.from:r.to], "subj_")
 	}
-	w.close(m, '}')
+	w.Close(m, '}')
 	e.writeRelated()
 }
 
@@ -154,63 +155,63 @@ func (e *Encoder) writeRelated() {
 	}
 	slices.Sort(names)
 	e.sorted = slices.Compact(names)
-	m := w.open("related", '{')
-	a := w.open("user", '[')
+	m := w.Open("related", '{')
+	a := w.Open("user", '[')
 	for _, name := range e.sorted {
 		if name != "" {
-			w.item(name)
+			w.Item(name)
 		}
 	}
-	w.close(a, ']')
-	w.close(m, '}')
+	w.Close(a, ']')
+	w.Close(m, '}')
 }
 
 // account writes a user or a group as an object.
 func (w *writer) account(key string, e entity) {
-	m := w.open(key, '{')
+	m := w.Open(key, '{')
 	w.entity(e)
-	w.close(m, '}')
+	w.Close(m, '}')
 }
 
 func (w *writer) entity(e entity) {
-	w.some("id", e.ID)
-	w.some("name", e.Name)
+	w.Some("id", e.ID)
+	w.Some("name", e.Name)
 }
 
 func (e *Encoder) writeProcess() {
 	w := &e.w
 	value := func(key string) string { val, _ := get(e.data, key); return val }
-	m := w.open("process", '{')
+	m := w.Open("process", '{')
 	w.number("pid", value("pid"))
-	o := w.open("parent", '{')
+	o := w.Open("parent", '{')
 	w.number("pid", value("ppid"))
-	w.close(o, '}')
-	w.some("name", value("comm"))
-	w.some("executable", value("exe"))
-	w.some("working_directory", value("cwd"))
-	o = w.open("args", '[')
+	w.Close(o, '}')
+	w.Some("name", value("comm"))
+	w.Some("executable", value("exe"))
+	w.Some("working_directory", value("cwd"))
+	o = w.Open("args", '[')
 	for i := range e.args.Len() {
 		if text, state := e.args.Arg(i); state != record.ArgMissing {
-			w.item(record.Alias(text))
+			w.Item(record.Alias(text))
 		}
 	}
-	w.close(o, ']')
-	w.some("title", value("proctitle"))
-	w.close(m, '}')
+	w.Close(o, ']')
+	w.Some("title", value("proctitle"))
+	w.Close(m, '}')
 }
 
 // number writes what the schema wants to be a number, if it is one.
 func (w *writer) number(key, val string) {
 	if _, ok := canonical(val); ok {
-		w.key(key)
-		w.buf = append(w.buf, val...)
+		w.Key(key)
+		w.Buf = append(w.Buf, val...)
 	}
 }
 
 // idNumber writes the id of a user or group, which is a string to the schema, if it is one.
 func (w *writer) idNumber(key, val string) {
 	if isNumber(val) {
-		w.str(key, val)
+		w.Str(key, val)
 	}
 }
 
@@ -218,9 +219,9 @@ func (w *writer) idNumber(key, val string) {
 func (w *writer) outcome(result string) {
 	switch result {
 	case "success", "unknown":
-		w.str("outcome", result)
+		w.Str("outcome", result)
 	case "fail":
-		w.str("outcome", "failure")
+		w.Str("outcome", "failure")
 	}
 }
 
@@ -230,28 +231,28 @@ func (e *Encoder) writeFile() {
 		return
 	}
 	value := func(key string) string { val, _ := get(d.fields, key); return val }
-	m := w.open("file", '{')
-	w.some("path", d.path)
-	w.some("device", value("rdev"))
-	w.some("inode", value("inode"))
-	w.some("mode", d.mode)
+	m := w.Open("file", '{')
+	w.Some("path", d.path)
+	w.Some("device", value("rdev"))
+	w.Some("inode", value("inode"))
+	w.Some("mode", d.mode)
 	w.idNumber("uid", value("ouid"))
 	w.idNumber("gid", value("ogid"))
-	w.some("owner", value("owner"))
-	w.some("group", value("group"))
+	w.Some("owner", value("owner"))
+	w.Some("group", value("group"))
 	w.selinux(e.fields[d.file.from:d.file.to], "obj_")
-	w.close(m, '}')
+	w.Close(m, '}')
 }
 
 // selinux writes the security context in the fields of a record that begin with prefix.
 func (w *writer) selinux(fields []field, prefix string) {
-	m := w.open("selinux", '{')
+	m := w.Open("selinux", '{')
 	for i := range fields {
 		if label, ok := strings.CutPrefix(fields[i].key, prefix); ok && fields[i].context {
-			w.str(label, fields[i].val)
+			w.Str(label, fields[i].val)
 		}
 	}
-	w.close(m, '}')
+	w.Close(m, '}')
 }
 
 // address writes a peer. An address that is none, which a program may have sent, would
@@ -260,48 +261,48 @@ func (w *writer) address(key string, a *address) {
 	if *a == (address{}) {
 		return
 	}
-	m := w.open(key, '{')
+	m := w.Open(key, '{')
 	if ip, err := netip.ParseAddr(a.ip); err == nil && ip.Zone() == "" {
-		w.str("ip", a.ip)
+		w.Str("ip", a.ip)
 	} else {
-		w.some("address", a.ip)
+		w.Some("address", a.ip)
 	}
 	w.number("port", a.port)
-	w.some("path", a.path)
-	w.close(m, '}')
+	w.Some("path", a.path)
+	w.Close(m, '}')
 }
 
 // words writes an array of the words of a string.
 func (w *writer) words(key, words string) {
-	m := w.open(key, '[')
+	m := w.Open(key, '[')
 	for word := range strings.FieldsSeq(words) {
-		w.item(word)
+		w.Item(word)
 	}
-	w.close(m, ']')
+	w.Close(m, ']')
 }
 
 func (w *writer) list(key string, list []string) {
-	m := w.open(key, '[')
+	m := w.Open(key, '[')
 	for _, s := range list {
-		w.item(s)
+		w.Item(s)
 	}
-	w.close(m, ']')
+	w.Close(m, ']')
 }
 
 func (e *Encoder) writeLabels() {
 	w, d := &e.w, &e.doc
-	m := w.open("labels", '{')
+	m := w.Open("labels", '{')
 	if d.incomplete {
-		w.str("incomplete", "true")
+		w.Str("incomplete", "true")
 	}
 	if d.recovered {
-		w.str("recovered", "true")
+		w.Str("recovered", "true")
 	}
 	if d.written {
-		w.str("timestamp", "written")
+		w.Str("timestamp", "written")
 	}
-	if w.percent {
-		w.str("encoding", "percent")
+	if w.Percent {
+		w.Str("encoding", "percent")
 	}
-	w.close(m, '}')
+	w.Close(m, '}')
 }
