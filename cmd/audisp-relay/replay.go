@@ -137,7 +137,7 @@ func wrongLines(done replay.Result) error {
 	if done.Wrong == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d lines are no events, and left out", done.Wrong)
+	return fmt.Errorf("left out what is no event: %s", count(done.Wrong, "line"))
 }
 
 // warnOfFilter says what is most likely wrong with a filter. What is an error says Replay.

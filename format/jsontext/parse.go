@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -164,24 +165,12 @@ func unpercent(s string) (any, error) {
 			out = append(out, s[k])
 			continue
 		}
-		if k+2 >= len(s) || hexValue(s[k+1]) > 15 || hexValue(s[k+2]) > 15 {
+		octet, err := strconv.ParseUint(s[min(k+1, len(s)):min(k+3, len(s))], 16, 8)
+		if err != nil || k+2 >= len(s) {
 			return nil, fmt.Errorf("%.20q is not percent-encoded", s[k:])
 		}
-		out = append(out, hexValue(s[k+1])<<4|hexValue(s[k+2]))
+		out = append(out, byte(octet))
 		k += 2
 	}
 	return string(out), nil
-}
-
-// hexValue returns what a hex digit stands for, 255 for any other byte.
-func hexValue(c byte) byte {
-	switch {
-	case c-'0' < 10:
-		return c - '0'
-	case c-'a' < 6:
-		return c - 'a' + 10
-	case c-'A' < 6:
-		return c - 'A' + 10
-	}
-	return 255
 }

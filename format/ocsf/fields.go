@@ -156,8 +156,8 @@ func isNothing(token []byte) bool {
 	return false
 }
 
-// unhex returns the bytes that upper-case hex stands for, which is what the kernel and libaudit write;
-// anything else as it is.
+// unhex returns the bytes of upper-case hex, which is what the kernel and libaudit write; anything else as
+// it is.
 func (e *Encoder) unhex(v []byte) []byte {
 	from := len(e.text)
 	text, ok := record.AppendUnhex(e.text, v)

@@ -21,7 +21,7 @@ const maxLine = 16 << 20
 type eventLines struct {
 	name  string
 	in    *bufio.Reader
-	wrong func(error) // is told why a line is none
+	wrong func(error) // is called with why a line is none
 	line  int         // number of the last line that was read
 	bad   uint64
 	err   error

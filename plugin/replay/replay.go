@@ -32,8 +32,8 @@ type Stored struct {
 	// Inputs are files, compressed or not, in string or binary form, or events as the formats json, ocsf and
 	// laurel have them; "-" is stdin.
 	Inputs []string
-	// Wrong, which may be nil, is told of each line that is no event, in an input of events. Such lines are
-	// counted and passed over. It is called by the goroutine of Run.
+	// Wrong, which may be nil, is called for each line that is no event, in an input of events. Such lines are
+	// counted and passed over. Run calls it.
 	Wrong  func(error)
 	Log    string          // an audit.log that what the inputs lack is given from; "" is none
 	Format string          // of the sink
@@ -171,7 +171,7 @@ func (o output) Lost(t integrity.Gap) {
 }
 
 // readInput gives the records of an input to put. bad is how many lines were no events, in one of events: wrong, which
-// may be nil, is told of each.
+// may be nil, is called for each.
 func readInput(ctx context.Context, name string, wrong func(error), put func(*record.Batch)) (n stream.Counts, bad uint64, err error) {
 	file, err := OpenInput(name)
 	if err != nil {
