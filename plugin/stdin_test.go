@@ -93,6 +93,17 @@ func TestStdinInterrupted(t *testing.T) {
 	if n, err := in.Read(buf); n != 0 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
+	in.Await() // which the interrupt ends, too, but no other
+	awaited := make(chan struct{})
+	go func() { in.Await(); close(awaited) }()
+	select {
+	case <-awaited:
+		t.Error("after an interrupt nothing is waited for any more")
+	case <-time.After(20 * time.Millisecond):
+	}
+	io.WriteString(auditd, "x")
+	<-awaited
+	in.Read(buf)
 
 	all := bytes.Repeat([]byte("0123456789abcdef"), 10_000)
 	go func() {
