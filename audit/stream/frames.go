@@ -78,6 +78,7 @@ func (s *Splitter) cutFrames(b *record.Batch, end bool) {
 		var h FrameHeader
 		if len(have) >= HeaderSize {
 			h, isFrame = readHeader(have)
+			isFrame = isFrame && (!s.torn || looksLikeFrame(have))
 			size += int(h.Size)
 		}
 
@@ -156,7 +157,7 @@ func (s *Splitter) addFrame(b *record.Batch, h FrameHeader) {
 	}
 	s.count(&rec)
 	b.Recs = append(b.Recs, rec)
-	s.astray = false
+	s.astray, s.torn = false, false
 	s.r += HeaderSize + int(h.Size)
 	switch s.framing {
 	case framingFixed:
@@ -192,6 +193,10 @@ func (s *Splitter) resync(b *record.Batch, end bool) bool {
 // addJunk hands on the next n bytes as they are, in records of MaxRecord.
 func (s *Splitter) addJunk(b *record.Batch, n int) {
 	s.counts.Junk += uint64(n)
+	if s.torn {
+		s.r += n
+		return
+	}
 	for n > 0 {
 		k := min(n, record.MaxRecord)
 		rec := record.Record{Off: uint32(s.r), Len: uint32(k), Kind: record.Junk, Flags: record.NoID}

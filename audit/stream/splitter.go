@@ -42,6 +42,7 @@ type Splitter struct {
 	pad     int  // padding the last frame has if frames are fixed
 	astray  bool // no frame was found where one should have begun
 	cont    bool // the next line record continues the one before
+	torn    bool // what comes may begin within a record: the rest of that is dropped
 	id      record.HeaderReader
 	counts  Counts
 }
@@ -79,7 +80,9 @@ func (s *Splitter) Cut(b *record.Batch, n int) {
 	switch s.framing {
 	case framingUnknown:
 	case framingLines:
-		s.cutLines(b, false)
+		if !s.torn || s.dropTorn() {
+			s.cutLines(b, false)
+		}
 	default:
 		s.cutFrames(b, false)
 	}
@@ -123,6 +126,10 @@ func (s *Splitter) End(b *record.Batch) {
 	}
 	if s.framing != framingLines {
 		s.cutFrames(b, true)
+		return
+	}
+	if s.torn && !s.dropTorn() {
+		s.r = s.w
 		return
 	}
 	if s.cutRest(b) {
