@@ -25,6 +25,39 @@ const (
 	forPrograms uint32 = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_KILL
 )
 
+// forWorkers are those with which a monitor starts a worker that has none.
+const forWorkers uint32 = 1 << unix.CAP_SETPCAP
+
+// BareThread gives up, in this thread alone, what a process that it starts as another user must not come by again: every
+// capability, by the bounding set, and with no_new_privs what a program's file would give; and, where the kernel has landlock, to
+// write elsewhere than beneath dirs. The calling goroutine has to be locked to the thread, start the process, and end without being
+// unlocked. What has become of landlock is for the report of that process.
+func BareThread(dirs []string) (landlock Part, err error) {
+	if err := dropBounding(); err != nil {
+		return landlock, err
+	}
+	var r Report
+	r.enter(Landlock, "", func() error { return restrictThread(dirs) })
+	return r.Parts[0], nil
+}
+
+// dropBounding empties the bounding set of this thread, and sets no_new_privs.
+func dropBounding() error {
+	for c := uintptr(0); c <= 63; c++ {
+		switch err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err {
+		case nil:
+		case unix.EINVAL: // the kernel has no more
+			c = 63
+		default:
+			return fmt.Errorf("empty the bounding set: %w", err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
+	}
+	return nil
+}
+
 // keep gives up all other capabilities, in the effective, permitted and inheritable set, and thereby in the
 // ambient one (capabilities(7)). The bounding set stays: it limits what programs get.
 func keep(low, high uint32) error {

@@ -19,6 +19,8 @@ import (
 
 // Names of the parts, in the order in which they are entered.
 const (
+	Worker       = "worker"       // another process has the rights
+	Landlock     = "landlock"     // writing elsewhere than where its own files are; of a worker
 	NoCoreDump   = "no_core_dump" // neither a core dump nor an ordinary process that attaches
 	NoNewPrivs   = "no_new_privs" // exec gives no more rights
 	Seccomp      = "seccomp"      // calls that the relay never makes
@@ -35,6 +37,12 @@ type Options struct {
 	// Programs is what will start programs, "" if nothing will. Programs find all that auditd would
 	// have given them, but for the calls of the filter, which they inherit.
 	Programs string
+	// Worker says that the process has no rights, but a monitor; Monitor that it is that. Where it is
+	// neither, OneProcess is why.
+	Worker, Monitor bool
+	OneProcess      string
+	// Landlock is what BareThread has said, for a worker.
+	Landlock Part
 	// Self is what may be executed all the same, nil for nothing.
 	Self *Self
 }
@@ -93,6 +101,10 @@ func Enter(o Options) Report {
 			f, err = newFilter(true, code == "", nil)
 		}
 	}
+	r.Parts = append(r.Parts, Part{Name: Worker, On: o.Worker, Why: o.OneProcess})
+	if o.Worker {
+		r.Parts = append(r.Parts, o.Landlock)
+	}
 	r.enter(NoCoreDump, o.Off, noCoreDump)
 	r.filter(o.Off, programs, func() error {
 		if err != nil {
@@ -108,7 +120,7 @@ func Enter(o Options) Report {
 	}
 	r.enter(NoPrograms, programs, filtered)
 	r.enter(NoNewCode, code, filtered)
-	if programs == "" {
+	if programs == "" && !o.Worker {
 		runnable.Refuse("the sandbox of this run does not allow programs, as none was configured when it began: restart auditd")
 	}
 	r.enter(Capabilities, "", func() error { return keepCapabilities(o) })
@@ -130,6 +142,10 @@ func (r *Report) filter(off, programs string, install func() error) {
 // keepCapabilities gives up the others. The filter comes before, since it may need CAP_SYS_ADMIN.
 func keepCapabilities(o Options) error {
 	switch {
+	case o.Worker:
+		return keep(0, 0)
+	case o.Monitor:
+		return keep(needed|forPrograms|forWorkers, 0)
 	case o.Off == "" && o.Programs == "":
 		return keep(needed, 0)
 	case o.Off == "":
