@@ -102,6 +102,7 @@ type Sink struct {
 	Type   string          // the Name of its Kind
 	Format string          // one of format.Names
 	Filter string          // which events it gets, package filter; "" means all
+	Lists  []string        // files that Filter takes values from
 	Rules  *filter.RuleSet // those of the Config
 
 	QDepth         int

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"audisp-relay/host/trusted"
+	"audisp-relay/host/broker"
 )
 
 // FileOf returns the file that path means: path itself, the audisp-relay.toml in
@@ -23,8 +23,12 @@ func FileOf(path string) string {
 }
 
 // IsDir reports whether path is a directory that holds a configuration. One that has the
-// name of a configuration itself is in the place of a file.
+// name of a configuration itself is in the place of a file. In a worker it is about that of its monitor.
 func IsDir(path string) bool {
+	if m := broker.Monitor(); m != nil {
+		var dir bool
+		return m.Do(ConfigItem, OpDir, nil, &dir) == nil && dir
+	}
 	st, err := os.Stat(path)
 	return err == nil && st.IsDir() && filepath.Ext(path) != filepath.Ext(DefaultFile)
 }
@@ -40,10 +44,15 @@ func IsDir(path string) bool {
 //
 // auditLogs are the logs of auditd: no sink may write them, nor their rotations.
 func Load(path string, auditLogs ...string) (*Config, []string, error) {
-	data, _, err := trusted.Read(path, maxConfigSize, 0o022)
+	data, err := Read(path)
 	if err != nil {
 		return nil, nil, err
 	}
+	return LoadText(path, data, auditLogs...)
+}
+
+// LoadText is Load for what Read has returned.
+func LoadText(path string, data []byte, auditLogs ...string) (*Config, []string, error) {
 	c, warns, err := parse(path, data, auditLogs...)
 	if c == nil {
 		return nil, warns, err

@@ -220,6 +220,9 @@ func (t *Table) events(s *Sink, text bool) {
 		t.doc.warnf(t.key("filter"), "%s", firstLine(w.Error()))
 	}
 	s.Filter = src
+	for _, l := range f.Lists() {
+		s.Lists = append(s.Lists, l.Path())
+	}
 }
 
 // node reads whether the records' text has node=. The name to add is that of name_format, which "keep"

@@ -64,7 +64,7 @@ func (l *List) Len() int { return len(*l.values.Load()) }
 func (l *List) Refresh() (changed bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	info, err := os.Stat(l.path)
+	info, err := trusted.Stat(l.path)
 	if err == nil && l.seen.same(info) {
 		return false, nil
 	}

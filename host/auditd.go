@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
 )
 
@@ -240,6 +241,10 @@ func (a Auditd) AtLeast(version ...int) bool {
 // to 4.1.0 do. It goes by the package that program is of, where an auditctl lies beside it. The
 // version is "" where it is not known; then frames are taken for exact ones.
 func PaddedFrames(program string) (padded bool, version string) {
+	if m := broker.Monitor(); m != nil {
+		a, _ := ask[paddedAnswer](m, opPadded, program) // a monitor that has gone ends the worker
+		return a.Padded, a.Version
+	}
 	return Machine{}.paddedFrames(program)
 }
 

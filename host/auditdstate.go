@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"audisp-relay/host/broker"
 )
 
 // StateFiles are where auditd writes its state report: since 4.1.2, and before.
@@ -31,6 +33,9 @@ type AuditdState struct {
 // ReadState reads the newer one of auditd's state reports as it is; fs.ErrNotExist when there is
 // none. It makes auditd write nothing.
 func (m Machine) ReadState() (AuditdState, error) {
+	if monitor := broker.Monitor(); monitor != nil && m.Root == "" {
+		return ask[AuditdState](monitor, opState, nil)
+	}
 	var newest AuditdState
 	var errs []error
 	for _, path := range StateFiles {

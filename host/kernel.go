@@ -7,6 +7,8 @@ import (
 	"time"
 
 	libaudit "github.com/elastic/go-libaudit/v2"
+
+	"audisp-relay/host/broker"
 )
 
 // kernelTime is how long the kernel has to answer. Mostly it does within a millisecond, but
@@ -55,6 +57,9 @@ type KernelCounts struct {
 
 // KernelQueue asks the kernel for all of them, as KernelLost does for one.
 func KernelQueue() (KernelCounts, error) {
+	if m := broker.Monitor(); m != nil {
+		return ask[KernelCounts](m, opKernel, nil)
+	}
 	s, err := kernel.status()
 	return KernelCounts{Lost: s.Lost, Backlog: s.Backlog, Limit: s.BacklogLimit}, err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"audisp-relay/host/broker"
 )
 
 // LogInfo is what is known of the log that an auditd writes.
@@ -28,7 +30,12 @@ type LogInfo struct {
 //
 // A mistake in auditd.conf is a *ConfError, with everything else filled in. With
 // any other error there is no Path.
-func LogOf(parent int) (LogInfo, error) { return Machine{}.logOf(parent) }
+func LogOf(parent int) (LogInfo, error) {
+	if m := broker.Monitor(); m != nil {
+		return askLog(m)
+	}
+	return Machine{}.logOf(parent)
+}
 
 // maxAncestors is how far up auditd is looked for.
 const maxAncestors = 8
@@ -93,7 +100,13 @@ func (m Machine) ancestor(pid int, comm string) (process, error) {
 // auditd above the process parent, or of the one that runs, and that of the configuration
 // in /etc/audit, which the next one will write. It only reads, and what cannot be found out is
 // left out.
-func AuditLogs(parent int) []string { return Machine{}.auditLogs(parent) }
+func AuditLogs(parent int) []string {
+	if m := broker.Monitor(); m != nil {
+		logs, _ := ask[[]string](m, opLogs, nil) // a monitor that has gone ends the worker
+		return logs
+	}
+	return Machine{}.auditLogs(parent)
+}
 
 func (m Machine) auditLogs(parent int) []string {
 	dirs := []string{options{}.dir()}
@@ -125,7 +138,12 @@ type NodeInfo struct {
 }
 
 // NodeOf returns that of the auditd that LogOf finds.
-func NodeOf(parent int) (NodeInfo, error) { return Machine{}.nodeOf(parent) }
+func NodeOf(parent int) (NodeInfo, error) {
+	if m := broker.Monitor(); m != nil {
+		return ask[NodeInfo](m, opNode, nil)
+	}
+	return Machine{}.nodeOf(parent)
+}
 
 func (m Machine) nodeOf(parent int) (NodeInfo, error) {
 	_, conf, err := m.auditdAbove(parent)

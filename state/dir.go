@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/broker"
 )
 
 // Dir is the relay's state_dir, held under its lock until Close.
@@ -68,7 +70,7 @@ func (d *Dir) Held() bool {
 
 // prepare makes the directory and checks that no other user can write it.
 func (d *Dir) prepare() error {
-	if err := os.MkdirAll(d.path, 0o700); err != nil {
+	if err := d.make(); err != nil {
 		return err
 	}
 	info, err := os.Stat(d.path)
@@ -83,6 +85,15 @@ func (d *Dir) prepare() error {
 		return fmt.Errorf("it has mode %04o, others must not write it: run chmod go-w %s", info.Mode().Perm(), d.path)
 	}
 	return nil
+}
+
+// make makes the directory where it is missing; where a worker may not, its monitor does.
+func (d *Dir) make() error {
+	err := os.MkdirAll(d.path, 0o700)
+	if m := broker.Monitor(); m != nil && err != nil {
+		return m.Do(Item, OpMake, nil, nil)
+	}
+	return err
 }
 
 func (d *Dir) takeLock(wait time.Duration) error {

@@ -88,7 +88,7 @@ func readKey(path string) ([]byte, error) {
 	switch {
 	case !info.Mode().IsRegular() || info.Size() != KeySize:
 		return nil, fmt.Errorf("%s is not a file of %d bytes: remove it, a new one is made at the next start", path, KeySize)
-	case ok && int(st.Uid) != os.Geteuid():
+	case ok && !ours(st.Uid):
 		return nil, fmt.Errorf("%s is owned by uid %d: run chown %d %s", path, st.Uid, os.Geteuid(), path)
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s has mode %04o, others must not read it: remove it, a new one is made at the next start", path, info.Mode().Perm())

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/host/broker"
 )
 
 // Version is that of the file's content. A file of another one is not read.
@@ -158,7 +160,11 @@ func (d *Dir) Save(s State) error {
 	if b.Len() > maxFile {
 		return fmt.Errorf("save positions: %d bytes are more than would be read again", b.Len())
 	}
-	if err := ReplaceFile(d.statePath(), b.Bytes(), 0o600); err != nil {
+	err = ReplaceFile(d.statePath(), b.Bytes(), 0o600)
+	if m := broker.Monitor(); m != nil && errors.Is(err, fs.ErrPermission) && m.Do(Item, OpMake, nil, nil) == nil {
+		err = ReplaceFile(d.statePath(), b.Bytes(), 0o600) // a package had given the directory to root
+	}
+	if err != nil {
 		return fmt.Errorf("save positions: %w", err)
 	}
 	return nil

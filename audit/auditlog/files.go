@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/broker"
 )
 
 const (
@@ -92,6 +94,9 @@ func (l *Reader) name(index int) string {
 // could lead anywhere, a FIFO would hang or eat what others read. Where it
 // cannot be opened, info is what is known of it nevertheless.
 func openRegular(name string) (f *os.File, info fs.FileInfo, err error) {
+	if m := broker.Monitor(); m != nil {
+		return askOpen(m, name)
+	}
 	info, err = os.Lstat(name)
 	if err != nil {
 		return nil, nil, err
@@ -152,9 +157,8 @@ func (l *Reader) list() ([]*logFile, error) {
 		}
 		// No rotation was completed meanwhile: the order is right.
 		newest := files[len(files)-1]
-		var st syscall.Stat_t
-		switch err := syscall.Lstat(l.path, &st); {
-		case err == nil && newest.index == 0 && uint64(st.Dev) == newest.dev && st.Ino == newest.ino,
+		switch st, err := lookAtPath(l.path); {
+		case err == nil && newest.index == 0 && st.Dev == newest.dev && st.Ino == newest.ino,
 			err != nil && newest.index > 0:
 			return files, nil
 		}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
 )
 
@@ -35,6 +36,57 @@ func getent(places ...string) asker {
 		}
 	}
 	return nil
+}
+
+// Item is what a worker calls getent when it asks its monitor for a name; op is the database.
+const Item = "getent"
+
+// asks returns what knows names that the files lack, nil where nothing does.
+func asks() asker {
+	m := broker.Monitor()
+	switch {
+	case m != nil && Elsewhere() == "": // no more than the files
+		return nil
+	case m != nil:
+		return func(ctx context.Context, database string, id uint32) string { return askMonitor(ctx, m, database, id) }
+	}
+	return getent(places...)
+}
+
+// places are where getent may be.
+var places = []string{"/usr/bin/getent", "/bin/getent"}
+
+// askMonitor has the monitor run getent, and does not wait for it longer than ctx lives.
+func askMonitor(ctx context.Context, m *broker.Client, database string, id uint32) string {
+	names := make(chan string, 1)
+	go func() {
+		var name string
+		_ = m.Do(Item, database, id, &name) // none
+		names <- name
+	}()
+	select {
+	case name := <-names:
+		return name
+	case <-ctx.Done():
+		return ""
+	}
+}
+
+// Serve serves Item in a monitor.
+func Serve(c *broker.Call) (a broker.Answer, err error) {
+	var id uint32
+	if err := c.Args(&id); err != nil {
+		return a, err
+	}
+	if c.Op != "passwd" && c.Op != "group" {
+		return a, c.Unknown()
+	}
+	name := ""
+	if ask := getent(places...); ask != nil {
+		name = ask(context.Background(), c.Op, id)
+	}
+	a.Result = name
+	return a, nil
 }
 
 // runGetent runs "getent DATABASE ID", which looks for a number among the ids.

@@ -79,7 +79,7 @@ type sources struct {
 // Open reads the files and returns a Users, whose goroutine runs until Close. A file that
 // cannot be read has no names, until it can.
 func Open() *Users {
-	return open(sources{"/etc/passwd", "/etc/group", getent("/usr/bin/getent", "/bin/getent")})
+	return open(sources{"/etc/passwd", "/etc/group", asks()})
 }
 
 func open(from sources) *Users {

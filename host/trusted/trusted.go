@@ -11,9 +11,9 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"syscall"
 	"time"
 
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
 )
 
@@ -81,8 +81,7 @@ func readOnce(path string, limit int, allow func(fs.FileInfo) error) ([]byte, fs
 // openRegular opens a file for reading, if it is one. A symbolic link that leads nowhere
 // is an error of its own kind: a file was wanted there.
 func openRegular(path string) (*os.File, fs.FileInfo, error) {
-	// O_NONBLOCK: opening a FIFO must not wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	f, err := open(path)
 	if err != nil {
 		if to, lerr := os.Readlink(path); lerr == nil && errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, fmt.Errorf("%s: is a symbolic link to %s, which is not there", path, to)
@@ -100,10 +99,10 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// check checks owner and mode, for root only: anybody else runs with no
+// check checks owner and mode, for root and a worker of root's: anybody else runs with no
 // rights that the file's writers could borrow.
 func check(path string, info fs.FileInfo, forbidden fs.FileMode) error {
-	if os.Geteuid() != 0 {
+	if !broker.Privileged() {
 		return nil
 	}
 	if uid := runnable.OwnerOf(info); uid != 0 {

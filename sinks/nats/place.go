@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/fleet/wire"
+	"audisp-relay/host/trusted"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/engine"
 )
@@ -100,15 +100,20 @@ func (p *place) open(ctx context.Context) error {
 // stamps looks at the files that a connection is made with.
 func (c *Config) stamps() map[string]stamp {
 	seen := make(map[string]stamp)
-	for _, path := range []string{c.CredsFile, c.NkeyFile, c.PasswordFile, c.TokenFile, c.CAFile, c.CertFile, c.KeyFile} {
+	for _, path := range c.Reads() {
 		if path == "" {
 			continue
 		}
-		if info, err := os.Stat(path); err == nil {
+		if info, err := trusted.Stat(path); err == nil {
 			seen[path] = stamp{info.Size(), info.ModTime()}
 		}
 	}
 	return seen
+}
+
+// Reads implements config.Reader. Those that are not configured are "".
+func (c *Config) Reads() []string {
+	return []string{c.CredsFile, c.NkeyFile, c.PasswordFile, c.TokenFile, c.CAFile, c.CertFile, c.KeyFile}
 }
 
 // Last implements engine.Place.

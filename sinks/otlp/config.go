@@ -3,6 +3,7 @@ package otlp
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -214,6 +215,17 @@ func checkHeaderName(name string) error {
 // files are what an encrypted connection is made with.
 func (c *Config) files() *remote.Files {
 	return &remote.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile, ServerName: c.ServerName}
+}
+
+// Reads implements config.Reader.
+func (c *Config) Reads() []string { return slices.AppendSeq(c.files().Reads(), maps.Values(c.Headers)) }
+
+// Owns implements config.Owner.
+func (c *Config) Owns() []string {
+	if c.DeadLetterSize == 0 {
+		return nil
+	}
+	return []string{c.DeadLetterDir}
 }
 
 // tls reports whether the connection is encrypted.

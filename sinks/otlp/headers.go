@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"audisp-relay/config"
+	"audisp-relay/host/trusted"
 	"audisp-relay/sinks/remote"
 )
 
@@ -40,7 +41,7 @@ func (s *stamp) same(info fs.FileInfo) bool {
 func (h *headers) refresh() error {
 	for _, name := range sortedNames(h.files) {
 		path := h.files[name]
-		info, err := os.Stat(path)
+		info, err := trusted.Stat(path)
 		if err == nil {
 			if was := h.seen[name]; was.same(info) {
 				continue

@@ -66,6 +66,9 @@ func (f *Files) TLS(host string) (*tls.Config, *tls.Certificate, error) {
 	return t, own, nil
 }
 
+// Reads lists the files; those that are not configured are "".
+func (f *Files) Reads() []string { return []string{f.CA, f.Cert, f.Key} }
+
 // Pair reads the client's certificate and its key, which no other user may read.
 func (f *Files) Pair() (tls.Certificate, error) {
 	cert, err := config.ReadRegular(f.Cert)

@@ -22,6 +22,9 @@ func (c *Config) files() *remote.Files {
 	return &remote.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile, ServerName: c.ServerName}
 }
 
+// Reads implements config.Reader.
+func (c *Config) Reads() []string { return c.files().Reads() }
+
 // host is the server's, without its port.
 func (c *Config) host() string {
 	host, _, err := net.SplitHostPort(c.Address)

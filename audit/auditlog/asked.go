@@ -1,0 +1,96 @@
+package auditlog
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/broker"
+)
+
+// LogItem is what a worker calls audit.log and its rotations when it asks its monitor for one of them.
+const LogItem = "audit.log"
+
+// Ops of LogItem. Their argument is the path.
+const (
+	opOpen = "open"
+	opLook = "look"
+)
+
+// place is what opLook gives.
+type place struct{ Dev, Ino uint64 }
+
+// lookAtPath says which file a path leads to.
+func lookAtPath(path string) (p place, err error) {
+	if m := broker.Monitor(); m != nil {
+		err = m.Do(LogItem, opLook, path, &p)
+		return p, err
+	}
+	var st syscall.Stat_t
+	err = syscall.Lstat(path, &st)
+	return place{uint64(st.Dev), st.Ino}, err
+}
+
+// askOpen is openRegular in a worker. Of what may not be opened it knows nothing.
+func askOpen(m *broker.Client, name string) (f *os.File, info fs.FileInfo, err error) {
+	fd, err := m.Open(LogItem, opOpen, name, nil)
+	if e, ok := errors.AsType[*broker.Error](err); ok && e.Text == errNotRegular.Error() {
+		return nil, nil, errNotRegular
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	f = os.NewFile(uintptr(fd), name)
+	if info, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+// Serve returns what serves LogItem in a monitor. path returns where the log is, "" where there is none.
+func Serve(path func() string) broker.Handler {
+	return func(c *broker.Call) (a broker.Answer, err error) {
+		var name string
+		if err := c.Args(&name); err != nil {
+			return a, err
+		}
+		if !isOf(name, path()) {
+			return a, c.Unknown()
+		}
+		switch c.Op {
+		case opLook:
+			a.Result, err = lookAtPath(name)
+			return a, err
+		case opOpen:
+		default:
+			return a, c.Unknown()
+		}
+		f, _, err := openRegular(name)
+		if err != nil {
+			return a, err
+		}
+		defer f.Close()
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return a, err
+		}
+		a.FDs = []int{fd}
+		return a, nil
+	}
+}
+
+// isOf reports whether name is that of the log or of one of its rotations, as auditd calls these.
+func isOf(name, log string) bool {
+	if log == "" || name == log {
+		return log != ""
+	}
+	index, ok := strings.CutPrefix(name, log+".")
+	n, err := strconv.Atoi(index)
+	return ok && err == nil && n > 0 && strconv.Itoa(n) == index
+}
