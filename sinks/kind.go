@@ -9,6 +9,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/host/broker"
 )
 
 // Kind is a type of sink: what the configuration may say of one, and how one is made.
@@ -19,6 +20,9 @@ type Kind struct {
 	New func(cfg config.Sink, enc format.Encoder, log *zap.Logger) Sink
 	// Details returns a pointer to the zero value of what is in the Status of the sink.
 	Details func() Details
+	// Warden makes what does in the monitor what sinks of this type may not do in the worker; nil where they
+	// may do all. It has to be configured first.
+	Warden func() Warden
 	// Try tries whether a sink could deliver; nil where there is nothing to try.
 	Try func(ctx context.Context, t *Trial)
 }
@@ -50,6 +54,29 @@ func NewDetails(kind string) Details {
 	}
 	return nil
 }
+
+// Warden does for the sinks of one type and name, in the relay's monitor, what they may not do in the worker, which
+// only names what it wants: which file or program that is the Warden knows from the configuration. Serve is
+// called by several goroutines, the others by one.
+type Warden interface {
+	// Configure takes note of the sink as the configuration has it now. What was opened before stays.
+	Configure(config.Sink)
+	// Serve does what the worker asks for. What it gets is not to be trusted.
+	Serve(*broker.Call) (broker.Answer, error)
+	// Close lets go of everything: the worker has gone.
+	Close()
+}
+
+// NewWarden returns a Warden for a type of sink, nil where it needs none.
+func NewWarden(kind string) Warden {
+	if k := kinds[kind]; k.Warden != nil {
+		return k.Warden()
+	}
+	return nil
+}
+
+// Item is what a worker calls the sink when it asks its monitor for something.
+func Item(cfg *config.Sink) string { return cfg.Type + "/" + cfg.Name }
 
 // lacking is the Writer of a type of sink that this program does not have.
 type lacking string

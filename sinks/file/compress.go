@@ -122,7 +122,10 @@ func (c *compressor) next(dir folder) string {
 	return ""
 }
 
-func (c *compressor) tempName() string { return c.base + ".compress.tmp" }
+func (c *compressor) tempName() string { return tempName(c.base) }
+
+// tempName is the file into which one called base is compressed.
+func tempName(base string) string { return base + ".compress.tmp" }
 
 // clean removes the temporary file that a crash or a failure has left; that
 // there is none is fine.

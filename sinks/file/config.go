@@ -31,7 +31,7 @@ type Config struct {
 func (c *Config) Checkpoints() bool { return c.Checkpoint }
 
 func init() {
-	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "file", Read: read}, New: New, Try: try, Details: func() sinks.Details { return new(Details) }})
+	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "file", Read: read}, New: New, Warden: newWarden, Try: try, Details: func() sinks.Details { return new(Details) }})
 }
 
 // read reads the keys of a sink of type file.

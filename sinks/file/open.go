@@ -113,12 +113,13 @@ func (w *writer) makeDir(path string) (folder, error) {
 	return dir, err
 }
 
+const appendFlags = unix.O_RDWR | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
+
 // openAppend opens the file or makes it. What it is is looked at before it is opened, as
 // opening alone may do something to a device, and again after that: under its name
 // here, as a link that was removed meanwhile does not show in the count of names.
 // It is opened for reading, too, for endsTorn.
 func (w *writer) openAppend(dir folder) (handle, unix.Stat_t, error) {
-	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
 	name := filepath.Base(w.cfg.Path)
 	var none unix.Stat_t
 	for range 3 {
@@ -126,12 +127,12 @@ func (w *writer) openAppend(dir folder) (handle, unix.Stat_t, error) {
 		was, err := dir.Lstat(name)
 		switch {
 		case errors.Is(err, unix.ENOENT):
-			f, err = dir.Open(name, flags|unix.O_CREAT|unix.O_EXCL, 0o600)
+			f, err = dir.Open(name, appendFlags|unix.O_CREAT|unix.O_EXCL, 0o600)
 		case err == nil && was.Mode&unix.S_IFMT == unix.S_IFLNK:
 			err = unix.ELOOP
 		case err == nil:
 			if err = w.guard.judgeFile(&was, dir.Place()); err == nil {
-				f, err = dir.Open(name, flags, 0)
+				f, err = dir.Open(name, appendFlags, 0)
 			}
 		}
 		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOENT) {

@@ -26,7 +26,7 @@ const checkEvery = time.Second
 // New returns the sink that cfg, whose Settings are a *Config, describes. It touches
 // nothing: the file is opened when there is a record to write.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
-	return sinks.NewPump(cfg.Name, newWriter(cfg, enc, log, osFS{}), log)
+	return sinks.NewPump(cfg.Name, newWriter(cfg, enc, log, fileSystemOf(&cfg)), log)
 }
 
 // writer is the sinks.Writer of one file. But for what syncer and compressor

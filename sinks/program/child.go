@@ -2,7 +2,6 @@ package program
 
 import (
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +32,7 @@ const groupLook = 10 * time.Millisecond
 // for its end; it is reaped, so that its number may be given to another, only when its
 // group has ended, too. All methods but for age and hangup belong to one goroutine.
 type child struct {
-	proc   *os.Process
+	proc   process
 	stdin  *local.Conn // our end; closed when the child has ended
 	theirs int         // a duplicate of the child's end, to read back what it has not read
 	stderr *lastLine   // nil: it has none
@@ -49,13 +48,7 @@ type child struct {
 
 // watch waits for the child to end.
 func (c *child) watch() {
-	for {
-		// WNOWAIT leaves it unreaped.
-		err := unix.Waitid(unix.P_PID, c.proc.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			break
-		}
-	}
+	c.proc.await()
 	c.end = time.Now()
 	c.dying.Store(true)
 	// A Write that waits for the child to read ends here; and processes of its own that have
@@ -81,7 +74,7 @@ func takeBack(fd int) (n int) {
 	}
 }
 
-func (c *child) pid() int { return c.proc.Pid }
+func (c *child) pid() int { return c.proc.pid() }
 
 func (c *child) ended() bool { return sinks.IsClosed(c.done) }
 
@@ -125,7 +118,7 @@ func (c *child) age() time.Duration {
 // nor does another process that has its pid: it is not reaped without our knowing.
 func (c *child) hangup() {
 	if !c.ended() && time.Since(c.began) >= hupAge {
-		_ = c.proc.Signal(unix.SIGHUP)
+		c.proc.signal(unix.SIGHUP)
 	}
 }
 
@@ -136,9 +129,9 @@ func (c *child) hangup() {
 func (c *child) finish(grace time.Duration, hurry <-chan struct{}) (unread int, err error) {
 	c.stdin.Shutdown()
 	if !c.wait(grace, hurry) {
-		signalGroup(c.proc, unix.SIGTERM)
+		c.proc.signalGroup(unix.SIGTERM)
 		if !c.wait(termGrace-hurryGrace, hurry) && !c.wait(hurryGrace, nil) {
-			signalGroup(c.proc, unix.SIGKILL)
+			c.proc.signalGroup(unix.SIGKILL)
 			c.wait(killGrace, nil)
 		}
 	}
@@ -157,11 +150,7 @@ func (c *child) finish(grace time.Duration, hurry <-chan struct{}) (unread int, 
 
 // reap lets go of a child that has ended.
 func (c *child) reap() {
-	state, err := c.proc.Wait()
-	c.status = "its end is not known"
-	if err == nil {
-		c.status = state.String()
-	}
+	c.status = c.proc.reap()
 	c.release()
 }
 
@@ -185,13 +174,13 @@ func (c *child) wait(d time.Duration, hurry <-chan struct{}) bool {
 			return false
 		}
 	}
-	for hasMembers(c.pid()) {
+	for c.proc.hasMembers() {
 		select {
 		case <-time.After(groupLook):
 		case <-end:
 			return false
 		case <-hurry:
-			return !hasMembers(c.pid())
+			return !c.proc.hasMembers()
 		}
 	}
 	return true

@@ -15,7 +15,7 @@ type Config struct {
 }
 
 func init() {
-	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "program", Frames: "auto", Read: read}, New: New, Try: try, Details: func() sinks.Details { return new(Details) }})
+	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "program", Frames: "auto", Read: read}, New: New, Warden: newWarden, Try: try, Details: func() sinks.Details { return new(Details) }})
 }
 
 // read reads the keys of a sink of type program.

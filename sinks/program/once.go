@@ -11,7 +11,7 @@ import (
 // end: what of its process group is left after limit, or when hurry is closed, is ended. The error
 // says why it was not started, or how it ended if not with status 0.
 func Once(path string, limit time.Duration, hurry <-chan struct{}) error {
-	c, err := startChild(Config{Path: path})
+	c, err := startChild(ActionItem, Config{Path: path})
 	if err != nil {
 		return err
 	}

@@ -75,9 +75,10 @@ func (s *sink) Reopen() {
 
 // writer is the sinks.Writer of one child after the other.
 type writer struct {
-	cfg Config
-	enc format.Encoder
-	log *zap.Logger
+	item string // for the monitor
+	cfg  Config
+	enc  format.Encoder
+	log  *zap.Logger
 
 	minPause, maxPause time.Duration
 	closedAfter        time.Duration
@@ -109,6 +110,7 @@ var (
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger) *writer {
 	return &writer{
+		item:     sinks.Item(&cfg),
 		cfg:      *cfg.Settings.(*Config),
 		enc:      enc,
 		log:      log.With(zap.String("sink", cfg.Name)),
@@ -214,7 +216,7 @@ func (w *writer) usedUp() error {
 // start starts a child. What keeps it from being started (a missing file) does
 // not count as a restart: it is tried until it works.
 func (w *writer) start() error {
-	c, err := startChild(w.cfg)
+	c, err := startChild(w.item, w.cfg)
 	if err != nil {
 		w.delay()
 		return err

@@ -168,7 +168,7 @@ func TestPausesGrowAndBeginAgain(t *testing.T) {
 	}
 	for _, lived := range []time.Duration{maxPause - 1, maxPause} {
 		w.pause, w.tries = 10*time.Second, 5
-		c, err := startChild(Config{Path: "/bin/false"})
+		c, err := startChild("", Config{Path: "/bin/false"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -386,7 +386,7 @@ func TestChildRunsAsTheUser(t *testing.T) {
 	}
 	cfg := settings("/bin/cat", 0)
 	cfg.Settings.(*Config).User = "no-such-user"
-	if c, err := startChild(*cfg.Settings.(*Config)); err == nil || !strings.Contains(err.Error(), "there is no user no-such-user") {
+	if c, err := startChild("", *cfg.Settings.(*Config)); err == nil || !strings.Contains(err.Error(), "there is no user no-such-user") {
 		if c != nil {
 			c.finish(0, nil)
 		}
@@ -424,7 +424,7 @@ func TestUnsafeProgramsAreNotStarted(t *testing.T) {
 			if err := tt.make(path); err != nil {
 				t.Fatal(err)
 			}
-			c, err := startChild(Config{Path: path})
+			c, err := startChild("", Config{Path: path})
 			if err == nil {
 				c.finish(0, nil)
 				t.Fatal("it was started")

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/host/runnable"
 	"audisp-relay/sinks/local"
 )
 
@@ -26,28 +25,17 @@ import (
 //
 // The child gets no parent-death signal: that is tied to the thread that
 // forked, and Go ends threads. When we die it reads the end of its input.
-func startChild(cfg Config) (*child, error) {
-	if err := runnable.MayStart(cfg.Path); err != nil {
-		return nil, fmt.Errorf("program is not started: %w", err)
-	}
-	sys := &syscall.SysProcAttr{Setpgid: true}
-	if cfg.User != "" {
-		a, err := runnable.LookUp(cfg.User)
-		if err != nil {
-			return nil, fmt.Errorf("program %s is not started: user: %w", cfg.Path, err)
-		}
-		if a.UID != uint32(os.Geteuid()) {
-			sys.Credential = &syscall.Credential{Uid: a.UID, Gid: a.GID, Groups: a.Groups}
-		}
-	}
+//
+// item is what the monitor knows the program by, where there is one.
+func startChild(item string, cfg Config) (*child, error) {
 	c, err := newChild()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", cfg.Path, err)
 	}
-	if err := c.start(cfg, sys); err != nil {
+	if err := c.start(item, &cfg); err != nil {
 		c.stdin.Close()
 		c.release()
-		return nil, startError(cfg.Path, err)
+		return nil, err
 	}
 	return c, nil
 }
@@ -66,33 +54,23 @@ func newChild() (*child, error) {
 	return &child{stdin: stdin, theirs: fds[1], done: make(chan struct{})}, nil
 }
 
-func (c *child) start(cfg Config, sys *syscall.SysProcAttr) error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	errs := null
+func (c *child) start(item string, cfg *Config) error {
+	var errs *os.File
 	if l, theirs, err := newLastLine(); err == nil { // without /proc there is none
 		defer theirs.Close()
 		c.stderr, errs = l, theirs
 	}
 	// Not os.NewFile of c.theirs itself: the file would own it.
-	fd, err := unix.FcntlInt(uintptr(c.theirs), unix.F_DUPFD_CLOEXEC, 3)
+	stdin, err := duplicate(c.theirs)
 	if err != nil {
-		return err
+		return startError(cfg.Path, err)
 	}
-	stdin := os.NewFile(uintptr(fd), "stdin")
 	defer stdin.Close()
-	argv := append([]string{cfg.Path}, cfg.Args...)
 	c.began = time.Now()
-	c.proc, err = startProcess(cfg.Path, argv, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{stdin, null, errs}, Sys: sys})
+	c.proc, err = launch(item, cfg, stdin, errs)
 	if err != nil {
 		return err
 	}
-	// Ours may be protected; the child's death costs less than ours. Raising
-	// the score is always allowed, and the pid was not waited for yet.
-	_ = os.WriteFile("/proc/"+strconv.Itoa(c.proc.Pid)+"/oom_score_adj", []byte("0"), 0)
 	go c.watch()
 	return nil
 }

@@ -58,7 +58,7 @@ func (c *Config) TLS() bool {
 
 func init() {
 	sinks.Register(sinks.Kind{
-		Kind: config.Kind{Name: "syslog", Text: true, Server: true, Read: read}, New: New, Try: try,
+		Kind: config.Kind{Name: "syslog", Text: true, Server: true, Read: read}, New: New, Warden: newWarden, Try: try,
 		Details: func() sinks.Details { return new(Details) },
 	})
 }

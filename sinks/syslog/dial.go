@@ -77,8 +77,7 @@ func (w *writer) hint(err error) string {
 // socket, some (rsyslog's imptcp, syslog-ng's unix-stream) a stream socket. There
 // syslog(3) ends a message with NUL, which imptcp does not read; a newline both do.
 func (w *writer) dialLocal(ctx context.Context) (conn, error) {
-	dialer := net.Dialer{Timeout: dialTimeout}
-	c, err := dialer.DialContext(ctx, "unixgram", w.cfg.Address)
+	c, err := w.dialUnix(ctx, "unixgram")
 	w.journal.look(w.cfg.Address)
 	if err == nil {
 		w.render.framing = perDatagram
@@ -87,7 +86,7 @@ func (w *writer) dialLocal(ctx context.Context) (conn, error) {
 	if !errors.Is(err, unix.EPROTOTYPE) {
 		return nil, err
 	}
-	if c, err = dialer.DialContext(ctx, "unix", w.cfg.Address); err != nil {
+	if c, err = w.dialUnix(ctx, "unix"); err != nil {
 		return nil, err
 	}
 	w.render.framing = newlineEnd

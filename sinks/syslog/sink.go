@@ -37,7 +37,7 @@ const maxLocalBackoff = 2 * time.Second
 // says how a record becomes text; it belongs to the sink from now on.
 func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 	w := newWriter(*cfg.Settings.(*Config), enc)
-	w.log = log.With(zap.String("sink", cfg.Name))
+	w.log, w.item = log.With(zap.String("sink", cfg.Name)), sinks.Item(&cfg)
 	p := sinks.NewPump(cfg.Name, w, log)
 	if w.cfg.Transport == "local" {
 		p.MaxBackoff = maxLocalBackoff
@@ -51,7 +51,8 @@ type writer struct {
 	timeout time.Duration // of a receiver that takes nothing
 	opening time.Duration // of a connection that is made
 
-	log *zap.Logger
+	log  *zap.Logger
+	item string // for the monitor
 
 	conn       conn      // nil while not connected
 	since      time.Time // that it is

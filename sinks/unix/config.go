@@ -24,7 +24,7 @@ type Config struct {
 }
 
 func init() {
-	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "unix", Frames: "exact", Read: read}, New: New, Try: try, Details: func() sinks.Details { return new(Details) }})
+	sinks.Register(sinks.Kind{Kind: config.Kind{Name: "unix", Frames: "exact", Read: read}, New: New, Warden: newWarden, Try: try, Details: func() sinks.Details { return new(Details) }})
 }
 
 // listenerKeys are those that say something of a socket that is listened on.

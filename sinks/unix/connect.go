@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/host/broker"
 	"audisp-relay/host/sockdiag"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/local"
@@ -34,6 +34,7 @@ type connector struct {
 	enc  format.Encoder
 	log  *zap.Logger
 	fail func(error) // says what is wrong with a connection that lasts
+	item string      // for the monitor
 	own  int         // pid of the relay, to whose own sockets it does not connect
 
 	// The Pump's goroutine's.
@@ -53,7 +54,7 @@ var (
 )
 
 func newConnector(cfg config.Sink, enc format.Encoder, log *zap.Logger) (*connector, *sinks.Pump) {
-	c := &connector{path: cfg.Settings.(*Config).Path, enc: enc, log: log.With(zap.String("sink", cfg.Name)), own: os.Getpid()}
+	c := &connector{path: cfg.Settings.(*Config).Path, enc: enc, log: log.With(zap.String("sink", cfg.Name)), own: broker.Pid(), item: sinks.Item(&cfg)}
 	p := sinks.NewPump(cfg.Name, c, log)
 	c.fail = p.Fail
 	return c, p
@@ -148,7 +149,7 @@ func (c *connector) connect() error {
 		c.drop()
 		return c.broken(err)
 	}
-	fd, err := dial(c.path)
+	fd, err := c.dial()
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", c.path, err)
 	}
@@ -169,6 +170,14 @@ func (c *connector) connect() error {
 	c.pid.Store(int64(pid))
 	c.log.Info("connected", zap.String("path", c.path), zap.Int("pid", pid), zap.Bool("datagrams", conn.Datagram()))
 	return nil
+}
+
+// dial connects to the collector, or has the monitor do it.
+func (c *connector) dial() (int, error) {
+	if m := broker.Monitor(); m != nil {
+		return m.Open(c.item, opConnect, nil, nil)
+	}
+	return dial(c.path)
 }
 
 // dial connects to the socket at path, a stream or a datagram socket. It does not wait.

@@ -11,6 +11,7 @@ import (
 	sys "golang.org/x/sys/unix"
 
 	"audisp-relay/config"
+	"audisp-relay/host/broker"
 	"audisp-relay/host/sockdiag"
 	"audisp-relay/state"
 )
@@ -37,7 +38,9 @@ type listener struct {
 	path     string
 	file     *os.File // the socket, non-blocking, in Go's poller
 	dev, ino uint64
-	flaw     error         // why owner or mode are not as configured
+	flaw     error  // why owner or mode are not as configured
+	item     string // of the monitor that has bound the socket, and by what it knows it; "": this process has
+	handle   uint64
 	closed   chan struct{} // closed when the socket is
 }
 
@@ -153,7 +156,7 @@ func probe(path string) (stale bool, err error) {
 		who := "another process"
 		if cred, err := sys.GetsockoptUcred(fd, sys.SOL_SOCKET, sys.SO_PEERCRED); err == nil {
 			who = fmt.Sprintf("another process (pid %d)", cred.Pid)
-			if int(cred.Pid) == os.Getpid() {
+			if int(cred.Pid) == broker.Pid() {
 				who = "another sink of this relay"
 			}
 		}
@@ -170,6 +173,9 @@ func probe(path string) (stale bool, err error) {
 // the socket is usable then, but not by all who should. The first call learns
 // which file it is.
 func (l *listener) grant(cfg *Config) error {
+	if m := broker.Monitor(); l.item != "" && m != nil {
+		return l.ask(m, opGrant)
+	}
 	fd, err := sys.Open(l.path, sys.O_PATH|sys.O_NOFOLLOW|sys.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open socket %s: %w", l.path, err)
@@ -202,6 +208,9 @@ func (l *listener) grant(cfg *Config) error {
 
 // check returns errReplaced when the path does not lead to the socket.
 func (l *listener) check() error {
+	if m := broker.Monitor(); l.item != "" && m != nil {
+		return l.ask(m, opCheck)
+	}
 	var st sys.Stat_t
 	err := sys.Lstat(l.path, &st)
 	switch {
@@ -215,6 +224,9 @@ func (l *listener) check() error {
 
 // remove removes the socket's file where it is still this socket's.
 func (l *listener) remove() error {
+	if m := broker.Monitor(); l.item != "" && m != nil {
+		return l.ask(m, opRemove)
+	}
 	if l.check() != nil {
 		return nil
 	}

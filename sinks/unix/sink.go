@@ -23,6 +23,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/host/broker"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 )
@@ -39,6 +40,7 @@ type Sink struct {
 	MinBackoff, MaxBackoff, CheckEvery time.Duration
 	SendBuffer                         int
 
+	item   string // for the monitor
 	cfg    Config
 	enc    format.Encoder // copied for each client
 	reopen chan struct{}
@@ -73,6 +75,7 @@ func newSink(cfg config.Sink, enc format.Encoder, log *zap.Logger) *Sink {
 		MaxBackoff: sinks.DefaultMaxBackoff,
 		CheckEvery: DefaultCheckEvery,
 		SendBuffer: DefaultSendBuffer,
+		item:       sinks.Item(&cfg),
 		cfg:        *cfg.Settings.(*Config),
 		enc:        enc,
 		reopen:     make(chan struct{}, 1),
@@ -184,7 +187,7 @@ func (r *server) listen() error {
 		}
 		r.poll = p
 	}
-	lis, err := listen(&r.cfg)
+	lis, err := r.bind()
 	if err != nil {
 		return err
 	}
@@ -194,6 +197,14 @@ func (r *server) listen() error {
 		r.accept(r.ctx, lis, r.q)
 	}()
 	return nil
+}
+
+// bind binds the socket, or has the monitor do it.
+func (r *server) bind() (*listener, error) {
+	if m := broker.Monitor(); m != nil {
+		return askListen(m, r.item, &r.cfg)
+	}
+	return listen(&r.cfg)
 }
 
 // check finds out whether the path still leads to the socket that is listened

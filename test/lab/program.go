@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -16,10 +18,13 @@ var (
 // Program returns the executable of a package with a main function, given by its import path
 // or by a path from the current directory. It is static and without the race detector, and
 // built once in a process: linking takes longer than the tests that ask for it.
-func Program(pkg string) ([]byte, error) {
+//
+// flags are those of go build.
+func Program(pkg string, flags ...string) ([]byte, error) {
 	programsMu.Lock()
 	defer programsMu.Unlock()
-	if program, ok := programs[pkg]; ok {
+	key := strings.Join(append(flags, pkg), " ")
+	if program, ok := programs[key]; ok {
 		return program, nil
 	}
 
@@ -29,14 +34,14 @@ func Program(pkg string) ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "program")
-	cmd := exec.Command("go", "build", "-o", path, pkg)
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-o", path}, flags, []string{pkg})...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build %s: %v\n%s", pkg, err, out)
 	}
 	program, err := os.ReadFile(path)
 	if err == nil {
-		programs[pkg] = program
+		programs[key] = program
 	}
 	return program, err
 }
