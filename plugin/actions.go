@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/config"
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
 	"audisp-relay/queue"
 )
@@ -52,6 +53,9 @@ const initProgram = "/sbin/init"
 
 // runInit does what auditd does for single and halt. The child is waited for.
 func runInit(level string) error {
+	if m := broker.Monitor(); m != nil {
+		return m.Do(initItem, opRun, level, nil)
+	}
 	if err := runnable.MayStart(initProgram); err != nil {
 		return err
 	}

@@ -24,8 +24,13 @@ const learnTime = 2 * time.Second
 // confine gives up for good what the process does not need any more. Whether it is to start programs is
 // decided here, by the configuration of the start. buffer is what the pipe from auditd holds.
 func (p *Plugin) confine(buffer int) {
+	if p.worker != nil {
+		p.sandbox = sandbox.Enter(sandbox.Options{Worker: true, Landlock: p.facts.Landlock})
+		p.saySandbox()
+		return
+	}
 	before, inherited := p.inherited, p.inherited != heritage{}
-	o := sandbox.Options{Programs: p.programs()}
+	o := sandbox.Options{Programs: p.programs(), OneProcess: p.alone}
 	switch {
 	case before.NoPrograms:
 		o.Programs = ""
@@ -49,6 +54,14 @@ func (p *Plugin) confine(buffer int) {
 	if runnable.Refused() != "" && !p.sandbox.Self && p.renew.why == "" {
 		p.renew.why = "the sandbox does not allow it: " + p.sandbox.WhyNotSelf
 	}
+	p.saySandbox()
+	if before.NoPrograms {
+		p.sayRefused(p.cfg)
+	}
+}
+
+// saySandbox logs what was given up.
+func (p *Plugin) saySandbox() {
 	report := zap.Stringer("parts", p.sandbox)
 	switch {
 	case len(p.sandbox.Failed()) > 0:
@@ -57,9 +70,6 @@ func (p *Plugin) confine(buffer int) {
 		p.log.Info("sandbox is on", report)
 	default:
 		p.log.Info("sandbox is off", report)
-	}
-	if before.NoPrograms {
-		p.sayRefused(p.cfg)
 	}
 }
 

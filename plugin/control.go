@@ -17,6 +17,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/config"
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
 	"audisp-relay/state"
 )
@@ -39,6 +41,7 @@ const controlEvery = time.Second
 // was removed, and as soon as an earlier relay that has it is gone.
 type control struct {
 	path string
+	item string          // for the monitor; "": this process makes the socket itself
 	ctx  context.Context // ends with the plugin, which waits for no client
 	end  context.CancelFunc
 	wg   sync.WaitGroup
@@ -95,7 +98,7 @@ func ownDir(dir string, itself bool) error {
 // startControl opens the control socket and watches over it. Without one the plugin
 // works, but status cannot ask it.
 func (p *Plugin) startControl() *control {
-	c := &control{path: filepath.Join(p.cfg.RunDir, controlName)}
+	c := &control{path: filepath.Join(p.cfg.RunDir, controlName), item: controlItem}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	p.openControl(c)
 	c.wg.Go(func() {
@@ -113,10 +116,7 @@ func (p *Plugin) startControl() *control {
 
 // openControl opens the socket, and logs when it cannot, and when it can again.
 func (p *Plugin) openControl(c *control) {
-	err := makeDir(filepath.Dir(c.path))
-	if err == nil {
-		c.ln, c.file, err = listenControl(c.path)
-	}
+	err := c.listen()
 	switch changed := c.failed.replace(err); {
 	case changed && err != nil:
 		p.log.Warn("no control socket: status will not work until there is one", zap.Error(err))
@@ -146,10 +146,50 @@ func (p *Plugin) serve(ctx context.Context, ln *net.UnixListener) {
 	}
 }
 
+// listen opens the socket, or has the monitor do it.
+func (c *control) listen() (err error) {
+	if m := c.monitor(); m != nil {
+		ln, err := askListener(m, c.item)
+		if err != nil {
+			return err
+		}
+		c.ln = ln.(*net.UnixListener)
+		return nil
+	}
+	if err := makeDir(filepath.Dir(c.path)); err != nil {
+		return err
+	}
+	c.ln, c.file, err = listenControl(c.path)
+	return err
+}
+
+// monitor returns who has made the socket, nil if this process has.
+func (c *control) monitor() *broker.Client {
+	if c.item == "" {
+		return nil
+	}
+	return broker.Monitor()
+}
+
+// askListener has the monitor open a socket.
+func askListener(m *broker.Client, item string) (net.Listener, error) {
+	fd, err := m.Open(item, opListen, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), item)
+	defer f.Close()
+	return net.FileListener(f)
+}
+
 // there reports whether path leads to the socket.
 func (c *control) there() bool {
 	if c.ln == nil {
 		return false
+	}
+	if m := c.monitor(); m != nil {
+		var there bool
+		return m.Do(c.item, opThere, nil, &there) != nil || there // a monitor that has gone ends this process
 	}
 	now, err := os.Lstat(c.path)
 	if err != nil {
@@ -163,7 +203,9 @@ func (c *control) drop() {
 	if c.ln == nil {
 		return
 	}
-	if c.there() {
+	if m := c.monitor(); m != nil {
+		_ = m.Do(c.item, opDrop, nil, nil) // as above
+	} else if c.there() {
 		os.Remove(c.path)
 	}
 	c.ln.Close()
@@ -286,13 +328,33 @@ func peerUID(conn net.Conn) (int, error) {
 
 // writeState writes run_dir/state (SIGUSR1, and at the end).
 func (p *Plugin) writeState() {
-	if err := makeDir(p.cfg.RunDir); err != nil {
-		p.log.Warn("no state report", zap.Error(err))
-		return
+	m := broker.Monitor()
+	if m == nil {
+		if err := makeDir(p.cfg.RunDir); err != nil {
+			p.log.Warn("no state report", zap.Error(err))
+			return
+		}
 	}
 	var text bytes.Buffer
 	p.Report().WriteText(&text) // a buffer takes it
-	if err := state.ReplaceFile(filepath.Join(p.cfg.RunDir, stateName), text.Bytes(), 0o640); err != nil {
+	var err error
+	if m != nil {
+		err = askPut(m, reportItem, text.Bytes())
+	} else {
+		err = state.ReplaceFile(filepath.Join(p.cfg.RunDir, stateName), text.Bytes(), 0o640)
+	}
+	if err != nil {
 		p.log.Warn("state report: " + err.Error())
 	}
+}
+
+// askPut has the monitor replace a file of the relay's own.
+func askPut(m *broker.Client, item string, text []byte) error {
+	fd, err := config.InMemory(text)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = m.Call(item, opPut, nil, nil, 0, fd)
+	return err
 }

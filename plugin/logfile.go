@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/broker"
 )
 
 // logCheck is how often it is looked whether the log's file is still at its path, and
@@ -80,13 +82,45 @@ func (l *logFile) look() {
 // check opens the file where the path does not lead to it.
 func (l *logFile) check() {
 	if l.f != nil {
-		if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.info) {
+		if l.inPlace() {
 			return
 		}
 		l.f.Close()
 		l.f = nil
 	}
+	if m := broker.Monitor(); m != nil {
+		l.f, l.info, l.fault = askLog(m, l.path)
+		return
+	}
 	l.f, l.info, l.fault = openLog(l.path)
+}
+
+// inPlace reports whether the path leads to the file.
+func (l *logFile) inPlace() bool {
+	m := broker.Monitor()
+	if m == nil {
+		now, err := os.Lstat(l.path)
+		return err == nil && os.SameFile(now, l.info)
+	}
+	var now place
+	st, ok := l.info.Sys().(*syscall.Stat_t)
+	err := m.Do(ownLogItem, opThere, nil, &now)
+	return ok && err == nil && now == place{uint64(st.Dev), st.Ino}
+}
+
+// askLog has the monitor open the file.
+func askLog(m *broker.Client, path string) (*os.File, os.FileInfo, error) {
+	fd, err := m.Open(ownLogItem, opOpen, nil, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := os.NewFile(uintptr(fd), path)
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
 }
 
 // openLog opens the file for appending. Its directory is not made: whose it should be

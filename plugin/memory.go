@@ -124,7 +124,7 @@ func (p *Plugin) setMemory(cfg *config.Config) {
 	before := p.memory.Swap(m)
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(m.Limit / 4 * 3)
-	if before != nil && *before == *m {
+	if p.watches() || before != nil && *before == *m {
 		return
 	}
 	fields := []zap.Field{zap.Int64("limit", m.Limit), zap.Int("sinks", len(cfg.Sinks)), zap.Int64("queues_wanted", m.Asked),

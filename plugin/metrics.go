@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"audisp-relay/config"
+	"audisp-relay/host/broker"
 	"audisp-relay/state"
 )
 
@@ -83,7 +84,7 @@ func (m *metrics) start(cfg config.Metrics) {
 		wg.Go(func() { m.p.safely("metrics", work) })
 	}
 	if cfg.Socket {
-		socket := &control{path: filepath.Join(m.runDir, metricsName)}
+		socket := &control{path: filepath.Join(m.runDir, metricsName), item: metricsItem}
 		run(func() { m.serve(ctx, &metricsSocket{socket}) })
 	}
 	if cfg.Listen != "" {
@@ -184,31 +185,40 @@ func (m *metrics) writeFile(ctx context.Context, path string) {
 			var text bytes.Buffer
 			err := m.made().WriteText(&text)
 			if err == nil {
-				err = state.ReplaceFile(path, text.Bytes(), 0o644)
+				err = putText(path, text.Bytes())
 			}
 			m.note(failed, path, err)
 		})
 	}
 	write(time.Now())
 	every(metricsTextEvery, ctx.Done(), write)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeText(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		m.note(failed, path, err)
 	}
+}
+
+func putText(path string, text []byte) error {
+	if m := broker.Monitor(); m != nil {
+		return askPut(m, textItem, text)
+	}
+	return state.ReplaceFile(path, text, 0o644)
+}
+
+func removeText(path string) error {
+	if m := broker.Monitor(); m != nil {
+		return m.Do(textItem, opRemove, nil, nil)
+	}
+	return os.Remove(path)
 }
 
 // metricsSocket is the unix socket.
 type metricsSocket struct{ *control }
 
 func (s *metricsSocket) open() (net.Listener, error) {
-	if err := makeDir(filepath.Dir(s.path)); err != nil {
+	if err := s.listen(); err != nil {
 		return nil, err
 	}
-	ln, file, err := listenControl(s.path)
-	if err != nil {
-		return nil, err
-	}
-	s.ln, s.file = ln, file
-	return ln, nil
+	return s.ln, nil
 }
 
 func (s *metricsSocket) String() string { return s.path }
@@ -227,7 +237,7 @@ func (s *metricsPort) open() (net.Listener, error) {
 		}
 		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate}
 	}
-	ln, err := net.Listen("tcp", s.cfg.Listen)
+	ln, err := s.listen()
 	if err != nil {
 		return nil, err
 	}
@@ -235,6 +245,14 @@ func (s *metricsPort) open() (net.Listener, error) {
 		return &tlsListener{ln, secure}, nil
 	}
 	return ln, nil
+}
+
+// listen binds the port, or has the monitor do it.
+func (s *metricsPort) listen() (net.Listener, error) {
+	if m := broker.Monitor(); m != nil {
+		return askListener(m, portItem)
+	}
+	return net.Listen("tcp", s.cfg.Listen)
 }
 
 // certificate reads the certificate at each connection, since it is renewed from time to time.

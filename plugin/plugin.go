@@ -18,7 +18,9 @@ import (
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/fleet/wire"
+	"audisp-relay/host/broker"
 	"audisp-relay/plugin/consumer"
+	"audisp-relay/plugin/monitor"
 	"audisp-relay/plugin/nodes"
 	"audisp-relay/plugin/recent"
 	"audisp-relay/plugin/sandbox"
@@ -62,21 +64,26 @@ type Options struct {
 
 // Plugin is a running relay. New makes it, Run runs it to its end.
 type Plugin struct {
-	opt     Options
-	signals *signals
-	log     *logger
-	parent  int
-	started time.Time
-	stop    chan struct{}        // closed when waiting for consumers is over
-	actions chan action          // overflow actions, from the reader to the main goroutine
-	running programs             // of actions "exec"; main goroutine only
-	tasks   chan func()          // what the main goroutine is to do; never waits
-	leaving []*consumer.Consumer // taken out by a reload, not settled yet; main goroutine only
-	faults  *consumer.Panics     // panics of the relay itself, and over records before they come to a consumer
-	logged  inputLog             // main goroutine only
-	markers atomic.Bool          // loss_markers
-	memory  atomic.Pointer[MemoryReport]
-	cgroup  struct { // its limit when the process began, 0 for none, and where that stands
+	opt      Options
+	signals  *signals
+	log      *logger
+	worker   *broker.Client // the way to the monitor; nil: this process does everything
+	facts    monitor.Facts  // of a worker
+	alone    string         // why there is no worker, where this process is auditd's plugin
+	writable []string       // where the present worker may write; the monitor's main goroutine writes it between two workers
+	warnings []string       // of the configuration of the start
+	parent   int            // auditd, or what it has started the plugin through
+	started  time.Time
+	stop     chan struct{}        // closed when waiting for consumers is over
+	actions  chan action          // overflow actions, from the reader to the main goroutine
+	running  programs             // of actions "exec"; main goroutine only
+	tasks    chan func()          // what the main goroutine is to do; never waits
+	leaving  []*consumer.Consumer // taken out by a reload, not settled yet; main goroutine only
+	faults   *consumer.Panics     // panics of the relay itself, and over records before they come to a consumer
+	logged   inputLog             // main goroutine only
+	markers  atomic.Bool          // loss_markers
+	memory   atomic.Pointer[MemoryReport]
+	cgroup   struct { // its limit when the process began, 0 for none, and where that stands
 		limit int64
 		file  string
 	}
@@ -138,15 +145,21 @@ func New(opt Options) *Plugin {
 		inherited: takeHeritage(),
 		sandbox:   sandbox.Report{Parts: []sandbox.Part{}},
 	}
+	p.attach()
 	p.flow.Note(p.started, inputFlow{}) // what comes before the first tick counts, too
 
-	cfg, warnings, err := loadConfig(opt.Config)
+	cfg, warnings, err := loadConfig(opt.Config, p.parent)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
 	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
 	p.faults = consumer.NewPanics(p.log.limited())
 	p.meter = p.newMeter()
-	p.sayConfig(warnings, err)
+	if p.warnings = warnings; p.opt.In == nil && p.worker == nil {
+		p.alone = p.whyAlone()
+	}
+	if !p.watches() {
+		p.sayConfig(warnings, err)
+	}
 	p.procs = newProcs()
 	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
 	p.setMemory(cfg)
@@ -165,8 +178,12 @@ func (p *Plugin) Run() error {
 	in, buffer := p.opt.In, sendBuffer()
 	var hungUp <-chan struct{}
 	if in == nil {
-		hungUp = watchHangup(0)
 		buffer = p.widen(buffer)
+		if done, err := p.supervise(buffer); done {
+			p.log.close()
+			return err
+		}
+		hungUp = watchHangup(0)
 		p.confine(buffer)
 		in = p.renew.openStdin()
 	}
@@ -182,8 +199,11 @@ func (p *Plugin) Run() error {
 	ended := make(chan error, 1)
 	reader := stream.NewLiveReader(in, buffer)
 	reader.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
+	reader.Continue(p.facts.Framing)
 	go func() { ended <- p.read(reader) }()
-	p.sayStart(makeDir(p.cfg.RunDir))
+	if p.worker == nil { // else the monitor makes it with what is in it
+		p.sayStart(makeDir(p.cfg.RunDir))
+	}
 	for _, c := range p.members {
 		p.start(c)
 		p.warnAction(c.Config())
@@ -213,6 +233,12 @@ func (p *Plugin) Run() error {
 	p.nodes.Close()
 	control.close()
 	awaitFor(leaveTime, shown)
+	p.sayEnd(err)
+	return err
+}
+
+// sayEnd logs the end, and closes the log.
+func (p *Plugin) sayEnd(err error) {
 	if errors.Is(err, ErrRenew) {
 		p.signals.ignore()
 		p.log.Info("ended, executing the new program", zap.Uint64("records", p.Report().Input.Records), zap.String("path", p.opt.Binary))
@@ -220,7 +246,6 @@ func (p *Plugin) Run() error {
 		p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	}
 	p.log.close()
-	return err
 }
 
 // errOrphaned: auditd has gone, but something still holds its end of the stream.
@@ -240,6 +265,8 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 			return err
 		case <-hungUp:
 			return p.readLast(ended)
+		case <-p.monitorGone():
+			return errOrphaned
 		case now := <-tick.C:
 			p.safely("watch", func() { p.sample(now); p.logLosses(now, false); p.actOnFailures(now) })
 			p.followNames(now)
@@ -250,7 +277,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",
 					zap.Int("lines", late), zap.Uint64("total_lines_lost", lost))
 			}
-			if os.Getppid() != p.parent {
+			if p.orphaned() {
 				return errOrphaned
 			}
 		case f := <-p.tasks:
@@ -357,7 +384,7 @@ func (p *Plugin) settle(others ...<-chan struct{}) {
 func (p *Plugin) Report() *Report {
 	p.mu.Lock()
 	r := &Report{
-		Version: p.opt.Version, FIPS: FIPSModule(), Pid: os.Getpid(), Parent: os.Getppid(), Now: time.Now(), Started: p.started,
+		Version: p.opt.Version, FIPS: FIPSModule(), Pid: broker.Pid(), Parent: p.auditdNow(), Now: time.Now(), Started: p.started,
 		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 		Sandbox: p.sandbox,
 	}

@@ -426,7 +426,7 @@ func TestEmptiedConfigChangesNothing(t *testing.T) {
 func TestNamedConfigIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	for path, wrong := range map[string]bool{dir + "/none.toml": true, dir: false, dir + "/none/none.toml": true} {
-		cfg, _, err := loadConfig(path)
+		cfg, _, err := loadConfig(path, os.Getppid())
 		if cfg == nil || len(cfg.Sinks) != 1 || (err != nil) != wrong {
 			t.Errorf("%s: %+v, %v", path, cfg, err)
 		}

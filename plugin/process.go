@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/stream"
+	"audisp-relay/plugin/monitor"
 )
 
 // CloseInherited closes every descriptor above stderr that came with exec.
@@ -24,10 +25,13 @@ func CloseInherited() {
 		return
 	}
 	names, _ := dir.Readdirnames(-1)
-	own := int(dir.Fd())
+	own, last := int(dir.Fd()), 2
+	if monitor.IsWorker() {
+		last = monitor.SocketFD
+	}
 	for _, name := range names {
 		fd, err := strconv.Atoi(name)
-		if err != nil || fd <= 2 || fd == own {
+		if err != nil || fd <= last || fd == own {
 			continue
 		}
 		// The Go runtime may have its poller already; nothing else of ours is open.
@@ -39,8 +43,11 @@ func CloseInherited() {
 	dir.Close()
 }
 
-// prepare gives the process its place on the host; the sandbox takes away the right to do so.
+// prepare gives the process its place on the host; the sandbox takes away the right to do so. A worker has that of its monitor.
 func (p *Plugin) prepare() {
+	if p.worker != nil {
+		return
+	}
 	p.sayStart(boost(p.cfg.PriorityBoost))
 	p.sayStart(setOOMScore(p.cfg.OOMScoreAdj))
 }
@@ -179,6 +186,9 @@ func sendBuffer() int {
 
 // widen enlarges the pipe from auditd as input_buffer asks and returns its size.
 func (p *Plugin) widen(now int) int {
+	if p.worker != nil {
+		return p.facts.Buffer
+	}
 	if p.inherited.Buffer > 0 { // the program before has done it, and given up the right to
 		return p.inherited.Buffer
 	}

@@ -15,6 +15,7 @@ import (
 func (p *Plugin) read(r *stream.Reader) error {
 	var b record.Batch
 	var began time.Time // when the first records came
+	framing := r.Framing()
 	for {
 		if p.leaves(r) {
 			return ErrRenew
@@ -42,6 +43,10 @@ func (p *Plugin) read(r *stream.Reader) error {
 		}
 		now := p.input.Last
 		p.mu.Unlock()
+		if f := r.Framing(); f != framing {
+			framing = f
+			p.noteFraming(f)
+		}
 		p.observe(&b, now)
 		p.take(&b)
 		if len(b.Recs) == 0 {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 
@@ -18,9 +17,9 @@ import (
 // loadConfig reads the configuration for a start. It always returns one that
 // can be run: of a file with errors the part that has none, without a file
 // the defaults. That a file is not there is an error where it was named.
-func loadConfig(path string) (*config.Config, []string, error) {
+func loadConfig(path string, parent int) (*config.Config, []string, error) {
 	file := config.FileOf(path)
-	cfg, warnings, err := config.Load(file, host.AuditLogs(os.Getppid())...)
+	cfg, warnings, err := config.Load(file, host.AuditLogs(parent)...)
 	if errors.Is(err, fs.ErrNotExist) && (path == "" || config.IsDir(path)) {
 		return config.Default(), append(warnings, file+": no such file: running on defaults, one unix socket"), nil
 	}

@@ -15,7 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/stream"
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
+	"audisp-relay/plugin/monitor"
 	"audisp-relay/plugin/sandbox"
 )
 
@@ -63,6 +65,9 @@ func (r *renewal) possible() error {
 	if r.why != "" {
 		return errors.New(r.why)
 	}
+	if m := broker.Monitor(); m != nil {
+		return m.Do(renewItem, opCheck, nil, nil)
+	}
 	return runnable.Check(r.program)
 }
 
@@ -104,7 +109,7 @@ func (p *Plugin) answerRenew(ctx context.Context, w io.Writer) {
 		json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
 		return
 	}
-	json.NewEncoder(w).Encode(map[string]int{"pid": os.Getpid()})
+	json.NewEncoder(w).Encode(map[string]int{"pid": broker.Pid()})
 }
 
 // leaves reports whether reading is to end here, for a new program. It belongs to the reader.
@@ -131,6 +136,9 @@ func AskRenew(dir string) error {
 // Renew executes the new program in this process, with its arguments, after Run has returned ErrRenew. It
 // returns only if that fails; where the sandbox allows it, the present program is tried then.
 func (p *Plugin) Renew() error {
+	if broker.Monitor() != nil { // which executes it
+		os.Exit(monitor.RenewCode)
+	}
 	if p.sandbox.Self {
 		return fmt.Errorf("execute %s: %w", p.renew.program, sandbox.ExecSelf())
 	}

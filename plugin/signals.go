@@ -13,6 +13,7 @@ import (
 type signals struct {
 	hup, usr1, usr2, term chan os.Signal
 	none                  chan os.Signal // what errors say better
+	all                   chan os.Signal // nil: not forwarded
 }
 
 func listen() *signals {
@@ -29,13 +30,24 @@ func listen() *signals {
 	}
 }
 
+// forwarded returns all but those that nobody needs, in one channel: the monitor passes them on. It is for a process that does not
+// obey them itself.
+func (s *signals) forwarded() <-chan os.Signal {
+	all := make(chan os.Signal, 16)
+	signal.Notify(all, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTERM)
+	s.all = all
+	return all
+}
+
 // ignore is for a program that is executed next: without a handler, signals would be deadly until it has its own.
 func (s *signals) ignore() {
 	signal.Ignore(unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTERM, unix.SIGPIPE, unix.SIGXFSZ)
 }
 
 func (s *signals) close() {
-	for _, ch := range []chan os.Signal{s.hup, s.usr1, s.usr2, s.term, s.none} {
-		signal.Stop(ch)
+	for _, ch := range []chan os.Signal{s.hup, s.usr1, s.usr2, s.term, s.none, s.all} {
+		if ch != nil {
+			signal.Stop(ch)
+		}
 	}
 }

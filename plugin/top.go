@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/host/broker"
 	"audisp-relay/plugin/top"
 )
 
@@ -19,7 +20,7 @@ func (p *Plugin) newMeter() *top.Meter {
 	if err != nil {
 		exe = "" // no /proc: then what the relay itself does is recognised by nothing
 	}
-	m := top.New(top.Self{Pid: os.Getpid(), Exe: exe})
+	m := top.New(top.Self{Pid: broker.Pid(), Exe: exe})
 	m.Panicked = func(fault any) { p.faults.Note("top", nil, 0, 0, fault) }
 	return m
 }

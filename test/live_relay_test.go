@@ -25,9 +25,9 @@ func seconds(n int) time.Duration {
 
 // build puts a program where auditd accepts it: owned by root, not writable
 // by others, without the race detector, which is too slow for a full load.
-func build(t *testing.T, dir, pkg string) string {
+func build(t *testing.T, dir, pkg string, flags ...string) string {
 	t.Helper()
-	program, err := lab.Program(pkg)
+	program, err := lab.Program(pkg, flags...)
 	path := filepath.Join(dir, filepath.Base(pkg))
 	if err == nil {
 		syscall.ForkLock.RLock() // what another test starts just now must not have it open for writing

@@ -128,6 +128,9 @@ func tempDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // for a relay whose worker is another user's
+		t.Fatal(err)
+	}
 	return dir
 }
 

@@ -12,6 +12,7 @@ import (
 	dropin "audisp-relay/audisp-plugins.d"
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/host/broker"
 	"audisp-relay/packaging"
 	"audisp-relay/plugin"
 )
@@ -69,6 +70,9 @@ others than root can write, an auditd that needs a restart.`,
 		i.Received, i.Probe, i.Renew = received, host.Probe, renew
 		if upgrade {
 			return i.Upgrade(cmd.Context())
+		}
+		if _, _, err := broker.Account(); err != nil {
+			fmt.Fprintln(cmd.ErrOrStderr(), "what parses records will run as root:", err)
 		}
 		return i.Install(cmd.Context())
 	}

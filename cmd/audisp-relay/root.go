@@ -13,6 +13,7 @@ import (
 	"audisp-relay/host"
 	"audisp-relay/metrics"
 	"audisp-relay/plugin"
+	"audisp-relay/plugin/monitor"
 	"audisp-relay/suggest"
 )
 
@@ -30,7 +31,7 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(*cobra.Command, []string) error {
-			if pid := host.RelayAbove(); pid != 0 {
+			if pid := host.RelayAbove(); pid != 0 && !monitor.IsWorker() {
 				return fmt.Errorf("started by a program sink of audisp-relay (pid %d), which would repeat without end: name another program in path or args of that sink", pid)
 			}
 			plugin.CloseInherited()

@@ -1,0 +1,388 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/users"
+	"audisp-relay/config"
+	"audisp-relay/host"
+	"audisp-relay/host/broker"
+	"audisp-relay/host/trusted"
+	"audisp-relay/queue"
+	"audisp-relay/sinks"
+	"audisp-relay/sinks/program"
+	"audisp-relay/state"
+)
+
+// Items that a worker asks its monitor for, besides those of other packages.
+const (
+	controlItem = "control.sock"
+	metricsItem = "metrics.sock"
+	portItem    = "metrics.listen"
+	textItem    = "metrics.text_file"
+	reportItem  = "state"
+	ownLogItem  = "log"
+	initItem    = "init"
+	renewItem   = "renew"
+)
+
+// Ops of these.
+const (
+	opListen = "listen"
+	opThere  = "there"
+	opDrop   = "drop"
+	opPut    = "put"
+	opRemove = "remove"
+	opOpen   = "open"
+	opRun    = "run"
+	opCheck  = "check"
+)
+
+// maxPut bounds a file that a worker has its monitor write: a report, or numbers.
+const maxPut = 16 << 20
+
+// desk serves one worker, in the monitor: it obeys the configuration that it has read, and given to the worker.
+type desk struct {
+	p       *Plugin
+	items   map[string]broker.Handler
+	actions *program.Actions
+
+	writable []string // where the worker may write
+
+	mu      sync.Mutex // guards all below
+	cfg     *config.Config
+	loaded  bool                    // the worker has had a configuration
+	wardens map[string]sinks.Warden // by sinks.Item; those of a reload before stay
+	sockets map[string]*control
+	log     auditLogPath
+	ownLog  string // of the worker's start
+}
+
+// auditLogPath is where audit.log is, as it was looked up lately.
+type auditLogPath struct {
+	path string
+	at   time.Time
+}
+
+func newDesk(p *Plugin) *desk {
+	d := &desk{p: p, cfg: p.cfg, writable: p.writable, wardens: make(map[string]sinks.Warden), sockets: make(map[string]*control)}
+	d.actions = program.NewActions(d.isAction)
+	d.items = map[string]broker.Handler{
+		config.ConfigItem:  d.serveConfig,
+		trusted.Item:       func(c *broker.Call) (broker.Answer, error) { return d.config().ServeRead(c) },
+		host.AuditdItem:    host.ServeAuditd(p.parent, d.isProgram),
+		auditlog.LogItem:   auditlog.Serve(d.auditLog),
+		users.Item:         users.Serve,
+		state.Item:         d.serveState,
+		program.ActionItem: d.actions.Serve,
+		controlItem:        d.serveSocket,
+		metricsItem:        d.serveSocket,
+		portItem:           d.servePort,
+		textItem:           d.servePut,
+		reportItem:         d.servePut,
+		ownLogItem:         d.serveLog,
+		initItem:           d.serveInit,
+		renewItem:          d.serveRenew,
+	}
+	return d
+}
+
+// Serve implements monitor.Session.
+func (d *desk) Serve(c *broker.Call) (broker.Answer, error) {
+	if serve := d.items[c.Item]; serve != nil {
+		return serve(c)
+	}
+	d.mu.Lock()
+	w := d.wardens[c.Item]
+	d.mu.Unlock()
+	if w == nil {
+		return broker.Answer{}, c.Unknown()
+	}
+	return w.Serve(c)
+}
+
+// Close implements monitor.Session.
+func (d *desk) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range d.wardens {
+		w.Close()
+	}
+	for _, s := range d.sockets {
+		s.drop()
+	}
+	d.actions.Close()
+}
+
+func (d *desk) config() *config.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cfg
+}
+
+// serveConfig reads the configuration, for the worker and for the desk. One that the worker will not take, as it reads it
+// again and there are errors in it, the desk does not take either.
+func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
+	path := d.p.opt.Config
+	if c.Op == config.OpDir {
+		a.Result = path != "" && config.IsDir(path)
+		return a, nil
+	}
+	if c.Op != config.OpLoad {
+		return a, c.Unknown()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	file := config.FileOf(path)
+	text, err := config.Read(file)
+	if err != nil {
+		if !d.loaded {
+			d.obey(config.Default())
+		}
+		return a, err
+	}
+	cfg, _, err := config.LoadText(file, text, host.AuditLogs(d.p.parent)...)
+	switch {
+	case d.loaded && err != nil: // the worker says what is wrong
+	case d.loaded && cfg.PluginDir != "":
+		return a, fmt.Errorf("%s: plugin_dir takes effect when the plugin is started again: restart auditd", file)
+	case cfg == nil:
+		d.obey(config.Default())
+	default:
+		d.obey(cfg)
+	}
+	fd, err := config.InMemory(text)
+	if err != nil {
+		return a, err
+	}
+	a.FDs = []int{fd}
+	return a, nil
+}
+
+// obey makes cfg what the worker may ask for. The caller holds mu.
+func (d *desk) obey(cfg *config.Config) {
+	if !d.loaded {
+		d.ownLog = cfg.Log.Output
+	}
+	d.cfg, d.loaded = cfg, true
+	for i := range cfg.Sinks {
+		s := &cfg.Sinks[i]
+		item := sinks.Item(s)
+		w := d.wardens[item]
+		if w == nil {
+			if w = sinks.NewWarden(s.Type); w == nil {
+				continue
+			}
+			d.wardens[item] = w
+		}
+		w.Configure(*s)
+	}
+	d.giveDirs(cfg)
+}
+
+// giveDirs gives the worker the directories in which it alone makes files. What cannot be given it reports itself.
+func (d *desk) giveDirs(cfg *config.Config) {
+	uid, gid, err := broker.Account()
+	if err != nil {
+		return
+	}
+	for _, dir := range ownDirs(cfg) {
+		d.p.sayStart(state.Give(dir, uid, gid))
+		if !mayWriteIn(d.writable, dir) {
+			d.p.sayLater(dir)
+		}
+	}
+}
+
+func (d *desk) serveState(c *broker.Call) (a broker.Answer, err error) {
+	uid, gid, err := broker.Account()
+	if err == nil && c.Op != state.OpMake {
+		err = c.Unknown()
+	}
+	if err == nil {
+		err = state.Give(d.config().StateDir, uid, gid)
+	}
+	return a, err
+}
+
+// isProgram reports whether a sink runs a program.
+func (d *desk) isProgram(path string) bool {
+	return slices.ContainsFunc(d.config().Sinks, func(s config.Sink) bool { return s.Program == path })
+}
+
+// isAction reports whether an action of a sink runs a program.
+func (d *desk) isAction(path string) bool {
+	return path != "" && slices.ContainsFunc(d.config().Sinks, func(s config.Sink) bool {
+		return config.ExecPath(s.NetworkFailureAction) == path || config.ExecPath(s.DiskFullAction) == path
+	})
+}
+
+// auditLog returns where audit.log is, "" where records are not recovered.
+func (d *desk) auditLog() string {
+	cfg := d.config().Recovery
+	if !cfg.Enabled || cfg.LogFile != "" {
+		return cfg.LogFile
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.log.at) > time.Second {
+		info, _ := host.LogOf(d.p.parent) // without one there is none
+		d.log = auditLogPath{info.Path, time.Now()}
+	}
+	return d.log.path
+}
+
+// serveInit changes the run level, if a sink asks for that.
+func (d *desk) serveInit(c *broker.Call) (a broker.Answer, err error) {
+	var level string
+	if err := c.Args(&level); err != nil {
+		return a, err
+	}
+	asked := func(s config.Sink) bool {
+		for _, action := range []string{s.OverflowAction, s.NetworkFailureAction, s.DiskFullAction} {
+			if a := queue.Overflow(action); (a == queue.Single || a == queue.Halt) && initLevel(a) == level {
+				return true
+			}
+		}
+		return false
+	}
+	if c.Op != opRun || !slices.ContainsFunc(d.config().Sinks, asked) {
+		return a, c.Unknown()
+	}
+	return a, d.p.opt.Init(level)
+}
+
+// serveRenew says whether the program that is to be executed may be.
+func (d *desk) serveRenew(c *broker.Call) (a broker.Answer, err error) {
+	if c.Op != opCheck {
+		return a, c.Unknown()
+	}
+	return a, d.p.renew.possible()
+}
+
+// serveSocket serves a socket in run_dir. The monitor has it open, too, so that whoever looks for the relay finds it there.
+func (d *desk) serveSocket(c *broker.Call) (a broker.Answer, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.sockets[c.Item]
+	if s == nil {
+		s = &control{path: filepath.Join(d.cfg.RunDir, c.Item)}
+		d.sockets[c.Item] = s
+	}
+	switch c.Op {
+	case opThere:
+		a.Result = s.there()
+		return a, nil
+	case opDrop:
+		s.drop()
+		return a, nil
+	case opListen:
+	default:
+		return a, c.Unknown()
+	}
+	s.drop()
+	if err := s.listen(); err != nil {
+		return a, err
+	}
+	return given(s.ln.File())
+}
+
+// servePort binds the port of [metrics].
+func (d *desk) servePort(c *broker.Call) (a broker.Answer, err error) {
+	cfg := d.config().Metrics
+	if c.Op != opListen || cfg.Listen == "" {
+		return a, c.Unknown()
+	}
+	ln, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return a, err
+	}
+	defer ln.Close()
+	return given(ln.(*net.TCPListener).File())
+}
+
+// given returns the answer that gives a file away.
+func given(f *os.File, err error) (a broker.Answer, _ error) {
+	if err != nil {
+		return a, err
+	}
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return a, err
+	}
+	a.FDs = []int{fd}
+	return a, nil
+}
+
+// servePut replaces a file of the relay's own by what the worker has in memory, or removes it.
+func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
+	cfg := d.config()
+	path, perm := cfg.Metrics.TextFile, fs.FileMode(0o644)
+	if c.Item == reportItem {
+		path, perm = filepath.Join(cfg.RunDir, stateName), 0o640
+		if err := makeDir(cfg.RunDir); err != nil {
+			return a, err
+		}
+	}
+	switch {
+	case path == "":
+		return a, c.Unknown()
+	case c.Op == opRemove && c.Item == textItem:
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return a, err
+		}
+		return a, nil
+	case c.Op != opPut || len(c.FDs) != 1:
+		return a, c.Unknown()
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(c.FDs[0], &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxPut {
+		return a, c.Unknown()
+	}
+	text := make([]byte, st.Size)
+	n, err := unix.Pread(c.FDs[0], text, 0)
+	if err != nil {
+		return a, fmt.Errorf("read what is to be in %s: %w", path, err)
+	}
+	return a, state.ReplaceFile(path, text[:max(n, 0)], perm)
+}
+
+// serveLog opens the relay's own log.
+func (d *desk) serveLog(c *broker.Call) (a broker.Answer, err error) {
+	d.mu.Lock()
+	path := d.ownLog
+	d.mu.Unlock()
+	if !filepath.IsAbs(path) {
+		return a, c.Unknown()
+	}
+	switch c.Op {
+	case opThere:
+		a.Result, err = placeOf(path)
+		return a, err
+	case opOpen:
+		f, _, err := openLog(path)
+		return given(f, err)
+	}
+	return a, c.Unknown()
+}
+
+// place is which file it is.
+type place struct{ Dev, Ino uint64 }
+
+func placeOf(path string) (place, error) {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	return place{uint64(st.Dev), st.Ino}, err
+}

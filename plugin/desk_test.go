@@ -1,0 +1,220 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/audit/auditlog"
+	"audisp-relay/config"
+	"audisp-relay/host/broker"
+	"audisp-relay/host/trusted"
+	"audisp-relay/sinks/program"
+	"audisp-relay/state"
+)
+
+// deskFor returns the desk of a plugin with this configuration, which a worker has asked for, and what DIR stands for in it.
+func deskFor(t testing.TB, text string) (*desk, string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "relay.toml")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := New(Options{Config: file, In: strings.NewReader(""), Init: func(string) error { return nil }})
+	t.Cleanup(p.signals.close)
+	d := newDesk(p)
+	t.Cleanup(d.Close)
+	a, err := d.Serve(broker.NewCall(config.ConfigItem, config.OpLoad, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(a.FDs[0])
+	return d, dir
+}
+
+const deskConfig = `
+run_dir = "DIR/run"
+state_dir = "DIR/state"
+[log]
+output = "DIR/log"
+[recovery]
+log_file = "DIR/audit.log"
+[metrics]
+text_file = "DIR/numbers.prom"
+listen = "127.83.17.4:47831"
+[sinks.p]
+type = "program"
+path = "/bin/cat"
+[sinks.o]
+type = "otlp"
+url = "https://localhost:4318"
+ca_file = "DIR/ca.pem"
+network_failure_action = "exec /bin/true"
+[sinks.halt]
+type = "file"
+path = "DIR/out"
+overflow_action = "halt"
+`
+
+// TestDeskServesWhatIsConfigured, and nothing else.
+func TestDeskServesWhatIsConfigured(t *testing.T) {
+	d, dir := deskFor(t, deskConfig)
+	for _, name := range []string{"ca.pem", "audit.log", "audit.log.1", "audit.log.1.gz", "secret", "relay.toml"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("content"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	quoted := func(name string) string { return fmt.Sprintf("%q", filepath.Join(dir, name)) }
+	for _, x := range []struct {
+		item, op, args string
+		done           bool
+	}{
+		{trusted.Item, trusted.OpOpen, quoted("ca.pem"), true}, {trusted.Item, trusted.OpOpen, quoted("secret"), false},
+		{trusted.Item, trusted.OpOpen, `"/etc/shadow"`, false}, {trusted.Item, trusted.OpOpen, `""`, false},
+		{trusted.Item, "other", quoted("ca.pem"), false}, {trusted.Item, trusted.OpOpen, "[]", false},
+		{auditlog.LogItem, "open", quoted("audit.log"), true}, {auditlog.LogItem, "open", quoted("audit.log.1"), true},
+		{auditlog.LogItem, "open", quoted("audit.log.1.gz"), false}, {auditlog.LogItem, "open", quoted("audit.log.01"), false},
+		{auditlog.LogItem, "open", quoted("secret"), false}, {auditlog.LogItem, "open", `"/etc/shadow"`, false},
+		{program.ActionItem, "start", `{"Path":"/bin/sh"}`, false}, {program.ActionItem, "start", `{"Path":""}`, false},
+		{"program/p", "signal", `{"Handle":1,"Signal":9}`, false}, {"program/none", "start", "{}", false},
+		{initItem, opRun, `"0"`, true}, {initItem, opRun, `"1"`, false}, {initItem, opRun, `"6"`, false}, {initItem, opRun, "{}", false},
+		{ownLogItem, opOpen, "", true}, {ownLogItem, opDrop, "", false},
+		{controlItem, opListen, "", true}, {controlItem, opThere, "", true}, {controlItem, opDrop, "", true}, {controlItem, opPut, "", false},
+		{portItem, opListen, "", true}, {portItem, opThere, "", false}, {textItem, opPut, "", false}, {textItem, opRemove, "", true},
+		{reportItem, opRemove, "", false}, {state.Item, "other", "", false}, {"nonsense", opOpen, "", false}, {"", "", "", false},
+		{"file/halt", "dir", `{"Name":"/etc"}`, false}, {"file/p", "dir", "{}", false}, {"unix/halt", "listen", "", false},
+	} {
+		a, err := d.Serve(broker.NewCall(x.item, x.op, x.args))
+		if (err == nil) != x.done {
+			t.Errorf("%s of %s with %s: %+v, %v", x.op, x.item, x.args, a, err)
+		}
+		for _, fd := range a.FDs {
+			unix.Close(fd)
+		}
+	}
+}
+
+// TestDeskPutsFiles that the worker has in memory, of a length that there may be, and of no other kind.
+func TestDeskPutsFiles(t *testing.T) {
+	d, dir := deskFor(t, deskConfig)
+	fd, err := config.InMemory([]byte("a report\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for item, path := range map[string]string{reportItem: "run/state", textItem: "numbers.prom"} {
+		if _, err := d.Serve(broker.NewCall(item, opPut, "", fd)); err != nil {
+			t.Errorf("%s: %v", item, err)
+		}
+		if text, err := os.ReadFile(filepath.Join(dir, path)); string(text) != "a report\n" {
+			t.Errorf("%s: %q, %v", path, text, err)
+		}
+	}
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	large, err := config.InMemory(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(large)
+	if err := unix.Ftruncate(large, maxPut+1); err != nil {
+		t.Fatal(err)
+	}
+	for name, fds := range map[string][]int{"a pipe": {pipe[0]}, "nothing": nil, "two": {fd, fd}, "a large one": {large}} {
+		if _, err := d.Serve(broker.NewCall(reportItem, opPut, "", fds...)); err == nil {
+			t.Errorf("%s is put", name)
+		}
+	}
+}
+
+// TestDeskReadsListsOfFilters: those that a sink's filter or a rule takes values from, even if root alone may read them.
+func TestDeskReadsListsOfFilters(t *testing.T) {
+	lists := t.TempDir()
+	list := func(name string) string { return filepath.Join(lists, name) }
+	for _, name := range []string{"keys", "programs", "other"} {
+		if err := os.WriteFile(list(name), []byte("content\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, _ := deskFor(t, fmt.Sprintf("state_dir = \"DIR/state\"\n[rules]\nknown = 'exe in file(%q)'\n"+
+		"[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\nfilter = 'key in file(%q)'\n", list("programs"), list("keys")))
+	for name, may := range map[string]bool{"keys": true, "programs": true, "other": false} {
+		a, err := d.Serve(broker.NewCall(trusted.Item, trusted.OpOpen, fmt.Sprintf("%q", list(name))))
+		if (err == nil) != may {
+			t.Errorf("list %s: %v", name, err)
+		}
+		for _, fd := range a.FDs {
+			unix.Close(fd)
+		}
+	}
+}
+
+// TestDeskObeysWhatItGaveTheWorker: after a reload the new files may be read, and the old ones not; one with errors changes nothing.
+func TestDeskObeysWhatItGaveTheWorker(t *testing.T) {
+	const sink = "[sinks.o]\ntype = \"otlp\"\nurl = \"https://localhost:4318\"\nca_file = \"DIR/%s\"\n"
+	d, dir := deskFor(t, fmt.Sprintf("state_dir = \"DIR/state\"\n"+sink, "one"))
+	for _, name := range []string{"one", "two"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reads := func(name string) bool {
+		a, err := d.Serve(broker.NewCall(trusted.Item, trusted.OpOpen, fmt.Sprintf("%q", filepath.Join(dir, name))))
+		for _, fd := range a.FDs {
+			unix.Close(fd)
+		}
+		return err == nil
+	}
+	for _, x := range []struct {
+		text string
+		want string
+	}{{fmt.Sprintf(sink, "two"), "two"}, {"nonsense", "two"}, {fmt.Sprintf(sink, "one"), "one"}} {
+		text := strings.ReplaceAll("state_dir = \"DIR/state\"\n"+x.text, "DIR", dir)
+		if err := os.WriteFile(filepath.Join(dir, "relay.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a, err := d.Serve(broker.NewCall(config.ConfigItem, config.OpLoad, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		given := make([]byte, len(text)+1)
+		if n, err := unix.Pread(a.FDs[0], given, 0); string(given[:max(n, 0)]) != text {
+			t.Errorf("given %q, %v", given, err)
+		}
+		unix.Close(a.FDs[0])
+		if one, two := reads("one"), reads("two"); one != (x.want == "one") || two != (x.want == "two") {
+			t.Errorf("after %q: one %v, two %v", x.text, one, two)
+		}
+	}
+}
+
+// FuzzDesk: no request, to whatever item, does more than fail.
+func FuzzDesk(f *testing.F) {
+	for _, item := range []string{config.ConfigItem, trusted.Item, auditlog.LogItem, controlItem, textItem, reportItem, ownLogItem, renewItem, "file/halt", "program/p", "unix/x"} {
+		for _, op := range []string{"open", "listen", "dir", "put", "start", ""} {
+			f.Add(item, op, `{"Dir":1,"Name":"x"}`)
+		}
+	}
+	d, dir := deskFor(f, strings.ReplaceAll(deskConfig, "halt", "file"))
+	f.Fuzz(func(t *testing.T, item, op, args string) {
+		if item == initItem || item == program.ActionItem || strings.HasPrefix(item, "program/") && op == "start" {
+			return
+		}
+		a, _ := d.Serve(broker.NewCall(item, op, args))
+		for _, fd := range a.FDs {
+			unix.Close(fd)
+		}
+		if _, err := os.Stat(dir + "/relay.toml"); err != nil {
+			t.Error(err)
+		}
+	})
+}

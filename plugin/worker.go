@@ -1,0 +1,189 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"audisp-relay/audit/stream"
+	"audisp-relay/config"
+	"audisp-relay/host/broker"
+	"audisp-relay/plugin/monitor"
+	"audisp-relay/plugin/sandbox"
+	"audisp-relay/state"
+)
+
+// The relay runs in two processes where it can (package monitor). Both begin here as one does: New, and Run. In
+// the monitor Run does no more than supervise; in the worker it does all the rest.
+
+// attach connects a worker to its monitor. One that cannot be connected ends: the monitor finds out.
+func (p *Plugin) attach() {
+	if p.opt.In != nil || !monitor.IsWorker() {
+		return
+	}
+	var err error
+	p.worker, p.facts, err = monitor.Attach()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "audisp-relay:", err)
+		os.Exit(exitDetached)
+	}
+	p.parent = p.facts.Parent
+}
+
+// watches reports whether this process is to be the monitor. What both would say of the configuration the worker says.
+func (p *Plugin) watches() bool { return p.opt.In == nil && p.worker == nil && p.alone == "" }
+
+// exitDetached is the status of a worker without a monitor.
+const exitDetached = 3
+
+// whyAlone says why the relay does not run in two processes, "" if it does.
+func (p *Plugin) whyAlone() string {
+	switch {
+	case p.cfg.Sandbox == "off":
+		return `sandbox = "off"`
+	case os.Geteuid() != 0:
+		return "the relay is not root's"
+	case p.cfg.PluginDir != "":
+		return "plugin_dir is read: import it (audisp-relay install --import)"
+	case p.inherited.NoPrograms:
+		return "the program in whose place this one is has given up the right to start any: restart auditd"
+	}
+	uid, gid, err := broker.Account()
+	if err != nil {
+		return err.Error()
+	}
+	for _, dir := range ownDirs(p.cfg) {
+		if err := state.Reach(dir, uid, gid); err != nil {
+			return fmt.Sprintf("%s: %v", dir, err)
+		}
+	}
+	return ""
+}
+
+// ownDirs lists the directories in which the relay alone makes files.
+func ownDirs(cfg *config.Config) []string {
+	dirs := []string{cfg.StateDir}
+	for i := range cfg.Sinks {
+		if o, ok := cfg.Sinks[i].Settings.(config.Owner); ok {
+			dirs = append(dirs, o.Owns()...)
+		}
+	}
+	return dirs
+}
+
+// supervise makes this process the monitor, and returns when the relay ends. It reports false in a worker, and where there is to be
+// no other process: then this one does everything, and has state_dir back from the worker that may have been there before.
+func (p *Plugin) supervise(buffer int) (done bool, err error) {
+	if p.worker != nil {
+		_ = p.worker.Do(monitor.Item, monitor.OpReady, nil, nil) // without a monitor it ends anyway
+		return false, nil
+	}
+	if p.alone == "" {
+		end, err := p.watchWorkers(buffer)
+		switch end {
+		case monitor.Ended:
+			return true, nil
+		case monitor.Renew:
+			p.signals.ignore()
+			return true, ErrRenew
+		case monitor.Failed:
+			return true, fmt.Errorf("worker: %w", err)
+		}
+		p.alone = err.Error()
+		p.sayConfig(p.warnings, p.cfgErr)
+		p.log.Error("the relay runs in one process, which has all rights: no worker could be started", zap.Error(err))
+	}
+	if os.Geteuid() == 0 {
+		for _, dir := range ownDirs(p.cfg) {
+			if state.IsWorkers(dir) {
+				p.sayStart(state.Give(dir, 0, 0))
+			}
+		}
+	}
+	return false, nil
+}
+
+// watchWorkers runs workers until the relay ends.
+func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
+	uid, gid, err := broker.Account()
+	if err != nil {
+		return monitor.NoWorker, err
+	}
+	p.renew.env = heritage{Buffer: buffer}.leave()
+	o := monitor.Options{
+		Log: p.log.limited(), UID: uid, GID: gid,
+		Facts:   monitor.Facts{Parent: p.parent, Buffer: buffer},
+		Dirs:    p.lookUpWritable,
+		Open:    func() monitor.Session { return newDesk(p) },
+		Ready:   func() { p.confineMonitor() },
+		Signals: p.signals.forwarded(),
+	}
+	if p.cfg.Log.Output != "stderr" {
+		o.Stderr = func(text []byte) { _ = stderrLog{}.put(zapcore.Entry{}, text) } // auditd does not keep it
+	}
+	return monitor.Run(o)
+}
+
+// lookUpWritable lists where the next worker may write: beneath the directories in which those of its own are, so that one which was
+// removed can be made again.
+func (p *Plugin) lookUpWritable() []string {
+	cfg, _, _ := loadConfig(p.opt.Config, p.parent) // the worker says what is wrong with it
+	p.writable = nil
+	for _, dir := range ownDirs(cfg) {
+		p.writable = append(p.writable, filepath.Dir(dir))
+	}
+	return p.writable
+}
+
+// mayWriteIn reports whether the present worker may write in a directory.
+func mayWriteIn(writable []string, dir string) bool {
+	return slices.ContainsFunc(writable, func(above string) bool { return strings.HasPrefix(dir, strings.TrimSuffix(above, "/")+"/") })
+}
+
+// confineMonitor gives up what the monitor does not need. It starts programs, the worker for one.
+func (p *Plugin) confineMonitor() {
+	r := sandbox.Enter(sandbox.Options{Monitor: true, OneProcess: "it is the monitor", Programs: "the monitor starts the worker, and the programs of sinks"})
+	p.log.Debug("sandbox of the monitor", zap.Stringer("parts", r))
+}
+
+// orphaned reports whether auditd has gone, as far as this process sees or is told.
+func (p *Plugin) orphaned() bool {
+	if p.worker == nil {
+		return os.Getppid() != p.parent
+	}
+	select {
+	case said := <-p.worker.Notices():
+		return said == monitor.Orphaned
+	default:
+		return false
+	}
+}
+
+// monitorGone returns what is closed when the monitor of a worker has ended: auditd starts another one.
+func (p *Plugin) monitorGone() <-chan struct{} {
+	if p.worker == nil {
+		return nil
+	}
+	return p.worker.Gone()
+}
+
+// auditdNow returns the process that the plugin belongs to at present.
+func (p *Plugin) auditdNow() int {
+	if p.worker != nil {
+		return p.parent
+	}
+	return os.Getppid()
+}
+
+// noteFraming tells the monitor how records are cut, for a worker that has to go on in the middle of one. The monitor notes it
+// without waiting for anything, and it happens once or twice in a run.
+func (p *Plugin) noteFraming(f stream.Framing) {
+	if p.worker != nil {
+		_ = p.worker.Do(monitor.Item, monitor.OpFraming, f, nil) // a monitor that has gone starts no other
+	}
+}
