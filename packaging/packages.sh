@@ -52,6 +52,7 @@ stage() {
     install -D -m 0644 packaging/logrotate.own "$root/etc/logrotate.d/audisp-relay"
     install -D -m 0644 packaging/aide.conf "$root/etc/aide/aide.conf.d/31_aide_audisp-relay"
     install -D -m 0644 packaging/tmpfiles.conf "$root/usr/lib/tmpfiles.d/audisp-relay.conf"
+    install -D -m 0644 packaging/sysusers.conf "$root/usr/lib/sysusers.d/audisp-relay.conf"
     install -D -m 0644 -t "$share/audisp-relay" packaging/aide.conf packaging/logrotate
     install -D -m 0644 -t "$share/audisp-relay/rules" packaging/rules/*.rules
     install -D -m 0644 -t "$share/selinux/packages/audisp-relay" packaging/selinux/audisp_relay.*

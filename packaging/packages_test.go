@@ -22,6 +22,7 @@ var packaged = map[string]string{
 	"/etc/audit/audisp-relay.toml":                                "0640",
 	"/etc/audit/plugins.d/audisp-relay.conf":                      "0640",
 	"/etc/logrotate.d/audisp-relay":                               "0644",
+	"/usr/lib/sysusers.d/audisp-relay.conf":                       "0644",
 	"/usr/lib/tmpfiles.d/audisp-relay.conf":                       "0644",
 	"/usr/share/audisp-relay/aide.conf":                           "0644",
 	"/usr/share/audisp-relay/logrotate":                           "0644",
