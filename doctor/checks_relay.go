@@ -13,8 +13,10 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/host/broker"
 	"audisp-relay/plugin"
 	"audisp-relay/plugin/consumer"
+	"audisp-relay/plugin/sandbox"
 	"audisp-relay/queue"
 )
 
@@ -286,7 +288,16 @@ func findSandboxOff(f *Facts) []Finding {
 			Evidence: evidence, Fix: "allow it in what confines auditd (its unit, a container, SELinux), then " + f.restart(),
 		})
 	}
-	if r.Sandbox.On {
+	i := slices.IndexFunc(r.Sandbox.Parts, func(p sandbox.Part) bool {
+		return p.Name == sandbox.Worker && strings.Contains(p.Why, broker.MakeUser())
+	})
+	switch {
+	case r.Sandbox.On && i >= 0:
+		return one(Finding{
+			Text:     "what parses records runs as root, as there is no user for it: whoever takes it over has root's rights",
+			Evidence: evidence, Fix: broker.MakeUser() + ", then " + f.restart(),
+		})
+	case r.Sandbox.On:
 		return nil
 	}
 	return one(Finding{

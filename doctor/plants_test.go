@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"audisp-relay/host/broker"
 	"audisp-relay/plugin/sandbox"
 	"audisp-relay/queue"
 	"audisp-relay/sinks/syslog"
@@ -181,6 +182,9 @@ var plants = []struct {
 	{"AR-OWN-LOG", "[log]", func(m *machine) { m.relay.LogFault = "no such directory" }},
 	{"AR-SANDBOX-OFF", `sandbox = "on"`, func(m *machine) {
 		m.relay.Sandbox.Parts = []sandbox.Part{{Name: sandbox.Seccomp, Why: `sandbox = "off"`}}
+	}},
+	{"AR-SANDBOX-OFF", "useradd --system", func(m *machine) {
+		m.relay.Sandbox = sandbox.Report{On: true, Parts: []sandbox.Part{{Name: sandbox.Worker, Why: "there is no user audisp-relay: " + broker.MakeUser()}}}
 	}},
 	{"AR-SANDBOX-OFF", "allow it", func(m *machine) {
 		m.relay.Sandbox = sandbox.Report{On: true, Parts: []sandbox.Part{{Name: sandbox.Seccomp, Failed: true, Why: "seccomp: operation not permitted"}}}

@@ -41,9 +41,12 @@ func (l *live) doctor() (d diagnosis, exit int) {
 // auditd before 4.2 that has lost its last plugin does not serve one again.
 func startDoctor(t *testing.T, conf map[string]string) *live {
 	t.Helper()
-	l := startLive(t, liveSinks, lab.Options{
+	l := startLiveBehind(t, liveSinks, lab.Options{
 		MaxLogFile: 64, Conf: conf, Plugins: []lab.Plugin{{Name: "other", Path: "/bin/cat"}},
-	}, "string")
+	}, func(p lab.Plugin) lab.Plugin { // with a user for the worker, as packages make it
+		p.Format, p.Path = "string", build(t, filepath.Dir(p.Path), "../cmd/audisp-relay", asNobody)
+		return p
+	})
 	l.resetCounts()
 	return l
 }
