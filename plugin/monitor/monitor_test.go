@@ -159,7 +159,6 @@ type session struct {
 	mu     sync.Mutex
 	told   map[string][]json.RawMessage
 	closed int
-	hup    func()
 }
 
 func (s *session) Serve(c *broker.Call) (broker.Answer, error) {
@@ -181,8 +180,8 @@ func (s *session) Close() {
 	s.closed++
 }
 
-// run runs workers of a mode, and returns how that has ended, and what was told and logged.
-func run(t *testing.T, mode string, signals <-chan os.Signal) (End, error, *session, *observer.ObservedLogs) {
+// run runs workers of a mode, and returns how that has ended, and what was said and logged.
+func run(t *testing.T, mode string, signals <-chan os.Signal) (End, *session, *observer.ObservedLogs, error) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
@@ -207,13 +206,13 @@ func run(t *testing.T, mode string, signals <-chan os.Signal) (End, error, *sess
 	} else if begun != want {
 		t.Errorf("it has begun %d times, want %d", begun, want)
 	}
-	return end, err, s, logs
+	return end, s, logs, err
 }
 
 // TestWorkerHasNoRights: it is another user's, with no capability in any set, no_new_privs and no group, and knows the facts.
 func TestWorkerHasNoRights(t *testing.T) {
 	t.Parallel()
-	end, err, s, _ := run(t, "in order", nil)
+	end, s, _, err := run(t, "in order", nil)
 	if end != Ended || err != nil || s.closed != 1 {
 		t.Fatalf("end %d, %v, closed %d times", end, err, s.closed)
 	}
@@ -245,7 +244,7 @@ func TestWorkerHasNoRights(t *testing.T) {
 // TestWorkerCanDoNothingElse tries from inside what a worker that was taken over would.
 func TestWorkerCanDoNothingElse(t *testing.T) {
 	t.Parallel()
-	_, _, s, _ := run(t, "tries", nil)
+	_, s, _, _ := run(t, "tries", nil)
 	if len(s.told["tried"]) != 1 {
 		t.Fatal("nothing was tried")
 	}
@@ -269,7 +268,7 @@ func TestEnds(t *testing.T) {
 	for mode, want := range map[string]End{"renews": Renew, "fails": Failed, "never begins": NoWorker} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			end, err, s, _ := run(t, mode, nil)
+			end, s, _, err := run(t, mode, nil)
 			if end != want || (err == nil) != (want == Renew) {
 				t.Errorf("end %d, want %d: %v", end, want, err)
 			}
@@ -285,7 +284,7 @@ func TestEnds(t *testing.T) {
 func TestDeadWorkerIsStartedAgain(t *testing.T) {
 	t.Run("panics", func(t *testing.T) {
 		t.Parallel()
-		end, err, s, logs := run(t, "panics twice", nil)
+		end, s, logs, err := run(t, "panics twice", nil)
 		if end != Ended || err != nil || s.closed != 3 {
 			t.Errorf("end %d, %v, %d sessions", end, err, s.closed)
 		}
@@ -309,7 +308,7 @@ func TestDeadWorkerIsStartedAgain(t *testing.T) {
 	})
 	t.Run("nonsense", func(t *testing.T) {
 		t.Parallel()
-		end, err, s, logs := run(t, "asks for nonsense", nil)
+		end, s, logs, err := run(t, "asks for nonsense", nil)
 		if end != Ended || err != nil || s.closed != 2 || logs.FilterMessageSnippet("worker has ended").Len() != 1 {
 			t.Errorf("end %d, %v, %d sessions, %v", end, err, s.closed, logs.All())
 		}
@@ -321,7 +320,7 @@ func TestSignalsArePassedOn(t *testing.T) {
 	t.Parallel()
 	signals := make(chan os.Signal, 1)
 	signals <- unix.SIGHUP
-	end, err, s, _ := run(t, "waits for HUP", signals)
+	end, s, _, err := run(t, "waits for HUP", signals)
 	if end != Ended || err != nil || len(s.told["hup"]) != 1 {
 		t.Errorf("end %d, %v, %v", end, err, s.told)
 	}
