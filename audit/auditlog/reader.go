@@ -156,8 +156,7 @@ func (l *Reader) begin() error {
 // look sees whether the newest file known is audit.log still.
 func (l *Reader) look() error {
 	newest := l.newest()
-	var st syscall.Stat_t
-	err := syscall.Lstat(l.path, &st)
+	at, err := lookAtPath(l.path)
 	if err == syscall.ENOENT {
 		if l.absent.IsZero() {
 			l.absent = time.Now()
@@ -171,7 +170,7 @@ func (l *Reader) look() error {
 	if err != nil {
 		return l.fault("open", 0, err)
 	}
-	if uint64(st.Dev) == newest.dev && st.Ino == newest.ino {
+	if at.Dev == newest.dev && at.Ino == newest.ino {
 		return nil
 	}
 	return l.refresh()
