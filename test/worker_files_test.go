@@ -18,6 +18,34 @@ func rootsOwn(t *testing.T, dir string) string {
 	return path
 }
 
+// TestWorkerKeepsItsSocket: a socket that the monitor listens on gets its mode back at a reload, and is made again when it was removed.
+func TestWorkerKeepsItsSocket(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	path := filepath.Join(rootsOwn(t, dir), "sock")
+	r := startSplit(t, dir, "[sinks.s]\ntype = \"unix\"\npath = \"DIR/root/sock\"\ngroup = \"root\"\nmode = \"0640\"\nwhen_idle = \"queue\"\n")
+	until(t, "the socket", func() bool { _, err := os.Stat(path); return err == nil })
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.signal(syscall.SIGHUP)
+	until(t, "its mode is that of the sink", func() bool { info, err := os.Stat(path); return err == nil && info.Mode().Perm() == 0o640 })
+	if c := r.consumer("s"); c.Sink.Degraded || c.Sink.Failures > 0 {
+		t.Errorf("%+v", c.Sink)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the socket is made again", func() bool { _, err := os.Stat(path); return err == nil })
+	r.write(lines(1, 10))
+	readsFrom(t, path)
+	until(t, "the sink is well", func() bool { return !r.consumer("s").Sink.Degraded })
+	r.end()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket is left: %v", err)
+	}
+}
+
 // TestWorkerRecovers what the stream lacks from a log that only root may read, in a directory that only root may pass: before and
 // after a rotation, and after the worker was killed.
 func TestWorkerRecovers(t *testing.T) {

@@ -30,7 +30,7 @@ func connect(t *testing.T, handle Handler) (*Client, *Server, <-chan error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newClient(theirs)
+	c, err := NewClient(theirs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +91,10 @@ func TestCallsAndAnswers(t *testing.T) {
 	if err := c.Do("x", "open", nil, nil); err == nil {
 		t.Error("a descriptor that nobody wanted was taken")
 	}
+	var any any
+	if err := c.Do("x", "nothing", nil, &any); err == nil || !strings.Contains(err.Error(), "no result for nothing of x") {
+		t.Errorf("an answer without the result that is wanted: %v", err)
+	}
 }
 
 // serveTests returns what serves the test above.
@@ -109,6 +113,7 @@ func serveTests(file string) Handler {
 			var st unix.Stat_t
 			err = unix.Fstat(c.FDs[0], &st)
 			a.Result = st.Size
+		case "nothing":
 		case "errno":
 			return a, unix.ENOENT
 		case "wrapped":

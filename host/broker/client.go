@@ -31,14 +31,15 @@ type answered struct {
 // Attach makes the socket, which it then owns, the way to the monitor of this process: Monitor returns it from then on. One
 // goroutine reads it until the monitor has gone.
 func Attach(socket *os.File) (*Client, error) {
-	c, err := newClient(socket)
+	c, err := NewClient(socket)
 	if err == nil {
 		monitor.Store(c)
 	}
 	return c, err
 }
 
-func newClient(socket *os.File) (*Client, error) {
+// NewClient is Attach for a process that does everything itself all the same: for tests of what an item is asked for.
+func NewClient(socket *os.File) (*Client, error) {
 	defer socket.Close()
 	conn, err := net.FileConn(socket)
 	if err != nil {
@@ -120,7 +121,9 @@ func (c *Client) Call(item, op string, args, result any, want int, fds ...int) (
 		err = fmt.Errorf("the relay's monitor has sent %d descriptors for %s of %s, not %d", len(a.fds), op, item, want)
 	}
 	if err == nil && result != nil {
-		err = json.Unmarshal(a.m.Data, result)
+		if err = json.Unmarshal(a.m.Data, result); err != nil {
+			err = fmt.Errorf("the relay's monitor has sent no result for %s of %s that the worker can read: %w", op, item, err)
+		}
 	}
 	if err != nil {
 		closeAll(a.fds)

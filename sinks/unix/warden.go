@@ -125,9 +125,12 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	default:
 		return a, c.Unknown()
 	}
-	if errors.Is(err, errReplaced) {
-		a.Result, err = true, nil
+	// That of all errors is a result: the sink listens again then.
+	replaced := errors.Is(err, errReplaced)
+	if replaced {
+		err = nil
 	}
+	a.Result = replaced
 	return a, err
 }
 

@@ -1,0 +1,106 @@
+package unix
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"audisp-relay/config"
+	"audisp-relay/host/broker"
+)
+
+// wardened returns the monitor of a worker that has this sink, as the worker sees it.
+func wardened(t testing.TB, cfg *Config) *broker.Client {
+	t.Helper()
+	w := newWarden()
+	w.Configure(config.Sink{Name: "s", Type: "unix", Settings: cfg})
+	ours, theirs, err := broker.SocketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := broker.NewServer(ours, w.Serve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := broker.NewClient(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	t.Cleanup(func() {
+		m.Close()
+		if err := <-served; err != nil {
+			t.Errorf("the worker has sent what is no request: %v", err)
+		}
+		<-m.Gone()
+		w.Close()
+	})
+	return m
+}
+
+const wardedItem = "unix/s"
+
+// TestWardenListens: what a sink asks of its socket is answered, while it is there as after it was replaced.
+func TestWardenListens(t *testing.T) {
+	cfg := settings(filepath.Join(shortDir(t), "sock"))
+	m := wardened(t, &cfg)
+	l, err := askListen(m, wardedItem, &cfg)
+	if err != nil || l.flaw != nil {
+		t.Fatalf("%v, %v", err, l)
+	}
+	defer l.close()
+	conn, err := net.Dial("unix", cfg.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if err := os.Chmod(cfg.Path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range []string{opCheck, opGrant, opCheck} {
+		if err := l.ask(m, op); err != nil {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	if info, err := os.Stat(cfg.Path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("the mode is not that of the sink again: %v, %v", info, err)
+	}
+	if err := os.Rename(cfg.Path, cfg.Path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.ask(m, opCheck); !errors.Is(err, errReplaced) {
+		t.Errorf("it is away: %v", err)
+	}
+	if err := os.Rename(cfg.Path+".away", cfg.Path); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.ask(m, opRemove); err != nil || exists(cfg.Path) {
+		t.Errorf("it is still there: %v", err)
+	}
+	if err := l.ask(m, opCheck); err == nil {
+		t.Error("one that the sink has let go of is known")
+	}
+}
+
+// TestWardenRefuses what the sink does not do, and arguments that are none.
+func TestWardenRefuses(t *testing.T) {
+	cfg := settings(filepath.Join(shortDir(t), "sock"))
+	m := wardened(t, &cfg)
+	for _, op := range []string{opConnect, opCheck, opGrant, opRemove, "other", ""} {
+		for _, args := range []any{nil, 0, 1, -1, "x", []int{1}} {
+			if err := m.Do(wardedItem, op, args, nil); err == nil {
+				t.Errorf("%q of %v is done", op, args)
+			}
+		}
+	}
+	cfg.Connect = true
+	m = wardened(t, &cfg)
+	for _, op := range []string{opListen, opConnect} { // nobody listens
+		if _, err := m.Open(wardedItem, op, nil, nil); err == nil {
+			t.Errorf("%s is done", op)
+		}
+	}
+}
