@@ -72,8 +72,8 @@ func TestWorkerRecovers(t *testing.T) {
 	has := func(events int) bool {
 		got, err := os.ReadFile(filepath.Join(dir, "out"))
 		for n := 1; err == nil && n <= events; n++ {
-			syscall, _, _ := strings.Cut(string(lines(n, 1)), "\n")
-			if !strings.Contains(string(got), syscall+"\n") {
+			first, _, _ := strings.Cut(string(lines(n, 1)), "\n")
+			if !strings.Contains(string(got), first+"\n") {
 				return false
 			}
 		}
