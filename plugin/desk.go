@@ -62,27 +62,25 @@ type desk struct {
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
+	first   *config.Config          // of the worker's start: some of it is obeyed until the next one (Plugin.sayFixed)
 	loaded  bool                    // the worker has had a configuration
 	wardens map[string]sinks.Warden // by sinks.Item; those of a reload before stay
 	sockets map[string]*control
-	log     auditLogPath
-	ownLog  string // of the worker's start
+	logs    []string  // where audit.log is, and was since the worker began
+	looked  time.Time // for the place that auditd.conf names
 }
 
-// auditLogPath is where audit.log is, as it was looked up lately.
-type auditLogPath struct {
-	path string
-	at   time.Time
-}
+// maxLogs is how many places of audit.log are kept, the latest.
+const maxLogs = 8
 
 func newDesk(p *Plugin) *desk {
-	d := &desk{p: p, cfg: p.cfg, writable: p.writable, wardens: make(map[string]sinks.Warden), sockets: make(map[string]*control)}
+	d := &desk{p: p, cfg: p.cfg, first: p.cfg, writable: p.writable, wardens: make(map[string]sinks.Warden), sockets: make(map[string]*control)}
 	d.actions = program.NewActions(d.isAction)
 	d.items = map[string]broker.Handler{
 		config.ConfigItem:  d.serveConfig,
 		trusted.Item:       func(c *broker.Call) (broker.Answer, error) { return d.config().ServeRead(c) },
 		host.AuditdItem:    host.ServeAuditd(p.parent, d.isProgram),
-		auditlog.LogItem:   auditlog.Serve(d.auditLog),
+		auditlog.LogItem:   auditlog.Serve(d.auditLogs),
 		users.Item:         users.Serve,
 		state.Item:         d.serveState,
 		program.ActionItem: d.actions.Serve,
@@ -131,6 +129,13 @@ func (d *desk) config() *config.Config {
 	return d.cfg
 }
 
+// started returns the configuration with which the worker has started.
+func (d *desk) started() *config.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.first
+}
+
 // serveConfig reads the configuration, for the worker and for the desk. One that the worker will not take, as it reads it
 // again and there are errors in it, the desk does not take either.
 func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
@@ -173,7 +178,7 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 // obey makes cfg what the worker may ask for. The caller holds mu.
 func (d *desk) obey(cfg *config.Config) {
 	if !d.loaded {
-		d.ownLog = cfg.Log.Output
+		d.first = cfg
 	}
 	d.cfg, d.loaded = cfg, true
 	for i := range cfg.Sinks {
@@ -211,7 +216,7 @@ func (d *desk) serveState(c *broker.Call) (a broker.Answer, err error) {
 		err = c.Unknown()
 	}
 	if err == nil {
-		err = state.Give(d.config().StateDir, uid, gid)
+		err = state.Give(d.started().StateDir, uid, gid)
 	}
 	return a, err
 }
@@ -228,19 +233,34 @@ func (d *desk) isAction(path string) bool {
 	})
 }
 
-// auditLog returns where audit.log is, "" where records are not recovered.
-func (d *desk) auditLog() string {
-	cfg := d.config().Recovery
-	if !cfg.Enabled || cfg.LogFile != "" {
-		return cfg.LogFile
-	}
+// auditLogs lists where audit.log is, and was since the worker began: that goes on with the one that it has found at its start,
+// also when auditd has ended and nothing says any more which one it was.
+func (d *desk) auditLogs() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if time.Since(d.log.at) > time.Second {
-		info, _ := host.LogOf(d.p.parent) // without one there is none
-		d.log = auditLogPath{info.Path, time.Now()}
+	for _, cfg := range []*config.Config{d.first, d.cfg} {
+		switch r := cfg.Recovery; {
+		case !r.Enabled:
+		case r.LogFile != "":
+			d.noteLog(r.LogFile)
+		case time.Since(d.looked) > time.Second:
+			info, _ := host.LogOf(d.p.parent) // without one there is none
+			d.looked = time.Now()
+			d.noteLog(info.Path)
+		}
 	}
-	return d.log.path
+	return slices.Clone(d.logs)
+}
+
+// noteLog notes a place of audit.log. The caller holds mu.
+func (d *desk) noteLog(path string) {
+	if path == "" || slices.Contains(d.logs, path) {
+		return
+	}
+	if len(d.logs) == maxLogs {
+		d.logs = d.logs[1:]
+	}
+	d.logs = append(d.logs, path)
 }
 
 // serveInit changes the run level, if a sink asks for that.
@@ -277,7 +297,7 @@ func (d *desk) serveSocket(c *broker.Call) (a broker.Answer, err error) {
 	defer d.mu.Unlock()
 	s := d.sockets[c.Item]
 	if s == nil {
-		s = &control{path: filepath.Join(d.cfg.RunDir, c.Item)}
+		s = &control{path: filepath.Join(d.first.RunDir, c.Item)}
 		d.sockets[c.Item] = s
 	}
 	switch c.Op {
@@ -361,9 +381,7 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 
 // serveLog opens the relay's own log.
 func (d *desk) serveLog(c *broker.Call) (a broker.Answer, err error) {
-	d.mu.Lock()
-	path := d.ownLog
-	d.mu.Unlock()
+	path := d.started().Log.Output
 	if !filepath.IsAbs(path) {
 		return a, c.Unknown()
 	}

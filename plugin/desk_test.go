@@ -197,6 +197,52 @@ func TestDeskObeysWhatItGaveTheWorker(t *testing.T) {
 	}
 }
 
+// TestDeskServesWhatTheWorkerBeganWith: a change that takes effect at the next start changes nothing of audit.log, state_dir, the own
+// log and the sockets; nor does the end of auditd, which then no longer says where its log is.
+func TestDeskServesWhatTheWorkerBeganWith(t *testing.T) {
+	const text = "run_dir = \"DIR/run\"\nstate_dir = \"DIR/state\"\n[log]\noutput = \"DIR/log\"\n[recovery]\nlog_file = \"DIR/audit.log\"\n"
+	d, dir := deskFor(t, text)
+	for _, name := range []string{"audit.log", "found", "secret"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.noteLog(filepath.Join(dir, "found")) // as one of auditd's
+	ask := func(item, op, args string) error {
+		a, err := d.Serve(broker.NewCall(item, op, args))
+		for _, fd := range a.FDs {
+			unix.Close(fd)
+		}
+		return err
+	}
+	other := strings.ReplaceAll(strings.ReplaceAll(text, "DIR/", dir+"/other/"), "log_file", "enabled = false\nlog_file")
+	if err := os.WriteFile(filepath.Join(dir, "relay.toml"), []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(config.ConfigItem, config.OpLoad, ""); err != nil {
+		t.Fatal(err)
+	}
+	for name, there := range map[string]bool{"audit.log": true, "found": true, "secret": false} {
+		if err := ask(auditlog.LogItem, "open", fmt.Sprintf("%q", filepath.Join(dir, name))); (err == nil) != there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := ask(controlItem, opListen, ""); err != nil {
+		t.Error(err)
+	}
+	if err := ask(ownLogItem, opOpen, ""); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"run/control.sock", "log"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if d.started().StateDir != filepath.Join(dir, "state") {
+		t.Errorf("state_dir is %s", d.started().StateDir)
+	}
+}
+
 // FuzzDesk: no request, to whatever item, does more than fail.
 func FuzzDesk(f *testing.F) {
 	for _, item := range []string{config.ConfigItem, trusted.Item, auditlog.LogItem, controlItem, textItem, reportItem, ownLogItem, renewItem, "file/halt", "program/p", "unix/x"} {

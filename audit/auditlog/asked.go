@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -53,14 +54,14 @@ func askOpen(m *broker.Client, name string) (f *os.File, info fs.FileInfo, err e
 	return f, info, nil
 }
 
-// Serve returns what serves LogItem in a monitor. path returns where the log is, "" where there is none.
-func Serve(path func() string) broker.Handler {
+// Serve returns what serves LogItem in a monitor. paths lists where a log is.
+func Serve(paths func() []string) broker.Handler {
 	return func(c *broker.Call) (a broker.Answer, err error) {
 		var name string
 		if err := c.Args(&name); err != nil {
 			return a, err
 		}
-		if !isOf(name, path()) {
+		if !slices.ContainsFunc(paths(), func(log string) bool { return isOf(name, log) }) {
 			return a, c.Unknown()
 		}
 		switch c.Op {
@@ -87,8 +88,8 @@ func Serve(path func() string) broker.Handler {
 
 // isOf reports whether name is that of the log or of one of its rotations, as auditd calls these.
 func isOf(name, log string) bool {
-	if log == "" || name == log {
-		return log != ""
+	if name == log {
+		return true
 	}
 	index, ok := strings.CutPrefix(name, log+".")
 	n, err := strconv.Atoi(index)
