@@ -62,7 +62,7 @@ group = "root"
 			t.Errorf("%s: %v", s, rep)
 		}
 	}
-	_, peak, err := lab.RSS(l.PluginPID("relay"))
+	_, peak, err := lab.RSS(l.reader())
 	if err != nil || peak > memoryLimit {
 		t.Errorf("peak RSS %d, limit %d: %v", peak, memoryLimit, err)
 	}

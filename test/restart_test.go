@@ -27,7 +27,7 @@ func TestLiveStoppedAndStartedAuditdLeavesNoHole(t *testing.T) {
 			for range times {
 				time.Sleep(600 * time.Millisecond)
 				l.awaitCertainty()
-				signal(t, l.PluginPID("relay"), syscall.SIGSTOP)
+				signal(t, l.reader(), syscall.SIGSTOP)
 				time.Sleep(100 * time.Millisecond)
 				if !c.between {
 					signal(t, run.PID(), syscall.SIGSTOP)

@@ -149,7 +149,7 @@ func TestLiveLogNotWritten(t *testing.T) {
 	l.DrainTo(l.path("out"))
 	run := l.StartLoad(lab.Load{Rate: 4000, Duration: 1200 * time.Millisecond})
 	time.Sleep(300 * time.Millisecond)
-	lab.Freeze(t, l.PluginPID("relay"), 500*time.Millisecond)
+	lab.Freeze(t, l.reader(), 500*time.Millisecond)
 	load := run.Wait()
 	l.DrainTo(l.path("out"))
 	seen, err := load.Seen(l.path("out"))

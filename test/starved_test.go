@@ -23,7 +23,7 @@ q_depth = 100
 func TestLiveStarvedPlugin(t *testing.T) {
 	l := startLive(t, memoryLimitKey+"loss_markers = true\n[spool]\nmax_size = \"1GiB\"\n"+fileOnly+smallQueue, lab.Options{QDepth: auditdDefault}, "string")
 	after := l.Drain(l.path("out"), l.path("small"))
-	pid := l.PluginPID("relay")
+	pid := l.reader()
 	release := lab.LimitCPU(t, pid, 0.2)
 	before, err := lab.ReadStatus()
 	if err != nil {

@@ -77,7 +77,7 @@ func freezeUnderLoad(l *live) lab.LoadResult {
 	run := l.StartLoad(lab.Load{Rate: 4000, Duration: span(2500*time.Millisecond, 30*time.Second)})
 	for range figure(1, 5) {
 		time.Sleep(700 * time.Millisecond)
-		lab.Freeze(l.t, l.PluginPID("relay"), time.Second)
+		lab.Freeze(l.t, l.reader(), time.Second)
 	}
 	return run.Wait()
 }

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -46,6 +47,13 @@ func workerOf(t *testing.T, pid int) int {
 		}
 	}
 	return 0
+}
+
+// reader returns the process that reads the stream: the plugin that auditd runs, or its worker.
+func (l *live) reader() int {
+	l.t.Helper()
+	pid := l.PluginPID("relay")
+	return cmp.Or(workerOf(l.t, pid), pid)
 }
 
 // killWorker kills the worker of the monitor pid, and waits for the next one.

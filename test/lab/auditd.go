@@ -314,6 +314,10 @@ func (a *Auditd) stop() error {
 	}
 	// Without its pipe a plugin has nothing left to do.
 	for _, pid := range plugins {
+		started, _ := Children(pid) // a test may have stopped the process that reads
+		for _, child := range started {
+			_ = unix.Kill(child, unix.SIGCONT)
+		}
 		if err := awaitEnd(pid, fmt.Sprintf("plugin %v", cmdline(pid)), 5*time.Second); err != nil {
 			return err
 		}
