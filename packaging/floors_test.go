@@ -10,7 +10,7 @@ import (
 // floors are the packages, each of which imports none but those of the floors below its own.
 var floors = [][]string{
 	{"audit/record", "fleet/wire", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
-	{"host/broker"},
+	{"host/athand", "host/broker"},
 	{"audit/stream", "audit/users", "fleet", "format/jsontext", "host", "host/trusted", "plugin/sandbox", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/checkpoint", "plugin/monitor", "plugin/recent", "queue"},
 	{"format/ecs", "format/human", "format/joined", "format/json", "format/laurel", "format/ocsf"},
