@@ -2,6 +2,7 @@ package format
 
 import (
 	"audisp-relay/audit/record"
+	"audisp-relay/host/athand"
 )
 
 // endRecords says that the records before j end here.
@@ -17,11 +18,22 @@ func (e *Encoder) appendEvent(dst []byte, batch record.Batch, i int) []byte {
 	if i > 0 && !endsEvent(b, i-1) {
 		return dst
 	}
+	e.slot = e.AtHand.Take()
+	defer e.giveSlot()
 	return e.appendWhole(dst, b, i, EventEnd(b, i))
+}
+
+// giveSlot ends what is noted of the event at hand.
+func (e *Encoder) giveSlot() {
+	e.slot.Give()
+	e.slot = athand.Slot{}
 }
 
 // appendWhole appends the event that records i..j-1 of b are, with the names of its rules.
 func (e *Encoder) appendWhole(dst []byte, b *record.Batch, i, j int) []byte {
+	if e.slot.Hold(b, i) {
+		return e.rescue(dst, b, i, j, athand.ErrPoison)
+	}
 	dst = e.events.AppendEvent(dst, b, i, j)
 	if e.tag == nil {
 		return dst

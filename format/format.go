@@ -11,6 +11,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/audit/users"
+	"audisp-relay/host/athand"
 )
 
 // Format is what a consumer gets its records as.
@@ -125,12 +126,16 @@ type Encoder struct {
 	// Panicked, which may be nil, is called with a panic over records i..j-1 of b, one event or
 	// record. They are given raw.
 	Panicked func(b *record.Batch, i, j int, fault any)
+	// AtHand, which may be nil, is where the event that is being written is noted, in a format of events. One that is
+	// poison is given raw, with Panicked called as for a panic.
+	AtHand *athand.Page
 
 	asked  bool       // whether Padded was asked
 	padded bool       // what it said
 	seen   *HostNames // that Node and events were made for
 	events EventEncoder
 	tag    Tagger
+	slot   athand.Slot
 	batch  record.Batch // that events is given: a pointer to the caller's would move it to the heap
 	buf    []byte
 	ends   []uint32
@@ -169,6 +174,8 @@ func (e *Encoder) Encode(b record.Batch) Encoded {
 		return Encoded{Bytes: b.Buf[from : from+e.ends[len(e.ends)-1]], ends: e.ends}
 	}
 
+	e.slot = e.AtHand.Take()
+	defer e.giveSlot()
 	e.buf, e.ends = e.buf[:0], e.ends[:0]
 	if e.Format == Binary && e.pads() && len(b.Recs) > maxPadded {
 		b.Recs = b.Recs[:maxPadded]

@@ -12,9 +12,10 @@ import (
 )
 
 // rescue gives the event, or record, that records i..j-1 of b are in its raw form, after
-// the encoder has panicked over it. What it had written is dropped. Records can hold whatever a
-// program has put into them, and the code that reads them, ours or a library's, can have faults:
-// a panic costs one event its shape, and the others nothing.
+// the encoder has panicked over it, or where processes have died over it (package athand). What
+// the encoder had written is dropped. Records can hold whatever a program has put into them, and
+// the code that reads them, ours or a library's, can have faults: they cost one event its shape,
+// and the others nothing.
 func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out []byte) {
 	start := len(dst)
 	defer func() {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/host/athand"
 )
 
 // Defaults and bounds.
@@ -40,6 +41,8 @@ type Options struct {
 	// BootID names the boot that serials belong to
 	// (/proc/sys/kernel/random/boot_id). It is kept in State.
 	BootID string
+	// AtHand is where the event at hand is noted; nil: nowhere.
+	AtHand *athand.Page
 }
 
 // Counts is what a Tracker has seen since it was made.
@@ -66,6 +69,7 @@ type Counts struct {
 type Tracker struct {
 	window   time.Duration
 	boot     string
+	atHand   *athand.Page
 	start    time.Time
 	counts   Counts
 	turn     uint64 // number of the record
@@ -115,7 +119,7 @@ func (t *Tracker) reports(yield func(*reported) bool) {
 
 // NewTracker returns a Tracker that has seen nothing.
 func NewTracker(o Options) *Tracker {
-	t := &Tracker{window: cmp.Or(o.Window, DefaultWindow), boot: o.BootID, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
+	t := &Tracker{window: cmp.Or(o.Window, DefaultWindow), boot: o.BootID, atHand: o.AtHand, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
 	t.ends.ends = new(endCache)
 	t.root.next, t.root.prev = &t.root, &t.root
 	t.order.ends.older, t.order.ends.newer = &t.order.ends, &t.order.ends
@@ -123,7 +127,9 @@ func NewTracker(o Options) *Tracker {
 }
 
 // Renew returns a Tracker like t that has seen nothing.
-func (t *Tracker) Renew() *Tracker { return NewTracker(Options{Window: t.window, BootID: t.boot}) }
+func (t *Tracker) Renew() *Tracker {
+	return NewTracker(Options{Window: t.window, BootID: t.boot, AtHand: t.atHand})
+}
 
 // Window returns how long a record may come late before it counts as missing.
 func (t *Tracker) Window() time.Duration { return t.window }
@@ -132,15 +138,24 @@ func (t *Tracker) Window() time.Duration { return t.window }
 // first that is visibly truncated (see IsTruncated) and returns its index, len(b.Recs)
 // when there is none. Lines of the log never count as truncated: there is no better
 // copy. now is the time of arrival and must not go back. b is not kept.
+//
+// Of an event that has ended the process twice no more than headers is read.
 func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
-	at := t.since(now)
+	at, slot := t.since(now), t.atHand.Take()
+	defer slot.Give()
 	for i := range b.Recs {
 		r := &b.Recs[i]
 		if r.Flags&(record.Cont|record.Marker) != 0 {
 			continue
 		}
-		body := b.Body(i)
 		t.ends.tail = -1
+		if slot.Hold(b, i) {
+			if counts(r) {
+				t.record(b, i, nil, at, false)
+			}
+			continue
+		}
+		body := b.Body(i)
 		if r.Flags&(record.FromLog|record.Open) == 0 {
 			switch t.ends.look(b, i, body) {
 			case truncated:

@@ -16,6 +16,7 @@ import (
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/host/athand"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/state"
@@ -75,6 +76,8 @@ type Options struct {
 	// Late says that the run before may still have state_dir, so that the identity of the
 	// first record will be asked for.
 	Late bool
+	// AtHand is where the events are noted that a filter or an encoder works on; nil: nowhere.
+	AtHand *athand.Page
 }
 
 // New makes a consumer without starting it.
@@ -82,6 +85,7 @@ func New(o Options) *Consumer {
 	c := &Consumer{Name: o.Config.Name, Log: o.Log, users: o.Users, local: o.Local, base: o.Before.Totals, now: o.Queue, cfg: o.Config}
 	c.lately.init(time.Now(), o.Before)
 	c.panics = NewPanics(o.Log.With(zap.String("sink", c.Name)))
+	c.panics.atHand = o.AtHand
 	c.rules.Store(o.Config.Rules)
 	c.Intake = NewIntake(o.Queue, c.selection(o.Config, o.Local))
 	c.Intake.maxOpen, c.Intake.panics, c.Intake.late = o.MaxOpen, c.panics, o.Late

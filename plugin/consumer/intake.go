@@ -12,6 +12,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/filter"
 	"audisp-relay/format"
+	"audisp-relay/host/athand"
 	"audisp-relay/queue"
 )
 
@@ -51,6 +52,7 @@ type Intake struct {
 
 	selection *Selection       // what was wanted at the last put
 	judge     *Judge           // asks its filter; nil: all is wanted
+	slot      athand.Slot      // of the event that judge is asked about, taken while there are events
 	asm       *event.Assembler // nil until events are wanted
 	// maxOpen bounds what asm holds, in bytes; 0 is its own default.
 	maxOpen int
@@ -174,6 +176,8 @@ func (in *Intake) putEvents(b *record.Batch) {
 		in.queue.Put(b)
 		return
 	}
+	in.slot = in.panics.atHand.Take()
+	defer in.slot.Give()
 	from, kept := 0, false
 	for i := 0; i < len(b.Recs); {
 		j := format.EventEnd(b, i)
@@ -199,15 +203,20 @@ func (in *Intake) putEvents(b *record.Batch) {
 	in.putPart(b, from, len(b.Recs), kept)
 }
 
-// keep asks the filter. An event that it panics over is kept, as any on which it fails.
+// keep asks the filter. An event that it panics over, or has ended the process over, is kept, as any on which it fails.
 func (in *Intake) keep(b *record.Batch, i, j int) (keep bool, err error) {
 	defer func() {
+		in.slot.Clear() // the queue may have to wait
 		if fault := recover(); fault != nil {
 			in.panics.Note("filter", b, i, j, fault)
 			in.judge.Match = in.judge.Match.Renew()
 			keep, err = true, fmt.Errorf("panic: %v", fault)
 		}
 	}()
+	if in.slot.Hold(b, i) {
+		in.panics.Note("filter", b, i, j, athand.ErrPoison)
+		return true, athand.ErrPoison
+	}
 	return in.judge.Keep(b, i, j)
 }
 

@@ -8,16 +8,19 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/host/athand"
 	"audisp-relay/sinks"
 )
 
 // panicEvery is how often it is logged again that something panics.
 const panicEvery = time.Minute
 
-// Panics counts panics over events, or records, of one consumer or of the input. Each of these
-// was given raw. Sinks with many clients use it from many goroutines.
+// Panics counts panics over events, or records, of one consumer or of the input, and events that
+// were not read because they have ended the process (package athand). Each of these was given raw. Sinks with many
+// clients use it from many goroutines.
 type Panics struct {
-	log *zap.Logger // nil: logs nothing
+	log    *zap.Logger  // nil: logs nothing
+	atHand *athand.Page // nil: no event is noted; does not change once it is used
 
 	mu    sync.Mutex // guards what follows
 	times uint64
@@ -28,8 +31,8 @@ type Panics struct {
 // NewPanics returns one that logs to log.
 func NewPanics(log *zap.Logger) *Panics { return &Panics{log: log} }
 
-// Note counts one over records i to j-1 of b, nil for no records at hand. A deferred function
-// calls it.
+// Note counts one over records i to j-1 of b, nil for no records at hand. fault is what a deferred function that calls it has
+// recovered, or athand.ErrPoison.
 func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 	id := "none"
 	if b != nil {
@@ -40,15 +43,25 @@ func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 			}
 		}
 	}
-	at := sinks.PanicAt()
+	poison := fault == athand.ErrPoison
+	at, last := "", fmt.Sprintf("event %s, not given to the %s: %v", id, stage, fault)
+	if !poison {
+		at = sinks.PanicAt()
+		last = fmt.Sprintf("event %s, %s at %s: %v", id, stage, at, fault)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.times++
-	p.last = fmt.Sprintf("event %s, %s at %s: %v", id, stage, at, fault)
+	p.last = last
 	if p.log == nil || (!p.said.IsZero() && time.Since(p.said) < panicEvery) {
 		return
 	}
 	p.said = time.Now()
+	if poison {
+		p.log.Error("event has ended the process twice: its records are given raw, please report this", zap.String("stage", stage),
+			zap.String("event", id), zap.Uint64("times", p.times))
+		return
+	}
 	p.log.Error("panic over an event: its records are given raw, please report this", zap.String("stage", stage), zap.String("event", id),
 		zap.String("at", at), zap.Any("panic", fmt.Sprint(fault)), zap.Uint64("times", p.times))
 }

@@ -44,7 +44,7 @@ type Report struct {
 	SpoolMax  int64                 `json:"spool_limit_bytes"` // 0: no spool is configured
 	SpoolHigh bool                  `json:"spool_above_warn_at,omitempty"`
 	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
-	Poison    uint64                `json:"poison"`            // panics over its events, each given raw
+	Poison    uint64                `json:"poison"`            // panics over its events, and events that workers had died over: each given raw
 	PoisonAt  string                `json:"poison_last,omitempty"`
 	Markers   uint64                `json:"loss_markers,omitempty"`
 	Events    *EventReport          `json:"events,omitempty"` // of a consumer that gets whole events

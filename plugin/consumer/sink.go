@@ -24,6 +24,9 @@ func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.H
 	}
 	enc := newEncoder(kind, format.Options{StripNode: cfg.StripNode}, users, names, rules)
 	enc.NodeVer0Only, enc.StripNode, enc.DropEOE = cfg.NodeRawOnly, cfg.StripNode, cfg.DropEOE
+	if kind.Format.Events() {
+		enc.AtHand = panics.atHand
+	}
 	enc.Panicked = func(b *record.Batch, i, j int, fault any) { panics.Note("format", b, i, j, fault) }
 	enc.Padded = padded(cfg, log)
 	return sinks.New(cfg, enc, log)
