@@ -39,7 +39,7 @@ func (p *Plugin) lateState(dir *state.Dir) {
 
 	k.late = inBackground(func() {
 		for i, c := range cs {
-			gap := &gap{tracker: integrity.NewTracker(integrity.Options{BootID: bootID()})}
+			gap := &gap{tracker: integrity.NewTracker(integrity.Options{BootID: bootID(), AtHand: p.atHand})}
 			if i == 0 { // what is lost is the same for all
 				gap.serials(before.Tracker)
 				gap.lost = func(t integrity.Gap) {

@@ -18,6 +18,7 @@ import (
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/fleet/wire"
+	"audisp-relay/host/athand"
 	"audisp-relay/host/broker"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/monitor"
@@ -69,6 +70,7 @@ type Plugin struct {
 	log      *logger
 	worker   *broker.Client // the way to the monitor; nil: this process does everything
 	facts    monitor.Facts  // of a worker
+	atHand   *athand.Page   // where a worker notes the events at hand; nil: in one process
 	alone    string         // why there is no worker, where this process is auditd's plugin
 	writable []string       // where the present worker may write; the monitor's main goroutine writes it between two workers
 	warnings []string       // of the configuration of the start
@@ -152,6 +154,7 @@ func New(opt Options) *Plugin {
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err
 	p.markers.Store(cfg.LossMarkers)
 	p.log = newLogger(cfg.Log)
+	p.mapAtHand()
 	p.faults = consumer.NewPanics(p.log.limited())
 	p.meter = p.newMeter()
 	if p.warnings = warnings; p.opt.In == nil && p.worker == nil {

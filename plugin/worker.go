@@ -12,6 +12,7 @@ import (
 
 	"audisp-relay/audit/stream"
 	"audisp-relay/config"
+	"audisp-relay/host/athand"
 	"audisp-relay/host/broker"
 	"audisp-relay/plugin/monitor"
 	"audisp-relay/plugin/sandbox"
@@ -33,6 +34,20 @@ func (p *Plugin) attach() {
 		os.Exit(exitDetached)
 	}
 	p.parent = p.facts.Parent
+}
+
+// mapAtHand maps the memory in which a worker notes the events at hand.
+func (p *Plugin) mapAtHand() {
+	if p.worker == nil {
+		return
+	}
+	fd, err := p.worker.Open(monitor.Item, monitor.OpAtHand, nil, nil)
+	if err == nil {
+		p.atHand, err = athand.Map(fd, p.facts.Poison)
+	}
+	if err != nil {
+		p.sayStart(fmt.Errorf("events at hand cannot be noted: %w", err))
+	}
 }
 
 // watches reports whether this process is to be the monitor. What both would say of the configuration the worker says.

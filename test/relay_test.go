@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv("RELAY_TEST_EXEC"); how != "" {
 		execRelay(how)
 	}
+	if config := os.Getenv(deadlyEnv); config != "" {
+		runDeadly(config)
+	}
 	os.Exit(runTests(m))
 }
 

@@ -12,7 +12,8 @@
 // Signals come to the monitor, which passes them on. The worker sees the end of the stream, and its end is the monitor's. A worker
 // that ends otherwise is started again, after a pause that doubles: the monitor has stdin open, so that auditd notices nothing and what
 // it sends waits in the socket; what the worker had read and not delivered comes from audit.log, as after any kill. For a new program
-// (plugin.AskRenew) the worker ends, and the monitor executes that in its own place.
+// (plugin.AskRenew) the worker ends, and the monitor executes that in its own place. An event that two workers have died over
+// the next ones do not read (package athand).
 package monitor
 
 import (
@@ -25,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/stream"
+	"audisp-relay/host/athand"
 	"audisp-relay/host/broker"
 	"audisp-relay/plugin/sandbox"
 )
@@ -62,6 +64,7 @@ const (
 	OpFacts   = "facts"
 	OpReady   = "ready"
 	OpFraming = "framing"
+	OpAtHand  = "at_hand" // for the memory of package athand
 )
 
 // Facts are what a worker cannot find out itself.
@@ -72,6 +75,8 @@ type Facts struct {
 	// Landlock is what has become of that part of the sandbox, which a worker has from its start.
 	Landlock sandbox.Part
 	Ended    uint64 // workers before that have ended otherwise than they should
+	// Poison are events over which two of these have died.
+	Poison []athand.ID
 }
 
 // Session serves one worker, several requests at a time.
@@ -121,6 +126,11 @@ func Run(o Options) (End, error) {
 	}
 	m := &monitor{Options: o, clock: time.NewTicker(tick)}
 	defer m.clock.Stop()
+	var err error
+	if m.memory, err = athand.NewFile(); err != nil {
+		m.Log.Warn("event that ends the worker will not be known", zap.Error(err))
+	}
+	defer m.memory.Close()
 	for {
 		w, err := m.start()
 		if err == nil {
@@ -146,6 +156,9 @@ type monitor struct {
 	pause   time.Duration
 	orphan  bool
 	pending []os.Signal // for a worker that has no handlers yet
+
+	memory   *os.File // nil: there is none
+	suspects athand.Suspects
 }
 
 // errNotReady: a worker lives and does nothing.
@@ -254,9 +267,20 @@ func (m *monitor) ended(w *worker, err error) (end End, done bool) {
 	if w != nil && time.Since(w.began) >= steadyTime {
 		m.pause = minPause
 	}
+	atHand := m.suspect()
 	m.Log.Error("worker has ended: it is started again, and what it had not delivered is taken from audit.log",
-		zap.Error(err), zap.Duration("in", m.pause), zap.Uint64("ended_so_far", m.Facts.Ended))
+		zap.Error(err), zap.Duration("in", m.pause), zap.Uint64("ended_so_far", m.Facts.Ended), zap.Stringers("events_at_hand", atHand))
 	return Failed, false
+}
+
+// suspect notes and returns what a worker had at hand that has died. What is poison with that the next one is not to read.
+func (m *monitor) suspect() []athand.ID {
+	atHand := athand.Collect(m.memory)
+	for _, id := range m.suspects.Note(atHand, time.Now()) {
+		m.Log.Error("event has ended two workers: it is not read any more and its records are given raw, please report this", zap.Stringer("event", id))
+	}
+	m.Facts.Poison = m.suspects.Poison()
+	return atHand
 }
 
 // sleep waits before the next start. Signals wait for the next worker.

@@ -69,6 +69,9 @@ func work(mode string) {
 			unix.Write(lastSocket(), []byte("nonsense"))
 			select {}
 		}
+	case "dies over an event", "writes anything and dies":
+		must(m.Do("test", "facts", facts, nil))
+		dieOver(m, facts, mode)
 	case "waits for HUP":
 		<-hup
 		must(m.Do("test", "hup", nil, nil))

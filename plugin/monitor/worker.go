@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/stream"
+	"audisp-relay/host/athand"
 	"audisp-relay/host/broker"
 	"audisp-relay/plugin/sandbox"
 )
@@ -38,6 +39,7 @@ type worker struct {
 	how     error
 	why     error // why the monitor has killed it
 	stderr  *lastWords
+	memory  *os.File // the monitor's
 
 	once    sync.Once
 	framing atomic.Value // stream.Framing
@@ -53,6 +55,7 @@ func (m *monitor) start() (*worker, error) {
 	dirs := m.Dirs()
 	w := &worker{
 		session: m.Open(), began: time.Now(), ready: make(chan struct{}), served: make(chan error, 1), exited: make(chan struct{}),
+		memory: m.memory,
 	}
 	w.framing.Store(m.Facts.Framing)
 	var facts atomic.Pointer[Facts]
@@ -117,6 +120,12 @@ func (w *worker) serve(c *broker.Call, facts *Facts) (a broker.Answer, err error
 			return a, c.Unknown()
 		}
 		w.framing.Store(f)
+	case OpAtHand:
+		var fd int
+		if fd, err = athand.Duplicate(w.memory); err == nil {
+			a.FDs = []int{fd}
+		}
+		return a, err
 	default:
 		return a, c.Unknown()
 	}
