@@ -11,7 +11,7 @@ import (
 var floors = [][]string{
 	{"audit/record", "fleet/wire", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
 	{"host/athand", "host/broker"},
-	{"audit/stream", "audit/users", "fleet", "format/jsontext", "host", "host/trusted", "plugin/sandbox", "queue/spool", "state"},
+	{"audit/process", "audit/stream", "audit/users", "fleet", "format/jsontext", "host", "host/trusted", "plugin/sandbox", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/checkpoint", "plugin/monitor", "plugin/recent", "queue"},
 	{"format/ecs", "format/human", "format/joined", "format/json", "format/laurel", "format/ocsf"},
 	{"config", "recovery", "sigma"},

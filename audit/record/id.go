@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"hash/crc32"
+	"strconv"
 )
 
 // ID distinguishes a record from all others: its event, its type and a checksum of
@@ -36,4 +37,12 @@ func (b *Batch) Text(i int) []byte {
 	text := b.Bytes(i)
 	from := bytes.LastIndexByte(b.Header(i), '(') - len("audit") // the id has no parenthesis
 	return TrimEnd(text[max(0, from):])
+}
+
+// AppendEventID appends "SEC.MS:SERIAL", as records have it.
+func AppendEventID(dst []byte, millis int64, serial uint32) []byte {
+	dst = strconv.AppendInt(dst, millis/1000, 10)
+	ms := millis % 1000
+	dst = append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), ':')
+	return strconv.AppendUint(dst, uint64(serial), 10)
 }

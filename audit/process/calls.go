@@ -1,0 +1,154 @@
+package process
+
+import (
+	"bytes"
+
+	"audisp-relay/audit/record"
+)
+
+// callKind is what a system call does to the processes there are.
+type callKind uint8
+
+const (
+	otherCall callKind = iota
+	execCall
+	forkCall
+	cloneCall // fork with flags in a0
+	exitCall  // of the whole process
+)
+
+// call is what a table reads of a SYSCALL record.
+type call struct {
+	kind      callKind
+	ok        bool // success=yes
+	exit      int64
+	a0        uint64
+	ppid, pid int32
+	comm, exe []byte // as in the record; nil without
+}
+
+// calls remembers what the system calls do that were seen, by AUDIT_ARCH_ value and number.
+type calls struct{ kinds map[uint64]callKind }
+
+// maxCalls bounds that: hostile records may have any number.
+const maxCalls = 4096
+
+func (c *calls) kindOf(arch uint32, nr int64) callKind {
+	key := uint64(arch)<<32 | uint64(uint32(nr))
+	kind, known := c.kinds[key]
+	if known {
+		return kind
+	}
+	switch record.SyscallName(arch, nr) {
+	case "execve", "execveat":
+		kind = execCall
+	case "fork", "vfork", "clone3":
+		kind = forkCall
+	case "clone":
+		kind = cloneCall
+	case "exit_group":
+		kind = exitCall
+	}
+	if c.kinds == nil || len(c.kinds) >= maxCalls {
+		c.kinds = make(map[uint64]callKind)
+	}
+	c.kinds[key] = kind
+	return kind
+}
+
+// Flags of clone(2) with which the number that it returns is not that of a child of the caller.
+const otherChild = 0x10000 | 0x8000 // CLONE_THREAD, CLONE_PARENT
+
+// readCall reads the body of a SYSCALL record. Its fields stand in the order in which the kernel
+// writes them (kernel/auditsc.c, audit_log_exit and audit_log_task_info), and no value that a program chose
+// has a blank in it, so that a field is where its name is found first. ok is false where it is not so.
+func (c *calls) readCall(body []byte) (r call, ok bool) {
+	rest, ok := cutPrefix(record.TrimColon(body), "arch=")
+	if !ok {
+		return r, false
+	}
+	value, rest := cutWord(rest)
+	arch, ok := record.ParseArch(value)
+	if !ok {
+		return r, false
+	}
+	if rest, ok = cutPrefix(rest, " syscall="); !ok {
+		return r, false
+	}
+	value, rest = cutWord(rest)
+	nr, ok := record.ParseInt(value)
+	if !ok || nr < 0 || nr > 1<<31 {
+		return r, false
+	}
+	r.kind = c.kindOf(arch, nr)
+
+	if r.kind != otherCall {
+		r.readResult(rest)
+	}
+	at := bytes.Index(rest, []byte(" ppid="))
+	if at < 0 {
+		return r, false
+	}
+	value, rest = cutWord(rest[at+len(" ppid="):])
+	ppid, okParent := readPID(value)
+	rest, ok = cutPrefix(rest, " pid=")
+	value, rest = cutWord(rest)
+	pid, okPID := readPID(value)
+	r.ppid, r.pid = ppid, pid
+	r.readProgram(rest)
+	return r, ok && okParent && okPID && pid > 0
+}
+
+// readResult reads what stands between syscall= and ppid=. With per= there is something else first.
+func (r *call) readResult(rest []byte) {
+	at := bytes.Index(rest, []byte(" success="))
+	if at < 0 {
+		return
+	}
+	value, rest := cutWord(rest[at+len(" success="):])
+	r.ok = string(value) == "yes"
+	rest, _ = cutPrefix(rest, " exit=")
+	value, rest = cutWord(rest)
+	r.exit, _ = record.ParseInt(value)
+	rest, _ = cutPrefix(rest, " a0=")
+	value, _ = cutWord(rest)
+	r.a0, _ = record.ParseHex(value)
+}
+
+// readProgram reads comm= and exe=, which stand after each other.
+func (r *call) readProgram(rest []byte) {
+	at := bytes.Index(rest, []byte(" comm="))
+	if at < 0 {
+		return
+	}
+	value, rest := cutWord(rest[at+len(" comm="):])
+	rest, ok := cutPrefix(rest, " exe=")
+	if !ok {
+		return
+	}
+	r.comm = value
+	r.exe, _ = cutWord(rest)
+}
+
+// readPID reads a pid as %d writes it.
+func readPID(value []byte) (pid int32, ok bool) {
+	n, ok := record.ParseInt(value)
+	return int32(n), ok && n >= 0 && n < 1<<31
+}
+
+// cutPrefix is bytes.CutPrefix for a prefix that is a string.
+func cutPrefix(text []byte, prefix string) (rest []byte, ok bool) {
+	if !record.HasPrefix(text, prefix) {
+		return nil, false
+	}
+	return text[len(prefix):], true
+}
+
+// cutWord cuts text before its first blank, or its end; auditd's separator ends a word, too.
+func cutWord(text []byte) (word, rest []byte) {
+	end := record.WordEnd(text, 0)
+	if at := bytes.IndexByte(text[:end], record.Separator); at >= 0 {
+		end = at
+	}
+	return text[:end], text[end:]
+}

@@ -1,0 +1,105 @@
+package process
+
+import (
+	"math"
+	"sync/atomic"
+
+	"audisp-relay/audit/record"
+)
+
+// Current is the table in use, if there is one; which it is may change while it is asked. It may be used by any
+// goroutine, and as a nil pointer.
+type Current struct{ table atomic.Pointer[Table] }
+
+// Set makes t the table in use, nil for none.
+func (c *Current) Set(t *Table) { c.table.Store(t) }
+
+// Table returns the table in use, nil without.
+func (c *Current) Table() *Table {
+	if c == nil {
+		return nil
+	}
+	return c.table.Load()
+}
+
+// Of is Table.Of.
+func (c *Current) Of(x *Context, b *record.Batch, i, j int) (known bool) {
+	return c.Table().Of(x, b, i, j)
+}
+
+// MaxAncestors is how many ancestors of the parent a Context has at most.
+const MaxAncestors = 6
+
+// Context is what a table knows of the process that made a system call. What is nil is not known.
+type Context struct {
+	// Self is what the process ran when the call ended: of an execve the new program.
+	Self *Process
+	// Parent is what its parent ran, and PPID the parent's number, 0 for none.
+	Parent *Process
+	PPID   int
+	// SpawnedBy is who has made the process what it is: the program that it ran before it executed this
+	// one, or the one that its parent ran where it has forked it for that.
+	SpawnedBy *Process
+	// Ancestors[:Depth] are the parent's parent and so on, each as it was when its child became what it is.
+	Ancestors [MaxAncestors]*Process
+	Depth     int
+}
+
+// Of fills c with what is known of the event that records i to j-1 of b are. known is false where that
+// is nothing, as for an event without a system call. A nil table knows nothing.
+func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
+	*c = Context{}
+	if t == nil {
+		return false
+	}
+	for i < j && (b.Recs[i].Type != record.TypeSyscall || b.Recs[i].Flags&flawed != 0) {
+		i++
+	}
+	if i == j {
+		return false
+	}
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.begun || !t.isLocal(b, i) {
+		return false
+	}
+	// Only the pids are wanted: what the kind of the call is costs nothing more.
+	call, ok := t.calls.readCall(b.Body(i))
+	if !ok {
+		return false
+	}
+	c.PPID = int(call.ppid)
+	m := Moment{b.Recs[i].Millis, b.Recs[i].Serial}
+	c.Self, c.Parent = t.at(call.pid, m), t.at(call.ppid, m)
+	if c.Self != nil {
+		c.SpawnedBy = t.spawner(c.Self)
+	}
+	t.addAncestors(c)
+	return c.Self != nil || c.Parent != nil
+}
+
+// spawner returns who has made p what it is.
+func (t *Table) spawner(p *Process) *Process {
+	if p.from != fromExec {
+		return nil
+	}
+	was := p.prev
+	if was == nil || was.from == fromFork || was.from == unsureFork || was.from == ended || !t.holds(was, p.at(), math.MaxInt64) {
+		return t.at(p.ppid, p.at())
+	}
+	return was
+}
+
+// addAncestors goes up from the parent. A process that is its own ancestor, which no kernel has, ends that.
+func (t *Table) addAncestors(c *Context) {
+	for p := c.Parent; p != nil && p.ppid != 0 && c.Depth < MaxAncestors; {
+		next := t.at(p.ppid, p.at())
+		if next == nil || next == p {
+			return
+		}
+		c.Ancestors[c.Depth] = next
+		c.Depth++
+		p = next
+	}
+}

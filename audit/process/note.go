@@ -1,0 +1,328 @@
+package process
+
+import (
+	"bytes"
+
+	"audisp-relay/audit/record"
+)
+
+// flawed are the flags of records that say nothing here.
+const flawed = record.NoID | record.Open | record.Cont | record.Marker
+
+// Note learns from records, in the order in which they are handed on. It keeps nothing of b.
+func (t *Table) Note(b *record.Batch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range b.Recs {
+		r := &b.Recs[i]
+		speaks := r.Type == record.TypeSyscall || r.Type == record.TypeExecve || r.Type == record.TypeConfig
+		if !speaks && t.begun && r.Serial == t.max {
+			continue // the rest of an event: most records
+		}
+		old := r.Millis < t.since // a call that began before may end now: then its serial counts
+		if r.Flags&flawed != 0 || record.OfDaemon(r.Type) || (old && !t.begun) || !t.isLocal(b, i) {
+			continue
+		}
+		if t.follow(r) && speaks && !old {
+			t.note(b, i)
+		}
+	}
+}
+
+// isLocal reports whether record i is of the table's host.
+func (t *Table) isLocal(b *record.Batch, i int) bool {
+	node := b.Node(i)
+	if t.o.IsLocal != nil {
+		return t.o.IsLocal(node)
+	}
+	if !t.named {
+		t.named, t.node = true, bytes.Clone(node)
+	}
+	return string(node) == string(t.node)
+}
+
+// bootFall is by how much serials fall at a boot at least; from one record to another they may fall by a
+// few, since they are given out when an event begins.
+const bootFall = 1 << 16
+
+// follow takes note of a record's serial. It returns whether what it says has a place here.
+func (t *Table) follow(r *record.Record) bool {
+	switch d := int32(r.Serial - t.max); {
+	case !t.begun:
+		t.begun, t.max = true, r.Serial
+		t.enter(r.Serial - 1)
+	case d > 0:
+		if d > 1 {
+			t.holes.open(t.max+1, r.Serial-1, r.Millis)
+		}
+		t.max = r.Serial
+	case d == 0:
+	case d > -bootFall:
+		t.holes.fill(r.Serial)
+	case r.Flags&record.FromLog != 0:
+		return false // what was missing for long
+	default:
+		t.forget()
+		t.begun, t.max = true, r.Serial
+	}
+	return true
+}
+
+// enter gives what /proc has said a serial, that of before the first record.
+func (t *Table) enter(serial uint32) {
+	for _, p := range t.started {
+		p.serial, p.base = serial, serial
+		t.insert(p)
+	}
+	t.started = nil
+}
+
+// note learns from record i.
+func (t *Table) note(b *record.Batch, i int) {
+	r := &b.Recs[i]
+	m := Moment{r.Millis, r.Serial}
+	switch r.Type {
+	case record.TypeSyscall:
+		if c, ok := t.calls.readCall(b.Body(i)); ok {
+			t.noteCall(m, &c)
+		}
+	case record.TypeExecve:
+		t.noteArgs(m, record.Parse(b, i).Body)
+	case record.TypeConfig:
+		// Without a rule, or without audit, execs are not seen.
+		if body := b.Body(i); bytes.Contains(body, []byte("remove_rule")) || bytes.Contains(body, []byte("audit_enabled=0")) {
+			t.doubts.add(doubt{first: r.Serial, last: r.Serial})
+		}
+	}
+}
+
+// noteCall learns from a system call.
+func (t *Table) noteCall(m Moment, c *call) {
+	t.confirm(m, c)
+	switch {
+	case c.kind == execCall && c.ok:
+		t.noteExec(m, c)
+		return
+	case c.kind == exitCall:
+		// The kernel writes it when the process ends (audit_free), without success=.
+		t.insert(&Process{text: "\x00", millis: m.Millis, serial: m.Serial, base: m.Serial, pid: c.pid, from: ended})
+		return
+	case (c.kind == forkCall || c.kind == cloneCall) && c.ok && c.exit > 0 && c.exit < 1<<31:
+		t.noteProgram(m, c)
+		if c.kind != cloneCall || c.a0&otherChild == 0 {
+			t.noteFork(m, c.pid, int32(c.exit))
+		}
+		return
+	}
+	t.noteProgram(m, c)
+}
+
+// confirm takes note that a process is the child of the one whose fork has returned its number, and so
+// runs what that one runs, if it has not executed something else since.
+func (t *Table) confirm(m Moment, c *call) {
+	p := t.byPID[c.pid]
+	if p == nil || p.from != unsureFork || p.ppid != c.ppid || !m.notBefore(p.at()) {
+		return
+	}
+	if parent := t.look(c.ppid, m, m.Millis-young, 0); parent == nil || parent.text != p.text {
+		return
+	}
+	sure := *p
+	sure.from = fromFork
+	t.replace(p, &sure)
+}
+
+// noteExec learns of a program that a process has begun. Its arguments come with the next record.
+func (t *Table) noteExec(m Moment, c *call) {
+	exe := unquote(t.args.exe[:0], c.exe)
+	if len(exe) == 0 || len(exe) > maxExe { // another one than before at any rate
+		t.insert(&Process{text: "\x00", millis: m.Millis, serial: m.Serial, base: m.Serial, pid: c.pid, from: ended})
+		return
+	}
+	t.dropLater(m, c, exe)
+	p := t.newProcess(m, c, exe, fromExec)
+	if before := t.look(c.pid, m, m.Millis-young, 0); before != nil {
+		p.follow(before)
+	}
+	if !t.insert(p) {
+		return
+	}
+	t.execs[t.exec] = p
+	t.exec = (t.exec + 1) % len(t.execs)
+}
+
+// follow takes over what is known of the process, which ran before until now: its pid is its own since then.
+func (p *Process) follow(before *Process) {
+	p.state |= before.state & (hostPIDs | known)
+	p.given = before.given
+}
+
+// dropLater drops what was learnt of a process after m from records that had come before those of its exec at m: that
+// it was forked, as the fork returned in the parent later; and that it runs exe, without arguments.
+func (t *Table) dropLater(m Moment, c *call, exe []byte) {
+	for p := t.byPID[c.pid]; p != nil && serialBefore(m.Serial, p.serial); {
+		later := p
+		p = p.prev
+		switch {
+		case (later.from == fromFork || later.from == unsureFork) && later.ppid == c.ppid && later.millis <= m.Millis:
+			t.remove(later)
+		case later.from == fromCall && later.Exe() == string(exe) && (p == nil || !serialBefore(m.Serial, p.serial)):
+			t.remove(later)
+		}
+	}
+}
+
+// noteProgram learns which program a process runs from a call of another kind, where that is not
+// known, or was another one: after an exec that the rules leave out.
+func (t *Table) noteProgram(m Moment, c *call) {
+	exe := unquote(t.args.exe[:0], c.exe)
+	last := t.byPID[c.pid]
+	if len(exe) == 0 || len(exe) > maxExe || (last != nil && serialBefore(m.Serial, last.serial)) {
+		return // none, or it comes late
+	}
+	before := t.look(c.pid, m, m.Millis-young, 0)
+	if before != nil && before.Exe() == string(exe) {
+		return
+	}
+	p := t.newProcess(m, c, exe, fromCall)
+	if before != nil {
+		p.follow(before)
+	}
+	t.insert(p)
+}
+
+// noteFork learns of a child of pid, whose number is one of pid's own namespace (kernel/fork.c,
+// kernel_clone, pid_vnr): of the host's or of a container's.
+func (t *Table) noteFork(m Moment, pid, child int32) {
+	parent := t.look(pid, m, m.Millis-young, 0)
+	if parent == nil || child == pid {
+		return
+	}
+	if t.follows && parent.state&(hostPIDs|wondered) == 0 {
+		select {
+		case t.wonder <- parent:
+			parent.state |= wondered
+		default:
+		}
+	}
+	last := t.byPID[child]
+	switch {
+	case last == nil:
+	case last.millis >= m.Millis && last.ppid == pid && last.from != ended:
+		return // the child was quicker
+	case t.o.Live && t.at(child, m) != nil:
+		return // that number cannot be free on the host, so it is of a container
+	}
+	t.insert(&Process{
+		text: parent.text, cut: parent.cut, exeLen: parent.exeLen,
+		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: unsureFork,
+	})
+}
+
+// tellHost takes note that p is in the host's pid namespace. Only the process itself could have
+// been looked at: its pid was not used again up to now, ms since 1970.
+func (t *Table) tellHost(p *Process, now int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if sure, _ := t.reuse.sure(p, now); !sure || p.state&gone != 0 {
+		return
+	}
+	p.state |= hostPIDs
+	if last := t.byPID[p.pid]; last.from != ended && last.from != unsureFork {
+		last.state |= hostPIDs // what it has executed meanwhile
+	}
+}
+
+// newProcess returns the process that a call names, which runs exe.
+func (t *Table) newProcess(m Moment, c *call, exe []byte, from source) *Process {
+	t.args.text = appendProgram(t.args.text[:0], exe, unquote(t.args.comm[:0], c.comm))
+	return &Process{
+		text: string(t.args.text), exeLen: uint16(len(exe)),
+		millis: m.Millis, serial: m.Serial, base: m.Serial, pid: c.pid, ppid: c.ppid, from: from,
+	}
+}
+
+// unquote returns what a field with a text says, up to a NUL; nothing for (null). It may use scratch.
+func unquote(scratch, value []byte) []byte {
+	if string(value) == "(null)" {
+		return nil
+	}
+	text, _ := record.Unquote(scratch, value)
+	if at := bytes.IndexByte(text, 0); at >= 0 {
+		text = text[:at]
+	}
+	return text
+}
+
+// appendProgram appends the beginning of a Process's text.
+func appendProgram(dst, exe, comm []byte) []byte {
+	dst = append(append(dst, exe...), 0)
+	return append(append(dst, comm[:min(len(comm), maxComm)]...), 0)
+}
+
+// argReader reads arguments, and keeps its memory.
+type argReader struct {
+	args record.Args
+	text []byte
+	exe  [512]byte // of those in hex; a longer one takes memory of its own
+	comm [64]byte
+}
+
+// noteArgs adds the arguments that the first EXECVE record of an event has.
+func (t *Table) noteArgs(m Moment, body []byte) {
+	for i, p := range &t.execs {
+		if p == nil || p.at() != m {
+			continue
+		}
+		t.execs[i] = nil
+		whole := *p
+		text := append(t.args.text[:0], p.text...)
+		text, whole.cut = t.args.appendArgs(text, body)
+		t.args.text = text
+		whole.text = string(text)
+		t.replace(p, &whole)
+		return
+	}
+}
+
+// appendArgs appends the arguments of an EXECVE record, each with a NUL after it, up to maxArgs bytes.
+func (r *argReader) appendArgs(dst, body []byte) (out []byte, cut bool) {
+	r.args.Reset()
+	r.args.Add(body)
+	room := len(dst) + maxArgs
+	for i := range r.args.Len() {
+		arg, state := r.args.Arg(i)
+		if state != record.ArgWhole || len(dst)+len(arg)+1 > room || bytes.IndexByte(arg, 0) >= 0 {
+			return dst, true
+		}
+		dst = append(append(dst, arg...), 0)
+	}
+	return dst, false
+}
+
+// Lost says that events of a node with serials from first to last are missing for good.
+func (t *Table) Lost(node string, first, last uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.o.IsLocal == nil || t.o.IsLocal([]byte(node)) {
+		t.doubts.add(doubt{first: first, last: last})
+	}
+}
+
+// LostBetween says that the kernel has lost events between two times, ms since 1970, without giving them serials.
+func (t *Table) LostBetween(from, to int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doubts.add(doubt{from: from, to: to})
+}
+
+// sample takes note of how far the kernel has come with its pids.
+func (t *Table) sample(s sample) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.reuse.note(s) {
+		t.forget() // the clock was set back
+		t.since = s.Millis - early
+	}
+	t.settle()
+}

@@ -1,0 +1,336 @@
+package process
+
+import (
+	"math"
+	"sync"
+)
+
+// DefaultMaxBytes bounds what a Table holds: some 30 000 processes with the command lines of a
+// usual host.
+const DefaultMaxBytes = 8 << 20
+
+// Bounds of what is kept of one process.
+const (
+	maxExe  = 4096 // PATH_MAX (linux/limits.h)
+	maxComm = 15   // TASK_COMM_LEN without its NUL (linux/sched.h)
+	maxArgs = 1024
+	// maxPrograms is how many programs are kept of one pid, and leftPrograms how many are left when
+	// there would be more.
+	maxPrograms, leftPrograms = 32, 8
+)
+
+// Options are what a Table is made of.
+type Options struct {
+	// MaxBytes bounds the memory; 0 is DefaultMaxBytes.
+	MaxBytes int
+	// Live says that the stream is of this host and of now. Then NewTable reads /proc, Follow is to
+	// run, and a pid that may have been used again since gives nothing. Of a stored stream
+	// nobody knows how many pids there were, and only what it says itself counts.
+	Live bool
+	// IsLocal reports whether a record with that node=, empty without one, is of this host. Nil:
+	// the first record says which host the stream is of.
+	IsLocal func(node []byte) bool
+}
+
+// Table knows the processes of one host. Note, Lost, LostBetween and Follow let it know what happens; Of asks it.
+// All of them may be called from any goroutine: one lock guards all of it, and none holds it for
+// longer than a batch takes, some 0.1 ms.
+type Table struct {
+	o       Options
+	follows bool // there is something for Follow to do; does not change
+	// wonder has the processes of which Follow is to find out the pid namespace.
+	wonder chan *Process
+
+	mu    sync.Mutex
+	read  func() (sample, error) // gives a sample at once, an error if one was just taken; may be nil
+	byPID map[int32]*Process     // the program that came last, of each pid
+	depth map[int32]int          // how many programs a pid has, where that is more than one
+	bytes int
+	// All there are, in the order of eviction.
+	oldest, newest *Process
+
+	node  []byte // of the stream's host, where Options.IsLocal is nil
+	named bool   // node is known
+	max   uint32 // the highest serial so far
+	begun bool   // there was a record, so that max is known
+
+	// started are those of /proc; they come in with the first record, which gives them a serial.
+	started []*Process
+	since   int64 // ms: what was before says nothing; 0 for a stored stream
+
+	doubts doubts
+	holes  holes
+	reuse  reuse
+	fresh  []*Process // came after the last sample, so that given is notYet
+	calls  calls
+	execs  [8]*Process // the last execs, whose EXECVE records are still to come; a ring
+	exec   int         // its next place
+	args   argReader
+}
+
+// NewTable returns a table. With Live it reads /proc, for scanTime at most, as the process
+// that is about to read the stream; the path of a program in there only root with CAP_SYS_PTRACE may read.
+func NewTable(o Options) *Table {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	t := &Table{o: o, wonder: make(chan *Process, 256)}
+	t.forget()
+	if o.Live {
+		t.begin()
+	}
+	return t
+}
+
+// forget begins again with nothing.
+func (t *Table) forget() {
+	t.byPID, t.depth = make(map[int32]*Process), make(map[int32]int)
+	t.bytes, t.oldest, t.newest = 0, nil, nil
+	t.max, t.begun = 0, false
+	t.started, t.fresh, t.execs, t.doubts, t.holes = nil, nil, [8]*Process{}, doubts{}, holes{}
+}
+
+// insert puts p among the programs of its pid, at its place by serial, and evicts others where there
+// is no room. A record that comes twice adds nothing.
+func (t *Table) insert(p *Process) (added bool) {
+	place := t.byPID[p.pid]
+	var after *Process
+	for place != nil && serialBefore(p.serial, place.serial) {
+		after, place = place, place.prev
+	}
+	if place != nil && place.serial == p.serial && place.from == p.from {
+		return false
+	}
+	p.prev = place
+	if after != nil {
+		after.prev = p
+	} else {
+		t.byPID[p.pid] = p
+	}
+	if place != nil || after != nil {
+		t.depth[p.pid] = max(t.depth[p.pid], 1) + 1
+	}
+
+	if t.o.Live && p.given == 0 {
+		t.reuse.settle(p)
+	}
+	t.await(p)
+	t.bytes += p.size()
+	t.append(p)
+	if t.depth[p.pid] > maxPrograms {
+		t.shorten(p.pid)
+	}
+	t.shrink()
+	return true
+}
+
+// shrink evicts others while there is no room, but not the last one.
+func (t *Table) shrink() {
+	for t.bytes > t.o.MaxBytes && t.oldest != t.newest {
+		t.evict()
+	}
+}
+
+func (p *Process) size() int { return processSize + (len(p.text)+15)&^15 }
+
+// replace puts p in the place of old, which has the same pid and moment.
+func (t *Table) replace(old, p *Process) {
+	if old.state&gone != 0 {
+		return
+	}
+	p.prev, p.state = old.prev, old.state
+	if top := t.byPID[p.pid]; top == old {
+		t.byPID[p.pid] = p
+	} else {
+		for top.prev != old {
+			top = top.prev
+		}
+		top.prev = p
+	}
+	t.unlink(old)
+	old.state |= gone
+	t.bytes += p.size() - old.size()
+	t.append(p)
+	t.await(p)
+	t.shrink()
+}
+
+// maxFresh bounds how many processes wait for a sample: it may never come.
+const maxFresh = 8192
+
+// await has the next sample say from where on p counts, if it is to.
+func (t *Table) await(p *Process) {
+	switch {
+	case p.given != notYet:
+	case len(t.fresh) < maxFresh:
+		t.fresh = append(t.fresh, p)
+	default:
+		p.given = never
+	}
+}
+
+// remove takes one program out of those of its pid.
+func (t *Table) remove(p *Process) {
+	switch top := t.byPID[p.pid]; {
+	case top != p:
+		for top.prev != p {
+			top = top.prev
+		}
+		top.prev = p.prev
+	case p.prev != nil:
+		t.byPID[p.pid] = p.prev
+	default:
+		delete(t.byPID, p.pid)
+	}
+	if n := t.depth[p.pid]; n > 1 {
+		t.depth[p.pid] = n - 1
+	}
+	p.prev = nil
+	t.bytes -= p.size()
+	p.state |= gone
+	t.unlink(p)
+}
+
+// shorten leaves the newest programs of a pid.
+func (t *Table) shorten(pid int32) {
+	p := t.byPID[pid]
+	for range leftPrograms - 1 {
+		p = p.prev
+	}
+	t.cut(&p.prev)
+	t.depth[pid] = leftPrograms
+}
+
+// cut drops the program at link and all before it in its process.
+func (t *Table) cut(link **Process) {
+	for p := *link; p != nil; p = p.prev {
+		t.bytes -= p.size()
+		p.state |= gone
+		t.unlink(p)
+	}
+	*link = nil
+}
+
+// evict drops the process that was not asked for longest, roughly: one that was asked for since it came
+// to the front goes to the end once more, so that daemons, which are old, stay. What a pid ran before goes
+// with it, as that must not count for what it ran later.
+func (t *Table) evict() {
+	p := t.oldest
+	if p.state&used != 0 {
+		p.state &^= used
+		t.unlink(p)
+		t.append(p)
+		return
+	}
+	if t.byPID[p.pid] == p {
+		link := p
+		t.cut(&link)
+		delete(t.byPID, p.pid)
+		delete(t.depth, p.pid)
+		return
+	}
+	after, n := t.byPID[p.pid], 1
+	for after.prev != p {
+		after, n = after.prev, n+1
+	}
+	t.cut(&after.prev)
+	t.depth[p.pid] = n
+}
+
+// append puts p at the end of the order of eviction.
+func (t *Table) append(p *Process) {
+	p.older, p.newer = t.newest, nil
+	if t.newest != nil {
+		t.newest.newer = p
+	} else {
+		t.oldest = p
+	}
+	t.newest = p
+}
+
+func (t *Table) unlink(p *Process) {
+	if p.older != nil {
+		p.older.newer = p.newer
+	} else {
+		t.oldest = p.newer
+	}
+	if p.newer != nil {
+		p.newer.older = p.older
+	} else {
+		t.newest = p.older
+	}
+	p.older, p.newer = nil, nil
+}
+
+// maxForks is how many forks without an event of the child may have led to a process.
+const maxForks = 16
+
+// at returns the program that a process ran at a moment, nil where that is not certain.
+func (t *Table) at(pid int32, m Moment) *Process { return t.look(pid, m, math.MaxInt64, 0) }
+
+// look is at, where holes count that were seen until a time, and after so many steps from a child to its parent.
+func (t *Table) look(pid int32, m Moment, until int64, forks int) *Process {
+	p := t.byPID[pid]
+	for p != nil && !m.notBefore(p.at()) {
+		if !serialBefore(m.Serial, p.serial) {
+			return nil // after it by serial and before it by clock: of another boot, or the clock was set
+		}
+		p = p.prev
+	}
+	if p == nil || p.from == ended || !t.holds(p, m, until) {
+		return nil
+	}
+	if p.from == unsureFork {
+		parent := (*Process)(nil)
+		if forks < maxForks {
+			parent = t.look(p.ppid, p.at(), until, forks+1)
+		}
+		if parent == nil || parent.state&hostPIDs == 0 {
+			return nil
+		}
+	}
+	p.state |= used
+	return p
+}
+
+// holds reports whether nothing can have happened between p and m that the table does not know.
+func (t *Table) holds(p *Process, m Moment, until int64) bool {
+	since := Moment{p.millis, p.base}
+	if t.doubts.between(since, m) || t.holes.between(since.Serial, m.Serial, until) {
+		return false
+	}
+	if !t.o.Live {
+		return true
+	}
+	ok, ask := t.reuse.sure(p, m.Millis)
+	if ask && t.refresh() {
+		ok, _ = t.reuse.sure(p, m.Millis)
+	}
+	return ok
+}
+
+// refresh takes a sample before its time, where one may decide.
+func (t *Table) refresh() bool {
+	if t.read == nil {
+		return false
+	}
+	s, err := t.read()
+	if err != nil || t.reuse.isSetBack(s) { // Follow deals with that
+		return false
+	}
+	t.reuse.noteExtra(s)
+	t.settle()
+	return true
+}
+
+// settle has a new sample say from where on those count that waited for it.
+func (t *Table) settle() {
+	left := t.fresh[:0]
+	for _, p := range t.fresh {
+		if t.reuse.settle(p); p.given == notYet { // by a clock that is a little ahead
+			left = append(left, p)
+		}
+	}
+	clear(t.fresh[len(left):])
+	t.fresh = left
+}
