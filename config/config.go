@@ -65,6 +65,7 @@ type Config struct {
 	MemoryLimit    Size   // what the process as a whole aims to stay under
 	RunDir         string // absolute directory of control socket and state report
 	StateDir       string // absolute directory of what outlives the process: spools, positions
+	ProcessContext bool   // events have what is known of who started their process
 	LossMarkers    bool   // a record in a consumer's stream reports what it lost
 	PluginDir      string // absolute path of an audispd-style plugins.d, or ""
 	Spool          Spool  // for sinks that say nothing else
@@ -179,6 +180,7 @@ func globals() *Config {
 		MemoryLimit:    DefaultMemory,
 		RunDir:         DefaultRunDir,
 		StateDir:       DefaultStateDir,
+		ProcessContext: true,
 		LossMarkers:    true,
 		Spool:          Spool{MaxSize: DefaultSpool, Sync: "interval", WarnAt: DefaultWarnAt},
 		Recovery:       Recovery{Enabled: true},

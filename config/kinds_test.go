@@ -30,6 +30,7 @@ memory_limit = "1GiB"
 input_buffer = "0"
 run_dir = "/run/x"
 state_dir = "/srv/x"
+process_context = false
 loss_markers = false
 log = { level = "debug", output = "/var/log/relay.log" }
 spool = { max_size = "1MiB" }
@@ -83,8 +84,8 @@ type = "syslog"
 			Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval", WarnAt: 75}, NameFormat: "user", NodeName: "host-1", StateDir: "/srv/x",
 			NetworkFailureAction: "ignore", DiskFullAction: "ignore", After: 10 * time.Minute, Origin: fmt.Sprint("t.toml:", line)}
 	}
-	arch, loc, net := sink("arch", "file", 39), sink("loc", "syslog", 56), sink("net", "syslog", 49)
-	sock, prog := sink("sock", "unix", 27), sink("z-prog", "program", 19)
+	arch, loc, net := sink("arch", "file", 40), sink("loc", "syslog", 57), sink("net", "syslog", 50)
+	sock, prog := sink("sock", "unix", 28), sink("z-prog", "program", 20)
 	arch.QBytes, arch.OverflowAction, arch.Spool.Sync = 64<<10, "suspend", "batch"
 	net.Spool.MaxSize = 0
 	arch.Output, arch.Files = "/var/log/x", 1

@@ -96,6 +96,7 @@ func (t *Table) globals(c *Config) {
 	t.Str("run_dir", &c.RunDir, runDir)
 	t.Str("state_dir", &c.StateDir, absolutePath)
 	t.doc.stateDir = c.StateDir
+	t.Boolean("process_context", &c.ProcessContext)
 	t.Boolean("loss_markers", &c.LossMarkers)
 	t.Str("plugin_dir", &c.PluginDir, EmptyOr(absolutePath))
 	if c.NameFormat == "user" && c.Name == "" {
@@ -136,6 +137,7 @@ func (t *Table) rules(c *Config) {
 		t.doc.warnf(t.key(w.Name), "%s", firstLine(w.Error.Error()))
 	}
 	c.Rules, t.doc.rules = set, set
+	t.doc.asksProcesses = set.AsksForProcesses()
 }
 
 // wrongFilter reports what is wrong with an expression.
@@ -219,6 +221,7 @@ func (t *Table) events(s *Sink, text bool) {
 	for _, w := range f.Warnings() {
 		t.doc.warnf(t.key("filter"), "%s", firstLine(w.Error()))
 	}
+	t.doc.asksProcesses = t.doc.asksProcesses || f.AsksForProcesses()
 	s.Filter = src
 	for _, l := range f.Lists() {
 		s.Lists = append(s.Lists, l.Path())
@@ -258,7 +261,7 @@ func (d *document) refuseSelf(c *Config) {
 
 // advise warns of a setting that is allowed and without the effect one expects:
 // each queue keeps to its own bound, and together they may exceed what the
-// process as a whole is meant to stay under; records may go over a network in clear.
+// process as a whole is meant to stay under; records may go over a network in clear; nothing is known of parents.
 func (d *document) advise(c *Config) {
 	var sum Size
 	for _, s := range c.Sinks {
@@ -274,5 +277,8 @@ func (d *document) advise(c *Config) {
 	if sum > c.MemoryLimit {
 		d.warnf(toml.Key{"memory_limit"}, "the queues of %d sinks may hold %v together, more than %v: lower q_bytes or raise memory_limit",
 			len(c.Sinks), sum, c.MemoryLimit)
+	}
+	if d.asksProcesses && !c.ProcessContext {
+		d.warnf(toml.Key{"process_context"}, `is false, so what a filter or a rule asks of the parent process is always "": set it to true`)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,6 +68,29 @@ path = "/var/log/c"
 
 	if c, err := Parse("t.toml", []byte("[rules]\n")); c != nil && c.Rules != nil {
 		t.Errorf("rules of an empty table, %v", err)
+	}
+}
+
+// TestParentsThatNobodyKnows: a filter or rule that asks for the parent needs process_context.
+func TestParentsThatNobodyKnows(t *testing.T) {
+	const sink = "[sinks.a]\ntype = 'file'\npath = '/var/log/a'\n"
+	for text, want := range map[string]int{
+		sink + `filter = 'parent.exe == "/bin/sh"'`:                            1,
+		sink + `filter = 'exe == "/bin/sh"'`:                                   0,
+		sink + "[rules]\nr = 'parent.cmdline contains \"x\" or success'":       1,
+		sink + "format = 'json'\n[rules]\nr = 'cmdline contains \"x\"'":        0,
+		"[rules]\nr = 'icontains(parent.exe, \"x\")'\n" + sink + "q_depth = 5": 1,
+	} {
+		for _, on := range []bool{true, false} {
+			_, warns, err := parse("t.toml", fmt.Appendf(nil, "process_context = %v\n%s\n", on, text))
+			n := want
+			if on {
+				n = 0
+			}
+			if err != nil || len(warns) != n || (n > 0 && !strings.HasPrefix(warns[0], "t.toml:1: process_context: is false")) {
+				t.Errorf("process_context = %v, %s: %v, warnings %q", on, text, err, warns)
+			}
+		}
 	}
 }
 

@@ -26,6 +26,8 @@ type document struct {
 	stateDir string
 	// rules are those that filters can ask for.
 	rules *filter.RuleSet
+	// asksProcesses says that a filter or a rule asks who has started a process.
+	asksProcesses bool
 	// badSinks names the sinks that have an error; "" means all of them.
 	badSinks map[string]bool
 }

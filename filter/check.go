@@ -174,8 +174,8 @@ func (c *checker) failUnknown(n ast.Node, name string) {
 	if _, ok := helpers[name]; ok {
 		c.fail(n, name+" is a helper", "write "+helpers[name])
 	}
-	if name == "msg" {
-		c.fail(n, "msg is not a field itself", "write msg.acct and the like")
+	if parts := dotted[name]; parts != "" {
+		c.fail(n, name+" is not a field itself", "write "+parts)
 	}
 
 	hint := didYouMean(name, append(fieldNames, "unset"))
@@ -220,16 +220,16 @@ func (c *checker) checkNegated(n ast.Node) operand {
 	return o
 }
 
-// checkMember checks msg.acct and args[0].
+// checkMember checks msg.acct, parent.exe and args[0].
 func (c *checker) checkMember(n *ast.MemberNode) operand {
 	of, ok := n.Node.(*ast.IdentifierNode)
 	if !ok || n.Optional {
 		c.fail(n, showNode(n)+" has no place in a filter", "")
 	}
-	if key, ok := n.Property.(*ast.StringNode); ok && of.Value == "msg" {
-		f, ok := fields["msg."+strings.ReplaceAll(key.Value, "-", "_")]
+	if key, ok := n.Property.(*ast.StringNode); ok && dotted[of.Value] != "" {
+		f, ok := fields[of.Value+"."+strings.ReplaceAll(key.Value, "-", "_")]
 		if !ok {
-			c.failUnknown(key, "msg."+key.Value)
+			c.failUnknown(key, of.Value+"."+key.Value)
 		}
 		return c.useField(f)
 	}
@@ -319,7 +319,7 @@ func (c *checker) checkLet(n *ast.VariableDeclaratorNode) operand {
 	_, isHelper := helpers[n.Name]
 	_, isVar := c.vars[n.Name]
 	_, isFunction := builtin.Index[n.Name]
-	if isField || isHelper || isVar || isFunction || n.Name == "unset" || n.Name == "msg" || n.Name == "rules" {
+	if isField || isHelper || isVar || isFunction || dotted[n.Name] != "" || n.Name == "unset" || n.Name == "rules" {
 		c.fail(n, "there is a "+n.Name+" already", "take another name")
 	}
 	if c.element != none {

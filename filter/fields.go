@@ -67,6 +67,7 @@ const (
 	fromMain   = 6
 	fromAny    = 20
 	fromNames  = 30
+	fromTable  = 40 // of processes, by what the main record says
 	fromArgs   = 60
 	regexCost  = 100
 	// lastCost is that of what is settled as a whole: it may fail, and so comes last.
@@ -75,6 +76,9 @@ const (
 
 // fields are those that expressions may mention by their names.
 var fields = make(map[string]*field)
+
+// dotted are the words before the dot in names of fields, with what to write in the place of such a word alone.
+var dotted = map[string]string{"msg": "msg.acct and the like", "parent": "parent.exe or parent.cmdline"}
 
 // fieldNames are the names of fields, for suggestions.
 var fieldNames []string
@@ -105,6 +109,7 @@ func init() {
 	addPaths()
 	addOthers()
 	addWhole()
+	addProcess()
 	for _, key := range []string{
 		"acct", "addr", "auid", "cmd", "comm", "cwd", "exe", "fp", "grantors", "grp", "hostname", "id", "key", "kind", "laddr", "lport", "new_group",
 		"op", "pid", "reason", "res", "result", "rport", "ses", "spid", "subj", "suid", "terminal", "tty", "uid", "unit", "uuid", "vm", "vm-ctx",

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"strconv"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
 )
@@ -45,6 +46,8 @@ type Matcher struct {
 	// node= of this host's own records, where they have one: other hosts have other users.
 	Users users.Names
 	Local string
+	// Processes may be nil: then nothing is known of the process's parent.
+	Processes *process.Current
 
 	f *Filter
 	// The event.
@@ -71,6 +74,9 @@ type Matcher struct {
 	addr    []byte // bytes of a socket address
 	hints   hints
 	call    call
+
+	process      process.Context // of the event of epoch processEpoch
+	processEpoch uint64
 }
 
 // value is the value of a field, in the member that the field's kind says.
@@ -108,7 +114,7 @@ func (m *Matcher) Filter() *Filter { return m.f }
 // Renew returns a Matcher like m that remembers nothing: after a panic m cannot be trusted any more.
 func (m *Matcher) Renew() *Matcher {
 	next := m.f.New()
-	next.Users, next.Local = m.Users, m.Local
+	next.Users, next.Local, next.Processes = m.Users, m.Local, m.Processes
 	return next
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
 )
@@ -100,8 +101,10 @@ type Rules struct {
 // New returns what asks the rules.
 func (s *RuleSet) New() *Rules { return &Rules{m: s.f.New(), set: s} }
 
-// SetUsers gives the names of ids in records that carry none, and node= of this host's own records: see Matcher.
-func (r *Rules) SetUsers(names users.Names, local string) { r.m.Users, r.m.Local = names, local }
+// SetKnown gives what is known beside the records, and node= of this host's own: see Matcher.
+func (r *Rules) SetKnown(names users.Names, local string, processes *process.Current) {
+	r.m.Users, r.m.Local, r.m.Processes = names, local, processes
+}
 
 // Match returns the names of the rules that hold for the event that records i..j-1 of b are. Of an event that a rule cannot be evaluated
 // for it is not said that the rule holds, and neither of a record without a readable header. What it returns lasts until the next call.
@@ -169,6 +172,6 @@ func (c *checker) useRules(n ast.Node) operand {
 }
 
 func loadRules(m *Matcher, v *value) {
-	m.rules.SetUsers(m.Users, m.Local)
+	m.rules.SetKnown(m.Users, m.Local, m.Processes)
 	v.texts = append(v.texts, m.rules.Match(m.b, m.i, m.j)...)
 }

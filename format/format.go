@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/audit/users"
@@ -46,6 +47,10 @@ type Options struct {
 	// Users gives the names of ids in records that carry none (log_format RAW). Nil
 	// leaves them out.
 	Users users.Names
+	// Processes knows who has started what; nil: nobody does.
+	Processes *process.Current
+	// HostID is the machine-id(5) of this host, for its own records; "" leaves it out.
+	HostID string
 }
 
 // Kind is a format by its name in the configuration, and what writes it if it is one of events.
@@ -58,6 +63,8 @@ type Kind struct {
 	// AddRules adds the names of rules to a line that ends with the event's "}" and a newline. nil: the format has no
 	// place for them.
 	AddRules func(line []byte, names []string) []byte
+	// Processes says that its events carry what Options.Processes knows.
+	Processes bool
 }
 
 // Tagger returns the names of the rules that hold for the event that records i..j-1 of b are. They last until the next call.

@@ -114,7 +114,7 @@ func TestRawFormOfEveryFormat(t *testing.T) {
 		{json.Kind, `{"@timestamp":"1970-01-01T00:00:01.002Z","id":"1.002:3","serial":3,"node":"n","type":"CWD","record_types":["CWD"],"keys":[],"key":null,"paths":[],"sockaddrs":[],` +
 			`"other_records":[{"type":"CWD","raw":"node=n type=CWD msg=audit(1.002:3): cwd=\"/\"\n"}]}` + "\n4\n"},
 		{ecs.Kind, `{"@timestamp":"1970-01-01T00:00:01.002Z","event":{"id":"1.002:3","kind":"pipeline_error","module":"auditd",` +
-			`"original":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]},"error":{"message":"encoder panicked: odd"},"service":{"type":"auditd"},"host":{"name":"n"},"ecs":{"version":"8.0.0"}}` + "\n4\n"},
+			`"original":["node=n type=CWD msg=audit(1.002:3): cwd=\"/\""]},"error":{"message":"encoder panicked: odd"},"service":{"type":"auditd"},"host":{"name":"n","os":{"type":"linux"}},"ecs":{"version":"9.4.0"}}` + "\n4\n"},
 		{ocsf.Kind, `{"class_uid":0,"category_uid":0,"activity_id":99,"activity_name":"encoder panicked","type_uid":99,"severity_id":1,"time":1002,` +
 			`"metadata":{"version":"1.8.0","product":{"name":"Linux Audit","vendor_name":"Linux"},"profiles":["host","linux/linux_users"],` +
 			`"extensions":[{"name":"linux","uid":"1","version":"1.8.0"}],"log_name":"audit","original_event_uid":"1.002:3"},` +

@@ -7,6 +7,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/format"
+	"audisp-relay/host"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
 	"audisp-relay/queue/spool"
@@ -27,8 +28,19 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer.Consumer {
 	before, dir := p.saver.of(cfg.Name)
 	return consumer.New(consumer.Options{
 		Config: cfg, Log: log, Queue: p.newQueue(cfg, log, p.openSpool(dir, cfg, log), before),
-		Before: before, Users: p.users, Local: p.nodes.Local(), MaxOpen: p.maxOpen(), Late: dir == nil, AtHand: p.atHand,
+		Before: before, Known: p.known(), Local: p.nodes.Local(), MaxOpen: p.maxOpen(), Late: dir == nil, AtHand: p.atHand,
 	})
+}
+
+// known is what is known of this host beside its records.
+func (p *Plugin) known() consumer.Known {
+	k := consumer.Known{Users: p.users, Processes: &p.processes.now}
+	if p.opt.In == nil { // else the stream may be another host's
+		if id, permanent := host.MachineID(); permanent {
+			k.HostID = id
+		}
+	}
+	return k
 }
 
 // newQueue makes the queue of a consumer, which continues from before.

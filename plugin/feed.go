@@ -25,6 +25,7 @@ func (o fanout) Put(b *record.Batch) {
 	if missed {
 		doubt = o.p.feed.Doubt()
 	}
+	o.p.noteProcesses(b)
 	for _, c := range o.p.consumers() {
 		c.Give(b, missed, doubt)
 	}
@@ -45,6 +46,9 @@ func isLate(b *record.Batch) bool {
 }
 
 func (o fanout) Lost(t integrity.Gap) {
+	if known := o.p.processes.now.Table(); known != nil {
+		known.Lost(t.Node, t.First, t.Last)
+	}
 	for _, c := range o.p.consumers() {
 		c.Queue().RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
 	}

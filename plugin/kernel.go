@@ -135,6 +135,10 @@ func (p *Plugin) kernelStopped() uint64 {
 
 // reportKernel puts a marker into every consumer's stream.
 func (p *Plugin) reportKernel(n uint32) {
+	if known := p.processes.now.Table(); known != nil {
+		now := time.Now()
+		known.LostBetween(now.Add(-2*kernelEvery).UnixMilli(), now.UnixMilli())
+	}
 	p.feed.WithLock(func() {
 		for _, c := range p.consumers() {
 			c.Queue().RecordUpstreamLoss(queue.Kernel, queue.Loss{Records: uint64(n), At: time.Now()})

@@ -103,6 +103,7 @@ type Plugin struct {
 	meter     *top.Meter
 	renew     *renewal
 	procs     *procs
+	processes processes
 	inherited heritage       // of the program in whose place this one is
 	sandbox   sandbox.Report // does not change once the plugin reads
 
@@ -178,18 +179,15 @@ func New(opt Options) *Plugin {
 func (p *Plugin) Run() error {
 	defer p.signals.close()
 	p.prepare()
-	in, buffer := p.opt.In, sendBuffer()
-	var hungUp <-chan struct{}
-	if in == nil {
+	buffer := sendBuffer()
+	if p.opt.In == nil {
 		buffer = p.widen(buffer)
 		if done, err := p.supervise(buffer); done {
 			p.log.close()
 			return err
 		}
-		hungUp = watchHangup(0)
-		p.confine(buffer)
-		in = p.renew.openStdin()
 	}
+	in, hungUp := p.openInput(buffer)
 	p.buffer.Store(int64(buffer))
 	p.saver = p.openState()
 	p.users = users.Open()
@@ -234,6 +232,7 @@ func (p *Plugin) Run() error {
 	p.finish(expired)
 	p.users.Close()
 	p.nodes.Close()
+	p.endProcesses()
 	control.close()
 	awaitFor(leaveTime, shown)
 	p.sayEnd(err)
@@ -249,6 +248,17 @@ func (p *Plugin) sayEnd(err error) {
 		p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	}
 	p.log.close()
+}
+
+// openInput returns the stream, and what is closed when auditd has closed it.
+func (p *Plugin) openInput(buffer int) (in io.Reader, hungUp <-chan struct{}) {
+	p.keepProcesses(p.cfg) // while the process may look into others
+	if p.opt.In != nil {
+		return p.opt.In, nil
+	}
+	hungUp = watchHangup(0)
+	p.confine(buffer)
+	return p.renew.openStdin(), hungUp
 }
 
 // errOrphaned: auditd has gone, but something still holds its end of the stream.

@@ -84,6 +84,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	p.markers.Store(cfg.LossMarkers)
 	p.setMemory(cfg)
 	p.export.apply(cfg.Metrics)
+	p.keepProcesses(cfg)
 	var next []*consumer.Consumer
 	for _, sc := range cfg.Sinks {
 		if i := slices.IndexFunc(old, func(c *consumer.Consumer) bool { return c.Name == sc.Name }); i >= 0 {

@@ -119,6 +119,18 @@ func (p *Process) Args(yield func(arg string) bool) {
 	}
 }
 
+// AppendArgs appends the arguments with blanks between them, nothing where they are not known.
+func (p *Process) AppendArgs(dst []byte) []byte {
+	from := len(dst)
+	for arg := range p.Args {
+		if len(dst) > from {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, arg...)
+	}
+	return dst
+}
+
 // AppendCommandLine appends the arguments as AppendArg writes them, nothing where they are not known.
 func (p *Process) AppendCommandLine(dst []byte) []byte {
 	from := len(dst)

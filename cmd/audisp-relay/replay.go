@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/config"
 	"audisp-relay/filter"
 	"audisp-relay/format"
@@ -81,7 +82,7 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 		return err
 	}
 
-	from.Format, from.Sink, from.Rules, from.Events = to.Format, to.Sink, to.Rules, to.Events
+	from.Format, from.Sink, from.Rules, from.Events, from.Processes = to.Format, to.Sink, to.Rules, to.Events, to.Processes
 	from.Filter = cmp.Or(from.Filter, to.Filter)
 	warnOfFilter(from.Filter, from.Rules)
 	done, err := replay.Run(ctx, from)
@@ -153,12 +154,13 @@ func warnOfFilter(src string, rules *filter.RuleSet) {
 func explainReplay(path, name string, from replay.Stored) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	from.Processes = new(process.Current)
 	if path != "" {
 		to, err := replaySink(path, name, "string", nil)
 		if err != nil {
 			return err
 		}
-		from.Filter, from.Rules = cmp.Or(from.Filter, to.Filter), to.Rules
+		from.Filter, from.Rules, from.Processes = cmp.Or(from.Filter, to.Filter), to.Rules, to.Processes
 	}
 	warnOfFilter(from.Filter, from.Rules)
 	x, done, err := replay.Explain(ctx, from)

@@ -12,7 +12,7 @@ import (
 )
 
 // Version of the Elastic Common Schema whose field names are used.
-const version = "8.0.0"
+const version = "9.4.0"
 
 // appendLine appends the event's line. A string that is no UTF-8 has all of it written again,
 // with percent signs.
@@ -36,6 +36,12 @@ func (e *Encoder) writeLine() {
 	e.writeEvent()
 	m := w.Open("host", '{')
 	w.Some("name", d.node)
+	if e.isLocal() {
+		w.Some("id", e.opts.HostID)
+	}
+	o := w.Open("os", '{')
+	w.Str("type", "linux")
+	w.Close(o, '}')
 	w.Close(m, '}')
 	w.Buf = append(w.Buf, `,"service":{"type":"auditd"}`...)
 	e.writeUser()
@@ -176,28 +182,6 @@ func (w *writer) account(key string, e entity) {
 func (w *writer) entity(e entity) {
 	w.Some("id", e.ID)
 	w.Some("name", e.Name)
-}
-
-func (e *Encoder) writeProcess() {
-	w := &e.w
-	value := func(key string) string { val, _ := get(e.data, key); return val }
-	m := w.Open("process", '{')
-	w.number("pid", value("pid"))
-	o := w.Open("parent", '{')
-	w.number("pid", value("ppid"))
-	w.Close(o, '}')
-	w.Some("name", value("comm"))
-	w.Some("executable", value("exe"))
-	w.Some("working_directory", value("cwd"))
-	o = w.Open("args", '[')
-	for i := range e.args.Len() {
-		if text, state := e.args.Arg(i); state != record.ArgMissing {
-			w.Item(record.Alias(text))
-		}
-	}
-	w.Close(o, ']')
-	w.Some("title", value("proctitle"))
-	w.Close(m, '}')
 }
 
 // number writes what the schema wants to be a number, if it is one.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
 )
@@ -17,9 +18,11 @@ type Options = format.Options
 // Encoder writes events. It belongs to one goroutine and keeps nothing between
 // events but memory.
 type Encoder struct {
-	opts  Options
-	now   func() time.Time
-	known *known
+	opts    Options
+	now     func() time.Time
+	known   *known
+	process process.Context // what is known of the event's process
+	line    []byte          // a command line, or an id
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
 	// text's memory without a copy, see record.Alias, and are forgotten with it.
@@ -49,6 +52,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	e.readRecords(b, i, j)
 	e.joinRecords()
 	e.completeEvent(b, i)
+	e.opts.Processes.Of(&e.process, b, i, j)
 	dst = e.appendLine(dst)
 	e.forgetEvent()
 	return dst
@@ -64,6 +68,9 @@ func (e *Encoder) forgetEvent() {
 		e.text = nil
 	}
 	e.text = e.text[:0]
+	if cap(e.line) > 256<<10 {
+		e.line = nil
+	}
 }
 
 // emptied returns s without elements, nothing at all when an unusual event made it large.

@@ -26,16 +26,16 @@ func TestWholeEvent(t *testing.T) {
 	got := string(New(Options{Node: "other"}).AppendEvent([]byte("before\n"), b, 0, 5))
 	want := `before
 {"@timestamp":"2026-11-21T21:22:47.053Z","event":{"id":"1795296167.053:4","kind":"event","category":["process"],"type":["start"],` +
-		`"action":"executed","outcome":"success","module":"auditd"},"host":{"name":"web-1"},"service":{"type":"auditd"},` +
+		`"action":"executed","outcome":"success","module":"auditd"},"host":{"name":"web-1","os":{"type":"linux"}},"service":{"type":"auditd"},` +
 		`"user":{"id":"0","name":"root","group":{"id":"0","name":"root"},"audit":{"id":"1000","name":"alice"},` +
 		`"filesystem":{"id":"0","group":{"id":"0"}},"saved":{"id":"0","group":{"id":"0"}}},"related":{"user":["alice","root"]},` +
-		`"process":{"pid":2,"parent":{"pid":1},"name":"ls","executable":"/usr/bin/ls","args":["ls","a %ff"],"title":"ls a %ff"},` +
+		`"process":{"pid":2,"parent":{"pid":1},"name":"ls","executable":"/usr/bin/ls","args":["ls","a %ff"],"args_count":2,"command_line":"ls 'a %ff'","title":"ls a %ff"},` +
 		`"file":{"path":"/usr/bin/ls","device":"00:00","inode":"5","mode":"0755","uid":"0","gid":"0","owner":"root","group":"root"},` +
 		`"tags":["exec"],"auditd":{"sequence":4,"message_type":"syscall","session":"3","result":"success",` +
 		`"summary":{"actor":{"primary":"1000","secondary":"0"},"object":{"primary":"/usr/bin/ls","type":"file"},"how":"/usr/bin/ls"},` +
 		`"paths":[{"dev":"fe:00","group":"root","inode":"5","item":"0","mode":"0100755","name":"/usr/bin/ls","nametype":"NORMAL","ogid":"0","ouid":"0","owner":"root","rdev":"00:00"}],` +
 		`"data":{"a0":"1","a1":"2","a2":"3","a3":"4","arch":"x86_64","argc":"2","exit":"0","syscall":"execve","tty":"pts0","proctitle":["ls","a %ff"]}},` +
-		`"labels":{"incomplete":"true","recovered":"true","encoding":"percent"},"ecs":{"version":"8.0.0"}}
+		`"labels":{"incomplete":"true","recovered":"true","encoding":"percent"},"ecs":{"version":"9.4.0"}}
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

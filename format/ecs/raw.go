@@ -15,7 +15,8 @@ var Kind = format.Kind{
 	New:    func(o format.Options) format.EventEncoder { return New(o) },
 	Raw:    writeRaw,
 
-	AddRules: addRules,
+	AddRules:  addRules,
+	Processes: true,
 }
 
 func addRules(line []byte, names []string) []byte {
@@ -37,14 +38,15 @@ func writeRaw(w *format.Raw, fault any) {
 	w.Lines()
 	w.Put(`},"error":{"message":`)
 	w.Text(fmt.Append([]byte("encoder panicked: "), fault))
-	w.Put(`},"service":{"type":"auditd"}`)
+	w.Put(`},"service":{"type":"auditd"},"host":{`)
 	if len(w.Node) > 0 {
-		w.Put(`,"host":{"name":`)
+		w.Put(`"name":`)
 		w.Text(w.Node)
-		w.Put("}")
+		w.Put(",")
 	}
+	w.Put(`"os":{"type":"linux"}}`)
 	if w.Percent {
 		w.Put(`,"labels":{"encoding":"percent"}`)
 	}
-	w.Put(`,"ecs":{"version":"8.0.0"}}`)
+	w.Put(`,"ecs":{"version":"` + version + `"}}`)
 }

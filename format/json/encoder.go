@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"strconv"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/format/jsontext"
@@ -51,6 +52,7 @@ type Encoder struct {
 	keys     []byte // `,"a","b"`: keys of the records in others
 	mainKeys []byte
 
+	process process.Context // what is known of the event's process
 	scratch []byte
 	saddr   []byte
 	stamp   stamp
@@ -71,6 +73,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	}
 	e.cutEvent(b, i, j)
 	e.readArgs()
+	e.opts.Processes.Of(&e.process, b, i, j)
 	start := len(dst)
 	dst = e.appendEvent(dst)
 	if e.bad > 0 && bytes.Count(dst[start:], []byte{'%'}) > e.bad {
@@ -97,6 +100,7 @@ func (e *Encoder) appendEvent(dst []byte) []byte {
 	dst = e.appendAll(append(dst, `],"sockaddrs":[`...), record.TypeSockaddr, sockaddr)
 	dst = e.appendArgs(append(dst, ']'))
 	dst = e.appendProctitle(dst)
+	dst = e.appendProcess(dst)
 	return e.appendFlags(appendList(dst, `,"other_records":[`, e.others, ']'))
 }
 

@@ -16,7 +16,8 @@ var Kind = format.Kind{
 	New:    func(o format.Options) format.EventEncoder { return New(o) },
 	Raw:    writeRaw,
 
-	AddRules: addRules,
+	AddRules:  addRules,
+	Processes: true,
 }
 
 func addRules(line []byte, names []string) []byte {

@@ -12,6 +12,10 @@ var (
 	keyNode = []byte("NODE")
 	keyArgv = []byte("ARGV")
 	keyRaw  = []byte("RAW")
+
+	keyPID       = []byte("PID")
+	keyPPID      = []byte("PPID")
+	keySpawnedBy = []byte("SPAWNED_BY")
 )
 
 // keySet knows the keys an object has. A key that comes again is written with "#2"

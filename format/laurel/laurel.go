@@ -7,8 +7,7 @@
 package laurel
 
 import (
-	"strconv"
-
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
 )
@@ -19,24 +18,27 @@ type Options = format.Options
 // Encoder writes events. It keeps nothing between calls but its memory, and belongs to
 // one goroutine.
 type Encoder struct {
-	node  []byte
-	top   keySet // the keys of the event's object
-	keys  keySet // the keys of the record's object
-	args  record.Args
-	argv  []byte   // the arguments of a SYSCALL, in the order they stand in
-	exec  execArgs // what the keys of the EXECVE records name
-	text  []byte   // what hex digits stand for
-	names []byte   // of the event's record types
+	node      []byte
+	processes *process.Current
+	process   process.Context // what is known of the event's process
+	top       keySet          // the keys of the event's object
+	keys      keySet          // the keys of the record's object
+	args      record.Args
+	argv      []byte   // the arguments of a SYSCALL, in the order they stand in
+	exec      execArgs // what the keys of the EXECVE records name
+	text      []byte   // what hex digits stand for
+	names     []byte   // of the event's record types
 }
 
 // New returns an Encoder.
-func New(o Options) *Encoder { return &Encoder{node: []byte(o.Node)} }
+func New(o Options) *Encoder { return &Encoder{node: []byte(o.Node), processes: o.Processes} }
 
 // AppendEvent appends the line of the event that records i to j-1 of b are, its newline
 // included.
 func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	e.top.reset()
 	e.names = e.names[:0]
+	e.processes.Of(&e.process, b, i, j)
 	dst = append(dst, '{')
 	dst = appendID(e.top.appendKey(dst, keyID), b, i, j)
 	if node := e.nodeOf(b, i, j); len(node) > 0 {
@@ -61,12 +63,7 @@ func appendID(dst []byte, b *record.Batch, i, j int) []byte {
 		if !r.HasID() {
 			continue
 		}
-		dst = append(dst, '"')
-		dst = strconv.AppendInt(dst, r.Millis/1000, 10)
-		ms := r.Millis % 1000
-		dst = append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), ':')
-		dst = strconv.AppendUint(dst, uint64(r.Serial), 10)
-		return append(dst, '"')
+		return append(record.AppendEventID(append(dst, '"'), r.Millis, r.Serial), '"')
 	}
 	return append(dst, "null"...)
 }

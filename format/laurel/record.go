@@ -15,6 +15,7 @@ func (e *Encoder) appendRecord(dst []byte, r *record.Parsed) []byte {
 	if r.Type == record.TypeSyscall {
 		dst = append(e.keys.appendKey(dst, keyArgv), '[')
 		dst = append(append(dst, e.argv...), ']')
+		dst = e.appendProcess(dst)
 	}
 	if !whole {
 		dst = e.appendRaw(dst, r)

@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/audit/record"
-	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/host/athand"
@@ -28,7 +27,7 @@ type Consumer struct {
 	Name   string
 	Log    *zap.Logger
 	Intake *Intake // in front of the queue
-	users  *users.Users
+	known  Known
 	panics *Panics // over its events
 	rules  Rules
 	logged lossLog // main goroutine only
@@ -69,8 +68,8 @@ type Options struct {
 	Log    *zap.Logger    // with a rate limit of its own
 	Queue  *queue.Queue   // which continues from an earlier run, or from before a reload
 	Before state.Consumer // what an earlier run has left: the balance until then, and losses
-	Users  *users.Users   // knows the names that auditd has not given; may be nil
-	Local  string         // node= of this host's own records
+	Known  Known
+	Local  string // node= of this host's own records
 	// MaxOpen bounds the open events, in bytes; 0 is the Assembler's own default.
 	MaxOpen int
 	// Late says that the run before may still have state_dir, so that the identity of the
@@ -82,7 +81,7 @@ type Options struct {
 
 // New makes a consumer without starting it.
 func New(o Options) *Consumer {
-	c := &Consumer{Name: o.Config.Name, Log: o.Log, users: o.Users, local: o.Local, base: o.Before.Totals, now: o.Queue, cfg: o.Config}
+	c := &Consumer{Name: o.Config.Name, Log: o.Log, known: o.Known, local: o.Local, base: o.Before.Totals, now: o.Queue, cfg: o.Config}
 	c.lately.init(time.Now(), o.Before)
 	c.panics = NewPanics(o.Log.With(zap.String("sink", c.Name)))
 	c.panics.atHand = o.AtHand
@@ -127,7 +126,7 @@ func (c *Consumer) Shutdown() {
 
 // selection returns what a checked configuration asks for.
 func (c *Consumer) selection(cfg config.Sink, local string) *Selection {
-	s, err := NewSelection(cfg, c.users, local)
+	s, err := NewSelection(cfg, c.known, local)
 	if err != nil { // it was checked
 		c.Log.Error("filter", zap.String("sink", cfg.Name), zap.Error(err))
 		return new(Selection)
@@ -158,7 +157,7 @@ func (c *Consumer) First() *record.ID { return c.Intake.first.Load() }
 // names. It runs when the previous one and the consumers that leave have ended: it may want the
 // same path. Nothing here waits for that.
 func (c *Consumer) Start(leaving []*Consumer, names *atomic.Pointer[format.HostNames]) {
-	sink := NewSink(c.Config(), c.users, names, &c.rules, c.Log, c.panics)
+	sink := NewSink(c.Config(), c.known, names, &c.rules, c.Log, c.panics)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	before, ended := c.Ended, make(chan struct{})
 	c.Cancel, c.Ended = cancel, ended
@@ -182,7 +181,7 @@ func (c *Consumer) Start(leaving []*Consumer, names *atomic.Pointer[format.HostN
 			case <-ctx.Done():
 			case <-time.After(wait):
 			}
-			sink = NewSink(c.Config(), c.users, names, &c.rules, c.Log, c.panics)
+			sink = NewSink(c.Config(), c.known, names, &c.rules, c.Log, c.panics)
 			c.mu.Lock()
 			c.sink, c.panicked = sink, nil
 			c.mu.Unlock()

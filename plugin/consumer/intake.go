@@ -8,7 +8,6 @@ import (
 	"audisp-relay/audit/event"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
-	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/filter"
 	"audisp-relay/format"
@@ -23,8 +22,8 @@ type Selection struct {
 	match  *filter.Matcher // each intake has one like it; nil: all
 }
 
-// NewSelection returns what a checked configuration asks for. users may be nil.
-func NewSelection(cfg config.Sink, users *users.Users, local string) (*Selection, error) {
+// NewSelection returns what a checked configuration asks for. local is node= of this host's own records.
+func NewSelection(cfg config.Sink, known Known, local string) (*Selection, error) {
 	kind, err := format.Parse(cfg.Format)
 	if err != nil {
 		return nil, err
@@ -36,8 +35,9 @@ func NewSelection(cfg config.Sink, users *users.Users, local string) (*Selection
 			return nil, fmt.Errorf("filter: %w", err)
 		}
 		match := rule.New()
-		if users != nil {
-			match.Users, match.Local = users, local
+		match.Processes = known.Processes
+		if known.Users != nil {
+			match.Users, match.Local = known.Users, local
 		}
 		w.match = match
 	}

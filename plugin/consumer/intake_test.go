@@ -39,7 +39,7 @@ type taker struct {
 
 func take(t *testing.T, cfg config.Sink) *taker {
 	t.Helper()
-	w, err := NewSelection(cfg, nil, "")
+	w, err := NewSelection(cfg, Known{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestIntakeSelectsAndCounts(t *testing.T) {
 func TestIntakeChanges(t *testing.T) {
 	tk := take(t, config.Sink{Format: "json", Filter: `key == "a"`})
 	want := func(format, filter string) {
-		w, err := NewSelection(config.Sink{Format: format, Filter: filter}, nil, "")
+		w, err := NewSelection(config.Sink{Format: format, Filter: filter}, Known{}, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ import (
 // given returns how many records of each serial an intake with that filter gives.
 func given(t *testing.T, filter string, rounds ...[]string) map[uint32]int {
 	t.Helper()
-	w, err := NewSelection(config.Sink{Format: "json", Filter: filter}, nil, "")
+	w, err := NewSelection(config.Sink{Format: "json", Filter: filter}, Known{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package consumer
 import (
 	"sync/atomic"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
 	"audisp-relay/filter"
@@ -14,12 +15,13 @@ type Rules = atomic.Pointer[filter.RuleSet]
 
 // tagger asks the present rules for an encoder. One goroutine uses it.
 //
-// It works behind the queue: rules say nothing that is not in the event's records, and so a spool keeps no names of rules that
-// have changed since.
+// It works behind the queue: what rules ask for is in the event's records, and who started its process is known later, too. So
+// a spool keeps no names of rules that have changed since.
 type tagger struct {
-	now   *Rules
-	users users.Names // may be nil
-	names *atomic.Pointer[format.HostNames]
+	now       *Rules
+	users     users.Names      // may be nil
+	processes *process.Current // may be nil
+	names     *atomic.Pointer[format.HostNames]
 
 	set   *filter.RuleSet
 	rules *filter.Rules // of set
@@ -43,6 +45,6 @@ func (t *tagger) match(b *record.Batch, i, j int) []string {
 			panic(fault)
 		}
 	}()
-	t.rules.SetUsers(t.users, t.names.Load().Local)
+	t.rules.SetKnown(t.users, t.names.Load().Local, t.processes)
 	return t.rules.Match(b, i, j)
 }

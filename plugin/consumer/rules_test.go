@@ -46,8 +46,8 @@ func TestEventsCarryTheirRules(t *testing.T) {
 			t.Fatal(err)
 		}
 		var rules Rules
-		enc := NewEncoder(kind, nil, nodes.Fixed(""), &rules)
-		plain := NewEncoder(kind, nil, nodes.Fixed(""), nil)
+		enc := NewEncoder(kind, Known{}, nodes.Fixed(""), &rules)
+		plain := NewEncoder(kind, Known{}, nodes.Fixed(""), nil)
 		b := batchOf(t, syscallLine(1, "k"))
 		for _, c := range []struct {
 			set  *filter.RuleSet
@@ -77,7 +77,7 @@ func TestEventsCarryTheirRules(t *testing.T) {
 		}
 	}
 	kind, _ := format.Parse("string")
-	if enc := NewEncoder(kind, nil, nodes.Fixed(""), new(Rules)); enc.NewTagger != nil {
+	if enc := NewEncoder(kind, Known{}, nodes.Fixed(""), new(Rules)); enc.NewTagger != nil {
 		t.Error("lines have no place for rules")
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
@@ -15,14 +16,21 @@ import (
 	_ "audisp-relay/sinks/all" // every type of sink
 )
 
-// NewSink makes the sink of a checked configuration. users, which may be nil, knows the
-// names that auditd has not given; names holds those of this host, rules the present rules, panics counts panics.
-func NewSink(cfg config.Sink, users *users.Users, names *atomic.Pointer[format.HostNames], rules *Rules, log *zap.Logger, panics *Panics) sinks.Sink {
+// Known is what is known of the host beside the records. All of it may be missing.
+type Known struct {
+	Users     *users.Users     // the names that auditd has not given
+	Processes *process.Current // who has started what
+	HostID    string           // machine-id(5)
+}
+
+// NewSink makes the sink of a checked configuration. names holds those of this host, rules the present rules, panics counts
+// panics.
+func NewSink(cfg config.Sink, known Known, names *atomic.Pointer[format.HostNames], rules *Rules, log *zap.Logger, panics *Panics) sinks.Sink {
 	kind, err := format.Parse(cfg.Format)
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	enc := newEncoder(kind, format.Options{StripNode: cfg.StripNode}, users, names, rules)
+	enc := newEncoder(kind, format.Options{StripNode: cfg.StripNode}, known, names, rules)
 	enc.NodeVer0Only, enc.StripNode, enc.DropEOE = cfg.NodeRawOnly, cfg.StripNode, cfg.DropEOE
 	if kind.Format.Events() {
 		enc.AtHand = panics.atHand
@@ -48,14 +56,15 @@ func padded(cfg config.Sink, log *zap.Logger) func() bool {
 }
 
 // NewEncoder returns the encoder of a format, which takes the names of this host from names. rules may be nil.
-func NewEncoder(kind format.Kind, users *users.Users, names *atomic.Pointer[format.HostNames], rules *Rules) format.Encoder {
-	return newEncoder(kind, format.Options{}, users, names, rules)
+func NewEncoder(kind format.Kind, known Known, names *atomic.Pointer[format.HostNames], rules *Rules) format.Encoder {
+	return newEncoder(kind, format.Options{}, known, names, rules)
 }
 
-func newEncoder(kind format.Kind, options format.Options, users *users.Users, names *atomic.Pointer[format.HostNames], rules *Rules) format.Encoder {
+func newEncoder(kind format.Kind, options format.Options, known Known, names *atomic.Pointer[format.HostNames], rules *Rules) format.Encoder {
 	enc := format.Encoder{Format: kind.Format, Raw: kind.Raw, Host: names}
-	if users != nil { // else a nil *users.Users would hide in the interface
-		options.Users = users
+	options.Processes, options.HostID = known.Processes, known.HostID
+	if known.Users != nil { // else a nil *users.Users would hide in the interface
+		options.Users = known.Users
 	}
 	enc.NewEvents = func() format.EventEncoder {
 		o, now := options, names.Load()
@@ -65,7 +74,7 @@ func newEncoder(kind format.Kind, options format.Options, users *users.Users, na
 	if rules != nil && kind.AddRules != nil {
 		enc.AddRules = kind.AddRules
 		enc.NewTagger = func() format.Tagger {
-			return (&tagger{now: rules, users: options.Users, names: names}).match
+			return (&tagger{now: rules, users: options.Users, processes: options.Processes, names: names}).match
 		}
 	}
 	return enc

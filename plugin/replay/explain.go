@@ -65,7 +65,9 @@ func Explain(ctx context.Context, from Stored) (*Explained, Result, error) {
 		if err != nil {
 			return nil, Result{}, fmt.Errorf("filter: %w", err)
 		}
-		sink.judge = consumer.NewJudge(f.New())
+		match := f.New()
+		match.Processes = from.Processes
+		sink.judge = consumer.NewJudge(match)
 	}
 	// Whole events, and all of them: the filter is asked here.
 	from.Sink, from.Filter, from.Format = sink, "", "json"

@@ -15,6 +15,7 @@ import (
 
 	"audisp-relay/audit/auditlog"
 	"audisp-relay/audit/integrity"
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/config"
@@ -41,6 +42,8 @@ type Stored struct {
 	Rules  *filter.RuleSet // that the filter can ask for; nil: there are none
 	Events bool            // it gets whole events, whatever its format is
 	Sink   sinks.Sink
+	// Processes is what sink and filter ask who has started what; Run fills it. Nil: they do not ask.
+	Processes *process.Current
 }
 
 // Run runs stored streams without losing anything: it waits for the sink. A sink that fails is waited for
@@ -50,7 +53,8 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 	if err := checkLog(from.Log); err != nil {
 		return done, err
 	}
-	selection, err := consumer.NewSelection(config.Sink{Format: from.Format, Filter: from.Filter, Rules: from.Rules, Events: from.Events}, nil, "")
+	selected := config.Sink{Format: from.Format, Filter: from.Filter, Rules: from.Rules, Events: from.Events}
+	selection, err := consumer.NewSelection(selected, consumer.Known{Processes: from.Processes}, "")
 	if err != nil {
 		return done, err
 	}
@@ -69,10 +73,11 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 	}()
 	in := consumer.NewIntake(q, selection)
 	in.Stored = true
-	put, finish := in.Put, func() {}
+	give := giver(in, from.Processes)
+	put, finish := give, func() {}
 	if from.Log != "" {
 		done.Log = new(recovery.Counts)
-		put, finish = recoverFrom(in, q, from.Log, done.Log)
+		put, finish = recoverFrom(give, q, from.Log, done.Log)
 	}
 
 	for _, name := range from.Inputs {
@@ -140,10 +145,20 @@ func checkLog(name string) error {
 	return nil
 }
 
+// giver returns what gives records to in and, where that is asked, to a new table of processes before.
+func giver(in *consumer.Intake, asked *process.Current) func(*record.Batch) {
+	if asked == nil {
+		return in.Put
+	}
+	known := process.NewTable(process.Options{})
+	asked.Set(known)
+	return func(b *record.Batch) { known.Note(b); in.Put(b) }
+}
+
 // recoverFrom puts recovery from an audit.log that does not grow in front of in. The
 // counts are there when finish has returned.
-func recoverFrom(in *consumer.Intake, q *queue.Queue, log string, counts *recovery.Counts) (put func(*record.Batch), finish func()) {
-	feed := recovery.New(recovery.Options{Log: auditlog.New(log), Static: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: output{in, q}, Say: zap.NewNop()})
+func recoverFrom(give func(*record.Batch), q *queue.Queue, log string, counts *recovery.Counts) (put func(*record.Batch), finish func()) {
+	feed := recovery.New(recovery.Options{Log: auditlog.New(log), Static: true, Tracker: integrity.NewTracker(integrity.Options{}), Out: output{give, q}, Say: zap.NewNop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -160,11 +175,11 @@ func recoverFrom(in *consumer.Intake, q *queue.Queue, log string, counts *recove
 
 // output gives records to the one queue of a replay.
 type output struct {
-	in *consumer.Intake
-	q  *queue.Queue
+	give func(*record.Batch)
+	q    *queue.Queue
 }
 
-func (o output) Put(b *record.Batch) { o.in.Put(b) }
+func (o output) Put(b *record.Batch) { o.give(b) }
 
 func (o output) Lost(t integrity.Gap) {
 	o.q.RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
@@ -209,10 +224,14 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 	var names []string
 	for _, sc := range cfg.Sinks {
 		if sc.Name == name {
+			to = Stored{Format: sc.Format, Filter: sc.Filter, Rules: cfg.Rules, Events: sc.Events}
+			if cfg.ProcessContext {
+				to.Processes = new(process.Current)
+			}
 			var rules consumer.Rules
 			rules.Store(cfg.Rules)
-			sink := consumer.NewSink(sc, nil, nodes.Now(sc, log), &rules, log, consumer.NewPanics(log))
-			return Stored{Format: sc.Format, Filter: sc.Filter, Rules: cfg.Rules, Events: sc.Events, Sink: sink}, nil
+			to.Sink = consumer.NewSink(sc, consumer.Known{Processes: to.Processes}, nodes.Now(sc, log), &rules, log, consumer.NewPanics(log))
+			return to, nil
 		}
 		names = append(names, sc.Name)
 	}
@@ -222,10 +241,12 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 // WriterSink returns a sink that writes to w in a format, for Run. rules, which may be nil, are those that filters can ask
 // for and events carry. The first error ends the replay through fail.
 func WriterSink(w io.Writer, kind format.Kind, rules *filter.RuleSet, fail context.CancelCauseFunc) Stored {
+	to := Stored{Format: kind.Name, Rules: rules, Processes: new(process.Current)}
 	var present consumer.Rules
 	present.Store(rules)
-	enc := consumer.NewEncoder(kind, nil, nodes.Fixed(""), &present)
-	return Stored{Format: kind.Name, Rules: rules, Sink: sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())}
+	enc := consumer.NewEncoder(kind, consumer.Known{Processes: to.Processes}, nodes.Fixed(""), &present)
+	to.Sink = sinks.NewPump("stdout", &writerSink{w: w, enc: enc, fail: fail}, zap.NewNop())
+	return to
 }
 
 type writerSink struct {

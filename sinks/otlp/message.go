@@ -226,11 +226,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (m *message) uid(b *record.Batch, ev *event) []byte {
 	r, start := &b.Recs[ev.from], len(m.text)
 	m.text = append(m.text, m.prefix...)
-	m.text = strconv.AppendInt(m.text, r.Millis/1000, 10)
-	m.text = append(m.text, '.')
-	ms := uint64(r.Millis % 1000)
-	m.text = append(m.text, byte('0'+ms/100%10), byte('0'+ms/10%10), byte('0'+ms%10), ':')
-	m.text = strconv.AppendUint(m.text, uint64(r.Serial), 10)
+	m.text = record.AppendEventID(m.text, r.Millis, r.Serial)
 	if b.Recs[ev.to-1].Flags&record.Partial != 0 {
 		sum := uint32(0)
 		for k := ev.from; k < ev.to; k++ {

@@ -105,10 +105,7 @@ func (r *renderer) appendRecordID(dst []byte, b *record.Batch, i int) []byte {
 	dst = append(dst, "type="...)
 	dst = b.AppendType(dst, i)
 	dst = append(dst, " msg=audit("...)
-	dst = strconv.AppendInt(dst, rec.Millis/1000, 10)
-	ms := rec.Millis % 1000
-	dst = append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), ':')
-	dst = strconv.AppendUint(dst, uint64(rec.Serial), 10)
+	dst = record.AppendEventID(dst, rec.Millis, rec.Serial)
 	return append(dst, "): "...)
 }
 

@@ -1,0 +1,42 @@
+package filter
+
+import (
+	"slices"
+	"strings"
+
+	"audisp-relay/audit/process"
+)
+
+// addProcess adds what is known of who has started the process.
+func addProcess() {
+	addField(field{name: "parent.exe", kind: text, cost: fromTable, load: func(m *Matcher, v *value) {
+		if p := m.processOf().Parent; p != nil {
+			v.s = p.Exe()
+		}
+	}})
+	addField(field{name: "parent.cmdline", kind: text, cost: fromTable, load: func(m *Matcher, v *value) {
+		if p := m.processOf().Parent; p != nil {
+			v.s = m.holdText(p.AppendArgs(m.scratch))
+		}
+	}})
+}
+
+// processOf returns what is known of the event's process.
+func (m *Matcher) processOf() *process.Context {
+	if m.processEpoch != m.epoch {
+		m.processEpoch = m.epoch
+		m.Processes.Of(&m.process, m.b, m.i, m.j)
+	}
+	return &m.process
+}
+
+// AsksForProcesses reports whether the expression, or a rule that it asks for, mentions what only Matcher.Processes
+// knows.
+func (f *Filter) AsksForProcesses() bool {
+	return slices.ContainsFunc(f.slots, (*field).ofTable) || (f.rules != nil && f.rules.AsksForProcesses())
+}
+
+// AsksForProcesses reports whether a rule mentions what only a table of processes knows. nil does not.
+func (s *RuleSet) AsksForProcesses() bool { return s != nil && s.f.AsksForProcesses() }
+
+func (f *field) ofTable() bool { return strings.HasPrefix(f.name, "parent.") }

@@ -1,0 +1,97 @@
+package ecs
+
+import (
+	"strconv"
+
+	"audisp-relay/audit/process"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
+)
+
+// isLocal reports whether the event is of this host.
+func (e *Encoder) isLocal() bool { return users.Local(e.recs[0].Node, e.opts.Local) }
+
+func (e *Encoder) writeProcess() {
+	w, self := &e.w, e.process.Self
+	value := func(key string) string { val, _ := get(e.data, key); return val }
+	m := w.Open("process", '{')
+	w.number("pid", value("pid"))
+	e.writeEntityID(self)
+	e.writeParent(value("ppid"))
+	w.Some("name", value("comm"))
+	w.Some("executable", value("exe"))
+	w.Some("working_directory", value("cwd"))
+	if e.execve {
+		e.writeArgs()
+	} else if self != nil {
+		e.writeArgsOf(self)
+	}
+	w.Some("title", value("proctitle"))
+	w.Close(m, '}')
+}
+
+// writeParent writes the parent: its number is in the event, the rest in the table.
+func (e *Encoder) writeParent(ppid string) {
+	w, p := &e.w, e.process.Parent
+	m := w.Open("parent", '{')
+	w.number("pid", ppid)
+	if p != nil {
+		e.writeEntityID(p)
+		w.Some("name", p.Comm())
+		w.Some("executable", p.Exe())
+		e.writeArgsOf(p)
+	}
+	w.Close(m, '}')
+}
+
+// writeArgs writes the arguments of the event's EXECVE records.
+func (e *Encoder) writeArgs() {
+	w := &e.w
+	line := e.line[:0]
+	m := w.Open("args", '[')
+	for i := range e.args.Len() {
+		if text, state := e.args.Arg(i); state != record.ArgMissing {
+			w.Item(record.Alias(text))
+			line = process.AppendArg(line, 0, text)
+		}
+	}
+	w.Close(m, ']')
+	if n, ok := e.args.Count(); ok {
+		w.Key("args_count")
+		w.Buf = strconv.AppendUint(w.Buf, uint64(n), 10)
+	}
+	e.line = line
+	w.Some("command_line", record.Alias(line))
+}
+
+// writeArgsOf writes the arguments that are known of a process. Their count is left out where there were more.
+func (e *Encoder) writeArgsOf(p *process.Process) {
+	w, n := &e.w, 0
+	m := w.Open("args", '[')
+	for arg := range p.Args {
+		w.Item(arg)
+		n++
+	}
+	w.Close(m, ']')
+	if n > 0 && !p.ArgsCut() {
+		w.Key("args_count")
+		w.Buf = strconv.AppendInt(w.Buf, int64(n), 10)
+	}
+	e.line = p.AppendCommandLine(e.line[:0])
+	w.Some("command_line", record.Alias(e.line))
+}
+
+// writeEntityID writes what identifies a process among those of all hosts and times: the host and the event of its
+// exec. Where one of them is not known there is none.
+func (e *Encoder) writeEntityID(p *process.Process) {
+	if p == nil || e.opts.HostID == "" {
+		return
+	}
+	at, ok := p.Exec()
+	if !ok {
+		return
+	}
+	e.line = append(append(e.line[:0], e.opts.HostID...), '/')
+	e.line = record.AppendEventID(e.line, at.Millis, at.Serial)
+	e.w.Str("entity_id", record.Alias(e.line))
+}

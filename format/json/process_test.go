@@ -1,0 +1,73 @@
+package json
+
+import (
+	"strings"
+	"testing"
+
+	"audisp-relay/audit/process"
+	"audisp-relay/audit/record"
+)
+
+// started is what a shell has started: sudo, which becomes cat, and what that opens.
+const started = `type=SYSCALL msg=audit(1795298317.100:10): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=1 ppid=1 pid=100 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="bash" exe="/usr/bin/bash" key=(null)
+type=EXECVE msg=audit(1795298317.100:10): argc=2 a0="bash" a1="-l"
+type=SYSCALL msg=audit(1795298317.200:11): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=1 ppid=100 pid=101 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="sudo" exe="/usr/bin/sudo" key=(null)
+type=EXECVE msg=audit(1795298317.200:11): argc=3 a0="sudo" a1="cat" a2=6120FF27
+type=SYSCALL msg=audit(1795298317.300:12): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=1 ppid=101 pid=102 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="cat" exe="/usr/bin/cat" key=(null)
+type=EXECVE msg=audit(1795298317.300:12): argc=2 a0="cat" a1=6120FF27
+type=SYSCALL msg=audit(1795298317.400:13): arch=c000003e syscall=257 success=yes exit=3 a0=1 a1=2 a2=3 a3=4 items=1 ppid=101 pid=102 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="cat" exe="/usr/bin/cat" key=(null)
+type=CWD msg=audit(1795298317.400:13): cwd="/"
+type=SYSCALL msg=audit(1795298317.500:14): arch=c000003e syscall=257 success=yes exit=3 a0=1 a1=2 a2=3 a3=4 items=1 ppid=7 pid=8 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="cat" exe="/usr/bin/cat" key=(null)
+`
+
+// TestEventsSayWhoStartedThem: what a table of processes knows is in the lines, and the records are rebuilt as
+// without it.
+func TestEventsSayWhoStartedThem(t *testing.T) {
+	var known process.Current
+	known.Set(process.NewTable(process.Options{}))
+	e, doc := New(Options{Processes: &known}), readDoc(t)
+	var lines []string
+	events(t, []byte(started), func(b *record.Batch, i, j int) {
+		known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
+		lines = append(lines, string(checkEvent(t, doc, e, b, i, j)))
+	})
+	const shell = `{"pid":100,"exe":"/usr/bin/bash","exec_id":"1795298317.100:10"`
+	for i, want := range [][]string{
+		{`"args":["bash","-l"],"argc":2,"command_line":"bash -l","exec_id":"1795298317.100:10"`},
+		{`"command_line":"sudo cat 'a %ff'\\'''","exec_id":"1795298317.200:11","parent":` + shell + `,"args":["bash","-l"],"command_line":"bash -l"}`},
+		{`"command_line":"cat 'a %ff'\\'''","exec_id":"1795298317.300:12","parent":{"pid":101,"exe":"/usr/bin/sudo","exec_id":"1795298317.200:11",` +
+			`"args":["sudo","cat","a %ff'"],"command_line":"sudo cat 'a %ff'\\'''"},"ancestors":[` + shell + `}]`},
+		{`"cwd":"/"`, `"sockaddrs":[],"command_line":"cat 'a %ff'\\'''","exec_id":"1795298317.300:12","parent":{"pid":101,`, `"ancestors":[` + shell + `}]`, `"encoding":"percent"`},
+		{`"sockaddrs":[],"other_records":[]}`},
+	} {
+		for _, part := range want {
+			if !strings.Contains(lines[i], part) {
+				t.Errorf("event %d lacks %s\n%s", i, part, lines[i])
+			}
+		}
+	}
+}
+
+// TestLongArgumentsOfOthersAreCut: what is known of a process is marked where it is not all.
+func TestLongArgumentsOfOthersAreCut(t *testing.T) {
+	var known process.Current
+	known.Set(process.NewTable(process.Options{}))
+	text := strings.Replace(started, `a1="-l"`, `a1="`+strings.Repeat("x", 2000)+`"`, 1)
+	e, doc := New(Options{Processes: &known}), readDoc(t)
+	n := 0
+	events(t, []byte(text), func(b *record.Batch, i, j int) {
+		known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
+		line := string(checkEvent(t, doc, e, b, i, j))
+		if n++; n == 2 && !strings.Contains(line, `"args":["bash"],"command_line":"bash","command_line_cut":true}`) {
+			t.Errorf("%s", line)
+		}
+	})
+}
+
+// TestFieldsOfTheNames: a record's own parent= has another name.
+func TestFieldsOfTheNames(t *testing.T) {
+	got := line(t, Options{}, 0, `type=AVC msg=audit(1.000:1): apparmor="DENIED" operation="exec" parent=12 profile="x"`)
+	if !strings.Contains(got, `"parent_":"12"`) {
+		t.Errorf("%s", got)
+	}
+}

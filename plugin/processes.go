@@ -1,0 +1,87 @@
+package plugin
+
+import (
+	"audisp-relay/audit/process"
+	"audisp-relay/audit/record"
+	"audisp-relay/audit/users"
+	"audisp-relay/config"
+	"audisp-relay/filter"
+	"audisp-relay/format"
+)
+
+// processes is who has started what, where a sink asks for that.
+type processes struct {
+	now process.Current
+
+	// What follows belongs to the main goroutine, which starts the one that follows the kernel's pids and ends it.
+
+	stop  chan struct{}
+	ended <-chan struct{}
+}
+
+// wantsProcesses reports whether a sink of a checked configuration asks who has started what.
+func wantsProcesses(cfg *config.Config) bool {
+	if !cfg.ProcessContext {
+		return false
+	}
+	for _, s := range cfg.Sinks {
+		if kind, _ := format.Parse(s.Format); kind.Processes {
+			return true
+		}
+		if s.Filter == "" {
+			continue
+		}
+		if f, err := filter.CompileWith(s.Filter, s.Rules); err == nil && f.AsksForProcesses() {
+			return true
+		}
+	}
+	return false
+}
+
+// keepProcesses keeps a table of processes as long as a sink asks for it. What runs already it
+// learns from /proc, but only before the process gives up the right to look: after a reload it
+// begins with nothing. The main goroutine calls it.
+func (p *Plugin) keepProcesses(cfg *config.Config) {
+	wanted, there := wantsProcesses(cfg), p.processes.now.Table() != nil
+	switch {
+	case wanted && !there:
+		p.endProcesses() // of one that has panicked
+		live := p.opt.In == nil
+		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live}
+		if live {
+			o.IsLocal = func(node []byte) bool { return users.Local(node, p.nodes.Local()) }
+		}
+		t := process.NewTable(o)
+		stop := make(chan struct{})
+		p.processes.stop, p.processes.ended = stop, inBackground(func() { p.safely("processes", func() { t.Follow(stop) }) })
+		p.processes.now.Set(t)
+	case !wanted && there:
+		p.endProcesses()
+	}
+}
+
+// endProcesses forgets all of them.
+func (p *Plugin) endProcesses() {
+	p.processes.now.Set(nil)
+	if p.processes.stop != nil {
+		close(p.processes.stop)
+		<-p.processes.ended
+		p.processes.stop = nil
+	}
+}
+
+// noteProcesses learns from records which every consumer is about to get. After a panic nothing is
+// known any more, since what is known may be wrong. Whoever holds the Merger calls it.
+func (p *Plugin) noteProcesses(b *record.Batch) {
+	t := p.processes.now.Table()
+	if t == nil {
+		return
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.processes.now.Set(nil)
+			p.faults.Note("processes", b, 0, len(b.Recs), fault)
+		}
+	}()
+	t.Note(b)
+}

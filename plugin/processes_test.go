@@ -1,0 +1,58 @@
+package plugin
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"audisp-relay/config"
+)
+
+// TestProcessesAreFollowedWhereAsked: no sink that does not ask for them costs anything.
+func TestProcessesAreFollowedWhereAsked(t *testing.T) {
+	for _, tt := range []struct {
+		keys string
+		want bool
+	}{
+		{"", false},
+		{`format = "json"`, true},
+		{`format = "laurel"`, true},
+		{`filter = 'key == "x"'`, false},
+		{`filter = 'key == "x" and parent.exe endsWith "/bash"'`, true},
+		{`filter = 'cmdline contains "x"'`, false},
+		{"filter = '\"r\" in rules'\n[rules]\nr = 'parent.cmdline contains \"x\"'", true},
+		{"filter = 'key == \"x\"'\n[rules]\nr = 'parent.cmdline contains \"x\"'", false},
+	} {
+		for _, on := range []string{"true", "false"} {
+			cfg, err := config.Parse("t.toml", []byte("process_context = "+on+"\n[sinks.a]\ntype = \"file\"\npath = \"/srv/a\"\n"+tt.keys+"\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := wantsProcesses(cfg); got != (tt.want && on == "true") {
+				t.Errorf("%s, process_context = %s: %v", tt.keys, on, got)
+			}
+		}
+	}
+}
+
+// TestEventsSayWhoStartedThem: the way from the stream to a sink and to a filter.
+func TestEventsSayWhoStartedThem(t *testing.T) {
+	file := configFile(t, `[sinks.a]
+type = "file"
+path = "DIR/out"
+format = "json"
+filter = 'parent.exe == "/usr/bin/bash"'
+`)
+	const ids = " a0=1 a1=2 a2=3 a3=4 items=1 "
+	_, in, end := runFile(t, file)
+	in.Write([]byte("type=SYSCALL msg=audit(1795298317.100:10): arch=c000003e syscall=59 success=yes exit=0" + ids + "ppid=1 pid=100 comm=\"bash\" exe=\"/usr/bin/bash\" key=(null)\n" +
+		"type=EXECVE msg=audit(1795298317.100:10): argc=1 a0=\"bash\"\ntype=EOE msg=audit(1795298317.100:10): \n" +
+		"type=SYSCALL msg=audit(1795298317.200:11): arch=c000003e syscall=59 success=yes exit=0" + ids + "ppid=100 pid=101 comm=\"id\" exe=\"/usr/bin/id\" key=(null)\n" +
+		"type=EXECVE msg=audit(1795298317.200:11): argc=1 a0=\"id\"\ntype=EOE msg=audit(1795298317.200:11): \n"))
+	end()
+	got, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "out"))
+	if strings.Count(string(got), "\n") != 1 || !strings.Contains(string(got), `"command_line":"id","exec_id":"1795298317.200:11","parent":{"pid":100,"exe":"/usr/bin/bash","exec_id":"1795298317.100:10","args":["bash"]`) {
+		t.Errorf("%s", got)
+	}
+}
