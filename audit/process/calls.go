@@ -85,18 +85,39 @@ func (c *calls) readCall(body []byte) (r call, ok bool) {
 	if r.kind != otherCall {
 		r.readResult(rest)
 	}
-	at := bytes.Index(rest, []byte(" ppid="))
+	r.ppid, r.pid, rest, ok = cutPIDs(rest)
+	r.readProgram(rest)
+	return r, ok
+}
+
+// cutPIDs reads ppid= and pid=, which stand after each other, and returns what follows.
+func cutPIDs(body []byte) (ppid, pid int32, rest []byte, ok bool) {
+	at := indexField(body, "ppid=")
 	if at < 0 {
-		return r, false
+		return 0, 0, nil, false
 	}
-	value, rest = cutWord(rest[at+len(" ppid="):])
+	value, rest := cutWord(body[at+len("ppid="):])
 	ppid, okParent := readPID(value)
-	rest, ok = cutPrefix(rest, " pid=")
+	if rest, ok = cutPrefix(rest, " pid="); !ok {
+		return 0, 0, nil, false
+	}
 	value, rest = cutWord(rest)
 	pid, okPID := readPID(value)
-	r.ppid, r.pid = ppid, pid
-	r.readProgram(rest)
-	return r, ok && okParent && okPID && pid > 0
+	return ppid, pid, rest, okParent && okPID && pid > 0
+}
+
+// indexField returns where a field begins, -1 without. Its first letter is searched for, as blanks are everywhere.
+func indexField(body []byte, field string) int {
+	for from := 0; ; {
+		at := bytes.Index(body[from:], []byte(field))
+		if at < 0 {
+			return -1
+		}
+		if from += at; from > 0 && body[from-1] == ' ' {
+			return from
+		}
+		from += len(field)
+	}
 }
 
 // readResult reads what stands between syscall= and ppid=. With per= there is something else first.
@@ -117,17 +138,20 @@ func (r *call) readResult(rest []byte) {
 
 // readProgram reads comm= and exe=, which stand after each other.
 func (r *call) readProgram(rest []byte) {
-	at := bytes.Index(rest, []byte(" comm="))
+	at := indexField(rest, "comm=")
 	if at < 0 {
 		return
 	}
-	value, rest := cutWord(rest[at+len(" comm="):])
+	value, rest := cutWord(rest[at+len("comm="):])
 	rest, ok := cutPrefix(rest, " exe=")
 	if !ok {
 		return
 	}
 	r.comm = value
 	r.exe, _ = cutWord(rest)
+	if at := bytes.IndexByte(r.exe, record.Separator); at >= 0 {
+		r.exe = r.exe[:at]
+	}
 }
 
 // readPID reads a pid as %d writes it.
@@ -144,11 +168,8 @@ func cutPrefix(text []byte, prefix string) (rest []byte, ok bool) {
 	return text[len(prefix):], true
 }
 
-// cutWord cuts text before its first blank, or its end; auditd's separator ends a word, too.
+// cutWord cuts text before its first blank, or its end.
 func cutWord(text []byte) (word, rest []byte) {
 	end := record.WordEnd(text, 0)
-	if at := bytes.IndexByte(text[:end], record.Separator); at >= 0 {
-		end = at
-	}
 	return text[:end], text[end:]
 }

@@ -64,14 +64,13 @@ func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 	if !t.begun || !t.isLocal(b, i) {
 		return false
 	}
-	// Only the pids are wanted: what the kind of the call is costs nothing more.
-	call, ok := t.calls.readCall(b.Body(i))
+	ppid, pid, _, ok := cutPIDs(b.Body(i))
 	if !ok {
 		return false
 	}
-	c.PPID = int(call.ppid)
+	c.PPID = int(ppid)
 	m := Moment{b.Recs[i].Millis, b.Recs[i].Serial}
-	c.Self, c.Parent = t.at(call.pid, m), t.at(call.ppid, m)
+	c.Self, c.Parent = t.at(pid, m), t.at(ppid, m)
 	if c.Self != nil {
 		c.SpawnedBy = t.spawner(c.Self)
 	}
