@@ -54,8 +54,7 @@ var sources = []*source{
 		category: "process_creation",
 		lookAt:   func(uses) outlook { return outlook{base: `type == "EXECVE"`, keywords: "text"} },
 		target: named(map[string]target{
-			"Image": {text: "exe"}, "CommandLine": {text: "cmdline"}, "CurrentDirectory": {text: "cwd"}, "User": {text: "user"},
-			"ProcessId": {"pid", asNumber}, "ParentProcessId": {"ppid", asNumber},
+			"CommandLine": {text: "cmdline"}, "CurrentDirectory": {text: "cwd"}, "ParentProcessId": {"ppid", asNumber},
 		}),
 	},
 	{
@@ -74,7 +73,6 @@ var sources = []*source{
 			return outlook{base: `syscall == "connect" and family in ["inet", "inet6"]`, keywords: "text"}
 		},
 		target: named(map[string]target{
-			"Image": {text: "exe"}, "User": {text: "user"}, "ProcessId": {"pid", asNumber},
 			"DestinationIp": {text: "addr"}, "DestinationPort": {"port", asNumber}, "Initiated": {kind: asTrue},
 		}),
 	},
@@ -82,25 +80,29 @@ var sources = []*source{
 }
 
 var namedFile = named(map[string]target{
-	"TargetFilename": {text: "created"}, "Image": {text: "exe"}, "User": {text: "user"}, "CommandLine": {text: "proctitle"}, "ProcessId": {"pid", asNumber},
+	"TargetFilename": {text: "created"}, "CommandLine": {text: "proctitle"},
 })
+
+// ofAll are fields that all categories have.
+var ofAll = map[string]target{
+	"Image": {text: "exe"}, "User": {text: "user"}, "ProcessId": {"pid", asNumber},
+	"ParentImage": {text: "parent.exe"}, "ParentCommandLine": {text: "parent.cmdline"},
+}
 
 // missing says why audit cannot answer a field that is in published rules.
 var missing = map[string]string{
-	"ParentImage":         noParent,
-	"ParentCommandLine":   noParent,
 	"DestinationHostname": "the kernel knows addresses, not names",
 	"LogonId":             "it is Sysmon's number of a session",
 	"Hashes":              "records have no checksums",
 }
 
-const noParent = "a record has the number of the parent process, not what that is"
-
-// named returns the target of a category's fields.
+// named returns the target of a category's fields: those of its own, and those that all have.
 func named(fields map[string]target) func(outlook, string, []string) (target, error) {
 	return func(_ outlook, field string, _ []string) (target, error) {
-		if t, ok := fields[field]; ok {
-			return t, nil
+		for _, known := range []map[string]target{fields, ofAll} {
+			if t, ok := known[field]; ok {
+				return t, nil
+			}
 		}
 		why := missing[field]
 		if why == "" {
