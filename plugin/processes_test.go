@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"audisp-relay/config"
+	"audisp-relay/format"
 )
 
 // TestProcessesAreFollowedWhereAsked: no sink that does not ask for them costs anything.
@@ -32,6 +33,15 @@ func TestProcessesAreFollowedWhereAsked(t *testing.T) {
 			if got := wantsProcesses(cfg); got != (tt.want && on == "true") {
 				t.Errorf("%s, process_context = %s: %v", tt.keys, on, got)
 			}
+		}
+	}
+}
+
+// TestRulesKnowParents: where events carry the names of rules, what these ask for is known.
+func TestRulesKnowParents(t *testing.T) {
+	for _, name := range format.Names() {
+		if kind, err := format.Parse(name); err != nil || (kind.AddRules != nil && !kind.Processes) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -23,10 +23,10 @@ func (c example) lines() string {
 	return b.String()
 }
 
-const process = ` ppid=10 pid=11 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=3 comm="cmd" exe="/usr/bin/cmd" subj=unconfined key="k1"`
+const ofProcess = ` ppid=10 pid=11 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=3 comm="cmd" exe="/usr/bin/cmd" subj=unconfined key="k1"`
 
 func syscall(number, rest string) string {
-	return "SYSCALL arch=c000003e syscall=" + number + " " + rest + process
+	return "SYSCALL arch=c000003e syscall=" + number + " " + rest + ofProcess
 }
 
 var examples = []example{

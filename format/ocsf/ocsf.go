@@ -7,6 +7,7 @@ package ocsf
 import (
 	"time"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/format/jsontext"
@@ -20,10 +21,11 @@ type Options = format.Options
 
 // Encoder writes events. It belongs to one goroutine and keeps nothing between events but memory.
 type Encoder struct {
-	opts  Options
-	now   func() time.Time
-	known *known
-	lines format.Encoder // makes raw_data
+	opts    Options
+	now     func() time.Time
+	known   *known
+	lines   format.Encoder  // makes raw_data
+	process process.Context // what is known of the event's process
 
 	// What follows is of the event at hand. Strings are made of the batch's and of text's memory
 	// without a copy, see record.Alias, and are forgotten with it.
@@ -48,6 +50,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	e.readRecords(b, i, j)
 	e.readHeader(b, i, j)
 	e.choose(record.MainOf(b.Recs[i:j]))
+	e.opts.Processes.Of(&e.process, b, i, j)
 	for k := i; k < j; k++ {
 		e.raw = e.lines.Append(e.raw, *b, k)
 	}

@@ -25,9 +25,7 @@ func (e *Encoder) writeActor() {
 		ppid = number(e.find(ev.who, "ppid"))
 	}
 	if ppid != "" {
-		p := w.Open("process", '{')
-		w.Literal("pid", ppid)
-		w.Close(p, '}')
+		e.writeParent("process", ppid)
 	} else {
 		e.writeProcess("process", image)
 	}
@@ -108,9 +106,7 @@ func (e *Encoder) writeProcess(key string, which parts) {
 		w.Some("cmd_line", e.commandLine())
 	}
 
-	p := w.Open("parent_process", '{')
-	e.number("pid", number(e.find(r, "ppid")))
-	w.Close(p, '}')
+	e.writeParent("parent_process", number(e.find(r, "ppid")))
 	w.Some("working_directory", e.cwd())
 	s := w.Open("session", '{')
 	w.Some("uid", e.setID(r, "ses"))
@@ -124,6 +120,24 @@ func (e *Encoder) writeProcess(key string, which parts) {
 	e.number("euid", e.setID(r, "euid"))
 	e.number("egid", e.setID(r, "egid"))
 	e.writeUser("group", r, "gid")
+	w.Close(m, '}')
+}
+
+// writeParent writes the parent: its number is in the records, the rest is what is known of it.
+func (e *Encoder) writeParent(key, ppid string) {
+	w := &e.w
+	m := w.Open(key, '{')
+	e.number("pid", ppid)
+	if p := e.process.Parent; p != nil && ppid != "" {
+		w.Some("name", p.Comm())
+		f := w.Open("file", '{')
+		e.writePath(p.Exe(), "1")
+		w.Close(f, '}')
+
+		from := len(e.text)
+		e.text = p.AppendArgs(e.text)
+		w.Some("cmd_line", record.Alias(e.text[from:]))
+	}
 	w.Close(m, '}')
 }
 

@@ -15,6 +15,8 @@ var Kind = format.Kind{
 	Format: format.Events,
 	New:    func(o format.Options) format.EventEncoder { return New(o) },
 	Raw:    writeRaw,
+
+	Processes: true,
 }
 
 // writeRaw writes a base event: its records, and in status_detail what went wrong.
