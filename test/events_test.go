@@ -76,6 +76,18 @@ type jsonEvent struct {
 	Key         string   `json:"key"`
 	RecordTypes []string `json:"record_types"`
 	Incomplete  bool     `json:"incomplete"`
+
+	Args      []string      `json:"args"`
+	Parent    *jsonProcess  `json:"parent"` // nil: not known
+	Ancestors []jsonProcess `json:"ancestors"`
+}
+
+// jsonProcess is what an event says of another process.
+type jsonProcess struct {
+	PID    int      `json:"pid"`
+	Exe    string   `json:"exe"`
+	ExecID string   `json:"exec_id"`
+	Args   []string `json:"args"`
 }
 
 func (e *jsonEvent) records() (n int) {
