@@ -11,7 +11,7 @@ import (
 
 // Sets of the capabilities 0 to 31; none of those above is needed.
 const (
-	// widening are those that only widening the pipe needs (stream.Widen).
+	// widening are those that only widening the pipe (stream.Widen), and a look at what runs (process.NewTable), need.
 	widening uint32 = 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_NET_ADMIN
 
 	// needed are those that the relay uses later on.
