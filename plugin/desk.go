@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/host"
@@ -82,6 +83,7 @@ func newDesk(p *Plugin) *desk {
 		host.AuditdItem:    host.ServeAuditd(p.parent, d.isProgram),
 		auditlog.LogItem:   auditlog.Serve(d.auditLogs),
 		users.Item:         users.Serve,
+		process.Item:       process.Serve,
 		state.Item:         d.serveState,
 		program.ActionItem: d.actions.Serve,
 		controlItem:        d.serveSocket,

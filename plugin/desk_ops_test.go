@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/host"
@@ -86,6 +87,7 @@ func ops(dir string) []op {
 		{auditlog.LogItem, "look", in("audit.log"), true, 0, false}, {auditlog.LogItem, "open", in("audit.log"), false, 1, false},
 		{host.AuditdItem, "logs", nil, true, 0, false}, {host.AuditdItem, "padded", "", true, 0, false},
 		{users.Item, "passwd", 0, true, 0, false}, {users.Item, "group", 0, true, 0, false},
+		{process.Item, process.OpExe, os.Getpid(), true, 0, false},
 		{controlItem, opListen, nil, false, 1, false}, {controlItem, opThere, nil, true, 0, false}, {controlItem, opDrop, nil, false, 0, false},
 		{metricsItem, opListen, nil, false, 1, false}, {metricsItem, opThere, nil, true, 0, false}, {metricsItem, opDrop, nil, false, 0, false},
 		{portItem, opListen, nil, false, 1, false},

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/auditlog"
+	"audisp-relay/audit/process"
 	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/host/trusted"
@@ -86,7 +88,8 @@ func TestDeskServesWhatIsConfigured(t *testing.T) {
 		{ownLogItem, opOpen, "", true}, {ownLogItem, opDrop, "", false},
 		{controlItem, opListen, "", true}, {controlItem, opThere, "", true}, {controlItem, opDrop, "", true}, {controlItem, opPut, "", false},
 		{portItem, opListen, "", true}, {portItem, opThere, "", false}, {textItem, opPut, "", false}, {textItem, opRemove, "", true},
-		{reportItem, opRemove, "", false}, {state.Item, "other", "", false}, {"nonsense", opOpen, "", false}, {"", "", "", false},
+		{process.Item, process.OpExe, strconv.Itoa(os.Getpid()), true}, {process.Item, process.OpExe, "0", false}, {process.Item, process.OpExe, `"1"`, false},
+		{process.Item, "environ", "1", false}, {reportItem, opRemove, "", false}, {state.Item, "other", "", false}, {"nonsense", opOpen, "", false}, {"", "", "", false},
 		{"file/halt", "dir", `{"Name":"/etc"}`, false}, {"file/p", "dir", "{}", false}, {"unix/halt", "listen", "", false},
 	} {
 		a, err := d.Serve(broker.NewCall(x.item, x.op, x.args))

@@ -95,7 +95,7 @@ func ownDirs(cfg *config.Config) []string {
 // no other process: then this one does everything, and has state_dir back from the worker that may have been there before.
 func (p *Plugin) supervise(buffer int) (done bool, err error) {
 	if p.worker != nil {
-		p.keepProcesses(p.cfg) // while the monitor may look into others
+		p.keepProcesses(p.cfg)                                   // while the monitor may look into others
 		_ = p.worker.Do(monitor.Item, monitor.OpReady, nil, nil) // without a monitor it ends anyway
 		return false, nil
 	}

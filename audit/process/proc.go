@@ -127,12 +127,12 @@ func scanOne(dir string, pid int32) *Process {
 	if !ok {
 		return nil
 	}
-	exe, err := os.Readlink(filepath.Join(dir, "exe"))
+	exe, err := readExe(dir, pid)
 	if err != nil || len(exe) == 0 || len(exe) > maxExe {
 		return nil
 	}
 	args, err := readSome(filepath.Join(dir, "cmdline"), maxArgs+1)
-	again, errAgain := os.Readlink(filepath.Join(dir, "exe"))
+	again, errAgain := readExe(dir, pid)
 	last, ok := readStat(dir)
 	if err != nil || errAgain != nil || !ok || last != first || again != exe {
 		return nil
