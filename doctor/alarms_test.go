@@ -53,7 +53,11 @@ var healthy = map[string]func(m *machine){
 	"quiet for hours": func(m *machine) {
 		m.log(m.recordAt(5*time.Hour, "SYSCALL", "a=b"))
 		m.relay.Input.Last = m.now.Add(-5 * time.Hour)
-		m.relay.Input.Rate = 0
+		m.relay.Input.Rate, m.relay.Input.LongRate = 0, 0
+	},
+	"a burst of seconds": func(m *machine) { m.relay.Input.Rate = 20_000 },
+	"a relay that has just begun": func(m *machine) {
+		m.relay.Started, m.relay.Input.LongRate = m.now.Add(-30*time.Second), 20_000
 	},
 	"an empty log":     func(m *machine) { m.log() },
 	"a stopped socket": func(m *machine) { m.sink("local").Sink.Details = new(unix.Details) },
@@ -208,7 +212,7 @@ func TestArgumentsThatHang(t *testing.T) {
 // TestPaddedRecords: what auditd fills binary records up with is neither in audit.log nor in a spool.
 func TestPaddedRecords(t *testing.T) {
 	m := newMachine(t)
-	m.relay.Input.Rate, m.relay.Input.Bytes = 100, m.relay.Input.Records*8986
+	m.relay.Input.Rate, m.relay.Input.LongRate, m.relay.Input.Bytes = 100, 100, m.relay.Input.Records*8986
 	m.sink("siem").RateIn = 200
 	if r := m.diagnose(); len(r.Findings) > 0 {
 		t.Errorf("findings %+v", r.Findings)

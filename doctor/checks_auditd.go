@@ -214,21 +214,27 @@ func (f *Facts) perRecord() float64 {
 	return new(plugin.Input).PerRecord()
 }
 
+// rateAfter is how long a relay has to run before its rate says how long audit.log lasts: at its start
+// come the records that waited.
+const rateAfter = time.Minute
+
+// findRetention goes by the configuration as it is now, the relay's own log_reach_seconds by what it
+// has read within the last minute.
 func findRetention(f *Facts) []Finding {
 	r, c := f.report(), f.Auditd.Value.Conf
-	if r == nil || r.Input.Rate < 1 || c.LogRoom() == 0 || f.Log.Value.Why != "" {
+	if r == nil || r.Input.LongRate < 1 || r.Now.Sub(r.Started) < rateAfter || c.LogRoom() == 0 || f.Log.Value.Why != "" {
 		return nil
 	}
-	rate := r.Input.Rate * f.perRecord()
-	reach := time.Duration(float64(c.LogRoom()) / rate * float64(time.Second))
-	if reach >= f.Limits.Retention {
+	seconds, enough := float64(c.LogRoom())/r.Input.LogGrowth(), f.Limits.Retention.Seconds()
+	if seconds >= enough {
 		return nil
 	}
-	wanted := int(float64(c.MaxLogFile)*float64(f.Limits.Retention)/float64(max(reach, time.Second))) + 1
+	reach := time.Duration(seconds * float64(time.Second))
+	wanted := int(float64(c.MaxLogFile)*enough/max(seconds, 1)) + 1
 	return one(Finding{
 		Text: fmt.Sprintf("at the present rate audit.log keeps the last %s: what is lost in a longer outage of the relay cannot be recovered", span(reach)),
-		Evidence: fmt.Sprintf("%s: max_log_file = %d, num_logs = %d; %.0f records/s of %.0f bytes",
-			c.File, c.MaxLogFile, c.NumLogs, r.Input.Rate, f.perRecord()),
+		Evidence: fmt.Sprintf("%s: max_log_file = %d, num_logs = %d; %.0f records/s of %.0f bytes in the last five minutes",
+			c.File, c.MaxLogFile, c.NumLogs, r.Input.LongRate, f.perRecord()),
 		Fix: setKey(c.File, "max_log_file", strconv.Itoa(wanted)) + " && " + f.reload(),
 	})
 }

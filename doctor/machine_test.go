@@ -117,7 +117,7 @@ func newMachine(t *testing.T) *machine {
 	m.relay = &plugin.Report{
 		Pid: relayPID, Parent: auditdPID, Now: now, Started: m.boot.Add(time.Minute), Config: "/etc/audit/audisp-relay.toml", ConfigAt: m.boot.Add(time.Minute),
 	}
-	m.relay.Input.Records, m.relay.Input.Bytes, m.relay.Input.Rate = 1000, 300_000, 20
+	m.relay.Input.Records, m.relay.Input.Bytes, m.relay.Input.Rate, m.relay.Input.LongRate = 1000, 300_000, 20, 20
 	m.relay.Input.Last = now
 	m.relay.Consumers = []consumer.Report{{Name: "journal", Type: "syslog"}, {Name: "local", Type: "unix"}, {Name: "siem", Type: "syslog"}}
 	for i := range m.relay.Consumers {

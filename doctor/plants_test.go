@@ -93,7 +93,7 @@ var plants = []struct {
 	{"AR-LOG-LIMIT", "max_log_file_action = ROTATE", func(m *machine) { m.edit(confPath, "ROTATE", "SUSPEND") }},
 	{"AR-LOG-LIMIT", "max_log_file_action = ROTATE", func(m *machine) { m.edit(confPath, "ROTATE", "SYSLOG") }},
 	{"AR-LOG-LIMIT", "num_logs = 5", func(m *machine) { m.edit(confPath, "num_logs = 5", "num_logs = 1") }},
-	{"AR-LOG-SHORT", "max_log_file = ", func(m *machine) { m.relay.Input.Rate = 20000 }},
+	{"AR-LOG-SHORT", "max_log_file = ", func(m *machine) { m.relay.Input.LongRate = 20000 }},
 	{"AR-QUEUE-SUSPENDED", "kill -USR2 700", func(m *machine) {
 		m.edit("/run/audit/auditd.state", "suspended = no", "suspended = yes")
 		m.log(m.recordAt(time.Minute, "SYSCALL", "a=b"))

@@ -51,7 +51,7 @@ func newCollector(report func() *plugin.Report) *collector {
 	c.inputLimit = desc("input_buffer_limit_bytes", "What the socket from auditd holds, as the kernel counts it: several times the text.")
 	c.kernelLost = desc("kernel_lost", "The kernel's own count of lost records, which auditctl can reset.")
 	c.kernelBacklog = desc("kernel_backlog", "Records that wait in the kernel for auditd.")
-	c.logReach = desc("log_retention_seconds", "How long all files of audit.log last at the rate of the last minute; absent where auditd overwrites none, or nothing comes.")
+	c.logReach = desc("log_retention_seconds", "How long all files of audit.log last at the rate of the last five minutes; absent where auditd overwrites none, or nothing comes.")
 	c.auditdDepth = desc("auditd_queue_depth", "Records that waited in auditd for its plugins, by its last state report; absent where that is older than five minutes.")
 	c.auditdMax = desc("auditd_queue_max", "The most that waited there since auditd was started, by the same report.")
 	c.auditdLimit = desc("auditd_queue_limit", "What may wait there, q_depth of auditd.conf, by the same report.")

@@ -27,19 +27,17 @@ type AuditdQueue struct {
 	Overflowed bool      `json:"overflowed"` // it was full at least once, and dropped records
 }
 
-// auditdFiles is what auditd's files say, and how fast its log fills.
+// auditdFiles is what auditd's files say.
 type auditdFiles struct {
 	room  int64        // bytes that its log keeps, 0: no limit, no log or not known
-	rate  float64      // records a second, since the look before
 	queue *AuditdQueue // nil: auditd has said nothing of late
 }
 
 // auditdWatch reads auditd's files now and then. Its goroutine may hang with their disk.
 type auditdWatch struct {
-	logOf    func() (host.LogInfo, error)
-	state    func() (host.AuditdState, error)
-	received func() uint64 // records, so far
-	since    time.Time     // before that a state report may be of an earlier auditd
+	logOf func() (host.LogInfo, error)
+	state func() (host.AuditdState, error)
+	since time.Time // before that a state report may be of an earlier auditd
 
 	now atomic.Pointer[auditdFiles] // nil before the first look
 }
@@ -54,10 +52,9 @@ func (p *Plugin) startAuditdWatch() (end func()) {
 		since = auditd.Started
 	}
 	p.auditd = &auditdWatch{
-		logOf:    func() (host.LogInfo, error) { return host.LogOf(p.parent) },
-		state:    host.Machine{}.ReadState,
-		received: p.received,
-		since:    since,
+		logOf: func() (host.LogInfo, error) { return host.LogOf(p.parent) },
+		state: host.Machine{}.ReadState,
+		since: since,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := inBackground(func() { p.safely("auditd", func() { p.auditd.run(ctx) }) })
@@ -67,32 +64,19 @@ func (p *Plugin) startAuditdWatch() (end func()) {
 	}
 }
 
-// received is how many records have come.
-func (p *Plugin) received() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.input.Records
-}
-
 func (w *auditdWatch) run(ctx context.Context) {
-	last, at := w.received(), time.Now()
-	look := func(now time.Time) {
-		records := w.received()
-		w.look(now, float64(records-last)/now.Sub(at).Seconds())
-		last, at = records, now
-	}
 	select {
 	case now := <-time.After(auditdFirst):
-		look(now)
+		w.look(now)
 	case <-ctx.Done():
 		return
 	}
-	every(auditdEvery, ctx.Done(), look)
+	every(auditdEvery, ctx.Done(), w.look)
 }
 
 // look reads the files once. What cannot be read is not known.
-func (w *auditdWatch) look(now time.Time, rate float64) {
-	f := &auditdFiles{rate: rate}
+func (w *auditdWatch) look(now time.Time) {
+	f := new(auditdFiles)
 	// With mistakes in auditd.conf its other lines count.
 	if log, _ := w.logOf(); log.Written {
 		f.room = log.Room
@@ -105,14 +89,14 @@ func (w *auditdWatch) look(now time.Time, rate float64) {
 	w.now.Store(f)
 }
 
-// report adds to in what is known.
+// report adds to in, which has its rates, what is known.
 func (w *auditdWatch) report(in *Input) {
 	f := w.now.Load()
 	if f == nil {
 		return
 	}
 	in.AuditdQueue = f.queue
-	if f.room > 0 && f.rate > 0 {
-		in.LogReach = float64(f.room) / (f.rate * in.PerRecord())
+	if growth := in.LogGrowth(); f.room > 0 && growth > 0 {
+		in.LogReach = float64(f.room) / growth
 	}
 }

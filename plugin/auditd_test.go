@@ -11,8 +11,7 @@ import (
 	"audisp-relay/host"
 )
 
-// TestAuditdWatch: how long audit.log lasts at the rate of late, and what auditd has said of its
-// queue of late.
+// TestAuditdWatch: how long audit.log lasts, and what auditd has said of its queue of late.
 func TestAuditdWatch(t *testing.T) {
 	const room = 40 << 20
 	synctest.Test(t, func(t *testing.T) {
@@ -27,16 +26,16 @@ func TestAuditdWatch(t *testing.T) {
 		log := host.LogInfo{Written: true, Room: room}
 		put(files{log: log, state: host.AuditdState{Queue: 3, MaxQueue: 40, Depth: 2000, Written: begin.Add(90 * time.Second)}})
 		w := &auditdWatch{
-			logOf:    func() (host.LogInfo, error) { f := there.Load(); return f.log, f.failed },
-			state:    func() (host.AuditdState, error) { f := there.Load(); return f.state, f.failed },
-			received: func() uint64 { return uint64(time.Since(begin).Seconds()) * 100 }, since: begin,
+			logOf: func() (host.LogInfo, error) { f := there.Load(); return f.log, f.failed },
+			state: func() (host.AuditdState, error) { f := there.Load(); return f.state, f.failed },
+			since: begin,
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := inBackground(func() { w.run(ctx) })
 		now := func(pause time.Duration) (in Input) {
 			time.Sleep(pause)
 			synctest.Wait()
-			in.Records, in.Bytes = 100, 20_000
+			in.Records, in.Bytes, in.LongRate = 100, 20_000, 100
 			w.report(&in)
 			return in
 		}
@@ -76,7 +75,7 @@ func TestReportOfAnEarlierAuditd(t *testing.T) {
 			return host.AuditdState{Depth: 2000, Written: now.Add(-2 * time.Minute)}, nil
 		},
 	}
-	w.look(now, 1)
+	w.look(now)
 	var in Input
 	if w.report(&in); in.AuditdQueue != nil {
 		t.Errorf("queue %+v", in.AuditdQueue)

@@ -23,7 +23,6 @@ import (
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/plugin/monitor"
 	"audisp-relay/plugin/nodes"
-	"audisp-relay/plugin/recent"
 	"audisp-relay/plugin/sandbox"
 	"audisp-relay/plugin/top"
 	"audisp-relay/queue"
@@ -116,7 +115,7 @@ type Plugin struct {
 	input   Input
 	classes classCounter
 	serials wire.Serials
-	flow    *recent.Window[inputFlow]
+	flows   flows
 }
 
 type action struct {
@@ -143,13 +142,12 @@ func New(opt Options) *Plugin {
 		tasks:     make(chan func()),
 		lists:     lists{now: make(chan struct{}, 1)},
 		saveEvery: saveEvery,
-		flow:      recent.NewWindow[inputFlow](10*time.Second, time.Second),
 		renew:     newRenewal(opt.Binary),
 		inherited: takeHeritage(),
 		sandbox:   sandbox.Report{Parts: []sandbox.Part{}},
 	}
 	p.attach()
-	p.flow.Note(p.started, inputFlow{}) // what comes before the first tick counts, too
+	p.flows = newFlows(p.started)
 
 	cfg, warnings, err := loadConfig(opt.Config, p.parent)
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), err

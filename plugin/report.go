@@ -58,6 +58,9 @@ type Input struct {
 	Stalled      time.Duration `json:"stalled_ns"`
 	Rate         float64       `json:"records_per_second"` // over the last ten seconds, as the next
 	Events       float64       `json:"events_per_second"`
+	// LongRate is that of records over the last five minutes, or since the start: what says how fast
+	// audit.log fills, which a burst of seconds does not.
+	LongRate float64 `json:"records_per_second_5m"`
 	// Classes is how many events came, by what they are: avc, login, exec, anomaly, other. An event
 	// counts once, when a record shows its class or when it ends.
 	Classes map[string]uint64 `json:"events_by_class"`
@@ -67,8 +70,8 @@ type Input struct {
 	Waiting int64 `json:"waiting_bytes"`
 	// Kernel is what the kernel said within the last ten seconds, nil where it does not answer.
 	Kernel *host.KernelCounts `json:"kernel,omitempty"`
-	// LogReach is how many seconds all files of audit.log last at the rate of the last minute; 0 where
-	// that is not known, nothing comes, or auditd overwrites none of them.
+	// LogReach is how many seconds all files of audit.log last at LongRate; 0 where that is not known,
+	// nothing comes, or auditd overwrites none of them.
 	LogReach float64 `json:"log_reach_seconds,omitempty"`
 	// AuditdQueue is nil where auditd has made no state report within the last five minutes.
 	AuditdQueue *AuditdQueue `json:"auditd_queue,omitempty"`
@@ -88,6 +91,9 @@ func (in *Input) PerRecord() float64 {
 	}
 	return float64(in.Bytes) / float64(in.Records)
 }
+
+// LogGrowth is how many bytes a second audit.log grows by, at LongRate.
+func (in *Input) LogGrowth() float64 { return in.LongRate * in.PerRecord() }
 
 // degraded lists what needs attention.
 func (r *Report) degraded() []string {
