@@ -213,7 +213,7 @@ func (b *bench) bulkStockSyslog(t *scope, dir string) bulkRun {
 }
 
 func (b *bench) bulkLaurel(t *scope, dir string) bulkRun {
-	argv := []string{tool(t, "laurel"), "-c"}
+	argv := append(b.laurelArgv(t), "-c")
 	// It wants a syslog to start.
 	lab.DrainDevLog(t, filepath.Join(dir, "syslog"))
 	conf, out := laurelConf(t, dir)

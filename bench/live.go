@@ -11,7 +11,7 @@ import (
 // pluginName of the one plugin of a live run.
 const pluginName = "bench"
 
-// liveChain is auditd, a plugin, and who reads from it.
+// liveChain is auditd, a plugin or none, and who reads from it.
 type liveChain struct {
 	who   string
 	relay bool
@@ -20,25 +20,28 @@ type liveChain struct {
 	// reads is where a socat takes the stream from, as a file of the run's
 	// directory ("s") or lab.DevLog; "" where the plugin writes its own file.
 	reads string
-	// setup prepares the plugin and names the file that has the stream in the end.
+	// setup prepares the plugin and names the file that has the stream in the end; nil is auditd
+	// alone, whose stream is its log.
 	setup func(t *scope, dir string) (p lab.Plugin, out string)
+	// unaudited says that no rule is set for the load.
+	unaudited bool
 }
 
 func (b *bench) liveChains() []liveChain {
 	return []liveChain{
-		{"audisp-relay + socat", true, true, "s", func(t *scope, dir string) (lab.Plugin, string) {
+		{who: "audisp-relay + socat", relay: true, process: true, reads: "s", setup: func(t *scope, dir string) (lab.Plugin, string) {
 			conf := b.relayConf(t, dir, "", unixSink("local", filepath.Join(dir, "s"), ""))
 			return lab.Plugin{Path: b.relay, Args: "-c " + conf}, filepath.Join(dir, "out")
 		}},
-		{stockUnix + " + socat", false, false, "s", func(t *scope, dir string) (lab.Plugin, string) {
+		{who: stockUnix + " + socat", reads: "s", setup: func(t *scope, dir string) (lab.Plugin, string) {
 			return lab.Plugin{Path: "builtin_af_unix", Args: "0640 " + filepath.Join(dir, "s")}, filepath.Join(dir, "out")
 		}},
-		{stockSyslog + " + socat", false, true, lab.DevLog, func(t *scope, dir string) (lab.Plugin, string) {
+		{who: stockSyslog + " + socat", process: true, reads: lab.DevLog, setup: func(t *scope, dir string) (lab.Plugin, string) {
 			return lab.Plugin{Path: tool(t, "audisp-syslog"), Args: "LOG_INFO"}, filepath.Join(dir, "syslog")
 		}},
-		{laurelName, false, true, "", func(t *scope, dir string) (lab.Plugin, string) {
+		{who: laurelName, process: true, setup: func(t *scope, dir string) (lab.Plugin, string) {
 			conf, out := laurelConf(t, dir)
-			return lab.Plugin{Path: tool(t, "laurel"), Args: "--config " + conf}, out
+			return b.laurelPlugin(t, dir, conf), out
 		}},
 	}
 }
@@ -105,12 +108,21 @@ func (b *bench) addLive(what string, rate int, found map[string]liveFigure) {
 func (b *bench) liveOnce(t *scope, c liveChain, rate int) liveFigure {
 	lab.Require(t, "socat")
 	dir := b.caseDir(t)
-	plugin, out := c.setup(t, dir)
-	plugin.Name = pluginName
+	var plugins []lab.Plugin
+	out := ""
+	if c.setup != nil {
+		var plugin lab.Plugin
+		plugin, out = c.setup(t, dir)
+		plugin.Name = pluginName
+		plugins = append(plugins, plugin)
+	}
 	// In every chain: it is where auditd complains.
 	said := filepath.Join(dir, "syslog")
 	devLog := lab.DrainDevLog(t, said)
-	a := lab.Start(t, lab.Options{Plugins: []lab.Plugin{plugin}})
+	a := lab.Start(t, lab.Options{Plugins: plugins})
+	if c.setup == nil {
+		out = a.Log()
+	}
 	var reader *lab.Process
 	switch c.reads {
 	case "":
@@ -122,14 +134,21 @@ func (b *bench) liveOnce(t *scope, c liveChain, rate int) liveFigure {
 
 	a.Drain(out)
 	before := b.sample(t, a, c, reader)
-	res := a.Load(lab.Load{Rate: rate, Duration: time.Duration(b.seconds) * time.Second})
+	res := a.Load(lab.Load{Rate: rate, Duration: time.Duration(b.seconds) * time.Second, Unwatched: c.unaudited})
 	a.Drain(out)
 	after := b.sample(t, a, c, reader)
 	got, err := lab.CountString(out, res.Text())
 	lab.Check(t, err, "count events")
 	full, err := lab.CountString(said, "queue to plugins is full")
 	lab.Check(t, err, "what auditd said")
-	return liveFigure{made: res.Made, full: full, lost: res.Made - got, rate: res.Rate(), rss: after.rss,
+	lost := res.Made - got
+	if c.unaudited {
+		if got > 0 {
+			t.Fatalf("%d calls were audited without a rule", got)
+		}
+		lost = 0
+	}
+	return liveFigure{made: res.Made, full: full, lost: lost, rate: res.Rate(), rss: after.rss,
 		auditd: after.auditd - before.auditd, plugin: after.plugin - before.plugin, reader: after.reader - before.reader}
 }
 

@@ -1,8 +1,8 @@
 // Command bench measures the relay beside its peers, in one run on one machine,
-// and prints one table: the cost of a record in bulk, the cost of live
-// events under a real auditd, memory, and start time. Where the design names a
-// goal the table says whether it holds. Absolute figures drift from run to
-// run; only those of one run can be compared.
+// and prints one table: the cost of a record in bulk, the cost of live events
+// under a real auditd, to the audited program too, latency, memory, and start
+// time. Where the design names a goal the table says whether it holds. Absolute
+// figures drift from run to run; only those of one run can be compared.
 //
 // It needs root, auditd, socat and laurel; what is missing is left out by
 // name. It takes the audit daemon's place while it runs, under the lock of
@@ -25,6 +25,7 @@ import (
 type options struct {
 	only     string
 	relay    string // the relay's binary, "" when only peers are measured
+	laurel   string // a directory that has one, "" for the installed one
 	sections string
 	records  int
 	rounds   int
@@ -36,9 +37,10 @@ func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "measure only the `side` \"relay\" or \"peers\"")
 	flag.StringVar(&o.relay, "relay", "", "`binary` of the relay to measure, to compare builds (default: it is built)")
-	flag.StringVar(&o.sections, "sections", "bulk,events,latency,live,live-latency,memory,start", "what to measure")
+	flag.StringVar(&o.laurel, "laurel", "", "`directory` with another laurel and its libraries, as bench/laurel.sh makes it (default: the installed one)")
+	flag.StringVar(&o.sections, "sections", "bulk,events,latency,live,cost,live-latency,memory,start", "what to measure")
 	flag.IntVar(&o.records, "records", 400_000, "records of the bulk stream")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds of the bulk feed; the best one counts")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of the bulk feed, of which the best one counts, and of cost, of which the median does")
 	flag.IntVar(&o.seconds, "seconds", 10, "length of a live run")
 	flag.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	flag.Parse()
@@ -90,7 +92,7 @@ func (b *bench) run(t *scope) {
 	for _, s := range []struct {
 		name string
 		run  func(*scope)
-	}{{"bulk", b.bulk}, {"events", b.events}, {"latency", b.latency}, {"live", b.live}, {"live-latency", b.liveLatency}, {"memory", b.memory}, {"start", b.startTime}} {
+	}{{"bulk", b.bulk}, {"events", b.events}, {"latency", b.latency}, {"live", b.live}, {"cost", b.cost}, {"live-latency", b.liveLatency}, {"memory", b.memory}, {"start", b.startTime}} {
 		if slices.Contains(strings.Split(b.sections, ","), s.name) {
 			s.run(t)
 		}

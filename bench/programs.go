@@ -3,7 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"audisp-relay/test/lab"
 )
@@ -49,6 +53,51 @@ func laurelConf(t *scope, dir string) (file, output string) {
 		"[enrich]\npid = false\nexecve-env = []\ncontainer = false\nscript = false\n", dir)
 	lab.Check(t, os.WriteFile(file, []byte(text), 0o600), "configure laurel")
 	return file, filepath.Join(dir, "out.json")
+}
+
+// laurelArgv is how laurel is started: the installed one, or that of -laurel, which is made for
+// another system and so runs with that system's loader and libraries.
+func (b *bench) laurelArgv(t *scope) []string {
+	if b.laurel == "" {
+		return []string{tool(t, "laurel")}
+	}
+	dir, err := filepath.Abs(b.laurel)
+	lab.Check(t, err, "-laurel")
+	program := filepath.Join(dir, "usr/sbin/laurel")
+	loaders, _ := filepath.Glob(filepath.Join(dir, "usr/lib/*/ld-linux*.so.*"))
+	if _, err := os.Stat(program); err != nil || len(loaders) == 0 {
+		t.Skipf("-laurel %s has no usr/sbin/laurel with a loader (ld-linux) in usr/lib: bench/laurel.sh makes such a directory", b.laurel)
+	}
+	return []string{loaders[0], "--library-path", filepath.Dir(loaders[0]), program}
+}
+
+// laurelPlugin is laurel as auditd starts it.
+func (b *bench) laurelPlugin(t *scope, dir, conf string) lab.Plugin {
+	argv := b.laurelArgv(t)
+	p := lab.Plugin{Path: argv[0], Args: "--config " + conf}
+	if len(argv) > 1 { // auditd 3.0 passes two arguments at most
+		p.Path, p.Becomes = filepath.Join(dir, "laurel"), argv[len(argv)-1]
+		script := "#!/bin/sh\nexec '" + strings.Join(argv, "' '") + "' \"$@\"\n"
+		lab.Check(t, os.WriteFile(p.Path, []byte(script), 0o750), "start laurel by its loader")
+	}
+	return p
+}
+
+// laurelVersion is what laurel calls itself.
+func (b *bench) laurelVersion(t *scope) string {
+	argv := append(b.laurelArgv(t), "--version")
+	out, err := exec.Command(argv[0], argv[1:]...).Output()
+	lab.Check(t, err, "ask laurel for its version")
+	return strings.TrimSpace(string(out))
+}
+
+// kernelRelease is that of uname(2).
+func kernelRelease() string {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(name.Release[:])
 }
 
 // tool is the path of a program; the case is skipped where it is missing.

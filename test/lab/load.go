@@ -29,6 +29,8 @@ type Load struct {
 	Duration time.Duration // how long
 	Count    int           // stop after so many, 0 for no limit
 	Files    int           // names the sequence runs through, 0 for 1000
+	// Unwatched makes the same opens without a rule for them, so without events.
+	Unwatched bool
 }
 
 // LoadResult is what the generator made.
@@ -76,7 +78,9 @@ func (a *Auditd) StartLoad(l Load) *LoadRun {
 
 	dir, err := os.MkdirTemp(a.dir, "watched")
 	Check(a.t, err, "load")
-	a.WatchRule(dir, LoadKey, LoadUID)
+	if !l.Unwatched {
+		a.WatchRule(dir, LoadKey, LoadUID)
+	}
 	res := LoadResult{Files: cmp.Or(l.Files, 1000), Dir: dir}
 	run := &LoadRun{t: a.t, out: new(bytes.Buffer), res: res}
 	run.proc = startProcess(a.t, exec.Command(bin, "-dir", dir, "-auid", strconv.Itoa(LoadUID),
