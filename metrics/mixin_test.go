@@ -15,6 +15,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"audisp-relay/fleet"
 	"audisp-relay/metrics"
 )
 
@@ -85,12 +86,12 @@ func queries(t *testing.T) map[string][]string {
 }
 
 // metricName finds the names of metrics in an expression: all other words are short or functions.
-var metricName = regexp.MustCompile(`\b(?:audisp_relay|process|go)_[a-z0-9_]+`)
+var metricName = regexp.MustCompile(`\b(?:audisp_relay|audisp_fleet|process|go)_[a-z0-9_]+`)
 
 // TestQueriesUseMetricsThatExist: an alert or a panel on a name that no relay has is never seen to
 // be wrong.
 func TestQueriesUseMetricsThatExist(t *testing.T) {
-	known := metrics.Names()
+	known := append(metrics.Names(), metrics.NamesOf(fleet.NewMetrics())...)
 	for series := range values(t, start(t, sinksText).scrape(t)) {
 		name, _, _ := strings.Cut(series, "{")
 		known = append(known, name)
@@ -113,6 +114,36 @@ func TestQueriesUseMetricsThatExist(t *testing.T) {
 		for _, expr := range list {
 			check(title, expr)
 		}
+	}
+}
+
+// TestStatesOfHostsAreAlerts: each that is a finding is in the expression of one alert, but for lost, of
+// which a host never recovers: that goes by the records.
+func TestStatesOfHostsAreAlerts(t *testing.T) {
+	matcher := regexp.MustCompile(`state=~?"([^"]+)"`)
+	in := make(map[string]int)
+	for _, r := range rules(t) {
+		if !strings.Contains(r.Expr, "audisp_fleet_sinks") {
+			continue
+		}
+		for _, found := range matcher.FindAllStringSubmatch(r.Expr, -1) {
+			for state := range strings.SplitSeq(found[1], "|") {
+				in[state]++
+			}
+		}
+	}
+	for state, name := range fleet.States() {
+		want := 0
+		if s := fleet.State(state); s.IsFinding() && s != fleet.Lost {
+			want = 1
+		}
+		if in[name] != want {
+			t.Errorf("state %q is in %d alerts, want %d", name, in[name], want)
+		}
+		delete(in, name)
+	}
+	for state := range in {
+		t.Errorf("alerts name the state %q, which there is not", state)
 	}
 }
 
