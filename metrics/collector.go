@@ -27,7 +27,7 @@ type collector struct {
 	kernelLost, kernelBacklog                              *prometheus.Desc
 	logReach, auditdDepth, auditdMax, auditdLimit          *prometheus.Desc
 	sinkRecords, lost, up, reconnects, certificate         *prometheus.Desc
-	rollbacks                                              *prometheus.Desc
+	rollbacks, checkpoint                                  *prometheus.Desc
 	queued, queuedBytes, depth, spoolBytes, spoolMax, late *prometheus.Desc
 	delivery                                               *prometheus.Desc
 }
@@ -60,6 +60,7 @@ func newCollector(report func() *plugin.Report) *collector {
 	c.lost = desc("records_lost_total", "Records that came for a sink and were lost, by cause.", "sink", "cause")
 	c.up = desc("sink_up", "Whether the sink works: neither degraded nor suspended.", "sink")
 	c.rollbacks = desc("engine_rollbacks_total", "Times that the engine of the sink lacked what it had acknowledged.", "sink")
+	c.checkpoint = desc("last_checkpoint_timestamp_seconds", "The time of the last checkpoint of the sink; absent where it gets none.", "sink")
 	c.reconnects = desc("sink_reconnects_total", "Connections that the sink has made, but for its first.", "sink")
 	c.certificate = desc("tls_not_after_timestamp_seconds", "When the first certificate of the sink's TLS connection expires, the server's or its own.", "sink")
 	c.queued = desc("queue_records", "Records that wait for the sink, in memory and in the spool.", "sink")
@@ -153,6 +154,7 @@ func (c *collector) collectConsumer(s series, r *consumer.Report) {
 	s.gauge(c.spoolBytes, float64(r.SpoolSize), r.Name)
 	s.gauge(c.spoolMax, float64(r.SpoolMax), r.Name)
 	s.time(c.late, r.Oldest, r.Name)
+	s.time(c.checkpoint, r.Checkpoint, r.Name)
 	s.histogram(c.delivery, r.Delivery, r.Name)
 }
 

@@ -88,6 +88,23 @@ func TestNumbersAreThoseOfTheReport(t *testing.T) {
 	}
 }
 
+// TestTimeOfTheLastCheckpoint is there for a sink that gets checkpoints, and for no other.
+func TestTimeOfTheLastCheckpoint(t *testing.T) {
+	r := start(t, strings.Replace(sinksText, "[sinks.dead]", "checkpoint = true\n[sinks.dead]", 1))
+	const name = "audisp_relay_last_checkpoint_timestamp_seconds"
+	var got map[string]float64
+	wait(t, "a checkpoint", func() bool {
+		got = values(t, r.scrape(t))
+		return got[name+`{sink="arch"}`] > 0
+	})
+	if age := time.Since(time.UnixMilli(int64(got[name+`{sink="arch"}`] * 1000))); age < 0 || age > time.Minute {
+		t.Errorf("it is of %v ago", age)
+	}
+	if at, there := got[name+`{sink="few"}`]; there {
+		t.Errorf("a sink without checkpoints has one of %v", at)
+	}
+}
+
 // TestPromtoolHasNoObjection: promtool knows what names and help texts should be.
 func TestPromtoolHasNoObjection(t *testing.T) {
 	promtool := needPromtool(t)

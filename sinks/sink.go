@@ -63,6 +63,12 @@ type Rollbacks interface {
 	EngineRollbacks() uint64
 }
 
+// Announced may be implemented by Details of a sink whose place takes checkpoints beside its records.
+type Announced interface {
+	// LastCheckpoint is the time of the last one that the place has stored; zero until there was one.
+	LastCheckpoint() time.Time
+}
+
 // MarshalJSON implements json.Marshaler: one object has the fields of both.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status // without this method

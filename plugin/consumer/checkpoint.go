@@ -46,10 +46,16 @@ func (c *Consumer) Checkpoint(cp wire.Checkpoint) bool {
 	sink, cfg, q := c.sink, c.cfg, c.now
 	c.mu.Unlock()
 	if among, ok := cfg.Settings.(sinks.Checkpointed); ok {
-		return among.Checkpoints() && q.PutCheckpoint(cp.Reason == wire.ReasonEnd, func(dst []byte, number uint64) []byte {
+		taken := among.Checkpoints() && q.PutCheckpoint(cp.Reason == wire.ReasonEnd, func(dst []byte, number uint64) []byte {
 			cp.Seq = number
 			return appendCheckpoint(dst, &cp)
 		})
+		if taken {
+			c.mu.Lock()
+			c.checkpoint = cp.Time
+			c.mu.Unlock()
+		}
+		return taken
 	}
 	to, ok := sink.(sinks.Checkpointer)
 	if ok {

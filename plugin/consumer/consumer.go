@@ -49,6 +49,8 @@ type Consumer struct {
 	panicked error
 	stopped  bool // the sink has ended and is to be started again: see Stop
 	filled   bool // the spool is beyond warn_at
+	// checkpoint is the time of the last one that was put among its records.
+	checkpoint time.Time
 
 	// What follows belongs to the main goroutine.
 

@@ -47,8 +47,11 @@ type Report struct {
 	Poison    uint64                `json:"poison"`            // panics over its events, and events that workers had died over: each given raw
 	PoisonAt  string                `json:"poison_last,omitempty"`
 	Markers   uint64                `json:"loss_markers,omitempty"`
-	Events    *EventReport          `json:"events,omitempty"` // of a consumer that gets whole events
-	Ledger    map[string]uint64     `json:"ledger"`           // the balance of all runs with this state_dir
+	// Checkpoint is the time of the last checkpoint of this run: that its place has stored, or, of a
+	// sink that has them among its records, that was put there once the one before was delivered.
+	Checkpoint time.Time         `json:"last_checkpoint,omitzero"`
+	Events     *EventReport      `json:"events,omitempty"` // of a consumer that gets whole events
+	Ledger     map[string]uint64 `json:"ledger"`           // the balance of all runs with this state_dir
 
 	// RateIn and RateOut are records in a second, over the last ten: received, and delivered.
 	RateIn  float64 `json:"rate_in"`
@@ -123,7 +126,7 @@ func (c *Consumer) Report() Report {
 	n, base := c.balance()
 	c.mu.Lock()
 	cfg, sink, bounds, panicked := c.cfg, c.sink, c.now.Config(), c.panicked
-	stopped, high := c.stopped, c.filled
+	stopped, high, checkpoint := c.stopped, c.filled, c.checkpoint
 	c.mu.Unlock()
 	r := Report{
 		Name: c.Name, Type: cfg.Type, Format: cfg.Format, Filter: cfg.Filter,
@@ -131,13 +134,16 @@ func (c *Consumer) Report() Report {
 		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: bounds.Depth, Room: bounds.Bytes, MaxDepth: n.MaxDepth, Cut: n.Cut,
 		Suspended: n.Suspended, Stopped: stopped, SpoolHigh: high, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, SpoolMax: int64(cfg.Spool.MaxSize), Spilled: n.Spilled, Markers: n.Markers,
-		Ledger: totals(base, &n, true),
+		Checkpoint: checkpoint, Ledger: totals(base, &n, true),
 	}
 
 	c.lately.report(&r, &n, base)
 	r.Sink.Details = sinks.NewDetails(cfg.Type)
 	if sink != nil {
 		r.Sink = sink.Status()
+	}
+	if place, ok := r.Sink.Details.(sinks.Announced); ok {
+		r.Checkpoint = place.LastCheckpoint()
 	}
 	r.Events = c.Intake.report()
 	r.Poison, r.PoisonAt = c.panics.Shown()
@@ -187,6 +193,9 @@ func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string)
 	line(key("spooled"), fmt.Sprintf("%d (%d bytes on disk, %d records spilled so far)", c.Spooled, c.SpoolSize, c.Spilled))
 	line(key("taken over"), fmt.Sprintf("%d (from the spool of an earlier run)", c.TakenOver))
 	line(key("loss markers"), c.Markers)
+	if !c.Checkpoint.IsZero() {
+		line(key("last checkpoint"), stamp(c.Checkpoint))
+	}
 	if e := c.Events; e != nil {
 		line(key("events"), fmt.Sprintf("%d (%d incomplete; %d are open, %d bytes)",
 			e.Events, e.PartialTimer+e.PartialLimit+e.PartialEnd+e.PartialLate, e.Open, e.Bytes))

@@ -74,5 +74,8 @@ func (s *Sink) announce(ctx context.Context, final bool) {
 	case err == nil && s.said.failed:
 		s.log.Info("checkpoints are stored again")
 	}
+	if err == nil {
+		s.count(func(counts *Counts) { counts.Announced = c.Time })
+	}
 	s.said.failed = err != nil
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -59,5 +60,25 @@ func TestCheckpoints(t *testing.T) {
 	<-done
 	if got := <-a.said; got.Seq != 150 || got.Reason != wire.ReasonEnd {
 		t.Errorf("%+v", got)
+	}
+	if at := s.Counts().Announced; !at.Equal(c.Time) {
+		t.Errorf("the last checkpoint is of %v, want %v", at, c.Time)
+	}
+}
+
+// refusing is a fake that takes no checkpoint.
+type refusing struct{ fake }
+
+func (r *refusing) Announce(context.Context, []byte) error { return errors.New("no stream takes it") }
+
+// TestCheckpointsThatAreNotStored are not taken for the last one.
+func TestCheckpointsThatAreNotStored(t *testing.T) {
+	s := newTestSink(t.TempDir(), format.Encoder{}, &fake{})
+	s.place, s.synced = new(refusing), true
+	now := time.Now()
+	s.Checkpoint(wire.Checkpoint{V: wire.Version, Host: testHost.ID, Epoch: "0000000000000000", Sink: "fleet", N: 1, Time: now, Next: now, Reason: wire.ReasonTick})
+	s.announce(context.Background(), false)
+	if at := s.Counts().Announced; !s.said.failed || !at.IsZero() {
+		t.Errorf("one is said to be stored, of %v; refused: %v", at, s.said.failed)
 	}
 }

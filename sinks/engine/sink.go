@@ -92,6 +92,7 @@ type Counts struct {
 	Foreign   uint64        `json:"foreign,omitempty"`          // times that another relay or sink had written in this one's place
 	Ack       time.Duration `json:"ack_ns,omitempty"`           // mean of the last acknowledgements
 	BatchSize int           `json:"batch_size,omitempty"`       // bytes of records that a batch has at present, where there are so many
+	Announced time.Time     `json:"-"`                          // the time of the last checkpoint that the engine has stored
 }
 
 // New returns a sink that delivers to place. It touches nothing until it runs.

@@ -79,6 +79,9 @@ func (d *Details) CertificateEnd() time.Time { return d.Expires }
 // EngineRollbacks implements sinks.Rollbacks.
 func (d *Details) EngineRollbacks() uint64 { return d.Rollbacks }
 
+// LastCheckpoint implements sinks.Announced.
+func (d *Details) LastCheckpoint() time.Time { return d.Announced }
+
 // WriteText implements sinks.Details.
 func (d *Details) WriteText(line func(key string, value any)) {
 	line("server", d.Server)
