@@ -55,9 +55,12 @@ var healthy = map[string]func(m *machine){
 		m.relay.Input.Last = m.now.Add(-5 * time.Hour)
 		m.relay.Input.Rate, m.relay.Input.LongRate = 0, 0
 	},
-	"a burst of seconds": func(m *machine) { m.relay.Input.Rate = 20_000 },
+	"a burst of seconds": func(m *machine) { m.relay.Input.Rate, m.sink("siem").RateIn = 20_000, 20_000 },
 	"a relay that has just begun": func(m *machine) {
-		m.relay.Started, m.relay.Input.LongRate = m.now.Add(-30*time.Second), 20_000
+		m.boot = m.now.Add(-90 * time.Second)
+		m.put("/proc/stat", fmt.Sprintf("btime %d\n", m.boot.Unix()))
+		m.relay.Started = m.boot.Add(time.Minute)
+		m.relay.Input.LongRate, m.sink("siem").LongRateIn = 20_000, 20_000
 	},
 	"an empty log":     func(m *machine) { m.log() },
 	"a stopped socket": func(m *machine) { m.sink("local").Sink.Details = new(unix.Details) },
@@ -160,7 +163,7 @@ func TestSpoolOfABrokenConfiguration(t *testing.T) {
 func TestSpoolOfAFilter(t *testing.T) {
 	m := newMachine(t)
 	s := m.sink("siem")
-	s.RateIn, s.Received, s.Filtered = 10_000, 1_000_000, 999_000
+	s.LongRateIn, s.Received, s.Filtered = 10_000, 1_000_000, 999_000
 	if r := m.diagnose(); len(r.Findings) > 0 {
 		t.Errorf("findings %+v", r.Findings)
 	}
@@ -213,7 +216,7 @@ func TestArgumentsThatHang(t *testing.T) {
 func TestPaddedRecords(t *testing.T) {
 	m := newMachine(t)
 	m.relay.Input.Rate, m.relay.Input.LongRate, m.relay.Input.Bytes = 100, 100, m.relay.Input.Records*8986
-	m.sink("siem").RateIn = 200
+	m.sink("siem").LongRateIn = 200
 	if r := m.diagnose(); len(r.Findings) > 0 {
 		t.Errorf("findings %+v", r.Findings)
 	}

@@ -214,15 +214,18 @@ func (f *Facts) perRecord() float64 {
 	return new(plugin.Input).PerRecord()
 }
 
-// rateAfter is how long a relay has to run before its rate says how long audit.log lasts: at its start
-// come the records that waited.
-const rateAfter = time.Minute
+// settling reports whether the relay runs for too short a time for its rates to say how long audit.log
+// or a spool lasts: at its start come the records that waited.
+func (f *Facts) settling() bool {
+	r := f.report()
+	return r.Now.Sub(r.Started) < time.Minute
+}
 
 // findRetention goes by the configuration as it is now, the relay's own log_reach_seconds by what it
 // has read within the last minute.
 func findRetention(f *Facts) []Finding {
 	r, c := f.report(), f.Auditd.Value.Conf
-	if r == nil || r.Input.LongRate < 1 || r.Now.Sub(r.Started) < rateAfter || c.LogRoom() == 0 || f.Log.Value.Why != "" {
+	if r == nil || r.Input.LongRate < 1 || f.settling() || c.LogRoom() == 0 || f.Log.Value.Why != "" {
 		return nil
 	}
 	seconds, enough := float64(c.LogRoom())/r.Input.LogGrowth(), f.Limits.Retention.Seconds()

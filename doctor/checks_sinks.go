@@ -161,26 +161,26 @@ func findSpoolShort(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
 		cfg, known := f.Outputs[c.Name]
 		rate := kept(c)
-		if !known || c.SpoolMax == 0 || rate < 1 || cfg.WhenIdle == "discard" || cfg.Files > 0 {
+		if !known || c.SpoolMax == 0 || rate < 1 || f.settling() || cfg.WhenIdle == "discard" || cfg.Files > 0 {
 			return Finding{}, false
 		}
 		lasts := time.Duration(float64(c.SpoolMax) / (rate * f.perRecord()) * float64(time.Second))
 		return Finding{
 			Text:     fmt.Sprintf("at the present rate the spool of sink %s lasts %s: a longer outage of its place costs records", c.Name, span(lasts)),
-			Evidence: fmt.Sprintf("max_size = %q; %.0f records/s of %.0f bytes", config.Size(c.SpoolMax), rate, f.perRecord()),
+			Evidence: fmt.Sprintf("max_size = %q; %.0f records/s of %.0f bytes in the last five minutes", config.Size(c.SpoolMax), rate, f.perRecord()),
 			Fix: fmt.Sprintf("set max_size of [sinks.%s.spool] to %q", c.Name,
 				config.Size(float64(c.SpoolMax)*float64(f.Limits.Spool)/float64(max(lasts, time.Second)))>>20<<20+(1<<20)),
 		}, lasts < f.Limits.Spool
 	})
 }
 
-// kept is how many records a second come for a sink at present that its filter does not leave out, by
-// the share that it has left out so far.
+// kept is how many records a second came for a sink in the last five minutes that its filter does not
+// leave out, by the share that it has left out so far.
 func kept(c *consumer.Report) float64 {
 	if c.Received == 0 {
-		return c.RateIn
+		return c.LongRateIn
 	}
-	return c.RateIn * float64(c.Received-min(c.Filtered, c.Received)) / float64(c.Received)
+	return c.LongRateIn * float64(c.Received-min(c.Filtered, c.Received)) / float64(c.Received)
 }
 
 func findSpoolDisk(f *Facts) []Finding {

@@ -121,7 +121,7 @@ func newMachine(t *testing.T) *machine {
 	m.relay.Input.Last = now
 	m.relay.Consumers = []consumer.Report{{Name: "journal", Type: "syslog"}, {Name: "local", Type: "unix"}, {Name: "siem", Type: "syslog"}}
 	for i := range m.relay.Consumers {
-		m.relay.Consumers[i].RateIn, m.relay.Consumers[i].RateOut = 20, 20
+		m.relay.Consumers[i].RateIn, m.relay.Consumers[i].LongRateIn, m.relay.Consumers[i].RateOut = 20, 20, 20
 		m.relay.Consumers[i].SpoolMax = 256 << 20
 	}
 	return m

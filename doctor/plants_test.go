@@ -213,7 +213,7 @@ var plants = []struct {
 	{"AR-SINK-ACTION", "syslog", func(m *machine) { m.edit(tomlPath, "[sinks.siem]", "overflow_action = \"ignore\"\n[sinks.siem]") }},
 	{"AR-SPOOL-FULL", "max_size", func(m *machine) { m.sink("siem").SpoolSize = 200 << 20 }},
 	{"AR-SPOOL-FULL", "max_size", func(m *machine) { m.sink("siem").SpoolHigh, m.sink("siem").SpoolSize = true, 100<<20 }}, // a low warn_at
-	{"AR-SPOOL-SHORT", "max_size", func(m *machine) { m.sink("siem").RateIn = 10_000 }},
+	{"AR-SPOOL-SHORT", "max_size", func(m *machine) { m.sink("siem").LongRateIn = 10_000 }},
 	{"AR-SPOOL-DISK", "df -h /var/lib/audisp-relay", func(m *machine) { m.disk.Avail = 1 << 30 }},
 	{"AR-CERT-EXPIRED", "/etc/ca.pem", func(m *machine) { m.certificate(-time.Hour); m.sink("siem").Sink.Degraded = true }},
 	{"AR-CERT-EXPIRES", "/etc/ca.pem", func(m *machine) { m.certificate(5*24*time.Hour + time.Minute) }},

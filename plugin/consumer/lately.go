@@ -11,16 +11,17 @@ import (
 
 // Spans of time that a report looks back, and how often they are noted.
 const (
-	rateSpan   = 10 * time.Second
-	rateStep   = time.Second
-	delaysSpan = 5 * time.Minute
-	delaysStep = 10 * time.Second
+	rateSpan = 10 * time.Second
+	rateStep = time.Second
+	longSpan = 5 * time.Minute // of the long rate, and of delays
+	longStep = 10 * time.Second
 )
 
 // lately is what became of a consumer's records in the last seconds, minutes and hours.
 type lately struct {
 	mu     sync.Mutex // guards all below
 	flows  *recent.Window[flow]
+	came   *recent.Window[uint64] // flow.in
 	delays *recent.Window[queue.Delays]
 	losses recent.Losses
 	seen   [queue.NumCauses]uint64 // the totals of losses that are in losses
@@ -40,7 +41,8 @@ func flowOf(n *queue.Counts, base map[string]uint64) flow {
 // init prepares l for a consumer that continues from before.
 func (l *lately) init(now time.Time, before state.Consumer) {
 	l.flows = recent.NewWindow[flow](rateSpan, rateStep)
-	l.delays = recent.NewWindow[queue.Delays](delaysSpan, delaysStep)
+	l.came = recent.NewWindow[uint64](longSpan, longStep)
+	l.delays = recent.NewWindow[queue.Delays](longSpan, longStep)
 	l.restore(now, before)
 }
 
@@ -49,6 +51,7 @@ func (l *lately) restore(now time.Time, before state.Consumer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flows.Clear() // totals jump
+	l.came.Clear()
 	l.losses.Restore(now, before.Losses)
 	for cause := range queue.NumCauses {
 		l.seen[cause] += before.Totals["lost "+cause.String()]
@@ -60,7 +63,9 @@ func (l *lately) note(now time.Time, n *queue.Counts, base map[string]uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noteLosses(now, n, base)
-	l.flows.Note(now, flowOf(n, base))
+	f := flowOf(n, base)
+	l.flows.Note(now, f)
+	l.came.Note(now, f.in)
 	l.delays.Note(now, n.Delays)
 }
 
@@ -94,8 +99,11 @@ func (l *lately) report(r *Report, n *queue.Counts, base map[string]uint64) {
 	r.Lost1h, r.Lost24h = l.losses.Since(now, time.Hour), l.losses.Since(now, 24*time.Hour)
 	r.Oldest = n.Oldest
 
+	is := flowOf(n, base)
+	if was, took, known := l.came.Ago(now); known {
+		r.LongRateIn = recent.Rate(is.in, was, took)
+	}
 	if was, took, known := l.flows.Ago(now); known {
-		is := flowOf(n, base)
 		r.RateIn, r.RateOut = recent.Rate(is.in, was.in, took), recent.Rate(is.out, was.out, took)
 		r.StalledLately = max(is.stalled-was.stalled, 0)
 	}

@@ -57,8 +57,28 @@ func TestRatesHaveTheFirstSecond(t *testing.T) {
 		Before: state.Consumer{Totals: map[string]uint64{"received": 1000}}})
 	q.Put(&record.Batch{Buf: make([]byte, 10), Recs: []record.Record{{Len: 10, Serial: 1, Millis: 1}}})
 	c.Sample(time.Now())
-	if r := c.Report(); r.RateIn <= 0 {
-		t.Errorf("%v records a second, one came", r.RateIn)
+	if r := c.Report(); r.RateIn <= 0 || r.LongRateIn <= 0 {
+		t.Errorf("%v and %v records a second, one came", r.RateIn, r.LongRateIn)
+	}
+}
+
+// TestLongRateOfABurst: a burst of seconds is the rate of the last seconds, and hardly that of minutes.
+func TestLongRateOfABurst(t *testing.T) {
+	now := time.Now().Add(-310 * time.Second)
+	var l lately
+	l.init(now, state.Consumer{})
+	var n queue.Counts
+	for second := range 310 {
+		n.Received += 100
+		if second >= 300 {
+			n.Received += 10_000
+		}
+		l.note(now.Add(time.Duration(second+1)*time.Second), &n, nil)
+	}
+	var r Report
+	l.report(&r, &n, nil)
+	if r.RateIn < 5000 || r.LongRateIn < 100 || r.LongRateIn > 600 {
+		t.Errorf("%v records a second in the last ten, %v in five minutes", r.RateIn, r.LongRateIn)
 	}
 }
 
@@ -106,8 +126,8 @@ func TestLatelyOverALateQueue(t *testing.T) {
 	check := func(when string, delays uint64) {
 		t.Helper()
 		r := c.Report()
-		if len(r.Lost24h) > 0 || r.RateIn > 10 {
-			t.Errorf("%s: lost %v, %v records a second", when, r.Lost24h, r.RateIn)
+		if len(r.Lost24h) > 0 || r.RateIn > 10 || r.LongRateIn > 10 {
+			t.Errorf("%s: lost %v, %v and %v records a second", when, r.Lost24h, r.RateIn, r.LongRateIn)
 		}
 		if r.Delivery.Count != delays || r.Ledger["delivered"] != 993+delays {
 			t.Errorf("%s: %d delays, ledger %v, want %d", when, r.Delivery.Count, r.Ledger, delays)

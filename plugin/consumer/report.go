@@ -56,6 +56,9 @@ type Report struct {
 	// RateIn and RateOut are records in a second, over the last ten: received, and delivered.
 	RateIn  float64 `json:"rate_in"`
 	RateOut float64 `json:"rate_out"`
+	// LongRateIn is RateIn over the last five minutes, or since the start: what says how long a spool
+	// lasts, which a burst of seconds does not.
+	LongRateIn float64 `json:"rate_in_5m"`
 	// Oldest is the own time of the oldest record queued; zero if nothing is, or if its time is
 	// not known yet, because it is in the spool.
 	Oldest   time.Time       `json:"oldest_undelivered"`
