@@ -105,6 +105,7 @@ type Sink struct {
 	Filter string          // which events it gets, package filter; "" means all
 	Lists  []string        // files that Filter takes values from
 	Rules  *filter.RuleSet // those of the Config
+	Serial bool            // events come in the order of their serials: order = "serial"
 
 	QDepth         int
 	QBytes         Size

@@ -65,6 +65,7 @@ func (k *Kind) read(t *Table, s *Sink) {
 	s.Format = cmp.Or(k.Format, s.Format)
 	t.events(s, k.Text)
 	t.node(s)
+	t.order(s)
 	if k.Frames != "" {
 		t.frames(s, k.Frames)
 	}

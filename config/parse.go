@@ -239,6 +239,13 @@ func (t *Table) node(s *Sink) {
 	}
 }
 
+// order reads whether events are put into an order.
+func (t *Table) order(s *Sink) {
+	word := "arrival"
+	t.OneOf("order", &word, "arrival", "serial")
+	s.Serial = word == "serial"
+}
+
 // frames reads how long frames are; with a format that has none it says nothing.
 func (t *Table) frames(s *Sink, otherwise string) {
 	size := otherwise

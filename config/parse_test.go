@@ -159,6 +159,8 @@ func TestParseErrors(t *testing.T) {
 		{"filter is no string", unix + "filter = 1", []string{"4: sinks.a.filter: is an integer, must be a string"}},
 		{"format", unix + "format = 'xml'", []string{`4: sinks.a.format: "xml" is not allowed, must be "string", "binary", "json", "ecs", "ocsf", "laurel" or "joined"`}},
 		{"node", unix + "node = 'no'", []string{`4: sinks.a.node: "no" is not allowed, must be "keep", "strip" or "add"`}},
+		{"order", unix + "order = 'time'", []string{`4: sinks.a.order: "time" is not allowed, must be "arrival" or "serial"`}},
+		{"order of all", "order = 'serial'\n" + unix, []string{"1: order: unknown key"}},
 		{"node of all", "node = 'strip'\n" + unix, []string{"1: node: unknown key"}},
 		{"binary syslog", slog + "format = 'binary'", []string{`3: sinks.a.format: "binary" is not allowed, must be "string", "json", "ecs", "ocsf", "laurel" or "joined"`}},
 		{"syslog binary", slog + "format = 'binary'", []string{`3: sinks.a.format: "binary" is not allowed, must be "string"`}},
@@ -270,6 +272,21 @@ func TestParseWarnsOfWhatIsAllowed(t *testing.T) {
 	want := `t.toml:3: sinks.a.filter: 2:14: there is no system call "opnat" in the tables: did you mean openat?`
 	if err != nil || len(warns) != 1 || warns[0] != want {
 		t.Errorf("got %q, %v", warns, err)
+	}
+}
+
+// TestOrderOfASink: of any type and format.
+func TestOrderOfASink(t *testing.T) {
+	for key, want := range map[string]bool{"": false, "order = 'arrival'": false, "order = 'serial'": true, "order = 'serial'\nformat = 'json'": true} {
+		for _, kind := range []string{"syslog'\n", "file'\npath = '/var/log/x'\n", "program'\npath = '/bin/x'\n"} {
+			c, err := Parse("t.toml", []byte("[sinks.a]\ntype = '"+kind+key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := c.Sinks[0]; s.Serial != want {
+				t.Errorf("%q: %v", key, s.Serial)
+			}
+		}
 	}
 }
 

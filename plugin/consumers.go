@@ -65,7 +65,7 @@ func (p *Plugin) queueConfig(cfg config.Sink) queue.Config {
 		Hold:     cfg.WhenIdle != "discard",
 		Slow:     queue.Slow(cfg.SlowClient),
 		Markers:  p.markers.Load(),
-		Whole:    cfg.Filter != "" || cfg.Events || kind.Format.Events(),
+		Whole:    cfg.Filter != "" || cfg.Serial || cfg.Events || kind.Format.Events(),
 	}
 	p.memory.Load().fit(&q)
 	return q

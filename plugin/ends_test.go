@@ -98,9 +98,13 @@ func (e *ends) play() {
 		}
 	}
 	e.settle()
-	e.check("plain")
-	e.check("events")
+	for _, name := range endsSinks {
+		e.check(name)
+	}
 }
+
+// endsSinks are the consumers, and the files that they write.
+var endsSinks = []string{"events", "plain", "serial"}
 
 // settle gives a last run the time to bring what the ends before had no time for.
 func (e *ends) settle() {
@@ -109,8 +113,11 @@ func (e *ends) settle() {
 	plugin, ended := e.start()
 	until(time.Minute, func() bool {
 		r := plugin.Report()
-		return r.Recovery.Mode == "stream" && r.Consumers[0].Queued+r.Consumers[1].Queued == 0 &&
-			len(e.missing("plain"))+len(e.missing("events")) == 0
+		left := 0
+		for i, name := range endsSinks {
+			left += int(r.Consumers[i].Queued) + len(e.missing(name))
+		}
+		return r.Recovery.Mode == "stream" && left == 0
 	})
 	e.out.Close()
 	if err := <-ended; err != nil {
@@ -146,6 +153,12 @@ path = "DIR/events"
 max_size = "0"
 qos = "lossless"
 filter = "serial > 0"
+[sinks.serial]
+type = "file"
+path = "DIR/serial"
+max_size = "0"
+qos = "lossless"
+order = "serial"
 `)
 	if err := os.WriteFile(config, []byte(text), 0o640); err != nil {
 		e.t.Error(err)
@@ -169,7 +182,7 @@ func (e *ends) copyTo(dir string) {
 	if err := os.MkdirAll(filepath.Join(dir, "state"), 0o700); err != nil {
 		e.t.Error(err)
 	}
-	for _, name := range []string{"state/state.json", "plain", "events"} {
+	for _, name := range append([]string{"state/state.json"}, endsSinks...) {
 		data, err := os.ReadFile(filepath.Join(e.dir, name))
 		if os.IsNotExist(err) {
 			continue

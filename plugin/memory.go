@@ -22,7 +22,7 @@ type MemoryReport struct {
 	QueueCap   int64  `json:"queue_cap,omitempty"`    // no queue holds more, whatever q_bytes says; 0: all of q_bytes
 	Asked      int64  `json:"queues_wanted"`          // the sum of q_bytes, with what q_depth headers take
 	Input      int64  `json:"input_buffer_cap"`       // 0: no cap
-	Events     int64  `json:"events_cap,omitempty"`   // of the records of open events of one consumer; 0: the default
+	Events     int64  `json:"events_cap,omitempty"`   // of the records of open events of one consumer, and of those that wait for others; 0: the default
 	Recovery   int64  `json:"recovery_cap,omitempty"` // of the records that wait for audit.log; 0: the default
 }
 
@@ -52,11 +52,17 @@ const (
 // of spools and files, auditd itself, which is in the same cgroup as a rule.
 func shareMemory(cfg *config.Config, cgroup int64, file string) *MemoryReport {
 	m := &MemoryReport{Limit: int64(cfg.MemoryLimit), Cgroup: cgroup, CgroupFile: file}
+	inOrder := 0 // sinks that hold events twice: those that are open, and those that wait for others
+	for _, s := range cfg.Sinks {
+		if s.Serial {
+			inOrder++
+		}
+	}
 	if cgroup > 0 && cgroup/4*3 < m.Limit {
 		m.Limit = cgroup / 4 * 3
 		m.Input = m.Limit / 8
 		m.Recovery = m.Limit / 6
-		m.Events = max(m.Limit/8/int64(max(len(cfg.Sinks), 1)), minEvents)
+		m.Events = max(m.Limit/8/int64(max(len(cfg.Sinks)+inOrder, 1)), minEvents)
 	}
 	// Three quarters are for what is live: from there on the collector works without end.
 	m.Queues = max(m.Limit/4*3-m.Limit/8-baseMemory, m.Limit/8)

@@ -170,3 +170,14 @@ func TestQueuesFitIntoTheAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestShareMemoryOfOrders: a sink that sorts events holds them twice, within the share of all.
+func TestShareMemoryOfOrders(t *testing.T) {
+	share := func(serial bool) int64 {
+		sink := config.Sink{QDepth: 2000, QBytes: 1 << 20, Serial: serial}
+		return shareMemory(&config.Config{MemoryLimit: 128 << 20, Sinks: []config.Sink{sink, sink}}, 128<<20, "").Events
+	}
+	if plain, sorted := share(false), share(true); plain != 6<<20 || 2*sorted != plain {
+		t.Errorf("for the open events of a sink %d, with an order %d", plain, sorted)
+	}
+}

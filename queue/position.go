@@ -37,17 +37,10 @@ func (q *Queue) passOver(id knownID) {
 	}
 }
 
-// loggable reports whether auditd writes such a record to audit.log, in one piece, and it
-// is given in the order of the log. It does not write the EOE that ends an event
-// (auditd-event.c, handle_event).
-func loggable(r *record.Record) bool {
-	return r.Type != record.TypeEOE && r.Flags&(record.NoID|record.Open|record.Cont|record.Late|record.Marker) == 0
-}
-
 // lastID returns the identity of the last loggable record of b.
 func lastID(b *record.Batch) knownID {
 	for i := len(b.Recs) - 1; i >= 0; i-- {
-		if loggable(&b.Recs[i]) {
+		if b.Recs[i].Loggable() {
 			return knownID{b.ID(i), true}
 		}
 	}
@@ -99,7 +92,7 @@ func (q *Queue) noteFirst(b *record.Batch) {
 		return
 	}
 	for i := range b.Recs {
-		if loggable(&b.Recs[i]) {
+		if b.Recs[i].Loggable() {
 			q.ids.first = knownID{b.ID(i), true}
 			return
 		}

@@ -33,7 +33,7 @@ func TestRegisterRefusesATakenName(t *testing.T) {
 		return nil
 	}}}
 	Register(k)
-	if _, own := config.KeysOf("test"); strings.Join(own, " ") != "format filter node place" {
+	if _, own := config.KeysOf("test"); strings.Join(own, " ") != "format filter node order place" {
 		t.Errorf("keys %q", own)
 	}
 	if _, err := config.Parse("t.toml", []byte("[sinks.a]\ntype = 'test'\nformat = 'binary'\nplace = 'x'\n")); err == nil ||

@@ -59,6 +59,21 @@ func TestRenewedRelayLosesNothing(t *testing.T) {
 	sameFile(t, filepath.Join(dir, "out"), all)
 }
 
+// TestRenewGivesWhatWaitsFirst: what a sink with an order holds is delivered before the new program runs.
+func TestRenewGivesWhatWaitsFirst(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	program := build(t, dir, "../cmd/audisp-relay")
+	r := start(t, dir, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\norder = \"serial\"\n", func(cmd *exec.Cmd, _ [2]int) { cmd.Path, cmd.Args[0] = program, program })
+	pid := r.report().Pid
+	r.write(slices.Concat(lines(1, 1), lines(4, 1), lines(3, 1)))
+	until(t, "the first is delivered", func() bool { return r.consumer("f").Delivered > 0 })
+	renewOnce(t, r, program, pid)
+	r.write(lines(2, 1))
+	r.end()
+	sameFile(t, filepath.Join(dir, "out"), slices.Concat(lines(1, 1), lines(3, 2), lines(2, 1)))
+}
+
 // TestRenewFollowsALink: the program is executed that the path leads to now, though another file was executed
 // before.
 func TestRenewFollowsALink(t *testing.T) {

@@ -3,7 +3,6 @@ package event
 
 import (
 	"cmp"
-	"hash/maphash"
 	"math/rand/v2"
 	"time"
 
@@ -117,7 +116,7 @@ func NewAssembler(o AssemblerOptions) *Assembler {
 	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
 	o.MaxRecords = cmp.Or(o.MaxRecords, DefaultMaxRecords)
 	o.MaxEventBytes = cmp.Or(o.MaxEventBytes, DefaultMaxEventBytes)
-	return &Assembler{o: o, mul: rand.Uint64() | 1, names: nodeNames{seed: maphash.MakeSeed()}, recent: recentEvents{n: recentSize}}
+	return &Assembler{o: o, mul: rand.Uint64() | 1, names: newNodeNames(), recent: recentEvents{n: recentSize}}
 }
 
 // Counts returns what was given so far, and what is held.

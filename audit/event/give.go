@@ -78,15 +78,23 @@ func (a *Assembler) send() {
 	}
 }
 
-// copyFrom copies what e has in b.
+// copyFrom copies what e has in b, which may be nil if that is nothing.
 func (e *pendingEvent) copyFrom(b *record.Batch) {
-	for _, r := range e.here {
-		text := b.Buf[r.Off : r.Off+r.Len]
-		r.Off = uint32(len(e.batch.Buf))
-		e.batch.Buf = append(e.batch.Buf, text...)
-		e.batch.Recs = append(e.batch.Recs, r)
+	if len(e.here) == 0 {
+		return
 	}
+	appendCopy(&e.batch, b.Buf, e.here)
 	e.here = e.here[:0]
+}
+
+// appendCopy appends records whose bytes lie in buf to b, with their bytes.
+func appendCopy(b *record.Batch, buf []byte, recs []record.Record) {
+	for _, r := range recs {
+		text := buf[r.Off : r.Off+r.Len]
+		r.Off = uint32(len(b.Buf))
+		b.Buf = append(b.Buf, text...)
+		b.Recs = append(b.Recs, r)
+	}
 }
 
 // drop ends the holding of an event that was given.

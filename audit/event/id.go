@@ -31,6 +31,8 @@ type nodeNames struct {
 	hash uint64 // 0 where it has none
 }
 
+func newNodeNames() nodeNames { return nodeNames{seed: maphash.MakeSeed()} }
+
 // same reports whether record i is of the same node as the last one.
 func (n *nodeNames) same(b *record.Batch, i int) bool {
 	size := int(b.Recs[i].NodeLen)

@@ -316,7 +316,7 @@ func TestAssemblerIsAsItsModel(t *testing.T) {
 		a := NewAssembler(AssemblerOptions{Timeout: m.timeout, MaxRecords: m.maxRecords, Out: c.out})
 		a.misses = -1000        // it counts none
 		for collide(&a.names) { // the model knows no such thing
-			a.names = nodeNames{seed: maphash.MakeSeed()}
+			a.names = newNodeNames()
 		}
 		now := audittest.Epoch
 		for from := 0; from < len(all.Recs); {

@@ -74,6 +74,12 @@ const LastMillis = 253402300799999
 // HasID reports whether the header could be read.
 func (r *Record) HasID() bool { return r.Flags&NoID == 0 }
 
+// Loggable reports whether auditd writes such a record to audit.log, in one piece, and it is given in
+// the order of the log. It does not write the EOE that ends an event (auditd-event.c, handle_event).
+func (r *Record) Loggable() bool {
+	return r.Type != TypeEOE && r.Flags&(NoID|Open|Cont|Late|Marker) == 0
+}
+
 // Batch is a run of records in the order they arrived and the buffer that
 // holds their bytes. Who owns the buffer, and until when, is said by whoever
 // hands out the batch.

@@ -248,7 +248,7 @@ func (c *Consumer) Apply(cfg config.Sink, bounds queue.Config) (replace bool) {
 	if rulesChanged {
 		c.rules.Store(cfg.Rules)
 	}
-	if old.Filter != cfg.Filter || (rulesChanged && cfg.Filter != "") || old.Format != cfg.Format || old.Events != cfg.Events {
+	if old.Filter != cfg.Filter || (rulesChanged && cfg.Filter != "") || old.Format != cfg.Format || old.Events != cfg.Events || old.Serial != cfg.Serial {
 		c.Intake.next.Store(c.selection(cfg, c.local))
 	}
 	return !sameSink(old, cfg)
@@ -258,7 +258,7 @@ func (c *Consumer) Apply(cfg config.Sink, bounds queue.Config) (replace bool) {
 func sameSink(a, b config.Sink) bool {
 	a.Origin, b.Origin = "", ""
 	a.StateDir = b.StateDir // it changes with the next start only
-	a.Filter, a.Rules = b.Filter, b.Rules
+	a.Filter, a.Rules, a.Serial = b.Filter, b.Rules, b.Serial
 	a.QDepth, a.QBytes, a.QOS, a.OverflowAction, a.Spool = b.QDepth, b.QBytes, b.QOS, b.OverflowAction, b.Spool
 	a.NetworkFailureAction, a.DiskFullAction, a.After = b.NetworkFailureAction, b.DiskFullAction, b.After
 	return reflect.DeepEqual(a, b)

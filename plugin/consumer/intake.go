@@ -19,6 +19,7 @@ import (
 // of these. It does not change, and several intakes may follow one.
 type Selection struct {
 	Events bool
+	Serial bool            // events in the order of their serials
 	match  *filter.Matcher // each intake has one like it; nil: all
 }
 
@@ -28,7 +29,7 @@ func NewSelection(cfg config.Sink, known Known, local string) (*Selection, error
 	if err != nil {
 		return nil, err
 	}
-	w := &Selection{Events: kind.Format.Events() || cfg.Events || cfg.Filter != ""}
+	w := &Selection{Events: kind.Format.Events() || cfg.Events || cfg.Filter != "" || cfg.Serial, Serial: cfg.Serial}
 	if cfg.Filter != "" {
 		rule, err := filter.CompileWith(cfg.Filter, cfg.Rules)
 		if err != nil {
@@ -54,7 +55,9 @@ type Intake struct {
 	judge     *Judge           // asks its filter; nil: all is wanted
 	slot      athand.Slot      // of the event that judge is asked about, taken while there are events
 	asm       *event.Assembler // nil until events are wanted
-	// maxOpen bounds what asm holds, in bytes; 0 is its own default.
+	sorter    *event.Sorter    // after it; nil until they are wanted in the order of their serials
+	now       time.Time        // when what asm gives comes to sorter
+	// maxOpen bounds what asm holds, in bytes, and as much what sorter does; 0 is their own default.
 	maxOpen int
 	own     record.Batch // a copy of the records, for asm to set flags in
 	// Stored says that the records did not come when they were made: then time is
@@ -62,9 +65,10 @@ type Intake struct {
 	Stored bool
 	newest int64 // ms
 	// missed says that records were given which the consumer had been lacking: the
-	// queue is to hold its floor until the first missedTurn records are given as events.
-	missed     bool
-	missedTurn uint64
+	// queue is to hold its floor until the first missedTurn records are given as events, and
+	// sorter, once it has these, has given its first missedEvents; 0: it does not have them yet.
+	missed                   bool
+	missedTurn, missedEvents uint64
 
 	// late says that the run before may still have state_dir; then first is the
 	// identity of the first record that this run was given.
@@ -72,11 +76,11 @@ type Intake struct {
 	first atomic.Pointer[record.ID]
 
 	panics  *Panics
-	counts  atomic.Pointer[event.AssemblerCounts] // as of the last expire
-	failed  atomic.Uint64                         // events that a filter failed on, and that were kept
-	failure atomic.Pointer[string]                // the last time's error
-	unread  atomic.Uint64                         // records without a readable header that a filter kept
-	cause   atomic.Pointer[string]                // likely, of the last of these
+	counts  atomic.Pointer[EventReport] // of asm and sorter, as of the last expire
+	failed  atomic.Uint64               // events that a filter failed on, and that were kept
+	failure atomic.Pointer[string]      // the last time's error
+	unread  atomic.Uint64               // records without a readable header that a filter kept
+	cause   atomic.Pointer[string]      // likely, of the last of these
 }
 
 // NewIntake returns the intake of a queue.
@@ -105,14 +109,16 @@ func (in *Intake) Resume(b *record.Batch) {
 	}
 	in.own.Buf, in.own.Recs = b.Buf, append(in.own.Recs[:0], b.Recs...)
 	if !in.Stored {
-		in.asm.Add(&in.own, time.Now())
+		in.now = time.Now()
+		in.asm.Add(&in.own, in.now)
 		return
 	}
 	for i := range b.Recs {
 		in.newest = max(in.newest, b.Recs[i].Millis)
 	}
-	in.asm.Add(&in.own, time.UnixMilli(in.newest))
-	in.asm.Expire(time.UnixMilli(in.newest))
+	in.now = time.UnixMilli(in.newest)
+	in.asm.Add(&in.own, in.now)
+	in.giveDue()
 }
 
 // putMissed gives the consumer records that belong before some it already has. doubt is
@@ -120,7 +126,7 @@ func (in *Intake) Resume(b *record.Batch) {
 func (in *Intake) putMissed(b *record.Batch, doubt time.Time) {
 	in.queue.Hold(doubt)
 	in.Put(b)
-	in.missed = true
+	in.missed, in.missedEvents = true, 0
 	if in.asm != nil {
 		in.missedTurn = in.asm.Turn()
 	}
@@ -129,17 +135,25 @@ func (in *Intake) putMissed(b *record.Batch, doubt time.Time) {
 
 // unhold lets the queue's floor go when all that was missing is in the queue.
 func (in *Intake) unhold() {
-	if in.missed && (in.asm == nil || in.asm.Given(in.missedTurn)) {
-		in.missed = false
-		in.queue.Unhold()
+	if !in.missed || in.asm != nil && !in.asm.Given(in.missedTurn) {
+		return
 	}
+	if in.sorter != nil {
+		if in.missedEvents == 0 {
+			in.missedEvents = in.sorter.Turn()
+		}
+		if !in.sorter.Given(in.missedEvents) {
+			return
+		}
+	}
+	in.missed = false
+	in.queue.Unhold()
 }
 
 // noteFirst keeps the identity of the first record that audit.log has, too.
 func (in *Intake) noteFirst(b *record.Batch) {
 	for i := range b.Recs {
-		r := &b.Recs[i]
-		if r.HasID() && r.Type != record.TypeEOE && r.Flags&(record.Open|record.Cont|record.Late|record.Marker) == 0 {
+		if b.Recs[i].Loggable() {
 			id := b.ID(i)
 			in.first.Store(&id)
 			in.late = false
@@ -149,7 +163,7 @@ func (in *Intake) noteFirst(b *record.Batch) {
 }
 
 // followSelection takes note of what is wanted now. Events that are open when no events are
-// wanted any more are given as they are.
+// wanted any more are given as they are, and those that wait for others when no order is.
 func (in *Intake) followSelection() {
 	w := in.next.Load()
 	if w == in.selection {
@@ -158,14 +172,31 @@ func (in *Intake) followSelection() {
 	if in.selection != nil && in.selection.Events && !w.Events {
 		in.asm.Flush()
 	}
+	if in.selection != nil && in.selection.Serial && !w.Serial {
+		in.sorter.Flush()
+	}
 	in.selection, in.judge = w, nil
 	if w.match != nil {
 		in.judge = NewJudge(w.match.Renew())
 	}
 	if w.Events && in.asm == nil {
-		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.putEvents, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
+		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.takeEvents, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
 			in.panics.Note("assembling", b, i, i+1, fault)
 		}})
+	}
+	if w.Serial && in.sorter == nil {
+		in.sorter = event.NewSorter(event.SorterOptions{Out: in.putEvents, MaxBytes: in.maxOpen, Passed: func(id record.ID) {
+			in.queue.Passed(id)
+		}})
+	}
+}
+
+// takeEvents takes whole events from the Assembler.
+func (in *Intake) takeEvents(b *record.Batch) {
+	if in.selection.Serial {
+		in.sorter.Add(b, in.now)
+	} else {
+		in.putEvents(b)
 	}
 }
 
@@ -234,18 +265,34 @@ func (in *Intake) Expire(now time.Time) {
 	if in.asm == nil {
 		return
 	}
-	in.asm.Expire(now)
+	in.now = now
+	in.giveDue()
 	in.unhold()
-	n := in.asm.Counts()
-	in.counts.Store(&n)
+	n := &EventReport{AssemblerCounts: in.asm.Counts()}
+	if in.sorter != nil {
+		n.SorterCounts = in.sorter.Counts()
+	}
+	in.counts.Store(n)
 }
 
-// Flush gives all events that are open.
-func (in *Intake) Flush() {
-	if in.asm != nil {
-		in.asm.Flush()
-		in.Expire(time.Now())
+// giveDue gives the events that have waited too long by now.
+func (in *Intake) giveDue() {
+	in.asm.Expire(in.now)
+	if in.sorter != nil {
+		in.sorter.Expire(in.now)
 	}
+}
+
+// Flush gives all events that are open, or wait for others.
+func (in *Intake) Flush() {
+	if in.asm == nil {
+		return
+	}
+	in.asm.Flush()
+	if in.sorter != nil {
+		in.sorter.Flush()
+	}
+	in.Expire(time.Now())
 }
 
 // FilterTrouble returns how many events the filter failed on and let through, and how many records
@@ -263,7 +310,7 @@ func (in *Intake) report() *EventReport {
 	if n == nil || !in.next.Load().Events {
 		return nil
 	}
-	r := &EventReport{AssemblerCounts: *n}
+	r := &EventReport{AssemblerCounts: n.AssemblerCounts, SorterCounts: n.SorterCounts}
 	r.FilterErrors, r.Unread, r.UnreadCause = in.FilterTrouble()
 	if text := in.failure.Load(); text != nil {
 		r.FilterError = *text

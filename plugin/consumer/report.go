@@ -22,6 +22,7 @@ type Report struct {
 	Type      string                `json:"type"`
 	Format    string                `json:"format"`
 	Filter    string                `json:"filter,omitempty"`
+	Order     string                `json:"order,omitempty"` // "serial", or as events and records arrive
 	Received  uint64                `json:"received"`
 	Delivered uint64                `json:"delivered"`
 	Filtered  uint64                `json:"filtered"` // its filter left them out
@@ -109,10 +110,11 @@ func (c *Report) UnmarshalJSON(text []byte) error {
 // EventReport says how records became events for one consumer.
 type EventReport struct {
 	event.AssemblerCounts
-	FilterErrors uint64 `json:"filter_errors"` // events that the filter failed on, and that were kept
-	FilterError  string `json:"filter_error,omitempty"`
-	Unread       uint64 `json:"unread_kept"` // records without a readable header that the filter kept
-	UnreadCause  string `json:"unread_cause,omitempty"`
+	event.SorterCounts        // nothing without order = "serial"
+	FilterErrors       uint64 `json:"filter_errors"` // events that the filter failed on, and that were kept
+	FilterError        string `json:"filter_error,omitempty"`
+	Unread             uint64 `json:"unread_kept"` // records without a readable header that the filter kept
+	UnreadCause        string `json:"unread_cause,omitempty"`
 }
 
 // LossReport is what one cause has cost a consumer.
@@ -140,6 +142,9 @@ func (c *Consumer) Report() Report {
 		Checkpoint: checkpoint, Ledger: totals(base, &n, true),
 	}
 
+	if cfg.Serial {
+		r.Order = "serial"
+	}
 	c.lately.report(&r, &n, base)
 	r.Sink.Details = sinks.NewDetails(cfg.Type)
 	if sink != nil {
@@ -202,6 +207,9 @@ func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string)
 	if e := c.Events; e != nil {
 		line(key("events"), fmt.Sprintf("%d (%d incomplete; %d are open, %d bytes)",
 			e.Events, e.PartialTimer+e.PartialLimit+e.PartialEnd+e.PartialLate, e.Open, e.Bytes))
+		if c.Order != "" {
+			line(key("late for its order"), fmt.Sprintf("%d (%d wait for others, %d bytes)", e.Late, e.Held, e.HeldBytes))
+		}
 		line(key("filter errors"), e.FilterErrors)
 		line(key("unread, kept by the filter"), e.Unread)
 	}

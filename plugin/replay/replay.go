@@ -41,6 +41,7 @@ type Stored struct {
 	Filter string          // which events it gets; "" is all
 	Rules  *filter.RuleSet // that the filter can ask for; nil: there are none
 	Events bool            // it gets whole events, whatever its format is
+	Serial bool            // in the order of their serials
 	Sink   sinks.Sink
 	// Processes is what sink and filter ask who has started what; Run fills it. Nil: they do not ask.
 	Processes *process.Current
@@ -53,7 +54,7 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 	if err := checkLog(from.Log); err != nil {
 		return done, err
 	}
-	selected := config.Sink{Format: from.Format, Filter: from.Filter, Rules: from.Rules, Events: from.Events}
+	selected := config.Sink{Format: from.Format, Filter: from.Filter, Rules: from.Rules, Events: from.Events, Serial: from.Serial}
 	selection, err := consumer.NewSelection(selected, consumer.Known{Processes: from.Processes}, "")
 	if err != nil {
 		return done, err
@@ -224,7 +225,7 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 	var names []string
 	for _, sc := range cfg.Sinks {
 		if sc.Name == name {
-			to = Stored{Format: sc.Format, Filter: sc.Filter, Rules: cfg.Rules, Events: sc.Events}
+			to = Stored{Format: sc.Format, Filter: sc.Filter, Rules: cfg.Rules, Events: sc.Events, Serial: sc.Serial}
 			if cfg.ProcessContext {
 				to.Processes = new(process.Current)
 			}
