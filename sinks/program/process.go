@@ -3,7 +3,9 @@ package program
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -66,16 +68,41 @@ func startProgram(cfg *Config, stdin, stderr *os.File) (*ownProcess, error) {
 	// Ours may be protected; the child's death costs less than ours. Raising
 	// the score is always allowed, and the pid was not waited for yet.
 	_ = os.WriteFile("/proc/"+strconv.Itoa(p.Pid)+"/oom_score_adj", []byte("0"), 0)
-	return &ownProcess{p}, nil
+	return &ownProcess{p: p}, nil
 }
 
-// ownProcess is a child of this process.
-type ownProcess struct{ p *os.Process }
+// ownProcess is a child of this process. Its methods may be called from several goroutines: in a monitor the worker decides when.
+type ownProcess struct {
+	p *os.Process
 
-func (o *ownProcess) pid() int                  { return o.p.Pid }
-func (o *ownProcess) signal(sig unix.Signal)    { _ = o.p.Signal(sig) } // one that has ended needs none
-func (o *ownProcess) signalGroup(s unix.Signal) { signalGroup(o.p, s) }
-func (o *ownProcess) hasMembers() bool          { return hasMembers(o.p.Pid) }
+	mu     sync.Mutex // guards reaped, and is held while its number is used
+	reaped bool       // the number may be another process's, or another group's
+}
+
+func (o *ownProcess) pid() int { return o.p.Pid }
+
+// unreaped calls do while the number is surely that of the process, if it still is.
+func (o *ownProcess) unreaped(do func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.reaped {
+		do()
+	}
+}
+
+func (o *ownProcess) signal(sig unix.Signal) {
+	o.unreaped(func() { _ = o.p.Signal(sig) }) // one that has ended needs none
+}
+
+func (o *ownProcess) signalGroup(sig unix.Signal) {
+	o.unreaped(func() { signalGroup(o.p, sig) })
+}
+
+func (o *ownProcess) hasMembers() (any bool) {
+	o.unreaped(func() { any = hasMembers(o.p.Pid) })
+	return any
+}
+
 func (o *ownProcess) await() {
 	for {
 		// WNOWAIT leaves it unreaped.
@@ -85,12 +112,43 @@ func (o *ownProcess) await() {
 	}
 }
 
-func (o *ownProcess) reap() string {
-	state, err := o.p.Wait()
-	if err != nil {
-		return "its end is not known"
+// reap is to be called when await has returned.
+func (o *ownProcess) reap() (status string) {
+	status = "its end is not known"
+	o.unreaped(func() {
+		o.reaped = true
+		if state, err := o.p.Wait(); err == nil {
+			status = state.String()
+		}
+	})
+	return status
+}
+
+// end ends what has been left: its stdin has ended, and it has as long as a sink would have given it. It returns when all of its
+// group has ended, or was killed.
+func (o *ownProcess) end() {
+	c := &child{proc: o, done: make(chan struct{})}
+	go func() {
+		o.await()
+		close(c.done)
+	}()
+	for _, step := range []struct {
+		sig   unix.Signal
+		grace time.Duration
+	}{{unix.SIGTERM, eofGrace}, {unix.SIGKILL, termGrace}} {
+		if c.wait(step.grace, nil) {
+			break
+		}
+		o.signalGroup(step.sig)
 	}
-	return state.String()
+	if c.wait(killGrace, nil) {
+		o.reap()
+		return
+	}
+	go func() { // it hangs in the kernel
+		<-c.done
+		o.reap()
+	}()
 }
 
 // ActionItem is what a worker calls the programs of actions ("exec PATH") when it asks its monitor for one.
@@ -168,6 +226,7 @@ const maxChildren = 64
 // children are the programs that a monitor has started for one item.
 type children struct {
 	allowed func(path string) (Config, bool) // what is started; path is what the worker says
+	noInput bool                             // the programs read nothing, whatever the worker gives them
 
 	mu   sync.Mutex // guards all below
 	last uint64
@@ -190,9 +249,6 @@ func (k *children) Serve(c *broker.Call) (a broker.Answer, err error) {
 	}
 	k.mu.Lock()
 	p := k.all[args.Handle]
-	if c.Op == opReap {
-		delete(k.all, args.Handle)
-	}
 	k.mu.Unlock()
 	if p == nil {
 		return a, c.Unknown()
@@ -203,8 +259,9 @@ func (k *children) Serve(c *broker.Call) (a broker.Answer, err error) {
 	case opMembers:
 		a.Result = p.hasMembers()
 	case opReap:
-		p.await() // else whoever asks too early would leave it to nobody
+		p.await() // who asks too early, and goes, leaves it to Close
 		a.Result = p.reap()
+		k.forget(args.Handle)
 	case opSignal:
 		if sig != unix.SIGHUP && sig != unix.SIGTERM && sig != unix.SIGKILL {
 			return a, c.Unknown()
@@ -231,7 +288,7 @@ func (k *children) start(c *broker.Call, args *asked) (s started, err error) {
 		return s, errors.New("too many programs of this sink have not ended")
 	}
 	// They are closed with the request: files of their own.
-	stdin, err := duplicate(c.FDs[0])
+	stdin, err := k.input(c.FDs[0])
 	if err != nil {
 		return s, startError(cfg.Path, err)
 	}
@@ -250,6 +307,21 @@ func (k *children) start(c *broker.Call, args *asked) (s started, err error) {
 	k.last++
 	k.all[k.last] = p
 	return started{k.last, p.pid()}, nil
+}
+
+// forget lets go of one that was reaped.
+func (k *children) forget(handle uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.all, handle)
+}
+
+// input returns the stdin of a program that is started.
+func (k *children) input(fd int) (*os.File, error) {
+	if k.noInput {
+		return os.Open(os.DevNull)
+	}
+	return duplicate(fd)
 }
 
 // duplicate makes a file of its own of a descriptor, for a child. One that does not block stays so: package os makes one that
@@ -278,31 +350,18 @@ func duplicate(fd int) (*os.File, error) {
 	return f, nil
 }
 
-// Close ends what a worker that has gone has left: its stdin has ended, and it has as long as the worker would have given it.
+// Close ends what a worker that has gone has left, and waits until that has ended or was killed: this process may be about to end,
+// too, or to execute another program.
 func (k *children) Close() {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, p := range k.all {
-		go func() {
-			c := &child{proc: p, done: make(chan struct{})}
-			go func() {
-				p.await()
-				close(c.done)
-			}()
-			for _, step := range []struct {
-				sig   unix.Signal
-				grace time.Duration
-			}{{unix.SIGTERM, eofGrace}, {unix.SIGKILL, termGrace}} {
-				if c.wait(step.grace, nil) {
-					break
-				}
-				p.signalGroup(step.sig)
-			}
-			<-c.done
-			p.reap()
-		}()
-	}
+	left := slices.Collect(maps.Values(k.all))
 	clear(k.all)
+	k.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, p := range left {
+		wg.Go(p.end)
+	}
+	wg.Wait()
 }
 
 // warden is the sinks.Warden of a sink.
@@ -334,5 +393,7 @@ type Actions struct{ *children }
 
 // NewActions returns one for the programs that allowed says an action names.
 func NewActions(allowed func(path string) bool) *Actions {
-	return &Actions{newChildren(func(path string) (Config, bool) { return Config{Path: path}, allowed(path) })}
+	k := newChildren(func(path string) (Config, bool) { return Config{Path: path}, allowed(path) })
+	k.noInput = true
+	return &Actions{k}
 }
