@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -112,17 +113,20 @@ func (d *desk) Serve(c *broker.Call) (broker.Answer, error) {
 	return w.Serve(c)
 }
 
-// Close implements monitor.Session.
+// Close implements monitor.Session. A sink whose disk hangs, or whose program has to be killed, does not hold up the others.
 func (d *desk) Close() {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, w := range d.wardens {
-		w.Close()
-	}
+	held := slices.Collect(maps.Values(d.wardens))
 	for _, s := range d.sockets {
 		s.drop()
 	}
-	d.actions.Close()
+	d.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, w := range held {
+		wg.Go(w.Close)
+	}
+	wg.Go(d.actions.Close)
+	wg.Wait()
 }
 
 func (d *desk) config() *config.Config {

@@ -82,7 +82,7 @@ type Facts struct {
 // Session serves one worker, several requests at a time.
 type Session interface {
 	Serve(*broker.Call) (broker.Answer, error)
-	// Close lets go of everything that was opened for the worker.
+	// Close lets go of everything that was opened for the worker. It is called again when Serve has returned after that.
 	Close()
 }
 

@@ -35,6 +35,7 @@ type worker struct {
 	began   time.Time
 	ready   chan struct{} // closed when it works
 	served  chan error    // has an element when it asks no more: nil, or what it has done
+	over    chan struct{} // closed when nothing is done for it any more
 	exited  chan struct{} // closed when it has ended; how is known then
 	how     error
 	why     error // why the monitor has killed it
@@ -54,8 +55,8 @@ func (m *monitor) start() (*worker, error) {
 	defer theirs.Close()
 	dirs := m.Dirs()
 	w := &worker{
-		session: m.Open(), began: time.Now(), ready: make(chan struct{}), served: make(chan error, 1), exited: make(chan struct{}),
-		memory: m.memory,
+		session: m.Open(), began: time.Now(), ready: make(chan struct{}), served: make(chan error, 1), over: make(chan struct{}),
+		exited: make(chan struct{}), memory: m.memory,
 	}
 	w.framing.Store(m.Facts.Framing)
 	var facts atomic.Pointer[Facts]
@@ -81,7 +82,10 @@ func (m *monitor) start() (*worker, error) {
 		w.session.Close()
 		return nil, fmt.Errorf("start the worker: %w", err)
 	}
-	go func() { w.served <- w.server.Serve() }()
+	go func() {
+		w.served <- w.server.Serve()
+		close(w.over)
+	}()
 	go w.wait()
 	return w, nil
 }
@@ -170,8 +174,18 @@ func (w *worker) close() {
 	w.server.Close()
 	closed := make(chan struct{})
 	go func() {
-		defer close(closed)
+		late := false
+		select {
+		case <-w.over:
+		case <-time.After(overTime): // it waits for a program, which this ends, or for a disk
+			late = true
+		}
 		w.session.Close()
+		close(closed)
+		if late { // what was opened since then
+			<-w.over
+			w.session.Close()
+		}
 	}()
 	select {
 	case <-closed:
@@ -188,8 +202,12 @@ func (w *worker) close() {
 	}
 }
 
-// closeTime is how long it may take to let go of what was opened for a worker.
-const closeTime = time.Second
+const (
+	// overTime is how long what a worker had asked for last may take, before what was opened for it is closed.
+	overTime = 100 * time.Millisecond
+	// closeTime is how long it may take to let go of that.
+	closeTime = time.Second
+)
 
 // Limits of what is kept of a worker's stderr.
 const (
