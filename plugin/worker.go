@@ -73,22 +73,27 @@ func (p *Plugin) whyAlone() string {
 		return err.Error()
 	}
 	for _, dir := range ownDirs(p.cfg) {
-		if err := state.Reach(dir, uid, gid); err != nil {
+		err := state.Reach(dir, uid, gid)
+		if err == nil && !state.IsWorkers(dir) { // what is in it then is what a worker has made
+			err = state.Foreign(dir)
+		}
+		if err != nil {
 			return fmt.Sprintf("%s: %v", dir, err)
 		}
 	}
 	return ""
 }
 
-// ownDirs lists the directories in which the relay alone makes files.
+// ownDirs lists the directories in which the relay alone makes files. One that is beneath another, as those of dead letters are beneath
+// state_dir, is not among them: the worker makes it, and has it with the other.
 func ownDirs(cfg *config.Config) []string {
-	dirs := []string{cfg.StateDir}
+	all := []string{strings.TrimRight(cfg.StateDir, "/")}
 	for i := range cfg.Sinks {
 		if o, ok := cfg.Sinks[i].Settings.(config.Owner); ok {
-			dirs = append(dirs, o.Owns()...)
+			all = append(all, o.Owns()...)
 		}
 	}
-	return dirs
+	return slices.DeleteFunc(slices.Clone(all), func(dir string) bool { return mayWriteIn(all, dir) })
 }
 
 // supervise makes this process the monitor, and returns when the relay ends. It reports false in a worker, and where there is to be
@@ -156,7 +161,7 @@ func (p *Plugin) lookUpWritable() []string {
 	return p.writable
 }
 
-// mayWriteIn reports whether the present worker may write in a directory.
+// mayWriteIn reports whether a worker that may write beneath the directories of a list may do so in one.
 func mayWriteIn(writable []string, dir string) bool {
 	return slices.ContainsFunc(writable, func(above string) bool { return strings.HasPrefix(dir, strings.TrimSuffix(above, "/")+"/") })
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -20,35 +22,48 @@ const Item = "state_dir"
 // OpMake is that question.
 const OpMake = "make"
 
-// maxDepth is how deep a directory is gone into: spool/NAME/FILE.
-const maxDepth = 6
+const (
+	// maxDepth is how deep a directory is gone into: spool/NAME/FILE.
+	maxDepth = 6
+	// maxAgain is how many entries of a directory are looked at that was given before. Whatever a worker has made there, the next one
+	// must begin soon: the relay would run in one process otherwise.
+	maxAgain = 20000
+	// maxLinks is how many links are followed, as in the kernel.
+	maxLinks = 40
+)
 
 // Give makes dir, mode 0700, where it is missing, and gives it with all that is in it to a user: the relay's worker, or root, to
-// whom else it must belong. No link is followed, and nothing is given away that has a name elsewhere. It takes root.
+// whom else it must belong. No link is followed but one of root's to dir itself, and nothing is given away that has a name elsewhere.
+// What a worker has put there that is neither a file nor a directory is removed when root gets it: the relay makes nothing of the
+// kind. It takes root.
 func Give(dir string, uid, gid int) error {
+	dir = strings.TrimRight(dir, "/")
 	err := makeFor(dir)
+	var f *os.File
 	if err == nil {
-		err = runnable.In{}.CheckWay(filepath.Dir(dir))
+		f, err = openOwn(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("state_dir %s: %w", dir, err)
 	}
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("state_dir %s: %w", dir, err)
-	}
-	f := os.NewFile(uintptr(fd), dir)
 	defer f.Close()
 	var st unix.Stat_t
-	err = unix.Fstat(fd, &st)
+	err = unix.Fstat(int(f.Fd()), &st)
 	if err == nil && !mayChange(&st) {
 		return nil // whoever uses it says whose it is
 	}
-	if err == nil {
-		err = giveContent(f, uid, gid, 0)
+	if err == nil && st.Uid == 0 {
+		err = Foreign(dir)
+	}
+	g := giver{uid: uid, gid: gid, left: -1}
+	if int(st.Uid) == uid {
+		g.left = maxAgain
 	}
 	if err == nil {
-		err = unix.Fchown(fd, uid, gid)
+		err = g.content(f, 0)
+	}
+	if err == nil { // last: else it counts as not given
+		err = unix.Fchown(int(f.Fd()), uid, gid)
 	}
 	if err != nil {
 		return fmt.Errorf("state_dir %s: give it to uid %d: %w", dir, uid, err)
@@ -56,8 +71,50 @@ func Give(dir string, uid, gid int) error {
 	return nil
 }
 
-// makeFor makes a directory, and those above it so that another user can pass them.
+// openOwn opens a directory. A link to it is followed if it is root's: in a directory like /tmp anybody can make one.
+func openOwn(dir string) (*os.File, error) {
+	for range maxLinks {
+		above := dir[:strings.LastIndexByte(dir, '/')+1] // not cleaned: ".." is of where a link leads
+		if err := (runnable.In{}).CheckWay(above); err != nil {
+			return nil, err
+		}
+		info, err := os.Lstat(dir)
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return nil, err
+			}
+			return os.NewFile(uintptr(fd), dir), nil
+		}
+		if !runnable.Trusted(info) {
+			return nil, fmt.Errorf("%s is a symbolic link of uid %d: remove it, or chown -h root %s", dir, runnable.OwnerOf(info), dir)
+		}
+		to, err := os.Readlink(dir)
+		if err != nil {
+			return nil, err
+		}
+		if !filepath.IsAbs(to) {
+			to = above + to
+		}
+		dir = strings.TrimRight(to, "/")
+	}
+	return nil, unix.ELOOP
+}
+
+// makeFor makes a directory, and those above it so that another user can pass them, where nobody else can lead root elsewhere.
 func makeFor(dir string) error {
+	there := filepath.Dir(dir)
+	for ; there != filepath.Dir(there); there = filepath.Dir(there) {
+		if _, err := os.Lstat(there); err == nil {
+			break
+		}
+	}
+	if err := (runnable.In{}).CheckWay(there); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
 		return err
 	}
@@ -65,6 +122,21 @@ func makeFor(dir string) error {
 		return err
 	}
 	return nil
+}
+
+// Foreign says which directory in dir, which has to be root's, the relay has not made: then dir is not the relay's own, and another user
+// would get what is others' with it.
+func Foreign(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if e.IsDir() && !slices.Contains([]string{"spool", "dead", "engine", "lost+found"}, e.Name()) {
+			return fmt.Errorf("%s is in it, which is not the relay's: name a directory that the relay has for itself", filepath.Join(dir, e.Name()))
+		}
+	}
+	return err
 }
 
 // Reach says which directory on the way to dir keeps a user without further groups from passing, as far as there are
@@ -99,12 +171,22 @@ func IsWorkers(dir string) bool {
 // mayChange reports whether a file is one of the relay's users.
 func mayChange(st *unix.Stat_t) bool { return st.Uid == 0 || broker.IsWorker(int(st.Uid)) }
 
-// giveContent gives what is in an open directory.
-func giveContent(dir *os.File, uid, gid, depth int) error {
+// giver gives what is in a directory to a user.
+type giver struct {
+	uid, gid int
+	left     int // entries that are looked at yet; below 0: all
+}
+
+// content gives what is in an open directory.
+func (g *giver) content(dir *os.File, depth int) error {
 	for {
 		names, err := dir.Readdirnames(256)
 		for _, name := range names {
-			if err := giveEntry(int(dir.Fd()), name, uid, gid, depth); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if g.left == 0 {
+				return nil
+			}
+			g.left--
+			if err := g.entry(int(dir.Fd()), name, depth); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
@@ -117,8 +199,8 @@ func giveContent(dir *os.File, uid, gid, depth int) error {
 	}
 }
 
-// giveEntry gives a file or directory, whatever its name leads to after it was opened.
-func giveEntry(at int, name string, uid, gid, depth int) error {
+// entry gives a file or directory, whatever its name leads to after it was opened.
+func (g *giver) entry(at int, name string, depth int) error {
 	fd, err := unix.Openat(at, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -130,23 +212,29 @@ func giveEntry(at int, name string, uid, gid, depth int) error {
 	}
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFDIR && depth < maxDepth:
-		in, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
+		if err := g.directory(fd, name, depth+1); err != nil {
 			return err
 		}
-		f := os.NewFile(uintptr(in), name)
-		err = giveContent(f, uid, gid, depth+1)
-		f.Close()
-		if err != nil {
-			return err
-		}
+	case kind != unix.S_IFDIR && kind != unix.S_IFREG && g.uid == 0 && st.Uid != 0: // a link could lead root anywhere, a FIFO stop it
+		return unix.Unlinkat(at, name, 0)
 	case kind != unix.S_IFREG || st.Nlink != 1: // who could make a link here to another's file must not get that
 		return nil
 	}
-	if int(st.Uid) == uid && int(st.Gid) == gid {
+	if int(st.Uid) == g.uid && int(st.Gid) == g.gid {
 		return nil
 	}
-	return unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH)
+	return unix.Fchownat(fd, "", g.uid, g.gid, unix.AT_EMPTY_PATH)
+}
+
+// directory gives what is in the directory that at, of O_PATH, is.
+func (g *giver) directory(at int, name string, depth int) error {
+	in, err := unix.Openat(at, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(in), name)
+	defer f.Close()
+	return g.content(f, depth)
 }
 
 // ours reports whether a file's owner may be trusted with what this process keeps: its own user or, for root, the

@@ -3,6 +3,7 @@ package state
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,6 +72,143 @@ func TestGive(t *testing.T) {
 	}
 	if err := Give(dir, 0, 0); err != nil || ownerOf(t, dir+"/spool/a/1") != 0 || IsWorkers(dir) {
 		t.Errorf("it is not root's again: %v", err)
+	}
+}
+
+// TestGiveRemovesWhatAWorkerHasPlanted: root, which gets its directory back, is led nowhere by it, and waits for no FIFO.
+func TestGiveRemovesWhatAWorkerHasPlanted(t *testing.T) {
+	uid, gid := asNobody(t)
+	top := t.TempDir()
+	dir, outside := filepath.Join(top, "state"), filepath.Join(top, "outside")
+	for _, err := range []error{
+		os.MkdirAll(dir+"/spool", 0o700), os.Mkdir(outside, 0o700), os.Symlink(outside, dir+"/spool/sink"), os.Symlink(outside, dir+"/roots"),
+		syscall.Mkfifo(dir+"/state.json", 0o600), os.Lchown(dir+"/spool/sink", uid, gid), os.Lchown(dir+"/state.json", uid, gid),
+		os.WriteFile(outside+"/file", nil, 0o600), os.Link(outside+"/file", dir+"/second"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Give(dir, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	planted := []string{dir + "/spool/sink", dir + "/state.json"}
+	for _, path := range planted {
+		if _, err := os.Lstat(path); err != nil {
+			t.Errorf("a worker that begins has not: %v", err)
+		}
+	}
+	if err := Give(dir, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range planted {
+		if _, err := os.Lstat(path); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+	for _, path := range []string{outside + "/file", dir + "/roots", dir + "/second"} { // root has made them
+		if got := ownerOf(t, path); got != 0 {
+			t.Errorf("%s is uid %d's", path, got)
+		}
+	}
+}
+
+// TestGiveFollowsOnlyRootsLinks: in a directory where everybody makes files a link of another user could lead to any directory.
+func TestGiveFollowsOnlyRootsLinks(t *testing.T) {
+	uid, gid := asNobody(t)
+	top := t.TempDir()
+	dir, to := filepath.Join(top, "all", "state"), filepath.Join(top, "elsewhere")
+	for _, err := range []error{
+		os.Mkdir(filepath.Dir(dir), 0o700), os.Chmod(filepath.Dir(dir), 0o777|os.ModeSticky), os.Mkdir(to, 0o700), os.Symlink("../elsewhere", dir),
+		os.Lchown(dir, 12345, 12345),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Give(dir, uid, gid); err == nil || !strings.Contains(err.Error(), "symbolic link of uid 12345") || ownerOf(t, to) != 0 {
+		t.Errorf("what it leads to is uid %d's, %v", ownerOf(t, to), err)
+	}
+	if err := os.Lchown(dir, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := Give(dir, uid, gid); err != nil || ownerOf(t, to) != uid {
+		t.Errorf("what root's leads to is uid %d's, %v", ownerOf(t, to), err)
+	}
+}
+
+// TestGiveKeepsWhatOthersHave: a directory with others' directories in it is not the relay's own, and stays root's; one that a worker has
+// is its own, whatever it makes there.
+func TestGiveKeepsWhatOthersHave(t *testing.T) {
+	uid, gid := asNobody(t)
+	dir := filepath.Join(t.TempDir(), "lib")
+	for _, name := range []string{"spool", "dead", "engine", "lost+found", "other"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Give(dir+"/", uid, gid); err == nil || !strings.Contains(err.Error(), "lib/other is in it") || ownerOf(t, dir+"/spool") != 0 || IsWorkers(dir) {
+		t.Errorf("given: %v", err)
+	}
+	if err := os.Remove(dir + "/other"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Give(dir+"/", uid, gid); err != nil || ownerOf(t, dir+"/spool") != uid {
+			t.Errorf("spool is uid %d's: %v", ownerOf(t, dir+"/spool"), err)
+		}
+		if err := os.MkdirAll(dir+"/of the worker", 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestGiveMakesNothingForAnother: in a directory of the worker's root makes none, and follows no link that leads out of it.
+func TestGiveMakesNothingForAnother(t *testing.T) {
+	uid, gid := asNobody(t)
+	top := t.TempDir()
+	dir, outside := filepath.Join(top, "state"), filepath.Join(top, "outside")
+	for _, err := range []error{
+		os.Mkdir(dir, 0o700), os.Mkdir(outside, 0o700), os.Symlink(outside, dir+"/dead"), os.Lchown(dir+"/dead", uid, gid), os.Chown(dir, uid, gid),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Give(dir+"/dead/sink", uid, gid); err == nil {
+		t.Error("given")
+	}
+	if entries, err := os.ReadDir(outside); len(entries) > 0 || err != nil {
+		t.Errorf("root has made %v, %v", entries, err)
+	}
+}
+
+// TestGiveAgainIsBounded: however much a worker has made, the next one begins.
+func TestGiveAgainIsBounded(t *testing.T) {
+	uid, gid := asNobody(t)
+	dir := t.TempDir()
+	for n := range 20 {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(n)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	g := giver{uid: uid, gid: gid, left: 7}
+	if err := g.content(f, 0); err != nil {
+		t.Fatal(err)
+	}
+	given := 0
+	for n := range 20 {
+		if ownerOf(t, filepath.Join(dir, strconv.Itoa(n))) == uid {
+			given++
+		}
+	}
+	if given != 7 || g.left != 0 {
+		t.Errorf("%d are given, %d left", given, g.left)
 	}
 }
 
