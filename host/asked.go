@@ -51,6 +51,7 @@ func ask[T any](m *broker.Client, op string, args any) (answer T, err error) {
 // ServeAuditd returns what serves AuditdItem in a monitor whose auditd is the process parent or above it. known reports
 // whether a program is one of the configuration's.
 func ServeAuditd(parent int, known func(program string) bool) broker.Handler {
+	padded := broker.OneByOne(func(c *broker.Call) (a broker.Answer, err error) { return servePadded(c, known) })
 	return func(c *broker.Call) (a broker.Answer, err error) {
 		switch c.Op {
 		case opLog:
@@ -73,21 +74,27 @@ func ServeAuditd(parent int, known func(program string) bool) broker.Handler {
 		case opKernel:
 			a.Result, err = KernelQueue()
 		case opPadded:
-			var program string
-			if err := c.Args(&program); err != nil {
-				return a, err
-			}
-			if program != "" && !known(program) {
-				return a, c.Unknown()
-			}
-			var p paddedAnswer
-			p.Padded, p.Version = PaddedFrames(program)
-			a.Result = p
+			return padded(c)
 		default:
 			return a, c.Unknown()
 		}
 		return a, err
 	}
+}
+
+// servePadded runs a program that says its version, where that is not known.
+func servePadded(c *broker.Call, known func(program string) bool) (a broker.Answer, err error) {
+	var program string
+	if err := c.Args(&program); err != nil {
+		return a, err
+	}
+	if program != "" && !known(program) {
+		return a, c.Unknown()
+	}
+	var p paddedAnswer
+	p.Padded, p.Version = PaddedFrames(program)
+	a.Result = p
+	return a, nil
 }
 
 // maxProblems is how many mistakes of auditd.conf go to a worker: it logs them in one line.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -213,6 +214,29 @@ func TestTooMuchIsRefused(t *testing.T) {
 	}
 	close(hold)
 	wg.Wait()
+}
+
+// TestOneByOne: what takes much is done for one request at a time, however many there are.
+func TestOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running, proceed := 0, make(chan struct{})
+		serve := OneByOne(func(*Call) (a Answer, err error) {
+			running++
+			<-proceed
+			running--
+			return a, nil
+		})
+		for range 3 {
+			go serve(NewCall("x", "y", ""))
+		}
+		for range 3 {
+			synctest.Wait()
+			if running != 1 {
+				t.Errorf("%d are served", running)
+			}
+			proceed <- struct{}{}
+		}
+	})
 }
 
 func TestPace(t *testing.T) {

@@ -57,6 +57,16 @@ type Answer struct {
 // Handler serves requests, several at a time.
 type Handler func(*Call) (Answer, error)
 
+// OneByOne returns a Handler that serves one request at a time, while others wait. It is for what takes a process or much memory.
+func OneByOne(serve Handler) Handler {
+	busy := make(chan struct{}, 1)
+	return func(c *Call) (Answer, error) {
+		busy <- struct{}{}
+		defer func() { <-busy }()
+		return serve(c)
+	}
+}
+
 // Server is the monitor's end of the connection to one worker.
 type Server struct {
 	conn    *net.UnixConn
