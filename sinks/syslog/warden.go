@@ -12,6 +12,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/sinks"
+	"audisp-relay/sinks/local"
 )
 
 // opConnect is what a worker asks its monitor for: a connection to the local daemon, "unixgram" or "unix".
@@ -68,7 +69,12 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	if c.Op != opConnect || cfg.Transport != "local" || (network != "unixgram" && network != "unix") {
 		return a, c.Unknown()
 	}
-	conn, err := dialUnix(context.Background(), network, cfg.Address)
+	place, err := local.Find(cfg.Address)
+	if err != nil {
+		return a, err
+	}
+	defer place.Close()
+	conn, err := dialUnix(context.Background(), network, place.Path())
 	if err != nil {
 		return a, err
 	}

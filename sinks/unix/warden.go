@@ -12,6 +12,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/sinks"
+	"audisp-relay/sinks/local"
 )
 
 // What a worker asks its monitor for. All but the first and the last name a socket that was listened on.
@@ -99,7 +100,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 		if !w.cfg.Connect {
 			return a, c.Unknown()
 		}
-		fd, err := dial(w.cfg.Path)
+		fd, err := dialFor(w.cfg.Path)
 		if err != nil {
 			return a, err
 		}
@@ -132,6 +133,19 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	}
 	a.Result = replaced
 	return a, err
+}
+
+// dialFor connects as root for a worker that has no rights.
+func dialFor(path string) (int, error) {
+	place, err := local.Find(path)
+	if errno, ok := errors.AsType[sys.Errno](err); ok {
+		return -1, fmt.Errorf("%w: %s", err, dialHint(errno))
+	}
+	if err != nil {
+		return -1, err
+	}
+	defer place.Close()
+	return dial(place.Path())
 }
 
 // serveListen binds the socket, and gives it away.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	sys "golang.org/x/sys/unix"
+
 	"audisp-relay/config"
 	"audisp-relay/host/broker"
 )
@@ -101,6 +103,40 @@ func TestWardenRefuses(t *testing.T) {
 	for _, op := range []string{opListen, opConnect} { // nobody listens
 		if _, err := m.Open(wardedItem, op, nil, nil); err == nil {
 			t.Errorf("%s is done", op)
+		}
+	}
+}
+
+// TestWardenFollowsOnlyRootsLinks: who owns the collector's directory cannot have the monitor connect a worker to another socket.
+func TestWardenFollowsOnlyRootsLinks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	dir := shortDir(t)
+	other, link := filepath.Join(dir, "roots"), filepath.Join(dir, "its", "collector")
+	ln, err := net.Listen("unix", other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, err := range []error{os.Mkdir(filepath.Dir(link), 0o755), os.Chown(filepath.Dir(link), 12345, 12345), os.Symlink("../roots", link)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := settings(link)
+	cfg.Connect = true
+	m := wardened(t, &cfg)
+	for uid, may := range map[int]bool{0: true, 12345: false} {
+		if err := os.Lchown(link, uid, uid); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := m.Open(wardedItem, opConnect, nil, nil)
+		if err == nil {
+			sys.Close(fd)
+		}
+		if (err == nil) != may {
+			t.Errorf("a link of uid %d: %v", uid, err)
 		}
 	}
 }
