@@ -33,7 +33,8 @@ var errReplaced = errors.New("the socket was removed or replaced from outside: l
 // one goroutine, but for accept.
 //
 // While the socket is open it holds its inode, so that device and inode number
-// show for certain whether the file at the path is the sink's own.
+// show for certain whether the file at the path is the sink's own. That of a worker, which may
+// have closed it, shows no more than that it is a socket with the number.
 type listener struct {
 	path     string
 	file     *os.File // the socket, non-blocking, in Go's poller
@@ -188,7 +189,7 @@ func (l *listener) grant(cfg *Config) error {
 	if l.ino == 0 && st.Mode&sys.S_IFMT == sys.S_IFSOCK {
 		l.dev, l.ino = st.Dev, st.Ino
 	}
-	if st.Dev != l.dev || st.Ino != l.ino {
+	if !l.is(&st) {
 		return fmt.Errorf("socket %s: %w", l.path, errReplaced)
 	}
 	uid, gid, flaw := owner(cfg)
@@ -206,6 +207,11 @@ func (l *listener) grant(cfg *Config) error {
 	return flaw
 }
 
+// is reports whether a file is that of the socket.
+func (l *listener) is(st *sys.Stat_t) bool {
+	return st.Dev == l.dev && st.Ino == l.ino && st.Mode&sys.S_IFMT == sys.S_IFSOCK
+}
+
 // check returns errReplaced when the path does not lead to the socket.
 func (l *listener) check() error {
 	if m := broker.Monitor(); l.item != "" && m != nil {
@@ -214,7 +220,7 @@ func (l *listener) check() error {
 	var st sys.Stat_t
 	err := sys.Lstat(l.path, &st)
 	switch {
-	case err == sys.ENOENT || err == sys.ENOTDIR || err == nil && (st.Dev != l.dev || st.Ino != l.ino):
+	case err == sys.ENOENT || err == sys.ENOTDIR || err == nil && !l.is(&st):
 		return fmt.Errorf("socket %s: %w", l.path, errReplaced)
 	case err != nil:
 		return fmt.Errorf("look at socket %s: %w", l.path, err)

@@ -140,3 +140,25 @@ func TestWardenFollowsOnlyRootsLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyASocketIsGranted: a file that has got the number of a socket that is closed keeps its owner and mode.
+func TestOnlyASocketIsGranted(t *testing.T) {
+	cfg := settings(filepath.Join(shortDir(t), "file"))
+	if err := os.WriteFile(cfg.Path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var st sys.Stat_t
+	if err := sys.Stat(cfg.Path, &st); err != nil {
+		t.Fatal(err)
+	}
+	l := &listener{path: cfg.Path, dev: st.Dev, ino: st.Ino}
+	if err := l.grant(&cfg); !errors.Is(err, errReplaced) {
+		t.Errorf("grant: %v", err)
+	}
+	if err := l.remove(); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(cfg.Path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
