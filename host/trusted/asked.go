@@ -2,12 +2,14 @@ package trusted
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/host/broker"
+	"audisp-relay/host/runnable"
 )
 
 // Item is what a worker calls the files that its configuration names for reading (keys, certificates, values of
@@ -55,15 +57,32 @@ func Serve(call *broker.Call, named func(path string) bool) (a broker.Answer, er
 	if call.Op != OpOpen || !named(path) {
 		return a, call.Unknown()
 	}
-	f, _, err := openRegular(path)
+	f, info, err := openRegular(path)
 	if err != nil {
 		return a, err
 	}
 	defer f.Close()
+	if err := mayGive(path, info); err != nil {
+		return a, err
+	}
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return a, err
 	}
 	a.FDs = []int{fd}
 	return a, nil
+}
+
+// mayGive says why a file that was opened at path is not for a worker: one who can change where path leads is not the one whose
+// the file is, and could have it lead to any file that root may read.
+func mayGive(path string, info fs.FileInfo) error {
+	err := runnable.In{}.CheckWay(path)
+	way, ok := errors.AsType[*runnable.Error](err)
+	if !ok {
+		return err
+	}
+	if at, err := os.Lstat(way.File); err == nil && !runnable.Trusted(at) && runnable.OwnerOf(at) == runnable.OwnerOf(info) {
+		return nil
+	}
+	return fmt.Errorf("%s is not read with root's rights: %s %s: %s", path, way.File, way.Why, way.Fix)
 }
