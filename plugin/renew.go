@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -142,8 +143,11 @@ func (p *Plugin) Renew() error {
 	if p.sandbox.Self {
 		return fmt.Errorf("execute %s: %w", p.renew.program, sandbox.ExecSelf())
 	}
-	env := append(os.Environ(), p.renew.env...)
-	err := syscall.Exec(p.renew.program, os.Args, env)
+	env := slices.Concat(os.Environ(), p.renew.env, p.sandbox.Env)
+	err := runnable.Check(p.renew.program) // a worker that was taken over ends this way without having asked
+	if err == nil {
+		err = syscall.Exec(p.renew.program, os.Args, env)
+	}
 	again := syscall.Exec("/proc/self/exe", os.Args, env)
 	return fmt.Errorf("execute %s: %w; and the present program again: %w", p.renew.program, err, again)
 }

@@ -168,8 +168,8 @@ func mayWriteIn(writable []string, dir string) bool {
 
 // confineMonitor gives up what the monitor does not need. It starts programs, the worker for one.
 func (p *Plugin) confineMonitor() {
-	r := sandbox.Enter(sandbox.Options{Monitor: true, OneProcess: "it is the monitor", Programs: "the monitor starts the worker, and the programs of sinks"})
-	p.log.Debug("sandbox of the monitor", zap.Stringer("parts", r))
+	p.sandbox = sandbox.Enter(sandbox.Options{Monitor: true, OneProcess: "it is the monitor", Programs: "the monitor starts the worker, and the programs of sinks"})
+	p.log.Debug("sandbox of the monitor", zap.Stringer("parts", p.sandbox))
 }
 
 // orphaned reports whether auditd has gone, as far as this process sees or is told.

@@ -266,6 +266,7 @@ func TestRenewedMonitor(t *testing.T) {
 	if rep := r.report(); !part(t, rep, sandbox.Worker).On || rep.Pid != pid {
 		t.Errorf("%+v, pid %d", rep.Sandbox, rep.Pid)
 	}
+	processHas(t, pid, "Seccomp_filters:\t1") // not one more with each program
 	r.end()
 	sameFile(t, filepath.Join(dir, "out"), lines(1, 400))
 }

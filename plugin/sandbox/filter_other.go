@@ -11,6 +11,8 @@ func newFilter(_, _ bool, _ *Self) (filter, error) { return filter{}, noFilter }
 
 func (filter) install(string) error { return noFilter }
 
+func (filter) name() string { return "" }
+
 func (*Self) seal(filter) error { return noFilter }
 
 // ExecSelf executes what Options.Self says.

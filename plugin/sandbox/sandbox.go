@@ -65,6 +65,8 @@ type Report struct {
 
 	Self       bool   `json:"-"` // ExecSelf is the way to execute a program, and the only one
 	WhyNotSelf string `json:"-"`
+	// Env is what the next program has to find in its environment that is executed in the place of this one, but by ExecSelf.
+	Env []string `json:"-"`
 }
 
 // Part is one of what can be given up.
@@ -117,6 +119,9 @@ func Enter(o Options) Report {
 			return notHere("without " + Seccomp)
 		}
 		return nil
+	}
+	if r.has(Seccomp) {
+		r.Env = []string{filterEnv + "=" + f.name()}
 	}
 	r.enter(NoPrograms, programs, filtered)
 	r.enter(NoNewCode, code, filtered)
