@@ -387,6 +387,7 @@ func TestLastWords(t *testing.T) {
 	for _, tt := range []struct{ writes, want string }{
 		{"", ""}, {"nothing bad\n", ""},
 		{"something\npanic: of it\n\ngoroutine 1", `"panic: of it\n\ngoroutine 1"`},
+		{"panic: \x1b[31m \u009b31m \u202e\u2028 \xff\x00", `"panic: \x1b[31m \u009b31m \u202e\u2028 \xff\x00"`},
 		{strings.Repeat("line\n", maxKept) + "fatal error: out of memory\n" + strings.Repeat("x", 2*maxKept), "out of memory"},
 	} {
 		l, theirs, err := newLastWords(func([]byte) {})

@@ -1,11 +1,11 @@
 package monitor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -280,8 +280,7 @@ func (l *lastWords) end() string {
 	if panicAt(text) != 0 {
 		return ""
 	}
-	quoted, _ := json.Marshal(strings.ToValidUTF8(text[:min(len(text), maxSaid)], "?")) // a string can be
-	return string(quoted)
+	return strconv.QuoteToASCII(text[:min(len(text), maxSaid)])
 }
 
 // A worker is executed by a path that does not have its name. Only the first thread can give the process its name, and that
