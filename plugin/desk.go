@@ -1,9 +1,7 @@
 package plugin
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -50,9 +48,6 @@ const (
 	opRun    = "run"
 	opCheck  = "check"
 )
-
-// maxPut bounds a file that a worker has its monitor write: a report, or numbers.
-const maxPut = 16 << 20
 
 // desk serves one worker, in the monitor: it obeys the configuration that it has read, and given to the worker.
 type desk struct {
@@ -350,39 +345,6 @@ func given(f *os.File, err error) (a broker.Answer, _ error) {
 	}
 	a.FDs = []int{fd}
 	return a, nil
-}
-
-// servePut replaces a file of the relay's own by what the worker has in memory, or removes it.
-func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
-	cfg := d.config()
-	path, perm := cfg.Metrics.TextFile, fs.FileMode(0o644)
-	if c.Item == reportItem {
-		path, perm = filepath.Join(cfg.RunDir, stateName), 0o640
-		if err := makeDir(cfg.RunDir); err != nil {
-			return a, err
-		}
-	}
-	switch {
-	case path == "":
-		return a, c.Unknown()
-	case c.Op == opRemove && c.Item == textItem:
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return a, err
-		}
-		return a, nil
-	case c.Op != opPut || len(c.FDs) != 1:
-		return a, c.Unknown()
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(c.FDs[0], &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxPut {
-		return a, c.Unknown()
-	}
-	text := make([]byte, st.Size)
-	n, err := unix.Pread(c.FDs[0], text, 0)
-	if err != nil {
-		return a, fmt.Errorf("read what is to be in %s: %w", path, err)
-	}
-	return a, state.ReplaceFile(path, text[:max(n, 0)], perm)
 }
 
 // serveLog opens the relay's own log.

@@ -139,6 +139,51 @@ func TestDeskPutsFiles(t *testing.T) {
 	}
 }
 
+// TestDeskPutsFilesWhereTheyBelong: who owns the directory above a text file's cannot have what a worker gives put elsewhere.
+func TestDeskPutsFilesWhereTheyBelong(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	d, dir := deskFor(t, "run_dir = \"DIR/run\"\nstate_dir = \"DIR/state\"\n[metrics]\ntext_file = \"DIR/its/texts/numbers.prom\"\n")
+	texts, outside := filepath.Join(dir, "its", "texts"), filepath.Join(dir, "outside")
+	for _, err := range []error{
+		os.Mkdir(filepath.Dir(texts), 0o755), os.Mkdir(outside, 0o755), os.Symlink(outside, texts), os.Lchown(texts, 12345, 12345),
+		os.Chown(filepath.Dir(texts), 12345, 12345),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fd, err := config.InMemory([]byte("text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, fds := range [][]int{{fd}, nil} {
+		op := opRemove
+		if fds != nil {
+			op = opPut
+		}
+		if _, err := d.Serve(broker.NewCall(textItem, op, "", fds...)); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	if there, err := os.ReadDir(outside); len(there) > 0 || err != nil {
+		t.Errorf("%v, %v", there, err)
+	}
+	for _, err := range []error{os.Remove(texts), os.Mkdir(texts, 0o755), os.Chown(texts, 12345, 12345)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.Serve(broker.NewCall(textItem, opPut, "", fd)); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(texts + "/numbers.prom"); string(text) != "text" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 // TestDeskReadsListsOfFilters: those that a sink's filter or a rule takes values from, even if root alone may read them.
 func TestDeskReadsListsOfFilters(t *testing.T) {
 	lists := t.TempDir()

@@ -12,7 +12,6 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/sinks"
-	"audisp-relay/sinks/local"
 )
 
 // opConnect is what a worker asks its monitor for: a connection to the local daemon, "unixgram" or "unix".
@@ -69,7 +68,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	if c.Op != opConnect || cfg.Transport != "local" || (network != "unixgram" && network != "unix") {
 		return a, c.Unknown()
 	}
-	place, err := local.Find(cfg.Address)
+	place, err := broker.Find(cfg.Address)
 	if err != nil {
 		return a, err
 	}

@@ -12,7 +12,6 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/sinks"
-	"audisp-relay/sinks/local"
 )
 
 // What a worker asks its monitor for. All but the first and the last name a socket that was listened on.
@@ -137,7 +136,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 
 // dialFor connects as root for a worker that has no rights.
 func dialFor(path string) (int, error) {
-	place, err := local.Find(path)
+	place, err := broker.Find(path)
 	if errno, ok := errors.AsType[sys.Errno](err); ok {
 		return -1, fmt.Errorf("%w: %s", err, dialHint(errno))
 	}

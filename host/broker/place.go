@@ -1,4 +1,4 @@
-package local
+package broker
 
 import (
 	"fmt"
@@ -11,12 +11,12 @@ import (
 // maxLinks is how many links are followed, as in the kernel.
 const maxLinks = 40
 
-// Place is where a socket is, whatever its path leads to later.
+// Place is a file, socket or directory, whatever its path leads to later.
 type Place struct{ fd int }
 
-// Find finds what is at an absolute path, for a process that connects for another one, with fewer rights. Other than the kernel it
-// follows no link but root's and those of the process's own user: whoever owns a directory on the way could lead it to a
-// socket that only root may connect to. The caller closes the Place.
+// Find finds what is at an absolute path, for a monitor that does something there with what a worker gives, or gives the worker what it
+// has done. Other than the kernel it follows no link but root's and those of the process's own user: whoever owns a directory on the
+// way could lead it to a socket that only root may connect to, or to a directory of root's. The caller closes the Place.
 func Find(path string) (p Place, err error) {
 	at := unix.AT_FDCWD
 	defer func() {
@@ -64,7 +64,7 @@ func follow(fd int, path string) (to string, err error) {
 		return "", err
 	}
 	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return "", fmt.Errorf("a symbolic link on the way is one of uid %d, who could lead it to another socket: name the socket itself, not by %s", st.Uid, path)
+		return "", fmt.Errorf("%s: a symbolic link on the way is one of uid %d, who could lead it elsewhere: name a path without it", path, st.Uid)
 	}
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", buf)

@@ -1,0 +1,66 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/broker"
+	"audisp-relay/state"
+)
+
+// maxPut bounds a file that a worker has its monitor write: a report, or numbers.
+const maxPut = 16 << 20
+
+// servePut replaces a file of the relay's own by what the worker has in memory, or removes it.
+func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
+	cfg := d.config()
+	path, perm := cfg.Metrics.TextFile, fs.FileMode(0o644)
+	if c.Item == reportItem {
+		path, perm = filepath.Join(cfg.RunDir, stateName), 0o640
+		if err := makeDir(cfg.RunDir); err != nil {
+			return a, err
+		}
+	}
+	switch {
+	case path == "":
+		return a, c.Unknown()
+	case c.Op == opRemove && c.Item == textItem:
+		return a, inPlace(path, func(path string) error {
+			if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		})
+	case c.Op != opPut || len(c.FDs) != 1:
+		return a, c.Unknown()
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(c.FDs[0], &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxPut {
+		return a, c.Unknown()
+	}
+	text := make([]byte, st.Size)
+	n, err := unix.Pread(c.FDs[0], text, 0)
+	if err != nil {
+		return a, fmt.Errorf("read what is to be in %s: %w", path, err)
+	}
+	return a, inPlace(path, func(path string) error { return state.ReplaceFile(path, text[:max(n, 0)], perm) })
+}
+
+// inPlace does something with a file that path names, in the directory that nobody else can have swapped for another: what is in the
+// file comes from the worker. do gets another path to it.
+func inPlace(path string, do func(path string) error) error {
+	dir, err := broker.Find(filepath.Dir(path))
+	if err == nil {
+		err = do(filepath.Join(dir.Path(), filepath.Base(path)))
+		dir.Close()
+	}
+	if errno, ok := errors.AsType[unix.Errno](err); ok { // without that path
+		err = fmt.Errorf("replace %s: %w", path, errno)
+	}
+	return err
+}
