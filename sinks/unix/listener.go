@@ -93,7 +93,13 @@ func makeDir(dir string) error {
 	} else if err != nil {
 		return fmt.Errorf("directory %s is missing and cannot be made (%w): mkdir -p -m 0755 %s", dir, err, dir)
 	}
-	return os.Chmod(dir, 0o755) // whatever the umask is
+	// Whatever the umask is. Who owns the directory above may have put a link there meanwhile.
+	fd, err := sys.Open(dir, sys.O_RDONLY|sys.O_DIRECTORY|sys.O_NOFOLLOW|sys.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("directory %s: %w", dir, err)
+	}
+	defer sys.Close(fd)
+	return sys.Fchmod(fd, 0o755)
 }
 
 // clearPath removes a stale socket from path: one that no process listens on.
