@@ -226,19 +226,34 @@ func (m *monitor) look(w *worker) (ending bool) {
 		m.orphan = true
 		go w.server.Notify(Orphaned) // it may not read
 	}
-	return m.orphan || hungUp()
+	return m.orphan || hungUp(0)
 }
 
-// hungUp reports whether auditd has closed the stream.
-func hungUp() bool {
-	set := []unix.PollFd{{Fd: 0, Events: unix.POLLRDHUP}}
+// hungUp reports whether the other end of a stream, auditd's, is closed.
+func hungUp(fd int) bool {
+	set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(set, 0)
 	return err == nil && n > 0
 }
 
+// goesOn reports whether a stream, on a socket as auditd's is, is not at its end. Of anything else that is not known.
+func goesOn(fd int) bool {
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil && kind == unix.SOCK_STREAM && !hungUp(fd)
+}
+
+// errEarly: no worker ends so, unless it was taken over.
+var errEarly = errors.New("it has ended as at the end of the stream, which goes on")
+
 // ended decides what follows the end of a worker.
 func (m *monitor) ended(w *worker, err error) (end End, done bool) {
 	code, exited := exitCode(err)
+	if w != nil && m.works && !m.orphan && (err == nil || code == 1) && os.Getppid() == m.Facts.Parent && goesOn(0) {
+		exited = false
+		if err == nil {
+			err = errEarly
+		}
+	}
 	switch {
 	case err == nil:
 		return Ended, true
@@ -254,7 +269,7 @@ func (m *monitor) ended(w *worker, err error) (end End, done bool) {
 	case exited && code == 1: // it has said why
 		return Failed, true
 	}
-	if hungUp() {
+	if hungUp(0) {
 		if m.endings++; m.endings >= maxEndings {
 			return Failed, true
 		}

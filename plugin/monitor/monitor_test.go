@@ -334,6 +334,34 @@ func TestSignalsArePassedOn(t *testing.T) {
 	}
 }
 
+// TestGoesOn: whether a worker ends too early is known of a socket whose other end is open.
+func TestGoesOn(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	if _, err := unix.Write(fds[1], []byte("a record")); err != nil {
+		t.Fatal(err)
+	}
+	if !goesOn(fds[0]) {
+		t.Error("auditd has it open")
+	}
+	unix.Close(fds[1])
+	if goesOn(fds[0]) { // though what was sent is not read
+		t.Error("auditd has closed it")
+	}
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	if goesOn(pipe[0]) {
+		t.Error("of a pipe it is not known")
+	}
+}
+
 // lateSession opens something for a worker only after that has gone.
 type lateSession struct {
 	closing, again chan struct{}
