@@ -187,7 +187,7 @@ func (g *giver) content(dir *os.File, depth int) error {
 			}
 			g.left--
 			if err := g.entry(int(dir.Fd()), name, depth); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%s: %w", name, err)
+				return fmt.Errorf("%q: %w", name, err)
 			}
 		}
 		if err != nil {
