@@ -194,8 +194,11 @@ func (d *desk) obey(cfg *config.Config) {
 		}
 		w.Configure(*s)
 	}
-	d.giveDirs(cfg)
+	awaitFor(giveTime, inBackground(func() { d.giveDirs(cfg) })) // a worker without state_dir tries to open it from time to time
 }
+
+// giveTime is how long a worker waits for its directories: their disk may hang, and much may be in them.
+const giveTime = 3 * time.Second
 
 // giveDirs gives the worker the directories in which it alone makes files. What cannot be given it reports itself.
 func (d *desk) giveDirs(cfg *config.Config) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -26,8 +27,9 @@ const maxNames = 32 << 10
 // warden is the sinks.Warden of a sink: it lets the worker have its file and what that is rotated to, and nothing beside them. All
 // that a sink without a monitor looks at before it trusts a directory or a file is looked at here.
 type warden struct {
-	mu   sync.Mutex // guards all below
-	cfg  config.Sink
+	cfg atomic.Pointer[config.Sink]
+
+	mu   sync.Mutex // guards all below; held while a disk may hang
 	last uint64
 	dirs map[uint64]*wardenDir
 }
@@ -42,12 +44,8 @@ type wardenDir struct {
 
 func newWarden() sinks.Warden { return &warden{dirs: make(map[uint64]*wardenDir)} }
 
-// Configure implements sinks.Warden.
-func (w *warden) Configure(cfg config.Sink) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cfg = cfg
-}
+// Configure implements sinks.Warden. It does not wait for a disk.
+func (w *warden) Configure(cfg config.Sink) { w.cfg.Store(&cfg) }
 
 // Close implements sinks.Warden.
 func (w *warden) Close() {
@@ -67,7 +65,8 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	cfg, ok := w.cfg.Settings.(*Config)
+	sink := w.cfg.Load()
+	cfg, ok := sink.Settings.(*Config)
 	if !ok {
 		return a, c.Unknown()
 	}
@@ -76,7 +75,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 		a.Result, err = osFS{}.Lstat(cfg.Path)
 		return a, err
 	case opDir:
-		a.Result, err = w.openDir(cfg, args.Name)
+		a.Result, err = w.openDir(cfg, sink.Reserved, args.Name)
 		return a, err
 	}
 	d := w.dirs[args.Dir]
@@ -97,14 +96,14 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 }
 
 // openDir opens the directory of the file or, where the sink may make that, the one above.
-func (w *warden) openDir(cfg *Config, path string) (o openedDir, err error) {
+func (w *warden) openDir(cfg *Config, reserved []config.Reserved, path string) (o openedDir, err error) {
 	own := filepath.Dir(cfg.Path)
 	above := own == defaultDir && path == filepath.Dir(own)
 	if path != own && !above {
 		return o, fmt.Errorf("%.80q is no directory of this sink", path)
 	}
 	g := guardOf(cfg)
-	g.reserve(w.cfg.Reserved)
+	g.reserve(reserved)
 	dir, err := osFS{}.OpenDir(path, g)
 	if unsafe, ok := errors.AsType[*insecure](err); ok {
 		return openedDir{Insecure: unsafe.why, Real: unsafe.real}, nil
@@ -113,7 +112,7 @@ func (w *warden) openDir(cfg *Config, path string) (o openedDir, err error) {
 		return o, err
 	}
 	p := dir.Place()
-	if of, taken := named(w.cfg.Reserved, p.id, filepath.Base(cfg.Path)); taken && !above {
+	if of, taken := named(reserved, p.id, filepath.Base(cfg.Path)); taken && !above {
 		dir.Close()
 		return openedDir{Insecure: fmt.Sprintf("it is of the files of %s: name another path", of), Real: p.real}, nil
 	}

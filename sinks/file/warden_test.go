@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -174,3 +175,20 @@ func FuzzWarden(f *testing.F) {
 }
 
 var wardenOps = []string{opDir, opLook, opOpen, opLstat, opNames, opMkdir, opRename, opRemove, opSync, opGive, opChmod, opChown, opClose, "other"}
+
+// TestWardenIsConfiguredWhileADiskHangs: a reload does not wait for what is being done for the sink, as the desk is locked meanwhile.
+func TestWardenIsConfiguredWhileADiskHangs(t *testing.T) {
+	w := newWarden().(*warden)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		w.Configure(config.Sink{Name: "f", Type: "file", Settings: &Config{Path: "/out"}})
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("it waits")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	sys "golang.org/x/sys/unix"
 
@@ -63,19 +64,19 @@ const maxListened = 8
 
 // warden is the sinks.Warden of a sink. The worker has the sockets themselves, it only knows where they are.
 type warden struct {
-	mu     sync.Mutex // guards all below, and orders what is done to the paths
-	cfg    Config
+	cfg atomic.Pointer[Config]
+
+	mu     sync.Mutex // guards all below, and orders what is done to the paths; held while a disk may hang
 	last   uint64
 	listen map[uint64]*listener
 }
 
 func newWarden() sinks.Warden { return &warden{listen: make(map[uint64]*listener)} }
 
-// Configure implements sinks.Warden.
+// Configure implements sinks.Warden. It does not wait for a disk.
 func (w *warden) Configure(cfg config.Sink) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cfg = *cfg.Settings.(*Config)
+	now := *cfg.Settings.(*Config)
+	w.cfg.Store(&now)
 }
 
 // Close implements sinks.Warden. A worker that was killed has left its socket's file.
@@ -92,14 +93,15 @@ func (w *warden) Close() {
 func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	cfg := w.cfg.Load()
 	switch c.Op {
 	case opListen:
-		return w.serveListen(c)
+		return w.serveListen(c, cfg)
 	case opConnect:
-		if !w.cfg.Connect {
+		if !cfg.Connect {
 			return a, c.Unknown()
 		}
-		fd, err := dialFor(w.cfg.Path)
+		fd, err := dialFor(cfg.Path)
 		if err != nil {
 			return a, err
 		}
@@ -118,7 +120,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	case opCheck:
 		err = l.check()
 	case opGrant:
-		err = l.grant(&w.cfg)
+		err = l.grant(cfg)
 	case opRemove:
 		delete(w.listen, handle)
 		err = l.remove()
@@ -148,14 +150,14 @@ func dialFor(path string) (int, error) {
 }
 
 // serveListen binds the socket, and gives it away.
-func (w *warden) serveListen(c *broker.Call) (a broker.Answer, err error) {
-	if w.cfg.Connect || w.cfg.Path == "" {
+func (w *warden) serveListen(c *broker.Call, cfg *Config) (a broker.Answer, err error) {
+	if cfg.Connect || cfg.Path == "" {
 		return a, c.Unknown()
 	}
 	if len(w.listen) >= maxListened { // of sinks that did not take leave
 		delete(w.listen, slices.Min(slices.Collect(maps.Keys(w.listen))))
 	}
-	l, err := listen(&w.cfg)
+	l, err := listen(cfg)
 	if err != nil {
 		return a, err
 	}
@@ -163,7 +165,7 @@ func (w *warden) serveListen(c *broker.Call) (a broker.Answer, err error) {
 	fd, err := sys.FcntlInt(l.file.Fd(), sys.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		_ = l.remove() // what it says is of no use without the socket
-		return a, fmt.Errorf("listen on %s: %w", w.cfg.Path, err)
+		return a, fmt.Errorf("listen on %s: %w", cfg.Path, err)
 	}
 	w.last++
 	w.listen[w.last] = l

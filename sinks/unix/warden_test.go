@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	sys "golang.org/x/sys/unix"
 
@@ -160,5 +161,22 @@ func TestOnlyASocketIsGranted(t *testing.T) {
 	}
 	if info, err := os.Stat(cfg.Path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// TestWardenIsConfiguredWhileADiskHangs: a reload does not wait for what is being done for the sink, as the desk is locked meanwhile.
+func TestWardenIsConfiguredWhileADiskHangs(t *testing.T) {
+	w := newWarden().(*warden)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		w.Configure(config.Sink{Name: "s", Type: "unix", Settings: &Config{Path: "/sock"}})
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("it waits")
 	}
 }
