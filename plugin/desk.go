@@ -358,10 +358,17 @@ func (d *desk) serveLog(c *broker.Call) (a broker.Answer, err error) {
 	}
 	switch c.Op {
 	case opThere:
-		a.Result, err = placeOf(path)
+		err = inPlace(path, func(path string) (err error) {
+			a.Result, err = placeOf(path)
+			return err
+		})
 		return a, err
 	case opOpen:
-		f, _, err := openLog(path)
+		var f *os.File
+		err = inPlace(path, func(path string) (err error) {
+			f, _, err = openLog(path)
+			return err
+		})
 		return given(f, err)
 	}
 	return a, c.Unknown()

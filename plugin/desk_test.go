@@ -139,12 +139,12 @@ func TestDeskPutsFiles(t *testing.T) {
 	}
 }
 
-// TestDeskPutsFilesWhereTheyBelong: who owns the directory above a text file's cannot have what a worker gives put elsewhere.
+// TestDeskPutsFilesWhereTheyBelong: who owns the directory above a text file's, or the log's, cannot have what a worker gives put elsewhere.
 func TestDeskPutsFilesWhereTheyBelong(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not root")
 	}
-	d, dir := deskFor(t, "run_dir = \"DIR/run\"\nstate_dir = \"DIR/state\"\n[metrics]\ntext_file = \"DIR/its/texts/numbers.prom\"\n")
+	d, dir := deskFor(t, "run_dir = \"DIR/run\"\nstate_dir = \"DIR/state\"\n[metrics]\ntext_file = \"DIR/its/texts/numbers.prom\"\n[log]\noutput = \"DIR/its/texts/log\"\n")
 	texts, outside := filepath.Join(dir, "its", "texts"), filepath.Join(dir, "outside")
 	for _, err := range []error{
 		os.Mkdir(filepath.Dir(texts), 0o755), os.Mkdir(outside, 0o755), os.Symlink(outside, texts), os.Lchown(texts, 12345, 12345),
@@ -168,6 +168,11 @@ func TestDeskPutsFilesWhereTheyBelong(t *testing.T) {
 			t.Errorf("%s: %v", op, err)
 		}
 	}
+	for _, op := range []string{opOpen, opThere} {
+		if _, err := d.Serve(broker.NewCall(ownLogItem, op, "")); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
 	if there, err := os.ReadDir(outside); len(there) > 0 || err != nil {
 		t.Errorf("%v, %v", there, err)
 	}
@@ -181,6 +186,12 @@ func TestDeskPutsFilesWhereTheyBelong(t *testing.T) {
 	}
 	if text, err := os.ReadFile(texts + "/numbers.prom"); string(text) != "text" {
 		t.Errorf("%q, %v", text, err)
+	}
+	if err := os.Mkdir(texts+"/log", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Serve(broker.NewCall(ownLogItem, opOpen, "")); err == nil || err.Error() != texts+"/log: not a regular file" {
+		t.Errorf("a directory is in the way: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -51,16 +52,21 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 	return a, inPlace(path, func(path string) error { return state.ReplaceFile(path, text[:max(n, 0)], perm) })
 }
 
-// inPlace does something with a file that path names, in the directory that nobody else can have swapped for another: what is in the
-// file comes from the worker. do gets another path to it.
+// inPlace does something with a file that path names, in a directory that nobody else can have swapped for another: what is in the
+// file comes from the worker. do gets another path to it, which no error shows.
 func inPlace(path string, do func(path string) error) error {
-	dir, err := broker.Find(filepath.Dir(path))
-	if err == nil {
-		err = do(filepath.Join(dir.Path(), filepath.Base(path)))
-		dir.Close()
+	above := filepath.Dir(path)
+	dir, err := broker.Find(above)
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
+		return fmt.Errorf("directory %s: %w", above, errno)
 	}
-	if errno, ok := errors.AsType[unix.Errno](err); ok { // without that path
-		err = fmt.Errorf("replace %s: %w", path, errno)
+	if err != nil {
+		return err
 	}
-	return err
+	defer dir.Close()
+	if err = do(filepath.Join(dir.Path(), filepath.Base(path))); err == nil {
+		return nil
+	}
+	errno, _ := errors.AsType[unix.Errno](err)
+	return &broker.Error{Text: strings.ReplaceAll(err.Error(), dir.Path(), above), Errno: errno}
 }
