@@ -182,6 +182,7 @@ func (d *desk) obey(cfg *config.Config) {
 		d.first = cfg
 	}
 	d.cfg, d.loaded = cfg, true
+	has := make(map[string]bool, len(cfg.Sinks))
 	for i := range cfg.Sinks {
 		s := &cfg.Sinks[i]
 		item := sinks.Item(s)
@@ -193,6 +194,12 @@ func (d *desk) obey(cfg *config.Config) {
 			d.wardens[item] = w
 		}
 		w.Configure(*s)
+		has[item] = true
+	}
+	for item, w := range d.wardens {
+		if !has[item] {
+			w.Retire()
+		}
 	}
 	awaitFor(giveTime, inBackground(func() { d.giveDirs(cfg) })) // a worker without state_dir tries to open it from time to time
 }

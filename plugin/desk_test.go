@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -252,6 +253,55 @@ func TestDeskObeysWhatItGaveTheWorker(t *testing.T) {
 		unix.Close(a.FDs[0])
 		if one, two := reads("one"), reads("two"); one != (x.want == "one") || two != (x.want == "two") {
 			t.Errorf("after %q: one %v, two %v", x.text, one, two)
+		}
+	}
+}
+
+// TestDeskStartsNoProgramOfARemovedSink, nor connects to what one has connected to; what it has started it may end.
+func TestDeskStartsNoProgramOfARemovedSink(t *testing.T) {
+	const sinks = "[sinks.p]\ntype = \"program\"\npath = \"/bin/cat\"\n[sinks.c]\ntype = \"unix\"\npath = \"DIR/collector\"\nlisten = false\n" +
+		"[sinks.l]\ntype = \"syslog\"\naddress = \"DIR/collector\"\n"
+	const rest = "state_dir = \"DIR/state\"\n[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n"
+	d, dir := deskFor(t, rest+sinks)
+	ln, err := net.Listen("unix", filepath.Join(dir, "collector"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	ask := func(item, op, args string, fds ...int) error {
+		a, err := d.Serve(broker.NewCall(item, op, args, fds...))
+		for _, fd := range a.FDs {
+			unix.Close(fd)
+		}
+		return err
+	}
+	for _, may := range []bool{true, false, true} {
+		text := rest
+		if may {
+			text += sinks
+		}
+		if err := os.WriteFile(filepath.Join(dir, "relay.toml"), []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(config.ConfigItem, config.OpLoad, ""); err != nil {
+			t.Fatal(err)
+		}
+		for item, err := range map[string]error{
+			"program/p": ask("program/p", "start", "{}", int(null.Fd())), "unix/c": ask("unix/c", "connect", ""), "syslog/l": ask("syslog/l", "connect", `"unix"`),
+		} {
+			if (err == nil) != may {
+				t.Errorf("%s, configured %v: %v", item, may, err)
+			}
+		}
+		if !may {
+			if err := ask("program/p", "reap", `{"Handle":1}`); err != nil {
+				t.Errorf("reap: %v", err)
+			}
 		}
 	}
 }

@@ -61,6 +61,9 @@ func NewDetails(kind string) Details {
 type Warden interface {
 	// Configure takes note of the sink as the configuration has it now. What was opened before stays.
 	Configure(config.Sink)
+	// Retire takes note that the configuration has the sink no more: no program is started for it, and it connects to nothing.
+	// What it has it may bring to its end.
+	Retire()
 	// Serve does what the worker asks for. What it gets is not to be trusted.
 	Serve(*broker.Call) (broker.Answer, error)
 	// Close lets go of everything: the worker has gone.

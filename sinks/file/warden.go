@@ -47,6 +47,9 @@ func newWarden() sinks.Warden { return &warden{dirs: make(map[uint64]*wardenDir)
 // Configure implements sinks.Warden. It does not wait for a disk.
 func (w *warden) Configure(cfg config.Sink) { w.cfg.Store(&cfg) }
 
+// Retire implements sinks.Warden. What is left of the sink's records may still need its file.
+func (w *warden) Retire() {}
+
 // Close implements sinks.Warden.
 func (w *warden) Close() {
 	w.mu.Lock()

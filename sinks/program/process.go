@@ -388,6 +388,13 @@ func (w *warden) Configure(cfg config.Sink) {
 	w.cfg = *cfg.Settings.(*Config)
 }
 
+// Retire implements sinks.Warden.
+func (w *warden) Retire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cfg = Config{}
+}
+
 // Actions starts the programs of actions for a worker.
 type Actions struct{ *children }
 

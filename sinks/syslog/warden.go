@@ -53,6 +53,13 @@ func (w *warden) Configure(cfg config.Sink) {
 	w.cfg = *cfg.Settings.(*Config)
 }
 
+// Retire implements sinks.Warden.
+func (w *warden) Retire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cfg = Config{}
+}
+
 // Close implements sinks.Warden.
 func (w *warden) Close() {}
 

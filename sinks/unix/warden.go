@@ -79,6 +79,9 @@ func (w *warden) Configure(cfg config.Sink) {
 	w.cfg.Store(&now)
 }
 
+// Retire implements sinks.Warden.
+func (w *warden) Retire() { w.cfg.Store(new(Config)) }
+
 // Close implements sinks.Warden. A worker that was killed has left its socket's file.
 func (w *warden) Close() {
 	w.mu.Lock()
@@ -120,6 +123,9 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	case opCheck:
 		err = l.check()
 	case opGrant:
+		if l.path != cfg.Path { // of the sink before
+			return a, c.Unknown()
+		}
 		err = l.grant(cfg)
 	case opRemove:
 		delete(w.listen, handle)
