@@ -23,9 +23,10 @@ func checkBounds(src string) {
 
 	depth, signs, quote := 0, 0, rune(0)
 	escaped := false
-	n := 0
+	n, commentEnd := 0, 0
 	for at, r := range src {
 		switch {
+		case at < commentEnd: // a quote in a comment begins no text
 		case quote != 0:
 			if r == quote && !escaped {
 				quote = 0
@@ -33,6 +34,8 @@ func checkBounds(src string) {
 			escaped = r == '\\' && !escaped && quote != '`'
 		case r == '"' || r == '\'' || r == '`':
 			quote, escaped = r, false
+		case r == '/':
+			commentEnd = at + commentLength(src[at:])
 		case r == '(' || r == '[' || r == '{':
 			depth++
 		case r == ')' || r == ']' || r == '}':
@@ -48,6 +51,23 @@ func checkBounds(src string) {
 		}
 		n++
 	}
+}
+
+// commentLength returns how long the comment is that src begins with, 0 without.
+func commentLength(src string) int {
+	end := ""
+	switch {
+	case strings.HasPrefix(src, "//"):
+		end = "\n"
+	case strings.HasPrefix(src, "/*"):
+		end = "*/"
+	default:
+		return 0
+	}
+	if n := strings.Index(src[2:], end); n >= 0 {
+		return 2 + n + len(end)
+	}
+	return len(src)
 }
 
 // goesDown reports whether an operator begins at a place of an expression that the parser may go down at:

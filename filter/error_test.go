@@ -181,6 +181,11 @@ func TestHostileExpressionsAreRefusedSoon(t *testing.T) {
 		{"texts that grow", `let a = exe + exe; len(a + a + a + a) > 5`, true},
 		{"nothing but NULs", many("\x00", 1000), false},
 		{"not UTF-8", "exe == \"\xff\"", true},
+		{"a quote in a comment, then brackets", `/* " */` + many("(", 110) + "true" + many(")", 110), false},
+		{"a quote in a comment, then levels", "// it's\n" + many("!", 6000) + "true", false},
+		{"brackets in comments", "/*" + many("(", 200) + "*/ true // " + many("[!", 6000), true},
+		{"no comment in a text", `exe == "//" and ` + many("(", 110) + "true" + many(")", 110), false},
+		{"a comment without an end", "true /*/ " + many("(", 1<<19), false},
 	} {
 		began := time.Now()
 		_, err := Compile(c.src)
@@ -261,6 +266,21 @@ func TestLongExpressions(t *testing.T) {
 		t.Logf("%s: %d bytes, %v: %v", name, len(src), took.Round(time.Millisecond), err)
 		if took > time.Minute { // it is a second; a square would be an hour
 			t.Errorf("%s took %v", name, took)
+		}
+	}
+}
+
+// TestBracketsAreCountedAfterComments: what stands in a comment hides nothing of what comes after it from the bounds, and
+// brackets in one are none.
+func TestBracketsAreCountedAfterComments(t *testing.T) {
+	for src, want := range map[string]string{
+		`/* " */` + strings.Repeat("(", 110) + "true":       "1:108: there are too many brackets within each other",
+		"// it's\n" + strings.Repeat("(", 110) + "true":     "2:101: there are too many brackets within each other",
+		"/* ` */" + strings.Repeat("!", maxSigns+1) + "x":   "it has more than 5000 operators",
+		`exe == "/*" and ` + strings.Repeat("(", 110) + "x": "there are too many brackets within each other",
+	} {
+		if _, err := Compile(src); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: %.200v", src, err)
 		}
 	}
 }
