@@ -88,6 +88,7 @@ type value struct {
 	s     string
 	texts []string
 	nums  []int64
+	err   error // why it is not all there; for each part that asks for it
 }
 
 // hints are where the fields that others are made of stood in the SYSCALL record before.
@@ -157,10 +158,20 @@ const maxScratch = 256 << 10
 // value returns the value of a slot.
 func (m *Matcher) value(slot int) *value {
 	v := &m.vals[slot]
-	if v.epoch != m.epoch {
-		v.epoch = m.epoch
-		v.n, v.s, v.texts, v.nums = 0, "", v.texts[:0], v.nums[:0]
-		m.f.slots[slot].load(m, v)
+	if v.epoch == m.epoch {
+		if v.err != nil { // of rules that are asked together each fails by itself
+			m.noteError(v.err)
+		}
+		return v
+	}
+
+	first := m.err
+	m.err = nil
+	v.epoch = m.epoch
+	v.n, v.s, v.texts, v.nums = 0, "", v.texts[:0], v.nums[:0]
+	m.f.slots[slot].load(m, v)
+	if v.err = m.err; first != nil {
+		m.err = first
 	}
 	return v
 }

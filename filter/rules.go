@@ -136,7 +136,9 @@ func (r *Rules) askGroup(g *ruleGroup) {
 	}
 	for i := range g.byScan {
 		s := &g.byScan[i]
-		for w, found := range r.m.found(s.number) {
+		all := r.m.found(s.number)
+		r.m.err = nil // the rules that search that field fail, each when it is asked, and no other
+		for w, found := range all {
 			for found &= s.groups[w]; found != 0; found &= found - 1 {
 				for _, n := range s.rules[64*w+bits.TrailingZeros64(found)] {
 					r.ask(n)

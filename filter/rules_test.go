@@ -40,7 +40,7 @@ func TestRulesAreAsFilters(t *testing.T) {
 			for name, m := range alone {
 				want, err := m.Keep(&l.batch, e[0], e[1])
 				if err == ErrUnread || err == errLongList {
-					continue // the list is cut, for all rules that come after the first
+					continue // alone, what the list is not needed for may come before it
 				}
 				want = want && err == nil
 				if slices.Contains(got, name) != want {
@@ -153,6 +153,33 @@ func TestFilterAsksRules(t *testing.T) {
 	_, err := CompileWith(`"cat of roof" in rules`, set)
 	if err == nil || !strings.Contains(err.Error(), `there is no rule "cat of roof": did you mean cat of root?`) {
 		t.Error(err)
+	}
+}
+
+// TestEachRuleFailsByItself: a field that cannot be read fails each rule that needs it, the first of them and the others, and no rule that
+// does not.
+func TestEachRuleFailsByItself(t *testing.T) {
+	var records []string
+	for i := range maxList + 10 {
+		records = append(records, fmt.Sprintf(`PATH item=%d name="/%d" nametype=NORMAL`, i, i))
+	}
+	l := lines(t, event(records...)...)
+	set, errs, _ := NewRules(map[string]string{
+		"a list": `"/7" in paths`, "b list": `"/7" in paths`, "c not": `"/7" not in paths`, "d not": `not (path contains "/x")`,
+		"e search": `path contains "/7"`, "f search": `icontains(path, "/7")`, "g length": `len(paths) > 5`, "h other": `serial > 0`, "i element": `paths[0] == "/0"`,
+	})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	rules := set.New()
+	for range 2 {
+		if got := rules.Match(&l.batch, 0, len(l.batch.Recs)); !slices.Equal(got, []string{"h other"}) {
+			t.Errorf("%q", got)
+		}
+	}
+	usual := lines(t, cat...)
+	if got := rules.Match(&usual.batch, 0, len(usual.batch.Recs)); !slices.Equal(got, []string{"c not", "d not", "h other"}) {
+		t.Errorf("the errors stay: %q", got)
 	}
 }
 

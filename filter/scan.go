@@ -34,6 +34,7 @@ type scanUse struct {
 type found struct {
 	epoch uint64
 	bits  []uint64 // by group
+	err   error    // why not all of the field has been searched
 }
 
 // searchWords returns the search for written-out words in an operand.
@@ -129,6 +130,9 @@ func (m *Matcher) found(number int) []uint64 {
 	if f.epoch != m.epoch {
 		m.scan(number)
 	}
+	if f.err != nil {
+		m.noteError(f.err)
+	}
 	return f.bits
 }
 
@@ -138,6 +142,7 @@ func (m *Matcher) scan(number int) {
 	f.epoch = m.epoch
 	clear(f.bits)
 	v := m.value(sc.slot)
+	f.err = v.err
 	if m.f.slots[sc.slot].kind == text {
 		sc.run(v.s, f.bits)
 		return
