@@ -41,6 +41,7 @@ func CompileWith(src string, rules *RuleSet) (*Filter, error) {
 
 // compile compiles an expression into what the checker has already.
 func (c *checker) compile(src string) (root *part, err error) {
+	steps, files := c.steps, maps.Clone(c.files)
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -48,6 +49,9 @@ func (c *checker) compile(src string) (root *part, err error) {
 			root, err = nil, r
 		default: // a fault in the parser must not end the relay
 			root, err = nil, newError(src, 0, oneLine(fmt.Sprint("this cannot be compiled: ", r)), "")
+		}
+		if err != nil { // it takes nothing from what may have the same limits
+			c.steps, c.files = steps, files
 		}
 	}()
 

@@ -3,7 +3,9 @@ package filter
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -117,6 +119,37 @@ func TestRulesWithErrors(t *testing.T) {
 	}
 	if set, errs, _ := NewRules(nil); set != nil || errs != nil {
 		t.Error("rules of nothing")
+	}
+}
+
+// TestWrongRulesTakeNothingFromOthers: what all rules together may have is not used up by one that is left out.
+func TestWrongRulesTakeNothingFromOthers(t *testing.T) {
+	dir := t.TempDir()
+	file := func(n int) string {
+		path := filepath.Join(dir, strconv.Itoa(n))
+		writeList(t, path, "/usr/bin/cat\n")
+		return `exe in file("` + path + `")`
+	}
+	files := file(0)
+	for n := range maxLists {
+		files += " or " + file(n+1)
+	}
+	set, errs, _ := NewRules(map[string]string{
+		"a files": files, "b file": file(100),
+		"c patterns": `exe == "x"` + strings.Repeat(` or exe matches "x{1000}y{1000}"`, 60), "d pattern": `exe matches "c(a){1,900}t"`,
+	})
+	if len(errs) != 2 || errs[0].Name != "a files" || errs[1].Name != "c patterns" {
+		t.Errorf("errors %v", errs)
+	}
+	if names := set.Names(); !slices.Equal(names, []string{"b file", "d pattern"}) {
+		t.Errorf("rules %q", names)
+	}
+	if n := len(set.Lists()); n != 1 {
+		t.Errorf("%d lists", n)
+	}
+	l := lines(t, cat...)
+	if got := set.New().Match(&l.batch, 0, len(l.batch.Recs)); !slices.Equal(got, []string{"b file", "d pattern"}) {
+		t.Errorf("%q", got)
 	}
 }
 
