@@ -30,7 +30,7 @@ type List struct {
 	values atomic.Pointer[map[string]struct{}]
 
 	mu   sync.Mutex // guards all below: a reload and the clock may both refresh
-	seen listState  // of the file when it was read last
+	seen listState  // of the file when its values were read; nothing after an error
 	said string     // the error that was returned last, "" if there was none
 }
 
@@ -69,16 +69,14 @@ func (l *List) Refresh() (changed bool, err error) {
 		return false, nil
 	}
 	if err == nil {
-		l.seen = listState{info.ModTime(), info.Size(), info}
 		err = l.read()
-	} else {
-		l.seen = listState{}
 	}
 
 	if err == nil {
-		l.said = ""
+		l.seen, l.said = listState{info.ModTime(), info.Size(), info}, ""
 		return true, nil
 	}
+	l.seen = listState{} // read again: what mends it, a chmod, need not show in these
 	if err.Error() == l.said {
 		return false, nil
 	}

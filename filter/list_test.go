@@ -86,6 +86,41 @@ func TestListFollowsItsFile(t *testing.T) {
 	expect("back", map[string]bool{`uid=1001`: false, `uid=8`: true})
 }
 
+// TestListIsReadOnceItMayBe: a file that could not be read for its mode is read when that is mended, which changes neither its time nor its
+// size.
+func TestListIsReadOnceItMayBe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list.txt")
+	writeList(t, path, "old\n")
+	list, err := newList(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	writeList(t, path, "newer\n")
+	wrong := os.FileMode(0)
+	if os.Geteuid() == 0 {
+		wrong = 0o666 // root may read all, but not trust it
+	}
+	if err := os.Chmod(path, wrong); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := list.Refresh(); changed || err == nil || !list.has("old") {
+		t.Errorf("of mode %o: %v, %v", wrong, changed, err)
+	}
+	if changed, err := list.Refresh(); changed || err != nil {
+		t.Errorf("it is said again: %v, %v", changed, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := list.Refresh(); !changed || err != nil || !list.has("newer") {
+		t.Errorf("mended: %v, %v", changed, err)
+	}
+	if changed, err := list.Refresh(); changed || err != nil {
+		t.Errorf("unchanged: %v, %v", changed, err)
+	}
+}
+
 // TestListErrors: a file that is none is an error at the place where it is named.
 func TestListErrors(t *testing.T) {
 	dir := t.TempDir()
