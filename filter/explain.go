@@ -66,8 +66,8 @@ func (m *Matcher) explain(p *part, depth int, decides bool, steps *[]Step) {
 
 // evaluate evaluates one part.
 func (m *Matcher) evaluate(p *part) (bool, error) {
-	m.err = nil
-	m.epoch++ // a field that could not be read has to fail again
+	m.err, m.taken, m.scratch = nil, 0, m.scratch[:0] // nothing is left of the part before
+	m.epoch++                                         // a field that could not be read has to fail again
 	v := p.test(m)
 	err := m.err
 	m.err = nil

@@ -172,6 +172,25 @@ func TestExplainSaysWhatDecided(t *testing.T) {
 	}
 }
 
+// TestExplainHasTheRoomOfKeep: each part may take as much memory as the whole, and a report of many parts takes no more than of one.
+func TestExplainHasTheRoomOfKeep(t *testing.T) {
+	l := lines(t, event("SYSCALL arch=c000003e syscall=1 comm=\"x\"", "PROCTITLE proctitle="+strings.Repeat("61", 30000))...)
+	long := strings.TrimSuffix(strings.Repeat("proctitle + ", 14), " + ") // of which all are taken again with each: 3 MB
+	src := `(` + long + `) == "y"` + strings.Repeat(` or comm == "y" and (`+long+`) == "y"`, 20)
+	m := mustCompile(t, src).New()
+	if keep, err := m.Keep(&l.batch, 0, len(l.batch.Recs)); keep || err != nil {
+		t.Fatalf("%v, %v", keep, err)
+	}
+	for _, s := range m.Explain(&l.batch, 0, len(l.batch.Recs)) {
+		if s.Err != nil || s.Value {
+			t.Errorf("%.60s: %v, %v", s.Expr, s.Value, s.Err)
+		}
+	}
+	if n := cap(m.scratch); n > 256<<10 {
+		t.Errorf("%d bytes of decoded text", n)
+	}
+}
+
 // TestMatchersShareAFilter: Matchers of one Filter do not disturb each other; for the race
 // detector.
 func TestMatchersShareAFilter(t *testing.T) {
