@@ -129,6 +129,7 @@ func init() {
 		}
 	}
 	slices.Sort(fieldNames)
+	fieldNames = slices.Clip(fieldNames) // who appends to it does not write into it
 }
 
 // idNames are the fields of ids, and those of their names.
