@@ -46,7 +46,7 @@ func loadCommandLine(m *Matcher, v *value) {
 // loadCreated loads the paths of files that the event has made: names in PATH records of nametype CREATE. A relative one is
 // made absolute where the records say from which directory it counts.
 func loadCreated(m *Matcher, v *value) {
-	cwd := ""
+	cwd, haveCwd := "", false
 	for k := m.i; k < m.j; k++ {
 		if m.b.Recs[k].Type != record.TypePath {
 			continue
@@ -61,8 +61,8 @@ func loadCreated(m *Matcher, v *value) {
 			continue
 		}
 		if name[0] != '/' {
-			if cwd == "" {
-				cwd = m.cwd()
+			if !haveCwd {
+				cwd, haveCwd = m.cwd(), true
 			}
 			name = m.absolute(name, cwd, r.text)
 		}

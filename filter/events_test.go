@@ -1,8 +1,11 @@
 package filter
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestFieldsOfWholeEvents: cmdline, text and created.
@@ -42,6 +45,45 @@ func TestFieldsOfWholeEvents(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestOneOfManyArguments: one argument is asked for by its number, however many there are, since a program may be given any number.
+func TestOneOfManyArguments(t *testing.T) {
+	n := maxList + 1000
+	execve := []string{fmt.Sprintf(`EXECVE argc=%d a0="curl"`, n)}
+	for i := 1; i < n; i++ {
+		if i%500 == 0 {
+			execve = append(execve, "EXECVE")
+		}
+		execve[len(execve)-1] += fmt.Sprintf(` a%d="%d"`, i, i)
+	}
+	l := lines(t, event(execve...)...)
+	for src, want := range map[string]bool{
+		`args[0] == "curl"`: true, `args[1] == "curl"`: false, `iends(args[0], "URL")`: true, `args[-1] == "` + strconv.Itoa(n-1) + `"`: true, `args[20000] == ""`: true,
+	} {
+		if got, err := mustCompile(t, src).New().Keep(&l.batch, 0, len(l.batch.Recs)); got != want || err != nil {
+			t.Errorf("%s: %v, %v", src, got, err)
+		}
+	}
+}
+
+// TestNewFilesOfManyAreFoundSoon: where the directory of relative names is not known it is looked for once.
+func TestNewFilesOfManyAreFoundSoon(t *testing.T) {
+	records := []string{`SYSCALL arch=c000003e syscall=257 success=yes exit=3 a0=ffffff9c a1=7ffd a2=241 a3=1b6`}
+	for range 16000 {
+		records = append(records, `PATH name="x" nametype=CREATE`)
+	}
+	l := lines(t, event(records...)...)
+	m := mustCompile(t, `created == "y"`).New()
+	began := time.Now()
+	for range 20 {
+		if got, err := m.Keep(&l.batch, 0, len(l.batch.Recs)); got || err != nil {
+			t.Fatalf("%v, %v", got, err)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second { // it is a tenth of one; a square is twenty
+		t.Errorf("took %v", took)
 	}
 }
 

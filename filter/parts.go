@@ -107,9 +107,8 @@ func loadArgs(m *Matcher, v *value) {
 // arg returns argument i of an execve, from the end when i is negative; "" when there is none.
 func (m *Matcher) arg(i int) string {
 	m.readArgs()
-	n := m.args.Len()
-	if m.hasRoom(n - 1); i < 0 {
-		i += n
+	if i < 0 {
+		i += m.args.Len()
 	}
 	arg, _ := m.args.Arg(i)
 	return record.Alias(arg)
