@@ -1,7 +1,6 @@
 package sigma
 
 import (
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,17 +9,13 @@ import (
 )
 
 // conditionWord is a bracket, a name or a keyword of a condition.
-var conditionWord = regexp.MustCompile(`^\s*([()|]|[^\s()|]+)`)
+var conditionWord = regexp.MustCompile(`[()|]|[^\s()|]+`)
 
 // condition reads a condition.
 func (c *converter) condition(n *yaml.Node) (*expr, error) {
-	p := &conditionParser{c: c, at: n}
-	for rest := n.Value; strings.TrimSpace(rest) != ""; {
-		m := conditionWord.FindStringSubmatch(rest)
-		if p.words = append(p.words, m[1]); len(p.words) > maxNames {
-			return nil, fail(n, "has a condition of more than %d words", maxNames)
-		}
-		rest = rest[len(m[0]):]
+	p := &conditionParser{c: c, at: n, words: conditionWord.FindAllString(n.Value, maxNames+1)}
+	if c.words += len(p.words); c.words > maxNames { // each may mean all selections
+		return nil, fail(n, "has a condition of more than %d words", maxNames)
 	}
 	if slices.Contains(p.words, "|") {
 		return nil, fail(n, "has an aggregation in its condition, which needs more than one event")
@@ -111,11 +106,14 @@ func (p *conditionParser) of(count string) (*expr, error) {
 	}
 	pattern := p.words[0]
 	p.words = p.words[1:]
+	if len(pattern) > maxNames {
+		return nil, fail(p.at, "condition: the pattern %s is too long", quoteBrief(pattern))
+	}
 
 	var kids []*expr
 	for _, name := range p.c.names {
-		if !p.names(pattern, name) {
-			continue
+		if strings.HasPrefix(name, "_") || !(strings.EqualFold(pattern, "them") || matchesStars(pattern, name)) {
+			continue // _ keeps a selection from being meant without its name
 		}
 		e, err := p.c.selection(name)
 		if err != nil {
@@ -129,11 +127,20 @@ func (p *conditionParser) of(count string) (*expr, error) {
 	return join(kids...), nil
 }
 
-// names reports whether a pattern with * means a selection; "them" means all but those that begin with _.
-func (p *conditionParser) names(pattern, name string) bool {
-	if strings.EqualFold(pattern, "them") {
-		return !strings.HasPrefix(name, "_")
+// matchesStars reports whether a name is one that a pattern, in which * is any text, means.
+func matchesStars(pattern, name string) bool {
+	parts := strings.Split(pattern, "*")
+	rest, ok := strings.CutPrefix(name, parts[0])
+	last := len(parts) - 1
+	if !ok || last == 0 {
+		return ok && rest == ""
 	}
-	ok, _ := path.Match(strings.NewReplacer("?", `\?`, "[", `\[`, `\`, `\\`).Replace(pattern), name)
-	return ok
+	for _, part := range parts[1:last] {
+		at := strings.Index(rest, part)
+		if at < 0 {
+			return false
+		}
+		rest = rest[at+len(part):]
+	}
+	return strings.HasSuffix(rest, parts[last])
 }

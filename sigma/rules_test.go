@@ -92,6 +92,7 @@ var ours = []struct {
 	{"all of", process, "s_a: {Image|endswith: /tar}\ns_b: {CommandLine|contains: --checkpoint}\ncondition: all of s_*", exec("/bin/tar", "tar", "--checkpoint=1"), exec("/bin/tar", "tar", "-x")},
 	{"one of", process, "s_a: {Image|endswith: /a}\ns_b: {Image|endswith: /b}\nt: {Image|endswith: /c}\ncondition: 1 of s_*", exec("/b", "b"), exec("/c", "c")},
 	{"them", process, "a: {Image|endswith: /a}\nb: {CommandLine|contains: b}\n_c: {Image: no}\ncondition: all of them", exec("/a", "b"), exec("/a", "c")},
+	{"slash in a name", process, "s/a: {Image|endswith: /a}\ns_b: {CommandLine|contains: b}\ncondition: all of s*", exec("/a", "b"), exec("/c", "b")},
 	{"not one of", process, "s: {Image|endswith: /wget}\nfilter_main_x: {CommandLine|contains: mirror.local}\ncondition: s and not 1 of filter_main_*", exec("/bin/wget", "wget", "evil"), exec("/bin/wget", "wget", "http://mirror.local")},
 	{"brackets", process, "a: {Image|endswith: /a}\nb: {CommandLine|contains: b}\nc: {CommandLine|contains: c}\ncondition: a and (b or not c)", exec("/a", "x"), exec("/a", "c")},
 	{"order of words", process, "a: {Image|endswith: /a}\nb: {CommandLine|contains: b}\nc: {CommandLine|contains: c}\ncondition: a or b and not c", exec("/a", "c"), exec("/x", "b", "c")},

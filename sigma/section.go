@@ -9,7 +9,7 @@ import (
 
 // Section writes rules as the table [rules] of the relay's configuration.
 type Section struct {
-	used map[string]bool
+	used map[string]int // names, and how many rules wanted to have each
 	text strings.Builder
 }
 
@@ -19,7 +19,7 @@ const maxName = 120
 // Add adds a rule that has an expression. file is where it comes from; it names a rule without a title.
 func (s *Section) Add(r Rule, file string) {
 	if s.used == nil {
-		s.used = make(map[string]bool)
+		s.used = make(map[string]int)
 		s.text.WriteString("[rules]\n")
 	}
 	name := s.free(nameOf(r.Title))
@@ -33,10 +33,11 @@ func (s *Section) String() string { return s.text.String() }
 // free returns a name that no rule has: a title may be there twice.
 func (s *Section) free(name string) string {
 	unique := name
-	for n := 2; s.used[unique]; n++ {
-		unique = fmt.Sprintf("%s (%d)", name, n)
+	for s.used[unique] > 0 {
+		s.used[name]++
+		unique = fmt.Sprintf("%s (%d)", name, s.used[name])
 	}
-	s.used[unique] = true
+	s.used[unique] = 1
 	return unique
 }
 

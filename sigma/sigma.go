@@ -127,6 +127,7 @@ type converter struct {
 	selections map[string]*yaml.Node
 	names      []string // of the selections, in their order
 	done       map[string]*expr
+	words      int // of the conditions
 	look       outlook
 }
 
@@ -185,6 +186,7 @@ func (c *converter) conditions(condition *yaml.Node) (*expr, error) {
 	if condition.Kind == yaml.SequenceNode {
 		conditions = condition.Content
 	}
+	c.words = 0
 	var any []*expr
 	for _, n := range conditions {
 		if n.Kind != yaml.ScalarNode {

@@ -2,10 +2,13 @@ package sigma
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"audisp-relay/filter"
 )
@@ -44,6 +47,7 @@ func TestRefusals(t *testing.T) {
 		{document(process, "s: {Image: x}\ntimeframe: 5m\ncondition: s"), `has a timeframe, which needs more than one event`},
 		{document(process, "s: {Image: x}\ncondition: t"), `condition: there is no selection "t"`},
 		{document(process, "s: {Image: x}\ncondition: 1 of t*"), `condition: there is no selection "t*"`},
+		{document(process, "_s: {Image: x}\ncondition: 1 of _*"), `condition: there is no selection "_*"`},
 		{document(process, "s: {Image: x}\ncondition: 2 of s*"), `condition: "2" of is not known`},
 		{document(process, "s: {Image: x}\ncondition: (s"), `condition: a bracket is not closed`},
 		{document(process, "s: {Image: x}\ncondition: s s"), `condition: "s" is not expected`},
@@ -99,6 +103,65 @@ func TestSelectionNamedOftenIsBounded(t *testing.T) {
 	}
 	if rules, _ := Convert([]byte(document(process, "s: {Image: x}\ncondition: s"+strings.Repeat(" or s", 2000)))); rules[0].Err == nil || !strings.Contains(rules[0].Err.Error(), "more than 1000 words") {
 		t.Errorf("%v", rules[0].Err)
+	}
+}
+
+// TestManyConditionsAreBounded: each "of" may mean all selections, so what counts is the words of all conditions.
+func TestManyConditionsAreBounded(t *testing.T) {
+	var b strings.Builder
+	for i := range 900 {
+		fmt.Fprintf(&b, "s%d: {Image: x}\n", i)
+	}
+	b.WriteString("condition:\n")
+	for range 2000 {
+		b.WriteString("  - 1 of s* or all of s*\n")
+	}
+	rules, err := Convert([]byte(document(process, b.String())))
+	if err != nil || rules[0].Err == nil || !strings.Contains(rules[0].Err.Error(), "more than 1000 words") {
+		t.Errorf("%v, %.200v", err, rules)
+	}
+	if rules, _ := Convert([]byte(document(process, "s: {Image: x}\ncondition: 1 of "+strings.Repeat("*", maxNames+1)))); rules[0].Err == nil || !strings.Contains(rules[0].Err.Error(), "is too long") {
+		t.Errorf("%v", rules)
+	}
+}
+
+func TestStarsInNamesOfSelections(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"a", "a", true}, {"a", "ab", false}, {"a*", "a", true}, {"a*", "ab/c", true}, {"*", "", true}, {"*b", "ab", true}, {"*b", "ba", false}, {"a*b", "ab", true}, {"a*a", "a", false},
+		{"a*b*c", "axbyc", true}, {"a*b*c", "acb", false}, {"*x*", "axb", true}, {"*x*", "ab", false}, {"a?", "ab", false}, {"a[b]", "ab", false}, {"a[b]*", "a[b]c", true}, {"**", "x", true}, {"", "", true}, {"", "a", false},
+	} {
+		if got := matchesStars(c.pattern, c.name); got != c.want {
+			t.Errorf("%q, %q: %v", c.pattern, c.name, got)
+		}
+	}
+}
+
+// TestNamesOfRulesAreUnique: also where many have one title, and one has what another would get.
+func TestNamesOfRulesAreUnique(t *testing.T) {
+	var s Section
+	for _, title := range []string{"a", "a", "a (2)", "a", "A", "", "\x00", "it's"} {
+		s.Add(Rule{Title: title, Expr: `exe == "x'y"`}, "f.yml")
+	}
+	var names []string
+	for line := range strings.Lines(s.String()) {
+		if name, _, ok := strings.Cut(line, " = "); ok {
+			names = append(names, name)
+		}
+	}
+	want := []string{"'a'", "'a (2)'", "'a (2) (2)'", "'a (3)'", "'A'", "'untitled'", "'untitled (2)'", `"it's"`}
+	if !slices.Equal(names, want) {
+		t.Errorf("%q", names)
+	}
+
+	began := time.Now()
+	for range 50_000 {
+		s.Add(Rule{Title: "same", Expr: "true"}, "f.yml")
+	}
+	if took := time.Since(began); took > 10*time.Second { // it is a tenth of one; a square is a quarter of an hour
+		t.Errorf("took %v", took)
 	}
 }
 
