@@ -12,11 +12,13 @@ func fail(n *yaml.Node, format string, args ...any) error {
 }
 
 // checkYAML refuses what rules do not need and hostile files have: aliases, which can make a small file say a large thing,
-// keys that are no text or there twice, and endless depth.
+// tags, which make a value say something else than it looks like, keys that are no text or there twice, and endless depth.
 func checkYAML(n *yaml.Node, level int) error {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
 		return fail(n, "has an alias or an anchor: write the values out")
+	case n.Style&yaml.TaggedStyle != 0:
+		return fail(n, "has a tag, %s: write the value as text", quoteBrief(n.Tag))
 	case level > maxLevels:
 		return fail(n, "has more than %d lists and mappings within each other", maxLevels)
 	}
