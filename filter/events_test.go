@@ -88,7 +88,7 @@ func TestNewFilesOfManyAreFoundSoon(t *testing.T) {
 }
 
 func TestKindOf(t *testing.T) {
-	for name, want := range map[string]string{"exe": "text", "uid": "number", "success": "flag", "args": "list", "inodes": "list", "keys*": "", "nothing": "", "": ""} {
+	for name, want := range map[string]string{"exe": "text", "uid": "id", "gid": "id", "ses": "id", "old_auid": "id", "ouid": "id", "pid": "number", "exit": "number", "a0": "number", "id": "text", "success": "flag", "args": "list", "inodes": "list", "keys*": "", "nothing": "", "": ""} {
 		if got := KindOf(name); got != want {
 			t.Errorf("%s: %q", name, got)
 		}

@@ -96,11 +96,18 @@ var familyNames = sync.OnceValue(func() (names []string) {
 
 func isFamily(name string) bool { return name == "" || slices.Contains(familyNames(), name) }
 
-// KindOf returns what an expression may compare a field with: "text", "number", "flag" or "list"; "" of a name that is no field.
+// KindOf returns what an expression may compare a field with: "text", "number", "id" (a number that is unset where it is not there),
+// "flag" or "list"; "" of a name that is no field.
 func KindOf(name string) string {
 	f := fields[name]
 	if f == nil || strings.HasSuffix(name, "*") {
 		return ""
+	}
+	if f.kind == number {
+		switch record.ClassOf([]byte(strings.ReplaceAll(name, "_", "-"))) {
+		case record.UserID, record.Session:
+			return "id"
+		}
 	}
 	return map[kind]string{text: "text", number: "number", flag: "flag", texts: "list", numbers: "list"}[f.kind]
 }

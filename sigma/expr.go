@@ -11,7 +11,15 @@ type expr struct {
 	op   string // and, or, not; "" for a leaf
 	kids []*expr
 	text string // of a leaf; "" is always true
+	asks byte   // of a leaf that asks whether a field is there: isAbsent or isPresent
+	// each: the leaf is about the element of the outlook's list alone, so that it may ask the field which is any of them.
+	each bool
 }
+
+const (
+	isAbsent byte = 1 + iota
+	isPresent
+)
 
 func leaf(text string) *expr { return &expr{text: text} }
 
@@ -48,9 +56,34 @@ func not(kid *expr) *expr {
 	return &expr{op: "not", kids: []*expr{kid}}
 }
 
-// isPlain reports whether e has nothing but "or" in it.
+// leaves calls a function for each leaf.
+func (e *expr) leaves(do func(*expr)) {
+	if e.op == "" {
+		do(e)
+	}
+	for _, kid := range e.kids {
+		kid.leaves(do)
+	}
+}
+
+// isPlain reports whether any(LIST, e) may be written without the loop: e has nothing but "or" in it, and each part is about the
+// element. What asks whether a field is there is not, as a field without any value counts as an empty one.
 func (e *expr) isPlain() bool {
-	return e.op == "" || (e.op == "or" && !slices.ContainsFunc(e.kids, func(kid *expr) bool { return !kid.isPlain() }))
+	if e.op == "or" {
+		return !slices.ContainsFunc(e.kids, func(kid *expr) bool { return !kid.isPlain() })
+	}
+	return e.op == "" && e.each && e.asks == 0
+}
+
+// isNever reports whether e is true of no event, as far as that can be seen.
+func (e *expr) isNever() bool {
+	switch e.op {
+	case "and":
+		return slices.ContainsFunc(e.kids, (*expr).isNever)
+	case "or":
+		return !slices.ContainsFunc(e.kids, func(kid *expr) bool { return !kid.isNever() })
+	}
+	return e.op == "" && e.text == never().text
 }
 
 // maxExpr bounds an expression: a selection stands in it as often as the condition names it.

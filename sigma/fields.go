@@ -24,6 +24,8 @@ type outlook struct {
 	element  string   // what stands for an element: # within any(LIST, ...), or the field whose any value counts
 	keywords string   // where words without a field are looked for
 	types    []string // the record types of selections that name none
+	ifNew    bool     // list is of new files, and the rule asks for these with nametype
+	oldFiles bool     // an element is a file that was there before
 }
 
 // kind is how a field's values are compared.
@@ -32,6 +34,8 @@ type kind uint8
 const (
 	asText    kind = iota
 	asNumber       // in decimal digits
+	asCount        // asNumber, of a record that may not have it: then a filter has 0
+	asID           // asNumber, 4294967295 where it is not set or not there
 	asHex          // a system call's argument, as the record has it
 	asType         // the type of a record
 	asCall         // the name of a system call, or its number
@@ -124,8 +128,11 @@ func lookAtFiles(u uses) outlook {
 // has several: a rule that asks for nothing else is asked of each name by itself.
 func lookAtRecords(u uses) outlook {
 	look := outlook{keywords: "text", types: []string{"EXECVE"}}
-	if len(u.types) == 1 && u.types["SYSCALL"] {
+	switch {
+	case u.types["SYSCALL"] && len(u.types) == 1:
 		look.types = []string{"SYSCALL"}
+	case u.types["SYSCALL"]:
+		look.types = []string{"EXECVE", "SYSCALL"} // it is not said which of them
 	}
 	if u.types["EXECVE"] { // its arguments stand apart in the record, and words in rules go over several
 		look.keywords = "cmdline"
@@ -139,8 +146,8 @@ func lookAtRecords(u uses) outlook {
 	switch {
 	case onlyPaths && !u.fields["nametype"]:
 		look.base, look.list = `type == "PATH"`, "paths"
-	case onlyPaths && u.onlyCreates && !u.negates:
-		look.base, look.list = `type == "PATH"`, "created_paths"
+	case onlyPaths && u.onlyCreates:
+		look.base, look.list, look.ifNew = `type == "PATH"`, "created_paths", true
 	}
 	return look
 }
@@ -154,10 +161,16 @@ func isArgument(field string) bool { return argument.MatchString(field) }
 
 // enriched are the names that auditd adds in capitals, as filters call them.
 var enriched = map[string]target{
-	"SYSCALL": {"syscall", asCall}, "syscall": {"syscall", asCall}, "ARCH": {text: "arch"}, "type": {kind: asType}, "success": {kind: asOutcome},
+	"SYSCALL": {"syscall", asCall}, "syscall": {"syscall", asCall}, "ARCH": {text: "arch"}, "arch": {text: `field("arch")`}, "type": {kind: asType}, "success": {kind: asOutcome},
 	"AUID": {text: "auser"}, "UID": {text: "user"}, "EUID": {text: "euser"}, "SUID": {text: "suser"}, "FSUID": {text: "fsuser"},
 	"GID": {text: "group"}, "EGID": {text: "egroup"}, "SGID": {text: "sgroup"}, "FSGID": {text: "fsgroup"},
 	"msg": {text: "text"},
+}
+
+// notOfRecords are names that mean one thing in filters and, if any, another in records.
+var notOfRecords = []string{
+	"id", "serial", "time", "text", "main_type", "errno", "syscall_number", "path", "created", "family",
+	"user", "auser", "euser", "suser", "fsuser", "oauser", "sauser", "old_auser", "group", "egroup", "sgroup", "fsgroup",
 }
 
 // recordField returns the target of a field of records.
@@ -175,11 +188,15 @@ func recordField(look outlook, field string, types []string) (target, error) {
 		return argumentField(field, types)
 	}
 
-	switch filter.KindOf(field) {
-	case "text":
-		return target{text: field}, nil
-	case "number":
-		return target{field, asNumber}, nil
+	if !slices.Contains(notOfRecords, field) {
+		switch filter.KindOf(field) {
+		case "text":
+			return target{text: field}, nil
+		case "number":
+			return target{field, asCount}, nil
+		case "id":
+			return target{field, asID}, nil
+		}
 	}
 	if !fieldName.MatchString(field) {
 		return target{}, fmt.Errorf("field %s: no record has a field of such a name", quoteBrief(field))

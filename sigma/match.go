@@ -22,32 +22,45 @@ type modifiers struct {
 var comparisons = map[string]string{"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 
 func readModifiers(at *yaml.Node, words []string) (m modifiers, err error) {
+	kinds := make(map[string]bool) // of comparison: they exclude each other
 	for _, word := range words {
 		switch word {
 		case "contains", "startswith", "endswith":
 			m.where = word
+			kinds[word] = true
 		case "all":
 			m.all = true
 		case "cased":
 			m.cased = true
 		case "re":
-			m.re = true
+			m.re, kinds[word] = true, true
 		case "i", "m", "s", "ignorecase", "multiline", "dotall":
 			m.flags += map[string]string{"ignorecase": "i", "multiline": "m", "dotall": "s"}[word]
 			if len(word) == 1 {
 				m.flags += word
 			}
 		case "cidr":
-			m.cidr = true
+			m.cidr, kinds[word] = true, true
 		case "exists":
-			m.exists = true
+			m.exists, kinds[word] = true, true
 		case "lt", "lte", "gt", "gte":
 			m.compare = comparisons[word]
+			kinds[word] = true
 		case "windash", "base64", "base64offset", "wide", "utf16le", "utf16be", "utf16":
+			if m.where != "" && word != "windash" { // it would change the wildcards, too
+				return m, fail(at, "modifier %s has to stand before %s", word, m.where)
+			}
+			if slices.Contains(m.encode, word) { // each makes more of it
+				return m, fail(at, "modifier %s stands there twice", word)
+			}
 			m.encode = append(m.encode, word)
 		default:
 			return m, fail(at, "modifier %s is not known here", quoteBrief(word))
 		}
+	}
+	ofText := m.cased || len(m.encode) > 0
+	if len(kinds) > 1 || (ofText && len(kinds) == 1 && m.where == "") || (m.flags != "" && !m.re) || (m.exists && m.all) {
+		return m, fail(at, "modifiers %s do not go together", strings.Join(words, ", "))
 	}
 	return m, nil
 }
@@ -62,18 +75,28 @@ func (c *converter) match(at *yaml.Node, t target, words []string, values []*yam
 		return matchExists(at, t, values)
 	}
 	plain := len(words) == 0 || (len(words) == 1 && m.all)
+	switch {
+	case t.kind <= asID, t.kind == asHex && !plain: // text and numbers
+	case m.all && len(values) > 1:
+		return nil, fail(at, "modifier all for a field that has one value")
+	case !plain && t.kind != asCall:
+		return nil, fail(at, "modifier %s for a field that takes none", strings.Join(words, ", "))
+	}
 	switch t.kind {
 	case asTrue:
-		return matchTruth(at, values)
-	case asNumber:
+		return c.matchTruth(at, values)
+	case asNumber, asCount, asID:
 		return matchNumbers(at, t, m, values)
 	case asType:
-		return c.matchTypes(at, plain, values)
+		return c.matchTypes(at, values)
 	case asOutcome:
 		return matchOutcome(at, values)
 	case asCall:
-		if plain {
+		if plain && !slices.ContainsFunc(values, isNoName) {
 			return matchCalls(t, values), nil
+		}
+		if slices.ContainsFunc(values, isDigits) {
+			return nil, fail(at, "has the number of a system call with a modifier, or beside a wildcard")
 		}
 	case asHex:
 		if plain {
@@ -85,13 +108,20 @@ func (c *converter) match(at *yaml.Node, t target, words []string, values []*yam
 	switch {
 	case m.compare != "":
 		return nil, fail(at, "modifier of a comparison for a field that is text")
+	case (m.re || m.cidr) && slices.ContainsFunc(values, isNull):
+		return nil, fail(at, "null takes no modifier")
 	case m.re:
 		return matchPatterns(t, m, values)
 	case m.cidr:
-		return matchNetworks(at, t, values)
+		return matchNetworks(at, t, m, values)
 	}
-	return matchTexts(at, t, m, values)
+	return c.matchTexts(at, t, m, values)
 }
+
+// isNoName reports whether a value of a system call is other than a name or a number: null, or with wildcards.
+func isNoName(n *yaml.Node) bool { return isNull(n) || !isWord(n.Value) }
+
+func isDigits(n *yaml.Node) bool { return n.Value != "" && strings.Trim(n.Value, "0123456789") == "" }
 
 // matchExists asks whether there is a value.
 func matchExists(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
@@ -100,20 +130,22 @@ func matchExists(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
 	}
 	switch strings.ToLower(values[0].Value) {
 	case "true", "yes":
-		return leaf(t.text + ` != ""`), nil
+		return present(t), nil
 	case "false", "no":
-		return leaf(t.text + ` == ""`), nil
+		return absent(t), nil
 	}
 	return nil, fail(at, "modifier exists takes true or false")
 }
 
-// matchTruth: the field is true of all events that the rule is about.
-func matchTruth(at *yaml.Node, values []*yaml.Node) (*expr, error) {
+// matchTruth: the field is true of all events, or all elements of a list, that the rule is about.
+func (c *converter) matchTruth(at *yaml.Node, values []*yaml.Node) (*expr, error) {
 	e := never()
 	for _, v := range values {
 		switch strings.ToLower(v.Value) {
 		case "true", "create": // Initiated, nametype
-			e = leaf("")
+			if !c.look.oldFiles {
+				e = leaf("")
+			}
 		case "false":
 		default:
 			return nil, fail(at, "value %s is neither true nor false", quoteBrief(v.Value))
@@ -138,13 +170,10 @@ func matchOutcome(at *yaml.Node, values []*yaml.Node) (*expr, error) {
 }
 
 // matchTypes asks for the types of records. Their names are in capitals.
-func (c *converter) matchTypes(at *yaml.Node, plain bool, values []*yaml.Node) (*expr, error) {
-	if !plain {
-		return nil, fail(at, "type takes no modifier")
-	}
+func (c *converter) matchTypes(at *yaml.Node, values []*yaml.Node) (*expr, error) {
 	var names []string
 	for _, v := range values {
-		if !isWord(v.Value) {
+		if isNull(v) || !isWord(v.Value) {
 			return nil, fail(at, "%s is no type of records", quoteBrief(v.Value))
 		}
 		names = append(names, strings.ToUpper(v.Value))
@@ -177,16 +206,19 @@ func matchCalls(t target, values []*yaml.Node) *expr {
 
 // matchHex asks for an argument of a system call, which rules write as records do: in hexadecimal digits.
 func matchHex(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
-	var numbers []string
+	var numbers, digits []string
+	large := false
 	for _, v := range values {
 		n, err := strconv.ParseUint(strings.TrimPrefix(strings.ToLower(v.Value), "0x"), 16, 64)
 		if err != nil {
 			return nil, fail(at, "%s is no argument of a system call, in hexadecimal digits", quoteBrief(v.Value))
 		}
-		if n >= 1<<31 { // it does not fit what an expression may hold on a machine of 32 bits, or would be negative
-			return matchTexts(at, target{text: "field(" + strconv.Quote(t.text) + ")"}, modifiers{}, values)
-		}
-		numbers = append(numbers, "0x"+strconv.FormatUint(n, 16))
+		text := strconv.FormatUint(n, 16) // as the record has it, whatever zeros the rule has
+		numbers, digits = append(numbers, "0x"+text), append(digits, text)
+		large = large || n >= 1<<31 // it does not fit what an expression may hold on a machine of 32 bits, or would be negative
+	}
+	if large {
+		return oneOf("field("+strconv.Quote(t.text)+")", quoteAll(digits)), nil
 	}
 	return oneOf(t.text, numbers), nil
 }
@@ -197,29 +229,62 @@ func matchNumbers(at *yaml.Node, t target, m modifiers, values []*yaml.Node) (*e
 		return nil, fail(at, "%s is a number, which takes no such modifier", t.text)
 	}
 	var numbers []string
+	empty, withEmpty := int64(0), false // what the field is for a filter where it is not there, and whether that is meant, too
+	if t.kind == asID {
+		empty = unset
+	}
 	for _, v := range values {
 		n, err := strconv.ParseInt(v.Value, 10, 64)
-		switch {
-		case err != nil:
+		if err != nil || strconv.FormatInt(n, 10) != v.Value { // 010 is 8 to some readers of YAML
 			return nil, fail(at, "%s is a number, and %s is none", t.text, quoteBrief(v.Value))
-		case n == 1<<32-1 || n == -1:
-			numbers = append(numbers, "unset")
-		default:
-			numbers = append(numbers, strconv.FormatInt(n, 10))
+		}
+		if t.kind == asID && n == -1 && m.compare == "" {
+			n = unset
+		}
+		withEmpty = withEmpty || compares(empty, m.compare, n)
+		numbers = append(numbers, strconv.FormatInt(n, 10))
+		if n == unset {
+			numbers[len(numbers)-1] = "unset"
 		}
 	}
-	if m.compare == "" {
-		return oneOf(t.text, numbers), nil
+
+	e := oneOf(t.text, numbers)
+	if m.compare != "" {
+		var any []*expr
+		for _, n := range numbers {
+			any = append(any, leaf(t.text+" "+m.compare+" "+n))
+		}
+		e = or(any...)
 	}
-	var any []*expr
-	for _, n := range numbers {
-		any = append(any, leaf(t.text+" "+m.compare+" "+n))
+	if withEmpty && t.kind != asNumber { // what is not there is not meant
+		e = and(e, leaf("field("+strconv.Quote(t.text)+`) != ""`))
 	}
-	return or(any...), nil
+	return e, nil
+}
+
+// unset is an id that is not set.
+const unset = 1<<32 - 1
+
+// compares reports whether a compares with b as an operator says, "" for ==.
+func compares(a int64, operator string, b int64) bool {
+	switch operator {
+	case "<":
+		return a < b
+	case "<=":
+		return a <= b
+	case ">":
+		return a > b
+	case ">=":
+		return a >= b
+	}
+	return a == b
 }
 
 // matchNetworks asks whether an address lies in a network.
-func matchNetworks(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
+func matchNetworks(at *yaml.Node, t target, m modifiers, values []*yaml.Node) (*expr, error) {
+	if m.all && len(values) > 1 {
+		return nil, fail(at, "modifier all for a field that has one value")
+	}
 	var nets []string
 	for _, v := range values {
 		p, err := netip.ParsePrefix(v.Value)

@@ -106,5 +106,17 @@ func (c *converter) item(at *yaml.Node, name string, mods []string, values []*ya
 	if err != nil {
 		return nil, fail(at, "%v", err)
 	}
-	return c.match(at, t, mods, values)
+	e, err := c.match(at, t, mods, values)
+	if err != nil || c.look.list == "" || t.text != c.look.element {
+		return e, err
+	}
+	nameless := false
+	e.leaves(func(leaf *expr) {
+		leaf.each = leaf.text != ""
+		nameless = nameless || leaf.asks == isAbsent
+	})
+	if nameless {
+		return nil, fail(at, "asks for a file without a name, which filters do not see")
+	}
+	return e, nil
 }

@@ -128,6 +128,7 @@ type converter struct {
 	names      []string // of the selections, in their order
 	done       map[string]*expr
 	words      int // of the conditions
+	size       int // of the texts in the expression, in bytes
 	look       outlook
 }
 
@@ -150,7 +151,7 @@ func (c *converter) gather(detection *yaml.Node) error {
 	if len(c.names) == 0 {
 		return fail(detection, "has no selection")
 	}
-	c.look = c.source.lookAt(usesOf(c.selections, textOf(member(detection, "condition"))))
+	c.look = c.source.lookAt(usesOf(c.selections))
 	return nil
 }
 
@@ -159,17 +160,39 @@ func (c *converter) expression(condition, detection *yaml.Node) (string, error) 
 	if condition == nil {
 		return "", fail(detection, "has no condition")
 	}
+	if err := c.lookAtOldFiles(condition); err != nil {
+		return "", err
+	}
 	c.look.element = "#"
 	e, err := c.conditions(condition)
 	if err != nil || c.look.list == "" {
 		return c.finish(e, err)
 	}
-	if e.isPlain() { // any(LIST, A or B) is any(LIST, A) or any(LIST, B), which needs no loop
+	ofAll := e.op == "" && e.text == "" && c.look.list == "paths" // the base says it
+	if ofAll || e.isPlain() {                                     // any(LIST, A or B) is any(LIST, A) or any(LIST, B), which needs no loop
 		c.look.element = lists[c.look.list]
 		clear(c.done)
 		return c.finish(c.conditions(condition))
 	}
 	return c.finish(overList(c.look.list, e))
+}
+
+// lookAtOldFiles has a rule that was to be asked of new files be asked of the event if it may hold for files that were there before.
+func (c *converter) lookAtOldFiles(condition *yaml.Node) error {
+	if !c.look.ifNew {
+		return nil
+	}
+	c.look.element, c.look.oldFiles = "#", true
+	e, err := c.conditions(condition)
+	if err != nil {
+		return err
+	}
+	c.look.oldFiles = false
+	if !e.isNever() {
+		c.look.base, c.look.list = "", ""
+	}
+	clear(c.done)
+	return nil
 }
 
 // finish adds what all events have that the rule is about.
@@ -186,7 +209,7 @@ func (c *converter) conditions(condition *yaml.Node) (*expr, error) {
 	if condition.Kind == yaml.SequenceNode {
 		conditions = condition.Content
 	}
-	c.words = 0
+	c.words, c.size = 0, 0
 	var any []*expr
 	for _, n := range conditions {
 		if n.Kind != yaml.ScalarNode {

@@ -23,7 +23,15 @@ func TestExpressions(t *testing.T) {
 		{network, "s: {DestinationPort: 22, Initiated: 'true'}\ncondition: s", `syscall == "connect" and family in ["inet", "inet6"] and port == 22`},
 		{auditd, "a: {type: PATH, name: /a}\nb: {type: EXECVE, a0: b}\ncondition: a or b", `(type == "PATH" and iequals(path, "/a")) or (type == "EXECVE" and iequals(args[0], "b"))`},
 		{auditd, "a: {type: SYSCALL, a1|endswith: ff, exit: -13}\ncondition: a", `type == "SYSCALL" and iends(field("a1"), "ff") and exit == -13`},
-		{auditd, "a: {type: SYSCALL, auid: 4294967295}\ncondition: a", `type == "SYSCALL" and auid == unset`},
+		{auditd, "a: {type: SYSCALL, auid: 4294967295}\ncondition: a", `type == "SYSCALL" and auid == unset and field("auid") != ""`},
+		{auditd, "a: {type: SYSCALL, auid|gt: -1}\ncondition: a", `type == "SYSCALL" and auid > -1 and field("auid") != ""`},
+		{auditd, "a: {type: USER_LOGIN, acct|all: [null, root]}\ncondition: a", `type == "USER_LOGIN" and acct == "" and iequals(acct, "root")`},
+		{auditd, "a: {comm: ''}\ncondition: a", `comm == ""`},
+		{auditd, "a: {SYSCALL: null}\ncondition: a", `syscall == ""`},
+		{auditd, "a: {type: PATH}\nb: {type: PATH, name: /x}\ncondition: a or b", `type == "PATH"`},
+		{files, "s_a: {Image: /a}\ns_b: {TargetFilename: b}\ncondition: 1 of s_*", `type == "PATH" and success and any(created_paths, iequals(exe, "/a") or iequals(#, "b"))`},
+		{files, "s_a: {TargetFilename: a}\ns_b: {TargetFilename: b}\ncondition: 1 of s_*", `type == "PATH" and success and (iequals(created, "a") or iequals(created, "b"))`},
+		{process, "s: {'|re': [a+]}\ncondition: s", `type == "EXECVE" and text matches "a+"`},
 		{auditd, "a: {exe: ['*', 'a*b', null]}\ncondition: a", `exe != "" or exe matches "(?is)^a.*b$" or exe == ""`},
 		{auditd, "a: {exe: 'C:\\\\x\\y\\*'}\ncondition: a", `iequals(exe, "C:\\x\\y*")`},
 	} {
@@ -70,6 +78,31 @@ func TestRefusals(t *testing.T) {
 		{document(auditd, "s: &x {exe: 1}\nt: *x\ncondition: s"), `has an alias or an anchor: write the values out`},
 		{document(auditd, "s: {exe: 1, exe: 2}\ncondition: s"), `has the key "exe" twice`},
 		{document(process, "s: {Image|base64|contains: 'a*b'}\ncondition: s"), `modifier base64 for a value with wildcards`},
+		{document(process, "s: {Image|base64|base64: x}\ncondition: s"), `modifier base64 stands there twice`},
+		{document(process, "s: {Image|contains|base64: x}\ncondition: s"), `modifier base64 has to stand before contains`},
+		{document(process, "s: {Image|utf16|contains: x}\ncondition: s"), `"x" is no text any more after the modifiers`},
+		{document(process, "s: {CommandLine|windash|contains: ' -a -b -c -d'}\ncondition: s"), `modifier windash for a value with more than 3 options`},
+		{document(process, "s: {Image|contains|startswith: x}\ncondition: s"), `modifiers contains, startswith do not go together`},
+		{document(process, "s: {Image|re|contains: x}\ncondition: s"), `modifiers re, contains do not go together`},
+		{document(process, "s: {Image|re|cased: x}\ncondition: s"), `modifiers re, cased do not go together`},
+		{document(process, "s: {Image|i: x}\ncondition: s"), `modifiers i do not go together`},
+		{document(process, "s: {Image|exists|all: true}\ncondition: s"), `modifiers exists, all do not go together`},
+		{document(network, "s: {DestinationIp|base64|cidr: 10.0.0.0/8}\ncondition: s"), `modifiers base64, cidr do not go together`},
+		{document(network, "s: {DestinationPort|lt|gt: 5}\ncondition: s"), `modifiers lt, gt do not go together`},
+		{document(network, "s: {DestinationIp|cidr|all: [10.0.0.0/8, 10.0.0.0/16]}\ncondition: s"), `modifier all for a field that has one value`},
+		{document(network, "s: {DestinationPort: 010}\ncondition: s"), `port is a number, and "010" is none`},
+		{document(network, "s: {Initiated|contains: 'true'}\ncondition: s"), `modifier contains for a field that takes none`},
+		{document(auditd, "s: {success|all: ['yes', 'no']}\ncondition: s"), `modifier all for a field that has one value`},
+		{document(auditd, "s: {type: SYSCALL, SYSCALL|all: [read, write]}\ncondition: s"), `modifier all for a field that has one value`},
+		{document(auditd, "s: {type: SYSCALL, syscall|startswith: 5}\ncondition: s"), `has the number of a system call with a modifier`},
+		{document(auditd, "s: {type: SYSCALL, syscall: [59, 'open*']}\ncondition: s"), `has the number of a system call with a modifier, or beside a wildcard`},
+		{document(auditd, "s: {type: null}\ncondition: s"), `"null" is no type of records`},
+		{document(auditd, "s: {exe|contains: null}\ncondition: s"), `null takes no modifier`},
+		{document(auditd, "s: {exe|re: null}\ncondition: s"), `null takes no modifier`},
+		{document(auditd, "s: {type: SYSCALL, SYSCALL: read}\nt: {type: EXECVE}\nu: {a1: 1}\ncondition: s and u or t"), `means one thing in EXECVE records and another in SYSCALL records`},
+		{document(files, "s: {TargetFilename: null}\ncondition: s"), `asks for a file without a name`},
+		{document(auditd, "s: {type: PATH, name: ''}\ncondition: s"), `asks for a file without a name`},
+		{document(process, "s: {Image: !!binary eA==}\ncondition: s"), `has a tag, "!!binary"`},
 		{"title: x\ndetection: {s: {a: b}, condition: s}\n", `has no logsource`},
 		{"title: x\nlogsource: {product: linux, service: auditd}\n", `has no detection`},
 		{"title: x\ncorrelation: {type: event_count}\n", `is a correlation, which needs more than one event`},
@@ -122,6 +155,39 @@ func TestManyConditionsAreBounded(t *testing.T) {
 	}
 	if rules, _ := Convert([]byte(document(process, "s: {Image: x}\ncondition: 1 of "+strings.Repeat("*", maxNames+1)))); rules[0].Err == nil || !strings.Contains(rules[0].Err.Error(), "is too long") {
 		t.Errorf("%v", rules)
+	}
+}
+
+// TestLongValuesAreRefusedSoon: what a value of a few bytes may become is bounded, and so is the time for a long one.
+func TestLongValuesAreRefusedSoon(t *testing.T) {
+	values := strings.Repeat("  - '"+strings.Repeat("x", 400)+" -a -b -c'\n", 2000)
+	for name, detection := range map[string]string{
+		"wildcards":   "s: {Image: 'a" + strings.Repeat("?", 900_000) + "b'}\ncondition: s",
+		"options":     "s:\n CommandLine|windash|contains:\n" + values + "condition: s",
+		"all options": "s:\n CommandLine|windash|contains|all:\n" + values + "condition: s",
+		"modifiers":   "s:\n ? Image" + strings.Repeat("|base64offset", 1000) + "\n : x\ncondition: s", // a key without ? is shorter
+	} {
+		began := time.Now()
+		if rules, err := Convert([]byte(document(process, detection))); err != nil || rules[0].Err == nil || len(rules[0].Err.Error()) > 1000 {
+			t.Errorf("%s: %v, %.200v", name, err, rules)
+		}
+		if took := time.Since(began); took > 20*time.Second { // it is a second; a square is many minutes
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+}
+
+// TestDashes: each option of a text stands with each dash, and what is no option stays.
+func TestDashes(t *testing.T) {
+	for text, want := range map[string]int{"x": 1, "-a": 5, "x -a": 5, "-a -b": 25, "/a --b x-y": 25, "x-y": 1, "é-a": 1, "- a": 1, "": 1, "-é": 5} {
+		forms := dashes(text)
+		slices.Sort(forms)
+		if n := len(slices.Compact(forms)); n != want || !slices.Contains(forms, text) {
+			t.Errorf("%q: %q", text, forms)
+		}
+	}
+	if !slices.Contains(dashes("-a /b"), "/a -b") || !slices.Contains(dashes("-a /b"), "–a ―b") {
+		t.Errorf("%q", dashes("-a /b"))
 	}
 }
 

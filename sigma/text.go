@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -45,6 +46,7 @@ func parseValue(s string) (pieces []piece) {
 
 // texts gathers what a field is compared with: words by where they stand, and patterns.
 type texts struct {
+	c     *converter
 	t     target
 	cased bool
 	kids  []*expr
@@ -53,31 +55,58 @@ type texts struct {
 }
 
 // matchTexts compares with texts, for which upper and lower case are the same unless the modifier "cased" says otherwise.
-func matchTexts(at *yaml.Node, t target, m modifiers, values []*yaml.Node) (*expr, error) {
-	g := &texts{t: t, cased: m.cased, words: make(map[string][]string)}
+func (c *converter) matchTexts(at *yaml.Node, t target, m modifiers, values []*yaml.Node) (*expr, error) {
 	var all []*expr
+	g := c.newTexts(t, m)
 	for _, v := range values {
-		if isNull(v) {
-			g.kids = append(g.kids, leaf(t.text+` == ""`))
-			continue
-		}
-		forms, err := encode(at, m.encode, parseValue(v.Value))
-		if err != nil {
+		if err := g.addValue(at, m, v); err != nil {
 			return nil, err
-		}
-		for _, pieces := range forms {
-			g.add(m.where, pieces)
 		}
 		if m.all {
 			all = append(all, g.result())
-			g = &texts{t: t, cased: m.cased, words: make(map[string][]string)}
+			g = c.newTexts(t, m)
 		}
 	}
 	if m.all {
-		return and(append(all, g.result())...), nil
+		return and(all...), nil
 	}
 	return g.result(), nil
 }
+
+func (c *converter) newTexts(t target, m modifiers) *texts {
+	return &texts{c: c, t: t, cased: m.cased, words: make(map[string][]string)}
+}
+
+// addValue adds a value as it stands in the rule.
+func (g *texts) addValue(at *yaml.Node, m modifiers, v *yaml.Node) error {
+	if isNull(v) {
+		if m.where != "" || m.cased || len(m.encode) > 0 {
+			return fail(at, "null takes no modifier")
+		}
+		g.kids = append(g.kids, absent(g.t))
+		return nil
+	}
+	forms, err := encode(at, m.encode, parseValue(v.Value))
+	if err != nil {
+		return err
+	}
+	for _, pieces := range forms {
+		for _, p := range pieces {
+			g.c.size += max(len(p.text), 1)
+		}
+		if g.c.size > maxExpr {
+			return errTooLong
+		}
+		g.add(m.where, pieces)
+	}
+	return nil
+}
+
+// absent holds where a field is not there, or empty.
+func absent(t target) *expr { return &expr{text: t.text + ` == ""`, asks: isAbsent} }
+
+// present holds where a field has a value.
+func present(t target) *expr { return &expr{text: t.text + ` != ""`, asks: isPresent} }
 
 // add adds a value. A wildcard at its ends is what contains, startswith and endswith say.
 func (g *texts) add(where string, pieces []piece) {
@@ -98,9 +127,9 @@ func (g *texts) add(where string, pieces []piece) {
 
 	switch {
 	case len(pieces) == 0 && (openStart || openEnd): // any text, and so one that is there
-		g.kids = append(g.kids, leaf(g.t.text+` != ""`))
+		g.kids = append(g.kids, present(g.t))
 	case len(pieces) == 0:
-		g.kids = append(g.kids, leaf(g.t.text+` == ""`))
+		g.kids = append(g.kids, absent(g.t))
 	case len(pieces) == 1 && pieces[0].wild == 0:
 		g.addWord(openStart, openEnd, pieces[0].text)
 	default:
@@ -130,27 +159,25 @@ func (g *texts) addWord(openStart, openEnd bool, word string) {
 
 // pattern returns a value with wildcards within as a regular expression.
 func (g *texts) pattern(openStart, openEnd bool, pieces []piece) string {
-	out := "(?is)"
-	if g.cased {
-		out = "(?s)"
-	}
+	var out strings.Builder
+	out.WriteString(map[bool]string{true: "(?s)", false: "(?is)"}[g.cased])
 	if !openStart {
-		out += "^"
+		out.WriteByte('^')
 	}
 	for _, p := range pieces {
 		switch p.wild {
 		case '*':
-			out += ".*"
+			out.WriteString(".*")
 		case '?':
-			out += "."
+			out.WriteByte('.')
 		default:
-			out += regexp.QuoteMeta(p.text)
+			out.WriteString(regexp.QuoteMeta(p.text))
 		}
 	}
 	if !openEnd {
-		out += "$"
+		out.WriteByte('$')
 	}
-	return out
+	return out.String()
 }
 
 // result returns what holds for any of the values.
@@ -174,6 +201,9 @@ func encode(at *yaml.Node, modifiers []string, pieces []piece) (forms [][]piece,
 	for _, modifier := range modifiers {
 		var next []string
 		for _, text := range texts {
+			if modifier == "windash" && len(option.FindAllStringIndex(text, maxOptions+1)) > maxOptions {
+				return nil, fail(at, "modifier windash for a value with more than %d options", maxOptions)
+			}
 			next = append(next, encodings[modifier](text)...)
 		}
 		texts = next
@@ -182,6 +212,9 @@ func encode(at *yaml.Node, modifiers []string, pieces []piece) (forms [][]piece,
 		return nil, fail(at, "%s is too short for modifier base64offset", quoteBrief(pieces[0].text))
 	}
 	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return nil, fail(at, "%s is no text any more after the modifiers", quoteBrief(pieces[0].text))
+		}
 		forms = append(forms, []piece{{text: text}})
 	}
 	return forms, nil
@@ -220,15 +253,26 @@ func base64Offsets(s string) (out []string) {
 }
 
 // option is the dash that begins an option.
-var option = regexp.MustCompile(`(^|[^0-9A-Za-z_])[-/]([0-9A-Za-z_])`)
+var option = regexp.MustCompile(`(?:^|[^\pL\pN_])([-/])[\pL\pN_]`)
 
-// dashes returns a text with each dash that options may begin with.
+// maxOptions bounds the options of a value for the modifier windash: each multiplies its forms by five.
+const maxOptions = 3
+
+// dashes returns all forms of a text with the dashes that options may begin with, each option with any of them.
 func dashes(s string) []string {
-	out := []string{s}
-	for _, dash := range []string{"-", "/", "–", "—", "―"} {
-		if with := option.ReplaceAllString(s, "${1}"+dash+"${2}"); !slices.Contains(out, with) {
-			out = append(out, with)
+	forms := []string{""}
+	from := 0
+	for _, at := range option.FindAllStringSubmatchIndex(s, -1) {
+		var next []string
+		for _, form := range forms {
+			for _, dash := range []string{"-", "/", "–", "—", "―"} {
+				next = append(next, form+s[from:at[2]]+dash)
+			}
 		}
+		forms, from = next, at[3]
 	}
-	return out
+	for i := range forms {
+		forms[i] += s[from:]
+	}
+	return forms
 }

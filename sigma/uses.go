@@ -13,14 +13,12 @@ type uses struct {
 	fields      map[string]bool
 	types       map[string]bool // of records, in capitals
 	keywords    bool
-	negates     bool // the condition has a "not"
 	onlyCreates bool // nametype, where it is asked for, is CREATE
 }
 
 // usesOf goes through selections.
-func usesOf(selections map[string]*yaml.Node, condition string) uses {
+func usesOf(selections map[string]*yaml.Node) uses {
 	u := uses{fields: make(map[string]bool), types: make(map[string]bool), onlyCreates: true}
-	u.negates = slices.Contains(strings.FieldsFunc(strings.ToLower(condition), func(r rune) bool { return strings.ContainsRune(" \t\n()", r) }), "not")
 	for _, n := range selections {
 		u.add(n)
 	}
