@@ -193,6 +193,18 @@ func ParseHex(v []byte) (n uint64, ok bool) {
 	return n, true
 }
 
+// UnhexUpper returns the bytes that upper-case hex digits encode, which is how the kernel and libaudit write a text that may not stand in
+// quotes; anything else, lower-case digits too, as it is. It appends the bytes to buf, whose memory they share.
+func UnhexUpper(buf *[]byte, v []byte) []byte {
+	from := len(*buf)
+	text, ok := AppendUnhex(*buf, v)
+	if !ok || bytes.ContainsAny(v, "abcdef") {
+		return v
+	}
+	*buf = text
+	return text[from:len(text):len(text)]
+}
+
 // AppendUnhex appends the bytes that the hex digits v encode, in either case. ok is
 // false, and dst unchanged, when v has an odd length or anything but digits.
 func AppendUnhex(dst, v []byte) (out []byte, ok bool) {

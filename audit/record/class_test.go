@@ -257,3 +257,19 @@ func FuzzUnquote(f *testing.F) {
 		}
 	})
 }
+
+// TestUnhexUpper: what is text in hex is decoded into the buffer, and anything else is what it was.
+func TestUnhexUpper(t *testing.T) {
+	buf := make([]byte, 0, 64)
+	for _, c := range []struct{ in, want, buf string }{
+		{"4142", "AB", "AB"}, {"414a", "414a", "AB"}, {"414", "414", "AB"}, {"4G", "4G", "AB"}, {"4A0042", "J\x00B", "ABJ\x00B"}, {"", "", "ABJ\x00B"},
+	} {
+		if got := record.UnhexUpper(&buf, []byte(c.in)); string(got) != c.want || string(buf) != c.buf {
+			t.Errorf("%q: %q, buffer %q", c.in, got, buf)
+		}
+	}
+	got := record.UnhexUpper(&buf, []byte("4142"))
+	if _ = append(got, 'x'); string(buf[len(buf)-2:]) != "AB" || cap(got) != len(got) {
+		t.Errorf("who appends to %q writes into the buffer", got)
+	}
+}

@@ -225,7 +225,7 @@ func (e *Encoder) readTwins(r *parsedRecord) {
 		if n := len(val); n > 1 && val[0] == '"' && val[n-1] == '"' {
 			val = val[1 : n-1]
 		} else {
-			val = e.unhex(val)
+			val = record.UnhexUpper(&e.text, val)
 		}
 
 		from := len(e.text)

@@ -33,7 +33,7 @@ func (p *parser) addField(key, token []byte) {
 	case token[0] == '"' && record.ClassIn(p.r.Type, key) == record.Text: // the record ends in the middle of it
 		val, p.r.odd = token[1:], true
 	case record.ClassIn(p.r.Type, key) == record.Text:
-		val = p.e.unhex(token)
+		val = record.UnhexUpper(&p.e.text, token)
 	}
 
 	at := p.interpretField(name, val, quoted)
@@ -51,18 +51,6 @@ func isNothing(token []byte) bool {
 		return true
 	}
 	return false
-}
-
-// unhex returns the bytes that upper-case hex stands for, which is what the kernel and
-// libaudit write; anything else as it is.
-func (e *Encoder) unhex(v []byte) []byte {
-	from := len(e.text)
-	text, ok := record.AppendUnhex(e.text, v)
-	if !ok || bytes.ContainsAny(v, "abcdef") {
-		return v
-	}
-	e.text = text
-	return text[from:len(text):len(text)]
 }
 
 // interpretField adds a field in the form in which auditbeat shows it: results, names of errors, ...

@@ -109,7 +109,7 @@ func (e *Encoder) addField(r *parsedRecord, key string, token []byte, nested boo
 	case class == record.Text && token[0] == '"': // the record ends in the middle of it
 		val = token[1:]
 	case class == record.Text:
-		val = e.unhex(token)
+		val = record.UnhexUpper(&e.text, token)
 	}
 	if key == "proctitle" {
 		val = e.joinTitle(val)
@@ -154,18 +154,6 @@ func isNothing(token []byte) bool {
 		return true
 	}
 	return false
-}
-
-// unhex returns the bytes of upper-case hex, which is what the kernel and libaudit write; anything else as
-// it is.
-func (e *Encoder) unhex(v []byte) []byte {
-	from := len(e.text)
-	text, ok := record.AppendUnhex(e.text, v)
-	if !ok || bytes.ContainsAny(v, "abcdef") {
-		return v
-	}
-	e.text = text
-	return text[from:len(text):len(text)]
 }
 
 // joinTitle returns a proctitle with blanks in the place of the NULs between its arguments.
