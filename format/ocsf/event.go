@@ -218,7 +218,8 @@ func (e *Encoder) findTarget(about party) bool {
 		return false
 	case child:
 		flags, _ := record.ParseHex([]byte(e.value(e.ev.call, "a0")))
-		return e.ev.call != nil && e.exit() > 0 && (e.ev.name != "clone" || flags&cloneThread == 0)
+		pid := e.exit()
+		return e.ev.call != nil && pid > 0 && pid < 1<<32 && (e.ev.name != "clone" || flags&cloneThread == 0)
 	}
 	return true
 }

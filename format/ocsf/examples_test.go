@@ -46,6 +46,7 @@ var examples = []example{
 		process={"file":{"name":"gone","path":"/srv/gone","type_id":0},"pid":11} launch_type_id=3`},
 	{"fork", []string{syscall("57", "success=yes exit=77")}, `class_uid=1007 activity_id=1 launch_type_id=2 process={"parent_process":{"pid":11},"pid":77} actor.process.pid=11`},
 	{"fork that failed", []string{syscall("57", "success=no exit=-11")}, `class_uid=0 activity_id=99 activity_name=fork status_code=EAGAIN`},
+	{"fork of what is no pid", []string{syscall("57", "success=yes exit=4294967296")}, `class_uid=0 activity_name=fork unmapped.exit=4294967296`},
 	{"thread", []string{syscall("56", "success=yes exit=77 a0=3d0f00")}, `class_uid=0 activity_name=clone`},
 	{"exit", []string{syscall("231", "a0=1")}, `class_uid=1007 activity_id=2 process.pid=11 !status_id`},
 	{"kill", []string{syscall("62", "success=yes exit=0 a0=63 a1=9"), `OBJ_PID opid=99 oauid=4294967295 ouid=1000 oses=5 obj=x ocomm="victim"`},
