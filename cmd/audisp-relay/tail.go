@@ -131,18 +131,20 @@ func (f *tailFlags) addEvents(t *tail, from tailed, onTerminal bool) (done func(
 	done = func() {}
 	local := nodes.Fixed("").Load().Local
 	v := &eventView{out: t.out, left: f.count, notice: t.note}
-	for _, src := range []string{f.filter, from.filter} {
-		if src == "" {
-			continue
-		}
-		compiled, err := filter.CompileWith(src, from.rules)
+	if f.filter != "" {
+		compiled, err := filter.CompileWith(f.filter, from.rules)
 		if err != nil {
 			return done, err
 		}
 		v.filters = append(v.filters, compiled.New())
-	}
-	if f.filter != "" {
 		warnOfFilter(f.filter, from.rules)
+	}
+	if f.since != "" && from.filter != "" {
+		compiled, err := filter.CompileWith(from.filter, from.rules)
+		if err != nil {
+			return done, err
+		}
+		v.ofSink = compiled.New()
 	}
 	if f.since != "" {
 		since, err := parseSince(f.since, time.Now())
@@ -155,8 +157,10 @@ func (f *tailFlags) addEvents(t *tail, from tailed, onTerminal bool) (done func(
 	}
 
 	known := users.Open()
-	for _, m := range v.filters {
-		m.Users, m.Local = known, local
+	for _, m := range append(v.filters, v.ofSink) {
+		if m != nil {
+			m.Users, m.Local = known, local
+		}
 	}
 	asRecords := f.raw || (!f.json && !f.events && !onTerminal)
 	switch {

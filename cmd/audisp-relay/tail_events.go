@@ -34,6 +34,10 @@ type eventView struct {
 	out     *bufio.Writer
 	left    int // events still to show, records where these are shown; 0 means no limit
 	filters []*filter.Matcher
+	// ofSink is the sink's filter, nil without. What the sink sends has passed it, and may have lost its node= since: it is for
+	// what the log has, which is marked FromLog where withLog is true.
+	ofSink  *filter.Matcher
+	withLog bool
 	// encode appends an event; records says how much it counts as.
 	encode  func(dst []byte, b *record.Batch, i, j int) []byte
 	records bool
@@ -135,13 +139,23 @@ func (v *eventView) flush() error {
 func (v *eventView) show(b *record.Batch) {
 	for i, j := 0, 0; i < len(b.Recs) && v.err == nil; i = j {
 		j = format.EventEnd(b, i)
-		if !v.wants(b, i, j) {
+		fromLog := v.withLog && takeMark(b.Recs[i:j])
+		if !v.wants(b, i, j) || (fromLog && v.ofSink != nil && !keeps(&v.ofSink, b, i, j)) {
 			continue
 		}
 		v.buf = v.encodeSafely(v.buf[:0], b, i, j)
 		v.write(v.buf)
 		v.count(j - i)
 	}
+}
+
+// takeMark reports whether records are from audit.log, and takes the mark off: the sink may well have sent them, too.
+func takeMark(recs []record.Record) (fromLog bool) {
+	fromLog = recs[0].Flags&record.FromLog != 0
+	for k := range recs {
+		recs[k].Flags &^= record.FromLog
+	}
+	return fromLog
 }
 
 // encodeSafely is encode, but that an event which that panics over is shown as its records.

@@ -62,6 +62,7 @@ func newHistory(path string, since time.Time, view *eventView, local string) (*h
 		}
 		path = logs[len(logs)-1] // that of the running auditd
 	}
+	view.withLog = true
 	return &history{log: auditlog.New(path), path: path, since: since.UnixMilli(), view: view, local: local}, nil
 }
 
@@ -151,13 +152,9 @@ func (h *history) readToEnd(ctx context.Context) error {
 	return nil
 }
 
-// keepWanted takes the other records out of the batch that was read. Those that stay are no
-// recovered ones: the stream may well have had them.
+// keepWanted takes the other records out of the batch that was read.
 func (h *history) keepWanted() {
 	h.lines.keep(&h.batch, func(i int) bool { return h.wants(&h.batch, i) })
-	for i := range h.batch.Recs {
-		h.batch.Recs[i].Flags &^= record.FromLog
-	}
 }
 
 func (h *history) wants(b *record.Batch, i int) bool {

@@ -129,6 +129,22 @@ func TestTailSinceWithNodes(t *testing.T) {
 	}
 }
 
+// TestTailSinceAsksTheSinksFilterOnce: the sink's filter chooses of what the log has. What the sink sends has passed it, and may lack what it asks for.
+func TestTailSinceAsksTheSinksFilterOnce(t *testing.T) {
+	_, one := sampleEvent(1)
+	_, two := sampleEvent(2)
+	logged := strings.ReplaceAll("\n"+one, "\ntype", "\nnode=web1 type")[1:] + strings.ReplaceAll("\n"+two, "\ntype", "\nnode=web2 type")[1:]
+	log, cfg := filepath.Join(t.TempDir(), "audit.log"), filepath.Join(t.TempDir(), "relay.toml")
+	write(t, log, logged, 0o600)
+	path, wait := serve(t, streamOf(3, 3))
+	write(t, cfg, "[sinks.siem]\ntype = 'unix'\npath = '"+path+"'\nnode = 'strip'\nfilter = 'node == \"web1\"'\n", 0o600)
+	out, _, err := runTail(t, "--events", "--config", cfg, "--since", "2023-11-14", "--log", log, "--count", "2", "--seconds", "20", "siem")
+	wait()
+	if err != nil || !strings.Contains(out, "/file-1 ") || strings.Contains(out, "/file-2 ") || !strings.Contains(out, "/file-3 ") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestTailSinceInOtherForms: records in a pipe are the log's and then the stream's, and an event from
 // the log is as JSON what it would be from the stream.
 func TestTailSinceInOtherForms(t *testing.T) {
