@@ -4,7 +4,7 @@
 # shellcheck shell=bash
 
 if [ "${TRY_INSIDE:-}" != yes ]; then
-    TRY_INSIDE=yes exec unshare --mount --pid --net --ipc --uts --fork "$0" "$@"
+    TRY_INSIDE=yes exec unshare --mount --pid --net --ipc --uts --fork --kill-child "$0" "$@"
 fi
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
@@ -38,7 +38,7 @@ stubs() { [ -e "$root/run/packages/stub2" ]; }
 
 # in_root COMMAND...: as a process of that system, which the scripts of packages take for no chroot.
 in_root() {
-    unshare --pid --mount --fork chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
+    unshare --pid --mount --fork --kill-child chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
         sh -c '[ "$1" = none ] || mount -t proc proc /proc; shift; exec "$@"' sh "$proc" "$@"
 }
 
@@ -64,7 +64,7 @@ refuse() {
 # auditd_files: what is auditd's own below /etc/audit, with owners and modes.
 auditd_files() {
     in_root sh -c 'cd /etc/audit && find . ! -name "*audisp-relay*" -exec stat -c "%n %a %U:%G" {} + | sort
-        find . -type f ! -name "*audisp-relay*" | sort | xargs sha256sum'
+        find . -type f ! -name "*audisp-relay*" -exec sha256sum {} + | sort'
 }
 same_auditd() {
     auditd_files >"$stage/now"
@@ -138,6 +138,13 @@ try_scripts() {
     step="the scripts: a removal of what is not in use"
     del
     calls "status"
+
+    step="the scripts: a removal of what cannot be run any more"
+    answer status 127 # as the shell says it
+    put stub1
+    del
+    calls "status"
+    answer status 3
 
     step="the scripts: a removal of what is in use"
     put stub1
