@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -91,6 +92,28 @@ func TestSearchesAreAsOneByOne(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWordThatIsRepeatedIsNotedOnce: whoever writes a word that many rules look for chooses how often.
+func TestWordThatIsRepeatedIsNotedOnce(t *testing.T) {
+	sc := &scan{wordOf: make(map[string]int)}
+	for i := range 20_000 {
+		sc.add(search{mode: searchMode(i % 4), words: []string{"curl"}})
+		sc.add(search{mode: within, exact: true, words: []string{"curl"}})
+	}
+	sc.build()
+	bits, text := make([]uint64, (sc.groups+63)/64), strings.Repeat("curlCURL", 100_000)
+	began := time.Now()
+	sc.run(text, bits)
+	if took := time.Since(began); took > 4*time.Second { // it is a hundredth of one; noted each time, some ten
+		t.Errorf("took %v", took)
+	}
+	for group := range uint32(40_000) {
+		want := group%2 == 1 || group/2%4 != uint32(whole)
+		if hasBit(bits, group) != want {
+			t.Fatalf("search %d: %v", group, !want)
+		}
+	}
 }
 
 // TestFindsIsAsStrings holds the search for one word against package strings.

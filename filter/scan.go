@@ -19,8 +19,11 @@ type scan struct {
 
 // scanWord is a folded word, and the searches that look for it.
 type scanWord struct {
-	text string
-	uses []scanUse
+	text   string
+	inside []scanUse // wherever it stands
+	atEnds []scanUse // the others
+	// all is a group that is set once all of inside have found it, so that a word which is there often costs a hundred rules no more than one.
+	all uint32
 }
 
 // scanUse says what finding a word means.
@@ -91,7 +94,7 @@ func (c *checker) scanFor(o operand, s search) (has test, needs *need) {
 		needs.weight += len("/usr/bin/") // the word is not part of others
 	}
 	number, group := needs.scan, needs.group
-	return func(m *Matcher) bool { return m.found(number)[group/64]>>(group%64)&1 != 0 }, needs
+	return func(m *Matcher) bool { return hasBit(m.found(number), group) }, needs
 }
 
 // add adds a search and returns its group.
@@ -110,7 +113,11 @@ func (sc *scan) add(s search) uint32 {
 			sc.wordOf[w] = n
 			sc.words = append(sc.words, scanWord{text: w})
 		}
-		sc.words[n].uses = append(sc.words[n].uses, use)
+		if s.mode == within {
+			sc.words[n].inside = append(sc.words[n].inside, use)
+		} else {
+			sc.words[n].atEnds = append(sc.words[n].atEnds, use)
+		}
 	}
 	return group
 }
@@ -118,8 +125,17 @@ func (sc *scan) add(s search) uint32 {
 // build makes the automaton when all words are known.
 func (sc *scan) build() {
 	words := make([]string, len(sc.words))
-	for i, w := range sc.words {
+	for i := range sc.words {
+		w := &sc.words[i]
 		words[i] = w.text
+		switch len(w.inside) {
+		case 0:
+		case 1:
+			w.all = w.inside[0].group
+		default:
+			w.all = sc.groups
+			sc.groups++
+		}
 	}
 	sc.auto, sc.wordOf = newAutomaton(words), nil
 }
@@ -171,14 +187,35 @@ func (sc *scan) run(text string, bits []uint64) {
 // note sets the bits of a word that ends before text[end].
 func (sc *scan) note(w *scanWord, text string, end int, bits []uint64) {
 	from := end - len(w.text)
-	for i := range w.uses {
-		use := &w.uses[i]
+	if len(w.inside) > 0 && !hasBit(bits, w.all) {
+		all := true
+		for i := range w.inside {
+			if use := &w.inside[i]; use.exact == "" || text[from:end] == use.exact {
+				setBit(bits, use.group)
+			} else if !hasBit(bits, use.group) {
+				all = false
+			}
+		}
+		if all {
+			setBit(bits, w.all)
+		}
+	}
+	if from > 0 && end < len(text) {
+		return
+	}
+
+	for i := range w.atEnds {
+		use := &w.atEnds[i]
 		switch {
 		case (use.mode == atStart || use.mode == whole) && from > 0:
 		case (use.mode == atEnd || use.mode == whole) && end < len(text):
 		case use.exact != "" && text[from:end] != use.exact:
 		default:
-			bits[use.group/64] |= 1 << (use.group % 64)
+			setBit(bits, use.group)
 		}
 	}
 }
+
+func hasBit(bits []uint64, n uint32) bool { return bits[n/64]>>(n%64)&1 != 0 }
+
+func setBit(bits []uint64, n uint32) { bits[n/64] |= 1 << (n % 64) }
