@@ -149,6 +149,9 @@ func (c *checker) checkInNet(n *ast.CallNode) operand {
 		if err != nil {
 			c.fail(n.Arguments[i+1], strconv.Quote(brief(s, 60))+" is no network", `write it as "10.0.0.0/8" or "2001:db8::/32"`)
 		}
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // addresses are compared as those of IPv4, too
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
 		if p != p.Masked() {
 			c.fail(n.Arguments[i+1], strconv.Quote(s)+" has bits set after its length", "did you mean "+p.Masked().String()+"?")
 		}
