@@ -177,6 +177,33 @@ func TestLongValuesAreRefusedSoon(t *testing.T) {
 	}
 }
 
+// TestHostileFilesAreReadSoon: whatever a file is full of, it is rules or an error before long.
+func TestHostileFilesAreReadSoon(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{
+		"#\n", "a: b #c\n", "# x\n- a\n", "- ", "? ", "[", "{a: ", "{", "!!a ", "&a ", "*a ", "'", "\"\\x", "\n", " \n", "--- \n", "--- a\n", "a:\n", "|\n", ">\n x\n", "%A\n", ",", ": ", "a: [", "- - a\n", "- [a,\n", "\t", "a\n\n#b\n", "- a\n #b\n", "? a\n: b\n",
+	} {
+		for name, text := range map[string]string{
+			"alone":         strings.Repeat(part, MaxFile/len(part)),
+			"in a rule":     document(process, "s:\n    Image:\n      "+strings.Repeat(part, (MaxFile-200)/len(part))+"\ncondition: s"),
+			"in a sequence": "[" + strings.Repeat(part+",", (MaxFile-2)/(len(part)+1)) + "]",
+		} {
+			if len(text) > MaxFile {
+				continue
+			}
+			began := time.Now()
+			if _, err := Convert([]byte(text)); err != nil && len(err.Error()) > 1000 {
+				t.Errorf("%q %s: an error of %d bytes", part, name, len(err.Error()))
+			}
+			if took := time.Since(began); took > 30*time.Second { // it is a second; a square is many minutes
+				t.Errorf("%q %s: took %v", part, name, took)
+			} else if took > time.Second {
+				t.Logf("%q %s: %v", part, name, took)
+			}
+		}
+	}
+}
+
 // TestDashes: each option of a text stands with each dash, and what is no option stays.
 func TestDashes(t *testing.T) {
 	for text, want := range map[string]int{"x": 1, "-a": 5, "x -a": 5, "-a -b": 25, "/a --b x-y": 25, "x-y": 1, "é-a": 1, "- a": 1, "": 1, "-é": 5} {
