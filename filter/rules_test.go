@@ -189,14 +189,18 @@ func TestFilterAsksRules(t *testing.T) {
 	}
 }
 
+// pathRecords returns so many PATH records, without their ids.
+func pathRecords(n int) (records []string) {
+	for i := range n {
+		records = append(records, fmt.Sprintf(`PATH item=%d name="/%d" nametype=NORMAL`, i, i))
+	}
+	return records
+}
+
 // TestEachRuleFailsByItself: a field that cannot be read fails each rule that needs it, the first of them and the others, and no rule that
 // does not.
 func TestEachRuleFailsByItself(t *testing.T) {
-	var records []string
-	for i := range maxList + 10 {
-		records = append(records, fmt.Sprintf(`PATH item=%d name="/%d" nametype=NORMAL`, i, i))
-	}
-	l := lines(t, event(records...)...)
+	l := lines(t, event(pathRecords(maxList+10)...)...)
 	set, errs, _ := NewRules(map[string]string{
 		"a list": `"/7" in paths`, "b list": `"/7" in paths`, "c not": `"/7" not in paths`, "d not": `not (path contains "/x")`,
 		"e search": `path contains "/7"`, "f search": `icontains(path, "/7")`, "g length": `len(paths) > 5`, "h other": `serial > 0`, "i element": `paths[0] == "/0"`,
@@ -210,6 +214,12 @@ func TestEachRuleFailsByItself(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	}
+	set, _, _ = NewRules(map[string]string{"a": `icontains(path, "nowhere")`, "b": `icontains(cwd, "srv")`})
+	with := lines(t, event(append([]string{`CWD cwd="/srv"`}, pathRecords(maxList+10)...)...)...)
+	if got := set.New().Match(&with.batch, 0, len(with.batch.Recs)); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("of another field: %q", got)
+	}
+
 	usual := lines(t, cat...)
 	if got := rules.Match(&usual.batch, 0, len(usual.batch.Recs)); !slices.Equal(got, []string{"c not", "d not", "h other"}) {
 		t.Errorf("the errors stay: %q", got)

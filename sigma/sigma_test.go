@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -167,13 +168,27 @@ func TestLongValuesAreRefusedSoon(t *testing.T) {
 		"all options": "s:\n CommandLine|windash|contains|all:\n" + values + "condition: s",
 		"modifiers":   "s:\n ? Image" + strings.Repeat("|base64offset", 1000) + "\n : x\ncondition: s", // a key without ? is shorter
 	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		began := time.Now()
 		if rules, err := Convert([]byte(document(process, detection))); err != nil || rules[0].Err == nil || len(rules[0].Err.Error()) > 1000 {
 			t.Errorf("%s: %v, %.200v", name, err, rules)
 		}
+		if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 256<<20 {
+			t.Errorf("%s took %d MiB", name, (after.TotalAlloc-before.TotalAlloc)>>20)
+		}
 		if took := time.Since(began); took > 20*time.Second { // it is a second; a square is many minutes
 			t.Errorf("%s took %v", name, took)
 		}
+	}
+}
+
+// TestLongRuleIsConverted: a rule that is looked at more than once does not count for more than it is.
+func TestLongRuleIsConverted(t *testing.T) {
+	values := strings.Repeat("  - '/"+strings.Repeat("x", 300)+"'\n", 2000)
+	rules, err := Convert([]byte(document(auditd, "s:\n type: PATH\n nametype: CREATE\n name:\n"+values+"condition: s")))
+	if err != nil || rules[0].Err != nil || len(rules[0].Expr) < 600_000 {
+		t.Errorf("%v, %.200v", err, rules)
 	}
 }
 
