@@ -277,7 +277,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-hungUp:
 			return p.readLast(ended)
 		case <-p.monitorGone():
-			return errOrphaned
+			os.Exit(exitDetached) // as if it had been killed, too: see there
 		case now := <-tick.C:
 			p.safely("watch", func() { p.sample(now); p.logLosses(now, false); p.actOnFailures(now) })
 			p.followNames(now)

@@ -185,7 +185,9 @@ func (p *Plugin) orphaned() bool {
 	}
 }
 
-// monitorGone returns what is closed when the monitor of a worker has ended: auditd starts another one.
+// monitorGone returns what is closed when the monitor of a worker has ended. The kernel kills the worker then; where a security
+// module has kept it from that, the worker ends itself, and at once: auditd has started another relay, and this one can read no
+// audit.log any more, so that what it still delivered would stay as the stream has it, cut or with holes.
 func (p *Plugin) monitorGone() <-chan struct{} {
 	if p.worker == nil {
 		return nil

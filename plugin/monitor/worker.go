@@ -74,7 +74,7 @@ func (m *monitor) start() (*worker, error) {
 	}
 	if err == nil {
 		known := m.Facts
-		w.process, known.Landlock, err = m.startProcess([]*os.File{os.Stdin, os.Stdout, stderr, theirs}, dirs)
+		known.Landlock, err = w.run(m, []*os.File{os.Stdin, os.Stdout, stderr, theirs}, dirs)
 		facts.Store(&known) // it is served from below on
 	}
 	if err != nil {
@@ -86,26 +86,29 @@ func (m *monitor) start() (*worker, error) {
 		w.served <- w.server.Serve()
 		close(w.over)
 	}()
-	go w.wait()
 	return w, nil
 }
 
-// startProcess starts the program on a thread that has given up all that the worker must not have, and ends with it.
-func (m *monitor) startProcess(files []*os.File, dirs []string) (p *os.Process, landlock sandbox.Part, err error) {
-	done := make(chan struct{})
+// run starts the program on a thread that has given up all that the worker must not have. The thread waits for its end, and
+// ends then: the kernel kills the worker when the thread ends that has started it, be it with the monitor.
+func (w *worker) run(m *monitor, files []*os.File, dirs []string) (landlock sandbox.Part, err error) {
+	started := make(chan struct{})
 	go func() {
-		defer close(done)
 		runtime.LockOSThread() // never unlocked
-		if landlock, err = sandbox.BareThread(dirs); err != nil {
-			return
+		if landlock, err = sandbox.BareThread(dirs); err == nil {
+			w.process, err = os.StartProcess(m.command[0], m.command[1:], &os.ProcAttr{
+				Env: append(m.env, workerEnv+"=1"), Files: files,
+				Sys: &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(m.UID), Gid: uint32(m.GID)}, Pdeathsig: syscall.SIGKILL},
+			})
 		}
-		p, err = os.StartProcess(m.command[0], m.command[1:], &os.ProcAttr{
-			Env: append(m.env, workerEnv+"=1"), Files: files,
-			Sys: &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(m.UID), Gid: uint32(m.GID)}},
-		})
+		failed := err != nil
+		close(started)
+		if !failed {
+			w.wait()
+		}
 	}()
-	<-done
-	return p, landlock, err
+	<-started
+	return landlock, err
 }
 
 // serve serves a request of the worker, or has the session do it.

@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"os"
 	"os/exec"
 
 	"golang.org/x/sys/unix"
@@ -69,12 +70,14 @@ func attempts() map[string]func() error {
 	return all
 }
 
-// execAttempts start programs.
+// execAttempts start programs, or are of use to who may not.
 func execAttempts() map[string]func() error {
 	return map[string]func() error{
-		"run a program": func() error { return exec.Command("/bin/true").Run() },
-		"exec":          func() error { return unix.Exec("", nil, nil) },
-		"execveat":      func() error { return call(unix.SYS_EXECVEAT, wrong, 0, 0, 0, wrong) },
+		"run a program":      func() error { return exec.Command("/bin/true").Run() },
+		"exec":               func() error { return unix.Exec("", nil, nil) },
+		"execveat":           func() error { return call(unix.SYS_EXECVEAT, wrong, 0, 0, 0, wrong) },
+		"signal its parent":  func() error { return unix.Kill(os.Getppid(), 0) },
+		"outlive its parent": func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0) },
 	}
 }
 

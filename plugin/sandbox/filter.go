@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"slices"
 	"unsafe"
 
@@ -94,6 +95,7 @@ func rules(noPrograms, noCode, self bool) (list []rule) {
 			}
 			list = append(list, rule{call, then})
 		}
+		list = append(list, signalRules()...)
 	}
 	list = append(list, rule{unix.SYS_CLONE, clone})
 	if noCode {
@@ -103,6 +105,19 @@ func rules(noPrograms, noCode, self bool) (list []rule) {
 		list = append(list, rule{unix.SYS_SHMAT, anyBit(2, shmExec, result(refuse), result(allow))})
 	}
 	return list
+}
+
+// signalRules leave a process that starts no programs none to signal but itself, as the runtime does between threads, and keep it
+// from outliving its monitor.
+func signalRules() (list []rule) {
+	self := []uint32{uint32(os.Getpid())} // it stays the same when another program takes this one's place
+	for _, call := range []uint32{unix.SYS_KILL, unix.SYS_TGKILL} {
+		list = append(list, rule{call, oneOf(0, self, result(allow), result(refuse))})
+	}
+	for _, call := range []uint32{unix.SYS_TKILL, unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO, unix.SYS_PIDFD_SEND_SIGNAL} {
+		list = append(list, rule{call, result(refuse)})
+	}
+	return append(list, rule{unix.SYS_PRCTL, oneOf(0, []uint32{unix.PR_SET_PDEATHSIG}, result(refuse), result(allow))})
 }
 
 // compile makes the program of the rules. Calls of other architectures, whose numbers mean others, are

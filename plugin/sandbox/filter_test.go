@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"os"
 	"slices"
 	"testing"
 
@@ -74,6 +75,15 @@ func TestFilter(t *testing.T) {
 		{"child in a namespace", unix.SYS_CLONE, []uint64{goFork | unix.CLONE_NEWUSER}, never},
 		{"thread in a namespace", unix.SYS_CLONE, []uint64{goThread | unix.CLONE_NEWNET}, never},
 		{"clone3", unix.SYS_CLONE3, nil, [3]uint32{absent, absent, absent}},
+		{"signal to a thread of its own", unix.SYS_TGKILL, []uint64{uint64(os.Getpid()), 1, 23}, always},
+		{"signal to itself", unix.SYS_KILL, []uint64{uint64(os.Getpid()), 6}, always},
+		{"signal to a thread of another", unix.SYS_TGKILL, []uint64{1, 1, 23}, exec},
+		{"signal to another", unix.SYS_KILL, []uint64{1, 9}, exec},
+		{"signal to a group", unix.SYS_KILL, []uint64{1<<64 - 1, 9}, exec},
+		{"signal by a descriptor", unix.SYS_PIDFD_SEND_SIGNAL, []uint64{3, 9}, exec},
+		{"signal with a value", unix.SYS_RT_SIGQUEUEINFO, []uint64{uint64(os.Getpid()), 9}, exec},
+		{"signal when the parent ends", unix.SYS_PRCTL, []uint64{unix.PR_SET_PDEATHSIG, 0}, exec},
+		{"name of the process", unix.SYS_PRCTL, []uint64{unix.PR_SET_NAME, 1}, always},
 		{"memory", unix.SYS_MMAP, []uint64{0, 4096, readWrt, anon}, always},
 		{"code", unix.SYS_MMAP, []uint64{0, 4096, unix.PROT_EXEC | unix.PROT_READ, anon}, code},
 		{"memory that stays data", unix.SYS_MPROTECT, []uint64{0, 4096, readWrt}, always},
@@ -110,10 +120,10 @@ var used = []uint32{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_PWRITE64, unix.SYS_CLOSE, unix.SYS_OPENAT, unix.SYS_FSTAT, unix.SYS_FSYNC,
 	unix.SYS_FCHMODAT, unix.SYS_FCHOWNAT, unix.SYS_RENAMEAT, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_FLOCK, unix.SYS_GETDENTS64,
 	unix.SYS_FUTEX, unix.SYS_MADVISE, unix.SYS_MUNMAP, unix.SYS_NANOSLEEP, unix.SYS_CLOCK_GETTIME, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_CTL,
-	unix.SYS_EVENTFD2, unix.SYS_PIPE2, unix.SYS_PPOLL, unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_TGKILL,
-	unix.SYS_KILL, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT4, unix.SYS_SENDTO,
+	unix.SYS_EVENTFD2, unix.SYS_PIPE2, unix.SYS_PPOLL, unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN,
+	unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT4, unix.SYS_SENDTO,
 	unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKOPT, unix.SYS_PRCTL, unix.SYS_CAPSET, unix.SYS_GETRANDOM,
-	unix.SYS_SETPRIORITY, unix.SYS_WAITID, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL, unix.SYS_SCHED_YIELD, unix.SYS_UNAME, unix.SYS_STATFS,
+	unix.SYS_SETPRIORITY, unix.SYS_WAITID, unix.SYS_PIDFD_OPEN, unix.SYS_SCHED_YIELD, unix.SYS_UNAME, unix.SYS_STATFS,
 }
 
 // TestOtherABIs: numbers of other architectures and of x32 mean other calls, so all are refused.
