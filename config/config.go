@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/filter"
 )
 
@@ -73,6 +74,7 @@ type Config struct {
 	Log            Log
 	Metrics        Metrics
 	Rules          *filter.RuleSet // of the table [rules]; nil: there are none
+	Labels         *process.Labels // of the table [process_labels]; nil: there are none
 	Sinks          []Sink          // sorted by Name; never two of one name or one path
 	File           string          // the file this was read from, "" for Default
 }

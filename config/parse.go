@@ -113,6 +113,7 @@ func (t *Table) globals(c *Config) {
 		t.Str("output", &c.Log.Output, logOutput)
 	})
 	t.within("metrics", func(t *Table) { t.metrics(&c.Metrics) })
+	t.within("process_labels", func(t *Table) { t.labels(c) })
 }
 
 // rules reads the table of that name: a rule under each key. What is wrong with one leaves that one out.
@@ -268,7 +269,7 @@ func (d *document) refuseSelf(c *Config) {
 
 // advise warns of a setting that is allowed and without the effect one expects:
 // each queue keeps to its own bound, and together they may exceed what the
-// process as a whole is meant to stay under; records may go over a network in clear; nothing is known of parents.
+// process as a whole is meant to stay under; records may go over a network in clear; nothing is known of processes.
 func (d *document) advise(c *Config) {
 	var sum Size
 	for _, s := range c.Sinks {
@@ -286,6 +287,9 @@ func (d *document) advise(c *Config) {
 			len(c.Sinks), sum, c.MemoryLimit)
 	}
 	if d.asksProcesses && !c.ProcessContext {
-		d.warnf(toml.Key{"process_context"}, `is false, so what a filter or a rule asks of the parent process is always "": set it to true`)
+		d.warnf(toml.Key{"process_context"}, `is false, so what a filter or a rule asks of processes and their parents is always "": set it to true`)
+	}
+	if c.Labels != nil && !c.ProcessContext {
+		d.warnf(toml.Key{"process_context"}, "is false, so no process gets a label of [process_labels]: set it to true")
 	}
 }

@@ -95,6 +95,11 @@ func TestSampleNamesEveryKey(t *testing.T) {
 	for _, name := range []string{"log", "spool", "recovery", "metrics"} {
 		check(name+".", allowedIn(t, name), root.table(name).vals)
 	}
+	for _, name := range allowedIn(t, "process_labels") { // its tables are empty by default
+		if _, there := root.table("process_labels").vals[name]; !there && !strings.Contains(readSample(t), "\n# [process_labels."+name+"]\n") {
+			t.Errorf("the sample does not have process_labels.%s", name)
+		}
+	}
 	for name := range sinks.vals {
 		one := sinks.table(name)
 		_, own := KeysOf(one.vals["type"].(string))

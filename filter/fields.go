@@ -67,7 +67,8 @@ const (
 	fromMain   = 6
 	fromAny    = 20
 	fromNames  = 30
-	fromTable  = 40 // of processes, by what the main record says
+	fromTable  = 42 // of processes, by what the main record says; no others have this cost or the next
+	fromFiles  = 43 // of processes, by what an execve's PATH records say, too
 	fromArgs   = 60
 	regexCost  = 100
 	// lastCost is that of what is settled as a whole: it may fail, and so comes last.

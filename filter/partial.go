@@ -59,5 +59,5 @@ func (f *field) ofEvent() bool {
 
 // ofMain reports whether the field is one of the main record.
 func (f *field) ofMain() bool {
-	return f.cost == fromMain || f.cost == fromKeys || f.cost == fromNames || f.ofTable() || f.name == "main_type"
+	return f.cost == fromMain || f.cost == fromKeys || f.cost == fromNames || f.cost == fromTable || f.name == "main_type"
 }

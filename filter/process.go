@@ -2,12 +2,11 @@ package filter
 
 import (
 	"slices"
-	"strings"
 
 	"audisp-relay/audit/process"
 )
 
-// addProcess adds what is known of who has started the process.
+// addProcess adds what is known of the process and of who has started it.
 func addProcess() {
 	addField(field{name: "parent.exe", kind: text, cost: fromTable, load: func(m *Matcher, v *value) {
 		if p := m.processOf().Parent; p != nil {
@@ -19,6 +18,19 @@ func addProcess() {
 			v.s = m.holdText(p.AppendArgs(m.scratch))
 		}
 	}})
+	addField(field{name: "script", kind: text, cost: fromFiles, load: func(m *Matcher, v *value) {
+		if p := m.processOf().Self; p != nil {
+			v.s = p.Script()
+		}
+	}})
+	addList("label", "labels", fromFiles, loadLabels)
+}
+
+// loadLabels loads the labels of the process.
+func loadLabels(m *Matcher, v *value) {
+	for label := range m.processOf().Labels {
+		v.texts = append(v.texts, label)
+	}
 }
 
 // processOf returns what is known of the event's process.
@@ -39,4 +51,4 @@ func (f *Filter) AsksForProcesses() bool {
 // AsksForProcesses reports whether a rule mentions what only a table of processes knows. nil does not.
 func (s *RuleSet) AsksForProcesses() bool { return s != nil && s.f.AsksForProcesses() }
 
-func (f *field) ofTable() bool { return strings.HasPrefix(f.name, "parent.") }
+func (f *field) ofTable() bool { return f.cost == fromTable || f.cost == fromFiles }

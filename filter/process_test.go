@@ -69,6 +69,61 @@ type=SYSCALL msg=audit(1795298317.300:12): arch=c000003e syscall=257 success=yes
 	}
 }
 
+// TestLabels: labels and scripts are asked of the table, too.
+func TestLabels(t *testing.T) {
+	l := read(t, []byte(strings.ReplaceAll(`type=SYSCALL msg=audit(1.100:10): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=3 ppid=1 pid=100 comm="x.sh" exe="/bin/dash" key="up"
+type=EXECVE msg=audit(1.100:10): argc=2 a0="/bin/sh" a1="/srv/x.sh"
+type=PATH msg=audit(1.100:10): item=0 name="/srv/x.sh" inode=1 dev=fe:00
+type=PATH msg=audit(1.100:10): item=1 name="/bin/sh" inode=2 dev=fe:00
+type=PATH msg=audit(1.100:10): item=2 name="/lib/ld.so" inode=3 dev=fe:00
+type=SYSCALL msg=audit(1.200:11): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=1 ppid=100 pid=101 comm="a" exe="/bin/a" key=(null)
+type=EXECVE msg=audit(1.200:11): argc=1 a0="a"
+type=SYSCALL msg=audit(1.300:12): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=1 ppid=1 pid=102 comm="a" exe="/bin/a" key=(null)
+`, "audit(1.", "audit(1795298317.")))
+	labels := new(process.Labels)
+	for _, err := range []error{labels.AddKey("up"), labels.Add(process.OfScript, `x\.sh$`, "script"), labels.PassOn("up")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var known process.Current
+	known.Set(process.NewTable(process.Options{Labels: labels}))
+	known.Table().Note(&l.batch)
+	for src, want := range map[string]string{
+		`"up" in labels`:           "++-",
+		`not ("up" in labels)`:     "--+",
+		`label == "script"`:        "+--",
+		`label == ""`:              "--+",
+		`label in ["x", "script"]`: "+--",
+		`labels[1] == "script"`:    "+--",
+		`len(labels) == 1`:         "-+-",
+		`script == "/srv/x.sh"`:    "+--",
+		`script == ""`:             "-++",
+	} {
+		f := mustCompile(t, src)
+		if !f.AsksForProcesses() {
+			t.Errorf("%s does not ask for processes", src)
+		}
+		m := f.New()
+		m.Processes = &known
+		got := ""
+		for _, e := range l.events {
+			keep, err := m.Keep(&l.batch, e[0], e[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += map[bool]string{true: "+", false: "-"}[keep]
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", src, got, want)
+		}
+		// Whether it is a script the first record does not say.
+		if may, err := m.MayKeep(&l.batch, 0, 1); err != nil || !may {
+			t.Errorf("%s: a part of the event is left out, %v", src, err)
+		}
+	}
+}
+
 func TestUnknownPartsOfParent(t *testing.T) {
 	for src, want := range map[string]string{
 		`parent.ex == "/x"`:               "unknown field parent.ex: did you mean parent.exe?",

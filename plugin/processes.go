@@ -42,12 +42,12 @@ func wantsProcesses(cfg *config.Config) bool {
 // learns from /proc, but only before the process gives up the right to look: after a reload it
 // begins with nothing. The main goroutine calls it.
 func (p *Plugin) keepProcesses(cfg *config.Config) {
-	wanted, there := wantsProcesses(cfg), p.processes.now.Table() != nil
+	wanted, table := wantsProcesses(cfg), p.processes.now.Table()
 	switch {
-	case wanted && !there:
+	case wanted && table == nil:
 		p.endProcesses() // of one that has panicked
 		live := p.opt.In == nil
-		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live}
+		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live, Labels: cfg.Labels}
 		if live {
 			o.IsLocal = func(node []byte) bool { return users.Local(node, p.nodes.Local()) }
 		}
@@ -55,7 +55,9 @@ func (p *Plugin) keepProcesses(cfg *config.Config) {
 		stop := make(chan struct{})
 		p.processes.stop, p.processes.ended = stop, inBackground(func() { p.safely("processes", func() { t.Follow(stop) }) })
 		p.processes.now.Set(t)
-	case !wanted && there:
+	case wanted:
+		table.SetLabels(cfg.Labels)
+	case table != nil:
 		p.endProcesses()
 	}
 }

@@ -66,3 +66,35 @@ filter = 'parent.exe == "/usr/bin/bash"'
 		t.Errorf("%s", got)
 	}
 }
+
+// TestLabelsOfProcesses: the way from the table [process_labels] to a filter and to an event, and what a reload makes of it.
+func TestLabelsOfProcesses(t *testing.T) {
+	const labels = "[process_labels]\nkeys = [\"up\"]\npropagate = [\"up\"]\n"
+	const sink = "[sinks.a]\ntype = \"file\"\npath = \"DIR/out\"\nformat = \"json\"\nfilter = '\"up\" in labels'\n"
+	file := configFile(t, labels+sink)
+	call := func(serial, ppid, pid, key string) string {
+		id := "msg=audit(1795298317." + serial + "00:" + serial + "): "
+		return "type=SYSCALL " + id + "arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=1 ppid=" + ppid + " pid=" + pid + " comm=\"x\" exe=\"/usr/bin/x\" key=" + key + "\n" +
+			"type=EXECVE " + id + "argc=1 a0=\"x\"\ntype=EOE " + id + "\n"
+	}
+	out := filepath.Join(filepath.Dir(file), "out")
+	p, in, end := runFile(t, file)
+	in.Write([]byte(call("1", "1", "100", `"up"`) + call("2", "100", "101", "(null)") + call("3", "1", "102", "(null)") + call("4", "101", "103", "(null)")))
+	wait(t, "three events", func() bool {
+		got, _ := os.ReadFile(out)
+		return strings.Count(string(got), `"labels":["up"]`) == 3
+	})
+
+	text, _ := os.ReadFile(file)
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), `"up"]`, `"down"]`)), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	reloaded := make(chan struct{})
+	p.tasks <- func() { p.reload(); close(reloaded) }
+	<-reloaded
+	in.Write([]byte(call("5", "100", "104", "(null)") + call("6", "100", "105", `"up"`)))
+	end()
+	if got, _ := os.ReadFile(out); strings.Count(string(got), "\n") != 3 {
+		t.Errorf("%s", got)
+	}
+}

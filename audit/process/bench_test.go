@@ -40,6 +40,38 @@ func BenchmarkNote(b *testing.B) {
 	}
 }
 
+// BenchmarkNoteLabelled: the same where processes get labels, by twenty expressions.
+func BenchmarkNoteLabelled(b *testing.B) {
+	l := testLabels(b)
+	for n := range 20 {
+		if err := l.Add(OfExe, fmt.Sprintf(`^/opt/.*/bin/java%d$`, n), "java"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	x, e := NewTable(Options{Labels: l}), benchEvents()
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += 128 {
+		for i := range e.Recs {
+			e.Recs[i].Serial += 128
+		}
+		x.Note(&e.Batch)
+	}
+}
+
+// BenchmarkExpressions: a path that was not seen before.
+func BenchmarkExpressions(b *testing.B) {
+	l := new(Labels)
+	for n := range 20 {
+		if err := l.Add(OfExe, fmt.Sprintf(`^/opt/.*/bin/java%d$`, n), "java"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		l.of(OfExe, "/opt/vendor/product-1.2.3/jre/bin/javaw")
+	}
+}
+
 func BenchmarkOf(b *testing.B) {
 	x, e := NewTable(Options{}), benchEvents()
 	x.Note(&e.Batch)

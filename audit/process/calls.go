@@ -23,8 +23,10 @@ type call struct {
 	ok        bool // success=yes
 	exit      int64
 	a0        uint64
+	items     int64 // of PATH records
 	ppid, pid int32
 	comm, exe []byte // as in the record; nil without
+	rest      []byte // what follows exe=
 }
 
 // calls remembers what the system calls do that were seen, by AUDIT_ARCH_ value and number.
@@ -132,8 +134,15 @@ func (r *call) readResult(rest []byte) {
 	value, rest = cutWord(rest)
 	r.exit, _ = record.ParseInt(value)
 	rest, _ = cutPrefix(rest, " a0=")
-	value, _ = cutWord(rest)
+	value, rest = cutWord(rest)
 	r.a0, _ = record.ParseHex(value)
+	if r.kind != execCall {
+		return
+	}
+	if at := indexField(rest, "items="); at >= 0 {
+		value, _ = cutWord(rest[at+len("items="):])
+		r.items, _ = record.ParseInt(value)
+	}
 }
 
 // readProgram reads comm= and exe=, which stand after each other.
@@ -148,10 +157,25 @@ func (r *call) readProgram(rest []byte) {
 		return
 	}
 	r.comm = value
-	r.exe, _ = cutWord(rest)
+	r.exe, r.rest = cutWord(rest)
 	if at := bytes.IndexByte(r.exe, record.Separator); at >= 0 {
 		r.exe = r.exe[:at]
 	}
+}
+
+// keyOf returns the value of key= in what follows exe=: the kernel's last field (kernel/audit.c, audit_log_key). A security
+// context before it may have blanks.
+func keyOf(rest []byte) []byte {
+	if at := bytes.IndexByte(rest, record.Separator); at >= 0 {
+		rest = rest[:at]
+	}
+	const field = " key="
+	at := bytes.LastIndex(rest, []byte(field))
+	if at < 0 {
+		return nil
+	}
+	value, _ := cutWord(rest[at+len(field):])
+	return value
 }
 
 // readPID reads a pid as %d writes it.

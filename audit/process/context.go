@@ -2,6 +2,7 @@ package process
 
 import (
 	"math"
+	"math/bits"
 	"sync/atomic"
 
 	"audisp-relay/audit/record"
@@ -43,6 +44,20 @@ type Context struct {
 	// Ancestors[:Depth] are the parent's parent and so on, each as it was when its child became what it is.
 	Ancestors [MaxAncestors]*Process
 	Depth     int
+	// IsExec says that the event is the exec with which Self began.
+	IsExec bool
+
+	labels uint64 // of Self
+	names  []string
+}
+
+// Labels yields the labels of Self that are certain.
+func (c *Context) Labels(yield func(label string) bool) {
+	for set := c.labels; set != 0; set &= set - 1 {
+		if !yield(c.names[bits.TrailingZeros64(set)]) {
+			return
+		}
+	}
 }
 
 // Of fills c with what is known of the event that records i to j-1 of b are. known is false where that
@@ -73,6 +88,8 @@ func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 	c.Self, c.Parent = t.at(pid, m), t.at(ppid, m)
 	if c.Self != nil {
 		c.SpawnedBy = t.spawner(c.Self)
+		c.IsExec = c.Self.from == fromExec && c.Self.at() == m
+		c.labels, c.names = t.labelsOf(c.Self)
 	}
 	t.addAncestors(c)
 	return c.Self != nil || c.Parent != nil

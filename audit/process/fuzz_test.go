@@ -2,7 +2,11 @@ package process
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"path"
+	"slices"
+	"strings"
 	"testing"
 
 	"audisp-relay/audit/record"
@@ -23,10 +27,16 @@ func FuzzTable(f *testing.F) {
 	e.add(record.TypeConfig, at(9, 90), "", "op=remove_rule res=1")
 	e.add(record.TypeSyscall, at(5, 9), "other", syscall(sysExec, 0, 1, 1, 100, "/x"))
 	e.add(record.TypeSyscall, at(5, 1<<31), "", syscall(sysExec, 0, 1, 1, 100, "/x"))
+	e.add(record.TypeSyscall, at(10, 91), "", withKey(strings.Replace(syscall(sysExec, 0, 1, 100, 102, "/bin/sh"), "items=0", "items=3", 1), `"soft"`))
+	e.add(record.TypeExecve, at(10, 91), "", execve("/bin/sh", "./x"))
+	e.add(record.TypeCWD, at(10, 91), "", `cwd="/srv"`)
+	for n, name := range []string{"./x", "/bin/sh", "/lib/ld.so"} {
+		e.add(record.TypePath, at(10, 91), "", fmt.Sprintf("item=%d name=%q inode=%d dev=fe:00", n, name, n))
+	}
 	f.Add(e.Buf, uint16(99))
 
 	f.Fuzz(func(t *testing.T, data []byte, bound uint16) {
-		x := NewTable(Options{MaxBytes: 200 + int(bound)})
+		x := NewTable(Options{MaxBytes: 200 + int(bound), Labels: testLabels(f)})
 		r := stream.NewReader(bytes.NewReader(data))
 		var b record.Batch
 		for {
@@ -42,7 +52,15 @@ func FuzzTable(f *testing.F) {
 				if x.Of(&c, &b, i, len(b.Recs)); c.Depth > MaxAncestors {
 					t.Fatalf("%+v", c)
 				}
+				for label := range c.Labels {
+					if !slices.Contains([]string{"soft", "one", "two", "maint"}, label) {
+						t.Fatalf("label %q", label)
+					}
+				}
 				for _, p := range []*Process{c.Self, c.Parent, c.SpawnedBy} {
+					if p != nil && p.Script() != "" && p.Script()[0] != '/' {
+						t.Fatalf("script %q", p.Script())
+					}
 					if p != nil && (p.Exe() == "" || len(p.Comm()) > maxComm || len(p.args()) > maxArgs) {
 						t.Fatalf("%+v", p)
 					}
@@ -51,6 +69,25 @@ func FuzzTable(f *testing.F) {
 			if len(b.Recs) > 0 {
 				x.Lost("", b.Recs[0].Serial, b.Recs[0].Serial+uint32(bound))
 			}
+		}
+	})
+}
+
+// FuzzAbsolute: a path that is certain is the one that path.Join makes of a directory and a name.
+func FuzzAbsolute(f *testing.F) {
+	for _, seed := range [][2]string{{"/srv", "./x"}, {"/", "../x"}, {"/a/b", "../../../x//y/."}, {"/a", "/b/../c"}, {"", "x"}, {"/srv (deleted)", "x"}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, cwd, name string) {
+		if name == "" || strings.Contains(name+cwd, "\x00") {
+			return
+		}
+		if cwd != "" {
+			cwd = path.Clean("/" + cwd) // as the kernel gives it
+		}
+		got, ok := absolute(make([]byte, 0, 8), []byte(cwd), []byte(name))
+		if want := path.Join(cwd, name); ok && string(got) != want {
+			t.Errorf("%q from %q on: %q, want %q", name, cwd, got, want)
 		}
 	})
 }

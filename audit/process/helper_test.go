@@ -129,6 +129,15 @@ func checkTable(t testing.TB, x *Table) {
 		}
 		last, n = p, n-1
 	}
+	awaited := 0
+	for i := range x.execs {
+		if x.execs[i].awaits {
+			awaited++
+		}
+	}
+	if awaited != x.scripts {
+		t.Fatalf("%d execs are awaited, counted %d", awaited, x.scripts)
+	}
 	if n != 0 || x.newest != last {
 		t.Fatalf("%d processes are not in the order of eviction", n)
 	}

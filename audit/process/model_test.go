@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"audisp-relay/audit/record"
@@ -11,9 +12,29 @@ import (
 
 // image is what a process of the model runs.
 type image struct {
-	exe  string
-	args []string
-	exec Moment // its exec's; zero where there was none
+	exe    string
+	args   []string
+	exec   Moment // its exec's; zero where there was none
+	labels []string
+}
+
+// inherit sets the labels of what a process runs now, of which the ones before are passed on, as testLabels says.
+func (i *image) inherit(before []string, key string) {
+	i.labels = nil
+	for _, label := range []string{"soft", "one", "two"} {
+		has := label != "two" && slices.Contains(before, label)
+		switch label {
+		case "soft":
+			has = has || key == label
+		case "one":
+			has = (has || strings.HasSuffix(i.exe, "tool 1")) && !strings.HasSuffix(i.exe, "tool 3")
+		default:
+			has = strings.HasSuffix(i.exe, "tool 2")
+		}
+		if has {
+			i.labels = append(i.labels, label)
+		}
+	}
 }
 
 // task is a process of the model. Those in a container have another number for each other.
@@ -45,6 +66,10 @@ type world struct {
 	heldAsk question
 	asked   []question
 	right   int // answers that were
+
+	labelled        bool // labels are compared, too
+	labels, missing int  // those that were right, and that were not there
+
 	without int
 	why     map[string]int
 }
@@ -56,9 +81,9 @@ type question struct {
 	self, parent image
 }
 
-func newWorld(seed uint64, max int) *world {
+func newWorld(seed uint64, max int, labels *Labels) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 1)), max: max, last: firstPID + 9, used: map[int]bool{}, why: map[string]int{}, now: Moment{1_700_000_000_000, 100}}
-	w.t = NewTable(Options{})
+	w.t = NewTable(Options{Labels: labels})
 	w.t.o.Live, w.t.follows = true, true
 	w.t.since = w.now.Millis
 	root := &task{pid: 1, image: image{exe: "/sbin/init", args: []string{"init"}}}
@@ -167,6 +192,11 @@ func ppidOf(p *task) int {
 // fork makes a child, which may execute something before the fork returns.
 func (w *world) fork(p *task) {
 	child := &task{pid: w.nextPID(), parent: p, image: p.image, container: p.container}
+	before := p.image.labels
+	if p.pid == 1 {
+		before = nil
+	}
+	child.image.inherit(before, "")
 	if w.containers && w.r.IntN(10) == 0 {
 		child.container = true
 	}
@@ -209,8 +239,14 @@ func (w *world) thread(p *task) {
 func (w *world) exec(p *task) {
 	m := w.tick()
 	n := w.r.IntN(30)
+	before := p.image.labels
 	p.image = image{exe: fmt.Sprintf("/usr/bin/tool %d", n), args: []string{fmt.Sprint("tool", n), fmt.Sprint(m.Serial), "", "it's"}, exec: m}
-	w.write(m, p, syscall(sysExec, 0, 1, ppidOf(p), p.pid, p.image.exe), execve(p.image.args...))
+	key, body := "", syscall(sysExec, 0, 1, ppidOf(p), p.pid, p.image.exe)
+	if w.r.IntN(20) == 0 {
+		key, body = "soft", withKey(body, `"soft"`)
+	}
+	p.image.inherit(before, key)
+	w.write(m, p, body, execve(p.image.args...))
 }
 
 func (w *world) call(p *task) {
@@ -272,11 +308,28 @@ func (w *world) answer(t *testing.T) {
 		q := w.asked[k]
 		c := ask(w.t, q.m, q.ppid, q.pid)
 		w.compare(t, q, "self", c.Self, q.self)
+		w.compareLabels(t, q, &c)
 		w.compare(t, q, "parent", c.Parent, q.parent)
 	}
 	if n := len(w.asked); n > 600 {
 		w.asked = slices.Delete(w.asked, 0, n-400)
 	}
+}
+
+// compareLabels holds the labels against the truth, where forks are audited and so nobody is taken for the child of what its
+// parent runs later.
+func (w *world) compareLabels(t *testing.T, q question, c *Context) {
+	if !w.labelled || c.Self == nil {
+		return
+	}
+	got := slices.Collect(c.Labels)
+	for _, label := range got {
+		if !slices.Contains(q.self.labels, label) {
+			t.Fatalf("pid %d (parent %d) at %v runs %q and has the labels %q, want %q", q.pid, q.ppid, q.m, c.Self.Exe(), got, q.self.labels)
+		}
+	}
+	w.labels += len(got)
+	w.missing += len(q.self.labels) - len(got)
 }
 
 func (w *world) compare(t *testing.T, q question, what string, got *Process, want image) {
@@ -310,23 +363,25 @@ func TestNothingIsWrong(t *testing.T) {
 		forks, exits, containers, reorders bool
 		loses, max                         int
 		known                              float64 // the least share of answers
+		labels                             float64 // and of labels; 0: they are not compared
 	}{
-		{"all is audited", true, true, false, false, 0, 1 << 22, 0.999},
-		{"events come in another order", true, true, false, true, 0, 1 << 22, 0.95},
-		{"in containers", true, true, true, true, 0, 1 << 22, 0.8},
-		{"execs alone", false, false, false, true, 0, 1 << 22, 0.6},
-		{"execs and forks", true, false, true, true, 0, 1 << 22, 0.8},
-		{"pids come again", true, true, true, true, 0, 1300, 0.3},
-		{"pids come again, execs alone", false, false, true, true, 0, 1300, 0.3},
-		{"records are lost", true, true, true, true, 5, 1 << 22, 0.3},
-		{"all of it", false, false, true, true, 1, 1300, 0.3},
+		{"all is audited", true, true, false, false, 0, 1 << 22, 0.999, 0.999},
+		{"events come in another order", true, true, false, true, 0, 1 << 22, 0.95, 0.95},
+		{"in containers", true, true, true, true, 0, 1 << 22, 0.8, 0},
+		{"execs alone", false, false, false, true, 0, 1 << 22, 0.6, 0},
+		{"execs and forks", true, false, true, true, 0, 1 << 22, 0.8, 0},
+		{"pids come again", true, true, true, true, 0, 1300, 0.3, 0},
+		{"pids come again, execs alone", false, false, true, true, 0, 1300, 0.3, 0},
+		{"records are lost", true, true, true, true, 5, 1 << 22, 0.3, 0},
+		{"all of it", false, false, true, true, 1, 1300, 0.3, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			right, without := 0, 0
+			right, without, labels, missing := 0, 0, 0, 0
 			for seed := range uint64(4) {
-				w := newWorld(seed, tt.max)
+				w := newWorld(seed, tt.max, testLabels(t))
 				w.forksAudited, w.exitsAudited, w.containers, w.reorders, w.loses = tt.forks, tt.exits, tt.containers, tt.reorders, tt.loses
+				w.labelled = tt.labels > 0
 				for n := range 6000 {
 					w.step()
 					w.look()
@@ -339,11 +394,15 @@ func TestNothingIsWrong(t *testing.T) {
 					t.Log(w.why)
 				}
 				right, without = right+w.right, without+w.without
+				labels, missing = labels+w.labels, missing+w.missing
 			}
 			share := float64(right) / float64(right+without)
 			t.Logf("%d answers, %.4f of the questions", right, share)
 			if share < tt.known {
 				t.Errorf("%.4f of the questions are answered, want %v", share, tt.known)
+			}
+			if share := float64(labels) / float64(labels+missing); tt.labels > 0 && (share < tt.labels || labels < 1000) {
+				t.Errorf("%d labels, %.4f of them, want %v", labels, share, tt.labels)
 			}
 		})
 	}

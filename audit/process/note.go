@@ -15,7 +15,7 @@ func (t *Table) Note(b *record.Batch) {
 	defer t.mu.Unlock()
 	for i := range b.Recs {
 		r := &b.Recs[i]
-		speaks := r.Type == record.TypeSyscall || r.Type == record.TypeExecve || r.Type == record.TypeConfig
+		speaks := t.speaks(r.Type)
 		if !speaks && t.begun && r.Serial == t.max {
 			continue // the rest of an event: most records
 		}
@@ -27,6 +27,17 @@ func (t *Table) Note(b *record.Batch) {
 			t.note(b, i)
 		}
 	}
+}
+
+// speaks reports whether records of a type may say something.
+func (t *Table) speaks(typ uint32) bool {
+	switch typ {
+	case record.TypeSyscall, record.TypeExecve, record.TypeConfig:
+		return true
+	case record.TypeCWD, record.TypePath:
+		return t.scripts > 0
+	}
+	return false
 }
 
 // isLocal reports whether record i is of the table's host.
@@ -74,6 +85,9 @@ func (t *Table) enter(serial uint32) {
 		p.serial, p.base = serial, serial
 		t.insert(p)
 	}
+	for _, p := range t.started { // parents, too, are there now
+		t.label(p)
+	}
 	t.started = nil
 }
 
@@ -88,6 +102,10 @@ func (t *Table) note(b *record.Batch, i int) {
 		}
 	case record.TypeExecve:
 		t.noteArgs(m, record.Parse(b, i).Body)
+	case record.TypeCWD:
+		t.noteCWD(m, b.Body(i))
+	case record.TypePath:
+		t.notePath(m, b.Body(i))
 	case record.TypeConfig:
 		// Without a rule, or without audit, execs are not seen.
 		if body := b.Body(i); bytes.Contains(body, []byte("remove_rule")) || bytes.Contains(body, []byte("audit_enabled=0")) {
@@ -144,11 +162,14 @@ func (t *Table) noteExec(m Moment, c *call) {
 	if before := t.look(c.pid, m, m.Millis-young, 0); before != nil {
 		p.follow(before)
 	}
+	if t.labels != nil {
+		p.keyed = t.labels.ofKeys(c.rest)
+	}
 	if !t.insert(p) {
 		return
 	}
-	t.execs[t.exec] = p
-	t.exec = (t.exec + 1) % len(t.execs)
+	t.label(p)
+	t.expect(p, c.items)
 }
 
 // follow takes over what is known of the process, which ran before until now: its pid is its own since then.
@@ -189,6 +210,7 @@ func (t *Table) noteProgram(m Moment, c *call) {
 		p.follow(before)
 	}
 	t.insert(p)
+	t.label(p)
 }
 
 // noteFork learns of a child of pid, whose number is one of pid's own namespace (kernel/fork.c,
@@ -213,10 +235,12 @@ func (t *Table) noteFork(m Moment, pid, child int32) {
 	case t.o.Live && t.at(child, m) != nil:
 		return // that number cannot be free on the host, so it is of a container
 	}
-	t.insert(&Process{
+	p := &Process{
 		text: parent.text, cut: parent.cut, exeLen: parent.exeLen,
 		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: unsureFork,
-	})
+	}
+	t.insert(p)
+	t.label(p)
 }
 
 // tellHost takes note that p is in the host's pid namespace. Only the process itself could have
@@ -254,10 +278,10 @@ func unquote(scratch, value []byte) []byte {
 	return text
 }
 
-// appendProgram appends the beginning of a Process's text.
+// appendProgram appends the beginning of a Process's text, without a script.
 func appendProgram(dst, exe, comm []byte) []byte {
 	dst = append(append(dst, exe...), 0)
-	return append(append(dst, comm[:min(len(comm), maxComm)]...), 0)
+	return append(append(dst, comm[:min(len(comm), maxComm)]...), 0, 0)
 }
 
 // argReader reads arguments, and keeps its memory.
@@ -270,19 +294,23 @@ type argReader struct {
 
 // noteArgs adds the arguments that the first EXECVE record of an event has.
 func (t *Table) noteArgs(m Moment, body []byte) {
-	for i, p := range &t.execs {
-		if p == nil || p.at() != m {
-			continue
-		}
-		t.execs[i] = nil
-		whole := *p
-		text := append(t.args.text[:0], p.text...)
-		text, whole.cut = t.args.appendArgs(text, body)
-		t.args.text = text
-		whole.text = string(text)
-		t.replace(p, &whole)
+	e := t.expected(m)
+	if e == nil || e.awaits {
 		return
 	}
+	whole := *e.p
+	text := append(t.args.text[:0], whole.text...)
+	text, whole.cut = t.args.appendArgs(text, body)
+	t.args.text = text
+	whole.text = string(text)
+	t.replace(e.p, &whole)
+	e.p = &whole
+	if e.items < 2 || whole.state&gone != 0 || !mayBeScript(&whole) {
+		t.forgetExec(e)
+		return
+	}
+	e.awaits = true
+	t.scripts++
 }
 
 // appendArgs appends the arguments of an EXECVE record, each with a NUL after it, up to maxArgs bytes.
@@ -314,6 +342,7 @@ func (t *Table) LostBetween(from, to int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.doubts.add(doubt{from: from, to: to})
+	t.unlabel(from)
 }
 
 // sample takes note of how far the kernel has come with its pids.

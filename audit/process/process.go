@@ -40,8 +40,8 @@ const (
 // Process is one program in one process: from its exec, or from where it became known, up to the next
 // one. What the methods return never changes, and any number of goroutines may share it.
 type Process struct {
-	// text is the path of the program, its comm and its arguments, each with a NUL after it: many
-	// strings would take more memory than they hold.
+	// text is the path of the program, its comm, the path of the script that it interprets and its arguments, each with a
+	// NUL after it: many strings would take more memory than they hold.
 	text string
 
 	// The table's: the program before in the process, and the neighbours in the order of eviction.
@@ -52,6 +52,9 @@ type Process struct {
 	serial uint32
 	// base is the serial from which on a loss puts it in doubt: of a fork that with which its parent began.
 	base uint32
+
+	// keyed are the labels that the exec's keys give, labels all that it has, once they are certain (state labelled).
+	keyed, labels uint64
 
 	// given is how far the kernel had come with its pids when this was known to be one of them, see reuse; 0 in a
 	// stored stream.
@@ -71,10 +74,11 @@ const (
 	wondered                   // that was asked
 	known                      // it ran when the relay started
 	gone                       // is not in the table any more
+	labelled                   // the labels are there
 )
 
 // processSize is what a Process takes beside its text, with its place in a map.
-const processSize = 80 + 24
+const processSize = 96 + 24
 
 // PID returns the process's number in the host's pid namespace.
 func (p *Process) PID() int { return int(p.pid) }
@@ -96,9 +100,22 @@ func (p *Process) Exec() (at Moment, ok bool) { return p.at(), p.from == fromExe
 
 func (p *Process) at() Moment { return Moment{p.millis, p.serial} }
 
+// Script returns the path of the script that the program interprets, as it was executed but absolute; "" where there is
+// none, or that is not certain.
+func (p *Process) Script() string {
+	script, _, _ := strings.Cut(p.afterComm(), "\x00")
+	return script
+}
+
+// afterComm returns the script and the arguments, each with a NUL after it.
+func (p *Process) afterComm() string {
+	rest := p.text[int(p.exeLen)+1:]
+	return rest[strings.IndexByte(rest, 0)+1:]
+}
+
 // args returns the arguments, each with a NUL after it; "" where they are not known.
 func (p *Process) args() string {
-	rest := p.text[int(p.exeLen)+1:]
+	rest := p.afterComm()
 	return rest[strings.IndexByte(rest, 0)+1:]
 }
 

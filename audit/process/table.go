@@ -30,6 +30,8 @@ type Options struct {
 	// IsLocal reports whether a record with that node=, empty without one, is of this host. Nil:
 	// the first record says which host the stream is of.
 	IsLocal func(node []byte) bool
+	// Labels say which labels processes get; nil: they get none.
+	Labels *Labels
 }
 
 // Table knows the processes of one host. Note, Lost, LostBetween and Follow let it know what happens; Of asks it.
@@ -63,9 +65,15 @@ type Table struct {
 	reuse  reuse
 	fresh  []*Process // came after the last sample, so that given is notYet
 	calls  calls
-	execs  [8]*Process // the last execs, whose EXECVE records are still to come; a ring
-	exec   int         // its next place
+	execs  [8]pendingExec // the last execs, of which records are still to come; a ring
+	exec   int            // its next place
 	args   argReader
+
+	scripts int // how many of execs await PATH records
+
+	labels *Labels
+	// changes are what paths do to labels, to save the expressions; keys are the paths of one subject.
+	changes [subjects]map[string]change
 }
 
 // NewTable returns a table. With Live it reads /proc, for scanTime at most, as the process
@@ -74,7 +82,7 @@ func NewTable(o Options) *Table {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
-	t := &Table{o: o, wonder: make(chan *Process, 256)}
+	t := &Table{o: o, wonder: make(chan *Process, 256), labels: o.Labels}
 	t.forget()
 	if o.Live {
 		t.begin()
@@ -87,7 +95,7 @@ func (t *Table) forget() {
 	t.byPID, t.depth = make(map[int32]*Process), make(map[int32]int)
 	t.bytes, t.oldest, t.newest = 0, nil, nil
 	t.max, t.begun = 0, false
-	t.started, t.fresh, t.execs, t.doubts, t.holes = nil, nil, [8]*Process{}, doubts{}, holes{}
+	t.started, t.fresh, t.execs, t.scripts, t.doubts, t.holes = nil, nil, [8]pendingExec{}, 0, doubts{}, holes{}
 }
 
 // insert puts p among the programs of its pid, at its place by serial, and evicts others where there
@@ -270,7 +278,11 @@ func (t *Table) at(pid int32, m Moment) *Process { return t.look(pid, m, math.Ma
 
 // look is at, where holes count that were seen until a time, and after so many steps from a child to its parent.
 func (t *Table) look(pid int32, m Moment, until int64, forks int) *Process {
-	p := t.byPID[pid]
+	return t.lookBack(t.byPID[pid], m, until, forks)
+}
+
+// lookBack is look among p and the programs before it in its process.
+func (t *Table) lookBack(p *Process, m Moment, until int64, forks int) *Process {
 	for p != nil && !m.notBefore(p.at()) {
 		if !serialBefore(m.Serial, p.serial) {
 			return nil // after it by serial and before it by clock: of another boot, or the clock was set

@@ -82,7 +82,7 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 		return err
 	}
 
-	from.Format, from.Sink, from.Rules, from.Events, from.Processes = to.Format, to.Sink, to.Rules, to.Events, to.Processes
+	from.Format, from.Sink, from.Rules, from.Labels, from.Events, from.Processes = to.Format, to.Sink, to.Rules, to.Labels, to.Events, to.Processes
 	from.Filter = cmp.Or(from.Filter, to.Filter)
 	warnOfFilter(from.Filter, from.Rules)
 	done, err := replay.Run(ctx, from)
@@ -160,7 +160,7 @@ func explainReplay(path, name string, from replay.Stored) error {
 		if err != nil {
 			return err
 		}
-		from.Filter, from.Rules, from.Processes = cmp.Or(from.Filter, to.Filter), to.Rules, to.Processes
+		from.Filter, from.Rules, from.Labels, from.Processes = cmp.Or(from.Filter, to.Filter), to.Rules, to.Labels, to.Processes
 	}
 	warnOfFilter(from.Filter, from.Rules)
 	x, done, err := replay.Explain(ctx, from)
@@ -194,11 +194,12 @@ func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to repl
 		return to, usageError{err}
 	}
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // an error from write instead
-	var rules *filter.RuleSet
-	if cfg != nil {
-		rules = cfg.Rules
+	if cfg == nil {
+		return replay.WriterSink(safe(os.Stdout), kind, nil, fail), nil
 	}
-	return replay.WriterSink(safe(os.Stdout), kind, rules, fail), nil
+	to = replay.WriterSink(safe(os.Stdout), kind, cfg.Rules, fail)
+	to.Labels = cfg.Labels
+	return to, nil
 }
 
 // stderrLog writes a line for each message: no stack traces, no places in the

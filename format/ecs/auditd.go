@@ -22,6 +22,9 @@ func (e *Encoder) writeAuditd() {
 		w.Some("session", d.session)
 	}
 	w.Some("result", d.result)
+	if self := e.process.Self; self != nil {
+		w.Some("script", self.Script())
+	}
 	e.writeSummary()
 	a := w.Open("paths", '[')
 	for _, k := range e.paths {

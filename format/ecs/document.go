@@ -55,7 +55,7 @@ func (e *Encoder) writeLine() {
 	w.Some("direction", d.direction)
 	w.Close(m, '}')
 
-	w.list("tags", e.tags)
+	e.writeTags()
 	e.writeAuditd()
 	e.writeLabels()
 	w.Buf = append(w.Buf, `,"ecs":{"version":"`+version+`"}}`...)
@@ -261,14 +261,6 @@ func (w *writer) words(key, words string) {
 	m := w.Open(key, '[')
 	for word := range strings.FieldsSeq(words) {
 		w.Item(word)
-	}
-	w.Close(m, ']')
-}
-
-func (w *writer) list(key string, list []string) {
-	m := w.Open(key, '[')
-	for _, s := range list {
-		w.Item(s)
 	}
 	w.Close(m, ']')
 }

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"slices"
 	"strconv"
 
 	"audisp-relay/audit/process"
@@ -79,6 +80,21 @@ func (e *Encoder) writeArgsOf(p *process.Process) {
 	}
 	e.line = p.AppendCommandLine(e.line[:0])
 	w.Some("command_line", record.Alias(e.line))
+}
+
+// writeTags writes the keys of the rules and the labels of the process, each once.
+func (e *Encoder) writeTags() {
+	w := &e.w
+	m := w.Open("tags", '[')
+	for _, key := range e.tags {
+		w.Item(key)
+	}
+	for label := range e.process.Labels {
+		if !slices.Contains(e.tags, label) {
+			w.Item(label)
+		}
+	}
+	w.Close(m, ']')
 }
 
 // writeEntityID writes what identifies a process among those of all hosts and times: the host and the event of its

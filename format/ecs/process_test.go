@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -52,5 +53,28 @@ func TestEventsSayWhoStartedThem(t *testing.T) {
 	}
 	if got := encodeNoted("node=there " + strings.ReplaceAll(open, "\ntype", "\nnode=there type")); got["host.id"] != nil || got["process.parent.name"] != nil {
 		t.Errorf("of another host: %v", got)
+	}
+}
+
+// TestLabelsAreTags: labels are among the tags, each once, and the script is beside auditbeat's fields.
+func TestLabelsAreTags(t *testing.T) {
+	text := rec("SYSCALL", `arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=3 ppid=1 pid=100 comm="x.sh" exe="/usr/bin/dash" key="up"`) +
+		rec("EXECVE", `argc=2 a0="/bin/sh" a1="/srv/x.sh"`) + rec("PATH", `item=0 name="/srv/x.sh" inode=1 dev=fe:00 nametype=NORMAL`) +
+		rec("PATH", `item=1 name="/bin/sh" inode=2 dev=fe:00 nametype=NORMAL`) + rec("PATH", `item=2 name="/lib/ld.so" inode=3 dev=fe:00 nametype=NORMAL`)
+	labels := new(process.Labels)
+	for _, err := range []error{labels.AddKey("up"), labels.Add(process.OfExe, "/dash$", "shell")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var known process.Current
+	known.Set(process.NewTable(process.Options{Labels: labels}))
+	b := parse(t, text)
+	known.Table().Note(b)
+	got := decodeLine(t, New(Options{Processes: &known}).AppendEvent(nil, b, 0, len(b.Recs)))
+	checkWhole(t, b, 0, len(b.Recs), got)
+	checkSchema(t, got)
+	if tags := fmt.Sprint(got["tags"]); tags != "[up shell]" || got["auditd.script"] != "/srv/x.sh" {
+		t.Errorf("tags %s, script %v", tags, got["auditd.script"])
 	}
 }

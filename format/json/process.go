@@ -15,7 +15,7 @@ func (e *Encoder) appendProcess(dst []byte) []byte {
 	c := &e.process
 	dst = e.appendCommandLine(dst)
 	if c.Self != nil {
-		dst = appendExecID(dst, c.Self)
+		dst = e.appendSelf(dst)
 	}
 	if c.Parent == nil {
 		return dst
@@ -41,6 +41,27 @@ func (e *Encoder) appendProcess(dst []byte) []byte {
 		dst = append(e.appendProgram(append(dst, '{'), p), '}', ',')
 	}
 	dst[len(dst)-1] = ']'
+	return dst
+}
+
+// appendSelf appends what else is known of the process.
+func (e *Encoder) appendSelf(dst []byte) []byte {
+	c := &e.process
+	dst = appendExecID(dst, c.Self)
+	if script := c.Self.Script(); script != "" {
+		dst = e.appendValueOf(append(dst, `,"script":`...), script)
+	}
+	from := len(dst)
+	for label := range c.Labels {
+		dst = append(dst, ',')
+		if len(dst) == from+1 {
+			dst = append(dst[:from], `,"labels":[`...)
+		}
+		dst = e.appendValueOf(dst, label)
+	}
+	if len(dst) > from {
+		dst = append(dst, ']')
+	}
 	return dst
 }
 

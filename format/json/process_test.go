@@ -48,6 +48,43 @@ func TestEventsSayWhoStartedThem(t *testing.T) {
 	}
 }
 
+// script is an exec of a script with a key, and a child of it.
+const script = `type=SYSCALL msg=audit(1795298317.100:10): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=3 ppid=1 pid=100 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="x%1.sh" exe="/usr/bin/dash" key="up"
+type=EXECVE msg=audit(1795298317.100:10): argc=2 a0="/bin/sh" a1="./x%1.sh"
+type=CWD msg=audit(1795298317.100:10): cwd="/srv"
+type=PATH msg=audit(1795298317.100:10): item=0 name="./x%1.sh" inode=1 dev=fe:00 mode=0100755 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL
+type=PATH msg=audit(1795298317.100:10): item=1 name="/bin/sh" inode=2 dev=fe:00 mode=0100755 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL
+type=PATH msg=audit(1795298317.100:10): item=2 name="/lib/ld.so" inode=3 dev=fe:00 mode=0100755 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL
+type=SYSCALL msg=audit(1795298317.200:11): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=1 ppid=100 pid=101 auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm="cat" exe="/usr/bin/cat" key=(null)
+type=EXECVE msg=audit(1795298317.200:11): argc=2 a0="cat" a1=FF
+`
+
+// TestLabelsAndScripts: they are in the lines, also in one with percent signs, and the records are rebuilt.
+func TestLabelsAndScripts(t *testing.T) {
+	labels := new(process.Labels)
+	for _, err := range []error{labels.AddKey("up"), labels.Add(process.OfExe, "/dash$", "shell"), labels.PassOn("up")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var known process.Current
+	known.Set(process.NewTable(process.Options{Labels: labels}))
+	e, doc := New(Options{Processes: &known}), readDoc(t)
+	var lines []string
+	events(t, []byte(script), func(b *record.Batch, i, j int) {
+		known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
+		lines = append(lines, string(checkEvent(t, doc, e, b, i, j)))
+	})
+	for i, want := range []string{
+		`"exec_id":"1795298317.100:10","script":"/srv/x%1.sh","labels":["up","shell"],"other_records"`,
+		`"exec_id":"1795298317.200:11","labels":["up"],"parent":{`,
+	} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("event %d lacks %s\n%s", i, want, lines[i])
+		}
+	}
+}
+
 // TestLongArgumentsOfOthersAreCut: what is known of a process is marked where it is not all.
 func TestLongArgumentsOfOthersAreCut(t *testing.T) {
 	var known process.Current

@@ -16,6 +16,8 @@ var (
 	keyPID       = []byte("PID")
 	keyPPID      = []byte("PPID")
 	keySpawnedBy = []byte("SPAWNED_BY")
+	keyScript    = []byte("SCRIPT")
+	keyLabels    = []byte("LABELS")
 )
 
 // keySet knows the keys an object has. A key that comes again is written with "#2"

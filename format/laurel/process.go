@@ -7,8 +7,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// appendProcess appends to a SYSCALL object what is known of the process: PPID and PID as laurel 0.5.1 has them,
-// and SPAWNED_BY of 0.8.
+// appendProcess appends to a SYSCALL object what is known of the process: PPID, PID, SCRIPT and LABELS as laurel 0.5.1 has
+// them, and SPAWNED_BY of 0.8.
 func (e *Encoder) appendProcess(dst []byte) []byte {
 	c := &e.process
 	if p := c.Parent; p != nil {
@@ -30,6 +30,31 @@ func (e *Encoder) appendProcess(dst []byte) []byte {
 		dst = comma(appendEventID(dst, p))
 		dst = strconv.AppendInt(append(dst, `"pid":`...), int64(p.PID()), 10)
 		dst = append(appendProgram(dst, p), '}')
+	}
+	return e.appendLabels(dst)
+}
+
+// appendLabels appends the script, of its execve alone, and the labels.
+func (e *Encoder) appendLabels(dst []byte) []byte {
+	c := &e.process
+	if c.Self == nil {
+		return dst
+	}
+	if script := c.Self.Script(); script != "" && c.IsExec {
+		dst = appendString(e.keys.appendKey(dst, keyScript), []byte(script))
+	}
+	first := true
+	for label := range c.Labels {
+		if first {
+			dst = append(e.keys.appendKey(dst, keyLabels), '[')
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, []byte(label))
+		first = false
+	}
+	if !first {
+		dst = append(dst, ']')
 	}
 	return dst
 }

@@ -7,6 +7,37 @@ import (
 	"audisp-relay/audit/process"
 )
 
+// TestSyscallHasScriptAndLabels: SCRIPT is in its exec alone, LABELS in all calls of the process.
+func TestSyscallHasScriptAndLabels(t *testing.T) {
+	call := func(serial, nr, comm string) string {
+		return `type=SYSCALL msg=audit(1795298317.100:` + serial + `): arch=c000003e syscall=` + nr + ` success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=3 ppid=1 pid=100 comm="` + comm + `" exe="/usr/bin/dash" key="up"` + "\n"
+	}
+	exec := call("10", "59", "x.sh") + `type=EXECVE msg=audit(1795298317.100:10): argc=2 a0="/bin/sh" a1="/srv/x.sh"
+type=PATH msg=audit(1795298317.100:10): item=0 name="/srv/x.sh" inode=1 dev=fe:00
+type=PATH msg=audit(1795298317.100:10): item=1 name="/bin/sh" inode=2 dev=fe:00
+type=PATH msg=audit(1795298317.100:10): item=2 name="/lib/ld.so" inode=3 dev=fe:00
+`
+	labels := new(process.Labels)
+	if err := labels.AddKey("up"); err != nil {
+		t.Fatal(err)
+	}
+	var known process.Current
+	known.Set(process.NewTable(process.Options{Labels: labels}))
+	e := New(Options{Processes: &known})
+	for _, tt := range []struct{ text, want string }{
+		{exec, `"PID":{"EVENT_ID":"1795298317.100:10"},"SCRIPT":"/srv/x.sh","LABELS":["up"]},"EXECVE"`},
+		{call("11", "2", "x.sh"), `"PID":{"EVENT_ID":"1795298317.100:10"},"LABELS":["up"]}}`},
+	} {
+		b := one(t, tt.text)
+		known.Table().Note(&b)
+		got := string(e.AppendEvent(nil, &b, 0, len(b.Recs)))
+		if !strings.Contains(got, tt.want) {
+			t.Errorf("%s lacks %s", got, tt.want)
+		}
+		checkLines(t, []byte(got))
+	}
+}
+
 // TestSyscallSaysWhoStartedIt: SYSCALL has the objects that laurel adds, with what is known.
 func TestSyscallSaysWhoStartedIt(t *testing.T) {
 	call := func(serial, nr, ppid, pid, comm string) string {

@@ -42,3 +42,31 @@ func TestEventsSayWhoStartedThem(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 }
+
+// TestLabelsAndScripts: they have no place in the schema.
+func TestLabelsAndScripts(t *testing.T) {
+	text := strings.ReplaceAll(`type=SYSCALL ID: arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=3 ppid=1 pid=100 comm="x.sh" exe="/usr/bin/dash" key="up"
+type=EXECVE ID: argc=2 a0="/bin/sh" a1="/srv/x.sh"
+type=PATH ID: item=0 name="/srv/x.sh" inode=1 dev=fe:00 nametype=NORMAL
+type=PATH ID: item=1 name="/bin/sh" inode=2 dev=fe:00 nametype=NORMAL
+type=PATH ID: item=2 name="/lib/ld.so" inode=3 dev=fe:00 nametype=NORMAL
+`, "ID", "msg=audit(1795298317.100:10)")
+	labels := new(process.Labels)
+	for _, err := range []error{labels.AddKey("up"), labels.Add(process.OfExe, "/dash$", "shell")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var known process.Current
+	known.Set(process.NewTable(process.Options{Labels: labels}))
+	e := newEncoder(Options{Processes: &known})
+	events(t, []byte(text), func(b *record.Batch, i, j int) {
+		known.Table().Note(b)
+		line, doc := checkEvent(t, e, b, i, j)
+		for path, want := range map[string]string{"unmapped.script": "/srv/x.sh", "unmapped.labels": `["up","shell"]`, "unmapped.keys": `["up"]`} {
+			if got := shown(member(doc, path)); got != want {
+				t.Errorf("%s is %s, want %s in\n%s", path, got, want, line)
+			}
+		}
+	})
+}

@@ -23,6 +23,7 @@ func (e *Encoder) writeUnmapped() {
 	}
 	e.writeKeys()
 	e.writeArgs()
+	e.writeSelf()
 	a := w.Open("records", '[')
 	for k := range e.recs {
 		r := &e.recs[k]
@@ -48,7 +49,7 @@ func (e *Encoder) writeRest(r *parsedRecord) {
 		}
 		key := f.key
 		switch key {
-		case "args", "keys", "records", "type":
+		case "args", "keys", "labels", "records", "script", "type":
 			from := len(e.text)
 			e.text = append(append(e.text, key...), '_')
 			key = record.Alias(e.text[from:])
@@ -84,6 +85,20 @@ func (e *Encoder) writeKeys() {
 				w.Item(key)
 			}
 		}
+	}
+	w.Close(a, ']')
+}
+
+// writeSelf writes what is known of the process and has no place in the schema.
+func (e *Encoder) writeSelf() {
+	c, w := &e.process, &e.w
+	if c.Self == nil {
+		return
+	}
+	w.Some("script", c.Self.Script())
+	a := w.Open("labels", '[')
+	for label := range c.Labels {
+		w.Item(label)
 	}
 	w.Close(a, ']')
 }

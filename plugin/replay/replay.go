@@ -40,6 +40,7 @@ type Stored struct {
 	Format string          // of the sink
 	Filter string          // which events it gets; "" is all
 	Rules  *filter.RuleSet // that the filter can ask for; nil: there are none
+	Labels *process.Labels // of processes; nil: there are none
 	Events bool            // it gets whole events, whatever its format is
 	Serial bool            // in the order of their serials
 	Sink   sinks.Sink
@@ -74,7 +75,7 @@ func Run(ctx context.Context, from Stored) (Result, error) {
 	}()
 	in := consumer.NewIntake(q, selection)
 	in.Stored = true
-	give := giver(in, from.Processes)
+	give := giver(in, from.Processes, from.Labels)
 	put, finish := give, func() {}
 	if from.Log != "" {
 		done.Log = new(recovery.Counts)
@@ -146,12 +147,12 @@ func checkLog(name string) error {
 	return nil
 }
 
-// giver returns what gives records to in and, where that is asked, to a new table of processes before.
-func giver(in *consumer.Intake, asked *process.Current) func(*record.Batch) {
+// giver returns what gives records to in and, where that is asked, to a new table of processes before, which have these labels.
+func giver(in *consumer.Intake, asked *process.Current, labels *process.Labels) func(*record.Batch) {
 	if asked == nil {
 		return in.Put
 	}
-	known := process.NewTable(process.Options{})
+	known := process.NewTable(process.Options{Labels: labels})
 	asked.Set(known)
 	return func(b *record.Batch) { known.Note(b); in.Put(b) }
 }
@@ -225,7 +226,7 @@ func SinkOf(cfg *config.Config, name string, log *zap.Logger) (to Stored, err er
 	var names []string
 	for _, sc := range cfg.Sinks {
 		if sc.Name == name {
-			to = Stored{Format: sc.Format, Filter: sc.Filter, Rules: cfg.Rules, Events: sc.Events, Serial: sc.Serial}
+			to = Stored{Format: sc.Format, Filter: sc.Filter, Rules: cfg.Rules, Labels: cfg.Labels, Events: sc.Events, Serial: sc.Serial}
 			if cfg.ProcessContext {
 				to.Processes = new(process.Current)
 			}

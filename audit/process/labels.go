@@ -1,0 +1,228 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+
+	"audisp-relay/audit/record"
+)
+
+// Bounds of Labels. The time that one text takes is bounded by the product of the last two and matchedText.
+const (
+	MaxLabels       = 64 // a bit each in a Process
+	maxExpressions  = 256
+	maxExpression   = 1024 // bytes
+	maxInstructions = 1000 // of one expression, as estimated
+)
+
+// matchedText is how long a path is that expressions are tried on, bytes: any process chooses how long its own is. A longer
+// one gets no label, and loses all that some expression takes away.
+const matchedText = 512
+
+// Subject is what of a process an expression is tried on.
+type Subject uint8
+
+const (
+	OfExe    Subject = iota // the path of the program
+	OfScript                // the path of the script that the program interprets
+	subjects
+)
+
+// AllLabels is what PassOn takes for all of them.
+const AllLabels = "*"
+
+// Labels say which processes get which labels. They are filled first and do not change once a table has them: then any
+// goroutine may use them. A nil pointer has none.
+type Labels struct {
+	names  []string // bit n of a set is names[n]
+	keys   map[string]uint64
+	tried  [subjects][]expression
+	passed uint64 // those that children inherit
+	// said is what they were made of, in that order.
+	said []string
+	size int // number of expressions
+}
+
+// expression gives a label to what it matches, or takes it away.
+type expression struct {
+	re    *regexp.Regexp
+	label uint64
+	takes bool
+}
+
+// AddKey labels processes whose exec has an audit key (auditctl -k) with that key.
+func (l *Labels) AddKey(key string) error {
+	label, err := l.bit(key)
+	if err != nil {
+		return err
+	}
+	if l.keys == nil {
+		l.keys = make(map[string]uint64)
+	}
+	l.keys[key] |= label
+	l.said = append(l.said, "key", key)
+	return nil
+}
+
+// Add labels processes for which a regular expression (regexp/syntax) matches some part of the subject.
+func (l *Labels) Add(s Subject, expr, label string) error { return l.try(s, expr, label, false) }
+
+// Take takes a label away from processes for which a regular expression matches, whatever they have it for. The label must
+// be one that something gives.
+func (l *Labels) Take(s Subject, expr, label string) error { return l.try(s, expr, label, true) }
+
+func (l *Labels) try(s Subject, expr, label string, takes bool) error {
+	if l.size == maxExpressions {
+		return fmt.Errorf("there are more than %d expressions: put some together with |", maxExpressions)
+	}
+	re, err := compile(expr)
+	if err != nil {
+		return err
+	}
+	find := l.bit
+	if takes {
+		find = l.given
+	}
+	bit, err := find(label)
+	if err != nil {
+		return err
+	}
+	l.tried[s] = append(l.tried[s], expression{re, bit, takes})
+	l.said = append(l.said, fmt.Sprint(s, takes), expr, label)
+	l.size++
+	return nil
+}
+
+// PassOn has children inherit a label that something gives, or AllLabels.
+func (l *Labels) PassOn(label string) error {
+	if label == AllLabels {
+		l.passed = 1<<len(l.names) - 1
+	} else {
+		bit, err := l.given(label)
+		if err != nil {
+			return err
+		}
+		l.passed |= bit
+	}
+	l.said = append(l.said, "pass", label)
+	return nil
+}
+
+// compile compiles an expression of bounded size.
+func compile(expr string) (*regexp.Regexp, error) {
+	if len(expr) > maxExpression {
+		return nil, fmt.Errorf("is longer than %d bytes", maxExpression)
+	}
+	parsed, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return nil, fmt.Errorf("no regular expression: %w", err)
+	}
+	if instructions(parsed) > maxInstructions { // repetitions are written out when they are compiled: count before
+		return nil, errors.New("the regular expression is too large: its repetitions multiply")
+	}
+	return regexp.Compile(expr)
+}
+
+// instructions estimates the size of the compiled program.
+func instructions(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)/2
+	for _, sub := range re.Sub {
+		n = min(n+instructions(sub), maxInstructions+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		n = min(n*max(re.Min, re.Max, 1), maxInstructions+1)
+	}
+	return n
+}
+
+// bit returns the set of one label, a new one if need be.
+func (l *Labels) bit(label string) (uint64, error) {
+	if bit, err := l.given(label); err == nil {
+		return bit, nil
+	}
+	if label == "" || label == AllLabels {
+		return 0, fmt.Errorf("%q is no name for a label", label)
+	}
+	if len(l.names) == MaxLabels {
+		return 0, fmt.Errorf("there are more than %d labels", MaxLabels)
+	}
+	l.names = append(l.names, label)
+	return 1 << (len(l.names) - 1), nil
+}
+
+// given returns the set of a label that there is.
+func (l *Labels) given(label string) (uint64, error) {
+	if at := slices.Index(l.names, label); at >= 0 {
+		return 1 << at, nil
+	}
+	return 0, fmt.Errorf("there is no label %q: it has %q", label, l.names)
+}
+
+// Names returns the labels that there are, in the order in which they were added.
+func (l *Labels) Names() []string {
+	if l == nil {
+		return nil
+	}
+	return slices.Clone(l.names)
+}
+
+// Equal reports whether two say the same. Either may be nil.
+func (l *Labels) Equal(o *Labels) bool {
+	if l == nil || o == nil {
+		return l == o
+	}
+	return slices.Equal(l.said, o.said)
+}
+
+// translate returns the set that a set of other labels is here: those of the same names.
+func (l *Labels) translate(from *Labels, set uint64) (out uint64) {
+	if l == nil || from == nil || set == 0 {
+		return 0
+	}
+	for at, name := range from.names {
+		if bit, err := l.given(name); err == nil && set&(1<<at) != 0 {
+			out |= bit
+		}
+	}
+	return out
+}
+
+// change is what a text does to a set of labels.
+type change struct{ add, take uint64 }
+
+func (c change) apply(set uint64) uint64 { return (set | c.add) &^ c.take }
+
+// of returns what a path does to a process's labels, the empty one nothing.
+func (l *Labels) of(s Subject, path string) (c change) {
+	if path == "" {
+		return c
+	}
+	for i := range l.tried[s] {
+		e := &l.tried[s][i]
+		switch {
+		case e.takes && (len(path) > matchedText || e.re.MatchString(path)):
+			c.take |= e.label
+		case !e.takes && len(path) <= matchedText && e.re.MatchString(path):
+			c.add |= e.label
+		}
+	}
+	return c
+}
+
+// ofKeys returns the labels that the key= of a record gives; rest is what follows its exe=. Several keys have
+// record.KeySeparator between them, and then are in hex.
+func (l *Labels) ofKeys(rest []byte) (set uint64) {
+	value := keyOf(rest)
+	if len(value) == 0 || len(l.keys) == 0 || string(value) == "(null)" {
+		return 0
+	}
+	text, _ := record.Unquote(nil, value)
+	for key := range bytes.SplitSeq(text, []byte{record.KeySeparator}) {
+		set |= l.keys[string(key)]
+	}
+	return set
+}
