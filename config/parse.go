@@ -97,6 +97,7 @@ func (t *Table) globals(c *Config) {
 	t.Str("state_dir", &c.StateDir, absolutePath)
 	t.doc.stateDir = c.StateDir
 	t.Boolean("process_context", &c.ProcessContext)
+	t.Boolean("process_cgroup", &c.ProcessCgroup)
 	t.Boolean("loss_markers", &c.LossMarkers)
 	t.Str("plugin_dir", &c.PluginDir, EmptyOr(absolutePath))
 	if c.NameFormat == "user" && c.Name == "" {
@@ -289,7 +290,7 @@ func (d *document) advise(c *Config) {
 	if d.asksProcesses && !c.ProcessContext {
 		d.warnf(toml.Key{"process_context"}, `is false, so what a filter or a rule asks of processes and their parents is always "": set it to true`)
 	}
-	if c.Labels != nil && !c.ProcessContext {
-		d.warnf(toml.Key{"process_context"}, "is false, so no process gets a label of [process_labels]: set it to true")
+	if (c.Labels != nil || c.ProcessCgroup) && !c.ProcessContext {
+		d.warnf(toml.Key{"process_context"}, "is false, so process_labels and process_cgroup do nothing: set it to true")
 	}
 }

@@ -23,6 +23,8 @@ func addProcess() {
 			v.s = p.Script()
 		}
 	}})
+	addField(field{name: "systemd_unit", kind: text, cost: fromTable, load: func(m *Matcher, v *value) { v.s = m.processOf().Unit() }})
+	addField(field{name: "container_id", kind: text, cost: fromTable, load: func(m *Matcher, v *value) { v.s = m.processOf().Container() }})
 	addList("label", "labels", fromFiles, loadLabels)
 }
 

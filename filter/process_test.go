@@ -87,7 +87,8 @@ type=SYSCALL msg=audit(1.300:12): arch=c000003e syscall=59 success=yes exit=0 a0
 		}
 	}
 	var known process.Current
-	known.Set(process.NewTable(process.Options{Labels: labels}))
+	places := func(pid int, _ int64) (unit, container string, ok bool) { return "x.service", "0123", pid != 102 }
+	known.Set(process.NewTable(process.Options{Labels: labels, Places: places}))
 	known.Table().Note(&l.batch)
 	for src, want := range map[string]string{
 		`"up" in labels`:           "++-",
@@ -99,6 +100,8 @@ type=SYSCALL msg=audit(1.300:12): arch=c000003e syscall=59 success=yes exit=0 a0
 		`len(labels) == 1`:         "-+-",
 		`script == "/srv/x.sh"`:    "+--",
 		`script == ""`:             "-++",
+
+		`systemd_unit == "x.service" and container_id == "0123"`: "++-",
 	} {
 		f := mustCompile(t, src)
 		if !f.AsksForProcesses() {

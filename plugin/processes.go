@@ -47,7 +47,7 @@ func (p *Plugin) keepProcesses(cfg *config.Config) {
 	case wanted && table == nil:
 		p.endProcesses() // of one that has panicked
 		live := p.opt.In == nil
-		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live, Labels: cfg.Labels}
+		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live, Labels: cfg.Labels, Places: p.finder(cfg)}
 		if live {
 			o.IsLocal = func(node []byte) bool { return users.Local(node, p.nodes.Local()) }
 		}
@@ -57,9 +57,18 @@ func (p *Plugin) keepProcesses(cfg *config.Config) {
 		p.processes.now.Set(t)
 	case wanted:
 		table.SetLabels(cfg.Labels)
+		table.SetPlaces(p.finder(cfg))
 	case table != nil:
 		p.endProcesses()
 	}
+}
+
+// finder returns who says where processes are, nil where nobody is asked or the stream may be another host's.
+func (p *Plugin) finder(cfg *config.Config) process.Finder {
+	if cfg.ProcessCgroup && p.opt.In == nil {
+		return process.FindInProc
+	}
+	return nil
 }
 
 // endProcesses forgets all of them.

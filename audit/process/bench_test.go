@@ -2,8 +2,10 @@ package process
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"audisp-relay/audit/record"
 )
@@ -102,5 +104,15 @@ func BenchmarkMemory(b *testing.B) {
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/30_000, "heapB/process")
 		b.ReportMetric(float64(x.bytes)/30_000, "countedB/process")
 		runtime.KeepAlive(x)
+	}
+}
+
+// BenchmarkFindInProc: what a look-up costs.
+func BenchmarkFindInProc(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, ok := FindInProc(os.Getpid(), time.Now().UnixMilli()); !ok {
+			b.Fatal("not found")
+		}
 	}
 }

@@ -49,6 +49,24 @@ type Context struct {
 
 	labels uint64 // of Self
 	names  []string
+	place  *place
+}
+
+// Unit returns the unit of the host's service manager that Self is in, Container the id of its container; "" where that is not
+// known, or it is in none.
+func (c *Context) Unit() string {
+	if c.place == nil {
+		return ""
+	}
+	return c.place.unit
+}
+
+// Container: see Unit.
+func (c *Context) Container() string {
+	if c.place == nil {
+		return ""
+	}
+	return c.place.container
 }
 
 // Labels yields the labels of Self that are certain.
@@ -90,6 +108,7 @@ func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 		c.SpawnedBy = t.spawner(c.Self)
 		c.IsExec = c.Self.from == fromExec && c.Self.at() == m
 		c.labels, c.names = t.labelsOf(c.Self)
+		c.place = t.placeOf(c.Self, 0)
 	}
 	t.addAncestors(c)
 	return c.Self != nil || c.Parent != nil

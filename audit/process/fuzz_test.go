@@ -86,7 +86,11 @@ func FuzzAbsolute(f *testing.F) {
 			cwd = path.Clean("/" + cwd) // as the kernel gives it
 		}
 		got, ok := absolute(make([]byte, 0, 8), []byte(cwd), []byte(name))
-		if want := path.Join(cwd, name); ok && string(got) != want {
+		want := path.Clean(name)
+		if name[0] != '/' {
+			want = path.Join(cwd, name)
+		}
+		if ok && string(got) != want {
 			t.Errorf("%q from %q on: %q, want %q", name, cwd, got, want)
 		}
 	})

@@ -169,6 +169,7 @@ func (t *Table) noteExec(m Moment, c *call) {
 		return
 	}
 	t.label(p)
+	t.findPlace(p)
 	t.expect(p, c.items)
 }
 
@@ -211,6 +212,7 @@ func (t *Table) noteProgram(m Moment, c *call) {
 	}
 	t.insert(p)
 	t.label(p)
+	t.findPlace(p)
 }
 
 // noteFork learns of a child of pid, whose number is one of pid's own namespace (kernel/fork.c,
@@ -241,6 +243,7 @@ func (t *Table) noteFork(m Moment, pid, child int32) {
 	}
 	t.insert(p)
 	t.label(p)
+	t.findPlace(p)
 }
 
 // tellHost takes note that p is in the host's pid namespace. Only the process itself could have

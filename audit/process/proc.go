@@ -29,7 +29,7 @@ func (t *Table) begin() {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != hostNamespace {
 		return
 	}
-	t.follows = true
+	t.follows, t.find = true, t.o.Places
 	s, err := readSample("/proc")
 	if err != nil {
 		return
@@ -49,6 +49,7 @@ func (t *Table) begin() {
 	for _, p := range list {
 		t.reuse.settle(p)
 	}
+	t.findStarted(list, time.Now().Add(scanTime/2))
 	t.started = list
 }
 

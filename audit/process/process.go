@@ -56,6 +56,9 @@ type Process struct {
 	// keyed are the labels that the exec's keys give, labels all that it has, once they are certain (state labelled).
 	keyed, labels uint64
 
+	// place is where the process is, nil as long as that is not known. Others may have the same.
+	place *place
+
 	// given is how far the kernel had come with its pids when this was known to be one of them, see reuse; 0 in a
 	// stored stream.
 	given int64
@@ -75,10 +78,11 @@ const (
 	known                      // it ran when the relay started
 	gone                       // is not in the table any more
 	labelled                   // the labels are there
+	moves                      // it has a child in another place
 )
 
 // processSize is what a Process takes beside its text, with its place in a map.
-const processSize = 96 + 24
+const processSize = 112 + 24
 
 // PID returns the process's number in the host's pid namespace.
 func (p *Process) PID() int { return int(p.pid) }

@@ -3,6 +3,7 @@ package process
 import (
 	"math"
 	"sync"
+	"time"
 )
 
 // DefaultMaxBytes bounds what a Table holds: some 30 000 processes with the command lines of a
@@ -32,6 +33,8 @@ type Options struct {
 	IsLocal func(node []byte) bool
 	// Labels say which labels processes get; nil: they get none.
 	Labels *Labels
+	// Places says in which units and containers processes are; nil: that is not known.
+	Places Finder
 }
 
 // Table knows the processes of one host. Note, Lost, LostBetween and Follow let it know what happens; Of asks it.
@@ -72,6 +75,11 @@ type Table struct {
 	scripts int // how many of execs await PATH records
 
 	labels *Labels
+	find   Finder // nil: nobody asks where processes are
+	looked budget
+	places map[place]*place
+	now    func() time.Time
+
 	// changes are what paths do to labels, to save the expressions; keys are the paths of one subject.
 	changes [subjects]map[string]change
 }
@@ -82,10 +90,12 @@ func NewTable(o Options) *Table {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
-	t := &Table{o: o, wonder: make(chan *Process, 256), labels: o.Labels}
+	t := &Table{o: o, wonder: make(chan *Process, 256), labels: o.Labels, now: time.Now}
 	t.forget()
 	if o.Live {
 		t.begin()
+	} else {
+		t.find = o.Places
 	}
 	return t
 }

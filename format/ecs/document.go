@@ -48,6 +48,7 @@ func (e *Encoder) writeLine() {
 
 	w.account("group", d.group)
 	e.writeProcess()
+	e.writePlace()
 	e.writeFile()
 	w.address("source", &d.source)
 	w.address("destination", &d.dest)

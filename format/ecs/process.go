@@ -82,6 +82,17 @@ func (e *Encoder) writeArgsOf(p *process.Process) {
 	w.Some("command_line", record.Alias(e.line))
 }
 
+// writePlace writes where the process is.
+func (e *Encoder) writePlace() {
+	w, c := &e.w, &e.process
+	m := w.Open("container", '{')
+	w.Some("id", c.Container())
+	w.Close(m, '}')
+	m = w.Open("systemd", '{')
+	w.Some("unit", c.Unit())
+	w.Close(m, '}')
+}
+
 // writeTags writes the keys of the rules and the labels of the process, each once.
 func (e *Encoder) writeTags() {
 	w := &e.w

@@ -68,13 +68,14 @@ func TestLabelsAreTags(t *testing.T) {
 		}
 	}
 	var known process.Current
-	known.Set(process.NewTable(process.Options{Labels: labels}))
+	places := func(int, int64) (unit, container string, ok bool) { return "x.service", "0123", true }
+	known.Set(process.NewTable(process.Options{Labels: labels, Places: places}))
 	b := parse(t, text)
 	known.Table().Note(b)
 	got := decodeLine(t, New(Options{Processes: &known}).AppendEvent(nil, b, 0, len(b.Recs)))
 	checkWhole(t, b, 0, len(b.Recs), got)
 	checkSchema(t, got)
-	if tags := fmt.Sprint(got["tags"]); tags != "[up shell]" || got["auditd.script"] != "/srv/x.sh" {
-		t.Errorf("tags %s, script %v", tags, got["auditd.script"])
+	if tags := fmt.Sprint(got["tags"]); tags != "[up shell]" || got["auditd.script"] != "/srv/x.sh" || got["container.id"] != "0123" || got["systemd.unit"] != "x.service" {
+		t.Errorf("tags %s in %v", tags, got)
 	}
 }

@@ -51,6 +51,12 @@ func (e *Encoder) appendSelf(dst []byte) []byte {
 	if script := c.Self.Script(); script != "" {
 		dst = e.appendValueOf(append(dst, `,"script":`...), script)
 	}
+	if unit := c.Unit(); unit != "" {
+		dst = e.appendValueOf(append(dst, `,"systemd_unit":`...), unit)
+	}
+	if id := c.Container(); id != "" {
+		dst = e.appendValueOf(append(dst, `,"container_id":`...), id)
+	}
 	from := len(dst)
 	for label := range c.Labels {
 		dst = append(dst, ',')

@@ -68,7 +68,9 @@ func TestLabelsAndScripts(t *testing.T) {
 		}
 	}
 	var known process.Current
-	known.Set(process.NewTable(process.Options{Labels: labels}))
+	id := strings.Repeat("0123456789abcdef", 4)
+	places := func(pid int, _ int64) (unit, container string, ok bool) { return "x.service", id, pid == 100 }
+	known.Set(process.NewTable(process.Options{Labels: labels, Places: places}))
 	e, doc := New(Options{Processes: &known}), readDoc(t)
 	var lines []string
 	events(t, []byte(script), func(b *record.Batch, i, j int) {
@@ -76,8 +78,8 @@ func TestLabelsAndScripts(t *testing.T) {
 		lines = append(lines, string(checkEvent(t, doc, e, b, i, j)))
 	})
 	for i, want := range []string{
-		`"exec_id":"1795298317.100:10","script":"/srv/x%1.sh","labels":["up","shell"],"other_records"`,
-		`"exec_id":"1795298317.200:11","labels":["up"],"parent":{`,
+		`"exec_id":"1795298317.100:10","script":"/srv/x%1.sh","systemd_unit":"x.service","container_id":"` + id + `","labels":["up","shell"],"other_records"`,
+		`"exec_id":"1795298317.200:11","systemd_unit":"x.service","container_id":"` + id + `","labels":["up"],"parent":{`,
 	} {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("event %d lacks %s\n%s", i, want, lines[i])

@@ -18,6 +18,7 @@ var (
 	keySpawnedBy = []byte("SPAWNED_BY")
 	keyScript    = []byte("SCRIPT")
 	keyLabels    = []byte("LABELS")
+	keyContainer = []byte("CONTAINER_INFO")
 )
 
 // keySet knows the keys an object has. A key that comes again is written with "#2"

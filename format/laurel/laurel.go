@@ -53,6 +53,10 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 			dst = e.appendType(dst, b, k, j)
 		}
 	}
+	if id := e.process.Container(); id != "" {
+		dst = append(append(e.top.appendKey(dst, keyContainer), `{"ID":"`...), id...)
+		dst = append(dst, `"}`...)
+	}
 	return append(dst, '}', '\n')
 }
 

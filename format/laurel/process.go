@@ -2,6 +2,7 @@ package laurel
 
 import (
 	"strconv"
+	"strings"
 
 	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
@@ -20,10 +21,7 @@ func (e *Encoder) appendProcess(dst []byte) []byte {
 		dst = append(dst, '}')
 	}
 	if p := c.Self; p != nil {
-		if _, ok := p.Exec(); ok {
-			dst = append(e.keys.appendKey(dst, keyPID), '{')
-			dst = append(appendEventID(dst, p), '}')
-		}
+		dst = e.appendPID(dst, p)
 	}
 	if p := c.SpawnedBy; p != nil {
 		dst = append(e.keys.appendKey(dst, keySpawnedBy), '{')
@@ -32,6 +30,26 @@ func (e *Encoder) appendProcess(dst []byte) []byte {
 		dst = append(appendProgram(dst, p), '}')
 	}
 	return e.appendLabels(dst)
+}
+
+// appendPID appends what is known of the process itself, if there is something.
+func (e *Encoder) appendPID(dst []byte, p *process.Process) []byte {
+	_, known := p.Exec()
+	service, ok := strings.CutSuffix(e.process.Unit(), ".service")
+	id := e.process.Container()
+	if !known && !ok && id == "" {
+		return dst
+	}
+	dst = append(e.keys.appendKey(dst, keyPID), '{')
+	dst = appendEventID(dst, p)
+	if id != "" {
+		dst = append(append(append(comma(dst), `"container":{"id":"`...), id...), `"}`...)
+	}
+	if ok {
+		dst = appendString(append(comma(dst), `"systemd_service":[`...), []byte(service))
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
 }
 
 // appendLabels appends the script, of its execve alone, and the labels.

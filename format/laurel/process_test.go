@@ -22,11 +22,12 @@ type=PATH msg=audit(1795298317.100:10): item=2 name="/lib/ld.so" inode=3 dev=fe:
 		t.Fatal(err)
 	}
 	var known process.Current
-	known.Set(process.NewTable(process.Options{Labels: labels}))
+	places := func(pid int, _ int64) (unit, container string, ok bool) { return "x.service", "0123", true }
+	known.Set(process.NewTable(process.Options{Labels: labels, Places: places}))
 	e := New(Options{Processes: &known})
 	for _, tt := range []struct{ text, want string }{
-		{exec, `"PID":{"EVENT_ID":"1795298317.100:10"},"SCRIPT":"/srv/x.sh","LABELS":["up"]},"EXECVE"`},
-		{call("11", "2", "x.sh"), `"PID":{"EVENT_ID":"1795298317.100:10"},"LABELS":["up"]}}`},
+		{exec, `"PID":{"EVENT_ID":"1795298317.100:10","container":{"id":"0123"},"systemd_service":["x"]},"SCRIPT":"/srv/x.sh","LABELS":["up"]},"EXECVE"`},
+		{call("11", "2", "x.sh"), `"systemd_service":["x"]},"LABELS":["up"]},"CONTAINER_INFO":{"ID":"0123"}}`},
 	} {
 		b := one(t, tt.text)
 		known.Table().Note(&b)

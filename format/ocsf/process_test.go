@@ -58,12 +58,13 @@ type=PATH ID: item=2 name="/lib/ld.so" inode=3 dev=fe:00 nametype=NORMAL
 		}
 	}
 	var known process.Current
-	known.Set(process.NewTable(process.Options{Labels: labels}))
+	places := func(int, int64) (unit, container string, ok bool) { return "x.service", "0123", true }
+	known.Set(process.NewTable(process.Options{Labels: labels, Places: places}))
 	e := newEncoder(Options{Processes: &known})
 	events(t, []byte(text), func(b *record.Batch, i, j int) {
 		known.Table().Note(b)
 		line, doc := checkEvent(t, e, b, i, j)
-		for path, want := range map[string]string{"unmapped.script": "/srv/x.sh", "unmapped.labels": `["up","shell"]`, "unmapped.keys": `["up"]`} {
+		for path, want := range map[string]string{"unmapped.script": "/srv/x.sh", "unmapped.labels": `["up","shell"]`, "unmapped.keys": `["up"]`, "unmapped.systemd_unit": "x.service", "unmapped.container_id": "0123"} {
 			if got := shown(member(doc, path)); got != want {
 				t.Errorf("%s is %s, want %s in\n%s", path, got, want, line)
 			}

@@ -49,7 +49,7 @@ func (e *Encoder) writeRest(r *parsedRecord) {
 		}
 		key := f.key
 		switch key {
-		case "args", "keys", "labels", "records", "script", "type":
+		case "args", "container_id", "keys", "labels", "records", "script", "systemd_unit", "type":
 			from := len(e.text)
 			e.text = append(append(e.text, key...), '_')
 			key = record.Alias(e.text[from:])
@@ -96,6 +96,8 @@ func (e *Encoder) writeSelf() {
 		return
 	}
 	w.Some("script", c.Self.Script())
+	w.Some("systemd_unit", c.Unit())
+	w.Some("container_id", c.Container())
 	a := w.Open("labels", '[')
 	for label := range c.Labels {
 		w.Item(label)
