@@ -68,6 +68,7 @@ type Config struct {
 	StateDir       string // absolute directory of what outlives the process: spools, positions
 	ProcessContext bool   // events have what is known of who started their process
 	ProcessCgroup  bool   // and in which unit and container it is
+	ProcessHash    Size   // and the hash of its program, up to that size; 0: of none
 	LossMarkers    bool   // a record in a consumer's stream reports what it lost
 	PluginDir      string // absolute path of an audispd-style plugins.d, or ""
 	Spool          Spool  // for sinks that say nothing else

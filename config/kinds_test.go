@@ -32,6 +32,7 @@ run_dir = "/run/x"
 state_dir = "/srv/x"
 process_context = false
 process_cgroup = true
+process_hash = "64MiB"
 loss_markers = false
 log = { level = "debug", output = "/var/log/relay.log" }
 spool = { max_size = "1MiB" }
@@ -85,8 +86,8 @@ type = "syslog"
 			Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval", WarnAt: 75}, NameFormat: "user", NodeName: "host-1", StateDir: "/srv/x",
 			NetworkFailureAction: "ignore", DiskFullAction: "ignore", After: 10 * time.Minute, Origin: fmt.Sprint("t.toml:", line)}
 	}
-	arch, loc, net := sink("arch", "file", 41), sink("loc", "syslog", 58), sink("net", "syslog", 51)
-	sock, prog := sink("sock", "unix", 29), sink("z-prog", "program", 21)
+	arch, loc, net := sink("arch", "file", 42), sink("loc", "syslog", 59), sink("net", "syslog", 52)
+	sock, prog := sink("sock", "unix", 30), sink("z-prog", "program", 22)
 	arch.QBytes, arch.OverflowAction, arch.Spool.Sync = 64<<10, "suspend", "batch"
 	net.Spool.MaxSize = 0
 	arch.Output, arch.Files = "/var/log/x", 1
@@ -99,7 +100,7 @@ type = "syslog"
 	prog.Format, prog.Frames = "binary", "auto"
 	prog.Program = "/sbin/audisp-remote"
 	prog.Settings = &program.Config{Path: "/sbin/audisp-remote", Args: []string{"-x", "a b"}}
-	want := &config.Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000, ProcessCgroup: true, Sandbox: "off",
+	want := &config.Config{QDepth: 100, QBytes: 128 << 10, QOS: "lossless", OverflowAction: "ignore", OOMScoreAdj: -1000, ProcessCgroup: true, ProcessHash: 64 << 20, Sandbox: "off",
 		NameFormat: "user", Name: "host-1", MemoryLimit: 1 << 30, RunDir: "/run/x", StateDir: "/srv/x",
 		Spool: config.Spool{MaxSize: 1 << 20, Sync: "interval", WarnAt: 75}, Recovery: config.Recovery{LogFile: "/srv/audit.log"}, Log: config.Log{Level: "debug", Output: "/var/log/relay.log"}, Metrics: config.Metrics{Socket: true, TLS: true},
 		Sinks: []config.Sink{arch, loc, net, sock, prog}, File: "t.toml"}

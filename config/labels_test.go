@@ -75,7 +75,7 @@ filter = '"java" in labels'
 // TestLabelsThatNobodyGets: without process_context there are none.
 func TestLabelsThatNobodyGets(t *testing.T) {
 	const labels = "[process_labels]\nkeys = ['a']\n[sinks.a]\ntype = 'file'\npath = '/var/log/a'\n"
-	if _, warns, err := parse("t.toml", []byte("process_context = false\n"+labels)); err != nil || len(warns) != 1 || !strings.Contains(warns[0], "process_labels and process_cgroup do nothing") {
+	if _, warns, err := parse("t.toml", []byte("process_context = false\n"+labels)); err != nil || len(warns) != 1 || !strings.Contains(warns[0], "process_labels, process_cgroup and process_hash do nothing") {
 		t.Errorf("%v, warnings %q", err, warns)
 	}
 	if c, warns, err := parse("t.toml", []byte(strings.Replace(labels, "'a'", "", 1))); err != nil || len(warns) != 0 || c.Labels != nil {

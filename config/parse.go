@@ -98,6 +98,7 @@ func (t *Table) globals(c *Config) {
 	t.doc.stateDir = c.StateDir
 	t.Boolean("process_context", &c.ProcessContext)
 	t.Boolean("process_cgroup", &c.ProcessCgroup)
+	t.Size("process_hash", &c.ProcessHash, 1, true)
 	t.Boolean("loss_markers", &c.LossMarkers)
 	t.Str("plugin_dir", &c.PluginDir, EmptyOr(absolutePath))
 	if c.NameFormat == "user" && c.Name == "" {
@@ -290,7 +291,7 @@ func (d *document) advise(c *Config) {
 	if d.asksProcesses && !c.ProcessContext {
 		d.warnf(toml.Key{"process_context"}, `is false, so what a filter or a rule asks of processes and their parents is always "": set it to true`)
 	}
-	if (c.Labels != nil || c.ProcessCgroup) && !c.ProcessContext {
-		d.warnf(toml.Key{"process_context"}, "is false, so process_labels and process_cgroup do nothing: set it to true")
+	if (c.Labels != nil || c.ProcessCgroup || c.ProcessHash > 0) && !c.ProcessContext {
+		d.warnf(toml.Key{"process_context"}, "is false, so process_labels, process_cgroup and process_hash do nothing: set it to true")
 	}
 }

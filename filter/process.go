@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"encoding/hex"
 	"slices"
 
 	"audisp-relay/audit/process"
@@ -25,6 +26,11 @@ func addProcess() {
 	}})
 	addField(field{name: "systemd_unit", kind: text, cost: fromTable, load: func(m *Matcher, v *value) { v.s = m.processOf().Unit() }})
 	addField(field{name: "container_id", kind: text, cost: fromTable, load: func(m *Matcher, v *value) { v.s = m.processOf().Container() }})
+	addField(field{name: "exe_sha256", kind: text, cost: fromFiles, load: func(m *Matcher, v *value) {
+		if sum := m.processOf().Hash(); sum != nil {
+			v.s = hex.EncodeToString(sum[:])
+		}
+	}})
 	addList("label", "labels", fromFiles, loadLabels)
 }
 

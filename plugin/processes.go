@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"context"
+
 	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/users"
@@ -17,6 +19,9 @@ type processes struct {
 
 	stop  chan struct{}
 	ended <-chan struct{}
+	// What hashes programs may hang with a file system, so it is not waited for for long.
+	endHashing context.CancelFunc
+	hashed     <-chan struct{}
 }
 
 // wantsProcesses reports whether a sink of a checked configuration asks who has started what.
@@ -47,17 +52,20 @@ func (p *Plugin) keepProcesses(cfg *config.Config) {
 	case wanted && table == nil:
 		p.endProcesses() // of one that has panicked
 		live := p.opt.In == nil
-		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live, Labels: cfg.Labels, Places: p.finder(cfg)}
+		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live, Labels: cfg.Labels, Places: p.finder(cfg), Hashed: p.hashedSize(cfg)}
 		if live {
 			o.IsLocal = func(node []byte) bool { return users.Local(node, p.nodes.Local()) }
 		}
 		t := process.NewTable(o)
 		stop := make(chan struct{})
 		p.processes.stop, p.processes.ended = stop, inBackground(func() { p.safely("processes", func() { t.Follow(stop) }) })
+		ctx, cancel := context.WithCancel(context.Background())
+		p.processes.endHashing, p.processes.hashed = cancel, inBackground(func() { p.safely("hashes", func() { t.Hash(ctx) }) })
 		p.processes.now.Set(t)
 	case wanted:
 		table.SetLabels(cfg.Labels)
 		table.SetPlaces(p.finder(cfg))
+		table.SetHashed(p.hashedSize(cfg))
 	case table != nil:
 		p.endProcesses()
 	}
@@ -71,10 +79,20 @@ func (p *Plugin) finder(cfg *config.Config) process.Finder {
 	return nil
 }
 
+// hashedSize returns up to which size programs are hashed, 0 where none are or the stream may be another host's.
+func (p *Plugin) hashedSize(cfg *config.Config) int64 {
+	if p.opt.In == nil {
+		return int64(cfg.ProcessHash)
+	}
+	return 0
+}
+
 // endProcesses forgets all of them.
 func (p *Plugin) endProcesses() {
 	p.processes.now.Set(nil)
 	if p.processes.stop != nil {
+		p.processes.endHashing()
+		awaitFor(leaveTime, p.processes.hashed)
 		close(p.processes.stop)
 		<-p.processes.ended
 		p.processes.stop = nil

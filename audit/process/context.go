@@ -50,7 +50,11 @@ type Context struct {
 	labels uint64 // of Self
 	names  []string
 	place  *place
+	hash   *Hash
 }
+
+// Hash returns the hash of the program that Self runs, nil where that is not known.
+func (c *Context) Hash() *Hash { return c.hash }
 
 // Unit returns the unit of the host's service manager that Self is in, Container the id of its container; "" where that is not
 // known, or it is in none.
@@ -108,7 +112,7 @@ func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 		c.SpawnedBy = t.spawner(c.Self)
 		c.IsExec = c.Self.from == fromExec && c.Self.at() == m
 		c.labels, c.names = t.labelsOf(c.Self)
-		c.place = t.placeOf(c.Self, 0)
+		c.place, c.hash = t.placeOf(c.Self, 0), t.hashOf(c.Self)
 	}
 	t.addAncestors(c)
 	return c.Self != nil || c.Parent != nil

@@ -36,7 +36,7 @@ func FuzzTable(f *testing.F) {
 	f.Add(e.Buf, uint16(99))
 
 	f.Fuzz(func(t *testing.T, data []byte, bound uint16) {
-		x := NewTable(Options{MaxBytes: 200 + int(bound), Labels: testLabels(f)})
+		x := NewTable(Options{MaxBytes: 200 + int(bound), Labels: testLabels(f), Hashed: int64(bound)})
 		r := stream.NewReader(bytes.NewReader(data))
 		var b record.Batch
 		for {

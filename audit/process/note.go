@@ -308,7 +308,7 @@ func (t *Table) noteArgs(m Moment, body []byte) {
 	whole.text = string(text)
 	t.replace(e.p, &whole)
 	e.p = &whole
-	if e.items < 2 || whole.state&gone != 0 || !mayBeScript(&whole) {
+	if whole.state&gone != 0 || (t.hashed == 0 && (e.items < 2 || !mayBeScript(&whole))) {
 		t.forgetExec(e)
 		return
 	}

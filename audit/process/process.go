@@ -58,6 +58,8 @@ type Process struct {
 
 	// place is where the process is, nil as long as that is not known. Others may have the same.
 	place *place
+	// hash is that of the program, nil as long as it is not known. Others may have the same.
+	hash *Hash
 
 	// given is how far the kernel had come with its pids when this was known to be one of them, see reuse; 0 in a
 	// stored stream.

@@ -20,7 +20,7 @@ import (
 // pendingExec is an exec of which records are still to come.
 type pendingExec struct {
 	p      *Process
-	awaits bool // the PATH records: it may be a script's
+	awaits bool // the PATH records: it may be a script's, or its program is to be hashed
 	items  int64
 
 	// What they have said so far.
@@ -30,6 +30,7 @@ type pendingExec struct {
 	first, last file   // the first file, and the one before
 	files       int    // different ones
 	interpreter bool   // one of them is the interpreter by the arguments
+	runs        file   // the interpreter, without one the first file
 	isExe       bool   // and it is the program by its path
 }
 
@@ -95,8 +96,13 @@ func (t *Table) notePath(m Moment, body []byte) {
 	if e.next < e.items {
 		return
 	}
-	if script, ok := e.script(t.args.text[:0]); ok && e.p.state&gone == 0 {
-		t.noteScript(e.p, script)
+	p := e.p
+	script, ok := e.script(t.args.text[:0])
+	if ok && p.state&gone == 0 {
+		p = t.noteScript(p, script)
+	}
+	if ok || !e.interpreter { // else it is not certain which file is the program
+		t.askHash(p, e.runs)
 	}
 	t.forgetExec(e)
 }
@@ -125,12 +131,12 @@ func (e *pendingExec) add(body []byte, r *argReader) (ok bool) {
 	is := file{string(dev), string(inode)}
 	switch {
 	case item == 0:
-		e.name, e.first, e.last, e.files = append(e.name[:0], name...), is, is, 1
+		e.name, e.first, e.last, e.runs, e.files = append(e.name[:0], name...), is, is, is, 1
 	case is != e.first && is != e.last: // the kernel may say one twice
 		e.last = is
 		e.files++
 		if e.p.firstArg() == string(name) {
-			e.interpreter = true
+			e.interpreter, e.runs = true, is
 			e.isExe = e.isExe || e.p.Exe() == string(name)
 		}
 	}
@@ -154,13 +160,14 @@ func (e *pendingExec) script(scratch []byte) (path []byte, ok bool) {
 }
 
 // noteScript puts the script into what is known of p.
-func (t *Table) noteScript(p *Process, script []byte) {
+func (t *Table) noteScript(p *Process, script []byte) *Process {
 	whole := *p
 	after, args := p.afterComm(), p.args()
 	whole.text = p.text[:len(p.text)-len(after)] + string(script) + "\x00" + args
 	t.replace(p, &whole)
 	whole.state &^= labelled
 	t.label(&whole)
+	return &whole
 }
 
 // absolute returns the path that a name has from a directory on, without "." and ".."; it may use scratch. The directory is as

@@ -33,6 +33,8 @@ type Options struct {
 	IsLocal func(node []byte) bool
 	// Labels say which labels processes get; nil: they get none.
 	Labels *Labels
+	// Hashed is up to which size, in bytes, programs get a hash; 0: none do. Hash is to run then.
+	Hashed int64
 	// Places says in which units and containers processes are; nil: that is not known.
 	Places Finder
 }
@@ -75,6 +77,9 @@ type Table struct {
 	scripts int // how many of execs await PATH records
 
 	labels *Labels
+	hashed int64            // programs of up to so many bytes get a hash; 0: none do
+	asked  chan hashRequest // for Hash
+
 	find   Finder // nil: nobody asks where processes are
 	looked budget
 	places map[place]*place
@@ -90,7 +95,7 @@ func NewTable(o Options) *Table {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
-	t := &Table{o: o, wonder: make(chan *Process, 256), labels: o.Labels, now: time.Now}
+	t := &Table{o: o, wonder: make(chan *Process, 256), labels: o.Labels, now: time.Now, hashed: o.Hashed, asked: make(chan hashRequest, maxAsked)}
 	t.forget()
 	if o.Live {
 		t.begin()

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"encoding/hex"
 	"slices"
 	"strconv"
 
@@ -21,6 +22,7 @@ func (e *Encoder) writeProcess() {
 	e.writeParent(value("ppid"))
 	w.Some("name", value("comm"))
 	w.Some("executable", value("exe"))
+	e.writeHash()
 	w.Some("working_directory", value("cwd"))
 	if e.execve {
 		e.writeArgs()
@@ -80,6 +82,17 @@ func (e *Encoder) writeArgsOf(p *process.Process) {
 	}
 	e.line = p.AppendCommandLine(e.line[:0])
 	w.Some("command_line", record.Alias(e.line))
+}
+
+// writeHash writes the hash of the program.
+func (e *Encoder) writeHash() {
+	sum := e.process.Hash()
+	if sum == nil {
+		return
+	}
+	m := e.w.Open("hash", '{')
+	e.w.Str("sha256", hex.EncodeToString(sum[:]))
+	e.w.Close(m, '}')
 }
 
 // writePlace writes where the process is.

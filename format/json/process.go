@@ -1,6 +1,7 @@
 package json
 
 import (
+	"encoding/hex"
 	"strconv"
 
 	"audisp-relay/audit/process"
@@ -50,6 +51,10 @@ func (e *Encoder) appendSelf(dst []byte) []byte {
 	dst = appendExecID(dst, c.Self)
 	if script := c.Self.Script(); script != "" {
 		dst = e.appendValueOf(append(dst, `,"script":`...), script)
+	}
+	if sum := c.Hash(); sum != nil {
+		dst = hex.AppendEncode(append(dst, `,"exe_sha256":"`...), sum[:])
+		dst = append(dst, '"')
 	}
 	if unit := c.Unit(); unit != "" {
 		dst = e.appendValueOf(append(dst, `,"systemd_unit":`...), unit)

@@ -104,7 +104,7 @@ var reserved = func() map[string]level {
 		}
 	}
 	add(top, `id serial node type record_types keys cwd paths sockaddrs args argc args_missing args_cut proctitle
-		command_line command_line_cut exec_id script systemd_unit container_id labels parent ancestors
+		command_line command_line_cut exec_id script exe_sha256 systemd_unit container_id labels parent ancestors
 		other_records incomplete recovered names node_source frame encoding rules`)
 	add(other, "type keys")
 	add(sockaddr, `family abstract path addr port flowinfo scope pid groups call digipeaters network node protocol itf vpi

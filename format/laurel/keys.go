@@ -18,6 +18,7 @@ var (
 	keySpawnedBy = []byte("SPAWNED_BY")
 	keyScript    = []byte("SCRIPT")
 	keyLabels    = []byte("LABELS")
+	keyHash      = []byte("EXE_HASH")
 	keyContainer = []byte("CONTAINER_INFO")
 )
 

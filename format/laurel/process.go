@@ -1,6 +1,7 @@
 package laurel
 
 import (
+	"encoding/hex"
 	"strconv"
 	"strings"
 
@@ -52,11 +53,15 @@ func (e *Encoder) appendPID(dst []byte, p *process.Process) []byte {
 	return append(dst, '}')
 }
 
-// appendLabels appends the script, of its execve alone, and the labels.
+// appendLabels appends the hash of the program, the script, of its execve alone, and the labels.
 func (e *Encoder) appendLabels(dst []byte) []byte {
 	c := &e.process
 	if c.Self == nil {
 		return dst
+	}
+	if sum := c.Hash(); sum != nil {
+		dst = hex.AppendEncode(append(e.keys.appendKey(dst, keyHash), '"'), sum[:])
+		dst = append(dst, '"')
 	}
 	if script := c.Self.Script(); script != "" && c.IsExec {
 		dst = appendString(e.keys.appendKey(dst, keyScript), []byte(script))

@@ -1,6 +1,8 @@
 package ocsf
 
 import (
+	"encoding/hex"
+
 	"audisp-relay/audit/record"
 )
 
@@ -154,7 +156,22 @@ func (e *Encoder) writeImage(r *parsedRecord) {
 	}
 	m := e.w.Open("file", '{')
 	e.writePath(exe, "1")
+	e.writeHash()
 	e.w.Close(m, '}')
+}
+
+// writeHash writes the hash of the program.
+func (e *Encoder) writeHash() {
+	w, sum := &e.w, e.process.Hash()
+	if sum == nil {
+		return
+	}
+	a := w.Open("hashes", '[')
+	m := w.OpenItem()
+	w.Literal("algorithm_id", "3") // SHA-256
+	w.Str("value", hex.EncodeToString(sum[:]))
+	w.Close(m, '}')
+	w.Close(a, ']')
 }
 
 // commandLine returns the arguments with blanks between. All of them, one by one, are in unmapped.

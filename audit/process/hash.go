@@ -1,0 +1,170 @@
+package process
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Hash is the SHA-256 of a program.
+type Hash [sha256.Size]byte
+
+const (
+	// maxAsked is how many programs wait to be hashed; those for which there is no room have no hash.
+	maxAsked = 64
+	// maxHashes bounds how many hashes are kept for programs that are executed again.
+	maxHashes = 4096
+	// hashChunk is how much is read at a time, bytes, and idleShare how much longer than that took is waited after it: so it
+	// takes a tenth of a core at most.
+	hashChunk = 256 << 10
+	idleShare = 9
+)
+
+// hashRequest is a program that has been executed, by the PATH record of its file.
+type hashRequest struct {
+	p    *Process
+	file file
+	most int64 // bytes
+}
+
+// program is what the content of a file is known by.
+type program struct {
+	dev, inode uint64
+	changed    unix.Timespec
+	size       int64
+}
+
+// SetHashed has the table ask for the hashes of programs of up to so many bytes from now on; 0 ends that.
+func (t *Table) SetHashed(most int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hashed = most
+}
+
+// askHash asks for the hash of the program of p, of which the records name the file.
+func (t *Table) askHash(p *Process, f file) {
+	if t.hashed == 0 || p.state&gone != 0 || f == (file{}) {
+		return
+	}
+	select {
+	case t.asked <- hashRequest{p, f, t.hashed}:
+	default:
+	}
+}
+
+// hashOf returns the hash of the program of p, nil where it is not known. Who was forked runs what its parent ran.
+func (t *Table) hashOf(p *Process) *Hash {
+	for range maxForks {
+		if p == nil || p.hash != nil || (p.from != fromFork && p.from != unsureFork) {
+			break
+		}
+		p = t.at(p.ppid, p.at())
+	}
+	if p == nil || t.hashed == 0 {
+		return nil
+	}
+	return p.hash
+}
+
+// Hash hashes the programs that are asked for until ctx ends. A file system that hangs makes it hang, too. The caller owns the
+// goroutine.
+func (t *Table) Hash(ctx context.Context) {
+	known := make(map[program]*Hash)
+	var buf []byte
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-t.asked:
+			if buf == nil {
+				buf = make([]byte, hashChunk)
+			}
+			if sum := hashProgram(ctx, &r, known, buf); sum != nil {
+				t.mu.Lock()
+				r.p.hash = sum
+				t.mu.Unlock()
+			}
+		}
+	}
+}
+
+// hashProgram returns the hash of a program, nil where it is not certain that this is what was executed, or where that is too
+// large.
+func hashProgram(ctx context.Context, r *hashRequest, known map[program]*Hash, buf []byte) *Hash {
+	// Whatever is at that path now is not opened before it is known what it is.
+	fd, err := unix.Open(r.p.Exe(), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	is, ok := identify(fd, r)
+	if !ok {
+		return nil
+	}
+	if sum := known[is]; sum != nil {
+		return sum
+	}
+	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	sum := readHash(ctx, io.LimitReader(f, is.size+1), is.size, buf)
+	if still, ok := identify(int(f.Fd()), r); sum == nil || !ok || still != is {
+		return nil
+	}
+	if len(known) >= maxHashes {
+		clear(known)
+	}
+	known[is] = sum
+	return sum
+}
+
+// identify returns what a file is known by. ok is false where it is not the one that was executed, or has changed since.
+func identify(fd int, r *hashRequest) (is program, ok bool) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > r.most {
+		return is, false
+	}
+	is = program{uint64(st.Dev), st.Ino, st.Ctim, st.Size}
+	// A record has the device of the file system (kernel/auditsc.c, audit_log_name); where that is none, as of btrfs, stat(2) may
+	// give another one for each of its parts.
+	major, minor := unix.Major(is.dev), unix.Minor(is.dev)
+	sameDev := r.file.dev == fmt.Sprintf("%02x:%02x", major, minor) || (major == 0 && strings.HasPrefix(r.file.dev, "00:"))
+	changed := st.Ctim.Nano() / 1e6
+	return is, sameDev && r.file.inode == strconv.FormatUint(st.Ino, 10) && changed <= r.p.millis
+}
+
+// readHash hashes all that r has, nil if that is not so many bytes.
+func readHash(ctx context.Context, r io.Reader, size int64, buf []byte) *Hash {
+	h, total := sha256.New(), int64(0)
+	for {
+		began := time.Now()
+		n, err := r.Read(buf)
+		h.Write(buf[:n])
+		total += int64(n)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(idleShare * time.Since(began)):
+		}
+	}
+	if total != size {
+		return nil
+	}
+	sum := Hash(h.Sum(nil))
+	return &sum
+}
