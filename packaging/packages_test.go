@@ -163,7 +163,9 @@ func TestPackages(t *testing.T) {
 		t.Run("rpmlint of "+filepath.Base(name), func(t *testing.T) { runRpmlint(t, name) })
 	}
 
-	tryEverywhere(t, packagesToTry(t, b, first))
+	all := packagesToTry(t, b, first)
+	tryEverywhere(t, all)
+	t.Run("upgrade under load", func(t *testing.T) { upgradeUnderLoad(t, all["deb"]) })
 }
 
 // wantedIn are the files of a package with their modes. Debian has some under the package's name.
