@@ -89,6 +89,8 @@ var examples = []example{
 		session={"terminal":"ssh","uid":"3"} status_id=1 actor.process.pid=11 actor.process.file.path=/usr/sbin/sshd actor.user.name=root unmapped.op=login !unmapped.id`},
 	{"login that failed", []string{`USER_LOGIN pid=11 uid=0 auid=4294967295 ses=4294967295 msg='op=login acct="0" exe="/usr/sbin/sshd" hostname=? addr=not-an-address terminal=ssh res=failed'`},
 		`class_uid=3002 user={"name":"0"} status_id=2 !src_endpoint unmapped.addr=not-an-address unmapped.auid=4294967295 !actor.process.auid`},
+	{"login from an address that is too long", []string{`USER_LOGIN pid=11 uid=0 acct="joe" addr=0000:0000:0000:0000:0000:ffff:192.168.100.200 res=success`},
+		`class_uid=3002 !src_endpoint unmapped.addr=0000:0000:0000:0000:0000:ffff:192.168.100.200`},
 	{"login without a program", []string{`USER_LOGIN pid=11 uid=0 acct="joe" res=success`}, `class_uid=3002 dst_endpoint.hostname=web1 user.name=joe`},
 	{"session", []string{`USER_END pid=11 uid=0 auid=1000 ses=3 msg='op=PAM:session_close acct="joe" exe="/usr/bin/su" res=success'`}, `class_uid=3002 activity_id=2 user.name=joe`},
 	{"authentication", []string{`USER_AUTH pid=11 uid=0 auid=1000 ses=3 msg='op=PAM:authentication acct="joe" exe="/usr/bin/su" res=odd'`},

@@ -222,7 +222,7 @@ func (a *attribute) check(path string, v any) error {
 		ok = isNumber && err == nil && i >= 0 && i <= 65535
 	case "ip":
 		ip, err := netip.ParseAddr(text)
-		ok = err == nil && ip.Zone() == ""
+		ok = err == nil && ip.Zone() == "" && len(text) <= 40 // max_len
 	default:
 		o, isObject := v.(map[string]any)
 		if isObject {

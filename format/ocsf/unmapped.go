@@ -7,10 +7,14 @@ import (
 	"audisp-relay/audit/record"
 )
 
+// longestIP is how many bytes an address has at most (dictionary.json, ip_t). One of IPv6 with all its zeros that ends
+// in one of IPv4 has more.
+const longestIP = 40
+
 // isIP reports whether a text is an address as the schema wants it.
 func isIP(s string) bool {
 	ip, err := netip.ParseAddr(s)
-	return err == nil && ip.Zone() == ""
+	return err == nil && ip.Zone() == "" && len(s) <= longestIP
 }
 
 // writeUnmapped writes what the schema has no place for, decoded: the fields of the record that says what
