@@ -95,6 +95,8 @@ var examples = []example{
 	{"session", []string{`USER_END pid=11 uid=0 auid=1000 ses=3 msg='op=PAM:session_close acct="joe" exe="/usr/bin/su" res=success'`}, `class_uid=3002 activity_id=2 user.name=joe`},
 	{"authentication", []string{`USER_AUTH pid=11 uid=0 auid=1000 ses=3 msg='op=PAM:authentication acct="joe" exe="/usr/bin/su" res=odd'`},
 		`class_uid=3002 activity_id=99 activity_name=USER_AUTH type_uid=300299 status_id=99 status=odd`},
+	{"result that is empty", []string{`USER_AUTH pid=11 uid=0 msg='acct="joe" res=""'`, syscall("44", "success=no exit=-1")},
+		`class_uid=3002 status_id=2 status_code=EPERM !status`},
 	{"LOGIN", []string{`LOGIN pid=11 uid=0 old-auid=4294967295 auid=1000 tty=(none) old-ses=4294967295 ses=3 res=1`, syscall("1", "success=yes exit=4")},
 		`class_uid=3002 activity_id=99 activity_name=LOGIN user.uid=1000 metadata.event_code=LOGIN actor.process.name=cmd service.name=cmd status_id=1 unmapped.records.0.type=SYSCALL`},
 	{"LOGIN of an old kernel", []string{"LOGIN pid=11 uid=0 old auid=4294967295 new auid=1000 old ses=1 new ses=3\x1dUID=\"root\" AUID=\"unset\" AUID=\"joe\""}, `class_uid=3002 user={"uid":"1000"}`},

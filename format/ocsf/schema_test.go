@@ -132,6 +132,9 @@ func validate(line []byte) (map[string]any, error) {
 	if _, named := doc["activity_name"]; named != (activity == other) {
 		return doc, fmt.Errorf("activity_name %v with activity %d", doc["activity_name"], activity)
 	}
+	if _, named := doc["status"]; named != (fmt.Sprint(doc["status_id"]) == "99") {
+		return doc, fmt.Errorf("status %v with status_id %v", doc["status"], doc["status_id"])
+	}
 	return doc, s.check("", doc)
 }
 

@@ -128,13 +128,13 @@ func (e *Encoder) writeStatus() {
 		return
 	}
 	f := e.find(ev.lead, "success")
-	if f == nil {
+	if !says(f) {
 		f = e.findSaid(ev.lead, "res")
 	}
-	if f == nil && ev.call != nil {
+	if !says(f) && ev.call != nil {
 		f = e.find(ev.call, "success")
 	}
-	if f == nil {
+	if !says(f) {
 		return
 	}
 	switch said := take(f); {
@@ -147,13 +147,17 @@ func (e *Encoder) writeStatus() {
 		e.w.Literal("status_id", "2")
 	default:
 		e.w.Literal("status_id", "99")
-		e.w.Some("status", said)
+		e.w.Str("status", said)
 	}
 	if code := e.exit(); code < 0 && ev.fails {
 		arch, _ := record.ArchCode(e.value(ev.call, "arch"))
 		e.w.Some("status_code", record.ErrnoNameOn(arch, -code))
 	}
 }
+
+// says reports whether a field is there and says something: of a status that is Other the schema wants the word, and a
+// program may send res="".
+func says(f *field) bool { return f != nil && f.val != "" }
 
 // writeDevice writes the host. The schema wants a name of one that its records do not name, too.
 func (e *Encoder) writeDevice() {
