@@ -115,6 +115,23 @@ func TestCapturesAreValid(t *testing.T) {
 	}
 }
 
+// TestRawFormIsValid: so is the line of an event over which the encoder fails.
+func TestRawFormIsValid(t *testing.T) {
+	broken := format.Encoder{Format: format.Events, Node: "n", Raw: Kind.Raw, NewEvents: func() format.EventEncoder { return failing{} }}
+	for _, text := range []string{"words without a header\n", "node=web1 type=CWD msg=audit(1.000:1): cwd=\"\xff\"\n", "type=CWD msg=audit(253402300800.000:1): \n"} {
+		events(t, []byte(text), func(b *record.Batch, i, j int) {
+			line := broken.Append(nil, *b, i)
+			if _, err := validate(line); err != nil {
+				t.Errorf("%v\n%q", err, line)
+			}
+		})
+	}
+}
+
+type failing struct{}
+
+func (failing) AppendEvent([]byte, *record.Batch, int, int) []byte { panic("failing") }
+
 // FuzzAppendEvent: whatever the records are, the line is as the schema wants it and has every byte of them, and the
 // encoder remembers nothing of the event before.
 func FuzzAppendEvent(f *testing.F) {

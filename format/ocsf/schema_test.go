@@ -15,11 +15,13 @@ import (
 // schemaTable is what the schema (github.com/ocsf/ocsf-schema, tag 1.8.0: dictionary.json, events/, objects/,
 // profiles/, extensions/linux/) says of the classes and objects that the format uses: of each all
 // attributes that are required, and those that are written. "!" is a required one, "[]" a list, the
-// numbers are those of an enumeration; "any of" is the object's own constraint at_least_one.
+// numbers are those of an enumeration, the words what it has to be here; "any of" is the object's own constraint at_least_one.
+// It asks for more than the schema in two things: no string is empty, and profiles are there, since without them
+// most classes have no actor, no device and no ids of users.
 const schemaTable = `
 event        class_uid! int, category_uid! int, type_uid! long, severity_id! int 0 1 2 3 4 5 6 99, time! long, metadata! metadata,
              activity_name string, status_id int 0 1 2 99, status string, status_code string, status_detail string,
-             raw_data string, unmapped anything
+             raw_data string, unmapped object
 base_event 0 0         activity_id! int 0 99, actor actor, device device
 file_activity 1001 1   activity_id! int 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 99, actor! actor, device! device, file! file, file_result file
 process_activity 1007 1 activity_id! int 0 1 2 3 4 5 99, actor! actor, device! device, process! process, launch_type_id int 0 1 2 3 99
@@ -28,10 +30,10 @@ authentication 3002 3  activity_id! int 0 1 2 3 4 5 6 7 99, actor actor, device 
              dst_endpoint network_endpoint, session session, service service, any of service dst_endpoint
 network_activity 4001 4 activity_id! int 0 1 2 3 4 5 6 7 99, actor actor, device device, src_endpoint network_endpoint,
              dst_endpoint network_endpoint, connection_info network_connection_info, any of dst_endpoint src_endpoint
-metadata     product! product, version! string, profiles string[], extensions extension[], log_name string, event_code string, uid string,
+metadata     product! product, version! string 1.8.0, profiles! string[] host linux/linux_users, extensions extension[], log_name string, event_code string, uid string,
              original_event_uid string, sequence int, labels string[]
 product      name string, vendor_name string, any of name uid
-extension    name string, uid string, version! string, any of name uid
+extension    name string linux, uid string 1, version! string 1.8.0, any of name uid
 actor        process process, user user, any of process user invoked_by session app_name app_uid
 user         name string, uid string, any of account name uid
 group        name string, uid string, any of name uid
@@ -40,7 +42,8 @@ service      name string, uid string, any of name uid
 device       type_id! int 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 99, hostname string, name string, os os,
              any of ip uid name hostname instance_uid interface_uid interface_name
 os           name! string, type_id! int 0 99 100 101 200 201 300 301 302 400 401 402
-file         name! string, type_id! int 0 1 2 3 4 5 6 7 8 99, path string, uid string, owner user
+file         name! string, type_id! int 0 1 2 3 4 5 6 7 8 99, path string, uid string, owner user, hashes fingerprint[]
+fingerprint  algorithm_id! int 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 99, value! string
 process      pid int, name string, cmd_line string, file file, parent_process process, session session, user user, working_directory string,
              auid int, euid int, egid int, group group, any of pid uid cpid
 network_endpoint ip ip, port port, hostname string, name string,
@@ -50,7 +53,7 @@ network_connection_info direction_id! int 0 1 2 3 4 99, protocol_ver_id int 0 4 
 
 // attribute is one of an object.
 type attribute struct {
-	kind     string // string, int, long, ip, port, anything, or an object
+	kind     string // string, int, long, ip, port, object of any kind, or one of the schema's
 	list     bool
 	required bool
 	values   []string
@@ -194,7 +197,7 @@ func (s *shape) check(path string, o map[string]any) error {
 			return fmt.Errorf("%s.%s is not in the schema", path, name)
 		}
 		list, isList := v.([]any)
-		if isList != a.list && a.kind != "anything" {
+		if isList != a.list {
 			return fmt.Errorf("%s.%s is %v", path, name, v)
 		}
 		if !a.list {
@@ -216,9 +219,10 @@ func (a *attribute) check(path string, v any) error {
 	text, isText := v.(string)
 	ok := true
 	switch a.kind {
-	case "anything":
+	case "object":
+		_, ok = v.(map[string]any)
 	case "string":
-		ok = isText && text != ""
+		ok = isText && text != "" && (len(a.values) == 0 || slices.Contains(a.values, text))
 	case "int", "long":
 		ok = isNumber && err == nil && (len(a.values) == 0 || slices.Contains(a.values, string(n)))
 	case "port":
