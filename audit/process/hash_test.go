@@ -79,6 +79,25 @@ func TestHashOfAProgram(t *testing.T) {
 	}
 }
 
+// TestHashOfALeasedProgram: nobody waits for whoever has a lease on a file. An open that did would go on after
+// /proc/sys/fs/lease-break-time, and there would be a hash.
+func TestHashOfALeasedProgram(t *testing.T) {
+	t.Parallel()
+	path, is := executable(t, "program")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skip("no leases here:", err)
+	}
+	r := requestFor(path, is, time.Now().Add(time.Hour).UnixMilli())
+	if sum := hashProgram(context.Background(), r, make(map[program]*Hash), make([]byte, 4096)); sum != nil {
+		t.Errorf("waited for a lease: %x", *sum)
+	}
+}
+
 // TestHashes: the way from an exec to its process, to what that forks, and not to what it executes.
 func TestHashes(t *testing.T) {
 	path, is := executable(t, "#!")
