@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -135,12 +134,38 @@ func identify(fd int, r *hashRequest) (is program, ok bool) {
 		return is, false
 	}
 	is = program{uint64(st.Dev), st.Ino, st.Ctim, st.Size}
-	// A record has the device of the file system (kernel/auditsc.c, audit_log_name); where that is none, as of btrfs, stat(2) may
-	// give another one for each of its parts.
-	major, minor := unix.Major(is.dev), unix.Minor(is.dev)
-	sameDev := r.file.dev == fmt.Sprintf("%02x:%02x", major, minor) || (major == 0 && strings.HasPrefix(r.file.dev, "00:"))
-	changed := st.Ctim.Nano() / 1e6
-	return is, sameDev && r.file.inode == strconv.FormatUint(st.Ino, 10) && changed <= r.p.millis
+	return is, isDevice(r.file.dev, is.dev) && r.file.inode == strconv.FormatUint(st.Ino, 10) && isBefore(st.Ctim, r.p.millis) && showsChanges(fd)
+}
+
+// isDevice reports whether a file's device is that of a record, which is that of the file system (kernel/auditsc.c, audit_copy_inode).
+// Where stat(2) gives another one, as for each subvolume of btrfs, different files may have one inode number, and anybody can have a
+// file of that number on a file system of their own: so that is none.
+func isDevice(text string, dev uint64) bool {
+	return text == fmt.Sprintf("%02x:%02x", unix.Major(dev), unix.Minor(dev))
+}
+
+// isBefore reports whether a file was last changed before an event, ms since 1970, and not in the same tick of the kernel's clock, from
+// which both times are. Where there is nothing below the second, as in ext4 with small inodes, the change may be a second later.
+func isBefore(changed unix.Timespec, millis int64) bool {
+	last := changed.Nano() / 1e6
+	if changed.Nsec == 0 {
+		last += 1000
+	}
+	return last < millis
+}
+
+// showsChanges reports whether every change of a file shows in its time of change. On tmpfs none does that is made through memory
+// (mmap(2)), elsewhere a server, or any user's program, says what time it is, and an overlay may have its files anywhere.
+func showsChanges(fd int) bool {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return false
+	}
+	switch uint32(fs.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.SQUASHFS_MAGIC, unix.EROFS_SUPER_MAGIC_V1:
+		return true
+	}
+	return false
 }
 
 // readHash hashes all that r has, nil if that is not so many bytes.

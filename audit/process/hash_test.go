@@ -25,6 +25,19 @@ func executable(t *testing.T, text string) (path string, is file) {
 	return path, fileAt(t, path)
 }
 
+// needChanges skips a test whose files are on a file system of which nothing is hashed.
+func needChanges(t *testing.T, path string) {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_PATH, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if !showsChanges(fd) {
+		t.Skip("no program is hashed on the file system of", path)
+	}
+}
+
 func fileAt(t *testing.T, path string) file {
 	t.Helper()
 	var st unix.Stat_t
@@ -43,6 +56,7 @@ func requestFor(path string, is file, millis int64) *hashRequest {
 func TestHashOfAProgram(t *testing.T) {
 	content := strings.Repeat("program", 100_000)
 	path, is := executable(t, content)
+	needChanges(t, path)
 	later := time.Now().Add(time.Hour).UnixMilli()
 	link := filepath.Join(filepath.Dir(path), "link")
 	if err := os.Symlink(path, link); err != nil {
@@ -79,6 +93,61 @@ func TestHashOfAProgram(t *testing.T) {
 	}
 }
 
+// TestIsDevice: file systems without a disk, which users can mount, are not all one.
+func TestIsDevice(t *testing.T) {
+	for _, tt := range []struct {
+		text         string
+		major, minor uint32
+		want         bool
+	}{{"fe:00", 0xfe, 0, true}, {"103:10001", 0x103, 0x10001, true}, {"00:2a", 0, 0x2a, true}, {"00:2a", 0, 0x2b, false}, {"00:00", 0, 1, false}, {"", 0, 0, false}} {
+		if got := isDevice(tt.text, unix.Mkdev(tt.major, tt.minor)); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}
+
+// TestIsBefore: what was changed in the millisecond of an exec may have been changed after it.
+func TestIsBefore(t *testing.T) {
+	for _, tt := range []struct {
+		sec, nsec, millis int64
+		want              bool
+	}{
+		{10, 500_999_999, 10_500, false}, {10, 500_000_000, 10_501, true}, {10, 500_000_000, 10_499, false},
+		{10, 0, 10_000, false}, {10, 0, 11_000, false}, {10, 0, 11_001, true}, // written at 10.999, for all that is known
+	} {
+		if got := isBefore(unix.NsecToTimespec(tt.sec*1e9+tt.nsec), tt.millis); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}
+
+// TestHashOfAProgramInMemory: one on tmpfs can be changed after it has ended, so that nothing shows it.
+func TestHashOfAProgramInMemory(t *testing.T) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/dev/shm", &fs); err != nil || fs.Type != unix.TMPFS_MAGIC {
+		t.Skip("/dev/shm is no tmpfs")
+	}
+	f, err := os.CreateTemp("/dev/shm", "program")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := f.WriteString("bad one"); err != nil {
+		t.Fatal(err)
+	}
+	memory, err := unix.Mmap(int(f.Fd()), 0, 7, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(memory)
+	copy(memory, "good")
+	r := requestFor(f.Name(), fileAt(t, f.Name()), time.Now().Add(time.Hour).UnixMilli())
+	if sum := hashProgram(context.Background(), r, make(map[program]*Hash), make([]byte, 4096)); sum != nil {
+		t.Errorf("hash %x", *sum)
+	}
+}
+
 // TestHashOfALeasedProgram: nobody waits for whoever has a lease on a file. An open that did would go on after
 // /proc/sys/fs/lease-break-time, and there would be a hash.
 func TestHashOfALeasedProgram(t *testing.T) {
@@ -101,6 +170,7 @@ func TestHashOfALeasedProgram(t *testing.T) {
 // TestHashes: the way from an exec to its process, to what that forks, and not to what it executes.
 func TestHashes(t *testing.T) {
 	path, is := executable(t, "#!")
+	needChanges(t, path)
 	x := NewTable(Options{Hashed: 1 << 20})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
