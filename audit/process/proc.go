@@ -70,9 +70,11 @@ func (t *Table) Follow(done <-chan struct{}) {
 		return
 	}
 	pause := sampleEvery
-	if t.reuse.last.Max < smallCircle { // nobody else takes samples
+	t.mu.Lock() // whoever asks may take a sample, too
+	if t.reuse.last.Max < smallCircle {
 		pause = sampleSmall
 	}
+	t.mu.Unlock()
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {

@@ -23,6 +23,23 @@ func TestScan(t *testing.T) {
 	t.Errorf("this process is not among %d", len(list))
 }
 
+// TestFollowWhileAsked: the race detector watches.
+func TestFollowWhileAsked(t *testing.T) {
+	x := NewTable(Options{Live: true})
+	if x.read == nil {
+		t.Skip("not in the host's pid namespace")
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() { x.Follow(done); close(ended) }()
+	for fresh := false; !fresh; time.Sleep(time.Millisecond) {
+		x.mu.Lock()
+		fresh = x.refresh()
+		x.mu.Unlock()
+	}
+	close(done)
+	<-ended
+}
+
 // TestScanOne reads what /proc may show of a process.
 func TestScanOne(t *testing.T) {
 	const stat = "42 (a b) c) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 1 1\n"

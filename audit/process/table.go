@@ -107,6 +107,9 @@ func NewTable(o Options) *Table {
 
 // forget begins again with nothing.
 func (t *Table) forget() {
+	for p := t.oldest; p != nil; p = p.newer {
+		p.state |= gone // Follow may be about to find out more
+	}
 	t.byPID, t.depth = make(map[int32]*Process), make(map[int32]int)
 	t.bytes, t.oldest, t.newest = 0, nil, nil
 	t.max, t.begun = 0, false

@@ -204,6 +204,24 @@ func TestForks(t *testing.T) {
 	checkTable(t, x)
 }
 
+// TestForgottenWhileLookedAt: the clock is set back while Follow looks at a process in /proc.
+func TestForgottenWhileLookedAt(t *testing.T) {
+	x := NewTable(Options{})
+	x.o.Live = true
+	x.reuse.note(sample{Millis: start, Ran: 1, Last: 500, Max: 1 << 22})
+	exec(x, at(0, 10), 1, 100, "/bin/bash", "bash")
+	p := ask(x, at(1, 10), 1, 100).Self
+	if p == nil {
+		t.Fatal("it is not known")
+	}
+	x.sample(sample{Millis: start - 10_000, Ran: 1001, Last: 500, Max: 1 << 22})
+	x.tellHost(p, start-9999)
+	if len(x.byPID) != 0 || p.state&hostPIDs != 0 {
+		t.Errorf("%d processes, %+v", len(x.byPID), p)
+	}
+	checkTable(t, x)
+}
+
 // TestBounds: what is held is bounded whatever comes, and who is asked for stays longest.
 func TestBounds(t *testing.T) {
 	x := NewTable(Options{MaxBytes: 100_000})
