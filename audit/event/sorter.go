@@ -84,7 +84,7 @@ type Sorter struct {
 type sequence struct {
 	begun  bool   // serial is set
 	serial uint32 // the highest that was given
-	millis int64  // time of its event
+	millis int64  // time of its event, at most that when it came
 	held   []*heldEvent
 	// held are in the order of their serials, each of which is higher than serial, with a gap between.
 }
@@ -133,9 +133,9 @@ func (s *Sorter) Add(b *record.Batch, now time.Time) {
 		switch stands {
 		case restarts:
 			s.release(seq, len(seq.held))
-			seq.begin(&b.Recs[i])
+			seq.begin(&b.Recs[i], now)
 		case comesNext:
-			seq.serial, seq.millis = b.Recs[i].Serial, b.Recs[i].Millis
+			seq.reach(&b.Recs[i], now)
 		case comesLate:
 			s.counts.Late++
 		case comesEarly:
@@ -220,9 +220,15 @@ func (s *Sorter) forgetOne() bool {
 }
 
 // begin makes the serials begin with that of r, or, where r is a DAEMON_START, with that of the next event.
-func (q *sequence) begin(r *record.Record) {
+func (q *sequence) begin(r *record.Record, came time.Time) {
 	q.begun = !record.OfDaemon(r.Type)
-	q.serial, q.millis = r.Serial, r.Millis
+	q.reach(r, came)
+}
+
+// reach takes note that the event of r, which came at that time, is given. A time after that is not its own: else a record with any
+// serial and a time in the future, as whoever sends records of nodes can make one, would be before all others for good.
+func (q *sequence) reach(r *record.Record, came time.Time) {
+	q.serial, q.millis = r.Serial, min(r.Millis, came.UnixMilli())
 }
 
 // isDue reports whether the first event that is held follows the last one that was given.
@@ -284,7 +290,7 @@ func (s *Sorter) release(seq *sequence, n int) {
 		}
 		s.held.Remove(e.place)
 		s.counts.HeldBytes -= e.size()
-		seq.serial, seq.millis = e.serial(), e.Recs[0].Millis
+		seq.reach(&e.Recs[0], e.came)
 
 		if first := s.oldest(); first != nil && first.turn < e.turn {
 			markLate(e.Recs)
