@@ -147,9 +147,10 @@ func (t *Table) keepPlace(is place) *place {
 }
 
 // readPlace reads where a process is that ran at a time; it and now are ms since 1970. ok is false when it has ended since, as one
-// that has its number now was started later, and when that time was long ago.
+// that has its number now was started later; when that time was long ago; and when the clock was set back since, as then whatever has
+// the number seems to have been started before.
 func readPlace(proc string, pid int, millis, now int64) (is place, ok bool) {
-	if now-millis > maxLate {
+	if now-millis > maxLate || millis > now {
 		return is, false
 	}
 	dir := filepath.Join(proc, strconv.Itoa(pid))

@@ -58,7 +58,7 @@ func TestReadPlace(t *testing.T) {
 		started int64 // ms before now
 		event   int64
 		ok      bool
-	}{{90_000, 0, true}, {-1000, 0, false}, {0, 0, true}, {90_000, 60_000, false}} {
+	}{{90_000, 0, true}, {-1000, 0, false}, {0, 0, true}, {90_000, 60_000, false}, {90_000, -1000, false}} {
 		ticks := (now - tt.started - bootMillis()) / 10
 		os.WriteFile(filepath.Join(dir, "42/stat"), fmt.Appendf(nil, "42 (x) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 %d 1 1\n", ticks), 0o600)
 		if is, ok := readPlace(dir, 42, now-tt.event, now); ok != tt.ok || (ok && is.unit != "x.service") {
@@ -68,7 +68,7 @@ func TestReadPlace(t *testing.T) {
 	if _, ok := readPlace(dir, 43, now, now); ok {
 		t.Error("a process that is not there")
 	}
-	if _, ok := readPlace("/proc", os.Getpid(), time.Now().UnixMilli(), now); !ok {
+	if _, ok := readPlace("/proc", os.Getpid(), now, now); !ok {
 		t.Error("this process is not found")
 	}
 }
