@@ -119,6 +119,11 @@ func checkTable(t testing.TB, x *Table) {
 			t.Fatalf("pid %d has %d programs, counted %d", pid, depth, x.depth[pid])
 		}
 	}
+	for pid := range x.depth {
+		if x.byPID[pid] == nil {
+			t.Fatalf("a depth of process %d, which is not known", pid)
+		}
+	}
 	if bytes != x.bytes || (bytes > x.o.MaxBytes && n > 1) {
 		t.Fatalf("%d bytes, counted %d, allowed %d", bytes, x.bytes, x.o.MaxBytes)
 	}

@@ -207,6 +207,7 @@ func (t *Table) remove(p *Process) {
 		t.byPID[p.pid] = p.prev
 	default:
 		delete(t.byPID, p.pid)
+		delete(t.depth, p.pid)
 	}
 	if n := t.depth[p.pid]; n > 1 {
 		t.depth[p.pid] = n - 1

@@ -204,6 +204,19 @@ func TestForks(t *testing.T) {
 	checkTable(t, x)
 }
 
+// TestDropsLast: nothing is left of a process whose last program turns out to be another's.
+func TestDropsLast(t *testing.T) {
+	x := NewTable(Options{})
+	exec(x, at(0, 10), 1, 100, "/bin/bash", "bash")
+	for n := range uint32(3) {
+		give(x, at(int64(5*n+1), 5*n+11), syscall(sysOpen, 3, 0, 1, 200, fmt.Sprint("/bin/", n)))
+	}
+	for p := x.byPID[200]; p != nil; p = x.byPID[200] {
+		x.remove(p)
+	}
+	checkTable(t, x)
+}
+
 // TestForgottenWhileLookedAt: the clock is set back while Follow looks at a process in /proc.
 func TestForgottenWhileLookedAt(t *testing.T) {
 	x := NewTable(Options{})
