@@ -52,7 +52,7 @@ func (p *Plugin) keepProcesses(cfg *config.Config) {
 	case wanted && table == nil:
 		p.endProcesses() // of one that has panicked
 		live := p.opt.In == nil
-		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live, Labels: cfg.Labels, Places: p.finder(cfg), Hashed: p.hashedSize(cfg)}
+		o := process.Options{MaxBytes: min(process.DefaultMaxBytes, int(p.memory.Load().Limit/16)), Live: live, Labels: cfg.Labels, Places: p.finder(cfg), Hashed: p.hashedSize(cfg), AtHand: p.atHand}
 		if live {
 			o.IsLocal = func(node []byte) bool { return users.Local(node, p.nodes.Local()) }
 		}

@@ -9,10 +9,13 @@ import (
 // flawed are the flags of records that say nothing here.
 const flawed = record.NoID | record.Open | record.Cont | record.Marker
 
-// Note learns from records, in the order in which they are handed on. It keeps nothing of b.
+// Note learns from records, in the order in which they are handed on. It keeps nothing of b. From an event that has ended the process
+// twice it learns no more than that there was one.
 func (t *Table) Note(b *record.Batch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	slot := t.o.AtHand.Take()
+	defer slot.Give()
 	for i := range b.Recs {
 		r := &b.Recs[i]
 		speaks := t.speaks(r.Type)
@@ -23,8 +26,14 @@ func (t *Table) Note(b *record.Batch) {
 		if r.Flags&flawed != 0 || record.OfDaemon(r.Type) || (old && !t.begun) || !t.isLocal(b, i) {
 			continue
 		}
-		if t.follow(r) && speaks && !old {
+		if !t.follow(r) || !speaks || old {
+			continue
+		}
+		switch poison := slot.Hold(b, i); {
+		case !poison:
 			t.note(b, i)
+		case r.Type == record.TypeSyscall || r.Type == record.TypeConfig: // the first record that says something
+			t.doubts.add(doubt{first: r.Serial, last: r.Serial})
 		}
 	}
 }

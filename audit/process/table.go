@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"audisp-relay/host/athand"
 )
 
 // DefaultMaxBytes bounds what a Table holds: some 30 000 processes with the command lines of a
@@ -37,6 +39,8 @@ type Options struct {
 	Hashed int64
 	// Places says in which units and containers processes are; nil: that is not known.
 	Places Finder
+	// AtHand is where the event is noted that Note reads; nil: nowhere.
+	AtHand *athand.Page
 }
 
 // Table knows the processes of one host. Note, Lost, LostBetween and Follow let it know what happens; Of asks it.

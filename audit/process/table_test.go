@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
+	"audisp-relay/host/athand"
 )
 
 // start is when the tests begin.
@@ -213,6 +215,33 @@ func TestDropsLast(t *testing.T) {
 	}
 	for p := x.byPID[200]; p != nil; p = x.byPID[200] {
 		x.remove(p)
+	}
+	checkTable(t, x)
+}
+
+// TestPoisonSaysNothing: an event that has ended the process counts as one that is lost, and others are noted while they are read.
+func TestPoisonSaysNothing(t *testing.T) {
+	poison := at(1, 11)
+	memory, page := audittest.AtHand(t, athand.ID{Millis: poison.Millis, Serial: poison.Serial})
+	var noted []athand.ID
+	x := NewTable(Options{AtHand: page, Places: func(int, int64) (unit, container string, ok bool) {
+		noted = append(noted, athand.Collect(memory)...)
+		return "", "", false
+	}})
+	before := exec(x, at(0, 10), 1, 100, "/bin/bash", "bash")
+	exec(x, poison, 100, 101, "/bin/bad", "bad")
+	after := exec(x, at(2, 12), 100, 102, "/bin/ls", "ls")
+
+	if want := []athand.ID{{Millis: before.Millis, Serial: before.Serial}, {Millis: after.Millis, Serial: after.Serial}}; !slices.Equal(noted, want) {
+		t.Errorf("noted %v, want %v", noted, want)
+	}
+	for pid, known := range map[int]bool{100: false, 101: false, 102: true} {
+		if c := ask(x, at(3, 13), 1, pid); (c.Self != nil) != known {
+			t.Errorf("process %d: %+v", pid, c.Self)
+		}
+	}
+	if ids := athand.Collect(memory); len(ids) != 0 {
+		t.Errorf("%v is still at hand", ids)
 	}
 	checkTable(t, x)
 }
