@@ -142,6 +142,7 @@ func (t *Table) keepPlace(is place) *place {
 	if t.places == nil || len(t.places) >= maxPlaces {
 		t.places = make(map[place]*place)
 	}
+	is = place{strings.Clone(is.unit), strings.Clone(is.container)} // they are parts of a line of up to 4 KiB
 	t.places[is] = &is
 	return &is
 }

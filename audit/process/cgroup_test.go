@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -153,4 +154,24 @@ func TestPlacesAreBounded(t *testing.T) {
 	if a, b := x.keepPlace(place{unit: "a"}), x.keepPlace(place{unit: "a"}); len(x.places) > maxPlaces || a != b {
 		t.Errorf("%d places", len(x.places))
 	}
+}
+
+// TestPlacesKeepNoLines: a user may have groups far below each other, whose names are ids of containers.
+func TestPlacesKeepNoLines(t *testing.T) {
+	x := NewTable(Options{})
+	deep := "0::/user.slice/user@1000.service" + strings.Repeat("/"+strings.Repeat("x", 200), 15)
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	was := heap()
+	for n := range maxPlaces {
+		x.keepPlace(parsePlace(fmt.Appendf(nil, "%s/%064x\n", deep, n)))
+	}
+	if got := heap() - was; len(x.places) != maxPlaces || got > 1<<20 {
+		t.Errorf("%d places take %d bytes", len(x.places), got)
+	}
+	runtime.KeepAlive(x)
 }
