@@ -73,6 +73,7 @@ type Table struct {
 	holes  holes
 	reuse  reuse
 	fresh  []*Process // came after the last sample, so that given is notYet
+	waits  int        // bytes of fresh, which may be gone from the table
 	calls  calls
 	execs  [8]pendingExec // the last execs, of which records are still to come; a ring
 	exec   int            // its next place
@@ -117,7 +118,7 @@ func (t *Table) forget() {
 	t.byPID, t.depth = make(map[int32]*Process), make(map[int32]int)
 	t.bytes, t.oldest, t.newest = 0, nil, nil
 	t.max, t.begun = 0, false
-	t.started, t.fresh, t.execs, t.scripts, t.doubts, t.holes = nil, nil, [8]pendingExec{}, 0, doubts{}, holes{}
+	t.started, t.fresh, t.waits, t.execs, t.scripts, t.doubts, t.holes = nil, nil, 0, [8]pendingExec{}, 0, doubts{}, holes{}
 }
 
 // insert puts p among the programs of its pid, at its place by serial, and evicts others where there
@@ -185,15 +186,16 @@ func (t *Table) replace(old, p *Process) {
 	t.shrink()
 }
 
-// maxFresh bounds how many processes wait for a sample: it may never come.
+// maxFresh bounds how many processes wait for a sample: it may never come. Together they have MaxBytes at most.
 const maxFresh = 8192
 
 // await has the next sample say from where on p counts, if it is to.
 func (t *Table) await(p *Process) {
 	switch {
 	case p.given != notYet:
-	case len(t.fresh) < maxFresh:
+	case len(t.fresh) < maxFresh && t.waits < t.o.MaxBytes:
 		t.fresh = append(t.fresh, p)
+		t.waits += p.size()
 	default:
 		p.given = never
 	}
@@ -361,9 +363,11 @@ func (t *Table) refresh() bool {
 // settle has a new sample say from where on those count that waited for it.
 func (t *Table) settle() {
 	left := t.fresh[:0]
+	t.waits = 0
 	for _, p := range t.fresh {
 		if t.reuse.settle(p); p.given == notYet { // by a clock that is a little ahead
 			left = append(left, p)
+			t.waits += p.size()
 		}
 	}
 	clear(t.fresh[len(left):])

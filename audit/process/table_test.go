@@ -283,6 +283,30 @@ func TestBounds(t *testing.T) {
 	checkTable(t, x)
 }
 
+// TestWaitingIsBounded: those that wait for the kernel's next pid take no more memory than those in the table.
+func TestWaitingIsBounded(t *testing.T) {
+	x := NewTable(Options{MaxBytes: 100_000})
+	x.o.Live = true
+	x.reuse.note(sample{Millis: start, Ran: 1, Last: 500, Max: 1 << 22})
+	waiting := func() (bytes int) {
+		for _, p := range x.fresh {
+			bytes += p.size()
+		}
+		return bytes
+	}
+	for n := range 1000 {
+		exec(x, at(1, uint32(n+2)), 1, 10_000+n, "/"+strings.Repeat("x", 4000), "x")
+	}
+	if got := waiting(); got == 0 || got > x.o.MaxBytes+8192 {
+		t.Errorf("%d bytes wait", got)
+	}
+	x.sample(sample{Millis: start + 1000, Ran: 1001, Last: 11_000, Max: 1 << 22})
+	if len(x.fresh) != 0 {
+		t.Errorf("%d wait", len(x.fresh))
+	}
+	checkTable(t, x)
+}
+
 // TestOtherHosts: records of another node say nothing of this one's processes, nor are they asked of them.
 func TestOtherHosts(t *testing.T) {
 	for _, tt := range []struct {
