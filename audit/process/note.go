@@ -204,12 +204,11 @@ func (t *Table) dropLater(m Moment, c *call, exe []byte) {
 }
 
 // noteProgram learns which program a process runs from a call of another kind, where that is not
-// known, or was another one: after an exec that the rules leave out.
+// known, or was another one: after an exec that the rules leave out. The call may come late, as when audit.log alone had it.
 func (t *Table) noteProgram(m Moment, c *call) {
 	exe := unquote(t.args.exe[:0], c.exe)
-	last := t.byPID[c.pid]
-	if len(exe) == 0 || len(exe) > maxExe || (last != nil && serialBefore(m.Serial, last.serial)) {
-		return // none, or it comes late
+	if len(exe) == 0 || len(exe) > maxExe {
+		return
 	}
 	before := t.look(c.pid, m, m.Millis-young, 0)
 	if before != nil && before.Exe() == string(exe) {

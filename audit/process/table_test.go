@@ -246,6 +246,23 @@ func TestPoisonSaysNothing(t *testing.T) {
 	checkTable(t, x)
 }
 
+// TestLateCallOfAnUnseenProgram: what only audit.log had names another program than the exec before it.
+func TestLateCallOfAnUnseenProgram(t *testing.T) {
+	x := NewTable(Options{})
+	exec(x, at(0, 10), 1, 100, "/bin/a", "a", "secret")
+	quiet(x, 11, 11)
+	give(x, at(20, 20), syscall(sysOpen, 3, 0, 1, 100, "/bin/b"))
+	quiet(x, 12, 14)
+	give(x, at(15, 15), syscall(sysOpen, 3, 0, 1, 100, "/bin/b"))
+	quiet(x, 16, 19)
+	for serial, want := range map[uint32]string{14: "/bin/a", 15: "/bin/b", 20: "/bin/b", 21: "/bin/b"} {
+		if c := ask(x, at(int64(serial), serial), 1, 100); c.Self == nil || c.Self.Exe() != want || c.Self.HasArgs() != (want == "/bin/a") {
+			t.Errorf("at %d: %+v", serial, c.Self)
+		}
+	}
+	checkTable(t, x)
+}
+
 // TestForgottenWhileLookedAt: the clock is set back while Follow looks at a process in /proc.
 func TestForgottenWhileLookedAt(t *testing.T) {
 	x := NewTable(Options{})
