@@ -328,6 +328,10 @@ func added(path string, got map[string]any, said string) bool {
 		return strings.HasPrefix(fmt.Sprint(got["auditd.data.socket.path"]), "@") // an abstract socket
 	case "file.owner", "file.group":
 		return true
+	case "file.name", "file.extension":
+		return strings.HasSuffix(fmt.Sprint(got["file.path"]), fmt.Sprint(got[path]))
+	case "source.address", "destination.address":
+		return got[path] == got[strings.Replace(path, "address", "path", 1)]
 	}
 	if i := strings.LastIndexByte(path, '.'); strings.HasPrefix(path, "auditd.paths.") {
 		return path[i:] == ".owner" || path[i:] == ".group"

@@ -218,6 +218,9 @@ func (e *Encoder) writeFile() {
 	value := func(key string) string { val, _ := get(d.fields, key); return val }
 	m := w.Open("file", '{')
 	w.Some("path", d.path)
+	name, extension := splitName(d.path)
+	w.Some("name", name)
+	w.Some("extension", extension)
 	w.Some("device", value("rdev"))
 	w.Some("inode", value("inode"))
 	w.Some("mode", d.mode)
@@ -227,6 +230,15 @@ func (e *Encoder) writeFile() {
 	w.Some("group", value("group"))
 	w.selinux(e.fields[d.file.from:d.file.to], "obj_")
 	w.Close(m, '}')
+}
+
+// splitName returns the last name in a path, and what follows its last dot; a name that begins with its only dot has no extension.
+func splitName(path string) (name, extension string) {
+	name = path[strings.LastIndexByte(path, '/')+1:]
+	if dot := strings.LastIndexByte(name, '.'); dot > 0 {
+		extension = name[dot+1:]
+	}
+	return name, extension
 }
 
 // selinux writes the security context in the fields of a record that begin with prefix.
@@ -253,7 +265,10 @@ func (w *writer) address(key string, a *address) {
 		w.Some("address", a.ip)
 	}
 	w.number("port", a.port)
-	w.Some("path", a.path)
+	if a.path != "" {
+		w.Str("address", a.path)
+		w.Str("path", a.path)
+	}
 	w.Close(m, '}')
 }
 

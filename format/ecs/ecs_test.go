@@ -13,6 +13,17 @@ import (
 	"audisp-relay/testdata/captures"
 )
 
+func TestSplitName(t *testing.T) {
+	for path, want := range map[string][2]string{
+		"/etc/passwd": {"passwd", ""}, "/a.d/b.tar.gz": {"b.tar.gz", "gz"}, "/home/a/.bashrc": {".bashrc", ""}, "/a/.b.so": {".b.so", "so"},
+		"b.": {"b.", ""}, "/dir/": {"", ""}, "/": {"", ""}, "": {"", ""}, "@abstract": {"@abstract", ""},
+	} {
+		if name, extension := splitName(path); name != want[0] || extension != want[1] {
+			t.Errorf("%q: %q, %q", path, name, extension)
+		}
+	}
+}
+
 // The whole of one event, as it is written.
 func TestWholeEvent(t *testing.T) {
 	text := "node=web-1 " + rec("SYSCALL", fmt.Sprintf(call, 59, 1)+`comm="ls" exe="/usr/bin/ls" key="exec"`+sep+`ARCH=x86_64 SYSCALL=execve AUID="alice" UID="root" GID="root" EUID="root"`) +
@@ -30,7 +41,7 @@ func TestWholeEvent(t *testing.T) {
 		`"user":{"id":"0","name":"root","group":{"id":"0","name":"root"},"audit":{"id":"1000","name":"alice"},` +
 		`"filesystem":{"id":"0","group":{"id":"0"}},"saved":{"id":"0","group":{"id":"0"}}},"related":{"user":["alice","root"]},` +
 		`"process":{"pid":2,"parent":{"pid":1},"name":"ls","executable":"/usr/bin/ls","args":["ls","a %ff"],"args_count":2,"command_line":"ls 'a %ff'","title":"ls a %ff"},` +
-		`"file":{"path":"/usr/bin/ls","device":"00:00","inode":"5","mode":"0755","uid":"0","gid":"0","owner":"root","group":"root"},` +
+		`"file":{"path":"/usr/bin/ls","name":"ls","device":"00:00","inode":"5","mode":"0755","uid":"0","gid":"0","owner":"root","group":"root"},` +
 		`"tags":["exec"],"auditd":{"sequence":4,"message_type":"syscall","session":"3","result":"success",` +
 		`"summary":{"actor":{"primary":"1000","secondary":"0"},"object":{"primary":"/usr/bin/ls","type":"file"},"how":"/usr/bin/ls"},` +
 		`"paths":[{"dev":"fe:00","group":"root","inode":"5","item":"0","mode":"0100755","name":"/usr/bin/ls","nametype":"NORMAL","ogid":"0","ouid":"0","owner":"root","rdev":"00:00"}],` +
