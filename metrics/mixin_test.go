@@ -228,6 +228,9 @@ func TestAlertsFire(t *testing.T) {
 // TestDashboardInPrometheus runs each query of the dashboard against a Prometheus that scrapes a relay.
 // Those of sinks with a server and of a stdin that is a socket have no data here.
 func TestDashboardInPrometheus(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a Prometheus for some seconds")
+	}
 	needPromtool(t) // which comes with it
 	at := freePort(t)
 	r := start(t, sinksText+"[metrics]\nlisten = '"+at+"'\n")

@@ -194,6 +194,9 @@ func TestLongRuleIsConverted(t *testing.T) {
 
 // TestHostileFilesAreReadSoon: whatever a file is full of, it is rules or an error before long.
 func TestHostileFilesAreReadSoon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads a hundred files of a megabyte")
+	}
 	t.Parallel()
 	for _, part := range []string{
 		"#\n", "a: b #c\n", "# x\n- a\n", "- ", "? ", "[", "{a: ", "{", "!!a ", "&a ", "*a ", "'", "\"\\x", "\n", " \n", "--- \n", "--- a\n", "a:\n", "|\n", ">\n x\n", "%A\n", ",", ": ", "a: [", "- - a\n", "- [a,\n", "\t", "a\n\n#b\n", "- a\n #b\n", "? a\n: b\n",
