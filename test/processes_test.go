@@ -49,12 +49,10 @@ max_size = "0"
 	right, ancestors := s.check(t, events)
 	passed, tornToo := readEvents(t, l.path("shells"))
 	known, _ := s.check(t, passed)
+	// What the relay learnt of this test, which ran before it, is not certain any more once the kernel has come past its pid.
 	t.Logf("of %d events %d say the parent, %d its parent, too; the filter let through %d", len(events), right, ancestors, len(passed))
 	if n := len(s.pids); torn+tornToo > 0 || len(events) != n || right < n-n/1000 || known < n-n/1000 || known != len(passed) {
 		t.Errorf("of %d events, one of each of %d shells, %d say the parent; of %d that the filter let through %d; %d torn", len(events), n, right, len(passed), known, torn+tornToo)
-	}
-	if ancestors == 0 {
-		t.Error("no event knows this test, which ran before the relay")
 	}
 }
 
