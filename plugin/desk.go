@@ -326,7 +326,7 @@ func (d *desk) serveSocket(c *broker.Call) (a broker.Answer, err error) {
 	if err := s.listen(); err != nil {
 		return a, err
 	}
-	return given(s.ln.File())
+	return broker.Give(s.ln.File())
 }
 
 // servePort binds the port of [metrics].
@@ -340,21 +340,7 @@ func (d *desk) servePort(c *broker.Call) (a broker.Answer, err error) {
 		return a, err
 	}
 	defer ln.Close()
-	return given(ln.(*net.TCPListener).File())
-}
-
-// given returns the answer that gives a file away.
-func given(f *os.File, err error) (a broker.Answer, _ error) {
-	if err != nil {
-		return a, err
-	}
-	defer f.Close()
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return a, err
-	}
-	a.FDs = []int{fd}
-	return a, nil
+	return broker.Give(ln.(*net.TCPListener).File())
 }
 
 // serveLog opens the relay's own log.
@@ -376,7 +362,7 @@ func (d *desk) serveLog(c *broker.Call) (a broker.Answer, err error) {
 			f, _, err = openLog(path)
 			return err
 		})
-		return given(f, err)
+		return broker.Give(f, err)
 	}
 	return a, c.Unknown()
 }

@@ -20,7 +20,7 @@ import (
 	"audisp-relay/state"
 )
 
-// deskFor returns the desk of a plugin with this configuration, which a worker has asked for, and what DIR stands for in it.
+// deskFor returns the desk of a plugin with this configuration, which a worker has asked for, and the directory that DIR in it is replaced by.
 func deskFor(t testing.TB, text string) (*desk, string) {
 	t.Helper()
 	dir := t.TempDir()

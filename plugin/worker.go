@@ -172,7 +172,7 @@ func (p *Plugin) confineMonitor() {
 	p.log.Debug("sandbox of the monitor", zap.Stringer("parts", p.sandbox))
 }
 
-// orphaned reports whether auditd has gone, as far as this process sees or is told.
+// orphaned reports whether auditd has gone, as far as this process sees or its monitor says.
 func (p *Plugin) orphaned() bool {
 	if p.worker == nil {
 		return os.Getppid() != p.parent

@@ -21,7 +21,7 @@ type source struct {
 type outlook struct {
 	base     string   // what holds for the events that such rules are about; "" for all
 	list     string   // the rule is asked of each element of this list by itself; "": of the event
-	element  string   // what stands for an element: # within any(LIST, ...), or the field whose any value counts
+	element  string   // how an element is written: # within any(LIST, ...), or the field whose any value counts
 	keywords string   // where words without a field are looked for
 	types    []string // the record types of selections that name none
 	ifNew    bool     // list is of new files, and the rule asks for these with nametype

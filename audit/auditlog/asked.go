@@ -9,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"audisp-relay/host/broker"
 )
 
@@ -73,16 +71,7 @@ func Serve(paths func() []string) broker.Handler {
 			return a, c.Unknown()
 		}
 		f, _, err := openRegular(name)
-		if err != nil {
-			return a, err
-		}
-		defer f.Close()
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			return a, err
-		}
-		a.FDs = []int{fd}
-		return a, nil
+		return broker.Give(f, err)
 	}
 }
 

@@ -54,6 +54,20 @@ type Answer struct {
 	FDs    []int
 }
 
+// Give returns the answer that gives a file away, which it closes. err is that of opening it.
+func Give(f *os.File, err error) (a Answer, _ error) {
+	if err != nil {
+		return a, err
+	}
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return a, err
+	}
+	a.FDs = []int{fd}
+	return a, nil
+}
+
 // Handler serves requests, several at a time.
 type Handler func(*Call) (Answer, error)
 

@@ -61,16 +61,11 @@ func Serve(call *broker.Call, named func(path string) bool) (a broker.Answer, er
 	if err != nil {
 		return a, err
 	}
-	defer f.Close()
 	if err := mayGive(path, info); err != nil {
+		f.Close()
 		return a, err
 	}
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return a, err
-	}
-	a.FDs = []int{fd}
-	return a, nil
+	return broker.Give(f, nil)
 }
 
 // mayGive says why a file that was opened at path is not for a worker: one who can change where path leads is not the one whose

@@ -85,15 +85,5 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 		return a, err
 	}
 	defer conn.Close()
-	f, err := conn.(*net.UnixConn).File()
-	if err != nil {
-		return a, err
-	}
-	defer f.Close()
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return a, err
-	}
-	a.FDs = []int{fd}
-	return a, nil
+	return broker.Give(conn.(*net.UnixConn).File())
 }
