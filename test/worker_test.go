@@ -65,6 +65,24 @@ func killWorker(t *testing.T, pid int, sig syscall.Signal) {
 	until(t, "another worker", func() bool { next := workerOf(t, pid); return next != 0 && next != worker })
 }
 
+// TestWorkerDiesWithItsMonitor, also one that does nothing any more.
+func TestWorkerDiesWithItsMonitor(t *testing.T) {
+	t.Parallel()
+	r := startSplit(t, tempDir(t), fileSink)
+	monitor, worker := r.cmd.Process.Pid, 0
+	until(t, "a worker", func() bool { worker = workerOf(t, monitor); return worker != 0 })
+	for _, x := range []struct {
+		pid int
+		sig syscall.Signal
+	}{{worker, syscall.SIGSTOP}, {monitor, syscall.SIGKILL}} {
+		if err := syscall.Kill(x.pid, x.sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-r.exited
+	until(t, "the worker's end", func() bool { return syscall.Kill(worker, 0) != nil || isZombie(worker) })
+}
+
 // part returns a part of the sandbox.
 func part(t *testing.T, r *plugin.Report, name string) sandbox.Part {
 	t.Helper()
