@@ -71,6 +71,11 @@ func TestWorkerDiesWithItsMonitor(t *testing.T) {
 	r := startSplit(t, tempDir(t), fileSink)
 	monitor, worker := r.cmd.Process.Pid, 0
 	until(t, "a worker", func() bool { worker = workerOf(t, monitor); return worker != 0 })
+	t.Cleanup(func() {
+		if t.Failed() {
+			syscall.Kill(worker, syscall.SIGKILL)
+		}
+	})
 	for _, x := range []struct {
 		pid int
 		sig syscall.Signal
