@@ -145,13 +145,14 @@ func collect(t *testing.T, network, path string) *atomic.Int64 {
 	return count
 }
 
-// readsFrom connects to a socket, and wants something from it.
+// readsFrom connects to a socket, which may not listen yet, and wants something from it.
 func readsFrom(t *testing.T, path string) {
 	t.Helper()
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var conn net.Conn
+	eventually(t, "a connection", func() (err error) {
+		conn, err = net.Dial("unix", path)
+		return err
+	})
 	defer conn.Close()
 	if n, err := conn.Read(make([]byte, 100)); n == 0 || err != nil {
 		t.Errorf("a client gets %d bytes, %v", n, err)

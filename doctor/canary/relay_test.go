@@ -190,7 +190,7 @@ func drainServer(t *testing.T) (address string) {
 	return l.Addr().String()
 }
 
-// startRelay runs the program until the test ends, and returns auditd's end of its stream.
+// startRelay runs the program until the test ends, and returns auditd's end of its stream. Its sockets can be connected to.
 func startRelay(t *testing.T, dir, file string) io.Writer {
 	t.Helper()
 	program := filepath.Join(dir, "audisp-relay")
@@ -209,12 +209,42 @@ func startRelay(t *testing.T, dir, file string) io.Writer {
 		stdin.Close()
 		cmd.Wait()
 	})
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err = plugin.Query(filepath.Join(dir, "run")); err == nil {
-			return stdin
+	await(t, "the relay does not answer", func() (err error) {
+		_, err = plugin.Query(filepath.Join(dir, "run"))
+		return err
+	})
+	for _, socket := range []string{"s", "i"} { // it may answer before its sinks listen
+		await(t, "a sink does not listen", func() error { return listens(filepath.Join(dir, socket)) })
+	}
+	return stdin
+}
+
+// listens returns nil once path is a socket that can be connected to: its flags in proc_net(5) are those of listen(2), which comes
+// after bind(2) has made the file. To try it by connecting would leave a client that the sink has not yet missed.
+func listens(path string) error {
+	const listening = "00010000"
+	list, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(list)) {
+		if f := strings.Fields(line); len(f) == 8 && f[7] == path && f[3] == listening {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: not among the sockets that listen", path)
+}
+
+// await repeats f until it returns nil.
+func await(t *testing.T, otherwise string, f func() error) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		err := f()
+		if err == nil {
+			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("the relay does not answer: %v", err)
+			t.Fatalf("%s: %v", otherwise, err)
 		}
 	}
 }
