@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"audisp-relay/filter"
 	"audisp-relay/host/runnable"
@@ -70,7 +71,9 @@ func (im *importer) filterOf(p *pluginConf) (string, error) {
 }
 
 // oneType is an ausearch expression (ausearch-expression(5)) that is true for a record of one type.
-var oneType = regexp.MustCompile(`^[ \t]*type[ \t]+r=[ \t]*(?:([A-Z][A-Z0-9_]{0,63})|"([A-Z][A-Z0-9_]{0,63})")[ \t]*$`)
+var oneType = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[ \t]*type[ \t]+r=[ \t]*(?:([A-Z][A-Z0-9_]{0,63})|"([A-Z][A-Z0-9_]{0,63})")[ \t]*$`)
+})
 
 // readTypes reads a file of audisp-filter, an expression a line, of which one has to be true for one
 // record of an event. It gives the types that the expressions name, if that is all they do: what they
@@ -88,7 +91,7 @@ func readTypes(name string, data []byte) (types []string, err error) {
 		if strings.HasPrefix(expr, "(") && strings.HasSuffix(expr, ")") {
 			expr = expr[1 : len(expr)-1]
 		}
-		m := oneType.FindStringSubmatch(expr)
+		m := oneType().FindStringSubmatch(expr)
 		if m == nil || len(line) > maxConfLine {
 			return nil, fmt.Errorf(`%s:%d: is more than "type r= NAME"`, name, n)
 		}

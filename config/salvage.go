@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"regexp"
+	"sync"
 )
 
 // maxSyntaxErrors is how many errors of syntax are cut out of a file before it is given
@@ -39,8 +40,10 @@ func parseLenient(file string, data []byte) (*document, map[string]any, error) {
 }
 
 var (
-	headerLine = regexp.MustCompile(`^[ \t]*\[\[?[ \t]*["'A-Za-z0-9_-]`)
-	sinkHeader = regexp.MustCompile(`^[ \t]*\[\[?[ \t]*["']?sinks["']?[ \t]*(?:\.[ \t]*["']?([^"'.\]\s]+))?`)
+	headerLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[ \t]*\[\[?[ \t]*["'A-Za-z0-9_-]`) })
+	sinkHeader = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[ \t]*\[\[?[ \t]*["']?sinks["']?[ \t]*(?:\.[ \t]*["']?([^"'.\]\s]+))?`)
+	})
 )
 
 // cutOut empties what is wrong around a line, which is counted from 1: the table of a
@@ -57,13 +60,13 @@ func cutOut(text []byte, line int) (rest []byte, sink string, ok bool) {
 	}
 
 	begin, end := at, at+1
-	for begin > 0 && !headerLine.Match(lines[begin]) {
+	for begin > 0 && !headerLine().Match(lines[begin]) {
 		begin--
 	}
-	inSink := sinkHeader.FindSubmatch(lines[begin])
+	inSink := sinkHeader().FindSubmatch(lines[begin])
 	switch {
-	case inSink != nil || (begin == at && headerLine.Match(lines[at])):
-		for end < len(lines) && !headerLine.Match(lines[end]) {
+	case inSink != nil || (begin == at && headerLine().Match(lines[at])):
+		for end < len(lines) && !headerLine().Match(lines[end]) {
 			end++
 		}
 	default:

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"sync"
 	"syscall"
 )
 
@@ -126,7 +127,7 @@ func (i *Installer) apply(pid int) error {
 }
 
 // plainPath is what a shell takes as it stands.
-var plainPath = regexp.MustCompile(`^[A-Za-z0-9_./@%+,:=-]+$`)
+var plainPath = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_./@%+,:=-]+$`) })
 
 // sayTwice says how to switch off the plugins whose work the relay does now, and which auditd still
 // runs. One of 2.x runs none beside the relay.
@@ -136,7 +137,7 @@ func (i *Installer) sayTwice(a Auditd) {
 	}
 	i.Say("auditd still runs the plugins that were taken over, so their consumers get records twice, and a socket stays with the plugin. Switch them off:")
 	for _, path := range i.taken {
-		if plainPath.MatchString(path) {
+		if plainPath().MatchString(path) {
 			i.Say("  sed -i 's/^ *active *=.*/active = no/I' %s", path)
 		} else {
 			i.Say("  set active = no in %q", path)

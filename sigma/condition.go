@@ -4,16 +4,17 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 )
 
 // conditionWord is a bracket, a name or a keyword of a condition.
-var conditionWord = regexp.MustCompile(`[()|]|[^\s()|]+`)
+var conditionWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[()|]|[^\s()|]+`) })
 
 // condition reads a condition.
 func (c *converter) condition(n *yaml.Node) (*expr, error) {
-	p := &conditionParser{c: c, at: n, words: conditionWord.FindAllString(n.Value, maxNames+1)}
+	p := &conditionParser{c: c, at: n, words: conditionWord().FindAllString(n.Value, maxNames+1)}
 	if c.words += len(p.words); c.words > maxNames { // each may mean all selections
 		return nil, fail(n, "has a condition of more than %d words", maxNames)
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"audisp-relay/filter"
 )
@@ -153,11 +154,11 @@ func lookAtRecords(u uses) outlook {
 }
 
 var (
-	argument  = regexp.MustCompile(`^a[0-9]{1,4}$`)
-	fieldName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	argument  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^a[0-9]{1,4}$`) })
+	fieldName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) })
 )
 
-func isArgument(field string) bool { return argument.MatchString(field) }
+func isArgument(field string) bool { return argument().MatchString(field) }
 
 // enriched are the names that auditd adds in capitals, as filters call them.
 var enriched = map[string]target{
@@ -198,7 +199,7 @@ func recordField(look outlook, field string, types []string) (target, error) {
 			return target{field, asID}, nil
 		}
 	}
-	if !fieldName.MatchString(field) {
+	if !fieldName().MatchString(field) {
 		return target{}, fmt.Errorf("field %s: no record has a field of such a name", quoteBrief(field))
 	}
 	return target{text: fmt.Sprintf("field(%q)", field)}, nil

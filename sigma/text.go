@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -201,7 +202,7 @@ func encode(at *yaml.Node, modifiers []string, pieces []piece) (forms [][]piece,
 	for _, modifier := range modifiers {
 		var next []string
 		for _, text := range texts {
-			if modifier == "windash" && len(option.FindAllStringIndex(text, maxOptions+1)) > maxOptions {
+			if modifier == "windash" && len(option().FindAllStringIndex(text, maxOptions+1)) > maxOptions {
 				return nil, fail(at, "modifier windash for a value with more than %d options", maxOptions)
 			}
 			next = append(next, encodings[modifier](text)...)
@@ -253,7 +254,7 @@ func base64Offsets(s string) (out []string) {
 }
 
 // option is the dash that begins an option.
-var option = regexp.MustCompile(`(?:^|[^\pL\pN_])([-/])[\pL\pN_]`)
+var option = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|[^\pL\pN_])([-/])[\pL\pN_]`) })
 
 // maxOptions bounds the options of a value for the modifier windash: each multiplies its forms by five.
 const maxOptions = 3
@@ -262,7 +263,7 @@ const maxOptions = 3
 func dashes(s string) []string {
 	forms := []string{""}
 	from := 0
-	for _, at := range option.FindAllStringSubmatchIndex(s, -1) {
+	for _, at := range option().FindAllStringSubmatchIndex(s, -1) {
 		var next []string
 		for _, form := range forms {
 			for _, dash := range []string{"-", "/", "–", "—", "―"} {

@@ -5,12 +5,15 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 )
 
 // rotatedName splits a log's name into its parts: the log it is a rotation of, the date or the
 // number of the rotation, how it is compressed. logrotate numbers rotations or dates them
 // (dateext), auditd numbers them; 1 is the newest.
-var rotatedName = regexp.MustCompile(`^(.*?)(?:[.-](\d{8}[\d-]*|\d{10,}))?(?:\.(\d{1,7}))?(?:\.(?:gz|xz|zst|bz2))?$`)
+var rotatedName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(.*?)(?:[.-](\d{8}[\d-]*|\d{10,}))?(?:\.(\d{1,7}))?(?:\.(?:gz|xz|zst|bz2))?$`)
+})
 
 // storedLog is a log file and where it stands among the rotations of its log.
 type storedLog struct {
@@ -19,7 +22,7 @@ type storedLog struct {
 }
 
 func logOf(name string) storedLog {
-	m := rotatedName.FindStringSubmatch(name)
+	m := rotatedName().FindStringSubmatch(name)
 	if m == nil { // a newline
 		return storedLog{name: name, log: name}
 	}
