@@ -122,14 +122,21 @@ func (m *MemoryReport) fit(q *queue.Config) {
 // often costs next to nothing here, and full queues do not take twice their size.
 const gcPercent = 25
 
-// setMemory makes the garbage collector work harder before the limit is reached, and
-// says where queues hold less than configured. The share is that of new queues, and of
+// holdCollector keeps the garbage collector from running until collect is called: it would run four times before the
+// relay reads, for some megabytes.
+func holdCollector() { debug.SetGCPercent(-1) }
+
+// collect has the garbage collector run, and work harder before the limit is reached.
+func (p *Plugin) collect() {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(p.memory.Load().Limit / 4 * 3)
+}
+
+// setMemory shares the memory out, and says where queues hold less than configured. The share is that of new queues, and of
 // those that are configured again.
 func (p *Plugin) setMemory(cfg *config.Config) {
 	m := shareMemory(cfg, p.cgroup.limit, p.cgroup.file)
 	before := p.memory.Swap(m)
-	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(m.Limit / 4 * 3)
 	if p.watches() || before != nil && *before == *m {
 		return
 	}

@@ -127,6 +127,9 @@ type action struct {
 // of the configuration: what is wrong with it is logged and reported, and what
 // is right runs (auditd starts a plugin only max_restarts times).
 func New(opt Options) *Plugin {
+	if opt.In == nil {
+		holdCollector()
+	}
 	if opt.Init == nil {
 		opt.Init = runInit
 	}
@@ -200,6 +203,7 @@ func (p *Plugin) Run() error {
 	reader.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
 	reader.Continue(p.facts.Framing)
 	go func() { ended <- p.read(reader) }()
+	p.collect()
 	if p.worker == nil { // else the monitor makes it with what is in it
 		p.sayStart(makeDir(p.cfg.RunDir))
 	}

@@ -83,6 +83,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
 	p.markers.Store(cfg.LossMarkers)
 	p.setMemory(cfg)
+	p.collect()
 	p.export.apply(cfg.Metrics)
 	p.keepProcesses(cfg)
 	var next []*consumer.Consumer

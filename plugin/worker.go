@@ -141,7 +141,7 @@ func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
 		Facts:   monitor.Facts{Parent: p.parent, Buffer: buffer},
 		Dirs:    p.lookUpWritable,
 		Open:    func() monitor.Session { return newDesk(p) },
-		Ready:   func() { p.confineMonitor() },
+		Ready:   func() { p.collect(); p.confineMonitor() },
 		Signals: p.signals.forwarded(),
 	}
 	if p.cfg.Log.Output != "stderr" {
