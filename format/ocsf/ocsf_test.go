@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/format"
@@ -90,6 +92,38 @@ func unpercent(s string) string {
 		i += 2
 	}
 	return string(out)
+}
+
+// TestRulesAreAdded: they are in unmapped, whether an event has that already or not, and all else is as it was.
+func TestRulesAreAdded(t *testing.T) {
+	e := newEncoder(Options{})
+	names := []any{"Download", "a \"quoted\" one"}
+	without, with := 0, 0
+	check := func(b *record.Batch, i, j int) {
+		line, doc := checkEvent(t, e, b, i, j)
+		tagged, err := validate(addRules(bytes.Clone(line), []string{names[0].(string), names[1].(string)}))
+		if err != nil {
+			t.Fatalf("%v\n%q", err, line)
+		}
+		unmapped, there := doc["unmapped"].(map[string]any)
+		if there {
+			with++
+		} else {
+			without++
+			unmapped = map[string]any{}
+			doc["unmapped"] = unmapped
+		}
+		unmapped["rules"] = names
+		if d := cmp.Diff(doc, tagged); d != "" {
+			t.Fatal(d)
+		}
+	}
+	events(t, captures.Read(t, "audit-3.0.9-enriched.string.gz"), check)
+	events(t, []byte("type=CWD msg=audit(1.000:1): cwd=\"/}\"\n"), check)
+	events(t, []byte("words}\n"), check)
+	if with == 0 || without == 0 {
+		t.Errorf("%d events with unmapped, %d without", with, without)
+	}
 }
 
 // TestCapturesAreValid: every event of every capture is as the schema wants it, and of all classes there are some.

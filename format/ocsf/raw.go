@@ -7,6 +7,7 @@ import (
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
+	"audisp-relay/format/jsontext"
 )
 
 // Kind is the format "ocsf".
@@ -16,7 +17,19 @@ var Kind = format.Kind{
 	New:    func(o format.Options) format.EventEncoder { return New(o) },
 	Raw:    writeRaw,
 
+	AddRules:  addRules,
 	Processes: true,
+}
+
+// addRules puts the names into unmapped, which ends the line where there is one: what comes before it ends with a quotation mark.
+func addRules(line []byte, names []string) []byte {
+	line = jsontext.Reopen(line)
+	if unmapped := line[len(line)-1] == '}'; unmapped {
+		line = append(line[:len(line)-1], `,"rules":[`...)
+	} else {
+		line = append(line, `,"unmapped":{"rules":[`...)
+	}
+	return append(jsontext.AppendNames(line, names), "]}}\n"...)
 }
 
 // writeRaw writes a base event: its records, and in status_detail what went wrong.

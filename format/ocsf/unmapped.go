@@ -53,7 +53,7 @@ func (e *Encoder) writeRest(r *parsedRecord) {
 		}
 		key := f.key
 		switch key {
-		case "args", "container_id", "keys", "labels", "records", "script", "systemd_unit", "type":
+		case "args", "container_id", "keys", "labels", "records", "rules", "script", "systemd_unit", "type":
 			from := len(e.text)
 			e.text = append(append(e.text, key...), '_')
 			key = record.Alias(e.text[from:])

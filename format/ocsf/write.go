@@ -41,8 +41,8 @@ func (e *Encoder) writeLine() {
 	default:
 		e.writeActor()
 	}
-	e.writeUnmapped()
 	w.Str("raw_data", record.Alias(e.raw))
+	e.writeUnmapped() // last, see addRules
 	w.Buf = append(w.Buf, '}')
 }
 
