@@ -56,6 +56,8 @@ type writer struct {
 
 	conn       conn      // nil while not connected
 	since      time.Time // that it is
+	wrote      bool      // something went over it
+	missed     absence
 	render     renderer
 	chunk      chunk
 	part       piece   // of the next record that was sent already
@@ -74,7 +76,19 @@ type writer struct {
 // of the place: one that is made and ended over and over is to be paused for.
 const settleTime = time.Second
 
-var _ sinks.Extra = (*writer)(nil)
+// firstMiss is how long a server that has gone while there was nothing to send is left alone at first.
+const firstMiss = time.Second
+
+// absence is that of a server that has gone while there was nothing to send. It is tried in growing pauses: nothing else shows that it is back.
+type absence struct {
+	at    time.Time // of the next attempt, zero while no server is missed
+	pause time.Duration
+}
+
+var (
+	_ sinks.Extra  = (*writer)(nil)
+	_ sinks.Steady = (*writer)(nil)
+)
 
 func newWriter(cfg Config, enc format.Encoder) *writer {
 	cfg.MaxMessage = min(cmp.Or(cfg.MaxMessage, DefaultMaxMessage), math.MaxInt32) // no record is longer
@@ -125,8 +139,14 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (done int, err error
 		if err != nil && !w.canRetry(err, fresh) {
 			return done, w.broken(err)
 		}
+		w.wrote = w.wrote || err == nil
 	}
 	return done, nil
+}
+
+// Steady implements sinks.Steady: a server that takes connections may end them at once.
+func (w *writer) Steady() bool {
+	return w.conn != nil && (w.wrote || time.Since(w.since) >= settleTime)
 }
 
 // connect makes sure that there is a connection; fresh says it is a new one.
@@ -138,8 +158,9 @@ func (w *writer) connect(ctx context.Context) (fresh bool, err error) {
 	w.conn, err = w.dial(ctx)
 	if err == nil {
 		w.connects.Add(1)
+		w.missed.at = time.Time{}
 	}
-	w.since = time.Now()
+	w.since, w.wrote = time.Now(), false
 	return true, err
 }
 
@@ -243,7 +264,7 @@ func (w *writer) disconnect(orderly bool) {
 }
 
 // Tick implements sinks.Writer: it notices that the server has gone while there
-// is nothing to send, and sends again what went down with a connection.
+// is nothing to send, and that it is back, and sends again what went down with a connection.
 func (w *writer) Tick(ctx context.Context) error {
 	w.findHost()
 	if w.cfg.Transport == "udp" {
@@ -251,16 +272,30 @@ func (w *writer) Tick(ctx context.Context) error {
 	}
 	if w.conn != nil {
 		if err := w.conn.idle(); err != nil {
+			w.miss()
 			return w.broken(err)
 		}
 		w.listen()
 		return nil
 	}
-	if len(w.sent.ends) == 0 {
+	if waits := w.missed.at.IsZero() || time.Now().Before(w.missed.at); waits && len(w.sent.ends) == 0 {
 		return nil
 	}
 	_, err := w.connect(ctx)
+	if err != nil {
+		w.miss()
+	}
 	return err
+}
+
+// miss puts the next attempt at a server that has gone off: by a second, twice as long after each that fails or is of no use.
+func (w *writer) miss() {
+	m := &w.missed
+	m.pause = min(max(2*m.pause, firstMiss), sinks.DefaultMaxBackoff)
+	if w.Steady() {
+		m.pause = firstMiss
+	}
+	m.at = time.Now().Add(m.pause)
 }
 
 // listen reports, once, a server that says something: it is no syslog server, and it may

@@ -249,7 +249,7 @@ func TestRestartedDaemon(t *testing.T) {
 	}
 }
 
-// TestQuietServerIsMissed: that a server has gone is noticed while there is
+// TestQuietServerIsMissed: that a server has gone, and that it is back, is noticed while there is
 // nothing to send.
 func TestQuietServerIsMissed(t *testing.T) {
 	if testing.Short() {
@@ -272,6 +272,7 @@ func testQuietServerIsMissed(t *testing.T, transport string) {
 	s.close()
 	eventually(t, "a degraded sink", func() bool { return r.sink.Status().Degraded })
 	s.open()
+	eventually(t, "a sink that works again", func() bool { return !r.sink.Status().Degraded })
 	r.put(sinktest.Lines(10, 10))
 	r.end()
 	s.finish()
