@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ import (
 // forgeSinks is a file in each format.
 func forgeSinks() string {
 	var b strings.Builder
-	for _, format := range []string{"string", "binary", "json", "ecs", "laurel"} {
+	for _, format := range []string{"string", "binary", "json", "ecs", "laurel", "joined"} {
 		fmt.Fprintf(&b, "[sinks.%s]\ntype = \"file\"\npath = \"DIR/%s\"\nformat = %q\nmax_size = \"0\"\nqos = \"lossless\"\n", format, format, format)
 	}
 	return b.String()
@@ -253,7 +254,7 @@ func (m *truth) faults(t *testing.T, dir string) (faults []string) {
 			}
 		}
 	}
-	return append(append(faults, m.jsonFaults(t, dir)...), m.idFaults(t, dir)...)
+	return slices.Concat(faults, m.jsonFaults(t, dir), m.joinedFaults(t, dir), m.idFaults(t, dir))
 }
 
 // jsonFaults compares the types of the records of each event.
@@ -274,6 +275,38 @@ func (m *truth) jsonFaults(t *testing.T, dir string) (faults []string) {
 			}
 			if had[e.ID][typ]++; had[e.ID][typ] > m.types[e.ID][typ] {
 				faults = append(faults, fmt.Sprintf("json: event %s: %s %d times, made %d times", e.ID, typ, had[e.ID][typ], m.types[e.ID][typ]))
+			}
+		}
+	}
+	return faults
+}
+
+// joinedRecord is where a record begins in a line of several. A line that lacks it in a record's own text is docs/recipes.md's promise.
+var joinedRecord = regexp.MustCompile(`type=([A-Z0-9_]+) msg=audit\(([0-9.]+:[0-9]+)\)`)
+
+// joinedFaults compares the types of the records of each event, as a reader finds them in the joined lines.
+func (m *truth) joinedFaults(t *testing.T, dir string) (faults []string) {
+	t.Helper()
+	data, err := os.ReadFile(dir + "/joined")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := map[string]map[string]int{}
+	for line := range bytes.Lines(data) {
+		begins := joinedRecord.FindAllSubmatch(line, -1)
+		if at := joinedRecord.FindIndex(line); at == nil || at[0] != 0 {
+			faults = append(faults, fmt.Sprintf("joined: a line that begins with no record: %q", line))
+		}
+		for _, b := range begins {
+			typ, id := string(b[1]), string(b[2])
+			if typ == "DAEMON_START" || m.cut && typ == "EOE" {
+				continue
+			}
+			if had[id] == nil {
+				had[id] = map[string]int{}
+			}
+			if had[id][typ]++; had[id][typ] > m.types[id][typ] {
+				faults = append(faults, fmt.Sprintf("joined: event %s: %s %d times, made %d times: %q", id, typ, had[id][typ], m.types[id][typ], line))
 			}
 		}
 	}
