@@ -112,7 +112,7 @@ findings. Exit code 0: no finding; 1: one at least; 3: nothing could be said.`
 		options := fleet.Options{Full: full, Behind: f.behind}
 		if f.since != "" {
 			var err error
-			if options.Since, err = parseSince(f.since, time.Now()); err != nil {
+			if options.Since, err = parseWhen("--since", f.since, time.Now()); err != nil {
 				return usageError{err}
 			}
 		}

@@ -79,11 +79,14 @@ Unless exactly one --host is named, records without node= get the name of their 
 
 // check reads the times and returns what makes no sense.
 func (f *fleetReadFlags) check(now time.Time) (err error) {
-	for word, at := range map[string]*time.Time{f.since: &f.Since, f.until: &f.Until} {
-		if word == "" {
+	for _, when := range []struct {
+		flag, word string
+		at         *time.Time
+	}{{"--since", f.since, &f.Since}, {"--until", f.until, &f.Until}} {
+		if when.word == "" {
 			continue
 		}
-		if *at, err = parseSince(word, now); err != nil {
+		if *when.at, err = parseWhen(when.flag, when.word, now); err != nil {
 			return err
 		}
 	}

@@ -75,6 +75,21 @@ func TestFleetInitShowsStreamsAndPermissions(t *testing.T) {
 	}
 }
 
+// TestFleetReadTimes: each option sets its own time, also where both have the same words, and an error names
+// the option.
+func TestFleetReadTimes(t *testing.T) {
+	now := time.Date(2026, 3, 1, 13, 30, 0, 0, time.UTC)
+	midnight := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	f := fleetReadFlags{since: "today", until: "today"}
+	if err := f.check(now); err != nil || !f.Since.Equal(midnight) || !f.Until.Equal(midnight) {
+		t.Errorf("from %v to %v, %v", f.Since, f.Until, err)
+	}
+	f = fleetReadFlags{until: "soon"}
+	if err := f.check(now); err == nil || !strings.Contains(err.Error(), `--until "soon"`) {
+		t.Errorf("%v, want an error that names --until", err)
+	}
+}
+
 // printed returns what fleet read prints of batches.
 func printed(t *testing.T, f fleetReadFlags, batches ...*fleet.Batch) string {
 	t.Helper()

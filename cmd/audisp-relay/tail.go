@@ -147,7 +147,7 @@ func (f *tailFlags) addEvents(t *tail, from tailed, onTerminal bool) (done func(
 		v.ofSink = compiled.New()
 	}
 	if f.since != "" {
-		since, err := parseSince(f.since, time.Now())
+		since, err := parseWhen("--since", f.since, time.Now())
 		if err != nil {
 			return done, usageError{err}
 		}

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// parseSince returns the time that a word means: that long ago, a time of day (the last time
-// that it was), a day's beginning, or a point in time.
-func parseSince(word string, now time.Time) (time.Time, error) {
+// parseWhen returns the time that a word means: that long ago, a time of day (the last time
+// that it was), a day's beginning, or a point in time. flag is the option that has the word, for
+// errors: "--since".
+func parseWhen(flag, word string, now time.Time) (time.Time, error) {
 	if ago, ok := parseAgo(word); ok {
 		return now.Add(-ago), nil
 	}
@@ -33,12 +34,12 @@ func parseSince(word string, now time.Time) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly, time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04"} {
 		if at, err := time.ParseInLocation(layout, word, now.Location()); err == nil {
 			if at.After(now) {
-				return at, fmt.Errorf("--since %s: that time has not come yet", word)
+				return at, fmt.Errorf("%s %s: that time has not come yet", flag, word)
 			}
 			return at, nil
 		}
 	}
-	return now, fmt.Errorf("--since %q: want 10m, 2h30m or 3d, 14:05, now, today, yesterday, 2026-01-31, \"2026-01-31 14:05\", or RFC 3339", word)
+	return now, fmt.Errorf("%s %q: want 10m, 2h30m or 3d, 14:05, now, today, yesterday, 2026-01-31, \"2026-01-31 14:05\", or RFC 3339", flag, word)
 }
 
 // parseAgo reads a duration, which may be in days.

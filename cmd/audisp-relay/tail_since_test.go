@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestParseSince(t *testing.T) {
+func TestParseWhen(t *testing.T) {
 	zone := time.FixedZone("x", 3600)
 	now := time.Date(2026, 3, 1, 13, 30, 15, 500, zone)
 	day := func(month time.Month, day, hour, minute, second int) time.Time {
@@ -29,7 +29,7 @@ func TestParseSince(t *testing.T) {
 		"2026-02-28T14:05:06Z":      day(2, 28, 15, 5, 6),
 		"2026-02-28T14:05:06+01:00": day(2, 28, 14, 5, 6),
 	} {
-		got, err := parseSince(word, now)
+		got, err := parseWhen("--since", word, now)
 		if err != nil || !got.Equal(want) {
 			t.Errorf("%s: %v, %v, want %v", word, got, err, want)
 		}
@@ -44,7 +44,7 @@ func TestParseSince(t *testing.T) {
 		"2026-03-02":           "not come yet",
 		"2027-01-01T00:00:00Z": "not come yet",
 	} {
-		if got, err := parseSince(word, now); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := parseWhen("--since", word, now); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v, want an error with %q", word, got, err, want)
 		}
 	}
