@@ -189,8 +189,9 @@ func (p *fleetPrinter) batch(b *fleet.Batch) error {
 func (p *fleetPrinter) lines(b *fleet.Batch) error {
 	body := b.Body
 	if b.Format != "binary" {
-		for range b.Repeated {
-			body = body[bytes.IndexByte(body, '\n')+1:]
+		// A header may say that there are more than there are.
+		for left := b.Repeated; left > 0 && len(body) > 0; left-- {
+			_, body, _ = bytes.Cut(body, []byte{'\n'})
 		}
 	}
 	_, err := p.out.Write(body)

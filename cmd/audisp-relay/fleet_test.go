@@ -130,6 +130,7 @@ func TestFleetReadPrints(t *testing.T) {
 		"Until":   {fleetReadFlags{Query: fleet.Query{Hosts: host, Until: time.Unix(1700000050, 0)}}, batch("web-1", 0), one},
 		"Filter":  {fleetReadFlags{Query: fleet.Query{Hosts: host}, filter: `"USER_LOGIN" in types`}, batch("web-1", 0), two},
 		"Raw":     {fleetReadFlags{raw: true}, batch("web-1", 1), two},
+		"RawLie":  {fleetReadFlags{raw: true}, batch("web-1", 1<<62), ""}, // as a host that was taken over may say
 	} {
 		if got := printed(t, test.f, test.b); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
