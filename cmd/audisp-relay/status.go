@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"audisp-relay/plugin"
 	"audisp-relay/plugin/live"
@@ -110,11 +109,7 @@ func (s *status) print(cmd *cobra.Command, r *plugin.Report) error {
 	case s.all:
 		return r.WriteText(out)
 	}
-	width := overview.Width
-	if size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
-		width = int(size.Col)
-	}
-	return overview.Write(out, r, width)
+	return overview.Write(out, r, terminalWidth())
 }
 
 // follow is --watch: the live view where there is a terminal, else report after report.

@@ -3,10 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/event"
 	"audisp-relay/audit/record"
@@ -96,15 +93,6 @@ func (v *eventView) asRecords(p *painter) {
 		}
 		return dst
 	}
-}
-
-// terminalWidth returns how many columns the terminal has, 80 where it does not say.
-func terminalWidth() int {
-	size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ)
-	if err != nil || size.Col == 0 {
-		return 80
-	}
-	return int(size.Col)
 }
 
 // add takes records in that came at a time. The error is errDone when enough was shown, else one

@@ -27,12 +27,6 @@ const (
 	tailLastPause  = 5 * time.Second
 )
 
-// isTerminal asks the kernel for terminal settings, which only terminals have.
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}
-
 // errDone ends tail when it has shown what it was asked for.
 var errDone = errors.New("done")
 

@@ -5,7 +5,26 @@ import (
 	"os"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/plugin/overview"
 )
+
+// isTerminal asks the kernel for terminal settings, which only terminals have.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// terminalWidth returns how many columns the terminal on stdout has, overview.Width where it does not say.
+func terminalWidth() int {
+	size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 {
+		return overview.Width
+	}
+	return int(size.Col)
+}
 
 // safe returns f as it is, or, where it is a terminal, a writer that lets nothing reach
 // it but printable characters: file names, arguments and what servers answer are
