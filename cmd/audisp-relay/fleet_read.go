@@ -247,13 +247,7 @@ func (v *eventView) asFormat(name, node string) error {
 		v.encode = func(dst []byte, b *record.Batch, i, _ int) []byte { return enc.Append(dst, *b, i) }
 		return nil
 	}
-	v.records = true
-	v.encode = func(dst []byte, b *record.Batch, i, j int) []byte {
-		for k := i; k < j; k++ {
-			dst = enc.Append(dst, *b, k)
-		}
-		return dst
-	}
+	v.asRecords(enc, nil)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/filter"
+	"audisp-relay/format"
 	"audisp-relay/plugin/nodes"
 )
 
@@ -167,7 +168,7 @@ func (f *tailFlags) addEvents(t *tail, from tailed, onTerminal bool) (done func(
 	case f.json:
 		v.asJSON(known, local)
 	case asRecords:
-		v.asRecords(t.painter)
+		v.asRecords(format.Encoder{}, t.painter) // string
 	default:
 		v.asText(known, local, onTerminal)
 	}

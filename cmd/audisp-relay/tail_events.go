@@ -77,10 +77,9 @@ func (v *eventView) asJSON(names users.Names, local string) {
 	v.encode = func(dst []byte, b *record.Batch, i, _ int) []byte { return enc.Append(dst, *b, i) }
 }
 
-// asRecords shows the records of events, painted where there is a painter.
-func (v *eventView) asRecords(p *painter) {
+// asRecords shows the records of events as enc has them, painted where there is a painter.
+func (v *eventView) asRecords(enc format.Encoder, p *painter) {
 	v.records = true
-	var enc format.Encoder // string
 	var line []byte
 	v.encode = func(dst []byte, b *record.Batch, i, j int) []byte {
 		for k := i; k < j; k++ {
