@@ -175,7 +175,7 @@ func hashOf(cfg *config.Config) string {
 func noteSerials(s *wire.Serials, b *record.Batch) {
 	for _, i := range [...]int{0, len(b.Recs) - 1} {
 		r := &b.Recs[max(i, 0)]
-		if !r.HasID() || (r.Type >= record.TypeDaemonStart && r.Type < record.TypeSyscall) {
+		if !r.HasID() || record.OfDaemon(r.Type) {
 			continue
 		}
 		if s.First == 0 || r.Serial < s.First {

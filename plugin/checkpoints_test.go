@@ -106,9 +106,11 @@ func TestNoteSerials(t *testing.T) {
 	}
 	noteSerials(&s, batch(7))
 	noteSerials(&s, batch(5, 6, 9))
-	own := batch(1)
-	own.Recs[0].Type = record.TypeDaemonStart
-	noteSerials(&s, own)
+	for _, name := range []string{"DAEMON_START", "DAEMON_NEWER"} {
+		own := batch(1)
+		own.Recs[0].Type = record.TypeNumber([]byte(name))
+		noteSerials(&s, own)
+	}
 	without := batch(2)
 	without.Recs[0].Flags = record.NoID
 	noteSerials(&s, without)
