@@ -197,22 +197,12 @@ func findStalled(f *Facts) (found []Finding) {
 		found = append(found, Finding{
 			Subject:  c.Name,
 			Text:     fmt.Sprintf("the queue of sink %s is full, and qos = lossless: auditd waits for it, and so does the host", c.Name),
-			Evidence: fmt.Sprintf("status: the reader waited %.1f s of the last ten; %d records queued; last error: %s", c.StalledLately.Seconds(), c.Queued, orNone(c.Sink.Error)),
+			Evidence: fmt.Sprintf("status: the reader waited %.1f s of the last ten; %d records queued; last error: %s", c.StalledLately.Seconds(), c.Queued, cmp.Or(c.Sink.Error, "none")),
 			Fix:      fmt.Sprintf("correct what the sink reports, or give it a larger [sinks.%s.spool], or qos = \"lossy\", then kill -HUP %d", c.Name, r.Pid),
 		})
 	}
 	return found
 }
-
-func orNone(text string) string {
-	if text == "" {
-		return "none"
-	}
-	return text
-}
-
-// upstream are the causes of loss that lie before the relay: the same for every consumer.
-var upstream = []string{queue.Upstream.String(), queue.Kernel.String()}
 
 // lostText lists what a consumer has lost lately by those causes that wanted selects.
 func (f *Facts) lostText(c *consumer.Report, wanted func(cause string) bool) (text string, records uint64) {
@@ -234,7 +224,7 @@ func findUpstream(f *Facts) []Finding {
 	}
 	text, n := "", uint64(0)
 	for i := range r.Consumers { // one that came with a reload lacks what was before
-		if t, lost := f.lostText(&r.Consumers[i], func(cause string) bool { return slices.Contains(upstream, cause) }); t != "" && lost >= n {
+		if t, lost := f.lostText(&r.Consumers[i], queue.BeforeRelay); t != "" && lost >= n {
 			text, n = t, lost
 		}
 	}

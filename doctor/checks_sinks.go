@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/plugin/consumer"
+	"audisp-relay/queue"
 	"audisp-relay/sinks"
 )
 
@@ -50,7 +52,7 @@ func (f *Facts) eachSink(find func(c *consumer.Report) (Finding, bool)) (found [
 func findSinkDown(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
 		return Finding{
-			Text:     fmt.Sprintf("sink %s (%s) has not delivered since %s: %s", c.Name, c.Type, c.Sink.Since.Local().Format(time.DateTime), orNone(c.Sink.Error)),
+			Text:     fmt.Sprintf("sink %s (%s) has not delivered since %s: %s", c.Name, c.Type, c.Sink.Since.Local().Format(time.DateTime), cmp.Or(c.Sink.Error, "none")),
 			Evidence: fmt.Sprintf("status: %s state = degraded, %d failures; %d records wait, %d of them on disk", c.Name, c.Sink.Failures, c.Queued, c.Spooled),
 			Fix:      "see which step fails: audisp-relay doctor --sink " + quote(c.Name),
 		}, c.Sink.Degraded && !c.Stopped // which says why
@@ -63,7 +65,7 @@ func findSinkSuspended(f *Facts) []Finding {
 		if c.Stopped {
 			return Finding{
 				Text:     fmt.Sprintf("sink %s did not reach its server, and its network_failure_action = suspend: its records wait until it is started again", c.Name),
-				Evidence: fmt.Sprintf("status: %s state = stopped; %d records wait, %d of them on disk; last error: %s", c.Name, c.Queued, c.Spooled, orNone(c.Sink.Error)),
+				Evidence: fmt.Sprintf("status: %s state = stopped; %d records wait, %d of them on disk; last error: %s", c.Name, c.Queued, c.Spooled, cmp.Or(c.Sink.Error, "none")),
 				Fix:      fix,
 			}, true
 		}
@@ -103,11 +105,11 @@ func findNoClient(f *Facts) []Finding {
 
 func findSinkLost(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
-		text, n := f.lostText(c, func(cause string) bool { return !slices.Contains(upstream, cause) })
+		text, n := f.lostText(c, func(cause string) bool { return !queue.BeforeRelay(cause) })
 		return Finding{
 			Text:     fmt.Sprintf("sink %s has lost %d records since the relay was started, some of them within %s", c.Name, n, span(f.Limits.LostWithin)),
 			Evidence: "status: " + text,
-			Fix:      fmt.Sprintf("give [sinks.%s] a larger spool or q_bytes, or a filter; correct what it reports: %s", c.Name, orNone(c.Sink.Error)),
+			Fix:      fmt.Sprintf("give [sinks.%s] a larger spool or q_bytes, or a filter; correct what it reports: %s", c.Name, cmp.Or(c.Sink.Error, "none")),
 		}, text != ""
 	})
 }
@@ -149,7 +151,7 @@ func findSpoolFull(f *Facts) []Finding {
 		return Finding{
 			Severity: severity,
 			Text:     fmt.Sprintf("the spool of sink %s holds %s of %s: when it is full, records are lost", c.Name, size(c.SpoolSize), size(limit)),
-			Evidence: fmt.Sprintf("status: %s spooled %d records, %d bytes; last error: %s", c.Name, c.Spooled, c.SpoolSize, orNone(c.Sink.Error)),
+			Evidence: fmt.Sprintf("status: %s spooled %d records, %d bytes; last error: %s", c.Name, c.Spooled, c.SpoolSize, cmp.Or(c.Sink.Error, "none")),
 			Fix:      "let the sink deliver: audisp-relay doctor --sink " + quote(c.Name) + "; or give its spool a larger max_size",
 		}, true
 	})

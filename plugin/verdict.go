@@ -49,7 +49,7 @@ func (r *Report) losing() (why []string) {
 			if r.Now.Sub(at) > losingFor {
 				continue
 			}
-			if cause == queue.Upstream.String() || cause == queue.Kernel.String() {
+			if queue.BeforeRelay(cause) {
 				if !said[cause] {
 					said[cause] = true
 					why = append(why, lossText("input", map[string]uint64{cause: c.Lost1h[cause]}, at))

@@ -30,6 +30,10 @@ func (c Cause) String() string {
 	}[c]
 }
 
+// BeforeRelay reports whether what was lost by the cause of this name never came to the relay, so that it
+// is the same loss for every consumer.
+func BeforeRelay(cause string) bool { return cause == Upstream.String() || cause == Kernel.String() }
+
 // Loss is what one cause has cost.
 type Loss struct {
 	Records, Events uint64

@@ -30,12 +30,6 @@ func Remedy(cause string) string {
 	return "see docs/messages.md"
 }
 
-// beforeSinks reports whether what has this cause never came to the relay, so that it is the
-// same loss for each sink.
-func beforeSinks(cause string) bool {
-	return cause == queue.Upstream.String() || cause == queue.Kernel.String()
-}
-
 // AllSinks is the Sink of a Loss that all have.
 const AllSinks = "all sinks"
 
@@ -56,7 +50,7 @@ func Losses(r *plugin.Report) []Loss {
 			l := Loss{Sink: c.Name, Cause: cause, Hour: c.Lost1h[cause], Day: c.Lost24h[cause]}
 			switch {
 			case l.Day == 0:
-			case beforeSinks(cause):
+			case queue.BeforeRelay(cause):
 				l.Sink, l.Hour, l.Day = AllSinks, max(l.Hour, shared[cause].Hour), max(l.Day, shared[cause].Day)
 				shared[cause] = l
 			default:
