@@ -9,29 +9,29 @@ import (
 	"audisp-relay/sinks/unix"
 )
 
-// Client is one connection to the socket of a sink.
-type Client struct {
+// client is one connection to the socket of a sink.
+type client struct {
 	Sink string
 	unix.Client
 }
 
-// Clients lists the clients of all sockets; those that are furthest behind come first.
-func Clients(r *plugin.Report) (list []Client) {
+// clientsOf lists the clients of all sockets; those that are furthest behind come first.
+func clientsOf(r *plugin.Report) (list []client) {
 	for i := range r.Consumers {
 		c := &r.Consumers[i]
 		if d, isUnix := c.Sink.Details.(*unix.Details); isUnix && d != nil {
-			for _, client := range d.Clients {
-				list = append(list, Client{c.Name, client})
+			for _, connected := range d.Clients {
+				list = append(list, client{c.Name, connected})
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Client) int { return cmp.Compare(b.Pending, a.Pending) })
+	slices.SortStableFunc(list, func(a, b client) int { return cmp.Compare(b.Pending, a.Pending) })
 	return list
 }
 
-// ClientLines shows Clients, at most most of them.
+// ClientLines shows the clients of all sockets, in a table of at most most rows.
 func ClientLines(r *plugin.Report, width, most int) []string {
-	clients := Clients(r)
+	clients := clientsOf(r)
 	if len(clients) == 0 {
 		return nil
 	}

@@ -22,36 +22,36 @@ var remedies = map[string]string{
 	queue.Engine.String():     "sync_interval: always and three replicas; a larger retain_acked",
 }
 
-// Remedy says what to do about a cause.
-func Remedy(cause string) string {
+// remedyOf says what to do about a cause.
+func remedyOf(cause string) string {
 	if text, known := remedies[cause]; known {
 		return text
 	}
 	return "see docs/messages.md"
 }
 
-// AllSinks is the Sink of a Loss that all have.
-const AllSinks = "all sinks"
+// allSinks is the Sink of a loss that is the same for all.
+const allSinks = "all sinks"
 
-// Loss is what one cause has cost a sink lately, in records.
-type Loss struct {
+// loss is what one cause has cost a sink lately, in records.
+type loss struct {
 	Sink, Cause string
 	Hour, Day   uint64
 }
 
-// Losses lists what was lost within a day, by sink and cause. What never came to the relay is
+// lossesOf lists what was lost within a day, by sink and cause. What never came to the relay is
 // listed once, first.
-func Losses(r *plugin.Report) []Loss {
-	shared := make(map[string]Loss)
-	var list []Loss
+func lossesOf(r *plugin.Report) []loss {
+	shared := make(map[string]loss)
+	var list []loss
 	for i := range r.Consumers {
 		c := &r.Consumers[i]
 		for _, cause := range slices.Sorted(maps.Keys(c.Lost24h)) {
-			l := Loss{Sink: c.Name, Cause: cause, Hour: c.Lost1h[cause], Day: c.Lost24h[cause]}
+			l := loss{Sink: c.Name, Cause: cause, Hour: c.Lost1h[cause], Day: c.Lost24h[cause]}
 			switch {
 			case l.Day == 0:
 			case queue.BeforeRelay(cause):
-				l.Sink, l.Hour, l.Day = AllSinks, max(l.Hour, shared[cause].Hour), max(l.Day, shared[cause].Day)
+				l.Sink, l.Hour, l.Day = allSinks, max(l.Hour, shared[cause].Hour), max(l.Day, shared[cause].Day)
 				shared[cause] = l
 			default:
 				list = append(list, l)
@@ -59,16 +59,16 @@ func Losses(r *plugin.Report) []Loss {
 		}
 	}
 
-	var all []Loss
+	var all []loss
 	for _, cause := range slices.Sorted(maps.Keys(shared)) {
 		all = append(all, shared[cause])
 	}
 	return append(all, list...)
 }
 
-// LossLines shows Losses with their remedies, at most losses of them.
+// LossLines shows what was lost within a day, with remedies, in a table of at most most rows.
 func LossLines(r *plugin.Report, width, most int) []string {
-	losses := Losses(r)
+	losses := lossesOf(r)
 	if len(losses) == 0 {
 		return nil
 	}
@@ -89,7 +89,7 @@ func LossLines(r *plugin.Report, width, most int) []string {
 			lines = append(lines, fmt.Sprintf("and %d more: status --json", len(losses)-most))
 			break
 		}
-		lines = append(lines, line(Clean(l.Sink), Clean(l.Cause), Count(l.Hour), Count(l.Day), Remedy(l.Cause))...)
+		lines = append(lines, line(Clean(l.Sink), Clean(l.Cause), Count(l.Hour), Count(l.Day), remedyOf(l.Cause))...)
 	}
 	return lines
 }

@@ -53,7 +53,7 @@ func Headline(r *plugin.Report) string {
 		return state + ": " + Clean(strings.Join(r.Degraded, ", "))
 	}
 	lost := uint64(0)
-	for _, l := range Losses(r) {
+	for _, l := range lossesOf(r) {
 		lost += l.Day
 	}
 	text := fmt.Sprintf("%s: %s, ", state, plural(len(r.Consumers), "sink"))
