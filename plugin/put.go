@@ -52,8 +52,8 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 	return a, inPlace(path, func(path string) error { return state.ReplaceFile(path, text[:max(n, 0)], perm) })
 }
 
-// inPlace does something with a file that path names, in a directory that nobody else can have swapped for another: what is in the
-// file comes from the worker. do gets another path to it, which no error shows.
+// inPlace does something with the file at path. Its directory is one that no other user can have replaced by another, because
+// what is in the file comes from the worker. do gets another path to it, which no error shows.
 func inPlace(path string, do func(path string) error) error {
 	above := filepath.Dir(path)
 	dir, err := broker.Find(above)

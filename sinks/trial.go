@@ -41,7 +41,8 @@ func (s *Step) Fact(name, format string, args ...any) {
 	}
 }
 
-// Warn gives a step a doubt: one that works, but should not stay as it is.
+// Doubt makes a step one that works but should not stay as it is. fix is what to do about it; of several
+// doubts the last one counts.
 func (s *Step) Doubt(fix, format string, args ...any) {
 	s.Verdict, s.Fix = Doubt, fix
 	text := fmt.Sprintf(format, args...)
@@ -85,8 +86,8 @@ type Trial struct {
 	hung bool
 }
 
-// Do makes a step, and reports whether the next one makes sense. make fills in the Step and ends
-// with its context; its error is why it failed. A make that does not end is left alone.
+// Do makes a step, and reports whether the next one makes sense. try fills in the Step and ends
+// with its context; its error is why it failed. A try that does not end is left alone.
 func (t *Trial) Do(ctx context.Context, name string, try func(context.Context, *Step) error) bool {
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
@@ -123,7 +124,7 @@ func (t *Trial) Do(ctx context.Context, name string, try func(context.Context, *
 	return s.Verdict != Failed
 }
 
-// Hung reports that a step did not end: it still uses what it was given, which is not to be closed.
+// Hung reports whether a step did not end: then it still uses what it was given, which is not to be closed.
 func (t *Trial) Hung() bool { return t.hung }
 
 // fail makes s a step that failed.

@@ -58,8 +58,8 @@ func dropBounding() error {
 	return nil
 }
 
-// keep gives up all other capabilities, in the effective, permitted and inheritable set, and thereby in the
-// ambient one (capabilities(7)). The bounding set stays: it limits what programs get.
+// keep gives up all other capabilities in the effective, permitted and inheritable set. The kernel then takes them
+// out of the ambient set, too (capabilities(7)). The bounding set stays: it limits what programs get.
 func keep(low, high uint32) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3} // pid 0: the calling thread
 	var sets [2]unix.CapUserData                                           // capabilities 0 to 31, and those above

@@ -43,7 +43,7 @@ type Options struct {
 	OneProcess      string
 	// Landlock is what BareThread has said, for a worker.
 	Landlock Part
-	// Self is what may be executed all the same, nil for nothing.
+	// Self is the one program that may be executed nevertheless, nil for none.
 	Self *Self
 }
 

@@ -18,7 +18,7 @@ import (
 // maxAddrs is how many addresses of one name are tried.
 const maxAddrs = 8
 
-// LookUp is (*net.Resolver).LookupNetIP, or what stands for it.
+// LookUp is (*net.Resolver).LookupNetIP, or what a test puts in its place.
 type LookUp func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 // Resolve is a step of a trial: it looks up where address, host:port, leads, and returns that in
