@@ -137,7 +137,7 @@ func (p *Plugin) collect() {
 func (p *Plugin) setMemory(cfg *config.Config) {
 	m := shareMemory(cfg, p.cgroup.limit, p.cgroup.file)
 	before := p.memory.Swap(m)
-	if p.watches() || before != nil && *before == *m {
+	if p.watches() || (before != nil && *before == *m) {
 		return
 	}
 	fields := []zap.Field{zap.Int64("limit", m.Limit), zap.Int("sinks", len(cfg.Sinks)), zap.Int64("queues_wanted", m.Asked),

@@ -247,7 +247,7 @@ func (q *Queue) fitting(b *record.Batch, i int) int {
 func run(b *record.Batch, i int) (end int, size int64) {
 	size = int64(b.Recs[i].Len)
 	for end = i + 1; end < len(b.Recs); end++ {
-		if b.Recs[end-1].Flags&record.End != 0 || b.Recs[end].Flags&record.Cont == 0 && !b.SameEvent(end-1, end) {
+		if b.Recs[end-1].Flags&record.End != 0 || (b.Recs[end].Flags&record.Cont == 0 && !b.SameEvent(end-1, end)) {
 			break
 		}
 		size += int64(b.Recs[end].Len)

@@ -135,7 +135,7 @@ func (in *Intake) putMissed(b *record.Batch, doubt time.Time) {
 
 // unhold lets the queue's floor go when all that was missing is in the queue.
 func (in *Intake) unhold() {
-	if !in.missed || in.asm != nil && !in.asm.Given(in.missedTurn) {
+	if !in.missed || (in.asm != nil && !in.asm.Given(in.missedTurn)) {
 		return
 	}
 	if in.sorter != nil {

@@ -130,7 +130,7 @@ func (f *Frame) count(recs []record.Record) {
 		if r.Flags&record.Cont == 0 {
 			f.Whole++
 		}
-		if !r.HasID() || f.Events > 0 && f.LastSerial == r.Serial && millis == r.Millis {
+		if !r.HasID() || (f.Events > 0 && f.LastSerial == r.Serial && millis == r.Millis) {
 			continue
 		}
 		if f.Events == 0 {
@@ -179,7 +179,7 @@ func parseMeta(recs []record.Record, meta []byte, size uint32) ([]record.Record,
 			Off: off, Len: le.Uint32(meta), Type: le.Uint32(meta[4:]), Serial: le.Uint32(meta[8:]),
 			Millis: int64(le.Uint64(meta[12:])), Kind: record.Kind(meta[20]), Flags: meta[21], NodeLen: le.Uint16(meta[22:]),
 		}
-		if r.Len > size-off || r.Kind > record.Junk || r.NodeLen > 0 && uint32(r.NodeLen)+uint32(len("node=")) > r.Len {
+		if r.Len > size-off || r.Kind > record.Junk || (r.NodeLen > 0 && uint32(r.NodeLen)+uint32(len("node=")) > r.Len) {
 			return recs, false
 		}
 		off += r.Len

@@ -186,7 +186,7 @@ func (g guard) judgeFile(st *unix.Stat_t, p location) error {
 	case st.Nlink > 1:
 		return refuse("it has %d names (hard links), so it may be another file, too: move it away, or remove the others (find / -xdev -inum %d)",
 			st.Nlink, st.Ino)
-	case g.trusts(st.Uid) || !p.sticky && (!p.shared || st.Uid <= maxSystemUID):
+	case g.trusts(st.Uid) || (!p.sticky && (!p.shared || st.Uid <= maxSystemUID)):
 		return nil
 	}
 	return refuse("it belongs to uid %d, in a directory where others than root can make files: move it away", st.Uid)
@@ -195,7 +195,7 @@ func (g guard) judgeFile(st *unix.Stat_t, p location) error {
 // admits reports whether the group that is to read the file may pass the directory fd. Where
 // there is an access control list that is left to whoever made it.
 func (g guard) admits(fd int, st *unix.Stat_t) bool {
-	if g.gid == 0 || st.Mode&0o001 != 0 || st.Gid == g.gid && st.Mode&0o010 != 0 {
+	if g.gid == 0 || st.Mode&0o001 != 0 || (st.Gid == g.gid && st.Mode&0o010 != 0) {
 		return true
 	}
 	n, err := unix.Getxattr(fmt.Sprintf("/proc/self/fd/%d", fd), "system.posix_acl_access", nil)

@@ -133,7 +133,7 @@ func (w *warden) openDir(cfg *Config, reserved []config.Reserved, path string) (
 
 // serve does something in the directory of the file.
 func (d *wardenDir) serve(c *broker.Call, args *asked) (a broker.Answer, err error) {
-	named := d.has(args.Name)
+	isOurs := d.has(args.Name)
 	switch c.Op {
 	case opSync:
 		return a, d.Sync()
@@ -146,13 +146,13 @@ func (d *wardenDir) serve(c *broker.Call, args *asked) (a broker.Answer, err err
 		a.Result = d.rotated()
 		return a, nil
 	case opLstat:
-		if !named && !config.IsRotation(args.Name, filepath.Base(d.cfg.Path)) {
+		if !isOurs && !config.IsRotation(args.Name, filepath.Base(d.cfg.Path)) {
 			return a, c.Unknown()
 		}
 		a.Result, err = d.Lstat(args.Name)
 		return a, err
 	}
-	if !named {
+	if !isOurs {
 		return a, c.Unknown()
 	}
 	switch c.Op {
@@ -161,7 +161,7 @@ func (d *wardenDir) serve(c *broker.Call, args *asked) (a broker.Answer, err err
 	case opRemove:
 		return a, d.Remove(args.Name)
 	case opRename:
-		if !d.has(args.To) || args.Replace && args.Name != d.tempName() {
+		if !d.has(args.To) || (args.Replace && args.Name != d.tempName()) {
 			return a, c.Unknown()
 		}
 		return a, d.Rename(args.Name, args.To, args.Replace)

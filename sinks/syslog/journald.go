@@ -198,7 +198,7 @@ func ownUnit() string {
 func unitOf(text []byte) string {
 	for line := range bytes.Lines(text) {
 		fields := strings.SplitN(strings.TrimSpace(string(line)), ":", 3)
-		if len(fields) < 3 || fields[1] != "" && fields[1] != "name=systemd" {
+		if len(fields) < 3 || (fields[1] != "" && fields[1] != "name=systemd") {
 			continue
 		}
 		parts := strings.Split(fields[2], "/")

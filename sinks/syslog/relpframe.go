@@ -61,7 +61,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 	}
 	txnr, i := digits(b)
 	switch {
-	case i > maxNumber || i == 0 && len(b) > 0:
+	case i > maxNumber || (i == 0 && len(b) > 0):
 		return bad("no transaction number")
 	case i == len(b):
 		return f, 0, nil
@@ -74,7 +74,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 		k++
 	}
 	switch {
-	case k > maxCommand || k == 0 && len(rest) > 0:
+	case k > maxCommand || (k == 0 && len(rest) > 0):
 		return bad("no command")
 	case k == len(rest):
 		return f, 0, nil
@@ -85,7 +85,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 	rest = rest[k+1:]
 	size, i := digits(rest)
 	switch {
-	case i > maxNumber || i == 0 && len(rest) > 0:
+	case i > maxNumber || (i == 0 && len(rest) > 0):
 		return bad("no length")
 	case size > maxAnswer:
 		return bad("too long")

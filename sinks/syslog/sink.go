@@ -184,7 +184,7 @@ func (w *writer) canRetry(err error, fresh bool) bool {
 		return true
 	}
 	stalled := errors.Is(err, errStalled) || errors.Is(err, errTakesNothing) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
-	fresh = fresh || w.cfg.Transport != "local" && time.Since(w.since) < settleTime
+	fresh = fresh || (w.cfg.Transport != "local" && time.Since(w.since) < settleTime)
 	if fresh || stalled || w.cfg.Transport == "udp" || errors.As(err, new(sinks.Advised)) || remote.IsAlert(err) {
 		return false
 	}

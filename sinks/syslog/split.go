@@ -36,7 +36,7 @@ func (r *renderer) fits(text []byte) bool {
 // addParts appends the messages of a text that needs several, or the rest of them.
 func (r *renderer) addParts(c *chunk, b record.Batch, text []byte, p piece) piece {
 	flags := b.Recs[c.recs].Flags
-	if p.bytes >= len(text) || p.bytes == 0 && flags&record.Cont == 0 { // not the record that was begun
+	if p.bytes >= len(text) || (p.bytes == 0 && flags&record.Cont == 0) { // not the record that was begun
 		p = piece{}
 	}
 	if r.enc.StripNode && flags&(record.Open|record.Cont) != 0 {

@@ -134,7 +134,7 @@ func (s *streamConn) cost(err error) (resent, maybeLost int) {
 	}
 	resent = len(s.sent.ends)
 	switch {
-	case resent > 0 || !errors.Is(err, errPeerClosed) && !errors.Is(err, errCutOff):
+	case resent > 0 || (!errors.Is(err, errPeerClosed) && !errors.Is(err, errCutOff)):
 		maybeLost = s.sent.newest(s.unread())
 	case s.tls != nil && errors.Is(err, errPeerClosed), time.Since(s.sent.last) > serverTime:
 	default:

@@ -226,7 +226,7 @@ func (l *listener) check() error {
 	var st sys.Stat_t
 	err := sys.Lstat(l.path, &st)
 	switch {
-	case err == sys.ENOENT || err == sys.ENOTDIR || err == nil && !l.is(&st):
+	case err == sys.ENOENT || err == sys.ENOTDIR || (err == nil && !l.is(&st)):
 		return fmt.Errorf("socket %s: %w", l.path, errReplaced)
 	case err != nil:
 		return fmt.Errorf("look at socket %s: %w", l.path, err)
