@@ -16,25 +16,25 @@ import (
 // what is left at the end.
 func TestGather(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
-		h.q = queue.New(queue.Options{Name: "fleet", Config: queue.Config{Depth: 1 << 20, Bytes: 64 << 20, Lossless: true, Hold: true}})
-		defer h.q.Shutdown()
-		h.s = newTestSink("", format.Encoder{}, h.f)
-		h.s.opt.Gather = time.Second
+		r := newRelay(t)
+		r.q = queue.New(queue.Options{Name: "fleet", Config: queue.Config{Depth: 1 << 20, Bytes: 64 << 20, Lossless: true, Hold: true}})
+		defer r.q.Shutdown()
+		r.s = newTestSink("", format.Encoder{}, r.f)
+		r.s.opt.Gather = time.Second
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			h.s.Run(context.Background(), h.q)
+			r.s.Run(context.Background(), r.q)
 		}()
 		synctest.Wait() // it has nothing to do
 		n := 0
 		put := func(lines int, wait time.Duration, batches int) {
 			t.Helper()
-			h.put(sinktest.Lines(n, lines))
+			r.put(sinktest.Lines(n, lines))
 			n += lines
 			time.Sleep(wait)
 			synctest.Wait()
-			if got := len(h.f.got); got != batches {
+			if got := len(r.f.got); got != batches {
 				t.Fatalf("%d batches after record %d, want %d", got, n, batches)
 			}
 		}
@@ -47,10 +47,10 @@ func TestGather(t *testing.T) {
 		put(1, eventTime, 4) // nothing was in flight
 		put(400, gatherStep, 5)
 		put(1, 0, 5)
-		h.q.Close()
+		r.q.Close()
 		<-done
-		h.exact(sinktest.Lines(0, n))
-		if got := len(h.f.got); got != 6 {
+		r.exact(sinktest.Lines(0, n))
+		if got := len(r.f.got); got != 6 {
 			t.Errorf("%d batches at the end, want 6", got)
 		}
 	})

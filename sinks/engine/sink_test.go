@@ -16,8 +16,8 @@ import (
 	"audisp-relay/sinks/sinktest"
 )
 
-// host is a relay's queue and sink, over ends of the process.
-type host struct {
+// relay is the queue and the sink of a relay, over ends of the process.
+type relay struct {
 	t    *testing.T
 	dir  string
 	f    *fake
@@ -26,48 +26,48 @@ type host struct {
 	stop func()
 }
 
-func newHost(t *testing.T) *host { return &host{t: t, dir: t.TempDir(), f: new(fake)} }
+func newRelay(t *testing.T) *relay { return &relay{t: t, dir: t.TempDir(), f: new(fake)} }
 
 // start starts the relay at a position, with records that the queue begins with.
-func (h *host) start(at queue.Position) {
-	h.q = queue.New(queue.Options{Name: "fleet", Position: at,
+func (r *relay) start(at queue.Position) {
+	r.q = queue.New(queue.Options{Name: "fleet", Position: at,
 		Config: queue.Config{Depth: 1 << 20, Bytes: 64 << 20, Lossless: true, Hold: true, Markers: true}})
-	h.s = newTestSink(h.dir, format.Encoder{}, h.f)
+	r.s = newTestSink(r.dir, format.Encoder{}, r.f)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		h.s.Run(ctx, h.q)
+		r.s.Run(ctx, r.q)
 	}()
-	h.stop = func() {
+	r.stop = func() {
 		cancel()
 		<-done
-		h.q.Shutdown()
+		r.q.Shutdown()
 	}
 }
 
-func (h *host) put(data []byte) {
+func (r *relay) put(data []byte) {
 	for _, b := range sinktest.Batches(data, 4096) {
-		h.q.Put(&b)
+		r.q.Put(&b)
 	}
 }
 
 // drained waits until the engine has all, and returns the position.
-func (h *host) drained() queue.Position {
-	h.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); h.q.Counts().Queued > 0; time.Sleep(time.Millisecond) {
+func (r *relay) drained() queue.Position {
+	r.t.Helper()
+	for deadline := time.Now().Add(time.Minute); r.q.Counts().Queued > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			h.t.Fatalf("not delivered: %+v, %+v", h.q.Counts(), h.s.Status())
+			r.t.Fatalf("not delivered: %+v, %+v", r.q.Counts(), r.s.Status())
 		}
 	}
-	return h.q.Position()
+	return r.q.Position()
 }
 
-func (h *host) exact(want []byte) {
-	h.t.Helper()
-	h.f.check(h.t)
-	if got := h.f.read(); !bytes.Equal(got, want) {
-		h.t.Fatalf("the engine has %d lines, want %d", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")))
+func (r *relay) exact(want []byte) {
+	r.t.Helper()
+	r.f.check(r.t)
+	if got := r.f.read(); !bytes.Equal(got, want) {
+		r.t.Fatalf("the engine has %d lines, want %d", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")))
 	}
 }
 
@@ -90,24 +90,24 @@ func positionAt(t *testing.T, data []byte, lines int, number uint64) queue.Posit
 // positions were saved: in another order, without EOE records, and with records among them that were never
 // sent. The engine gets those alone.
 func TestKillRepeatsNothing(t *testing.T) {
-	h := newHost(t)
-	h.start(queue.Position{})
+	r := newRelay(t)
+	r.start(queue.Position{})
 	sent := sinktest.Lines(0, 3000)
-	h.put(sent)
-	h.drained()
-	h.stop()
+	r.put(sent)
+	r.drained()
+	r.stop()
 
 	lines := bytes.SplitAfter(sent, []byte("\n"))
 	extra := sinktest.Lines(5000, 1)
 	log := bytes.Join([][]byte{lines[2001], lines[2000], extra, bytes.Join(lines[2002:], nil)}, nil)
 	rest := sinktest.Lines(6000, 500)
-	h.start(positionAt(t, sent, 2000, 2000))
-	h.put(log)
-	h.put(rest)
-	h.drained()
-	h.stop()
-	h.exact(bytes.Join([][]byte{sent, extra, rest}, nil))
-	if c := h.s.Counts(); c.Known != 1000 || c.Rollbacks != 0 || c.Unmatched != 0 {
+	r.start(positionAt(t, sent, 2000, 2000))
+	r.put(log)
+	r.put(rest)
+	r.drained()
+	r.stop()
+	r.exact(bytes.Join([][]byte{sent, extra, rest}, nil))
+	if c := r.s.Counts(); c.Known != 1000 || c.Rollbacks != 0 || c.Unmatched != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -115,85 +115,85 @@ func TestKillRepeatsNothing(t *testing.T) {
 // TestBatchOnItsWay: a batch that was stored and never acknowledged is not sent again, and one
 // that was only written to the journal is.
 func TestBatchOnItsWay(t *testing.T) {
-	h := newHost(t)
-	h.start(queue.Position{})
-	h.put(sinktest.Lines(0, 10))
-	h.drained()
-	h.f.set(func() { h.f.unsaid = true })
-	h.put(sinktest.Lines(10, 10))
-	h.drained()
-	h.exact(sinktest.Lines(0, 20))
+	r := newRelay(t)
+	r.start(queue.Position{})
+	r.put(sinktest.Lines(0, 10))
+	r.drained()
+	r.f.set(func() { r.f.unsaid = true })
+	r.put(sinktest.Lines(10, 10))
+	r.drained()
+	r.exact(sinktest.Lines(0, 20))
 
-	h.f.set(func() { h.f.down = true })
-	h.put(sinktest.Lines(20, 10))
-	for !h.s.Status().Degraded {
+	r.f.set(func() { r.f.down = true })
+	r.put(sinktest.Lines(20, 10))
+	for !r.s.Status().Degraded {
 		time.Sleep(time.Millisecond)
 	}
-	h.stop()
-	h.f.set(func() { h.f.down = false })
-	h.start(positionAt(t, sinktest.Lines(0, 20), 20, 20))
-	h.put(sinktest.Lines(20, 20)) // as audit.log has them
-	h.drained()
-	h.stop()
-	h.exact(sinktest.Lines(0, 40))
+	r.stop()
+	r.f.set(func() { r.f.down = false })
+	r.start(positionAt(t, sinktest.Lines(0, 20), 20, 20))
+	r.put(sinktest.Lines(20, 20)) // as audit.log has them
+	r.drained()
+	r.stop()
+	r.exact(sinktest.Lines(0, 40))
 }
 
 // TestRollback: what an engine loses although it had acknowledged it is sent again, in place; an
 // answer that is only behind is no loss.
 func TestRollback(t *testing.T) {
-	h := newHost(t)
-	h.start(queue.Position{})
+	r := newRelay(t)
+	r.start(queue.Position{})
 	for i := range 20 {
-		h.put(sinktest.Lines(i*100, 100))
-		h.drained()
+		r.put(sinktest.Lines(i*100, 100))
+		r.drained()
 	}
-	h.f.set(func() { h.f.got, h.f.moved = h.f.got[:len(h.f.got)/2], true })
-	h.put(sinktest.Lines(2000, 100))
-	h.drained()
-	h.exact(sinktest.Lines(0, 2100))
-	c := h.s.Counts()
+	r.f.set(func() { r.f.got, r.f.moved = r.f.got[:len(r.f.got)/2], true })
+	r.put(sinktest.Lines(2000, 100))
+	r.drained()
+	r.exact(sinktest.Lines(0, 2100))
+	c := r.s.Counts()
 	if c.Rollbacks != 1 || c.Resent == 0 || c.Lost != 0 {
 		t.Errorf("%+v", c)
 	}
 
-	h.f.set(func() { h.f.stale, h.f.moved = true, true })
-	h.put(sinktest.Lines(2100, 100))
-	h.drained()
-	h.exact(sinktest.Lines(0, 2200))
-	if now := h.s.Counts(); now.Rollbacks != 1 || now.Resent != c.Resent {
+	r.f.set(func() { r.f.stale, r.f.moved = true, true })
+	r.put(sinktest.Lines(2100, 100))
+	r.drained()
+	r.exact(sinktest.Lines(0, 2200))
+	if now := r.s.Counts(); now.Rollbacks != 1 || now.Resent != c.Resent {
 		t.Errorf("an answer that was behind counts as a loss: %+v", now)
 	}
-	h.stop()
+	r.stop()
 }
 
 // TestLossOfTheEngineIsMarked: what is retained no more is reported in the stream.
 func TestLossOfTheEngineIsMarked(t *testing.T) {
-	h := newHost(t)
-	h.start(queue.Position{})
-	h.put(sinktest.Lines(0, 100))
-	h.drained()
-	h.stop()
-	files, _ := filepath.Glob(filepath.Join(h.dir, "engine", "fleet", "*"+suffix))
-	h.start(queue.Position{Number: 100})
-	h.put(sinktest.Lines(100, 100))
-	h.drained()
+	r := newRelay(t)
+	r.start(queue.Position{})
+	r.put(sinktest.Lines(0, 100))
+	r.drained()
+	r.stop()
+	files, _ := filepath.Glob(filepath.Join(r.dir, "engine", "fleet", "*"+suffix))
+	r.start(queue.Position{Number: 100})
+	r.put(sinktest.Lines(100, 100))
+	r.drained()
 	for _, f := range files {
 		if err := os.Truncate(f, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h.f.set(func() { h.f.got, h.f.moved = nil, true })
-	h.put(sinktest.Lines(200, 100))
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(string(h.f.read()), "cause=engine"); time.Sleep(time.Millisecond) {
+	r.f.set(func() { r.f.got, r.f.moved = nil, true })
+	r.put(sinktest.Lines(200, 100))
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(string(r.f.read()), "cause=engine"); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("no marker: %+v", h.s.Counts())
+			t.Fatalf("no marker: %+v", r.s.Counts())
 		}
 	}
-	h.stop()
-	if c := h.s.Counts(); c.Lost != 200 || c.Rollbacks != 1 {
+	r.stop()
+	if c := r.s.Counts(); c.Lost != 200 || c.Rollbacks != 1 {
 		t.Errorf("%+v", c)
 	}
-	if l := h.q.Counts().Lost[queue.Engine]; l.Records != 200 {
+	if l := r.q.Counts().Lost[queue.Engine]; l.Records != 200 {
 		t.Errorf("the queue counts %+v", l)
 	}
 }
@@ -206,37 +206,37 @@ func TestJournalLost(t *testing.T) {
 		found bool
 	}{{"found", true}, {"not found", false}} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHost(t)
-			h.start(queue.Position{})
+			r := newRelay(t)
+			r.start(queue.Position{})
 			sent := sinktest.Lines(0, 1000)
-			h.put(sent)
-			h.drained()
-			h.stop()
-			if err := os.RemoveAll(filepath.Join(h.dir, "engine")); err != nil {
+			r.put(sent)
+			r.drained()
+			r.stop()
+			if err := os.RemoveAll(filepath.Join(r.dir, "engine")); err != nil {
 				t.Fatal(err)
 			}
-			h.start(positionAt(t, sent, 900, 900))
+			r.start(positionAt(t, sent, 900, 900))
 			again, want := sinktest.Lines(900, 200), sinktest.Lines(0, 1100)
 			if !c.found {
 				again = sinktest.Lines(2000, 10)
 				want = append(sinktest.Lines(0, 1000), again...)
-				h.q.Close() // nothing more will come: no need to wait for it
+				r.q.Close() // nothing more will come: no need to wait for it
 			}
 			if c.found {
-				h.put(again)
-				h.drained()
+				r.put(again)
+				r.drained()
 			} else {
-				h.stop()
-				h.start(positionAt(t, sent, 900, 900))
-				h.put(again)
-				h.q.Close()
-				h.drained()
+				r.stop()
+				r.start(positionAt(t, sent, 900, 900))
+				r.put(again)
+				r.q.Close()
+				r.drained()
 			}
-			h.stop()
-			if got := h.f.read(); !bytes.Equal(got, want) {
+			r.stop()
+			if got := r.f.read(); !bytes.Equal(got, want) {
 				t.Errorf("the engine has %d lines, want %d", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")))
 			}
-			if n := h.s.Counts(); (n.Unmatched == 0) != c.found {
+			if n := r.s.Counts(); (n.Unmatched == 0) != c.found {
 				t.Errorf("%+v", n)
 			}
 		})
