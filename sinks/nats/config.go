@@ -1,11 +1,8 @@
 package nats
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -16,6 +13,7 @@ import (
 	"audisp-relay/fleet/wire"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
+	"audisp-relay/sinks/remote"
 )
 
 // Bounds and defaults of the keys that are numbers.
@@ -203,37 +201,25 @@ func (c *Config) Survey(s *config.Surveyor) {
 		check     func(data []byte) error
 	}{
 		{"creds_file", c.CredsFile, checkCreds}, {"nkey_file", c.NkeyFile, checkSeed},
-		{"password_file", c.PasswordFile, checkSecret}, {"token_file", c.TokenFile, checkSecret}, {"key_file", c.KeyFile, nil},
+		{"password_file", c.PasswordFile, checkSecret}, {"token_file", c.TokenFile, checkSecret},
 	} {
 		if f.path == "" || !s.Present(f.key, f.path, "records wait until it is") {
 			continue
 		}
 		data, err := config.ReadKeyFile(f.path)
-		if err == nil && f.check != nil {
+		if err == nil {
 			err = f.check(data)
 		}
 		if err != nil {
 			s.Errorf(f.key, "%s: %v", f.path, err)
 		}
 	}
+	c.files().Survey(s)
+}
 
-	if c.CAFile != "" && s.Present("ca_file", c.CAFile, "records wait until it is") {
-		if pem, err := config.ReadRegular(c.CAFile); err != nil {
-			s.Errorf("ca_file", "%v", err)
-		} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			s.Errorf("ca_file", "%s holds no certificate: put the CA's certificate there, in PEM", c.CAFile)
-		}
-	}
-	if c.CertFile != "" && s.Present("cert_file", c.CertFile, "records wait until it is") {
-		cert, err := config.ReadRegular(c.CertFile)
-		key, kerr := config.ReadKeyFile(c.KeyFile)
-		if err == nil && kerr == nil {
-			_, err = tls.X509KeyPair(cert, key)
-		}
-		if err != nil {
-			s.Errorf("cert_file", "%s, %s: %v", c.CertFile, c.KeyFile, err)
-		}
-	}
+// files are what an encrypted connection is made with.
+func (c *Config) files() *remote.Files {
+	return &remote.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile}
 }
 
 // checkCreds wants a JWT and an nkey; no error says what they are.
@@ -281,7 +267,7 @@ func (c *Config) Advise() (key, text string) {
 		if err != nil {
 			continue
 		}
-		if ip := net.ParseIP(u.Hostname()); !strings.EqualFold(u.Hostname(), "localhost") && (ip == nil || !ip.IsLoopback()) {
+		if !remote.IsLoopback(u.Hostname()) {
 			return "servers", `records may go over the network in clear: "tls://host:4222", or ca_file, makes sure that they do not`
 		}
 	}

@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/sinks"
+	"audisp-relay/sinks/remote"
 )
 
 // times are those of a connection.
@@ -87,9 +87,12 @@ func (p *place) connect(ctx context.Context) error {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.refused(err) }),
 	}
 	if p.cfg.TLS() {
-		t, own, err := p.cfg.tlsConfig()
+		t, own, err := p.cfg.files().TLS("") // nats.go puts in the name of each server
 		if err != nil {
 			return err
+		}
+		if p.cfg.CertFile != "" {
+			t.Certificates = []tls.Certificate{*own}
 		}
 		p.own = own
 		opts = append(opts, nats.Secure(t))
@@ -123,23 +126,9 @@ func (p *place) connected(nc *nats.Conn) {
 	server = config.OneLine(server)
 	p.server.Store(&server)
 	if st, err := nc.TLSConnectionState(); err == nil {
-		p.noteExpiry(st.PeerCertificates)
+		p.expires.Store(remote.FirstExpiry(st.PeerCertificates, p.own))
 	}
 	p.log.Info("connected to NATS", zap.String("server", server))
-}
-
-// noteExpiry notes when the first of the certificates of a session expires.
-func (p *place) noteExpiry(certs []*x509.Certificate) {
-	if p.own != nil && p.own.Leaf != nil {
-		certs = append([]*x509.Certificate{p.own.Leaf}, certs...)
-	}
-	first := int64(0)
-	for _, c := range certs {
-		if end := c.NotAfter.Unix(); first == 0 || end < first {
-			first = end
-		}
-	}
-	p.expires.Store(first)
 }
 
 // refused takes in what the server said without having been asked: that a permission lacks, above all.
@@ -269,38 +258,6 @@ func secret(path string) string {
 		return ""
 	}
 	return secretIn(data)
-}
-
-// tlsConfig reads the files of a TLS connection.
-func (c *Config) tlsConfig() (*tls.Config, *tls.Certificate, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAFile != "" {
-		pem, err := config.ReadRegular(c.CAFile)
-		if err != nil {
-			return nil, nil, sinks.Advise(fmt.Errorf("read ca_file: %w", err), "put the CA's certificate there, in PEM, or correct ca_file")
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, nil, sinks.Advise(fmt.Errorf("ca_file %s holds no certificate", c.CAFile), "put the CA's certificate there, in PEM")
-		}
-	}
-	if c.CertFile == "" {
-		return t, nil, nil
-	}
-	cert, err := config.ReadRegular(c.CertFile)
-	var key []byte
-	if err == nil {
-		key, err = config.ReadKeyFile(c.KeyFile)
-	}
-	var pair tls.Certificate
-	if err == nil {
-		pair, err = tls.X509KeyPair(cert, key)
-	}
-	if err != nil {
-		return nil, nil, sinks.Advise(fmt.Errorf("read cert_file and key_file: %w", err), "put the client's certificate and its key there, both in PEM")
-	}
-	t.Certificates = []tls.Certificate{pair}
-	return t, &pair, nil
 }
 
 // request sends a message and waits for its answer, for at most d.

@@ -36,7 +36,7 @@ type place struct {
 	// Of the sink's goroutine.
 	nc       *nats.Conn // nil: there is none
 	dial     *dialer
-	own      *tls.Certificate // the client's, nil without
+	own      *tls.Certificate // the client's, an empty one without
 	looked   bool             // at the stream, on this connection
 	expect   uint64           // sequence of the last message of this subject
 	tail     engine.Tail      // that message
@@ -66,7 +66,7 @@ type stamp struct {
 }
 
 func newPlace(c *Config, host engine.Host, log *zap.Logger) *place {
-	p := &place{cfg: c, host: host, log: log, kind: wire.Records, stream: wire.StreamRecords, times: defaultTimes()}
+	p := &place{cfg: c, host: host, log: log, kind: wire.Records, stream: wire.StreamRecords, times: defaultTimes(), own: new(tls.Certificate)}
 	if c.Each {
 		p.kind, p.stream = wire.Events, wire.StreamEvents
 	}
@@ -113,7 +113,7 @@ func (c *Config) stamps() map[string]stamp {
 
 // Reads implements config.Reader. Those that are not configured are "".
 func (c *Config) Reads() []string {
-	return []string{c.CredsFile, c.NkeyFile, c.PasswordFile, c.TokenFile, c.CAFile, c.CertFile, c.KeyFile}
+	return append(c.files().Reads(), c.CredsFile, c.NkeyFile, c.PasswordFile, c.TokenFile)
 }
 
 // Last implements engine.Place.
