@@ -317,7 +317,8 @@ func (p *Plugin) inputTotals() map[string]uint64 {
 	return t
 }
 
-// bootID identifies one run of the kernel (random(4)).
+// bootID identifies one run of the kernel (random(4)). Unlike host.BootID it has its dashes, as state_dir has it
+// from earlier versions: without them every upgrade would look like another boot.
 func bootID() string {
 	data, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(data))

@@ -126,7 +126,7 @@ func (q *Queue) waitForRoom(over <-chan time.Time, stop <-chan struct{}) (woken 
 func (q *Queue) resumePut() {
 	if q.waiting {
 		q.waiting = false
-		q.room <- struct{}{} // wait has emptied it
+		q.room <- struct{}{} // waitForRoom has emptied it
 	}
 }
 

@@ -335,7 +335,7 @@ func (q *Queue) Close() {
 // Shutdown ends the queue. What is still held is stored for the next run, if there
 // is a spool and records are to be held; what is not, or not within leaveTime, is
 // counted as lost at shutdown. It waits for the queue's goroutine, unless the disk
-// hangs. Every queue with a spool has to be abandoned in the end; cursors may still
+// hangs. Every queue with a spool has to be shut down in the end; cursors may still
 // be there and get io.EOF.
 func (q *Queue) Shutdown() {
 	q.mu.Lock()

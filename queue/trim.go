@@ -38,7 +38,7 @@ func (q *Queue) trim(pos uint64, cause Cause) {
 		blk := q.blocks[0]
 		end := min(pos, blk.end)
 		switch {
-		case blk.first > q.head: // numbers that stand for nothing
+		case blk.first > q.head: // numbers that no record has
 			q.head = min(pos, blk.first)
 			continue
 		case blk.lost:

@@ -92,7 +92,7 @@ var ErrDamaged = errors.New("is damaged")
 // the consumers got; the spools do not depend on it.
 func (d *Dir) Load() (State, error) {
 	path := d.statePath()
-	data, err := readRegular(path)
+	data, err := ReadFile(path)
 	if err != nil {
 		return State{}, fmt.Errorf("saved positions: %w", err)
 	}
@@ -121,12 +121,9 @@ func decode(data []byte) (State, error) {
 	return s, nil
 }
 
-// ReadFile reads a file that ReplaceFile has written, as Load does.
-func ReadFile(path string) ([]byte, error) { return readRegular(path) }
-
-// readRegular reads a file that Save may have written: not through a symbolic
-// link, and without waiting for whoever writes to a FIFO.
-func readRegular(path string) ([]byte, error) {
+// ReadFile reads a file that ReplaceFile may have written: not through a symbolic
+// link, and without waiting for whoever writes to a FIFO. One of more than 16 MiB is damaged.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
