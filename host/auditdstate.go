@@ -12,8 +12,8 @@ import (
 	"audisp-relay/host/broker"
 )
 
-// StateFiles are where auditd writes its state report: since 4.1.2, and before.
-var StateFiles = []string{"/run/audit/auditd.state", "/var/run/auditd.state"}
+// stateFiles is where auditd writes its state report: since 4.1.2, and before.
+var stateFiles = []string{"/run/audit/auditd.state", "/var/run/auditd.state"}
 
 // AuditdState is what auditd says of itself, on a SIGCONT or every report_interval. What a
 // report lacks is zero: older versions say less, and a reader may find a part of one.
@@ -38,7 +38,7 @@ func (m Machine) ReadState() (AuditdState, error) {
 	}
 	var newest AuditdState
 	var errs []error
-	for _, path := range StateFiles {
+	for _, path := range stateFiles {
 		text, err := readRegular(m.path(path))
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
@@ -46,7 +46,7 @@ func (m Machine) ReadState() (AuditdState, error) {
 			}
 			continue
 		}
-		s := ParseState(text)
+		s := parseState(text)
 		s.File = path
 		if info, err := os.Stat(m.path(path)); err == nil {
 			s.Written = info.ModTime()
@@ -64,9 +64,9 @@ func (m Machine) ReadState() (AuditdState, error) {
 	return newest, fmt.Errorf("read auditd's state report: %w", fs.ErrNotExist)
 }
 
-// ParseState reads the text of a state report (write_queue_state in audisp/queue.c,
+// parseState reads the text of a state report (write_queue_state in audisp/queue.c,
 // write_logging_state in src/auditd-event.c).
-func ParseState(text []byte) (s AuditdState) {
+func parseState(text []byte) (s AuditdState) {
 	numbers := map[string]*int{
 		"Number of active plugins": &s.Plugins, "current plugin queue depth": &s.Queue,
 		"max plugin queue depth used": &s.MaxQueue, "plugin queue size": &s.Depth,

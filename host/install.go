@@ -30,7 +30,7 @@ const DefaultWait = 5 * time.Second
 // uses it.
 type Installer struct {
 	Machine  Machine
-	Binary   string // absolute path of the program auditd shall start
+	Binary   string // absolute path of the program that auditd is to start
 	Config   string // the relay's configuration; "" means DefaultConfig
 	Format   string // string or binary: what auditd writes to the plugin
 	ConfDir  string // auditd's configuration directory; "" means that of the auditd that runs
@@ -135,7 +135,7 @@ func (i *Installer) say(format string, args ...any) {
 	i.Say(format, args...)
 }
 
-// dropIn is the file that the plugin directory shall hold.
+// dropIn returns what the plugin directory is to hold.
 func (i *Installer) dropIn() ([]byte, error) {
 	d := dropIn{binary: i.Binary, format: i.Format}
 	if i.Config != DefaultConfig {

@@ -45,7 +45,7 @@ func nothingToImport(dir string) error {
 	return fmt.Errorf("there is nothing to import: no plugin in %s is active that the relay can take over; without --import it gets the packaged configuration", dir)
 }
 
-// importConfig has Import make the configuration. It refuses that where somebody has written one:
+// importConfig has Import make the configuration. It refuses that where the administrator has written one:
 // only the packaged one, as it was, is replaced, and what an earlier import has written is left, also when
 // the plugins have been switched off since.
 func (i *Installer) importConfig(a Auditd) error {

@@ -30,32 +30,26 @@ var errNoAnswer = errors.New("no answer")
 
 // AuditPID asks the kernel who receives its audit records: the pid that was
 // given with AUDIT_SET, 0 if there is none (or it lives in another pid
-// namespace). See KernelLost.
+// namespace). See KernelQueue.
 func AuditPID() (int, error) {
 	s, err := kernel.status()
 	return int(s.PID), err
 }
 
-// KernelLost asks the kernel how many records it has lost since boot: its rate
-// limit, a full backlog, no memory. The number is an unsigned 32 bit one that
-// wraps, and AUDIT_SET can reset it (auditctl --reset-lost).
-//
-// It needs CAP_AUDIT_CONTROL (EPERM without it); ECONNREFUSED and
-// EPROTONOSUPPORT mean that the kernel has no audit for us, as in a container.
-// Reading the status changes nothing. It takes never more than 5 s, after which it fails. Any goroutine may call it.
-func KernelLost() (lost uint32, err error) {
-	s, err := kernel.status()
-	return s.Lost, err
-}
-
 // KernelCounts is what the kernel says of its queue for auditd.
 type KernelCounts struct {
-	Lost    uint32 `json:"lost"`          // see KernelLost
+	// Lost is how many records it has lost since boot: by its rate limit, a full backlog, or for want of memory. It
+	// wraps, and AUDIT_SET can reset it (auditctl --reset-lost).
+	Lost    uint32 `json:"lost"`
 	Backlog uint32 `json:"backlog"`       // records that wait
 	Limit   uint32 `json:"backlog_limit"` // of them; 0: none
 }
 
-// KernelQueue asks the kernel for all of them, as KernelLost does for one.
+// KernelQueue asks the kernel for its counts, or has the monitor ask.
+//
+// It needs CAP_AUDIT_CONTROL (EPERM without it); ECONNREFUSED and
+// EPROTONOSUPPORT mean that the kernel has no audit for us, as in a container.
+// Reading the status changes nothing. It takes never more than 5 s, after which it fails. Any goroutine may call it.
 func KernelQueue() (KernelCounts, error) {
 	if m := broker.Monitor(); m != nil {
 		return ask[KernelCounts](m, opKernel, nil)

@@ -71,7 +71,7 @@ func FuzzParseState(f *testing.F) {
 	f.Add([]byte(stateReport))
 	f.Add([]byte("plugin queue size = 99999999999999999999\n= = =\n\xff = \n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if s := ParseState(text); s.Queue < 0 || s.MaxQueue < 0 || s.Depth < 0 || s.Plugins < 0 {
+		if s := parseState(text); s.Queue < 0 || s.MaxQueue < 0 || s.Depth < 0 || s.Plugins < 0 {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -26,7 +26,7 @@ func (s KernelStatus) Locked() bool { return s.Enabled == 2 }
 // featureWaitTime is AUDIT_FEATURE_BITMAP_BACKLOG_WAIT_TIME of linux/audit.h.
 const featureWaitTime = 2
 
-// Status asks the kernel for its audit status; see KernelLost for what that takes.
+// Status asks the kernel for its audit status; see KernelQueue for what that takes.
 func Status() (KernelStatus, error) {
 	s, err := kernel.status()
 	if err != nil {
@@ -36,6 +36,12 @@ func Status() (KernelStatus, error) {
 		PID: int(s.PID), Enabled: s.Enabled, RateLimit: s.RateLimit, BacklogLimit: s.BacklogLimit, Backlog: s.Backlog, Lost: s.Lost,
 		BacklogWaitTime: s.BacklogWaitTime, BacklogWaited: s.BacklogWaitTimeActual, WaitTimeKnown: s.FeatureBitmap&featureWaitTime != 0,
 	}, nil
+}
+
+// RulesLocked asks the kernel whether its audit rules are locked until the next boot; see Status.
+func RulesLocked() (bool, error) {
+	s, err := Status()
+	return s.Locked(), err
 }
 
 // Rules asks the kernel for the rules that are loaded, each as auditctl -l writes it; one that this

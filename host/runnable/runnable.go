@@ -1,6 +1,6 @@
 // Package runnable answers one question for everything that starts a program: may this
-// file be run by a process that has all rights? Whoever can write to the file, or
-// put another one in its place, could otherwise do whatever he likes.
+// file be run by a process that has all rights? Otherwise whoever can write to the file, or
+// put another one in its place, could do anything.
 //
 // It only looks. All functions may be called from any goroutine.
 package runnable
@@ -197,7 +197,7 @@ func Trusted(info fs.FileInfo) bool {
 	return OwnerOf(info) == 0 || OwnerOf(info) == uint32(os.Geteuid())
 }
 
-// OwnerOf returns the uid of whom a file belongs to.
+// OwnerOf returns the uid that owns a file.
 func OwnerOf(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
 
 // SameProgram reports whether path starts the program at self, by whatever name or link.
