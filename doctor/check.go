@@ -44,7 +44,7 @@ func (c *Check) run(f *Facts) (found []Finding, err error) {
 // follow from one of them. What could not be gathered, and a check that failed, is finding
 // CodeUnknown. Of f it only reads.
 func Diagnose(f *Facts, checks []Check) *Report {
-	r := &Report{Time: f.Now, Host: printable(f.Host), Version: f.Version, Took: f.Took, Checks: len(checks), Findings: []Finding{}, Hidden: []Finding{}}
+	r := &Report{Time: f.Now, Host: Printable(f.Host), Version: f.Version, Took: f.Took, Checks: len(checks), Findings: []Finding{}, Hidden: []Finding{}}
 	gaps := f.Gaps()
 	var all []Finding
 	for i := range checks {

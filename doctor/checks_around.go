@@ -291,7 +291,7 @@ func findFeedback(f *Facts) []Finding {
 func (f *Facts) exempt(exe string) string {
 	own := exe == host.DefaultBinary || slices.ContainsFunc(f.Relays, func(p host.Process) bool { return p.Exe == exe })
 	own = own || slices.ContainsFunc(f.Plugins.Value, func(file host.PluginFile) bool { return file.Relay && file.Binary == exe })
-	if own && printable(exe) == exe && !strings.Contains(exe, " ") {
+	if own && Printable(exe) == exe && !strings.Contains(exe, " ") {
 		return f.setting("-A", "never,exit", "-F", "exe="+exe)
 	}
 	return "see by which keys: ausearch -i -m SYSCALL -ts recent -x " + quote(exe) +

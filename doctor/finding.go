@@ -111,6 +111,6 @@ func (f Finding) compare(other Finding) int {
 // clean makes all texts of a finding printable: names and paths in them are any process' choice.
 func (f *Finding) clean() {
 	for _, text := range []*string{&f.Subject, &f.Text, &f.Evidence, &f.Fix} {
-		*text = printable(*text)
+		*text = Printable(*text)
 	}
 }

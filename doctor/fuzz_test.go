@@ -17,12 +17,12 @@ func FuzzPrintable(f *testing.F) {
 	f.Add("a\x1b[2J\xff\u202e")
 	f.Add("it's")
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, shown := range []string{printable(text), quote(text)} {
+		for _, shown := range []string{Printable(text), quote(text)} {
 			if strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) && !strings.ContainsRune(text, unicode.ReplacementChar) {
 				t.Errorf("%q shows as %q", text, shown)
 			}
 		}
-		if n := len(printable(text)); n > maxText+3 {
+		if n := len(Printable(text)); n > maxText+3 {
 			t.Errorf("%d bytes", n)
 		}
 	})

@@ -10,10 +10,10 @@ import (
 // maxText is the most that a text of a finding shows, in bytes.
 const maxText = 1000
 
-// printable returns one line with nothing in it that could do something to a terminal, a log or a
+// Printable returns one line with nothing in it that could do something to a terminal, a log or a
 // reader: controls, newlines, bidirectional overrides and bytes that are no UTF-8 become \xNN. What
-// is longer than maxText ends in "...".
-func printable(text string) string {
+// is longer than maxText ends in "...". It is for findings, and for what is shown beside them.
+func Printable(text string) string {
 	var b strings.Builder
 	for len(text) > 0 {
 		r, n := utf8.DecodeRuneInString(text)
@@ -45,7 +45,7 @@ func quote(text string) string {
 	switch {
 	case text != "" && strings.Trim(text, plain) == "" && text[0] != '=':
 		return text
-	case printable(text) == text:
+	case Printable(text) == text:
 		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 	}
 	var b strings.Builder
