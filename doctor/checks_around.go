@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ func findJournalRate(f *Facts) []Finding {
 		return one(Finding{
 			Subject:  c.Name,
 			Text:     fmt.Sprintf("sink %s sends %.0f messages/s to journald, which may drop what is above %.0f and counts it in the journal only", c.Name, sent, allowed),
-			Evidence: fmt.Sprintf("/dev/log is journald's; %s: RateLimitBurst=%d in RateLimitIntervalSec=%v", orDefault(j.Source), j.Burst, j.Interval),
+			Evidence: fmt.Sprintf("/dev/log is journald's; %s: RateLimitBurst=%d in RateLimitIntervalSec=%v", cmp.Or(j.Source, "journald's defaults"), j.Burst, j.Interval),
 			Fix: fmt.Sprintf("mkdir -p /etc/systemd/journald.conf.d && printf '[Journal]\\nRateLimitBurst=%d\\n' > /etc/systemd/journald.conf.d/zz-audisp-relay.conf && systemctl restart systemd-journald",
 				int(2*sent*j.Interval.Seconds())),
 		})
@@ -72,20 +73,13 @@ func findJournalRate(f *Facts) []Finding {
 	return nil
 }
 
-// messageRate is how many messages a second a sink sends: one for each record, in a format of events one
-// for all of an event, for which the whole stream has to stand.
+// messageRate is how many messages a second a sink sends: one for each record, or one for each event in a
+// format of events. How many records an event has is taken from the whole stream.
 func messageRate(r *plugin.Report, c *consumer.Report) float64 {
 	if c.Format == "" || c.Format == "string" || c.Format == "binary" || r.Input.Rate == 0 {
 		return c.RateOut
 	}
 	return c.RateOut * min(1, r.Input.Events/r.Input.Rate)
-}
-
-func orDefault(file string) string {
-	if file == "" {
-		return "journald's defaults"
-	}
-	return file
 }
 
 // written lists the places that the relay writes to, by what they are.
@@ -108,7 +102,7 @@ func findReadOnly(f *Facts) (found []Finding) {
 		return nil
 	}
 	places := written(c)
-	for _, key := range sortedKeys(places) {
+	for _, key := range slices.Sorted(maps.Keys(places)) {
 		path := places[key]
 		real := cmp.Or(f.Sandbox.Value.Real[path], path)
 		inner, ok := mountOf(f.Sandbox.Value.Mounts, real)
@@ -147,7 +141,7 @@ func (f *Facts) setYes(key string) bool {
 
 func findNoNetwork(f *Facts) []Finding {
 	var remote []string
-	for _, name := range sortedKeys(f.Outputs) {
+	for _, name := range slices.Sorted(maps.Keys(f.Outputs)) {
 		if isRemote(f.Outputs[name]) {
 			remote = append(remote, name)
 		}
@@ -199,7 +193,7 @@ func findPrivateTmp(f *Facts) (found []Finding) {
 		return nil
 	}
 	places := written(f.Config.Value)
-	for _, key := range sortedKeys(places) {
+	for _, key := range slices.Sorted(maps.Keys(places)) {
 		path := places[key]
 		if !strings.HasPrefix(path, "/tmp/") && !strings.HasPrefix(path, "/var/tmp/") {
 			continue

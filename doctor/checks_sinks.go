@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -124,7 +125,7 @@ func findFlaw(f *Facts) []Finding {
 }
 
 func findSinkAction(f *Facts) (found []Finding) {
-	for _, name := range sortedKeys(f.Outputs) {
+	for _, name := range slices.Sorted(maps.Keys(f.Outputs)) {
 		if s := f.Outputs[name]; s.OverflowAction == "ignore" {
 			found = append(found, Finding{
 				Subject: name, Text: fmt.Sprintf("when the queue of sink %s is full, it loses records without a message", name),

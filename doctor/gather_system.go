@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -196,7 +197,7 @@ func (g *Gatherer) iniFiles(name, section string) (values, sources map[string]st
 			}
 		}
 	}
-	for _, base := range sortedKeys(dropIns) {
+	for _, base := range slices.Sorted(maps.Keys(dropIns)) {
 		files = append(files, dropIns[base])
 	}
 
@@ -254,15 +255,6 @@ func readSection(data []byte, section string) (settings []setting) {
 		}
 	}
 	return settings
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // unit reads what auditd.service and its drop-ins say of its sandbox.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -161,7 +163,7 @@ func (r *Report) writePrometheus(w *bufio.Writer) {
 	}
 	fmt.Fprint(w, "# HELP audisp_relay_doctor_finding Worst severity that audisp-relay doctor found: 0 none, 1 info, 2 warning, 3 critical.\n"+
 		"# TYPE audisp_relay_doctor_finding gauge\n")
-	for _, code := range sortedKeys(worst) {
+	for _, code := range slices.Sorted(maps.Keys(worst)) {
 		fmt.Fprintf(w, "audisp_relay_doctor_finding{code=%q} %d\n", code, worst[code])
 	}
 
