@@ -95,6 +95,15 @@ func (in *Input) PerRecord() float64 {
 // LogGrowth is how many bytes a second audit.log grows by, at LongRate.
 func (in *Input) LogGrowth() float64 { return in.LongRate * in.PerRecord() }
 
+// Consumer returns what the report says of a sink, nil where it does not have the sink.
+func (r *Report) Consumer(name string) *consumer.Report {
+	i := slices.IndexFunc(r.Consumers, func(c consumer.Report) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &r.Consumers[i]
+}
+
 // degraded lists what needs attention.
 func (r *Report) degraded() []string {
 	list := []string{}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"audisp-relay/config"
@@ -206,18 +207,12 @@ func (p *place) admit(r *plugin.Report, last bool) (waits bool) {
 
 // admitted reports whether this process is among the clients of a sink.
 func admitted(r *plugin.Report, name string) bool {
-	for i := range r.Consumers {
-		d, ok := r.Consumers[i].Sink.Details.(*unix.Details)
-		if !ok || r.Consumers[i].Name != name {
-			continue
-		}
-		for _, cl := range d.Clients {
-			if cl.Pid == os.Getpid() {
-				return true
-			}
-		}
+	of := r.Consumer(name)
+	if of == nil {
+		return false
 	}
-	return false
+	d, ok := of.Sink.Details.(*unix.Details)
+	return ok && slices.ContainsFunc(d.Clients, func(cl unix.Client) bool { return cl.Pid == os.Getpid() })
 }
 
 // pause waits, or returns why ctx has ended.

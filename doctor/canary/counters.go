@@ -88,20 +88,10 @@ func (c *flight) count(r *plugin.Report) {
 	}
 }
 
-// consumerOf is what a report says of a sink, nil where it does not have it.
-func consumerOf(r *plugin.Report, name string) *consumer.Report {
-	for i := range r.Consumers {
-		if r.Consumers[i].Name == name {
-			return &r.Consumers[i]
-		}
-	}
-	return nil
-}
-
 // countSink decides by one report whether a sink has acknowledged the canary: all that was
 // received for it by now is dealt with, and the canary is among that.
 func (c *flight) countSink(p *place, r *plugin.Report) {
-	now := consumerOf(r, p.sink.Name)
+	now := r.Consumer(p.sink.Name)
 	if now == nil || time.Since(c.seen.came) < settle || (now.Queued > 0 && !past(now, c.canaryTime())) {
 		return
 	}
@@ -110,7 +100,7 @@ func (c *flight) countSink(p *place, r *plugin.Report) {
 	}
 
 	p.done, p.arrival.MS, p.arrival.By = true, c.since(time.Now()), "counters"
-	before := consumerOf(c.seen.before, p.sink.Name)
+	before := c.seen.before.Consumer(p.sink.Name)
 	delivered := before == nil || now.Delivered > before.Delivered
 	switch {
 	case p.sink.WhenIdle == "discard" && clients(now) == 0 && !delivered:
@@ -178,7 +168,7 @@ func (c *flight) explain(p *place) {
 	}
 	now := (*consumer.Report)(nil)
 	if r, err := c.Ask(c.RunDir); err == nil {
-		now = consumerOf(r, p.sink.Name)
+		now = r.Consumer(p.sink.Name)
 	}
 
 	switch {

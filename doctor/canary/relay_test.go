@@ -153,7 +153,7 @@ func whenQueued(count uint64, timeUp func(), names ...string) func(string) (*plu
 			return nil, err
 		}
 		for _, name := range names {
-			if consumerOf(r, name).Queued < count {
+			if r.Consumer(name).Queued < count {
 				return r, nil
 			}
 		}

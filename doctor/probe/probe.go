@@ -113,24 +113,21 @@ func askRelay(cfg *config.Config, name string, ask func(string) (*plugin.Report,
 		return nil
 	}
 
-	for i := range r.Consumers {
-		c := &r.Consumers[i]
-		if c.Name != name {
-			continue
-		}
-		s.Text = fmt.Sprintf("the running relay (pid %d) has delivered %d records to it, %d are queued, %d lost", r.Pid, c.Delivered, c.Queued, c.LostTotal)
-		addDetails(s, c.Sink.Details)
-		switch {
-		case c.Suspended:
-			s.Doubt("kill -USR2 "+fmt.Sprint(r.Pid), "it is suspended")
-		case c.Stopped:
-			s.Doubt("kill -USR2 "+fmt.Sprint(r.Pid), "it is stopped, as network_failure_action asks, after: %s", c.Sink.Error)
-		case c.Sink.Degraded:
-			s.Doubt("", "it is degraded there since %s: %s", c.Sink.Since.Format(time.RFC3339), c.Sink.Error)
-		}
+	c := r.Consumer(name)
+	if c == nil {
+		s.Doubt(fmt.Sprintf("kill -HUP %d, and see audisp-relay status", r.Pid), "the running relay (pid %d) does not have this sink", r.Pid)
 		return nil
 	}
-	s.Doubt(fmt.Sprintf("kill -HUP %d, and see audisp-relay status", r.Pid), "the running relay (pid %d) does not have this sink", r.Pid)
+	s.Text = fmt.Sprintf("the running relay (pid %d) has delivered %d records to it, %d are queued, %d lost", r.Pid, c.Delivered, c.Queued, c.LostTotal)
+	addDetails(s, c.Sink.Details)
+	switch {
+	case c.Suspended:
+		s.Doubt("kill -USR2 "+fmt.Sprint(r.Pid), "it is suspended")
+	case c.Stopped:
+		s.Doubt("kill -USR2 "+fmt.Sprint(r.Pid), "it is stopped, as network_failure_action asks, after: %s", c.Sink.Error)
+	case c.Sink.Degraded:
+		s.Doubt("", "it has been degraded there since %s: %s", c.Sink.Since.Format(time.RFC3339), c.Sink.Error)
+	}
 	return nil
 }
 

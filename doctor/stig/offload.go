@@ -76,12 +76,7 @@ func (h *Host) consumer(name string) *consumer.Report {
 	if h.Relay == nil {
 		return nil
 	}
-	for i := range h.Relay.Consumers {
-		if h.Relay.Consumers[i].Name == name {
-			return &h.Relay.Consumers[i]
-		}
-	}
-	return nil
+	return h.Relay.Consumer(name)
 }
 
 // configKnown notes that there is no configuration to judge.
