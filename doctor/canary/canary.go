@@ -311,14 +311,28 @@ func (c *flight) finish() *Result {
 	}
 
 	r.Arrivals = append(r.Arrivals, in)
+	last := c.lastReport()
 	for _, p := range c.places {
-		c.explain(p)
+		c.explain(p, last)
 		r.Arrivals = append(r.Arrivals, p.arrival)
 	}
 	r.Record = doctor.Printable(r.Record)
 	for i := range r.Arrivals {
 		r.Arrivals[i].Text = doctor.Printable(r.Arrivals[i].Text)
 		r.OK = r.OK && r.Arrivals[i].Fate != Late
+	}
+	return r
+}
+
+// lastReport asks the relay for what it says of the sinks that were not reached, once for all of them: one that
+// does not answer takes a while to say so. It is nil then, and where all were reached.
+func (c *flight) lastReport() *plugin.Report {
+	if !slices.ContainsFunc(c.places, func(p *place) bool { return !p.done }) {
+		return nil
+	}
+	r, err := c.Ask(c.RunDir)
+	if err != nil {
+		return nil
 	}
 	return r
 }

@@ -257,6 +257,29 @@ func TestQueuedIsLate(t *testing.T) {
 	}
 }
 
+// TestRelayFallsSilent: a relay that answers no more is asked once for all sinks, and is not said to lack them.
+func TestRelayFallsSilent(t *testing.T) {
+	asked := 0
+	c := &flight{seen: &relay{}, result: &Result{}}
+	c.Ask = func(string) (*plugin.Report, error) {
+		asked++
+		return nil, errors.New("no answer")
+	}
+	for _, name := range []string{"a", "b"} {
+		c.places = append(c.places, &place{sink: &config.Sink{Name: name}, arrival: Arrival{Place: "sinks." + name, Fate: Late}})
+	}
+
+	r := c.finish()
+	if asked != 1 || len(r.Arrivals) != 3 {
+		t.Fatalf("asked %d times: %+v", asked, r.Arrivals)
+	}
+	for _, a := range r.Arrivals[1:] {
+		if a.Fate != Late || !strings.Contains(a.Text, "does not answer") {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
 // TestYoungerQueue: what is queued after the canary does not matter.
 func TestYoungerQueue(t *testing.T) {
 	f := newFake(t)

@@ -158,20 +158,21 @@ func (c *flight) leftOut(s *config.Sink) (out, known bool) {
 	return err == nil && !keep, true
 }
 
-// explain says of a sink that was not reached what is known.
-func (c *flight) explain(p *place) {
+// explain says of a sink that was not reached what is known. last is the relay's last report, nil where it
+// does not answer.
+func (c *flight) explain(p *place, last *plugin.Report) {
 	if p.why != "" && p.arrival.By == "counters" {
 		p.arrival.Text += "; it was not read: " + p.why
 	}
 	if p.done {
 		return
 	}
-	now := (*consumer.Report)(nil)
-	if r, err := c.Ask(c.RunDir); err == nil {
-		now = r.Consumer(p.sink.Name)
+	if last == nil {
+		p.arrival.Text = "the relay does not answer: see audisp-relay doctor"
+		return
 	}
 
-	switch {
+	switch now := last.Consumer(p.sink.Name); {
 	case now == nil:
 		p.arrival.Text = "the running relay does not have this sink: kill -HUP it"
 	case now.Sink.Degraded:
