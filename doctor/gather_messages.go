@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,11 +67,11 @@ func (g *Gatherer) messages(ctx context.Context, f *Facts) ([]string, error) {
 		if len(lines) > 0 {
 			return lines, nil
 		}
-		text, readErr := tailOf(g.Machine.Path(path))
+		text, readErr := ReadEnd(g.Machine.Path(path), maxSyslog)
 		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
 			err = errors.Join(err, readErr)
 		}
-		for line := range strings.Lines(text) {
+		for line := range strings.Lines(string(text)) {
 			if _, said, ok := strings.Cut(line, tag); ok {
 				lines = append(lines, strings.TrimSpace(said))
 			}
@@ -82,18 +83,26 @@ func (g *Gatherer) messages(ctx context.Context, f *Facts) ([]string, error) {
 	return nil, err
 }
 
-// tailOf reads the end of a regular file.
-func tailOf(path string) (string, error) {
+// ReadEnd reads the last bytes of a regular file, at most so many, from the beginning of a line on. It does not
+// wait for a FIFO.
+func ReadEnd(path string, most int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return "", err
+	if err != nil {
+		return nil, err
 	}
-	from := max(0, info.Size()-maxSyslog)
-	data, err := io.ReadAll(io.NewSectionReader(f, from, maxSyslog))
-	return string(data), err
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+
+	from := max(0, info.Size()-most)
+	text, err := io.ReadAll(io.NewSectionReader(f, from, most))
+	if from > 0 {
+		_, text, _ = bytes.Cut(text, []byte{'\n'})
+	}
+	return text, err
 }

@@ -178,29 +178,6 @@ func (r *redactor) lines(text []byte) []byte {
 	return b.Bytes()
 }
 
-// readEnd reads the last bytes of a regular file, from the begin of a line on.
-func readEnd(path string, most int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("the log is no regular file")
-	}
-	at := max(info.Size()-most, 0)
-	text, err := io.ReadAll(io.NewSectionReader(f, at, most))
-	if at > 0 {
-		_, text, _ = bytes.Cut(text, []byte{'\n'})
-	}
-	return text, err
-}
-
 // tail keeps the end of what is written to it.
 type tail struct {
 	most int

@@ -342,7 +342,7 @@ func (f *Facts) tool(r *redactor, path string, args ...string) ([]byte, error) {
 // log is the end of the relay's own log.
 func (f *Facts) log(r *redactor) ([]byte, error) {
 	if f.Config != nil && filepath.IsAbs(f.Config.Log.Output) {
-		text, err := readEnd(filepath.Join(f.root, f.Config.Log.Output), maxLog)
+		text, err := doctor.ReadEnd(filepath.Join(f.root, f.Config.Log.Output), maxLog)
 		if err != nil {
 			return nil, fmt.Errorf("%s", r.Text(err.Error()))
 		}
