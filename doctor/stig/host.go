@@ -1,26 +1,23 @@
 package stig
 
 import (
-	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 
+	"audisp-relay/config"
 	"audisp-relay/host"
 	"audisp-relay/host/runnable"
 	"audisp-relay/sinks/file"
 )
 
-// Bounds of AIDE's configuration that is looked at.
-const (
-	maxAideFiles = 500
-	maxAideBytes = 1 << 20
-)
+// maxAideFiles bounds the files of AIDE's configuration that are looked at.
+const maxAideFiles = 500
 
 // aideFiles lists AIDE's configuration, in the places of the distributions.
 func (h *Host) aideFiles() (files []string) {
@@ -59,17 +56,16 @@ func integrity(h *Host, a *Answer) {
 }
 
 // aideLine finds the line whose pattern is the path, or an expression that matches all of it; its
-// number and its text.
+// number and its text. A file that cannot be read, or is larger than a MiB, has none.
 func aideLine(name, path string) (number int, text string) {
-	f, err := os.Open(name)
+	data, err := config.ReadRegular(name)
 	if err != nil {
 		return 0, ""
 	}
-	defer f.Close()
-
-	lines := bufio.NewScanner(io.LimitReader(f, maxAideBytes))
-	for n := 1; lines.Scan(); n++ {
-		words := strings.Fields(lines.Text())
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		words := strings.Fields(line)
 		if len(words) < 2 || !strings.HasPrefix(words[0], "/") {
 			continue // a comment, a setting, or a line that leaves something out
 		}
@@ -166,7 +162,7 @@ func (h *Host) closed(a *Answer, path string, bits fs.FileMode, set string) {
 
 // pathless is what the system says without the path, which stands in front already.
 func pathless(err error) error {
-	if e, ok := err.(*fs.PathError); ok {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
 	return err

@@ -1,6 +1,7 @@
 package stig
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"slices"
@@ -34,13 +35,13 @@ func serverOf(s *config.Sink) *server {
 		host, _, _ := net.SplitHostPort(c.Address) // the configuration was checked
 		return &server{
 			speaks: "syslog over " + c.Transport, names: []string{host}, where: c.Address, tls: c.TLS(), caFile: c.CAFile,
-			name: nameOr(c.ServerName, host), set: `set transport = "tls", or for relp ca_file`, acks: c.Transport == "relp",
+			name: cmp.Or(c.ServerName, host), set: `set transport = "tls", or for relp ca_file`, acks: c.Transport == "relp",
 		}
 	case *otlp.Config:
 		host := hostOf(c.URL)
 		return &server{
 			speaks: "OTLP", names: []string{host}, where: c.URL, tls: strings.HasPrefix(c.URL, "https:"), caFile: c.CAFile,
-			name: nameOr(c.ServerName, host), set: "begin url with https", acks: true,
+			name: cmp.Or(c.ServerName, host), set: "begin url with https", acks: true,
 		}
 	case *nats.Config:
 		names := c.Hosts()
@@ -59,14 +60,6 @@ func hostOf(address string) string {
 		return address
 	}
 	return u.Hostname()
-}
-
-// nameOr returns the name that a certificate has to be for: the one that is set, or that of the host.
-func nameOr(set, host string) string {
-	if set != "" {
-		return set
-	}
-	return host
 }
 
 // isHere reports whether a name or an address is one of this host's own. Names are not resolved.

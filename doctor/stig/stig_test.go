@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"audisp-relay/config"
 	"audisp-relay/host"
 	"audisp-relay/plugin"
@@ -176,6 +178,12 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-653030", "no rate yet", func(h *Host) { h.Relay.Started = h.Now }, Ask, "rate of records is not known"},
 		{"RHEL-10-200631", "as it should be", nil, Satisfied, "aide.conf:3:"},
 		{"RHEL-10-200631", "another program", func(h *Host) { h.Binary = "/usr/local/sbin/audisp-relay" }, Gap, "none of 1 files"},
+		{"RHEL-10-200631", "a FIFO", func(h *Host) {
+			path := filepath.Join(h.Root, "/etc/aide/aide.conf")
+			if err := errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}, Gap, "none of 1 files"},
 		{"RHEL-10-200631", "no AIDE", func(h *Host) { h.Root = t.TempDir() }, Gap, "no configuration of AIDE"},
 		{"RHEL-10-400300", "file for all", sink("type = \"file\"\npath = \"/var/log/audisp-relay/x\"\nmode = \"0644\"\n"), Gap, "mode = 0644"},
 		{"RHEL-10-400300", "tool for all", func(h *Host) { chmod(h, "/usr/sbin/auditctl", 0o777) }, Gap, "/usr/sbin/auditctl: mode 0777"},
