@@ -51,12 +51,21 @@ type reportJSON struct {
 }
 
 func (r *Report) writeJSON(w io.Writer, line bool) error {
+	report := reportJSON{r.Time, r.Host, r.Version, r.Took.Seconds(), r.Checks, r.Worst(), r.Findings, r.Hidden, r.Pending}
+	if !line {
+		return WriteJSON(w, report)
+	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	if !line {
-		enc.SetIndent("", "  ")
-	}
-	return enc.Encode(reportJSON{r.Time, r.Host, r.Version, r.Took.Seconds(), r.Checks, r.Worst(), r.Findings, r.Hidden, r.Pending})
+	return enc.Encode(report)
+}
+
+// WriteJSON writes what doctor has found as JSON that a person can read, too.
+func WriteJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }
 
 // Colours of ECMA-48 for the severities.

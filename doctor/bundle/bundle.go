@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/doctor"
 )
 
 // Bounds of a bundle, in bytes before it is compressed.
@@ -141,9 +143,7 @@ func WriteText(w io.Writer, entries []Entry) {
 
 // WriteJSON lists it as one object, with the path of the bundle.
 func WriteJSON(w io.Writer, path string, entries []Entry) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(struct {
+	return doctor.WriteJSON(w, struct {
 		File  string  `json:"file"`
 		Files []Entry `json:"files"`
 	}{path, entries})
@@ -152,10 +152,7 @@ func WriteJSON(w io.Writer, path string, entries []Entry) error {
 // marshal makes JSON that a person reads.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
+	err := doctor.WriteJSON(&b, v)
 	return b.Bytes(), err
 }
 

@@ -1,10 +1,11 @@
 package canary
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+
+	"audisp-relay/doctor"
 )
 
 // WriteText prints the result for a person.
@@ -24,8 +25,5 @@ func (r *Result) WriteText(w io.Writer) error {
 
 // WriteJSON prints it as one object; docs/operating.md describes it.
 func (r *Result) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return doctor.WriteJSON(w, r)
 }

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -25,9 +24,7 @@ func WriteStep(w io.Writer, s sinks.Step) {
 
 // WriteJSON prints the result as one object; docs/operating.md describes it.
 func (r *Result) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
+	return doctor.WriteJSON(w, r)
 }
 
 // worst returns the first step of the worst verdict, nil where there are none.

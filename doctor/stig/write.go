@@ -1,11 +1,12 @@
 package stig
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
+
+	"audisp-relay/doctor"
 )
 
 // Count is how many of the answers have that status.
@@ -44,10 +45,7 @@ func WriteText(w io.Writer, answers []Answer) error {
 
 // WriteJSON prints them as one object; docs/stig.md describes it.
 func WriteJSON(w io.Writer, answers []Answer, host string, now time.Time) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(struct {
+	return doctor.WriteJSON(w, struct {
 		Time      time.Time `json:"time"`
 		Host      string    `json:"host"`
 		Profile   string    `json:"profile"`
