@@ -154,7 +154,7 @@ func TestSpoolOfABrokenConfiguration(t *testing.T) {
 	m := newMachine(t)
 	m.put(tomlPath, "[[[\n")
 	m.sink("siem").SpoolSize = 250 << 20
-	if r := m.diagnose(); !r.Has("AR-SPOOL-FULL") || !r.Has("AR-CONFIG") {
+	if r := m.diagnose(); !has(r, "AR-SPOOL-FULL") || !has(r, "AR-CONFIG") {
 		t.Errorf("findings %+v", r.Findings)
 	}
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,11 @@ func labels(findings []Finding) (list []string) {
 		list = append(list, strings.TrimSpace(f.Code+" "+f.Subject))
 	}
 	return list
+}
+
+// has reports whether there is a finding of that code, hidden ones left out.
+func has(r *Report, code string) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == code })
 }
 
 // TestDiagnoseHidesWhatFollows: a finding that another one explains is hidden, over several steps,

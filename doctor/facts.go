@@ -75,7 +75,6 @@ type Facts struct {
 type Disk struct {
 	Path        string // what lies on it
 	Size, Avail int64  // bytes; Avail is what others than root may use
-	Free        int64  // what root may use
 }
 
 // CertFile is a file of certificates that a sink uses.

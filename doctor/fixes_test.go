@@ -61,7 +61,7 @@ func TestFixesEndFindings(t *testing.T) {
 			if out, err := exec.Command("/bin/sh", "-c", command).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v %s", command, err, out)
 			}
-			if r := m.diagnose(); r.Has(tt.code) {
+			if r := m.diagnose(); has(r, tt.code) {
 				t.Errorf("after %s there is still %+v", command, r.Findings)
 			}
 		})

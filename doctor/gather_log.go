@@ -24,8 +24,6 @@ type LogTail struct {
 	Why     string    // auditd writes no log, and why; "" where it does
 	Written time.Time // when the file was written last
 	Records int       // that were looked at
-	First   time.Time // of these
-	Last    time.Time
 	Sent    time.Time // the latest due one that auditd gives to plugins, too; zero if that is not known
 	due     time.Time // what is not later should have come to the relay before it was asked
 	Denials []Denial  // of programs called audisp-relay
@@ -161,12 +159,6 @@ func (t *LogTail) add(b *record.Batch, i int, own watched) {
 	}
 	at := time.UnixMilli(rec.Millis)
 	t.Records++
-	if t.First.IsZero() || at.Before(t.First) {
-		t.First = at
-	}
-	if at.After(t.Last) {
-		t.Last = at
-	}
 	if !record.OfDaemon(rec.Type) && at.After(t.Sent) && !at.After(t.due) {
 		t.Sent = at
 	}

@@ -30,7 +30,7 @@ func statDisk(path string) (Disk, error) {
 			if size == 0 {
 				size = int64(st.Bsize)
 			}
-			return Disk{Path: path, Size: size * int64(st.Blocks), Avail: size * int64(st.Bavail), Free: size * int64(st.Bfree)}, nil
+			return Disk{Path: path, Size: size * int64(st.Blocks), Avail: size * int64(st.Bavail)}, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
 			return Disk{}, fmt.Errorf("%s: %w", path, err)

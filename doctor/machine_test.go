@@ -93,7 +93,7 @@ func newMachine(t *testing.T) *machine {
 		t: t, root: t.TempDir(), now: now, boot: now.Add(-24 * time.Hour),
 		kernel: host.KernelStatus{PID: auditdPID, Enabled: 1, BacklogLimit: 8192, BacklogWaitTime: 60000, WaitTimeKnown: true},
 		rules:  []string{"-w /etc/passwd -p wa -k identity"},
-		disk:   Disk{Size: 100 << 30, Avail: 50 << 30, Free: 50 << 30},
+		disk:   Disk{Size: 100 << 30, Avail: 50 << 30},
 	}
 	m.put("/etc/audit/auditd.conf", healthyConf)
 	m.put("/etc/audit/plugins.d/audisp-relay.conf", healthyDropIn)

@@ -26,16 +26,6 @@ func (r *Report) Worst() Severity {
 	return worst
 }
 
-// Has reports whether there is a finding of that code, hidden ones left out.
-func (r *Report) Has(code string) bool {
-	for i := range r.Findings {
-		if r.Findings[i].Code == code {
-			return true
-		}
-	}
-	return false
-}
-
 // count is the number of findings of a severity.
 func (r *Report) count(s Severity) (n int) {
 	for i := range r.Findings {
