@@ -63,14 +63,16 @@ func findCut(f *Facts) []Finding {
 	return one(finding)
 }
 
-// findPadded: to 4.1.0 each binary record has 8970 bytes, whatever is in it, so that a socket holds 21.
+// findPadded: up to 4.1.0 each binary record has 8970 bytes and a header of 16, whatever is in it, so that a socket
+// holds 21.
 func findPadded(f *Facts) []Finding {
-	a, file, ok := f.Auditd.Value, host.PluginFile{}, false
-	if file, ok = f.dropIn(); !ok || file.Format != "binary" || a.Version == "" || a.AtLeast(4, 1, 1) || a.OneDispatcher() {
+	a := f.Auditd.Value
+	file, ok := f.dropIn()
+	if !ok || file.Format != "binary" || a.Version == "" || a.AtLeast(4, 1, 1) || a.OneDispatcher() {
 		return nil
 	}
 	return one(Finding{
-		Text:     fmt.Sprintf("auditd %s writes 8986 bytes for each record in binary form, some twenty times of what there is", a.Version),
+		Text:     fmt.Sprintf("auditd %s writes 8986 bytes for each record in binary form, some twenty times what the record has", a.Version),
 		Evidence: fmt.Sprintf("version %s; %s: format = binary", a.Version, file.Path),
 		Fix:      f.install("--format string"),
 	})
@@ -100,7 +102,7 @@ func findNoLog(f *Facts) []Finding {
 		fix = setKey(conf.File, "log_format", "ENRICHED")
 	}
 	return one(Finding{
-		Text:     "what the stream lacks cannot be recovered, neither what is lost while the relay is stopped",
+		Text:     "what the stream lacks cannot be recovered, nor what comes while the relay is stopped",
 		Evidence: f.Log.Value.Why,
 		Fix:      fix + " && " + f.restart(), // some versions open no log on a reload
 	})

@@ -175,7 +175,7 @@ func findTwice(f *Facts) (found []Finding) {
 		}
 		if !file.Loaded {
 			finding.Severity = Info
-			finding.Text = fmt.Sprintf("%s would start a second relay under an auditd before 4.0.3; this one passes it over", file.Path)
+			finding.Text = fmt.Sprintf("%s would start a second relay under an auditd before 4.0.3; this one skips it", file.Path)
 			finding.Fix = setKey(file.Path, "active", "no")
 		}
 		found = append(found, finding)
@@ -305,7 +305,7 @@ func findCrashed(f *Facts) []Finding {
 	return one(finding)
 }
 
-// startedLately reports whether a relay was started a short time ago: the last crash was not later.
+// startedLately reports whether a relay was started a short time ago: the last crash was before that.
 func (f *Facts) startedLately() bool {
 	return slices.ContainsFunc(f.Relays, func(p host.Process) bool { return f.Now.Sub(p.Started) <= f.Limits.LostWithin })
 }

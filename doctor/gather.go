@@ -223,7 +223,7 @@ func (g *Gatherer) daemon(f *Facts) {
 	})
 }
 
-// maxWrapped is how many programs may stand between auditd and the relay, as audisp-filter does.
+// maxWrapped is how many programs there may be between auditd and the relay; audisp-filter is one.
 const maxWrapped = 2
 
 // relays lists the relays among processes and what these have started. What a relay has started

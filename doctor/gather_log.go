@@ -18,7 +18,7 @@ import (
 	"audisp-relay/host"
 )
 
-// LogTail is what stands at the end of audit.log.
+// LogTail is the end of audit.log.
 type LogTail struct {
 	Path    string
 	Why     string    // auditd writes no log, and why; "" where it does

@@ -1,8 +1,6 @@
 package doctor
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -69,9 +67,8 @@ func (g *Gatherer) realPath(path string) string {
 
 // parseMounts reads /proc/PID/mountinfo (proc_pid_mountinfo(5)).
 func parseMounts(data []byte) (mounts []Mount) {
-	scanner := bufio.NewScanner(bytes.NewReader(data))
-	for scanner.Scan() {
-		left, right, ok := strings.Cut(scanner.Text(), " - ")
+	for line := range strings.Lines(string(data)) {
+		left, right, ok := strings.Cut(line, " - ")
 		words, super := strings.Fields(left), strings.Fields(right)
 		if !ok || len(words) < 6 || len(super) < 3 {
 			continue
@@ -98,7 +95,7 @@ func unescapeMount(text string) string {
 	return b.String()
 }
 
-// mountOf is the mount on which path lies, the last of those with the longest way.
+// mountOf is the mount that path is on: the one with the longest mount point, the last of several such.
 func mountOf(mounts []Mount, path string) (of Mount, ok bool) {
 	path = filepath.Clean(path)
 	for _, m := range mounts {

@@ -192,7 +192,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text is the end, from the begin of a line on.
+// text is the end, from the beginning of a line on.
 func (t *tail) text() []byte {
 	if over := len(t.buf) - t.most; over > 0 {
 		t.buf, t.cut = t.buf[over:], true

@@ -1,8 +1,8 @@
 // Package canary makes one audit record and times its way through auditd and the relay to every sink.
 //
-// Where the arrival can be read it is: in audit.log, in the file of a sink, as a client of a socket that
-// the relay listens on. Of other sinks the relay's counters say that all it had for the sink when the
-// canary had come was acknowledged, which is said as such.
+// It reads the arrival where it can: in audit.log, in the file of a sink, as a client of a socket that the
+// relay listens on. For other sinks it goes by the relay's counters: all that the relay had for the sink when
+// the canary had come was acknowledged. The result says which of the two it is.
 package canary
 
 import (

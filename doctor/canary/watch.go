@@ -113,7 +113,7 @@ func (w *follower) look() (bool, error) {
 	return false, nil
 }
 
-// read reads on, from the begin again where the file was truncated.
+// read reads on, from the beginning where the file was truncated.
 func (w *follower) read() (bool, error) {
 	info, err := w.f.Stat()
 	if err != nil {
