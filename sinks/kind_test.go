@@ -26,13 +26,16 @@ func TestUnknownKindIsDegraded(t *testing.T) {
 	}
 }
 
+// kindOfTest is registered once for all runs of the test, as a kind cannot be taken back.
+var kindOfTest = Kind{Kind: config.Kind{Name: "test", Text: true, Read: func(t *config.Table, s *config.Sink) config.Settings {
+	t.Str("place", &s.Output, config.FilePath)
+	return nil
+}}}
+
+func init() { Register(kindOfTest) }
+
 // TestRegisterRefusesATakenName: a kind is known to the configuration, too, and its name is its own.
 func TestRegisterRefusesATakenName(t *testing.T) {
-	k := Kind{Kind: config.Kind{Name: "test", Text: true, Read: func(t *config.Table, s *config.Sink) config.Settings {
-		t.Str("place", &s.Output, config.FilePath)
-		return nil
-	}}}
-	Register(k)
 	if _, own := config.KeysOf("test"); strings.Join(own, " ") != "format filter node order place" {
 		t.Errorf("keys %q", own)
 	}
@@ -45,5 +48,5 @@ func TestRegisterRefusesATakenName(t *testing.T) {
 			t.Error("two types of one name")
 		}
 	}()
-	Register(k)
+	Register(kindOfTest)
 }
