@@ -30,7 +30,7 @@ type Imported struct {
 	Notes   []string // what is not carried over, or otherwise than it was: a line each, in the text too
 }
 
-// Import turns the active plugins of a plugin directory into sinks, as LoadPluginDir does, but into
+// Import turns the active plugins of a plugin directory into sinks, as loadPluginDir does, but into
 // the text of a configuration that needs these files no more; only programs go on reading their
 // own. Beside audispd's builtins it knows the programs that took their place, audisp-af_unix and
 // audisp-syslog, and the conditions of audisp-filter that a filter can say exactly.

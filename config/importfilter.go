@@ -64,8 +64,7 @@ func (im *importer) filterOf(p *pluginConf) (string, error) {
 		err = f.Warnings()[0]
 	}
 	if err != nil {
-		text, _, _ := strings.Cut(err.Error(), "\n")
-		return "", errors.New(text)
+		return "", errors.New(firstLine(err.Error()))
 	}
 	return expr, nil
 }

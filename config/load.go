@@ -68,7 +68,7 @@ func LoadText(path string, data []byte, auditLogs ...string) (*Config, []string,
 	}
 
 	self, _ := os.Executable() // "" without /proc: then it is not known
-	more, dirWarns, dirErr := LoadPluginDir(c.PluginDir, c, self)
+	more, dirWarns, dirErr := loadPluginDir(c.PluginDir, c, self)
 	warns = append(warns, dirWarns...)
 	var errs Errors
 	if err != nil {

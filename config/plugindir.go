@@ -12,7 +12,7 @@ import (
 	"audisp-relay/host/trusted"
 )
 
-// LoadPluginDir turns the active plugins of an audispd-style plugins.d into
+// loadPluginDir turns the active plugins of an audispd-style plugins.d into
 // sinks, sorted by name: builtin_af_unix into a unix sink, builtin_syslog
 // into a syslog sink, everything else into a program sink. A sink's name is
 // that of its conf without ".conf". Settings for all of them come from the
@@ -26,7 +26,7 @@ import (
 // error means that the directory cannot be read or, as Errors, that plugins
 // take names or paths that base's sinks have; the sinks beside it are those of
 // the other plugins.
-func LoadPluginDir(dir string, base *Config, self string) ([]Sink, []string, error) {
+func loadPluginDir(dir string, base *Config, self string) ([]Sink, []string, error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
 		return nil, nil, fmt.Errorf("read plugin directory: %w", err)

@@ -82,7 +82,7 @@ func TestLoadPluginDirAs28(t *testing.T) {
 	})
 	base := Default()
 	base.QBytes, base.QOS, base.Spool = 1<<20, "lossless", Spool{8 << 20, "none", 50}
-	got, warns, err := LoadPluginDir(dir, base, "")
+	got, warns, err := loadPluginDir(dir, base, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestLoadPluginDirWithoutAudispd(t *testing.T) {
 	dir := audispTree(t, map[string]string{"s.conf": syslog28})
 	base := Default()
 	base.QDepth, base.NameFormat, base.Name = 77, "user", "n"
-	got, warns, err := LoadPluginDir(dir, base, "")
+	got, warns, err := loadPluginDir(dir, base, "")
 	if err != nil || len(got) != 1 || len(warns) > 0 {
 		t.Fatal(got, warns, err)
 	}
@@ -190,7 +190,7 @@ func TestPluginConfWarnsOrSkips(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := audispTree(t, map[string]string{"x.conf": tt.text})
-			sinks, warns, err := LoadPluginDir(dir, Default(), "")
+			sinks, warns, err := loadPluginDir(dir, Default(), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -237,7 +237,7 @@ func TestPluginSelection(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, ".hidden.conf"), filepath.Join(dir, "link.conf")); err != nil {
 		t.Fatal(err)
 	}
-	sinks, warns, err := LoadPluginDir(dir, Default(), "")
+	sinks, warns, err := loadPluginDir(dir, Default(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestPluginConfTrust(t *testing.T) {
 		}
 	}
 	chown(t, filepath.Join(dir, "u.conf"))
-	sinks, warns, err := LoadPluginDir(dir, Default(), "")
+	sinks, warns, err := loadPluginDir(dir, Default(), "")
 	if err != nil || len(sinks) != 1 || sinks[0].Name != "g" {
 		t.Fatalf("got %+v, %v", sinks, err)
 	}
@@ -288,7 +288,7 @@ func TestPluginProgramTrust(t *testing.T) {
 	}
 	for want, path := range map[string]string{"chmod go-w": program(t, 0o757), "chown root": chown(t, program(t, 0o750))} {
 		dir := audispTree(t, map[string]string{"x.conf": always(path, "x")})
-		sinks, warns, err := LoadPluginDir(dir, Default(), "")
+		sinks, warns, err := loadPluginDir(dir, Default(), "")
 		if err != nil || len(sinks) > 0 || len(warns) != 1 || !strings.Contains(warns[0], want) {
 			t.Errorf("got %+v, %q, %v, want %q", sinks, warns, err, want)
 		}
@@ -304,7 +304,7 @@ func TestPluginIsSelf(t *testing.T) {
 	dir := audispTree(t, map[string]string{"relay.conf": always(self, "x"), "link.conf": always(link, "x")})
 	check := func(want int) {
 		t.Helper()
-		if sinks, warns, err := LoadPluginDir(dir, Default(), self); err != nil || len(sinks) != want || len(warns) != 0 {
+		if sinks, warns, err := loadPluginDir(dir, Default(), self); err != nil || len(sinks) != want || len(warns) != 0 {
 			t.Errorf("got %+v, %q, %v, want %d sinks", sinks, warns, err, want)
 		}
 	}

@@ -22,7 +22,7 @@ func (i *Installer) awaitRecords(ctx context.Context, a Auditd) error {
 		i.Say("it is the only plugin; if no records come: %s", dispatcherNote)
 		return nil
 	}
-	for try := 0; try < 3; try++ {
+	for range 3 {
 		made := time.Now().Add(-clockTick)
 		if err := i.Probe(); err != nil {
 			i.Say("whether records come could not be tried (%v); if none do: %s", err, dispatcherNote)

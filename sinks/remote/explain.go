@@ -100,7 +100,7 @@ func about(c *x509.Certificate) string {
 	if c == nil {
 		return "none"
 	}
-	names := NamesOf(c)
+	names := namesOf(c)
 	if len(names) > 5 {
 		names = append(names[:5], "...")
 	}

@@ -22,16 +22,16 @@ func (f *Files) DescribeTLS(s *sinks.Step, st *tls.ConnectionState, host string)
 	}
 
 	leaf := st.PeerCertificates[0] // a session that was verified has one
-	end := FirstEnd(st.VerifiedChains)
+	end := firstEnd(st.VerifiedChains)
 	s.Fact("subject", "%.200q", leaf.Subject)
-	s.Fact("names", "%.500q", strings.Join(NamesOf(leaf), " "))
+	s.Fact("names", "%.500q", strings.Join(namesOf(leaf), " "))
 	s.Fact("issuer", "%.200q", leaf.Issuer)
 	s.Fact("not_after", "%s", end.UTC().Format(time.RFC3339))
-	s.Fact("days_left", "%d", DaysTo(end))
+	s.Fact("days_left", "%d", daysTo(end))
 	s.Fact("verified_by", "%s", f.verifiedBy(st.VerifiedChains))
 	s.Text += fmt.Sprintf("; server authenticated as %q by %s; its certificates are valid for %d days more",
-		f.Name(host), f.verifiedBy(st.VerifiedChains), DaysTo(end))
-	if time.Until(end) < SoonExpired {
+		f.Name(host), f.verifiedBy(st.VerifiedChains), daysTo(end))
+	if time.Until(end) < soonExpired {
 		s.Doubt("renew the server's certificate", "they end on %s", end.UTC().Format(time.RFC3339))
 	}
 }
@@ -70,13 +70,13 @@ func (f *Files) DescribeOwn(s *sinks.Step, asked, accepted bool) error {
 	}
 	s.Fact("subject", "%.200q", pair.Leaf.Subject)
 	s.Fact("not_after", "%s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-	s.Fact("days_left", "%d", DaysTo(pair.Leaf.NotAfter))
+	s.Fact("days_left", "%d", daysTo(pair.Leaf.NotAfter))
 	how := "has not refused"
 	if accepted {
 		how = "has accepted"
 	}
-	s.Text = fmt.Sprintf("the server %s the certificate of cert_file, %.100q, valid for %d days more", how, pair.Leaf.Subject, DaysTo(pair.Leaf.NotAfter))
-	if time.Until(pair.Leaf.NotAfter) < SoonExpired {
+	s.Text = fmt.Sprintf("the server %s the certificate of cert_file, %.100q, valid for %d days more", how, pair.Leaf.Subject, daysTo(pair.Leaf.NotAfter))
+	if time.Until(pair.Leaf.NotAfter) < soonExpired {
 		s.Doubt("renew "+f.Cert, "it ends on %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return nil

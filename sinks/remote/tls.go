@@ -146,11 +146,11 @@ func FirstExpiry(server []*x509.Certificate, own *tls.Certificate) (first int64)
 	return first
 }
 
-// SoonExpired is how long before its end a certificate is reported.
-const SoonExpired = 14 * 24 * time.Hour
+// soonExpired is how long before its end a certificate is reported.
+const soonExpired = 14 * 24 * time.Hour
 
-// FirstEnd is when the first certificate of a chain ends: the latest such time of all chains.
-func FirstEnd(chains [][]*x509.Certificate) (end time.Time) {
+// firstEnd is when the first certificate of a chain ends: the latest such time of all chains.
+func firstEnd(chains [][]*x509.Certificate) (end time.Time) {
 	for _, chain := range chains {
 		var first time.Time
 		for _, c := range chain {
@@ -165,11 +165,11 @@ func FirstEnd(chains [][]*x509.Certificate) (end time.Time) {
 	return end
 }
 
-// DaysTo is how many whole days there are to t, negative after it.
-func DaysTo(t time.Time) int { return int(time.Until(t) / (24 * time.Hour)) }
+// daysTo is how many whole days there are to t, negative after it.
+func daysTo(t time.Time) int { return int(time.Until(t) / (24 * time.Hour)) }
 
-// NamesOf lists the hosts and addresses that a certificate is for.
-func NamesOf(c *x509.Certificate) []string {
+// namesOf lists the hosts and addresses that a certificate is for.
+func namesOf(c *x509.Certificate) []string {
 	names := append([]string(nil), c.DNSNames...)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
