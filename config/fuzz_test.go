@@ -62,10 +62,10 @@ func checkConfig(t *testing.T, c *Config) {
 		t.Errorf("out of bounds: %+v", c)
 	}
 	for _, s := range c.Sinks {
-		if s.Settings == nil || !sinkName(s.Name) || s.QDepth < 1 || s.QDepth > maxQDepth || s.QBytes < minQBytes || s.Spool.MaxSize != 0 && s.Spool.MaxSize < minSpool || s.Spool.Sync == "" || s.Format == "" || s.Origin == "" {
+		if s.Settings == nil || !sinkName(s.Name) || s.QDepth < 1 || s.QDepth > maxQDepth || s.QBytes < minQBytes || (s.Spool.MaxSize != 0 && s.Spool.MaxSize < minSpool) || s.Spool.Sync == "" || s.Format == "" || s.Origin == "" {
 			t.Errorf("out of bounds: %+v", s)
 		}
-		if path := s.Output; names[s.Name] || path != "" && paths[path] {
+		if path := s.Output; names[s.Name] || (path != "" && paths[path]) {
 			t.Errorf("twice: %+v", s)
 		} else {
 			names[s.Name], paths[path] = true, true

@@ -220,7 +220,7 @@ func checkImported(t *testing.T, got *Imported) {
 		}
 	}
 	for _, c := range string(got.Text) {
-		if c < ' ' && c != '\n' || c == 0x7f {
+		if (c < ' ' && c != '\n') || c == 0x7f {
 			t.Fatalf("a control character, %q, in\n%q", c, got.Text)
 		}
 	}
@@ -278,7 +278,7 @@ func TestImportPlugin(t *testing.T) {
 				t.Errorf("want %s in\n%s", tt.table, got.Text)
 			}
 			notes := strings.Join(got.Notes, "\n")
-			if !strings.Contains(notes, tt.note) || tt.note == "" && notes != "" {
+			if !strings.Contains(notes, tt.note) || (tt.note == "" && notes != "") {
 				t.Errorf("notes %q\nwant %q", notes, tt.note)
 			}
 		})
@@ -360,7 +360,7 @@ func TestImportSettings(t *testing.T) {
 			checkImported(t, got)
 			global, _, _ := strings.Cut(string(got.Text), "[sinks.")
 			_, global, _ = strings.Cut(global, "\n\n")
-			if !strings.Contains(global, tt.want) || tt.want == "" && global != "" {
+			if !strings.Contains(global, tt.want) || (tt.want == "" && global != "") {
 				t.Errorf("got %q, want %q", global, tt.want)
 			}
 			if len(got.Notes) != len(tt.notes) {

@@ -198,7 +198,7 @@ func TestPluginConfWarnsOrSkips(t *testing.T) {
 				t.Fatalf("%d sinks, warnings %q", len(sinks), warns)
 			}
 			all := strings.Join(warns, "\n")
-			if !strings.Contains(all, tt.want) || tt.want == "" && all != "" {
+			if !strings.Contains(all, tt.want) || (tt.want == "" && all != "") {
 				t.Errorf("warnings %q\nwant %q", all, tt.want)
 			}
 			if skipped := strings.HasPrefix(warnEnd(warns), `Skipping "x.conf" plugin due to errors: `); skipped != (tt.skipped && tt.want != "") {
@@ -353,7 +353,7 @@ func TestAudispdConf(t *testing.T) {
 		if !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
 		}
-		if all := strings.Join(warns, "\n"); !strings.Contains(all, tt.warn) || tt.warn == "" && all != "" {
+		if all := strings.Join(warns, "\n"); !strings.Contains(all, tt.warn) || (tt.warn == "" && all != "") {
 			t.Errorf("%s: warnings %q, want %q", tt.name, all, tt.warn)
 		}
 	}

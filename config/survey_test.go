@@ -101,7 +101,7 @@ func TestSurvey(t *testing.T) {
 			if got := strings.Join(warns, "\n"); (tt.warn == "") != (len(warns) == 0) || !strings.Contains(got, in(tt.warn)) {
 				t.Errorf("warnings %q, want %q", got, in(tt.warn))
 			}
-			if (tt.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), in(tt.err)) {
+			if (tt.err == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), in(tt.err))) {
 				t.Errorf("error %v, want %q", err, in(tt.err))
 			}
 			if err != nil {
@@ -121,7 +121,7 @@ func TestReadKeyFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		data, err := ReadKeyFile(path)
-		if (err == nil) != good || good && string(data) != "secret" {
+		if (err == nil) != good || (good && string(data) != "secret") {
 			t.Errorf("mode %04o: %q, %v", mode, data, err)
 		}
 	}

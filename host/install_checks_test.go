@@ -225,7 +225,7 @@ func TestInstallAwaitsRecords(t *testing.T) {
 			i.Config, i.Wait = dir+"/relay.toml", 30*time.Second
 			i.Received = func(string) (Stamp, error) { return Stamp{At: test.last}, nil }
 			i.Probe = func() error { i.Wait = 50 * time.Millisecond; return nil } // it runs by now
-			if err := i.Install(context.Background()); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			if err := i.Install(context.Background()); (err == nil) != (test.want == "") || (err != nil && !strings.Contains(err.Error(), test.want)) {
 				t.Error(err)
 			}
 		})

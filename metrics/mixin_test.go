@@ -206,7 +206,7 @@ func TestAlertsFire(t *testing.T) {
 	for i, one := range file.Tests {
 		for _, c := range one.Checks {
 			fires[c.Alert] = fires[c.Alert] || len(c.Alerts) > 0
-			silent[c.Alert] = silent[c.Alert] || i == 0 && len(c.Alerts) == 0
+			silent[c.Alert] = silent[c.Alert] || (i == 0 && len(c.Alerts) == 0)
 		}
 	}
 	for _, r := range rules(t) {

@@ -106,7 +106,7 @@ func TestShareMemory(t *testing.T) {
 				cfg.Sinks = append(cfg.Sinks, config.Sink{QDepth: tt.depth, QBytes: config.Size(size)})
 			}
 			m := shareMemory(cfg, tt.cgroup, "")
-			if m.Limit > tt.limit || tt.cgroup > 0 && m.Limit > tt.cgroup*3/4 || m.Queues <= 0 || m.Queues > m.Limit*3/4 {
+			if m.Limit > tt.limit || (tt.cgroup > 0 && m.Limit > tt.cgroup*3/4) || m.Queues <= 0 || m.Queues > m.Limit*3/4 {
 				t.Errorf("limit %d, for queues %d", m.Limit, m.Queues)
 			}
 			if (m.QueueCap > 0) != tt.cut {

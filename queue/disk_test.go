@@ -183,7 +183,7 @@ func sound(t interface {
 		if blk.stored != (i < q.stored) {
 			t.Fatalf("block %d of %d: stored %v, but %d are", i, len(q.blocks), blk.stored, q.stored)
 		}
-		if blk.end <= q.head || blk.end <= blk.first || i > 0 && blk.first < at {
+		if blk.end <= q.head || blk.end <= blk.first || (i > 0 && blk.first < at) {
 			t.Fatalf("block %d has %d to %d, after %d, head %d", i, blk.first, blk.end, at, q.head)
 		}
 		at = blk.end

@@ -296,7 +296,7 @@ func (m *spoolModel) drain(t *rapid.T) {
 	if m.several {
 		return
 	}
-	if n.Delivered > uint64(len(m.hadNow)) || m.cfg.Hold && n.Discarded == 0 && n.Delivered != uint64(len(m.hadNow)) {
+	if n.Delivered > uint64(len(m.hadNow)) || (m.cfg.Hold && n.Discarded == 0 && n.Delivered != uint64(len(m.hadNow))) {
 		t.Fatalf("%d records were taken, %d count as delivered", len(m.hadNow), n.Delivered)
 	}
 	sum, put := uint64(len(m.had))+m.gone+n.LostRecords()+n.Discarded, uint64(len(m.put))

@@ -157,7 +157,7 @@ func TestFramesThatOpenCouldNotRead(t *testing.T) {
 			c := q.Cursor()
 			_, markers := texts(all(t, q, c))
 			got := balance(t, q).Lost[Spool].Records
-			if passed && (len(markers) != 0 || got != 0) || !passed && (len(markers) != 1 || got != uint64(lost.Records)) {
+			if (passed && (len(markers) != 0 || got != 0)) || (!passed && (len(markers) != 1 || got != uint64(lost.Records))) {
 				t.Errorf("passed %v: %d lost, %q", passed, got, markers)
 			}
 			c.Close()

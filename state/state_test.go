@@ -156,7 +156,7 @@ func TestHostileFilesAreNotLoaded(t *testing.T) {
 			if diff := cmp.Diff(State{}, s); diff != "" || err == nil {
 				t.Errorf("got %+v, %v", s, err)
 			}
-			if name != "Link" && !errors.Is(err, ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
+			if (name != "Link" && !errors.Is(err, ErrDamaged)) || errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("got %v, want ErrDamaged", err)
 			}
 			if name == "Directory" {

@@ -49,7 +49,7 @@ func TestFleetRefuses(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"--inventory", "/nosuch"}, {"--listen", "nowhere:x"}, {"--nkey", "/nosuch"}, {"--tls-cert", "/nosuch"}, {"--user", "u", "--password-file", "/nosuch"}} {
-		if code, text := output(t, append([]string{"fleet", "status"}, args...)...); code != exitBlind || !strings.Contains(string(text), args[0]) && !strings.Contains(string(text), "--password-file") {
+		if code, text := output(t, append([]string{"fleet", "status"}, args...)...); code != exitBlind || (!strings.Contains(string(text), args[0]) && !strings.Contains(string(text), "--password-file")) {
 			t.Errorf("%v: exit code %d, %s", args, code, text)
 		}
 	}

@@ -38,7 +38,7 @@ func TestServeIsLedNowhere(t *testing.T) {
 		for _, fd := range a.FDs {
 			unix.Close(fd)
 		}
-		if (err == nil) != may || !may && !strings.Contains(err.Error(), "not read with root's rights") {
+		if (err == nil) != may || (!may && !strings.Contains(err.Error(), "not read with root's rights")) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -104,7 +104,7 @@ func TestLongLineInParts(t *testing.T) {
 	for src, want := range map[string]bool{`key == "k"`: true, `key == "x"`: false} {
 		line := strings.TrimSuffix(syscallLine(1, "k"), "\n") + " x=" + strings.Repeat("y", 3<<20)
 		got := given(t, src, []string{line, eoeLine(1)})
-		if n := got[0] + got[1]; (n > 40) != want || !want && n > 0 {
+		if n := got[0] + got[1]; (n > 40) != want || (!want && n > 0) {
 			t.Errorf("%s: %d records", src, n)
 		}
 	}
@@ -143,7 +143,7 @@ func TestRandomParts(t *testing.T) {
 				some, every = some || keep, every && keep
 				from = to
 			}
-			if onMain := !strings.Contains(src, "pat") && !strings.Contains(src, "args") && !strings.Contains(src, "type"); onMain && (some != want || every != want) || want && !some {
+			if onMain := !strings.Contains(src, "pat") && !strings.Contains(src, "args") && !strings.Contains(src, "type"); (onMain && (some != want || every != want)) || (want && !some) {
 				rt.Fatalf("%s: the whole %v, some parts %v, every part %v\n%q", src, want, some, every, lines)
 			}
 			i = j

@@ -158,7 +158,7 @@ func TestATornTailCostsItsFrameOnly(t *testing.T) {
 			end := int(f.off) + f.diskSize()
 			if f.seg.name != filepath.Base(path) || end <= size {
 				want = append(want, f.First)
-				whole = whole || end == size && f.seg.name == filepath.Base(path)
+				whole = whole || (end == size && f.seg.name == filepath.Base(path))
 			}
 		}
 		if !slices.Equal(good, want) || len(bad) > 0 || d.Frames > 0 {

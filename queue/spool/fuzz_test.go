@@ -68,7 +68,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		end := uint64(0)
 		for i, f := range st.frames {
-			if i > 0 && f.First < end || f.Records == 0 {
+			if (i > 0 && f.First < end) || f.Records == 0 {
 				t.Fatalf("frame %+v after number %d", f, end)
 			}
 			end = f.end()

@@ -46,7 +46,7 @@ func TestOnlyWritersHoldTheLock(t *testing.T) {
 		}
 		w.made = time.Time{} // its patience is over
 		n, err := w.Write(t.Context(), one([]byte("after\n")))
-		if tt.held && (n != 0 || !errors.Is(err, errHeld)) || !tt.held && (n != 1 || err != nil) {
+		if (tt.held && (n != 0 || !errors.Is(err, errHeld))) || (!tt.held && (n != 1 || err != nil)) {
 			t.Errorf("locked by uid %d: wrote %d, %v", tt.uid, n, err)
 		}
 	}

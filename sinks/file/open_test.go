@@ -41,7 +41,7 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 			}
 			checkError(t, err, tt.says, path)
 			after, _ := os.Lstat(path)
-			if (before == nil) != (after == nil) || before != nil && !os.SameFile(before, after) {
+			if (before == nil) != (after == nil) || (before != nil && !os.SameFile(before, after)) {
 				t.Error("the path was changed")
 			}
 		})

@@ -127,7 +127,7 @@ func TestRotationCrash(t *testing.T) {
 		write(t, w, sinktest.Lines(0, 700))
 		steps := 0
 		fs.set(func(op, path string) error {
-			if op == "rename" || op == "remove" && !strings.HasSuffix(path, ".tmp") {
+			if op == "rename" || (op == "remove" && !strings.HasSuffix(path, ".tmp")) {
 				if steps++; steps >= crash {
 					return unix.EIO
 				}

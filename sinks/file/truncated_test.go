@@ -61,7 +61,7 @@ func TestTruncatedByOthers(t *testing.T) {
 					t.Fatalf("%+v, said %v", s, logs.All())
 				}
 				miss, known := logs.All()[0].ContextMap()["bytes_missing_at_most"]
-				if known != (tt.miss >= 0) || known && miss != tt.miss {
+				if known != (tt.miss >= 0) || (known && miss != tt.miss) {
 					t.Errorf("said %v", logs.All()[0].ContextMap())
 				}
 				for range 5 { // by the minute

@@ -108,7 +108,7 @@ func TestReceiverEndsWithSomethingUnread(t *testing.T) {
 			t.Error("it has not ended yet")
 		}
 		go theirs.Close() // now or while Wait waits
-		if err := c.Wait(context.Background()); !errors.Is(err, tt.want) || tt.want == nil && err != nil {
+		if err := c.Wait(context.Background()); !errors.Is(err, tt.want) || (tt.want == nil && err != nil) {
 			t.Errorf("%d of %d bytes read: error %v, want %v", tt.read, tt.sent, err, tt.want)
 		}
 		theirs.Close()

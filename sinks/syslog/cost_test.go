@@ -89,7 +89,7 @@ func TestCostDependsOnHowAConnectionEnds(t *testing.T) {
 		}
 		s.sent.last = time.Now().Add(-tt.ago)
 		again, doubtful := s.cost(tt.err)
-		if again != tt.again || doubtful < tt.doubtful || doubtful > tt.doubtful+4 || tt.doubtful == 0 && doubtful != 0 {
+		if again != tt.again || doubtful < tt.doubtful || doubtful > tt.doubtful+4 || (tt.doubtful == 0 && doubtful != 0) {
 			t.Errorf("%s: %d come again, %d in doubt; want %d, %d", tt.name, again, doubtful, tt.again, tt.doubtful)
 		}
 	}

@@ -88,7 +88,7 @@ func TestEventsAreDeliveredWhole(t *testing.T) {
 				c := &partly{most: most}
 				w.conn = c
 				n, err := w.Write(context.Background(), rest)
-				if err == nil && n != len(rest.Recs) || calls > 8 {
+				if (err == nil && n != len(rest.Recs)) || calls > 8 {
 					t.Fatalf("%d of %d records: %v", n, len(rest.Recs), err)
 				}
 				if n > 0 && rest.Recs[n-1].Flags&record.End == 0 {

@@ -139,7 +139,7 @@ func FuzzSpan(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if d, ok := span(text); d < 0 || d > maxSpan || !ok && d != 0 {
+		if d, ok := span(text); d < 0 || d > maxSpan || (!ok && d != 0) {
 			t.Errorf("%q: %v, %v", text, d, ok)
 		}
 	})

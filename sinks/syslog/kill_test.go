@@ -67,7 +67,7 @@ func TestRsyslogdKilled(t *testing.T) {
 			t.Logf("%d records, %d kills, %v: %d missing, %d reported to be in doubt; %d twice, %d reported; %d torn in the server's file",
 				records, kills, took.Round(time.Millisecond), missing, st.Details.(*Details).Doubtful, twice, st.Details.(*Details).Repeated, torn)
 			relp := cfg.Settings.(*Config).Transport == "relp"
-			if relp && missing > 0 || uint64(missing) > st.Details.(*Details).Doubtful || uint64(twice) > st.Details.(*Details).Repeated || torn > kills {
+			if (relp && missing > 0) || uint64(missing) > st.Details.(*Details).Doubtful || uint64(twice) > st.Details.(*Details).Repeated || torn > kills {
 				t.Errorf("%d missing, %d twice, %d torn; status %+v", missing, twice, torn, st)
 			}
 			if relp && st.Details.(*Details).Doubtful > 0 {

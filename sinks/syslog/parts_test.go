@@ -38,7 +38,7 @@ func (j *joiner) add(part string, text []byte) (record []byte, complete bool, er
 	n, nerr := strconv.Atoi(first)
 	total, terr := strconv.Atoi(last)
 	switch {
-	case !ok || nerr != nil || n < 1 || last != "?" && (terr != nil || n > total):
+	case !ok || nerr != nil || n < 1 || (last != "?" && (terr != nil || n > total)):
 		return nil, false, fmt.Errorf("%q is no part", part)
 	case n == 1:
 		j.held, j.number = append(j.held[:0], text...), 1

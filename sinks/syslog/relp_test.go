@@ -181,7 +181,7 @@ func FuzzRELPServer(f *testing.F) {
 		if err == nil {
 			n, err = r.send(ctx, messages(3))
 		}
-		if acks := bytes.Count(said, []byte("200")); err == nil && n != 3 || n > 3 || n > acks {
+		if acks := bytes.Count(said, []byte("200")); (err == nil && n != 3) || n > 3 || n > acks {
 			t.Errorf("%d delivered with %d acknowledgements: %v", n, acks, err)
 		}
 		if again, doubtful := r.cost(err); n+again > 3 || doubtful != 0 {

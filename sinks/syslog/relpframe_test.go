@@ -84,7 +84,7 @@ func TestCheckOffers(t *testing.T) {
 		"":                       "not RELP",
 	} {
 		err := checkOffers([]byte(in))
-		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+		if (err != nil) != (want != "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", in, err, want)
 		}
 	}
@@ -99,7 +99,7 @@ func FuzzParseFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		frame, n, err := parseFrame(in)
 		if n == 0 {
-			if frame.command != "" || err == nil && len(in) > maxAnswer+64 {
+			if frame.command != "" || (err == nil && len(in) > maxAnswer+64) {
 				t.Fatalf("%d bytes are neither a frame nor refused", len(in))
 			}
 			return

@@ -147,7 +147,7 @@ func TestUnackedOutlivesReopen(t *testing.T) {
 		}
 		w.conn, w.sent = tt.conn, unacked{}
 		w.sent.add(c, 2)
-		if err := w.Close(); (err != nil) != (tt.kept != "") || err != nil && !strings.Contains(err.Error(), "2 messages") {
+		if err := w.Close(); (err != nil) != (tt.kept != "") || (err != nil && !strings.Contains(err.Error(), "2 messages")) {
 			t.Errorf("%+v: closed: %v", tt.conn, err)
 		}
 	}

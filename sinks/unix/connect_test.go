@@ -222,7 +222,7 @@ func TestConnectCountsWhatWasRead(t *testing.T) {
 		t.Error("the last one got something else")
 	}
 	c.delivered(200)
-	if st := c.sink.Status(); st.Details.(*Details).Repeated == 0 || st.Degraded || st.Details.(*Details).Pid != os.Getpid() && st.Details.(*Details).Pid != 0 {
+	if st := c.sink.Status(); st.Details.(*Details).Repeated == 0 || st.Degraded || (st.Details.(*Details).Pid != os.Getpid() && st.Details.(*Details).Pid != 0) {
 		t.Errorf("status %+v, want repeated messages and no pid of another", st)
 	}
 }
