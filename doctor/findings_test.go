@@ -108,7 +108,7 @@ func TestWithoutRights(t *testing.T) {
 	}
 }
 
-// TestWrappedRelay: a relay behind another program of auditd's is found.
+// TestWrappedRelay: a relay that another program of auditd's has started is found.
 func TestWrappedRelay(t *testing.T) {
 	m := newMachine(t)
 	m.check(os.Remove(m.path(dropInPath)))

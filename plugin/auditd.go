@@ -30,7 +30,7 @@ type AuditdQueue struct {
 // auditdFiles is what auditd's files say.
 type auditdFiles struct {
 	room  int64        // bytes that its log keeps, 0: no limit, no log or not known
-	queue *AuditdQueue // nil: auditd has said nothing of late
+	queue *AuditdQueue // nil: auditd has said nothing lately
 }
 
 // auditdWatch reads auditd's files now and then. Its goroutine may hang with their disk.

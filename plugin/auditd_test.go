@@ -11,7 +11,7 @@ import (
 	"audisp-relay/host"
 )
 
-// TestAuditdWatch: how long audit.log lasts, and what auditd has said of its queue of late.
+// TestAuditdWatch: how long audit.log lasts, and what auditd has said of its queue lately.
 func TestAuditdWatch(t *testing.T) {
 	const room = 40 << 20
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ const (
 	longRateSpan, longRateStep = 5 * time.Minute, 10 * time.Second
 )
 
-// flows are what had come in by moments of late. The Plugin's mu guards them.
+// flows are what had come in by recent moments. The Plugin's mu guards them.
 type flows struct {
 	short *recent.Window[inputFlow]
 	long  *recent.Window[uint64] // records

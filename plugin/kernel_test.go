@@ -12,7 +12,7 @@ import (
 
 // TestKernelLossWhileAuditdWasStopped: what the kernel lost before the run began is no
 // loss if auditd had ended in order and the kernel was asked then; what it loses after
-// the begin always is one.
+// that always is one.
 func TestKernelLossWhileAuditdWasStopped(t *testing.T) {
 	for _, c := range []struct {
 		name          string

@@ -187,8 +187,8 @@ func (p *Pump) write(ctx context.Context, b record.Batch) (n int, err error) {
 // backoff, and never less than it has asked for.
 func pauseAfter(err error, backoff time.Duration) time.Duration {
 	pause := backoff/2 + rand.N(backoff)
-	if told, ok := errors.AsType[Delayed](err); ok {
-		least := told.RetryAfter()
+	if delayed, ok := errors.AsType[Delayed](err); ok {
+		least := delayed.RetryAfter()
 		pause = max(pause, least+rand.N(least/8+1))
 	}
 	return pause

@@ -98,7 +98,7 @@ type terminal struct {
 	buf  []byte
 }
 
-// Write writes whole characters, and keeps the begin of one for the next Write.
+// Write writes whole characters, and keeps the first bytes of one for the next Write.
 func (t *terminal) Write(p []byte) (int, error) {
 	text := p
 	if len(t.part) > 0 {

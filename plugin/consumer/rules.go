@@ -15,7 +15,7 @@ type Rules = atomic.Pointer[filter.RuleSet]
 
 // tagger asks the present rules for an encoder. One goroutine uses it.
 //
-// It works behind the queue: what rules ask for is in the event's records, and who started its process is known later, too. So
+// It works after the queue: what rules ask for is in the event's records, and who started its process is known later, too. So
 // a spool keeps no names of rules that have changed since.
 type tagger struct {
 	now       *Rules

@@ -288,9 +288,8 @@ func TestTailOverwritten(t *testing.T) {
 	}
 }
 
-// TestAForgedFrameIsNotFound: a frame that stands in the text of a record is not found when
-// a damaged header makes us search, be it of another place or made by one who
-// does not know the salt.
+// TestAForgedFrameIsNotFound: when a damaged header makes the spool search, it does not find a frame in the
+// text of a record, neither one that was copied from another place nor one made without knowing the salt.
 func TestAForgedFrameIsNotFound(t *testing.T) {
 	for name, change := range map[string]func(*header){
 		"salt": func(h *header) { h.salt++ }, "offset": func(h *header) { h.off-- }, "file": func(h *header) { h.file-- },

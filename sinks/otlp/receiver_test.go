@@ -33,7 +33,7 @@ var nopLog = zap.NewNop()
 const hang = 30 * time.Second
 
 // receiver is an OTLP receiver of a test's: it takes what it reads by the specification, and answers
-// what it is told to.
+// what the test wants.
 type receiver struct {
 	t       testing.TB
 	address string

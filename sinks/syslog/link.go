@@ -144,7 +144,7 @@ func (l *link) read(ctx context.Context, buf []byte, d time.Duration) (n int, er
 // 0 and no error when there is nothing.
 func (l *link) said(buf []byte) (int, error) {
 	var err error
-	// Not raw.Read, which heeds the deadline of an earlier read.
+	// Not raw.Read, which observes the deadline of an earlier read.
 	if cerr := l.raw.Control(func(fd uintptr) {
 		var b [1]byte
 		for {

@@ -277,7 +277,7 @@ func startJournald(t *testing.T, dir string, l *Config) func() []byte {
 	}
 }
 
-// startSocat runs what stands for all that stores what it reads.
+// startSocat runs socat, an example of all that stores what it reads.
 func startSocat(t *testing.T, dir string, l *Config) func() []byte {
 	if _, err := exec.LookPath("socat"); err != nil {
 		missing(t, "socat is not installed: %v", err)

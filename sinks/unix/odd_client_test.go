@@ -104,8 +104,8 @@ func TestLongLineForLateClient(t *testing.T) {
 	if got := readAll(t, early); !bytes.Equal(got, append(line, next...)) {
 		t.Errorf("the first client got %d bytes, want %d", len(got), len(line)+len(next))
 	}
-	behind := append(sinktest.Lines(2001, 1), next...) // LongLine ends with that line
-	if got := readAll(t, late); !bytes.Equal(got, behind) {
+	want := append(sinktest.Lines(2001, 1), next...) // LongLine ends with that line
+	if got := readAll(t, late); !bytes.Equal(got, want) {
 		t.Errorf("the late client got %d bytes: %.200q", len(got), got)
 	}
 	b.wait()
