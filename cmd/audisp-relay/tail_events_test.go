@@ -321,22 +321,10 @@ func tailOn(t *testing.T, args ...string) string {
 	os.Stdout = slave
 	defer func() { os.Stdout = stdout }()
 
-	done := make(chan string)
-	go func() {
-		var all []byte
-		buf := make([]byte, 4096)
-		for {
-			n, err := master.Read(buf)
-			all = append(all, buf[:n]...)
-			if err != nil || bytes.Contains(all, []byte("the end of the test")) {
-				done <- string(all)
-				return
-			}
-		}
-	}()
+	done := untilEnd(master)
 	run(append([]string{"tail"}, args...))
-	fmt.Fprintln(slave, "the end of the test")
-	out, _, _ := strings.Cut(<-done, "the end of the test")
+	fmt.Fprintln(slave, endOfTest)
+	out, _, _ := strings.Cut(<-done, endOfTest)
 	return strings.ReplaceAll(out, "\r\n", "\n")
 }
 

@@ -110,6 +110,27 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
+// endOfTest is what a test writes to a terminal when it is done.
+const endOfTest = "the end of the test"
+
+// untilEnd gives all that reaches a terminal once endOfTest is among it.
+func untilEnd(master *os.File) <-chan string {
+	done := make(chan string, 1)
+	go func() {
+		var all []byte
+		buf := make([]byte, 4096)
+		for {
+			n, err := master.Read(buf)
+			all = append(all, buf[:n]...)
+			if err != nil || bytes.Contains(all, []byte(endOfTest)) {
+				done <- string(all)
+				return
+			}
+		}
+	}()
+	return done
+}
+
 // TestReplayToATerminal: nothing raw reaches a terminal, in any format, and what is wrong
 // with a file whose name is hostile is said so; a pipe gets the bytes as they are.
 func TestReplayToATerminal(t *testing.T) {
@@ -135,21 +156,9 @@ func TestReplayToATerminal(t *testing.T) {
 	} {
 		master, slave := openTerminal(t)
 		os.Stdout, os.Stderr = slave, slave
-		done := make(chan string)
-		go func() {
-			var all []byte
-			buf := make([]byte, 4096)
-			for {
-				n, err := master.Read(buf)
-				all = append(all, buf[:n]...)
-				if err != nil || bytes.Contains(all, []byte("the end of the test")) {
-					done <- string(all)
-					return
-				}
-			}
-		}()
+		done := untilEnd(master)
 		run(args)
-		fmt.Fprintln(slave, "the end of the test")
+		fmt.Fprintln(slave, endOfTest)
 		got := <-done
 		os.Stdout, os.Stderr = stdout, stderr
 		shown := 0
