@@ -3,12 +3,12 @@ package plugin
 import (
 	"testing"
 
+	"go.uber.org/zap"
+
 	"audisp-relay/audit/audittest"
 	"audisp-relay/config"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
-
-	"go.uber.org/zap"
 )
 
 // TestNextRunResumes: nothing may be left to a next run that does not know where a consumer is.

@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"audisp-relay/plugin/consumer"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"audisp-relay/plugin/consumer"
 )
 
 func TestMain(m *testing.M) {

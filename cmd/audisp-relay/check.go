@@ -8,10 +8,10 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"audisp-relay/config"
 	"audisp-relay/host"
-
-	"github.com/spf13/cobra"
 )
 
 // newCheckCmd is "audisp-relay check": every error of a config on stderr, one

@@ -40,7 +40,7 @@ func TestIntakeSortsEvents(t *testing.T) {
 			if got := tk.serials(t); got != c.first {
 				t.Errorf("got %s, want %s", got, c.first)
 			}
-			// What waits is neither received nor behind the position.
+			// What waits is neither received nor before the position.
 			if n := tk.queue.Counts(); n.Received != 2 || tk.queue.Position().ID.Serial != 1 {
 				t.Errorf("%+v, position %+v", n, tk.queue.Position())
 			}

@@ -9,11 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"audisp-relay/audit/audittest"
 	"audisp-relay/filter"
 	eventjson "audisp-relay/format/json"
-
-	"pgregory.net/rapid"
 )
 
 // explain explains what a filter does with lines.
