@@ -252,7 +252,7 @@ func TestWriteOfNothing(t *testing.T) {
 	}
 }
 
-// TestBounds: a huge log is cut at its begin, huge reports at their end.
+// TestBounds: a huge log is cut at its beginning, huge reports at their end.
 func TestBounds(t *testing.T) {
 	f := planted(t)
 	log := filepath.Join(f.root, "/var/log/audisp-relay/own.log")
