@@ -24,8 +24,8 @@ func TestLogOf(t *testing.T) {
 		errHas string
 	}{
 		{"Parent", "log_file = /x/y.log\n", "-c /srv/a", 10, LogInfo{"/x/y.log", true, "", false, 0}, ""},
-		{"BehindAudispd", "log_file = /x/y.log\n", "-c /srv/a", 20, LogInfo{"/x/y.log", true, "", false, 0}, ""},
-		{"BehindWrapper", "", "-c /srv/a", 30, LogInfo{"/var/log/audit/audit.log", true, "", false, 0}, ""},
+		{"BelowAudispd", "log_file = /x/y.log\n", "-c /srv/a", 20, LogInfo{"/x/y.log", true, "", false, 0}, ""},
+		{"BelowAWrapper", "", "-c /srv/a", 30, LogInfo{"/var/log/audit/audit.log", true, "", false, 0}, ""},
 		{"NoLogs", "write_logs = No\n", "-c /srv/a", 10, LogInfo{"/var/log/audit/audit.log", false, "/srv/a/auditd.conf has write_logs = no", false, 0}, ""},
 		{"NoLogFormat", "log_format = NOLOG\n", "-c /srv/a", 10, LogInfo{"/var/log/audit/audit.log", false, "/srv/a/auditd.conf has log_format = NOLOG", false, 0}, ""},
 		{"Foreground", "", "-fc /srv/a", 10, LogInfo{"/var/log/audit/audit.log", false, "auditd was started with -f and prints its records", false, 0}, ""},
@@ -95,7 +95,7 @@ func TestLiveLogOfAuditd(t *testing.T) {
 	t.Errorf("auditd (pid %d) does not have %s open", a.PID(), got.Path)
 }
 
-// TestLastLogged: the last whole record with an id counts, however large what follows is.
+// TestLiveLastLogged: the last whole record with an id counts, however large what follows is.
 func TestLiveLastLogged(t *testing.T) {
 	lab.Require(t)
 	a := lab.Start(t, lab.Options{Plugins: []lab.Plugin{cat}})

@@ -11,16 +11,6 @@ import (
 	"time"
 )
 
-// put writes a file of a machine's tree.
-func put(t *testing.T, root, path, text string, mode os.FileMode) {
-	t.Helper()
-	full := filepath.Join(root, path)
-	err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, []byte(text), 0o600), os.Chmod(full, mode))
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 const stateReport = `audit version = 3.0.9
 current time = 08/24/23 20:21:31
 writing to logs = yes
@@ -39,15 +29,14 @@ plugin queueing suspended = no
 
 // TestReadState: the newer of the two reports is read, and what cannot be right is left out.
 func TestReadState(t *testing.T) {
-	root := t.TempDir()
-	m := Machine{Root: root}
+	m := Machine{Root: t.TempDir()}
 	if _, err := m.ReadState(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a report: %v", err)
 	}
-	put(t, root, "/var/run/auditd.state", stateReport, 0o640)
-	put(t, root, "/run/audit/auditd.state", "audit version = 4.2\n", 0o640)
+	m.put(t, "/var/run/auditd.state", stateReport, 0o640)
+	m.put(t, "/run/audit/auditd.state", "audit version = 4.2\n", 0o640)
 	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(root+"/run/audit/auditd.state", old, old); err != nil {
+	if err := os.Chtimes(m.path("/run/audit/auditd.state"), old, old); err != nil {
 		t.Fatal(err)
 	}
 	got, err := m.ReadState()
@@ -80,15 +69,15 @@ func FuzzParseState(f *testing.F) {
 // TestPluginFiles: what starts the relay is found under any name that some auditd reads, with
 // what makes auditd skip it.
 func TestPluginFiles(t *testing.T) {
-	root := t.TempDir()
+	m := Machine{Root: t.TempDir()}
 	const relay = "active = yes\npath = /usr/sbin/audisp-relay\nargs = -c /etc/x.toml\nformat = BINARY\n"
 	for name, text := range map[string]string{
 		"audisp-relay.conf": relay, "copy.conf": relay, "old.bak": relay, ".hidden.conf": relay, "two.dots.conf": relay,
 		"other.conf": "active = no\npath = /sbin/other\ntype = alwys\n", "broken.conf": "active = yes # now\ncolour = red\npath = bin/x",
 	} {
-		put(t, root, "/etc/audit/plugins.d/"+name, text, 0o640)
+		m.put(t, "/etc/audit/plugins.d/"+name, text, 0o640)
 	}
-	files, err := Machine{Root: root}.PluginFiles(Auditd{Version: "3.0.9", Conf: defaultAuditdConf()}, "/usr/sbin/audisp-relay")
+	files, err := m.PluginFiles(Auditd{Version: "3.0.9", Conf: defaultAuditdConf()}, "/usr/sbin/audisp-relay")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type relay struct {
 	close func() // ends it
 }
 
-// start runs a plugin with what is configured besides, DIR standing for a directory of its own.
+// start runs a plugin with what is configured besides, in which DIR is replaced by a directory of its own.
 func start(t *testing.T, text string) *relay {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "me") // short: the paths of sockets are

@@ -142,7 +142,7 @@ func TestStdinInterrupted(t *testing.T) {
 	}
 }
 
-// TestStdinAllocates nothing for a read, whether it has to wait or not.
+// TestStdinAllocatesNothing for a read, whether it has to wait or not.
 func TestStdinAllocatesNothing(t *testing.T) {
 	in, auditd := auditdSocket(t)
 	buf, text := make([]byte, 100), []byte("type=EOE msg=audit(1.000:1):\n")

@@ -29,7 +29,7 @@ func appendTo(t *testing.T, path string, from, to int) {
 	}
 }
 
-// stream returns events as a stream has them.
+// streamOf returns events as a stream has them.
 func streamOf(from, to int) string {
 	var b strings.Builder
 	for serial := from; serial <= to; serial++ {

@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// tree makes files below a directory that only its owner can write to. A name that ends in
-// a slash is a directory; "a -> b" is a symbolic link.
+// entry is a file of a tree. A name that ends in a slash is a directory; "a -> b" is a symbolic link.
 type entry struct {
 	name string
 	mode os.FileMode
 	uid  int
 }
 
+// tree makes files below a directory that only its owner can write to.
 func tree(t *testing.T, entries []entry) string {
 	t.Helper()
 	root := t.TempDir()

@@ -71,7 +71,7 @@ func (r *relay) exact(want []byte) {
 	}
 }
 
-// firstID is where a queue begins that the next run resumes at.
+// positionAt is the position after so many lines of data, from which the next run continues.
 func positionAt(t *testing.T, data []byte, lines int, number uint64) queue.Position {
 	t.Helper()
 	n := 0
