@@ -21,6 +21,7 @@ import (
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -189,14 +190,15 @@ func TestRefusedUDPDegrades(t *testing.T) {
 
 // TestUDPErrorsAreToldApart: a message too long is no dead server.
 func TestUDPErrorsAreToldApart(t *testing.T) {
+	port := lab.FreePort(t, "udp")
 	for _, tt := range []struct {
 		network string
 		address string
 		want    error
 	}{
-		{"udp4", "127.0.0.1:9", unix.ECONNREFUSED},
-		{"udp6", "[::1]:9", unix.ECONNREFUSED},
-		{"udp4", "127.0.0.1:9", nil}, // too large for the way
+		{"udp4", "127.0.0.1:" + port, unix.ECONNREFUSED},
+		{"udp6", "[::1]:" + port, unix.ECONNREFUSED},
+		{"udp4", "127.0.0.1:" + port, nil}, // too large for the way
 	} {
 		c, err := net.Dial(tt.network, tt.address)
 		if err != nil {

@@ -20,7 +20,7 @@ import (
 	"audisp-relay/sinks"
 )
 
-// trialOf tries the sink, with time enough for a busy machine.
+// trialOf tries the sink, with timeout for each step.
 func trialOf(t *testing.T, cfg config.Sink, timeout time.Duration) *sinks.Trial {
 	t.Helper()
 	if l := cfg.Settings.(*Config); l.Protocol == "" {
@@ -145,29 +145,32 @@ func TestTrialOfBrokenServers(t *testing.T) {
 		}
 	}
 
+	const short = 2 * time.Second // where no answer comes
 	tests := []struct {
-		name, transport, address, ca, step, text, fix string
+		name                                    string
+		limit                                   time.Duration // of each step
+		transport, address, ca, step, text, fix string
 	}{
-		{"refused", "tcp", closedPort(t), "", "connect", "connection refused", "start the server"},
-		{"no such name", "tcp", "no-such-host.invalid:514", "", "name resolution", "no-such-host.invalid", ""},
-		{"expired", "tls", withTLS(ca.issue(leaf{names: []string{"127.0.0.1"}, expired: true}), nil), ca.file, "tls", "is valid from", "renew it"},
-		{"wrong name", "tls", withTLS(ca.issue(leaf{names: []string{"other.example"}}), nil), ca.file, "tls", `is not for "127.0.0.1"`, "server_name"},
-		{"unknown CA", "tls", withTLS(good, nil), other.file, "tls", "is not of ca_file", "set ca_file"},
-		{"wants a certificate", "tls", withTLS(good, wantsCert), ca.file, "tls", "wants a client certificate", "cert_file"},
-		{"TLS to a plain server that answers", "tls", serve(t, func(c net.Conn) { c.Write([]byte("220 mail.example\r\n")); io.Copy(io.Discard, c) }), ca.file,
+		{"refused", hang, "tcp", closedPort(t), "", "connect", "connection refused", "start the server"},
+		{"no such name", short, "tcp", "no-such-host.invalid:514", "", "name resolution", "no-such-host.invalid", ""},
+		{"expired", hang, "tls", withTLS(ca.issue(leaf{names: []string{"127.0.0.1"}, expired: true}), nil), ca.file, "tls", "is valid from", "renew it"},
+		{"wrong name", hang, "tls", withTLS(ca.issue(leaf{names: []string{"other.example"}}), nil), ca.file, "tls", `is not for "127.0.0.1"`, "server_name"},
+		{"unknown CA", hang, "tls", withTLS(good, nil), other.file, "tls", "is not of ca_file", "set ca_file"},
+		{"wants a certificate", hang, "tls", withTLS(good, wantsCert), ca.file, "tls", "wants a client certificate", "cert_file"},
+		{"TLS to a plain server that answers", hang, "tls", serve(t, func(c net.Conn) { c.Write([]byte("220 mail.example\r\n")); io.Copy(io.Discard, c) }), ca.file,
 			"tls", "does not speak TLS", "switch TLS on"},
-		{"TLS to a silent server", "tls", silent(t), ca.file, "tls", "does not answer the TLS handshake", "speaks TLS on this port"},
-		{"plain to a TLS server", "tcp", withTLS(good, nil), "", "acknowledgement", "", "TLS"},
-		{"no RELP server", "relp", silent(t), "", "protocol", "no answer to RELP's open", "speaks RELP"},
-		{"RELP without acknowledgement", "relp", serve(t, mute), "", "acknowledgement", "", "queue"},
-		{"a mail server", "tcp", serve(t, func(c net.Conn) { c.Write([]byte("220 mail.example\r\n")); io.Copy(io.Discard, c) }), "",
+		{"TLS to a silent server", short, "tls", silent(t), ca.file, "tls", "does not answer the TLS handshake", "speaks TLS on this port"},
+		{"plain to a TLS server", hang, "tcp", withTLS(good, nil), "", "acknowledgement", "", "TLS"},
+		{"no RELP server", short, "relp", silent(t), "", "protocol", "no answer to RELP's open", "speaks RELP"},
+		{"RELP without acknowledgement", short, "relp", serve(t, mute), "", "acknowledgement", "", "queue"},
+		{"a mail server", hang, "tcp", serve(t, func(c net.Conn) { c.Write([]byte("220 mail.example\r\n")); io.Copy(io.Discard, c) }), "",
 			"acknowledgement", `it answered "220 mail.example\r\n"`, "correct the port"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			cfg := config.Sink{Name: "test", Settings: &Config{Transport: tt.transport, Address: tt.address, CAFile: tt.ca, Framing: "newline"}}
-			y := trialOf(t, cfg, 2*time.Second)
+			y := trialOf(t, cfg, tt.limit)
 			s := y.Steps[len(y.Steps)-1]
 			if s.Name != tt.step || (s.Verdict != sinks.Failed && s.Verdict != sinks.Doubt) {
 				t.Fatalf("ended in %+v", s)
