@@ -2,6 +2,7 @@ package unix
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -123,7 +124,7 @@ func count(t *testing.T, b []byte, f format.Format) (n int) {
 	if f == format.Binary {
 		var recs int
 		for len(whole(f, b)) > 0 {
-			size := stream.HeaderSize + int(b[12]) + int(b[13])<<8
+			size := stream.HeaderSize + int(binary.NativeEndian.Uint32(b[12:]))
 			b = b[size:]
 			recs++
 		}
