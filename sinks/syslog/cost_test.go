@@ -142,8 +142,8 @@ func (refusing) send(context.Context, *chunk) (int, error) {
 	return 0, advise(errors.New("disk full"), "see the server's log")
 }
 
-// TestRefusalsAreTold: another connection at once would not help.
-func TestRefusalsAreTold(t *testing.T) {
+// TestRefusalsAreReported: another connection at once would not help.
+func TestRefusalsAreReported(t *testing.T) {
 	s := newServer(t, "tcp", "tcp", "rfc5424")
 	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	w.conn = &refusing{}
@@ -216,9 +216,9 @@ func TestEndedContextWritesNothing(t *testing.T) {
 	}
 }
 
-// TestBrokenTLSIsTold: what a server had taken and not read is reported to be in
+// TestLossesOfBrokenTLSAreReported: what a server had taken and not read is reported to be in
 // doubt, and what it had not taken comes again.
-func TestBrokenTLSIsTold(t *testing.T) {
+func TestLossesOfBrokenTLSAreReported(t *testing.T) {
 	const records = 60_000 // more than the buffers of both sides
 	s := newServer(t, "tcp", "tls", "rfc5424")
 	r := run(t, s.config())

@@ -52,7 +52,7 @@ func TestJournalLimit(t *testing.T) {
 		{"another section", map[string]string{conf: "[Other]\nRateLimitBurst=5\n"}, 10_000, 30 * time.Second},
 		{"nonsense", map[string]string{conf: "[Journal]\nRateLimitBurst=-5\nRateLimitIntervalSec=soon\n=\n[\n"}, 10_000, 30 * time.Second},
 		{"vendor's file", map[string]string{"/usr/lib/systemd/journald.conf": "[Journal]\nRateLimitBurst=7\n"}, 7, 30 * time.Second},
-		{"vendor's file behind the host's", map[string]string{conf: "[Journal]\n", "/usr/lib/systemd/journald.conf": "[Journal]\nRateLimitBurst=7\n"}, 10_000, 30 * time.Second},
+		{"vendor's file that the host's hides", map[string]string{conf: "[Journal]\n", "/usr/lib/systemd/journald.conf": "[Journal]\nRateLimitBurst=7\n"}, 10_000, 30 * time.Second},
 		{"the last name counts", map[string]string{conf: "[Journal]\nRateLimitBurst=1\n", dropIn + "b.conf": "[Journal]\nRateLimitBurst=3\n",
 			"/run/systemd/journald.conf.d/a.conf": "[Journal]\nRateLimitBurst=2\nRateLimitIntervalSec=500ms\n"}, 3, 500 * time.Millisecond},
 		{"of one name the host's counts", map[string]string{dropIn + "a.conf": "[Journal]\nRateLimitBurst=3\n",

@@ -15,7 +15,7 @@ import (
 )
 
 // TestHostNameChanges: messages say what the host is called when they are sent, also on a
-// connection that stays; while its name is not to be had they keep the one before.
+// connection that stays; while the name cannot be read they keep the one before.
 func TestHostNameChanges(t *testing.T) {
 	l, err := net.ListenPacket("udp", "127.0.0.1:0") // where they need not be understood
 	if err != nil {
@@ -87,9 +87,9 @@ func TestUDPNameIsLookedUpAgain(t *testing.T) {
 	})
 }
 
-// misfit serves as something that is no syslog server.
-func misfit(t *testing.T, serve_ func(c net.Conn)) *writer {
-	s := &server{t: t, network: "tcp", transport: "tcp", protocol: "rfc5424", address: serve(t, serve_)}
+// misfit returns a writer whose server does what do does, which is not what a syslog server does.
+func misfit(t *testing.T, do func(c net.Conn)) *writer {
+	s := &server{t: t, network: "tcp", transport: "tcp", protocol: "rfc5424", address: serve(t, do)}
 	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 	t.Cleanup(func() { w.Close() })
 	return w

@@ -137,7 +137,7 @@ func TestRsyslogd(t *testing.T) {
 }
 
 // listening returns an rsyslogd that takes transport and the sink that delivers
-// to it. With TLS each sees to who the other is.
+// to it. With TLS each checks who the other is.
 func listening(t testing.TB, transport, protocol string, direct bool) (*rsyslogd, config.Sink) {
 	t.Helper()
 	l := &Config{Protocol: protocol, Facility: "local3", Severity: "notice", Tag: "audisp-relay"}
