@@ -74,7 +74,7 @@ func TestEventThatCannotBeEvaluatedIsKept(t *testing.T) {
 				}
 			}
 			// The whole, and with it the part that fails.
-			if want := map[bool]int{true: min(2, len(steps))}[c.err != ""]; failed < want || want == 0 && failed > 0 || !steps[0].Value {
+			if want := map[bool]int{true: min(2, len(steps))}[c.err != ""]; failed < want || (want == 0 && failed > 0) || !steps[0].Value {
 				t.Errorf("%s: explained as %v", c.src, steps)
 			}
 		}

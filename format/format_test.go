@@ -85,7 +85,7 @@ func TestRecordsOfAPartlyWrittenBatch(t *testing.T) {
 				}
 			}
 			recs, end := e.Records(n)
-			if recs != want || want > 0 && end != ends[want-1] || want == 0 && end != 0 {
+			if recs != want || (want > 0 && end != ends[want-1]) || (want == 0 && end != 0) {
 				t.Errorf("%s: %d bytes are %d records to %d, want %d", name, n, recs, end, want)
 			}
 		}

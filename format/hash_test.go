@@ -30,7 +30,7 @@ func TestHashesOfPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err != nil || fs.Type != unix.EXT4_SUPER_MAGIC && fs.Type != unix.XFS_SUPER_MAGIC {
+	if err := unix.Statfs(path, &fs); err != nil || (fs.Type != unix.EXT4_SUPER_MAGIC && fs.Type != unix.XFS_SUPER_MAGIC) {
 		t.Skip("programs are hashed on some file systems alone: on", path, err)
 	}
 	var st unix.Stat_t

@@ -139,7 +139,7 @@ func (f *Merger) judged(n uint64, fate fate, now time.Time) {
 	case record.OfDaemon(r.Type):
 		f.witness.noteDaemon(r.Serial)
 	default:
-		if e := f.witness.find(&run.Batch, i); e == nil || e.types&byStream == 0 && e.millis != r.Millis {
+		if e := f.witness.find(&run.Batch, i); e == nil || (e.types&byStream == 0 && e.millis != r.Millis) {
 			f.witness.noteLog(&run.Batch, i, l.dist)
 		}
 	}
@@ -209,7 +209,7 @@ func (f *Merger) byEvent(n uint64, l *awaitedLine, run *lineRun, i int) fate {
 	e := f.witness.find(&run.Batch, i)
 	switch {
 	case e != nil && e.types&byStream != 0:
-		if single := singleType(r.Type); e.millis != r.Millis || e.types&single != 0 && !f.wasTruncated(e, single, &run.Batch, i) {
+		if single := singleType(r.Type); e.millis != r.Millis || (e.types&single != 0 && !f.wasTruncated(e, single, &run.Batch, i)) {
 			return toLeave
 		}
 		return giveIf(e.line == 0 || n-e.line < oneEvent || e.line-n < oneEvent)
@@ -230,7 +230,7 @@ func (f *Merger) wasTruncated(e *witnessed, single witnessTypes, b *record.Batch
 	if sum == 0 || f.had.matched[recentKey{e.serial, sum}] {
 		return false
 	}
-	return f.had.matched[recentKey{serial: e.serial}] || e.millis >= f.had.from && beginsWith(b, i, sum)
+	return f.had.matched[recentKey{serial: e.serial}] || (e.millis >= f.had.from && beginsWith(b, i, sum))
 }
 
 // hasBetter reports whether a later line that waits has the same serial, another time
@@ -311,7 +311,7 @@ func (f *Merger) unheard(n uint64, end bool) fate {
 	run, i := f.pending.at(n)
 	r := &run.Recs[i]
 	w := &f.witness
-	if l.dist <= nearSerials || w.any && int32(r.Serial-w.top) <= 0 && w.top-r.Serial < witnessSize {
+	if l.dist <= nearSerials || (w.any && int32(r.Serial-w.top) <= 0 && w.top-r.Serial < witnessSize) {
 		return toGive
 	}
 	const enough = 4
@@ -320,9 +320,9 @@ func (f *Merger) unheard(n uint64, end bool) fate {
 		after, end = unknownDist, true
 	}
 	switch {
-	case events >= enough || end && events > 0:
+	case events >= enough || (end && events > 0):
 		// An event can be recorded long before it is written.
-		return giveIf(after <= nearSerials || l.dist != unknownDist && f.highest-r.Serial < witnessSize)
+		return giveIf(after <= nearSerials || (l.dist != unknownDist && f.highest-r.Serial < witnessSize))
 	case !end:
 		return undecided
 	}

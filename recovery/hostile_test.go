@@ -134,7 +134,7 @@ func (m *model) write(visible bool) {
 		case of[k].lost:
 		case harmless:
 			m.send(text)
-		case !eoe && m.rnd.IntN(60) == 0 && (shown || !visible && of[k].call): // this one record is lost
+		case !eoe && m.rnd.IntN(60) == 0 && (shown || (!visible && of[k].call)): // this one record is lost
 		case !eoe && m.rnd.IntN(60) == 0:
 			m.sent = append(m.sent, text[:len(text)-16]) // as auditd 4.2.1 does
 		case m.rnd.IntN(100) == 0:

@@ -208,7 +208,7 @@ func (f *Merger) originalOf(h *record.Batch, i int, id record.ID) (n uint64, ok 
 	for n = f.awaited.kinds[kindOf(id)].first; n != 0; n = f.awaited.line(n).next {
 		run, k := f.pending.at(n)
 		if run == nil { // given
-			if l := f.awaited.line(n); h.Recs[i].Len <= l.len || l.len < 8900 && l.lineState&isBroken == 0 {
+			if l := f.awaited.line(n); h.Recs[i].Len <= l.len || (l.len < 8900 && l.lineState&isBroken == 0) {
 				return n, true
 			}
 		} else if line := run.Text(k); len(line) >= len(text) && common(text, line) == len(text) {

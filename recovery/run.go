@@ -203,7 +203,7 @@ func (f *Merger) judgeWaiting(now time.Time, err error) {
 			f.believe(f.awaited.end(), now.Sub(at) > silentAfter, now)
 		}
 	}
-	if f.loseAt != 0 && (err != nil || p.ready >= f.loseAt && f.unsure == 0) {
+	if f.loseAt != 0 && (err != nil || (p.ready >= f.loseAt && f.unsure == 0)) {
 		f.loseAt = 0
 		f.reportLost()
 	}

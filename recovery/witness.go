@@ -128,7 +128,7 @@ func (w *witness) note(b *record.Batch) {
 			continue
 		}
 		name := b.Node(i)
-		if w.node == nil || !w.multi && !bytes.Equal(name, w.node) {
+		if w.node == nil || (!w.multi && !bytes.Equal(name, w.node)) {
 			w.noteNode(name)
 		}
 		e := w.put(r.Serial, r.Millis, w.nodeKey(name))
@@ -220,7 +220,7 @@ func (w *witness) daemonLine(r *record.Record, alone, resumed bool) bool {
 	case 1202, 1203, 1204, 1205, 1206: // ABORT, CONFIG, RECONFIG, ROTATE, RESUME
 		return true // DAEMON_CONFIG of a reload has a serial at random
 	}
-	return follows || resumed || alone && len(known) == 0 // DAEMON_END of a stop before the last one
+	return follows || resumed || (alone && len(known) == 0) // DAEMON_END of a stop before the last one
 }
 
 // distance says how far the serial of a line is from those before it in

@@ -57,7 +57,7 @@ func (f *logFile) is(n *logFile) bool {
 	if f.dev != n.dev || f.ino != n.ino {
 		return false
 	}
-	return f.f != nil || f.born == n.born && n.headLen >= f.headLen && bytes.Equal(n.head[:f.headLen], f.head[:f.headLen])
+	return f.f != nil || (f.born == n.born && n.headLen >= f.headLen && bytes.Equal(n.head[:f.headLen], f.head[:f.headLen]))
 }
 
 // update takes over what a new listing says of the file.

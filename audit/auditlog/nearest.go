@@ -98,9 +98,9 @@ func (s *nearest) add(node []byte, x nearLine) {
 		return
 	}
 	d := int32(x.serial - b.high)
-	low := b.high != 0 && (d < -bootSerials || d < 0 && x.millis > b.newest+bootMillis)
+	low := b.high != 0 && (d < -bootSerials || (d < 0 && x.millis > b.newest+bootMillis))
 	switch {
-	case len(b.list) == 0 || low && x.millis > b.newest:
+	case len(b.list) == 0 || (low && x.millis > b.newest):
 		s.flush(b)
 		b.begin(x, len(b.list) > 0)
 		s.addToBoot(b, x)
@@ -166,7 +166,7 @@ func (s *nearest) addToBoot(b *boots, x nearLine) {
 		}
 		k.gap = uint32(min(s.id.Millis-x.millis, math.MaxUint32))
 	case x.daemon(): // its time counts, where it stands there, or alone
-		if x.millis > s.id.Millis || k.has && k.old != x.at || !k.has && b.high != 0 {
+		if x.millis > s.id.Millis || (k.has && k.old != x.at) || (!k.has && b.high != 0) {
 			return
 		} else if !k.has {
 			k.gap = math.MaxUint32
@@ -176,7 +176,7 @@ func (s *nearest) addToBoot(b *boots, x nearLine) {
 	case x.serial == s.id.Serial && k.met && x.typ != s.id.Type:
 		return // of the position's event, after it
 	default:
-		k.met = k.met || x.serial == s.id.Serial && x.millis == s.id.Millis && x.typ == s.id.Type
+		k.met = k.met || (x.serial == s.id.Serial && x.millis == s.id.Millis && x.typ == s.id.Type)
 		k.gap = s.id.Serial - x.serial
 	}
 	k.has, k.old, k.newestOld = true, x.end, k.newest

@@ -373,7 +373,7 @@ func TestPositionAt(t *testing.T) {
 		t.Fatalf("%d records, %v", len(b.Recs), err)
 	}
 	for i, want := range []int64{0, 100, 300, 600} {
-		if got := p.At(&b, i); got.Off != want || want > 0 && !p.Less(got) {
+		if got := p.At(&b, i); got.Off != want || (want > 0 && !p.Less(got)) {
 			t.Errorf("record %d at %v, want offset %d", i, got, want)
 		}
 	}

@@ -252,7 +252,7 @@ func (a *Assembler) assign(i int) bool {
 	r := &a.in.Recs[i]
 	k := a.keyOf(i)
 	own := r.Flags&(record.NoID|record.Cont|record.Marker) != 0 || record.OfDaemon(r.Type)
-	if !own && (a.live && a.cur.key == k || a.at != nil && a.at.key == k) {
+	if !own && ((a.live && a.cur.key == k) || (a.at != nil && a.at.key == k)) {
 		a.join(i)
 		return true
 	}
@@ -349,7 +349,7 @@ func (a *Assembler) join(i int) {
 func (a *Assembler) settle(end int) {
 	d := a.draft()
 	switch {
-	case d.standalone || a.lineType == record.TypeEOE || d.isSolo() && !a.waits(end-1, d):
+	case d.standalone || a.lineType == record.TypeEOE || (d.isSolo() && !a.waits(end-1, d)):
 		if a.live {
 			a.giveCur(end, complete)
 		} else {

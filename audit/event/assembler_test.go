@@ -297,7 +297,7 @@ func TestTypesThatComeWithACallOrAlone(t *testing.T) {
 		if comesWithCall(typ) != slices.Contains(calls, name) {
 			t.Errorf("withCall(%s) is %v", name, comesWithCall(typ))
 		}
-		whole := slices.Contains(singles, name) || typ > 1006 && typ < 1200 || typ > 2000
+		whole := slices.Contains(singles, name) || (typ > 1006 && typ < 1200) || typ > 2000
 		if isMostlyAlone(typ) != whole {
 			t.Errorf("single(%s) is %v", name, isMostlyAlone(typ))
 		}

@@ -69,7 +69,7 @@ func (a *Assembler) company(d *eventState, i int) {
 	typ := a.in.Recs[i].Type
 	if isMostlyAlone(typ) {
 		d.user = true
-		d.expects = d.expects || record.Alone(typ) && withoutSubject(a.in.Bytes(i))
+		d.expects = d.expects || (record.Alone(typ) && withoutSubject(a.in.Bytes(i)))
 	} else {
 		d.other = true
 	}

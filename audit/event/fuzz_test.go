@@ -62,7 +62,7 @@ func FuzzAssembler(f *testing.F) {
 			now = now.Add(time.Duration(how) * time.Millisecond)
 			a.Expire(now)
 			n := a.Counts()
-			if n.Open > o.MaxEvents || n.Bytes > o.MaxBytes || a.spares > maxSpare || len(a.touched) > 0 || n.LateEOE == 0 && out+n.Bytes < in {
+			if n.Open > o.MaxEvents || n.Bytes > o.MaxBytes || a.spares > maxSpare || len(a.touched) > 0 || (n.LateEOE == 0 && out+n.Bytes < in) {
 				t.Fatalf("%d spare bytes, %d touched, %d of %d bytes given, %+v", a.spares, len(a.touched), out, in, n)
 			}
 		}

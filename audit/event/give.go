@@ -12,7 +12,7 @@ func (a *Assembler) giveCur(end int, why cause) {
 	recs := a.in.Recs[a.begin:end]
 	a.mark(&a.cur, recs, a.open > 0, why)
 	a.live, a.fast = false, false
-	if len(a.run) > 0 || a.from < a.to && a.to != a.begin {
+	if len(a.run) > 0 || (a.from < a.to && a.to != a.begin) {
 		a.copyRun(recs)
 		return
 	}
@@ -127,7 +127,7 @@ func (a *Assembler) drop(e *pendingEvent) {
 func (a *Assembler) makeRoom() {
 	for a.open > a.o.MaxEvents || a.bytes > a.o.MaxBytes {
 		e, why := a.all.head, byLimit
-		if e.isSolo() || !e.call && !e.standalone && a.now-e.heard >= titleWait {
+		if e.isSolo() || (!e.call && !e.standalone && a.now-e.heard >= titleWait) {
 			why = complete
 		}
 		a.give(e, why)
@@ -142,7 +142,7 @@ func (a *Assembler) nextDue(timeout time.Duration) (e *pendingEvent, due time.Du
 	}
 	for _, l := range [2]*eventList{&a.titled, &a.soon} {
 		if x := l.head; x != nil {
-			if at := x.heard + min(titleWait, timeout); e == nil || at < due || at == due && x.last < e.last {
+			if at := x.heard + min(titleWait, timeout); e == nil || at < due || (at == due && x.last < e.last) {
 				e, due = x, at
 			}
 		}

@@ -105,9 +105,9 @@ func (m *model) company(name, text string) {
 	}
 	one := slices.Contains(wholeEvents, name)
 	e.user, e.other = e.user || one, e.other || !one
-	e.expects = e.expects || slices.Contains(ofPrograms, name) && strings.Contains(text, " subj=? ")
+	e.expects = e.expects || (slices.Contains(ofPrograms, name) && strings.Contains(text, " subj=? "))
 	k := m.seen[e.node]
-	k.joined = k.joined || e.user && e.other
+	k.joined = k.joined || (e.user && e.other)
 	if name == "UNKNOWN[1420]" {
 		e.contexts, k.contexts = true, true
 	}
@@ -130,7 +130,7 @@ func (m *model) assign(b *record.Batch, i, n int, now time.Time) bool {
 	id, own := eventOf(b, i), isOwn(b, i)
 	for _, e := range slices.Clone(m.open) {
 		if e.titled && !e.lasts && !e.user && e.node == node && (e.id != id || own) {
-			if e.lasts = !e.contexts && m.seen[node].contexts || comes(b, i, e); !e.lasts {
+			if e.lasts = (!e.contexts && m.seen[node].contexts) || comes(b, i, e); !e.lasts {
 				m.give(e, false)
 			}
 		}
@@ -187,7 +187,7 @@ func (m *model) settle(b *record.Batch, i int) {
 		return slices.Contains(ofPrograms, name) && (m.seen[e.node].joined || e.expects || comes(b, i, e))
 	}
 	switch {
-	case e.own || name == "EOE" || e.user && !e.other && !waits():
+	case e.own || name == "EOE" || (e.user && !e.other && !waits()):
 		m.give(e, false)
 	case name == "PROCTITLE":
 		m.last.titled = true
@@ -201,11 +201,11 @@ func (m *model) expire(now time.Time) {
 		var due time.Time
 		for _, e := range m.open {
 			at := e.heard.Add(m.timeout)
-			if e.titled || e.user && !e.call && !e.own {
+			if e.titled || (e.user && !e.call && !e.own) {
 				at = e.heard.Add(min(titleWait, m.timeout))
 			}
 			switch {
-			case at.After(now) || next != nil && due.Before(at):
+			case at.After(now) || (next != nil && due.Before(at)):
 			case next == nil || at.Before(due) || e.last() < next.last():
 				next, due = e, at
 			}
@@ -414,7 +414,7 @@ func TestAssemblerWithinLimits(t *testing.T) {
 			for k, text := range e.recs {
 				n, ok := number[text]
 				r := &all.Recs[n]
-				if !ok || seen[n] || k > 0 && n <= x.last() {
+				if !ok || seen[n] || (k > 0 && n <= x.last()) {
 					rt.Fatalf("record %d at %d of %q", n, k, e.recs)
 				}
 				seen[n] = true

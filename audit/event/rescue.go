@@ -79,7 +79,7 @@ func (a *Assembler) giveParts(b *record.Batch) {
 	for i := range b.Recs {
 		r := &b.Recs[i]
 		r.Flags |= record.Late
-		if i+1 == len(b.Recs) || b.Recs[i+1].Flags&record.Cont == 0 && !b.SameEvent(i, i+1) {
+		if i+1 == len(b.Recs) || (b.Recs[i+1].Flags&record.Cont == 0 && !b.SameEvent(i, i+1)) {
 			r.Flags |= record.End | record.Partial
 			a.counts.Events++
 		}

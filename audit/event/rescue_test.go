@@ -86,7 +86,7 @@ func TestAPanicInExpireCostsNoEvent(t *testing.T) {
 			a.byKey = [heldBuckets]*pendingEvent{} // where it is looked for to be dropped
 		}
 		how(a)
-		if records != 3 || poisoned == 0 && a.Counts().Poison != 0 {
+		if records != 3 || (poisoned == 0 && a.Counts().Poison != 0) {
 			t.Errorf("%d records given, %d panics", records, poisoned)
 		}
 	}

@@ -42,7 +42,7 @@ func comesWithCall(typ uint32) bool {
 // (net/netfilter/xt_AUDIT.c), which have no context. Types from 1007 to 1099 are
 // no records, and complete events with libaudit (common.c, audit_is_last_record).
 func isMostlyAlone(typ uint32) bool {
-	return record.Alone(typ) || typ == record.TypeNetfilter || typ > record.TypeLogin && typ < 1100
+	return record.Alone(typ) || typ == record.TypeNetfilter || (typ > record.TypeLogin && typ < 1100)
 }
 
 // cause says why an event is given.

@@ -172,7 +172,7 @@ const (
 func (s *Sorter) find(b *record.Batch, i int) (*sequence, standing) {
 	r := &b.Recs[i]
 	daemon := record.OfDaemon(r.Type)
-	if r.Flags&(record.NoID|record.Cont|record.Marker) != 0 || daemon && r.Type != record.TypeDaemonStart {
+	if r.Flags&(record.NoID|record.Cont|record.Marker) != 0 || (daemon && r.Type != record.TypeDaemonStart) {
 		return nil, unnumbered
 	}
 	seq := s.sequenceOf(b, i)

@@ -316,7 +316,7 @@ func (s *completeness) lacks() parts {
 	} else {
 		lack &^= partPath
 	}
-	if s.args > 0 && s.has&partExecve == 0 || s.args < s.argc || s.digits < s.pieces {
+	if (s.args > 0 && s.has&partExecve == 0) || s.args < s.argc || s.digits < s.pieces {
 		lack |= partExecve
 	}
 	return lack

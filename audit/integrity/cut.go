@@ -166,7 +166,7 @@ func written(r *record.Record, body []byte) bool {
 			// The record that has run into this one was written at about the same time.
 			n := record.CountDigits(body)
 			sec, err := strconv.ParseInt(string(body[:min(n, 15)]), 10, 64)
-			if d := sec - r.Millis/1000; err != nil || d > -nearby/1000 && d < nearby/1000 {
+			if d := sec - r.Millis/1000; err != nil || (d > -nearby/1000 && d < nearby/1000) {
 				return false
 			}
 		}

@@ -223,7 +223,7 @@ func lookText(value []byte) verdict {
 // noHex is 0 for the digits the kernel writes and 1 for all else.
 var noHex = func() (no [256]uint8) {
 	for c := range no {
-		if no[c] = 1; c >= '0' && c <= '9' || c >= 'A' && c <= 'F' {
+		if no[c] = 1; (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') {
 			no[c] = 0
 		}
 	}
@@ -327,7 +327,7 @@ func lookFields(raw, fields []byte) verdict {
 	}
 	key, value := lastField(fields)
 	// A name is in quotes or in hex.
-	if len(key) == 0 || string(key) != "SYSCALL" && string(key) != "ARCH" && (len(value) == 0 || value[0] == '(' || lookText(value) == truncated) {
+	if len(key) == 0 || (string(key) != "SYSCALL" && string(key) != "ARCH" && (len(value) == 0 || value[0] == '(' || lookText(value) == truncated)) {
 		return truncated
 	}
 	last := lastID(raw)

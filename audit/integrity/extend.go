@@ -113,7 +113,7 @@ func cutValue(text []byte) (value, rest []byte, ok bool) {
 	end := bytes.IndexByte(text, ' ')
 	if text[0] == '"' {
 		end = bytes.IndexByte(text[1:], '"') + 2
-		if end < 2 || end < len(text) && text[end] != ' ' {
+		if end < 2 || (end < len(text) && text[end] != ' ') {
 			return nil, nil, false
 		}
 	} else if end < 0 {

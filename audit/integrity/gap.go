@@ -41,7 +41,7 @@ func (t Gap) Covers(b *record.Batch, i int) bool {
 	if !counts(r) || r.Serial-t.First > t.Last-t.First {
 		return false
 	}
-	if d := r.Millis - t.Millis; d < -nearby || d > nearby || t.Kind == IncompleteEvent && d != 0 {
+	if d := r.Millis - t.Millis; d < -nearby || d > nearby || (t.Kind == IncompleteEvent && d != 0) {
 		return false
 	}
 	if r.Flags&record.FromLog != 0 && (r.NodeLen == 0 || t.Node == "") {

@@ -112,7 +112,7 @@ func (t *Tracker) judgeEvent(e *incompleteEvent) {
 	n := e.node
 	lack := e.lacks()
 	missed := lack & n.usual.expected
-	if n.exempt && e.serial == n.first || n.inStop(e.serial) {
+	if (n.exempt && e.serial == n.first) || n.inStop(e.serial) {
 		missed, e.truncated = 0, false // it may have begun before we did, or before auditd did
 	} else {
 		n.usual.learnFrom(&e.completeness, lack)

@@ -193,7 +193,7 @@ func (n *node) before(r *record.Record) int64 {
 
 func (n *node) addGap(t *Tracker, g gap) {
 	t.gapped[n] = struct{}{}
-	if k := len(n.gaps); k >= maxGaps || k > 0 && *n.allGaps >= maxAllGaps {
+	if k := len(n.gaps); k >= maxGaps || (k > 0 && *n.allGaps >= maxAllGaps) {
 		n.gaps[k-1].stopped = n.gaps[k-1].stopped && g.stopped
 		n.gaps[k-1].last, n.gaps[k-1].since = g.last, g.since
 		return

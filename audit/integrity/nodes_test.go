@@ -38,7 +38,7 @@ func TestManyNodesAreWatched(t *testing.T) {
 		t.Fatalf("%+v", c)
 	}
 	for i, x := range tr.Due(audittest.Epoch.Add(time.Minute)) {
-		if x.Missing != 1 || x.First != 2 && x.First != 4 {
+		if x.Missing != 1 || (x.First != 2 && x.First != 4) {
 			t.Fatalf("hole %d: %+v", i, x)
 		}
 	}
@@ -176,7 +176,7 @@ func TestWindowIsAsOneThatMarksEachSerial(t *testing.T) {
 		}
 		for s := w.high - windowSize + 1; w.holds(s); {
 			n, seen := w.run(s, w.high-s+1)
-			if model[s] != seen || w.holds(s+n) && model[s+n] == seen {
+			if model[s] != seen || (w.holds(s+n) && model[s+n] == seen) {
 				t.Fatalf("round %d: a run of %d from %d on", round, n, s)
 			}
 			s += n

@@ -153,7 +153,7 @@ func isOfClass(class record.Class, v []byte) bool {
 	case record.Text:
 		return record.IsText(v) || string(v) == "(null)" || string(v) == `"?"`
 	case record.Int:
-		return number || len(v) > 1 && v[0] == '-' && len(bytes.Trim(v[1:], "0123456789")) == 0
+		return number || (len(v) > 1 && v[0] == '-' && len(bytes.Trim(v[1:], "0123456789")) == 0)
 	case record.UserID, record.Session:
 		return number
 	case record.Hex:

@@ -189,7 +189,7 @@ func FuzzSockaddr(f *testing.F) {
 			t.Fatalf("%s gives %s", saddr, got)
 		}
 		for _, p := range a.Parts() {
-			if p.Name == "" || p.Kind == record.PartIP && len(p.Bytes) != 4 && len(p.Bytes) != 16 {
+			if p.Name == "" || (p.Kind == record.PartIP && len(p.Bytes) != 4 && len(p.Bytes) != 16) {
 				t.Fatalf("%s: %+v", saddr, p)
 			}
 			if p.Kind != record.PartNumber && p.Name != "call" && !bytes.Contains(raw, p.Bytes) {

@@ -97,7 +97,7 @@ func hexAddress(line []byte) []byte {
 		return line[k+len("): "+name):]
 	}
 	i := bytes.Index(line, []byte(name))
-	if i < 1 || line[i-1] != ' ' && line[i-1] != '\'' {
+	if i < 1 || (line[i-1] != ' ' && line[i-1] != '\'') {
 		return nil
 	}
 	return line[i+len(name):]
@@ -132,7 +132,7 @@ func newlineIn(hex []byte) bool {
 // decode reads the hex of an address, its family in either byte order.
 func (a *address) decode(text []byte) {
 	n, _ := hex.Decode(a.buf[:], text[:min(len(text), 2*addressSize)]) // up to what is no hex
-	if n < 3 || a.buf[0] != 0 && a.buf[1] != 0 {
+	if n < 3 || (a.buf[0] != 0 && a.buf[1] != 0) {
 		return
 	}
 	a.from = 2
@@ -222,7 +222,7 @@ func continued(have []byte, n int, text []byte, last bool) int {
 			return n
 		}
 		line := have[n : n+k]
-		if !more && len(line) > len(part) && record.HasPrefix(line[len(part):], " }") || len(line) == len(part) {
+		if (!more && len(line) > len(part) && record.HasPrefix(line[len(part):], " }")) || len(line) == len(part) {
 			n += k + 1
 			continue
 		}

@@ -151,7 +151,7 @@ func (s *Splitter) addFrame(b *record.Batch, h FrameHeader) {
 	} else {
 		rec.Kind = record.Ver1
 		s.id.Read(&rec, payload)
-		if rec.Type == 0 || rec.Type >= record.NamedType && h.Type > 0 && h.Type < record.NamedType && !record.HasTypeName(h.Type) {
+		if rec.Type == 0 || (rec.Type >= record.NamedType && h.Type > 0 && h.Type < record.NamedType && !record.HasTypeName(h.Type)) {
 			rec.Type = h.Type // the number of the type, if the tables lack its name
 		}
 	}

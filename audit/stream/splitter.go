@@ -187,7 +187,7 @@ func (s *Splitter) cutLines(b *record.Batch, last bool) {
 		have := s.buf[s.r:s.w]
 		end := bytes.IndexByte(have[s.scanned:], '\n')
 		n := s.scanned + end + 1
-		open := n > record.MaxRecord || end < 0 && len(have) >= record.MaxRecord
+		open := n > record.MaxRecord || (end < 0 && len(have) >= record.MaxRecord)
 		switch {
 		case open:
 			n = record.MaxRecord

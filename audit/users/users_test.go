@@ -197,7 +197,7 @@ func TestUnknownIDsAreAskedFor(t *testing.T) {
 		defer u.Close()
 		for i := range 10 { // a look-up never waits, and asks once
 			names := u.User(5000) + u.Group(5000) + u.User(5001) + u.User(unset)
-			if i == 0 && names != "" || u.User(0) != "root" {
+			if (i == 0 && names != "") || u.User(0) != "root" {
 				t.Errorf("%q before it was asked for", names)
 			}
 		}

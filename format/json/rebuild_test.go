@@ -205,7 +205,7 @@ func (r *rebuilder) fields(typ, place string, o members) string {
 		if m.key == "seresult" && i+1 < len(o) && o[i+1].key == "seperms" {
 			continue
 		}
-		if r.doc.own[place][m.key] || r.doc.own["everywhere"][m.key] || m.key == "errno" && (typ == "SYSCALL" || typ == "URINGOP") {
+		if r.doc.own[place][m.key] || r.doc.own["everywhere"][m.key] || (m.key == "errno" && (typ == "SYSCALL" || typ == "URINGOP")) {
 			if m.key != "keys" || place == "sockaddrs" || place == "paths" || place == "msg" {
 				continue
 			}
@@ -236,7 +236,7 @@ func (r *rebuilder) field(typ, place string, o members, i int, quoted bool, spel
 
 // fieldOf is field for the member m, of which auditd calls the field name.
 func (r *rebuilder) fieldOf(typ, place string, o members, i int, m member, quoted bool, name string) (key, value string, ok bool) {
-	if own := o[i].key; own == "keys" && (place == "event" || place == "other_records") || own == "key" && place == "event" {
+	if own := o[i].key; (own == "keys" && (place == "event" || place == "other_records")) || (own == "key" && place == "event") {
 		list, is := r.ruleKeys(place, o, i)
 		if !is {
 			return "", "", false
