@@ -19,21 +19,53 @@ import (
 // which the kernel wrote as hex, say how many: auditd prints them up to a NUL or a limit.
 // So many lines belong to the record, whatever stands in them.
 func broken(have []byte, n int, last bool) int {
+	const (
+		separator = "\x1d" // record.Separator
+		before    = "SADDR={ "
+	)
 	line := have[:n-1]
-	// A program's text may have a separator, too: the first with an address counts.
-	for sep := bytes.IndexByte(line, record.Separator); sep >= 0; {
-		if hex, names := printedAddress(line, sep); names != nil {
-			if k, ok := endBy(hex, have, len(line)-len(names), n, last); ok {
+	sep := bytes.IndexByte(line, record.Separator)
+	if sep < 0 || !bytes.Contains(line[sep:], []byte(before)) { // few texts of programs have it
+		return 0
+	}
+	start := addressStart(line)
+	if start < 0 {
+		return 0
+	}
+
+	// A program's text may have separators, too: the first with an address counts. Only
+	// as many are tried as the address has digits, then one for each text that looks
+	// like a printed address: a line may have a separator in every byte.
+	printed := -1
+	for from := start; ; {
+		if sep = indexFrom(line, from, separator); sep < 0 {
+			return 0
+		}
+		if printed < sep {
+			if printed = indexFrom(line, sep, before); printed < 0 {
+				return 0
+			}
+		}
+		hex := line[start:min(sep, start+2*addressSize)]
+		if inBytes(hex) && newlineIn(hex) { // most are not so
+			if k, ok := endBy(hex, have, printed+len(before), n, last); ok {
 				return k
 			}
 		}
-		next := bytes.IndexByte(line[sep+1:], record.Separator)
-		if next < 0 {
-			break
+		from = sep + 1
+		if sep-start >= 2*addressSize { // nothing changes up to there
+			from = printed
 		}
-		sep += 1 + next
 	}
-	return 0
+}
+
+// indexFrom returns where what is first found in line at from or after it, or -1.
+func indexFrom(line []byte, from int, what string) int {
+	k := bytes.Index(line[from:], []byte(what))
+	if k < 0 {
+		return -1
+	}
+	return from + k
 }
 
 // mayBreak reports whether a line is of a type that can have an address: SOCKADDR,
@@ -72,35 +104,19 @@ type address struct {
 
 func (a *address) text() []byte { return a.buf[a.from:a.to] }
 
-// printedAddress returns the address in the body of a record, line[:sep], as the hex
-// that the kernel wrote, and what follows "SADDR={ " in the names after the body. It
-// returns nothing when the address's bytes are not printed or have no newline.
-func printedAddress(line []byte, sep int) (hex, names []byte) {
-	const before = "SADDR={ "
-	at := bytes.Index(line[sep:], []byte(before)) // few texts of programs have it
-	if at < 0 {
-		return nil, nil
-	}
-	hex = hexAddress(line[:sep])
-	if !inBytes(hex) || !newlineIn(hex) { // most are so
-		return nil, nil
-	}
-	return hex, line[sep+at+len(before):]
-}
-
-// hexAddress returns what follows saddr= in a record's body: the address and, in a
-// program's text, the rest of that.
-func hexAddress(line []byte) []byte {
+// addressStart returns where a line has the hex digits of an address, after saddr=, or
+// -1. In a program's text other bytes may follow them.
+func addressStart(line []byte) int {
 	const name = "saddr="
 	// The kernel's records begin with it, right after the header.
 	if k := bytes.IndexByte(line, ')'); k >= 0 && record.HasPrefix(line[k:], "): "+name) {
-		return line[k+len("): "+name):]
+		return k + len("): "+name)
 	}
 	i := bytes.Index(line, []byte(name))
 	if i < 1 || (line[i-1] != ' ' && line[i-1] != '\'') {
-		return nil
+		return -1
 	}
-	return line[i+len(name):]
+	return i + len(name)
 }
 
 // inBytes reports whether auditd prints bytes as they are of an address in hex: by its

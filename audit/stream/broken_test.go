@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -175,6 +176,29 @@ func TestNewlineThatNoAddressHas(t *testing.T) {
 		want = want[:len(want)-1]
 		if got := cutAt(before+line+after, 60); !cmp.Equal(want, got) {
 			t.Errorf("%s:\n%s", name, cmp.Diff(want, got))
+		}
+	}
+}
+
+// TestHostileBrokenLine: text of a program may have a separator in every byte, and each
+// may look as if an address followed. That costs the reader no more than other text.
+func TestHostileBrokenLine(t *testing.T) {
+	const start, lines = "type=USER_LOGIN msg=audit(1.000:7): pid=1 msg='saddr=0100", 200
+	printed := "\x1dSADDR={ saddr_fam=local path=x"
+	for name, text := range map[string]string{
+		"separators": strings.Repeat("\x1d", record.MaxRecord),
+		"addresses":  "0A" + strings.Repeat("\x1dSADDR={ x ", record.MaxRecord/len("\x1dSADDR={ x ")),
+		"digits":     strings.Repeat("11", 100) + strings.Repeat("\x1d", record.MaxRecord),
+	} {
+		line := []byte(start + text[:record.MaxRecord-len(start)-len(printed)-1] + printed + "\n")
+		began := time.Now()
+		for range lines {
+			if k := broken(line, len(line), true); k != 0 {
+				t.Fatalf("%s: a record of %d bytes", name, k)
+			}
+		}
+		if took := time.Since(began); took > 20*time.Second { // it is one at most; a square is minutes
+			t.Errorf("%s: %d lines took %v", name, lines, took)
 		}
 	}
 }
