@@ -73,22 +73,7 @@ const (
 func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decision {
 	r := &h.Recs[i]
 	if !r.HasID() {
-		if n, ok := f.awaited.find(h.ID(i)); ok {
-			return f.dropIf(f.meet(&h.Batch, i, n, now, force))
-		}
-		switch {
-		case f.lastID.HasID() && isTruncatedEOE(&h.Batch, i):
-			f.overtakeEvent(&f.lastID, now)
-			f.noteReplaced(now)
-			return replaceEOE
-		case force || !isFragment(&h.Batch, i):
-			return forward
-		case f.mode == closing:
-			f.letLogLead(now, f.latest.At(), quietTime)
-			return hold
-		}
-		f.noteReplaced(now)
-		return drop
+		return f.reconcileWithoutID(h, i, now, force)
 	}
 	if r.Type == record.TypeEOE {
 		f.overtakeEvent(r, now)
@@ -130,6 +115,26 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 	}
 	f.witness.settle(&h.Batch, i).done()
 	return forward
+}
+
+// reconcileWithoutID is reconcile for a record that has no id, or has lost it.
+func (f *Merger) reconcileWithoutID(h *heldBatch, i int, now time.Time, force bool) decision {
+	if n, ok := f.awaited.find(h.ID(i)); ok {
+		return f.dropIf(f.meet(&h.Batch, i, n, now, force))
+	}
+	switch {
+	case f.lastID.HasID() && isTruncatedEOE(&h.Batch, i):
+		f.overtakeEvent(&f.lastID, now)
+		f.noteReplaced(now)
+		return replaceEOE
+	case force || !isFragment(&h.Batch, i):
+		return forward
+	case f.mode == closing:
+		f.letLogLead(now, f.latest.At(), quietTime)
+		return hold
+	}
+	f.noteReplaced(now)
+	return drop
 }
 
 func (f *Merger) dropIf(ok bool) decision {
