@@ -69,7 +69,6 @@ const (
 	moved                      // its batches have another epoch than before
 	shared                     // they have had the epoch before again since: two hosts have one id
 	hasExtra                   // there is more in table.extra
-	listed                     // it is in the inventory
 )
 
 // extra is what only few rows have.
