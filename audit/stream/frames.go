@@ -16,8 +16,8 @@ const (
 	MaxPayload = 8970
 )
 
-// FrameHeader is the header of a binary frame.
-type FrameHeader struct {
+// frameHeader is the header of a binary frame.
+type frameHeader struct {
 	Ver  uint32 // 0: bare payload, 1: ready-made line
 	Type uint32
 	Size uint32 // bytes of payload that are meaningful
@@ -33,7 +33,7 @@ func AppendFrame(dst []byte, ver, typ uint32, payload []byte) []byte {
 }
 
 // readHeader reads a header from the first 16 bytes of b.
-func readHeader(b []byte) (h FrameHeader, ok bool) {
+func readHeader(b []byte) (h frameHeader, ok bool) {
 	h.Ver = binary.NativeEndian.Uint32(b)
 	h.Type = binary.NativeEndian.Uint32(b[8:])
 	h.Size = binary.NativeEndian.Uint32(b[12:])
@@ -75,7 +75,7 @@ func (s *Splitter) cutFrames(b *record.Batch, end bool) {
 			return
 		}
 		size, isFrame := HeaderSize, true
-		var h FrameHeader
+		var h frameHeader
 		if len(have) >= HeaderSize {
 			h, isFrame = readHeader(have)
 			isFrame = isFrame && (!s.torn || looksLikeFrame(have))
@@ -140,7 +140,7 @@ func (s *Splitter) decide(end bool) bool {
 	return true
 }
 
-func (s *Splitter) addFrame(b *record.Batch, h FrameHeader) {
+func (s *Splitter) addFrame(b *record.Batch, h frameHeader) {
 	rec := record.Record{Off: uint32(s.r + HeaderSize), Len: h.Size, Type: h.Type}
 	payload := s.buf[rec.Off : rec.Off+rec.Len]
 	if h.Ver == 0 {
