@@ -130,7 +130,7 @@ func (n *node) observeSerial(t *Tracker, r *record.Record, at time.Duration) arr
 			n.outliers.n, n.newest = 0, n.latest.Add(r.Millis, 1)
 			return known
 		}
-	case d < 0 && d <= -windowSize && r.Flags&record.FromLog != 0 && r.Millis < n.newest:
+	case d <= -windowSize && r.Flags&record.FromLog != 0 && r.Millis < n.newest:
 		t.fillFar(n, r.Serial)
 		return ignored
 	case d > 0 || d <= -windowSize:
