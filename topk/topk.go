@@ -2,11 +2,10 @@
 // (Metwally, Agrawal, El Abbadi: Efficient Computation of Frequent and Top-k Elements in Data
 // Streams, 2005), with an error bound for each answer.
 //
-// It is code of our own because no library fits. The module proxy does not serve the Go ones that
-// are made for this (keilerkonzept/topk, axiomhq/topkapi, dgryski/go-topk, migotom/heavykeeper).
-// apache/datasketches-go v0.2.0 counts one weight for each sketch, so that records, events and bytes
-// of the same name would take three sketches that forget at different times; it keeps names as they
-// come, however long they are, and gives all names the same error.
+// It is code of our own because the library that was tried does not fit: apache/datasketches-go
+// v0.2.0 counts one weight for each sketch, so that records, events and bytes of the same name would
+// take three sketches that forget at different times; it keeps names as they come, however long they
+// are, and gives all names the same error.
 package topk
 
 import (
