@@ -48,8 +48,7 @@ func HasMain(b *record.Batch, i, j int) bool {
 
 // adds reports whether records of a type only add to what another one says.
 func adds(typ uint32) bool {
-	const objContexts = record.TypeTaskContexts + 1 // MAC_OBJ_CONTEXTS
-	return typ == record.TypeObjPID || typ == record.TypeTaskContexts || typ == objContexts || closed(typ)
+	return typ == record.TypeObjPID || typ == record.TypeTaskContexts || typ == record.TypeObjContexts || closed(typ)
 }
 
 // ofEvent reports whether each part of an event has the field.

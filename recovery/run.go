@@ -409,6 +409,5 @@ func (f *Merger) Check() {
 // plugins, or only some of them: DAEMON_CONFIG of a reload (auditd.c,
 // distribute_event), and DAEMON_ROTATE with 2.8. That the stream lacks one is no fault.
 func logOnly(typ uint32) bool {
-	const daemonConfig, daemonRotate = 1203, 1205
-	return typ == daemonConfig || typ == daemonRotate
+	return typ == record.TypeDaemonConfig || typ == record.TypeDaemonRotate
 }

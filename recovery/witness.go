@@ -217,7 +217,7 @@ func (w *witness) daemonLine(r *record.Record, alone, resumed bool) bool {
 		return resumed
 	case record.TypeDaemonErr:
 		return follows
-	case 1202, 1203, 1204, 1205, 1206: // ABORT, CONFIG, RECONFIG, ROTATE, RESUME
+	case record.TypeDaemonAbort, record.TypeDaemonConfig, record.TypeDaemonReconfig, record.TypeDaemonRotate, record.TypeDaemonResume:
 		return true // DAEMON_CONFIG of a reload has a serial at random
 	}
 	return follows || resumed || (alone && len(known) == 0) // DAEMON_END of a stop before the last one

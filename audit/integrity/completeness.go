@@ -68,7 +68,7 @@ func (s *completeness) add(typ uint32, body []byte) {
 		s.addrHas = addressBytes(body)
 	case record.TypeEOE:
 		s.has |= partEOE
-	case record.TypeIPC, record.TypeSocketcall, record.TypeIPCSet, record.TypeIPCSet + 1, record.TypeIPCSet + 2, record.TypeIPCSet + 3, record.TypeMQGetset,
+	case record.TypeIPC, record.TypeSocketcall, record.TypeIPCSet, record.TypeMQOpen, record.TypeMQSendrecv, record.TypeMQNotify, record.TypeMQGetset,
 		record.TypeFDPair, record.TypeObjPID, record.TypeBprmFcaps, record.TypeCapset, record.TypeMmap, record.TypeKernModule, record.TypeOpenat2:
 		s.has |= partOther
 	}

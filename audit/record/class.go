@@ -100,8 +100,7 @@ func ClassIn(typ uint32, key []byte) Class {
 // (security/lsm_audit.c, security/integrity/integrity_audit.c) rather than major and minor
 // number as in PATH.
 func hasDevName(typ uint32) bool {
-	const landlockAccess = 1423
-	return typ == TypeAVC || typ == landlockAccess || (typ >= 1800 && typ <= 1899)
+	return typ == TypeAVC || typ == TypeLandlockAccess || (typ >= 1800 && typ <= 1899)
 }
 
 // HasTwin reports whether auditd with log_format ENRICHED adds a name for a field: ids,

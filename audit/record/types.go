@@ -17,7 +17,11 @@ const (
 	TypeUserTTY        uint32 = 1124
 	TypeDaemonStart    uint32 = 1200
 	TypeDaemonEnd      uint32 = 1201
+	TypeDaemonAbort    uint32 = 1202
 	TypeDaemonConfig   uint32 = 1203
+	TypeDaemonReconfig uint32 = 1204
+	TypeDaemonRotate   uint32 = 1205
+	TypeDaemonResume   uint32 = 1206
 	TypeDaemonErr      uint32 = 1209
 	TypeSyscall        uint32 = 1300
 	TypePath           uint32 = 1302
@@ -28,6 +32,9 @@ const (
 	TypeCWD            uint32 = 1307
 	TypeExecve         uint32 = 1309
 	TypeIPCSet         uint32 = 1311
+	TypeMQOpen         uint32 = 1312
+	TypeMQSendrecv     uint32 = 1313
+	TypeMQNotify       uint32 = 1314
 	TypeMQGetset       uint32 = 1315
 	TypeFDPair         uint32 = 1317
 	TypeObjPID         uint32 = 1318
@@ -51,6 +58,8 @@ const (
 	TypeSELinuxErr     uint32 = 1401
 	TypeMACLoad        uint32 = 1403
 	TypeTaskContexts   uint32 = 1420
+	TypeObjContexts    uint32 = 1421
+	TypeLandlockAccess uint32 = 1423
 	TypeAnomPromisc    uint32 = 1700
 	TypeAnomAbend      uint32 = 1701
 	TypeAnomLink       uint32 = 1702

@@ -135,9 +135,9 @@ func (p *Printer) findMain() {
 // call did.
 func isHead(r *record.Record) bool {
 	switch r.Type {
-	case record.TypeSocketcall, record.TypeIPC, record.TypeIPCSet, record.TypeMQGetset, record.TypeFDPair, record.TypeObjPID,
-		record.TypeBprmFcaps, record.TypeCapset, record.TypeMmap, record.TypeTaskContexts, record.TypeOpenat2,
-		1312, 1313, 1314: // MQ_OPEN, MQ_SENDRECV, MQ_NOTIFY (linux/audit.h)
+	case record.TypeSocketcall, record.TypeIPC, record.TypeIPCSet, record.TypeMQOpen, record.TypeMQSendrecv, record.TypeMQNotify,
+		record.TypeMQGetset, record.TypeFDPair, record.TypeObjPID, record.TypeBprmFcaps, record.TypeCapset, record.TypeMmap,
+		record.TypeTaskContexts, record.TypeOpenat2:
 		return false
 	}
 	return r.HasID() && r.Type != record.TypeSyscall && !record.IsPart(r.Type)

@@ -13,7 +13,6 @@ import (
 const (
 	firstKernelAnomaly, lastKernelAnomaly = 1700, 1799
 	firstAnomaly, lastResponse            = 2100, 2299
-	typeDaemonAbort                       = 1202
 )
 
 // severityOf says how severe the event is that records i to j-1 of b are: an error is a failure of
@@ -22,7 +21,7 @@ const (
 func severityOf(b *record.Batch, i, j int) logs.SeverityNumber {
 	for k := i; k < j; k++ {
 		switch typ := b.Recs[k].Type; {
-		case typ == record.TypeDaemonErr || typ == typeDaemonAbort:
+		case typ == record.TypeDaemonErr || typ == record.TypeDaemonAbort:
 			return logs.SeverityNumber_SEVERITY_NUMBER_ERROR
 		case typ >= firstKernelAnomaly && typ <= lastKernelAnomaly, typ >= firstAnomaly && typ <= lastResponse,
 			typ == record.TypeAVC, typ == record.TypeUserAVC, typ == record.TypeSELinuxErr, typ == record.TypeUserSELinuxErr,
