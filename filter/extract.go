@@ -314,7 +314,7 @@ var closedTypes = func() (t [100]bool) {
 	return t
 }()
 
-// text returns what the value of a text field stands for. What is (null) is absent.
+// text returns the value of a text field without quotes and out of hex. (null) is absent.
 func (m *Matcher) text(class record.Class, v []byte) string {
 	switch {
 	case len(v) == 0:

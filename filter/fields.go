@@ -56,7 +56,7 @@ type field struct {
 	// grows: more texts than the known ones may come, so that one which is not known is worth
 	// a warning and no error.
 	grows bool
-	// present returns the name that stands for a known one now.
+	// present returns the present name of a known one, which may have had another before.
 	present func(string) string
 }
 

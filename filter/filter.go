@@ -63,7 +63,7 @@ type Matcher struct {
 	vals  []value
 	scans []found
 	rules *Rules // that the filter asks for
-	// elem is what # stands for in any(LIST, ...): a predicate has no other inside.
+	// elem is the value of # in any(LIST, ...): a predicate has no other inside.
 	elem    string
 	elemNum int64
 	err     error  // the first of this event

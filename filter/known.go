@@ -39,7 +39,7 @@ func isNewType(name string) bool {
 	return record.TypeNumber([]byte(name)) >= record.NamedType && strings.ToUpper(name) == name
 }
 
-// presentType returns the name of the type that a name stands for: auditd wrote
+// presentType returns the present name of the type that a name says: auditd wrote
 // UNKNOWN[1424] before it had one.
 func presentType(name string) string {
 	n := record.TypeNumber([]byte(name))

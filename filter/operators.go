@@ -230,7 +230,7 @@ func isLiteral(n ast.Node) bool {
 }
 
 // checkNames checks a text, or the texts in a list, that is compared with a field of names, nil
-// if it is with none. It returns what the text stands for now.
+// if it is with none. It returns the operand with present names.
 func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
 	if f == nil || f.known == nil {
 		return o

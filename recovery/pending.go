@@ -8,7 +8,7 @@ import (
 )
 
 // pending are the lines of the log that wait for the stream, in the order of the
-// log. Beyond half of Merger.maxHeld the log is not read on: it can wait.
+// log. Beyond half of Options.MaxHeld the log is not read on: it can wait.
 type pending struct {
 	runs  []lineRun
 	ready uint64 // lines with lower numbers are judged

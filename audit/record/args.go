@@ -216,8 +216,8 @@ func (a *Args) set(arg *arg, from int, state ArgState) {
 	}
 }
 
-// decode appends to the text what an argument's value stands for. ok says that the
-// kernel would write that text so.
+// decode appends an argument's value, without quotes and out of hex, to the text. ok says
+// that the kernel would write that text so.
 func (a *Args) decode(v []byte) (state ArgState, ok bool) {
 	n := len(v)
 	switch {

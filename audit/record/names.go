@@ -320,7 +320,7 @@ func IsNameOf(upper, key []byte) bool {
 	return true
 }
 
-// unname returns what the value of a name stands for. An arch or system call
+// unname returns the value of a name without quotes and out of hex. An arch or system call
 // is neither quoted nor hex; SADDR stays as it is.
 func unname(dst, v []byte) []byte {
 	if len(v) > 0 && v[0] == '{' {

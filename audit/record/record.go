@@ -1,6 +1,6 @@
 // Package record knows what one audit record is: its header (node, type, time,
-// serial), the numbers and names of types, its fields and what their values stand
-// for. It allocates nothing unless a function says so, and it believes nothing: any
+// serial), the numbers and names of types, its fields and what their values mean.
+// It allocates nothing unless a function says so, and it believes nothing: any
 // bytes may be in a record, and what is no field is passed on as such.
 package record
 
@@ -14,7 +14,7 @@ const (
 	// cut, see Open, has none).
 	Line Kind = iota
 	// Ver0 is the payload of a version 0 frame: "audit(SEC.MS:SERIAL): ...",
-	// its type stands in the frame header only (libaudit.h,
+	// its type is in the frame header only (libaudit.h,
 	// AUDISP_PROTOCOL_VER).
 	Ver0
 	// Ver1 is the payload of a version 1 frame: a complete log line without

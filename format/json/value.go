@@ -120,8 +120,8 @@ func (e *Encoder) appendText(dst []byte, o *object, key, v []byte) []byte {
 	return e.appendString(dst, text)
 }
 
-// unquote returns what a Text value stands for; ok says that the kernel would write it
-// so. It is valid until the next call.
+// unquote returns a Text value without quotes and out of hex; ok says that the kernel would
+// write it so. It is valid until the next call.
 func (e *Encoder) unquote(v []byte) (text []byte, ok bool) {
 	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
 		text = v[1 : len(v)-1]

@@ -24,9 +24,9 @@ type Encoder struct {
 	top       keySet          // the keys of the event's object
 	keys      keySet          // the keys of the record's object
 	args      record.Args
-	argv      []byte   // the arguments of a SYSCALL, in the order they stand in
+	argv      []byte   // the arguments of a SYSCALL, in the order they come in
 	exec      execArgs // what the keys of the EXECVE records name
-	text      []byte   // what hex digits stand for
+	text      []byte   // out of hex digits
 	names     []byte   // of the event's record types
 }
 
