@@ -9,27 +9,43 @@ import (
 	"audisp-relay/format/jsontext"
 )
 
-// oddities are the members of an object that say how its fields differ from what the rules give.
+// oddities are what an object says of how its fields differ from what the rules give, by the
+// member that a field is. They are asked for each field, and a record may have ten thousand.
 type oddities struct {
-	quoted, blanks   []any
-	literal, spelled jsontext.Object
+	quoted, blanks   map[string]int // how often a member is in the list
+	literal, spelled map[string]string
 }
 
-func odditiesOf(o jsontext.Object) (d oddities) {
-	d.quoted, d.blanks = o.List("quoted"), o.List("blanks")
-	d.literal, _ = o.Get("literal").(jsontext.Object)
-	d.spelled, _ = o.Get("spelled").(jsontext.Object)
-	return d
+func odditiesOf(o jsontext.Object) oddities {
+	return oddities{
+		quoted:  countNames(o.List("quoted")),
+		blanks:  countNames(o.List("blanks")),
+		literal: textsOf(o.Get("literal")),
+		spelled: textsOf(o.Get("spelled")),
+	}
 }
 
-// count returns how often a name is in a list.
-func count(list []any, name string) (n int) {
+// countNames returns how often each name is in a list.
+func countNames(list []any) map[string]int {
+	n := make(map[string]int, len(list))
 	for _, v := range list {
-		if v == name {
-			n++
+		if name, ok := v.(string); ok {
+			n[name]++
 		}
 	}
 	return n
+}
+
+// textsOf returns the texts of an object by their members; of anything else none.
+func textsOf(v any) map[string]string {
+	o, _ := v.(jsontext.Object)
+	texts := make(map[string]string, len(o))
+	for _, m := range o {
+		if s, ok := m.Value.(string); ok {
+			texts[m.Key] = s
+		}
+	}
+	return texts
 }
 
 // appendFields appends the fields of an object as they stand in a record.
@@ -49,7 +65,7 @@ func (r *restorer) appendFields(dst []byte, l level, o jsontext.Object) ([]byte,
 			dst = append(dst, ' ')
 		}
 		isFirst = false
-		for range count(d.blanks, m.Key) {
+		for range d.blanks[m.Key] {
 			dst = append(dst, ' ')
 		}
 		var err error
@@ -57,7 +73,7 @@ func (r *restorer) appendFields(dst []byte, l level, o jsontext.Object) ([]byte,
 			return dst, err
 		}
 	}
-	for range count(d.blanks, "") {
+	for range d.blanks[""] {
 		dst = append(dst, ' ')
 	}
 	return dst, nil
@@ -92,17 +108,17 @@ func (r *restorer) appendField(dst []byte, l level, o jsontext.Object, i int, d 
 		return dst, fmt.Errorf("%q cannot be a field", m.Key)
 	}
 	spelled := name
-	if s := d.spelled.Text(m.Key); s != "" {
+	if s := d.spelled[m.Key]; s != "" {
 		spelled = s
 	}
 
 	dst = append(append(dst, spelled...), '=')
 	at := len(dst)
-	dst, err := r.appendValue(dst, l, o, i, name, spelled[strings.LastIndexByte(spelled, ' ')+1:], count(d.quoted, m.Key) > 0)
+	dst, err := r.appendValue(dst, l, o, i, name, spelled[strings.LastIndexByte(spelled, ' ')+1:], d.quoted[m.Key] > 0)
 	if err != nil {
 		return dst, fmt.Errorf("member %q: %w", m.Key, err)
 	}
-	if s, ok := d.literal.Get(m.Key).(string); ok {
+	if s, ok := d.literal[m.Key]; ok {
 		dst = append(dst[:at], s...)
 	}
 	return dst, nil
