@@ -128,7 +128,12 @@ type fieldWriter struct {
 	any   bool                         // something was written
 	inner bool                         // in a program's text, which has none in it
 	call  *string                      // the name of the system call, once it was looked up
+	ids   int                          // how many ids have been given names
 }
+
+// maxIDs is how many ids of a record are given their names, so that a record full of ids costs
+// little more than its length; further ones are numbers. The kernel's records have a dozen.
+const maxIDs = 256
 
 // write writes the fields in a text, and what stands between them.
 func (w *fieldWriter) write(text []byte) {
@@ -227,7 +232,8 @@ func (w *fieldWriter) value(key, value []byte) {
 	}
 
 	switch {
-	case class == record.UserID:
+	case class == record.UserID && w.ids < maxIDs:
+		w.ids++
 		p.text = p.appendID(p.text, w.r, w.k, key, value)
 	case class == record.Session && record.IsUnset(value):
 		p.text = append(p.text, "unset"...)

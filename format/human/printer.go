@@ -42,7 +42,8 @@ type Printer struct {
 	call  int // the SYSCALL record, -1 without
 	title int // the PROCTITLE record that was shown, -1 without
 
-	outcome string // as addResult has shown it: ok, failed, "" for none
+	subject subject // as addWho has shown it
+	outcome string  // as addResult has shown it: ok, failed, "" for none
 
 	args record.Args
 	word []byte
@@ -93,7 +94,7 @@ func (p *Printer) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	}
 
 	dst = p.layOut(dst)
-	p.b = nil
+	p.b, p.subject = nil, subject{}
 	return dst
 }
 

@@ -304,6 +304,16 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestManyIDs: a record of a program may have any number of ids. So many are named, whatever that
+// costs, the others are numbers.
+func TestManyIDs(t *testing.T) {
+	in := "type=USER_ACCT msg=audit(1.000:1): pid=2 msg='op=x" + strings.Repeat(" suid=0", 300) + "'\x1d" + strings.TrimSpace(strings.Repeat(" SUID=\"root\"", 300)) + "\n"
+	got := show(t, human.New(human.Options{}), []byte(in))
+	if named, numbers := strings.Count(got, "suid=root"), strings.Count(got, "suid=0"); named != 256 || numbers != 44 {
+		t.Errorf("%d names and %d numbers: %q", named, numbers, got)
+	}
+}
+
 // Whatever the records are, nothing but what is seen and the Printer's own colours comes
 // out, and no line is wider than it may be.
 func FuzzAppendEvent(f *testing.F) {

@@ -68,13 +68,20 @@ func (p *Printer) addHead() {
 // say it. Only the same value counts: systemd's USER_AVC has its own ids, and in the text those
 // of who asked it. Contexts are never shown of who.
 func (p *Printer) isShown(key, value []byte) bool {
+	s := &p.subject
 	switch string(key) {
-	case "pid", "uid", "auid", "euid", "ses":
-		r := record.Parse(p.b, p.who())
-		return bytes.Equal(find(&r, string(key)), value)
+	case "auid":
+		return bytes.Equal(s.auid, value)
+	case "uid":
+		return bytes.Equal(s.uid, value)
+	case "euid":
+		return bytes.Equal(s.euid, value)
+	case "ses":
+		return bytes.Equal(s.ses, value)
 	case "tty", "terminal":
-		r := record.Parse(p.b, p.who())
-		return bytes.Equal(firstOf(find(&r, "tty"), find(&r, "terminal")), value)
+		return bytes.Equal(s.tty, value)
+	case "pid":
+		return bytes.Equal(s.pid, value)
 	case "res", "result", "success":
 		outcome := outcomeOf(value)
 		return outcome != "" && outcome == p.outcome

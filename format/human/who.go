@@ -151,17 +151,25 @@ func (p *Printer) addWho() {
 	}
 
 	r := record.Parse(p.b, k)
+	s := &p.subject
+	*s = subject{
+		auid: find(&r, "auid"), uid: find(&r, "uid"), euid: find(&r, "euid"), ses: find(&r, "ses"),
+		tty: firstOf(find(&r, "tty"), find(&r, "terminal")), pid: find(&r, "pid"),
+	}
 	p.addUser(&r, k)
-	if ses := find(&r, "ses"); ses != nil && !record.IsUnset(ses) {
-		p.addValue("ses=", ses)
+	if s.ses != nil && !record.IsUnset(s.ses) {
+		p.addValue("ses=", s.ses)
 	}
-	if tty := firstOf(find(&r, "tty"), find(&r, "terminal")); !isEmpty(tty) {
-		p.addValue("tty=", p.textOf(record.Plain, tty))
+	if !isEmpty(s.tty) {
+		p.addValue("tty=", p.textOf(record.Plain, s.tty))
 	}
-	if pid := find(&r, "pid"); pid != nil {
-		p.addValue("pid=", pid)
+	if s.pid != nil {
+		p.addValue("pid=", s.pid)
 	}
 }
+
+// subject is who it was: values of a record, nil for what it does not have.
+type subject struct{ auid, uid, euid, ses, tty, pid []byte }
 
 // who returns the record that says who it was, -1 without.
 func (p *Printer) who() int {
@@ -174,7 +182,7 @@ func (p *Printer) who() int {
 // addUser adds who logged in, an arrow and as whom the program ran, that user's effective id
 // in parentheses where it is another; one name where they are the same.
 func (p *Printer) addUser(r *record.Parsed, k int) {
-	auid, uid, euid := find(r, "auid"), find(r, "uid"), find(r, "euid")
+	auid, uid, euid := p.subject.auid, p.subject.uid, p.subject.euid
 	known := auid != nil && !record.IsUnset(auid)
 	if uid == nil && !known {
 		return
