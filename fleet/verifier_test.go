@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"audisp-relay/fleet/wire"
@@ -355,8 +353,7 @@ func TestALookEndsWithItsContext(t *testing.T) {
 	s.stop()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_, err := NewVerifier(e, Options{}).Look(ctx, func(Host) error { return nil })
-	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, jetstream.ErrNoStreamResponse) && err == nil {
-		t.Errorf("%v", err)
+	if _, err := NewVerifier(e, Options{}).Look(ctx, func(Host) error { return nil }); err == nil {
+		t.Error("a look at a server that is away has succeeded")
 	}
 }
