@@ -22,11 +22,6 @@ const (
 	// maxSequences bounds the nodes that it knows, as integrity.MaxNodes does. For a new one it forgets
 	// one of which it holds nothing.
 	maxSequences = 4096
-
-	// An event that much older than the last one by its serial, and that much newer by its time, is of
-	// another boot. package integrity goes by the same.
-	bootSerials = 1024
-	bootMillis  = 10_000
 )
 
 // SorterOptions are what a Sorter is made of.
@@ -181,7 +176,7 @@ func (s *Sorter) find(b *record.Batch, i int) (*sequence, standing) {
 	}
 
 	distance := int32(r.Serial - seq.serial)
-	rebooted := distance < -bootSerials && r.Millis > seq.millis+bootMillis
+	rebooted := distance < -record.RebootSerials && r.Millis > seq.millis+record.RebootMillis
 	switch {
 	case daemon || !seq.begun || rebooted:
 		return seq, restarts

@@ -107,7 +107,7 @@ func (n *node) logged(t *Tracker, r *record.Record, at time.Duration) arrival {
 	case w.seen(r.Serial):
 		n.logOutliers.n = 0
 		return known
-	case d < -rebootSerials && r.Millis > n.newest+rebootMillis:
+	case d < -record.RebootSerials && r.Millis > n.newest+record.RebootMillis:
 		return n.resync(t, r, at, &n.logOutliers)
 	}
 	n.logOutliers.n = 0

@@ -88,13 +88,6 @@ type outliers struct {
 
 const outliersEnough = 16
 
-// A serial that much older than the newest, of an event that much newer, is of
-// another boot.
-const (
-	rebootSerials = 1024
-	rebootMillis  = 10_000
-)
-
 // arrival says what a record's serial is to its node.
 type arrival uint8
 
@@ -135,7 +128,7 @@ func (n *node) observeSerial(t *Tracker, r *record.Record, at time.Duration) arr
 		return ignored
 	case d > 0 || d <= -windowSize:
 		return n.resync(t, r, at, &n.outliers)
-	case d < -rebootSerials && r.Millis > n.newest+rebootMillis && !w.seen(r.Serial):
+	case d < -record.RebootSerials && r.Millis > n.newest+record.RebootMillis && !w.seen(r.Serial):
 		n.reboot(t, r)
 		return fresh
 	case w.seen(r.Serial):
@@ -302,7 +295,7 @@ func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outlier
 	}
 	old, newest := n.window.high, n.newest
 	n.closeBefore(t, old+1)
-	if int32(low-old) > 0 && r.Millis >= newest-rebootMillis {
+	if int32(low-old) > 0 && r.Millis >= newest-record.RebootMillis {
 		if high < old {
 			t.counts.Wraps++
 		}

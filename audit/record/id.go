@@ -39,6 +39,14 @@ func (b *Batch) Text(i int) []byte {
 	return TrimEnd(text[max(0, from):])
 }
 
+// The kernel's serials begin again with each boot: an event is of another boot than those before
+// it if its serial is more than RebootSerials below theirs and its time more than RebootMillis after
+// theirs. Neither alone says so: events come late, and clocks are set.
+const (
+	RebootSerials = 1024
+	RebootMillis  = 10_000
+)
+
 // AppendEventID appends "SEC.MS:SERIAL", as records have it.
 func AppendEventID(dst []byte, millis int64, serial uint32) []byte {
 	dst = strconv.AppendInt(dst, millis/1000, 10)
