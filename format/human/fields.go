@@ -78,9 +78,9 @@ func (p *Printer) appendID(dst []byte, r *record.Parsed, k int, key, value []byt
 		return append(dst, "unset"...)
 	}
 	if name := p.nameOf(r, k, key, value); len(name) > 0 {
-		return AppendWord(dst, name)
+		return appendWord(dst, name)
 	}
-	return AppendWord(dst, value)
+	return appendWord(dst, value)
 }
 
 // nameOf returns the name of an id: the one that auditd added, else what Users knows.
@@ -238,7 +238,7 @@ func (w *fieldWriter) value(key, value []byte) {
 	case class == record.Session && record.IsUnset(value):
 		p.text = append(p.text, "unset"...)
 	default:
-		p.text = AppendWord(p.text, p.textOf(class, value))
+		p.text = appendWord(p.text, p.textOf(class, value))
 	}
 }
 

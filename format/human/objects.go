@@ -105,14 +105,14 @@ func (p *Printer) addPath(r *record.Parsed) {
 
 	p.begin(label)
 	if name := find(r, "name"); name != nil && string(name) != "(null)" {
-		p.text = AppendWord(p.text, p.textOf(record.Text, name))
+		p.text = appendWord(p.text, p.textOf(record.Text, name))
 	} else if inode := find(r, "inode"); inode == nil {
 		p.text = append(p.text, '?') // a name that is one has quotes
 	} else {
 		p.text = append(p.text, "inode "...)
-		p.text = AppendWord(p.text, inode)
+		p.text = appendWord(p.text, inode)
 		p.text = append(p.text, " on "...)
-		p.text = AppendWord(p.text, find(r, "dev"))
+		p.text = appendWord(p.text, find(r, "dev"))
 	}
 	p.end(fileColour)
 }
@@ -128,7 +128,7 @@ func (p *Printer) addSockaddr(r *record.Parsed) {
 	p.begin(label)
 	value := find(r, "saddr")
 	if !p.appendAddress(value) {
-		p.text = AppendWord(p.text, value)
+		p.text = appendWord(p.text, value)
 	}
 	p.end(netColour)
 }
@@ -147,9 +147,9 @@ func (p *Printer) appendAddress(value []byte) bool {
 		p.text = netip.AddrPortFrom(ip, uint16(a.Port)).AppendTo(p.text)
 	case len(a.Path) > 0 && a.Path[0] == 0: // abstract: written as ss(8) does
 		p.text = append(p.text, "unix "...)
-		p.text = AppendWord(append(p.text, '@'), a.Path[1:])
+		p.text = appendWord(append(p.text, '@'), a.Path[1:])
 	case a.Path != nil:
-		p.text = AppendWord(append(p.text, "unix "...), a.Path)
+		p.text = appendWord(append(p.text, "unix "...), a.Path)
 	default:
 		p.appendParts(&a)
 	}
@@ -170,7 +170,7 @@ func (p *Printer) appendParts(a *record.Addr) {
 		case record.PartNumber:
 			p.text = strconv.AppendInt(p.text, part.Number, 10)
 		case record.PartText:
-			p.text = AppendWord(p.text, part.Bytes)
+			p.text = appendWord(p.text, part.Bytes)
 		default:
 			p.text = hex.AppendEncode(p.text, part.Bytes)
 		}
@@ -180,9 +180,9 @@ func (p *Printer) appendParts(a *record.Addr) {
 // addTarget adds the process that a signal or the like is for.
 func (p *Printer) addTarget(r *record.Parsed, k int) {
 	p.begin("target=")
-	p.text = AppendWord(p.text, p.textOf(record.Text, find(r, "ocomm")))
+	p.text = appendWord(p.text, p.textOf(record.Text, find(r, "ocomm")))
 	p.text = append(p.text, " pid="...)
-	p.text = AppendWord(p.text, find(r, "opid"))
+	p.text = appendWord(p.text, find(r, "opid"))
 	if ouid := find(r, "ouid"); ouid != nil {
 		p.text = p.appendID(append(p.text, " uid="...), r, k, []byte("ouid"), ouid)
 	}
@@ -210,7 +210,7 @@ func (p *Printer) addCall(objects int) {
 			if i > 0 {
 				p.text = append(p.text, ',')
 			}
-			p.text = AppendWord(p.text, find(&r, key))
+			p.text = appendWord(p.text, find(&r, key))
 		}
 		p.end("")
 	}

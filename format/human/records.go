@@ -200,7 +200,7 @@ func (p *Printer) addArguments() {
 		}
 		arg, state := p.args.Arg(i)
 		if state != record.ArgMissing {
-			p.text = AppendWord(p.text, arg)
+			p.text = appendWord(p.text, arg)
 		}
 		if state != record.ArgWhole {
 			p.text = append(p.text, "…"...)
@@ -219,7 +219,7 @@ func (p *Printer) addWords(label string, words [][]byte) {
 		if i > 0 {
 			p.text = append(p.text, ' ')
 		}
-		p.text = AppendWord(p.text, word)
+		p.text = appendWord(p.text, word)
 	}
 	p.end("")
 }
@@ -235,7 +235,7 @@ func (p *Printer) addKey(value []byte) {
 		if i > 0 {
 			p.text = append(p.text, ',')
 		}
-		p.text = AppendWord(p.text, key)
+		p.text = appendWord(p.text, key)
 	}
 	p.end(magenta)
 }
@@ -297,9 +297,9 @@ func (p *Printer) addLoss() {
 	r := record.Parse(p.b, p.head)
 	p.begin("")
 	p.text = append(p.text, "--- LOST "...)
-	p.text = AppendWord(p.text, find(&r, "records"))
+	p.text = appendWord(p.text, find(&r, "records"))
 	p.text = append(p.text, " records: "...)
-	p.text = AppendWord(p.text, find(&r, "cause"))
+	p.text = appendWord(p.text, find(&r, "cause"))
 	p.end(alarm)
 	p.addFields(&r, p.head, r.Body, func(key, _ []byte) bool {
 		return slices.Contains([]string{"op", "records", "cause", "mac", "res"}, string(key))

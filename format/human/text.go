@@ -75,9 +75,9 @@ func appendBytes(dst, text []byte) []byte {
 	return dst
 }
 
-// AppendWord appends text as one word of a shell: as it is, in '...', or, where it has a
+// appendWord appends text as one word of a shell: as it is, in '...', or, where it has a
 // quote or bytes that are not shown, as $'...' with \xNN, which bash, ksh and zsh read.
-func AppendWord(dst, text []byte) []byte {
+func appendWord(dst, text []byte) []byte {
 	bare, quotable := len(text) > 0, true
 	m := noBase
 	for rest := text; len(rest) > 0; {

@@ -208,7 +208,7 @@ func (p *Printer) addUser(r *record.Parsed, k int) {
 // addValue adds a label and a word.
 func (p *Printer) addValue(label string, value []byte) {
 	p.begin(label)
-	p.text = AppendWord(p.text, value)
+	p.text = appendWord(p.text, value)
 	p.end("")
 }
 

@@ -1,0 +1,4 @@
+package human
+
+// AppendWord is for the tests that show words to a shell.
+var AppendWord = appendWord
