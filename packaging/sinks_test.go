@@ -39,6 +39,22 @@ func TestSinkKeys(t *testing.T) {
 	}
 }
 
+// TestSinksAreListed: each type of sink is in the lists that a reader chooses from.
+func TestSinksAreListed(t *testing.T) {
+	_, types, _ := strings.Cut(readFile(t, configPage), "\n.It Ic type Pq string, required\n")
+	types, _, _ = strings.Cut(types, "\n.It Ic ")
+	for _, kind := range config.Kinds() {
+		if !strings.Contains(types, ".Qq "+kind+" ") && !strings.Contains(types, ".Qq "+kind+"\n") {
+			t.Errorf("%s: no type %s", configPage, kind)
+		}
+		for _, path := range []string{"../README.md", "../docs/guarantees.md"} {
+			if !strings.Contains(readFile(t, path), "sinks/"+kind+"/README.md") {
+				t.Errorf("%s has no link to that of %s", path, kind)
+			}
+		}
+	}
+}
+
 // TestCommonKeys holds the keys that sinks of all types have against the same.
 func TestCommonKeys(t *testing.T) {
 	common, _ := config.KeysOf("")

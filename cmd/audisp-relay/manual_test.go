@@ -52,6 +52,24 @@ func TestManualHasAllOptions(t *testing.T) {
 	}
 }
 
+// TestOperatingListsAllCommands: the table of commands has each.
+func TestOperatingListsAllCommands(t *testing.T) {
+	const operating = "../../docs/operating.md"
+	data, err := os.ReadFile(operating)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(data), "\n## Commands\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	root := newRootCmd()
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if !strings.Contains(table, "`"+cmd.Name()+" ") && !strings.Contains(table, "`"+cmd.Name()+"`") {
+			t.Errorf("%s lacks %s", operating, cmd.Name())
+		}
+	}
+}
+
 const fleetManual = "../../packaging/man/audisp-relay-fleet.8"
 
 // TestFleetManualHasAllOptions: the manual of fleet describes the options of each of its commands,
