@@ -51,7 +51,7 @@ func NewMetrics() *Metrics {
 		unlisted: desc("hosts_unlisted", "Hosts that have spoken and are not in the inventory."),
 		findings: desc("findings", "Sinks and streams with a finding."),
 		named:    desc("finding", "A sink with a finding; always 1. At most 1000 are named.", "host", "name", "sink", "state"),
-		unsaid:   desc("findings_unnamed", "Sinks with a finding that are not named for their number."),
+		unsaid:   desc("findings_unnamed", "Sinks with a finding beyond those that are named."),
 		streams:  desc("stream_findings", "Findings of a stream.", "stream"),
 		lost:     desc("records_lost", "Records that hosts say are lost, by cause.", "cause"),
 		at:       desc("last_look_timestamp_seconds", "When the streams were read last, by the engine's clock."),
@@ -71,7 +71,7 @@ func (m *Metrics) Add(h Host) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.next) <= maxNamed {
+	if len(m.next) < maxNamed {
 		m.next = append(m.next, namedHost{h.Host, h.Name, h.Sink, h.State.String()})
 	}
 }
@@ -86,7 +86,7 @@ func (m *Metrics) Finish(sum *Summary) {
 		m.errors++
 		return
 	}
-	m.last, m.list = sum, next[:min(len(next), maxNamed)]
+	m.last, m.list = sum, next
 	m.left = sum.Findings - len(m.list)
 	for _, n := range sum.Streams {
 		if n.Finding {
