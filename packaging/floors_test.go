@@ -1,7 +1,10 @@
 package packaging
 
 import (
+	"os"
 	"os/exec"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +62,37 @@ func TestImportsPointDownwards(t *testing.T) {
 			imported, ours := strings.CutPrefix(path, module)
 			if below, ok := floorOf[imported]; ours && (!ok || below >= floor) {
 				t.Errorf("%s imports %s, which is not below it", name, imported)
+			}
+		}
+	}
+}
+
+var quotedPath = regexp.MustCompile("`([a-z][a-z0-9./-]*)`")
+
+// TestRoomsAreDescribed: each package has its place in the table of docs/design.md: by its path, or by its
+// name in a row that begins with the path of a sister.
+func TestRoomsAreDescribed(t *testing.T) {
+	design, err := os.ReadFile("../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(design), "\n## Rooms\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	described := make(map[string]bool)
+	for row := range strings.Lines(table) {
+		dir := "."
+		for _, match := range quotedPath.FindAllStringSubmatch(row, -1) {
+			name := path.Clean(match[1])
+			if strings.Contains(name, "/") {
+				dir = path.Dir(name)
+			}
+			described[name], described[path.Join(dir, name)] = true, true
+		}
+	}
+	for _, packages := range floors {
+		for _, name := range packages {
+			if !described[name] {
+				t.Errorf("docs/design.md: the rooms lack %s", name)
 			}
 		}
 	}
