@@ -89,6 +89,30 @@ func BenchmarkOf(b *testing.B) {
 	}
 }
 
+// BenchmarkOfEntry: of what a login has started, without its entry leader, with it, where it is kept, and as at an execve, where that of
+// the parent is.
+func BenchmarkOfEntry(b *testing.B) {
+	for _, way := range []string{"without", "kept", "new"} {
+		b.Run(way, func(b *testing.B) {
+			d := &day{x: NewTable(Options{}), serial: 10}
+			sshLogin(d)
+			var e event
+			e.add(record.TypeSyscall, d.next(), "", syscall(sysOpen, 3, 0, 603, 604, "/usr/bin/id"))
+			d.entry(603)
+			c := Context{WantsEntry: way != "without"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if d.x.Of(&c, &e.Batch, 0, 1); (c.Entry != nil) != c.WantsEntry {
+					b.Fatalf("%+v", c)
+				}
+				if way == "new" {
+					d.x.entries.at(c.Self).of = nil
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkMemory reports what 30 000 processes take.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {

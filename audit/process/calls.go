@@ -27,6 +27,7 @@ type call struct {
 	ppid, pid int32
 	comm, exe []byte // as in the record; nil without
 	rest      []byte // what follows exe=
+	state     uint16 // what it says of Process.state
 }
 
 // calls remembers what the system calls do that were seen, by AUDIT_ARCH_ value and number.
@@ -145,11 +146,20 @@ func (r *call) readResult(rest []byte) {
 	}
 }
 
-// readProgram reads comm= and exe=, which stand after each other.
+// readProgram reads uid=, the second one, and ses=, comm= and exe=, which stand after each other.
 func (r *call) readProgram(rest []byte) {
+	if user, ok := cutPrefix(rest, " auid="); ok {
+		if _, user = cutWord(user); record.HasPrefix(user, " uid=0 ") {
+			r.state |= asRoot
+		}
+	}
 	at := indexField(rest, "comm=")
 	if at < 0 {
 		return
+	}
+	const unset = " ses=4294967295 "
+	if at >= len(unset) && string(rest[at-len(unset):at]) == unset {
+		r.state |= noSession
 	}
 	value, rest := cutWord(rest[at+len("comm="):])
 	rest, ok := cutPrefix(rest, " exe=")

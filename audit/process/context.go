@@ -44,6 +44,11 @@ type Context struct {
 	// Ancestors[:Depth] are the parent's parent and so on, each as it was when its child became what it is.
 	Ancestors [MaxAncestors]*Process
 	Depth     int
+	// Entry is the entry leader of Self, as it was when what it has started began, and EntryType the way in which it came onto the
+	// host: a word of ECS (process.entry_meta.type). They are found only where WantsEntry asks for them, which Of leaves as it is.
+	Entry      *Process
+	EntryType  string
+	WantsEntry bool
 	// IsExec says that the event is the exec with which Self began.
 	IsExec bool
 
@@ -85,7 +90,7 @@ func (c *Context) Labels(yield func(label string) bool) {
 // Of fills c with what is known of the event that records i to j-1 of b are. known is false where that
 // is nothing, as for an event without a system call. A nil table knows nothing.
 func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
-	*c = Context{}
+	*c = Context{WantsEntry: c.WantsEntry}
 	if t == nil {
 		return false
 	}
@@ -113,6 +118,10 @@ func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 		c.IsExec = c.Self.from == fromExec && c.Self.at() == m
 		c.labels, c.names = t.labelsOf(c.Self)
 		c.place, c.hash = t.placeOf(c.Self, 0), t.hashOf(c.Self)
+		if c.WantsEntry {
+			e := t.entryOf(c.Self)
+			c.Entry, c.EntryType = e.leader, e.way
+		}
 	}
 	t.addAncestors(c)
 	return c.Self != nil || c.Parent != nil

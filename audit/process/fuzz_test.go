@@ -33,6 +33,10 @@ func FuzzTable(f *testing.F) {
 	for n, name := range []string{"./x", "/bin/sh", "/lib/ld.so"} {
 		e.add(record.TypePath, at(10, 91), "", fmt.Sprintf("item=%d name=%q inode=%d dev=fe:00", n, name, n))
 	}
+	for n, exe := range []string{"/usr/sbin/sshd", "/usr/bin/containerd-shim", "/usr/bin/runc"} {
+		e.add(record.TypeSyscall, at(11, uint32(92+n)), "", inSession(syscall(sysExec, 0, 1, 1, 200+n, exe), 0))
+		e.add(record.TypeSyscall, at(12, uint32(95+n)), "", syscall(sysExec, 0, 1, 200+n, 300+n, "/bin/sh"))
+	}
 	f.Add(e.Buf, uint16(99))
 
 	f.Fuzz(func(t *testing.T, data []byte, bound uint16) {
@@ -48,8 +52,8 @@ func FuzzTable(f *testing.F) {
 			x.Note(&b)
 			checkTable(t, x)
 			for i := range b.Recs {
-				var c Context
-				if x.Of(&c, &b, i, len(b.Recs)); c.Depth > MaxAncestors {
+				c := Context{WantsEntry: true}
+				if x.Of(&c, &b, i, len(b.Recs)); c.Depth > MaxAncestors || (c.Entry == nil) != (c.EntryType == "") {
 					t.Fatalf("%+v", c)
 				}
 				for label := range c.Labels {
@@ -57,7 +61,7 @@ func FuzzTable(f *testing.F) {
 						t.Fatalf("label %q", label)
 					}
 				}
-				for _, p := range []*Process{c.Self, c.Parent, c.SpawnedBy} {
+				for _, p := range []*Process{c.Self, c.Parent, c.SpawnedBy, c.Entry} {
 					if p != nil && p.Script() != "" && p.Script()[0] != '/' {
 						t.Fatalf("script %q", p.Script())
 					}

@@ -89,10 +89,14 @@ func quiet(t *Table, first, last uint32) {
 
 // ask returns what the table knows of a call at a moment.
 func ask(t *Table, m Moment, ppid, pid int) (c Context) {
+	askInto(&c, t, m, ppid, pid)
+	return c
+}
+
+func askInto(c *Context, t *Table, m Moment, ppid, pid int) {
 	var e event
 	e.add(record.TypeSyscall, m, "", syscall(sysOpen, 3, 0, ppid, pid, "/bin/any"))
-	t.Of(&c, &e.Batch, 0, 1)
-	return c
+	t.Of(c, &e.Batch, 0, 1)
 }
 
 // argsOf returns the arguments of a process.

@@ -43,6 +43,7 @@ type task struct {
 	parent     *task
 	image      image
 	container  bool
+	entry      int // pid of the daemon that has started it; 0 for a child of process 1
 }
 
 // world is a host: its processes, how it gives out pids, and what is audited of it.
@@ -69,6 +70,7 @@ type world struct {
 
 	labelled        bool // labels are compared, too
 	labels, missing int  // those that were right, and that were not there
+	entries, lacks  int  // leaders that were right, and that were not said
 
 	without int
 	why     map[string]int
@@ -79,6 +81,7 @@ type question struct {
 	m            Moment
 	ppid, pid    int
 	self, parent image
+	entry        int
 }
 
 func newWorld(seed uint64, max int, labels *Labels) *world {
@@ -89,7 +92,7 @@ func newWorld(seed uint64, max int, labels *Labels) *world {
 	root := &task{pid: 1, image: image{exe: "/sbin/init", args: []string{"init"}}}
 	w.tasks = []*task{root}
 	for i := range 5 {
-		w.tasks = append(w.tasks, &task{pid: firstPID + i, parent: root, image: image{exe: fmt.Sprintf("/usr/sbin/daemon%d", i), args: []string{"daemon", fmt.Sprint(i)}}})
+		w.tasks = append(w.tasks, &task{pid: firstPID + i, entry: firstPID + i, parent: root, image: image{exe: fmt.Sprintf("/usr/sbin/daemon%d", i), args: []string{"daemon", fmt.Sprint(i)}}})
 	}
 	for _, p := range w.tasks {
 		w.used[p.pid] = true
@@ -101,7 +104,7 @@ func newWorld(seed uint64, max int, labels *Labels) *world {
 		for _, arg := range p.image.args {
 			text = append(append(text, arg...), 0)
 		}
-		w.t.started = append(w.t.started, &Process{text: string(text), exeLen: uint16(len(p.image.exe)), millis: w.now.Millis, pid: int32(p.pid), ppid: int32(ppid), from: fromProc, state: used | known})
+		w.t.started = append(w.t.started, &Process{text: string(text), exeLen: uint16(len(p.image.exe)), millis: w.now.Millis, pid: int32(p.pid), ppid: int32(ppid), from: fromProc, state: used | known | noSession})
 	}
 	w.sample()
 	for _, p := range w.t.started {
@@ -148,7 +151,7 @@ func (w *world) tick() Moment {
 
 // write gives an event to the table, or loses it.
 func (w *world) write(m Moment, p *task, bodies ...string) {
-	q := question{m: m, pid: p.pid, self: p.image}
+	q := question{m: m, pid: p.pid, self: p.image, entry: p.entry}
 	if p.parent != nil {
 		q.ppid, q.parent = p.parent.pid, p.parent.image
 	}
@@ -191,7 +194,7 @@ func ppidOf(p *task) int {
 
 // fork makes a child, which may execute something before the fork returns.
 func (w *world) fork(p *task) {
-	child := &task{pid: w.nextPID(), parent: p, image: p.image, container: p.container}
+	child := &task{pid: w.nextPID(), parent: p, image: p.image, container: p.container, entry: p.entry}
 	before := p.image.labels
 	if p.pid == 1 {
 		before = nil
@@ -306,9 +309,11 @@ func (w *world) look() {
 func (w *world) answer(t *testing.T) {
 	for k := len(w.asked) - 1; k >= 0; k -= 1 + w.r.IntN(20) {
 		q := w.asked[k]
-		c := ask(w.t, q.m, q.ppid, q.pid)
+		c := Context{WantsEntry: true}
+		askInto(&c, w.t, q.m, q.ppid, q.pid)
 		w.compare(t, q, "self", c.Self, q.self)
 		w.compareLabels(t, q, &c)
+		w.compareEntry(t, q, &c)
 		w.compare(t, q, "parent", c.Parent, q.parent)
 	}
 	if n := len(w.asked); n > 600 {
@@ -330,6 +335,20 @@ func (w *world) compareLabels(t *testing.T, q question, c *Context) {
 	}
 	w.labels += len(got)
 	w.missing += len(q.self.labels) - len(got)
+}
+
+// compareEntry holds the entry leader against the truth. Children of process 1 are in a login session here, as are all but the daemons.
+func (w *world) compareEntry(t *testing.T, q question, c *Context) {
+	switch {
+	case c.Entry == nil:
+		if c.Self != nil && q.entry != 0 {
+			w.lacks++
+		}
+	case c.Entry.PID() != q.entry || c.EntryType != byInit:
+		t.Fatalf("pid %d (parent %d) at %v was entered by %s of %d, %q; not by %d", q.pid, q.ppid, q.m, c.EntryType, c.Entry.PID(), c.Entry.Exe(), q.entry)
+	default:
+		w.entries++
+	}
 }
 
 func (w *world) compare(t *testing.T, q question, what string, got *Process, want image) {
@@ -377,7 +396,7 @@ func TestNothingIsWrong(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			right, without, labels, missing := 0, 0, 0, 0
+			right, without, labels, missing, entries, lacks := 0, 0, 0, 0, 0, 0
 			for seed := range uint64(4) {
 				w := newWorld(seed, tt.max, testLabels(t))
 				w.forksAudited, w.exitsAudited, w.containers, w.reorders, w.loses = tt.forks, tt.exits, tt.containers, tt.reorders, tt.loses
@@ -395,9 +414,13 @@ func TestNothingIsWrong(t *testing.T) {
 				}
 				right, without = right+w.right, without+w.without
 				labels, missing = labels+w.labels, missing+w.missing
+				entries, lacks = entries+w.entries, lacks+w.lacks
 			}
 			share := float64(right) / float64(right+without)
-			t.Logf("%d answers, %.4f of the questions", right, share)
+			t.Logf("%d answers, %.4f of the questions; %d entry leaders, %d not said", right, share, entries, lacks)
+			if entries < 50 || (tt.known > 0.99 && lacks > entries/100) {
+				t.Errorf("%d entry leaders, %d not said", entries, lacks)
+			}
 			if share < tt.known {
 				t.Errorf("%.4f of the questions are answered, want %v", share, tt.known)
 			}

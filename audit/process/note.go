@@ -137,7 +137,7 @@ func (t *Table) noteCall(m Moment, c *call) {
 	case (c.kind == forkCall || c.kind == cloneCall) && c.ok && c.exit > 0 && c.exit < 1<<31:
 		t.noteProgram(m, c)
 		if c.kind != cloneCall || c.a0&otherChild == 0 {
-			t.noteFork(m, c.pid, int32(c.exit))
+			t.noteFork(m, c, int32(c.exit))
 		}
 		return
 	}
@@ -223,9 +223,10 @@ func (t *Table) noteProgram(m Moment, c *call) {
 	t.findPlace(p)
 }
 
-// noteFork learns of a child of pid, whose number is one of pid's own namespace (kernel/fork.c,
+// noteFork learns of a child of who has made the call. Its number is one of the caller's own namespace (kernel/fork.c,
 // kernel_clone, pid_vnr): of the host's or of a container's.
-func (t *Table) noteFork(m Moment, pid, child int32) {
+func (t *Table) noteFork(m Moment, c *call, child int32) {
+	pid := c.pid
 	parent := t.look(pid, m, m.Millis-young, 0)
 	if parent == nil || child == pid {
 		return
@@ -247,7 +248,7 @@ func (t *Table) noteFork(m Moment, pid, child int32) {
 	}
 	p := &Process{
 		text: parent.text, cut: parent.cut, exeLen: parent.exeLen,
-		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: unsureFork,
+		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: unsureFork, state: c.state,
 	}
 	t.insert(p)
 	t.label(p)
@@ -273,7 +274,7 @@ func (t *Table) newProcess(m Moment, c *call, exe []byte, from source) *Process 
 	t.args.text = appendProgram(t.args.text[:0], exe, unquote(t.args.comm[:0], c.comm))
 	return &Process{
 		text: string(t.args.text), exeLen: uint16(len(exe)),
-		millis: m.Millis, serial: m.Serial, base: m.Serial, pid: c.pid, ppid: c.ppid, from: from,
+		millis: m.Millis, serial: m.Serial, base: m.Serial, pid: c.pid, ppid: c.ppid, from: from, state: c.state,
 	}
 }
 
@@ -345,6 +346,7 @@ func (t *Table) Lost(node string, first, last uint32) {
 	defer t.mu.Unlock()
 	if t.o.IsLocal == nil || t.o.IsLocal([]byte(node)) {
 		t.doubts.add(doubt{first: first, last: last})
+		t.forgetEntries()
 	}
 }
 
@@ -354,6 +356,7 @@ func (t *Table) LostBetween(from, to int64) {
 	defer t.mu.Unlock()
 	t.doubts.add(doubt{from: from, to: to})
 	t.unlabel(from)
+	t.forgetEntries()
 }
 
 // sample takes note of how far the kernel has come with its pids.

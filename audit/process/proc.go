@@ -135,6 +135,10 @@ func scanOne(dir string, pid int32) *Process {
 		return nil
 	}
 	args, err := readSome(filepath.Join(dir, "cmdline"), maxArgs+1)
+	state := used | known
+	if first.ppid == 1 { // of others it does not matter: see entryOf
+		state |= serviceState(dir)
+	}
 	again, errAgain := readExe(dir, pid)
 	last, ok := readStat(dir)
 	if err != nil || errAgain != nil || !ok || last != first || again != exe {
@@ -148,7 +152,19 @@ func scanOne(dir string, pid int32) *Process {
 		args = append(args, 0) // a program has written over them
 	}
 	text := append(appendProgram(nil, []byte(exe), []byte(first.comm)), args...)
-	return &Process{text: string(text), exeLen: uint16(len(exe)), millis: time.Now().UnixMilli(), pid: pid, ppid: first.ppid, from: fromProc, cut: cut, state: used | known}
+	return &Process{text: string(text), exeLen: uint16(len(exe)), millis: time.Now().UnixMilli(), pid: pid, ppid: first.ppid, from: fromProc, cut: cut, state: state}
+}
+
+// serviceState returns noSession and asRoot as they are of a process (fs/proc/base.c, proc_sessionid_read; proc_pid_status(5)).
+func serviceState(dir string) (state uint16) {
+	if text, err := readSome(filepath.Join(dir, "sessionid"), 16); err == nil && string(bytes.TrimSpace(text)) == "4294967295" {
+		state |= noSession
+	}
+	text, err := readSome(filepath.Join(dir, "status"), 4096)
+	if _, users, ok := bytes.Cut(text, []byte("\nUid:\t")); err == nil && ok && bytes.HasPrefix(users, []byte("0\t")) {
+		state |= asRoot
+	}
+	return state
 }
 
 // stat is what shows that a process is the same and has executed nothing: an exec changes the comm, nearly

@@ -85,6 +85,27 @@ func TestScanOne(t *testing.T) {
 	}
 }
 
+// TestScanSession: of the children of process 1 it is known which are in no login session.
+func TestScanSession(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) { os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600) }
+	write("cmdline", "a\x00")
+	os.Symlink("/bin/a", filepath.Join(dir, "exe"))
+	for _, tt := range []struct {
+		ppid, session, user string
+		want                uint16
+	}{
+		{"1", "4294967295", "0", noSession | asRoot}, {"1", "4294967295\n", "33", noSession}, {"1", "5", "0", asRoot}, {"1", "", "", 0}, {"7", "4294967295", "0", 0},
+	} {
+		write("stat", "42 (a) S "+tt.ppid+" 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 1 1\n")
+		write("sessionid", tt.session)
+		write("status", "Name:\ta\nUid:\t"+tt.user+"\t0\t0\t0\n")
+		if p := scanOne(dir, 42); p == nil || p.state != used|known|tt.want {
+			t.Errorf("%+v: %+v", tt, p)
+		}
+	}
+}
+
 // TestProcIsOfTheStart: what /proc says counts from then on, and what the stream says later counts more.
 func TestProcIsOfTheStart(t *testing.T) {
 	x := NewTable(Options{})

@@ -69,18 +69,20 @@ type Process struct {
 	exeLen    uint16
 	from      source
 	cut       bool // the arguments are not all there
-	state     uint8
+	state     uint16
 }
 
 // What the table notes in Process.state.
 const (
-	used     uint8 = 1 << iota // was asked for: it is kept longer
-	hostPIDs                   // the process is in the host's pid namespace
-	wondered                   // that was asked
-	known                      // it ran when the relay started
-	gone                       // is not in the table any more
-	labelled                   // the labels are there
-	moves                      // it has a child in another place
+	used      uint16 = 1 << iota // was asked for: it is kept longer
+	hostPIDs                     // the process is in the host's pid namespace
+	wondered                     // that was asked
+	known                        // it ran when the relay started
+	gone                         // is not in the table any more
+	labelled                     // the labels are there
+	moves                        // it has a child in another place
+	noSession                    // was in no login session when it became this
+	asRoot                       // was root's then
 )
 
 // processSize is what a Process takes beside its text, with its place in a map.

@@ -90,6 +90,8 @@ type Table struct {
 	places map[place]*place
 	now    func() time.Time
 
+	entries *entries // nil: nobody has asked for them
+
 	// changes are what paths do to labels, to save the expressions; keys are the paths of one subject.
 	changes [subjects]map[string]change
 }
@@ -118,6 +120,7 @@ func (t *Table) forget() {
 	t.byPID, t.depth = make(map[int32]*Process), make(map[int32]int)
 	t.bytes, t.oldest, t.newest = 0, nil, nil
 	t.max, t.begun = 0, false
+	t.forgetEntries()
 	t.started, t.fresh, t.waits, t.execs, t.scripts, t.doubts, t.holes = nil, nil, 0, [8]pendingExec{}, 0, doubts{}, holes{}
 }
 
