@@ -2,10 +2,12 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
 	"audisp-relay/audit/process"
+	"audisp-relay/suggest"
 )
 
 // labels reads the table [process_labels]. What is wrong in it leaves out that key or member alone: a label too few is no
@@ -24,9 +26,21 @@ func (t *Table) labels(c *Config) {
 	for _, label := range passed {
 		t.noteError("propagate", l.PassOn(label))
 	}
-	if len(l.Names()) > 0 {
+	if t.doc.labels = l.Names(); len(t.doc.labels) > 0 {
 		c.Labels = l
 	}
+}
+
+// warnOfLabel warns of a label that the expression under a key names, if no process gets it.
+func (t *Table) warnOfLabel(key, label string) {
+	if slices.Contains(t.doc.labels, label) {
+		return
+	}
+	other := ""
+	if name := suggest.Nearest(label, t.doc.labels); name != "" {
+		other = fmt.Sprintf(", or write %q", name)
+	}
+	t.doc.warnf(t.key(key), "names the label %.120q, which no process gets: give it in [process_labels]%s", label, other)
 }
 
 // names reads an array of labels.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,35 @@ filter = '"java" in labels'
 	other, _, _ := parse("t.toml", []byte(strings.Replace(text, "php", "pyp", 1)))
 	if !c.Labels.Equal(again.Labels) || c.Labels.Equal(other.Labels) || c.Labels.Equal(nil) {
 		t.Error("labels that say the same are equal, and no others")
+	}
+}
+
+// TestLabelsThatAreNamed: a filter or a rule that names a label which no process gets holds for no event, or for all.
+func TestLabelsThatAreNamed(t *testing.T) {
+	const sink = "[sinks.a]\ntype = 'file'\npath = '/var/log/a'\nfilter = '''\n%s'''\n"
+	const given = "[process_labels]\nkeys = ['java', 'up']\n"
+	for _, tt := range []struct {
+		text string
+		want []string
+	}{
+		{given + fmt.Sprintf(sink, `"java" in labels or label == "up" or label == ""`), nil},
+		{given + fmt.Sprintf(sink, `"jav" not in labels`), []string{`t.toml:6: sinks.a.filter: names the label "jav", which no process gets: give it in [process_labels], or write "java"`}},
+		{fmt.Sprintf(sink, `label in ["x", "java"] and any(labels, # == "x") and comm == "y"`), []string{
+			`t.toml:4: sinks.a.filter: names the label "x", which no process gets: give it in [process_labels]`,
+			`t.toml:4: sinks.a.filter: names the label "java", which`}},
+		{given + "[rules]\n'a' = '\"soft\" in labels'\n'b' = 'label != \"up\"'\n" + fmt.Sprintf(sink, `"a" in rules`), []string{`t.toml:4: rules.a: names the label "soft", which`}},
+		{fmt.Sprintf(sink, `labels[0] == "first" or label contains "x" or comm == "java"`), []string{`names the label "first", which`}},
+	} {
+		_, warns, err := parse("t.toml", []byte(tt.text))
+		if err != nil || len(warns) != len(tt.want) {
+			t.Errorf("%s%v, warnings %q", tt.text, err, warns)
+			continue
+		}
+		for i, want := range tt.want {
+			if !strings.Contains(warns[i], want) {
+				t.Errorf("%s%s, want %s", tt.text, warns[i], want)
+			}
+		}
 	}
 }
 

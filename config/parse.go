@@ -139,6 +139,9 @@ func (t *Table) rules(c *Config) {
 	for _, w := range warnings {
 		t.doc.warnf(t.key(w.Name), "%s", firstLine(w.Error.Error()))
 	}
+	for name, label := range set.Labels {
+		t.warnOfLabel(name, label)
+	}
 	c.Rules, t.doc.rules = set, set
 	t.doc.asksProcesses = set.AsksForProcesses()
 }
@@ -223,6 +226,9 @@ func (t *Table) events(s *Sink, text bool) {
 	}
 	for _, w := range f.Warnings() {
 		t.doc.warnf(t.key("filter"), "%s", firstLine(w.Error()))
+	}
+	for _, label := range f.Labels() {
+		t.warnOfLabel("filter", label)
 	}
 	t.doc.asksProcesses = t.doc.asksProcesses || f.AsksForProcesses()
 	s.Filter = src

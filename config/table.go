@@ -28,6 +28,8 @@ type document struct {
 	rules *filter.RuleSet
 	// asksProcesses says that a filter or a rule asks who has started a process.
 	asksProcesses bool
+	// labels are those that processes get.
+	labels []string
 	// badSinks names the sinks that have an error; "" means all of them.
 	badSinks map[string]bool
 }

@@ -38,9 +38,10 @@ type checker struct {
 	src       string
 	vars      map[string]int // slots of what let defines
 	warnings  []*Error
-	element   kind   // of # in a predicate, none outside
-	list      *field // that # is an element of, when it is a field
-	negative  bool   // what is checked stands under an odd number of not
+	labels    []string // of processes, that it names
+	element   kind     // of # in a predicate, none outside
+	list      *field   // that # is an element of, when it is a field
+	negative  bool     // what is checked stands under an odd number of not
 	asksRules bool
 }
 

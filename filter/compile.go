@@ -62,7 +62,7 @@ func (c *checker) compile(src string) (root *part, err error) {
 	}
 	checkShape(src, tree.Node)
 
-	c.src, c.warnings = src, nil
+	c.src, c.warnings, c.labels = src, nil, nil
 	c.element, c.list, c.negative = none, nil, false // an expression before may have ended with an error
 	clear(c.vars)
 	return c.checkPart(tree.Node), nil
@@ -70,7 +70,7 @@ func (c *checker) compile(src string) (root *part, err error) {
 
 // filter returns a Filter of all that was compiled, without a root.
 func (c *checker) filter(src string) *Filter {
-	f := &Filter{src: src, slots: c.slots, scans: c.scans, warnings: c.warnings}
+	f := &Filter{src: src, slots: c.slots, scans: c.scans, warnings: c.warnings, labels: c.labels}
 	for _, s := range f.scans {
 		s.build()
 	}

@@ -58,6 +58,8 @@ type field struct {
 	grows bool
 	// present returns the present name of a known one, which may have had another before.
 	present func(string) string
+	// isLabel: its texts are labels of processes, which the configuration knows.
+	isLabel bool
 }
 
 // Costs of loading, in no unit.

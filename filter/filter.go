@@ -27,6 +27,7 @@ type Filter struct {
 	root  *part    // nil for rules, which have one each
 
 	warnings []*Error
+	labels   []string
 }
 
 // Lists returns the lists that the expression has from files. Others than the filter may refresh them.

@@ -232,7 +232,7 @@ func isLiteral(n ast.Node) bool {
 // checkNames checks a text, or the texts in a list, that is compared with a field of names, nil
 // if it is with none. It returns the operand with present names.
 func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
-	if f == nil || f.known == nil {
+	if f == nil || (f.known == nil && !f.isLabel) {
 		return o
 	}
 
@@ -242,6 +242,10 @@ func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
 		}
 	}
 	if o.kind != text || !o.literal {
+		return o
+	}
+	if f.isLabel {
+		c.noteLabel(o.s)
 		return o
 	}
 	if !c.isKnown(f, o.s) {

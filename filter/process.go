@@ -32,6 +32,37 @@ func addProcess() {
 		}
 	}})
 	addList("label", "labels", fromFiles, loadLabels)
+	for _, name := range []string{"label", "labels", "labels*"} {
+		fields[name].isLabel = true
+	}
+}
+
+// maxLabels bounds how many labels of an expression are remembered; a process may have fewer.
+const maxLabels = 2 * process.MaxLabels
+
+// noteLabel remembers a label that the expression names.
+func (c *checker) noteLabel(label string) {
+	if label != "" && len(c.labels) < maxLabels && !slices.Contains(c.labels, label) {
+		c.labels = append(c.labels, label)
+	}
+}
+
+// Labels returns the labels of processes that the expression names, at most maxLabels. Whether a process ever gets them it does
+// not know.
+func (f *Filter) Labels() []string { return f.labels }
+
+// Labels yields the labels that the rules name, with the name of the rule. nil has none.
+func (s *RuleSet) Labels(yield func(rule, label string) bool) {
+	if s == nil {
+		return
+	}
+	for i := range s.all {
+		for _, label := range s.all[i].labels {
+			if !yield(s.all[i].name, label) {
+				return
+			}
+		}
+	}
 }
 
 // loadLabels loads the labels of the process.

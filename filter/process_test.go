@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -124,6 +125,34 @@ type=SYSCALL msg=audit(1.300:12): arch=c000003e syscall=59 success=yes exit=0 a0
 		if may, err := m.MayKeep(&l.batch, 0, 1); err != nil || !may {
 			t.Errorf("%s: a part of the event is left out, %v", src, err)
 		}
+	}
+}
+
+// TestNamedLabels: those that are compared with a label are remembered, a bounded number of them.
+func TestNamedLabels(t *testing.T) {
+	many := strings.Repeat(`, "x"`, 50_000)
+	for i := range 300 {
+		many += fmt.Sprintf(", %q", fmt.Sprint("l", i))
+	}
+	for src, want := range map[string]int{
+		`"a" in labels and label == "a" and not (label == "b")`: 2,
+		`comm == "a" or label == comm or label matches "^a"`:    0,
+		`label in ["a"` + many + `]`:                            maxLabels,
+	} {
+		if got := mustCompile(t, src).Labels(); len(got) != want {
+			t.Errorf("%.60s: %q", src, got)
+		}
+	}
+	set, _, _ := NewRules(map[string]string{"one": `label == "a"`, "two": `"b" in labels`, "three": `comm == "c"`, "wrong": `label == "d" and`})
+	got := ""
+	for rule, label := range set.Labels {
+		got += rule + " " + label + "; "
+	}
+	if got != "one a; two b; " {
+		t.Error(got)
+	}
+	for range (*RuleSet)(nil).Labels {
+		t.Error("no rules name nothing")
 	}
 }
 

@@ -22,9 +22,10 @@ type RuleSet struct {
 }
 
 type rule struct {
-	name string
-	root *part
-	rest test // what has to hold if there is a record of the group's type
+	name   string
+	root   *part
+	rest   test     // what has to hold if there is a record of the group's type
+	labels []string // of processes, that it names
 }
 
 // RuleError is what is wrong with a rule.
@@ -48,7 +49,7 @@ func NewRules(sources map[string]string) (set *RuleSet, errs, warnings []RuleErr
 			errs = append(errs, RuleError{name, err.(*Error)})
 			continue
 		}
-		set.all = append(set.all, rule{name: name, root: root})
+		set.all = append(set.all, rule{name: name, root: root, labels: c.labels})
 		for _, w := range c.warnings {
 			warnings = append(warnings, RuleError{name, w})
 		}
