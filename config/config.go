@@ -12,6 +12,7 @@ import (
 
 	"audisp-relay/audit/process"
 	"audisp-relay/filter"
+	"audisp-relay/format"
 )
 
 // Defaults and bounds. The bounds keep a typing error from becoming a memory
@@ -110,6 +111,8 @@ type Sink struct {
 	Lists  []string        // files that Filter takes values from
 	Rules  *filter.RuleSet // those of the Config
 	Serial bool            // events come in the order of their serials: order = "serial"
+	// DataStream is what events of format ecs say of the data stream that they are for; the zero value: nothing.
+	DataStream format.DataStream
 
 	QDepth         int
 	QBytes         Size

@@ -66,6 +66,7 @@ func (k *Kind) read(t *Table, s *Sink) {
 	t.events(s, k.Text)
 	t.node(s)
 	t.order(s)
+	t.dataStream(s)
 	if k.Frames != "" {
 		t.frames(s, k.Frames)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -253,6 +254,19 @@ func (t *Table) order(s *Sink) {
 	word := "arrival"
 	t.OneOf("order", &word, "arrival", "serial")
 	s.Serial = word == "serial"
+}
+
+// dataStream reads which data stream of Elasticsearch the events are for.
+func (t *Table) dataStream(s *Sink) {
+	name := ""
+	t.Str("data_stream", &name, EmptyOr(dataStreamName))
+	switch dataset, namespace, _ := strings.Cut(name, "-"); {
+	case name == "":
+	case s.Format != "ecs":
+		t.Errorf("data_stream", `has no place in format %q: remove it, or set format = "ecs"`, s.Format)
+	default:
+		s.DataStream = format.DataStream{Dataset: dataset, Namespace: cmp.Or(namespace, "default")}
+	}
 }
 
 // frames reads how long frames are; with a format that has none it says nothing.

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"audisp-relay/format"
 )
 
 // A file without any key was emptied by an editor or a full disk: it is no wish for the
@@ -151,7 +153,7 @@ func TestParseErrors(t *testing.T) {
 		{"path directory", "[sinks.a]\ntype='file'\npath='/var/log/'", []string{"3: sinks.a.path: names a directory"}},
 		{"path NUL", "[sinks.a]\ntype='file'\npath=\"/x\\u0000y\"", []string{"3: sinks.a.path: NUL"}},
 		{"socket long", "[sinks.a]\ntype='unix'\npath='/" + strings.Repeat("x", 107) + "'", []string{"3: sinks.a.path: is 108 bytes long, a socket's path can have 107"}},
-		{"foreign key", unix + "max_size = '1MiB'", []string{`4: sinks.a.max_size: does not belong to a sink of type "unix"; allowed: after, allow_uids, disk_full_action, filter, format, frames, group,`}},
+		{"foreign key", unix + "max_size = '1MiB'", []string{`4: sinks.a.max_size: does not belong to a sink of type "unix"; allowed: after, allow_uids, data_stream, disk_full_action, filter, format, frames, group,`}},
 		{"foreign key 2", slog + "mode = '0600'", []string{`3: sinks.a.mode: does not belong to a sink of type "syslog"; allowed: address, after, ca_file,`}},
 		{"misspelt sink key", unix + "max_cleints = 1", []string{`4: sinks.a.max_cleints: did you mean "max_clients"?`}},
 		{"filter", unix + "filter = 'audi == 1'", []string{"4: sinks.a.filter: 1:1: unknown field audi: did you mean auid?"}},
@@ -160,6 +162,8 @@ func TestParseErrors(t *testing.T) {
 		{"format", unix + "format = 'xml'", []string{`4: sinks.a.format: "xml" is not allowed, must be "string", "binary", "json", "ecs", "ocsf", "laurel" or "joined"`}},
 		{"node", unix + "node = 'no'", []string{`4: sinks.a.node: "no" is not allowed, must be "keep", "strip" or "add"`}},
 		{"order", unix + "order = 'time'", []string{`4: sinks.a.order: "time" is not allowed, must be "arrival" or "serial"`}},
+		{"data stream of another format", unix + "format = 'json'\ndata_stream = 'a.b'", []string{`5: sinks.a.data_stream: has no place in format "json": remove it, or set format = "ecs"`}},
+		{"data stream by its whole name", unix + "format = 'ecs'\ndata_stream = 'logs-a.b-default'", []string{`5: sinks.a.data_stream: must be DATASET or DATASET-NAMESPACE, each 1 to 100 of the characters a-z 0-9 _ .`}},
 		{"order of all", "order = 'serial'\n" + unix, []string{"1: order: unknown key"}},
 		{"node of all", "node = 'strip'\n" + unix, []string{"1: node: unknown key"}},
 		{"binary syslog", slog + "format = 'binary'", []string{`3: sinks.a.format: "binary" is not allowed, must be "string", "json", "ecs", "ocsf", "laurel" or "joined"`}},
@@ -271,6 +275,25 @@ func TestParseWarnsOfWhatIsAllowed(t *testing.T) {
 	want := `t.toml:3: sinks.a.filter: 2:14: there is no system call "opnat" in the tables: did you mean openat?`
 	if err != nil || len(warns) != 1 || warns[0] != want {
 		t.Errorf("got %q, %v", warns, err)
+	}
+}
+
+// TestDataStreamOfASink: a name is one that Elasticsearch and its schema allow, in two parts.
+func TestDataStreamOfASink(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	for name, want := range map[string]format.DataStream{
+		"":                          {},
+		"auditd_manager.auditd":     {Dataset: "auditd_manager.auditd", Namespace: "default"},
+		"auditd_manager.auditd-eu1": {Dataset: "auditd_manager.auditd", Namespace: "eu1"},
+		long + "-" + long:           {Dataset: long, Namespace: long},
+		long + "x":                  {}, "a-" + long + "x": {}, "A": {}, "a b": {}, "a-": {}, "-a": {}, "-": {}, "a-b-c": {}, "a/b": {}, "a*": {}, "é": {}, "a\\n": {}, "a:b": {}, "a\\\"": {},
+	} {
+		c, err := Parse("t.toml", []byte("[sinks.a]\ntype = 'syslog'\nformat = 'ecs'\ndata_stream = \""+name+"\"\n"))
+		if isError := err != nil; isError != (name != "" && want == format.DataStream{}) {
+			t.Errorf("%q: %v", name, err)
+		} else if err == nil && c.Sinks[0].DataStream != want {
+			t.Errorf("%q: %+v", name, c.Sinks[0].DataStream)
+		}
 	}
 }
 

@@ -189,6 +189,26 @@ func Printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
+// maxDataStreamPart is how long the parts of a data stream's name may be (ECS, data_stream.dataset, .namespace).
+const maxDataStreamPart = 100
+
+// dataStreamName accepts DATASET and DATASET-NAMESPACE, of characters that may be in the name of an index, which is in lower case, and
+// of which ECS takes the hyphen for what is between the parts.
+func dataStreamName(s string) error {
+	dataset, namespace, both := strings.Cut(s, "-")
+	for _, part := range []string{dataset, namespace} {
+		if strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789_.") != "" || len(part) > maxDataStreamPart {
+			return errDataStream
+		}
+	}
+	if dataset == "" || (both && namespace == "") {
+		return errDataStream
+	}
+	return nil
+}
+
+var errDataStream = fmt.Errorf(`must be DATASET or DATASET-NAMESPACE, each 1 to %d of the characters a-z 0-9 _ . , as in "auditd_manager.auditd"`, maxDataStreamPart)
+
 var (
 	overflowActions = []string{"ignore", "syslog", "suspend", "single", "halt"}
 	frameSizes      = []string{"auto", "exact", "padded"}

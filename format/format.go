@@ -51,7 +51,12 @@ type Options struct {
 	Processes *process.Current
 	// HostID is the machine-id(5) of this host, for its own records; "" leaves it out.
 	HostID string
+	// DataStream is where Elasticsearch is to put the events of format ecs; the zero value leaves it out.
+	DataStream DataStream
 }
+
+// DataStream names a data stream of Elasticsearch: logs-DATASET-NAMESPACE.
+type DataStream struct{ Dataset, Namespace string }
 
 // Kind is a format by its name in the configuration, and what writes it if it is one of events.
 type Kind struct {

@@ -60,7 +60,7 @@ type setting struct {
 // Keys that every sink has; the queue's are described with the global ones.
 var (
 	queueKeys  = []string{"q_depth", "q_bytes", "qos", "overflow_action"}
-	commonKeys = []string{"type", "format", "filter", "node", "order", "disk_full_action", "after"}
+	commonKeys = []string{"type", "format", "filter", "node", "order", "data_stream", "disk_full_action", "after"}
 	// failureKeys are those of commonKeys that no type of sink reads itself.
 	failureKeys = []string{"disk_full_action", "after"}
 )

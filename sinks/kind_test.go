@@ -36,7 +36,7 @@ func init() { Register(kindOfTest) }
 
 // TestRegisterRefusesATakenName: a kind is known to the configuration, too, and its name is its own.
 func TestRegisterRefusesATakenName(t *testing.T) {
-	if _, own := config.KeysOf("test"); strings.Join(own, " ") != "format filter node order place" {
+	if _, own := config.KeysOf("test"); strings.Join(own, " ") != "format filter node order data_stream place" {
 		t.Errorf("keys %q", own)
 	}
 	if _, err := config.Parse("t.toml", []byte("[sinks.a]\ntype = 'test'\nformat = 'binary'\nplace = 'x'\n")); err == nil ||

@@ -318,6 +318,7 @@ func added(path string, got map[string]any, said string) bool {
 	}
 	switch path {
 	case "event.id", "event.module", "service.type", "ecs.version", "host.name", "host.os.type", "process.args_count", "process.command_line", "related.user", "labels.encoding", "tags",
+		"process.thread.capabilities.permitted", "process.thread.capabilities.effective",
 		"auditd.data.proctitle", "auditd.data.socket.saddr", "auditd.data.socket.pid", "auditd.data.socket.groups", "auditd.data.socket.scope":
 		return true
 	case "auditd.data.uid", "auditd.data.euid", "auditd.data.uid_name", "auditd.data.euid_name":

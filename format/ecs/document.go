@@ -34,6 +34,7 @@ func (e *Encoder) writeLine() {
 	w.Buf = append(w.Buf, '{')
 	e.writeTimestamp()
 	e.writeEvent()
+	e.writeDataStream()
 	m := w.Open("host", '{')
 	w.Some("name", d.node)
 	if e.isLocal() {
@@ -82,9 +83,23 @@ func (e *Encoder) writeEvent() {
 	w.Some("action", d.summary.action)
 	w.outcome(d.result)
 	w.Str("module", "auditd")
+	w.Some("dataset", e.opts.DataStream.Dataset)
 	if d.listed {
 		e.writeOriginal()
 	}
+	w.Close(m, '}')
+}
+
+// writeDataStream writes the data stream that the event is for, where the configuration names one.
+func (e *Encoder) writeDataStream() {
+	w, s := &e.w, &e.opts.DataStream
+	if s.Dataset == "" {
+		return
+	}
+	m := w.Open("data_stream", '{')
+	w.Str("type", "logs")
+	w.Str("dataset", s.Dataset)
+	w.Str("namespace", s.Namespace)
 	w.Close(m, '}')
 }
 

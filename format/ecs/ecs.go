@@ -45,7 +45,9 @@ type Encoder struct {
 }
 
 // New returns an Encoder.
-func New(o Options) *Encoder { return &Encoder{opts: o, now: time.Now, known: tables()} }
+func New(o Options) *Encoder {
+	return &Encoder{opts: o, now: time.Now, known: tables(), process: process.Context{WantsEntry: true}}
+}
 
 // AppendEvent appends the line of the event that records i to j-1 of b are.
 func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {

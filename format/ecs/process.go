@@ -20,6 +20,7 @@ func (e *Encoder) writeProcess() {
 	w.number("pid", value("pid"))
 	e.writeEntityID(self)
 	e.writeParent(value("ppid"))
+	e.writeEntry()
 	w.Some("name", value("comm"))
 	w.Some("executable", value("exe"))
 	e.writeHash()
@@ -30,6 +31,7 @@ func (e *Encoder) writeProcess() {
 		e.writeArgsOf(self)
 	}
 	w.Some("title", value("proctitle"))
+	e.writeCapabilities()
 	w.Close(m, '}')
 }
 
@@ -39,12 +41,33 @@ func (e *Encoder) writeParent(ppid string) {
 	m := w.Open("parent", '{')
 	w.number("pid", ppid)
 	if p != nil {
-		e.writeEntityID(p)
-		w.Some("name", p.Comm())
-		w.Some("executable", p.Exe())
-		e.writeArgsOf(p)
+		e.writeOther(p)
 	}
 	w.Close(m, '}')
+}
+
+// writeEntry writes the process with which the session or the service has come onto the host, where that is certain.
+func (e *Encoder) writeEntry() {
+	w, p := &e.w, e.process.Entry
+	if p == nil {
+		return
+	}
+	m := w.Open("entry_leader", '{')
+	w.Key("pid")
+	w.Buf = strconv.AppendInt(w.Buf, int64(p.PID()), 10)
+	e.writeOther(p)
+	o := w.Open("entry_meta", '{')
+	w.Some("type", e.process.EntryType)
+	w.Close(o, '}')
+	w.Close(m, '}')
+}
+
+// writeOther writes what is known of a process that is not the event's own.
+func (e *Encoder) writeOther(p *process.Process) {
+	e.writeEntityID(p)
+	e.w.Some("name", p.Comm())
+	e.w.Some("executable", p.Exe())
+	e.writeArgsOf(p)
 }
 
 // writeArgs writes the arguments of the event's EXECVE records.

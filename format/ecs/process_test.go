@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"audisp-relay/audit/process"
+	"audisp-relay/format"
 )
 
 // TestEventsSayWhoStartedThem: what a table of processes knows is in the fields that the schema has for it.
@@ -78,4 +79,70 @@ func TestLabelsAreTags(t *testing.T) {
 	if tags := fmt.Sprint(got["tags"]); tags != "[up shell]" || got["auditd.script"] != "/srv/x.sh" || got["container.id"] != "0123" || got["systemd.unit"] != "x.service" {
 		t.Errorf("tags %s in %v", tags, got)
 	}
+}
+
+// sshLogin are the events of a login by sshd, one after the other: sshd, its process for the user, a shell and what it starts. All have a SYSCALL
+// record, and those that execute something an EXECVE.
+var sshLogin = func() (events []string) {
+	serial := 20
+	for _, e := range []struct{ ses, ppid, pid, exe, args string }{
+		{"4294967295", "1", "500", "/usr/sbin/sshd", `argc=2 a0="/usr/sbin/sshd" a1="-D"`},
+		{"5", "500", "601", "/usr/sbin/sshd", ""},
+		{"5", "601", "602", "/usr/bin/bash", `argc=1 a0="-bash"`},
+		{"5", "602", "603", "/usr/sbin/usermod", `argc=4 a0="usermod" a1="-aG" a2="sudo" a3="eve"`},
+	} {
+		call := "59"
+		if e.args == "" {
+			call = "257"
+		}
+		text := rec("SYSCALL", `arch=c000003e syscall=`+call+` success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=0 ppid=`+e.ppid+` pid=`+e.pid+
+			` auid=1000 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=(none) ses=`+e.ses+` comm="`+e.exe[strings.LastIndexByte(e.exe, '/')+1:]+`" exe="`+e.exe+`" key=(null)`)
+		if e.args != "" {
+			text += rec("EXECVE", e.args)
+		}
+		serial++
+		events = append(events, strings.ReplaceAll(text, ":4)", fmt.Sprintf(":%d)", serial)))
+	}
+	return events
+}()
+
+// TestEntryLeader: the process with which the session has come onto the host is said of all that it has started.
+func TestEntryLeader(t *testing.T) {
+	var known process.Current
+	known.Set(process.NewTable(process.Options{}))
+	e := New(Options{Processes: &known, HostID: "0123"})
+	var got map[string]any
+	for _, text := range sshLogin {
+		b := parse(t, text)
+		known.Table().Note(b)
+		got = decodeLine(t, e.AppendEvent(nil, b, 0, len(b.Recs)))
+		checkWhole(t, b, 0, len(b.Recs), got)
+		checkSchema(t, got)
+	}
+	want := expect{
+		"pid": "602", "entity_id": "0123/1795296167.053:23", "name": "bash", "executable": "/usr/bin/bash", "args": []any{"-bash"},
+		"args_count": "1", "command_line": "-bash", "entry_meta.type": "sshd",
+	}
+	for path, want := range want {
+		if path = "process.entry_leader." + path; fmt.Sprint(got[path]) != fmt.Sprint(want) {
+			t.Errorf("%s is %v, want %v", path, got[path], want)
+		}
+	}
+	b := parse(t, sshLogin[1])
+	got = decodeLine(t, e.AppendEvent(nil, b, 0, len(b.Recs)))
+	if got["process.entry_leader.pid"] != "500" || got["process.entry_leader.entry_meta.type"] != "init" {
+		t.Errorf("of sshd itself: %v", got)
+	}
+	b = parse(t, sshLogin[0])
+	if line := string(New(Options{}).AppendEvent(nil, b, 0, len(b.Recs))); strings.Contains(line, "entry") {
+		t.Errorf("without a table: %s", line)
+	}
+}
+
+// TestDataStream: an event names the data stream that is configured, and no other.
+func TestDataStream(t *testing.T) {
+	text := sys(44, 0)
+	expect{"data_stream.type": "logs", "data_stream.dataset": "auditd_manager.auditd", "data_stream.namespace": "prod", "event.dataset": "auditd_manager.auditd",
+		"event.module": "auditd"}.check(t, text, Options{DataStream: format.DataStream{Dataset: "auditd_manager.auditd", Namespace: "prod"}})
+	expect{"data_stream.type": nil, "data_stream.dataset": nil, "event.dataset": nil}.check(t, text, Options{})
 }

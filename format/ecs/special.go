@@ -84,6 +84,8 @@ func familyName(n uint16) string {
 		return "ipv4"
 	case unix.AF_INET6:
 		return "ipv6"
+	case unix.AF_ALG: // which a rule of Elastic's asks for as auditbeat has it
+		return "38"
 	}
 	return cmp.Or(record.FamilyName(n), strconv.Itoa(int(n)))
 }

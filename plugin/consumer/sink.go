@@ -30,7 +30,7 @@ func NewSink(cfg config.Sink, known Known, names *atomic.Pointer[format.HostName
 	if err != nil {
 		log.Error("format", zap.String("sink", cfg.Name), zap.Error(err))
 	}
-	enc := newEncoder(kind, format.Options{StripNode: cfg.StripNode}, known, names, rules)
+	enc := newEncoder(kind, format.Options{StripNode: cfg.StripNode, DataStream: cfg.DataStream}, known, names, rules)
 	enc.NodeVer0Only, enc.StripNode, enc.DropEOE = cfg.NodeRawOnly, cfg.StripNode, cfg.DropEOE
 	if kind.Format.Events() {
 		enc.AtHand = panics.atHand
