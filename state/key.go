@@ -60,7 +60,18 @@ func makeKey(path string, key []byte) error {
 	if err = cmp.Or(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Link(next, path)
+	err = unix.Renameat2(unix.AT_FDCWD, next, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS):
+		return &os.LinkError{Op: "rename", Old: next, New: path, Err: err}
+	}
+	// This file system cannot do it in one step (NFS, for one), and a sandbox makes no second name for a file.
+	if _, err := os.Lstat(path); err == nil {
+		return fs.ErrExist
+	}
+	return os.Rename(next, path)
 }
 
 // ReadKey reads a key. No other user may be able to read or write it, or it would prove

@@ -55,6 +55,11 @@ var refusedCalls = []uint32{
 // execCalls start programs.
 var execCalls = append([]uint32{unix.SYS_EXECVE, unix.SYS_EXECVEAT}, forkCalls...)
 
+// lastingCalls make what is there when the process has ended, by other ways than a file of its own.
+var lastingCalls = append([]uint32{
+	unix.SYS_LINKAT, unix.SYS_SYMLINKAT, unix.SYS_SHMGET, unix.SYS_MSGGET, unix.SYS_SEMGET, unix.SYS_MQ_OPEN,
+}, linkCalls...)
+
 // namespaces are the flags with which clone(2) makes namespaces.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNET
@@ -95,7 +100,7 @@ func rules(noPrograms, noCode, self bool) (list []rule) {
 			}
 			list = append(list, rule{call, then})
 		}
-		list = append(list, signalRules()...)
+		list = slices.Concat(list, signalRules(), lastingRules())
 	}
 	list = append(list, rule{unix.SYS_CLONE, clone})
 	if noCode {
@@ -118,6 +123,19 @@ func signalRules() (list []rule) {
 		list = append(list, rule{call, result(refuse)})
 	}
 	return append(list, rule{unix.SYS_PRCTL, oneOf(0, []uint32{unix.PR_SET_PDEATHSIG}, result(refuse), result(allow))})
+}
+
+// lastingRules keep a process that starts no programs from what would outlive it: another name for a file of others in a directory that
+// is given to root or another worker later, memory and queues that no process has, the end of reading on a socket that its
+// successor has, too (the one from auditd), and a close(2) that waits in whoever the socket is given to. They keep code for the kernel away as well.
+func lastingRules() (list []rule) {
+	for _, call := range lastingCalls {
+		list = append(list, rule{call, result(refuse)})
+	}
+	options := []uint32{unix.SO_LINGER, unix.SO_ATTACH_FILTER, unix.SO_ATTACH_BPF, unix.SO_ATTACH_REUSEPORT_CBPF, unix.SO_ATTACH_REUSEPORT_EBPF}
+	return append(list,
+		rule{unix.SYS_SHUTDOWN, oneOf(1, []uint32{unix.SHUT_WR}, result(allow), result(refuse))},
+		rule{unix.SYS_SETSOCKOPT, oneOf(1, []uint32{unix.SOL_SOCKET}, oneOf(2, options, result(refuse), result(allow)), result(allow))})
 }
 
 // compile makes the program of the rules. Calls of other architectures, whose numbers mean others, are

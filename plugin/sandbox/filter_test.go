@@ -84,6 +84,15 @@ func TestFilter(t *testing.T) {
 		{"signal with a value", unix.SYS_RT_SIGQUEUEINFO, []uint64{uint64(os.Getpid()), 9}, exec},
 		{"signal when the parent ends", unix.SYS_PRCTL, []uint64{unix.PR_SET_PDEATHSIG, 0}, exec},
 		{"name of the process", unix.SYS_PRCTL, []uint64{unix.PR_SET_NAME, 1}, always},
+		{"end of writing", unix.SYS_SHUTDOWN, []uint64{3, unix.SHUT_WR}, always},
+		{"end of reading", unix.SYS_SHUTDOWN, []uint64{3, unix.SHUT_RD}, exec},
+		{"end of both", unix.SYS_SHUTDOWN, []uint64{3, unix.SHUT_RDWR}, exec},
+		{"end of what there is not", unix.SYS_SHUTDOWN, []uint64{3, 3}, exec},
+		{"room in a socket", unix.SYS_SETSOCKOPT, []uint64{3, unix.SOL_SOCKET, unix.SO_SNDBUF}, always},
+		{"another level's option of that number", unix.SYS_SETSOCKOPT, []uint64{3, unix.IPPROTO_TCP, unix.SO_LINGER}, always},
+		{"close that waits", unix.SYS_SETSOCKOPT, []uint64{3, unix.SOL_SOCKET, unix.SO_LINGER}, exec},
+		{"filter of a socket", unix.SYS_SETSOCKOPT, []uint64{3, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER}, exec},
+		{"program of a socket", unix.SYS_SETSOCKOPT, []uint64{3, unix.SOL_SOCKET, unix.SO_ATTACH_BPF}, exec},
 		{"memory", unix.SYS_MMAP, []uint64{0, 4096, readWrt, anon}, always},
 		{"code", unix.SYS_MMAP, []uint64{0, 4096, unix.PROT_EXEC | unix.PROT_READ, anon}, code},
 		{"memory that stays data", unix.SYS_MPROTECT, []uint64{0, 4096, readWrt}, always},
@@ -97,6 +106,9 @@ func TestFilter(t *testing.T) {
 	}
 	for _, call := range execCalls {
 		rows = append(rows, row{"exec", call, nil, exec})
+	}
+	for _, call := range lastingCalls {
+		rows = append(rows, row{"lasting", call, nil, exec})
 	}
 	for _, call := range used {
 		rows = append(rows, row{"used", call, nil, always})
