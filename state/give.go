@@ -34,8 +34,8 @@ const (
 
 // Give makes dir, mode 0700, where it is missing, and gives it with all that is in it to a user: the relay's worker, or root, to
 // whom else it must belong. No link is followed but one of root's to dir itself, and nothing is given away that has a name elsewhere.
-// What a worker has put there that is neither a file nor a directory is removed when root gets it: the relay makes nothing of the
-// kind. It takes root.
+// What a worker has put there that is neither a file nor a directory, or is another's that has a name elsewhere, is removed when root
+// gets it: the relay makes nothing of the kind. It takes root.
 func Give(dir string, uid, gid int) error {
 	dir = strings.TrimRight(dir, "/")
 	err := makeFor(dir)
@@ -207,16 +207,20 @@ func (g *giver) entry(at int, name string, depth int) error {
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || !mayChange(&st) {
+	if err := unix.Fstat(fd, &st); err != nil {
 		return err
+	}
+	if g.uid == 0 && planted(&st) {
+		return unix.Unlinkat(at, name, 0)
+	}
+	if !mayChange(&st) {
+		return nil
 	}
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFDIR && depth < maxDepth:
 		if err := g.directory(fd, name, depth+1); err != nil {
 			return err
 		}
-	case kind != unix.S_IFDIR && kind != unix.S_IFREG && g.uid == 0 && st.Uid != 0: // a link could lead root anywhere, a FIFO stop it
-		return unix.Unlinkat(at, name, 0)
 	case kind != unix.S_IFREG || st.Nlink != 1: // who could make a link here to another's file must not get that
 		return nil
 	}
@@ -224,6 +228,19 @@ func (g *giver) entry(at int, name string, depth int) error {
 		return nil
 	}
 	return unix.Fchownat(fd, "", g.uid, g.gid, unix.AT_EMPTY_PATH)
+}
+
+// planted reports whether a worker has made a name that root must not find: a link could lead it anywhere, a FIFO stop it, and what it
+// writes to a file of others that has a name elsewhere (link(2), where protected_hardlinks is off) would be written there, too.
+func planted(st *unix.Stat_t) bool {
+	switch kind, workers := st.Mode&unix.S_IFMT, st.Uid != 0 && broker.IsWorker(int(st.Uid)); kind {
+	case unix.S_IFDIR:
+		return false
+	case unix.S_IFREG:
+		return st.Nlink > 1 && !workers
+	default:
+		return st.Nlink > 1 || workers
+	}
 }
 
 // directory gives what is in the directory that at, of O_PATH, is.

@@ -83,7 +83,9 @@ func TestGiveRemovesWhatAWorkerHasPlanted(t *testing.T) {
 	for _, err := range []error{
 		os.MkdirAll(dir+"/spool", 0o700), os.Mkdir(outside, 0o700), os.Symlink(outside, dir+"/spool/sink"), os.Symlink(outside, dir+"/roots"),
 		syscall.Mkfifo(dir+"/state.json", 0o600), os.Lchown(dir+"/spool/sink", uid, gid), os.Lchown(dir+"/state.json", uid, gid),
-		os.WriteFile(outside+"/file", nil, 0o600), os.Link(outside+"/file", dir+"/second"),
+		os.WriteFile(outside+"/file", nil, 0o600), os.Link(outside+"/file", dir+"/second"), os.WriteFile(outside+"/others", nil, 0o600),
+		os.Chown(outside+"/others", 12345, 12345), os.Link(outside+"/others", dir+"/third"), os.Symlink(outside, outside+"/link"),
+		os.Link(outside+"/link", dir+"/fourth"), os.WriteFile(dir+"/own", nil, 0o600), os.Chown(dir+"/own", uid, gid), os.Link(dir+"/own", dir+"/again"),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -92,7 +94,7 @@ func TestGiveRemovesWhatAWorkerHasPlanted(t *testing.T) {
 	if err := Give(dir, uid, gid); err != nil {
 		t.Fatal(err)
 	}
-	planted := []string{dir + "/spool/sink", dir + "/state.json"}
+	planted := []string{dir + "/spool/sink", dir + "/state.json", dir + "/second", dir + "/third", dir + "/fourth"}
 	for _, path := range planted {
 		if _, err := os.Lstat(path); err != nil {
 			t.Errorf("a worker that begins has not: %v", err)
@@ -106,8 +108,10 @@ func TestGiveRemovesWhatAWorkerHasPlanted(t *testing.T) {
 			t.Errorf("%s is still there: %v", path, err)
 		}
 	}
-	for _, path := range []string{outside + "/file", dir + "/roots", dir + "/second"} { // root has made them
-		if got := ownerOf(t, path); got != 0 {
+	for path, want := range map[string]int{ // root has made all but the last two, which are the worker's by either name
+		outside + "/file": 0, outside + "/link": 0, outside + "/others": 12345, dir + "/roots": 0, dir + "/own": uid, dir + "/again": uid,
+	} {
+		if got := ownerOf(t, path); got != want {
 			t.Errorf("%s is uid %d's", path, got)
 		}
 	}
