@@ -3,8 +3,10 @@ package users
 import (
 	"bytes"
 	"context"
+	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"time"
 
 	"audisp-relay/host/broker"
@@ -94,8 +96,9 @@ func runGetent(ctx context.Context, path, database string, id uint32) string {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, database, strconv.FormatUint(uint64(id), 10))
-	cmd.Env = []string{"LC_ALL=C"}
+	cmd.Env = []string{}
 	cmd.Dir = "/"
+	cmd.SysProcAttr = withoutRights()
 	cmd.WaitDelay = killLimit
 	var out reply
 	cmd.Stdout = &out
@@ -108,6 +111,18 @@ func runGetent(ctx context.Context, path, database string, id uint32) string {
 		return ""
 	}
 	return string(name)
+}
+
+// nobody is a user of every system who has nothing (overflowuid in proc(5)).
+const nobody = 65534
+
+// withoutRights has a program of root's run as nobody: getent loads modules for directories, which parse what servers answer, and
+// any user may ask. It is not the worker's user, who could attach to it, and be without his filter of system calls there.
+func withoutRights() *syscall.SysProcAttr {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 }
 
 // reply keeps the beginning of what is written to it.

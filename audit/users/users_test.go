@@ -271,10 +271,22 @@ func TestAskingIsBounded(t *testing.T) {
 	})
 }
 
-// script writes a program that stands for getent.
+// openDir returns a directory of the test that every user can pass, with this mode.
+func openDir(t *testing.T, mode os.FileMode) string {
+	t.Helper()
+	dir := t.TempDir()
+	for dir, mode := range map[string]os.FileMode{dir: mode, filepath.Dir(dir): 0o711} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// script writes a program that stands for getent, which nobody may run.
 func script(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "getent")
+	path := filepath.Join(openDir(t, 0o711), "getent")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -297,6 +309,17 @@ func TestRepliesOfGetentAreRead(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestGetentHasNoRights: root's is run as a user who has none, without a group or a variable.
+func TestGetentHasNoRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	ask := getent(script(t, `echo "$(id -u) $(id -G) $(wc -c </proc/$$/environ):x:$2:"`))
+	if got := strings.Join(strings.Fields(ask(t.Context(), "passwd", 7)), " "); got != "65534 65534 0" {
+		t.Errorf("user, groups, and bytes of environment: %q", got)
 	}
 }
 
@@ -328,7 +351,7 @@ func TestWithoutGetentNothingIsAsked(t *testing.T) {
 // Close does not wait for a program that does not answer, nor for what it has started.
 func TestCloseWhileAsking(t *testing.T) {
 	o := files(t, passwd, group)
-	began := filepath.Join(t.TempDir(), "began")
+	began := filepath.Join(openDir(t, 0o777), "began")
 	o.ask = getent(script(t, "sleep 60 & echo > "+began+"; wait\n"))
 	u := open(o)
 	u.User(5000)
