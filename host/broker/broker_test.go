@@ -241,7 +241,7 @@ func TestOneByOne(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	now := time.Unix(1000, 0)
-	p := pace{left: burst, at: now}
+	p := newPace(burst, perSecond, now)
 	for n := range burst {
 		if d := p.next(now); d != 0 {
 			t.Fatalf("request %d waits %v", n, d)
@@ -253,6 +253,32 @@ func TestPace(t *testing.T) {
 	if d := p.next(now.Add(time.Hour)); d != 0 {
 		t.Errorf("after an hour: %v", d)
 	}
+}
+
+// TestLimit: what is refused does not count, and what was not asked for does not add up beyond the burst.
+func TestLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		served := 0
+		serve := Limit(3, 2, func(*Call) (a Answer, err error) {
+			served++
+			return a, nil
+		})
+		for _, x := range []struct {
+			after time.Duration
+			want  int
+		}{{0, 3}, {250 * time.Millisecond, 0}, {250 * time.Millisecond, 1}, {time.Second, 2}, {time.Hour, 3}} {
+			time.Sleep(x.after)
+			served = 0
+			for range 10 {
+				if _, err := serve(NewCall("item", "op", "")); err != nil && err.Error() != `"op" of "item" is asked for too often` {
+					t.Error(err)
+				}
+			}
+			if served != x.want {
+				t.Errorf("after %v %d are served, want %d", x.after, served, x.want)
+			}
+		}
+	})
 }
 
 func FuzzParse(f *testing.F) {

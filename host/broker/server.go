@@ -81,6 +81,22 @@ func OneByOne(serve Handler) Handler {
 	}
 }
 
+// Limit returns a Handler that refuses what comes more often than so many times at once, and so many a second in the long run. It is
+// for what starts programs, of which a worker that was taken over would have the monitor start thousands.
+func Limit(burst, perSecond float64, serve Handler) Handler {
+	var mu sync.Mutex
+	pace := newPace(burst, perSecond, time.Now())
+	return func(c *Call) (a Answer, err error) {
+		mu.Lock()
+		may := pace.may(time.Now())
+		mu.Unlock()
+		if !may {
+			return a, fmt.Errorf("%.40q of %.80q is asked for too often", c.Op, c.Item)
+		}
+		return serve(c)
+	}
+}
+
 // Server is the monitor's end of the connection to one worker.
 type Server struct {
 	conn    *net.UnixConn
@@ -110,7 +126,7 @@ func (s *Server) Serve() error {
 	defer s.wg.Wait()
 	defer s.conn.Close()
 	buf, oob := make([]byte, maxMessage+1), make([]byte, oobSize)
-	pace := pace{left: burst, at: time.Now()}
+	pace := newPace(burst, perSecond, time.Now())
 	for {
 		n, oobn, flags, _, err := s.conn.ReadMsgUnix(buf, oob)
 		if n == 0 || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, unix.ECONNRESET) {
@@ -214,20 +230,4 @@ func send(conn *net.UnixConn, m *message, fds []int) error {
 	}
 	_, _, err = conn.WriteMsgUnix(text, oob, nil)
 	return err
-}
-
-// pace lets a worker ask no faster than it may.
-type pace struct {
-	left float64
-	at   time.Time
-}
-
-// next counts a request, and says how long it has to wait.
-func (p *pace) next(now time.Time) time.Duration {
-	p.left = min(burst, p.left+now.Sub(p.at).Seconds()*perSecond)
-	p.at = now
-	if p.left--; p.left >= 0 {
-		return 0
-	}
-	return time.Duration(-p.left / perSecond * float64(time.Second))
 }

@@ -1,7 +1,10 @@
 package program
 
 import (
+	"fmt"
+
 	"audisp-relay/config"
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
 	"audisp-relay/sinks"
 )
@@ -41,7 +44,17 @@ func (c *Config) Survey(s *config.Surveyor) {
 	if c.User == "" {
 		return
 	}
-	if _, err := runnable.LookUp(c.User); err != nil {
+	if _, err := account(c.User); err != nil {
 		s.Errorf("user", "%v", err)
 	}
+}
+
+// account returns the user as whom a program runs, by name or number. That is not the worker's: a program that parses records could
+// end each worker before it begins, so that the next record would be parsed by root, and write what the spools hold.
+func account(name string) (*runnable.Account, error) {
+	a, err := runnable.LookUp(name)
+	if err == nil && broker.IsWorker(int(a.UID)) {
+		return nil, fmt.Errorf("%s is the relay's own user, whose spools and processes a program is not to change: useradd --system another one", name)
+	}
+	return a, err
 }

@@ -44,7 +44,7 @@ func startProgram(cfg *Config, stdin, stderr *os.File) (*ownProcess, error) {
 	}
 	sys := &syscall.SysProcAttr{Setpgid: true}
 	if cfg.User != "" {
-		a, err := runnable.LookUp(cfg.User)
+		a, err := account(cfg.User)
 		if err != nil {
 			return nil, fmt.Errorf("program %s is not started: user: %w", cfg.Path, err)
 		}
@@ -220,13 +220,18 @@ func (p *askedProcess) reap() string {
 	return status
 }
 
-// maxChildren is how many programs a sink, or all actions, may have at a time: one that hangs in the kernel stays.
-const maxChildren = 64
+const (
+	// maxChildren is how many programs a sink, or all actions, may have at a time: one that hangs in the kernel stays.
+	maxChildren = 64
+	// startsPerSecond is how many they may start in the long run. A sink whose program ends at once waits, twice as long each time.
+	startsPerSecond = 4
+)
 
 // children are the programs that a monitor has started for one item.
 type children struct {
 	allowed func(path string) (Config, bool) // what is started; path is what the worker says
 	noInput bool                             // the programs read nothing, whatever the worker gives them
+	starts  broker.Handler                   // start, as often as a sink starts one
 
 	mu   sync.Mutex // guards all below
 	last uint64
@@ -234,17 +239,18 @@ type children struct {
 }
 
 func newChildren(allowed func(path string) (Config, bool)) *children {
-	return &children{allowed: allowed, all: make(map[uint64]*ownProcess)}
+	k := &children{allowed: allowed, all: make(map[uint64]*ownProcess)}
+	k.starts = broker.Limit(maxChildren, startsPerSecond, k.serveStart)
+	return k
 }
 
 // Serve does what the worker asks for.
 func (k *children) Serve(c *broker.Call) (a broker.Answer, err error) {
+	if c.Op == opStart {
+		return k.starts(c)
+	}
 	var args asked
 	if err := c.Args(&args); err != nil {
-		return a, err
-	}
-	if c.Op == opStart {
-		a.Result, err = k.start(c, &args)
 		return a, err
 	}
 	k.mu.Lock()
@@ -275,6 +281,15 @@ func (k *children) Serve(c *broker.Call) (a broker.Answer, err error) {
 		return a, c.Unknown()
 	}
 	return a, nil
+}
+
+func (k *children) serveStart(c *broker.Call) (a broker.Answer, err error) {
+	var args asked
+	if err := c.Args(&args); err != nil {
+		return a, err
+	}
+	a.Result, err = k.start(c, &args)
+	return a, err
 }
 
 func (k *children) start(c *broker.Call, args *asked) (s started, err error) {

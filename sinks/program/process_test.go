@@ -133,3 +133,55 @@ func TestActionsHaveNoInput(t *testing.T) {
 		t.Errorf("it has read %q, %v", text, err)
 	}
 }
+
+// TestStartsAreBounded: a worker that was taken over has the monitor start no more programs than a sink that works badly.
+func TestStartsAreBounded(t *testing.T) {
+	k := served(t, tool(t, "true"))
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	ask := func(op string, handle uint64) error {
+		_, err := askFor(k, op, asked{Handle: handle}, int(null.Fd()))
+		return err
+	}
+	for n := uint64(1); ; n++ {
+		err := ask(opStart, 0)
+		if err != nil && n <= maxChildren || n > 100*maxChildren {
+			t.Fatalf("program %d: %v", n, err)
+		}
+		if err != nil {
+			if !strings.Contains(err.Error(), "too often") {
+				t.Error(err)
+			}
+			return
+		}
+		if err := ask(opReap, n); err != nil { // so that it is not for their number at a time
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestProgramIsNotTheWorkers: a program of the worker's user could end that.
+func TestProgramIsNotTheWorkers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root: no program runs as another user")
+	}
+	was := broker.User
+	t.Cleanup(func() { broker.User = was })
+	broker.User = "bin"
+	if _, _, err := broker.Account(); err != nil {
+		t.Skip(err)
+	}
+	cat := tool(t, "cat")
+	for user, want := range map[string]string{"bin": "is the relay's own user", "daemon": ""} {
+		p, err := startProgram(&Config{Path: cat, User: user}, nil, nil)
+		if err == nil {
+			p.end()
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("as %s: %v", user, err)
+		}
+	}
+}

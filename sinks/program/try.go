@@ -44,7 +44,7 @@ func (c *Config) tryUser(_ context.Context, s *sinks.Step) error {
 		s.Text = "it runs as the relay does, without user"
 		return nil
 	}
-	a, err := runnable.LookUp(c.User)
+	a, err := account(c.User)
 	if err != nil {
 		return err
 	}
