@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -32,6 +33,9 @@ const (
 // controlTimeout is how long a client of the control socket may take. Only tests
 // change it.
 var controlTimeout = 2 * time.Second
+
+// maxAnswer bounds what is read of an answer: a report of a thousand sinks has some megabytes.
+const maxAnswer = 64 << 20
 
 // controlEvery is how often it is looked whether the control socket is still there.
 const controlEvery = time.Second
@@ -306,7 +310,7 @@ func ask(dir, request string, answer any) error {
 	if _, err := conn.Write([]byte(request + "\n")); err != nil {
 		return err
 	}
-	if err := json.NewDecoder(conn).Decode(answer); err != nil {
+	if err := json.NewDecoder(io.LimitReader(conn, maxAnswer)).Decode(answer); err != nil {
 		return fmt.Errorf("%s: answer not understood: %w", path, err)
 	}
 	return nil

@@ -59,6 +59,7 @@ type desk struct {
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
+	giving  <-chan struct{}         // closed when directories are given, nil: they never were
 	first   *config.Config          // of the worker's start: some of it is obeyed until the next one (Plugin.sayFixed)
 	loaded  bool                    // the worker has had a configuration
 	wardens map[string]sinks.Warden // by sinks.Item; those of a reload before stay
@@ -78,9 +79,9 @@ func newDesk(p *Plugin) *desk {
 		trusted.Item:       func(c *broker.Call) (broker.Answer, error) { return d.config().ServeRead(c) },
 		host.AuditdItem:    host.ServeAuditd(p.parent, d.isProgram),
 		auditlog.LogItem:   auditlog.Serve(d.auditLogs),
-		users.Item:         broker.OneByOne(users.Serve),
+		users.Item:         broker.Limit(16, 10, broker.OneByOne(users.Serve)), // a worker asks for four names a second
 		process.Item:       process.Serve,
-		state.Item:         d.serveState,
+		state.Item:         broker.OneByOne(d.serveState),
 		program.ActionItem: d.actions.Serve,
 		controlItem:        d.serveSocket,
 		metricsItem:        d.serveSocket,
@@ -88,7 +89,7 @@ func newDesk(p *Plugin) *desk {
 		textItem:           broker.OneByOne(d.servePut),
 		reportItem:         broker.OneByOne(d.servePut),
 		ownLogItem:         d.serveLog,
-		initItem:           d.serveInit,
+		initItem:           broker.Limit(16, 1, d.serveInit), // each sink may ask for it
 		renewItem:          d.serveRenew,
 	}
 	return d
@@ -201,7 +202,11 @@ func (d *desk) obey(cfg *config.Config) {
 			w.Retire()
 		}
 	}
-	awaitFor(giveTime, inBackground(func() { d.giveDirs(cfg) })) // a worker without state_dir tries to open it from time to time
+	if d.giving != nil && !sinks.IsClosed(d.giving) {
+		return // that disk hangs, and has more than enough to do then
+	}
+	d.giving = inBackground(func() { d.giveDirs(cfg) })
+	awaitFor(giveTime, d.giving) // a worker without state_dir tries to open it from time to time
 }
 
 // giveTime is how long a worker waits for its directories: their disk may hang, and much may be in them.
@@ -254,10 +259,12 @@ func (d *desk) auditLogs() []string {
 		case !r.Enabled:
 		case r.LogFile != "":
 			d.noteLog(r.LogFile)
-		case time.Since(d.looked) > time.Second:
+		case time.Since(d.looked) > time.Second && os.Getppid() == d.p.parent:
 			info, _ := host.LogOf(d.p.parent) // without one there is none
 			d.looked = time.Now()
-			d.noteLog(info.Path)
+			if os.Getppid() == d.p.parent { // else another process, of anybody, may have had its number
+				d.noteLog(info.Path)
+			}
 		}
 	}
 	return slices.Clone(d.logs)
