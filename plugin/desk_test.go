@@ -106,17 +106,20 @@ func TestDeskServesWhatIsConfigured(t *testing.T) {
 // TestDeskPutsFiles that the worker has in memory, of a length that there may be, and of no other kind.
 func TestDeskPutsFiles(t *testing.T) {
 	d, dir := deskFor(t, deskConfig)
-	fd, err := config.InMemory([]byte("a report\n"))
+	const given = "a\treport\n\x1b[31m\u009b\u202e é\n"
+	fd, err := config.InMemory([]byte(given))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	for item, path := range map[string]string{reportItem: "run/state", textItem: "numbers.prom"} {
+	for item, want := range map[string]struct{ path, text string }{
+		reportItem: {"run/state", "a\treport\n?[31m?? é\n"}, textItem: {"numbers.prom", given}, // people read the first
+	} {
 		if _, err := d.Serve(broker.NewCall(item, opPut, "", fd)); err != nil {
 			t.Errorf("%s: %v", item, err)
 		}
-		if text, err := os.ReadFile(filepath.Join(dir, path)); string(text) != "a report\n" {
-			t.Errorf("%s: %q, %v", path, text, err)
+		if text, err := os.ReadFile(filepath.Join(dir, want.path)); string(text) != want.text {
+			t.Errorf("%s: %q, %v", want.path, text, err)
 		}
 	}
 	var pipe [2]int

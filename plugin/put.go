@@ -49,7 +49,11 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 	if err != nil {
 		return a, fmt.Errorf("read what is to be in %s: %w", path, err)
 	}
-	return a, inPlace(path, func(path string) error { return state.ReplaceFile(path, text[:max(n, 0)], perm) })
+	text = text[:max(n, 0)]
+	if c.Item == reportItem {
+		text = shown(text)
+	}
+	return a, inPlace(path, func(path string) error { return state.ReplaceFile(path, text, perm) })
 }
 
 // inPlace does something with the file at path. Its directory is one that no other user can have replaced by another, because
