@@ -271,7 +271,15 @@ func findSandboxOff(f *Facts) []Finding {
 		return nil
 	}
 	evidence := "status: sandbox = " + r.Sandbox.String()
-	if failed := r.Sandbox.Failed(); len(failed) > 0 {
+	failed := r.Sandbox.Failed()
+	if i := slices.IndexFunc(failed, func(p sandbox.Part) bool { return p.Name == sandbox.Worker }); i >= 0 {
+		return one(Finding{
+			Severity: Warn,
+			Text:     fmt.Sprintf("what parses records runs as root, as the process without rights did not begin in three tries: %s", failed[i].Why),
+			Evidence: evidence, Fix: "correct that, or allow it in what confines auditd (its unit, a container, SELinux), then " + f.restart(),
+		})
+	}
+	if len(failed) > 0 {
 		return one(Finding{
 			Severity: Warn,
 			Text:     fmt.Sprintf("the kernel has refused %d of %d parts of the relay's sandbox, the first %s: %s", len(failed), len(r.Sandbox.Parts), failed[0].Name, failed[0].Why),

@@ -189,6 +189,11 @@ var plants = []struct {
 	{"AR-SANDBOX-OFF", "allow it", func(m *machine) {
 		m.relay.Sandbox = sandbox.Report{On: true, Parts: []sandbox.Part{{Name: sandbox.Seccomp, Failed: true, Why: "seccomp: operation not permitted"}}}
 	}},
+	{"AR-SANDBOX-OFF", "or allow it", func(m *machine) {
+		m.relay.Sandbox = sandbox.Report{On: true, Parts: []sandbox.Part{
+			{Name: sandbox.Worker, Failed: true, Why: "no worker begins: fork/exec /proc/self/exe: permission denied"}, {Name: sandbox.Seccomp, Failed: true, Why: "x"},
+		}}
+	}},
 	{"AR-PANICS", "upgrade", func(m *machine) { m.sink("local").Poison, m.sink("local").PoisonAt = 1, "1.000:1" }},
 	{"AR-CLOCK", "time-sync", func(m *machine) { m.relay.Started = m.relay.Started.Add(-time.Hour) }},
 

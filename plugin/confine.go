@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -21,6 +22,31 @@ import (
 // from auditd is wide already.
 const learnTime = 2 * time.Second
 
+// learn has a program say the version of auditd, in the background, for a process that can start no program later. It is not left out
+// where no sink asks for it, as one of a reload may be the first that does; and nothing but a program says it exactly: auditd's own file
+// has it as one string among others, its package may be of another build, and the record of its start may be in no log any more.
+func (p *Plugin) learn() {
+	if p.learning == nil {
+		p.learning = inBackground(func() { host.LearnVersion(p.inherited.Auditd) })
+	}
+}
+
+// openInput returns the stream, and what is closed when auditd has closed it.
+func (p *Plugin) openInput(buffer int) (in io.Reader, hungUp <-chan struct{}) {
+	if p.worker == nil {
+		p.keepProcesses(p.cfg) // while the process may look into others
+	}
+	if p.opt.In != nil {
+		return p.opt.In, nil
+	}
+	hungUp = watchHangup(0)
+	p.confine(buffer)
+	if p.worker != nil {
+		p.begin()
+	}
+	return p.renew.openStdin(), hungUp
+}
+
 // confine gives up for good what the process does not need any more. Whether it is to start programs is
 // decided here, by the configuration of the start. buffer is what the pipe from auditd holds.
 func (p *Plugin) confine(buffer int) {
@@ -30,7 +56,7 @@ func (p *Plugin) confine(buffer int) {
 		return
 	}
 	before, inherited := p.inherited, p.inherited != heritage{}
-	o := sandbox.Options{Programs: p.programs(), OneProcess: p.alone}
+	o := sandbox.Options{Programs: p.programs(), OneProcess: p.alone, NoWorker: p.noWorker}
 	switch {
 	case before.NoPrograms:
 		o.Programs = ""
@@ -40,11 +66,12 @@ func (p *Plugin) confine(buffer int) {
 	if p.cfg.Sandbox == "off" && inherited {
 		p.sayLater("sandbox")
 	}
-	if o.Off == "" && o.Programs == "" { // a program says the version
-		awaitFor(learnTime, inBackground(func() { host.LearnVersion(before.Auditd) }))
+	if o.Off == "" && o.Programs == "" {
+		p.learn()
+		awaitFor(learnTime, p.learning)
 	}
 
-	if h := (heritage{NoPrograms: o.Off == "" && o.Programs == "", Auditd: host.LearnedVersion(), Buffer: buffer}); o.Off == "" {
+	if h := (heritage{NoPrograms: o.Off == "" && o.Programs == "", Auditd: host.LearnedVersion(), Buffer: buffer, Worker: before.Worker}); o.Off == "" {
 		p.renew.env = h.leave()
 	}
 	if p.renew.why == "" {
@@ -78,6 +105,7 @@ type heritage struct {
 	NoPrograms bool   `json:"no_programs"`
 	Auditd     string `json:"auditd"` // see host.LearnVersion
 	Buffer     int    `json:"buffer"` // what the pipe from auditd was widened to
+	Worker     bool   `json:"worker"` // a worker was confined, see monitor.Options
 }
 
 // heritageEnv is the variable that has it, as JSON.

@@ -67,13 +67,15 @@ type Plugin struct {
 	opt      Options
 	signals  *signals
 	log      *logger
-	worker   *broker.Client // the way to the monitor; nil: this process does everything
-	facts    monitor.Facts  // of a worker
-	atHand   *athand.Page   // where a worker notes the events at hand; nil: in one process
-	alone    string         // why there is no worker, where this process is auditd's plugin
-	writable []string       // where the present worker may write; the monitor's main goroutine writes it between two workers
-	warnings []string       // of the configuration of the start
-	parent   int            // auditd, or what it has started the plugin through
+	worker   *broker.Client  // the way to the monitor; nil: this process does everything
+	facts    monitor.Facts   // of a worker
+	atHand   *athand.Page    // where a worker notes the events at hand; nil: in one process
+	alone    string          // why there is no worker, where this process is auditd's plugin
+	noWorker bool            // that is because none begins
+	learning <-chan struct{} // closed when the version of auditd is known, nil: it is not asked for
+	writable []string        // where the present worker may write; the monitor's main goroutine writes it between two workers
+	warnings []string        // of the configuration of the start
+	parent   int             // auditd, or what it has started the plugin through
 	started  time.Time
 	stop     chan struct{}        // closed when waiting for consumers is over
 	actions  chan action          // overflow actions, from the reader to the main goroutine
@@ -250,17 +252,6 @@ func (p *Plugin) sayEnd(err error) {
 		p.log.Info("ended", zap.Uint64("records", p.Report().Input.Records), zap.Error(err))
 	}
 	p.log.close()
-}
-
-// openInput returns the stream, and what is closed when auditd has closed it.
-func (p *Plugin) openInput(buffer int) (in io.Reader, hungUp <-chan struct{}) {
-	p.keepProcesses(p.cfg) // while the process may look into others
-	if p.opt.In != nil {
-		return p.opt.In, nil
-	}
-	hungUp = watchHangup(0)
-	p.confine(buffer)
-	return p.renew.openStdin(), hungUp
 }
 
 // errOrphaned: auditd has gone, but something still holds its end of the stream.

@@ -43,13 +43,17 @@ func CloseInherited() {
 	dir.Close()
 }
 
-// prepare gives the process its place on the host; the sandbox takes away the right to do so. A worker has that of its monitor.
+// prepare gives the process its place on the host; the sandbox takes away the right to do so, and to learn what a program says. A worker
+// has all that of its monitor.
 func (p *Plugin) prepare() {
 	if p.worker != nil {
 		return
 	}
 	p.sayStart(boost(p.cfg.PriorityBoost))
 	p.sayStart(setOOMScore(p.cfg.OOMScoreAdj))
+	if p.alone != "" && p.cfg.Sandbox != "off" && p.programs() == "" {
+		p.learn() // it takes milliseconds, in which the rest of the start goes on
+	}
 }
 
 // sayStart logs what is refused, once. The plugin continues without it.

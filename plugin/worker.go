@@ -97,11 +97,10 @@ func ownDirs(cfg *config.Config) []string {
 }
 
 // supervise makes this process the monitor, and returns when the relay ends. It reports false in a worker, and where there is to be
-// no other process: then this one does everything, and has state_dir back from the worker that may have been there before.
+// no other process, or none begins: then this one does everything, and has state_dir back from the worker that may have been there
+// before.
 func (p *Plugin) supervise(buffer int) (done bool, err error) {
 	if p.worker != nil {
-		p.keepProcesses(p.cfg)                                   // while the monitor may look into others
-		_ = p.worker.Do(monitor.Item, monitor.OpReady, nil, nil) // without a monitor it ends anyway
 		return false, nil
 	}
 	if p.alone == "" {
@@ -115,9 +114,9 @@ func (p *Plugin) supervise(buffer int) (done bool, err error) {
 		case monitor.Failed:
 			return true, fmt.Errorf("worker: %w", err)
 		}
-		p.alone = err.Error()
+		p.alone, p.noWorker = "no worker begins: "+err.Error(), true
 		p.sayConfig(p.warnings, p.cfgErr)
-		p.log.Error("the relay runs in one process, which has all rights: no worker could be started", zap.Error(err))
+		p.log.Error("the relay runs in one process, which has root's rights, as no worker begins: correct what error says, then restart auditd", zap.Error(err))
 	}
 	if os.Geteuid() == 0 {
 		for _, dir := range ownDirs(p.cfg) {
@@ -135,9 +134,8 @@ func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
 	if err != nil {
 		return monitor.NoWorker, err
 	}
-	p.renew.env = heritage{Buffer: buffer}.leave()
 	o := monitor.Options{
-		Log: p.log.limited(), UID: uid, GID: gid,
+		Log: p.log.limited(), UID: uid, GID: gid, Confined: p.inherited.Worker,
 		Facts:   monitor.Facts{Parent: p.parent, Buffer: buffer},
 		Dirs:    p.lookUpWritable,
 		Open:    func() monitor.Session { return newDesk(p) },
@@ -145,9 +143,21 @@ func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
 		Signals: p.signals.forwarded(),
 	}
 	if p.cfg.Log.Output != "stderr" {
-		o.Stderr = func(text []byte) { _ = stderrLog{}.put(zapcore.Entry{}, text) } // auditd does not keep it
+		o.Stderr = func(text []byte) { _ = stderrLog{}.put(zapcore.Entry{}, shown(text)) } // auditd mostly does not keep it
 	}
-	return monitor.Run(o)
+	end, err := monitor.Run(o)
+	if end == monitor.Renew {
+		p.renew.env = heritage{Buffer: buffer, Worker: true}.leave()
+	}
+	return end, err
+}
+
+// begin is what a worker begins with in its sandbox. It tells the monitor how far it has come: from the first of the two on a death of
+// the worker is no reason for one process any more, after the second one the monitor gives up the right to look into other processes.
+func (p *Plugin) begin() {
+	_ = p.worker.Do(monitor.Item, monitor.OpConfined, nil, nil) // without a monitor it ends anyway
+	p.keepProcesses(p.cfg)                                      // their names and arguments anybody may have chosen
+	_ = p.worker.Do(monitor.Item, monitor.OpReady, nil, nil)
 }
 
 // lookUpWritable lists where the next worker may write: beneath the directories in which those of its own are, so that one which was

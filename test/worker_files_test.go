@@ -2,10 +2,14 @@ package test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"audisp-relay/plugin/sandbox"
 )
 
 // rootsOwn makes a directory that only root may pass, as that of audit.log is.
@@ -110,5 +114,51 @@ func TestWorkerRecovers(t *testing.T) {
 	r.end()
 	if said, _ := os.ReadFile(filepath.Join(dir, "log")); strings.Contains(string(said), "permission denied") {
 		t.Errorf("%s", said)
+	}
+}
+
+// TestNoWorkerBegins: where the worker's user may not have what a program needs the relay is not lost. One process does everything, has
+// state_dir, back from the worker's user, and the log and status say why and what to do.
+func TestNoWorkerBegins(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	prlimit, err := exec.LookPath("prlimit")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := tempDir(t)
+	kept := filepath.Join(dir, "state", "kept")
+	for _, err := range []error{
+		os.Mkdir(filepath.Dir(kept), 0o700), os.WriteFile(kept, nil, 0o600), os.Chown(filepath.Dir(kept), 65534, 65534), os.Chown(kept, 65534, 65534),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := build(t, dir, "../cmd/audisp-relay", asNobody)
+	r := start(t, dir, fileSink, func(cmd *exec.Cmd, _ [2]int) { // root's processes are not limited
+		cmd.Path, cmd.Args = prlimit, append([]string{prlimit, "--nproc=1", program}, cmd.Args[1:]...)
+	})
+	rep := r.report()
+	if p := part(t, rep, sandbox.Worker); p.On || !p.Failed || !strings.HasPrefix(p.Why, "no worker begins: ") || workerOf(t, rep.Pid) != 0 {
+		t.Errorf("%+v", p)
+	}
+	if on := partsOn(rep); !slices.Equal(on, strings.Fields(allParts)) {
+		t.Errorf("%+v", rep.Sandbox)
+	}
+	if info, err := os.Stat(kept); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Errorf("what is in state_dir is not root's: %+v, %v", info, err)
+	}
+	r.write(lines(1, 10))
+	until(t, "it works", func() bool { return r.consumer("file").Delivered == 10*recordsPerEvent })
+	r.end()
+	sameFile(t, filepath.Join(dir, "out"), lines(1, 10))
+	log, _ := os.ReadFile(filepath.Join(dir, "log"))
+	for said, times := range map[string]int{"worker does not begin": 3, "the relay runs in one process, which has root's rights": 1} {
+		if n := strings.Count(string(log), said); n != times {
+			t.Errorf("%q is logged %d times, want %d:\n%s", said, n, times, log)
+		}
 	}
 }

@@ -14,6 +14,10 @@
 // it sends waits in the socket; what the worker had read and not delivered comes from audit.log, as after any kill. For a new program
 // (plugin.AskRenew) the worker ends, and the monitor executes that in its own place. An event that two workers have died over
 // the next ones do not read (package athand).
+//
+// Where none of the first workers gets as far as into its sandbox, as something on this host does not let it, the relay goes on in one
+// process. Once one has got there that is over, for the process's life: what a worker reads then was written by others, and who takes it
+// over could end it so as to have the next record parsed by root.
 package monitor
 
 import (
@@ -44,7 +48,7 @@ const (
 const (
 	// readyTime is how long a worker may take to begin to work: its log may be on a disk that is slow.
 	readyTime = 10 * time.Second
-	// maxTries is how many first workers may end, or not begin, until the relay runs in one process.
+	// maxTries is how many first workers may end before they are confined, until the relay runs in one process.
 	maxTries = 3
 	// endTime is how long a worker may take to end after the end of the stream, or of auditd: it means to be gone within a second.
 	endTime = 10 * time.Second
@@ -61,10 +65,11 @@ const Item = "monitor"
 
 // Ops of Item.
 const (
-	OpFacts   = "facts"
-	OpReady   = "ready"
-	OpFraming = "framing"
-	OpAtHand  = "at_hand" // for the memory of package athand
+	OpFacts    = "facts"
+	OpConfined = "confined" // it is in its sandbox, and has read nothing yet that others have written
+	OpReady    = "ready"    // it works, and may be sent signals
+	OpFraming  = "framing"
+	OpAtHand   = "at_hand" // for the memory of package athand
 )
 
 // Facts are what a worker cannot find out itself.
@@ -91,6 +96,8 @@ type Options struct {
 	Log      *zap.Logger
 	Facts    Facts
 	UID, GID int // the worker's
+	// Confined says that a worker has been, of the program that was in this one's place: there is no way back to one process.
+	Confined bool
 	// Dirs lists beneath which directories a new worker may write; it is called before Open.
 	Dirs func() []string
 	// Open begins the session of a new worker.
@@ -124,7 +131,7 @@ func Run(o Options) (End, error) {
 		o.command = append([]string{"/proc/self/exe"}, os.Args...)
 		o.env = os.Environ()
 	}
-	m := &monitor{Options: o, clock: time.NewTicker(tick)}
+	m := &monitor{Options: o, confined: o.Confined, clock: time.NewTicker(tick)}
 	defer m.clock.Stop()
 	var err error
 	if m.memory, err = athand.NewFile(); err != nil {
@@ -136,7 +143,7 @@ func Run(o Options) (End, error) {
 		if err == nil {
 			err = m.watch(w)
 		}
-		if end, done := m.ended(w, err); done {
+		if end, done, err := m.ended(w, err); done {
 			if end == Failed || end == NoWorker {
 				return end, err
 			}
@@ -149,13 +156,14 @@ func Run(o Options) (End, error) {
 // monitor belongs to one goroutine.
 type monitor struct {
 	Options
-	clock   *time.Ticker
-	works   bool // one worker has begun to
-	tries   int
-	endings int
-	pause   time.Duration
-	orphan  bool
-	pending []os.Signal // for a worker that has no handlers yet
+	clock    *time.Ticker
+	confined bool // one worker has been
+	works    bool // one worker has begun to
+	tries    int
+	endings  int
+	pause    time.Duration
+	orphan   bool
+	pending  []os.Signal // for a worker that has no handlers yet
 
 	memory   *os.File // nil: there is none
 	suspects athand.Suspects
@@ -245,10 +253,11 @@ func goesOn(fd int) bool {
 // errEarly: no worker ends so, unless it was taken over.
 var errEarly = errors.New("it has ended as at the end of the stream, which goes on")
 
-// ended decides what follows the end of a worker.
-func (m *monitor) ended(w *worker, err error) (end End, done bool) {
+// ended decides what follows the end of a worker, and returns how that was.
+func (m *monitor) ended(w *worker, err error) (End, bool, error) {
 	code, exited := exitCode(err)
-	if w != nil && m.works && !m.orphan && (err == nil || code == 1) && os.Getppid() == m.Facts.Parent && goesOn(0) {
+	m.confined = m.confined || w != nil && w.confined.Load()
+	if w != nil && !m.orphan && (err == nil || code == 1) && os.Getppid() == m.Facts.Parent && goesOn(0) {
 		exited = false
 		if err == nil {
 			err = errEarly
@@ -256,22 +265,22 @@ func (m *monitor) ended(w *worker, err error) (end End, done bool) {
 	}
 	switch {
 	case err == nil:
-		return Ended, true
+		return Ended, true, err
 	case exited && code == RenewCode:
-		return Renew, true
+		return Renew, true, err
 	case m.orphan:
-		return Failed, true
-	case !m.works:
+		return Failed, true, err
+	case !m.confined:
 		m.tries++
 		m.Log.Warn("worker does not begin: the relay runs in one process if the next ones do not either", zap.Int("try", m.tries), zap.Error(err))
 		m.pause = minPause
-		return NoWorker, m.tries >= maxTries
+		return NoWorker, m.tries >= maxTries, err
 	case exited && code == 1: // it has said why
-		return Failed, true
+		return Failed, true, err
 	}
 	if hungUp(0) {
 		if m.endings++; m.endings >= maxEndings {
-			return Failed, true
+			return Failed, true, err
 		}
 	}
 	m.Facts.Ended++
@@ -285,7 +294,7 @@ func (m *monitor) ended(w *worker, err error) (end End, done bool) {
 	atHand := m.suspect()
 	m.Log.Error("worker has ended: it is started again, and what it had not delivered is taken from audit.log",
 		zap.Error(err), zap.Duration("in", m.pause), zap.Uint64("ended_so_far", m.Facts.Ended), zap.Stringers("events_at_hand", atHand))
-	return Failed, false
+	return Failed, false, err
 }
 
 // suspect notes and returns what a worker had at hand that has died. What is poison with that the next one is not to read.

@@ -10,10 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -46,8 +44,19 @@ func work(mode string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(3)
 	}
-	if mode == "never begins" {
+	switch mode {
+	case "never begins":
 		panic("before it begins")
+	case "begins late":
+		if facts.Ended < maxTries+1 {
+			panic("before it begins")
+		}
+	case "ends before it begins": // though the stream goes on
+		return
+	}
+	must(m.Do(Item, OpConfined, nil, nil))
+	if mode == "dies on its way" && facts.Ended < maxTries+1 {
+		panic("confined, and not ready")
 	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, unix.SIGHUP)
@@ -56,6 +65,7 @@ func work(mode string) {
 	case "in order":
 		must(m.Do("test", "facts", facts, nil))
 		must(m.Do("test", "status", ownStatus(), nil))
+		must(m.Do("test", "terminal", terminal(), nil))
 	case "renews":
 		os.Exit(RenewCode)
 	case "fails":
@@ -103,6 +113,13 @@ func must(err error) {
 	}
 }
 
+// terminal returns whether the process is in a session of its own, and what its stdout is.
+func terminal() string {
+	session, _ := unix.Getsid(0)
+	stdout, _ := os.Readlink("/proc/self/fd/1")
+	return fmt.Sprintf("%v %s", session == os.Getpid(), stdout)
+}
+
 func ownStatus() string {
 	text, _ := os.ReadFile("/proc/self/status")
 	return string(text)
@@ -127,6 +144,8 @@ func try(landlock sandbox.Part) map[string]string {
 		"read its memory":       func() error { return closed(unix.Open(fmt.Sprintf("/proc/%d/mem", parent), unix.O_RDONLY, 0)) },
 		"ask the kernel":        func() error { _, err := host.Status(); return err },
 		"bind a low port":       func() error { return bind(1) },
+		"end the stream":        func() error { return unix.Shutdown(0, unix.SHUT_RD) },
+		"name a file of root":   func() error { return os.Link("/etc/passwd", os.TempDir()+"/.monitor-test") },
 		"raise a limit": func() error {
 			return unix.Prlimit(0, unix.RLIMIT_NICE, &unix.Rlimit{Cur: 40, Max: 40}, nil)
 		},
@@ -200,14 +219,15 @@ func run(t *testing.T, mode string, signals <-chan os.Signal) (End, *session, *o
 	core, logs := observer.New(zap.DebugLevel)
 	s := &session{told: make(map[string][]json.RawMessage)}
 	begun := 0
+	mode, renewed := strings.CutSuffix(mode, ", renewed")
 	end, err := Run(Options{
-		Log: zap.New(core), UID: nobody, GID: nobody, Facts: Facts{Parent: os.Getppid(), Buffer: 4711},
+		Log: zap.New(core), UID: nobody, GID: nobody, Facts: Facts{Parent: os.Getppid(), Buffer: 4711}, Confined: renewed,
 		Dirs: func() []string { return []string{"/nowhere"} },
 		Open: func() Session { return s }, Ready: func() { begun++ }, Signals: signals,
 		Stderr:  func([]byte) {},
 		command: []string{"/proc/self/exe", os.Args[0]}, env: append(os.Environ(), modeEnv+"="+mode),
 	})
-	if want := 1; mode == "never begins" {
+	if want := 1; end == NoWorker {
 		if begun != 0 {
 			t.Errorf("it has begun %d times", begun)
 		}
@@ -227,6 +247,9 @@ func TestWorkerHasNoRights(t *testing.T) {
 	var facts Facts
 	if err := json.Unmarshal(s.told["facts"][0], &facts); err != nil || facts.Buffer != 4711 || facts.Parent != os.Getppid() {
 		t.Errorf("facts %+v, %v", facts, err)
+	}
+	if got := string(s.told["terminal"][0]); got != `"true /dev/null"` {
+		t.Errorf("in a session of its own, and stdout: %s", got)
 	}
 	var status string
 	if err := json.Unmarshal(s.told["status"][0], &status); err != nil {
@@ -257,11 +280,11 @@ func TestWorkerCanDoNothingElse(t *testing.T) {
 		t.Fatal("nothing was tried")
 	}
 	var tried map[string]string
-	if err := json.Unmarshal(s.told["tried"][0], &tried); err != nil || len(tried) < 14 {
+	if err := json.Unmarshal(s.told["tried"][0], &tried); err != nil || len(tried) < 16 {
 		t.Fatalf("%v: %v", tried, err)
 	}
 	var facts Facts
-	if err := json.Unmarshal(s.told["facts"][0], &facts); err != nil || facts.Landlock.Failed || (len(tried) == 16) != facts.Landlock.On {
+	if err := json.Unmarshal(s.told["facts"][0], &facts); err != nil || facts.Landlock.Failed || (len(tried) == 18) != facts.Landlock.On {
 		t.Errorf("%+v: %d attempts, %v", facts, len(tried), err)
 	}
 	for name, result := range tried {
@@ -359,77 +382,5 @@ func TestGoesOn(t *testing.T) {
 	defer unix.Close(pipe[1])
 	if goesOn(pipe[0]) {
 		t.Error("of a pipe it is not known")
-	}
-}
-
-// lateSession opens something for a worker only after that has gone.
-type lateSession struct {
-	closing, again chan struct{}
-	open, closed   atomic.Int32
-}
-
-func (s *lateSession) Serve(c *broker.Call) (a broker.Answer, err error) {
-	if c.Op == "late" {
-		<-s.closing
-		s.open.Add(1)
-	}
-	return a, nil
-}
-
-func (s *lateSession) Close() {
-	s.open.Store(0)
-	switch s.closed.Add(1) {
-	case 1:
-		close(s.closing)
-	case 2:
-		close(s.again)
-	}
-}
-
-// TestWhatIsOpenedLateIsClosed: a request that is served when its worker has gone leaves nothing open.
-func TestWhatIsOpenedLateIsClosed(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("not root: another user's process cannot be started")
-	}
-	t.Parallel()
-	s := &lateSession{closing: make(chan struct{}), again: make(chan struct{})}
-	end, err := Run(Options{
-		Log: zap.NewNop(), UID: nobody, GID: nobody, Facts: Facts{Parent: os.Getppid()}, Dirs: func() []string { return nil },
-		Open: func() Session { return s }, Ready: func() {}, Stderr: func([]byte) {},
-		command: []string{"/proc/self/exe", os.Args[0]}, env: append(os.Environ(), modeEnv+"=goes with a request"),
-	})
-	if end != Ended || err != nil {
-		t.Fatalf("end %d, %v", end, err)
-	}
-	select {
-	case <-s.again:
-	case <-time.After(time.Minute):
-		t.Fatal("it is not closed again")
-	}
-	if n := s.open.Load(); n != 0 {
-		t.Errorf("%d are open", n)
-	}
-}
-
-func TestLastWords(t *testing.T) {
-	for _, tt := range []struct{ writes, want string }{
-		{"", ""}, {"nothing bad\n", ""},
-		{"something\npanic: of it\n\ngoroutine 1", `"panic: of it\n\ngoroutine 1"`},
-		{"panic: \x1b[31m \u009b31m \u202e\u2028 \xff\x00", `"panic: \x1b[31m \u009b31m \u202e\u2028 \xff\x00"`},
-		{strings.Repeat("line\n", maxKept) + "fatal error: out of memory\n" + strings.Repeat("x", 2*maxKept), "out of memory"},
-	} {
-		l, theirs, err := newLastWords(func([]byte) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rest := tt.writes; rest != ""; rest = rest[min(len(rest), 1000):] {
-			if _, err := theirs.WriteString(rest[:min(len(rest), 1000)]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		theirs.Close()
-		if got := l.end(); (tt.want == "") != (got == "") || !strings.Contains(got, tt.want) || len(got) > 2*maxSaid {
-			t.Errorf("%.40q: %.80q", tt.writes, got)
-		}
 	}
 }

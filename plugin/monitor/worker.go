@@ -42,6 +42,8 @@ type worker struct {
 	stderr  *lastWords
 	memory  *os.File // the monitor's
 
+	confined atomic.Bool // before it reads what others have written
+
 	once    sync.Once
 	framing atomic.Value // stream.Framing
 }
@@ -66,15 +68,17 @@ func (m *monitor) start() (*worker, error) {
 		w.session.Close()
 		return nil, err
 	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // stdout may be a terminal, which a worker could read and write
+	defer null.Close()
 	stderr := os.Stderr
-	if m.Stderr != nil {
+	if err == nil && m.Stderr != nil {
 		if w.stderr, stderr, err = newLastWords(m.Stderr); err == nil {
 			defer stderr.Close()
 		}
 	}
 	if err == nil {
 		known := m.Facts
-		known.Landlock, err = w.run(m, []*os.File{os.Stdin, os.Stdout, stderr, theirs}, dirs)
+		known.Landlock, err = w.run(m, []*os.File{os.Stdin, null, stderr, theirs}, dirs)
 		facts.Store(&known) // it is served from below on
 	}
 	if err != nil {
@@ -98,7 +102,11 @@ func (w *worker) run(m *monitor, files []*os.File, dirs []string) (landlock sand
 		if landlock, err = sandbox.BareThread(dirs); err == nil {
 			w.process, err = os.StartProcess(m.command[0], m.command[1:], &os.ProcAttr{
 				Env: append(m.env, workerEnv+"=1"), Files: files,
-				Sys: &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(m.UID), Gid: uint32(m.GID)}, Pdeathsig: syscall.SIGKILL},
+				Sys: &syscall.SysProcAttr{
+					Credential: &syscall.Credential{Uid: uint32(m.UID), Gid: uint32(m.GID)}, Pdeathsig: syscall.SIGKILL,
+					// No terminal of auditd's, to which it could type (TIOCSTI), and which sends it SIGINT.
+					Setsid: true,
+				},
 			})
 		}
 		failed := err != nil
@@ -119,6 +127,8 @@ func (w *worker) serve(c *broker.Call, facts *Facts) (a broker.Answer, err error
 	switch c.Op {
 	case OpFacts:
 		a.Result = facts
+	case OpConfined:
+		w.confined.Store(true)
 	case OpReady:
 		w.once.Do(func() { close(w.ready) })
 	case OpFraming:
@@ -218,12 +228,21 @@ const (
 	maxSaid = 2 << 10
 )
 
+// How much of it is passed on: at once, as much as a panic says, and in a second.
+const (
+	maxPassed       = 256 << 10
+	passedPerSecond = 4 << 10
+)
+
 // lastWords reads what a worker writes to its stderr, passes it on, and keeps the first of it since the runtime has begun to say why
 // the process ends.
 type lastWords struct {
 	pipe *os.File
 	done chan struct{}
 	text []byte
+
+	room float64 // bytes that may be passed on
+	at   time.Time
 }
 
 func newLastWords(pass func([]byte)) (l *lastWords, theirs *os.File, err error) {
@@ -231,14 +250,14 @@ func newLastWords(pass func([]byte)) (l *lastWords, theirs *os.File, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	l = &lastWords{pipe: pipe, done: make(chan struct{})}
+	l = &lastWords{pipe: pipe, done: make(chan struct{}), room: maxPassed, at: time.Now()}
 	go func() {
 		defer close(l.done)
 		buf := make([]byte, 4<<10)
 		for {
 			n, err := pipe.Read(buf)
 			if n > 0 {
-				pass(buf[:n])
+				pass(buf[:l.passed(n, time.Now())])
 				l.take(buf[:n])
 			}
 			if err != nil {
@@ -247,6 +266,15 @@ func newLastWords(pass func([]byte)) (l *lastWords, theirs *os.File, err error) 
 		}
 	}()
 	return l, theirs, nil
+}
+
+// passed returns how much of n bytes is passed on.
+func (l *lastWords) passed(n int, now time.Time) int {
+	l.room = min(maxPassed, l.room+now.Sub(l.at).Seconds()*passedPerSecond)
+	l.at = now
+	n = min(n, int(l.room))
+	l.room -= float64(n)
+	return n
 }
 
 // take keeps what was written, from the beginning of a panic on where there is one.
@@ -274,10 +302,16 @@ func panicAt(text string) int {
 	return -1
 }
 
-// end returns what is kept, in one line of printable ASCII. It does not wait for others that have the pipe.
+// end returns what is kept, in one line of printable ASCII. It waits neither for others that have the pipe nor for where it is passed
+// on to.
 func (l *lastWords) end() string {
 	l.pipe.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	<-l.done
+	select {
+	case <-l.done:
+	case <-time.After(closeTime):
+		go func() { <-l.done; l.pipe.Close() }()
+		return ""
+	}
 	l.pipe.Close()
 	text := string(l.text)
 	if panicAt(text) != 0 {

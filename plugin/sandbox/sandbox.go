@@ -41,6 +41,8 @@ type Options struct {
 	// neither, OneProcess is why.
 	Worker, Monitor bool
 	OneProcess      string
+	// NoWorker says that it should be one of two, and that something on this host is against it.
+	NoWorker bool
 	// Landlock is what BareThread has said, for a worker.
 	Landlock Part
 	// Self is the one program that may be executed nevertheless, nil for none.
@@ -73,7 +75,7 @@ type Report struct {
 type Part struct {
 	Name   string `json:"name"`
 	On     bool   `json:"on"`
-	Failed bool   `json:"failed"`        // it should be on, and the kernel, which has it, refuses it
+	Failed bool   `json:"failed"`        // it should be on, and the kernel, which has it, refuses it; of the worker, that none begins
 	Why    string `json:"why,omitempty"` // why it is not on
 }
 
@@ -103,7 +105,7 @@ func Enter(o Options) Report {
 			f, err = newFilter(true, code == "", nil)
 		}
 	}
-	r.Parts = append(r.Parts, Part{Name: Worker, On: o.Worker, Why: o.OneProcess})
+	r.Parts = append(r.Parts, Part{Name: Worker, On: o.Worker, Failed: o.NoWorker, Why: o.OneProcess})
 	if o.Worker {
 		r.Parts = append(r.Parts, o.Landlock)
 	}
