@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"audisp-relay/plugin"
 	"audisp-relay/plugin/sandbox"
 )
 
@@ -161,4 +164,43 @@ func TestNoWorkerBegins(t *testing.T) {
 			t.Errorf("%q is logged %d times, want %d:\n%s", said, n, times, log)
 		}
 	}
+}
+
+// TestRenewedRelayStaysTwoProcesses: whoever has taken a worker over can have the program executed again, and perhaps keep workers from
+// beginning. No root parses records for that; as soon as one can begin it goes on where the last one was.
+func TestRenewedRelayStaysTwoProcesses(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	r := startSplit(t, dir, fileSink)
+	pid := r.report().Pid
+	r.write(lines(1, 100))
+	until(t, "a worker delivers", func() bool { return r.consumer("file").Delivered == 100*recordsPerEvent })
+	var was unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: 1, Max: was.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := plugin.AskRenew(filepath.Join(dir, "run")); err != nil {
+		t.Fatal(err)
+	}
+	said := func(text string) int {
+		log, _ := os.ReadFile(filepath.Join(dir, "log"))
+		return strings.Count(string(log), text)
+	}
+	until(t, "more first workers have died than may", func() bool { return said("worker has ended: it is started again") > 3 })
+	if err := unix.Prlimit(pid, unix.RLIMIT_NPROC, &was, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.write(lines(101, 100))
+	until(t, "all is delivered", func() bool {
+		info, err := os.Stat(filepath.Join(dir, "out"))
+		return err == nil && info.Size() >= int64(len(lines(1, 200)))
+	})
+	if p := part(t, r.report(), sandbox.Worker); !p.On || said("worker does not begin") != 0 {
+		t.Errorf("%+v", p)
+	}
+	r.end()
+	sameFile(t, filepath.Join(dir, "out"), lines(1, 200))
 }
