@@ -76,9 +76,9 @@ func newDesk(p *Plugin) *desk {
 	d.actions = program.NewActions(d.isAction)
 	d.items = map[string]broker.Handler{
 		config.ConfigItem:  d.serveConfig,
-		trusted.Item:       func(c *broker.Call) (broker.Answer, error) { return d.config().ServeRead(c) },
+		trusted.Item:       broker.AtMost(8, func(c *broker.Call) (broker.Answer, error) { return d.config().ServeRead(c) }),
 		host.AuditdItem:    host.ServeAuditd(p.parent, d.isProgram),
-		auditlog.LogItem:   auditlog.Serve(d.auditLogs),
+		auditlog.LogItem:   broker.AtMost(8, auditlog.Serve(d.auditLogs)),
 		users.Item:         broker.Limit(16, 10, broker.OneByOne(users.Serve)), // a worker asks for four names a second
 		process.Item:       process.Serve,
 		state.Item:         broker.OneByOne(d.serveState),

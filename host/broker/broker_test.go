@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -216,27 +217,31 @@ func TestTooMuchIsRefused(t *testing.T) {
 	wg.Wait()
 }
 
-// TestOneByOne: what takes much is done for one request at a time, however many there are.
-func TestOneByOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		running, proceed := 0, make(chan struct{})
-		serve := OneByOne(func(*Call) (a Answer, err error) {
-			running++
-			<-proceed
-			running--
-			return a, nil
-		})
-		for range 3 {
-			go serve(NewCall("x", "y", ""))
-		}
-		for range 3 {
-			synctest.Wait()
-			if running != 1 {
-				t.Errorf("%d are served", running)
+// TestAtMost: what takes much, or may hang, is done for one request at a time, or for few, however many there are.
+func TestAtMost(t *testing.T) {
+	for most, limit := range map[int]func(Handler) Handler{1: OneByOne, 2: func(serve Handler) Handler { return AtMost(2, serve) }} {
+		synctest.Test(t, func(t *testing.T) {
+			var running atomic.Int32
+			proceed := make(chan struct{})
+			serve := limit(func(*Call) (a Answer, err error) {
+				running.Add(1)
+				<-proceed
+				running.Add(-1)
+				return a, nil
+			})
+			const requests = 5
+			for range requests {
+				go serve(NewCall("x", "y", ""))
 			}
-			proceed <- struct{}{}
-		}
-	})
+			for left := requests; left > 0; left-- {
+				synctest.Wait()
+				if n := int(running.Load()); n != min(most, left) {
+					t.Errorf("%d are served of %d, want %d at most", n, left, most)
+				}
+				proceed <- struct{}{}
+			}
+		})
+	}
 }
 
 func TestPace(t *testing.T) {

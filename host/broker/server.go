@@ -72,8 +72,12 @@ func Give(f *os.File, err error) (a Answer, _ error) {
 type Handler func(*Call) (Answer, error)
 
 // OneByOne returns a Handler that serves one request at a time, while others wait. It is for what takes a process or much memory.
-func OneByOne(serve Handler) Handler {
-	busy := make(chan struct{}, 1)
+func OneByOne(serve Handler) Handler { return AtMost(1, serve) }
+
+// AtMost returns a Handler that serves so many requests at a time, while others wait. It is for what a disk that hangs may hold up, each
+// on a thread that stays when the worker has gone: this process may have ten thousand.
+func AtMost(n int, serve Handler) Handler {
+	busy := make(chan struct{}, n)
 	return func(c *Call) (Answer, error) {
 		busy <- struct{}{}
 		defer func() { <-busy }()
