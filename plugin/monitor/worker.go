@@ -50,6 +50,11 @@ type worker struct {
 
 // start starts a worker.
 func (m *monitor) start() (*worker, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // stdout may be a terminal, which a worker could read and write
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
 	ours, theirs, err := broker.SocketPair()
 	if err != nil {
 		return nil, err
@@ -68,10 +73,8 @@ func (m *monitor) start() (*worker, error) {
 		w.session.Close()
 		return nil, err
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // stdout may be a terminal, which a worker could read and write
-	defer null.Close()
 	stderr := os.Stderr
-	if err == nil && m.Stderr != nil {
+	if m.Stderr != nil {
 		if w.stderr, stderr, err = newLastWords(m.Stderr); err == nil {
 			defer stderr.Close()
 		}
