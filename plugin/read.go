@@ -10,8 +10,16 @@ import (
 	"audisp-relay/sinks"
 )
 
+// newReader returns the reader of the stream, whose socket holds so many bytes. It continues where a worker before this one has ended.
+func (p *Plugin) newReader(in io.Reader, buffer int) *stream.Reader {
+	r := stream.NewLiveReader(in, buffer)
+	r.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
+	r.Continue(p.facts.Framing)
+	return r
+}
+
 // read hands everything that comes to every consumer. It is the only goroutine
-// that touches in.
+// that touches r.
 func (p *Plugin) read(r *stream.Reader) error {
 	var b record.Batch
 	var began time.Time // when the first records came

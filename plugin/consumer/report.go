@@ -172,7 +172,16 @@ func (c *Consumer) Report() Report {
 
 // WriteText writes the report as lines, times as stamp has them.
 func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string) {
-	key := func(k string) string { return c.Name + " " + k }
+	inner := func(k string, v any) { line(c.Name+" "+k, v) }
+	c.writeState(inner, stamp)
+	c.writeCounts(inner, stamp)
+	if c.Sink.Details != nil {
+		c.Sink.Details.WriteText(inner)
+	}
+}
+
+// writeState writes what the sink is and whether it works.
+func (c *Report) writeState(line func(string, any), stamp func(time.Time) string) {
 	state := "ok"
 	if c.Sink.Degraded {
 		state = "degraded"
@@ -184,53 +193,53 @@ func (c *Report) WriteText(line func(string, any), stamp func(time.Time) string)
 		state = "degraded and stopped (SIGUSR2 starts it)"
 	}
 
-	line(key("type"), c.Type)
-	line(key("format"), c.Format)
-	line(key("filter"), cmp.Or(c.Filter, "none"))
-	line(key("state"), state+" since "+stamp(c.Sink.Since))
-	line(key("last error"), cmp.Or(c.Sink.Error, "none"))
+	line("type", c.Type)
+	line("format", c.Format)
+	line("filter", cmp.Or(c.Filter, "none"))
+	line("state", state+" since "+stamp(c.Sink.Since))
+	line("last error", cmp.Or(c.Sink.Error, "none"))
 	if c.Sink.Flaw != "" {
-		line(key("flaw"), c.Sink.Flaw)
+		line("flaw", c.Sink.Flaw)
 	}
+}
 
-	line(key("received"), c.Received)
-	line(key("delivered"), c.Delivered)
-	line(key("filtered"), c.Filtered)
-	line(key("discarded"), c.Discarded)
-	line(key("queued"), fmt.Sprintf("%d of %d (%d bytes, at most %d so far)", c.Queued, c.Depth, c.Bytes, c.MaxDepth))
-	line(key("spooled"), fmt.Sprintf("%d (%d bytes on disk, %d records spilled so far)", c.Spooled, c.SpoolSize, c.Spilled))
-	line(key("taken over"), fmt.Sprintf("%d (from the spool of an earlier run)", c.TakenOver))
-	line(key("loss markers"), c.Markers)
+// writeCounts writes what has become of the records.
+func (c *Report) writeCounts(line func(string, any), stamp func(time.Time) string) {
+	line("received", c.Received)
+	line("delivered", c.Delivered)
+	line("filtered", c.Filtered)
+	line("discarded", c.Discarded)
+	line("queued", fmt.Sprintf("%d of %d (%d bytes, at most %d so far)", c.Queued, c.Depth, c.Bytes, c.MaxDepth))
+	line("spooled", fmt.Sprintf("%d (%d bytes on disk, %d records spilled so far)", c.Spooled, c.SpoolSize, c.Spilled))
+	line("taken over", fmt.Sprintf("%d (from the spool of an earlier run)", c.TakenOver))
+	line("loss markers", c.Markers)
 	if !c.Checkpoint.IsZero() {
-		line(key("last checkpoint"), stamp(c.Checkpoint))
+		line("last checkpoint", stamp(c.Checkpoint))
 	}
 	if e := c.Events; e != nil {
-		line(key("events"), fmt.Sprintf("%d (%d incomplete; %d are open, %d bytes)",
+		line("events", fmt.Sprintf("%d (%d incomplete; %d are open, %d bytes)",
 			e.Events, e.PartialTimer+e.PartialLimit+e.PartialEnd+e.PartialLate, e.Open, e.Bytes))
 		if c.Order != "" {
-			line(key("late for its order"), fmt.Sprintf("%d (%d wait for others, %d bytes)", e.Late, e.Held, e.HeldBytes))
+			line("late for its order", fmt.Sprintf("%d (%d wait for others, %d bytes)", e.Late, e.Held, e.HeldBytes))
 		}
-		line(key("filter errors"), e.FilterErrors)
-		line(key("unread, kept by the filter"), e.Unread)
+		line("filter errors", e.FilterErrors)
+		line("unread, kept by the filter", e.Unread)
 	}
 
-	line(key("poison"), WithLast(c.Poison, c.PoisonAt))
-	line(key("lost"), c.LostTotal)
+	line("poison", WithLast(c.Poison, c.PoisonAt))
+	line("lost", c.LostTotal)
 	for cause := range queue.NumCauses {
 		if l, ok := c.Lost[cause.String()]; ok {
-			line(key("lost "+cause.String()), fmt.Sprintf("%d records, %d events, serials %d to %d, last at %s",
+			line("lost "+cause.String(), fmt.Sprintf("%d records, %d events, serials %d to %d, last at %s",
 				l.Records, l.Events, l.First, l.Last, stamp(l.At)))
 		}
 	}
 
 	if c.Stalls > 0 {
-		line(key("stalled the reader"), strconv.FormatUint(c.Stalls, 10)+" times, "+c.Stalled.Round(time.Millisecond).String())
+		line("stalled the reader", strconv.FormatUint(c.Stalls, 10)+" times, "+c.Stalled.Round(time.Millisecond).String())
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.Ledger)) {
-		line(key("total "+k), c.Ledger[k])
-	}
-	if c.Sink.Details != nil {
-		c.Sink.Details.WriteText(func(name string, value any) { line(key(name), value) })
+		line("total "+k, c.Ledger[k])
 	}
 }
 
