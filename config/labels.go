@@ -18,11 +18,16 @@ func (t *Table) labels(c *Config) {
 	for _, key := range keys {
 		t.noteError("keys", l.AddKey(key))
 	}
-	t.expressions("exe", func(expr, label string) error { return l.Add(process.OfExe, expr, label) })
-	t.expressions("script", func(expr, label string) error { return l.Add(process.OfScript, expr, label) })
-	// What is taken away or passed on is what something gives.
-	t.expressions("unlabel_exe", func(expr, label string) error { return l.Take(process.OfExe, expr, label) })
-	t.expressions("unlabel_script", func(expr, label string) error { return l.Take(process.OfScript, expr, label) })
+	subjects := []struct {
+		name string
+		is   process.Subject
+	}{{"exe", process.OfExe}, {"cmdline", process.OfCmdline}, {"script", process.OfScript}}
+	for _, s := range subjects {
+		t.expressions(s.name, func(expr, label string) error { return l.Add(s.is, expr, label) })
+	}
+	for _, s := range subjects { // what is taken away or passed on is what something gives
+		t.expressions("unlabel_"+s.name, func(expr, label string) error { return l.Take(s.is, expr, label) })
+	}
 	for _, label := range passed {
 		t.noteError("propagate", l.PassOn(label))
 	}

@@ -24,12 +24,19 @@ empty = ""
 [process_labels.script]
 maint = '^/root/maint-.*\.sh$'
 
+[process_labels.cmdline]
+weblogic = ['^\S*java .*-Dweblogic', '*']
+
 [process_labels.unlabel_exe]
 java = 'bin/php$'
 ruby = 'bin/php$'
 
 [process_labels.unlabel_script]
 maint = '(a{1000}){1000}'
+
+[process_labels.unlabel_cmdline]
+java = '--version'
+weblogix = 'x'
 
 [sinks.a]
 type = "file"
@@ -42,24 +49,26 @@ filter = '"java" in labels'
 		got = append(got, e.Error())
 	}
 	for _, want := range []string{
-		`t.toml:3: process_labels.propagate: there is no label "jav": it has ["software" "ssh" "java" "maint"]`,
+		`t.toml:3: process_labels.propagate: there is no label "jav": it has ["software" "ssh" "java" "weblogic" "maint"]`,
 		`t.toml:4: process_labels.wrong: unknown key`,
 		`t.toml:7: process_labels.exe.java: no regular expression: error parsing regexp: missing closing )`,
 		`t.toml:8: process_labels.exe."*": "*" is no name for a label`,
 		`t.toml:9: process_labels.exe.number: is an integer, must be a string`,
 		`t.toml:10: process_labels.exe.empty: is empty`,
 		`process_labels.exe."with`,
-		`t.toml:18: process_labels.unlabel_exe.ruby: there is no label "ruby"`,
-		`t.toml:21: process_labels.unlabel_script.maint:`,
+		`t.toml:17: process_labels.cmdline.weblogic: no regular expression: error parsing regexp: missing argument to repetition operator`,
+		`t.toml:21: process_labels.unlabel_exe.ruby: there is no label "ruby"`,
+		`t.toml:24: process_labels.unlabel_script.maint:`,
+		`t.toml:28: process_labels.unlabel_cmdline.weblogix: there is no label "weblogix"`,
 	} {
 		if !slices.ContainsFunc(got, func(e string) bool { return strings.Contains(e, want) }) {
 			t.Errorf("no error %s in\n%s", want, strings.Join(got, "\n"))
 		}
 	}
-	if len(got) != 9 || len(warns) != 0 {
+	if len(got) != 11 || len(warns) != 0 {
 		t.Errorf("%d errors: %q, warnings %q", len(got), got, warns)
 	}
-	if names := c.Labels.Names(); !slices.Equal(names, []string{"software", "ssh", "java", "maint"}) {
+	if names := c.Labels.Names(); !slices.Equal(names, []string{"software", "ssh", "java", "weblogic", "maint"}) {
 		t.Errorf("labels %q", names)
 	}
 	if len(c.Sinks) != 1 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,23 @@ func BenchmarkExpressions(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l.of(OfExe, "/opt/vendor/product-1.2.3/jre/bin/javaw")
+	}
+}
+
+// BenchmarkArguments: those of one execve, as many as are kept.
+func BenchmarkArguments(b *testing.B) {
+	l := new(Labels)
+	for n := range 20 {
+		if err := l.Add(OfCmdline, fmt.Sprintf(`^\S*java .* -Dproduct%d=`, n), "product"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	args := "java\x00" + strings.Repeat("-cp\x00/opt/product/lib/a.jar\x00", maxArgs/30)
+	p := &Process{text: string(appendProgram(nil, []byte("/usr/bin/java"), []byte("java"))) + args, exeLen: uint16(len("/usr/bin/java"))}
+	var line []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		_, line = l.ofArgs(p, line)
 	}
 }
 

@@ -21,23 +21,27 @@ const (
 	// lookTime bounds what look-ups may take of a second: some 700 of them. The kernel's lock of control groups may be held by
 	// others meanwhile (kernel/cgroup/cgroup.c, proc_cgroup_show), and the reader waits for it.
 	lookTime = 20 * time.Millisecond
+	// argsTime bounds what expressions on arguments may take of a second: any process chooses its arguments so that they take
+	// as long as they can.
+	argsTime = 50 * time.Millisecond
 	// maxLate is how long after its event a process is looked up, ms: later it may have moved.
 	maxLate = 2000
 	// maxPlaces bounds how many places are kept once for all processes in them.
 	maxPlaces = 1024
 )
 
-// budget is the time that look-ups have taken in the present second.
+// budget is the time that something has taken in the present second.
 type budget struct {
 	since time.Time
 	spent time.Duration
 }
 
-func (b *budget) isLeft(now time.Time) bool {
+// isLeft reports whether that is less than it may take.
+func (b *budget) isLeft(now time.Time, of time.Duration) bool {
 	if now.Sub(b.since) >= time.Second {
 		*b = budget{since: now}
 	}
-	return b.spent < lookTime
+	return b.spent < of
 }
 
 // Finder says in which unit of the host's service manager, and in which container, the process is that had a number at a time, ms
@@ -101,7 +105,7 @@ func (t *Table) findPlace(p *Process) {
 		return
 	}
 	now := t.now()
-	if p.from == unsureFork || !t.looked.isLeft(now) {
+	if p.from == unsureFork || !t.looked.isLeft(now, lookTime) {
 		t.placeOf(p, 0)
 		return
 	}

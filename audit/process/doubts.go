@@ -60,7 +60,7 @@ func (d *doubts) between(since, m Moment) bool {
 // come in another order now and then.
 type hole struct {
 	first, last uint32
-	seen        int64 // ms: the time of the event after it
+	seen        int64 // ms: the latest time of an event when it was noticed
 }
 
 // holes are those there are, in the order of serials.
@@ -119,6 +119,20 @@ func (h *holes) between(since, m uint32, until int64) bool {
 			return false
 		}
 		if !serialBefore(m, o.first) && o.seen <= until {
+			return true
+		}
+	}
+	return false
+}
+
+// youngBefore reports whether serials before one are missing since a time, ms since 1970, or a later one.
+func (h *holes) youngBefore(serial uint32, since int64) bool {
+	for i := range h.list {
+		o := &h.list[i]
+		if !serialBefore(o.first, serial) {
+			return false
+		}
+		if o.seen >= since {
 			return true
 		}
 	}

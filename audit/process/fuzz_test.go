@@ -57,7 +57,7 @@ func FuzzTable(f *testing.F) {
 					t.Fatalf("%+v", c)
 				}
 				for label := range c.Labels {
-					if !slices.Contains([]string{"soft", "one", "two", "maint"}, label) {
+					if !slices.Contains([]string{"soft", "one", "two", "maint", "web"}, label) {
 						t.Fatalf("label %q", label)
 					}
 				}
@@ -96,6 +96,22 @@ func FuzzAbsolute(f *testing.F) {
 		}
 		if ok && string(got) != want {
 			t.Errorf("%q from %q on: %q, want %q", name, cwd, got, want)
+		}
+	})
+}
+
+// FuzzLiteral: what an expression is said to have in all that it matches is there.
+func FuzzLiteral(f *testing.F) {
+	for _, seed := range [][2]string{
+		{`^\S*java .*-Dweb`, "/bin/java -x -Dweb"}, {"(?i)abc", "ABC"}, {"a(bc|d)+e{2,3}f*", "abcdeee"}, {"[a-c]x?", "b"}, {"\ufffd", "\xff"},
+		{"x{0}y", "y"}, {"(abc){2}", "abcabc"}, {"a|b", "b"}, {"ab$", "ab\n"}, {"\\x{110000}", ""}, {"(?i:k)elvin", "\u212aelvin"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, expr, text string) {
+		re, has, err := compile(expr)
+		if err == nil && re.MatchString(text) && !strings.Contains(text, has) {
+			t.Errorf("%q matches %q, which has no %q", expr, text, has)
 		}
 	})
 }

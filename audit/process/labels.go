@@ -7,11 +7,13 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"audisp-relay/audit/record"
 )
 
-// Bounds of Labels. The time that one text takes is bounded by the product of the last two and matchedText.
+// Bounds of Labels. The time that one path takes is bounded by the product of the last two and matchedText.
 const (
 	MaxLabels       = 64 // a bit each in a Process
 	maxExpressions  = 256
@@ -20,15 +22,17 @@ const (
 )
 
 // matchedText is how long a path is that expressions are tried on, bytes: any process chooses how long its own is. A longer
-// one gets no label, and loses all that some expression takes away.
+// one gets no label, and loses all that some expression takes away. So does <too_long>, which the kernel writes where a path
+// does not fit into its own buffer (kernel/audit.c, audit_log_d_path).
 const matchedText = 512
 
 // Subject is what of a process an expression is tried on.
 type Subject uint8
 
 const (
-	OfExe    Subject = iota // the path of the program
-	OfScript                // the path of the script that the program interprets
+	OfExe     Subject = iota // the path of the program
+	OfCmdline                // its arguments with blanks between them, up to maxArgs bytes
+	OfScript                 // the path of the script that the program interprets
 	subjects
 )
 
@@ -50,8 +54,14 @@ type Labels struct {
 // expression gives a label to what it matches, or takes it away.
 type expression struct {
 	re    *regexp.Regexp
+	has   string // in all that it matches; to look for that takes a hundredth of the time
 	label uint64
 	takes bool
+}
+
+// matches reports whether it matches some part of a text.
+func (e *expression) matches(text string) bool {
+	return strings.Contains(text, e.has) && e.re.MatchString(text)
 }
 
 // AddKey labels processes whose exec has an audit key (auditctl -k) with that key.
@@ -79,7 +89,7 @@ func (l *Labels) try(s Subject, expr, label string, takes bool) error {
 	if l.size == maxExpressions {
 		return fmt.Errorf("there are more than %d expressions: put some together with |", maxExpressions)
 	}
-	re, err := compile(expr)
+	re, has, err := compile(expr)
 	if err != nil {
 		return err
 	}
@@ -91,7 +101,7 @@ func (l *Labels) try(s Subject, expr, label string, takes bool) error {
 	if err != nil {
 		return err
 	}
-	l.tried[s] = append(l.tried[s], expression{re, bit, takes})
+	l.tried[s] = append(l.tried[s], expression{re, has, bit, takes})
 	l.said = append(l.said, fmt.Sprint(s, takes), expr, label)
 	l.size++
 	return nil
@@ -112,19 +122,43 @@ func (l *Labels) PassOn(label string) error {
 	return nil
 }
 
-// compile compiles an expression of bounded size.
-func compile(expr string) (*regexp.Regexp, error) {
+// compile compiles an expression of bounded size, and finds out what is in all that it matches.
+func compile(expr string) (re *regexp.Regexp, has string, err error) {
 	if len(expr) > maxExpression {
-		return nil, fmt.Errorf("is longer than %d bytes", maxExpression)
+		return nil, "", fmt.Errorf("is longer than %d bytes", maxExpression)
 	}
 	parsed, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return nil, fmt.Errorf("no regular expression: %w", err)
+		return nil, "", fmt.Errorf("no regular expression: %w", err)
 	}
 	if instructions(parsed) > maxInstructions { // repetitions are written out when they are compiled: count before
-		return nil, errors.New("the regular expression is too large: its repetitions multiply")
+		return nil, "", errors.New("the regular expression is too large: its repetitions multiply")
 	}
-	return regexp.Compile(expr)
+	re, err = regexp.Compile(expr)
+	return re, literal(parsed), err
+}
+
+// literal returns the longest text that it finds in all that an expression matches.
+func literal(re *syntax.Regexp) (longest string) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase == 0 && !slices.Contains(re.Rune, utf8.RuneError) { // which matches any byte that is no UTF-8
+			return string(re.Rune)
+		}
+	case syntax.OpCapture, syntax.OpPlus:
+		return literal(re.Sub[0])
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			return literal(re.Sub[0])
+		}
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			if text := literal(sub); len(text) > len(longest) {
+				longest = text
+			}
+		}
+	}
+	return longest
 }
 
 // instructions estimates the size of the compiled program.
@@ -196,21 +230,53 @@ type change struct{ add, take uint64 }
 
 func (c change) apply(set uint64) uint64 { return (set | c.add) &^ c.take }
 
-// of returns what a path does to a process's labels, the empty one nothing.
-func (l *Labels) of(s Subject, path string) (c change) {
-	if path == "" {
-		return c
-	}
+// of returns what a text does to a process's labels.
+func (l *Labels) of(s Subject, text string) (c change) {
 	for i := range l.tried[s] {
-		e := &l.tried[s][i]
-		switch {
-		case e.takes && (len(path) > matchedText || e.re.MatchString(path)):
+		switch e := &l.tried[s][i]; {
+		case !e.matches(text):
+		case e.takes:
 			c.take |= e.label
-		case !e.takes && len(path) <= matchedText && e.re.MatchString(path):
+		default:
 			c.add |= e.label
 		}
 	}
 	return c
+}
+
+// ofPath returns what a path does to a process's labels, the empty one nothing.
+func (l *Labels) ofPath(s Subject, path string) change {
+	switch {
+	case path == "":
+		return change{}
+	case len(path) > matchedText || path[0] == '<':
+		return change{take: l.taken(s)}
+	}
+	return l.of(s, path)
+}
+
+// ofArgs returns what the arguments of p, of which some are known, do to its labels. Those that are not there could be any, so
+// whatever some of them take away is. It may use scratch.
+func (l *Labels) ofArgs(p *Process, scratch []byte) (c change, text []byte) {
+	text = p.AppendArgs(scratch[:0])
+	if p.cut {
+		text = append(text, ' ') // as in front of any other
+	}
+	c = l.of(OfCmdline, record.Alias(text))
+	if p.cut {
+		c.take |= l.taken(OfCmdline)
+	}
+	return c, text
+}
+
+// taken returns the labels that some text takes away.
+func (l *Labels) taken(s Subject) (set uint64) {
+	for i := range l.tried[s] {
+		if e := &l.tried[s][i]; e.takes {
+			set |= e.label
+		}
+	}
+	return set
 }
 
 // ofKeys returns the labels that the key= of a record gives; rest is what follows its exe=. Several keys have

@@ -10,12 +10,13 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// testLabels are labels by key, program and script: "soft" and "one" are passed on, "two" and "maint" are not.
+// testLabels are labels by key, program, script and arguments: "soft" and "one" are passed on, the others are not.
 func testLabels(t testing.TB) *Labels {
 	l := new(Labels)
 	for _, err := range []error{
 		l.AddKey("soft"), l.Add(OfExe, `tool 1$`, "one"), l.Add(OfExe, `tool 2$`, "two"), l.Add(OfScript, `^/root/maint-`, "maint"),
 		l.Take(OfExe, `tool 3$`, "one"), l.Take(OfScript, `clean`, "soft"), l.PassOn("soft"), l.PassOn("one"),
+		l.Add(OfCmdline, `-Dweb`, "web"), l.Take(OfCmdline, `--visible`, "web"),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -109,6 +110,14 @@ func TestLabels(t *testing.T) {
 			exec(x, at(1, 11), 1, 100, "/bin/tool 1", "x")
 			exec(x, at(2, 12), 100, 101, "/"+strings.Repeat("a", matchedText)+"/tool 2", "x")
 		}, ""},
+		{"of a path that the kernel could not give", func(x *Table) {
+			execWithKey(x, at(1, 11), 1, 100, "/bin/tool 1", `"soft"`)
+			exec(x, at(2, 12), 100, 101, "<too_long>", "x")
+		}, "soft"},
+		{"of the longest path", func(x *Table) {
+			execWithKey(x, at(1, 11), 1, 100, "/bin/tool 1", `"soft"`)
+			exec(x, at(2, 12), 100, 101, "/"+strings.Repeat("a", 4096+11-2), "x") // PATH_MAX, " (deleted)", no NUL
+		}, "soft"},
 		{"by an ancestor that is forgotten", func(x *Table) {
 			execWithKey(x, at(1, 11), 1, 100, "/bin/sh", `"soft"`)
 			exec(x, at(2, 12), 100, 101, "/bin/a", "x")
@@ -230,5 +239,34 @@ func TestChangesAreBounded(t *testing.T) {
 	}
 	if n := len(x.changes[OfExe]); n > maxChanges {
 		t.Errorf("%d are remembered", n)
+	}
+}
+
+// TestOutcomesAreBounded: a process may have any of many outcomes, and each is right.
+func TestOutcomesAreBounded(t *testing.T) {
+	l := new(Labels)
+	const labels = 13
+	for n := range labels {
+		if err := l.Add(OfCmdline, fmt.Sprintf("-%c", 'a'+n), fmt.Sprintf("%c", 'a'+n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := NewTable(Options{Labels: l})
+	for n := range 1 << labels {
+		args, want := []string{"x"}, ""
+		for bit := range labels {
+			if n&(1<<bit) != 0 {
+				args = append(args, fmt.Sprintf("-%c", 'a'+bit))
+				want += fmt.Sprintf(" %c", 'a'+bit)
+			}
+		}
+		pid := 100 + n%300
+		m := exec(x, at(int64(n), uint32(n+1)), 1, pid, "/bin/x", args...)
+		if got := labelsAt(x, m, 1, pid); got != strings.TrimPrefix(want, " ") {
+			t.Fatalf("%q: %q", args, got)
+		}
+		if len(x.outcomes) > maxOutcomes || len(x.outcome) != len(x.outcomes) {
+			t.Fatalf("%d outcomes are remembered, %d places", len(x.outcomes), len(x.outcome))
+		}
 	}
 }

@@ -67,13 +67,14 @@ const bootFall = 1 << 16
 
 // follow takes note of a record's serial. It returns whether what it says has a place here.
 func (t *Table) follow(r *record.Record) bool {
+	t.clock = max(t.clock, r.Millis)
 	switch d := int32(r.Serial - t.max); {
 	case !t.begun:
 		t.begun, t.max = true, r.Serial
 		t.enter(r.Serial - 1)
 	case d > 0:
 		if d > 1 {
-			t.holes.open(t.max+1, r.Serial-1, r.Millis)
+			t.holes.open(t.max+1, r.Serial-1, t.clock)
 		}
 		t.max = r.Serial
 	case d == 0:
@@ -83,7 +84,7 @@ func (t *Table) follow(r *record.Record) bool {
 		return false // what was missing for long
 	default:
 		t.forget()
-		t.begun, t.max = true, r.Serial
+		t.begun, t.max, t.clock = true, r.Serial, r.Millis
 	}
 	return true
 }
@@ -95,7 +96,9 @@ func (t *Table) enter(serial uint32) {
 		t.insert(p)
 	}
 	for _, p := range t.started { // parents, too, are there now
-		t.label(p)
+		if t.labels != nil {
+			t.findLabels(p, 0)
+		}
 	}
 	t.started = nil
 }
@@ -247,7 +250,7 @@ func (t *Table) noteFork(m Moment, c *call, child int32) {
 		return // that number cannot be free on the host, so it is of a container
 	}
 	p := &Process{
-		text: parent.text, cut: parent.cut, exeLen: parent.exeLen,
+		text: parent.text, cut: parent.cut, exeLen: parent.exeLen, outcome: parent.outcome,
 		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: unsureFork, state: c.state,
 	}
 	t.insert(p)
@@ -316,6 +319,7 @@ func (t *Table) noteArgs(m Moment, body []byte) {
 	t.args.text = text
 	whole.text = string(text)
 	t.replace(e.p, &whole)
+	t.labelByArgs(&whole)
 	e.p = &whole
 	if whole.state&gone != 0 || (t.hashed == 0 && (e.items < 2 || !mayBeScript(&whole))) {
 		t.forgetExec(e)

@@ -67,9 +67,11 @@ type Process struct {
 
 	pid, ppid int32
 	exeLen    uint16
-	from      source
-	cut       bool // the arguments are not all there
-	state     uint16
+	// outcome is what the arguments do to labels: one more than its place in Table.outcomes, 0 as long as it is not found out.
+	outcome uint16
+	from    source
+	cut     bool // the arguments are not all there
+	state   uint16
 }
 
 // What the table notes in Process.state.
@@ -83,6 +85,7 @@ const (
 	moves                        // it has a child in another place
 	noSession                    // was in no login session when it became this
 	asRoot                       // was root's then
+	cutOff                       // what the process ran before was there, and was dropped
 )
 
 // processSize is what a Process takes beside its text, with its place in a map.

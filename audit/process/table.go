@@ -14,7 +14,7 @@ const DefaultMaxBytes = 8 << 20
 
 // Bounds of what is kept of one process.
 const (
-	maxExe  = 4096 // PATH_MAX (linux/limits.h)
+	maxExe  = 4106 // PATH_MAX (linux/limits.h) and 11 without the NUL (kernel/audit.c, audit_log_d_path)
 	maxComm = 15   // TASK_COMM_LEN without its NUL (linux/sched.h)
 	maxArgs = 1024
 	// maxPrograms is how many programs are kept of one pid, and leftPrograms how many are left when
@@ -68,6 +68,7 @@ type Table struct {
 	// started are those of /proc; they come in with the first record, which gives them a serial.
 	started []*Process
 	since   int64 // ms: what was before says nothing; 0 for a stored stream
+	clock   int64 // ms: the latest time of a record
 
 	doubts doubts
 	holes  holes
@@ -92,8 +93,18 @@ type Table struct {
 
 	entries *entries // nil: nobody has asked for them
 
-	// changes are what paths do to labels, to save the expressions; keys are the paths of one subject.
-	changes [subjects]map[string]change
+	// changes are what paths do to labels, to save the expressions; keys are the paths of one subject. outcomes are what
+	// arguments do, each once, and outcome is where in it: see Process.outcome.
+	changes  [subjects]map[string]change
+	outcomes []change
+	outcome  map[change]uint16
+	line     []byte // the arguments of one process
+	tried    budget // of expressions on arguments
+
+	// late says that something became known later than usual. Then the labels of all that is not before lateFrom, a
+	// serial, are to be found out again.
+	late     bool
+	lateFrom uint32
 }
 
 // NewTable returns a table. With Live it reads /proc, for scanTime at most, as the process
@@ -119,7 +130,7 @@ func (t *Table) forget() {
 	}
 	t.byPID, t.depth = make(map[int32]*Process), make(map[int32]int)
 	t.bytes, t.oldest, t.newest = 0, nil, nil
-	t.max, t.begun = 0, false
+	t.max, t.begun, t.clock, t.late = 0, false, 0, false
 	t.forgetEntries()
 	t.started, t.fresh, t.waits, t.execs, t.scripts, t.doubts, t.holes = nil, nil, 0, [8]pendingExec{}, 0, doubts{}, holes{}
 }
@@ -234,6 +245,7 @@ func (t *Table) shorten(pid int32) {
 		p = p.prev
 	}
 	t.cut(&p.prev)
+	p.state |= cutOff
 	t.depth[pid] = leftPrograms
 }
 
@@ -270,6 +282,7 @@ func (t *Table) evict() {
 		after, n = after.prev, n+1
 	}
 	t.cut(&after.prev)
+	after.state |= cutOff
 	t.depth[p.pid] = n
 }
 
