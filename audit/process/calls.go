@@ -130,7 +130,7 @@ func (r *call) readResult(rest []byte) {
 		return
 	}
 	value, rest := cutWord(rest[at+len(" success="):])
-	r.ok = string(value) == "yes"
+	r.ok = string(value) == "yes" || string(value) == `"yes"` // laurel2audit quotes all words
 	rest, _ = cutPrefix(rest, " exit=")
 	value, rest = cutWord(rest)
 	r.exit, _ = record.ParseInt(value)

@@ -39,7 +39,7 @@ type Context struct {
 	Parent *Process
 	PPID   int
 	// SpawnedBy is who has made the process what it is: the program that it ran before it executed this
-	// one, or the one that its parent ran where it has forked it for that.
+	// one, or the one that its parent ran where it has forked it, for that or to run the same.
 	SpawnedBy *Process
 	// Ancestors[:Depth] are the parent's parent and so on, each as it was when its child became what it is.
 	Ancestors [MaxAncestors]*Process
@@ -129,7 +129,11 @@ func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 
 // spawner returns who has made p what it is.
 func (t *Table) spawner(p *Process) *Process {
-	if p.from != fromExec {
+	switch p.from {
+	case fromFork, unsureFork:
+		return t.at(p.ppid, p.at())
+	case fromExec:
+	default:
 		return nil
 	}
 	was := p.prev

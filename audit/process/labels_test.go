@@ -118,6 +118,22 @@ func TestLabels(t *testing.T) {
 			execWithKey(x, at(1, 11), 1, 100, "/bin/tool 1", `"soft"`)
 			exec(x, at(2, 12), 100, 101, "/"+strings.Repeat("a", 4096+11-2), "x") // PATH_MAX, " (deleted)", no NUL
 		}, "soft"},
+		{"of a program whose file is deleted", func(x *Table) {
+			execWithKey(x, at(1, 11), 100, 101, "/bin/tool 2", `"soft"`)
+			give(x, at(2, 12), syscall(sysOpen, 3, 0, 100, 101, "/bin/tool 2 (deleted)"))
+		}, "soft two"},
+		{"of a call for which the kernel had no memory", func(x *Table) {
+			execWithKey(x, at(1, 11), 100, 101, "/bin/tool 2", `"soft"`)
+			give(x, at(2, 12), syscall(sysOpen, 3, 0, 100, 101, "<no_memory>"))
+		}, "soft two"},
+		{"of a child whose fork returns when it has executed something, under another parent", func(x *Table) {
+			execWithKey(x, at(5, 11), 1, 101, "/bin/a", `"soft"`)
+			give(x, at(1, 12), syscall(sysClone3, 101, 0x7fff1234, 1, 100, "/bin/sh"))
+		}, "soft"},
+		{"the same, and the fork's record comes first", func(x *Table) {
+			give(x, at(1, 12), syscall(sysClone3, 101, 0x7fff1234, 1, 100, "/bin/sh"))
+			execWithKey(x, at(5, 11), 1, 101, "/bin/a", `"soft"`)
+		}, "soft"},
 		{"by an ancestor that is forgotten", func(x *Table) {
 			execWithKey(x, at(1, 11), 1, 100, "/bin/sh", `"soft"`)
 			exec(x, at(2, 12), 100, 101, "/bin/a", "x")

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"strings"
 
 	"audisp-relay/audit/record"
 )
@@ -73,7 +74,7 @@ func (t *Table) follow(r *record.Record) bool {
 		t.begun, t.max = true, r.Serial
 		t.enter(r.Serial - 1)
 	case d > 0:
-		if d > 1 {
+		if d > 1 { // seen now: the time of an event is that of its begin, which may be long ago
 			t.holes.open(t.max+1, r.Serial-1, t.clock)
 		}
 		t.max = r.Serial
@@ -192,15 +193,16 @@ func (p *Process) follow(before *Process) {
 }
 
 // dropLater drops what was learnt of a process after m from records that had come before those of its exec at m: that
-// it was forked, as the fork returned in the parent later; and that it runs exe, without arguments.
+// it was forked, as the fork returned in the parent later, or another process of that number was (see isTaken); and that it
+// runs exe, without arguments.
 func (t *Table) dropLater(m Moment, c *call, exe []byte) {
 	for p := t.byPID[c.pid]; p != nil && serialBefore(m.Serial, p.serial); {
 		later := p
 		p = p.prev
 		switch {
-		case (later.from == fromFork || later.from == unsureFork) && later.ppid == c.ppid && later.millis <= m.Millis:
+		case (later.from == unsureFork || (later.from == fromFork && later.ppid == c.ppid)) && later.millis <= m.Millis:
 			t.remove(later)
-		case later.from == fromCall && later.Exe() == string(exe) && (p == nil || !serialBefore(m.Serial, p.serial)):
+		case later.from == fromCall && isSameFile(record.Alias(exe), later.Exe()) && (p == nil || !serialBefore(m.Serial, p.serial)):
 			t.remove(later)
 		}
 	}
@@ -210,11 +212,11 @@ func (t *Table) dropLater(m Moment, c *call, exe []byte) {
 // known, or was another one: after an exec that the rules leave out. The call may come late, as when audit.log alone had it.
 func (t *Table) noteProgram(m Moment, c *call) {
 	exe := unquote(t.args.exe[:0], c.exe)
-	if len(exe) == 0 || len(exe) > maxExe {
+	if len(exe) == 0 || len(exe) > maxExe || exe[0] == '<' { // <no_memory>: the kernel had none for the path
 		return
 	}
 	before := t.look(c.pid, m, m.Millis-young, 0)
-	if before != nil && before.Exe() == string(exe) {
+	if before != nil && isSameFile(before.Exe(), record.Alias(exe)) {
 		return
 	}
 	p := t.newProcess(m, c, exe, fromCall)
@@ -224,6 +226,16 @@ func (t *Table) noteProgram(m Moment, c *call) {
 	t.insert(p)
 	t.label(p)
 	t.findPlace(p)
+}
+
+// deleted is what the kernel writes after the path of a file that has been deleted (fs/d_path.c).
+const deleted = " (deleted)"
+
+// isSameFile reports whether a call names the program that is known: an upgrade, and whoever may delete the file, do not
+// make it another one.
+func isSameFile(known, exe string) bool {
+	rest, ok := strings.CutPrefix(exe, known)
+	return ok && (rest == "" || rest == deleted)
 }
 
 // noteFork learns of a child of who has made the call. Its number is one of the caller's own namespace (kernel/fork.c,
@@ -244,7 +256,7 @@ func (t *Table) noteFork(m Moment, c *call, child int32) {
 	last := t.byPID[child]
 	switch {
 	case last == nil:
-	case last.millis >= m.Millis && last.ppid == pid && last.from != ended:
+	case t.isTaken(m, child), last.millis >= m.Millis && last.ppid == pid && last.from != ended:
 		return // the child was quicker
 	case t.o.Live && t.at(child, m) != nil:
 		return // that number cannot be free on the host, so it is of a container
@@ -256,6 +268,17 @@ func (t *Table) noteFork(m Moment, c *call, child int32) {
 	t.insert(p)
 	t.label(p)
 	t.findPlace(p)
+}
+
+// isTaken reports whether a program of the process with the number that a fork has returned was seen while that fork was on
+// its way, which is as long as the child likes (vfork(2)). Either the child was quicker, which may have another parent
+// (CLONE_PARENT), or the number is another process's, as the child is in a container: what that one runs stays so.
+func (t *Table) isTaken(m Moment, child int32) bool {
+	p := t.byPID[child]
+	for p != nil && serialBefore(m.Serial, p.serial) {
+		p = p.prev
+	}
+	return p != nil && p.from != unsureFork && p.millis >= m.Millis
 }
 
 // tellHost takes note that p is in the host's pid namespace. Only the process itself could have

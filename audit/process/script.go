@@ -165,8 +165,7 @@ func (t *Table) noteScript(p *Process, script []byte) *Process {
 	after, args := p.afterComm(), p.args()
 	whole.text = p.text[:len(p.text)-len(after)] + string(script) + "\x00" + args
 	t.replace(p, &whole)
-	whole.state &^= labelled
-	t.label(&whole)
+	t.relabel(&whole)
 	return &whole
 }
 
@@ -176,7 +175,7 @@ func (t *Table) noteScript(p *Process, script []byte) *Process {
 func absolute(scratch, cwd, name []byte) (path []byte, ok bool) {
 	dst := scratch[:0]
 	if name[0] != '/' {
-		if len(cwd) == 0 || cwd[0] != '/' || bytes.HasSuffix(cwd, []byte(" (deleted)")) {
+		if len(cwd) == 0 || cwd[0] != '/' || bytes.HasSuffix(cwd, []byte(deleted)) {
 			return nil, false
 		}
 		dst = append(dst, bytes.TrimRight(cwd, "/")...)

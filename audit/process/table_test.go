@@ -110,6 +110,52 @@ func TestWhatIsNotCertain(t *testing.T) {
 	}
 }
 
+// TestForkOfAnotherNumber: a fork in a container returns a number that a process of the host has, which has executed something
+// since the fork began: that process stays what it is.
+func TestForkOfAnotherNumber(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		x := NewTable(Options{})
+		x.o.Live = true
+		x.reuse.note(sample{Millis: start, Last: 500, Max: 1 << 22})
+		exec(x, at(0, 10), 1, 100, "/bin/evil", "evil")
+		fork := func() { give(x, at(1, 12), syscall(sysClone, 101, 0x4111, 1, 100, "/bin/evil")) }
+		if late {
+			fork()
+		}
+		victim := exec(x, at(500, 11), 7, 101, "/bin/victim", "victim")
+		if !late {
+			fork()
+		}
+		c := ask(x, at(600, 13), 7, 101)
+		if c.Self == nil || c.Self.at() != victim || !isArgs(c.Self, "victim") {
+			t.Errorf("late %v: %+v", late, c.Self)
+		}
+		checkTable(t, x)
+	}
+}
+
+// TestLongCall: an event that comes before an earlier one, and whose call began long ago, casts no doubt on others.
+func TestLongCall(t *testing.T) {
+	x := NewTable(Options{})
+	exec(x, at(1000, 10), 1, 100, "/bin/a", "a", "b")
+	give(x, at(-60_000, 12), syscall(sysOpen, 3, 0, 1, 200, "/bin/waits"))
+	give(x, at(1001, 13), syscall(sysOpen, 3, 0, 1, 100, "/bin/a"))
+	quiet(x, 11, 11)
+	if c := ask(x, at(1002, 14), 1, 100); !isArgs(c.Self, "a", "b") {
+		t.Errorf("%+v", c.Self)
+	}
+	checkTable(t, x)
+}
+
+// TestQuotedWords: laurel2audit writes success="yes".
+func TestQuotedWords(t *testing.T) {
+	x := NewTable(Options{})
+	give(x, at(0, 10), strings.Replace(syscall(sysExec, 0, 1, 1, 100, "/bin/a"), "success=yes", `success="yes"`, 1))
+	if c := ask(x, at(1, 11), 1, 100); c.Self == nil || c.Self.from != fromExec {
+		t.Errorf("%+v", c.Self)
+	}
+}
+
 // TestLateRecords: records that are given late have their place in the past.
 func TestLateRecords(t *testing.T) {
 	x := NewTable(Options{})
@@ -184,6 +230,9 @@ func TestForks(t *testing.T) {
 	give(x, at(3, 12), syscall(sysOpen, 3, 0, 100, 101, "/bin/bash"))
 	if c := ask(x, at(4, 13), 101, 102); !isArgs(c.Parent, "bash", "x.sh") || c.Ancestors[0].PID() != 100 {
 		t.Errorf("its event says it: %+v", c.Parent)
+	}
+	if c := ask(x, at(4, 13), 100, 101); c.SpawnedBy == nil || c.SpawnedBy.PID() != 100 {
+		t.Errorf("it was spawned by %+v", c.SpawnedBy)
 	}
 
 	x = begin(true)
