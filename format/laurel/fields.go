@@ -28,7 +28,7 @@ const (
 
 // classOf returns the class of a key. laurel has it from the dictionary of fields that
 // the audit project publishes, where a number's base is given for some keys only. Ids
-// are recognised by the end of their key.
+// are recognised by the end of their key. uring_op is a number as laurel 0.8 has it.
 func classOf(key []byte) class {
 	if n := len(key); n >= 3 && key[n-1] == 'd' && key[n-2] == 'i' && (key[n-3] == 'u' || key[n-3] == 'g') {
 		return decimal // auid, ogid, and uuid
@@ -46,7 +46,7 @@ func classOf(key []byte) class {
 		"minor", "nargs", "new-enabled", "new-log_passwd", "new_lock", "nlnk-pid", "old-enabled",
 		"old-log_passwd", "old-ses", "old_enforcing", "old_lock", "old_prom", "old_val", "opid", "oses",
 		"permissive", "pid", "ppid", "prom", "proto", "res", "rport", "seqno", "ses", "sig",
-		"sigev_signo", "spid", "sport", "syscall", "val", "vm-pid":
+		"sigev_signo", "spid", "sport", "syscall", "uring_op", "val", "vm-pid":
 		return decimal
 	}
 	return encoded

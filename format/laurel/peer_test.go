@@ -170,7 +170,7 @@ func encode(t *testing.T, lines []byte) (out []byte) {
 
 // context matches the keys under which laurel writes what it knows of processes from its
 // own table and from /proc. No record has it.
-var context = regexp.MustCompile(`^([A-Z-]*PID|SCRIPT|LABELS|ENV|CONTAINER_INFO)$`)
+var context = regexp.MustCompile(`^([A-Z-]*PID|SPAWNED_BY|SCRIPT|LABELS|ENV|CONTAINER_INFO)$`)
 
 // dropContext takes them out, and returns how many there were.
 func dropContext(event map[string]any) (n int) {
