@@ -21,15 +21,17 @@ type image struct {
 // inherit sets the labels of what a process runs now, of which the ones before are passed on, as testLabels says.
 func (i *image) inherit(before []string, key string) {
 	i.labels = nil
-	for _, label := range []string{"soft", "one", "two"} {
-		has := label != "two" && slices.Contains(before, label)
+	for _, label := range []string{"soft", "one", "two", "web"} {
+		has := (label == "soft" || label == "one") && slices.Contains(before, label)
 		switch label {
 		case "soft":
 			has = has || key == label
 		case "one":
 			has = (has || strings.HasSuffix(i.exe, "tool 1")) && !strings.HasSuffix(i.exe, "tool 3")
-		default:
+		case "two":
 			has = strings.HasSuffix(i.exe, "tool 2")
+		case "web":
+			has = slices.Contains(i.args, "-Dweb") && !slices.Contains(i.args, "--visible")
 		}
 		if has {
 			i.labels = append(i.labels, label)
@@ -244,6 +246,11 @@ func (w *world) exec(p *task) {
 	n := w.r.IntN(30)
 	before := p.image.labels
 	p.image = image{exe: fmt.Sprintf("/usr/bin/tool %d", n), args: []string{fmt.Sprint("tool", n), fmt.Sprint(m.Serial), "", "it's"}, exec: m}
+	for _, arg := range []string{"-Dweb", "--visible"} {
+		if w.r.IntN(4) == 0 {
+			p.image.args = append(p.image.args, arg)
+		}
+	}
 	key, body := "", syscall(sysExec, 0, 1, ppidOf(p), p.pid, p.image.exe)
 	if w.r.IntN(20) == 0 {
 		key, body = "soft", withKey(body, `"soft"`)
