@@ -41,6 +41,7 @@ func serialTextIn(t *testing.T, file string) string {
 
 // TestEventsThatWaitGoFirst: what order = "serial" holds goes at a reload that takes that away, when a reload takes
 // the sink away, and at the end of the stream: before all that comes after, and in order.
+// A sink that ends has half a second for that, which may be too little on a busy machine, but not again and again.
 func TestEventsThatWaitGoFirst(t *testing.T) {
 	t.Parallel()
 	const sink = "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n"
@@ -52,32 +53,43 @@ func TestEventsThatWaitGoFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := configFile(t, sink+"order = \"serial\"\n")
-			dir := filepath.Dir(file)
-			p, w, end := runFile(t, file)
-			w.Write(logins(1, 4, 3))
-			wait(t, "the first is delivered", func() bool { return p.Report().Consumers[0].Delivered > 0 })
-			if c.next != "" {
-				text, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
+			for range 3 {
+				got := givenBefore(t, sink, c.next, c.rest)
+				if got == c.want {
+					return
 				}
-				head, _, _ := strings.Cut(string(text), "[sinks")
-				if err := os.WriteFile(file, []byte(head+strings.ReplaceAll(c.next, "DIR", dir)), 0o640); err != nil {
-					t.Fatal(err)
-				}
-				p.signals.hup <- syscall.SIGHUP
-				wait(t, "it is reloaded", func() bool { return p.Report().Reloads == 1 })
+				t.Logf("got %s, want %s", got, c.want)
 			}
-			if c.rest != "" {
-				w.Write(logins(7, 6))
-			}
-			end()
-			if got := serialTextIn(t, filepath.Join(dir, "out")); got != c.want {
-				t.Errorf("got %s, want %s", got, c.want)
-			}
+			t.Error("not in order, or not all")
 		})
 	}
+}
+
+// givenBefore returns the serials that a sink gets, in their order, before what is next: another configuration, where there is one, and
+// the end.
+func givenBefore(t *testing.T, sink, next, rest string) string {
+	file := configFile(t, sink+"order = \"serial\"\n")
+	dir := filepath.Dir(file)
+	p, w, end := runFile(t, file)
+	w.Write(logins(1, 4, 3))
+	wait(t, "the first is delivered", func() bool { return p.Report().Consumers[0].Delivered > 0 })
+	if next != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _, _ := strings.Cut(string(text), "[sinks")
+		if err := os.WriteFile(file, []byte(head+strings.ReplaceAll(next, "DIR", dir)), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		p.signals.hup <- syscall.SIGHUP
+		wait(t, "it is reloaded", func() bool { return p.Report().Reloads == 1 })
+	}
+	if rest != "" {
+		w.Write(logins(7, 6))
+	}
+	end()
+	return serialTextIn(t, filepath.Join(dir, "out"))
 }
 
 // TestRecoveredEventsComeInTheirPlace: what the stream has lost stands where it belongs once it was found in
