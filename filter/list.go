@@ -23,6 +23,9 @@ const (
 	maxLists     = 32 // in one expression
 )
 
+// byteOrderMark is what editors of Windows put in front of a text.
+const byteOrderMark = "\ufeff"
+
 // List is the values in a file that an expression names with in file("..."): one a line, without the blanks around it. Lines that
 // are empty or begin with # are none. It may be used by any goroutine.
 type List struct {
@@ -92,12 +95,14 @@ func (l *List) read() error {
 	}
 	values := make(map[string]struct{})
 	n := 0
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(data), byteOrderMark)) {
 		n++
 		value := strings.TrimSpace(line)
 		switch {
 		case value == "" || value[0] == '#':
 			continue
+		case strings.Contains(value, "\x00"): // in UTF-16 no value would ever be found
+			return fmt.Errorf("%s:%d: has a byte 0, so it is no list: write it as plain text or UTF-8, one value on each line", l.path, n)
 		case len(value) > maxListLine:
 			return fmt.Errorf("%s:%d: has more than %d bytes, so it is no list: put one value on each line", l.path, n, maxListLine)
 		case len(values) >= maxListLines:

@@ -27,7 +27,7 @@ func writeList(t *testing.T, path, text string) {
 // TestListFollowsItsFile: it is read again when it has changed, and a bad file keeps the values and is said once.
 func TestListFollowsItsFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list.txt")
-	writeList(t, path, "# bad hosts\n10.1.2.3\r\n\n  10.1.2.4  \nroot\n1000\n")
+	writeList(t, path, "\ufeff# bad hosts\n10.1.2.3\r\n\n  10.1.2.4  \nroot\n1000\n")
 	f := mustCompile(t, `addr in file("`+path+`") or acct in file("`+path+`") or uid in file("`+path+`")`)
 	if len(f.Lists()) != 1 {
 		t.Fatalf("%d lists of one file", len(f.Lists()))
@@ -130,11 +130,14 @@ func TestListErrors(t *testing.T) {
 		b.WriteString(strconv.Itoa(i) + "\n")
 	}
 	writeList(t, many, b.String())
+	wide := filepath.Join(dir, "wide")
+	writeList(t, wide, "\xff\xfe#\x00\n\x00a\x00\n\x00")
 	for src, want := range map[string]string{
 		`exe in file("/nowhere/list")`:               `1:13: stat /nowhere/list: no such file or directory`,
 		`exe in file("` + dir + `")`:                 `is not a regular file`,
 		`exe in file("list.txt")`:                    `1:13: "list.txt" is no absolute path: write addr in file("/etc/audit/bad.txt")`,
 		`exe in file("` + many + `")`:                `many:250001: the list has more than 250000 values: shorten it`,
+		`exe in file("` + wide + `")`:                `wide:1: has a byte 0, so it is no list`,
 		`exe in file()`:                              `file takes something`,
 		`exe in file("/a", "/b")`:                    `file takes one path`,
 		`exe in file(comm)`:                          `comm has to be text in quotes here`,
@@ -169,7 +172,7 @@ func TestListErrors(t *testing.T) {
 
 // FuzzList: any file is a list or an error, and no value of it is more than a line.
 func FuzzList(f *testing.F) {
-	for _, s := range []string{"a\nb\n", "#\n\n \t\r\n", "\x00\xff\n", "a", strings.Repeat("x", 5000)} {
+	for _, s := range []string{"\xef\xbb\xbfa\nb\n", "\xff\xfea\x00\n\x00", "a\nb\n", "#\n\n \t\r\n", "\x00\xff\n", "a", strings.Repeat("x", 5000)} {
 		f.Add([]byte(s))
 	}
 	path := filepath.Join(f.TempDir(), "list")
@@ -185,7 +188,7 @@ func FuzzList(f *testing.F) {
 			return
 		}
 		for v := range *l.values.Load() {
-			if v == "" || len(v) > maxListLine || strings.Contains(v, "\n") || strings.TrimSpace(v) != v || v[0] == '#' {
+			if v == "" || len(v) > maxListLine || strings.ContainsAny(v, "\n\x00") || strings.TrimSpace(v) != v || v[0] == '#' {
 				t.Errorf("value %q", v)
 			}
 		}
