@@ -154,7 +154,7 @@ func lookAtRecords(u uses) outlook {
 }
 
 var (
-	argument  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^a[0-9]{1,4}$`) })
+	argument  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^a(0|[1-9][0-9]{0,3})$`) })
 	fieldName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) })
 )
 

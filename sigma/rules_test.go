@@ -2,9 +2,11 @@ package sigma
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -197,14 +199,26 @@ func TestOurRulesFire(t *testing.T) {
 // keeps asks a filter about the records of one event, given without their ids.
 func keeps(t testing.TB, f *filter.Filter, records []string) (bool, error) {
 	t.Helper()
+	b := batchOf(t, stringStream(records))
+	return f.New().Keep(b, 0, len(b.Recs))
+}
+
+// stringStream returns the records of one event, given without their ids, as auditd writes them.
+func stringStream(records []string) []byte {
 	var text bytes.Buffer
 	for _, r := range records {
 		typ, fields, _ := strings.Cut(r, " ")
 		fmt.Fprintf(&text, "type=%s msg=audit(1795298317.864:77): %s\n", typ, fields)
 	}
-	var b, all record.Batch
-	for r := stream.NewReader(&text); ; {
-		if err := r.Next(&b); errors.Is(err, io.EOF) {
+	return text.Bytes()
+}
+
+// batchOf returns the records of a stream, which has one node, event after event.
+func batchOf(t testing.TB, data []byte) *record.Batch {
+	t.Helper()
+	b, all := new(record.Batch), new(record.Batch)
+	for r := stream.NewReader(bytes.NewReader(data)); ; {
+		if err := r.Next(b); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
@@ -215,5 +229,8 @@ func keeps(t testing.TB, f *filter.Filter, records []string) (bool, error) {
 			all.Recs = append(all.Recs, rec)
 		}
 	}
-	return f.New().Keep(&all, 0, len(all.Recs))
+	slices.SortStableFunc(all.Recs, func(a, b record.Record) int {
+		return cmp.Or(cmp.Compare(a.Millis, b.Millis), cmp.Compare(a.Serial, b.Serial))
+	})
+	return all
 }

@@ -65,13 +65,13 @@ func (c *converter) allOf(n *yaml.Node) (*expr, error) {
 	var kids []*expr
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
-		name, rest, _ := strings.Cut(key.Value, "|")
+		name, rest, modified := strings.Cut(key.Value, "|")
 		values, err := valuesOf(n.Content[i+1])
 		if err != nil {
 			return nil, err
 		}
 		mods := []string{}
-		if rest != "" {
+		if modified {
 			mods = strings.Split(rest, "|")
 		}
 

@@ -53,6 +53,7 @@ func Convert(data []byte) (rules []Rule, err error) {
 	}()
 
 	documents := yaml.NewDecoder(bytes.NewReader(data))
+	inCollection := false
 	for n := 0; ; n++ {
 		var doc yaml.Node
 		err := documents.Decode(&doc)
@@ -67,7 +68,18 @@ func Convert(data []byte) (rules []Rule, err error) {
 		if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
 			continue // an empty document
 		}
-		rules = append(rules, convertDocument(doc.Content[0]))
+		r := convertDocument(doc.Content[0])
+		switch textOf(member(doc.Content[0], "action")) {
+		case "global":
+			inCollection = true
+		case "reset":
+			inCollection = false
+		default:
+			if inCollection { // what it has from the document before would be left out
+				r.Expr, r.Err = "", fail(doc.Content[0], "is part of a collection (action), which the format does not have any more")
+			}
+		}
+		rules = append(rules, r)
 	}
 }
 

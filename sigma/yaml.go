@@ -12,7 +12,7 @@ func fail(n *yaml.Node, format string, args ...any) error {
 }
 
 // checkYAML refuses what rules do not need and hostile files have: aliases, which can make a small file say a large thing,
-// tags, which make a value say something else than it looks like, keys that are no text or there twice, and endless depth.
+// tags, which make a value say something else than it looks like, keys that are no text, merge mappings or are there twice, and endless depth.
 func checkYAML(n *yaml.Node, level int) error {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
@@ -28,6 +28,9 @@ func checkYAML(n *yaml.Node, level int) error {
 			key := n.Content[i]
 			if key.Kind != yaml.ScalarNode {
 				return fail(key, "has a key that is no text")
+			}
+			if key.Tag == "!!merge" {
+				return fail(key, "has the key <<, which merges mappings: write them out")
 			}
 			if seen[key.Value] {
 				return fail(key, "has the key %s twice", quoteBrief(key.Value))
