@@ -81,6 +81,7 @@ func TestErrorsSayWhereAndWhatToWrite(t *testing.T) {
 		{`in_net(port, "10.0.0.0/8")`, 1, 8, `in_net takes an address, and port is a number: write in_net(addr, "10.0.0.0/8", ...)`},
 		{`in_net(addr)`, 1, 1, `in_net takes something: write in_net(addr, "10.0.0.0/8", ...)`},
 		{`path_under("etc")`, 1, 12, `"etc" does not begin with /`},
+		{`path_under("/a", "/b") or path_under("/a\x00/b")`, 1, 38, `"/a\x00/b" has a byte 0, which no path has`},
 		{`field("a b") == ""`, 1, 7, `"a b" cannot be the name of a field`},
 		{`field("a", "b") == ""`, 1, 1, `field takes one name: write field("reason")`},
 		{`time > at("yesterday")`, 1, 11, `"yesterday" is no time: write it as "2026-11-22T05:00:00Z", or "2026-11-22 05:00:00" for local time`},
@@ -250,8 +251,14 @@ func TestLongExpressions(t *testing.T) {
 		"two levels":     `exe == "a"` + many(` or exe != "bcd" and success`),
 		"nothing known":  many(`foo.bar(1) or `) + "true",
 		"strings of not": `exe == "a" or icontains(exe, "x"` + many(`, "not let if not let if !=-+"`) + `)`,
+		"one word":       `icontains(exe, "` + strings.Repeat("xy", maxSource/2-20) + `")`,
+		"in any":         `any(paths, # == "a"` + many(` or icontains(#, "some longer text")`) + `)`,
+		"equal":          `exe == "a"` + many(` or exe == "some longer text"`),
 	} {
 		began := time.Now()
+		if set, errs, _ := NewRules(map[string]string{"long": src}); len(errs) == 0 {
+			set.New().Match(&l.batch, 0, len(l.batch.Recs))
+		}
 		f, err := Compile(src)
 		if err == nil {
 			m := f.New()

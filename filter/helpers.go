@@ -170,6 +170,9 @@ func (c *checker) checkPathUnder(n *ast.CallNode) operand {
 		if !strings.HasPrefix(dir, "/") {
 			c.fail(n.Arguments[i], strconv.Quote(brief(dir, 60))+" does not begin with /", "")
 		}
+		if strings.Contains(dir, "\x00") { // it separates them in the name below
+			c.fail(n.Arguments[i], strconv.Quote(brief(dir, 60))+" has a byte 0, which no path has", "")
+		}
 		dirs[i] = path.Clean(dir)
 	}
 	name := "path_under(" + strings.Join(dirs, "\x00") + ")"
