@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -279,4 +280,37 @@ func scanned(text []byte) map[string]string {
 		}
 	}
 	return out
+}
+
+// TestEveryNameMayBeThere: what field(NAME) does not look for is not in the event.
+func TestEveryNameMayBeThere(t *testing.T) {
+	l := world(t)
+	m := mustCompile(t, "true").New()
+	names := 0
+	for _, e := range l.events {
+		m.beginEvent(&l.batch, e[0], e[1])
+		for k := m.i; k < m.j; k++ {
+			var r body
+			m.cutRecord(&r, k)
+			for _, text := range [2][]byte{r.text, r.msg} {
+				for s := record.Scan(text); s.Next(); names++ {
+					today, _ := record.LoginKey(s.Gap, s.Key)
+					if name := cmp.Or(today, string(s.Key)); !m.mayHave(name) {
+						t.Errorf("%s is not looked for in %s", name, l.text(e))
+					}
+				}
+			}
+		}
+	}
+	if names < 1000 {
+		t.Errorf("%d names: that tests little", names)
+	}
+
+	few := lines(t, event("USER_CMD b=1 =")...)
+	m.beginEvent(&few.batch, 0, 1)
+	for name, want := range map[string]bool{"b": true, "msg": true, "exe": false, "sb": false} {
+		if m.mayHave(name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
 }

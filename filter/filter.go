@@ -75,6 +75,9 @@ type Matcher struct {
 	addr    []byte // bytes of a socket address
 	hints   hints
 	call    call
+	places  places
+
+	nameEnds nameEnds
 
 	process      process.Context // of the event of epoch processEpoch
 	processEpoch uint64

@@ -1,8 +1,8 @@
 package filter
 
 import (
+	"bytes"
 	"net/netip"
-	"path"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -160,68 +160,14 @@ func loadAddr(m *Matcher, v *value) {
 	}
 }
 
-// liesUnder reports whether a path of the event or its executable is one of dirs or lies in
-// one. dirs are clean and absolute. A path whose directory is not known, or an open
-// file whose name is not, makes it not sure.
-func (m *Matcher) liesUnder(dirs []string) int64 {
-	if exe := m.text(record.Text, m.find(&exePattern, &m.hints.exe)); exe != "" && liesIn(exe, dirs) {
-		return isUnder
-	}
-
-	cwd, haveCwd := "", false
-	sure, named, nameless := true, false, false
-	for k := m.i; k < m.j; k++ {
-		if m.b.Recs[k].Type != record.TypePath {
-			continue
-		}
-		var r body
-		m.cutRecord(&r, k)
-		name := m.text(record.Text, namePattern.find(r.text))
-		if name == "" {
-			nameless = true
-			continue
-		}
-
-		named = true
-		if name[0] != '/' {
-			if !haveCwd {
-				cwd, haveCwd = m.cwd(), true
-			}
-			if cwd == "" || cwd[0] != '/' || !m.fromCwd(r.text) {
-				sure = false
-				continue
-			}
-			name = cwd + "/" + name
-		}
-		if liesIn(name, dirs) {
-			return isUnder
-		}
-	}
-
-	if !sure || (nameless && !named) || (named && m.inRoot()) {
-		return notSure
-	}
-	return isNot
-}
-
-// liesIn reports whether a path, cleaned, is one of dirs or lies in one.
-func liesIn(name string, dirs []string) bool {
-	if strings.Contains(name, "//") || strings.Contains(name, "/.") || strings.HasSuffix(name, "/") {
-		name = path.Clean(name)
-	}
-	for _, dir := range dirs {
-		if rest, ok := strings.CutPrefix(name, dir); ok && (rest == "" || rest[0] == '/' || dir == "/") {
-			return true
-		}
-	}
-	return false
-}
-
 // anyField returns the text of the first field of that name in any record, decoded:
 // of each record first its own fields, then those in msg='...'.
 func (m *Matcher) anyField(key string) string {
 	if key == "seresult" || key == "seperms" {
 		return m.verdictField(key)
+	}
+	if !m.mayHave(key) {
+		return ""
 	}
 	for k := m.i; k < m.j; k++ {
 		typ := m.b.Recs[k].Type
@@ -237,4 +183,39 @@ func (m *Matcher) anyField(key string) string {
 		}
 	}
 	return ""
+}
+
+// nameEnds are the last two bytes of all that may be names of fields in an event: read once, for all that ask for field(NAME). Most
+// events have few of the names that rules ask for, and to cut up the records for each takes a microsecond and more.
+type nameEnds struct {
+	epoch uint64
+	bits  [64]uint64 // by pairOf
+}
+
+// pairOf returns a number below 4096 for two bytes. Some others have the same.
+func pairOf(a, b byte) uint32 { return uint32(a&63)<<6 | uint32(b&63) }
+
+// mayHave reports whether a field of that name may be in the event.
+func (m *Matcher) mayHave(key string) bool {
+	n := &m.nameEnds
+	if n.epoch != m.epoch {
+		n.epoch, n.bits = m.epoch, [64]uint64{}
+		for k := m.i; k < m.j; k++ {
+			n.add(m.b.Bytes(k))
+		}
+	}
+	return len(key) < 2 || hasBit(n.bits[:], pairOf(key[len(key)-2], key[len(key)-1]))
+}
+
+// add adds the names in a record. The other names that record.LoginKey knows for some fields end with the same two bytes.
+func (n *nameEnds) add(text []byte) {
+	for at := 0; ; at++ {
+		k := bytes.IndexByte(text[at:], '=')
+		if k < 0 {
+			return
+		}
+		if at += k; at >= 2 {
+			setBit(n.bits[:], pairOf(text[at-2], text[at-1]))
+		}
+	}
 }
