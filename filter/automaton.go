@@ -121,6 +121,23 @@ func (a *automaton) complete() {
 	}
 }
 
+// longer returns the state that a byte of a class makes of another one by going on with it; 0 if no word does.
+func (a *automaton) longer(state uint32, class uint8) uint32 {
+	from, to := a.first[state], a.first[state+1]
+	if state < a.short {
+		if next := a.rows[state*a.stride+uint32(class)]; next >= from && next < to {
+			return next
+		}
+		return 0
+	}
+	for kid := from; kid < to; kid++ {
+		if a.in[kid] == class {
+			return kid
+		}
+	}
+	return 0
+}
+
 // next returns the state that a byte of a class leads to.
 func (a *automaton) next(state uint32, class uint8) uint32 {
 	for state >= a.short {

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +66,7 @@ func TestSearchesAreAsOneByOne(t *testing.T) {
 	letters := rapid.StringOfN(rapid.RuneFrom([]rune("abAB/.é")), 0, 40, -1)
 	word := rapid.StringOfN(rapid.RuneFrom([]rune("abAB/.é")), 1, 5, -1)
 	rapid.Check(t, func(t *rapid.T) {
-		sc := &scan{wordOf: make(map[string]int)}
+		sc := newScan(0, 0)
 		searches := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) search {
 			s := search{mode: rapid.SampledFrom([]searchMode{within, atStart, atEnd, whole}).Draw(t, "mode"), exact: rapid.Bool().Draw(t, "exact")}
 			for _, w := range rapid.SliceOfN(word, 1, 4).Draw(t, "words") {
@@ -96,7 +97,7 @@ func TestSearchesAreAsOneByOne(t *testing.T) {
 
 // TestWordThatIsRepeatedIsNotedOnce: whoever writes a word that many rules look for chooses how often.
 func TestWordThatIsRepeatedIsNotedOnce(t *testing.T) {
-	sc := &scan{wordOf: make(map[string]int)}
+	sc := newScan(0, 0)
 	for i := range 20_000 {
 		sc.add(search{mode: searchMode(i % 4), words: []string{"curl"}})
 		sc.add(search{mode: within, exact: true, words: []string{"curl"}})
@@ -112,6 +113,53 @@ func TestWordThatIsRepeatedIsNotedOnce(t *testing.T) {
 		want := group%2 == 1 || group/2%4 != uint32(whole)
 		if hasBit(bits, group) != want {
 			t.Fatalf("search %d: %v", group, !want)
+		}
+	}
+}
+
+// TestWordInOtherCaseIsNotLookedAtForEachSearch: a text may have a word as often as it likes as no search wants it.
+func TestWordInOtherCaseIsNotLookedAtForEachSearch(t *testing.T) {
+	sc := newScan(0, 0)
+	for range 20_000 {
+		sc.add(search{mode: within, exact: true, words: []string{"curl"}})
+	}
+	for i := range 1 << 10 { // each in another case
+		word := []byte("wgetwgetwg")
+		for k := range word {
+			word[k] -= byte(i>>k&1) * 0x20
+		}
+		sc.add(search{mode: within, exact: true, words: []string{string(word)}})
+	}
+	sc.build()
+	bits := make([]uint64, (sc.groups+63)/64)
+	began := time.Now()
+	sc.run(strings.Repeat("CURL", 200_000)+strings.Repeat("wgetwgetWG", 100_000), bits)
+	if took := time.Since(began); took > 4*time.Second { // it is a hundredth of one; each search by itself is more than ten
+		t.Errorf("took %v", took)
+	}
+	for group := range sc.groups {
+		if want := group == 20_000+3<<8; hasBit(bits, group) != want {
+			t.Fatalf("search %d: %v", group, !want)
+		}
+	}
+}
+
+// TestWordsThatAreThereTwice: a list may have each word as often as its writer likes.
+func TestWordsThatAreThereTwice(t *testing.T) {
+	var words []string
+	for i := range 200 {
+		words = append(words, fmt.Sprintf(`"tool%d"`, i), fmt.Sprintf(`"TOOL%d"`, i))
+	}
+	for _, src := range []string{`any(args, icontains(#, ` + strings.Join(words, ", ") + `))`, `icontains(cmdline, ` + strings.Join(words, ", ") + `)`} {
+		for arg, want := range map[string]bool{"a Tool199 b": true, "a tool b": false} {
+			l := lines(t, event(`EXECVE argc=2 a0="x" a1="`+arg+`"`)...)
+			if got, err := mustCompile(t, src).New().Keep(&l.batch, 0, 1); got != want || err != nil {
+				t.Errorf("%s of %q: %v, %v", brief(src, 40), arg, got, err)
+			}
+			set, _, _ := NewRules(map[string]string{"x": src})
+			if got := set.New().Match(&l.batch, 0, 1); (len(got) > 0) != want {
+				t.Errorf("%s of %q as a rule: %v", brief(src, 40), arg, got)
+			}
 		}
 	}
 }
@@ -155,7 +203,7 @@ func TestManyWords(t *testing.T) {
 	if len(f.scans) != 1 {
 		t.Fatalf("%d scans", len(f.scans))
 	}
-	if a := f.scans[0].auto; len(a.in) > size+1 || len(a.rows) > maxRows*int(a.stride) {
+	if a := f.scans[0].within.auto; len(a.in) > size+1 || len(a.rows) > maxRows*int(a.stride) {
 		t.Errorf("%d states and rows of %d for %d bytes", len(a.in), len(a.rows), size)
 	}
 	m := f.New()
@@ -163,6 +211,37 @@ func TestManyWords(t *testing.T) {
 		l := lines(t, event(`SYSCALL arch=c000003e syscall=59 exe="`+exe+`"`)...)
 		if got, _ := m.Keep(&l.batch, 0, 1); got != want {
 			t.Errorf("%s: %v", exe, got)
+		}
+	}
+}
+
+// TestBytesThatAreNoText: a process may put any bytes into its names. A NUL is one like others, and what is no UTF-8 is a character to a
+// regular expression and to len; to name it, it takes a list in a file.
+func TestBytesThatAreNoText(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	writeList(t, path, "\xff/bin/\xfe\n")
+	l := lines(t, event(`SYSCALL arch=c000003e syscall=59 comm=610062 exe=FF2F62696E2FFE`)...)
+	for src, want := range map[string]bool{
+		`comm == "a\x00b"`:            true,
+		`comm == "a"`:                 false,
+		`comm in ["a\x00b", "x"]`:     true,
+		`icontains(comm, "A\x00B")`:   true,
+		`iequals(comm, "a")`:          false,
+		`comm startsWith "a\x00"`:     true,
+		`comm matches "^a.b$"`:        true,
+		`exe contains "/bin/"`:        true,
+		`exe matches "^./bin/.$"`:     true,
+		`exe == "\xff/bin/\xfe"`:      false, // these are characters of two bytes
+		`iends(exe, "\xfe")`:          false,
+		`len(exe) == 7`:               true,
+		`exe in file("` + path + `")`: true,
+	} {
+		if got, err := mustCompile(t, src).New().Keep(&l.batch, 0, 1); got != want || err != nil {
+			t.Errorf("%s: %v, %v", src, got, err)
+		}
+		set, _, _ := NewRules(map[string]string{"x": src})
+		if got := set.New().Match(&l.batch, 0, 1); (len(got) > 0) != want {
+			t.Errorf("%s as a rule: %v", src, got)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzCompile: any text is compiled or refused with a place in it, soon, and what is
-// compiled can be asked of any event.
+// compiled can be asked of any event, as a rule too.
 func FuzzCompile(f *testing.F) {
 	for _, a := range asked {
 		f.Add(a.filter)
@@ -18,6 +18,7 @@ func FuzzCompile(f *testing.F) {
 	for _, src := range []string{
 		`any(args, # contains "x") and path_under("/etc") or in_net(addr, "10.0.0.0/8")`, `let x = auid; x > 5 && x + 1 < 9`, `uid in 1..100000000`, `int(field("sig")) == 9`, "key ==\n  \"x\" and\tfoo",
 		`(auid == 5) ? success : failed`, `1 < auid < 5`, `count(paths, # matches "a{2,9}") > 2 ** 3`, `args[-1] == "é" and not (msg.acct != "x")`, `$env`, `{a: 1}`, `exe | lower() == "x"`, `if success {true} else {false}`, `icontains(exe, "a", "B") and not iends(path, "/c")`, `any(args, iequals(#, "x"))`, `exe in file("/etc/hostname")`, `text contains "x" and cmdline == "" or created startsWith "/"`,
+		`any(paths, # contains "x" and not (# in ["/etc", "b"])) or key in ["exec", "fim"]`, `lower(exe) matches "(?i)c[au]t|-[WR] ?x" and not has_key("exec")`, `path_under("/etc") == (upper(comm) == "CAT")`,
 	} {
 		f.Add(src)
 	}
@@ -39,12 +40,20 @@ func FuzzCompile(f *testing.F) {
 			}
 		} else {
 			m := filter.New()
+			set, errs, _ := NewRules(map[string]string{"x": src})
+			if len(errs) > 0 {
+				t.Fatalf("%q is no rule: %v", src, errs)
+			}
+			rules := set.New()
 			for i := 0; i < len(l.events); i += 1 + len(l.events)/30 {
 				e := l.events[i]
 				keep, err := m.Keep(&l.batch, e[0], e[1])
 				steps := m.Explain(&l.batch, e[0], e[1])
 				if err == nil && steps[0].Value != keep {
 					t.Errorf("%q: keep %v, explained as %v", src, keep, steps)
+				}
+				if holds := len(rules.Match(&l.batch, e[0], e[1])) > 0; holds != (keep && err == nil) {
+					t.Errorf("%q: keep %v, %v, as a rule %v of %s", src, keep, err, holds, l.text(e))
 				}
 			}
 		}

@@ -1,6 +1,10 @@
 package filter
 
-import "slices"
+import (
+	"maps"
+	"math/bits"
+	"slices"
+)
 
 // ruleGroup is the rules that need a record of one type, which is asked for once.
 type ruleGroup struct {
@@ -11,9 +15,11 @@ type ruleGroup struct {
 
 // scanGroup is the rules that need something a scan looks for.
 type scanGroup struct {
-	number int           // of the scan
-	groups []uint64      // of the searches, a bit for each
-	rules  map[int][]int // by the group of the search
+	number   int           // of the scan
+	searches []uint64      // those that rules need, a bit for each
+	before   []int         // how many bits are set before each word of searches
+	rules    [][]int       // by search, in the order of the bits
+	gathered map[int][]int // rules, until they are complete
 }
 
 // group puts the rules that need the same type and the same searches together. So most rules cost an event nothing: it lacks the
@@ -24,10 +30,11 @@ func (s *RuleSet) group() {
 		r := &s.all[i]
 		r.rest = r.root.test
 		name, hasType := "", test(nil)
-		if k := r.root.typeKid(); k >= 0 {
-			kid := r.root.kids[k]
-			name, hasType = kid.hasType, kid.test
-			r.rest = join("and", operandsOf(slices.Delete(slices.Clone(r.root.kids), k, k+1))...).test
+		if asks := r.root.neededType(); asks != nil {
+			name, hasType = asks.hasType, asks.test
+			if k := slices.Index(r.root.kids, asks); k >= 0 && r.root.op == "and" {
+				r.rest = join("and", operandsOf(slices.Delete(slices.Clone(r.root.kids), k, k+1))...).test
+			}
 		}
 		n, there := groupOf[name]
 		if !there {
@@ -35,50 +42,39 @@ func (s *RuleSet) group() {
 			groupOf[name] = n
 			s.groups = append(s.groups, ruleGroup{hasType: hasType})
 		}
-		s.groups[n].add(i, r.root.neededSearches(), s.f.scans)
+		s.groups[n].add(i, r.root.needs)
+	}
+	for i := range s.groups {
+		for k := range s.groups[i].byScan {
+			g := &s.groups[i].byScan[k]
+			g.complete(int(s.f.scans[g.number].groups))
+		}
 	}
 }
 
-// typeKid returns which of the parts that "and" joins asks for the type of a record, -1 if none does.
-func (p *part) typeKid() int {
-	if p.op != "and" {
-		return -1
+// neededType returns the part that asks for a type of records without which p does not hold, nil if there is none.
+func (p *part) neededType() (asks *part) {
+	switch {
+	case p.op == "" && p.hasType != "":
+		return p
+	case p.op != "and" && p.op != "or":
+		return nil
 	}
-	return slices.IndexFunc(p.kids, func(kid *part) bool { return kid.op == "" && kid.hasType != "" })
-}
-
-// neededSearches returns searches of which one has to find something where the part holds; nil if it needs none.
-func (p *part) neededSearches() (needs []*need) {
-	switch p.op {
-	case "":
-		if p.needs != nil {
-			needs = []*need{p.needs}
+	for i, kid := range p.kids {
+		of := kid.neededType()
+		switch {
+		case p.op == "and" && of != nil:
+			return of
+		case p.op == "or" && (of == nil || (i > 0 && of.hasType != asks.hasType)):
+			return nil
 		}
-	case "and": // those that find least
-		for _, kid := range p.kids {
-			if more := kid.neededSearches(); more != nil && (needs == nil || weightOf(more) > weightOf(needs)) {
-				needs = more
-			}
-		}
-	case "or":
-		for _, kid := range p.kids {
-			more := kid.neededSearches()
-			if more == nil {
-				return nil
-			}
-			needs = append(needs, more...)
-		}
+		asks = of
 	}
-	return needs
-}
-
-// weightOf returns the weight of the search that finds most.
-func weightOf(needs []*need) int {
-	return slices.MinFunc(needs, func(a, b *need) int { return a.weight - b.weight }).weight
+	return asks
 }
 
 // add adds a rule that needs one of some searches.
-func (g *ruleGroup) add(rule int, needs []*need, scans []*scan) {
+func (g *ruleGroup) add(rule int, needs []*need) {
 	if needs == nil {
 		g.always = append(g.always, rule)
 		return
@@ -87,10 +83,34 @@ func (g *ruleGroup) add(rule int, needs []*need, scans []*scan) {
 		i := slices.IndexFunc(g.byScan, func(s scanGroup) bool { return s.number == needed.scan })
 		if i < 0 {
 			i = len(g.byScan)
-			g.byScan = append(g.byScan, scanGroup{number: needed.scan, groups: make([]uint64, (scans[needed.scan].groups+63)/64), rules: make(map[int][]int)})
+			g.byScan = append(g.byScan, scanGroup{number: needed.scan, gathered: make(map[int][]int)})
 		}
-		s, group := &g.byScan[i], int(needed.group)
-		s.groups[group/64] |= 1 << (group % 64)
-		s.rules[group] = append(s.rules[group], rule)
+		s, search := &g.byScan[i], int(needed.group)
+		s.gathered[search] = append(s.gathered[search], rule)
+	}
+}
+
+// complete puts the rules in order, for a scan that has so many searches.
+func (g *scanGroup) complete(searches int) {
+	g.searches, g.before = make([]uint64, (searches+63)/64), make([]int, (searches+63)/64)
+	for _, n := range slices.Sorted(maps.Keys(g.gathered)) {
+		setBit(g.searches, uint32(n))
+		g.rules = append(g.rules, g.gathered[n])
+	}
+	for w := 1; w < len(g.before); w++ {
+		g.before[w] = g.before[w-1] + bits.OnesCount64(g.searches[w-1])
+	}
+	g.gathered = nil
+}
+
+// ask asks the rules that need a search which has found something.
+func (g *scanGroup) ask(r *Rules, found []uint64) {
+	for w, needed := range g.searches {
+		for left := found[w] & needed; left != 0; left &= left - 1 {
+			lower := left&-left - 1
+			for _, n := range g.rules[g.before[w]+bits.OnesCount64(needed&lower)] {
+				r.ask(n)
+			}
+		}
 	}
 }

@@ -87,11 +87,12 @@ func (c *checker) literals(n *ast.CallNode, from int) []string {
 // checkHasKey makes has_key("x", "y") of "x" in keys or "y" in keys.
 func (c *checker) checkHasKey(n *ast.CallNode) operand {
 	keys := c.literals(n, 0)
-	has := contains(literalText(keys[0]), c.useField(fields["keys"]))
-	for _, key := range keys[1:] {
-		has = join("or", has, contains(literalText(key), c.useField(fields["keys"])))
+	all := make([]operand, len(keys))
+	for i, key := range keys {
+		word, list := literalText(key), c.useField(fields["keys"])
+		all[i] = c.needEqual(contains(word, list), list, word)
 	}
-	return has
+	return join("or", all...)
 }
 
 // checkFold checks icontains, istarts, iends and iequals: contains, startsWith, endsWith and == of any of some words, for which
@@ -236,7 +237,14 @@ func (c *checker) checkBuiltin(n *ast.BuiltinNode) operand {
 func (c *checker) apply(n *ast.BuiltinNode, args []operand) operand {
 	arg := args[0]
 	if change := map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper, "trim": strings.TrimSpace}[n.Name]; change != nil {
-		out := derive(text, arg)
+		if c.together && arg.inSlot && arg.field != nil { // a field of its own: for all rules that ask for it, and for searches
+			slot := arg.slot
+			return c.useField(&field{name: n.Name + "(" + arg.field.name + ")", kind: text, cost: arg.field.cost, load: func(m *Matcher, v *value) {
+				v.s = change(m.value(slot).s)
+			}})
+		}
+		out := combine(text, arg)
+		out.cost++
 		out.text = func(m *Matcher) string { return change(arg.text(m)) }
 		return out
 	}

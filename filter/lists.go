@@ -164,6 +164,13 @@ func quantify(name string, list, body operand) operand {
 		want = 1
 	}
 	out.test = func(m *Matcher) bool { return count(m) == want }
+	if name == "any" && body.needs != nil {
+		out.needs = body.needs
+		if out.plain { // else an element might fail
+			has, holds := foundAny(body.needs), out.test
+			out.test = func(m *Matcher) bool { return has(m) && holds(m) }
+		}
+	}
 	return out
 }
 
@@ -197,6 +204,7 @@ func anyAmong(list, body operand) operand {
 		return out
 	}
 
+	out.needs = body.needs
 	has, slot := oneOf(evaluate(nil, body.among, textOf)), list.slot
 	out.test = func(m *Matcher) bool { return slices.ContainsFunc(m.value(slot).texts, has) }
 	return out

@@ -36,7 +36,8 @@ type operand struct {
 	inSlot   bool      // slot has its value
 	slot     int
 	hasType  string // of a test for records of a type: its name
-	needs    *need  // a search without which a test does not hold; nil: it needs none
+	// needs are searches of which one has to find something where a test holds; nil: it needs none. Only rules have them.
+	needs []*need
 }
 
 func literalNumber(n int64) operand {
@@ -127,6 +128,7 @@ func (c *checker) makePlain(o operand) operand {
 
 	inner, favour := o.test, !c.negative
 	o.plain, o.cost = true, lastCost
+	o.needs = nil // what is not sure holds without them
 	o.test = func(m *Matcher) bool {
 		for _, slot := range slots {
 			if v := m.value(slot); v.n == notSure && m.f.slots[slot].kind == flag {
@@ -148,7 +150,11 @@ func negate(o operand) operand {
 // their types and keys before anything else of them is read. What is plain has no effect but
 // its value, so that its order matters to none.
 func join(op string, parts ...operand) operand {
+	if len(parts) == 1 {
+		return parts[0]
+	}
 	out := combine(flag, parts...)
+	out.needs = joinNeeds(op, parts)
 	if out.plain {
 		parts = slices.Clone(parts)
 		slices.SortStableFunc(parts, func(a, b operand) int { return cmp.Compare(a.cost, b.cost) })

@@ -154,9 +154,17 @@ func (c *checker) checkComparison(n *ast.BinaryNode) operand {
 	}
 	switch {
 	case list == nil, list.kind == texts && strings.ContainsAny(n.Operator, "<>"): // in the order of texts the first one counts
-		return compare(n.Operator, l, r)
+		out := compare(n.Operator, l, r)
+		switch {
+		case n.Operator == "==" && l.literal:
+			out = c.needEqual(out, r, l)
+		case n.Operator == "==":
+			out = c.needEqual(out, l, r)
+		}
+		return out
 	case n.Operator == "==":
-		return contains(other, c.useField(list))
+		all := c.useField(list)
+		return c.needEqual(contains(other, all), all, other)
 	case n.Operator == "!=":
 		return negate(contains(other, c.useField(list)))
 	case l.each() != nil:
@@ -308,7 +316,11 @@ func (c *checker) checkIn(n *ast.BinaryNode) operand {
 	}
 
 	l, r = c.checkNames(r.field, n.Left, l), c.checkNames(l.field, n.Right, r)
-	return c.overEach(n, l, func(o operand) operand { return contains(o, r) })
+	out := c.overEach(n, l, func(o operand) operand { return contains(o, r) })
+	if r.elements != nil {
+		return c.needEqual(out, l, r.elements...)
+	}
+	return c.needEqual(out, r, l)
 }
 
 // checkInRange makes two comparisons of x in from..to: a list of all numbers between could
@@ -369,7 +381,7 @@ func (c *checker) checkMatches(n *ast.BinaryNode, l, pattern operand) operand {
 	out := c.overEach(n, l, func(o operand) operand {
 		out, get := combine(flag, o), o.text
 		out.cost += regexCost
-		out.test = func(m *Matcher) bool { return re.MatchString(get(m)) }
+		out.test = func(m *Matcher) bool { return re.matches(get(m)) }
 		return out
 	})
 	if !c.together || len(re.words) == 0 {
@@ -377,10 +389,13 @@ func (c *checker) checkMatches(n *ast.BinaryNode, l, pattern operand) operand {
 	}
 
 	// A regular expression takes microseconds, and nearly all texts lack a word that it needs.
-	if has, needs := c.scanFor(l, search{mode: within, words: re.words}); has != nil {
+	s := search{mode: within, words: re.words}
+	if has, needs := c.scanFor(l, s); has != nil {
 		matches := out.test
 		out.needs = needs
 		out.test = func(m *Matcher) bool { return has(m) && matches(m) }
+		return out
 	}
+	out.needs = c.needOfElement(l, s)
 	return out
 }

@@ -20,9 +20,13 @@ const maxSteps = 200_000
 type regex struct {
 	*regexp.Regexp
 	steps int // its instructions, as estimated
+	least int // bytes of the shortest text that it matches, or fewer
 	// words are such that each text that it matches has one of them, upper and lower case being the same; nil: there are none.
 	words []string
 }
+
+// matches reports whether it matches some part of a text.
+func (re *regex) matches(text string) bool { return len(text) >= re.least && re.MatchString(text) }
 
 // compilePattern compiles a regular expression of bounded size. message is empty when
 // it could.
@@ -42,7 +46,7 @@ func compilePattern(text string) (re regex, message string) {
 	if err != nil {
 		return re, oneLine(err.Error())
 	}
-	re.words = neededWords(parsed)
+	re.least, re.words = shortestMatch(parsed), neededWords(parsed)
 	return re, ""
 }
 
@@ -54,6 +58,30 @@ func instructions(re *syntax.Regexp) int {
 	}
 	if re.Op == syntax.OpRepeat {
 		n = min(n*max(re.Min, re.Max, 1), maxInstructions+1)
+	}
+	return n
+}
+
+// shortestMatch returns how many characters a match has at least. Each has a byte or more.
+func shortestMatch(re *syntax.Regexp) (n int) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		n = len(re.Rune)
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		n = 1
+	case syntax.OpCapture, syntax.OpPlus:
+		n = shortestMatch(re.Sub[0])
+	case syntax.OpRepeat:
+		n = re.Min * shortestMatch(re.Sub[0])
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			n += shortestMatch(sub)
+		}
+	case syntax.OpAlternate:
+		n = shortestMatch(re.Sub[0])
+		for _, sub := range re.Sub[1:] {
+			n = min(n, shortestMatch(sub))
+		}
 	}
 	return n
 }

@@ -38,15 +38,19 @@ func TestNeededWords(t *testing.T) {
 func FuzzNeededWords(f *testing.F) {
 	for _, s := range [][2]string{
 		{`(?i)mask`, "maſK"}, {`(?i)kelvin`, "Kelvin"}, {"\\x{FFFD}abc", "\xffabc"}, {`(abc|def)+x`, "defx"}, {`(?i:abc)DEF`, "aBcDEF"}, {`a(?i)bcd(?-i)E`, "aBCDE"}, {`(?i)straße`, "STRASSE"}, {`[[:word:]]foo|barbaz`, "xfoo"},
+		{`-(W|R)\s?("|')x{2,}`, `-R "xx`}, {`(?i)(ſ|k)[kK]{2}`, "SKK"}, {`(a|)b?(?i)cd`, "bCD"}, {`.{3}`, "\xff\xfe\xfd"}, {`^$|ab{2}`, ""},
 	} {
 		f.Add(s[0], s[1])
 	}
 	f.Fuzz(func(t *testing.T, pattern, text string) {
 		re, message := compilePattern(pattern)
-		if message != "" || re.words == nil || !re.MatchString(text) {
+		if message != "" || !re.MatchString(text) {
 			return
 		}
-		if !slices.ContainsFunc(re.words, func(w string) bool { return strings.Contains(foldText(text), w) }) {
+		if len(text) < re.least {
+			t.Errorf("%q matches %q, which is not as long as %d", pattern, text, re.least)
+		}
+		if re.words != nil && !slices.ContainsFunc(re.words, func(w string) bool { return strings.Contains(foldText(text), w) }) {
 			t.Errorf("%q matches %q, which has none of %q", pattern, text, re.words)
 		}
 	})

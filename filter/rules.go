@@ -2,7 +2,6 @@ package filter
 
 import (
 	"maps"
-	"math/bits"
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
@@ -95,12 +94,15 @@ func (s *RuleSet) Equal(other *RuleSet) bool {
 type Rules struct {
 	m     *Matcher
 	set   *RuleSet
-	hold  []int // numbers of the rules that hold
+	asked []uint64 // the epoch in which each rule was asked last
+	hold  []int    // numbers of the rules that hold
 	names []string
 }
 
 // New returns what asks the rules.
-func (s *RuleSet) New() *Rules { return &Rules{m: s.f.New(), set: s} }
+func (s *RuleSet) New() *Rules {
+	return &Rules{m: s.f.New(), set: s, asked: make([]uint64, len(s.all))}
+}
 
 // SetKnown gives what is known beside the records, and node= of this host's own: see Matcher.
 func (r *Rules) SetKnown(names users.Names, local string, processes *process.Current) {
@@ -124,7 +126,7 @@ func (r *Rules) Match(b *record.Batch, i, j int) []string {
 	}
 
 	slices.Sort(r.hold)
-	for _, n := range slices.Compact(r.hold) { // one that needs any of several searches may have been asked twice
+	for _, n := range r.hold {
 		r.names = append(r.names, r.set.all[n].name)
 	}
 	return r.names
@@ -137,21 +139,19 @@ func (r *Rules) askGroup(g *ruleGroup) {
 	}
 	for i := range g.byScan {
 		s := &g.byScan[i]
-		all := r.m.found(s.number)
+		found := r.m.found(s.number)
 		r.m.err = nil // the rules that search that field fail, each when it is asked, and no other
-		for w, found := range all {
-			for found &= s.groups[w]; found != 0; found &= found - 1 {
-				for _, n := range s.rules[64*w+bits.TrailingZeros64(found)] {
-					r.ask(n)
-				}
-			}
-		}
+		s.ask(r, found)
 	}
 }
 
-// ask asks one rule.
+// ask asks one rule, unless that was done: one that needs any of several searches is come to by each that finds something.
 func (r *Rules) ask(n int) {
 	m := r.m
+	if r.asked[n] == m.epoch {
+		return
+	}
+	r.asked[n] = m.epoch
 	holds := r.set.all[n].rest(m)
 	if m.err != nil || m.taken != 0 {
 		holds = holds && m.err == nil

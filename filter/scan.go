@@ -6,31 +6,19 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// scan is all searches for written-out words in one field: one pass over its text, when the first of them is asked,
-// answers all. So an expression may have a list of a thousand words, and a hundred rules ask for the same field.
+// scan is all searches for written-out words in one field: its text is gone through once, when the first of them is asked, and
+// that answers all. So an expression may have a list of a thousand words, and a hundred rules ask for the same field.
 type scan struct {
 	number int // of its state in a Matcher
 	slot   int // of the field; if that is a list, of its elements
-	words  []scanWord
-	wordOf map[string]int
 	groups uint32
-	auto   *automaton
-}
+	uses   map[useKey]*scanUse // until they are complete
 
-// scanWord is a folded word, and the searches that look for it.
-type scanWord struct {
-	text   string
-	inside []scanUse // wherever it stands
-	atEnds []scanUse // the others
-	// all is a group that is set once all of inside have found it, so that a word which is there often costs a hundred rules no more than one.
-	all uint32
-}
-
-// scanUse says what finding a word means.
-type scanUse struct {
-	group uint32 // the search that has found something
-	mode  searchMode
-	exact string // the text has to have just this there; "": any case will do
+	within  wordSet             // words that may stand anywhere
+	starts  wordSet             // words that a text begins with, or is
+	ends    wordSet             // words that it ends with, written backwards
+	equal   map[string]*scanUse // what it has to be, upper and lower case as they are
+	longest int                 // of equal
 }
 
 // found is what a scan has found in an event.
@@ -38,6 +26,13 @@ type found struct {
 	epoch uint64
 	bits  []uint64 // by group
 	err   error    // why not all of the field has been searched
+}
+
+// need is a search that has to find something where a part of an expression holds.
+type need struct {
+	scan   int
+	group  uint32
+	weight int // the more, the fewer events it is likely to find something in
 }
 
 // searchWords returns the search for written-out words in an operand.
@@ -51,93 +46,128 @@ func (c *checker) searchWords(n ast.Node, o operand, s search) operand {
 		out.test, out.needs = has, needs
 		return out
 	}
+	finds := s.finder()
 	return c.overEach(n, o, func(o operand) operand {
 		out, get := combine(flag, o), o.text
 		out.cost++
-		out.test = func(m *Matcher) bool { return s.in(get(m)) }
+		out.test = func(m *Matcher) bool { return finds(get(m)) }
+		out.needs = c.needOfElement(o, s)
 		return out
 	})
 }
 
-// need is a search that is part of a scan.
-type need struct {
-	scan   int
-	group  uint32
-	weight int // the longer its words, the fewer events have one
-}
-
 // scanFor makes a search part of the scan of a field, and returns the test for it. That is nil where the operand is no
 // field, or a word is empty.
-func (c *checker) scanFor(o operand, s search) (has test, needs *need) {
+func (c *checker) scanFor(o operand, s search) (has test, needs []*need) {
 	list := o.each()
 	if o.field == nil || !o.inSlot || (list != nil && c.element != none) {
 		return nil, nil
 	}
-	if slices.Contains(s.words, "") {
+	if list == nil {
+		list = o.field
+	}
+	if needs = c.addSearch(list, s); needs == nil {
 		return nil, nil
 	}
-	slot := o.slot
-	if list != nil {
-		slot = c.useField(list).slot
+	if has = foundAny(needs); !c.together {
+		needs = nil
 	}
+	return has, needs
+}
+
+// needOfElement returns the search that has to find something in the list that # is an element of, where it finds something
+// in #.
+func (c *checker) needOfElement(o operand, s search) []*need {
+	if !c.together || !o.isHash || o.field == nil {
+		return nil
+	}
+	return c.addSearch(o.field, s)
+}
+
+// needEqual returns out, which holds only where o, or an element of it if it is a list, is one of some texts. That is a search, too,
+// if they are written out.
+func (c *checker) needEqual(out, o operand, among ...operand) operand {
+	if !c.together || isTypes(o) || (o.field != nil && o.field.name == "type") { // records' types are compared without their names
+		return out
+	}
+	s := search{mode: whole, exact: true}
+	for _, a := range among {
+		if a.kind != text || !a.literal {
+			return out
+		}
+		s.words = append(s.words, a.s)
+	}
+	if len(s.words) == 0 {
+		return out
+	}
+	if _, out.needs = c.scanFor(o, s); out.needs == nil {
+		out.needs = c.needOfElement(o, s)
+	}
+	return out
+}
+
+// addSearch makes a search part of the scan of a field's text, or of the elements of a list; nil where a word is empty.
+func (c *checker) addSearch(f *field, s search) []*need {
+	if slices.Contains(s.words, "") {
+		return nil
+	}
+	slot := c.useField(f).slot
 	sc := c.scanOf[slot]
 	if sc == nil {
-		sc = &scan{number: len(c.scans), slot: slot, wordOf: make(map[string]int)}
+		sc = newScan(len(c.scans), slot)
 		c.scanOf[slot] = sc
 		c.scans = append(c.scans, sc)
 	}
-	needs = &need{scan: sc.number, group: sc.add(s), weight: len(s.words[0])}
-	for _, w := range s.words {
-		needs.weight = min(needs.weight, len(w))
-	}
-	if s.mode == whole {
-		needs.weight += len("/usr/bin/") // the word is not part of others
-	}
-	number, group := needs.scan, needs.group
-	return func(m *Matcher) bool { return hasBit(m.found(number), group) }, needs
+	return []*need{{scan: sc.number, group: sc.add(s), weight: weigh(f, s)}}
 }
 
-// add adds a search and returns its group.
-func (sc *scan) add(s search) uint32 {
-	group := sc.groups
-	sc.groups++
-	for _, w := range s.words {
-		use := scanUse{group: group, mode: s.mode}
-		if s.exact {
-			use.exact = w
-		}
-		w = foldText(w)
-		n, there := sc.wordOf[w]
-		if !there {
-			n = len(sc.words)
-			sc.wordOf[w] = n
-			sc.words = append(sc.words, scanWord{text: w})
-		}
-		if s.mode == within {
-			sc.words[n].inside = append(sc.words[n].inside, use)
-		} else {
-			sc.words[n].atEnds = append(sc.words[n].atEnds, use)
-		}
+// weigh guesses how few events a search finds something in.
+func weigh(f *field, s search) int {
+	weight := shortest(s.words)
+	switch {
+	case f.known != nil: // one of a few names, which many events have
+		return 1
+	case s.mode == whole:
+		weight += len("/usr/bin/")
+	case s.mode == atEnd: // it is the name of a program, mostly
+		weight += len("/bin/")
 	}
-	return group
+	if f.ofTable() { // these take longest to read
+		weight /= 4
+	}
+	return weight
 }
 
-// build makes the automaton when all words are known.
-func (sc *scan) build() {
-	words := make([]string, len(sc.words))
-	for i := range sc.words {
-		w := &sc.words[i]
-		words[i] = w.text
-		switch len(w.inside) {
-		case 0:
-		case 1:
-			w.all = w.inside[0].group
-		default:
-			w.all = sc.groups
-			sc.groups++
+// foundAny returns the test whether any of some searches has found something.
+func foundAny(needs []*need) test {
+	if len(needs) == 1 {
+		number, group := needs[0].scan, needs[0].group
+		return func(m *Matcher) bool { return hasBit(m.found(number), group) }
+	}
+	return func(m *Matcher) bool {
+		return slices.ContainsFunc(needs, func(n *need) bool { return hasBit(m.found(n.scan), n.group) })
+	}
+}
+
+// joinNeeds returns searches of which one has to find something where parts that are joined by an operator hold; nil if they
+// need none.
+func joinNeeds(op string, parts []operand) (needs []*need) {
+	for _, p := range parts {
+		switch {
+		case op == "or" && p.needs == nil:
+			return nil
+		case op == "or":
+			needs = append(needs, p.needs...)
+		case p.needs != nil && (needs == nil || weightOf(p.needs) > weightOf(needs)): // those that find least
+			needs = p.needs
 		}
 	}
-	sc.auto, sc.wordOf = newAutomaton(words), nil
+	return needs
+}
+
+// weightOf returns the weight of the search that finds most.
+func weightOf(needs []*need) int {
+	return slices.MinFunc(needs, func(a, b *need) int { return a.weight - b.weight }).weight
 }
 
 // found returns what the searches of a scan have found in this event, a bit a group.
@@ -165,54 +195,6 @@ func (m *Matcher) scan(number int) {
 	}
 	for _, s := range v.texts {
 		sc.run(s, f.bits)
-	}
-}
-
-// run sets the bits of what is found in one text.
-func (sc *scan) run(text string, bits []uint64) {
-	a, state := sc.auto, uint32(0)
-	for i := 0; i < len(text); i++ {
-		class := a.class[text[i]]
-		if class == 0 {
-			state = 0
-			continue
-		}
-		state = a.next(state, class)
-		for s := a.last[state]; s >= 0; s = a.last[a.fail[s]] {
-			sc.note(&sc.words[a.ends[s]], text, i+1, bits)
-		}
-	}
-}
-
-// note sets the bits of a word that ends before text[end].
-func (sc *scan) note(w *scanWord, text string, end int, bits []uint64) {
-	from := end - len(w.text)
-	if len(w.inside) > 0 && !hasBit(bits, w.all) {
-		all := true
-		for i := range w.inside {
-			if use := &w.inside[i]; use.exact == "" || text[from:end] == use.exact {
-				setBit(bits, use.group)
-			} else if !hasBit(bits, use.group) {
-				all = false
-			}
-		}
-		if all {
-			setBit(bits, w.all)
-		}
-	}
-	if from > 0 && end < len(text) {
-		return
-	}
-
-	for i := range w.atEnds {
-		use := &w.atEnds[i]
-		switch {
-		case (use.mode == atStart || use.mode == whole) && from > 0:
-		case (use.mode == atEnd || use.mode == whole) && end < len(text):
-		case use.exact != "" && text[from:end] != use.exact:
-		default:
-			setBit(bits, use.group)
-		}
 	}
 }
 
