@@ -17,7 +17,7 @@ func FuzzCompile(f *testing.F) {
 	}
 	for _, src := range []string{
 		`any(args, # contains "x") and path_under("/etc") or in_net(addr, "10.0.0.0/8")`, `let x = auid; x > 5 && x + 1 < 9`, `uid in 1..100000000`, `int(field("sig")) == 9`, "key ==\n  \"x\" and\tfoo",
-		`(auid == 5) ? success : failed`, `1 < auid < 5`, `count(paths, # matches "a{2,9}") > 2 ** 3`, `args[-1] == "é" and not (msg.acct != "x")`, `$env`, `{a: 1}`, `exe | lower() == "x"`, `if success {true} else {false}`, `icontains(exe, "a", "B") and not iends(path, "/c")`, `any(args, iequals(#, "x"))`, `exe in file("/etc/hostname")`, `text contains "x" and cmdline == "" or created startsWith "/"`,
+		`(auid == 5) ? success : failed`, `1 < auid < 5`, `count(paths, # matches "a{2,9}") > 2 ** 3`, `args[-1] == "é" and not (msg.acct != "x")`, `$env`, `{a: 1}`, `exe | lower() == "x"`, `if success {true} else {false}`, `icontains(exe, "a", "B") and not iends(path, "/c")`, `any(args, iequals(#, "x"))`, `exe in file("/etc/hostname")`, `exe in file("/\x00")`, `text contains "x" and cmdline == "" or created startsWith "/"`,
 		`any(paths, # contains "x" and not (# in ["/etc", "b"])) or key in ["exec", "fim"]`, `lower(exe) matches "(?i)c[au]t|-[WR] ?x" and not has_key("exec")`, `path_under("/etc") == (upper(comm) == "CAT")`,
 	} {
 		f.Add(src)

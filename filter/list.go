@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -167,6 +168,9 @@ func (c *checker) useList(n ast.Node, path string) *List {
 	}
 	if !strings.HasPrefix(path, "/") {
 		c.fail(n, strconv.Quote(brief(path, 60))+" is no absolute path", "write "+helpers["file"])
+	}
+	if strings.ContainsFunc(path, unicode.IsControl) { // it stands in errors as it is
+		c.fail(n, strconv.Quote(brief(path, 60))+" has a control character", "rename the file")
 	}
 	list, err := newList(path)
 	if err != nil {

@@ -138,6 +138,7 @@ func TestListErrors(t *testing.T) {
 		`exe in file("list.txt")`:                    `1:13: "list.txt" is no absolute path: write addr in file("/etc/audit/bad.txt")`,
 		`exe in file("` + many + `")`:                `many:250001: the list has more than 250000 values: shorten it`,
 		`exe in file("` + wide + `")`:                `wide:1: has a byte 0, so it is no list`,
+		`exe in file("/a\x00\x1b[1m")`:               `1:13: "/a\x00\x1b[1m" has a control character: rename the file`,
 		`exe in file()`:                              `file takes something`,
 		`exe in file("/a", "/b")`:                    `file takes one path`,
 		`exe in file(comm)`:                          `comm has to be text in quotes here`,
