@@ -10,6 +10,7 @@ package json
 
 import (
 	"bytes"
+	"hash/maphash"
 	"strconv"
 
 	"audisp-relay/audit/process"
@@ -44,6 +45,7 @@ type Encoder struct {
 
 	// What events before were written as.
 	memos [memoCount]memo
+	seed  maphash.Seed
 	title title
 	named map[namedType]*recordType
 
@@ -62,7 +64,7 @@ type Encoder struct {
 
 // New returns an Encoder.
 func New(o Options) *Encoder {
-	return &Encoder{opts: o, obj: object{odd: new(odd)}, inner: object{odd: new(odd)}}
+	return &Encoder{opts: o, seed: maphash.MakeSeed(), obj: object{odd: new(odd)}, inner: object{odd: new(odd)}}
 }
 
 // AppendEvent appends the line of the event that records i to j-1 of b are, its newline

@@ -9,6 +9,17 @@ import (
 // appendKeys appends the keys of rules. Those of the main record are "key" and, with
 // the keys of all records, "keys"; in another record they are its "keys".
 func (e *Encoder) appendKeys(dst []byte, o *object, v []byte) []byte {
+	if o.level != other && len(e.keys) == 0 && !e.percent {
+		if quotedEnd(v, 0) == len(v) { // one key, which JSON has in the same bytes: most are so
+			o.keyless = false
+			dst = append(append(dst, `,"key":`...), v...)
+			return append(append(append(dst, `,"keys":[`...), v...), ']')
+		}
+		if string(v) == "(null)" {
+			o.keyless = false
+			return append(dst, `,"key":null,"keys":[]`...)
+		}
+	}
 	own, name := e.mainKeys[:0], "key"
 	if o.level == other {
 		own, name = e.keys, "keys"

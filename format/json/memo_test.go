@@ -86,6 +86,12 @@ func TestMemoFitsTheSameRecordOnly(t *testing.T) {
 		tail = `ppid=1 pid=2 auid=1 uid=0 tty=pts0 comm="a%b" exe="/b"`
 		hex  = `ppid=1 pid=2 auid=1 comm=2025 exe="/b"`
 		eoe  = "\ntype=EOE msg=audit(1.000:1): \n"
+
+		path   = "type=PATH msg=audit(1.000:1): item=0 name=\"/b\" "
+		open   = `auid=1 tty="a comm=`
+		tick   = `auid=1 tty='a comm=`
+		config = "type=CONFIG_CHANGE msg=audit(1.000:1): op=add_rule key=\"c\" list=4 res=1\n"
+		keyed  = ` key="k"`
 	)
 	for name, list := range map[string][]string{
 		"a field is there twice": {head + tail + eoe, head + "uid=0 " + tail + eoe},
@@ -98,6 +104,15 @@ func TestMemoFitsTheSameRecordOnly(t *testing.T) {
 		"a program's text":       {"type=USER msg=audit(1.000:1): pid=1 msg='op=a%b acct=\"a%b\"'\ntype=CWD msg=audit(1.000:1): cwd=FF\n"},
 		"the title":              {"type=PROCTITLE msg=audit(1.000:1): proctitle=\"a%b\"\n", "type=PROCTITLE msg=audit(1.000:1): proctitle=\"a%b\"\ntype=CWD msg=audit(1.000:1): cwd=FF\n"},
 		"the title first":        {"type=PROCTITLE msg=audit(1.000:1): proctitle=\"a%b\"\ntype=CWD msg=audit(1.000:1): cwd=FF\n", "type=PROCTITLE msg=audit(1.000:1): proctitle=\"a%b\"\n"},
+		"a field comes later":    {path + `dev=fe:00 inode=6 nametype=NORMAL` + eoe, path + `inode=5 dev=fe:00 inode=6 nametype=NORMAL` + eoe},
+		"without a device":       {path + `nametype=UNKNOWN cap_fp=0` + eoe, path + `inode=5 nametype=UNKNOWN cap_fp=0` + eoe, path + `nametype=UNKNOWN cap_fp=0 inode=5` + eoe},
+		"twice, after the part":  {head + tail + eoe, head + tail + ` uid=0` + eoe, head + tail + ` tty=pts0` + eoe},
+		"a quote is open":        {head + open + `"x" exe="/b"` + eoe, head + open + `"" exe="/b"` + eoe, head + open + `" x=" exe="/b"` + eoe},
+		"a single one":           {head + tick + `x' exe="/b"` + eoe, head + tick + `'x exe="/b"` + eoe, head + tick + `x exe="/b"` + eoe},
+		"words in the part":      {head + `auid=1 ses=1 one two comm="x"` + eoe, head + `auid=1 ses=1 comm="x"` + eoe},
+		"it ends at once":        {head + `auid=1 uid=0` + eoe, head + `auid=1 uid=0 comm="x"` + eoe, head + `auid=1 uid=0  comm="x"` + eoe},
+		"keys of others":         {head + tail + keyed + eoe, config + head + tail + keyed + eoe, config + head + tail + eoe, head + tail + keyed + eoe},
+		"and no name":            {head + `auid=1 uid=0` + keyed + eoe, config + head + `auid=1 uid=0` + keyed + eoe, head + `auid=1 uid=0 key=(null)` + eoe, config + head + `auid=1 uid=0 key=(null)` + eoe},
 		"names end":              {head + "pid=1 auid=1" + eoe, head + "arch=c000003e pid=1 auid=1\x1dARCH=x86_64" + eoe, head + "pid=1 auid=1\x1d" + eoe},
 	} {
 		e := New(Options{})

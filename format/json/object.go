@@ -15,7 +15,8 @@ type object struct {
 	typ     uint32
 	level   level
 	steps   []step
-	memo    int      // the step from which on a memo may know the rest, -1 without
+	memo    int      // from which step on a memo may know what follows; noMemo: none may, or it was asked
+	until   []byte   // the key and '=' of the first field that it does not hold; empty: it holds the rest
 	next    int      // the step that is expected
 	seen    uint64   // which of steps were there
 	extra   [][]byte // the keys of other fields that were
@@ -38,11 +39,11 @@ type object struct {
 
 // beginObject clears all but scan, which is made when scanned is not set: that is half of it, and
 // there is an object for each record.
-func (o *object) beginObject(typ uint32, l level, steps []step, memo int) {
+func (o *object) beginObject(typ uint32, l level, t *recordType) {
 	if o.isOdd {
 		o.odd.reset()
 	}
-	o.typ, o.level, o.steps, o.memo = typ, l, steps, memo
+	o.typ, o.level, o.steps, o.memo, o.until = typ, l, t.steps, t.memo, t.until
 	o.next, o.seen, o.extra, o.arch = 0, 0, o.extra[:0], 0
 	o.percent, o.irregular, o.words, o.verdict, o.isOdd, o.keyless, o.failed = false, false, false, false, false, true, false
 	o.scanned, o.field = false, false
@@ -51,7 +52,7 @@ func (o *object) beginObject(typ uint32, l level, steps []step, memo int) {
 // appendRecord appends the members of a record, each with a comma in front.
 func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 	o := &e.obj
-	o.beginObject(r.typ, l, r.kind.steps, r.kind.memo)
+	o.beginObject(r.typ, l, r.kind)
 	o.percent = e.percent && bytes.IndexByte(r.text, '%') >= 0
 	e.names = enrichedNames{rest: r.names}
 	if r.typ == record.TypeExecve { // args and argc of the event are its fields
@@ -81,36 +82,42 @@ func (e *Encoder) appendRecord(dst []byte, r *parsedRecord, l level) []byte {
 // appendFields appends the members of the fields of body. A field that is the next its type
 // expects, and whose value is what it should be, is written at once; all else with care.
 func (e *Encoder) appendFields(dst []byte, o *object, body []byte) []byte {
-	var m *memo
-	from := 0
+	var m *memo       // is to hold the part at hand,
+	from, end := 0, 0 // which begins there in dst and ends there in body
 	for p := 0; p < len(body); {
 		at := p
 		if p > 0 {
 			at++ // a field ends at a blank
 		}
-		if n := o.expected(body[at:]); n >= 0 {
-			if n == o.memo {
-				if m = e.memoOf(o, body[at:]); m != nil {
-					if m.is(e, o, body[at:]) {
-						return m.recall(e, o, dst)
-					}
-					from = len(dst)
-					m.begin(e, o, body[at:])
-				}
-			}
-
-			st := &o.steps[n]
-			var end int
-			if dst, end = e.appendExpected(dst, o, st, body, at+len(st.field.text)); end >= 0 {
-				o.seen |= 1 << n
-				o.next, o.scanned, p = n+1, false, end
+		n := o.expected(body[at:])
+		if n >= o.memo {
+			end, o.memo = o.partEnd(body, at), noMemo
+			if m = e.memoOf(body[at:end]); m != nil && m.is(e, o, body[at:end]) {
+				dst, p, m = m.recall(e, o, dst), end, nil
 				continue
 			}
+			from = len(dst)
+			m.begin(e, o, n, body[at:end])
 		}
-		dst, p = e.appendOther(dst, o, body, p)
-	}
-	if m != nil {
-		m.end(e, o, dst[from:])
+
+		next := -1
+		if n >= 0 {
+			st := &o.steps[n]
+			dst, next = e.appendExpected(dst, o, st, body, at+len(st.field.text))
+		}
+		if next < 0 {
+			dst, p = e.appendOther(dst, o, body, p)
+			m = nil
+			continue
+		}
+		o.seen |= 1 << n
+		o.next, o.scanned, p = n+1, false, next
+		if m != nil && p >= end {
+			if p == end {
+				m.end(e, o, dst[from:])
+			}
+			m = nil
+		}
 	}
 	return dst
 }

@@ -15,6 +15,7 @@ type recordType struct {
 	json  string // the name in quotes, or null
 	steps []step // the fields it mostly has, in their order
 	memo  int    // object.memo
+	until []byte // object.until
 }
 
 // kind says how the value of a field is shown and restored: the class of its key, or a
@@ -169,23 +170,24 @@ const (
 	msgFields = "op grantors unit acct id comm cwd cmd exe hostname addr terminal res"
 )
 
-var messageSteps = newSteps(0, message, msgFields)
+// messageType is what programs send, as if it were a record.
+var messageType = recordType{steps: newSteps(0, message, msgFields), memo: noMemo}
 
 // recordTypes are those that records were seen of.
 var recordTypes [record.LastType - record.FirstType + 1]atomic.Pointer[recordType]
 
-var nameless = recordType{json: "null", memo: -1}
+var nameless = recordType{json: "null", memo: noMemo}
 
 func newType(n uint32, name string) *recordType {
 	l, fields := top|other, ""
-	remembered := "" // the field that begins the part of a record which a memo holds
+	remembered, until := "", "" // the fields that begin and end the part of a record which a memo holds
 	switch {
 	case n == record.TypePath:
 		l, fields, remembered = path, pathFields, "dev"
 	case n == record.TypeSockaddr:
 		l, fields, remembered = sockaddr, "saddr", "saddr"
 	case n == record.TypeSyscall:
-		fields, remembered = syscallFields, "auid"
+		fields, remembered, until = syscallFields, "auid", "comm=" // the same process, whatever it calls itself and is audited for
 	case n == record.TypeBprmFcaps:
 		fields, remembered = "fver fp fi fe old_pp old_pi old_pe old_pa pp pi pe pa frootid", "fver"
 	case n == record.TypeLogin:
@@ -199,7 +201,10 @@ func newType(n uint32, name string) *recordType {
 	}
 
 	t := &recordType{name: name, json: `"` + name + `"`, steps: newSteps(n, l, fields)}
-	t.memo = slices.IndexFunc(t.steps, func(st step) bool { return string(st.key) == remembered })
+	t.memo, t.until = noMemo, []byte(until)
+	if n := slices.IndexFunc(t.steps, func(st step) bool { return string(st.key) == remembered }); n >= 0 {
+		t.memo = n
+	}
 	return t
 }
 

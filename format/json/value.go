@@ -261,7 +261,7 @@ func (e *Encoder) appendMsg(dst []byte, o *object, v []byte) []byte {
 		return e.appendString(dst, v)
 	}
 	in := &e.inner
-	in.beginObject(o.typ, message, messageSteps, -1)
+	in.beginObject(o.typ, message, &messageType)
 	in.percent = o.percent
 	end := len(v) - 1
 	if end == 0 || v[end] != '\'' {
