@@ -7,6 +7,8 @@
 package laurel
 
 import (
+	"hash/maphash"
+
 	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
@@ -15,8 +17,8 @@ import (
 // Options are those of all formats of events.
 type Options = format.Options
 
-// Encoder writes events. It keeps nothing between calls but its memory, and belongs to
-// one goroutine.
+// Encoder writes events. It belongs to one goroutine. What it keeps between calls saves work and does not
+// show: an event is written as a new Encoder would write it.
 type Encoder struct {
 	node      []byte
 	processes *process.Current
@@ -28,10 +30,16 @@ type Encoder struct {
 	exec      execArgs // what the keys of the EXECVE records name
 	text      []byte   // out of hex digits
 	names     []byte   // of the event's record types
+
+	// What records before were written as.
+	memos [memoCount]memo
+	seed  maphash.Seed
 }
 
 // New returns an Encoder.
-func New(o Options) *Encoder { return &Encoder{node: []byte(o.Node), processes: o.Processes} }
+func New(o Options) *Encoder {
+	return &Encoder{node: []byte(o.Node), processes: o.Processes, seed: maphash.MakeSeed()}
+}
 
 // AppendEvent appends the line of the event that records i to j-1 of b are, its newline
 // included.

@@ -8,14 +8,34 @@ import (
 
 // appendRecord appends the object of one record that is no EXECVE.
 func (e *Encoder) appendRecord(dst []byte, r *record.Parsed) []byte {
-	e.keys.reset()
-	e.argv = e.argv[:0]
-	dst = append(dst, '{')
-	dst, whole := e.appendFields(dst, r)
 	if r.Type == record.TypeSyscall {
+		return e.appendObject(dst, r)
+	}
+	m, is := e.memoOf(r, 0)
+	if is {
+		return append(dst, m.json...)
+	}
+	from := len(dst)
+	dst = e.appendObject(dst, r)
+	if m != nil {
+		m.keep(r, 0, dst[from:])
+	}
+	return dst
+}
+
+// appendObject appends the object of a record field by field.
+func (e *Encoder) appendObject(dst []byte, r *record.Parsed) []byte {
+	e.keys.reset()
+	dst = append(dst, '{')
+	var whole bool
+	if r.Type == record.TypeSyscall {
+		e.argv = e.argv[:0]
+		dst, whole = e.appendCall(dst, r)
 		dst = append(e.keys.appendKey(dst, keyArgv), '[')
 		dst = append(append(dst, e.argv...), ']')
 		dst = e.appendProcess(dst)
+	} else {
+		dst, whole = e.appendFields(dst, r)
 	}
 	if !whole {
 		dst = e.appendRaw(dst, r)
