@@ -214,16 +214,23 @@ func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *sp
 	return s
 }
 
-// saveRegularly saves until stop is closed, and in the first moments whenever records were given: if
+// saveRegularly saves until stop is closed, and in the first moments when records were given, after pauses that double: if
 // the very first run of all is killed, nothing else says that there were any.
 func (p *Plugin) saveRegularly() {
 	k := p.saver
 	defer close(k.done)
 	tick := time.NewTicker(p.saveEvery)
 	defer tick.Stop()
+	first, pause := k.first, time.Millisecond
+	var again <-chan time.Time
 	for {
 		select {
-		case <-k.first:
+		case <-first:
+			first, again = nil, time.After(pause)
+			pause *= 2
+		case <-again:
+			first, again = k.first, nil
+			continue
 		case <-tick.C:
 		case <-k.stop:
 			return
@@ -268,11 +275,12 @@ func (p *Plugin) noteSave(err error) {
 // have at present keep theirs.
 func (p *Plugin) stateNow() state.State {
 	k := p.saver
-	p.feed.Tracker(func(t *integrity.Tracker) {
-		if data, err := json.Marshal(t.State()); err == nil {
+	var track integrity.State
+	if p.feed.Tracker(func(t *integrity.Tracker) { track = t.State() }) {
+		if data, err := json.Marshal(track); err == nil { // the reader need not wait for that
 			k.track = data
 		}
-	})
+	}
 	s := state.State{BootID: bootID(), Tracker: k.track,
 		Input: p.inputTotals(), Consumers: make(map[string]state.Consumer)}
 	k.mu.Lock()
