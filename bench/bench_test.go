@@ -39,13 +39,13 @@ func TestCorpusHasFreshEvents(t *testing.T) {
 }
 
 func TestShiftMovesTimeSerialAndSession(t *testing.T) {
-	own := serials{of: map[string]uint32{"4": 70}, next: 71}
+	own := serials{of: map[string]uint32{"4": 70}, next: firstSerial + 2*perMilli, start: 7299_998}
 	got, err := shift([]byte("node=n type=A msg=audit(100.007:5): ses=1 x msg=audit(1.1:1)\n"), 2, &own)
-	want := "node=n type=A msg=audit(7300.007:71): ses=3 x msg=audit(1.1:1)\n"
+	want := "node=n type=A msg=audit(7300.000:1000600): ses=3 x msg=audit(1.1:1)\n"
 	if err != nil || string(got) != want {
 		t.Errorf("shift = %q, %v; want %q", got, err, want)
 	}
-	for _, bad := range []string{"", "type=A", "msg=audit(x.1:1)", "msg=audit(1.1:1"} {
+	for _, bad := range []string{"", "type=A", "msg=audit(1.1", "msg=audit(1.1:1"} {
 		if got, err := shift([]byte(bad), 1, &own); err == nil {
 			t.Errorf("shift(%q) = %q, want an error", bad, got)
 		}

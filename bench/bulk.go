@@ -112,6 +112,7 @@ func bulkRow(who string, f, syslog figure, c corpus) row {
 
 // feedOnce feeds the whole stream to one program as fast as it takes it.
 func feedOnce(t *scope, run bulkRun, c corpus) figure {
+	c.renew(t)
 	child := startChild(t, nil, run.argv...)
 	if run.after != nil {
 		run.after()
@@ -139,8 +140,7 @@ func catOnce(t *scope, c corpus) figure {
 
 // The relay is fed faster than any auditd can, so it is configured to be lossless and to
 // stay off the disk: what is measured is the cost of records that arrive. What the spool
-// costs has a row of its own. The stream's seams, where the capture begins again, look like
-// losses.
+// costs has a row of its own. A loss marker would be counted as a record that was delivered.
 const bulkGlobals = "qos = \"lossless\"\nloss_markers = false\nspool.max_size = \"0\""
 
 func (b *bench) bulkSocket(t *scope, dir string) bulkRun {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
+	"time"
 
 	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
@@ -22,15 +22,24 @@ type corpus struct {
 	records int
 }
 
+// firstSerial is that of the stream's first event; perMilli is how many events a millisecond it has, a little more than any program
+// takes. It begins startAfter from when it is made, which takes about as long.
+const (
+	firstSerial, perMilli = 1_000_000, 300
+	startAfter            = 500 * time.Millisecond
+)
+
 // makeCorpus repeats the capture up to the wanted number of records. Each
-// repetition is later and has fresh serials, so that no program takes its
+// repetition has fresh serials, so that no program takes its
 // events for those of the one before; they are as dense as the kernel's, so that
 // none are missing. It is another session, too: who remembers what it has seen
-// finds in a repetition what is alike there, not all of it again.
+// finds in a repetition what is alike there, not all of it again. Its events are of now, as those
+// of auditd are: of others the relay knows no processes, and learns of each call as if it were the first.
 //
 // Events with an EXECVE record are left out: laurel 0.5.1 keeps a process for
 // each of them and its cost grows with the square of their number. On a stream
 // that never ends its processes the figure would say nothing else.
+// So are auditd's own, which have serials of their own: among the kernel's each would look like a loss.
 func makeCorpus(t tester, path string, records int) corpus {
 	lines := captureLines(t)
 	out, err := os.Create(path)
@@ -38,7 +47,7 @@ func makeCorpus(t tester, path string, records int) corpus {
 	defer out.Close()
 	w := bufio.NewWriterSize(out, 1<<20)
 	c := corpus{path: path}
-	serials := serials{next: 1_000_000}
+	serials := serials{next: firstSerial, start: time.Now().Add(startAfter).UnixMilli()}
 
 	for round := 0; c.records < records; round++ {
 		serials.of = make(map[string]uint32)
@@ -52,6 +61,9 @@ func makeCorpus(t tester, path string, records int) corpus {
 	lab.Check(t, w.Flush(), "bulk stream")
 	return c
 }
+
+// renew makes the corpus once more, with times of now.
+func (c corpus) renew(t tester) { makeCorpus(t, c.path, c.records) }
 
 // tester is what the corpus is made for: a case of the bench, or a test.
 type tester interface {
@@ -68,7 +80,9 @@ func captureLines(t tester) [][]byte {
 			execs[eventID(line)] = true
 		}
 	}
-	return slices.DeleteFunc(lines, func(line []byte) bool { return execs[eventID(line)] })
+	return slices.DeleteFunc(lines, func(line []byte) bool {
+		return execs[eventID(line)] || bytes.HasPrefix(line, []byte("type=DAEMON_"))
+	})
 }
 
 // eventID is what the records of one event share: "SEC.MS:SERIAL".
@@ -78,10 +92,11 @@ func eventID(line []byte) string {
 	return string(id)
 }
 
-// serials gives the events of a repetition new serials, in order and dense.
+// serials gives the events of a repetition new serials, in order and dense, and their times.
 type serials struct {
-	of   map[string]uint32 // by the event's own
-	next uint32
+	of    map[string]uint32 // by the event's own
+	next  uint32
+	start int64 // ms since 1970: the time of the first event
 }
 
 func (s *serials) fresh(own string) uint32 {
@@ -94,7 +109,7 @@ func (s *serials) fresh(own string) uint32 {
 	return n
 }
 
-// shift moves a record round hours on, as the capture spans less than one, and as many sessions.
+// shift gives a record the time and the serial of its event, and moves it round sessions on.
 func shift(line []byte, round int, serials *serials) ([]byte, error) {
 	const mark = "msg=audit("
 	i := bytes.Index(line, []byte(mark))
@@ -102,13 +117,13 @@ func shift(line []byte, round int, serials *serials) ([]byte, error) {
 		return nil, fmt.Errorf("a record of the capture has no id: %q", line)
 	}
 	head, rest := line[:i+len(mark)], line[i+len(mark):]
-	sec, rest, ok1 := bytes.Cut(rest, []byte("."))
-	ms, rest, ok2 := bytes.Cut(rest, []byte(":"))
-	serial, rest, ok3 := bytes.Cut(rest, []byte(")"))
-	s, err := strconv.ParseInt(string(sec), 10, 64)
-	if !ok1 || !ok2 || !ok3 || err != nil {
+	_, rest, ok1 := bytes.Cut(rest, []byte(":"))
+	own, rest, ok2 := bytes.Cut(rest, []byte(")"))
+	if !ok1 || !ok2 {
 		return nil, fmt.Errorf("a record of the capture has no id: %q", line)
 	}
 	rest = bytes.Replace(rest, []byte(" ses=1 "), fmt.Appendf(nil, " ses=%d ", round+1), 1)
-	return fmt.Appendf(nil, "%s%d.%s:%d)%s", head, s+int64(round)*3600, ms, serials.fresh(string(serial)), rest), nil
+	serial := serials.fresh(string(own))
+	millis := serials.start + int64(serial-firstSerial)/perMilli
+	return fmt.Appendf(nil, "%s%d.%03d:%d)%s", head, millis/1000, millis%1000, serial, rest), nil
 }
