@@ -48,6 +48,7 @@ type Encoder struct {
 	seed  maphash.Seed
 	title title
 	named map[namedType]*recordType
+	kin   [kinCount]kin // by the parent's pid
 
 	// Parts that are written before their place in the line comes.
 	others   []byte // the members of other_records

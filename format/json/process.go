@@ -11,6 +11,19 @@ import (
 // keptLine bounds the memory that a long command line leaves, bytes.
 const keptLine = 256 << 10
 
+// kin is what was written of a process's parent and ancestors, of which nothing changes: their other children, and what these do, have
+// the same.
+type kin struct {
+	parent    *process.Process // nil: there is nothing
+	ancestors [process.MaxAncestors]*process.Process
+	json      []byte
+}
+
+const (
+	kinCount   = 16
+	maxKinText = 2048 // bytes of JSON; longer command lines are few
+)
+
 // appendProcess appends what the event's records do not say of its process, and its command line.
 func (e *Encoder) appendProcess(dst []byte) []byte {
 	c := &e.process
@@ -21,7 +34,25 @@ func (e *Encoder) appendProcess(dst []byte) []byte {
 	if c.Parent == nil {
 		return dst
 	}
+	if e.percent {
+		return e.appendKin(dst)
+	}
 
+	k := &e.kin[c.Parent.PID()%kinCount]
+	if k.parent == c.Parent && k.ancestors == c.Ancestors {
+		return append(dst, k.json...)
+	}
+	from, bad := len(dst), e.bad
+	dst = e.appendKin(dst)
+	if e.bad == bad && len(dst)-from <= maxKinText {
+		*k = kin{c.Parent, c.Ancestors, append(k.json[:0], dst[from:]...)}
+	}
+	return dst
+}
+
+// appendKin appends the parent and the ancestors.
+func (e *Encoder) appendKin(dst []byte) []byte {
+	c := &e.process
 	dst = append(dst, `,"parent":{`...)
 	dst = e.appendProgram(dst, c.Parent)
 	if c.Parent.HasArgs() {

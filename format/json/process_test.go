@@ -1,11 +1,13 @@
 package json
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
 	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
+	"audisp-relay/testdata/captures"
 )
 
 // started is what a shell has started: sudo, which becomes cat, and what that opens.
@@ -45,6 +47,30 @@ func TestEventsSayWhoStartedThem(t *testing.T) {
 				t.Errorf("event %d lacks %s\n%s", i, part, lines[i])
 			}
 		}
+	}
+}
+
+// TestKinBeforeDoNotShow: an encoder that has written other events writes what is known of processes as a new one does.
+func TestKinBeforeDoNotShow(t *testing.T) {
+	var known process.Current
+	known.Set(process.NewTable(process.Options{}))
+	o := Options{Processes: &known}
+	used, parents := New(o), 0
+	for range 3 {
+		for _, text := range [][]byte{[]byte(started), []byte(strings.ReplaceAll(started, "bash", "b%sh")), captures.Read(t, "audit-3.0.9-enriched.string.gz")} {
+			events(t, text, func(b *record.Batch, i, j int) {
+				known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
+				got, want := used.AppendEvent(nil, b, i, j), New(o).AppendEvent(nil, b, i, j)
+				if !bytes.Equal(got, want) {
+					t.Fatalf("%s\na new one: %s", got, want)
+				}
+				parents += bytes.Count(got, []byte(`"parent":{`))
+			})
+		}
+		known.Set(process.NewTable(process.Options{}))
+	}
+	if parents < 100 {
+		t.Errorf("%d events have a parent", parents)
 	}
 }
 
