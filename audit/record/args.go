@@ -1,6 +1,9 @@
 package record
 
-import "math"
+import (
+	"bytes"
+	"math"
+)
 
 // ArgState says how much of an argument there is.
 type ArgState uint8
@@ -64,8 +67,9 @@ func (a *Args) Reset() {
 	*a = Args{list: list, text: text}
 }
 
-// Add adds the body of the event's next EXECVE record, in the order they came.
-func (a *Args) Add(body []byte) {
+// Add adds the body of the event's next EXECVE record, in the order they came. words reports whether there
+// are any that belong to no field.
+func (a *Args) Add(body []byte) (words bool) {
 	if a.records++; a.records == 1 {
 		a.open = -1
 	} else {
@@ -75,13 +79,18 @@ func (a *Args) Add(body []byte) {
 	for first := true; s.Next(); first = false {
 		if (first && len(s.Gap) > 0) || (!first && len(s.Gap) != 1) {
 			a.odd = true
+			words = words || hasWords(s.Gap)
 		}
 		a.field(&s)
 	}
 	if len(s.Gap) > 0 {
 		a.odd = true
+		words = words || hasWords(s.Gap)
 	}
+	return words
 }
+
+func hasWords(gap []byte) bool { return len(bytes.Trim(gap, " ")) > 0 }
 
 func (a *Args) field(s *Scanner) {
 	if string(s.Key) == "argc" {
@@ -232,9 +241,10 @@ func (a *Args) decode(v []byte) (state ArgState, ok bool) {
 	case string(v) == "(null)":
 		return ArgMissing, false
 	}
+	from := len(a.text)
 	if text, isHex := AppendUnhex(a.text, v); isHex {
 		a.text = text
-		return ArgWhole, IsText(v)
+		return ArgWhole, n > 0 && !hasSmall(v) && NeedsHex(text[from:])
 	}
 	if n%2 != 0 {
 		if text, isHex := AppendUnhex(a.text, v[:n-1]); isHex && nibble[v[n-1]] < 16 {
@@ -293,9 +303,11 @@ func cutIndex(key []byte) (i uint32, rest []byte, ok bool) {
 	if len(key) < 2 || key[0] != 'a' {
 		return 0, nil, false
 	}
-	end := 1 + CountDigits(key[1:])
-	i, ok = decimal(key[1:end])
-	return i, key[end:], ok
+	n, rest, ok := ReadDigits(key[1:], len("4294967295"))
+	if !ok || n > math.MaxUint32 || (len(rest) > 0 && IsDigit(rest[0])) || (key[1] == '0' && len(key)-len(rest) > 2) {
+		return 0, nil, false
+	}
+	return uint32(n), rest, true
 }
 
 // decimal reads a number as %u prints it.

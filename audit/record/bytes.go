@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 	"unsafe"
 )
 
@@ -198,7 +199,7 @@ func ParseHex(v []byte) (n uint64, ok bool) {
 func UnhexUpper(buf *[]byte, v []byte) []byte {
 	from := len(*buf)
 	text, ok := AppendUnhex(*buf, v)
-	if !ok || bytes.ContainsAny(v, "abcdef") {
+	if !ok || hasSmall(v) {
 		return v
 	}
 	*buf = text
@@ -211,13 +212,55 @@ func AppendUnhex(dst, v []byte) (out []byte, ok bool) {
 	if len(v)%2 != 0 {
 		return dst, false
 	}
-	out = dst
-	for i := 0; i < len(v); i += 2 {
+	out = slices.Grow(dst, len(v)/2)[:len(dst)+len(v)/2]
+	text := out[len(dst):]
+	i := 0
+	for ; i+8 <= len(v); i += 8 {
+		four, ok := unhexEight(binary.LittleEndian.Uint64(v[i:]))
+		if !ok {
+			return dst, false
+		}
+		binary.LittleEndian.PutUint32(text[i/2:], four)
+	}
+	for ; i < len(v); i += 2 {
 		hi, lo := nibble[v[i]], nibble[v[i+1]]
 		if hi|lo > 15 {
 			return dst, false
 		}
-		out = append(out, hi<<4|lo)
+		text[i/2] = hi<<4 | lo
 	}
 	return out, true
+}
+
+// unhexEight returns the four bytes that eight hex digits encode.
+func unhexEight(digits uint64) (four uint32, ok bool) {
+	// Added to a byte below 0x80, 0x80-c sets its top bit if it is c or more.
+	small := digits | 0x20*ones
+	isDigit := (digits + (0x80-'0')*ones) &^ (digits + (0x80-'9'-1)*ones)
+	isLetter := (small + (0x80-'a')*ones) &^ (small + (0x80-'f'-1)*ones)
+	if ((isDigit|isLetter)&^digits)&tops != tops {
+		return 0, false
+	}
+	n := digits&(0x0F*ones) + digits>>6&ones*9 // letters have bit 6, and count from 1
+	n = (n<<4 | n>>8) & 0x00FF00FF00FF00FF
+	n = (n | n>>8) & 0x0000FFFF0000FFFF
+	return uint32(n | n>>16), true
+}
+
+// hasSmall reports whether hex digits have a small letter among them: of all digits these alone have both
+// the bit that letters have and the one of small letters.
+func hasSmall(digits []byte) bool {
+	const letter, small = 0x40 * ones, 0x20 * ones
+	i := 0
+	for ; i+8 <= len(digits); i += 8 {
+		if w := binary.LittleEndian.Uint64(digits[i:]); w&(w&letter>>1)&small != 0 {
+			return true
+		}
+	}
+	for ; i < len(digits); i++ {
+		if digits[i] >= 'a' {
+			return true
+		}
+	}
+	return false
 }

@@ -24,8 +24,8 @@ func Unquote(dst, v []byte) (text []byte, ok bool) {
 // NeedsHex reports whether the kernel writes text in hex rather than in quotes
 // (kernel/audit.c, audit_string_contains_control).
 func NeedsHex(text []byte) bool {
-	for _, c := range text {
-		if c == '"' || c < 0x21 || c > 0x7E {
+	for i := PlainEnd(text, 0); i < len(text); i = PlainEnd(text, i+1) {
+		if text[i] != '\\' { // that is for JSON alone
 			return true
 		}
 	}
