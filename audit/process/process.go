@@ -180,22 +180,32 @@ func AppendArg[T string | []byte](dst []byte, from int, arg T) []byte {
 		return append(dst, arg...)
 	}
 	dst = append(dst, '\'')
+	begin := 0
 	for i := range len(arg) {
-		if c := arg[i]; c == '\'' {
-			dst = append(dst, `'\''`...)
-		} else {
-			dst = append(dst, c)
+		if arg[i] == '\'' {
+			dst = append(append(dst, arg[begin:i]...), `'\''`...)
+			begin = i + 1
 		}
 	}
-	return append(dst, '\'')
+	return append(append(dst, arg[begin:]...), '\'')
 }
 
 func needsQuotes[T string | []byte](arg T) bool {
 	for i := range len(arg) {
-		switch c := arg[i]; {
-		case c <= ' ', c == 0x7f, c == '\'', c == '"', c == '\\':
+		if inQuotes[arg[i]] {
 			return true
 		}
 	}
 	return len(arg) == 0
 }
+
+// inQuotes are the bytes for which an argument stands in quotes.
+var inQuotes = func() (t [256]bool) {
+	for c := range byte(' ' + 1) {
+		t[c] = true
+	}
+	for _, c := range "\x7f'\"\\" {
+		t[c] = true
+	}
+	return t
+}()
