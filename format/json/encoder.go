@@ -58,7 +58,7 @@ type Encoder struct {
 	process process.Context // what is known of the event's process
 	scratch []byte
 	saddr   []byte
-	stamp   stamp
+	stamp   jsontext.Stamp
 	arch    lastArch
 	called  []byte // what the record calls the field being written, where it is shown under another name
 }
@@ -113,7 +113,7 @@ func (e *Encoder) appendEnvelope(dst []byte) []byte {
 	if len(h.id) == 0 {
 		dst = append(dst, `null,"id":null,"serial":null`...)
 	} else {
-		dst = e.stamp.append(dst, h.millis)
+		dst = e.stamp.Append(dst, h.millis)
 		dst = append(dst, `,"id":"`...)
 		dst = append(dst, h.id...)
 		dst = append(dst, `","serial":`...)

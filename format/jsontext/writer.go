@@ -72,6 +72,13 @@ func (w *Writer) Str(key, s string) {
 	w.text(s)
 }
 
+// Member writes a member that is a string. key is its name in quotes and the colon.
+func (w *Writer) Member(key, s string) {
+	w.Comma()
+	w.Buf = append(w.Buf, key...)
+	w.text(s)
+}
+
 // Item writes a string of an array.
 func (w *Writer) Item(s string) {
 	w.Comma()
