@@ -60,14 +60,14 @@ var accountRoles = [...]struct {
 // record, unless it is about an account.
 func (e *Encoder) findUsers() {
 	d := &e.doc
-	d.user, d.effective = e.id("uid").entity, e.id("euid").entity
-	d.does = e.known.does[e.recs[d.first].Type]
+	d.user, d.effective = e.id(keyUID), e.id(keyEUID)
+	d.does = e.known.of(e.recs[d.first].Type).does
 	if d.does != 0 {
 		e.findAccounts(&e.recs[d.first], d.does)
 	}
 	if d.user.same(d.effective) {
 		d.effective, d.impliedEUID = entity{}, true
-		gid, egid := e.id("gid"), e.id("egid")
+		gid, egid := e.id(keyGID), e.id(keyEGID)
 		d.impliedEGID = egid.ID == gid.ID && (egid.Name == "" || egid.Name == gid.Name)
 	}
 }
@@ -75,7 +75,7 @@ func (e *Encoder) findUsers() {
 func (e *Encoder) findAccounts(r *parsedRecord, does roles) {
 	d := &e.doc
 	if does&(logsIn|administers) != 0 {
-		d.user, d.effective = e.idEntity(r, "auid", false), e.idEntity(r, "uid", false)
+		d.user, d.effective = e.idEntity(r, keyAUID, false), e.idEntity(r, keyUID, false)
 	}
 
 	group := does&(changesUser|logsIn) != 0 && e.ofGroupTool(r)
@@ -85,7 +85,7 @@ func (e *Encoder) findAccounts(r *parsedRecord, does roles) {
 
 	switch {
 	case does&setsLogin != 0:
-		d.user, d.effective = e.firstID(r, "old-auid", "old_auid"), e.firstID(r, "new_auid", "auid")
+		d.user, d.effective = e.firstID(r, keyDashOldAUID, keyOldAUID), e.firstID(r, keyNewAUID, keyAUID)
 	case does&entersGroup != 0:
 		d.group = e.enteredGroup(r)
 	case does&changesGroup != 0 || group:
@@ -96,9 +96,9 @@ func (e *Encoder) findAccounts(r *parsedRecord, does roles) {
 		}
 	case does&changesUser != 0:
 		d.target = e.account(r, false)
-		d.group.Name = e.value(r, "grp")
+		d.group.Name = e.value(r, keyGrp)
 		if d.target == (entity{}) && does&administers == 0 { // pam_faillock
-			d.target = e.idEntity(r, "suid", false)
+			d.target = e.idEntity(r, keySUID, false)
 		}
 		e.setObject(d.target)
 	}
@@ -109,15 +109,15 @@ func (e *Encoder) findAccounts(r *parsedRecord, does roles) {
 // called gpasswd.
 func (e *Encoder) findGroup(r *parsedRecord) {
 	d := &e.doc
-	grp := e.value(r, "grp")
+	grp := e.value(r, keyGrp)
 	switch {
-	case aboutMember(e.value(r, "op")) && !(grp == "" && e.ofGroupTool(r)):
+	case aboutMember(e.value(r, keyOp)) && !(grp == "" && e.ofGroupTool(r)):
 		d.group.Name = grp
 		if account := e.account(r, false); !strings.Contains(account.Name, ",") { // else a list of members
 			d.target = account
 		}
 	case grp != "":
-		d.group = e.idEntity(r, "id", true)
+		d.group = e.idEntity(r, keyID, true)
 		d.group.Name = grp
 	default:
 		d.group = e.account(r, true)
@@ -133,8 +133,8 @@ func (e *Encoder) findGroup(r *parsedRecord) {
 
 // enteredGroup returns the group that newgrp changes to, or asks the password of.
 func (e *Encoder) enteredGroup(r *parsedRecord) entity {
-	group := e.firstID(r, "new_gid", "new-gid")
-	group.Name = cmp.Or(group.Name, e.value(r, "new_group"), e.value(r, "new-group"), e.value(r, "grp"))
+	group := e.firstID(r, keyNewGID, keyDashNewGID)
+	group.Name = cmp.Or(group.Name, e.value(r, keyNewGroup), e.value(r, keyDashNewGroup), e.value(r, keyGrp))
 	return group
 }
 
@@ -153,10 +153,10 @@ func aboutMember(op string) bool {
 // ofGroupTool reports whether a record is one of a program whose acct= is a group's name:
 // before shadow 4.17 gpasswd and groupmod wrote USER_ACCT and USER_CHAUTHTOK records.
 func (e *Encoder) ofGroupTool(r *parsedRecord) bool {
-	exe := e.value(r, "exe")
+	exe := e.value(r, keyExe)
 	switch exe[strings.LastIndexByte(exe, '/')+1:] {
 	case "gpasswd", "groupmod", "groupadd", "groupdel":
-		return e.value(r, "grp") == ""
+		return e.value(r, keyGrp) == ""
 	}
 	return false
 }
@@ -175,34 +175,34 @@ func (e *Encoder) setObject(account entity) {
 
 // account returns whom id= and acct= name. What acct= says is a name, "0" too.
 func (e *Encoder) account(r *parsedRecord, group bool) entity {
-	account := e.idEntity(r, "id", group)
-	account.Name = cmp.Or(e.value(r, "acct"), account.Name)
+	account := e.idEntity(r, keyID, group)
+	account.Name = cmp.Or(e.value(r, keyAcct), account.Name)
 	return account
 }
 
 // firstID returns the user or group of the first field that is there.
-func (e *Encoder) firstID(r *parsedRecord, keys ...string) entity {
-	for _, key := range keys {
-		if e.find(r, key) >= 0 {
-			return e.idEntity(r, key, strings.HasSuffix(key, "gid"))
+func (e *Encoder) firstID(r *parsedRecord, keys ...key) entity {
+	for _, k := range keys {
+		if e.find(r, k) >= 0 {
+			return e.idEntity(r, k, e.known.keys.groups.has(k))
 		}
 	}
 	return entity{}
 }
 
 // idEntity returns the user or group that an id names.
-func (e *Encoder) idEntity(r *parsedRecord, key string, group bool) entity {
-	at := e.find(r, key)
+func (e *Encoder) idEntity(r *parsedRecord, k key, group bool) entity {
+	at := e.find(r, k)
 	if at < 0 || !isNumber(e.fields[at].val) {
 		return entity{}
 	}
 	id := e.fields[at].val
-	return entity{ID: id, Name: e.name(r, key, id, group)}
+	return entity{ID: id, Name: e.name(r, k, id, group)}
 }
 
 // value returns the value of a field, "" when it is not there or says nothing.
-func (e *Encoder) value(r *parsedRecord, key string) string {
-	if at := e.find(r, key); at >= 0 && !isNothing([]byte(e.fields[at].val)) {
+func (e *Encoder) value(r *parsedRecord, k key) string {
+	if at := e.find(r, k); at >= 0 && !isNothing([]byte(e.fields[at].val)) {
 		return e.fields[at].val
 	}
 	return ""

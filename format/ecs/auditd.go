@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
-	"strings"
 
 	"audisp-relay/audit/record"
 )
@@ -17,7 +16,7 @@ func (e *Encoder) writeAuditd() {
 		w.Key("sequence")
 		w.Buf = strconv.AppendUint(w.Buf, uint64(d.serial), 10)
 	}
-	e.writeType("message_type", e.recs[d.first].name)
+	e.writeType("message_type", d.first)
 	if d.session != "unset" {
 		w.Some("session", d.session)
 	}
@@ -27,9 +26,9 @@ func (e *Encoder) writeAuditd() {
 	}
 	e.writeSummary()
 	a := w.Open("paths", '[')
-	for _, k := range e.paths {
+	for i := range e.paths {
 		o := w.OpenItem()
-		w.pairs(e.recs[k].shown, nil)
+		e.writeMembers(&e.paths[i], keySet{})
 		w.Close(o, '}')
 	}
 	w.Close(a, ']')
@@ -40,16 +39,17 @@ func (e *Encoder) writeAuditd() {
 	w.Close(m, '}')
 }
 
-// writeType writes the name of a record type as auditbeat does, in lower case.
-func (e *Encoder) writeType(key string, name []byte) {
+// writeType writes the name of the type of record k as auditbeat does, in lower case.
+func (e *Encoder) writeType(key string, k int) {
 	from := len(e.text)
-	for _, c := range name {
+	e.text = e.appendType(e.text, k)
+	name := e.text[from:]
+	for i, c := range name {
 		if c-'A' < 26 {
-			c += 'a' - 'A'
+			name[i] += 'a' - 'A'
 		}
-		e.text = append(e.text, c)
 	}
-	e.w.Some(key, record.Alias(e.text[from:]))
+	e.w.Some(key, record.Alias(name))
 }
 
 func (e *Encoder) writeSummary() {
@@ -68,21 +68,11 @@ func (e *Encoder) writeSummary() {
 	w.Close(m, '}')
 }
 
-// pairs writes members in the order of their names, but for those to be skipped.
-func (w *writer) pairs(list []pair, skip func(key string) bool) {
-	slices.SortFunc(list, func(a, b pair) int { return strings.Compare(a.key, b.key) })
-	for i := range list {
-		if skip == nil || !skip(list[i].key) {
-			w.Str(list[i].key, list[i].val)
-		}
-	}
-}
-
 // writeData writes auditd.data. The fields of SOCKADDR are an object in it.
 func (e *Encoder) writeData() {
 	w := &e.w
 	m := w.Open("data", '{')
-	w.pairs(e.data, isProcess)
+	e.writeMembers(&e.data, e.known.keys.placed)
 	if title := e.doc.title; title != nil {
 		a := w.Open("proctitle", '[')
 		for more := true; more; {
@@ -93,14 +83,14 @@ func (e *Encoder) writeData() {
 		w.Close(a, ']')
 	}
 	o := w.Open("socket", '{')
-	w.pairs(e.socket, nil)
+	e.writeMembers(&e.socket, keySet{})
 	w.Close(o, '}')
 	w.Close(m, '}')
 }
 
 // overlaid reports whether a field has the name of a part of the record's security context.
-func (e *Encoder) overlaid(r *parsedRecord, f field) bool {
-	return !f.context && (strings.HasPrefix(f.key, "subj_") || strings.HasPrefix(f.key, "obj_")) &&
+func (e *Encoder) overlaid(r *parsedRecord, f *field) bool {
+	return !f.context && f.is&(ofSubject|ofLabel) != 0 &&
 		slices.ContainsFunc(e.fields[r.from:r.to], func(part field) bool { return part.context && part.key == f.key })
 }
 
@@ -115,11 +105,11 @@ func (e *Encoder) writeMessages() {
 			continue
 		}
 		m := w.OpenItem()
-		e.writeType("type", r.name)
+		e.writeType("type", k)
 		o := w.Open("data", '{')
-		for _, f := range e.fields[r.from:r.to] {
-			if !f.unset && !e.overlaid(r, f) {
-				w.Str(f.key, f.val)
+		for i := r.from; i < r.to; i++ {
+			if f := &e.fields[i]; !f.unset && !e.overlaid(r, f) {
+				w.Str(f.name, f.val)
 			}
 		}
 		w.Close(o, '}')

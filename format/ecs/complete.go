@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -29,10 +28,9 @@ type document struct {
 	summary         summary
 	source, dest    address
 	direction       string
-	category, kind  string // words
+	category, kind  [2]string // words of what happened, and of the system call that it happened in
 
-	file       *parsedRecord // the PATH record that the event is about, nil without
-	fields     []pair        // what it has
+	file       int // which of auditd.paths the event is about, -1 for none
 	path, mode string
 
 	user, effective, target, group entity
@@ -40,33 +38,11 @@ type document struct {
 	impliedEGID                    bool
 }
 
-// isProcess reports whether a field is the process's: in the event's data it has another place.
-func isProcess(key string) bool {
-	switch key {
-	case "pid", "ppid", "proctitle", "comm", "exe", "cwd":
-		return true
-	}
-	return false
-}
-
 // address is a peer.
 type address struct{ ip, port, path string }
 
-// identity is one of a process's users or groups, under the name of the field that says it.
-type identity struct {
-	key string
-	entity
-}
-
-// id returns the user or group of that field of the main record, nothing without.
-func (e *Encoder) id(key string) (none identity) {
-	for i := range e.ids {
-		if e.ids[i].key == key {
-			return e.ids[i]
-		}
-	}
-	return none
-}
+// id returns the user or group that a field of the main record names, nothing without.
+func (e *Encoder) id(k key) entity { return e.entities[k] }
 
 // completeEvent finds what the event has no place for yet, and gives it one.
 func (e *Encoder) completeEvent(b *record.Batch, i int) {
@@ -96,9 +72,9 @@ func (e *Encoder) completeEvent(b *record.Batch, i int) {
 
 // nameIDs gives names to the ids of the event's own record.
 func (e *Encoder) nameIDs() {
-	for i := range e.ids {
-		id := &e.ids[i]
-		id.Name = e.name(&e.recs[e.doc.main], id.key, id.ID, strings.HasSuffix(id.key, "gid"))
+	for k := range e.ids.all {
+		id := &e.entities[k]
+		id.Name = e.name(&e.recs[e.doc.main], k, id.ID, e.known.keys.groups.has(k))
 		if id.ID == "unset" { // that is for the summary
 			id.ID = ""
 		}
@@ -111,42 +87,64 @@ func (e *Encoder) dropUnset() {
 	if object := &e.doc.summary.object; *object == "unset" {
 		*object = ""
 	}
-	e.data = slices.DeleteFunc(e.data, func(p pair) bool { return p.unset })
+	for _, k := range [...]key{keyAUID, keyDashOldAUID, keyOldAUID, keySes} { // see addUnset
+		if e.data.known.has(k) && e.fields[e.data.at[k]].unset {
+			e.data.drop(k)
+		}
+	}
 }
 
 // placeRest sees to it that those fields of a record are in the document that were put aside, the ids
 // whose place another user has taken, and a number of PATH records that are not there.
 func (e *Encoder) placeRest(k int) {
 	d, r := &e.doc, &e.recs[k]
-	list := &e.data
-	switch {
-	case r.isPath:
-		list = &r.shown
-	case r.Type == record.TypeSockaddr:
-		list = &e.socket
+	if r.taken && !r.asides && k != d.main { // as nearly all
+		return
 	}
+	m := e.membersOf(r)
 	for i := r.from; i < r.to; i++ {
 		f := &e.fields[i]
 		switch {
-		case f.aside && list == &e.data && isProcess(f.key):
+		case f.aside && m == &e.data && f.is&underProcess != 0:
 			r.odd = true
-		case f.aside,
-			k == d.main && f.key == "items" && f.val != strconv.Itoa(len(e.paths)),
-			k == d.main && f.key == "uid" && d.user.ID != f.val,
-			k == d.main && f.key == "euid" && d.effective.ID != f.val && !(d.impliedEUID && d.user.ID == f.val):
-			e.show(r, list, f)
+		case f.aside, k == d.main && e.isElsewhere(f):
+			e.show(r, m, i)
 		case !r.taken && !f.unset:
-			got, _ := get(*list, f.key)
-			r.odd = r.odd || got != f.val
+			r.odd = r.odd || e.valueOf(m, f) != f.val
 		}
 	}
 }
 
+// membersOf returns the object that shows the fields of a record.
+func (e *Encoder) membersOf(r *parsedRecord) *members {
+	switch {
+	case r.path >= 0:
+		return &e.paths[r.path]
+	case r.Type == record.TypeSockaddr:
+		return &e.socket
+	}
+	return &e.data
+}
+
+// isElsewhere reports whether the place of a field of the main record says something else.
+func (e *Encoder) isElsewhere(f *field) bool {
+	d := &e.doc
+	switch f.key {
+	case keyItems:
+		return f.val != strconv.Itoa(len(e.paths))
+	case keyUID:
+		return d.user.ID != f.val
+	case keyEUID:
+		return d.effective.ID != f.val && !(d.impliedEUID && d.user.ID == f.val)
+	}
+	return false
+}
+
 // name returns the name of an id in record r: the one that auditd has added or, in
 // a record without such names that is of this machine, the one it has here.
-func (e *Encoder) name(r *parsedRecord, key, id string, group bool) string {
-	for _, t := range e.twins[r.tfrom:r.tto] {
-		if t.key == key {
+func (e *Encoder) name(r *parsedRecord, k key, id string, group bool) string {
+	for i := r.tfrom; i < r.tto; i++ {
+		if t := &e.twins[i]; t.key == k {
 			if saysNothing(t.val, id) {
 				return ""
 			}
@@ -161,10 +159,10 @@ func saysNothing(name, id string) bool {
 	return name == "unset" || name == "" || (strings.HasPrefix(name, "unknown(") && name == "unknown("+id+")")
 }
 
-// find returns where the field of that name is, -1 when r has none.
-func (e *Encoder) find(r *parsedRecord, key string) int {
+// find returns where the field of that key is, -1 when r has none.
+func (e *Encoder) find(r *parsedRecord, k key) int {
 	for i := r.from; i < r.to; i++ {
-		if e.fields[i].key == key {
+		if e.fields[i].key == k {
 			return i
 		}
 	}
@@ -174,48 +172,55 @@ func (e *Encoder) find(r *parsedRecord, key string) int {
 // placeNames sees to it that each name that auditd has added is in the document.
 func (e *Encoder) placeNames(k int) {
 	r := &e.recs[k]
-	list := &e.data
-	if r.isPath {
-		list = &r.shown
-	}
-	for _, t := range e.twins[r.tfrom:r.tto] {
-		at := e.find(r, t.key)
-		if at < 0 {
+	for i := r.tfrom; i < r.tto; i++ {
+		t := &e.twins[i]
+		if t.at < 0 {
 			r.odd = r.odd || !saysNothing(t.val, "4294967295")
 			continue
 		}
-		val := e.fields[at].val
-		if t.val == val || saysNothing(t.val, val) || e.showsName(k, t.key, val, t.val) {
-			continue
-		}
-		key := t.key + "_name"
-		if !put(list, pair{key: key, val: t.val}) {
-			got, _ := get(*list, key)
-			r.odd = r.odd || r.isPath || got != t.val
+		if val := e.fields[t.at].val; t.val != val && !saysNothing(t.val, val) && !e.showsName(k, t, val) {
+			e.placeName(r, t)
 		}
 	}
 }
 
-// showsName reports whether the document has the name of that field of record k.
-func (e *Encoder) showsName(k int, key, id, name string) bool {
-	r := &e.recs[k]
-	if e.doc.does != 0 && k == e.doc.first && e.doc.namesAccount(id, name) {
+// placeName puts a name that has no place beside the field that it is of.
+func (e *Encoder) placeName(r *parsedRecord, t *twin) {
+	m := &e.data
+	if r.path >= 0 {
+		m = &e.paths[r.path]
+	}
+	from := len(e.text)
+	e.text = append(append(e.text, t.name...), "_name"...)
+	name := record.Alias(e.text[from:])
+	if !e.putNew(m, e.known.keys.find(name), name, t.val) {
+		r.odd = r.odd || r.path >= 0 || e.valueOf(m, &e.fields[len(e.fields)-1]) != t.val
+	}
+}
+
+// showsName reports whether the document has the name of that field of record k, an id.
+func (e *Encoder) showsName(k int, t *twin, id string) bool {
+	r, d := &e.recs[k], &e.doc
+	if d.does != 0 && k == d.first && d.namesAccount(id, t.val) {
 		return true
 	}
 	switch {
-	case r.isPath:
-		place := "owner"
-		if key == "ogid" {
-			place = "group"
+	case r.path >= 0:
+		place := other
+		switch t.key {
+		case keyOUID:
+			place = keyOwner
+		case keyOGID:
+			place = keyGroup
 		}
-		got, _ := get(r.shown, place)
-		return (key == "ouid" || key == "ogid") && got == name
-	case k != e.doc.main:
+		got, ok := e.get(&e.paths[r.path], place)
+		return ok && got == t.val
+	case k != d.main:
 		return false
-	case key == "uid":
-		return e.doc.user.Name == name
-	case key == "euid":
-		return e.doc.effective.Name == name || (e.doc.impliedEUID && e.doc.user.Name == name)
+	case t.key == keyUID:
+		return d.user.Name == t.val
+	case t.key == keyEUID:
+		return d.effective.Name == t.val || (d.impliedEUID && d.user.Name == t.val)
 	}
-	return e.id(key).Name == name
+	return e.id(t.key).Name == t.val
 }

@@ -1,11 +1,9 @@
 package ecs
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format/jsontext"
@@ -31,20 +29,16 @@ func (e *Encoder) appendLine(dst []byte) []byte {
 
 func (e *Encoder) writeLine() {
 	w, d := &e.w, &e.doc
-	w.Buf = append(w.Buf, '{')
+	w.Buf = append(w.Buf, `{"@timestamp":`...)
 	e.writeTimestamp()
 	e.writeEvent()
 	e.writeDataStream()
-	m := w.Open("host", '{')
+	w.Buf = append(w.Buf, `,"host":{`...)
 	w.Some("name", d.node)
 	if e.isLocal() {
 		w.Some("id", e.opts.HostID)
 	}
-	o := w.Open("os", '{')
-	w.Str("type", "linux")
-	w.Close(o, '}')
-	w.Close(m, '}')
-	w.Buf = append(w.Buf, `,"service":{"type":"auditd"}`...)
+	w.Literal("os", `{"type":"linux"}},"service":{"type":"auditd"}`)
 	e.writeUser()
 
 	w.account("group", d.group)
@@ -53,9 +47,11 @@ func (e *Encoder) writeLine() {
 	e.writeFile()
 	w.address("source", &d.source)
 	w.address("destination", &d.dest)
-	m = w.Open("network", '{')
-	w.Some("direction", d.direction)
-	w.Close(m, '}')
+	if d.direction != "" {
+		m := w.Open("network", '{')
+		w.Str("direction", d.direction)
+		w.Close(m, '}')
+	}
 
 	e.writeTags()
 	e.writeAuditd()
@@ -65,29 +61,31 @@ func (e *Encoder) writeLine() {
 
 // writeTimestamp writes the event's time. An index refuses an event without one.
 func (e *Encoder) writeTimestamp() {
-	t := time.UnixMilli(e.doc.millis)
+	millis := e.doc.millis
 	if e.doc.written {
-		t = e.now()
+		millis = e.now().UnixMilli()
 	}
-	e.w.Key("@timestamp")
-	e.w.Buf = t.UTC().AppendFormat(e.w.Buf, `"2006-01-02T15:04:05.000Z"`)
+	e.w.Buf = e.stamp.Append(e.w.Buf, millis)
 }
 
 func (e *Encoder) writeEvent() {
 	w, d := &e.w, &e.doc
-	m := w.Open("event", '{')
+	w.Buf = append(w.Buf, `,"event":{`...)
 	w.Some("id", d.id)
-	w.Str("kind", "event")
-	w.words("category", cmp.Or(d.category, classOf(d.typ)))
+	w.Literal("kind", `"event"`)
+	if d.category == ([2]string{}) {
+		d.category[0] = `"` + classOf(d.typ) + `"`
+	}
+	w.words("category", d.category)
 	w.words("type", d.kind)
 	w.Some("action", d.summary.action)
 	w.outcome(d.result)
-	w.Str("module", "auditd")
+	w.Literal("module", `"auditd"`)
 	w.Some("dataset", e.opts.DataStream.Dataset)
 	if d.listed {
 		e.writeOriginal()
 	}
-	w.Close(m, '}')
+	w.Buf = append(w.Buf, '}')
 }
 
 // writeDataStream writes the data stream that the event is for, where the configuration names one.
@@ -124,43 +122,35 @@ func (e *Encoder) writeOriginal() {
 }
 
 // places are those of a user's other ids; any other id is user.KEY.
-var places = []struct{ key, user, group string }{
-	{key: "audit", user: "auid"},
-	{key: "filesystem", user: "fsuid", group: "fsgid"},
-	{key: "saved", user: "suid", group: "sgid"},
+var places = [...]struct {
+	name        string
+	user, group key
+}{
+	{"audit", keyAUID, other},
+	{"filesystem", keyFSUID, keyFSGID},
+	{"saved", keySUID, keySGID},
 }
 
 func (e *Encoder) writeUser() {
 	w, d := &e.w, &e.doc
 	m := w.Open("user", '{')
 	w.entity(d.user)
-	w.account("group", e.id("gid").entity)
-	o := w.Open("effective", '{')
-	w.entity(d.effective)
-	if !d.impliedEGID {
-		w.account("group", e.id("egid").entity)
+	w.account("group", e.id(keyGID))
+	group := e.id(keyEGID)
+	if d.impliedEGID {
+		group = entity{}
 	}
-	w.Close(o, '}')
-
+	w.accounts("effective", d.effective, group)
 	for _, p := range places {
-		o = w.Open(p.key, '{')
-		w.entity(e.id(p.user).entity)
-		if p.group != "" {
-			w.account("group", e.id(p.group).entity)
-		}
-		w.Close(o, '}')
+		w.accounts(p.name, e.id(p.user), e.id(p.group))
 	}
-	slices.SortFunc(e.ids, func(a, b identity) int { return strings.Compare(a.key, b.key) })
-	for i := range e.ids {
-		if key := e.ids[i].key; !isOfProcess(key) {
-			w.account(key, e.ids[i].entity)
-		}
+	for k := range e.ids.without(e.known.keys.process).all {
+		w.account(keyNames[k], e.id(k))
 	}
 
 	w.account("target", d.target)
 	if d.main >= 0 {
-		r := &e.recs[d.main]
-		w.selinux(e.fields[r.from:r.to], "subj_")
+		e.writeContext(&e.recs[d.main], ofSubject)
 	}
 	w.Close(m, '}')
 	e.writeRelated()
@@ -169,30 +159,47 @@ func (e *Encoder) writeUser() {
 // writeRelated writes related.user: each name of a user once.
 func (e *Encoder) writeRelated() {
 	w, d := &e.w, &e.doc
-	names := append(e.sorted[:0], d.user.Name, d.effective.Name, d.target.Name)
-	for i := range e.ids {
-		if !strings.HasSuffix(e.ids[i].key, "gid") {
-			names = append(names, e.ids[i].Name)
+	names := e.sorted[:0]
+	add := func(name string) {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
+	add(d.user.Name)
+	add(d.effective.Name)
+	add(d.target.Name)
+	for k := range e.ids.without(e.known.keys.groups).all {
+		add(e.entities[k].Name)
+	}
+	if e.sorted = names; len(names) == 0 {
+		return
+	}
+
 	slices.Sort(names)
-	e.sorted = slices.Compact(names)
-	m := w.Open("related", '{')
-	a := w.Open("user", '[')
-	for _, name := range e.sorted {
-		if name != "" {
-			w.Item(name)
-		}
+	w.Buf = append(w.Buf, `,"related":{"user":[`...)
+	for _, name := range names {
+		w.Item(name)
 	}
-	w.Close(a, ']')
-	w.Close(m, '}')
+	w.Buf = append(w.Buf, "]}"...)
 }
 
 // account writes a user or a group as an object.
 func (w *writer) account(key string, e entity) {
-	m := w.Open(key, '{')
-	w.entity(e)
-	w.Close(m, '}')
+	if e != (entity{}) {
+		m := w.Open(key, '{')
+		w.entity(e)
+		w.Close(m, '}')
+	}
+}
+
+// accounts writes a user and its group as an object.
+func (w *writer) accounts(key string, user, group entity) {
+	if user != (entity{}) || group != (entity{}) {
+		m := w.Open(key, '{')
+		w.entity(user)
+		w.account("group", group)
+		w.Close(m, '}')
+	}
 }
 
 func (w *writer) entity(e entity) {
@@ -227,23 +234,27 @@ func (w *writer) outcome(result string) {
 
 func (e *Encoder) writeFile() {
 	w, d := &e.w, &e.doc
-	if d.file == nil {
+	if d.file < 0 {
 		return
 	}
-	value := func(key string) string { val, _ := get(d.fields, key); return val }
+	value := func(k key) string { val, _ := e.fileValue(k); return val }
 	m := w.Open("file", '{')
 	w.Some("path", d.path)
 	name, extension := splitName(d.path)
 	w.Some("name", name)
 	w.Some("extension", extension)
-	w.Some("device", value("rdev"))
-	w.Some("inode", value("inode"))
+	w.Some("device", value(keyRdev))
+	w.Some("inode", value(keyInode))
 	w.Some("mode", d.mode)
-	w.idNumber("uid", value("ouid"))
-	w.idNumber("gid", value("ogid"))
-	w.Some("owner", value("owner"))
-	w.Some("group", value("group"))
-	w.selinux(e.fields[d.file.from:d.file.to], "obj_")
+	w.idNumber("uid", value(keyOUID))
+	w.idNumber("gid", value(keyOGID))
+	w.Some("owner", value(keyOwner))
+	w.Some("group", value(keyGroup))
+	for k := range e.recs {
+		if r := &e.recs[k]; r.path == d.file {
+			e.writeContext(r, ofLabel)
+		}
+	}
 	w.Close(m, '}')
 }
 
@@ -256,12 +267,17 @@ func splitName(path string) (name, extension string) {
 	return name, extension
 }
 
-// selinux writes the security context in the fields of a record that begin with prefix.
-func (w *writer) selinux(fields []field, prefix string) {
+// writeContext writes the security context of a process or of a file, which a record has.
+func (e *Encoder) writeContext(r *parsedRecord, of traits) {
+	if !r.contexts {
+		return
+	}
+	w := &e.w
 	m := w.Open("selinux", '{')
-	for i := range fields {
-		if label, ok := strings.CutPrefix(fields[i].key, prefix); ok && fields[i].context {
-			w.Str(label, fields[i].val)
+	for i := r.from; i < r.to; i++ {
+		if f := &e.fields[i]; f.context && f.is&of != 0 {
+			_, label, _ := strings.Cut(f.name, "_")
+			w.Str(label, f.val)
 		}
 	}
 	w.Close(m, '}')
@@ -287,13 +303,17 @@ func (w *writer) address(key string, a *address) {
 	w.Close(m, '}')
 }
 
-// words writes an array of the words of a string.
-func (w *writer) words(key, words string) {
-	m := w.Open(key, '[')
-	for word := range strings.FieldsSeq(words) {
-		w.Item(word)
+// words writes an array of two lists of JSON strings, of which each may be empty.
+func (w *writer) words(key string, lists [2]string) {
+	if lists == ([2]string{}) {
+		return
 	}
-	w.Close(m, ']')
+	w.Key(key)
+	w.Buf = append(append(w.Buf, '['), lists[0]...)
+	if lists[0] != "" && lists[1] != "" {
+		w.Buf = append(w.Buf, ',')
+	}
+	w.Buf = append(append(w.Buf, lists[1]...), ']')
 }
 
 func (e *Encoder) writeLabels() {

@@ -4,12 +4,12 @@
 package ecs
 
 import (
-	"slices"
 	"time"
 
 	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
+	"audisp-relay/format/jsontext"
 )
 
 // Options are those of all formats of events.
@@ -26,22 +26,26 @@ type Encoder struct {
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
 	// text's memory without a copy, see record.Alias, and are forgotten with it.
+	batch  *record.Batch
+	from   int // its first record
 	recs   []parsedRecord
-	fields []field
-	twins  []pair
+	fields []field         // of all records, and members that are of none
+	where  [keyCount]int32 // where the fields of the record are that is being read: see parser.seen
+	twins  []twin
 	text   []byte // decoded values
-	names  []byte // of the records' types
 	args   record.Args
 	execve bool // there is an EXECVE record
 	tags   []string
 	doc    document
-	data   []pair // auditd.data
-	socket []pair // auditd.data.socket
-	paths  []int  // records that are auditd.paths
-	pairs  []pair // of these
-	ids    []identity
-	sorted []string
-	w      writer
+	data   members   // auditd.data
+	socket members   // auditd.data.socket
+	paths  []members // auditd.paths
+
+	ids      keySet           // fields of the main record that name a user or a group
+	entities [keyCount]entity // whom they name
+	sorted   []string
+	stamp    jsontext.Stamp
+	w        writer
 }
 
 // New returns an Encoder.
@@ -62,10 +66,18 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 
 // forgetEvent drops what holds on to the event's memory, or to more than a usual event needs.
 func (e *Encoder) forgetEvent() {
-	e.doc = document{}
+	e.batch, e.doc = nil, document{}
 	e.recs, e.fields, e.twins, e.tags = emptied(e.recs), emptied(e.fields), emptied(e.twins), emptied(e.tags)
-	e.data, e.socket, e.pairs, e.ids = emptied(e.data), emptied(e.socket), emptied(e.pairs), emptied(e.ids)
-	e.paths, e.sorted = emptied(e.paths), emptied(e.sorted)
+	e.sorted = emptied(e.sorted)
+	e.data.reset()
+	e.socket.reset()
+	if e.paths = e.paths[:0]; cap(e.paths) > 64 { // they are large, and hold on to nothing
+		e.paths = nil
+	}
+	for k := range e.ids.all {
+		e.entities[k] = entity{}
+	}
+	e.ids = keySet{}
 	if cap(e.text) > 256<<10 {
 		e.text = nil
 	}
@@ -82,43 +94,4 @@ func emptied[T any](s []T) []T {
 	}
 	clear(s)
 	return s[:0]
-}
-
-// pair is a member of an object of the document.
-type pair struct {
-	key, val string
-	unset    bool // an id that is not set: for the summary only
-}
-
-// get returns the value under key.
-func get(list []pair, key string) (val string, ok bool) {
-	for i := range list {
-		if list[i].key == key {
-			return list[i].val, true
-		}
-	}
-	return "", false
-}
-
-func has(list []pair, key string) bool {
-	_, ok := get(list, key)
-	return ok
-}
-
-// maxKeys is how many members an object has at most, so that a hostile event costs no more than its
-// length: a search goes through all. What it has beyond is in its text.
-const maxKeys = 2 * maxFields
-
-// put adds a member, if there is none of that name and not too many.
-func put(list *[]pair, p pair) bool {
-	if len(*list) >= maxKeys || has(*list, p.key) {
-		return false
-	}
-	*list = append(*list, p)
-	return true
-}
-
-// drop takes the value under key out.
-func drop(list *[]pair, key string) {
-	*list = slices.DeleteFunc(*list, func(p pair) bool { return p.key == key })
 }

@@ -247,8 +247,8 @@ func TestHostileRecordsAreCheap(t *testing.T) {
 // checkKept fails if an Encoder has anything of an event, or the memory of a large one.
 func checkKept(t *testing.T, e *Encoder) {
 	t.Helper()
-	if len(e.fields)+len(e.twins)+len(e.text)+len(e.recs)+len(e.data)+len(e.pairs)+len(e.paths)+len(e.ids) > 0 ||
-		max(cap(e.fields), cap(e.data), cap(e.pairs)) > 4096 || cap(e.text) > 256<<10 {
+	if len(e.fields)+len(e.twins)+len(e.text)+len(e.recs)+e.data.n+e.socket.n+len(e.paths) > 0 || e.ids != (keySet{}) ||
+		e.entities != ([keyCount]entity{}) || max(cap(e.fields), cap(e.data.others)) > 4096 || cap(e.paths) > 64 || cap(e.text) > 256<<10 {
 		t.Errorf("the encoder keeps what it was given")
 	}
 }

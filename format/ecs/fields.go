@@ -9,9 +9,19 @@ import (
 
 // field is a field of a record: under its name, decoded.
 type field struct {
-	pair
-	aside   bool // only for auditd.data: by its name it would be taken for something else than it is
-	context bool // a part of a security context
+	name, val string
+	key       key
+	is        traits
+	aside     bool // only for auditd.data: by its name it would be taken for something else than it is
+	context   bool // a part of a security context
+	unset     bool // an id that is not set: for the summary only
+}
+
+// twin is a name that auditd has added for the value of a field.
+type twin struct {
+	name, val string // the field's name
+	key       key
+	at        int32 // where the field is, -1 if the record has none
 }
 
 // parsedRecord is one record of the event at hand. Its fields are Encoder.fields[from:to],
@@ -19,29 +29,26 @@ type field struct {
 type parsedRecord struct {
 	record.Parsed
 	kind       record.Kind
-	name       []byte // of its type
 	line       []byte // as it came
 	from, to   int
 	tfrom, tto int
-	odd        bool   // not all of it is in the document: its text is to be added
-	taken      bool   // its fields are in the document
-	isPath     bool   // in auditd.paths, as shown
-	shown      []pair // what is there
+	path       int  // which of auditd.paths it is, -1 for none
+	odd        bool // not all of it is in the document: its text is to be added
+	taken      bool // its fields are in the document
+	asides     bool // it has fields that are put aside
+	contexts   bool // it has parts of a security context
 }
 
 // readRecords takes the records apart.
 func (e *Encoder) readRecords(b *record.Batch, i, j int) {
+	e.batch, e.from = b, i
 	e.args.Reset()
-	e.execve, e.names = false, e.names[:0]
+	e.execve = false
 	for ; i < j; i++ {
-		e.recs = append(e.recs, parsedRecord{Parsed: record.Parse(b, i), kind: b.Recs[i].Kind, line: b.Bytes(i), from: len(e.fields), tfrom: len(e.twins)})
+		e.recs = append(e.recs, parsedRecord{})
 		r := &e.recs[len(e.recs)-1]
-		if r.Type != 0 {
-			from := len(e.names)
-			e.names = b.AppendType(e.names, i)
-			r.name = e.names[from:len(e.names):len(e.names)] // stays as it is if names has to move
-		}
-
+		r.Parsed, r.kind, r.line, r.path = record.Parse(b, i), b.Recs[i].Kind, b.Bytes(i), -1
+		r.from, r.tfrom = len(e.fields), len(e.twins)
 		switch {
 		case r.Flags&record.NoID != 0 || len(r.ID) == 0:
 			r.odd = true
@@ -51,6 +58,14 @@ func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 		}
 		r.to, r.tto = len(e.fields), len(e.twins)
 	}
+}
+
+// appendType appends the name of the type of record k; nothing for one that has none.
+func (e *Encoder) appendType(dst []byte, k int) []byte {
+	if e.recs[k].Type == 0 {
+		return dst
+	}
+	return e.batch.AppendType(dst, e.from+k)
 }
 
 // plainGap reports whether a record continues after its id as all do: with ": ", or ":" if nothing
@@ -71,13 +86,14 @@ func (e *Encoder) readBody(r *parsedRecord) {
 	p := parser{e: e, r: r, arch: -1, sysno: -1}
 	p.scanFields(r.Body, false)
 	p.finishRecord()
-	e.readTwins(r)
+	p.readTwins()
 }
 
 // parser reads the fields of one record.
 type parser struct {
 	e       *Encoder
 	r       *parsedRecord
+	seen    keySet // the keys of its fields, which lie at Encoder.where
 	nested  bool   // in a program's text
 	token   []byte // of the field before, where words may follow that belong to it
 	context bool   // and that field is subj or obj
@@ -95,15 +111,18 @@ func (p *parser) scanFields(body []byte, nested bool) {
 	s := record.Scan(body)
 	p.token, p.nested = nil, nested
 	for s.Next() {
-		gap, key := s.Gap, s.Key
+		gap, name := s.Gap, s.Key
 		if p.r.Type == record.TypeLogin && !nested && (p.token == nil || p.context) {
-			gap, key = loginKey(gap, key)
+			gap, name = loginKey(gap, name)
 		}
-		p.readGap(gap)
-		if nested && len(key) > 1 && key[0] == '(' { // pam of RHEL 5: "(hostname=?, addr=?, terminal=cron res=success)"
-			key, p.r.odd = key[1:], true
+		if string(gap) != " " { // as nearly all are
+			p.readGap(gap)
 		}
-		if string(key) == "msg" && !nested {
+		if nested && len(name) > 1 && name[0] == '(' { // pam of RHEL 5: "(hostname=?, addr=?, terminal=cron res=success)"
+			name, p.r.odd = name[1:], true
+		}
+		k := p.e.known.keys.names.find(name)
+		if k == keyMsg && !nested {
 			p.token = nil
 			v := s.Value
 			if n := len(v); msg == nil && n > 1 && (v[0] == '\'' || v[0] == '"') && v[n-1] == v[0] {
@@ -118,7 +137,7 @@ func (p *parser) scanFields(body []byte, nested bool) {
 			continue
 		}
 
-		p.addField(key, s.Value)
+		p.addField(k, name, s.Value)
 	}
 
 	if msg == nil || len(s.Key) == 0 {
@@ -133,9 +152,6 @@ func (p *parser) scanFields(body []byte, nested bool) {
 
 // readGap deals with what stands between two fields and belongs to none.
 func (p *parser) readGap(gap []byte) {
-	if string(gap) == " " || len(gap) == 0 { // as nearly all are
-		return
-	}
 	text := bytes.Trim(gap, " ")
 	if len(text) == 0 {
 		return
@@ -150,8 +166,8 @@ func (p *parser) readGap(gap []byte) {
 	}
 
 	if v, ok := record.ReadVerdict(text); ok && record.HasVerdict(p.r.Type) {
-		p.putField("seresult", record.Alias(v.Result), false)
-		p.putField("seperms", strings.Join(strings.Fields(record.Alias(v.Perms)), ","), false)
+		p.putNew(keySeresult, record.Alias(v.Result))
+		p.putNew(keySeperms, strings.Join(strings.Fields(record.Alias(v.Perms)), ","))
 		p.r.odd = p.r.odd || string(bytes.TrimSpace(v.Rest)) != "for"
 		return
 	}
@@ -179,25 +195,47 @@ func loginKey(gap, key []byte) (rest, shown []byte) {
 // record has at most 40. What a hostile one has beyond is in its text.
 const maxFields = 256
 
-// putField adds a field and returns where it is. The first of a name counts: what comes later
-// in a record may be of a program's choice. Then it returns -1.
-func (p *parser) putField(key, val string, aside bool) int {
-	return p.appendField(field{pair: pair{key: key, val: val}, aside: aside})
+// putNew adds a field that is not in the record as such.
+func (p *parser) putNew(k key, val string) {
+	p.put(field{key: k, name: keyNames[k], val: val, is: p.e.known.keys.infos[k].is})
 }
 
-func (p *parser) appendField(add field) int {
+// put adds a field and returns where it is. The first of a name counts: what comes later
+// in a record may be of a program's choice. Then it returns -1.
+func (p *parser) put(f field) int {
 	if len(p.e.fields)-p.r.from == maxFields {
 		p.r.odd = true
 		return -1
 	}
+	if at := p.find(f.key, f.name); at >= 0 && p.e.fields[at].context == f.context {
+		p.r.odd = p.r.odd || p.e.fields[at].val != f.val
+		return -1
+	}
+
+	at := len(p.e.fields)
+	p.e.fields = append(p.e.fields, f)
+	if f.key != other && !p.seen.has(f.key) {
+		p.seen.add(f.key)
+		p.e.where[f.key] = int32(at)
+	}
+	p.r.asides, p.r.contexts = p.r.asides || f.aside, p.r.contexts || f.context
+	return at
+}
+
+// find returns where the first field of that name is, -1 without.
+func (p *parser) find(k key, name string) int32 {
+	if k != other {
+		if p.seen.has(k) {
+			return p.e.where[k]
+		}
+		return -1
+	}
 	for i := p.r.from; i < len(p.e.fields); i++ {
-		if f := &p.e.fields[i]; f.key == add.key && f.context == add.context {
-			p.r.odd = p.r.odd || f.val != add.val
-			return -1
+		if f := &p.e.fields[i]; f.key == other && f.name == name {
+			return int32(i)
 		}
 	}
-	p.e.fields = append(p.e.fields, add)
-	return len(p.e.fields) - 1
+	return -1
 }
 
 // plainKey reports whether a key can be one of auditd.data: auditbeat has no others, and
@@ -214,7 +252,8 @@ func plainKey(key []byte) bool {
 
 // readTwins reads the names that auditd has added to an ENRICHED record: keys in
 // capitals, each the twin of a field.
-func (e *Encoder) readTwins(r *parsedRecord) {
+func (p *parser) readTwins() {
+	e, r := p.e, p.r
 	s := record.Scan(r.Names)
 	for s.Next() {
 		if len(e.twins)-r.tfrom == maxFields {
@@ -227,18 +266,40 @@ func (e *Encoder) readTwins(r *parsedRecord) {
 		} else {
 			val = record.UnhexUpper(&e.text, val)
 		}
-
-		from := len(e.text)
-		for _, c := range s.Key {
-			if c-'A' < 26 {
-				c += 'a' - 'A'
-			} else if c-'a' < 26 {
-				r.odd = true
-			}
-			e.text = append(e.text, c)
+		t := twin{val: record.Alias(val)}
+		if t.key = e.known.keys.capitals.find(s.Key); t.key != other {
+			t.name = keyNames[t.key]
+		} else {
+			t.name = p.lower(s.Key)
+			t.key = e.known.keys.find(t.name) // auditd writes capitals, others may write aUid
 		}
-		e.twins = append(e.twins, pair{key: record.Alias(e.text[from:]), val: record.Alias(val)})
-		r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0
+		t.at = p.find(t.key, t.name)
+		e.twins = append(e.twins, t)
+		r.odd = r.odd || !isBlank(s.Gap)
 	}
-	r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0
+	r.odd = r.odd || !isBlank(s.Gap)
+}
+
+// lower returns the name of a twin in small letters. Some that are small already are not auditd's.
+func (p *parser) lower(name []byte) string {
+	from := len(p.e.text)
+	for _, c := range name {
+		if c-'A' < 26 {
+			c += 'a' - 'A'
+		} else if c-'a' < 26 {
+			p.r.odd = true
+		}
+		p.e.text = append(p.e.text, c)
+	}
+	return record.Alias(p.e.text[from:])
+}
+
+// isBlank reports whether there are no words between two fields.
+func isBlank(gap []byte) bool {
+	for _, c := range gap {
+		if c != ' ' {
+			return false
+		}
+	}
+	return true
 }

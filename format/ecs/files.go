@@ -12,22 +12,31 @@ import (
 // takePath shows a PATH record: its fields, and names for the ids of the file's owner and group.
 func (e *Encoder) takePath(k int) {
 	r := &e.recs[k]
-	from := len(e.pairs)
+	r.taken, r.path = true, len(e.paths)
+	m := e.addPath()
 	for i := r.from; i < r.to; i++ {
-		if f := &e.fields[i]; !f.aside {
-			e.pairs = append(e.pairs, f.pair)
+		if !e.fields[i].aside {
+			e.put(m, i)
 		}
 	}
-	for _, p := range [...]struct{ id, name string }{{"ouid", "owner"}, {"ogid", "group"}} {
-		id, _ := get(e.pairs[from:], p.id)
-		name := e.name(r, p.id, id, p.name == "group")
-		if name != "" && !has(e.pairs[from:], p.name) {
-			e.pairs = append(e.pairs, pair{key: p.name, val: name})
+	for _, p := range [...]struct{ id, name key }{{keyOUID, keyOwner}, {keyOGID, keyGroup}} {
+		id, _ := e.get(m, p.id)
+		name := e.name(r, p.id, id, p.name == keyGroup)
+		if name != "" && !m.known.has(p.name) {
+			e.putNew(m, p.name, keyNames[p.name], name)
 		}
 	}
-	to := len(e.pairs)
-	r.taken, r.isPath, r.shown = true, true, e.pairs[from:to:to] // what is added to it later is a copy
-	e.paths = append(e.paths, k)
+}
+
+// addPath adds an object without members to auditd.paths.
+func (e *Encoder) addPath() *members {
+	n := len(e.paths)
+	if n == cap(e.paths) {
+		e.paths = append(e.paths, members{})
+	}
+	e.paths = e.paths[:n+1] // what an event before has left there is used again
+	e.paths[n].reset()
+	return &e.paths[n]
 }
 
 // chooseFile chooses the PATH record that the event is about: the one at that place or, since the kernel
@@ -37,24 +46,35 @@ func (e *Encoder) chooseFile(at int) {
 	if at >= len(e.paths) {
 		at = 0
 	}
-	d.file = &e.recs[e.paths[at]]
-	for _, k := range e.paths[at:] {
-		if kind, _ := get(e.recs[k].shown, "nametype"); kind != "PARENT" && kind != "UNKNOWN" {
-			d.file = &e.recs[k]
+	d.file = at
+	for k := at; k < len(e.paths); k++ {
+		if kind, _ := e.get(&e.paths[k], keyNametype); kind != "PARENT" && kind != "UNKNOWN" {
+			d.file = k
 			break
 		}
 	}
 
-	d.fields = d.file.shown
-	if name, ok := get(d.fields, "name"); ok {
+	if name, ok := e.fileValue(keyName); ok {
 		d.path, d.summary.object = name, name
 	}
-	text, _ := get(d.fields, "mode")
+	text, _ := e.fileValue(keyMode)
 	if mode, err := strconv.ParseUint(text, 8, 64); err == nil {
 		d.summary.what = cmp.Or(fileTypes[mode>>12&15], "file")
 		text = "000"[:max(0, 4-len(text))] + text
 		d.mode = text[len(text)-4:] // as chmod(1) takes it
 	}
+}
+
+// fileValue returns a value of the event's file. What is put aside is none.
+func (e *Encoder) fileValue(k key) (val string, ok bool) {
+	if e.doc.file < 0 {
+		return "", false
+	}
+	m := &e.paths[e.doc.file]
+	if !m.known.has(k) || e.fields[m.at[k]].aside {
+		return "", false
+	}
+	return e.fields[m.at[k]].val, true
 }
 
 // fileTypes are the kinds of file, by the upper bits of a mode (inode(7)).
@@ -73,7 +93,9 @@ func (e *Encoder) completePath() {
 		if cwd == "" || !e.countsFromCwd() {
 			return
 		}
-		name = cwd + "/" + name
+		from := len(e.text)
+		e.text = append(append(append(e.text, cwd...), '/'), name...)
+		name = record.Alias(e.text[from:])
 	} else if !strings.Contains(name, "//") && !strings.Contains(name, "/.") {
 		return
 	}
@@ -84,7 +106,7 @@ func (e *Encoder) completePath() {
 func (e *Encoder) cwd() string {
 	for k := range e.recs {
 		if r := &e.recs[k]; r.Type == record.TypeCWD {
-			if cwd := e.value(r, "cwd"); cwd != "" && cwd[0] == '/' {
+			if cwd := e.value(r, keyCWD); cwd != "" && cwd[0] == '/' {
 				return cwd
 			}
 		}
@@ -95,7 +117,7 @@ func (e *Encoder) cwd() string {
 // countsFromCwd reports whether a relative name of the event's file counts from the process's
 // working directory.
 func (e *Encoder) countsFromCwd() bool {
-	call, _ := get(e.data, "syscall")
+	call := e.dataOf(keySyscall)
 	if record.TakesNoDir(call) {
 		return true
 	}
@@ -105,7 +127,7 @@ func (e *Encoder) countsFromCwd() bool {
 	}
 
 	old, created := e.isAtCwd(args[0]), e.isAtCwd(args[len(args)-1])
-	if kind, _ := get(e.doc.fields, "nametype"); kind == "CREATE" {
+	if kind, _ := e.fileValue(keyNametype); kind == "CREATE" {
 		return created
 	}
 	return old
@@ -114,7 +136,7 @@ func (e *Encoder) countsFromCwd() bool {
 // isAtCwd reports whether an argument of the system call is AT_FDCWD. The kernel takes a descriptor as
 // an int, so the upper half of the register does not matter.
 func (e *Encoder) isAtCwd(arg int) bool {
-	val, _ := get(e.data, [...]string{"a0", "a1", "a2"}[arg])
+	val := e.dataOf(keyA0 + key(arg))
 	n, ok := record.ParseHex([]byte(strings.TrimPrefix(val, "0x")))
 	return ok && int32(n) == -100
 }

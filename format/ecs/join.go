@@ -1,9 +1,7 @@
 package ecs
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 
 	"audisp-relay/audit/record"
 )
@@ -13,7 +11,7 @@ import (
 func (e *Encoder) joinRecords() {
 	d := &e.doc
 	first, syscall := e.leading()
-	d.first, d.main = max(first, 0), syscall
+	d.first, d.main, d.file = max(first, 0), syscall, -1
 	if syscall < 0 {
 		d.main = first
 	}
@@ -31,10 +29,10 @@ func (e *Encoder) joinRecords() {
 		e.summarize()
 	}
 	e.take(first)
-	items := syscall >= 0 && e.find(&e.recs[syscall], "items") >= 0
+	items := syscall >= 0 && e.find(&e.recs[syscall], keyItems) >= 0
 	for i := range e.recs {
 		if items && (i == syscall) == (first != syscall) && e.isJoined(i) {
-			drop(&e.data, "items") // the PATH records show how many they are, or see placeRest
+			e.data.drop(keyItems) // the PATH records show how many they are, or see placeRest
 			items = false
 		}
 		e.take(i)
@@ -88,12 +86,21 @@ func (r *parsedRecord) coalesces() bool {
 // isKnown reports whether there is a meaning for records of a type, and the event has the field that it
 // asks for.
 func (e *Encoder) isKnown(typ uint32) bool {
-	return slices.ContainsFunc(e.known.types[typ], func(m *meaning) bool {
-		is := func(f field) bool { return !f.aside && m.isOf(f.pair) }
-		return m.has == "" || slices.ContainsFunc(e.recs, func(r parsedRecord) bool {
-			return r.coalesces() && r.Type != record.TypePath && slices.ContainsFunc(e.fields[r.from:r.to], is)
-		})
-	})
+	for _, m := range e.known.of(typ).rows {
+		if m.has == other {
+			return true
+		}
+		for k := range e.recs {
+			r := &e.recs[k]
+			if !r.coalesces() || r.Type == record.TypePath {
+				continue
+			}
+			if at := e.find(r, m.has); at >= 0 && !e.fields[at].aside && m.accepts(e.fields[at].val) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isJoined reports whether a record's fields have a place: those of a second system call have not.
@@ -122,34 +129,42 @@ func (e *Encoder) take(k int) {
 		if f.aside || (k == d.main && e.takeOwn(f)) {
 			continue
 		}
-		if isProcess(f.key) {
-			_, number := canonical(f.val) // as the ids of processes have to be
-			r.odd = r.odd || f.val == "" || (!number && (f.key == "pid" || f.key == "ppid"))
+		if f.is&underProcess != 0 {
+			r.odd = r.odd || !isProcessValue(f)
 		}
-		e.show(r, &e.data, f)
+		e.show(r, &e.data, i)
 	}
+}
+
+// isProcessValue reports whether a field's value can be shown of the process: its ids have to be numbers.
+func isProcessValue(f *field) bool {
+	if f.key == keyPID || f.key == keyPPID {
+		_, ok := canonical(f.val)
+		return ok
+	}
+	return f.val != ""
 }
 
 // takeOwn takes a field of the main record that is the event's own.
 func (e *Encoder) takeOwn(f *field) bool {
 	switch {
-	case f.key == "result":
+	case f.key == keyResult:
 		e.doc.result = f.val
-	case f.key == "ses":
+	case f.key == keySes:
 		e.doc.session = f.val
-	case isOfProcess(f.key) || isOfObject(f.key):
-		e.ids = append(e.ids, identity{f.key, entity{ID: f.val}})
+	case f.is&(ofProcess|ofObject) != 0:
+		e.ids.add(f.key)
+		e.entities[f.key].ID = f.val
 	default:
-		return f.context && strings.HasPrefix(f.key, "subj_") // writeUser has it
+		return f.context && f.is&ofSubject != 0 // writeUser has it
 	}
 	return true
 }
 
-// show shows a field of a record in list, if another has not taken its place.
-func (e *Encoder) show(r *parsedRecord, list *[]pair, f *field) {
-	if !put(list, f.pair) && !f.unset {
-		got, _ := get(*list, f.key)
-		r.odd = r.odd || got != f.val
+// show shows a field of a record among members, if another has not taken its place.
+func (e *Encoder) show(r *parsedRecord, m *members, at int) {
+	if f := &e.fields[at]; !e.put(m, at) && !f.unset {
+		r.odd = r.odd || e.valueOf(m, f) != f.val
 	}
 }
 
@@ -159,21 +174,20 @@ func (e *Encoder) show(r *parsedRecord, list *[]pair, f *field) {
 func (e *Encoder) takeAddress(r *parsedRecord) {
 	d := &e.doc
 	r.taken = true
-	second := len(e.socket) > 0 || e.recs[d.main].Type == record.TypeSockaddr
+	second := e.socket.n > 0 || e.recs[d.main].Type == record.TypeSockaddr
 	for i := r.from; i < r.to; i++ {
-		f := &e.fields[i]
-		if got, _ := get(e.socket, f.key); second {
-			r.odd = r.odd || got != f.val
+		if second {
+			r.odd = r.odd || e.valueOf(&e.socket, &e.fields[i]) != e.fields[i].val
 			continue
 		}
-		e.show(r, &e.socket, f)
+		e.show(r, &e.socket, i)
 	}
 	if second {
 		return
 	}
 
 	var place *address
-	switch call, _ := get(e.data, "syscall"); call {
+	switch e.dataOf(keySyscall) {
 	case "recvfrom", "recvmsg", "accept", "accept4":
 		place, d.direction = &d.source, "ingress"
 	case "connect", "sendto", "sendmsg":
@@ -181,11 +195,12 @@ func (e *Encoder) takeAddress(r *parsedRecord) {
 	default: // of bind and others it is nobody's
 		return
 	}
-	switch family, _ := get(e.socket, "family"); family {
+	family, _ := e.get(&e.socket, keyFamily)
+	switch family {
 	case "ipv4", "ipv6", "unix":
-		place.ip, _ = get(e.socket, "addr")
-		place.port, _ = get(e.socket, "port")
-		place.path, _ = get(e.socket, "path")
+		place.ip, _ = e.get(&e.socket, keyAddr)
+		place.port, _ = e.get(&e.socket, keyPort)
+		place.path, _ = e.get(&e.socket, keyPath)
 	}
 }
 
@@ -197,7 +212,9 @@ func (e *Encoder) countArgs() {
 	}
 	argc, counted := e.args.Count()
 	if counted {
-		put(&e.data, pair{key: "argc", val: strconv.FormatUint(uint64(argc), 10)})
+		from := len(e.text)
+		e.text = strconv.AppendUint(e.text, uint64(argc), 10)
+		e.putNew(&e.data, keyArgc, keyNames[keyArgc], record.Alias(e.text[from:]))
 	}
 	if e.args.Missing() == 0 && e.args.Cut() == 0 && !e.args.Left() && counted && int64(argc) == int64(e.args.Len()) {
 		return

@@ -1,13 +1,5 @@
 package ecs
 
-import (
-	"cmp"
-	"strings"
-	"sync"
-
-	"audisp-relay/audit/record"
-)
-
 // meaning says what records of some types, or some system calls, mean. Several words in
 // one string have blanks between.
 type meaning struct {
@@ -31,20 +23,11 @@ type sources struct {
 	path          int    // which PATH record is the file: this, counted from 0, or the first after it that is no directory's
 }
 
-// isOf reports whether a meaning is for records with that field.
-func (s *sources) isOf(f pair) bool {
-	name, want, valued := strings.Cut(s.has, "=")
-	return f.key == name && (!valued || f.val == want)
-}
-
 // session is what records of programs about a session have, login those with an address besides.
 var (
 	session = sources{actor: "auid", actor2: "acct id uid", object2: "addr hostname", how: "exe terminal"}
 	login   = sources{actor: "auid", actor2: "acct id uid", object2: "addr hostname", how: "exe terminal", source: "addr"}
 )
-
-// usual is for rows without sources.
-var usual sources
 
 // meanings is the table of what is known. All of it is there at compile time, so that a process that
 // writes no ecs pays nothing for it. Of several rows for a type the last counts whose fields are there.
@@ -248,33 +231,3 @@ func classOf(typ uint32) string {
 	}
 	return "unknown"
 }
-
-// known finds the rows of the tables.
-type known struct {
-	calls map[string]*meaning // and what else is no record type
-	types map[uint32][]*meaning
-	does  map[uint32]roles
-}
-
-// tables is made with the first Encoder.
-var tables = sync.OnceValue(func() *known {
-	t := &known{calls: make(map[string]*meaning), types: make(map[uint32][]*meaning), does: make(map[uint32]roles)}
-	for i := range meanings {
-		m := &meanings[i]
-		m.sources = cmp.Or(m.sources, &usual)
-		for name := range strings.FieldsSeq(m.of) {
-			if name[0]-'A' >= 26 {
-				t.calls[name] = m
-				continue
-			}
-			n := record.TypeNumber([]byte(name))
-			t.types[n] = append(t.types[n], m)
-		}
-	}
-	for _, a := range accountRoles {
-		for name := range strings.FieldsSeq(a.of) {
-			t.does[record.TypeNumber([]byte(name))] = a.does
-		}
-	}
-	return t
-})

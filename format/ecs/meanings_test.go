@@ -55,11 +55,11 @@ func TestMeaningsAreTheLibrarys(t *testing.T) {
 			continue
 		}
 		more := object
-		if known.does[n] != 0 { // the account is the object, and who did it the actor
+		if known.of(n).does != 0 { // the account is the object, and who did it the actor
 			more = nil
 		}
 		compare(name, rec(name, body), more...)
-		if len(known.types[n]) > 0 { // else the event is that of the system call
+		if len(known.of(n).rows) > 0 { // else the event is that of the system call
 			compare(name, rec(name, body)+sys(257, 0))
 		}
 	}

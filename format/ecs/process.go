@@ -15,22 +15,21 @@ func (e *Encoder) isLocal() bool { return users.Local(e.recs[0].Node, e.opts.Loc
 
 func (e *Encoder) writeProcess() {
 	w, self := &e.w, e.process.Self
-	value := func(key string) string { val, _ := get(e.data, key); return val }
 	m := w.Open("process", '{')
-	w.number("pid", value("pid"))
+	w.number("pid", e.dataOf(keyPID))
 	e.writeEntityID(self)
-	e.writeParent(value("ppid"))
+	e.writeParent(e.dataOf(keyPPID))
 	e.writeEntry()
-	w.Some("name", value("comm"))
-	w.Some("executable", value("exe"))
+	w.Some("name", e.dataOf(keyComm))
+	w.Some("executable", e.dataOf(keyExe))
 	e.writeHash()
-	w.Some("working_directory", value("cwd"))
+	w.Some("working_directory", e.dataOf(keyCWD))
 	if e.execve {
 		e.writeArgs()
 	} else if self != nil {
 		e.writeArgsOf(self)
 	}
-	w.Some("title", value("proctitle"))
+	w.Some("title", e.dataOf(keyProctitle))
 	e.writeCapabilities()
 	w.Close(m, '}')
 }

@@ -16,13 +16,8 @@ import (
 // place for.
 func (e *Encoder) readExecve(r *parsedRecord) {
 	e.execve = true
-	e.args.Add(r.Body)
-	r.odd = r.odd || r.Twinned
-	s := record.Scan(r.Body)
-	for more := true; more; {
-		more = s.Next()
-		r.odd = r.odd || len(bytes.Trim(s.Gap, " ")) > 0
-	}
+	words := e.args.Add(r.Body)
+	r.odd = r.odd || words || r.Twinned
 }
 
 // readSockaddr reads a socket address: family, and what it is made of under the names that
@@ -46,13 +41,13 @@ func (e *Encoder) readSockaddr(r *parsedRecord) {
 	a, raw, ok := record.Sockaddr(e.text[len(e.text):], saddr)
 	e.text = append(e.text, raw...) // the same bytes, if there was room for them
 	if ok {
-		e.putAddress("family", familyName(a.Family))
+		e.putAddress(r, "family", familyName(a.Family))
 		for _, p := range a.Parts() {
-			e.putPart(a.Family, &p)
+			e.putPart(r, a.Family, &p)
 		}
 	}
 	if !ok || !isWhole(&a, raw) || bytes.ContainsAny(saddr, "abcdef") {
-		e.putAddress("saddr", record.Alias(saddr))
+		e.putAddress(r, "saddr", record.Alias(saddr))
 	}
 }
 
@@ -72,9 +67,11 @@ func isWhole(a *record.Addr, raw []byte) bool {
 	return false
 }
 
-func (e *Encoder) putAddress(key, val string) {
-	// A netlink address alone has a pid that is no process's.
-	e.fields = append(e.fields, field{pair: pair{key: key, val: val}, aside: key == "pid"})
+func (e *Encoder) putAddress(r *parsedRecord, name, val string) {
+	k := e.known.keys.find(name)
+	f := field{key: k, name: name, val: val, is: e.known.keys.infos[k].is, aside: k == keyPID} // a netlink address alone has a pid, no process's
+	r.asides = r.asides || f.aside
+	e.fields = append(e.fields, f)
 }
 
 // familyName returns the name of an address family, auditbeat's for those that it knows.
@@ -92,22 +89,22 @@ func familyName(n uint16) string {
 
 // putPart adds a part of an address. The name of an abstract unix socket, which begins with a NUL and
 // may have more, stands after an @ (unix(7)).
-func (e *Encoder) putPart(family uint16, p *record.Part) {
-	key, from := p.Name, len(e.text)
+func (e *Encoder) putPart(r *parsedRecord, family uint16, p *record.Part) {
+	name, from := p.Name, len(e.text)
 	switch p.Kind {
 	case record.PartNumber:
-		if family == unix.AF_INET6 && p.Number == 0 && key != "port" {
+		if family == unix.AF_INET6 && p.Number == 0 && name != "port" {
 			return
 		}
-		if key == "flowinfo" {
-			key = "flow"
+		if name == "flowinfo" {
+			name = "flow"
 		}
 		e.text = strconv.AppendInt(e.text, p.Number, 10)
 	case record.PartIP:
 		ip, _ := netip.AddrFromSlice(p.Bytes)
 		e.text = ip.Unmap().AppendTo(e.text)
 	case record.PartText:
-		if key == "path" && p.Bytes[0] == 0 {
+		if name == "path" && p.Bytes[0] == 0 {
 			if len(p.Bytes) == 1 {
 				return
 			}
@@ -119,6 +116,6 @@ func (e *Encoder) putPart(family uint16, p *record.Part) {
 		e.text = hex.AppendEncode(e.text, p.Bytes)
 	}
 	if len(e.text) > from {
-		e.putAddress(key, record.Alias(e.text[from:]))
+		e.putAddress(r, name, record.Alias(e.text[from:]))
 	}
 }

@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -20,25 +19,25 @@ type summary struct {
 func (e *Encoder) summarize() {
 	d := &e.doc
 	s := &d.summary
-	s.actor, s.actor2 = e.id("auid").ID, e.id("uid").ID
+	s.actor, s.actor2 = e.id(keyAUID).ID, e.id(keyUID).ID
 	s.how = e.usualHow()
 	m, call := e.meaning()
 	if m == nil {
 		return
 	}
 	s.action, s.what = m.action, m.what
-	d.category, d.kind = m.category, m.kind
+	d.category[0], d.kind[0] = m.category, m.kind
 	if call != nil && call != m {
-		d.category, d.kind = m.category+" "+call.category, m.kind+" "+call.kind
+		d.category[1], d.kind[1] = call.category, call.kind
 	}
 
 	switch {
 	case m.what == "socket":
-		s.object, _ = get(e.socket, "path")
-		if addr, ok := get(e.socket, "addr"); ok {
+		s.object, _ = e.get(&e.socket, keyPath)
+		if addr, ok := e.get(&e.socket, keyAddr); ok {
 			s.object = addr
 		}
-		s.object2, _ = get(e.socket, "port")
+		s.object2, _ = e.get(&e.socket, keyPort)
 	case (m.what == "file" || m.what == "filesystem") && len(e.paths) > 0:
 		e.chooseFile(m.path)
 	}
@@ -47,25 +46,25 @@ func (e *Encoder) summarize() {
 	e.setFirst(&s.object, m.object)
 	e.setFirst(&s.object2, m.object2)
 	e.setFirst(&s.how, m.how)
-	if ip, ok := get(e.data, m.source); ok && d.source == (address{}) {
-		drop(&e.data, m.source)
+	if ip, ok := e.get(&e.data, m.source); ok && d.source == (address{}) {
+		e.data.drop(m.source)
 		d.source, d.direction = address{ip: ip}, "ingress"
 	}
 }
 
 // meaning returns what the event is, and what its system call does; each nil where that is not known or
 // there is none.
-func (e *Encoder) meaning() (m, call *meaning) {
-	if name, ok := get(e.data, "syscall"); ok {
+func (e *Encoder) meaning() (m, call *row) {
+	if name, ok := e.get(&e.data, keySyscall); ok {
 		if call = e.known.calls[name]; call == nil {
-			call = e.known.calls["*"]
+			call = e.known.anyCall
 		}
 	}
 	if e.doc.typ == record.TypeSyscall {
 		return call, call
 	}
-	for _, row := range e.known.types[e.doc.typ] {
-		if row.has == "" || slices.ContainsFunc(e.data, row.isOf) {
+	for _, row := range e.known.of(e.doc.typ).rows {
+		if val, ok := e.get(&e.data, row.has); row.has == other || (ok && row.accepts(val)) {
 			m = row
 		}
 	}
@@ -73,11 +72,11 @@ func (e *Encoder) meaning() (m, call *meaning) {
 }
 
 // setFirst sets a part of the summary to the first of some fields that is there.
-func (e *Encoder) setFirst(part *string, keys string) {
-	for key := range strings.FieldsSeq(keys) {
-		val, ok := get(e.data, key)
-		if id := e.id(key); !ok && id.key != "" {
-			val, ok = id.ID, true
+func (e *Encoder) setFirst(part *string, keys []key) {
+	for _, k := range keys {
+		val, ok := e.get(&e.data, k)
+		if e.ids.has(k) && !ok {
+			val, ok = e.id(k).ID, true
 		}
 		if ok {
 			*part = val
@@ -88,15 +87,18 @@ func (e *Encoder) setFirst(part *string, keys string) {
 
 // usualHow returns the program, of an interpreter's script its own name.
 func (e *Encoder) usualHow() string {
-	comm, named := get(e.data, "comm")
-	exe, ok := get(e.data, "exe")
-	for _, name := range [...]string{"python", "sh", "bash", "perl"} {
-		ok = ok && !(named && strings.HasPrefix(exe, "/usr/bin/") && strings.HasPrefix(exe[len("/usr/bin/"):], name))
+	exe, ok := e.get(&e.data, keyExe)
+	comm, named := e.get(&e.data, keyComm)
+	if !ok || (named && isInterpreter(exe)) {
+		return comm
 	}
-	if ok {
-		return exe
-	}
-	return comm
+	return exe
+}
+
+// isInterpreter reports whether a program is one that runs scripts, as auditbeat has it.
+func isInterpreter(exe string) bool {
+	name, ok := strings.CutPrefix(exe, "/usr/bin/")
+	return ok && (strings.HasPrefix(name, "python") || strings.HasPrefix(name, "sh") || strings.HasPrefix(name, "bash") || strings.HasPrefix(name, "perl"))
 }
 
 // correctVerdict says what AppArmor has decided, where the table says that its policy was violated
@@ -108,13 +110,12 @@ func (e *Encoder) correctVerdict() {
 	if !ofAVC && (first.Type < firstAppArmor || first.Type > lastAppArmor) {
 		return
 	}
-	verdict, _ := get(e.data, "apparmor")
-	verdict = cmp.Or(verdict, strings.TrimPrefix(record.Alias(first.name), "APPARMOR_"))
-	operation, _ := get(e.data, "operation")
+	typ := record.Alias(e.appendType(nil, d.first))
+	verdict := cmp.Or(e.dataOf(keyApparmor), strings.TrimPrefix(typ, "APPARMOR_"))
 	calls := e.known.calls
-	m := cmp.Or(calls["apparmor="+verdict+","+operation], calls["apparmor="+verdict], calls["apparmor=*"])
+	m := cmp.Or(calls["apparmor="+verdict+","+e.dataOf(keyOperation)], calls["apparmor="+verdict], calls["apparmor=*"])
 	d.summary.action = m.action
 	if m.category != "" {
-		d.category, d.kind = m.category, m.kind
+		d.category, d.kind = [2]string{m.category}, [2]string{m.kind}
 	}
 }

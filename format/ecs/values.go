@@ -14,9 +14,9 @@ import (
 
 // addField adds a field as it stands in a record, decoded. What could not be restored from that form
 // is left as it is.
-func (p *parser) addField(key, token []byte) {
+func (p *parser) addField(k key, name, token []byte) {
 	p.token = nil
-	if !plainKey(key) {
+	if k == other && !plainKey(name) {
 		p.r.odd = true
 		return
 	}
@@ -24,22 +24,28 @@ func (p *parser) addField(key, token []byte) {
 		return
 	}
 
-	name := record.Alias(key)
+	is, class := p.e.known.keys.describe(p.r.Type, k, name)
 	quoted := len(token) > 1 && (token[0] == '"' || token[0] == '\'') && token[len(token)-1] == token[0]
 	val := token
 	switch {
 	case quoted:
 		val = token[1 : len(token)-1]
-	case token[0] == '"' && record.ClassIn(p.r.Type, key) == record.Text: // the record ends in the middle of it
+	case class != record.Text:
+	case token[0] == '"': // the record ends in the middle of it
 		val, p.r.odd = token[1:], true
-	case record.ClassIn(p.r.Type, key) == record.Text:
+	default:
 		val = record.UnhexUpper(&p.e.text, token)
 	}
 
-	at := p.interpretField(name, val, quoted)
-	context := name == "subj" || name == "obj"
-	if !quoted && at >= 0 && (context || name == "op" || name == "text") {
-		p.token, p.context = token, context
+	at := p.interpret(field{key: k, name: record.Alias(name), val: record.Alias(val), is: is}, val, quoted)
+	if quoted || at < 0 {
+		return
+	}
+	switch k {
+	case keySubj, keyObj:
+		p.token, p.context = token, true
+	case keyOp, keyText:
+		p.token, p.context = token, false
 	}
 }
 
@@ -53,84 +59,75 @@ func isNothing(token []byte) bool {
 	return false
 }
 
-// interpretField adds a field in the form in which auditbeat shows it: results, names of errors, ...
-// It returns where the field is, -1 when it was not added as such.
-func (p *parser) interpretField(name string, val []byte, quoted bool) int {
-	typ := p.r.Type
-	kernel := typ == record.TypeSyscall || typ == record.TypeSeccomp
-	text := record.Alias(val)
-	if !quoted && record.IsUnset(val) && isID(p.r.Type, name) {
-		return p.addUnset(name)
+// interpret adds a field in the form in which auditbeat shows it: results, names of errors, ...
+// val is its value. It returns where the field is, -1 when it was not added as such.
+func (p *parser) interpret(f field, val []byte, quoted bool) int {
+	if !quoted && f.is&maybeUnset != 0 && record.IsUnset(val) {
+		return p.addUnset(f)
 	}
-	if p.misleads(name, text) {
-		return p.putField(name, text, true)
+	if p.misleads(&f) {
+		f.aside = true
+		return p.put(f)
 	}
 
-	switch name {
-	case "success":
+	typ := p.r.Type
+	switch f.key {
+	case keySuccess:
 		return p.noteResult(&p.success, val)
-	case "res":
+	case keyRes:
 		return p.noteResult(&p.res, val)
-	case "result": // as programs of RHEL 4 and 5 have it
+	case keyResult: // as programs of RHEL 4 and 5 have it
 		return p.noteResult(&p.result, val)
-	case "key":
-		p.addTags(text)
+	case keyKey:
+		p.addTags(f.val)
 		return -1
-	case "exit":
-		if n, ok := canonical(text); ok && n < 0 {
-			text = cmp.Or(record.ErrnoNameOn(p.code, -n), text)
+	case keyExit:
+		if n, ok := record.ParseInt(val); ok && n < 0 {
+			f.val = cmp.Or(record.ErrnoNameOn(p.code, -n), f.val)
 		}
-	case "sig":
-		if n, ok := canonical(text); ok && typ == record.TypeSeccomp {
-			text = cmp.Or(unix.SignalName(syscall.Signal(min(max(n, 0), 1<<10))), text)
+	case keySig:
+		if n, ok := record.ParseInt(val); ok && typ == record.TypeSeccomp {
+			f.val = cmp.Or(unix.SignalName(syscall.Signal(min(max(n, 0), 1<<10))), f.val)
 		}
-	case "arch", "syscall":
-		at := p.putField(name, text, false)
-		switch {
-		case !kernel || at < 0:
-		case name == "arch":
-			p.arch = at
-			p.code, _ = record.ParseArch(val)
-		default:
-			p.sysno = at
-		}
-		return at
-	case "proctitle":
+	case keyArch, keySyscall:
+		return p.addCall(f, val)
+	case keyProctitle:
 		if typ != record.TypeProctitle {
 			p.r.odd = true
 			break
 		}
-		text = p.e.joinTitle(val)
+		f.val = p.e.joinTitle(val)
 	}
 
 	// A file may be called "?". Elsewhere such a text is put aside, because an actor or an
 	// object that is called so would say something else than "not known".
-	aside := quoted && isNothing(val) && name != "name" && name != "cwd"
-	return p.putField(name, text, aside)
+	f.aside = quoted && isNothing(val) && f.key != keyName && f.key != keyCWD
+	return p.put(f)
 }
 
-// isID reports whether a field of that name is an id or a session, which is unset with a
-// value of -1. Programs have names of their own for them.
-func isID(typ uint32, name string) bool {
-	switch record.ClassIn(typ, []byte(name)) {
-	case record.UserID, record.Session:
-		return true
+// addCall adds the arch or the number of a system call, and notes those that finishSyscall gives names to.
+func (p *parser) addCall(f field, val []byte) int {
+	at := p.put(f)
+	switch {
+	case at < 0 || (p.r.Type != record.TypeSyscall && p.r.Type != record.TypeSeccomp):
+	case f.key == keyArch:
+		p.arch = at
+		p.code, _ = record.ParseArch(val)
+	default:
+		p.sysno = at
 	}
-	return isUserID(name) || strings.HasSuffix(name, "-ses") || strings.HasSuffix(name, "_ses")
-}
-
-// isUserID reports whether a name is like those of the ids of users and groups.
-func isUserID(name string) bool {
-	return strings.HasSuffix(name, "uid") || strings.HasSuffix(name, "gid")
+	return at
 }
 
 // addUnset adds a field that says that an id is not set, if that says something: who has no
 // login id is not the same as who is not known.
-func (p *parser) addUnset(name string) int {
-	switch name {
-	case "auid", "old-auid", "old_auid", "ses":
-		if !p.misleads(name, "0") {
-			return p.appendField(field{pair: pair{name, "unset", true}})
+func (p *parser) addUnset(f field) int {
+	switch f.key {
+	case keyAUID, keyDashOldAUID, keyOldAUID, keySes:
+		f.val = "0" // an id, so that only a program's is misleading
+		if !p.misleads(&f) {
+			f.val, f.unset = "unset", true
+			return p.put(f)
 		}
 	}
 	return -1
@@ -138,41 +135,24 @@ func (p *parser) addUnset(name string) int {
 
 // misleads reports whether a field would be taken for what it is not: what a program says for what
 // the kernel says of it, a word for an id, any other field for a part of a security context or an id.
-func (p *parser) misleads(name, val string) bool {
+func (p *parser) misleads(f *field) bool {
 	switch {
-	case isOfProcess(name):
-		return p.nested || !isNumber(val)
-	case isOfObject(name):
-		return !isNumber(val)
-	case p.nested && (name == "ses" || name == "subj" || name == "key"):
+	case f.is&(ofProcess|ofObject|ofKernel|likeID|ofSubject|ofLabel) == 0:
+		return false
+	case f.is&ofProcess != 0:
+		return p.nested || !isNumber(f.val)
+	case f.is&ofObject != 0:
+		return !isNumber(f.val)
+	case f.is&ofKernel != 0 && p.nested:
 		return true
 	}
-	return isUserID(name) || strings.HasPrefix(name, "subj_") || (strings.HasPrefix(name, "obj_") && p.r.Type == record.TypePath)
+	return f.is&(likeID|ofSubject) != 0 || (f.is&ofLabel != 0 && p.r.Type == record.TypePath)
 }
 
 // isNumber reports whether an id is one.
 func isNumber(val string) bool {
 	_, ok := record.ParseID([]byte(val))
 	return ok
-}
-
-// isOfObject reports whether a name that ends as ids do is one of the audit system's for
-// the id of a user or group that is not the process's own.
-func isOfObject(name string) bool {
-	switch name {
-	case "ouid", "ogid", "oauid", "old-auid", "old_auid", "new_auid", "iuid", "igid", "inode_uid", "inode_gid", "sauid", "obj_uid", "obj_gid":
-		return true
-	}
-	return false
-}
-
-// isOfProcess reports whether a name is that of an id which every process has.
-func isOfProcess(name string) bool {
-	switch name {
-	case "auid", "uid", "gid", "euid", "egid", "suid", "sgid", "fsuid", "fsgid":
-		return true
-	}
-	return false
 }
 
 // noteResult keeps a result for finishRecord.
@@ -228,9 +208,9 @@ func (e *Encoder) joinTitle(val []byte) string {
 func (p *parser) finishRecord() {
 	p.finishResult()
 	p.finishSyscall()
-	p.splitContext("subj")
+	p.splitContext(keySubj, &subjParts)
 	if p.r.Type == record.TypePath {
-		p.splitContext("obj")
+		p.splitContext(keyObj, &objParts)
 	}
 }
 
@@ -239,7 +219,7 @@ func (p *parser) finishResult() {
 	said := p.success
 	switch {
 	case said != nil && p.res != nil:
-		p.putField("res", record.Alias(p.res), false)
+		p.putNew(keyRes, record.Alias(p.res))
 	case said == nil:
 		said = p.res
 	}
@@ -265,7 +245,7 @@ func (p *parser) finishResult() {
 			result = "success"
 		}
 	}
-	p.putField("result", result, false)
+	p.putNew(keyResult, result)
 }
 
 // finishSyscall gives names to arch and system call: those of package record's tables or, where
@@ -294,7 +274,7 @@ func (p *parser) finishSyscall() {
 	} else if name, ok := p.r.Name(nil, []byte("syscall")); ok && isSyscallName(name) {
 		number := call.val
 		call.val = record.Alias(name)
-		p.putField("syscall_number", number, false)
+		p.putNew(keySyscallNumber, number)
 	}
 }
 
@@ -307,32 +287,36 @@ func isSyscallName(name []byte) bool {
 	return len(name) > 0 && name[0]-'0' >= 10
 }
 
-// splitContext replaces the security context key by its parts. The last has all that is left.
-func (p *parser) splitContext(key string) {
-	for i := p.r.from; i < len(p.e.fields); i++ {
-		f := p.e.fields[i]
-		if f.key != key || f.aside {
-			continue
-		}
-		p.e.fields = slices.Delete(p.e.fields, i, i+1)
-		parts := &subjParts
-		if key == "obj" {
-			parts = &objParts
-		}
-		val, more := f.val, true
-		for k := 0; more && k < len(parts); k++ {
-			part := val
-			if k < len(parts)-1 {
-				part, val, more = strings.Cut(val, ":")
-			}
-			p.appendField(field{pair: pair{key: parts[k], val: part}, context: true})
-		}
+// splitContext replaces the security context under a key by its parts. The last has all that is left.
+func (p *parser) splitContext(k key, parts *[5]key) {
+	if !p.seen.has(k) {
 		return
+	}
+	at := int(p.e.where[k])
+	f := p.e.fields[at]
+	if f.aside {
+		return
+	}
+	p.e.fields = slices.Delete(p.e.fields, at, at+1)
+	p.seen.remove(k)
+	for i := at; i < len(p.e.fields); i++ {
+		if where := &p.e.where[p.e.fields[i].key]; *where == int32(i+1) {
+			*where-- // all that follow have moved
+		}
+	}
+
+	val, more := f.val, true
+	for i := 0; more && i < len(parts); i++ {
+		part := val
+		if i < len(parts)-1 {
+			part, val, more = strings.Cut(val, ":")
+		}
+		p.put(field{key: parts[i], name: keyNames[parts[i]], val: part, is: p.e.known.keys.infos[parts[i]].is, context: true})
 	}
 }
 
 // subjParts and objParts are the parts of the security context of a process and of a file, in their order.
 var (
-	subjParts = [...]string{"subj_user", "subj_role", "subj_domain", "subj_level", "subj_category"}
-	objParts  = [...]string{"obj_user", "obj_role", "obj_domain", "obj_level", "obj_category"}
+	subjParts = [...]key{keySubjUser, keySubjRole, keySubjDomain, keySubjLevel, keySubjCategory}
+	objParts  = [...]key{keyObjUser, keyObjRole, keyObjDomain, keyObjLevel, keyObjCategory}
 )
