@@ -89,16 +89,34 @@ func IsPlain(c byte) bool { return plain[c] }
 func PlainEnd(text []byte, from int) int {
 	i := from
 	for ; i+8 <= len(text); i += 8 {
-		w := binary.LittleEndian.Uint64(text[i:])
-		stop := (w-ones*'!')&^w | equals(w, '"') | equals(w, '\\') | equals(w, 0x7F) | w
-		if stop &= tops; stop != 0 {
+		if stop := notPlain(binary.LittleEndian.Uint64(text[i:])); stop != 0 {
 			return i + bits.TrailingZeros64(stop)/8
 		}
 	}
-	for i < len(text) && plain[text[i]] {
-		i++
+
+	// What is left is read in two parts that may overlap, with plain bytes after it.
+	rest := text[i:]
+	n := len(rest)
+	word := uint64('x'*ones) << (8 * n)
+	switch {
+	case n >= 4:
+		word |= uint64(binary.LittleEndian.Uint32(rest)) | uint64(binary.LittleEndian.Uint32(rest[n-4:]))<<(8*(n-4))
+	case n >= 2:
+		word |= uint64(binary.LittleEndian.Uint16(rest)) | uint64(binary.LittleEndian.Uint16(rest[n-2:]))<<(8*(n-2))
+	case n == 1:
+		word |= uint64(rest[0])
+	default:
+		return i
 	}
-	return i
+	if stop := notPlain(word); stop != 0 {
+		return i + bits.TrailingZeros64(stop)/8
+	}
+	return len(text)
+}
+
+// notPlain has the top bit of the first byte of word that is not plain, and maybe of others after it.
+func notPlain(word uint64) uint64 {
+	return ((word-ones*'!')&^word | equals(word, '"') | equals(word, '\\') | equals(word, 0x7F) | word) & tops
 }
 
 // Alias returns b as a string without a copy, which lasts as long as nothing changes b.

@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -119,92 +118,6 @@ func (e *Encoder) writeOriginal() {
 		w.Item(record.Alias(line))
 	}
 	w.Close(a, ']')
-}
-
-// places are those of a user's other ids; any other id is user.KEY.
-var places = [...]struct {
-	name        string
-	user, group key
-}{
-	{"audit", keyAUID, other},
-	{"filesystem", keyFSUID, keyFSGID},
-	{"saved", keySUID, keySGID},
-}
-
-func (e *Encoder) writeUser() {
-	w, d := &e.w, &e.doc
-	m := w.Open("user", '{')
-	w.entity(d.user)
-	w.account("group", e.id(keyGID))
-	group := e.id(keyEGID)
-	if d.impliedEGID {
-		group = entity{}
-	}
-	w.accounts("effective", d.effective, group)
-	for _, p := range places {
-		w.accounts(p.name, e.id(p.user), e.id(p.group))
-	}
-	for k := range e.ids.without(e.known.keys.process).all {
-		w.account(keyNames[k], e.id(k))
-	}
-
-	w.account("target", d.target)
-	if d.main >= 0 {
-		e.writeContext(&e.recs[d.main], ofSubject)
-	}
-	w.Close(m, '}')
-	e.writeRelated()
-}
-
-// writeRelated writes related.user: each name of a user once.
-func (e *Encoder) writeRelated() {
-	w, d := &e.w, &e.doc
-	names := e.sorted[:0]
-	add := func(name string) {
-		if name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	add(d.user.Name)
-	add(d.effective.Name)
-	add(d.target.Name)
-	for k := range e.ids.without(e.known.keys.groups).all {
-		add(e.entities[k].Name)
-	}
-	if e.sorted = names; len(names) == 0 {
-		return
-	}
-
-	slices.Sort(names)
-	w.Buf = append(w.Buf, `,"related":{"user":[`...)
-	for _, name := range names {
-		w.Item(name)
-	}
-	w.Buf = append(w.Buf, "]}"...)
-}
-
-// account writes a user or a group as an object.
-func (w *writer) account(key string, e entity) {
-	if e != (entity{}) {
-		m := w.Open(key, '{')
-		w.entity(e)
-		w.Close(m, '}')
-	}
-}
-
-// accounts writes a user and its group as an object.
-func (w *writer) accounts(key string, user, group entity) {
-	if user != (entity{}) || group != (entity{}) {
-		m := w.Open(key, '{')
-		w.entity(user)
-		w.account("group", group)
-		w.Close(m, '}')
-	}
-}
-
-func (w *writer) entity(e entity) {
-	w.Some("id", e.ID)
-	w.Some("name", e.Name)
 }
 
 // number writes what the schema wants to be a number, if it is one.

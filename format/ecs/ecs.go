@@ -15,14 +15,15 @@ import (
 // Options are those of all formats of events.
 type Options = format.Options
 
-// Encoder writes events. It belongs to one goroutine and keeps nothing between
-// events but memory.
+// Encoder writes events. It belongs to one goroutine. Between events it keeps memory, and how times and the
+// users of processes were written.
 type Encoder struct {
 	opts    Options
 	now     func() time.Time
 	known   *known
 	process process.Context // what is known of the event's process
 	line    []byte          // a command line, or an id
+	users   [userMemos]userMemo
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
 	// text's memory without a copy, see record.Alias, and are forgotten with it.

@@ -197,12 +197,12 @@ const maxFields = 256
 
 // putNew adds a field that is not in the record as such.
 func (p *parser) putNew(k key, val string) {
-	p.put(field{key: k, name: keyNames[k], val: val, is: p.e.known.keys.infos[k].is})
+	p.put(&field{key: k, name: keyNames[k], val: val, is: p.e.known.keys.infos[k].is})
 }
 
 // put adds a field and returns where it is. The first of a name counts: what comes later
 // in a record may be of a program's choice. Then it returns -1.
-func (p *parser) put(f field) int {
+func (p *parser) put(f *field) int {
 	if len(p.e.fields)-p.r.from == maxFields {
 		p.r.odd = true
 		return -1
@@ -213,7 +213,7 @@ func (p *parser) put(f field) int {
 	}
 
 	at := len(p.e.fields)
-	p.e.fields = append(p.e.fields, f)
+	p.e.fields = append(p.e.fields, *f)
 	if f.key != other && !p.seen.has(f.key) {
 		p.seen.add(f.key)
 		p.e.where[f.key] = int32(at)

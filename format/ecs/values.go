@@ -37,7 +37,8 @@ func (p *parser) addField(k key, name, token []byte) {
 		val = record.UnhexUpper(&p.e.text, token)
 	}
 
-	at := p.interpret(field{key: k, name: record.Alias(name), val: record.Alias(val), is: is}, val, quoted)
+	f := field{key: k, name: record.Alias(name), val: record.Alias(val), is: is}
+	at := p.interpret(&f, val, quoted)
 	if quoted || at < 0 {
 		return
 	}
@@ -61,11 +62,11 @@ func isNothing(token []byte) bool {
 
 // interpret adds a field in the form in which auditbeat shows it: results, names of errors, ...
 // val is its value. It returns where the field is, -1 when it was not added as such.
-func (p *parser) interpret(f field, val []byte, quoted bool) int {
+func (p *parser) interpret(f *field, val []byte, quoted bool) int {
 	if !quoted && f.is&maybeUnset != 0 && record.IsUnset(val) {
 		return p.addUnset(f)
 	}
-	if p.misleads(&f) {
+	if p.misleads(f) {
 		f.aside = true
 		return p.put(f)
 	}
@@ -106,7 +107,7 @@ func (p *parser) interpret(f field, val []byte, quoted bool) int {
 }
 
 // addCall adds the arch or the number of a system call, and notes those that finishSyscall gives names to.
-func (p *parser) addCall(f field, val []byte) int {
+func (p *parser) addCall(f *field, val []byte) int {
 	at := p.put(f)
 	switch {
 	case at < 0 || (p.r.Type != record.TypeSyscall && p.r.Type != record.TypeSeccomp):
@@ -121,11 +122,11 @@ func (p *parser) addCall(f field, val []byte) int {
 
 // addUnset adds a field that says that an id is not set, if that says something: who has no
 // login id is not the same as who is not known.
-func (p *parser) addUnset(f field) int {
+func (p *parser) addUnset(f *field) int {
 	switch f.key {
 	case keyAUID, keyDashOldAUID, keyOldAUID, keySes:
 		f.val = "0" // an id, so that only a program's is misleading
-		if !p.misleads(&f) {
+		if !p.misleads(f) {
 			f.val, f.unset = "unset", true
 			return p.put(f)
 		}
@@ -311,7 +312,7 @@ func (p *parser) splitContext(k key, parts *[5]key) {
 		if i < len(parts)-1 {
 			part, val, more = strings.Cut(val, ":")
 		}
-		p.put(field{key: parts[i], name: keyNames[parts[i]], val: part, is: p.e.known.keys.infos[parts[i]].is, context: true})
+		p.put(&field{key: parts[i], name: keyNames[parts[i]], val: part, is: p.e.known.keys.infos[parts[i]].is, context: true})
 	}
 }
 

@@ -1,6 +1,10 @@
 package jsontext
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"audisp-relay/audit/record"
+)
 
 // Writer writes JSON whose members are there only when they have something to say: an object or array
 // that stays empty is not written at all. Keys are the caller's own, or of bytes that JSON has as they are.
@@ -48,9 +52,9 @@ func (w *Writer) Comma() {
 // Key begins a member.
 func (w *Writer) Key(key string) {
 	w.Comma()
-	w.Buf = append(w.Buf, '"')
-	w.Buf = append(w.Buf, key...)
-	w.Buf = append(w.Buf, '"', ':')
+	buf := append(w.Buf, '"')
+	buf = append(buf, key...)
+	w.Buf = append(buf, '"', ':')
 }
 
 // Literal writes a member whose value is JSON already.
@@ -86,7 +90,14 @@ func (w *Writer) Item(s string) {
 }
 
 func (w *Writer) text(s string) {
+	text := unsafe.Slice(unsafe.StringData(s), len(s))
+	if !w.Percent && record.PlainEnd(text, 0) == len(text) { // as nearly all are
+		buf := append(w.Buf, '"')
+		buf = append(buf, text...)
+		w.Buf = append(buf, '"')
+		return
+	}
 	escaped := 0
-	w.Buf, escaped = AppendString(w.Buf, unsafe.Slice(unsafe.StringData(s), len(s)), w.Percent)
+	w.Buf, escaped = AppendString(w.Buf, text, w.Percent)
 	w.Bad = w.Bad || (escaped > 0 && !w.Percent)
 }
