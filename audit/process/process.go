@@ -7,7 +7,11 @@
 package process
 
 import (
+	"bytes"
 	"strings"
+	"unicode/utf8"
+
+	"audisp-relay/audit/record"
 )
 
 // Moment is the place of an event in the stream of one host: its time in ms since 1970 and its serial.
@@ -191,21 +195,11 @@ func AppendArg[T string | []byte](dst []byte, from int, arg T) []byte {
 }
 
 func needsQuotes[T string | []byte](arg T) bool {
-	for i := range len(arg) {
-		if inQuotes[arg[i]] {
+	text := []byte(arg)
+	for i := record.PlainEnd(text, 0); i < len(text); i = record.PlainEnd(text, i+1) {
+		if text[i] < utf8.RuneSelf {
 			return true
 		}
 	}
-	return len(arg) == 0
+	return len(text) == 0 || bytes.IndexByte(text, '\'') >= 0
 }
-
-// inQuotes are the bytes for which an argument stands in quotes.
-var inQuotes = func() (t [256]bool) {
-	for c := range byte(' ' + 1) {
-		t[c] = true
-	}
-	for _, c := range "\x7f'\"\\" {
-		t[c] = true
-	}
-	return t
-}()

@@ -135,8 +135,8 @@ func (a *Args) whole(i uint32, v []byte) {
 	}
 	a.open = -1
 	from := len(a.text)
-	state, ok := a.decode(v)
-	if !ok {
+	state := a.decode(v)
+	if state != ArgWhole || !IsText(v) {
 		a.odd = true
 	}
 	a.set(arg, from, state)
@@ -170,7 +170,7 @@ func (a *Args) piece(i, n uint32, v []byte) {
 	}
 	a.pieces++
 	from := len(a.text)
-	state, _ := a.decode(v)
+	state := a.decode(v)
 	arg := &a.list[i]
 	arg.to = len(a.text)
 	// A length counts digits for hex, and bytes for a text in quotes.
@@ -225,35 +225,32 @@ func (a *Args) set(arg *arg, from int, state ArgState) {
 	}
 }
 
-// decode appends an argument's value, without quotes and out of hex, to the text. ok says
-// that the kernel would write that text so.
-func (a *Args) decode(v []byte) (state ArgState, ok bool) {
+// decode appends an argument's value, without quotes and out of hex, to the text.
+func (a *Args) decode(v []byte) ArgState {
 	n := len(v)
 	switch {
 	case n > 0 && v[0] == '"':
 		if n > 1 && v[n-1] == '"' {
-			v = v[1 : n-1]
-			a.text = append(a.text, v...)
-			return ArgWhole, !NeedsHex(v)
+			a.text = append(a.text, v[1:n-1]...)
+			return ArgWhole
 		}
 		a.text = append(a.text, v[1:]...) // the record ends in the middle of it
-		return ArgCut, false
+		return ArgCut
 	case string(v) == "(null)":
-		return ArgMissing, false
+		return ArgMissing
 	}
-	from := len(a.text)
 	if text, isHex := AppendUnhex(a.text, v); isHex {
 		a.text = text
-		return ArgWhole, n > 0 && !hasSmall(v) && NeedsHex(text[from:])
+		return ArgWhole
 	}
 	if n%2 != 0 {
 		if text, isHex := AppendUnhex(a.text, v[:n-1]); isHex && nibble[v[n-1]] < 16 {
 			a.text = text // the record ends between two digits
-			return ArgCut, false
+			return ArgCut
 		}
 	}
 	a.text = append(a.text, v...)
-	return ArgWhole, false
+	return ArgWhole
 }
 
 // Count returns what argc= says; ok is false when no record had a readable one.

@@ -15,8 +15,8 @@ import (
 // Options are those of all formats of events.
 type Options = format.Options
 
-// Encoder writes events. It belongs to one goroutine. Between events it keeps memory, and how times and the
-// users of processes were written.
+// Encoder writes events. It belongs to one goroutine. Between events it keeps memory, and what parts of
+// records were read and written as.
 type Encoder struct {
 	opts    Options
 	now     func() time.Time
@@ -24,6 +24,9 @@ type Encoder struct {
 	process process.Context // what is known of the event's process
 	line    []byte          // a command line, or an id
 	users   [userMemos]userMemo
+
+	memos, nameMemos [memoCount]memo
+	event            uint64 // how many there were
 
 	// What follows is of the event at hand. Strings are made of the batch's and of
 	// text's memory without a copy, see record.Alias, and are forgotten with it.

@@ -42,6 +42,7 @@ type parsedRecord struct {
 // readRecords takes the records apart.
 func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 	e.batch, e.from = b, i
+	e.event++
 	e.args.Reset()
 	e.execve = false
 	for ; i < j; i++ {
@@ -83,7 +84,7 @@ func (e *Encoder) readBody(r *parsedRecord) {
 		e.readSockaddr(r)
 		return // SADDR={...} says again what saddr= says, and is not to be scanned: a path in it may look like fields
 	}
-	p := parser{e: e, r: r, arch: -1, sysno: -1}
+	p := parser{e: e, r: r, start: memoStart(r.Type), arch: -1, sysno: -1}
 	p.scanFields(r.Body, false)
 	p.finishRecord()
 	p.readTwins()
@@ -94,6 +95,8 @@ type parser struct {
 	e       *Encoder
 	r       *parsedRecord
 	seen    keySet // the keys of its fields, which lie at Encoder.where
+	start   key    // memoStart, until it has come
+	noted   noted
 	nested  bool   // in a program's text
 	token   []byte // of the field before, where words may follow that belong to it
 	context bool   // and that field is subj or obj
@@ -108,6 +111,7 @@ type parser struct {
 // scanFields reads the fields of a body or, inside of msg='...', of what a program has sent.
 func (p *parser) scanFields(body []byte, nested bool) {
 	var msg []byte
+	recalled := false
 	s := record.Scan(body)
 	p.token, p.nested = nil, nested
 	for s.Next() {
@@ -122,8 +126,14 @@ func (p *parser) scanFields(body []byte, nested bool) {
 			name, p.r.odd = name[1:], true
 		}
 		k := p.e.known.keys.names.find(name)
+		if k == p.start && k != other && !nested {
+			p.start = other
+			if recalled = p.recall(body[cap(body)-cap(name):]); recalled {
+				break
+			}
+		}
 		if k == keyMsg && !nested {
-			p.token = nil
+			p.token, p.noted.mixed = nil, true
 			v := s.Value
 			if n := len(v); msg == nil && n > 1 && (v[0] == '\'' || v[0] == '"') && v[n-1] == v[0] {
 				msg = v[1 : n-1]
@@ -140,10 +150,13 @@ func (p *parser) scanFields(body []byte, nested bool) {
 		p.addField(k, name, s.Value)
 	}
 
-	if msg == nil || len(s.Key) == 0 {
+	if !recalled && (msg == nil || len(s.Key) == 0) {
 		p.readGap(s.Gap)
 	}
 	p.token = nil
+	if p.noted.memo != nil {
+		p.keepNoted()
+	}
 	if msg != nil {
 		// After the others: what the kernel says comes before what a program says.
 		p.scanFields(msg, true)
@@ -253,6 +266,20 @@ func plainKey(key []byte) bool {
 // readTwins reads the names that auditd has added to an ENRICHED record: keys in
 // capitals, each the twin of a field.
 func (p *parser) readTwins() {
+	e, r := p.e, p.r
+	m := memoOf(&e.nameMemos, 0, r.Names)
+	if m != nil && m.is(0, r.Names) {
+		p.recallNames(m)
+		return
+	}
+	before := r.odd
+	r.odd = false
+	p.scanTwins()
+	p.keepNames(m)
+	r.odd = r.odd || before
+}
+
+func (p *parser) scanTwins() {
 	e, r := p.e, p.r
 	s := record.Scan(r.Names)
 	for s.Next() {

@@ -23,6 +23,9 @@ func (p *parser) addField(k key, name, token []byte) {
 	if isNothing(token) {
 		return
 	}
+	if p.noted.memo != nil {
+		p.noted.note(k)
+	}
 
 	is, class := p.e.known.keys.describe(p.r.Type, k, name)
 	quoted := len(token) > 1 && (token[0] == '"' || token[0] == '\'') && token[len(token)-1] == token[0]
@@ -80,6 +83,7 @@ func (p *parser) interpret(f *field, val []byte, quoted bool) int {
 	case keyResult: // as programs of RHEL 4 and 5 have it
 		return p.noteResult(&p.result, val)
 	case keyKey:
+		p.noted.noteTags(f.val)
 		p.addTags(f.val)
 		return -1
 	case keyExit:
