@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"audisp-relay/audit/record"
@@ -39,13 +40,18 @@ func memoStart(typ uint32) key {
 	return other
 }
 
-// memoOf returns the memo for text, nil for one that is too long.
+// memoOf returns the memo for text, nil for one that is too long or short.
 func memoOf(memos *[memoCount]memo, typ uint32, text []byte) *memo {
 	n := len(text)
-	if n < 8 || n > maxMemo {
+	if n < 16 || n > maxMemo {
 		return nil
 	}
-	return &memos[(typ+uint32(n)+uint32(text[n-2])*7+uint32(text[n/2]))%memoCount]
+	h := uint64(typ) + uint64(n)
+	for i := 1; i <= 4; i++ { // a part of it will do: names, inodes and sessions are where they may
+		h = (h ^ binary.LittleEndian.Uint64(text[(n-8)*i/4:])) * spread
+		h ^= h >> 32
+	}
+	return &memos[h%memoCount]
 }
 
 // is reports whether m is what text was read as, in a record of a type.

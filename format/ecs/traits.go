@@ -182,10 +182,10 @@ func (t *keyIndex) find(name []byte) key {
 }
 
 // slotOf returns where the search for a name of n bytes begins.
-func slotOf(word uint64, n int) uint64 {
-	const golden = 0x9E3779B97F4A7C15 // spreads similar names over all places
-	return (word + uint64(n)) * golden >> (64 - slotBits)
-}
+func slotOf(word uint64, n int) uint64 { return (word + uint64(n)) * spread >> (64 - slotBits) }
+
+// spread is a factor that spreads similar numbers over all (the golden ratio's).
+const spread = 0x9E3779B97F4A7C15
 
 // firstWord returns the first eight bytes of a name, with zeros for those that it lacks. In a record more
 // follows after a name, so that all eight can nearly always be read at once.
