@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"audisp-relay/audit/record"
 )
@@ -90,6 +91,7 @@ func newWorld(seed uint64, max int, labels *Labels) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 1)), max: max, last: firstPID + 9, used: map[int]bool{}, why: map[string]int{}, now: Moment{1_700_000_000_000, 100}}
 	w.t = NewTable(Options{Labels: labels})
 	w.t.o.Live, w.t.follows = true, true
+	w.t.now = func() time.Time { return time.UnixMilli(w.now.Millis) } // a busy machine must not use up argsTime
 	w.t.since = w.now.Millis
 	root := &task{pid: 1, image: image{exe: "/sbin/init", args: []string{"init"}}}
 	w.tasks = []*task{root}
