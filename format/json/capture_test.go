@@ -65,8 +65,8 @@ func checkRestored(t fataler, line []byte, b *record.Batch, i, j int) {
 		if r.Kind != b.Recs[i].Kind || (r.Kind == record.Ver0 && (bytes.HasPrefix(b.Bytes(k), []byte("type=")) || bytes.HasPrefix(b.Bytes(k), []byte("node=")))) {
 			return // frames of both versions in one event: the line says which its first one was
 		}
-		if r.Kind == record.Junk && bytes.HasSuffix(b.Bytes(k), []byte("\n")) {
-			return // the line does not say that it was no line
+		if r.Kind == record.Junk && (j-i > 1 || bytes.HasSuffix(b.Bytes(k), []byte("\n"))) {
+			return // the line does not say that it was no line; it is an event by itself
 		}
 		want = enc.Append(want, *b, k)
 	}
