@@ -221,7 +221,7 @@ func add(b *record.Batch, k record.Kind, typ, text string) {
 		rec := got.Recs[i]
 		rec.Off = uint32(len(b.Buf))
 		if k == record.Junk {
-			rec.Kind, rec.Flags = k, record.NoID
+			rec.Kind, rec.Flags, rec.Type = k, record.NoID, 0 // as the stream package has it
 		}
 		b.Buf = append(b.Buf, got.Bytes(i)...)
 		b.Recs = append(b.Recs, rec)
