@@ -194,14 +194,15 @@ func namedNumber(name []byte) uint32 {
 }
 
 // isTypeName reports whether auditd could call a type so: in letters, digits, '_' and
-// '-', or UNKNOWN[n]. What is no name makes no header, and what is one can be written
+// '-', or UNKNOWN[n], n being digits. What is no name makes no header, and what is one can be written
 // into any format as it stands.
 func isTypeName(name []byte) bool {
 	if len(name) == 0 || len(name) > maxTypeName {
 		return false
 	}
 	if n := len(name) - 1; HasPrefix(name, "UNKNOWN[") && name[n] == ']' {
-		name = name[len("UNKNOWN["):n]
+		digits := name[len("UNKNOWN["):n]
+		return len(digits) > 0 && CountDigits(digits) == len(digits)
 	}
 	for _, c := range name {
 		if c-'A' >= 26 && c-'a' >= 26 && !IsDigit(c) && c != '_' && c != '-' {

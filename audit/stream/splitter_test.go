@@ -69,6 +69,8 @@ func TestHeadersAreRead(t *testing.T) {
 		{"type=SYSCALL msg=audit(1795296167.053:4", 1300, 0, 0, "", false},
 		{"type=SYSCALL msg=audit(:4): x", 1300, 0, 0, "", false},
 		{"type=UNKNOWN[99999999999] msg=audit(1.000:1): x", 2639087870, 1000, 1, "", true},
+		{"type=UNKNOWN[] msg=audit(1.000:1): x", 0, 1000, 1, "", false},
+		{"type=UNKNOWN[-1] msg=audit(1.000:1): x", 0, 1000, 1, "", false},
 		{"type=", 0, 0, 0, "", false},
 		{"node=", 0, 0, 0, "", false},
 		{"node= type=SYSCALL msg=audit(1.000:1): x", 1300, 1000, 1, "", true},
