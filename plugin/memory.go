@@ -122,9 +122,16 @@ func (m *MemoryReport) fit(q *queue.Config) {
 // often costs next to nothing here, and full queues do not take twice their size.
 const gcPercent = 25
 
-// holdCollector keeps the garbage collector from running until collect is called: it would run four times before the
-// relay reads, for some megabytes.
-func holdCollector() { debug.SetGCPercent(-1) }
+// startMemory is how much memory a start may take without a garbage collection: most take a few megabytes, but a configuration with
+// large expressions, or a large spool, may take any amount, and a cgroup may have 64 MiB.
+const startMemory = 32 << 20
+
+// holdCollector keeps the garbage collector from running until collect is called, or the process has startMemory: it would run four
+// times before the relay reads, for some megabytes.
+func holdCollector() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(startMemory)
+}
 
 // collect has the garbage collector run, and work harder before the limit is reached.
 func (p *Plugin) collect() {

@@ -3,6 +3,8 @@ package plugin
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"audisp-relay/config"
@@ -181,3 +183,32 @@ func TestShareMemoryOfOrders(t *testing.T) {
 		t.Errorf("for the open events of a sink %d, with an order %d", plain, sorted)
 	}
 }
+
+// TestCollectorIsHeldWithinBounds: a start goes without the garbage collector only as long as it needs little memory.
+func TestCollectorIsHeldWithinBounds(t *testing.T) {
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
+	defer func() { debug.SetGCPercent(percent); debug.SetMemoryLimit(limit) }()
+	holdCollector()
+	var held, after runtime.MemStats
+	runtime.ReadMemStats(&held)
+	for range 8 * startMemory >> 20 {
+		kept = make([]byte, 1<<20)
+	}
+	runtime.ReadMemStats(&after)
+	if after.NumGC == held.NumGC {
+		t.Errorf("%d MiB were allocated without a collection", 8*startMemory>>20)
+	}
+
+	p := &Plugin{}
+	p.memory.Store(&MemoryReport{Limit: 400 << 20})
+	p.collect()
+	if now := debug.SetGCPercent(100); now != gcPercent {
+		t.Errorf("the collector runs at %d %%, want %d", now, gcPercent)
+	}
+	if now := debug.SetMemoryLimit(-1); now != 300<<20 {
+		t.Errorf("the limit is %d, want three quarters of what there is", now)
+	}
+}
+
+// kept has the compiler allocate.
+var kept []byte

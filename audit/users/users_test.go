@@ -172,7 +172,7 @@ func TestYoungFileIsReadAgain(t *testing.T) {
 	}
 }
 
-// fake stands for getent: it knows the ids that are in known and counts the questions.
+// fake is used in place of getent: it knows the ids that are in known and counts the questions.
 type fake struct {
 	mu    sync.Mutex
 	known map[string]string // "passwd 1001"
@@ -283,7 +283,7 @@ func openDir(t *testing.T, mode os.FileMode) string {
 	return dir
 }
 
-// script writes a program that stands for getent, which nobody may run.
+// script writes a program that is run in place of getent, as user nobody.
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(openDir(t, 0o711), "getent")

@@ -256,7 +256,7 @@ var errEarly = errors.New("it has ended as at the end of the stream, which goes 
 // ended decides what follows the end of a worker, and returns how that was.
 func (m *monitor) ended(w *worker, err error) (End, bool, error) {
 	code, exited := exitCode(err)
-	m.confined = m.confined || w != nil && w.confined.Load()
+	m.confined = m.confined || (w != nil && w.confined.Load())
 	if w != nil && !m.orphan && (err == nil || code == 1) && os.Getppid() == m.Facts.Parent && goesOn(0) {
 		exited = false
 		if err == nil {
