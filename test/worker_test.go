@@ -33,7 +33,8 @@ func startSplit(t *testing.T, dir, config string) *relay {
 	return start(t, dir, config, func(cmd *exec.Cmd, _ [2]int) { cmd.Path, cmd.Args[0] = program, program })
 }
 
-// workerOf returns the process that parses for the monitor pid, 0 where there is none.
+// workerOf returns the process that parses for the monitor pid, 0 where there is none. A child that the monitor has forked is not one
+// before it runs the program by itself: till then it has the monitor's name, rights and variables, and nothing kills it with the monitor.
 func workerOf(t *testing.T, pid int) int {
 	t.Helper()
 	children, err := lab.Children(pid)
@@ -41,13 +42,16 @@ func workerOf(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	for _, child := range children {
-		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", child))
-		if strings.HasPrefix(string(status), "Name:\taudisp-relay\n") {
+		vars, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", child))
+		if strings.HasPrefix(string(vars), workerVar) || strings.Contains(string(vars), "\x00"+workerVar) {
 			return child
 		}
 	}
 	return 0
 }
+
+// workerVar is the variable by which a process knows that it is the worker.
+const workerVar = "AUDISP_RELAY_WORKER=1\x00"
 
 // reader returns the process that reads the stream: the plugin that auditd runs, or its worker.
 func (l *live) reader() int {
@@ -84,8 +88,8 @@ func TestWorkerDiesWithItsMonitor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	<-r.exited
 	until(t, "the worker's end", func() bool { return syscall.Kill(worker, 0) != nil || isZombie(worker) })
+	<-r.exited
 }
 
 // part returns a part of the sandbox.
