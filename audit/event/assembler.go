@@ -173,7 +173,8 @@ func (a *Assembler) addFrom(i int) (next int, done bool) {
 func (a *Assembler) joins(r *record.Record, i int) bool {
 	c := &a.cur
 	n := int(r.Len)
-	if r.Serial != c.serial || r.Millis != c.millis || !a.names.same(a.in, i) || c.recs >= a.o.MaxRecords || c.bytes+n > a.o.MaxEventBytes {
+	if r.Serial != c.serial || r.Millis != c.millis || r.Type == record.TypeNetfilter || !a.names.same(a.in, i) ||
+		c.recs >= a.o.MaxRecords || c.bytes+n > a.o.MaxEventBytes {
 		return false
 	}
 	c.recs++

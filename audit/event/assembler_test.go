@@ -198,6 +198,7 @@ func TestEventsAreAssembled(t *testing.T) {
 		{name: "a program's record, no EOE", in: "U1 S1 T1 M1 S2 T2 +99 +1", out: "U1 S1 T1 M1 | S2 T2"},
 		{name: "a program's record, no EOE, other nodes", in: "a:U1 b:S1 a:S1 b:T1 a:T1 b:U2 a:M1 $", out: "b:S1 b:T1~ | b:U2~ | a:U1 a:S1 a:T1 a:M1"},
 		{name: "a program's record with contexts alone", in: "U1 M1 / +99 +1", out: "U1 M1"},
+		{name: "a packet's record after one of the kernel", in: "A1 F1 / +99 +1", out: "A1 F1"},
 		{name: "a program's record says that it has company", in: "Z1 / S2 E2 / S1 T1 M1 E1", out: "S2 E2~ | Z1 S1 T1 M1 E1"},
 		{name: "a program's record says so and is alone", in: "Z1 / +99 +1", out: "Z1"},
 		{name: "a program's record of a kernel with company", in: "Z1 M1 / U2 / S3 E3 / S2 E2 $", out: "S3 E3~ | U2 S2 E2~ | Z1 M1"},
