@@ -93,6 +93,7 @@ type Plugin struct {
 	meter     *top.Meter
 	renew     *renewal
 	procs     *procs
+	trimmed   trimmer
 	processes processes
 	inherited heritage       // of the program in whose place this one is
 	sandbox   sandbox.Report // does not change once the plugin reads
@@ -254,6 +255,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 			p.followNames(now)
 			if p.opt.In == nil {
 				p.procs.adjust(now)
+				p.trimmed.trim(now, p.log)
 			}
 			if late, lost := p.log.queue.retry(now); late > 0 {
 				p.log.Info("own log can be written again: the last line of each message since then stands above",

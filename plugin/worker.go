@@ -139,7 +139,7 @@ func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
 		Facts:   monitor.Facts{Parent: p.parent, Buffer: buffer},
 		Dirs:    p.lookUpWritable,
 		Open:    func() monitor.Session { return newDesk(p) },
-		Ready:   func() { p.collect(); p.confineMonitor() },
+		Ready:   func() { p.collect(); p.confineMonitor(); p.sayStart(unmapProgram()) },
 		Signals: p.signals.forwarded(),
 	}
 	if p.cfg.Log.Output != "stderr" {
