@@ -90,7 +90,7 @@ func (m Machine) findPID() (int, error) {
 		return 0, fmt.Errorf("look at the process that holds the audit pid %d: %w", pid, err)
 	}
 	if comm != "auditd" {
-		return 0, fmt.Errorf("the kernel gives its audit records to %q (pid %d), not to auditd: stop it and start auditd", comm, pid)
+		return 0, otherHolder{comm, pid}
 	}
 	return pid, nil
 }

@@ -8,6 +8,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"syscall"
 )
@@ -33,6 +34,17 @@ type Machine struct {
 
 // ErrNoAuditd is what FindAuditd returns when no audit daemon runs here.
 var ErrNoAuditd = errors.New("no auditd is running")
+
+// otherHolder is the error of FindAuditd where a process that is no auditd gets the kernel's audit records, or has the number of an
+// auditd that was killed just now.
+type otherHolder struct {
+	comm string
+	pid  int
+}
+
+func (e otherHolder) Error() string {
+	return fmt.Sprintf("the kernel gives its audit records to %q (pid %d), not to auditd: stop it and start auditd", e.comm, e.pid)
+}
 
 // path is p on this machine.
 func (m Machine) path(p string) string {

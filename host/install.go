@@ -60,6 +60,7 @@ type Installer struct {
 
 	holder  string // the program of holderDropIn, "" is holderProgram; only tests set it
 	changed bool   // something was written, removed or started
+	removes bool   // it is to be possible without an auditd, whoever has taken its place
 
 	made     []byte   // the configuration that Import has made
 	replaces bool     // it goes into the place of the packaged one
@@ -310,6 +311,10 @@ func (i *Installer) locate() (Auditd, error) {
 	// An auditd that runs on another directory than the one asked for is not the one to reload.
 	if errors.Is(err, ErrNoAuditd) || (i.ConfDir != "" && i.ConfDir != a.ConfDir) {
 		a, err = i.Machine.StoppedAuditd(cmp.Or(i.ConfDir, DefaultConfDir))
+	}
+	if other, is := errors.AsType[otherHolder](err); is && i.removes {
+		i.Say("warning: %q (pid %d) gets the kernel's audit records: an auditd that runs without them keeps the plugin until it ends", other.comm, other.pid)
+		a, err = i.Machine.StoppedAuditd(DefaultConfDir)
 	}
 	// The defaults would lead to the plugins of another auditd.
 	if i.ConfDir != "" && !exists(i.Machine.path(i.ConfDir+"/auditd.conf")) {

@@ -231,3 +231,32 @@ func TestInstallAwaitsRecords(t *testing.T) {
 		})
 	}
 }
+
+// TestAnotherProgramGetsTheRecords: who has put another one in auditd's place is told so by install, and can upgrade and remove the package.
+func TestAnotherProgramGetsTheRecords(t *testing.T) {
+	for _, installed := range []bool{true, false} { // auditd's own package
+		m := stoppedMachine(t)
+		m.put(t, dropInPath, "active = yes\npath = /usr/sbin/relay\n", 0o640)
+		m.run(t, 9, 1, "auditbeat", "", "auditbeat")
+		m.KernelPID = func() (int, error) { return 9, nil }
+		if !installed {
+			if err := os.Remove(m.path("/etc/audit/auditd.conf")); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		i, said := newInstaller(m, "/usr/sbin/relay")
+		checkError(t, i.Install(context.Background()), `"auditbeat" (pid 9)`)
+		checkError(t, i.Upgrade(context.Background()), "")
+		said.want(t, "nothing to replace")
+		if !exists(m.path(dropInPath)) {
+			t.Error("the drop-in was removed early")
+		}
+		checkError(t, i.Uninstall(context.Background()), "")
+		said.want(t, "auditbeat")
+		said.want(t, "removed "+m.path(dropInPath))
+		if exists(m.path(dropInPath)) {
+			t.Error("the drop-in is there yet")
+		}
+	}
+}

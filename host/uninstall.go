@@ -9,8 +9,10 @@ import (
 )
 
 // Uninstall takes the drop-in away, makes auditd stop the plugin and waits
-// until it is gone. The configuration and what the relay wrote stay.
+// until it is gone. The configuration and what the relay wrote stay. Where another program gets the kernel's
+// records none counts as running: the package can be removed nevertheless.
 func (i *Installer) Uninstall(ctx context.Context) error {
+	i.removes = true
 	a, err := i.locate()
 	if err != nil {
 		return err

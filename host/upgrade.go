@@ -9,13 +9,17 @@ import (
 
 // Upgrade is for packages that have put a new program in the place of the one that runs: it
 // has the process execute that, and where it cannot, makes auditd end the process and start
-// another one, with the drop-in and the configuration as they are. Nothing is changed, and the error is nil, where no auditd runs,
-// where it does not run Binary, and where it runs the new program already. An auditd 2.x starts
+// another one, with the drop-in and the configuration as they are. Nothing is changed, and the error is nil, where no auditd runs
+// or another program gets the kernel's records, where it does not run Binary, and where it runs the new program already. An auditd 2.x starts
 // it with its own next start. NoReload makes it say what a reload would do.
 func (i *Installer) Upgrade(ctx context.Context) error {
 	_, err := i.Machine.FindAuditd()
 	if errors.Is(err, ErrNoAuditd) {
 		i.Say("no auditd runs: nothing to replace")
+		return nil
+	}
+	if other, is := errors.AsType[otherHolder](err); is {
+		i.Say("nothing to replace: %v", other)
 		return nil
 	}
 	a, err := i.locate()
