@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/elastic/go-libaudit/v2/rule"
@@ -143,7 +144,8 @@ func TestAideLines(t *testing.T) {
 	}
 }
 
-// TestTmpfiles: systemd makes the directories as the relay and the packages do.
+// TestTmpfiles: systemd makes the directories as the relay and the packages do, and a group that was given the one for files, as a sink
+// tells to, still has it after the next boot.
 func TestTmpfiles(t *testing.T) {
 	need(t, "systemd-tmpfiles")
 	if os.Geteuid() != 0 {
@@ -154,13 +156,31 @@ func TestTmpfiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("systemd-tmpfiles", "--create", "--root="+root, conf).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	boot := func() {
+		t.Helper()
+		if out, err := exec.Command("systemd-tmpfiles", "--create", "--root="+root, conf).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
+	boot()
 	for path, want := range map[string]os.FileMode{"/run/audisp-relay": 0o755, "/var/log/audisp-relay": 0o750} {
 		if st, err := os.Stat(root + path); err != nil || st.Mode() != os.ModeDir|want {
 			t.Errorf("%s: %v, want mode %04o", path, err, want)
 		}
+	}
+
+	const group = 4321
+	logs := root + "/var/log/audisp-relay"
+	if err := os.Chown(logs, 0, group); err != nil {
+		t.Fatal(err)
+	}
+	boot()
+	st, err := os.Stat(logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gid := st.Sys().(*syscall.Stat_t).Gid; gid != group || st.Mode() != os.ModeDir|0o750 {
+		t.Errorf("after another boot the directory of files has group %d and mode %v, want %d and 0750", gid, st.Mode(), group)
 	}
 }
 
