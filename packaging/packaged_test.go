@@ -30,6 +30,39 @@ func TestScriptsOfPackagesAreSound(t *testing.T) {
 	}
 }
 
+// TestScriptsMakeTheUser of the worker where there is none, also where a group of its name is there already, without which the relay would
+// run in one process.
+func TestScriptsMakeTheUser(t *testing.T) {
+	dir := t.TempDir()
+	calls := filepath.Join(dir, "calls")
+	for name, text := range map[string]string{
+		"getent":       `case " $THERE " in *" $1 "*) exit 0 ;; esac; exit 2`, // passwd, group
+		"useradd":      `echo "$*" >>"$CALLS"`,
+		"audisp-relay": "exit 0",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for script, arg := range map[string]string{"scripts/deb.postinst": "configure", "scripts/rpm.post": "1"} {
+		for there, want := range map[string]string{"": "--system --user-group ", "group": "--system --gid audisp-relay ", "passwd group": ""} {
+			os.Remove(calls)
+			cmd := exec.Command("sh", script, arg)
+			cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin", "THERE=" + there, "CALLS=" + calls}
+			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%s, with %q: %v\n%s", script, there, err, out)
+			}
+			got, err := os.ReadFile(calls)
+			if errors.Is(err, os.ErrNotExist) {
+				err = nil
+			}
+			if err != nil || !strings.HasPrefix(string(got), want) || (want == "") != (len(got) == 0) {
+				t.Errorf("%s, with %q, calls useradd %s, want %s: %v", script, there, got, want, err)
+			}
+		}
+	}
+}
+
 // sampleRules are the lines of packaging/rules that are rules, in the order in which they load.
 func sampleRules(t *testing.T) (lines []string) {
 	t.Helper()
