@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"time"
 
 	"audisp-relay/host/broker"
 )
@@ -51,7 +52,8 @@ func ask[T any](m *broker.Client, op string, args any) (answer T, err error) {
 // ServeAuditd returns what serves AuditdItem in a monitor whose auditd is the process parent or above it. known reports
 // whether a program is one of the configuration's.
 func ServeAuditd(parent int, known func(program string) bool) broker.Handler {
-	padded := broker.OneByOne(func(c *broker.Call) (a broker.Answer, err error) { return servePadded(c, known) })
+	lengths := frameLengths{known: known, answers: make(map[string]frameLength)}
+	padded := broker.OneByOne(lengths.serve)
 	return func(c *broker.Call) (a broker.Answer, err error) {
 		switch c.Op {
 		case opLog:
@@ -82,18 +84,38 @@ func ServeAuditd(parent int, known func(program string) bool) broker.Handler {
 	}
 }
 
-// servePadded runs a program that says its version, where that is not known.
-func servePadded(c *broker.Call, known func(program string) bool) (a broker.Answer, err error) {
+// frameLengths are the answers to opPadded. What says a version is a program, and a worker that was taken over would have it started
+// without end: the same is not asked again for a while. There are no more of them than programs that were configured.
+type frameLengths struct {
+	known   func(program string) bool
+	answers map[string]frameLength
+}
+
+// frameLength is what was found at some time.
+type frameLength struct {
+	answer paddedAnswer
+	at     time.Time
+}
+
+// frameTime is how long that counts.
+const frameTime = 10 * time.Second
+
+// serve serves one request at a time.
+func (f *frameLengths) serve(c *broker.Call) (a broker.Answer, err error) {
 	var program string
 	if err := c.Args(&program); err != nil {
 		return a, err
 	}
-	if program != "" && !known(program) {
+	if program != "" && !f.known(program) {
 		return a, c.Unknown()
 	}
-	var p paddedAnswer
-	p.Padded, p.Version = PaddedFrames(program)
-	a.Result = p
+	l, there := f.answers[program]
+	if !there || time.Since(l.at) > frameTime {
+		l.answer.Padded, l.answer.Version = PaddedFrames(program)
+		l.at = time.Now()
+		f.answers[program] = l
+	}
+	a.Result = l.answer
 	return a, nil
 }
 
