@@ -12,6 +12,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
 	"audisp-relay/sinks/file"
 )
@@ -95,7 +96,7 @@ func permissions(h *Host, a *Answer) {
 		h.closed(a, h.Config.File, 0o022, chmod(h.Config.File, "0640"))
 	}
 
-	h.closed(a, h.Config.StateDir, 0o027, chmod(h.Config.StateDir, "0700"))
+	h.stateDir(a)
 	for i := range h.Config.Sinks {
 		name := h.Config.Sinks[i].Name
 		c, ok := h.Config.Sinks[i].Settings.(*file.Config)
@@ -112,6 +113,22 @@ func permissions(h *Host, a *Answer) {
 			a.seen(fmt.Sprintf("sinks.%s: mode = %04o", name, c.Mode))
 		}
 	}
+}
+
+// stateDir: state_dir is root's or, where a worker parses the records, the user's as whom that runs: then it is not for root to take.
+func (h *Host) stateDir(a *Answer) {
+	dir := h.Config.StateDir
+	info, err := os.Stat(h.path(dir))
+	if err != nil || !broker.IsWorker(int(runnable.OwnerOf(info))) {
+		h.closed(a, dir, 0o027, chmod(dir, "0700"))
+		return
+	}
+	line := fmt.Sprintf("%s: mode %04o, uid %d (%s, as whom the relay parses records)", dir, info.Mode().Perm(), runnable.OwnerOf(info), broker.User)
+	if info.Mode().Perm()&0o027 != 0 {
+		a.gap(line, "chmod 0700 "+dir)
+		return
+	}
+	a.seen(line)
 }
 
 // auditFiles looks at auditd's tools, where they are, and its log with the directory.

@@ -16,6 +16,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/host/broker"
 	"audisp-relay/plugin"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/sinks"
@@ -241,6 +242,42 @@ func TestSharedDirectory(t *testing.T) {
 	a := answer(t, h, "RHEL-10-400300")
 	if a.Status != Gap || strings.Contains(strings.Join(a.Set, "\n"), "chmod 0750 /var/log") || !strings.Contains(strings.Join(a.Set, "\n"), "directory of its own") {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestStateDirOfTheWorker: a relay as packages install it has given state_dir to its worker, and that is no gap; who else has it is one.
+func TestStateDirOfTheWorker(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("not root: the files have to be root's, and one another's")
+	}
+	was := broker.User
+	t.Cleanup(func() { broker.User = was })
+	broker.User = "nobody"
+	uid, gid, err := broker.Account()
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, x := range []struct {
+		owner    int
+		mode     os.FileMode
+		want     Status
+		set, not string // of what is to be done
+	}{
+		{uid, 0o700, Satisfied, "", "state"}, {uid, 0o750, Satisfied, "", "state"},
+		{uid, 0o755, Gap, "chmod 0700 /var/lib/audisp-relay", "chown"},
+		{uid - 1, 0o700, Gap, "chown root /var/lib/audisp-relay", "nobody"},
+	} {
+		h := goodHost(t)
+		h.Config.File = ""
+		dir := filepath.Join(h.Root, h.Config.StateDir)
+		if err := errors.Join(os.Chown(dir, x.owner, gid), os.Chmod(dir, x.mode)); err != nil {
+			t.Fatal(err)
+		}
+		a := answer(t, h, "RHEL-10-400300")
+		set := strings.Join(a.Set, "\n")
+		if a.Status != x.want || !strings.Contains(set, x.set) || strings.Contains(set, x.not) {
+			t.Errorf("uid %d, mode %04o: %+v, want %s", x.owner, x.mode, a, x.want)
+		}
 	}
 }
 
