@@ -135,7 +135,7 @@ func placeOfName(s *config.Sink) string {
 	switch {
 	case isSyslog && (c.Transport != "local" || c.Protocol == "rfc5424"):
 		return "the HOSTNAME of each message"
-	case s.Format != "string" && s.Format != "binary":
+	case !slices.Contains([]string{"string", "binary", "joined"}, s.Format): // these are the records' text, and nothing else
 		return "a field of each event"
 	case s.Type == "otlp":
 		return "the attribute host.name of each log record"

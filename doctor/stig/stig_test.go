@@ -167,6 +167,7 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-653060", "stripped from lines for the local daemon", sink("type = \"syslog\"\nnode = \"strip\"\n"), Ask, `sinks.siem: node = "strip"`},
 		{"RHEL-09-653060", "moved to HOSTNAME", sink("type = \"syslog\"\ntransport = \"tcp\"\naddress = \"h:514\"\nnode = \"strip\"\n"), Satisfied, "the HOSTNAME of each message"},
 		{"RHEL-09-653060", "stripped, events", sink("type = \"file\"\npath = \"/var/log/x\"\nformat = \"json\"\nnode = \"strip\"\n"), Satisfied, "a field of each event"},
+		{"RHEL-09-653060", "stripped, records of an event on a line", sink("type = \"file\"\npath = \"/var/log/x\"\nformat = \"joined\"\nnode = \"strip\"\n"), Ask, `sinks.siem: node = "strip"`},
 		{"RHEL-09-653060", "stripped, otlp", sink("type = \"otlp\"\nurl = \"http://h:4318\"\nformat = \"string\"\nnode = \"strip\"\n"), Satisfied, "the attribute host.name"},
 		{"RHEL-09-653060", "none", auditd(func(c *host.AuditdConf) { c.NameFormat = "none" }), Gap, "name_format = none"},
 		{"RHEL-09-653035", "as it should be", nil, Ask, "space_left = 25%"},
