@@ -56,6 +56,7 @@ type desk struct {
 	actions *program.Actions
 
 	writable []string // where the worker may write
+	text     string   // where its numbers are, "" for nowhere; of who serves textItem, which is done one by one
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config

@@ -27,16 +27,14 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 			return a, err
 		}
 	}
+	removes := c.Op == opRemove && c.Item == textItem
 	switch {
+	case removes && d.text != "": // not what a reload has named since
+		return a, d.removeText()
 	case path == "":
 		return a, c.Unknown()
-	case c.Op == opRemove && c.Item == textItem:
-		return a, inPlace(path, func(path string) error {
-			if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			return nil
-		})
+	case removes:
+		return a, removeFile(path)
 	case c.Op != opPut || len(c.FDs) != 1:
 		return a, c.Unknown()
 	}
@@ -53,7 +51,37 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 	if c.Item == reportItem {
 		text = shown(text)
 	}
-	return a, inPlace(path, func(path string) error { return state.ReplaceFile(path, text, perm) })
+	err = inPlace(path, func(path string) error { return state.ReplaceFile(path, text, perm) })
+	if err == nil && c.Item == textItem {
+		err = d.noteText(path)
+	}
+	return a, err
+}
+
+// noteText notes that the numbers are at path now, and removes them from where they were before a reload.
+func (d *desk) noteText(path string) (err error) {
+	if d.text != "" && d.text != path {
+		err = d.removeText()
+	}
+	d.text = path
+	return err
+}
+
+// removeText removes the numbers that were put last.
+func (d *desk) removeText() error {
+	path := d.text
+	d.text = ""
+	return removeFile(path)
+}
+
+// removeFile removes the file at path, if there is one.
+func removeFile(path string) error {
+	return inPlace(path, func(path string) error {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 }
 
 // inPlace does something with the file at path. Its directory is one that no other user can have replaced by another, because
