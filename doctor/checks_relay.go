@@ -204,17 +204,39 @@ func findStalled(f *Facts) (found []Finding) {
 	return found
 }
 
-// lostText lists what a consumer has lost lately by those causes that wanted selects.
+// lostText lists what a consumer has lost lately by those causes that wanted selects: in this run of the relay, and where the cause
+// has cost nothing in this one, in those before. An auditd from 4.2 on starts the relay again at each reload.
 func (f *Facts) lostText(c *consumer.Report, wanted func(cause string) bool) (text string, records uint64) {
 	var parts []string
+	add := func(cause string, n uint64, when string) {
+		parts = append(parts, fmt.Sprintf("%s %d records (%s)", cause, n, when))
+		records += n
+	}
 	for _, cause := range slices.Sorted(maps.Keys(c.Lost)) {
 		l := c.Lost[cause]
 		if wanted(cause) && f.Now.Sub(l.At) <= f.Limits.LostWithin {
-			parts = append(parts, fmt.Sprintf("%s %d records (last %s)", cause, l.Records, l.At.Local().Format(time.DateTime)))
-			records += l.Records
+			add(cause, l.Records, "last "+l.At.Local().Format(time.DateTime))
+		}
+	}
+
+	earlier, when := f.lostEarlier(c)
+	for _, cause := range slices.Sorted(maps.Keys(earlier)) {
+		if _, again := c.Lost[cause]; !again && wanted(cause) && earlier[cause] > 0 {
+			add(cause, earlier[cause], when+", before the relay was started last")
 		}
 	}
 	return strings.Join(parts, ", "), records
+}
+
+// lostEarlier is what a consumer has lost in all runs within LostWithin, as far as the relay knows that: to the hour and the day.
+func (f *Facts) lostEarlier(c *consumer.Report) (byCause map[string]uint64, when string) {
+	switch within := f.Limits.LostWithin; {
+	case within >= 24*time.Hour:
+		return c.Lost24h, "within a day"
+	case within >= time.Hour:
+		return c.Lost1h, "within an hour"
+	}
+	return nil, ""
 }
 
 func findUpstream(f *Facts) []Finding {

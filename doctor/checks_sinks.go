@@ -108,7 +108,7 @@ func findSinkLost(f *Facts) []Finding {
 	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
 		text, n := f.lostText(c, func(cause string) bool { return !queue.BeforeRelay(cause) })
 		return Finding{
-			Text:     fmt.Sprintf("sink %s has lost %d records since the relay was started, some of them within %s", c.Name, n, span(f.Limits.LostWithin)),
+			Text:     fmt.Sprintf("sink %s has lost %d records, some of them within %s", c.Name, n, span(f.Limits.LostWithin)),
 			Evidence: "status: " + text,
 			Fix:      fmt.Sprintf("give [sinks.%s] a larger spool or q_bytes, or a filter; correct what it reports: %s", c.Name, cmp.Or(c.Sink.Error, "none")),
 		}, text != ""

@@ -202,3 +202,31 @@ func TestOldLossesAreForgotten(t *testing.T) {
 		t.Errorf("findings %q", labels(r.Findings))
 	}
 }
+
+// TestLossesOfEarlierRuns: a relay that was started again counts from 0, and still knows what the run before has lost.
+func TestLossesOfEarlierRuns(t *testing.T) {
+	m := newMachine(t)
+	siem := m.sink("siem")
+	siem.Lost24h = map[string]uint64{queue.Shutdown.String(): 7, queue.Upstream.String(): 3, queue.Spool.String(): 0}
+	f := m.gather()
+	r := Diagnose(f, Checks())
+	if got, want := labels(r.Findings), []string{"AR-SINK-LOST siem", "AR-UPSTREAM-LOST"}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("findings %q, want %q", got, want)
+	}
+	if text := r.Findings[0].Text; !strings.Contains(text, " 7 records") {
+		t.Errorf("text %q", text)
+	}
+
+	f.Limits.LostWithin = time.Hour
+	if r := Diagnose(f, Checks()); len(r.Findings) > 0 {
+		t.Errorf("of the last hour: findings %q", labels(r.Findings))
+	}
+	siem.Lost1h = map[string]uint64{queue.Shutdown.String(): 7}
+	if got, want := labels(Diagnose(f, Checks()).Findings), []string{"AR-SINK-LOST siem"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("of the last hour: findings %q, want %q", got, want)
+	}
+	f.Limits.LostWithin = time.Minute
+	if r := Diagnose(f, Checks()); len(r.Findings) > 0 {
+		t.Errorf("of the last minute: findings %q", labels(r.Findings))
+	}
+}
