@@ -159,6 +159,12 @@ func (r *Report) writeNagios(w *bufio.Writer) {
 	}
 }
 
+// WriteNagiosUnknown writes why there is no answer, as a plugin of Nagios does, and returns the exit code that goes with it.
+func WriteNagiosUnknown(w io.Writer, why error) (exit int) {
+	fmt.Fprintf(w, "AUDISP-RELAY UNKNOWN - %s\n", NagiosText(Printable(why.Error())))
+	return nagiosUnknown
+}
+
 // writePrometheus writes one series for each check, so that an alert can ask for any of them and
 // none comes or goes. Labels hold no text of the machine.
 func (r *Report) writePrometheus(w *bufio.Writer) {

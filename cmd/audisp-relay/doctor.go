@@ -38,10 +38,12 @@ seen, and the command that ends it. What follows from another finding is left ou
 It changes nothing and makes auditd do nothing. It should run as root.
 
 Exit code 0 when nothing is worse than info, 1 when there are findings, 2 for a wrong
-command line. With --format nagios: 0 ok, 1 warning, 2 critical, 3 unknown.`,
+command line. With --format nagios: 0 ok, 1 warning, 2 critical, 3 unknown, which is
+also what a failure or a wrong option after it is.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run.run(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return run.answer(cmd, run.run(cmd)) },
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return run.answer(cmd, usageError{err}) })
 	flags := cmd.Flags()
 	flags.StringVar(&run.format, "format", "text", "text, json, nagios or prometheus")
 	flags.DurationVar(&run.every, "every", 0, "look again after this `TIME`, until stopped; with --format json a report a line")
@@ -53,6 +55,15 @@ command line. With --format nagios: 0 ok, 1 warning, 2 critical, 3 unknown.`,
 	run.modes.addFlags(cmd)
 	addLimitFlags(cmd, &g.Limits)
 	return cmd
+}
+
+// answer is err, but that a server of Nagios gets one of its own kind: it reads stdout, and would take the exit code of a failure for a
+// warning, and that of a wrong command line for a critical state of the host.
+func (d *doctorRun) answer(cmd *cobra.Command, err error) error {
+	if err == nil || doctor.Format(d.format) != doctor.Nagios || errors.As(err, new(exitError)) {
+		return err
+	}
+	return exitWith(doctor.WriteNagiosUnknown(cmd.OutOrStdout(), err))
 }
 
 // addLimitFlags adds the numbers from which on something is a finding.

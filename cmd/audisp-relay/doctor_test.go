@@ -62,3 +62,22 @@ func TestDoctorRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestDoctorFailsAsNagiosHasIt: what could not be looked at is unknown, and the text is on stdout; other formats have an error.
+func TestDoctorFailsAsNagiosHasIt(t *testing.T) {
+	dir := t.TempDir()
+	for name, args := range map[string][]string{
+		"no such sink":   {"--sink", "nosuch", "--config", dir + "/none.toml", "--run-dir", dir},
+		"no such option": {"--min-spol", "1h"},
+		"no number":      {"--max-lost", "many"},
+		"not together":   {"--timeout", "1s"},
+	} {
+		out, err := runDoctor(t, append([]string{"--format", "nagios"}, args...)...)
+		if code := exitOf(t, err); code != 3 || !strings.HasPrefix(out, "AUDISP-RELAY UNKNOWN - ") || strings.Count(out, "\n") != 1 {
+			t.Errorf("%s: exit code %d, %q", name, code, out)
+		}
+		if out, err = runDoctor(t, args...); err == nil || errors.As(err, new(exitError)) || out != "" && name != "no such sink" {
+			t.Errorf("%s, as text: %v, %q", name, err, out)
+		}
+	}
+}
