@@ -283,6 +283,7 @@ q_depth = 10
 	w.Write(records(30))
 	c := p.consumers()[0]
 	wait(t, "the reader waits", func() bool { return !c.Queue().Counts().StallSince.IsZero() })
+	before := p.Report().Input
 	config, _ := os.ReadFile(p.opt.Config)
 	next, _, _ := strings.Cut(string(config), "[sinks.dead]")
 	next += "[sinks.other]\ntype = \"file\"\npath = \"" + filepath.Dir(p.opt.Config) + "/out\"\n"
@@ -291,6 +292,9 @@ q_depth = 10
 	}
 	p.signals.hup <- syscall.SIGHUP
 	wait(t, "the reload has begun", func() bool { return p.Report().Reloads == 1 })
+	if after := p.Report().Input; after.Stalls < before.Stalls || after.Stalled < before.Stalled {
+		t.Errorf("%d stalls of %v in all were %d of %v before", after.Stalls, after.Stalled, before.Stalls, before.Stalled)
+	}
 	end()
 	if n := c.Queue().Counts(); n.Received != 31 || n.LostRecords() != 31 {
 		t.Errorf("%d received, %d lost, want 31 each", n.Received, n.LostRecords())

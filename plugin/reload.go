@@ -94,8 +94,17 @@ func (p *Plugin) exchange(cfg *config.Config) {
 			next = append(next, p.newConsumer(sc))
 		}
 	}
+	var gone Input // what leaves has stopped the reader for so long: a total must not fall
+	for _, c := range old {
+		if !slices.Contains(next, c) {
+			r := c.Report()
+			gone.Stalls, gone.Stalled = gone.Stalls+r.Stalls, gone.Stalled+r.Stalled
+		}
+	}
+
 	p.mu.Lock()
 	p.cfg, p.cfgAt, p.cfgErr = cfg, time.Now(), nil
+	p.input.Stalls, p.input.Stalled = p.input.Stalls+gone.Stalls, p.input.Stalled+gone.Stalled
 	p.members = next
 	p.reloads++
 	p.mu.Unlock()
