@@ -57,6 +57,10 @@ type fake struct {
 	clients []net.Conn
 	refuse  bool // turns clients away
 	deaf    bool // nothing comes to the relay
+
+	filtered map[string]bool // sinks whose filter leaves the canary out
+	later    int             // clients get the canary with this question for the report only, counted from it; 0: at once
+	held     []byte          // what they get then
 }
 
 func newFake(t *testing.T) *fake {
@@ -69,7 +73,7 @@ func newFake(t *testing.T) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{t: t, dir: dir, cfg: cfg}
+	f := &fake{t: t, dir: dir, cfg: cfg, filtered: map[string]bool{"none": true}}
 	for i := range cfg.Sinks {
 		f.report.Consumers = append(f.report.Consumers, consumer.Report{Name: cfg.Sinks[i].Name, Type: cfg.Sinks[i].Type})
 	}
@@ -137,6 +141,12 @@ func (f *fake) consumer(name string) *consumer.Report {
 func (f *fake) ask(string) (*plugin.Report, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.held != nil {
+		if f.later--; f.later <= 0 {
+			f.give(f.held)
+			f.held = nil
+		}
+	}
 	r := f.report
 	r.Consumers = append([]consumer.Report(nil), f.report.Consumers...)
 	return &r, nil
@@ -153,10 +163,12 @@ func (f *fake) send(text string) error {
 	f.append("f", line)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, c := range f.clients {
-		if _, err := c.Write([]byte(line)); err != nil {
-			return err
-		}
+	switch {
+	case f.filtered["sock"]:
+	case f.later > 0:
+		f.held = []byte(line)
+	default:
+		f.give([]byte(line))
 	}
 
 	f.report.Input.Records++
@@ -164,13 +176,22 @@ func (f *fake) send(text string) error {
 	for i := range f.report.Consumers {
 		c := &f.report.Consumers[i]
 		c.Received++
-		if c.Name == "none" {
+		if f.filtered[c.Name] {
 			c.Filtered++
 		} else {
 			c.Delivered++
 		}
 	}
 	return nil
+}
+
+// give writes to all clients, under the lock of the caller.
+func (f *fake) give(line []byte) {
+	for _, c := range f.clients {
+		if _, err := c.Write(line); err != nil {
+			f.t.Error(err)
+		}
+	}
 }
 
 func (f *fake) run(t *testing.T, timeout time.Duration) (*Result, map[string]Arrival) {

@@ -74,28 +74,45 @@ func (c *flight) count(r *plugin.Report) {
 	}
 
 	for _, p := range c.places {
-		if p.done {
-			continue
-		}
-		if out, known := c.leftOut(p.sink); known && out {
-			p.arrival.Fate, p.arrival.By, p.done = Filtered, "", true
-			p.arrival.Text = "its filter leaves the record out"
-			continue
-		}
-		if p.watch == nil {
+		if !p.done && !c.countFiltered(p, r) && p.watch == nil {
 			c.countSink(p, r)
 		}
 	}
+}
+
+// countFiltered decides by one report whether a sink's filter has left the canary out. What the filter says here is not enough: it
+// knows no names of users, and a sink that is read may get the record a moment later. So the relay has to have left something out by
+// the time that it has surely dealt with the canary; and all of it, where the filter says nothing here.
+func (c *flight) countFiltered(p *place, r *plugin.Report) bool {
+	now, before := r.Consumer(p.sink.Name), c.seen.before.Consumer(p.sink.Name)
+	if now == nil || before == nil || !c.dealtWith(now) || now.Filtered <= before.Filtered {
+		return false
+	}
+
+	text := "its filter leaves the record out"
+	switch out, known := c.leftOut(p.sink); {
+	case known && !out:
+		return false
+	case !known && now.Received-before.Received != now.Filtered-before.Filtered:
+		return false
+	case !known:
+		text = "its filter left all out that came meanwhile"
+	}
+	p.arrival.Fate, p.arrival.By, p.arrival.Text, p.done = Filtered, "", text, true
+	return true
+}
+
+// dealtWith reports whether the canary has surely come to a sink's queue by now, or was left out.
+func (c *flight) dealtWith(now *consumer.Report) bool {
+	since := time.Since(c.seen.came)
+	return since >= settleEvents || (since >= settle && (now.Events == nil || now.Events.Open == 0))
 }
 
 // countSink decides by one report whether a sink has acknowledged the canary: all that was
 // received for it by now is dealt with, and the canary is among that.
 func (c *flight) countSink(p *place, r *plugin.Report) {
 	now := r.Consumer(p.sink.Name)
-	if now == nil || time.Since(c.seen.came) < settle || (now.Queued > 0 && !past(now, c.canaryTime())) {
-		return
-	}
-	if e := now.Events; e != nil && e.Open > 0 && time.Since(c.seen.came) < settleEvents {
+	if now == nil || !c.dealtWith(now) || (now.Queued > 0 && !past(now, c.canaryTime())) {
 		return
 	}
 
@@ -137,7 +154,8 @@ func past(c *consumer.Report, canary time.Time) bool {
 	return !c.Oldest.IsZero() && c.Oldest.After(canary)
 }
 
-// leftOut asks a sink's filter about the record; known is false before audit.log has shown it.
+// leftOut asks a sink's filter about the record; known is false before audit.log has shown it, and of a filter that asks for processes:
+// only the relay knows them.
 func (c *flight) leftOut(s *config.Sink) (out, known bool) {
 	if s.Filter == "" {
 		return false, true
@@ -147,7 +165,7 @@ func (c *flight) leftOut(s *config.Sink) (out, known bool) {
 	}
 
 	f, err := filter.CompileWith(s.Filter, s.Rules)
-	if err != nil {
+	if err != nil || f.AsksForProcesses() {
 		return false, false
 	}
 	b, err := batchOf(c.result.Record)
@@ -182,7 +200,7 @@ func (c *flight) explain(p *place, last *plugin.Report) {
 	case now.Queued > 0:
 		p.arrival.Text = fmt.Sprintf("%d records are queued for it, the oldest of %s", now.Queued, now.Oldest.UTC().Format(time.RFC3339))
 	case now.Filter != "":
-		p.arrival.Text = "its filter may leave the record out: audit.log did not show it"
+		p.arrival.Text = "its filter may leave the record out, which cannot be told from here"
 	case c.seen.came.IsZero():
 		p.arrival.Text = "the record has not come to the relay"
 	default:
