@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"audisp-relay/config"
+	"audisp-relay/doctor"
 	"audisp-relay/format"
 	"audisp-relay/plugin/top"
 	"audisp-relay/sinks/unix"
@@ -75,6 +76,7 @@ var completedOptions = map[string]completer{
 
 // completedFormats are the values of --format, which differ.
 var completedFormats = map[string][]string{
+	"doctor":     {string(doctor.Text), string(doctor.JSON), string(doctor.Nagios), string(doctor.Prometheus)},
 	"fleet read": append(format.Names(), textFormat),
 	"install":    {"string", "binary"},
 	"replay":     format.Names(),

@@ -56,6 +56,7 @@ func TestOffers(t *testing.T) {
 		{[]string{"replay", "--filter", ""}, nil, noFiles},
 		{[]string{"replay", "--log", ""}, nil, filesToo},
 		{[]string{"replay", ""}, nil, filesToo},
+		{[]string{"doctor", "--format", ""}, []string{"text", "json", "nagios", "prometheus"}, noFiles},
 		{[]string{"install", "--format", ""}, []string{"string", "binary"}, noFiles},
 		{[]string{"install", "--conf-dir", ""}, nil, onlyDirs},
 		{[]string{"install", ""}, nil, noFiles},
