@@ -108,6 +108,22 @@ func TestWithoutRights(t *testing.T) {
 	}
 }
 
+// TestHiddenProcesses: where neither the kernel nor /proc says anything of an auditd, none is taken for dead.
+func TestHiddenProcesses(t *testing.T) {
+	m := newMachine(t)
+	m.denied = true
+	for _, pid := range []int{1, auditdPID, relayPID} {
+		m.end(pid)
+	}
+	r := m.diagnose()
+	if got, want := labels(append(r.Findings, r.Hidden...)), []string{CodeUnknown}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("findings %q, want %q", got, want)
+	}
+	if f := r.Findings[0]; f.Fix != "sudo audisp-relay doctor" || !strings.Contains(f.Evidence, "auditd: processes of other users are hidden") {
+		t.Errorf("%+v", f)
+	}
+}
+
 // TestWrappedRelay: a relay that another program of auditd's has started is found.
 func TestWrappedRelay(t *testing.T) {
 	m := newMachine(t)

@@ -155,6 +155,9 @@ func (g *Gatherer) auditd(f *Facts) {
 	var conf *host.ConfError
 	f.Auditd = ask(g, "auditd", func() (host.Auditd, error) {
 		a, err := m.FindAuditd()
+		if errors.Is(err, host.ErrNoAuditd) && status.Err != nil && g.hidden() {
+			err = fmt.Errorf("processes of other users are hidden (hidepid of /proc): %w", fs.ErrPermission)
+		}
 		if a.PID == 0 && err != nil {
 			dir := g.ConfDir
 			if dir == "" {
@@ -175,6 +178,12 @@ func (g *Gatherer) auditd(f *Facts) {
 
 	f.Plugins = ask(g, "plugins", func() ([]host.PluginFile, error) { return pluginFiles(m, f.Auditd.Value) })
 	f.Programs = ask(g, "programs", func() (map[string]error, error) { return programs(m, f.Auditd.Value, f.Plugins.Value), nil })
+}
+
+// hidden reports whether this process sees none of other users' processes: there is always a first one.
+func (g *Gatherer) hidden() bool {
+	_, err := g.Machine.FindProcess(1)
+	return err != nil
 }
 
 // programs says of each program that a plugin's file of ours names why auditd refuses it.
