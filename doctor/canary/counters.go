@@ -67,7 +67,7 @@ func batchOf(line string) (*record.Batch, error) {
 	return &b, nil
 }
 
-// count looks at the counters of the sinks that were not read.
+// count looks at the counters of the sinks.
 func (c *flight) count(r *plugin.Report) {
 	if c.seen.came.IsZero() {
 		return
