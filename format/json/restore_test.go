@@ -9,6 +9,23 @@ import (
 	"audisp-relay/format/jsontext"
 )
 
+// TestRestoreMakesNoOtherRecord: a newline in the name of a type, which no writer has, begins no record.
+func TestRestoreMakesNoOtherRecord(t *testing.T) {
+	for _, line := range []string{
+		`{"id":"1.000:1","frame":0,"record_types":["X\ntype=LOGIN"],"raw":"audit(1.000:1): a=b"}`,
+		`{"id":"1.000:1","frame":0,"record_types":["X\ntype=LOGIN"],"a":"b"}`,
+		`{"id":"1.000:1","record_types":["X\ntype=LOGIN"],"a":"b"}`,
+	} {
+		event, err := jsontext.Parse([]byte(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := AppendRecords(nil, event); err == nil && strings.Count(string(got), "\n") != 1 {
+			t.Errorf("%s makes %q", line, got)
+		}
+	}
+}
+
 // TestRestoreOfManyFields: an object may have as many fields as a line has room for, each of
 // them odd.
 func TestRestoreOfManyFields(t *testing.T) {
