@@ -82,9 +82,15 @@ func (w *Raw) List(want func(k int) bool, item func(k int)) {
 	w.Put("]")
 }
 
+// AppendLine appends record k as the format string has it: a frame may have a newline in it, which must not begin
+// another record, and lack the type.
+func (w *Raw) AppendLine(dst []byte, k int) []byte {
+	return new(Encoder).appendString(dst, *w.Batch, k)
+}
+
 // Lines writes the records as a JSON array of strings.
 func (w *Raw) Lines() {
-	w.List(nil, func(k int) { w.Text(bytes.TrimRight(w.Batch.Bytes(k), "\n")) })
+	w.List(nil, func(k int) { w.Text(bytes.TrimRight(w.AppendLine(nil, k), "\n")) })
 }
 
 // Type writes the type of a record, null where it has no header that could be read.

@@ -9,9 +9,12 @@ import (
 	"testing"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/audit/stream"
 	"audisp-relay/format"
 	"audisp-relay/format/ecs"
+	"audisp-relay/format/joined"
 	"audisp-relay/format/json"
+	"audisp-relay/format/jsontext"
 	"audisp-relay/format/laurel"
 	"audisp-relay/format/ocsf"
 )
@@ -176,6 +179,48 @@ func TestRawFormOfJSONIsRebuilt(t *testing.T) {
 	}
 	if have := strings.NewReplacer("%25", "%", "%ff", "\xff").Replace(back.String()); have != text || got.Encoding != "percent" {
 		t.Errorf("got %q\nwant %q", have, text)
+	}
+}
+
+// TestRawFormOfFrames: the raw form of an event that came in frames is rebuilt as the format string has such frames: with
+// types, and a newline in a record neither begins another one nor joins two.
+func TestRawFormOfFrames(t *testing.T) {
+	records := []struct {
+		typ        uint32
+		name, text string
+	}{{1307, "CWD", "cwd=\"/\"\ntype=LOGIN msg=audit(1.002:9): auid=0"}, {1302, "PATH", "item=0 name=\"/x\""}}
+	for ver := range uint32(2) {
+		var frames []byte
+		want := ""
+		for _, r := range records {
+			payload, head := "audit(1.002:3): "+r.text, "type="+r.name+" msg="
+			want += head + strings.ReplaceAll(payload, "\n", " ") + "\n"
+			if ver == 1 {
+				payload = head + payload
+			}
+			frames = stream.AppendFrame(frames, ver, r.typ, []byte(payload))
+		}
+
+		b := batchOf(t, string(frames))
+		for _, tt := range []struct {
+			kind format.Kind
+			back func([]byte, jsontext.Object) ([]byte, error)
+		}{{json.Kind, json.AppendRecords}, {ocsf.Kind, ocsf.AppendRecords}, {laurel.Kind, laurel.AppendRecords}} {
+			enc := format.Encoder{Format: format.Events, Raw: tt.kind.Raw, NewEvents: func() format.EventEncoder { return new(fake) }}
+			line := enc.Encode(b).Bytes
+			event, err := jsontext.Parse(line)
+			if err != nil {
+				t.Fatalf("%s: %v in %s", tt.kind.Name, err, line)
+			}
+			if got, err := tt.back(nil, event); err != nil || string(got) != want {
+				t.Errorf("%s of frames of version %d: %v\n got %q\nwant %q\nof %s", tt.kind.Name, ver, err, got, want, line)
+			}
+		}
+
+		enc := format.Encoder{Format: format.Events, Raw: joined.Kind.Raw, NewEvents: func() format.EventEncoder { return new(fake) }}
+		if got := string(enc.Encode(b).Bytes); strings.Count(got, " msg=audit(") != len(records) || strings.Count(got, "\n") != 1 {
+			t.Errorf("joined of frames of version %d has other records: %q", ver, got)
+		}
 	}
 }
 

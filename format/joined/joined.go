@@ -146,7 +146,7 @@ func writeRaw(w *format.Raw, _ any) {
 			w.Put(" ")
 		}
 		from := len(w.Buf)
-		w.Buf = append(w.Buf, record.TrimEnd(w.Batch.Bytes(k))...)
+		w.Buf = append(w.Buf, record.TrimEnd(w.AppendLine(nil, k))...)
 		if n := bytes.Index(w.Buf[from:], begins); n >= 0 {
 			from += n + len(begins) // the header, as far as one can say
 		}

@@ -81,6 +81,12 @@ func writeRaw(w *format.Raw, _ any) {
 		w.Put("}")
 	})
 	w.Put(source)
+	switch w.Batch.Recs[w.From].Kind {
+	case record.Ver0:
+		w.Put(`,"frame":0`)
+	case record.Ver1:
+		w.Put(`,"frame":1`)
+	}
 	if w.Percent {
 		w.Put(`,"encoding":"percent"`)
 	}

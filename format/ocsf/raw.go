@@ -59,10 +59,7 @@ func writeRaw(w *format.Raw, fault any) {
 
 	var raw []byte
 	for k := w.From; k < w.To; k++ {
-		raw = append(raw, w.Batch.Bytes(k)...)
-		if w.Batch.Recs[k].Kind != record.Line {
-			raw = append(raw, '\n')
-		}
+		raw = w.AppendLine(raw, k)
 	}
 	w.Put(`,"raw_data":`)
 	w.Text(raw)
