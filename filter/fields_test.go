@@ -51,6 +51,7 @@ func TestFieldsHaveWhatTheRecordsSay(t *testing.T) {
 	connect := event(`SYSCALL arch=c000003e syscall=42 success=no exit=-111 key="net"`, `SOCKADDR saddr=020000160A0102030000000000000000`)
 	unix := event(`SYSCALL arch=c000003e syscall=42 success=yes exit=0 key="net"`, `SOCKADDR saddr=01002F6465762F6C6F6700`)
 	abstract := event(`SYSCALL arch=c000003e syscall=42`, `SOCKADDR saddr=0100006162`)
+	mapped := event(`SYSCALL arch=c000003e syscall=42`, `SOCKADDR saddr=0A0001BB0000000000000000000000000000FFFF0A01020300000000`)
 	inet6 := event(`SYSCALL arch=c000003e syscall=42`, `SOCKADDR saddr=0A0001BBFFFFFFFF20010DB800000000000000000000000100000000`)
 	config := event(`CONFIG_CHANGE auid=1000 ses=1 op=add_rule key="fim" list=4 res=1`, `SYSCALL arch=c000003e syscall=44 success=yes exit=60 pid=8 key=(null)`)
 	avc := event(`AVC avc:  denied  { read } for  pid=9 comm="x" name="y" dev="sda1" scontext=a:b tcontext=c:d tclass=file permissive=0`)
@@ -84,6 +85,7 @@ func TestFieldsHaveWhatTheRecordsSay(t *testing.T) {
 		{connect, []string{`family == "inet"`, `addr == "10.1.2.3"`, `port == 22`, `in_net(addr, "10.1.0.0/16")`, `errno == "ECONNREFUSED"`, `key == "net"`, `main_type == "SYSCALL"`}},
 		{unix, []string{`family == "unix"`, `addr == "/dev/log"`, `port == 0`, `not in_net(addr, "0.0.0.0/0", "::/0")`}},
 		{abstract, []string{`family == "unix"`, `addr == "@ab"`}},
+		{mapped, []string{`family == "inet6"`, `addr == "10.1.2.3"`, `addr in ["10.1.2.3"]`, `port == 443`, `in_net(addr, "10.1.0.0/16")`}},
 		{inet6, []string{`family == "inet6"`, `addr == "2001:db8::1"`, `port == 443`, `in_net(addr, "2001:db8::/32")`}},
 		{config, []string{`main_type == "SYSCALL"`, `type == "CONFIG_CHANGE"`, `key == "fim"`, `op == "add_rule"`, `list == 4`, `success`, `auid == 1000`, `res == "1"`, `pid == 8`}},
 		{avc, []string{`type == "AVC"`, `pid == 9`, `comm == "x"`, `scontext == "a:b"`, `tclass == "file"`, `permissive == "0"`, `field("dev") == "sda1"`, `field("name") == "y"`, `not success`, `not failed`}},

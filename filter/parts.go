@@ -155,8 +155,8 @@ func loadAddr(m *Matcher, v *value) {
 		v.s = m.holdText(append(append(m.scratch, '@'), a.Path[1:]...))
 	case len(a.Path) > 0:
 		v.s = record.Alias(a.Path)
-	case isIP:
-		v.s = m.holdText(ip.AppendTo(m.scratch))
+	case isIP: // any program may write an address of IPv4 as one of IPv6, and no list of addresses has it so
+		v.s = m.holdText(ip.Unmap().AppendTo(m.scratch))
 	}
 }
 
