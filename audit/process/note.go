@@ -68,6 +68,7 @@ const bootFall = 1 << 16
 
 // follow takes note of a record's serial. It returns whether what it says has a place here.
 func (t *Table) follow(r *record.Record) bool {
+	before := t.clock
 	t.clock = max(t.clock, r.Millis)
 	switch d := int32(r.Serial - t.max); {
 	case !t.begun:
@@ -79,7 +80,9 @@ func (t *Table) follow(r *record.Record) bool {
 		}
 		t.max = r.Serial
 	case d == 0:
-	case d > -bootFall:
+	// A stored stream may go over a boot that few events came before: its serials are lower, and of a later time. What comes late
+	// in another order is of an earlier one.
+	case d > -bootFall && (t.o.Live || r.Millis <= before+young):
 		t.holes.fill(r.Serial)
 	case r.Flags&record.FromLog != 0:
 		return false // what was missing for long

@@ -91,6 +91,7 @@ func TestWhatIsNotCertain(t *testing.T) {
 			x.Note(&e.Batch)
 		}, at(99, 99), ""},
 		{"the clock is earlier", func(*Table) {}, at(-1, 99), ""},
+		{"serials begin again after few", func(x *Table) { give(x, at(60_000, 5), syscall(sysOpen, 3, 0, 1, 7, "/x")) }, at(60_099, 99), ""},
 		{"serials begin again", func(x *Table) { give(x, Moment{start + 50, 4_000_000_000}, syscall(sysOpen, 3, 0, 1, 7, "/x")) }, Moment{start + 99, 4_000_000_001}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
