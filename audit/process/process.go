@@ -153,12 +153,12 @@ func (p *Process) Args(yield func(arg string) bool) {
 
 // AppendArgs appends the arguments with blanks between them, nothing where they are not known.
 func (p *Process) AppendArgs(dst []byte) []byte {
-	from := len(dst)
+	first := true // the first one may be empty
 	for arg := range p.Args {
-		if len(dst) > from {
+		if !first {
 			dst = append(dst, ' ')
 		}
-		dst = append(dst, arg...)
+		dst, first = append(dst, arg...), false
 	}
 	return dst
 }

@@ -178,6 +178,19 @@ func TestLateRecords(t *testing.T) {
 	checkTable(t, x)
 }
 
+// TestEmptyFirstArgument: it has a blank after it, as in the command line of an event's own process.
+func TestEmptyFirstArgument(t *testing.T) {
+	x := NewTable(Options{})
+	exec(x, at(0, 10), 1, 100, "/bin/sh", "", "-c", "id")
+	p := ask(x, at(1, 11), 1, 100).Self
+	if got := string(p.AppendArgs([]byte("x"))); got != "x -c id" {
+		t.Errorf("%q", got)
+	}
+	if got := string(p.AppendCommandLine(nil)); got != "'' -c id" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestArguments(t *testing.T) {
 	long := strings.Repeat("x", 2000)
 	for _, tt := range []struct {
