@@ -141,7 +141,7 @@ func (d *wardenDir) serve(c *broker.Call, args *asked) (a broker.Answer, err err
 		if filepath.Dir(d.cfg.Path) != defaultDir {
 			return a, c.Unknown()
 		}
-		return a, d.Give(int(d.guard.gid), 0o750)
+		return a, d.Give(int(guardOf(d.cfg).gid), 0o750) // the group may have come since the directory was opened
 	case opNames:
 		a.Result = d.rotated()
 		return a, nil

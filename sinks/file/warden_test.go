@@ -133,6 +133,28 @@ func TestWardenRotates(t *testing.T) {
 	}
 }
 
+// givenDir takes note of the group that it is given to.
+type givenDir struct {
+	osDir
+	gid int
+}
+
+func (d *givenDir) Give(gid int, _ uint32) error {
+	d.gid = gid
+	return nil
+}
+
+// TestWardenGivesToAGroupThatComesLater: a directory that was opened while the file's group was not known is given to the group, not to root's.
+func TestWardenGivesToAGroupThatComesLater(t *testing.T) {
+	w, dir := newWarden().(*warden), &givenDir{gid: -1}
+	cfg := &Config{Path: filepath.Join(defaultDir, "out"), Group: "4711"} // known now, and not by the guard of then
+	w.Configure(config.Sink{Name: "f", Type: "file", Settings: cfg})
+	w.dirs[1] = &wardenDir{folder: dir, cfg: cfg}
+	if _, err := ask(w, opGive, asked{Dir: 1}); err != nil || dir.gid != 4711 {
+		t.Errorf("given to group %d, %v", dir.gid, err)
+	}
+}
+
 // FuzzWarden: whatever a worker asks for, nothing but the sink's own names changes.
 func FuzzWarden(f *testing.F) {
 	for _, seed := range []string{`{"Dir":1,"Name":"out","How":"make"}`, `{"Dir":1,"Name":"out","To":"out.1"}`, `{"Dir":1,"Name":"../secret","How":"read"}`, `{"Name":"/etc"}`, "[]", ""} {
