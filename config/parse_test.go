@@ -341,7 +341,7 @@ func TestNodeOfASink(t *testing.T) {
 
 // What comes beside the errors is for a start that must not fail.
 func TestParseGivesTheRightPart(t *testing.T) {
-	good := "[sinks.good]\ntype='syslog'\n"
+	good, dotted := "[sinks.good]\ntype='syslog'\n", "sinks.good.type='syslog'\n"
 	tests := []struct {
 		name, text string
 		sinks      string // names
@@ -361,6 +361,13 @@ func TestParseGivesTheRightPart(t *testing.T) {
 		{"bracket missing", good + "[sinks.bad\ntype='unix'\n[sinks.other]\ntype='syslog'\n", "good other"},
 		{"cut in the middle", good + "[sinks.bad]\ntype='unix'\npath='/ru", "good"},
 		{"sink twice", good + "[sinks.bad]\ntype='syslog'\n[sinks.bad]\ntype='syslog'\n", "good"},
+		{"byte order mark and a quote missing", "\ufeff[sinks.bad]\ntype='unix'\npath='/x'\nmode='0600\n" + good, "good"},
+		{"quote missing in a dotted key", "sinks.bad.type='unix'\nsinks.bad.path='/x'\nsinks.bad.mode='0600\n" + dotted, "good"},
+		{"comma missing in a dotted key", "sinks.bad.type='program'\nsinks.bad.path='/x'\nsinks.bad.args=[\n'a',\n'b'\n'c']\n" + dotted, "good"},
+		{"comma missing further up", "sinks.ok.type='syslog'\nsinks.bad.type='program'\nsinks.bad.path='/x'\nsinks.bad.args=[\n'a'\n'b',\n'c']\n" + dotted, "good ok"},
+		{"sign missing after a dotted key", "sinks.ok.type='syslog'\nsinks.ok.tag='t'\nq_depth 5\n" + dotted, "good ok"},
+		{"quote missing in the table of all", "[sinks]\nbad.type='unix'\nbad.path='/x\n", ""},
+		{"quote missing in a line for all", "sinks={bad={type='syslog', tag='t}}\n", ""},
 		{"syntax of a global key", "q_depth 5\n" + good, "good"},
 		{"syntax in a table", "[log]\nlevel = debug\n" + good, "good"},
 		{"bracket of a table missing", "[log\nlevel = 'debug'\n" + good, "good"},

@@ -18,22 +18,16 @@ const maxSyntaxErrors = 8
 func parseLenient(file string, data []byte) (*document, map[string]any, error) {
 	var errs Errors
 	bad := map[string]bool{}
-	for text := data; ; {
+	for text := bytes.TrimPrefix(data, []byte("\ufeff")); ; {
 		doc, vals, found := parseDocument(file, text)
 		if found == nil {
-			doc.errs = errs
-			for sink := range bad {
-				doc.badSinks[sink] = true
-			}
+			doc.errs, doc.badSinks = errs, bad
 			return doc, vals, nil
 		}
 		errs = append(errs, found...)
-		rest, sink, ok := cutOut(text, found[0].Line)
+		rest, ok := cutOut(text, found[0].Line, bad)
 		if !ok || len(errs) >= maxSyntaxErrors {
 			return nil, nil, errs[:1] // the others may come of the first
-		}
-		if sink != "" {
-			bad[sink] = true
 		}
 		text = rest
 	}
@@ -44,16 +38,23 @@ var (
 	sinkHeader = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^[ \t]*\[\[?[ \t]*["']?sinks["']?[ \t]*(?:\.[ \t]*["']?([^"'.\]\s]+))?`)
 	})
+	// sinkKey is where a key of a sink, or of all, stands in front of every table: "sinks.NAME.KEY = ...".
+	sinkKey = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[ \t]*["']?sinks["']?[ \t]*(?:\.[ \t]*["']?([^"'.=\s]+)|[.=]|$)`)
+	})
+	// keyLine is a line that begins with a key, not with what belongs to a value above.
+	keyLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[ \t]*(?:[A-Za-z_]|(?:"[^"]*"|'[^']*')[ \t]*[.=])`) })
 )
 
 // cutOut empties what is wrong around a line, which is counted from 1: the table of a
-// sink, whose name it gives; any table whose header is the line; else the line. The lines
-// keep their numbers. It is not ok if nothing is left to cut.
-func cutOut(text []byte, line int) (rest []byte, sink string, ok bool) {
+// sink; any table whose header is the line; else the line, in front of every table with what
+// is above it of the same value. The lines keep their numbers. It notes in bad the sink that
+// something is cut out of, "" where that may be any. It is not ok if nothing is left to cut.
+func cutOut(text []byte, line int, bad map[string]bool) (rest []byte, ok bool) {
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	at := min(line, len(lines)) - 1
 	if at < 0 {
-		return nil, "", false
+		return nil, false
 	}
 	for at > 0 && len(bytes.TrimSpace(lines[at])) == 0 { // the end of the file, for what has no end
 		at--
@@ -69,12 +70,15 @@ func cutOut(text []byte, line int) (rest []byte, sink string, ok bool) {
 		for end < len(lines) && !headerLine().Match(lines[end]) {
 			end++
 		}
-	default:
+	case headerLine().Match(lines[begin]):
 		begin = at
+	default: // in front of every table
+		begin = keyOf(lines, at)
+		inSink = sinkKey().FindSubmatch(lines[begin])
 	}
 
 	if inSink != nil {
-		sink = string(inSink[1])
+		bad[string(inSink[1])] = true
 	}
 	for i := begin; i < end; i++ {
 		empty := lines[i][:0]
@@ -84,5 +88,15 @@ func cutOut(text []byte, line int) (rest []byte, sink string, ok bool) {
 		ok = ok || len(bytes.TrimSpace(lines[i])) > 0
 		lines[i] = empty
 	}
-	return bytes.Join(lines, nil), sink, ok
+	return bytes.Join(lines, nil), ok
+}
+
+// keyOf returns the line with the key that a line belongs to: itself, or one above where it is of a value of several lines.
+func keyOf(lines [][]byte, at int) int {
+	for i := at; i >= 0 && len(bytes.TrimSpace(lines[i])) > 0; i-- { // what was cut out before is empty
+		if keyLine().Match(lines[i]) {
+			return i
+		}
+	}
+	return at
 }
