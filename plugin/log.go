@@ -85,8 +85,9 @@ const devLog = "/dev/log"
 // It does not wait for the daemon, but for a moment: the log must not hold anything up.
 // One goroutine at a time uses it.
 type syslogConn struct {
-	path string
-	conn net.Conn
+	path   string
+	conn   net.Conn
+	stream bool // conn is a stream, in which a newline ends a line
 }
 
 func (c *syslogConn) close() {
@@ -106,20 +107,35 @@ func (c *syslogConn) put(e zapcore.Entry, line []byte) error {
 func (c *syslogConn) send(msg []byte) error {
 	for try := 0; ; try++ {
 		if c.conn == nil {
-			conn, err := net.Dial("unixgram", c.path)
-			if err != nil {
+			if err := c.dial(); err != nil {
 				return err
 			}
-			c.conn = conn
+		}
+		text := msg
+		if c.stream {
+			text = append(text, '\n')
 		}
 		c.conn.SetWriteDeadline(time.Now().Add(5 * time.Millisecond))
-		_, err := c.conn.Write(msg)
-		if err == nil || os.IsTimeout(err) || try > 0 {
+		n, err := c.conn.Write(text)
+		late := os.IsTimeout(err)
+		if err != nil && (!late || n > 0) { // the daemon was restarted, or has a line in part
+			c.conn.Close()
+			c.conn = nil
+		}
+		if err == nil || late || try > 0 {
 			return err
 		}
-		c.conn.Close() // the daemon was restarted
-		c.conn = nil
 	}
+}
+
+// dial connects as syslog(3) does: most daemons have a datagram socket, some a stream socket. It does not wait, as a stream
+// socket whose backlog is full refuses.
+func (c *syslogConn) dial() (err error) {
+	c.conn, err = net.Dial("unixgram", c.path)
+	if c.stream = errors.Is(err, unix.EPROTOTYPE); c.stream {
+		c.conn, err = net.Dial("unix", c.path)
+	}
+	return err
 }
 
 // stderrLog is stderr, which may be a pipe or a terminal that is not read.

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -106,6 +107,39 @@ func TestSyslogComesBack(t *testing.T) {
 	n, err := daemon.Read(buf)
 	if got, want := string(buf[:n]), fmt.Sprintf("<28>%s audisp-relay[%d]: records lost {}", said.Format(time.Stamp), os.Getpid()); got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestSyslogOfAStreamSocket: lines are ended there, and a daemon that was restarted gets the next one.
+func TestSyslogOfAStreamSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	daemon, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer daemon.Close()
+	q := &logQueue{place: &syslogConn{path: path}}
+	defer q.close()
+	said := time.Now()
+	for _, texts := range [][]string{{"first {}", "second {}"}, {"after a restart {}"}} {
+		for _, text := range texts {
+			q.put(text, zapcore.Entry{Level: zapcore.WarnLevel, Time: said}, []byte(text+"\n"))
+		}
+		if fault, waiting, _ := q.state(); waiting != 0 {
+			t.Fatalf("%d wait, because of %q", waiting, fault)
+		}
+		conn, err := daemon.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(conn)
+		for _, text := range texts {
+			want := fmt.Sprintf("<28>%s audisp-relay[%d]: %s\n", said.Format(time.Stamp), os.Getpid(), text)
+			if got, err := lines.ReadString('\n'); got != want {
+				t.Errorf("got %q, %v, want %q", got, err, want)
+			}
+		}
+		conn.Close()
 	}
 }
 
