@@ -40,7 +40,10 @@ type journal struct {
 func (j *journal) look(address string) {
 	j.burst = 0
 	path, err := filepath.EvalSymlinks(j.root + address)
-	if dir := filepath.Dir(path); err == nil && (dir == j.root+journalDir || strings.HasPrefix(dir, j.root+journalDir+".")) { // or that of a namespace
+	dir := filepath.Dir(path)
+	own := dir == j.root+journalDir || strings.HasPrefix(dir, j.root+journalDir+".") // or that of a namespace
+	// At "syslog" another daemon listens, for what journald forwards (ForwardToSyslog= in journald.conf(5)).
+	if err == nil && own && filepath.Base(path) != "syslog" {
 		j.burst, j.interval = j.limit(ownUnit())
 	}
 }

@@ -73,9 +73,9 @@ func TestJournalLimit(t *testing.T) {
 
 // TestJournalIsRecognised: by where the socket's path leads.
 func TestJournalIsRecognised(t *testing.T) {
-	root := tree(t, map[string]string{"/run/systemd/journal/dev-log": "", "/run/rsyslog/log": ""})
+	root := tree(t, map[string]string{"/run/systemd/journal/dev-log": "", "/run/systemd/journal/syslog": "", "/run/systemd/journal.web/dev-log": "", "/run/rsyslog/log": ""})
 	for target, want := range map[string]bool{
-		"/run/systemd/journal/dev-log": true, "/run/rsyslog/log": false, "/nowhere": false,
+		"/run/systemd/journal/dev-log": true, "/run/systemd/journal.web/dev-log": true, "/run/systemd/journal/syslog": false, "/run/rsyslog/log": false, "/nowhere": false,
 	} {
 		link := root + "/log"
 		os.Remove(link)
