@@ -71,7 +71,7 @@ func (s *Surveyor) globals(c *Config) {
 	s.at = Error{File: cmp.Or(c.File, BuiltIn)}
 	if filepath.IsAbs(c.Log.Output) {
 		s.Directory("log.output", filepath.Dir(c.Log.Output), "log lines go to syslog until it is")
-		s.Only("log.output", c.Log.Output, fs.ModeDevice|fs.ModeCharDevice)
+		s.Only("log.output", c.Log.Output, fs.ModeCharDevice)
 	}
 	s.Directory("run_dir", filepath.Dir(c.RunDir), "status does not work until it is")
 	s.IsDir("run_dir", c.RunDir)

@@ -124,10 +124,10 @@ func askLog(m *broker.Client, path string) (*os.File, os.FileInfo, error) {
 }
 
 // openLog opens the file for appending. Its directory is not made: whose it should be
-// only the administrator knows. A FIFO is not waited for, and what another name leads to
-// as well is not written to: that may be any file of the system.
+// only the administrator knows. A FIFO is not waited for, and neither a disk nor what another
+// name leads to as well is written to: that may be any file of the system.
 func openLog(path string) (*os.File, os.FileInfo, error) {
-	if info, err := os.Lstat(path); err == nil && info.Mode()&(fs.ModeType&^fs.ModeCharDevice&^fs.ModeDevice) != 0 {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeCharDevice == 0 {
 		return nil, nil, fmt.Errorf("%s: not a regular file", path)
 	}
 	fd, err := unix.Open(path, unix.O_APPEND|unix.O_CREAT|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0o640)

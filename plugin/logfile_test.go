@@ -95,3 +95,16 @@ func TestLogFileIsNoOther(t *testing.T) {
 		l.close()
 	}
 }
+
+// TestLogFileIsNoDisk: a block device is refused before it is opened.
+func TestLogFileIsNoDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(unix.Mkdev(4095, 1))); err != nil { // there is no such device
+		t.Skip("needs the right to make a device: ", err)
+	}
+	l := &logFile{path: path}
+	defer l.close()
+	if err := l.write([]byte("a\n")); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("got %v", err)
+	}
+}
