@@ -63,6 +63,8 @@ func TestSurvey(t *testing.T) {
 		{"socket's group", "[sinks.u]\ntype='unix'\npath='DIR/u'\ngroup='no-such-group'\n", `sinks.u.group: there is no group`, ""},
 		{"socket's directory", "[sinks.u]\ntype='unix'\npath='DIR/no/no/u'\ngroup='root'\n", "sinks.u.path: DIR/no is not there", ""},
 		{"file in the socket's place", "[sinks.u]\ntype='unix'\npath='DIR/plain'\ngroup='root'\n", "", "sinks.u.path: DIR/plain is in the way: it is no socket"},
+		{"collector's socket", "[sinks.u]\ntype='unix'\npath='DIR/no'\nlisten=false\n", "sinks.u.path: DIR/no is not there: records wait", ""},
+		{"file in its place", "[sinks.u]\ntype='unix'\npath='DIR/plain'\nlisten=false\n", "", "sinks.u.path: DIR/plain is in the way: it is no socket"},
 		{"syslog socket", "[sinks.s]\ntype='syslog'\naddress='DIR/no'\n", "sinks.s.address: DIR/no is not there", ""},
 		{"syslog socket is a file", "[sinks.s]\ntype='syslog'\naddress='DIR/plain'\n", "", "sinks.s.address: DIR/plain is in the way"},
 		{"program", "[sinks.p]\ntype='program'\npath='DIR/no'\n", "sinks.p.path: DIR/no is not there", ""},

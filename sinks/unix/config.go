@@ -62,6 +62,11 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 
 // Survey implements config.Settings.
 func (c *Config) Survey(s *config.Surveyor) {
+	if c.Connect {
+		s.Present("path", c.Path, "records wait until it is: start the collector")
+		s.Only("path", c.Path, fs.ModeSocket)
+		return
+	}
 	s.Owners(c.Owner, c.Group)
 	dir := filepath.Dir(c.Path) // which the sink makes, but not those above
 	s.Directory("path", filepath.Dir(dir), "no client can connect until it is")
