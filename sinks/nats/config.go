@@ -259,16 +259,14 @@ func secretIn(data []byte) string {
 
 // Advise implements config.Advisor: it warns of how records go over the network.
 func (c *Config) Advise() (key, text string) {
-	if c.TLS() {
-		return "", ""
-	}
 	for _, s := range c.Servers {
 		u, err := url.Parse(s)
-		if err != nil {
-			continue
-		}
-		if !remote.IsLoopback(u.Hostname()) {
+		switch {
+		case err != nil || remote.IsLoopback(u.Hostname()):
+		case !c.TLS():
 			return "servers", `records may go over the network in clear: "tls://host:4222", or ca_file, makes sure that they do not`
+		case c.CAFile == "":
+			return "ca_file", `is not set: any CA that this host trusts can vouch for the server; name the one that signed its certificate`
 		}
 	}
 	return "", ""

@@ -53,6 +53,12 @@ func TestServersWithoutScheme(t *testing.T) {
 	if _, text := (&Config{Servers: []string{"nats://a:4222"}}).Advise(); text == "" {
 		t.Error("no warning of records in clear")
 	}
+	if key, _ := (&Config{Servers: []string{"tls://127.0.0.1:4222", "tls://a:4222"}}).Advise(); key != "ca_file" {
+		t.Errorf("TLS without ca_file: a warning of key %q", key)
+	}
+	if _, text := (&Config{Servers: []string{"tls://a:4222"}, CAFile: "/ca.pem"}).Advise(); text != "" {
+		t.Errorf("a warning for TLS with ca_file: %s", text)
+	}
 	if _, text := (&Config{Servers: []string{"nats://127.0.0.1:4222"}}).Advise(); text != "" {
 		t.Errorf("a warning for loopback: %s", text)
 	}
