@@ -259,11 +259,11 @@ func (l *listener) close() {
 func owner(cfg *Config) (uid, gid int, err error) {
 	u, uerr := config.FindUser(cfg.Owner)
 	if uerr != nil {
-		uerr = fmt.Errorf("owner %q of socket %s: %w: root owns it until the user exists and SIGHUP comes", cfg.Owner, cfg.Path, uerr)
+		uerr = fmt.Errorf("owner %q of socket %s: %w: root owns it until the user exists", cfg.Owner, cfg.Path, uerr)
 	}
 	g, gerr := config.FindGroup(cfg.Group)
 	if gerr != nil {
-		gerr = fmt.Errorf("group %q of socket %s: %w: it has group root until the group exists (groupadd --system %s) and SIGHUP comes",
+		gerr = fmt.Errorf("group %q of socket %s: %w: it has group root until the group exists: groupadd --system %s",
 			cfg.Group, cfg.Path, gerr, cfg.Group)
 	}
 	return int(u), int(g), errors.Join(uerr, gerr)

@@ -13,6 +13,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+
+	"audisp-relay/config"
+	"audisp-relay/format"
 )
 
 // stale leaves a socket that no process listens on at path.
@@ -263,6 +268,30 @@ func TestSocketGetsItsOwner(t *testing.T) {
 	}
 	if n := b.logs.FilterMessage("sink degraded").Len(); n != 1 {
 		t.Errorf("said %d times", n)
+	}
+}
+
+// TestGroupThatComesLater: a socket is given to it without a signal.
+func TestGroupThatComesLater(t *testing.T) {
+	needRoot(t)
+	cfg := settings(sock(t))
+	cfg.Group = "no-such-group-9"
+	lis, err := listen(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.close()
+	r := &server{Sink: newSink(config.Sink{Name: "s", Settings: &cfg}, format.Encoder{}, zap.NewNop()), lis: lis}
+	r.judge()
+	r.check(false)
+	if !r.Status().Degraded {
+		t.Error("a socket without its group is all right")
+	}
+	r.cfg.Group = "12345" // it exists
+	r.check(false)
+	var st syscall.Stat_t
+	if err := syscall.Lstat(cfg.Path, &st); err != nil || st.Gid != 12345 || r.Status().Degraded {
+		t.Errorf("group %d, %+v, %v", st.Gid, r.Status(), err)
 	}
 }
 

@@ -208,8 +208,8 @@ func (r *server) bind() (*listener, error) {
 }
 
 // check finds out whether the path still leads to the socket that is listened
-// on, and if not listens again. deep also sets owner and mode right and ends a
-// pause between attempts.
+// on, and if not listens again. deep also sets owner and mode right, which is tried
+// each time while they are not, and ends a pause between attempts.
 func (r *server) check(deep bool) {
 	if r.lis == nil {
 		if deep {
@@ -227,7 +227,7 @@ func (r *server) check(deep bool) {
 	case err != nil: // the directory cannot be looked at now; the socket stays
 		r.blind = true
 		r.Fail(err)
-	case deep || r.blind:
+	case deep || r.blind || r.lis.flaw != nil: // the group may be there now
 		r.blind = false
 		r.lis.flaw = r.lis.grant(&r.cfg)
 		r.judge()
