@@ -51,7 +51,7 @@ func newLogger(cfg config.Log) *logger {
 	default:
 		core.enc = zapcore.NewJSONEncoder(enc)
 		f := &fileOrSyslog{file: &logFile{path: cfg.Output}, sys: &syslogConn{path: devLog}}
-		f.file.check()
+		f.open()
 		l.queue.place = f
 	}
 	l.core = core

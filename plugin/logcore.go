@@ -18,8 +18,8 @@ const (
 // logEvery is how often at most a log that cannot be written is tried with lines that wait.
 const logEvery = time.Second
 
-// logPlace is where the lines of the log go: syslog, a file or stderr. It never waits, and
-// takes a line whole or not at all.
+// logPlace is where the lines of the log go: syslog, a file or stderr. It waits for a moment at
+// most, and takes a line whole or not at all.
 type logPlace interface {
 	put(e zapcore.Entry, line []byte) error
 	close()
@@ -108,7 +108,7 @@ func (q *logQueue) state() (fault string, waiting int, lost uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if place, ok := q.place.(*fileOrSyslog); ok {
-		fault = place.file.Fault()
+		fault = place.fault()
 	} else if q.fault != nil {
 		fault = q.fault.Error()
 	}

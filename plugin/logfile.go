@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/host/broker"
+	"audisp-relay/sinks"
 )
 
 // logCheck is how often it is looked whether the log's file is still at its path, and
@@ -21,22 +24,61 @@ const logCheck = time.Second
 // writeLogTime is how long a device may take for a line: a terminal may be stopped.
 const writeLogTime = 50 * time.Millisecond
 
-// fileOrSyslog is a file, and syslog while that cannot be written.
+// diskLogTime is how long the log's disk may take for a line: it may hang, as that of a server or one that is frozen.
+const diskLogTime = 200 * time.Millisecond
+
+// errLogHangs: what was begun with the log's file has not ended.
+var errLogHangs = errors.New("its disk does not answer")
+
+// fileOrSyslog is a file, and syslog while that cannot be written, or its disk hangs. It belongs to whoever holds the lock of
+// its logQueue.
 type fileOrSyslog struct {
 	file *logFile
 	sys  logPlace
+	last <-chan struct{} // closed when what was begun last with the file has ended; nil: nothing was
 }
 
+// do does something with the file, and waits for that for a moment. Nothing else is begun until it has ended: the reader of
+// the stream may be who has something to say.
+func (l *fileOrSyslog) do(f func() error) error {
+	if l.last != nil && !sinks.IsClosed(l.last) {
+		return errLogHangs
+	}
+	var err error
+	l.last = inBackground(func() { err = f() })
+	if !awaitFor(diskLogTime, l.last) {
+		return errLogHangs
+	}
+	return err
+}
+
+// open opens the file, so that its fault is known.
+func (l *fileOrSyslog) open() {
+	_ = l.do(func() error { l.file.check(); return nil })
+}
+
+// put writes the line to the file, also late if its disk hangs, or says it elsewhere.
 func (l *fileOrSyslog) put(e zapcore.Entry, line []byte) error {
-	if l.file.write(line) == nil {
+	own := bytes.Clone(line) // the caller's is used again
+	if l.do(func() error { return l.file.write(own) }) == nil {
 		return nil
 	}
 	stderrLog{}.put(e, line)
 	return l.sys.put(e, line)
 }
 
+// fault says why there is no file.
+func (l *fileOrSyslog) fault() string {
+	var text string
+	err := l.do(func() error { text = l.file.Fault(); return nil })
+	if err != nil {
+		return fmt.Sprintf("%s: %v; log lines go to syslog", l.file.path, err)
+	}
+	return text
+}
+
 func (l *fileOrSyslog) close() {
-	l.file.close()
+	_ = l.do(func() error { l.file.close(); return nil }) // where the disk hangs the end of the process does it
 	l.sys.close()
 }
 

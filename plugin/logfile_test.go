@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 )
 
@@ -94,6 +95,47 @@ func TestLogFileIsNoOther(t *testing.T) {
 		}
 		l.close()
 	}
+}
+
+// TestLogDiskThatHangs: it is waited for once and not for long, and what is said meanwhile goes elsewhere.
+func TestLogDiskThatHangs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	elsewhere := &brokenPlace{}
+	l := &fileOrSyslog{file: &logFile{path: path}, sys: elsewhere}
+	say := func(line string) {
+		t.Helper()
+		if err := l.put(zapcore.Entry{}, []byte(line)); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	say("a\n")
+	l.file.mu.Lock() // what writes to a disk that hangs has it
+	say("b\n")
+	say("c\n")
+	if fault := l.fault(); !strings.Contains(fault, path) || !strings.Contains(fault, errLogHangs.Error()) {
+		t.Errorf("fault %q", fault)
+	}
+	l.file.mu.Unlock()
+	<-l.last
+	say("d\n")
+	if fault := l.fault(); fault != "" {
+		t.Errorf("fault %q when it answers again", fault)
+	}
+	l.close()
+	if data, err := os.ReadFile(path); string(data) != "a\nb\nd\n" || strings.Join(elsewhere.lines, "") != "b\nc\n" {
+		t.Errorf("the file has %q, %v, elsewhere are %q", data, err, elsewhere.lines)
+	}
+}
+
+// TestLogDiskThatHangsAtTheEnd: the relay ends without it.
+func TestLogDiskThatHangsAtTheEnd(t *testing.T) {
+	l := &fileOrSyslog{file: &logFile{path: filepath.Join(t.TempDir(), "log")}, sys: &brokenPlace{}}
+	l.file.mu.Lock()
+	q := &logQueue{place: l}
+	q.put("k", zapcore.Entry{Time: time.Now()}, []byte("a\n"))
+	q.close()
+	l.file.mu.Unlock()
+	<-l.last
 }
 
 // TestLogFileIsNoDisk: a block device is refused before it is opened.
