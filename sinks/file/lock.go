@@ -92,12 +92,25 @@ func holder(f handle) (pid int) {
 	return 0
 }
 
-// mayWrite reports whether a process is root's or of our own user, as every relay is that
-// may write our files. One that has ended meanwhile is taken for one.
+// mayWrite reports whether a process was started by root or our own user, as every relay was that
+// may write our files. What it has become since does not count: a program that makes itself root,
+// as su does, may have the open file, and its lock, from whoever may only read it. One that has
+// ended meanwhile is taken for one.
 func mayWrite(pid int) bool {
-	var st unix.Stat_t
-	err := unix.Stat("/proc/"+strconv.Itoa(pid), &st)
-	return err != nil || st.Uid == 0 || st.Uid == uint32(os.Geteuid())
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(status)) {
+		ids, found := strings.CutPrefix(line, "Uid:")
+		if !found {
+			continue
+		}
+		starter, _, _ := strings.Cut(strings.TrimSpace(ids), "\t") // then the effective one, the saved one, that of the file system
+		uid, err := strconv.Atoi(starter)
+		return err != nil || uid == 0 || uid == os.Geteuid()
+	}
+	return true
 }
 
 func describe(pid int) string {
