@@ -5,8 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"audisp-relay/plugin"
+	"audisp-relay/plugin/consumer"
 )
 
 // TestSmallCgroup: with sinks that are down the relay lives in a cgroup that could not
@@ -43,8 +47,11 @@ func TestSmallCgroup(t *testing.T) {
 				}
 				r.write([]byte(b.String()))
 			}
-			until(t, "all records to come", func() bool { return r.report().Input.Records == batch*batches })
-			rep := r.report()
+			var rep *plugin.Report
+			until(t, "all records to come to all sinks", func() bool { // which get a batch after it is counted, and one after the other
+				rep = r.report()
+				return rep.Input.Records == batch*batches && !slices.ContainsFunc(rep.Consumers, func(c consumer.Report) bool { return c.Received < batch*batches })
+			})
 			if rep.Memory.Cgroup != int64(tt.mib)<<20 || rep.Memory.QueueCap == 0 {
 				t.Errorf("memory: %+v", rep.Memory)
 			}

@@ -119,7 +119,7 @@ func forgery(t *testing.T, root, format, program, relayPath string) {
 	for _, v := range victims {
 		t.Run(v.name, func(t *testing.T) {
 			var faults []string
-			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(500 * time.Millisecond) {
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(500 * time.Millisecond) {
 				if faults = made.faults(t, v.dir); len(faults) == 0 || time.Now().After(deadline) {
 					break
 				}

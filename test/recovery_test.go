@@ -111,7 +111,7 @@ func (l *live) awaitRecovery(after string, streams ...string) lab.Report {
 
 func (l *live) awaitRecoveryAs(how lab.Compare, streams ...string) (rep lab.Report) {
 	l.t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(300 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(300 * time.Millisecond) {
 		how.Until = l.Drain(streams...)
 		if rep = l.compareAs(how, streams...); rep.Missing+rep.Altered == 0 || time.Now().After(deadline) {
 			return rep

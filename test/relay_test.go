@@ -73,6 +73,7 @@ func start(t *testing.T, dir, config string, prepare func(*exec.Cmd, [2]int)) *r
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	cmd.Env = []string{} // as auditd does
+	cmd.WaitDelay = 30 * time.Second // whoever holds its output after that is an error, and no test that waits for ever
 	if prepare != nil {
 		prepare(cmd, fds)
 	}
@@ -110,7 +111,7 @@ func startOrphan(t *testing.T, dir string, records []byte) *relay {
 	// The shell waits for the relay's control socket, so that it is the parent
 	// that the relay sees first.
 	cmd := exec.Command("/bin/sh", "-c", `"$0" -c "$1/relay.toml" <&3 & i=0
-while [ ! -S "$1/run/control.sock" ] && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done`, binary, dir)
+while [ ! -S "$1/run/control.sock" ] && [ $i -lt 1200 ]; do sleep 0.05; i=$((i+1)); done`, binary, dir)
 	in := os.NewFile(uintptr(fds[0]), "stdin")
 	cmd.ExtraFiles = []*os.File{in}
 	unix.SetNonblock(fds[1], true)
