@@ -60,8 +60,10 @@ filter = 'parent.exe == "/usr/bin/bash"'
 		"type=EXECVE msg=audit(1795298317.100:10): argc=1 a0=\"bash\"\ntype=EOE msg=audit(1795298317.100:10): \n" +
 		"type=SYSCALL msg=audit(1795298317.200:11): arch=c000003e syscall=59 success=yes exit=0" + ids + "ppid=100 pid=101 comm=\"id\" exe=\"/usr/bin/id\" key=(null)\n" +
 		"type=EXECVE msg=audit(1795298317.200:11): argc=1 a0=\"id\"\ntype=EOE msg=audit(1795298317.200:11): \n"))
+	out := filepath.Join(filepath.Dir(file), "out")
+	wait(t, "an event", func() bool { got, _ := os.ReadFile(out); return strings.HasSuffix(string(got), "\n") })
 	end()
-	got, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "out"))
+	got, _ := os.ReadFile(out)
 	if strings.Count(string(got), "\n") != 1 || !strings.Contains(string(got), `"command_line":"id","exec_id":"1795298317.200:11","parent":{"pid":100,"exe":"/usr/bin/bash","exec_id":"1795298317.100:10","args":["bash"]`) {
 		t.Errorf("%s", got)
 	}

@@ -217,6 +217,7 @@ func TestReloadNeitherLosesNorRepeats(t *testing.T) {
 	}
 	close(stop)
 	events := <-count
+	fills(t, filepath.Join(dir, "out"), lines(1, events))
 	r.end()
 	sameFile(t, filepath.Join(dir, "out"), lines(1, events))
 }
@@ -233,6 +234,7 @@ path = "relative"
 		t.Errorf("config error %q", rep.ConfigError)
 	}
 	r.write(lines(1, 5))
+	fills(t, filepath.Join(dir, "out"), lines(1, 5))
 	r.end()
 	sameFile(t, filepath.Join(dir, "out"), lines(1, 5))
 }

@@ -72,7 +72,7 @@ func start(t *testing.T, dir, config string, prepare func(*exec.Cmd, [2]int)) *r
 	cmd.Stdin = os.NewFile(uintptr(fds[0]), "stdin")
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.Env = []string{} // as auditd does
+	cmd.Env = []string{}             // as auditd does
 	cmd.WaitDelay = 30 * time.Second // whoever holds its output after that is an error, and no test that waits for ever
 	if prepare != nil {
 		prepare(cmd, fds)
@@ -265,6 +265,16 @@ func sameFile(t *testing.T, path string, want []byte) {
 		t.Errorf("%s holds %d bytes (%d lines), want %d (%d lines)", filepath.Base(path),
 			len(got), bytes.Count(got, []byte{'\n'}), len(want), bytes.Count(want, []byte{'\n'}))
 	}
+}
+
+// fills waits until a file has as much as it is to have. At the end of the stream a sink has half a second for the rest, which a busy
+// machine may not give it.
+func fills(t *testing.T, path string, want []byte) {
+	t.Helper()
+	until(t, filepath.Base(path)+" has all", func() bool {
+		info, err := os.Stat(path)
+		return err == nil && info.Size() >= int64(len(want))
+	})
 }
 
 // dial connects to a socket sink, waiting for it to be there.

@@ -70,8 +70,10 @@ func TestRenewGivesWhatWaitsFirst(t *testing.T) {
 	until(t, "the first is delivered", func() bool { return r.consumer("f").Delivered > 0 })
 	renewOnce(t, r, program, pid)
 	r.write(lines(2, 1))
+	want := slices.Concat(lines(1, 1), lines(3, 2), lines(2, 1))
+	fills(t, filepath.Join(dir, "out"), want)
 	r.end()
-	sameFile(t, filepath.Join(dir, "out"), slices.Concat(lines(1, 1), lines(3, 2), lines(2, 1)))
+	sameFile(t, filepath.Join(dir, "out"), want)
 }
 
 // TestRenewFollowsALink: the program is executed that the path leads to now, though another file was executed

@@ -163,6 +163,7 @@ func TestSandboxOutlivesAnUpgrade(t *testing.T) {
 		t.Errorf("the pipe had %d bytes, now %d", before.Input.Buffer, after.Input.Buffer)
 	}
 	r.write(lines(101, 100))
+	fills(t, filepath.Join(dir, "out"), lines(1, 200))
 	r.end()
 	sameFile(t, filepath.Join(dir, "out"), lines(1, 200))
 	log, _ := os.ReadFile(filepath.Join(dir, "log"))

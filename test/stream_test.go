@@ -48,8 +48,14 @@ group = "root"
 				got <- all
 			}()
 			r.write(captures.Read(t, c.in))
-			r.end()
 			want := captures.Read(t, c.out)
+			fills(t, filepath.Join(dir, "out"), want)
+			until(t, "the socket has all", func() bool {
+				rep := r.report()
+				s := consumerOf(rep, "socket")
+				return s.Queued == 0 && s.Received == consumerOf(rep, "file").Received
+			})
+			r.end()
 			sameFile(t, filepath.Join(dir, "out"), want)
 			if all := <-got; !bytes.Equal(all, want) {
 				t.Errorf("%s: %d bytes on the socket, want %d", c.in, len(all), len(want))
@@ -119,6 +125,7 @@ func TestSignalsWorkHoweverTheyWereLeft(t *testing.T) {
 			eventually(t, "state file", func() error { _, err := os.Stat(filepath.Join(dir, "run", "state")); return err })
 			r.signal(syscall.SIGTERM)
 			r.write(lines(1, 5))
+			fills(t, filepath.Join(dir, "out"), lines(1, 5))
 			r.end()
 			sameFile(t, filepath.Join(dir, "out"), lines(1, 5))
 		})
@@ -146,6 +153,7 @@ func TestDirectDispatcherOfAuditd2(t *testing.T) {
 		cmd.Args = []string{cmd.Path, "-c", dir}
 	})
 	r.write(lines(1, 10))
+	fills(t, filepath.Join(dir, "out"), lines(1, 10))
 	r.end()
 	sameFile(t, filepath.Join(dir, "out"), lines(1, 10))
 }
