@@ -51,7 +51,7 @@ func TestStatusExitCode(t *testing.T) {
 		t.Helper()
 		var code int
 		var text []byte
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			if code, text = output(t, "status", "--run-dir", dir+"/run"); code == want {
 				return
 			}

@@ -107,7 +107,7 @@ func TestTopOfPlugin(t *testing.T) {
 	go func() { ended <- p.Run() }()
 	w.Write([]byte(callsOf(1, 10, `"/bin/a"`, `"k"`)))
 	var text []byte
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		var code int
 		if code, text = output(t, "top", "--run-dir", dir+"/run"); code == 0 && strings.Contains(string(text), "/bin/a") {
 			break
