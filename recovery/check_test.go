@@ -51,7 +51,7 @@ func TestCheckGivesWhatOnlyTheLogHas(t *testing.T) {
 			}
 			return n
 		}
-		for deadline := time.Now().Add(10 * time.Second); count() == 0 && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); count() == 0 && time.Now().Before(deadline); {
 			time.Sleep(5 * time.Millisecond)
 		}
 		if brought {

@@ -23,6 +23,7 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,7 +56,8 @@ type receiver struct {
 }
 
 func newReceiver(t testing.TB) *receiver {
-	r := &receiver{t: t, address: "127.0.0.1:0"}
+	// While it is stopped no connection of another test may get its port, nor one of the sink's to itself.
+	r := &receiver{t: t, address: net.JoinHostPort("127.0.0.1", lab.FreePort(t, "tcp"))}
 	r.start()
 	t.Cleanup(r.stop)
 	return r

@@ -21,6 +21,7 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 func TestConformance(t *testing.T) {
@@ -116,9 +117,11 @@ type server struct {
 const sentinel = "<0>the end of a test"
 
 func newServer(t testing.TB, network, transport, protocol string) *server {
-	s := &server{t: t, network: network, transport: transport, protocol: protocol, address: "127.0.0.1:0"}
+	s := &server{t: t, network: network, transport: transport, protocol: protocol}
 	if transport == "local" {
 		s.address = filepath.Join(t.TempDir(), "log")
+	} else { // while it is closed no connection of another test may get its port, nor one of the sink's to itself
+		s.address = net.JoinHostPort("127.0.0.1", lab.FreePort(t, network))
 	}
 	if transport == "tls" {
 		s.secure(newCA(t))

@@ -116,7 +116,7 @@ func start(t testing.TB, cmd *exec.Cmd) {
 	})
 }
 
-const hang = 30 * time.Second
+const hang = time.Minute
 
 // eventually waits until ok.
 func eventually(t testing.TB, what string, ok func() bool) {

@@ -390,7 +390,7 @@ func TestRELPOpenIsRefused(t *testing.T) {
 			s := &server{t: t, network: "tcp", transport: "relp", protocol: "rfc5424", address: l.Addr().String()}
 			w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
 			if w.opening = hang; tt.said == "" {
-				w.opening = 200 * time.Millisecond
+				w.opening = 2 * time.Second // in which a busy machine connects
 			}
 			_, err = w.Write(context.Background(), sinktest.Batches(sinktest.Lines(0, 1), 64<<10)[0])
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "connect to syslog (relp 127.0.0.1:") {

@@ -163,7 +163,7 @@ func TestServersWithoutTLSAreNamed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := tlsWriter(t, Config{Address: serve(t, tt.do)})
 			if tt.name == "silence" {
-				w.opening = 300 * time.Millisecond
+				w.opening = 2 * time.Second // in which a busy machine connects
 			}
 			checkRefusal(t, write(w), []string{tt.want})
 		})

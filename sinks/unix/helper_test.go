@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // hang is when a test gives up on what has to happen.
-const hang = 30 * time.Second
+const hang = time.Minute
 
 // shortDir is a t.TempDir whose name leaves room for a socket's, and that
 // others may enter.
