@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -166,10 +167,12 @@ func has(text string, s sickness, fill *strings.Replacer) bool {
 func checkSickLog(t *testing.T, r *relay, s sickness, fill *strings.Replacer) {
 	t.Helper()
 	about := 0
-	log, err := os.ReadFile(filepath.Join(r.dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var log []byte
+	until(t, "a warning in the log", func() bool { // which comes a moment after the status
+		log, _ = os.ReadFile(filepath.Join(r.dir, "log"))
+		warned := regexp.MustCompile(`(?m)^.*"level":"(warn|error)".*"sink":"sick".*\n`)
+		return bytes.HasSuffix(log, []byte("\n")) && warned.Match(log)
+	})
 	for line := range bytes.Lines(log) {
 		var l struct{ Level, Msg, Sink, Error string }
 		if err := json.Unmarshal(line, &l); err != nil {

@@ -134,6 +134,9 @@ func (l *live) logged(level string) (lines []logLine) {
 		l.t.Fatal(err)
 	}
 	for text := range bytes.Lines(data) {
+		if !bytes.HasSuffix(text, []byte("\n")) {
+			break // still being written
+		}
 		line := logLine{Text: string(text)}
 		if err := json.Unmarshal(text, &line); err != nil {
 			l.t.Fatalf("log of the relay: %q: %v", text, err)

@@ -129,7 +129,7 @@ func (a *Auditd) run() error {
 		return fmt.Errorf("it runs, but the kernel has no audit pid")
 	}
 	a.pid = st.PID
-	return wait(10*time.Second, "the plugins of auditd", func() (bool, string) {
+	return wait(30*time.Second, "the plugins of auditd", func() (bool, string) {
 		for _, p := range a.plugins {
 			if !p.builtin() && a.find(p) == 0 {
 				return false, fmt.Sprintf("%s (%s) is not running", p.Name, p.Path)

@@ -89,7 +89,7 @@ func TestLimitCPU(t *testing.T) {
 	if err != nil || group == before {
 		t.Fatalf("in group %q, before %q: %v", group, before, err)
 	}
-	Wait(t, 10*time.Second, "the process to be held back", func() (bool, string) {
+	Wait(t, 30*time.Second, "the process to be held back", func() (bool, string) {
 		var stat []byte
 		stat, err = os.ReadFile(filepath.Join(root, group, "cpu.stat"))
 		return throttled.Match(stat), fmt.Sprintf("%s %v", stat, err)

@@ -145,7 +145,7 @@ func checkProcess(t *testing.T, a *Auditd) {
 	}
 	a.SetPlugins(Plugin{Name: "other", Path: "/usr/bin/tee", Args: "/dev/null"})
 	a.Reload()
-	Wait(t, 10*time.Second, "the new plugin", func() (bool, string) { return a.PluginRunning("other"), "not running" })
+	Wait(t, 30*time.Second, "the new plugin", func() (bool, string) { return a.PluginRunning("other"), "not running" })
 }
 
 // victimEnv makes this test binary a test process that dies without cleaning up.
@@ -233,7 +233,7 @@ func TestLiveDevLogComesBack(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "messages")
 		DrainDevLog(t, file)
 		send(t, "unixgram", DevLog, "one")
-		Wait(t, 10*time.Second, "the datagram", func() (bool, string) {
+		Wait(t, 30*time.Second, "the datagram", func() (bool, string) {
 			n, err := CountString(file, "one")
 			return n == 1, fmt.Sprint(err)
 		})

@@ -34,7 +34,7 @@ func TestLiveAuditdOfAnotherSuite(t *testing.T) {
 		}
 	})
 	// The mounts go with the last process, which the kernel ends when it likes.
-	Wait(t, 10*time.Second, "the mounts to be gone", func() (bool, string) {
+	Wait(t, 30*time.Second, "the mounts to be gone", func() (bool, string) {
 		mounts, err := os.ReadFile("/proc/self/mounts")
 		return err == nil && !strings.Contains(string(mounts), filepath.Dir(root)), string(mounts)
 	})

@@ -76,13 +76,13 @@ func DrainDatagrams(t TB, socket, file string) *Process {
 // write what comes to file.
 func Follow(t TB, socket, file string) *Process {
 	t.Helper()
-	Wait(t, 10*time.Second, socket, func() (bool, string) {
+	Wait(t, 30*time.Second, socket, func() (bool, string) {
 		_, err := os.Stat(socket)
 		return err == nil, fmt.Sprint(err)
 	})
 	p := StartProcess(t, "socat", "-u", "-b65536", "UNIX-CONNECT:"+socket+",retry=100,interval=0.05", "OPEN:"+file+",creat,append")
 	// socat is refused until the program listens, and opens the file after it has connected.
-	Wait(t, 10*time.Second, "socat to connect to "+socket, func() (bool, string) {
+	Wait(t, 30*time.Second, "socat to connect to "+socket, func() (bool, string) {
 		select {
 		case <-p.Exited():
 			return false, p.Stderr()
@@ -96,7 +96,7 @@ func Follow(t TB, socket, file string) *Process {
 
 func awaitSocket(t TB, p *Process, path string) {
 	t.Helper()
-	Wait(t, 10*time.Second, p.name+" to make "+path, func() (bool, string) {
+	Wait(t, 30*time.Second, p.name+" to make "+path, func() (bool, string) {
 		select {
 		case <-p.Exited():
 			return false, p.name + " has ended: " + p.Stderr()
