@@ -232,7 +232,7 @@ func TestInstallAwaitsRecords(t *testing.T) {
 	}
 }
 
-// TestAnotherProgramGetsTheRecords: who has put another one in auditd's place is told so by install, and can upgrade and remove the package.
+// TestAnotherProgramGetsTheRecords: where another program has auditd's place, install refuses and names it; the package can be upgraded and removed.
 func TestAnotherProgramGetsTheRecords(t *testing.T) {
 	for _, installed := range []bool{true, false} { // auditd's own package
 		m := stoppedMachine(t)

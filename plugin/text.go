@@ -27,7 +27,6 @@ func (t *trimmer) trim(now time.Time, log *logger) {
 	}
 	t.next = now.Add(trimEvery)
 	if err := unmapProgram(); err != nil {
-		t.next = now.Add(100 * 365 * 24 * time.Hour) // the next time gives the same
 		log.Debug("the pages of the program stay mapped", zap.Error(err))
 	}
 }

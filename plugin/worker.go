@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -139,7 +140,7 @@ func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
 		Facts:   monitor.Facts{Parent: p.parent, Buffer: buffer},
 		Dirs:    p.lookUpWritable,
 		Open:    func() monitor.Session { return newDesk(p) },
-		Ready:   func() { p.collect(); p.confineMonitor(); p.sayStart(unmapProgram()) },
+		Ready:   func() { p.collect(); p.confineMonitor(); p.trimmed.trim(time.Now(), p.log) },
 		Signals: p.signals.forwarded(),
 	}
 	if p.cfg.Log.Output != "stderr" {
