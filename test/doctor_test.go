@@ -38,11 +38,17 @@ func (l *live) doctor() (d diagnosis, exit int) {
 }
 
 // startDoctor runs auditd with the relay and another plugin, on a host on which nothing is wrong: an
-// auditd before 4.2 that has lost its last plugin does not serve one again.
+// auditd before 4.2 that has lost its last plugin does not serve one again. The other writes what it
+// reads to a file, and lives on when auditd passes its HUP on.
 func startDoctor(t *testing.T, conf map[string]string) *live {
 	t.Helper()
+	dir, tee := tempDir(t), tool(t, "tee")
+	other := lab.Plugin{Name: "other", Path: filepath.Join(dir, "other"), Args: filepath.Join(dir, "records"), Becomes: tee}
+	if err := os.WriteFile(other.Path, []byte("#!/bin/sh\ntrap '' HUP\nexec "+tee+" \"$1\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	l := startLiveBehind(t, liveSinks, lab.Options{
-		MaxLogFile: 64, Conf: conf, Plugins: []lab.Plugin{{Name: "other", Path: "/bin/cat"}},
+		MaxLogFile: 64, Conf: conf, Plugins: []lab.Plugin{other},
 	}, func(p lab.Plugin) lab.Plugin { // with a user for the worker, as packages make it
 		p.Format, p.Path = "string", build(t, filepath.Dir(p.Path), "../cmd/audisp-relay", asNobody)
 		return p
@@ -63,6 +69,17 @@ func (l *live) resetCounts() {
 
 // in is l for a subtest.
 func (l *live) in(t *testing.T) *live { return &live{Auditd: l.Auditd, t: t, dir: l.dir} }
+
+// awaitReload waits until auditd has dealt with a HUP: it starts and stops plugins one after the other
+// then, and passes records on again when it is done. A second HUP before that can cost it all of them.
+func (l *live) awaitReload() {
+	l.t.Helper()
+	for _, p := range l.Plugins() {
+		if p.Name == "other" {
+			l.DrainTo(p.Args)
+		}
+	}
+}
 
 // healthy waits until there is nothing to find.
 func (l *live) healthy() {
@@ -172,8 +189,10 @@ func TestLiveDoctorDropIn(t *testing.T) {
 			c.plant(t)
 			l.Reload()
 			until(t, "auditd to stop the relay", func() bool { return !l.PluginRunning("relay") })
+			l.awaitReload()
 			l.apply(l.finds(c.code), 0)
 			until(t, "auditd to run the relay", func() bool { return l.PluginRunning("relay") })
+			l.awaitReload()
 			l.healthy()
 		})
 	}
@@ -181,11 +200,11 @@ func TestLiveDoctorDropIn(t *testing.T) {
 		l := l.in(t)
 		write(t, filepath.Join(l.Dir(), "plugins.d", "copy.conf"), string(text))
 		l.Reload()
-		// Another HUP before auditd has dealt with the first can cost it both.
 		until(t, "auditd to run both", func() bool {
 			children, _ := host.Machine{}.Children(l.PID())
 			return len(children) == 3 // with the other plugin
 		})
+		l.awaitReload()
 		l.apply(l.finds("AR-DROPIN-TWICE"), 0)
 		l.healthy()
 	})
