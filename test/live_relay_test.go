@@ -126,6 +126,20 @@ func (l *live) compareAs(how lab.Compare, streams ...string) lab.Report {
 	return rep
 }
 
+// logHas is what audit.log has of a load. The kernel drops events when auditd does not run for a moment, which no test can rule out;
+// half of the load must be there. Events counts those of all loads, Paths those of this one.
+func (l *live) logHas(load lab.LoadResult) lab.LoadSeen {
+	l.t.Helper()
+	seen, err := load.Seen(l.Logs()...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if min(seen.Events, seen.Paths) < load.Made/2 {
+		l.t.Errorf("of %d events audit.log has %+v: this proves nothing", load.Made, seen)
+	}
+	return seen
+}
+
 // exact fails unless a stream holds every record of audit.log between the marks
 // once, byte for byte and in order, and EOE besides. On a busy machine auditd drops a record
 // now and then: then it is to come from audit.log, later than others. What the kernel dropped,
