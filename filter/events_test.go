@@ -48,8 +48,9 @@ func TestFieldsOfWholeEvents(t *testing.T) {
 	}
 }
 
-// TestOneOfManyArguments: one argument is asked for by its number, however many there are, since a program may be given any number.
-func TestOneOfManyArguments(t *testing.T) {
+// TestManyArguments: arguments are asked for, one by its number or all of them, however many there are, since a program may be given any
+// number. Rules that do not hold for an event with an error would miss what has so many.
+func TestManyArguments(t *testing.T) {
 	n := maxList + 1000
 	execve := []string{fmt.Sprintf(`EXECVE argc=%d a0="curl"`, n)}
 	for i := 1; i < n; i++ {
@@ -61,9 +62,25 @@ func TestOneOfManyArguments(t *testing.T) {
 	l := lines(t, event(execve...)...)
 	for src, want := range map[string]bool{
 		`args[0] == "curl"`: true, `args[1] == "curl"`: false, `iends(args[0], "URL")`: true, `args[-1] == "` + strconv.Itoa(n-1) + `"`: true, `args[20000] == ""`: true,
+		`"` + strconv.Itoa(n-1) + `" in args`: true, `"` + strconv.Itoa(n) + `" in args`: false, `any(args, # startsWith "` + strconv.Itoa(n-1) + `")`: true, `len(args) == argc`: true,
 	} {
-		if got, err := mustCompile(t, src).New().Keep(&l.batch, 0, len(l.batch.Recs)); got != want || err != nil {
+		m := mustCompile(t, src).New()
+		if got, err := m.Keep(&l.batch, 0, len(l.batch.Recs)); got != want || err != nil {
 			t.Errorf("%s: %v, %v", src, got, err)
+		}
+		rules, _, _ := NewRules(map[string]string{"x": src})
+		if got := rules.New().Match(&l.batch, 0, len(l.batch.Recs)); (len(got) > 0) != want {
+			t.Errorf("as a rule: %s: %v", src, got)
+		}
+
+		few := lines(t, event(`EXECVE argc=1 a0="curl"`)...)
+		if _, err := m.Keep(&few.batch, 0, 1); err != nil {
+			t.Errorf("%s: %v", src, err)
+		}
+		for i := range m.vals {
+			if n := cap(m.vals[i].texts); n > maxList {
+				t.Errorf("%s: room for %d texts is kept", src, n)
+			}
 		}
 	}
 }

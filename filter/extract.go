@@ -14,11 +14,11 @@ import (
 // numbers are int64 on every machine.
 const unset = int64(record.Unset)
 
-// maxList bounds a list. Of an event with more (an execve may have more arguments) no part is
+// maxList bounds a list, but for that of arguments (loadArgs). Of an event with more, which no kernel makes, no part is
 // asked: that is an error, and the event is kept.
 const maxList = 16384
 
-var errLongList = errors.New("filter: the event has more than " + strconv.Itoa(maxList) + " paths, keys or arguments")
+var errLongList = errors.New("filter: the event has more than " + strconv.Itoa(maxList) + " paths or keys")
 
 // body is a record cut up for a search of fields.
 type body struct {
