@@ -56,7 +56,8 @@ type field struct {
 	// grows: more texts than the known ones may come, so that one which is not known is worth
 	// a warning and no error.
 	grows bool
-	// present returns the present name of a known one, which may have had another before.
+	// present returns a text that the field is compared with as the field has it: the present name of what had another before, the
+	// usual form of an address. nil: it is compared as it stands.
 	present func(string) string
 	// isLabel: its texts are labels of processes, which the configuration knows.
 	isLabel bool
@@ -221,7 +222,7 @@ func addOthers() {
 	addField(field{name: "argc", kind: number, cost: fromArgs, load: loadArgc})
 	addField(field{name: "proctitle", kind: text, cost: fromAny, load: loadProctitle})
 	addField(field{name: "family", kind: text, cost: fromAny, known: isFamily, names: familyNames, load: loadFamily})
-	addField(field{name: "addr", kind: text, cost: fromAny, load: loadAddr})
+	addField(field{name: "addr", kind: text, cost: fromAny, present: usualAddr, load: loadAddr})
 	addField(field{name: "port", kind: number, cost: fromAny, load: loadPort})
 	addField(field{name: "seresult", kind: text, cost: fromAny, each: "seresults*", load: firstOf(loadResults)})
 	addField(field{name: "seresults*", kind: texts, cost: fromAny, load: orEmpty(loadResults)})

@@ -85,8 +85,8 @@ func TestFieldsHaveWhatTheRecordsSay(t *testing.T) {
 		{connect, []string{`family == "inet"`, `addr == "10.1.2.3"`, `port == 22`, `in_net(addr, "10.1.0.0/16")`, `errno == "ECONNREFUSED"`, `key == "net"`, `main_type == "SYSCALL"`}},
 		{unix, []string{`family == "unix"`, `addr == "/dev/log"`, `port == 0`, `not in_net(addr, "0.0.0.0/0", "::/0")`}},
 		{abstract, []string{`family == "unix"`, `addr == "@ab"`}},
-		{mapped, []string{`family == "inet6"`, `addr == "10.1.2.3"`, `addr in ["10.1.2.3"]`, `port == 443`, `in_net(addr, "10.1.0.0/16")`}},
-		{inet6, []string{`family == "inet6"`, `addr == "2001:db8::1"`, `port == 443`, `in_net(addr, "2001:db8::/32")`}},
+		{mapped, []string{`family == "inet6"`, `addr == "10.1.2.3"`, `addr in ["10.1.2.3"]`, `addr == "::ffff:10.1.2.3"`, `addr == "::FFFF:a01:203"`, `port == 443`, `in_net(addr, "10.1.0.0/16")`}},
+		{inet6, []string{`family == "inet6"`, `addr == "2001:db8::1"`, `addr == "2001:DB8:0::0001"`, `addr in ["::1", "2001:DB8::1"]`, `addr != "2001:DB8::2"`, `"2001:db8:0:0:0:0:0:1" == addr`, `port == 443`, `in_net(addr, "2001:db8::/32")`}},
 		{config, []string{`main_type == "SYSCALL"`, `type == "CONFIG_CHANGE"`, `key == "fim"`, `op == "add_rule"`, `list == 4`, `success`, `auid == 1000`, `res == "1"`, `pid == 8`}},
 		{avc, []string{`type == "AVC"`, `pid == 9`, `comm == "x"`, `scontext == "a:b"`, `tclass == "file"`, `permissive == "0"`, `field("dev") == "sda1"`, `field("name") == "y"`, `not success`, `not failed`}},
 		{event(`PATH item=0 name="/x"`, `USER_CMD pid=1 uid=0 auid=1 msg='cwd="/root" cmd=6C73202D6C terminal=pts/0 res=success'`), []string{`main_type == "USER_CMD"`, `cmd == "ls -l"`, `cwd == "/root"`, `path == "/x"`, `terminal == "pts/0"`}},
@@ -99,7 +99,8 @@ func TestFieldsHaveWhatTheRecordsSay(t *testing.T) {
 		{event(`CONFIG_CHANGE auid=-1 ses=-1 op=set res=0`), []string{`failed`, `not success`, `auid == unset`, `ses == unset`}},
 		{event(`SYSCALL arch=c000003e syscall=1 success=yes exit=-2 exe=(null) comm=(null) monkey="x"`), []string{`errno == ""`, `exit == -2`, `exe == ""`, `comm == ""`, `key == ""`}},
 		{event(`SYSCALL arch=c000003e syscall=1 key="a" later=1`), []string{`key == "a"`}},
-		{event(`USER_X msg='addr=::ffff:10.1.2.3 hostname=fe80::1%eth0 res=1'`), []string{`in_net(addr, "10.0.0.0/8")`, `in_net(addr, "::ffff:10.0.0.0/104")`, `in_net(addr, "::ffff:10.1.2.3")`, `in_net(hostname, "fe80::/10")`, `not in_net(addr, "::/0")`, `success`}},
+		{event(`USER_X msg='addr=::ffff:10.1.2.3 hostname=fe80::1%eth0 res=1'`), []string{`in_net(addr, "10.0.0.0/8")`, `in_net(addr, "::ffff:10.0.0.0/104")`, `in_net(addr, "::ffff:10.1.2.3")`, `in_net(hostname, "fe80::/10")`, `not in_net(addr, "::/0")`, `success`,
+			`addr == "10.1.2.3"`, `addr == "::ffff:10.1.2.3"`, `msg.addr == "::ffff:10.1.2.3"`, `msg.addr != "10.1.2.3"`, `field("addr") == "::ffff:10.1.2.3"`}},
 	} {
 		for _, src := range c.srcs {
 			if !kept(t, src, c.of) {

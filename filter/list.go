@@ -31,12 +31,16 @@ const byteOrderMark = "\ufeff"
 // are empty or begin with # are none. It may be used by any goroutine.
 type List struct {
 	path   string
-	values atomic.Pointer[map[string]struct{}]
+	values atomic.Pointer[listValues]
 
 	mu   sync.Mutex // guards all below: a reload and the clock may both refresh
 	seen listState  // of the file when its values were read; nothing after an error
 	said string     // the error that was returned last, "" if there was none
 }
+
+// listValues are the values as they stand in the file, and, of those that are addresses in another form than the usual one, the
+// addresses in that.
+type listValues struct{ texts, addrs map[string]struct{} }
 
 // listState is by what one sees that a file has changed.
 type listState struct {
@@ -52,7 +56,7 @@ func (s *listState) same(info fs.FileInfo) bool {
 // newList reads a file. Its error is one line.
 func newList(path string) (*List, error) {
 	l := &List{path: path}
-	l.values.Store(&map[string]struct{}{})
+	l.values.Store(new(listValues))
 	_, err := l.Refresh()
 	return l, err
 }
@@ -61,7 +65,7 @@ func newList(path string) (*List, error) {
 func (l *List) Path() string { return l.path }
 
 // Len returns how many values there are.
-func (l *List) Len() int { return len(*l.values.Load()) }
+func (l *List) Len() int { return len(l.values.Load().texts) }
 
 // Refresh reads the file again if it has changed, and reports whether there are other values now. With an error, one
 // line, those from before stay; the same error is returned once, not each time.
@@ -94,7 +98,7 @@ func (l *List) read() error {
 	if err != nil {
 		return err
 	}
-	values := make(map[string]struct{})
+	values := listValues{make(map[string]struct{}), make(map[string]struct{})}
 	n := 0
 	for line := range strings.Lines(strings.TrimPrefix(string(data), byteOrderMark)) {
 		n++
@@ -106,10 +110,13 @@ func (l *List) read() error {
 			return fmt.Errorf("%s:%d: has a byte 0, so it is no list: write it as plain text or UTF-8, one value on each line", l.path, n)
 		case len(value) > maxListLine:
 			return fmt.Errorf("%s:%d: has more than %d bytes, so it is no list: put one value on each line", l.path, n, maxListLine)
-		case len(values) >= maxListLines:
+		case len(values.texts) >= maxListLines:
 			return fmt.Errorf("%s:%d: the list has more than %d values: shorten it", l.path, n, maxListLines)
 		}
-		values[strings.Clone(value)] = struct{}{}
+		values.texts[strings.Clone(value)] = struct{}{}
+		if addr := usualAddr(value); addr != value {
+			values.addrs[addr] = struct{}{}
+		}
 	}
 	l.values.Store(&values)
 	return nil
@@ -117,14 +124,24 @@ func (l *List) read() error {
 
 // has reports whether a text is one of the values.
 func (l *List) has(s string) bool {
-	_, has := (*l.values.Load())[s]
+	_, has := l.values.Load().texts[s]
+	return has
+}
+
+// hasAddr is has for what field addr has: an address counts in whichever form it stands there.
+func (l *List) hasAddr(s string) bool {
+	values := l.values.Load()
+	if _, has := values.texts[s]; has {
+		return true
+	}
+	_, has := values.addrs[s]
 	return has
 }
 
 // hasNumber is has for a number, which stands there in decimal digits.
 func (l *List) hasNumber(n int64) bool {
 	var digits [20]byte
-	_, has := (*l.values.Load())[string(strconv.AppendInt(digits[:0], n, 10))]
+	_, has := l.values.Load().texts[string(strconv.AppendInt(digits[:0], n, 10))]
 	return has
 }
 
@@ -149,10 +166,13 @@ func (c *checker) checkInFile(n *ast.BinaryNode, l operand, call *ast.CallNode) 
 		out := combine(flag, o)
 		out.cost++
 		get, getNumber := o.text, o.number
-		if o.kind == text {
-			out.test = func(m *Matcher) bool { return list.has(get(m)) }
-		} else {
+		switch {
+		case o.kind == number:
 			out.test = func(m *Matcher) bool { return list.hasNumber(getNumber(m)) }
+		case o.field != nil && o.field.name == "addr":
+			out.test = func(m *Matcher) bool { return list.hasAddr(get(m)) }
+		default:
+			out.test = func(m *Matcher) bool { return list.has(get(m)) }
 		}
 		return out
 	})

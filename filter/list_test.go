@@ -188,10 +188,44 @@ func FuzzList(f *testing.F) {
 			}
 			return
 		}
-		for v := range *l.values.Load() {
+		for v := range l.values.Load().texts {
 			if v == "" || len(v) > maxListLine || strings.ContainsAny(v, "\n\x00") || strings.TrimSpace(v) != v || v[0] == '#' {
 				t.Errorf("value %q", v)
 			}
 		}
 	})
+}
+
+// TestAddressesOfAListInAnyForm: an address of IPv6 has many forms, and lists of bad hosts have all of them.
+func TestAddressesOfAListInAnyForm(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list.txt")
+	writeList(t, path, "2001:DB8::0001\n2001:db8:0:0:0:0:0:2\n::ffff:10.1.2.3\n::FFFF:0a01:0204\n10.1.2.5\n/RUN/a::B\nfe80::1%eth0\n")
+	f := mustCompile(t, `addr in file("`+path+`")`)
+	exact := mustCompile(t, `msg.addr in file("`+path+`")`)
+	for of, want := range map[string]bool{
+		`SOCKADDR saddr=0A0001BBFFFFFFFF20010DB800000000000000000000000100000000`: true, // 2001:db8::1
+		`SOCKADDR saddr=0A0001BBFFFFFFFF20010DB800000000000000000000000200000000`: true,
+		`SOCKADDR saddr=0A0001BBFFFFFFFF20010DB800000000000000000000000300000000`: false,
+		`SOCKADDR saddr=020000160A0102030000000000000000`:                         true, // 10.1.2.3
+		`SOCKADDR saddr=020000160A0102040000000000000000`:                         true,
+		`SOCKADDR saddr=020000160A0102060000000000000000`:                         false,
+		`SOCKADDR saddr=0A0001BB0000000000000000000000000000FFFF0A01020500000000`: true, // ::ffff:10.1.2.5
+		`SOCKADDR saddr=01002F52554E2F613A3A4200`:                                 true, // /RUN/a::B
+		`SOCKADDR saddr=01002F52554E2F613A3A6200`:                                 false,
+		`USER_LOGIN msg='addr=2001:DB8:0::1 res=failed'`:                          true,
+		`USER_LOGIN msg='addr=::ffff:a01:203 res=failed'`:                         true,
+		`USER_LOGIN msg='addr=10.1.2.5 res=failed'`:                               true,
+		`USER_LOGIN msg='addr=fe80::1%eth0 res=failed'`:                           true,
+		`USER_LOGIN msg='addr=fe80::1 res=failed'`:                                false,
+		`USER_LOGIN msg='addr=? res=failed'`:                                      false,
+	} {
+		l := lines(t, event(of)...)
+		if got, err := f.New().Keep(&l.batch, 0, 1); got != want || err != nil {
+			t.Errorf("%s: %v, %v", of, got, err)
+		}
+	}
+	l := lines(t, event(`USER_LOGIN msg='addr=2001:DB8:0::1 res=failed'`)...)
+	if got, err := exact.New().Keep(&l.batch, 0, 1); got || err != nil {
+		t.Errorf("of another field texts are compared: %v, %v", got, err)
+	}
 }

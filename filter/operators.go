@@ -238,9 +238,9 @@ func isLiteral(n ast.Node) bool {
 }
 
 // checkNames checks a text, or the texts in a list, that is compared with a field of names, nil
-// if it is with none. It returns the operand with present names.
+// if it is with none. It returns the operand with present names, and with addresses in their usual form.
 func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
-	if f == nil || (f.known == nil && !f.isLabel) {
+	if f == nil || (f.known == nil && f.present == nil && !f.isLabel) {
 		return o
 	}
 
@@ -256,7 +256,7 @@ func (c *checker) checkNames(f *field, n ast.Node, o operand) operand {
 		c.noteLabel(o.s)
 		return o
 	}
-	if !c.isKnown(f, o.s) {
+	if f.known != nil && !c.isKnown(f, o.s) {
 		message := "there is no " + cmp.Or(nouns[f.name], "record type") + " " + strconv.Quote(brief(o.s, 60))
 		if hint := didYouMean(o.s, f.names()); f.grows {
 			c.warn(n, message+" in the tables", hint)

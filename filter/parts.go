@@ -148,11 +148,14 @@ func loadPort(m *Matcher, v *value) {
 }
 
 // loadAddr loads the address of the SOCKADDR record, of a unix socket its path; else
-// addr= as a program says it.
+// addr= as a program says it, an address of IPv6 in its usual form.
 func loadAddr(m *Matcher, v *value) {
 	a, ok := m.sockaddr()
 	if !ok {
 		v.s = m.text(record.Plain, m.find(&addrPattern, &m.hints.addr))
+		if ip, ok := readIPv6(v.s); ok {
+			v.s = m.holdText(ip.AppendTo(m.scratch))
+		}
 		return
 	}
 	switch ip, isIP := netip.AddrFromSlice(a.Addr); {
@@ -163,6 +166,24 @@ func loadAddr(m *Matcher, v *value) {
 	case isIP: // any program may write an address of IPv4 as one of IPv6, and no list of addresses has it so
 		v.s = m.holdText(ip.Unmap().AppendTo(m.scratch))
 	}
+}
+
+// readIPv6 returns the address that is written as one of IPv6, that of IPv4 where it is mapped. One that is written as IPv4
+// has one form only, and ok is false.
+func readIPv6(s string) (ip netip.Addr, ok bool) {
+	if len(s) > maxAddr || strings.IndexByte(s, ':') < 0 {
+		return ip, false
+	}
+	ip, err := netip.ParseAddr(s)
+	return ip.Unmap(), err == nil
+}
+
+// usualAddr returns an address of IPv6 in the form that loadAddr gives it, and any other text as it is.
+func usualAddr(s string) string {
+	if ip, ok := readIPv6(s); ok {
+		return ip.String()
+	}
+	return s
 }
 
 // anyField returns the text of the first field of that name in any record, decoded:
