@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"strings"
 
 	"audisp-relay/audit/record"
 )
@@ -13,8 +14,10 @@ const (
 	otherCall callKind = iota
 	execCall
 	forkCall
-	cloneCall // fork with flags in a0
-	exitCall  // of the whole process
+	cloneCall  // fork with flags in a0
+	cloneCall2 // the same with flags in a1
+	clone3Call // fork with flags that no record has
+	exitCall   // of the whole process
 )
 
 // call is what a table reads of a SYSCALL record.
@@ -22,8 +25,8 @@ type call struct {
 	kind      callKind
 	ok        bool // success=yes
 	exit      int64
-	a0        uint64
-	items     int64 // of PATH records
+	flags     uint64 // of cloneCall and cloneCall2
+	items     int64  // of PATH records
 	ppid, pid int32
 	comm, exe []byte // as in the record; nil without
 	rest      []byte // what follows exe=
@@ -45,10 +48,15 @@ func (c *calls) kindOf(arch uint32, nr int64) callKind {
 	switch record.SyscallName(arch, nr) {
 	case "execve", "execveat":
 		kind = execCall
-	case "fork", "vfork", "clone3":
+	case "fork", "vfork":
 		kind = forkCall
 	case "clone":
 		kind = cloneCall
+		if strings.HasPrefix(record.ArchName(arch), "s390") { // CONFIG_CLONE_BACKWARDS2 (kernel/fork.c)
+			kind = cloneCall2
+		}
+	case "clone3":
+		kind = clone3Call
 	case "exit_group":
 		kind = exitCall
 	}
@@ -61,6 +69,15 @@ func (c *calls) kindOf(arch uint32, nr int64) callKind {
 
 // Flags of clone(2) with which the number that it returns is not that of a child of the caller.
 const otherChild = 0x10000 | 0x8000 // CLONE_THREAD, CLONE_PARENT
+
+// forks reports whether the call has made a process or a thread, and returned its number.
+func (r *call) forks() bool {
+	switch r.kind {
+	case forkCall, cloneCall, cloneCall2, clone3Call:
+		return r.ok && r.exit > 0
+	}
+	return false
+}
 
 // readCall reads the body of a SYSCALL record. Its fields stand in the order in which the kernel
 // writes them (kernel/auditsc.c, audit_log_exit and audit_log_task_info), and no value that a program chose
@@ -134,15 +151,20 @@ func (r *call) readResult(rest []byte) {
 	rest, _ = cutPrefix(rest, " exit=")
 	value, rest = cutWord(rest)
 	r.exit, _ = record.ParseInt(value)
-	rest, _ = cutPrefix(rest, " a0=")
-	value, rest = cutWord(rest)
-	r.a0, _ = record.ParseHex(value)
-	if r.kind != execCall {
-		return
-	}
-	if at := indexField(rest, "items="); at >= 0 {
-		value, _ = cutWord(rest[at+len("items="):])
-		r.items, _ = record.ParseInt(value)
+	switch r.kind {
+	case cloneCall, cloneCall2:
+		rest, _ = cutPrefix(rest, " a0=")
+		value, rest = cutWord(rest)
+		if r.kind == cloneCall2 {
+			rest, _ = cutPrefix(rest, " a1=")
+			value, _ = cutWord(rest)
+		}
+		r.flags, _ = record.ParseHex(value)
+	case execCall:
+		if at := indexField(rest, "items="); at >= 0 {
+			value, _ = cutWord(rest[at+len("items="):])
+			r.items, _ = record.ParseInt(value)
+		}
 	}
 }
 

@@ -105,7 +105,7 @@ func (t *Table) findPlace(p *Process) {
 		return
 	}
 	now := t.now()
-	if p.from == unsureFork || !t.looked.isLeft(now, lookTime) {
+	if p.from.isUnsure() || !t.looked.isLeft(now, lookTime) {
 		t.placeOf(p, 0)
 		return
 	}

@@ -130,14 +130,14 @@ func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 // spawner returns who has made p what it is.
 func (t *Table) spawner(p *Process) *Process {
 	switch p.from {
-	case fromFork, unsureFork:
+	case fromFork, unsureFork, unsureClone:
 		return t.at(p.ppid, p.at())
 	case fromExec:
 	default:
 		return nil
 	}
 	was := p.prev
-	if was == nil || was.from == fromFork || was.from == unsureFork || was.from == ended || !t.holds(was, p.at(), math.MaxInt64) {
+	if was == nil || was.from == fromFork || was.from.isUnsure() || was.from == ended || !t.holds(was, p.at(), math.MaxInt64) {
 		return t.at(p.ppid, p.at())
 	}
 	return was
@@ -145,7 +145,7 @@ func (t *Table) spawner(p *Process) *Process {
 
 // addAncestors goes up from the parent. A process that is its own ancestor, which no kernel has, ends that.
 func (t *Table) addAncestors(c *Context) {
-	for p := c.Parent; p != nil && p.ppid != 0 && c.Depth < MaxAncestors; {
+	for p := c.Parent; p != nil && p.PPID() != 0 && c.Depth < MaxAncestors; {
 		next := t.at(p.ppid, p.at())
 		if next == nil || next == p {
 			return

@@ -61,7 +61,7 @@ func (t *Table) askHash(p *Process, f file) {
 // hashOf returns the hash of the program of p, nil where it is not known. Who was forked runs what its parent ran.
 func (t *Table) hashOf(p *Process) *Hash {
 	for range maxForks {
-		if p == nil || p.hash != nil || (p.from != fromFork && p.from != unsureFork) {
+		if p == nil || p.hash != nil || (p.from != fromFork && !p.from.isUnsure()) {
 			break
 		}
 		p = t.at(p.ppid, p.at())

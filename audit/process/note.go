@@ -141,9 +141,9 @@ func (t *Table) noteCall(m Moment, c *call) {
 		// The kernel writes it when the process ends (audit_free), without success=.
 		t.insert(&Process{text: "\x00", millis: m.Millis, serial: m.Serial, base: m.Serial, pid: c.pid, from: ended})
 		return
-	case (c.kind == forkCall || c.kind == cloneCall) && c.ok && c.exit > 0 && c.exit < 1<<31:
+	case c.forks() && c.exit < 1<<31:
 		t.noteProgram(m, c)
-		if c.kind != cloneCall || c.a0&otherChild == 0 {
+		if c.flags&otherChild == 0 {
 			t.noteFork(m, c, int32(c.exit))
 		}
 		return
@@ -155,7 +155,7 @@ func (t *Table) noteCall(m Moment, c *call) {
 // runs what that one runs, if it has not executed something else since.
 func (t *Table) confirm(m Moment, c *call) {
 	p := t.byPID[c.pid]
-	if p == nil || p.from != unsureFork || p.ppid != c.ppid || !m.notBefore(p.at()) {
+	if p == nil || !p.from.isUnsure() || p.ppid != c.ppid || !m.notBefore(p.at()) {
 		return
 	}
 	if parent := t.look(c.ppid, m, m.Millis-young, 0); parent == nil || parent.text != p.text {
@@ -203,7 +203,7 @@ func (t *Table) dropLater(m Moment, c *call, exe []byte) {
 		later := p
 		p = p.prev
 		switch {
-		case (later.from == unsureFork || (later.from == fromFork && later.ppid == c.ppid)) && later.millis <= m.Millis:
+		case (later.from.isUnsure() || (later.from == fromFork && later.ppid == c.ppid)) && later.millis <= m.Millis:
 			t.remove(later)
 		case later.from == fromCall && isSameFile(record.Alias(exe), later.Exe()) && (p == nil || !serialBefore(m.Serial, p.serial)):
 			t.remove(later)
@@ -264,9 +264,13 @@ func (t *Table) noteFork(m Moment, c *call, child int32) {
 	case t.o.Live && t.at(child, m) != nil:
 		return // that number cannot be free on the host, so it is of a container
 	}
+	from := unsureFork
+	if c.kind == clone3Call {
+		from = unsureClone
+	}
 	p := &Process{
 		text: parent.text, cut: parent.cut, exeLen: parent.exeLen, outcome: parent.outcome,
-		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: unsureFork, state: c.state,
+		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: from, state: c.state,
 	}
 	t.insert(p)
 	t.label(p)
@@ -281,7 +285,7 @@ func (t *Table) isTaken(m Moment, child int32) bool {
 	for p != nil && serialBefore(m.Serial, p.serial) {
 		p = p.prev
 	}
-	return p != nil && p.from != unsureFork && p.millis >= m.Millis
+	return p != nil && !p.from.isUnsure() && p.millis >= m.Millis
 }
 
 // tellHost takes note that p is in the host's pid namespace. Only the process itself could have
@@ -293,7 +297,7 @@ func (t *Table) tellHost(p *Process, now int64) {
 		return
 	}
 	p.state |= hostPIDs
-	if last := t.byPID[p.pid]; last.from != ended && last.from != unsureFork {
+	if last := t.byPID[p.pid]; last.from != ended && !last.from.isUnsure() {
 		last.state |= hostPIDs // what it has executed meanwhile
 	}
 }

@@ -33,13 +33,17 @@ func serialBefore(a, b uint32) bool { return int32(a-b) < 0 }
 type source uint8
 
 const (
-	fromExec   source = iota + 1 // the event of a successful execve or execveat
-	fromFork                     // a fork, and an event of the child: it runs what its parent ran
-	fromCall                     // another system call, which names the program but no arguments
-	fromProc                     // /proc, when the relay started
-	ended                        // it has come to its end: nothing is known of the pid from here on
-	unsureFork                   // a fork whose number counts only if the parent is in the host's pid namespace
+	fromExec    source = iota + 1 // the event of a successful execve or execveat
+	fromFork                      // a fork, and an event of the child: it runs what its parent ran
+	fromCall                      // another system call, which names the program but no arguments
+	fromProc                      // /proc, when the relay started
+	ended                         // it has come to its end: nothing is known of the pid from here on
+	unsureFork                    // a fork whose number counts only if the parent is in the host's pid namespace
+	unsureClone                   // the same by clone3(2), of which no record has the flags: its parent may be another (CLONE_PARENT)
 )
+
+// isUnsure reports whether a process is known from a fork that no event of its own has confirmed.
+func (s source) isUnsure() bool { return s == unsureFork || s == unsureClone }
 
 // Process is one program in one process: from its exec, or from where it became known, up to the next
 // one. What the methods return never changes, and any number of goroutines may share it.
@@ -99,7 +103,12 @@ const processSize = 112 + 24
 func (p *Process) PID() int { return int(p.pid) }
 
 // PPID returns the number that its parent had when it began; 0 where that is not known, or there is none.
-func (p *Process) PPID() int { return int(p.ppid) }
+func (p *Process) PPID() int {
+	if p.from == unsureClone {
+		return 0
+	}
+	return int(p.ppid)
+}
 
 // Exe returns the path of the program as the kernel gives it.
 func (p *Process) Exe() string { return p.text[:p.exeLen] }

@@ -333,7 +333,7 @@ func (t *Table) lookBack(p *Process, m Moment, until int64, forks int) *Process 
 	if p == nil || p.from == ended || !t.holds(p, m, until) {
 		return nil
 	}
-	if p.from == unsureFork {
+	if p.from.isUnsure() {
 		parent := (*Process)(nil)
 		if forks < maxForks {
 			parent = t.look(p.ppid, p.at(), until, forks+1)

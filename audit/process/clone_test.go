@@ -1,0 +1,50 @@
+package process
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestForksWithFlagsElsewhere: clone3(2) has its flags in memory, so that the parent of what it made is only known when an event of that says
+// it (CLONE_PARENT); clone(2) of s390x has them in a1.
+func TestForksWithFlagsElsewhere(t *testing.T) {
+	begin := func(result string) *Table {
+		x := NewTable(Options{})
+		x.o.Live = true
+		x.reuse.note(sample{Millis: start, Last: 500, Max: 1 << 22})
+		exec(x, at(0, 10), 1, 99, "/bin/login", "login")
+		exec(x, at(0, 11), 99, 100, "/bin/bash", "bash")
+		give(x, at(1, 12), result+` items=0 ppid=99 pid=100 auid=1000 uid=0 gid=0 tty=pts0 ses=1 comm="bash" exe="/bin/bash" key=(null)`)
+		x.tellHost(ask(x, at(1, 12), 99, 100).Self, start+2)
+		return x
+	}
+	const clone3 = "arch=c000003e syscall=435 success=yes exit=101 a0=7fff1234 a1=58 a2=0 a3=0"
+	const onS390 = "arch=80000016 syscall=120 success=yes exit=101 a0=%x a1=%x a2=0 a3=0"
+
+	x := begin(clone3)
+	c := ask(x, at(2, 13), 101, 102)
+	if c.Parent == nil || !isArgs(c.Parent, "bash") || c.Parent.PPID() != 0 || c.Depth != 0 {
+		t.Errorf("101 runs what 100 runs, and its parent may be any: %+v, %d ancestors", c.Parent, c.Depth)
+	}
+	give(x, at(3, 14), syscall(sysOpen, 3, 0, 99, 101, "/bin/bash"))
+	if c = ask(x, at(4, 15), 101, 102); c.Parent == nil || c.Parent.PPID() == 100 || c.Ancestors[0] != nil && c.Ancestors[0].PID() == 100 {
+		t.Errorf("its parent is 99: %+v, %+v", c.Parent, c.Ancestors[0])
+	}
+
+	x = begin(clone3)
+	give(x, at(3, 13), syscall(sysOpen, 3, 0, 100, 101, "/bin/bash"))
+	if c = ask(x, at(4, 14), 101, 102); c.Parent == nil || c.Parent.PPID() != 100 || c.Depth == 0 || c.Ancestors[0].PID() != 100 {
+		t.Errorf("its event says it: %+v, %d ancestors", c.Parent, c.Depth)
+	}
+
+	const flags, stack = 0x1200011, 0x3ff80018000 // which has the bits of otherChild
+	x = begin(fmt.Sprintf(onS390, stack, flags))
+	if c = ask(x, at(2, 13), 101, 102); c.Parent == nil || c.Parent.PPID() != 100 {
+		t.Errorf("a child on s390x: %+v", c.Parent)
+	}
+	x = begin(fmt.Sprintf(onS390, 0x3ff80000000, 0x3d0f00))
+	if c = ask(x, at(2, 13), 101, 102); c.Parent != nil {
+		t.Errorf("a thread on s390x: %+v", c.Parent)
+	}
+	checkTable(t, x)
+}
