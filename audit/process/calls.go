@@ -2,7 +2,6 @@ package process
 
 import (
 	"bytes"
-	"strings"
 
 	"audisp-relay/audit/record"
 )
@@ -52,7 +51,7 @@ func (c *calls) kindOf(arch uint32, nr int64) callKind {
 		kind = forkCall
 	case "clone":
 		kind = cloneCall
-		if strings.HasPrefix(record.ArchName(arch), "s390") { // CONFIG_CLONE_BACKWARDS2 (kernel/fork.c)
+		if record.CloneFlagsArg(arch) == 1 {
 			kind = cloneCall2
 		}
 	case "clone3":
@@ -68,7 +67,7 @@ func (c *calls) kindOf(arch uint32, nr int64) callKind {
 }
 
 // Flags of clone(2) with which the number that it returns is not that of a child of the caller.
-const otherChild = 0x10000 | 0x8000 // CLONE_THREAD, CLONE_PARENT
+const otherChild = record.CloneThread | record.CloneParent
 
 // forks reports whether the call has made a process or a thread, and returned its number.
 func (r *call) forks() bool {

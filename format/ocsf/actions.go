@@ -59,7 +59,7 @@ type action struct {
 var actions = [...]action{
 	// Processes.
 	{"execve execveat", processEvent, processLaunch, itself},
-	{"fork vfork clone clone3", processEvent, processLaunch, child},
+	{"fork vfork clone", processEvent, processLaunch, child}, // clone3 has mostly made a thread, which no record says
 	{"exit exit_group ANOM_ABEND", processEvent, processTerminate, itself},
 	{"kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", processEvent, other, object},
 	{"ptrace process_vm_readv pidfd_open pidfd_getfd", processEvent, processOpen, object},

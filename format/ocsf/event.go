@@ -41,6 +41,7 @@ type event struct {
 	resultPath string
 	peer       endpoint
 	account    user
+	cloneFlags uint64
 }
 
 // endpoint is an address.
@@ -206,7 +207,6 @@ func (e *Encoder) nameCall(r *parsedRecord) string {
 
 // findTarget finds the process that an action is about.
 func (e *Encoder) findTarget(about party) bool {
-	const cloneThread = 0x10000 // linux/sched.h
 	switch about {
 	case object:
 		for k := range e.recs {
@@ -217,11 +217,20 @@ func (e *Encoder) findTarget(about party) bool {
 		}
 		return false
 	case child:
-		flags, _ := record.ParseHex([]byte(e.value(e.ev.call, "a0")))
+		e.readCloneFlags()
 		pid := e.exit()
-		return e.ev.call != nil && pid > 0 && pid < 1<<32 && (e.ev.name != "clone" || flags&cloneThread == 0)
+		return e.ev.call != nil && pid > 0 && pid < 1<<32 && e.ev.cloneFlags&record.CloneThread == 0
 	}
 	return true
+}
+
+// readCloneFlags reads the flags of a clone.
+func (e *Encoder) readCloneFlags() {
+	ev := &e.ev
+	if ev.name == "clone" {
+		arch, _ := record.ArchCode(e.value(ev.call, "arch")) // the name, see nameCall
+		ev.cloneFlags, _ = record.ParseHex([]byte(e.value(ev.call, argNames[record.CloneFlagsArg(arch)])))
+	}
 }
 
 // findFile chooses the PATH record that an action is about.

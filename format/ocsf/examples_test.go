@@ -48,6 +48,10 @@ var examples = []example{
 	{"fork that failed", []string{syscall("57", "success=no exit=-11")}, `class_uid=0 activity_id=99 activity_name=fork status_code=EAGAIN`},
 	{"fork of what is no pid", []string{syscall("57", "success=yes exit=4294967296")}, `class_uid=0 activity_name=fork unmapped.exit=4294967296`},
 	{"thread", []string{syscall("56", "success=yes exit=77 a0=3d0f00")}, `class_uid=0 activity_name=clone`},
+	{"thread on s390x", []string{"SYSCALL arch=80000016 syscall=120 success=yes exit=77 a0=3ff80000000 a1=3d0f00" + ofProcess}, `class_uid=0 activity_name=clone`},
+	{"child on s390x", []string{"SYSCALL arch=80000016 syscall=120 success=yes exit=77 a0=3ff80018000 a1=1200011" + ofProcess}, `class_uid=1007 activity_id=1 process={"parent_process":{"pid":11},"pid":77}`},
+	{"sibling", []string{syscall("56", "success=yes exit=77 a0=8011")}, `class_uid=1007 activity_id=1 launch_type_id=2 process={"parent_process":{"pid":10},"pid":77} actor.process.pid=11`},
+	{"child or thread", []string{syscall("435", "success=yes exit=77 a0=7ffc1234 a1=58")}, `class_uid=0 activity_name=clone3 unmapped.exit=77`},
 	{"exit", []string{syscall("231", "a0=1")}, `class_uid=1007 activity_id=2 process.pid=11 !status_id`},
 	{"kill", []string{syscall("62", "success=yes exit=0 a0=63 a1=9"), `OBJ_PID opid=99 oauid=4294967295 ouid=1000 oses=5 obj=x ocomm="victim"`},
 		`class_uid=1007 activity_id=99 activity_name=kill type_uid=100799 process.pid=99 process.name=victim process.session.uid=5 process.user.uid=1000 !process.auid

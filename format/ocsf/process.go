@@ -48,8 +48,12 @@ func (e *Encoder) writeProcessEvent() {
 	case ev.about == child:
 		m := w.Open("process", '{')
 		w.Literal("pid", take(e.find(ev.call, "exit")))
+		parent := "pid"
+		if ev.cloneFlags&record.CloneParent != 0 {
+			parent = "ppid"
+		}
 		p := w.Open("parent_process", '{')
-		w.Literal("pid", number(e.find(ev.who, "pid")))
+		e.number("pid", number(e.find(ev.who, parent)))
 		w.Close(p, '}')
 		w.Close(m, '}')
 		w.Literal("launch_type_id", "2") // Fork
