@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"math"
 	"strconv"
 
 	"audisp-relay/audit/record"
@@ -340,20 +341,25 @@ func (m *Matcher) holdText(appended []byte) string {
 	return record.Alias(text)
 }
 
-// parseInt reads a decimal number, which may have zeros in front.
+// parseInt reads a decimal number of 64 bits with a sign, which may have zeros in front.
 func parseInt(v []byte) (n int64, ok bool) {
 	digits := v
 	if len(v) > 0 && v[0] == '-' {
 		digits = v[1:]
 	}
-	abs, rest, ok := record.ReadDigits(digits, 18)
-	if !ok || len(rest) > 0 {
-		return 0, false
+	isNegative := len(digits) < len(v)
+	for len(digits) > 1 && digits[0] == '0' {
+		digits = digits[1:]
 	}
-	if len(digits) < len(v) {
+	abs, rest, ok := record.ReadDigits(digits, len("9223372036854775808"))
+	switch {
+	case !ok || len(rest) > 0:
+	case isNegative && abs <= 1<<63:
 		return -int64(abs), true
+	case !isNegative && abs <= math.MaxInt64:
+		return int64(abs), true
 	}
-	return int64(abs), true
+	return 0, false
 }
 
 // parseID reads an id; what is none is unset.

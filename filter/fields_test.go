@@ -113,6 +113,26 @@ func TestFieldsHaveWhatTheRecordsSay(t *testing.T) {
 	}
 }
 
+// TestLargestNumbers: system calls may return any number of 64 bits, and networked file systems have such inodes.
+func TestLargestNumbers(t *testing.T) {
+	const most = "7*7*73*127*337*92737*649657" // as no literal of 32 bits
+	for text, number := range map[string]string{
+		"9223372036854775807": most, "-9223372036854775808": "-(" + most + ") - 1", "1152921504606846976": "1073741824 * 1073741824", "0000000000000000000000017": "17", "-007": "-7", "-0": "0", "00": "0",
+	} {
+		of := event("SYSCALL arch=c000003e syscall=8 success=yes exit="+text, "PATH inode="+text)
+		for _, src := range []string{"exit == (" + number + ")", "inode == (" + number + ")", "(" + number + ") in inodes"} {
+			if !kept(t, src, of) {
+				t.Errorf("%s does not hold for %s", src, text)
+			}
+		}
+	}
+	for _, text := range []string{"9223372036854775808", "-9223372036854775809", "18446744073709551615", "99999999999999999999", "-", "", "1x", "--1", "-+1"} {
+		if !kept(t, "exit == 0 and len(inodes) == 0", event("SYSCALL arch=c000003e syscall=8 exit="+text, "PATH inode="+text)) {
+			t.Errorf("%q is a number", text)
+		}
+	}
+}
+
 // TestNumbersCompareAtTheirEdges compares at the edges, with the number on either side.
 func TestNumbersCompareAtTheirEdges(t *testing.T) {
 	for _, x := range []int{-2, -1, 0, 999, 1000, 1001} {
