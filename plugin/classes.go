@@ -28,21 +28,15 @@ func classOf(typ uint32) eventClass {
 		return noClass // nine of ten
 	case typ == record.TypeExecve:
 		return execClass
-	case typ == record.TypeAVC, typ == userAVC, typ == record.TypeSELinuxErr, typ == userSELinuxErr, typ >= 1500 && typ < 1600:
+	case typ == record.TypeAVC, typ == record.TypeUserAVC, typ == record.TypeSELinuxErr, typ == record.TypeUserSELinuxErr, typ >= 1500 && typ < 1600:
 		return avcClass
-	case typ == userLogin:
+	case typ == record.TypeUserLogin:
 		return loginClass
 	case typ >= 1700 && typ < 1800, typ >= 2100 && typ < 2200:
 		return anomalyClass
 	}
 	return noClass
 }
-
-const (
-	userAVC        = 1107
-	userLogin      = 1112
-	userSELinuxErr = 1117
-)
 
 // classCounter counts events of the stream, each once, by the first of its records that gives it a
 // class; one that has none when it ends is another. Records of events that run at the same time come

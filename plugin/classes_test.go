@@ -56,6 +56,18 @@ func TestEventsByClass(t *testing.T) {
 	}
 }
 
+// TestClassOfEachType: the classes are those of the types' names.
+func TestClassOfEachType(t *testing.T) {
+	for name, want := range map[string]eventClass{
+		"AVC": avcClass, "USER_AVC": avcClass, "SELINUX_ERR": avcClass, "USER_SELINUX_ERR": avcClass, "APPARMOR_DENIED": avcClass, "USER_LOGIN": loginClass,
+		"EXECVE": execClass, "ANOM_ABEND": anomalyClass, "ANOM_LOGIN_FAILURES": anomalyClass, "DEL_GROUP": noClass, "USER_LOGOUT": noClass, "MAC_STATUS": noClass, "RESP_HALT": noClass,
+	} {
+		if got := classOf(record.TypeNumber([]byte(name))); got != want {
+			t.Errorf("%s is of class %q, want %q", name, classNames[got], classNames[want])
+		}
+	}
+}
+
 func countLines(t *testing.T, c *classCounter, text string) {
 	t.Helper()
 	b := batchOf(t, text)

@@ -13,6 +13,7 @@ const (
 	TypeLogin          uint32 = 1006
 	TypeUserAuth       uint32 = 1100
 	TypeUserAVC        uint32 = 1107
+	TypeUserLogin      uint32 = 1112
 	TypeUserSELinuxErr uint32 = 1122
 	TypeUserTTY        uint32 = 1124
 	TypeDaemonStart    uint32 = 1200
