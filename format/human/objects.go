@@ -227,9 +227,10 @@ func (p *Printer) addSignal(r *record.Parsed, call string) {
 		p.addValue("signal=", value)
 		return
 	}
-	name := unix.SignalName(unix.Signal(min(n, 1<<10)))
+	number := uint32(n) // the kernel takes an int, whatever is in the upper half of the register
+	name := unix.SignalName(unix.Signal(min(number, 1<<10)))
 	if name == "" { // a real-time signal: a number as kill(1) takes it
-		name = strconv.FormatUint(n, 10)
+		name = strconv.FormatInt(int64(int32(number)), 10)
 	}
 	p.addValue("signal=", []byte(name))
 }

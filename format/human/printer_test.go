@@ -171,7 +171,7 @@ func TestLongKeys(t *testing.T) {
 
 // TestSignals have names, or else are the number that they have elsewhere: SYSCALL has it in hex.
 func TestSignals(t *testing.T) {
-	for in, want := range map[string]string{"f": "SIGTERM", "22": "34", "0": "0", "ffffffffffffffff": "18446744073709551615", "x": "x"} {
+	for in, want := range map[string]string{"f": "SIGTERM", "22": "34", "0": "0", "ffffffffffffffff": "-1", "ffffffff00000009": "SIGKILL", "x": "x"} {
 		got := show(t, human.New(human.Options{}), []byte("type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=62 success=yes a0=1 a1="+in+" pid=2 uid=0\n"))
 		if !strings.Contains(got, "  signal="+want+"  #1") {
 			t.Errorf("%s: %q", in, got)
