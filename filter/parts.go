@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"math"
 	"net/netip"
 	"strings"
 
@@ -113,9 +114,10 @@ func loadArgs(m *Matcher, v *value) {
 func (m *Matcher) arg(i int) string {
 	m.readArgs()
 	if i < 0 {
-		i += m.args.Len()
+		arg, _ := m.args.Arg(i + m.args.Len())
+		return record.Alias(arg)
 	}
-	arg, _ := m.args.Arg(i)
+	arg, _ := m.args.Numbered(uint32(min(int64(i), math.MaxUint32)))
 	return record.Alias(arg)
 }
 

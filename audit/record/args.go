@@ -11,7 +11,7 @@ type ArgState uint8
 const (
 	// ArgMissing: no record has it.
 	ArgMissing ArgState = iota
-	// ArgCut: only its beginning is there.
+	// ArgCut: only its beginning is there or, of the first argument of an event that came in parts, its end.
 	ArgCut
 	// ArgWhole: all of it is there.
 	ArgWhole
@@ -20,7 +20,8 @@ const (
 // Bounds of Args.
 const (
 	// maxGap is how many arguments that no record has may be among those Arg can be
-	// asked for. Hostile records may have a99999999= or argc=4294967295.
+	// asked for. Hostile records may have a99999999= or argc=4294967295. Where one gap is longer, as in front of what
+	// a later part of an event has, the rest of it is skipped.
 	maxGap = 1024
 	// keptArgs and keptBytes are what Reset keeps of the memory that one event took.
 	keptArgs, keptBytes = 16 << 10, 256 << 10
@@ -42,12 +43,14 @@ type Args struct {
 	odd     bool // not what the kernel writes, or not in one record
 	left    bool // a field was not taken
 	records int
-	gaps    int // places in list that were made for arguments between
-	missing int // of the arguments in list, those that no record has
-	cut     int // those of which only the beginning is there
-	open    int // the argument whose pieces are being put together, -1 without
-	pieces  uint32
-	awaited int64 // of open: bytes or digits still to come
+	gaps    int   // places in list that were made for arguments between
+	missing int   // of the arguments in list, those that no record has
+	cut     int   // those of which only the beginning is there
+	open    int64 // the argument whose pieces are being put together, -1 without
+	// skipped arguments, from number skipFrom on, have no place in list.
+	skipFrom, skipped uint32
+	pieces            uint32
+	awaited           int64 // of open: bytes or digits still to come
 }
 
 type arg struct {
@@ -149,7 +152,7 @@ func (a *Args) announce(i uint32, v []byte) {
 		a.left = true
 		return
 	}
-	a.open, a.pieces, a.awaited = int(i), 0, math.MaxInt64
+	a.open, a.pieces, a.awaited = int64(i), 0, math.MaxInt64
 	if n, ok := decimal(v); ok {
 		a.awaited = int64(n)
 	} else {
@@ -159,8 +162,14 @@ func (a *Args) announce(i uint32, v []byte) {
 }
 
 // piece adds piece n to argument i. A piece that is not the next is not taken, nor any
-// after it: what is there of the argument is then its beginning.
+// after it: what is there of the argument is then its beginning. But a part of an event may begin with any piece.
 func (a *Args) piece(i, n uint32, v []byte) {
+	if a.open < 0 && a.records == 1 && len(a.list) == 0 && !a.counted {
+		if arg := a.place(i); arg != nil {
+			a.open, a.pieces, a.awaited = int64(i), n, math.MaxInt64
+			a.set(arg, len(a.text), ArgCut)
+		}
+	}
 	if a.open < 0 || uint32(a.open) != i || n != a.pieces {
 		a.left = true
 		if a.open >= 0 && uint32(a.open) == i {
@@ -171,7 +180,7 @@ func (a *Args) piece(i, n uint32, v []byte) {
 	a.pieces++
 	from := len(a.text)
 	state := a.decode(v)
-	arg := &a.list[i]
+	arg := &a.list[a.placeOf(i)]
 	arg.to = len(a.text)
 	// A length counts digits for hex, and bytes for a text in quotes.
 	if got := int64(len(a.text) - from); len(v) > 0 && v[0] == '"' {
@@ -192,26 +201,43 @@ func (a *Args) piece(i, n uint32, v []byte) {
 	}
 }
 
+// placeOf returns where argument i is in list, or would be; -1 when it is one of those skipped.
+func (a *Args) placeOf(i uint32) int64 {
+	switch {
+	case i < a.skipFrom || a.skipped == 0:
+		return int64(i)
+	case i-a.skipFrom < a.skipped:
+		return -1
+	}
+	return int64(i - a.skipped)
+}
+
 // place returns the place of argument i if it is free, nil when it is taken or too far
 // after the last one.
 func (a *Args) place(i uint32) *arg {
-	if int64(i) < int64(len(a.list)) {
-		if arg := &a.list[i]; arg.state == ArgMissing {
-			a.missing--
-			return arg
+	at := a.placeOf(i)
+	if at < int64(len(a.list)) {
+		if at < 0 || a.list[at].state != ArgMissing {
+			return nil
 		}
-		return nil
+		a.missing--
+		return &a.list[at]
 	}
-	gap := int64(i) - int64(len(a.list))
-	if gap > int64(maxGap-a.gaps) {
-		return nil
+	gap, room := at-int64(len(a.list)), int64(maxGap-a.gaps)
+	if gap > room {
+		if a.skipped > 0 {
+			return nil
+		}
+		room /= 2 // the rest is for other gaps
+		a.skipFrom, a.skipped = uint32(int64(len(a.list))+room), uint32(gap-room)
+		gap = room
 	}
 	a.gaps += int(gap)
 	a.missing += int(gap)
 	for range gap + 1 {
 		a.list = append(a.list, arg{})
 	}
-	return &a.list[i]
+	return &a.list[len(a.list)-1]
 }
 
 // set says that arg is what has been added to the text from there on.
@@ -257,14 +283,17 @@ func (a *Args) decode(v []byte) ArgState {
 func (a *Args) Count() (n uint32, ok bool) { return a.argc, a.counted }
 
 // Len returns how many arguments Arg can be asked for: as many as argc says, or up to
-// the last one there is, and of missing ones not more than are sensible: see Missing.
+// the last one there is, and of missing ones not more than are sensible: see Missing. Of a longer gap some are left out, so that
+// what follows has a higher number than its place: see Numbered.
 func (a *Args) Len() int {
 	n := len(a.list)
 	return n + int(min(a.missingAtEnd(), int64(maxGap-a.gaps)))
 }
 
 // missingAtEnd returns how many arguments argc says there are after those in list.
-func (a *Args) missingAtEnd() int64 { return max(0, int64(a.argc)-int64(len(a.list))) }
+func (a *Args) missingAtEnd() int64 {
+	return max(0, int64(a.argc)-int64(len(a.list))-int64(a.skipped))
+}
 
 // Arg returns argument i as the program got it, nil when it is missing. The bytes are
 // valid until Reset.
@@ -276,9 +305,14 @@ func (a *Args) Arg(i int) (text []byte, state ArgState) {
 	return a.text[arg.from:arg.to:arg.to], arg.state
 }
 
+// Numbered is Arg for the argument of that number.
+func (a *Args) Numbered(i uint32) (text []byte, state ArgState) { return a.Arg(int(a.placeOf(i))) }
+
 // Missing returns how many arguments no record has. Without argc it knows only of those
 // before the last one.
-func (a *Args) Missing() int64 { return int64(a.missing) + a.missingAtEnd() }
+func (a *Args) Missing() int64 {
+	return int64(a.missing) + int64(a.skipped) + a.missingAtEnd()
+}
 
 // Cut returns of how many arguments only the beginning is there.
 func (a *Args) Cut() int { return a.cut }

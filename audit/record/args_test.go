@@ -77,8 +77,8 @@ func TestArgumentsArePutTogether(t *testing.T) {
 			args{Args: []string{"x", "AA<cut>", "<missing>"}, Argc: 3, Counted: true, Missing: 1, Cut: 1}},
 		{"split, record between is not there", []string{`argc=3 a0="x" a1_len=12 a1[0]=4141`, ` a1[2]=4343 a2="y"`},
 			args{Args: []string{"x", "AA<cut>", "y"}, Argc: 3, Counted: true, Cut: 1}},
-		{"split, first record is not there", []string{` a1[1]=4242 a2="y"`},
-			args{Args: []string{"<missing>", "<missing>", "y"}, Missing: 2}},
+		{"split, first record is not there", []string{` a1[1]=4242 a1[2]=43 a2="y"`},
+			args{Args: []string{"<missing>", "BBC<cut>", "y"}, Missing: 1, Cut: 1}},
 		{"split, pieces come again", []string{`argc=1 a0_len=8 a0[0]=4141 a0[0]=4141 a0[1]=4242`},
 			args{Args: []string{"AA<cut>"}, Argc: 1, Counted: true, Cut: 1}},
 		{"split, pieces of two in turns", []string{`argc=2 a0_len=8 a0[0]=4141 a1_len=8 a1[0]=4242 a0[1]=4141 a1[1]=4242`},
@@ -137,7 +137,7 @@ func TestArgsAreBounded(t *testing.T) {
 	a.Reset()
 	a.Add([]byte(`argc=4294967295 a0="a" a500="b" a9000="c"`))
 	got := []any{a.Len(), a.Missing()}
-	if diff := cmp.Diff([]any{501 + 1024 - 499, int64(4294967295 - 2)}, got); diff != "" {
+	if diff := cmp.Diff([]any{501 + 1024 - 499 + 1, int64(4294967295 - 3)}, got); diff != "" {
 		t.Error(diff)
 	}
 	// Many gaps, each small.
@@ -163,6 +163,34 @@ func TestArgsAreBounded(t *testing.T) {
 	a.Reset()
 	if list, text := a.Kept(); list+text > 0 {
 		t.Errorf("memory for %d arguments of %d bytes is kept", list, text)
+	}
+}
+
+// TestArgumentsOfALaterPart: of an event that came in parts a later one has arguments with high numbers, and may begin within one.
+func TestArgumentsOfALaterPart(t *testing.T) {
+	var a record.Args
+	for _, open := range []string{` a90000="x"`, ` a90000[7]=41 a90000[8]=42`} {
+		a.Reset()
+		a.Add([]byte(open))
+		a.Add([]byte(` a90001="y" a90002_len=4 a90002[0]=41`))
+		a.Add([]byte(` a90002[1]=42 a90004="z" a95000="far" a5="early" a5000="skipped"`))
+		if n := a.Len(); n != 512+5 {
+			t.Fatalf("%s: %d arguments", open, n)
+		}
+		for i, want := range map[uint32]string{5: "early", 5000: "", 89999: "", 90001: "y", 90002: "AB", 90003: "", 90004: "z", 95000: "", 4294967295: ""} {
+			if text, _ := a.Numbered(i); string(text) != want {
+				t.Errorf("%s: argument %d is %q, want %q", open, i, text, want)
+			}
+		}
+		if text, _ := a.Arg(512 + 1); string(text) != "y" || !a.Left() {
+			t.Errorf("%s: %q, left %v", open, text, a.Left())
+		}
+	}
+	if text, state := a.Numbered(90000); string(text) != "AB" || state != record.ArgCut {
+		t.Errorf("the end of an argument is %q, %v", text, state)
+	}
+	if n, cut := a.Missing(), a.Cut(); n != 90000 || cut != 1 { // 5 is there, 90003 is not
+		t.Errorf("%d missing, %d cut", n, cut)
 	}
 }
 
