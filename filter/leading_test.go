@@ -1,0 +1,52 @@
+package filter
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"audisp-relay/audit/record"
+)
+
+// TestRulesOnLaterParts: arguments that come in a later part of an event are asked for together with what the first part has said.
+func TestRulesOnLaterParts(t *testing.T) {
+	set, errs, _ := NewRules(map[string]string{
+		"evil":    `type == "EXECVE" and iends(exe, "/curl") and icontains(cmdline, "http://evil")`,
+		"one":     `uid == 5 and any(args, # == "http://evil") and args[90000] == "http://evil" and args[5] == ""`,
+		"no call": `exe == ""`,
+	})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	call := func(serial int, node string) string {
+		return fmt.Sprintf(`%stype=SYSCALL msg=audit(1000.000:%d): arch=c000003e syscall=59 success=yes exit=0 uid=5 exe="/usr/bin/curl" key=(null)`, node, serial)
+	}
+	execve := func(serial int, node, args string) string {
+		return fmt.Sprintf(`%stype=EXECVE msg=audit(1000.000:%d): %s`, node, serial, args)
+	}
+	const begin, end = `argc=90001 a0="curl" a1="-s"`, ` a90000="http://evil"`
+	l := lines(t,
+		call(1, ""), execve(1, "", begin), // 0, 1
+		call(2, ""), execve(2, "", end), // 2, 3
+		execve(1, "", end),                              // 4
+		execve(3, "", end),                              // 5
+		execve(1, "node=a ", end),                       // 6
+		call(3, "node=a "), execve(3, "node=a ", begin), // 7, 8
+		execve(3, "node=a ", end), // 9
+	)
+	for _, last := range []int{1, 4, 5, 6, 8, 9} {
+		l.batch.Recs[last].Flags |= record.End | record.Partial
+	}
+	rules := set.New()
+	for _, c := range []struct {
+		from, to int
+		want     []string
+	}{
+		{0, 2, nil}, {2, 4, []string{"evil", "one"}}, {4, 5, []string{"evil", "one"}}, {5, 6, []string{"no call"}}, {6, 7, []string{"no call"}},
+		{7, 9, nil}, {9, 10, []string{"evil", "one"}}, {4, 5, []string{"evil", "one"}},
+	} {
+		if got := rules.Match(&l.batch, c.from, c.to); !slices.Equal(got, c.want) {
+			t.Errorf("records %d to %d: %q, want %q", c.from, c.to-1, got, c.want)
+		}
+	}
+}
