@@ -66,6 +66,7 @@ type Sink struct {
 	passed  uint64    // number in the queue after the last batch that was made
 	ackedAt time.Time // when the engine has acknowledged something last, about
 	rolled  bool      // it has lost something, and that is being sent again
+	doubt   inDoubt   // of that, what it may have taken
 	begun   time.Time // when the last batch was made
 	idle    bool      // nothing has waited since
 	fails   int       // failures since something was acknowledged

@@ -198,6 +198,44 @@ func TestLossOfTheEngineIsMarked(t *testing.T) {
 	}
 }
 
+// TestLossIsCountedThoughNoAnswerComes: the engine takes what is sent again, and its acknowledgement does
+// not come. What it had lost is counted nevertheless, and once, also if it is asked where it is behind.
+func TestLossIsCountedThoughNoAnswerComes(t *testing.T) {
+	for _, behind := range []bool{false, true} {
+		f := &fake{unsaid: true} // and all that it had is lost
+		s := newTestSink("", format.Encoder{}, f)
+		s.q = queue.New(queue.Options{Config: queue.Config{Depth: 100, Bytes: 1 << 20}})
+		defer s.q.Shutdown()
+		s.journal, _ = mustOpen(t, t.TempDir(), 4<<20)
+		for _, b := range []*Batch{testBatch(51, 10, "a"), testBatch(61, 10, "b")} {
+			s.head.Epoch = b.Header.Epoch
+			if err := s.journal.append(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.acked, s.sure = 71, 71
+
+		if err := s.sync(t.Context()); err == nil {
+			t.Fatal("the first batch is acknowledged")
+		}
+		f.stale = behind
+		if err := s.sync(t.Context()); (err != nil) != behind {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := s.sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c := s.Counts(); c.Rollbacks != 1 || c.Resent != 20 || c.Lost != 50 || len(f.got) != 2 {
+			t.Errorf("behind %v: %+v, %d batches", behind, c, len(f.got))
+		}
+		if l := s.q.Counts().Lost[queue.Engine]; l.Records != 50 {
+			t.Errorf("behind %v: the queue counts %+v", behind, l)
+		}
+	}
+}
+
 // TestJournalLost: where the journal is gone, the engine's last record says where to continue. If
 // it is not found nothing is left out.
 func TestJournalLost(t *testing.T) {

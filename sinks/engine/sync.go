@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -63,6 +64,9 @@ func (s *Sink) sync(ctx context.Context) error {
 		return err
 	}
 	have, known := s.has(tail)
+	if known {
+		s.settleDoubt(have)
+	}
 	end := s.acked
 	if s.pending != nil {
 		end = s.pending.Header.Next()
@@ -137,16 +141,21 @@ func (s *Sink) resend(ctx context.Context, have uint64) error {
 		if b.Header.Epoch != s.head.Epoch || b.Header.Next() <= at || b.Header.Seq >= s.acked {
 			return nil
 		}
-		if err := s.place.Send(ctx, b); err != nil {
-			return err
-		}
+		one := inDoubt{next: b.Header.Next()}
 		if b.Header.Seq > at {
-			gap += b.Header.Seq - at
+			one.gap = b.Header.Seq - at
 		}
 		if b.Header.Seq < s.sure {
-			sent += b.Header.Count
+			one.sent = b.Header.Count
 		}
-		at = b.Header.Next()
+		if err := s.place.Send(ctx, b); err != nil {
+			if !errors.Is(err, ErrMoved) { // that says that it was not this one that was stored
+				s.doubt = one
+			}
+			return err
+		}
+		s.doubt = inDoubt{}
+		sent, gap, at = sent+one.sent, gap+one.gap, one.next
 		return nil
 	}
 	var err error
@@ -158,6 +167,21 @@ func (s *Sink) resend(ctx context.Context, have uint64) error {
 	}
 	s.noteRollback(have, sent, gap)
 	return err
+}
+
+// inDoubt is a batch that was sent again and may have been stored though the engine did not say so: what
+// had been lost then. next is 0 without one.
+type inDoubt struct{ next, sent, gap uint64 }
+
+// settleDoubt counts what the engine had lost before a batch that it has taken without saying so. From
+// what it has now nothing of that shows any more.
+func (s *Sink) settleDoubt(have uint64) {
+	d := s.doubt
+	if d.next == 0 || have < d.next {
+		return // an answer may be behind: who sends it again finds out
+	}
+	s.doubt = inDoubt{}
+	s.noteRollback(have, d.sent, d.gap)
 }
 
 // noteRollback counts and reports what an engine has lost.
