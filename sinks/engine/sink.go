@@ -345,11 +345,14 @@ func (s *Sink) askIdle(ctx context.Context) error {
 }
 
 // failed says that an attempt failed, and what to do about it.
-func (s *Sink) failed(err error) {
+func (s *Sink) failed(err error) { s.Fail(withAdvice(err)) }
+
+// withAdvice puts into the text of an error what to do about it, if the error knows that.
+func withAdvice(err error) error {
 	if known, ok := errors.AsType[sinks.Advised](err); ok {
-		err = fmt.Errorf("%w: %s", err, known.Advice())
+		return fmt.Errorf("%w: %s", err, known.Advice())
 	}
-	s.Fail(err)
+	return err
 }
 
 // rested notes that nothing is left to do.

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,10 +11,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"audisp-relay/fleet/wire"
 	"audisp-relay/format"
 	"audisp-relay/queue"
+	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
 	servers "audisp-relay/test/engine"
 )
@@ -273,6 +276,39 @@ func TestCredentialsRenewed(t *testing.T) {
 	}
 	r.drained()
 	r.exact(servers.NewAdmin(t, []string{node.URL}, nats.Token("two")), 200)
+}
+
+// TestAnswerOfAnotherIsNoAcknowledgement: what else listens to the subjects of a host may answer, and
+// does not make a batch or a checkpoint one that is stored.
+func TestAnswerOfAnotherIsNoAcknowledgement(t *testing.T) {
+	t.Parallel()
+	node := servers.StartNATS(t, 1, "").Nodes[0]
+	admin := servers.NewAdmin(t, []string{node.URL})
+	p := newPlace(testConfig(node.URL), newHostID(), zap.NewNop())
+	defer p.Close()
+	if err := p.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, answer := range []string{"", "{}", "null", "[1]", `{"seq":0}`, `{"seq":-1}`, `{"stream":"x"}`, "+OK"} {
+		sub, err := admin.JS.Conn().Subscribe("audit.*.*", func(m *nats.Msg) { m.Respond([]byte(answer)) })
+		if err == nil {
+			err = admin.JS.Conn().Flush()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, err := range map[string]error{
+			"checkpoint": p.Announce(t.Context(), []byte("{}")),
+			"batch":      p.publish(t.Context(), wire.Header{}, []byte("x")),
+		} {
+			if known, ok := errors.AsType[sinks.Advised](err); !ok || known.Advice() == "" || !strings.Contains(err.Error(), "no acknowledgement") {
+				t.Errorf("%s answered with %q: %v", what, answer, err)
+			}
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestTwoWriters: another relay with the same id is said, and both deliver all.

@@ -191,6 +191,16 @@ type ack struct {
 	Seq    uint64    `json:"seq"`
 }
 
+// readAck reads what was answered to a message on subject. Anyone who listens to that may answer, too:
+// what says neither where the message was stored nor why it was not is an error.
+func readAck(subject string, answer []byte) (a ack, err error) {
+	if err := json.Unmarshal(answer, &a); err != nil || (a.Error == nil && a.Seq == 0) {
+		return a, sinks.Advise(fmt.Errorf("publish to %s: an answer that is no acknowledgement: %.100q", subject, answer),
+			"see what subscribes to this subject besides the stream")
+	}
+	return a, nil
+}
+
 // apiError is how JetStream refuses something.
 type apiError struct {
 	Code    int    `json:"code"`
@@ -213,10 +223,9 @@ func (p *place) publish(ctx context.Context, h wire.Header, body []byte) error {
 		}
 		return p.explain("publish to "+p.subject, err)
 	}
-	var a ack
-	if err := json.Unmarshal(answer.Data, &a); err != nil || (a.Error == nil && a.Seq == 0) {
-		return sinks.Advise(fmt.Errorf("publish to %s: an answer that is no acknowledgement: %.100q", p.subject, answer.Data),
-			"see what subscribes to this subject besides the stream")
+	a, err := readAck(p.subject, answer.Data)
+	if err != nil {
+		return err
 	}
 	if a.Error != nil {
 		return p.explainStore(a.Error)
@@ -239,14 +248,11 @@ func (p *place) Announce(ctx context.Context, checkpoint []byte) error {
 	if err != nil {
 		return p.explain("publish to "+subject, err)
 	}
-	var a ack
-	switch err := json.Unmarshal(answer.Data, &a); {
-	case err != nil:
-		return fmt.Errorf("publish to %s: an answer that is no acknowledgement: %.100q", subject, answer.Data)
-	case a.Error != nil:
-		return fmt.Errorf("publish to %s: %w", subject, a.Error)
+	a, err := readAck(subject, answer.Data)
+	if err == nil && a.Error != nil {
+		err = fmt.Errorf("publish to %s: %w", subject, a.Error)
 	}
-	return nil
+	return err
 }
 
 // Keeps implements engine.Place.
