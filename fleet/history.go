@@ -10,10 +10,10 @@ import (
 	"audisp-relay/fleet/wire"
 )
 
-// readHistories reads all checkpoints of hosts whose last ones show that there is more to be known:
-// more than one epoch, or more checkpoints than this epoch has had. last is the last message to
-// read.
-func (v *Verifier) readHistories(ctx context.Context, last uint64) error {
+// readHistories reads more than the last checkpoint of hosts that have several sinks, and all checkpoints
+// of those whose last ones show that there is more to be known: more than one epoch, or more checkpoints
+// than this epoch has had. last is the last message to read, now the time by the engine's clock.
+func (v *Verifier) readHistories(ctx context.Context, last uint64, now time.Time) error {
 	if last == 0 {
 		return nil
 	}
@@ -22,38 +22,68 @@ func (v *Verifier) readHistories(ctx context.Context, last uint64) error {
 		return err
 	}
 	for i := range int32(v.t.count) {
-		r := v.t.row(i)
-		if v.t.first(r.host) != i {
+		host := v.t.row(i).host
+		if v.t.first(host) != i {
 			continue // all rows of a host at once
 		}
-		subject := wire.Subject(wire.Checkpoints, r.host.String())
-		newest, doubtful := v.doubtful(i, info.State.Subjects[subject])
-		if !doubtful || v.asked[r.host] == newest {
+		if v.t.row(i).nextSink >= 0 {
+			if err := v.readRecent(ctx, host, last, now); err != nil {
+				return err
+			}
+		}
+		subject := wire.Subject(wire.Checkpoints, host.String())
+		seen, asked := v.asked[host]
+		if !v.doubtful(i, info.State.Subjects[subject]) || (asked && seen == v.epochs(i)) {
 			continue
 		}
-		if err := v.readHistory(ctx, r.host, scanRange{stream: wire.StreamCheckpoints, subject: subject, from: 1, to: last, since: v.o.Since}); err != nil {
+		if err := v.readHistory(ctx, host, scanRange{stream: wire.StreamCheckpoints, subject: subject, from: 1, to: last, since: v.o.Since}); err != nil {
 			return err
 		}
-		v.asked[r.host] = newest
+		v.asked[host] = v.epochs(i)
 	}
 	return nil
 }
 
+// readRecent reads the checkpoints of a host that came since it was called last, at first those of as
+// long ago as a sink may have been silent: the last one of all is that of one sink only.
+func (v *Verifier) readRecent(ctx context.Context, host hostID, last uint64, now time.Time) error {
+	r := scanRange{stream: wire.StreamCheckpoints, subject: wire.Subject(wire.Checkpoints, host.String()), from: v.recent[host], to: last}
+	if r.from == 0 {
+		r.since = now.Add(-silentAfter * maxInterval)
+	}
+	_, err := v.e.scan(ctx, r, func(m message) error {
+		if c, err := wire.ParseCheckpoint(m.Data()); err == nil && hostOf(c.Host) == host {
+			_ = v.t.checkpoint(host, c, m.time) // one of too many sinks is counted when it is the host's last
+		}
+		return nil
+	})
+	if err == nil {
+		v.recent[host] = last + 1
+	}
+	return err
+}
+
 // doubtful reports whether a host may have begun again, i being its first row and stored how many
-// of its checkpoints there are. newest is the epoch that its last checkpoint has.
-func (v *Verifier) doubtful(i int32, stored uint64) (newest epoch, doubtful bool) {
+// of its checkpoints there are.
+func (v *Verifier) doubtful(i int32, stored uint64) (doubtful bool) {
 	var sum uint64
-	var latest int64
 	for ; i >= 0; i = v.t.row(i).nextSink {
 		r := v.t.row(i)
 		sum += r.n
-		if r.ckptStored >= latest {
-			latest, newest = r.ckptStored, r.ckptEpoch
-		}
 		otherEpoch := r.n > 0 && r.next > 0 && r.ckptEpoch != r.epoch
 		doubtful = doubtful || otherEpoch || r.flags&moved != 0
 	}
-	return newest, doubtful || stored > sum
+	return doubtful || stored > sum
+}
+
+// epochs is another one when a sink of the host whose first row is i begins again.
+func (v *Verifier) epochs(i int32) (all epoch) {
+	for ; i >= 0; i = v.t.row(i).nextSink {
+		for k, b := range v.t.row(i).ckptEpoch {
+			all[k] ^= b
+		}
+	}
+	return all
 }
 
 // course is what came last of a sink in its history.
@@ -76,6 +106,7 @@ func (v *Verifier) readHistory(ctx context.Context, host hostID, r scanRange) er
 		if err != nil {
 			return nil // likewise
 		}
+		_ = v.t.checkpoint(host, c, m.time) // the row is there
 		if last := sinks[c.Sink]; last == nil {
 			sinks[c.Sink] = &course{epoch: c.Epoch}
 		} else if text := last.fault(c, m.time); text != "" {

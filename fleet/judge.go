@@ -73,6 +73,7 @@ type view struct {
 	now     time.Time     // by the engine's clock, before checkpoints were read
 	behind  time.Duration // more than that is a finding
 	expired bool          // the streams of batches have lost messages by age
+	partial bool          // not all batches were read: of several sinks that have one subject some may be missing
 }
 
 // judge says what is to be said of a row.
@@ -93,7 +94,9 @@ func (t *table) judge(i int32, v view) Host {
 	h.Lost, h.Holes, h.MoreHoles = x.lostSince(), x.holes, x.moreHoles
 
 	h.judgeLiveness(r, v)
-	h.judgeDelivery(r, v)
+	if r.next > 0 || !v.partial || !t.hasBatches(r.host) {
+		h.judgeDelivery(r, v)
+	}
 	h.judgeHistory(r, x)
 	slices.SortStableFunc(h.Findings, func(a, b Finding) int { return cmp.Compare(b.State, a.State) })
 	if len(h.Findings) > 0 {

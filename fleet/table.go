@@ -142,6 +142,16 @@ func (t *table) resize(size int) {
 // first returns the first row of a host, -1 where it has none.
 func (t *table) first(host hostID) int32 { return t.index[t.slot(host)] }
 
+// hasBatches reports whether there is a batch of any sink of a host.
+func (t *table) hasBatches(host hostID) bool {
+	for i := t.first(host); i >= 0; i = t.row(i).nextSink {
+		if t.row(i).next > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // find returns the row of a sink of a host, made where there is none.
 func (t *table) find(host hostID, sink string) (int32, error) {
 	number, known := t.sinkOf[sink]

@@ -30,7 +30,8 @@ type Verifier struct {
 	o       Options
 	t       *table
 	streams map[string]*progress
-	asked   map[hostID]epoch // hosts whose checkpoints were all read, and the epoch they had then
+	asked   map[hostID]epoch  // hosts whose checkpoints were all read, and the epochs that they had then
+	recent  map[hostID]uint64 // hosts with several sinks, and up to which message their checkpoints were read
 }
 
 // progress is how far a stream was read.
@@ -44,7 +45,7 @@ type progress struct {
 
 // NewVerifier returns a Verifier of what an engine has.
 func NewVerifier(e *Engine, o Options) *Verifier {
-	return &Verifier{e: e, o: o, t: newTable(), streams: make(map[string]*progress), asked: make(map[hostID]epoch)}
+	return &Verifier{e: e, o: o, t: newTable(), streams: make(map[string]*progress), asked: make(map[hostID]epoch), recent: make(map[hostID]uint64)}
 }
 
 // Look reads what has come since the last time, and calls each with what is said of every host,
@@ -56,17 +57,13 @@ func (v *Verifier) Look(ctx context.Context, each func(Host) error) (*Summary, e
 	if err != nil {
 		return nil, err
 	}
-	seen := view{now: ckpt.TimeStamp, behind: v.o.Behind}
+	seen := view{now: ckpt.TimeStamp, behind: v.o.Behind, partial: !v.o.Full || !v.o.Since.IsZero()}
 	if seen.now.IsZero() {
 		seen.now = time.Now() // a server before 2.10 does not say
 	}
 	if err := v.readCheckpoints(ctx, ckpt, sum); err != nil {
 		return nil, err
 	}
-	if err := v.readBaselines(ctx, ckpt.State.LastSeq); err != nil {
-		return nil, err
-	}
-
 	streams, err := v.e.streams(ctx)
 	if err != nil {
 		return nil, err
@@ -77,7 +74,10 @@ func (v *Verifier) Look(ctx context.Context, each func(Host) error) (*Summary, e
 		}
 		seen.expired = seen.expired || info.State.FirstSeq > 1
 	}
-	if err := v.readHistories(ctx, ckpt.State.LastSeq); err != nil {
+	if err := v.readHistories(ctx, ckpt.State.LastSeq, seen.now); err != nil {
+		return nil, err
+	}
+	if err := v.readBaselines(ctx, ckpt.State.LastSeq); err != nil {
 		return nil, err
 	}
 
@@ -239,6 +239,10 @@ func (v *Verifier) progress(info *jetstream.StreamInfo, sum *Summary) *progress 
 	default:
 		p.bad, p.short = 0, 0
 		return p
+	}
+	if p != nil && name == wire.StreamCheckpoints {
+		clear(v.asked)
+		clear(v.recent)
 	}
 	p = &progress{next: 1, created: info.Created}
 	v.streams[name] = p

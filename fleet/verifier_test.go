@@ -173,6 +173,66 @@ func compareStates(t *testing.T, full bool, want map[string]State, got map[strin
 	}
 }
 
+// with is another sink of the same host, of that name and kind.
+func (h *host) with(sink, kind string) *host {
+	other := *h
+	other.sink, other.kind, other.epoch, other.seq, other.n = sink, kind, wire.NewEpoch(), 0, 0
+	return &other
+}
+
+// TestSeveralSinksOfAHost: whichever has sent the host's last checkpoint, each is judged by its own, and
+// one that was renamed has ended.
+func TestSeveralSinksOfAHost(t *testing.T) {
+	t.Parallel()
+	e := startServer(t, "").withStreams(testLayout)
+	first := newHost(t, e, 1)
+	second := first.with("events", wire.Events)
+	renamed := newHost(t, e, 2)
+	tick := func(count uint64) {
+		for _, h := range []*host{first, second} {
+			h.batch(count)
+			h.checkpoint(wire.ReasonTick, nil)
+		}
+	}
+	tick(5)
+	renamed.batch(5)
+	renamed.checkpoint(wire.ReasonTick, nil)
+	renamed.checkpoint(wire.ReasonEnd, func(c *wire.Checkpoint) { c.Next = c.Time })
+	now := renamed.with("new", wire.Records)
+	now.batch(3)
+	now.checkpoint(wire.ReasonStart, nil)
+	settle(t, e)
+
+	want := map[string]State{first.id + "siem": Complete, first.id + "events": Complete, renamed.id + "siem": Ended, renamed.id + "new": Complete}
+	verifiers := map[string]*Verifier{
+		"status": NewVerifier(e, Options{}), "verify": NewVerifier(e, Options{Full: true}), "since": NewVerifier(e, Options{Full: true, Since: time.Now().Add(-time.Hour)}),
+	}
+	judge := func(round string) (seen map[string]time.Time) {
+		seen = make(map[string]time.Time)
+		for name, v := range verifiers {
+			hosts, sum := look(t, v)
+			for key, state := range want {
+				if h := hosts[key]; h.State != state || (state == Complete && len(h.Findings) > 0) {
+					t.Errorf("%s, %s: %s is %+v, want %v", name, round, key, h, state)
+				}
+			}
+			if len(hosts) != len(want) || sum.Findings != 0 {
+				t.Errorf("%s, %s: %d lines, %+v", name, round, len(hosts), sum)
+			}
+			seen[name] = hosts[first.id+"siem"].Checkpoint
+		}
+		return seen
+	}
+	before := judge("first look")
+	tick(7)
+	settle(t, e)
+	for name, at := range judge("second look") {
+		if !at.After(before[name]) {
+			t.Errorf("%s: the last checkpoint of a sink that is not the host's last stays that of %v", name, at)
+		}
+	}
+}
+
 // TestAScanOutlivesTheServer: the server is killed and started again while a stream is read; each
 // message comes once and in order.
 func TestAScanOutlivesTheServer(t *testing.T) {
