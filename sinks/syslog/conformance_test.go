@@ -241,6 +241,9 @@ func (s *server) readDatagrams(c net.PacketConn) {
 		if err != nil {
 			return
 		}
+		if n == 0 { // a probe: servers pass over what has no byte
+			continue
+		}
 		s.take(buf[:n])
 	}
 }

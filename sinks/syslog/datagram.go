@@ -111,6 +111,10 @@ func (d *datagrams) sendVector(want int) (int, unix.Errno) {
 	return int(n), 0
 }
 
+// probe sends a datagram without a byte, which is no message: if no process listens ICMP says so, and
+// idle finds that. What else keeps it from being sent idle or the next message finds, too.
+func (d *datagrams) probe() { _ = unix.Send(d.fd, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) }
+
 // idle implements conn: it returns what ICMP has said since. An AF_UNIX socket
 // says nothing before it is used.
 func (d *datagrams) idle() (err error) {

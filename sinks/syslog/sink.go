@@ -137,6 +137,9 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (done int, err error
 			return done, ctx.Err()
 		}
 		if err != nil && !w.canRetry(err, fresh) {
+			if done == len(b.Recs) { // as UDP may have it: nothing waits that would be tried again
+				w.miss()
+			}
 			return done, w.broken(err)
 		}
 		w.wrote = w.wrote || err == nil
@@ -282,6 +285,9 @@ func (w *writer) Tick(ctx context.Context) error {
 		return nil
 	}
 	_, err := w.connect(ctx)
+	if d, ok := w.conn.(*datagrams); ok && d.udp {
+		d.probe()
+	}
 	if err != nil {
 		w.miss()
 	}
@@ -292,7 +298,7 @@ func (w *writer) Tick(ctx context.Context) error {
 func (w *writer) miss() {
 	m := &w.missed
 	m.pause = min(max(2*m.pause, firstMiss), sinks.DefaultMaxBackoff)
-	if w.Steady() {
+	if w.wrote || (w.cfg.Transport != "udp" && w.Steady()) { // a socket of UDP lasts with a server or without
 		m.pause = firstMiss
 	}
 	m.at = time.Now().Add(m.pause)

@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -285,6 +286,45 @@ func testQuietServerIsMissed(t *testing.T, transport string) {
 	s.finish()
 	if got := s.read(); !bytes.Equal(got, sinktest.Lines(0, 20)) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestQuietUDPServerIsMissed: that nothing listens ICMP says after the last record, when nothing is left that
+// would be sent again. That the server is back is noticed nevertheless, by what no server stores.
+func TestQuietUDPServerIsMissed(t *testing.T) {
+	s := newServer(t, "udp", "udp", "rfc5424")
+	s.close()
+	w := newWriter(*s.config().Settings.(*Config), format.Encoder{})
+	defer w.Close()
+	b := sinktest.Batches(sinktest.Lines(0, 1), 64<<10)[0]
+	eventually(t, "a refusal of a record that was sent", func() bool {
+		n, err := w.Write(t.Context(), b)
+		return n == 1 && errors.Is(err, unix.ECONNREFUSED)
+	})
+	if w.conn != nil || w.missed.at.IsZero() {
+		t.Fatalf("next attempt at %v", w.missed.at)
+	}
+	tick := func() error {
+		w.missed.at = time.Now().Add(-time.Second)
+		return w.Tick(t.Context())
+	}
+	for range 4 {
+		pause := w.missed.pause
+		err := tick()
+		eventually(t, "the answer to a probe", func() bool { err = cmp.Or(err, w.Tick(t.Context())); return err != nil })
+		if !errors.Is(err, unix.ECONNREFUSED) || w.conn != nil || w.missed.pause <= pause {
+			t.Fatalf("%v, pause of %v after %v", err, w.missed.pause, pause)
+		}
+	}
+
+	s.open()
+	defer s.finish()
+	if err := tick(); err != nil || w.Steady() {
+		t.Fatalf("%v, steady %v", err, w.Steady())
+	}
+	w.since = w.since.Add(-settleTime)
+	if err := w.Tick(t.Context()); err != nil || !w.Steady() {
+		t.Errorf("%v, steady %v", err, w.Steady())
 	}
 }
 
