@@ -33,6 +33,32 @@ const (
 // all: how much of it, the kernel does not say.
 var ErrUnread = errors.New("the receiver closed the connection before it had read all")
 
+// ErrReplaced is why a connection is given up whose other end does not read.
+var ErrReplaced = errors.New("another socket has taken the place of the one that was connected to")
+
+// File is which socket a path led to. As long as the process that has bound that has it, the number is no other's.
+type File struct {
+	path     string
+	dev, ino uint64 // both 0: not known
+}
+
+// Look notes where path leads, before it is connected to.
+func Look(path string) File {
+	f := File{path: path}
+	var st unix.Stat_t
+	if unix.Stat(path, &st) == nil {
+		f.dev, f.ino = uint64(st.Dev), st.Ino
+	}
+	return f
+}
+
+// Replaced reports whether the path leads to another file now. A socket that is only missing may be
+// bound again by who had it.
+func (f *File) Replaced() bool {
+	now := Look(f.path)
+	return f.ino != 0 && now.ino != 0 && (now.dev != f.dev || now.ino != f.ino)
+}
+
 // Conn is the sending end. It belongs to one goroutine, but for Close.
 type Conn struct {
 	// Idle, if not nil, is called now and then while the receiver does not read; its

@@ -157,6 +157,36 @@ func TestCloseEndsACallThatWaits(t *testing.T) {
 	}
 }
 
+// TestFileIsReplacedByAnother: not while it is only missing, nor if it was not there at first.
+func TestFileIsReplacedByAnother(t *testing.T) {
+	path := t.TempDir() + "/s"
+	bind := func() {
+		t.Helper()
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+	}
+	none := Look(path)
+	bind()
+	f := Look(path)
+	check := func(when string, want bool) {
+		t.Helper()
+		if none.Replaced() || f.Replaced() != want {
+			t.Errorf("%s: %v, and of none %v", when, f.Replaced(), none.Replaced())
+		}
+	}
+	check("at first", false)
+	os.Remove(path)
+	check("missing", false)
+	bind()
+	check("bound by another", true)
+}
+
 func TestDatagramsArriveWhole(t *testing.T) {
 	c, theirs := pair(t, unix.SOCK_DGRAM)
 	if !c.Datagram() {

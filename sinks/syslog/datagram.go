@@ -3,7 +3,6 @@ package syslog
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"net"
 	"unsafe"
 
@@ -35,19 +34,9 @@ type datagrams struct {
 
 // newDatagrams takes over the socket of c, which it closes.
 func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
-	defer c.Close()
-	raw, err := c.(rawConner).SyscallConn()
+	fd, err := detach(c)
 	if err != nil {
 		return nil, err
-	}
-	fd := -1
-	if cerr := raw.Control(func(orig uintptr) {
-		fd, err = unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 3)
-	}); cerr != nil {
-		return nil, cerr
-	}
-	if err != nil {
-		return nil, fmt.Errorf("duplicate socket: %w", err)
 	}
 	if udp {
 		// So ICMP errors are not lost when a later message of the same call

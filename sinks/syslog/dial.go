@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/sinks/local"
 	"audisp-relay/sinks/remote"
 )
 
@@ -86,15 +87,12 @@ func (w *writer) dialLocal(ctx context.Context) (conn, error) {
 	if !errors.Is(err, unix.EPROTOTYPE) {
 		return nil, err
 	}
+	file := local.Look(w.cfg.Address)
 	if c, err = w.dialUnix(ctx, "unix"); err != nil {
 		return nil, err
 	}
 	w.render.framing = newlineEnd
-	l, err := newLink(c, w.timeout)
-	if err != nil {
-		return nil, err
-	}
-	return &streamConn{link: l}, nil
+	return newLocalStream(c, file, func(err error) { w.fail(w.failure(err)) })
 }
 
 func (w *writer) dialUDP(ctx context.Context) (conn, error) {

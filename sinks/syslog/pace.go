@@ -28,7 +28,10 @@ const (
 	stallLimit = 10 * time.Second
 )
 
-var errStalled = errors.New("the receiver has not read anything for 10s: its socket is full")
+var (
+	errStalled = errors.New("the receiver has not read anything for 10s: its socket is full")
+	errUnread  = advise(errors.New("the receiver has not read all it was sent for 10s"), "see what the syslog daemon waits for, or restart it")
+)
 
 // napping is how many sinks hold a processor in a nap, or are about to.
 var napping atomic.Int32

@@ -39,6 +39,7 @@ func New(cfg config.Sink, enc format.Encoder, log *zap.Logger) sinks.Sink {
 	w := newWriter(*cfg.Settings.(*Config), enc)
 	w.log, w.item = log.With(zap.String("sink", cfg.Name)), sinks.Item(&cfg)
 	p := sinks.NewPump(cfg.Name, w, log)
+	w.fail = p.Fail
 	if w.cfg.Transport == "local" {
 		p.MaxBackoff = maxLocalBackoff
 	}
@@ -52,7 +53,8 @@ type writer struct {
 	opening time.Duration // of a connection that is made
 
 	log  *zap.Logger
-	item string // for the monitor
+	fail func(error) // says what is wrong with a connection that lasts
+	item string      // for the monitor
 
 	conn       conn      // nil while not connected
 	since      time.Time // that it is
@@ -92,7 +94,7 @@ var (
 
 func newWriter(cfg Config, enc format.Encoder) *writer {
 	cfg.MaxMessage = min(cmp.Or(cfg.MaxMessage, DefaultMaxMessage), math.MaxInt32) // no record is longer
-	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), hostname: os.Hostname}
+	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), fail: func(error) {}, hostname: os.Hostname}
 	w.name.lookUp = net.DefaultResolver.LookupNetIP
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
@@ -200,7 +202,7 @@ func (w *writer) canRetry(err error, fresh bool) bool {
 func (w *writer) broken(err error) error {
 	if remote.IsAlert(err) {
 		err = explainTLS(err, &w.cfg, true)
-	} else if s, ok := w.conn.(*streamConn); ok && s.sent != nil {
+	} else if s, ok := w.conn.(*streamConn); ok {
 		err = s.explain(err, &w.cfg, time.Since(w.since) < settleTime)
 	}
 	w.account(w.conn, err)
@@ -209,6 +211,11 @@ func (w *writer) broken(err error) error {
 		return fmt.Errorf("send to syslog (%s %s): %w: %d messages were not acknowledged and are sent again; %s",
 			w.cfg.Transport, w.cfg.Address, err, n, w.hint(err))
 	}
+	return w.failure(err)
+}
+
+// failure names the place of err, and what to do.
+func (w *writer) failure(err error) error {
 	return fmt.Errorf("send to syslog (%s %s): %w: %s", w.cfg.Transport, w.cfg.Address, err, w.hint(err))
 }
 
@@ -308,7 +315,7 @@ func (w *writer) miss() {
 // not read what is sent to it.
 func (w *writer) listen() {
 	s, ok := w.conn.(*streamConn)
-	if !ok || s.sent == nil || len(s.answer) == 0 || w.answerSaid {
+	if !ok || len(s.answer) == 0 || w.answerSaid {
 		return
 	}
 	w.answerSaid = true

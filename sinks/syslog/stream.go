@@ -17,10 +17,10 @@ import (
 // acknowledged, and so what has to be kept to be sent again.
 const sendBuffer = 256 << 10
 
-// streamConn sends messages one after another over a stream socket.
+// streamConn sends messages one after another over TCP, with TLS or without.
 type streamConn struct {
 	*link
-	sent *unacked // TCP and TLS: what the peer has not acknowledged
+	sent *unacked // what the peer has not acknowledged
 	room int      // the largest window the peer has offered
 
 	answer []byte    // the beginning of what the peer says: a syslog server says nothing
@@ -41,13 +41,11 @@ func (s *streamConn) send(ctx context.Context, c *chunk) (int, error) {
 	}
 	n, err := s.write(ctx, c.buf)
 	whole, end := c.whole(n)
-	if s.sent != nil {
-		s.sent.add(c, whole)
-		out := s.outstanding()
-		s.sent.settle(out - (n - end))
-		s.room = max(s.room, s.window())
-		s.progress(out)
-	}
+	s.sent.add(c, whole)
+	out := s.outstanding()
+	s.sent.settle(out - (n - end))
+	s.room = max(s.room, s.window())
+	s.progress(out)
 	return whole, err
 }
 
@@ -77,9 +75,6 @@ func (s *streamConn) resend(ctx context.Context) error {
 // to it, and that the peer takes nothing of what is on its way.
 func (s *streamConn) idle() (err error) {
 	s.answer, err = s.drain(s.answer)
-	if s.sent == nil {
-		return err
-	}
 	if err == nil && len(s.sent.ends) == 0 {
 		s.moved = time.Now() // nothing waits: what is sent next has all the time
 		return nil
@@ -129,9 +124,6 @@ func (s *streamConn) unread() int { return 2*s.room + serverBuffer }
 // (tcp(7) and RFC 2525 section 2.17); that it is done with what it has read it says by
 // TLS only.
 func (s *streamConn) cost(err error) (resent, maybeLost int) {
-	if s.sent == nil {
-		return 0, 0
-	}
 	resent = len(s.sent.ends)
 	switch {
 	case resent > 0 || (!errors.Is(err, errPeerClosed) && !errors.Is(err, errCutOff)):
