@@ -39,6 +39,7 @@ type connector struct {
 
 	// The Pump's goroutine's.
 	conn   *local.Conn // nil: there is none
+	file   local.File  // that its path led to
 	since  time.Time   // it was made
 	read   bool        // something was delivered over it
 	waits  time.Time   // the collector has not read since
@@ -80,12 +81,12 @@ func (c *connector) Write(ctx context.Context, b record.Batch) (int, error) {
 	case err == nil:
 		c.read = true
 		return out.Len(), nil
-	case ctx.Err() == nil:
-		c.repeated.Add(uint64(sent))
-		err = c.broken(err)
+	case ctx.Err() != nil:
+		c.drop()
+		return 0, err
 	}
-	c.drop()
-	return 0, err
+	c.repeated.Add(uint64(sent))
+	return 0, c.lose(err)
 }
 
 // stream sends what out holds and returns in how many records what was sent lies.
@@ -146,9 +147,9 @@ func (c *connector) connect() error {
 		if err == nil {
 			return nil
 		}
-		c.drop()
-		return c.broken(err)
+		return c.lose(err)
 	}
+	file := local.Look(c.path)
 	fd, err := c.dial()
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", c.path, err)
@@ -166,7 +167,7 @@ func (c *connector) connect() error {
 		return err
 	}
 	conn.Idle = c.idle
-	c.conn, c.since, c.read = conn, time.Now(), false
+	c.conn, c.file, c.since, c.read = conn, file, time.Now(), false
 	c.pid.Store(int64(pid))
 	c.log.Info("connected", zap.String("path", c.path), zap.Int("pid", pid), zap.Bool("datagrams", conn.Datagram()))
 	return nil
@@ -212,9 +213,12 @@ func dialHint(err error) string {
 	return "correct path, or see what is there"
 }
 
-// broken says how a connection has ended.
-func (c *connector) broken(err error) error {
+// lose lets go of a connection that has ended, and says how.
+func (c *connector) lose(err error) error {
+	defer c.drop()
 	switch {
+	case errors.Is(err, local.ErrReplaced):
+		return fmt.Errorf("collector at %s (pid %d) does not read all it was sent, and %w: end it; the new one is connected to", c.path, c.pid.Load(), err)
 	case errors.Is(err, local.ErrUnread), errors.Is(err, sys.ECONNRESET), errors.Is(err, sys.ECONNREFUSED):
 		err = local.ErrUnread
 	case errors.Is(err, sys.EPIPE):
@@ -223,9 +227,15 @@ func (c *connector) broken(err error) error {
 	return fmt.Errorf("collector at %s (pid %d): %w: see why it ended, it is connected to again by itself", c.path, c.pid.Load(), err)
 }
 
-// idle is called while the collector does not read.
+// idle is called while the collector does not read. It may still read what it has, unless another one has
+// taken its place.
 func (c *connector) idle() error {
-	if quiet := time.Since(c.waits); quiet >= silentAfter && !c.silent {
+	quiet := time.Since(c.waits)
+	switch {
+	case quiet < silentAfter:
+	case c.file.Replaced():
+		return local.ErrReplaced
+	case !c.silent:
 		c.silent = true
 		c.fail(fmt.Errorf("collector at %s (pid %d) has not read all it was sent for %v: it hangs, or waits for something; see what it does, or end it",
 			c.path, c.pid.Load(), quiet.Round(time.Second)))
@@ -243,7 +253,12 @@ func (c *connector) drop() {
 
 // Tick implements sinks.Writer: a collector that is missing, or has gone, is noticed before there
 // is something for it.
-func (c *connector) Tick(context.Context) error { return c.connect() }
+func (c *connector) Tick(context.Context) error {
+	if c.conn != nil && c.conn.Datagram() && !c.alive() {
+		return c.lose(sys.EPIPE) // which a datagram socket says only when it is written to
+	}
+	return c.connect()
+}
 
 func (c *connector) Steady() bool {
 	return c.conn != nil && (c.read || time.Since(c.since) >= steadyTime)

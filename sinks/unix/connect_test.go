@@ -21,6 +21,7 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
+	"audisp-relay/sinks/local"
 	"audisp-relay/sinks/sinktest"
 )
 
@@ -344,6 +345,84 @@ func TestConnectDatagrams(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestConnectNoticesTheEndOfAQuietCollector: while there is nothing to write, of either kind of socket, and
+// says which process it was.
+func TestConnectNoticesTheEndOfAQuietCollector(t *testing.T) {
+	for _, kind := range []string{"unix", "unixgram"} {
+		path := sock(t)
+		c, _ := newConnector(config.Sink{Name: "s", Settings: &Config{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
+		c.own = -1
+		var end io.Closer
+		var err error
+		who := path // of a datagram socket the kernel does not say
+		if kind == "unix" {
+			var lis net.Listener
+			if lis, err = net.Listen(kind, path); err == nil {
+				defer lis.Close()
+				err = c.Tick(t.Context())
+			}
+			if err == nil {
+				end, err = lis.Accept()
+			}
+			who = fmt.Sprintf("pid %d", os.Getpid())
+		} else if end, err = net.ListenUnixgram(kind, &net.UnixAddr{Name: path, Net: kind}); err == nil {
+			err = c.Tick(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Tick(t.Context()); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		end.Close()
+		err = c.Tick(t.Context())
+		if err == nil || c.conn != nil || !strings.Contains(err.Error(), "has closed") || !strings.Contains(err.Error(), who) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+// TestConnectLeavesACollectorThatHangs: once another listens in its place, and not before.
+func TestConnectLeavesACollectorThatHangs(t *testing.T) {
+	path := sock(t)
+	c, _ := newConnector(config.Sink{Name: "s", Settings: &Config{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
+	c.own = -1
+	said := 0
+	c.fail = func(error) { said++ }
+	lis, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	lis.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := c.Tick(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.waits = time.Now().Add(-silentAfter)
+	os.Remove(path)
+	for range 2 {
+		if err := c.idle(); err != nil || said != 1 {
+			t.Fatalf("missing: %v, said %d times", err, said)
+		}
+	}
+	other, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	err = c.idle()
+	if !errors.Is(err, local.ErrReplaced) {
+		t.Fatalf("replaced: %v", err)
+	}
+	if err := c.lose(err); c.conn != nil || !strings.Contains(err.Error(), "end it") || !strings.Contains(err.Error(), path) {
+		t.Error(err)
+	}
+	if err := c.Tick(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c.Close()
 }
 
 // TestConnectSocat: both kinds of receivers that people use for a try.
