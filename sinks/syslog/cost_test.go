@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"math"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -160,6 +161,9 @@ func TestDoubtIsOfOneConnection(t *testing.T) {
 		}
 	}
 	eventually(t, "acknowledgement", func() bool { return w.conn.idle() == nil && w.sent.total.messages == 100 && lines(s.read()) == 100 })
+	if err := w.Reopen(); err != nil || w.maybeLost.Load() != 0 {
+		t.Errorf("%v, %d messages in doubt of a connection that was ended when all was acknowledged", err, w.maybeLost.Load())
+	}
 	s.close()
 	s.open()
 	w.since = time.Time{}
@@ -171,8 +175,28 @@ func TestDoubtIsOfOneConnection(t *testing.T) {
 	}
 }
 
-// TestCancelledWriteLetsGo: of a connection in the middle of something, and reports
-// of no loss where there is none. A write that is cancelled before it has begun keeps the
+// TestEndInTheMiddleIsInDoubt: what the kernel still has for a server that does not read, when its connection is
+// closed in order.
+func TestEndInTheMiddleIsInDoubt(t *testing.T) {
+	gate := make(chan struct{})
+	w := misfit(t, func(c net.Conn) { <-gate })
+	defer close(gate)
+	w.timeout = 50 * time.Millisecond
+	if err := write(w); err != nil {
+		t.Fatal(err)
+	}
+	c := w.conn.(*streamConn)
+	for err := error(nil); err == nil; {
+		_, err = c.link.Write(make([]byte, 64<<10))
+	}
+	c.timeout = hang        // it is slow, not dead
+	w.sent.add(&w.chunk, 1) // as if that had been a message
+	if err := w.Reopen(); err != nil || w.conn != nil || w.maybeLost.Load() != 1 || w.resent.Load() != 0 || len(w.sent.ends) != 0 {
+		t.Errorf("%v, %d perhaps lost, %d sent again", err, w.maybeLost.Load(), w.resent.Load())
+	}
+}
+
+// TestCancelledWriteLetsGo: of a connection in the middle of something, and loses nothing of RELP. A write that is cancelled before it has begun keeps the
 // connection; so the time is doubled until one was stuck.
 func TestCancelledWriteLetsGo(t *testing.T) {
 	for _, transport := range []string{"tcp", "tls", "relp"} {
@@ -196,6 +220,9 @@ func TestCancelledWriteLetsGo(t *testing.T) {
 		}
 		if err := w.Close(); err != nil {
 			t.Errorf("%s: %v", transport, err)
+		}
+		if n := w.maybeLost.Load(); n > 0 && transport == "relp" {
+			t.Errorf("%d messages of RELP perhaps lost", n)
 		}
 		s.gate.Unlock()
 	}
@@ -249,4 +276,28 @@ func TestLossesOfBrokenTLSAreReported(t *testing.T) {
 		t.Errorf("%d missing, %d reported to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
 	}
 	t.Logf("%d missing, %d reported to be in doubt, %d sent again", missing, st.Details.(*Details).Doubtful, st.Details.(*Details).Repeated)
+}
+
+// TestReopenTriesAMissedServerAtOnce, also one whose connection is too new to be trusted; another has nothing to
+// find out.
+func TestReopenTriesAMissedServerAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		conn  conn
+		since time.Duration
+		pause time.Duration
+		tries bool
+	}{
+		{"missed", nil, 0, time.Hour, true}, {"just back", &narrow{}, 0, 0, true}, {"there", &narrow{}, time.Hour, 0, false}, {"idle", nil, 0, 0, false},
+	} {
+		w := newWriter(Config{Transport: "tcp", Address: "server:601"}, format.Encoder{})
+		w.conn, w.since = tt.conn, time.Now().Add(-tt.since)
+		if tt.pause > 0 {
+			w.missed.at = time.Now().Add(tt.pause)
+		}
+		err := w.Reopen()
+		if tries := !w.missed.at.IsZero() && !w.missed.at.After(time.Now()); err != nil || tries != tt.tries {
+			t.Errorf("%s: %v, next attempt at %v", tt.name, err, w.missed.at)
+		}
+	}
 }

@@ -157,8 +157,8 @@ func TestLongRecordsComeInCountedParts(t *testing.T) {
 				continue
 			}
 			for _, msg := range msgs[:take] {
-				if len(msg) > limit {
-					t.Fatalf("a message of %d bytes, at most %d are allowed", len(msg), limit)
+				if n := len(msg) + strings.Count(k.framing, "both"); n > limit { // and its newline
+					t.Fatalf("a message of %d bytes, at most %d are allowed", n, limit)
 				}
 				part, text := partAndText(t, k.protocol, k.transport, msg)
 				record, complete, err := j.add(part, bytes.TrimSuffix(text, []byte("\n")))

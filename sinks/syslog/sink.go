@@ -104,7 +104,6 @@ func newWriter(cfg Config, enc format.Encoder) *writer {
 		tag:     cfg.Tag,
 		rfc5424: cfg.Protocol == "rfc5424",
 		events:  enc.Format.Events(),
-		limit:   int(cfg.MaxMessage),
 		pri:     priority(cfg.Facility, cfg.Severity),
 	}
 	w.render.newline = cfg.Transport == "local" && !w.render.rfc5424
@@ -118,6 +117,7 @@ func newWriter(cfg Config, enc format.Encoder) *writer {
 			w.render.framing = countAndNewline
 		}
 	}
+	w.render.limit = w.maxMessage()
 	return w
 }
 
@@ -324,34 +324,64 @@ func (w *writer) listen() {
 }
 
 // leave ends the connection. What the kernel has taken it delivers after an
-// orderly end; on a connection that is broken already it never will. RELP messages
-// that are on their way are sent again by the next sink.
+// orderly end, if the server takes it; on a connection that is broken already it never will. RELP messages
+// that are on their way, and what a local daemon has not read, the next connection or sink sends again.
 func (w *writer) leave() {
 	if w.conn == nil {
 		return
 	}
 	err := w.conn.idle()
-	if err == nil && w.cfg.Transport != "relp" {
-		w.sent.forget()
+	if s, ok := w.conn.(*streamConn); ok && err == nil {
+		err = s.await(ackTime)
+	}
+	left := 0
+	if stream := w.cfg.Transport == "tcp" || w.cfg.Transport == "tls"; stream && err == nil {
+		left = len(w.sent.ends)
+		w.giveUp("the server had not acknowledged all when its connection was closed: these messages are perhaps lost")
 	} else {
 		w.account(w.conn, err)
 	}
-	w.disconnect(err == nil)
+	w.disconnect(err == nil && left == 0)
 }
 
+// giveUp counts and logs that messages which were not acknowledged are not sent again.
+func (w *writer) giveUp(why string) {
+	n := len(w.sent.ends)
+	w.sent.forget()
+	if n > 0 {
+		w.log.Warn(why, zap.Int("perhaps_lost", n), zap.Uint64("total_perhaps_lost", w.maybeLost.Add(uint64(n))))
+	}
+}
+
+// Reopen implements sinks.Writer. A server that is missed, or was until a moment ago, is tried at once: it
+// may have been repaired.
 func (w *writer) Reopen() error {
+	if !w.missed.at.IsZero() || (w.conn != nil && !w.Steady()) {
+		w.missed.at = time.Now()
+	}
 	w.leave()
-	w.render.limit = int(w.cfg.MaxMessage)
+	w.render.limit = w.maxMessage()
 	w.answerSaid, w.journal.said = false, false
 	return nil
 }
 
+// maxMessage is how long a message may be without the newline that framing puts to it.
+func (w *writer) maxMessage() int {
+	if w.render.framing == countAndNewline {
+		return int(w.cfg.MaxMessage) - 1
+	}
+	return int(w.cfg.MaxMessage)
+}
+
 func (w *writer) Close() error {
 	w.leave()
-	if n := len(w.sent.ends); n > 0 {
-		w.sent.forget()
-		return fmt.Errorf("syslog (%s %s): %d messages were not acknowledged when the connection broke and are lost: %s",
-			w.cfg.Transport, w.cfg.Address, n, w.hint(nil))
+	n := len(w.sent.ends)
+	if n == 0 {
+		return nil
 	}
-	return nil
+	// They count as sent again since the connection broke.
+	w.resent.Store(w.resent.Load() - min(w.resent.Load(), uint64(n)))
+	w.giveUp("the connection to the syslog server broke, and the sink has ended before there was another: these messages are lost")
+	return fmt.Errorf("syslog (%s %s): %d messages were not acknowledged when the connection broke and are lost: %s",
+		w.cfg.Transport, w.cfg.Address, n, w.hint(nil))
 }

@@ -139,19 +139,31 @@ func TestUnackedIsSentAgain(t *testing.T) {
 func TestUnackedOutlivesReopen(t *testing.T) {
 	c := &chunk{buf: []byte("aaaabbbb"), marks: []mark{{4, 1, piece{}}, {8, 2, piece{}}}}
 	for _, tt := range []struct {
-		conn conn
-		kept string
-	}{{&narrow{}, ""}, {&narrow{gone: errPeerClosed}, "aaaabbbb"}} {
+		conn   conn
+		kept   string
+		doubts [2]uint64 // in all, after the reopen and at the end
+	}{{&narrow{}, "", [2]uint64{2, 4}}, {&narrow{gone: errPeerClosed}, "aaaabbbb", [2]uint64{0, 2}}} {
 		w := newWriter(Config{Transport: "tcp", Address: "server:601"}, format.Encoder{})
 		w.sent.add(c, 2)
 		w.conn = tt.conn
 		if err := w.Reopen(); err != nil || w.conn != nil || string(w.sent.bytes()) != tt.kept {
 			t.Errorf("%+v: reopened: %v, kept %q, want %q", tt.conn, err, w.sent.bytes(), tt.kept)
 		}
+		if n := w.maybeLost.Load(); n != tt.doubts[0] {
+			t.Errorf("%+v: reopened: %d perhaps lost, want %d", tt.conn, n, tt.doubts[0])
+		}
+		w.resent.Store(3) // two of them since the connection broke, which never happens now
 		w.conn, w.sent = tt.conn, unacked{}
 		w.sent.add(c, 2)
 		if err := w.Close(); (err != nil) != (tt.kept != "") || (err != nil && !strings.Contains(err.Error(), "2 messages")) {
 			t.Errorf("%+v: closed: %v", tt.conn, err)
+		}
+		want := uint64(3)
+		if tt.kept != "" {
+			want = 1
+		}
+		if n := w.maybeLost.Load(); n != tt.doubts[1] || w.resent.Load() != want {
+			t.Errorf("%+v: closed: %d perhaps lost, %d sent again, want %d, %d", tt.conn, n, w.resent.Load(), tt.doubts[1], want)
 		}
 	}
 }

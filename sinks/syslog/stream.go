@@ -87,6 +87,21 @@ func (s *streamConn) idle() (err error) {
 	return err
 }
 
+// ackTime is how long the end of a connection waits until what was sent is acknowledged, within the time that a
+// sink has to end.
+const (
+	ackTime = 100 * time.Millisecond
+	ackLook = time.Millisecond
+)
+
+// await waits until the peer's kernel has acknowledged all, for d at most.
+func (s *streamConn) await(d time.Duration) (err error) {
+	for end := time.Now().Add(d); err == nil && len(s.sent.ends) > 0 && time.Now().Before(end); err = s.idle() {
+		time.Sleep(ackLook)
+	}
+	return err
+}
+
 // explain says what err means of a TCP or TLS server, and what to do. fresh: the
 // connection was a short one.
 func (s *streamConn) explain(err error, cfg *Config, fresh bool) error {
