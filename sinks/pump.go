@@ -27,8 +27,9 @@ type Pump struct {
 	*Health
 	MinBackoff, MaxBackoff time.Duration
 
-	w      Writer
-	reopen chan struct{}
+	w       Writer
+	reopen  chan struct{}
+	refused time.Time // when the place has refused records last, if nothing has failed or worked since
 }
 
 var _ Sink = (*Pump)(nil)
@@ -97,8 +98,14 @@ func (p *Pump) Run(ctx context.Context, q *queue.Queue) {
 
 func (p *Pump) note(err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
-		p.Fail(err)
+		p.fail(err)
 	}
+}
+
+// fail notes that the place fails.
+func (p *Pump) fail(err error) {
+	p.refused = time.Time{}
+	p.Fail(err)
 }
 
 // deliver writes what there is. It returns an error when there is nothing more
@@ -127,6 +134,7 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 		if refused, ok := errors.AsType[*Refused](err); ok && refused.Records > 0 {
 			cur.Refuse(n+refused.Records, refused.Loss)
 			p.Fail(err)
+			p.refused = time.Now()
 			backoff = p.MinBackoff
 			continue
 		}
@@ -145,7 +153,7 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.Fail(err)
+		p.fail(err)
 		if !p.wait(ctx, pauseAfter(err, backoff)) {
 			return ctx.Err()
 		}
@@ -154,11 +162,14 @@ func (p *Pump) deliver(ctx context.Context, cur *queue.Cursor, tick <-chan time.
 }
 
 // tick gives the writer its turn. A place that has become steady meanwhile works again,
-// though there is nothing to write.
+// though there is nothing to write, and so does one that has refused records a while ago: it
+// has answered.
 func (p *Pump) tick(ctx context.Context) {
 	err := Guard(func() error { return p.w.Tick(ctx) })
 	p.note(err)
-	if _, ok := p.w.(Steady); ok && err == nil {
+	_, steady := p.w.(Steady)
+	answered := !p.refused.IsZero() && time.Since(p.refused) >= settleTime
+	if (steady || answered) && err == nil {
 		p.ok()
 	}
 }
@@ -166,6 +177,7 @@ func (p *Pump) tick(ctx context.Context) {
 // ok notes that an attempt succeeded.
 func (p *Pump) ok() {
 	if s, ok := p.w.(Steady); !ok || s.Steady() {
+		p.refused = time.Time{}
 		p.OK()
 	}
 }

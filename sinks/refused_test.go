@@ -13,6 +13,40 @@ import (
 	"audisp-relay/queue"
 )
 
+// TestPlaceThatHasRefusedWorksAgain: where nothing follows, it has answered nevertheless. One that fails
+// after that does not.
+func TestPlaceThatHasRefusedWorksAgain(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &choosy{say: []error{&Refused{Records: 1, Err: errors.New("no")}}}
+			b := record.Batch{Buf: []byte("x\n"), Recs: []record.Record{{Len: 2, Serial: 1}}}
+			if fails {
+				w.say = append(w.say, later{errors.New("busy")})
+			}
+			q := queue.New(queue.Options{Config: queue.Config{Depth: 100, Bytes: 1 << 20, Hold: true}})
+			p := NewPump("x", w, zap.NewNop())
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { defer close(done); p.Run(ctx, q) }()
+			q.Put(&b)
+			synctest.Wait()
+			if fails {
+				q.Put(&b) // after which the place is left alone for a minute
+			}
+			time.Sleep(settleTime / 2)
+			if s := p.Status(); !s.Degraded {
+				t.Errorf("at once: %+v", s)
+			}
+			time.Sleep(settleTime)
+			if s := p.Status(); s.Degraded != fails {
+				t.Errorf("fails %v, after a while: %+v", fails, s)
+			}
+			cancel()
+			<-done
+		})
+	}
+}
+
 // choosy is a Writer whose place says what each attempt comes to.
 type choosy struct {
 	say   []error

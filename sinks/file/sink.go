@@ -49,7 +49,9 @@ type writer struct {
 	id      fileID    // what f is
 	checked time.Time // when path and f were compared last
 	synced  time.Time // when f was handed to be synced last
-	dirty   bool      // written since
+	dirty   bool      // written since, or that has failed
+	failing bool      // the last Write did
+	lagging bool      // syncing in the background did, and has not worked since
 	midLine bool      // the last record written continues in the next
 	stale   bool      // f is to be let go when the line is whole
 	torn    bool      // f ends with a line without newline
@@ -63,7 +65,10 @@ type writer struct {
 	zip  *compressor
 }
 
-var _ sinks.Extra = (*writer)(nil)
+var (
+	_ sinks.Extra  = (*writer)(nil)
+	_ sinks.Steady = (*writer)(nil)
+)
 
 func newWriter(cfg config.Sink, enc format.Encoder, log *zap.Logger, fs fileSystem) *writer {
 	settings := cfg.Settings.(*Config)
@@ -89,6 +94,16 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if len(b.Recs) == 0 {
 		return 0, nil
 	}
+	w.failing = true // also if this panics
+	n, err := w.write(ctx, b)
+	w.failing = err != nil
+	return n, err
+}
+
+// Steady implements sinks.Steady: a file that is written to works again when it can be synced, too.
+func (w *writer) Steady() bool { return !w.failing && !w.lagging }
+
+func (w *writer) write(ctx context.Context, b record.Batch) (int, error) {
 	cont := b.Recs[0].Flags&record.Cont != 0
 	size, err := w.readySoon(ctx, cont)
 	if err != nil {
@@ -270,9 +285,12 @@ func (w *writer) syncIfDue() error {
 	if w.f != nil && w.dirty && time.Since(w.synced) >= checkEvery && w.sync.offer(w.f) {
 		w.dirty, w.synced = false, time.Now()
 	}
-	if err := w.sync.failure(); err != nil {
+	synced, err := w.sync.outcome()
+	if err != nil {
+		w.lagging, w.dirty = true, true // tried again until it works: a quiet file shows that in no other way
 		return w.fail("fdatasync", err)
 	}
+	w.lagging = w.lagging && !synced
 	return nil
 }
 
@@ -308,7 +326,7 @@ func (w *writer) Close() error {
 	err := w.letGo()
 	w.zip.close()
 	w.sync.close()
-	if syncErr := w.sync.failure(); err == nil && syncErr != nil {
+	if _, syncErr := w.sync.outcome(); err == nil && syncErr != nil {
 		err = w.fail("fdatasync", syncErr)
 	}
 	return err

@@ -14,8 +14,9 @@ type syncer struct {
 	jobs chan syncJob // nil until there is one
 	done chan struct{}
 
-	mu  sync.Mutex // guards err
-	err error
+	mu     sync.Mutex // guards all below
+	err    error
+	synced bool // a file was
 }
 
 type syncJob struct {
@@ -57,21 +58,19 @@ func (s *syncer) run(jobs <-chan syncJob) {
 			}
 			return err
 		})
-		if err != nil {
-			s.mu.Lock()
-			s.err = err
-			s.mu.Unlock()
-		}
+		s.mu.Lock()
+		s.err, s.synced = cmp.Or(err, s.err), s.synced || err == nil
+		s.mu.Unlock()
 	}
 }
 
-// failure returns what went wrong since it was called last.
-func (s *syncer) failure() error {
+// outcome returns what went wrong since it was called last, and whether a file was synced meanwhile.
+func (s *syncer) outcome() (synced bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.err
-	s.err = nil
-	return err
+	synced, err = s.synced, s.err
+	s.synced, s.err = false, nil
+	return synced, err
 }
 
 // close waits until all is done.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -118,6 +119,54 @@ func TestIntervalSync(t *testing.T) {
 	checkError(t, err, "fdatasync", path)
 	if fs.syncs != 2 {
 		t.Errorf("%d syncs, want 2", fs.syncs)
+	}
+}
+
+// TestQuietFileWorksAgain: a file that could not be synced is synced again, without a record, and counts as one
+// that works when that has succeeded.
+func TestQuietFileWorksAgain(t *testing.T) {
+	w, fs, path := testWriter(t, func(f *Config) { f.Sync = "interval" })
+	fs.failing("sync", unix.EIO)
+	write(t, w, sinktest.Lines(0, 1))
+	tick := func() error {
+		w.synced = time.Time{} // it is time
+		err := w.Tick(t.Context())
+		w.sync.close() // what it has asked for is done
+		return err
+	}
+	failures := 0
+	for range 6 { // an attempt, and a tick that says what has become of it
+		err := tick()
+		if err != nil {
+			failures++
+			checkError(t, err, "check the disk", path)
+		}
+		if failures > 0 && w.Steady() {
+			t.Fatalf("steady after %d failures, %v", failures, err)
+		}
+	}
+	if failures < 3 {
+		t.Errorf("%d failures", failures)
+	}
+	fs.set(nil)
+	var err error
+	for range 3 { // the last failure, an attempt, what has become of it
+		err = tick()
+	}
+	if err != nil || !w.Steady() || w.dirty {
+		t.Errorf("%v, steady %v, dirty %v", err, w.Steady(), w.dirty)
+	}
+
+	fs.failing("write", unix.ENOSPC)
+	if _, err := w.Write(t.Context(), one(sinktest.Lines(1, 1))); err == nil || w.Steady() {
+		t.Errorf("%v, steady %v", err, w.Steady())
+	}
+	if err := tick(); err != nil || w.Steady() {
+		t.Errorf("steady though a record waits: %v", err)
+	}
+	fs.set(nil)
+	if write(t, w, sinktest.Lines(1, 1)); !w.Steady() {
+		t.Error("not steady")
 	}
 }
 
