@@ -165,6 +165,15 @@ func (c *Conn) until(ctx context.Context, step func(fd int) (done bool, err erro
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
 		}
+		// What the other end says is thrown away here, too: it may wait for that before it reads. That it
+		// has closed its end step finds out; a reset only one of the two is told of.
+		said, err := c.overhear()
+		if err != nil && err != unix.EPIPE {
+			return err
+		}
+		if said {
+			look = minLook / 2 // it may say more
+		}
 		if c.Idle != nil {
 			if err := c.Idle(); err != nil {
 				return err
@@ -190,11 +199,18 @@ func (c *Conn) reset(fd int) error {
 
 // Ended returns an error when the other end was closed; it does not wait. What the
 // other end has sent is thrown away, it means nothing.
-func (c *Conn) Ended() (err error) {
+func (c *Conn) Ended() error {
+	_, err := c.overhear()
+	return err
+}
+
+// overhear is Ended, and reports whether the other end had sent something.
+func (c *Conn) overhear() (said bool, err error) {
 	cerr := c.raw.Control(func(fd uintptr) {
 		var junk [4096]byte
 		for range 16 {
 			n, _, rerr := unix.Recvfrom(int(fd), junk[:], unix.MSG_DONTWAIT)
+			said = said || n > 0
 			switch {
 			case rerr == unix.EINTR:
 			case rerr == unix.EAGAIN:
@@ -211,9 +227,9 @@ func (c *Conn) Ended() (err error) {
 		}
 	})
 	if cerr != nil {
-		return cerr
+		return said, cerr
 	}
-	return err
+	return said, err
 }
 
 func hungUp(fd int) bool {

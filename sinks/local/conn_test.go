@@ -121,6 +121,45 @@ func TestReceiverEndsWithSomethingUnread(t *testing.T) {
 	}
 }
 
+// TestReceiverThatTalksFirst: more than a socket holds before it reads anything.
+func TestReceiverThatTalksFirst(t *testing.T) {
+	c, theirs := pair(t, unix.SOCK_STREAM)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := theirs.Write(make([]byte, 1<<20))
+		if err == nil {
+			_, err = io.CopyN(io.Discard, theirs, 64<<10)
+		}
+		ended <- err
+	}()
+	_, err := c.Write(context.Background(), make([]byte, 64<<10))
+	if err == nil {
+		err = c.Wait(context.Background())
+	}
+	if err := errors.Join(err, <-ended); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestResetIsNotOverheard: a receiver that talks and ends with something unread, while it is waited for, is
+// not taken for one that has read all.
+func TestResetIsNotOverheard(t *testing.T) {
+	for range 20 {
+		c, theirs := pair(t, unix.SOCK_STREAM)
+		c.Idle = func() error { // after what the receiver says was read
+			theirs.Write([]byte("x"))
+			theirs.Close()
+			return nil
+		}
+		if _, err := c.Write(context.Background(), []byte("unread")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Wait(context.Background()); err == nil {
+			t.Fatal("no error")
+		}
+	}
+}
+
 // TestCancelEndsWriteAndWait: the connection works afterwards.
 func TestCancelEndsWriteAndWait(t *testing.T) {
 	c, theirs := pair(t, unix.SOCK_STREAM)
