@@ -24,6 +24,9 @@ const (
 	// lingerTime is how long the orderly end of a connection may
 	// take: the whole plugin has to be gone within a second.
 	lingerTime = 200 * time.Millisecond
+	// answerTime is how long package tls may take to answer what it reads, a KeyUpdate for one: who
+	// reads does not look whether the sink is to end.
+	answerTime = 100 * time.Millisecond
 	// recordTime is how long the rest of a TLS record may take whose beginning
 	// is there already, when nothing waits for it.
 	recordTime = 10 * time.Millisecond
@@ -123,7 +126,10 @@ func (l *link) read(ctx context.Context, buf []byte, d time.Duration) (n int, er
 		return 0, err
 	}
 	if l.tls != nil {
+		whole := l.timeout
+		l.timeout = min(whole, answerTime)
 		n, err = l.tls.Read(buf)
+		l.timeout = whole
 	} else {
 		n, err = l.Read(buf)
 	}
