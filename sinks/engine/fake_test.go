@@ -28,6 +28,7 @@ type fake struct {
 	unsaid  bool // the next batch is stored and not acknowledged
 	stale   bool // Last shows the batch before the last
 	moved   bool
+	forgets bool // it removes what is old
 	expects uint64
 }
 
@@ -87,10 +88,15 @@ func (f *fake) Moved() bool {
 	return f.moved
 }
 
-func (f *fake) Keeps() (time.Duration, bool) { return 0, true }
-func (f *fake) Tick(context.Context) error   { return nil }
-func (f *fake) Reopen() error                { return nil }
-func (f *fake) Close() error                 { return nil }
+func (f *fake) Keeps() (time.Duration, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return 0, !f.forgets
+}
+
+func (f *fake) Tick(context.Context) error { return nil }
+func (f *fake) Reopen() error              { return nil }
+func (f *fake) Close() error               { return nil }
 
 // set changes the fake.
 func (f *fake) set(change func()) {

@@ -230,6 +230,19 @@ func (j *journal) prune() {
 	}
 }
 
+// clear removes all batches, before those of another epoch: their numbers begin again, and files are in the
+// order of numbers.
+func (j *journal) clear() {
+	if j.f != nil {
+		j.f.Close()
+		j.f = nil
+	}
+	files, _ := j.files() // none where they cannot be listed
+	for _, path := range files {
+		os.Remove(path)
+	}
+}
+
 // replay calls do with the batches from number seq on that are not older than batches are
 // kept, in order.
 func (j *journal) replay(seq uint64, do func(*Batch) error) error {

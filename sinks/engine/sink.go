@@ -56,6 +56,7 @@ type Sink struct {
 	broken  bool     // the journal cannot be written
 	head    wire.Header
 	synced  bool
+	placed  bool      // it was once: what the engine has of this epoch since then this sink has sent
 	retry   time.Time // when an engine that nothing is waiting for is asked again
 	acked   uint64    // number of the first record that is not known to be acknowledged
 	sure    uint64    // up to where it is known that the engine had acknowledged all: at most acked
@@ -204,6 +205,7 @@ func (s *Sink) begin(ctx context.Context) {
 	s.build.known.ends, err = j.noteRun(s.q.Begin(), s.passed)
 	s.noteJournal(err)
 	if f.last.Header.Seq == 0 {
+		j.clear() // of files that are damaged from their beginning
 		return
 	}
 	s.head.Epoch = f.last.Header.Epoch

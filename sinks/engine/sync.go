@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/fleet/wire"
 	"audisp-relay/queue"
 )
 
@@ -64,7 +65,11 @@ func (s *Sink) sync(ctx context.Context) error {
 		return err
 	}
 	have, known := s.has(tail)
-	if known {
+	switch {
+	case known && s.hasTwin(tail, have):
+		s.leaveEpoch(tail)
+		have, known = 0, false
+	case known:
 		s.settleDoubt(have)
 	}
 	end := s.acked
@@ -82,12 +87,16 @@ func (s *Sink) sync(ctx context.Context) error {
 		if err := s.resend(ctx, have); err != nil {
 			return err
 		}
+	case !known && s.sure < s.acked: // the batch that was on its way when the last run ended: rather twice than not at all
+		if err := s.resend(ctx, s.sure); err != nil {
+			return err
+		}
 	}
 	if tail != nil {
 		s.number = max(s.number, tail.Number)
 	}
 	s.sure, s.rolled = s.acked, false
-	s.synced = true
+	s.synced, s.placed = true, true
 	s.count(func(c *Counts) { c.Sequence = s.acked - 1 })
 	return nil
 }
@@ -102,7 +111,7 @@ func (s *Sink) has(tail *Tail) (have uint64, known bool) {
 	case tail.Number < s.number:
 		return 1, true // another epoch, and older than what was acknowledged of this one
 	}
-	if s.acked > 1 || tail.Sink != s.head.Sink {
+	if s.acked > 1 || s.placed || tail.Sink != s.head.Sink {
 		s.count(func(c *Counts) { c.Foreign++ })
 		s.log.Warn("another relay or sink writes to this sink's subject: its batches stand between this one's. "+
 			"Give each host an id of its own (/etc/machine-id), and each host one sink for this stream",
@@ -111,6 +120,40 @@ func (s *Sink) has(tail *Tail) (have uint64, known bool) {
 	}
 	s.tail = tail // what this sink kept in state_dir is lost
 	return 0, false
+}
+
+// hasTwin reports whether the engine has something in this sink's epoch that is none of its own. Then
+// another sink has the epoch, too: state_dir was copied with its host, or this host was put back, memory
+// and all, to an earlier state. That what is at hand was stored does not follow from its number.
+func (s *Sink) hasTwin(tail *Tail, have uint64) bool {
+	switch {
+	case tail == nil || !s.placed || have <= s.acked:
+		return false
+	case s.pending == nil:
+		return true
+	}
+	h := &s.pending.Header
+	return have != h.Next() || tail.Seq != h.Seq || tail.Boot != h.Boot || tail.Last != h.Last || !tail.Until.Equal(h.Until)
+}
+
+// leaveEpoch goes on in another epoch, from 1.
+func (s *Sink) leaveEpoch(tail *Tail) {
+	s.log.Error("another relay sends in the epoch of this one: state_dir was copied with its host, or put back while the relay ran. "+
+		"This one goes on in an epoch of its own; give each host an id of its own (/etc/machine-id)",
+		zap.String("epoch", s.head.Epoch), zap.String("its_name", tail.Name), zap.String("its_boot", tail.Boot))
+	s.head.Epoch = wire.NewEpoch()
+	s.acked, s.doubt = 1, inDoubt{}
+	s.count(func(c *Counts) {
+		c.Foreign++
+		c.Epoch = s.head.Epoch
+	})
+	if s.journal != nil {
+		s.journal.clear() // what it has is of the epoch before
+	}
+	if b := s.pending; b != nil {
+		b.Header.Epoch, b.Header.Seq = s.head.Epoch, s.acked
+		s.record(b)
+	}
 }
 
 // none is has of an engine that has nothing. Engines remove what is old: that is no loss.
@@ -125,7 +168,9 @@ func (s *Sink) none() (have uint64, known bool) {
 	have = s.acked // of what it has lost, that is known which is retained
 	if s.journal != nil {
 		_ = s.journal.replay(1, func(b *Batch) error {
-			have = min(have, b.Header.Seq)
+			if b.Header.Epoch == s.head.Epoch {
+				have = min(have, b.Header.Seq)
+			}
 			return nil
 		})
 	}
