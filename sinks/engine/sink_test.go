@@ -318,6 +318,25 @@ func TestCopiedStateLosesNothing(t *testing.T) {
 	}
 }
 
+// TestNextRunGoesOnInTheNewEpoch: though its numbers are lower than those of the epoch that was left.
+func TestNextRunGoesOnInTheNewEpoch(t *testing.T) {
+	s, dir := newTestSink("", format.Encoder{}, new(fake)), t.TempDir()
+	s.journal, _ = mustOpen(t, dir, 4<<20)
+	old := testBatch(1000, 10, "a")
+	if err := s.journal.append(old); err != nil {
+		t.Fatal(err)
+	}
+	s.journal.f.Close()
+	s.journal.f = nil // the next one begins another file
+	s.head.Epoch, s.acked, s.pending = old.Header.Epoch, old.Header.Next(), testBatch(1010, 10, "b")
+	s.leaveEpoch(new(Tail))
+	s.journal.close()
+	_, f := mustOpen(t, dir, 4<<20)
+	if f.last.Header.Seq != 1 || f.last.Header.Epoch != s.head.Epoch || s.head.Epoch == old.Header.Epoch {
+		t.Errorf("%+v, epoch %s", f.last.Header, s.head.Epoch)
+	}
+}
+
 // TestBatchInDoubtIsSentAmongOthers: what was on its way when a relay ended comes also where the engine's last batch is
 // another's, or has been removed.
 func TestBatchInDoubtIsSentAmongOthers(t *testing.T) {

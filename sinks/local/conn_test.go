@@ -158,6 +158,15 @@ func TestResetIsNotOverheard(t *testing.T) {
 			t.Fatal("no error")
 		}
 	}
+	c, theirs := pair(t, unix.SOCK_STREAM)
+	if _, err := c.Write(context.Background(), []byte("unread")); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Write([]byte("x"))
+	theirs.Close()
+	if said, err := c.overhear(); !said || err != unix.ECONNRESET {
+		t.Errorf("said %v, error %v", said, err)
+	}
 }
 
 // TestCancelEndsWriteAndWait: the connection works afterwards.

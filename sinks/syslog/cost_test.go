@@ -196,8 +196,8 @@ func TestEndInTheMiddleIsInDoubt(t *testing.T) {
 	}
 }
 
-// TestCancelledWriteLetsGo: of a connection in the middle of something, and loses nothing of RELP. A write that is cancelled before it has begun keeps the
-// connection; so the time is doubled until one was stuck.
+// TestCancelledWriteLetsGo: of a connection in the middle of something, and loses nothing of RELP. A write that is
+// cancelled before it has begun keeps the connection; so the time is doubled until one was stuck.
 func TestCancelledWriteLetsGo(t *testing.T) {
 	for _, transport := range []string{"tcp", "tls", "relp"} {
 		s := newServer(t, "tcp", transport, "rfc5424")
