@@ -187,3 +187,22 @@ func BenchmarkEvent(b *testing.B) {
 		})
 	}
 }
+
+// TestOpenValuesCostNoSquare: each of the values of a long record may begin with a quote or brace that has no end. One look for it
+// over all that follows, for each of them, would take hours here.
+func TestOpenValuesCostNoSquare(t *testing.T) {
+	const size = 4 << 20
+	for _, piece := range []string{"a='x ", "a={ ", "a={ b=} ", "a={ b=c ", "a='b={ ", "a='b=\"c ", "a={ b='c ", "'", "{ "} {
+		for typ, name := range map[uint32]string{record.TypeSyscall: "SYSCALL", record.TypeExecve: "EXECVE", record.TypeCWD: "CWD"} {
+			text := "type=" + name + " msg=audit(1700000000.123:7): " + strings.Repeat(piece, size/len(piece)) + "}x\n"
+			b := record.Batch{Buf: []byte(text), Recs: []record.Record{{Len: uint32(len(text)), Kind: record.Line}}}
+			new(record.HeaderReader).Read(&b.Recs[0], b.Buf)
+			if b.Recs[0].Type != typ {
+				t.Fatalf("%s is %d", name, b.Recs[0].Type)
+			}
+			if line := New(Options{}).AppendEvent(nil, &b, 0, 1); bytes.Count(line, []byte(`"RAW"`)) != 1 {
+				t.Errorf("%s of %q: %.200s", name, piece, line)
+			}
+		}
+	}
+}

@@ -151,6 +151,7 @@ func (e *Encoder) appendFields(dst []byte, r *record.Parsed) (out []byte, whole 
 // appendRun appends the fields in text, a part of r.
 func (e *Encoder) appendRun(dst []byte, r *record.Parsed, text []byte) (out []byte, whole bool) {
 	whole = true
+	ends := lookFor(text)
 	for {
 		for len(text) > 0 && is[text[0]]&endsWord != 0 {
 			text = text[1:]
@@ -169,11 +170,11 @@ func (e *Encoder) appendRun(dst []byte, r *record.Parsed, text []byte) (out []by
 			k = argKeyLen(text, r.Type)
 		}
 		if k > 0 {
-			text, ok = e.takeArg(r.Type, text[:k], text[k+1:])
+			text, ok = e.takeArg(r.Type, text[:k], text[k+1:], &ends)
 		} else if k := keyLen(text); k > 0 {
-			dst, text, ok = e.appendField(dst, r, text[:k], text[k+1:])
+			dst, text, ok = e.appendField(dst, r, text[:k], text[k+1:], &ends)
 		} else {
-			_, n := looseValue(text)
+			_, n := looseValue(text, &ends)
 			text, ok = text[n:], false
 		}
 		whole = whole && ok
@@ -182,15 +183,15 @@ func (e *Encoder) appendRun(dst []byte, r *record.Parsed, text []byte) (out []by
 
 // appendField appends the field with this key, whose value text begins with, and
 // returns the text after it. ok is false when laurel would refuse the value.
-func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (out, rest []byte, ok bool) {
+func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte, ends *look) (out, rest []byte, ok bool) {
 	isTitle := r.Type == record.TypeProctitle && string(key) == "proctitle"
 	c := classOf(key)
 	if r.Flags&record.Marker != 0 {
 		c = decimal // laurel would take first=12 for hex; but it never saw one of these
 	}
-	v, n := readField(r.Type, key, text, c)
+	v, n := readField(r.Type, key, text, c, ends)
 	if ok = n >= 0; !ok {
-		v, n = looseValue(text)
+		v, n = looseValue(text, ends)
 	}
 	if isTitle && v.kind != isNull {
 		dst = e.appendTitle(e.keys.appendKey(dst, keyArgv), v)
@@ -201,14 +202,14 @@ func (e *Encoder) appendField(dst []byte, r *record.Parsed, key, text []byte) (o
 }
 
 // takeArg takes an argument with its key, and returns the text after it.
-func (e *Encoder) takeArg(t uint32, key, text []byte) (rest []byte, ok bool) {
+func (e *Encoder) takeArg(t uint32, key, text []byte, ends *look) (rest []byte, ok bool) {
 	class := encoded
 	if t == record.TypeSyscall {
 		class = hexadecimal
 	}
-	v, n := readValue(text, class)
+	v, n := readValue(text, class, ends)
 	if n < 0 {
-		v, n = looseValue(text)
+		v, n = looseValue(text, ends)
 	}
 	if t == record.TypeExecve {
 		return text[n:], e.exec.addValue(key, v)

@@ -29,9 +29,31 @@ type value struct {
 	neg  bool
 }
 
+// look is how many bytes may still be looked at in a part of a record for the ends of values in '...' and { ... }. Each
+// value that has none costs a look at all that follows, and a line of 64 KiB may begin 16 000 such. What is left then ends
+// at the next blank, and RAW has the record.
+type look int
+
+// lookFor returns how far is looked in a text: far more often over all of it than a record of auditd's needs.
+func lookFor(text []byte) look { return look(64 * len(text)) }
+
+// index is bytes.IndexByte, -1 where no more is to be looked at.
+func (l *look) index(text []byte, c byte) int {
+	if *l < 0 {
+		return -1
+	}
+	k := bytes.IndexByte(text, c)
+	if k < 0 {
+		*l -= look(len(text))
+	} else {
+		*l -= look(k)
+	}
+	return k
+}
+
 // readValue reads the value that text begins with as laurel does. n is its length, -1 when
 // laurel would refuse it.
-func readValue(text []byte, c class) (v value, n int) {
+func readValue(text []byte, c class, l *look) (v value, n int) {
 	if len(text) > 0 && text[0] == '"' {
 		if k := bytes.IndexByte(text[1:], '"'); k >= 0 && atEnd(text[k+2:]) {
 			return value{of: text[1 : 1+k], kind: isText}, k + 2
@@ -47,9 +69,9 @@ func readValue(text []byte, c class) (v value, n int) {
 	}
 	switch word[0] {
 	case '\'':
-		return readSingleQuoted(text)
+		return readSingleQuoted(text, l)
 	case '{':
-		return readBraces(text)
+		return readBraces(text, l)
 	}
 	return v, -1
 }
@@ -108,11 +130,11 @@ func parseNumber(digits []byte, base int) (n uint64, ok bool) {
 
 // readSingleQuoted reads '...': fields with one blank between, where quotes may hold a ', or else
 // anything up to the next '.
-func readSingleQuoted(text []byte) (v value, n int) {
+func readSingleQuoted(text []byte, l *look) (v value, n int) {
 	v.kind = isText
-	if k := fieldsLen(text[1:], '\''); k >= 0 && k+1 < len(text) && text[k+1] == '\'' {
+	if k := fieldsLen(text[1:], '\'', l); k+1 < len(text) && text[k+1] == '\'' {
 		v.of, n = text[1:1+k], k+2
-	} else if k := bytes.IndexByte(text[1:], '\''); k >= 0 {
+	} else if k := l.index(text[1:], '\''); k >= 0 {
 		v.of, n = text[1:1+k], k+2
 	} else {
 		return v, -1
@@ -125,15 +147,15 @@ func readSingleQuoted(text []byte) (v value, n int) {
 
 // readBraces reads { ... }: fields, or else anything up to the next }. laurel leaves the
 // blanks inside out in the first case.
-func readBraces(text []byte) (v value, n int) {
+func readBraces(text []byte, l *look) (v value, n int) {
 	v.kind = isBraces
 	if bytes.HasPrefix(text, []byte("{ ")) {
-		if k := fieldsLen(text[2:], '}'); bytes.HasPrefix(text[2+k:], []byte(" }")) {
+		if k := fieldsLen(text[2:], '}', l); bytes.HasPrefix(text[2+k:], []byte(" }")) {
 			v.of, n = text[2:2+k], k+4
 		}
 	}
 	if n == 0 {
-		k := bytes.IndexByte(text, '}')
+		k := l.index(text, '}')
 		if k < 0 {
 			return v, -1
 		}
@@ -145,24 +167,27 @@ func readBraces(text []byte) (v value, n int) {
 	return v, n
 }
 
-// fieldsLen returns the length of the fields that text begins with, inside of '...' or { ... }.
-func fieldsLen(text []byte, closing byte) (n int) {
-	for at := 0; ; at++ {
+// fieldsLen returns the length of the fields that text begins with, inside of '...' or { ... }; 0 where no more is to be
+// looked at.
+func fieldsLen(text []byte, closing byte, l *look) (n int) {
+	for at := 0; *l >= 0; at++ {
 		k := keyLen(text[at:])
 		if k == 0 {
 			return n
 		}
 		at += k + 1
-		at += innerLen(text[at:], closing)
+		at += innerLen(text[at:], closing, l)
+		*l -= look(at - n)
 		n = at
 		if at >= len(text) || text[at] != ' ' {
 			return n
 		}
 	}
+	return 0
 }
 
 // innerLen returns the length of a value inside of '...' or { ... }.
-func innerLen(text []byte, closing byte) int {
+func innerLen(text []byte, closing byte, l *look) int {
 	if len(text) == 0 {
 		return 0
 	}
@@ -175,7 +200,7 @@ func innerLen(text []byte, closing byte) int {
 		pair = 0
 	}
 	if pair != 0 {
-		if k := bytes.IndexByte(text[1:], pair); k >= 0 {
+		if k := l.index(text[1:], pair); k >= 0 {
 			return k + 2
 		}
 	}
@@ -190,8 +215,9 @@ func innerLen(text []byte, closing byte) int {
 // looseValue returns a value that laurel refuses and its length. '...' and {...} go, without
 // these, up to the last end of such that a field can end with: what a program or a path
 // has inside is not known. Anything else goes up to the next blank, as it stands.
-func looseValue(text []byte) (v value, n int) {
-	if len(text) > 0 && (text[0] == '\'' || text[0] == '{') {
+func looseValue(text []byte, l *look) (v value, n int) {
+	if len(text) > 0 && (text[0] == '\'' || text[0] == '{') && *l >= 0 {
+		*l -= look(len(text))
 		closing := text[0]
 		if closing == '{' {
 			closing = '}'
@@ -211,8 +237,8 @@ func looseValue(text []byte) (v value, n int) {
 
 // readField reads the value of a field of class c. AppArmor writes a mode after its labels, with a
 // blank between, which laurel looks for in these records.
-func readField(t uint32, key, text []byte, c class) (v value, n int) {
-	v, n = readValue(text, c)
+func readField(t uint32, key, text []byte, c class, l *look) (v value, n int) {
+	v, n = readValue(text, c, l)
 	if (t == record.TypeSyscall || t == record.TypeUserAuth) && string(key) == "subj" && !isEncoded(text, v, n) {
 		return readLabel(text)
 	}
