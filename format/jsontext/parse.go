@@ -20,6 +20,13 @@ type Member struct {
 	Value any
 }
 
+// MaxRecords is how many bytes the records that are made of one event may have together: far more than an event has
+// (event.DefaultMaxEventBytes). A name in front of each of many records makes of a line of a few MiB what no memory holds.
+const MaxRecords = 16 << 20
+
+// ErrTooLarge: the records of an event would have more than MaxRecords bytes.
+var ErrTooLarge = fmt.Errorf("its records have more than %d bytes", MaxRecords)
+
 // maxDepth is how many objects and arrays may be in each other: those of events are four.
 const maxDepth = 16
 

@@ -1,13 +1,13 @@
 package laurel
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/format"
 	"audisp-relay/format/jsontext"
 )
 
@@ -20,24 +20,22 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 	if _, err := jsontext.Unpercent(event); err != nil {
 		return dst, err
 	}
-	head := " msg=audit(" + event.Text("ID") + "): "
-	node := event.Text("NODE")
+	r := restorer{id: event.Text("ID"), node: event.Text("NODE"), limit: len(dst) + jsontext.MaxRecords}
+	if strings.Contains(r.id, " ") || strings.Contains(r.node, " ") { // after it another header could stand
+		return dst, errors.New("there is a blank in ID or NODE")
+	}
 	out = dst
 	for _, m := range event {
 		name, _, _ := strings.Cut(m.Key, "#")
 		switch {
-		case name == "ID" || name == "NODE", name == "PARENT_INFO", name == "CONTAINER_INFO": // laurel's own
-			continue
 		case name == "RAW":
 			out, err = appendTexts(out, m.Value)
+		case isOwnType(name):
+			continue
 		case record.TypeNumber([]byte(name)) == 0:
 			err = errors.New("not the name of a record type")
 		default:
-			prefix := "type=" + name + head
-			if node != "" {
-				prefix = "node=" + node + " " + prefix
-			}
-			out, err = appendType(out, name, prefix, m.Value)
+			out, err = r.appendType(out, name, m.Value)
 		}
 		if err != nil {
 			return dst, fmt.Errorf("member %q: %w", m.Key, err)
@@ -54,16 +52,24 @@ func appendTexts(dst []byte, v any) ([]byte, error) {
 	}
 	for _, v := range list {
 		text, ok := v.(string)
-		if !ok || strings.Contains(text, "\n") {
+		if !ok {
 			return dst, fmt.Errorf("%v is no line", v)
 		}
-		dst = append(append(dst, text...), '\n')
+		dst = append(dst, text...)
+		format.BlankNewlines(dst[len(dst)-len(text):])
+		dst = append(dst, '\n')
 	}
 	return dst, nil
 }
 
+// restorer makes the records of an event.
+type restorer struct {
+	id, node string
+	limit    int // of the bytes of all records, and of what stands before them
+}
+
 // appendType appends the records of one type: an object, or an array of objects.
-func appendType(dst []byte, name, prefix string, v any) ([]byte, error) {
+func (r *restorer) appendType(dst []byte, name string, v any) ([]byte, error) {
 	list, ok := v.([]any)
 	if !ok {
 		list = []any{v}
@@ -78,17 +84,34 @@ func appendType(dst []byte, name, prefix string, v any) ([]byte, error) {
 			return dst, err
 		}
 		for _, body := range b.bodies() {
-			from := len(dst)
-			dst = append(append(dst, prefix...), body...)
-			var rec record.Record
-			var h record.HeaderReader
-			if h.Read(&rec, dst[from:]); !rec.HasID() || bytes.IndexByte(dst[from:], '\n') >= 0 {
-				return dst[:from], fmt.Errorf("%q is no record", dst[from:])
+			var err error
+			if dst, err = r.appendRecord(dst, name, body); err != nil {
+				return dst, err
 			}
-			dst = append(dst, '\n')
 		}
 	}
 	return dst, nil
+}
+
+// appendRecord appends a record. A newline in it was in a frame: it becomes a blank, as in the format string.
+func (r *restorer) appendRecord(dst []byte, name, body string) ([]byte, error) {
+	from := len(dst)
+	if from+len(r.node)+len(name)+len(r.id)+len(body) > r.limit {
+		return dst, jsontext.ErrTooLarge
+	}
+	if r.node != "" {
+		dst = append(append(append(dst, "node="...), r.node...), ' ')
+	}
+	dst = append(append(append(dst, "type="...), name...), " msg=audit("...)
+	dst = append(append(append(dst, r.id...), "): "...), body...)
+	format.BlankNewlines(dst[from:])
+
+	var rec record.Record
+	var h record.HeaderReader
+	if h.Read(&rec, dst[from:]); !rec.HasID() {
+		return dst[:from], fmt.Errorf("%.200q is no record", dst[from:])
+	}
+	return append(dst, '\n'), nil
 }
 
 // builder makes a record's text of its object.
@@ -121,8 +144,16 @@ func (b *builder) read() error {
 	args := b.object.List("ARGV")
 	for _, m := range b.object {
 		key, _, _ := strings.Cut(m.Key, "#")
+		if b.typ == record.TypeSyscall && (key == "SCRIPT" || key == "EXE_HASH") { // of no record: what is known of the process
+			continue
+		}
 		switch v := m.Value.(type) {
 		case jsontext.Object: // PID, PPID and others that laurel adds
+			if key == "msg" {
+				if err := b.addMessage(v); err != nil {
+					return err
+				}
+			}
 			continue
 		case []any:
 			if key == "denied" || key == "granted" {
@@ -151,6 +182,17 @@ func (b *builder) read() error {
 		}
 	}
 	b.addArgs(args)
+	return nil
+}
+
+// addMessage adds what a program has said, of which laurel 0.8 makes an object.
+func (b *builder) addMessage(o jsontext.Object) error {
+	in := builder{typ: b.typ, object: o}
+	if err := in.read(); err != nil {
+		return err
+	}
+	text := strings.TrimPrefix(string(in.fields)+string(in.names), " ")
+	b.fields = appendField(b.fields, "msg", "'"+text+"'")
 	return nil
 }
 

@@ -2,6 +2,7 @@ package laurel
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -66,9 +67,83 @@ func TestLaurelsOwnLines(t *testing.T) {
 		`{"ID":"1.000:5","NODE":"n","AVC":[{"pid":7,"scontext":"a","denied":["read","write"]}],"SOCKADDR":[{"saddr":"%01%00/","SADDR":"{saddr_fam=local path=/}"}]}`: "node=n type=AVC msg=audit(1.000:5): avc:  denied  { read write } for  pid=7 scontext=a\n" +
 			"node=n type=SOCKADDR msg=audit(1.000:5): saddr=01002F\x1dSADDR={ saddr_fam=local path=/ }\n",
 		`{"ID":null,"RAW":"any%25 words"}`: "any% words\n",
+		// What is known of the process and which rules hold is of no record.
+		`{"ID":"1.000:5","SYSCALL":{"syscall":59,"pid":2,"ARGV":["0x1"],"EXE_HASH":"00ff","SCRIPT":"/srv/x.sh","LABELS":["up"]},"RULES":["one","two"]}`: "type=SYSCALL msg=audit(1.000:5): syscall=59 pid=2 a0=1\n",
+		// laurel 0.8 takes a program's text apart.
+		`{"ID":"1.000:5","USER_LOGIN":{"pid":1,"msg":{"op":"login","exe":"/usr/sbin/sshd","addr":"192.0.2.1","terminal":null,"res":"success"},"UID":"root"}}`: "type=USER_LOGIN msg=audit(1.000:5): pid=1 msg='op=login exe=\"/usr/sbin/sshd\" addr=192.0.2.1 terminal=? res=success'\x1dUID=\"root\"\n",
+		// A newline was in a frame, and begins no record.
+		`{"ID":"1.000:5","USER_LOGIN":{"pid":1,"msg":"op=x%0atype=LOGIN msg=audit(1.000:6): y"}}`: "type=USER_LOGIN msg=audit(1.000:5): pid=1 msg='op=x type=LOGIN msg=audit(1.000:6): y'\n",
+		`{"ID":"1.000:5","CWD":{"RAW":"a%0atype=LOGIN msg=audit(1.000:6): y"}}`:                   "type=CWD msg=audit(1.000:5): a type=LOGIN msg=audit(1.000:6): y\n",
+		`{"ID":null,"RAW":"a%0atype=LOGIN msg=audit(1.000:6): y"}`:                                "a type=LOGIN msg=audit(1.000:6): y\n",
 	} {
 		if got := back(t, []byte(line)); got != want {
 			t.Errorf("%s\n got %q\nwant %q", line, got, want)
+		}
+	}
+}
+
+// TestFieldsAndTypesOfOurNames: a field or a type that is called as a member of ours is not taken for that.
+func TestFieldsAndTypesOfOurNames(t *testing.T) {
+	const id = " msg=audit(1.000:5): "
+	for _, text := range []string{
+		"type=SOCKADDR" + id + "saddr=01\x1dSADDR={ saddr_fam=local path=x } RAW=forged }\n",
+		"type=PROCTITLE" + id + "proctitle=\"x\" ARGV=\"y\"\n",
+		"type=USER_CMD" + id + "pid=1 RAW=harmless cmd=\"rm\"\n",
+		"type=USER_CMD" + id + "RAW=\"harmless\" pid=1\n",
+		"type=EXECVE" + id + "argc=1 a0=\"x\" ARGV=\"y\"\n",
+		"type=SYSCALL" + id + "syscall=59 a0=1 a1=2 items=1 ARGV=3\n",
+		"type=RULES" + id + "a=b\n",
+		"type=ID" + id + "a=b\n",
+		"type=RAW" + id + "a=b\n",
+	} {
+		b := wholeEvents([]byte(text))[0]
+		line := New(Options{}).AppendEvent(nil, &b, 0, len(b.Recs))
+		if got := back(t, line); got != text {
+			t.Errorf("%s\n got %q\nwant %q", line, got, text)
+		}
+	}
+}
+
+// TestRulesAreOfNoRecord: an event that rules hold for comes back.
+func TestRulesAreOfNoRecord(t *testing.T) {
+	const text = "type=CWD msg=audit(1.000:5): cwd=\"/\"\n"
+	b := wholeEvents([]byte(text))[0]
+	line := Kind.AddRules(New(Options{}).AppendEvent(nil, &b, 0, len(b.Recs)), []string{"one"})
+	if got := back(t, line); got != text {
+		t.Errorf("%s\n got %q", line, got)
+	}
+}
+
+// TestRestoreKeepsToALimit: a long name in front of each of many records does not fill the memory.
+func TestRestoreKeepsToALimit(t *testing.T) {
+	records := strings.TrimSuffix(strings.Repeat("{},", 1000), ",")
+	for line, want := range map[string]error{
+		`{"ID":"1.000:5","NODE":"` + strings.Repeat("n", 60_000) + `","PATH":[` + records + `]}`: jsontext.ErrTooLarge,
+		`{"ID":"1.000:5","NODE":"n","PATH":[` + records + `]}`:                                   nil,
+	} {
+		event, err := jsontext.Parse([]byte(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := AppendRecords(nil, event); !errors.Is(err, want) || len(out) > jsontext.MaxRecords {
+			t.Errorf("%.50s: %v, %d bytes", line, err, len(out))
+		}
+	}
+}
+
+// TestHeaderIsOneWord: neither ID nor NODE makes another header.
+func TestHeaderIsOneWord(t *testing.T) {
+	for _, line := range []string{
+		`{"ID":"1.000:5","NODE":"n type=LOGIN msg=audit(2.000:9): x","CWD":{"cwd":"/"}}`,
+		`{"ID":"1.000:5): a=b type=x msg=audit(1.000:6","CWD":{"cwd":"/"}}`,
+		`{"ID":null,"CWD":{"cwd":"/"}}`,
+	} {
+		event, err := jsontext.Parse([]byte(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := AppendRecords(nil, event); err == nil {
+			t.Errorf("%s makes %q", line, out)
 		}
 	}
 }

@@ -22,6 +22,28 @@ var (
 	keyContainer = []byte("CONTAINER_INFO")
 )
 
+// isOwn reports whether a field of a record of type t would have a key under which there is something of ours: the text of the
+// record, or arguments. Such a field is not shown, as one that laurel refuses, or its value would be read for these. Who may
+// connect to a socket can put one into SADDR={ ... }.
+func isOwn(t uint32, key []byte) bool {
+	switch string(key) {
+	case "RAW":
+		return true
+	case "ARGV":
+		return t == record.TypeSyscall || t == record.TypeExecve || t == record.TypeProctitle
+	}
+	return false
+}
+
+// isOwnType is isOwn for the name of a type, which no auditd writes: its record is shown as its text.
+func isOwnType(name string) bool {
+	switch name {
+	case "ID", "NODE", "RAW", "RULES", "CONTAINER_INFO", "PARENT_INFO":
+		return true
+	}
+	return false
+}
+
 // keySet knows the keys an object has. A key that comes again is written with "#2"
 // after it, then "#3": laurel writes it twice as it is, and a reader of JSON takes one
 // of the two. No key of a record has a '#' in it.

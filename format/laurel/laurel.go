@@ -53,7 +53,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 		dst = appendString(e.top.appendKey(dst, keyNode), node)
 	}
 	for k := i; k < j; k++ {
-		if !b.Recs[k].HasID() {
+		if !b.Recs[k].HasID() || e.hasOwnType(b, k) {
 			dst = appendString(e.top.appendKey(dst, keyRaw), record.TrimEnd(b.Bytes(k)))
 			continue
 		}
@@ -66,6 +66,16 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 		dst = append(dst, `"}`...)
 	}
 	return append(dst, '}', '\n')
+}
+
+// hasOwnType reports whether record k is of a type whose name is taken by a member of ours.
+func (e *Encoder) hasOwnType(b *record.Batch, k int) bool {
+	if record.HasTypeName(b.Recs[k].Type) {
+		return false
+	}
+	from := len(e.names)
+	e.names = b.AppendType(e.names, k)
+	return isOwnType(string(e.names[from:]))
 }
 
 // appendID appends the id as laurel writes it, null when no record has one.

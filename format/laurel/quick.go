@@ -42,7 +42,7 @@ func (e *Encoder) appendQuick(dst []byte, t uint32, text []byte) (out []byte, at
 			way = quickWay(key, word, all)
 		}
 
-		if way == slow || isSpecial(t, key) {
+		if way == slow || isSpecial(t, key) || isOwn(t, key) {
 			break
 		}
 		dst = e.keys.appendKey(dst, key)

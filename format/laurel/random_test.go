@@ -54,7 +54,10 @@ func TestRandomAsLaurel(t *testing.T) {
 
 // appendRandom appends the body of a record.
 func appendRandom(dst []byte, rng *rand.Rand, name string) []byte {
-	keys := strings.Fields("a uid auid subj obj pid mode arch cap_fp key comm exe msg old exit val res dev saddr cwd name proctitle a-b c_d uuid x1 SADDR UID ID ARGV")
+	keys := strings.Fields("a uid auid subj obj pid mode arch cap_fp key comm exe msg old exit val res dev saddr cwd name proctitle a-b c_d uuid x1 SADDR UID ID")
+	if name != "SYSCALL" { // there it is ours
+		keys = append(keys, "ARGV")
+	}
 	values := []string{"1", "0", "-13", "+5", "007", "08", "4294967295", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
 		"-9223372036854775809", "18446744073709551615", "ffffffffffffffff", "1ffffffffffffffff", "000000000000000000ff", "0x1f", "abc", "abcd", "C3A9", "FF",
 		"", "?", "(null)", "(none)", "\"\"", "\"x\"", "\"a b\"", "\"a'b\"", "\"\xc3\xa9\xff\"", "\"a=b c=d\"", "''", "'x y'",

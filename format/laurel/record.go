@@ -171,7 +171,7 @@ func (e *Encoder) appendRun(dst []byte, r *record.Parsed, text []byte) (out []by
 		}
 		if k > 0 {
 			text, ok = e.takeArg(r.Type, text[:k], text[k+1:], &ends)
-		} else if k := keyLen(text); k > 0 {
+		} else if k := keyLen(text); k > 0 && !isOwn(r.Type, text[:k]) {
 			dst, text, ok = e.appendField(dst, r, text[:k], text[k+1:], &ends)
 		} else {
 			_, n := looseValue(text, &ends)
