@@ -126,7 +126,7 @@ func reportWrong(notes io.Writer) func(error) {
 	return func(err error) {
 		switch n++; {
 		case n <= maxWrong:
-			fmt.Fprintf(notes, "%v\n", err)
+			fmt.Fprintf(notes, "%.500s\n", config.OneLine(err.Error())) // it may show a value of the line
 		case n == maxWrong+1:
 			fmt.Fprintln(notes, "more lines that are no events are counted only")
 		}

@@ -24,7 +24,7 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 			return dst, err
 		}
 	}
-	r := restorer{out: dst, event: event, enriched: event.Text("names") == "auditd", frame: -1}
+	r := restorer{out: dst, limit: len(dst) + jsontext.MaxRecords, event: event, id: event.Text("id"), enriched: event.Text("names") == "auditd", frame: -1}
 	switch n, _ := event.Get("frame").(stdjson.Number); n {
 	case "0":
 		r.frame = 0
@@ -34,6 +34,7 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 	if node, ok := event.Get("node").(string); ok && !event.Has("node_source") {
 		r.node = "node=" + node + " "
 	}
+	r.isHeader = strings.Count(r.node, " ") < 2 && !strings.Contains(r.id, " ") // else what follows could be another
 	if err := r.records(); err != nil {
 		return dst, err
 	}
@@ -46,11 +47,16 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 // restorer makes the records of one event.
 type restorer struct {
 	out      []byte
+	limit    int // of the bytes in out
 	event    jsontext.Object
+	id       string
 	node     string // "node=NAME ", or nothing
+	isHeader bool   // id and node may be those of a header
 	frame    int    // -1 for lines
 	enriched bool
 
+	lists map[string][]any // the event's arrays that are asked for each record: it may have a million members
+	cwd   any
 	used  map[string]int // how many objects of the arrays have been used
 	typ   uint32         // of the record at hand
 	body  []byte
@@ -60,7 +66,11 @@ type restorer struct {
 // records goes through record_types.
 func (r *restorer) records() error {
 	types := r.event.List("record_types")
-	r.used = make(map[string]int)
+	r.lists, r.used = make(map[string][]any), make(map[string]int)
+	for _, list := range append(placesOf[:], "args", "proctitle") {
+		r.lists[list] = r.event.List(list)
+	}
+	r.cwd = r.event.Get("cwd")
 	main, missing := mainRecord(types), r.countPlaced(types)
 	for i, t := range types {
 		name, isName := t.(string)
@@ -81,18 +91,24 @@ func (r *restorer) records() error {
 		default:
 			err = r.next(name, "other_records", other)
 		}
+		if err == nil && len(r.out) > r.limit {
+			err = jsontext.ErrTooLarge
+		}
 		if err != nil {
 			return fmt.Errorf("record %d (%s): %w", i+1, name, err)
 		}
 	}
 
-	for _, list := range []string{"paths", "sockaddrs", "other_records"} {
-		if n := len(r.event.List(list)); n != r.used[list] {
+	for _, list := range placesOf {
+		if n := len(r.lists[list]); n != r.used[list] {
 			return fmt.Errorf("%s has %d objects, record_types says %d", list, n, r.used[list])
 		}
 	}
 	return nil
 }
+
+// placesOf are the arrays of objects of records.
+var placesOf = [...]string{"paths", "sockaddrs", "other_records"}
 
 // mainRecord returns which of the records is the main one, as record.MainOf does.
 func mainRecord(types []any) int {
@@ -117,7 +133,7 @@ func (r *restorer) countPlaced(types []any) map[string]int {
 			n[name]++
 		}
 	}
-	for _, v := range r.event.List("other_records") {
+	for _, v := range r.lists["other_records"] {
 		o, _ := v.(jsontext.Object)
 		n[o.Text("type")]--
 	}
@@ -126,7 +142,7 @@ func (r *restorer) countPlaced(types []any) map[string]int {
 
 // next rebuilds a record from the next object of an array.
 func (r *restorer) next(typ, list string, l level) error {
-	objects, n := r.event.List(list), r.used[list]
+	objects, n := r.lists[list], r.used[list]
 	if n >= len(objects) {
 		return fmt.Errorf("%s has no object for it", list)
 	}
@@ -197,7 +213,7 @@ func (r *restorer) end(typ, separator, tail string) error {
 	from := len(r.out)
 	r.out = append(r.out, r.node...)
 	r.out = append(append(append(r.out, "type="...), typ...), " msg=audit("...)
-	r.out = append(append(r.out, r.event.Text("id")...), "):"...)
+	r.out = append(append(r.out, r.id...), "):"...)
 	if len(r.body) > 0 {
 		r.out = append(append(r.out, ' '), r.body...)
 	}
@@ -213,7 +229,7 @@ func (r *restorer) end(typ, separator, tail string) error {
 	var rec record.Record
 	var h record.HeaderReader
 	switch h.Read(&rec, line); {
-	case !rec.HasID():
+	case !rec.HasID() || !r.isHeader:
 		return errors.New("it has no readable node, type and id, and no raw")
 	case bytes.IndexByte(line, '\n') >= 0:
 		return errors.New("there is a newline in it")
@@ -228,16 +244,16 @@ func (r *restorer) placed(typ string) error {
 	tail := ""
 	switch typ {
 	case "CWD":
-		r.body = appendTextValue(append(r.body, "cwd="...), r.event.Get("cwd"))
+		r.body = appendTextValue(append(r.body, "cwd="...), r.cwd)
 	case "PROCTITLE":
 		r.body = append(r.body, "proctitle="...)
-		if list := r.event.List("proctitle"); list != nil {
+		if list := r.lists["proctitle"]; list != nil {
 			r.body = appendTextValue(r.body, joinTexts(list, "\x00"))
 		} else {
 			r.body = append(r.body, "(null)"...)
 		}
 	case "EXECVE":
-		list := r.event.List("args")
+		list := r.lists["args"]
 		r.body = fmt.Appendf(r.body, "argc=%d", len(list))
 		for i, a := range list {
 			r.body = appendTextValue(fmt.Appendf(r.body, " a%d=", i), a)

@@ -11,18 +11,27 @@ import (
 
 // oddities are what an object says of how its fields differ from what the rules give, by the
 // member that a field is. They are asked for each field, and a record may have ten thousand.
+//
+// A member that is there twice, which this package never writes, is an error: what is said of it would be written for each.
 type oddities struct {
 	quoted, blanks   map[string]int // how often a member is in the list
 	literal, spelled map[string]string
 }
 
-func odditiesOf(o jsontext.Object) oddities {
+func odditiesOf(o jsontext.Object) (oddities, error) {
+	seen := make(map[string]struct{}, len(o))
+	for i := range o {
+		seen[o[i].Key] = struct{}{}
+		if len(seen) <= i {
+			return oddities{}, fmt.Errorf("member %q is there twice", o[i].Key)
+		}
+	}
 	return oddities{
 		quoted:  countNames(o.List("quoted")),
 		blanks:  countNames(o.List("blanks")),
 		literal: textsOf(o.Get("literal")),
 		spelled: textsOf(o.Get("spelled")),
-	}
+	}, nil
 }
 
 // countNames returns how often each name is in a list.
@@ -50,7 +59,10 @@ func textsOf(v any) map[string]string {
 
 // appendFields appends the fields of an object as they stand in a record.
 func (r *restorer) appendFields(dst []byte, l level, o jsontext.Object) ([]byte, error) {
-	d := odditiesOf(o)
+	d, err := odditiesOf(o)
+	if err != nil {
+		return dst, err
+	}
 	isFirst := true
 	for i, m := range o {
 		if m.Key == "words" {
@@ -68,7 +80,6 @@ func (r *restorer) appendFields(dst []byte, l level, o jsontext.Object) ([]byte,
 		for range d.blanks[m.Key] {
 			dst = append(dst, ' ')
 		}
-		var err error
 		if dst, err = r.appendField(dst, l, o, i, &d); err != nil {
 			return dst, err
 		}
@@ -243,7 +254,7 @@ func (r *restorer) appendRuleKeys(dst []byte, l level, m jsontext.Member) ([]byt
 	if l == top {
 		own, ok = r.event.List("keys"), true
 		n := 0
-		for _, v := range r.event.List("other_records") {
+		for _, v := range r.lists["other_records"] {
 			o, _ := v.(jsontext.Object)
 			n += len(o.List("keys"))
 		}
