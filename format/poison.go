@@ -37,6 +37,7 @@ func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out 
 	}
 	dst = append(dst, b.Bytes(i)...)
 	if b.Recs[i].Kind != record.Line {
+		BlankNewlines(dst[start:]) // what follows one would be a record
 		dst = append(dst, '\n')
 	}
 	return dst
@@ -44,7 +45,7 @@ func (e *Encoder) rescue(dst []byte, b *record.Batch, i, j int, fault any) (out 
 
 // appendRaw writes an event as a line, reading nothing but its header.
 func (e *Encoder) appendRaw(dst []byte, b *record.Batch, i, j int, fault any) []byte {
-	w := Raw{Buf: dst, Batch: b, From: i, To: j, Node: []byte(e.Node)}
+	w := Raw{Buf: dst, Batch: b, From: i, To: j, Node: []byte(e.Node), StripNode: e.StripNode}
 	if node := b.Node(i); len(node) > 0 {
 		w.Node = node
 	}
@@ -62,6 +63,8 @@ type Raw struct {
 	From, To int    // the event is records From to To-1 of Batch
 	Node     []byte // of the event, or else of this host; may be empty
 	Percent  bool   // bytes that are no UTF-8 are written as %xx, and % as %25
+	// StripNode is Encoder's, for formats whose lines are the records' text.
+	StripNode bool
 }
 
 // Put writes text as it is.

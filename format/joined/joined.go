@@ -41,28 +41,31 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	if i >= j {
 		return dst
 	}
-	start := len(dst)
-	own := start // where the text of the record at hand begins, after its header
+	own := len(dst)
 	for k := i; k < j; k++ {
-		r := &b.Recs[k]
-		if k > i && isBareEOE(b, k) {
-			continue
+		if k == i || !isBareEOE(b, k) {
+			dst, own = e.appendNext(dst, b, k, k == i, own)
 		}
-
-		from := len(dst)
-		if r.Flags&record.Cont != 0 && k > i { // the next piece of a line: begins may lie across the cut
-			from = max(own, from-len(begins)+1)
-			dst = append(dst, textOf(b, k)...)
-		} else {
-			if k > i {
-				dst = append(dst, ' ')
-			}
-			dst, from = e.appendRecord(dst, b, k)
-			own = from
-		}
-		hide(dst[from:])
 	}
 	return append(dst, '\n')
+}
+
+// appendNext appends record k, with a blank before it unless it is the first of the line. own is where the text of the
+// record before begins, after its header, and begin where that of this one does.
+func (e *Encoder) appendNext(dst []byte, b *record.Batch, k int, isFirst bool, own int) (out []byte, begin int) {
+	from := len(dst)
+	if b.Recs[k].Flags&record.Cont != 0 && !isFirst { // the next piece of a line: begins may lie across the cut
+		from = max(own, from-len(begins)+1)
+		dst = append(dst, textOf(b, k)...)
+	} else {
+		if !isFirst {
+			dst = append(dst, ' ')
+		}
+		dst, from = e.appendRecord(dst, b, k)
+		own = from
+	}
+	hide(dst[from:])
+	return dst, own
 }
 
 // appendRecord appends record k as the format string has it, without its newline, and returns where its
@@ -139,17 +142,12 @@ func isBareEOE(b *record.Batch, k int) bool {
 	return b.Recs[k].Type == record.TypeEOE && len(record.TrimColon(b.Body(k))) == 0 && b.Recs[k].HasID()
 }
 
-// writeRaw writes the records of an event over which the encoder has panicked one after the other.
+// writeRaw writes the records of an event over which the encoder has panicked one after the other, and reads nothing but their
+// headers. In a record whose header cannot be read none begins either.
 func writeRaw(w *format.Raw, _ any) {
+	e := Encoder{node: string(w.Node), strip: w.StripNode}
+	own := len(w.Buf)
 	for k := w.From; k < w.To; k++ {
-		if k > w.From {
-			w.Put(" ")
-		}
-		from := len(w.Buf)
-		w.Buf = append(w.Buf, record.TrimEnd(w.AppendLine(nil, k))...)
-		if n := bytes.Index(w.Buf[from:], begins); n >= 0 {
-			from += n + len(begins) // the header, as far as one can say
-		}
-		hide(w.Buf[from:])
+		w.Buf, own = e.appendNext(w.Buf, w.Batch, k, k == w.From, own)
 	}
 }

@@ -153,12 +153,41 @@ func TestPiecesOfALineAreOne(t *testing.T) {
 
 // TestRawForm: an event over which the encoder fails is a line with all its records.
 func TestRawForm(t *testing.T) {
-	const in = "type=A msg=audit(1.000:5): a\ntype=B msg=audit(1.000:5): path=/ type=C msg=audit(1.000:5): c\n"
-	broken := format.Encoder{Format: format.Events, Raw: Kind.Raw, NewEvents: func() format.EventEncoder { return failing{} }}
+	const id = "msg=audit(1.000:5): "
+	for _, c := range []struct{ in, bare, stripped, added string }{
+		{
+			"type=A " + id + "a\ntype=B " + id + "path=/ type=C " + id + "c\n",
+			"type=A " + id + "a type=B " + id + "path=/ type=C\x1f" + id + "c\n",
+			"type=A " + id + "a type=B " + id + "path=/ type=C\x1f" + id + "c\n",
+			"node=here type=A " + id + "a node=here type=B " + id + "path=/ type=C\x1f" + id + "c\n",
+		},
+		{"node=n type=A " + id + "a\n", "node=n type=A " + id + "a\n", "type=A " + id + "a\n", "node=n type=A " + id + "a\n"},
+		{"words type=A " + id + "a\n", "words type=A\x1f" + id + "a\n", "words type=A\x1f" + id + "a\n", "node=here words type=A\x1f" + id + "a\n"},
+		{"type=A msg=audit(1.00\n", "type=A msg=audit(1.00\n", "type=A msg=audit(1.00\n", "node=here type=A msg=audit(1.00\n"},
+	} {
+		for _, how := range []struct {
+			format.Encoder
+			want string
+		}{{format.Encoder{}, c.bare}, {format.Encoder{StripNode: true}, c.stripped}, {format.Encoder{Node: "here"}, c.added}} {
+			enc, got := how.Encoder, ""
+			enc.Format, enc.Raw, enc.NewEvents = format.Events, Kind.Raw, func() format.EventEncoder { return failing{} }
+			events(t, []byte(c.in), func(b *record.Batch, i, j int) { got += string(enc.Append(nil, *b, i)) })
+			if got != how.want {
+				t.Errorf("strip %v, node %q:\n got %q\nwant %q", enc.StripNode, enc.Node, got, how.want)
+			}
+		}
+	}
+}
+
+// TestRawFormOfALongLine: the pieces of a line are put together, and what begins in one of them is no record.
+func TestRawFormOfALongLine(t *testing.T) {
+	const head = "type=USER msg=audit(1.000:5): "
+	text := head + strings.Repeat("x", record.MaxRecord-len(head)) + "y type=LOGIN msg=audit(1.000:6): z"
+	enc := format.Encoder{Format: format.Events, Raw: Kind.Raw, NewEvents: func() format.EventEncoder { return failing{} }}
 	got := ""
-	events(t, []byte(in), func(b *record.Batch, i, j int) { got += string(broken.Append(nil, *b, i)) })
-	if want := "type=A msg=audit(1.000:5): a type=B msg=audit(1.000:5): path=/ type=C\x1fmsg=audit(1.000:5): c\n"; got != want {
-		t.Errorf("got  %q\nwant %q", got, want)
+	events(t, []byte(text+"\n"), func(b *record.Batch, i, j int) { got += string(enc.Append(nil, *b, i)) })
+	if want := strings.Replace(text, " msg=audit(1.000:6)", "\x1fmsg=audit(1.000:6)", 1) + "\n"; got != want {
+		t.Errorf("%d bytes, want %d: ...%q", len(got), len(want), got[max(0, len(got)-100):])
 	}
 }
 
