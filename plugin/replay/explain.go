@@ -118,6 +118,9 @@ func (x *explainer) event(b *record.Batch, i, j int) {
 
 	x.add(b, i, j, kept)
 	count := func(by map[string]*Volume, name string) {
+		if by[name] == nil && len(by) >= maxNames {
+			name = otherNames
+		}
 		if by[name] == nil {
 			by[name] = new(Volume)
 		}
@@ -176,6 +179,13 @@ func (x *explainer) describe(b *record.Batch, i, j int) (typ, exe string, keys [
 	slices.Sort(keys)
 	return typ, cmp.Or(f.Exe, "(none)"), slices.Compact(keys)
 }
+
+// maxNames is how many keys, types and executables are counted one by one: any process may run programs of ever new names.
+// Further ones are otherNames together.
+const (
+	maxNames   = 1 << 16
+	otherNames = "(others)"
+)
 
 // listed is how many lines each list has.
 const listed = 20

@@ -30,6 +30,19 @@ func explain(t *testing.T, filter string, lines ...string) *Explained {
 	return x
 }
 
+// TestExplainKeepsToANumberOfNames: programs of ever new names do not fill the memory, and all are counted.
+func TestExplainKeepsToANumberOfNames(t *testing.T) {
+	const more = 10
+	var lines []string
+	for i := range maxNames + more {
+		lines = append(lines, fmt.Sprintf(`type=USER_LOGIN msg=audit(1.000:%d): pid=1 uid=0 msg='exe="/x%d" res=failed'`, i+1, i))
+	}
+	x := explain(t, "", lines...)
+	if n := len(x.ByExe); n != maxNames+1 || x.ByExe[otherNames].Events != more || x.Events != maxNames+more {
+		t.Errorf("%d programs, %+v of others, %d events", n, x.ByExe[otherNames], x.Events)
+	}
+}
+
 func TestExplainCountsAndGivesReasons(t *testing.T) {
 	lines := []string{
 		`type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=59 success=yes exit=0 auid=1000 uid=0 exe="/bin/a" key="exec"`, "type=EOE msg=audit(1.000:1): ",
