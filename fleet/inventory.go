@@ -25,7 +25,7 @@ func ReadInventory(name string, r io.Reader) (*Inventory, error) {
 	inv := &Inventory{ids: make(map[hostID]string), names: make(map[string]bool)}
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
-		words := strings.Fields(lines.Text())
+		words := strings.Fields(strings.TrimPrefix(lines.Text(), "\ufeff")) // which editors of Windows put in front
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}

@@ -20,7 +20,7 @@ func TestReadInventoryRefuses(t *testing.T) {
 	if err == nil {
 		t.Errorf("a name with a blank was taken: %v", inv)
 	}
-	inv, err = ReadInventory("list", strings.NewReader(strings.ToUpper(hostA)+"\tweb-1\nweb-2\n"))
+	inv, err = ReadInventory("list", strings.NewReader("\ufeff"+strings.ToUpper(hostA)+"\tweb-1\nweb-2\n"))
 	if err != nil || inv.ids[hostOf(hostA)] != "web-1" || !inv.names["web-2"] {
 		t.Errorf("%+v, %v", inv, err)
 	}

@@ -145,7 +145,7 @@ func wrongLines(done replay.Result) error {
 func warnOfFilter(src string, rules *filter.RuleSet) {
 	if f, err := filter.CompileWith(src, rules); err == nil {
 		for _, w := range f.Warnings() {
-			fmt.Fprintf(os.Stderr, "warning: filter: %v\n", w)
+			fmt.Fprintf(safe(os.Stderr), "warning: filter: %v\n", w)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"audisp-relay/format/json"
 	"audisp-relay/format/jsontext"
@@ -30,11 +31,29 @@ type eventLines struct {
 	given int    // of out
 }
 
+// byteOrderMark is what editors of Windows put in front of a text.
+const byteOrderMark = "\ufeff"
+
+// maxBlank is how many blanks and newlines may stand in front of the first event.
+const maxBlank = 4 << 10
+
 // holdsEvents reports whether a stream is one of lines of events: they are JSON objects, and what auditd
-// writes never begins so.
+// writes never begins so. It waits for no more than what says so.
 func holdsEvents(in *bufio.Reader) bool {
-	start, _ := in.Peek(1)
-	return len(start) > 0 && start[0] == '{'
+	for n := 1; n <= maxBlank; n++ {
+		start, err := in.Peek(n)
+		if err != nil {
+			return false
+		}
+		switch text := bytes.TrimPrefix(start, []byte(byteOrderMark)); {
+		case len(text) == 0, strings.HasPrefix(byteOrderMark, string(text)):
+		case text[len(text)-1] == '{':
+			return true
+		case bytes.IndexByte([]byte(" \t\r\n"), text[len(text)-1]) < 0:
+			return false
+		}
+	}
+	return false
 }
 
 // Read implements io.Reader.
@@ -54,7 +73,11 @@ func (l *eventLines) Read(p []byte) (n int, err error) {
 // next reads a line and makes its records.
 func (l *eventLines) next() {
 	tooLong := l.readLine()
-	text := bytes.TrimSpace(l.text)
+	text := l.text
+	if l.line == 1 {
+		text = bytes.TrimPrefix(text, []byte(byteOrderMark))
+	}
+	text = bytes.TrimSpace(text)
 	if len(text) == 0 && !tooLong {
 		return
 	}

@@ -177,6 +177,22 @@ func TestWrongLinesArePassedOver(t *testing.T) {
 	}
 }
 
+// TestEventsAfterBlanks: what an editor has left in front of the first event does not make records of the lines.
+func TestEventsAfterBlanks(t *testing.T) {
+	const event, want = `{"ID":"1.000:5","CWD":{"cwd":"/"}}` + "\n", "type=CWD msg=audit(1.000:5): cwd=\"/\"\n"
+	for _, front := range []string{"", "\n", " \r\n\t", "\ufeff", "\ufeff\n\n", strings.Repeat("\n", maxBlank-1)} {
+		got, done := replayed(t, "string", func(err error) { t.Errorf("%.20q: %v", front, err) }, store(t, "events", front+event+event))
+		if got != want+want || done.Wrong != 0 {
+			t.Errorf("%.20q: %q, %d wrong", front, got, done.Wrong)
+		}
+	}
+	for _, text := range []string{"", "\n", "\xef\xbb", "\ufeff", " type=CWD msg=audit(1.000:5): {\n", "\ufefftype=CWD\n{\n", strings.Repeat("\n", maxBlank) + event} {
+		if holdsEvents(bufio.NewReader(strings.NewReader(text))) {
+			t.Errorf("%.20q are events", text)
+		}
+	}
+}
+
 // TestLongLineIsPassedOver, and takes no memory.
 func TestLongLineIsPassedOver(t *testing.T) {
 	const good = `{"ID":"1.000:5","CWD":{"cwd":"/"}}` + "\n"
