@@ -79,12 +79,14 @@ func ParseAuditdConf(name string, data []byte) (AuditdConf, error) {
 	c := defaultAuditdConf()
 	c.File = name
 	settings, problems := parseConf(name, data)
+	var given strings.Builder
 	for _, s := range settings {
-		c.given += " " + s.Key + " "
+		given.WriteString(" " + s.Key + " ")
 		if err := c.set(s); err != nil {
 			problems = append(problems, fmt.Sprintf("%s:%d: %s: %v", name, s.Line, s.Key, err))
 		}
 	}
+	c.given = given.String()
 	if len(problems) > 0 {
 		return c, &ConfError{Problems: problems}
 	}
