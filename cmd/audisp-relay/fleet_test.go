@@ -148,6 +148,11 @@ func TestFleetReadPrints(t *testing.T) {
 	if got := printed(t, fleetReadFlags{}, foreign); got != one+two {
 		t.Errorf("lines of events: %q", got)
 	}
+	torn := batch("web-2", 0)
+	torn.Body = torn.Body[:len(torn.Body)-1]
+	if got := printed(t, fleetReadFlags{raw: true}, torn, torn, foreign); got != strings.Repeat(one+two, 3) {
+		t.Errorf("lines after one without an end: %q", got)
+	}
 	if got := printed(t, fleetReadFlags{format: "laurel"}, foreign); got != "" {
 		t.Errorf("json as records: %q", got)
 	}
