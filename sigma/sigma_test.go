@@ -185,6 +185,8 @@ func TestLongValuesAreRefusedSoon(t *testing.T) {
 		"wildcards":   "s: {Image: 'a" + strings.Repeat("?", 900_000) + "b'}\ncondition: s",
 		"options":     "s:\n CommandLine|windash|contains:\n" + values + "condition: s",
 		"all options": "s:\n CommandLine|windash|contains|all:\n" + values + "condition: s",
+		"encodings":   "s: {'Image|windash|wide|utf16le|utf16be|utf16|base64|base64offset': '" + strings.Repeat("x", 900_000) + " -a -b -c'}\ncondition: s",
+		"one of them": "s: {'Image|base64offset|base64': '" + strings.Repeat("x", 900_000) + "'}\ncondition: s",
 		"modifiers":   "s:\n ? Image" + strings.Repeat("|base64offset", 1000) + "\n : x\ncondition: s", // a key without ? is shorter
 	} {
 		var before, after runtime.MemStats

@@ -201,9 +201,14 @@ func encode(at *yaml.Node, modifiers []string, pieces []piece) (forms [][]piece,
 	texts := []string{pieces[0].text}
 	for _, modifier := range modifiers {
 		var next []string
+		size := 0
 		for _, text := range texts {
-			if modifier == "windash" && len(option().FindAllStringIndex(text, maxOptions+1)) > maxOptions {
-				return nil, fail(at, "modifier windash for a value with more than %d options", maxOptions)
+			n, err := formsOf(at, modifier, text)
+			if err != nil {
+				return nil, err
+			}
+			if size += n * len(text); size > maxExpr { // one after the other they could make gigabytes of it
+				return nil, fail(at, "modifier %s makes more than %d bytes of a value", modifier, maxExpr)
 			}
 			next = append(next, encodings[modifier](text)...)
 		}
@@ -219,6 +224,25 @@ func encode(at *yaml.Node, modifiers []string, pieces []piece) (forms [][]piece,
 		forms = append(forms, []piece{{text: text}})
 	}
 	return forms, nil
+}
+
+// formsOf returns how many forms a modifier gives a text.
+func formsOf(at *yaml.Node, modifier, text string) (n int, err error) {
+	switch modifier {
+	case "base64offset":
+		return 3, nil
+	case "windash":
+		n = 1
+		options := len(option().FindAllStringIndex(text, maxOptions+1))
+		if options > maxOptions {
+			return 0, fail(at, "modifier windash for a value with more than %d options", maxOptions)
+		}
+		for range options {
+			n *= len(dashSigns)
+		}
+		return n, nil
+	}
+	return 1, nil
 }
 
 // encodings are the modifiers that change a value.
@@ -256,6 +280,9 @@ func base64Offsets(s string) (out []string) {
 // option is the dash that begins an option.
 var option = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|[^\pL\pN_])([-/])[\pL\pN_]`) })
 
+// dashSigns are those that an option may begin with.
+var dashSigns = [...]string{"-", "/", "–", "—", "―"}
+
 // maxOptions bounds the options of a value for the modifier windash: each multiplies its forms by five.
 const maxOptions = 3
 
@@ -266,7 +293,7 @@ func dashes(s string) []string {
 	for _, at := range option().FindAllStringSubmatchIndex(s, -1) {
 		var next []string
 		for _, form := range forms {
-			for _, dash := range []string{"-", "/", "–", "—", "―"} {
+			for _, dash := range dashSigns {
 				next = append(next, form+s[from:at[2]]+dash)
 			}
 		}
