@@ -61,8 +61,8 @@ func (e *Encoder) appendNext(dst []byte, b *record.Batch, k int, isFirst bool, o
 		if !isFirst {
 			dst = append(dst, ' ')
 		}
-		dst, from = e.appendRecord(dst, b, k)
-		own = from
+		dst, own = e.appendRecord(dst, b, k)
+		from = max(from, own-1) // where no header is, the blank in front may be that of begins
 	}
 	hide(dst[from:])
 	return dst, own
@@ -77,6 +77,9 @@ func (e *Encoder) appendRecord(dst []byte, b *record.Batch, k int) (out []byte, 
 	if e.strip || named { // a node= that names nobody makes way
 		n := min(b.NodeEnd(k), len(text))
 		text, header = text[n:], max(header-n, 0)
+	}
+	if named && !e.strip && record.HasPrefix(text, "node=") { // with two names it is none
+		header = 0
 	}
 	if named && !e.strip {
 		dst = append(dst, "node="...)
@@ -98,6 +101,9 @@ func headerOf(b *record.Batch, k int, text []byte) int {
 	r := &b.Recs[k]
 	if r.HasID() || r.Flags&record.Cont != 0 {
 		return min(len(b.Header(k)), len(text))
+	}
+	if r.Kind == record.Ver0 { // it gets type= and msg= in front
+		return 0
 	}
 	from := 0
 	if record.HasPrefix(text, "node=") {

@@ -120,6 +120,7 @@ func TestLines(t *testing.T) {
 			"type=SOCKADDR " + id + " saddr=01002F\x1dSADDR={ saddr_fam=local path=/ type=USER_LOGIN\x1f" + id + " res=success } type=CWD " + id + " cwd=\"/\"\n"},
 		{"node= taken out of what looks like a record", format.Options{StripNode: true}, []byte("node=x type=A " + id + " node=y type=B " + id + "\n"), "type=A " + id + " node=y type=B\x1f" + id + "\n"},
 		{"cut in its id", format.Options{}, []byte("type=A msg=audit(1.00\n"), "type=A msg=audit(1.00\n"},
+		{"no type", format.Options{Node: "n"}, []byte(id + " a\n"), "node=n\x1f" + id + " a\n"},
 		{"no header", format.Options{Node: "n"}, []byte("words type=A " + id + " a\n"), "node=n words type=A\x1f" + id + " a\n"},
 	} {
 		got, e := "", New(c.o)
@@ -222,6 +223,9 @@ func FuzzAppendEvent(f *testing.F) {
 	})
 	f.Add(sinktest.OddLines(), true)
 	f.Add(sinktest.OddFrames(), false)
+	f.Add([]byte("msg=audit(0"), false)
+	f.Add([]byte("node= type= msg=audit(0"), false)
+	f.Add(stream.AppendFrame(nil, 0, 808464432, []byte("type= msg=audit(0")), false)
 	f.Add([]byte("node=a type=A msg=audit(1.000:5): node=b type=B msg=audit(1.000:5): x\nnode=a type=EOE msg=audit(1.000:5):\x00\n"), true)
 	f.Fuzz(func(t *testing.T, data []byte, strip bool) {
 		e := New(format.Options{Node: "n", StripNode: strip})
