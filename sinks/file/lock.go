@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/broker"
 )
 
 // A relay holds flock(2) on the file that it writes, so that there is one only: two would rotate
@@ -34,17 +36,30 @@ func (w *writer) lock(f handle) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EWOULDBLOCK):
-		pid := holder(f)
-		if pid != 0 && !mayWrite(pid) {
-			// Who may read a file may lock it, too. That must not stop its records.
-			w.warnOnce("reader", "file is locked by a process that may only read it: records are written nevertheless", zap.Int("pid", pid))
-			return nil
-		}
-		return fmt.Errorf("%w by %s, which writes it: end that, or name another path", errHeld, describe(pid))
+		return w.lockOfAnother(f)
 	}
 	// NFS without its lock daemon, for one
 	w.warnOnce("lock", "file cannot be locked on its file system: see to it that no other relay writes it", zap.Error(err))
 	return nil
+}
+
+// lockOfAnother decides whether a lock that another process has taken counts. Who may read a file may lock it, too, and that must not
+// stop its records.
+func (w *writer) lockOfAnother(f handle) error {
+	pid := holder(f)
+	switch {
+	case pid == 0 || (mayWrite(pid) && !hasEnded(pid)):
+	case !hasEnded(pid):
+		w.warnOnce("reader", "file is locked by a process that may only read it: records are written nevertheless", zap.Int("pid", pid))
+		return nil
+	case f.Lock() == nil: // it has ended just now
+		return nil
+	case holder(f) == pid:
+		// A process that it has started, or given it to, has the open file. A relay leaves none to anybody.
+		w.warnOnce("left", "file is locked by what a process has left that has ended: records are written nevertheless", zap.Int("pid", pid))
+		return nil
+	}
+	return fmt.Errorf("%w by %s, which writes it: end that, or name another path", errHeld, describe(pid))
 }
 
 // warnOnce logs something about the file once.
@@ -92,10 +107,16 @@ func holder(f handle) (pid int) {
 	return 0
 }
 
-// mayWrite reports whether a process was started by root or our own user, as every relay was that
-// may write our files. What it has become since does not count: a program that makes itself root,
-// as su does, may have the open file, and its lock, from whoever may only read it. One that has
-// ended meanwhile is taken for one.
+// hasEnded reports whether there is no process of that number, not even a hidden one (hidepid of /proc).
+func hasEnded(pid int) bool {
+	_, err := unix.Getpgid(pid)
+	return err == unix.ESRCH
+}
+
+// mayWrite reports whether a process was started by root, our own user or as a worker, as every relay
+// was that may write our files. What it has become since does not count: a program that makes itself
+// root, as su does, may have the open file, and its lock, from whoever may only read it. One that
+// cannot be looked at is taken for one.
 func mayWrite(pid int) bool {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -108,7 +129,7 @@ func mayWrite(pid int) bool {
 		}
 		starter, _, _ := strings.Cut(strings.TrimSpace(ids), "\t") // then the effective one, the saved one, that of the file system
 		uid, err := strconv.Atoi(starter)
-		return err != nil || uid == 0 || uid == os.Geteuid()
+		return err != nil || uid == 0 || uid == os.Geteuid() || broker.IsWorker(uid)
 	}
 	return true
 }

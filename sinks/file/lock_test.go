@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/broker"
 )
 
-// TestOnlyWritersHoldTheLock: another process of root's keeps the file for itself; one that may only
-// read it does not stop its records.
+// TestOnlyWritersHoldTheLock: another process of root's keeps the file for itself, as does a worker; one that may only read it
+// does not stop its records, nor does what a process has left that has ended.
 func TestOnlyWritersHoldTheLock(t *testing.T) {
 	if os.Getuid() != 0 {
 		skip(t, "needs root for another user's process")
@@ -22,11 +24,22 @@ func TestOnlyWritersHoldTheLock(t *testing.T) {
 	if err != nil {
 		skip(t, err.Error())
 	}
+	was := broker.User
+	t.Cleanup(func() { broker.User = was })
 	for _, tt := range []struct {
 		uid    uint32
 		setuid bool // it has become root since
+		worker bool // that user is the worker's
+		left   bool // it has ended, and a process that it has started has its files
 		held   bool
-	}{{0, false, true}, {65534, false, false}, {65534, true, false}} {
+	}{
+		{uid: 0, held: true}, {uid: 65534}, {uid: 65534, setuid: true}, {uid: 65534, worker: true, held: true},
+		{uid: 0, left: true}, {uid: 65534, left: true},
+	} {
+		broker.User = "no-such-user"
+		if tt.worker {
+			broker.User = "nobody"
+		}
 		w, _, path := testWriter(t, nil)
 		for _, dir := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
 			must(t, os.Chmod(dir, 0o755))
@@ -37,23 +50,37 @@ func TestOnlyWritersHoldTheLock(t *testing.T) {
 		if tt.setuid {
 			sleep = setuidCopy(t, sleep, filepath.Dir(path))
 		}
-		cmd := exec.Command(flock, "--no-fork", path, sleep, "60")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: tt.uid, Gid: tt.uid}}
-		must(t, cmd.Start())
-		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-		f, err := os.Open(path)
-		must(t, err)
-		defer f.Close()
-		for deadline := time.Now().Add(30 * time.Second); unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil; time.Sleep(5 * time.Millisecond) {
-			unix.Flock(int(f.Fd()), unix.LOCK_UN)
-			if time.Now().After(deadline) {
-				t.Fatal("flock has not taken the lock")
-			}
+		args := []string{"--no-fork", path, sleep, "60"}
+		if tt.left {
+			args = []string{"--no-fork", path, "sh", "-c", "sleep 60 &"}
 		}
+		cmd := exec.Command(flock, args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: tt.uid, Gid: tt.uid}, Setpgid: true}
+		must(t, cmd.Start())
+		t.Cleanup(func() { unix.Kill(-cmd.Process.Pid, unix.SIGKILL); cmd.Wait() })
+		if tt.left {
+			must(t, cmd.Wait())
+		}
+		awaitLock(t, path)
+
 		w.made = time.Time{} // its patience is over
 		n, err := w.Write(t.Context(), one([]byte("after\n")))
 		if (tt.held && (n != 0 || !errors.Is(err, errHeld))) || (!tt.held && (n != 1 || err != nil)) {
-			t.Errorf("locked by uid %d, setuid %v: wrote %d, %v", tt.uid, tt.setuid, n, err)
+			t.Errorf("locked by %+v: wrote %d, %v", tt, n, err)
+		}
+	}
+}
+
+// awaitLock waits until another process has a lock on the file.
+func awaitLock(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	for deadline := time.Now().Add(30 * time.Second); unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil; time.Sleep(5 * time.Millisecond) {
+		unix.Flock(int(f.Fd()), unix.LOCK_UN)
+		if time.Now().After(deadline) {
+			t.Fatal("flock has not taken the lock")
 		}
 	}
 }
