@@ -106,6 +106,7 @@ type heritage struct {
 	Auditd     string `json:"auditd"` // see host.LearnVersion
 	Buffer     int    `json:"buffer"` // what the pipe from auditd was widened to
 	Worker     bool   `json:"worker"` // a worker was confined, see monitor.Options
+	Early      int    `json:"early"`  // likewise
 }
 
 // heritageEnv is the variable that has it, as JSON.

@@ -51,7 +51,7 @@ func TestErrorsLeavePrograms(t *testing.T) {
 
 // TestHeritage: what is left is taken, once, and what is none is nothing.
 func TestHeritage(t *testing.T) {
-	left := heritage{NoPrograms: true, Auditd: "3.0.9", Buffer: 7, Worker: true}
+	left := heritage{NoPrograms: true, Auditd: "3.0.9", Buffer: 7, Worker: true, Early: 3}
 	name, text, _ := strings.Cut(left.leave()[0], "=")
 	t.Setenv(name, text)
 	if h := takeHeritage(); h != left || os.Getenv(heritageEnv) != "" {

@@ -45,6 +45,10 @@ const (
 	steadyTime = 30 * time.Second
 )
 
+// freeRenewals is how many programs in a row may give way to the next one before steadyTime without a pause: who has installed a wrong
+// one installs another.
+const freeRenewals = 3
+
 const (
 	// readyTime is how long a worker may take to begin to work: its log may be on a disk that is slow.
 	readyTime = 10 * time.Second
@@ -98,6 +102,10 @@ type Options struct {
 	UID, GID int // the worker's
 	// Confined says that a worker has been, of the program that was in this one's place: there is no way back to one process.
 	Confined bool
+	// Early is how many programs in a row before this one have given way to the next one before steadyTime.
+	Early int
+	// Renewing is called before Run returns Renew, with what is Early for the new program.
+	Renewing func(early int)
 	// Dirs lists beneath which directories a new worker may write; it is called before Open.
 	Dirs func() []string
 	// Open begins the session of a new worker.
@@ -267,6 +275,7 @@ func (m *monitor) ended(w *worker, err error) (End, bool, error) {
 	case err == nil:
 		return Ended, true, err
 	case exited && code == RenewCode:
+		m.renewing(w)
 		return Renew, true, err
 	case m.orphan:
 		return Failed, true, err
@@ -295,6 +304,21 @@ func (m *monitor) ended(w *worker, err error) (End, bool, error) {
 	m.Log.Error("worker has ended: it is started again, and what it had not delivered is taken from audit.log",
 		zap.Error(err), zap.Duration("in", m.pause), zap.Uint64("ended_so_far", m.Facts.Ended), zap.Stringers("events_at_hand", atHand))
 	return Failed, false, err
+}
+
+// renewing waits before the next program where they follow each other fast. A worker that was taken over asks for one by its exit status
+// alone, and with each begins all that the monitor counts again: the pauses, and the events that workers have died over.
+func (m *monitor) renewing(w *worker) {
+	early := 0
+	if time.Since(w.began) < steadyTime {
+		early = m.Early + 1
+	}
+	if n := early - freeRenewals; n > 0 {
+		pause := min(minPause<<min(n-1, 10), maxPause)
+		m.Log.Warn("new programs follow each other fast: the next one is executed after a pause", zap.Int("in_a_row", early), zap.Duration("in", pause))
+		m.sleep(pause)
+	}
+	m.Renewing(early)
 }
 
 // suspect notes and returns what a worker had at hand that has died. What is poison with that the next one is not to read.

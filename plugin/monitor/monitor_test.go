@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -186,6 +188,7 @@ type session struct {
 	mu     sync.Mutex
 	told   map[string][]json.RawMessage
 	closed int
+	early  []int // what the next program is told
 }
 
 func (s *session) Serve(c *broker.Call) (broker.Answer, error) {
@@ -224,8 +227,9 @@ func run(t *testing.T, mode string, signals <-chan os.Signal) (End, *session, *o
 		Log: zap.New(core), UID: nobody, GID: nobody, Facts: Facts{Parent: os.Getppid(), Buffer: 4711}, Confined: renewed,
 		Dirs: func() []string { return []string{"/nowhere"} },
 		Open: func() Session { return s }, Ready: func() { begun++ }, Signals: signals,
-		Stderr:  func([]byte) {},
-		command: []string{"/proc/self/exe", os.Args[0]}, env: append(os.Environ(), modeEnv+"="+mode),
+		Stderr:   func([]byte) {},
+		Renewing: func(early int) { s.early = append(s.early, early) },
+		command:  []string{"/proc/self/exe", os.Args[0]}, env: append(os.Environ(), modeEnv+"="+mode),
 	})
 	if want := 1; end == NoWorker {
 		if begun != 0 {
@@ -303,11 +307,45 @@ func TestEnds(t *testing.T) {
 			if end != want || (err == nil) != (want == Renew) {
 				t.Errorf("end %d, want %d: %v", end, want, err)
 			}
+			if got := slices.Equal(s.early, []int{1}); got != (want == Renew) {
+				t.Errorf("early for the next program: %v", s.early)
+			}
 			if want == NoWorker && (s.closed != maxTries || !strings.Contains(err.Error(), "before it begins")) {
 				t.Errorf("closed %d times: %v", s.closed, err)
 			}
 		})
 	}
+}
+
+// TestRenewalsThatFollowEachOther: the first ones go at once, further ones wait for longer and longer, until a program has lived.
+func TestRenewalsThatFollowEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.WarnLevel)
+		early := 0
+		renew := func(began time.Time) time.Duration {
+			begin := time.Now()
+			m := &monitor{Options: Options{Log: zap.New(core), Early: early, Renewing: func(n int) { early = n }}}
+			m.renewing(&worker{began: began})
+			return time.Since(begin)
+		}
+		for n := 1; n <= 200; n++ {
+			took, want := renew(time.Now()), maxPause
+			if n <= freeRenewals+6 {
+				want = []time.Duration{0, 0, 0, 1, 2, 4, 8, 16, 32}[n-1] * minPause
+			} else if n == freeRenewals+7 {
+				want = 64 * minPause
+			}
+			if took != want || early != n {
+				t.Errorf("number %d: after %v, want %v; %d early", n, took, want, early)
+			}
+		}
+		if n := logs.Len(); n != 200-freeRenewals {
+			t.Errorf("%d log lines", n)
+		}
+		if took := renew(time.Now().Add(-steadyTime)); took != 0 || early != 0 {
+			t.Errorf("after one that has lived: %v, %d early", took, early)
+		}
+	})
 }
 
 // TestDeadWorkerIsStartedAgain: a worker that panics, or asks for what is no request, is followed by another, which knows how
