@@ -61,6 +61,12 @@ func (t *Table) action(name string, dst *string, s *Sink) {
 	}
 }
 
+// networkFailure is the key of what is done when a server is not reached.
+const networkFailure = "network_failure_action"
+
+// NetworkFailure reads what is done when the server of a sink, or the collector that it connects to, has not been reached for long.
+func (t *Table) NetworkFailure(s *Sink) { t.action(networkFailure, &s.NetworkFailureAction, s) }
+
 // diskFull reads what is done when the disk of a sink is full for long, and for how long any
 // failure has to last.
 func (t *Table) diskFull(s *Sink) {
@@ -112,7 +118,7 @@ func (t *Table) warnAt(dst *int) {
 // failures looks for the programs that are to be run.
 func (s *Surveyor) failures(sink *Sink) {
 	for _, a := range []struct{ key, action string }{
-		{"network_failure_action", sink.NetworkFailureAction}, {"disk_full_action", sink.DiskFullAction},
+		{networkFailure, sink.NetworkFailureAction}, {"disk_full_action", sink.DiskFullAction},
 	} {
 		path := ExecPath(a.action)
 		if path == "" || !s.Present(a.key, path, "the action has no effect until it is") {

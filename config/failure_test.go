@@ -11,6 +11,7 @@ import (
 func TestFailureKeys(t *testing.T) {
 	slog := "[sinks.a]\ntype = 'syslog'\n"
 	file := "[sinks.a]\ntype = 'file'\npath = '/var/a'\n"
+	sock := "[sinks.a]\ntype = 'unix'\npath = '/var/a'\n"
 	for _, tt := range []struct{ text, want string }{
 		{slog + "network_failure_action = 'ignore'\ndisk_full_action = 'ignore'\nafter = '1s'\n", ""},
 		{slog + "network_failure_action = 'exec /sbin/x'\ndisk_full_action = 'halt'\nafter = '168h'\n", ""},
@@ -33,7 +34,11 @@ func TestFailureKeys(t *testing.T) {
 		{slog + "after = '0s'\n", `3: sinks.a.after: "0s" is out of range, must be from "1s" to "168h0m0s"`},
 		{slog + "after = '-5m'\n", `3: sinks.a.after: out of range`},
 		{slog + "after = '9999999999h'\n", `3: sinks.a.after: not a time`},
-		{file + "network_failure_action = 'syslog'\n", `4: sinks.a.network_failure_action: does not belong to a sink of type "file"`},
+		{file + "network_failure_action = 'syslog'\n", `4: sinks.a.network_failure_action: does not belong to a sink of type "file", which connects to nothing`},
+		{"[sinks.a]\ntype = 'program'\npath = '/sbin/a'\nnetwork_failure_action = 'syslog'\n", `4: sinks.a.network_failure_action: does not belong to a sink of type "program", which connects to nothing`},
+		{sock + "listen = false\nnetwork_failure_action = 'exec /sbin/x'\n", ""},
+		{sock + "network_failure_action = 'syslog'\n", `4: sinks.a.network_failure_action: has no effect, since clients connect to the sink`},
+		{sock + "network_failure_action = 'ignore'\n", ""},
 		{"after = '10m'\n", `1: after: unknown key`},
 		{"[spool]\nwarn_at = '25%'\n", ""},
 		{"[spool]\nwarn_at = 'off'\n", ""},

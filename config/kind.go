@@ -13,7 +13,7 @@ import (
 type Kind struct {
 	Name string // the value of the key type
 	Text bool   // the sink carries text only, so format cannot be binary
-	// Server: the sink delivers to a server, and has the key network_failure_action.
+	// Server: the sink always delivers to a server, and has the key network_failure_action.
 	Server bool
 	// Format is what the key format is where it is not set; "" means "string".
 	Format string
@@ -71,7 +71,7 @@ func (k *Kind) read(t *Table, s *Sink) {
 		t.frames(s, k.Frames)
 	}
 	if k.Server {
-		t.action("network_failure_action", &s.NetworkFailureAction, s)
+		t.NetworkFailure(s)
 	}
 	s.Settings = k.Read(t, s)
 	if s.Output != "" {

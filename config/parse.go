@@ -199,6 +199,9 @@ func (t *Table) sink(s Sink) Sink {
 	k.read(t, &s)
 	t.checkDisk(&s)
 	t.finish(func(name string) string {
+		if name == networkFailure {
+			return fmt.Sprintf("does not belong to a sink of type %q, which connects to nothing: status, doctor and alerts say that it does not deliver", s.Type)
+		}
 		for _, other := range Kinds() {
 			if _, own := KeysOf(other); slices.Contains(own, name) {
 				return fmt.Sprintf("does not belong to a sink of type %q", s.Type)

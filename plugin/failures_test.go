@@ -189,3 +189,19 @@ func TestActionsWithoutEffectAreSaidAtStart(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 }
+
+// TestCollectorThatIsAwayCounts: a sink that connects to a socket of this host has an action, too.
+func TestCollectorThatIsAwayCounts(t *testing.T) {
+	t.Parallel()
+	levels := make(chan string, 100)
+	collector := "[sinks.net]\ntype = \"unix\"\npath = \"DIR/nobody\"\nlisten = false\nnetwork_failure_action = \"single\"\nafter = \"1s\"\n"
+	_, w, end := run(t, collector, func(level string) error {
+		levels <- level
+		return nil
+	})
+	defer end()
+	w.Write(records(5))
+	if level := <-levels; level != "1" {
+		t.Errorf("level %s", level)
+	}
+}

@@ -52,6 +52,10 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	slowClient, whenIdle := "disconnect", "discard"
 	t.OneOf("slow_client", &slowClient, "disconnect", "drop")
 	t.OneOf("when_idle", &whenIdle, "discard", "queue")
+	t.NetworkFailure(s)
+	if listen && s.NetworkFailureAction != config.NoAction {
+		t.Errorf("network_failure_action", `has no effect, since clients connect to the sink, must be "ignore" without listen = false`)
+	}
 
 	c.Connect, s.Output = !listen, c.Path
 	if listen {
