@@ -95,7 +95,7 @@ func (t *Table) globals(c *Config) {
 
 	t.Size("memory_limit", &c.MemoryLimit, minMemory, false)
 	t.Str("run_dir", &c.RunDir, runDir)
-	t.Str("state_dir", &c.StateDir, absolutePath)
+	t.Str("state_dir", &c.StateDir, ownDir)
 	t.doc.stateDir = c.StateDir
 	t.Boolean("process_context", &c.ProcessContext)
 	t.Boolean("process_cgroup", &c.ProcessCgroup)

@@ -37,6 +37,7 @@ type Surveyor struct {
 	at    Error // where the table is; Key is what stands in front of its keys
 	errs  Errors
 	warns []string
+	alone bool // without a sandbox there is no worker
 }
 
 // placeOf splits an origin.
@@ -69,13 +70,14 @@ func (s *Surveyor) Warnf(key, format string, args ...any) {
 
 func (s *Surveyor) globals(c *Config) {
 	s.at = Error{File: cmp.Or(c.File, BuiltIn)}
+	s.alone = c.Sandbox == "off"
 	if filepath.IsAbs(c.Log.Output) {
 		s.Directory("log.output", filepath.Dir(c.Log.Output), "log lines go to syslog until it is")
 		s.Only("log.output", c.Log.Output, fs.ModeCharDevice)
 	}
 	s.Directory("run_dir", filepath.Dir(c.RunDir), "status does not work until it is")
 	s.IsDir("run_dir", c.RunDir)
-	s.IsDir("state_dir", c.StateDir)
+	s.OwnDir("state_dir", c.StateDir)
 	if log := c.Recovery.LogFile; c.Recovery.Enabled && log != "" {
 		s.Present("recovery.log_file", log, "nothing can be recovered until it is")
 		s.Only("recovery.log_file", log, 0)
@@ -115,6 +117,15 @@ func (s *Surveyor) Directory(key, dir, then string) {
 func (s *Surveyor) IsDir(key, dir string) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		s.Errorf(key, "%s is no directory: remove it, or name another path", dir)
+	}
+}
+
+// OwnDir is IsDir for a directory in which the relay alone makes files. The worker may write beneath the one above it, so as to make it
+// again when it was removed.
+func (s *Surveyor) OwnDir(key, dir string) {
+	s.IsDir(key, dir)
+	if !s.alone && dir != "" && filepath.Dir(filepath.Clean(dir)) == "/" {
+		s.Warnf(key, "%s is directly below /: the sandbox lets the worker write everywhere then where its user may; name a directory below another, as %s is", dir, DefaultStateDir)
 	}
 }
 

@@ -88,6 +88,17 @@ func absolutePath(s string) error {
 	return nil
 }
 
+// ownDir is absolutePath for a directory in which the relay alone makes files, and which it gives to the worker's user.
+func ownDir(s string) error {
+	if err := absolutePath(s); err != nil {
+		return err
+	}
+	if filepath.Clean(s) == "/" {
+		return fmt.Errorf("%q has what is others' in it, must be a directory of the relay's own", s)
+	}
+	return nil
+}
+
 // FilePath is absolutePath for what is opened as a file.
 func FilePath(s string) error {
 	if strings.HasSuffix(s, "/") {

@@ -241,7 +241,7 @@ func (c *Config) Survey(s *config.Surveyor) {
 			}
 		}
 	}
-	s.IsDir("dead_letter_dir", c.DeadLetterDir)
+	s.OwnDir("dead_letter_dir", c.DeadLetterDir)
 }
 
 // Advise implements config.Advisor: it warns of how records go over the network.
