@@ -170,6 +170,28 @@ func TestInstallKeepsPreviousAndUninstallNamesWhatStays(t *testing.T) {
 	}
 }
 
+// TestUninstallNamesOtherStarts: a file of another name that starts the relay goes on doing so, whether ours is there or not.
+func TestUninstallNamesOtherStarts(t *testing.T) {
+	m := stoppedMachine(t)
+	m.put(t, dropInPath, "active = yes\npath = /usr/sbin/relay\n", 0o640)
+	m.put(t, "/etc/audit/plugins.d/copy.conf", "active = yes\npath = /usr/sbin/relay\n", 0o640)
+	for range 2 { // ours is not there any more
+		u, said := newInstaller(m, "/usr/sbin/relay")
+		if err := u.Uninstall(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		said.want(t, "warning: "+m.path("/etc/audit/plugins.d/copy.conf")+" starts a relay, too: remove it")
+	}
+	if err := os.RemoveAll(m.path(DefaultPluginDir)); err != nil {
+		t.Fatal(err)
+	}
+	u, said := newInstaller(m, "/usr/sbin/relay")
+	if err := u.Uninstall(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	said.want(t, "nothing to remove")
+}
+
 func TestInstallRefuses(t *testing.T) {
 	tests := []struct {
 		name string

@@ -3,7 +3,9 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -28,7 +30,7 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 	}
 	if there == nil {
 		i.Say("%s is not there: nothing to remove", path)
-		return nil
+		return i.sayOthers(a, filepath.Dir(path))
 	}
 	if err := i.dropHolder(a, filepath.Dir(path)); err != nil {
 		return err
@@ -51,11 +53,20 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 		}
 	}
 
-	started, _, err := i.secondDropIns(a, filepath.Dir(path))
+	err = i.sayOthers(a, filepath.Dir(path))
+	i.sayWhatStays(a, d)
+	return err
+}
+
+// sayOthers names the files that start a relay besides the drop-in: an editor's copy, or one of another name.
+func (i *Installer) sayOthers(a Auditd, dir string) error {
+	started, _, err := i.secondDropIns(a, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing can be in it
+	}
 	for _, second := range started {
 		i.Say("warning: %s starts a relay, too: remove it", second)
 	}
-	i.sayWhatStays(a, d)
 	return err
 }
 
