@@ -131,7 +131,7 @@ func (d *askedDir) Lstat(name string) (st unix.Stat_t, err error) {
 	return st, err
 }
 
-func (d *askedDir) Names() (names []string) {
+func (d *askedDir) Rotations(string) (names []string) { // of the sink's file
 	_ = d.fs.do(opNames, asked{Dir: d.dir}, &names) // as far as that can be read
 	return names
 }

@@ -41,12 +41,16 @@ func (g *guard) reserve(list []config.Reserved) {
 			continue
 		}
 		g.logs = addForeign(g.logs, r.Path, r.Of)
-		entries, _ := os.ReadDir(filepath.Dir(r.Path)) // none: no rotations
-		for _, e := range entries {
-			if e.Name() != filepath.Base(r.Path) && config.IsRotation(e.Name(), filepath.Base(r.Path)) {
-				g.logs = addForeign(g.logs, filepath.Join(filepath.Dir(r.Path), e.Name()), r.Of)
+		dir, err := os.Open(filepath.Dir(r.Path))
+		if err != nil {
+			continue // no rotations
+		}
+		for _, name := range rotationsIn(dir, filepath.Base(r.Path)) {
+			if name != filepath.Base(r.Path) {
+				g.logs = addForeign(g.logs, filepath.Join(filepath.Dir(r.Path), name), r.Of)
 			}
 		}
+		dir.Close()
 	}
 }
 

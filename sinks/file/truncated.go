@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/sinks"
 )
 
@@ -58,8 +57,8 @@ func (w *writer) noteSize(size int64) {
 func (w *writer) lastCopy(had int64) (name string, size int64) {
 	base := filepath.Base(w.cfg.Path)
 	var last int64
-	for _, n := range w.dir.Names() {
-		if n == base || !config.IsRotation(n, base) || filepath.Ext(n) == gzSuffix {
+	for _, n := range w.dir.Rotations(base) {
+		if n == base || filepath.Ext(n) == gzSuffix {
 			continue
 		}
 		st, err := w.dir.Lstat(n)

@@ -160,10 +160,7 @@ func clampSize(blocks, size uint64) config.Size {
 // used is what the file and its rotations take.
 func (y *trial) used() (bytes int64) {
 	base := filepath.Base(y.w.cfg.Path)
-	for _, name := range y.dir.Names() {
-		if name != base && !config.IsRotation(name, base) {
-			continue
-		}
+	for _, name := range y.dir.Rotations(base) {
 		if st, err := y.dir.Lstat(name); err == nil {
 			bytes += st.Size
 		}

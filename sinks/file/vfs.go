@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
 )
 
 // fileSystem is what the sink asks of the operating system: small, so that
@@ -25,7 +27,8 @@ type folder interface {
 	Place() location
 	Open(name string, flags int, perm uint32) (handle, error)
 	Lstat(name string) (unix.Stat_t, error)
-	Names() []string // of what is in it, as far as that can be read
+	// Rotations lists a file called base, and what that was renamed to, as far as the directory can be read.
+	Rotations(base string) []string
 	Mkdir(name string, perm uint32) error
 	// Rename fails with EEXIST when to exists and is not to be replaced.
 	Rename(from, to string, replace bool) error
@@ -116,14 +119,33 @@ func (d *osDir) reopen() (int, error) {
 	})
 }
 
-func (d *osDir) Names() []string {
+func (d *osDir) Rotations(base string) []string {
 	fd, err := d.reopen()
 	if err != nil {
 		return nil
 	}
 	f := os.NewFile(uintptr(fd), "")
 	defer f.Close()
-	names, _ := f.Readdirnames(-1)
+	return rotationsIn(f, base)
+}
+
+// maxEntries is how many entries of a directory are looked at: in one like /tmp anybody makes any number of them.
+const maxEntries = 100_000
+
+// rotationsIn is folder.Rotations for a directory that is open for reading.
+func rotationsIn(dir *os.File, base string) (names []string) {
+	for looked := 0; looked < maxEntries; {
+		some, err := dir.Readdirnames(256)
+		looked += len(some)
+		for _, name := range some {
+			if config.IsRotation(name, base) {
+				names = append(names, name)
+			}
+		}
+		if err != nil { // or the end
+			break
+		}
+	}
 	return names
 }
 

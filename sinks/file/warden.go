@@ -27,7 +27,8 @@ const maxNames = 32 << 10
 // warden is the sinks.Warden of a sink: it lets the worker have its file and what that is rotated to, and nothing beside them. All
 // that a sink without a monitor looks at before it trusts a directory or a file is looked at here.
 type warden struct {
-	cfg atomic.Pointer[config.Sink]
+	cfg   atomic.Pointer[config.Sink]
+	names broker.Handler // opNames, which reads the directory, as often as a sink asks for that
 
 	mu   sync.Mutex // guards all below; held while a disk may hang
 	last uint64
@@ -42,7 +43,11 @@ type wardenDir struct {
 	above bool // it is the one in which the directory of the file is made
 }
 
-func newWarden() sinks.Warden { return &warden{dirs: make(map[uint64]*wardenDir)} }
+func newWarden() sinks.Warden {
+	w := &warden{dirs: make(map[uint64]*wardenDir)}
+	w.names = broker.Limit(16, 1, w.serve) // it does once a minute, where its file was truncated
+	return w
+}
 
 // Configure implements sinks.Warden. It does not wait for a disk.
 func (w *warden) Configure(cfg config.Sink) { w.cfg.Store(&cfg) }
@@ -61,7 +66,14 @@ func (w *warden) Close() {
 }
 
 // Serve implements sinks.Warden. A disk that hangs holds up this sink alone.
-func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
+func (w *warden) Serve(c *broker.Call) (broker.Answer, error) {
+	if c.Op == opNames {
+		return w.names(c)
+	}
+	return w.serve(c)
+}
+
+func (w *warden) serve(c *broker.Call) (a broker.Answer, err error) {
 	var args asked
 	if err := c.Args(&args); err != nil {
 		return a, err
@@ -190,16 +202,14 @@ func (d *wardenDir) has(name string) bool {
 
 func (d *wardenDir) tempName() string { return tempName(filepath.Base(d.cfg.Path)) }
 
-// rotated lists what the file was renamed to, by whomever.
+// rotated lists the file and what it was renamed to, by whomever, as much of it as a message takes.
 func (d *wardenDir) rotated() (names []string) {
-	base, size := filepath.Base(d.cfg.Path), 0
-	for _, name := range d.Names() {
+	size := 0
+	for _, name := range d.Rotations(filepath.Base(d.cfg.Path)) {
 		if size += len(name); size > maxNames {
 			break
 		}
-		if config.IsRotation(name, base) {
-			names = append(names, name)
-		}
+		names = append(names, name)
 	}
 	return names
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,32 @@ func TestWardenGivesTheSinksFilesOnly(t *testing.T) {
 	}
 	if _, err := ask(w, opLstat, asked{Dir: d + 1, Name: "out"}); err == nil {
 		t.Error("a directory that was not opened is used")
+	}
+}
+
+// TestWardenNamesRotations: they are found among any number of other files, and the directory is not read without end.
+func TestWardenNamesRotations(t *testing.T) {
+	dir := t.TempDir()
+	rotations := []string{"out", "out.1", "out.2.gz", "out-20260102"}
+	for _, name := range rotations {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	for n := range 1500 {
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%0200d", n)), nil, 0o600))
+	}
+	w, d := wardenFor(t, dir)
+	a, err := ask(w, opNames, asked{Dir: d})
+	must(t, err)
+	if got := slices.Sorted(slices.Values(a.Result.([]string))); !slices.Equal(got, slices.Sorted(slices.Values(rotations))) {
+		t.Errorf("%q", got)
+	}
+	times := 1
+	for err == nil && times < 10_000 {
+		_, err = ask(w, opNames, asked{Dir: d})
+		times++
+	}
+	if err == nil {
+		t.Errorf("the directory was read %d times", times)
 	}
 }
 
