@@ -32,6 +32,9 @@ func newLastLine() (*lastLine, *os.File, error) {
 		return nil, nil, err
 	}
 	defer unix.Close(fds[1])
+	// Its user may open it by its name, /dev/stderr, as loggers do: to that a pipe is a file with an owner, us. Who is not the child
+	// does not get at it, as its descriptors are not his.
+	_ = unix.Fchmod(fds[1], 0o622)
 	theirs, err := unix.Open("/proc/self/fd/"+strconv.Itoa(fds[0]), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		unix.Close(fds[0])

@@ -1,8 +1,10 @@
 package program
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +37,25 @@ func TestLastLineOfStderrIsKept(t *testing.T) {
 		l.close()
 		if got := l.String(); got != tt.want {
 			t.Errorf("%.40q: %.500s, want %.500s", tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestStderrIsOpenedByItsName by a program of another user than whose the pipe is.
+func TestStderrIsOpenedByItsName(t *testing.T) {
+	if os.Getuid() != 0 {
+		skip(t, "needs root to become another user")
+	}
+	for _, user := range []string{"", "daemon"} {
+		c, err := startChild("", Config{Path: "/bin/sh", Args: []string{"-c", "echo said > /dev/stderr"}, User: user})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.finish(time.Minute, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.stderr.String(); got != `"said"` || c.status != "exit status 0" {
+			t.Errorf("user %q: %s, %s", user, c.status, got)
 		}
 	}
 }
