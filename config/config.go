@@ -99,6 +99,8 @@ type Recovery struct {
 type Log struct {
 	Level  string // "debug", "info", "warn" or "error"
 	Output string // "syslog", "stderr" or the absolute path of a file
+
+	Reserved []Reserved // what such a file must not be, by whatever name. Load fills it in
 }
 
 // Sink is one consumer: what it is and the policy of its queue. Settings the

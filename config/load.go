@@ -51,6 +51,16 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	return LoadText(path, data, auditLogs...)
 }
 
+// reserve notes what the relay must not write, whatever it is called.
+func (c *Config) reserve(auditLogs []string) {
+	c.Log.Reserved = auditdFiles(c, auditLogs)
+	for i := range c.Sinks {
+		if s := &c.Sinks[i]; s.Files > 0 {
+			s.Reserved = reserved(c, auditLogs)
+		}
+	}
+}
+
 // LoadText is Load for what Read has returned.
 func LoadText(path string, data []byte, auditLogs ...string) (*Config, []string, error) {
 	c, warns, err := parse(path, data, auditLogs...)
@@ -58,11 +68,7 @@ func LoadText(path string, data []byte, auditLogs ...string) (*Config, []string,
 		return nil, warns, err
 	}
 
-	for i := range c.Sinks {
-		if s := &c.Sinks[i]; s.Files > 0 {
-			s.Reserved = reserved(c, auditLogs)
-		}
-	}
+	c.reserve(auditLogs)
 	if c.PluginDir == "" {
 		return c, warns, err
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -51,11 +52,8 @@ func reserved(c *Config, auditLogs []string) (list []Reserved) {
 			list = append(list, Reserved{Path: path, Dir: dir, Of: of})
 		}
 	}
-	if c.Recovery.LogFile != "" {
-		add(c.Recovery.LogFile, false, "auditd (recovery.log_file)")
-	}
-	for _, path := range auditLogs {
-		add(path, false, "auditd (log_file of auditd.conf)")
+	for _, r := range auditdFiles(c, auditLogs) {
+		add(r.Path, false, r.Of)
 	}
 	if filepath.IsAbs(c.Log.Output) {
 		add(c.Log.Output, false, "log.output")
@@ -65,6 +63,35 @@ func reserved(c *Config, auditLogs []string) (list []Reserved) {
 	}
 	add(c.StateDir, true, "the relay itself (state_dir)")
 	return list
+}
+
+// auditdFiles returns auditd's logs, which nothing of the relay's writes.
+func auditdFiles(c *Config, auditLogs []string) (list []Reserved) {
+	if c.Recovery.LogFile != "" {
+		list = append(list, Reserved{Path: filepath.Clean(c.Recovery.LogFile), Of: "auditd (recovery.log_file)"})
+	}
+	for _, path := range auditLogs {
+		list = append(list, Reserved{Path: filepath.Clean(path), Of: "auditd (log_file of auditd.conf)"})
+	}
+	return list
+}
+
+// Is reports whether path leads to the file or to one of its rotations, by whatever name: a link on the way, or a bind mount, gives it
+// others than those for which a configuration was checked. What cannot be looked at is none.
+func (r *Reserved) Is(path string) bool {
+	if sameFile(filepath.Dir(path), filepath.Dir(r.Path)) && IsRotation(filepath.Base(path), filepath.Base(r.Path)) {
+		return true
+	}
+	return sameFile(path, r.Path)
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
 
 // Has reports whether path is the file or one of its rotations, or in the directory.
@@ -109,6 +136,9 @@ func (cl *claims) pathTaken(s *Sink) string {
 			if r.Has(s.Output) {
 				return fmt.Sprintf("%q is of the files of %s, must be elsewhere", s.Output, r.Of)
 			}
+			if !r.Dir && RotatesTo(s.Output, s.Files, r.Path) {
+				return fmt.Sprintf("%q is rotated to %q, which is of the files of %s: must have another name", s.Output, r.Path, r.Of)
+			}
 		}
 	}
 	return ""
@@ -147,12 +177,9 @@ func (d *document) checkLog(c *Config, auditLogs []string) {
 	if !filepath.IsAbs(path) {
 		return
 	}
-	if c.Recovery.LogFile != "" {
-		auditLogs = append(slices.Clone(auditLogs), c.Recovery.LogFile)
-	}
 	why := rotatedBy(c.Sinks, path)
-	for _, log := range auditLogs {
-		if r := (&Reserved{Path: filepath.Clean(log)}); r.Has(path) {
+	for _, r := range auditdFiles(c, auditLogs) {
+		if r.Has(path) {
 			why = fmt.Sprintf("%q is auditd's own log, must be elsewhere", path)
 		}
 	}
@@ -162,18 +189,19 @@ func (d *document) checkLog(c *Config, auditLogs []string) {
 	}
 }
 
+// RotatesTo reports whether a sink that keeps so many files of that name, the live one included, gives one of them the name to.
+func RotatesTo(name string, files int, to string) bool {
+	rest, ok := strings.CutPrefix(strings.TrimSuffix(to, ".gz"), name+".")
+	n, err := strconv.Atoi(rest)
+	return ok && err == nil && strconv.Itoa(n) == rest && n >= 1 && n < files
+}
+
 // rotatedBy says which sink will rename its own files to path and remove them
 // there, or "".
 func rotatedBy(sinks []Sink, path string) string {
-	name := strings.TrimSuffix(path, ".gz")
-	ext := filepath.Ext(name)
-	n, err := strconv.Atoi(strings.TrimPrefix(ext, "."))
-	if err != nil || n < 1 {
-		return ""
-	}
 	for i := range sinks {
 		s := &sinks[i]
-		if n < s.Files && s.Output == strings.TrimSuffix(name, ext) {
+		if RotatesTo(s.Output, s.Files, path) {
 			return fmt.Sprintf("%q is the name of a rotated file of sinks.%s, must be a path of its own", path, s.Name)
 		}
 	}

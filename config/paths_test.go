@@ -1,6 +1,7 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,6 +24,10 @@ func TestReservedPaths(t *testing.T) {
 		{"/var/lib/relay/spool/a/00000001", "spools"},
 		{"/var/lib/relay/events.log", "state_dir"},
 		{"/var/lib/relay", "state_dir"},
+		{"/srv/kept", `is rotated to "/srv/kept.3", which is of the files of auditd (log_file of auditd.conf)`},
+		{"/srv/kept.3.1", "auditd (log_file of auditd.conf)"},
+		{"/srv/kept.03", ""},
+		{"/srv/kep", ""},
 		{"/var/log/audit/events.log", ""},
 		{"/var/log/audit/audit.log.relay", ""},
 		{"/var/log/audit/audit.logs", ""},
@@ -32,9 +37,9 @@ func TestReservedPaths(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "c.toml")
 		write(t, file, "state_dir = '/var/lib/relay/'\nlog.output = '/srv/relay.log'\nrecovery.log_file = '/srv/other.log'\n"+
 			"[sinks.b]\ntype = 'syslog'\n[sinks.a]\ntype = 'file'\npath = '"+tt.path+"'\n", 0o600)
-		c, _, err := Load(file, "/var/log/audit/audit.log", "/srv/audit.log")
+		c, _, err := Load(file, "/var/log/audit/audit.log", "/srv/audit.log", "/srv/kept.3")
 		switch {
-		case tt.says == "" && (err != nil || len(c.Sinks) != 2 || len(c.Sinks[0].Reserved) != 5):
+		case tt.says == "" && (err != nil || len(c.Sinks) != 2 || len(c.Sinks[0].Reserved) != 6):
 			t.Errorf("%s: %v", tt.path, err)
 		case tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says) || !strings.HasPrefix(err.Error(), file+":8: sinks.a.path: ")):
 			t.Errorf("%s: %v, want %q", tt.path, err, tt.says)
@@ -65,6 +70,32 @@ func TestOwnLogIsNotAuditds(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tt.path, err, tt.says)
 		case tt.says != "" && (c == nil || c.Log.Output != "syslog"):
 			t.Errorf("%s: what runs is %+v", tt.path, c)
+		}
+	}
+}
+
+// TestOwnLogByAnotherName: where a link leads to auditd's log, or to what that will be renamed to, check says so.
+func TestOwnLogByAnotherName(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(dir+"/audit", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/audit/audit.log", "", 0o600)
+	for link, to := range map[string]string{"/a": "audit", "/f": "audit/audit.log"} {
+		if err := os.Symlink(to, dir+link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for output, wrong := range map[string]bool{"/a/audit.log": true, "/a/audit.log.5": true, "/f": true, "/a/relay.log": false, "/audit.log": false} {
+		file := filepath.Join(dir, "c.toml")
+		write(t, file, "log.output = '"+dir+output+"'\n[sinks.s]\ntype = 'syslog'\n", 0o600)
+		c, _, err := Load(file, dir+"/audit/audit.log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Survey(c)
+		if wrong != (err != nil && strings.Contains(err.Error(), "log.output: "+dir+output+" leads to a file of auditd")) {
+			t.Errorf("%s: %v", output, err)
 		}
 	}
 }

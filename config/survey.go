@@ -74,6 +74,12 @@ func (s *Surveyor) globals(c *Config) {
 	if filepath.IsAbs(c.Log.Output) {
 		s.Directory("log.output", filepath.Dir(c.Log.Output), "log lines go to syslog until it is")
 		s.Only("log.output", c.Log.Output, fs.ModeCharDevice)
+		for _, r := range c.Log.Reserved {
+			if r.Is(c.Log.Output) {
+				s.Errorf("log.output", "%s leads to a file of %s, must be elsewhere", c.Log.Output, r.Of)
+				break
+			}
+		}
 	}
 	s.Directory("run_dir", filepath.Dir(c.RunDir), "status does not work until it is")
 	s.IsDir("run_dir", c.RunDir)

@@ -158,9 +158,9 @@ func (c *checkpoints) lastWords(members ...*consumer.Consumer) {
 // has none.
 func hashOf(cfg *config.Config) string {
 	own := *cfg
-	own.Sinks = slices.Clone(cfg.Sinks)
+	own.Sinks, own.Log.Reserved = slices.Clone(cfg.Sinks), nil // files of auditd, wherever one runs
 	for i := range own.Sinks {
-		own.Sinks[i].Reserved = nil // files of auditd, wherever one runs
+		own.Sinks[i].Reserved = nil
 	}
 	text, err := json.Marshal(&own)
 	if err != nil {

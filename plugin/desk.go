@@ -367,7 +367,7 @@ func (d *desk) serveLog(c *broker.Call) (a broker.Answer, err error) {
 	case opOpen:
 		var f *os.File
 		err = inPlace(path, func(path string) (err error) {
-			f, _, err = openLog(path)
+			f, _, err = openLog(path, d.started().Log.Reserved)
 			return err
 		})
 		return broker.Give(f, err)

@@ -50,7 +50,7 @@ func newLogger(cfg config.Log) *logger {
 		l.queue.place = stderrLog{}
 	default:
 		core.enc = zapcore.NewJSONEncoder(enc)
-		f := &fileOrSyslog{file: &logFile{path: cfg.Output}, sys: &syslogConn{path: devLog}}
+		f := &fileOrSyslog{file: &logFile{path: cfg.Output, not: cfg.Reserved}, sys: &syslogConn{path: devLog}}
 		f.open()
 		l.queue.place = f
 	}

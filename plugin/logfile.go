@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/sinks"
 )
@@ -86,6 +87,7 @@ func (l *fileOrSyslog) close() {
 // when its directory is there again.
 type logFile struct {
 	path string
+	not  []config.Reserved // what it must not be
 
 	mu    sync.Mutex // guards what follows
 	f     *os.File
@@ -134,7 +136,7 @@ func (l *logFile) check() {
 		l.f, l.info, l.fault = askLog(m, l.path)
 		return
 	}
-	l.f, l.info, l.fault = openLog(l.path)
+	l.f, l.info, l.fault = openLog(l.path, l.not)
 }
 
 // inPlace reports whether the path leads to the file.
@@ -167,8 +169,13 @@ func askLog(m *broker.Client, path string) (*os.File, os.FileInfo, error) {
 
 // openLog opens the file for appending. Its directory is not made: whose it should be
 // only the administrator knows. A FIFO is not waited for, and neither a disk nor what another
-// name leads to as well is written to: that may be any file of the system.
-func openLog(path string) (*os.File, os.FileInfo, error) {
+// name leads to as well is written to: that may be any file of the system. Nor is what is auditd's.
+func openLog(path string, not []config.Reserved) (*os.File, os.FileInfo, error) {
+	for _, r := range not {
+		if r.Is(path) {
+			return nil, nil, fmt.Errorf("%s: of the files of %s: name another path", path, r.Of)
+		}
+	}
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeCharDevice == 0 {
 		return nil, nil, fmt.Errorf("%s: not a regular file", path)
 	}

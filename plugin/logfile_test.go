@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/config"
 )
 
 // TestLogFileComesBack: the file, or its directory, is not there at first, is removed, is
@@ -148,5 +150,29 @@ func TestLogFileIsNoDisk(t *testing.T) {
 	defer l.close()
 	if err := l.write([]byte("a\n")); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLogFileIsNotAuditds, by whatever name.
+func TestLogFileIsNotAuditds(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "audit", "audit.log")
+	for _, err := range []error{os.Mkdir(filepath.Dir(log), 0o700), os.WriteFile(log, []byte("records\n"), 0o600), os.Symlink("audit", filepath.Join(dir, "a"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"audit/audit.log", "a/audit.log", "a/audit.log.7"} {
+		l := &logFile{path: filepath.Join(dir, name), not: []config.Reserved{{Path: log, Of: "auditd"}}}
+		if err := l.write([]byte("a\n")); err == nil || !strings.Contains(err.Error(), "of the files of auditd") {
+			t.Errorf("%s: %v", name, err)
+		}
+		l.close()
+	}
+	if text, err := os.ReadFile(log); string(text) != "records\n" {
+		t.Errorf("audit.log has %q, %v", text, err)
+	}
+	if _, err := os.Stat(log + ".7"); !os.IsNotExist(err) {
+		t.Errorf("a rotation was made: %v", err)
 	}
 }

@@ -48,11 +48,16 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	t.OneOf("sync", &c.Sync, "none", "interval", "batch")
 	t.Boolean("checkpoint", &c.Checkpoint)
 
-	s.Output, s.Files = c.Path, 1
-	if c.MaxSize > 0 {
-		s.Files = c.MaxFiles
-	}
+	s.Output, s.Files = c.Path, c.files()
 	return c
+}
+
+// files is how many names the sink uses: Path, Path.1, ...
+func (c *Config) files() int {
+	if c.MaxSize == 0 {
+		return 1
+	}
+	return c.MaxFiles
 }
 
 // Survey implements config.Settings.

@@ -71,7 +71,7 @@ func (w *writer) openDir() (folder, error) {
 		return nil, err
 	}
 	p := dir.Place()
-	if of, taken := named(w.reserved, p.id, filepath.Base(w.cfg.Path)); taken {
+	if of, taken := named(w.reserved, p.id, &w.cfg); taken {
 		dir.Close()
 		return nil, refuse("it is of the files of %s: name another path", of)
 	}

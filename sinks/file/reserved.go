@@ -62,12 +62,14 @@ func addForeign(list []foreign, path, of string) []foreign {
 	return append(list, foreign{idOf(&st), of})
 }
 
-// named says whose file it will be that is made under name in the directory id: that of a log
-// which does not exist at the moment.
-func named(list []config.Reserved, id fileID, name string) (of string, taken bool) {
+// named says whose file it will be that is made under the name of cfg's in the directory id, or that one is renamed to: that of a
+// log which may not exist at the moment.
+func named(list []config.Reserved, id fileID, cfg *Config) (of string, taken bool) {
+	name := filepath.Base(cfg.Path)
 	for _, r := range list {
 		var st unix.Stat_t
-		if r.Dir || !config.IsRotation(name, filepath.Base(r.Path)) || unix.Stat(filepath.Dir(r.Path), &st) != nil {
+		log := filepath.Base(r.Path)
+		if r.Dir || !(config.IsRotation(name, log) || config.RotatesTo(name, cfg.files(), log)) || unix.Stat(filepath.Dir(r.Path), &st) != nil {
 			continue
 		}
 		if idOf(&st) == id {

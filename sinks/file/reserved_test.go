@@ -77,6 +77,9 @@ func TestReservedByOtherNames(t *testing.T) {
 		{"in state_dir by a link", func(x tree) { x.link("state", "s", 0) }, "s/f", "state_dir"},
 		{"in state_dir by a mount", func(x tree) { x.bind("state", "s") }, "s/f", "state_dir"},
 		{"below state_dir", func(x tree) { x.bind("state", "s") }, "s/spool/f", "state_dir"},
+		{"what we rename is the log's", nil, "audit/kept", "auditd"},
+		{"what we rename is the log's, by a link", func(x tree) { x.link("audit", "a", 0) }, "a/kept", "auditd"},
+		{"what we rename is none of the log's", nil, "audit/kept.log", ""},
 		{"beside the log", nil, "audit/events.log", ""},
 		{"a name that only begins alike", nil, "audit/audit.log.old", ""},
 		{"where none of that is", nil, "f", ""},
@@ -95,8 +98,8 @@ func TestReservedByOtherNames(t *testing.T) {
 				}
 				before := snapshot(t, x.dir)
 				path := x.path(tt.path)
-				cfg := settings(path, nil)
-				cfg.Reserved = []config.Reserved{{Path: x.path("none/audit.log"), Of: "nobody"}, {Path: x.path("audit/audit.log"), Of: "auditd"},
+				cfg := settings(path, func(c *Config) { c.MaxSize = 1 << 20 })
+				cfg.Reserved = []config.Reserved{{Path: x.path("audit/kept.3"), Of: "auditd"}, {Path: x.path("none/audit.log"), Of: "nobody"}, {Path: x.path("audit/audit.log"), Of: "auditd"},
 					{Path: x.path("relay.log"), Of: "log.output"}, {Path: x.path("state"), Dir: true, Of: "state_dir"}}
 				w := newWriter(cfg, format.Encoder{}, zap.NewNop(), osFS{})
 				n, err := w.Write(context.Background(), one(sinktest.Lines(0, 1)))

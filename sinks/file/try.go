@@ -52,7 +52,7 @@ func (y *trial) findDir(_ context.Context, s *sinks.Step) error {
 	}
 	y.dir = dir
 	p := dir.Place()
-	if of, taken := named(y.w.reserved, p.id, filepath.Base(y.w.cfg.Path)); taken {
+	if of, taken := named(y.w.reserved, p.id, &y.w.cfg); taken {
 		return y.w.openError(refuse("it is of the files of %s: name another path", of))
 	}
 

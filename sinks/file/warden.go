@@ -6,8 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -127,7 +125,7 @@ func (w *warden) openDir(cfg *Config, reserved []config.Reserved, path string) (
 		return o, err
 	}
 	p := dir.Place()
-	if of, taken := named(reserved, p.id, filepath.Base(cfg.Path)); taken && !above {
+	if of, taken := named(reserved, p.id, cfg); taken && !above {
 		dir.Close()
 		return openedDir{Insecure: fmt.Sprintf("it is of the files of %s: name another path", of), Real: p.real}, nil
 	}
@@ -195,9 +193,7 @@ func (d *wardenDir) has(name string) bool {
 	if name == base || name == d.tempName() {
 		return true
 	}
-	rest, ok := strings.CutPrefix(strings.TrimSuffix(name, gzSuffix), base+".")
-	n, err := strconv.Atoi(rest)
-	return ok && err == nil && strconv.Itoa(n) == rest && n >= 1 && n < d.cfg.MaxFiles
+	return config.RotatesTo(base, d.cfg.MaxFiles, name)
 }
 
 func (d *wardenDir) tempName() string { return tempName(filepath.Base(d.cfg.Path)) }
