@@ -153,16 +153,20 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	file := config.FileOf(path)
+	logs := host.AuditLogs(d.p.parent)
 	text, err := config.Read(file)
 	if err != nil {
-		if !d.loaded {
+		if d.loaded {
+			d.reserve(logs)
+		} else {
 			d.obey(config.Default())
 		}
 		return a, err
 	}
-	cfg, _, err := config.LoadText(file, text, host.AuditLogs(d.p.parent)...)
+	cfg, _, err := config.LoadText(file, text, logs...)
 	switch {
 	case d.loaded && err != nil: // the worker says what is wrong
+		d.reserve(logs)
 	case d.loaded && cfg.PluginDir != "":
 		return a, fmt.Errorf("%s: plugin_dir takes effect when the plugin is started again: restart auditd", file)
 	case cfg == nil:
@@ -208,6 +212,16 @@ func (d *desk) obey(cfg *config.Config) {
 	}
 	d.giving = inBackground(func() { d.giveDirs(cfg) })
 	awaitFor(giveTime, d.giving) // a worker without state_dir tries to open it from time to time
+}
+
+// reserve has no sink write on where auditd's log is now. The caller holds mu.
+func (d *desk) reserve(auditLogs []string) {
+	d.cfg = d.cfg.Reserving(auditLogs...)
+	for i := range d.cfg.Sinks {
+		if w := d.wardens[sinks.Item(&d.cfg.Sinks[i])]; w != nil {
+			w.Configure(d.cfg.Sinks[i])
+		}
+	}
 }
 
 // giveTime is how long a worker waits for its directories: their disk may hang, and much may be in them.

@@ -46,7 +46,8 @@ func (p *Plugin) sayConfig(warnings []string, err error) {
 func (p *Plugin) reload() {
 	p.nodes.LookUp()
 	p.feed.Check() // auditd passes its HUP on, and says in its log alone who sent it
-	cfg, warnings, err := config.Load(config.FileOf(p.opt.Config), host.AuditLogs(p.parent)...)
+	logs := host.AuditLogs(p.parent)
+	cfg, warnings, err := config.Load(config.FileOf(p.opt.Config), logs...)
 	if errors.Is(err, fs.ErrNotExist) && p.cfg.File == "" {
 		cfg, err = config.Default(), nil
 	}
@@ -54,12 +55,7 @@ func (p *Plugin) reload() {
 	defer p.lists.refresh()
 	if err != nil {
 		p.log.Error("config not reloaded: the previous one stays in use")
-		p.mu.Lock()
-		p.cfgErr = err
-		p.mu.Unlock()
-		for _, c := range p.consumers() {
-			c.Reopen()
-		}
+		p.keep(err, logs)
 		return
 	}
 
@@ -71,6 +67,22 @@ func (p *Plugin) reload() {
 	p.sayRefused(cfg)
 	p.exchange(cfg)
 	p.log.Info("config reloaded", zap.String("file", cfg.File), zap.Int("sinks", len(cfg.Sinks)))
+}
+
+// keep goes on with the configuration that is in use. A sink does not write on where auditd's log is now.
+func (p *Plugin) keep(why error, auditLogs []string) {
+	cfg := p.cfg.Reserving(auditLogs...)
+	p.mu.Lock()
+	p.cfg, p.cfgErr = cfg, why
+	p.mu.Unlock()
+	for _, c := range p.consumers() {
+		i := slices.IndexFunc(cfg.Sinks, func(s config.Sink) bool { return s.Name == c.Name })
+		if i >= 0 && !slices.Equal(cfg.Sinks[i].Reserved, c.Config().Reserved) {
+			p.apply(c, cfg.Sinks[i])
+			continue
+		}
+		c.Reopen()
+	}
 }
 
 // onlyBuiltIn reports whether the one sink is that of a configuration without any.

@@ -1,0 +1,64 @@
+package plugin
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"audisp-relay/host/broker"
+	"audisp-relay/plugin/consumer"
+)
+
+// TestLogThatAuditdMovesToASinksFile: the sink does not write on there, though the configuration with it cannot be loaded any more.
+func TestLogThatAuditdMovesToASinksFile(t *testing.T) {
+	t.Parallel()
+	p, w, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n", nil)
+	defer end()
+	report := func() consumer.Report { return p.Report().Consumers[0] }
+	w.Write(records(5))
+	wait(t, "it is delivered", func() bool { return report().Delivered == 5 })
+	path := p.consumers()[0].Config().Output
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	inMain(p, func() { p.keep(errors.New("its path is auditd's"), []string{path}) })
+	w.Write(records(5))
+	wait(t, "it is refused", func() bool { return strings.Contains(report().Sink.Error, "of the files of auditd") })
+	if text, err := os.ReadFile(path); string(text) != string(before) {
+		t.Errorf("the log has %d bytes, not %d: %v", len(text), len(before), err)
+	}
+	inMain(p, func() { p.keep(errors.New("the same"), nil) }) // what is not found out now is not forgotten
+	if r := report(); r.Queued != 5 || r.LostTotal != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestDeskReservesWhatIsAuditdsNow, whatever the worker has started with.
+func TestDeskReservesWhatIsAuditdsNow(t *testing.T) {
+	d, dir := deskFor(t, "state_dir = \"DIR/state\"\n[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n")
+	ask := func() string {
+		a, err := d.Serve(broker.NewCall("file/f", "dir", `{"Name":"`+dir+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(a.Result)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if got := ask(); strings.Contains(got, "auditd") {
+		t.Fatal(got)
+	}
+	d.mu.Lock()
+	d.reserve([]string{filepath.Join(dir, "out")})
+	d.mu.Unlock()
+	if got := ask(); !strings.Contains(got, "it is of the files of auditd") {
+		t.Error(got)
+	}
+}
