@@ -61,6 +61,8 @@ type desk struct {
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
 	giving  <-chan struct{}         // closed when directories are given, nil: they never were
+	gives   bool                    // it will see another configuration before it closes that
+	closed  bool                    // the worker has gone
 	first   *config.Config          // of the worker's start: some of it is obeyed until the next one (Plugin.sayFixed)
 	loaded  bool                    // the worker has had a configuration
 	wardens map[string]sinks.Warden // by sinks.Item; those of a reload before stay
@@ -76,7 +78,7 @@ func newDesk(p *Plugin) *desk {
 	d := &desk{p: p, cfg: p.cfg, first: p.cfg, writable: p.writable, wardens: make(map[string]sinks.Warden), sockets: make(map[string]*control)}
 	d.actions = program.NewActions(d.isAction)
 	d.items = map[string]broker.Handler{
-		config.ConfigItem:  d.serveConfig,
+		config.ConfigItem:  broker.OneByOne(d.serveConfig),
 		trusted.Item:       broker.AtMost(8, func(c *broker.Call) (broker.Answer, error) { return d.config().ServeRead(c) }),
 		host.AuditdItem:    host.ServeAuditd(p.parent, d.isProgram),
 		auditlog.LogItem:   broker.AtMost(8, auditlog.Serve(d.auditLogs)),
@@ -113,6 +115,7 @@ func (d *desk) Serve(c *broker.Call) (broker.Answer, error) {
 // Close implements monitor.Session. A sink whose disk hangs, or whose program has to be killed, does not hold up the others.
 func (d *desk) Close() {
 	d.mu.Lock()
+	d.closed = true
 	held := slices.Collect(maps.Values(d.wardens))
 	for _, s := range d.sockets {
 		s.drop()
@@ -140,7 +143,7 @@ func (d *desk) started() *config.Config {
 }
 
 // serveConfig reads the configuration, for the worker and for the desk. One that the worker will not take, as it reads it
-// again and there are errors in it, the desk does not take either.
+// again and there are errors in it, the desk does not take either. A disk that hangs holds up nothing else: mu is not held.
 func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	path := d.p.opt.Config
 	if c.Op == config.OpDir {
@@ -150,29 +153,15 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	if c.Op != config.OpLoad {
 		return a, c.Unknown()
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	file := config.FileOf(path)
-	logs := host.AuditLogs(d.p.parent)
+	file, logs := config.FileOf(path), host.AuditLogs(d.p.parent)
 	text, err := config.Read(file)
 	if err != nil {
-		if d.loaded {
-			d.reserve(logs)
-		} else {
-			d.obey(config.Default())
-		}
+		d.take(nil, err, logs)
 		return a, err
 	}
-	cfg, _, err := config.LoadText(file, text, logs...)
-	switch {
-	case d.loaded && err != nil: // the worker says what is wrong
-		d.reserve(logs)
-	case d.loaded && cfg.PluginDir != "":
+	cfg, _, err := config.LoadText(file, text, logs...) // the worker says what is wrong
+	if !d.take(cfg, err, logs) {
 		return a, fmt.Errorf("%s: plugin_dir takes effect when the plugin is started again: restart auditd", file)
-	case cfg == nil:
-		d.obey(config.Default())
-	default:
-		d.obey(cfg)
 	}
 	fd, err := config.InMemory(text)
 	if err != nil {
@@ -180,6 +169,33 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	}
 	a.FDs = []int{fd}
 	return a, nil
+}
+
+// take obeys a configuration that was read, unless the worker will not take it. It reports whether there is one that the worker may have.
+func (d *desk) take(cfg *config.Config, wrong error, auditLogs []string) bool {
+	d.mu.Lock()
+	again := d.loaded
+	switch {
+	case again && wrong != nil:
+		d.reserve(auditLogs)
+		d.mu.Unlock()
+		return true
+	case again && cfg.PluginDir != "":
+		d.mu.Unlock()
+		return false
+	case cfg == nil:
+		cfg = config.Default()
+	}
+	d.obey(cfg)
+	giving := d.giving
+	d.mu.Unlock()
+
+	if again {
+		awaitFor(giveAgainTime, giving)
+	} else {
+		awaitFor(giveTime, giving)
+	}
+	return true
 }
 
 // obey makes cfg what the worker may ask for. The caller holds mu.
@@ -207,11 +223,7 @@ func (d *desk) obey(cfg *config.Config) {
 			w.Retire()
 		}
 	}
-	if d.giving != nil && !sinks.IsClosed(d.giving) {
-		return // that disk hangs, and has more than enough to do then
-	}
-	d.giving = inBackground(func() { d.giveDirs(cfg) })
-	awaitFor(giveTime, d.giving) // a worker without state_dir tries to open it from time to time
+	d.give()
 }
 
 // reserve has no sink write on where auditd's log is now. The caller holds mu.
@@ -222,34 +234,6 @@ func (d *desk) reserve(auditLogs []string) {
 			w.Configure(d.cfg.Sinks[i])
 		}
 	}
-}
-
-// giveTime is how long a worker waits for its directories: their disk may hang, and much may be in them.
-const giveTime = 3 * time.Second
-
-// giveDirs gives the worker the directories in which it alone makes files. What cannot be given it reports itself.
-func (d *desk) giveDirs(cfg *config.Config) {
-	uid, gid, err := broker.Account()
-	if err != nil {
-		return
-	}
-	for _, dir := range ownDirs(cfg) {
-		d.p.sayStart(state.Give(dir, uid, gid))
-		if !mayWriteIn(d.writable, dir) {
-			d.p.sayLater(dir)
-		}
-	}
-}
-
-func (d *desk) serveState(c *broker.Call) (a broker.Answer, err error) {
-	uid, gid, err := broker.Account()
-	if err == nil && c.Op != state.OpMake {
-		err = c.Unknown()
-	}
-	if err == nil {
-		err = state.Give(d.started().StateDir, uid, gid)
-	}
-	return a, err
 }
 
 // isProgram reports whether a sink runs a program.

@@ -25,6 +25,7 @@ import (
 	"audisp-relay/plugin/top"
 	"audisp-relay/queue"
 	"audisp-relay/recovery"
+	"audisp-relay/state"
 )
 
 // Options are what a plugin is started with.
@@ -91,6 +92,8 @@ type Plugin struct {
 	export    *metrics     // of the main goroutine until the end
 	ckpt      *checkpoints
 	meter     *top.Meter
+	giving    sync.Mutex                           // held while a directory is given
+	giveState func(dir string, uid, gid int) error // state.Give; only tests set another one
 	renew     *renewal
 	procs     *procs
 	trimmed   trimmer
@@ -137,6 +140,7 @@ func New(opt Options) *Plugin {
 		tasks:     make(chan func()),
 		lists:     lists{now: make(chan struct{}, 1)},
 		saveEvery: saveEvery,
+		giveState: state.Give,
 		renew:     newRenewal(opt.Binary),
 		inherited: takeHeritage(),
 		sandbox:   sandbox.Report{Parts: []sandbox.Part{}},

@@ -122,7 +122,7 @@ func (p *Plugin) supervise(buffer int) (done bool, err error) {
 	if os.Geteuid() == 0 {
 		for _, dir := range ownDirs(p.cfg) {
 			if state.IsWorkers(dir) {
-				p.sayStart(state.Give(dir, 0, 0))
+				p.sayStart(p.giveDir(dir, 0, 0))
 			}
 		}
 	}
