@@ -139,6 +139,17 @@ func (p *Plugin) collect() {
 	debug.SetMemoryLimit(p.memory.Load().Limit / 4 * 3)
 }
 
+// lookAtCgroup takes up the limit of the cgroup, which systemd and others change while the process runs.
+func (p *Plugin) lookAtCgroup() {
+	was := p.cgroup.limit
+	p.cgroup.limit, p.cgroup.file = cgroupLimit(p.cgroup.root)
+	if p.cgroup.limit != was {
+		p.log.Info("memory limit of the cgroup has changed, and the queues with it: the pipe from auditd, recovery and the events of sinks "+
+			"that run follow when the plugin is started again",
+			zap.Int64("was", was), zap.Int64("cgroup_limit", p.cgroup.limit), zap.String("cgroup_file", p.cgroup.file))
+	}
+}
+
 // setMemory shares the memory out, and says where queues hold less than configured. The share is that of new queues, and of
 // those that are configured again.
 func (p *Plugin) setMemory(cfg *config.Config) {

@@ -76,9 +76,10 @@ type Plugin struct {
 	logged   inputLog             // main goroutine only
 	markers  atomic.Bool          // loss_markers
 	memory   atomic.Pointer[MemoryReport]
-	cgroup   struct { // its limit when the process began, 0 for none, and where that stands
+	cgroup   struct { // its limit at the last configuration, 0 for none, and where that stands; main goroutine only
 		limit int64
 		file  string
+		root  string // "/" but in tests
 	}
 	saver     *stateSaver   // positions and balances on disk
 	saveEvery time.Duration // how often these are saved; only tests change it
@@ -162,7 +163,8 @@ func New(opt Options) *Plugin {
 		p.sayConfig(warnings, err)
 	}
 	p.procs = newProcs()
-	p.cgroup.limit, p.cgroup.file = cgroupLimit("/")
+	p.cgroup.root = "/"
+	p.cgroup.limit, p.cgroup.file = cgroupLimit(p.cgroup.root)
 	p.setMemory(cfg)
 	return p
 }

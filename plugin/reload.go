@@ -94,6 +94,7 @@ func onlyBuiltIn(c *config.Config) bool {
 func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
 	p.markers.Store(cfg.LossMarkers)
+	p.lookAtCgroup()
 	p.setMemory(cfg)
 	p.collect()
 	p.export.apply(cfg.Metrics)

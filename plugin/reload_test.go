@@ -5,9 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/plugin/consumer"
 )
@@ -60,5 +62,34 @@ func TestDeskReservesWhatIsAuditdsNow(t *testing.T) {
 	d.mu.Unlock()
 	if got := ask(); !strings.Contains(got, "it is of the files of auditd") {
 		t.Error(got)
+	}
+}
+
+// TestReloadTakesUpTheCgroupsLimit: systemctl set-property changes it while the relay runs.
+func TestReloadTakesUpTheCgroupsLimit(t *testing.T) {
+	t.Parallel()
+	p, _, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n", nil)
+	defer end()
+	root := t.TempDir()
+	plant(t, filepath.Join(root, "proc/self/cgroup"), "0::/a\n")
+	plant(t, filepath.Join(root, "proc/self/mountinfo"), "30 22 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+	inMain(p, func() { p.cgroup.root = root })
+	for _, limit := range []int64{64 << 20, 48 << 20, 0} {
+		text := "max\n"
+		if limit > 0 {
+			text = strconv.FormatInt(limit, 10) + "\n"
+		}
+		plant(t, filepath.Join(root, "sys/fs/cgroup/a/memory.max"), text)
+		inMain(p, p.reload)
+		r := p.Report()
+		if r.Memory.Cgroup != limit || (limit > 0 && r.Memory.Limit != limit/4*3) {
+			t.Errorf("with %d: %+v", limit, r.Memory)
+		}
+		if room := r.Consumers[0].Room; (room < int64(config.DefaultQBytes)) != (limit > 0) {
+			t.Errorf("with %d the queue holds %d bytes", limit, room)
+		}
+	}
+	if n := strings.Count(logOf(t, p), "memory limit of the cgroup has changed"); n != 3 {
+		t.Errorf("said %d times", n)
 	}
 }
