@@ -169,13 +169,15 @@ func TestSpoolOfAFilter(t *testing.T) {
 	}
 }
 
-// TestJournaldDropsNothing: a limit of auditd's unit counts in place of journald's, and what a filter
-// leaves out is not sent to it.
+// TestJournaldDropsNothing: a limit of auditd's unit counts in place of journald's, and that of its namespace; what a filter leaves out
+// is not sent to it, nor what another daemon reads that journald forwards to.
 func TestJournaldDropsNothing(t *testing.T) {
 	for name, plant := range map[string]func(m *machine){
-		"unit":   func(m *machine) { m.edit(unitPath, "[Service]\n", "[Service]\nLogRateLimitIntervalSec=0\n") },
-		"filter": func(m *machine) { m.sink("journal").RateOut = 1 },
-		"events": func(m *machine) { m.sink("journal").Format, m.relay.Input.Events = "json", 4 },
+		"unit":           func(m *machine) { m.edit(unitPath, "[Service]\n", "[Service]\nLogRateLimitIntervalSec=0\n") },
+		"filter":         func(m *machine) { m.sink("journal").RateOut = 1 },
+		"namespace":      func(m *machine) { m.edit(unitPath, "[Service]\n", "[Service]\nLogNamespace=audit\n") },
+		"another daemon": func(m *machine) { m.link("/dev/log", "/run/systemd/journal/syslog") },
+		"events":         func(m *machine) { m.sink("journal").Format, m.relay.Input.Events = "json", 4 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)

@@ -12,6 +12,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/host/journald"
 	"audisp-relay/plugin"
 	"audisp-relay/plugin/consumer"
 )
@@ -48,13 +49,18 @@ func findListener(f *Facts) []Finding {
 // multiple of that, six times at most, which the numbers here leave out.
 func findJournalRate(f *Facts) []Finding {
 	r, j := f.report(), f.Journald.Value
+	limit := j.Limit
 	if f.InUnit { // a unit's own limit counts for all that runs in it (systemd.exec(5))
-		j.limit(f.Unit.Value["LogRateLimitIntervalSec"], f.Unit.Value["LogRateLimitBurst"], "auditd.service")
+		limit.Set(f.Unit.Value["LogRateLimitIntervalSec"], f.Unit.Value["LogRateLimitBurst"], "auditd.service")
 	}
-	if r == nil || !f.Journald.Known() || !j.DevLog || j.Interval == 0 || j.Burst == 0 {
+	if r == nil || !f.Journald.Known() || !j.DevLog || limit.Off() {
 		return nil
 	}
-	allowed := float64(j.Burst) / j.Interval.Seconds()
+	conf, service := journald.ConfOf(j.Namespace), "systemd-journald"
+	if j.Namespace != "" {
+		service += "@" + j.Namespace
+	}
+	allowed := float64(limit.Burst) / limit.Interval.Seconds()
 	for i := range r.Consumers {
 		c := &r.Consumers[i]
 		proto, address := network(f.Outputs[c.Name])
@@ -65,9 +71,9 @@ func findJournalRate(f *Facts) []Finding {
 		return one(Finding{
 			Subject:  c.Name,
 			Text:     fmt.Sprintf("sink %s sends %.0f messages/s to journald, which may drop what is above %.0f and counts it in the journal only", c.Name, sent, allowed),
-			Evidence: fmt.Sprintf("/dev/log is journald's; %s: RateLimitBurst=%d in RateLimitIntervalSec=%v", cmp.Or(j.Source, "journald's defaults"), j.Burst, j.Interval),
-			Fix: fmt.Sprintf("mkdir -p /etc/systemd/journald.conf.d && printf '[Journal]\\nRateLimitBurst=%d\\n' > /etc/systemd/journald.conf.d/zz-audisp-relay.conf && systemctl restart systemd-journald",
-				int(2*sent*j.Interval.Seconds())),
+			Evidence: fmt.Sprintf("/dev/log is journald's; %s: RateLimitBurst=%d in RateLimitIntervalSec=%v", cmp.Or(limit.Source, "journald's defaults"), limit.Burst, limit.Interval),
+			Fix: fmt.Sprintf("mkdir -p %[1]s && printf '[Journal]\\nRateLimitBurst=%[2]d\\n' > %[1]s/zz-audisp-relay.conf && systemctl restart %[3]s",
+				quote("/etc/systemd/"+conf+".d"), int(2*sent*limit.Interval.Seconds()), quote(service)),
 		})
 	}
 	return nil

@@ -3,7 +3,6 @@ package doctor
 import (
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 
 	"go.uber.org/goleak"
@@ -48,9 +47,6 @@ func FuzzFiles(f *testing.F) {
 		if forbidsInternet(all) && forbidsInternet(setting{"RestrictAddressFamilies", fix}.after(all)) {
 			t.Errorf("what adds %q to %q does not end it", fix, all)
 		}
-		if d, ok := parseSpan(span); ok && d < 0 {
-			t.Errorf("%q is %v", span, d)
-		}
 		spaceLeft(span, Disk{Size: 1 << 40})
 	})
 }
@@ -82,19 +78,6 @@ func TestAddressFamilies(t *testing.T) {
 		}
 		if tt.forbid && forbidsInternet(setting{"RestrictAddressFamilies", fix}.after(all)) {
 			t.Errorf("%q: the fix does not end it", tt.lines)
-		}
-	}
-}
-
-func TestParseSpan(t *testing.T) {
-	for text, want := range map[string]time.Duration{"30": 30 * time.Second, "30s": 30 * time.Second, "1min": time.Minute, "2 h": 2 * time.Hour, "500ms": 500 * time.Millisecond} {
-		if got, ok := parseSpan(text); !ok || got != want {
-			t.Errorf("%q is %v, want %v", text, got, want)
-		}
-	}
-	for _, text := range []string{"", "infinity", "-5", "soon"} {
-		if d, ok := parseSpan(text); ok {
-			t.Errorf("%q is taken for %v", text, d)
 		}
 	}
 }

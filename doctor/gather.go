@@ -64,7 +64,7 @@ func (g *Gatherer) Gather(ctx context.Context) *Facts {
 	g.daemon(f)
 	together(
 		func() { g.relay(f) },
-		func() { f.Journald = ask(g, "journald", g.journald) },
+		func() { f.Journald = ask(g, "journald", func() (Journald, error) { return g.journald(f.InUnit) }) },
 		func() { f.Messages = ask(g, "messages", func() ([]string, error) { return g.messages(ctx, f) }) },
 		func() { f.Unit = ask(g, "unit", func() (map[string]string, error) { return g.unit() }) },
 		func() {

@@ -12,11 +12,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/config"
+	"audisp-relay/host/journald"
 )
 
 // statDisk asks for the file system of a path, or of what is above it where it is not there yet.
@@ -80,50 +80,32 @@ func (g *Gatherer) disk(path string) (Disk, error) {
 
 // Journald is what systemd-journald does on this machine.
 type Journald struct {
-	Listener string        // who listens to the kernel's audit records besides auditd: "systemd (pid 1)"; "" for none
-	DevLog   bool          // /dev/log is journald's
-	Interval time.Duration // of its rate limit, for each unit; 0: none
-	Burst    int           // messages within that; 0: no limit
-	Source   string        // the file that says so; "" for journald's defaults
+	Listener  string // who listens to the kernel's audit records besides auditd: "systemd (pid 1)"; "" for none
+	DevLog    bool   // /dev/log is journald's
+	Namespace string // that auditd's unit logs to (LogNamespace=), "" for that of the host
+	Limit     journald.Limit
 }
 
-// Defaults of journald (journald.conf(5)), and the kernel's groups of netlink.
+// The kernel's groups of netlink.
 const (
-	journalInterval = 30 * time.Second
-	journalBurst    = 10_000
-	netlinkAudit    = "9"
-	groupReadLog    = 1 // AUDIT_NLGRP_READLOG, the first bit
+	netlinkAudit = "9"
+	groupReadLog = 1 // AUDIT_NLGRP_READLOG, the first bit
 )
 
 // journald looks at the system's journal. Without one there may be listeners as well.
-func (g *Gatherer) journald() (Journald, error) {
-	j := Journald{Interval: journalInterval, Burst: journalBurst}
+func (g *Gatherer) journald(inUnit bool) (j Journald, err error) {
 	if target, err := os.Readlink(g.Machine.Path("/dev/log")); err == nil {
-		j.DevLog = strings.Contains(target, "systemd/journal/")
+		if !filepath.IsAbs(target) {
+			target = filepath.Join("/dev", target)
+		}
+		_, j.DevLog = journald.NamespaceAt(g.Machine.Root, g.Machine.Path(filepath.Clean(target)))
 	}
-	var err error
-	if j.Listener, err = g.listener(); err != nil {
-		return j, err
+	if unit, err := g.unit(); err == nil && inUnit && !strings.Contains(unit["LogNamespace"], "/") {
+		j.Namespace = unit["LogNamespace"]
 	}
-	settings, sources, err := g.iniFiles("systemd/journald.conf", "Journal")
-	if err != nil {
-		return j, err
-	}
-	for _, key := range []string{"RateLimitInterval", "RateLimitIntervalSec"} { // the former is the old name
-		j.limit(settings[key], "", sources[key])
-	}
-	j.limit("", settings["RateLimitBurst"], sources["RateLimitBurst"])
-	return j, nil
-}
-
-// limit takes over a rate limit from a file; "" or what journald would not understand is none.
-func (j *Journald) limit(interval, burst, source string) {
-	if d, ok := parseSpan(interval); ok {
-		j.Interval, j.Source = d, source
-	}
-	if n, err := strconv.Atoi(burst); err == nil && n >= 0 {
-		j.Burst, j.Source = n, source
-	}
+	j.Limit = journald.LimitOf(g.Machine.Root, j.Namespace, "")
+	j.Listener, err = g.listener()
+	return j, err
 }
 
 // listener finds who has joined the kernel's group of audit readers (proc_net_netlink: sk, protocol,
@@ -157,24 +139,8 @@ func (g *Gatherer) listener() (string, error) {
 	return "", nil
 }
 
-// parseSpan reads a time span of systemd: a number of seconds, or of a unit. "infinity" is none.
-func parseSpan(text string) (time.Duration, bool) {
-	text = strings.ReplaceAll(text, " ", "")
-	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(n) * time.Second, true
-	}
-	for _, unit := range []struct{ long, short string }{{"seconds", "s"}, {"second", "s"}, {"sec", "s"}, {"minutes", "m"}, {"min", "m"}, {"hours", "h"}, {"hour", "h"}, {"hr", "h"}, {"d", ""}} {
-		if number, ok := strings.CutSuffix(text, unit.long); ok && unit.short != "" {
-			text = number + unit.short
-			break
-		}
-	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil && d >= 0
-}
-
 // systemDirs are where systemd looks for configuration, the first one before the others.
-var systemDirs = []string{"/etc", "/run", "/usr/lib", "/lib"}
+var systemDirs = []string{"/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"}
 
 // iniFiles reads a section of a systemd configuration file, NAME below one of systemDirs, and of the
 // drop-ins in NAME.d of all of them: in the order of their names, the later one counts. sources has the

@@ -237,6 +237,15 @@ var plants = []struct {
 		m.link("/dev/log", "/run/systemd/journal/dev-log")
 		m.put("/etc/systemd/journald.conf", "[Journal]\nRateLimitInterval=60s\nRateLimitBurst=600\n")
 	}},
+	{"AR-JOURNALD-RATE", "RateLimitBurst=", func(m *machine) {
+		m.link("/dev/log", "../run/systemd/journal/dev-log")
+		m.put("/usr/local/lib/systemd/journald.conf.d/x.conf", "[Journal]\nRateLimitIntervalSec=1min 30s\nRateLimitBurst=900\n")
+	}},
+	{"AR-JOURNALD-RATE", "/etc/systemd/journald@audit.conf.d && printf", func(m *machine) {
+		m.link("/dev/log", "/run/systemd/journal/dev-log")
+		m.edit(unitPath, "[Service]\n", "[Service]\nLogNamespace=audit\n")
+		m.put("/etc/systemd/journald@audit.conf", "[Journal]\nRateLimitIntervalSec=1min\nRateLimitBurst=600\n")
+	}},
 	{"AR-SANDBOX-READONLY", "ReadWritePaths=/var/lib", func(m *machine) {
 		m.put("/proc/800/mountinfo", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 8:1 / /var/lib ro - ext4 /dev/sda1 rw\n")
 	}},

@@ -71,11 +71,8 @@ func (y *trial) findListener(_ context.Context, s *sinks.Step) error {
 	s.Text = "read by " + strings.Join(names, ", ")
 	s.Fact("processes", "%s", strings.Join(names, ", "))
 	j := &journal{root: y.w.journal.root}
-	if j.look(y.w.cfg.Address); j.burst == 0 {
-		return nil
-	}
-	if burst, interval := j.limit("auditd.service"); burst > 0 {
-		s.Doubt("set LogRateLimitIntervalSec=0 for auditd.service", "journald drops all but %d messages in %v", burst, interval)
+	if l := j.limitOf(y.w.cfg.Address, "auditd.service"); l.Burst > 0 {
+		s.Doubt("set LogRateLimitIntervalSec=0 for auditd.service", "journald drops all but %d messages in %v", l.Burst, l.Interval)
 	}
 	return nil
 }
