@@ -23,7 +23,7 @@ func Survey(c *Config) (warns []string, err error) {
 	s.globals(c)
 	for i := range c.Sinks {
 		sink := &c.Sinks[i]
-		s.at = placeOf(sink.Origin, "sinks."+sink.Name+".")
+		s.at, s.reserved = placeOf(sink.Origin, "sinks."+sink.Name+"."), sink.Reserved
 		if sink.Settings != nil {
 			sink.Settings.Survey(s)
 		}
@@ -38,7 +38,12 @@ type Surveyor struct {
 	errs  Errors
 	warns []string
 	alone bool // without a sandbox there is no worker
+
+	reserved []Reserved // of the sink
 }
+
+// Reserved returns what a file of the sink must not be, by whatever name.
+func (s *Surveyor) Reserved() []Reserved { return s.reserved }
 
 // placeOf splits an origin.
 func placeOf(origin, prefix string) Error {

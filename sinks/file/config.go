@@ -1,8 +1,6 @@
 package file
 
 import (
-	"path/filepath"
-
 	"audisp-relay/config"
 	"audisp-relay/sinks"
 )
@@ -58,15 +56,4 @@ func (c *Config) files() int {
 		return 1
 	}
 	return c.MaxFiles
-}
-
-// Survey implements config.Settings.
-func (c *Config) Survey(s *config.Surveyor) {
-	s.Owners(c.Owner, c.Group)
-	dir := filepath.Dir(c.Path)
-	if dir == defaultDir { // which the sink makes
-		dir = filepath.Dir(dir)
-	}
-	s.Directory("path", dir, "records wait until it is")
-	s.Only("path", c.Path, 0)
 }
