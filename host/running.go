@@ -62,8 +62,8 @@ func isPlugin(cmdline []string) bool {
 	return len(cmdline) == 1 || (len(cmdline) > 1 && strings.HasPrefix(cmdline[1], "-"))
 }
 
-// isOurs says whether a process runs as root or as we do. The owner of its directory in /proc
-// would not say: that is root for each process that hides its memory.
+// isOurs says whether a process runs as root or as we do, and was started so: any user can start su under the name of a relay, with a
+// socket that listens. The owner of its directory in /proc would not say: that is root for each process that hides its memory.
 func (m Machine) isOurs(pid int) bool {
 	status, err := os.ReadFile(m.procPath(pid, "status"))
 	if err != nil {
@@ -78,8 +78,10 @@ func (m Machine) isOurs(pid int) bool {
 		if len(fields) < 2 {
 			return false
 		}
-		uid, err := strconv.Atoi(fields[1])
-		return err == nil && (uid == 0 || uid == os.Geteuid())
+		return !slices.ContainsFunc(fields[:2], func(id string) bool {
+			uid, err := strconv.Atoi(id)
+			return err != nil || (uid != 0 && uid != os.Geteuid())
+		})
 	}
 	return false
 }

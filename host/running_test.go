@@ -98,6 +98,7 @@ func TestIsOurs(t *testing.T) {
 	for status, want := range map[string]bool{
 		"Name:\taudisp-relay\nUid:\t0\t0\t0\t0\n":         true,
 		"Name:\tx\nUid:\t0\t4242\t0\t0\n":                 false, // a set-user-ID program that gave root up
+		"Name:\tx\nUid:\t4242\t0\t0\t0\n":                 false, // one that has it
 		"Name:\tUid:\\n0\nUid:\t4242\t4242\t4242\t4242\n": false,
 		"Name:\tx\n":                            false,
 		"Uid:\n":                                false,
