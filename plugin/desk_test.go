@@ -136,7 +136,12 @@ func TestDeskPutsFiles(t *testing.T) {
 	if err := unix.Ftruncate(large, maxPut+1); err != nil {
 		t.Fatal(err)
 	}
-	for name, fds := range map[string][]int{"a pipe": {pipe[0]}, "nothing": nil, "two": {fd, fd}, "a large one": {large}} {
+	elsewhere, err := os.Open("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer elsewhere.Close()
+	for name, fds := range map[string][]int{"a pipe": {pipe[0]}, "a file of another file system": {int(elsewhere.Fd())}, "nothing": nil, "two": {fd, fd}, "a large one": {large}} {
 		if _, err := d.Serve(broker.NewCall(reportItem, opPut, "", fds...)); err == nil {
 			t.Errorf("%s is put", name)
 		}

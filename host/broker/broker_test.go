@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -215,6 +216,38 @@ func TestTooMuchIsRefused(t *testing.T) {
 	}
 	close(hold)
 	wg.Wait()
+}
+
+// TestEmptyMessageKeepsNothing: what comes with it is closed, and the connection with it.
+func TestEmptyMessageKeepsNothing(t *testing.T) {
+	ours, theirs, err := SocketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	s, err := NewServer(ours, serveTests(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pipe[0])
+	oob := unix.UnixRights(pipe[1]) // not by unix.Sendmsg, which sends a byte with it
+	msg := unix.Msghdr{Control: &oob[0]}
+	msg.SetControllen(len(oob))
+	_, _, errno := unix.Syscall(unix.SYS_SENDMSG, theirs.Fd(), uintptr(unsafe.Pointer(&msg)), 0)
+	unix.Close(pipe[1])
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	if err := s.Serve(); err != nil {
+		t.Errorf("served: %v", err)
+	}
+	if n, err := unix.Read(pipe[0], make([]byte, 1)); n != 0 || err != nil {
+		t.Errorf("somebody has the other end: %d, %v", n, err)
+	}
 }
 
 // TestAtMost: what takes much, or may hang, is done for one request at a time, or for few, however many there are.

@@ -133,15 +133,16 @@ func (s *Server) Serve() error {
 	pace := newPace(burst, perSecond, time.Now())
 	for {
 		n, oobn, flags, _, err := s.conn.ReadMsgUnix(buf, oob)
+		fds, wrong := descriptors(oob[:oobn])
 		if n == 0 || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, unix.ECONNRESET) {
+			closeAll(fds) // an empty message may have some, and reads as the end
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read from the worker: %w", err)
 		}
-		fds, err := descriptors(oob[:oobn])
-		if err != nil {
-			return err
+		if wrong != nil {
+			return wrong
 		}
 		if n > maxMessage || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 			closeAll(fds)

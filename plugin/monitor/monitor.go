@@ -180,11 +180,14 @@ type monitor struct {
 // errNotReady: a worker lives and does nothing.
 var errNotReady = fmt.Errorf("it did not begin within %v", readyTime)
 
+// errLeft: no worker closes its connection but by its end.
+var errLeft = errors.New("it has closed its connection and did not end")
+
 // watch serves a worker to its end, and returns how that was: nil as at the end of the stream.
 func (m *monitor) watch(w *worker) error {
 	ready := time.After(readyTime)
 	isReady := w.ready
-	var late <-chan time.Time
+	var late, left <-chan time.Time
 	for {
 		select {
 		case <-w.exited:
@@ -202,6 +205,9 @@ func (m *monitor) watch(w *worker) error {
 			if err != nil {
 				w.kill(fmt.Errorf("it asked for what no worker asks for: %w", err))
 			}
+			left = time.After(closeTime)
+		case <-left:
+			w.kill(errLeft)
 		case sig := <-m.Signals:
 			m.pass(w, sig, isReady == nil)
 		case <-m.clock.C:

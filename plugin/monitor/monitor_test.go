@@ -12,8 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -81,6 +79,11 @@ func work(mode string) {
 	case "asks for nonsense":
 		if facts.Ended == 0 {
 			unix.Write(lastSocket(), []byte("nonsense"))
+			select {}
+		}
+	case "leaves":
+		if facts.Ended == 0 {
+			unix.Close(lastSocket())
 			select {}
 		}
 	case "dies over an event", "writes anything and dies":
@@ -315,37 +318,6 @@ func TestEnds(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestRenewalsThatFollowEachOther: the first ones go at once, further ones wait for longer and longer, until a program has lived.
-func TestRenewalsThatFollowEachOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		core, logs := observer.New(zap.WarnLevel)
-		early := 0
-		renew := func(began time.Time) time.Duration {
-			begin := time.Now()
-			m := &monitor{Options: Options{Log: zap.New(core), Early: early, Renewing: func(n int) { early = n }}}
-			m.renewing(&worker{began: began})
-			return time.Since(begin)
-		}
-		for n := 1; n <= 200; n++ {
-			took, want := renew(time.Now()), maxPause
-			if n <= freeRenewals+6 {
-				want = []time.Duration{0, 0, 0, 1, 2, 4, 8, 16, 32}[n-1] * minPause
-			} else if n == freeRenewals+7 {
-				want = 64 * minPause
-			}
-			if took != want || early != n {
-				t.Errorf("number %d: after %v, want %v; %d early", n, took, want, early)
-			}
-		}
-		if n := logs.Len(); n != 200-freeRenewals {
-			t.Errorf("%d log lines", n)
-		}
-		if took := renew(time.Now().Add(-steadyTime)); took != 0 || early != 0 {
-			t.Errorf("after one that has lived: %v, %d early", took, early)
-		}
-	})
 }
 
 // TestDeadWorkerIsStartedAgain: a worker that panics, or asks for what is no request, is followed by another, which knows how
