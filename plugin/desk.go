@@ -178,7 +178,9 @@ func (d *desk) take(cfg *config.Config, wrong error, auditLogs []string) bool {
 	switch {
 	case again && wrong != nil:
 		d.reserve(auditLogs)
+		not := d.cfg.Log.Reserved
 		d.mu.Unlock()
+		d.p.log.queue.reserve(not)
 		return true
 	case again && cfg.PluginDir != "":
 		d.mu.Unlock()
@@ -189,7 +191,7 @@ func (d *desk) take(cfg *config.Config, wrong error, auditLogs []string) bool {
 	d.obey(cfg)
 	giving := d.giving
 	d.mu.Unlock()
-
+	d.p.log.queue.reserve(cfg.Log.Reserved)
 	if again {
 		awaitFor(giveAgainTime, giving)
 	} else {
@@ -365,7 +367,7 @@ func (d *desk) serveLog(c *broker.Call) (a broker.Answer, err error) {
 	case opOpen:
 		var f *os.File
 		err = inPlace(path, func(path string) (err error) {
-			f, _, err = openLog(path, d.started().Log.Reserved)
+			f, _, err = openLog(path, d.config().Log.Reserved)
 			return err
 		})
 		return broker.Give(f, err)

@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"audisp-relay/config"
 )
 
 // Bounds of what is kept of a log that cannot be written.
@@ -113,6 +115,15 @@ func (q *logQueue) state() (fault string, waiting int, lost uint64) {
 		fault = q.fault.Error()
 	}
 	return fault, len(q.kept), q.lost
+}
+
+// reserve says what a file must not be from now on.
+func (q *logQueue) reserve(not []config.Reserved) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if place, ok := q.place.(*fileOrSyslog); ok {
+		_ = place.do(func() error { place.file.reserve(not); return nil }) // to a disk that hangs nothing is written anyway
+	}
 }
 
 // close tries once more.

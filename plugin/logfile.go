@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -87,9 +88,9 @@ func (l *fileOrSyslog) close() {
 // when its directory is there again.
 type logFile struct {
 	path string
-	not  []config.Reserved // what it must not be
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex        // guards what follows
+	not   []config.Reserved // what it must not be
 	f     *os.File
 	info  os.FileInfo
 	next  time.Time // when it is looked at again
@@ -206,6 +207,20 @@ func openLog(path string, not []config.Reserved) (*os.File, os.FileInfo, error) 
 func sameFile(info os.FileInfo, st *unix.Stat_t) bool {
 	sys, ok := info.Sys().(*syscall.Stat_t)
 	return ok && uint64(sys.Dev) == uint64(st.Dev) && sys.Ino == st.Ino
+}
+
+// reserve notes what the file must not be: auditd may take it for its own log at any time.
+func (l *logFile) reserve(not []config.Reserved) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.Equal(l.not, not) {
+		return
+	}
+	l.not, l.next = not, time.Time{}
+	if l.f != nil { // it is opened again with the next line, where it may be
+		l.f.Close()
+		l.f = nil
+	}
 }
 
 // Fault says why there is no file.

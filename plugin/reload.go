@@ -69,9 +69,10 @@ func (p *Plugin) reload() {
 	p.log.Info("config reloaded", zap.String("file", cfg.File), zap.Int("sinks", len(cfg.Sinks)))
 }
 
-// keep goes on with the configuration that is in use. A sink does not write on where auditd's log is now.
+// keep goes on with the configuration that is in use. Neither a sink nor the own log writes on where auditd's log is now.
 func (p *Plugin) keep(why error, auditLogs []string) {
 	cfg := p.cfg.Reserving(auditLogs...)
+	p.log.queue.reserve(cfg.Log.Reserved)
 	p.mu.Lock()
 	p.cfg, p.cfgErr = cfg, why
 	p.mu.Unlock()
@@ -93,6 +94,7 @@ func onlyBuiltIn(c *config.Config) bool {
 // exchange makes the consumers those of cfg.
 func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
+	p.log.queue.reserve(cfg.Log.Reserved)
 	p.markers.Store(cfg.LossMarkers)
 	p.lookAtCgroup()
 	p.setMemory(cfg)

@@ -40,6 +40,22 @@ func TestLogThatAuditdMovesToASinksFile(t *testing.T) {
 	}
 }
 
+// TestOwnLogThatAuditdTakes is left at once.
+func TestOwnLogThatAuditdTakes(t *testing.T) {
+	t.Parallel()
+	p, _, end := run(t, "[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n", nil)
+	defer end()
+	inMain(p, func() { p.keep(errors.New("log.output is auditd's"), []string{p.cfg.Log.Output}) })
+	before := logOf(t, p)
+	inMain(p, func() { p.log.Error("said after that") })
+	if got := logOf(t, p); got != before {
+		t.Errorf("%q is in auditd's log", got[len(before):])
+	}
+	if fault := p.Report().LogFault; !strings.Contains(fault, "of the files of auditd") {
+		t.Errorf("fault %q", fault)
+	}
+}
+
 // TestDeskReservesWhatIsAuditdsNow, whatever the worker has started with.
 func TestDeskReservesWhatIsAuditdsNow(t *testing.T) {
 	d, dir := deskFor(t, "state_dir = \"DIR/state\"\n[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n")
