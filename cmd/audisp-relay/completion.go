@@ -49,29 +49,20 @@ try it in a shell that runs:
 // completer offers what may stand where the user types; done is what stands there already.
 type completer = cobra.CompletionFunc
 
-// Options are completed by their names, which mean the same with each command. Those that are not
-// named here, and do not end with -dir, are followed by a file, as the shell has it.
+// Options are completed by their names, which mean the same with each command. Of the others, those that
+// end with -dir are followed by a directory, numbers and times by nothing that could be offered, and the rest by a
+// file, as the shell has it.
 var completedOptions = map[string]completer{
-	"sink":    completeSink,
-	"config":  completeConfig,
-	"filter":  cobra.NoFileCompletions,
-	"count":   cobra.NoFileCompletions,
-	"seconds": cobra.NoFileCompletions,
-	"since":   cobra.FixedCompletions([]string{"10m", "1h", "today", "yesterday"}, cobra.ShellCompDirectiveNoFileComp),
-	"rows":    cobra.NoFileCompletions,
-	"by":      cobra.FixedCompletions(top.By[:], cobra.ShellCompDirectiveNoFileComp),
-
-	"behind":     cobra.NoFileCompletions,
-	"every":      cobra.NoFileCompletions,
-	"host":       cobra.NoFileCompletions,
-	"listen":     cobra.NoFileCompletions,
-	"max-age":    cobra.NoFileCompletions,
-	"max-bytes":  cobra.NoFileCompletions,
-	"nats":       cobra.NoFileCompletions,
-	"partitions": cobra.NoFileCompletions,
-	"replicas":   cobra.NoFileCompletions,
-	"until":      cobra.NoFileCompletions,
-	"user":       cobra.NoFileCompletions,
+	"by":     cobra.FixedCompletions(top.By[:], cobra.ShellCompDirectiveNoFileComp),
+	"config": completeConfig,
+	"filter": cobra.NoFileCompletions,
+	"host":   cobra.NoFileCompletions,
+	"listen": cobra.NoFileCompletions,
+	"nats":   cobra.NoFileCompletions,
+	"since":  cobra.FixedCompletions([]string{"10m", "1h", "today", "yesterday"}, cobra.ShellCompDirectiveNoFileComp),
+	"sink":   completeSink,
+	"until":  cobra.NoFileCompletions,
+	"user":   cobra.NoFileCompletions,
 }
 
 // completedFormats are the values of --format, which differ.
@@ -124,11 +115,13 @@ func addCompletion(cmd *cobra.Command, f *pflag.Flag) {
 		return
 	}
 	complete := completedOptions[f.Name]
-	if f.Name == "format" {
+	switch {
+	case f.Name == "format":
 		complete = cobra.FixedCompletions(completedFormats[wordsOf(cmd)], cobra.ShellCompDirectiveNoFileComp)
-	}
-	if strings.HasSuffix(f.Name, "-dir") {
+	case strings.HasSuffix(f.Name, "-dir"):
 		complete = completeDir
+	case complete == nil && !strings.HasPrefix(f.Value.Type(), "string"): // "stringArray" too
+		complete = cobra.NoFileCompletions
 	}
 	if complete == nil {
 		return

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"audisp-relay/plugin/top"
 )
 
@@ -56,6 +59,7 @@ func TestOffers(t *testing.T) {
 		{[]string{"replay", "--filter", ""}, nil, noFiles},
 		{[]string{"replay", "--log", ""}, nil, filesToo},
 		{[]string{"replay", ""}, nil, filesToo},
+		{[]string{"doctor", "--min-backlog", ""}, nil, noFiles},
 		{[]string{"doctor", "--format", ""}, []string{"text", "json", "nagios", "prometheus"}, noFiles},
 		{[]string{"install", "--format", ""}, []string{"string", "binary"}, noFiles},
 		{[]string{"install", "--conf-dir", ""}, nil, onlyDirs},
@@ -82,6 +86,33 @@ func TestOffers(t *testing.T) {
 			t.Errorf("%q: %q, directive %s, want %q, %s", test.args, words, directive, test.words, test.directive)
 		}
 	}
+}
+
+// TestOptionsOfferFilesForFilesOnly: what the help calls a FILE or a DIR is completed as one, and nothing else.
+func TestOptionsOfferFilesForFilesOnly(t *testing.T) {
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Value.Type() == "bool" || f.Name == "config" {
+				return // TestOffers
+			}
+			want := noFiles
+			switch kind, _ := pflag.UnquoteUsage(f); {
+			case kind == "FILE":
+				want = filesToo
+			case kind == "DIR", strings.HasSuffix(f.Name, "-dir"):
+				want = onlyDirs
+			}
+			args := append(strings.Fields(wordsOf(cmd)), "--"+f.Name, "")
+			if words, directive := offered(t, args...); directive != want {
+				t.Errorf("%q: %q, directive %s, want %s", args, words, directive, want)
+			}
+		})
+	}
+	look(newRootCmd())
 }
 
 // TestOffersOfAConfiguration: tail is offered sinks that listen, and their sockets, spool sinks that are

@@ -41,9 +41,8 @@ func (m *doctorModes) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&m.bundle, "bundle", "", "instead: write what a maintainer needs to a new `FILE`, without names, addresses, arguments and records")
 	flags.StringVar(&m.profile, "profile", "", "instead: print the evidence for the rules of a profile, `NAME`: stig")
 
-	// They fail for flags that there are not.
+	// It fails for a flag that there is not.
 	_ = cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]cobra.Completion{"stig"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions)
 }
 
 // chosen reports whether one of the flags is set, and what is wrong with them.
