@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"strings"
@@ -19,11 +20,23 @@ func isTerminal(f *os.File) bool {
 
 // terminalWidth returns how many columns the terminal on stdout has, overview.Width where it does not say.
 func terminalWidth() int {
+	columns, _ := terminalSize()
+	return cmp.Or(columns, overview.Width)
+}
+
+// terminalHeight returns how many lines it has, those of the first ones where it does not say.
+func terminalHeight() int {
+	const usual = 24
+	_, lines := terminalSize()
+	return cmp.Or(lines, usual)
+}
+
+func terminalSize() (columns, lines int) {
 	size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ)
-	if err != nil || size.Col == 0 {
-		return overview.Width
+	if err != nil {
+		return 0, 0
 	}
-	return int(size.Col)
+	return int(size.Col), int(size.Row)
 }
 
 // safe returns f as it is, or, where it is a terminal, a writer that lets nothing reach

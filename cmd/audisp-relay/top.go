@@ -154,9 +154,13 @@ func showTop(r *top.Report, o topOptions) error {
 		return enc.Encode(r)
 	}
 
+	text := ""
 	if o.watch && isTerminal(os.Stdout) && hasCursor() {
+		text = topScreen(r, terminalWidth(), terminalHeight())
 		fmt.Print("\x1b[H\x1b[2J")
+	} else {
+		text = topText(r)
 	}
-	_, err := io.WriteString(safe(os.Stdout), topText(r))
+	_, err := io.WriteString(safe(os.Stdout), text)
 	return err
 }
