@@ -69,8 +69,8 @@ func (m *doctorModes) chosen(cmd *cobra.Command, f doctor.Format) (bool, error) 
 		return true, fmt.Errorf("--every and --list have no effect with %s", set[0])
 	case flags.Changed("profile") && m.profile != "stig":
 		return true, fmt.Errorf("--profile: there is no profile %q, only stig", m.profile)
-	case f == doctor.Prometheus, f == doctor.Nagios && !flags.Changed("sink"):
-		return true, fmt.Errorf("--format %s is not one of %s", f, set[0])
+	case f == doctor.Prometheus, f == doctor.Nagios && set[len(set)-1] != "--sink": // Nagios takes one line, of one service
+		return true, fmt.Errorf("--format %s is not one of %s", f, set[len(set)-1])
 	}
 	return true, nil
 }
@@ -97,20 +97,48 @@ func (m *doctorModes) run(ctx context.Context, cmd *cobra.Command, g *doctor.Gat
 	if err != nil {
 		return true, err
 	}
+	return true, m.try(ctx, out, cfg, facts, f)
+}
+
+// try tries a sink, a record, or both, one after the other.
+func (m *doctorModes) try(ctx context.Context, out io.Writer, cfg *config.Config, facts *doctor.Facts, f doctor.Format) error {
+	var tried *probe.Result
+	var flown *canary.Result
+	var err error
 	code := 0
 	if m.sink != "" {
-		if code, err = m.trySink(ctx, out, cfg, f); err != nil {
-			return true, err
+		if tried, err = m.trySink(ctx, out, cfg, f); err != nil {
+			return err
 		}
+		code = tried.ExitCode(f)
 	}
 	if m.canary {
-		more, err := m.flyCanary(ctx, out, cfg, facts, f)
-		if err != nil {
-			return true, err
+		o := canary.Options{Config: cfg, RunDir: cfg.RunDir, Timeout: m.timeout, Log: canaryLog(facts)}
+		if flown, err = canary.Run(ctx, o); err == nil && !flown.OK {
+			code = max(code, doctor.ExitFinding)
 		}
-		code = max(code, more)
 	}
-	return true, exitWith(code)
+	err = cmp.Or(err, writeTried(out, f, tried, flown)) // what the sink's steps were is printed all the same
+	return cmp.Or(err, exitWith(code))
+}
+
+// writeTried prints what came out of --sink and --canary, nil where there is none, but for the steps, which as text are
+// printed already. JSON is one object, that of the canary within that of the sink.
+func writeTried(out io.Writer, f doctor.Format, tried *probe.Result, flown *canary.Result) error {
+	switch {
+	case f == doctor.Nagios && tried != nil:
+		return tried.WriteNagios(out)
+	case f == doctor.JSON && tried != nil:
+		return doctor.WriteJSON(out, struct {
+			*probe.Result
+			Canary *canary.Result `json:"canary,omitempty"`
+		}{tried, flown})
+	case flown == nil:
+		return nil
+	case f == doctor.JSON:
+		return flown.WriteJSON(out)
+	}
+	return flown.WriteText(out)
 }
 
 // configOf is the configuration that the relay would use: as far as it has no error, and the
@@ -136,43 +164,14 @@ func configOf(f *doctor.Facts, runDir string) (*config.Config, error) {
 	return cfg, nil
 }
 
-// trySink tries one sink. Its steps are shown as they end.
-func (m *doctorModes) trySink(ctx context.Context, out io.Writer, cfg *config.Config, f doctor.Format) (code int, err error) {
+// trySink tries one sink. As text its steps are shown as they end.
+func (m *doctorModes) trySink(ctx context.Context, out io.Writer, cfg *config.Config, f doctor.Format) (*probe.Result, error) {
 	o := probe.Options{Timeout: m.timeout}
 	if f == doctor.Text {
 		fmt.Fprintf(out, "sink %s of %s\n", doctor.Printable(m.sink), cmp.Or(cfg.File, config.BuiltIn))
 		o.OnStep = func(s sinks.Step) { probe.WriteStep(out, s) }
 	}
-	r, err := probe.Run(ctx, cfg, m.sink, o)
-	if err != nil {
-		return 0, err
-	}
-
-	switch f {
-	case doctor.JSON:
-		err = r.WriteJSON(out)
-	case doctor.Nagios:
-		err = r.WriteNagios(out)
-	}
-	return r.ExitCode(f), err
-}
-
-// flyCanary makes a record, and prints where it has come.
-func (m *doctorModes) flyCanary(ctx context.Context, out io.Writer, cfg *config.Config, facts *doctor.Facts, f doctor.Format) (code int, err error) {
-	o := canary.Options{Config: cfg, RunDir: cfg.RunDir, Timeout: m.timeout}
-	o.Log = canaryLog(facts)
-	r, err := canary.Run(ctx, o)
-	if err != nil {
-		return 0, err
-	}
-
-	if !r.OK {
-		code = doctor.ExitFinding
-	}
-	if f == doctor.JSON {
-		return code, r.WriteJSON(out)
-	}
-	return code, r.WriteText(out)
+	return probe.Run(ctx, cfg, m.sink, o)
 }
 
 // canaryLog is the log in which auditd writes the record, "" where it writes none.

@@ -15,9 +15,11 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/doctor"
+	"audisp-relay/doctor/canary"
 	"audisp-relay/doctor/probe"
 	"audisp-relay/host"
 	"audisp-relay/plugin"
+	"audisp-relay/sinks"
 )
 
 // modeRun runs a mode of doctor on a machine that is a tree of files, with this configuration.
@@ -74,7 +76,7 @@ func TestModesRefuse(t *testing.T) {
 	for _, args := range [][]string{
 		{"--profile", "pci"}, {"--profile", "stig", "--bundle", "x"}, {"--sink", "a", "--profile", "stig"}, {"--canary", "--bundle", "x"},
 		{"--timeout", "3s"}, {"--sink", "a", "--timeout", "-1s"}, {"--sink", "a", "--every", "5s"}, {"--canary", "--list"},
-		{"--sink", "a", "--format", "prometheus"}, {"--profile", "stig", "--format", "nagios"},
+		{"--sink", "a", "--format", "prometheus"}, {"--sink", "a", "--canary", "--format", "nagios"}, {"--profile", "stig", "--format", "nagios"},
 	} {
 		if _, err := modeRun(t, "", args...); !errors.As(err, new(usageError)) {
 			t.Errorf("%q: %v, want a usageError", args, err)
@@ -162,5 +164,30 @@ func TestCanaryLog(t *testing.T) {
 func TestCanaryMode(t *testing.T) {
 	if _, err := modeRun(t, "[sinks.x]\ntype = \"syslog\"\n", "--canary", "--timeout", time.Minute.String()); !errors.Is(err, plugin.ErrNotRunning) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestSinkAndCanaryAreOneDocument: a program that reads JSON gets one object, whatever was asked for.
+func TestSinkAndCanaryAreOneDocument(t *testing.T) {
+	sink := &probe.Result{Sink: "siem", OK: true, Steps: []sinks.Step{{Name: "connect"}}}
+	record := &canary.Result{ID: "c1", Arrivals: []canary.Arrival{{Place: "audit.log"}}}
+	var out bytes.Buffer
+	if err := writeTried(&out, doctor.JSON, sink, record); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Sink   string
+		Steps  []sinks.Step
+		Canary canary.Result
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Sink != "siem" || len(got.Steps) != 1 || got.Canary.ID != "c1" || len(got.Canary.Arrivals) != 1 {
+		t.Errorf("%v: %s", err, out.Bytes())
+	}
+
+	// Without a relay there is no canary, and the steps are printed nonetheless.
+	text, err := modeRun(t, "[sinks.siem]\ntype = \"file\"\npath = \"/nonexistent/x\"\n", "--sink", "siem", "--canary", "--format", "json")
+	var alone probe.Result
+	if jerr := json.Unmarshal([]byte(text), &alone); !errors.Is(err, plugin.ErrNotRunning) || jerr != nil || alone.Sink != "siem" {
+		t.Errorf("%v, %v: %s", err, jerr, text)
 	}
 }
