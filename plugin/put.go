@@ -19,11 +19,11 @@ const maxPut = 16 << 20
 
 // servePut replaces a file of the relay's own by what the worker has in memory, or removes it.
 func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
-	cfg := d.config()
-	path, perm := cfg.Metrics.TextFile, fs.FileMode(0o644)
+	path, perm := d.config().Metrics.TextFile, fs.FileMode(0o644)
 	if c.Item == reportItem {
-		path, perm = filepath.Join(cfg.RunDir, stateName), 0o640
-		if err := makeDir(cfg.RunDir); err != nil {
+		dir := d.started().RunDir // where the sockets are
+		path, perm = filepath.Join(dir, stateName), 0o640
+		if err := makeDir(dir); err != nil {
 			return a, err
 		}
 	}

@@ -52,15 +52,33 @@ func TestDeskMovesTheNumbers(t *testing.T) {
 	}
 }
 
+// TestDeskPutsTheReportWhereTheSocketsAre: a reload does not move run_dir.
+func TestDeskPutsTheReportWhereTheSocketsAre(t *testing.T) {
+	d, dir := deskFor(t, deskConfig)
+	reloadDesk(t, d, dir, strings.Replace(deskConfig, "DIR/run", "DIR/next", 1))
+	put(t, d, reportItem)
+	for name, there := range map[string]bool{"run/state": true, "next": false} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // putNumbers has the desk write the text file of metrics.
 func putNumbers(t *testing.T, d *desk) {
+	t.Helper()
+	put(t, d, textItem)
+}
+
+// put has the desk write a file.
+func put(t *testing.T, d *desk, item string) {
 	t.Helper()
 	fd, err := config.InMemory([]byte("numbers"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if _, err := d.Serve(broker.NewCall(textItem, opPut, "", fd)); err != nil {
+	if _, err := d.Serve(broker.NewCall(item, opPut, "", fd)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -64,6 +64,7 @@ func (p *Plugin) reload() {
 	}
 	p.log.setLevel(cfg.Log.Level)
 	p.sayFixed(p.cfg, cfg)
+	keepFixed(p.cfg, cfg)
 	p.sayRefused(cfg)
 	p.exchange(cfg)
 	p.log.Info("config reloaded", zap.String("file", cfg.File), zap.Int("sinks", len(cfg.Sinks)))
@@ -190,6 +191,20 @@ func (p *Plugin) sayFixed(old, cfg *config.Config) {
 
 func (p *Plugin) sayLater(key string) {
 	p.log.Warn("config: this change takes effect when the plugin is started again", zap.String("key", key))
+}
+
+// keepFixed gives cfg what is not changed before the next start, so that nothing of this run goes by another value than the
+// rest. The next reload says it again.
+func keepFixed(old, cfg *config.Config) {
+	cfg.RunDir, cfg.StateDir, cfg.Recovery, cfg.Log.Output = old.RunDir, old.StateDir, old.Recovery, old.Log.Output
+	cfg.InputBuffer, cfg.PriorityBoost, cfg.OOMScoreAdj, cfg.Sandbox = old.InputBuffer, old.PriorityBoost, old.OOMScoreAdj, old.Sandbox
+	for i := range cfg.Sinks {
+		s := &cfg.Sinks[i]
+		s.StateDir = old.StateDir
+		if o := slices.IndexFunc(old.Sinks, func(o config.Sink) bool { return o.Name == s.Name }); o >= 0 {
+			s.Spool.MaxSize, s.Spool.Sync = old.Sinks[o].Spool.MaxSize, old.Sinks[o].Spool.Sync
+		}
+	}
 }
 
 // spoolChanged reports whether a sink that stays is to have another spool.

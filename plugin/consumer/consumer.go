@@ -257,7 +257,6 @@ func (c *Consumer) Apply(cfg config.Sink, bounds queue.Config) (replace bool) {
 // sameSink reports whether a and b differ in nothing that the sink itself knows.
 func sameSink(a, b config.Sink) bool {
 	a.Origin, b.Origin = "", ""
-	a.StateDir = b.StateDir // it changes with the next start only
 	a.Filter, a.Rules, a.Serial = b.Filter, b.Rules, b.Serial
 	a.QDepth, a.QBytes, a.QOS, a.OverflowAction, a.Spool = b.QDepth, b.QBytes, b.QOS, b.OverflowAction, b.Spool
 	a.NetworkFailureAction, a.DiskFullAction, a.After = b.NetworkFailureAction, b.DiskFullAction, b.After
