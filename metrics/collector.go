@@ -57,7 +57,7 @@ func newCollector(report func() *plugin.Report) *collector {
 	c.auditdLimit = desc("auditd_queue_limit", "What may wait there, q_depth of auditd.conf, by the same report.")
 
 	c.sinkRecords = desc("sink_records_total", "Records that came for a sink, by what became of them; those in the queue are none of these yet.", "sink", "outcome")
-	c.lost = desc("records_lost_total", "Records that came for a sink and were lost, by cause.", "sink", "cause")
+	c.lost = desc("records_lost_total", "Records that came for a sink and were lost, by cause; those of cause shutdown over all runs with this state_dir.", "sink", "cause")
 	c.up = desc("sink_up", "Whether the sink works: neither degraded nor suspended.", "sink")
 	c.rollbacks = desc("engine_rollbacks_total", "Times that the engine of the sink lacked what it had acknowledged.", "sink")
 	c.checkpoint = desc("last_checkpoint_timestamp_seconds", "The time of the last checkpoint of the sink; absent where it gets none.", "sink")
@@ -136,7 +136,11 @@ func (c *collector) collectConsumer(s series, r *consumer.Report) {
 	s.counter(c.sinkRecords, float64(r.Discarded), r.Name, "discarded")
 	s.counter(c.sinkRecords, float64(r.LostTotal), r.Name, "lost")
 	for cause := range queue.Upstream { // all of them: an increase shows only where there was a 0
-		s.counter(c.lost, float64(r.Lost[cause.String()].Records), r.Name, cause.String())
+		n := r.Lost[cause.String()].Records
+		if cause == queue.Shutdown { // of the runs before: no one can read the numbers of a run that has ended
+			n = r.Ledger["lost "+cause.String()]
+		}
+		s.counter(c.lost, float64(n), r.Name, cause.String())
 	}
 	s.gauge(c.up, number(!r.Sink.Degraded && !r.Suspended && !r.Stopped), r.Name)
 	if server, ok := r.Sink.Details.(sinks.Connection); ok {

@@ -44,6 +44,13 @@ func start(t *testing.T, text string) *relay {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	r := &relay{dir: dir}
 	r.configure(t, text)
+	r.run(t)
+	return r
+}
+
+// run starts the plugin, again after it was closed.
+func (r *relay) run(t *testing.T) {
+	t.Helper()
 	in, out := io.Pipe()
 	r.in, r.Plugin = out, plugin.New(plugin.Options{Config: r.config(), Version: "test", In: in, Metrics: metrics.New})
 	ended := make(chan error, 1)
@@ -59,12 +66,11 @@ func start(t *testing.T, text string) *relay {
 			t.Error(err)
 		}
 		if t.Failed() {
-			log, _ := os.ReadFile(dir + "/log")
+			log, _ := os.ReadFile(r.dir + "/log")
 			t.Logf("log:\n%s", log)
 		}
 	}
 	t.Cleanup(r.close)
-	return r
 }
 
 func (r *relay) config() string { return r.dir + "/relay.toml" }

@@ -88,6 +88,26 @@ func TestNumbersAreThoseOfTheReport(t *testing.T) {
 	}
 }
 
+// TestLossAtTheEndIsSeenInTheNextRun: what is given up when the relay ends is lost at a moment when no one can read it any more.
+func TestLossAtTheEndIsSeenInTheNextRun(t *testing.T) {
+	const series = `audisp_relay_records_lost_total{cause="shutdown",sink="dead"}`
+	r := start(t, sinksText)
+	io.WriteString(r.in, records(1, 7))
+	wait(t, "all waits", func() bool { c := r.Report().Consumer("dead"); return c != nil && c.Queued == 7 })
+	if v, there := values(t, r.scrape(t))[series]; !there || v != 0 {
+		t.Errorf("before the end %v (there: %v), want 0", v, there)
+	}
+	r.close()
+
+	r.run(t)
+	if v := values(t, r.scrape(t))[series]; v != 7 {
+		t.Errorf("in the next run %v, want 7", v)
+	}
+	if c := r.Report().Consumer("dead"); c.Lost1h["shutdown"] != 7 || c.Lost24h["shutdown"] != 7 || c.LostTotal != 0 {
+		t.Errorf("status: %v within an hour, %v within a day, %d in this run", c.Lost1h, c.Lost24h, c.LostTotal)
+	}
+}
+
 // TestTimeOfTheLastCheckpoint is there for a sink that gets checkpoints, and for no other.
 func TestTimeOfTheLastCheckpoint(t *testing.T) {
 	r := start(t, strings.Replace(sinksText, "[sinks.dead]", "checkpoint = true\n[sinks.dead]", 1))
