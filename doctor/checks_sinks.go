@@ -221,7 +221,26 @@ func (c *CertFile) expiry() Cert {
 	return slices.MaxFunc(c.Certs, func(a, b Cert) int { return a.NotAfter.Compare(b.NotAfter) })
 }
 
-// certs collects what is found about certificates that expire within a time.
+// user says who uses the file, as a text and as the subject of a finding, and what does not work without it.
+func (c *CertFile) user() (text, subject, without string) {
+	if c.Sink == "" {
+		return "[metrics]", "[metrics]", "metrics cannot be read by TLS"
+	}
+	return "sink " + c.Sink, c.Sink, "it cannot connect"
+}
+
+// certFinding is a finding about a file of certificates. Without the one of metrics no record is lost.
+func (f *Facts) certFinding(c *CertFile, finding Finding, fix string) Finding {
+	if _, finding.Subject, _ = c.user(); c.Sink == "" {
+		finding.Severity, finding.Fix = Warn, fix // it is read at each connection
+		return finding
+	}
+	finding.Fix = fix + ", then " + f.hup()
+	return finding
+}
+
+// certs collects what is found about certificates that expire within a time. text is given the date, the time until then or
+// since, and what does not work without the certificate.
 func (f *Facts) certs(from, to time.Duration, text string) (found []Finding) {
 	for i := range f.Certs {
 		file := &f.Certs[i]
@@ -233,11 +252,11 @@ func (f *Facts) certs(from, to time.Duration, text string) (found []Finding) {
 		if left < from || left >= to {
 			continue
 		}
-		found = append(found, Finding{
-			Subject: file.Sink, Text: fmt.Sprintf(text, file.Path, c.Subject, file.Sink, c.NotAfter.UTC().Format(time.DateOnly), span(left.Abs())),
+		user, _, without := file.user()
+		found = append(found, f.certFinding(file, Finding{
+			Text:     fmt.Sprintf("%s (%s) of %s ", file.Path, c.Subject, user) + fmt.Sprintf(text, c.NotAfter.UTC().Format(time.DateOnly), span(left.Abs()), without),
 			Evidence: fmt.Sprintf("%s: not after %s", file.Path, c.NotAfter.UTC().Format(time.RFC3339)),
-			Fix:      fmt.Sprintf("put a new certificate into %s, then %s", quote(file.Path), f.hup()),
-		})
+		}, "put a new certificate into "+quote(file.Path)))
 	}
 	return found
 }
@@ -251,13 +270,13 @@ func (f *Facts) hup() string {
 }
 
 func findExpired(f *Facts) []Finding {
-	return f.certs(-1<<63, 0, "%s (%s) of sink %s has expired on %s, %s ago: the server cannot be reached with it")
+	return f.certs(-1<<63, 0, "has expired on %s, %s ago: %s")
 }
 
 // findExpires looks at the files, and at the connections of the sinks: there are the certificates
 // of the server, too. What the files have explains a connection.
 func findExpires(f *Facts) []Finding {
-	found := f.certs(0, f.Limits.Certificate, "%s (%s) of sink %s expires on %s, in %s")
+	found := f.certs(0, f.Limits.Certificate, "expires on %s, in %s: then %s")
 	return append(found, f.eachSink(func(c *consumer.Report) (Finding, bool) {
 		connection, ok := c.Sink.Details.(sinks.Connection)
 		if !ok || slices.ContainsFunc(found, func(other Finding) bool { return other.Subject == c.Name }) {
@@ -275,12 +294,14 @@ func findExpires(f *Facts) []Finding {
 
 func findCertFile(f *Facts) (found []Finding) {
 	for i := range f.Certs {
-		if file := &f.Certs[i]; file.Err != nil {
-			found = append(found, Finding{
-				Subject: file.Sink, Text: fmt.Sprintf("sink %s cannot use %s, so that it does not connect again", file.Sink, file.Path), Evidence: file.Err.Error(),
-				Fix: fmt.Sprintf("put a certificate in PEM form there: %s; then %s", quote(file.Path), f.hup()),
-			})
+		file := &f.Certs[i]
+		if file.Err == nil {
+			continue
 		}
+		user, _, without := file.user()
+		found = append(found, f.certFinding(file, Finding{
+			Text: fmt.Sprintf("%s cannot use %s, so that %s", user, file.Path, without), Evidence: file.Err.Error(),
+		}, "put a certificate in PEM form there: "+quote(file.Path)))
 	}
 	return found
 }

@@ -77,9 +77,9 @@ type Disk struct {
 	Size, Avail int64  // bytes; Avail is what others than root may use
 }
 
-// CertFile is a file of certificates that a sink uses.
+// CertFile is a file of certificates that a sink uses, or the server of metrics.
 type CertFile struct {
-	Sink, Path string
+	Sink, Path string // Sink is "" for the one of metrics
 	Err        error
 	Certs      []Cert // in the order of the file
 	Own        bool   // the relay's own: the first is its certificate. Otherwise CAs, any of them may do

@@ -210,6 +210,17 @@ func TestLateCertificates(t *testing.T) {
 	}
 }
 
+// TestCertificateOfMetrics costs no record: it is a warning, and no sink is taken for the one that has it.
+func TestCertificateOfMetrics(t *testing.T) {
+	m := newMachine(t)
+	m.metricsCertificate(-time.Hour)
+	m.sink("siem").Sink.Degraded, m.sink("siem").Sink.Error = true, "connection refused"
+	r := m.diagnose()
+	if got, want := labels(r.Findings), []string{"AR-SINK-DOWN siem", "AR-CERT-EXPIRED [metrics]"}; !reflect.DeepEqual(got, want) || r.Findings[1].Severity != Warn {
+		t.Errorf("findings %q, want %q: %+v", got, want, r.Findings)
+	}
+}
+
 // TestOldLossesAreForgotten: a loss of long ago is no finding.
 func TestOldLossesAreForgotten(t *testing.T) {
 	m := newMachine(t)

@@ -232,8 +232,12 @@ func (g *Gatherer) unit() (map[string]string, error) {
 	return values, err
 }
 
-// certificates reads the files of certificates that sinks use.
+// certificates reads the files of certificates that sinks and the server of metrics use.
 func (g *Gatherer) certificates(c *config.Config) (files []CertFile) {
+	if m := &c.Metrics; m.Listen != "" && m.CertFile != "" {
+		certs, err := g.readCerts(m.CertFile)
+		files = append(files, CertFile{Path: m.CertFile, Own: true, Certs: certs, Err: err})
+	}
 	for _, s := range c.Sinks {
 		user, ok := s.Settings.(interface {
 			Certificates() (own, authorities string)

@@ -224,6 +224,9 @@ var plants = []struct {
 	{"AR-CERT-EXPIRES", "/etc/ca.pem", func(m *machine) { m.certificate(5*24*time.Hour + time.Minute) }},
 	{"AR-CERT-EXPIRES", "doctor --sink siem", func(m *machine) { m.sink("siem").Sink.Details = &syslog.Details{Expires: m.now.Add(time.Hour)} }},
 	{"AR-CERT-FILE", "PEM", func(m *machine) { m.certificate(0); m.put("/etc/ca.pem", "no certificate\n") }},
+	{"AR-CERT-EXPIRED", "/etc/metrics.pem", func(m *machine) { m.metricsCertificate(-time.Hour) }},
+	{"AR-CERT-EXPIRES", "/etc/metrics.pem", func(m *machine) { m.metricsCertificate(5 * 24 * time.Hour) }},
+	{"AR-CERT-FILE", "/etc/metrics.pem", func(m *machine) { m.metricsCertificate(0); m.put("/etc/metrics.pem", "") }},
 
 	{"AR-JOURNALD-LISTENS", "systemctl mask --now systemd-journald-audit.socket", func(m *machine) {
 		m.process(1, 0, "/usr/lib/systemd/systemd")
@@ -310,11 +313,22 @@ func (m *machine) plantLoop() {
 
 // certificate gives the sink siem a file of authorities that expires in d.
 func (m *machine) certificate(d time.Duration) {
+	m.putCertificate("/etc/ca.pem", d)
+	m.edit(tomlPath, `transport = "tcp"`, "transport = \"tls\"\nca_file = \"/etc/ca.pem\"")
+}
+
+// metricsCertificate has metrics served with a certificate that expires in d.
+func (m *machine) metricsCertificate(d time.Duration) {
+	m.putCertificate("/etc/metrics.pem", d)
+	m.edit(tomlPath, "[sinks.local]", "[metrics]\nlisten = \"192.0.2.7:9817\"\ncert_file = \"/etc/metrics.pem\"\nkey_file = \"/etc/metrics.key\"\n[sinks.local]")
+}
+
+// putCertificate writes one that expires in d.
+func (m *machine) putCertificate(path string, d time.Duration) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	m.check(err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, NotBefore: m.now.Add(-time.Hour * 48), NotAfter: m.now.Add(d)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	m.check(err)
-	m.put("/etc/ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	m.edit(tomlPath, `transport = "tcp"`, "transport = \"tls\"\nca_file = \"/etc/ca.pem\"")
+	m.put(path, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }

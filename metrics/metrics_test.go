@@ -246,6 +246,23 @@ func TestTLS(t *testing.T) {
 	if _, text, err := get("", "http://"+address+"/metrics", nil); err == nil && strings.Contains(text, "audisp_relay") {
 		t.Errorf("it answers in clear: %.100s", text)
 	}
+
+	// A renewal that went wrong: no client says why it cannot read.
+	if err := os.WriteFile(r.dir+"/cert", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := get("", "https://"+address+"/metrics", &tls.Config{InsecureSkipVerify: true}); err == nil {
+		t.Error("it answers without a certificate")
+	}
+	trust := certificate(t, r.dir, 3)
+	wait(t, "TLS answers again", func() bool {
+		status, _, err := get("", "https://"+address+"/metrics", trust)
+		return err == nil && status == http.StatusOK
+	})
+	wait(t, "both are logged once", func() bool {
+		log, _ := os.ReadFile(r.dir + "/log")
+		return strings.Count(string(log), "certificate of metrics cannot be used") == 1 && strings.Count(string(log), "certificate of metrics can be used again") == 1
+	})
 }
 
 // certificate writes a fresh certificate and its key, and returns who trusts it.

@@ -88,7 +88,7 @@ func (m *metrics) start(cfg config.Metrics) {
 		run(func() { m.serve(ctx, &metricsSocket{socket}) })
 	}
 	if cfg.Listen != "" {
-		run(func() { m.serve(ctx, &metricsPort{cfg: cfg}) })
+		run(func() { m.serve(ctx, &metricsPort{cfg: cfg, noteCert: m.certNoter()}) })
 	}
 	if cfg.TextFile != "" {
 		run(func() { m.writeFile(ctx, cfg.TextFile) })
@@ -142,6 +142,24 @@ func (m *metrics) note(failed *lastError, place string, err error) {
 		m.p.log.Warn("metrics cannot be read there yet: it is tried again every second", zap.String("place", place), zap.Error(err))
 	case changed:
 		m.p.log.Info("metrics can be read there again", zap.String("place", place))
+	}
+}
+
+// certNoter returns what logs, from any goroutine, that the certificate cannot be used, and that it can again: clients are turned
+// away meanwhile, and only they would know why.
+func (m *metrics) certNoter() func(error) {
+	var mu sync.Mutex
+	failed := new(lastError)
+	return func(err error) {
+		mu.Lock()
+		changed := failed.replace(err)
+		mu.Unlock()
+		switch {
+		case changed && err != nil:
+			m.p.log.Warn("certificate of metrics cannot be used: clients are turned away until it can", zap.Error(err))
+		case changed:
+			m.p.log.Info("certificate of metrics can be used again")
+		}
 	}
 }
 
@@ -225,17 +243,22 @@ func (s *metricsSocket) String() string { return s.path }
 
 // metricsPort is a TCP port, with TLS where there is a certificate.
 type metricsPort struct {
-	cfg config.Metrics
-	ln  net.Listener // nil: not open
+	cfg      config.Metrics
+	ln       net.Listener // nil: not open
+	noteCert func(error)  // takes note at each connection of what is wrong with the certificate
 }
 
 func (s *metricsPort) open() (net.Listener, error) {
 	var secure *tls.Config
 	if s.cfg.CertFile != "" {
-		if _, err := s.certificate(nil); err != nil {
+		if _, err := s.certificate(); err != nil {
 			return nil, err
 		}
-		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate}
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			pair, err := s.certificate()
+			s.noteCert(err)
+			return pair, err
+		}}
 	}
 	ln, err := s.listen()
 	if err != nil {
@@ -255,8 +278,8 @@ func (s *metricsPort) listen() (net.Listener, error) {
 	return net.Listen("tcp", s.cfg.Listen)
 }
 
-// certificate reads the certificate at each connection, since it is renewed from time to time.
-func (s *metricsPort) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// certificate reads the certificate, at each connection, since it is renewed from time to time.
+func (s *metricsPort) certificate() (*tls.Certificate, error) {
 	cert, err := config.ReadRegular(s.cfg.CertFile)
 	if err != nil {
 		return nil, err
