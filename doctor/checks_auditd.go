@@ -56,7 +56,7 @@ func findCut(f *Facts) []Finding {
 		Evidence: fmt.Sprintf("version %s; %s: log_format = RAW, name_format = NONE", a.Version, a.Conf.File),
 		Fix:      setKey(a.Conf.File, "log_format", "ENRICHED") + " && " + f.reload(),
 	}
-	if c := f.Config.Value; c != nil && c.Recovery.Enabled && f.Log.Known() && f.Log.Value.Why == "" {
+	if f.recovers() {
 		finding.Severity = Warn
 		finding.Text += ", from where the relay repairs them, late"
 	}
@@ -267,10 +267,13 @@ func findQueueFull(f *Facts) []Finding {
 		return nil
 	}
 	depth := max(f.Auditd.Value.Conf.QDepth, s.Depth)
+	text := "auditd has dropped records that were for its plugins, and slowed the host down for them"
+	if f.recovers() {
+		text += "; those in audit.log were recovered"
+	}
 	return one(Finding{
-		Text:     "auditd has dropped records that were for its plugins, and slowed the host down for them; those in audit.log were recovered",
-		Evidence: seen,
-		Fix:      setKey(f.Auditd.Value.Conf.File, "q_depth", strconv.Itoa(min(99_999, max(8000, 2*depth)))) + " && " + f.restart(),
+		Text: text, Evidence: seen,
+		Fix: setKey(f.Auditd.Value.Conf.File, "q_depth", strconv.Itoa(min(99_999, max(8000, 2*depth)))) + " && " + f.restart(),
 	})
 }
 

@@ -177,8 +177,12 @@ func findStream(f *Facts) []Finding {
 	if !f.Log.Value.Sent.After(last) {
 		return nil
 	}
+	then := "they come from the log, late"
+	if !f.recovers() {
+		then = "no sink gets them, as nothing is recovered from the log"
+	}
 	return one(Finding{
-		Text:     fmt.Sprintf("auditd writes records into its log and has given the relay none for %s; they come from the log, late", span(r.Now.Sub(last))),
+		Text:     fmt.Sprintf("auditd writes records into its log and has given the relay none for %s; %s", span(r.Now.Sub(last)), then),
 		Evidence: fmt.Sprintf("%s: last record of %s; last from auditd %s", f.Log.Value.Path, f.Log.Value.Sent.Format(time.DateTime), last.Local().Format(time.DateTime)),
 		Fix:      f.restart(),
 	})
@@ -253,10 +257,13 @@ func findUpstream(f *Facts) []Finding {
 	if text == "" {
 		return nil
 	}
+	seen := fmt.Sprintf("%d records were lost in the kernel or between auditd and the relay", n)
+	if f.recovers() {
+		seen += ", and audit.log does not have them"
+	}
 	return one(Finding{
-		Text:     fmt.Sprintf("%d records were lost in the kernel or between auditd and the relay, and audit.log does not have them", n),
-		Evidence: "status: " + text,
-		Fix:      "give auditd more room: -b in the rules, q_depth, max_log_file and num_logs in " + quote(f.Auditd.Value.Conf.File),
+		Text: seen, Evidence: "status: " + text,
+		Fix: "give auditd more room: -b in the rules, q_depth, max_log_file and num_logs in " + quote(f.Auditd.Value.Conf.File),
 	})
 }
 

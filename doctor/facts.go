@@ -225,6 +225,12 @@ func (f *Facts) report() *plugin.Report {
 	return f.Report.Value
 }
 
+// recovers reports whether the relay takes from audit.log what the stream lacks, as far as is known. Without a configuration it does.
+func (f *Facts) recovers() bool {
+	c, r := f.Config.Value, f.report()
+	return (c == nil || c.Recovery.Enabled) && (r == nil || r.Recovery.LogError == "") && f.Log.Known() && f.Log.Value.Why == ""
+}
+
 // locked reports whether rules and settings of the kernel cannot be changed before the next boot.
 func (f *Facts) locked() bool { return f.Kernel.Known() && f.Kernel.Value.Locked() }
 

@@ -210,6 +210,30 @@ func TestLateCertificates(t *testing.T) {
 	}
 }
 
+// TestWithoutRecovery: where nothing is taken from audit.log, no finding says that it is.
+func TestWithoutRecovery(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		m := newMachine(t)
+		m.log(m.recordAt(time.Minute, "SYSCALL", "a=b"))
+		m.relay.Input.Last = m.now.Add(-time.Hour)
+		m.edit("/run/audit/auditd.state", "detected = no", "detected = yes")
+		m.lost("siem", queue.Upstream, 5)
+		if !on {
+			m.edit(tomlPath, "[sinks.local]", "[recovery]\nenabled = false\n[sinks.local]")
+		}
+		r := m.diagnose()
+		all := append(r.Findings, r.Hidden...)
+		if got, want := labels(all), []string{"AR-STREAM-STOPPED", "AR-QUEUE-FULL", "AR-UPSTREAM-LOST"}; !reflect.DeepEqual(got, want) {
+			t.Fatalf("findings %q, want %q", got, want)
+		}
+		for i, claim := range []string{"come from the log", "were recovered", "audit.log does not have them"} {
+			if strings.Contains(all[i].Text, claim) != on {
+				t.Errorf("recovery %v: %s", on, all[i].Text)
+			}
+		}
+	}
+}
+
 // TestCertificateOfMetrics costs no record: it is a warning, and no sink is taken for the one that has it.
 func TestCertificateOfMetrics(t *testing.T) {
 	m := newMachine(t)
