@@ -232,7 +232,7 @@ const (
 // last of it counts.
 func (f *Facts) stopped() (reason, seen string) {
 	file, ok := f.dropIn()
-	if !f.running() || !ok || len(f.Relays) > 0 || !f.Children.Known() {
+	if !f.running() || !ok || len(f.Relays) > 0 || !f.seesChildren() {
 		return runs, ""
 	}
 	for i := len(f.Messages.Value) - 1; i >= 0; i-- {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,6 +168,9 @@ func (f *Facts) Gaps() (list []Gap) {
 	}
 	gap(&list, "the programs of the relay's plugin files", &f.Programs)
 	gap(&list, "auditd's children", &f.Children)
+	if f.Children.Known() && !f.seesChildren() {
+		list = append(list, Gap{"the programs that auditd has started", fs.ErrPermission})
+	}
 	if len(f.Relays) == 0 { // they say why
 		gap(&list, "what auditd has logged", &f.Messages)
 	}
@@ -212,6 +216,12 @@ func (f *Facts) unknown(gaps []Gap) []Finding {
 	}
 	finding.clean()
 	return []Finding{finding}
+}
+
+// seesChildren reports whether it is known which programs auditd runs, the relay among them or not.
+func (f *Facts) seesChildren() bool {
+	hidden := slices.ContainsFunc(f.Children.Value, func(p host.Process) bool { return p.Hidden })
+	return f.Children.Known() && (len(f.Relays) > 0 || !hidden)
 }
 
 // running reports whether an auditd runs, as far as that is known.

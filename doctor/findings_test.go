@@ -1,14 +1,17 @@
 package doctor
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"audisp-relay/host"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/queue"
 )
@@ -121,6 +124,31 @@ func TestHiddenProcesses(t *testing.T) {
 	}
 	if f := r.Findings[0]; f.Fix != "sudo audisp-relay doctor" || !strings.Contains(f.Evidence, "auditd: processes of other users are hidden") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestOtherUsersPrograms: of who may see that auditd has children, and not what they run, it cannot be learnt that the relay is not among
+// them; nor that it is inactive from a plugin's file that may not be read.
+func TestOtherUsersPrograms(t *testing.T) {
+	m := newMachine(t)
+	m.stopRelay()
+	m.process(relayPID, auditdPID, "/usr/sbin/audisp-relay")
+	m.check(os.Remove(m.path("/proc/800/exe")))
+	f := m.gather()
+	f.Children.Value[0].Hidden = true
+	if got, want := labels(Diagnose(f, Checks()).Findings), []string{CodeUnknown}; !reflect.DeepEqual(got, want) {
+		t.Errorf("findings %q, want %q", got, want)
+	}
+
+	m = newMachine(t)
+	m.denied = true
+	f = m.gather()
+	f.Relays = nil
+	f.Plugins.Value[0] = host.PluginFile{Path: dropInPath, Loaded: true, Err: &fs.PathError{Op: "open", Path: dropInPath, Err: syscall.EACCES}}
+	f.Plugins.Value, f.Plugins.Err = readable(f.Plugins.Value)
+	r := Diagnose(f, Checks())
+	if got, want := labels(append(r.Findings, r.Hidden...)), []string{CodeUnknown}; !reflect.DeepEqual(got, want) || !strings.Contains(r.Findings[0].Evidence, "the plugin directory") {
+		t.Errorf("findings %q, want %q: %+v", got, want, r.Findings)
 	}
 }
 

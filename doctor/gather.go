@@ -198,13 +198,30 @@ func programs(m host.Machine, a host.Auditd, files []host.PluginFile) map[string
 }
 
 // pluginFiles lists what auditd starts. The relay as the one dispatcher of an auditd 2.x counts as such
-// a file: its configuration is in the directory that auditd passes on.
+// a file: its configuration is in the directory that auditd passes on. With a file that may not be read the
+// error says so: what starts the relay is not known then.
 func pluginFiles(m host.Machine, a host.Auditd) ([]host.PluginFile, error) {
 	dispatcher := a.Conf.Dispatcher
 	if a.OneDispatcher() && filepath.Base(dispatcher) == filepath.Base(host.DefaultBinary) {
 		return []host.PluginFile{{Path: a.Conf.File, Loaded: true, Relay: true, Active: true, Binary: dispatcher, Config: a.ConfDir}}, nil
 	}
-	return m.PluginFiles(a, host.DefaultBinary)
+	files, err := m.PluginFiles(a, host.DefaultBinary)
+	if err != nil {
+		return files, err
+	}
+	return readable(files)
+}
+
+// readable leaves out the files that may not be read. The error is that of the first.
+func readable(files []host.PluginFile) (list []host.PluginFile, err error) {
+	for _, p := range files {
+		if unread(p.Err) {
+			err = cmp.Or(err, p.Err)
+			continue
+		}
+		list = append(list, p)
+	}
+	return list, err
 }
 
 // ours reports whether a plugin's file is the relay's, by the program that it starts or by its name.
@@ -287,7 +304,7 @@ func (g *Gatherer) relay(f *Facts) {
 	}
 
 	f.Report = ask(g, "report", func() (*plugin.Report, error) {
-		if g.RunDir == "" && f.running() && f.Children.Known() && len(f.Relays) == 0 {
+		if g.RunDir == "" && f.running() && f.seesChildren() && len(f.Relays) == 0 {
 			return nil, plugin.ErrNotRunning // whatever relay answers does not get this auditd's records
 		}
 		dir := cmp.Or(g.RunDir, config.DefaultRunDir)

@@ -6,9 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const stateReport = `audit version = 3.0.9
@@ -141,6 +144,34 @@ func TestRuleLineSurvives(t *testing.T) {
 		if line := ruleLine(wire); strings.Contains(line, "\n") {
 			t.Errorf("%q", line)
 		}
+	}
+}
+
+// TestProcessOfAnotherUser: a program that a user may not look at is hidden, which is not the same as none.
+func TestProcessOfAnotherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to be another user")
+	}
+	const nobody = 65534
+	other := os.Getppid() // root's, and not the first process: some systems hide that from root, too
+	var p Process
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
+			err = errno
+			return
+		}
+		p, err = Machine{}.FindProcess(other)
+	}()
+	<-done
+	if err != nil || p.Exe != "" || !p.Hidden {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err := (Machine{}).FindProcess(other); err != nil || p.Hidden {
+		t.Errorf("as root: %+v, %v", p, err)
 	}
 }
 

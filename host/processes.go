@@ -1,6 +1,8 @@
 package host
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -11,7 +13,8 @@ type Process struct {
 	PID, PPID int
 	Comm      string
 	Args      []string
-	Exe       string // "" where it may not be looked at
+	Exe       string // "" where it is not known
+	Hidden    bool   // because it may not be looked at: another user's
 	Replaced  bool   // its file was replaced or removed since it was started
 	Started   time.Time
 }
@@ -27,7 +30,9 @@ func (m Machine) FindProcess(pid int) (Process, error) {
 
 func (m Machine) complete(p process) Process {
 	full := Process{PID: p.PID, PPID: p.PPID, Comm: p.Comm, Args: p.Cmdline}
-	full.Exe, _ = os.Readlink(m.procPath(p.PID, "exe"))
+	var err error
+	full.Exe, err = os.Readlink(m.procPath(p.PID, "exe"))
+	full.Hidden = errors.Is(err, fs.ErrPermission)
 	full.Exe, full.Replaced = strings.CutSuffix(full.Exe, " (deleted)")
 	full.Started, _ = m.started(p.PID)
 	return full
