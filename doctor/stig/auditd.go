@@ -204,36 +204,70 @@ const (
 	leastRun = time.Hour // that a relay has to run for its mean rate to say something
 )
 
-// week: how long the files of audit.log last at the rate that the running relay has seen.
+// week: how long the files of audit.log last at the rate that the running relay has seen. The rules ask that only where
+// records are not sent at once.
 func week(h *Host, a *Answer) {
 	if !h.auditdKnown(a) {
 		return
 	}
 	c := &h.Auditd.Conf
-	room := config.Size(min(c.MaxLogFile, 1<<20)) << 20 * config.Size(min(max(c.NumLogs, 1), 1000))
-	a.seen(fmt.Sprintf("%s: %d files of %d MiB, max_log_file_action = %s", c.File, c.NumLogs, c.MaxLogFile, c.MaxLogFileAction))
-	size, free := h.disk(c.LogFile)
-	if c.MaxLogFileAction == "keep_logs" || c.MaxLogFileAction == "ignore" || c.MaxLogFile == 0 {
-		room = size // the file system is the limit
-	} else if size > 0 {
-		room = min(room, size)
+	short, set := a.gap, "or show that records are sent at once and a week is kept at the server"
+	sent := Answer{Status: Satisfied}
+	if offload(h, &sent); sent.Status == Satisfied {
+		short, set = a.ask, "or show that the server to which they are sent at once keeps a week"
+	}
+	if !c.WriteLogs || c.LogFormat == "nolog" {
+		short(fmt.Sprintf("%s: write_logs = %s, log_format = %s: auditd stores nothing", c.File, yesNo(c.WriteLogs), c.LogFormat), "set write_logs = yes, "+set)
+		return
 	}
 
+	a.seen(fmt.Sprintf("%s: %d files of %d MiB, max_log_file_action = %s", c.File, c.NumLogs, c.MaxLogFile, c.MaxLogFileAction))
+	size, free := h.disk(c.LogFile)
 	if size > 0 {
 		a.seen(fmt.Sprintf("the file system of %s has %v, %v of it free", c.LogFile, size, free))
+	}
+	room := logRoom(c, size)
+	if room == 0 {
+		a.ask("how much audit.log may hold is not known", "run this as root, where the log is")
+		return
 	}
 	if h.Relay == nil || h.Relay.Now.Sub(h.Relay.Started) < leastRun || h.Relay.Input.Records == 0 {
 		a.ask("the rate of records is not known: no relay has been running for an hour", "run this again when it has; the rule holds where records are not sent at once")
 		return
 	}
+
 	rate := float64(h.Relay.Input.Records) * h.Relay.Input.PerRecord() / h.Relay.Now.Sub(h.Relay.Started).Seconds()
 	lasts := time.Duration(min(float64(room)/rate, (10*365*24*time.Hour).Seconds()) * float64(time.Second))
 	line := fmt.Sprintf("%.0f bytes/s on average since %s fill %v in %.1f days", rate, h.Relay.Started.UTC().Format(time.DateOnly), room, lasts.Hours()/24)
 	if lasts < weekTime {
-		a.gap(line, "raise num_logs and max_log_file, or show that records are sent at once and a week is kept at the server")
+		short(line, "raise num_logs and max_log_file, "+set)
 		return
 	}
 	a.seen(line)
+}
+
+// logRoom is how much auditd stores before it overwrites the oldest or stores no more, on a file system of a size; 0 where
+// that is not known.
+func logRoom(c *host.AuditdConf, size config.Size) config.Size {
+	room := config.Size(c.LogRoom())
+	if c.MaxLogFileAction == "suspend" {
+		room = config.Size(min(c.MaxLogFile, 1<<20)) << 20 // it stops at the end of the first file
+	}
+	if room == 0 { // none is overwritten: the file system is the limit
+		return size
+	}
+	if size > 0 {
+		room = min(room, size)
+	}
+	return room
+}
+
+// yesNo is a switch as auditd.conf has it.
+func yesNo(on bool) string {
+	if on {
+		return "yes"
+	}
+	return "no"
 }
 
 // disk is the size of the file system that a file is in, and what is free of it; 0 where that is not

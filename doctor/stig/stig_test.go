@@ -111,6 +111,9 @@ func TestAnswers(t *testing.T) {
 	withProgram := func(h *Host) {
 		h.Config = parse(t, goodConfig+"[sinks.other]\ntype = \"program\"\npath = \"/sbin/audisp-remote\"\n")
 	}
+	week := func(change func(*Host)) func(*Host) { // where records stay on the host
+		return func(h *Host) { sink("type = \"file\"\npath = \"/var/log/audisp-relay/x\"\n")(h); change(h) }
+	}
 	tests := []answerTest{
 		{"RHEL-09-652055", "as it should be", nil, Satisfied, "1000 records delivered"},
 		{"RHEL-09-652055", "relay does not run", func(h *Host) { h.Relay, h.RelayErr = nil, plugin.ErrNotRunning }, Gap, "does not run"},
@@ -175,7 +178,14 @@ func TestAnswers(t *testing.T) {
 		{"RHEL-09-653035", "suspend", auditd(func(c *host.AuditdConf) { c.AdminSpaceLeftAction = "suspend" }), Gap, "suspend"},
 		{"RHEL-09-653035", "nothing set", auditd(func(c *host.AuditdConf) { c.SpaceLeft = "" }), Gap, "space_left is not set"},
 		{"RHEL-09-653030", "as it should be", nil, Satisfied, "days"},
-		{"RHEL-09-653030", "too fast", func(h *Host) { h.Relay.Input.Records, h.Relay.Input.Bytes = 1<<32, 1<<40 }, Gap, "0.0 days"},
+		{"RHEL-09-653030", "too fast, and sent at once", func(h *Host) { h.Relay.Input.Records, h.Relay.Input.Bytes = 1<<32, 1<<40 }, Ask, "0.0 days"},
+		{"RHEL-09-653030", "too fast", week(func(h *Host) { h.Relay.Input.Records, h.Relay.Input.Bytes = 1<<32, 1<<40 }), Gap, "0.0 days"},
+		{"RHEL-09-653030", "files overwritten", week(func(h *Host) { h.Relay.Input.Bytes = 10 << 20 }), Gap, "fill 40MiB in 4.0 days"},
+		{"RHEL-09-653030", "one file, then nothing more", week(func(h *Host) { h.Relay.Input.Bytes, h.Auditd.Conf.MaxLogFileAction = 2<<20, "suspend" }), Gap, "fill 8MiB in 4.0 days"},
+		{"RHEL-09-653030", "one file that grows", week(func(h *Host) { h.Relay.Input.Bytes, h.Auditd.Conf.MaxLogFileAction = 10<<20, "syslog" }), Satisfied, "days"},
+		{"RHEL-09-653030", "nothing to rotate", week(func(h *Host) { h.Relay.Input.Bytes, h.Auditd.Conf.NumLogs = 10<<20, 1 }), Satisfied, "days"},
+		{"RHEL-09-653030", "no log", week(func(h *Host) { h.Auditd.Conf.WriteLogs = false }), Gap, "stores nothing"},
+		{"RHEL-09-653030", "no log either", week(func(h *Host) { h.Auditd.Conf.LogFormat = "nolog" }), Gap, "stores nothing"},
 		{"RHEL-09-653030", "huge numbers", auditd(func(c *host.AuditdConf) { c.MaxLogFile, c.NumLogs = 1<<31-1, 1<<31-1 }), Satisfied, "days"},
 		{"RHEL-09-653030", "no rate yet", func(h *Host) { h.Relay.Started = h.Now }, Ask, "rate of records is not known"},
 		{"RHEL-10-200631", "as it should be", nil, Satisfied, "aide.conf:3:"},
