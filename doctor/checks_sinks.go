@@ -167,7 +167,8 @@ func findSpoolShort(f *Facts) []Finding {
 		if !known || c.SpoolMax == 0 || rate < 1 || f.settling() || cfg.WhenIdle == "discard" || cfg.Files > 0 {
 			return Finding{}, false
 		}
-		lasts := time.Duration(float64(c.SpoolMax) / (rate * f.perRecord()) * float64(time.Second))
+		const most = float64(100 * 365 * 24 * time.Hour) // a Duration cannot count for much longer
+		lasts := time.Duration(min(float64(c.SpoolMax)/(rate*f.perRecord())*float64(time.Second), most))
 		return Finding{
 			Text:     fmt.Sprintf("at the present rate the spool of sink %s lasts %s: a longer outage of its place costs records", c.Name, span(lasts)),
 			Evidence: fmt.Sprintf("max_size = %q; %.0f records/s of %.0f bytes in the last five minutes", config.Size(c.SpoolMax), rate, f.perRecord()),

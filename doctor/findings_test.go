@@ -238,6 +238,16 @@ func TestLateCertificates(t *testing.T) {
 	}
 }
 
+// TestSpoolThatLastsForCenturies is long enough, whatever its size.
+func TestSpoolThatLastsForCenturies(t *testing.T) {
+	m := newMachine(t)
+	m.relay.Input.Bytes = 20 * m.relay.Input.Records
+	m.sink("siem").SpoolMax = 1 << 50
+	if r := m.diagnose(); len(r.Findings) > 0 {
+		t.Errorf("findings %q: %s", labels(r.Findings), r.Findings[0].Text)
+	}
+}
+
 // TestWithoutRecovery: where nothing is taken from audit.log, no finding says that it is.
 func TestWithoutRecovery(t *testing.T) {
 	for _, on := range []bool{true, false} {
