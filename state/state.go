@@ -118,8 +118,17 @@ func decode(data []byte) (State, error) {
 	if s.Version != Version {
 		return State{}, fmt.Errorf("is of version %d, this relay reads %d", s.Version, Version)
 	}
+	for name, c := range s.Consumers {
+		if c.Number > maxNumber || (c.Floor != nil && c.Floor.Number > maxNumber) {
+			return State{}, fmt.Errorf("%w: there is no record of the number of consumer %q", ErrDamaged, name)
+		}
+	}
 	return s, nil
 }
+
+// maxNumber is more than there ever are records: from there on numbers would soon begin again at 0. Those of a run without
+// state_dir begin at its time in nanoseconds.
+const maxNumber = 1 << 62
 
 // ReadFile reads a file that ReplaceFile may have written: not through a symbolic
 // link, and without waiting for whoever writes to a FIFO. One of more than 16 MiB is damaged.

@@ -40,7 +40,7 @@ var full = State{
 	Tracker: json.RawMessage(`{"nodes":{"<n>":[1,2]}}`),
 	Input:   map[string]uint64{"records": 1<<64 - 1},
 	Consumers: map[string]Consumer{
-		"local": {Position: Position{Number: 1<<64 - 2, ID: record.ID{Millis: 1795296167053, Serial: 1<<32 - 1, Type: 1300, Sum: 7}, HasID: true},
+		"local": {Position: Position{Number: maxNumber, ID: record.ID{Millis: 1795296167053, Serial: 1<<32 - 1, Type: 1300, Sum: 7}, HasID: true},
 			Totals: map[string]uint64{"received": 5, "lost.queue-full": 2}},
 		"new": {},
 	},
@@ -211,6 +211,29 @@ func TestATooLargeStateIsNotSaved(t *testing.T) {
 	}
 	if s, err := d.Load(); err != nil || s.BootID != full.BootID {
 		t.Errorf("the state before is gone: %v", err)
+	}
+}
+
+// TestNumbersThatCannotBe: a queue counts on from there, and would come to the end of the numbers.
+func TestNumbersThatCannotBe(t *testing.T) {
+	const last = 1 << 62
+	for name, c := range map[string]Consumer{
+		"number": {Position: Position{Number: last + 1}}, "floor": {Position: Position{Number: 1}, Floor: &Position{Number: 1<<64 - 1}},
+	} {
+		d := open(t)
+		if err := d.Save(State{Consumers: map[string]Consumer{"a": c}}); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := d.Load(); !errors.Is(err, ErrDamaged) || len(s.Consumers) > 0 {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+	}
+	d := open(t)
+	if err := d.Save(State{Consumers: map[string]Consumer{"a": {Position: Position{Number: last}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := d.Load(); err != nil || s.Consumers["a"].Number != last {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 

@@ -76,9 +76,9 @@ func (l *Losses) Saved() []state.LossPeriod {
 	return list
 }
 
-// Restore adds what an earlier run has saved, as far as it is not too old.
+// Restore adds what an earlier run has saved, as far as it is not too old. Of more periods than one saves the last count.
 func (l *Losses) Restore(now time.Time, saved []state.LossPeriod) {
-	for _, p := range saved {
+	for _, p := range saved[max(0, len(saved)-maxPeriods):] {
 		for cause, n := range p.Records {
 			l.add(p.From, cause, n)
 		}

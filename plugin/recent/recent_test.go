@@ -116,6 +116,16 @@ func TestLossesOverRestart(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 
+	var many Losses // a file that no relay has written holds up no start
+	junk := make([]state.LossPeriod, 400_000)
+	for i := range junk {
+		junk[i] = state.LossPeriod{From: int64(-i), Records: map[string]uint64{"spool": 1}}
+	}
+	many.Restore(start.Add(3*time.Hour), append(junk, saved...))
+	if got := many.Since(start.Add(3*time.Hour), 24*time.Hour); !maps.Equal(got, want) {
+		t.Errorf("after others %v, want %v", got, want)
+	}
+
 	var old Losses
 	far := append(saved, state.LossPeriod{From: start.AddDate(50, 0, 0).Unix(), Records: map[string]uint64{"spool": 9}},
 		state.LossPeriod{From: -1 << 62, Records: map[string]uint64{"spool": 9}})
