@@ -125,7 +125,10 @@ func (r *Report) degraded() []string {
 // report has them.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	line := func(key string, value any) { fmt.Fprintf(&b, "%s = %v\n", key, value) }
+	line := func(key string, value any) { // a server's error is one line, too, and does nothing to a terminal
+		text := strings.ReplaceAll(fmt.Sprintf("%s = %v", key, value), "\n", "; ")
+		b.Write(append(shown([]byte(text)), '\n'))
+	}
 	stamp := func(t time.Time) string {
 		if t.IsZero() {
 			return "never"

@@ -65,3 +65,26 @@ func TestStatusOfEachSinkType(t *testing.T) {
 		}
 	}
 }
+
+// TestReportHasALineForEachFigure, whatever a server has answered: no text of another looks like a figure.
+func TestReportHasALineForEachFigure(t *testing.T) {
+	r := &Report{ConfigError: "c.toml:1: a\nc.toml:2: b", Consumers: []consumer.Report{{Name: "s", Type: "nats"}}}
+	var plain, hostile strings.Builder
+	if err := r.WriteText(&plain); err != nil {
+		t.Fatal(err)
+	}
+	r.Consumers[0].Sink.Error = "no\ns lost = 0\r\x1b[2J"
+	r.Input.Totals = map[string]uint64{"x\ny": 1}
+	if err := r.WriteText(&hostile); err != nil {
+		t.Fatal(err)
+	}
+	text := hostile.String()
+	if n := strings.Count(text, "\n"); n != strings.Count(plain.String(), "\n")+1 || strings.ContainsAny(text, "\r\x1b") {
+		t.Errorf("%d lines:\n%q", n, text)
+	}
+	for _, want := range []string{"config error = c.toml:1: a; c.toml:2: b\n", "s last error = no; s lost = 0??[2J\n", "total x; y = 1\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("lacks %q:\n%s", want, text)
+		}
+	}
+}
