@@ -2,8 +2,6 @@ package filter
 
 import (
 	"bytes"
-	"path"
-	"strings"
 
 	"audisp-relay/audit/record"
 )
@@ -13,6 +11,7 @@ func addWhole() {
 	addField(field{name: "cmdline", kind: text, cost: fromArgs, load: loadCommandLine})
 	addList("text", "records", fromArgs, loadRecords)
 	addList("created", "created_paths", fromAny, loadCreated)
+	addList("full_path", "full_paths", fromAny, loadFull)
 }
 
 // loadRecords loads the text of all records, as they came.
@@ -43,44 +42,36 @@ func loadCommandLine(m *Matcher, v *value) {
 	v.s = m.holdText(out)
 }
 
-// loadCreated loads the paths of files that the event has made: names in PATH records of nametype CREATE. A relative one is
-// made absolute where the records say from which directory it counts.
-func loadCreated(m *Matcher, v *value) {
-	cwd, haveCwd := "", false
+// loadCreated loads the paths of files that the event has made: names in PATH records of nametype CREATE.
+func loadCreated(m *Matcher, v *value) { m.loadFullNames(v, "CREATE") }
+
+// loadFull loads the names in all PATH records.
+func loadFull(m *Matcher, v *value) { m.loadFullNames(v, "") }
+
+// loadFullNames loads the names in the PATH records of a nametype, "" for any, as absolute paths where the records say from which
+// directory they count.
+func (m *Matcher) loadFullNames(v *value, nametype string) {
+	var from workingDir
 	for k := m.i; k < m.j; k++ {
 		if m.b.Recs[k].Type != record.TypePath {
 			continue
 		}
 		var r body
 		m.cutRecord(&r, k)
-		if string(nametypePattern.find(r.text)) != "CREATE" {
+		if nametype != "" && string(nametypePattern.find(r.text)) != nametype {
 			continue
 		}
-		name := m.text(record.Text, namePattern.find(r.text))
-		if name == "" || !m.hasRoom(len(v.texts)) {
+		s := namePattern.find(r.text)
+		name := m.text(record.Text, s)
+		if s == nil || string(s) == "(null)" || (name == "" && nametype != "") {
 			continue
 		}
-		if name[0] != '/' {
-			if !haveCwd {
-				cwd, haveCwd = m.cwd(), true
-			}
-			name = m.absolute(name, cwd, r.text)
+		if !m.hasRoom(len(v.texts)) {
+			return
+		}
+		if name != "" {
+			name, _ = m.fullName(name, r.text, &from)
 		}
 		v.texts = append(v.texts, name)
 	}
-}
-
-// absolute returns a relative name of a PATH record as an absolute one, where it counts from cwd.
-func (m *Matcher) absolute(name, cwd string, text []byte) string {
-	if cwd == "" || cwd[0] != '/' || !m.fromCwd(text) {
-		return name
-	}
-	if strings.Contains(name, "./") || strings.HasSuffix(name, ".") { // "..", "./x" and what may look like it
-		return path.Join(cwd, name)
-	}
-	out := append(m.scratch, cwd...)
-	if !strings.HasSuffix(cwd, "/") {
-		out = append(out, '/')
-	}
-	return m.holdText(append(out, name...))
 }

@@ -33,6 +33,17 @@ func TestFieldsOfWholeEvents(t *testing.T) {
 		{"in /", []string{`SYSCALL ` + openat, `CWD cwd="/"`, `PATH item=1 name="x" nametype=CREATE`}, map[string]bool{`created == "/x"`: true}},
 		{"of a directory", []string{`SYSCALL ` + strings.Replace(openat, "ffffff9c", "5", 1), `CWD cwd="/etc"`, `PATH item=1 name="x" nametype=CREATE`}, map[string]bool{`created == "x"`: true}},
 		{"no CWD", []string{`SYSCALL ` + openat, `PATH item=1 name="x" nametype=CREATE`}, map[string]bool{`created == "x"`: true}},
+		{"with slashes", []string{`SYSCALL ` + openat, `CWD cwd="/etc"`, `PATH item=1 name="cron.d//x" nametype=CREATE`}, map[string]bool{`created == "/etc/cron.d/x"`: true}},
+		{"by a detour", []string{`SYSCALL ` + openat, `CWD cwd="/x"`, `PATH item=1 name="/tmp/../etc//cron.d/./x" nametype=CREATE`}, map[string]bool{
+			`created == "/etc/cron.d/x"`: true, `created startsWith "/tmp"`: false, `full_path == "/etc/cron.d/x"`: true, `path == "/etc/cron.d/x"`: false,
+		}},
+		{"full path", []string{`SYSCALL ` + openat, `CWD cwd="/etc"`, `PATH item=0 name="/etc" nametype=PARENT`, `PATH item=1 name="ld.so.preload" nametype=NORMAL`}, map[string]bool{
+			`full_path == "/etc/ld.so.preload"`: true, `path == "/etc/ld.so.preload"`: false, `full_paths[0] == "/etc" and len(full_paths) == 2`: true, `any(full_paths, # endsWith "load")`: true, `created == ""`: true,
+		}},
+		{"full path of a directory", []string{`SYSCALL ` + strings.Replace(openat, "ffffff9c", "5", 1), `CWD cwd="/etc"`, `PATH item=0 name="x/../y" nametype=NORMAL`}, map[string]bool{`full_path == "x/../y"`: true}},
+		{"no name", []string{`SYSCALL ` + openat, `CWD cwd="/etc"`, `PATH item=0 name=(null) nametype=NORMAL`, `PATH item=1 name="" nametype=CREATE`}, map[string]bool{
+			`full_path == ""`: true, `len(full_paths) == 1`: true, `len(paths) == 1`: true, `len(created_paths) == 0`: true,
+		}},
 		{"opened", []string{`SYSCALL ` + openat, `CWD cwd="/etc"`, `PATH item=0 name="x" nametype=NORMAL`}, map[string]bool{`created == ""`: true, `len(created_paths) == 0`: true}},
 		{"renamed", []string{`SYSCALL ` + rename, `CWD cwd="/tmp"`, `PATH item=2 name="a" nametype=DELETE`, `PATH item=3 name="/etc/b" nametype=CREATE`}, map[string]bool{`created == "/etc/b"`: true, `created contains "a"`: false}},
 	} {
@@ -101,6 +112,24 @@ func TestNewFilesOfManyAreFoundSoon(t *testing.T) {
 	}
 	if took := time.Since(began); took > 5*time.Second { // it is a tenth of one; a square is twenty
 		t.Errorf("took %v", took)
+	}
+}
+
+// TestNamesTakeBoundedMemory: thousands of relative names in a directory with a long name do not become thousands of long ones.
+func TestNamesTakeBoundedMemory(t *testing.T) {
+	records := []string{`SYSCALL arch=c000003e syscall=257 success=yes exit=3 a0=ffffff9c a1=7ffd a2=241 a3=1b6`, `CWD cwd="/` + strings.Repeat("x", 4000) + `"`}
+	for range 16000 {
+		records = append(records, `PATH name="x" nametype=CREATE`)
+	}
+	l := lines(t, event(records...)...)
+	for _, src := range []string{`created == "y"`, `full_path == "y"`} {
+		m := mustCompile(t, src).New()
+		if got, err := m.Keep(&l.batch, 0, len(l.batch.Recs)); got || err != nil {
+			t.Errorf("%s: %v, %v", src, got, err)
+		}
+		if n := len(m.scratch); n < maxTaken || n > maxTaken+8192 {
+			t.Errorf("%s: %d bytes", src, n)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ func (m *Matcher) readPlaces() {
 		p.names = append(p.names, cleanPath(exe))
 	}
 
-	cwd, haveCwd := "", false
+	var from workingDir
 	sure, named, nameless := true, false, false
 	for k := m.i; k < m.j; k++ {
 		if m.b.Recs[k].Type != record.TypePath {
@@ -59,19 +59,38 @@ func (m *Matcher) readPlaces() {
 		}
 
 		named = true
-		if name[0] != '/' {
-			if !haveCwd {
-				cwd, haveCwd = m.cwd(), true
-			}
-			if cwd == "" || cwd[0] != '/' || !m.fromCwd(r.text) || len(m.scratch) > maxTaken { // thousands of names with a long cwd each
-				sure = false
-				continue
-			}
-			name = m.holdText(append(append(append(m.scratch, cwd...), '/'), name...))
+		if full, ok := m.fullName(name, r.text, &from); ok {
+			p.names = append(p.names, full)
+		} else {
+			sure = false
 		}
-		p.names = append(p.names, cleanPath(name))
 	}
 	p.unsure = !sure || (nameless && !named) || (named && m.inRoot())
+}
+
+// workingDir is the directory of the event's process, once it has been looked for.
+type workingDir struct {
+	path string
+	read bool
+}
+
+// fullName returns the name in a PATH record, whose text is given, as an absolute path without ".", ".." and needless slashes. Where
+// the records do not say from which directory a relative one counts, ok is false and it is as it stands.
+func (m *Matcher) fullName(name string, text []byte, from *workingDir) (full string, ok bool) {
+	if name[0] != '/' {
+		if !from.read {
+			from.path, from.read = m.cwd(), true
+		}
+		if from.path == "" || from.path[0] != '/' || !m.fromCwd(text) || len(m.scratch) > maxTaken { // thousands of names with a long cwd each
+			return name, false
+		}
+		out := append(m.scratch, from.path...)
+		if from.path != "/" {
+			out = append(out, '/')
+		}
+		name = m.holdText(append(out, name...))
+	}
+	return cleanPath(name), true
 }
 
 // cleanPath returns a path without "..", "." and needless slashes, without a copy where it has none.

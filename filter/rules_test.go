@@ -69,7 +69,7 @@ func (g *generator) rule() string {
 		return g.flag(3)
 	}
 	field := func() string {
-		return g.pick("exe", "comm", "cmdline", "path", "key", "text", "proctitle", "created", "args[0]", "args[1]", "cwd", "type", `field("acct")`, "lower(cmdline)", "upper(comm)")
+		return g.pick("exe", "comm", "cmdline", "path", "full_path", "key", "text", "proctitle", "created", "args[0]", "args[1]", "cwd", "type", `field("acct")`, "lower(cmdline)", "upper(comm)")
 	}
 	about := func(f string) string {
 		switch g.below(6) {
@@ -87,7 +87,7 @@ func (g *generator) rule() string {
 	one := func() string {
 		switch g.below(6) {
 		case 0:
-			return g.pick("any", "any", "all", "none", "one") + "(" + g.pick("paths", "args", "keys", "created_paths", "records") + ", " + about(g.pick("#", "#", "lower(#)")) + " " + g.pick("and", "or", "and not") + " " + about("#") + ")"
+			return g.pick("any", "any", "all", "none", "one") + "(" + g.pick("paths", "full_paths", "args", "keys", "created_paths", "records") + ", " + about(g.pick("#", "#", "lower(#)")) + " " + g.pick("and", "or", "and not") + " " + about("#") + ")"
 		case 1:
 			return g.pick(`"fim" in keys`, `"/etc" in paths`, `has_key("exec")`, `has_key("fim", "net")`, `syscall == "execve"`, `syscall in ["openat", "connect"]`, `type in ["EXECVE", "PATH"]`, `main_type == "SYSCALL"`,
 				`family == "inet"`, `path_under("/etc")`, `uid == 0`, `any(args, icontains(#, "e") and path_under("/home") == (int(uid == 0 ? "1" : "0") > 0))`)
