@@ -53,7 +53,8 @@ func Convert(data []byte) (rules []Rule, err error) {
 	}()
 
 	documents := yaml.NewDecoder(bytes.NewReader(data))
-	inCollection := false
+	inCollection, together := false, new(correlations)
+	defer func() { together.refuse(rules) }()
 	for n := 0; ; n++ {
 		var doc yaml.Node
 		err := documents.Decode(&doc)
@@ -80,6 +81,7 @@ func Convert(data []byte) (rules []Rule, err error) {
 			}
 		}
 		rules = append(rules, r)
+		together.note(doc.Content[0])
 	}
 }
 
@@ -180,8 +182,8 @@ func (c *converter) expression(condition, detection *yaml.Node) (string, error) 
 	if err != nil || c.look.list == "" {
 		return c.finish(e, err)
 	}
-	ofAll := e.op == "" && e.text == "" && c.look.list == "paths" // the base says it
-	if ofAll || e.isPlain() {                                     // any(LIST, A or B) is any(LIST, A) or any(LIST, B), which needs no loop
+	ofAll := e.op == "" && e.text == "" && c.look.list != "created_paths" // the base says it
+	if ofAll || e.isPlain() {                                             // any(LIST, A or B) is any(LIST, A) or any(LIST, B), which needs no loop
 		c.look.element = lists[c.look.list]
 		clear(c.done)
 		return c.finish(c.conditions(condition))

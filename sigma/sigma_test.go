@@ -20,7 +20,7 @@ func TestExpressions(t *testing.T) {
 		{network, "s: {ParentImage: /bin/sh}\ncondition: s", `syscall == "connect" and family in ["inet", "inet6"] and iequals(parent.exe, "/bin/sh")`},
 		{files, "s: {TargetFilename: /etc/x}\nf: {Image: /bin/y}\ncondition: s and not f", `type == "PATH" and success and any(created_paths, iequals(#, "/etc/x") and not (iequals(exe, "/bin/y")))`},
 		{network, "s: {DestinationPort: 22, Initiated: 'true'}\ncondition: s", `syscall == "connect" and family in ["inet", "inet6"] and port == 22`},
-		{auditd, "a: {type: PATH, name: /a}\nb: {type: EXECVE, a0: b}\ncondition: a or b", `(type == "PATH" and iequals(path, "/a")) or (type == "EXECVE" and iequals(args[0], "b"))`},
+		{auditd, "a: {type: PATH, name: /a}\nb: {type: EXECVE, a0: b}\ncondition: a or b", `(type == "PATH" and iequals(full_path, "/a")) or (type == "EXECVE" and iequals(args[0], "b"))`},
 		{auditd, "a: {type: SYSCALL, a1|endswith: ff, exit: -13}\ncondition: a", `type == "SYSCALL" and iends(field("a1"), "ff") and exit == -13`},
 		{auditd, "a: {type: SYSCALL, auid: 4294967295}\ncondition: a", `type == "SYSCALL" and auid == unset and field("auid") != ""`},
 		{auditd, "a: {type: SYSCALL, auid|gt: -1}\ncondition: a", `type == "SYSCALL" and auid > -1 and field("auid") != ""`},
@@ -98,6 +98,9 @@ func TestRefusals(t *testing.T) {
 		{document(auditd, "s: {type: SYSCALL, SYSCALL|all: [read, write]}\ncondition: s"), `modifier all for a field that has one value`},
 		{document(auditd, "s: {type: SYSCALL, syscall|startswith: 5}\ncondition: s"), `has the number of a system call with a modifier`},
 		{document(auditd, "s: {type: SYSCALL, syscall: [59, 'open*']}\ncondition: s"), `has the number of a system call with a modifier, or beside a wildcard`},
+		{document(auditd, "s: {type|neq: PATH}\ncondition: s"), `modifier neq for a field of which an event may have several values`},
+		{document(auditd, "s: {type: PATH, name|neq: /x, exe: /y}\ncondition: s"), `modifier neq for a field of which an event may have several values`},
+		{document(process, "s: {Image|neq|neq: x}\ncondition: s"), `modifier neq stands there twice`},
 		{document(auditd, "s: {type: null}\ncondition: s"), `"null" is no type of records`},
 		{document(auditd, "s: {exe|contains: null}\ncondition: s"), `null takes no modifier`},
 		{document(auditd, "s: {exe|re: null}\ncondition: s"), `null takes no modifier`},
@@ -144,6 +147,28 @@ func TestCollectionIsRefused(t *testing.T) {
 	}
 	if want := []bool{true, false, false, false, false, true}; err != nil || !slices.Equal(converted, want) {
 		t.Errorf("converted %v, %v", converted, err)
+	}
+}
+
+// TestPartsOfCorrelationsAreRefused: a rule that a correlation counts is none by itself, unless the correlation says so.
+func TestPartsOfCorrelationsAreRefused(t *testing.T) {
+	rule := document(process, "s: {Image: x}\ncondition: s")
+	text := "title: c\ncorrelation:\n  type: event_count\n  rules: [login, 0-1]\n---\nname: login\n" + rule + "---\nid: 0-1\n" + rule + "---\nname: other\nid: 0-2\n" + rule +
+		"---\ntitle: d\ngenerate: true\ncorrelation: {type: temporal, rules: both}\n---\nname: both\n" + rule + "---\ntitle: e\ncorrelation: {rules: [{a: b}, both]}\n"
+	rules, err := Convert([]byte(text))
+	var why []string
+	for _, r := range rules {
+		if r.Err == nil {
+			why = append(why, "")
+			continue
+		}
+		_, text, _ := strings.Cut(r.Err.Error(), "is ")
+		why = append(why, text)
+	}
+	const correlation, part = "a correlation, which needs more than one event", "only a part of the correlation in line 3, which needs more than one event"
+	want := []string{correlation, part, part, "", correlation, "", correlation}
+	if err != nil || !slices.Equal(why, want) {
+		t.Errorf("%q, %v", why, err)
 	}
 }
 
