@@ -3,6 +3,7 @@ package sigma
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type outlook struct {
 	element  string   // how an element is written: # within any(LIST, ...), or the field whose any value counts
 	keywords string   // where words without a field are looked for
 	types    []string // the record types of selections that name none
+	name     string   // the field for names in PATH records, where there is no list
 	ifNew    bool     // list is of new files, and the rule asks for these with nametype
 	oldFiles bool     // an element is a file that was there before
 }
@@ -51,7 +53,7 @@ type target struct {
 }
 
 // lists are those that rules are asked of, with the field that is any of their elements.
-var lists = map[string]string{"paths": "path", "created_paths": "created"}
+var lists = map[string]string{"paths": "path", "full_paths": "full_path", "created_paths": "created"}
 
 // sources are the log sources whose rules are converted.
 var sources = []*source{
@@ -60,6 +62,7 @@ var sources = []*source{
 		lookAt:   func(uses) outlook { return outlook{base: `type == "EXECVE"`, keywords: "text"} },
 		target: named(map[string]target{
 			"CommandLine": {text: "cmdline"}, "CurrentDirectory": {text: "cwd"}, "ParentProcessId": {"ppid", asNumber},
+			"LogonId": {"uid", asID}, "TerminalSessionId": {"ses", asID}, // as Sysmon for Linux fills them (ebpfKern/sysmonProcCreate.c)
 		}),
 	},
 	{
@@ -97,7 +100,6 @@ var ofAll = map[string]target{
 // missing says why audit cannot answer a field that is in published rules.
 var missing = map[string]string{
 	"DestinationHostname": "the kernel knows addresses, not names",
-	"LogonId":             "it is Sysmon's number of a session",
 	"Hashes":              "records have no checksums",
 }
 
@@ -126,9 +128,17 @@ func lookAtFiles(u uses) outlook {
 }
 
 // lookAtRecords: a rule of service auditd speaks of one record, an expression of the whole event. That differs for PATH records, of which an event
-// has several: a rule that asks for nothing else is asked of each name by itself.
+// has several: a rule that asks for nothing else is asked of each name by itself. A file is meant, and so its absolute path, unless the rule looks
+// for a relative name.
 func lookAtRecords(u uses) outlook {
-	look := outlook{keywords: "text", types: []string{"EXECVE"}}
+	look := outlook{keywords: "text", types: []string{"EXECVE"}, name: "full_path"}
+	paths := "full_paths"
+	if u.relative {
+		look.name, paths = "path", "paths"
+	}
+	if len(u.types) > 0 && !slices.ContainsFunc(slices.Collect(maps.Keys(u.types)), isOfFiles) {
+		look.name = nameOfRecord
+	}
 	switch {
 	case u.types["SYSCALL"] && len(u.types) == 1:
 		look.types = []string{"SYSCALL"}
@@ -146,7 +156,7 @@ func lookAtRecords(u uses) outlook {
 	onlyPaths := len(u.types) == 1 && u.types["PATH"] && u.fields["name"] && len(others) == 0 && !u.keywords
 	switch {
 	case onlyPaths && !u.fields["nametype"]:
-		look.base, look.list = `type == "PATH"`, "paths"
+		look.base, look.list = `type == "PATH"`, paths
 	case onlyPaths && u.onlyCreates:
 		look.base, look.list, look.ifNew = `type == "PATH"`, "created_paths", true
 	}
@@ -157,6 +167,12 @@ var (
 	argument  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^a(0|[1-9][0-9]{0,3})$`) })
 	fieldName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) })
 )
+
+// nameOfRecord is what records other than PATH have as name=: AVC of a file, KERN_MODULE of a module.
+const nameOfRecord = `field("name")`
+
+// isOfFiles reports whether events with a record of a type may have PATH records, and a rule that names it these.
+func isOfFiles(typ string) bool { return typ == "PATH" || typ == "SYSCALL" || typ == "EXECVE" }
 
 func isArgument(field string) bool { return argument().MatchString(field) }
 
@@ -181,8 +197,10 @@ func recordField(look outlook, field string, types []string) (target, error) {
 		return t, nil
 	case field == "name" && look.list != "":
 		return target{text: look.element}, nil
+	case field == "name" && !slices.ContainsFunc(types, isOfFiles):
+		return target{text: nameOfRecord}, nil
 	case field == "name":
-		return target{text: "path"}, nil
+		return target{text: look.name}, nil
 	case field == "nametype" && look.list != "":
 		return target{kind: asTrue}, nil
 	case isArgument(field):

@@ -65,8 +65,29 @@ func readModifiers(at *yaml.Node, words []string) (m modifiers, err error) {
 	return m, nil
 }
 
-// match returns what holds where a field has one of the values, or with "all" what holds for each of them.
+// perRecord are the fields of which an event may have several values, in records of their own: none of them is another thing than one that is not.
+var perRecord = []string{"full_path", "path", "created", "nametype", "text", "ouid", "ogid", "inode"}
+
+// match returns what holds where a field has one of the values, or with "all" what holds for each of them; with "neq" where that does not.
 func (c *converter) match(at *yaml.Node, t target, words []string, values []*yaml.Node) (*expr, error) {
+	others := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "neq" })
+	switch n := len(words) - len(others); {
+	case n == 0:
+		return c.compare(at, t, words, values)
+	case n > 1:
+		return nil, fail(at, "modifier neq stands there twice")
+	case t.kind == asType || slices.Contains(perRecord, t.text):
+		return nil, fail(at, "modifier neq for a field of which an event may have several values")
+	}
+	e, err := c.compare(at, t, others, values)
+	if err != nil {
+		return nil, err
+	}
+	return not(e), nil
+}
+
+// compare is match without "neq".
+func (c *converter) compare(at *yaml.Node, t target, words []string, values []*yaml.Node) (*expr, error) {
 	m, err := readModifiers(at, words)
 	if err != nil {
 		return nil, err

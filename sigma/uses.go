@@ -14,6 +14,7 @@ type uses struct {
 	types       map[string]bool // of records, in capitals
 	keywords    bool
 	onlyCreates bool // nametype, where it is asked for, is CREATE
+	relative    bool // a name is asked for that is not absolute
 }
 
 // usesOf goes through selections.
@@ -38,12 +39,13 @@ func (u *uses) add(n *yaml.Node) {
 			u.types[typ] = true
 		}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			name, _, _ := strings.Cut(n.Content[i].Value, "|")
+			name, modifiers, _ := strings.Cut(n.Content[i].Value, "|")
 			if name == "" {
 				u.keywords = true
 				continue
 			}
 			u.fields[name] = true
+			u.relative = u.relative || (name == "name" && asksRelative(modifiers, n.Content[i+1]))
 			if n.Content[i].Value != "nametype" {
 				u.onlyCreates = u.onlyCreates && name != "nametype"
 			} else {
@@ -51,6 +53,27 @@ func (u *uses) add(n *yaml.Node) {
 			}
 		}
 	}
+}
+
+// asksRelative reports whether one of the values of a field can only be found at the beginning of a relative path.
+func asksRelative(modifiers string, values *yaml.Node) bool {
+	words := strings.Split(modifiers, "|")
+	if slices.Contains(words, "contains") || slices.Contains(words, "endswith") || slices.Contains(words, "exists") {
+		return false
+	}
+	isPattern := slices.Contains(words, "re")
+	list := []*yaml.Node{values}
+	if values.Kind == yaml.SequenceNode {
+		list = values.Content
+	}
+	return slices.ContainsFunc(list, func(n *yaml.Node) bool {
+		text := textOf(n)
+		if isPattern {
+			rest, held := strings.CutPrefix(text, "^")
+			return held && rest != "" && isWord(rest[:1])
+		}
+		return text != "" && !isNull(n) && strings.IndexByte("/*?", text[0]) < 0
+	})
 }
 
 // names returns the fields.
