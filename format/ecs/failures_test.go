@@ -185,7 +185,7 @@ func TestFailuresOfTheLibrary(t *testing.T) {
 			want{"event.category": []any{"process"}, "event.type": []any{"info"}, "auditd.message_type": "bpf", "auditd.data.prog-id": "12"}},
 		{"26 OPENAT2", sys(437, 0) + rec("OPENAT2", `oflag=0100000 mode=00 resolve=0xa`),
 			want{"event.category": []any{"process"}, "auditd.data.oflag": "0100000"},
-			want{"event.category": []any{"process"}, "auditd.data.oflag": "0100000", "event.original": nil}},
+			want{"event.category": []any{"file"}, "event.action": "opened-file", "auditd.data.oflag": "0100000", "event.original": nil}},
 		{"27 directory", openat + rec("PATH", fmt.Sprintf(path, `name="/etc"`, "040755")),
 			want{"auditd.summary.object.type": "file"},
 			want{"auditd.summary.object.type": "directory", "file.mode": "0755"}},

@@ -92,6 +92,11 @@ var tables = sync.OnceValue(func() *known {
 			is.rows = append(is.rows, m)
 		}
 	}
+	for i := range others {
+		for name := range strings.FieldsSeq(others[i].calls) {
+			t.calls[name] = t.calls[others[i].as]
+		}
+	}
 	t.anyCall = t.calls["*"]
 	for _, a := range accountRoles {
 		for name := range strings.FieldsSeq(a.of) {

@@ -203,6 +203,26 @@ var meanings = [...]meaning{
 	{"SOFTWARE_UPDATE", "package-updated", "package", "info", "", "", nil},
 }
 
+// others are system calls that go-libaudit knows nothing of, with one that it knows and that does the same: they are newer, or those of
+// 32 bits. Whoever opens a file by openat2 has opened it.
+var others = [...]struct{ calls, as string }{
+	{"openat2", "openat"},
+	{"truncate64 ftruncate64", "truncate"},
+	{"readv pread64 preadv preadv2", "read"},
+	{"writev pwrite64 pwritev pwritev2", "write"},
+	{"setxattrat removexattrat file_setattr", "setxattr"},
+	{"fchmodat2", "fchmodat"},
+	{"chown32 fchown32 lchown32", "chown"},
+	{"move_mount", "mount"},
+	{"statx lstat64 fstat64 fstatat64 faccessat2 getxattrat listxattr llistxattr flistxattr listxattrat file_getattr", "stat"},
+	{"statfs64 fstatfs64", "statfs"},
+	{"utimensat_time64", "utimensat"},
+	{"recvmmsg_time64", "recvmmsg"},
+	{"rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", "kill"},
+	{"setuid32 setreuid32 setresuid32 setfsuid32 setgid32 setregid32 setresgid32 setfsgid32", "setuid"},
+	{"clock_settime64 clock_adjtime64", "clock_settime"},
+}
+
 // classes are what the records of a range of types are about, as audit-userspace has it
 // (auparse/normalize.c): event.category where there is no other.
 var classes = [...]struct {

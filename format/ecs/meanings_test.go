@@ -20,6 +20,9 @@ func TestTablesNameWhatThereIs(t *testing.T) {
 	for i := range accountRoles {
 		words = append(words, strings.Fields(accountRoles[i].of)...)
 	}
+	for i := range others {
+		words = append(words, strings.Fields(others[i].calls+" "+others[i].as)...)
+	}
 	for _, word := range words {
 		isType := record.HasTypeName(record.TypeNumber([]byte(word)))
 		if !isType && !record.IsSyscall(word) && !slices.Contains(foreign, word) && !strings.HasPrefix(word, "apparmor=") {
@@ -69,13 +72,48 @@ func TestMeaningsAreTheLibrarys(t *testing.T) {
 		paths += rec("PATH", fmt.Sprintf(`item=%d name="/p%d" inode=%d dev=fe:00 mode=0100644 ouid=0 ogid=0 rdev=00:00 nametype=%s`, i, i, i, kind))
 	}
 	address := rec("SOCKADDR", `saddr=02000035010203040000000000000000`)
+	as := make(map[string]string)
+	for i := range others {
+		for name := range strings.FieldsSeq(others[i].calls) {
+			as[name] = others[i].as
+		}
+	}
 	for _, arch := range []string{"c000003e", "40000003"} {
 		for nr := range 480 {
 			call := rec("SYSCALL", fmt.Sprintf(`arch=%s syscall=%d success=yes exit=0 a0=ffffff9c a1=2 a2=3 a3=4 items=4 `, arch, nr)+ids+exe)
+			code, _ := record.ParseArch([]byte(arch))
+			if like := known.calls[as[record.SyscallName(code, int64(nr))]]; like != nil {
+				if said := library(call)["event.action"]; said != nil {
+					t.Errorf("%s %d: go-libaudit says that it %v", arch, nr, said)
+				}
+				if got := encode(t, New(Options{}), call+paths+address); got["event.action"] != like.action {
+					t.Errorf("%s %d: %v", arch, nr, got["event.action"])
+				}
+				continue
+			}
 			compare(fmt.Sprint(arch, " ", nr), call+paths+address, object[:4]...)
 		}
 	}
 	seresult := rec("AVC", `avc:  denied  { read } for  pid=2 scontext=a tcontext=b tclass=c`)
 	compare("SELinux", seresult, object[:4]...)
 	compare("AppArmor", rec("AVC", `apparmor="DENIED" operation="open" requested_mask="r" denied_mask="w" pid=2 comm="x"`), object[:4]...)
+}
+
+// TestNewerCallsAreAsOthers: a file that was opened by openat2, or whose owner a program of 32 bits has changed, is as any other.
+func TestNewerCallsAreAsOthers(t *testing.T) {
+	for _, c := range []struct {
+		call, action, category, typ, path string
+	}{
+		{"arch=c000003e syscall=437", "opened-file", "[file]", "[info]", "/etc/x"},
+		{"arch=c000003e syscall=452", "changed-file-permissions-of", "[file]", "[change]", "/etc/x"},
+		{"arch=c000003e syscall=332", "checked-metadata-of", "[file]", "[info]", "/etc/x"},
+		{"arch=40000003 syscall=212", "changed-file-ownership-of", "[file]", "[change]", "/etc/x"},
+	} {
+		got := encode(t, New(Options{}), rec("SYSCALL", c.call+` success=yes exit=0 a0=ffffff9c a1=2 a2=3 a3=4 items=1 `+ids+exe)+rec("CWD", `cwd="/etc"`)+rec("PATH", `item=0 name="x" nametype=NORMAL`))
+		for path, want := range map[string]string{"event.action": c.action, "event.category": c.category, "event.type": c.typ, "file.path": c.path} {
+			if fmt.Sprint(got[path]) != want {
+				t.Errorf("%s: %s is %v, want %s", c.call, path, got[path], want)
+			}
+		}
+	}
 }
