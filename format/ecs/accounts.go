@@ -111,7 +111,7 @@ func (e *Encoder) findGroup(r *parsedRecord) {
 	d := &e.doc
 	grp := e.value(r, keyGrp)
 	switch {
-	case aboutMember(e.value(r, keyOp)) && !(grp == "" && e.ofGroupTool(r)):
+	case record.AboutMember(e.value(r, keyOp)) && !(grp == "" && e.ofGroupTool(r)):
 		d.group.Name = grp
 		if account := e.account(r, false); !strings.Contains(account.Name, ",") { // else a list of members
 			d.target = account
@@ -136,18 +136,6 @@ func (e *Encoder) enteredGroup(r *parsedRecord) entity {
 	group := e.firstID(r, keyNewGID, keyDashNewGID)
 	group.Name = cmp.Or(group.Name, e.value(r, keyNewGroup), e.value(r, keyDashNewGroup), e.value(r, keyGrp))
 	return group
-}
-
-// aboutMember reports whether what was done to a group was to add, remove or rename a
-// member or administrator: "add-user-to-group", "removing group member", ...
-func aboutMember(op string) bool {
-	for word := range strings.FieldsFuncSeq(op, func(c rune) bool { return c == '-' || c == ' ' }) {
-		switch word {
-		case "user", "users", "member", "members", "admin", "admins":
-			return true
-		}
-	}
-	return false
 }
 
 // ofGroupTool reports whether a record is one of a program whose acct= is a group's name:

@@ -11,12 +11,14 @@ import (
 type class uint16
 
 const (
-	baseEvent      class = 0
-	fileActivity   class = 1001
-	processEvent   class = 1007
-	accountChange  class = 3001
-	authentication class = 3002
-	network        class = 4001
+	baseEvent       class = 0
+	fileActivity    class = 1001
+	kernelExtension class = 1002
+	processEvent    class = 1007
+	accountChange   class = 3001
+	authentication  class = 3002
+	groupManagement class = 3006
+	network         class = 4001
 )
 
 // other is the activity_id of what the class has no activity for: activity_name says what it was.
@@ -29,8 +31,11 @@ const (
 	fileMount, fileUnmount, fileOpen                            = 12, 13, 14
 	processLaunch, processTerminate, processOpen, processInject = 1, 2, 3, 4
 	processSetUserID                                            = 5
+	moduleLoad, moduleUnload                                    = 1, 2
 	accountCreate, accountPassword, accountDelete               = 1, 3, 6
 	accountLock, accountUnlock                                  = 9, 12
+	groupAddUser, groupRemoveUser                               = 3, 4
+	groupDelete, groupCreate                                    = 5, 6
 	logon, logoff                                               = 1, 2
 	netOpen, netFail, netRefuse, netTraffic                     = 1, 4, 5, 6
 )
@@ -59,12 +64,15 @@ type action struct {
 var actions = [...]action{
 	// Processes.
 	{"execve execveat", processEvent, processLaunch, itself},
-	{"fork vfork clone", processEvent, processLaunch, child}, // clone3 has mostly made a thread, which no record says
-	{"exit exit_group ANOM_ABEND", processEvent, processTerminate, itself},
+	{"fork vfork clone", processEvent, processLaunch, child},
+	{"exit_group ANOM_ABEND", processEvent, processTerminate, itself},
+	{"clone3 exit", processEvent, other, itself}, // a process or a thread: the records do not say which
 	{"kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", processEvent, other, object},
 	{"ptrace process_vm_readv pidfd_open pidfd_getfd", processEvent, processOpen, object},
 	{"process_vm_writev", processEvent, processInject, object},
 	{"setuid setuid32 setreuid setreuid32 setresuid setresuid32 setfsuid setfsuid32", processEvent, processSetUserID, itself},
+	{"init_module finit_module", kernelExtension, moduleLoad, itself},
+	{"delete_module", kernelExtension, moduleUnload, itself},
 	// Files.
 	{"creat mknod mknodat mkdir mkdirat link linkat symlink symlinkat", fileActivity, fileCreate, itself},
 	{"open openat openat2", fileActivity, fileOpen, itself}, // Create where the file was not there
@@ -78,7 +86,7 @@ var actions = [...]action{
 	{"chown chown32 fchown fchown32 lchown lchown32 fchownat", fileActivity, fileSetSecurity, itself},
 	{"stat stat64 lstat lstat64 fstat fstat64 newfstatat fstatat64 statx access faccessat faccessat2", fileActivity, fileGetAttributes, itself},
 	{"getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat file_getattr", fileActivity, fileGetAttributes, itself},
-	{"mount", fileActivity, fileMount, itself},
+	{"mount move_mount", fileActivity, fileMount, itself},
 	{"umount umount2", fileActivity, fileUnmount, itself},
 	// Sockets with an address of the Internet.
 	{"connect", network, netOpen, dest}, // Refuse or Fail where it did
@@ -97,7 +105,10 @@ var actions = [...]action{
 	{"USER_CHAUTHTOK", accountChange, accountPassword, itself},
 	{"ACCT_LOCK RESP_ACCT_LOCK RESP_ACCT_LOCK_TIMED", accountChange, accountLock, itself},
 	{"ACCT_UNLOCK RESP_ACCT_UNLOCK_TIMED", accountChange, accountUnlock, itself},
-	{"USER_MGMT ROLE_ASSIGN ROLE_REMOVE ANOM_MOD_ACCT", accountChange, other, itself},
+	{"USER_MGMT ROLE_ASSIGN ROLE_REMOVE ANOM_MOD_ACCT", accountChange, other, itself}, // Add User and Remove User of a group where they name one
+	{"ADD_GROUP", groupManagement, groupCreate, itself},
+	{"DEL_GROUP", groupManagement, groupDelete, itself},
+	{"GRP_MGMT GRP_CHAUTHTOK", groupManagement, other, itself},
 }
 
 // known finds the rows of the table.

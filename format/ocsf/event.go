@@ -41,7 +41,9 @@ type event struct {
 	resultPath string
 	peer       endpoint
 	account    user
-	cloneFlags uint64
+	group      user
+	ofMember   bool   // op= speaks of a member of the group
+	module     *field // its name
 }
 
 // endpoint is an address.
@@ -114,6 +116,9 @@ func (e *Encoder) choose(main int) {
 		ev.who = ev.call
 	}
 	ev.activity = other
+	if act != nil && act.class == accountChange && e.saysMembership(ev.lead) {
+		act = &membership
+	}
 	if act != nil && e.fits(act) {
 		ev.class, ev.activity, ev.about = act.class, act.activity, act.about
 		e.correctActivity()
@@ -137,6 +142,10 @@ func (e *Encoder) fits(a *action) bool {
 		return e.hasPID(e.ev.who) && e.findFile(a.activity)
 	case network:
 		return e.findPeer()
+	case kernelExtension:
+		return e.hasPID(e.ev.who) && e.findModule()
+	case groupManagement:
+		return e.findGroup()
 	}
 	e.ev.account = e.accountOf(e.ev.lead)
 	return e.ev.account != user{}
@@ -148,6 +157,8 @@ func (e *Encoder) correctActivity() {
 	switch {
 	case ev.class == fileActivity && ev.activity == fileOpen && e.value(ev.file, "nametype") == "CREATE":
 		ev.activity = fileCreate
+	case ev.class == groupManagement && ev.account != (user{}):
+		ev.activity = memberActivity(e.said(ev.lead, "op"))
 	case ev.class != network || ev.activity != netOpen || !ev.fails:
 	case e.exit() == -int64(unix.ECONNREFUSED):
 		ev.activity = netRefuse

@@ -211,10 +211,16 @@ func (e *Encoder) writeUser(key string, r *parsedRecord, id string) {
 		return
 	}
 	f.placed = true
-	m := e.w.Open(key, '{')
-	e.w.Some("name", u.name)
-	e.w.Some("uid", u.uid)
-	e.w.Close(m, '}')
+	e.writeEntity(key, u)
+}
+
+// writeEntity writes a user or group, if it is one.
+func (e *Encoder) writeEntity(key string, u user) {
+	w := &e.w
+	m := w.Open(key, '{')
+	w.Some("name", u.name)
+	w.Some("uid", u.uid)
+	w.Close(m, '}')
 }
 
 // writeAccount writes whose account or login a record is about, from where, and to which service.
@@ -227,16 +233,13 @@ func (e *Encoder) writeAccount() {
 		take(e.findSaid(r, "id"))
 		take(e.findSaid(r, "acct"))
 	}
-	m := w.Open("user", '{')
-	w.Some("name", ev.account.name)
-	w.Some("uid", ev.account.uid)
-	w.Close(m, '}')
+	e.writeEntity("user", ev.account)
 
 	e.writeOrigin(r)
 	if ev.class != authentication {
 		return
 	}
-	m = w.Open("session", '{')
+	m := w.Open("session", '{')
 	w.Some("uid", e.setID(r, "ses"))
 	w.Some("terminal", take(e.findSaid(r, "terminal")))
 	w.Close(m, '}')

@@ -25,6 +25,9 @@ event        class_uid! int, category_uid! int, type_uid! long, severity_id! int
 base_event 0 0         activity_id! int 0 99, actor actor, device device
 file_activity 1001 1   activity_id! int 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 99, actor! actor, device! device, file! file, file_result file
 process_activity 1007 1 activity_id! int 0 1 2 3 4 5 99, actor! actor, device! device, process! process, launch_type_id int 0 1 2 3 99
+kernel_extension_activity 1002 1 activity_id! int 0 1 2 99, actor! actor, device! device, driver! kernel_driver
+kernel_driver file! file
+group_management 3006 3 activity_id! int 0 1 2 3 4 5 6 7 8 99, actor actor, device device, group! group, user user, src_endpoint network_endpoint
 account_change 3001 3  activity_id! int 0 1 2 3 4 5 6 7 8 9 10 11 12 99, actor actor, device device, user! user, src_endpoint network_endpoint
 authentication 3002 3  activity_id! int 0 1 2 3 4 5 6 7 99, actor actor, device device, user! user, src_endpoint network_endpoint,
              dst_endpoint network_endpoint, session session, service service, any of service dst_endpoint

@@ -35,6 +35,12 @@ func (e *Encoder) writeLine() {
 	case network:
 		e.writeActor()
 		e.writeConnection()
+	case kernelExtension:
+		e.writeActor()
+		e.writeDriver()
+	case groupManagement:
+		e.writeActor()
+		e.writeGroup()
 	case authentication, accountChange:
 		e.writeActor()
 		e.writeAccount()
