@@ -26,6 +26,8 @@ const (
 	argsTime = 50 * time.Millisecond
 	// maxLate is how long after its event a process is looked up, ms: later it may have moved.
 	maxLate = 2000
+	// maxCgroups is how much of a cgroup file is read, bytes. A user may have groups so deep that one line has 4 KiB.
+	maxCgroups = 8192
 	// maxPlaces bounds how many places are kept once for all processes in them.
 	maxPlaces = 1024
 )
@@ -164,7 +166,7 @@ func readPlace(proc string, pid int, millis, now int64) (is place, ok bool) {
 	if !ok || !okTicks || ticks > 1<<50 || bootMillis()+ticks*10 > millis+coarse { // USER_HZ is 100 wherever Go runs
 		return is, false
 	}
-	text, err := readSome(filepath.Join(dir, "cgroup"), 4096)
+	text, err := readSome(filepath.Join(dir, "cgroup"), maxCgroups)
 	if err != nil {
 		return is, false
 	}
@@ -186,8 +188,11 @@ func parsePlace(text []byte) (is place) {
 	main := ""
 	for line := range bytes.Lines(text) {
 		whole, ok := strings.CutSuffix(string(line), "\n")
+		if !ok { // the file is longer: the last name may be the beginning of another
+			whole = whole[:max(0, strings.LastIndexByte(whole, '/'))]
+		}
 		parts := strings.SplitN(whole, ":", 3)
-		if !ok || len(parts) < 3 { // the end of a file that is longer than any usual one
+		if len(parts) < 3 {
 			continue
 		}
 		path := strings.TrimSuffix(parts[2], " (deleted)")

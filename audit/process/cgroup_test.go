@@ -32,6 +32,9 @@ func TestParsePlace(t *testing.T) {
 		{"12:cpu,cpuacct:/docker/" + id + "\n1:name=systemd:/system.slice/docker.service\n0::/\n", "docker.service", id},
 		{"1:cpu:/a\n0::/system.slice/a:b.service\n", "a:b.service", ""},
 		{"no line\n:\n::\n0::/system.slice/cut.serv", "", ""},
+		{"0::/system.slice/cut.service", "", ""},
+		{"0::/system.slice/docker-" + id + ".scope/deep/cut", "docker-" + id + ".scope", id},
+		{"0::/docker/" + id, "", ""},
 	} {
 		if got := parsePlace([]byte(tt.text)); got.unit != tt.unit || got.container != tt.container {
 			t.Errorf("%q: %+v, want %q, %q", tt.text, got, tt.unit, tt.container)
@@ -64,6 +67,15 @@ func TestReadPlace(t *testing.T) {
 		os.WriteFile(filepath.Join(dir, "42/stat"), fmt.Appendf(nil, "42 (x) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 %d 1 1\n", ticks), 0o600)
 		if is, ok := readPlace(dir, 42, now-tt.event, now); ok != tt.ok || (ok && is.unit != "x.service") {
 			t.Errorf("%+v: %+v, %v", tt, is, ok)
+		}
+	}
+	// However deep its group is, a process does not leave its unit.
+	for _, before := range []string{"", strings.Repeat("9:cpu,cpuacct:/user.slice\n", 30)} {
+		deep := before + "1:name=systemd:/user.slice/user@1000.service" + strings.Repeat("/"+strings.Repeat("x", 200), 20)
+		os.WriteFile(filepath.Join(dir, "42/cgroup"), []byte(deep+"\n0::/user.slice\n"), 0o600)
+		os.WriteFile(filepath.Join(dir, "42/stat"), fmt.Appendf(nil, "42 (x) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 %d 1 1\n", (now-bootMillis())/10), 0o600)
+		if is, ok := readPlace(dir, 42, now, now); !ok || is.unit != "user@1000.service" {
+			t.Errorf("%d bytes: %+v, %v", len(deep), is, ok)
 		}
 	}
 	if _, ok := readPlace(dir, 43, now, now); ok {
