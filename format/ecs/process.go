@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 
 	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
@@ -20,7 +21,7 @@ func (e *Encoder) writeProcess() {
 	e.writeEntityID(self)
 	e.writeParent(e.dataOf(keyPPID))
 	e.writeEntry()
-	w.Some("name", e.dataOf(keyComm))
+	w.Some("name", processName(e.dataOf(keyComm), e.dataOf(keyExe)))
 	w.Some("executable", e.dataOf(keyExe))
 	e.writeHash()
 	w.Some("working_directory", e.dataOf(keyCWD))
@@ -32,6 +33,19 @@ func (e *Encoder) writeProcess() {
 	w.Some("title", e.dataOf(keyProctitle))
 	e.writeCapabilities()
 	w.Close(m, '}')
+}
+
+// processName returns the name of a process: comm, or where that is the beginning of the program's name, which the kernel has cut, the whole.
+func processName(comm, exe string) string {
+	const most = 15 // bytes of comm (linux/sched.h, TASK_COMM_LEN)
+	if len(comm) != most {
+		return comm
+	}
+	name := strings.TrimSuffix(exe[strings.LastIndexByte(exe, '/')+1:], " (deleted)")
+	if strings.HasPrefix(name, comm) {
+		return name
+	}
+	return comm
 }
 
 // writeParent writes the parent: its number is in the event, the rest in the table.
@@ -64,7 +78,7 @@ func (e *Encoder) writeEntry() {
 // writeOther writes what is known of a process that is not the event's own.
 func (e *Encoder) writeOther(p *process.Process) {
 	e.writeEntityID(p)
-	e.w.Some("name", p.Comm())
+	e.w.Some("name", processName(p.Comm(), p.Exe()))
 	e.w.Some("executable", p.Exe())
 	e.writeArgsOf(p)
 }

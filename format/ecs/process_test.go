@@ -146,3 +146,21 @@ func TestDataStream(t *testing.T) {
 		"event.module": "auditd"}.check(t, text, Options{DataStream: format.DataStream{Dataset: "auditd_manager.auditd", Namespace: "prod"}})
 	expect{"data_stream.type": nil, "data_stream.dataset": nil, "event.dataset": nil}.check(t, text, Options{})
 }
+
+// TestNamesAreWhole: the kernel cuts comm after 15 bytes, and rules ask for the program's name.
+func TestNamesAreWhole(t *testing.T) {
+	for _, c := range []struct{ comm, exe, want string }{
+		{`"containerd-shim"`, `"/usr/bin/containerd-shim-runc-v2"`, "containerd-shim-runc-v2"},
+		{`"containerd-shim"`, `"/usr/bin/containerd-shim-runc-v2 (deleted)"`, "containerd-shim-runc-v2"},
+		{`"containerd-shim"`, `"/usr/bin/containerd-shim (deleted)"`, "containerd-shim"},
+		{`"containerd-shim"`, `"/usr/bin/python3"`, "containerd-shim"},
+		{`"containerd-shi"`, `"/usr/bin/containerd-shim"`, "containerd-shi"},
+		{`"containerd-shim"`, `(null)`, "containerd-shim"},
+		{`(null)`, `"/usr/bin/x"`, ""},
+	} {
+		got := encode(t, New(Options{}), rec("SYSCALL", `arch=c000003e syscall=59 success=yes exit=0 pid=2 comm=`+c.comm+` exe=`+c.exe))
+		if name, _ := got["process.name"].(string); name != c.want {
+			t.Errorf("%s of %s: %q", c.comm, c.exe, name)
+		}
+	}
+}

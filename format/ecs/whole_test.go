@@ -201,6 +201,12 @@ func (c *checker) shown(key, token string, twin bool) bool {
 		return c.address(token)
 	}
 	switch key {
+	case "comm": // the kernel cuts it, and the program's whole name may be in its place
+		for _, f := range forms {
+			if len(f) == 15 && slices.ContainsFunc(c.values, func(v string) bool { return strings.HasPrefix(v, f) }) {
+				return true
+			}
+		}
 	case "proctitle":
 		return slices.Contains(forms[:min(2, len(forms))], c.title)
 	case "key":
