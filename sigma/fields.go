@@ -78,7 +78,7 @@ var sources = []*source{
 	{
 		category: "network_connection",
 		lookAt: func(uses) outlook {
-			return outlook{base: `syscall == "connect" and family in ["inet", "inet6"]`, keywords: "text"}
+			return outlook{base: `(syscall == "connect" or (syscall == "socketcall" and a0 == 3)) and family in ["inet", "inet6"]`, keywords: "text"}
 		},
 		target: named(map[string]target{
 			"DestinationIp": {text: "addr"}, "DestinationPort": {"port", asNumber}, "Initiated": {kind: asTrue},

@@ -161,6 +161,8 @@ var ours = []struct {
 	{"session of Sysmon", process, "s: {TerminalSessionId: 3}\ncondition: s", append([]string{strings.Replace(exec("/a", "a")[0], " uid=0", " ses=3 uid=0", 1)}, exec("/a", "a")[1:]...), exec("/a", "a")},
 	{"not that line", process, "s: {Image|endswith: /sh, CommandLine|contains|neq: [mirror, local]}\ncondition: s", exec("/bin/sh", "sh", "x"), exec("/bin/sh", "sh", "LOCAL")},
 	{"not all in the line", process, "s: {CommandLine|neq|contains|all: [a, b]}\ncondition: s", exec("/bin/x", "xa"), exec("/bin/x", "xa", "b")},
+	{"connect of a program of 32 bits", network, "s: {DestinationPort: 4444}\ncondition: s", []string{`SYSCALL arch=40000003 syscall=102 success=yes exit=0 a0=3 a1=ff pid=8 exe="/a"`, `SOCKETCALL nargs=3 a0=5 a1=ff a2=10`, `SOCKADDR saddr=0200115C080808080000000000000000`},
+		[]string{`SYSCALL arch=40000003 syscall=102 success=yes exit=0 a0=2 a1=ff pid=8 exe="/a"`, `SOCKADDR saddr=0200115C080808080000000000000000`}},
 	{"not that port", network, "s: {DestinationPort|neq: [80, 443]}\ncondition: s", connect("/a", "0200115C080808080000000000000000"), connect("/a", "02000050080808080000000000000000")},
 	{"not that file", files, "s: {TargetFilename|startswith: /etc/, TargetFilename|endswith|neq: .tmp}\ncondition: s", append(file("/a", "/etc/x.tmp", "CREATE"), `PATH item=2 name="/etc/y" nametype=CREATE`), append(file("/a", "/etc/x.tmp", "CREATE"), `PATH item=2 name="/y" nametype=CREATE`)},
 	{"types", auditd, "a: {type: [TTY, USER_TTY]}\ncondition: a", []string{`USER_TTY pid=1 uid=0`}, []string{`USER_AUTH pid=1 uid=0`}},

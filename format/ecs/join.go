@@ -187,7 +187,7 @@ func (e *Encoder) takeAddress(r *parsedRecord) {
 	}
 
 	var place *address
-	switch e.dataOf(keySyscall) {
+	switch e.callName() {
 	case "recvfrom", "recvmsg", "accept", "accept4":
 		place, d.direction = &d.source, "ingress"
 	case "connect", "sendto", "sendmsg":

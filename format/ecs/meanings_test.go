@@ -117,3 +117,13 @@ func TestNewerCallsAreAsOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestSocketcall: what programs of 32 bits do by socketcall is what others do by calls of its own.
+func TestSocketcall(t *testing.T) {
+	got := encode(t, New(Options{}), rec("SYSCALL", `arch=40000003 syscall=102 success=yes exit=0 a0=3 a1=ff items=0 `+ids+exe)+rec("SOCKETCALL", `nargs=3 a0=5 a1=ff a2=10`)+rec("SOCKADDR", `saddr=02000035010203040000000000000000`))
+	for path, want := range map[string]string{"event.action": "connected-to", "event.category": "[network]", "destination.ip": "1.2.3.4", "network.direction": "egress", "auditd.data.syscall": "socketcall"} {
+		if fmt.Sprint(got[path]) != want {
+			t.Errorf("%s is %v", path, got[path])
+		}
+	}
+}

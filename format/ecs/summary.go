@@ -55,7 +55,7 @@ func (e *Encoder) summarize() {
 // meaning returns what the event is, and what its system call does; each nil where that is not known or
 // there is none.
 func (e *Encoder) meaning() (m, call *row) {
-	if name, ok := e.get(&e.data, keySyscall); ok {
+	if name := e.callName(); name != "" {
 		if call = e.known.calls[name]; call == nil {
 			call = e.known.anyCall
 		}
@@ -69,6 +69,11 @@ func (e *Encoder) meaning() (m, call *row) {
 		}
 	}
 	return m, call
+}
+
+// callName returns what the event's system call does, by its name: "" without one.
+func (e *Encoder) callName() string {
+	return record.SocketCall(e.dataOf(keySyscall), []byte(e.dataOf(keyA0)))
 }
 
 // setFirst sets a part of the summary to the first of some fields that is there.

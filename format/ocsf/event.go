@@ -100,7 +100,7 @@ func (e *Encoder) choose(main int) {
 		ev.lead = &e.recs[main]
 	}
 	if ev.call != nil {
-		ev.name = e.nameCall(ev.call)
+		ev.name = record.SocketCall(e.nameCall(ev.call), []byte(e.value(ev.call, "a0")))
 		ev.fails = e.value(ev.call, "success") == "no"
 	}
 

@@ -86,6 +86,8 @@ var examples = []example{
 	{"connect", []string{syscall("42", "success=yes exit=0"), "SOCKADDR saddr=020000357F0000010000000000000000\x1dSADDR={ saddr_fam=inet laddr=127.0.0.1 lport=53 }"},
 		`class_uid=4001 category_uid=4 activity_id=1 dst_endpoint={"ip":"127.0.0.1","port":53} connection_info={"direction_id":2,"protocol_ver_id":4} actor.process.pid=11
 		unmapped.records.0.saddr=020000357F0000010000000000000000 !src_endpoint`},
+	{"connect of a program of 32 bits", []string{`SYSCALL arch=40000003 syscall=102 success=yes exit=0 a0=3 a1=ff` + ofProcess, `SOCKETCALL nargs=3 a0=5 a1=ff a2=10`, `SOCKADDR saddr=020000357F0000010000000000000000`},
+		`class_uid=4001 activity_id=1 dst_endpoint={"ip":"127.0.0.1","port":53} unmapped.syscall=socketcall`},
 	{"connect that is refused", []string{syscall("42", "success=no exit=-111"), `SOCKADDR saddr=020000357F0000010000000000000000`}, `activity_id=5 status_id=2 status_code=ECONNREFUSED`},
 	{"connect that fails", []string{syscall("42", "success=no exit=-113"), `SOCKADDR saddr=020000357F0000010000000000000000`}, `activity_id=4 status_id=2 status_code=EHOSTUNREACH`},
 	{"connect that does not wait", []string{syscall("42", "success=no exit=-115"), `SOCKADDR saddr=020000357F0000010000000000000000`}, `activity_id=1 status_id=99 status_code=EINPROGRESS`},
