@@ -348,8 +348,13 @@ func (t *Table) noteArgs(m Moment, body []byte) {
 	text, whole.cut = t.args.appendArgs(text, body)
 	t.args.text = text
 	whole.text = string(text)
+	script := t.scriptOfEnv(&whole)
+	whole.setScript(script)
 	t.replace(e.p, &whole)
 	t.labelByArgs(&whole)
+	if script != "" && whole.state&gone == 0 {
+		t.relabel(&whole)
+	}
 	e.p = &whole
 	if whole.state&gone != 0 || (t.hashed == 0 && (e.items < 2 || !mayBeScript(&whole))) {
 		t.forgetExec(e)

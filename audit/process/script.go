@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"math"
 	"strings"
 
 	"audisp-relay/audit/record"
@@ -162,11 +163,33 @@ func (e *pendingExec) script(scratch []byte) (path []byte, ok bool) {
 // noteScript puts the script into what is known of p.
 func (t *Table) noteScript(p *Process, script []byte) *Process {
 	whole := *p
-	after, args := p.afterComm(), p.args()
-	whole.text = p.text[:len(p.text)-len(after)] + string(script) + "\x00" + args
+	whole.setScript(string(script))
 	t.replace(p, &whole)
 	t.relabel(&whole)
 	return &whole
+}
+
+// setScript puts a script into the text of p, which nobody else may have yet; "" leaves it as it is.
+func (p *Process) setScript(script string) {
+	if script == "" {
+		return
+	}
+	after, args := p.afterComm(), p.args()
+	p.text = p.text[:len(p.text)-len(after)] + script + "\x00" + args
+}
+
+// scriptOfEnv returns the script of p where its process was env(1) before, as the first line of a script said ("#!/usr/bin/env python3"), and
+// has executed the interpreter with all that it was given: so the script is the same. "" where that is not so.
+func (t *Table) scriptOfEnv(p *Process) string {
+	env := p.prev
+	if env == nil || env.from != fromExec || env.cut || p.cut || env.Script() == "" || !strings.HasSuffix(env.firstArg(), "/env") {
+		return ""
+	}
+	_, given, _ := strings.Cut(env.args(), "\x00")
+	if given == "" || given != p.args() || t.lookBack(env, p.at(), math.MaxInt64, 0) != env {
+		return ""
+	}
+	return env.Script()
 }
 
 // absolute returns the path that a name has from a directory on, without "." and ".."; it may use scratch. The directory is as

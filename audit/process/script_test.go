@@ -95,6 +95,46 @@ func TestScriptsOfOthers(t *testing.T) {
 	}
 }
 
+// TestScriptByEnv: env executes the interpreter that a script's first line asks it for, and the script is the same.
+func TestScriptByEnv(t *testing.T) {
+	const ld = "/lib64/ld-linux-x86-64.so.2"
+	for _, tt := range []struct {
+		name   string
+		env    string // the interpreter of the first line
+		serial uint32 // of the second exec
+		ppid   int
+		pid    int
+		args   []string
+		want   string
+	}{
+		{"as given", "/usr/bin/env", 11, 1, 100, []string{"python3", "./x.py", "-a"}, "/root/maint-1/x.py"},
+		{"other arguments", "/usr/bin/env", 11, 1, 100, []string{"python3", "./y.py", "-a"}, ""},
+		{"fewer arguments", "/usr/bin/env", 11, 1, 100, []string{"python3", "./x.py"}, ""},
+		{"another process", "/usr/bin/env", 11, 100, 101, []string{"python3", "./x.py", "-a"}, ""},
+		{"after a loss", "/usr/bin/env", 12, 1, 100, []string{"python3", "./x.py", "-a"}, ""},
+		{"another program", "/usr/bin/nice", 11, 1, 100, []string{"python3", "./x.py", "-a"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := NewTable(Options{Labels: testLabels(t)})
+			execOf(x, at(0, 10), 100, tt.env, "/root/maint-1", []string{tt.env, "python3", "./x.py", "-a"}, "./x.py", tt.env, ld)
+			exec(x, at(1, tt.serial), tt.ppid, tt.pid, "/usr/bin/python3", tt.args...)
+			labels := ""
+			if tt.want != "" {
+				labels = "maint"
+			}
+			c := ask(x, at(2, tt.serial+1), tt.ppid, tt.pid)
+			if got := labelsAt(x, at(2, tt.serial+1), tt.ppid, tt.pid); c.Self.Script() != tt.want || got != labels || !isArgs(c.Self, tt.args...) {
+				t.Errorf("script %q, labels %q, %+v", c.Self.Script(), got, c.Self)
+			}
+			exec(x, at(3, tt.serial+2), tt.ppid, tt.pid, "/bin/ls", tt.args...)
+			if c := ask(x, at(4, tt.serial+3), tt.ppid, tt.pid); c.Self.Script() != "" {
+				t.Errorf("then the script is %q", c.Self.Script())
+			}
+			checkTable(t, x)
+		})
+	}
+}
+
 // TestScriptWithoutAllRecords: a record that is missing, or comes out of order, leaves nothing that is awaited.
 func TestScriptWithoutAllRecords(t *testing.T) {
 	whole := func() *event {
