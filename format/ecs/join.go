@@ -25,7 +25,8 @@ func (e *Encoder) joinRecords() {
 
 	e.countArgs()
 	e.take(d.main)
-	if syscall < 0 {
+	alone := syscall < 0 && e.recs[d.main].Type != record.TypeUring // what others of the event have is not about it
+	if alone {
 		e.summarize()
 	}
 	e.take(first)
@@ -37,7 +38,7 @@ func (e *Encoder) joinRecords() {
 		}
 		e.take(i)
 	}
-	if syscall >= 0 {
+	if !alone {
 		e.summarize()
 	}
 }

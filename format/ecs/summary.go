@@ -60,7 +60,7 @@ func (e *Encoder) meaning() (m, call *row) {
 			call = e.known.anyCall
 		}
 	}
-	if e.doc.typ == record.TypeSyscall {
+	if e.doc.typ == record.TypeSyscall || e.doc.typ == record.TypeUring {
 		return call, call
 	}
 	for _, row := range e.known.of(e.doc.typ).rows {
@@ -71,8 +71,11 @@ func (e *Encoder) meaning() (m, call *row) {
 	return m, call
 }
 
-// callName returns what the event's system call does, by its name: "" without one.
+// callName returns what the event's system call, or its operation of io_uring, does: the name of a call, "" without one.
 func (e *Encoder) callName() string {
+	if main := e.doc.main; main >= 0 && e.recs[main].Type == record.TypeUring {
+		return record.UringCall([]byte(e.dataOf(keyUringOp)))
+	}
 	return record.SocketCall(e.dataOf(keySyscall), []byte(e.dataOf(keyA0)))
 }
 

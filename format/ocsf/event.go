@@ -27,7 +27,7 @@ type event struct {
 	lead *parsedRecord // says what kind of event it is; nil where there is only what adds to others
 	who  *parsedRecord // says which process it was, nil without
 	call *parsedRecord // the SYSCALL, nil without
-	name string        // of the system call, "" without
+	name string        // of the system call, or of the one that does the same as an operation of io_uring; "" without
 
 	class    class
 	activity uint8
@@ -102,6 +102,9 @@ func (e *Encoder) choose(main int) {
 	if ev.call != nil {
 		ev.name = record.SocketCall(e.nameCall(ev.call), []byte(e.value(ev.call, "a0")))
 		ev.fails = e.value(ev.call, "success") == "no"
+	} else if ev.lead != nil && ev.lead.Type == record.TypeUring {
+		ev.name = record.UringCall([]byte(e.value(ev.lead, "uring_op")))
+		ev.fails = e.value(ev.lead, "success") == "no"
 	}
 
 	act := e.known.calls[ev.name]
@@ -167,9 +170,9 @@ func (e *Encoder) correctActivity() {
 	}
 }
 
-// exit returns what the system call has returned, 0 where that is not known.
+// exit returns what the system call, or the operation of io_uring, has returned, 0 where that is not known.
 func (e *Encoder) exit() int64 {
-	n, _ := record.ParseInt([]byte(e.value(e.ev.call, "exit")))
+	n, _ := record.ParseInt([]byte(e.value(e.ev.who, "exit")))
 	return n
 }
 
