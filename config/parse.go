@@ -13,6 +13,7 @@ import (
 	"audisp-relay/filter"
 	"audisp-relay/format"
 	"audisp-relay/host/runnable"
+	"audisp-relay/suggest"
 )
 
 // Parse reads a configuration from the text of a file; name is the file's name
@@ -53,7 +54,8 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 		sinks.sinks(c)
 	}
 
-	root.finish(nil)
+	root.finish(strayKey)
+	doc.noteStray(root)
 	if !hasKey(vals) && len(doc.errs) == 0 {
 		return nil, nil, Errors{{File: name, Msg: "has no key, so it was emptied or cut: put the configuration back, or remove the file to have the defaults"}}
 	}
@@ -75,6 +77,40 @@ func hasKey(table map[string]any) bool {
 		if !isTable || hasKey(sub) || (name == "sinks" && len(sub) > 0) {
 			return true
 		}
+	}
+	return false
+}
+
+// strayKey says where a table belongs that describes a sink, but is not in [sinks]; "" for other keys.
+func strayKey(name string, val any) string {
+	if _, isTable := val.(map[string]any); !isTable || !hasType(val) || near(name, "sinks") {
+		return ""
+	}
+	if sinkName(name) && val.(map[string]any)["type"] != nil {
+		return fmt.Sprintf("unknown key, did you mean [sinks.%s]?", name)
+	}
+	return "unknown key, did you mean [sinks.NAME]?"
+}
+
+// noteStray notes where the keys of a sink stand outside of [sinks]: the sinks that were asked for are not known then, and
+// the built-in one does not take their place.
+func (d *document) noteStray(root *Table) {
+	for name, val := range root.vals {
+		if !slices.Contains(root.known, name) && (name == "type" || near(name, "sinks") || hasType(val)) {
+			d.badSinks[""] = true
+		}
+	}
+}
+
+func near(word, meant string) bool { return suggest.Nearest(word, []string{meant}) != "" }
+
+// hasType reports whether a value is a table with a type, as that of a sink has it, or has such tables in it.
+func hasType(val any) bool {
+	switch v := val.(type) {
+	case map[string]any:
+		return v["type"] != nil || slices.ContainsFunc(slices.Collect(maps.Values(v)), hasType)
+	case []map[string]any:
+		return slices.ContainsFunc(v, func(t map[string]any) bool { return hasType(t) })
 	}
 	return false
 }
@@ -198,10 +234,7 @@ func (t *Table) sink(s Sink) Sink {
 	}
 	k.read(t, &s)
 	t.checkDisk(&s)
-	t.finish(func(name string) string {
-		if name == networkFailure {
-			return fmt.Sprintf("does not belong to a sink of type %q, which connects to nothing: status, doctor and alerts say that it does not deliver", s.Type)
-		}
+	t.finish(func(name string, _ any) string {
 		for _, other := range Kinds() {
 			if _, own := KeysOf(other); slices.Contains(own, name) {
 				return fmt.Sprintf("does not belong to a sink of type %q", s.Type)

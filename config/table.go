@@ -329,8 +329,8 @@ func (t *Table) within(name string, read func(*Table)) {
 }
 
 // finish reports every key that no getter asked for. elsewhere says what is
-// wrong with a key that exists, but not here; it may be nil.
-func (t *Table) finish(elsewhere func(name string) string) {
+// wrong with a key and its value that have their place, but not here; it may be nil.
+func (t *Table) finish(elsewhere func(name string, val any) string) {
 	slices.Sort(t.known)
 	for _, name := range slices.Sorted(maps.Keys(t.vals)) {
 		if slices.Contains(t.known, name) {
@@ -341,7 +341,7 @@ func (t *Table) finish(elsewhere func(name string) string) {
 			msg += fmt.Sprintf(", did you mean %q?", guess)
 		}
 		if elsewhere != nil {
-			if why := elsewhere(name); why != "" {
+			if why := elsewhere(name, t.vals[name]); why != "" {
 				msg = why
 			}
 		}
