@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -39,12 +38,14 @@ func ExecPath(action string) string {
 	return path
 }
 
+func wantAction() string { return quoted(overflowActions) + `, or "exec /path/of/program"` }
+
 // failureAction accepts what can be done about a failure.
 func failureAction(s string) error {
 	path, runs := strings.CutPrefix(s, execAction)
 	switch {
 	case !runs && !slices.Contains(overflowActions, s):
-		return fmt.Errorf(`%q is not allowed, must be %s, or "exec /path/of/program"`, s, quoted(overflowActions))
+		return fmt.Errorf("%q is not allowed, must be %s", s, wantAction())
 	case runs && strings.ContainsAny(path, " \t\r\n"):
 		return fmt.Errorf("%q is more than the path of a program: it gets no arguments, write a script that has them", path)
 	case runs:
@@ -55,7 +56,7 @@ func failureAction(s string) error {
 
 // action reads what is done about a failure of s, whose queue has been read.
 func (t *Table) action(name string, dst *string, s *Sink) {
-	t.Str(name, dst, failureAction)
+	t.word(name, wantAction(), dst, failureAction)
 	if *dst == "suspend" && s.QOS == "lossless" {
 		t.Errorf(name, `"suspend" with qos = "lossless" would stop the host when the queue is full: set qos = "lossy" or another action`)
 	}
@@ -83,24 +84,33 @@ func (t *Table) checkDisk(s *Sink) {
 
 // Duration reads a time within bounds, both included.
 func (t *Table) Duration(name string, dst *time.Duration, low, high time.Duration) {
-	t.Str(name, new(string), func(s string) error {
+	want := fmt.Sprintf(`a time like "10m", "90s" or "1h30m", from %q to %q`, timeText(low), timeText(high))
+	t.word(name, want, new(string), func(s string) error {
 		d, err := time.ParseDuration(s)
-		switch {
-		case err != nil:
-			return fmt.Errorf(`%q is not a time, must be like "10m", "90s" or "1h30m"`, s)
-		case d < low || d > high:
-			return fmt.Errorf("%q is out of range, must be from %q to %q", s, low, high)
+		if err != nil || d < low || d > high {
+			return fmt.Errorf("%q must be %s", s, want)
 		}
 		*dst = d
 		return nil
 	})
 }
 
-var errWarnAt = errors.New(`must be a share of max_size from "` + strconv.Itoa(minWarnAt) + `%" to "` + strconv.Itoa(maxWarnAt) + `%", or "off"`)
+// timeText writes a time as configurations have it: "168h", not "168h0m0s".
+func timeText(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}
+
+var wantWarnAt = fmt.Sprintf(`a share of max_size from "%d%%" to "%d%%", or "off"`, minWarnAt, maxWarnAt)
 
 // warnAt reads from which percentage of a spool on it is warned of; 0 is never.
 func (t *Table) warnAt(dst *int) {
-	t.Str("warn_at", new(string), func(s string) error {
+	t.word("warn_at", wantWarnAt, new(string), func(s string) error {
 		if s == "off" || s == "0" {
 			*dst = 0
 			return nil
@@ -108,7 +118,7 @@ func (t *Table) warnAt(dst *int) {
 		digits, percent := strings.CutSuffix(s, "%")
 		n, err := strconv.Atoi(digits)
 		if !percent || !isDigits(digits) || err != nil || n < minWarnAt || n > maxWarnAt {
-			return fmt.Errorf("%q %w", s, errWarnAt)
+			return fmt.Errorf("%q must be %s", s, wantWarnAt)
 		}
 		*dst = n
 		return nil

@@ -142,7 +142,12 @@ func typeName(v any) string {
 
 // Str reads a string that check, if any, has no objection to.
 func (t *Table) Str(name string, dst *string, check func(string) error) {
-	val, ok := get[string](t, name, "a string")
+	t.word(name, "a string", dst, check)
+}
+
+// word is Str for what has a form of its own, which want names.
+func (t *Table) word(name, want string, dst *string, check func(string) error) {
+	val, ok := get[string](t, name, want)
 	if !ok {
 		return
 	}
@@ -163,7 +168,9 @@ func (t *Table) Required(name, what string) {
 }
 
 // OneOf reads a string that is one of the words.
-func (t *Table) OneOf(name string, dst *string, words ...string) { t.Str(name, dst, OneOf(words...)) }
+func (t *Table) OneOf(name string, dst *string, words ...string) {
+	t.word(name, quoted(words), dst, OneOf(words...))
+}
 
 func (t *Table) Boolean(name string, dst *bool) {
 	if val, ok := get[bool](t, name, "true or false"); ok {

@@ -47,7 +47,7 @@ func parseSize(text string) (Size, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n > math.MaxInt64/int64(unit) {
-		return 0, errSize
+		return math.MaxInt64, nil // more than any bound
 	}
 	return Size(n) * unit, nil
 }
