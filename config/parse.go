@@ -130,14 +130,14 @@ func (t *Table) globals(c *Config) {
 	}
 
 	t.Size("memory_limit", &c.MemoryLimit, minMemory, false)
-	t.Str("run_dir", &c.RunDir, runDir)
-	t.Str("state_dir", &c.StateDir, ownDir)
+	t.dir("run_dir", &c.RunDir, runDir)
+	t.dir("state_dir", &c.StateDir, DirPath)
 	t.doc.stateDir = c.StateDir
 	t.Boolean("process_context", &c.ProcessContext)
 	t.Boolean("process_cgroup", &c.ProcessCgroup)
 	t.Size("process_hash", &c.ProcessHash, 1, true)
 	t.Boolean("loss_markers", &c.LossMarkers)
-	t.Str("plugin_dir", &c.PluginDir, EmptyOr(absolutePath))
+	t.dir("plugin_dir", &c.PluginDir, EmptyOr(DirPath))
 	if c.NameFormat == "user" && c.Name == "" {
 		t.doc.errorf(t.key("name_format"), `"user" needs a name, set the key name to the node name`)
 		c.NameFormat = "none"

@@ -49,6 +49,7 @@ func TestSurvey(t *testing.T) {
 		{"log is a FIFO", "log.output='DIR/fifo'", "", "log.output: DIR/fifo is in the way: it is no regular file"},
 		{"log is a directory", "log.output='DIR/dir'", "", "log.output: DIR/dir is in the way"},
 		{"run_dir's parent", "run_dir='DIR/no/run'", "run_dir: DIR/no is not there", ""},
+		{"run_dir that is to be made", "run_dir='DIR/run/'", "", ""},
 		{"run_dir is a file", "run_dir='DIR/plain'", "", "run_dir: DIR/plain is no directory"},
 		{"state_dir is a FIFO", "state_dir='DIR/fifo'", "", "state_dir: DIR/fifo is no directory"},
 		{"state_dir below /", "state_dir='/no-such-directory/.//'", "state_dir: /no-such-directory/.// is directly below /: the sandbox lets the worker", ""},

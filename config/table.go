@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,6 +159,13 @@ func (t *Table) word(name, want string, dst *string, check func(string) error) {
 		}
 	}
 	*dst = val
+}
+
+// dir is Str for a directory, which may end with a slash.
+func (t *Table) dir(name string, dst *string, check func(string) error) {
+	if t.Str(name, dst, check); *dst != "" {
+		*dst = filepath.Clean(*dst)
+	}
 }
 
 // Required reports a key that has no default and is not there.

@@ -76,7 +76,8 @@ func quoted(words []string) string {
 
 // The checks below have the form Table.Str wants: nil or what is wrong.
 
-func absolutePath(s string) error {
+// DirPath accepts an absolute path.
+func DirPath(s string) error {
 	switch {
 	case strings.ContainsRune(s, 0):
 		return errors.New("must not hold a NUL byte")
@@ -88,23 +89,12 @@ func absolutePath(s string) error {
 	return nil
 }
 
-// ownDir is absolutePath for a directory in which the relay alone makes files, and which it gives to the worker's user.
-func ownDir(s string) error {
-	if err := absolutePath(s); err != nil {
-		return err
-	}
-	if filepath.Clean(s) == "/" {
-		return fmt.Errorf("%q has what is others' in it, must be a directory of the relay's own", s)
-	}
-	return nil
-}
-
-// FilePath is absolutePath for what is opened as a file.
+// FilePath is DirPath for what is opened as a file.
 func FilePath(s string) error {
 	if strings.HasSuffix(s, "/") {
 		return fmt.Errorf("%q names a directory, must name a file", s)
 	}
-	return absolutePath(s)
+	return DirPath(s)
 }
 
 // SocketPath is FilePath for what goes into sun_path.
@@ -139,7 +129,7 @@ func runDir(s string) error {
 	if len(s) > maxRunDir {
 		return fmt.Errorf("is %d bytes long, allowed are %d so that the sockets in it fit", len(s), maxRunDir)
 	}
-	return absolutePath(s)
+	return DirPath(s)
 }
 
 func logOutput(s string) error {
