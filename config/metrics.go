@@ -25,7 +25,7 @@ func (t *Table) metrics(m *Metrics) {
 	t.Str("text_file", &m.TextFile, EmptyOr(textFile))
 	t.Str("listen", &m.Listen, EmptyOr(listenAddress))
 	t.Str("cert_file", &m.CertFile, EmptyOr(FilePath))
-	t.Str("key_file", &m.KeyFile, EmptyOr(FilePath))
+	t.Str("key_file", &m.KeyFile, EmptyOr(SecretPath))
 	t.Boolean("tls", &m.TLS)
 	if key, text := m.wrong(); text != "" {
 		t.Errorf(key, "%s", text)

@@ -277,14 +277,6 @@ func (t *Table) Strings(name string, dst *[]string) {
 	}
 }
 
-// hiddenPath is FilePath for what may be a secret by mistake: the error does not show it.
-func hiddenPath(s string) error {
-	if FilePath(s) != nil {
-		return errors.New("is not the absolute path of a file: name one that has the value")
-	}
-	return nil
-}
-
 // Paths reads a table of files that have values: absolute paths under names that check has no
 // objection to.
 func (t *Table) Paths(name string, dst *map[string]string, check func(name string) error) {
@@ -297,7 +289,7 @@ func (t *Table) Paths(name string, dst *map[string]string, check func(name strin
 		path := ""
 		if err := check(key); err != nil {
 			inner.Errorf(key, "%v", err)
-		} else if inner.Str(key, &path, hiddenPath); path != "" {
+		} else if inner.Str(key, &path, SecretPath); path != "" {
 			paths[key] = path
 		}
 	}

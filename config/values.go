@@ -97,6 +97,37 @@ func FilePath(s string) error {
 	return DirPath(s)
 }
 
+// SecretPath is FilePath for what may be a secret by mistake: the error, which is logged, does not show it.
+func SecretPath(s string) error {
+	if FilePath(s) != nil {
+		return errors.New("is not the absolute path of a file: name one that has the value")
+	}
+	return nil
+}
+
+// ShowAddress returns the address of a server as an error may show it: without what stands in front of the host, which may be a
+// password, and without a query, which may be a token. Neither has to be where it belongs.
+func ShowAddress(s string) string {
+	scheme, address := "", s
+	if i := strings.Index(s, "://"); i >= 0 && !strings.ContainsAny(s[:i], "@:/?#") {
+		scheme, address = s[:i+3], s[i+3:]
+	}
+	query := ""
+	if i := strings.IndexAny(address, "?#"); i >= 0 {
+		address, query = address[:i], address[i:]
+	}
+
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		address = "..." + address[i:]
+	} else if strings.Contains(query, "@") { // a password with such a character
+		address = "..."
+	}
+	if query != "" {
+		query = query[:1] + "..."
+	}
+	return scheme + address + query
+}
+
 // SocketPath is FilePath for what goes into sun_path.
 func SocketPath(s string) error {
 	if len(s) > maxSunPath {

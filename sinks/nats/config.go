@@ -79,11 +79,13 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	for _, key := range []struct {
 		name  string
 		value *string
+		check func(string) error
 	}{
-		{"creds_file", &c.CredsFile}, {"nkey_file", &c.NkeyFile}, {"password_file", &c.PasswordFile}, {"token_file", &c.TokenFile},
-		{"ca_file", &c.CAFile}, {"cert_file", &c.CertFile}, {"key_file", &c.KeyFile},
+		{"creds_file", &c.CredsFile, config.SecretPath}, {"nkey_file", &c.NkeyFile, config.SecretPath},
+		{"password_file", &c.PasswordFile, config.SecretPath}, {"token_file", &c.TokenFile, config.SecretPath},
+		{"ca_file", &c.CAFile, config.FilePath}, {"cert_file", &c.CertFile, config.FilePath}, {"key_file", &c.KeyFile, config.SecretPath},
 	} {
-		t.Str(key.name, key.value, config.EmptyOr(config.FilePath))
+		t.Str(key.name, key.value, config.EmptyOr(key.check))
 	}
 	t.Str("user", &c.User, config.EmptyOr(checkUser))
 	t.Boolean("tls_first", &c.TLSFirst)
@@ -134,24 +136,24 @@ func (c *Config) readServers(t *config.Table) {
 // checkServer accepts what nats.go connects to over TCP, without a user in it: secrets are in
 // files.
 func checkServer(s string) error {
-	full := s
+	full, shown := s, config.ShowAddress(s)
 	if !strings.Contains(s, "://") {
 		full = "nats://" + s
 	}
 	u, err := url.Parse(full)
 	switch {
 	case err != nil || !config.Printable(s):
-		return fmt.Errorf(`%q is not a server, must be "nats://host:4222" or "tls://host:4222"`, s)
+		return fmt.Errorf(`%q is not a server, must be "nats://host:4222" or "tls://host:4222"`, shown)
 	case u.User != nil:
 		return errors.New(`a server's URL has a user or password in it: use user and password_file, token_file, nkey_file or creds_file`)
 	case u.Scheme != "nats" && u.Scheme != "tls":
-		return fmt.Errorf(`%q has the scheme %q, must be "nats" or "tls"`, s, u.Scheme)
+		return fmt.Errorf(`%q has the scheme %q, must be "nats" or "tls"`, shown, u.Scheme)
 	case u.Hostname() == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf(`%q is not a server, must be "nats://host:4222" or "tls://host:4222"`, s)
+		return fmt.Errorf(`%q is not a server, must be "nats://host:4222" or "tls://host:4222"`, shown)
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n < 1 {
-			return fmt.Errorf("%q has the port %q, must be 1 to 65535", s, port)
+			return fmt.Errorf("%q has the port %q, must be 1 to 65535", shown, port)
 		}
 	}
 	return nil

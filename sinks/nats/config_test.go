@@ -19,6 +19,15 @@ func TestWrongKeys(t *testing.T) {
 		{`servers = []`, "servers: has 0 servers"},
 		{`servers = ["ws://a:80"]`, `has the scheme "ws"`},
 		{`servers = ["nats://u:p@a:4222"]`, "password_file"},
+		{`servers = ["nats://u:p@ss@a:x"]`, `"nats://...@a:x" is not a server`},
+		{`servers = ["u:p@ss@a:x"]`, `"...@a:x" is not a server`},
+		{`servers = ["http://u:p@ss@a:1"]`, "has a user or password in it"},
+		{`servers = ["nats://a?p@ss"]`, `"nats://...?..." is not a server`},
+		{"servers = [\"a\"]\npassword_file = \"p@ss\"\nuser = \"u\"", "password_file: is not the absolute path of a file"},
+		{"servers = [\"a\"]\ntoken_file = \"p@ss\"", "token_file: is not the absolute path of a file"},
+		{"servers = [\"a\"]\nnkey_file = \"p@ss\"", "nkey_file: is not the absolute path of a file"},
+		{"servers = [\"a\"]\ncreds_file = \"p@ss\"", "creds_file: is not the absolute path of a file"},
+		{"servers = [\"a\"]\ncert_file = \"/c\"\nkey_file = \"p@ss\"", "key_file: is not the absolute path of a file"},
 		{`servers = ["nats://a:99999"]`, "port"},
 		{`servers = ["nats://a/x"]`, "is not a server"},
 		{"servers = [\"a\\u001b\"]", "is not a server"},
@@ -34,8 +43,8 @@ func TestWrongKeys(t *testing.T) {
 		{"servers = [\"a\"]\npartitions = 5000", "partitions"},
 	} {
 		_, err := config.Parse("t.toml", []byte("[sinks.a]\ntype = \"nats\"\n"+c.keys+"\n"))
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", c.keys, err, c.want)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "p@ss") {
+			t.Errorf("%s: %v, want %q and no secret", c.keys, err, c.want)
 		}
 	}
 }

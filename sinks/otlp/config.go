@@ -107,7 +107,7 @@ func (c *Config) readTLS(t *config.Table) {
 		check func(string) error
 	}{
 		{"ca_file", &c.CAFile, config.FilePath}, {"cert_file", &c.CertFile, config.FilePath},
-		{"key_file", &c.KeyFile, config.FilePath}, {"server_name", &c.ServerName, remote.CheckServerName},
+		{"key_file", &c.KeyFile, config.SecretPath}, {"server_name", &c.ServerName, remote.CheckServerName},
 	} {
 		t.Str(key.name, key.value, config.EmptyOr(key.check))
 		if *key.value != "" && clear {
@@ -124,7 +124,7 @@ func (c *Config) readTLS(t *config.Table) {
 	}
 }
 
-// checkURL accepts the address of a receiver. What could hold a secret it refuses: the URL is in
+// checkURL accepts the address of a receiver. What could hold a secret it refuses, and does not show: the URL is in
 // messages of the log.
 func checkURL(s string) error {
 	u, err := parseURL(s)
@@ -132,27 +132,31 @@ func checkURL(s string) error {
 	case err != nil:
 		return err
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return fmt.Errorf("%q has a query or a fragment, must be https://host:port/path", s)
+		return fmt.Errorf("%q has a query or a fragment, must be https://host:port/path", config.ShowAddress(s))
 	}
 	return nil
 }
 
+// errUser is for a URL that may have a password in it.
+var errUser = errors.New("has a user or password in it: put them into a file that headers names, for Authorization")
+
 // parseURL reads a URL of a host.
 func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
+	shown := config.ShowAddress(s)
 	if err != nil || !config.Printable(s) || len(s) > 2048 {
-		return nil, fmt.Errorf("%q is not a URL, must be https://host:port", s)
+		return nil, fmt.Errorf("%.2048q is not a URL, must be https://host:port", shown)
 	}
 	port := u.Port()
 	switch {
 	case !strings.Contains(s, "://"):
-		return nil, fmt.Errorf("%q has no scheme, must begin with https:// or http://", s)
+		return nil, fmt.Errorf("%q has no scheme, must begin with https:// or http://", shown)
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("%q has the scheme %q, must begin with https:// or http://; OTLP over gRPC is not supported: receivers take HTTP, too, mostly on port 4318", s, u.Scheme)
-	case u.User != nil: // not shown
-		return nil, errors.New("has a user or password in it: put them into a file that headers names, for Authorization")
+		return nil, fmt.Errorf("%q has the scheme %q, must begin with https:// or http://; OTLP over gRPC is not supported: receivers take HTTP, too, mostly on port 4318", shown, u.Scheme)
+	case u.User != nil:
+		return nil, errUser
 	case u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || (port != "" && !validPort(port)):
-		return nil, fmt.Errorf("%q names no host and port, must be https://host:port", s)
+		return nil, fmt.Errorf("%q names no host and port, must be https://host:port", shown)
 	}
 	return u, nil
 }
@@ -165,8 +169,11 @@ func validPort(port string) bool {
 // checkProxy accepts the URL of a proxy.
 func checkProxy(s string) error {
 	u, err := parseURL(s)
-	if err == nil && (u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/")) {
-		return fmt.Errorf("%q has a path or a query, must be http://host:port", s)
+	switch {
+	case errors.Is(err, errUser):
+		return errors.New("has a user or password in it, which the sink does not send to a proxy: name one that asks for none")
+	case err == nil && (u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/")):
+		return fmt.Errorf("%q has a path or a query, must be http://host:port", config.ShowAddress(s))
 	}
 	return err
 }

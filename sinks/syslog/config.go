@@ -127,7 +127,7 @@ func (c *Config) readTLS(t *config.Table) {
 		check func(string) error
 	}{
 		{"ca_file", &c.CAFile, config.FilePath}, {"cert_file", &c.CertFile, config.FilePath},
-		{"key_file", &c.KeyFile, config.FilePath}, {"server_name", &c.ServerName, remote.CheckServerName},
+		{"key_file", &c.KeyFile, config.SecretPath}, {"server_name", &c.ServerName, remote.CheckServerName},
 	} {
 		t.Str(key.name, key.value, config.EmptyOr(key.check))
 		if *key.value != "" && c.Transport != "tls" && c.Transport != "relp" {
