@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -44,6 +46,19 @@ func (m *Metrics) wrong() (key, text string) {
 		return "", ""
 	}
 	return "listen", fmt.Sprintf("%q can be read by other hosts in clear: set cert_file and key_file, or tls = false if that is meant", m.Listen)
+}
+
+// metrics looks for what the places need. Of a text file that is a link the link is replaced.
+func (s *Surveyor) metrics(m *Metrics) {
+	if m.TextFile != "" {
+		s.Directory("metrics.text_file", filepath.Dir(m.TextFile), "no numbers are written until it is")
+		if info, err := os.Lstat(m.TextFile); err == nil && info.IsDir() {
+			s.Errorf("metrics.text_file", "%s is in the way: it is a directory; remove it, or name another path", m.TextFile)
+		}
+	}
+	if m.CertFile != "" && m.KeyFile != "" && m.Listen != "" {
+		s.KeyPair("metrics.cert_file", m.CertFile, "metrics.key_file", m.KeyFile, "nothing listens until it is")
+	}
 }
 
 // textFile accepts what node_exporter's textfile collector reads.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +10,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
+	"audisp-relay/host/broker"
 	"audisp-relay/host/runnable"
 	"audisp-relay/host/trusted"
 )
@@ -23,7 +26,8 @@ func Survey(c *Config) (warns []string, err error) {
 	s.globals(c)
 	for i := range c.Sinks {
 		sink := &c.Sinks[i]
-		s.at, s.reserved = placeOf(sink.Origin, "sinks."+sink.Name+"."), sink.Reserved
+		s.at = placeOf(sink.Origin, "sinks."+sink.Name+".")
+		s.reserved = sink.Reserved
 		if sink.Settings != nil {
 			sink.Settings.Survey(s)
 		}
@@ -34,15 +38,13 @@ func Survey(c *Config) (warns []string, err error) {
 
 // Surveyor looks at the machine for the keys of one table after the other.
 type Surveyor struct {
-	at    Error // where the table is; Key is what stands in front of its keys
-	errs  Errors
-	warns []string
-	alone bool // without a sandbox there is no worker
-
-	reserved []Reserved // of the sink
+	at       Error // where the table is; Key is what stands in front of its keys
+	reserved []Reserved
+	errs     Errors
+	warns    []string
 }
 
-// Reserved returns what a file of the sink must not be, by whatever name.
+// Reserved is that of the sink at hand.
 func (s *Surveyor) Reserved() []Reserved { return s.reserved }
 
 // placeOf splits an origin.
@@ -79,16 +81,14 @@ func (s *Surveyor) globals(c *Config) {
 	if filepath.IsAbs(c.Log.Output) {
 		s.Directory("log.output", filepath.Dir(c.Log.Output), "log lines go to syslog until it is")
 		s.Only("log.output", c.Log.Output, fs.ModeCharDevice)
-		for _, r := range c.Log.Reserved {
-			if r.Is(c.Log.Output) {
-				s.Errorf("log.output", "%s leads to a file of %s, must be elsewhere", c.Log.Output, r.Of)
-				break
-			}
-		}
+		s.oneName("log.output", c.Log.Output)
 	}
 	s.Directory("run_dir", filepath.Dir(c.RunDir), "status does not work until it is")
-	s.IsDir("run_dir", c.RunDir)
+	if err := CheckRunDir(c.RunDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.Errorf("run_dir", "%v", err)
+	}
 	s.OwnDir("state_dir", c.StateDir)
+	s.metrics(&c.Metrics)
 	if log := c.Recovery.LogFile; c.Recovery.Enabled && log != "" {
 		s.Present("recovery.log_file", log, "nothing can be recovered until it is")
 		s.Only("recovery.log_file", log, 0)
@@ -131,18 +131,38 @@ func (s *Surveyor) IsDir(key, dir string) {
 	}
 }
 
-// OwnDir is IsDir for a directory in which the relay alone makes files. The worker may write beneath the one above it, so as to make it
-// again when it was removed.
+// OwnDir says what stands in the place of a directory in which the relay alone makes files, or who else could.
 func (s *Surveyor) OwnDir(key, dir string) {
-	s.IsDir(key, dir)
-	if !s.alone && dir != "" && filepath.Dir(filepath.Clean(dir)) == "/" {
-		s.Warnf(key, "%s is directly below /: the sandbox lets the worker write everywhere then where its user may; name a directory below another, as %s is", dir, DefaultStateDir)
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil: // it is made
+	case !info.IsDir():
+		s.IsDir(key, dir)
+	case !runnable.Trusted(info) && !broker.IsWorker(int(runnable.OwnerOf(info))):
+		s.Errorf(key, "%s is owned by uid %d, who could change what is in it: run chown root %s", dir, runnable.OwnerOf(info), dir)
+	case info.Mode().Perm()&0o022 != 0:
+		s.Errorf(key, "%s has mode %04o, others must not write it: run chmod go-w %s", dir, info.Mode().Perm(), dir)
 	}
 }
 
-// Only says what else than a regular file, or what has one of the types, stands at path.
+// Only says what else than a regular file, or what has one of the types, has this path. No link there is followed, as whoever
+// opens the path follows none.
 func (s *Surveyor) Only(key, path string, types fs.FileMode) {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		s.Errorf(key, "%s is in the way: it is a symbolic link, which is not followed; remove it, or name another path", path)
+		return
+	}
+	s.only(key, path, info, err, types)
+}
+
+// Leads is Only for a path that may be a link.
+func (s *Surveyor) Leads(key, path string, types fs.FileMode) {
 	info, err := os.Stat(path)
+	s.only(key, path, info, err, types)
+}
+
+func (s *Surveyor) only(key, path string, info fs.FileInfo, err error, types fs.FileMode) {
 	if err != nil || info.Mode()&types != 0 || (info.Mode().IsRegular() && types&fs.ModeSocket == 0) {
 		return
 	}
@@ -151,6 +171,37 @@ func (s *Surveyor) Only(key, path string, types fs.FileMode) {
 		want = "socket"
 	}
 	s.Errorf(key, "%s is in the way: it is no %s; remove it, or name another path", path, want)
+}
+
+// oneName reports a file that has further names (hard links): it may be any file of the system.
+func (s *Surveyor) oneName(key, path string) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+		s.Errorf(key, "%s has %d names (hard links), so it may be another file, too: move it away", path, st.Nlink)
+	}
+}
+
+// KeyPair looks for a certificate and its key.
+func (s *Surveyor) KeyPair(certKey, cert, keyKey, key, then string) {
+	isCert, isKey := s.Present(certKey, cert, then), s.Present(keyKey, key, then)
+	if !isCert || !isKey {
+		return
+	}
+	keyPEM, err := ReadKeyFile(key)
+	if err != nil {
+		s.Errorf(keyKey, "%v", err)
+		return
+	}
+	certPEM, err := ReadRegular(cert)
+	if err == nil {
+		_, err = tls.X509KeyPair(certPEM, keyPEM)
+	}
+	if err != nil {
+		s.Errorf(certKey, "%s, %s: %v", cert, key, err)
+	}
 }
 
 // ReadRegular reads a regular file of at most a MiB, without waiting for a FIFO.

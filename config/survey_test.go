@@ -48,6 +48,20 @@ func TestSurvey(t *testing.T) {
 		{"log directory", "log.output='DIR/no/log'", "log.output: DIR/no is not there: log lines go to syslog", ""},
 		{"log is a FIFO", "log.output='DIR/fifo'", "", "log.output: DIR/fifo is in the way: it is no regular file"},
 		{"log is a directory", "log.output='DIR/dir'", "", "log.output: DIR/dir is in the way"},
+		{"log is a link", "log.output='DIR/link'", "", "log.output: DIR/link is in the way: it is a symbolic link"},
+		{"log is a link that leads nowhere", "log.output='DIR/dangling'", "", "log.output: DIR/dangling is in the way: it is a symbolic link"},
+		{"log has two names", "log.output='DIR/second'", "", "log.output: DIR/second has 2 names (hard links)"},
+		{"run_dir that others may write", "run_dir='DIR/open'", "", "run_dir: DIR/open has mode 0777, others could put a socket of their own there: chmod go-w DIR/open"},
+		{"run_dir below one that others may write", "run_dir='DIR/open/run'", "", "run_dir: DIR/open has mode 0777"},
+		{"state_dir that others may write", "state_dir='DIR/open'", "", "state_dir: DIR/open has mode 0777, others must not write it: run chmod go-w DIR/open"},
+		{"state_dir that is a link", "state_dir='DIR/dirlink'", "", ""},
+		{"audit.log is a link", "recovery.log_file='DIR/link'", "", "recovery.log_file: DIR/link is in the way: it is a symbolic link"},
+		{"numbers' directory", "metrics.text_file='DIR/no/x.prom'", "metrics.text_file: DIR/no is not there: no numbers are written", ""},
+		{"numbers' file is a directory", "metrics.text_file='DIR/dir.prom'", "", "metrics.text_file: DIR/dir.prom is in the way: it is a directory"},
+		{"metrics' certificate", "metrics = { listen='127.0.0.1:1', cert_file='DIR/ca', key_file='DIR/key' }", "", ""},
+		{"metrics' certificate is missing", "metrics = { listen='127.0.0.1:1', cert_file='DIR/no', key_file='DIR/key' }", "metrics.cert_file: DIR/no is not there: nothing listens until it is", ""},
+		{"metrics' key that others may read", "metrics = { listen='127.0.0.1:1', cert_file='DIR/ca', key_file='DIR/openkey' }", "", "metrics.key_file: DIR/openkey has mode 0644"},
+		{"metrics' key is no key", "metrics = { listen='127.0.0.1:1', cert_file='DIR/ca', key_file='DIR/plain' }", "", "metrics.cert_file: DIR/ca, DIR/plain: tls:"},
 		{"run_dir's parent", "run_dir='DIR/no/run'", "run_dir: DIR/no is not there", ""},
 		{"run_dir that is to be made", "run_dir='DIR/run/'", "", ""},
 		{"run_dir is a file", "run_dir='DIR/plain'", "", "run_dir: DIR/plain is no directory"},
@@ -61,9 +75,15 @@ func TestSurvey(t *testing.T) {
 		{"file's directory", "[sinks.f]\ntype='file'\npath='DIR/no/f'\n", "t.toml:1: sinks.f.path: DIR/no is not there: records wait", ""},
 		{"file's directory is none", "[sinks.f]\ntype='file'\npath='DIR/plain/f'\n", "", "sinks.f.path: DIR/plain is no directory"},
 		{"file is a FIFO", "[sinks.f]\ntype='file'\npath='DIR/fifo'\n", "", "sinks.f.path: DIR/fifo is in the way"},
+		{"file is a link", "[sinks.f]\ntype='file'\npath='DIR/link'\n", "", "sinks.f.path: DIR/link is in the way: it is a symbolic link"},
+		{"socket is a link", "[sinks.u]\ntype='unix'\npath='DIR/dangling'\ngroup='root'\n", "", "sinks.u.path: DIR/dangling is in the way: it is a symbolic link"},
+		{"collector's socket by a link", "[sinks.u]\ntype='unix'\npath='DIR/socketlink'\nlisten=false\n", "", ""},
+		{"syslog socket by a link", "[sinks.s]\ntype='syslog'\naddress='DIR/socketlink'\n", "", ""},
+		{"dead letters that others may write", "[sinks.o]\ntype='otlp'\nurl='http://127.0.0.1'\ndead_letter_dir='DIR/open'\n", "", "sinks.o.dead_letter_dir: DIR/open has mode 0777"},
+		{"no dead letters", "[sinks.o]\ntype='otlp'\nurl='http://127.0.0.1'\ndead_letter_dir='DIR/open'\ndead_letter_size='0'\n", "", ""},
 		{"user", "[sinks.f]\ntype='file'\npath='DIR/f'\nowner='no-such-user'\n", `sinks.f.owner: there is no user "no-such-user"`, ""},
 		{"group", "[sinks.f]\ntype='file'\npath='DIR/f'\ngroup='no-such-group'\n", `sinks.f.group: there is no group "no-such-group"`, ""},
-		{"numbers need no account", "[sinks.f]\ntype='file'\npath='DIR/f'\ngroup='54321'\nowner='54321'\n", "", ""},
+		{"numbers need no account", "[sinks.f]\ntype='file'\npath='DIR/f'\ngroup='54321'\nowner='54321'\nmode='0600'\n", "", ""},
 		{"socket's group", "[sinks.u]\ntype='unix'\npath='DIR/u'\ngroup='no-such-group'\n", `sinks.u.group: there is no group`, ""},
 		{"socket's directory", "[sinks.u]\ntype='unix'\npath='DIR/no/no/u'\ngroup='root'\n", "sinks.u.path: DIR/no is not there", ""},
 		{"file in the socket's place", "[sinks.u]\ntype='unix'\npath='DIR/plain'\ngroup='root'\n", "", "sinks.u.path: DIR/plain is in the way: it is no socket"},
@@ -91,7 +111,12 @@ func TestSurvey(t *testing.T) {
 			write(t, dir+"/ca", cert, 0o644)
 			write(t, dir+"/key", key, 0o600)
 			write(t, dir+"/openkey", key, 0o644)
-			if err := errors.Join(os.Mkdir(dir+"/dir", 0o755), syscall.Mkfifo(dir+"/fifo", 0o600)); err != nil {
+			write(t, dir+"/first", "x", 0o600)
+			if err := errors.Join(os.Mkdir(dir+"/dir", 0o755), os.Mkdir(dir+"/dir.prom", 0o755), syscall.Mkfifo(dir+"/fifo", 0o600),
+				os.Mkdir(dir+"/open", 0o755), os.Chmod(dir+"/open", 0o777), os.Mkdir(dir+"/open/run", 0o755),
+				os.Link(dir+"/first", dir+"/second"), os.Symlink("plain", dir+"/link"), os.Symlink("nothing", dir+"/dangling"),
+				os.Symlink("dir", dir+"/dirlink"), os.Symlink("socket", dir+"/socketlink"),
+				syscall.Mknod(dir+"/socket", syscall.S_IFSOCK|0o600, 0)); err != nil {
 				t.Fatal(err)
 			}
 			in := func(s string) string { return strings.ReplaceAll(s, "DIR", dir) }

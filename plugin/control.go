@@ -20,7 +20,6 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host/broker"
-	"audisp-relay/host/runnable"
 	"audisp-relay/state"
 )
 
@@ -66,35 +65,8 @@ func makeDir(dir string) error {
 	case !errors.Is(err, os.ErrExist):
 		return fmt.Errorf("run_dir: %w", err)
 	}
-	for at := dir; ; at = filepath.Dir(at) {
-		if err := ownDir(at, at == dir); err != nil {
-			return fmt.Errorf("run_dir %s: %w", dir, err)
-		}
-		if at == filepath.Dir(at) {
-			return nil
-		}
-	}
-}
-
-// ownDir says what is wrong with a directory, or one above run_dir, that others may put
-// things in or away. In a sticky one they cannot replace what is ours.
-func ownDir(dir string, itself bool) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is no directory: remove it", dir)
-	}
-	open := info.Mode().Perm() & 0o002
-	if itself {
-		open = info.Mode().Perm() & 0o022
-	}
-	switch {
-	case !runnable.Trusted(info):
-		return fmt.Errorf("%s belongs to uid %d, who could put a socket of his own there: chown root %s, or choose another run_dir", dir, runnable.OwnerOf(info), dir)
-	case open != 0 && info.Mode()&os.ModeSticky == 0:
-		return fmt.Errorf("%s has mode %04o, others could put a socket of their own there: chmod go-w %s, or choose another run_dir", dir, info.Mode().Perm(), dir)
+	if err := config.CheckRunDir(dir); err != nil {
+		return fmt.Errorf("run_dir %s: %w", dir, err)
 	}
 	return nil
 }

@@ -49,11 +49,3 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	s.Output, s.Files = c.Path, c.files()
 	return c
 }
-
-// files is how many names the sink uses: Path, Path.1, ...
-func (c *Config) files() int {
-	if c.MaxSize == 0 {
-		return 1
-	}
-	return c.MaxFiles
-}

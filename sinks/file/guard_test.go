@@ -3,9 +3,11 @@ package file
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 )
@@ -116,12 +119,16 @@ func TestWhoCanChangeThePath(t *testing.T) {
 			before := snapshot(t, x.dir)
 			core, logs := observer.New(zapcore.WarnLevel)
 			path := x.path(tt.path)
-			w := newWriter(settings(path, func(f *Config) {
+			sink := settings(path, func(f *Config) {
 				f.Owner = "root"
 				if tt.owner != "" {
 					f.Owner = tt.owner
 				}
-			}), format.Encoder{}, zap.New(core), osFS{})
+			})
+			if _, err := surveyed(sink); (err != nil) != (tt.says != "") || snapshot(t, x.dir) != before {
+				t.Errorf("check says %v", err)
+			}
+			w := newWriter(sink, format.Encoder{}, zap.New(core), osFS{})
 			n, err := w.Write(context.Background(), one(sinktest.Lines(0, 1)))
 			checkError(t, err, tt.says, path)
 			if tt.says != "" && (n != 0 || snapshot(t, x.dir) != before) {
@@ -140,6 +147,20 @@ func TestWhoCanChangeThePath(t *testing.T) {
 			must(t, w.Close())
 		})
 	}
+}
+
+// surveyed is what check says of a sink.
+func surveyed(sink config.Sink) (warns []string, err error) {
+	c := config.Default()
+	c.Sinks = []config.Sink{sink}
+	said, all := config.Survey(c)
+	errs, _ := errors.AsType[config.Errors](all)
+	for _, e := range errs {
+		if strings.HasPrefix(e.Key, "sinks.") { // the rest is about this machine
+			err = e
+		}
+	}
+	return slices.DeleteFunc(said, func(text string) bool { return !strings.Contains(text, "sinks.") }), err
 }
 
 // snapshot is what lies below dir: names, owners, modes, sizes.

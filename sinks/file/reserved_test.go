@@ -101,6 +101,9 @@ func TestReservedByOtherNames(t *testing.T) {
 				cfg := settings(path, func(c *Config) { c.MaxSize = 1 << 20 })
 				cfg.Reserved = []config.Reserved{{Path: x.path("audit/kept.3"), Of: "auditd"}, {Path: x.path("none/audit.log"), Of: "nobody"}, {Path: x.path("audit/audit.log"), Of: "auditd"},
 					{Path: x.path("relay.log"), Of: "log.output"}, {Path: x.path("state"), Dir: true, Of: "state_dir"}}
+				if _, err := surveyed(cfg); (err != nil) != (tt.says != "") {
+					t.Errorf("check says %v", err)
+				}
 				w := newWriter(cfg, format.Encoder{}, zap.NewNop(), osFS{})
 				n, err := w.Write(context.Background(), one(sinktest.Lines(0, 1)))
 				checkError(t, err, tt.says, path)
@@ -146,7 +149,11 @@ func TestGroupCanReach(t *testing.T) {
 				}
 				core, logs := observer.New(zapcore.WarnLevel)
 				path := filepath.Join("/var/log", tt.path)
-				w := newWriter(settings(path, func(f *Config) { f.Group, f.Mode = tt.group, tt.mode }), format.Encoder{}, zap.New(core), osFS{})
+				sink := settings(path, func(f *Config) { f.Group, f.Mode = tt.group, tt.mode })
+				if warns, err := surveyed(sink); err != nil || (len(warns) == 1) != (tt.warns != "") || !strings.Contains(strings.Join(warns, "\n"), tt.warns) {
+					t.Errorf("check says %q, %v", warns, err)
+				}
+				w := newWriter(sink, format.Encoder{}, zap.New(core), osFS{})
 				for i := range 3 {
 					write(t, w, sinktest.Lines(i, 1))
 					must(t, w.Reopen())

@@ -248,7 +248,9 @@ func (c *Config) Survey(s *config.Surveyor) {
 			}
 		}
 	}
-	s.OwnDir("dead_letter_dir", c.DeadLetterDir)
+	if c.DeadLetterSize > 0 {
+		s.OwnDir("dead_letter_dir", c.DeadLetterDir)
+	}
 }
 
 // Advise implements config.Advisor: it warns of how records go over the network.

@@ -109,26 +109,8 @@ func (f *Files) Survey(s *config.Surveyor) {
 			s.Errorf("ca_file", "%s holds no certificate: put the CA's certificate there, in PEM", f.CA)
 		}
 	}
-	if f.Cert == "" {
-		return
-	}
-
-	cert := s.Present("cert_file", f.Cert, "records wait until it is")
-	key := s.Present("key_file", f.Key, "records wait until it is")
-	if !cert || !key {
-		return
-	}
-	keyPEM, err := config.ReadKeyFile(f.Key)
-	if err != nil {
-		s.Errorf("key_file", "%v", err)
-		return
-	}
-	certPEM, err := config.ReadRegular(f.Cert)
-	if err == nil {
-		_, err = tls.X509KeyPair(certPEM, keyPEM)
-	}
-	if err != nil {
-		s.Errorf("cert_file", "%s, %s: %v", f.Cert, f.Key, err)
+	if f.Cert != "" {
+		s.KeyPair("cert_file", f.Cert, "key_file", f.Key, "records wait until it is")
 	}
 }
 

@@ -198,7 +198,7 @@ func hintTransport(transport, address string) string {
 func (c *Config) Survey(s *config.Surveyor) {
 	if c.Transport == "local" {
 		s.Present("address", c.Address, "records wait until it is: start the syslog daemon")
-		s.Only("address", c.Address, fs.ModeSocket)
+		s.Leads("address", c.Address, fs.ModeSocket)
 		return
 	}
 	c.files().Survey(s)

@@ -68,7 +68,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 func (c *Config) Survey(s *config.Surveyor) {
 	if c.Connect {
 		s.Present("path", c.Path, "records wait until it is: start the collector")
-		s.Only("path", c.Path, fs.ModeSocket)
+		s.Leads("path", c.Path, fs.ModeSocket)
 		return
 	}
 	s.Owners(c.Owner, c.Group)
