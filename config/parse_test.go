@@ -66,20 +66,6 @@ func TestParseKeepsGlobalsBesideWrongSinks(t *testing.T) {
 	}
 }
 
-// TestDirectoriesMayEndWithASlash: what is made of their paths has none, so that nothing is looked for in them that is above.
-func TestDirectoriesMayEndWithASlash(t *testing.T) {
-	c, err := Parse("t.toml", []byte("run_dir = '/run/x/'\nstate_dir = '/srv//x/./'\nplugin_dir = '/etc/p.d//'\n[sinks.a]\ntype = 'otlp'\nurl = 'http://127.0.0.1:4318'\ndead_letter_dir = '/srv/dead/'\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.RunDir != "/run/x" || c.StateDir != "/srv/x" || c.PluginDir != "/etc/p.d" {
-		t.Errorf("%q, %q, %q", c.RunDir, c.StateDir, c.PluginDir)
-	}
-	if owns := c.Sinks[0].Settings.(Owner).Owns(); len(owns) != 1 || owns[0] != "/srv/dead" {
-		t.Errorf("%q", owns)
-	}
-}
-
 func TestImpliedSinkFollowsRunDir(t *testing.T) {
 	c, err := Parse("t.toml", []byte("run_dir = '/run/other'\nq_depth = 3"))
 	if err != nil {

@@ -17,12 +17,13 @@ import (
 type claims struct {
 	names    map[string]string // sink name to its origin
 	paths    map[string]string // path to the key that names it
+	reads    map[string]string // path of what the relay reads, to whose it is
 	spools   string            // the relay's own directory, "" for none
 	reserved []Reserved        // for file sinks
 }
 
 func newClaims() *claims {
-	return &claims{names: map[string]string{}, paths: map[string]string{}}
+	return &claims{names: map[string]string{}, paths: map[string]string{}, reads: map[string]string{}}
 }
 
 // addOwn claims what the relay itself writes: its log, and what is in run_dir
@@ -40,6 +41,32 @@ func (cl *claims) addOwn(c *Config, auditLogs []string) {
 	}
 	for _, name := range []string{"lock", "marker.key", "spool", "state.json", "state.json.new"} {
 		cl.paths[filepath.Join(c.StateDir, name)] = "the relay itself"
+	}
+	cl.addReads(c)
+}
+
+// addReads claims what the relay reads: what a sink appended there would change what the relay does, or the sink would rename it away.
+func (cl *claims) addReads(c *Config) {
+	add := func(of string, paths ...string) {
+		for _, path := range paths {
+			if path != "" {
+				cl.reads[filepath.Clean(path)] = of
+			}
+		}
+	}
+	if path, err := filepath.Abs(c.File); err == nil && c.File != "" {
+		add("the configuration", path)
+	}
+	add("[metrics]", c.Metrics.CertFile, c.Metrics.KeyFile)
+	for _, l := range c.Rules.Lists() {
+		add("[rules]", l.Path())
+	}
+	for i := range c.Sinks {
+		s := &c.Sinks[i]
+		add("sinks."+s.Name, s.Lists...)
+		if r, ok := s.Settings.(Reader); ok {
+			add("sinks."+s.Name, r.Reads()...)
+		}
 	}
 }
 
@@ -127,6 +154,9 @@ func (cl *claims) pathTaken(s *Sink) string {
 	if cl.spools != "" && strings.HasPrefix(s.Output, cl.spools+"/") {
 		return fmt.Sprintf("%q is in the directory of the spools, must be elsewhere", s.Output)
 	}
+	if of, read := cl.reads[s.Output]; read {
+		return fmt.Sprintf("%q is read as a file of %s, must be a path of its own", s.Output, of)
+	}
 	if owner, taken := cl.paths[s.Output]; taken {
 		return fmt.Sprintf("%q is written by %s already, must be a path of its own", s.Output, owner)
 	}
@@ -171,15 +201,21 @@ func (d *document) checkPaths(c *Config, auditLogs []string) {
 	}
 }
 
-// checkLog reports a log of the relay's own that is auditd's, or that a sink will rotate away.
+// checkLog reports a log of the relay's own that is auditd's, is a file that the relay has or reads, or that a sink will rotate away.
 func (d *document) checkLog(c *Config, auditLogs []string) {
 	path := filepath.Clean(c.Log.Output)
 	if !filepath.IsAbs(path) {
 		return
 	}
-	why := rotatedBy(c.Sinks, path)
-	for _, r := range auditdFiles(c, auditLogs) {
-		if r.Has(path) {
+	if c.Recovery.LogFile != "" {
+		auditLogs = append(slices.Clone(auditLogs), c.Recovery.LogFile)
+	}
+	cl, others := newClaims(), *c
+	others.Log.Output = ""
+	cl.addOwn(&others, nil)
+	why := cmp.Or(rotatedBy(c.Sinks, path), cl.pathTaken(&Sink{Output: path, Files: 1}))
+	for _, log := range auditLogs {
+		if r := (&Reserved{Path: filepath.Clean(log)}); r.Has(path) {
 			why = fmt.Sprintf("%q is auditd's own log, must be elsewhere", path)
 		}
 	}
