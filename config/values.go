@@ -86,8 +86,16 @@ func DirPath(s string) error {
 	case len(s) > 4095:
 		return errors.New("is longer than a path can be, 4095 bytes")
 	}
+	for name := range strings.SplitSeq(s, "/") {
+		if len(name) > MaxName {
+			return fmt.Errorf("has a name of %d bytes in it, a file or directory can have %d", len(name), MaxName)
+		}
+	}
 	return nil
 }
+
+// MaxName is how long a name in a directory can be (NAME_MAX of limits.h).
+const MaxName = 255
 
 // FilePath is DirPath for what is opened as a file.
 func FilePath(s string) error {
@@ -164,8 +172,11 @@ func runDir(s string) error {
 }
 
 func logOutput(s string) error {
-	if s == "syslog" || s == "stderr" || FilePath(s) == nil {
+	if s == "syslog" || s == "stderr" {
 		return nil
+	}
+	if filepath.IsAbs(s) {
+		return FilePath(s)
 	}
 	return fmt.Errorf(`%q is not allowed, must be "syslog", "stderr" or the absolute path of a file`, s)
 }
@@ -173,6 +184,9 @@ func logOutput(s string) error {
 // Account accepts names as shadow-utils and directory services give them, and
 // numbers. Whether it exists is found out when it is used.
 func Account(s string) error {
+	if n, err := strconv.ParseUint(s, 10, 64); (err == nil && n > maxUID) || errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("%q is not the number of a user or group, must be 0 to %d", s, int64(maxUID))
+	}
 	if s == "" || len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == ':' || r == '/' || r == 0x7f }) {
 		return fmt.Errorf("%q is not a user or group name", s)
 	}
@@ -203,8 +217,12 @@ func FindGroup(name string) (uint32, error) {
 	return number(g.Gid)
 }
 
+// number reads the number of an account. The last one means "unchanged" to chown(2).
 func number(text string) (uint32, error) {
 	n, err := strconv.ParseUint(text, 10, 32)
+	if err == nil && n > maxUID {
+		err = strconv.ErrRange
+	}
 	return uint32(n), err
 }
 

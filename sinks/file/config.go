@@ -1,6 +1,8 @@
 package file
 
 import (
+	"path/filepath"
+
 	"audisp-relay/config"
 	"audisp-relay/sinks"
 )
@@ -46,6 +48,30 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	t.OneOf("sync", &c.Sync, "none", "interval", "batch")
 	t.Boolean("checkpoint", &c.Checkpoint)
 
-	s.Output, s.Files = c.Path, c.files()
+	s.Output, s.Files = c.Path, 1
+	if c.MaxSize > 0 {
+		s.Files = c.MaxFiles
+	}
+	if name := c.longestName(); len(name) > config.MaxName {
+		t.Errorf("path", "has a name of %d bytes, a rotated file %d with what is added to it: a file can have %d", len(filepath.Base(c.Path)), len(name), config.MaxName)
+	}
 	return c
+}
+
+// longestName is the longest of the names that the file has, and those that it is rotated to.
+func (c *Config) longestName() string {
+	longest := filepath.Base(c.Path)
+	if c.Compress {
+		longest = tempName(longest)
+	}
+	if c.MaxSize > 0 && c.MaxFiles > 1 {
+		rotated := rotatedName(filepath.Base(c.Path), c.MaxFiles-1)
+		if c.Compress {
+			rotated += gzSuffix
+		}
+		if len(rotated) > len(longest) {
+			longest = rotated
+		}
+	}
+	return longest
 }
