@@ -78,6 +78,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	c.URL = withPath(c.URL)
 	t.OneOf("compression", &c.Compression, "gzip", "zstd", "none")
 	t.Paths("headers", &c.Headers, checkHeaderName)
+	c.checkTwice(t)
 	t.Str("proxy", &c.Proxy, config.EmptyOr(checkProxy))
 	t.Boolean("original", &c.Original)
 	t.Boolean("checkpoint", &c.Checkpoint)
@@ -217,6 +218,18 @@ func checkHeaderName(name string) error {
 		return errors.New("is a header that the sink sets itself")
 	}
 	return nil
+}
+
+// checkTwice reports a header that is there twice: case does not count in names, and one value would be sent.
+func (c *Config) checkTwice(t *config.Table) {
+	seen := make(map[string]string)
+	for _, name := range sortedNames(c.Headers) {
+		lower := strings.ToLower(name)
+		if other := seen[lower]; other != "" {
+			t.Errorf("headers", "%q and %q are one header: remove one of them", other, name)
+		}
+		seen[lower] = name
+	}
 }
 
 // files are what an encrypted connection is made with.

@@ -340,6 +340,7 @@ func TestConfig(t *testing.T) {
 		`url = "https://h"` + "\ncert_file = \"/x\"":                       "needs key_file",
 		`url = "https://h"` + "\nheaders = { \"a b\" = \"/x\" }":           "is not the name of a header",
 		`url = "https://h"` + "\nheaders = { Host = \"/x\" }":              "that the sink sets itself",
+		`url = "https://h"` + "\nheaders = { X-A = \"/a\", x-a = \"/b\" }": `"X-A" and "x-a" are one header`,
 		`url = "https://h"` + "\nheaders = { A = \"pass@\" }":              "is not the absolute path of a file",
 		`url = "https://h"` + "\nproxy = \"http://u:p@h\"":                 "proxy: has a user or password in it, which the sink does not send to a proxy",
 		`url = "https://h"` + "\nformat = \"binary\"":                      "binary",
