@@ -26,7 +26,7 @@ func newCheckCmd() *cobra.Command {
 			"directories, programs, sockets, certificates and keys. What is missing and may still\n" +
 			"come is a warning.\n" +
 			"Exit code 0 when the file is fine, warnings or not, 1 when it is not.",
-		Args: wrongUsage(cobra.MaximumNArgs(1)),
+		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := config.FileOf(strings.Join(args, ""))
 			c, err := checkFile(cmd.ErrOrStderr(), path)

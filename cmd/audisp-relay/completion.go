@@ -32,7 +32,7 @@ try it in a shell that runs:
   zsh:  source <(audisp-relay completion zsh)    (after compinit)
   fish: audisp-relay completion fish | source`,
 		ValidArgs: shells,
-		Args:      wrongUsage(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
+		Args:      oneShell,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root, out := cmd.Root(), cmd.OutOrStdout()
 			switch args[0] {
@@ -44,6 +44,14 @@ try it in a shell that runs:
 			return root.GenFishCompletion(out, true)
 		},
 	}
+}
+
+// oneShell wants the name of a shell.
+func oneShell(_ *cobra.Command, args []string) error {
+	if len(args) == 1 && slices.Contains(shells, args[0]) {
+		return nil
+	}
+	return usageError{fmt.Errorf("completion: name one shell: %s", strings.Join(shells, ", "))}
 }
 
 // completer offers what may stand where the user types; done is what stands there already.
@@ -184,8 +192,12 @@ func completeTailed(cmd *cobra.Command, named []string, done string) (words []co
 }
 
 func completeCommand(cmd *cobra.Command, named []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
-	for _, c := range cmd.Root().Commands() {
-		if c.IsAvailableCommand() && len(named) == 0 {
+	of, _ := commandOf(cmd.Root(), named)
+	if of == nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	for _, c := range of.Commands() {
+		if c.IsAvailableCommand() {
 			names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
 		}
 	}

@@ -40,10 +40,10 @@ It changes nothing and makes auditd do nothing. It should run as root.
 Exit code 0 when nothing is worse than info, 1 when there are findings, 2 for a wrong
 command line. With --format nagios: 0 ok, 1 warning, 2 critical, 3 unknown, which is
 also what a failure or a wrong option after it is.`,
-		Args: noArgs,
+		Args: func(cmd *cobra.Command, args []string) error { return run.answer(cmd, noArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return run.answer(cmd, run.run(cmd)) },
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return run.answer(cmd, usageError{err}) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return run.answer(cmd, wrongFlag(cmd, err)) })
 	flags := cmd.Flags()
 	flags.StringVar(&run.format, "format", "text", "text, json, nagios or prometheus")
 	flags.DurationVar(&run.every, "every", 0, "look again after this `TIME`, until stopped; with --format json a report a line")
@@ -99,7 +99,7 @@ func (d *doctorRun) run(cmd *cobra.Command) error {
 	}
 
 	style := doctor.Style{Format: format, Line: d.every > 0}
-	if t, shown := out.(*terminal); shown && hasColours() {
+	if t := terminalOf(out); t != nil && hasColours() {
 		style.Colour = true
 		out = t.w // a report is printable but for its colours
 	}

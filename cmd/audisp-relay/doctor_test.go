@@ -71,6 +71,7 @@ func TestDoctorFailsAsNagiosHasIt(t *testing.T) {
 		"no such option": {"--min-spol", "1h"},
 		"no number":      {"--max-lost", "many"},
 		"not together":   {"--timeout", "1s"},
+		"an argument":    {"now"},
 	} {
 		out, err := runDoctor(t, append([]string{"--format", "nagios"}, args...)...)
 		if code := exitOf(t, err); code != 3 || !strings.HasPrefix(out, "AUDISP-RELAY UNKNOWN - ") || strings.Count(out, "\n") != 1 {

@@ -36,7 +36,7 @@ It runs anywhere, needs no relay and changes nothing but with init --apply.
   verify  reads the header of every batch for that, too
   read    prints records or events of hosts
   init    shows or makes the streams, and what users have to be permitted`,
-		Args: wrongUsage(cobra.NoArgs),
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("fleet: name what to do: status, verify, read or init")}
 		},

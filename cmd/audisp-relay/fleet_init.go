@@ -22,6 +22,9 @@ import (
 // hostPlaceholder is what a template has in place of a machine-id.
 const hostPlaceholder = "MACHINE_ID"
 
+// maxDays is how long records can be kept: a hundred years. From 292 on a time.Duration overflows.
+const maxDays = 36500
+
 // newFleetInitCmd is `audisp-relay fleet init`.
 func newFleetInitCmd() *cobra.Command {
 	var access fleet.Access
@@ -48,6 +51,9 @@ missing. It never changes one that is there: exit code 1 where one differs.`,
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.BoolVar(&apply, "apply", false, "make the streams that are missing")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if days < 1 || days > maxDays {
+			return usageError{fmt.Errorf("--max-age: want 1 to %d days", maxDays)}
+		}
 		layout.MaxAge = time.Duration(days) * 24 * time.Hour
 		if host != hostPlaceholder && !wire.ValidHost(host) {
 			return usageError{errors.New("--host: want a machine-id, 32 hexadecimal digits (cat /etc/machine-id)")}

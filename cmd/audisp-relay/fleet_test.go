@@ -31,7 +31,7 @@ func TestFleetRefuses(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"", "name what to do"},
 		{"nosuch", "unknown command"},
-		{"status x", "unknown command"},
+		{"status x", `fleet status takes no argument, not "x"`},
 		{"verify --every 10ms", "--every wants a second"},
 		{"read --since 10m --until 20m", "--until is before --since"},
 		{"read --since never", "never"},
@@ -41,6 +41,7 @@ func TestFleetRefuses(t *testing.T) {
 		{"init --partitions 1", "--partitions"},
 		{"init --replicas 2", "--replicas"},
 		{"init --max-age 0", "--max-age"},
+		{"init --max-age 300000", "--max-age: want 1 to 36500 days"},
 		{"init --host x", "--host: want a machine-id"},
 	} {
 		code, text := output(t, append([]string{"fleet"}, strings.Fields(test.args)...)...)

@@ -6,10 +6,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"strings"
-
-	"github.com/spf13/cobra"
+	"syscall"
 )
 
 // version is set by the build (-ldflags "-X main.version=...").
@@ -21,38 +20,51 @@ type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
 
-// usageError is a command line that makes no sense: exit code 2.
-type usageError struct{ error }
-
-// wrongUsage makes what check refuses a usageError.
-func wrongUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
+// checkedOut is stdout, and notes that something could not be written, as on a full disk: most commands do not look. It belongs to
+// one goroutine.
+type checkedOut struct {
+	io.Writer
+	err error // the first
 }
 
-var noArgs = wrongUsage(cobra.NoArgs)
+func (o *checkedOut) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// terminalOf returns the terminal that w is, nil if it is none.
+func terminalOf(w io.Writer) *terminal {
+	if out, ok := w.(*checkedOut); ok {
+		w = out.Writer
+	}
+	t, _ := w.(*terminal)
+	return t
+}
 
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	root := newRootCmd()
 	root.SetArgs(args)
-	root.SetOut(safe(os.Stdout))
+	out := &checkedOut{Writer: safe(os.Stdout)}
+	root.SetOut(out)
 	root.SetErr(safe(os.Stderr))
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	code, exits := errors.AsType[exitError](err)
 	_, misused := errors.AsType[usageError](err)
+	if err == nil && out.err != nil && !errors.Is(out.err, syscall.EPIPE) { // else head has had enough
+		err = out.err
+	}
 	switch {
 	case err == nil:
 		return 0
 	case exits:
 		return code.code
 	case misused:
-		fmt.Fprintf(safe(os.Stderr), "audisp-relay: %s; see audisp-relay --help\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " "))
+		fmt.Fprintf(safe(os.Stderr), "audisp-relay: %s\n", usageLine(cmd, err))
 		return 2
 	default:
 		fmt.Fprintf(safe(os.Stderr), "audisp-relay: %v\n", err)

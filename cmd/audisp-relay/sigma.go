@@ -30,7 +30,7 @@ counted; what else does not convert is listed on stderr with the reason.
 
 Exit code 0 when all rules for these log sources are converted, 1 when one is not, there
 is none, or a file cannot be read.`,
-		Args: wrongUsage(cobra.MinimumNArgs(1)),
+		Args: atLeastOne,
 	}
 	cmd.Flags().BoolVar(&asRules, "rules", false, "print the table [rules] of a configuration")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

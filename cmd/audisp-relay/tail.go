@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/plugin/nodes"
 )
+
+// maxSeconds are 63 years: an int may have 32 bits, and a time.Duration overflows at 292.
+const maxSeconds = 2_000_000_000
 
 const defaultSocket = "/run/audisp-relay/events.sock"
 
@@ -44,7 +48,7 @@ waits until it is back. NO_COLOR turns the colours off.`,
 		Example: `  audisp-relay tail
   audisp-relay tail siem --filter 'syscall == "execve" and auid >= 1000'
   audisp-relay tail --since 10m --json | jq .`,
-		Args: wrongUsage(cobra.MaximumNArgs(1)),
+		Args: atMostOne,
 	}
 	cmd.Flags().IntVar(&f.count, "count", 0, "stop after so many `N` events, records with --raw or in a pipe (0: never)")
 	cmd.Flags().IntVar(&f.seconds, "seconds", 0, "stop after so many seconds, `N` (0: never)")
@@ -78,8 +82,10 @@ func (f *tailFlags) check(source string) error {
 	}
 
 	switch {
-	case f.count < 0 || f.seconds < 0:
-		return errors.New("--count and --seconds want a number from 0 up")
+	case f.count < 0:
+		return errors.New("--count wants a number from 0 up")
+	case f.seconds < 0 || f.seconds > maxSeconds:
+		return fmt.Errorf("--seconds wants 0 to %d", maxSeconds)
 	case modes > 1:
 		return errors.New("--raw, --json and --events exclude each other")
 	case source == "-" && f.seconds > 0:

@@ -35,7 +35,7 @@ and of each checkpoint in lines of records:
 
 Exit code 1 when there is a forged one or one without mac. A marker that was taken
 out leaves no trace.`,
-		Args: wrongUsage(cobra.MinimumNArgs(1)),
+		Args: atLeastOne,
 	}
 	cmd.Flags().StringVar(&keyFile, "key", "", "the key, a `FILE` (default marker.key in --state-dir)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", config.DefaultStateDir, "state_dir of the plugin's configuration")

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"audisp-relay/suggest"
+)
+
+// usageError is a command line that makes no sense: exit code 2.
+type usageError struct{ error }
+
+// usageLine is what is said of such an error: one line, which ends with where the right usage stands.
+func usageLine(cmd *cobra.Command, err error) string {
+	if cmd.Name() == "help" {
+		cmd = cmd.Root()
+	}
+	return fmt.Sprintf("%s; see %s --help", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " "), cmd.CommandPath())
+}
+
+// wrongFlag says what is wrong with an option, in place of what its parser says.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := suggest.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			err = fmt.Errorf("%w: did you mean --%s?", err, near)
+		}
+	}
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		want := map[string]string{"int": "a whole number", "int64": "a whole number", "duration": "a time like 10s, 5m or 1h30m", "bool": "true or false"}
+		if text, known := want[wrong.GetFlag().Value.Type()]; known {
+			err = fmt.Errorf("--%s %q: want %s", wrong.GetFlag().Name, wrong.GetValue(), text)
+		}
+	}
+	return usageError{err}
+}
+
+// noArgs is for commands that nothing follows but options.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s takes no argument, not %q", wordsOf(cmd), args[0])}
+}
+
+// atMostOne is for commands that one argument may follow.
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) <= 1 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s takes one argument at most, and %q is the second", wordsOf(cmd), args[1])}
+}
+
+// atLeastOne is for commands that have to be told what to work on.
+func atLeastOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return nil
+	}
+	_, what, _ := strings.Cut(cmd.Use, " ")
+	return usageError{fmt.Errorf("%s: name a %s", wordsOf(cmd), strings.TrimSuffix(what, "..."))}
+}
+
+// knownCommand refuses the name of a command that parent has not: cobra gives it what is none
+// as an argument.
+func knownCommand(parent *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range parent.Commands() {
+		if c.IsAvailableCommand() || c.Name() == "help" {
+			names = append(names, c.Name())
+		}
+	}
+	near := suggest.Nearest(args[0], names)
+	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, args[0]) }); near == "" && i >= 0 {
+		near = names[i]
+	}
+	if parent.HasParent() && near != "" {
+		near = wordsOf(parent) + " " + near
+	}
+
+	switch {
+	case len(names) == 0:
+		return usageError{fmt.Errorf("%s has no command %q", wordsOf(parent), args[0])}
+	case slices.Contains(names, args[0]):
+		return usageError{fmt.Errorf("%q is a command, which has to come before options and --", args[0])}
+	case near == "":
+		return usageError{fmt.Errorf("unknown command %q, there are %s", args[0], strings.Join(names, ", "))}
+	}
+	return usageError{fmt.Errorf("unknown command %q: did you mean %s?", args[0], near)}
+}
+
+// commandOf returns the command that words name below root, nil where there is none, and the last one that there is.
+func commandOf(root *cobra.Command, words []string) (cmd, last *cobra.Command) {
+	for last = root; len(words) > 0; words = words[1:] {
+		all := last.Commands()
+		i := slices.IndexFunc(all, func(c *cobra.Command) bool { return c.Name() == words[0] })
+		if i < 0 {
+			return nil, last
+		}
+		last = all[i]
+	}
+	return last, last
+}
+
+// newHelpCmd is `audisp-relay help`. Unlike cobra's it fails for a command that there is not.
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND...]",
+		Short: "Show the help of a command",
+
+		ValidArgsFunction: completeCommand,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, last := commandOf(cmd.Root(), args)
+			if about == nil {
+				i := 0
+				for c := last; c.HasParent(); c = c.Parent() {
+					i++
+				}
+				return knownCommand(last, args[i:])
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
