@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -57,18 +59,19 @@ func oneShell(_ *cobra.Command, args []string) error {
 // completer offers what may stand where the user types; done is what stands there already.
 type completer = cobra.CompletionFunc
 
-// Options are completed by their names, which mean the same with each command. Of the others, those that
-// end with -dir are followed by a directory, numbers and times by nothing that could be offered, and the rest by a
-// file, as the shell has it.
+// Options are completed by their names, which mean the same with each command. Those that are not
+// named here, are no numbers and times, and do not end with -dir, are followed by a file, as the shell has it.
 var completedOptions = map[string]completer{
-	"by":     cobra.FixedCompletions(top.By[:], cobra.ShellCompDirectiveNoFileComp),
-	"config": completeConfig,
-	"filter": cobra.NoFileCompletions,
+	"sink":    completeSink,
+	"config":  completeConfig,
+	"filter":  cobra.NoFileCompletions,
+	"since":   cobra.FixedCompletions([]string{"10m", "1h", "today", "yesterday"}, cobra.ShellCompDirectiveNoFileComp),
+	"by":      cobra.FixedCompletions(top.By[:], cobra.ShellCompDirectiveNoFileComp),
+	"profile": cobra.FixedCompletions([]cobra.Completion{"stig"}, cobra.ShellCompDirectiveNoFileComp),
+
 	"host":   cobra.NoFileCompletions,
 	"listen": cobra.NoFileCompletions,
 	"nats":   cobra.NoFileCompletions,
-	"since":  cobra.FixedCompletions([]string{"10m", "1h", "today", "yesterday"}, cobra.ShellCompDirectiveNoFileComp),
-	"sink":   completeSink,
 	"until":  cobra.NoFileCompletions,
 	"user":   cobra.NoFileCompletions,
 }
@@ -131,6 +134,9 @@ func addCompletion(cmd *cobra.Command, f *pflag.Flag) {
 	case complete == nil && !strings.HasPrefix(f.Value.Type(), "string"): // "stringArray" too
 		complete = cobra.NoFileCompletions
 	}
+	if complete == nil && f.Value.Type() != "string" { // a number or a time
+		complete = cobra.NoFileCompletions
+	}
 	if complete == nil {
 		return
 	}
@@ -147,10 +153,13 @@ func configured(cmd *cobra.Command) []config.Sink {
 		path = f.Value.String()
 	}
 	c, _, err := config.Load(config.FileOf(path))
-	if err != nil || c == nil {
-		return nil
+	switch {
+	case c != nil:
+		return c.Sinks
+	case errors.Is(err, fs.ErrNotExist) && path == config.DefaultFile:
+		return config.Default().Sinks
 	}
-	return c.Sinks
+	return nil
 }
 
 func completeSink(cmd *cobra.Command, _ []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {

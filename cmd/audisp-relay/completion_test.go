@@ -45,7 +45,7 @@ func TestOffers(t *testing.T) {
 	file := filepath.Join(dir, "relay.toml")
 	write(t, file, "[sinks.a]\ntype = 'unix'\npath = '"+dir+"/a.sock'\n[sinks.b]\ntype = 'file'\npath = '/var/log/b'\n[sinks.c]\ntype = 'unix'\npath = '"+dir+"/c.sock'\nlisten = false\n", 0o640)
 	broken := filepath.Join(dir, "broken.toml")
-	write(t, broken, "no = toml = at all\n", 0o640)
+	write(t, broken, "[sinks.a]\ntype = 'syslog'\n[sinks.b]\ntype = 'sys\n", 0o640)
 	for _, test := range []struct {
 		args      []string
 		words     []string
@@ -53,7 +53,7 @@ func TestOffers(t *testing.T) {
 	}{
 		{[]string{"replay", "-c", file, "--sink", ""}, []string{"a", "b", "c"}, noFiles},
 		{[]string{"replay", "-c", dir + "/nosuch", "--sink", ""}, nil, noFiles},
-		{[]string{"replay", "-c", broken, "--sink", ""}, nil, noFiles},
+		{[]string{"replay", "-c", broken, "--sink", ""}, []string{"a"}, noFiles},
 		{[]string{"replay", "--config", ""}, []string{"toml"}, ofTheseExt},
 		{[]string{"replay", "--format", ""}, []string{"string", "binary", "json", "ecs", "ocsf", "laurel", "joined"}, noFiles},
 		{[]string{"replay", "--filter", ""}, nil, noFiles},
@@ -78,6 +78,10 @@ func TestOffers(t *testing.T) {
 		{[]string{"fleet", "verify", ""}, nil, noFiles},
 		{[]string{"fleet", "verify", "--inventory", ""}, nil, filesToo},
 		{[]string{"fleet", "read", "--format", ""}, []string{"string", "binary", "json", "ecs", "ocsf", "laurel", "joined", "text"}, noFiles},
+		{[]string{"doctor", "--min-backlog", ""}, nil, noFiles},
+		{[]string{"doctor", "--profile", ""}, []string{"stig"}, noFiles},
+		{[]string{"doctor", "--bundle", ""}, nil, filesToo},
+		{[]string{"help", "fleet", ""}, []string{"init", "read", "status", "verify"}, noFiles},
 		{[]string{"completion", ""}, shells, noFiles},
 		{[]string{"-c", ""}, []string{"toml"}, ofTheseExt},
 	} {
@@ -143,5 +147,32 @@ func TestOffersOfAConfiguration(t *testing.T) {
 	}
 	if names, _ := completeSpool(cmd, []string{"b"}, ""); slices.Contains(words(names), "b") || !slices.Contains(words(names), "a") {
 		t.Errorf("sinks %q", names)
+	}
+}
+
+// TestNoNumberIsAFile: what takes a number or a time is not completed by files, and what takes a file is.
+func TestNoNumberIsAFile(t *testing.T) {
+	root := newRootCmd()
+	all := append(root.Commands(), root)
+	for _, cmd := range root.Commands() {
+		all = append(all, cmd.Commands()...)
+	}
+	for _, cmd := range all {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			kind := f.Value.Type()
+			if kind == "bool" {
+				return
+			}
+			complete, has := cmd.GetFlagCompletionFunc(f.Name)
+			if name, usage := pflag.UnquoteUsage(f); has == (kind == "string" && name == "FILE" && f.Name != "config") {
+				t.Errorf("%s --%s (%s): a completion of its own: %v", wordsOf(cmd), f.Name, usage, has)
+			}
+			if !has || kind == "string" {
+				return
+			}
+			if words, directive := complete(cmd, nil, ""); len(words) > 0 || directive != cobra.ShellCompDirectiveNoFileComp {
+				t.Errorf("%s --%s: %q, %d", wordsOf(cmd), f.Name, words, directive)
+			}
+		})
 	}
 }

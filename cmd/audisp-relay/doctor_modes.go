@@ -40,9 +40,6 @@ func (m *doctorModes) addFlags(cmd *cobra.Command) {
 	flags.DurationVar(&m.timeout, "timeout", 0, "`TIME` for each step of --sink (default 5s), and for --canary (default 10s)")
 	flags.StringVar(&m.bundle, "bundle", "", "instead: write what a maintainer needs to a new `FILE`, without names, addresses, arguments and records")
 	flags.StringVar(&m.profile, "profile", "", "instead: print the evidence for the rules of a profile, `NAME`: stig")
-
-	// It fails for a flag that there is not.
-	_ = cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]cobra.Completion{"stig"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // chosen reports whether one of the flags is set, and what is wrong with them.
