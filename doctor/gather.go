@@ -326,7 +326,7 @@ func (g *Gatherer) relay(f *Facts) {
 // configPath is the configuration of the relay: of the drop-in that auditd loads, else of any.
 func (g *Gatherer) configPath(f *Facts) string {
 	if g.Config != "" {
-		return g.Config
+		return config.FileOf(g.Config)
 	}
 	path := ""
 	for _, file := range f.Plugins.Value {

@@ -49,7 +49,7 @@ also what a failure or a wrong option after it is.`,
 	flags.DurationVar(&run.every, "every", 0, "look again after this `TIME`, until stopped; with --format json a report a line")
 	flags.BoolVar(&run.list, "list", false, "print the codes of all findings there can be")
 	g := &run.gatherer
-	flags.StringVar(&g.Config, "config", "", "the relay's configuration, a `FILE` (default: that of the plugin file)")
+	flags.StringVar(&g.Config, "config", "", "the relay's configuration, a `FILE` or its directory (default: that of the plugin file)")
 	flags.StringVar(&g.RunDir, "run-dir", "", "run_dir of the relay, a `DIR` (default: that of the relay that runs)")
 	flags.StringVar(&g.ConfDir, "conf-dir", "", "auditd's configuration `DIR` where no auditd runs (default /etc/audit)")
 	run.modes.addFlags(cmd)

@@ -90,7 +90,7 @@ func checkBeforeInstall(w io.Writer, path string) error {
 
 // received asks the plugin that runs on a configuration which record it has read last.
 func received(path string) (host.Stamp, error) {
-	cfg, _, err := config.Load(path)
+	cfg, _, err := config.Load(config.FileOf(path))
 	if err != nil {
 		return host.Stamp{}, err
 	}
@@ -103,7 +103,7 @@ func received(path string) (host.Stamp, error) {
 
 // renew asks the plugin that runs on a configuration to execute the program that is at its path now.
 func renew(path string) error {
-	cfg, _, err := config.Load(path)
+	cfg, _, err := config.Load(config.FileOf(path))
 	if err != nil {
 		return err
 	}

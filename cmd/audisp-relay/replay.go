@@ -63,7 +63,7 @@ marked as lost.`,
 			return runReplay(path, name, shape, from)
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", config.DefaultFile, "configuration `FILE` that --sink is looked up in, and whose rules are asked where it is named")
+	cmd.Flags().StringVarP(&path, "config", "c", config.DefaultFile, "configuration `FILE`, or its directory, that --sink is looked up in, and whose rules are asked where it is named")
 	cmd.Flags().StringVar(&name, "sink", "", "deliver to the sink of this `NAME` instead of stdout")
 	cmd.Flags().StringVar(&shape, "format", "string", "`FORMAT` on stdout: "+strings.Join(format.Names(), ", "))
 	cmd.Flags().StringVar(&from.Filter, "filter", "", "deliver only events that this `EXPR` holds for, in place of the sink's own filter")
@@ -180,7 +180,7 @@ func explainReplay(path, name string, from replay.Stored) error {
 func replaySink(path, name, shape string, fail context.CancelCauseFunc) (to replay.Stored, err error) {
 	var cfg *config.Config
 	if path != "" {
-		if cfg, _, err = config.Load(path, host.AuditLogs(os.Getppid())...); err != nil {
+		if cfg, _, err = config.Load(config.FileOf(path), host.AuditLogs(os.Getppid())...); err != nil {
 			reportConfigError(safe(os.Stderr), err)
 			return to, exitError{1}
 		}

@@ -58,7 +58,7 @@ waits until it is back. NO_COLOR turns the colours off.`,
 	cmd.Flags().StringVar(&f.filter, "filter", "", "show only events that this `EXPR` holds for")
 	cmd.Flags().StringVar(&f.since, "since", "", "show first what audit.log has since `WHEN`: 10m, 14:05, today, 2026-01-31, or RFC 3339")
 	cmd.Flags().StringVar(&f.log, "log", "", "the audit.log that --since reads, a `FILE` (default: auditd's)")
-	cmd.Flags().StringVarP(&f.config, "config", "c", config.DefaultFile, "configuration `FILE` that SINK is looked up in")
+	cmd.Flags().StringVarP(&f.config, "config", "c", config.DefaultFile, "configuration `FILE`, or its directory, that SINK is looked up in")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		source := defaultSocket
 		if len(args) == 1 {

@@ -29,6 +29,7 @@ func findTailed(word, file string, wantFilter bool) (tailed, error) {
 		return tailed{socket: word}, nil
 	}
 
+	file = config.FileOf(file)
 	cfg, _, err := config.Load(file, host.AuditLogs(os.Getppid())...)
 	if errors.Is(err, fs.ErrNotExist) {
 		cfg, err = config.Default(), nil

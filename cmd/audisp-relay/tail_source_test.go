@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,13 @@ path = "/var/log/x"
 		}
 	}
 
+	if err := os.Mkdir("dir", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "dir/audisp-relay.toml", "[sinks.there]\ntype = 'unix'\npath = '/run/y/there.sock'\n", 0o600)
+	if got, err := findTailed("there", "dir", false); err != nil || got.socket != "/run/y/there.sock" {
+		t.Errorf("of a directory: %v, %v", got, err)
+	}
 	write(t, "broken.toml", "x = [", 0o600)
 	if _, err := findTailed("siem", "broken.toml", false); err == nil || !strings.Contains(err.Error(), "look up sink siem") {
 		t.Error(err)
