@@ -29,8 +29,10 @@ type dropIn struct {
 // render writes the drop-in after a template: the shipped file with its path,
 // format and args lines set.
 func (d dropIn) render(template []byte) ([]byte, error) {
-	if strings.ContainsAny(d.binary+d.config, " \t\n") {
-		return nil, fmt.Errorf("auditd takes no spaces in paths: rename %q or %q", d.binary, d.config)
+	for _, path := range []string{d.binary, d.config} {
+		if strings.ContainsAny(path, " \t\n") {
+			return nil, fmt.Errorf("auditd takes no spaces in paths: rename %q", path)
+		}
 	}
 	var out bytes.Buffer
 	var seen int

@@ -87,7 +87,7 @@ func TestRenderDropIn(t *testing.T) {
 	_, err = dropIn{binary: "/opt/" + strings.Repeat("x", 160), format: "string"}.render([]byte(shippedDropIn))
 	checkError(t, err, "auditd before 4.1.3 skips lines")
 	_, err = dropIn{binary: "/opt/x", config: "/a b", format: "string"}.render([]byte(shippedDropIn))
-	checkError(t, err, "no spaces")
+	checkError(t, err, `no spaces in paths: rename "/a b"`)
 	_, err = d.render([]byte("active = yes\n"))
 	checkError(t, err, "no path or format line")
 }
