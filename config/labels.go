@@ -50,7 +50,7 @@ func (t *Table) warnOfLabel(key, label string) {
 
 // names reads an array of labels.
 func (t *Table) names(name string) []string {
-	all, _ := list(t, name, "labels", labelName)
+	all, _ := list(t, name, "label", labelName)
 	return all
 }
 
@@ -87,7 +87,7 @@ func (t *Table) oneOrMore(name string) []string {
 		return nil
 	}
 	if _, isList := t.vals[name].([]any); isList {
-		all, _ := list(t, name, "regular expressions", check)
+		all, _ := list(t, name, "regular expression", check)
 		return all
 	}
 	one := ""

@@ -143,6 +143,8 @@ func TestParseErrors(t *testing.T) {
 		{"run_dir long", "run_dir = '/" + strings.Repeat("x", 80) + "'", []string{"1: run_dir: is 81 bytes long"}},
 		{"plugin_dir", "plugin_dir = 'x'", []string{"1: plugin_dir: not absolute"}},
 		{"log output", "[log]\noutput = 'stdout'", []string{`2: log.output: "syslog", "stderr" or the absolute`}},
+		{"global key in a table", "[log]\nq_depth = 5\n" + slog + "state_dir = '/x'", []string{"2: log.q_depth: is a key of the whole file: put it in front of the first table; allowed: level, output",
+			"5: sinks.a.state_dir: is a key of the whole file"}},
 		{"log key", "[log]\nlevl = 'info'", []string{`2: log.levl: did you mean "level"?; allowed: level, output`}},
 		{"sink name", "[sinks.'a b']\ntype='unix'", []string{`1: sinks."a b": not a name for a sink`}},
 		{"sink name long", "[sinks." + strings.Repeat("a", 65) + "]", []string{"1: sinks.aaaa"}},
@@ -181,14 +183,14 @@ func TestParseErrors(t *testing.T) {
 		{"mode sign", file + "mode = '+640'", []string{`4: sinks.a.mode: not a mode`}},
 		{"owner", unix + "owner = ''\ngroup = 'a:b'", []string{"4: sinks.a.owner: not a user", "5: sinks.a.group: not a user"}},
 		{"number of an account", file + "owner = '4294967295'\ngroup = '99999999999999999999'", []string{`4: sinks.a.owner: "4294967295" is not the number of a user or group, must be 0 to 4294967294`, "5: sinks.a.group: is not the number"}},
-		{"uids", unix + "allow_uids = ['root']", []string{"4: sinks.a.allow_uids: member 1 is a string, must be user ids"}},
+		{"uids", unix + "allow_uids = ['root']", []string{"4: sinks.a.allow_uids: member 1 is a string, must be a user id"}},
 		{"uids range", unix + "allow_uids = [0, -1]", []string{"4: sinks.a.allow_uids: member 2: -1 is not a user id"}},
 		{"clients", unix + "max_clients = 1025", []string{"4: sinks.a.max_clients: 1 to 1024"}},
 		{"slow, idle", unix + "slow_client = 'wait'\nwhen_idle = 'keep'", []string{`4: sinks.a.slow_client: "disconnect" or "drop"`, `5: sinks.a.when_idle: "discard" or "queue"`}},
 		{"file keys", file + "max_size = '1KiB'\nmax_files = 0\ncompress = 1\nsync = 'always'",
 			[]string{`4: sinks.a.max_size: must be "0" or at least "64KiB"`, "5: sinks.a.max_files: 1 to 1000", "6: sinks.a.compress: true or false", `7: sinks.a.sync: "none", "interval" or "batch"`}},
-		{"program keys", prog + "args = 'x'\nmax_restarts = -1", []string{"4: sinks.a.args: is a string, must be an array", "5: sinks.a.max_restarts: 0 to 99999"}},
-		{"program args", prog + "args = [1]", []string{"4: sinks.a.args: member 1 is an integer, must be strings"}},
+		{"program keys", prog + "args = 'x'\nmax_restarts = -1", []string{"4: sinks.a.args: is a string, must be an array of strings", "5: sinks.a.max_restarts: 0 to 99999"}},
+		{"program args", prog + "args = [1]", []string{"4: sinks.a.args: member 1 is an integer, must be a string"}},
 		{"transport", slog + "transport = 'ssl'", []string{`3: sinks.a.transport: "ssl" is not allowed, must be "local", "udp", "tcp", "tls" or "relp"`}},
 		{"tls keys without tls", slog + "transport = 'tcp'\naddress = 'h:1'\nca_file = '/x'\ncert_file = '/c'\nkey_file = '/k'\nserver_name = 'n'",
 			[]string{`5: sinks.a.ca_file: has no effect with transport "tcp", must be "" or transport "tls" or "relp"`, "6: sinks.a.cert_file: has no", "7: sinks.a.key_file: has no", "8: sinks.a.server_name: has no"}},
@@ -405,17 +407,6 @@ func TestParseGivesTheRightPart(t *testing.T) {
 		}
 		if got := strings.Join(names, " "); got != tt.sinks {
 			t.Errorf("%s: sinks %q, want %q", tt.name, got, tt.sinks)
-		}
-	}
-}
-
-func TestSizeString(t *testing.T) {
-	for size, want := range map[Size]string{0: "0", 1500: "1500", 1 << 10: "1KiB", 1536 << 10: "1536KiB", 64 << 20: "64MiB", 2 << 30: "2GiB"} {
-		if got := size.String(); got != want {
-			t.Errorf("%d: got %s, want %s", int64(size), got, want)
-		}
-		if got, err := parseSize(want); err != nil || got != size {
-			t.Errorf("parseSize(%q) = %d, %v", want, got, err)
 		}
 	}
 }

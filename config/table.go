@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,6 +34,8 @@ type document struct {
 	labels []string
 	// badSinks names the sinks that have an error; "" means all of them.
 	badSinks map[string]bool
+	// global are the keys in front of all tables, nil until they are needed.
+	global []string
 }
 
 // parseDocument reads TOML. What is wrong with the syntax is the one error in
@@ -242,9 +245,9 @@ func (t *Table) Mode(name string, dst *uint32) {
 	*dst = val
 }
 
-// list reads an array whose members are all of type T and pass the check.
+// list reads an array whose members are all of type T and pass the check; each is a want.
 func list[T any](t *Table, name, want string, check func(T) error) ([]T, bool) {
-	vals, ok := get[[]any](t, name, "an array: "+want)
+	vals, ok := get[[]any](t, name, "an array of "+want+"s")
 	if !ok {
 		return nil, false
 	}
@@ -252,7 +255,7 @@ func list[T any](t *Table, name, want string, check func(T) error) ([]T, bool) {
 	for i, raw := range vals {
 		val, ok := raw.(T)
 		if !ok {
-			t.Errorf(name, "member %d is %s, must be %s", i+1, typeName(raw), want)
+			t.Errorf(name, "member %d is %s, must be a %s", i+1, typeName(raw), want)
 			return nil, false
 		}
 		if err := check(val); err != nil {
@@ -266,7 +269,7 @@ func list[T any](t *Table, name, want string, check func(T) error) ([]T, bool) {
 
 // Strings reads what execve can pass on as arguments.
 func (t *Table) Strings(name string, dst *[]string) {
-	vals, ok := list(t, name, "strings", func(s string) error {
+	vals, ok := list(t, name, "string", func(s string) error {
 		if strings.ContainsRune(s, 0) {
 			return errors.New("must not hold a NUL byte")
 		}
@@ -303,7 +306,7 @@ func (t *Table) StateDir() string { return t.doc.stateDir }
 
 // UIDs reads an array of user ids.
 func (t *Table) UIDs(name string, dst *[]int) {
-	vals, ok := list(t, name, "user ids", func(n int64) error {
+	vals, ok := list(t, name, "user id", func(n int64) error {
 		if n < 0 || n > maxUID || n > math.MaxInt {
 			return fmt.Errorf("%d is not a user id, must be 0 to %d", n, min(int64(maxUID), math.MaxInt))
 		}
@@ -335,6 +338,18 @@ func (t *Table) within(name string, read func(*Table)) {
 	}
 }
 
+// isGlobal reports whether a key with a value may stand in front of all tables.
+func (d *document) isGlobal(name string) bool {
+	if d.global == nil {
+		t := &Table{doc: new(document)}
+		t.globals(globals())
+		d.global = slices.DeleteFunc(t.known, func(name string) bool {
+			return slices.Contains([]string{"spool", "recovery", "log", "metrics", "process_labels"}, name) // tables themselves
+		})
+	}
+	return slices.Contains(d.global, name)
+}
+
 // finish reports every key that no getter asked for. elsewhere says what is
 // wrong with a key and its value that have their place, but not here; it may be nil.
 func (t *Table) finish(elsewhere func(name string, val any) string) {
@@ -347,11 +362,14 @@ func (t *Table) finish(elsewhere func(name string, val any) string) {
 		if guess := suggest.Nearest(name, t.known); guess != "" {
 			msg += fmt.Sprintf(", did you mean %q?", guess)
 		}
+		why := ""
 		if elsewhere != nil {
-			if why := elsewhere(name, t.vals[name]); why != "" {
-				msg = why
-			}
+			why = elsewhere(name, t.vals[name])
 		}
+		if why == "" && len(t.path) > 0 && t.doc.isGlobal(name) {
+			why = "is a key of the whole file: put it in front of the first table"
+		}
+		msg = cmp.Or(why, msg)
 		t.Errorf(name, "%s; allowed: %s", msg, strings.Join(t.known, ", "))
 	}
 }
