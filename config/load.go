@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,37 +53,14 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	return LoadText(path, data, auditLogs...)
 }
 
-// reserve notes what the relay must not write, whatever it is called.
-func (c *Config) reserve(auditLogs []string) {
-	c.Log.Reserved = auditdFiles(c, auditLogs)
-	for i := range c.Sinks {
-		if s := &c.Sinks[i]; s.Files > 0 {
-			s.Reserved = reserved(c, auditLogs)
-		}
+// Unread is what runs of a configuration that Load has given nothing of: the defaults. The built-in sink is among them only where
+// there is no file: of one that cannot be read nobody knows which readers it lets in.
+func Unread(err error) *Config {
+	c := Default()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.Sinks = nil
 	}
-}
-
-// Reserving returns c with these logs of auditd's among what the relay must not write, besides those that it knows. auditd takes up
-// another one by itself, and may do so while the file of c cannot be loaded.
-func (c *Config) Reserving(auditLogs ...string) *Config {
-	next := *c
-	next.Sinks = slices.Clone(c.Sinks)
-	next.reserve(auditLogs)
-	next.Log.Reserved = withAll(c.Log.Reserved, next.Log.Reserved)
-	for i := range next.Sinks {
-		next.Sinks[i].Reserved = withAll(c.Sinks[i].Reserved, next.Sinks[i].Reserved)
-	}
-	return &next
-}
-
-// withAll returns list with those of more that are not in it.
-func withAll(list, more []Reserved) []Reserved {
-	for _, r := range more {
-		if !slices.Contains(list, r) {
-			list = append(slices.Clip(list), r)
-		}
-	}
-	return list
+	return c
 }
 
 // LoadText is Load for what Read has returned.

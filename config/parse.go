@@ -43,6 +43,10 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 		return nil, nil, err
 	}
 
+	if len(doc.errs) > 0 && len(doc.badSinks) == 0 && !hasKey(vals) {
+		return nil, nil, doc.errs.sorted() // all that there was is cut out
+	}
+
 	root := &Table{doc: doc, vals: vals}
 	c := globals()
 	c.File = name

@@ -342,7 +342,7 @@ func (g *Gatherer) own(f *Facts) {
 	f.Sandbox.Err, f.StateDisk.Err = errNone, errNone
 	c := f.Config.Value
 	if c == nil {
-		c = config.Default() // what it runs on without a configuration that can be read
+		c = config.Unread(f.Config.Err) // what it runs on without a configuration that can be read
 	}
 	together(
 		func() { f.Log = ask(g, "log", func() (LogTail, error) { return g.log(f) }) },

@@ -156,12 +156,18 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	file, logs := config.FileOf(path), host.AuditLogs(d.p.parent)
 	text, err := config.Read(file)
 	if err != nil {
-		d.take(nil, err, logs)
+		if !d.loaded {
+			d.obey(config.Unread(err))
+		}
 		return a, err
 	}
 	cfg, _, err := config.LoadText(file, text, logs...) // the worker says what is wrong
 	if !d.take(cfg, err, logs) {
 		return a, fmt.Errorf("%s: plugin_dir takes effect when the plugin is started again: restart auditd", file)
+	case cfg == nil:
+		d.obey(config.Unread(err))
+	default:
+		d.obey(cfg)
 	}
 	fd, err := config.InMemory(text)
 	if err != nil {

@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"slices"
@@ -16,14 +15,17 @@ import (
 
 // loadConfig reads the configuration for a start. It always returns one that
 // can be run: of a file with errors the part that has none, without a file
-// the defaults. That a file is not there is an error where it was named.
+// the defaults, without a sink where it cannot be read. That a file is not there is an error where it was named.
 func loadConfig(path string, parent int) (*config.Config, []string, error) {
 	file := config.FileOf(path)
 	cfg, warnings, err := config.Load(file, host.AuditLogs(parent)...)
 	if errors.Is(err, fs.ErrNotExist) && (path == "" || config.IsDir(path)) {
 		return config.Default(), append(warnings, file+": no such file: running on defaults, one unix socket"), nil
 	}
-	return cmp.Or(cfg, config.Default()), warnings, err
+	if cfg == nil {
+		cfg = config.Unread(err)
+	}
+	return cfg, warnings, err
 }
 
 // sayConfig logs what is wrong with a configuration, a line each.
