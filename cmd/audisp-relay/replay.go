@@ -168,10 +168,10 @@ func explainReplay(path, name string, from replay.Stored) error {
 		return err
 	}
 	if err := wrongLines(done); err != nil {
-		fmt.Fprintf(os.Stderr, "warning: %v\n", err)
+		fmt.Fprintf(safe(os.Stderr), "warning: %v\n", err)
 	}
 	if done.In.NoID > 0 {
-		fmt.Fprintf(os.Stderr, "%d records without id, each counted as an event\n", done.In.NoID)
+		fmt.Fprintf(safe(os.Stderr), "%d records without id, each counted as an event\n", done.In.NoID)
 	}
 	return x.WriteText(safe(os.Stdout))
 }
