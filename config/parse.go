@@ -135,7 +135,7 @@ func (t *Table) globals(c *Config) {
 
 	t.Size("memory_limit", &c.MemoryLimit, minMemory, false)
 	t.dir("run_dir", &c.RunDir, runDir)
-	t.dir("state_dir", &c.StateDir, DirPath)
+	t.dir("state_dir", &c.StateDir, OwnDirPath)
 	t.doc.stateDir = c.StateDir
 	t.Boolean("process_context", &c.ProcessContext)
 	t.Boolean("process_cgroup", &c.ProcessCgroup)

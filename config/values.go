@@ -94,6 +94,17 @@ func DirPath(s string) error {
 	return nil
 }
 
+// OwnDirPath is DirPath for a directory that the relay has for itself.
+func OwnDirPath(s string) error {
+	if err := DirPath(s); err != nil {
+		return err
+	}
+	if filepath.Clean(s) == "/" {
+		return fmt.Errorf("%q is not the relay's: name a directory that it has for itself", s)
+	}
+	return nil
+}
+
 // MaxName is how long a name in a directory can be (NAME_MAX of limits.h).
 const MaxName = 255
 

@@ -89,7 +89,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	t.Integer("batch_records", &c.BatchRecords, 1, maxBatchRecords)
 
 	dir := ""
-	t.Str("dead_letter_dir", &dir, config.EmptyOr(config.DirPath))
+	t.Str("dead_letter_dir", &dir, config.EmptyOr(config.OwnDirPath))
 	if dir != "" {
 		c.DeadLetterDir = filepath.Clean(dir)
 	}
