@@ -1,6 +1,6 @@
 // Command audisp-relay is a plugin of the Linux audit daemon: it reads the
-// dispatcher stream on stdin and delivers it to sockets, files, syslog and
-// child programs.
+// dispatcher stream on stdin and delivers it to sockets, files, child programs
+// and servers. Its other commands set that up, look at it and read what it wrote.
 package main
 
 import (

@@ -20,7 +20,7 @@ func newRootCmd() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
 		Use:   "audisp-relay",
-		Short: "Relay audit records from auditd to sockets, files, syslog and programs",
+		Short: "Relay audit records from auditd to sockets, files, programs and servers",
 		Long: `audisp-relay is a plugin of the Linux audit daemon. Without a command it reads
 the dispatcher stream on stdin and delivers it to the sinks of its configuration.`,
 		Version:       version,
