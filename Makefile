@@ -35,7 +35,7 @@ RACE = $(shell command -v gcc >/dev/null && echo -race)
 
 # Packages in which the race detector has nothing to find: they start no goroutine, or, in
 # test/, what they test is a process that is built with it anyway.
-ALONE := audit/(auditlog|event|integrity|record|stream)|config|format/.*|host/.*|packaging|bench|suggest|test(/(forge|lab|load|otelcol|picture|shim))?
+ALONE := audit/(auditlog|event|integrity|record|stream)|config|format/.*|host/.*|packaging|bench|suggest|test(/(forge|lab|load|otelcol|picture|pki|shim))?
 
 # Packages whose tests take longest: begun first, so that none of them runs alone at the end.
 LONGEST := ./plugin ./sinks/syslog ./fleet ./sinks/nats ./sinks/program ./test/engine ./queue/spool ./recovery

@@ -1,44 +1,21 @@
 package config
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io/fs"
-	"math/big"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-)
 
-// certificate makes a certificate and its key, in PEM.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	of := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, of, of, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
-}
+	"audisp-relay/test/pki"
+)
 
 // TestSurvey: what is missing is a warning, what stands in the way or must not be used is an
 // error; both name key and path. DIR is a directory of the test.
 func TestSurvey(t *testing.T) {
-	cert, key := certificate(t)
+	ca := pki.New(t)
+	cert, key := ca.PEM(ca.Issue())
 	tlsSink := "[sinks.s]\ntype='syslog'\ntransport='tls'\naddress='h:6514'\nca_file='DIR/ca'\n"
 	tests := []struct {
 		name, text string

@@ -1,14 +1,7 @@
 package doctor
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"os"
 	"syscall"
 	"time"
@@ -18,6 +11,7 @@ import (
 	"audisp-relay/queue"
 	"audisp-relay/sinks/syslog"
 	"audisp-relay/sinks/unix"
+	"audisp-relay/test/pki"
 )
 
 const (
@@ -313,22 +307,8 @@ func (m *machine) plantLoop() {
 
 // certificate gives the sink siem a file of authorities that expires in d.
 func (m *machine) certificate(d time.Duration) {
-	m.putCertificate("/etc/ca.pem", d)
+	ca := pki.New(m.t)
+	text, _ := ca.PEM(ca.IssueFor(d))
+	m.put("/etc/ca.pem", text)
 	m.edit(tomlPath, `transport = "tcp"`, "transport = \"tls\"\nca_file = \"/etc/ca.pem\"")
-}
-
-// metricsCertificate has metrics served with a certificate that expires in d.
-func (m *machine) metricsCertificate(d time.Duration) {
-	m.putCertificate("/etc/metrics.pem", d)
-	m.edit(tomlPath, "[sinks.local]", "[metrics]\nlisten = \"192.0.2.7:9817\"\ncert_file = \"/etc/metrics.pem\"\nkey_file = \"/etc/metrics.key\"\n[sinks.local]")
-}
-
-// putCertificate writes one that expires in d.
-func (m *machine) putCertificate(path string, d time.Duration) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	m.check(err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, NotBefore: m.now.Add(-time.Hour * 48), NotAfter: m.now.Add(d)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	m.check(err)
-	m.put(path, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }

@@ -1,14 +1,8 @@
 package metrics_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +13,7 @@ import (
 	"time"
 
 	"audisp-relay/test/lab"
+	"audisp-relay/test/pki"
 )
 
 const sinksText = `
@@ -236,8 +231,8 @@ func TestTLS(t *testing.T) {
 		log, _ := os.ReadFile(r.dir + "/log")
 		return strings.Contains(string(log), "metrics cannot be read there yet")
 	})
-	for serial := range int64(2) {
-		trust := certificate(t, r.dir, serial+1)
+	for range 2 {
+		trust := certificate(t, r.dir)
 		wait(t, "TLS answers", func() bool {
 			status, text, err := get("", "https://"+address+"/metrics", trust)
 			return err == nil && status == http.StatusOK && strings.Contains(text, "audisp_relay_build_info")
@@ -266,36 +261,19 @@ func TestTLS(t *testing.T) {
 }
 
 // certificate writes a fresh certificate and its key, and returns who trusts it.
-func certificate(t *testing.T, dir string, serial int64) *tls.Config {
+func certificate(t *testing.T, dir string) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{"cert": {Type: "CERTIFICATE", Bytes: der}, "key": {Type: "EC PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(dir+"/"+name+".new", pem.EncodeToMemory(block), 0o600); err != nil {
+	ca := pki.New(t)
+	cert, key := ca.PEM(ca.Issue("127.0.0.1"))
+	for name, text := range map[string]string{"cert": cert, "key": key} {
+		if err := os.WriteFile(dir+"/"+name+".new", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(dir+"/"+name+".new", dir+"/"+name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trust := x509.NewCertPool()
-	trust.AddCert(cert)
-	return &tls.Config{RootCAs: trust}
+	return &tls.Config{RootCAs: ca.Pool()}
 }
 
 // TestIdleClientsDoNotKeepOthersOut: those that connect and say nothing are put out, and the relay

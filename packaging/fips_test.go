@@ -1,17 +1,10 @@
 package packaging_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/fips140"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -20,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"audisp-relay/test/pki"
 )
 
 // fipsProgram is a program built as with make build FIPS=1, but for the profile, with which all of it
@@ -122,8 +117,8 @@ func TestFIPS(t *testing.T) {
 func serveTLS(t *testing.T, cfg *tls.Config) (config string) {
 	t.Helper()
 	dir := t.TempDir()
-	cert := selfSigned(t)
-	cfg.Certificates = []tls.Certificate{cert}
+	ca := pki.New(t)
+	cfg.Certificates = []tls.Certificate{ca.Issue("127.0.0.1")}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -145,33 +140,9 @@ func serveTLS(t *testing.T, cfg *tls.Config) (config string) {
 
 	config = filepath.Join(dir, "audisp-relay.toml")
 	text := fmt.Sprintf("run_dir = %q\nstate_dir = %q\n[sinks.loghost]\ntype = \"syslog\"\ntransport = \"tls\"\naddress = %q\nca_file = %q\n",
-		dir+"/run", dir+"/state", ln.Addr(), dir+"/ca.pem")
-	for name, data := range map[string][]byte{
-		config: []byte(text), dir + "/ca.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}),
-	} {
-		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		dir+"/run", dir+"/state", ln.Addr(), ca.File)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return config
-}
-
-// selfSigned returns a certificate for 127.0.0.1 that is its own CA.
-func selfSigned(t *testing.T) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "loghost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(30 * 24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

@@ -32,7 +32,7 @@ var floors = [][]string{
 }
 
 // tools are packages that the program does not consist of: nothing imports them but each other and tests.
-var tools = []string{"audit/audittest", "bench", "test", "test/engine", "test/forge", "test/lab", "test/load", "test/otelcol", "test/picture", "test/shim", "testdata/captures"}
+var tools = []string{"audit/audittest", "bench", "test", "test/engine", "test/forge", "test/lab", "test/load", "test/otelcol", "test/picture", "test/pki", "test/shim", "testdata/captures"}
 
 // TestImportsPointDownwards: no package imports one of its own floor or of one above, and each has
 // its place.

@@ -2,17 +2,10 @@ package test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -23,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/test/pki"
 )
 
 // sickness is a broken situation as an operator meets it.
@@ -230,24 +225,15 @@ func serve(t *testing.T, config *tls.Config, words string) string {
 // certified is a TLS server with a certificate for that name, which ends at that time from now.
 func certified(name string, ends time.Duration) func(*testing.T, string) string {
 	return func(t *testing.T, dir string) string {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		ca := pki.New(t)
+		text, err := os.ReadFile(ca.File)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "cert.pem"), text, 0o644)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		form := &x509.Certificate{
-			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-			NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(ends), IsCA: true, BasicConstraintsValid: true,
-			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		}
-		der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		if err := os.WriteFile(filepath.Join(dir, "cert.pem"), text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return serve(t, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, "x")
+		return serve(t, &tls.Config{Certificates: []tls.Certificate{ca.IssueFor(ends, name)}}, "x")
 	}
 }
 

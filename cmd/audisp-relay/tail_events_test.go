@@ -18,10 +18,10 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/format/human"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -313,10 +313,7 @@ func TestTailHoldsLittle(t *testing.T) {
 // tailOn runs tail on a terminal of 80 by 24 and returns what reaches that.
 func tailOn(t *testing.T, args ...string) string {
 	t.Helper()
-	master, slave := openTerminal(t)
-	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
-		t.Fatal(err)
-	}
+	master, slave := lab.OpenTerminal(t)
 	stdout := os.Stdout
 	os.Stdout = slave
 	defer func() { os.Stdout = stdout }()

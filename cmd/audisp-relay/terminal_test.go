@@ -9,7 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
+	"audisp-relay/test/lab"
 )
 
 // hostile is text that does something to a terminal, and what is shown instead.
@@ -87,29 +87,6 @@ func TestTerminalsWithoutUTF8(t *testing.T) {
 	}
 }
 
-// openTerminal returns both ends of a terminal.
-func openTerminal(t *testing.T) (master, slave *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("no terminal here: ", err)
-	}
-	t.Cleanup(func() { master.Close() })
-	fd := int(master.Fd())
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		t.Skip("no terminal here: ", err)
-	}
-	t.Cleanup(func() { slave.Close() })
-	return master, slave
-}
-
 // endOfTest is what a test writes to a terminal when it is done.
 const endOfTest = "the end of the test"
 
@@ -154,7 +131,7 @@ func TestReplayToATerminal(t *testing.T) {
 		{"replay", filepath.Join(dir, "\x1b[2J\u009b\u202e")}, {"spool", dir + "/\x1b[2J\u009b\u202e"}, {"check", dir + "/\x1b[2J\u009b\u202e"},
 		{"status", "--run-dir", dir + "/\x1b]0;x\x07\u0085"}, {"verify", "--key", dir + "/\x1b[2J\u009b", input}, {"\x1b[2J\u009b"},
 	} {
-		master, slave := openTerminal(t)
+		master, slave := lab.OpenTerminal(t)
 		os.Stdout, os.Stderr = slave, slave
 		done := untilEnd(master)
 		run(args)

@@ -3,7 +3,6 @@ package live
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"regexp"
 	"syscall"
@@ -13,33 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/plugin"
+	"audisp-relay/test/lab"
 )
-
-// openTerminal returns both ends of a terminal of 80x24.
-func openTerminal(t *testing.T) (master, slave *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("no terminal here: ", err)
-	}
-	t.Cleanup(func() { master.Close() })
-	fd := int(master.Fd())
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
-	}
-	if err == nil {
-		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		t.Skip("no terminal here: ", err)
-	}
-	t.Cleanup(func() { slave.Close() })
-	return master, slave
-}
 
 var colours = regexp.MustCompile(`\x1b\[[0-9;]*[34][0-9]m`)
 
@@ -54,7 +28,7 @@ func TestTerminalIsGivenBack(t *testing.T) {
 		"SIGQUIT": func(*os.File) { syscall.Kill(os.Getpid(), syscall.SIGQUIT) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			master, slave := openTerminal(t)
+			master, slave := lab.OpenTerminal(t)
 			before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
 			if err != nil {
 				t.Fatal(err)

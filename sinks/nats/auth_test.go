@@ -1,18 +1,11 @@
 package nats
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,71 +15,15 @@ import (
 	"github.com/nats-io/nkeys"
 
 	servers "audisp-relay/test/engine"
+	"audisp-relay/test/pki"
 )
-
-// pki is a CA and what it has signed, in files.
-type pki struct {
-	t    *testing.T
-	dir  string
-	ca   *x509.Certificate
-	key  *ecdsa.PrivateKey
-	last int64
-}
-
-func newPKI(t *testing.T) *pki {
-	p := &pki{t: t, dir: t.TempDir()}
-	p.ca, p.key = p.make("ca", nil)
-	return p
-}
-
-func (p *pki) file(name string) string { return filepath.Join(p.dir, name) }
-
-// make makes a certificate and its key, NAME.pem and NAME-key.pem.
-func (p *pki) make(name string, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-	p.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.last++
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(p.last), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: signer == nil, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent := p.ca
-	if signer == nil {
-		parent, signer = c, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	private, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{
-		name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + "-key.pem": {Type: "EC PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(p.file(file), pem.EncodeToMemory(block), 0o600); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	made, err := x509.ParseCertificate(der)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return made, key
-}
 
 // TestNkeyOverMutualTLS: TLS that begins at once, a certificate on both sides, and an nkey.
 func TestNkeyOverMutualTLS(t *testing.T) {
 	t.Parallel()
-	p := newPKI(t)
-	p.make("server", p.key)
-	p.make("client", p.key)
+	ca := pki.New(t)
+	cert, key := ca.Save("server", ca.Issue("127.0.0.1"))
+	client := ca.Issue()
 	kp, err := nkeys.CreateUser()
 	if err != nil {
 		t.Fatal(err)
@@ -95,20 +32,14 @@ func TestNkeyOverMutualTLS(t *testing.T) {
 	public, _ := kp.PublicKey()
 	conf := fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true, handshake_first: true }\n"+
 		"authorization { users: [ { nkey: %s }, { user: admin, password: admin } ] }",
-		p.file("server.pem"), p.file("server-key.pem"), p.file("ca.pem"), public)
+		cert, key, ca.File, public)
 	node := servers.StartNATS(t, 1, conf).Nodes[0]
-	pair, err := tls.LoadX509KeyPair(p.file("client.pem"), p.file("client-key.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(p.ca)
 	admin := servers.NewAdmin(t, []string{node.URL}, nats.UserInfo("admin", "admin"), nats.TLSHandshakeFirst(),
-		nats.Secure(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}))
+		nats.Secure(&tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{client}}))
 	admin.Make(servers.Records(1))
 
 	cfg := testConfig(node.URL)
-	cfg.NkeyFile, cfg.CAFile, cfg.TLSFirst = filepath.Join(t.TempDir(), "seed"), p.file("ca.pem"), true
+	cfg.NkeyFile, cfg.CAFile, cfg.TLSFirst = filepath.Join(t.TempDir(), "seed"), ca.File, true
 	if err := os.WriteFile(cfg.NkeyFile, seed, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +48,7 @@ func TestNkeyOverMutualTLS(t *testing.T) {
 	r.start()
 	r.says("connect to NATS", "certificate")
 	r.stop()
-	cfg.CertFile, cfg.KeyFile = p.file("client.pem"), p.file("client-key.pem")
+	cfg.CertFile, cfg.KeyFile = ca.Save("client", client)
 	r.start()
 	r.drained()
 	r.exact(admin, 100)

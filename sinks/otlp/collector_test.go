@@ -17,6 +17,7 @@ import (
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/test/otelcol"
+	"audisp-relay/test/pki"
 )
 
 // jsonFormat is the sink's default format.
@@ -99,8 +100,8 @@ func TestCollector(t *testing.T) {
 		t.Skip("builds a collector")
 	}
 	const n = 10_000
-	ca := newCA(t)
-	cert, key := ca.issue("collector")
+	ca := pki.New(t)
+	cert, key := ca.Save("collector", ca.Issue("127.0.0.1"))
 	for name, tt := range map[string]struct {
 		args []string
 		set  func(*Config)
@@ -108,7 +109,7 @@ func TestCollector(t *testing.T) {
 		"gzip": {nil, func(c *Config) { c.Compression = "gzip" }},
 		"zstd": {nil, func(c *Config) { c.Compression = "zstd" }},
 		"tls": {[]string{"-cert", cert, "-key", key}, func(c *Config) {
-			c.URL, c.CAFile = strings.Replace(c.URL, "http:", "https:", 1), ca.file
+			c.URL, c.CAFile = strings.Replace(c.URL, "http:", "https:", 1), ca.File
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,16 +2,9 @@ package otlp
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -22,88 +15,13 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/sinks"
+	"audisp-relay/test/pki"
 )
 
-// authority is a CA of a test's own.
-type authority struct {
-	t      testing.TB
-	dir    string
-	file   string // its certificate
-	cert   *x509.Certificate
-	key    *ecdsa.PrivateKey
-	serial int64
-}
-
-func newCA(t testing.TB) *authority {
-	a := &authority{t: t, dir: t.TempDir()}
-	a.file = filepath.Join(a.dir, "ca.pem")
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(60 * 24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	var der []byte
-	a.key, der = a.sign(template, nil)
-	a.cert, _ = x509.ParseCertificate(der)
-	a.write(a.file, "CERTIFICATE", der)
-	return a
-}
-
-// sign makes a key and its certificate, by the authority's key or, without one, by its own.
-func (a *authority) sign(template, parent *x509.Certificate) (*ecdsa.PrivateKey, []byte) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	signer := a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return key, der
-}
-
-func (a *authority) write(path, kind string, der []byte) {
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
-// issue writes a certificate for a host and its key, and returns their files.
-func (a *authority) issue(name string) (cert, key string) {
-	a.serial++
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1 + a.serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(30 * 24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	pair, der := a.sign(template, a.cert)
-	secret, err := x509.MarshalECPrivateKey(pair)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, key = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+"-key.pem")
-	a.write(cert, "CERTIFICATE", der)
-	a.write(key, "EC PRIVATE KEY", secret)
-	return cert, key
-}
-
-// serverTLS is what a receiver of the authority's has.
-func (a *authority) serverTLS(auth tls.ClientAuthType) *tls.Config {
-	pair, err := tls.LoadX509KeyPair(a.issue("receiver"))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: auth, ClientCAs: pool}
-}
-
 // newTLSReceiver returns a receiver with a certificate of ca's.
-func newTLSReceiver(t testing.TB, ca *authority, auth tls.ClientAuthType) *receiver {
-	r := &receiver{t: t, address: "127.0.0.1:0", certs: ca.serverTLS(auth)}
+func newTLSReceiver(t testing.TB, ca *pki.Authority, auth tls.ClientAuthType) *receiver {
+	certs := &tls.Config{Certificates: []tls.Certificate{ca.Issue("127.0.0.1")}, ClientAuth: auth, ClientCAs: ca.Pool()}
+	r := &receiver{t: t, address: "127.0.0.1:0", certs: certs}
 	r.start()
 	t.Cleanup(r.stop)
 	return r
@@ -111,18 +29,18 @@ func newTLSReceiver(t testing.TB, ca *authority, auth tls.ClientAuthType) *recei
 
 // TestTLS: the receiver proves its name, and so does the sink; what is wrong is said.
 func TestTLS(t *testing.T) {
-	ca, other := newCA(t), newCA(t)
-	cert, key := ca.issue("host1")
+	ca, other := pki.New(t), pki.New(t)
+	cert, key := ca.Save("host1", ca.Issue("host1"))
 	for name, tt := range map[string]struct {
 		auth tls.ClientAuthType
 		set  func(*Config)
 		text string
 	}{
-		"proven":                {tls.NoClientCert, func(c *Config) { c.CAFile = ca.file }, ""},
-		"both proven":           {tls.RequireAndVerifyClientCert, func(c *Config) { c.CAFile, c.CertFile, c.KeyFile = ca.file, cert, key }, ""},
-		"another CA":            {tls.NoClientCert, func(c *Config) { c.CAFile = other.file }, "set ca_file to the CA that signed it"},
-		"another name":          {tls.NoClientCert, func(c *Config) { c.CAFile, c.ServerName = ca.file, "elsewhere" }, "or correct url"},
-		"no client certificate": {tls.RequireAndVerifyClientCert, func(c *Config) { c.CAFile = ca.file }, "set cert_file and key_file"},
+		"proven":                {tls.NoClientCert, func(c *Config) { c.CAFile = ca.File }, ""},
+		"both proven":           {tls.RequireAndVerifyClientCert, func(c *Config) { c.CAFile, c.CertFile, c.KeyFile = ca.File, cert, key }, ""},
+		"another CA":            {tls.NoClientCert, func(c *Config) { c.CAFile = other.File }, "set ca_file to the CA that signed it"},
+		"another name":          {tls.NoClientCert, func(c *Config) { c.CAFile, c.ServerName = ca.File, "elsewhere" }, "or correct url"},
+		"no client certificate": {tls.RequireAndVerifyClientCert, func(c *Config) { c.CAFile = ca.File }, "set cert_file and key_file"},
 		"no file":               {tls.NoClientCert, func(c *Config) { c.CAFile = "/nonexistent" }, "correct ca_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +72,7 @@ func TestTLS(t *testing.T) {
 
 // TestRenewedCertificates: the files are read again after a failure.
 func TestRenewedCertificates(t *testing.T) {
-	ca, other := newCA(t), newCA(t)
+	ca, other := pki.New(t), pki.New(t)
 	r := newTLSReceiver(t, ca, tls.NoClientCert)
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	put := func(from string) {
@@ -166,12 +84,12 @@ func TestRenewedCertificates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put(other.file)
+	put(other.File)
 	w := writerTo(t, r.url(), func(c *Config) { c.CAFile = file })
 	if n, err := w.Write(context.Background(), lines(1)); err == nil {
 		t.Fatalf("%d delivered to a receiver of an unknown CA", n)
 	}
-	put(ca.file)
+	put(ca.File)
 	if n, err := w.Write(context.Background(), lines(1)); n != 1 || err != nil {
 		t.Error(n, err)
 	}
@@ -281,9 +199,9 @@ func trialOf(t *testing.T, url string, set ...func(*Config)) *sinks.Trial {
 
 // TestTrial: each step, and what stops at which.
 func TestTrial(t *testing.T) {
-	ca := newCA(t)
+	ca := pki.New(t)
 	secure := newTLSReceiver(t, ca, tls.RequireAndVerifyClientCert)
-	cert, key := ca.issue("host1")
+	cert, key := ca.Save("host1", ca.Issue("host1"))
 	gone := newReceiver(t)
 	gone.stop()
 	closed := newReceiver(t)
@@ -298,9 +216,9 @@ func TestTrial(t *testing.T) {
 		text  string // of the last one, or its fix
 	}{
 		"in clear":    {newReceiver(t).url(), func(*Config) {}, "name resolution: ok, connect: ok, acknowledgement: ok", "without log records (200 OK)"},
-		"encrypted":   {secure.url(), func(c *Config) { c.CAFile, c.CertFile, c.KeyFile = ca.file, cert, key }, "name resolution: ok, connect: ok, tls: ok, authentication: ok, acknowledgement: ok", "200 OK"},
+		"encrypted":   {secure.url(), func(c *Config) { c.CAFile, c.CertFile, c.KeyFile = ca.File, cert, key }, "name resolution: ok, connect: ok, tls: ok, authentication: ok, acknowledgement: ok", "200 OK"},
 		"no CA":       {secure.url(), func(*Config) {}, "name resolution: ok, connect: ok, tls: failed", "ca_file"},
-		"not proven":  {secure.url(), func(c *Config) { c.CAFile = ca.file }, "name resolution: ok, connect: ok, tls: ok, authentication: ok, acknowledgement: failed", "cert_file"},
+		"not proven":  {secure.url(), func(c *Config) { c.CAFile = ca.File }, "name resolution: ok, connect: ok, tls: ok, authentication: ok, acknowledgement: failed", "cert_file"},
 		"nothing":     {gone.url(), func(*Config) {}, "name resolution: ok, connect: failed", "connection refused"},
 		"no name":     {"http://receiver.invalid:4318", func(*Config) {}, "name resolution: failed", "receiver.invalid"},
 		"not let in":  {closed.url(), func(*Config) {}, "name resolution: ok, connect: ok, acknowledgement: failed", `it says "who are you"`},

@@ -15,6 +15,7 @@ import (
 
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/pki"
 	"audisp-relay/testdata/captures"
 )
 
@@ -53,9 +54,9 @@ func drained(b *testing.B, transport string) Config {
 	cfg := Config{Address: l.Addr().String(), Protocol: "rfc5424", Facility: "user", Severity: "info", Tag: "audisp-relay"}
 	cfg.Transport, _, _ = strings.Cut(transport, "+")
 	if strings.HasSuffix(transport, "tls") {
-		ca := newCA(b)
-		cfg.CAFile = ca.file
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}})
+		ca := pki.New(b)
+		cfg.CAFile = ca.File
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{ca.Issue("127.0.0.1")}})
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -22,6 +22,7 @@ import (
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/test/lab"
+	"audisp-relay/test/pki"
 )
 
 func TestConformance(t *testing.T) {
@@ -101,7 +102,7 @@ type server struct {
 	network, transport, protocol string
 	address                      string
 	wg                           sync.WaitGroup
-	ca                           *authority // nil: in clear
+	ca                           *pki.Authority // nil: in clear
 	certs                        *tls.Config
 
 	gate sync.Mutex // held while stalled
@@ -124,7 +125,7 @@ func newServer(t testing.TB, network, transport, protocol string) *server {
 		s.address = net.JoinHostPort("127.0.0.1", lab.FreePort(t, network))
 	}
 	if transport == "tls" {
-		s.secure(newCA(t))
+		s.secure(pki.New(t))
 	}
 	s.open()
 	t.Cleanup(func() {
@@ -135,10 +136,10 @@ func newServer(t testing.TB, network, transport, protocol string) *server {
 }
 
 // secure makes connections from now on use TLS, with a certificate of ca's.
-func (s *server) secure(ca *authority) {
+func (s *server) secure(ca *pki.Authority) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ca, s.certs = ca, &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}}
+	s.ca, s.certs = ca, &tls.Config{Certificates: []tls.Certificate{ca.Issue("127.0.0.1")}}
 }
 
 func (s *server) config() config.Sink {
@@ -147,7 +148,7 @@ func (s *server) config() config.Sink {
 	cfg := &Config{Transport: s.transport, Address: s.address,
 		Protocol: s.protocol, Facility: "user", Severity: "info", Tag: "audisp-relay"}
 	if s.ca != nil {
-		cfg.CAFile = s.ca.file
+		cfg.CAFile = s.ca.File
 	}
 	return config.Sink{Name: "test", Type: "syslog", Settings: cfg}
 }
@@ -346,7 +347,7 @@ func (s *server) finish() {
 		s.t.Fatal(err)
 	}
 	if ca != nil {
-		c = tls.Client(c, &tls.Config{RootCAs: ca.pool(), ServerName: "127.0.0.1"})
+		c = tls.Client(c, &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1"})
 	}
 	defer c.Close()
 	msg := sentinel

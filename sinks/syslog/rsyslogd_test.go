@@ -11,11 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/test/lab"
+	"audisp-relay/test/pki"
 	"audisp-relay/testdata/captures"
 )
 
@@ -153,14 +155,14 @@ func listening(t testing.TB, transport, protocol string, direct bool) (*rsyslogd
 		bound, err := lab.Bound(network, l.Address)
 		return err == nil && bound
 	}
-	var secure *authority
+	var secure *pki.Authority
 	var cert, key string
 	l.Transport, _, _ = strings.Cut(transport, "+")
 	if strings.HasSuffix(transport, "tls") {
-		secure = newCA(t)
-		cert, key = secure.save("server", secure.issue(leaf{names: []string{"loghost.example"}}))
-		l.CAFile, l.ServerName = secure.file, "loghost.example"
-		l.CertFile, l.KeyFile = secure.save("client", secure.issue(leaf{names: []string{"client.example"}}))
+		secure = pki.New(t)
+		cert, key = secure.Save("server", secure.IssueFor(time.Hour, "loghost.example"))
+		l.CAFile, l.ServerName = secure.File, "loghost.example"
+		l.CertFile, l.KeyFile = secure.Save("client", secure.IssueFor(time.Hour, "client.example"))
 	}
 	switch transport {
 	case "local":
@@ -176,14 +178,14 @@ func listening(t testing.TB, transport, protocol string, direct bool) (*rsyslogd
 	case "tls":
 		needsModule(t, "lmnsd_gtls")
 		c.module = "imtcp"
-		c.global = fmt.Sprintf(`defaultNetstreamDriverCAFile="%s" defaultNetstreamDriverCertFile="%s" defaultNetstreamDriverKeyFile="%s"`, secure.file, cert, key)
+		c.global = fmt.Sprintf(`defaultNetstreamDriverCAFile="%s" defaultNetstreamDriverCertFile="%s" defaultNetstreamDriverKeyFile="%s"`, secure.File, cert, key)
 		c.options = `streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="x509/name" permittedPeer="client.example"`
 	case "relp", "relp+tls":
 		needsModule(t, "imrelp")
 		c.module = "imrelp"
 		c.input += ` maxDataSize="64k"`
 		if secure != nil {
-			c.input += fmt.Sprintf(` tls="on" tls.caCert="%s" tls.myCert="%s" tls.myPrivKey="%s" tls.authMode="name" tls.permittedPeer="client.example"`, secure.file, cert, key)
+			c.input += fmt.Sprintf(` tls="on" tls.caCert="%s" tls.myCert="%s" tls.myPrivKey="%s" tls.authMode="name" tls.permittedPeer="client.example"`, secure.File, cert, key)
 		}
 	}
 	return newRsyslogd(t, c, ready), cfg
@@ -239,14 +241,14 @@ func TestRsyslogdRefuses(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			daemon, good := listening(t, transport, "rfc5424", true)
-			ca := newCA(t)
-			stranger, strangerKey := ca.save("stranger", ca.issue(leaf{names: []string{"client.example"}}))
+			ca := pki.New(t)
+			stranger, strangerKey := ca.Save("stranger", ca.Issue("client.example"))
 			tests := []struct {
 				name   string
 				change func(*Config)
 				want   string
 			}{
-				{"server of another CA", func(l *Config) { l.CAFile = ca.file }, "is not of ca_file"},
+				{"server of another CA", func(l *Config) { l.CAFile = ca.File }, "is not of ca_file"},
 				{"server of another name", func(l *Config) { l.ServerName = "127.0.0.1" }, `is not for "127.0.0.1"`},
 				{"no client certificate", func(l *Config) { l.CertFile, l.KeyFile = "", "" }, "the server wants a client certificate"},
 				{"client of another CA", func(l *Config) { l.CertFile, l.KeyFile = stranger, strangerKey }, "the server refuses the client certificate"},

@@ -18,6 +18,7 @@ import (
 
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/pki"
 )
 
 // serve answers every connection to a port of its own by what do does, until the
@@ -68,17 +69,17 @@ func write(w *writer) error {
 // TestTLSRefusals: nothing is sent to a server that does not prove who it is, or
 // that does not take us, and the error says in a line what is wrong and what to do.
 func TestTLSRefusals(t *testing.T) {
-	ca, other := newCA(t), newCA(t)
-	good := ca.issue(leaf{names: []string{"127.0.0.1", "loghost.example"}})
+	ca, other := pki.New(t), pki.New(t)
+	good := ca.Issue("127.0.0.1", "loghost.example")
 	plain := func(cert tls.Certificate) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{cert}} }
 	wants := func(version uint16) *tls.Config {
 		cfg := plain(good)
-		cfg.ClientAuth, cfg.ClientCAs, cfg.MaxVersion = tls.RequireAndVerifyClientCert, ca.pool(), version
+		cfg.ClientAuth, cfg.ClientCAs, cfg.MaxVersion = tls.RequireAndVerifyClientCert, ca.Pool(), version
 		return cfg
 	}
-	mine, mineKey := ca.save("mine", ca.issue(leaf{}))
-	theirs, theirsKey := other.save("theirs", other.issue(leaf{}))
-	old, oldKey := ca.save("old", ca.issue(leaf{expired: true}))
+	mine, mineKey := ca.Save("mine", ca.Issue())
+	theirs, theirsKey := other.Save("theirs", other.Issue())
+	old, oldKey := ca.Save("old", ca.IssueFor(-time.Hour))
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -89,29 +90,29 @@ func TestTLSRefusals(t *testing.T) {
 		client Config
 		want   []string // none: it is accepted
 	}{
-		{"good", plain(good), Config{CAFile: ca.file}, nil},
-		{"good by name", plain(good), Config{CAFile: ca.file, ServerName: "loghost.example"}, nil},
-		{"good, 1.2", &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS12}, Config{CAFile: ca.file}, nil},
-		{"good client", wants(0), Config{CAFile: ca.file, CertFile: mine, KeyFile: mineKey}, nil},
-		{"good client, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.file, CertFile: mine, KeyFile: mineKey}, nil},
-		{"wrong CA", plain(good), Config{CAFile: other.file}, []string{`for "loghost.example 127.0.0.1"`, "is not of ca_file (" + other.file, "set ca_file"}},
+		{"good", plain(good), Config{CAFile: ca.File}, nil},
+		{"good by name", plain(good), Config{CAFile: ca.File, ServerName: "loghost.example"}, nil},
+		{"good, 1.2", &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS12}, Config{CAFile: ca.File}, nil},
+		{"good client", wants(0), Config{CAFile: ca.File, CertFile: mine, KeyFile: mineKey}, nil},
+		{"good client, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.File, CertFile: mine, KeyFile: mineKey}, nil},
+		{"wrong CA", plain(good), Config{CAFile: other.File}, []string{`for "loghost.example 127.0.0.1"`, "is not of ca_file (" + other.File, "set ca_file"}},
 		{"the system's CAs", plain(good), Config{}, []string{"is not of the system's CAs", "set ca_file"}},
-		{"wrong name", plain(good), Config{CAFile: ca.file, ServerName: "other.example"}, []string{`for "loghost.example 127.0.0.1"`, `is not for "other.example"`, "set server_name"}},
-		{"wrong address", plain(ca.issue(leaf{names: []string{"127.0.0.2", "localhost"}})), Config{CAFile: ca.file}, []string{`is not for "127.0.0.1"`}},
-		{"name in the subject only", plain(ca.issue(leaf{})), Config{CAFile: ca.file, ServerName: "leaf.example"}, []string{"is not for"}},
-		{"expired", plain(ca.issue(leaf{names: []string{"127.0.0.1"}, expired: true})), Config{CAFile: ca.file}, []string{"is valid from", "renew it"}},
-		{"hostile name", plain(ca.issue(leaf{names: []string{"x\n\x1b[31m.example"}})), Config{CAFile: ca.file}, []string{"is not for"}},
-		{"old version", &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, Config{CAFile: ca.file},
+		{"wrong name", plain(good), Config{CAFile: ca.File, ServerName: "other.example"}, []string{`for "loghost.example 127.0.0.1"`, `is not for "other.example"`, "set server_name"}},
+		{"wrong address", plain(ca.Issue("127.0.0.2", "localhost")), Config{CAFile: ca.File}, []string{`is not for "127.0.0.1"`}},
+		{"name in the subject only", plain(ca.Issue()), Config{CAFile: ca.File, ServerName: "leaf.example"}, []string{"is not for"}},
+		{"expired", plain(ca.IssueFor(-time.Hour, "127.0.0.1")), Config{CAFile: ca.File}, []string{"is valid from", "renew it"}},
+		{"hostile name", plain(ca.Issue("x\n\x1b[31m.example")), Config{CAFile: ca.File}, []string{"is not for"}},
+		{"old version", &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, Config{CAFile: ca.File},
 			[]string{"refuses the TLS handshake", "protocol version"}},
-		{"no client certificate", wants(0), Config{CAFile: ca.file}, []string{"wants a client certificate", "set cert_file"}},
-		{"no client certificate, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.file}, []string{"wants a client certificate", "set cert_file"}},
-		{"client of another CA", wants(0), Config{CAFile: ca.file, CertFile: theirs, KeyFile: theirsKey}, []string{"refuses the client certificate", "unknown certificate authority"}},
-		{"client of another CA, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.file, CertFile: theirs, KeyFile: theirsKey}, []string{"refuses the client certificate"}},
-		{"expired client", wants(0), Config{CAFile: ca.file, CertFile: old, KeyFile: oldKey}, []string{"refuses the client certificate", "expired"}},
+		{"no client certificate", wants(0), Config{CAFile: ca.File}, []string{"wants a client certificate", "set cert_file"}},
+		{"no client certificate, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.File}, []string{"wants a client certificate", "set cert_file"}},
+		{"client of another CA", wants(0), Config{CAFile: ca.File, CertFile: theirs, KeyFile: theirsKey}, []string{"refuses the client certificate", "unknown certificate authority"}},
+		{"client of another CA, 1.2", wants(tls.VersionTLS12), Config{CAFile: ca.File, CertFile: theirs, KeyFile: theirsKey}, []string{"refuses the client certificate"}},
+		{"expired client", wants(0), Config{CAFile: ca.File, CertFile: old, KeyFile: oldKey}, []string{"refuses the client certificate", "expired"}},
 		{"no CA file", plain(good), Config{CAFile: empty + "x"}, []string{"read ca_file", "no such file"}},
 		{"empty CA file", plain(good), Config{CAFile: empty}, []string{"holds no certificate"}},
-		{"key of another", wants(0), Config{CAFile: ca.file, CertFile: mine, KeyFile: theirsKey}, []string{"read cert_file and key_file", "does not match"}},
-		{"no key file", wants(0), Config{CAFile: ca.file, CertFile: mine, KeyFile: empty + "x"}, []string{"read cert_file and key_file", "no such file"}},
+		{"key of another", wants(0), Config{CAFile: ca.File, CertFile: mine, KeyFile: theirsKey}, []string{"read cert_file and key_file", "does not match"}},
+		{"no key file", wants(0), Config{CAFile: ca.File, CertFile: mine, KeyFile: empty + "x"}, []string{"read cert_file and key_file", "no such file"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -173,27 +174,27 @@ func TestServersWithoutTLSAreNamed(t *testing.T) {
 // TestServerThatJustCloses: one that does not take the certificate and says
 // nothing, after a TLS 1.3 handshake that was fine for this side.
 func TestServerThatJustCloses(t *testing.T) {
-	ca := newCA(t)
-	cfg := &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}, ClientAuth: tls.RequestClientCert, SessionTicketsDisabled: true}
-	cert, key := ca.save("mine", ca.issue(leaf{}))
+	ca := pki.New(t)
+	cfg := &tls.Config{Certificates: []tls.Certificate{ca.Issue("127.0.0.1")}, ClientAuth: tls.RequestClientCert, SessionTicketsDisabled: true}
+	cert, key := ca.Save("mine", ca.Issue())
 	address := serve(t, func(c net.Conn) { tls.Server(c, cfg).Handshake() })
-	w := tlsWriter(t, Config{Address: address, CAFile: ca.file, CertFile: cert, KeyFile: key})
+	w := tlsWriter(t, Config{Address: address, CAFile: ca.File, CertFile: cert, KeyFile: key})
 	checkRefusal(t, write(w), []string{"refuses the client certificate", "see the server's log"})
 }
 
 // TestCertificatesAreReadAtEachConnection: at each connection, and so after a reopen.
 func TestCertificatesAreReadAtEachConnection(t *testing.T) {
-	ca := newCA(t)
+	ca := pki.New(t)
 	seen := make(chan *big.Int, 10)
 	address := serve(t, func(c net.Conn) {
-		s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}, ClientAuth: tls.RequireAnyClientCert})
+		s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{ca.Issue("127.0.0.1")}, ClientAuth: tls.RequireAnyClientCert})
 		if s.Handshake() == nil {
 			seen <- s.ConnectionState().PeerCertificates[0].SerialNumber
 		}
 		io.Copy(io.Discard, s)
 	})
-	cert, key := ca.save("mine", ca.issue(leaf{}))
-	w := tlsWriter(t, Config{Address: address, CAFile: ca.file, CertFile: cert, KeyFile: key})
+	cert, key := ca.Save("mine", ca.Issue())
+	w := tlsWriter(t, Config{Address: address, CAFile: ca.File, CertFile: cert, KeyFile: key})
 	last := new(big.Int)
 	for i := range 3 {
 		if err := write(w); err != nil {
@@ -204,8 +205,8 @@ func TestCertificatesAreReadAtEachConnection(t *testing.T) {
 		} else {
 			last = serial
 		}
-		ca.renew()
-		ca.save("mine", ca.issue(leaf{}))
+		ca.Renew()
+		ca.Save("mine", ca.Issue())
 		if err := w.Reopen(); err != nil {
 			t.Fatal(err)
 		}
@@ -227,8 +228,8 @@ func (e *ends) Read(b []byte) (int, error) {
 
 // TestTLSEndsInOrder: the server learns that nothing more comes, and gets all.
 func TestTLSEndsInOrder(t *testing.T) {
-	ca := newCA(t)
-	cfg := &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}}
+	ca := pki.New(t)
+	cfg := &tls.Config{Certificates: []tls.Certificate{ca.Issue("127.0.0.1")}}
 	got := make(chan error, 1)
 	address := serve(t, func(c net.Conn) {
 		e := &ends{Conn: c}
@@ -241,7 +242,7 @@ func TestTLSEndsInOrder(t *testing.T) {
 		}
 		got <- err
 	})
-	w := tlsWriter(t, Config{Address: address, CAFile: ca.file})
+	w := tlsWriter(t, Config{Address: address, CAFile: ca.File})
 	if err := write(w); err != nil {
 		t.Fatal(err)
 	}
@@ -256,8 +257,8 @@ func TestTLSEndsInOrder(t *testing.T) {
 // TestEndsOfAPeer: with and without close_notify.
 func TestEndsOfAPeer(t *testing.T) {
 	for _, want := range []error{errPeerClosed, errCutOff} {
-		ca := newCA(t)
-		cfg := &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}}
+		ca := pki.New(t)
+		cfg := &tls.Config{Certificates: []tls.Certificate{ca.Issue("127.0.0.1")}}
 		address := serve(t, func(c net.Conn) {
 			s := tls.Server(c, cfg)
 			s.Read(make([]byte, 10_000))
@@ -267,7 +268,7 @@ func TestEndsOfAPeer(t *testing.T) {
 			c.(*net.TCPConn).CloseWrite()
 			io.Copy(io.Discard, c)
 		})
-		w := tlsWriter(t, Config{Address: address, CAFile: ca.file})
+		w := tlsWriter(t, Config{Address: address, CAFile: ca.File})
 		if err := write(w); err != nil {
 			t.Fatal(err)
 		}
@@ -281,9 +282,9 @@ func TestEndsOfAPeer(t *testing.T) {
 
 // TestOnlyTheCAFileCounts: not the system's CAs too.
 func TestOnlyTheCAFileCounts(t *testing.T) {
-	ca := newCA(t)
-	cfg, _, err := (&Config{CAFile: ca.file}).files().TLS("h")
-	if err != nil || !cfg.RootCAs.Equal(ca.pool()) {
+	ca := pki.New(t)
+	cfg, _, err := (&Config{CAFile: ca.File}).files().TLS("h")
+	if err != nil || !cfg.RootCAs.Equal(ca.Pool()) {
 		t.Errorf("not the one CA: %v", err)
 	}
 	if cfg, _, err = new(Config).files().TLS("h"); err != nil || cfg.RootCAs != nil {

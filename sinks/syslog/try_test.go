@@ -18,6 +18,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks"
+	"audisp-relay/test/pki"
 )
 
 // trialOf tries the sink, with timeout for each step.
@@ -126,8 +127,8 @@ func closedPort(t *testing.T) string {
 // with what to do.
 func TestTrialOfBrokenServers(t *testing.T) {
 	t.Parallel()
-	ca, other := newCA(t), newCA(t)
-	good := ca.issue(leaf{names: []string{"127.0.0.1"}})
+	ca, other := pki.New(t), pki.New(t)
+	good := ca.Issue("127.0.0.1")
 	withTLS := func(cert tls.Certificate, change func(*tls.Config)) string {
 		cfg := &tls.Config{Certificates: []tls.Certificate{cert}}
 		if change != nil {
@@ -135,7 +136,7 @@ func TestTrialOfBrokenServers(t *testing.T) {
 		}
 		return serveTLS(t, cfg)
 	}
-	wantsCert := func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, ca.pool() }
+	wantsCert := func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, ca.Pool() }
 	mute := func(c net.Conn) { // answers RELP's open only
 		r := bufio.NewReader(c)
 		f, err := readClientFrame(r)
@@ -153,13 +154,13 @@ func TestTrialOfBrokenServers(t *testing.T) {
 	}{
 		{"refused", hang, "tcp", closedPort(t), "", "connect", "connection refused", "start the server"},
 		{"no such name", short, "tcp", "no-such-host.invalid:514", "", "name resolution", "no-such-host.invalid", ""},
-		{"expired", hang, "tls", withTLS(ca.issue(leaf{names: []string{"127.0.0.1"}, expired: true}), nil), ca.file, "tls", "is valid from", "renew it"},
-		{"wrong name", hang, "tls", withTLS(ca.issue(leaf{names: []string{"other.example"}}), nil), ca.file, "tls", `is not for "127.0.0.1"`, "server_name"},
-		{"unknown CA", hang, "tls", withTLS(good, nil), other.file, "tls", "is not of ca_file", "set ca_file"},
-		{"wants a certificate", hang, "tls", withTLS(good, wantsCert), ca.file, "tls", "wants a client certificate", "cert_file"},
-		{"TLS to a plain server that answers", hang, "tls", serve(t, func(c net.Conn) { c.Write([]byte("220 mail.example\r\n")); io.Copy(io.Discard, c) }), ca.file,
+		{"expired", hang, "tls", withTLS(ca.IssueFor(-time.Hour, "127.0.0.1"), nil), ca.File, "tls", "is valid from", "renew it"},
+		{"wrong name", hang, "tls", withTLS(ca.Issue("other.example"), nil), ca.File, "tls", `is not for "127.0.0.1"`, "server_name"},
+		{"unknown CA", hang, "tls", withTLS(good, nil), other.File, "tls", "is not of ca_file", "set ca_file"},
+		{"wants a certificate", hang, "tls", withTLS(good, wantsCert), ca.File, "tls", "wants a client certificate", "cert_file"},
+		{"TLS to a plain server that answers", hang, "tls", serve(t, func(c net.Conn) { c.Write([]byte("220 mail.example\r\n")); io.Copy(io.Discard, c) }), ca.File,
 			"tls", "does not speak TLS", "switch TLS on"},
-		{"TLS to a silent server", short, "tls", silent(t), ca.file, "tls", "does not answer the TLS handshake", "speaks TLS on this port"},
+		{"TLS to a silent server", short, "tls", silent(t), ca.File, "tls", "does not answer the TLS handshake", "speaks TLS on this port"},
 		{"plain to a TLS server", hang, "tcp", withTLS(good, nil), "", "acknowledgement", "", "TLS"},
 		{"no RELP server", short, "relp", silent(t), "", "protocol", "no answer to RELP's open", "speaks RELP"},
 		{"RELP without acknowledgement", short, "relp", serve(t, mute), "", "acknowledgement", "", "queue"},
