@@ -4,20 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"audisp-relay/test/lab"
 )
-
-// cpuTime is what the process has used: on a busy machine the time that passes says
-// little.
-func cpuTime(b *testing.B) time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // BenchmarkKeep is what a filter costs an event of five records, ENRICHED.
 func BenchmarkKeep(b *testing.B) {
@@ -59,14 +48,14 @@ func BenchmarkKeep(b *testing.B) {
 			m := mustCompile(b, c.src).New()
 			b.ReportAllocs()
 			b.ResetTimer()
-			from := cpuTime(b)
+			from := lab.OwnCPU(b)
 			for n := 0; b.Loop(); n++ {
 				e := l.events[n%len(l.events)]
 				if keep, err := m.Keep(&l.batch, e[0], e[1]); keep != c.keep || err != nil {
 					b.Fatalf("keep %v, %v", keep, err)
 				}
 			}
-			b.ReportMetric(float64(cpuTime(b)-from)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(lab.OwnCPU(b)-from)/float64(b.N), "cpu-ns/op")
 		})
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
-	"audisp-relay/audit/stream"
 	"audisp-relay/audit/users"
 	"audisp-relay/format"
 	_ "audisp-relay/format/all" // for TestParseKnowsTheRegisteredNames too
@@ -31,19 +31,7 @@ func encoders(users users.Names) map[string]format.Encoder {
 // batchOf returns the records of a stream of lines.
 func batchOf(t *testing.T, lines string) record.Batch {
 	t.Helper()
-	var b, all record.Batch
-	r := stream.NewReader(strings.NewReader(lines))
-	for r.Next(&b) == nil {
-		off := uint32(len(all.Buf))
-		for i := range b.Recs {
-			r := b.Recs[i]
-			all.Buf = append(all.Buf, b.Bytes(i)...)
-			r.Off = off
-			off += r.Len
-			all.Recs = append(all.Recs, r)
-		}
-	}
-	return all
+	return *audittest.Lines(t, lines)
 }
 
 // unseen are all characters that must not stand as they are.

@@ -10,12 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
 	"audisp-relay/filter"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -191,12 +189,12 @@ func BenchmarkPublishedRules(b *testing.B) {
 			}
 			b.Logf("%d events of %d bytes", len(some), size/len(some))
 			b.ReportAllocs()
-			from := cpuTime(b)
+			from := lab.OwnCPU(b)
 			for n := 0; b.Loop(); n++ {
 				e := some[n%len(some)]
 				rules.Match(all, e[0], e[1])
 			}
-			b.ReportMetric(float64(cpuTime(b)-from)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(lab.OwnCPU(b)-from)/float64(b.N), "cpu-ns/op")
 		})
 	}
 }
@@ -207,13 +205,4 @@ func bytesOf(b *record.Batch, i, j int) (n int) {
 		n += len(b.Bytes(k))
 	}
 	return n
-}
-
-// cpuTime is what the process has used.
-func cpuTime(b *testing.B) time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

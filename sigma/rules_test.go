@@ -3,15 +3,13 @@ package sigma
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
-	"audisp-relay/audit/stream"
 	"audisp-relay/filter"
 )
 
@@ -230,19 +228,7 @@ func stringStream(records []string) []byte {
 // batchOf returns the records of a stream, which has one node, event after event.
 func batchOf(t testing.TB, data []byte) *record.Batch {
 	t.Helper()
-	b, all := new(record.Batch), new(record.Batch)
-	for r := stream.NewReader(bytes.NewReader(data)); ; {
-		if err := r.Next(b); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		for k, rec := range b.Recs {
-			rec.Off = uint32(len(all.Buf))
-			all.Buf = append(all.Buf, b.Bytes(k)...)
-			all.Recs = append(all.Recs, rec)
-		}
-	}
+	all := audittest.ReadAll(t, data)
 	slices.SortStableFunc(all.Recs, func(a, b record.Record) int {
 		return cmp.Or(cmp.Compare(a.Millis, b.Millis), cmp.Compare(a.Serial, b.Serial))
 	})

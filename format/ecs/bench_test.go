@@ -6,9 +6,9 @@ import (
 
 	"github.com/elastic/go-libaudit/v2/aucoalesce"
 	"github.com/elastic/go-libaudit/v2/auparse"
-	"golang.org/x/sys/unix"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -72,13 +72,6 @@ func benchmarkAlone(b *testing.B, marshal bool) {
 // reportCPU reports the processor time of an event, all goroutines' and so the garbage
 // collector's: other programs do not disturb that.
 func reportCPU(b *testing.B) func() {
-	used := func() int64 {
-		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
-		return u.Utime.Nano() + u.Stime.Nano()
-	}
-	before := used()
-	return func() { b.ReportMetric(float64(used()-before)/float64(b.N), "cpu-ns/op") }
+	before := lab.OwnCPU(b)
+	return func() { b.ReportMetric(float64(lab.OwnCPU(b)-before)/float64(b.N), "cpu-ns/op") }
 }

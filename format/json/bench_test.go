@@ -5,9 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"audisp-relay/audit/record"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -45,11 +44,11 @@ func BenchmarkAppendEvent(b *testing.B) {
 			e := New(Options{})
 			var out []byte
 			b.ReportAllocs()
-			cpu := cpuTime(b)
+			cpu := lab.OwnCPU(b)
 			for b.Loop() {
 				out = e.AppendEvent(out[:0], &batch, 0, len(batch.Recs))
 			}
-			b.ReportMetric((cpuTime(b)-cpu)/float64(b.N), "cpu-ns/event")
+			b.ReportMetric(float64(lab.OwnCPU(b)-cpu)/float64(b.N), "cpu-ns/event")
 			b.ReportMetric(float64(len(batch.Buf)), "B/event-in")
 			b.ReportMetric(float64(len(out)), "B/event-out")
 		})
@@ -87,7 +86,7 @@ func BenchmarkCapture(b *testing.B) {
 			e := New(c.o)
 			var out []byte
 			b.ReportAllocs()
-			cpu := cpuTime(b)
+			cpu := lab.OwnCPU(b)
 			for b.Loop() {
 				out = out[:0]
 				i := 0
@@ -96,7 +95,7 @@ func BenchmarkCapture(b *testing.B) {
 					i = j
 				}
 			}
-			b.ReportMetric((cpuTime(b)-cpu)/float64(b.N)/float64(len(ends)), "cpu-ns/event")
+			b.ReportMetric(float64(lab.OwnCPU(b)-cpu)/float64(b.N)/float64(len(ends)), "cpu-ns/event")
 			b.ReportMetric(float64(len(out))/float64(len(ends)), "B/event-out")
 		})
 	}
@@ -106,19 +105,9 @@ func BenchmarkCapture(b *testing.B) {
 func BenchmarkValid(b *testing.B) {
 	batch := eventOf(b, "audit-3.0.9-enriched.string.gz", opened)
 	line := New(Options{}).AppendEvent(nil, &batch, 0, len(batch.Recs))
-	cpu := cpuTime(b)
+	cpu := lab.OwnCPU(b)
 	for b.Loop() {
 		stdjson.Valid(line)
 	}
-	b.ReportMetric((cpuTime(b)-cpu)/float64(b.N), "cpu-ns/event")
-}
-
-// cpuTime returns the ns this process has computed: on a busy machine the time that
-// passes says little.
-func cpuTime(b *testing.B) float64 {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return float64(u.Utime.Nano() + u.Stime.Nano())
+	b.ReportMetric(float64(lab.OwnCPU(b)-cpu)/float64(b.N), "cpu-ns/event")
 }

@@ -7,12 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	assembler "audisp-relay/audit/event"
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -64,7 +63,7 @@ func BenchmarkEncode(b *testing.B) {
 			var plain, packed []byte
 			size := 0
 			b.ReportAllocs()
-			cpu := cpuTime(b)
+			cpu := lab.OwnCPU(b)
 			for b.Loop() {
 				size = 0
 				for i := range batches {
@@ -85,20 +84,11 @@ func BenchmarkEncode(b *testing.B) {
 					size += len(packed)
 				}
 			}
-			b.ReportMetric((cpuTime(b)-cpu)/float64(b.N)/float64(records), "cpu-ns/record")
+			b.ReportMetric(float64(lab.OwnCPU(b)-cpu)/float64(b.N)/float64(records), "cpu-ns/record")
 			b.ReportMetric(float64(size)/float64(records), "B/record")
 			b.ReportMetric(float64(records), "records/op")
 		})
 	}
-}
-
-// cpuTime returns the ns this process has computed: on a busy machine the time that passes says little.
-func cpuTime(b *testing.B) float64 {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return float64(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkSend is the way from the queue's batches to a receiver in this process that reads requests and
@@ -122,7 +112,7 @@ func BenchmarkSend(b *testing.B) {
 			defer server.Close()
 			w := newWriter(settings(b, server.URL, func(cfg *Config) { cfg.Compression = c.compression }), c.enc)
 			defer w.Close()
-			cpu := cpuTime(b)
+			cpu := lab.OwnCPU(b)
 			for b.Loop() {
 				for _, batch := range batches {
 					if n, err := w.Write(b.Context(), batch); n != len(batch.Recs) || err != nil {
@@ -130,7 +120,7 @@ func BenchmarkSend(b *testing.B) {
 					}
 				}
 			}
-			b.ReportMetric((cpuTime(b)-cpu)/float64(b.N)/float64(records), "cpu-ns/record")
+			b.ReportMetric(float64(lab.OwnCPU(b)-cpu)/float64(b.N)/float64(records), "cpu-ns/record")
 		})
 	}
 }

@@ -9,12 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 	"audisp-relay/test/pki"
 	"audisp-relay/testdata/captures"
 )
@@ -29,7 +27,7 @@ func BenchmarkTransports(b *testing.B) {
 			w := newWriter(drained(b, transport), format.Encoder{})
 			defer w.Close()
 			records := 0
-			before := cpuTime(b)
+			before := lab.OwnCPU(b)
 			for b.Loop() {
 				for _, batch := range batches {
 					if n, err := w.Write(context.Background(), batch); n != len(batch.Recs) || err != nil {
@@ -39,7 +37,7 @@ func BenchmarkTransports(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(records), "ns/rec")
-			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(records), "cpu-ns/rec")
+			b.ReportMetric(float64((lab.OwnCPU(b)-before).Nanoseconds())/float64(records), "cpu-ns/rec")
 		})
 	}
 }
@@ -95,13 +93,4 @@ func acknowledge(c net.Conn) {
 			out.Flush()
 		}
 	}
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -31,6 +31,17 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
+// OwnCPU returns the CPU time of this process: that of all goroutines, and so of the garbage collector's, which other
+// programs do not disturb.
+func OwnCPU(t TB) time.Duration {
+	t.Helper()
+	used, err := CPU(os.Getpid())
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return used
+}
+
 // RSS returns the resident memory of a process in bytes: now, and the highest
 // since its exec (VmHWM). The rusage of a child is no substitute: its maximum
 // includes the parent's memory from before the exec.
