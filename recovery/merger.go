@@ -6,7 +6,8 @@
 // the stream, complete and in the same order. In ordinary times the stream leads
 // and the log is not read at all. While there is doubt (at a start from a saved
 // position, after a hole, a damaged event or a truncated record) the log leads:
-// its lines go to the consumers at once, and a record of the stream is passed on
+// its lines wait until the stream brings them or has passed their place, go to
+// the consumers in the order of the log, and a record of the stream is passed on
 // only when the log did not have it.
 package recovery
 

@@ -104,10 +104,12 @@ func openRegular(name string) (f *os.File, info fs.FileInfo, err error) {
 	if !info.Mode().IsRegular() {
 		return nil, info, errNotRegular
 	}
+
 	f, err = os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, info, err
 	}
+
 	info, err = f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = errNotRegular
@@ -223,9 +225,11 @@ func (l *Reader) recognize(seen []*logFile) []*logFile {
 			}
 		}
 	}
+
 	if anchor < 0 {
 		return l.newer(seen)
 	}
+
 	// Older ones that were not seen before get the numbers below.
 	for i := anchor - 1; i >= 0; i-- {
 		switch below := seen[i+1].gen - 1; {

@@ -88,6 +88,7 @@ func (s *nearest) add(node []byte, x nearLine) {
 	if len(s.nodes) > 1 && x.millis <= s.id.Millis {
 		s.pass(b, x)
 	}
+
 	if x.daemon() {
 		if len(b.list) == 0 {
 			b.begin(x, false)
@@ -97,6 +98,7 @@ func (s *nearest) add(node []byte, x nearLine) {
 		}
 		return
 	}
+
 	d := int32(x.serial - b.high)
 	low := b.high != 0 && (d < -bootSerials || (d < 0 && x.millis > b.newest+bootMillis))
 	switch {
@@ -159,6 +161,7 @@ func (s *nearest) addToBoot(b *boots, x nearLine) {
 	if !x.daemon() && (b.high == 0 || int32(x.serial-b.high) > 0) {
 		b.high, k.high = x.serial, x.serial
 	}
+
 	switch {
 	case record.OfDaemon(s.id.Type): // the time is that of its writing, and nothing before is newer
 		if k.over = k.over || x.millis > s.id.Millis; k.over {
@@ -263,6 +266,7 @@ func (l *Reader) nearest(id record.ID, from Position) (Position, error) {
 		}
 		read += f.size - off
 	}
+
 	p, ok := s.place()
 	switch {
 	case ok:

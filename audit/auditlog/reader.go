@@ -1,3 +1,5 @@
+// Package auditlog reads auditd's own log: it follows the file through its rotations, and finds the
+// place of a time or of a record in them.
 package auditlog
 
 import (
@@ -111,6 +113,7 @@ func (l *Reader) Next(b *record.Batch) (Position, error) {
 			return Position{}, err
 		}
 	}
+
 	for {
 		lookErr := l.look()
 		// auditd closes the file before it renames it: when it was not the newest
@@ -198,6 +201,7 @@ func (l *Reader) advance() error {
 		}
 		from, gap = f, true
 	}
+
 	if !gap {
 		return nil
 	}

@@ -47,6 +47,7 @@ func (l *Reader) find(id record.ID) (s search, err error) {
 	case err != nil:
 		return s, err
 	}
+
 	s.at, err = l.nearest(id, from)
 	s.end = s.at
 	record := fmt.Sprintf("%s: record %d.%03d:%d", l.path, id.Millis/1000, id.Millis%1000, id.Serial)

@@ -50,6 +50,7 @@ func (l *Reader) lastEnd(f *os.File) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	r, b := &l.seek, &l.batch
 	from := max(0, end-record.MaxRecord)
 	last := int64(-1)
@@ -66,6 +67,7 @@ func (l *Reader) lastEnd(f *os.File) (int64, error) {
 			last = r.cut
 		}
 	}
+
 	switch {
 	case last >= 0:
 		return last, nil
@@ -130,6 +132,7 @@ func (l *Reader) Before(p Position, bytes int64, fn func(b *record.Batch, i int)
 		if f.gen == p.gen {
 			to = p.Off
 		}
+
 		err := l.with(f, func(file *os.File) error {
 			return l.eachLine(file, from, to, f.gen < p.gen, func(b *record.Batch, i int, _ int64) bool {
 				fn(b, i)
@@ -224,6 +227,7 @@ func (l *Reader) firstAt(millis int64, floor Position) (Position, error) {
 			break
 		}
 	}
+
 	for _, f := range files[first:] {
 		off := int64(-1)
 		err := l.with(f, func(file *os.File) (err error) {
@@ -266,6 +270,7 @@ func (l *Reader) firstIn(f *os.File, from, size, millis, limit int64) (int64, er
 			hi = mid
 		}
 	}
+
 	found, odd := int64(-1), int64(-1)
 	err := l.eachLine(f, lo, math.MaxInt64, true, func(b *record.Batch, i int, at int64) bool {
 		r := &b.Recs[i]
@@ -316,6 +321,7 @@ func (l *Reader) eachLine(f *os.File, from, to int64, torn bool, fn func(b *reco
 	begin := max(0, from-lookBack)
 	partial := begin > 0 // the first line that is read
 	r.start(f, begin)
+
 	for more := true; more && r.cut < to; {
 		at, n, err := r.next(b)
 		if err != nil && err != io.EOF {

@@ -151,6 +151,7 @@ func (a *Assembler) addFrom(i int) (next int, done bool) {
 			done = next > len(a.in.Recs)
 		}
 	}()
+
 	for ; next < len(a.in.Recs); next++ {
 		r := &a.in.Recs[next]
 		done := false
@@ -223,6 +224,7 @@ func (a *Assembler) take(i int) {
 			a.company(d, i)
 		}
 	}
+
 	a.line = r.Flags&record.Open != 0
 	if !a.line {
 		a.settle(i + 1)
@@ -257,6 +259,7 @@ func (a *Assembler) assign(i int) bool {
 		a.join(i)
 		return true
 	}
+
 	a.leave(i, k, own)
 	if own {
 		c := a.beginAt(i, k)
@@ -267,6 +270,7 @@ func (a *Assembler) assign(i int) bool {
 		}
 		return true
 	}
+
 	if e := a.findPending(k); e != nil {
 		a.at = e
 		a.join(i)

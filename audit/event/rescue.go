@@ -52,6 +52,7 @@ func (a *Assembler) salvage(i int) (given []record.Batch) {
 		}
 		now = append(now, e.here...)
 	}
+
 	now = append(now, a.run...)
 	if a.in == nil {
 		return given
@@ -66,6 +67,7 @@ func (a *Assembler) salvage(i int) (given []record.Batch) {
 	if i < len(recs) {
 		now = append(now, recs[i])
 	}
+
 	slices.SortFunc(now, func(x, y record.Record) int { return cmp.Compare(x.Off, y.Off) })
 	now = slices.CompactFunc(now, func(x, y record.Record) bool { return x.Off == y.Off })
 	if len(now) > 0 {

@@ -86,6 +86,7 @@ func (n *node) logged(t *Tracker, r *record.Record, at time.Duration) arrival {
 	if !n.started {
 		return n.gather(t, r, at)
 	}
+
 	w := &n.window
 	d := int32(r.Serial - w.high)
 	switch {

@@ -95,6 +95,7 @@ func (s *completeness) addCall(body []byte) {
 		s.addItems(body)
 		return
 	}
+
 	rest := body[end:]
 	n := number(rest)
 	digits := record.CountDigits(rest)
@@ -103,6 +104,7 @@ func (s *completeness) addCall(body []byte) {
 		n = uint32(x) &^ (1 << 30)
 	}
 	rest = rest[digits:]
+
 	const success = len(" success=yes exit")
 	yes := len(rest) > success && string(rest[:success]) == " success=yes exit"
 	if yes {
@@ -110,6 +112,7 @@ func (s *completeness) addCall(body []byte) {
 	} else {
 		s.addItems(rest)
 	}
+
 	c := callsOf(body[arch:head])
 	if c == nil {
 		s.mayHide = true
@@ -255,6 +258,7 @@ func (s *completeness) addExecve(body []byte, tail int) {
 	if tail < 0 || tail > len(body) {
 		tail = len(body) - lastBlank(body) - 1
 	}
+
 	first, _, _ := bytes.Cut(body, []byte{' '})
 	last := body[len(body)-tail:]
 	if len(first) == 0 || len(last) == 0 || first[0] != 'a' || last[0] != 'a' {
@@ -271,6 +275,7 @@ func (s *completeness) addExecve(body []byte, tail int) {
 			s.args-- // counted where it began
 		}
 	}
+
 	if tail == len(body) {
 		return
 	}

@@ -80,6 +80,7 @@ func (h *endChecker) look(b *record.Batch, i int, body []byte) verdict {
 	if r.NodeLen > 0 && bytes.Contains(b.Node(i), []byte("node=")) {
 		return truncated // "node=hosnode=host type=..."
 	}
+
 	if len(body) > 0 && body[0] == ':' {
 		body = body[1:]
 	} else if !record.OfDaemon(r.Type) { // DAEMON_CONFIG of auditd 2.8 has no colon
@@ -92,6 +93,7 @@ func (h *endChecker) look(b *record.Batch, i int, body []byte) verdict {
 		return truncated
 	}
 	body = body[1:]
+
 	switch r.Type {
 	case record.TypeSyscall:
 		return lookCall(r.Kind, body)
@@ -108,6 +110,7 @@ func (h *endChecker) look(b *record.Batch, i int, body []byte) verdict {
 	case record.TypePath, record.TypeCWD, record.TypeProctitle: // are quickly judged, and have many ends
 		return endsWhole(r.Type, body)
 	}
+
 	if h.ends.same(r.Type, body) {
 		return whole
 	}

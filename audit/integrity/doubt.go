@@ -14,6 +14,7 @@ func (t *Tracker) Doubt() (since time.Time, ok bool) {
 			oldest = at
 		}
 	}
+
 	if e := t.root.next; e != &t.root {
 		older(e.first) // the list begins with the oldest, but for those that are reported
 	}
@@ -28,6 +29,7 @@ func (t *Tracker) Doubt() (since time.Time, ok bool) {
 	for x := range t.reports {
 		older(x.since)
 	}
+
 	if oldest < 0 {
 		return time.Time{}, false
 	}

@@ -43,6 +43,7 @@ func (t *Tracker) Due(now time.Time) []Gap {
 	for _, n := range t.nodes {
 		n.closeOld(t, before)
 	}
+
 	quiet := t.since(now) - quietFactor*t.window
 	e := t.root.next
 	for range t.counts.Open {
@@ -53,6 +54,7 @@ func (t *Tracker) Due(now time.Time) []Gap {
 		}
 		e = next
 	}
+
 	if len(t.ready) == 0 {
 		return nil
 	}

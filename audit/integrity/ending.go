@@ -59,6 +59,7 @@ func endsWhole(typ uint32, body []byte) verdict {
 	case record.TypeBprmFcaps: // no interpreted fields
 		return lookRaw(typ, body)
 	}
+
 	if fromUser(typ) && body[len(body)-1] == '\'' {
 		return whole
 	}
@@ -127,6 +128,7 @@ func endsWith(typ uint32, key, value, raw []byte) bool {
 	case record.TypeKernel:
 		return true
 	}
+
 	if record.OfDaemon(typ) {
 		return (string(key) == last && isResult(value)) ||
 			(typ == record.TypeDaemonErr && string(key) == "mac" && len(value) == 32) // a loss marker of another relay

@@ -44,6 +44,7 @@ func lastOf(typ uint32) string {
 	case record.TypeAVC:
 		return "tclass"
 	}
+
 	if record.OfDaemon(typ) {
 		return "res"
 	}
@@ -57,6 +58,7 @@ func extended(typ uint32, raw []byte) bool {
 	if name == "" {
 		return false
 	}
+
 	// A field's value has a blank in it only in quotes, and there no '=' follows a blank
 	// where the kernel writes what others say: that is in hex then.
 	at := len(name + "=")
@@ -69,6 +71,7 @@ func extended(typ uint32, raw []byte) bool {
 	if !ok {
 		return false
 	}
+
 	if record.OfDaemon(typ) {
 		if old, is := bytes.CutPrefix(rest, []byte(" auditd")); is { // "res=success, auditd pid=1"
 			value, rest = bytes.TrimSuffix(value, []byte{','}), old
@@ -120,6 +123,7 @@ func cutValue(text []byte) (value, rest []byte, ok bool) {
 		end = len(text)
 	}
 	value, rest = text[:end], text[end:]
+
 	// The mode of an AppArmor context: "subj=/usr/sbin/cupsd (enforce)".
 	if len(rest) > 1 && rest[1] == '(' {
 		k := bytes.IndexByte(rest, ')')

@@ -108,9 +108,11 @@ func (n *node) observeSerial(t *Tracker, r *record.Record, at time.Duration) arr
 		n.adopt(t, r, at, gathered)
 		return fresh
 	}
+
 	if !n.exempt { // the first record after Restore
 		n.first, n.exempt = r.Serial, true
 	}
+
 	w := &n.window
 	d := int32(r.Serial - w.high)
 	switch {
@@ -138,6 +140,7 @@ func (n *node) observeSerial(t *Tracker, r *record.Record, at time.Duration) arr
 		w.mark(r.Serial)
 		n.countLate(t, r)
 	}
+
 	n.outliers.n = 0
 	n.newest = n.latest.Add(r.Millis, 1)
 	return fresh
@@ -280,12 +283,14 @@ func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outlier
 			s.n = 0
 		}
 	}
+
 	t.counts.Strays++
 	s.serials[s.n] = r.Serial
 	s.n++
 	if s.n < outliersEnough {
 		return ignored
 	}
+
 	s.n = 0
 	low, high := slices.MinFunc(s.serials[:], bySerial), slices.MaxFunc(s.serials[:], bySerial)
 	t.counts.Strays -= outliersEnough
@@ -295,6 +300,7 @@ func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outlier
 	}
 	old, newest := n.window.high, n.newest
 	n.closeBefore(t, old+1)
+
 	if int32(low-old) > 0 && r.Millis >= newest-record.RebootMillis {
 		if high < old {
 			t.counts.Wraps++

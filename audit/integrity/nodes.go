@@ -55,6 +55,7 @@ func (t *Tracker) nodeOf(b *record.Batch, i int, at time.Duration) *node {
 			return nil
 		}
 	}
+
 	n.unlist()
 	n.list(&t.order.ends)
 	if t.order.pages.used > maxPages && t.order.ends.newer != n {

@@ -47,6 +47,7 @@ func (t *Tracker) State() State {
 		if n.stopping == returned {
 			x.Start = n.startAt
 		}
+
 		add := func(millis int64, stopped bool) func(first, last uint32) {
 			return func(first, last uint32) { x.Missing = append(x.Missing, Run{first, last, millis, stopped}) }
 		}
@@ -57,9 +58,11 @@ func (t *Tracker) State() State {
 				}
 			}
 		}
+
 		for _, g := range n.gaps {
 			n.missing(g.first, g.last, add(g.millis, g.stopped))
 		}
+
 		if len(x.Missing) > maxRuns {
 			x.Serial = x.Missing[maxRuns].First - 1
 			x.Missing = x.Missing[:maxRuns]
@@ -78,6 +81,7 @@ func (t *Tracker) Restore(s State) bool {
 	if s.BootID != t.boot || len(s.Nodes) > MaxNodes || len(t.nodes) > 0 {
 		return false
 	}
+
 	for _, x := range s.Nodes {
 		if t.nodes[x.Node] != nil {
 			continue
@@ -92,6 +96,7 @@ func (t *Tracker) Restore(s State) bool {
 		n.window.high = x.Serial
 		n.window.markRun(x.Serial-windowSize+1, x.Serial)
 		n.ahead.restore(x.Serial, x.Ahead)
+
 		for _, r := range x.Missing[:min(len(x.Missing), maxRuns)] {
 			if size := r.Last - r.First; size < windowSize && n.window.holds(r.First) && n.window.holds(r.Last) {
 				n.window.unmarkRun(r.First, r.Last)

@@ -32,6 +32,7 @@ func (t *Tracker) daemon(b *record.Batch, i int, at time.Duration) {
 	if n == nil || !n.started {
 		return
 	}
+
 	fromLog := r.Flags&record.FromLog != 0
 	switch {
 	case fromLog && r.Type == record.TypeDaemonEnd && n.stopping == returned && r.Millis < n.startAt:
@@ -134,6 +135,7 @@ func (n *node) registers(r *record.Record, body []byte) {
 	if _, pid, ok := bytes.Cut(body, []byte("op=set audit_pid=")); !ok || bytes.HasPrefix(pid, []byte("0 ")) { // 0: it goes
 		return
 	}
+
 	if n.stopping == returned || r.Serial == n.stop.end-1 {
 		n.stopping, n.stop.end = runs, r.Serial
 	}
@@ -142,6 +144,7 @@ func (n *node) registers(r *record.Record, body []byte) {
 			s.Last = r.Serial
 		}
 	}
+
 	for i := len(n.gaps) - 1; i >= 0; i-- {
 		g := n.gaps[i]
 		if int32(r.Serial-g.last) > 0 {

@@ -143,6 +143,7 @@ func (t *Tracker) Window() time.Duration { return t.window }
 func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
 	at, slot := t.since(now), t.atHand.Take()
 	defer slot.Give()
+
 	for i := range b.Recs {
 		r := &b.Recs[i]
 		if r.Flags&(record.Cont|record.Marker) != 0 {
@@ -156,6 +157,7 @@ func (t *Tracker) Observe(b *record.Batch, now time.Time) int {
 			continue
 		}
 		body := b.Body(i)
+
 		if r.Flags&(record.FromLog|record.Open) == 0 {
 			switch t.ends.look(b, i, body) {
 			case truncated:
@@ -206,6 +208,7 @@ func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, 
 	if n.stopping != runs {
 		n.readAgain(r)
 	}
+
 	e := n.last
 	if e == nil || e.serial != r.Serial || e.millis != r.Millis || n.ahead.n > 0 {
 		if n.done.is(r) && n.outliers.n == 0 {
@@ -229,6 +232,7 @@ func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, 
 			return // of an event that is complete
 		}
 	}
+
 	e.last, e.turn = at, t.turn
 	if isTruncated {
 		e.truncated = true
@@ -240,6 +244,7 @@ func (t *Tracker) record(b *record.Batch, i int, body []byte, at time.Duration, 
 	if r.Type == record.TypeConfig {
 		n.registers(r, body)
 	}
+
 	if r.Type == record.TypeExecve {
 		e.addExecve(record.TrimColon(body), t.ends.tail)
 	} else {

@@ -135,6 +135,7 @@ func (w *window) advance(serial uint32) {
 		w.high = serial
 		return
 	}
+
 	for s := w.high + 1; ; {
 		if s%pageSize == 0 {
 			w.fold(s - 1)
@@ -154,6 +155,7 @@ func (w *window) advance(serial uint32) {
 			break
 		}
 	}
+
 	w.high = serial
 }
 

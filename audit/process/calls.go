@@ -174,6 +174,7 @@ func (r *call) readProgram(rest []byte) {
 			r.state |= asRoot
 		}
 	}
+
 	at := indexField(rest, "comm=")
 	if at < 0 {
 		return
@@ -182,6 +183,7 @@ func (r *call) readProgram(rest []byte) {
 	if at >= len(unset) && string(rest[at-len(unset):at]) == unset {
 		r.state |= noSession
 	}
+
 	value, rest := cutWord(rest[at+len("comm="):])
 	rest, ok := cutPrefix(rest, " exe=")
 	if !ok {

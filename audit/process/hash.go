@@ -110,6 +110,7 @@ func hashProgram(ctx context.Context, r *hashRequest, known map[program]*Hash, b
 	if sum := known[is]; sum != nil {
 		return sum
 	}
+
 	// The owner of a file may have a lease on it (fcntl(2), F_SETLEASE), for which an open would wait 45 s.
 	f, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(fd), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -120,6 +121,7 @@ func hashProgram(ctx context.Context, r *hashRequest, known map[program]*Hash, b
 	if still, ok := identify(int(f.Fd()), r); sum == nil || !ok || still != is {
 		return nil
 	}
+
 	if len(known) >= maxHashes {
 		clear(known)
 	}
@@ -188,6 +190,7 @@ func readHash(ctx context.Context, r io.Reader, size int64, buf []byte) *Hash {
 		case <-time.After(idleShare * time.Since(began)):
 		}
 	}
+
 	if total != size {
 		return nil
 	}

@@ -112,20 +112,22 @@ func (t *Table) findLabels(p *Process, steps int) (set uint64, sure bool) {
 	if p.state&labelled != 0 {
 		return p.labels, true
 	}
+
 	set = p.keyed
 	if steps < maxHeirs {
 		var from *Process
 		if from, sure = t.inheritsFrom(p); from != nil {
-			var all uint64
 			all, ok := t.findLabels(from, steps+1)
 			set, sure = set|all&t.labels.passed, sure && ok
 		}
 	}
+
 	set = t.changeBy(OfExe, p.Exe()).apply(set)
 	byArgs, ok := t.changeByArgs(p)
 	set = byArgs.apply(set)
 	set = t.changeBy(OfScript, p.Script()).apply(set)
 	sure = sure && ok
+
 	if sure && !t.holes.youngBefore(p.serial, t.clock-young) {
 		p.labels = set
 		p.state |= labelled

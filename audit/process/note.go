@@ -17,6 +17,7 @@ func (t *Table) Note(b *record.Batch) {
 	defer t.mu.Unlock()
 	slot := t.o.AtHand.Take()
 	defer slot.Give()
+
 	for i := range b.Recs {
 		r := &b.Recs[i]
 		speaks := t.speaks(r.Type)
@@ -30,6 +31,7 @@ func (t *Table) Note(b *record.Batch) {
 		if !t.follow(r) || !speaks || old {
 			continue
 		}
+
 		switch poison := slot.Hold(b, i); {
 		case !poison:
 			t.note(b, i)
@@ -70,6 +72,7 @@ const bootFall = 1 << 16
 func (t *Table) follow(r *record.Record) bool {
 	before := t.clock
 	t.clock = max(t.clock, r.Millis)
+
 	switch d := int32(r.Serial - t.max); {
 	case !t.begun:
 		t.begun, t.max = true, r.Serial
@@ -256,6 +259,7 @@ func (t *Table) noteFork(m Moment, c *call, child int32) {
 		default:
 		}
 	}
+
 	last := t.byPID[child]
 	switch {
 	case last == nil:
@@ -264,10 +268,7 @@ func (t *Table) noteFork(m Moment, c *call, child int32) {
 	case t.o.Live && t.at(child, m) != nil:
 		return // that number cannot be free on the host, so it is of a container
 	}
-	from := unsureFork
-	if c.kind == clone3Call {
-		from = unsureClone
-	}
+
 	p := &Process{
 		text: parent.text, cut: parent.cut, exeLen: parent.exeLen, outcome: parent.outcome,
 		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: from, state: c.state,

@@ -29,6 +29,7 @@ func (t *Table) begin() {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != hostNamespace {
 		return
 	}
+
 	t.follows, t.find = true, t.o.Places
 	s, err := readSample("/proc")
 	if err != nil {
@@ -41,6 +42,7 @@ func (t *Table) begin() {
 		}
 		return readSample("/proc")
 	}
+
 	list := scan("/proc", now.Add(scanTime))
 	if s, err = readSample("/proc"); err != nil {
 		return
@@ -77,6 +79,7 @@ func (t *Table) Follow(done <-chan struct{}) {
 	t.mu.Unlock()
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-done:

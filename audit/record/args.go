@@ -177,6 +177,7 @@ func (a *Args) piece(i, n uint32, v []byte) {
 		}
 		return
 	}
+
 	a.pieces++
 	from := len(a.text)
 	state := a.decode(v)
@@ -188,6 +189,7 @@ func (a *Args) piece(i, n uint32, v []byte) {
 	} else {
 		a.awaited -= 2 * got
 	}
+
 	switch {
 	case state != ArgWhole:
 		a.open = -1
@@ -265,6 +267,7 @@ func (a *Args) decode(v []byte) ArgState {
 	case string(v) == "(null)":
 		return ArgMissing
 	}
+
 	if text, isHex := AppendUnhex(a.text, v); isHex {
 		a.text = text
 		return ArgWhole

@@ -61,6 +61,7 @@ func keyEnd(text []byte, from int) int {
 			return i
 		}
 	}
+
 	for ; i < len(text); i++ {
 		if c := text[i]; c == '=' {
 			return i

@@ -28,6 +28,7 @@ func Parse(b *Batch, i int) (r Parsed) {
 		r.Tail = text[len(r.Body):]
 		return r
 	}
+
 	rest := text[len(head):]
 	// The blank of an EOE is a part of the gap, not of the tail: so its gap is the
 	// same as that of other records where auditd left the blank there.
@@ -38,6 +39,7 @@ func Parse(b *Batch, i int) (r Parsed) {
 	r.Gap, rest = rest[:n], rest[n:]
 	r.Body = TrimEnd(rest)
 	r.Tail = rest[len(r.Body):]
+
 	if end, names := FindNames(r.Type, r.Body); names >= 0 {
 		r.Body, r.Sep, r.Names, r.Twinned = r.Body[:end], r.Body[end:names], r.Body[names:], true
 	}

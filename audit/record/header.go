@@ -19,6 +19,7 @@ func (c *HeaderReader) Read(r *Record, text []byte) {
 		r.NodeLen = uint16(end - len("node="))
 		text = text[end+1:]
 	}
+
 	if HasPrefix(text, "type=") {
 		text = text[len("type="):]
 		end := bytes.IndexByte(text, ' ')
@@ -31,6 +32,7 @@ func (c *HeaderReader) Read(r *Record, text []byte) {
 			text = text[len("msg="):]
 		}
 	}
+
 	if n := c.readID(r, text); n > 0 && r.Type != 0 {
 		r.Flags &^= NoID
 		if head := whole - len(text) + n; head <= 1<<16-1 {

@@ -21,6 +21,7 @@ func LoginKey(gap, key []byte) (name string, words int) {
 	case "new-ses":
 		return "ses", 0
 	}
+
 	const word = len("old ")
 	if len(gap) < word || (len(gap) > word && gap[len(gap)-word-1] != ' ') {
 		return "", 0
@@ -29,6 +30,7 @@ func LoginKey(gap, key []byte) (name string, words int) {
 	if !isOld && !bytes.HasSuffix(gap, []byte("new ")) {
 		return "", 0
 	}
+
 	switch k := string(key); {
 	case (k == "auid" || k == "loginuid") && isOld:
 		return "old-auid", word

@@ -38,6 +38,7 @@ func FindNames(typ uint32, body []byte) (end, names int) {
 	case typ == TypeProctitle || typ == TypeCWD || typ == TypeExecve:
 		return len(body), -1 // no field of these gets one
 	}
+
 	// The quick answer for RAW records: the last field's key is in capitals if it is a name.
 	n := len(body)
 	for i := n - 1; i > 0 && i >= n-maxNameLen; i-- {

@@ -138,6 +138,7 @@ func (a *Addr) add(addr []byte, f *field, order binary.ByteOrder) {
 	if end <= f.at {
 		return
 	}
+
 	v := addr[f.at:end:end]
 	p := Part{Name: f.name}
 	switch f.kind {
@@ -159,6 +160,7 @@ func (a *Addr) add(addr []byte, f *field, order binary.ByteOrder) {
 	default:
 		p.Kind, p.Bytes = PartBytes, v
 	}
+
 	a.parts[a.n] = p
 	a.n++
 }

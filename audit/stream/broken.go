@@ -191,6 +191,7 @@ func (a *address) end(have []byte, at, n int, last bool) int {
 	if first < 0 {
 		return 0
 	}
+
 	switch shown := have[at : n-1]; {
 	case len(shown) == first+1 && shown[0] == '@': // so some tools print an abstract name
 		at++
@@ -202,6 +203,7 @@ func (a *address) end(have []byte, at, n int, last bool) int {
 	} else if k < 0 && !last {
 		return -1
 	}
+
 	// Not printed to its end: so auditd from 3.0 on does with what is too long.
 	text = text[:min(len(text), a.limit)]
 	if first >= len(text) {
@@ -237,6 +239,7 @@ func continued(have []byte, n int, text []byte, last bool) int {
 		case k < 0:
 			return n
 		}
+
 		line := have[n : n+k]
 		if (!more && len(line) > len(part) && record.HasPrefix(line[len(part):], " }")) || len(line) == len(part) {
 			n += k + 1

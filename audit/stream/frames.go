@@ -122,6 +122,7 @@ func (s *Splitter) decide(end bool) bool {
 		s.framing, s.pad = framingExact, 0
 		return true
 	}
+
 	if len(have) < s.pad && !end {
 		return false
 	}
@@ -134,6 +135,7 @@ func (s *Splitter) decide(end bool) bool {
 		s.pad = 0 // neither: let the search for a frame begin right here
 		return true
 	}
+
 	s.framing = framingFixed
 	s.skip, s.pad = s.pad, 0
 	s.skipPadding()
@@ -155,6 +157,7 @@ func (s *Splitter) addFrame(b *record.Batch, h frameHeader) {
 			rec.Type = h.Type // the number of the type, if the tables lack its name
 		}
 	}
+
 	s.count(&rec)
 	b.Recs = append(b.Recs, rec)
 	s.astray, s.torn = false, false

@@ -73,6 +73,7 @@ func (r *Reader) Next(b *record.Batch) error {
 	if r.gather != nil {
 		r.gather.wait()
 	}
+
 	space := r.sp.Space()
 	n, err := r.in.Read(space)
 	switch {
@@ -88,6 +89,7 @@ func (r *Reader) Next(b *record.Batch) error {
 		}
 		return nil
 	}
+
 	if r.gather != nil {
 		r.gather.got(len(b.Recs), n, n == len(space))
 	}

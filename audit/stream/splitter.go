@@ -188,6 +188,7 @@ func (s *Splitter) cutLines(b *record.Batch, last bool) {
 		end := bytes.IndexByte(have[s.scanned:], '\n')
 		n := s.scanned + end + 1
 		open := n > record.MaxRecord || (end < 0 && len(have) >= record.MaxRecord)
+
 		switch {
 		case open:
 			n = record.MaxRecord

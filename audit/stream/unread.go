@@ -22,6 +22,7 @@ func WhyUnread(text []byte) string {
 			return "a blank in the name of the node"
 		}
 	}
+
 	if !record.HasPrefix(text, "type=") {
 		return "no type="
 	}
@@ -30,6 +31,7 @@ func WhyUnread(text []byte) string {
 	if end < 0 || record.TypeNumber(text[:end]) == 0 {
 		return "what follows type= is no name of a type"
 	}
+
 	text = bytes.TrimPrefix(text[end+1:], []byte("msg="))
 	id, isID := bytes.CutPrefix(text, []byte("audit("))
 	if isID && idOutOfRange(id) {

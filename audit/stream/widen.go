@@ -33,6 +33,7 @@ func Widen(fd, parent, size int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	pidfd, err := unix.PidfdOpen(parent, 0)
 	if err != nil {
 		return 0, fmt.Errorf("pidfd_open of pid %d: %w", parent, err)
@@ -47,6 +48,7 @@ func Widen(fd, parent, size int) (int, error) {
 	if ino, err := inode(end); err != nil || ino != peer {
 		return 0, errors.New("auditd's end of the socket changed under way")
 	}
+
 	now, err := unix.GetsockoptInt(end, unix.SOL_SOCKET, unix.SO_SNDBUF)
 	if err != nil || now >= size {
 		return now, err

@@ -137,6 +137,7 @@ func (u *Users) run(ctx context.Context) {
 	defer look.Stop()
 	var pause <-chan time.Time
 	asks := u.asks
+
 	for {
 		select {
 		case <-ctx.Done():
