@@ -193,6 +193,7 @@ func addPaths() {
 		p := newPattern(key)
 		addList(name, name+"s", fromAny, func(m *Matcher, v *value) { m.loadAll(v, &p) })
 	}
+
 	for _, key := range []string{"ouid", "ogid", "inode"} {
 		p := newPattern(key)
 		many := key + "s"

@@ -44,6 +44,7 @@ func (s *RuleSet) group() {
 		}
 		s.groups[n].add(i, r.root.needs)
 	}
+
 	for i := range s.groups {
 		for k := range s.groups[i].byScan {
 			g := &s.groups[i].byScan[k]

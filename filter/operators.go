@@ -201,6 +201,7 @@ func (c *checker) failMismatch(n *ast.BinaryNode, kl, kr kind) {
 		a, b, ka, kb = b, a, kb, ka
 	}
 	hint := ""
+
 	switch s, isString := b.(*ast.StringNode); {
 	case ka.isNumber() && isString && (s.Value == "unset" || s.Value == "-1"):
 		hint = "compare it with unset, without quotes"
@@ -224,6 +225,7 @@ func (c *checker) failMismatch(n *ast.BinaryNode, kl, kr kind) {
 	case ka.elem() != none:
 		hint = "write " + showNode(b) + " in " + showNode(a)
 	}
+
 	c.fail(b, showNode(a)+" is "+ka.String()+", "+showNode(b)+" is "+kb.String(), hint)
 }
 

@@ -103,6 +103,7 @@ func (blk *block) append(b *record.Batch, i, j int) int {
 		}
 		blk.data = append(blk.data, b.Buf[from:end]...)
 	}
+
 	blk.end += uint64(n)
 	blk.whole += whole
 	blk.bytes += int64(len(blk.data) - size)

@@ -93,12 +93,14 @@ func (c *Cursor) Take() (record.Batch, error) {
 	c.unview()
 	c.dropMarkersOut()
 	c.skipped, c.torn = span{}, c.torn[:0]
+
 	if c.gone {
 		return record.Batch{}, ErrEvicted
 	}
 	if q.over {
 		return record.Batch{}, io.EOF
 	}
+
 	c.waits, c.loading = false, false
 	blk := c.find()
 	switch {
@@ -114,6 +116,7 @@ func (c *Cursor) Take() (record.Batch, error) {
 		c.waits = true
 		return record.Batch{}, nil
 	}
+
 	c.view, c.viewPos, c.moreEnd = blk, c.pos, blk.end
 	blk.views++
 	return record.Batch{Buf: blk.data, Recs: blk.recs[c.pos-blk.first:]}, nil
@@ -173,6 +176,7 @@ func (c *Cursor) find() *block {
 		c.addPendingMarker(Spool, &q.blocks[i].loss)
 		c.pos = q.blocks[i].end
 	}
+
 	c.ahead = c.pos
 	if blk == nil {
 		c.pos = q.tail
@@ -182,6 +186,7 @@ func (c *Cursor) find() *block {
 			q.spiller.wake()
 		}
 	}
+
 	if c.pos != from {
 		q.settle(SlowClient)
 	}
@@ -306,6 +311,7 @@ func (c *Cursor) Close() {
 		return
 	}
 	q.discardIdle()
+
 	switch {
 	case q.closed:
 		q.settle(Shutdown)

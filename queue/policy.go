@@ -65,6 +65,7 @@ func (q *Queue) refuse(b *record.Batch, i int) int {
 	case q.makeRoom():
 		return i
 	}
+
 	q.runOverflowAction()
 	return q.dropEvent(b, i, Full)
 }
@@ -191,6 +192,7 @@ func (q *Queue) makeRoom() bool {
 	if slow == nil {
 		return false
 	}
+
 	before := q.head
 	switch {
 	case q.cfg.Slow == Disconnect && q.spiller != nil && q.evicted:
@@ -212,6 +214,7 @@ func (q *Queue) makeRoom() bool {
 	default:
 		return false
 	}
+
 	q.settle(SlowClient)
 	return q.head > before || q.idle()
 }

@@ -141,6 +141,7 @@ func start(o Options, d disk) *Queue {
 	q.markers.timer = time.AfterFunc(nextMarker, q.emitMarkersWhenIdle)
 	q.markers.timer.Stop() // until there is a loss
 	q.resume = p
+
 	if d != nil {
 		q.spiller = &spillWriter{disk: d, kick: make(chan struct{}, 1), done: make(chan struct{})}
 		q.takeOver(p.Number)
@@ -149,6 +150,7 @@ func start(o Options, d disk) *Queue {
 			q.resume = stored.before(q.begin)
 		}
 	}
+
 	q.holdFromStart(o.Floor)
 	if d != nil {
 		go q.runSpiller()
@@ -343,6 +345,7 @@ func (q *Queue) Shutdown() {
 	if q.over {
 		return
 	}
+
 	q.end()
 	if q.spiller != nil {
 		if q.cfg.Hold {
@@ -356,6 +359,7 @@ func (q *Queue) Shutdown() {
 	if q.over {
 		return
 	}
+
 	if q.spiller == nil || q.cfg.Hold {
 		q.final = q.position()
 	}

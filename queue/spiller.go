@@ -86,6 +86,7 @@ func (q *Queue) runSpiller() {
 	defer close(p.done)
 	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
+
 	for {
 		worked, end := q.spillOnce()
 		if end {
@@ -216,6 +217,7 @@ func (q *Queue) storeBlock(blk *block) {
 	blk.views++
 	first := max(blk.first, q.head)
 	b := record.Batch{Buf: blk.data, Recs: blk.recs[first-blk.first:]}
+
 	var id knownID
 	var f spool.Frame
 	var err error
@@ -227,6 +229,7 @@ func (q *Queue) storeBlock(blk *block) {
 	if q.over {
 		return // it is counted as lost already, though it may be stored
 	}
+
 	defer q.resumePut()
 	p.noteFull(err)
 	if err != nil {
@@ -239,6 +242,7 @@ func (q *Queue) storeBlock(blk *block) {
 		}
 		return
 	}
+
 	p.down, p.said = false, false
 	if blk.gone {
 		p.release = append(p.release, f)
@@ -271,6 +275,7 @@ func (q *Queue) loadBlock(blk *block) {
 	} else {
 		into.data = make([]byte, 0, blockSize)
 	}
+
 	f := blk.frame
 	var b record.Batch
 	var err error
@@ -281,6 +286,7 @@ func (q *Queue) loadBlock(blk *block) {
 		}
 		q.reportSpoolError(err)
 	})
+
 	defer q.loaded()
 	if blk.gone || q.over {
 		return
@@ -292,6 +298,7 @@ func (q *Queue) loadBlock(blk *block) {
 		}
 		return
 	}
+
 	blk.data, blk.recs, blk.first = b.Buf, b.Recs, f.First
 	q.correctBlock(blk)
 	q.cached = append(q.cached, blk)

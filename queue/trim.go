@@ -52,6 +52,7 @@ func (q *Queue) trim(pos uint64, cause Cause) {
 			q.later = deferredTrim{pos, cause}
 			return
 		}
+
 		if q.head == blk.end {
 			q.release()
 		}
@@ -64,6 +65,7 @@ func (q *Queue) trimBlock(blk *block, end uint64, cause Cause) {
 		had, to := q.delivered.run(q.head)
 		to = min(to, end)
 		recs := blk.recs[q.head-blk.first : to-blk.first]
+
 		n, size := uint64(0), int64(0)
 		for i := range recs {
 			size += int64(recs[i].Len)
@@ -79,6 +81,7 @@ func (q *Queue) trimBlock(blk *block, end uint64, cause Cause) {
 			q.count.Delivered += n
 			q.count.Delays.note(recs, q.count.time().UnixMilli())
 		}
+
 		q.forget(blk, n, size)
 		if blk.stored {
 			q.cache.add(-len(recs), -size)

@@ -132,12 +132,14 @@ func (g *awaited) forget(n uint64) {
 		return
 	}
 	l.lineState &^= isOpen
+
 	k := kindOf(l.id)
 	s := g.kinds[k]
 	before := uint64(0)
 	for at := s.first; at != n; at = g.line(at).next {
 		before = at
 	}
+
 	switch {
 	case before != 0:
 		g.line(before).next = l.next

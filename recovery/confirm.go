@@ -307,6 +307,7 @@ func (f *Merger) unheard(n uint64, end bool) fate {
 	if final {
 		return fate
 	}
+
 	l := f.awaited.line(n)
 	run, i := f.pending.at(n)
 	r := &run.Recs[i]
@@ -314,6 +315,7 @@ func (f *Merger) unheard(n uint64, end bool) fate {
 	if l.dist <= nearSerials || (w.any && int32(r.Serial-w.top) <= 0 && w.top-r.Serial < witnessSize) {
 		return toGive
 	}
+
 	const enough = 4
 	after, events := f.distAfter(n)
 	if l.far == loneFar {

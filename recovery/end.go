@@ -29,6 +29,7 @@ func (f *Merger) Finish(until time.Time) {
 	f.ended = true
 	f.mu.Unlock()
 	f.lookForGaps(time.Now(), true)
+
 	read := !f.leads() // nothing is in doubt
 	for f.leads() && time.Now().Before(until) {
 		f.readLogOnce()
@@ -41,6 +42,7 @@ func (f *Merger) Finish(until time.Time) {
 		}
 		time.Sleep(roundEvery)
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
@@ -49,6 +51,7 @@ func (f *Merger) Finish(until time.Time) {
 	if led && !searched && f.leaveToNextRun() {
 		return
 	}
+
 	if led {
 		f.settleAll()
 	}
@@ -58,6 +61,7 @@ func (f *Merger) Finish(until time.Time) {
 	if led {
 		f.letStreamLead()
 	}
+
 	f.reportForeign(time.Now(), true)
 	if f.o.Static {
 		f.tracker.Due(time.Now().Add(time.Hour))

@@ -149,6 +149,7 @@ func sumOf(typ uint32, text []byte) uint32 {
 			sum = (sum ^ uint64(c)) * 0x9E3779B97F4A7C15
 		}
 	}
+
 	folded := (uint32(sum>>32) ^ uint32(sum)) &^ 1
 	if record.OfDaemon(typ) {
 		folded |= 1

@@ -36,6 +36,7 @@ func (f *Merger) settleBatch(h *heldBatch, now time.Time, force bool) int {
 		from = i
 	}
 	defer f.giveReady(now)
+
 	for i := range h.Recs {
 		ready := f.pending.ready
 		v := f.reconcile(h, i, now, force)
@@ -85,6 +86,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 		f.lastEOE = r.Serial
 		return forward
 	}
+
 	f.lastID = *r
 	id := h.ID(i)
 	if n, ok := f.awaited.find(id); ok {
@@ -98,6 +100,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 		f.noteReplaced(now)
 		return drop
 	}
+
 	if f.mode == closing && !force && integrity.IsTruncated(&h.Batch, i) {
 		f.letLogLead(now, f.writtenAt(r.Millis), quietTime)
 		return hold
@@ -113,6 +116,7 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 		}
 		f.misses++
 	}
+
 	f.witness.settle(&h.Batch, i).done()
 	return forward
 }

@@ -94,6 +94,7 @@ func (f *Merger) places(cs []Resumed) error {
 	if err != nil {
 		return err
 	}
+
 	begin := end
 	for i := range cs {
 		c := &cs[i]
@@ -106,6 +107,7 @@ func (f *Merger) places(cs []Resumed) error {
 		default:
 			c.from, err = f.log.SeekAfter(c.ID)
 		}
+
 		if errors.Is(err, auditlog.ErrAbsent) {
 			f.o.Say.Info("what this consumer had last is not in audit.log, which has older records: continuing after those that are not newer",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
@@ -115,6 +117,7 @@ func (f *Merger) places(cs []Resumed) error {
 		} else if err != nil {
 			return err
 		}
+
 		if c.from.Less(first) {
 			first = c.from
 		}
@@ -122,6 +125,7 @@ func (f *Merger) places(cs []Resumed) error {
 			begin = c.from
 		}
 	}
+
 	f.mu.Lock()
 	f.resumedAt = begin
 	f.mu.Unlock()

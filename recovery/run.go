@@ -71,6 +71,7 @@ func (f *Merger) lookForGaps(now time.Time, end bool) {
 		f.reportLost()
 		return
 	}
+
 	if len(gaps) > 0 {
 		f.holes = append(f.holes, gaps...)
 		millis := slices.MinFunc(gaps, func(a, b integrity.Gap) int { return cmp.Compare(a.From, b.From) }).From
@@ -88,6 +89,7 @@ func (f *Merger) lookForGaps(now time.Time, end bool) {
 	if f.check.Swap(false) {
 		f.letLogLead(now, now.UnixMilli(), checkTime)
 	}
+
 	if end {
 		f.lookAtEnd(now)
 	} else if !f.tailSeen && now.Sub(f.last) > idleTime {
@@ -128,6 +130,7 @@ func (f *Merger) readLogOnce() {
 	n, began := len(f.held), time.Now()
 	mode, at := f.mode, f.entry
 	f.mu.Unlock()
+
 	gave := uint64(0)
 	var err error
 	if mode == led {
@@ -138,6 +141,7 @@ func (f *Merger) readLogOnce() {
 			gave, err = f.giveLines(nil)
 		}
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.publish()
@@ -246,6 +250,7 @@ func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (ga
 		case err != nil:
 			return gave, err
 		}
+
 		took, ok := f.takeRead(&b, place, give)
 		if gave += took; !ok {
 			return gave, nil
@@ -290,6 +295,7 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 		}
 		from, first = i+1, f.awaited.end()
 	}
+
 	for i := range b.Recs {
 		if f.isOtherHosts(b, i) || f.consumersHave(b, i) {
 			f.noteLinePassed(b, i)

@@ -73,10 +73,12 @@ func (f *Merger) seek(at *entry) error {
 	if err = f.log.Go(place); err != nil {
 		return err
 	}
+
 	f.mu.Lock()
 	before, matched := f.had.counts, make(map[recentKey]bool) // changed by this goroutine only
 	f.had.matched, f.had.from = matched, at.millis
 	f.mu.Unlock()
+
 	var b record.Batch
 	for {
 		p, err := f.log.Next(&b)
@@ -88,6 +90,7 @@ func (f *Merger) seek(at *entry) error {
 		case err != nil:
 			return err
 		}
+
 		for i := range b.Recs {
 			if k := keyOf(&b, i); before[k] > 0 {
 				at.had = p.At(&b, i)

@@ -239,6 +239,7 @@ func (w *witness) distance(serial uint32) (dist uint32, newer bool) {
 	if n == 0 {
 		return unknownDist, false
 	}
+
 	before := w.last[(end-1)%size]
 	newer = int32(serial-before) > 0
 	// An address has room for four lines: they are near each other, but not to what
@@ -247,6 +248,7 @@ func (w *witness) distance(serial uint32) (dist uint32, newer bool) {
 	if d := apart(serial, before); d <= nearSerials && apart(serial, far) <= nearSerials {
 		return d, newer
 	}
+
 	var all [size]uint32
 	for k := range n {
 		all[k] = apart(serial, w.last[(end-1-k)%size])

@@ -58,6 +58,7 @@ func readModifiers(at *yaml.Node, words []string) (m modifiers, err error) {
 			return m, fail(at, "modifier %s is not known here", quoteBrief(word))
 		}
 	}
+
 	ofText := m.cased || len(m.encode) > 0
 	if len(kinds) > 1 || (ofText && len(kinds) == 1 && m.where == "") || (m.flags != "" && !m.re) || (m.exists && m.all) {
 		return m, fail(at, "modifiers %s do not go together", strings.Join(words, ", "))

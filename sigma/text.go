@@ -198,6 +198,7 @@ func encode(at *yaml.Node, modifiers []string, pieces []piece) (forms [][]piece,
 	if len(pieces) != 1 || pieces[0].wild != 0 {
 		return nil, fail(at, "modifier %s for a value with wildcards, or without text", modifiers[0])
 	}
+
 	texts := []string{pieces[0].text}
 	for _, modifier := range modifiers {
 		var next []string
@@ -214,6 +215,7 @@ func encode(at *yaml.Node, modifiers []string, pieces []piece) (forms [][]piece,
 		}
 		texts = next
 	}
+
 	if len(texts) == 0 {
 		return nil, fail(at, "%s is too short for modifier base64offset", quoteBrief(pieces[0].text))
 	}

@@ -22,6 +22,7 @@ func checkYAML(n *yaml.Node, level int) error {
 	case level > maxLevels:
 		return fail(n, "has more than %d lists and mappings within each other", maxLevels)
 	}
+
 	if n.Kind == yaml.MappingNode {
 		seen := make(map[string]bool)
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -38,6 +39,7 @@ func checkYAML(n *yaml.Node, level int) error {
 			seen[key.Value] = true
 		}
 	}
+
 	for _, kid := range n.Content {
 		if err := checkYAML(kid, level+1); err != nil {
 			return err

@@ -47,6 +47,7 @@ func Give(dir string, uid, gid int) error {
 		return fmt.Errorf("state_dir %s: %w", dir, err)
 	}
 	defer f.Close()
+
 	var st unix.Stat_t
 	err = unix.Fstat(int(f.Fd()), &st)
 	if err == nil && !mayChange(&st) {
@@ -55,10 +56,12 @@ func Give(dir string, uid, gid int) error {
 	if err == nil && st.Uid == 0 {
 		err = Foreign(dir)
 	}
+
 	g := giver{uid: uid, gid: gid, left: -1}
 	if int(st.Uid) == uid {
 		g.left = maxAgain
 	}
+
 	if err == nil {
 		err = g.content(f, 0)
 	}
@@ -89,6 +92,7 @@ func openOwn(dir string) (*os.File, error) {
 			}
 			return os.NewFile(uintptr(fd), dir), nil
 		}
+
 		if !runnable.Trusted(info) {
 			return nil, fmt.Errorf("%s is a symbolic link of uid %d: remove it, or chown -h root %s", dir, runnable.OwnerOf(info), dir)
 		}
@@ -206,6 +210,7 @@ func (g *giver) entry(at int, name string, depth int) error {
 		return err
 	}
 	defer unix.Close(fd)
+
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
@@ -216,6 +221,7 @@ func (g *giver) entry(at int, name string, depth int) error {
 	if !mayChange(&st) {
 		return nil
 	}
+
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFDIR && depth < maxDepth:
 		if err := g.directory(fd, name, depth+1); err != nil {

@@ -25,6 +25,7 @@ func (e *Encoder) writeAuditd() {
 		w.Some("script", self.Script())
 	}
 	e.writeSummary()
+
 	a := w.Open("paths", '[')
 	for i := range e.paths {
 		o := w.OpenItem()
@@ -32,6 +33,7 @@ func (e *Encoder) writeAuditd() {
 		w.Close(o, '}')
 	}
 	w.Close(a, ']')
+
 	e.writeData()
 	if d.listed {
 		e.writeMessages()

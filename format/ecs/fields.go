@@ -287,12 +287,14 @@ func (p *parser) scanTwins() {
 			r.odd = true
 			return
 		}
+
 		val := s.Value
 		if n := len(val); n > 1 && val[0] == '"' && val[n-1] == '"' {
 			val = val[1 : n-1]
 		} else {
 			val = record.UnhexUpper(&e.text, val)
 		}
+
 		t := twin{val: record.Alias(val)}
 		if t.key = e.known.keys.capitals.find(s.Key); t.key != other {
 			t.name = keyNames[t.key]

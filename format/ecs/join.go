@@ -124,6 +124,7 @@ func (e *Encoder) take(k int) {
 		e.takeAddress(r)
 		return
 	}
+
 	r.taken = true
 	for i := r.from; i < r.to; i++ {
 		f := &e.fields[i]

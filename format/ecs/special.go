@@ -115,6 +115,7 @@ func (e *Encoder) putPart(r *parsedRecord, family uint16, p *record.Part) {
 	default:
 		e.text = hex.AppendEncode(e.text, p.Bytes)
 	}
+
 	if len(e.text) > from {
 		e.putAddress(r, name, record.Alias(e.text[from:]))
 	}

@@ -93,6 +93,7 @@ func (e *Encoder) appendSelf(dst []byte) []byte {
 	if id := c.Container(); id != "" {
 		dst = e.appendValueOf(append(dst, `,"container_id":`...), id)
 	}
+
 	from := len(dst)
 	for label := range c.Labels {
 		dst = append(dst, ',')

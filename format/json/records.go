@@ -189,12 +189,14 @@ func (r *restorer) raw(typ, text string) error {
 		}
 		return nil
 	}
+
 	if typ == "" {
 		typ = "UNKNOWN[0]"
 	}
 	if strings.Contains(typ, "\n") { // no type has it, and what follows would be a record
 		return errors.New("there is a newline in its type")
 	}
+
 	if r.frame == 0 && !strings.HasPrefix(text, "type=") && !strings.HasPrefix(text, "node=") {
 		r.out = append(append(append(r.out, "type="...), typ...), " msg="...)
 	}

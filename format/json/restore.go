@@ -84,6 +84,7 @@ func (r *restorer) appendFields(dst []byte, l level, o jsontext.Object) ([]byte,
 			return dst, err
 		}
 	}
+
 	for range d.blanks[""] {
 		dst = append(dst, ' ')
 	}

@@ -89,6 +89,7 @@ func kindOf(typ uint32, l level, key []byte) kind {
 			return kindSaddr
 		}
 	}
+
 	if typ > record.LastType { // no type of the kernel
 		typ = 0
 	}

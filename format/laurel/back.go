@@ -25,6 +25,7 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 		return dst, errors.New("there is a blank in ID or NODE")
 	}
 	out = dst
+
 	for _, m := range event {
 		name, _, _ := strings.Cut(m.Key, "#")
 		switch {
@@ -74,6 +75,7 @@ func (r *restorer) appendType(dst []byte, name string, v any) ([]byte, error) {
 	if !ok {
 		list = []any{v}
 	}
+
 	for _, v := range list {
 		o, ok := v.(jsontext.Object)
 		if !ok {
@@ -83,6 +85,7 @@ func (r *restorer) appendType(dst []byte, name string, v any) ([]byte, error) {
 		if err := b.read(); err != nil {
 			return dst, err
 		}
+
 		for _, body := range b.bodies() {
 			var err error
 			if dst, err = r.appendRecord(dst, name, body); err != nil {
@@ -142,6 +145,7 @@ func (b *builder) read() error {
 		b.front = "policy loaded "
 	}
 	args := b.object.List("ARGV")
+
 	for _, m := range b.object {
 		key, _, _ := strings.Cut(m.Key, "#")
 		if b.typ == record.TypeSyscall && (key == "SCRIPT" || key == "EXE_HASH") { // of no record: what is known of the process
@@ -166,6 +170,7 @@ func (b *builder) read() error {
 				continue
 			}
 		}
+
 		if key == "netlabel" && m.Value == nil {
 			b.front = "netlabel: "
 			continue

@@ -63,6 +63,7 @@ func (e *Encoder) appendLabels(dst []byte) []byte {
 		dst = hex.AppendEncode(append(e.keys.appendKey(dst, keyHash), '"'), sum[:])
 		dst = append(dst, '"')
 	}
+
 	if script := c.Self.Script(); script != "" && c.IsExec {
 		dst = appendString(e.keys.appendKey(dst, keyScript), []byte(script))
 	}

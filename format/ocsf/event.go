@@ -201,6 +201,7 @@ func (e *Encoder) nameCall(r *parsedRecord) string {
 	if ok {
 		arch.val = cmp.Or(record.ArchName(code), arch.val)
 	}
+
 	if call == nil {
 		return ""
 	}
@@ -208,6 +209,7 @@ func (e *Encoder) nameCall(r *parsedRecord) string {
 	if !ok || !isNumber {
 		return ""
 	}
+
 	name := record.SyscallName(code, nr)
 	if name == "" {
 		name = e.twin(r, "syscall")
@@ -256,6 +258,7 @@ func (e *Encoder) findFile(activity uint8) bool {
 	case fileDelete, fileRename:
 		want = "DELETE"
 	}
+
 	ev, best := &e.ev, 0
 	for k := range e.recs {
 		r := &e.recs[k]
@@ -273,6 +276,7 @@ func (e *Encoder) findFile(activity uint8) bool {
 		default:
 			rank = 3
 		}
+
 		if rank > best {
 			best, ev.file = rank, r
 		}
@@ -280,6 +284,7 @@ func (e *Encoder) findFile(activity uint8) bool {
 			ev.result = r
 		}
 	}
+
 	if ev.file == nil {
 		return false
 	}

@@ -23,6 +23,7 @@ func (e *Encoder) writeLine() {
 	e.writeMetadata()
 	e.writeStatus()
 	e.writeDevice()
+
 	switch ev.class {
 	case processEvent:
 		e.writeProcessEvent()
@@ -47,6 +48,7 @@ func (e *Encoder) writeLine() {
 	default:
 		e.writeActor()
 	}
+
 	w.Str("raw_data", record.Alias(e.raw))
 	e.writeUnmapped() // last, see addRules
 	w.Buf = append(w.Buf, '}')
@@ -133,6 +135,7 @@ func (e *Encoder) writeStatus() {
 	if ev.lead == nil {
 		return
 	}
+
 	f := e.find(ev.lead, "success")
 	if !says(f) {
 		f = e.findSaid(ev.lead, "res")
@@ -143,6 +146,7 @@ func (e *Encoder) writeStatus() {
 	if !says(f) {
 		return
 	}
+
 	switch said := take(f); {
 	case said == "yes" || said == "1" || said == "success":
 		e.w.Literal("status_id", "1")
@@ -155,6 +159,7 @@ func (e *Encoder) writeStatus() {
 		e.w.Literal("status_id", "99")
 		e.w.Str("status", said)
 	}
+
 	if code := e.exit(); code < 0 && ev.fails {
 		arch, _ := record.ArchCode(e.value(ev.call, "arch"))
 		e.w.Some("status_code", record.ErrnoNameOn(arch, -code))
@@ -215,6 +220,7 @@ func fileType(mode string) string {
 		}
 		n = n<<3 | int(mode[i]-'0')
 	}
+
 	switch n >> 12 {
 	case 1:
 		return "6" // named pipe

@@ -23,6 +23,7 @@ func (st *store) read(f Frame, buf []byte, recs []record.Record) (record.Batch, 
 	if err != nil {
 		return record.Batch{}, err
 	}
+
 	metaEnd := headerSize + int(f.total)*metaSize
 	st.meta = slices.Grow(st.meta[:0], metaEnd)[:metaEnd]
 	if err := readFull(h, st.meta, int64(f.off)); err != nil {
@@ -32,6 +33,7 @@ func (st *store) read(f Frame, buf []byte, recs []record.Record) (record.Batch, 
 	if !ok || hdr.file != f.seg.file || hdr.salt != f.seg.salt || hdr.off != f.off || hdr.Records != f.total {
 		return record.Batch{}, st.readError(f, errBadHeader)
 	}
+
 	buf = slices.Grow(buf[:0], int(hdr.Bytes))[:hdr.Bytes]
 	if err := readFull(h, buf, int64(f.off)+int64(metaEnd)); err != nil {
 		return record.Batch{}, st.readError(f, err)
@@ -40,6 +42,7 @@ func (st *store) read(f Frame, buf []byte, recs []record.Record) (record.Batch, 
 	if crc32.Update(crc32.Checksum(meta, castagnoli), castagnoli, buf) != hdr.sum {
 		return record.Batch{}, st.readError(f, errBadSum)
 	}
+
 	recs, ok = parseMeta(recs[:0], meta, hdr.Bytes)
 	if !ok || uint64(f.skip)+uint64(f.Records) > uint64(len(recs)) {
 		return record.Batch{}, st.readError(f, errBadMeta)

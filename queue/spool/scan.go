@@ -264,6 +264,7 @@ func (sc *scanner) search(off, size int64) int64 {
 			off = (off/window + 1) * window
 			continue
 		}
+
 		for at := 0; ; at++ {
 			k := bytes.Index(sc.buf[at:], []byte(magic))
 			if k < 0 {

@@ -42,6 +42,7 @@ func (s *Spool) startSync(now time.Time) {
 	if s.cur != nil {
 		s.batch = append(s.batch, s.cur)
 	}
+
 	var files []handle
 	for _, seg := range s.batch {
 		if seg.dirty && !seg.gone {
@@ -57,6 +58,7 @@ func (s *Spool) startSync(now time.Time) {
 		s.synced(nil)
 		return
 	}
+
 	s.lastSync = now
 	done := make(chan error, 1)
 	s.syncing = done
@@ -107,6 +109,7 @@ func (s *Spool) Close() error {
 	if s.cur != nil {
 		s.endSegment()
 	}
+
 	s.sweep()
 	if s.opt.Sync == Interval {
 		s.startSync(time.Time{})
@@ -114,6 +117,7 @@ func (s *Spool) Close() error {
 			s.synced(<-s.syncing)
 		}
 	}
+
 	s.closed = true
 	s.closeReader()
 	return errors.Join(s.pending, s.dirH.Close())

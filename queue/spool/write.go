@@ -18,6 +18,7 @@ func (s *Spool) Append(first uint64, b *record.Batch) (Frame, error) {
 	if s.closed {
 		return Frame{}, errClosed
 	}
+
 	h := header{Frame: Frame{First: first}}
 	buf, err := appendFrame(s.buf[:0], &h, b)
 	s.buf = buf
@@ -30,12 +31,14 @@ func (s *Spool) Append(first uint64, b *record.Batch) (Frame, error) {
 	if err := s.room(first, int64(len(buf))); err != nil {
 		return Frame{}, err
 	}
+
 	s.place(&h)
 	h.put(buf)
 	if err := s.write(buf); err != nil {
 		s.dropEmpty()
 		return Frame{}, err
 	}
+
 	f := h.Frame
 	f.seg, f.total, f.id = s.cur, h.Records, s.cur.addFrame()
 	s.seq++
@@ -80,6 +83,7 @@ func (s *Spool) newSegment(first uint64) error {
 	rand.Read(salt[:]) // never fails
 	seg := &segment{first: first, file: s.file + 1, salt: binary.LittleEndian.Uint32(salt[:])}
 	seg.name = segmentName(first, seg.file, seg.salt)
+
 	h, err := s.fs.Open(s.path(seg), unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
 	if errors.Is(err, unix.ENOENT) && s.relock() == nil {
 		h, err = s.fs.Open(s.path(seg), unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
@@ -87,12 +91,14 @@ func (s *Spool) newSegment(first uint64) error {
 	if err != nil {
 		return fullError(err)
 	}
+
 	seg.h, s.file = h, seg.file
 	run := s.run
 	if run == 0 {
 		s.run = seg.file
 	}
 	s.segs, s.cur = append(s.segs, seg), seg
+
 	err = s.mark(first)
 	if err == nil && s.opt.Sync == Batch {
 		err = s.dirH.Sync()
