@@ -90,6 +90,7 @@ func readTypes(name string, data []byte) (types []string, err error) {
 		if strings.HasPrefix(expr, "(") && strings.HasSuffix(expr, ")") {
 			expr = expr[1 : len(expr)-1]
 		}
+
 		m := oneType().FindStringSubmatch(expr)
 		if m == nil || len(line) > maxConfLine {
 			return nil, fmt.Errorf(`%s:%d: is more than "type r= NAME"`, name, n)
@@ -102,6 +103,7 @@ func readTypes(name string, data []byte) (types []string, err error) {
 			types = append(types, word)
 		}
 	}
+
 	if len(types) == 0 {
 		return nil, fmt.Errorf("%s: has no expression", name)
 	}

@@ -260,6 +260,7 @@ func (t *Table) events(s *Sink, text bool) {
 	if t.Str("filter", &src, nil); src == "" {
 		return
 	}
+
 	f, err := filter.CompileWith(src, t.doc.rules)
 	if err != nil {
 		t.wrongFilter("filter", err)
@@ -271,6 +272,7 @@ func (t *Table) events(s *Sink, text bool) {
 	for _, label := range f.Labels() {
 		t.warnOfLabel("filter", label)
 	}
+
 	t.doc.asksProcesses = t.doc.asksProcesses || f.AsksForProcesses()
 	s.Filter = src
 	for _, l := range f.Lists() {

@@ -73,10 +73,12 @@ func splitConf(name string, data []byte) (*confFile, *Error) {
 		if strings.ContainsRune(text, 0) {
 			return nil, c.errorf(n, "", "holds a NUL byte")
 		}
+
 		words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' })
 		if len(words) == 0 || words[0][0] == '#' {
 			continue
 		}
+
 		key := strings.ToLower(words[0])
 		switch {
 		case len(words) < 2 || words[1] != "=":

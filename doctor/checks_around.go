@@ -56,11 +56,8 @@ func findJournalRate(f *Facts) []Finding {
 	if r == nil || !f.Journald.Known() || !j.DevLog || limit.Off() {
 		return nil
 	}
-	conf, service := journald.ConfOf(j.Namespace), "systemd-journald"
-	if j.Namespace != "" {
-		service += "@" + j.Namespace
-	}
-	allowed := float64(limit.Burst) / limit.Interval.Seconds()
+
+	allowed := float64(j.Burst) / j.Interval.Seconds()
 	for i := range r.Consumers {
 		c := &r.Consumers[i]
 		proto, address := network(f.Outputs[c.Name])
@@ -107,6 +104,7 @@ func findReadOnly(f *Facts) (found []Finding) {
 	if !f.Sandbox.Known() || c == nil {
 		return nil
 	}
+
 	places := written(c)
 	for _, key := range slices.Sorted(maps.Keys(places)) {
 		path := places[key]
@@ -155,6 +153,7 @@ func findNoNetwork(f *Facts) []Finding {
 	if len(remote) == 0 || !f.running() {
 		return nil
 	}
+
 	families := f.Unit.Value["RestrictAddressFamilies"]
 	setting, seen := "", ""
 	switch {
@@ -169,6 +168,7 @@ func findNoNetwork(f *Facts) []Finding {
 	default:
 		return nil
 	}
+
 	return one(Finding{
 		Text:     fmt.Sprintf("sinks %s send over the network, which the sandbox of auditd's unit forbids to all that auditd starts", strings.Join(remote, ", ")),
 		Evidence: seen, Fix: f.unitFix(setting),
@@ -247,11 +247,13 @@ func findDenied(f *Facts) []Finding {
 	if times == 0 {
 		return nil
 	}
+
 	finding := Finding{
 		Text:     fmt.Sprintf("%d times within %s a program called audisp-relay was refused something, at last by pid %d", times, span(f.Limits.DeniedWithin), last.PID),
 		Evidence: fmt.Sprintf("%s: %s", f.Log.Value.Path, last.Text),
 		Fix:      "see all: ausearch -m AVC -c audisp-relay -ts recent; SELinux: restorecon -Rv on the path, or audit2allow; AppArmor: aa-logprof",
 	}
+
 	switch {
 	case times == permissive:
 		finding.Severity = Info

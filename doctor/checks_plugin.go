@@ -287,6 +287,7 @@ func findCrashed(f *Facts) []Finding {
 	if !ok || times == 0 || (why != crashed && why != runs) {
 		return nil
 	}
+
 	limit := f.Auditd.Value.Conf.MaxRestarts
 	if why == runs && 2*times < limit && !f.startedLately() {
 		return nil
@@ -296,6 +297,7 @@ func findCrashed(f *Facts) []Finding {
 		Text:     fmt.Sprintf("auditd has seen the relay end %s, and has started it again; after %d times it does not", timesText(times), limit),
 		Evidence: seen, Fix: "see why: journalctl -t audisp-relay; journalctl -k -g audisp-relay",
 	}
+
 	if 2*times >= limit || why == crashed { // a restart gives it all of its attempts again
 		finding.Fix += "; then " + f.restart()
 	}

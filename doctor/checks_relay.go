@@ -299,6 +299,7 @@ func findSandboxOff(f *Facts) []Finding {
 	if r == nil || len(r.Sandbox.Parts) == 0 {
 		return nil
 	}
+
 	evidence := "status: sandbox = " + r.Sandbox.String()
 	failed := r.Sandbox.Failed()
 	if i := slices.IndexFunc(failed, func(p sandbox.Part) bool { return p.Name == sandbox.Worker }); i >= 0 {

@@ -106,6 +106,7 @@ func (v *Verifier) readCheckpoints(ctx context.Context, info *jetstream.StreamIn
 	if info.State.Msgs == 0 || info.State.LastSeq < p.next {
 		return nil
 	}
+
 	r := scanRange{stream: info.Config.Name, from: p.next, last: true}
 	read, err := v.e.scan(ctx, r, func(m message) error {
 		p.next = max(p.next, m.seq+1)
@@ -127,6 +128,7 @@ func (v *Verifier) readCheckpoints(ctx context.Context, info *jetstream.StreamIn
 		}
 		return nil
 	})
+
 	sum.Checkpoints += read
 	p.report(info.Config.Name, sum)
 	return err
@@ -141,6 +143,7 @@ func (v *Verifier) readBatches(ctx context.Context, info *jetstream.StreamInfo, 
 		p.report(info.Config.Name, sum)
 		return nil
 	}
+
 	if state.NumDeleted > 0 {
 		sum.note(info.Config.Name, true, "%d messages were deleted from within it", state.NumDeleted)
 	}
@@ -149,6 +152,7 @@ func (v *Verifier) readBatches(ctx context.Context, info *jetstream.StreamInfo, 
 	if v.o.Full && first == 1 {
 		r.from, r.since = max(state.FirstSeq, 1), v.o.Since
 	}
+
 	read, err := v.e.scan(ctx, r, func(m message) error {
 		p.next = max(p.next, m.seq+1)
 		host, h, err := headerOf(m)
@@ -164,6 +168,7 @@ func (v *Verifier) readBatches(ctx context.Context, info *jetstream.StreamInfo, 
 		}
 		return nil
 	})
+
 	sum.Batches += read
 	if err == nil && !r.since.IsZero() {
 		err = v.readEarlier(ctx, info.Config.Name)
@@ -172,6 +177,7 @@ func (v *Verifier) readBatches(ctx context.Context, info *jetstream.StreamInfo, 
 		err = v.compare(ctx, info, p, first, read)
 		p.next = max(p.next, state.LastSeq+1)
 	}
+
 	p.report(info.Config.Name, sum)
 	return err
 }

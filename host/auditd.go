@@ -81,6 +81,7 @@ func (m Machine) findPID() (int, error) {
 	case pid == 0:
 		return 0, ErrNoAuditd
 	}
+
 	comm, err := m.comm(pid)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 		// It was killed: the kernel notices that with the next record (kauditd_send_skb).

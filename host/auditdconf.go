@@ -110,6 +110,7 @@ func (c *AuditdConf) set(s setting) error {
 	if to := c.number(s.Key); to != nil {
 		return setNumber(to, word)
 	}
+
 	switch s.Key {
 	case "write_logs":
 		return setYesNo(&c.WriteLogs, word)

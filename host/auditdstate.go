@@ -36,6 +36,7 @@ func (m Machine) ReadState() (AuditdState, error) {
 	if monitor := broker.Monitor(); monitor != nil && m.Root == "" {
 		return ask[AuditdState](monitor, opState, nil)
 	}
+
 	var newest AuditdState
 	var errs []error
 	for _, path := range stateFiles {
@@ -55,6 +56,7 @@ func (m Machine) ReadState() (AuditdState, error) {
 			newest = s
 		}
 	}
+
 	switch {
 	case newest.File != "":
 		return newest, nil
@@ -76,6 +78,7 @@ func parseState(text []byte) (s AuditdState) {
 		"logging suspended": &s.LogSuspended, "disk error detected": &s.DiskError,
 		"file system space action performed": &s.SpaceAction, "admin space action performed": &s.AdminSpace,
 	}
+
 	for line := range strings.Lines(string(text)) {
 		key, value, ok := strings.Cut(strings.TrimRight(line, "\n"), " = ")
 		if !ok {

@@ -220,6 +220,7 @@ func (i *Installer) swap(ctx context.Context, a Auditd, dir, binary string, want
 			}
 		}()
 	}
+
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("take the previous drop-in out: %w", err)
 	}

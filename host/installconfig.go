@@ -52,6 +52,7 @@ func (i *Installer) importConfig(a Auditd) error {
 	if i.Import == nil {
 		return nil
 	}
+
 	path := i.Machine.path(i.Config)
 	there, err := readIfThere(path)
 	if err != nil {
@@ -62,6 +63,7 @@ func (i *Installer) importConfig(a Auditd) error {
 	if err != nil {
 		return err
 	}
+
 	i.replaces = there != nil && bytes.Equal(there, i.Sample)
 	switch {
 	case text != nil:
@@ -71,6 +73,7 @@ func (i *Installer) importConfig(a Auditd) error {
 		i.Say("nothing to import: no plugin in %s is active that the relay can take over", dir)
 		return nil
 	}
+
 	if there != nil && !i.replaces && !bytes.Equal(there, text) {
 		return fmt.Errorf("%s is there already and not the packaged one, so nothing was changed: take what you need of `audisp-relay install --import --print`, or move the file away", path)
 	}

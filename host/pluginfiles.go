@@ -105,6 +105,7 @@ func pluginProblems(path string, text []byte) []string {
 			active = strings.EqualFold(s.Value(), "yes")
 		}
 	}
+
 	if active && !hasPath { // sanity_check asks for it then only
 		problems = append(problems, path+": has no path")
 	}

@@ -153,7 +153,10 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	if c.Op != config.OpLoad {
 		return a, c.Unknown()
 	}
-	file, logs := config.FileOf(path), host.AuditLogs(d.p.parent)
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	file := config.FileOf(path)
 	text, err := config.Read(file)
 	if err != nil {
 		if !d.loaded {
@@ -161,14 +164,18 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 		}
 		return a, err
 	}
-	cfg, _, err := config.LoadText(file, text, logs...) // the worker says what is wrong
-	if !d.take(cfg, err, logs) {
+
+	cfg, _, err := config.LoadText(file, text, host.AuditLogs(d.p.parent)...)
+	switch {
+	case d.loaded && err != nil: // the worker says what is wrong
+	case d.loaded && cfg.PluginDir != "":
 		return a, fmt.Errorf("%s: plugin_dir takes effect when the plugin is started again: restart auditd", file)
 	case cfg == nil:
 		d.obey(config.Unread(err))
 	default:
 		d.obey(cfg)
 	}
+
 	fd, err := config.InMemory(text)
 	if err != nil {
 		return a, err
@@ -212,6 +219,7 @@ func (d *desk) obey(cfg *config.Config) {
 		d.first = cfg
 	}
 	d.cfg, d.loaded = cfg, true
+
 	has := make(map[string]bool, len(cfg.Sinks))
 	for i := range cfg.Sinks {
 		s := &cfg.Sinks[i]
@@ -231,7 +239,12 @@ func (d *desk) obey(cfg *config.Config) {
 			w.Retire()
 		}
 	}
-	d.give()
+
+	if d.giving != nil && !sinks.IsClosed(d.giving) {
+		return // that disk hangs, and has more than enough to do then
+	}
+	d.giving = inBackground(func() { d.giveDirs(cfg) })
+	awaitFor(giveTime, d.giving) // a worker without state_dir tries to open it from time to time
 }
 
 // reserve has no sink write on where auditd's log is now. The caller holds mu.

@@ -39,6 +39,7 @@ func newLogger(cfg config.Log) *logger {
 	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	enc.EncodeDuration = zapcore.StringDurationEncoder
 	enc.ConsoleSeparator = " " // syslog daemons write a tab as #011
+
 	core := &logCore{LevelEnabler: l.level, to: l.queue}
 	switch cfg.Output {
 	case "syslog":
@@ -54,6 +55,7 @@ func newLogger(cfg config.Log) *logger {
 		f.open()
 		l.queue.place = f
 	}
+
 	l.core = core
 	l.Logger = l.limited()
 	return l

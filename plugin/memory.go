@@ -58,12 +58,14 @@ func shareMemory(cfg *config.Config, cgroup int64, file string) *MemoryReport {
 			inOrder++
 		}
 	}
+
 	if cgroup > 0 && cgroup/4*3 < m.Limit {
 		m.Limit = cgroup / 4 * 3
 		m.Input = m.Limit / 8
 		m.Recovery = m.Limit / 6
 		m.Events = max(m.Limit/8/int64(max(len(cfg.Sinks)+inOrder, 1)), minEvents)
 	}
+
 	// Three quarters are for what is live: from there on the collector works without end.
 	m.Queues = max(m.Limit/4*3-m.Limit/8-baseMemory, m.Limit/8)
 	var sizes []int64
@@ -71,6 +73,7 @@ func shareMemory(cfg *config.Config, cgroup int64, file string) *MemoryReport {
 		sizes = append(sizes, int64(s.QBytes))
 		m.Asked += int64(s.QBytes) + min(int64(s.QDepth), int64(s.QBytes)/smallRecord)*headerMemory
 	}
+
 	if m.Limit < int64(cfg.MemoryLimit) && m.Asked > m.Queues { // without a cgroup q_bytes is what the user has asked for
 		m.QueueCap = max(evenShare(sizes, m.Queues), minQueue)
 	}

@@ -245,6 +245,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 	signals := p.signals
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+
 	for {
 		select {
 		case err := <-ended:

@@ -39,6 +39,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 		if len(b.Recs) == 0 && r.Counts().Bytes == had {
 			continue // nothing has come
 		}
+
 		p.mu.Lock()
 		p.input.Counts = r.Counts()
 		p.input.Last = time.Now()
@@ -51,6 +52,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 		}
 		now := p.input.Last
 		p.mu.Unlock()
+
 		if f := r.Framing(); f != framing {
 			framing = f
 			p.noteFraming(f)
@@ -60,6 +62,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 		if len(b.Recs) == 0 {
 			continue
 		}
+
 		if began.IsZero() {
 			began = now
 		}

@@ -48,6 +48,7 @@ func newStdin(fd int) (*stdin, error) {
 		unix.Close(epoll)
 		return nil, fmt.Errorf("timerfd_create: %w", err)
 	}
+
 	err = errors.Join(
 		unix.SetNonblock(fd, true),
 		unix.SetNonblock(epoll, true), // os.NewFile then hands it to the poller
@@ -65,6 +66,7 @@ func newStdin(fd int) (*stdin, error) {
 		s.close()
 		return nil, err
 	}
+
 	s.ready = func(epoll uintptr) bool {
 		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, epoll, uintptr(unsafe.Pointer(&s.events[0])), uintptr(len(s.events)), 0, 0, 0)
 		return errno == 0 && n > 0

@@ -61,6 +61,7 @@ func (r *Report) losing() (why []string) {
 				last = at
 			}
 		}
+
 		if len(own) > 0 {
 			why = append(why, lossText("sinks."+c.Name, own, last))
 		}

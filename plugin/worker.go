@@ -69,10 +69,12 @@ func (p *Plugin) whyAlone() string {
 	case p.inherited.NoPrograms:
 		return "the program in whose place this one is has given up the right to start any: restart auditd"
 	}
+
 	uid, gid, err := broker.Account()
 	if err != nil {
 		return err.Error()
 	}
+
 	for _, dir := range ownDirs(p.cfg) {
 		err := state.Reach(dir, uid, gid)
 		if err == nil && !state.IsWorkers(dir) { // what is in it then is what a worker has made
@@ -104,6 +106,7 @@ func (p *Plugin) supervise(buffer int) (done bool, err error) {
 	if p.worker != nil {
 		return false, nil
 	}
+
 	if p.alone == "" {
 		end, err := p.watchWorkers(buffer)
 		switch end {
@@ -119,6 +122,7 @@ func (p *Plugin) supervise(buffer int) (done bool, err error) {
 		p.sayConfig(p.warnings, p.cfgErr)
 		p.log.Error("the relay runs in one process, which has root's rights, as no worker begins: correct what error says, then restart auditd", zap.Error(err))
 	}
+
 	if os.Geteuid() == 0 {
 		for _, dir := range ownDirs(p.cfg) {
 			if state.IsWorkers(dir) {

@@ -127,6 +127,7 @@ func (d *doctorRun) repeat(ctx context.Context, out io.Writer, style doctor.Styl
 	tick := time.NewTicker(d.every)
 	defer tick.Stop()
 	code := 0
+
 	for {
 		facts := d.gatherer.Gather(ctx)
 		if ctx.Err() != nil {
@@ -141,6 +142,7 @@ func (d *doctorRun) repeat(ctx context.Context, out io.Writer, style doctor.Styl
 		if err := r.Write(out, style); err != nil {
 			return err
 		}
+
 		select {
 		case <-ctx.Done():
 			return exitWith(code)

@@ -41,6 +41,7 @@ for the configuration of the server; with --json as one object, whose streams
 missing. It never changes one that is there: exit code 1 where one differs.`,
 		Args: noArgs,
 	}
+
 	addAccess(cmd, &access)
 	flags := cmd.Flags()
 	flags.IntVar(&layout.Partitions, "partitions", 0, "spread records over so many streams, `N` (from about 1000 hosts on: 32)")
@@ -50,6 +51,7 @@ missing. It never changes one that is there: exit code 1 where one differs.`,
 	flags.StringVar(&host, "host", hostPlaceholder, "show the permissions of the host with this machine-`ID`")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.BoolVar(&apply, "apply", false, "make the streams that are missing")
+
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if days < 1 || days > maxDays {
 			return usageError{fmt.Errorf("--max-age: want 1 to %d days", maxDays)}
@@ -81,6 +83,7 @@ func applyLayout(cmd *cobra.Command, access fleet.Access, layout fleet.Layout) e
 		return blind(cmd, err)
 	}
 	defer engine.Close()
+
 	made, differ, err := engine.Apply(ctx, layout)
 	out := cmd.OutOrStdout()
 	for _, name := range made {
@@ -89,6 +92,7 @@ func applyLayout(cmd *cobra.Command, access fleet.Access, layout fleet.Layout) e
 	for _, text := range differ {
 		fmt.Fprintf(out, "%s; left as it is\n", text)
 	}
+
 	switch {
 	case err != nil:
 		return blind(cmd, err)

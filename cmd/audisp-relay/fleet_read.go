@@ -90,6 +90,7 @@ func (f *fleetReadFlags) check(now time.Time) (err error) {
 			return err
 		}
 	}
+
 	formed := f.format != "" || f.filter != ""
 	switch {
 	case !f.Until.IsZero() && f.Until.Before(f.Since):
@@ -101,6 +102,7 @@ func (f *fleetReadFlags) check(now time.Time) (err error) {
 			return fmt.Errorf("--format: %w", err)
 		}
 	}
+
 	if f.filter != "" {
 		if _, err := filter.Compile(f.filter); err != nil {
 			return fmt.Errorf("--filter: %w", err)

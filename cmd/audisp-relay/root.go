@@ -40,6 +40,7 @@ the dispatcher stream on stdin and delivers it to the sinks of its configuration
 			return err
 		},
 	}
+
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n" + fipsText())
 	cmd.CompletionOptions.DisableDefaultCmd = true // ours lacks shells that Linux does not have
 	cmd.Flags().StringVarP(&path, "config", "c", "", "`FILE`, or a directory that holds audisp-relay.toml (default /etc/audit/audisp-relay.toml)")

@@ -52,6 +52,7 @@ the last frame may be seen half written. Exit code 1 when something is damaged.`
 			return err
 		},
 	}
+
 	cmd.Flags().BoolVar(&dump, "dump", false, "print the records as lines; what is damaged is reported on stderr")
 	cmd.Flags().StringVar(&stateDir, "state-dir", config.DefaultStateDir, "state_dir of the plugin's configuration")
 	return cmd

@@ -154,6 +154,7 @@ func (c *Client) ask(item, op string, args any, fds []int) (a answered, err erro
 			return a, err
 		}
 	}
+
 	answers := make(chan answered, 1)
 	c.mu.Lock()
 	c.last++
@@ -166,6 +167,7 @@ func (c *Client) ask(item, op string, args any, fds []int) (a answered, err erro
 		c.mu.Unlock()
 		return a, fmt.Errorf("%s of %s: %w: %w", op, item, ErrGone, err)
 	}
+
 	select {
 	case a = <-answers:
 		return a, nil

@@ -24,6 +24,7 @@ func Find(path string) (p Place, err error) {
 			unix.Close(at)
 		}
 	}()
+
 	links := 0
 	for todo := steps(path); len(todo) > 0; {
 		name := todo[0]
@@ -51,6 +52,7 @@ func Find(path string) (p Place, err error) {
 		}
 		at = next
 	}
+
 	if at < 0 {
 		return p, unix.ENOENT
 	}

@@ -131,6 +131,7 @@ func (s *Server) Serve() error {
 	defer s.conn.Close()
 	buf, oob := make([]byte, maxMessage+1), make([]byte, oobSize)
 	pace := newPace(burst, perSecond, time.Now())
+
 	for {
 		n, oobn, flags, _, err := s.conn.ReadMsgUnix(buf, oob)
 		fds, wrong := descriptors(oob[:oobn])
@@ -148,6 +149,7 @@ func (s *Server) Serve() error {
 			closeAll(fds)
 			return fmt.Errorf("%w: too long", errMessage)
 		}
+
 		m, err := parse(buf[:n])
 		if err == nil && m.ID == 0 {
 			err = fmt.Errorf("%w: it has no id", errMessage)

@@ -144,6 +144,7 @@ func parse(b []byte, found func(inode uint32, attr uint16, value []byte) bool) (
 		if len(body) < messageLen {
 			return true, errors.New("sock_diag: broken answer")
 		}
+
 		inode := order.Uint32(body[4:]) // udiag_ino
 		for attrs := body[messageLen:]; len(attrs) >= 4; {
 			n := int(order.Uint16(attrs))

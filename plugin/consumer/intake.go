@@ -179,6 +179,7 @@ func (in *Intake) followSelection() {
 	if w.match != nil {
 		in.judge = NewJudge(w.match.Renew())
 	}
+
 	if w.Events && in.asm == nil {
 		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.takeEvents, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
 			in.panics.Note("assembling", b, i, i+1, fault)
@@ -209,6 +210,7 @@ func (in *Intake) putEvents(b *record.Batch) {
 	}
 	in.slot = in.panics.atHand.Take()
 	defer in.slot.Give()
+
 	from, kept := 0, false
 	for i := 0; i < len(b.Recs); {
 		j := format.EventEnd(b, i)

@@ -43,12 +43,14 @@ func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 			}
 		}
 	}
+
 	poison := fault == athand.ErrPoison
 	at, last := "", fmt.Sprintf("event %s, not given to the %s: %v", id, stage, fault)
 	if !poison {
 		at = sinks.PanicAt()
 		last = fmt.Sprintf("event %s, %s at %s: %v", id, stage, at, fault)
 	}
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.times++
@@ -57,6 +59,7 @@ func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 		return
 	}
 	p.said = time.Now()
+
 	if poison {
 		p.log.Error("event has ended the process twice: its records are given raw, please report this", zap.String("stage", stage),
 			zap.String("event", id), zap.Uint64("times", p.times))

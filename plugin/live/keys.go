@@ -39,6 +39,7 @@ func (m *model) press(msg tea.KeyPressMsg) tea.Cmd {
 		m.edit(msg)
 		return nil
 	}
+
 	switch msg.String() {
 	case "q":
 		return tea.Quit

@@ -139,6 +139,7 @@ func Run(o Options) (End, error) {
 		o.command = append([]string{"/proc/self/exe"}, os.Args...)
 		o.env = os.Environ()
 	}
+
 	m := &monitor{Options: o, confined: o.Confined, clock: time.NewTicker(tick)}
 	defer m.clock.Stop()
 	var err error
@@ -146,6 +147,7 @@ func Run(o Options) (End, error) {
 		m.Log.Warn("event that ends the worker will not be known", zap.Error(err))
 	}
 	defer m.memory.Close()
+
 	for {
 		w, err := m.start()
 		if err == nil {
@@ -187,7 +189,8 @@ var errLeft = errors.New("it has closed its connection and did not end")
 func (m *monitor) watch(w *worker) error {
 	ready := time.After(readyTime)
 	isReady := w.ready
-	var late, left <-chan time.Time
+	var late <-chan time.Time
+
 	for {
 		select {
 		case <-w.exited:

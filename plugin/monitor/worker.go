@@ -55,11 +55,13 @@ func (m *monitor) start() (*worker, error) {
 		return nil, err
 	}
 	defer null.Close()
+
 	ours, theirs, err := broker.SocketPair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
+
 	dirs := m.Dirs()
 	w := &worker{
 		session: m.Open(), began: time.Now(), ready: make(chan struct{}), served: make(chan error, 1), over: make(chan struct{}),
@@ -73,6 +75,7 @@ func (m *monitor) start() (*worker, error) {
 		w.session.Close()
 		return nil, err
 	}
+
 	stderr := os.Stderr
 	if m.Stderr != nil {
 		if w.stderr, stderr, err = newLastWords(m.Stderr); err == nil {
@@ -89,6 +92,7 @@ func (m *monitor) start() (*worker, error) {
 		w.session.Close()
 		return nil, fmt.Errorf("start the worker: %w", err)
 	}
+
 	go func() {
 		w.served <- w.server.Serve()
 		close(w.over)
@@ -127,6 +131,7 @@ func (w *worker) serve(c *broker.Call, facts *Facts) (a broker.Answer, err error
 	if c.Item != Item {
 		return w.session.Serve(c)
 	}
+
 	switch c.Op {
 	case OpFacts:
 		a.Result = facts
@@ -203,10 +208,12 @@ func (w *worker) close() {
 			w.session.Close()
 		}
 	}()
+
 	select {
 	case <-closed:
 	case <-time.After(closeTime): // a disk hangs: the next worker does not wait for it
 	}
+
 	if w.why != nil && w.how != nil {
 		w.how = fmt.Errorf("%w (%w)", w.why, w.how)
 	}

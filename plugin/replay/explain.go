@@ -198,6 +198,7 @@ func (x *Explained) WriteText(w io.Writer) error {
 		fmt.Fprintf(tw, "%d kept (%.1f %%) by %s\n", x.Kept, percent(x.Kept, x.Events), x.Filter)
 		x.writeReasons(tw)
 	}
+
 	for _, list := range []struct {
 		name string
 		of   map[string]*Volume

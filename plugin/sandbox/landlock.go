@@ -37,6 +37,7 @@ func restrictThread(dirs []string) error {
 	if errno != 0 {
 		return notHere(fmt.Sprintf("this kernel has no landlock, or does not use it (lsm=): %v", errno))
 	}
+
 	attr, size := rulesetAttr{files: within | nowhere}, unsafe.Sizeof(rulesetAttr{})
 	if version < 3 {
 		attr.files &^= truncate
@@ -44,6 +45,7 @@ func restrictThread(dirs []string) error {
 	if version < 2 {
 		attr.files &^= refer
 	}
+
 	switch {
 	case version < 4:
 		size = unsafe.Offsetof(attr.network)
@@ -56,11 +58,13 @@ func restrictThread(dirs []string) error {
 	if version >= 6 {
 		attr.scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 	}
+
 	ruleset, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if errno != 0 {
 		return fmt.Errorf("landlock: %w", errno)
 	}
 	defer unix.Close(int(ruleset))
+
 	for _, dir := range dirs {
 		if err := allowBeneath(int(ruleset), dir, within&attr.files); err != nil {
 			return err

@@ -36,6 +36,7 @@ func (s *Self) seal(f filter) error {
 		return fmt.Errorf("memory for the program's name: %w", err)
 	}
 	defer unix.Close(fd)
+
 	size := selfEnd - selfEnv
 	at, _, errno := unix.Syscall6(unix.SYS_MMAP, selfEnv, size, unix.PROT_READ, unix.MAP_SHARED|unix.MAP_FIXED_NOREPLACE, uintptr(fd), 0)
 	if errno == 0 && at != selfEnv { // a kernel that takes the address for a hint
@@ -45,6 +46,7 @@ func (s *Self) seal(f filter) error {
 	if errno == 0 {
 		_, _, errno = unix.Syscall(unix.SYS_MSEAL, selfEnv, size, 0)
 	}
+
 	switch errno {
 	case 0:
 		return nil

@@ -62,6 +62,7 @@ func (s *Sink) announce(ctx context.Context, final bool) {
 	if c == nil {
 		return
 	}
+
 	c.Epoch, c.Seq = s.head.Epoch, s.acked-1
 	text, err := c.Append(nil)
 	if err == nil {
@@ -74,6 +75,7 @@ func (s *Sink) announce(ctx context.Context, final bool) {
 	case err == nil && s.said.failed:
 		s.log.Info("checkpoints are stored again")
 	}
+
 	if err == nil {
 		s.count(func(counts *Counts) { counts.Announced = c.Time })
 	}

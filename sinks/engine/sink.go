@@ -192,6 +192,7 @@ func (s *Sink) begin(ctx context.Context) {
 	if s.opt.StateDir == "" {
 		return
 	}
+
 	j, f, err := s.openJournal(ctx)
 	if err != nil {
 		s.log.Warn("no journal of batches: a kill repeats what was sent shortly before, and nothing that the engine loses is sent again", zap.Error(err))
@@ -208,6 +209,7 @@ func (s *Sink) begin(ctx context.Context) {
 		j.clear() // of files that are damaged from their beginning
 		return
 	}
+
 	s.head.Epoch = f.last.Header.Epoch
 	s.acked, s.sure = f.last.Header.Next(), f.last.Header.Seq
 	s.ackedAt = f.at

@@ -64,6 +64,7 @@ func (s *Sink) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	have, known := s.has(tail)
 	switch {
 	case known && s.hasTwin(tail, have):
@@ -76,6 +77,7 @@ func (s *Sink) sync(ctx context.Context) error {
 	if s.pending != nil {
 		end = s.pending.Header.Next()
 	}
+
 	switch {
 	case known && have >= end && s.pending != nil:
 		s.finish(s.pending)
@@ -92,6 +94,7 @@ func (s *Sink) sync(ctx context.Context) error {
 			return err
 		}
 	}
+
 	if tail != nil {
 		s.number = max(s.number, tail.Number)
 	}
@@ -203,6 +206,7 @@ func (s *Sink) resend(ctx context.Context, have uint64) error {
 		sent, gap, at = sent+one.sent, gap+one.gap, one.next
 		return nil
 	}
+
 	var err error
 	if s.journal != nil {
 		err = s.journal.replay(have, send)
@@ -265,6 +269,7 @@ func (s *Sink) search(ctx context.Context) error {
 	if at := s.q.Position(); want.N == 0 || !at.HasID || at.First {
 		return nil // a queue that begins with what comes now gives nothing again
 	}
+
 	for end := time.Now().Add(searchTime); ctx.Err() == nil; s.pause(ctx, searchTime/50) {
 		list, size, err := s.collect(maxSearch)
 		if err != nil {
@@ -286,6 +291,7 @@ func (s *Sink) search(ctx context.Context) error {
 		default:
 		}
 	}
+
 	s.count(func(c *Counts) { c.Unmatched++ })
 	s.log.Warn("the engine's last record was not found among those that come first: some records may be sent twice", zap.String("id", want.String()))
 	return ctx.Err()

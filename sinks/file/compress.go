@@ -71,6 +71,7 @@ func (c *compressor) run(ctx context.Context) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	// Failing that it runs as the rest does.
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19)
+
 	for {
 		select {
 		case <-c.pending:

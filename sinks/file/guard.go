@@ -64,6 +64,7 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 			unix.Close(fd)
 		}
 	}()
+
 	var st unix.Stat_t
 	for todo, links := steps(dir), 0; len(todo) > 0; {
 		name := todo[0]
@@ -76,6 +77,7 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 			unix.Close(next)
 			return fd, p, err
 		}
+
 		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 			unix.Close(fd)
 			fd, p.real = next, path.Join(p.real, name)
@@ -87,6 +89,7 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 			}
 			continue
 		}
+
 		var to string
 		to, err = follow(next, &st, path.Join(p.real, name), &p)
 		unix.Close(next)

@@ -31,6 +31,7 @@ func (w *writer) open() (int64, error) {
 		dir.Close()
 		return 0, w.openError(err)
 	}
+
 	w.dir, w.f, w.id = dir, f, idOf(&st)
 	w.checked, w.synced = time.Now(), time.Now()
 	w.own(f, &st)
@@ -44,6 +45,7 @@ func (w *writer) open() (int64, error) {
 			return 0, w.fail("sync the directory of", err)
 		}
 	}
+
 	if w.cfg.Compress {
 		w.zip.start()
 	} else {
@@ -70,6 +72,7 @@ func (w *writer) openDir() (folder, error) {
 		}
 		return nil, err
 	}
+
 	p := dir.Place()
 	if of, taken := named(w.reserved, p.id, &w.cfg); taken {
 		dir.Close()
@@ -80,6 +83,7 @@ func (w *writer) openDir() (folder, error) {
 		return nil, refuse("its directory was %s and leads to %s now: move it back, or send SIGHUP if that is meant", w.real, p.real)
 	}
 	w.real = p.real
+
 	for _, why := range p.doubts {
 		w.warnOnce(why, "others than root can put another file or directory in the place of this one", zap.String("why", why))
 	}
@@ -135,6 +139,7 @@ func (w *writer) openAppend(dir folder) (handle, unix.Stat_t, error) {
 				f, err = dir.Open(name, appendFlags, 0)
 			}
 		}
+
 		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOENT) {
 			continue // it came or went
 		}
@@ -145,6 +150,7 @@ func (w *writer) openAppend(dir folder) (handle, unix.Stat_t, error) {
 			f.Close()
 			return nil, none, err
 		}
+
 		st, err := f.Stat()
 		now, nowErr := dir.Lstat(name)
 		if err = cmp.Or(err, nowErr); err == nil {

@@ -47,6 +47,7 @@ func (w *writer) shift() error {
 	if w.cfg.MaxFiles <= 1 {
 		return w.remove(filepath.Base(w.cfg.Path))
 	}
+
 	path, keep := filepath.Base(w.cfg.Path), w.cfg.MaxFiles-1
 	free := 1
 	for free <= keep {
@@ -67,6 +68,7 @@ func (w *writer) shift() error {
 			}
 		}
 	}
+
 	for i := free - 1; i >= 1; i-- {
 		for _, suffix := range []string{"", gzSuffix} {
 			err := w.move(rotatedName(path, i)+suffix, rotatedName(path, i+1)+suffix)

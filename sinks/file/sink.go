@@ -94,21 +94,13 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if len(b.Recs) == 0 {
 		return 0, nil
 	}
-	w.failing = true // also if this panics
-	n, err := w.write(ctx, b)
-	w.failing = err != nil
-	return n, err
-}
 
-// Steady implements sinks.Steady: a file that is written to works again when it can be synced, too.
-func (w *writer) Steady() bool { return !w.failing && !w.lagging }
-
-func (w *writer) write(ctx context.Context, b record.Batch) (int, error) {
 	cont := b.Recs[0].Flags&record.Cont != 0
 	size, err := w.readySoon(ctx, cont)
 	if err != nil {
 		return 0, err
 	}
+
 	out := w.enc.Encode(b)
 	n := w.fitting(&out, b, size)
 	if n == 0 {
@@ -123,6 +115,7 @@ func (w *writer) write(ctx context.Context, b record.Batch) (int, error) {
 	if err := w.endTorn(cont); err != nil {
 		return 0, err
 	}
+
 	before := w.partial
 	n, err = w.append(&out, n)
 	w.end = w.endAfter(&out, n, size-int64(before), err)

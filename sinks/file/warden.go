@@ -83,6 +83,7 @@ func (w *warden) serve(c *broker.Call) (a broker.Answer, err error) {
 	if !ok {
 		return a, c.Unknown()
 	}
+
 	switch c.Op {
 	case opLook:
 		a.Result, err = osFS{}.Lstat(cfg.Path)
@@ -91,6 +92,7 @@ func (w *warden) serve(c *broker.Call) (a broker.Answer, err error) {
 		a.Result, err = w.openDir(cfg, sink.Reserved, args.Name)
 		return a, err
 	}
+
 	d := w.dirs[args.Dir]
 	if d == nil {
 		return a, c.Unknown()
@@ -115,6 +117,7 @@ func (w *warden) openDir(cfg *Config, reserved []config.Reserved, path string) (
 	if path != own && !above {
 		return o, fmt.Errorf("%.80q is no directory of this sink", path)
 	}
+
 	g := guardOf(cfg)
 	g.reserve(reserved)
 	dir, err := osFS{}.OpenDir(path, g)
@@ -124,6 +127,7 @@ func (w *warden) openDir(cfg *Config, reserved []config.Reserved, path string) (
 	if err != nil {
 		return o, err
 	}
+
 	p := dir.Place()
 	if of, taken := named(reserved, p.id, cfg); taken && !above {
 		dir.Close()
@@ -134,6 +138,7 @@ func (w *warden) openDir(cfg *Config, reserved []config.Reserved, path string) (
 		w.dirs[oldest].Close()
 		delete(w.dirs, oldest)
 	}
+
 	w.last++
 	w.dirs[w.last] = &wardenDir{dir, cfg, g, above}
 	return openedDir{
@@ -162,6 +167,7 @@ func (d *wardenDir) serve(c *broker.Call, args *asked) (a broker.Answer, err err
 		a.Result, err = d.Lstat(args.Name)
 		return a, err
 	}
+
 	if !isOurs {
 		return a, c.Unknown()
 	}
@@ -240,10 +246,12 @@ func (d *wardenDir) opened(name string, flags int) (osFile, error) {
 			return -1, err
 		}
 	}
+
 	h, err := d.Open(name, flags, 0o600)
 	if err != nil {
 		return -1, err
 	}
+
 	f := h.(osFile)
 	st, err := f.Stat()
 	now, nowErr := d.Lstat(name)

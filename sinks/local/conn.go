@@ -141,6 +141,7 @@ func (c *Conn) Wait(ctx context.Context) error {
 func (c *Conn) until(ctx context.Context, step func(fd int) (done bool, err error)) error {
 	stop := context.AfterFunc(ctx, func() { c.file.SetWriteDeadline(time.Unix(1, 0)) })
 	defer stop()
+
 	for look := minLook; ; look = min(2*look, maxLook) {
 		if err := c.file.SetWriteDeadline(time.Now().Add(look)); err != nil {
 			return err
@@ -148,6 +149,7 @@ func (c *Conn) until(ctx context.Context, step func(fd int) (done bool, err erro
 		if err := ctx.Err(); err != nil { // it may have ended before the line above
 			return err
 		}
+
 		var failed error
 		err := c.raw.Write(func(fd uintptr) (done bool) {
 			for {
@@ -165,15 +167,7 @@ func (c *Conn) until(ctx context.Context, step func(fd int) (done bool, err erro
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
 		}
-		// What the other end says is thrown away here, too: it may wait for that before it reads. That it
-		// has closed its end step finds out; a reset only one of the two is told of.
-		said, err := c.overhear()
-		if err != nil && err != unix.EPIPE {
-			return err
-		}
-		if said {
-			look = minLook / 2 // it may say more
-		}
+
 		if c.Idle != nil {
 			if err := c.Idle(); err != nil {
 				return err

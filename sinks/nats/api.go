@@ -71,6 +71,7 @@ func (p *place) lastOfLeader(ctx context.Context) (*stored, error) {
 	if err != nil {
 		return nil, p.explain("read the last message of "+p.stored, err)
 	}
+
 	var answer struct {
 		Error   *apiError `json:"error"`
 		Message struct {
@@ -87,6 +88,7 @@ func (p *place) lastOfLeader(ctx context.Context) (*stored, error) {
 	case e != nil:
 		return nil, p.explainStore(e)
 	}
+
 	raw, err := base64.StdEncoding.DecodeString(answer.Message.Header)
 	if err != nil {
 		raw = nil

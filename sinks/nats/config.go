@@ -179,6 +179,7 @@ func (c *Config) checkAuth(t *config.Table) {
 	if len(ways) > 1 {
 		t.Errorf(ways[1], "does not go together with %s: a connection proves in one way who it is", ways[0])
 	}
+
 	if (c.User == "") != (c.PasswordFile == "") && !(t.Empty("user") && t.Empty("password_file")) {
 		have, lack := "user", "password_file"
 		if c.User == "" {
@@ -186,6 +187,7 @@ func (c *Config) checkAuth(t *config.Table) {
 		}
 		t.Errorf(have, "needs %s", lack)
 	}
+
 	if (c.CertFile == "") != (c.KeyFile == "") && !(t.Empty("cert_file") && t.Empty("key_file")) {
 		have, lack := "cert_file", "key_file"
 		if c.CertFile == "" {

@@ -40,10 +40,12 @@ func (p *place) look(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+
 	p.looked = true
 	c := &info.Config
 	p.maxMsg, p.keeps = max(0, int(c.MaxMsgSize)), c.MaxAge
 	p.certain = c.Discard == jetstream.DiscardNew && c.MaxMsgsPerSubject <= 0 && c.Retention == jetstream.LimitsPolicy
+
 	var list []string
 	for _, f := range p.findings(c) {
 		list = append(list, f.text+": "+f.fix)

@@ -117,6 +117,7 @@ func (c *client) post(ctx context.Context, p *payload, set func(http.Header)) (*
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		did.began, did.reused, did.fresh = true, info.Reused, !info.Reused
 	}})
+
 	request, err := http.NewRequestWithContext(traced, http.MethodPost, c.cfg.URL, nil)
 	if err != nil {
 		return nil, did, err
@@ -124,6 +125,7 @@ func (c *client) post(ctx context.Context, p *payload, set func(http.Header)) (*
 	request.Body, request.ContentLength = p, int64(len(p.data))
 	request.Header.Set("User-Agent", "audisp-relay")
 	set(request.Header)
+
 	response, err := c.http.RoundTrip(request) // which follows no redirect
 	if err != nil {
 		did.late = ctx.Err() != nil
@@ -161,6 +163,7 @@ func (c *client) explain(err error, began bool) error {
 	dialed := isOp && (op.Op == "dial" || op.Op == "proxyconnect")
 	failure, isNet := errors.AsType[net.Error](err)
 	late := errors.Is(err, context.DeadlineExceeded) || (isNet && failure.Timeout())
+
 	switch {
 	case dialed && c.cfg.Proxy != "":
 		return remote.ExplainConnect(address(c.cfg.Proxy), "proxy", unwrapOp(op))

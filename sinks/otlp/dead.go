@@ -81,6 +81,7 @@ func (d *deadLetters) put(name string, text []byte) error {
 		_ = d.root.Remove(next) // a full disk needs the room
 		return err
 	}
+
 	dir, err := d.root.Open(".")
 	if err != nil {
 		return err

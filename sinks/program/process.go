@@ -37,6 +37,7 @@ func startProgram(cfg *Config, stdin, stderr *os.File) (*ownProcess, error) {
 	if err := runnable.MayStart(cfg.Path); err != nil {
 		return nil, fmt.Errorf("program is not started: %w", err)
 	}
+
 	sys := &syscall.SysProcAttr{Setpgid: true}
 	if cfg.User != "" {
 		a, err := account(cfg.User)
@@ -47,6 +48,7 @@ func startProgram(cfg *Config, stdin, stderr *os.File) (*ownProcess, error) {
 			sys.Credential = &syscall.Credential{Uid: a.UID, Gid: a.GID, Groups: a.Groups}
 		}
 	}
+
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, startError(cfg.Path, err)
@@ -55,6 +57,7 @@ func startProgram(cfg *Config, stdin, stderr *os.File) (*ownProcess, error) {
 	if stderr == nil {
 		stderr = null
 	}
+
 	argv := append([]string{cfg.Path}, cfg.Args...)
 	p, err := startProcess(cfg.Path, argv, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{stdin, null, stderr}, Sys: sys})
 	if err != nil {

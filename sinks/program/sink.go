@@ -136,6 +136,7 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if len(out.Bytes) == 0 {
 		return out.Len(), nil
 	}
+
 	c := w.child
 	w.still, w.silent = time.Time{}, false
 	c.stdin.Idle = w.idle
@@ -146,6 +147,7 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if err == nil && !c.dying.Load() { // otherwise the sink itself may have read the rest
 		return out.Len(), nil
 	}
+
 	why := ""
 	if errors.Is(err, errClosedStdin) {
 		why = " has closed its stdin and is"

@@ -53,6 +53,7 @@ func (k *children) Serve(c *broker.Call) (a broker.Answer, err error) {
 	if p == nil {
 		return a, c.Unknown()
 	}
+
 	switch sig := unix.Signal(args.Signal); c.Op {
 	case opAwait:
 		p.await()
@@ -96,6 +97,7 @@ func (k *children) start(c *broker.Call, args *asked) (s started, err error) {
 	if len(k.all) >= maxChildren {
 		return s, errors.New("too many programs of this sink have not ended")
 	}
+
 	// They are closed with the request: files of their own.
 	stdin, err := k.input(c.FDs[0])
 	if err != nil {
@@ -109,6 +111,7 @@ func (k *children) start(c *broker.Call, args *asked) (s started, err error) {
 		}
 		defer stderr.Close()
 	}
+
 	p, err := startProgram(&cfg, stdin, stderr)
 	if err != nil {
 		return s, err

@@ -81,6 +81,7 @@ func read(t *config.Table, _ *config.Sink) config.Settings {
 		}
 		return checkAddress(s)
 	})
+
 	t.OneOf("protocol", &c.Protocol, "rfc3164", "rfc5424")
 	t.OneOf("facility", &c.Facility, facilities...)
 	t.OneOf("severity", &c.Severity, severities...)

@@ -125,6 +125,7 @@ func (l *link) read(ctx context.Context, buf []byte, d time.Duration) (n int, er
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+
 	if l.tls != nil {
 		whole := l.timeout
 		l.timeout = min(whole, answerTime)
@@ -133,6 +134,7 @@ func (l *link) read(ctx context.Context, buf []byte, d time.Duration) (n int, er
 	} else {
 		n, err = l.Read(buf)
 	}
+
 	switch {
 	case n > 0 || err == nil:
 		return n, nil
@@ -161,6 +163,7 @@ func (l *link) said(buf []byte) (int, error) {
 	}); cerr != nil {
 		return 0, cerr
 	}
+
 	switch err {
 	case nil: // bytes, or its end
 	case unix.EAGAIN:
@@ -168,6 +171,7 @@ func (l *link) said(buf []byte) (int, error) {
 	default:
 		return 0, err
 	}
+
 	n, err := l.read(context.Background(), buf, recordTime)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil // no application data, or not whole yet

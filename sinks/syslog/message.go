@@ -127,6 +127,7 @@ func (r *renderer) add(c *chunk, b record.Batch, p piece) piece {
 		}
 		return piece{}
 	}
+
 	text = r.clean(text)
 	r.nameRecord(&b, c.recs, p)
 	id := r.msgID[:0]
@@ -135,6 +136,7 @@ func (r *renderer) add(c *chunk, b record.Batch, p piece) piece {
 		id = id[:min(len(id), maxMsgID)]
 	}
 	r.msgID = id
+
 	const pieces = record.Open | record.Cont
 	if p == (piece{}) && b.Recs[c.recs].Flags&pieces == 0 && r.fits(text) {
 		r.part, r.prefix = r.part[:0], r.prefix[:0]

@@ -60,6 +60,7 @@ func (r *relpConn) open(ctx context.Context, d time.Duration) error {
 	if _, err := r.write(octx, r.out); err != nil {
 		return openError(ctx, err)
 	}
+
 	var f relpFrame
 	for {
 		var err error
@@ -73,6 +74,7 @@ func (r *relpConn) open(ctx context.Context, d time.Duration) error {
 			return openError(ctx, err)
 		}
 	}
+
 	if f.command != "rsp" || f.txnr != r.last {
 		return openError(ctx, fmt.Errorf("%w: it answers open with %.32q", errNotRELP, f.command))
 	}
@@ -208,6 +210,7 @@ func (r *relpConn) handle(f relpFrame) error {
 	case f.command != "rsp":
 		return advise(fmt.Errorf("%w: it sends the command %q", errNotRELP, f.command), "see whether the server speaks RELP on this port")
 	}
+
 	i := int((f.txnr + maxTxnr - r.base - 1) % maxTxnr)
 	if f.txnr == 0 || i >= r.sent || r.acked[i] {
 		return advise(fmt.Errorf("%w: it answers a frame %d that does not wait for it", errNotRELP, f.txnr), "see the server's log")
@@ -219,6 +222,7 @@ func (r *relpConn) handle(f relpFrame) error {
 	if code != 200 {
 		return advise(fmt.Errorf("the server refuses a message: %d %.100q", code, text), "see the server's log")
 	}
+
 	r.acked[i] = true
 	r.news, r.hints = true, 0
 	for r.done < r.sent && r.acked[r.done] {

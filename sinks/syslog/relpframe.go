@@ -59,6 +59,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 	bad := func(what string) (relpFrame, int, error) {
 		return relpFrame{}, 0, fmt.Errorf("%w (%s): %.60q", errNotRELP, what, b)
 	}
+
 	txnr, i := digits(b)
 	switch {
 	case i > maxNumber || (i == 0 && len(b) > 0):
@@ -68,6 +69,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 	case b[i] != ' ':
 		return bad("no transaction number")
 	}
+
 	rest := b[i+1:]
 	k := 0
 	for k < len(rest) && k <= maxCommand && letter(rest[k]) {
@@ -81,6 +83,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 	case rest[k] != ' ':
 		return bad("no command")
 	}
+
 	command := rest[:k]
 	rest = rest[k+1:]
 	size, i := digits(rest)
@@ -92,6 +95,7 @@ func parseFrame(b []byte) (f relpFrame, n int, err error) {
 	case i == len(rest):
 		return f, 0, nil
 	}
+
 	rest = rest[i:]
 	if size > 0 || rest[0] == ' ' { // without data some send the space nevertheless
 		if rest[0] != ' ' {

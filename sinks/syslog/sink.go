@@ -99,6 +99,7 @@ func newWriter(cfg Config, enc format.Encoder) *writer {
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
 	}
+
 	w.render = renderer{
 		enc:     enc,
 		tag:     cfg.Tag,
@@ -106,6 +107,7 @@ func newWriter(cfg Config, enc format.Encoder) *writer {
 		events:  enc.Format.Events(),
 		pri:     priority(cfg.Facility, cfg.Severity),
 	}
+
 	w.render.newline = cfg.Transport == "local" && !w.render.rfc5424
 	if cfg.Transport == "tcp" || cfg.Transport == "tls" {
 		switch cfg.Framing {

@@ -42,12 +42,14 @@ func (r *renderer) addParts(c *chunk, b record.Batch, text []byte, p piece) piec
 	if r.enc.StripNode && flags&(record.Open|record.Cont) != 0 {
 		p.host = string(r.name)
 	}
+
 	rest := text[p.bytes:]
 	total := append(r.total[:0], '?') // of a line whose end is still to come
 	if flags&record.Open == 0 {
 		total = strconv.AppendInt(total[:0], int64(p.number+r.count(b, c.recs, rest, p.number)), 10)
 	}
 	r.total = total
+
 	for {
 		p.number++
 		r.begin(b, c.recs, p.number, total)
@@ -60,6 +62,7 @@ func (r *renderer) addParts(c *chunk, b record.Batch, text []byte, p piece) piec
 		}
 		c.marks = append(c.marks, mark{len(c.buf), c.recs, p})
 	}
+
 	p.bytes = 0
 	if flags&record.Open == 0 {
 		p = piece{}

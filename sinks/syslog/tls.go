@@ -49,6 +49,7 @@ func (w *writer) startTLS(ctx context.Context, l *link) error {
 		l.asked = true
 		return own, nil // the server knows best whether it likes it
 	}
+
 	l.tls = tls.Client(l, cfg)
 	hctx, cancel := context.WithTimeout(ctx, w.opening)
 	defer cancel()
@@ -61,6 +62,7 @@ func (w *writer) startTLS(ctx context.Context, l *link) error {
 		}
 		return explainTLS(err, &w.cfg, l.asked)
 	}
+
 	if l.asked && l.tls.ConnectionState().Version >= tls.VersionTLS13 {
 		if err := l.awaitVerdict(ctx, 3*time.Since(began)); err != nil {
 			return explainTLS(err, &w.cfg, true)

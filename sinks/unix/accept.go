@@ -43,6 +43,7 @@ func (s *Sink) accept(ctx context.Context, l *listener, q *queue.Queue) {
 		case sinks.IsClosed(l.closed): // the error is one of the poller's own then
 			return
 		}
+
 		// Out of descriptors or memory: the connection stays in the backlog.
 		failed = true
 		s.Fail(fmt.Errorf("accept on %s: %w: raise the limit of open files, or end what holds them", l.path, err))
@@ -92,6 +93,7 @@ func (s *Sink) admit(ctx context.Context, fd int, q *queue.Queue) {
 		s.refuse(fd, zap.Error(fmt.Errorf("peer credentials: %w", err)))
 		return
 	}
+
 	uid, pid := int(cred.Uid), int(cred.Pid)
 	if why := s.reject(uid); why != nil {
 		s.refuse(fd, append([]zap.Field{zap.Int("uid", uid), zap.Int("pid", pid)}, why...)...)
@@ -100,6 +102,7 @@ func (s *Sink) admit(ctx context.Context, fd int, q *queue.Queue) {
 	if sys.SetsockoptInt(fd, sys.SOL_SOCKET, sys.SO_SNDBUFFORCE, s.SendBuffer) != nil {
 		sys.SetsockoptInt(fd, sys.SOL_SOCKET, sys.SO_SNDBUF, s.SendBuffer) // up to net.core.wmem_max
 	}
+
 	c := &client{
 		fd: fd, uid: uid, pid: pid, program: programOf(pid), since: time.Now(), enc: s.enc, poll: s.poll,
 		input: make(chan struct{}, 1), writable: make(chan struct{}, 1), gone: make(chan struct{}),
@@ -109,6 +112,7 @@ func (s *Sink) admit(ctx context.Context, fd int, q *queue.Queue) {
 		s.refuse(fd, zap.Error(err))
 		return
 	}
+
 	c.cur = q.Cursor()
 	s.mu.Lock()
 	s.clients[c] = struct{}{}

@@ -128,6 +128,7 @@ func (c *client) deliver(ctx context.Context, b record.Batch) error {
 		c.cur.Advance(n)
 		return nil
 	}
+
 	out := c.enc.Encode(b)
 	n, err := c.write(out.Bytes)
 	whole, end := out.Records(n)
@@ -139,12 +140,14 @@ func (c *client) deliver(ctx context.Context, b record.Batch) error {
 		}
 		return err
 	}
+
 	// The rest of a record is kept apart, because the queue may make the client
 	// skip while it waits; the record is acknowledged when all of it is written.
 	c.rest = append(c.rest[:0], out.Bytes[n:out.End(whole)]...)
 	span := out.Span(whole)
 	c.torn = append(c.torn[:0], b.Recs[whole:whole+span]...)
 	c.cur.Advance(whole) // b and out are not valid from here on
+
 	before := c.cur.Lost()
 	if err == nil {
 		err = c.finish(ctx)

@@ -149,7 +149,7 @@ func (c *connector) connect() error {
 		}
 		return c.lose(err)
 	}
-	file := local.Look(c.path)
+
 	fd, err := c.dial()
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", c.path, err)
@@ -162,6 +162,7 @@ func (c *connector) connect() error {
 		sys.Close(fd)
 		return fmt.Errorf("connect to %s: that is a socket of this relay itself: name the collector's", c.path)
 	}
+
 	conn, err := local.New(fd, c.path)
 	if err != nil {
 		return err

@@ -55,6 +55,7 @@ func listen(cfg *Config) (*listener, error) {
 	if err := clearPath(cfg.Path); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, err)
 	}
+
 	fd, err := sys.Socket(sys.AF_UNIX, sys.SOCK_STREAM|sys.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: socket: %w", cfg.Path, err)
@@ -63,6 +64,7 @@ func listen(cfg *Config) (*listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Path, err)
 	}
+
 	l := &listener{path: cfg.Path, file: file, closed: make(chan struct{})}
 	// The file is made with the mode of the socket, less umask (net/unix/af_unix.c,
 	// unix_bind_bsd): never with more than what is configured.
@@ -74,6 +76,7 @@ func listen(cfg *Config) (*listener, error) {
 		l.close()
 		return nil, fmt.Errorf("listen on %s: bind: %w", cfg.Path, err)
 	}
+
 	l.flaw = l.grant(cfg)
 	if err = sys.Listen(fd, backlog); err != nil || l.ino == 0 {
 		l.remove()
@@ -115,6 +118,7 @@ func clearPath(path string) error {
 	if st.Mode()&fs.ModeSocket == 0 {
 		return fmt.Errorf("%s is in the way: remove it or choose another path", kind(st.Mode()))
 	}
+
 	stale, err := probe(path)
 	if !stale {
 		return err
@@ -151,6 +155,7 @@ func probe(path string) (stale bool, err error) {
 		return false, fmt.Errorf("socket: %w", err)
 	}
 	defer sys.Close(fd)
+
 	switch err := sys.Connect(fd, &sys.SockaddrUnix{Name: path}); err {
 	case sys.ECONNREFUSED:
 		if bound, err := sockdiag.Bound(path); err == nil && bound {
@@ -183,6 +188,7 @@ func (l *listener) grant(cfg *Config) error {
 	if m := broker.Monitor(); l.item != "" && m != nil {
 		return l.ask(m, opGrant)
 	}
+
 	fd, err := sys.Open(l.path, sys.O_PATH|sys.O_NOFOLLOW|sys.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open socket %s: %w", l.path, err)
@@ -198,6 +204,7 @@ func (l *listener) grant(cfg *Config) error {
 	if !l.is(&st) {
 		return fmt.Errorf("socket %s: %w", l.path, errReplaced)
 	}
+
 	uid, gid, flaw := owner(cfg)
 	if int(st.Uid) != uid || int(st.Gid) != gid {
 		if err := sys.Fchownat(fd, "", uid, gid, sys.AT_EMPTY_PATH); err != nil {

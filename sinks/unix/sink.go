@@ -144,6 +144,7 @@ func (r *server) run() {
 	closed := r.q.Closed()
 	closing := false
 	r.open()
+
 	for {
 		select {
 		case <-r.ctx.Done():

@@ -111,6 +111,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 		a.FDs = []int{fd}
 		return a, nil
 	}
+
 	var handle uint64
 	if err := c.Args(&handle); err != nil {
 		return a, err
@@ -119,6 +120,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	if l == nil {
 		return a, c.Unknown()
 	}
+
 	switch c.Op {
 	case opCheck:
 		err = l.check()
@@ -133,6 +135,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	default:
 		return a, c.Unknown()
 	}
+
 	// That of all errors is a result: the sink listens again then.
 	replaced := errors.Is(err, errReplaced)
 	if replaced {
@@ -163,6 +166,7 @@ func (w *warden) serveListen(c *broker.Call, cfg *Config) (a broker.Answer, err 
 	if len(w.listen) >= maxListened { // of sinks that did not take leave
 		delete(w.listen, slices.Min(slices.Collect(maps.Keys(w.listen))))
 	}
+
 	l, err := listen(cfg)
 	if err != nil {
 		return a, err
@@ -173,6 +177,7 @@ func (w *warden) serveListen(c *broker.Call, cfg *Config) (a broker.Answer, err 
 		_ = l.remove() // what it says is of no use without the socket
 		return a, fmt.Errorf("listen on %s: %w", cfg.Path, err)
 	}
+
 	w.last++
 	w.listen[w.last] = l
 	now := listened{Handle: w.last, Dev: l.dev, Ino: l.ino}
