@@ -188,12 +188,7 @@ func (c *Config) checkAuth(t *config.Table) {
 		t.Errorf(have, "needs %s", lack)
 	}
 
-	if (c.CertFile == "") != (c.KeyFile == "") && !(t.Empty("cert_file") && t.Empty("key_file")) {
-		have, lack := "cert_file", "key_file"
-		if c.CertFile == "" {
-			have, lack = lack, have
-		}
-		t.Errorf(have, "needs %s: a certificate and its key belong together", lack)
+	if remote.HasHalfPair(t) {
 		c.CertFile, c.KeyFile = "", ""
 	}
 }

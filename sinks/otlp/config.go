@@ -101,28 +101,12 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 
 // readTLS reads the keys of an encrypted connection.
 func (c *Config) readTLS(t *config.Table) {
-	clear := strings.HasPrefix(c.URL, "http:")
-	for _, key := range []struct {
-		name  string
-		value *string
-		check func(string) error
-	}{
-		{"ca_file", &c.CAFile, config.FilePath}, {"cert_file", &c.CertFile, config.FilePath},
-		{"key_file", &c.KeyFile, config.SecretPath}, {"server_name", &c.ServerName, remote.CheckServerName},
-	} {
-		t.Str(key.name, key.value, config.EmptyOr(key.check))
-		if *key.value != "" && clear {
-			t.Errorf(key.name, `has no effect with an http URL, must be "" or url begin with https`)
-			*key.value = ""
-		}
+	why := ""
+	if strings.HasPrefix(c.URL, "http:") {
+		why = `has no effect with an http URL, must be "" or url begin with https`
 	}
-
-	for _, pair := range [][2]string{{"cert_file", "key_file"}, {"key_file", "cert_file"}} {
-		if have, lack := pair[0], pair[1]; !clear && t.Empty(lack) && !t.Empty(have) {
-			t.Errorf(have, "needs %s: a certificate and its key belong together", lack)
-			c.CertFile, c.KeyFile = "", ""
-		}
-	}
+	f := remote.ReadKeys(t, why)
+	c.CAFile, c.CertFile, c.KeyFile, c.ServerName = f.CA, f.Cert, f.Key, f.ServerName
 }
 
 // checkURL accepts the address of a receiver. What could hold a secret it refuses, and does not show: the URL is in

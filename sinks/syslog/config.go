@@ -122,27 +122,12 @@ func (c *Config) readMessage(t *config.Table) {
 
 // readTLS reads the keys of an encrypted connection.
 func (c *Config) readTLS(t *config.Table) {
-	for _, key := range []struct {
-		name  string
-		value *string
-		check func(string) error
-	}{
-		{"ca_file", &c.CAFile, config.FilePath}, {"cert_file", &c.CertFile, config.FilePath},
-		{"key_file", &c.KeyFile, config.SecretPath}, {"server_name", &c.ServerName, remote.CheckServerName},
-	} {
-		t.Str(key.name, key.value, config.EmptyOr(key.check))
-		if *key.value != "" && c.Transport != "tls" && c.Transport != "relp" {
-			t.Errorf(key.name, `has no effect with transport %q, must be "" or transport "tls" or "relp"`, c.Transport)
-			*key.value = ""
-		}
+	why := ""
+	if c.Transport != "tls" && c.Transport != "relp" {
+		why = fmt.Sprintf(`has no effect with transport %q, must be "" or transport "tls" or "relp"`, c.Transport)
 	}
-
-	for _, pair := range [][2]string{{"cert_file", "key_file"}, {"key_file", "cert_file"}} {
-		if have, lack := pair[0], pair[1]; (c.Transport == "tls" || c.Transport == "relp") && t.Empty(lack) && !t.Empty(have) {
-			t.Errorf(have, "needs %s: a certificate and its key belong together", lack)
-			c.CertFile, c.KeyFile = "", ""
-		}
-	}
+	f := remote.ReadKeys(t, why)
+	c.CAFile, c.CertFile, c.KeyFile, c.ServerName = f.CA, f.Cert, f.Key, f.ServerName
 }
 
 // checkTag accepts what RFC 3164 and RFC 5424 both can carry and receivers can
