@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/testdata/captures"
@@ -38,7 +37,7 @@ func TestWhatAnEarlierVersionLeft(t *testing.T) {
 	go func() { ended <- p.Run() }()
 	for _, sink := range []string{"archive.log", "framed"} {
 		want := unpack(t, sink+".gz")
-		until(time.Minute, func() bool {
+		until(func() bool {
 			got, _ := os.ReadFile(filepath.Join(dir, "missing", sink))
 			return len(got) >= len(want)
 		})

@@ -111,7 +111,7 @@ func (e *ends) settle() {
 	e.copyTo(filepath.Join(filepath.Dir(e.dir), "last"))
 	e.dir = filepath.Join(filepath.Dir(e.dir), "last")
 	plugin, ended := e.start()
-	until(time.Minute, func() bool {
+	until(func() bool {
 		r := plugin.Report()
 		left := 0
 		for i, name := range endsSinks {
@@ -125,9 +125,9 @@ func (e *ends) settle() {
 	}
 }
 
-// until waits until ok, for so long at most.
-func until(limit time.Duration, ok func() bool) {
-	for end := time.Now().Add(limit); !ok() && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+// until waits until ok, for a minute at most.
+func until(ok func() bool) {
+	for end := time.Now().Add(time.Minute); !ok() && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 	}
 }
 
@@ -169,7 +169,7 @@ order = "serial"
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run() }()
 	e.clean(10 * time.Millisecond)
-	until(time.Minute, func() bool {
+	until(func() bool {
 		_, err := os.Stat(filepath.Join(e.dir, "state", "state.json"))
 		return err == nil
 	})

@@ -252,19 +252,20 @@ func (p *Printer) callName(r *record.Parsed) string {
 	return record.SyscallName(arch, nr)
 }
 
-// addFields adds all fields of a record but those hidden, each as a part.
-func (p *Printer) addFields(r *record.Parsed, k int, body []byte, hide func(key, value []byte) bool, all bool) {
-	w := fieldWriter{p: p, r: r, k: k, hide: hide, all: all}
+// addFields adds the fields in body, of the main record, but those hidden, each as a part.
+func (p *Printer) addFields(r *record.Parsed, body []byte, hide func(key, value []byte) bool) {
+	w := fieldWriter{p: p, r: r, k: p.head, hide: hide}
 	w.write(body)
 }
 
-// addRecord adds a record as one part: its type and all its fields.
-func (p *Printer) addRecord(r *record.Parsed, k int) {
+// addRecord adds record k of the batch as one part: its type and all its fields.
+func (p *Printer) addRecord(k int) {
+	r := record.Parse(p.b, k)
 	p.begin("")
 	p.text = AppendText(p.text, p.b.AppendType(nil, k))
 	p.text = append(p.text, ' ')
 	p.parts[len(p.parts)-1].label = len(p.text)
-	w := fieldWriter{p: p, r: r, k: k, join: true, all: true}
+	w := fieldWriter{p: p, r: &r, k: k, join: true, all: true}
 	w.write(r.Body)
 	p.end("")
 }

@@ -61,7 +61,7 @@ func (p *Printer) addHead() {
 		p.addMessage(&r)
 		return
 	}
-	p.addFields(&r, p.head, body, hide, false)
+	p.addFields(&r, body, hide)
 }
 
 // isShown reports whether the line has a field of the head already: who and with which result
@@ -98,15 +98,15 @@ func (p *Printer) addMessage(r *record.Parsed) {
 	}
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("text=")))
 	if len(text) == 0 {
-		p.addFields(r, p.head, r.Body, p.isShown, false)
+		p.addFields(r, r.Body, p.isShown)
 		return
 	}
 	p.begin("")
 	p.text = AppendText(p.text, text)
 	p.end("")
 	own, _, _ := bytes.Cut(r.Body, []byte("msg='"))
-	p.addFields(r, p.head, own, p.isShown, false)
-	p.addFields(r, p.head, added, p.isShown, false)
+	p.addFields(r, own, p.isShown)
+	p.addFields(r, added, p.isShown)
 }
 
 // readCommand reads the arguments of an exec, and returns the title of the process.
@@ -273,8 +273,7 @@ func (p *Printer) addDetail(k int) {
 		}
 	}
 	if k != p.head && k != p.call {
-		r := record.Parse(p.b, k)
-		p.addRecord(&r, k)
+		p.addRecord(k)
 	}
 }
 
@@ -301,18 +300,12 @@ func (p *Printer) addLoss() {
 	p.text = append(p.text, " records: "...)
 	p.text = appendWord(p.text, find(&r, "cause"))
 	p.end(alarm)
-	p.addFields(&r, p.head, r.Body, func(key, _ []byte) bool {
+	p.addFields(&r, r.Body, func(key, _ []byte) bool {
 		return slices.Contains([]string{"op", "records", "cause", "mac", "res"}, string(key))
-	}, false)
+	})
 	for k := p.i; k < p.j; k++ {
 		if k != p.head {
-			p.addRecordOf(k)
+			p.addRecord(k)
 		}
 	}
-}
-
-// addRecordOf adds record k of the batch.
-func (p *Printer) addRecordOf(k int) {
-	r := record.Parse(p.b, k)
-	p.addRecord(&r, k)
 }

@@ -29,7 +29,7 @@ func (e *Encoder) writeActor() {
 	if ppid != "" {
 		e.writeParent("process", ppid)
 	} else {
-		e.writeProcess("process", image)
+		e.writeProcess(image)
 	}
 	e.writeUser("user", ev.who, "uid")
 	w.Close(m, '}')
@@ -61,10 +61,10 @@ func (e *Encoder) writeProcessEvent() {
 		e.writeAttempt()
 		w.Literal("launch_type_id", "3")
 	case ev.activity == processLaunch:
-		e.writeProcess("process", image|command|owner)
+		e.writeProcess(image | command | owner)
 		w.Literal("launch_type_id", "3") // Exec
 	default:
-		e.writeProcess("process", image|owner)
+		e.writeProcess(image | owner)
 	}
 }
 
@@ -96,13 +96,13 @@ func (e *Encoder) writeTarget() {
 }
 
 // writeProcess writes the process that made the system call, or sent the record.
-func (e *Encoder) writeProcess(key string, which parts) {
+func (e *Encoder) writeProcess(which parts) {
 	w, r := &e.w, e.ev.who
 	pid := number(e.find(r, "pid"))
 	if pid == "" {
 		return
 	}
-	m := w.Open(key, '{')
+	m := w.Open("process", '{')
 	w.Literal("pid", pid)
 	if which&image != 0 {
 		w.Some("name", take(e.find(r, "comm")))

@@ -22,9 +22,9 @@ func testBatch(seq, count uint64, body string) *Batch {
 	return b
 }
 
-func mustOpen(t *testing.T, dir string, size int64) (*journal, *found) {
+func mustOpen(t *testing.T, dir string) (*journal, *found) {
 	t.Helper()
-	j, f, err := openJournal(dir, size, time.Hour)
+	j, f, err := openJournal(dir, 4<<20, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func mustOpen(t *testing.T, dir string, size int64) (*journal, *found) {
 // segments go.
 func TestJournalKeepsItsBound(t *testing.T) {
 	dir := t.TempDir()
-	j, _ := mustOpen(t, dir, 4<<20)
+	j, _ := mustOpen(t, dir)
 	body := string(make([]byte, 100<<10))
 	const batches = 200
 	for i := range uint64(batches) {
@@ -75,7 +75,7 @@ func TestJournalKeepsItsBound(t *testing.T) {
 		t.Errorf("%d bytes", total)
 	}
 	j.close()
-	_, f := mustOpen(t, dir, 4<<20)
+	_, f := mustOpen(t, dir)
 	if f.last.Header.Seq != 2*batches-1 || f.last.next != 2*batches+1 || f.last.run != thisRun || time.Since(f.at) > time.Hour {
 		t.Errorf("%+v", f.last)
 	}
@@ -85,7 +85,7 @@ func TestJournalKeepsItsBound(t *testing.T) {
 // written then is found the next time.
 func TestJournalTornOrDamaged(t *testing.T) {
 	dir := t.TempDir()
-	j, _ := mustOpen(t, dir, 4<<20)
+	j, _ := mustOpen(t, dir)
 	for i := range uint64(3) {
 		if err := j.append(testBatch(i+1, 1, "a record\n")); err != nil {
 			t.Fatal(err)
@@ -100,7 +100,7 @@ func TestJournalTornOrDamaged(t *testing.T) {
 	if err := os.WriteFile(files[0], data[:len(data)-3], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j, f := mustOpen(t, dir, 4<<20)
+	j, f := mustOpen(t, dir)
 	if f.last.Header.Seq != 2 || f.damage == nil {
 		t.Fatalf("last %d, damage %v", f.last.Header.Seq, f.damage)
 	}
@@ -108,7 +108,7 @@ func TestJournalTornOrDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.close()
-	_, f = mustOpen(t, dir, 4<<20)
+	_, f = mustOpen(t, dir)
 	if f.last.Header.Seq != 3 || len(f.entries) != 3 {
 		t.Errorf("last %d of %d entries", f.last.Header.Seq, len(f.entries))
 	}
