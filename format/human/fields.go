@@ -123,8 +123,7 @@ type fieldWriter struct {
 	r     *record.Parsed
 	k     int                          // the record's number in the batch
 	hide  func(key, value []byte) bool // what was shown already; nil: nothing
-	all   bool                         // show what says that there is nothing, too
-	join  bool                         // into the part that was begun, else a part for each
+	join  bool                         // all into the part that was begun; else a part for each that says something
 	any   bool                         // something was written
 	inner bool                         // in a program's text, which has none in it
 	call  *string                      // the name of the system call, once it was looked up
@@ -152,7 +151,7 @@ func (w *fieldWriter) write(text []byte) {
 			w.inner = true
 			w.write(inside(s.Value))
 			w.inner = false
-		case w.hide != nil && w.hide(key, s.Value), !w.all && isEmpty(s.Value):
+		case w.hide != nil && w.hide(key, s.Value), !w.join && isEmpty(s.Value):
 		default:
 			w.begin()
 			w.p.text = append(AppendText(w.p.text, key), '=')
@@ -265,7 +264,7 @@ func (p *Printer) addRecord(k int) {
 	p.text = AppendText(p.text, p.b.AppendType(nil, k))
 	p.text = append(p.text, ' ')
 	p.parts[len(p.parts)-1].label = len(p.text)
-	w := fieldWriter{p: p, r: &r, k: k, join: true, all: true}
+	w := fieldWriter{p: p, r: &r, k: k, join: true}
 	w.write(r.Body)
 	p.end("")
 }
