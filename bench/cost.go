@@ -29,7 +29,7 @@ func (b *bench) cost(t *scope) {
 	for range b.rounds {
 		found := make(map[string]liveFigure)
 		for _, c := range order {
-			if failed[c.who] || c.setup != nil && b.leavesOut(c.relay) {
+			if failed[c.who] || (c.setup != nil && b.leavesOut(c.relay)) {
 				continue
 			}
 			failed[c.who] = true

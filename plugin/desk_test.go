@@ -369,7 +369,7 @@ func FuzzDesk(f *testing.F) {
 	}
 	d, dir := deskFor(f, strings.ReplaceAll(deskConfig, "halt", "file"))
 	f.Fuzz(func(t *testing.T, item, op, args string) {
-		if item == initItem || item == program.ActionItem || strings.HasPrefix(item, "program/") && op == "start" {
+		if item == initItem || item == program.ActionItem || (strings.HasPrefix(item, "program/") && op == "start") {
 			return
 		}
 		a, _ := d.Serve(broker.NewCall(item, op, args))

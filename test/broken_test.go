@@ -176,7 +176,7 @@ func checkSickLog(t *testing.T, r *relay, s sickness, fill *strings.Replacer) {
 		if l.Sink == "file" && l.Level != "debug" {
 			t.Errorf("of the other sink: %s", line)
 		}
-		if l.Sink != "sick" || l.Level != "warn" && l.Level != "error" {
+		if l.Sink != "sick" || (l.Level != "warn" && l.Level != "error") {
 			continue
 		}
 		if l.Msg == "records lost" || strings.HasPrefix(l.Msg, "connection to the syslog server broke") {

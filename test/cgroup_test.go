@@ -56,7 +56,7 @@ func TestSmallCgroup(t *testing.T) {
 				t.Errorf("memory: %+v", rep.Memory)
 			}
 			for _, c := range rep.Consumers {
-				if c.LostTotal != 0 && tt.spool == 1024 || c.Queued+c.LostTotal != c.Received || c.Delivered != 0 || c.Received != batch*batches || c.Room > rep.Memory.QueueCap {
+				if (c.LostTotal != 0 && tt.spool == 1024) || c.Queued+c.LostTotal != c.Received || c.Delivered != 0 || c.Received != batch*batches || c.Room > rep.Memory.QueueCap {
 					t.Errorf("%s: received %d, queued %d, lost %d, q_bytes %d", c.Name, c.Received, c.Queued, c.LostTotal, c.Room)
 				}
 			}

@@ -211,7 +211,7 @@ type truth struct {
 // none reports whether a record does not count: EOE that were cut, and what auditd
 // says before its plugins run.
 func (m *truth) none(r seenRecord) bool {
-	return m.cut && (r.typ == record.TypeEOE || strings.Contains(r.text, "type=EOE")) || typeName(r.typ) == "DAEMON_START"
+	return (m.cut && (r.typ == record.TypeEOE || strings.Contains(r.text, "type=EOE"))) || typeName(r.typ) == "DAEMON_START"
 }
 
 func readTruth(t *testing.T, path, after, last string, cut bool) *truth {
@@ -270,7 +270,7 @@ func (m *truth) jsonFaults(t *testing.T, dir string) (faults []string) {
 			had[e.ID] = map[string]int{}
 		}
 		for _, typ := range e.RecordTypes {
-			if typ == "DAEMON_START" || m.cut && typ == "EOE" {
+			if typ == "DAEMON_START" || (m.cut && typ == "EOE") {
 				continue
 			}
 			if had[e.ID][typ]++; had[e.ID][typ] > m.types[e.ID][typ] {
@@ -299,7 +299,7 @@ func (m *truth) joinedFaults(t *testing.T, dir string) (faults []string) {
 		}
 		for _, b := range begins {
 			typ, id := string(b[1]), string(b[2])
-			if typ == "DAEMON_START" || m.cut && typ == "EOE" {
+			if typ == "DAEMON_START" || (m.cut && typ == "EOE") {
 				continue
 			}
 			if had[id] == nil {
@@ -332,7 +332,7 @@ func (m *truth) idFaults(t *testing.T, dir string) (faults []string) {
 			switch {
 			case bytes.Contains(line, []byte("DAEMON_START")) || bytes.Contains(line, []byte("daemon_start")):
 			case m.cut && id == nil && bytes.Contains(line, []byte("EOE")):
-			case id == nil || m.types[string(id[1])] == nil || noType.Match(line) && !m.rare(string(id[1])):
+			case id == nil || m.types[string(id[1])] == nil || (noType.Match(line) && !m.rare(string(id[1]))):
 				faults = append(faults, fmt.Sprintf("%s: no such event: %s", sink, line))
 			}
 		}

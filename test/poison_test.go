@@ -138,13 +138,13 @@ func wantDelivered(t *testing.T, events, records string, sent []byte) {
 			Serial int
 			Raw    string
 		}
-		if err := json.Unmarshal(line, &e); err != nil || (e.Raw != "") != (e.Serial == 11) || e.Serial == 11 && !strings.Contains(e.Raw, deadlyText) {
+		if err := json.Unmarshal(line, &e); err != nil || (e.Raw != "") != (e.Serial == 11) || (e.Serial == 11 && !strings.Contains(e.Raw, deadlyText)) {
 			t.Errorf("%v: %s", err, line)
 		}
 		times[e.Serial]++
 	}
 	for serial := 1; serial <= 21; serial++ {
-		if n := times[serial]; n < 1 || n > 3 || serial == 11 && n != 1 { // others again from the position that was saved
+		if n := times[serial]; n < 1 || n > 3 || (serial == 11 && n != 1) { // others again from the position that was saved
 			t.Errorf("event %d is there %d times", serial, n)
 		}
 	}

@@ -132,7 +132,7 @@ func TestLiveLogThatCannotBeRead(t *testing.T) {
 				t.Errorf("%v", rep)
 			}
 			said := len(l.says("warn", path)) - before
-			if c.says && said == 0 || said > 5 {
+			if (c.says && said == 0) || said > 5 {
 				t.Errorf("said %d times that %s cannot be used", said, path)
 			}
 		})

@@ -77,7 +77,7 @@ func TestDoctorFailsAsNagiosHasIt(t *testing.T) {
 		if code := exitOf(t, err); code != 3 || !strings.HasPrefix(out, "AUDISP-RELAY UNKNOWN - ") || strings.Count(out, "\n") != 1 {
 			t.Errorf("%s: exit code %d, %q", name, code, out)
 		}
-		if out, err = runDoctor(t, args...); err == nil || errors.As(err, new(exitError)) || out != "" && name != "no such sink" {
+		if out, err = runDoctor(t, args...); err == nil || errors.As(err, new(exitError)) || (out != "" && name != "no such sink") {
 			t.Errorf("%s, as text: %v, %q", name, err, out)
 		}
 	}

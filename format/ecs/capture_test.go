@@ -143,7 +143,7 @@ func setUsers(ev *aucoalesce.Event, set func(path, val string)) {
 			o.to.ID = ""
 		}
 	}
-	if effective.ID == user.ID && user.ID != "" || effective.Name == user.Name && user.Name != "" {
+	if (effective.ID == user.ID && user.ID != "") || (effective.Name == user.Name && user.Name != "") {
 		effective = aucoalesce.ECSEntityData{}
 		if ids["egid"] == ids["gid"] {
 			delete(ids, "egid")
@@ -190,7 +190,7 @@ func TestCapturesAgreeWithAucoalesce(t *testing.T) {
 			// auditd 4.2.1 cuts the end off each record of the kernel: a SYSCALL without exe=
 			// and an EOE without an id are nothing to aucoalesce.
 			cut := strings.Contains(name, "4.2.1-raw")
-			if compared < 150 && !cut || compared == 0 || refused > 0 && !cut {
+			if (compared < 150 && !cut) || compared == 0 || (refused > 0 && !cut) {
 				t.Errorf("%d events compared, %d refused", compared, refused)
 			}
 		})
@@ -255,7 +255,7 @@ func differs(path string, lib any, got map[string]any, said string) bool {
 	case "auditd.data.op", "auditd.data.text", "auditd.summary.object.primary":
 		return strings.HasPrefix(ours, fmt.Sprint(lib)+" ") // words that were not quoted
 	case "auditd.message_type":
-		return lib == "unknown[1423]" && ours == "landlock_access" || lib == "unknown[1424]" && ours == "landlock_domain"
+		return (lib == "unknown[1423]" && ours == "landlock_access") || (lib == "unknown[1424]" && ours == "landlock_domain")
 	case "event.category":
 		return strings.Contains(said, "no normalization found")
 	case "process.name":
@@ -340,6 +340,6 @@ func added(path string, got map[string]any, said string) bool {
 	if i := strings.LastIndexByte(path, '.'); strings.HasPrefix(path, "auditd.paths.") {
 		return path[i:] == ".owner" || path[i:] == ".group"
 	}
-	return strings.HasPrefix(path, "user.") && strings.HasSuffix(path, ".name") ||
-		strings.HasPrefix(path, "auditd.data.") && strings.HasSuffix(path, "_name")
+	return (strings.HasPrefix(path, "user.") && strings.HasSuffix(path, ".name")) ||
+		(strings.HasPrefix(path, "auditd.data.") && strings.HasSuffix(path, "_name"))
 }

@@ -56,7 +56,7 @@ func TestUnsetIDIsNowhere(t *testing.T) {
 	for _, text := range []string{`a0=-1 exit=-1 ino=4294967295`, `name="4294967295" acct="-1"`} { // other things are what they are
 		b := parse(t, rec("CONFIG_CHANGE", text))
 		line := string(New(Options{}).AppendEvent(nil, b, 0, 1))
-		if !strings.Contains(line, `"4294967295"`) || !strings.Contains(line, `"-1"`) && !strings.Contains(line, "EPERM") {
+		if !strings.Contains(line, `"4294967295"`) || (!strings.Contains(line, `"-1"`) && !strings.Contains(line, "EPERM")) {
 			t.Errorf("%s: %s", text, line)
 		}
 	}

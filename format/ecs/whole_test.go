@@ -193,7 +193,7 @@ func (c *checker) shown(key, token string, twin bool) bool {
 	if c.r.Type == uint32(auparse.AUDIT_EXECVE) {
 		// An argument in pieces: its length, and those in it.
 		last := forms[len(forms)-1]
-		if strings.HasSuffix(key, "_len") || strings.HasSuffix(key, "]") && slices.ContainsFunc(c.values, func(v string) bool { return strings.Contains(v, last) }) {
+		if strings.HasSuffix(key, "_len") || (strings.HasSuffix(key, "]") && slices.ContainsFunc(c.values, func(v string) bool { return strings.Contains(v, last) })) {
 			return true
 		}
 	}
@@ -253,7 +253,7 @@ func (c *checker) address(hex string) bool {
 		return c.has("unix") && len(rest) == 0 && c.has(string(path))
 	}
 	port := fmt.Sprint(int(raw[2])<<8 | int(raw[3]))
-	return c.has(port) && (len(raw) == 16 && c.has("ipv4") || len(raw) == 28 && c.has("ipv6"))
+	return c.has(port) && ((len(raw) == 16 && c.has("ipv4")) || (len(raw) == 28 && c.has("ipv6")))
 }
 
 func unpercent(s string) string {

@@ -38,7 +38,7 @@ func TestFind(t *testing.T) {
 		"chain": nil, "loop": unix.ELOOP, "nowhere": unix.ENOENT, "missing": unix.ENOENT, "real/socket/x": unix.ENOTDIR,
 	} {
 		place, err := Find(dir + "/" + path)
-		if !errors.Is(err, want) || want == nil && err != nil {
+		if !errors.Is(err, want) || (want == nil && err != nil) {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
 		if err == nil {

@@ -57,7 +57,7 @@ func TestEventThatEndsWorkersIsPoison(t *testing.T) {
 	want := athand.ID{Millis: 1000, Serial: 1}
 	for n, text := range s.told["facts"] {
 		var facts Facts
-		if err := json.Unmarshal(text, &facts); err != nil || slices.Equal(facts.Poison, []athand.ID{want}) != (n == 2) || n < 2 && len(facts.Poison) > 0 {
+		if err := json.Unmarshal(text, &facts); err != nil || slices.Equal(facts.Poison, []athand.ID{want}) != (n == 2) || (n < 2 && len(facts.Poison) > 0) {
 			t.Errorf("worker %d: %+v, %v", n, facts, err)
 		}
 	}

@@ -148,7 +148,7 @@ func TestStartsAreBounded(t *testing.T) {
 	}
 	for n := uint64(1); ; n++ {
 		err := ask(opStart, 0)
-		if err != nil && n <= maxChildren || n > 100*maxChildren {
+		if (err != nil && n <= maxChildren) || n > 100*maxChildren {
 			t.Fatalf("program %d: %v", n, err)
 		}
 		if err != nil {
@@ -180,7 +180,7 @@ func TestProgramIsNotTheWorkers(t *testing.T) {
 		if err == nil {
 			p.end()
 		}
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("as %s: %v", user, err)
 		}
 	}
