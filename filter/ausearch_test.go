@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -59,16 +60,7 @@ var asked = []struct{ option, filter string }{
 }
 
 func TestAusearchSelectsTheSame(t *testing.T) {
-	program, err := exec.LookPath("ausearch")
-	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/ausearch") // not in everybody's PATH
-	}
-	if err != nil {
-		if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip("no ausearch here: the package auditd has it")
-	}
+	program := lab.NeedTool(t, "ausearch")
 	for _, name := range captures.Names(t, "*.log.gz") {
 		t.Run(strings.TrimSuffix(name, ".log.gz"), func(t *testing.T) {
 			t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"audisp-relay/fleet/wire"
+	servers "audisp-relay/test/engine"
 	"audisp-relay/test/lab"
 )
 
@@ -24,7 +25,7 @@ func startCluster(t testing.TB, n int) map[string]*server {
 	cluster := make(map[string]*server)
 	for i := range n {
 		dir, name := t.TempDir(), fmt.Sprintf("n%d", i+1)
-		s := &server{t: t, binary: serverBinary(t), config: filepath.Join(dir, "nats.conf"), log: filepath.Join(dir, "log"), port: ports[i]}
+		s := &server{t: t, binary: servers.Program(t), config: filepath.Join(dir, "nats.conf"), log: filepath.Join(dir, "log"), port: ports[i]}
 		writeFile(t, s.config, fmt.Sprintf("server_name: %s\nlisten: 127.0.0.1:%d\nlog_file: %q\njetstream { store_dir: %q }\ncluster { name: test, listen: \"127.0.0.1:%d\", routes: [%s] }\n",
 			name, ports[i], s.log, dir, ports[n+i], strings.Join(routes, ", ")))
 		t.Cleanup(s.stop)

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"audisp-relay/fleet/wire"
+	servers "audisp-relay/test/engine"
 	"audisp-relay/test/lab"
 )
 
@@ -33,7 +34,7 @@ type server struct {
 func startServer(t testing.TB, more string) *server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &server{t: t, binary: serverBinary(t), config: filepath.Join(dir, "nats.conf"), log: filepath.Join(dir, "log")}
+	s := &server{t: t, binary: servers.Program(t), config: filepath.Join(dir, "nats.conf"), log: filepath.Join(dir, "log")}
 	s.port = lab.FreePorts(t, 1)[0]
 	text := fmt.Sprintf("listen: 127.0.0.1:%d\nlog_file: %q\njetstream { store_dir: %q }\n%s\n", s.port, s.log, dir, more)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {

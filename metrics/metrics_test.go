@@ -122,7 +122,7 @@ func TestTimeOfTheLastCheckpoint(t *testing.T) {
 
 // TestPromtoolHasNoObjection: promtool knows what names and help texts should be.
 func TestPromtoolHasNoObjection(t *testing.T) {
-	promtool := needPromtool(t)
+	promtool := lab.NeedTool(t, "promtool")
 	r := start(t, sinksText)
 	io.WriteString(r.in, records(1, 10))
 	check := exec.Command(promtool, "check", "metrics")
@@ -130,20 +130,6 @@ func TestPromtoolHasNoObjection(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-}
-
-// needPromtool returns where promtool is; without one the test is skipped, unless all that the tests
-// need has to be there.
-func needPromtool(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err != nil && os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-		t.Fatal("promtool is missing (package prometheus)")
-	}
-	if err != nil {
-		t.Skip("no promtool (package prometheus)")
-	}
-	return path
 }
 
 // TestSocketIsRootsAlone: no one else may read what stands there, and it comes back when it is

@@ -17,6 +17,7 @@ import (
 
 	"audisp-relay/fleet"
 	"audisp-relay/metrics"
+	"audisp-relay/test/lab"
 )
 
 const mixin = "../packaging/mixin/"
@@ -215,7 +216,7 @@ func TestAlertsFire(t *testing.T) {
 		}
 	}
 
-	promtool := needPromtool(t)
+	promtool := lab.NeedTool(t, "promtool")
 	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
 		run := exec.Command(promtool, args...)
 		run.Dir = mixin
@@ -231,7 +232,7 @@ func TestDashboardInPrometheus(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs a Prometheus for some seconds")
 	}
-	needPromtool(t) // which comes with it
+	lab.NeedTool(t, "promtool") // which comes with it
 	at := freePort(t)
 	r := start(t, sinksText+"[metrics]\nlisten = '"+at+"'\n")
 	io.WriteString(r.in, records(1, 100))

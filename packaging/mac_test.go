@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"audisp-relay/config"
+	"audisp-relay/test/lab"
 )
 
 // selinuxDevel makes modules with the interfaces of the distribution's policy.
@@ -18,7 +19,7 @@ const selinuxDevel = "/usr/share/selinux/devel/Makefile"
 // TestSELinuxModule: the policy's compiler takes the module, and its package has the contexts of files.
 func TestSELinuxModule(t *testing.T) {
 	if _, err := os.Stat(selinuxDevel); err != nil {
-		skipUnlessRequired(t, "the development files of the SELinux policy are not installed (selinux-policy-dev)")
+		lab.Missing(t, "the development files of the SELinux policy are not installed (selinux-policy-dev)")
 	}
 	dir := t.TempDir()
 	for _, name := range []string{"audisp_relay.te", "audisp_relay.if", "audisp_relay.fc"} {
@@ -45,7 +46,7 @@ func TestAppArmorProfiles(t *testing.T) {
 		if _, err := exec.LookPath("apt-get"); err != nil {
 			t.Skip("this distribution may have no AppArmor")
 		}
-		skipUnlessRequired(t, "apparmor_parser is not installed (apparmor)")
+		lab.Missing(t, "apparmor_parser is not installed (apparmor)")
 	}
 	profiles, err := filepath.Glob("apparmor/*")
 	if err != nil || len(profiles) != 2 {

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"audisp-relay/test/lab"
 )
 
 // packaged are the files of every package with their modes. What only one of them has is below.
@@ -93,7 +95,7 @@ func newBuilder(t *testing.T, format string) builder {
 	}
 	b := builder{t, filepath.Join(t.TempDir(), "audisp-relay"), format, "audisp-relay"}
 	if out, err := exec.Command("go", "-C", "tools", "build", "-o", os.DevNull, "github.com/goreleaser/nfpm/v2/cmd/nfpm").CombinedOutput(); err != nil {
-		skipUnlessRequired(t, "nfpm cannot be built: "+string(out))
+		lab.Missing(t, "nfpm cannot be built: %s", out)
 	}
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.binary, "../cmd/audisp-relay")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -101,14 +103,6 @@ func newBuilder(t *testing.T, format string) builder {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	return b
-}
-
-func skipUnlessRequired(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // build returns the packages that packages.sh makes at a commit of that time, and their checksums.

@@ -21,6 +21,7 @@ import (
 	"audisp-relay/host"
 	"audisp-relay/host/broker"
 	"audisp-relay/plugin/sandbox"
+	"audisp-relay/test/lab"
 )
 
 // modeEnv says what this package's test binary does as a worker.
@@ -217,10 +218,7 @@ func (s *session) Close() {
 func run(t *testing.T, mode string, signals <-chan os.Signal) (End, *session, *observer.ObservedLogs, error) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-			t.Fatal("not root")
-		}
-		t.Skip("not root: another user's process cannot be started")
+		lab.Missing(t, "not root: another user's process cannot be started")
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	s := &session{told: make(map[string][]json.RawMessage)}

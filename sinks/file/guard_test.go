@@ -19,6 +19,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 const (
@@ -57,7 +58,7 @@ func (x tree) link(to, name string, uid int) {
 // place of the configured one, and what distributions and administrators set up works.
 func TestWhoCanChangeThePath(t *testing.T) {
 	if os.Getuid() != 0 {
-		skip(t, "needs root to give directories away")
+		lab.Missing(t, "needs root to give directories away")
 	}
 	for _, tt := range []struct {
 		name  string
@@ -193,7 +194,7 @@ func TestSwappedDirectory(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if os.Getuid() != 0 {
-				skip(t, "needs root to give directories away")
+				lab.Missing(t, "needs root to give directories away")
 			}
 			x := tree{t, t.TempDir()}
 			x.mkdir("app", 0, 0, 0o755)
@@ -226,7 +227,7 @@ func TestSwappedDirectory(t *testing.T) {
 // not before, also where the directory was refused.
 func TestSwappedAndMeant(t *testing.T) {
 	if os.Getuid() != 0 {
-		skip(t, "needs root to give directories away")
+		lab.Missing(t, "needs root to give directories away")
 	}
 	for _, uid := range []int{0, person} {
 		x := tree{t, t.TempDir()}

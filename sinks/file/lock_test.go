@@ -11,18 +11,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/host/broker"
+	"audisp-relay/test/lab"
 )
 
 // TestOnlyWritersHoldTheLock: another process of root's keeps the file for itself, as does a worker; one that may only read it
 // does not stop its records, nor does what a process has left that has ended.
 func TestOnlyWritersHoldTheLock(t *testing.T) {
 	if os.Getuid() != 0 {
-		skip(t, "needs root for another user's process")
+		lab.Missing(t, "needs root for another user's process")
 	}
 	flock, err := exec.LookPath("flock")
 	if err != nil {
-		skip(t, err.Error())
+		lab.Missing(t, "%v", err)
 	}
 	was := broker.User
 	t.Cleanup(func() { broker.User = was })

@@ -14,6 +14,7 @@ import (
 
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 // TestOnlyRegularFilesAreWritten: nothing but a regular file is written to, and what stands there
@@ -58,7 +59,7 @@ func must(t *testing.T, err error) {
 // TestFileGetsOwnerAndMode: given to a new file and to one that differs.
 func TestFileGetsOwnerAndMode(t *testing.T) {
 	if os.Getuid() != 0 {
-		skip(t, "needs root to give a file away")
+		lab.Missing(t, "needs root to give a file away")
 	}
 	defer unix.Umask(unix.Umask(0o077))
 	for _, name := range []string{"new", "existing"} {

@@ -17,13 +17,14 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 // privately runs f in a mount namespace of its own, which ends with it.
 func privately(t *testing.T, f func()) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		skip(t, "needs root to mount")
+		lab.Missing(t, "needs root to mount")
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -38,7 +39,7 @@ func privately(t *testing.T, f func()) {
 		}
 	}()
 	if err := <-done; err != nil {
-		skip(t, "no mount namespace: "+err.Error())
+		lab.Missing(t, "no mount namespace: %v", err)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 // TestFaultsTearNoRecord: whatever call fails, the file holds whole records, the error
@@ -311,7 +312,7 @@ func TestOneWriteABatch(t *testing.T) {
 func TestFullFileSystem(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		skip(t, "cannot mount a tmpfs: "+err.Error())
+		lab.Missing(t, "cannot mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, 0); err != nil {
@@ -359,21 +360,12 @@ func TestFullFileSystem(t *testing.T) {
 	}
 }
 
-// skip skips a test for lack of rights or tools, unless they are required.
-func skip(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
 // TestRealLogrotate: the snippet of the README with the real logrotate, once with
 // a signal and once with copytruncate.
 func TestRealLogrotate(t *testing.T) {
 	bin, err := exec.LookPath("logrotate")
 	if err != nil {
-		skip(t, "logrotate is not installed")
+		lab.Missing(t, "logrotate is not installed")
 	}
 	for _, how := range []string{"nocopytruncate", "copytruncate"} {
 		t.Run(how, func(t *testing.T) {

@@ -26,6 +26,7 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/queue"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 // helperArg makes the test binary the child that its next argument names: a
@@ -372,15 +373,6 @@ func (r *running) waitGone(pid int) {
 
 func gone(pid int) bool { return unix.Kill(pid, 0) == unix.ESRCH }
 
-// skip skips a test for lack of rights or tools, unless they are required.
-func skip(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	for _, dir := range []string{"/usr/sbin", "/usr/bin"} {
@@ -388,6 +380,6 @@ func tool(t *testing.T, name string) string {
 			return path
 		}
 	}
-	skip(t, name+" is not installed")
+	lab.Missing(t, "%s is not installed", name)
 	return ""
 }

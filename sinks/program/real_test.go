@@ -18,6 +18,7 @@ import (
 
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -33,7 +34,7 @@ func capture(t *testing.T, name string, n int) []byte {
 func TestAudispSyslog(t *testing.T) {
 	plugin := tool(t, "audisp-syslog")
 	if os.Getuid() != 0 {
-		skip(t, "needs root for a mount namespace")
+		lab.Missing(t, "needs root for a mount namespace")
 	}
 	dir := t.TempDir()
 	log, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "log"), Net: "unixgram"})
@@ -81,7 +82,7 @@ func TestAudispSyslog(t *testing.T) {
 func TestLaurelWritesEveryEvent(t *testing.T) {
 	laurel := tool(t, "laurel")
 	if os.Getuid() != 0 {
-		skip(t, "laurel needs root")
+		lab.Missing(t, "laurel needs root")
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "laurel.toml")

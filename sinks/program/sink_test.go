@@ -21,6 +21,7 @@ import (
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 // TestNextChildGetsWhatTheLastHadNotRead: each new child gets whole records from the first one on that
@@ -351,7 +352,7 @@ func TestReopenSendsHangup(t *testing.T) {
 // TestChildRunsAsTheUser: a child runs as the user of the key, with all its groups and no rights of root's.
 func TestChildRunsAsTheUser(t *testing.T) {
 	if os.Getuid() != 0 {
-		skip(t, "needs root to become another user")
+		lab.Missing(t, "needs root to become another user")
 	}
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
@@ -365,7 +366,7 @@ func TestChildRunsAsTheUser(t *testing.T) {
 	}
 	account, err := runnable.LookUp("daemon")
 	if err != nil {
-		skip(t, err.Error())
+		lab.Missing(t, "%v", err)
 	}
 	if err := os.Chown(out, int(account.UID), -1); err != nil {
 		t.Fatal(err)
@@ -418,7 +419,7 @@ func TestUnsafeProgramsAreNotStarted(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.says == "chown root" && os.Getuid() != 0 {
-				skip(t, "needs root to give a file away")
+				lab.Missing(t, "needs root to give a file away")
 			}
 			path := filepath.Join(t.TempDir(), "prog")
 			if err := tt.make(path); err != nil {

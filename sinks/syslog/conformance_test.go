@@ -212,7 +212,7 @@ func (s *server) widen(c *net.UDPConn) {
 	}
 	_ = raw.Control(func(fd uintptr) {
 		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 128<<20); err != nil {
-			missing(s.t, "needs CAP_NET_ADMIN for a receive buffer that holds a test: %v", err)
+			lab.Missing(s.t, "needs CAP_NET_ADMIN for a receive buffer that holds a test: %v", err)
 		}
 	})
 }

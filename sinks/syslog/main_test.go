@@ -158,13 +158,4 @@ func connectable(path string) bool {
 	return false
 }
 
-// missing skips, or fails where everything has to be there.
-func missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
 func lines(data []byte) int { return bytes.Count(data, []byte{'\n'}) }

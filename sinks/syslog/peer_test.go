@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
 )
 
@@ -19,11 +20,11 @@ const audispSyslog = "/sbin/audisp-syslog"
 func stock(t testing.TB, path string) *exec.Cmd {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		missing(t, "needs root for a mount namespace")
+		lab.Missing(t, "needs root for a mount namespace")
 	}
 	for _, tool := range []string{audispSyslog, "unshare"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			missing(t, "%s is not installed: %v", tool, err)
+			lab.Missing(t, "%s is not installed: %v", tool, err)
 		}
 	}
 	cmd := exec.Command("unshare", "-m", "sh", "-c", `
@@ -45,7 +46,7 @@ func BenchmarkBesideAudispSyslog(b *testing.B) {
 	}
 	socat, err := exec.LookPath("socat")
 	if err != nil {
-		missing(b, "socat is not installed: %v", err)
+		lab.Missing(b, "socat is not installed: %v", err)
 	}
 	drains := map[string]func(path string) *exec.Cmd{
 		"fast reader": func(path string) *exec.Cmd { return helper(b, "drain", path) },

@@ -170,7 +170,7 @@ func daemon(t *testing.T, cmd *exec.Cmd, ready func() bool) {
 func rsyslogInput(module, options, input string) func(*testing.T, string, *Config) func() []byte {
 	return func(t *testing.T, dir string, l *Config) func() []byte {
 		if _, err := exec.LookPath("rsyslogd"); err != nil {
-			missing(t, "rsyslogd is not installed: %v", err)
+			lab.Missing(t, "rsyslogd is not installed: %v", err)
 		}
 		needsModule(t, module)
 		name, ready := place(t, dir, l)
@@ -204,7 +204,7 @@ func syslogNG(source string) func(*testing.T, string, *Config) func() []byte {
 		if err != nil {
 			root = syslogNGRoot()
 			if program, err = exec.LookPath(filepath.Join(root, "usr/sbin/syslog-ng")); err != nil {
-				missing(t, "syslog-ng is not installed: %v", err)
+				lab.Missing(t, "syslog-ng is not installed: %v", err)
 			}
 		}
 		name, ready := place(t, dir, l)
@@ -222,7 +222,7 @@ func syslogNG(source string) func(*testing.T, string, *Config) func() []byte {
 			libs, _ := filepath.Glob(root + "/usr/lib/*-linux-gnu*")
 			more, _ := filepath.Glob(root + "/lib/*-linux-gnu*")
 			if len(modules) == 0 {
-				missing(t, "no modules of syslog-ng below %s", root)
+				lab.Missing(t, "no modules of syslog-ng below %s", root)
 			}
 			cmd.Args = append(cmd.Args, "--module-path="+modules[0])
 			cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(append(append(libs, more...), filepath.Dir(modules[0])), ":"))
@@ -237,11 +237,11 @@ func syslogNG(source string) func(*testing.T, string, *Config) func() []byte {
 func startJournald(t *testing.T, dir string, l *Config) func() []byte {
 	const journald = "/lib/systemd/systemd-journald"
 	if os.Geteuid() != 0 {
-		missing(t, "needs root for a mount namespace")
+		lab.Missing(t, "needs root for a mount namespace")
 	}
 	for _, tool := range []string{journald, "journalctl", "unshare", "setpriv"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			missing(t, "%s is not installed: %v", tool, err)
+			lab.Missing(t, "%s is not installed: %v", tool, err)
 		}
 	}
 	cmd := exec.Command("unshare", "-m", "-n", "-u", "-p", "-f", "--mount-proc", "--kill-child", "--propagation", "private", "sh", "-ec", `
@@ -280,7 +280,7 @@ func startJournald(t *testing.T, dir string, l *Config) func() []byte {
 // startSocat runs socat, an example of all that stores what it reads.
 func startSocat(t *testing.T, dir string, l *Config) func() []byte {
 	if _, err := exec.LookPath("socat"); err != nil {
-		missing(t, "socat is not installed: %v", err)
+		lab.Missing(t, "socat is not installed: %v", err)
 	}
 	port, ready := place(t, dir, l)
 	out := filepath.Join(dir, "out")

@@ -39,7 +39,7 @@ type setup struct {
 func newRsyslogd(t testing.TB, c setup, ready func() bool) *rsyslogd {
 	t.Helper()
 	if _, err := exec.LookPath("rsyslogd"); err != nil {
-		missing(t, "rsyslogd is not installed: %v", err)
+		lab.Missing(t, "rsyslogd is not installed: %v", err)
 	}
 	dir := t.TempDir()
 	r := &rsyslogd{t: t, conf: filepath.Join(dir, "rsyslog.conf"), out: filepath.Join(dir, "out"), ready: ready}
@@ -199,7 +199,7 @@ func needsModule(t testing.TB, name string) {
 			return
 		}
 	}
-	missing(t, "rsyslog's module %s is not installed", name)
+	lab.Missing(t, "rsyslog's module %s is not installed", name)
 }
 
 func testRsyslogd(t *testing.T, transport, protocol string) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/test/lab"
 )
 
 // refused dials and holds that the connection is closed at once.
@@ -60,7 +62,7 @@ func TestMaxClients(t *testing.T) {
 
 func TestAllowUIDs(t *testing.T) {
 	needRoot(t)
-	socat := tool(t, "socat")
+	socat := lab.NeedTool(t, "socat")
 	cfg := settings(sock(t))
 	cfg.Mode = 0o666
 	cfg.AllowUIDs = []int{65533}
@@ -147,7 +149,7 @@ func TestOutOfDescriptors(t *testing.T) {
 // TestMaxPerUID: one user does not take all the places; root, who reads the log anyway, is no such user.
 func TestMaxPerUID(t *testing.T) {
 	needRoot(t)
-	socat := tool(t, "socat")
+	socat := lab.NeedTool(t, "socat")
 	cfg := settings(sock(t))
 	cfg.Mode, cfg.MaxPerUID = 0o666, 2
 	b := start(t, cfg, lossless())

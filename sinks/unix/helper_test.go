@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -243,26 +243,10 @@ func (r *reader) len() int {
 	return len(r.got)
 }
 
-// tool finds a program, or skips the test.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-			t.Fatalf("%s is needed: %v", name, err)
-		}
-		t.Skipf("%s is not installed: %v", name, err)
-	}
-	return path
-}
-
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		if os.Getenv("AUDISP_REQUIRE_AUDITD") == "1" {
-			t.Fatal("root is needed")
-		}
-		t.Skip("owners and other users need root")
+		lab.Missing(t, "owners and other users need root")
 	}
 }
 

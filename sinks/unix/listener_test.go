@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"audisp-relay/test/lab"
 )
 
 // stale leaves a socket that no process listens on at path.
@@ -76,7 +78,7 @@ func TestLeavesLiveSocketAlone(t *testing.T) {
 // TestSocketOfAnotherProcess: the error names the process.
 func TestSocketOfAnotherProcess(t *testing.T) {
 	path := sock(t)
-	cmd := exec.Command(tool(t, "socat"), "-u", "UNIX-LISTEN:"+path+",fork", "/dev/null")
+	cmd := exec.Command(lab.NeedTool(t, "socat"), "-u", "UNIX-LISTEN:"+path+",fork", "/dev/null")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"audisp-relay/queue"
+	"audisp-relay/test/lab"
 )
 
 // socat runs socat with args and its output in a file.
 func socat(t *testing.T, stdin io.Reader, args ...string) (*exec.Cmd, func() []byte) {
 	t.Helper()
-	cmd := exec.Command(tool(t, "socat"), args...)
+	cmd := exec.Command(lab.NeedTool(t, "socat"), args...)
 	out := filepath.Join(t.TempDir(), "out")
 	f, err := os.Create(out)
 	if err != nil {

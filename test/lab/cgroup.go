@@ -22,7 +22,7 @@ func LimitCPU(t TB, pid int, share float64) (release func()) {
 	t.Helper()
 	root, v2 := cpuController()
 	if root == "" {
-		skip(t, "no cpu control group (v1 or v2) can be written here")
+		Missing(t, "no cpu control group (v1 or v2) can be written here")
 		return func() {}
 	}
 	home, err := groupOf(pid, v2)

@@ -43,16 +43,16 @@ type TB interface {
 func Require(t TB, tools ...string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		skip(t, "not root: auditd needs CAP_AUDIT_CONTROL")
+		Missing(t, "not root: auditd needs CAP_AUDIT_CONTROL")
 		return
 	}
 	RequireTools(t, append([]string{"auditd", "auditctl", "go"}, tools...)...)
 	st, err := ReadStatus()
 	switch {
 	case err != nil:
-		skip(t, fmt.Sprintf("no kernel audit: %v", err))
+		Missing(t, "no kernel audit: %v", err)
 	case st.Enabled == 2:
-		skip(t, "audit rules are locked (enabled 2) until the next boot")
+		Missing(t, "audit rules are locked (enabled 2) until the next boot")
 	}
 }
 
@@ -62,7 +62,7 @@ func RequireTools(t TB, tools ...string) {
 	t.Helper()
 	for _, name := range tools {
 		if _, err := Tool(name); err != nil {
-			skip(t, err.Error())
+			Missing(t, "%v", err)
 			return
 		}
 	}
@@ -82,13 +82,24 @@ func Tool(name string) (string, error) {
 	return "", fmt.Errorf("program %q is not installed", name)
 }
 
-func skip(t TB, why string) {
+// Missing skips the test for what this machine lacks, and fails with AUDISP_REQUIRE_AUDITD=1.
+func Missing(t TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv(RequireEnv) == "1" {
-		t.Fatalf("%s=1, but %s", RequireEnv, why)
+		t.Fatalf(RequireEnv+"=1, but "+format, args...)
 		return
 	}
-	t.Skipf("%s", why)
+	t.Skipf(format, args...)
+}
+
+// NeedTool is Tool for a test that is skipped where the program is missing.
+func NeedTool(t TB, name string) string {
+	t.Helper()
+	path, err := Tool(name)
+	if err != nil {
+		Missing(t, "%v", err)
+	}
+	return path
 }
 
 // Check fails the test where there is an error; what says at what.

@@ -2,7 +2,6 @@ package lab
 
 import (
 	_ "embed"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +30,7 @@ func Root(t TB, suite string) string {
 	cmd.Stderr = &why
 	out, err := cmd.Output()
 	if err != nil {
-		skip(t, fmt.Sprintf("no root of %s: %v: %s", suite, err, strings.TrimSpace(why.String())))
+		Missing(t, "no root of %s: %v: %s", suite, err, strings.TrimSpace(why.String()))
 		return ""
 	}
 	return strings.TrimSpace(string(out))

@@ -21,9 +21,6 @@ import (
 	"audisp-relay/test/lab"
 )
 
-// requireEnv makes tests fail that would be skipped; it is lab.RequireEnv.
-const requireEnv = "AUDISP_REQUIRE_AUDITD"
-
 // Record is a log record that the collector has taken.
 type Record struct {
 	UID      string `json:"uid"`
@@ -139,7 +136,7 @@ func build(t testing.TB) string {
 	}
 	cache, cerr := os.UserCacheDir()
 	if err != nil || cerr != nil {
-		missing(t, "the collector's source or a folder for it: %v, %v", err, cerr)
+		lab.Missing(t, "the collector's source or a folder for it: %v, %v", err, cerr)
 	}
 
 	program := filepath.Join(cache, "audisp-relay-test", fmt.Sprintf("collector-%x", sum.Sum(nil)[:8]))
@@ -153,20 +150,12 @@ func build(t testing.TB) string {
 	cmd := exec.Command("go", "build", "-o", next, ".")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		missing(t, "build the collector: %v: %s", err, out)
+		lab.Missing(t, "build the collector: %v: %s", err, out)
 	}
 	if err := os.Rename(next, program); err != nil {
 		t.Fatal(err)
 	}
 	return program
-}
-
-func missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv(requireEnv) == "1" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
 }
 
 // freePort returns an address of loopback that nothing listens at for the moment.
