@@ -145,7 +145,7 @@ func (x *machine) load(m *Matcher, f *field) *value {
 // asInt is a number as expr has them.
 func asInt(n int64) int { return int(n) }
 
-// eachOfVariable is eachOf for the variable of a field.
+// eachOfVariable returns the field of all values of the field that a variable is, nil where it has one value.
 func eachOfVariable(n ast.Node) *field {
 	if id, ok := n.(*ast.IdentifierNode); ok {
 		if f := fields[fieldName(id)]; f != nil {

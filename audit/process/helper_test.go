@@ -71,7 +71,7 @@ func exec(t *Table, m Moment, ppid, pid int, exe string, args ...string) Moment 
 	return m
 }
 
-// call gives the table another call.
+// give gives the table another call.
 func give(t *Table, m Moment, body string) {
 	var e event
 	e.add(record.TypeSyscall, m, "", body)
