@@ -95,10 +95,12 @@ func (c *checkpoints) begin(now time.Time) bool {
 	if dir == "" && now.Sub(c.p.started) < stateWait {
 		return false
 	}
+
 	maker, err := checkpoint.New(dir)
 	if err != nil {
 		c.p.log.Warn("checkpoints begin again at 1", zap.Error(err))
 	}
+
 	permanent := false
 	if c.host, permanent = host.MachineID(); !permanent {
 		c.p.log.Warn("checkpoints name this host by its boot: /etc/machine-id has no id (systemd-machine-id-setup makes one)")

@@ -338,6 +338,7 @@ func (d *desk) serveSocket(c *broker.Call) (a broker.Answer, err error) {
 		s = &control{path: filepath.Join(d.first.RunDir, c.Item)}
 		d.sockets[c.Item] = s
 	}
+
 	switch c.Op {
 	case opThere:
 		a.Result = s.there()
@@ -349,6 +350,7 @@ func (d *desk) serveSocket(c *broker.Call) (a broker.Answer, err error) {
 	default:
 		return a, c.Unknown()
 	}
+
 	s.drop()
 	if err := s.listen(); err != nil {
 		return a, err

@@ -92,10 +92,12 @@ func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	if !cfg.Enabled {
 		return nil, false
 	}
+
 	info, err := host.LogOf(p.parent)
 	if path := cfg.LogFile; path != "" {
 		return auditlog.New(path), info.Network
 	}
+
 	switch { // a mistake in auditd.conf comes with all that is right in it
 	case info.Path == "":
 		p.log.Warn("audit.log not found: records that the stream lacks cannot be recovered "+

@@ -77,8 +77,10 @@ func (k *kernelLoss) look() error {
 		k.now.Store(nil)
 		return err
 	}
+
 	k.now.Store(&counts)
 	lost := counts.Lost
+
 	// auditctl --reset-lost sets it to 0; a uint32 wraps.
 	before := k.seen.Swap(int64(lost))
 	if n := lost - uint32(before); before >= 0 && n > 0 && n < 1<<31 {

@@ -29,6 +29,7 @@ func CloseInherited() {
 	if monitor.IsWorker() {
 		last = monitor.SocketFD
 	}
+
 	for _, name := range names {
 		fd, err := strconv.Atoi(name)
 		if err != nil || fd <= last || fd == own {
@@ -75,6 +76,7 @@ func boost(levels int) error {
 		parent = 20 // nice 0, in the kernel's 20 - nice
 	}
 	nice := max(-20, 20-parent-levels)
+
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return fmt.Errorf("set nice value %d: %w", nice, err)
@@ -196,6 +198,7 @@ func (p *Plugin) widen(now int) int {
 	if p.inherited.Buffer > 0 { // the program before has done it, and given up the right to
 		return p.inherited.Buffer
 	}
+
 	want := int(p.cfg.InputBuffer)
 	if limit := int(p.memory.Load().Input); limit > 0 {
 		want = min(want, limit)
@@ -203,6 +206,7 @@ func (p *Plugin) widen(now int) int {
 	if want == 0 || !isSocket(0) {
 		return now
 	}
+
 	got, err := stream.Widen(0, p.parent, want)
 	if err != nil {
 		p.log.Warn("the pipe from auditd keeps its size: a pause of the plugin may cost records "+

@@ -152,6 +152,7 @@ func (p *Plugin) retire(c *consumer.Consumer) {
 	p.leaving = append(p.leaving, c)
 	flushed := p.flush(c)
 	timeout := time.AfterFunc(drainTime, func() { c.Cancel(nil) })
+
 	go func() {
 		defer close(settled)
 		awaitFor(flushTime, flushed)

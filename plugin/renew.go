@@ -84,6 +84,7 @@ func (r *renewal) grant(ctx context.Context) error {
 	if r.stdin != nil {
 		r.stdin.interrupt() // nothing may come for hours
 	}
+
 	patience := time.After(renewPatience)
 	for {
 		select {

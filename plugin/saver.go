@@ -223,6 +223,7 @@ func (p *Plugin) saveRegularly() {
 	defer tick.Stop()
 	first, pause := k.first, time.Millisecond
 	var again <-chan time.Time
+
 	for {
 		select {
 		case <-first:
@@ -286,6 +287,7 @@ func (p *Plugin) stateNow() state.State {
 	k.mu.Lock()
 	maps.Copy(s.Consumers, k.absent)
 	k.mu.Unlock()
+
 	for _, c := range p.consumers() {
 		s.Consumers[c.Name] = c.Saved(p.feed.Doubt)
 		if len(c.Queues()) > 1 {

@@ -153,7 +153,12 @@ func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
 	if p.cfg.Log.Output != "stderr" {
 		o.Stderr = func(text []byte) { _ = stderrLog{}.put(zapcore.Entry{}, shown(text)) } // auditd mostly does not keep it
 	}
-	return monitor.Run(o)
+
+	end, err := monitor.Run(o)
+	if end == monitor.Renew {
+		p.renew.env = heritage{Buffer: buffer, Worker: true}.leave()
+	}
+	return end, err
 }
 
 // begin is what a worker begins with in its sandbox. It tells the monitor how far it has come: from the first of the two on a death of

@@ -21,6 +21,7 @@ func (q *Queue) PutCheckpoint(last bool, text func(dst []byte, number uint64) []
 	if q.closed || q.openLine || q.suspended || q.idle() || waits || full {
 		return false
 	}
+
 	if q.markers.pending {
 		q.emitMarkers()
 	}
@@ -28,6 +29,7 @@ func (q *Queue) PutCheckpoint(last bool, text func(dst []byte, number uint64) []
 	b.Buf, b.Recs = b.Buf[:0], b.Recs[:0]
 	q.ckpt.there, q.ckpt.at = true, q.tail
 	q.markers.addOwn(b, record.TypeDaemonConfig, "DAEMON_CONFIG", func(dst []byte) []byte { return text(dst, q.tail) })
+
 	q.copy(b, 0, 1)
 	q.wake()
 	if q.spiller != nil && q.nextToStore() != nil {

@@ -132,6 +132,7 @@ func (c *Cursor) More() record.Batch {
 	if c.view == nil || c.gone || q.over {
 		return record.Batch{}
 	}
+
 	i := q.index(c.moreEnd)
 	if i == len(q.blocks) || q.blocks[i].lost || q.blocks[i].first > c.moreEnd {
 		return record.Batch{}
@@ -144,6 +145,7 @@ func (c *Cursor) More() record.Batch {
 		q.spiller.wake()
 		return record.Batch{}
 	}
+
 	from := c.moreEnd
 	c.moreEnd = blk.end
 	blk.views++

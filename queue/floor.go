@@ -113,6 +113,7 @@ func (q *Queue) tailID() knownID {
 	if q.ids.passed.ok && q.ids.passed.at == q.tail {
 		return q.ids.passed.knownID
 	}
+
 	n := len(q.blocks)
 	for i := n - 1; i >= max(0, n-2); i-- {
 		blk := q.blocks[i]

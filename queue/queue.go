@@ -165,11 +165,13 @@ func (q *Queue) Put(b *record.Batch) {
 	if len(b.Recs) == 0 {
 		return
 	}
+
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.count.now = time.Time{}
 	q.noteFirst(b)
 	q.patience, q.evicted = patience, false
+
 	for i := 0; i < len(b.Recs); {
 		end := i + q.fitting(b, i)
 		if end > i {
@@ -283,6 +285,7 @@ func (q *Queue) copy(b *record.Batch, i, j int) {
 		q.tail += uint64(n)
 		i += n
 	}
+
 	if len(q.cached) > 0 {
 		q.shed()
 	}

@@ -132,6 +132,7 @@ func (q *Queue) spillOnce() (worked, end bool) {
 		q.storeBlock(blk)
 		worked = true
 	}
+
 	if !p.full.IsZero() && !q.short() {
 		p.full = time.Time{}
 	}
@@ -182,6 +183,7 @@ func (q *Queue) nextToStore() *block {
 	if q.stored == len(q.blocks) || q.stored >= maxStored || q.over {
 		return nil
 	}
+
 	blk := q.blocks[q.stored]
 	switch {
 	case len(blk.recs) == 0:

@@ -17,6 +17,7 @@ func (q *Queue) takeOver(next uint64) {
 	for _, f := range lost {
 		end = q.takeFrame(f, end, f.First+uint64(f.Records), true)
 	}
+
 	q.stored = len(q.blocks)
 	q.tail = max(end, d.Next())
 	q.head = q.tail
@@ -50,6 +51,7 @@ func (q *Queue) takeFrame(f spool.Frame, from, to uint64, lost bool) uint64 {
 		}
 		return from
 	}
+
 	blk := &block{first: f.First, end: end, sealed: true, stored: true, frame: f, lost: lost}
 	n := min(uint64(f.Whole), end-begin)
 	q.count.Received += n
@@ -63,6 +65,7 @@ func (q *Queue) takeFrame(f spool.Frame, from, to uint64, lost bool) uint64 {
 		q.held += n
 		q.bytes += blk.bytes
 	}
+
 	q.blocks = append(q.blocks, blk)
 	return end
 }

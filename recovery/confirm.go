@@ -133,6 +133,7 @@ func (f *Merger) judged(n uint64, fate fate, now time.Time) {
 		}
 		return
 	}
+
 	r := &run.Recs[i]
 	switch {
 	case !r.HasID():
@@ -170,6 +171,7 @@ func (f *Merger) overtaken(n uint64, late bool) fate {
 	if final {
 		return fate
 	}
+
 	l := f.awaited.line(n)
 	run, i := f.pending.at(n)
 	r := &run.Recs[i]

@@ -79,6 +79,7 @@ func New(dir string) (*Maker, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
+
 	var f file
 	if err == nil {
 		err = json.Unmarshal(data, &f)
@@ -89,6 +90,7 @@ func New(dir string) (*Maker, error) {
 	if err != nil {
 		return m, fmt.Errorf("numbers of checkpoints: %s: %w", m.path, err)
 	}
+
 	if f.Sinks != nil {
 		m.sinks = f.Sinks
 	}

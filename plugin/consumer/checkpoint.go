@@ -57,6 +57,7 @@ func (c *Consumer) Checkpoint(cp wire.Checkpoint) bool {
 		}
 		return taken
 	}
+
 	to, ok := sink.(sinks.Checkpointer)
 	if ok {
 		to.Checkpoint(cp)

@@ -107,12 +107,14 @@ func (in *Intake) Resume(b *record.Batch) {
 		in.queue.Put(b)
 		return
 	}
+
 	in.own.Buf, in.own.Recs = b.Buf, append(in.own.Recs[:0], b.Recs...)
 	if !in.Stored {
 		in.now = time.Now()
 		in.asm.Add(&in.own, in.now)
 		return
 	}
+
 	for i := range b.Recs {
 		in.newest = max(in.newest, b.Recs[i].Millis)
 	}

@@ -73,6 +73,7 @@ func OpenInput(name string) (io.ReadCloser, error) {
 			return nil, err
 		}
 	}
+
 	r := bufio.NewReaderSize(f, 64<<10)
 	start, _ := r.Peek(longestMagic)
 	i := packing(start)

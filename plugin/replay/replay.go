@@ -135,6 +135,7 @@ func checkLog(name string) error {
 	if !info.Mode().IsRegular() { // opening a FIFO would wait
 		return fmt.Errorf("%s is not a regular file: --log takes a file that auditd has written", name)
 	}
+
 	f, err := os.Open(name)
 	if err != nil {
 		return err

@@ -227,6 +227,7 @@ func (f filter) install(inForce string) error {
 	if errno == unix.EINVAL { // before 4.17 there was not the latter
 		thread, errno = setFilter(&program, unix.SECCOMP_FILTER_FLAG_TSYNC)
 	}
+
 	switch {
 	case errno == unix.ENOSYS || errno == unix.EINVAL:
 		return notHere("this kernel has no seccomp filters")

@@ -72,6 +72,7 @@ func (s *Self) layout(env []string) ([]byte, error) {
 		}
 		return nil
 	}
+
 	if len(s.Path) >= int(selfText-selfPath) {
 		return nil, errors.New("the path of the program is too long")
 	}

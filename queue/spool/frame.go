@@ -96,11 +96,13 @@ func appendFrame(dst []byte, h *header, b *record.Batch) ([]byte, error) {
 	if len(b.Recs) == 0 || len(b.Recs) > maxRecords {
 		return dst, fmt.Errorf("a frame holds 1 to %d records, not %d", maxRecords, len(b.Recs))
 	}
+
 	dst = append(dst, make([]byte, headerSize)...)
 	h.count(b.Recs)
 	for i := range b.Recs {
 		dst = appendMeta(dst, &b.Recs[i])
 	}
+
 	for i := 0; i < len(b.Recs); {
 		// Records that lie together are copied together.
 		from := b.Recs[i].Off

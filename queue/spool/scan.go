@@ -61,6 +61,7 @@ func (st *store) scan() error {
 	if err != nil {
 		return err
 	}
+
 	slices.Sort(names)
 	for _, name := range names {
 		if seg := parseName(name); seg != nil {
@@ -69,6 +70,7 @@ func (st *store) scan() error {
 			st.foreign = append(st.foreign, name)
 		}
 	}
+
 	slices.SortStableFunc(st.segs, func(a, b *segment) int { return cmp.Compare(a.file, b.file) })
 	sc := scanner{store: st}
 	st.segs = slices.DeleteFunc(st.segs, func(seg *segment) bool { return !sc.segment(seg) })
@@ -127,6 +129,7 @@ func (sc *scanner) segment(seg *segment) bool {
 		sc.hole = true
 		return true
 	}
+
 	seg.size = st.Size()
 	sc.seg, sc.h, sc.buf, sc.earlier = seg, h, sc.buf[:0], sc.hole
 	sc.walk()
@@ -175,6 +178,7 @@ func (sc *scanner) meet(h *header) {
 	if n := int64(h.seq - sc.seq); n > 0 {
 		sc.lose(n, h.before-sc.before, h.whole-sc.whole)
 	}
+
 	sc.hole = false
 	sc.seq, sc.before, sc.whole = h.seq, h.before+uint64(h.Records), h.whole+uint64(h.Whole)
 	sc.end = h.end()
@@ -182,6 +186,7 @@ func (sc *scanner) meet(h *header) {
 	if h.mark() {
 		return
 	}
+
 	sc.seq++
 	f := h.Frame
 	f.seg = sc.seg

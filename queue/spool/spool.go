@@ -112,6 +112,7 @@ func Open(o Options) (*Spool, error) {
 	if o.fs == nil {
 		o.fs = osFS{}
 	}
+
 	s := &Spool{opt: o, store: store{fs: o.fs, dir: o.Dir}}
 	if err := s.lock(); err != nil {
 		return nil, fmt.Errorf("spool %s: %w", o.Dir, err)
@@ -120,6 +121,7 @@ func Open(o Options) (*Spool, error) {
 		s.dirH.Close()
 		return nil, fmt.Errorf("spool %s: %w", o.Dir, err)
 	}
+
 	for _, seg := range s.segs {
 		s.size.Add(seg.size)
 		s.file = max(s.file, seg.file)

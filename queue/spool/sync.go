@@ -20,6 +20,7 @@ func (s *Spool) Tick(now time.Time) error {
 		s.synced(err)
 	default:
 	}
+
 	if now.Sub(s.lastTidy) >= time.Second {
 		s.lastTidy = now
 		if s.cur != nil && s.cur.live == 0 {
@@ -30,6 +31,7 @@ func (s *Spool) Tick(now time.Time) error {
 	if s.opt.Sync == Interval && s.syncing == nil && now.Sub(s.lastSync) >= time.Second {
 		s.startSync(now)
 	}
+
 	err := s.pending
 	s.pending = nil
 	return err

@@ -148,6 +148,7 @@ func (s *Spool) write(p []byte) error {
 		s.size.Add(int64(len(p)))
 		return nil
 	}
+
 	cut := seg.h.Truncate(seg.size)
 	if cut == nil && OutOfSpace(err) {
 		return fullError(err)

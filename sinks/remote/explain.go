@@ -55,6 +55,7 @@ func (f *Files) explainRefusal(err error, asked bool) error {
 	alert, ended := IsAlert(err), IsEnd(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	// Package http closes the connection itself when it reads an alert while it writes.
 	refused := asked && (alert || ended || errors.Is(err, net.ErrClosed))
+
 	switch {
 	case refused && f.Cert == "":
 		return Advise(fmt.Errorf("the server wants a client certificate: %w", err), "set cert_file and key_file")
@@ -68,6 +69,7 @@ func (f *Files) explainRefusal(err error, asked bool) error {
 	case ended:
 		return Advise(errors.New("the server has closed the connection during the TLS handshake"), "see whether it speaks TLS on this port, and its log")
 	}
+
 	if fips140.Enabled() && strings.Contains(err.Error(), "FIPS") { // package tls has no type for these
 		return Advise(fmt.Errorf("TLS: %w", err), "%s", fipsNeeds)
 	}

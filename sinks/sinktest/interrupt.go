@@ -130,6 +130,7 @@ func testRestart(t *testing.T, tg *Target, f format.Format) {
 		r.cancel()
 		r.wait()
 	}
+
 	r.start()
 	r.end()
 	c := r.queue.Counts()

@@ -93,6 +93,7 @@ func OddFrames() []byte {
 	)
 	long := []byte("audit(1700000000.123:90): a0=")
 	long = append(long, bytes.Repeat([]byte{'x'}, stream.MaxPayload-len(long))...)
+
 	var out []byte
 	frame := func(ver, typ uint32, payload string) { out = stream.AppendFrame(out, ver, typ, []byte(payload)) }
 	frame(0, syscall, "audit(1700000000.123:88): arch=c000003e syscall=59\nitems=2 ")

@@ -163,6 +163,7 @@ func hintTransport(transport, address string) string {
 	case strings.HasPrefix(address, "@"):
 		scheme, rest, named = "udp", address[1:], true
 	}
+
 	switch {
 	case named && schemes[strings.ToLower(scheme)] != "":
 		return fmt.Sprintf("%q: write it as transport = %q and address = %q", address, schemes[strings.ToLower(scheme)], rest)

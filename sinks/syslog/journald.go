@@ -73,6 +73,7 @@ func (j *journal) limit(unit string) (burst int, interval time.Duration) {
 	for _, path := range j.files() {
 		j.read(path, &burst, &interval)
 	}
+
 	if unit != "" { // what systemd has for the unit takes precedence (systemd.exec(5), LogRateLimitIntervalSec=)
 		units := j.root + "/run/systemd/units/log-rate-limit-"
 		// Of a link that is not there the text is empty, and no number.
@@ -85,6 +86,7 @@ func (j *journal) limit(unit string) (burst int, interval time.Duration) {
 			burst = int(n)
 		}
 	}
+
 	if burst == 0 || interval == 0 {
 		return 0, 0
 	}
@@ -101,6 +103,7 @@ func (j *journal) files() (files []string) {
 			break
 		}
 	}
+
 	named := map[string]string{} // of one name the first directory's counts
 	for _, dir := range dirs {
 		found, _ := filepath.Glob(j.root + dir + "/journald.conf.d/*.conf")
@@ -110,6 +113,7 @@ func (j *journal) files() (files []string) {
 			}
 		}
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		files = append(files, named[name])
 	}

@@ -266,6 +266,7 @@ func (r *renderer) setHost(name string, local bool) {
 		}
 		return c
 	}, name)
+
 	switch {
 	case r.rfc5424 && name == "":
 		name = "-"

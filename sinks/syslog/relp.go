@@ -267,11 +267,13 @@ func (r *relpConn) close(orderly bool) error {
 	if !orderly || r.torn || r.done < r.sent {
 		return r.Close()
 	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), lingerTime)
 	defer cancel()
 	r.timeout = lingerTime
 	r.out = appendFrame(r.out[:0], r.number(), "close", nil)
 	_, err := r.write(ctx, r.out)
+
 	for err == nil {
 		var f relpFrame
 		if f, err = r.next(); f.command != "" { // the answer, or serverclose

@@ -148,6 +148,7 @@ func checkOffers(data []byte) error {
 	if code != 200 {
 		return advise(fmt.Errorf("the server refuses the RELP session: %d %.100q", code, text), "see the server's log")
 	}
+
 	_, offers, _ := bytes.Cut(data, []byte{'\n'})
 	for line := range bytes.SplitSeq(offers, []byte{'\n'}) {
 		name, value, _ := bytes.Cut(line, []byte{'='})

@@ -282,6 +282,7 @@ func (w *writer) Tick(ctx context.Context) error {
 	if w.cfg.Transport == "udp" {
 		w.follow(ctx)
 	}
+
 	if w.conn != nil {
 		if err := w.conn.idle(); err != nil {
 			w.miss()
@@ -290,6 +291,7 @@ func (w *writer) Tick(ctx context.Context) error {
 		w.listen()
 		return nil
 	}
+
 	if waits := w.missed.at.IsZero() || time.Now().Before(w.missed.at); waits && len(w.sent.ends) == 0 {
 		return nil
 	}

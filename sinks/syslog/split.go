@@ -141,6 +141,7 @@ func (r *renderer) cut(text []byte, room int) int {
 		}
 		n++
 	}
+
 	for back := n; n < len(text) && back > max(n-utf8.UTFMax, 0); back-- {
 		if utf8.RuneStart(text[back]) {
 			n = back

@@ -75,6 +75,7 @@ func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	if c.Op != opConnect || cfg.Transport != "local" || (network != "unixgram" && network != "unix") {
 		return a, c.Unknown()
 	}
+
 	place, err := broker.Find(cfg.Address)
 	if err != nil {
 		return a, err

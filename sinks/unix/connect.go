@@ -71,6 +71,7 @@ func (c *connector) Write(ctx context.Context, b record.Batch) (int, error) {
 	if len(out.Bytes) == 0 {
 		return out.Len(), nil
 	}
+
 	c.waits, c.silent = time.Now(), false
 	send := c.stream
 	if c.conn.Datagram() {
@@ -120,6 +121,7 @@ func (c *connector) datagrams(ctx context.Context, out *format.Encoded) (sent in
 		begin = end
 		sent++
 	}
+
 	if err == nil {
 		err = c.conn.Wait(ctx)
 	}

@@ -219,6 +219,7 @@ func (r *server) check(deep bool) {
 		}
 		return
 	}
+
 	err := r.lis.check()
 	switch {
 	case errors.Is(err, errReplaced):
