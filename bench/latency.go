@@ -140,6 +140,7 @@ func (e *timedEvents) send(c *child, rate int) error {
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return err
 	}
+
 	first := time.Now()
 	var line []byte
 	for i := range e.sent {
@@ -175,6 +176,7 @@ func (e *timedEvents) receive(conn *net.UnixConn) error {
 		if err != nil {
 			return nil // those that have not come are counted
 		}
+
 		have := buf[:kept+n]
 		end := bytes.LastIndexByte(have, '\n') + 1
 		for line := range bytes.Lines(have[:end]) {

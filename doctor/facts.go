@@ -151,11 +151,13 @@ func (f *Facts) Gaps() (list []Gap) {
 		gap(&list, "the kernel's audit status", &f.Kernel)
 		gap(&list, "the loaded rules", &f.Rules)
 	}
+
 	// A holder that is not auditd has a finding of its own.
 	if !f.Holder.Known() || f.Holder.Value.Comm == "auditd" {
 		gap(&list, "auditd", &f.Auditd)
 	}
 	gap(&list, "auditd's state report", &f.State)
+
 	// Other errors of these have findings of their own.
 	if unread(f.Plugins.Err) {
 		gap(&list, "the plugin directory", &f.Plugins)
@@ -166,6 +168,7 @@ func (f *Facts) Gaps() (list []Gap) {
 	if errors.Is(f.Report.Err, fs.ErrPermission) {
 		gap(&list, "the relay's report", &f.Report)
 	}
+
 	gap(&list, "the programs of the relay's plugin files", &f.Programs)
 	gap(&list, "auditd's children", &f.Children)
 	if f.Children.Known() && !f.seesChildren() {
@@ -200,6 +203,7 @@ func (f *Facts) unknown(gaps []Gap) []Finding {
 		seen = append(seen, fmt.Sprintf("%s: %v", g.What, g.Err))
 		denied = denied || errors.Is(g.Err, fs.ErrPermission)
 	}
+
 	finding := Finding{
 		Code: CodeUnknown, Title: titleUnknown, Severity: Warn,
 		Text:     fmt.Sprintf("%s could not be found out; the checks that need that say nothing", gaps[0].What),
@@ -208,6 +212,7 @@ func (f *Facts) unknown(gaps []Gap) []Finding {
 	if len(gaps) > 1 {
 		finding.Text = fmt.Sprintf("%d things could not be found out; the checks that need them say nothing", len(gaps))
 	}
+
 	switch {
 	case f.elsewhere():
 		finding.Fix = "run audisp-relay doctor on the host, in its pid and user namespace"

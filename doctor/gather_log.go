@@ -106,6 +106,7 @@ func (g *Gatherer) watched(f *Facts) watched {
 			w.programs[file.Binary] = true
 		}
 	}
+
 	for _, p := range f.Relays {
 		if p.Exe != "" {
 			w.programs[p.Exe] = true
@@ -115,6 +116,7 @@ func (g *Gatherer) watched(f *Facts) watched {
 			w.pids[strconv.Itoa(child.PID)] = true
 		}
 	}
+
 	if r := f.report(); r != nil {
 		for i := range r.Consumers {
 			if d, ok := r.Consumers[i].Sink.Details.(interface{ Processes() []int }); ok {

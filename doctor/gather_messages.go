@@ -63,6 +63,7 @@ func (g *Gatherer) messages(ctx context.Context, f *Facts) ([]string, error) {
 	pid := f.Auditd.Value.PID
 	lines, err := g.Journal(ctx, pid)
 	tag := fmt.Sprintf("auditd[%d]: ", pid)
+
 	for _, path := range syslogFiles {
 		if len(lines) > 0 {
 			return lines, nil
@@ -77,6 +78,7 @@ func (g *Gatherer) messages(ctx context.Context, f *Facts) ([]string, error) {
 			}
 		}
 	}
+
 	if len(lines) > 0 {
 		return lines, nil
 	}

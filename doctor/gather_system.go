@@ -118,6 +118,7 @@ func (g *Gatherer) listener() (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	for line := range strings.Lines(string(data)) {
 		words := strings.Fields(line)
 		if len(words) < 4 || words[1] != netlinkAudit {

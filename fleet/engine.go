@@ -97,6 +97,7 @@ func (a *Access) options() (opts []nats.Option, err error) {
 		}
 		opts = append(opts, nats.UserInfo(a.User, password))
 	}
+
 	if a.CA != "" {
 		opts = append(opts, nats.RootCAs(a.CA))
 	}

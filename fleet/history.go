@@ -150,6 +150,7 @@ func (v *Verifier) readBaselines(ctx context.Context, last uint64) error {
 	if v.o.Since.IsZero() {
 		return nil
 	}
+
 	for i := range int32(v.t.count) {
 		x := v.t.extra[i]
 		if x == nil || x.based || len(x.lost) == 0 {

@@ -43,6 +43,7 @@ func ReadInventory(name string, r io.Reader) (*Inventory, error) {
 			inv.names[first] = true
 		}
 	}
+
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

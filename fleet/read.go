@@ -144,6 +144,7 @@ func (e *Engine) hostsOf(ctx context.Context, hosts []string) (ids []string, err
 	if len(names) == 0 {
 		return ids, nil
 	}
+
 	found := make(map[string]bool)
 	r := scanRange{stream: wire.StreamCheckpoints, last: true}
 	_, err = e.scan(ctx, r, func(m message) error {
@@ -158,6 +159,7 @@ func (e *Engine) hostsOf(ctx context.Context, hosts []string) (ids []string, err
 	if err != nil {
 		return nil, err
 	}
+
 	for name := range names {
 		if !found[name] {
 			return nil, fmt.Errorf("no checkpoint is of a host called %q: name it by its machine-id (audisp-relay fleet status lists them)", wire.Clean(name, shownName))

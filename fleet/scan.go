@@ -67,6 +67,7 @@ func (e *Engine) scan(ctx context.Context, r scanRange, take func(message) error
 	s := &scan{e: e, r: r, take: take, next: max(r.from, 1)}
 	defer s.forget()
 	moved := time.Now()
+
 	for !s.done {
 		before := s.next
 		err := s.step(ctx)
@@ -84,6 +85,7 @@ func (e *Engine) scan(ctx context.Context, r scanRange, take func(message) error
 		if err == nil || s.done {
 			continue
 		}
+
 		s.consumer = nil
 		if time.Since(moved) > stuckTime || hopeless(err) || e.denied.Load() != nil {
 			return s.read, e.failed("read stream "+r.stream, err)

@@ -280,6 +280,7 @@ func (m *monitor) ended(w *worker, err error) (End, bool, error) {
 			err = errEarly
 		}
 	}
+
 	switch {
 	case err == nil:
 		return Ended, true, err
@@ -296,6 +297,7 @@ func (m *monitor) ended(w *worker, err error) (End, bool, error) {
 	case exited && code == 1: // it has said why
 		return Failed, true, err
 	}
+
 	if hungUp(0) {
 		if m.endings++; m.endings >= maxEndings {
 			return Failed, true, err
@@ -309,6 +311,7 @@ func (m *monitor) ended(w *worker, err error) (End, bool, error) {
 	if w != nil && time.Since(w.began) >= steadyTime {
 		m.pause = minPause
 	}
+
 	atHand := m.suspect()
 	m.Log.Error("worker has ended: it is started again, and what it had not delivered is taken from audit.log",
 		zap.Error(err), zap.Duration("in", m.pause), zap.Uint64("ended_so_far", m.Facts.Ended), zap.Stringers("events_at_hand", atHand))

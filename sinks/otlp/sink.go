@@ -129,6 +129,7 @@ func (w *writer) send(ctx context.Context, b *record.Batch, events []event) (n i
 		if w.next = (time.Time{}); len(w.plain) < smallRequest {
 			w.next = began.Add(requestEvery)
 		}
+
 		switch a.outcome() {
 		case taken:
 			if w.unsure {

@@ -55,6 +55,7 @@ func (f *Files) TLS(host string) (*tls.Config, *tls.Certificate, error) {
 			return nil, nil, Advise(fmt.Errorf("ca_file %s holds no certificate", f.CA), "put the CA's certificate there, in PEM")
 		}
 	}
+
 	own := new(tls.Certificate)
 	if f.Cert != "" {
 		pair, err := f.Pair()

@@ -231,6 +231,7 @@ func partial(got, want []byte, loses, repeats bool) error {
 	for i, line := range bytes.SplitAfter(want, []byte("\n")) {
 		index[string(line)] = i
 	}
+
 	seen, next := make(map[int]bool), 0
 	for _, line := range bytes.SplitAfter(got, []byte("\n")) {
 		i, ok := index[string(line)]
@@ -247,6 +248,7 @@ func partial(got, want []byte, loses, repeats bool) error {
 		seen[i] = true
 		next = i + 1
 	}
+
 	if n := len(index) - 1; !loses && len(seen) != n {
 		return fmt.Errorf("%d of %d lines arrived", len(seen), n)
 	}

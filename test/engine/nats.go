@@ -106,6 +106,7 @@ func (n *Node) Start() {
 	if err := os.WriteFile(conf, []byte(n.head+n.extra+"\n"), 0o600); err != nil {
 		n.t.Fatal(err)
 	}
+
 	log, err := os.OpenFile(filepath.Join(n.dir, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		n.t.Fatal(err)
@@ -114,6 +115,7 @@ func (n *Node) Start() {
 	cmd := exec.Command(n.argv[0], append(slices.Clone(n.argv[1:]), "-c", conf)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves nothing
+
 	// The signal comes when the thread ends that has started the server.
 	started := make(chan error)
 	go func() {
@@ -128,6 +130,7 @@ func (n *Node) Start() {
 	if err := <-started; err != nil {
 		n.t.Fatal(err)
 	}
+
 	n.cmd = cmd
 	n.t.Cleanup(func() {
 		if n.cmd == cmd {

@@ -69,6 +69,7 @@ func connectAll(id, from string) error {
 	if err := syscall.Setuid(uid); err != nil {
 		return err
 	}
+
 	made := 0
 	for _, text := range []string{
 		"type=USER_LOGIN msg=audit(%s): uid=0 res=success",

@@ -238,6 +238,7 @@ func (r LoadResult) Seen(paths ...string) (LoadSeen, error) {
 	syscallHas := []byte(fmt.Sprintf(`key="%s"`, LoadKey))
 	pathHas := []byte(`name="` + r.Text())
 	want := 0
+
 	err := eachLine(paths, func(line []byte) bool {
 		switch recordType(line) {
 		case "SYSCALL":

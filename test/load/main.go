@@ -100,6 +100,7 @@ func loop(o options, names [][]byte, start time.Time) (made int, err error) {
 		limit = int(^uint(0) >> 1)
 	}
 	next := 0
+
 	for {
 		elapsed := time.Since(start)
 		if elapsed >= o.duration || made >= limit {
@@ -110,6 +111,7 @@ func loop(o options, names [][]byte, start time.Time) (made int, err error) {
 			due = int(float64(o.rate) * (elapsed + slice).Seconds())
 		}
 		due = min(due, limit)
+
 		for made < due {
 			if err := touch(names[next]); err != nil {
 				return made, fmt.Errorf("open %s: %w", names[next][:len(names[next])-1], err)

@@ -111,6 +111,7 @@ func (f *faults) pump(out io.Writer, report string) error {
 	in := os.NewFile(0, "stdin")
 	buf := make([]byte, 256<<10)
 	var reported time.Time
+
 	for {
 		_ = in.SetReadDeadline(f.next(time.Now().Add(500 * time.Millisecond)))
 		n, err := in.Read(buf)
