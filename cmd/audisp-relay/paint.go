@@ -121,16 +121,9 @@ func escapeText(dst, text []byte) []byte {
 		case r == '\n' || r == '\t', human.Seen(r) && (r != utf8.RuneError || n > 1):
 			dst = append(dst, text[:n]...)
 		default:
-			dst = appendBytes(dst, text[:n])
+			dst = human.AppendBytes(dst, text[:n])
 		}
 		text = text[n:]
-	}
-	return dst
-}
-
-func appendBytes(dst, text []byte) []byte {
-	for _, b := range text {
-		dst = fmt.Appendf(dst, `\x%02x`, b)
 	}
 	return dst
 }

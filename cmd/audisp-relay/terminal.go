@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/format/human"
 	"audisp-relay/plugin/overview"
 )
 
@@ -93,7 +94,7 @@ func (a asciiWriter) Write(p []byte) (int, error) {
 		case r < utf8.RuneSelf:
 			out = append(out, byte(r))
 		default:
-			out = appendBytes(out, text[:n])
+			out = human.AppendBytes(out, text[:n])
 		}
 		text = text[n:]
 	}

@@ -57,7 +57,7 @@ func AppendText(dst, text []byte) []byte {
 		r, n := utf8.DecodeRune(text)
 		switch {
 		case !m.allow(r, n):
-			dst = appendBytes(dst, text[:n])
+			dst = AppendBytes(dst, text[:n])
 		case r == '\\':
 			dst = append(dst, `\\`...)
 		default:
@@ -68,7 +68,8 @@ func AppendText(dst, text []byte) []byte {
 	return dst
 }
 
-func appendBytes(dst, text []byte) []byte {
+// AppendBytes appends each byte of text as \xNN.
+func AppendBytes(dst, text []byte) []byte {
 	for _, b := range text {
 		dst = fmt.Appendf(dst, `\x%02x`, b)
 	}
@@ -106,7 +107,7 @@ func appendEscaped(dst, text []byte) []byte {
 		case r == '\t':
 			m, dst = noBase, append(dst, `\t`...)
 		case !m.allow(r, n):
-			dst = appendBytes(dst, text[:n])
+			dst = AppendBytes(dst, text[:n])
 		case r == '\\' || r == '\'':
 			dst = append(dst, '\\', byte(r))
 		default:
