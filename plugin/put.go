@@ -39,7 +39,6 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 	case c.Op != opPut || len(c.FDs) != 1:
 		return a, c.Unknown()
 	}
-
 	var st unix.Stat_t
 	if err := unix.Fstat(c.FDs[0], &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxPut {
 		return a, c.Unknown()

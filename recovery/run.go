@@ -410,10 +410,3 @@ func (f *Merger) Check() {
 		poke(f.wake)
 	}
 }
-
-// logOnly reports whether auditd logs records of this type and does not send them to
-// plugins, or only some of them: DAEMON_CONFIG of a reload (auditd.c,
-// distribute_event), and DAEMON_ROTATE with 2.8. That the stream lacks one is no fault.
-func logOnly(typ uint32) bool {
-	return typ == record.TypeDaemonConfig || typ == record.TypeDaemonRotate
-}

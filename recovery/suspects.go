@@ -62,3 +62,10 @@ func isAX25(text []byte) bool {
 	_, saddr, _ := bytes.Cut(text, []byte("saddr="))
 	return bytes.HasPrefix(saddr, []byte("0300")) || bytes.HasPrefix(saddr, []byte("0003"))
 }
+
+// logOnly reports whether auditd logs records of this type and does not send them to
+// plugins, or only some of them: DAEMON_CONFIG of a reload (auditd.c,
+// distribute_event), and DAEMON_ROTATE with 2.8. That the stream lacks one is no fault.
+func logOnly(typ uint32) bool {
+	return typ == record.TypeDaemonConfig || typ == record.TypeDaemonRotate
+}

@@ -190,7 +190,6 @@ func (m *monitor) watch(w *worker) error {
 	ready := time.After(readyTime)
 	isReady := w.ready
 	var late <-chan time.Time
-
 	for {
 		select {
 		case <-w.exited:

@@ -167,7 +167,6 @@ func (c *Conn) until(ctx context.Context, step func(fd int) (done bool, err erro
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
 		}
-
 		if c.Idle != nil {
 			if err := c.Idle(); err != nil {
 				return err
