@@ -5,10 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"audisp-relay/config"
+	"audisp-relay/host"
 )
 
 // Sandbox is how a process sees the machine.
@@ -74,25 +74,9 @@ func parseMounts(data []byte) (mounts []Mount) {
 			continue
 		}
 		readOnly := slices.Contains(strings.Split(words[5], ","), "ro") || slices.Contains(strings.Split(super[2], ","), "ro")
-		mounts = append(mounts, Mount{Point: unescapeMount(words[4]), ReadOnly: readOnly, Type: super[0]})
+		mounts = append(mounts, Mount{Point: host.MountPath(words[4]), ReadOnly: readOnly, Type: super[0]})
 	}
 	return mounts
-}
-
-// unescapeMount undoes \040 and the like.
-func unescapeMount(text string) string {
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] == '\\' && i+3 < len(text) {
-			if n, err := strconv.ParseUint(text[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(text[i])
-	}
-	return b.String()
 }
 
 // mountOf is the mount that path is on: the one with the longest mount point, the last of several such.

@@ -236,3 +236,9 @@ func (m Machine) Reload(pid int) error {
 	}
 	return nil
 }
+
+// MountPath undoes what the kernel does to blanks and backslashes of a path in /proc/PID/mountinfo
+// (proc_pid_mountinfo(5)).
+func MountPath(text string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(text)
+}

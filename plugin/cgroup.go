@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"audisp-relay/host"
 )
 
 // noLimit is from where on a number in a cgroup means none: version 1 writes the
@@ -76,16 +78,10 @@ func cgroupMount(mounts string, version2 bool) (base, top string, ok bool) {
 			continue
 		}
 		if (version2 && g[0] == "cgroup2") || (!version2 && g[0] == "cgroup" && hasOption(g[2], "memory")) {
-			return unescapeMount(f[4]), strings.TrimSuffix(unescapeMount(f[3]), "/"), true
+			return host.MountPath(f[4]), strings.TrimSuffix(host.MountPath(f[3]), "/"), true
 		}
 	}
 	return "", "", false
 }
 
 func hasOption(list, option string) bool { return slices.Contains(strings.Split(list, ","), option) }
-
-// unescapeMount undoes what the kernel does to blanks and backslashes of a path in
-// /proc/self/mountinfo.
-func unescapeMount(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLinks is how many links are followed, as in the kernel.
-const maxLinks = 40
+// MaxLinks is how many symbolic links are followed on the way to a file, as in the kernel (path_resolution(7)).
+const MaxLinks = 40
 
 // Place is a file, socket or directory, whatever its path leads to later.
 type Place struct{ fd int }
@@ -26,7 +26,7 @@ func Find(path string) (p Place, err error) {
 	}()
 
 	links := 0
-	for todo := steps(path); len(todo) > 0; {
+	for todo := Steps(path); len(todo) > 0; {
 		name := todo[0]
 		todo = todo[1:]
 		next, err := unix.Openat(at, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -41,10 +41,10 @@ func Find(path string) (p Place, err error) {
 			return p, err
 		}
 		if to != "" {
-			if links++; links > maxLinks {
+			if links++; links > MaxLinks {
 				return p, unix.ELOOP
 			}
-			todo = append(steps(to), todo...)
+			todo = append(Steps(to), todo...)
 			continue
 		}
 		if at >= 0 {
@@ -68,6 +68,11 @@ func follow(fd int, path string) (to string, err error) {
 	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
 		return "", fmt.Errorf("%s: a symbolic link on the way is one of uid %d, who could lead it elsewhere: name a path without it", path, st.Uid)
 	}
+	return Readlink(fd)
+}
+
+// Readlink returns where the symbolic link leads that fd, opened with O_PATH, is. As for the kernel an empty one leads nowhere.
+func Readlink(fd int) (to string, err error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", buf)
 	if err == nil && n == 0 {
@@ -76,8 +81,9 @@ func follow(fd int, path string) (to string, err error) {
 	return string(buf[:max(n, 0)]), err
 }
 
-// steps are the names of a path; an absolute one begins with "/".
-func steps(path string) (names []string) {
+// Steps are the names of a path; an absolute one begins with "/". They keep "..", which in
+// front of a link is not what cleaning makes of it.
+func Steps(path string) (names []string) {
 	if strings.HasPrefix(path, "/") {
 		names = []string{"/"}
 	}

@@ -6,17 +6,15 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/host/broker"
 )
 
 // maxSystemUID is the last number of accounts that are made for programs (SYS_UID_MAX of
 // login.defs): packages give directories of logs to those.
 const maxSystemUID = 999
-
-// maxLinks is how many symbolic links are followed, as in the kernel.
-const maxLinks = 40
 
 // guard knows who may own the directories on the way to a file, and files in
 // directories that others can write: root, the process itself, and who is in uids.
@@ -66,7 +64,7 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 	}()
 
 	var st unix.Stat_t
-	for todo, links := steps(dir), 0; len(todo) > 0; {
+	for todo, links := broker.Steps(dir), 0; len(todo) > 0; {
 		name := todo[0]
 		todo = todo[1:]
 		var next int
@@ -93,13 +91,13 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 		var to string
 		to, err = follow(next, &st, path.Join(p.real, name), &p)
 		unix.Close(next)
-		if links++; err == nil && links > maxLinks {
+		if links++; err == nil && links > broker.MaxLinks {
 			err = unix.ELOOP
 		}
 		if err != nil {
 			return fd, p, err
 		}
-		todo = append(steps(to), todo...)
+		todo = append(broker.Steps(to), todo...)
 		if to[0] == '/' {
 			p.real = ""
 		}
@@ -119,16 +117,6 @@ func openPath(at int, name string) (int, error) {
 	return retry(func() (int, error) {
 		return unix.Openat(at, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
-}
-
-// steps are the names of a path; an absolute one begins with "/". It keeps "..", which in
-// front of a link is not what cleaning makes of it.
-func steps(dir string) []string {
-	names := slices.DeleteFunc(strings.Split(dir, "/"), func(s string) bool { return s == "" || s == "." })
-	if strings.HasPrefix(dir, "/") {
-		names = append([]string{"/"}, names...)
-	}
-	return names
 }
 
 // judge says whether the directory st, p.real, may be passed, and notes who else can
@@ -170,12 +158,7 @@ func follow(fd int, st *unix.Stat_t, name string, p *location) (string, error) {
 	if !ours(st.Uid) || p.shared {
 		return "", refuse("%s on the way is a symbolic link that another user than root can change (uid %d): name the directory itself", name, st.Uid)
 	}
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(fd, "", buf)
-	if err == nil && n == 0 {
-		err = unix.ENOENT
-	}
-	return string(buf[:max(n, 0)]), err
+	return broker.Readlink(fd)
 }
 
 // judgeFile says whether the file st, found at p, may be written to.
