@@ -83,6 +83,9 @@ func makeNumbers() []byte {
 	out.WriteString("\n// The system calls of an arch by number; commonCalls are those of all.\n")
 	writeTable(&out, "commonCalls", common, 0, 0)
 	for _, arch := range slices.Sorted(maps.Keys(auparse.AuditSyscalls)) {
+		if arch == "ppc64" || arch == "ppc64le" {
+			continue // as ppc
+		}
 		calls := maps.Clone(auparse.AuditSyscalls[arch])
 		for nr, name := range common {
 			if calls[nr] == "" {
