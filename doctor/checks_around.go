@@ -57,7 +57,12 @@ func findJournalRate(f *Facts) []Finding {
 		return nil
 	}
 
-	allowed := float64(j.Burst) / j.Interval.Seconds()
+	conf, service := journald.ConfOf(j.Namespace), "systemd-journald"
+	if j.Namespace != "" {
+		service += "@" + j.Namespace
+	}
+	allowed := float64(limit.Burst) / limit.Interval.Seconds()
+
 	for i := range r.Consumers {
 		c := &r.Consumers[i]
 		proto, address := network(f.Outputs[c.Name])

@@ -96,6 +96,7 @@ func findConfig(f *Facts) []Finding {
 		}
 		return one(Finding{Text: text, Evidence: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: f.check()})
 	}
+
 	named := f.namedConfig()
 	if errors.Is(err, fs.ErrNotExist) && (named != "" || (r != nil && r.ConfigError != "")) {
 		return one(Finding{
@@ -104,6 +105,7 @@ func findConfig(f *Facts) []Finding {
 			Fix:      fmt.Sprintf("put it back at %s, then %s", quote(cmp.Or(named, f.configFile())), f.hup()),
 		})
 	}
+
 	if r != nil && r.ConfigError != "" {
 		return one(Finding{
 			Text: "the relay could not take up its configuration when it read it last; the file has no errors now", Evidence: r.ConfigError,

@@ -198,10 +198,12 @@ func findSpoolDisk(f *Facts) []Finding {
 			used[r.Consumers[i].Name] = r.Consumers[i].SpoolSize
 		}
 	}
+
 	var may int64 // that spools may still take
 	for _, s := range c.Sinks {
 		may += max(0, int64(s.Spool.MaxSize)-used[s.Name])
 	}
+
 	keep := d.Size / 100 * int64(f.Limits.DiskFree)
 	if may == 0 || d.Avail-may >= keep {
 		return nil

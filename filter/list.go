@@ -98,6 +98,7 @@ func (l *List) read() error {
 	if err != nil {
 		return err
 	}
+
 	values := listValues{make(map[string]struct{}), make(map[string]struct{})}
 	n := 0
 	for line := range strings.Lines(strings.TrimPrefix(string(data), byteOrderMark)) {

@@ -21,6 +21,7 @@ func (v *Verifier) readHistories(ctx context.Context, last uint64, now time.Time
 	if err != nil {
 		return err
 	}
+
 	for i := range int32(v.t.count) {
 		host := v.t.row(i).host
 		if v.t.first(host) != i {
@@ -31,6 +32,7 @@ func (v *Verifier) readHistories(ctx context.Context, last uint64, now time.Time
 				return err
 			}
 		}
+
 		subject := wire.Subject(wire.Checkpoints, host.String())
 		seen, asked := v.asked[host]
 		if !v.doubtful(i, info.State.Subjects[subject]) || (asked && seen == v.epochs(i)) {

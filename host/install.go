@@ -343,6 +343,7 @@ func (i *Installer) installDispatcher(ctx context.Context, a Auditd) error {
 	if err := i.installConfig(); err != nil {
 		return err
 	}
+
 	if a.Conf.Dispatcher != i.Binary {
 		plugins := ""
 		if i.Import == nil {

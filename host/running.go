@@ -94,6 +94,7 @@ func (m Machine) socketsOf(pid int, base string, names map[uint32]string) ([]str
 	if err != nil {
 		return nil, err
 	}
+
 	var paths []string
 	for _, e := range entries {
 		target, err := os.Readlink(filepath.Join(dir, e.Name()))
@@ -110,6 +111,7 @@ func (m Machine) socketsOf(pid int, base string, names map[uint32]string) ([]str
 			paths = append(paths, path)
 		}
 	}
+
 	slices.Sort(paths)
 	return paths, nil
 }

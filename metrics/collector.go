@@ -106,12 +106,14 @@ func (c *collector) collectInput(s series, r *plugin.Report) {
 	for class, n := range r.Input.Classes {
 		s.counter(c.events, float64(n), class)
 	}
+
 	s.counter(c.recovered, float64(r.Recovery.Recovered))
 	s.counter(c.upstream, float64(r.Input.Totals["lost upstream"]), "auditd")
 	if n, asked := r.Input.Totals["lost kernel"]; asked {
 		s.counter(c.upstream, float64(n), "kernel")
 	}
 	s.counter(c.stalled, r.Input.Stalled.Seconds())
+
 	if r.Input.Waiting >= 0 { // stdin is auditd's
 		s.gauge(c.inputLimit, float64(r.Input.Buffer))
 		s.gauge(c.inputBytes, float64(r.Input.Waiting))

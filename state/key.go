@@ -56,6 +56,7 @@ func makeKey(path string, key []byte) error {
 		return err
 	}
 	defer os.Remove(next)
+
 	_, err = f.Write(key)
 	if err = cmp.Or(err, f.Sync(), f.Close()); err != nil {
 		return err
@@ -67,6 +68,7 @@ func makeKey(path string, key []byte) error {
 	case !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS):
 		return &os.LinkError{Op: "rename", Old: next, New: path, Err: err}
 	}
+
 	// This file system cannot do it in one step (NFS, for one), and a sandbox makes no second name for a file.
 	if _, err := os.Lstat(path); err == nil {
 		return fs.ErrExist

@@ -145,11 +145,13 @@ func (r *call) readResult(rest []byte) {
 	if at < 0 {
 		return
 	}
+
 	value, rest := cutWord(rest[at+len(" success="):])
 	r.ok = string(value) == "yes" || string(value) == `"yes"` // laurel2audit quotes all words
 	rest, _ = cutPrefix(rest, " exit=")
 	value, rest = cutWord(rest)
 	r.exit, _ = record.ParseInt(value)
+
 	switch r.kind {
 	case cloneCall, cloneCall2:
 		rest, _ = cutPrefix(rest, " a0=")

@@ -344,6 +344,7 @@ func (t *Table) noteArgs(m Moment, body []byte) {
 	if e == nil || e.awaits {
 		return
 	}
+
 	whole := *e.p
 	text := append(t.args.text[:0], whole.text...)
 	text, whole.cut = t.args.appendArgs(text, body)
@@ -356,6 +357,7 @@ func (t *Table) noteArgs(m Moment, body []byte) {
 	if script != "" && whole.state&gone == 0 {
 		t.relabel(&whole)
 	}
+
 	e.p = &whole
 	if whole.state&gone != 0 || (t.hashed == 0 && (e.items < 2 || !mayBeScript(&whole))) {
 		t.forgetExec(e)

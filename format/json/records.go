@@ -24,6 +24,7 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 			return dst, err
 		}
 	}
+
 	r := restorer{out: dst, limit: len(dst) + jsontext.MaxRecords, event: event, id: event.Text("id"), enriched: event.Text("names") == "auditd", frame: -1}
 	switch n, _ := event.Get("frame").(stdjson.Number); n {
 	case "0":
@@ -31,10 +32,12 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 	case "1":
 		r.frame = 1
 	}
+
 	if node, ok := event.Get("node").(string); ok && !event.Has("node_source") {
 		r.node = "node=" + node + " "
 	}
 	r.isHeader = strings.Count(r.node, " ") < 2 && !strings.Contains(r.id, " ") // else what follows could be another
+
 	if err := r.records(); err != nil {
 		return dst, err
 	}

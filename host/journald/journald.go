@@ -127,6 +127,7 @@ func (l *Limit) read(root, path string) {
 		return
 	}
 	defer f.Close()
+
 	section := ""
 	for lines := bufio.NewScanner(io.LimitReader(f, maxConf)); lines.Scan(); {
 		line := strings.TrimSpace(lines.Text())

@@ -109,6 +109,7 @@ func (j *journal) load() (*found, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	for _, path := range files {
 		end, err := eachEntry(path, func(e *entry) error {
 			f.add(e)
@@ -121,6 +122,7 @@ func (j *journal) load() (*found, error) {
 			j.resume(path, end)
 		}
 	}
+
 	if n := len(files); n > 0 {
 		if info, err := os.Stat(files[n-1]); err == nil {
 			f.at = info.ModTime()

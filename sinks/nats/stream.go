@@ -86,6 +86,7 @@ func (p *place) findings(c *jetstream.StreamConfig) (list []finding) {
 			list = append(list, finding{fmt.Sprintf(format, args...), fix})
 		}
 	}
+
 	edit := "nats stream edit " + p.stream + " "
 	add(c.Discard == jetstream.DiscardOld, edit+"--discard new", "discard: old: when the stream is full it deletes the oldest records, and says so nowhere")
 	add(c.Replicas < 2, edit+"--replicas 3", "one replica: what the server's disk loses is lost, and while that server is down nothing is stored")
@@ -97,6 +98,7 @@ func (p *place) findings(c *jetstream.StreamConfig) (list []finding) {
 	add(!c.AllowDirect, edit+"--allow-direct", "allow_direct is off: this host needs the permission for %sSTREAM.MSG.GET.%s, which reads the records of all hosts", api, p.stream)
 	add(c.NoAck, edit+"--ack", "it acknowledges nothing")
 	add(c.Sealed, "make another one", "it is sealed: nothing can be stored")
+
 	small := c.MaxMsgSize > 0 && int(c.MaxMsgSize) < smallMessage
 	add(small, edit+"--max-msg-size -1", "max_msg_size is %d bytes: batches go out in parts", c.MaxMsgSize)
 	if p.nc != nil {

@@ -42,6 +42,7 @@ func (d *deadLetters) write(request *collector.ExportLogsServiceRequest, status 
 	if err := d.open(); err != nil {
 		return err
 	}
+
 	full := func() bool { return d.files >= maxLetters || d.size+int64(len(text)) > d.most }
 	if full() {
 		d.close() // some may have been removed
@@ -52,6 +53,7 @@ func (d *deadLetters) write(request *collector.ExportLogsServiceRequest, status 
 	if full() {
 		return fmt.Errorf("%s: %w", d.dir, errDeadFull)
 	}
+
 	if err := d.put(fmt.Sprintf("%s-%s-%03d.json", d.name, now.UTC().Format("20060102T150405.000000000Z"), status%1000), text); err != nil {
 		return fmt.Errorf("%s: %w", d.dir, err)
 	}
@@ -102,6 +104,7 @@ func (d *deadLetters) open() error {
 	if err != nil {
 		return err
 	}
+
 	info, err := root.Stat(".")
 	if err == nil && (!runnable.Trusted(info) || info.Mode().Perm()&0o022 != 0) {
 		err = fmt.Errorf("%s: others than root can write to it: run chown root %s, chmod 0700 %s", d.dir, d.dir, d.dir)

@@ -32,6 +32,7 @@ func newLastLine() (*lastLine, *os.File, error) {
 		return nil, nil, err
 	}
 	defer unix.Close(fds[1])
+
 	// Its user may open it by its name, /dev/stderr, as loggers do: to that a pipe is a file with an owner, us. Who is not the child
 	// does not get at it, as its descriptors are not his.
 	_ = unix.Fchmod(fds[1], 0o622)
@@ -41,6 +42,7 @@ func newLastLine() (*lastLine, *os.File, error) {
 		return nil, nil, err
 	}
 	file := os.NewFile(uintptr(theirs), "stderr")
+
 	// Only now: of one that does not block before, package os makes one that does when it is
 	// handed to a child.
 	if err := unix.SetNonblock(theirs, true); err != nil {
@@ -48,6 +50,7 @@ func newLastLine() (*lastLine, *os.File, error) {
 		unix.Close(fds[0])
 		return nil, nil, err
 	}
+
 	l := &lastLine{pipe: os.NewFile(uintptr(fds[0]), "stderr of the program"), done: make(chan struct{})}
 	go l.read()
 	return l, file, nil

@@ -29,6 +29,7 @@ func (f *Files) ExplainTLS(err error, asked bool, address string) error {
 	if f.CA == "" {
 		ca = "the system's CAs"
 	}
+
 	switch {
 	case errors.As(err, &unknown):
 		return Advise(fmt.Errorf("the server's certificate (%s) is not of %s: %w", about(unknown.Cert), ca, unknown),

@@ -27,10 +27,12 @@ func NewNetwork(t testing.TB) *Network {
 	// 198.18.0.0/15 is for tests of networks (RFC 2544).
 	subnet := fmt.Sprintf("198.18.%d", id%250+1)
 	n := &Network{Address: subnet + ".2", t: t, name: fmt.Sprintf("audisp-relay-test-%d", id), far: fmt.Sprintf("arf%d", id)}
+
 	t.Cleanup(func() {
 		_, _ = ip("link", "delete", near) // the other end goes with it
 		_, _ = ip("netns", "delete", n.name)
 	})
+
 	for _, args := range []string{
 		"netns add " + n.name,
 		"link add " + near + " type veth peer name " + n.far + " netns " + n.name,
