@@ -38,6 +38,26 @@ func ReadAll(t testing.TB, data []byte) *record.Batch {
 	}
 }
 
+// Events calls f for the events of a stream, as they come: an event is records i to j-1 of b. An event that others
+// come between is several. b is f's until it returns.
+func Events(t testing.TB, data []byte, f func(b *record.Batch, i, j int)) {
+	t.Helper()
+	r := stream.NewReader(bytes.NewReader(data))
+	var b record.Batch
+	for {
+		if err := r.Next(&b); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for i, j := 0, 0; i < len(b.Recs); i = j {
+			for j = i + 1; j < len(b.Recs) && (b.SameEvent(i, j) || b.Recs[j].Flags&record.Cont != 0); j++ {
+			}
+			f(&b, i, j)
+		}
+	}
+}
+
 // Capture returns the records of a capture; those of a log are marked FromLog.
 func Capture(t testing.TB, name string) *record.Batch {
 	t.Helper()

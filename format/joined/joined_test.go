@@ -1,37 +1,18 @@
 package joined
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"regexp"
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/testdata/captures"
 )
-
-// events calls f for each run of records of one event.
-func events(t testing.TB, data []byte, f func(b *record.Batch, i, j int)) {
-	t.Helper()
-	r := stream.NewReader(bytes.NewReader(data))
-	var b record.Batch
-	for {
-		if err := r.Next(&b); err == io.EOF {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		for i, j := 0, 0; i < len(b.Recs); i = j {
-			j = format.EventEnd(&b, i)
-			f(&b, i, j)
-		}
-	}
-}
 
 // begin is where a record begins in a line, by the words of docs/recipes.md.
 var begin = regexp.MustCompile(`(?:^| )((?:node=[^ ]* )?type=[^ ]+ msg=audit\([0-9.:]+\))`)
@@ -73,7 +54,7 @@ func TestCapturesAreJoined(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e, lines := New(format.Options{}), 0
-			events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
+			audittest.Events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
 				got := string(e.AppendEvent([]byte("in front"), b, i, j))
 				got = strings.TrimPrefix(got, "in front")
 				want := asString(b, i, j)
@@ -124,7 +105,7 @@ func TestLines(t *testing.T) {
 		{"no header", format.Options{Node: "n"}, []byte("words type=A " + id + " a\n"), "node=n words type=A\x1f" + id + " a\n"},
 	} {
 		got, e := "", New(c.o)
-		events(t, c.in, func(b *record.Batch, i, j int) { got += string(e.AppendEvent(nil, b, i, j)) })
+		audittest.Events(t, c.in, func(b *record.Batch, i, j int) { got += string(e.AppendEvent(nil, b, i, j)) })
 		if got != c.want {
 			t.Errorf("%s:\n got %q\nwant %q", c.name, got, c.want)
 		}
@@ -140,7 +121,7 @@ func TestPiecesOfALineAreOne(t *testing.T) {
 		fill := strings.Repeat("x", record.MaxRecord-len(head)-cut)
 		var got []byte
 		e := New(format.Options{})
-		events(t, []byte(head+fill+forged+"end  \n"), func(b *record.Batch, i, j int) {
+		audittest.Events(t, []byte(head+fill+forged+"end  \n"), func(b *record.Batch, i, j int) {
 			if j-i != 2 {
 				t.Fatalf("%d pieces", j-i)
 			}
@@ -172,7 +153,7 @@ func TestRawForm(t *testing.T) {
 		}{{format.Encoder{}, c.bare}, {format.Encoder{StripNode: true}, c.stripped}, {format.Encoder{Node: "here"}, c.added}} {
 			enc, got := how.Encoder, ""
 			enc.Format, enc.Raw, enc.NewEvents = format.Events, Kind.Raw, func() format.EventEncoder { return failing{} }
-			events(t, []byte(c.in), func(b *record.Batch, i, j int) { got += string(enc.Append(nil, *b, i)) })
+			audittest.Events(t, []byte(c.in), func(b *record.Batch, i, j int) { got += string(enc.Append(nil, *b, i)) })
 			if got != how.want {
 				t.Errorf("strip %v, node %q:\n got %q\nwant %q", enc.StripNode, enc.Node, got, how.want)
 			}
@@ -186,7 +167,7 @@ func TestRawFormOfALongLine(t *testing.T) {
 	text := head + strings.Repeat("x", record.MaxRecord-len(head)) + "y type=LOGIN msg=audit(1.000:6): z"
 	enc := format.Encoder{Format: format.Events, Raw: Kind.Raw, NewEvents: func() format.EventEncoder { return failing{} }}
 	got := ""
-	events(t, []byte(text+"\n"), func(b *record.Batch, i, j int) { got += string(enc.Append(nil, *b, i)) })
+	audittest.Events(t, []byte(text+"\n"), func(b *record.Batch, i, j int) { got += string(enc.Append(nil, *b, i)) })
 	if want := strings.Replace(text, " msg=audit(1.000:6)", "\x1fmsg=audit(1.000:6)", 1) + "\n"; got != want {
 		t.Errorf("%d bytes, want %d: ...%q", len(got), len(want), got[max(0, len(got)-100):])
 	}
@@ -200,7 +181,7 @@ func TestEncoderAllocatesNothing(t *testing.T) {
 	e := New(format.Options{Node: "n"})
 	var out []byte
 	for _, name := range []string{"audit-3.0.9-enriched.string.gz", "audit-2.8.5-direct.binary.gz"} {
-		events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
+		audittest.Events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
 			out = e.AppendEvent(out[:0], b, i, j)
 			if n := testing.AllocsPerRun(2, func() { out = e.AppendEvent(out[:0], b, i, j) }); n != 0 {
 				t.Fatalf("%s: %v allocations", name, n)

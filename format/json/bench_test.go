@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
 	"audisp-relay/test/lab"
 	"audisp-relay/testdata/captures"
@@ -13,7 +14,7 @@ import (
 // eventOf returns the first event of a capture that has these records.
 func eventOf(t testing.TB, name, types string) (b record.Batch) {
 	t.Helper()
-	events(t, captures.Read(t, name), func(from *record.Batch, i, j int) {
+	audittest.Events(t, captures.Read(t, name), func(from *record.Batch, i, j int) {
 		var have []string
 		for n := i; n < j; n++ {
 			have = append(have, string(typeName(from.Recs[n].Type)))

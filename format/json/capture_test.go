@@ -2,37 +2,17 @@ package json
 
 import (
 	"bytes"
-	"io"
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
-	"audisp-relay/audit/stream"
 	"audisp-relay/format"
 	"audisp-relay/format/jsontext"
 	"audisp-relay/testdata/captures"
 )
 
 func typeName(n uint32) []byte { return record.AppendTypeName(nil, n) }
-
-// events calls f for each run of records of one event.
-func events(t testing.TB, data []byte, f func(b *record.Batch, i, j int)) {
-	t.Helper()
-	r := stream.NewReader(bytes.NewReader(data))
-	var b record.Batch
-	for {
-		if err := r.Next(&b); err == io.EOF {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		for i, j := 0, 0; i < len(b.Recs); i = j {
-			for j = i + 1; j < len(b.Recs) && (b.SameEvent(i, j) || b.Recs[j].Flags&record.Cont != 0); j++ {
-			}
-			f(&b, i, j)
-		}
-	}
-}
 
 // checkEvent encodes records i to j-1 and holds the line against all that is promised.
 func checkEvent(t fataler, doc *docTables, e *Encoder, b *record.Batch, i, j int) []byte {
@@ -90,7 +70,7 @@ func TestCapturesAreRebuilt(t *testing.T) {
 			t.Parallel()
 			e := New(Options{})
 			raws, count := 0, 0
-			events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
+			audittest.Events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
 				line := checkEvent(t, doc, e, b, i, j)
 				raws += bytes.Count(line, []byte(`"raw":"`))
 				count += j - i

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/testdata/captures"
@@ -37,6 +38,6 @@ func FuzzAppendEvent(f *testing.F) {
 	}
 	e := New(Options{Users: fakeUsers{}})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		events(t, data, func(b *record.Batch, i, j int) { checkEvent(t, doc, e, b, i, j) })
+		audittest.Events(t, data, func(b *record.Batch, i, j int) { checkEvent(t, doc, e, b, i, j) })
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
 )
 
@@ -29,7 +30,7 @@ func TestEventsAreAsInTheGoldenFiles(t *testing.T) {
 		}
 		var got []byte
 		e := New(Options{})
-		events(t, in, func(b *record.Batch, i, j int) {
+		audittest.Events(t, in, func(b *record.Batch, i, j int) {
 			got = append(got, checkEvent(t, doc, e, b, i, j)...)
 		})
 		golden := strings.TrimSuffix(name, ".in") + ".json"
@@ -113,7 +114,7 @@ func TestOverlongLineComesInPieces(t *testing.T) {
 	doc, e := readDoc(t), New(Options{})
 	n := 0
 	data := "type=EXECVE msg=audit(1.000:1): argc=1 a0=\"" + strings.Repeat("x", 3*record.MaxRecord) + "\"\ntype=EOE msg=audit(1.000:1): \n"
-	events(t, []byte(data), func(b *record.Batch, i, j int) {
+	audittest.Events(t, []byte(data), func(b *record.Batch, i, j int) {
 		checkEvent(t, doc, e, b, i, j)
 		n += j - i
 	})

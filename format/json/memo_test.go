@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 	"audisp-relay/testdata/captures"
@@ -16,7 +17,7 @@ import (
 func TestEventsBeforeDoNotShow(t *testing.T) {
 	var known []record.Batch
 	for _, name := range []string{"audit-3.0.9-enriched.string.gz", "audit-3.0.9-raw.string.gz", "audit-2.8.5-audispd.string.gz"} {
-		events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
+		audittest.Events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
 			if j-i > 1 {
 				known = append(known, copyOf(b, i, j))
 			}

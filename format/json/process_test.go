@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
@@ -29,7 +30,7 @@ func TestEventsSayWhoStartedThem(t *testing.T) {
 	known.Set(process.NewTable(process.Options{}))
 	e, doc := New(Options{Processes: &known}), readDoc(t)
 	var lines []string
-	events(t, []byte(started), func(b *record.Batch, i, j int) {
+	audittest.Events(t, []byte(started), func(b *record.Batch, i, j int) {
 		known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
 		lines = append(lines, string(checkEvent(t, doc, e, b, i, j)))
 	})
@@ -58,7 +59,7 @@ func TestKinBeforeDoNotShow(t *testing.T) {
 	used, parents := New(o), 0
 	for range 3 {
 		for _, text := range [][]byte{[]byte(started), []byte(strings.ReplaceAll(started, "bash", "b%sh")), captures.Read(t, "audit-3.0.9-enriched.string.gz")} {
-			events(t, text, func(b *record.Batch, i, j int) {
+			audittest.Events(t, text, func(b *record.Batch, i, j int) {
 				known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
 				got, want := used.AppendEvent(nil, b, i, j), New(o).AppendEvent(nil, b, i, j)
 				if !bytes.Equal(got, want) {
@@ -99,7 +100,7 @@ func TestLabelsAndScripts(t *testing.T) {
 	known.Set(process.NewTable(process.Options{Labels: labels, Places: places}))
 	e, doc := New(Options{Processes: &known}), readDoc(t)
 	var lines []string
-	events(t, []byte(script), func(b *record.Batch, i, j int) {
+	audittest.Events(t, []byte(script), func(b *record.Batch, i, j int) {
 		known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
 		lines = append(lines, string(checkEvent(t, doc, e, b, i, j)))
 	})
@@ -120,7 +121,7 @@ func TestLongArgumentsOfOthersAreCut(t *testing.T) {
 	text := strings.Replace(started, `a1="-l"`, `a1="`+strings.Repeat("x", 2000)+`"`, 1)
 	e, doc := New(Options{Processes: &known}), readDoc(t)
 	n := 0
-	events(t, []byte(text), func(b *record.Batch, i, j int) {
+	audittest.Events(t, []byte(text), func(b *record.Batch, i, j int) {
 		known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
 		line := string(checkEvent(t, doc, e, b, i, j))
 		if n++; n == 2 && !strings.Contains(line, `"args":["bash"],"command_line":"bash","command_line_cut":true}`) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
 )
 
@@ -153,7 +154,7 @@ var examples = []example{
 func TestExamples(t *testing.T) {
 	for _, c := range examples {
 		n := 0
-		events(t, []byte(c.lines()), func(b *record.Batch, i, j int) {
+		audittest.Events(t, []byte(c.lines()), func(b *record.Batch, i, j int) {
 			n++
 			line, doc := checkEvent(t, newEncoder(Options{}), b, i, j)
 			for want := range strings.FieldsSeq(c.want) {
@@ -188,7 +189,7 @@ func TestUnusualEvents(t *testing.T) {
 		{"looked up", Options{Users: fakeUsers{}}, 0, "type=USER msg=audit(1.000:1): pid=1 uid=0 gid=0", `actor.user.name=root actor.process.group.name=wheel`},
 		{"another host", Options{Users: fakeUsers{}, Local: "m"}, 0, "node=n type=USER msg=audit(1.000:1): pid=1 uid=0", `actor.user={"uid":"0"}`},
 	} {
-		events(t, []byte(c.text+"\n"), func(b *record.Batch, i, j int) {
+		audittest.Events(t, []byte(c.text+"\n"), func(b *record.Batch, i, j int) {
 			b.Recs[i].Flags |= c.flags
 			_, doc := checkEvent(t, newEncoder(c.o), b, i, j)
 			for want := range strings.SplitSeq(c.want, " ") {

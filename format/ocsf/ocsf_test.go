@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -12,30 +11,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
-	"audisp-relay/audit/stream"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/testdata/captures"
 )
-
-// events calls f for each run of records of one event.
-func events(t testing.TB, data []byte, f func(b *record.Batch, i, j int)) {
-	t.Helper()
-	r := stream.NewReader(bytes.NewReader(data))
-	var b record.Batch
-	for {
-		if err := r.Next(&b); err == io.EOF {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		for i, j := 0, 0; i < len(b.Recs); i = j {
-			j = format.EventEnd(&b, i)
-			f(&b, i, j)
-		}
-	}
-}
 
 type fakeUsers struct{}
 
@@ -118,9 +99,9 @@ func TestRulesAreAdded(t *testing.T) {
 			t.Fatal(d)
 		}
 	}
-	events(t, captures.Read(t, "audit-3.0.9-enriched.string.gz"), check)
-	events(t, []byte("type=CWD msg=audit(1.000:1): cwd=\"/}\"\n"), check)
-	events(t, []byte("words}\n"), check)
+	audittest.Events(t, captures.Read(t, "audit-3.0.9-enriched.string.gz"), check)
+	audittest.Events(t, []byte("type=CWD msg=audit(1.000:1): cwd=\"/}\"\n"), check)
+	audittest.Events(t, []byte("words}\n"), check)
 	if with == 0 || without == 0 {
 		t.Errorf("%d events with unmapped, %d without", with, without)
 	}
@@ -132,7 +113,7 @@ func TestCapturesAreValid(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			used, classes := newEncoder(Options{Users: fakeUsers{}}), map[string]int{}
-			events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
+			audittest.Events(t, captures.Read(t, name), func(b *record.Batch, i, j int) {
 				line, doc := checkEvent(t, used, b, i, j)
 				classes[fmt.Sprint(doc["class_uid"])]++
 				if again, _ := checkEvent(t, newEncoder(Options{Users: fakeUsers{}}), b, i, j); !bytes.Equal(line, again) {
@@ -153,7 +134,7 @@ func TestCapturesAreValid(t *testing.T) {
 func TestRawFormIsValid(t *testing.T) {
 	broken := format.Encoder{Format: format.Events, Node: "n", Raw: Kind.Raw, NewEvents: func() format.EventEncoder { return failing{} }}
 	for _, text := range []string{"words without a header\n", "node=web1 type=CWD msg=audit(1.000:1): cwd=\"\xff\"\n", "type=CWD msg=audit(253402300800.000:1): \n"} {
-		events(t, []byte(text), func(b *record.Batch, i, j int) {
+		audittest.Events(t, []byte(text), func(b *record.Batch, i, j int) {
 			line := broken.Append(nil, *b, i)
 			if _, err := validate(line); err != nil {
 				t.Errorf("%v\n%q", err, line)
@@ -235,7 +216,7 @@ func TestEncoderAllocatesNothing(t *testing.T) {
 
 func eventsOf(t testing.TB, name string, f func(b *record.Batch, i, j int)) {
 	t.Helper()
-	events(t, captures.Read(t, name), f)
+	audittest.Events(t, captures.Read(t, name), f)
 }
 
 func BenchmarkAppendEvent(b *testing.B) {

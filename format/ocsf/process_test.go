@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 )
@@ -28,7 +29,7 @@ func TestEventsSayWhoStartedThem(t *testing.T) {
 	var known process.Current
 	known.Set(process.NewTable(process.Options{}))
 	e, n := newEncoder(Options{Processes: &known}), 0
-	events(t, []byte(text), func(b *record.Batch, i, j int) {
+	audittest.Events(t, []byte(text), func(b *record.Batch, i, j int) {
 		known.Table().Note(&record.Batch{Buf: b.Buf, Recs: b.Recs[i:j]})
 		line, doc := checkEvent(t, e, b, i, j)
 		for path, want := range wants[n] {
@@ -61,7 +62,7 @@ type=PATH ID: item=2 name="/lib/ld.so" inode=3 dev=fe:00 nametype=NORMAL
 	places := func(int, int64) (unit, container string, ok bool) { return "x.service", "0123", true }
 	known.Set(process.NewTable(process.Options{Labels: labels, Places: places}))
 	e := newEncoder(Options{Processes: &known})
-	events(t, []byte(text), func(b *record.Batch, i, j int) {
+	audittest.Events(t, []byte(text), func(b *record.Batch, i, j int) {
 		known.Table().Note(b)
 		line, doc := checkEvent(t, e, b, i, j)
 		for path, want := range map[string]string{"unmapped.script": "/srv/x.sh", "unmapped.labels": `["up","shell"]`, "unmapped.keys": `["up"]`, "unmapped.systemd_unit": "x.service", "unmapped.container_id": "0123"} {

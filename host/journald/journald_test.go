@@ -2,33 +2,11 @@ package journald
 
 import (
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-)
 
-// tree makes files below a directory, and links of those whose text begins with "-> ".
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	for path, text := range files {
-		path = root + path
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if to, link := strings.CutPrefix(text, "-> "); link {
-			err = os.Symlink(to, path)
-		} else {
-			err = os.WriteFile(path, []byte(text), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
+	"audisp-relay/test/lab"
+)
 
 // TestLimit: from journald's files as it reads them, and from the unit's own setting.
 func TestLimit(t *testing.T) {
@@ -64,7 +42,7 @@ func TestLimit(t *testing.T) {
 			"/etc/systemd/journald@web.conf": "[Journal]\nRateLimitBurst=3\n", "/usr/local/lib/systemd/journald@web.conf.d/a.conf": "[Journal]\nRateLimitIntervalSec=5\n"}, 3, 5 * time.Second, "web"},
 		{"of a namespace without a file", map[string]string{conf: "[Journal]\nRateLimitBurst=1\n"}, 10_000, 30 * time.Second, "web"},
 	} {
-		l := LimitOf(tree(t, tt.files), tt.namespace, "auditd.service")
+		l := LimitOf(lab.Tree(t, tt.files), tt.namespace, "auditd.service")
 		if l.Off() != (tt.burst == 0) || (!l.Off() && (l.Burst != tt.burst || l.Interval != tt.interval)) {
 			t.Errorf("%s: %+v, want %d in %v", tt.name, l, tt.burst, tt.interval)
 		}
@@ -73,7 +51,7 @@ func TestLimit(t *testing.T) {
 
 // TestNamespaceAt: whose socket it is, also where a unit sees that of its namespace in the place of the host's.
 func TestNamespaceAt(t *testing.T) {
-	root := tree(t, map[string]string{"/run/systemd/journal/dev-log": "", "/run/systemd/journal.web/dev-log": "", "/run/systemd/journal.db/dev-log": ""})
+	root := lab.Tree(t, map[string]string{"/run/systemd/journal/dev-log": "", "/run/systemd/journal.web/dev-log": "", "/run/systemd/journal.db/dev-log": ""})
 	for path, want := range map[string]struct {
 		namespace string
 		ok        bool

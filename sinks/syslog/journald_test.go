@@ -2,41 +2,19 @@ package syslog
 
 import (
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
-)
 
-// tree makes files below a directory, and links of those whose text begins with "-> ".
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	for path, text := range files {
-		path = root + path
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if to, link := strings.CutPrefix(text, "-> "); link {
-			err = os.Symlink(to, path)
-		} else {
-			err = os.WriteFile(path, []byte(text), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
+	"audisp-relay/test/lab"
+)
 
 // TestJournalIsRecognised: by where the socket's path leads.
 func TestJournalIsRecognised(t *testing.T) {
-	root := tree(t, map[string]string{"/run/systemd/journal/dev-log": "", "/run/systemd/journal/syslog": "", "/run/systemd/journal.web/dev-log": "", "/run/rsyslog/log": ""})
+	root := lab.Tree(t, map[string]string{"/run/systemd/journal/dev-log": "", "/run/systemd/journal/syslog": "", "/run/systemd/journal.web/dev-log": "", "/run/rsyslog/log": ""})
 	for target, want := range map[string]bool{
 		"/run/systemd/journal/dev-log": true, "/run/systemd/journal.web/dev-log": true, "/run/systemd/journal/syslog": false, "/run/rsyslog/log": false, "/nowhere": false,
 	} {

@@ -154,6 +154,22 @@ func wait(limit time.Duration, what string, done func() (ok bool, state string))
 	}
 }
 
+// Tree makes files below a new directory, which goes with the test, and links of those whose text begins with "-> ".
+func Tree(t TB, files map[string]string) (root string) {
+	t.Helper()
+	root = tempDir(t)
+	for path, text := range files {
+		path = root + path
+		Check(t, os.MkdirAll(filepath.Dir(path), 0o755), "make a tree")
+		if to, link := strings.CutPrefix(text, "-> "); link {
+			Check(t, os.Symlink(to, path), "make a tree")
+		} else {
+			Check(t, os.WriteFile(path, []byte(text), 0o644), "make a tree")
+		}
+	}
+	return root
+}
+
 // tempDir makes a directory with a short name, because auditd's
 // configuration lines end at 159 characters and socket paths at 107.
 func tempDir(t TB) string {
