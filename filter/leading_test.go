@@ -27,14 +27,14 @@ func TestRulesOnLaterParts(t *testing.T) {
 	const begin, end = `argc=90001 a0="curl" a1="-s"`, ` a90000="http://evil"`
 	l := lines(t,
 		call(1, ""), execve(1, "", begin), // 0, 1
-		call(2, ""), execve(2, "", end), // 2, 3
-		execve(1, "", end),                              // 4
+		execve(1, "", end),              // 2
+		call(2, ""), execve(2, "", end), // 3, 4
 		execve(3, "", end),                              // 5
 		execve(1, "node=a ", end),                       // 6
 		call(3, "node=a "), execve(3, "node=a ", begin), // 7, 8
 		execve(3, "node=a ", end), // 9
 	)
-	for _, last := range []int{1, 4, 5, 6, 8, 9} {
+	for _, last := range []int{1, 2, 5, 6, 8, 9} {
 		l.batch.Recs[last].Flags |= record.End | record.Partial
 	}
 	rules := set.New()
@@ -42,8 +42,8 @@ func TestRulesOnLaterParts(t *testing.T) {
 		from, to int
 		want     []string
 	}{
-		{0, 2, nil}, {2, 4, []string{"evil", "one"}}, {4, 5, []string{"evil", "one"}}, {5, 6, []string{"no call"}}, {6, 7, []string{"no call"}},
-		{7, 9, nil}, {9, 10, []string{"evil", "one"}}, {4, 5, []string{"evil", "one"}},
+		{0, 2, nil}, {3, 5, []string{"evil", "one"}}, {2, 3, []string{"evil", "one"}}, {5, 6, []string{"no call"}}, {6, 7, []string{"no call"}},
+		{7, 9, nil}, {9, 10, []string{"evil", "one"}}, {2, 3, []string{"evil", "one"}},
 	} {
 		if got := rules.Match(&l.batch, c.from, c.to); !slices.Equal(got, c.want) {
 			t.Errorf("records %d to %d: %q, want %q", c.from, c.to-1, got, c.want)

@@ -26,8 +26,8 @@ func TestForksWithFlagsElsewhere(t *testing.T) {
 	if c.Parent == nil || !isArgs(c.Parent, "bash") || c.Parent.PPID() != 0 || c.Depth != 0 {
 		t.Errorf("101 runs what 100 runs, and its parent may be any: %+v, %d ancestors", c.Parent, c.Depth)
 	}
-	give(x, at(3, 14), syscall(sysOpen, 3, 0, 99, 101, "/bin/bash"))
-	if c = ask(x, at(4, 15), 101, 102); c.Parent == nil || c.Parent.PPID() == 100 || c.Ancestors[0] != nil && c.Ancestors[0].PID() == 100 {
+	give(x, at(3, 13), syscall(sysOpen, 3, 0, 99, 101, "/bin/bash"))
+	if c = ask(x, at(4, 14), 101, 102); c.Parent == nil || c.Parent.PPID() == 100 || c.Ancestors[0] != nil && c.Ancestors[0].PID() == 100 {
 		t.Errorf("its parent is 99: %+v, %+v", c.Parent, c.Ancestors[0])
 	}
 

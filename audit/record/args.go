@@ -20,8 +20,7 @@ const (
 // Bounds of Args.
 const (
 	// maxGap is how many arguments that no record has may be among those Arg can be
-	// asked for. Hostile records may have a99999999= or argc=4294967295. Where one gap is longer, as in front of what
-	// a later part of an event has, the rest of it is skipped.
+	// asked for. Hostile records may have a99999999= or argc=4294967295.
 	maxGap = 1024
 	// keptArgs and keptBytes are what Reset keeps of the memory that one event took.
 	keptArgs, keptBytes = 16 << 10, 256 << 10
@@ -47,10 +46,10 @@ type Args struct {
 	missing int   // of the arguments in list, those that no record has
 	cut     int   // those of which only the beginning is there
 	open    int64 // the argument whose pieces are being put together, -1 without
-	// skipped arguments, from number skipFrom on, have no place in list.
-	skipFrom, skipped uint32
-	pieces            uint32
-	awaited           int64 // of open: bytes or digits still to come
+	// skipped is how many arguments came before the first in list, where that is a later part of the event's.
+	skipped uint32
+	pieces  uint32
+	awaited int64 // of open: bytes or digits still to come
 }
 
 type arg struct {
@@ -203,16 +202,8 @@ func (a *Args) piece(i, n uint32, v []byte) {
 	}
 }
 
-// placeOf returns where argument i is in list, or would be; -1 when it is one of those skipped.
-func (a *Args) placeOf(i uint32) int64 {
-	switch {
-	case i < a.skipFrom || a.skipped == 0:
-		return int64(i)
-	case i-a.skipFrom < a.skipped:
-		return -1
-	}
-	return int64(i - a.skipped)
-}
+// placeOf returns where argument i is in list, or would be; less than 0 when it is one of those skipped.
+func (a *Args) placeOf(i uint32) int64 { return int64(i) - int64(a.skipped) }
 
 // place returns the place of argument i if it is free, nil when it is taken or too far
 // after the last one.
@@ -225,14 +216,12 @@ func (a *Args) place(i uint32) *arg {
 		a.missing--
 		return &a.list[at]
 	}
-	gap, room := at-int64(len(a.list)), int64(maxGap-a.gaps)
-	if gap > room {
-		if a.skipped > 0 {
+	gap := at - int64(len(a.list))
+	if gap > int64(maxGap-a.gaps) {
+		if a.skipped > 0 || a.counted || len(a.list) > 0 {
 			return nil
 		}
-		room /= 2 // the rest is for other gaps
-		a.skipFrom, a.skipped = uint32(int64(len(a.list))+room), uint32(gap-room)
-		gap = room
+		a.skipped, gap = i, 0
 	}
 	a.gaps += int(gap)
 	a.missing += int(gap)
@@ -286,8 +275,8 @@ func (a *Args) decode(v []byte) ArgState {
 func (a *Args) Count() (n uint32, ok bool) { return a.argc, a.counted }
 
 // Len returns how many arguments Arg can be asked for: as many as argc says, or up to
-// the last one there is, and of missing ones not more than are sensible: see Missing. Of a longer gap some are left out, so that
-// what follows has a higher number than its place: see Numbered.
+// the last one there is, and of missing ones not more than are sensible: see Missing. Of those that come before the ones of a later
+// part of an event none is there, so that these have higher numbers than places: see Numbered.
 func (a *Args) Len() int {
 	n := len(a.list)
 	return n + int(min(a.missingAtEnd(), int64(maxGap-a.gaps)))
