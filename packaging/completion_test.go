@@ -168,13 +168,13 @@ COMP_LINE=$3 COMP_POINT=${#3} COMP_TYPE=9 COMP_KEY=9
 read -ra COMP_WORDS <<<"$3"
 [[ $3 == *' ' ]] && COMP_WORDS+=('')
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-type() { if [[ $* == '-t compopt' ]]; then echo builtin; else builtin type "$@"; fi; }
-compopt() { [[ $* != '+o default' ]] || files=no; }
+type() { [[ $* == '-t compopt' ]] && echo builtin || builtin type "$@"; }
+compopt() { [[ $* != '+o default' ]] || nothing=1; }
 read -r -a spec <<<"$(complete -p audisp-relay)"
 for ((i = 0; i < ${#spec[@]}; i++)); do [[ ${spec[i]} == -F ]] && "${spec[i + 1]}" audisp-relay "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; done
 [ ${#COMPREPLY[@]} -gt 0 ] && printf '%s\n' "${COMPREPLY[@]}"
-# complete -o default: files where nothing else is offered, unless compopt has switched that off
-[ ${#COMPREPLY[@]} -gt 0 ] || [ "$files" = no ] || [[ " ${spec[*]} " != *' default '* ]] || compgen -f -- "${COMP_WORDS[COMP_CWORD]}" || true`
+# complete -o default: files where nothing else is offered
+[ ${#COMPREPLY[@]} -gt 0 ] || [ "$nothing" ] || [[ " ${spec[*]} " != *' default '* ]] || compgen -f -- "${COMP_WORDS[COMP_CWORD]}" || true`
 	for _, o := range c.offers() {
 		if strings.Contains(o.line, "/cap") {
 			o.offered = nil // readline's part

@@ -59,21 +59,21 @@ func oneShell(_ *cobra.Command, args []string) error {
 // completer offers what may stand where the user types; done is what stands there already.
 type completer = cobra.CompletionFunc
 
-// Options are completed by their names, which mean the same with each command. Those that are not
-// named here, are no numbers and times, and do not end with -dir, are followed by a file, as the shell has it.
+// Options are completed by their names, which mean the same with each command. Of the others, those that
+// end with -dir are followed by a directory, numbers and times by nothing that could be offered, and the rest by a
+// file, as the shell has it.
 var completedOptions = map[string]completer{
-	"sink":    completeSink,
+	"by":      cobra.FixedCompletions(top.By[:], cobra.ShellCompDirectiveNoFileComp),
 	"config":  completeConfig,
 	"filter":  cobra.NoFileCompletions,
-	"since":   cobra.FixedCompletions([]string{"10m", "1h", "today", "yesterday"}, cobra.ShellCompDirectiveNoFileComp),
-	"by":      cobra.FixedCompletions(top.By[:], cobra.ShellCompDirectiveNoFileComp),
+	"host":    cobra.NoFileCompletions,
+	"listen":  cobra.NoFileCompletions,
+	"nats":    cobra.NoFileCompletions,
 	"profile": cobra.FixedCompletions([]cobra.Completion{"stig"}, cobra.ShellCompDirectiveNoFileComp),
-
-	"host":   cobra.NoFileCompletions,
-	"listen": cobra.NoFileCompletions,
-	"nats":   cobra.NoFileCompletions,
-	"until":  cobra.NoFileCompletions,
-	"user":   cobra.NoFileCompletions,
+	"since":   cobra.FixedCompletions([]string{"10m", "1h", "today", "yesterday"}, cobra.ShellCompDirectiveNoFileComp),
+	"sink":    completeSink,
+	"until":   cobra.NoFileCompletions,
+	"user":    cobra.NoFileCompletions,
 }
 
 // completedFormats are the values of --format, which differ.
@@ -132,9 +132,6 @@ func addCompletion(cmd *cobra.Command, f *pflag.Flag) {
 	case strings.HasSuffix(f.Name, "-dir"):
 		complete = completeDir
 	case complete == nil && !strings.HasPrefix(f.Value.Type(), "string"): // "stringArray" too
-		complete = cobra.NoFileCompletions
-	}
-	if complete == nil && f.Value.Type() != "string" { // a number or a time
 		complete = cobra.NoFileCompletions
 	}
 	if complete == nil {

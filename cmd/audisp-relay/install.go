@@ -39,7 +39,7 @@ others than root can write, an auditd that needs a restart.`,
 		Args: noArgs,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&i.Binary, "binary", "", "program, a `FILE`, that auditd shall start (default: this one)")
+	flags.StringVar(&i.Binary, "binary", "", "program that auditd shall start, a `FILE` (default: this one)")
 	flags.StringVar(&i.Config, "config", host.DefaultConfig, "the relay's configuration")
 	flags.StringVar(&i.Format, "format", "string", "what auditd writes to the plugin: string or binary")
 	flags.BoolVar(&upgrade, "upgrade", false, "only make auditd run the program that has taken the place of the running one")
