@@ -81,21 +81,3 @@ func TestAddressFamilies(t *testing.T) {
 		}
 	}
 }
-
-func TestParseSpan(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"30": 30 * time.Second, "30s": 30 * time.Second, "1min": time.Minute, "2 h": 2 * time.Hour, "500ms": 500 * time.Millisecond, "0": 0,
-		"1min 30s": 90 * time.Second, "1min30": 90 * time.Second, "2h 5 min\t3sec": 2*time.Hour + 5*time.Minute + 3*time.Second, "1.5h": 90 * time.Minute,
-		"300ms20s 5day": 5*24*time.Hour + 20*time.Second + 300*time.Millisecond, "1 week": 7 * 24 * time.Hour, "3µs": 3 * time.Microsecond,
-		"1M": 3044 * 24 * time.Hour / 100, "1m": time.Minute, "1y": 36525 * 24 * time.Hour / 100,
-	} {
-		if got, ok := parseSpan(text); !ok || got != want {
-			t.Errorf("%q is %v, want %v", text, got, want)
-		}
-	}
-	for _, text := range []string{"", " ", "infinity", "-5", "soon", "5 parsecs", "min", "1.2.3", "1min -3s", ".", "300y", "1e3", "\xff"} {
-		if d, ok := parseSpan(text); ok {
-			t.Errorf("%q is taken for %v", text, d)
-		}
-	}
-}

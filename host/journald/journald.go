@@ -190,4 +190,7 @@ var spanUnits = map[string]time.Duration{
 	"m": time.Minute, "min": time.Minute, "minute": time.Minute, "minutes": time.Minute,
 	"h": time.Hour, "hr": time.Hour, "hour": time.Hour, "hours": time.Hour,
 	"d": 24 * time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour,
+	"w": 7 * 24 * time.Hour, "week": 7 * 24 * time.Hour, "weeks": 7 * 24 * time.Hour,
+	"M": 3044 * 24 * time.Hour / 100, "month": 3044 * 24 * time.Hour / 100, "months": 3044 * 24 * time.Hour / 100,
+	"y": 36525 * 24 * time.Hour / 100, "year": 36525 * 24 * time.Hour / 100, "years": 36525 * 24 * time.Hour / 100,
 }
