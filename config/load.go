@@ -63,6 +63,39 @@ func Unread(err error) *Config {
 	return c
 }
 
+// reserve notes what the relay must not write, whatever it is called.
+func (c *Config) reserve(auditLogs []string) {
+	c.Log.Reserved = auditdFiles(c, auditLogs)
+	for i := range c.Sinks {
+		if s := &c.Sinks[i]; s.Files > 0 {
+			s.Reserved = reserved(c, auditLogs)
+		}
+	}
+}
+
+// Reserving returns c with these logs of auditd's among what the relay must not write, besides those that it knows. auditd takes up
+// another one by itself, and may do so while the file of c cannot be loaded.
+func (c *Config) Reserving(auditLogs ...string) *Config {
+	next := *c
+	next.Sinks = slices.Clone(c.Sinks)
+	next.reserve(auditLogs)
+	next.Log.Reserved = withAll(c.Log.Reserved, next.Log.Reserved)
+	for i := range next.Sinks {
+		next.Sinks[i].Reserved = withAll(c.Sinks[i].Reserved, next.Sinks[i].Reserved)
+	}
+	return &next
+}
+
+// withAll returns list with those of more that are not in it.
+func withAll(list, more []Reserved) []Reserved {
+	for _, r := range more {
+		if !slices.Contains(list, r) {
+			list = append(slices.Clip(list), r)
+		}
+	}
+	return list
+}
+
 // LoadText is Load for what Read has returned.
 func LoadText(path string, data []byte, auditLogs ...string) (*Config, []string, error) {
 	c, warns, err := parse(path, data, auditLogs...)

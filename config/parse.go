@@ -43,10 +43,7 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 		return nil, nil, err
 	}
 
-	if len(doc.errs) > 0 && len(doc.badSinks) == 0 && !hasKey(vals) {
-		return nil, nil, doc.errs.sorted() // all that there was is cut out
-	}
-
+	broken := len(doc.errs) > 0 // in its syntax
 	root := &Table{doc: doc, vals: vals}
 	c := globals()
 	c.File = name
@@ -60,8 +57,12 @@ func parse(name string, data []byte, auditLogs ...string) (*Config, []string, er
 
 	root.finish(strayKey)
 	doc.noteStray(root)
-	if !hasKey(vals) && len(doc.errs) == 0 {
+	switch {
+	case hasKey(vals):
+	case len(doc.errs) == 0:
 		return nil, nil, Errors{{File: name, Msg: "has no key, so it was emptied or cut: put the configuration back, or remove the file to have the defaults"}}
+	case broken && len(doc.badSinks) == 0: // nothing could be read
+		return nil, nil, doc.errs.sorted()
 	}
 	if len(c.Sinks) == 0 && len(doc.badSinks) == 0 {
 		c.Sinks = []Sink{localSink(c)}
@@ -239,6 +240,9 @@ func (t *Table) sink(s Sink) Sink {
 	k.read(t, &s)
 	t.checkDisk(&s)
 	t.finish(func(name string, _ any) string {
+		if name == networkFailure {
+			return fmt.Sprintf("does not belong to a sink of type %q, which connects to nothing: status, doctor and alerts say that it does not deliver", s.Type)
+		}
 		for _, other := range Kinds() {
 			if _, own := KeysOf(other); slices.Contains(own, name) {
 				return fmt.Sprintf("does not belong to a sink of type %q", s.Type)

@@ -109,7 +109,7 @@ func TestParseErrors(t *testing.T) {
 		{"misspelt case", "QOS = 'lossy'", []string{`1: QOS: did you mean "qos"?`}},
 		{"later issues", "\n[tracing]\n", []string{"2: tracing: unknown"}},
 		{"state_dir", "state_dir = 'x'\nloss_markers = 'yes'", []string{"1: state_dir: not absolute", "2: loss_markers: is a string, must be true or false"}},
-		{"state_dir of all", "state_dir = '/./'\n[sinks.a]\ntype='otlp'\nurl='http://127.0.0.1'\ndead_letter_dir='//'", []string{`1: state_dir: "/./" is not the relay's: name a directory`, "5: sinks.a.dead_letter_dir: is not the relay's"}},
+		{"state_dir of all", "state_dir = '//etc/..'\nrun_dir = 'x'", []string{"1: state_dir: \"//etc/..\" has what is others' in it, must be a directory of the relay's own", "2: run_dir: not absolute"}},
 		{"state_dir path", "state_dir = '/s/'\n" + strings.Replace(unix, "/run/a", "/s/lock", 1) + "[sinks.b]\ntype = 'file'\npath = '/s/spool/b/x'\n[sinks.c]\ntype = 'file'\npath = '/s/state.json'",
 			[]string{`4: sinks.a.path: "/s/lock" is written by the relay itself`, `7: sinks.b.path: "/s/spool/b/x" is in the directory of the spools`, `10: sinks.c.path: written by the relay itself`}},
 		{"spool", "[spool]\nmax_size = '1023KiB'\nsync = 'always'\nsise = 1", []string{`2: spool.max_size: "1023KiB" is too small, must be "0" or at least "1MiB"`,

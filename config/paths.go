@@ -207,15 +207,12 @@ func (d *document) checkLog(c *Config, auditLogs []string) {
 	if !filepath.IsAbs(path) {
 		return
 	}
-	if c.Recovery.LogFile != "" {
-		auditLogs = append(slices.Clone(auditLogs), c.Recovery.LogFile)
-	}
 	cl, others := newClaims(), *c
 	others.Log.Output = ""
 	cl.addOwn(&others, nil)
 	why := cmp.Or(rotatedBy(c.Sinks, path), cl.pathTaken(&Sink{Output: path, Files: 1}))
-	for _, log := range auditLogs {
-		if r := (&Reserved{Path: filepath.Clean(log)}); r.Has(path) {
+	for _, r := range auditdFiles(c, auditLogs) {
+		if r.Has(path) {
 			why = fmt.Sprintf("%q is auditd's own log, must be elsewhere", path)
 		}
 	}

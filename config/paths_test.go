@@ -84,6 +84,32 @@ func TestOwnLogIsNotAuditds(t *testing.T) {
 	}
 }
 
+// TestOwnLogByAnotherName: where a link leads to auditd's log, or to what that will be renamed to, check says so.
+func TestOwnLogByAnotherName(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(dir+"/audit", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/audit/audit.log", "", 0o600)
+	for link, to := range map[string]string{"/a": "audit", "/f": "audit/audit.log"} {
+		if err := os.Symlink(to, dir+link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for output, wrong := range map[string]bool{"/a/audit.log": true, "/a/audit.log.5": true, "/f": true, "/a/relay.log": false, "/audit.log": false} {
+		file := filepath.Join(dir, "c.toml")
+		write(t, file, "log.output = '"+dir+output+"'\n[sinks.s]\ntype = 'syslog'\n", 0o600)
+		c, _, err := Load(file, dir+"/audit/audit.log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Survey(c)
+		if wrong != (err != nil && strings.Contains(err.Error(), "log.output: "+dir+output+" leads to a file of auditd")) {
+			t.Errorf("%s: %v", output, err)
+		}
+	}
+}
+
 // TestNoSinkWritesWhatIsRead: the configuration, keys, certificates and lists are not for sinks.
 func TestNoSinkWritesWhatIsRead(t *testing.T) {
 	dir := t.TempDir()

@@ -26,8 +26,7 @@ func Survey(c *Config) (warns []string, err error) {
 	s.globals(c)
 	for i := range c.Sinks {
 		sink := &c.Sinks[i]
-		s.at = placeOf(sink.Origin, "sinks."+sink.Name+".")
-		s.reserved = sink.Reserved
+		s.at, s.reserved = placeOf(sink.Origin, "sinks."+sink.Name+"."), sink.Reserved
 		if sink.Settings != nil {
 			sink.Settings.Survey(s)
 		}
@@ -38,13 +37,15 @@ func Survey(c *Config) (warns []string, err error) {
 
 // Surveyor looks at the machine for the keys of one table after the other.
 type Surveyor struct {
-	at       Error // where the table is; Key is what stands in front of its keys
-	reserved []Reserved
-	errs     Errors
-	warns    []string
+	at    Error // where the table is; Key is what stands in front of its keys
+	errs  Errors
+	warns []string
+	alone bool // without a sandbox there is no worker
+
+	reserved []Reserved // of the sink
 }
 
-// Reserved is that of the sink at hand.
+// Reserved returns what a file of the sink must not be, by whatever name.
 func (s *Surveyor) Reserved() []Reserved { return s.reserved }
 
 // placeOf splits an origin.
@@ -82,6 +83,12 @@ func (s *Surveyor) globals(c *Config) {
 		s.Directory("log.output", filepath.Dir(c.Log.Output), "log lines go to syslog until it is")
 		s.Only("log.output", c.Log.Output, fs.ModeCharDevice)
 		s.oneName("log.output", c.Log.Output)
+		for _, r := range c.Log.Reserved {
+			if r.Is(c.Log.Output) {
+				s.Errorf("log.output", "%s leads to a file of %s, must be elsewhere", c.Log.Output, r.Of)
+				break
+			}
+		}
 	}
 	s.Directory("run_dir", filepath.Dir(c.RunDir), "status does not work until it is")
 	if err := CheckRunDir(c.RunDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -131,7 +138,8 @@ func (s *Surveyor) IsDir(key, dir string) {
 	}
 }
 
-// OwnDir says what stands in the place of a directory in which the relay alone makes files, or who else could.
+// OwnDir says what stands in the place of a directory in which the relay alone makes files, or who else could. The worker may write
+// beneath the one above it, so as to make it again when it was removed.
 func (s *Surveyor) OwnDir(key, dir string) {
 	info, err := os.Stat(dir)
 	switch {
@@ -142,6 +150,10 @@ func (s *Surveyor) OwnDir(key, dir string) {
 		s.Errorf(key, "%s is owned by uid %d, who could change what is in it: run chown root %s", dir, runnable.OwnerOf(info), dir)
 	case info.Mode().Perm()&0o022 != 0:
 		s.Errorf(key, "%s has mode %04o, others must not write it: run chmod go-w %s", dir, info.Mode().Perm(), dir)
+	}
+
+	if !s.alone && dir != "" && filepath.Dir(dir) == "/" {
+		s.Warnf(key, "%s is directly below /: the sandbox lets the worker write everywhere then where its user may; name a directory below another, as %s is", dir, DefaultStateDir)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestSurvey(t *testing.T) {
 		{"run_dir that is to be made", "run_dir='DIR/run/'", "", ""},
 		{"run_dir is a file", "run_dir='DIR/plain'", "", "run_dir: DIR/plain is no directory"},
 		{"state_dir is a FIFO", "state_dir='DIR/fifo'", "", "state_dir: DIR/fifo is no directory"},
-		{"state_dir below /", "state_dir='/no-such-directory/.//'", "state_dir: /no-such-directory/.// is directly below /: the sandbox lets the worker", ""},
+		{"state_dir below /", "state_dir='/no-such-directory/.//'", "state_dir: /no-such-directory is directly below /: the sandbox lets the worker", ""},
 		{"state_dir below /, no worker", "state_dir='/no-such-directory'\nsandbox='off'", "", ""},
 		{"dead letters below /", "[sinks.o]\ntype='otlp'\nurl='http://localhost:4318'\ndead_letter_dir='/no-such-directory'\n", "sinks.o.dead_letter_dir: /no-such-directory is directly below /", ""},
 		{"audit.log", "recovery.log_file='DIR/no'", "recovery.log_file: DIR/no is not there: nothing can be recovered", ""},

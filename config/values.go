@@ -94,13 +94,13 @@ func DirPath(s string) error {
 	return nil
 }
 
-// OwnDirPath is DirPath for a directory that the relay has for itself.
+// OwnDirPath is DirPath for a directory in which the relay alone makes files, and which it gives to the worker's user.
 func OwnDirPath(s string) error {
 	if err := DirPath(s); err != nil {
 		return err
 	}
 	if filepath.Clean(s) == "/" {
-		return fmt.Errorf("%q is not the relay's: name a directory that it has for itself", s)
+		return fmt.Errorf("%q has what is others' in it, must be a directory of the relay's own", s)
 	}
 	return nil
 }

@@ -48,14 +48,19 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	t.OneOf("sync", &c.Sync, "none", "interval", "batch")
 	t.Boolean("checkpoint", &c.Checkpoint)
 
-	s.Output, s.Files = c.Path, 1
-	if c.MaxSize > 0 {
-		s.Files = c.MaxFiles
-	}
+	s.Output, s.Files = c.Path, c.files()
 	if name := c.longestName(); len(name) > config.MaxName {
 		t.Errorf("path", "has a name of %d bytes, a rotated file %d with what is added to it: a file can have %d", len(filepath.Base(c.Path)), len(name), config.MaxName)
 	}
 	return c
+}
+
+// files is how many names the sink uses: Path, Path.1, ...
+func (c *Config) files() int {
+	if c.MaxSize == 0 {
+		return 1
+	}
+	return c.MaxFiles
 }
 
 // longestName is the longest of the names that the file has, and those that it is rotated to.
@@ -64,8 +69,8 @@ func (c *Config) longestName() string {
 	if c.Compress {
 		longest = tempName(longest)
 	}
-	if c.MaxSize > 0 && c.MaxFiles > 1 {
-		rotated := rotatedName(filepath.Base(c.Path), c.MaxFiles-1)
+	if n := c.files(); n > 1 {
+		rotated := rotatedName(filepath.Base(c.Path), n-1)
 		if c.Compress {
 			rotated += gzSuffix
 		}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/host/broker"
 	"audisp-relay/test/lab"
 )
 

@@ -94,7 +94,16 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if len(b.Recs) == 0 {
 		return 0, nil
 	}
+	w.failing = true // also if this panics
+	n, err := w.write(ctx, b)
+	w.failing = err != nil
+	return n, err
+}
 
+// Steady implements sinks.Steady: a file that is written to works again when it can be synced, too.
+func (w *writer) Steady() bool { return !w.failing && !w.lagging }
+
+func (w *writer) write(ctx context.Context, b record.Batch) (int, error) {
 	cont := b.Recs[0].Flags&record.Cont != 0
 	size, err := w.readySoon(ctx, cont)
 	if err != nil {

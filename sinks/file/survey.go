@@ -21,15 +21,14 @@ func (c *Config) Survey(s *config.Surveyor) {
 	}
 	s.Directory("path", dir, "records wait until it is")
 	s.Only("path", c.Path, 0)
-
-	err := c.look(s)
-	if unsafe, ok := errors.AsType[*insecure](err); ok { // what else there may be was said above
-		s.Errorf("path", "%s: %v", c.Path, unsafe)
+	if why, ok := errors.AsType[*insecure](c.refusal(s)); ok {
+		s.Errorf("path", "%s is not written: %v", c.Path, why)
 	}
 }
 
-// look says why the sink would refuse what is there now.
-func (c *Config) look(s *config.Surveyor) error {
+// refusal says why the sink would not open its file as things are; other errors, of what is missing for one, are nothing that it
+// refuses.
+func (c *Config) refusal(s *config.Surveyor) error {
 	g := guardOf(c)
 	g.reserve(s.Reserved())
 	dir, err := osFS{}.OpenDir(filepath.Dir(c.Path), g)
@@ -37,15 +36,16 @@ func (c *Config) look(s *config.Surveyor) error {
 		return err
 	}
 	defer dir.Close()
-	p, name := dir.Place(), filepath.Base(c.Path)
-	if of, taken := named(s.Reserved(), p.id, name); taken {
+
+	p := dir.Place()
+	if of, taken := named(s.Reserved(), p.id, c); taken {
 		return refuse("it is of the files of %s: name another path", of)
 	}
 	if len(p.shut) > 0 && c.Mode&0o040 != 0 {
 		s.Warnf("path", "the file's group cannot reach it, as it may not pass a directory above: run chgrp %s %s && chmod g+x %s", c.Group, p.shut[0], p.shut[0])
 	}
-	st, err := dir.Lstat(name)
-	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+	st, err := dir.Lstat(filepath.Base(c.Path))
+	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK { // Only has said so
 		return err
 	}
 	return g.judgeFile(&st, p)

@@ -260,6 +260,7 @@ func TestConfig(t *testing.T) {
 		`url = "https://h"` + "\nheaders = { Host = \"/x\" }":              "that the sink sets itself",
 		`url = "https://h"` + "\nheaders = { X-A = \"/a\", x-a = \"/b\" }": `"X-A" and "x-a" are one header`,
 		`url = "https://h"` + "\nheaders = { A = \"pass@\" }":              "is not the absolute path of a file",
+		`url = "https://h"` + "\ndead_letter_dir = \"//\"":                 "must be a directory of the relay's own",
 		`url = "https://h"` + "\nproxy = \"http://u:p@h\"":                 "proxy: has a user or password in it, which the sink does not send to a proxy",
 		`url = "https://h"` + "\nformat = \"binary\"":                      "binary",
 		`url = "https://h"` + "\nbatch_bytes = \"1GiB\"":                   "too large",
