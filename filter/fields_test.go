@@ -99,7 +99,8 @@ func TestFieldsHaveWhatTheRecordsSay(t *testing.T) {
 		{event(`CONFIG_CHANGE auid=-1 ses=-1 op=set res=0`), []string{`failed`, `not success`, `auid == unset`, `ses == unset`}},
 		{event(`SYSCALL arch=c000003e syscall=1 success=yes exit=-2 exe=(null) comm=(null) monkey="x"`), []string{`errno == ""`, `exit == -2`, `exe == ""`, `comm == ""`, `key == ""`}},
 		{event(`SYSCALL arch=c000003e syscall=1 key="a" later=1`), []string{`key == "a"`}},
-		{event(`USER_X msg='addr=::ffff:10.1.2.3 hostname=fe80::1%eth0 res=1'`), []string{`in_net(addr, "10.0.0.0/8")`, `in_net(addr, "::ffff:10.0.0.0/104")`, `in_net(addr, "::ffff:10.1.2.3")`, `addr == "10.1.2.3"`, `msg.addr == "::ffff:10.1.2.3"`, `in_net(hostname, "fe80::/10")`, `not in_net(addr, "::/0")`, `success`}},
+		{event(`USER_X msg='addr=::ffff:10.1.2.3 hostname=fe80::1%eth0 res=1'`), []string{`in_net(addr, "10.0.0.0/8")`, `in_net(addr, "::ffff:10.0.0.0/104")`, `in_net(addr, "::ffff:10.1.2.3")`, `in_net(hostname, "fe80::/10")`, `not in_net(addr, "::/0")`, `success`,
+			`addr == "10.1.2.3"`, `addr == "::ffff:10.1.2.3"`, `msg.addr == "::ffff:10.1.2.3"`, `msg.addr != "10.1.2.3"`, `field("addr") == "::ffff:10.1.2.3"`}},
 	} {
 		for _, src := range c.srcs {
 			if !kept(t, src, c.of) {

@@ -154,7 +154,10 @@ func loadPort(m *Matcher, v *value) {
 func loadAddr(m *Matcher, v *value) {
 	a, ok := m.sockaddr()
 	if !ok {
-		v.s = m.plainAddr(m.text(record.Plain, m.find(&addrPattern, &m.hints.addr)))
+		v.s = m.text(record.Plain, m.find(&addrPattern, &m.hints.addr))
+		if ip, ok := readIPv6(v.s); ok {
+			v.s = m.holdText(ip.AppendTo(m.scratch))
+		}
 		return
 	}
 	switch ip, isIP := netip.AddrFromSlice(a.Addr); {
@@ -167,17 +170,22 @@ func loadAddr(m *Matcher, v *value) {
 	}
 }
 
-// plainAddr returns an address of IPv4 that a program has written as one of IPv6 (::ffff:10.1.2.3, as ftp servers do that listen on both) as one
-// of IPv4, and any other text as it is.
-func (m *Matcher) plainAddr(s string) string {
-	if s == "" || len(s) > maxAddr || (s[0] != ':' && s[0] != '0') {
-		return s
+// readIPv6 returns the address that is written as one of IPv6, that of IPv4 where it is mapped. One that is written as IPv4
+// has one form only, and ok is false.
+func readIPv6(s string) (ip netip.Addr, ok bool) {
+	if len(s) > maxAddr || strings.IndexByte(s, ':') < 0 {
+		return ip, false
 	}
 	ip, err := netip.ParseAddr(s)
-	if err != nil || !ip.Is4In6() {
-		return s
+	return ip.Unmap(), err == nil
+}
+
+// usualAddr returns an address of IPv6 in the form that loadAddr gives it, and any other text as it is.
+func usualAddr(s string) string {
+	if ip, ok := readIPv6(s); ok {
+		return ip.String()
 	}
-	return m.holdText(ip.Unmap().AppendTo(m.scratch))
+	return s
 }
 
 // anyField returns the text of the first field of that name in any record, decoded:
