@@ -307,8 +307,19 @@ func (m *machine) plantLoop() {
 
 // certificate gives the sink siem a file of authorities that expires in d.
 func (m *machine) certificate(d time.Duration) {
+	m.putCertificate("/etc/ca.pem", d)
+	m.edit(tomlPath, `transport = "tcp"`, "transport = \"tls\"\nca_file = \"/etc/ca.pem\"")
+}
+
+// metricsCertificate has metrics served with a certificate that expires in d.
+func (m *machine) metricsCertificate(d time.Duration) {
+	m.putCertificate("/etc/metrics.pem", d)
+	m.edit(tomlPath, "[sinks.local]", "[metrics]\nlisten = \"192.0.2.7:9817\"\ncert_file = \"/etc/metrics.pem\"\nkey_file = \"/etc/metrics.key\"\n[sinks.local]")
+}
+
+// putCertificate writes one that expires in d.
+func (m *machine) putCertificate(path string, d time.Duration) {
 	ca := pki.New(m.t)
 	text, _ := ca.PEM(ca.IssueFor(d))
-	m.put("/etc/ca.pem", text)
-	m.edit(tomlPath, `transport = "tcp"`, "transport = \"tls\"\nca_file = \"/etc/ca.pem\"")
+	m.put(path, text)
 }

@@ -235,7 +235,7 @@ func TestTLS(t *testing.T) {
 	if _, _, err := get("", "https://"+address+"/metrics", &tls.Config{InsecureSkipVerify: true}); err == nil {
 		t.Error("it answers without a certificate")
 	}
-	trust := certificate(t, r.dir, 3)
+	trust := certificate(t, r.dir)
 	wait(t, "TLS answers again", func() bool {
 		status, _, err := get("", "https://"+address+"/metrics", trust)
 		return err == nil && status == http.StatusOK

@@ -153,27 +153,15 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	if c.Op != config.OpLoad {
 		return a, c.Unknown()
 	}
-
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	file := config.FileOf(path)
+	file, logs := config.FileOf(path), host.AuditLogs(d.p.parent)
 	text, err := config.Read(file)
 	if err != nil {
-		if !d.loaded {
-			d.obey(config.Unread(err))
-		}
+		d.take(nil, err, logs)
 		return a, err
 	}
-
-	cfg, _, err := config.LoadText(file, text, host.AuditLogs(d.p.parent)...)
-	switch {
-	case d.loaded && err != nil: // the worker says what is wrong
-	case d.loaded && cfg.PluginDir != "":
+	cfg, _, err := config.LoadText(file, text, logs...) // the worker says what is wrong
+	if !d.take(cfg, err, logs) {
 		return a, fmt.Errorf("%s: plugin_dir takes effect when the plugin is started again: restart auditd", file)
-	case cfg == nil:
-		d.obey(config.Unread(err))
-	default:
-		d.obey(cfg)
 	}
 
 	fd, err := config.InMemory(text)
@@ -199,7 +187,7 @@ func (d *desk) take(cfg *config.Config, wrong error, auditLogs []string) bool {
 		d.mu.Unlock()
 		return false
 	case cfg == nil:
-		cfg = config.Default()
+		cfg = config.Unread(wrong)
 	}
 	d.obey(cfg)
 	giving := d.giving
@@ -239,12 +227,7 @@ func (d *desk) obey(cfg *config.Config) {
 			w.Retire()
 		}
 	}
-
-	if d.giving != nil && !sinks.IsClosed(d.giving) {
-		return // that disk hangs, and has more than enough to do then
-	}
-	d.giving = inBackground(func() { d.giveDirs(cfg) })
-	awaitFor(giveTime, d.giving) // a worker without state_dir tries to open it from time to time
+	d.give()
 }
 
 // reserve has no sink write on where auditd's log is now. The caller holds mu.

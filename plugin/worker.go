@@ -153,12 +153,7 @@ func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
 	if p.cfg.Log.Output != "stderr" {
 		o.Stderr = func(text []byte) { _ = stderrLog{}.put(zapcore.Entry{}, shown(text)) } // auditd mostly does not keep it
 	}
-
-	end, err := monitor.Run(o)
-	if end == monitor.Renew {
-		p.renew.env = heritage{Buffer: buffer, Worker: true}.leave()
-	}
-	return end, err
+	return monitor.Run(o)
 }
 
 // begin is what a worker begins with in its sandbox. It tells the monitor how far it has come: from the first of the two on a death of

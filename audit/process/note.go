@@ -268,7 +268,10 @@ func (t *Table) noteFork(m Moment, c *call, child int32) {
 	case t.o.Live && t.at(child, m) != nil:
 		return // that number cannot be free on the host, so it is of a container
 	}
-
+	from := unsureFork
+	if c.kind == clone3Call {
+		from = unsureClone
+	}
 	p := &Process{
 		text: parent.text, cut: parent.cut, exeLen: parent.exeLen, outcome: parent.outcome,
 		millis: m.Millis, serial: m.Serial, base: parent.base, pid: child, ppid: pid, from: from, state: c.state,

@@ -193,7 +193,7 @@ func TestEncoderAllocatesNothing(t *testing.T) {
 // FuzzAppendEvent: whatever the records are, they are one line, in which no record begins but theirs and of
 // which no byte of them is missing.
 func FuzzAppendEvent(f *testing.F) {
-	events(f, captures.Read(f, "audit-3.0.9-enriched.string.gz"), func(b *record.Batch, i, j int) {
+	audittest.Events(f, captures.Read(f, "audit-3.0.9-enriched.string.gz"), func(b *record.Batch, i, j int) {
 		var text []byte
 		for k := i; k < j; k++ {
 			text = append(text, b.Bytes(k)...)

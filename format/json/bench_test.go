@@ -70,7 +70,7 @@ func BenchmarkCapture(b *testing.B) {
 		b.Run(c.what, func(b *testing.B) {
 			var batch record.Batch
 			var ends []int
-			events(b, captures.Read(b, c.name+".string.gz"), func(from *record.Batch, i, j int) {
+			audittest.Events(b, captures.Read(b, c.name+".string.gz"), func(from *record.Batch, i, j int) {
 				for n := i; n < j; n++ {
 					if from.Recs[n].Type == record.TypeExecve {
 						return

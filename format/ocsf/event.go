@@ -41,6 +41,7 @@ type event struct {
 	resultPath string
 	peer       endpoint
 	account    user
+	cloneFlags uint64
 	group      user
 	ofMember   bool   // op= speaks of a member of the group
 	module     *field // its name

@@ -52,7 +52,6 @@ var examples = []example{
 	{"thread on s390x", []string{"SYSCALL arch=80000016 syscall=120 success=yes exit=77 a0=3ff80000000 a1=3d0f00" + ofProcess}, `class_uid=0 activity_name=clone`},
 	{"child on s390x", []string{"SYSCALL arch=80000016 syscall=120 success=yes exit=77 a0=3ff80018000 a1=1200011" + ofProcess}, `class_uid=1007 activity_id=1 process={"parent_process":{"pid":11},"pid":77}`},
 	{"sibling", []string{syscall("56", "success=yes exit=77 a0=8011")}, `class_uid=1007 activity_id=1 launch_type_id=2 process={"parent_process":{"pid":10},"pid":77} actor.process.pid=11`},
-	{"child or thread", []string{syscall("435", "success=yes exit=77 a0=7ffc1234 a1=58")}, `class_uid=0 activity_name=clone3 unmapped.exit=77`},
 	{"exit", []string{syscall("231", "a0=1")}, `class_uid=1007 activity_id=2 process.pid=11 !status_id`},
 	{"exit of what may be a thread", []string{syscall("60", "a0=1")}, `class_uid=1007 activity_id=99 activity_name=exit process.pid=11 process.name=cmd`},
 	{"clone3", []string{syscall("435", "success=yes exit=77 a0=7ffd a1=58")}, `class_uid=1007 activity_id=99 activity_name=clone3 process.pid=11 unmapped.exit=77 !launch_type_id`},

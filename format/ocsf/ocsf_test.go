@@ -152,7 +152,7 @@ func (failing) AppendEvent([]byte, *record.Batch, int, int) []byte { panic("fail
 func FuzzAppendEvent(f *testing.F) {
 	for _, name := range []string{"audit-3.0.9-enriched.string.gz", "audit-3.0.9-raw.string.gz"} {
 		n := 0
-		events(f, captures.Read(f, name), func(b *record.Batch, i, j int) {
+		audittest.Events(f, captures.Read(f, name), func(b *record.Batch, i, j int) {
 			var text []byte
 			for k := i; k < j; k++ {
 				text = append(text, b.Bytes(k)...)
@@ -222,7 +222,7 @@ func eventsOf(t testing.TB, name string, f func(b *record.Batch, i, j int)) {
 func BenchmarkAppendEvent(b *testing.B) {
 	data := captures.Read(b, "audit-3.0.9-enriched.string.gz")
 	var all []record.Batch
-	events(b, data, func(batch *record.Batch, i, j int) {
+	audittest.Events(b, data, func(batch *record.Batch, i, j int) {
 		var one record.Batch
 		for k := i; k < j; k++ {
 			r := batch.Recs[k]

@@ -189,7 +189,7 @@ var errLeft = errors.New("it has closed its connection and did not end")
 func (m *monitor) watch(w *worker) error {
 	ready := time.After(readyTime)
 	isReady := w.ready
-	var late <-chan time.Time
+	var late, left <-chan time.Time
 	for {
 		select {
 		case <-w.exited:

@@ -212,7 +212,7 @@ func TestLossIsCountedThoughNoAnswerComes(t *testing.T) {
 		s := newTestSink("", format.Encoder{}, f)
 		s.q = queue.New(queue.Options{Config: queue.Config{Depth: 100, Bytes: 1 << 20}})
 		defer s.q.Shutdown()
-		s.journal, _ = mustOpen(t, t.TempDir(), 4<<20)
+		s.journal, _ = mustOpen(t, t.TempDir())
 		for _, b := range []*Batch{testBatch(51, 10, "a"), testBatch(61, 10, "b")} {
 			s.head.Epoch = b.Header.Epoch
 			if err := s.journal.append(b); err != nil {
@@ -321,7 +321,7 @@ func TestCopiedStateLosesNothing(t *testing.T) {
 // TestNextRunGoesOnInTheNewEpoch: though its numbers are lower than those of the epoch that was left.
 func TestNextRunGoesOnInTheNewEpoch(t *testing.T) {
 	s, dir := newTestSink("", format.Encoder{}, new(fake)), t.TempDir()
-	s.journal, _ = mustOpen(t, dir, 4<<20)
+	s.journal, _ = mustOpen(t, dir)
 	old := testBatch(1000, 10, "a")
 	if err := s.journal.append(old); err != nil {
 		t.Fatal(err)
@@ -331,7 +331,7 @@ func TestNextRunGoesOnInTheNewEpoch(t *testing.T) {
 	s.head.Epoch, s.acked, s.pending = old.Header.Epoch, old.Header.Next(), testBatch(1010, 10, "b")
 	s.leaveEpoch(new(Tail))
 	s.journal.close()
-	_, f := mustOpen(t, dir, 4<<20)
+	_, f := mustOpen(t, dir)
 	if f.last.Header.Seq != 1 || f.last.Header.Epoch != s.head.Epoch || s.head.Epoch == old.Header.Epoch {
 		t.Errorf("%+v, epoch %s", f.last.Header, s.head.Epoch)
 	}

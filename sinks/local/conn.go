@@ -167,6 +167,15 @@ func (c *Conn) until(ctx context.Context, step func(fd int) (done bool, err erro
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
 		}
+		// What the other end says is thrown away here, too: it may wait for that before it reads. That it
+		// has closed its end step finds out; a reset only one of the two is told of.
+		said, err := c.overhear()
+		if err != nil && err != unix.EPIPE {
+			return err
+		}
+		if said {
+			look = minLook / 2 // it may say more
+		}
 		if c.Idle != nil {
 			if err := c.Idle(); err != nil {
 				return err

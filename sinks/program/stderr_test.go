@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"audisp-relay/test/lab"
 )
 
 func TestLastLineOfStderrIsKept(t *testing.T) {
@@ -44,7 +46,7 @@ func TestLastLineOfStderrIsKept(t *testing.T) {
 // TestStderrIsOpenedByItsName by a program of another user than whose the pipe is.
 func TestStderrIsOpenedByItsName(t *testing.T) {
 	if os.Getuid() != 0 {
-		skip(t, "needs root to become another user")
+		lab.Missing(t, "needs root to become another user")
 	}
 	for _, user := range []string{"", "daemon"} {
 		c, err := startChild("", Config{Path: "/bin/sh", Args: []string{"-c", "echo said > /dev/stderr"}, User: user})

@@ -38,16 +38,6 @@ func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd := -1
-	if cerr := raw.Control(func(orig uintptr) {
-		fd, err = unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 3)
-	}); cerr != nil {
-		return nil, cerr
-	}
-	if err != nil {
-		return nil, fmt.Errorf("duplicate socket: %w", err)
-	}
-
 	if udp {
 		// So ICMP errors are not lost when a later message of the same call
 		// has swallowed them (ip(7), IP_RECVERR). One of the two fails.

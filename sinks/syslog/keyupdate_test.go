@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"audisp-relay/test/pki"
 )
 
 // stuck is a socket that takes nothing once it is full, and keeps the deadline that a write had then.
@@ -74,9 +76,9 @@ func keyUpdate(t *testing.T, keyLog string) []byte {
 // TestAnswersOfTLSDoNotHang: a server that reads nothing and asks for something that package tls answers holds up
 // who only looks whether it is there for a moment, not for as long as a message would wait.
 func TestAnswersOfTLSDoNotHang(t *testing.T) {
-	ca := newCA(t)
+	ca := pki.New(t)
 	var keyLog bytes.Buffer
-	cfg := &tls.Config{Certificates: []tls.Certificate{ca.issue(leaf{names: []string{"127.0.0.1"}})}, KeyLogWriter: &keyLog, SessionTicketsDisabled: true}
+	cfg := &tls.Config{Certificates: []tls.Certificate{ca.Issue("127.0.0.1")}, KeyLogWriter: &keyLog, SessionTicketsDisabled: true}
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +103,7 @@ func TestAnswersOfTLSDoNotHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	l.tls = tls.Client(l, &tls.Config{RootCAs: ca.pool(), ServerName: "127.0.0.1"})
+	l.tls = tls.Client(l, &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1"})
 	if err := l.tls.Handshake(); err != nil {
 		t.Fatal(err)
 	}

@@ -151,7 +151,7 @@ func (c *connector) connect() error {
 		}
 		return c.lose(err)
 	}
-
+	file := local.Look(c.path)
 	fd, err := c.dial()
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", c.path, err)
