@@ -37,12 +37,12 @@ func TestForksWithFlagsElsewhere(t *testing.T) {
 		t.Errorf("its event says it: %+v, %d ancestors", c.Parent, c.Depth)
 	}
 
-	const flags, stack = 0x1200011, 0x3ff80018000 // which has the bits of otherChild
+	const flags, stack uint64 = 0x1200011, 0x3ff80018000 // which has the bits of otherChild
 	x = begin(fmt.Sprintf(onS390, stack, flags))
 	if c = ask(x, at(2, 13), 101, 102); c.Parent == nil || c.Parent.PPID() != 100 {
 		t.Errorf("a child on s390x: %+v", c.Parent)
 	}
-	x = begin(fmt.Sprintf(onS390, 0x3ff80000000, 0x3d0f00))
+	x = begin(fmt.Sprintf(onS390, uint64(0x3ff80000000), 0x3d0f00))
 	if c = ask(x, at(2, 13), 101, 102); c.Parent != nil {
 		t.Errorf("a thread on s390x: %+v", c.Parent)
 	}
