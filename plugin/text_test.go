@@ -55,8 +55,8 @@ func TestWhatIsGivenBack(t *testing.T) {
 		{"00e8c000-01a2b000 r--p 00a8c000 fe:00 14021     /opt/a relay", "Anonymous:             0 kB", true},
 		{"00e8c000-01a2b000 r--p 00a8c000 fe:00 14021     /opt/a relay", "Anonymous:            12 kB", false},
 		{"01a2b000-01b34000 rw-p 0162a000 fe:00 14021     /opt/a relay", "Anonymous:             0 kB", false},
-		{"7f0000000000-7f0000001000 r--p 00000000 fe:00 9 /opt/another", "Anonymous:             0 kB", false},
-		{"7f0000000000-7f0000001000 r--p 00000000 00:00 0", "Anonymous:             0 kB", false},
+		{"7f000000-7f001000 r--p 00000000 fe:00 9 /opt/another", "Anonymous:             0 kB", false},
+		{"7f000000-7f001000 r--p 00000000 00:00 0", "Anonymous:             0 kB", false},
 	} {
 		var m mapping
 		if !m.begin(c.begins, program) || m.begin("Size:              10812 kB", program) || m.begin("VmFlags: rd ex mr mw me", program) {
