@@ -193,7 +193,7 @@ type session struct {
 	mu     sync.Mutex
 	told   map[string][]json.RawMessage
 	closed int
-	early  []int // what the next program is told
+	early  []int // what the next program gets to know
 }
 
 func (s *session) Serve(c *broker.Call) (broker.Answer, error) {

@@ -168,7 +168,7 @@ func (c *Conn) until(ctx context.Context, step func(fd int) (done bool, err erro
 			return err
 		}
 		// What the other end says is thrown away here, too: it may wait for that before it reads. That it
-		// has closed its end step finds out; a reset only one of the two is told of.
+		// has closed its end step finds out; of a reset the kernel tells only the first of the two that asks.
 		said, err := c.overhear()
 		if err != nil && err != unix.EPIPE {
 			return err
