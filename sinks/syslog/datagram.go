@@ -3,16 +3,24 @@ package syslog
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// vector is how many messages one sendmmsg(2) is given. The call does not give
-// its processor back to the Go scheduler (see sendVector), so it is kept to
-// some 50 µs.
-const vector = 64
+// vector is how many messages one sendmmsg(2) is given, waiting how many one that
+// waits for room. The call does not give its processor back to the Go scheduler (see
+// sendVector), so it is kept to some 50 µs; one that waits, to what 16 messages take
+// the receiver, or waitLimit.
+const (
+	vector    = 64
+	waiting   = 16
+	waitLimit = 1000 // µs, which the kernel rounds up to a tick
+)
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
 type mmsghdr struct {
@@ -21,15 +29,15 @@ type mmsghdr struct {
 }
 
 // datagrams sends to a connected AF_UNIX or UDP datagram socket. The socket is
-// non-blocking and unknown to Go's poller: that would be woken each time the
-// receiver takes a message.
+// unknown to Go's poller: that would be woken each time the receiver takes a message.
 type datagrams struct {
-	fd   int
-	udp  bool
-	pace pace
-	msgs [vector]mmsghdr
-	iovs [vector]unix.Iovec
-	junk [512]byte
+	fd     int
+	udp    bool
+	pace   pace
+	choice choice
+	msgs   [vector]mmsghdr
+	iovs   [vector]unix.Iovec
+	junk   [512]byte
 }
 
 // newDatagrams takes over the socket of c, which it closes.
@@ -43,6 +51,8 @@ func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
 		// has swallowed them (ip(7), IP_RECVERR). One of the two fails.
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
+	} else if err := waitInKernel(fd); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
 	}
 
 	d := &datagrams{fd: fd, udp: udp, pace: pace{fd: fd}}
@@ -53,11 +63,39 @@ func newDatagrams(c net.Conn, udp bool) (*datagrams, error) {
 	return d, nil
 }
 
+// waitInKernel has a send that may wait for room on fd do so, up to waitLimit.
+func waitInKernel(fd int) error {
+	limit := unix.Timeval{Usec: waitLimit}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		return fmt.Errorf("limit the time a message waits for room: %w", err)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		return fmt.Errorf("make the socket blocking: %w", err)
+	}
+	return nil
+}
+
+// send implements conn. A UDP socket sheds what has no room, so there is nothing to choose.
 func (d *datagrams) send(ctx context.Context, c *chunk) (n int, err error) {
+	if d.udp || len(c.marks) < waiting {
+		return d.sendAll(ctx, c, byNap)
+	}
+
+	// The thread's own CPU time is what is compared, so the work has to stay on it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before := threadTime()
+	n, err = d.sendAll(ctx, c, d.choice.way)
+	d.choice.learn(n, threadTime()-before)
+	return n, err
+}
+
+// sendAll sends the messages of c; how is the way to wait for room.
+func (d *datagrams) sendAll(ctx context.Context, c *chunk, how way) (n int, err error) {
 	d.pace.progress()
 	for n < len(c.marks) {
-		want := d.load(c, n)
-		k, errno := d.sendVector(want)
+		want := d.load(c, n, how)
+		k, errno := d.sendVector(want, how)
 		n += k
 		switch {
 		case errno == 0 && k == want:
@@ -70,17 +108,20 @@ func (d *datagrams) send(ctx context.Context, c *chunk) (n int, err error) {
 		default:
 			return n, errno
 		}
-		if err := d.pace.wait(ctx, k); err != nil {
+		if err := d.pace.wait(ctx, k, how); err != nil {
 			return n, err
 		}
 	}
 	return n, d.idle()
 }
 
-// load points the vector at the messages from n on.
-func (d *datagrams) load(c *chunk, n int) int {
-	start := c.begin(n)
-	marks := c.marks[n:min(n+vector, len(c.marks))]
+// load points the vector at the messages from n on that one call is given.
+func (d *datagrams) load(c *chunk, n int, how way) int {
+	start, most := c.begin(n), vector
+	if how == inSend {
+		most = waiting
+	}
+	marks := c.marks[n:min(n+most, len(c.marks))]
 	for i := range marks {
 		d.iovs[i].Base = &c.buf[start]
 		d.iovs[i].SetLen(marks[i].end - start)
@@ -89,12 +130,20 @@ func (d *datagrams) load(c *chunk, n int) int {
 	return len(marks)
 }
 
-// sendVector makes one sendmmsg(2), raw: the call never blocks, and an ordinary
-// one has Go's monitor take the processor away after 20 µs and give it back,
-// which costs more than sending.
-func (d *datagrams) sendVector(want int) (int, unix.Errno) {
+// sendVector makes one sendmmsg(2), raw: an ordinary one has Go's monitor take the
+// processor away after 20 µs and give it back, which costs more than sending. A call
+// that waits for room ends early when the runtime wants the thread: it sends a signal.
+func (d *datagrams) sendVector(want int, how way) (int, unix.Errno) {
+	flags := uintptr(unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT)
+	if how == inSend {
+		if mayHold() {
+			flags = unix.MSG_NOSIGNAL
+		}
+		defer letGo()
+	}
+
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(d.fd), uintptr(unsafe.Pointer(&d.msgs[0])),
-		uintptr(want), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
+		uintptr(want), flags, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -12,10 +12,10 @@ import (
 )
 
 // A receiver's socket takes net.unix.max_dgram_qlen messages (10 by default), and
-// a sender that waits for room, blocked or in poll(2), is woken for each message
-// read: a switch a message costs more than all else. So the sender naps until
-// most of what it has sent is read, and fills the room in one call. README.md has
-// the figures.
+// a sender that waits for room in the kernel is woken for each message read, which
+// with a slow receiver costs more than all else. So the sender can also nap until
+// most of what it has sent is read, and fill the room in one call. Which of the two
+// is cheaper is measured (see choice). README.md has the figures.
 const (
 	minNap = time.Microsecond // and what the kernel adds, 50 µs of timer slack
 	maxNap = 200 * time.Microsecond
@@ -33,8 +33,16 @@ var (
 	errUnread  = advise(errors.New("the receiver has not read all it was sent for 10s"), "see what the syslog daemon waits for, or restart it")
 )
 
-// napping is how many sinks hold a processor in a nap, or are about to.
-var napping atomic.Int32
+// holding is how many sinks hold one of Go's processors while they wait, or are about to.
+var holding atomic.Int32
+
+// mayHold reports whether a processor is left for everyone else while the caller holds
+// its own in a raw system call that sleeps; an ordinary one costs two to four times as
+// much, because Go's scheduler hands the processor on and takes it back. letGo follows
+// in both cases.
+func mayHold() bool { return holding.Add(1) < int32(runtime.GOMAXPROCS(0)) }
+
+func letGo() { holding.Add(-1) }
 
 // pace waits for room at a receiver.
 type pace struct {
@@ -48,9 +56,9 @@ type pace struct {
 func (p *pace) progress() { p.stuck = 0 }
 
 // wait returns when there is likely to be room; n is how many messages have gone
-// since the last wait. It returns errStalled when there was no room for long,
-// or ctx's error.
-func (p *pace) wait(ctx context.Context, n int) error {
+// since the last wait, and how the way in which they were sent. It returns errStalled
+// when there was no room for long, or ctx's error.
+func (p *pace) wait(ctx context.Context, n int, how way) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -59,8 +67,11 @@ func (p *pace) wait(ctx context.Context, n int) error {
 	} else if p.stuck++; p.stuck == 1 {
 		p.since = time.Now()
 	}
-	if p.stuck > shortWaits {
+	switch {
+	case p.stuck > shortWaits:
 		return p.rest(ctx)
+	case n > 0 && how == inSend:
+		return nil // the kernel has waited
 	}
 	p.sleep()
 	return nil
@@ -71,15 +82,13 @@ func (p *pace) wait(ctx context.Context, n int) error {
 func (p *pace) sleep() {
 	before := p.unread()
 	ts := unix.NsecToTimespec(int64(max(p.nap, minNap)))
-	// A nap that Go's scheduler knows of costs two to four times as much, because
-	// it hands the processor on and takes it back. So it does not learn of it, as long as
-	// another processor is left for everyone else.
-	if napping.Add(1) < int32(runtime.GOMAXPROCS(0)) {
+	if mayHold() {
 		_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
 	} else {
 		_ = unix.Nanosleep(&ts, nil) // an early end does no harm
 	}
-	napping.Add(-1)
+	letGo()
+
 	switch left := p.unread(); {
 	case left == 0:
 		p.nap = p.nap * 3 / 4
