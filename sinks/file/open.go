@@ -186,10 +186,10 @@ func (w *writer) openError(err error) error {
 	return w.fail("open", err)
 }
 
-// endsTorn reports whether the last line of a string file lacks its newline:
-// the process that wrote it was killed, or the disk was full.
+// endsTorn reports whether the last line lacks its newline: the process that wrote it was
+// killed, or the disk was full. Frames have none.
 func (w *writer) endsTorn(size int64) (bool, error) {
-	if size == 0 || w.enc.Format != format.String {
+	if size == 0 || w.enc.Format == format.Binary {
 		return false, nil
 	}
 	var last [1]byte

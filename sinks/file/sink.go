@@ -110,6 +110,9 @@ func (w *writer) write(ctx context.Context, b record.Batch) (int, error) {
 		return 0, err
 	}
 
+	if w.torn && !cont {
+		size++ // with the newline that ends the torn line
+	}
 	out := w.enc.Encode(b)
 	n := w.fitting(&out, b, size)
 	if n == 0 {
