@@ -97,6 +97,7 @@ func onlyBuiltIn(c *config.Config) bool {
 // exchange makes the consumers those of cfg.
 func (p *Plugin) exchange(cfg *config.Config) {
 	old := p.consumers()
+	p.putOff(cfg)
 	p.log.queue.reserve(cfg.Log.Reserved)
 	p.markers.Store(cfg.LossMarkers)
 	p.lookAtCgroup()
@@ -117,6 +118,7 @@ func (p *Plugin) exchange(cfg *config.Config) {
 		if !slices.Contains(next, c) {
 			r := c.Report()
 			gone.Stalls, gone.Stalled = gone.Stalls+r.Stalls, gone.Stalled+r.Stalled
+			p.saver.retired(c, p.feed.Doubt) // until it has ended: a kill is not to put it back to where this run began
 		}
 	}
 
