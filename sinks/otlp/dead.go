@@ -54,7 +54,7 @@ func (d *deadLetters) write(request *collector.ExportLogsServiceRequest, status 
 		return fmt.Errorf("%s: %w", d.dir, errDeadFull)
 	}
 
-	if err := d.put(fmt.Sprintf("%s-%s-%03d.json", d.name, now.UTC().Format("20060102T150405.000000000Z"), status%1000), text); err != nil {
+	if err := d.put(fmt.Sprintf("%s-%s-%03d%s", d.name, now.UTC().Format(letterTime), status%1000, letterEnd), text); err != nil {
 		return fmt.Errorf("%s: %w", d.dir, err)
 	}
 	d.files++
@@ -62,9 +62,25 @@ func (d *deadLetters) write(request *collector.ExportLogsServiceRequest, status 
 	return nil
 }
 
+// A letter is called SINK-TIME-STATUS.json, and has unfinished after that until it is whole.
+const (
+	letterTime = "20060102T150405.000000000Z"
+	letterEnd  = ".json"
+	unfinished = ".new"
+)
+
+// owns reports whether a file of that name is this sink's, not one of a sink whose name begins like it.
+func (d *deadLetters) owns(name string) bool {
+	rest, ok := strings.CutPrefix(strings.TrimSuffix(name, unfinished), d.name+"-")
+	stamp, status, _ := strings.Cut(rest, "-")
+	digits, isLetter := strings.CutSuffix(status, letterEnd)
+	_, err := time.Parse(letterTime, stamp)
+	return ok && isLetter && err == nil && len(digits) == 3 && strings.Trim(digits, "0123456789") == ""
+}
+
 // put makes a file as a whole or not at all, and has it on disk when it returns.
 func (d *deadLetters) put(name string, text []byte) error {
-	next := name + ".new"
+	next := name + unfinished
 	f, err := d.root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -128,7 +144,7 @@ func (d *deadLetters) count(dir fs.FS) error {
 		return fmt.Errorf("%s: %w", d.dir, err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), d.name+"-") {
+		if !d.owns(e.Name()) {
 			continue
 		}
 		if info, err := e.Info(); err == nil { // else it was removed meanwhile

@@ -46,6 +46,40 @@ func TestDeadLettersAreBounded(t *testing.T) {
 	}
 }
 
+// TestDeadLettersOfASinkCountForIt: two sinks in one directory, the name of one beginning like the other's.
+func TestDeadLettersOfASinkCountForIt(t *testing.T) {
+	dir, now := t.TempDir(), time.Unix(1800000000, 0)
+	one := &deadLetters{dir: dir, name: "a", most: 1 << 20}
+	other := &deadLetters{dir: dir, name: "a-b", most: 1 << 20}
+	defer one.close()
+	defer other.close()
+	for _, d := range []*deadLetters{one, other, other} {
+		now = now.Add(time.Nanosecond)
+		if err := d.write(&filled(t).request, 400, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a-notes.json", "a-20270115T080000.000000000Z-4000.json", "a-20270115T080000.000000000Z-400.json.gz"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("a person's"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	torn := "a-b-20270115T080000.000000000Z-400.json.new" // of a process that was killed
+	if err := os.WriteFile(filepath.Join(dir, torn), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	for d, want := range map[*deadLetters]int{one: 1, other: 3} {
+		d.close()
+		if err := d.open(); err != nil {
+			t.Fatal(err)
+		}
+		if d.files != want {
+			t.Errorf("sink %s has %d files, want %d", d.name, d.files, want)
+		}
+	}
+}
+
 // TestDeadLettersFollowNothing: what stands in the place of a file, or lets others in, is left alone.
 func TestDeadLettersFollowNothing(t *testing.T) {
 	dir, now := t.TempDir(), time.Unix(1800000000, 0)
