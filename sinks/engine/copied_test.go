@@ -3,8 +3,10 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +110,60 @@ func TestNextRunGoesOnInTheNewEpoch(t *testing.T) {
 	_, f := mustOpen(t, dir)
 	if f.last.Header.Seq != 1 || f.last.Header.Epoch != s.head.Epoch || s.head.Epoch == old.Header.Epoch {
 		t.Errorf("%+v, epoch %s", f.last.Header, s.head.Epoch)
+	}
+}
+
+// wedged is an engine in which another writes right after one of this sink's batches, the one that after counts to.
+type wedged struct {
+	*fake
+	after int
+}
+
+func (w *wedged) Send(ctx context.Context, b *Batch) error {
+	err := w.fake.Send(ctx, b)
+	if w.after--; w.after == 0 {
+		w.set(func() {
+			w.number++
+			w.got = append(w.got, stored{Header: wire.Header{Epoch: "00000000000000aa", Sink: "other", Seq: 1, Count: 1}, number: w.number})
+		})
+	}
+	return err
+}
+
+// TestOthersInTheMiddleOfAResend: another writes while what the engine has lost is being sent again. The rest of that is
+// sent after it.
+func TestOthersInTheMiddleOfAResend(t *testing.T) {
+	f := new(fake)
+	s := newTestSink("", format.Encoder{}, f)
+	s.place = &wedged{f, 1}
+	s.q = queue.New(queue.Options{Config: queue.Config{Depth: 100, Bytes: 1 << 20}})
+	defer s.q.Shutdown()
+	s.journal, _ = mustOpen(t, t.TempDir())
+	for _, b := range []*Batch{testBatch(51, 10, "a"), testBatch(61, 10, "b"), testBatch(71, 10, "c")} {
+		s.head.Epoch = b.Header.Epoch
+		if err := s.journal.append(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.acked, s.sure = 81, 81 // and the engine has nothing
+
+	if err := s.sync(t.Context()); !errors.Is(err, ErrMoved) {
+		t.Fatalf("the second batch is sent: %v", err)
+	}
+	for range 2 {
+		if err := s.sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seqs []uint64
+	for _, b := range f.got {
+		seqs = append(seqs, b.Seq)
+	}
+	if want := []uint64{51, 1, 61, 71}; !slices.Equal(seqs, want) {
+		t.Errorf("the engine has the batches from %d on, want %d", seqs, want)
+	}
+	if c := s.Counts(); c.Rollbacks != 1 || c.Resent != 30 || c.Lost != 50 || s.owed != 0 {
+		t.Errorf("%+v, %d owed", c, s.owed)
 	}
 }
 

@@ -89,6 +89,10 @@ func (s *Sink) sync(ctx context.Context) error {
 		if err := s.resend(ctx, have); err != nil {
 			return err
 		}
+	case !known && s.owed > 0: // others have written in between: what the engine has of this sink's their batch does not say
+		if err := s.resend(ctx, s.owed); err != nil {
+			return err
+		}
 	case !known && s.sure < s.acked: // the batch that was on its way when the last run ended: rather twice than not at all
 		if err := s.resend(ctx, s.sure); err != nil {
 			return err
@@ -98,7 +102,7 @@ func (s *Sink) sync(ctx context.Context) error {
 	if tail != nil {
 		s.number = max(s.number, tail.Number)
 	}
-	s.sure, s.rolled = s.acked, false
+	s.sure, s.rolled, s.owed = s.acked, false, 0
 	s.synced, s.placed = true, true
 	s.count(func(c *Counts) { c.Sequence = s.acked - 1 })
 	return nil
@@ -145,7 +149,7 @@ func (s *Sink) leaveEpoch(tail *Tail) {
 		"This one goes on in an epoch of its own; give each host an id of its own (/etc/machine-id)",
 		zap.String("epoch", s.head.Epoch), zap.String("its_name", tail.Name), zap.String("its_boot", tail.Boot))
 	s.head.Epoch = wire.NewEpoch()
-	s.acked, s.doubt = 1, inDoubt{}
+	s.acked, s.owed, s.doubt = 1, 0, inDoubt{}
 	s.count(func(c *Counts) {
 		c.Foreign++
 		c.Epoch = s.head.Epoch
@@ -211,7 +215,10 @@ func (s *Sink) resend(ctx context.Context, have uint64) error {
 	if s.journal != nil {
 		err = s.journal.replay(have, send)
 	}
-	if err == nil && at < s.acked && have < s.sure {
+	switch {
+	case err != nil:
+		s.owed = at
+	case at < s.acked && have < s.sure:
 		gap += s.acked - at
 	}
 	s.noteRollback(have, sent, gap)
