@@ -24,6 +24,29 @@ func TestParseWithoutAnyKey(t *testing.T) {
 	}
 }
 
+// TestUnknownKeysWithoutEnd: a table of many keys that nobody knows is a few errors, not as many, each with a search for what
+// was meant.
+func TestUnknownKeysWithoutEnd(t *testing.T) {
+	for table, where := range map[string]string{
+		"": "t.toml: ",
+		"[sinks.x]\ntype = \"file\"\npath = \"/var/log/x\"": "t.toml:1: sinks.x: ",
+		"[log]": "t.toml:1: log: ",
+	} {
+		text := []byte(table + "\n")
+		for i := range 5000 {
+			text = fmt.Appendf(text, "k%d = 1\n", i)
+		}
+		_, err := Parse("t.toml", text)
+		list, ok := errors.AsType[Errors](err)
+		if !ok || len(list) > 2*maxUnknown {
+			t.Fatalf("%q: %d errors, %v", table, len(list), ok)
+		}
+		if got := err.Error(); !strings.Contains(got, where+"has 4980 more unknown keys") || !strings.Contains(got, "k0: unknown key") {
+			t.Errorf("%q: %.2000s", table, got)
+		}
+	}
+}
+
 func TestParseOneKeyIsElseDefault(t *testing.T) {
 	for _, text := range []string{"q_depth = 16384", "\ufefflog.level = 'info'", "[log]\nlevel = 'info'\n[sinks]\n"} {
 		got, err := Parse("t.toml", []byte(text))

@@ -350,14 +350,21 @@ func (d *document) isGlobal(name string) bool {
 	return slices.Contains(d.global, name)
 }
 
+// maxUnknown is how many unknown keys of a table are reported one by one. There may be a hundred thousand: each would be a line of the
+// log, and to find what was meant takes a while for each.
+const maxUnknown = 20
+
 // finish reports every key that no getter asked for. elsewhere says what is
 // wrong with a key and its value that have their place, but not here; it may be nil.
 func (t *Table) finish(elsewhere func(name string, val any) string) {
 	slices.Sort(t.known)
-	for _, name := range slices.Sorted(maps.Keys(t.vals)) {
-		if slices.Contains(t.known, name) {
-			continue
-		}
+	unknown := slices.DeleteFunc(slices.Sorted(maps.Keys(t.vals)), func(name string) bool { return slices.Contains(t.known, name) })
+	more := max(len(unknown)-maxUnknown, 0)
+	if more > 0 {
+		unknown = unknown[:maxUnknown]
+	}
+
+	for _, name := range unknown {
 		msg := "unknown key"
 		if guess := suggest.Nearest(name, t.known); guess != "" {
 			msg += fmt.Sprintf(", did you mean %q?", guess)
@@ -371,5 +378,8 @@ func (t *Table) finish(elsewhere func(name string, val any) string) {
 		}
 		msg = cmp.Or(why, msg)
 		t.Errorf(name, "%s; allowed: %s", msg, strings.Join(t.known, ", "))
+	}
+	if more > 0 {
+		t.doc.errorf(t.path, "has %d more unknown keys", more)
 	}
 }
