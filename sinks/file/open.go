@@ -34,7 +34,11 @@ func (w *writer) open() (int64, error) {
 
 	w.dir, w.f, w.id = dir, f, idOf(&st)
 	w.checked, w.synced = time.Now(), time.Now()
-	w.own(f, &st)
+	if st.Size > 0 && holdsOther(f, st.Size) {
+		w.leaveOther()
+	} else {
+		w.own(f, &st)
+	}
 	if w.torn, err = w.endsTorn(st.Size); err != nil {
 		w.letGo()
 		return 0, w.openError(err)

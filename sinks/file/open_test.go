@@ -12,7 +12,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
+	"audisp-relay/audit/stream"
 	"audisp-relay/format"
+	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
 	"audisp-relay/test/lab"
 )
@@ -75,6 +77,35 @@ func TestFileGetsOwnerAndMode(t *testing.T) {
 				t.Errorf("mode %o owner %d:%d, want 664 1:12345", st.Mode&0o7777, st.Uid, st.Gid)
 			}
 		})
+	}
+}
+
+// TestFileOfAnotherProgramKeepsItsMode: what path names by a mistake is not taken away from its program.
+func TestFileOfAnotherProgramKeepsItsMode(t *testing.T) {
+	frame := stream.AppendFrame(nil, 1, 1300, []byte("type=SYSCALL msg=audit(1.000:1): "))
+	for text, others := range map[string]bool{
+		"Nov 29 11:00:00 host sshd[1]: type=x\n": true,
+		"root:x:0:0::/:/bin/sh\n":                true,
+		"":                                       false,
+		"{\"id\":1}\n":                           false,
+		"no record\ntype=SYSCALL msg=audit(1.000:1): a\n": false,
+		"node=a type=EOE msg=audit(1.000:1): \n":          false,
+		string(frame):                                     false,
+	} {
+		w, _, path := testWriter(t, nil)
+		must(t, os.WriteFile(path, []byte(text), 0o604))
+		must(t, os.Chmod(path, 0o604))
+		write(t, w, sinktest.Lines(0, 1))
+		var st unix.Stat_t
+		must(t, unix.Stat(path, &st))
+		var s sinks.Status
+		w.Extra(&s)
+		if left := st.Mode&0o7777 == 0o604; left != others || (s.Flaw != "") != others {
+			t.Errorf("%q: mode %04o, flaw %q", text, st.Mode&0o7777, s.Flaw)
+		}
+		if got := content(t, path); !strings.HasPrefix(got, text) || !strings.HasSuffix(got, string(sinktest.Lines(0, 1))) {
+			t.Errorf("%q: the file holds %q", text, got)
+		}
 	}
 }
 
