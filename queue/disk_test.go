@@ -21,8 +21,9 @@ type memDisk struct {
 	next    uint64
 	size    int64
 	max     int64
-	mu      sync.Mutex    // guards the next two
+	mu      sync.Mutex    // guards the next three
 	err     error         // of Append and Read
+	tick    error         // of Tick
 	hang    chan struct{} // Append does not return before it is closed
 	busy    atomic.Bool
 	closed  bool
@@ -164,8 +165,14 @@ func (d *memDisk) Release(f spool.Frame) {
 	}
 }
 
-func (d *memDisk) Tick(time.Time) error { defer d.enter()(); return nil }
-func (d *memDisk) Close() error         { defer d.enter()(); d.closed = true; return nil }
+func (d *memDisk) Tick(time.Time) error {
+	defer d.enter()()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tick
+}
+
+func (d *memDisk) Close() error { defer d.enter()(); d.closed = true; return nil }
 
 // sound holds the queue's own sums against what it holds, when the spiller is at rest.
 func sound(t interface {

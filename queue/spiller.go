@@ -42,6 +42,10 @@ type spillWriter struct {
 	kick chan struct{} // has an element when there may be something to do
 	done chan struct{} // closed when the goroutine has ended
 
+	// The spiller's goroutine's.
+	fault   string    // what went wrong with tending the disk when that was said last
+	faultAt time.Time // that it was
+
 	// Guarded by the queue's mu.
 	ops     uint64        // calls of the disk that have returned
 	down    bool          // the disk is full or fails: Put does not wait for it
@@ -96,7 +100,7 @@ func (q *Queue) runSpiller() {
 		if worked {
 			select {
 			case now := <-tick.C:
-				q.reportSpoolError(p.disk.Tick(now))
+				q.tendDisk(now)
 			default:
 			}
 			continue
@@ -104,9 +108,22 @@ func (q *Queue) runSpiller() {
 		select {
 		case <-p.kick:
 		case now := <-tick.C:
-			q.reportSpoolError(p.disk.Tick(now))
+			q.tendDisk(now)
 		}
 	}
+}
+
+// faultEvery is how often a fault is said again that lasts, as that of a file system which has become read-only.
+const faultEvery = time.Minute
+
+// tendDisk has the disk do what is due, and says what goes wrong with that.
+func (q *Queue) tendDisk(now time.Time) {
+	err, p := q.spiller.disk.Tick(now), q.spiller
+	if err == nil || (err.Error() == p.fault && now.Sub(p.faultAt) < faultEvery) {
+		return
+	}
+	p.fault, p.faultAt = err.Error(), now
+	q.reportSpoolError(err)
 }
 
 func (q *Queue) reportSpoolError(err error) {

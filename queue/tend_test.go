@@ -1,0 +1,37 @@
+package queue
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestLastingFaultIsSaidOnceAMinute: what cannot be deleted is tried again each second. That is no line of the log each second.
+func TestLastingFaultIsSaidOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newMemDisk(1 << 20)
+		var said []string
+		q := start(Options{Config: spooled(50), Name: "box", Log: func(err error) { said = append(said, err.Error()) }}, d)
+		fail := func(err error, d *memDisk) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.tick = err
+		}
+
+		fail(errors.New("read-only file system"), d)
+		time.Sleep(10*time.Minute + time.Second/2)
+		synctest.Wait()
+		if n := len(said); n < 9 || n > 11 {
+			t.Errorf("said %d times in ten minutes", n)
+		}
+		before := len(said)
+		fail(errDisk, d)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if len(said) != before+1 || said[before] != errDisk.Error() {
+			t.Errorf("another fault is said as %v", said[before:])
+		}
+		q.Shutdown()
+	})
+}
