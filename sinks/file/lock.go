@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -96,15 +97,32 @@ func holder(f handle) (pid int) {
 		return 0
 	}
 	defer locks.Close()
-	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
+	return holderIn(locks, uint64(st.Dev), st.Ino)
+}
+
+// holderIn is holder for a text as /proc/locks has it. Of a file system without a device of its own, as btrfs, the kernel writes
+// another number there than stat(2) gives: there the inode has to do, if one process alone has locked one of that number.
+func holderIn(locks io.Reader, dev, ino uint64) int {
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(dev), unix.Minor(dev), ino)
+	inode := fmt.Sprintf(":%d", ino)
+	var others []int
 	for s := bufio.NewScanner(locks); s.Scan(); { // 1: FLOCK  ADVISORY  WRITE 1234 fd:00:5678 0 EOF
 		l := strings.Fields(s.Text())
-		if len(l) > 5 && l[1] == "FLOCK" && l[5] == file {
-			pid, _ = strconv.Atoi(l[4])
+		if len(l) <= 5 || l[1] != "FLOCK" {
+			continue
+		}
+		pid, _ := strconv.Atoi(l[4])
+		switch {
+		case l[5] == file:
 			return max(pid, 0)
+		case unix.Major(dev) == 0 && strings.HasPrefix(l[5], "00:") && strings.HasSuffix(l[5], inode):
+			others = append(others, pid)
 		}
 	}
-	return 0
+	if len(others) != 1 {
+		return 0
+	}
+	return max(others[0], 0)
 }
 
 // hasEnded reports whether there is no process of that number, not even a hidden one (hidepid of /proc).

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -96,4 +97,35 @@ func setuidCopy(t *testing.T, program, dir string) string {
 	must(t, os.WriteFile(copied, text, 0o755))
 	must(t, os.Chmod(copied, 0o755|os.ModeSetuid))
 	return copied
+}
+
+// TestHolderIn: who has locked a file, also on a file system whose number is another one in /proc/locks than for stat(2).
+func TestHolderIn(t *testing.T) {
+	const locks = "1: POSIX  ADVISORY  WRITE 9 00:2a:77 0 EOF\n" +
+		"2: FLOCK  ADVISORY  WRITE 10 fd:00:77 0 EOF\n" +
+		"2: -> FLOCK  ADVISORY  WRITE 11 00:2a:77 0 EOF\n" +
+		"3: FLOCK  ADVISORY  READ 12 00:2a:77 0 EOF\n" +
+		"4: FLOCK  ADVISORY  WRITE 13 00:2b:78 0 EOF\n" +
+		"5: FLOCK  ADVISORY  WRITE 14 00:2c:78 0 EOF\n" +
+		"6: FLOCK  ADVISORY  WRITE -1 00:2a:79 0 EOF\n" +
+		"7: FLOCK\n"
+	for _, tt := range []struct {
+		major, minor uint32
+		ino          uint64
+		want         int
+	}{
+		{0xfd, 0, 77, 10},
+		{0xfd, 1, 77, 0},   // of another device
+		{0, 0x2a, 77, 12},  // as stat(2) has it
+		{0, 0x30, 77, 12},  // a subvolume of btrfs
+		{0, 0x30, 78, 0},   // one of two
+		{0, 0x2b, 78, 13},  // the device says which
+		{0, 0x30, 79, 0},   // in another PID namespace
+		{0, 0x30, 7, 0},    // the end of another number
+		{0xfd, 0, 7777, 0}, // nobody
+	} {
+		if got := holderIn(strings.NewReader(locks), unix.Mkdev(tt.major, tt.minor), tt.ino); got != tt.want {
+			t.Errorf("%+v: pid %d", tt, got)
+		}
+	}
 }
