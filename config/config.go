@@ -37,17 +37,20 @@ const (
 	DefaultRestarts = 10
 	MaxRestarts     = 99_999
 
-	maxQDepth          = 1_000_000
-	maxBoost           = 39 // the whole width of the nice scale
-	maxOOMScore        = 1000
-	maxRunDir          = 80      // leaves room for the names of the sockets in it
-	maxInput      Size = 1 << 30 // the kernel doubles what SO_SNDBUF is given, an int (socket(7))
-	maxSunPath         = 107     // sun_path is 108 bytes with its final NUL, unix(7)
-	maxUID             = 1<<32 - 2
-	maxSize       Size = 16 << 40 // far more than any host has, and sums and products of it fit
-	minQBytes          = 64 << 10
-	minMemory          = 32 << 20
-	minSpool           = 1 << 20 // some sixteen full batches
+	maxQDepth        = 1_000_000
+	maxBoost         = 39 // the whole width of the nice scale
+	maxOOMScore      = 1000
+	maxRunDir        = 80      // leaves room for the names of the sockets in it
+	maxInput    Size = 1 << 30 // the kernel doubles what SO_SNDBUF is given, an int (socket(7))
+	maxSunPath       = 107     // sun_path is 108 bytes with its final NUL, unix(7)
+	maxUID           = 1<<32 - 2
+	maxSize     Size = 16 << 40 // far more than any host has, and sums and products of it fit
+	minQBytes        = 64 << 10
+	minMemory        = 32 << 20
+	minSpool         = 1 << 20 // some sixteen full batches
+	// usedSpool is about what a spool takes at most, however large it may be: the queue knows of so many frames (maxStored in
+	// queue/spiller.go).
+	usedSpool     Size = 4 << 30
 	maxConfigSize      = 1 << 20
 )
 

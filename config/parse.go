@@ -342,6 +342,10 @@ func (d *document) advise(c *Config) {
 	var sum Size
 	for _, s := range c.Sinks {
 		sum += s.QBytes
+		if s.Spool.MaxSize > usedSpool && !d.badSinks[s.Name] {
+			d.warnf(toml.Key{"sinks", s.Name, "spool", "max_size"}, "is %v, and a spool takes some %v at most, as each part of it is known in memory: what comes beyond that is lost, or makes a lossless sink stop the stream",
+				s.Spool.MaxSize, usedSpool)
+		}
 		a, ok := s.Settings.(Advisor)
 		if !ok || d.badSinks[s.Name] {
 			continue

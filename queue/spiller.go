@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxStored bounds the memory that knowing stored blocks takes: some 16 MiB. It is
-	// reached only where Depth is so small that blocks are stored all but empty.
+	// maxStored bounds the memory that knowing stored blocks takes: some 16 MiB. Full blocks
+	// are some 4 GiB on disk; the configuration says so to who asks for more.
 	maxStored = 1 << 16
 	// leaveTime is how long Shutdown lets the rest be stored.
 	leaveTime = 200 * time.Millisecond
@@ -117,8 +117,11 @@ func (q *Queue) runSpiller() {
 const faultEvery = time.Minute
 
 // tendDisk has the disk do what is due, and says what goes wrong with that.
-func (q *Queue) tendDisk(now time.Time) {
-	err, p := q.spiller.disk.Tick(now), q.spiller
+func (q *Queue) tendDisk(now time.Time) { q.reportLasting(q.spiller.disk.Tick(now), now) }
+
+// reportLasting reports what may go wrong again and again. It is called without the lock.
+func (q *Queue) reportLasting(err error, now time.Time) {
+	p := q.spiller
 	if err == nil || (err.Error() == p.fault && now.Sub(p.faultAt) < faultEvery) {
 		return
 	}
@@ -153,11 +156,24 @@ func (q *Queue) spillOnce() (worked, end bool) {
 	if !p.full.IsZero() && !q.short() {
 		p.full = time.Time{}
 	}
-	if !worked && q.stored >= maxStored && !p.down {
-		p.down, p.retry = true, time.Now().Add(tickTime)
-		q.resumePut()
+	if !worked && q.stored >= maxStored && !p.down && q.short() {
+		q.stopStoring()
 	}
 	return worked, !worked && !p.leaving.IsZero()
+}
+
+// errStored is why a spool that has room on its disk takes nothing more.
+var errStored = fmt.Errorf("spool takes no records: it has %d frames, more than can be known of, whatever max_size is: %w", maxStored, spool.ErrFull)
+
+// stopStoring takes note that no more blocks can be known while memory is short. It is called, and returns, with the lock.
+func (q *Queue) stopStoring() {
+	p, now := q.spiller, time.Now()
+	p.down, p.retry = true, now.Add(tickTime)
+	q.resumePut()
+	p.noteFull(errStored)
+	q.mu.Unlock()
+	defer q.mu.Lock()
+	q.reportLasting(errStored, now)
 }
 
 func (q *Queue) releaseFrames() {
