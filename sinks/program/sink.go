@@ -93,6 +93,7 @@ type writer struct {
 	tries int           // starts since the last time all was well
 
 	lastEnd string // how the child before ended
+	open    bool   // the last record that the child has read continues in the next
 
 	left   int       // bytes that the child had not read when it was looked last,
 	still  time.Time // and since when it is so many
@@ -132,6 +133,10 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 	if err := w.ensure(ctx); err != nil {
 		return 0, err
 	}
+	if n := sinks.Orphans(&b, w.open); n > 0 {
+		w.log.Warn(sinks.RestLeftOut, zap.Int("pieces", n))
+		return n, nil
+	}
 	out := w.enc.Encode(b)
 	if len(out.Bytes) == 0 {
 		return out.Len(), nil
@@ -145,6 +150,7 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (int, error) {
 		err = c.stdin.Wait(ctx)
 	}
 	if err == nil && !c.dying.Load() { // otherwise the sink itself may have read the rest
+		w.open = sinks.EndsOpen(&b, out.Len())
 		return out.Len(), nil
 	}
 
@@ -243,7 +249,7 @@ func (w *writer) rearm() { w.pause, w.due, w.tries = 0, time.Time{}, 0 }
 
 // finish ends the child and its group, as far as they are still there.
 func (w *writer) finish() (c *child, unread int, err error) {
-	c = w.child
+	c, w.open = w.child, false
 	w.mu.Lock()
 	w.child = nil
 	w.mu.Unlock()

@@ -83,6 +83,31 @@ func TestOnlyWhatTheChildReadIsDelivered(t *testing.T) {
 	}
 }
 
+// TestRestOfALineBeginsNothing: a child that has not had the beginning of a line in pieces does not get the rest of it, which
+// would look like a record of its own.
+func TestRestOfALineBeginsNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := testSink(t, 0, "collect", dir)
+	write := func(want int, b record.Batch) {
+		t.Helper()
+		if n, err := s.w.Write(context.Background(), b); n != want || err != nil {
+			t.Fatalf("%d of %d records: %v", n, want, err)
+		}
+	}
+	const rest, cont = "type=USER_LOGIN\n", record.Cont | record.NoID
+	both := record.Batch{Buf: []byte(rest + "whole\n"), Recs: []record.Record{{Len: uint32(len(rest)), Flags: cont}, {Off: uint32(len(rest)), Len: 6}}}
+	write(1, both)
+	write(1, record.Batch{Buf: both.Buf, Recs: both.Recs[1:]})
+	write(1, record.Batch{Buf: []byte("begin "), Recs: []record.Record{{Len: 6, Flags: record.Open}}})
+	write(1, record.Batch{Buf: []byte("end\n"), Recs: []record.Record{{Len: 4, Flags: cont}}})
+	if err := s.w.Close(); err != nil {
+		t.Error(err)
+	}
+	if got, want := string(collected(dir)), "whole\nbegin end\n"; got != want {
+		t.Errorf("the child has %q, want %q", got, want)
+	}
+}
+
 // TestHundredDeaths: of children that die at any place of the stream none costs a record, none
 // is counted that no child has read, and none comes twice.
 func TestHundredDeaths(t *testing.T) {

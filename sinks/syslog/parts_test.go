@@ -233,6 +233,23 @@ func TestPartsOfALineAreCountedThrough(t *testing.T) {
 	}
 }
 
+// TestRestOfALineBeginsNoMessage: where a sink begins in the middle of a line, as after a restart, what comes first is a
+// continuation, too.
+func TestRestOfALineBeginsNoMessage(t *testing.T) {
+	const forged = "type=USER_LOGIN msg=audit(1700000000.123:8): res=success"
+	b := record.Batch{Buf: []byte(forged + "\n"), Recs: []record.Record{{Len: uint32(len(forged) + 1), Flags: record.Cont | record.NoID}}}
+	w := sinkOf("tcp", "rfc5424", "both", 0, format.Encoder{})
+	var c chunk
+	w.render.fill(&c, b, 0, piece{})
+	msgs := messagesOf(t, &w.render, &c)
+	if len(msgs) != 1 {
+		t.Fatalf("%d messages", len(msgs))
+	}
+	if part, text, err := split5424(msgs[0]); err != nil || part != "2/2" || string(bytes.TrimSuffix(text, []byte("\n"))) != "relay-part=2/2 "+forged {
+		t.Errorf("part %q: %q, %v", part, text, err)
+	}
+}
+
 // TestRecordsCannotForgeParts: what a record says of itself never stands where its message says
 // which part it is, and what is continued never begins a message, wherever the text
 // is cut.

@@ -39,6 +39,9 @@ func (r *renderer) addParts(c *chunk, b record.Batch, text []byte, p piece) piec
 	if p.bytes >= len(text) || (p.bytes == 0 && flags&record.Cont == 0) { // not the record that was begun
 		p = piece{}
 	}
+	if flags&record.Cont != 0 {
+		p.number = max(p.number, 1) // of what an earlier sink has sent of the line it is not known in how many parts
+	}
 	if r.enc.StripNode && flags&(record.Open|record.Cont) != 0 {
 		p.host = string(r.name)
 	}

@@ -124,7 +124,7 @@ func (c *client) deliver(ctx context.Context, b record.Batch) error {
 	if b.Recs[0].Flags&record.Cont == 0 && c.open {
 		return c.endLine(ctx)
 	}
-	if n := c.orphans(b); n > 0 {
+	if n := sinks.Orphans(&b, c.open); n > 0 { // it came, or had to skip, in the middle
 		c.cur.Advance(n)
 		return nil
 	}
@@ -176,15 +176,6 @@ func (c *client) count(recs []record.Record) {
 	}
 	c.delivered.Add(n)
 	c.open = recs[len(recs)-1].Flags&record.Open != 0
-}
-
-// orphans returns how many records at the head of b continue a line whose
-// beginning this client did not get: it came, or had to skip, in the middle.
-func (c *client) orphans(b record.Batch) (n int) {
-	for !c.open && n < len(b.Recs) && b.Recs[n].Flags&record.Cont != 0 {
-		n++
-	}
-	return n
 }
 
 // endLine ends a line the client got the beginning of and had to skip the rest,

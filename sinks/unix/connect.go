@@ -42,6 +42,7 @@ type connector struct {
 	file   local.File  // that its path led to
 	since  time.Time   // it was made
 	read   bool        // something was delivered over it
+	open   bool        // and the last record of that continues in the next
 	waits  time.Time   // the collector has not read since
 	silent bool        // that was reported
 
@@ -67,6 +68,10 @@ func (c *connector) Write(ctx context.Context, b record.Batch) (int, error) {
 	if err := c.connect(); err != nil {
 		return 0, err
 	}
+	if n := sinks.Orphans(&b, c.open); n > 0 {
+		c.log.Warn(sinks.RestLeftOut, zap.Int("pieces", n))
+		return n, nil
+	}
 	out := c.enc.Encode(b)
 	if len(out.Bytes) == 0 {
 		return out.Len(), nil
@@ -80,7 +85,7 @@ func (c *connector) Write(ctx context.Context, b record.Batch) (int, error) {
 	sent, err := send(ctx, &out)
 	switch {
 	case err == nil:
-		c.read = true
+		c.read, c.open = true, sinks.EndsOpen(&b, out.Len())
 		return out.Len(), nil
 	case ctx.Err() != nil:
 		c.drop()
@@ -249,7 +254,7 @@ func (c *connector) idle() error {
 func (c *connector) drop() {
 	if c.conn != nil {
 		c.conn.Close()
-		c.conn = nil
+		c.conn, c.open = nil, false
 		c.pid.Store(0)
 	}
 }

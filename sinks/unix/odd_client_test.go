@@ -13,6 +13,7 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/format"
 	"audisp-relay/queue"
+	"audisp-relay/sinks"
 	"audisp-relay/sinks/sinktest"
 )
 
@@ -146,7 +147,7 @@ func TestSkippedLineIsEnded(t *testing.T) {
 		deliver()
 		// Now the beginning is missing.
 		orphan := record.Batch{Buf: b.Buf, Recs: b.Recs[:1]}
-		if n := c.orphans(orphan); n != 1 {
+		if n := sinks.Orphans(&orphan, c.open); n != 1 {
 			t.Errorf("%d orphans", n)
 		}
 		got := make([]byte, 1000)
