@@ -45,7 +45,7 @@ type Consumer struct {
 	delays queue.Delays // of a queue that was replaced
 	cfg    config.Sink
 	sink   sinks.Sink
-	// panicked is why there is no sink for the moment: another one will be made.
+	// panicked is why there is no sink for the moment: another one will be made, or the one before has not ended.
 	panicked error
 	stopped  bool // the sink has ended and is to be started again: see Stop
 	filled   bool // the spool is beyond warn_at
@@ -156,28 +156,23 @@ func (c *Consumer) Give(b *record.Batch, missed bool, doubt time.Time) {
 func (c *Consumer) First() *record.ID { return c.Intake.first.Load() }
 
 // Start puts a sink of the present configuration at the queue's end, which calls this host by
-// names. It runs when the previous one and the consumers that leave have ended: it may want the
-// same path. Nothing here waits for that.
+// names. It runs when the previous one and the consumers that leave have ended, see await. Nothing here waits for that.
 func (c *Consumer) Start(leaving []*Consumer, names *atomic.Pointer[format.HostNames]) {
 	sink := NewSink(c.Config(), c.known, names, &c.rules, c.Log, c.panics)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	before, ended := c.Ended, make(chan struct{})
 	c.Cancel, c.Ended = cancel, ended
+	var others []<-chan struct{}
+	for _, l := range leaving {
+		others = append(others, l.Ended)
+	}
 	c.mu.Lock()
 	c.sink, c.stopped = sink, false
 	c.mu.Unlock()
 
 	go func() {
 		defer close(ended)
-		if before != nil {
-			<-before
-		}
-		for _, l := range leaving {
-			select {
-			case <-l.Ended:
-			case <-ctx.Done():
-			}
-		}
+		c.await(ctx, before, others)
 		for wait := minRevive; ctx.Err() == nil && c.runSink(ctx, sink) != nil; wait = min(2*wait, maxRevive) {
 			select {
 			case <-ctx.Done():
