@@ -91,6 +91,9 @@ func (p *Pump) Run(ctx context.Context, q *queue.Queue) {
 		case <-ctx.Done():
 		}
 	}
+	if w, ok := p.w.(Patient); ok && EndsAlone(ctx) {
+		w.TakeTime()
+	}
 	if err := Guard(p.w.Close); err != nil {
 		p.Fail(err)
 	}

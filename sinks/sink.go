@@ -107,6 +107,17 @@ type Writer interface {
 // called from any goroutine.
 type Extra interface{ Extra(*Status) }
 
+// Patient may be implemented by a Writer whose end can wait for something.
+type Patient interface {
+	// TakeTime is called before Close where the sink ends and the plugin goes on, as at a reload.
+	TakeTime()
+}
+
+// EndsAlone reports whether a sink's context has ended, and not because the plugin ends.
+func EndsAlone(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrTimeUp)
+}
+
 // Steady may be implemented by a Writer whose place can take records and still fail:
 // only when it reports true does the sink, once degraded, work again.
 type Steady interface{ Steady() bool }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"math"
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,6 +195,46 @@ func TestEndInTheMiddleIsInDoubt(t *testing.T) {
 	w.sent.add(&w.chunk, 1) // as if that had been a message
 	if err := w.Reopen(); err != nil || w.conn != nil || w.maybeLost.Load() != 1 || w.resent.Load() != 0 || len(w.sent.ends) != 0 {
 		t.Errorf("%v, %d perhaps lost, %d sent again", err, w.maybeLost.Load(), w.resent.Load())
+	}
+}
+
+// TestSinkThatEndsAloneWaitsForAcks: at a reload a server that is slow has the time to take what it was sent, which nobody would
+// send again; at the end of the plugin it has not.
+func TestSinkThatEndsAloneWaitsForAcks(t *testing.T) {
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	w := misfit(t, func(c net.Conn) {
+		<-gate
+		io.Copy(io.Discard, c)
+	})
+	if err := write(w); err != nil {
+		t.Fatal(err)
+	}
+	c := w.conn.(*streamConn)
+	c.timeout = 50 * time.Millisecond
+	for err := error(nil); err == nil; {
+		_, err = c.link.Write(make([]byte, 64<<10))
+	}
+	c.timeout, c.torn = hang, false
+	w.sent.add(&w.chunk, 1) // as if that had been a message
+
+	ctx, cancel := context.WithCancelCause(context.Background())
+	if cancel(sinks.ErrTimeUp); sinks.EndsAlone(ctx) || sinks.EndsAlone(context.Background()) {
+		t.Error("it ends alone with the plugin, or although it goes on")
+	}
+	reloaded, end := context.WithCancel(context.Background())
+	if end(); !sinks.EndsAlone(reloaded) {
+		t.Error("it does not end alone at a reload")
+	}
+	if w.TakeTime(); w.acks <= ackTime {
+		t.Errorf("it takes %v", w.acks)
+	}
+
+	w.acks = hang // whatever else this machine does
+	open()
+	if err := w.Close(); err != nil || w.maybeLost.Load() != 0 {
+		t.Errorf("%v, %d perhaps lost", err, w.maybeLost.Load())
 	}
 }
 

@@ -51,6 +51,7 @@ type writer struct {
 	cfg     Config
 	timeout time.Duration // of a receiver that takes nothing
 	opening time.Duration // of a connection that is made
+	acks    time.Duration // of a server that is to acknowledge what it was sent, when the connection is ended
 
 	log  *zap.Logger
 	fail func(error) // says what is wrong with a connection that lasts
@@ -88,13 +89,14 @@ type absence struct {
 }
 
 var (
-	_ sinks.Extra  = (*writer)(nil)
-	_ sinks.Steady = (*writer)(nil)
+	_ sinks.Extra   = (*writer)(nil)
+	_ sinks.Steady  = (*writer)(nil)
+	_ sinks.Patient = (*writer)(nil)
 )
 
 func newWriter(cfg Config, enc format.Encoder) *writer {
 	cfg.MaxMessage = min(cmp.Or(cfg.MaxMessage, DefaultMaxMessage), math.MaxInt32) // no record is longer
-	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, log: zap.NewNop(), fail: func(error) {}, hostname: os.Hostname}
+	w := &writer{cfg: cfg, timeout: writeTimeout, opening: dialTimeout, acks: ackTime, log: zap.NewNop(), fail: func(error) {}, hostname: os.Hostname}
 	w.name.lookUp = net.DefaultResolver.LookupNetIP
 	if enc.Format == format.Binary {
 		enc.Format = format.String // a frame is no text
@@ -137,6 +139,9 @@ func (w *writer) Write(ctx context.Context, b record.Batch) (done int, err error
 		w.maybeLost.Add(uint64(w.journal.note(n, w.log)))
 		done, w.part = w.chunk.after(n, done, w.part)
 		if err != nil && ctx.Err() != nil {
+			if sinks.EndsAlone(ctx) {
+				w.TakeTime()
+			}
 			w.leave() // in the middle of something: of no more use
 			return done, ctx.Err()
 		}
@@ -336,7 +341,7 @@ func (w *writer) leave() {
 	}
 	err := w.conn.idle()
 	if s, ok := w.conn.(*streamConn); ok && err == nil {
-		err = s.await(ackTime)
+		err = s.await(w.acks)
 	}
 	left := 0
 	if stream := w.cfg.Transport == "tcp" || w.cfg.Transport == "tls"; stream && err == nil {
@@ -347,6 +352,9 @@ func (w *writer) leave() {
 	}
 	w.disconnect(err == nil && left == 0)
 }
+
+// TakeTime implements sinks.Patient: a server that is slow has more time to acknowledge what another sink will not send again.
+func (w *writer) TakeTime() { w.acks = aloneTime }
 
 // giveUp counts and logs that messages which were not acknowledged are not sent again.
 func (w *writer) giveUp(why string) {

@@ -88,10 +88,11 @@ func (s *streamConn) idle() (err error) {
 }
 
 // ackTime is how long the end of a connection waits until what was sent is acknowledged, within the time that a
-// sink has to end.
+// sink has to end; aloneTime how long where the plugin goes on, so that only the next sink waits for it.
 const (
-	ackTime = 100 * time.Millisecond
-	ackLook = time.Millisecond
+	ackTime   = 100 * time.Millisecond
+	aloneTime = 2 * time.Second
+	ackLook   = time.Millisecond
 )
 
 // await waits until the peer's kernel has acknowledged all, for d at most.
