@@ -47,7 +47,7 @@ func (m *doctorModes) chosen(cmd *cobra.Command, f doctor.Format) (bool, error) 
 	flags := cmd.Flags()
 	var set []string
 	for _, name := range []string{"sink", "canary", "bundle", "profile"} {
-		if flags.Changed(name) {
+		if flags.Changed(name) && (name != "canary" || m.canary) {
 			set = append(set, "--"+name)
 		}
 	}

@@ -76,6 +76,7 @@ func TestModesRefuse(t *testing.T) {
 	for _, args := range [][]string{
 		{"--profile", "pci"}, {"--profile", "stig", "--bundle", "x"}, {"--sink", "a", "--profile", "stig"}, {"--canary", "--bundle", "x"},
 		{"--timeout", "3s"}, {"--sink", "a", "--timeout", "-1s"}, {"--sink", "a", "--every", "5s"}, {"--canary", "--list"},
+		{"--canary=false", "--timeout", "3s"},
 		{"--sink", "a", "--format", "prometheus"}, {"--sink", "a", "--canary", "--format", "nagios"}, {"--profile", "stig", "--format", "nagios"},
 	} {
 		if _, err := modeRun(t, "", args...); !errors.As(err, new(usageError)) {

@@ -46,6 +46,7 @@ was shipped:
 With --log, records that the inputs lack, or have only in part, are taken from
 that audit.log, as the plugin does it from auditd's; what is missing there too is
 marked as lost.`,
+		Args: anyArgs,
 		RunE: func(cmd *cobra.Command, inputs []string) error {
 			if name == "" && !cmd.Flags().Changed("config") {
 				path = "" // no configuration is needed

@@ -50,6 +50,28 @@ func TestUnknownCommand(t *testing.T) {
 	}
 }
 
+// TestEmptyValue: an option or argument without a value, as of a variable that is not set, is wrong usage and not the default; a
+// filter may be empty. doctor has looked at nothing then, and fleet has missed no host.
+func TestEmptyValue(t *testing.T) {
+	for _, args := range [][]string{
+		{"doctor", "--sink", ""}, {"doctor", "--sink="}, {"doctor", "--bundle", ""}, {"doctor", "--canary", "--sink", ""}, {"doctor", "--run-dir", ""},
+		{"status", "--run-dir", ""}, {"top", "--by", ""}, {"replay", "--sink", ""}, {"spool", "--state-dir", ""}, {"verify", "--key", "", "x"},
+		{"tail", "--since", ""}, {"check", ""}, {"fleet", "verify", "--inventory", ""}, {"fleet", "read", "--host", "a", "--host", ""}, {"install", "--config", ""},
+	} {
+		if code, text := output(t, args...); code != 2 || !strings.Contains(string(text), "is empty: ") {
+			t.Errorf("%q: exit code %d, %s", args, code, text)
+		}
+	}
+	if code, text := output(t, "doctor", "--format", "nagios", "--sink", ""); code != 3 || !strings.HasPrefix(string(text), "AUDISP-RELAY UNKNOWN - --sink is empty") {
+		t.Errorf("nagios: exit code %d, %s", code, text)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "log"), "type=USER msg=audit(1.000:1): x\n", 0o600)
+	if code, text := output(t, "replay", "--filter", "", filepath.Join(dir, "log")); code != 0 || !strings.Contains(string(text), "type=USER") {
+		t.Errorf("an empty filter: exit code %d, %s", code, text)
+	}
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	said := "audisp-relay " + version + "\nFIPS 140-3 mode: o" // on or off, as the test was built
 	for args, want := range map[string]string{

@@ -31,6 +31,7 @@ func newSpoolCmd() *cobra.Command {
 NAME is a sink, DIR, with a slash in it, any directory; without one it is all spools
 under state_dir. Every frame is read and its checksum verified. While the plugin runs
 the last frame may be seen half written. Exit code 1 when something is damaged.`,
+		Args: anyArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dirs, err := spoolDirs(filepath.Join(stateDir, "spool"), args)
 			if err != nil {

@@ -40,6 +40,7 @@ users, units and types of records make the volume: in the last minute, and since
 start. With files it counts these instead: logs and captured streams, as replay reads
 them. Below the tables are a rule and a filter against what makes a tenth or more, and
 what the rule hides besides. It changes nothing.`,
+		Args: anyArgs,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if err := o.check(files); err != nil {
 				return usageError{err}

@@ -41,26 +41,48 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	return usageError{err}
 }
 
+// emptyOption is what is wrong where an option has an empty value, as of a variable of a shell that is not set: without the sink,
+// the file or the inventory that was meant a command would look at less, or at nothing, and say that all is well. An empty filter
+// keeps all events, as in the configuration.
+func emptyOption(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		empty := f.Value.String() == ""
+		if list, isList := f.Value.(pflag.SliceValue); isList {
+			empty = slices.Contains(list.GetSlice(), "")
+		}
+		if empty && f.Name != "filter" && err == nil {
+			err = usageError{fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name)}
+		}
+	})
+	return err
+}
+
+// anyArgs is for commands that any arguments may follow. As the others below it looks at the options, too.
+func anyArgs(cmd *cobra.Command, _ []string) error { return emptyOption(cmd) }
+
 // noArgs is for commands that nothing follows but options.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return nil
+		return emptyOption(cmd)
 	}
 	return usageError{fmt.Errorf("%s takes no argument, not %q", wordsOf(cmd), args[0])}
 }
 
 // atMostOne is for commands that one argument may follow.
 func atMostOne(cmd *cobra.Command, args []string) error {
-	if len(args) <= 1 {
-		return nil
+	switch {
+	case len(args) > 1:
+		return usageError{fmt.Errorf("%s takes one argument at most, and %q is the second", wordsOf(cmd), args[1])}
+	case len(args) == 1 && args[0] == "":
+		return usageError{fmt.Errorf("%s: the argument is empty: name what is meant, or leave it out", wordsOf(cmd))}
 	}
-	return usageError{fmt.Errorf("%s takes one argument at most, and %q is the second", wordsOf(cmd), args[1])}
+	return emptyOption(cmd)
 }
 
 // atLeastOne is for commands that have to be told what to work on.
 func atLeastOne(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return nil
+		return emptyOption(cmd)
 	}
 	_, what, _ := strings.Cut(cmd.Use, " ")
 	return usageError{fmt.Errorf("%s: name a %s", wordsOf(cmd), strings.TrimSuffix(what, "..."))}
