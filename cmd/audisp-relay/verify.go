@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,9 +34,10 @@ and of each checkpoint in lines of records:
   repeated     it is, and came before: delivered again after a restart, or copied
   forged       it has a signature that is not this relay's, or was changed
   without mac  it has none: any program may have made it
+  not checked  it is in another format
 
-Exit code 1 when there is a forged one or one without mac. A marker that was taken
-out leaves no trace.`,
+Exit code 1 when there is one of the last three. A marker that was taken out leaves
+no trace.`,
 		Args: atLeastOne,
 	}
 	cmd.Flags().StringVar(&keyFile, "key", "", "the key, a `FILE` (default marker.key in --state-dir)")
@@ -94,8 +97,13 @@ func (v *verifier) file(path string) error {
 }
 
 func (v *verifier) line(path string, n int, line []byte) {
-	text, mac, ok := markerOf(bytes.TrimRight(line, "\r\n"))
+	line = bytes.TrimRight(line, "\r\n")
+	text, mac, ok := markerOf(line)
 	if !ok {
+		if ofAnotherFormat(line) {
+			v.bad = true
+			fmt.Fprintf(v.out, "%s:%d: not checked: a marker in a format other than string and json\n", escape(nil, []byte(path)), n)
+		}
 		return
 	}
 	verdict := "ok"
@@ -139,21 +147,100 @@ func markerOf(line []byte) (text, mac []byte, ok bool) {
 	return text, mac, true
 }
 
-// markerOfJSON rebuilds the text of a marker in format json.
+// markerMembers are the members of a marker in format json: type and op say what it is, the others are what its mac is over, and that.
+var markerMembers = []string{"type", "op", "id", "sink", "cause", "records", "events", "first", "last", "res", "mac"}
+
+// markerOfJSON rebuilds the text of a marker in format json. One that a reader may take for another than its mac is for has
+// a text to which no mac fits.
 func markerOfJSON(line []byte) (text, mac []byte, ok bool) {
-	var m struct {
-		Type, ID, Op, Sink, Cause, Res, Mac any
-		Records, Events, First, Last        any
-	}
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber()
-	if d.Decode(&m) != nil || m.Type != "DAEMON_ERR" || m.Op != "relay-loss" {
+	m, odd, err := readMembers(line)
+	if err != nil || m["type"] != markerType || m["op"] != markerOp {
 		return nil, nil, false
 	}
 	text = fmt.Appendf(nil, "type=DAEMON_ERR msg=audit(%v): op=relay-loss sink=%v cause=%v records=%v events=%v first=%v last=%v res=%v",
-		m.ID, m.Sink, m.Cause, m.Records, m.Events, m.First, m.Last, m.Res)
-	if m.Mac != nil {
-		mac = fmt.Append(nil, m.Mac)
+		m["id"], m["sink"], m["cause"], m["records"], m["events"], m["first"], m["last"], m["res"])
+	if odd != "" {
+		text = fmt.Appendf(text, " (%s)", odd)
+	}
+	if m["mac"] != nil {
+		mac = fmt.Append(nil, m["mac"])
 	}
 	return text, mac, true
+}
+
+// What type and op of a marker are.
+const markerType, markerOp = "DAEMON_ERR", "relay-loss"
+
+// readMembers reads the members of an object that a marker has. odd says what readers of JSON take differently: a member that is
+// there twice, or with other letters, of which Go takes the last and others the first or the one that is written as they expect;
+// and text after the object.
+func readMembers(line []byte) (members map[string]any, odd string, err error) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	if _, err = d.Token(); err != nil {
+		return nil, "", err
+	}
+
+	members = make(map[string]any)
+	for d.More() {
+		var value any
+		name, err := d.Token()
+		if err == nil {
+			err = d.Decode(&value)
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		text, _ := name.(string) // it is one: the decoder checks that
+		i := slices.IndexFunc(markerMembers, func(known string) bool { return strings.EqualFold(known, text) })
+		if i < 0 {
+			continue
+		}
+		key := markerMembers[i]
+		before, twice := members[key]
+		if twice || text != key {
+			odd = "with two readings of " + key
+		}
+		if before != markerType && before != markerOp { // a marker by any reading
+			members[key] = value
+		}
+	}
+
+	if _, err = d.Token(); err != nil {
+		return nil, "", err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		odd = "with more text after it"
+	}
+	return members, odd, nil
+}
+
+// ofAnotherFormat reports whether a line is an object with a marker somewhere in it, as formats other than json have one.
+func ofAnotherFormat(line []byte) bool {
+	if !bytes.HasPrefix(line, []byte("{")) || !bytes.Contains(line, []byte(markerOp)) {
+		return false
+	}
+	var v map[string]any
+	if json.Unmarshal(line, &v) != nil || v["record_types"] != nil { // format json: a program's record with such words
+		return false
+	}
+	return hasMarker(v)
+}
+
+// hasMarker looks for the fields of a marker. Nesting is bounded by the length of a line, and by package json.
+func hasMarker(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		if v["op"] == markerOp && v["sink"] != nil && v["cause"] != nil {
+			return true
+		}
+		for _, inner := range v {
+			if hasMarker(inner) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasMarker)
+	}
+	return false
 }

@@ -82,6 +82,8 @@ func verify(t *testing.T, dir, text string) (verdicts []string, code int) {
 	return verdicts, code
 }
 
+const notChecked = "1: not checked: a marker in a format other than string and json\n"
+
 func TestVerifyFindsForgedMarkers(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
@@ -108,6 +110,18 @@ func TestVerifyFindsForgedMarkers(t *testing.T) {
 		{"json", inJSON, []string{"1: ok"}, 0},
 		{"json, changed", strings.Replace(inJSON, `"records":1,`, `"records":9,`, 1), []string{"1: forged"}, 1},
 		{"json, without", strings.Replace(inJSON, `"mac":"`+mac+`",`, "", 1), []string{"1: without mac"}, 1},
+		{"json, a member twice", strings.Replace(inJSON, `"records":1,`, `"records":9,"records":1,`, 1), []string{"1: forged"}, 1},
+		{"json, a member in other letters", strings.Replace(inJSON, `"records":1,`, `"records":9,"RECORDS":1,`, 1), []string{"1: forged"}, 1},
+		{"json, a letter that folds", strings.Replace(inJSON, `"sink":"siem",`, `"sink":"other","\u017fink":"siem",`, 1), []string{"1: forged"}, 1},
+		{"json, two types", strings.Replace(inJSON, `"type":"DAEMON_ERR",`, `"type":"DAEMON_ERR","type":"USER",`, 1), []string{"1: forged"}, 1},
+		{"json, two types, the last", strings.Replace(inJSON, `"type":"DAEMON_ERR",`, `"type":"USER","type":"DAEMON_ERR",`, 1), []string{"1: forged"}, 1},
+		{"json, two macs", strings.Replace(inJSON, `"mac":"`, `"mac":"0","mac":"`, 1), []string{"1: forged"}, 1},
+		{"json, text after it", strings.TrimSpace(inJSON) + ` {"records":0}`, []string{"1: forged"}, 1},
+		{"json, cut off", inJSON[:len(inJSON)/2], nil, 0},
+		{"json of a program", `{"type":"USER","record_types":["USER"],"op":"relay-loss","sink":"siem","cause":"spool"}`, nil, 0},
+		{"laurel", `{"ID":"1.000:1","DAEMON_ERR":{"op":"relay-loss","sink":"siem","cause":"spool","records":1,"mac":"0"}}`, []string{notChecked}, 1},
+		{"ecs", `{"auditd":{"message_type":"daemon_err","data":{"op":"relay-loss","sink":"siem","cause":"spool"}}}`, []string{notChecked}, 1},
+		{"words of a program", `{"ID":"1.000:1","EXECVE":{"argc":2,"ARGV":["echo","op=relay-loss sink cause"]}}`, nil, 0},
 		{"of another key", others[0] + "\n", []string{"1: forged"}, 1},
 		{"without", bare[0] + "\n" + list[0], []string{"1: without mac", "2: ok"}, 1},
 		{"changed", strings.Replace(list[0], "records=1", "records=0", 1), []string{"1: forged"}, 1},
