@@ -272,27 +272,43 @@ func (f *Facts) hup() string {
 	return f.reload()
 }
 
+// findExpired looks at the files, and at the connections of sinks that deliver: TLS asks for the time at its beginning only, so
+// that a connection outlives its certificates.
 func findExpired(f *Facts) []Finding {
-	return f.certs(-1<<63, 0, "has expired on %s, %s ago: %s")
+	found := f.certs(-1<<63, 0, "has expired on %s, %s ago: %s")
+	const text = "the certificate of the server of sink %s, or of its authority, has expired on %s, %s ago: the connection works until it ends, and no other can be made"
+	for _, finding := range f.connectionCerts(found, -1<<63, 0, text) {
+		if c := f.report().Consumer(finding.Subject); !c.Sink.Degraded { // else its error says why, and the last connection need not be the reason
+			finding.Severity = Warn
+			found = append(found, finding)
+		}
+	}
+	return found
 }
 
 // findExpires looks at the files, and at the connections of the sinks: there are the certificates
-// of the server, too. What the files have explains a connection.
+// of the server, too.
 func findExpires(f *Facts) []Finding {
 	found := f.certs(0, f.Limits.Certificate, "expires on %s, in %s: then %s")
-	return append(found, f.eachSink(func(c *consumer.Report) (Finding, bool) {
+	return append(found, f.connectionCerts(found, 0, f.Limits.Certificate, "the certificate of the server of sink %s, or of its authority, expires on %s, in %s")...)
+}
+
+// connectionCerts collects what is found about the certificates of the last connections of sinks that expire within a time. text is
+// given the sink, the date, and the time until then or since. What files have explains a connection.
+func (f *Facts) connectionCerts(files []Finding, from, to time.Duration, text string) []Finding {
+	return f.eachSink(func(c *consumer.Report) (Finding, bool) {
 		connection, ok := c.Sink.Details.(sinks.Connection)
-		if !ok || slices.ContainsFunc(found, func(other Finding) bool { return other.Subject == c.Name }) {
+		if !ok || slices.ContainsFunc(files, func(other Finding) bool { return other.Subject == c.Name }) {
 			return Finding{}, false
 		}
 		end := connection.CertificateEnd()
 		left := end.Sub(f.Now)
 		return Finding{
-			Text:     fmt.Sprintf("the certificate of the server of sink %s, or of its authority, expires on %s, in %s", c.Name, end.UTC().Format(time.DateOnly), span(left)),
+			Text:     fmt.Sprintf(text, c.Name, end.UTC().Format(time.DateOnly), span(left.Abs())),
 			Evidence: fmt.Sprintf("status: %s certificate_expires %s", c.Name, end.UTC().Format(time.RFC3339)),
-			Fix:      "see which: audisp-relay doctor --sink " + quote(c.Name) + "; let the server have a new one",
-		}, !end.IsZero() && left >= 0 && left < f.Limits.Certificate
-	})...)
+			Fix:      fmt.Sprintf("see which: audisp-relay doctor --sink %s; let the server have a new one, and once that command passes %s", quote(c.Name), f.hup()),
+		}, !end.IsZero() && left >= from && left < to
+	})
 }
 
 func findCertFile(f *Facts) (found []Finding) {
