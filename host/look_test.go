@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,6 +30,18 @@ plugin queue size = 2000
 plugin queue overflow detected = yes
 plugin queueing suspended = no
 `
+
+// TestStartedOnAnOldHost: that has been up for three years and more, whose ticks in nanoseconds a hundredfold need more than 63 bits.
+func TestStartedOnAnOldHost(t *testing.T) {
+	m := Machine{Root: t.TempDir()}
+	const up = 1200 * 24 * time.Hour
+	boot := time.Unix(1_600_000_000, 0)
+	m.put(t, "/proc/stat", "cpu 1 2 3\nbtime 1600000000\n", 0o444)
+	m.put(t, "/proc/7/stat", fmt.Sprintf("7 (a) b) S 1"+strings.Repeat(" 0", 17)+" %d 0 0", up/(10*time.Millisecond)), 0o444)
+	if at, err := m.started(7); err != nil || !at.Equal(boot.Add(up)) {
+		t.Errorf("started %v (%v), want %v", at, err, boot.Add(up))
+	}
+}
 
 // TestReadState: the newer of the two reports is read, and what cannot be right is left out.
 func TestReadState(t *testing.T) {

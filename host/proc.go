@@ -151,8 +151,8 @@ func (m Machine) started(pid int) (time.Time, error) {
 	if err = errors.Join(err, bootErr); err != nil {
 		return time.Time{}, err
 	}
-	const ticksASecond = 100 // USER_HZ, the same everywhere
-	return boot.Add(time.Duration(ticks) * time.Second / ticksASecond), nil
+	const tick = time.Second / 100 // USER_HZ, the same everywhere
+	return boot.Add(time.Duration(ticks) * tick), nil
 }
 
 // bootTime reads when the machine was booted.
