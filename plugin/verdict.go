@@ -44,9 +44,9 @@ func (r *Report) losing() (why []string) {
 		c := &r.Consumers[i]
 		own := make(map[string]uint64)
 		var last time.Time
-		for _, cause := range slices.Sorted(maps.Keys(c.Lost)) {
-			at := c.Lost[cause].At
-			if r.Now.Sub(at) > losingFor {
+		for _, cause := range slices.Sorted(maps.Keys(c.Lost1h)) {
+			at, lately := r.lostLately(c, cause)
+			if !lately {
 				continue
 			}
 			if queue.BeforeRelay(cause) {
@@ -61,12 +61,20 @@ func (r *Report) losing() (why []string) {
 				last = at
 			}
 		}
-
 		if len(own) > 0 {
 			why = append(why, lossText("sinks."+c.Name, own, last))
 		}
 	}
 	return why
+}
+
+// lostLately reports whether a cause has cost a consumer records a short time ago, and when at last: zero where that was a run before
+// this one, which is known to within five minutes. A run loses at its very end what only the next one can say.
+func (r *Report) lostLately(c *consumer.Report, cause string) (at time.Time, lately bool) {
+	if l, now := c.Lost[cause]; now {
+		return l.At, r.Now.Sub(l.At) <= losingFor
+	}
+	return time.Time{}, c.LostLately[cause] > 0
 }
 
 // lossText is the sentence on the losses of a place within the last hour.
@@ -77,8 +85,12 @@ func lossText(place string, byCause map[string]uint64, last time.Time) string {
 		sum += byCause[cause]
 		causes = append(causes, fmt.Sprintf("%s %d", cause, byCause[cause]))
 	}
-	return fmt.Sprintf("%s: %d records lost in the last hour (%s), the last at %s",
-		place, sum, strings.Join(causes, ", "), last.Local().Format(time.DateTime))
+
+	when := "the last at " + last.Local().Format(time.DateTime)
+	if last.IsZero() {
+		when = "before the relay was started last"
+	}
+	return fmt.Sprintf("%s: %d records lost in the last hour (%s), %s", place, sum, strings.Join(causes, ", "), when)
 }
 
 // weak says what does not work as it should.

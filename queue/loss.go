@@ -63,6 +63,14 @@ func (l *Loss) merge(m *Loss) {
 	l.Events += m.Events
 }
 
+// Add adds what another queue of the same consumer has lost.
+func (l *Loss) Add(m *Loss) {
+	l.merge(m)
+	if m.At.After(l.At) {
+		l.At = m.At
+	}
+}
+
 // span makes First to Last reach over these serials, too. Losses do not come in the
 // order of serials, and these may run over the end of 32 bits.
 func (l *Loss) span(first, last uint32) {

@@ -35,14 +35,20 @@ func (c *Consumer) balance() (n queue.Counts, base map[string]uint64) {
 		n.Discarded += more.Discarded
 		n.Queued += more.Queued
 		for cause := range n.Lost {
-			n.Lost[cause].Records += more.Lost[cause].Records
+			n.Lost[cause].Add(&more.Lost[cause])
+		}
+		n.Suspended = n.Suspended || more.Suspended
+		n.Stalls, n.Stalled = n.Stalls+more.Stalls, n.Stalled+more.Stalled
+		if n.StallSince.IsZero() {
+			n.StallSince = more.StallSince
 		}
 		n.Delays.Add(&more.Delays)
 		if n.Oldest.IsZero() { // the later queue has what is older
 			n.Oldest = more.Oldest
 		}
 	}
-	n.Delays.Add(&c.delays)
+	n.Delays.Add(&c.replaced.Delays)
+	n.Stalls, n.Stalled = n.Stalls+c.replaced.Stalls, n.Stalled+c.replaced.Stalled
 	return n, c.base
 }
 
@@ -136,7 +142,8 @@ func (c *Consumer) MoveQueue(locked func(func())) {
 		n = now.Counts()
 		n = c.nowCounts(&n)
 		c.base, c.now, c.later, c.moving = totals(c.base, &n, false), later, nil, false
-		c.delays.Add(&n.Delays)
+		c.replaced.Delays.Add(&n.Delays)
+		c.replaced.Stalls, c.replaced.Stalled = c.replaced.Stalls+n.Stalls, c.replaced.Stalled+n.StalledNow()
 	})
 	cursor.Close()
 	now.Shutdown()

@@ -42,10 +42,11 @@ type Consumer struct {
 	// delivered before.
 	moving bool
 	handed queue.Counts
-	delays queue.Delays // of a queue that was replaced
-	cfg    config.Sink
-	sink   sinks.Sink
-	// panicked is why there is no sink for the moment: another one will be made, or the one before has not ended.
+	// replaced has the delays and stalls of a queue that was replaced. Its records are in base.
+	replaced queue.Counts
+	cfg      config.Sink
+	sink     sinks.Sink
+	// panicked is why there is no sink for the moment: another one will be made.
 	panicked error
 	stopped  bool // the sink has ended and is to be started again: see Stop
 	filled   bool // the spool is beyond warn_at

@@ -15,6 +15,7 @@ const (
 	rateStep = time.Second
 	longSpan = 5 * time.Minute // of the long rate, and of delays
 	longStep = 10 * time.Second
+	lostSpan = 5 * time.Minute // of LostLately
 )
 
 // lately is what became of a consumer's records in the last seconds, minutes and hours.
@@ -97,6 +98,7 @@ func (l *lately) report(r *Report, n *queue.Counts, base map[string]uint64) {
 	now := time.Now()
 	l.noteLosses(now, n, base)
 	r.Lost1h, r.Lost24h = l.losses.Since(now, time.Hour), l.losses.Since(now, 24*time.Hour)
+	r.LostLately = l.losses.Since(now, lostSpan)
 	r.Oldest = n.Oldest
 
 	is := flowOf(n, base)

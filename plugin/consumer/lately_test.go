@@ -46,6 +46,9 @@ func TestLatelyCountsEachLossOnce(t *testing.T) {
 	if !maps.Equal(r.Lost24h, day) {
 		t.Errorf("after a restart %v, want %v", r.Lost24h, day)
 	}
+	if want := map[string]uint64{"queue-full": 4, "kernel": 1}; !maps.Equal(r.LostLately, want) {
+		t.Errorf("lately %v after a restart, want %v", r.LostLately, want)
+	}
 }
 
 // TestRatesHaveTheFirstSecond: records that came before the first sample that the plugin takes are in
@@ -96,6 +99,43 @@ func TestQuantiles(t *testing.T) {
 	d.Counts[queue.NumDelays-1] = 10_000
 	if got, want := quantile(&d, 0.99), (24 * time.Hour).Seconds(); got != want {
 		t.Errorf("over a day: %v, want %v", got, want)
+	}
+}
+
+// TestTwoQueuesAreOneConsumer: while a state_dir that came late is taken up, and after that, losses have their times and serials, and what
+// the reader has waited stays counted.
+func TestTwoQueuesAreOneConsumer(t *testing.T) {
+	stop := make(chan struct{})
+	now := queue.New(queue.Options{Config: queue.Config{Depth: 1, Bytes: 1 << 20, Hold: true, Lossless: true}, Stop: stop})
+	later := queue.New(queue.Options{Config: queue.Config{Depth: 100, Bytes: 1 << 20, Hold: true}})
+	defer later.Shutdown()
+	c := New(Options{Config: config.Sink{Name: "s", Type: "file", Format: "string"}, Log: zap.NewNop(), Queue: now})
+	put := make(chan struct{})
+	go func() {
+		defer close(put)
+		now.Put(&record.Batch{Buf: make([]byte, 20), Recs: []record.Record{{Len: 10, Serial: 1, Millis: 1}, {Off: 10, Len: 10, Serial: 2, Millis: 2}}})
+	}()
+	for now.Counts().StallSince.IsZero() { // until the reader really waits
+		time.Sleep(time.Millisecond)
+	}
+
+	now.RecordUpstreamLoss(queue.Upstream, queue.Loss{Records: 1, Events: 1, First: 9, Last: 9})
+	c.AddQueue(later, state.Consumer{})
+	later.RecordUpstreamLoss(queue.Upstream, queue.Loss{Records: 1, Events: 1, First: 20, Last: 20})
+	r := c.Report()
+	if l := r.Lost[queue.Upstream.String()]; l.Records != 2 || l.Events != 2 || l.First != 9 || l.Last != 20 || l.At.IsZero() {
+		t.Errorf("with two queues lost %+v", l)
+	}
+	if r.Stalled == 0 {
+		t.Error("with two queues the reader has not waited")
+	}
+
+	close(stop)
+	<-put
+	before := c.Report()
+	c.MoveQueue(func(work func()) { work() })
+	if r = c.Report(); r.Stalls == 0 || r.Stalls != before.Stalls || r.Stalled != before.Stalled || r.LostLately[queue.Upstream.String()] != 2 {
+		t.Errorf("with the later one %d stalls of %v, were %d of %v; lost lately %v", r.Stalls, r.Stalled, before.Stalls, before.Stalled, r.LostLately)
 	}
 }
 

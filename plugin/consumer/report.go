@@ -69,6 +69,8 @@ type Report struct {
 	// among them.
 	Lost1h  map[string]uint64 `json:"lost_1h"`
 	Lost24h map[string]uint64 `json:"lost_24h"`
+	// LostLately is the same of the last five to ten minutes: what decides on the state of the report.
+	LostLately map[string]uint64 `json:"-"`
 	// StalledLately is for how long the reader waited for this consumer within the last ten seconds.
 	StalledLately time.Duration `json:"stalled_lately_ns,omitempty"`
 
