@@ -83,6 +83,7 @@ type Config struct {
 	Labels         *process.Labels // of the table [process_labels]; nil: there are none
 	Sinks          []Sink          // sorted by Name; never two of one name or one path
 	File           string          // the file this was read from, "" for Default
+	Sum            string          // SHA-256 of its bytes, in hex. Load fills it in
 }
 
 // Spool is the disk that extends a queue's memory.

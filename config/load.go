@@ -1,7 +1,9 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,7 +52,11 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return LoadText(path, data, auditLogs...)
+	c, warns, err := LoadText(path, data, auditLogs...)
+	if c != nil {
+		c.Sum = fmt.Sprintf("%x", sha256.Sum256(data))
+	}
+	return c, warns, err
 }
 
 // Unread is what runs of a configuration that Load has given nothing of: the defaults. The built-in sink is among them only where

@@ -31,6 +31,12 @@ func TestLoad(t *testing.T) {
 	if c.File != path || c.QDepth != 5 || len(warns) != 1 || !strings.HasPrefix(warns[0], path+":2: memory_limit: ") {
 		t.Errorf("File %q, QDepth %d, warnings %q", c.File, c.QDepth, warns)
 	}
+	if len(c.Sum) != 64 {
+		t.Errorf("SHA-256 %q", c.Sum)
+	}
+	if again, _, _ := Load(write(t, path, "q_depth = 6\n", 0o640)); again.Sum == c.Sum {
+		t.Error("another file has the same SHA-256")
+	}
 }
 
 func TestLoadRefuses(t *testing.T) {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -34,6 +35,10 @@ var healthy = map[string]func(m *machine){
 	"old state report": func(m *machine) {
 		m.edit("/run/audit/auditd.state", "detected = no", "detected = yes")
 		m.age("/run/audit/auditd.state", 48*time.Hour)
+	},
+	"configuration saved again": func(m *machine) {
+		m.age(tomlPath, 0)
+		m.relay.ConfigSum = fmt.Sprintf("%x", sha256.Sum256([]byte(healthyRelay)))
 	},
 	"KEEP_LOGS":                      func(m *machine) { m.edit(confPath, "ROTATE", "KEEP_LOGS") },
 	"no configuration":               func(m *machine) { m.check(os.Remove(m.path(tomlPath))); m.relay.Config = "" },

@@ -144,14 +144,28 @@ func findConfigNewer(f *Facts) []Finding {
 			Fix:      f.newArguments(),
 		})
 	}
-	if r == nil || f.ConfigAt.IsZero() || !f.ConfigAt.After(r.ConfigAt.Add(time.Second)) {
+	if r == nil {
+		return nil
+	}
+	changed, seen := f.configChanged(r)
+	if !changed {
 		return nil
 	}
 	return one(Finding{
-		Text:     "the configuration was changed after the relay had read it: what runs is the earlier one",
-		Evidence: fmt.Sprintf("%s: written %s, loaded %s", f.configFile(), f.ConfigAt.Format(time.DateTime), r.ConfigAt.Local().Format(time.DateTime)),
-		Fix:      fmt.Sprintf("kill -HUP %d", r.Pid),
+		Text: "the configuration was changed after the relay had read it: what runs is the earlier one", Evidence: seen,
+		Fix: fmt.Sprintf("kill -HUP %d", r.Pid),
 	})
+}
+
+// configChanged reports whether the configuration is another one than the relay has read, and how that is seen: by its bytes, since a
+// file that was put in place by rsync or a package has an older time, and one that was only saved again a newer one. Of a relay that
+// does not say what it has read the time decides.
+func (f *Facts) configChanged(r *plugin.Report) (changed bool, seen string) {
+	written, loaded := f.ConfigAt.Format(time.DateTime), r.ConfigAt.Local().Format(time.DateTime)
+	if c := f.Config.Value; c != nil && c.Sum != "" && r.ConfigSum != "" {
+		return c.Sum != r.ConfigSum, fmt.Sprintf("%s: written %s, SHA-256 %.12s…; loaded %s, SHA-256 %.12s…", f.configFile(), written, c.Sum, loaded, r.ConfigSum)
+	}
+	return f.ConfigAt.After(r.ConfigAt.Add(time.Second)), fmt.Sprintf("%s: written %s, loaded %s", f.configFile(), written, loaded)
 }
 
 // newArguments is the command that makes auditd start the relay with the arguments of its plugin file:

@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -156,6 +157,7 @@ var plants = []struct {
 	}},
 	{"AR-CONFIG", "kill -HUP 800", func(m *machine) { m.relay.ConfigError = "x.toml:1: it was wrong" }},
 	{"AR-CONFIG-NEWER", "kill -HUP 800", func(m *machine) { m.age(tomlPath, time.Hour) }},
+	{"AR-CONFIG-NEWER", "kill -HUP 800", func(m *machine) { m.relay.ConfigSum = strings.Repeat("0", 64) }}, // put in place with an older time
 	{"AR-CONFIG-NEWER", "service auditd restart", func(m *machine) { // a reload before 4.2 does not take arguments up
 		m.edit(dropInPath, "type = always", "args = -c /etc/audit/own.toml\ntype = always")
 		m.put("/etc/audit/own.toml", healthyRelay)

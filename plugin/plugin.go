@@ -296,7 +296,7 @@ func (p *Plugin) Report() *Report {
 	p.mu.Lock()
 	r := &Report{
 		Version: p.opt.Version, FIPS: FIPSModule(), Pid: broker.Pid(), Parent: p.auditdNow(), Now: time.Now(), Started: p.started,
-		Config: p.cfg.File, ConfigAt: p.cfgAt, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
+		Config: p.cfg.File, ConfigAt: p.cfgAt, ConfigSum: p.cfg.Sum, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 		Sandbox: p.sandbox,
 	}
 	p.reportFlow(r)

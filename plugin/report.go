@@ -28,6 +28,7 @@ type Report struct {
 
 	Config      string    `json:"config"`
 	ConfigAt    time.Time `json:"config_loaded"`
+	ConfigSum   string    `json:"config_sha256,omitempty"` // of the file as it was read then
 	ConfigError string    `json:"config_error,omitempty"`
 	Reloads     uint64    `json:"reloads"`
 	State       string    `json:"state"`         // StateOK, StateDegraded or StateLosing

@@ -238,7 +238,7 @@ func harmless(text string) bool {
 }
 
 // withDigits are words that have digits in them.
-var withDigits = readWords("ipv4 ipv6 rfc3164 rfc5424 sha1 sha256 sha512 utf8 x509 lost_1h lost_24h p50 p99 amd64 arm64")
+var withDigits = readWords("ipv4 ipv6 rfc3164 rfc5424 sha1 sha256 sha512 utf8 x509 lost_1h lost_24h config_sha256 p50 p99 amd64 arm64")
 
 // isWords reports whether text is words of the program's, with signs between them: "run_dir",
 // "queue-full", "i/o". With a dot it could be the name of a host, so only names of files have one.
