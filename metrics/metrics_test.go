@@ -221,7 +221,8 @@ func TestTLS(t *testing.T) {
 		trust := certificate(t, r.dir)
 		wait(t, "TLS answers", func() bool {
 			status, text, err := get("", "https://"+address+"/metrics", trust)
-			return err == nil && status == http.StatusOK && strings.Contains(text, "audisp_relay_build_info")
+			return err == nil && status == http.StatusOK && strings.Contains(text, "audisp_relay_build_info") &&
+				strings.Contains(text, "\naudisp_relay_metrics_tls_not_after_timestamp_seconds ")
 		})
 	}
 	if _, text, err := get("", "http://"+address+"/metrics", nil); err == nil && strings.Contains(text, "audisp_relay") {

@@ -31,6 +31,7 @@ const (
 	metricsRetry   = time.Second     // between attempts at a place that fails
 	metricsRequest = 2 * time.Second // for a client to send its request
 	metricsAnswer  = 5 * time.Second // for a client to take the answer
+	certEvery      = time.Minute     // between looks at the certificate without a client
 )
 
 // Exposition gives the numbers of a Report in Prometheus' format. Its methods may be called from
@@ -79,6 +80,7 @@ func (m *metrics) apply(cfg config.Metrics) {
 func (m *metrics) start(cfg config.Metrics) {
 	ctx, end := context.WithCancel(context.Background())
 	m.cfg, m.end = cfg, end
+	m.p.metricsCert.Store(0)
 	var wg sync.WaitGroup
 	run := func(work func()) {
 		wg.Go(func() { m.p.safely("metrics", work) })
@@ -145,12 +147,15 @@ func (m *metrics) note(failed *lastError, place string, err error) {
 	}
 }
 
-// certNoter returns what logs, from any goroutine, that the certificate cannot be used, and that it can again: clients are turned
-// away meanwhile, and only they would know why.
-func (m *metrics) certNoter() func(error) {
+// certNoter returns what takes note, from any goroutine, of a look at the certificate: of its end, and in the log that it cannot be
+// used, and that it can again. Clients are turned away meanwhile, and only they would know why.
+func (m *metrics) certNoter() func(*tls.Certificate, error) {
 	var mu sync.Mutex
 	failed := new(lastError)
-	return func(err error) {
+	return func(pair *tls.Certificate, err error) {
+		if err == nil && pair.Leaf != nil {
+			m.p.metricsCert.Store(pair.Leaf.NotAfter.Unix())
+		}
 		mu.Lock()
 		changed := failed.replace(err)
 		mu.Unlock()
@@ -244,19 +249,23 @@ func (s *metricsSocket) String() string { return s.path }
 // metricsPort is a TCP port, with TLS where there is a certificate.
 type metricsPort struct {
 	cfg      config.Metrics
-	ln       net.Listener // nil: not open
-	noteCert func(error)  // takes note at each connection of what is wrong with the certificate
+	ln       net.Listener                  // nil: not open
+	looked   time.Time                     // at the certificate, without a client
+	noteCert func(*tls.Certificate, error) // takes note of each look at it
 }
 
 func (s *metricsPort) open() (net.Listener, error) {
 	var secure *tls.Config
 	if s.cfg.CertFile != "" {
-		if _, err := s.certificate(); err != nil {
+		pair, err := s.certificate()
+		if err != nil {
 			return nil, err
 		}
+		s.looked = time.Now()
+		s.noteCert(pair, nil)
 		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			pair, err := s.certificate()
-			s.noteCert(err)
+			s.noteCert(pair, err)
 			return pair, err
 		}}
 	}
@@ -295,7 +304,16 @@ func (s *metricsPort) certificate() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-func (s *metricsPort) there() bool    { return s.ln != nil }
+// there looks at the certificate now and then, too: a renewal that went wrong is in the log before a client comes, and of one that
+// nobody has made the end is known.
+func (s *metricsPort) there() bool {
+	if s.ln != nil && s.cfg.CertFile != "" && time.Since(s.looked) >= certEvery {
+		s.looked = time.Now()
+		s.noteCert(s.certificate())
+	}
+	return s.ln != nil
+}
+
 func (s *metricsPort) String() string { return s.cfg.Listen }
 
 func (s *metricsPort) drop() {

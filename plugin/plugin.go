@@ -103,6 +103,8 @@ type Plugin struct {
 	processes processes
 	inherited heritage       // of the program in whose place this one is
 	sandbox   sandbox.Report // does not change once the plugin reads
+	// metricsCert is when the certificate of metrics expires, in seconds of Unix; 0: there is none, or it was not read yet.
+	metricsCert atomic.Int64
 
 	mu      sync.Mutex // guards all below
 	cfg     *config.Config
@@ -305,6 +307,9 @@ func (p *Plugin) Report() *Report {
 		r.Recovery = p.feed.Show()
 	}
 
+	if end := p.metricsCert.Load(); end != 0 {
+		r.MetricsCert = time.Unix(end, 0)
+	}
 	r.Memory = *p.memory.Load()
 	r.Input.Totals = p.inputTotals()
 	r.Panics, r.PanicLast = p.faults.Shown()

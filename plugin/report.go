@@ -35,17 +35,20 @@ type Report struct {
 	Why         []string  `json:"state_reasons"` // a sentence each, the worst first; empty if it is StateOK
 	Degraded    []string  `json:"degraded"`      // what needs attention: "config", "log", names of sinks; empty if nothing
 
-	Sandbox    sandbox.Report    `json:"sandbox"`
-	Input      Input             `json:"input"`
-	Memory     MemoryReport      `json:"memory"`
-	Recovery   recovery.Shown    `json:"recovery"`
-	Consumers  []consumer.Report `json:"consumers"`
-	Panics     uint64            `json:"panics"` // of the relay itself that were caught
-	PanicLast  string            `json:"panic_last,omitempty"`
-	LogDropped uint64            `json:"log_lines_suppressed"`
-	LogFault   string            `json:"log_fault,omitempty"`         // why the relay's own log is not where it should be
-	LogWaiting int               `json:"log_lines_waiting,omitempty"` // what could not be written, the last of each message
-	LogLost    uint64            `json:"log_lines_lost,omitempty"`    // what was neither written nor kept
+	Sandbox   sandbox.Report    `json:"sandbox"`
+	Input     Input             `json:"input"`
+	Memory    MemoryReport      `json:"memory"`
+	Recovery  recovery.Shown    `json:"recovery"`
+	Consumers []consumer.Report `json:"consumers"`
+	Panics    uint64            `json:"panics"` // of the relay itself that were caught
+	PanicLast string            `json:"panic_last,omitempty"`
+	// MetricsCert is when the certificate expires with which metrics are read over TLS; zero without one.
+	MetricsCert time.Time `json:"metrics_certificate_expires,omitzero"`
+
+	LogDropped uint64 `json:"log_lines_suppressed"`
+	LogFault   string `json:"log_fault,omitempty"`         // why the relay's own log is not where it should be
+	LogWaiting int    `json:"log_lines_waiting,omitempty"` // what could not be written, the last of each message
+	LogLost    uint64 `json:"log_lines_lost,omitempty"`    // what was neither written nor kept
 }
 
 // Input is what came in on stdin.
