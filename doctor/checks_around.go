@@ -141,8 +141,8 @@ func (f *Facts) unitFix(setting string) string {
 
 // setYes says whether a setting of auditd's unit, which auditd runs in, is on.
 func (f *Facts) setYes(key string) bool {
-	switch strings.ToLower(f.Unit.Value[key]) {
-	case "yes", "true", "on", "1":
+	switch strings.ToLower(f.Unit.Value[key]) { // parse_boolean of systemd
+	case "yes", "y", "true", "t", "on", "1":
 		return f.InUnit
 	}
 	return false
@@ -200,7 +200,8 @@ func forbidsInternet(families string) bool {
 }
 
 func findPrivateTmp(f *Facts) (found []Finding) {
-	if !f.setYes("PrivateTmp") || f.Config.Value == nil {
+	value := f.Unit.Value["PrivateTmp"] // disconnected, since systemd 257, is an empty one instead of a part of that of the host
+	if (!f.setYes("PrivateTmp") && !(f.InUnit && value == "disconnected")) || f.Config.Value == nil {
 		return nil
 	}
 	places := written(f.Config.Value)
@@ -211,7 +212,7 @@ func findPrivateTmp(f *Facts) (found []Finding) {
 		}
 		found = append(found, Finding{
 			Subject: key, Text: fmt.Sprintf("%s (%s) is in a directory of auditd's own that other programs do not see", path, key),
-			Evidence: "auditd.service: PrivateTmp=yes", Fix: fmt.Sprintf("name a path outside of /tmp in %s, then %s", quote(f.configFile()), f.hup()),
+			Evidence: "auditd.service: PrivateTmp=" + value, Fix: fmt.Sprintf("name a path outside of /tmp in %s, then %s", quote(f.configFile()), f.hup()),
 		})
 	}
 	return found

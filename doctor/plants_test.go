@@ -271,6 +271,13 @@ var plants = []struct {
 		m.edit(tomlPath, "/run/audisp-relay/events.sock", "/tmp/events.sock")
 		m.edit(unitPath, "[Service]\n", "[Service]\nPrivateTmp=true\n")
 	}},
+	{"AR-SANDBOX-TMP", "outside of /tmp", func(m *machine) {
+		m.edit(tomlPath, "/run/audisp-relay/events.sock", "/var/tmp/events.sock")
+		m.put("/etc/systemd/system/auditd.service.d/hard.conf", "[Service]\nPrivateTmp=disconnected\n")
+	}},
+	{"AR-SANDBOX-NETWORK", "PrivateNetwork=no", func(m *machine) {
+		m.put("/etc/systemd/system/auditd.service.d/hard.conf", "[Service]\nPrivateNetwork=y\n")
+	}},
 	{"AR-SANDBOX-CPU", "CPUQuota=", func(m *machine) { m.put("/sys/fs/cgroup/system.slice/auditd.service/cpu.max", "20000 100000\n") }},
 	{"AR-SANDBOX-CPU", "systemctl set-property system.slice CPUQuota=", func(m *machine) { m.put("/sys/fs/cgroup/system.slice/cpu.max", "20000 100000\n") }},
 	{"AR-DENIED", "ausearch", func(m *machine) {
