@@ -36,6 +36,7 @@ func relayChecks() []Check {
 			DependsOn: []string{"AR-QUEUE-FULL", "AR-QUEUE-SUSPENDED", "AR-KERNEL-LOST", "AR-AUDITD-CUTS"}, Find: findUpstream},
 		{Code: "AR-RECOVERY", Title: "Nothing can be recovered from audit.log", Severity: Warn, DependsOn: []string{"AR-NO-LOG"}, Find: findRecovery},
 		{Code: "AR-OWN-LOG", Title: "The relay cannot write its own log", Severity: Warn, DependsOn: []string{"AR-SANDBOX-READONLY"}, Find: findOwnLog},
+		{Code: "AR-STATE-DIR", Title: "The relay cannot keep its positions, or a spool", Severity: Warn, After: 10 * time.Second, DependsOn: []string{"AR-SANDBOX-READONLY", "AR-DENIED"}, Find: findState},
 		{Code: "AR-SANDBOX-OFF", Title: "The relay's own sandbox is not as it could be", Severity: Info, Find: findSandboxOff},
 		{Code: "AR-PANICS", Title: "The relay has caught faults of its own", Severity: Warn, Find: findPanics},
 		{Code: "AR-CLOCK", Title: "The clock was changed", Severity: Warn, Find: findClock},

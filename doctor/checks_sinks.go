@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"audisp-relay/config"
@@ -212,6 +213,28 @@ func findSpoolDisk(f *Facts) []Finding {
 		Text:     fmt.Sprintf("the spools may take another %s of a disk with %s free, so that they, or what else is on it, run out of room", size(may), size(d.Avail)),
 		Evidence: fmt.Sprintf("statfs %s: %s of %s free; %d sinks with spools; %d %% have to be free", d.Path, size(d.Avail), size(d.Size), len(c.Sinks), f.Limits.DiskFree),
 		Fix:      "make room: df -h " + quote(d.Path) + "; or lower max_size in [spool] of " + quote(f.configFile()),
+	})
+}
+
+// findState: a full disk has a finding of its own where there are to be spools on it.
+func findState(f *Facts) []Finding {
+	r := f.report()
+	full := r != nil && strings.Contains(r.StateFault, syscall.ENOSPC.Error())
+	if r == nil || r.StateFault == "" || (full && len(findSpoolDisk(f)) > 0) {
+		return nil
+	}
+	dir := config.DefaultStateDir
+	if f.Config.Value != nil {
+		dir = f.Config.Value.StateDir
+	}
+	fix := fmt.Sprintf("correct that; see ls -la %s: the relay tries it again each second, but for the spool of one sink: that takes %s", quote(dir), f.restart())
+	if full {
+		fix = "make room: df -h " + quote(dir)
+	}
+	return one(Finding{
+		Subject:  "state_dir",
+		Text:     "the relay cannot keep in state_dir what it needs after a restart, or what memory does not hold: a restart repeats or misses records, and an outage of a sink loses some",
+		Evidence: "status: state_dir fault = " + r.StateFault, Fix: fix,
 	})
 }
 

@@ -176,6 +176,19 @@ var plants = []struct {
 	{"AR-UPSTREAM-LOST", "q_depth", func(m *machine) { m.lost("siem", queue.Kernel, 5) }}, // the others came later
 	{"AR-RECOVERY", "ls -la /var/log/audit/audit.log", func(m *machine) { m.relay.Recovery.LogError = "permission denied" }},
 	{"AR-OWN-LOG", "[log]", func(m *machine) { m.relay.LogFault = "no such directory" }},
+	{"AR-STATE-DIR", "ls -la /var/lib/audisp-relay", func(m *machine) { m.relay.StateFault = "state_dir /var/lib/audisp-relay: permission denied" }},
+	{"AR-STATE-DIR", "df -h /var/lib/audisp-relay", func(m *machine) {
+		m.relay.StateFault = "write /var/lib/audisp-relay/state.json: no space left on device"
+		m.noSpools()
+	}},
+	{"AR-SPOOL-DISK", "df -h /var/lib/audisp-relay", func(m *machine) { // which is its root
+		m.disk.Avail = 1 << 30
+		m.relay.StateFault = "write /var/lib/audisp-relay/state.json: no space left on device"
+	}},
+	{"AR-SANDBOX-READONLY", "ReadWritePaths=/var/lib", func(m *machine) {
+		m.put("/proc/800/mountinfo", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 8:1 / /var/lib ro - ext4 /dev/sda1 rw\n")
+		m.relay.StateFault = "state_dir /var/lib/audisp-relay: read-only file system"
+	}},
 	{"AR-SANDBOX-OFF", `sandbox = "on"`, func(m *machine) {
 		m.relay.Sandbox.Parts = []sandbox.Part{{Name: sandbox.Seccomp, Why: `sandbox = "off"`}}
 	}},

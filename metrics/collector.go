@@ -21,7 +21,7 @@ type collector struct {
 	report func() *plugin.Report
 	descs  []*prometheus.Desc
 
-	buildInfo, reload, ownCertificate                      *prometheus.Desc
+	buildInfo, reload, stateDir, ownCertificate            *prometheus.Desc
 	received, events, recovered, upstream                  *prometheus.Desc
 	stalled, inputBytes, inputLimit                        *prometheus.Desc
 	kernelLost, kernelBacklog                              *prometheus.Desc
@@ -42,6 +42,7 @@ func newCollector(report func() *plugin.Report) *collector {
 	c.buildInfo = desc("build_info", "Which relay runs; always 1.", "version", "go", "fips")
 	c.reload = desc("config_last_reload_successful", "Whether the configuration file, when it was read last, had no error.")
 
+	c.stateDir = desc("state_dir_usable", "Whether positions and spools can be kept in state_dir.")
 	c.ownCertificate = desc("metrics_tls_not_after_timestamp_seconds", "When the certificate with which metrics are read over TLS expires; absent without one.")
 
 	c.received = desc("records_received_total", "Records that auditd has sent.")
@@ -97,6 +98,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s := series{ch}
 	s.gauge(c.buildInfo, 1, r.Version, runtime.Version(), cmp.Or(r.FIPS, "off"))
 	s.gauge(c.reload, number(r.ConfigError == ""))
+	s.gauge(c.stateDir, number(r.StateFault == ""))
 	s.time(c.ownCertificate, r.MetricsCert)
 	c.collectInput(s, r)
 	for i := range r.Consumers {

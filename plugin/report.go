@@ -33,7 +33,7 @@ type Report struct {
 	Reloads     uint64    `json:"reloads"`
 	State       string    `json:"state"`         // StateOK, StateDegraded or StateLosing
 	Why         []string  `json:"state_reasons"` // a sentence each, the worst first; empty if it is StateOK
-	Degraded    []string  `json:"degraded"`      // what needs attention: "config", "log", names of sinks; empty if nothing
+	Degraded    []string  `json:"degraded"`      // what needs attention: "config", "log", "state_dir", names of sinks; empty if nothing
 
 	Sandbox   sandbox.Report    `json:"sandbox"`
 	Input     Input             `json:"input"`
@@ -42,6 +42,9 @@ type Report struct {
 	Consumers []consumer.Report `json:"consumers"`
 	Panics    uint64            `json:"panics"` // of the relay itself that were caught
 	PanicLast string            `json:"panic_last,omitempty"`
+	// StateFault is why positions, or the spool of a sink, cannot be kept in state_dir; "" where they are.
+	StateFault string `json:"state_dir_fault,omitempty"`
+
 	// MetricsCert is when the certificate expires with which metrics are read over TLS; zero without one.
 	MetricsCert time.Time `json:"metrics_certificate_expires,omitzero"`
 
@@ -117,6 +120,9 @@ func (r *Report) degraded() []string {
 	if r.LogFault != "" {
 		list = append(list, "log")
 	}
+	if r.StateFault != "" {
+		list = append(list, "state_dir")
+	}
 	for i := range r.Consumers {
 		if c := &r.Consumers[i]; c.Sink.Degraded || c.Suspended || c.Stopped {
 			list = append(list, "sinks."+c.Name)
@@ -165,6 +171,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		line("own log lines", fmt.Sprintf("%d wait to be written, %d are lost", r.LogWaiting, r.LogLost))
 	}
 
+	line("state_dir fault", cmp.Or(r.StateFault, "none"))
 	line("sandbox", r.Sandbox)
 	line("panics caught", consumer.WithLast(r.Panics, r.PanicLast))
 	line("memory", r.Memory.text())

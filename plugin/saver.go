@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -48,6 +49,8 @@ type stateSaver struct {
 	dir    *state.Dir                // nil: there is no state_dir
 	before state.State               // what the run before has left, but for its consumers
 	absent map[string]state.Consumer // of consumers that are not running now
+	fault  string                    // why state_dir cannot be used, "" where it can
+	spools map[string]string         // why sinks that are to have a spool have none, by their names
 }
 
 // openState opens state_dir. Without one the plugin works, but forgets, until there is
@@ -58,6 +61,7 @@ func (p *Plugin) openState() *stateSaver {
 	dir, err := state.Open(k.path)
 	if err != nil {
 		k.failed.replace(err)
+		k.setFault(err)
 		k.tried = time.Now()
 		p.log.Warn("no state_dir yet: nothing is spooled, and a restart cannot resume where this run ends, until it can be used", zap.Error(err))
 		return k
@@ -125,6 +129,7 @@ func (p *Plugin) haveState() bool {
 		return false
 	}
 	k.failed, k.saved = lastError{}, state.State{}
+	k.setFault(nil)
 	p.takeKey(k)
 	if k.dir == nil {
 		p.lateState(dir)
@@ -202,6 +207,7 @@ func (p *Plugin) openSpool(dir *state.Dir, cfg config.Sink, log *zap.Logger) *sp
 		return nil
 	}
 	s, err := spool.Open(spool.Options{Dir: dir.SpoolDir(cfg.Name), MaxSize: int64(cfg.Spool.MaxSize), Sync: spool.Sync(cfg.Spool.Sync)})
+	p.saver.noteSpool(cfg.Name, err)
 	if err != nil {
 		log.Warn("no spool: what does not fit into memory is lost", zap.String("sink", cfg.Name), zap.Error(err))
 		return nil
@@ -262,8 +268,47 @@ func (p *Plugin) saveState() {
 	k.saved = now
 }
 
+// setFault takes note of why state_dir cannot be used, nil where it can.
+func (k *stateSaver) setFault(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.fault = ""; err != nil {
+		k.fault = err.Error()
+	}
+}
+
+// noteSpool takes note of why a sink has no spool, nil where it has.
+func (k *stateSaver) noteSpool(sink string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if delete(k.spools, sink); err == nil {
+		return
+	}
+	if k.spools == nil {
+		k.spools = make(map[string]string)
+	}
+	k.spools[sink] = err.Error()
+}
+
+// shownFault says what state_dir does not keep, of itself or for one of these consumers; "" for nothing.
+func (k *stateSaver) shownFault(consumers []*consumer.Consumer) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var faults []string
+	if k.fault != "" {
+		faults = append(faults, k.fault)
+	}
+	for _, c := range consumers {
+		if why := k.spools[c.Name]; why != "" {
+			faults = append(faults, fmt.Sprintf("sinks.%s has no spool: %s", c.Name, why))
+		}
+	}
+	return strings.Join(faults, "; ")
+}
+
 // noteSave logs that positions cannot be saved, and that they can again.
 func (p *Plugin) noteSave(err error) {
+	p.saver.setFault(err)
 	switch changed := p.saver.failed.replace(err); {
 	case changed && err != nil:
 		p.log.Warn("positions not saved: a restart repeats or misses what came since", zap.Error(err))

@@ -1,10 +1,12 @@
 package plugin
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +39,44 @@ func TestFirstRecordsAreSavedAtOnce(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
+		})
+	}
+}
+
+// TestStateThatIsNotKeptShows: the report says why positions, or the spool of one sink, cannot be kept, for as long as that is so.
+func TestStateThatIsNotKeptShows(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ inTheWay, want string }{
+		"state_dir": {"state", "not a directory"},
+		"spool":     {"state/spool/f", "sinks.f has no spool: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "relay.toml")
+			config := strings.ReplaceAll("run_dir = \"DIR/run\"\nstate_dir = \"DIR/state\"\npriority_boost = 0\noom_score_adj = 0\nlog.output = \"DIR/log\"\n"+
+				"recovery.enabled = false\n[sinks.f]\ntype = \"file\"\npath = \"DIR/out\"\n[sinks.g]\ntype = \"file\"\npath = \"DIR/g\"\n", "DIR", dir)
+			blocked := filepath.Join(dir, test.inTheWay)
+			err := errors.Join(os.WriteFile(file, []byte(config), 0o640), os.MkdirAll(filepath.Dir(blocked), 0o700), os.WriteFile(blocked, nil, 0o600))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			p, w, end := runFile(t, file)
+			defer end()
+			fmt.Fprint(w, lines(1, 1)) // once that is read there is a report
+			wait(t, "the fault shows", func() bool { return strings.Contains(p.Report().StateFault, test.want) })
+			r := p.Report()
+			if r.State != StateDegraded || len(r.Why) != 1 || !slices.Equal(r.Degraded, []string{"state_dir"}) {
+				t.Errorf("%s: %q, degraded %q", r.State, r.Why, r.Degraded)
+			}
+			if name != "state_dir" {
+				return
+			}
+			if err := os.Remove(blocked); err != nil {
+				t.Fatal(err)
+			}
+			wait(t, "it is over", func() bool { r := p.Report(); return r.StateFault == "" && r.State == StateOK })
 		})
 	}
 }

@@ -101,6 +101,9 @@ func (r *Report) weak() (why []string) {
 	if r.LogFault != "" {
 		why = append(why, "log: "+firstLine(r.LogFault))
 	}
+	if r.StateFault != "" {
+		why = append(why, "state_dir: "+firstLine(r.StateFault))
+	}
 	for i := range r.Consumers {
 		why = append(why, weakConsumer(&r.Consumers[i])...)
 	}

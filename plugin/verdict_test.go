@@ -41,6 +41,7 @@ func TestStateOfAReport(t *testing.T) {
 			[]string{"sinks.siem: degraded since"}},
 		{"reading waits", StateDegraded, Report{Consumers: []consumer.Report{{Name: "siem", StalledLately: 3 * time.Second}}},
 			[]string{"sinks.siem: reading has waited for it for 3s"}},
+		{"nothing is kept", StateDegraded, Report{StateFault: "state_dir /x: permission denied"}, []string{"state_dir: state_dir /x: permission denied"}},
 		{"a loss is worse than a mistake", StateLosing,
 			Report{ConfigError: "line 3: no", Consumers: []consumer.Report{losing("spool", 0)}},
 			[]string{"sinks.siem: 9 records lost", "config: line 3: no"}},

@@ -42,7 +42,8 @@ it is:
   ok        everything works                                       exit code 0
   degraded  something needs attention: a sink is degraded or
             suspended, the configuration has errors, the relay's
-            own log cannot be written, reading waits for a sink    exit code 4
+            own log cannot be written, state_dir cannot be used,
+            reading waits for a sink                               exit code 4
   losing    records were lost within the last five minutes         exit code 5
   down      the plugin does not run                                exit code 3
 
