@@ -149,7 +149,14 @@ func findConfigNewer(f *Facts) []Finding {
 		return nil
 	}
 	changed, seen := f.configChanged(r)
-	if !changed {
+	switch {
+	case !changed && len(r.ConfigLater) > 0:
+		keys := strings.Join(r.ConfigLater, ", ")
+		return one(Finding{
+			Text:     "the relay has read a change that takes effect when it is started again: " + keys,
+			Evidence: "status: config at the next start = " + keys, Fix: f.newArguments(),
+		})
+	case !changed:
 		return nil
 	}
 	return one(Finding{

@@ -162,6 +162,7 @@ var plants = []struct {
 		m.edit(dropInPath, "type = always", "args = -c /etc/audit/own.toml\ntype = always")
 		m.put("/etc/audit/own.toml", healthyRelay)
 	}},
+	{"AR-CONFIG-NEWER", "service auditd restart", func(m *machine) { m.relay.ConfigLater = []string{"spool of a sink"} }},
 	{"AR-STREAM-STOPPED", "service auditd restart", func(m *machine) {
 		m.log(m.recordAt(time.Minute, "SYSCALL", "a=b"))
 		m.relay.Input.Last = m.now.Add(-time.Hour)

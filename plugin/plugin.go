@@ -111,6 +111,7 @@ type Plugin struct {
 	cfgAt   time.Time
 	cfgErr  error
 	reloads uint64
+	later   []string             // what of cfg takes effect at the next start; replaced, never changed in place
 	members []*consumer.Consumer // replaced, never changed in place
 	input   Input
 	classes classCounter
@@ -298,7 +299,7 @@ func (p *Plugin) Report() *Report {
 	p.mu.Lock()
 	r := &Report{
 		Version: p.opt.Version, FIPS: FIPSModule(), Pid: broker.Pid(), Parent: p.auditdNow(), Now: time.Now(), Started: p.started,
-		Config: p.cfg.File, ConfigAt: p.cfgAt, ConfigSum: p.cfg.Sum, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
+		Config: p.cfg.File, ConfigAt: p.cfgAt, ConfigSum: p.cfg.Sum, ConfigLater: p.later, Reloads: p.reloads, Input: p.input, LogDropped: p.log.dropped.Load(),
 		Sandbox: p.sandbox,
 	}
 	p.reportFlow(r)

@@ -65,7 +65,10 @@ func (p *Plugin) reload() {
 		p.log.Warn("config: names no sink any more, so all that ran are ended: was it cut?", zap.String("file", cfg.File))
 	}
 	p.log.setLevel(cfg.Log.Level)
-	p.sayFixed(p.cfg, cfg)
+	later := p.sayFixed(p.cfg, cfg)
+	p.mu.Lock()
+	p.later = later
+	p.mu.Unlock()
 	keepFixed(p.cfg, cfg)
 	p.sayRefused(cfg)
 	p.exchange(cfg)
@@ -172,8 +175,8 @@ func (p *Plugin) retire(c *consumer.Consumer) {
 	}()
 }
 
-// sayFixed says which changes take effect only at the next start.
-func (p *Plugin) sayFixed(old, cfg *config.Config) {
+// sayFixed says, and returns, which changes take effect only at the next start.
+func (p *Plugin) sayFixed(old, cfg *config.Config) (later []string) {
 	for _, x := range []struct {
 		key     string
 		changed bool
@@ -190,8 +193,10 @@ func (p *Plugin) sayFixed(old, cfg *config.Config) {
 	} {
 		if x.changed {
 			p.sayLater(x.key)
+			later = append(later, x.key)
 		}
 	}
+	return later
 }
 
 func (p *Plugin) sayLater(key string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -135,6 +136,9 @@ func TestReloadLeavesWhatIsFixed(t *testing.T) {
 	wait(t, "the report is where the sockets are", func() bool { _, err := os.Stat(report); return err == nil })
 	if limit := p.Report().Consumer("f").SpoolMax; limit != 1<<20 {
 		t.Errorf("the spool is said to have a limit of %d bytes", limit)
+	}
+	if later := p.Report().ConfigLater; !slices.Equal(later, []string{"run_dir", "state_dir", "spool of a sink"}) {
+		t.Errorf("at the next start: %q", later)
 	}
 	end()
 	for _, name := range []string{"next", "next-state"} {

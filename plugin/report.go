@@ -28,7 +28,8 @@ type Report struct {
 
 	Config      string    `json:"config"`
 	ConfigAt    time.Time `json:"config_loaded"`
-	ConfigSum   string    `json:"config_sha256,omitempty"` // of the file as it was read then
+	ConfigSum   string    `json:"config_sha256,omitempty"`        // of the file as it was read then
+	ConfigLater []string  `json:"config_at_next_start,omitempty"` // keys that were changed since the start, and count from the next one on
 	ConfigError string    `json:"config_error,omitempty"`
 	Reloads     uint64    `json:"reloads"`
 	State       string    `json:"state"`         // StateOK, StateDegraded or StateLosing
@@ -155,6 +156,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("config", r.Config)
 	line("config loaded", stamp(r.ConfigAt))
 	line("config error", cmp.Or(r.ConfigError, "none"))
+	line("config at the next start", cmp.Or(strings.Join(r.ConfigLater, ", "), "the same"))
 	line("reloads", r.Reloads)
 	line("records received", r.Input.Records)
 	line("bytes received", r.Input.Bytes)
