@@ -326,7 +326,7 @@ func (p *Plugin) Report() *Report {
 		r.Input.Stalled += cr.Stalled
 		r.Consumers = append(r.Consumers, cr)
 	}
-	r.StateFault = p.saver.shownFault(members)
+	r.StateFault = p.saver.shownFault(r.Consumers)
 	r.Degraded = r.degraded()
 	r.judge()
 	return r

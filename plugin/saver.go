@@ -291,16 +291,19 @@ func (k *stateSaver) noteSpool(sink string, err error) {
 }
 
 // shownFault says what state_dir does not keep, of itself or for one of these consumers; "" for nothing.
-func (k *stateSaver) shownFault(consumers []*consumer.Consumer) string {
+func (k *stateSaver) shownFault(consumers []consumer.Report) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var faults []string
 	if k.fault != "" {
 		faults = append(faults, k.fault)
 	}
-	for _, c := range consumers {
-		if why := k.spools[c.Name]; why != "" {
-			faults = append(faults, fmt.Sprintf("sinks.%s has no spool: %s", c.Name, why))
+	for i := range consumers {
+		name := consumers[i].Name
+		if why := k.spools[name]; why != "" {
+			faults = append(faults, fmt.Sprintf("sinks.%s has no spool: %s", name, why))
+		} else if why := consumers[i].SpoolFault; why != "" {
+			faults = append(faults, fmt.Sprintf("the spool of sinks.%s takes nothing: %s", name, why))
 		}
 	}
 	return strings.Join(faults, "; ")

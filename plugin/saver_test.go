@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"audisp-relay/plugin/consumer"
 )
 
 // TestFirstRecordsAreSavedAtOnce: not only when it is time, as a first run that is killed before that
@@ -40,6 +42,23 @@ func TestFirstRecordsAreSavedAtOnce(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestFaultsOfSpoolsAreOne: each sink has one at most, and one that is gone has none.
+func TestFaultsOfSpoolsAreOne(t *testing.T) {
+	k := new(stateSaver)
+	k.setFault(errors.New("no room"))
+	k.noteSpool("a", errors.New("in use"))
+	k.noteSpool("gone", errors.New("in use"))
+	sinks := []consumer.Report{{Name: "a", SpoolFault: "x"}, {Name: "b", SpoolFault: "input/output error"}, {Name: "c"}}
+	if got, want := k.shownFault(sinks), "no room; sinks.a has no spool: in use; the spool of sinks.b takes nothing: input/output error"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	k.setFault(nil)
+	k.noteSpool("a", nil)
+	if got := k.shownFault(sinks[2:]); got != "" {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -117,6 +117,8 @@ type Counts struct {
 	// FullSince is since when memory is short and the spool, or its disk, takes nothing because it is
 	// full; zero where that is not so.
 	FullSince time.Time
+	// SpoolFault is why nothing can be stored at present although memory is short, but for a spool that has all of its size.
+	SpoolFault string
 	// Delays is how long what is Delivered took.
 	Delays Delays
 	// Oldest is the own time of the oldest record held, zero where nothing is held or its
@@ -151,7 +153,7 @@ func (q *Queue) Counts() Counts {
 	c.Cursors = len(q.cursors)
 	if q.spiller != nil {
 		c.SpoolBytes = q.spiller.disk.Size()
-		c.FullSince = q.spiller.full
+		c.FullSince, c.SpoolFault = q.spiller.full, q.spiller.fault
 	}
 	if millis := q.oldest(); millis > 0 {
 		c.Oldest = time.UnixMilli(min(millis, record.LastMillis))

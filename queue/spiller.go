@@ -50,6 +50,7 @@ type spillWriter struct {
 	ops     uint64        // calls of the disk that have returned
 	down    bool          // the disk is full or fails: Put does not wait for it
 	full    time.Time     // since when the disk is full while memory is short; zero: it is not
+	fault   string        // why it stores nothing while memory is short, but for a spool that has all of its size; "": it does
 	retry   time.Time     // when a disk that is down is tried again
 	said    bool          // that it is down was logged, and nothing was stored since
 	stuck   bool          // a call hangs: Put does not wait until one has returned
@@ -153,8 +154,8 @@ func (q *Queue) spillOnce() (worked, end bool) {
 		worked = true
 	}
 
-	if !p.full.IsZero() && !q.short() {
-		p.full = time.Time{}
+	if (!p.full.IsZero() || p.fault != "") && !q.short() {
+		p.full, p.fault = time.Time{}, ""
 	}
 	if !worked && q.stored >= maxStored && !p.down && q.short() {
 		q.stopStoring()
@@ -292,8 +293,11 @@ func (q *Queue) storeBlock(blk *block) {
 	q.shed()
 }
 
-// noteFull takes note of how storing went: since when it fails because there is no room.
+// noteFull takes note of how storing went: since when it fails because there is no room, and why it fails otherwise, or on a full disk.
 func (p *spillWriter) noteFull(err error) {
+	if p.fault = ""; err != nil && (spool.OutOfSpace(err) || !errors.Is(err, spool.ErrFull)) {
+		p.fault = err.Error()
+	}
 	switch {
 	case !errors.Is(err, spool.ErrFull):
 		p.full = time.Time{}

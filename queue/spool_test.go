@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -329,6 +330,27 @@ func TestThereIsABoundOnFrames(t *testing.T) {
 		}
 		if n := balance(t, q); n.Queued != maxStored+1 || n.Lost[Full].Records != 9 {
 			t.Errorf("%d are queued, %d lost", n.Queued, n.Lost[Full].Records)
+		}
+	})
+}
+
+// TestFaultOfTheSpoolShows: while memory is short and the disk fails, or is full; a spool that has all of its size is no fault.
+func TestFaultOfTheSpoolShows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newMemDisk(1 << 20)
+		d.fail(errDisk)
+		q := begin(t, spooled(20), d)
+		putEvents(q, 1, 100, 1)
+		for _, step := range []struct {
+			err  error
+			want string
+		}{{errDisk, errDisk.Error()}, {spool.ErrFull, ""}, {fmt.Errorf("%w: %w", spool.ErrFull, syscall.ENOSPC), "no space left"}, {errDisk, errDisk.Error()}, {nil, ""}} {
+			d.fail(step.err)
+			time.Sleep(2 * tickTime)
+			synctest.Wait()
+			if got := q.Counts().SpoolFault; !strings.Contains(got, step.want) || (step.want == "") != (got == "") {
+				t.Errorf("with %v: fault %q", step.err, got)
+			}
 		}
 	})
 }

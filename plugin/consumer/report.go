@@ -18,36 +18,37 @@ import (
 // Discarded + Queued + LostTotal. What was lost before it came here, causes
 // upstream and kernel, is no part of that.
 type Report struct {
-	Name      string                `json:"name"`
-	Type      string                `json:"type"`
-	Format    string                `json:"format"`
-	Filter    string                `json:"filter,omitempty"`
-	Order     string                `json:"order,omitempty"` // "serial", or as events and records arrive
-	Received  uint64                `json:"received"`
-	Delivered uint64                `json:"delivered"`
-	Filtered  uint64                `json:"filtered"` // its filter left them out
-	Discarded uint64                `json:"discarded"`
-	Queued    uint64                `json:"queued"`
-	Bytes     int64                 `json:"queued_bytes"`
-	Depth     int                   `json:"q_depth"` // what memory holds at most, and in bytes
-	Room      int64                 `json:"q_bytes"`
-	MaxDepth  int                   `json:"max_queued"`
-	Cut       uint64                `json:"cut_lines,omitempty"`
-	Suspended bool                  `json:"suspended,omitempty"`
-	Stopped   bool                  `json:"stopped,omitempty"` // its sink, by network_failure_action
-	LostTotal uint64                `json:"lost"`
-	Lost      map[string]LossReport `json:"lost_by_cause,omitempty"`
-	Stalls    uint64                `json:"stalls,omitempty"`
-	Stalled   time.Duration         `json:"stalled_ns,omitempty"`
-	TakenOver uint64                `json:"taken_over,omitempty"` // of Received: from the spool of an earlier run
-	Spooled   uint64                `json:"spooled"`              // of Queued, about: on disk
-	SpoolSize int64                 `json:"spool_bytes"`
-	SpoolMax  int64                 `json:"spool_limit_bytes"` // 0: no spool is configured
-	SpoolHigh bool                  `json:"spool_above_warn_at,omitempty"`
-	Spilled   uint64                `json:"spilled,omitempty"` // records that went to disk, in all
-	Poison    uint64                `json:"poison"`            // panics over its events, and events that workers had died over: each given raw
-	PoisonAt  string                `json:"poison_last,omitempty"`
-	Markers   uint64                `json:"loss_markers,omitempty"`
+	Name       string                `json:"name"`
+	Type       string                `json:"type"`
+	Format     string                `json:"format"`
+	Filter     string                `json:"filter,omitempty"`
+	Order      string                `json:"order,omitempty"` // "serial", or as events and records arrive
+	Received   uint64                `json:"received"`
+	Delivered  uint64                `json:"delivered"`
+	Filtered   uint64                `json:"filtered"` // its filter left them out
+	Discarded  uint64                `json:"discarded"`
+	Queued     uint64                `json:"queued"`
+	Bytes      int64                 `json:"queued_bytes"`
+	Depth      int                   `json:"q_depth"` // what memory holds at most, and in bytes
+	Room       int64                 `json:"q_bytes"`
+	MaxDepth   int                   `json:"max_queued"`
+	Cut        uint64                `json:"cut_lines,omitempty"`
+	Suspended  bool                  `json:"suspended,omitempty"`
+	Stopped    bool                  `json:"stopped,omitempty"` // its sink, by network_failure_action
+	LostTotal  uint64                `json:"lost"`
+	Lost       map[string]LossReport `json:"lost_by_cause,omitempty"`
+	Stalls     uint64                `json:"stalls,omitempty"`
+	Stalled    time.Duration         `json:"stalled_ns,omitempty"`
+	TakenOver  uint64                `json:"taken_over,omitempty"` // of Received: from the spool of an earlier run
+	Spooled    uint64                `json:"spooled"`              // of Queued, about: on disk
+	SpoolSize  int64                 `json:"spool_bytes"`
+	SpoolMax   int64                 `json:"spool_limit_bytes"` // 0: no spool is configured
+	SpoolHigh  bool                  `json:"spool_above_warn_at,omitempty"`
+	SpoolFault string                `json:"-"`                 // why its spool takes nothing (queue.Counts); StateFault of the whole report has it
+	Spilled    uint64                `json:"spilled,omitempty"` // records that went to disk, in all
+	Poison     uint64                `json:"poison"`            // panics over its events, and events that workers had died over: each given raw
+	PoisonAt   string                `json:"poison_last,omitempty"`
+	Markers    uint64                `json:"loss_markers,omitempty"`
 	// Checkpoint is the time of the last checkpoint of this run: that its place has stored, or, of a
 	// sink that has them among its records, that was put there once the one before was delivered.
 	Checkpoint time.Time         `json:"last_checkpoint,omitzero"`
@@ -139,7 +140,7 @@ func (c *Consumer) Report() Report {
 		Name: c.Name, Type: cfg.Type, Format: cfg.Format, Filter: cfg.Filter,
 		Received: n.Received, Delivered: n.Delivered, Filtered: n.Filtered, Discarded: n.Discarded,
 		Queued: n.Queued, Bytes: n.QueuedBytes, Depth: bounds.Depth, Room: bounds.Bytes, MaxDepth: n.MaxDepth, Cut: n.Cut,
-		Suspended: n.Suspended, Stopped: stopped, SpoolHigh: high, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
+		Suspended: n.Suspended, Stopped: stopped, SpoolHigh: high, SpoolFault: n.SpoolFault, LostTotal: n.LostRecords(), Stalls: n.Stalls, Stalled: n.StalledNow(),
 		TakenOver: n.TakenOver, Spooled: n.Spooled, SpoolSize: n.SpoolBytes, SpoolMax: int64(cfg.Spool.MaxSize), Spilled: n.Spilled, Markers: n.Markers,
 		Checkpoint: checkpoint, Ledger: totals(base, &n, true),
 	}
