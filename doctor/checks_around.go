@@ -140,13 +140,7 @@ func (f *Facts) unitFix(setting string) string {
 }
 
 // setYes says whether a setting of auditd's unit, which auditd runs in, is on.
-func (f *Facts) setYes(key string) bool {
-	switch strings.ToLower(f.Unit.Value[key]) { // parse_boolean of systemd
-	case "yes", "y", "true", "t", "on", "1":
-		return f.InUnit
-	}
-	return false
-}
+func (f *Facts) setYes(key string) bool { return f.InUnit && isOn(f.Unit.Value[key]) }
 
 func findNoNetwork(f *Facts) []Finding {
 	var remote []string

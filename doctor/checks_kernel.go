@@ -72,7 +72,7 @@ func (f *Facts) start() string {
 }
 
 // restart is the command that starts auditd again: systemctl restart is refused for it by many
-// systems (RefuseManualStop=), service is not, and not all systems have it. An auditd that was ended
+// systems (RefuseManualStop=), service is not where auditd's package has an action for it. An auditd that was ended
 // by a signal is not started again by its unit (Restart=on-failure).
 func (f *Facts) restart() string {
 	switch {

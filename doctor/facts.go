@@ -44,7 +44,7 @@ type Facts struct {
 	Holder  Fact[host.Process] // who holds the audit PID, whatever it is
 	Systemd bool               // runs this machine
 
-	Service   bool // there is the program service, which restarts a unit that refuses a manual stop
+	Service   bool // the program service restarts auditd, also where its unit refuses a manual stop
 	BootOff   bool // the kernel was booted with audit=0
 	Container bool // this process is in a pid or user namespace of its own
 

@@ -53,7 +53,6 @@ func (g *Gatherer) Gather(ctx context.Context) *Facts {
 	f := &Facts{Now: g.Now(), Version: g.Version, Limits: g.Limits}
 	f.Host, _ = os.Hostname()
 	f.Systemd = g.has("/run/systemd/system") // sd_booted(3)
-	f.Service = g.has("/usr/sbin/service") || g.has("/sbin/service")
 	f.BootOff, f.Container = g.bootedOff(), g.contained()
 
 	f.Kernel = ask(g, "kernel", g.Kernel)
@@ -66,7 +65,10 @@ func (g *Gatherer) Gather(ctx context.Context) *Facts {
 		func() { g.relay(f) },
 		func() { f.Journald = ask(g, "journald", func() (Journald, error) { return g.journald(f.InUnit) }) },
 		func() { f.Messages = ask(g, "messages", func() ([]string, error) { return g.messages(ctx, f) }) },
-		func() { f.Unit = ask(g, "unit", func() (map[string]string, error) { return g.unit() }) },
+		func() {
+			f.Unit = ask(g, "unit", func() (map[string]string, error) { return g.unit() })
+			f.Service = ask(g, "service", g.restartsByService).Value
+		},
 		func() {
 			f.LogDisk = ask(g, "log disk", func() (Disk, error) { return g.disk(filepath.Dir(f.Auditd.Value.Conf.LogFile)) })
 		},

@@ -233,6 +233,28 @@ func (g *Gatherer) unit() (map[string]string, error) {
 	return values, err
 }
 
+// restartsByService reports whether the program service restarts auditd: by an action for that of auditd's package, which not all
+// distributions have any more, or as systemctl does it, which a unit with RefuseManualStop= does not let anyone do.
+func (g *Gatherer) restartsByService() (bool, error) {
+	switch {
+	case !g.has("/usr/sbin/service") && !g.has("/sbin/service"):
+		return false, nil
+	case g.has("/usr/libexec/initscripts/legacy-actions/auditd/restart"):
+		return true, nil
+	}
+	values, _, err := g.iniFiles("systemd/system/auditd.service", "Unit")
+	return err == nil && !isOn(values["RefuseManualStop"]), err
+}
+
+// isOn reads a setting of systemd as its parse_boolean does.
+func isOn(value string) bool {
+	switch strings.ToLower(value) {
+	case "yes", "y", "true", "t", "on", "1":
+		return true
+	}
+	return false
+}
+
 // certificates reads the files of certificates that sinks and the server of metrics use.
 func (g *Gatherer) certificates(c *config.Config) (files []CertFile) {
 	if m := &c.Metrics; m.Listen != "" && m.CertFile != "" {

@@ -138,6 +138,15 @@ var plants = []struct {
 		m.stopRelay()
 		m.check(os.Remove(m.path("/usr/sbin/service")))
 	}},
+	{"AR-NOT-STARTED", "kill 700 && sleep 2 && systemctl start auditd", func(m *machine) { // service asks systemctl, which is refused
+		m.stopRelay()
+		m.edit(unitPath, "[Service]\n", "[Unit]\nRefuseManualStop=yes\n[Service]\n")
+	}},
+	{"AR-NOT-STARTED", "service auditd restart", func(m *machine) { // and here not, as on RHEL
+		m.stopRelay()
+		m.edit(unitPath, "[Service]\n", "[Unit]\nRefuseManualStop=yes\n[Service]\n")
+		m.put("/usr/libexec/initscripts/legacy-actions/auditd/restart", "")
+	}},
 	{"AR-RELAYS", "service auditd restart", func(m *machine) { m.process(801, auditdPID, "/usr/sbin/audisp-relay") }},
 
 	{"AR-SILENT", "mkdir -p /run/audisp-relay", func(m *machine) { m.relay = nil }},
