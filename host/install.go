@@ -344,7 +344,7 @@ func (i *Installer) installDispatcher(ctx context.Context, a Auditd) error {
 		return err
 	}
 
-	if a.Conf.Dispatcher != i.Binary {
+	if !i.Machine.sameProgram(a.Conf.Dispatcher, i.Binary) {
 		plugins := ""
 		if i.Import == nil {
 			plugins = fmt.Sprintf("in %s set `plugin_dir = %q` to keep audispd's plugins, ", config, i.Machine.PluginDir(a))

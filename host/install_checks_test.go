@@ -128,6 +128,11 @@ func TestInstallOnAuditd2IsRepeatable(t *testing.T) {
 	install(t, i)
 	said.want(t, "audispd's plugins are in /srv/audisp/plugins.d")
 	said.want(t, "unchanged")
+	if err := os.Symlink("usr/sbin", m.path("/sbin")); err != nil {
+		t.Fatal(err)
+	}
+	m.put(t, "/etc/audit/auditd.conf", "dispatcher = /sbin/relay\n", 0o640) // the same program
+	install(t, i)
 	i.Check = func(string) error { return errors.New("is wrong") }
 	checkError(t, i.Install(context.Background()), "is wrong")
 }

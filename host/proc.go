@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -181,14 +182,41 @@ func (m Machine) relays(parent int, binary string) (pids []int) {
 	return pids
 }
 
-// executes says whether process pid was started from binary, which may have
-// been replaced or removed since.
+// executes says whether process pid was started from binary, which may have been replaced or removed since. /proc names a program
+// without the links on the way to it: that of a drop-in's /usr/sbin/x is in /usr/bin where the two are one directory.
 func (m Machine) executes(pid int, binary string) bool {
 	if m.runs(pid, binary) {
 		return true
 	}
 	exe, err := os.Readlink(m.procPath(pid, "exe"))
-	return err == nil && binary != "" && strings.TrimSuffix(exe, " (deleted)") == m.path(binary)
+	if err != nil || binary == "" {
+		return false
+	}
+	exe = strings.TrimSuffix(exe, " (deleted)")
+	return exe == m.path(binary) || exe == m.unlinked(binary)
+}
+
+// unlinked is the path of a program, which may be there no more, without symbolic links in the directories on the way.
+func (m Machine) unlinked(binary string) string {
+	path := m.path(binary)
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return path
+	}
+	return filepath.Join(dir, filepath.Base(path))
+}
+
+// sameProgram says whether two paths lead to one file.
+func (m Machine) sameProgram(one, other string) bool {
+	if one == "" || other == "" || one == other {
+		return one != "" && one == other
+	}
+	a, err := os.Stat(m.path(one))
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(m.path(other))
+	return err == nil && os.SameFile(a, b)
 }
 
 // plugin finds the child of parent that was started from binary; 0 if there is

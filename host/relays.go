@@ -61,9 +61,7 @@ func (i *Installer) startsRelay(d dropIn) bool {
 	if filepath.Base(d.binary) == filepath.Base(DefaultBinary) {
 		return true
 	}
-	one, err := os.Stat(i.Machine.path(d.binary))
-	other, oerr := os.Stat(i.Machine.path(i.Binary))
-	return err == nil && oerr == nil && os.SameFile(one, other)
+	return i.Machine.sameProgram(d.binary, i.Binary)
 }
 
 // refuseSecond says which files would start a second relay, or have started one.

@@ -44,7 +44,7 @@ func (i *Installer) Upgrade(ctx context.Context) error {
 		return err
 	}
 	d, err := i.presentDropIn(a)
-	if err != nil || !d.active || d.binary != i.Binary { // a reload would only end the plugin
+	if err != nil || !d.active || !i.Machine.sameProgram(d.binary, i.Binary) { // a reload would only end the plugin
 		return fmt.Errorf("auditd (pid %d) runs %s as pid %d, but no file in %s says so: run %s install", a.PID, i.Binary, old, i.Machine.PluginDir(a), i.Binary)
 	}
 	i.Config = cmp.Or(d.config, DefaultConfig)

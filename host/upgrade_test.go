@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -84,5 +85,42 @@ func TestUpgradeLeavesOthersAlone(t *testing.T) {
 	said.want(t, "nothing to replace")
 	if pid := m.plugin(auditd, i.Binary); pid != 0 {
 		t.Errorf("the plugin was started as pid %d", pid)
+	}
+}
+
+// TestProgramsAreFoundThroughLinks: where /usr/sbin is a link to /usr/bin the drop-in may name the one and the kernel the other, also of
+// a file that has been replaced.
+func TestProgramsAreFoundThroughLinks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	t.Parallel()
+	m, dir, auditd := runningMachine(t, true)
+	program := standin(t, dir+"/bin1")
+	if err := os.Symlink("bin1", dir+"/sbin"); err != nil {
+		t.Fatal(err)
+	}
+	i, _ := newInstaller(m, dir+"/sbin/standin")
+	i.Config = dir + "/relay.toml"
+	install(t, i)
+	pid := m.childRunning(auditd, program)
+
+	replaceProgram(t, program)
+	u, said := newInstaller(m, program) // as the program finds itself
+	if err := u.Upgrade(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	now := m.relays(auditd, program)
+	if len(now) != 1 || now[0] == pid {
+		t.Errorf("the plugin went from pid %d to %v:\n%s", pid, now, strings.Join(said.lines, "\n"))
+	}
+
+	replaceProgram(t, program)
+	if err := u.Uninstall(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	said.want(t, "has stopped the plugin")
+	if left := m.plugin(auditd, program); left != 0 {
+		t.Errorf("the plugin still runs as pid %d", left)
 	}
 }
