@@ -1,7 +1,10 @@
 package plugin
 
 import (
+	"fmt"
 	"os/exec"
+	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -48,24 +51,76 @@ func initLevel(a queue.Overflow) string {
 	return "1"
 }
 
-// initProgram changes the run level.
-const initProgram = "/sbin/init"
+// initProgram changes the run level, as for auditd. systemd's does not since version 258, nor is there one in every container: then
+// systemctl is asked for the same.
+const (
+	initProgram = "/sbin/init"
+	systemctl   = "/usr/bin/systemctl"
+)
 
-// runInit does what auditd does for single and halt. The child is waited for.
+// initTime is how long a program may take to say by its status that it does not change the run level. One that takes longer is at it, and
+// the main goroutine has waited for long enough.
+const initTime = time.Second
+
+// runInit does what auditd does for single and halt.
 func runInit(level string) error {
 	if m := broker.Monitor(); m != nil {
 		return m.Do(initItem, opRun, level, nil)
 	}
-	if err := runnable.MayStart(initProgram); err != nil {
+	word := "rescue"
+	if level == initLevel(queue.Halt) {
+		word = "poweroff"
+	}
+	return runFirst([]string{initProgram, level}, []string{systemctl, "--no-block", word})
+}
+
+// runFirst runs programs with their arguments until one does not fail. The error says how each has failed.
+func runFirst(programs ...[]string) error {
+	var all error
+	for _, words := range programs {
+		err := runBriefly(words[0], words[1:]...)
+		switch {
+		case err == nil:
+			return nil
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return all
+}
+
+// runBriefly runs a program, and returns how it has failed, if that shows soon. It is waited for in any case.
+func runBriefly(path string, args ...string) error {
+	if err := runnable.MayStart(path); err != nil {
 		return err
 	}
-	cmd := exec.Command(initProgram, level)
+	cmd := exec.Command(path, args...)
 	cmd.Env = []string{}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	go cmd.Wait()
+
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("%s: %w: see what it says when it is run by hand", strings.Join(cmd.Args, " "), err)
+		}
+	case <-time.After(initTime):
+	}
 	return nil
+}
+
+// mayRunInit says why no program that changes the run level may be started, nil where one may.
+func mayRunInit() error {
+	err := runnable.MayStart(initProgram)
+	if err != nil && runnable.MayStart(systemctl) == nil {
+		return nil
+	}
+	return err
 }
 
 // warnAction says at start, not when it is too late, that a consumer may take
@@ -74,7 +129,7 @@ func (p *Plugin) warnAction(cfg config.Sink) {
 	if runsInit(cfg) {
 		p.log.Warn("a full queue of this sink will run "+initProgram+" "+initLevel(queue.Overflow(cfg.OverflowAction)), zap.String("sink", cfg.Name),
 			zap.String("overflow_action", cfg.OverflowAction), zap.String("from", cfg.Origin))
-		if err := runnable.MayStart(initProgram); err != nil {
+		if err := mayRunInit(); err != nil {
 			p.log.Warn("overflow_action of this sink will have no effect", zap.String("sink", cfg.Name), zap.Error(err))
 		}
 	}

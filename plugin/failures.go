@@ -83,14 +83,15 @@ func (p *Plugin) warnFailureActions(cfg *config.Sink) {
 	for _, f := range []consumer.Failure{{Action: cfg.NetworkFailureAction}, {Disk: true, Action: cfg.DiskFullAction}} {
 		a, path := queue.Overflow(f.Action), config.ExecPath(f.Action)
 		log := p.log.With(zap.String("sink", cfg.Name), zap.String(f.Key(), f.Action))
-		if a == queue.Single || a == queue.Halt {
-			path = initProgram
+		var err error
+		switch {
+		case a == queue.Single || a == queue.Halt:
 			log.Warn("a failure of this sink that lasts will run "+initProgram+" "+initLevel(a), zap.String("from", cfg.Origin))
+			err = mayRunInit()
+		case path != "":
+			err = runnable.MayStart(path)
 		}
-		if path == "" {
-			continue
-		}
-		if err := runnable.MayStart(path); err != nil {
+		if err != nil {
 			log.Warn("this action of the sink will have no effect", zap.Error(err))
 		}
 	}

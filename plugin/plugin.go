@@ -43,7 +43,7 @@ type Options struct {
 	// Window is how long a record may come late before it counts as missing; 0 is
 	// integrity.DefaultWindow.
 	Window time.Duration
-	// Init runs /sbin/init with a run level, for overflow_action single and halt.
+	// Init changes the run level, for the actions single and halt, and waits for that for a moment.
 	// nil does it for real.
 	Init func(level string) error
 	// Program runs the program of an action "exec" to its end. nil does it for real.
