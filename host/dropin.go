@@ -84,28 +84,48 @@ func parseDropIn(data []byte) dropIn {
 }
 
 // writeFile puts a file in place at once or not at all: owner and group root,
-// mode 0640. The temporary name begins with a dot, so that an auditd that
-// reloads meanwhile does not take it for a plugin.
+// mode 0640.
 func (m Machine) writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp*")
+	s, err := m.stage(path, data)
 	if err != nil {
 		return err
+	}
+	return s.put()
+}
+
+// staged is a file that waits for its place. To put it there takes no room on the disk.
+type staged struct{ temp, path string }
+
+// stage writes a file for path beside it. Its temporary name begins with a dot, so that an auditd that
+// reloads meanwhile does not take it for a plugin.
+func (m Machine) stage(path string, data []byte) (s staged, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp*")
+	if err != nil {
+		return s, err
 	}
 	if m.owner == 0 {
 		err = f.Chown(0, 0)
 	}
 	_, writeErr := f.Write(data)
 	err = cmp.Or(err, f.Chmod(0o640), writeErr, f.Sync(), f.Close())
-
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
 	if err != nil {
 		os.Remove(f.Name())
+		return s, err
+	}
+	return staged{f.Name(), path}, nil
+}
+
+// put puts the file into its place, or removes it.
+func (s staged) put() error {
+	if err := os.Rename(s.temp, s.path); err != nil {
+		s.drop()
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(s.path))
 }
+
+// drop removes a file that was not put into its place.
+func (s staged) drop() { os.Remove(s.temp) }
 
 func syncDir(path string) error {
 	d, err := os.Open(path)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -58,9 +57,10 @@ type Installer struct {
 	// Say is called with what is found, a line at a time without the newline.
 	Say func(format string, args ...any)
 
-	holder  string // the program of holderDropIn, "" is holderProgram; only tests set it
-	changed bool   // something was written, removed or started
-	removes bool   // it is to be possible without an auditd, whoever has taken its place
+	holder   string    // the program of holderDropIn, "" is holderProgram; only tests set it
+	changed  bool      // something was written, removed or started
+	removes  bool      // it is to be possible without an auditd, whoever has taken its place
+	reloaded time.Time // when auditd was made to reload last
 
 	made     []byte   // the configuration that Import has made
 	replaces bool     // it goes into the place of the packaged one
@@ -116,9 +116,6 @@ func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	if err := i.refuseSecond(a, i.Machine.path(dir)); err != nil {
 		return err
 	}
-	if err := i.dropHolder(a, i.Machine.path(dir)); err != nil {
-		return err
-	}
 	if err := i.installConfig(); err != nil {
 		return err
 	}
@@ -127,7 +124,10 @@ func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	if err != nil {
 		return err
 	}
-	return i.start(ctx, a, old)
+	if err := i.start(ctx, a, old); err != nil {
+		return err
+	}
+	return i.dropHolder(ctx, a, i.Machine.path(dir))
 }
 
 // say is Say for what is changed.
@@ -182,10 +182,18 @@ func (i *Installer) installDropIn(ctx context.Context, a Auditd, dir string, wan
 }
 
 func (i *Installer) putDropIn(path string, wanted []byte) error {
-	if err := i.Machine.writeFile(path, wanted); err != nil {
+	next, err := i.Machine.stage(path, wanted)
+	if err != nil {
 		return fmt.Errorf("write the drop-in %s: %w", path, err)
 	}
-	i.say("wrote %s", path)
+	return i.putStaged(next)
+}
+
+func (i *Installer) putStaged(next staged) error {
+	if err := next.put(); err != nil {
+		return fmt.Errorf("write the drop-in %s: %w", next.path, err)
+	}
+	i.say("wrote %s", next.path)
 	return nil
 }
 
@@ -197,49 +205,6 @@ func (i *Installer) keep(path string, content []byte) error {
 	i.say("kept the previous drop-in as %s", path)
 	return nil
 }
-
-// swap takes the drop-in away, makes auditd stop its plugin, and puts the wanted one there,
-// so that the next reload starts it. Before 4.2 auditd does not look at a changed path, args
-// or format of a plugin that it has (measured on 3.0.9: with a changed path it starts the
-// old one again). If it is the only plugin another one is run for that time: see
-// dispatcherNote.
-func (i *Installer) swap(ctx context.Context, a Auditd, dir, binary string, wanted []byte) error {
-	path := dir + "/" + DropInName
-	if !i.Machine.otherPlugin(a.PID, binary) {
-		release, err := i.hold(ctx, a, dir)
-		if errors.Is(err, errNoHolder) {
-			return errors.Join(i.putDropIn(path, wanted),
-				fmt.Errorf("auditd (pid %d) takes up a changed path, args or format of its only plugin when it is started, not when it reloads: restart auditd", a.PID))
-		}
-		if err != nil {
-			return err
-		}
-		defer func() {
-			if err := release(); err != nil {
-				i.Say("warning: %v", err)
-			}
-		}()
-	}
-
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("take the previous drop-in out: %w", err)
-	}
-	if err := i.stop(ctx, a, binary); err != nil {
-		return errors.Join(err, i.putDropIn(path, wanted))
-	}
-	if err := i.putDropIn(path, wanted); err != nil {
-		return err
-	}
-	return i.start(ctx, a, 0)
-}
-
-// dispatcherNote: when a reload stops the last plugin of auditd 3.0.9, its
-// dispatcher ends. If a later reload starts a plugin, the new dispatcher
-// reads its queue from another place than records are put into, so that they
-// come q_depth records late, in the wrong order, and then not at all; it also
-// sends the new plugin a left-over SIGHUP, which ends a process that has not set
-// up its signals yet. Both were seen on 3.0.9. Only a restart of auditd helps.
-const dispatcherNote = "once its last plugin was removed by a reload, auditd (3.0.9 at least) needs a restart before it serves a plugin again"
 
 // rightMode says whether an existing drop-in has the owner and mode that ours
 // would have.
@@ -268,7 +233,7 @@ func (i *Installer) start(ctx context.Context, a Auditd, old int) error {
 	}
 
 	first := !i.Machine.otherPlugin(a.PID, i.Binary)
-	if err := i.Machine.Reload(a.PID); err != nil {
+	if err := i.reload(ctx, a); err != nil {
 		return err
 	}
 	pid := i.steadyPlugin(ctx, a.PID, old)

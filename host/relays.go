@@ -1,9 +1,6 @@
 package host
 
 import (
-	"bytes"
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -109,65 +106,4 @@ func readIfThere(path string) ([]byte, error) {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return path != "" && err == nil
-}
-
-// holderName is a plugin that only reads. It is there while the relay, the only plugin, is
-// stopped to be started with other settings: an auditd before 4.2 that has none left needs a
-// restart before it serves a plugin again (dispatcherNote).
-const holderName = "audisp-relay-hold.conf"
-
-// holderProgram passes what it reads to stdout, which is /dev/null under auditd.
-const holderProgram = "/bin/cat"
-
-func holderDropIn(program string) []byte {
-	return []byte("active = yes\ndirection = out\npath = " + program + "\ntype = always\nformat = string\n")
-}
-
-// hold makes auditd run another plugin besides the relay, and returns what takes it away.
-func (i *Installer) hold(ctx context.Context, a Auditd, dir string) (release func() error, err error) {
-	program := cmp.Or(i.holder, holderProgram)
-	path := filepath.Join(dir, holderName)
-	remove := func() error {
-		pid := i.Machine.plugin(a.PID, program)
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := i.Machine.Reload(a.PID); err != nil {
-			return err
-		}
-		if !i.poll(ctx, func() bool { return pid == 0 || !i.Machine.executes(pid, program) }) {
-			return fmt.Errorf("%s (pid %d) still runs under auditd (pid %d): restart auditd", program, pid, a.PID)
-		}
-		return nil
-	}
-	if err := i.Machine.writeFile(path, holderDropIn(program)); err != nil {
-		return nil, fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := i.Machine.Reload(a.PID); err != nil {
-		return nil, errors.Join(err, os.Remove(path))
-	}
-
-	if !i.poll(ctx, func() bool { return len(i.Machine.relays(a.PID, program)) > 0 }) {
-		return nil, errors.Join(errNoHolder, remove())
-	}
-	return remove, nil
-}
-
-var errNoHolder = errors.New("auditd starts no other plugin beside the relay")
-
-// dropHolder removes what an installation that was killed has left.
-func (i *Installer) dropHolder(a Auditd, dir string) error {
-	path := filepath.Join(dir, holderName)
-	text, err := readIfThere(path)
-	if err != nil || !bytes.Equal(text, holderDropIn(cmp.Or(i.holder, holderProgram))) {
-		return nil
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove what an earlier install has left: %w", err)
-	}
-	i.say("removed %s, which an earlier install had left", path)
-	if a.PID != 0 && !i.NoReload {
-		return i.Machine.Reload(a.PID)
-	}
-	return nil
 }

@@ -30,9 +30,9 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 	}
 	if there == nil {
 		i.Say("%s is not there: nothing to remove", path)
-		return i.sayOthers(a, filepath.Dir(path))
+		return cmp.Or(i.dropHolder(ctx, a, filepath.Dir(path)), i.sayOthers(a, filepath.Dir(path)))
 	}
-	if err := i.dropHolder(a, filepath.Dir(path)); err != nil {
+	if _, err := i.removeHolder(filepath.Dir(path)); err != nil { // the reload below stops both
 		return err
 	}
 	if err := os.Remove(path); err != nil {
@@ -83,7 +83,7 @@ func (i *Installer) sayWhatStays(a Auditd, d dropIn) {
 // no longer runs the binary.
 func (i *Installer) stop(ctx context.Context, a Auditd, binary string) error {
 	pid := i.Machine.plugin(a.PID, binary)
-	if err := i.Machine.Reload(a.PID); err != nil {
+	if err := i.reload(ctx, a); err != nil {
 		return err
 	}
 	if pid == 0 {
