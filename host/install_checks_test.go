@@ -137,6 +137,37 @@ func TestInstallOnAuditd2IsRepeatable(t *testing.T) {
 	checkError(t, i.Install(context.Background()), "is wrong")
 }
 
+// On auditd 2.x the relay is removed where it is the dispatcher no more, or never was; a setting of 2.x that a later auditd ignores says
+// nothing of that.
+func TestUninstallOnAuditd2(t *testing.T) {
+	const audispds = "/etc/audisp/plugins.d/" + DropInName
+	for _, tt := range []struct {
+		version, dispatcher, removed, want string
+	}{
+		{"2.8.5", "/usr/sbin/relay", "", "set `dispatcher = /sbin/audispd` again"},
+		{"2.8.5", "/usr/local/sbin/audisp-relay", "", "set `dispatcher = /sbin/audispd` again"},
+		{"2.8.5", "/sbin/audispd", audispds, ""},
+		{"", "/sbin/audispd", dropInPath, ""},
+		{"", "/usr/sbin/relay", "", "set `dispatcher = /sbin/audispd` again"},
+		{"3.1.5", "/sbin/audispd", dropInPath, ""},
+	} {
+		m := stoppedMachine(t)
+		m.auditdVersion = tt.version
+		m.put(t, "/etc/audit/auditd.conf", "dispatcher = "+tt.dispatcher+"\n", 0o640)
+		files := []string{audispds, dropInPath}
+		for _, path := range files {
+			m.put(t, path, "active = yes\npath = /usr/sbin/relay\n", 0o640)
+		}
+		u, _ := newInstaller(m, "/usr/sbin/relay")
+		checkError(t, u.Uninstall(context.Background()), tt.want)
+		for _, path := range files {
+			if removed := !exists(m.path(path)); removed != (path == tt.removed) {
+				t.Errorf("%q, %s: %s removed: %v", tt.version, tt.dispatcher, path, removed)
+			}
+		}
+	}
+}
+
 // "unchanged" is said where nothing was done, and nowhere else.
 func TestInstallSaysUnchanged(t *testing.T) {
 	m := stoppedMachine(t)

@@ -12,7 +12,8 @@ import (
 
 // Uninstall takes the drop-in away, makes auditd stop the plugin and waits
 // until it is gone. The configuration and what the relay wrote stay. Where another program gets the kernel's
-// records none counts as running: the package can be removed nevertheless.
+// records none counts as running: the package can be removed nevertheless. So it can under an auditd 2.x whose
+// dispatcher is not the relay.
 func (i *Installer) Uninstall(ctx context.Context) error {
 	i.removes = true
 	a, err := i.locate()
@@ -20,7 +21,12 @@ func (i *Installer) Uninstall(ctx context.Context) error {
 		return err
 	}
 	if a.OneDispatcher() {
-		return fmt.Errorf("%s runs one dispatcher: in %s set `dispatcher = /sbin/audispd` again, then %s", a.name(), a.Conf.File, a.reload())
+		if i.startsRelay(dropIn{active: true, binary: a.Conf.Dispatcher}) {
+			return fmt.Errorf("%s runs one dispatcher: in %s set `dispatcher = /sbin/audispd` again, then %s", a.name(), a.Conf.File, a.reload())
+		}
+		if a.Version == "" {
+			a.Conf.Dispatcher = "" // a later one leaves it where it was, and has plugins
+		}
 	}
 
 	path := i.Machine.path(i.Machine.PluginDir(a) + "/" + DropInName)
