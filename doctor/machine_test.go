@@ -184,6 +184,7 @@ func (m *machine) process(pid, parent int, program string) {
 	name := filepath.Base(program)
 	m.put(dir+"comm", name+"\n")
 	m.put(dir+"cmdline", program+"\x00")
+	m.put(dir+"status", "Uid:\t0\t0\t0\t0\n")
 	m.put(dir+"stat", fmt.Sprintf("%d (%s) S %d"+strings.Repeat(" 0", 17)+" 6000 0 0", pid, name, parent))
 	m.put(dir+"cgroup", "0::/system.slice/auditd.service\n")
 	m.put(dir+"mountinfo", "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n")

@@ -97,9 +97,10 @@ func (m Machine) findPID() (int, error) {
 }
 
 // scanForAuditd looks for a process called auditd. More than one is not for us
-// to choose from: containers with auditds of their own are seen from the host.
+// to choose from: containers with auditds of their own are seen from the host. Those of other users are none: anybody
+// can give a process that name, and say by its arguments which directories root reads and writes.
 func (m Machine) scanForAuditd() (int, error) {
-	all, err := m.processes(func(p process) bool { return p.Comm == "auditd" })
+	all, err := m.processes(func(p process) bool { return p.Comm == "auditd" && m.isOurs(p.PID) })
 	if err != nil {
 		return 0, fmt.Errorf("look for auditd: %w", err)
 	}

@@ -157,12 +157,16 @@ func (m Machine) run(t *testing.T, pid, ppid int, comm, exe string, argv ...stri
 	m.put(t, dir+"/comm", comm+"\n", 0o644)
 	m.put(t, dir+"/stat", fmt.Sprintf("%d (%s) S %d 1 1 0 -1 4194560", pid, comm, ppid), 0o644)
 	m.put(t, dir+"/cmdline", strings.Join(argv, "\x00")+"\x00", 0o644)
+	m.put(t, dir+"/status", uids(os.Getuid()), 0o644)
 	if exe != "" {
 		if err := os.Symlink(exe, m.path(dir+"/exe")); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
+
+// uids is the line of /proc/PID/status that says whose a process is.
+func uids(uid int) string { return fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", uid) }
 
 func TestFindAuditd(t *testing.T) {
 	notPermitted := func() (int, error) { return 0, fmt.Errorf("ask: %w", syscall.EPERM) }
@@ -205,6 +209,17 @@ func TestFindAuditd(t *testing.T) {
 		{name: "ScanFindsSeveral", errHas: "(7, 8)", set: func(t *testing.T, m *Machine) {
 			m.run(t, 7, 1, "auditd", "", "auditd")
 			m.run(t, 8, 1, "auditd", "", "auditd")
+			m.KernelPID = notPermitted
+		}},
+		{name: "ScanPassesOverOthers", pid: 7, dir: "/etc/audit", set: func(t *testing.T, m *Machine) {
+			m.run(t, 7, 1, "auditd", "", "auditd")
+			m.run(t, 8, 1, "auditd", "", "auditd", "-c", "/tmp/x")
+			m.put(t, "/proc/8/status", uids(4242), 0o644)
+			m.KernelPID = notPermitted
+		}},
+		{name: "ScanFindsOneOfAnother", errHas: ErrNoAuditd.Error(), set: func(t *testing.T, m *Machine) {
+			m.run(t, 8, 1, "auditd", "", "auditd", "-c", "/tmp/x")
+			m.put(t, "/proc/8/status", uids(4242), 0o644)
 			m.KernelPID = notPermitted
 		}},
 		{name: "KernelFails", errHas: "out of range", set: func(t *testing.T, m *Machine) {
