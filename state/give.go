@@ -129,16 +129,21 @@ func makeFor(dir string) error {
 }
 
 // Foreign says which directory in dir, which has to be root's, the relay has not made: then dir is not the relay's own, and another user
-// would get what is others' with it.
+// would get what is others' with it. What a worker has made is its own: a later relay has directories that this one does not know, and
+// packages give dir to root again.
 func Foreign(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, e := range entries {
-		if e.IsDir() && !slices.Contains([]string{"spool", "dead", "engine", "lost+found"}, e.Name()) {
-			return fmt.Errorf("%s is in it, which is not the relay's: name a directory that the relay has for itself", filepath.Join(dir, e.Name()))
+		if !e.IsDir() || slices.Contains([]string{"spool", "dead", "engine", "lost+found"}, e.Name()) {
+			continue
 		}
+		if info, err := e.Info(); err == nil && broker.IsWorker(int(runnable.OwnerOf(info))) {
+			continue
+		}
+		return fmt.Errorf("%s is in it, which is not the relay's: name a directory that the relay has for itself", filepath.Join(dir, e.Name()))
 	}
 	return err
 }

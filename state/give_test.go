@@ -165,6 +165,19 @@ func TestGiveKeepsWhatOthersHave(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
+	// With the next package it is root's again, all but what a later relay had made in it.
+	for _, err := range []error{os.Chown(dir, 0, 0), os.Chown(dir+"/of the worker", uid, gid)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Foreign(dir); err != nil {
+		t.Error(err)
+	}
+	if err := Give(dir, uid, gid); err != nil || !IsWorkers(dir) {
+		t.Errorf("not given: %v", err)
+	}
 }
 
 // TestGiveMakesNothingForAnother: in a directory of the worker's root makes none, and follows no link that leads out of it.
