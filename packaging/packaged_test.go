@@ -157,6 +157,24 @@ func TestRecipesHaveTheSampleRules(t *testing.T) {
 	}
 }
 
+// TestOnlyDpkgHasDirectoriesBelowVar: other package managers set owner, group and mode of what a package has with each upgrade, also of
+// a directory that is the worker's by then.
+func TestOnlyDpkgHasDirectoriesBelowVar(t *testing.T) {
+	seen := 0
+	for line := range strings.Lines(readFile(t, "nfpm.yaml")) {
+		if !strings.Contains(line, "dst: /var/") {
+			continue
+		}
+		seen++
+		if !strings.Contains(line, "packager: deb") {
+			t.Errorf("of every package: %s", line)
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d, want those of state and of files", seen)
+	}
+}
+
 // TestAideLines: each matches the file it is meant for, which packages have, wherever that really is, with a checksum.
 func TestAideLines(t *testing.T) {
 	seen := 0

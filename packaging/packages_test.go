@@ -46,8 +46,6 @@ var packaged = map[string]string{
 	"/usr/share/man/man8/audisp-relay.8.gz":                       "0644",
 	"/usr/share/man/man8/audisp-relay-doctor.8.gz":                "0644",
 	"/usr/share/man/man8/audisp-relay-fleet.8.gz":                 "0644",
-	"/var/lib/audisp-relay/":                                      "0700",
-	"/var/log/audisp-relay/":                                      "0750",
 }
 
 var packagedIn = map[string]map[string]string{
@@ -59,6 +57,8 @@ var packagedIn = map[string]map[string]string{
 		"/usr/share/doc/audisp-relay/changelog.gz":        "0644",
 		"/usr/share/lintian/overrides/audisp-relay":       "0644",
 		"/usr/share/zsh/vendor-completions/_audisp-relay": "0644",
+		"/var/lib/audisp-relay/":                          "0700",
+		"/var/log/audisp-relay/":                          "0750",
 	},
 	"rpm": {
 		"/usr/share/licenses/audisp-relay/LICENSE":    "0644",

@@ -76,6 +76,9 @@ use() {
     expect "audisp-relay install" audisp-relay install
     expect "the drop-in is not active" grep -qx 'active = yes' "$drop_in"
     in_root sh -c "echo '# mine' >>$config; mkdir -p /var/lib/audisp-relay/spool; echo x >/var/lib/audisp-relay/spool/x; echo x >/var/log/audisp-relay/events.log"
+    # The worker's, and the group's that reads it.
+    in_root chown 4321 /var/lib/audisp-relay
+    in_root chown 0:4322 /var/log/audisp-relay
 }
 
 # fresh: what a first installation, which starts nothing, has to bring.
@@ -94,6 +97,8 @@ kept() {
     expect "the drop-in is not active" grep -qx 'active = yes' "$drop_in"
     expect "the configuration was replaced" grep -qx '# mine' "$config"
     expect "state was removed" test -e /var/lib/audisp-relay/spool/x
+    expect "state was given to another" sh -c '[ "$(stat -c %u /var/lib/audisp-relay)" = 4321 ]'
+    expect "what sinks write was given to another group" sh -c '[ "$(stat -c %g:%a /var/log/audisp-relay)" = 4322:750 ]'
     same_auditd
 }
 
