@@ -165,12 +165,16 @@ func (p *Plugin) begin() {
 }
 
 // lookUpWritable lists where the next worker may write: beneath the directories in which those of its own are, so that one which was
-// removed can be made again.
+// removed can be made again, and in what root has put a link to. What is missing is made before, as landlock takes what is there.
 func (p *Plugin) lookUpWritable() []string {
 	cfg, _, _ := loadConfig(p.opt.Config, p.parent) // the worker says what is wrong with it
 	p.writable = nil
 	for _, dir := range ownDirs(cfg) {
+		_ = state.MakeAbove(dir) // the error comes again when it is given
 		p.writable = append(p.writable, filepath.Dir(dir))
+		if is, err := state.Real(dir); err == nil && is != dir {
+			p.writable = append(p.writable, is)
+		}
 	}
 	return p.writable
 }

@@ -74,56 +74,85 @@ func Give(dir string, uid, gid int) error {
 	return nil
 }
 
-// openOwn opens a directory. A link to it is followed if it is root's: in a directory like /tmp anybody can make one.
-func openOwn(dir string) (*os.File, error) {
+// Real returns the directory that dir is: another one where root has put a link. Links of others are an error, as in a directory like
+// /tmp anybody can make one.
+func Real(dir string) (string, error) {
+	dir = strings.TrimRight(dir, "/")
 	for range maxLinks {
 		above := dir[:strings.LastIndexByte(dir, '/')+1] // not cleaned: ".." is of where a link leads
 		if err := (runnable.In{}).CheckWay(above); err != nil {
-			return nil, err
+			return "", err
 		}
 		info, err := os.Lstat(dir)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
-			fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return nil, err
-			}
-			return os.NewFile(uintptr(fd), dir), nil
+			return dir, nil
 		}
 
 		if !runnable.Trusted(info) {
-			return nil, fmt.Errorf("%s is a symbolic link of uid %d: remove it, or chown -h root %s", dir, runnable.OwnerOf(info), dir)
+			return "", fmt.Errorf("%s is a symbolic link of uid %d: remove it, or chown -h root %s", dir, runnable.OwnerOf(info), dir)
 		}
 		to, err := os.Readlink(dir)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		if !filepath.IsAbs(to) {
 			to = above + to
 		}
 		dir = strings.TrimRight(to, "/")
 	}
-	return nil, unix.ELOOP
+	return "", unix.ELOOP
 }
 
-// makeFor makes a directory, and those above it so that another user can pass them, where nobody else can lead root elsewhere.
+// openOwn opens the directory that dir is.
+func openOwn(dir string) (*os.File, error) {
+	dir, err := Real(dir)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), dir), nil
+}
+
+// makeFor makes a directory, and those above it.
 func makeFor(dir string) error {
-	there := filepath.Dir(dir)
-	for ; there != filepath.Dir(there); there = filepath.Dir(there) {
-		if _, err := os.Lstat(there); err == nil {
-			break
-		}
-	}
-	if err := (runnable.In{}).CheckWay(there); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
+	if err := MakeAbove(dir); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
+	}
+	return nil
+}
+
+// MakeAbove makes the directories above dir that are missing, so that another user can pass them, where nobody else can lead root
+// elsewhere.
+func MakeAbove(dir string) error {
+	var missing []string
+	there := filepath.Dir(strings.TrimRight(dir, "/"))
+	for ; there != filepath.Dir(there); there = filepath.Dir(there) {
+		if _, err := os.Lstat(there); err == nil {
+			break
+		}
+		missing = append(missing, there)
+	}
+	if err := (runnable.In{}).CheckWay(there); err != nil {
+		return err
+	}
+
+	for _, path := range slices.Backward(missing) {
+		err := os.Mkdir(path, 0o711)
+		if err == nil {
+			err = os.Chmod(path, 0o711) // whatever the umask is
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	return nil
 }

@@ -133,8 +133,14 @@ func TestGiveFollowsOnlyRootsLinks(t *testing.T) {
 	if err := Give(dir, uid, gid); err == nil || !strings.Contains(err.Error(), "symbolic link of uid 12345") || ownerOf(t, to) != 0 {
 		t.Errorf("what it leads to is uid %d's, %v", ownerOf(t, to), err)
 	}
+	if is, err := Real(dir); err == nil {
+		t.Errorf("it leads to %s", is)
+	}
 	if err := os.Lchown(dir, 0, 0); err != nil {
 		t.Fatal(err)
+	}
+	if is, err := Real(dir); filepath.Clean(is) != to || err != nil {
+		t.Errorf("it leads to %s, %v, want %s", is, err, to)
 	}
 	if err := Give(dir, uid, gid); err != nil || ownerOf(t, to) != uid {
 		t.Errorf("what root's leads to is uid %d's, %v", ownerOf(t, to), err)
@@ -234,6 +240,7 @@ func TestGiveMakesIt(t *testing.T) {
 	uid, gid := asNobody(t)
 	top := t.TempDir()
 	dir := filepath.Join(top, "a", "b", "state")
+	defer syscall.Umask(syscall.Umask(0o077))
 	if err := Give(dir, uid, gid); err != nil {
 		t.Fatal(err)
 	}

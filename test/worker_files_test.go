@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,6 +118,50 @@ func TestWorkerRecovers(t *testing.T) {
 	r.end()
 	if said, _ := os.ReadFile(filepath.Join(dir, "log")); strings.Contains(string(said), "permission denied") {
 		t.Errorf("%s", said)
+	}
+}
+
+// TestWorkerHasItsDirectory: state_dir may be below a directory that is not there yet, or a link of root's to another place. landlock lets
+// the first worker write there, too.
+func TestWorkerHasItsDirectory(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	for _, kind := range []string{"missing", "link"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dir, other := tempDir(t), tempDir(t)
+			state := filepath.Join(other, "a", "b", "state")
+			named := state
+			if kind == "link" {
+				named, state = filepath.Join(dir, "link"), filepath.Join(other, "data")
+				if err := errors.Join(os.Mkdir(state, 0o700), os.Symlink(state, named)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			program := build(t, dir, "../cmd/audisp-relay", asNobody)
+			r := start(t, dir, fileSink, func(cmd *exec.Cmd, _ [2]int) {
+				cmd.Path, cmd.Args[0] = program, program
+				file := filepath.Join(dir, "relay.toml")
+				text, err := os.ReadFile(file)
+				if err == nil {
+					err = os.WriteFile(file, []byte(strings.Replace(string(text), filepath.Join(dir, "state"), named, 1)), 0o640)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+			if p := part(t, r.report(), sandbox.Worker); !p.On {
+				t.Errorf("%+v", p)
+			}
+			r.write(lines(1, 10))
+			until(t, "it works", func() bool { return r.consumer("file").Delivered == 10*recordsPerEvent })
+			r.end()
+			if _, err := os.Stat(filepath.Join(state, "state.json")); err != nil {
+				t.Errorf("no positions: %v", err)
+			}
+		})
 	}
 }
 
