@@ -71,20 +71,36 @@ func (p *Plugin) whyAlone() string {
 	}
 
 	uid, gid, err := broker.Account()
+	if err == nil {
+		err = notForWorker(p.cfg, uid, gid)
+	}
 	if err != nil {
 		return err.Error()
 	}
+	return ""
+}
 
-	for _, dir := range ownDirs(p.cfg) {
+// NotForWorker says which directory of a configuration keeps the relay of this host from running in two processes. It is nil where
+// something else does, which is said elsewhere, as that there is no user for the second one.
+func NotForWorker(cfg *config.Config) error {
+	uid, gid, err := broker.Account()
+	if err != nil || cfg.Sandbox == "off" {
+		return nil
+	}
+	return notForWorker(cfg, uid, gid)
+}
+
+func notForWorker(cfg *config.Config, uid, gid int) error {
+	for _, dir := range ownDirs(cfg) {
 		err := state.Reach(dir, uid, gid)
 		if err == nil && !state.IsWorkers(dir) { // what is in it then is what a worker has made
 			err = state.Foreign(dir)
 		}
 		if err != nil {
-			return fmt.Sprintf("%s: %v", dir, err)
+			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	return ""
+	return nil
 }
 
 // ownDirs lists the directories in which the relay alone makes files. One that is beneath another, as those of dead letters are beneath

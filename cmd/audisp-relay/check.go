@@ -12,6 +12,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
+	"audisp-relay/plugin"
 )
 
 // newCheckCmd is "audisp-relay check": every error of a config on stderr, one
@@ -48,6 +49,9 @@ func checkFile(w io.Writer, path string) (*config.Config, error) {
 		if others, ok := errors.AsType[config.Errors](missing); ok {
 			errs, _ := errors.AsType[config.Errors](err)
 			err = append(errs, others...)
+		}
+		if why := plugin.NotForWorker(c); why != nil && os.Geteuid() == 0 {
+			warnings = append(warnings, fmt.Sprintf("the relay will run in one process, which has root's rights: %v", why))
 		}
 	}
 
