@@ -12,7 +12,8 @@ FISHDIR     ?= $(PREFIX)/share/fish/vendor_completions.d
 BIN         ?= bin/audisp-relay
 DESTDIR     ?=
 FIPS        ?=
-VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The same in every clone of a commit, whatever other tags and how many objects it has.
+VERSION     := $(shell git describe --tags --match 'v[0-9]*' --abbrev=12 --always --dirty 2>/dev/null || echo dev)
 
 # What the tests need besides Go. gcc is for the race detector.
 TEST_NEEDS := gcc debootstrap auditd auditctl audisp-syslog socat rsyslogd imrelp.so lmnsd_gtls.so syslog-ng laurel auparse logrotate mandoc tmux bash bash-completion zsh fish promtool selinux-devel apparmor_parser
