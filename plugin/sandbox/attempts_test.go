@@ -79,16 +79,19 @@ func execAttempts() map[string]func() error {
 		"signal its parent":  func() error { return unix.Kill(os.Getppid(), 0) },
 		"outlive its parent": func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0) },
 
-		"name another's file":  func() error { return unix.Linkat(unix.AT_FDCWD, "", unix.AT_FDCWD, "", 0) },
-		"lead root elsewhere":  func() error { return unix.Symlinkat("x", unix.AT_FDCWD, "") },
-		"keep memory":          func() error { return call(unix.SYS_SHMGET, wrong, 0, 0) },
-		"keep messages":        func() error { return call(unix.SYS_MSGGET, wrong, 0) },
-		"keep semaphores":      func() error { return call(unix.SYS_SEMGET, wrong, 0, 0) },
-		"keep a queue":         func() error { return call(unix.SYS_MQ_OPEN, 0, 0, 0, 0) },
-		"end a stream's input": func() error { return call(unix.SYS_SHUTDOWN, wrong, unix.SHUT_RD) },
-		"end a stream":         func() error { return call(unix.SYS_SHUTDOWN, wrong, unix.SHUT_RDWR) },
-		"have a close wait":    func() error { return call(unix.SYS_SETSOCKOPT, wrong, unix.SOL_SOCKET, unix.SO_LINGER, 0, 0) },
-		"filter a socket":      func() error { return call(unix.SYS_SETSOCKOPT, wrong, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, 0, 0) },
+		"name another's file":   func() error { return unix.Linkat(unix.AT_FDCWD, "", unix.AT_FDCWD, "", 0) },
+		"lead root elsewhere":   func() error { return unix.Symlinkat("x", unix.AT_FDCWD, "") },
+		"keep memory":           func() error { return call(unix.SYS_SHMGET, wrong, 0, 0) },
+		"keep messages":         func() error { return call(unix.SYS_MSGGET, wrong, 0) },
+		"keep semaphores":       func() error { return call(unix.SYS_SEMGET, wrong, 0, 0) },
+		"keep a queue":          func() error { return call(unix.SYS_MQ_OPEN, 0, 0, 0, 0) },
+		"end a stream's input":  func() error { return call(unix.SYS_SHUTDOWN, wrong, unix.SHUT_RD) },
+		"end a stream":          func() error { return call(unix.SYS_SHUTDOWN, wrong, unix.SHUT_RDWR) },
+		"have a close wait":     func() error { return call(unix.SYS_SETSOCKOPT, wrong, unix.SOL_SOCKET, unix.SO_LINGER, 0, 0) },
+		"speak a rare type":     func() error { return open(unix.AF_INET, unix.SOCK_RDM, 0) },
+		"speak a rare protocol": func() error { return open(unix.AF_INET6, unix.SOCK_STREAM, 253) }, // for experiments: there is no module
+		"put TLS into a socket": func() error { return call(unix.SYS_SETSOCKOPT, wrong, unix.IPPROTO_TCP, unix.TCP_ULP, 0, 0) },
+		"filter a socket":       func() error { return call(unix.SYS_SETSOCKOPT, wrong, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, 0, 0) },
 	}
 }
 

@@ -79,12 +79,16 @@ func rules(noPrograms, noCode, self bool) (list []rule) {
 	for _, call := range refusedCalls {
 		list = append(list, rule{call, result(refuse)})
 	}
+	inet := result(allow)
+	if noPrograms {
+		inet = internet()
+	}
+	// The kernel's losses; who has a socket; interfaces, which package net and C libraries ask for.
+	netlink := oneOf(2, []uint32{unix.NETLINK_AUDIT, unix.NETLINK_SOCK_DIAG, unix.NETLINK_ROUTE}, result(allow), result(refuse))
 	list = append(slices.Concat(list, rulesHere),
-		rule{unix.SYS_SOCKET, oneOf(0, []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6}, result(allow),
-			oneOf(0, []uint32{unix.AF_NETLINK},
-				// The kernel's losses; who has a socket; interfaces, which package net and C libraries ask for.
-				oneOf(2, []uint32{unix.NETLINK_AUDIT, unix.NETLINK_SOCK_DIAG, unix.NETLINK_ROUTE}, result(allow), result(refuse)),
-				result(refuse)))},
+		rule{unix.SYS_SOCKET, oneOf(0, []uint32{unix.AF_UNIX}, result(allow),
+			oneOf(0, []uint32{unix.AF_INET, unix.AF_INET6}, inet,
+				oneOf(0, []uint32{unix.AF_NETLINK}, netlink, result(refuse))))},
 		rule{unix.SYS_SOCKETPAIR, oneOf(0, []uint32{unix.AF_UNIX}, result(allow), result(refuse))},
 		rule{unix.SYS_MKNODAT, devices(2)},
 		rule{unix.SYS_CLONE3, result(absent)}, // its flags are in memory, which a filter cannot read
@@ -135,7 +139,22 @@ func lastingRules() (list []rule) {
 	options := []uint32{unix.SO_LINGER, unix.SO_ATTACH_FILTER, unix.SO_ATTACH_BPF, unix.SO_ATTACH_REUSEPORT_CBPF, unix.SO_ATTACH_REUSEPORT_EBPF}
 	return append(list,
 		rule{unix.SYS_SHUTDOWN, oneOf(1, []uint32{unix.SHUT_WR}, result(allow), result(refuse))},
-		rule{unix.SYS_SETSOCKOPT, oneOf(1, []uint32{unix.SOL_SOCKET}, oneOf(2, options, result(refuse), result(allow)), result(allow))})
+		rule{unix.SYS_SETSOCKOPT, oneOf(1, []uint32{unix.SOL_SOCKET}, oneOf(2, options, result(refuse), result(allow)),
+			oneOf(1, []uint32{unix.IPPROTO_TCP}, oneOf(2, []uint32{unix.TCP_ULP}, result(refuse), result(allow)), result(allow)))})
+}
+
+// internet lets those sockets pass that a process makes which starts no programs: TCP and UDP, and MPTCP, which package net tries where it
+// listens. For others (SCTP, DCCP, UDP-Lite), and for TLS in the kernel (TCP_ULP), the kernel would load modules that hardly anybody uses and that
+// nobody else would have looked at.
+func internet() []bpf.Instruction {
+	p := []bpf.Instruction{
+		argument(1),
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xf}, // what is above are flags (SOCK_TYPE_MASK in linux/net.h)
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_STREAM, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_DGRAM, SkipTrue: 1},
+		bpf.RetConstant{Val: refuse},
+	}
+	return append(p, oneOf(2, []uint32{0, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_MPTCP}, result(allow), result(refuse))...)
 }
 
 // compile makes the program of the rules. Calls of other architectures, whose numbers mean others, are
