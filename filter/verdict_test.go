@@ -97,6 +97,12 @@ func TestForgedNamesAreNotBelieved(t *testing.T) {
 			t.Errorf("%s does not hold for %q", src, c.line)
 		}
 	}
+	device := event("ANOM_PROMISCUOUS dev=a\x1dAUID=\"root\" prom=256 old_prom=0 auid=1000 uid=1000 gid=1000 ses=7")
+	for _, src := range []string{`auid == 1000 and ses == 7`, `auser == ""`, `field("prom") == "256"`} {
+		if !kept(t, src, device) {
+			t.Errorf("%s does not hold", src)
+		}
+	}
 	lost := event(`SYSCALL arch=c000003e syscall=257 auid=1000 uid=0 comm="UID=x" exe="/x" key="fs"ARCH=x86_64 SYSCALL=openat AUID="ops" UID="root"`)
 	for _, src := range []string{`key == "fs"`, `user == "root"`, `auser == "ops"`, `comm == "UID=x"`} {
 		if !kept(t, src, lost) {

@@ -150,6 +150,23 @@ func TestSeparatorInAProgramsTextIsTheProgramsOwn(t *testing.T) {
 	})
 }
 
+// TestSeparatorInANameOfAKernelsRecord: the kernel writes the names of network devices and of tables as they are, and any user may choose some.
+func TestSeparatorInANameOfAKernelsRecord(t *testing.T) {
+	const names = `AUID="joe" UID="root"`
+	for typ, body := range map[string]string{
+		"ANOM_PROMISCUOUS": "dev=a\x1dAUID=\"root\" prom=256 old_prom=0 auid=1000 uid=1000 gid=1000 ses=1",
+		"NETFILTER_CFG":    "table=x\x1dUID=\"root\" A=\"b\":5 family=2 entries=1 op=nft_register_table pid=9 subj=unconfined comm=\"nft\"",
+		"AVC":              "avc:  denied  { ingress } for  saddr=10.0.0.1 netif=a\x1d\x1dUID=\"x\" scontext=a:b:c tcontext=d:e:f tclass=netif permissive=0",
+	} {
+		for _, added := range []string{"", "\x1d", "\x1d" + names} {
+			r := cut(one(t, "type="+typ+" msg=audit(1.002:3): "+body+added), 0)
+			if want := strings.TrimPrefix(added, "\x1d"); r.Body != body || r.Names != want || r.Twinned != (added != "") {
+				t.Errorf("%s%q: body %q, names %q", typ, added, r.Body, r.Names)
+			}
+		}
+	}
+}
+
 // TestFindNamesThatLostTheirSeparator: they are found where only auditd can have written them.
 func TestFindNamesThatLostTheirSeparator(t *testing.T) {
 	const login = `pid=1 uid=0 auid=5 msg='op=x res=ok'`

@@ -20,8 +20,8 @@ const maxCandidates = 16
 // are none. Everything that reads records has to ask this function, so that all agree on
 // which bytes are the record's and which are auditd's.
 //
-// The kernel writes in hex whatever might hold the byte, so the first one is
-// auditd's, except in the records of programs: there the kernel puts their text between
+// The kernel writes in hex nearly all that might hold the byte, so the first one is
+// auditd's, but for what findOwn says, and in the records of programs: there the kernel puts their text between
 // msg=' and ' as it came (kernel/audit.c, audit_receive_msg), with quotes and separators in
 // it, and forged names too. auditd's separator stands after the closing quote, and
 // nothing but names is after it: of several the last for which that holds is taken. A RAW
@@ -31,10 +31,10 @@ const maxCandidates = 16
 // A record without the byte may have lost it on its way: see findLost.
 func FindNames(typ uint32, body []byte) (end, names int) {
 	switch first := bytes.IndexByte(body, Separator); {
-	case first >= 0 && typ-1300 < 100: // nearly all
+	case first >= 0 && typ-1300 < 100 && typ != TypeNetfilterCfg: // nearly all
 		return first, first + 1
 	case first >= 0:
-		return findLast(typ, body, first)
+		return findLast(typ, body)
 	case typ == TypeProctitle || typ == TypeCWD || typ == TypeExecve:
 		return len(body), -1 // no field of these gets one
 	}
@@ -55,10 +55,10 @@ func FindNames(typ uint32, body []byte) (end, names int) {
 	return n, -1
 }
 
-// findLast is FindNames for a record that has the byte at first and may have it elsewhere.
-func findLast(typ uint32, body []byte, first int) (end, names int) {
+// findLast is FindNames for a record that has the byte, and may have it more than once.
+func findLast(typ uint32, body []byte) (end, names int) {
 	if !fromProgram(typ) || !bytes.Contains(body, []byte("msg='")) {
-		return first, first + 1
+		return findOwn(body)
 	}
 	cut := -1
 	for to, n := len(body), 0; n < maxCandidates; n++ {
@@ -78,6 +78,33 @@ func findLast(typ uint32, body []byte, first int) (end, names int) {
 		return cut, cut + 1
 	}
 	return len(body), -1 // all of it is the program's
+}
+
+// findOwn is findLast for a record without the text of a program. A few of these have a name in them that any user may choose in a
+// network namespace of their own, and the kernel writes it as it is: of a device (net/core/dev.c, dev_valid_name: any byte but
+// blanks, '/' and ':') in dev= of ANOM_PROMISCUOUS and netif= of an AVC, of a table of nftables in NETFILTER_CFG. Fields of the
+// kernel's follow it, and nothing but names follows auditd's separator, which is the last one: in an address, where a user
+// may have put another, it would not be, but only SOCKADDR has one.
+func findOwn(body []byte) (end, names int) {
+	last := bytes.LastIndexByte(body, Separator)
+	if hasField(body[last+1:]) {
+		return len(body), -1
+	}
+	return last, last + 1
+}
+
+// hasField reports whether a field stands after a blank in text: auditd's names are in upper case, all fields have a small letter.
+func hasField(text []byte) bool {
+	for {
+		k := bytes.IndexByte(text, ' ')
+		if k < 0 {
+			return false
+		}
+		text = text[k+1:]
+		if end := keyEnd(text, 0); end > 0 && !isUpper(text[:end]) {
+			return true
+		}
+	}
 }
 
 // fromProgram reports whether records of that type may carry the text of a program: so may a

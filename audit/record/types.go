@@ -45,6 +45,7 @@ const (
 	TypeCapset         uint32 = 1322
 	TypeMmap           uint32 = 1323
 	TypeNetfilter      uint32 = 1324
+	TypeNetfilterCfg   uint32 = 1325
 	TypeSeccomp        uint32 = 1326
 	TypeProctitle      uint32 = 1327
 	TypeFeature        uint32 = 1328
