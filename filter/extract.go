@@ -32,8 +32,8 @@ type body struct {
 // ofSyscall reports whether a type is one of the kernel's for system calls, 13xx. All that a user
 // may have chosen is in quotes or in hex in them, so that " key=" is found where the field is and nowhere else
 // (kernel/audit.c, audit_log_untrustedstring); but see mayHoldBlanks. Records of programs are
-// not so.
-func ofSyscall(typ uint32) bool { return typ >= 1300 && typ <= 1399 }
+// not so, nor is NETFILTER_CFG, in which the name of a table stands as it is.
+func ofSyscall(typ uint32) bool { return typ >= 1300 && typ <= 1399 && typ != record.TypeNetfilterCfg }
 
 // mainBody returns the main record, cut up.
 func (m *Matcher) mainBody() *body {
@@ -159,10 +159,11 @@ func (p *pattern) findInRecord(typ uint32, text []byte) []byte {
 	return p.readValue(text[at:])
 }
 
-// mayHoldBlanks reports whether quotes in the text of a record of some type may have blanks in
-// them. Those of a system call have them in single quotes only: device mapper's error_msg='...'.
+// mayHoldBlanks reports whether a value in the text of a record of some type may have blanks in
+// it, and so what looks like fields. Those of a system call have them in single quotes only: device mapper's
+// error_msg='...'.
 func mayHoldBlanks(typ uint32, text []byte) bool {
-	return bytes.IndexByte(text, '\'') >= 0 || (!ofSyscall(typ) && bytes.IndexByte(text, '"') >= 0)
+	return typ == record.TypeNetfilterCfg || bytes.IndexByte(text, '\'') >= 0 || (!ofSyscall(typ) && bytes.IndexByte(text, '"') >= 0)
 }
 
 // findNear is find for the text of a SYSCALL record, in which a key stands once and where it

@@ -103,6 +103,15 @@ func TestForgedNamesAreNotBelieved(t *testing.T) {
 			t.Errorf("%s does not hold", src)
 		}
 	}
+	table := `NETFILTER_CFG table=x msg='op=z' family=2 op=z comm="sshd" key="noise":5 family=1 entries=3 op=nft_register_table pid=9 subj=unconfined comm="nft"`
+	for _, src := range []string{`op == "nft_register_table"`, `comm == "nft"`, `field("family") == "1"`, `field("table") startsWith "x msg=" and field("table") endsWith ":5"`, `len(keys) == 0`} {
+		if !kept(t, src, event(table)) {
+			t.Errorf("%s does not hold", src)
+		}
+	}
+	if called := event(`SYSCALL arch=c000003e syscall=46 success=yes exit=9 pid=9 key="fw"`, table); !kept(t, `key == "fw" and key != "noise" and op == "nft_register_table"`, called) {
+		t.Error("the name of a table gives the event a key")
+	}
 	lost := event(`SYSCALL arch=c000003e syscall=257 auid=1000 uid=0 comm="UID=x" exe="/x" key="fs"ARCH=x86_64 SYSCALL=openat AUID="ops" UID="root"`)
 	for _, src := range []string{`key == "fs"`, `user == "root"`, `auser == "ops"`, `comm == "UID=x"`} {
 		if !kept(t, src, lost) {

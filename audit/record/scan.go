@@ -15,7 +15,8 @@ type Scanner struct {
 	Key []byte
 	// Value is the token as it stands: with its quotes, '...' and "..." in one piece,
 	// blanks and all. A quote that does not end is part of a bare token; but msg=', which a
-	// program's text begins with, extends to the end of a record that was cut.
+	// program's text begins with, extends to the end of a record that was cut. Of table= at the
+	// beginning it is all up to the last family=, see tableEnd.
 	Value []byte
 	// unquoted: no ' that ends a field is after at, so that a body full of opening
 	// ones costs one search and not one each.
@@ -45,13 +46,30 @@ func (s *Scanner) Next() bool {
 		}
 	}
 	end := equal + 1
-	if end < len(text) && (text[end] == '"' || text[end] == '\'') {
-		end = s.quotedEnd(text, equal+1, string(text[key:equal]) == "msg")
-	} else {
+	switch {
+	case key == 0 && equal == len(table) && string(text[:equal]) == table:
+		end = tableEnd(text, end)
+	case end < len(text) && (text[end] == '"' || text[end] == '\''):
+		end = s.quotedEnd(text, end, string(text[key:equal]) == "msg")
+	default:
 		end = find(text, end, ' ')
 	}
 	s.Gap, s.Key, s.Value, s.at = text[gap:key], text[key:equal], text[equal+1:end], end
 	return true
+}
+
+// table is the first field of a NETFILTER_CFG record.
+const table = "table"
+
+// tableEnd returns the end of the value of table= that begins at text[from]. Any user may choose the name of a table of nftables, in a
+// network namespace of their own, and the kernel writes it as it is: with blanks, quotes and whatever looks like fields. After it
+// stand " family=", two numbers and words of the kernel's, and no text of a user that is not in hex if it has a blank
+// (kernel/auditsc.c, __audit_log_nfcfg).
+func tableEnd(text []byte, from int) int {
+	if k := bytes.LastIndex(text[from:], []byte(" family=")); k >= 0 {
+		return from + k
+	}
+	return ValueEnd(text, from)
 }
 
 // nextKey looks for the next word that is a key, where none is at from. It returns

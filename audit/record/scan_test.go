@@ -43,6 +43,11 @@ func TestScannerGivesEveryByte(t *testing.T) {
 		{"quotes in a key", `a"b=1 c'd=2 e=3`, []string{`a"b=1 c'd=2 `, "e", "3", ""}},
 		{"bytes that are no text", "a\xff=1 b=\xff\x00\x1d c=2", []string{"a\xff=1 ", "b", "\xff\x00\x1d", " ", "c", "2", ""}},
 		{"short bytes that are no text", "a\xff=1", []string{"a\xff=1"}},
+		{"name of a table", `table=x family=2 msg='a" op=b:5 family=10 entries=3 op=nft_register_table`, []string{"", "table", `x family=2 msg='a" op=b:5`, " ", "family", "10", " ", "entries", "3", " ", "op", "nft_register_table", ""}},
+		{"name of a table in quotes", `table="a b" family=2 family=1`, []string{"", "table", `"a b" family=2`, " ", "family", "1", ""}},
+		{"no name of a table", `table= family=2`, []string{"", "table", "", " ", "family", "2", ""}},
+		{"table that is cut", `table="a b" c=1`, []string{"", "table", `"a b"`, " ", "c", "1", ""}},
+		{"table elsewhere", `pid=1 table=a b family=2`, []string{"", "pid", "1", " ", "table", "a", " b ", "family", "2", ""}},
 		{"keys of all kinds", "old-auid=1 a1[0]=2 a1_len=3 subj.x=4", []string{"", "old-auid", "1", " ", "a1[0]", "2", " ", "a1_len", "3", " ", "subj.x", "4", ""}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -56,6 +56,12 @@ func TestOldLoginHasTheNamesOfToday(t *testing.T) {
 	hold(t, "LOGIN pid=2 uid=0 old auid=4294967295 new auid=0\x1dUID=\"root\" AUID=\"unset\" AUID=\"root\"", `"old-auid":null,"auid":0,"auser":"root"`, noRaw)
 }
 
+// TestNameOfATableIsOneValue: any user may choose what stands in it.
+func TestNameOfATableIsOneValue(t *testing.T) {
+	hold(t, `NETFILTER_CFG table=x family=2 comm="a" msg='b':5 family=1 entries=3 op=nft_register_table pid=9 comm="nft"`,
+		`"table":"x family=2 comm=\"a\" msg='b':5","family":1,"entries":3,"op":"nft_register_table","pid":9,"comm":"nft"`, `!"raw":`, `!"quoted":`)
+}
+
 // TestNamesWithoutASeparator: names are auditd's where no program can have written them.
 func TestNamesWithoutASeparator(t *testing.T) {
 	const noRaw, none = `!"raw":`, `!"names"`
