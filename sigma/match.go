@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -226,9 +227,11 @@ func matchCalls(t target, values []*yaml.Node) *expr {
 	return or(any...)
 }
 
-// matchHex asks for an argument of a system call, which rules write as records do: in hexadecimal digits.
+// matchHex asks for an argument of a system call, which rules write as records do: in hexadecimal digits. A record has the whole register; of
+// an argument that is an int to the kernel the upper half counts for nothing, and whoever makes the call chooses it: so the lower half alone may be
+// what the rule asks for, too.
 func matchHex(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
-	var numbers, digits []string
+	var numbers, digits, halves []string
 	large := false
 	for _, v := range values {
 		n, err := strconv.ParseUint(strings.TrimPrefix(strings.ToLower(v.Value), "0x"), 16, 64)
@@ -238,11 +241,20 @@ func matchHex(at *yaml.Node, t target, values []*yaml.Node) (*expr, error) {
 		text := strconv.FormatUint(n, 16) // as the record has it, whatever zeros the rule has
 		numbers, digits = append(numbers, "0x"+text), append(digits, text)
 		large = large || n >= 1<<31 // it does not fit what an expression may hold on a machine of 32 bits, or would be negative
+		if n < 1<<32 {
+			halves = append(halves, fmt.Sprintf("%08x", n))
+		}
 	}
+
+	field := "field(" + strconv.Quote(t.text) + ")"
+	is := oneOf(t.text, numbers)
 	if large {
-		return oneOf("field("+strconv.Quote(t.text)+")", quoteAll(digits)), nil
+		is = oneOf(field, quoteAll(digits))
 	}
-	return oneOf(t.text, numbers), nil
+	if len(halves) == 0 {
+		return is, nil
+	}
+	return or(is, leaf("iends("+field+", "+strings.Join(quoteAll(slices.Compact(halves)), ", ")+")")), nil
 }
 
 // matchNumbers compares with numbers.

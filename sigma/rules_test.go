@@ -119,6 +119,8 @@ var ours = []struct {
 	{"arch", auditd, "s: {arch: C000003E}\ncondition: s", call(1, "1", "/a"), []string{`SYSCALL arch=40000003 syscall=1`}},
 	{"arguments with zeros", auditd, "s: {type: SYSCALL, a0: ['0x0026', 00ffffff9c]}\ncondition: s", call(257, "ffffff9c", "/a"), call(257, "ffffff9d", "/a")},
 	{"small argument beside a large one", auditd, "s: {type: SYSCALL, a0: ['0x0026', 00ffffff9c]}\ncondition: s", call(257, "26", "/a"), call(257, "0x26", "/a")},
+	{"int with more above it", auditd, "s: {type: SYSCALL, SYSCALL: socket, a0: 26}\ncondition: s", call(41, "deadbeef00000026", "/a"), call(41, "126", "/a")},
+	{"int with its sign", auditd, "s: {type: SYSCALL, SYSCALL: openat, a0: ffffff9c}\ncondition: s", call(257, "ffffffffffffff9c", "/a"), call(257, "ffffff9cff", "/a")},
 	{"file but", files, "s: {TargetFilename|startswith: /etc/}\nf: {TargetFilename|endswith: .dpkg-new}\ncondition: s and not f",
 		append(file("/bin/dpkg", "/etc/a.dpkg-new", "CREATE"), `PATH item=2 name="/etc/b" nametype=CREATE`), file("/bin/dpkg", "/etc/a.dpkg-new", "CREATE")},
 	{"file by expression", files, "s: {TargetFilename|re: '/mail/[0-9]{3}\\.gz$'}\ncondition: s", file("/a", "/x/mail/123.gz", "CREATE"), file("/a", "/x/mail/12.gz", "CREATE")},
