@@ -77,9 +77,7 @@ var sources = []*source{
 	},
 	{
 		category: "network_connection",
-		lookAt: func(uses) outlook {
-			return outlook{base: `(syscall == "connect" or (syscall == "socketcall" and a0 == 3)) and family in ["inet", "inet6"]`, keywords: "text"}
-		},
+		lookAt:   func(uses) outlook { return outlook{base: connects, keywords: "text"} },
 		target: named(map[string]target{
 			"DestinationIp": {text: "addr"}, "DestinationPort": {"port", asNumber}, "Initiated": {kind: asTrue},
 		}),
@@ -90,6 +88,10 @@ var sources = []*source{
 var namedFile = named(map[string]target{
 	"TargetFilename": {text: "created"}, "CommandLine": {text: "proctitle"},
 })
+
+// connects is what holds for a connect over IP: by the call of that name, by socketcall(2), of which a0 is an int, see matchHex, and by io_uring,
+// whose operation has a record of its own (linux/io_uring.h, IORING_OP_CONNECT) beside that of the address, which io_uring_enter(2) has read.
+const connects = `family in ["inet", "inet6"] and (syscall == "connect" or (syscall == "socketcall" and (a0 == 3 or iends(field("a0"), "00000003"))) or field("uring_op") == "16")`
 
 // ofAll are fields that all categories have.
 var ofAll = map[string]target{

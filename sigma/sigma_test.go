@@ -17,9 +17,9 @@ func TestExpressions(t *testing.T) {
 	for _, c := range []struct{ source, detection, want string }{
 		{process, "s: {Image|endswith: [/nc, /ncat], CommandLine|contains|all: [a, b]}\ncondition: s", `type == "EXECVE" and iends(exe, "/nc", "/ncat") and icontains(cmdline, "a") and icontains(cmdline, "b")`},
 		{process, "s: {ParentImage|endswith: /nginx, ParentCommandLine|contains: -c}\ncondition: s", `type == "EXECVE" and iends(parent.exe, "/nginx") and icontains(parent.cmdline, "-c")`},
-		{network, "s: {ParentImage: /bin/sh}\ncondition: s", `(syscall == "connect" or (syscall == "socketcall" and a0 == 3)) and family in ["inet", "inet6"] and iequals(parent.exe, "/bin/sh")`},
+		{network, "s: {ParentImage: /bin/sh}\ncondition: s", connects + ` and iequals(parent.exe, "/bin/sh")`},
 		{files, "s: {TargetFilename: /etc/x}\nf: {Image: /bin/y}\ncondition: s and not f", `type == "PATH" and success and any(created_paths, iequals(#, "/etc/x") and not (iequals(exe, "/bin/y")))`},
-		{network, "s: {DestinationPort: 22, Initiated: 'true'}\ncondition: s", `(syscall == "connect" or (syscall == "socketcall" and a0 == 3)) and family in ["inet", "inet6"] and port == 22`},
+		{network, "s: {DestinationPort: 22, Initiated: 'true'}\ncondition: s", connects + ` and port == 22`},
 		{auditd, "a: {type: PATH, name: /a}\nb: {type: EXECVE, a0: b}\ncondition: a or b", `(type == "PATH" and iequals(full_path, "/a")) or (type == "EXECVE" and iequals(args[0], "b"))`},
 		{auditd, "a: {type: SYSCALL, a1|endswith: ff, exit: -13}\ncondition: a", `type == "SYSCALL" and iends(field("a1"), "ff") and exit == -13`},
 		{auditd, "a: {type: SYSCALL, a0: [26, '0x26']}\ncondition: a", `type == "SYSCALL" and (a0 == 0x26 or iends(field("a0"), "00000026"))`},

@@ -8,13 +8,13 @@ var socketCalls = [...]string{
 }
 
 // SocketCall returns the system call that one of a name with that a0, hexadecimal as in a record, is: of socketcall the one that it makes, else
-// call itself.
+// call itself. The kernel takes a0 as an int, so of a register of 64 bits the upper half counts for nothing (net/socket.c).
 func SocketCall(call string, a0 []byte) string {
 	if call != "socketcall" {
 		return call
 	}
-	if n, ok := ParseHex(a0); ok && n > 0 && n < uint64(len(socketCalls)) {
-		return socketCalls[n]
+	if n, ok := ParseHex(a0); ok && uint32(n) > 0 && uint32(n) < uint32(len(socketCalls)) {
+		return socketCalls[uint32(n)]
 	}
 	return call
 }
