@@ -89,6 +89,7 @@ func TestFieldsHaveWhatTheRecordsSay(t *testing.T) {
 		{inet6, []string{`family == "inet6"`, `addr == "2001:db8::1"`, `addr == "2001:DB8:0::0001"`, `addr in ["::1", "2001:DB8::1"]`, `addr != "2001:DB8::2"`, `"2001:db8:0:0:0:0:0:1" == addr`, `port == 443`, `in_net(addr, "2001:db8::/32")`}},
 		{config, []string{`main_type == "SYSCALL"`, `type == "CONFIG_CHANGE"`, `key == "fim"`, `op == "add_rule"`, `list == 4`, `success`, `auid == 1000`, `res == "1"`, `pid == 8`}},
 		{avc, []string{`type == "AVC"`, `pid == 9`, `comm == "x"`, `scontext == "a:b"`, `tclass == "file"`, `permissive == "0"`, `field("dev") == "sda1"`, `field("name") == "y"`, `not success`, `not failed`}},
+		{event(`SYSCALL arch=c000003e syscall=44`, `SOCKADDR saddr=00000035080808080000000000000000`), []string{`family == "unspec"`, `addr == "8.8.8.8"`, `port == 53`, `in_net(addr, "8.0.0.0/8")`}},
 		{event(`PATH item=0 name="/x"`, `USER_CMD pid=1 uid=0 auid=1 msg='cwd="/root" cmd=6C73202D6C terminal=pts/0 res=success'`), []string{`main_type == "USER_CMD"`, `cmd == "ls -l"`, `cwd == "/root"`, `path == "/x"`, `terminal == "pts/0"`}},
 		{[]string{"node=web-1 type=SYSCALL msg=audit(1795298317.864:77): arch=c000003e syscall=1 auid=7"}, []string{`node == "web-1"`, `auid == 7`, `type == "SYSCALL"`}},
 		{[]string{"type=UNKNOWN[1424] msg=audit(1795298337.528:1731242): domain=188139b15 denials=1"}, []string{`type == "UNKNOWN[1424]"`, `type in ["UNKNOWN[1424]"]`, `types[0] == "UNKNOWN[1424]"`, `any(types, # == "UNKNOWN[1424]")`, `types[0] == "LANDLOCK_DOMAIN"`, `field("domain") == "188139b15"`}},

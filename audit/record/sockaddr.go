@@ -39,9 +39,9 @@ const maxParts = 6
 // nil here and is not among Parts.
 type Addr struct {
 	Family uint16
-	Addr   []byte // inet: 4 bytes, inet6: 16
+	Addr   []byte // inet: 4 bytes, inet6: 16; of no family: 4, where it may be one of IPv4
 	Path   []byte // unix: the path; an abstract one begins with its NUL. nil for a socket without a name
-	Port   uint32 // inet, inet6, vsock
+	Port   uint32 // inet, inet6, vsock; of no family as Addr
 	Scope  uint32 // inet6
 	PID    uint32 // netlink: the port id, mostly a process's
 
@@ -117,13 +117,23 @@ func Sockaddr(dst, hex []byte) (a Addr, raw []byte, ok bool) {
 		order = binary.BigEndian
 	}
 	a.Family = order.Uint16(raw)
-	if int(a.Family) < len(layouts) {
-		for i := range layouts[a.Family] {
-			a.add(raw, &layouts[a.Family][i], order)
+	shape := int(a.Family)
+	if mayBeInet(raw) {
+		shape = unix.AF_INET
+	}
+	if shape < len(layouts) {
+		for i := range layouts[shape] {
+			a.add(raw, &layouts[shape][i], order)
 		}
 	}
 	a.fillUsual()
 	return a, raw, true
+}
+
+// mayBeInet reports whether an address of no family says something as one of IPv4: sendto and sendmsg of UDP and of raw sockets take it for that, if
+// it is as long (net/ipv4/udp.c, udp_sendmsg; net/ipv4/raw.c, raw_sendmsg). To connect it says nothing, and is zero mostly.
+func mayBeInet(raw []byte) bool {
+	return len(raw) >= unix.SizeofSockaddrInet4 && raw[0]|raw[1] == 0 && [6]byte(raw[2:8]) != [6]byte{}
 }
 
 // add adds the part f of the address if all of it is there; of a text or of bytes
@@ -168,7 +178,7 @@ func (a *Addr) add(addr []byte, f *field, order binary.ByteOrder) {
 // fillUsual fills the fields of the usual families from the parts.
 func (a *Addr) fillUsual() {
 	switch a.Family {
-	case unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_VSOCK:
+	case unix.AF_UNSPEC, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_VSOCK:
 	default:
 		return
 	}

@@ -122,6 +122,7 @@ func TestOnlyIPAddressesAreIP(t *testing.T) {
 		{"28000000160500000300000000000000", expect{s + "family": "vsock", s + "cid": "3", s + "port": "1302", "destination.port": nil, "destination.ip": nil}},
 		{"110008060200000001000006FFFFFFFFFFFF0000", expect{s + "family": "packet", s + "ifindex": "2", s + "hwaddr": "ffffffffffff0000"}},
 		{"0000000000000000", expect{s + "family": "unspec"}},
+		{"0000003508080808" + "0000000000000000", expect{s + "family": "unspec", s + "addr": "8.8.8.8", s + "port": "53", "destination.ip": nil, "auditd.summary.object.primary": nil}},
 		{"0900" + "31302E302E302E31" + "0000000000000000", expect{s + "family": "x25", s + "addr": "10.0.0.1", "destination.ip": nil, "destination.address": nil}},
 		{"01000040", expect{s + "family": "unix", "destination.path": "@@"}},
 		{"0100", expect{s + "family": "unix", s + "path": nil, s + "saddr": "0100"}},
@@ -134,6 +135,8 @@ func TestOnlyIPAddressesAreIP(t *testing.T) {
 		tt.want.check(t, sys(connect, 0)+rec("SOCKADDR", "saddr="+tt.saddr), Options{})
 		expect{s + "family": tt.want[s+"family"], "destination.ip": nil, "source.ip": nil}.check(t, sys(bind, 0)+rec("SOCKADDR", "saddr="+tt.saddr), Options{})
 	}
+	expect{s + "family": "unspec", "destination.ip": "8.8.8.8", "destination.port": "53", "auditd.summary.object.primary": "8.8.8.8"}.
+		check(t, sys(44, 0)+rec("SOCKADDR", "saddr=00000035080808080000000000000000"), Options{}) // sendto
 	expect{"process.pid": nil, "auditd.data.family": "netlink", "auditd.data.socket.pid": "5", "event.original": nil}.check(t, rec("SOCKADDR", "saddr=100000000500000001000000"), Options{})
 }
 

@@ -197,13 +197,22 @@ func (e *Encoder) takeAddress(r *parsedRecord) {
 	default: // of bind and others it is nobody's
 		return
 	}
-	family, _ := e.get(&e.socket, keyFamily)
-	switch family {
-	case "ipv4", "ipv6", "unix":
+	switch family, _ := e.get(&e.socket, keyFamily); {
+	case family == "ipv4", family == "ipv6", family == "unix", family == "unspec" && !e.disconnects():
 		place.ip, _ = e.get(&e.socket, keyAddr)
 		place.port, _ = e.get(&e.socket, keyPort)
 		place.path, _ = e.get(&e.socket, keyPath)
 	}
+}
+
+// disconnects reports whether the address is of no family, and so nobody's: connect(2) ends a connection with it. To what sends it is one of IPv4, if it
+// has that form (record.Sockaddr).
+func (e *Encoder) disconnects() bool {
+	if family, _ := e.get(&e.socket, keyFamily); family != "unspec" {
+		return false
+	}
+	call := e.callName()
+	return call != "sendto" && call != "sendmsg"
 }
 
 // countArgs counts the arguments of all EXECVE records. Where these do not say all, the records' text

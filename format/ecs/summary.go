@@ -32,7 +32,7 @@ func (e *Encoder) summarize() {
 	}
 
 	switch {
-	case m.what == "socket":
+	case m.what == "socket" && !e.disconnects():
 		s.object, _ = e.get(&e.socket, keyPath)
 		if addr, ok := e.get(&e.socket, keyAddr); ok {
 			s.object = addr

@@ -143,7 +143,7 @@ func (p *Printer) appendAddress(value []byte) bool {
 	}
 
 	switch ip, isIP := netip.AddrFromSlice(a.Addr); {
-	case isIP:
+	case isIP && a.Family != unix.AF_UNSPEC:
 		p.text = netip.AddrPortFrom(ip, uint16(a.Port)).AppendTo(p.text)
 	case len(a.Path) > 0 && a.Path[0] == 0: // abstract: written as ss(8) does
 		p.text = append(p.text, "unix "...)

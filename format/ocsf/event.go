@@ -359,7 +359,7 @@ func (e *Encoder) findPeer() bool {
 		a, raw, ok := record.Sockaddr(e.text[len(e.text):], []byte(e.value(r, "saddr")))
 		e.text = append(e.text, raw...) // the same bytes, if there was room for them
 		ip, isIP := netip.AddrFromSlice(a.Addr)
-		if !ok || !isIP || (a.Family != unix.AF_INET && a.Family != unix.AF_INET6) {
+		if !ok || !isIP || (a.Family == unix.AF_UNSPEC && !strings.HasPrefix(e.ev.name, "send")) { // which take it for one of IPv4
 			continue
 		}
 

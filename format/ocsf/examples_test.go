@@ -93,6 +93,8 @@ var examples = []example{
 	{"file opened by io_uring", []string{`URINGOP uring_op=18 success=yes exit=4 items=1 ppid=10 pid=11 uid=0 key="k1"`, `CWD cwd="/etc"`, `PATH item=0 name="/etc/shadow" nametype=NORMAL`}, `class_uid=1001 activity_id=14 file.path=/etc/shadow`},
 	{"file of a directory opened by io_uring", []string{`URINGOP uring_op=18 success=yes exit=4 items=1 ppid=10 pid=11 uid=0 key="k1"`, `CWD cwd="/etc"`, `PATH item=0 name="shadow" nametype=NORMAL`}, `class_uid=1001 file.path=shadow`},
 	{"another operation of io_uring", []string{`URINGOP uring_op=46 success=yes exit=0 items=0 ppid=10 pid=11 uid=0 key="k1"`}, `class_uid=0 activity_name=URINGOP`},
+	{"datagram to an address of no family", []string{syscall("44", "success=yes exit=5"), `SOCKADDR saddr=00000035080808080000000000000000`}, `class_uid=4001 activity_id=6 dst_endpoint={"ip":"8.8.8.8","port":53} connection_info.protocol_ver_id=4`},
+	{"connection that is taken apart", []string{syscall("42", "success=yes exit=0"), `SOCKADDR saddr=00000035080808080000000000000000`}, `class_uid=0 activity_name=connect`},
 	{"connect that is refused", []string{syscall("42", "success=no exit=-111"), `SOCKADDR saddr=020000357F0000010000000000000000`}, `activity_id=5 status_id=2 status_code=ECONNREFUSED`},
 	{"connect that fails", []string{syscall("42", "success=no exit=-113"), `SOCKADDR saddr=020000357F0000010000000000000000`}, `activity_id=4 status_id=2 status_code=EHOSTUNREACH`},
 	{"connect that does not wait", []string{syscall("42", "success=no exit=-115"), `SOCKADDR saddr=020000357F0000010000000000000000`}, `activity_id=1 status_id=99 status_code=EINPROGRESS`},
