@@ -48,3 +48,27 @@ func TestForksWithFlagsElsewhere(t *testing.T) {
 	}
 	checkTable(t, x)
 }
+
+// TestForkInAContainerHidesNobody: in a pid namespace of their own anybody may choose the numbers that forks return, and make one while an event is
+// on its way. What is known of the host's process of that number stays.
+func TestForkInAContainerHidesNobody(t *testing.T) {
+	x := NewTable(Options{})
+	x.o.Live = true
+	x.reuse.note(sample{Millis: start, Last: 500, Max: 1 << 22})
+	exec(x, at(0, 10), 1, 300, "/usr/sbin/nginx", "nginx", "-g")
+	exec(x, at(1, 11), 1, 400, "/bin/other", "other")
+	give(x, at(2, 13), syscall(sysClone, 300, 0x11, 1, 400, "/bin/other"))
+	quiet(x, 12, 12)
+	if c := ask(x, at(20, 14), 300, 301); c.Parent == nil || !isArgs(c.Parent, "nginx", "-g") {
+		t.Errorf("the parent is nginx: %+v", c.Parent)
+	}
+
+	// Once the kernel has come past the number, it may be a child's.
+	x.sample(sample{Millis: start + 1000, Ran: 1000, Last: 600, Max: 1 << 22})
+	x.sample(sample{Millis: start + 2000, Ran: 2000, Last: 550, Max: 1 << 22}) // all the way round
+	give(x, at(2100, 15), syscall(sysClone, 300, 0x11, 1, 400, "/bin/other"))
+	if c := ask(x, at(2101, 16), 300, 301); c.Parent != nil {
+		t.Errorf("the parent is not known: %+v", c.Parent)
+	}
+	checkTable(t, x)
+}

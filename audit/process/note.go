@@ -265,8 +265,8 @@ func (t *Table) noteFork(m Moment, c *call, child int32) {
 	case last == nil:
 	case t.isTaken(m, child), last.millis >= m.Millis && last.ppid == pid && last.from != ended:
 		return // the child was quicker
-	case t.o.Live && t.at(child, m) != nil:
-		return // that number cannot be free on the host, so it is of a container
+	case t.o.Live && t.cannotBeChild(child, m):
+		return // the number is one of a container
 	}
 	from := unsureFork
 	if c.kind == clone3Call {

@@ -169,3 +169,28 @@ func (r *reuse) passes(pid int32, from, to int64) bool {
 	}
 	return next <= to
 }
+
+// keepsNumber reports whether p's pid cannot belong to another process at a time, ms since 1970.
+func (t *Table) keepsNumber(p *Process, millis int64) bool {
+	ok, ask := t.reuse.sure(p, millis)
+	if ask && t.refresh() {
+		ok, _ = t.reuse.sure(p, millis)
+	}
+	return ok
+}
+
+// cannotBeChild reports whether a fork at m that has returned a number cannot have made a process of that number on the host: the one that is known
+// has it still, or has ended and nobody has got it. Events that are missing do not matter to that, since the kernel has not come past the number.
+func (t *Table) cannotBeChild(number int32, m Moment) bool {
+	p := t.byPID[number]
+	for p != nil && !m.notBefore(p.at()) {
+		p = p.prev
+	}
+	switch {
+	case p == nil, p.from == ended:
+		return false
+	case p.from.isUnsure(): // that number may have been one of a container's
+		return t.at(number, m) != nil
+	}
+	return t.keepsNumber(p, m.Millis)
+}

@@ -352,14 +352,7 @@ func (t *Table) holds(p *Process, m Moment, until int64) bool {
 	if t.doubts.between(since, m) || t.holes.between(since.Serial, m.Serial, until) {
 		return false
 	}
-	if !t.o.Live {
-		return true
-	}
-	ok, ask := t.reuse.sure(p, m.Millis)
-	if ask && t.refresh() {
-		ok, _ = t.reuse.sure(p, m.Millis)
-	}
-	return ok
+	return !t.o.Live || t.keepsNumber(p, m.Millis)
 }
 
 // refresh takes a sample before its time, where one may decide.
