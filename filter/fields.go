@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"audisp-relay/audit/process"
 	"audisp-relay/audit/record"
 )
 
@@ -103,8 +104,10 @@ func init() {
 		addField(numberField(key))
 	}
 
+	addField(programField("exe", (*process.Process).Exe))
+	addField(programField("comm", (*process.Process).Comm))
 	for _, key := range []string{
-		"comm", "exe", "subj", "tty", "ocomm", // of the kernel
+		"subj", "tty", "ocomm", // of the kernel
 		"acct", "op", "res", "hostname", "terminal", "cmd", "unit", "grantors", // of programs
 		"obj", "scontext", "tcontext", "tclass", "permissive", "apparmor", "operation", "profile", // of security modules
 	} {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"audisp-relay/audit/process"
+	"audisp-relay/audit/record"
 )
 
 // addProcess adds what is known of the process and of who has started it.
@@ -35,6 +36,20 @@ func addProcess() {
 	for _, name := range []string{"label", "labels", "labels*"} {
 		fields[name].isLabel = true
 	}
+}
+
+// programField returns the field that is the text of key, as textField does. The record of an operation of io_uring, which a thread of the kernel's has
+// done for the process, does not have it: then it is what is known of that.
+func programField(key string, of func(*process.Process) string) field {
+	p := newPattern(key)
+	return field{name: key, kind: text, cost: fromMain, load: func(m *Matcher, v *value) {
+		if v.s = m.text(p.class, m.find(&p, &v.hint)); v.s != "" || m.b.Recs[m.main].Type != record.TypeUring {
+			return
+		}
+		if self := m.processOf().Self; self != nil {
+			v.s = of(self)
+		}
+	}}
 }
 
 // maxLabels bounds how many labels of an expression are remembered; a process may have fewer.

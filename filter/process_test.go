@@ -167,3 +167,27 @@ func TestUnknownPartsOfParent(t *testing.T) {
 		}
 	}
 }
+
+// TestProgramOfAnOperationOfIOUring: its record has neither exe nor comm, so they are what is known of the process.
+func TestProgramOfAnOperationOfIOUring(t *testing.T) {
+	l := read(t, []byte(`type=SYSCALL msg=audit(1795298317.100:10): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 a2=3 a3=4 items=1 ppid=1 pid=100 auid=1000 comm="bash" exe="/usr/bin/bash" key=(null)
+type=EXECVE msg=audit(1795298317.100:10): argc=1 a0="bash"
+type=URINGOP msg=audit(1795298317.200:11): uring_op=18 success=yes exit=4 items=1 ppid=1 pid=100 uid=0 key=(null)
+type=PATH msg=audit(1795298317.200:11): item=0 name="/etc/shadow" nametype=NORMAL
+`))
+	var known process.Current
+	known.Set(process.NewTable(process.Options{}))
+	known.Table().Note(&l.batch)
+	m := mustCompile(t, `iends(exe, "/bash") and comm == "bash"`).New()
+	for _, of := range []struct {
+		processes *process.Current
+		want      bool // of the operation
+	}{{nil, false}, {&known, true}} {
+		m.Processes = of.processes
+		for n, want := range []bool{true, of.want} {
+			if keep, err := m.Keep(&l.batch, l.events[n][0], l.events[n][1]); keep != want || err != nil {
+				t.Errorf("event %d is kept: %v, %v", n, keep, err)
+			}
+		}
+	}
+}

@@ -3,6 +3,8 @@ package process
 import (
 	"fmt"
 	"testing"
+
+	"audisp-relay/audit/record"
 )
 
 // TestForksWithFlagsElsewhere: clone3(2) has its flags in memory, so that the parent of what it made is only known when an event of that says
@@ -71,4 +73,22 @@ func TestForkInAContainerHidesNobody(t *testing.T) {
 		t.Errorf("the parent is not known: %+v", c.Parent)
 	}
 	checkTable(t, x)
+}
+
+// TestOperationOfIOUring: a thread of the kernel's does it for the process, which its record names.
+func TestOperationOfIOUring(t *testing.T) {
+	x := NewTable(Options{})
+	exec(x, at(0, 10), 1, 100, "/bin/bash", "bash", "-l")
+	exec(x, at(5, 11), 100, 101, "/usr/bin/id", "id")
+	var e event
+	e.add(record.TypeCWD, at(9, 12), "", `cwd="/"`)
+	e.add(record.TypeUring, at(9, 12), "", "uring_op=18 success=yes exit=4 items=1 ppid=100 pid=101 uid=0 gid=0 key=(null)")
+	var c Context
+	if !x.Of(&c, &e.Batch, 0, 2) || c.Self.Exe() != "/usr/bin/id" || c.PPID != 100 || !isArgs(c.Parent, "bash", "-l") || c.IsExec {
+		t.Errorf("%+v", c)
+	}
+	e.add(record.TypeSyscall, at(9, 12), "", syscall(426, 1, 0, 1, 100, "/bin/bash"))
+	if !x.Of(&c, &e.Batch, 0, 3) || c.Self.Exe() != "/bin/bash" {
+		t.Errorf("the system call's process: %+v", c.Self)
+	}
 }

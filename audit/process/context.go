@@ -88,16 +88,13 @@ func (c *Context) Labels(yield func(label string) bool) {
 }
 
 // Of fills c with what is known of the event that records i to j-1 of b are. known is false where that
-// is nothing, as for an event without a system call. A nil table knows nothing.
+// is nothing, as for an event without a system call or an operation of io_uring. A nil table knows nothing.
 func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 	*c = Context{WantsEntry: c.WantsEntry}
 	if t == nil {
 		return false
 	}
-	for i < j && (b.Recs[i].Type != record.TypeSyscall || b.Recs[i].Flags&flawed != 0) {
-		i++
-	}
-	if i == j {
+	if i = whoIn(b, i, j); i < 0 {
 		return false
 	}
 
@@ -125,6 +122,23 @@ func (t *Table) Of(c *Context, b *record.Batch, i, j int) (known bool) {
 	}
 	t.addAncestors(c)
 	return c.Self != nil || c.Parent != nil
+}
+
+// whoIn returns the record that says which process an event is of: that of its system call or, where a thread of the kernel's has done an operation
+// of io_uring for the process, of that; -1 without.
+func whoIn(b *record.Batch, i, j int) (who int) {
+	who = -1
+	for ; i < j; i++ {
+		r := &b.Recs[i]
+		switch {
+		case r.Flags&flawed != 0:
+		case r.Type == record.TypeSyscall:
+			return i
+		case r.Type == record.TypeUring && who < 0:
+			who = i
+		}
+	}
+	return who
 }
 
 // spawner returns who has made p what it is.

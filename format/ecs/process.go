@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"encoding/hex"
 	"slices"
 	"strconv"
@@ -21,8 +22,12 @@ func (e *Encoder) writeProcess() {
 	e.writeEntityID(self)
 	e.writeParent(e.dataOf(keyPPID))
 	e.writeEntry()
-	w.Some("name", processName(e.dataOf(keyComm), e.dataOf(keyExe)))
-	w.Some("executable", e.dataOf(keyExe))
+	comm, exe := e.dataOf(keyComm), e.dataOf(keyExe)
+	if exe == "" && self != nil { // the record of an operation of io_uring has neither
+		comm, exe = cmp.Or(comm, self.Comm()), self.Exe()
+	}
+	w.Some("name", processName(comm, exe))
+	w.Some("executable", exe)
 	e.writeHash()
 	w.Some("working_directory", e.dataOf(keyCWD))
 	if e.execve {

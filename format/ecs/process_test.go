@@ -44,6 +44,8 @@ func TestEventsSayWhoStartedThem(t *testing.T) {
 			"process.parent.executable": "/usr/bin/bash", "process.parent.command_line": "bash -l", "process.parent.args_count": "2",
 			"process.parent.entity_id": bashID, "host.os.type": "linux"}},
 		{open, expect{"process.command_line": "cat 'a b'", "process.args_count": "2", "process.entity_id": catID, "process.parent.name": "bash"}},
+		{strings.ReplaceAll(rec("URINGOP", `uring_op=18 success=yes exit=4 `+strings.Replace(ids("100", "101"), "auid=1000 ", "", 1)+`key=(null)`), ":4)", ":13)"),
+			expect{"process.name": "cat", "process.executable": "/usr/bin/cat", "process.entity_id": catID, "process.parent.name": "bash"}},
 	} {
 		got := encodeNoted(tt.text)
 		for path, want := range tt.want {
