@@ -39,6 +39,7 @@ func (e *Encoder) joinRecords() {
 		e.take(i)
 	}
 	if !alone {
+		e.takeOutcome()
 		e.summarize()
 	}
 }

@@ -131,6 +131,7 @@ func TestSocketcall(t *testing.T) {
 // TestUring: what is done by io_uring is what system calls do.
 func TestUring(t *testing.T) {
 	const body = ` success=yes exit=4 items=1 ppid=1 pid=2 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 subj=x key="k"`
+	refused := strings.Replace(body, "success=yes exit=4", "success=no exit=-13", 1)
 	file := rec("CWD", `cwd="/etc"`) + rec("PATH", `item=0 name="/etc/shadow" nametype=NORMAL`)
 	for _, c := range []struct {
 		text string
@@ -139,6 +140,9 @@ func TestUring(t *testing.T) {
 		{rec("URINGOP", `uring_op=18`+body) + file, map[string]string{"event.action": "opened-file", "event.category": "[file]", "event.type": "[info]", "file.path": "/etc/shadow", "auditd.data.uring_op": "18"}},
 		{rec("URINGOP", `uring_op=16`+body) + rec("SOCKADDR", `saddr=02000035010203040000000000000000`), map[string]string{"event.action": "connected-to", "destination.ip": "1.2.3.4", "network.direction": "egress"}},
 		{rec("URINGOP", `uring_op=46`+body), map[string]string{"event.action": "<nil>"}},
+		{rec("URINGOP", `uring_op=18`+refused) + sys(426, 1) + file, map[string]string{"event.action": "opened-file", "event.category": "[file]", "event.outcome": "failure", "file.path": "/etc/shadow"}},
+		{rec("URINGOP", `uring_op=16`+body) + sys(426, 0) + rec("SOCKADDR", `saddr=02000035010203040000000000000000`), map[string]string{"event.action": "connected-to", "destination.ip": "1.2.3.4", "event.outcome": "success"}},
+		{rec("URINGOP", `uring_op=46`+refused) + sys(426, 0), map[string]string{"event.action": "<nil>", "event.outcome": "success"}},
 		{rec("USER", `pid=1 uid=0 auid=1000 ses=3 msg='uring_op=18 res=success'`), map[string]string{"event.action": "sent-message", "event.category": "[unknown]"}},
 	} {
 		got := encode(t, New(Options{}), c.text)

@@ -73,10 +73,37 @@ func (e *Encoder) meaning() (m, call *row) {
 
 // callName returns what the event's system call, or its operation of io_uring, does: the name of a call, "" without one.
 func (e *Encoder) callName() string {
-	if main := e.doc.main; main >= 0 && e.recs[main].Type == record.TypeUring {
-		return record.UringCall([]byte(e.dataOf(keyUringOp)))
+	call := e.dataOf(keySyscall)
+	if main := e.doc.main; main >= 0 && (call == enterCall || e.recs[main].Type == record.TypeUring) {
+		if r := e.operation(); r != nil {
+			call = cmp.Or(record.UringCall([]byte(e.value(r, keyUringOp))), call)
+		}
 	}
-	return record.SocketCall(e.dataOf(keySyscall), []byte(e.dataOf(keyA0)))
+	return record.SocketCall(call, []byte(e.dataOf(keyA0)))
+}
+
+// enterCall is the system call that has operations of io_uring done: what it is about is said by the first of them.
+const enterCall = "io_uring_enter"
+
+// operation returns the first record of an operation of io_uring, nil without.
+func (e *Encoder) operation() *parsedRecord {
+	for k := range e.recs {
+		if r := &e.recs[k]; r.Type == record.TypeUring && r.coalesces() {
+			return r
+		}
+	}
+	return nil
+}
+
+// takeOutcome takes over what has come of the operation where the call has only had it done, and was a success whatever that was.
+func (e *Encoder) takeOutcome() {
+	d := &e.doc
+	if e.dataOf(keySyscall) != enterCall || e.callName() == enterCall {
+		return
+	}
+	if result := e.value(e.operation(), keyResult); result != "" && result != d.result {
+		d.result, e.recs[d.main].odd = result, true // the call's own is shown nowhere else
+	}
 }
 
 // setFirst sets a part of the summary to the first of some fields that is there.

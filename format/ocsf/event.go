@@ -27,6 +27,7 @@ type event struct {
 	lead *parsedRecord // says what kind of event it is; nil where there is only what adds to others
 	who  *parsedRecord // says which process it was, nil without
 	call *parsedRecord // the SYSCALL, nil without
+	op   *parsedRecord // the operation of io_uring that the call has had done, nil without
 	name string        // of the system call, or of the one that does the same as an operation of io_uring; "" without
 
 	class    class
@@ -102,7 +103,8 @@ func (e *Encoder) choose(main int) {
 	}
 	if ev.call != nil {
 		ev.name = record.SocketCall(e.nameCall(ev.call), []byte(e.value(ev.call, "a0")))
-		ev.fails = e.value(ev.call, "success") == "no"
+		e.findOperation()
+		ev.fails = e.value(cmp.Or(ev.op, ev.call), "success") == "no"
 	} else if ev.lead != nil && ev.lead.Type == record.TypeUring {
 		ev.name = record.UringCall([]byte(e.value(ev.lead, "uring_op")))
 		ev.fails = e.value(ev.lead, "success") == "no"
@@ -134,6 +136,24 @@ func (e *Encoder) choose(main int) {
 			ev.lead = r
 			return
 		}
+	}
+}
+
+// findOperation has an event of io_uring_enter(2) be what the operation does that it has had done, the first of several.
+func (e *Encoder) findOperation() {
+	ev := &e.ev
+	if ev.name != "io_uring_enter" {
+		return
+	}
+	for k := range e.recs {
+		r := &e.recs[k]
+		if r.Type != record.TypeUring || len(r.ID) == 0 {
+			continue
+		}
+		if name := record.UringCall([]byte(e.value(r, "uring_op"))); name != "" {
+			ev.op, ev.name = r, name
+		}
+		return
 	}
 }
 
@@ -173,7 +193,7 @@ func (e *Encoder) correctActivity() {
 
 // exit returns what the system call, or the operation of io_uring, has returned, 0 where that is not known.
 func (e *Encoder) exit() int64 {
-	n, _ := record.ParseInt([]byte(e.value(e.ev.who, "exit")))
+	n, _ := record.ParseInt([]byte(e.value(cmp.Or(e.ev.op, e.ev.who), "exit")))
 	return n
 }
 

@@ -136,7 +136,7 @@ func (e *Encoder) writeStatus() {
 		return
 	}
 
-	f := e.find(ev.lead, "success")
+	f := e.find(cmp.Or(ev.op, ev.lead), "success")
 	if !says(f) {
 		f = e.findSaid(ev.lead, "res")
 	}
