@@ -111,6 +111,31 @@ func ParseArch(v []byte) (code uint32, ok bool) {
 // riscvCalls are those that riscv64 alone has.
 var riscvCalls = [...]string{258: "riscv_hwprobe", 259: "riscv_flush_icache"}
 
+// Calls of x32 programs are of the arch x86_64, with a bit more in their numbers (arch/x86/include/uapi/asm/unistd.h, __X32_SYSCALL_BIT). Most are
+// those of 64 bits; some have numbers of their own, from firstX32 on (arch/x86/entry/syscalls/syscall_64.tbl).
+const (
+	x32Bit   = 0x40000000
+	firstX32 = 512
+)
+
+var x32Calls = [...]string{
+	"rt_sigaction", "rt_sigreturn", "ioctl", "readv", "writev", "recvfrom", "sendmsg", "recvmsg", "execve", "ptrace", "rt_sigpending", "rt_sigtimedwait",
+	"rt_sigqueueinfo", "sigaltstack", "timer_create", "mq_notify", "kexec_load", "waitid", "set_robust_list", "get_robust_list", "vmsplice", "move_pages",
+	"preadv", "pwritev", "rt_tgsigqueueinfo", "recvmmsg", "sendmmsg", "process_vm_readv", "process_vm_writev", "setsockopt", "getsockopt", "io_setup",
+	"io_submit", "execveat", "preadv2", "pwritev2",
+}
+
+// x32Name returns the name of a system call of an x32 program by its number without the bit, "" when it has none.
+func x32Name(nr int64) string {
+	switch {
+	case nr >= firstX32 && nr < firstX32+int64(len(x32Calls)):
+		return x32Calls[nr-firstX32]
+	case nr < int64(len(x86Calls)):
+		return x86Calls[nr]
+	}
+	return ""
+}
+
 // SyscallName returns the name of a system call of an arch, "" when it has none.
 func SyscallName(code uint32, nr int64) string {
 	a := archOf(code)
@@ -119,6 +144,9 @@ func SyscallName(code uint32, nr int64) string {
 	}
 	nr -= a.first
 	if nr < 0 || nr >= int64(len(a.calls)) {
+		if a == &arches[0] && nr >= x32Bit && nr < 2*x32Bit {
+			return x32Name(nr - x32Bit)
+		}
 		return ""
 	}
 	if a.calls[nr] == "" && a.name == "riscv64" && nr < int64(len(riscvCalls)) {

@@ -212,9 +212,9 @@ func (e *Encoder) appendSyscall(dst []byte, o *object, v []byte) []byte {
 	number := isNumber(v) && v[0] != '-'
 	twin, ok := e.names.word("syscall")
 	name := ""
-	if !ok && !e.auditd && number && len(v) < 6 {
-		nr, _ := strconv.Atoi(string(v))
-		name = record.SyscallName(o.arch, int64(nr))
+	if !ok && !e.auditd && number {
+		nr, _ := record.ParseInt(v)
+		name = record.SyscallName(o.arch, nr)
 	}
 
 	switch {

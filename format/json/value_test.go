@@ -187,6 +187,8 @@ func TestNamesOfAuditd(t *testing.T) {
 		{`arch="c000003e" uid=0^UID="x"`, `"quoted":["arch"] !raw`},
 		{`arch=c000003e syscall=2^ARCH=x86_64 SYSCALL=openx`, `"syscall":"openx","syscall_number":2 !raw`},
 		{`arch=c000003e syscall=2^ARCH=x86_64`, `"syscall":null,"syscall_number":2 raw`},
+		{`arch=c000003e syscall=1073742344`, `"syscall":"execve","syscall_number":1073742344 !raw`},
+		{`arch=c000003e syscall=1073742344^ARCH=x86_64 SYSCALL=unknown-syscall(1073742344)`, `"syscall":null,"syscall_number":1073742344 !raw`},
 		{`arch=c000003e syscall=469^ARCH=x86_64 SYSCALL=unknown-syscall(469)`, `"syscall":null,"syscall_number":469 !raw`},
 		{`arch=c000003e syscall=470^ARCH=x86_64 SYSCALL=unknown-syscall(469)`, `"syscall":null,"syscall_number":470 raw`},
 		{`uring_op=77^URING_OP=unknown-uring-operation(77)`, `"uring_op":77 !uring_op_name raw`},
