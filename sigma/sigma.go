@@ -33,6 +33,7 @@ type Rule struct {
 	Level string // "" without
 	Expr  string // "" if there is an error
 	Line  int    // of the file where the rule begins
+	name  string // by which correlations name it, "" without
 	// Err is why there is no expression. It wraps ErrElsewhere for a rule of a log source that is not audit's.
 	Err error
 }
@@ -43,6 +44,15 @@ var ErrElsewhere = errors.New("is for another log source")
 // Convert converts the rules of a file, one a document. The error is that of a file that cannot be read as YAML, with the line; the rules
 // before that place are returned.
 func Convert(data []byte) (rules []Rule, err error) {
+	var together Correlations
+	rules, err = together.Convert("", data)
+	together.Refuse("", rules)
+	return rules, err
+}
+
+// Convert is the function of that name for one of several files. Rules that are only parts of correlations still have their expressions: Refuse takes
+// them when all files are read. file is what messages call this one.
+func (c *Correlations) Convert(file string, data []byte) (rules []Rule, err error) {
 	if len(data) > MaxFile {
 		return nil, fmt.Errorf("file too large (limit %d bytes)", MaxFile)
 	}
@@ -53,8 +63,7 @@ func Convert(data []byte) (rules []Rule, err error) {
 	}()
 
 	documents := yaml.NewDecoder(bytes.NewReader(data))
-	inCollection, together := false, new(correlations)
-	defer func() { together.refuse(rules) }()
+	inCollection := false
 	for n := 0; ; n++ {
 		var doc yaml.Node
 		err := documents.Decode(&doc)
@@ -80,8 +89,9 @@ func Convert(data []byte) (rules []Rule, err error) {
 				r.Expr, r.Err = "", fail(doc.Content[0], "is part of a collection (action), which the format does not have any more")
 			}
 		}
+		r.name = textOf(member(doc.Content[0], "name"))
 		rules = append(rules, r)
-		together.note(doc.Content[0])
+		c.note(file, doc.Content[0])
 	}
 }
 

@@ -48,9 +48,17 @@ type sigmaConverter struct {
 	asRules    bool
 	out, notes io.Writer
 	section    sigma.Section
+	together   sigma.Correlations
+	files      []sigmaFile
 
 	converted, refused, elsewhere, unread int
 	err                                   error // of the output
+}
+
+// sigmaFile is the rules of a file.
+type sigmaFile struct {
+	path  string
+	rules []sigma.Rule
 }
 
 // path converts a file, or those below a directory. Links below it are not followed, so that there is an end.
@@ -90,10 +98,8 @@ func (c *sigmaConverter) file(path string) {
 		c.noteUnread(err)
 		return
 	}
-	rules, err := sigma.Convert(data)
-	for _, r := range rules {
-		c.rule(path, r)
-	}
+	rules, err := c.together.Convert(config.OneLine(path), data)
+	c.files = append(c.files, sigmaFile{path, rules}) // a correlation in a later one may be about them
 	if err != nil {
 		c.noteUnread(fmt.Errorf("%s: %w", path, err))
 	}
@@ -138,8 +144,14 @@ func (c *sigmaConverter) rule(path string, r sigma.Rule) {
 	c.err = errors.Join(c.err, err)
 }
 
-// end prints what is left and says how it went.
+// end prints the rules and says how it went.
 func (c *sigmaConverter) end() error {
+	for _, f := range c.files {
+		c.together.Refuse(config.OneLine(f.path), f.rules)
+		for _, r := range f.rules {
+			c.rule(f.path, r)
+		}
+	}
 	if c.asRules {
 		_, err := io.WriteString(c.out, c.section.String())
 		c.err = errors.Join(c.err, err)

@@ -70,6 +70,26 @@ func TestSigmaWritesRules(t *testing.T) {
 	}
 }
 
+// TestSigmaCorrelationInAnotherFile: a rule that it counts is none by itself, in whatever order the files are read.
+func TestSigmaCorrelationInAnotherFile(t *testing.T) {
+	for _, correlation := range []string{"0.yml", "z.yml"} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"a.yml": "name: login\n" + sigmaRule, "b.yml": strings.Replace(sigmaRule, "0b6a3c1e", "0b6a3c1f", 1),
+			correlation: "title: many\ncorrelation:\n  type: event_count\n  rules: [login]\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, notes, err := runSigma(t, dir)
+		part := filepath.Join(dir, "a.yml") + ": TITLE: is only a part of the correlation in line 3 of " + filepath.Join(dir, correlation)
+		if err == nil || strings.Count(out, "iends(") != 1 || !strings.Contains(notes, part) || !strings.Contains(notes, "1 rule converted, 2 not") {
+			t.Errorf("%v\n%s\n%s", err, out, notes)
+		}
+	}
+}
+
 // TestSigmaSaysWhatItLeavesOut: and its exit code does.
 func TestSigmaSaysWhatItLeavesOut(t *testing.T) {
 	dir := t.TempDir()
