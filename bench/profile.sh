@@ -11,11 +11,16 @@ profile() { # PACKAGE BENCHMARK
 	go test -trimpath -run '^$' -bench "$2" -benchtime 2s -o "$dir/test" -cpuprofile "$dir/$(echo "$1" | tr / -).prof" "./$1" >/dev/null
 }
 profile audit/stream BenchmarkReader
+profile audit/integrity 'BenchmarkObserve$'
+profile recovery BenchmarkDirect
+profile audit/process 'BenchmarkNote$|BenchmarkOf'
 profile audit/event .
 profile queue BenchmarkPutTake
 profile filter BenchmarkKeep
 profile format/json BenchmarkCapture
 profile format/laurel .
+profile format/ecs BenchmarkEvent
+profile format/ocsf .
 profile sinks/file BenchmarkWrite
 profile sinks/unix BenchmarkClient
 go tool pprof -proto "$dir"/*.prof >packaging/relay.pgo
