@@ -63,7 +63,9 @@ type Matcher struct {
 	epoch uint64
 	vals  []value
 	scans []found
-	rules *Rules // that the filter asks for
+	// before is what scans have found in earlier parts of the event, by number; nil: there are none. Only rules have it.
+	before [][]uint64
+	rules  *Rules // that the filter asks for
 	// elem is the value of # in any(LIST, ...): a predicate has no other inside.
 	elem    string
 	elemNum int64

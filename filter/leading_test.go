@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"audisp-relay/audit/record"
@@ -48,5 +49,39 @@ func TestRulesOnLaterParts(t *testing.T) {
 		if got := rules.Match(&l.batch, c.from, c.to); !slices.Equal(got, c.want) {
 			t.Errorf("records %d to %d: %q, want %q", c.from, c.to-1, got, c.want)
 		}
+	}
+}
+
+// TestRulesOverParts: the words that a rule looks for may be in several parts of one event, and in no others.
+func TestRulesOverParts(t *testing.T) {
+	set, errs, _ := NewRules(map[string]string{
+		"both": `type == "EXECVE" and icontains(cmdline, "-d") and icontains(cmdline, "base64 ")`, "not": `icontains(cmdline, "evil") and not icontains(cmdline, "base64 ")`,
+	})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	part := func(serial int, records ...string) (out []string) {
+		for _, r := range records {
+			typ, fields, _ := strings.Cut(r, " ")
+			out = append(out, fmt.Sprintf("type=%s msg=audit(1000.000:%d): %s", typ, serial, fields))
+		}
+		return out
+	}
+	const call, begin, middle, end = `SYSCALL arch=c000003e syscall=59 success=yes exit=0 exe="/usr/bin/base64"`, `EXECVE argc=90001 a0="base64" a1="-i"`, `EXECVE a50000="-d"`, `EXECVE a90000="evil"`
+	l := lines(t, slices.Concat(part(1, call, begin), part(1, middle), part(2, call, middle), part(1, end), part(2, end), part(3, call, middle))...)
+	ends := []int{2, 3, 5, 6, 7, 9}
+	for _, to := range ends {
+		l.batch.Recs[to-1].Flags |= record.End | record.Partial
+	}
+	rules, from := set.New(), 0
+	for n, want := range [][]string{nil, {"both"}, nil, {"both"}, {"not"}, nil} {
+		if got := rules.Match(&l.batch, from, ends[n]); !slices.Equal(got, want) {
+			t.Errorf("part %d: %q, want %q", n, got, want)
+		}
+		from = ends[n]
+	}
+	l.batch.Recs[2].Flags &^= record.Partial // an event by itself
+	if got := rules.Match(&l.batch, 2, 3); len(got) > 0 {
+		t.Errorf("a whole event has what another had: %q", got)
 	}
 }

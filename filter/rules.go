@@ -112,19 +112,26 @@ func (r *Rules) SetKnown(names users.Names, local string, processes *process.Cur
 
 // Match returns the names of the rules that hold for the event that records i..j-1 of b are. Of an event that a rule cannot be evaluated
 // for it is not said that the rule holds, and neither of a record without a readable header. A later part of an event is asked with the main
-// record of the first one. What it returns lasts until the next call.
+// record of the first one, and with the words that were found in those before. What it returns lasts until the next call.
 func (r *Rules) Match(b *record.Batch, i, j int) []string {
 	r.names = r.names[:0]
 	if i >= j || !b.Recs[i].HasID() {
 		return r.names
 	}
 	m := r.m
-	m.beginEvent(r.parts.complete(b, i, j))
+	of, from, to, parts := r.parts.complete(b, i, j)
+	m.beginEvent(of, from, to)
+	if m.before = nil; parts != nil {
+		m.before = parts.found
+	}
 	r.hold = r.hold[:0]
 	for i := range r.set.groups {
 		if g := &r.set.groups[i]; g.hasType == nil || g.hasType(m) {
 			r.askGroup(g)
 		}
+	}
+	if parts != nil {
+		parts.keepFound(m)
 	}
 
 	slices.Sort(r.hold)

@@ -191,10 +191,15 @@ func (m *Matcher) scan(number int) {
 	f.err = v.err
 	if m.f.slots[sc.slot].kind == text {
 		sc.run(v.s, f.bits)
-		return
+	} else {
+		for _, s := range v.texts {
+			sc.run(s, f.bits)
+		}
 	}
-	for _, s := range v.texts {
-		sc.run(s, f.bits)
+	if m.before != nil {
+		for i, bits := range m.before[number] {
+			f.bits[i] |= bits
+		}
 	}
 }
 
