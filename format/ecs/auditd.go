@@ -26,14 +26,7 @@ func (e *Encoder) writeAuditd() {
 	}
 	e.writeSummary()
 
-	a := w.Open("paths", '[')
-	for i := range e.paths {
-		o := w.OpenItem()
-		e.writeMembers(&e.paths[i], keySet{})
-		w.Close(o, '}')
-	}
-	w.Close(a, ']')
-
+	e.writePaths()
 	e.writeData()
 	if d.listed {
 		e.writeMessages()

@@ -32,11 +32,12 @@ type parsedRecord struct {
 	line       []byte // as it came
 	from, to   int
 	tfrom, tto int
-	path       int  // which of auditd.paths it is, -1 for none
-	odd        bool // not all of it is in the document: its text is to be added
-	taken      bool // its fields are in the document
-	asides     bool // it has fields that are put aside
-	contexts   bool // it has parts of a security context
+	path       int   // which of auditd.paths it is, -1 for none
+	odd        bool  // not all of it is in the document: its text is to be added
+	taken      bool  // its fields are in the document
+	asides     bool  // it has fields that are put aside
+	contexts   bool  // it has parts of a security context
+	memo       *memo // of a PATH record that was read before, see writePath
 }
 
 // readRecords takes the records apart.

@@ -27,6 +27,7 @@ type memo struct {
 	twins  []twin
 	odd    bool
 	memory []byte
+	shown  shownPath // of a PATH record
 }
 
 // memoStart returns the field with which that part of the records of a type begins, other for none.
@@ -61,7 +62,10 @@ func (m *memo) is(typ uint32, text []byte) bool {
 
 // begin makes m the memo of text, with memory for n bytes of strings.
 func (m *memo) begin(typ uint32, text []byte, n int) {
-	*m = memo{typ: typ, text: append(m.text[:0], text...), fields: m.fields[:0], twins: m.twins[:0], memory: slices.Grow(m.memory[:0], n)}
+	*m = memo{
+		typ: typ, text: append(m.text[:0], text...), fields: m.fields[:0], twins: m.twins[:0], memory: slices.Grow(m.memory[:0], n),
+		shown: shownPath{json: m.shown.json[:0], names: m.shown.names[:0]},
+	}
 }
 
 // keep returns a copy of s in m's memory, for which there has to be room.
@@ -86,6 +90,9 @@ func (p *parser) recall(rest []byte) bool {
 	}
 
 	m.event = e.event
+	if p.r.Type == record.TypePath && len(rest) == len(p.r.Body) {
+		p.r.memo = m
+	}
 	for i := range m.fields {
 		f := &m.fields[i]
 		p.seen.add(f.key)

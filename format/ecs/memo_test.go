@@ -80,3 +80,25 @@ func TestMemosOfTheEventStay(t *testing.T) {
 	checkAlike(t, e, sys(257, 1)+rec("PATH", body(0)))
 	checkAlike(t, e, sys(257, 2)+rec("PATH", body(0))+rec("PATH", body(like)))
 }
+
+// How a file was shown is not taken for how it is where auditd has added other names, or none, where it is the same twice, or where bytes of another record have
+// all strings written in another form.
+func TestFilesAreShownAlike(t *testing.T) {
+	const file = `item=0 name="/etc/p%sw" inode=5 dev=fe:00 mode=0100644 ouid=0 ogid=7 rdev=00:00 obj=system_u:object_r:etc_t:s0 nametype=NORMAL cap_fp=0 cap_fe=0 cap_frootid=0`
+	e := New(Options{})
+	for _, name := range []string{"", "%", "\\"} {
+		body := strings.Replace(file, "%s", name, 1)
+		for _, names := range []string{
+			"", "", "", sep + `OUID="root" OGID="wheel"`, sep + `OUID="root" OGID="wheel"`, sep + `OUID="root" OGID="wheel"`, sep + `OUID="roo" OGID="twheel"`, sep + `OUID="root"`, sep + `OGID="wheel"`,
+			sep + `OUID="unset" OGID="unknown(7)"`, sep + `OUID="root" OGID="wheel" OBJ_UID="x"`, sep + `OUID="root" OGID="wheel" CAP_FROOTID="y"`, sep + `OUID="root" OGID="wheel" CAP_FROOTID="z"`, sep + `OUID=FF OGID="wheel"`,
+			sep + `OUID="root" OGID="wheel"`,
+		} {
+			path := rec("PATH", body+names)
+			checkAlike(t, e, sys(257, 1)+path)
+			checkAlike(t, e, sys(257, 2)+path+path)
+			checkAlike(t, e, sys(257, 2)+path+rec("PATH", "")+rec("PATH", `item=1 name=2FFF25 ouid=0 nametype=NORMAL`))
+			checkAlike(t, e, rec("CWD", "cwd=2FFF")+sys(257, 1)+path)
+			checkAlike(t, e, path) // without a system call
+		}
+	}
+}
