@@ -355,6 +355,9 @@ func (f *Merger) beginSearch(now time.Time, millis int64) {
 	if n := f.pending.ready; n < f.awaited.end() {
 		millis = min(millis, f.awaited.line(n).id.Millis) // those wait no more
 	}
+	if f.unsure != 0 {
+		millis = min(millis, f.unsure)
+	}
 	f.dropPending()
 	f.certain.soon, f.certain.soonEnd = time.Time{}, 0
 	f.loseAt, f.searched = 0, false

@@ -74,16 +74,9 @@ func (f *Merger) lookForGaps(now time.Time, end bool) {
 
 	if len(gaps) > 0 {
 		f.holes = append(f.holes, gaps...)
-		millis := slices.MinFunc(gaps, func(a, b integrity.Gap) int { return cmp.Compare(a.From, b.From) }).From
-		if f.mode != led {
-			f.letLogLead(now, millis, quietTime)
-		} else {
-			// The log should have had them. It may have been another one.
-			f.doubt = now
-			f.doubtLog(millis)
-		}
+		f.searchForGaps(now, slices.MinFunc(gaps, func(a, b integrity.Gap) int { return cmp.Compare(a.From, b.From) }).From)
 	}
-	if f.mode == led && f.entry == nil && f.unsure != 0 && now.Sub(f.sought) > seekEvery {
+	if f.mode == led && f.entry == nil && f.unsure != 0 && (end || now.Sub(f.sought) > seekEvery) {
 		f.beginSearch(now, f.unsure)
 	}
 	if f.check.Swap(false) {
@@ -97,16 +90,6 @@ func (f *Merger) lookForGaps(now time.Time, end bool) {
 		if f.mode == direct {
 			f.letLogLead(now, f.latest.At(), 0)
 		}
-	}
-}
-
-// doubtLog has the log read again from the lines of about this time on.
-func (f *Merger) doubtLog(millis int64) {
-	if f.unsure == 0 || millis < f.unsure {
-		f.unsure = max(millis, 1)
-	}
-	if f.certain.entered.IsZero() {
-		f.certain.entered = f.certain.until
 	}
 }
 
@@ -244,7 +227,7 @@ func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (ga
 		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // reported once each; reading continues
 			f.o.Say.Warn("audit.log has a hole where it was read: the records that stood there are not recovered", zap.Error(err))
 			f.mu.Lock()
-			f.doubtLog(f.latest.At())
+			f.doubtLog(time.Now(), f.latest.At())
 			f.mu.Unlock()
 			continue
 		case err != nil:

@@ -48,6 +48,31 @@ func (f *Merger) searchFrom(millis int64, now time.Time) int64 {
 	return now.Add(-unknown).UnixMilli()
 }
 
+// searchForGaps has the log searched for gaps that have shown, from the lines of about this time on.
+func (f *Merger) searchForGaps(now time.Time, millis int64) {
+	switch {
+	case f.mode != led:
+		f.letLogLead(now, millis, quietTime)
+	case f.entry != nil: // that search has not begun yet
+		f.letLogLead(now, millis, quietTime)
+		f.entry.millis = min(f.entry.millis, f.searchFrom(millis, now))
+	default: // The log should have had them. It may have been another one, or read from a later place.
+		f.doubtLog(now, millis)
+	}
+}
+
+// doubtLog has the log read again from the lines of about this time on. The log leads until it was, whatever it has
+// begun to lead for.
+func (f *Merger) doubtLog(now time.Time, millis int64) {
+	f.doubt, f.quiet = now, max(f.quiet, quietTime)
+	if f.unsure == 0 || millis < f.unsure {
+		f.unsure = max(millis, 1)
+	}
+	if f.certain.entered.IsZero() {
+		f.certain.entered = f.certain.until
+	}
+}
+
 // seekTime finds where the log begins to lead.
 func (f *Merger) seekTime(millis int64) (auditlog.Position, error) {
 	back := int64(backMax)
