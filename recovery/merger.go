@@ -93,13 +93,16 @@ type Merger struct {
 	paused   bool             // the log was not read to its end: too much waits
 	searched bool             // the log was read from another place, but not yet to its end
 	loseAt   uint64           // with this line judged, what the log should have had is lost; 0: not
+	torn     bool             // the log had a hole where it was searched last: it is to be searched again
 	ended    bool             // the stream brings nothing any more
 	suspect  int              // how many more lines may be parts of an address
 	lastFate fate             // of the line judged last
 	highest  uint32           // serial of the last line that only the log had
 	misses   int              // records in a row that were waited for and are not in the log
 	count    Counts
-	resuming bool // the consumers are being given the log in its order: nothing before is missing
+	// searchedFor is for how many of the gaps that the tracker has handed out the log was searched last.
+	searchedFor int
+	resuming    bool // the consumers are being given the log in its order: nothing before is missing
 	// resumedAt is the place in the log from which on one of them was given lines at the start.
 	resumedAt auditlog.Position
 

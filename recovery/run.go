@@ -94,8 +94,17 @@ func (f *Merger) lookForGaps(now time.Time, end bool) {
 }
 
 // reportLost reports to the consumers what is found nowhere.
-func (f *Merger) reportLost() {
-	for _, t := range f.tracker.Lost() {
+func (f *Merger) reportLost() { f.report(f.tracker.Lost()) }
+
+// reportSearched is reportLost of the gaps that the log was searched for last. More that have shown since then are
+// searched for next: while they come all the time these must not wait for that.
+func (f *Merger) reportSearched() {
+	f.report(f.tracker.LostOf(f.searchedFor))
+	f.searchedFor = 0
+}
+
+func (f *Merger) report(lost []integrity.Gap) {
+	for _, t := range lost {
 		if t.Stopped {
 			f.count.Stopped += t.Events()
 			continue
@@ -112,6 +121,9 @@ func (f *Merger) readLogOnce() {
 	f.mu.Lock()
 	n, began := len(f.held), time.Now()
 	mode, at := f.mode, f.entry
+	if at != nil {
+		f.searchedFor, f.torn = f.tracker.HandedOut(), false
+	}
 	f.mu.Unlock()
 
 	gave := uint64(0)
@@ -190,9 +202,14 @@ func (f *Merger) judgeWaiting(now time.Time, err error) {
 			f.believe(f.awaited.end(), now.Sub(at) > silentAfter, now)
 		}
 	}
-	if f.loseAt != 0 && (err != nil || (p.ready >= f.loseAt && f.unsure == 0)) {
+	switch {
+	case f.loseAt == 0:
+	case err != nil, p.ready >= f.loseAt && f.unsure == 0:
 		f.loseAt = 0
 		f.reportLost()
+	case p.ready >= f.loseAt && !f.torn:
+		f.loseAt = 0
+		f.reportSearched()
 	}
 	f.reportForeign(now, false)
 }
@@ -227,6 +244,7 @@ func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (ga
 		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // reported once each; reading continues
 			f.o.Say.Warn("audit.log has a hole where it was read: the records that stood there are not recovered", zap.Error(err))
 			f.mu.Lock()
+			f.torn = true
 			f.doubtLog(time.Now(), f.latest.At())
 			f.mu.Unlock()
 			continue

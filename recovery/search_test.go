@@ -70,3 +70,44 @@ func TestAGapThatShowsAtTheEndWhileTheLogLeads(t *testing.T) {
 		}
 	}
 }
+
+// TestGapsThatShowAllTheTime: what the log was searched for is reported, although more has shown before the lines that it had
+// were judged; the others when it was searched for them.
+func TestGapsThatShowAllTheTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	synctest.Test(t, func(t *testing.T) {
+		p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), path)
+		p.f.letLogLead(time.Now(), 0, time.Hour)
+		due := func(after time.Duration) { p.f.lookForGaps(time.Now().Add(after), false) }
+		lost := func(what string, want ...uint32) {
+			t.Helper()
+			var got []uint32
+			for _, x := range p.out.lost {
+				got = append(got, x.First)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: lost %v, want %v", what, got, want)
+			}
+		}
+
+		first := join(userLines(1000, 1099), userLines(1101, 1150))
+		p.write(first)
+		p.take(t, first)
+		p.f.readLogOnce()
+		p.write(userLines(1151, 1174))
+		p.write(userLines(1176, 1200))
+		due(3 * time.Second) // the log is searched for 1100, and has lines that wait
+		p.f.readLogOnce()
+		p.take(t, join(userLines(1151, 1174), userLines(1176, 1180)))
+		p.f.readLogOnce()
+		lost("while lines wait")
+		due(1500 * time.Millisecond) // 1175
+		p.take(t, userLines(1181, 1200))
+		p.f.readLogOnce()
+		lost("when they are judged", 1100)
+
+		due(4 * time.Second)
+		p.f.readLogOnce()
+		lost("when the log was searched again", 1100, 1175)
+	})
+}

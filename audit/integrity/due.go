@@ -73,8 +73,15 @@ func (t *Tracker) Due(now time.Time) []Gap {
 // Lost returns what is still missing of the Gaps that Due has returned, now that the
 // log was searched, or that there is none to search. It is counted as lost and
 // forgotten: each is returned once.
-func (t *Tracker) Lost() (lost []Gap) {
-	for i := range t.handedOut {
+func (t *Tracker) Lost() []Gap { return t.LostOf(len(t.handedOut)) }
+
+// HandedOut returns how many Gaps Due has returned of which Lost has not said what was found.
+func (t *Tracker) HandedOut() int { return len(t.handedOut) }
+
+// LostOf is Lost of the first n of these: the log was searched for them, and not yet for the others.
+func (t *Tracker) LostOf(n int) (lost []Gap) {
+	n = min(n, len(t.handedOut))
+	for i := range n {
 		x := &t.handedOut[i]
 		if x.Kind == MissingSerials {
 			lost = t.lostHole(lost, x)
@@ -82,7 +89,8 @@ func (t *Tracker) Lost() (lost []Gap) {
 			lost = append(lost, x.Gap)
 		}
 	}
-	t.handedOut = t.handedOut[:0]
+	t.handedOut = slices.Delete(t.handedOut, 0, n)
+
 	for _, x := range lost {
 		if x.Stopped {
 			t.counts.Stopped += x.Events()
