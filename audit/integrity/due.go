@@ -17,22 +17,7 @@ func (t *Tracker) report(n *node, since time.Duration, x Gap) {
 		t.counts.Damaged++
 	}
 	n.reported = true
-	t.ready = joinReports(t.ready, reported{Gap: x, node: n, epoch: n.epoch, since: since})
-}
-
-// joinReports appends x. Where there are too many already it is joined to the last one
-// if that is an earlier hole of the same node; otherwise it is dropped: it is counted,
-// but neither looked for nor marked.
-func joinReports(list []reported, x reported) []reported {
-	if len(list) < maxReports {
-		return append(list, x)
-	}
-	k := &list[len(list)-1]
-	if k.Kind == MissingSerials && x.Kind == MissingSerials && k.node == x.node && k.epoch == x.epoch && k.Stopped == x.Stopped && int32(x.First-k.Last) > 0 {
-		k.Last = x.Last
-		k.Missing += x.Missing
-	}
-	return list
+	t.ready = t.addReport(t.ready, reported{Gap: x, node: n, epoch: n.epoch, since: since})
 }
 
 // Due returns the holes and the damaged events that have waited for the window,
@@ -61,7 +46,7 @@ func (t *Tracker) Due(now time.Time) []Gap {
 	list := make([]Gap, len(t.ready))
 	for i, x := range t.ready {
 		list[i] = x.Gap
-		t.handedOut = joinReports(t.handedOut, x)
+		t.handedOut = t.addReport(t.handedOut, x)
 	}
 	t.ready = t.ready[:0]
 	slices.SortStableFunc(list, func(a, b Gap) int {
@@ -78,7 +63,8 @@ func (t *Tracker) Lost() []Gap { return t.LostOf(len(t.handedOut)) }
 // HandedOut returns how many Gaps Due has returned of which Lost has not said what was found.
 func (t *Tracker) HandedOut() int { return len(t.handedOut) }
 
-// LostOf is Lost of the first n of these: the log was searched for them, and not yet for the others.
+// LostOf is Lost of the first n of these: the log was searched for them, and not yet for the others. What there was no
+// room for is among what it returns.
 func (t *Tracker) LostOf(n int) (lost []Gap) {
 	n = min(n, len(t.handedOut))
 	for i := range n {
@@ -90,6 +76,7 @@ func (t *Tracker) LostOf(n int) (lost []Gap) {
 		}
 	}
 	t.handedOut = slices.Delete(t.handedOut, 0, n)
+	lost, t.unsought = append(lost, t.unsought...), nil
 
 	for _, x := range lost {
 		if x.Stopped {
@@ -132,15 +119,13 @@ func (t *Tracker) lostEvent(x *reported) bool {
 		return false
 	}
 	n := e.node
-	missed := e.lacks() & n.usual.expected
-	truncated := e.truncated
+	missed, lost := e.lacks()&n.usual.expected, e.isLost()
 	t.closeEvent(e)
 	if missed&certain == 0 {
 		// What was only expected by the rule and is not in the log was excluded.
 		n.usual.forget(missed)
-		missed = 0
 	}
-	return missed != 0 || truncated
+	return lost
 }
 
 // fillFar counts a serial that was given from the log and lies outside of the

@@ -66,18 +66,19 @@ func (n *node) moreBuckets() {
 	}
 }
 
-// makeRoom judges the oldest event when there are too many, and forgets it when
-// even those that are reported are. Then it does not count as lost.
+// makeRoom judges the oldest event when there are too many, and gives it up when even those that
+// are reported are.
 func (t *Tracker) makeRoom() {
 	if t.counts.Open < MaxOpen {
 		return
 	}
-	if e := t.root.next; !e.reported {
+	e := t.root.next
+	if !e.reported {
 		t.counts.Overflow++
 		t.judgeEvent(e)
 	}
-	if t.counts.Open >= 2*MaxOpen {
-		t.closeEvent(t.root.next)
+	if t.counts.Open >= 2*MaxOpen { // so e is open still, and reported
+		t.giveUpEvent(e)
 	}
 }
 
@@ -124,7 +125,17 @@ func (t *Tracker) judgeEvent(e *incompleteEvent) {
 	e.reported = true
 	e.unlink()
 	t.linkEvent(e) // after those that wait for judgement
-	t.report(n, e.first, Gap{Kind: IncompleteEvent, Node: n.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis, From: e.from})
+	t.report(n, e.first, e.gap())
+}
+
+// gap is what is reported of an event.
+func (e *incompleteEvent) gap() Gap {
+	return Gap{Kind: IncompleteEvent, Node: e.node.name, First: e.serial, Last: e.serial, Missing: 1, Millis: e.millis, From: e.from}
+}
+
+// isLost reports whether an event lacks what the rest of it proves to exist.
+func (e *incompleteEvent) isLost() bool {
+	return e.truncated || e.lacks()&e.node.usual.expected&certain != 0
 }
 
 // dropEvents judges all open events: their serials will be used again.

@@ -89,6 +89,7 @@ type Tracker struct {
 
 	ready     []reported // not handed out yet
 	handedOut []reported // and not settled
+	unsought  []Gap      // lost, as there was no room for it among these
 }
 
 // reported is a Gap and what is needed to settle it.
