@@ -97,16 +97,21 @@ func (t *Tracker) lostHole(lost []Gap, x *reported) []Gap {
 		}
 		return lost
 	}
+	inside := uint32(0)
+	n.missing(x.First, x.Last, func(first, last uint32) {
+		if n.window.holds(first) {
+			inside += last - first + 1
+		}
+	})
 	n.missing(x.First, x.Last, func(first, last uint32) {
 		l := x.Gap
 		l.First, l.Last, l.Missing = first, last, last-first+1
-		if !n.window.holds(first) { // what lies outside of the window was only counted
-			if l.Missing <= x.filled {
-				return
-			}
-			l.Missing -= x.filled
+		if !n.window.holds(first) { // what lies outside of the window was only counted; between holes that were joined others have come
+			l.Missing = min(l.Missing-min(x.filled, l.Missing), x.Missing-min(x.filled+inside, x.Missing))
 		}
-		lost = append(lost, l)
+		if l.Missing > 0 {
+			lost = append(lost, l)
+		}
 	})
 	n.window.markRun(x.First, x.Last)
 	return lost

@@ -86,3 +86,53 @@ func TestALongHoleIsFilledFromTheLog(t *testing.T) {
 		t.Errorf("%d lost, want 5: %+v", missing, c)
 	}
 }
+
+// TestHolesThatWereFilledBeforeTheSerialsBeganAgain: what the log has brought is not lost because the serials are others
+// before that was asked for.
+func TestHolesThatWereFilledBeforeTheSerialsBeganAgain(t *testing.T) {
+	later := audittest.Lines(t, audittest.UserAt(1, 1100))
+	for name, c := range map[string]struct{ next, lost uint32 }{
+		"a reboot":    {next: 1},
+		"a long hole": {next: 900_001, lost: 900_000 - 5200},
+	} {
+		tr := NewTracker(Options{})
+		streamed(t, tr, 5000, 5100)
+		streamed(t, tr, 5111, 5200)
+		if got := holes(tr); len(got) != 1 {
+			t.Fatalf("%s: holes %v", name, got)
+		}
+		logged(t, tr, 5101, 5110)
+		for k := range uint32(outliersEnough) {
+			later.Recs[0].Serial = c.next + k
+			tr.Observe(later, audittest.Epoch)
+		}
+		tr.Due(audittest.Epoch.Add(time.Minute))
+		lost, all := uint32(0), tr.Lost()
+		for _, x := range all {
+			lost += x.Missing
+		}
+		if lost != c.lost {
+			t.Errorf("%s: %d lost, want %d: %+v", name, lost, c.lost, all)
+		}
+	}
+}
+
+// TestMoreHolesThanReportsInALongStream: how many serials are missing is right, although most were joined, and most
+// have left the window before that was asked for.
+func TestMoreHolesThanReportsInALongStream(t *testing.T) {
+	const events = 200_000
+	tr := NewTracker(Options{})
+	b := audittest.Lines(t, audittest.User(1))
+	for range events {
+		tr.Observe(b, audittest.Epoch)
+		b.Recs[0].Serial += 3
+	}
+	tr.Due(audittest.Epoch.Add(time.Minute))
+	lost := uint64(0)
+	for _, x := range tr.Lost() {
+		lost += x.Events()
+	}
+	if c := tr.Counts(); lost != 2*(events-1) || c.Lost != lost || c.Missing != lost {
+		t.Errorf("%d lost, want %d: %+v", lost, 2*(events-1), c)
+	}
+}

@@ -300,6 +300,7 @@ func (n *node) resync(t *Tracker, r *record.Record, at time.Duration, s *outlier
 	}
 	old, newest := n.window.high, n.newest
 	n.closeBefore(t, old+1)
+	t.detach(n)
 
 	if int32(low-old) > 0 && r.Millis >= newest-record.RebootMillis {
 		if high < old {
@@ -340,6 +341,7 @@ func (n *node) restart(t *Tracker, low, high uint32, at time.Duration, millis in
 func (n *node) reboot(t *Tracker, r *record.Record) {
 	t.counts.Reboots++
 	n.closeBefore(t, n.window.high+1)
+	t.detach(n)
 	n.dropEvents(t)
 	n.begin(r)
 }

@@ -126,9 +126,7 @@ func (t *Tracker) forgetNode() {
 	n := t.order.ends.newer
 	n.closeBefore(t, n.window.high+1)
 	n.dropEvents(t)
-	if n.reported {
-		t.detach(n)
-	}
+	t.detach(n)
 	n.dropGaps(len(n.gaps))
 	n.window.clear()
 	n.ahead.clear()
@@ -142,9 +140,12 @@ func (t *Tracker) forgetNode() {
 	t.counts.Forgot++
 }
 
-// detach makes the holes of a node that is given up know what came of them, as only
-// its window has until now.
+// detach makes the holes of a node whose window is given up know what came of them, as only
+// that has until now.
 func (t *Tracker) detach(n *node) {
+	if !n.reported {
+		return
+	}
 	for x := range t.reports {
 		if !x.isHoleOf(n) {
 			continue
