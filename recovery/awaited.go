@@ -75,7 +75,13 @@ const (
 	isNewer                         // its serial is newer than that of the event in front of it
 )
 
-func kindOf(id record.ID) kind { return kind{id.Millis, id.Serial, id.Type} }
+// kindOf returns the kind of a record. One without an id is of its own: a damaged log may have any number of these.
+func kindOf(id record.ID) kind {
+	if id.Millis == 0 && id.Serial == 0 {
+		id.Serial = id.Sum
+	}
+	return kind{id.Millis, id.Serial, id.Type}
+}
 
 func (g *awaited) empty() bool { return len(g.kinds) == 0 }
 

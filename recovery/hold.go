@@ -10,7 +10,8 @@ import (
 // heldBatch is a copy of records of the stream that wait for the log.
 type heldBatch struct {
 	record.Batch
-	at time.Time
+	at   time.Time
+	size int // see sizeOf
 }
 
 // holdBatch holds records of the stream until the log was read as far. It reports
@@ -32,9 +33,10 @@ func (f *Merger) holdBatch(b *record.Batch, now time.Time) bool {
 		return false
 	}
 	f.witness.note(b)
-	h := heldBatch{copyRecords(nil, b.Buf, b.Recs), now}
+	h := heldBatch{Batch: copyRecords(nil, b.Buf, b.Recs), at: now}
+	h.size = sizeOf(&h.Batch)
 	f.held = append(f.held, h)
-	f.heldSize += len(h.Buf)
+	f.heldSize += h.size
 	poke(f.wake)
 	return true
 }
@@ -50,4 +52,16 @@ func copyRecords(to, buf []byte, recs []record.Record) record.Batch {
 		b.Recs[i].Off -= first
 	}
 	return b
+}
+
+// leastSize is what a record that waits counts for at least: what is known of it takes room, too. Few have so little text.
+const leastSize = 128
+
+// sizeOf returns how many bytes records that wait count for.
+func sizeOf(b *record.Batch) int {
+	size := len(b.Buf)
+	for i := range b.Recs {
+		size += max(0, leastSize-int(b.Recs[i].Len))
+	}
+	return size
 }

@@ -21,6 +21,7 @@ type lineRun struct {
 	record.Batch
 	first uint64            // number of the first
 	place auditlog.Position // of the first
+	size  int               // see sizeOf
 	give  func(b *record.Batch, at auditlog.Position)
 }
 
@@ -30,9 +31,10 @@ func (p *pending) add(b *record.Batch, from, to int, first uint64, place auditlo
 	if k := len(p.spare); k > 0 {
 		buf, p.spare = p.spare[k-1][:0], p.spare[:k-1]
 	}
-	run := lineRun{copyRecords(buf, b.Buf, b.Recs[from:to]), first, place, give}
+	run := lineRun{Batch: copyRecords(buf, b.Buf, b.Recs[from:to]), first: first, place: place, give: give}
+	run.size = sizeOf(&run.Batch)
 	p.runs = append(p.runs, run)
-	p.size += len(run.Buf)
+	p.size += run.size
 }
 
 // at returns where line n is, nil when it was given.
@@ -54,7 +56,7 @@ func (p *pending) at(n uint64) (run *lineRun, i int) {
 // dropRun lets go of the first run.
 func (p *pending) dropRun() {
 	run := p.runs[0]
-	p.size -= len(run.Buf)
+	p.size -= run.size
 	if len(p.spare) < 4 {
 		p.spare = append(p.spare, run.Buf)
 	}

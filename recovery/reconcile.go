@@ -19,7 +19,7 @@ func (f *Merger) settleHeld(now time.Time, n int, force bool) {
 			h.Recs = h.Recs[done:]
 			return
 		}
-		f.heldSize -= len(h.Buf)
+		f.heldSize -= h.size
 		f.held[0] = heldBatch{}
 		f.held = f.held[1:]
 		poke(f.room)
