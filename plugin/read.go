@@ -44,7 +44,7 @@ func (p *Plugin) read(r *stream.Reader) error {
 		p.input.Counts = r.Counts()
 		p.input.Last = time.Now()
 		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
-			p.input.Newest, p.input.NewestSerial = time.UnixMilli(b.Recs[n-1].Millis), b.Recs[n-1].Serial
+			p.input.Newest, p.input.NewestSerial = record.TimeOf(b.Recs[n-1].Millis), b.Recs[n-1].Serial
 		}
 		p.classes.count(&b)
 		if len(b.Recs) > 0 {

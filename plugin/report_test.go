@@ -88,3 +88,16 @@ func TestReportHasALineForEachFigure(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusAfterARecordOfAnyTime: a time that JSON has no form for, of the record that came last or of one that waits, keeps nobody from
+// getting an answer.
+func TestStatusAfterARecordOfAnyTime(t *testing.T) {
+	t.Parallel()
+	p, w, end := run(t, "[sinks.dead]\ntype = \"file\"\npath = \"DIR/no/such/dir/out\"\n", nil)
+	defer end()
+	fmt.Fprintln(w, "type=USER_CMD msg=audit(999999999999.999:1): pid=1 uid=0 auid=0 ses=1 msg='cmd=6C73 res=success'")
+	wait(t, "it has come", func() bool { return p.Report().Consumers[0].Queued == 1 })
+	if _, err := json.Marshal(p.Report()); err != nil {
+		t.Error(err)
+	}
+}

@@ -156,7 +156,7 @@ func (q *Queue) Counts() Counts {
 		c.FullSince, c.SpoolFault = q.spiller.full, q.spiller.fault
 	}
 	if millis := q.oldest(); millis > 0 {
-		c.Oldest = time.UnixMilli(min(millis, record.LastMillis))
+		c.Oldest = record.TimeOf(millis)
 	}
 	if q.stored > 0 {
 		c.Spooled = min(q.held, q.blocks[q.stored-1].end-max(q.head, q.blocks[0].first))

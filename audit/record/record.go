@@ -4,7 +4,10 @@
 // bytes may be in a record, and what is no field is passed on as such.
 package record
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+)
 
 // Kind says in which shape a record's bytes are.
 type Kind uint8
@@ -70,6 +73,13 @@ type Record struct {
 
 // LastMillis is the last time that RFC 3339 has: the end of the year 9999.
 const LastMillis = 253402300799999
+
+// TimeOf returns a time in ms since 1970 as one that JSON can hold in every time zone (time.Time.MarshalJSON takes no year beyond
+// 9999): what is earlier than 1970 is 1970, what is later than a day before LastMillis that.
+func TimeOf(millis int64) time.Time {
+	const day = 24 * 3600 * 1000
+	return time.UnixMilli(min(max(millis, 0), LastMillis-day))
+}
 
 // HasID reports whether the header could be read.
 func (r *Record) HasID() bool { return r.Flags&NoID == 0 }

@@ -218,6 +218,6 @@ func (s *Stored) Put(b *record.Batch) {
 func (s *Stored) Report() *Report {
 	s.counter.count(s.chunk, time.Time{})
 	s.chunk.reset()
-	s.counter.whole.began = time.UnixMilli(s.first)
-	return s.counter.report(time.UnixMilli(s.last), 0)
+	s.counter.whole.began = record.TimeOf(s.first)
+	return s.counter.report(record.TimeOf(s.last), 0)
 }
