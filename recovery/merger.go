@@ -88,17 +88,16 @@ type Merger struct {
 	last     time.Time        // arrival of the last record
 	latest   integrity.Latest // of the stream's records
 	tailSeen bool             // the log's tail was looked at since then
-	lastID   record.Record    // of the stream's last record that had an id
-	lastEOE  uint32           // serial of its last EOE record
-	paused   bool             // the log was not read to its end: too much waits
-	searched bool             // the log was read from another place, but not yet to its end
-	loseAt   uint64           // with this line judged, what the log should have had is lost; 0: not
-	torn     bool             // the log had a hole where it was searched last: it is to be searched again
-	ended    bool             // the stream brings nothing any more
-	suspect  int              // how many more lines may be parts of an address
-	lastFate fate             // of the line judged last
-	highest  uint32           // serial of the last line that only the log had
-	misses   int              // records in a row that were waited for and are not in the log
+	eoe      eoes
+	paused   bool   // the log was not read to its end: too much waits
+	searched bool   // the log was read from another place, but not yet to its end
+	loseAt   uint64 // with this line judged, what the log should have had is lost; 0: not
+	torn     bool   // the log had a hole where it was searched last: it is to be searched again
+	ended    bool   // the stream brings nothing any more
+	suspect  int    // how many more lines may be parts of an address
+	lastFate fate   // of the line judged last
+	highest  uint32 // serial of the last line that only the log had
+	misses   int    // records in a row that were waited for and are not in the log
 	count    Counts
 	// searchedFor is for how many of the gaps that the tracker has handed out the log was searched last.
 	searchedFor int
@@ -399,7 +398,7 @@ func (f *Merger) abandonLog(now time.Time) {
 
 // letStreamLead lets the stream lead again.
 func (f *Merger) letStreamLead() {
-	f.mode, f.entry, f.had.counts, f.had.matched, f.holes = direct, nil, nil, nil, nil
+	f.mode, f.entry, f.had.counts, f.had.matched, f.holes, f.eoe.titled = direct, nil, nil, nil, nil, nil
 	f.certain.entered = time.Time{} // the log was read, or cannot be
 	f.giveReady(time.Now())
 	f.dropPending()

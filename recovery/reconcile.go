@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"bytes"
-	"fmt"
 	"time"
 
 	"audisp-relay/audit/integrity"
@@ -40,6 +39,9 @@ func (f *Merger) settleBatch(h *heldBatch, now time.Time, force bool) int {
 	for i := range h.Recs {
 		ready := f.pending.ready
 		v := f.reconcile(h, i, now, force)
+		if r := &h.Recs[i]; v != hold && r.HasID() {
+			f.eoe.note(r)
+		}
 		if v != forward || f.pending.ready != ready {
 			flush(i)
 		}
@@ -79,15 +81,15 @@ func (f *Merger) reconcile(h *heldBatch, i int, now time.Time, force bool) decis
 	if r.Type == record.TypeEOE {
 		f.overtakeEvent(r, now)
 		if !force && integrity.IsTruncated(&h.Batch, i) { // the next record has run into it
-			f.lastID = *r
+			f.eoe.last, f.eoe.of = *r, *r
 			f.noteReplaced(now)
 			return replaceEOE
 		}
-		f.lastEOE = r.Serial
+		f.eoe.serial = r.Serial
 		return forward
 	}
 
-	f.lastID = *r
+	f.eoe.last = *r
 	id := h.ID(i)
 	if n, ok := f.awaited.find(id); ok {
 		f.misses = 0
@@ -127,8 +129,8 @@ func (f *Merger) reconcileWithoutID(h *heldBatch, i int, now time.Time, force bo
 		return f.dropIf(f.meet(&h.Batch, i, n, now, force))
 	}
 	switch {
-	case f.lastID.HasID() && isTruncatedEOE(&h.Batch, i):
-		f.overtakeEvent(&f.lastID, now)
+	case isTruncatedEOE(&h.Batch, i):
+		f.overtakeEvent(f.eoe.take(), now)
 		f.noteReplaced(now)
 		return replaceEOE
 	case force || !isFragment(&h.Batch, i):
@@ -152,27 +154,6 @@ func (f *Merger) noteReplaced(now time.Time) {
 	f.count.Mended++
 	f.doubt = now
 	f.quiet = max(f.quiet, quietTime)
-}
-
-// giveEOE gives the EOE record of the event whose records came before, unless
-// that has had its own: auditd 4.2 and 4.2.1 cut 16 bytes off, and with them its
-// id.
-func (f *Merger) giveEOE(now time.Time) {
-	if f.lastID.Serial == f.lastEOE {
-		return
-	}
-	f.lastEOE = f.lastID.Serial
-	b := eoe(f.lastID.Millis, f.lastID.Serial)
-	f.tracker.Observe(b, now)
-	f.o.Out.Put(b)
-}
-
-// isTruncatedEOE reports whether record i is an EOE record whose id was cut off.
-func isTruncatedEOE(b *record.Batch, i int) bool {
-	if r := &b.Recs[i]; r.Kind == record.Ver0 {
-		return r.Type == record.TypeEOE
-	}
-	return record.HasPrefix(b.AfterNode(i), "type=EOE ")
 }
 
 // isFragment reports whether a record without a header is what is left of one
@@ -202,12 +183,6 @@ func isFragment(b *record.Batch, i int) bool {
 	return bytes.ContainsFunc(name, func(c rune) bool {
 		return c != '_' && c != '[' && c != ']' && (c < '0' || c > '9') && (c < 'A' || c > 'Z')
 	})
-}
-
-// eoe returns the EOE record of an event.
-func eoe(millis int64, serial uint32) *record.Batch {
-	text := fmt.Appendf(nil, "type=EOE msg=audit(%d.%03d:%d): \n", millis/1000, millis%1000, serial)
-	return &record.Batch{Buf: text, Recs: []record.Record{{Len: uint32(len(text)), Type: record.TypeEOE, Serial: serial, Millis: millis, Kind: record.Line}}}
 }
 
 // originalOf returns the line that record i of h is a damaged copy of.

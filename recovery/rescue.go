@@ -28,7 +28,7 @@ func (f *Merger) restart(stage string, rest *record.Batch, fault any) {
 	f.mode, f.entry, f.had.counts, f.had.matched, f.holes = direct, nil, nil, nil, nil
 	f.held, f.heldSize, f.paused, f.searched, f.loseAt, f.unsure = nil, 0, false, false, 0, 0
 	f.awaited, f.pending, f.recent = awaited{base: 1}, pending{ready: 1}, recentRecords{}
-	f.witness = witness{}
+	f.witness, f.eoe = witness{}, eoes{}
 	f.certain.entered, f.ioSince, f.resuming = time.Time{}, time.Time{}, false
 	f.down = time.Now().Add(rescueTime)
 	for i := range held {
