@@ -33,13 +33,16 @@ type kernelLoss struct {
 	ended   <-chan struct{} // when it has asked for the last time
 
 	// Of the time before this run: what the kernel lost then is judged once it is known
-	// how auditd had ended. ordinary reports that; nil: as a loss at once.
-	ordinary func() bool
+	// how auditd had ended. ordinary reports that, and whether it could be looked up at this moment; nil: as a loss at once.
+	ordinary func() (ordinary, known bool)
 	before   uint32
 }
 
 // judgeAfter is how long after the start of the relay it is known how auditd had ended.
 const judgeAfter = 2 * time.Second
+
+// judgeAgain is how soon that is looked up again while records are given: after a start there may be many.
+const judgeAgain = 5 * time.Millisecond
 
 func (k *kernelLoss) run(ctx context.Context) {
 	k.look()
@@ -55,7 +58,11 @@ func (k *kernelLoss) judge(ctx context.Context) {
 		return
 	}
 	awaitFor(judgeAfter, ctx.Done())
-	if k.ordinary() {
+	ordinary, known := k.ordinary()
+	for !known && !awaitFor(judgeAgain, ctx.Done()) {
+		ordinary, known = k.ordinary()
+	}
+	if ordinary {
 		k.stopped.Add(uint64(k.before))
 	} else {
 		k.count(k.before)
@@ -121,10 +128,10 @@ func (p *Plugin) startKernel() (end func()) {
 	}
 }
 
-// auditdEnded reports whether auditd had ended regularly before it started this run.
-func (p *Plugin) auditdEnded() (ordinary bool) {
-	p.feed.Tracker(func(t *integrity.Tracker) { ordinary = t.Ordinary() })
-	return ordinary
+// auditdEnded reports whether auditd had ended regularly before it started this run, and whether it could be looked up without waiting.
+func (p *Plugin) auditdEnded() (ordinary, known bool) {
+	known = p.feed.Tracker(func(t *integrity.Tracker) { ordinary = t.Ordinary() })
+	return ordinary, known
 }
 
 // kernelStopped returns what the kernel lost while auditd was stopped regularly.

@@ -14,17 +14,21 @@ import (
 // loss if auditd had ended in order and the kernel was asked then; what it loses after
 // that always is one.
 func TestKernelLossWhileAuditdWasStopped(t *testing.T) {
+	is := func(ordinary bool) func() (bool, bool) { return func() (bool, bool) { return ordinary, true } }
+	tries := 0
 	for _, c := range []struct {
 		name          string
-		seen          int64       // the count when the run before ended
-		ordinary      func() bool // nil: it was not asked then
+		seen          int64               // the count when the run before ended
+		ordinary      func() (bool, bool) // nil: it was not asked then
 		lost, stopped uint64
 	}{
-		{"in order", 100, func() bool { return true }, 7, 40},
-		{"a crash", 100, func() bool { return false }, 47, 0},
+		{"in order", 100, is(true), 7, 40},
+		{"a crash", 100, is(false), 47, 0},
 		{"not asked at the end", 100, nil, 47, 0},
-		{"nothing before", 140, func() bool { return true }, 7, 0},
-		{"not known", -1, func() bool { return true }, 7, 0},
+		{"nothing before", 140, is(true), 7, 0},
+		{"not known", -1, is(true), 7, 0},
+		{"in order, while records are given", 100, func() (bool, bool) { tries++; return tries > 3, tries > 3 }, 7, 40},
+		{"nothing but records that are given", 100, func() (bool, bool) { return false, false }, 47, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var reported uint64
