@@ -79,14 +79,14 @@ func (f *Merger) decide(n uint64, now time.Time, judge func(n uint64) fate) bool
 }
 
 // passed judges the lines below n, which the stream is past, as far as that is known:
-// records of the same event that have arrived and wait may be theirs.
+// records of the same event that have arrived and wait may be theirs. At the end nothing more comes.
 func (f *Merger) passed(n uint64, now time.Time) {
 	f.decide(n, now, func(n uint64) fate {
 		run, i := f.pending.at(n)
 		if e := f.witness.find(&run.Batch, i); e != nil && e.held > 0 {
 			return undecided
 		}
-		return f.overtaken(n, false)
+		return f.overtaken(n, f.ended)
 	})
 }
 

@@ -137,6 +137,26 @@ func TestAForgedLineMasksNoLoss(t *testing.T) {
 	}
 }
 
+// TestLinesThatTheEndOfTheStreamHasPassedAreJudged: no event that could still come speaks for or against them.
+func TestLinesThatTheEndOfTheStreamHasPassedAreJudged(t *testing.T) {
+	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
+	p.f.letLogLead(time.Now(), 0, time.Hour)
+	sent := userLines(1000, 1010)
+	p.write(join(sent, []string{userLine(1012, "foreign")}))
+	p.take(t, sent)
+	p.f.readLogOnce()
+	for _, ended := range []bool{false, true} {
+		p.f.ended = ended
+		p.f.passed(p.f.awaited.end(), time.Now())
+		if judged := p.f.pending.ready == p.f.awaited.end(); judged != ended {
+			t.Errorf("ended %v: judged %v", ended, judged)
+		}
+	}
+	p.f.giveReady(time.Now())
+	got, _ := p.out.lines()
+	compare(t, "at the end", got, sent, true)
+}
+
 // TestABrokenAddressIsNoLine: an address whose newlines were not taken for its own.
 func TestABrokenAddressIsNoLine(t *testing.T) {
 	p := newModel(1, 0).player(t, integrity.NewTracker(integrity.Options{}), filepath.Join(t.TempDir(), "audit.log"))
