@@ -87,3 +87,26 @@ func TestContinueDropsALineWithoutEnd(t *testing.T) {
 		t.Errorf("without a framing nothing is dropped: %q", got)
 	}
 }
+
+// TestRestOfARecordAtTheEndIsCounted, also where the stream is over within it.
+func TestRestOfARecordAtTheEndIsCounted(t *testing.T) {
+	for _, text := range []string{"", "arch=c000003e exe=\"/x\"", strings.Repeat("x", 100_000), "exe=\"/x\"\n"} {
+		for _, f := range []Framing{"lines", "exact", "fixed"} {
+			r := NewReader(strings.NewReader(text))
+			r.Continue(f)
+			var b record.Batch
+			for {
+				err := r.Next(&b)
+				if len(b.Recs) > 0 {
+					t.Errorf("%.20q as %s: a part of a record: %q", text, f, b.Bytes(0))
+				}
+				if err != nil {
+					break
+				}
+			}
+			if n := r.Counts().Junk; n != uint64(len(text)) {
+				t.Errorf("%.20q as %s: %d bytes are counted of %d", text, f, n, len(text))
+			}
+		}
+	}
+}

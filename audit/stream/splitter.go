@@ -128,7 +128,8 @@ func (s *Splitter) End(b *record.Batch) {
 		s.cutFrames(b, true)
 		return
 	}
-	if s.torn && !s.dropTorn() {
+	if s.torn && !s.dropTorn() { // it has no end
+		s.counts.Junk += uint64(s.w - s.r)
 		s.r = s.w
 		return
 	}
