@@ -3,6 +3,7 @@ package sinks
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -68,6 +69,28 @@ type Warden interface {
 	Serve(*broker.Call) (broker.Answer, error)
 	// Close lets go of everything: the worker has gone.
 	Close()
+}
+
+// WardenSettings are the settings of a sink, of type C, for its Warden, which embeds them as its Configure and Retire. They wait
+// for no disk, whatever Serve does meanwhile.
+type WardenSettings[C any] struct{ now atomic.Pointer[C] }
+
+// Configure implements Warden.
+func (w *WardenSettings[C]) Configure(cfg config.Sink) {
+	now := *any(cfg.Settings).(*C)
+	w.now.Store(&now)
+}
+
+// Retire implements Warden.
+func (w *WardenSettings[C]) Retire() { w.now.Store(nil) }
+
+// Settings returns the settings as they are now, the zero value where the configuration does not have the sink. They are not to be
+// changed.
+func (w *WardenSettings[C]) Settings() *C {
+	if now := w.now.Load(); now != nil {
+		return now
+	}
+	return new(C)
 }
 
 // NewWarden returns a Warden for a type of sink, nil where it needs none.

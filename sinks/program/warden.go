@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/sinks"
 )
@@ -179,32 +178,16 @@ func (k *children) Close() {
 // warden is the sinks.Warden of a sink.
 type warden struct {
 	*children
-	mu  sync.Mutex // guards cfg
-	cfg Config
+	sinks.WardenSettings[Config]
 }
 
 func newWarden() sinks.Warden {
 	w := new(warden)
 	w.children = newChildren(func(string) (Config, bool) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.cfg, w.cfg.Path != ""
+		cfg := w.Settings()
+		return *cfg, cfg.Path != ""
 	})
 	return w
-}
-
-// Configure implements sinks.Warden.
-func (w *warden) Configure(cfg config.Sink) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cfg = *cfg.Settings.(*Config)
-}
-
-// Retire implements sinks.Warden.
-func (w *warden) Retire() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cfg = Config{}
 }
 
 // Actions starts the programs of actions for a worker.

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/sinks"
 )
@@ -39,35 +37,16 @@ func dialUnix(ctx context.Context, network, path string) (net.Conn, error) {
 }
 
 // warden is the sinks.Warden of a sink.
-type warden struct {
-	mu  sync.Mutex // guards cfg
-	cfg Config
-}
+type warden struct{ sinks.WardenSettings[Config] }
 
 func newWarden() sinks.Warden { return new(warden) }
-
-// Configure implements sinks.Warden.
-func (w *warden) Configure(cfg config.Sink) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cfg = *cfg.Settings.(*Config)
-}
-
-// Retire implements sinks.Warden.
-func (w *warden) Retire() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cfg = Config{}
-}
 
 // Close implements sinks.Warden.
 func (w *warden) Close() {}
 
 // Serve implements sinks.Warden.
 func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
-	w.mu.Lock()
-	cfg := w.cfg
-	w.mu.Unlock()
+	cfg := w.Settings()
 	var network string
 	if err := c.Args(&network); err != nil {
 		return a, err

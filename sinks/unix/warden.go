@@ -6,11 +6,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	sys "golang.org/x/sys/unix"
 
-	"audisp-relay/config"
 	"audisp-relay/host/broker"
 	"audisp-relay/sinks"
 )
@@ -64,7 +62,7 @@ const maxListened = 8
 
 // warden is the sinks.Warden of a sink. The worker has the sockets themselves, it only knows where they are.
 type warden struct {
-	cfg atomic.Pointer[Config]
+	sinks.WardenSettings[Config]
 
 	mu     sync.Mutex // guards all below, and orders what is done to the paths; held while a disk may hang
 	last   uint64
@@ -72,15 +70,6 @@ type warden struct {
 }
 
 func newWarden() sinks.Warden { return &warden{listen: make(map[uint64]*listener)} }
-
-// Configure implements sinks.Warden. It does not wait for a disk.
-func (w *warden) Configure(cfg config.Sink) {
-	now := *cfg.Settings.(*Config)
-	w.cfg.Store(&now)
-}
-
-// Retire implements sinks.Warden.
-func (w *warden) Retire() { w.cfg.Store(new(Config)) }
 
 // Close implements sinks.Warden. A worker that was killed has left its socket's file.
 func (w *warden) Close() {
@@ -96,7 +85,7 @@ func (w *warden) Close() {
 func (w *warden) Serve(c *broker.Call) (a broker.Answer, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	cfg := w.cfg.Load()
+	cfg := w.Settings()
 	switch c.Op {
 	case opListen:
 		return w.serveListen(c, cfg)
