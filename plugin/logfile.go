@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -85,11 +84,9 @@ func (l *fileOrSyslog) close() {
 }
 
 // logFile is the log as a file. It is opened again when it was renamed or removed, and
-// when its directory is there again.
+// when its directory is there again. One call at a time: fileOrSyslog begins none before the last one has ended.
 type logFile struct {
-	path string
-
-	mu    sync.Mutex        // guards what follows
+	path  string
 	not   []config.Reserved // what it must not be
 	f     *os.File
 	info  os.FileInfo
@@ -99,8 +96,6 @@ type logFile struct {
 
 // write writes a line. What a full disk has taken of it is cut off again.
 func (l *logFile) write(line []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.look()
 	if l.f == nil {
 		return l.fault
@@ -211,8 +206,6 @@ func sameFile(info os.FileInfo, st *unix.Stat_t) bool {
 
 // reserve notes what the file must not be: auditd may take it for its own log at any time.
 func (l *logFile) reserve(not []config.Reserved) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if slices.Equal(l.not, not) {
 		return
 	}
@@ -225,8 +218,6 @@ func (l *logFile) reserve(not []config.Reserved) {
 
 // Fault says why there is no file.
 func (l *logFile) Fault() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.look()
 	if l.fault == nil {
 		return ""
@@ -235,8 +226,6 @@ func (l *logFile) Fault() string {
 }
 
 func (l *logFile) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.f != nil {
 		l.f.Close()
 		l.f = nil

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,20 +112,26 @@ func TestLogDiskThatHangs(t *testing.T) {
 		}
 	}
 	say("a\n")
-	l.file.mu.Lock() // what writes to a disk that hangs has it
-	say("b\n")
+	answer := make(chan struct{})
+	hanging := func() error {
+		<-answer
+		return l.file.write([]byte("b\n"))
+	}
+	if err := l.do(hanging); !errors.Is(err, errLogHangs) {
+		t.Errorf("of a disk that hangs: %v", err)
+	}
 	say("c\n")
 	if fault := l.fault(); !strings.Contains(fault, path) || !strings.Contains(fault, errLogHangs.Error()) {
 		t.Errorf("fault %q", fault)
 	}
-	l.file.mu.Unlock()
+	close(answer)
 	<-l.last
 	say("d\n")
 	if fault := l.fault(); fault != "" {
 		t.Errorf("fault %q when it answers again", fault)
 	}
 	l.close()
-	if data, err := os.ReadFile(path); string(data) != "a\nb\nd\n" || strings.Join(elsewhere.lines, "") != "b\nc\n" {
+	if data, err := os.ReadFile(path); string(data) != "a\nb\nd\n" || strings.Join(elsewhere.lines, "") != "c\n" {
 		t.Errorf("the file has %q, %v, elsewhere are %q", data, err, elsewhere.lines)
 	}
 }
@@ -132,11 +139,12 @@ func TestLogDiskThatHangs(t *testing.T) {
 // TestLogDiskThatHangsAtTheEnd: the relay ends without it.
 func TestLogDiskThatHangsAtTheEnd(t *testing.T) {
 	l := &fileOrSyslog{file: &logFile{path: filepath.Join(t.TempDir(), "log")}, sys: &brokenPlace{}}
-	l.file.mu.Lock()
+	answer := make(chan struct{})
+	_ = l.do(func() error { <-answer; return nil })
 	q := &logQueue{place: l}
 	q.put("k", zapcore.Entry{Time: time.Now()}, []byte("a\n"))
 	q.close()
-	l.file.mu.Unlock()
+	close(answer)
 	<-l.last
 }
 
