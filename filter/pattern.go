@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"unicode/utf8"
+
+	"audisp-relay/patternsize"
 )
 
 // Limits of a regular expression. Matching takes at most some multiple of pattern
@@ -38,8 +40,7 @@ func compilePattern(text string) (re regex, message string) {
 	if err != nil {
 		return re, oneLine(err.Error())
 	}
-	// Repetitions are written out when they are compiled: count before.
-	if re.steps = instructions(parsed); re.steps > maxInstructions {
+	if re.steps = patternsize.Of(parsed, maxInstructions); re.steps > maxInstructions {
 		return re, "the regular expression is too large: its repetitions multiply"
 	}
 	re.Regexp, err = regexp.Compile(text)
@@ -48,18 +49,6 @@ func compilePattern(text string) (re regex, message string) {
 	}
 	re.least, re.words = shortestMatch(parsed), neededWords(parsed)
 	return re, ""
-}
-
-// instructions estimates the size of the compiled program.
-func instructions(re *syntax.Regexp) int {
-	n := 1 + len(re.Rune)/2
-	for _, sub := range re.Sub {
-		n = min(n+instructions(sub), maxInstructions+1)
-	}
-	if re.Op == syntax.OpRepeat {
-		n = min(n*max(re.Min, re.Max, 1), maxInstructions+1)
-	}
-	return n
 }
 
 // shortestMatch returns how many characters a match has at least. Each has a byte or more.

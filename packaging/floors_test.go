@@ -12,7 +12,7 @@ import (
 
 // floors are the packages, each of which imports none but those of the floors below its own.
 var floors = [][]string{
-	{"audit/record", "fleet/wire", "host/journald", "host/runnable", "host/sockdiag", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
+	{"audit/record", "fleet/wire", "host/journald", "host/runnable", "host/sockdiag", "patternsize", "sinks/local", "suggest", "topk", "audisp-plugins.d", "packaging"},
 	{"host/athand", "host/broker"},
 	{"audit/process", "audit/stream", "audit/users", "fleet", "format/jsontext", "host", "host/trusted", "plugin/sandbox", "queue/spool", "state"},
 	{"audit/auditlog", "audit/event", "audit/integrity", "filter", "format", "plugin/checkpoint", "plugin/monitor", "plugin/recent", "queue"},

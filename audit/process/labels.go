@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/patternsize"
 )
 
 // Bounds of Labels. The time that one path takes is bounded by the product of the last two and matchedText.
@@ -131,7 +132,7 @@ func compile(expr string) (re *regexp.Regexp, has string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("no regular expression: %w", err)
 	}
-	if instructions(parsed) > maxInstructions { // repetitions are written out when they are compiled: count before
+	if patternsize.Of(parsed, maxInstructions) > maxInstructions {
 		return nil, "", errors.New("the regular expression is too large: its repetitions multiply")
 	}
 	re, err = regexp.Compile(expr)
@@ -159,18 +160,6 @@ func literal(re *syntax.Regexp) (longest string) {
 		}
 	}
 	return longest
-}
-
-// instructions estimates the size of the compiled program.
-func instructions(re *syntax.Regexp) int {
-	n := 1 + len(re.Rune)/2
-	for _, sub := range re.Sub {
-		n = min(n+instructions(sub), maxInstructions+1)
-	}
-	if re.Op == syntax.OpRepeat {
-		n = min(n*max(re.Min, re.Max, 1), maxInstructions+1)
-	}
-	return n
 }
 
 // bit returns the set of one label, a new one if need be.
