@@ -25,13 +25,13 @@ const (
 
 	DefaultQDepth        = 16384
 	DefaultQBytes   Size = 32 << 20
-	DefaultInput    Size = 32 << 20
+	defaultInput    Size = 32 << 20
 	DefaultMemory   Size = 128 << 20
-	DefaultSpool    Size = 256 << 20
-	DefaultOOMScore      = -500
-	DefaultBoost         = 4
-	DefaultWarnAt        = 75 // percent of a spool, auditd's usual share for a warning (space_left = 25%)
-	DefaultAfter         = 10 * time.Minute
+	defaultSpool    Size = 256 << 20
+	defaultOOMScore      = -500
+	defaultBoost         = 4
+	defaultWarnAt        = 75 // percent of a spool, auditd's usual share for a warning (space_left = 25%)
+	defaultAfter         = 10 * time.Minute
 
 	// DefaultRestarts and MaxRestarts are auditd's and audispd's own of max_restarts.
 	DefaultRestarts = 10
@@ -186,17 +186,17 @@ func globals() *Config {
 		QBytes:         DefaultQBytes,
 		QOS:            "lossy",
 		OverflowAction: "syslog",
-		PriorityBoost:  DefaultBoost,
-		OOMScoreAdj:    DefaultOOMScore,
+		PriorityBoost:  defaultBoost,
+		OOMScoreAdj:    defaultOOMScore,
 		NameFormat:     "none",
 		Sandbox:        "on",
-		InputBuffer:    DefaultInput,
+		InputBuffer:    defaultInput,
 		MemoryLimit:    DefaultMemory,
 		RunDir:         DefaultRunDir,
 		StateDir:       DefaultStateDir,
 		ProcessContext: true,
 		LossMarkers:    true,
-		Spool:          Spool{MaxSize: DefaultSpool, Sync: "interval", WarnAt: DefaultWarnAt},
+		Spool:          Spool{MaxSize: defaultSpool, Sync: "interval", WarnAt: defaultWarnAt},
 		Recovery:       Recovery{Enabled: true},
 		Log:            Log{Level: "info", Output: "syslog"},
 		Metrics:        Metrics{Socket: true, TLS: true},
@@ -230,6 +230,6 @@ func newSink(name string, c *Config) Sink {
 		StateDir:       c.StateDir,
 		Rules:          c.Rules,
 
-		NetworkFailureAction: NoAction, DiskFullAction: NoAction, After: DefaultAfter,
+		NetworkFailureAction: NoAction, DiskFullAction: NoAction, After: defaultAfter,
 	}
 }

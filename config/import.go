@@ -129,7 +129,7 @@ func (im *importer) readSettings() {
 		return
 	}
 
-	base := Config{PriorityBoost: DefaultBoost}
+	base := Config{PriorityBoost: defaultBoost}
 	for _, l := range file.lines {
 		// The rest of auditd.conf is for auditd itself, which stays.
 		if !im.from.Audispd && !slices.Contains([]string{"q_depth", "overflow_action", "max_restarts"}, l.key) {

@@ -131,7 +131,7 @@ func (t *Table) globals(c *Config) {
 	t.Size("input_buffer", &c.InputBuffer, minQBytes, true)
 	if c.InputBuffer > maxInput {
 		t.doc.errorf(t.key("input_buffer"), "%v is too large, must be at most %q", c.InputBuffer, maxInput.String())
-		c.InputBuffer = DefaultInput
+		c.InputBuffer = defaultInput
 	}
 
 	t.Size("memory_limit", &c.MemoryLimit, minMemory, false)

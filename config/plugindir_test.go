@@ -88,7 +88,7 @@ func TestLoadPluginDirAs28(t *testing.T) {
 	}
 	sink := func(name, typ, format string) Sink {
 		return Sink{Name: name, Type: typ, Format: format, QDepth: 250, QBytes: 1 << 20, QOS: "lossless", OverflowAction: "syslog", Spool: Spool{8 << 20, "none", 50},
-			NetworkFailureAction: NoAction, DiskFullAction: NoAction, After: DefaultAfter,
+			NetworkFailureAction: NoAction, DiskFullAction: NoAction, After: defaultAfter,
 			NameFormat: "hostname", NodeRawOnly: true, StateDir: DefaultStateDir}
 	}
 	unix, remote, syslog := sink("af_unix", "unix", "string"), sink("au-remote", "program", "binary"), sink("syslog", "syslog", "string")

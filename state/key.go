@@ -14,15 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KeySize is how many random bytes a key for loss markers has.
-const KeySize = 32
+// keySize is how many random bytes a key for loss markers has.
+const keySize = 32
 
 // KeyName is the file of the key within state_dir.
 const KeyName = "marker.key"
 
 // NewKey returns a new key.
 func NewKey() []byte {
-	key := make([]byte, KeySize)
+	key := make([]byte, keySize)
 	rand.Read(key) // never fails
 	return key
 }
@@ -99,14 +99,14 @@ func readKey(path string) ([]byte, error) {
 
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
-	case !info.Mode().IsRegular() || info.Size() != KeySize:
-		return nil, fmt.Errorf("%s is not a file of %d bytes: remove it, a new one is made at the next start", path, KeySize)
+	case !info.Mode().IsRegular() || info.Size() != keySize:
+		return nil, fmt.Errorf("%s is not a file of %d bytes: remove it, a new one is made at the next start", path, keySize)
 	case ok && !ours(st.Uid):
 		return nil, fmt.Errorf("%s is owned by uid %d: run chown %d %s", path, st.Uid, os.Geteuid(), path)
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s has mode %04o, others must not read it: remove it, a new one is made at the next start", path, info.Mode().Perm())
 	}
-	key := make([]byte, KeySize)
+	key := make([]byte, keySize)
 	_, err = io.ReadFull(f, key)
 	return key, err
 }

@@ -16,7 +16,7 @@ func TestKeyIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(filepath.Join(dir, KeyName))
-	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != KeySize {
+	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != keySize {
 		t.Errorf("%v, %v", info, err)
 	}
 	if again, err := Key(dir, NewKey()); err != nil || !bytes.Equal(again, key) {
@@ -29,7 +29,7 @@ func TestKeyIsKept(t *testing.T) {
 
 // TestKeyThatProvesNothing: others know it, or it is none. The error does not say the key.
 func TestKeyThatProvesNothing(t *testing.T) {
-	text := bytes.Repeat([]byte("k"), KeySize)
+	text := bytes.Repeat([]byte("k"), keySize)
 	for name, make := range map[string]func(path string) error{
 		"others read it": func(path string) error {
 			if err := os.WriteFile(path, text, 0o600); err != nil {

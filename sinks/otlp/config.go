@@ -17,15 +17,15 @@ import (
 
 // Bounds of a request, and what it has at most where the configuration does not say it.
 const (
-	// DefaultBatchBytes is far below what receivers take (the Collector: 20 MiB), and more
+	// defaultBatchBytes is far below what receivers take (the Collector: 20 MiB), and more
 	// than the queue gives at once but for one large event.
-	DefaultBatchBytes   config.Size = 1 << 20
-	DefaultBatchRecords             = 512 // as the SDKs' batch processors
+	defaultBatchBytes   config.Size = 1 << 20
+	defaultBatchRecords             = 512 // as the SDKs' batch processors
 	minBatchBytes       config.Size = 4 << 10
 	maxBatchBytes       config.Size = 16 << 20
 	maxBatchRecords                 = 10_000
 
-	DefaultDeadLetters config.Size = 64 << 20
+	defaultDeadLetters config.Size = 64 << 20
 	minDeadLetters     config.Size = 1 << 20
 )
 
@@ -70,7 +70,7 @@ func init() {
 // read reads the keys of a sink of type otlp.
 func read(t *config.Table, s *config.Sink) config.Settings {
 	c := &Config{
-		Compression: "gzip", BatchBytes: DefaultBatchBytes, BatchRecords: DefaultBatchRecords, DeadLetterSize: DefaultDeadLetters,
+		Compression: "gzip", BatchBytes: defaultBatchBytes, BatchRecords: defaultBatchRecords, DeadLetterSize: defaultDeadLetters,
 		DeadLetterDir: filepath.Join(t.StateDir(), "dead", s.Name),
 	}
 	t.Required("url", `"https://host:port"`)

@@ -218,8 +218,8 @@ func (r *receiver) place() sinktest.Place {
 // settings returns the configuration of a sink that has nothing but a URL, and what set changes.
 func settings(t testing.TB, url string, set ...func(*Config)) config.Sink {
 	c := &Config{
-		URL: withPath(url), Compression: "gzip", BatchBytes: DefaultBatchBytes, BatchRecords: DefaultBatchRecords,
-		DeadLetterDir: t.TempDir() + "/dead", DeadLetterSize: DefaultDeadLetters,
+		URL: withPath(url), Compression: "gzip", BatchBytes: defaultBatchBytes, BatchRecords: defaultBatchRecords,
+		DeadLetterDir: t.TempDir() + "/dead", DeadLetterSize: defaultDeadLetters,
 	}
 	for _, change := range set {
 		change(c)

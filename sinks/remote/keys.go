@@ -11,7 +11,7 @@ func ReadKeys(t *config.Table, why string) (f Files) {
 		check func(string) error
 	}{
 		{"ca_file", &f.CA, config.FilePath}, {"cert_file", &f.Cert, config.FilePath},
-		{"key_file", &f.Key, config.SecretPath}, {"server_name", &f.ServerName, CheckServerName},
+		{"key_file", &f.Key, config.SecretPath}, {"server_name", &f.ServerName, checkServerName},
 	} {
 		t.Str(key.name, key.value, config.EmptyOr(key.check))
 		if *key.value != "" && why != "" {

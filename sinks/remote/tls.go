@@ -93,8 +93,8 @@ func (f *Files) Name(host string) string {
 	return host
 }
 
-// CheckServerName accepts what a certificate can be for.
-func CheckServerName(s string) error {
+// checkServerName accepts what a certificate can be for.
+func checkServerName(s string) error {
 	if len(s) > 253 || !config.Printable(s) || (net.ParseIP(s) == nil && strings.ContainsAny(s, ":/[]*")) {
 		return fmt.Errorf("%q is not a host name or IP address", s)
 	}
