@@ -21,7 +21,7 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 		return dst, err
 	}
 	r := restorer{id: event.Text("ID"), node: event.Text("NODE"), limit: len(dst) + jsontext.MaxRecords}
-	if strings.Contains(r.id, " ") || strings.Contains(r.node, " ") { // after it another header could stand
+	if strings.Contains(r.id, " ") || strings.Contains(r.node, " ") { // what follows a blank could be a forged header
 		return dst, errors.New("there is a blank in ID or NODE")
 	}
 	out = dst
@@ -47,11 +47,7 @@ func AppendRecords(dst []byte, event jsontext.Object) (out []byte, err error) {
 
 // appendTexts appends lines that are there as they came: one, or an array.
 func appendTexts(dst []byte, v any) ([]byte, error) {
-	list, ok := v.([]any)
-	if !ok {
-		list = []any{v}
-	}
-	for _, v := range list {
+	for _, v := range listOf(v) {
 		text, ok := v.(string)
 		if !ok {
 			return dst, fmt.Errorf("%v is no line", v)
@@ -63,20 +59,23 @@ func appendTexts(dst []byte, v any) ([]byte, error) {
 	return dst, nil
 }
 
+// listOf returns the elements of an array, or the value itself as the only one: laurel makes an array only of several.
+func listOf(v any) []any {
+	if list, ok := v.([]any); ok {
+		return list
+	}
+	return []any{v}
+}
+
 // restorer makes the records of an event.
 type restorer struct {
 	id, node string
-	limit    int // of the bytes of all records, and of what stands before them
+	limit    int // how many bytes the output may have, with what was in it before
 }
 
 // appendType appends the records of one type: an object, or an array of objects.
 func (r *restorer) appendType(dst []byte, name string, v any) ([]byte, error) {
-	list, ok := v.([]any)
-	if !ok {
-		list = []any{v}
-	}
-
-	for _, v := range list {
+	for _, v := range listOf(v) {
 		o, ok := v.(jsontext.Object)
 		if !ok {
 			return dst, fmt.Errorf("%v is no object", v)
@@ -96,7 +95,7 @@ func (r *restorer) appendType(dst []byte, name string, v any) ([]byte, error) {
 	return dst, nil
 }
 
-// appendRecord appends a record. A newline in it was in a frame: it becomes a blank, as in the format string.
+// appendRecord appends a record. A newline can only come from a binary frame, and becomes a blank, as in the format string.
 func (r *restorer) appendRecord(dst []byte, name, body string) ([]byte, error) {
 	from := len(dst)
 	if from+len(r.node)+len(name)+len(r.id)+len(body) > r.limit {
@@ -123,7 +122,7 @@ type builder struct {
 	object jsontext.Object
 	front  string   // what stands before the fields: avc:  denied  { read } for
 	fields []byte   // each with a blank in front
-	names  []byte   // the same: what auditd has added
+	names  []byte   // the fields that auditd has added, likewise
 	raw    []string // texts that laurel's shape could not hold
 }
 
@@ -139,7 +138,7 @@ func (b *builder) bodies() []string {
 	return []string{text}
 }
 
-// read goes through the members.
+// read makes fields of the members. Those with a system call's arguments stand before "items", as in the kernel's record.
 func (b *builder) read() error {
 	if b.typ == record.TypeMACLoad {
 		b.front = "policy loaded "
@@ -148,33 +147,14 @@ func (b *builder) read() error {
 
 	for _, m := range b.object {
 		key, _, _ := strings.Cut(m.Key, "#")
-		if b.typ == record.TypeSyscall && (key == "SCRIPT" || key == "EXE_HASH") { // of no record: what is known of the process
-			continue
+		taken, err := b.readSpecial(key, m.Value)
+		if err != nil {
+			return err
 		}
-		switch v := m.Value.(type) {
-		case jsontext.Object: // PID, PPID and others that laurel adds
-			if key == "msg" {
-				if err := b.addMessage(v); err != nil {
-					return err
-				}
-			}
+		if taken {
 			continue
-		case []any:
-			if key == "denied" || key == "granted" {
-				b.front = "avc:  " + key + "  { " + words(v) + " } for  "
-			}
-			continue
-		case string:
-			if key == "RAW" {
-				b.raw = append(b.raw, v)
-				continue
-			}
 		}
 
-		if key == "netlabel" && m.Value == nil {
-			b.front = "netlabel: "
-			continue
-		}
 		if key == "" || strings.ContainsAny(key, " =\n") {
 			return fmt.Errorf("%q cannot be a field", m.Key)
 		}
@@ -190,6 +170,36 @@ func (b *builder) read() error {
 	return nil
 }
 
+// readSpecial takes a member that is more, or less, than one field. It reports whether the member was such a one.
+func (b *builder) readSpecial(key string, v any) (taken bool, err error) {
+	if b.typ == record.TypeSyscall && (key == "SCRIPT" || key == "EXE_HASH") { // of no record: what is known of the process
+		return true, nil
+	}
+	switch v := v.(type) {
+	case jsontext.Object: // PID, PPID and others that laurel adds
+		if key == "msg" {
+			err = b.addMessage(v)
+		}
+		return true, err
+	case []any:
+		if key == "denied" || key == "granted" {
+			b.front = "avc:  " + key + "  { " + strings.Join(texts(v), " ") + " } for  "
+		}
+		return true, nil
+	case string:
+		if key == "RAW" {
+			b.raw = append(b.raw, v)
+			return true, nil
+		}
+	case nil:
+		if key == "netlabel" {
+			b.front = "netlabel: "
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // addMessage adds what a program has said, of which laurel 0.8 makes an object.
 func (b *builder) addMessage(o jsontext.Object) error {
 	in := builder{typ: b.typ, object: o}
@@ -201,39 +211,37 @@ func (b *builder) addMessage(o jsontext.Object) error {
 	return nil
 }
 
-// words puts the strings of a list together.
-func words(list []any) string {
-	var all []string
-	for _, v := range list {
-		s, _ := v.(string)
-		all = append(all, s)
+// texts returns the strings of a list, "" for what is none.
+func texts(list []any) []string {
+	all := make([]string, len(list))
+	for i, v := range list {
+		all[i], _ = v.(string)
 	}
-	return strings.Join(all, " ")
+	return all
 }
 
 // addArgs adds what stands under ARGV: a system call's arguments, a program's, or the title of one.
 func (b *builder) addArgs(list []any) {
-	switch {
-	case len(list) == 0:
-	case b.typ == record.TypeProctitle:
-		var args []string
-		for _, v := range list {
-			s, _ := v.(string)
-			args = append(args, s)
+	if b.typ == record.TypeProctitle {
+		if len(list) > 0 {
+			b.fields = appendField(b.fields, "proctitle", quoted(strings.Join(texts(list), "\x00")))
 		}
-		b.fields = appendField(b.fields, "proctitle", quoted(strings.Join(args, "\x00")))
-	default:
-		for i, v := range list {
-			s, ok := v.(string)
-			if b.typ == record.TypeExecve {
-				if s = quoted(s); !ok {
-					continue // no record had it
-				}
-			} else if s = strings.TrimPrefix(s, "0x"); !ok {
-				s = fmt.Sprint(v)
-			}
-			b.fields = appendField(b.fields, fmt.Sprintf("a%d", i), s)
+		return
+	}
+
+	for i, v := range list {
+		arg, isText := v.(string)
+		switch {
+		case b.typ == record.TypeExecve && !isText:
+			continue // no record had it
+		case b.typ == record.TypeExecve:
+			arg = quoted(arg)
+		case isText:
+			arg = strings.TrimPrefix(arg, "0x")
+		default:
+			arg = fmt.Sprint(v)
 		}
+		b.fields = appendField(b.fields, fmt.Sprintf("a%d", i), arg)
 	}
 }
 
@@ -252,7 +260,7 @@ func (b *builder) add(key string, v any) error {
 	case string:
 		value = textOf(key, v, isName, isText)
 	default:
-		return fmt.Errorf("member %q: %v is nothing that a field becomes", key, v)
+		return fmt.Errorf("member %q: %v cannot be the value of a field", key, v)
 	}
 	if isName {
 		b.names = appendField(b.names, key, value)

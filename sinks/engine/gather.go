@@ -70,7 +70,7 @@ func (s *Sink) gather(ctx context.Context) error {
 	}
 	s.pending = s.build.batch(s.head, s.acked)
 	s.pending.next = s.passed
-	s.record(s.pending)
+	s.keep(s.pending)
 	return nil
 }
 

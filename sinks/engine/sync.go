@@ -12,8 +12,8 @@ import (
 	"audisp-relay/queue"
 )
 
-// record writes a batch to the journal, before it is sent.
-func (s *Sink) record(b *Batch) {
+// keep writes a batch to the journal, before it is sent.
+func (s *Sink) keep(b *Batch) {
 	if s.journal == nil {
 		return
 	}
@@ -56,16 +56,15 @@ func (s *Sink) finish(b *Batch) {
 	})
 }
 
-// sync asks the engine for its last batch of this host, and goes on after it: what it lacks of
-// what was sent is sent again from the journal, what it has of the batch at hand is done. The
-// engine's word counts, whatever this host remembers.
+// sync asks the engine for its last batch of this host, and has the sink continue after it. The engine's
+// answer counts, whatever this host remembers.
 func (s *Sink) sync(ctx context.Context) error {
 	tail, err := s.place.Last(ctx)
 	if err != nil {
 		return err
 	}
 
-	have, known := s.has(tail)
+	have, known := s.firstLacking(tail)
 	switch {
 	case known && s.hasTwin(tail, have):
 		s.leaveEpoch(tail)
@@ -73,30 +72,13 @@ func (s *Sink) sync(ctx context.Context) error {
 	case known:
 		s.settleDoubt(have)
 	}
-	end := s.acked
-	if s.pending != nil {
-		end = s.pending.Header.Next()
+	if known {
+		err = s.catchUp(ctx, tail, have)
+	} else if s.sure < s.acked { // the batch that was on its way when the last run ended: rather twice than not at all
+		err = s.resend(ctx, s.sure)
 	}
-
-	switch {
-	case known && have >= end && s.pending != nil:
-		s.finish(s.pending)
-		s.acked, s.sure = max(have, end), max(have, end)
-	case known && have > s.acked: // this host has forgotten the last ones: its journal was lost, or a part of it
-		s.tail = tail
-		s.acked, s.sure = have, have
-	case known && have < s.acked:
-		if err := s.resend(ctx, have); err != nil {
-			return err
-		}
-	case !known && s.owed > 0: // others have written in between: what the engine has of this sink's their batch does not say
-		if err := s.resend(ctx, s.owed); err != nil {
-			return err
-		}
-	case !known && s.sure < s.acked: // the batch that was on its way when the last run ended: rather twice than not at all
-		if err := s.resend(ctx, s.sure); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 
 	if tail != nil {
@@ -108,11 +90,32 @@ func (s *Sink) sync(ctx context.Context) error {
 	return nil
 }
 
-// has returns the number of the first record that the engine lacks, as far as that is known.
-func (s *Sink) has(tail *Tail) (have uint64, known bool) {
+// catchUp makes the numbers of sink and engine agree, where have is the first record that the engine lacks: what it
+// lacks of what was sent is sent again from the journal, and the batch at hand is done if it has that.
+func (s *Sink) catchUp(ctx context.Context, tail *Tail, have uint64) error {
+	end := s.acked
+	if s.pending != nil {
+		end = s.pending.Header.Next()
+	}
+
+	switch {
+	case have >= end && s.pending != nil:
+		s.finish(s.pending)
+		s.acked, s.sure = have, have
+	case have > s.acked: // this host has forgotten the last ones: its journal was lost, or a part of it
+		s.tail = tail
+		s.acked, s.sure = have, have
+	case have < s.acked:
+		return s.resend(ctx, have)
+	}
+	return nil
+}
+
+// firstLacking returns the number of the first record that the engine lacks, as far as that is known.
+func (s *Sink) firstLacking(tail *Tail) (have uint64, known bool) {
 	switch {
 	case tail == nil:
-		return s.none()
+		return s.firstLackingOfNone()
 	case tail.Epoch == s.head.Epoch:
 		return tail.next(), true
 	case tail.Number < s.number:
@@ -120,7 +123,7 @@ func (s *Sink) has(tail *Tail) (have uint64, known bool) {
 	}
 	if s.acked > 1 || s.placed || tail.Sink != s.head.Sink {
 		s.count(func(c *Counts) { c.Foreign++ })
-		s.log.Warn("another relay or sink writes to this sink's subject: its batches stand between this one's. "+
+		s.log.Warn("another relay or sink writes to this sink's subject: its batches are among this one's. "+
 			"Give each host an id of its own (/etc/machine-id), and each host one sink for this stream",
 			zap.String("its_sink", tail.Sink), zap.String("its_epoch", tail.Epoch), zap.String("its_name", tail.Name))
 		return 0, false
@@ -129,9 +132,9 @@ func (s *Sink) has(tail *Tail) (have uint64, known bool) {
 	return 0, false
 }
 
-// hasTwin reports whether the engine has something in this sink's epoch that is none of its own. Then
-// another sink has the epoch, too: state_dir was copied with its host, or this host was put back, memory
-// and all, to an earlier state. That what is at hand was stored does not follow from its number.
+// hasTwin reports whether the engine has something in this sink's epoch that this sink has not sent. Then
+// another one uses the epoch, too: state_dir was copied with its host, or this host was put back to an earlier
+// state, its memory included. The number of the batch at hand does not show then that it was stored.
 func (s *Sink) hasTwin(tail *Tail, have uint64) bool {
 	switch {
 	case tail == nil || !s.placed || have <= s.acked:
@@ -143,10 +146,10 @@ func (s *Sink) hasTwin(tail *Tail, have uint64) bool {
 	return have != h.Next() || tail.Seq != h.Seq || tail.Boot != h.Boot || tail.Last != h.Last || !tail.Until.Equal(h.Until)
 }
 
-// leaveEpoch goes on in another epoch, from 1.
+// leaveEpoch has the sink begin a new epoch, with record 1.
 func (s *Sink) leaveEpoch(tail *Tail) {
 	s.log.Error("another relay sends in the epoch of this one: state_dir was copied with its host, or put back while the relay ran. "+
-		"This one goes on in an epoch of its own; give each host an id of its own (/etc/machine-id)",
+		"This one continues in a new epoch; give each host an id of its own (/etc/machine-id)",
 		zap.String("epoch", s.head.Epoch), zap.String("its_name", tail.Name), zap.String("its_boot", tail.Boot))
 	s.head.Epoch = wire.NewEpoch()
 	s.acked, s.owed, s.doubt = 1, 0, inDoubt{}
@@ -159,12 +162,12 @@ func (s *Sink) leaveEpoch(tail *Tail) {
 	}
 	if b := s.pending; b != nil {
 		b.Header.Epoch, b.Header.Seq = s.head.Epoch, s.acked
-		s.record(b)
+		s.keep(b)
 	}
 }
 
-// none is has of an engine that has nothing. Engines remove what is old: that is no loss.
-func (s *Sink) none() (have uint64, known bool) {
+// firstLackingOfNone is firstLacking for an engine that has nothing. Engines remove what is old: that is no loss.
+func (s *Sink) firstLackingOfNone() (have uint64, known bool) {
 	keeps, certain := s.place.Keeps()
 	switch quiet := time.Since(s.ackedAt); {
 	case s.acked == 1, certain && keeps == 0:
@@ -172,7 +175,7 @@ func (s *Sink) none() (have uint64, known bool) {
 	case quiet > max(keeps, s.opt.Age):
 		return 0, false
 	}
-	have = s.acked // of what it has lost, that is known which is retained
+	have = s.acked // what the journal does not retain cannot be sent again, so only the rest counts as lacking
 	if s.journal != nil {
 		_ = s.journal.replay(1, func(b *Batch) error {
 			if b.Header.Epoch == s.head.Epoch {
@@ -184,9 +187,9 @@ func (s *Sink) none() (have uint64, known bool) {
 	return have, true
 }
 
-// resend sends from the journal what the engine lacks from number have on. That it has lost what
-// it had acknowledged is known once it has taken the first of it: what it was asked for may be
-// answered by a server that is behind the others.
+// resend sends from the journal what the engine lacks from number have on. Only when the engine has taken
+// the first of it is it certain that it had lost that: its answer may have come from a server that was behind
+// the others.
 func (s *Sink) resend(ctx context.Context, have uint64) error {
 	at, sent, gap := have, uint64(0), uint64(0)
 	send := func(b *Batch) error {
@@ -201,7 +204,7 @@ func (s *Sink) resend(ctx context.Context, have uint64) error {
 			one.sent = b.Header.Count
 		}
 		if err := s.place.Send(ctx, b); err != nil {
-			if !errors.Is(err, ErrMoved) { // that says that it was not this one that was stored
+			if !errors.Is(err, ErrMoved) { // after which it is certain that this one was not stored
 				s.doubt = one
 			}
 			return err
@@ -225,16 +228,20 @@ func (s *Sink) resend(ctx context.Context, have uint64) error {
 	return err
 }
 
-// inDoubt is a batch that was sent again and may have been stored though the engine did not say so: what
-// had been lost then. next is 0 without one.
-type inDoubt struct{ next, sent, gap uint64 }
+// inDoubt is a batch that was sent again and that the engine may have stored without acknowledging it. It says
+// what the engine had lost in that case.
+type inDoubt struct {
+	next uint64 // number of the record after the batch, 0: there is no such batch
+	sent uint64 // records of it that the engine had acknowledged before
+	gap  uint64 // records before it that the journal retains no more
+}
 
-// settleDoubt counts what the engine had lost before a batch that it has taken without saying so. From
-// what it has now nothing of that shows any more.
+// settleDoubt counts what the engine had lost before a batch that it took without acknowledging it. What the
+// engine has now no longer shows that loss.
 func (s *Sink) settleDoubt(have uint64) {
 	d := s.doubt
 	if d.next == 0 || have < d.next {
-		return // an answer may be behind: who sends it again finds out
+		return // the server that answered may be behind: sending again shows whether the batch was stored
 	}
 	s.doubt = inDoubt{}
 	s.noteRollback(have, d.sent, d.gap)
@@ -267,14 +274,13 @@ const (
 	maxSearch  = 16 << 20
 )
 
-// search looks for the engine's last record among those that the queue gives first, and passes
-// over what is before it: the journal does not have these batches. What is not found is no reason
-// to leave anything out.
+// search looks for the engine's last record among those that the queue gives first, and skips what is before
+// it: the engine has that, though the journal does not. If the record is not found, nothing is skipped.
 func (s *Sink) search(ctx context.Context) error {
 	want := s.tail.Last
 	s.tail = nil
 	if at := s.q.Position(); want.N == 0 || !at.HasID || at.First {
-		return nil // a queue that begins with what comes now gives nothing again
+		return nil // a queue that begins with new records repeats none
 	}
 
 	for end := time.Now().Add(searchTime); ctx.Err() == nil; s.pause(ctx, searchTime/50) {
@@ -304,9 +310,9 @@ func (s *Sink) search(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// after returns how many records of list there are up to the nth one of an event, 0 where there
-// is none. The EOE that an event has in the stream is in no audit.log, so the last one counts if
-// it is the one before.
+// after returns how many records of list there are up to the nth one of an event, that one included, 0 where
+// it is not there. The EOE of an event is in the stream only, never in audit.log: if the nth alone is missing,
+// and other records follow, the count goes up to the last one of the event that is there.
 func after(list []record.Batch, millis int64, serial, n uint32) int {
 	seen, at, pos := uint32(0), 0, 0
 	for _, b := range list {
