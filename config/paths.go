@@ -15,11 +15,11 @@ import (
 // claims says which names and paths are taken, and by whom. Two writers of one
 // path would tear each other's output apart, or take over each other's socket.
 type claims struct {
-	names    map[string]string // sink name to its origin
-	paths    map[string]string // path to the key that names it
-	reads    map[string]string // path of what the relay reads, to whose it is
-	spools   string            // the relay's own directory, "" for none
-	reserved []Reserved        // for file sinks
+	names    map[string]string // where each sink was configured, by its name
+	paths    map[string]string // which key names each path that is written
+	reads    map[string]string // which part of the configuration has each file that is read, by its path
+	spools   string            // the directory of the spools, "" for none
+	reserved []Reserved        // what no file sink may write, by whatever name
 }
 
 func newClaims() *claims {
@@ -45,7 +45,7 @@ func (cl *claims) addOwn(c *Config, auditLogs []string) {
 	cl.addReads(c)
 }
 
-// addReads claims what the relay reads: what a sink appended there would change what the relay does, or the sink would rename it away.
+// addReads claims the files that the relay reads: a sink would append to them, and so change what the relay does, or rename them.
 func (cl *claims) addReads(c *Config) {
 	add := func(of string, paths ...string) {
 		for _, path := range paths {
@@ -92,7 +92,7 @@ func reserved(c *Config, auditLogs []string) (list []Reserved) {
 	return list
 }
 
-// auditdFiles returns auditd's logs, which nothing of the relay's writes.
+// auditdFiles returns auditd's logs, which neither a sink nor the relay's own log may write.
 func auditdFiles(c *Config, auditLogs []string) (list []Reserved) {
 	if c.Recovery.LogFile != "" {
 		list = append(list, Reserved{Path: filepath.Clean(c.Recovery.LogFile), Of: "auditd (recovery.log_file)"})
@@ -103,8 +103,8 @@ func auditdFiles(c *Config, auditLogs []string) (list []Reserved) {
 	return list
 }
 
-// Is reports whether path leads to the file or to one of its rotations, by whatever name: a link on the way, or a bind mount, gives it
-// others than those for which a configuration was checked. What cannot be looked at is none.
+// Is reports whether path leads to the file or to one of its rotations, by whatever name: through a link or a bind mount a file has
+// names that the check of the configuration could not compare. A path that cannot be looked at leads to none.
 func (r *Reserved) Is(path string) bool {
 	if sameFile(filepath.Dir(path), filepath.Dir(r.Path)) && IsRotation(filepath.Base(path), filepath.Base(r.Path)) {
 		return true
@@ -161,14 +161,20 @@ func (cl *claims) pathTaken(s *Sink) string {
 		return fmt.Sprintf("%q is written by %s already, must be a path of its own", s.Output, owner)
 	}
 	if s.Files > 0 {
-		for i := range cl.reserved {
-			r := &cl.reserved[i]
-			if r.Has(s.Output) {
-				return fmt.Sprintf("%q is of the files of %s, must be elsewhere", s.Output, r.Of)
-			}
-			if !r.Dir && RotatesTo(s.Output, s.Files, r.Path) {
-				return fmt.Sprintf("%q is rotated to %q, which is of the files of %s: must have another name", s.Output, r.Path, r.Of)
-			}
+		return cl.fileReserved(s)
+	}
+	return ""
+}
+
+// fileReserved says which reserved file a file sink would write, by its own name or by that of a rotated file, or "".
+func (cl *claims) fileReserved(s *Sink) string {
+	for i := range cl.reserved {
+		r := &cl.reserved[i]
+		if r.Has(s.Output) {
+			return fmt.Sprintf("%q is of the files of %s, must be elsewhere", s.Output, r.Of)
+		}
+		if !r.Dir && RotatesTo(s.Output, s.Files, r.Path) {
+			return fmt.Sprintf("%q is rotated to %q, which is of the files of %s: must have another name", s.Output, r.Path, r.Of)
 		}
 	}
 	return ""
@@ -201,7 +207,8 @@ func (d *document) checkPaths(c *Config, auditLogs []string) {
 	}
 }
 
-// checkLog reports a log of the relay's own that is auditd's, is a file that the relay has or reads, or that a sink will rotate away.
+// checkLog reports a [log] output that is auditd's log, a file that the relay itself writes or reads, or the name of a file that a
+// sink rotates. The default takes its place.
 func (d *document) checkLog(c *Config, auditLogs []string) {
 	path := filepath.Clean(c.Log.Output)
 	if !filepath.IsAbs(path) {
@@ -222,15 +229,15 @@ func (d *document) checkLog(c *Config, auditLogs []string) {
 	}
 }
 
-// RotatesTo reports whether a sink that keeps so many files of that name, the live one included, gives one of them the name to.
+// RotatesTo reports whether a file sink renames one of its files to the name to. name is that of its live file, and files is how many
+// it keeps, that one included.
 func RotatesTo(name string, files int, to string) bool {
 	rest, ok := strings.CutPrefix(strings.TrimSuffix(to, ".gz"), name+".")
 	n, err := strconv.Atoi(rest)
 	return ok && err == nil && strconv.Itoa(n) == rest && n >= 1 && n < files
 }
 
-// rotatedBy says which sink will rename its own files to path and remove them
-// there, or "".
+// rotatedBy says which sink renames its files to path, and removes them there, or "".
 func rotatedBy(sinks []Sink, path string) string {
 	for i := range sinks {
 		s := &sinks[i]

@@ -12,10 +12,10 @@ import (
 	"audisp-relay/suggest"
 )
 
-// usageError is a command line that makes no sense: exit code 2.
+// usageError is a command line that cannot be understood: exit code 2.
 type usageError struct{ error }
 
-// usageLine is what is said of such an error: one line, which ends with where the right usage stands.
+// usageLine returns the line that is printed for such an error. It ends with the command that shows the usage.
 func usageLine(cmd *cobra.Command, err error) string {
 	if cmd.Name() == "help" {
 		cmd = cmd.Root()
@@ -23,7 +23,8 @@ func usageLine(cmd *cobra.Command, err error) string {
 	return fmt.Sprintf("%s; see %s --help", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " "), cmd.CommandPath())
 }
 
-// wrongFlag says what is wrong with an option, in place of what its parser says.
+// wrongFlag makes a usageError of what the parser of options says: with the nearest option where there is none of that name,
+// and with the kind of value that the option takes.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
 		var names []string
@@ -79,7 +80,7 @@ func atMostOne(cmd *cobra.Command, args []string) error {
 	return emptyOption(cmd)
 }
 
-// atLeastOne is for commands that have to be told what to work on.
+// atLeastOne is for commands that need an argument to work on. It takes the name of the argument from Use.
 func atLeastOne(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return emptyOption(cmd)
@@ -88,8 +89,7 @@ func atLeastOne(cmd *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("%s: name a %s", wordsOf(cmd), strings.TrimSuffix(what, "..."))}
 }
 
-// knownCommand refuses the name of a command that parent has not: cobra gives it what is none
-// as an argument.
+// knownCommand refuses arguments of a command that only has subcommands: cobra passes the name of an unknown one as an argument.
 func knownCommand(parent *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -101,8 +101,10 @@ func knownCommand(parent *cobra.Command, args []string) error {
 		}
 	}
 	near := suggest.Nearest(args[0], names)
-	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, args[0]) }); near == "" && i >= 0 {
-		near = names[i]
+	if near == "" {
+		if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, args[0]) }); i >= 0 {
+			near = names[i]
+		}
 	}
 	if parent.HasParent() && near != "" {
 		near = wordsOf(parent) + " " + near
@@ -119,7 +121,7 @@ func knownCommand(parent *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("unknown command %q: did you mean %s?", args[0], near)}
 }
 
-// commandOf returns the command that words name below root, nil where there is none, and the last one that there is.
+// commandOf returns the command that words name below root, nil where there is none, and the deepest one of them that exists.
 func commandOf(root *cobra.Command, words []string) (cmd, last *cobra.Command) {
 	for last = root; len(words) > 0; words = words[1:] {
 		all := last.Commands()
@@ -132,7 +134,7 @@ func commandOf(root *cobra.Command, words []string) (cmd, last *cobra.Command) {
 	return last, last
 }
 
-// newHelpCmd is `audisp-relay help`. Unlike cobra's it fails for a command that there is not.
+// newHelpCmd is `audisp-relay help`. Unlike cobra's it fails where there is no such command.
 func newHelpCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND...]",
@@ -142,11 +144,11 @@ func newHelpCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about, last := commandOf(cmd.Root(), args)
 			if about == nil {
-				i := 0
+				found := 0 // how many of args name commands
 				for c := last; c.HasParent(); c = c.Parent() {
-					i++
+					found++
 				}
-				return knownCommand(last, args[i:])
+				return knownCommand(last, args[found:])
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()
