@@ -210,7 +210,7 @@ var plants = []struct {
 	}},
 	{"AR-SANDBOX-OFF", "or allow it", func(m *machine) {
 		m.relay.Sandbox = sandbox.Report{On: true, Parts: []sandbox.Part{
-			{Name: sandbox.Worker, Failed: true, Why: "no worker begins: fork/exec /proc/self/exe: permission denied"}, {Name: sandbox.Seccomp, Failed: true, Why: "x"},
+			{Name: sandbox.Worker, Failed: true, Why: "no worker starts: fork/exec /proc/self/exe: permission denied"}, {Name: sandbox.Seccomp, Failed: true, Why: "x"},
 		}}
 	}},
 	{"AR-PANICS", "upgrade", func(m *machine) { m.sink("local").Poison, m.sink("local").PoisonAt = 1, "1.000:1" }},

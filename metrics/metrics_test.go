@@ -215,7 +215,7 @@ func TestTLS(t *testing.T) {
 	r := start(t, sinksText+"[metrics]\nlisten = '"+address+"'\ncert_file = 'DIR/cert'\nkey_file = 'DIR/key'\n")
 	wait(t, "the missing certificate is logged", func() bool {
 		log, _ := os.ReadFile(r.dir + "/log")
-		return strings.Contains(string(log), "metrics cannot be read there yet")
+		return strings.Contains(string(log), "metrics not available yet")
 	})
 	for range 2 {
 		trust := certificate(t, r.dir)

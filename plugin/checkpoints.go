@@ -82,7 +82,7 @@ func (c *checkpoints) look(now time.Time) {
 
 	list, err := c.maker.Next(now, running)
 	if changed := c.failed.replace(err); changed && err != nil {
-		c.p.log.Warn("numbers of checkpoints are not kept: after a kill one may come twice", zap.Error(err))
+		c.p.log.Warn("numbers of checkpoints cannot be saved: after a kill one may come twice", zap.Error(err))
 	}
 	for _, d := range list {
 		carriers[d.Sink].Checkpoint(c.fill(d, ledgers[d.Sink]))

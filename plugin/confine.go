@@ -144,7 +144,7 @@ func (p *Plugin) sayRefused(cfg *config.Config) {
 		return
 	}
 	if why := runsPrograms(cfg, p.directory()); why != "" {
-		p.log.Warn("config: no program is started", zap.String("for", why), zap.String("why", refused))
+		p.log.Warn("config: the sandbox does not let programs start", zap.String("for", why), zap.String("why", refused))
 	}
 }
 

@@ -38,9 +38,9 @@ func (p *Plugin) actOnFailure(c *consumer.Consumer, f *consumer.Failure) {
 	log := c.Log.With(zap.String("sink", c.Name), zap.String(f.Key(), f.Action))
 	details := []zap.Field{zap.Time("since", f.Since), zap.String("error", f.Error)}
 	if f.Disk {
-		log.Warn("a disk that the sink uses has been full for as long as after says", details...)
+		log.Warn("disk of the sink has been full for the time set by after", details...)
 	} else {
-		log.Warn("the sink has not reached its server for as long as after says", details...)
+		log.Warn("sink has not reached its server for the time set by after", details...)
 	}
 
 	switch a := queue.Overflow(f.Action); {
@@ -61,7 +61,7 @@ func (p *Plugin) actOnFailure(c *consumer.Consumer, f *consumer.Failure) {
 // startProgram runs the program of an action in the background, unless the same is running still.
 func (p *Plugin) startProgram(of, path string, log *zap.Logger) {
 	if ended, before := p.running[of]; before && !sinks.IsClosed(ended) {
-		log.Warn("program of the action not started: it is still running since the last time")
+		log.Warn("program of the action not started: the previous one is still running")
 		return
 	}
 	run := p.opt.Program

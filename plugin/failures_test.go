@@ -61,7 +61,7 @@ func TestFailureThatLastsRunsInitOnce(t *testing.T) {
 	}
 	text := logOf(t, p)
 	for _, want := range []string{
-		`a failure of this sink that lasts will run /sbin/init 0`, `the sink has not reached its server for as long as after says`, `"network_failure_action":"halt"`,
+		`a failure of this sink that lasts will run /sbin/init 0`, `sink has not reached its server for the time set by after`, `"network_failure_action":"halt"`,
 		`changing the run level`, `run level not changed`, `no init here`,
 	} {
 		if n := strings.Count(text, want); n == 0 {
@@ -155,7 +155,7 @@ func TestProgramOfAnAction(t *testing.T) {
 	}
 	text := logOf(t, p)
 	for want, times := range map[string]int{
-		"program of the action not started: it is still running since the last time": 1, "program of the action failed": 1, "exit status 3": 1,
+		"program of the action not started: the previous one is still running": 1, "program of the action failed": 1, "exit status 3": 1,
 	} {
 		if n := strings.Count(text, want); n != times {
 			t.Errorf("%q is in the log %d times, want %d", want, n, times)

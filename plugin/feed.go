@@ -171,7 +171,7 @@ func (p *Plugin) startFeed() (end func()) {
 		for !awaitFor(feedTime/10, done) {
 			p.closeStalled(feedTime/2, began)
 			if time.Since(began) > 2*feedTime {
-				p.log.Warn("the last records wait for a consumer: leaving them to the next run")
+				p.log.Warn("a consumer has not taken the last records: leaving them to the next run")
 				return
 			}
 		}

@@ -78,7 +78,7 @@ func (k *kernelLoss) count(n uint32) {
 func (k *kernelLoss) look() error {
 	counts, err := k.ask()
 	if changed := k.failed.replace(err); changed && err != nil {
-		k.log.Warn("the kernel does not say what it has lost", zap.Error(err))
+		k.log.Warn("the kernel's count of lost records cannot be read", zap.Error(err))
 	}
 	if err != nil {
 		k.now.Store(nil)

@@ -141,9 +141,9 @@ func (m *metrics) serve(ctx context.Context, place metricsPlace) {
 func (m *metrics) note(failed *lastError, place string, err error) {
 	switch changed := failed.replace(err); {
 	case changed && err != nil:
-		m.p.log.Warn("metrics cannot be read there yet: it is tried again every second", zap.String("place", place), zap.Error(err))
+		m.p.log.Warn("metrics not available yet: trying again every second", zap.String("place", place), zap.Error(err))
 	case changed:
-		m.p.log.Info("metrics can be read there again", zap.String("place", place))
+		m.p.log.Info("metrics available again", zap.String("place", place))
 	}
 }
 

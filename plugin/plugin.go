@@ -270,7 +270,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 				p.trimmed.trim(now, p.log)
 			}
 			if late, lost := p.log.queue.retry(now); late > 0 {
-				p.log.Info("own log can be written again: the last line of each message since then stands above",
+				p.log.Info("own log can be written again: the last line of each message since then is above",
 					zap.Int("lines", late), zap.Uint64("total_lines_lost", lost))
 			}
 			if p.orphaned() {

@@ -107,7 +107,7 @@ func (r *renewal) asked() bool { return r.request.Load() == openRequest }
 // of a record, from where on nothing but the end of the process follows.
 func (p *Plugin) answerRenew(ctx context.Context, w io.Writer) {
 	if err := p.renew.grant(ctx); err != nil {
-		p.log.Warn("no new program is executed", zap.Error(err))
+		p.log.Warn("upgrade refused: no new program is executed", zap.Error(err))
 		json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
 		return
 	}

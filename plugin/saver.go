@@ -63,7 +63,7 @@ func (p *Plugin) openState() *stateSaver {
 		k.failed.replace(err)
 		k.setFault(err)
 		k.tried = time.Now()
-		p.log.Warn("no state_dir yet: nothing is spooled, and a restart cannot resume where this run ends, until it can be used", zap.Error(err))
+		p.log.Warn("state_dir cannot be used yet: until it can, nothing is spooled, and a restart cannot resume where this run ends", zap.Error(err))
 		return k
 	}
 	k.dir = dir
@@ -87,7 +87,7 @@ func (p *Plugin) takeKey(k *stateSaver) {
 	if err != nil {
 		if k.key == nil {
 			k.key = fresh
-			p.log.Warn("loss markers of this run cannot be verified: their key is not kept", zap.Error(err))
+			p.log.Warn("loss markers of this run cannot be verified: their key is not saved", zap.Error(err))
 		}
 		return
 	}

@@ -27,7 +27,7 @@ func (t *trimmer) trim(now time.Time, log *logger) {
 	}
 	t.next = now.Add(trimEvery)
 	if err := unmapProgram(); err != nil {
-		log.Debug("the pages of the program stay mapped", zap.Error(err))
+		log.Debug("pages of the program cannot be given back", zap.Error(err))
 	}
 }
 

@@ -45,11 +45,11 @@ func (p *Plugin) logInput(now time.Time, final bool) {
 		s.recovered, s.mended = c.Recovered, c.Mended
 	}
 	if s.unwatched.Due(c.Serials.Forgot+c.Serials.Unwatched, now, final) > 0 {
-		p.log.Warn("more nodes than are watched: what the others lose does not show", zap.Int("nodes", c.Serials.Nodes),
+		p.log.Warn("too many nodes to watch: losses of the others go unnoticed", zap.Int("nodes", c.Serials.Nodes),
 			zap.Uint64("total_forgotten", c.Serials.Forgot), zap.Uint64("total_records_not_watched", c.Serials.Unwatched))
 	}
 	if stopped := c.Stopped + p.kernelStopped(); stopped > s.stopped {
-		p.log.Info("auditd was stopped and started: what the kernel made meanwhile is in no log",
+		p.log.Info("auditd was stopped and started: records that the kernel made meanwhile are in no log",
 			zap.Uint64("events", stopped-s.stopped), zap.Uint64("total_events", stopped))
 		s.stopped = stopped
 	}

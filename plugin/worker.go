@@ -134,9 +134,9 @@ func (p *Plugin) supervise(buffer int) (done bool, err error) {
 		case monitor.Failed:
 			return true, fmt.Errorf("worker: %w", err)
 		}
-		p.alone, p.noWorker = "no worker begins: "+err.Error(), true
+		p.alone, p.noWorker = "no worker starts: "+err.Error(), true
 		p.sayConfig(p.warnings, p.cfgErr)
-		p.log.Error("the relay runs in one process, which has root's rights, as no worker begins: correct what error says, then restart auditd", zap.Error(err))
+		p.log.Error("no worker starts, so the relay runs in one process, which has root's rights: correct what error says, then restart auditd", zap.Error(err))
 	}
 
 	if os.Geteuid() == 0 {

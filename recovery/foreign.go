@@ -40,7 +40,7 @@ func (f *Merger) reportForeign(now time.Time, end bool) {
 		return
 	}
 	r := &f.foreign.first
-	f.o.Say.Warn("audit.log has lines that auditd's stream does not: forged or foreign, not given",
+	f.o.Say.Warn("audit.log has lines that the stream from auditd lacks: forged or foreign, not delivered",
 		zap.Uint64("lines", f.count.Foreign-f.foreign.said), zap.Uint64("total", f.count.Foreign),
 		zap.ByteString("first_type", record.AppendTypeName(nil, r.Type)), zap.Uint32("first_serial", r.Serial),
 		zap.Time("first_time", time.UnixMilli(r.Millis)))

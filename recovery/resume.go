@@ -109,10 +109,10 @@ func (f *Merger) places(cs []Resumed) error {
 		}
 
 		if errors.Is(err, auditlog.ErrAbsent) {
-			f.o.Say.Info("what this consumer had last is not in audit.log, which has older records: continuing after those that are not newer",
+			f.o.Say.Info("last record of this consumer is not in audit.log: continuing with the first newer one",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
 		} else if errors.Is(err, auditlog.ErrGone) {
-			f.o.Say.Warn("what this consumer had last is no longer in audit.log: continuing with the oldest that is",
+			f.o.Say.Warn("last record of this consumer is no longer in audit.log: continuing with the oldest one there",
 				zap.String("sink", c.Name), zap.Uint32("serial", c.ID.Serial), zap.Time("of", time.UnixMilli(c.ID.Millis)))
 		} else if err != nil {
 			return err

@@ -242,7 +242,7 @@ func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (ga
 		case errors.Is(err, io.EOF):
 			return gave, nil
 		case errors.Is(err, auditlog.ErrSkipped), errors.Is(err, auditlog.ErrTruncated): // reported once each; reading continues
-			f.o.Say.Warn("audit.log has a hole where it was read: the records that stood there are not recovered", zap.Error(err))
+			f.o.Say.Warn("audit.log has a gap where it was read: the records in it are not recovered", zap.Error(err))
 			f.mu.Lock()
 			f.torn = true
 			f.doubtLog(time.Now(), f.latest.At())
@@ -392,7 +392,7 @@ func (f *Merger) logState(err error) {
 	}
 	f.count.LogError = text
 	if err != nil {
-		f.o.Say.Warn("audit.log cannot be read: holes in the stream stay open", zap.Error(err))
+		f.o.Say.Warn("audit.log cannot be read: gaps in the stream stay open", zap.Error(err))
 	} else {
 		f.o.Say.Info("audit.log can be read again")
 	}

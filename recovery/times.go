@@ -81,7 +81,7 @@ func (f *Merger) seekTime(millis int64) (auditlog.Position, error) {
 	}
 	place, cut, err := f.log.SeekTime(millis, back)
 	if cut {
-		f.o.Say.Warn("audit.log is searched no further back than this: records missing from before are not recovered",
+		f.o.Say.Warn("audit.log is not searched further back than this: older missing records are not recovered",
 			zap.Int64("bytes", back), zap.Time("wanted_from", time.UnixMilli(millis)))
 	}
 	return place, err

@@ -89,7 +89,7 @@ func TestSandboxIsOnByDefault(t *testing.T) {
 	r.end()
 	sameFile(t, filepath.Join(dir, "out"), lines(1, 200))
 	log, _ := os.ReadFile(filepath.Join(dir, "log"))
-	for _, want := range []string{"sandbox is on", "no program is started", "sinks.halt runs /sbin/init", "overflow_action of this sink will have no effect"} {
+	for _, want := range []string{"sandbox is on", "the sandbox does not let programs start", "sinks.halt runs /sbin/init", "overflow_action of this sink will have no effect"} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
 		}

@@ -190,7 +190,7 @@ func TestNoWorkerBegins(t *testing.T) {
 		cmd.Path, cmd.Args = prlimit, append([]string{prlimit, "--nproc=1", program}, cmd.Args[1:]...)
 	})
 	rep := r.report()
-	if p := part(t, rep, sandbox.Worker); p.On || !p.Failed || !strings.HasPrefix(p.Why, "no worker begins: ") || workerOf(t, rep.Pid) != 0 {
+	if p := part(t, rep, sandbox.Worker); p.On || !p.Failed || !strings.HasPrefix(p.Why, "no worker starts: ") || workerOf(t, rep.Pid) != 0 {
 		t.Errorf("%+v", p)
 	}
 	if on := partsOn(rep); !slices.Equal(on, strings.Fields(allParts)) {
@@ -204,7 +204,7 @@ func TestNoWorkerBegins(t *testing.T) {
 	r.end()
 	sameFile(t, filepath.Join(dir, "out"), lines(1, 10))
 	log, _ := os.ReadFile(filepath.Join(dir, "log"))
-	for said, times := range map[string]int{"worker does not begin": 3, "the relay runs in one process, which has root's rights": 1} {
+	for said, times := range map[string]int{"worker does not start": 3, "no worker starts, so the relay runs in one process": 1} {
 		if n := strings.Count(string(log), said); n != times {
 			t.Errorf("%q is logged %d times, want %d:\n%s", said, n, times, log)
 		}
@@ -241,7 +241,7 @@ func TestRenewedRelayStaysTwoProcesses(t *testing.T) {
 		info, err := os.Stat(filepath.Join(dir, "out"))
 		return err == nil && info.Size() >= int64(len(lines(1, 200)))
 	})
-	if p := part(t, r.report(), sandbox.Worker); !p.On || said("worker does not begin") != 0 {
+	if p := part(t, r.report(), sandbox.Worker); !p.On || said("worker does not start") != 0 {
 		t.Errorf("%+v", p)
 	}
 	r.end()

@@ -200,7 +200,7 @@ func (c *Consumer) runSink(ctx context.Context, sink sinks.Sink) error {
 		return nil
 	})
 	if err != nil {
-		c.Log.Error("sink panicked: another one takes its place", zap.String("sink", c.Name), zap.Error(err))
+		c.Log.Error("sink panicked: a new one replaces it", zap.String("sink", c.Name), zap.Error(err))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -129,8 +129,8 @@ func (c *Consumer) watchSpool(size int64) {
 	fields := []zap.Field{zap.String("sink", c.Name), zap.Int64("bytes", size), zap.Stringer("max_size", spool.MaxSize)}
 	switch {
 	case is && !was:
-		c.Log.Warn("spool is filled beyond warn_at: see why the sink does not keep up, or raise max_size", append(fields, zap.Int("percent", spool.WarnAt))...)
+		c.Log.Warn("spool is above warn_at: see why the sink does not keep up, or raise max_size", append(fields, zap.Int("percent", spool.WarnAt))...)
 	case was && !is:
-		c.Log.Info("spool is well below warn_at again", fields...)
+		c.Log.Info("spool is below warn_at again", fields...)
 	}
 }

@@ -60,7 +60,7 @@ func (c *Consumer) LogLosses(now time.Time, final bool) {
 
 	failed, unread, cause := c.Intake.FilterTrouble()
 	if more := c.logged.failed.Due(failed, now, final); more > 0 {
-		log.Warn("filter fails: these events are let through",
+		log.Warn("filter failed: these events are let through",
 			zap.Uint64("events", more), zap.Uint64("total", failed), zap.Stringp("error", c.Intake.failure.Load()))
 	}
 	if more := c.logged.unread.Due(unread, now, final); more > 0 {

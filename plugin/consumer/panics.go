@@ -61,11 +61,11 @@ func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 	p.said = time.Now()
 
 	if poison {
-		p.log.Error("event has ended the process twice: its records are given raw, please report this", zap.String("stage", stage),
+		p.log.Error("event has ended the process twice: its records are delivered raw, please report this", zap.String("stage", stage),
 			zap.String("event", id), zap.Uint64("times", p.times))
 		return
 	}
-	p.log.Error("panic over an event: its records are given raw, please report this", zap.String("stage", stage), zap.String("event", id),
+	p.log.Error("panic over an event: its records are delivered raw, please report this", zap.String("stage", stage), zap.String("event", id),
 		zap.String("at", at), zap.Any("panic", fmt.Sprint(fault)), zap.Uint64("times", p.times))
 }
 

@@ -18,7 +18,7 @@ func TestConfinedWorkerNeverCounts(t *testing.T) {
 			if end != Ended || err != nil || s.closed != starts {
 				t.Errorf("end %d, %v, %d sessions, want %d", end, err, s.closed, starts)
 			}
-			if n := logs.FilterMessageSnippet("does not begin").Len(); n != 0 {
+			if n := logs.FilterMessageSnippet("does not start").Len(); n != 0 {
 				t.Errorf("it is counted %d times", n)
 			}
 		})

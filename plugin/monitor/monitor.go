@@ -144,7 +144,7 @@ func Run(o Options) (End, error) {
 	defer m.clock.Stop()
 	var err error
 	if m.memory, err = athand.NewFile(); err != nil {
-		m.Log.Warn("event that ends the worker will not be known", zap.Error(err))
+		m.Log.Warn("an event that ends the worker cannot be identified", zap.Error(err))
 	}
 	defer m.memory.Close()
 
@@ -290,7 +290,7 @@ func (m *monitor) ended(w *worker, err error) (End, bool, error) {
 		return Failed, true, err
 	case !m.confined:
 		m.tries++
-		m.Log.Warn("worker does not begin: the relay runs in one process if the next ones do not either", zap.Int("try", m.tries), zap.Error(err))
+		m.Log.Warn("worker does not start: after three tries the relay runs in one process", zap.Int("try", m.tries), zap.Error(err))
 		m.pause = minPause
 		return NoWorker, m.tries >= maxTries, err
 	case exited && code == 1: // it has said why
@@ -326,7 +326,7 @@ func (m *monitor) renewing(w *worker) {
 	}
 	if n := early - freeRenewals; n > 0 {
 		pause := min(minPause<<min(n-1, 10), maxPause)
-		m.Log.Warn("new programs follow each other fast: the next one is executed after a pause", zap.Int("in_a_row", early), zap.Duration("in", pause))
+		m.Log.Warn("too many upgrades in a short time: the next program is executed after a pause", zap.Int("in_a_row", early), zap.Duration("in", pause))
 		m.sleep(pause)
 	}
 	m.Renewing(early)
@@ -336,7 +336,7 @@ func (m *monitor) renewing(w *worker) {
 func (m *monitor) suspect() []athand.ID {
 	atHand := athand.Collect(m.memory)
 	for _, id := range m.suspects.Note(atHand, time.Now()) {
-		m.Log.Error("event has ended two workers: it is not read any more and its records are given raw, please report this", zap.Stringer("event", id))
+		m.Log.Error("event has ended two workers: it is no longer parsed and its records are delivered raw, please report this", zap.Stringer("event", id))
 	}
 	m.Facts.Poison = m.suspects.Poison()
 	return atHand

@@ -71,7 +71,7 @@ func (s *Sink) announce(ctx context.Context, final bool) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil && !s.said.failed:
-		s.log.Warn("checkpoint not stored: who watches the fleet takes this host for silent", zap.Error(withAdvice(err)))
+		s.log.Warn("checkpoint not stored: fleet status reports this host as silent", zap.Error(withAdvice(err)))
 	case err == nil && s.said.failed:
 		s.log.Info("checkpoints are stored again")
 	}

@@ -196,11 +196,11 @@ func (s *Sink) begin(ctx context.Context) {
 
 	j, f, err := s.openJournal(ctx)
 	if err != nil {
-		s.log.Warn("no journal of batches: a kill repeats what was sent shortly before, and nothing that the engine loses is sent again", zap.Error(err))
+		s.log.Warn("no journal of batches: after a kill the last records are sent twice, and records that the engine loses are not sent again", zap.Error(err))
 		return
 	}
 	if f.damage != nil {
-		s.log.Warn("journal of batches was damaged, as a power cut does: what it lacks is looked for by the engine's last batch", zap.Error(f.damage))
+		s.log.Warn("journal of batches was damaged, most likely by a power cut: the engine's last batch shows what is missing", zap.Error(f.damage))
 	}
 	s.journal = j
 	s.passed = s.q.Position().Number

@@ -24,7 +24,7 @@ func (s *Sink) keep(b *Batch) {
 func (s *Sink) noteJournal(err error) {
 	switch {
 	case err != nil && !s.broken:
-		s.log.Warn("journal of batches cannot be written: a kill repeats what was sent shortly before, and nothing that the engine loses is sent again", zap.Error(err))
+		s.log.Warn("journal of batches cannot be written: after a kill the last records are sent twice, and records that the engine loses are not sent again", zap.Error(err))
 	case err == nil && s.broken:
 		s.log.Info("journal of batches can be written again")
 	}
@@ -306,7 +306,7 @@ func (s *Sink) search(ctx context.Context) error {
 	}
 
 	s.count(func(c *Counts) { c.Unmatched++ })
-	s.log.Warn("the engine's last record was not found among those that come first: some records may be sent twice", zap.String("id", want.String()))
+	s.log.Warn("the engine's last record was not found in the queue: some records may be sent twice", zap.String("id", want.String()))
 	return ctx.Err()
 }
 

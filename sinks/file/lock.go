@@ -57,7 +57,7 @@ func (w *writer) lockOfAnother(f handle) error {
 		return nil
 	case holder(f) == pid:
 		// A process that it has started, or given it to, has the open file. A relay leaves none to anybody.
-		w.warnOnce("left", "file is locked by what a process has left that has ended: records are written nevertheless", zap.Int("pid", pid))
+		w.warnOnce("left", "file is locked by a process that has ended, but another still has it open: records are written nevertheless", zap.Int("pid", pid))
 		return nil
 	}
 	return fmt.Errorf("%w by %s, which writes it: end that, or name another path", errHeld, describe(pid))

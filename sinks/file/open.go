@@ -89,7 +89,7 @@ func (w *writer) openDir() (folder, error) {
 	w.real = p.real
 
 	for _, why := range p.doubts {
-		w.warnOnce(why, "others than root can put another file or directory in the place of this one", zap.String("why", why))
+		w.warnOnce(why, "others than root can replace this file or its directory", zap.String("why", why))
 	}
 	if len(p.shut) > 0 && w.cfg.Mode&0o040 != 0 {
 		shut := p.shut[0]

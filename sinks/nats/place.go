@@ -92,7 +92,7 @@ func (p *place) open(ctx context.Context) error {
 	}
 	p.stamps, p.stampsAt = p.cfg.stamps(), time.Now()
 	if p.host.Borrowed {
-		p.log.Warn("no /etc/machine-id: this host is known by its boot id, and is another one after the next boot; run systemd-machine-id-setup")
+		p.log.Warn("no /etc/machine-id: this host is identified by its boot id, which changes at each boot; run systemd-machine-id-setup")
 	}
 	return p.connect(ctx)
 }
@@ -272,7 +272,7 @@ func (p *place) Tick(context.Context) error {
 	p.stampsAt = time.Now()
 	for path, now := range p.cfg.stamps() {
 		if now != p.stamps[path] {
-			p.log.Info("a file of the connection has changed: connecting again", zap.String("file", path))
+			p.log.Info("secrets or certificates have changed: reconnecting", zap.String("file", path))
 			return p.Reopen()
 		}
 	}

@@ -34,7 +34,7 @@ func (p *place) look(ctx context.Context) error {
 		return ctx.Err()
 	case errors.Is(err, nats.ErrPermissionViolation):
 		p.looked = true
-		p.log.Info("the stream's settings are not looked at: the server does not permit it",
+		p.log.Info("settings of the stream not checked: the server does not permit it",
 			zap.String("stream", p.stream), zap.String("permission", api+"STREAM.INFO."+p.stream))
 		return nil
 	case err != nil:

@@ -236,7 +236,7 @@ func (w *writer) account(c conn, err error) {
 	if resent == 0 && maybeLost == 0 {
 		return
 	}
-	w.log.Warn("connection to the syslog server broke: some messages come twice or are lost", zap.Error(err),
+	w.log.Warn("connection to the syslog server broke: some messages may come twice or be lost", zap.Error(err),
 		zap.Int("sent_again", resent), zap.Int("perhaps_lost", maybeLost),
 		zap.Uint64("total_sent_again", w.resent.Add(uint64(resent))), zap.Uint64("total_perhaps_lost", w.maybeLost.Add(uint64(maybeLost))))
 }
@@ -346,7 +346,7 @@ func (w *writer) leave() {
 	left := 0
 	if stream := w.cfg.Transport == "tcp" || w.cfg.Transport == "tls"; stream && err == nil {
 		left = len(w.sent.ends)
-		w.giveUp("the server had not acknowledged all when its connection was closed: these messages are perhaps lost")
+		w.giveUp("connection closed before the server had acknowledged all messages: some may be lost")
 	} else {
 		w.account(w.conn, err)
 	}
@@ -393,7 +393,7 @@ func (w *writer) Close() error {
 	}
 	// They count as sent again since the connection broke.
 	w.resent.Store(w.resent.Load() - min(w.resent.Load(), uint64(n)))
-	w.giveUp("the connection to the syslog server broke, and the sink has ended before there was another: these messages are lost")
+	w.giveUp("connection to the syslog server broke, and the sink ended before it had another: messages are lost")
 	return fmt.Errorf("syslog (%s %s): %d messages were not acknowledged when the connection broke and are lost: %s",
 		w.cfg.Transport, w.cfg.Address, n, w.hint(nil))
 }
