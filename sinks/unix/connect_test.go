@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +19,6 @@ import (
 	"audisp-relay/audit/record"
 	"audisp-relay/config"
 	"audisp-relay/format"
-	"audisp-relay/queue"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/local"
 	"audisp-relay/sinks/sinktest"
@@ -44,151 +42,6 @@ func testConnector(path string, enc format.Encoder) *sinks.Pump {
 	p.MinBackoff, p.MaxBackoff = time.Millisecond, 10*time.Millisecond
 	c.own = -1 // the collectors of the tests are in this process
 	return p
-}
-
-// newCollector listens, and reads from one connection after the other.
-func newCollector(t *testing.T) sinktest.Place {
-	path := sock(t)
-	c := &collector{t: t, path: path, gate: make(chan struct{})}
-	close(c.gate)
-	c.listen()
-	t.Cleanup(c.close)
-	return sinktest.Place{
-		New: func(enc format.Encoder) sinks.Sink {
-			c.mu.Lock()
-			c.format = enc.Format
-			c.mu.Unlock()
-			return testConnector(path, enc)
-		},
-		Read:   c.read,
-		Finish: c.finish,
-		Break:  c.close,
-		Repair: c.listen,
-		Stall:  func() { c.mu.Lock(); defer c.mu.Unlock(); c.gate = make(chan struct{}) },
-		Resume: func() { c.mu.Lock(); defer c.mu.Unlock(); close(c.gate) },
-	}
-}
-
-type collector struct {
-	t    *testing.T
-	path string
-
-	wg sync.WaitGroup
-
-	mu     sync.Mutex // guards all below
-	format format.Format
-	gate   chan struct{} // closed while reading is allowed
-	lis    net.Listener
-	conn   net.Conn
-	before []byte // of connections that ended
-	now    []byte
-}
-
-func (c *collector) listen() {
-	os.Remove(c.path)
-	lis, err := net.Listen("unix", c.path)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.mu.Lock()
-	c.lis = lis
-	c.mu.Unlock()
-	c.wg.Go(func() {
-		for {
-			conn, err := lis.Accept()
-			if err != nil {
-				return
-			}
-			c.mu.Lock()
-			c.conn = conn
-			if c.lis != lis {
-				conn.Close()
-			}
-			c.mu.Unlock()
-			c.take(conn)
-		}
-	})
-}
-
-func (c *collector) take(conn net.Conn) {
-	defer conn.Close()
-	buf := make([]byte, 10_000)
-	for {
-		c.mu.Lock()
-		gate := c.gate
-		c.mu.Unlock()
-		<-gate
-		n, err := conn.Read(buf)
-		c.mu.Lock()
-		c.now = append(c.now, buf[:n]...)
-		if err != nil {
-			c.before, c.now, c.conn = append(c.before, whole(c.format, c.now)...), nil, nil
-		}
-		c.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (c *collector) close() {
-	c.mu.Lock()
-	if c.lis != nil {
-		c.lis.Close()
-		c.lis = nil
-	}
-	if c.conn != nil {
-		c.conn.Close()
-	}
-	c.mu.Unlock()
-	c.wg.Wait()
-}
-
-func (c *collector) read() []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return append(append([]byte(nil), c.before...), c.now...)
-}
-
-// finish waits until no connection is left.
-func (c *collector) finish() {
-	eventually(c.t, "the end of the connection", func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.conn == nil
-	})
-}
-
-// connected is a connecting sink that runs on a queue of its own.
-type connected struct {
-	t    *testing.T
-	sink *sinks.Pump
-	q    *queue.Queue
-}
-
-func connect(t *testing.T, path string, enc format.Encoder) *connected {
-	t.Helper()
-	held := lossless()
-	held.Hold = true // until the sink runs
-	c := &connected{t: t, sink: testConnector(path, enc), q: queue.New(queue.Options{Config: held})}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); c.sink.Run(ctx, c.q) }()
-	t.Cleanup(func() { cancel(); <-done })
-	return c
-}
-
-func (c *connected) put(first, n int) []byte {
-	lines := sinktest.Lines(first, n)
-	for _, b := range sinktest.Batches(lines, 20_000) {
-		c.q.Put(&b)
-	}
-	return lines
-}
-
-func (c *connected) delivered(n uint64) {
-	c.t.Helper()
-	eventually(c.t, fmt.Sprintf("%d records delivered; %+v %+v", n, c.q.Counts(), c.sink.Status()), func() bool { return c.q.Counts().Delivered == n })
 }
 
 // TestConnectCountsWhatWasRead: a collector that accepts and reads nothing, or only a part, and goes has
@@ -226,58 +79,6 @@ func TestConnectCountsWhatWasRead(t *testing.T) {
 	c.delivered(200)
 	if st := c.sink.Status(); st.Details.(*Details).Repeated == 0 || st.Degraded || (st.Details.(*Details).Pid != os.Getpid() && st.Details.(*Details).Pid != 0) {
 		t.Errorf("status %+v, want repeated messages and no pid of another", st)
-	}
-}
-
-func readBytes(t *testing.T, conn net.Conn, n int) []byte {
-	t.Helper()
-	conn.SetReadDeadline(time.Now().Add(hang))
-	buf := make([]byte, n)
-	if _, err := io.ReadFull(conn, buf); err != nil {
-		t.Fatal(err)
-	}
-	return buf
-}
-
-// TestRestOfALineBeginsNothing: a collector that has not had the beginning of a line in pieces does not get the rest of it, which
-// would look like a record of its own.
-func TestRestOfALineBeginsNothing(t *testing.T) {
-	path := sock(t)
-	lis, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lis.Close()
-	got := make(chan string, 1)
-	go func() {
-		conn, err := lis.Accept()
-		if err != nil {
-			got <- err.Error()
-			return
-		}
-		defer conn.Close()
-		text, _ := io.ReadAll(conn)
-		got <- string(text)
-	}()
-
-	c, _ := newConnector(config.Sink{Name: "s", Settings: &Config{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
-	c.own = -1
-	write := func(text string, flags uint8) {
-		t.Helper()
-		b := record.Batch{Buf: []byte(text), Recs: []record.Record{{Len: uint32(len(text)), Flags: flags}}}
-		if n, err := c.Write(t.Context(), b); n != 1 || err != nil {
-			t.Fatalf("%q: %d, %v", text, n, err)
-		}
-	}
-	write("type=USER_LOGIN\n", record.Cont|record.NoID)
-	write("whole\n", 0)
-	write("begin ", record.Open)
-	write("end\n", record.Cont|record.NoID)
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	if text := <-got; text != "whole\nbegin end\n" {
-		t.Errorf("the collector has %q", text)
 	}
 }
 
