@@ -10,7 +10,7 @@ import (
 	"audisp-relay/host/runnable"
 )
 
-// NoAction is the action that is none.
+// NoAction is the name of no action.
 const NoAction = "ignore"
 
 // execAction stands before the path of the program that an action runs.

@@ -31,7 +31,7 @@ type Imported struct {
 }
 
 // Import turns the active plugins of a plugin directory into sinks, as loadPluginDir does, but into
-// the text of a configuration that needs these files no more; only programs go on reading their
+// the text of a configuration that no longer needs these files; only programs still read their
 // own. Beside audispd's builtins it knows the programs that took their place, audisp-af_unix and
 // audisp-syslog, and the conditions of audisp-filter that a filter can say exactly.
 //

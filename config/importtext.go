@@ -22,7 +22,7 @@ func (im *importer) table(p *pluginConf, s *Sink) (string, error) {
 	text := im.keys(p, s, true)
 	_, err := Parse(im.from.File, []byte(text))
 	if err != nil {
-		first := asErrors(err, "", 0, "")[0] // whose line is none of the conf
+		first := asErrors(err, "", 0, "")[0] // whose line number does not count in the conf
 		return "", p.errorf(0, first.Key, "%s", first.Msg)
 	}
 	return text, nil

@@ -60,7 +60,7 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 }
 
 // Unread is what runs of a configuration that Load has given nothing of: the defaults. The built-in sink is among them only where
-// there is no file: of one that cannot be read nobody knows which readers it lets in.
+// there is no file. One that cannot be read may be meant to keep readers out.
 func Unread(err error) *Config {
 	c := Default()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

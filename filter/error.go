@@ -124,7 +124,7 @@ func brief(s string, n int) string {
 	return s
 }
 
-// didYouMean returns the hint for a word that is none of names.
+// didYouMean returns the hint for a word that is not among names.
 func didYouMean(word string, names []string) string {
 	if name := suggest.Nearest(word, names); name != "" {
 		return "did you mean " + name + "?"

@@ -144,7 +144,7 @@ func (p *pattern) valueStart(text []byte) int {
 }
 
 // findInRecord returns the value of the pattern's key in the text of a record of some type, nil
-// when it is not there. What looks like a field within the quotes of another is none.
+// when it is not there. What looks like a field within the quotes of another does not count.
 func (p *pattern) findInRecord(typ uint32, text []byte) []byte {
 	if typ == record.TypeLogin {
 		return p.findInText(text, true)
@@ -363,7 +363,7 @@ func parseInt(v []byte) (n int64, ok bool) {
 	return 0, false
 }
 
-// parseID reads an id; what is none is unset.
+// parseID reads an id; other text counts as unset.
 func parseID(v []byte) int64 {
 	if n, ok := parseInt(v); ok && n != -1 {
 		return n

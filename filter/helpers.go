@@ -267,7 +267,7 @@ func (c *checker) apply(n *ast.BuiltinNode, args []operand) operand {
 
 // parse returns the number that a text is.
 func (c *checker) parse(n ast.Node, arg operand) func(*Matcher) int64 {
-	src, from := c.src, n.Location().From // the checker may go on to another expression
+	src, from := c.src, n.Location().From // the checker may turn to another expression
 	return func(m *Matcher) int64 {
 		s := arg.text(m)
 		if m.err != nil {

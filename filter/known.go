@@ -34,7 +34,7 @@ func isType(name string) bool {
 	return near == "" || suggest.Distance(name, near) > 1
 }
 
-// isNewType reports whether a name is none of the tables' and may be of a newer auditd.
+// isNewType reports whether a name is not in the tables and may be that of a newer auditd.
 func isNewType(name string) bool {
 	return record.TypeNumber([]byte(name)) >= record.NamedType && strings.ToUpper(name) == name
 }

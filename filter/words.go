@@ -12,7 +12,7 @@ type wordSet struct {
 // scanWord is a word, and what it means to find it.
 type scanWord struct {
 	length int
-	any    *scanUse            // in any case; nil: nobody looks for it so
+	any    *scanUse            // in any case; nil: no expression looks for it so
 	whole  *scanUse            // in any case, where it is all of the text
 	exact  map[string]*scanUse // upper and lower case as they are
 }
@@ -184,7 +184,7 @@ func (set *wordSet) readAll(text string, bits []uint64) {
 	}
 }
 
-// readForward finds words that the text begins with. It ends with the first byte that no word goes on with.
+// readForward finds words that the text begins with. It ends at the first byte with which no word continues.
 func (set *wordSet) readForward(text string, bits []uint64) {
 	a, state := set.auto, uint32(0)
 	for i := 0; i < len(text); i++ {

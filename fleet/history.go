@@ -128,7 +128,7 @@ func (l *course) fault(c *wire.Checkpoint, stored time.Time) string {
 	at := stored.UTC().Format(time.RFC3339)
 	switch {
 	case c.Epoch == l.before:
-		return "" // two hosts, which is said apart
+		return "" // two hosts, which has a finding of its own
 	case c.Epoch != l.epoch && l.reason != wire.ReasonEnd:
 		return fmt.Sprintf("it began again at 1 on %s without a last word before: state_dir was lost or removed", at)
 	case c.Epoch != l.epoch, c.N > l.n:

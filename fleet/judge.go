@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// State is what is said of a sink of a host.
+// State is the verdict on one sink of a host.
 type State uint8
 
 // States, the worst last. Behind and those after it are findings.
@@ -42,13 +42,13 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // silentAfter is how many intervals may pass without a checkpoint.
 const silentAfter = 3
 
-// Finding is one thing that is said of a host, the numbers in it, and a text for people.
+// Finding is one observation about a host: its numbers, and a text for people.
 type Finding struct {
 	State State  `json:"state"`
 	Text  string `json:"text,omitempty"`
 }
 
-// Host is what is said of one sink of one host.
+// Host is the report on one sink of one host.
 type Host struct {
 	Host     string    `json:"host"` // machine-id, "" of a host that is only in the inventory by its name
 	Name     string    `json:"name,omitempty"`

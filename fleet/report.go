@@ -11,7 +11,7 @@ import (
 // maxLostCauses bounds the causes that are counted apart: hosts choose the words.
 const maxLostCauses = 32
 
-// Summary is what is said of all hosts together.
+// Summary is the report on all hosts together.
 type Summary struct {
 	Time        time.Time      `json:"time"` // by the engine's clock
 	Took        time.Duration  `json:"took_ns"`
@@ -27,7 +27,7 @@ type Summary struct {
 	lost map[string]uint64 // by cause, what hosts say
 }
 
-// StreamNote is what is said of a stream.
+// StreamNote is a remark on a stream.
 type StreamNote struct {
 	Stream  string `json:"stream"`
 	Finding bool   `json:"finding"`

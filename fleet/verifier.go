@@ -48,8 +48,8 @@ func NewVerifier(e *Engine, o Options) *Verifier {
 	return &Verifier{e: e, o: o, t: newTable(), streams: make(map[string]*progress), asked: make(map[hostID]epoch), recent: make(map[hostID]uint64)}
 }
 
-// Look reads what has come since the last time, and calls each with what is said of every host,
-// then returns what is said of the streams. Its errors are those that keep it from saying anything.
+// Look reads what has come since the last time, calls each with the report on every host,
+// then returns remarks on the streams. It fails only where it could not judge anything.
 func (v *Verifier) Look(ctx context.Context, each func(Host) error) (*Summary, error) {
 	began := time.Now()
 	sum := &Summary{Streams: []StreamNote{}}
@@ -255,7 +255,7 @@ func (v *Verifier) progress(info *jetstream.StreamInfo, sum *Summary) *progress 
 	return p
 }
 
-// foreign counts a message that is none of ours, and keeps why.
+// foreign counts a message that no relay has sent, and keeps why.
 func (p *progress) foreign(m message, why string) {
 	if p.bad == 0 {
 		p.example = fmt.Sprintf("message %d on %s: %s", m.seq, wire.Clean(m.Subject(), 100), why)

@@ -47,7 +47,7 @@ type Options struct {
 	// Users gives the names of ids in records that carry none (log_format RAW). Nil
 	// leaves them out.
 	Users users.Names
-	// Processes knows who has started what; nil: nobody does.
+	// Processes knows who has started what; nil: that is not known.
 	Processes *process.Current
 	// HostID is the machine-id(5) of this host, for its own records; "" leaves it out.
 	HostID string

@@ -14,7 +14,7 @@ import (
 	"audisp-relay/queue"
 )
 
-// overflow takes note that a queue is full, and of what its policy asks for. The reader's
+// overflow notes that a queue is full, and what its policy asks for. The reader's
 // goroutine calls it.
 func (p *Plugin) overflow(consumer string, a queue.Overflow) {
 	select {

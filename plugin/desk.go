@@ -253,7 +253,7 @@ func (d *desk) isAction(path string) bool {
 }
 
 // auditLogs lists where audit.log is, and was since the worker began: that goes on with the one that it has found at its start,
-// also when auditd has ended and nothing says any more which one it was.
+// also when auditd has ended and nothing tells which one it was.
 func (d *desk) auditLogs() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

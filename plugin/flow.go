@@ -30,13 +30,13 @@ func newFlows(now time.Time) flows {
 	return f
 }
 
-// note takes note of what has come in.
+// note counts what has come in.
 func (f *flows) note(now time.Time, flow inputFlow) {
 	f.short.Note(now, flow)
 	f.long.Note(now, flow.records)
 }
 
-// sample takes note of what has come in and been delivered, for the rates of later reports.
+// sample keeps what has come in and been delivered, for the rates of later reports.
 func (p *Plugin) sample(now time.Time) {
 	p.mu.Lock()
 	p.classes.sweep(now)

@@ -28,7 +28,7 @@ type logPlace interface {
 }
 
 // logQueue gives lines to a place. While that takes none the last line of each message is
-// kept for each sink: a loss that is said once must not be lost with the syslog daemon.
+// kept for each sink: a loss that is logged once must not be lost with the syslog daemon.
 type logQueue struct {
 	place logPlace
 

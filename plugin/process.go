@@ -53,7 +53,7 @@ func (p *Plugin) prepare() {
 	p.sayStart(boost(p.cfg.PriorityBoost))
 	p.sayStart(setOOMScore(p.cfg.OOMScoreAdj))
 	if p.alone != "" && p.cfg.Sandbox != "off" && p.programs() == "" {
-		p.learn() // it takes milliseconds, in which the rest of the start goes on
+		p.learn() // it takes milliseconds, and the rest of the start does not wait
 	}
 }
 

@@ -71,7 +71,7 @@ func (p *Plugin) keepProcesses(cfg *config.Config) {
 	}
 }
 
-// finder returns who says where processes are, nil where nobody is asked or the stream may be another host's.
+// finder returns what finds out where processes are, nil where no sink asks or the stream may be another host's.
 func (p *Plugin) finder(cfg *config.Config) process.Finder {
 	if cfg.ProcessCgroup && p.opt.In == nil {
 		return process.FindInProc

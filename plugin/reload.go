@@ -75,7 +75,7 @@ func (p *Plugin) reload() {
 	p.log.Info("config reloaded", zap.String("file", cfg.File), zap.Int("sinks", len(cfg.Sinks)))
 }
 
-// keep goes on with the configuration that is in use. Neither a sink nor the own log writes on where auditd's log is now.
+// keep keeps the configuration that is in use. No sink, nor the relay's own log, continues to write where auditd's log is now.
 func (p *Plugin) keep(why error, auditLogs []string) {
 	cfg := p.cfg.Reserving(auditLogs...)
 	p.log.queue.reserve(cfg.Log.Reserved)

@@ -30,7 +30,7 @@ func listen() *signals {
 	}
 }
 
-// forwarded returns all but those that nobody needs, in one channel: the monitor passes them on. It is for a process that does not
+// forwarded returns all signals of use, in one channel: the monitor passes them on. It is for a process that does not
 // obey them itself.
 func (s *signals) forwarded() <-chan os.Signal {
 	all := make(chan os.Signal, 16)

@@ -44,7 +44,7 @@ func awaitFor(limit time.Duration, done ...<-chan struct{}) bool {
 // lastError is the text of the error that was logged last, so that one that lasts is logged once.
 type lastError struct{ text string }
 
-// replace takes note of an error, nil for none, and reports whether it is another one.
+// replace keeps an error, nil for none, and reports whether it differs from the one before.
 func (l *lastError) replace(err error) (changed bool) {
 	text := ""
 	if err != nil {

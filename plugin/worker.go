@@ -237,7 +237,7 @@ func (p *Plugin) auditdNow() int {
 	return os.Getppid()
 }
 
-// noteFraming tells the monitor how records are cut, for a worker that has to go on in the middle of one. The monitor notes it
+// noteFraming tells the monitor how records are cut, for a worker that has to begin in the middle of one. The monitor notes it
 // without waiting for anything, and it happens once or twice in a run.
 func (p *Plugin) noteFraming(f stream.Framing) {
 	if p.worker != nil {

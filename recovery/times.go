@@ -24,7 +24,7 @@ const (
 	unknown = 10 * time.Second
 )
 
-// noteTimes takes note of when the records of the stream were written.
+// noteTimes notes when the records of the stream were written.
 func (f *Merger) noteTimes(b *record.Batch) {
 	latest := b.Recs[0].Millis
 	for i := range b.Recs {

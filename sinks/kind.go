@@ -60,9 +60,9 @@ func NewDetails(kind string) Details {
 // only names what it wants: which file or program that is the Warden knows from the configuration. Serve is
 // called by several goroutines, the others by one.
 type Warden interface {
-	// Configure takes note of the sink as the configuration has it now. What was opened before stays.
+	// Configure gives the Warden the sink as the configuration has it now. What was opened before stays.
 	Configure(config.Sink)
-	// Retire takes note that the configuration has the sink no more: no program is started for it, and it connects to nothing.
+	// Retire says that the configuration no longer has the sink: no program is started for it, and it connects to nothing.
 	// What it has it may bring to its end.
 	Retire()
 	// Serve does what the worker asks for. What it gets is not to be trusted.

@@ -61,7 +61,7 @@ func (ks *kernels) know(node uint64) kernel {
 
 func (ks *kernels) forget(node uint64) { *ks.of(node) = kernel{node: node} }
 
-// company takes note of record i, which is of that event.
+// company notes record i, which belongs to that event.
 func (a *Assembler) company(d *eventState, i int) {
 	if d.standalone {
 		return

@@ -220,7 +220,7 @@ func (q *sequence) begin(r *record.Record, came time.Time) {
 	q.reach(r, came)
 }
 
-// reach takes note that the event of r, which came at that time, is given. A time after that is not its own: else a record with any
+// reach notes that the event of r, which came at that time, is given. A time after that is not its own: else a record with any
 // serial and a time in the future, as whoever sends records of nodes can make one, would be before all others for good.
 func (q *sequence) reach(r *record.Record, came time.Time) {
 	q.serial, q.millis = r.Serial, min(r.Millis, came.UnixMilli())

@@ -9,7 +9,7 @@ import (
 // known; those by the keys of its exec; and those by its program, its arguments and its script, which may take some away, too.
 // They are found out when it becomes known, as its parent may be forgotten later. While it is not certain who passes some on,
 // since records have not come yet, they are found out whenever somebody asks, and there are its own alone. They are kept
-// when no record from before it can come any more that would change them; where one comes all the same, from audit.log, those of
+// when no record from before it can come any more that would change them; where one comes nevertheless, from audit.log, those of
 // everybody since are found out again.
 
 // maxChanges bounds how many paths are remembered of each subject.

@@ -68,7 +68,7 @@ func (t *Table) isLocal(b *record.Batch, i int) bool {
 // few, since they are given out when an event begins.
 const bootFall = 1 << 16
 
-// follow takes note of a record's serial. It returns whether what it says has a place here.
+// follow notes a record's serial. It returns whether what it says has a place here.
 func (t *Table) follow(r *record.Record) bool {
 	before := t.clock
 	t.clock = max(t.clock, r.Millis)
@@ -154,7 +154,7 @@ func (t *Table) noteCall(m Moment, c *call) {
 	t.noteProgram(m, c)
 }
 
-// confirm takes note that a process is the child of the one whose fork has returned its number, and so
+// confirm notes that a process is the child of the one whose fork has returned its number, and so
 // runs what that one runs, if it has not executed something else since.
 func (t *Table) confirm(m Moment, c *call) {
 	p := t.byPID[c.pid]
@@ -292,7 +292,7 @@ func (t *Table) isTaken(m Moment, child int32) bool {
 	return p != nil && !p.from.isUnsure() && p.millis >= m.Millis
 }
 
-// tellHost takes note that p is in the host's pid namespace. Only the process itself could have
+// tellHost notes that p is in the host's pid namespace. Only the process itself could have
 // been looked at: its pid was not used again up to now, ms since 1970.
 func (t *Table) tellHost(p *Process, now int64) {
 	t.mu.Lock()
@@ -404,7 +404,7 @@ func (t *Table) LostBetween(from, to int64) {
 	t.forgetEntries()
 }
 
-// sample takes note of how far the kernel has come with its pids.
+// sample notes how far the kernel has come with its pids.
 func (t *Table) sample(s sample) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

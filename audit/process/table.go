@@ -86,12 +86,12 @@ type Table struct {
 	hashed int64            // programs of up to so many bytes get a hash; 0: none do
 	asked  chan hashRequest // for Hash
 
-	find   Finder // nil: nobody asks where processes are
+	find   Finder // nil: nothing asks where processes are
 	looked budget
 	places map[place]*place
 	now    func() time.Time
 
-	entries *entries // nil: nobody has asked for them
+	entries *entries // nil: they were not asked for
 
 	// changes are what paths do to labels, to save the expressions; keys are the paths of one subject. outcomes are what
 	// arguments do, each once, and outcome is where in it: see Process.outcome.

@@ -165,7 +165,7 @@ func ParseInt(v []byte) (n int64, ok bool) {
 	return int64(abs), true
 }
 
-// ParseID reads an id as %u prints it; ok is false for what is none, and for one that is not set.
+// ParseID reads an id as %u prints it; ok is false for other text, and for an id that is not set.
 func ParseID(v []byte) (id uint32, ok bool) {
 	n, ok := ParseInt(v)
 	return uint32(n), ok && n >= 0 && n < Unset

@@ -73,7 +73,7 @@ func (c *HeaderReader) readID(r *Record, text []byte) int {
 	return n
 }
 
-// scanID reads "audit(SEC.MS:SERIAL)" and returns its length, 0 when it is none.
+// scanID reads "audit(SEC.MS:SERIAL)" and returns its length, 0 when the text is not such an id.
 // The kernel writes SEC.MS with %llu.%03lu and the serial with %u
 // (kernel/audit.c, audit_log_start).
 func scanID(r *Record, text []byte) int {

@@ -91,8 +91,7 @@ func (r *Record) Loggable() bool {
 }
 
 // Batch is a run of records in the order they arrived and the buffer that
-// holds their bytes. Who owns the buffer, and until when, is said by whoever
-// hands out the batch.
+// holds their bytes. Whoever hands out the batch says who owns the buffer, and until when.
 type Batch struct {
 	Buf  []byte
 	Recs []Record

@@ -62,7 +62,7 @@ var arches = [...]arch{
 	{0x8000002B, "sparc64", commonCalls[:], 0},
 }
 
-// archOf returns the arch of an AUDIT_ARCH_ value, nil when it is none.
+// archOf returns the arch of an AUDIT_ARCH_ value, nil when there is no such arch.
 func archOf(code uint32) *arch {
 	for i := range arches {
 		if arches[i].code == code {

@@ -35,7 +35,7 @@ type Waiter interface {
 	Sleep(d time.Duration) // though there is
 }
 
-// sleeper is the Waiter of an input that is none: it is waited for in Read.
+// sleeper stands in for an input that is no Waiter: the waiting is done in Read.
 type sleeper struct{}
 
 func (sleeper) Await()                {}

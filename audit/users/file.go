@@ -79,7 +79,7 @@ func identify(info os.FileInfo) identity {
 }
 
 // parse reads the lines "NAME:PASSWORD:ID:..." of passwd(5) and group(5). As for
-// getpwuid(3) the first line of an id counts; lines that are none are passed over.
+// getpwuid(3) the first line of an id counts; other lines are skipped.
 func parse(text []byte) map[uint32]string {
 	names := make(map[uint32]string)
 	for line := range bytes.Lines(text) {

@@ -115,7 +115,7 @@ func (m *doctorModes) try(ctx context.Context, out io.Writer, cfg *config.Config
 			code = max(code, doctor.ExitFinding)
 		}
 	}
-	err = cmp.Or(err, writeTried(out, f, tried, flown)) // what the sink's steps were is printed all the same
+	err = cmp.Or(err, writeTried(out, f, tried, flown)) // the sink's steps are printed even so
 	return cmp.Or(err, exitWith(code))
 }
 

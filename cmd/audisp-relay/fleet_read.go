@@ -198,7 +198,7 @@ func (p *fleetPrinter) lines(b *fleet.Batch) error {
 	}
 	_, err := p.out.Write(body)
 	if n := len(body); err == nil && n > 0 && b.Format != "binary" && body[n-1] != '\n' {
-		err = p.out.WriteByte('\n') // or its last line would go on with the next batch, of another host perhaps
+		err = p.out.WriteByte('\n') // else the next batch, perhaps of another host, would continue its last line
 	}
 	return err
 }

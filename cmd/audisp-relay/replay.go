@@ -121,7 +121,7 @@ func runReplay(path, name, shape string, from replay.Stored) error {
 // maxWrong is how many lines that are no events are reported one by one.
 const maxWrong = 10
 
-// reportWrong returns what reports lines of events that are none, the first of them.
+// reportWrong returns a function that reports lines that are no events, the first of them.
 func reportWrong(notes io.Writer) func(error) {
 	n := 0
 	return func(err error) {

@@ -69,7 +69,7 @@ type verifier struct {
 	bad  bool
 }
 
-// maxMarker is longer than any marker, in any format: what is longer is none.
+// maxMarker is longer than any marker, in any format.
 const maxMarker = 64 << 10
 
 func (v *verifier) file(path string) error {

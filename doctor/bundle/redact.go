@@ -162,7 +162,7 @@ func (i *introduction) secret() bool {
 	return isSecret(i.word) && (i.assigned || strings.EqualFold(i.word, "bearer"))
 }
 
-// read takes note of a token. A colon alone, as in JSON, belongs to the word before.
+// read notes a token. A colon alone, as in JSON, belongs to the word before.
 func (i *introduction) read(token string) {
 	word := strings.TrimRight(token, ":")
 	if word != "" {

@@ -3,7 +3,7 @@
 // explains each rule.
 //
 // An answer claims no more than what was looked at. What a rule asks of people, of another host or
-// of a central server, is not visible from here and is said to be so.
+// of a central server, is not visible from here, and the report says so.
 package stig
 
 import (

@@ -154,7 +154,7 @@ func (e *Encoder) name(r *parsedRecord, k key, id string, group bool) string {
 	return e.lookUp(r, id, group)
 }
 
-// saysNothing reports whether a name that auditd has added is none.
+// saysNothing reports whether a name that auditd has added is a placeholder.
 func saysNothing(name, id string) bool {
 	return name == "unset" || name == "" || (strings.HasPrefix(name, "unknown(") && name == "unknown("+id+")")
 }

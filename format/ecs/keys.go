@@ -9,7 +9,7 @@ type key uint8
 
 // The names that are usual in records or mean something to the encoder.
 const (
-	other key = iota // a name that is none of these
+	other key = iota // any other name
 	keyA0
 	keyA1
 	keyA2

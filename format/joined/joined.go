@@ -74,11 +74,11 @@ func (e *Encoder) appendRecord(dst []byte, b *record.Batch, k int) (out []byte, 
 	r, text := &b.Recs[k], textOf(b, k)
 	header := headerOf(b, k, text)
 	named := e.node != "" && r.NodeLen == 0 && r.Kind != record.Junk && r.Flags&record.Cont == 0
-	if e.strip || named { // a node= that names nobody makes way
+	if e.strip || named { // a node= without a name is replaced
 		n := min(b.NodeEnd(k), len(text))
 		text, header = text[n:], max(header-n, 0)
 	}
-	if named && !e.strip && record.HasPrefix(text, "node=") { // with two names it is none
+	if named && !e.strip && record.HasPrefix(text, "node=") { // text with two names is not a record's
 		header = 0
 	}
 	if named && !e.strip {

@@ -86,7 +86,7 @@ func (o *object) noteBlanks(name []byte, n int) {
 	}
 }
 
-// appendWords appends what stands between fields and is none, and what SELinux says in it.
+// appendWords appends words between fields, and the verdict of SELinux in them.
 // There is a place for it once.
 func (e *Encoder) appendWords(dst []byte, o *object, words []byte) []byte {
 	if o.words {

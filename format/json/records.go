@@ -271,7 +271,7 @@ func (r *restorer) placed(typ string) error {
 	return r.end(typ, "", tail)
 }
 
-// joinTexts puts strings together; what is none is left out.
+// joinTexts puts strings together; values that are no strings are left out.
 func joinTexts(list []any, separator string) string {
 	var texts []string
 	for _, v := range list {

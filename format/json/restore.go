@@ -12,7 +12,7 @@ import (
 // oddities are what an object says of how its fields differ from what the rules give, by the
 // member that a field is. They are asked for each field, and a record may have ten thousand.
 //
-// A member that is there twice, which this package never writes, is an error: what is said of it would be written for each.
+// A member that is there twice, which this package never writes, is an error: a remark on it would be written for each.
 type oddities struct {
 	quoted, blanks   map[string]int // how often a member is in the list
 	literal, spelled map[string]string

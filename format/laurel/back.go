@@ -211,7 +211,7 @@ func (b *builder) addMessage(o jsontext.Object) error {
 	return nil
 }
 
-// texts returns the strings of a list, "" for what is none.
+// texts returns the strings of a list, "" for other values.
 func texts(list []any) []string {
 	all := make([]string, len(list))
 	for i, v := range list {

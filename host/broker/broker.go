@@ -91,7 +91,7 @@ func (m *message) err() error {
 	return &Error{m.Error, errno}
 }
 
-// errMessage: what has come is none that the other end would send.
+// errMessage: the other end would not send such a message.
 var errMessage = errors.New("no message of a relay")
 
 // parse reads a message. It may come from a process that was taken over: nothing in it is trusted.

@@ -38,7 +38,7 @@ func Attach(socket *os.File) (*Client, error) {
 	return c, err
 }
 
-// NewClient is Attach for a process that does everything itself all the same: for tests of what an item is asked for.
+// NewClient is Attach without making the process a worker: for tests of single items.
 func NewClient(socket *os.File) (*Client, error) {
 	defer socket.Close()
 	conn, err := net.FileConn(socket)
@@ -55,7 +55,7 @@ func NewClient(socket *os.File) (*Client, error) {
 	return c, nil
 }
 
-// Notices returns what the monitor says by itself. Of two that nobody has taken the later one is left out.
+// Notices returns what the monitor says by itself. One that was not taken yet makes it drop the next.
 func (c *Client) Notices() <-chan string { return c.notices }
 
 // Gone is closed when the monitor has ended.

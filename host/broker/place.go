@@ -59,7 +59,7 @@ func Find(path string) (p Place, err error) {
 	return Place{at}, nil
 }
 
-// follow returns where a link leads, "" for what is none.
+// follow returns where a link leads, "" for what is no link.
 func follow(fd int, path string) (to string, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {

@@ -147,7 +147,7 @@ func (l *Limit) read(root, path string) {
 	}
 }
 
-// Set takes over an interval or a burst as files have them; what is "", or journald would not understand, is none.
+// Set takes over an interval or a burst as files have them; "" and what journald would not understand are ignored.
 func (l *Limit) Set(interval, burst, source string) {
 	if d, ok := Span(interval); ok {
 		l.Interval, l.Source = d, source

@@ -97,7 +97,7 @@ func New(dir string) (*Maker, error) {
 	return m, nil
 }
 
-// check returns why a file is none of ours.
+// check returns why a file is not one that the relay has written.
 func (f *file) check() error {
 	if len(f.Sinks) > maxSinks {
 		return fmt.Errorf("%d sinks", len(f.Sinks))

@@ -32,7 +32,7 @@ type episode struct {
 	done  string // the action that it has led to
 }
 
-// due takes note of since when something fails, zero if it does not, and reports whether it is time
+// due notes since when something fails, zero if it does not, and reports whether it is time
 // for an action: once an episode, and again if the configuration asks for another one meanwhile.
 func (e *episode) due(since, now time.Time, after time.Duration, action string) bool {
 	if !since.Equal(e.since) {

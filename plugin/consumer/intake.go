@@ -164,7 +164,7 @@ func (in *Intake) noteFirst(b *record.Batch) {
 	}
 }
 
-// followSelection takes note of what is wanted now. Events that are open when no events are
+// followSelection notes what is wanted now. Events that are open when no events are
 // wanted any more are given as they are, and those that wait for others when no order is.
 func (in *Intake) followSelection() {
 	w := in.next.Load()

@@ -59,7 +59,7 @@ func (l *lately) restore(now time.Time, before state.Consumer) {
 	}
 }
 
-// note takes note of the present balance, n with base from earlier runs.
+// note keeps the present balance, n with base from earlier runs.
 func (l *lately) note(now time.Time, n *queue.Counts, base map[string]uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +113,7 @@ func (l *lately) report(r *Report, n *queue.Counts, base map[string]uint64) {
 	r.Delivery = deliveryOf(&n.Delays, n.Delays.Since(&before))
 }
 
-// Sample takes note of the present balance, for the rates of the next reports. The plugin calls it
+// Sample keeps the present balance, for the rates of the next reports. The plugin calls it
 // about once a second.
 func (c *Consumer) Sample(now time.Time) {
 	n, base := c.balance()

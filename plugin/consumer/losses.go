@@ -18,7 +18,7 @@ type Growth struct {
 	at     time.Time
 }
 
-// Due returns by how much the total has grown since it was logged, and takes note that it is now;
+// Due returns by how much the total has grown since it was logged, and notes that it is now;
 // 0 if it is not to be logged. final leaves nothing unlogged.
 func (g *Growth) Due(total uint64, now time.Time, final bool) (more uint64) {
 	if total <= g.logged || (!final && now.Sub(g.at) < warnEvery) {

@@ -267,7 +267,7 @@ func goesOn(fd int) bool {
 }
 
 // errEarly: no worker ends so, unless it was taken over.
-var errEarly = errors.New("it has ended as at the end of the stream, which goes on")
+var errEarly = errors.New("it has ended as at the end of the stream, but the stream continues")
 
 // ended decides what follows the end of a worker, and returns how that was.
 func (m *monitor) ended(w *worker, err error) (End, bool, error) {

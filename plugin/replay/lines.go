@@ -18,11 +18,11 @@ import (
 const maxLine = 16 << 20
 
 // eventLines makes a string stream of lines of events, in the formats json, laurel and ocsf: the records that these
-// were made of. A line that is none is reported, counted and passed over.
+// were made of. A line that is no event is reported, counted and skipped.
 type eventLines struct {
 	name  string
 	in    *bufio.Reader
-	wrong func(error) // is called with why a line is none
+	wrong func(error) // is called with why a line is no event
 	line  int         // number of the last line that was read
 	bad   uint64
 	err   error

@@ -79,7 +79,7 @@ type Part struct {
 	Why    string `json:"why,omitempty"` // why it is not on
 }
 
-// notHere is why this host cannot have a part: an error that nobody has to do anything about.
+// notHere is why this host cannot have a part. There is nothing to do about such an error.
 type notHere string
 
 func (e notHere) Error() string { return string(e) }

@@ -189,7 +189,7 @@ const (
 	auidPrefix = "auid="
 )
 
-// userName says who it was: who had logged in or, where nobody had, as whom it ran.
+// userName names the user: the one who had logged in or, without a login, the one as whom the program ran.
 func (c *counter) userName(o filter.Origin) string {
 	switch {
 	case o.Auid != record.Unset:

@@ -127,7 +127,7 @@ func (f *Frame) count(recs []record.Record) {
 		r := &recs[i]
 		f.Bytes += r.Len
 		if r.Flags&record.Marker != 0 {
-			continue // it reports records, and is none
+			continue // it reports records, and is no record itself
 		}
 		if r.Flags&record.Cont == 0 {
 			f.Whole++

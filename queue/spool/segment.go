@@ -45,7 +45,7 @@ func segmentName(first uint64, file, salt uint32) string {
 
 var segmentPattern = regexp.MustCompile(`^([0-9]{20})\.([0-9a-f]{8})\.([0-9a-f]{8})\.seg$`)
 
-// parseName returns the segment of a file name, nil when it is none's.
+// parseName returns the segment of a file name, nil when the name is no segment's.
 func parseName(name string) *segment {
 	m := segmentPattern.FindStringSubmatch(name)
 	if m == nil {

@@ -31,7 +31,7 @@ func find(list []foreign, id fileID) (of string, found bool) {
 	return "", false
 }
 
-// reserve takes note of what the file must not be, as it is now: a symbolic link on the way or
+// reserve notes what the file must not be, as it is now: a symbolic link on the way or
 // a bind mount gives it other names than those that the configuration was checked for.
 func (g *guard) reserve(list []config.Reserved) {
 	g.dirs, g.logs = nil, nil

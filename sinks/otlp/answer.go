@@ -54,7 +54,7 @@ const (
 // tried again, no other 4xx or 5xx is. But 401, 403, 404, 405 and 407 say nothing of the records:
 // the receiver does not know who sends, or has no logs there. Records wait until that is corrected,
 // as with a sink of any other type whose place is wrong; so they do after a redirect, which is not
-// followed, and an answer that is none of an OTLP receiver's.
+// followed, and an answer that no OTLP receiver gives.
 func (a *answer) outcome() outcome {
 	switch s := a.status; {
 	case s == http.StatusTooManyRequests, s == http.StatusBadGateway, s == http.StatusServiceUnavailable, s == http.StatusGatewayTimeout:

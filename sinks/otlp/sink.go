@@ -222,7 +222,7 @@ func (w *writer) setHeaders(h http.Header) {
 	w.headers.put(h)
 }
 
-// note takes note of a connection that was made.
+// note counts a new connection, and keeps when its certificates expire.
 func (w *writer) note(did attempt) {
 	if !did.fresh {
 		return

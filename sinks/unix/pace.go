@@ -16,7 +16,7 @@ type pace struct {
 	last time.Time
 }
 
-// next takes note of a connection at the time now and returns how long to wait before another.
+// next counts a connection at the time now and returns how long to wait before another.
 func (p *pace) next(now time.Time) time.Duration {
 	if p.last.IsZero() {
 		p.free = paceBurst
