@@ -354,6 +354,7 @@ func (d *document) advise(c *Config) {
 			d.warnf(toml.Key{"sinks", s.Name, key}, "%s", text)
 		}
 	}
+
 	if sum > c.MemoryLimit {
 		d.warnf(toml.Key{"memory_limit"}, "the queues of %d sinks may hold %v together, more than %v: lower q_bytes or raise memory_limit",
 			len(c.Sinks), sum, c.MemoryLimit)

@@ -61,6 +61,7 @@ func (cl *claims) addReads(c *Config) {
 	for _, l := range c.Rules.Lists() {
 		add("[rules]", l.Path())
 	}
+
 	for i := range c.Sinks {
 		s := &c.Sinks[i]
 		add("sinks."+s.Name, s.Lists...)

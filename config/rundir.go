@@ -36,6 +36,7 @@ func ownRunDir(dir string, itself bool) error {
 	if itself {
 		open = info.Mode().Perm() & 0o022
 	}
+
 	switch {
 	case !runnable.Trusted(info):
 		return fmt.Errorf("%s belongs to uid %d, who could put a socket of his own there: chown root %s, or choose another run_dir", dir, runnable.OwnerOf(info), dir)

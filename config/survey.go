@@ -90,6 +90,7 @@ func (s *Surveyor) globals(c *Config) {
 			}
 		}
 	}
+
 	s.Directory("run_dir", filepath.Dir(c.RunDir), "status does not work until it is")
 	if err := CheckRunDir(c.RunDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.Errorf("run_dir", "%v", err)

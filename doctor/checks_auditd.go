@@ -158,6 +158,7 @@ func findLogDisk(f *Facts) []Finding {
 	if !f.LogDisk.Known() || d.Size == 0 || f.Log.Value.Why != "" { // without a log auditd does not look at the disk
 		return nil
 	}
+
 	for _, limit := range []struct {
 		key, text, action string
 		severity          Severity
@@ -188,6 +189,7 @@ func findLogLimit(f *Facts) []Finding {
 		"suspend": fmt.Sprintf("auditd writes no more once audit.log has %d MiB", c.MaxLogFile),
 		"ignore":  grows, "syslog": grows,
 	}[c.MaxLogFileAction]
+
 	switch {
 	case c.MaxLogFileAction == "rotate" && c.NumLogs < leastLogs:
 		return one(Finding{
@@ -198,6 +200,7 @@ func findLogLimit(f *Facts) []Finding {
 	case what == "", c.MaxLogFile == 0 && c.MaxLogFileAction == "ignore":
 		return nil
 	}
+
 	return one(Finding{
 		Text: what, Evidence: fmt.Sprintf("%s: max_log_file_action = %s", c.File, c.MaxLogFileAction),
 		Fix: setKey(c.File, "max_log_file_action", "ROTATE") + " && " + f.reload(),
@@ -266,6 +269,7 @@ func findQueueFull(f *Facts) []Finding {
 	default:
 		return nil
 	}
+
 	depth := max(f.Auditd.Value.Conf.QDepth, s.Depth)
 	text := "auditd has dropped records that were for its plugins, and slowed the host down for them"
 	if f.recovers() {

@@ -235,6 +235,7 @@ func (f *Facts) stopped() (reason, seen string) {
 	if !f.running() || !ok || len(f.Relays) > 0 || !f.seesChildren() {
 		return runs, ""
 	}
+
 	for i := len(f.Messages.Value) - 1; i >= 0; i-- {
 		line := f.Messages.Value[i]
 		switch about := strings.Contains(line, file.Binary); {
@@ -244,6 +245,7 @@ func (f *Facts) stopped() (reason, seen string) {
 			return crashed, line
 		}
 	}
+
 	if f.Daemon.Known() && file.Written.After(f.Daemon.Value.Started.Add(2*time.Second)) {
 		return notReloaded, fmt.Sprintf("%s was written %s, auditd was started %s", file.Path, file.Written.Format(time.DateTime), f.Daemon.Value.Started.Format(time.DateTime))
 	}

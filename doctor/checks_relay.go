@@ -52,6 +52,7 @@ func findSilent(f *Facts) []Finding {
 		dir = f.Config.Value.RunDir
 	}
 	pid := f.Relays[0].PID
+
 	// SIGTERM does not end the relay; auditd starts it again with the next record.
 	fix := fmt.Sprintf("journalctl -t audisp-relay; look again, and if it still does not answer: kill -KILL %d", pid)
 	severity := None
@@ -385,6 +386,7 @@ func findClock(f *Facts) []Finding {
 	if r == nil {
 		return nil
 	}
+
 	for _, p := range f.Relays {
 		if p.PID != r.Pid || p.Started.IsZero() {
 			continue

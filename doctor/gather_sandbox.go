@@ -97,6 +97,7 @@ func (g *Gatherer) cpuQuota(pid int) (quota, file string) {
 	if err != nil {
 		return "", ""
 	}
+
 	for line := range strings.Lines(string(data)) {
 		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
 		if !ok {

@@ -261,6 +261,7 @@ func (g *Gatherer) certificates(c *config.Config) (files []CertFile) {
 		certs, err := g.readCerts(m.CertFile)
 		files = append(files, CertFile{Path: m.CertFile, Own: true, Certs: certs, Err: err})
 	}
+
 	for _, s := range c.Sinks {
 		user, ok := s.Settings.(interface {
 			Certificates() (own, authorities string)
@@ -285,6 +286,7 @@ func (g *Gatherer) readCerts(path string) (certs []Cert, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	for {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {
@@ -299,6 +301,7 @@ func (g *Gatherer) readCerts(path string) (certs []Cert, err error) {
 		}
 		certs = append(certs, Cert{Subject: c.Subject.String(), NotAfter: c.NotAfter})
 	}
+
 	if len(certs) == 0 {
 		return nil, fmt.Errorf("%s has no certificate in PEM form", path)
 	}

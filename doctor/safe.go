@@ -48,6 +48,7 @@ func quote(text string) string {
 	case Printable(text) == text:
 		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 	}
+
 	var b strings.Builder
 	b.WriteString("$'")
 	for i := range len(text) {

@@ -83,6 +83,7 @@ func (r *Report) writeText(w *bufio.Writer, colour bool) {
 		}
 		return style + text + noStyle
 	}
+
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		name := strings.ToUpper(f.Severity.String())

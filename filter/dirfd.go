@@ -44,6 +44,7 @@ func (m *Matcher) fromCwd(path []byte) bool {
 			args = args[:1]
 		}
 	}
+
 	for _, n := range args {
 		if !m.atCwd(n) {
 			return false

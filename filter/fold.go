@@ -46,6 +46,7 @@ func (s *search) finds(text, word string) bool {
 	if s.exact {
 		equal = func(text, word string) bool { return text == word }
 	}
+
 	switch {
 	case s.mode == whole:
 		return len(text) == len(word) && equal(text, word)

@@ -197,6 +197,7 @@ func (m *Matcher) anyField(key string) string {
 	if !m.mayHave(key) {
 		return ""
 	}
+
 	for k := m.i; k < m.j; k++ {
 		typ := m.b.Recs[k].Type
 		r := body{text: record.Parse(m.b, k).Body}

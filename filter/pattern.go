@@ -130,6 +130,7 @@ func literalWords(re *syntax.Regexp) []string {
 			from = at + utf8.RuneLen(r)
 		}
 	}
+
 	if note(len(text)); len(best) < minNeeded {
 		return nil
 	}

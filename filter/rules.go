@@ -42,6 +42,7 @@ func NewRules(sources map[string]string) (set *RuleSet, errs, warnings []RuleErr
 	set = &RuleSet{sources: maps.Clone(sources)}
 	c := newChecker()
 	c.together = true
+
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		root, err := c.compile(sources[name])
 		if err != nil {
@@ -53,6 +54,7 @@ func NewRules(sources map[string]string) (set *RuleSet, errs, warnings []RuleErr
 			warnings = append(warnings, RuleError{name, w})
 		}
 	}
+
 	set.f = c.filter("rules")
 	set.group()
 	return set, errs, warnings

@@ -157,12 +157,14 @@ func (h *Host) judgeHistory(r *row, x *extra) {
 		}
 		h.add(Lost, "%s, the host says", strings.Join(parts, ", "))
 	}
+
 	if x.lostState != "" {
 		h.add(StateLost, "%s", x.lostState)
 	}
 	if r.flags&shared != 0 {
 		h.add(SharedID, "records of two epochs take turns: two hosts have this machine-id; give each its own (systemd-machine-id-setup)")
 	}
+
 	for _, hole := range x.holes {
 		text := fmt.Sprintf("records %d to %d (%d)", hole.From, hole.To, hole.To-hole.From+1)
 		if !hole.Since.IsZero() && !hole.Until.IsZero() {
@@ -170,6 +172,7 @@ func (h *Host) judgeHistory(r *row, x *extra) {
 		}
 		h.add(Missing, "%s", text)
 	}
+
 	if x.moreHoles > 0 {
 		h.add(Missing, "and %d more records in other holes", x.moreHoles)
 	}

@@ -58,6 +58,7 @@ func NewMetrics() *Metrics {
 		took:     desc("last_look_seconds", "How long that took."),
 		failed:   desc("looks_failed_total", "How often reading the streams has failed."),
 	}
+
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.Handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxRequests})

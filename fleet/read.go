@@ -188,6 +188,7 @@ func (r *reader) message(m message) error {
 			return r.give(&h, body)
 		}
 	}
+
 	if r.counts.Bad++; r.counts.Bad == 1 {
 		r.counts.Example = fmt.Sprintf("message %d on %s: %v", m.seq, wire.Clean(m.Subject(), 100), err)
 	}

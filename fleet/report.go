@@ -68,6 +68,7 @@ func (h *Host) WriteText(w io.Writer) error {
 	if h.Host != "" && h.Sink != "" {
 		fmt.Fprintf(&b, "  up to %d", h.Seq)
 	}
+
 	for k, f := range h.Findings {
 		separator := "; "
 		if k == 0 {
@@ -79,6 +80,7 @@ func (h *Host) WriteText(w io.Writer) error {
 		}
 		b.WriteString(f.Text)
 	}
+
 	if h.Repeated > 0 {
 		fmt.Fprintf(&b, "; %d records twice", h.Repeated)
 	}

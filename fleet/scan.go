@@ -213,6 +213,7 @@ func (s *scan) accept(m jetstream.Msg) error {
 		s.next = seq + 1
 		s.read++
 	}
+
 	all := s.expected > s.whole
 	s.done = past || (all && s.r.last) || (!s.r.last && seq == s.r.to)
 	return nil

@@ -98,6 +98,7 @@ func (l Layout) HostPermission(host string) Permission {
 		stream, subject = "*", "audit.rec.*."+host
 		p.Publish = append(p.Publish, subject)
 	}
+
 	p.Publish = append(p.Publish, direct(stream, subject))
 	p.Publish = append(p.Publish, direct(wire.StreamEvents, wire.Subject(wire.Events, host)), direct(wire.StreamCheckpoints, wire.Subject(wire.Checkpoints, host)))
 	return p

@@ -246,6 +246,7 @@ func (v *Verifier) progress(info *jetstream.StreamInfo, sum *Summary) *progress 
 		p.bad, p.short = 0, 0
 		return p
 	}
+
 	if p != nil && name == wire.StreamCheckpoints {
 		clear(v.asked)
 		clear(v.recent)

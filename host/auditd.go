@@ -111,6 +111,7 @@ func (m Machine) scanForAuditd() (int, error) {
 			pids = append(pids, strconv.Itoa(p.PID))
 		}
 	}
+
 	switch len(pids) {
 	case 0:
 		return 0, ErrNoAuditd

@@ -282,6 +282,7 @@ func (i *Installer) locate() (Auditd, error) {
 		i.Say("warning: %q (pid %d) gets the kernel's audit records: an auditd that runs without them keeps the plugin until it ends", other.comm, other.pid)
 		a, err = i.Machine.StoppedAuditd(DefaultConfDir)
 	}
+
 	// The defaults would lead to the plugins of another auditd.
 	if i.ConfDir != "" && !exists(i.Machine.path(i.ConfDir+"/auditd.conf")) {
 		return a, fmt.Errorf("there is no auditd.conf in %s: name the directory that auditd is started with (auditd -c) with --conf-dir, or leave that out", i.ConfDir)

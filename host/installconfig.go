@@ -114,6 +114,7 @@ func (i *Installer) apply(pid int) error {
 		i.Say("the plugin (pid %d) takes the configuration over with kill -HUP %d", pid, pid)
 		return nil
 	}
+
 	p, err := os.FindProcess(pid) // with a pidfd: the signal cannot reach another one that got its number
 	if err != nil {
 		return fmt.Errorf("reload the plugin (pid %d): %w", pid, err)

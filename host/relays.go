@@ -31,6 +31,7 @@ func (i *Installer) secondDropIns(a Auditd, dir string) (started, others []strin
 	if err != nil {
 		return nil, nil, fmt.Errorf("read plugin directory: %w", err)
 	}
+
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		if e.Name() == DropInName || e.Name() == holderName || !(Auditd{}).loads(e.Name()) {

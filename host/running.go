@@ -69,6 +69,7 @@ func (m Machine) isOurs(pid int) bool {
 	if err != nil {
 		return false
 	}
+
 	for line := range bytes.Lines(status) {
 		value, found := bytes.CutPrefix(line, []byte("Uid:"))
 		if !found {

@@ -311,6 +311,7 @@ func (p *Plugin) writeState() {
 			return
 		}
 	}
+
 	var text bytes.Buffer
 	p.Report().WriteText(&text) // a buffer takes it
 	var err error

@@ -189,6 +189,7 @@ func (d *desk) take(cfg *config.Config, wrong error, auditLogs []string) bool {
 	case cfg == nil:
 		cfg = config.Unread(wrong)
 	}
+
 	d.obey(cfg)
 	giving := d.giving
 	d.mu.Unlock()
@@ -361,6 +362,7 @@ func (d *desk) serveLog(c *broker.Call) (a broker.Answer, err error) {
 	if !filepath.IsAbs(path) {
 		return a, c.Unknown()
 	}
+
 	switch c.Op {
 	case opThere:
 		err = inPlace(path, func(path string) (err error) {

@@ -31,6 +31,7 @@ func (p *Plugin) startLists() (end func()) {
 			}
 		}
 	})
+
 	return func() {
 		cancel()
 		awaitFor(leaveTime, ended)

@@ -181,6 +181,7 @@ func (m *metrics) answer(ctx context.Context, ln net.Listener) {
 		ReadHeaderTimeout: metricsRequest, ReadTimeout: metricsRequest, WriteTimeout: metricsAnswer,
 		MaxHeaderBytes: 8 << 10,
 	}
+
 	// Clients of the network make these errors at will.
 	server.ErrorLog, _ = zap.NewStdLogAt(m.p.log.limited(), zapcore.DebugLevel)
 	server.SetKeepAlivesEnabled(false) // so that clients that do nothing hold no connection
@@ -269,6 +270,7 @@ func (s *metricsPort) open() (net.Listener, error) {
 			return pair, err
 		}}
 	}
+
 	ln, err := s.listen()
 	if err != nil {
 		return nil, err

@@ -91,6 +91,7 @@ func (p *Plugin) takeKey(k *stateSaver) {
 		}
 		return
 	}
+
 	if k.key != nil && !k.kept {
 		p.log.Info("loss markers can be verified from now on")
 	}
@@ -196,6 +197,7 @@ func (p *Plugin) endState() {
 			k.dir.Close()
 		}
 	})
+
 	if !awaitFor(leaveTime, saved) {
 		p.log.Warn("state_dir does not respond: the next start resumes from the last saved positions")
 	}

@@ -166,6 +166,7 @@ func (p *Plugin) watchWorkers(buffer int) (monitor.End, error) {
 		Ready:   func() { p.collect(); p.confineMonitor(); p.trimmed.trim(time.Now(), p.log) },
 		Signals: p.signals.forwarded(),
 	}
+
 	if p.cfg.Log.Output != "stderr" {
 		o.Stderr = func(text []byte) { _ = stderrLog{}.put(zapcore.Entry{}, shown(text)) } // auditd mostly does not keep it
 	}

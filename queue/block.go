@@ -66,6 +66,7 @@ func (q *Queue) block(n, recs int) *block {
 			return last
 		}
 	}
+
 	var blk *block
 	if k := len(q.free); k > 0 && n <= blockSize {
 		blk, q.free = q.free[k-1], q.free[:k-1]

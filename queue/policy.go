@@ -114,6 +114,7 @@ func (q *Queue) waitForRoom(over <-chan time.Time, stop <-chan struct{}) (woken 
 	}
 	q.mu.Unlock()
 	defer q.mu.Lock()
+
 	select {
 	case <-q.room:
 		return true

@@ -385,6 +385,7 @@ func (f *Merger) giveRun(b *record.Batch, at auditlog.Position, now time.Time, c
 			}
 		}
 	}
+
 	if give != nil {
 		give(b, at)
 	} else {

@@ -29,6 +29,7 @@ func (f *Merger) holdBatch(b *record.Batch, now time.Time) bool {
 		}
 		f.mu.Lock()
 	}
+
 	if f.mode == direct {
 		return false
 	}

@@ -230,6 +230,7 @@ func (f *Merger) Take(b *record.Batch) {
 	defer f.rescue("recovery", &rest)
 	f.last, f.tailSeen = now, false
 	f.noteTimes(b)
+
 	for f.mode == direct || !f.holdBatch(&rest, now) {
 		n := f.passWhole(&rest, now)
 		if n == len(rest.Recs) {

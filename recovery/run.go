@@ -365,6 +365,7 @@ func (f *Merger) reconsiderLead(now time.Time, gave uint64, err error) {
 		f.count.Recovered += n
 		f.doubt = now
 	}
+
 	switch {
 	case err != nil:
 		f.down = now.Add(downTime)

@@ -172,6 +172,7 @@ func (c *converter) gather(detection *yaml.Node) error {
 			c.selections[name.Value] = value
 		}
 	}
+
 	if len(c.names) == 0 {
 		return fail(detection, "has no selection")
 	}

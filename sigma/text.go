@@ -29,6 +29,7 @@ func parseValue(s string) (pieces []piece) {
 			text.Reset()
 		}
 	}
+
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '\\' && i+1 < len(s) && strings.IndexByte(`*?\`, s[i+1]) >= 0:
@@ -87,10 +88,12 @@ func (g *texts) addValue(at *yaml.Node, m modifiers, v *yaml.Node) error {
 		g.kids = append(g.kids, absent(g.t))
 		return nil
 	}
+
 	forms, err := encode(at, m.encode, parseValue(v.Value))
 	if err != nil {
 		return err
 	}
+
 	for _, pieces := range forms {
 		for _, p := range pieces {
 			g.c.size += max(len(p.text), 1)
@@ -165,6 +168,7 @@ func (g *texts) pattern(openStart, openEnd bool, pieces []piece) string {
 	if !openStart {
 		out.WriteByte('^')
 	}
+
 	for _, p := range pieces {
 		switch p.wild {
 		case '*':
@@ -175,6 +179,7 @@ func (g *texts) pattern(openStart, openEnd bool, pieces []piece) string {
 			out.WriteString(regexp.QuoteMeta(p.text))
 		}
 	}
+
 	if !openEnd {
 		out.WriteByte('$')
 	}

@@ -118,6 +118,7 @@ func decode(data []byte) (State, error) {
 	if s.Version != Version {
 		return State{}, fmt.Errorf("is of version %d, this relay reads %d", s.Version, Version)
 	}
+
 	for name, c := range s.Consumers {
 		if c.Number > maxNumber || (c.Floor != nil && c.Floor.Number > maxNumber) {
 			return State{}, fmt.Errorf("%w: there is no record of the number of consumer %q", ErrDamaged, name)

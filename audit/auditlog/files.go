@@ -271,6 +271,7 @@ func (l *Reader) merge(seen []*logFile) {
 			lost = max(lost, f.gen)
 		}
 	}
+
 	slices.SortFunc(seen, func(a, b *logFile) int { return cmp.Compare(a.gen, b.gen) })
 	l.files = seen
 	if next := l.after(lost); lost > 0 && next != nil {

@@ -73,6 +73,7 @@ func (a *Assembler) company(d *eventState, i int) {
 	} else {
 		d.other = true
 	}
+
 	if d.user && d.other {
 		a.kernels.of(d.node).joined = true
 	}

@@ -113,6 +113,7 @@ func (a *Assembler) drop(e *pendingEvent) {
 		}
 		*at = e.chain
 	}
+
 	e.batch.Buf, e.batch.Recs, e.here = e.batch.Buf[:0], e.batch.Recs[:0], e.here[:0]
 	if size := e.size(); a.spares+size <= maxSpare {
 		*e = pendingEvent{batch: e.batch, here: e.here, chain: a.spare}

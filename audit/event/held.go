@@ -104,6 +104,7 @@ func (a *Assembler) suspend(end int) *pendingEvent {
 	} else {
 		e = new(pendingEvent)
 	}
+
 	e.eventState = a.cur
 	e.last, e.heard = a.turn+uint64(end)-1, a.now
 	e.here = append(e.here, a.in.Recs[a.begin:end]...)

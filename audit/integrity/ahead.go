@@ -183,6 +183,7 @@ func (n *node) adopt(t *Tracker, r *record.Record, at time.Duration, gathered []
 			n.window.mark(s)
 		}
 	}
+
 	if d := int32(r.Serial - low); d > 0 {
 		n.first = low
 		n.addGap(t, gap{low, r.Serial - 1, at, r.Millis, false})

@@ -311,6 +311,7 @@ func (s *completeness) lacks() parts {
 		}
 		return 0 // nothing that belongs to a system call
 	}
+
 	lack := s.want &^ s.has
 	paths := s.paths
 	if s.mayHide {

@@ -176,6 +176,7 @@ func lastBlank(b []byte) int {
 		step *= 4
 		start, end = max(0, start-step), start
 	}
+
 	for end-start > near {
 		if mid := (start + end) / 2; bytes.IndexByte(b[mid:end], ' ') < 0 {
 			end = mid
@@ -212,6 +213,7 @@ func lookText(value []byte) verdict {
 	case '(':
 		return is(end == ')')
 	}
+
 	bad := uint8(len(value) % 2)
 	for _, c := range value[max(0, len(value)-8):] {
 		bad |= noHex[c]
@@ -254,6 +256,7 @@ func lookSockaddr(raw []byte) verdict {
 	case "1000", "0010": // struct sockaddr_nl
 		longest = len(value) == 24
 	}
+
 	if longest {
 		return whole
 	}
@@ -285,6 +288,7 @@ func lookCall(kind record.Kind, body []byte) verdict {
 			end = shortCall
 		}
 	}
+
 	if kind == record.Line && len(body) > end && ranTogether(body[:len(body)-end]) {
 		return truncated
 	}
@@ -312,6 +316,7 @@ func (h *endChecker) lookExecve(kind record.Kind, body []byte) verdict {
 	if !ok || len(key) < 2 || key[0] != 'a' || key[1]-'0' >= 10 {
 		return truncated
 	}
+
 	// One that needs no further record ends with the last argument.
 	argc, ok := bytes.CutPrefix(body, []byte("argc="))
 	if ok && len(body) <= shortExecve && number(key[1:])+1 < number(argc) {
@@ -328,6 +333,7 @@ func lookFields(raw, fields []byte) verdict {
 		return is(end == '}' || end == ')')
 	}
 	key, value := lastField(fields)
+
 	// A name is in quotes or in hex.
 	if len(key) == 0 || (string(key) != "SYSCALL" && string(key) != "ARCH" && (len(value) == 0 || value[0] == '(' || lookText(value) == truncated)) {
 		return truncated

@@ -252,6 +252,7 @@ func (n *node) missing(first, last uint32, fn func(first, last uint32)) {
 		fn(first, low-1)
 		first = low
 	}
+
 	for left := last - first + 1; left > 0; {
 		k, seen := w.run(first, left)
 		if !seen {

@@ -120,6 +120,7 @@ func (n *node) addGaps(t *Tracker, g gap) {
 		n.addGap(t, gap{s.First, s.Last, g.since, g.millis, true})
 		g.first = s.Last + 1
 	}
+
 	n.stops = later
 	if int32(g.last-g.first) >= 0 {
 		n.addGap(t, g)

@@ -44,6 +44,7 @@ func (c *calls) kindOf(arch uint32, nr int64) callKind {
 	if known {
 		return kind
 	}
+
 	switch record.SyscallName(arch, nr) {
 	case "execve", "execveat":
 		kind = execCall
@@ -59,6 +60,7 @@ func (c *calls) kindOf(arch uint32, nr int64) callKind {
 	case "exit_group":
 		kind = exitCall
 	}
+
 	if c.kinds == nil || len(c.kinds) >= maxCalls {
 		c.kinds = make(map[uint64]callKind)
 	}

@@ -118,6 +118,7 @@ func (t *Table) findPlace(p *Process) {
 		return
 	}
 	p.place = t.keepPlace(is)
+
 	// A program that has moved a child to another place, as service managers and container runtimes do, may do it again.
 	if parent := t.at(p.ppid, p.at()); parent != nil && parent.place != nil && *parent.place != is {
 		parent.state |= moves

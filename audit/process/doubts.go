@@ -22,6 +22,7 @@ func (d *doubts) add(one doubt) {
 	if len(d.list) <= maxDoubts {
 		return
 	}
+
 	// The oldest two of a kind become one that spans both: more is in doubt then, never less.
 	for i := range d.list {
 		k := i + 1 + slices.IndexFunc(d.list[i+1:], func(o doubt) bool { return (o.to == 0) == (d.list[i].to == 0) })

@@ -149,6 +149,7 @@ func (t *Table) inheritsFrom(p *Process) (from *Process, sure bool) {
 	case fromProc:
 		return t.startedAs(p.ppid, p)
 	}
+
 	if p.ppid <= 1 {
 		return nil, true
 	}

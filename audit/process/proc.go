@@ -112,6 +112,7 @@ func scan(proc string, until time.Time) (list []*Process) {
 		return nil
 	}
 	defer dir.Close()
+
 	for {
 		names, err := dir.Readdirnames(256)
 		for _, name := range names {

@@ -146,6 +146,7 @@ func (r *reuse) sure(p *Process, now int64) (ok, ask bool) {
 		}
 		from = r.newest()
 	}
+
 	switch _, to := r.after(now); to {
 	case notYet:
 		ok = !r.passes(p.pid, from, r.newest()+max(1, now-r.last.Millis)*maxRate)

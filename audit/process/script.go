@@ -203,6 +203,7 @@ func absolute(scratch, cwd, name []byte) (path []byte, ok bool) {
 		}
 		dst = append(dst, bytes.TrimRight(cwd, "/")...)
 	}
+
 	named := false
 	for part := range bytes.SplitSeq(name, []byte{'/'}) {
 		switch {

@@ -192,6 +192,7 @@ func (t *Table) replace(old, p *Process) {
 		}
 		top.prev = p
 	}
+
 	t.unlink(old)
 	old.state |= gone
 	t.bytes += p.size() - old.size()
@@ -229,6 +230,7 @@ func (t *Table) remove(p *Process) {
 		delete(t.byPID, p.pid)
 		delete(t.depth, p.pid)
 	}
+
 	if n := t.depth[p.pid]; n > 1 {
 		t.depth[p.pid] = n - 1
 	}
@@ -270,6 +272,7 @@ func (t *Table) evict() {
 		t.append(p)
 		return
 	}
+
 	if t.byPID[p.pid] == p {
 		link := p
 		t.cut(&link)
@@ -277,6 +280,7 @@ func (t *Table) evict() {
 		delete(t.depth, p.pid)
 		return
 	}
+
 	after, n := t.byPID[p.pid], 1
 	for after.prev != p {
 		after, n = after.prev, n+1
@@ -330,6 +334,7 @@ func (t *Table) lookBack(p *Process, m Moment, until int64, forks int) *Process 
 		}
 		p = p.prev
 	}
+
 	if p == nil || p.from == ended || !t.holds(p, m, until) {
 		return nil
 	}

@@ -85,6 +85,7 @@ func (a *Args) Add(body []byte) (words bool) {
 		}
 		a.field(&s)
 	}
+
 	if len(s.Gap) > 0 {
 		a.odd = true
 		words = words || hasWords(s.Gap)
@@ -216,6 +217,7 @@ func (a *Args) place(i uint32) *arg {
 		a.missing--
 		return &a.list[at]
 	}
+
 	gap := at - int64(len(a.list))
 	if gap > int64(maxGap-a.gaps) {
 		if a.skipped > 0 || a.counted || len(a.list) > 0 {
@@ -223,6 +225,7 @@ func (a *Args) place(i uint32) *arg {
 		}
 		a.skipped, gap = i, 0
 	}
+
 	a.gaps += int(gap)
 	a.missing += int(gap)
 	for range gap + 1 {

@@ -241,6 +241,7 @@ func AppendUnhex(dst, v []byte) (out []byte, ok bool) {
 		}
 		binary.LittleEndian.PutUint32(text[i/2:], four)
 	}
+
 	for ; i < len(v); i += 2 {
 		hi, lo := nibble[v[i]], nibble[v[i+1]]
 		if hi|lo > 15 {

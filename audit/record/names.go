@@ -74,6 +74,7 @@ func findLast(typ uint32, body []byte) (end, names int) {
 		}
 		to = k + 1
 	}
+
 	if cut >= 0 && body[len(body)-1] != '\'' {
 		return cut, cut + 1
 	}

@@ -45,6 +45,7 @@ func (s *Scanner) Next() bool {
 			return false
 		}
 	}
+
 	end := equal + 1
 	switch {
 	case key == 0 && equal == len(table) && string(text[:equal]) == table:

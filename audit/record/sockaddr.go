@@ -182,6 +182,7 @@ func (a *Addr) fillUsual() {
 	default:
 		return
 	}
+
 	for i := range a.parts[:a.n] {
 		switch p := &a.parts[i]; p.Name {
 		case "addr":

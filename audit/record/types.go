@@ -153,6 +153,7 @@ func TypeNumber(name []byte) uint32 {
 	case "EOE":
 		return TypeEOE
 	}
+
 	if n, ok := typeNumbers()[string(name)]; ok {
 		return n
 	}

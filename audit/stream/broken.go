@@ -152,6 +152,7 @@ func (a *address) decode(text []byte) {
 		return
 	}
 	a.from = 2
+
 	switch a.buf[0] | a.buf[1] {
 	case 1: // AF_UNIX: sun_path, after its NUL if that is an abstract name
 		a.limit, a.key = 108, "path="
@@ -163,6 +164,7 @@ func (a *address) decode(text []byte) {
 	case 9: // AF_X25: x25_addr
 		a.limit, a.key = 15, "laddr="
 	}
+
 	a.to = n
 	if nul := bytes.IndexByte(a.text(), 0); nul >= 0 {
 		a.to = a.from + nul

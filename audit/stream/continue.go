@@ -44,6 +44,7 @@ func (s *Splitter) dropTorn() bool {
 			return true
 		}
 	}
+
 	s.counts.Junk += uint64(n)
 	s.r += n
 	return ended

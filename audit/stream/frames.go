@@ -185,6 +185,7 @@ func (s *Splitter) resync(b *record.Batch, end bool) bool {
 			return true
 		}
 	}
+
 	if end {
 		s.addJunk(b, len(have))
 	} else if keep := lookAhead - 1; len(have) > keep { // a frame may begin in the last bytes

@@ -134,6 +134,7 @@ func addCompletion(cmd *cobra.Command, f *pflag.Flag) {
 	case complete == nil && !strings.HasPrefix(f.Value.Type(), "string"): // "stringArray" too
 		complete = cobra.NoFileCompletions
 	}
+
 	if complete == nil {
 		return
 	}

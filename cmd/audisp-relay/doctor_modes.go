@@ -109,6 +109,7 @@ func (m *doctorModes) try(ctx context.Context, out io.Writer, cfg *config.Config
 		}
 		code = tried.ExitCode(f)
 	}
+
 	if m.canary {
 		o := canary.Options{Config: cfg, RunDir: cfg.RunDir, Timeout: m.timeout, Log: canaryLog(facts)}
 		if flown, err = canary.Run(ctx, o); err == nil && !flown.OK {

@@ -174,6 +174,7 @@ func (f *lookFlags) look(ctx context.Context, cmd *cobra.Command, v *fleet.Verif
 		}
 		return f.write(out, &h)
 	})
+
 	metrics.Finish(sum)
 	if err == nil {
 		err = f.write(out, sum)

@@ -128,6 +128,7 @@ func writeLayout(w io.Writer, layout fleet.Layout, host string) error {
 	writePermission(&b, "whoever runs fleet status, verify and read", "reader", layout.ReaderPermission())
 	b.WriteString("  ]\n}\n\n")
 	b.WriteString("# The streams: audisp-relay fleet init --apply makes them with the same options, as a user\n# who may; or nats stream add --config FILE, a FILE for each.\n")
+
 	for _, s := range layout.Streams() {
 		text, err := json.Marshal(s)
 		if err != nil {

@@ -177,6 +177,7 @@ func (p *fleetPrinter) batch(b *fleet.Batch) error {
 		p.foreignFormat = b.Format
 		return nil
 	}
+
 	v, err := p.viewOf(b)
 	if err != nil {
 		return err

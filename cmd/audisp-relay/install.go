@@ -151,6 +151,7 @@ func prepare(cmd *cobra.Command, i *host.Installer) error {
 		}
 		i.Binary = exe
 	}
+
 	for _, path := range []*string{&i.Binary, &i.Config, &i.ConfDir} {
 		if *path == "" {
 			continue
@@ -161,6 +162,7 @@ func prepare(cmd *cobra.Command, i *host.Installer) error {
 		}
 		*path = abs
 	}
+
 	if os.Geteuid() != 0 {
 		return errors.New("only root may change what auditd runs: sudo audisp-relay " + cmd.Name())
 	}

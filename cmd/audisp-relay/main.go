@@ -58,6 +58,7 @@ func run(args []string) int {
 	if err == nil && out.err != nil && !errors.Is(out.err, syscall.EPIPE) { // else head has had enough
 		err = out.err
 	}
+
 	switch {
 	case err == nil:
 		return 0

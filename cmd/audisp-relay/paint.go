@@ -62,6 +62,7 @@ func (p *painter) record(text []byte) {
 		}
 		text = bytes.TrimRight(bytes.TrimPrefix(text[len(b.Header(0)):], []byte{':'}), " ")
 	}
+
 	own, translated, enriched := bytes.Cut(text, []byte{record.Separator})
 	p.fields(own)
 	if enriched {

@@ -163,6 +163,7 @@ func explainReplay(path, name string, from replay.Stored) error {
 		}
 		from.Filter, from.Rules, from.Labels, from.Processes = cmp.Or(from.Filter, to.Filter), to.Rules, to.Labels, to.Processes
 	}
+
 	warnOfFilter(from.Filter, from.Rules)
 	x, done, err := replay.Explain(ctx, from)
 	if err != nil {

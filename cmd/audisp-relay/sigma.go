@@ -72,6 +72,7 @@ func (c *sigmaConverter) path(path string) {
 		c.file(path)
 		return
 	}
+
 	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		switch ext := filepath.Ext(name); {
 		case err != nil:

@@ -67,6 +67,7 @@ func spoolDirs(root string, args []string) (dirs []string, err error) {
 		}
 		dirs = append(dirs, arg)
 	}
+
 	if len(args) > 0 {
 		return dirs, nil
 	}
@@ -74,6 +75,7 @@ func spoolDirs(root string, args []string) (dirs []string, err error) {
 	if err != nil {
 		return nil, explainSpool(err)
 	}
+
 	for _, d := range names {
 		if d.IsDir() {
 			dirs = append(dirs, filepath.Join(root, d.Name()))
@@ -177,11 +179,13 @@ func (l *spoolLister) frame(v *spool.View, f spool.Frame, about string) {
 		}
 		return
 	}
+
 	l.buf, l.recs = b.Buf, b.Recs
 	if !l.dump {
 		fmt.Fprintln(l.out, about)
 		return
 	}
+
 	for i := range b.Recs {
 		l.line = l.enc.Append(l.line[:0], b, i)
 		l.out.Write(l.line) // an error stays until Flush

@@ -88,6 +88,7 @@ func (s *status) once(cmd *cobra.Command) error {
 	if err := s.print(cmd, r); err != nil || s.asJSON {
 		return err
 	}
+
 	switch overview.State(r) {
 	case plugin.StateOK:
 		return nil
@@ -119,6 +120,7 @@ func (s *status) follow(cmd *cobra.Command) error {
 	if terminal && !s.asJSON && !s.all {
 		return live.Run(cmd.Context(), s.Report, os.Stdin, os.Stdout, os.Getenv("NO_COLOR") == "")
 	}
+
 	for first := true; ; first = false {
 		if !first {
 			time.Sleep(watchEvery)

@@ -78,6 +78,7 @@ func (v *verifier) file(path string) error {
 		return err
 	}
 	defer in.Close()
+
 	r := bufio.NewReaderSize(in, maxMarker)
 	for n := 1; ; n++ {
 		line, err := r.ReadSlice('\n')
@@ -136,6 +137,7 @@ func markerOf(line []byte) (text, mac []byte, ok bool) {
 		}
 		text = line[k+1:]
 	}
+
 	marker := bytes.HasPrefix(text, []byte("type=DAEMON_ERR msg=audit(")) && bytes.Contains(text, []byte("op=relay-loss"))
 	checkpoint := bytes.HasPrefix(text, []byte("type=DAEMON_CONFIG msg=audit(")) && bytes.Contains(text, []byte("op=relay-checkpoint"))
 	if !marker && !checkpoint {

@@ -115,6 +115,7 @@ func nodeName(h *Host, a *Answer) {
 	if h.Config != nil && h.Config.NameFormat != "none" {
 		a.seen(fmt.Sprintf("the relay names the host itself where auditd does not: name_format = %q; the rule asks for that of auditd", h.Config.NameFormat))
 	}
+
 	for i := range h.sinks() {
 		s := &h.Config.Sinks[i]
 		if !s.StripNode {

@@ -141,6 +141,7 @@ func (h *Host) auditFiles(a *Answer) {
 			}
 		}
 	}
+
 	log := h.Auditd.Conf.LogFile
 	if log == "" {
 		a.ask("auditd's log is not known", "see that it has mode 0600, and its directory 0750 at most")

@@ -32,6 +32,7 @@ func (h *Host) remote(s *config.Sink) (where, string) {
 	case to == nil:
 		return perhaps, "a sink of type " + s.Type + " on this host"
 	}
+
 	for _, name := range to.names {
 		if h.isHere(name) {
 			return perhaps, fmt.Sprintf("%s to %s, where %s is this host", to.speaks, to.where, name)

@@ -132,6 +132,7 @@ func (h *Header) Parse(get func(name string) string) error {
 		Format:   r.value(NameFormat, optional(isWord)),
 		Encoding: r.value(NameEncoding, optional(isWord)),
 	}
+
 	read.Seq, read.Count = r.number(NameSeq), r.number(NameCount)
 	read.First, read.Until = r.time(NameFirst), r.time(NameUntil)
 	parseField(&r, NameLast, parseLast, &read.Last)

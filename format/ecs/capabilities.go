@@ -25,6 +25,7 @@ func (e *Encoder) writeCapabilities() {
 			effective = s.Value
 		}
 	}
+
 	w := &e.w
 	m := w.Open("thread", '{')
 	o := w.Open("capabilities", '{')

@@ -204,6 +204,7 @@ func (e *Encoder) showsName(k int, t *twin, id string) bool {
 	if d.does != 0 && k == d.first && d.namesAccount(id, t.val) {
 		return true
 	}
+
 	switch {
 	case r.path >= 0:
 		place := other

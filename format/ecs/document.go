@@ -163,6 +163,7 @@ func (e *Encoder) writeFile() {
 	w.idNumber("gid", value(keyOGID))
 	w.Some("owner", value(keyOwner))
 	w.Some("group", value(keyGroup))
+
 	for k := range e.recs {
 		if r := &e.recs[k]; r.path == d.file {
 			e.writeContext(r, ofLabel)

@@ -46,6 +46,7 @@ func (e *Encoder) readRecords(b *record.Batch, i, j int) {
 	e.event++
 	e.args.Reset()
 	e.execve = false
+
 	for ; i < j; i++ {
 		e.recs = append(e.recs, parsedRecord{})
 		r := &e.recs[len(e.recs)-1]

@@ -60,6 +60,7 @@ func traitsOf(name string) (is traits) {
 	if strings.HasPrefix(name, "obj_") {
 		is |= ofLabel
 	}
+
 	switch record.ClassOf([]byte(name)) {
 	case record.UserID, record.Session:
 		is |= maybeUnset

@@ -46,6 +46,7 @@ func (e *Encoder) cutEvent(b *record.Batch, i, j int) {
 	e.recs = e.recs[:0]
 	e.auditd = false
 	e.main = record.MainOf(b.Recs[i:j])
+
 	for k := i; k < j; k++ {
 		rec := &b.Recs[k]
 		if k-i == cap(e.recs) {

@@ -169,6 +169,7 @@ func (e *Encoder) appendLookedUp(dst []byte, st *step, key []byte, id uint32) []
 			last.name = e.opts.Users.User(id)
 		}
 	}
+
 	if last.name == "" {
 		return dst
 	}

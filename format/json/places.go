@@ -217,6 +217,7 @@ func (e *Encoder) appendSaddr(dst []byte, o *object, v []byte) []byte {
 			dst = e.appendPart(dst, &p)
 		}
 	}
+
 	dst = e.appendString(append(dst, `,"saddr":`...), v)
 	if e.auditd && !e.takeAddr(&addr, ok) {
 		o.irregular = true

@@ -117,6 +117,7 @@ func (e *Encoder) appendCommandLine(dst []byte) []byte {
 		}
 		return dst
 	}
+
 	line := e.scratch[:0]
 	for i := range e.args.Len() {
 		if arg, state := e.args.Arg(i); state != record.ArgMissing {

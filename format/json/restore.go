@@ -264,6 +264,7 @@ func (r *restorer) appendRuleKeys(dst []byte, l level, m jsontext.Member) ([]byt
 		}
 		own = own[:len(own)-n]
 	}
+
 	switch {
 	case !ok:
 		return dst, fmt.Errorf("%v is no array", m.Value)

@@ -262,6 +262,7 @@ func (b *builder) add(key string, v any) error {
 	default:
 		return fmt.Errorf("member %q: %v cannot be the value of a field", key, v)
 	}
+
 	if isName {
 		b.names = appendField(b.names, key, value)
 	} else {

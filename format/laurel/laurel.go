@@ -52,6 +52,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 	if node := e.nodeOf(b, i, j); len(node) > 0 {
 		dst = appendString(e.top.appendKey(dst, keyNode), node)
 	}
+
 	for k := i; k < j; k++ {
 		if !b.Recs[k].HasID() || e.hasOwnType(b, k) {
 			dst = appendString(e.top.appendKey(dst, keyRaw), record.TrimEnd(b.Bytes(k)))
@@ -61,6 +62,7 @@ func (e *Encoder) AppendEvent(dst []byte, b *record.Batch, i, j int) []byte {
 			dst = e.appendType(dst, b, k, j)
 		}
 	}
+
 	if id := e.process.Container(); id != "" {
 		dst = append(append(e.top.appendKey(dst, keyContainer), `{"ID":"`...), id...)
 		dst = append(dst, `"}`...)

@@ -21,6 +21,7 @@ func (e *Encoder) appendProcess(dst []byte) []byte {
 		}
 		dst = append(dst, '}')
 	}
+
 	if p := c.Self; p != nil {
 		dst = e.appendPID(dst, p)
 	}

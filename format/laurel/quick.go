@@ -69,6 +69,7 @@ func quickWay(key, word []byte, all uint32) uint8 {
 	if n == 0 {
 		return asNull
 	}
+
 	switch classOf(key) {
 	case decimal:
 		if all&inDec != 0 && n <= 18 && (word[0] != '0' || n == 1) {

@@ -89,6 +89,7 @@ func argKeyLen(text []byte, t uint32) int {
 			}
 		}
 	}
+
 	if n == len(text) || text[n] != '=' {
 		return 0
 	}

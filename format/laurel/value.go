@@ -60,6 +60,7 @@ func readValue(text []byte, c class, l *look) (v value, n int) {
 		}
 		return v, -1
 	}
+
 	word, all := readWord(text)
 	if n = len(word); n == 0 {
 		return v, 0
@@ -67,6 +68,7 @@ func readValue(text []byte, c class, l *look) (v value, n int) {
 	if v, ok := readBare(word, all, c); ok {
 		return v, n
 	}
+
 	switch word[0] {
 	case '\'':
 		return readSingleQuoted(text, l)
@@ -199,11 +201,13 @@ func innerLen(text []byte, closing byte, l *look) int {
 	default:
 		pair = 0
 	}
+
 	if pair != 0 {
 		if k := l.index(text[1:], pair); k >= 0 {
 			return k + 2
 		}
 	}
+
 	for i, c := range text {
 		if is[c]&inLabel == 0 || (c == '\'' && closing == '\'') {
 			return i

@@ -69,6 +69,7 @@ func (e *Encoder) readFields(r *parsedRecord, body []byte, nested bool) {
 		}
 		words = e.addField(r, key, s.Value, nested)
 	}
+
 	e.readGap(r, s.Gap, words, nested)
 	if msg != nil {
 		e.readFields(r, msg, true)
@@ -111,6 +112,7 @@ func (e *Encoder) addField(r *parsedRecord, key string, token []byte, nested boo
 	case class == record.Text:
 		val = record.UnhexUpper(&e.text, token)
 	}
+
 	if key == "proctitle" {
 		val = e.joinTitle(val)
 	}

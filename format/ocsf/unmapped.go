@@ -28,6 +28,7 @@ func (e *Encoder) writeUnmapped() {
 	e.writeKeys()
 	e.writeArgs()
 	e.writeSelf()
+
 	a := w.Open("records", '[')
 	for k := range e.recs {
 		r := &e.recs[k]

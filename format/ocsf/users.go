@@ -53,6 +53,7 @@ func (e *Encoder) userOf(r *parsedRecord, f *field, group bool) (u user) {
 		return u
 	}
 	u.uid = f.val
+
 	switch {
 	case r.Twinned:
 		u.name = e.twin(r, f.key)

@@ -101,6 +101,7 @@ func files(root, name string) (files []string) {
 			break
 		}
 	}
+
 	named := map[string]string{} // of one name the first directory's counts
 	for _, dir := range dirs {
 		entries, _ := os.ReadDir(root + filepath.Join(dir, name+".d"))
@@ -110,6 +111,7 @@ func files(root, name string) (files []string) {
 			}
 		}
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		files = append(files, named[name])
 	}

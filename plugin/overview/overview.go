@@ -52,6 +52,7 @@ func Headline(r *plugin.Report) string {
 	case len(r.Degraded) > 0:
 		return state + ": " + Clean(strings.Join(r.Degraded, ", "))
 	}
+
 	lost := uint64(0)
 	for _, l := range lossesOf(r) {
 		lost += l.Day

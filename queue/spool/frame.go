@@ -84,6 +84,7 @@ func parseHeader(p []byte) (h header, ok bool) {
 			Events: le.Uint32(p[68:]), FirstSerial: le.Uint32(p[72:]), LastSerial: le.Uint32(p[76:]),
 		},
 	}
+
 	h.total = h.Records
 	ok = h.Records <= maxRecords && h.Bytes <= maxText && h.Whole <= h.Records && h.Events <= h.Records &&
 		h.First+uint64(h.Records) >= h.First && (h.Records > 0 || h.Bytes == 0)

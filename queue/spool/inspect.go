@@ -49,6 +49,7 @@ func (v *View) Segments() []SegmentInfo {
 			Name: seg.name, Size: seg.size, First: seg.first, Next: seg.first, Skipped: seg.skipped, Ended: seg.clean,
 		})
 	}
+
 	for _, f := range v.st.frames {
 		s := &list[index[f.seg]]
 		if s.Frames == 0 {

@@ -157,6 +157,7 @@ func (sc *scanner) walk() {
 		seg.clean = h.mark() && off > 0 && end == size
 		off = end
 	}
+
 	if seg.size > size {
 		sc.skip(seg.size - size)
 	}

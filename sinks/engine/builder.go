@@ -79,6 +79,7 @@ func (w *builder) knows(b *record.Batch, i, span int, number uint64) bool {
 			all = false
 		}
 	}
+
 	if w.taken = taken; all {
 		return len(taken) > 0
 	}

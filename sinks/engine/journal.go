@@ -77,6 +77,7 @@ func openJournal(dir string, size int64, age time.Duration) (*journal, *found, e
 		}
 		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
+
 	j := &journal{dir: dir, max: size, age: age, lock: lock}
 	f, err := j.load()
 	if err != nil {
@@ -168,6 +169,7 @@ func eachEntry(path string, do func(*entry) error) (end int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+
 	for int(end) < len(data) {
 		e, n, err := parseEntry(data[end:])
 		if err != nil {
@@ -252,6 +254,7 @@ func (j *journal) replay(seq uint64, do func(*Batch) error) error {
 	if err != nil {
 		return err
 	}
+
 	for _, path := range files {
 		if info, err := os.Lstat(path); err != nil || (path != j.path && time.Since(info.ModTime()) > j.age) {
 			continue

@@ -328,6 +328,7 @@ func after(list []record.Batch, millis int64, serial, n uint32) int {
 			}
 		}
 	}
+
 	if seen > 0 && seen+1 == n && pos > at {
 		return at
 	}

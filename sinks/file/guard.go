@@ -131,6 +131,7 @@ func (g guard) judge(st *unix.Stat_t, p *location) error {
 	}
 	p.shared = p.shared || !ours(st.Uid)
 	p.sticky = st.Mode&unix.S_ISVTX != 0 && st.Mode&0o022 != 0
+
 	switch {
 	case !g.trusts(st.Uid) && st.Uid > maxSystemUID:
 		return refuse("directory %s belongs to uid %d, who can put another file in the place of this one: chown root %s, or name another path",

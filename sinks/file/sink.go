@@ -214,6 +214,7 @@ func (w *writer) append(out *format.Encoded, n int) (int, error) {
 			return w.takeBack(out, wrote, err)
 		}
 	}
+
 	w.partial = 0
 	if w.cfg.Sync != "batch" || wrote == 0 {
 		return n, nil

@@ -130,6 +130,7 @@ func (c *Conn) Wait(ctx context.Context) error {
 		}
 		return false, nil
 	})
+
 	if small {
 		_ = c.raw.Control(func(fd uintptr) { setBuffer(int(fd), SendBuffer) })
 	}
@@ -228,6 +229,7 @@ func (c *Conn) overhear() (said bool, err error) {
 			}
 		}
 	})
+
 	if cerr != nil {
 		return said, cerr
 	}

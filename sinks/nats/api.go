@@ -50,6 +50,7 @@ func (p *place) lastMessage(ctx context.Context) (*stored, error) {
 	case err != nil:
 		return nil, p.explain("read the last message of "+p.stored, err)
 	}
+
 	switch status := m.Header.Get("Status"); status {
 	case "":
 	case "404":
@@ -57,6 +58,7 @@ func (p *place) lastMessage(ctx context.Context) (*stored, error) {
 	default:
 		return nil, fmt.Errorf("read the last message of %s: status %.16q %.100q", p.stored, status, m.Header.Get("Description"))
 	}
+
 	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("read the last message of %s: no sequence in the answer", p.stored)

@@ -151,6 +151,7 @@ func checkServer(s string) error {
 	case u.Hostname() == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf(`%q is not a server, must be "nats://host:4222" or "tls://host:4222"`, shown)
 	}
+
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n < 1 {
 			return fmt.Errorf("%q has the port %q, must be 1 to 65535", shown, port)

@@ -223,6 +223,7 @@ func (p *place) publish(ctx context.Context, h wire.Header, body []byte) error {
 		}
 		return p.explain("publish to "+p.subject, err)
 	}
+
 	a, err := readAck(p.subject, answer.Data)
 	if err != nil {
 		return err

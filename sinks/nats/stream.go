@@ -66,6 +66,7 @@ func (p *place) streamInfo(ctx context.Context) (*jetstream.StreamInfo, error) {
 		}
 		return nil, p.explain("look at stream "+p.stream, err)
 	}
+
 	var answer struct {
 		Error *apiError `json:"error"`
 		jetstream.StreamInfo

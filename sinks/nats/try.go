@@ -64,6 +64,7 @@ func (p *place) tryStream(ctx context.Context, s *sinks.Step) error {
 	s.Text = fmt.Sprintf("stream %s has %d messages, %d replicas", p.stream, info.State.Msgs, info.Config.Replicas)
 	s.Fact("messages", "%d", info.State.Msgs)
 	s.Fact("bytes", "%d", info.State.Bytes)
+
 	fixes := ""
 	for _, f := range p.findings(&info.Config) {
 		if fixes != "" {

@@ -110,6 +110,7 @@ func readBody(r *http.Response) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("%w: it has the encoding %s", errAnswer, printable(encoding))
 	}
+
 	body, err := io.ReadAll(io.LimitReader(plain, maxAnswer+1))
 	switch {
 	case len(body) > maxAnswer:

@@ -188,6 +188,7 @@ func (m *message) put(e *entry, b *record.Batch, ev *event) {
 			from = 0
 		}
 	}
+
 	if m.original {
 		e.original.set(m.records(b, ev))
 		to = 3

@@ -110,6 +110,7 @@ func (y *trial) export(ctx context.Context, s *sinks.Step) error {
 		return err
 	}
 	s.Fact("status", "%d", a.status)
+
 	switch a.outcome() {
 	case taken:
 		s.Text = fmt.Sprintf("the receiver has taken a request without log records (%d %s) in %v", a.status, http.StatusText(a.status), time.Since(began).Round(time.Millisecond))

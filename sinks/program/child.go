@@ -135,6 +135,7 @@ func (c *child) finish(grace time.Duration, hurry <-chan struct{}) (unread int, 
 			c.wait(killGrace, nil)
 		}
 	}
+
 	if !c.ended() {
 		c.dying.Store(true)
 		unread = takeBack(c.theirs)
@@ -174,6 +175,7 @@ func (c *child) wait(d time.Duration, hurry <-chan struct{}) bool {
 			return false
 		}
 	}
+
 	for c.proc.hasMembers() {
 		select {
 		case <-time.After(groupLook):

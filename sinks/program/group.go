@@ -26,6 +26,7 @@ func members(group int, f func(pid int, state byte) bool) {
 		return
 	}
 	defer dir.Close()
+
 	names, _ := dir.Readdirnames(-1)
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)

@@ -130,6 +130,7 @@ func (o *ownProcess) end() {
 		o.await()
 		close(c.done)
 	}()
+
 	for _, step := range []struct {
 		sig   unix.Signal
 		grace time.Duration
@@ -139,6 +140,7 @@ func (o *ownProcess) end() {
 		}
 		o.signalGroup(step.sig)
 	}
+
 	if c.wait(killGrace, nil) {
 		o.reap()
 		return

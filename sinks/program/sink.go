@@ -201,6 +201,7 @@ func (w *writer) ensure(ctx context.Context) error {
 		_, err := w.bury("")
 		return err
 	}
+
 	if w.tries > w.cfg.MaxRestarts {
 		return w.usedUp()
 	}

@@ -60,6 +60,7 @@ func (c *child) start(item string, cfg *Config) error {
 		defer theirs.Close()
 		c.stderr, errs = l, theirs
 	}
+
 	// Not os.NewFile of c.theirs itself: the file would own it.
 	stdin, err := duplicate(c.theirs)
 	if err != nil {
@@ -111,6 +112,7 @@ func catchIgnored() error {
 		return err
 	}
 	defer f.Close()
+
 	for s := bufio.NewScanner(f); s.Scan(); {
 		hex, ok := strings.CutPrefix(s.Text(), "SigIgn:")
 		if !ok {

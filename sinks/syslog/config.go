@@ -197,6 +197,7 @@ func (c *Config) Advise() (key, text string) {
 	if err != nil {
 		return "", "" // a socket's path, or an error already
 	}
+
 	switch {
 	case (c.Transport == "tcp" || c.Transport == "udp") && port == "6514":
 		return "transport", `6514 is the port of syslog over TLS: if the server expects that, it is transport = "tls"`

@@ -196,6 +196,7 @@ func (w *writer) connectTCP(ctx context.Context, address string) (*link, error) 
 			return errors.Join(cerr, err)
 		},
 	}
+
 	c, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err

@@ -109,6 +109,7 @@ func (r *relpConn) send(ctx context.Context, c *chunk) (int, error) {
 	r.acked = slices.Grow(r.acked[:0], len(c.marks))[:len(c.marks)]
 	clear(r.acked)
 	r.answered = time.Now()
+
 	for r.done < len(c.marks) {
 		if r.sent < len(c.marks) && r.sent-r.done <= relpWindow/2 {
 			if err := r.push(ctx, c); err != nil {
