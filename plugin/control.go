@@ -79,15 +79,18 @@ func (p *Plugin) startControl() *control {
 	p.openControl(c)
 	c.wg.Go(func() {
 		every(controlEvery, c.ctx.Done(), func(time.Time) {
-			p.safely("control socket", func() {
-				if !c.there() {
-					c.drop()
-					p.openControl(c)
-				}
-			})
+			p.safely("control socket", func() { p.checkControl(c) })
 		})
 	})
 	return c
+}
+
+// checkControl opens the socket again where it is gone.
+func (p *Plugin) checkControl(c *control) {
+	if !c.there() {
+		c.drop()
+		p.openControl(c)
+	}
 }
 
 // openControl opens the socket, and logs when it cannot, and when it can again.

@@ -114,22 +114,23 @@ func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 // expireEvery is how often events are looked for that nothing has completed.
 const expireEvery = 100 * time.Millisecond
 
-// startExpiry gives consumers the events that have waited too long for their end, from time
-// to time. A lossless queue makes that wait for room, as it does the reader, so it is
-// nothing for the main goroutine: stop ends it, and ended is closed when it has ended.
+// startExpiry gives consumers, from time to time, the events that have waited too long for their end. A lossless
+// queue makes that wait for room, as it does the reader, so it has a goroutine of its own: stop ends it, and ended
+// is closed when it has ended.
 func (p *Plugin) startExpiry() (stop func(), ended <-chan struct{}) {
 	ctx, stop := context.WithCancel(context.Background())
 	return stop, inBackground(func() {
 		every(expireEvery, ctx.Done(), func(now time.Time) {
-			p.safely("expiry", func() {
-				p.feed.WithLock(func() {
-					for _, c := range p.consumers() {
-						c.Intake.Expire(now)
-					}
-				})
-			})
+			p.safely("expiry", func() { p.feed.WithLock(func() { p.expire(now) }) })
 		})
 	})
+}
+
+// expire gives consumers the events that have waited too long. Whoever holds the Merger calls it.
+func (p *Plugin) expire(now time.Time) {
+	for _, c := range p.consumers() {
+		c.Intake.Expire(now)
+	}
 }
 
 // flush gives consumers the events that are open. What it returns is closed when that is done:

@@ -37,16 +37,17 @@ func (p *Plugin) lateState(dir *state.Dir) {
 		c.AddQueue(p.newQueue(c.Config(), c.Log, p.openSpool(dir, c.Config(), c.Log), saved), saved)
 	}
 
+	lost := func(t integrity.Gap) {
+		for _, c := range cs {
+			c.Queues()[0].RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
+		}
+	}
 	k.late = inBackground(func() {
 		for i, c := range cs {
 			gap := &gap{tracker: integrity.NewTracker(integrity.Options{BootID: bootID(), AtHand: p.atHand})}
 			if i == 0 { // what is lost is the same for all
 				gap.serials(before.Tracker)
-				gap.lost = func(t integrity.Gap) {
-					for _, c := range cs {
-						c.Queues()[0].RecordUpstreamLoss(queue.Upstream, consumer.LossOf(t))
-					}
-				}
+				gap.lost = lost
 			}
 			p.safely("late state_dir", func() { p.goLate(c, gap) })
 		}

@@ -191,6 +191,7 @@ func (p *Plugin) Run() error {
 			return err
 		}
 	}
+
 	in, hungUp := p.openInput(buffer)
 	p.buffer.Store(int64(buffer))
 	p.saver = p.openState()
@@ -199,11 +200,13 @@ func (p *Plugin) Run() error {
 	for _, cfg := range p.cfg.Sinks {
 		p.members = append(p.members, p.newConsumer(cfg))
 	}
+
 	endFeed := p.startFeed()
 	endMeter := p.startMeter()
 	ended := make(chan error, 1)
 	reader := p.newReader(in, buffer)
 	go func() { ended <- p.read(reader) }()
+
 	p.collect()
 	if p.worker == nil { // else the monitor makes it with what is in it
 		p.sayStart(makeDir(p.cfg.RunDir))

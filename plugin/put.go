@@ -39,20 +39,14 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 	case c.Op != opPut || len(c.FDs) != 1:
 		return a, c.Unknown()
 	}
-	// Only what is in memory has seals. A file of another file system would be read at the pleasure of whoever serves that (FUSE).
-	if _, err := unix.FcntlInt(uintptr(c.FDs[0]), unix.F_GET_SEALS, 0); err != nil {
+
+	text, ok, err := readMemory(c.FDs[0])
+	if !ok {
 		return a, c.Unknown()
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(c.FDs[0], &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxPut {
-		return a, c.Unknown()
-	}
-	text := make([]byte, st.Size)
-	n, err := unix.Pread(c.FDs[0], text, 0)
 	if err != nil {
-		return a, fmt.Errorf("read what is to be in %s: %w", path, err)
+		return a, fmt.Errorf("read the new content of %s: %w", path, err)
 	}
-	text = text[:max(n, 0)]
 	if c.Item == reportItem {
 		text = shown(text)
 	}
@@ -62,6 +56,21 @@ func (d *desk) servePut(c *broker.Call) (a broker.Answer, err error) {
 		err = d.noteText(path)
 	}
 	return a, err
+}
+
+// readMemory reads a file that is in memory only, and has at most maxPut bytes. ok is false for any other: the file system of
+// another process (FUSE) could make a read last for ever.
+func readMemory(fd int) (text []byte, ok bool, err error) {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil { // only files in memory have seals
+		return nil, false, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxPut {
+		return nil, false, nil
+	}
+	text = make([]byte, st.Size)
+	n, err := unix.Pread(fd, text, 0)
+	return text[:max(n, 0)], true, err
 }
 
 // noteText notes that the numbers are at path now, and removes them from where they were before a reload.

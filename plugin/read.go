@@ -40,19 +40,8 @@ func (p *Plugin) read(r *stream.Reader) error {
 			continue // nothing has come
 		}
 
-		p.mu.Lock()
-		p.input.Counts = r.Counts()
-		p.input.Last = time.Now()
-		if n := len(b.Recs); n > 0 && b.Recs[n-1].HasID() {
-			p.input.Newest, p.input.NewestSerial = record.TimeOf(b.Recs[n-1].Millis), b.Recs[n-1].Serial
-		}
-		p.classes.count(&b)
-		if len(b.Recs) > 0 {
-			noteSerials(&p.serials, &b)
-		}
-		now := p.input.Last
-		p.mu.Unlock()
-
+		now := time.Now()
+		p.noteInput(&b, r.Counts(), now)
 		if f := r.Framing(); f != framing {
 			framing = f
 			p.noteFraming(f)
@@ -70,6 +59,21 @@ func (p *Plugin) read(r *stream.Reader) error {
 			sinks.Poke(p.saver.first)
 		}
 	}
+}
+
+// noteInput takes a batch that came now, and the counts after it, into what reports show of the input.
+func (p *Plugin) noteInput(b *record.Batch, counts stream.Counts, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.input.Counts, p.input.Last = counts, now
+	p.classes.count(b)
+	if len(b.Recs) == 0 {
+		return
+	}
+	if last := &b.Recs[len(b.Recs)-1]; last.HasID() {
+		p.input.Newest, p.input.NewestSerial = time.UnixMilli(last.Millis), last.Serial
+	}
+	noteSerials(&p.serials, b)
 }
 
 // take gives records to the Merger, which has its own way with panics. One that it could not deal

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"audisp-relay/audit/auditlog"
 	"audisp-relay/audit/integrity"
 	"audisp-relay/audit/record"
 )
@@ -355,7 +354,8 @@ func (f *Merger) giveReady(now time.Time) {
 				to++
 			}
 			if state&isForeign == 0 {
-				f.giveRun(&record.Batch{Buf: run.Buf, Recs: run.Recs[from:to]}, run.place.At(&run.Batch, from), now, state&isMet != 0, run.give)
+				part := lineRun{Batch: record.Batch{Buf: run.Buf, Recs: run.Recs[from:to]}, place: run.place.At(&run.Batch, from), give: run.give}
+				f.giveRun(&part, state&isMet != 0, now)
 			}
 			from = to
 		}
@@ -368,8 +368,9 @@ func (f *Merger) giveReady(now time.Time) {
 	}
 }
 
-// giveRun gives lines that lie together.
-func (f *Merger) giveRun(b *record.Batch, at auditlog.Position, now time.Time, confirmed bool, give func(b *record.Batch, at auditlog.Position)) {
+// giveRun gives lines that lie together. confirmed says that the stream has brought them, too.
+func (f *Merger) giveRun(run *lineRun, confirmed bool, now time.Time) {
+	b := &run.Batch
 	f.recent.add(b)
 	if confirmed {
 		f.tracker.ObserveConfirmed(b, now)
@@ -380,14 +381,14 @@ func (f *Merger) giveRun(b *record.Batch, at auditlog.Position, now time.Time, c
 			case !r.HasID():
 			case !record.OfDaemon(r.Type):
 				f.highest = r.Serial
-			case logOnly(r.Type) && give == nil:
+			case logOnly(r.Type) && run.give == nil:
 				f.count.LogOnly++
 			}
 		}
 	}
 
-	if give != nil {
-		give(b, at)
+	if run.give != nil {
+		run.give(b, run.place)
 	} else {
 		f.o.Out.Put(b)
 	}

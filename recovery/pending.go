@@ -21,18 +21,20 @@ type lineRun struct {
 	record.Batch
 	first uint64            // number of the first
 	place auditlog.Position // of the first
-	size  int               // see sizeOf
-	give  func(b *record.Batch, at auditlog.Position)
+	give  giveFunc
 }
 
-// add copies records from to to of b, whose numbers begin with first.
-func (p *pending) add(b *record.Batch, from, to int, first uint64, place auditlog.Position, give func(b *record.Batch, at auditlog.Position)) {
+// giveFunc gives lines, of which the first is at that place in the log, to the consumers that resume after others. Where
+// it is nil, lines go to all consumers.
+type giveFunc func(b *record.Batch, at auditlog.Position)
+
+// add adds a run, whose records it copies.
+func (p *pending) add(run lineRun) {
 	var buf []byte
 	if k := len(p.spare); k > 0 {
 		buf, p.spare = p.spare[k-1][:0], p.spare[:k-1]
 	}
-	run := lineRun{Batch: copyRecords(buf, b.Buf, b.Recs[from:to]), first: first, place: place, give: give}
-	run.size = sizeOf(&run.Batch)
+	run.Batch = copyRecords(buf, run.Buf, run.Recs)
 	p.runs = append(p.runs, run)
 	p.size += run.size
 }

@@ -228,7 +228,7 @@ func (f *Merger) markReading() (done func()) {
 
 // giveLines gives the log's lines, up to its present end, and returns how many. give
 // is what gives them, nil for all consumers alike.
-func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (gave uint64, err error) {
+func (f *Merger) giveLines(give giveFunc) (gave uint64, err error) {
 	var b record.Batch
 	for {
 		f.mu.Lock()
@@ -260,7 +260,7 @@ func (f *Merger) giveLines(give func(b *record.Batch, at auditlog.Position)) (ga
 }
 
 // takeRead takes in lines that were read, and reports false when the stream leads meanwhile.
-func (f *Merger) takeRead(b *record.Batch, place auditlog.Position, give func(b *record.Batch, at auditlog.Position)) (took uint64, ok bool) {
+func (f *Merger) takeRead(b *record.Batch, place auditlog.Position, give giveFunc) (took uint64, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mode == direct {
@@ -281,7 +281,7 @@ func (f *Merger) readLines(b *record.Batch) (auditlog.Position, error) {
 
 // takeLines takes in those of the lines that consumers do not have yet, and returns
 // how many.
-func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *record.Batch, at auditlog.Position)) (took uint64) {
+func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give giveFunc) (took uint64) {
 	now := time.Now()
 	state := lineState(0)
 	if give != nil {
@@ -291,7 +291,7 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give func(b *r
 	from, first := 0, f.awaited.end()
 	flush := func(i int) {
 		if from < i {
-			f.pending.add(b, from, i, first, at.At(b, from), give)
+			f.pending.add(lineRun{record.Batch{Buf: b.Buf, Recs: b.Recs[from:i]}, first, at.At(b, from), give})
 			took += uint64(i - from)
 		}
 		from, first = i+1, f.awaited.end()
