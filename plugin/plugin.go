@@ -266,16 +266,7 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 		case <-p.monitorGone():
 			os.Exit(exitDetached) // as if it had been killed, too: see there
 		case now := <-tick.C:
-			p.safely("watch", func() { p.sample(now); p.logLosses(now, false); p.actOnFailures(now) })
-			p.followNames(now)
-			if p.opt.In == nil {
-				p.procs.adjust(now)
-				p.trimmed.trim(now, p.log)
-			}
-			if late, lost := p.log.queue.retry(now); late > 0 {
-				p.log.Info("own log can be written again: the last line of each message since then is above",
-					zap.Int("lines", late), zap.Uint64("total_lines_lost", lost))
-			}
+			p.eachSecond(now)
 			if p.orphaned() {
 				return errOrphaned
 			}
@@ -294,6 +285,20 @@ func (p *Plugin) obey(ended <-chan error, hungUp <-chan struct{}) error {
 			// dispatches: only the end of the stream, or of auditd, counts.
 			p.log.Info("TERM received: continuing until the stream ends")
 		}
+	}
+}
+
+// eachSecond does what is due by the clock.
+func (p *Plugin) eachSecond(now time.Time) {
+	p.safely("watch", func() { p.sample(now); p.logLosses(now, false); p.actOnFailures(now) })
+	p.followNames(now)
+	if p.opt.In == nil {
+		p.procs.adjust(now)
+		p.trimmed.trim(now, p.log)
+	}
+	if late, lost := p.log.queue.retry(now); late > 0 {
+		p.log.Info("own log can be written again: the last line of each message since then is above",
+			zap.Int("lines", late), zap.Uint64("total_lines_lost", lost))
 	}
 }
 

@@ -44,21 +44,17 @@ func (r *Report) losing() (why []string) {
 		c := &r.Consumers[i]
 		own := make(map[string]uint64)
 		var last time.Time
-		for _, cause := range slices.Sorted(maps.Keys(c.Lost1h)) {
-			at, lately := r.lostLately(c, cause)
-			if !lately {
-				continue
-			}
-			if queue.BeforeRelay(cause) {
-				if !said[cause] {
-					said[cause] = true
-					why = append(why, lossText("input", map[string]uint64{cause: c.Lost1h[cause]}, at))
+		for _, cause := range slices.Sorted(maps.Keys(c.Lost)) {
+			switch at := c.Lost[cause].At; {
+			case r.Now.Sub(at) > losingFor:
+			case !queue.BeforeRelay(cause):
+				own[cause] = c.Lost1h[cause]
+				if at.After(last) {
+					last = at
 				}
-				continue
-			}
-			own[cause] = c.Lost1h[cause]
-			if at.After(last) {
-				last = at
+			case !said[cause]:
+				said[cause] = true
+				why = append(why, lossText("input", map[string]uint64{cause: c.Lost1h[cause]}, at))
 			}
 		}
 		if len(own) > 0 {
