@@ -52,7 +52,7 @@ type pluginReader struct {
 	common audispd
 	self   string
 	ofBase *claims // names and paths of base's sinks
-	ofDir  *claims // and of the plugins so far
+	ofDir  *claims // names and paths of the plugins read so far
 	sinks  []Sink
 	warns  []string
 	errs   Errors

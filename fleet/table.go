@@ -66,15 +66,15 @@ type row struct {
 // Flags of a row.
 const (
 	ended    uint8 = 1 << iota // the last checkpoint is the relay's last word
-	moved                      // its batches have another epoch than before
-	shared                     // they have had the epoch before again since: two hosts have one id
+	moved                      // the batches of the host have another epoch than before
+	shared                     // the batches have had the earlier epoch again since: two hosts have one id
 	hasExtra                   // there is more in table.extra
 )
 
 // extra is what only few rows have.
 type extra struct {
 	lost      map[string]uint64
-	before    map[string]uint64 // of that, what is left out
+	before    map[string]uint64 // what of lost had been lost before the time that is judged
 	based     bool              // before is known
 	holes     []Hole
 	moreHoles uint64 // records in holes that are not listed

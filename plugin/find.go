@@ -70,7 +70,7 @@ type Client struct {
 	// tried, and then whichever relay runs.
 	RunDir string
 
-	found string // that of the relay which was found
+	found string // run_dir of the relay that was found, "" before
 }
 
 // Report is Query of the plugin.

@@ -58,10 +58,10 @@ type Plugin struct {
 	signals  *signals
 	log      *logger
 	worker   *broker.Client  // the way to the monitor; nil: this process does everything
-	facts    monitor.Facts   // of a worker
+	facts    monitor.Facts   // what the monitor has told a worker
 	atHand   *athand.Page    // where a worker notes the events at hand; nil: in one process
 	alone    string          // why there is no worker, where this process is auditd's plugin
-	noWorker bool            // that is because none begins
+	noWorker bool            // alone is set because no worker starts
 	learning <-chan struct{} // closed when the version of auditd is known, nil: it is not asked for
 	writable []string        // where the present worker may write; the monitor's main goroutine writes it between two workers
 	warnings []string        // of the configuration of the start
@@ -72,13 +72,11 @@ type Plugin struct {
 	running  programs             // of actions "exec"; main goroutine only
 	tasks    chan func()          // what the main goroutine is to do; never waits
 	leaving  []*consumer.Consumer // taken out by a reload, not settled yet; main goroutine only
-	// returning are those of leaving that the configuration has again: see putOff; main goroutine only
-	returning []*consumer.Consumer
-	faults    *consumer.Panics // panics of the relay itself, and over records before they come to a consumer
-	logged    inputLog         // main goroutine only
-	markers   atomic.Bool      // loss_markers
-	memory    atomic.Pointer[MemoryReport]
-	cgroup    struct { // its limit at the last configuration, 0 for none, and where that stands; main goroutine only
+	faults   *consumer.Panics     // panics of the relay itself, and over records before they come to a consumer
+	logged   inputLog             // main goroutine only
+	markers  atomic.Bool          // loss_markers
+	memory   atomic.Pointer[MemoryReport]
+	cgroup   struct { // its memory limit at the last configuration, 0 for none, and the file that sets it; main goroutine only
 		limit int64
 		file  string
 		root  string // "/" but in tests

@@ -26,8 +26,8 @@ type Cursor struct {
 	viewPos uint64   // number of that batch's first record
 	more    []*block // of the batches that More has handed out since
 	moreEnd uint64   // number after the last record handed out
-	waits   bool     // for new records, and wants to be woken
-	loading bool     // the same, for a block
+	waits   bool     // the reader waits for new records
+	loading bool     // the reader waits for a block to be loaded
 	lost    uint64   // records it was made to skip
 	gone    bool
 

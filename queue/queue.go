@@ -95,17 +95,17 @@ type Queue struct {
 	cache   usage  // of memory by what is stored
 	cursors []*Cursor
 	closed  bool
-	over    bool     // Shutdown is through
-	final   Position // then
+	over    bool     // Shutdown has ended
+	final   Position // position at the end of Shutdown
 
-	delivered deliveredRanges // by some cursor
+	delivered deliveredRanges // what some cursor has delivered
 	later     deferredTrim
 	ids       resumption
 	floors    floors
 	markers   lossMarkers
 	ckpt      struct { // the last checkpoint that was put in
 		there bool
-		at    uint64 // its number
+		at    uint64 // number of its record
 	}
 	count ledger
 

@@ -14,7 +14,7 @@ const maxAwaited = 100_000
 // were given nevertheless, and after them those that wait (pending). The stream will
 // bring most of them. Lines are numbered as they were read.
 type awaited struct {
-	kinds map[kind]span // those not met, by event and type
+	kinds map[kind]span // lines that the stream has not brought, by event and type
 	order []awaitedLine // by number, from base on; those before first are settled
 	base  uint64        // number of order[0]
 	first int

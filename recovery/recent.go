@@ -184,7 +184,7 @@ func afterType(text []byte) []byte {
 // givenBefore are the records that the consumers were given before the log began to lead.
 type givenBefore struct {
 	counts      map[recentKey]uint16 // how often each was given
-	matched     map[recentKey]bool   // those that the log has; with sum 0: any of an event
+	matched     map[recentKey]bool   // records that the log has; a key with sum 0 counts for all of an event
 	from        int64                // time from which on the log was searched for them
 	oldestAt    int64                // time of the oldest of them
 	oldest      uint32               // serial of the oldest of them

@@ -12,8 +12,8 @@ import (
 type lineReader struct {
 	sp   *stream.Splitter
 	f    *os.File
-	read int64 // so far
-	cut  int64 // of that, handed on as lines
+	read int64 // bytes read so far
+	cut  int64 // bytes of these that were handed on as lines
 	open bool  // the line handed on last continues: its newline has not come yet
 	rest record.Batch
 }

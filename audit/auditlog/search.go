@@ -22,9 +22,9 @@ type search struct {
 	log    *Reader
 	id     record.ID
 	found  bool
-	at     Position // of the line
-	end    Position // after it
-	closed error    // of a file that is there and cannot be read
+	at     Position // where the line begins, if found
+	end    Position // where the line ends
+	closed error    // why a file that exists could not be read
 }
 
 // find searches for the line with that identity. Where it is not there, its place is

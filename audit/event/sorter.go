@@ -66,7 +66,7 @@ type Sorter struct {
 	nodes  map[uint64]*sequence // by the hash of the node's name
 	held   list.List            // of *heldEvent, in the order in which they came
 	turn   uint64               // how many events have come
-	out    record.Batch         // that is being given
+	out    record.Batch         // the event that is being given
 
 	// latest is the last of the records that came since something is held which a position can name.
 	latest struct {
@@ -79,16 +79,16 @@ type Sorter struct {
 type sequence struct {
 	begun  bool   // serial is set
 	serial uint32 // the highest that was given
-	millis int64  // time of its event, at most that when it came
+	millis int64  // time of the event with that serial, at most the time when it came
 	held   []*heldEvent
 	// held are in the order of their serials, each of which is higher than serial, with a gap between.
 }
 
 // heldEvent is an event that waits for others.
 type heldEvent struct {
-	record.Batch // a copy
+	record.Batch // a copy of its records
 	seq          *sequence
-	turn         uint64 // its number, as events came
+	turn         uint64 // number of the event, in the order in which they came
 	came         time.Time
 	place        *list.Element
 }

@@ -11,8 +11,8 @@ import (
 // which events are not complete.
 type node struct {
 	name     string
-	fromLog  bool   // a line of the log was the first to show it
-	alias    string // its second name, where log and stream differ
+	fromLog  bool   // the node was seen first in a line of the log
+	alias    string // second name of the node, where log and stream differ
 	window   window
 	started  bool
 	epoch    uint64        // how often it began again: serials of another epoch say nothing
@@ -68,8 +68,8 @@ func (d *id) is(r *record.Record) bool {
 type gap struct {
 	first, last uint32
 	since       time.Duration
-	millis      int64 // from this time on its records are to be looked for
-	stopped     bool  // its auditd was not there
+	millis      int64 // time from which on the missing records are to be looked for, ms
+	stopped     bool  // auditd did not run on that node
 }
 
 // maxGaps bounds a node's gaps: more are joined to the last one.

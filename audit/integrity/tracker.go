@@ -74,9 +74,9 @@ type Tracker struct {
 	counts   Counts
 	turn     uint64 // number of the record
 	nodes    map[string]*node
-	gapped   map[*node]struct{} // those with gaps
+	gapped   map[*node]struct{} // nodes with gaps
 	order    nodeOrder
-	last     *node // of the last record
+	last     *node // node of the last record
 	lastName string
 	ends     endChecker
 	live     bool // the stream has brought a record of the kernel
@@ -87,9 +87,8 @@ type Tracker struct {
 	root incompleteEvent
 	free *incompleteEvent // chained by next
 
-	ready     []reported // not handed out yet
-	handedOut []reported // and not settled
-	unsought  []Gap      // lost, as there was no room for it among these
+	ready     []reported // losses that were not handed out yet
+	handedOut []reported // losses that were handed out and are not settled
 }
 
 // reported is a Gap and what is needed to settle it.

@@ -32,7 +32,7 @@ type pendingExec struct {
 	files       int    // different ones
 	interpreter bool   // one of them is the interpreter by the arguments
 	runs        file   // the interpreter, without one the first file
-	isExe       bool   // and it is the program by its path
+	isExe       bool   // runs is the program of the process, by its path
 }
 
 // file is what identifies a file in a PATH record.

@@ -73,11 +73,11 @@ type Table struct {
 	doubts doubts
 	holes  holes
 	reuse  reuse
-	fresh  []*Process // came after the last sample, so that given is notYet
+	fresh  []*Process // programs that came after the last sample, so that their given is notYet
 	waits  int        // bytes of fresh, which may be gone from the table
 	calls  calls
 	execs  [8]pendingExec // the last execs, of which records are still to come; a ring
-	exec   int            // its next place
+	exec   int            // where the next one goes in execs
 	args   argReader
 
 	scripts int // how many of execs await PATH records

@@ -44,7 +44,7 @@ type Args struct {
 	records int
 	gaps    int   // places in list that were made for arguments between
 	missing int   // of the arguments in list, those that no record has
-	cut     int   // those of which only the beginning is there
+	cut     int   // arguments in list of which only the beginning is there
 	open    int64 // the argument whose pieces are being put together, -1 without
 	// skipped is how many arguments came before the first in list, where that is a later part of the event's.
 	skipped uint32

@@ -64,7 +64,7 @@ type fieldKind uint8
 
 const (
 	number  fieldKind = iota // in the host's byte order
-	signed                   // the same with a sign
+	signed                   // in the host's byte order, with a sign
 	network                  // in network byte order
 	ip
 	path     // of a unix socket

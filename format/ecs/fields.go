@@ -29,7 +29,7 @@ type twin struct {
 type parsedRecord struct {
 	record.Parsed
 	kind       record.Kind
-	line       []byte // as it came
+	line       []byte // the record as it came
 	from, to   int
 	tfrom, tto int
 	path       int   // which of auditd.paths it is, -1 for none
@@ -100,8 +100,8 @@ type parser struct {
 	start   key    // memoStart, until it has come
 	noted   noted
 	nested  bool   // in a program's text
-	token   []byte // of the field before, where words may follow that belong to it
-	context bool   // and that field is subj or obj
+	token   []byte // value of the last field, which words without a key may continue
+	context bool   // the last field is subj or obj
 	success []byte // what success=, res= and result= say, nil without
 	res     []byte
 	result  []byte

@@ -33,13 +33,13 @@ type Encoder struct {
 	main    int  // index of the main record, -1 without
 	auditd  bool // the names come from auditd: a record of the event has some
 	lookup  bool // names are looked up
-	looked  bool // and one was found
+	looked  bool // a name was looked up and found
 	percent bool // this is the second try: '%' is encoded, too
 	bad     int  // how many bytes are percent-encoded
 	args    record.Args
 	obj     object        // the record being written
-	inner   object        // its msg='...'
-	names   enrichedNames // and its names
+	inner   object        // the fields in msg='...' of the record being written
+	names   enrichedNames // the names that auditd has added to that record
 	uid     lookedUp
 	gid     lookedUp
 

@@ -47,7 +47,7 @@ type step struct {
 	key   []byte
 	field prefix // "auid="
 	json  chunk  // `,"auid":`
-	begin chunk  // the same with what stands before the value of its kind: `,"a0":"0x`
+	begin chunk  // json, and what values of that kind begin with: `,"a0":"0x`
 	kind  kind
 	name  chunk // `,"auser":` of an id
 }

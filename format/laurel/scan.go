@@ -14,7 +14,7 @@ const (
 	inHex
 	inLowHex
 	inBare   // a value without quotes
-	inWord   // the same, and it need not be escaped
+	inWord   // a value without quotes that need not be escaped
 	inLabel  // a security label, which may have braces and '
 	endsWord // what separates fields
 	letter

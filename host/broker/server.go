@@ -19,7 +19,7 @@ import (
 const (
 	maxRunning = 256   // requests that are being served; those that wait for a program's end count, too
 	burst      = 16384 // requests at once
-	perSecond  = 8192  // and in the long run: more of them wait
+	perSecond  = 8192  // requests a second in the long run; more of them wait
 )
 
 // sendTime is how long a worker may take to make room for an answer.

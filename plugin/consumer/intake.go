@@ -55,7 +55,7 @@ type Intake struct {
 	judge     *Judge           // asks its filter; nil: all is wanted
 	slot      athand.Slot      // of the event that judge is asked about, taken while there are events
 	asm       *event.Assembler // nil until events are wanted
-	sorter    *event.Sorter    // after it; nil until they are wanted in the order of their serials
+	sorter    *event.Sorter    // takes the events of asm; nil until they are wanted in the order of their serials
 	now       time.Time        // when what asm gives comes to sorter
 	// maxOpen bounds what asm holds, in bytes, and as much what sorter does; 0 is their own default.
 	maxOpen int

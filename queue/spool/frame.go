@@ -24,11 +24,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // header is what stands in front of a frame.
 type header struct {
-	file, salt uint32 // of its segment
+	file, salt uint32 // of the segment that the frame is in
 	run        uint32
 	seq        uint64 // frames of the run before this one
 	before     uint64 // records in those frames
-	whole      uint64 // the same, pieces of one line counted once
+	whole      uint64 // records in those frames, pieces of one line counted once
 	sum        uint32 // CRC of metadata and text
 	Frame
 }

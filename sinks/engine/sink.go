@@ -56,7 +56,7 @@ type Sink struct {
 	broken  bool     // the journal cannot be written
 	head    wire.Header
 	synced  bool
-	placed  bool      // it was once: what the engine has of this epoch since then this sink has sent
+	placed  bool      // the sink was synced once: what the engine has got in this epoch since then was sent by it
 	retry   time.Time // when an engine that nothing is waiting for is asked again
 	acked   uint64    // number of the first record that is not known to be acknowledged
 	sure    uint64    // up to where it is known that the engine had acknowledged all: at most acked
@@ -66,9 +66,8 @@ type Sink struct {
 	taken   int       // how many records of the queue it is made of
 	passed  uint64    // number in the queue after the last batch that was made
 	ackedAt time.Time // when the engine has acknowledged something last, about
-	rolled  bool      // it has lost something, and that is being sent again
-	doubt   inDoubt   // of that, what it may have taken
-	owed    uint64    // number of the first record that is to be sent again, as that was broken off; 0: none
+	rolled  bool      // the engine has lost something that is being sent again
+	doubt   inDoubt   // the batch sent again that the engine may have taken
 	begun   time.Time // when the last batch was made
 	idle    bool      // nothing has waited since
 	fails   int       // failures since something was acknowledged

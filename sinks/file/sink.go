@@ -43,15 +43,15 @@ type writer struct {
 	madeDir bool // the directory was missing
 	unowned bool // owner or group was not known at ownedAt
 	ownedAt time.Time
-	dir     folder    // that f is in
-	real    string    // its path without links, "" when any will do
+	dir     folder    // the directory of f
+	real    string    // path of dir without links; "": any will do
 	f       handle    // nil: not open
-	id      fileID    // what f is
+	id      fileID    // identity of f
 	checked time.Time // when path and f were compared last
 	synced  time.Time // when f was handed to be synced last
-	dirty   bool      // written since, or that has failed
-	failing bool      // the last Write did
-	lagging bool      // syncing in the background did, and has not worked since
+	dirty   bool      // records were written since, or syncing has failed
+	failing bool      // the last Write failed
+	lagging bool      // syncing in the background failed, and has not succeeded since
 	midLine bool      // the last record written continues in the next
 	stale   bool      // f is to be let go when the line is whole
 	torn    bool      // f ends with a line without newline

@@ -27,9 +27,9 @@ type place struct {
 	cfg     *Config
 	host    engine.Host
 	log     *zap.Logger
-	kind    string // of subject, as package wire has them
-	subject string // that is published to
-	stored  string // what the stream has it under, if the server puts the partition in
+	kind    string // kind of the subject, as in package wire
+	subject string // subject that is published to
+	stored  string // subject in the stream, where the server may have put a partition into it
 	stream  string
 	times   times
 
@@ -37,9 +37,9 @@ type place struct {
 	nc       *nats.Conn // nil: there is none
 	dial     *dialer
 	own      *tls.Certificate // the client's, an empty one without
-	looked   bool             // at the stream, on this connection
+	looked   bool             // the stream's settings were looked at, on this connection
 	expect   uint64           // sequence of the last message of this subject
-	tail     engine.Tail      // that message
+	tail     engine.Tail      // the last message of this subject
 	maxMsg   int              // max_msg_size of the stream, 0: none is known
 	keeps    time.Duration    // max_age of the stream
 	certain  bool             // nothing but max_age removes a message

@@ -101,10 +101,10 @@ func (c *client) newPayload() *payload {
 
 // attempt is what became of a request, as far as its connection shows.
 type attempt struct {
-	reused bool // of an earlier request: the receiver may have ended the connection meanwhile
+	reused bool // the connection was that of an earlier request: the receiver may have ended it meanwhile
 	began  bool // there was a connection, so that the receiver may have got it
-	fresh  bool // the connection was made for it
-	late   bool // its time, or the sink's, is over
+	fresh  bool // the connection was made for this request
+	late   bool // the time of the request, or of the sink, is over
 	state  *tls.ConnectionState
 }
 

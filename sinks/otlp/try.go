@@ -22,8 +22,8 @@ type trial struct {
 	client *client
 	addrs  []netip.AddrPort // of the receiver, or of the proxy, in the order of the resolver
 	conn   net.Conn
-	key    string // what the configuration calls the server that is connected to,
-	server string // and its host:port
+	key    string // key of the configuration that names the server which is connected to
+	server string // host:port of that server
 }
 
 // try implements sinks.Kind.Try: each step uses what a request of the sink uses, but the last one

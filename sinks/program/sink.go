@@ -95,9 +95,9 @@ type writer struct {
 	lastEnd string // how the child before ended
 	open    bool   // the last record that the child has read continues in the next
 
-	left   int       // bytes that the child had not read when it was looked last,
-	still  time.Time // and since when it is so many
-	silent bool      // that was reported
+	left   int       // bytes that the child had not read at the last look
+	still  time.Time // since when left has not changed
+	silent bool      // it was reported that the child reads nothing
 
 	mu     sync.Mutex // guards all below; only the Pump's goroutine writes
 	child  *child     // nil: none runs

@@ -50,13 +50,13 @@ type link struct {
 	raw      syscall.RawConn
 	tls      *tls.Conn // nil: in clear
 	asked    bool      // the server wanted a client certificate
-	admitted bool      // and showed, by what it sent after it, that it has not refused it
+	admitted bool      // what the server sent after the client certificate shows that it was accepted
 	timeout  time.Duration
 	ctx      context.Context // of the write at work: package tls has no way to pass it on
 	heard    int64           // bytes the peer has sent
 	wrote    int64           // bytes the kernel has taken
-	over     bool            // and that it will send no more: of the socket, not of TLS
-	torn     bool            // a write failed: this has no orderly end any more
+	over     bool            // the peer will send no more (the end of the socket, not of TLS)
+	torn     bool            // a write failed: the connection can no longer be ended in order
 	junk     [4096]byte
 }
 

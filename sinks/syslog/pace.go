@@ -17,7 +17,7 @@ import (
 // most of what it has sent is read, and fill the room in one call. Which of the two
 // is cheaper is measured (see choice). README.md has the figures.
 const (
-	minNap = time.Microsecond // and what the kernel adds, 50 µs of timer slack
+	minNap = time.Microsecond // the kernel adds 50 µs, its timer slack
 	maxNap = 200 * time.Microsecond
 
 	// shortWaits is how many naps without any room follow one another; after
