@@ -46,7 +46,7 @@ func BenchmarkLatency(b *testing.B) {
 			s := engine.New(options(cfg, format.Encoder{}, host, zap.NewNop()), l)
 			stop := runSink(s, q)
 			defer stop()
-			for l.connects.Load() == 0 {
+			for l.connections.Counts().Connects == 0 {
 				time.Sleep(time.Millisecond)
 			}
 			b.ResetTimer()

@@ -19,7 +19,6 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/sinks"
-	"audisp-relay/sinks/remote"
 )
 
 // times are those of a connection.
@@ -121,12 +120,12 @@ func (t *times) reconnect(attempts int) time.Duration {
 // connected notes that there is a connection. It runs in a goroutine of nats.go, too.
 func (p *place) connected(nc *nats.Conn) {
 	p.moved.Store(true)
-	p.connects.Add(1)
+	p.connections.Made()
 	server := fmt.Sprintf("%.64s %.32s (%.128s)", nc.ConnectedServerName(), nc.ConnectedServerVersion(), nc.ConnectedUrlRedacted())
 	server = config.OneLine(server)
 	p.server.Store(&server)
 	if st, err := nc.TLSConnectionState(); err == nil {
-		p.expires.Store(remote.FirstExpiry(st.PeerCertificates, p.own))
+		p.connections.Secured(st.PeerCertificates, p.own)
 	}
 	p.log.Info("connected to NATS", zap.String("server", server))
 }

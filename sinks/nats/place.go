@@ -17,6 +17,7 @@ import (
 	"audisp-relay/host/trusted"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/engine"
+	"audisp-relay/sinks/remote"
 )
 
 // minBody is what a part of a batch has at least, whatever limits a server names.
@@ -46,12 +47,11 @@ type place struct {
 	stamps   map[string]stamp // of the files that the connection was made with
 	stampsAt time.Time        // when they were looked at
 
-	moved    atomic.Bool
-	waiting  atomic.Pointer[context.CancelCauseFunc] // of the request that waits for an answer
-	connects atomic.Uint64
-	expires  atomic.Int64 // of the first certificate; seconds since 1970, 0: not known
-	server   atomic.Pointer[string]
-	flaw     atomic.Pointer[string] // what is not as it should be with the stream
+	moved       atomic.Bool
+	waiting     atomic.Pointer[context.CancelCauseFunc] // of the request that waits for an answer
+	connections remote.Connections
+	server      atomic.Pointer[string]
+	flaw        atomic.Pointer[string] // what is not as it should be with the stream
 }
 
 var (

@@ -12,6 +12,7 @@ import (
 	"audisp-relay/format"
 	"audisp-relay/sinks"
 	"audisp-relay/sinks/engine"
+	"audisp-relay/sinks/remote"
 )
 
 // sink is an engine.Sink and the place it delivers to.
@@ -46,10 +47,7 @@ func options(cfg config.Sink, enc format.Encoder, host engine.Host, log *zap.Log
 // Status implements sinks.Sink.
 func (s *sink) Status() sinks.Status {
 	st := s.Sink.Health.Status()
-	d := &Details{Counts: s.Counts(), Connects: s.place.connects.Load()}
-	if end := s.place.expires.Load(); end != 0 {
-		d.Expires = time.Unix(end, 0)
-	}
+	d := &Details{Counts: s.Counts(), ConnectionCounts: s.place.connections.Counts()}
 	if server := s.place.server.Load(); server != nil {
 		d.Server = *server
 	}
@@ -63,18 +61,9 @@ func (s *sink) Status() sinks.Status {
 // Details are what the sink has sent, and to whom.
 type Details struct {
 	engine.Counts
-	Server   string `json:"server,omitempty"`   // name and version of the one that it was connected to last
-	Connects uint64 `json:"connects,omitempty"` // connections that were made, in all
-	// Expires is when the first certificate of the last TLS connection does, the server's chain
-	// and the client's own.
-	Expires time.Time `json:"certificate_expires,omitzero"`
+	Server string `json:"server,omitempty"` // name and version of the one that it was connected to last
+	remote.ConnectionCounts
 }
-
-// Reconnects implements sinks.Connection.
-func (d *Details) Reconnects() uint64 { return max(d.Connects, 1) - 1 }
-
-// CertificateEnd implements sinks.Connection.
-func (d *Details) CertificateEnd() time.Time { return d.Expires }
 
 // EngineRollbacks implements sinks.Rollbacks.
 func (d *Details) EngineRollbacks() uint64 { return d.Rollbacks }

@@ -55,8 +55,8 @@ type writer struct {
 	next   time.Time
 	unsure bool // the last request may have reached the receiver: it comes twice
 
-	repeated, refused, letters, connects atomic.Uint64 // see Details
-	expires                              atomic.Int64  // seconds since 1970, 0: not known
+	repeated, refused, letters atomic.Uint64 // see Details
+	connections                remote.Connections
 }
 
 var (
@@ -227,9 +227,9 @@ func (w *writer) note(did attempt) {
 	if !did.fresh {
 		return
 	}
-	w.connects.Add(1)
+	w.connections.Made()
 	if did.state != nil {
-		w.expires.Store(remote.FirstExpiry(did.state.PeerCertificates, w.client.own))
+		w.connections.Secured(did.state.PeerCertificates, w.client.own)
 	}
 }
 
@@ -269,18 +269,8 @@ type Details struct {
 	Refused uint64 `json:"refused,omitempty"`
 	// DeadLetters counts the files that were written of these.
 	DeadLetters uint64 `json:"dead_letters,omitempty"`
-	// Connects counts connections that were made, in all.
-	Connects uint64 `json:"connects,omitempty"`
-	// Expires is when the first certificate of the last TLS connection does, the server's chain
-	// and the client's own.
-	Expires time.Time `json:"certificate_expires,omitzero"`
+	remote.ConnectionCounts
 }
-
-// Reconnects implements sinks.Connection.
-func (d *Details) Reconnects() uint64 { return max(d.Connects, 1) - 1 }
-
-// CertificateEnd implements sinks.Connection.
-func (d *Details) CertificateEnd() time.Time { return d.Expires }
 
 // WriteText implements sinks.Details.
 func (d *Details) WriteText(line func(key string, value any)) {
@@ -291,9 +281,7 @@ func (d *Details) WriteText(line func(key string, value any)) {
 
 // Extra implements sinks.Extra.
 func (w *writer) Extra(s *sinks.Status) {
-	d := &Details{Repeated: w.repeated.Load(), Refused: w.refused.Load(), DeadLetters: w.letters.Load(), Connects: w.connects.Load()}
-	if end := w.expires.Load(); end != 0 {
-		d.Expires = time.Unix(end, 0)
+	s.Details = &Details{
+		Repeated: w.repeated.Load(), Refused: w.refused.Load(), DeadLetters: w.letters.Load(), ConnectionCounts: w.connections.Counts(),
 	}
-	s.Details = d
 }

@@ -115,9 +115,9 @@ func (f *Files) Survey(s *config.Surveyor) {
 	}
 }
 
-// FirstExpiry is when the first of the certificates of a session expires, those that the server
+// firstExpiry is when the first of the certificates of a session expires, those that the server
 // has shown and the client's own; in seconds since 1970, 0 without any.
-func FirstExpiry(server []*x509.Certificate, own *tls.Certificate) (first int64) {
+func firstExpiry(server []*x509.Certificate, own *tls.Certificate) (first int64) {
 	if own.Leaf != nil {
 		server = append([]*x509.Certificate{own.Leaf}, server...)
 	}

@@ -70,9 +70,8 @@ type writer struct {
 	hostname   func() (string, error)
 	answerSaid bool // that the server answers
 
-	resent, maybeLost atomic.Uint64 // messages, of all connections that broke: see costly
-	connects          atomic.Uint64
-	expires           atomic.Int64 // see Details; seconds since 1970, 0: not known
+	resent, maybeLost atomic.Uint64 // messages, of all connections that broke: see unacked.cost
+	connections       remote.Connections
 }
 
 // settleTime is how long a connection has to last for its end to be no failure
@@ -169,7 +168,7 @@ func (w *writer) connect(ctx context.Context) (fresh bool, err error) {
 	w.findHost()
 	w.conn, err = w.dial(ctx)
 	if err == nil {
-		w.connects.Add(1)
+		w.connections.Made()
 		w.missed.at = time.Time{}
 	}
 	w.since, w.wrote = time.Now(), false
@@ -246,18 +245,8 @@ func (w *writer) account(c conn, err error) {
 type Details struct {
 	Repeated uint64 `json:"repeated,omitempty"`
 	Doubtful uint64 `json:"doubtful,omitempty"`
-	// Connects counts connections that were made, in all.
-	Connects uint64 `json:"connects,omitempty"`
-	// Expires is when the first certificate of the last TLS connection does, the server's chain
-	// and the client's own.
-	Expires time.Time `json:"certificate_expires,omitzero"`
+	remote.ConnectionCounts
 }
-
-// Reconnects implements sinks.Connection.
-func (d *Details) Reconnects() uint64 { return max(d.Connects, 1) - 1 }
-
-// CertificateEnd implements sinks.Connection.
-func (d *Details) CertificateEnd() time.Time { return d.Expires }
 
 // WriteText implements sinks.Details.
 func (d *Details) WriteText(line func(key string, value any)) {
@@ -266,11 +255,7 @@ func (d *Details) WriteText(line func(key string, value any)) {
 }
 
 func (w *writer) Extra(s *sinks.Status) {
-	d := &Details{Repeated: w.resent.Load(), Doubtful: w.maybeLost.Load(), Connects: w.connects.Load()}
-	if end := w.expires.Load(); end != 0 {
-		d.Expires = time.Unix(end, 0)
-	}
-	s.Details = d
+	s.Details = &Details{Repeated: w.resent.Load(), Doubtful: w.maybeLost.Load(), ConnectionCounts: w.connections.Counts()}
 }
 
 func (w *writer) disconnect(orderly bool) {

@@ -68,7 +68,7 @@ func (w *writer) startTLS(ctx context.Context, l *link) error {
 			return explainTLS(err, &w.cfg, true)
 		}
 	}
-	w.expires.Store(remote.FirstExpiry(l.tls.ConnectionState().PeerCertificates, own))
+	w.connections.Secured(l.tls.ConnectionState().PeerCertificates, own)
 	return nil
 }
 
