@@ -14,38 +14,11 @@ import (
 	"audisp-relay/audit/users"
 	"audisp-relay/config"
 	"audisp-relay/host"
-	"audisp-relay/host/broker"
 	"audisp-relay/host/trusted"
 	"audisp-relay/sinks/program"
 	"audisp-relay/state"
+	"audisp-relay/test/lab"
 )
-
-// workerOf returns the monitor of a worker, as that sees it.
-func workerOf(t *testing.T, d *desk) *broker.Client {
-	t.Helper()
-	ours, theirs, err := broker.SocketPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := broker.NewServer(ours, d.Serve)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := broker.NewClient(theirs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve() }()
-	t.Cleanup(func() {
-		m.Close()
-		if err := <-served; err != nil {
-			t.Errorf("the worker has sent what is no request: %v", err)
-		}
-		<-m.Gone()
-	})
-	return m
-}
 
 // op is one that a worker asks for.
 type op struct {
@@ -118,7 +91,7 @@ func TestDeskAnswersEveryOp(t *testing.T) {
 	}
 	d, dir := deskFor(t, deskConfig+opsConfig)
 	prepareOps(t, dir)
-	m := workerOf(t, d)
+	m := lab.Worker(t, d.Serve)
 	fd, err := config.InMemory([]byte("content"))
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"audisp-relay/host/broker"
 	"audisp-relay/state"
+	"audisp-relay/test/lab"
 )
 
 const deadLetters = "[sinks.o]\ntype = \"otlp\"\nurl = \"https://localhost:4318\"\n"
@@ -35,16 +35,7 @@ func TestOwnDirs(t *testing.T) {
 
 // TestOneProcessIsNoReasonForOne: a state_dir that is root's, with dead letters in it, is given to a worker.
 func TestOneProcessIsNoReasonForOne(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("not root")
-	}
-	was := broker.User
-	broker.User = "nobody"
-	t.Cleanup(func() { broker.User = was })
-	uid, gid, err := broker.Account()
-	if err != nil {
-		t.Skip(err)
-	}
+	uid, gid := lab.AsNobody(t)
 	d, dir := deskFor(t, "state_dir = \"DIR/state\"\n"+deadLetters)
 	if err := state.Give(dir+"/state", 0, 0); err != nil {
 		t.Fatal(err)

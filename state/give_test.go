@@ -8,24 +8,8 @@ import (
 	"syscall"
 	"testing"
 
-	"audisp-relay/host/broker"
+	"audisp-relay/test/lab"
 )
-
-// asNobody makes a user that every system has the worker's.
-func asNobody(t *testing.T) (uid, gid int) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("not root")
-	}
-	was := broker.User
-	broker.User = "nobody"
-	t.Cleanup(func() { broker.User = was })
-	uid, gid, err := broker.Account()
-	if err != nil {
-		t.Skip(err)
-	}
-	return uid, gid
-}
 
 func ownerOf(t *testing.T, path string) int {
 	t.Helper()
@@ -38,7 +22,7 @@ func ownerOf(t *testing.T, path string) int {
 
 // TestGive gives what is in a directory, and nothing that a link in it leads to, nor what belongs to others; and back.
 func TestGive(t *testing.T) {
-	uid, gid := asNobody(t)
+	uid, gid := lab.AsNobody(t)
 	top := t.TempDir()
 	dir, outside := filepath.Join(top, "state"), filepath.Join(top, "outside")
 	if err := os.MkdirAll(dir+"/spool/a", 0o700); err != nil {
@@ -77,7 +61,7 @@ func TestGive(t *testing.T) {
 
 // TestGiveRemovesWhatAWorkerHasPlanted: root, which gets its directory back, is led nowhere by it, and waits for no FIFO.
 func TestGiveRemovesWhatAWorkerHasPlanted(t *testing.T) {
-	uid, gid := asNobody(t)
+	uid, gid := lab.AsNobody(t)
 	top := t.TempDir()
 	dir, outside := filepath.Join(top, "state"), filepath.Join(top, "outside")
 	for _, err := range []error{
@@ -119,7 +103,7 @@ func TestGiveRemovesWhatAWorkerHasPlanted(t *testing.T) {
 
 // TestGiveFollowsOnlyRootsLinks: in a directory where everybody makes files a link of another user could lead to any directory.
 func TestGiveFollowsOnlyRootsLinks(t *testing.T) {
-	uid, gid := asNobody(t)
+	uid, gid := lab.AsNobody(t)
 	top := t.TempDir()
 	dir, to := filepath.Join(top, "all", "state"), filepath.Join(top, "elsewhere")
 	for _, err := range []error{
@@ -150,7 +134,7 @@ func TestGiveFollowsOnlyRootsLinks(t *testing.T) {
 // TestGiveKeepsWhatOthersHave: a directory with others' directories in it is not the relay's own, and stays root's; one that a worker has
 // is its own, whatever it makes there.
 func TestGiveKeepsWhatOthersHave(t *testing.T) {
-	uid, gid := asNobody(t)
+	uid, gid := lab.AsNobody(t)
 	dir := filepath.Join(t.TempDir(), "lib")
 	for _, name := range []string{"spool", "dead", "engine", "lost+found", "other"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
@@ -188,7 +172,7 @@ func TestGiveKeepsWhatOthersHave(t *testing.T) {
 
 // TestGiveMakesNothingForAnother: in a directory of the worker's root makes none, and follows no link that leads out of it.
 func TestGiveMakesNothingForAnother(t *testing.T) {
-	uid, gid := asNobody(t)
+	uid, gid := lab.AsNobody(t)
 	top := t.TempDir()
 	dir, outside := filepath.Join(top, "state"), filepath.Join(top, "outside")
 	for _, err := range []error{
@@ -208,7 +192,7 @@ func TestGiveMakesNothingForAnother(t *testing.T) {
 
 // TestGiveAgainIsBounded: however much a worker has made, the next one begins.
 func TestGiveAgainIsBounded(t *testing.T) {
-	uid, gid := asNobody(t)
+	uid, gid := lab.AsNobody(t)
 	dir := t.TempDir()
 	for n := range 20 {
 		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(n)), nil, 0o600); err != nil {
@@ -237,7 +221,7 @@ func TestGiveAgainIsBounded(t *testing.T) {
 
 // TestGiveMakesIt, with directories above it that the worker can pass; and refuses a way that others can change.
 func TestGiveMakesIt(t *testing.T) {
-	uid, gid := asNobody(t)
+	uid, gid := lab.AsNobody(t)
 	top := t.TempDir()
 	dir := filepath.Join(top, "a", "b", "state")
 	defer syscall.Umask(syscall.Umask(0o077))

@@ -16,11 +16,11 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host"
-	"audisp-relay/host/broker"
 	"audisp-relay/plugin"
 	"audisp-relay/plugin/consumer"
 	"audisp-relay/sinks"
 	_ "audisp-relay/sinks/all"
+	"audisp-relay/test/lab"
 )
 
 const goodConfig = `
@@ -258,16 +258,7 @@ func TestSharedDirectory(t *testing.T) {
 
 // TestStateDirOfTheWorker: a relay as packages install it has given state_dir to its worker, and that is no gap; who else has it is one.
 func TestStateDirOfTheWorker(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("not root: the files have to be root's, and one another's")
-	}
-	was := broker.User
-	t.Cleanup(func() { broker.User = was })
-	broker.User = "nobody"
-	uid, gid, err := broker.Account()
-	if err != nil {
-		t.Skip(err)
-	}
+	uid, gid := lab.AsNobody(t) // root, as the files have to be root's, and one another's
 	for _, x := range []struct {
 		owner    int
 		mode     os.FileMode

@@ -70,7 +70,7 @@ type writer struct {
 	hostname   func() (string, error)
 	answerSaid bool // that the server answers
 
-	resent, maybeLost atomic.Uint64 // messages, of all connections that broke: see unacked.cost
+	resent, maybeLost atomic.Uint64 // messages, of all connections that broke: see costly
 	connections       remote.Connections
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"audisp-relay/config"
 	"audisp-relay/host/broker"
+	"audisp-relay/test/lab"
 )
 
 // wardened returns the monitor of a worker that has this sink, as the worker sees it.
@@ -19,29 +20,8 @@ func wardened(t testing.TB, cfg *Config) *broker.Client {
 	t.Helper()
 	w := newWarden()
 	w.Configure(config.Sink{Name: "s", Type: "unix", Settings: cfg})
-	ours, theirs, err := broker.SocketPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := broker.NewServer(ours, w.Serve)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := broker.NewClient(theirs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve() }()
-	t.Cleanup(func() {
-		m.Close()
-		if err := <-served; err != nil {
-			t.Errorf("the worker has sent what is no request: %v", err)
-		}
-		<-m.Gone()
-		w.Close()
-	})
-	return m
+	t.Cleanup(w.Close)
+	return lab.Worker(t, w.Serve)
 }
 
 const wardedItem = "unix/s"
