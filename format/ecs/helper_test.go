@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
 	"audisp-relay/audit/stream"
 )
@@ -89,14 +89,12 @@ func decodeLine(t testing.TB, line []byte) map[string]any {
 // readLine reads a line of strictly valid JSON and UTF-8 in which no object has a key
 // twice, and returns its leaves by their path.
 func readLine(line []byte) (map[string]any, error) {
-	body, ok := bytes.CutSuffix(line, []byte{'\n'})
-	switch {
-	case !ok || bytes.IndexByte(body, '\n') >= 0:
-		return nil, errors.New("not one line")
-	case !utf8.Valid(body):
-		return nil, errors.New("not UTF-8")
-	case !json.Valid(body):
-		return nil, errors.New("not JSON")
+	body, err := audittest.OneLine(line)
+	if err == nil && !json.Valid(body) {
+		err = errors.New("not JSON")
+	}
+	if err != nil {
+		return nil, err
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()

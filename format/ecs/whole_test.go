@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"audisp-relay/audit/audittest"
 	"audisp-relay/audit/record"
 	"audisp-relay/testdata/captures"
 )
@@ -42,7 +43,7 @@ func checkWhole(t fataler, b *record.Batch, i, j int, leaves map[string]any) {
 	}
 	if leaves["labels.encoding"] == "percent" {
 		for k := range values {
-			values[k] = unpercent(values[k])
+			values[k] = audittest.Unpercent(values[k])
 		}
 	}
 	if original, ok := leaves["event.original"].([]any); ok {
@@ -50,7 +51,7 @@ func checkWhole(t fataler, b *record.Batch, i, j int, leaves map[string]any) {
 			want := string(plainLine(b, k))
 			got := original[k-i].(string)
 			if leaves["labels.encoding"] == "percent" {
-				got = unpercent(got)
+				got = audittest.Unpercent(got)
 			}
 			if got != want {
 				t.Errorf("event.original has %q, the record is %q", got, want)
@@ -87,7 +88,7 @@ func exactTitle(leaves map[string]any) string {
 		title = strings.Join(list, "\x00")
 	}
 	if leaves["labels.encoding"] == "percent" {
-		title = unpercent(title)
+		title = audittest.Unpercent(title)
 	}
 	return title
 }
@@ -254,23 +255,6 @@ func (c *checker) address(hex string) bool {
 	}
 	port := fmt.Sprint(int(raw[2])<<8 | int(raw[3]))
 	return c.has(port) && ((len(raw) == 16 && c.has("ipv4")) || (len(raw) == 28 && c.has("ipv6")))
-}
-
-func unpercent(s string) string {
-	var out []byte
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			out = append(out, s[i])
-			continue
-		}
-		n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
-		if err != nil {
-			panic(err)
-		}
-		out = append(out, byte(n))
-		i += 2
-	}
-	return string(out)
 }
 
 // Of the captures, nothing is lost, and few events need their records' text beside the

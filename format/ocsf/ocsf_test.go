@@ -51,28 +51,12 @@ func checkEvent(t interface {
 	}
 	got := doc["raw_data"].(string)
 	if labels, _ := doc["metadata"].(map[string]any)["labels"].([]any); slices.Contains(labels, "encoding:percent") {
-		got = unpercent(got)
+		got = audittest.Unpercent(got)
 	}
 	if got != string(want) {
 		t.Fatalf("raw_data\n got %q\nwant %q", got, want)
 	}
 	return line, doc
-}
-
-// unpercent undoes the percent-encoding.
-func unpercent(s string) string {
-	var out []byte
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			out = append(out, s[i])
-			continue
-		}
-		var c byte
-		fmt.Sscanf(s[i+1:i+3], "%02x", &c)
-		out = append(out, c)
-		i += 2
-	}
-	return string(out)
 }
 
 // TestRulesAreAdded: they are in unmapped, whether an event has that already or not, and all else is as it was.

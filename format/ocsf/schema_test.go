@@ -9,7 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"audisp-relay/audit/audittest"
 )
 
 // schemaTable is what the schema (github.com/ocsf/ocsf-schema, tag 1.8.0: dictionary.json, events/, objects/,
@@ -103,12 +104,9 @@ func readSchema() map[string]*shape {
 
 // validate reads a line and holds it against the schema.
 func validate(line []byte) (map[string]any, error) {
-	body, ok := bytes.CutSuffix(line, []byte{'\n'})
-	switch {
-	case !ok || bytes.IndexByte(body, '\n') >= 0:
-		return nil, errors.New("not one line")
-	case !utf8.Valid(body):
-		return nil, errors.New("not UTF-8")
+	body, err := audittest.OneLine(line)
+	if err != nil {
+		return nil, err
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
