@@ -137,8 +137,8 @@ func (q *Queue) emitMarkersWhenIdle() {
 	if q.closed || !q.markers.pending {
 		return
 	}
-	allRead := slices.ContainsFunc(q.cursors, func(c *Cursor) bool { return c.pos == q.tail })
-	if q.openLine || !allRead {
+	readAll := slices.ContainsFunc(q.cursors, func(c *Cursor) bool { return c.pos == q.tail })
+	if q.openLine || !readAll {
 		q.markers.timer.Reset(firstMarker)
 		return
 	}
