@@ -192,13 +192,7 @@ func (p *Plugin) Run() error {
 
 	in, hungUp := p.openInput(buffer)
 	p.buffer.Store(int64(buffer))
-	p.saver = p.openState()
-	p.users = users.Open()
-	p.nodes = nodes.New(p.parent, p.log.Logger)
-	for _, cfg := range p.cfg.Sinks {
-		p.members = append(p.members, p.newConsumer(cfg))
-	}
-
+	p.makeConsumers()
 	endFeed := p.startFeed()
 	endMeter := p.startMeter()
 	ended := make(chan error, 1)
@@ -241,6 +235,16 @@ func (p *Plugin) Run() error {
 	awaitFor(leaveTime, shown)
 	p.sayEnd(err)
 	return err
+}
+
+// makeConsumers makes a consumer of each sink, after what they need: saved positions, names of users and of the host.
+func (p *Plugin) makeConsumers() {
+	p.saver = p.openState()
+	p.users = users.Open()
+	p.nodes = nodes.New(p.parent, p.log.Logger)
+	for _, cfg := range p.cfg.Sinks {
+		p.members = append(p.members, p.newConsumer(cfg))
+	}
 }
 
 // errOrphaned: auditd has gone, but something still holds its end of the stream.

@@ -27,29 +27,8 @@ func addRules(line []byte, names []string) []byte {
 
 // writeRaw keeps the rules by which docs/json.md has every record rebuilt: each has "raw".
 func writeRaw(w *format.Raw, _ any) {
-	w.Put(`{"@timestamp":`)
-	w.Stamp("null")
-	w.Put(`,"id":`)
-	w.ID()
-	w.Put(`,"serial":`)
-	if r := &w.Batch.Recs[w.From]; r.HasID() {
-		w.Buf = strconv.AppendUint(w.Buf, uint64(r.Serial), 10)
-	} else {
-		w.Put("null")
-	}
-	w.Put(`,"node":`)
-	source := ""
-	if len(w.Node) == 0 {
-		w.Put("null")
-	} else if w.Text(w.Node); len(w.Batch.Node(w.From)) == 0 {
-		source = `,"node_source":"relay"`
-	}
-
 	main := record.MainOf(w.Batch.Recs[w.From:w.To])
-	w.Put(`,"type":`)
-	w.Type(w.From + max(main, 0))
-	w.Put(`,"record_types":`)
-	w.List(nil, w.Type)
+	source := writeRawHeader(w, main)
 	raw := func(k int) {
 		w.Put(`"raw":`)
 		w.Text(w.Batch.Bytes(k))
@@ -91,4 +70,31 @@ func writeRaw(w *format.Raw, _ any) {
 		w.Put(`,"encoding":"percent"`)
 	}
 	w.Put("}")
+}
+
+// writeRawHeader writes what is known of an event from the header of its main record, -1 for none. source is the member that says where
+// the name of its node is from, "" where that is its records.
+func writeRawHeader(w *format.Raw, main int) (source string) {
+	w.Put(`{"@timestamp":`)
+	w.Stamp("null")
+	w.Put(`,"id":`)
+	w.ID()
+	w.Put(`,"serial":`)
+	if r := &w.Batch.Recs[w.From]; r.HasID() {
+		w.Buf = strconv.AppendUint(w.Buf, uint64(r.Serial), 10)
+	} else {
+		w.Put("null")
+	}
+	w.Put(`,"node":`)
+	if len(w.Node) == 0 {
+		w.Put("null")
+	} else if w.Text(w.Node); len(w.Batch.Node(w.From)) == 0 {
+		source = `,"node_source":"relay"`
+	}
+
+	w.Put(`,"type":`)
+	w.Type(w.From + max(main, 0))
+	w.Put(`,"record_types":`)
+	w.List(nil, w.Type)
+	return source
 }
