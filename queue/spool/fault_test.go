@@ -25,7 +25,7 @@ func faulty(t testing.TB, dir string, change func(*Options)) (*Spool, *faultFS) 
 			change(o)
 		}
 	})
-	t.Cleanup(func() { fs.set(nil) }) // before Close
+	t.Cleanup(func() { fs.Set(nil) }) // before Close
 	return s, fs
 }
 
@@ -169,14 +169,14 @@ func TestAfterAWriteErrorAFrameIsStoredOrNot(t *testing.T) {
 				if (tt.ops[0] == "create" || tt.ops[0] == "mark") && !fresh {
 					s.endSegment()
 				}
-				fs.failing(tt.err, tt.ops...)
+				fs.Fail(tt.err, tt.ops...)
 				for range 3 {
 					_, err := s.Append(16, batch(16, 5))
 					if err == nil || errors.Is(err, ErrFull) != tt.full || !strings.Contains(err.Error(), dir) {
 						t.Fatalf("Append: %v", err)
 					}
 				}
-				fs.set(nil)
+				fs.Set(nil)
 				if n := len(segments(t, dir)); n > 2 && !slices.Contains(tt.ops, "remove") {
 					t.Errorf("%d segments", n)
 				}
@@ -206,7 +206,7 @@ func TestRandomFaultsCostNothingStored(t *testing.T) {
 		dir := t.TempDir()
 		s, fs := faulty(t, dir, func(o *Options) { o.SegmentSize, o.Sync = 64<<10, []Sync{None, Interval, Batch}[seed%3] })
 		ops := []string{"write", "mark", "truncate", "create", "remove", "sync", "open"}
-		fs.set(func(op, path string) error {
+		fs.Set(func(op, path string) error {
 			if slices.Contains(ops, op) && rnd.IntN(4) == 0 {
 				return []error{unix.EIO, unix.ENOSPC}[rnd.IntN(2)]
 			}
@@ -237,7 +237,7 @@ func TestRandomFaultsCostNothingStored(t *testing.T) {
 				}
 			}
 		}
-		fs.set(nil)
+		fs.Set(nil)
 		for _, f := range held {
 			check(t, s, f)
 		}
@@ -260,11 +260,11 @@ func TestAReadErrorIsNoDamage(t *testing.T) {
 	dir := t.TempDir()
 	s, fs := faulty(t, dir, nil)
 	all := fill(t, s, 1, 3, 5)
-	fs.failing(unix.EIO, "read")
+	fs.Fail(unix.EIO, "read")
 	if _, err := s.Read(all[0], nil, nil); !errors.Is(err, unix.EIO) || errors.Is(err, ErrDamaged) {
 		t.Errorf("Read: %v", err)
 	}
-	fs.set(nil)
+	fs.Set(nil)
 	check(t, s, all[0])
 	closed(t, s)
 	s = open(t, dir, nil)
@@ -275,7 +275,7 @@ func TestAReadErrorIsNoDamage(t *testing.T) {
 	for _, op := range []string{"read", "open"} {
 		fs := &faultFS{}
 		path := segments(t, dir)[0]
-		fs.set(func(o, p string) error {
+		fs.Set(func(o, p string) error {
 			if o == op && p == path {
 				return unix.EIO
 			}
@@ -291,7 +291,7 @@ func TestAReadErrorIsNoDamage(t *testing.T) {
 		kill(s)
 	}
 	fs2 := &faultFS{}
-	fs2.failing(unix.EIO, "list")
+	fs2.Fail(unix.EIO, "list")
 	if _, err := Open(Options{Dir: dir, MaxSize: 1 << 20, fs: fs2}); !errors.Is(err, unix.EIO) {
 		t.Errorf("Open: %v", err)
 	}
@@ -317,7 +317,7 @@ func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
 	if n := len(segments(t, dir)); n != 3 {
 		t.Errorf("%d segments, want 3: the oldest goes first", n)
 	}
-	fs.set(func(op, path string) error {
+	fs.Set(func(op, path string) error {
 		if op == "remove" && path == first {
 			return unix.EROFS
 		}
@@ -331,7 +331,7 @@ func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
 	if n := len(segments(t, dir)); n != 3 {
 		t.Errorf("%d segments, want 3", n)
 	}
-	fs.set(nil)
+	fs.Set(nil)
 	if err := s.Tick(now.Add(time.Second)); err != nil {
 		t.Errorf("Tick: %v", err)
 	}

@@ -7,12 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"audisp-relay/audit/record"
+	"audisp-relay/test/lab"
 )
 
 func TestMain(m *testing.M) {
@@ -155,47 +155,11 @@ func copyDir(t testing.TB, dir string) string {
 // faultFS is the real file system but for the calls a test makes fail.
 type faultFS struct {
 	osFS
-	mu    sync.Mutex // guards all below
-	fault func(op, path string) error
-	calls map[string]int // of each op
+	lab.Calls
 }
 
-func (fs *faultFS) set(fault func(op, path string) error) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.fault = fault
-}
-
-// failing makes the ops fail with err.
-func (fs *faultFS) failing(err error, ops ...string) {
-	fs.set(func(op, _ string) error {
-		for _, o := range ops {
-			if o == op {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func (fs *faultFS) check(op, path string) error {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if fs.calls == nil {
-		fs.calls = make(map[string]int)
-	}
-	fs.calls[op]++
-	if fs.fault == nil {
-		return nil
-	}
-	return pathError(op, path, fs.fault(op, path))
-}
-
-func (fs *faultFS) count(op string) int {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	return fs.calls[op]
-}
+// check returns what a call fails with, as the real file system has it.
+func (fs *faultFS) check(op, path string) error { return pathError(op, path, fs.Check(op, path)) }
 
 func (fs *faultFS) Open(path string, flags int) (handle, error) {
 	op := "open"

@@ -21,7 +21,7 @@ func TestSyncComesWhenItIsDue(t *testing.T) {
 		fill(t, s, 1, 10, 5)
 		s.Tick(now)
 		closed(t, s)
-		if n := fs.count("sync"); n != 0 {
+		if n := fs.Count("sync"); n != 0 {
 			t.Errorf("%d syncs", n)
 		}
 	})
@@ -29,7 +29,7 @@ func TestSyncComesWhenItIsDue(t *testing.T) {
 		s, fs := faulty(t, t.TempDir(), func(o *Options) { o.Sync = Batch })
 		fill(t, s, 1, 10, 5)
 		s.Tick(now)
-		if n := fs.count("sync"); n != 12 { // ten frames, the segment's mark, the directory
+		if n := fs.Count("sync"); n != 12 { // ten frames, the segment's mark, the directory
 			t.Errorf("%d syncs", n)
 		}
 	})
@@ -38,8 +38,8 @@ func TestSyncComesWhenItIsDue(t *testing.T) {
 		s, fs := faulty(t, dir, func(o *Options) { o.Sync, o.SegmentSize = Interval, 64<<10 })
 		all := fill(t, s, 1, 30, 100) // several segments
 		n := len(segments(t, dir))
-		if n < 2 || fs.count("sync") != 0 {
-			t.Fatalf("%d segments, %d syncs", n, fs.count("sync"))
+		if n < 2 || fs.Count("sync") != 0 {
+			t.Fatalf("%d segments, %d syncs", n, fs.Count("sync"))
 		}
 		s.Tick(now)
 		for range 5 { // while that continues, and in the same second
@@ -47,15 +47,15 @@ func TestSyncComesWhenItIsDue(t *testing.T) {
 			all = append(all, fill(t, s, all[len(all)-1].end(), 30, 100)...)
 		}
 		wait(s)
-		if got := fs.count("sync"); got != n+1 { // and the directory
+		if got := fs.Count("sync"); got != n+1 { // and the directory
 			t.Errorf("%d syncs of %d segments", got, n)
 		}
 		s.Tick(now.Add(time.Second))
 		wait(s)
-		before := fs.count("sync")
+		before := fs.Count("sync")
 		s.Tick(now.Add(2 * time.Second))
 		wait(s)
-		if got := fs.count("sync"); got != before {
+		if got := fs.Count("sync"); got != before {
 			t.Errorf("%d syncs of nothing", got-before)
 		}
 		for _, seg := range s.segs {
@@ -69,20 +69,20 @@ func TestSyncComesWhenItIsDue(t *testing.T) {
 		}
 		fill(t, s, 1<<20, 1, 1)
 		closed(t, s)
-		if got := fs.count("sync"); got <= before {
+		if got := fs.Count("sync"); got <= before {
 			t.Error("not synced at the end")
 		}
 	})
 	t.Run("interval fails", func(t *testing.T) {
 		s, fs := faulty(t, t.TempDir(), func(o *Options) { o.Sync = Interval })
 		fill(t, s, 1, 3, 5)
-		fs.failing(unix.EIO, "sync")
+		fs.Fail(unix.EIO, "sync")
 		s.Tick(now)
 		wait(s)
 		if err := s.Tick(now); !errors.Is(err, unix.EIO) {
 			t.Errorf("Tick: %v", err)
 		}
-		fs.set(nil)
+		fs.Set(nil)
 		f := fill(t, s, 16, 1, 5)[0]
 		if f.off != headerSize {
 			t.Error("the segment is written on")

@@ -57,7 +57,7 @@ func place(t *testing.T, change func(*Config)) sinktest.Place {
 		Break: func() {
 			broken = true
 			shorts := 0
-			fs.set(func(op, _ string) error {
+			fs.Set(func(op, _ string) error {
 				if op != "write" {
 					return nil
 				}
@@ -67,6 +67,6 @@ func place(t *testing.T, change func(*Config)) sinktest.Place {
 				return unix.ENOSPC
 			})
 		},
-		Repair: func() { broken = false; fs.set(nil) },
+		Repair: func() { broken = false; fs.Set(nil) },
 	}
 }

@@ -272,7 +272,7 @@ func TestRotationStaysInItsDirectory(t *testing.T) {
 	w := newWriter(settings(path, rotating(3)), format.Encoder{}, zap.NewNop(), fs)
 	write(t, w, evenLines(0, 3*testSize/64))
 	swapped := false
-	fs.set(func(op, _ string) error {
+	fs.Set(func(op, _ string) error {
 		if op == "rename" && !swapped {
 			swapped = true
 			return cmp.Or(os.Rename(x.path("app"), x.path("app.old")), os.Symlink("etc", x.path("app")))

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -23,6 +22,7 @@ import (
 	"audisp-relay/config"
 	"audisp-relay/format"
 	"audisp-relay/sinks/sinktest"
+	"audisp-relay/test/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,41 +30,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // faultFS is the real file system but for the calls a test makes fail.
 type faultFS struct {
 	osFS
-	mu    sync.Mutex // guards all below
-	fault func(op, path string) error
-	short int // bytes a write takes when "short write" is its fault, once
-	syncs int
+	lab.Calls
+	short int // bytes that a write takes when errShort is its fault
 }
 
 var errShort = errors.New("short write")
-
-func (fs *faultFS) set(fault func(op, path string) error) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.fault = fault
-}
-
-// failing makes op fail with err on every path, "" makes all work again.
-func (fs *faultFS) failing(op string, err error) {
-	fs.set(func(o, _ string) error {
-		if o == op {
-			return err
-		}
-		return nil
-	})
-}
-
-func (fs *faultFS) check(op, path string) error {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if op == "sync" {
-		fs.syncs++
-	}
-	if fs.fault == nil {
-		return nil
-	}
-	return fs.fault(op, path)
-}
 
 func (fs *faultFS) OpenDir(path string, g guard) (folder, error) {
 	d, err := fs.osFS.OpenDir(path, g)
@@ -82,7 +52,7 @@ type faultDir struct {
 
 func (d *faultDir) Open(name string, flags int, perm uint32) (handle, error) {
 	path := filepath.Join(d.path, name)
-	if err := d.fs.check("open", path); err != nil {
+	if err := d.fs.Check("open", path); err != nil {
 		return nil, err
 	}
 	h, err := d.folder.Open(name, flags, perm)
@@ -93,21 +63,21 @@ func (d *faultDir) Open(name string, flags int, perm uint32) (handle, error) {
 }
 
 func (d *faultDir) Rename(from, to string, replace bool) error {
-	if err := d.fs.check("rename", filepath.Join(d.path, from)); err != nil {
+	if err := d.fs.Check("rename", filepath.Join(d.path, from)); err != nil {
 		return err
 	}
 	return d.folder.Rename(from, to, replace)
 }
 
 func (d *faultDir) Remove(name string) error {
-	if err := d.fs.check("remove", filepath.Join(d.path, name)); err != nil {
+	if err := d.fs.Check("remove", filepath.Join(d.path, name)); err != nil {
 		return err
 	}
 	return d.folder.Remove(name)
 }
 
 func (d *faultDir) Sync() error {
-	if err := d.fs.check("syncdir", d.path); err != nil {
+	if err := d.fs.Check("syncdir", d.path); err != nil {
 		return err
 	}
 	return d.folder.Sync()
@@ -120,7 +90,7 @@ type faultFile struct {
 }
 
 func (f *faultFile) Write(p []byte) (int, error) {
-	err := f.fs.check("write", f.path)
+	err := f.fs.Check("write", f.path)
 	if err == errShort {
 		return f.handle.Write(p[:min(f.fs.short, len(p))])
 	}
@@ -131,14 +101,14 @@ func (f *faultFile) Write(p []byte) (int, error) {
 }
 
 func (f *faultFile) Truncate(size int64) error {
-	if err := f.fs.check("truncate", f.path); err != nil {
+	if err := f.fs.Check("truncate", f.path); err != nil {
 		return err
 	}
 	return f.handle.Truncate(size)
 }
 
 func (f *faultFile) Sync() error {
-	if err := f.fs.check("sync", f.path); err != nil {
+	if err := f.fs.Check("sync", f.path); err != nil {
 		return err
 	}
 	return f.handle.Sync()
@@ -163,7 +133,7 @@ func testWriter(t *testing.T, change func(*Config)) (*writer, *faultFS, string) 
 	fs := &faultFS{}
 	w := newWriter(settings(path, change), format.Encoder{}, zap.NewNop(), fs)
 	t.Cleanup(func() {
-		fs.set(nil)
+		fs.Set(nil)
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}

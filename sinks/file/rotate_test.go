@@ -87,8 +87,8 @@ func TestRotationObstacles(t *testing.T) {
 			func(t *testing.T, _ *faultFS, path string) { must(t, os.Remove(path+".1.gz")) },
 			"events.log.1.gz stands in the way"},
 		{"rename fails",
-			func(t *testing.T, fs *faultFS, _ string) { fs.failing("rename", unix.EACCES) },
-			func(t *testing.T, fs *faultFS, _ string) { fs.set(nil) },
+			func(t *testing.T, fs *faultFS, _ string) { fs.Fail(unix.EACCES, "rename") },
+			func(t *testing.T, fs *faultFS, _ string) { fs.Set(nil) },
 			"rename"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestRotationCrash(t *testing.T) {
 		w, fs, path := testWriter(t, rotating(6))
 		write(t, w, sinktest.Lines(0, 700))
 		steps := 0
-		fs.set(func(op, path string) error {
+		fs.Set(func(op, path string) error {
 			if op == "rename" || (op == "remove" && !strings.HasSuffix(path, ".tmp")) {
 				if steps++; steps >= crash {
 					return unix.EIO
@@ -226,7 +226,7 @@ func TestCompressionCrash(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, fs, path := testWriter(t, gz)
-			fs.set(fault)
+			fs.Set(fault)
 			write(t, w, all)
 			if got := readAll(path); string(got) != string(all) {
 				t.Errorf("with the fault the files hold %d bytes, want %d", len(got), len(all))
@@ -280,7 +280,7 @@ func TestRotatedWhileCompressed(t *testing.T) {
 	moved := make(chan struct{})
 	held := make(chan struct{})
 	first := true
-	fs.set(func(op, p string) error {
+	fs.Set(func(op, p string) error {
 		if op == "sync" && strings.HasSuffix(p, ".tmp") && first {
 			first = false
 			close(held)

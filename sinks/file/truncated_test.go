@@ -93,12 +93,12 @@ func TestOwnChangesAreNoTruncation(t *testing.T) {
 		err error
 	}{{"write", unix.ENOSPC}, {"write", errShort}, {"sync", unix.EIO}} {
 		fs.short = 40
-		fs.failing(fault.op, fault.err)
+		fs.Fail(fault.err, fault.op)
 		for range 3 {
 			_, _ = w.Write(context.Background(), one(sinktest.Lines(0, 3)))
 			_ = w.Tick(context.Background())
 		}
-		fs.set(nil)
+		fs.Set(nil)
 		write(t, w, sinktest.Lines(0, 3))
 	}
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -119,14 +119,14 @@ func TestTruncatedWithHalfARecord(t *testing.T) {
 	w, fs, path := testWriter(t, nil)
 	all := sinktest.Lines(0, 5)
 	fs.short = len(all) - 10
-	fs.set(func(op, _ string) error {
+	fs.Set(func(op, _ string) error {
 		return map[string]error{"write": errShort, "truncate": unix.EPERM}[op]
 	})
 	n, err := w.Write(context.Background(), one(all))
 	if n != 4 || w.partial == 0 {
 		t.Fatalf("%d records written: %v, %d bytes of the next", n, err, w.partial)
 	}
-	fs.set(nil)
+	fs.Set(nil)
 	must(t, os.Truncate(path, 0))
 	write(t, w, sinktest.Lines(4, 1))
 	if got := content(t, path); got != string(sinktest.Lines(4, 1)) {

@@ -33,20 +33,20 @@ func TestFaultsTearNoRecord(t *testing.T) {
 		n      int    // records reported as delivered
 		says   string // in the error; "" for none
 	}{
-		{"no space", nil, func(fs *faultFS) { fs.failing("write", unix.ENOSPC) }, 0, "free space"},
-		{"read-only", nil, func(fs *faultFS) { fs.failing("write", unix.EROFS) }, 0, "remount"},
-		{"short within the first record", nil, func(fs *faultFS) { fs.short = 50; fs.failing("write", errShort) }, 0, "short write: free space"},
-		{"short after some records", nil, func(fs *faultFS) { fs.short = 1000; fs.failing("write", errShort) }, 4, ""},
+		{"no space", nil, func(fs *faultFS) { fs.Fail(unix.ENOSPC, "write") }, 0, "free space"},
+		{"read-only", nil, func(fs *faultFS) { fs.Fail(unix.EROFS, "write") }, 0, "remount"},
+		{"short within the first record", nil, func(fs *faultFS) { fs.short = 50; fs.Fail(errShort, "write") }, 0, "short write: free space"},
+		{"short after some records", nil, func(fs *faultFS) { fs.short = 1000; fs.Fail(errShort, "write") }, 4, ""},
 		{"short and cannot be cut", nil, func(fs *faultFS) {
 			fs.short = 1000
-			fs.set(func(op, _ string) error {
+			fs.Set(func(op, _ string) error {
 				return map[string]error{"write": errShort, "truncate": unix.EPERM}[op]
 			})
 		}, 4, ""},
-		{"sync of the batch", func(f *Config) { f.Sync = "batch" }, func(fs *faultFS) { fs.failing("sync", unix.EIO) }, 0, "fdatasync"},
-		{"sync of the directory", func(f *Config) { f.Sync = "batch" }, func(fs *faultFS) { fs.failing("syncdir", unix.EIO) }, 0, "check the disk"},
-		{"open", nil, func(fs *faultFS) { fs.failing("open", unix.EACCES) }, 0, "check owner and mode"},
-		{"no descriptors", nil, func(fs *faultFS) { fs.failing("open", unix.EMFILE) }, 0, "limit of open files"},
+		{"sync of the batch", func(f *Config) { f.Sync = "batch" }, func(fs *faultFS) { fs.Fail(unix.EIO, "sync") }, 0, "fdatasync"},
+		{"sync of the directory", func(f *Config) { f.Sync = "batch" }, func(fs *faultFS) { fs.Fail(unix.EIO, "syncdir") }, 0, "check the disk"},
+		{"open", nil, func(fs *faultFS) { fs.Fail(unix.EACCES, "open") }, 0, "check owner and mode"},
+		{"no descriptors", nil, func(fs *faultFS) { fs.Fail(unix.EMFILE, "open") }, 0, "limit of open files"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, fs, path := testWriter(t, tt.change)
@@ -57,7 +57,7 @@ func TestFaultsTearNoRecord(t *testing.T) {
 				t.Errorf("%d records delivered, want %d", n, tt.n)
 			}
 			checkError(t, err, tt.says, path)
-			fs.set(nil)
+			fs.Set(nil)
 			b.Recs = b.Recs[n:]
 			if n, err := w.Write(context.Background(), b); n != len(b.Recs) || err != nil {
 				t.Fatalf("after the fault: %d of %d records, %v", n, len(b.Recs), err)
@@ -90,12 +90,12 @@ func TestNothingTornMeanwhile(t *testing.T) {
 	write(t, w, sinktest.Lines(0, 3))
 	b := one(sinktest.Lines(3, 5))
 	for fs.short = 1; fs.short < len(b.Buf); fs.short += 37 {
-		fs.failing("write", errShort)
+		fs.Fail(errShort, "write")
 		n, _ := w.Write(context.Background(), b)
 		if got := content(t, path); !strings.HasSuffix(got, "\n") {
 			t.Fatalf("torn after a write of %d bytes: %q", fs.short, got)
 		}
-		fs.set(nil)
+		fs.Set(nil)
 		b.Recs = b.Recs[n:]
 		if len(b.Recs) == 0 {
 			break
@@ -108,18 +108,18 @@ func TestNothingTornMeanwhile(t *testing.T) {
 func TestIntervalSync(t *testing.T) {
 	w, fs, path := testWriter(t, func(f *Config) { f.Sync = "interval" })
 	write(t, w, sinktest.Lines(0, 1))
-	if fs.syncs != 0 {
-		t.Errorf("%d syncs right after the first record, want none", fs.syncs)
+	if fs.Count("sync") != 0 {
+		t.Errorf("%d syncs right after the first record, want none", fs.Count("sync"))
 	}
-	fs.failing("sync", unix.EIO)
+	fs.Fail(unix.EIO, "sync")
 	w.synced = w.synced.Add(-2 * checkEvery)
 	// The syncer works beside; its failure is reported by whichever comes next.
 	err := w.Tick(context.Background())
 	err = cmp.Or(err, w.Reopen()) // has the syncer sync and close
 	err = cmp.Or(err, w.Close())  // waits for it
 	checkError(t, err, "fdatasync", path)
-	if fs.syncs != 2 {
-		t.Errorf("%d syncs, want 2", fs.syncs)
+	if fs.Count("sync") != 2 {
+		t.Errorf("%d syncs, want 2", fs.Count("sync"))
 	}
 }
 
@@ -127,7 +127,7 @@ func TestIntervalSync(t *testing.T) {
 // that works when that has succeeded.
 func TestQuietFileWorksAgain(t *testing.T) {
 	w, fs, path := testWriter(t, func(f *Config) { f.Sync = "interval" })
-	fs.failing("sync", unix.EIO)
+	fs.Fail(unix.EIO, "sync")
 	write(t, w, sinktest.Lines(0, 1))
 	tick := func() error {
 		w.synced = time.Time{} // it is time
@@ -149,7 +149,7 @@ func TestQuietFileWorksAgain(t *testing.T) {
 	if failures < 3 {
 		t.Errorf("%d failures", failures)
 	}
-	fs.set(nil)
+	fs.Set(nil)
 	var err error
 	for range 3 { // the last failure, an attempt, what has become of it
 		err = tick()
@@ -158,14 +158,14 @@ func TestQuietFileWorksAgain(t *testing.T) {
 		t.Errorf("%v, steady %v, dirty %v", err, w.Steady(), w.dirty)
 	}
 
-	fs.failing("write", unix.ENOSPC)
+	fs.Fail(unix.ENOSPC, "write")
 	if _, err := w.Write(t.Context(), one(sinktest.Lines(1, 1))); err == nil || w.Steady() {
 		t.Errorf("%v, steady %v", err, w.Steady())
 	}
 	if err := tick(); err != nil || w.Steady() {
 		t.Errorf("steady though a record waits: %v", err)
 	}
-	fs.set(nil)
+	fs.Set(nil)
 	if write(t, w, sinktest.Lines(1, 1)); !w.Steady() {
 		t.Error("not steady")
 	}
@@ -286,7 +286,7 @@ func TestReopenWithinALine(t *testing.T) {
 func TestOneWriteABatch(t *testing.T) {
 	w, fs, _ := testWriter(t, nil)
 	writes := 0
-	fs.set(func(op, _ string) error {
+	fs.Set(func(op, _ string) error {
 		if op == "write" {
 			writes++
 		}
