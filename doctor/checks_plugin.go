@@ -87,7 +87,7 @@ func (f *Facts) install(flags ...string) string {
 func findPluginDir(f *Facts) []Finding {
 	a := f.Auditd.Value
 	known := (f.running() || isNoAuditd(f.Auditd.Err)) && !f.elsewhere()
-	if f.Plugins.Err == nil || unread(f.Plugins.Err) || !known || a.OneDispatcher() {
+	if f.Plugins.Err == nil || isUnreadable(f.Plugins.Err) || !known || a.OneDispatcher() {
 		return nil
 	}
 	return one(Finding{

@@ -91,7 +91,7 @@ func (f *Facts) configFile() string {
 
 func findConfig(f *Facts) []Finding {
 	r, err := f.report(), f.Config.Err
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !unread(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !isUnreadable(err) {
 		text := "the next start of the relay runs what is right in the file, and the sinks with errors deliver nothing"
 		if r != nil {
 			text = "the relay runs on the previous configuration, or without the sinks that have errors"

@@ -28,8 +28,10 @@ var errNone = errors.New("there is none")
 // errNoAnswer is why a fact has no value that was not found out in time.
 var errNoAnswer = errors.New("no answer")
 
-// unread reports whether an error says that something could not be looked at, and nothing of it.
-func unread(err error) bool { return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoAnswer) }
+// isUnreadable reports whether an error says that something could not be looked at, and nothing of it.
+func isUnreadable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoAnswer)
+}
 
 // Facts are what all checks judge by. Gather makes one; nothing changes it after that.
 type Facts struct {
@@ -159,10 +161,10 @@ func (f *Facts) Gaps() (list []Gap) {
 	gap(&list, "auditd's state report", &f.State)
 
 	// Other errors of these have findings of their own.
-	if unread(f.Plugins.Err) {
+	if isUnreadable(f.Plugins.Err) {
 		gap(&list, "the plugin directory", &f.Plugins)
 	}
-	if unread(f.Config.Err) {
+	if isUnreadable(f.Config.Err) {
 		gap(&list, "the relay's configuration", &f.Config)
 	}
 	if errors.Is(f.Report.Err, fs.ErrPermission) {

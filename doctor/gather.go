@@ -56,12 +56,12 @@ func (g *Gatherer) Gather(ctx context.Context) *Facts {
 	f.BootOff, f.Container = g.bootedOff(), g.contained()
 
 	f.Kernel = ask(g, "kernel", g.Kernel)
-	together(
+	runTogether(
 		func() { f.Rules = ask(g, "rules", g.Rules) },
 		func() { g.auditd(f) },
 	)
 	g.daemon(f)
-	together(
+	runTogether(
 		func() { g.relay(f) },
 		func() { f.Journald = ask(g, "journald", func() (Journald, error) { return g.journald(f.InUnit) }) },
 		func() { f.Messages = ask(g, "messages", func() ([]string, error) { return g.messages(ctx, f) }) },
@@ -106,8 +106,8 @@ func (g *Gatherer) complete() {
 	}
 }
 
-// together runs the parts at the same time and waits for all.
-func together(parts ...func()) {
+// runTogether runs the parts at the same time and waits for all.
+func runTogether(parts ...func()) {
 	var wg sync.WaitGroup
 	for _, part := range parts {
 		wg.Go(part)
@@ -217,7 +217,7 @@ func pluginFiles(m host.Machine, a host.Auditd) ([]host.PluginFile, error) {
 // readable leaves out the files that may not be read. The error is that of the first.
 func readable(files []host.PluginFile) (list []host.PluginFile, err error) {
 	for _, p := range files {
-		if unread(p.Err) {
+		if isUnreadable(p.Err) {
 			err = cmp.Or(err, p.Err)
 			continue
 		}
@@ -346,7 +346,7 @@ func (g *Gatherer) own(f *Facts) {
 	if c == nil {
 		c = config.Unread(f.Config.Err) // what it runs on without a configuration that can be read
 	}
-	together(
+	runTogether(
 		func() { f.Log = ask(g, "log", func() (LogTail, error) { return g.log(f) }) },
 		func() {
 			if len(f.Relays) > 0 {

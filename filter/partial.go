@@ -43,11 +43,11 @@ func (m *Matcher) may(p *part, main, favour bool) bool {
 // HasMain reports whether a record that says what happened is among them, and not only
 // what others add to it.
 func HasMain(b *record.Batch, i, j int) bool {
-	return slices.ContainsFunc(b.Recs[i:j], func(r record.Record) bool { return r.Flags&record.Cont == 0 && !adds(r.Type) })
+	return slices.ContainsFunc(b.Recs[i:j], func(r record.Record) bool { return r.Flags&record.Cont == 0 && !onlyAdds(r.Type) })
 }
 
-// adds reports whether records of a type only add to what another one says.
-func adds(typ uint32) bool {
+// onlyAdds reports whether records of a type only add to what another one says.
+func onlyAdds(typ uint32) bool {
 	return typ == record.TypeObjPID || typ == record.TypeTaskContexts || typ == record.TypeObjContexts || closed(typ)
 }
 

@@ -34,7 +34,7 @@ func (m Machine) CheckBinary(path string, a Auditd) error {
 	}
 	st, err := os.Stat(m.path(path))
 	if err != nil {
-		return fmt.Errorf("binary %s: %w: build it, or name it with --binary", path, pathless(err))
+		return fmt.Errorf("binary %s: %w: build it, or name it with --binary", path, Pathless(err))
 	}
 
 	mode := st.Mode().Perm()
@@ -71,11 +71,10 @@ func moveIt(path string) string {
 	return fmt.Sprintf("install -o root -g root -m 0755 %s %s && %s install", path, to, to)
 }
 
-// pathless takes the operation and path out of an error of package os, for
-// messages that name the path themselves.
-func pathless(err error) error {
-	if pe, ok := err.(*os.PathError); ok {
-		return pe.Err
+// Pathless takes operation and path out of an error of package os, for messages that name the path themselves.
+func Pathless(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err
 	}
 	return err
 }

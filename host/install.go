@@ -101,7 +101,7 @@ func (i *Installer) Install(ctx context.Context) error {
 func (i *Installer) installPlugin(ctx context.Context, a Auditd) error {
 	dir := i.Machine.PluginDir(a)
 	if _, err := os.Stat(i.Machine.path(dir)); err != nil {
-		return fmt.Errorf("plugin directory %s: %w: install auditd (package auditd or audit), or name its configuration with --conf-dir", dir, pathless(err))
+		return fmt.Errorf("plugin directory %s: %w: install auditd (package auditd or audit), or name its configuration with --conf-dir", dir, Pathless(err))
 	}
 	wanted, err := i.dropIn()
 	if err != nil {

@@ -40,7 +40,7 @@ func (m Machine) PluginFiles(a Auditd, relay string) ([]PluginFile, error) {
 	dir := m.PluginDir(a)
 	entries, err := os.ReadDir(m.path(dir))
 	if err != nil {
-		return nil, fmt.Errorf("plugin directory %s: %w", dir, pathless(err))
+		return nil, fmt.Errorf("plugin directory %s: %w", dir, Pathless(err))
 	}
 	var files []PluginFile
 	finder := &Installer{Machine: m, Binary: relay}

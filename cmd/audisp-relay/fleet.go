@@ -58,8 +58,8 @@ func addAccess(cmd *cobra.Command, a *fleet.Access) {
 	flags.StringVar(&a.Key, "tls-key", "", "PEM `FILE` with its key")
 }
 
-// blind reports an error that keeps from saying anything.
-func blind(cmd *cobra.Command, err error) error {
+// failBlind prints an error that keeps the command from judging anything, and returns its exit code.
+func failBlind(cmd *cobra.Command, err error) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "audisp-relay: %v\n", err)
 	return exitError{exitBlind}
 }
@@ -128,25 +128,25 @@ func (f *lookFlags) run(cmd *cobra.Command, options fleet.Options) error {
 	if f.inventory != "" {
 		file, err := os.Open(f.inventory)
 		if err != nil {
-			return blind(cmd, fmt.Errorf("--inventory: %w", err))
+			return failBlind(cmd, fmt.Errorf("--inventory: %w", err))
 		}
 		defer file.Close()
 		if options.Inventory, err = fleet.ReadInventory(f.inventory, file); err != nil {
-			return blind(cmd, err)
+			return failBlind(cmd, err)
 		}
 	}
 	metrics := fleet.NewMetrics()
 	if f.listen != "" {
 		end, err := metrics.Serve(f.listen)
 		if err != nil {
-			return blind(cmd, err)
+			return failBlind(cmd, err)
 		}
 		defer end()
 	}
 
 	engine, err := fleet.Dial(f.Access)
 	if err != nil {
-		return blind(cmd, err)
+		return failBlind(cmd, err)
 	}
 	defer engine.Close()
 	v := fleet.NewVerifier(engine, options)
@@ -180,7 +180,7 @@ func (f *lookFlags) look(ctx context.Context, cmd *cobra.Command, v *fleet.Verif
 		err = f.write(out, sum)
 	}
 	if err = errors.Join(err, out.Flush()); err != nil {
-		return blind(cmd, err)
+		return failBlind(cmd, err)
 	}
 	if sum.Findings > 0 {
 		return exitError{exitFinding}

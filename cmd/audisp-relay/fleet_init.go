@@ -80,7 +80,7 @@ func applyLayout(cmd *cobra.Command, access fleet.Access, layout fleet.Layout) e
 	defer stop()
 	engine, err := fleet.Dial(access)
 	if err != nil {
-		return blind(cmd, err)
+		return failBlind(cmd, err)
 	}
 	defer engine.Close()
 
@@ -95,7 +95,7 @@ func applyLayout(cmd *cobra.Command, access fleet.Access, layout fleet.Layout) e
 
 	switch {
 	case err != nil:
-		return blind(cmd, err)
+		return failBlind(cmd, err)
 	case len(differ) > 0:
 		return exitError{exitFinding}
 	case len(made) == 0:

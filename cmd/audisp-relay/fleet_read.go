@@ -120,7 +120,7 @@ func (f *fleetReadFlags) run(cmd *cobra.Command) error {
 	}
 	engine, err := fleet.Dial(f.Access)
 	if err != nil {
-		return blind(cmd, err)
+		return failBlind(cmd, err)
 	}
 	defer engine.Close()
 
@@ -146,7 +146,7 @@ func (f *fleetReadFlags) run(cmd *cobra.Command) error {
 		fmt.Fprintf(notes, "%d batches of format %s were left out, which no filter or format reads: without --filter and --format they are shown\n", p.foreign, p.foreignFormat)
 	}
 	if err != nil {
-		return blind(cmd, err)
+		return failBlind(cmd, err)
 	}
 	return nil
 }

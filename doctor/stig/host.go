@@ -2,7 +2,6 @@ package stig
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -166,7 +165,7 @@ func chmod(path, mode string) string {
 func (h *Host) closed(a *Answer, path string, bits fs.FileMode, set string) {
 	info, err := os.Stat(h.path(path))
 	if err != nil {
-		a.ask(fmt.Sprintf("%s was not looked at: %v", path, pathless(err)), "see that it is there, and run this as root")
+		a.ask(fmt.Sprintf("%s was not looked at: %v", path, host.Pathless(err)), "see that it is there, and run this as root")
 		return
 	}
 	uid, perm := runnable.OwnerOf(info), info.Mode().Perm()
@@ -176,14 +175,6 @@ func (h *Host) closed(a *Answer, path string, bits fs.FileMode, set string) {
 		return
 	}
 	a.seen(line)
-}
-
-// pathless is what the system says without the path, which stands in front already.
-func pathless(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 // fips: the running relay and this program use a validated module.

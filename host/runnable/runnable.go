@@ -192,10 +192,11 @@ func (w *walk) failed(file string, err error) error {
 	return e
 }
 
-// Trusted reports whether a file belongs to one who has our rights anyway.
-func Trusted(info fs.FileInfo) bool {
-	return OwnerOf(info) == 0 || OwnerOf(info) == uint32(os.Geteuid())
-}
+// Trusted reports whether a file belongs to a user who has our rights anyway.
+func Trusted(info fs.FileInfo) bool { return TrustedUID(OwnerOf(info)) }
+
+// TrustedUID reports whether a user can do no less than the process itself: root, or its own user.
+func TrustedUID(uid uint32) bool { return uid == 0 || uid == uint32(os.Geteuid()) }
 
 // OwnerOf returns the uid that owns a file.
 func OwnerOf(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"audisp-relay/host/broker"
+	"audisp-relay/host/runnable"
 )
 
 // maxSystemUID is the last number of accounts that are made for programs (SYS_UID_MAX of
@@ -45,10 +46,9 @@ func (e *insecure) Error() string { return e.why }
 
 func refuse(format string, args ...any) error { return &insecure{why: fmt.Sprintf(format, args...)} }
 
-func (g guard) trusts(uid uint32) bool { return ours(uid) || slices.Contains(g.uids, uid) }
-
-// ours reports whether uid can do no more than the process itself.
-func ours(uid uint32) bool { return uid == 0 || uid == uint32(os.Geteuid()) }
+func (g guard) trusts(uid uint32) bool {
+	return runnable.TrustedUID(uid) || slices.Contains(g.uids, uid)
+}
 
 // walk opens a directory step by step, without the kernel's following a link, and looks
 // at each step at who can change it. Nothing that a person owns is passed, nor what
@@ -129,7 +129,7 @@ func (g guard) judge(st *unix.Stat_t, p *location) error {
 	if of, taken := find(g.dirs, p.id); taken {
 		return refuse("directory %s belongs to %s: name a path elsewhere", p.real, of)
 	}
-	p.shared = p.shared || !ours(st.Uid)
+	p.shared = p.shared || !runnable.TrustedUID(st.Uid)
 	p.sticky = st.Mode&unix.S_ISVTX != 0 && st.Mode&0o022 != 0
 
 	switch {
@@ -156,7 +156,7 @@ func (p *location) doubt(format string, args ...any) {
 
 // follow returns where the link fd, named name, leads.
 func follow(fd int, st *unix.Stat_t, name string, p *location) (string, error) {
-	if !ours(st.Uid) || p.shared {
+	if !runnable.TrustedUID(st.Uid) || p.shared {
 		return "", refuse("%s on the way is a symbolic link that another user than root can change (uid %d): name the directory itself", name, st.Uid)
 	}
 	return broker.Readlink(fd)
