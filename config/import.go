@@ -12,7 +12,7 @@ import (
 	"audisp-relay/host/trusted"
 )
 
-// ImportFrom says what Import reads, and for whom.
+// ImportFrom says what Import reads, and which program the result is for.
 type ImportFrom struct {
 	PluginDir string // auditd's plugin directory; the plugins' own files are in the one above
 	Settings  string // auditd.conf, or audispd.conf of audit 2.x: it need not be there

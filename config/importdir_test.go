@@ -39,7 +39,7 @@ func TestImportFromADirectory(t *testing.T) {
 	notes := strings.Join(got.Notes, "\n")
 	for _, want := range []string{
 		`not carried over: "b.conf": "/var/run/audispd_events" is written by sinks.a already`, `not carried over: "p.conf": there is a sink "p" already`,
-		`not carried over: "none.conf": `, `not carried over: "sub": `, `passed over "old.bak"`, "q_depth = 2000: the relay's own",
+		`not carried over: "none.conf": `, `not carried over: "sub": `, `skipped "old.bak"`, "q_depth = 2000: the relay's own",
 	} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no note %q in\n%s", want, notes)

@@ -12,7 +12,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// claims says which names and paths are taken, and by whom. Two writers of one
+// claims says which names and paths are taken, and by what. Two writers of one
 // path would tear each other's output apart, or take over each other's socket.
 type claims struct {
 	names    map[string]string // where each sink was configured, by its name

@@ -19,7 +19,7 @@ import (
 // audispd.conf in the directory above, where there is one, and else from
 // base.
 //
-// self is the path of this program: a conf that starts it is passed over, or
+// self is the path of this program: a conf that starts it is skipped, or
 // the relay would feed itself. "" leaves that out.
 //
 // A plugin that cannot be run costs a line in the warnings, as in audispd. An
@@ -66,7 +66,7 @@ func (r *pluginReader) selected(name string) bool {
 		return false
 	}
 	if ext := filepath.Ext(name); ext != "" && ext != ".conf" {
-		r.warns = append(r.warns, fmt.Sprintf("passed over %q in the plugin directory: its name does not end in .conf", name))
+		r.warns = append(r.warns, fmt.Sprintf("skipped %q in the plugin directory: its name does not end in .conf", name))
 		return false
 	}
 	return true

@@ -248,7 +248,7 @@ func TestPluginSelection(t *testing.T) {
 	if diff := cmp.Diff([]string{"a /run/2", "link /run/4", "my_plug-in /run/3", "plain /run/1"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for _, want := range []string{`passed over "c.bak"`, `passed over "d.conf~"`, `Skipping "sub" plugin due to errors: `,
+	for _, want := range []string{`skipped "c.bak"`, `skipped "d.conf~"`, `Skipping "sub" plugin due to errors: `,
 		`Skipping "plain.conf" plugin due to errors: there is a sink "plain" already`, `Skipping "twin.conf" plugin due to errors: "/run/2" is written by sinks.a already`} {
 		if !slices.ContainsFunc(warns, func(w string) bool { return strings.HasPrefix(w, want) }) {
 			t.Errorf("no warning %q in %q", want, warns)

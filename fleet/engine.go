@@ -33,7 +33,7 @@ const (
 // inboxPrefix is where the engine answers: a permission that Permissions names.
 const inboxPrefix = "_INBOX_audit_reader"
 
-// Access says how to reach the engine and as whom. Files are read when Dial is called.
+// Access says how to reach the engine, and as which user. Files are read when Dial is called.
 type Access struct {
 	URL          string // nats://HOST:PORT or tls://HOST:PORT, several with commas
 	Creds        string // file with a JWT and a seed

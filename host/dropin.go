@@ -62,7 +62,7 @@ func (d dropIn) render(template []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// parseDropIn reads back a drop-in, by whomever it was written.
+// parseDropIn reads a drop-in, also one that an administrator has written.
 func parseDropIn(data []byte) dropIn {
 	var d dropIn
 	settings, _ := parseConf(DropInName, data)

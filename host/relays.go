@@ -25,7 +25,7 @@ func (a Auditd) loads(name string) bool {
 }
 
 // secondDropIns lists the files beside ours that start the relay too. Those that the auditd
-// of this machine passes over, but others do not, are for a warning.
+// of this machine skips, but others do not, are for a warning.
 func (i *Installer) secondDropIns(a Auditd, dir string) (started, others []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -291,7 +291,7 @@ func ask(dir, request string, answer any) error {
 	return nil
 }
 
-// peerUID returns as whom the process at the other end of conn runs.
+// peerUID returns the user that the process at the other end of conn runs as.
 func peerUID(conn net.Conn) (int, error) {
 	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err != nil {

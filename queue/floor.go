@@ -105,7 +105,7 @@ func (q *Queue) mark() {
 }
 
 // tailID returns the identity of the last loggable record that was put in or
-// passed over, or of an earlier one: only the latest blocks are looked at.
+// skipped, or of an earlier one: only the latest blocks are looked at.
 func (q *Queue) tailID() knownID {
 	if h := q.floors.holds; len(h) > 0 && h[0].fromStart && h[0].open {
 		return knownID{h[0].floor.ID, h[0].floor.HasID && !h[0].floor.First} // what the run before lacked is not put in yet

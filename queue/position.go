@@ -24,13 +24,13 @@ func (k knownID) before(number uint64) Position {
 type resumption struct {
 	first  knownID  // the first loggable record put in; not needed once there is a last one
 	last   knownID  // the last loggable record before the first block, or in what was unloaded of it
-	passed struct { // the last loggable record passed over
+	passed struct { // the last loggable record that was skipped
 		knownID
 		at uint64 // tail then
 	}
 }
 
-// passOver notes that records were passed over, up to id.
+// passOver notes that records were skipped, up to id.
 func (q *Queue) passOver(id knownID) {
 	if id.ok && !q.closed {
 		q.ids.passed.knownID, q.ids.passed.at = id, q.tail

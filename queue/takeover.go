@@ -71,7 +71,7 @@ func (q *Queue) takeFrame(f spool.Frame, from, to uint64, lost bool) uint64 {
 }
 
 // findStored finds the last loggable record of the spool: later ones of audit.log are not
-// there. Frames that are damaged or have none are passed over, some at least.
+// there. Frames that are damaged or have none are skipped, up to eight of them.
 func (q *Queue) findStored() (last knownID) {
 	tries := 8
 	for i := len(q.blocks) - 1; i >= 0 && tries > 0; i-- {

@@ -356,7 +356,7 @@ func (f *Merger) beginSearch(now time.Time, millis int64) {
 	}
 	f.noteDoubt()
 	if n := f.pending.ready; n < f.awaited.end() {
-		millis = min(millis, f.awaited.line(n).id.Millis) // those wait no more
+		millis = min(millis, f.awaited.line(n).id.Millis) // those no longer wait
 	}
 	if f.unsure != 0 {
 		millis = min(millis, f.unsure)

@@ -45,7 +45,7 @@ type logFile struct {
 	born     int64 // ns, 0 when unknown
 	head     [headSize]byte
 	headLen  int
-	index    int   // 0 is audit.log, n is audit.log.n, negative: in the directory no more
+	index    int   // 0 is audit.log, n is audit.log.n, negative: no longer in the directory
 	size     int64 // when listed
 	mtime    int64 // when listed, ms since 1970
 	f        *os.File

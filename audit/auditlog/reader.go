@@ -103,7 +103,7 @@ func (l *Reader) enter(f *logFile, off int64) {
 // a record of kind Line with flag FromLog, and returns where the first one
 // begins. The buffer of b is the Reader's and valid until the next call. A last
 // line without newline is handed on (with one) only when its file was rotated and
-// is written no more. io.EOF: there is no more at this moment.
+// is no longer written. io.EOF: there is no more at this moment.
 //
 // Before the first Go it begins with the oldest file.
 func (l *Reader) Next(b *record.Batch) (Position, error) {

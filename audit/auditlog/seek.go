@@ -44,7 +44,7 @@ func (l *Reader) SeekEnd() (Position, error) {
 
 // lastEnd returns the place after the last complete record of a file. auditd writes
 // one that has newlines within in two parts, so after a newline need not be the
-// beginning of a record. A last line that is longer than auditd writes any is passed over.
+// beginning of a record. A last line that is longer than any that auditd writes is skipped.
 func (l *Reader) lastEnd(f *os.File) (int64, error) {
 	end, err := size(f)
 	if err != nil {

@@ -51,7 +51,7 @@ func (t *Table) entryOf(p *Process) entry {
 	return entry{}
 }
 
-// forgetEntries has all of them be found again: who has started whom may be in doubt now.
+// forgetEntries has all of them found again: which process started which may be in doubt now.
 func (t *Table) forgetEntries() {
 	if t.entries != nil {
 		*t.entries = entries{}

@@ -135,7 +135,7 @@ func (t *Table) findLabels(p *Process, steps int) (set uint64, sure bool) {
 	return set, sure
 }
 
-// inheritsFrom returns from whom p has labels; nil for nobody, with sure, or where that is not certain. Process 1 passes
+// inheritsFrom returns the process that p has labels from; nil with sure where there is none, and where that is not certain. Process 1 passes
 // nothing on: whoever has lost its parent is its child.
 func (t *Table) inheritsFrom(p *Process) (from *Process, sure bool) {
 	switch p.from {

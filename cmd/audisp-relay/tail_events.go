@@ -116,7 +116,7 @@ func (v *eventView) expire(now time.Time) error {
 	return v.flushOut()
 }
 
-// flush shows the events that are held: no more of them comes.
+// flush shows the events that are held: nothing more comes for them.
 func (v *eventView) flush() error {
 	v.asm.Flush()
 	return v.flushOut()

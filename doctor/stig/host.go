@@ -114,7 +114,7 @@ func permissions(h *Host, a *Answer) {
 	}
 }
 
-// stateDir: state_dir is root's or, where a worker parses the records, the user's as whom that runs: then it is not for root to take.
+// stateDir: state_dir belongs to root or, where a worker parses the records, to the worker's user; then root does not get it back.
 func (h *Host) stateDir(a *Answer) {
 	dir := h.Config.StateDir
 	info, err := os.Stat(h.path(dir))
@@ -122,7 +122,7 @@ func (h *Host) stateDir(a *Answer) {
 		h.closed(a, dir, 0o027, chmod(dir, "0700"))
 		return
 	}
-	line := fmt.Sprintf("%s: mode %04o, uid %d (%s, as whom the relay parses records)", dir, info.Mode().Perm(), runnable.OwnerOf(info), broker.User)
+	line := fmt.Sprintf("%s: mode %04o, uid %d (%s, the user that parses records)", dir, info.Mode().Perm(), runnable.OwnerOf(info), broker.User)
 	if info.Mode().Perm()&0o027 != 0 {
 		a.gap(line, "chmod 0700 "+dir)
 		return

@@ -209,5 +209,5 @@ func authentication(h *Host, a *Answer) {
 		a.ask("no sink delivers to another host itself", "ask how the server is authenticated where the records leave this host")
 		return
 	}
-	a.seen("no setting switches the verification off; audisp-relay doctor --sink NAME shows as whom a server is authenticated now")
+	a.seen("no setting switches the verification off; audisp-relay doctor --sink NAME shows the name under which a server is authenticated now")
 }

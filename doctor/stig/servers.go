@@ -20,7 +20,7 @@ type server struct {
 	where  string   // the same for people, with ports
 	tls    bool
 	caFile string // "": every CA that this host trusts can vouch for the server
-	name   string // whom the server's certificate is for
+	name   string // name that the server's certificate is for
 	set    string // what encrypts the connection
 	acks   bool   // the server acknowledges records
 }

@@ -94,7 +94,7 @@ func (c *Checkpoint) Append(to []byte) ([]byte, error) {
 
 // ParseCheckpoint reads a checkpoint of any origin. What it returns has valid ids, bounded
 // strings without control characters and times from 1970 to 9999; whether it is true is another
-// question. Fields that it does not know are passed over.
+// question. Fields that it does not know are ignored.
 func ParseCheckpoint(data []byte) (*Checkpoint, error) {
 	if len(data) > MaxCheckpoint {
 		return nil, fmt.Errorf("no checkpoint: %d bytes, at most %d", len(data), MaxCheckpoint)

@@ -161,7 +161,7 @@ func (e *Encoder) setObject(account entity) {
 	s.object, s.what = name, cmp.Or(s.what, "account")
 }
 
-// account returns whom id= and acct= name. What acct= says is a name, "0" too.
+// account returns the account that id= and acct= name. What acct= says is a name, "0" too.
 func (e *Encoder) account(r *parsedRecord, group bool) entity {
 	account := e.idEntity(r, keyID, group)
 	account.Name = cmp.Or(e.value(r, keyAcct), account.Name)

@@ -46,7 +46,7 @@ type Encoder struct {
 	paths  []members // auditd.paths
 
 	ids      keySet           // fields of the main record that name a user or a group
-	entities [keyCount]entity // whom they name
+	entities [keyCount]entity // the users and groups that they name
 	sorted   []string
 	stamp    jsontext.Stamp
 	w        writer

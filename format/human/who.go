@@ -179,7 +179,7 @@ func (p *Printer) who() int {
 	return p.head
 }
 
-// addUser adds who logged in, an arrow and as whom the program ran, that user's effective id
+// addUser adds who logged in, an arrow and the user that the program ran as, that user's effective id
 // in parentheses where it is another; one name where they are the same.
 func (p *Printer) addUser(r *record.Parsed, k int) {
 	auid, uid, euid := p.subject.auid, p.subject.uid, p.subject.euid

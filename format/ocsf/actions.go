@@ -94,7 +94,7 @@ var actions = [...]action{
 	{"sendto sendmsg sendmmsg", network, netTraffic, dest},
 	{"recvfrom recvmsg recvmmsg", network, netTraffic, source},
 	{"bind", network, other, dest},
-	// Logins and sessions, of the user whom acct= and id= name.
+	// Logins and sessions, of the user that acct= and id= name.
 	{"USER_LOGIN USER_START", authentication, logon, itself},
 	{"USER_LOGOUT USER_END", authentication, logoff, itself},
 	{"USER_AUTH USER_ACCT USER_ERR CRED_ACQ CRED_REFR CRED_DISP LOGIN", authentication, other, itself},

@@ -11,7 +11,7 @@ import (
 // user is a user or a group.
 type user struct{ uid, name string }
 
-// accountOf returns whom a record about an account names: id= and acct= or, in a LOGIN, the new login id.
+// accountOf returns the account that a record is about: id= and acct= or, in a LOGIN, the new login id.
 func (e *Encoder) accountOf(r *parsedRecord) (u user) {
 	if r.Type == record.TypeLogin {
 		return e.userOf(r, e.find(r, "auid"), false)

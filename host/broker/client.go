@@ -64,7 +64,7 @@ func (c *Client) Gone() <-chan struct{} { return c.gone }
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// read gives answers to whom they are for.
+// read gives each answer to the call that waits for it.
 func (c *Client) read() {
 	buf, oob := make([]byte, maxMessage), make([]byte, oobSize)
 	for {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// User is the system user as whom the worker runs. Only the build of a test changes it (-ldflags -X).
+// User is the system user that the worker runs as. Only the build of a test changes it (-ldflags -X).
 var User = "audisp-relay"
 
 // MakeUser returns the command that makes it.

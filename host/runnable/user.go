@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// Account is a user as whom a program runs.
+// Account is a user that a program runs as.
 type Account struct {
 	UID, GID uint32
 	Groups   []uint32 // further ones, sorted

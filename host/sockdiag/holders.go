@@ -11,7 +11,7 @@ import (
 // Process is one that has a socket open.
 type Process struct {
 	PID  int
-	UID  int    // as whom it runs, -1 where that is not known
+	UID  int    // the user that it runs as, -1 where that is not known
 	Comm string // its name, which it may have chosen itself
 }
 

@@ -34,7 +34,7 @@ type worker struct {
 	session Session
 	began   time.Time
 	ready   chan struct{} // closed when it works
-	served  chan error    // has an element when it asks no more: nil, or what it has done
+	served  chan error    // has an element when it asks nothing more: nil, or what it has done wrong
 	over    chan struct{} // closed when nothing is done for it any more
 	exited  chan struct{} // closed when it has ended; how is known then
 	how     error

@@ -28,13 +28,13 @@ import (
 	"audisp-relay/sinks"
 )
 
-// Stored is what Run reads, and to whom it goes.
+// Stored is what Run reads, and what it is given to.
 type Stored struct {
 	// Inputs are files, compressed or not, in string or binary form, or events as the formats json, ocsf and
 	// laurel have them; "-" is stdin.
 	Inputs []string
 	// Wrong, which may be nil, is called for each line that is no event, in an input of events. Such lines are
-	// counted and passed over. Run calls it.
+	// counted and skipped. Run calls it.
 	Wrong  func(error)
 	Log    string          // an audit.log that what the inputs lack is given from; "" is none
 	Format string          // of the sink

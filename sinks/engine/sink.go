@@ -89,7 +89,7 @@ type Counts struct {
 	Known     uint64        `json:"known,omitempty"`            // records that came again and that the engine had
 	Rollbacks uint64        `json:"engine_rollbacks,omitempty"` // times that the engine lacked what it had acknowledged
 	Resent    uint64        `json:"engine_resent,omitempty"`    // records that it had lost, sent again
-	Lost      uint64        `json:"engine_lost,omitempty"`      // those that are retained no more
+	Lost      uint64        `json:"engine_lost,omitempty"`      // those that are no longer retained
 	Unmatched uint64        `json:"unmatched,omitempty"`        // times that its last record was not found, so that records may have come twice
 	Foreign   uint64        `json:"foreign,omitempty"`          // times that another relay or sink had written in this one's place
 	Ack       time.Duration `json:"ack_ns,omitempty"`           // mean of the last acknowledgements

@@ -233,7 +233,7 @@ func (s *Sink) resend(ctx context.Context, have uint64) error {
 type inDoubt struct {
 	next uint64 // number of the record after the batch, 0: there is no such batch
 	sent uint64 // records of it that the engine had acknowledged before
-	gap  uint64 // records before it that the journal retains no more
+	gap  uint64 // records before it that the journal no longer retains
 }
 
 // settleDoubt counts what the engine had lost before a batch that it took without acknowledging it. What the

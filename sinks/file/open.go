@@ -248,7 +248,7 @@ func (w *writer) ownLate() {
 	}
 }
 
-// guardOf trusts whom the file is given to.
+// guardOf trusts the user and the group that the file is given to.
 func guardOf(cfg *Config) (g guard) {
 	if uid, err := lookup(cfg.Owner, 0, config.FindUser); err == nil {
 		g.uids = []uint32{uid}

@@ -204,7 +204,7 @@ func (d *wardenDir) has(name string) bool {
 
 func (d *wardenDir) tempName() string { return tempName(filepath.Base(d.cfg.Path)) }
 
-// rotated lists the file and what it was renamed to, by whomever, as much of it as a message takes.
+// rotated lists the file and what it was renamed to, by the sink or another program, as much of it as a message takes.
 func (d *wardenDir) rotated() (names []string) {
 	size := 0
 	for _, name := range d.Rotations(filepath.Base(d.cfg.Path)) {
@@ -278,7 +278,7 @@ func (d *wardenDir) change(name string, do func(handle) error) error {
 	return do(f)
 }
 
-// chown gives a file to whom the configuration names, or leaves it to whom it is.
+// chown gives a file to the owner and group of the configuration, or leaves it to those that it has.
 func (d *wardenDir) chown(args *asked) error {
 	uid, _ := lookup(d.cfg.Owner, 0, config.FindUser) // one that is not known is root
 	gid, _ := lookup(d.cfg.Group, 0, config.FindGroup)

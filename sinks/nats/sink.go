@@ -58,7 +58,7 @@ func (s *sink) Status() sinks.Status {
 	return st
 }
 
-// Details are what the sink has sent, and to whom.
+// Details are what the sink has sent, and to which server.
 type Details struct {
 	engine.Counts
 	Server string `json:"server,omitempty"` // name and version of the one that it was connected to last

@@ -76,7 +76,7 @@ func (y *trial) connectTo(ctx context.Context, addr string) (net.Addr, error) {
 	return c.LocalAddr(), nil
 }
 
-// startTLS makes a session, and notes what was agreed upon and with whom.
+// startTLS makes a session, and notes what was agreed upon and which server it is.
 func (y *trial) startTLS(ctx context.Context, s *sinks.Step) (err error) {
 	if y.client, err = newClient(y.w.cfg); err != nil {
 		return err

@@ -14,7 +14,7 @@ type Config struct {
 	Path        string   // absolute
 	Args        []string // argv[1:]
 	MaxRestarts int      // restarts before the sink counts as degraded
-	User        string   // name or number of the user as whom it runs; "" means the relay's
+	User        string   // name or number of the user that it runs as; "" means the relay's
 }
 
 func init() {
@@ -49,7 +49,7 @@ func (c *Config) Survey(s *config.Surveyor) {
 	}
 }
 
-// account returns the user as whom a program runs, by name or number. That is not the worker's: a program that parses records could
+// account returns the user that a program runs as, by name or number. That is not the worker's: a program that parses records could
 // end each worker before it begins, so that the next record would be parsed by root, and write what the spools hold.
 func account(name string) (*runnable.Account, error) {
 	a, err := runnable.LookUp(name)

@@ -38,7 +38,7 @@ func (c *Config) tryProgram(_ context.Context, s *sinks.Step) error {
 	return nil
 }
 
-// tryUser asks as whom it would run, and whether that user may.
+// tryUser asks which user it would run as, and whether that user may run it.
 func (c *Config) tryUser(_ context.Context, s *sinks.Step) error {
 	if c.User == "" {
 		s.Text = "it runs as the relay does, without user"

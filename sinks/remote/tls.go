@@ -34,7 +34,7 @@ type Files struct {
 	CA         string // absolute path of the CAs' certificates; "": the system's
 	Cert       string // absolute path of the client's certificate, "" for none
 	Key        string // and of its key; never one of both alone
-	ServerName string // whom the server's certificate is for; "": the host of the address
+	ServerName string // name that the server's certificate is for; "": the host of the address
 }
 
 // TLS reads the files: at each connection, since certificates are renewed. host is the one of the

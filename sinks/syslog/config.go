@@ -42,7 +42,7 @@ type Config struct {
 	CAFile     string // absolute path of the CAs' certificates; "": the system's
 	CertFile   string // absolute path of the client's certificate, "" for none
 	KeyFile    string // and of its key; never one of both alone
-	ServerName string // whom the server's certificate is for; "": the host of Address
+	ServerName string // name that the server's certificate is for; "": the host of Address
 
 	Checkpoint bool // among the records
 }

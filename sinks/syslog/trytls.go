@@ -7,7 +7,7 @@ import (
 	"audisp-relay/sinks"
 )
 
-// startTLS makes the session, and notes what was agreed upon and with whom.
+// startTLS makes the session, and notes what was agreed upon and which server it is.
 func (y *trial) startTLS(ctx context.Context, s *sinks.Step) error {
 	if err := y.w.startTLS(ctx, y.link); err != nil {
 		return err
