@@ -22,9 +22,10 @@ import (
 // from auditd is wide already.
 const learnTime = 2 * time.Second
 
-// learn has a program say the version of auditd, in the background, for a process that can start no program later. It is not left out
-// where no sink asks for it, as one of a reload may be the first that does; and nothing but a program says it exactly: auditd's own file
-// has it as one string among others, its package may be of another build, and the record of its start may be in no log any more.
+// learn has a program say the version of auditd, in the background, before the sandbox takes the right to start
+// programs. It runs even where no sink asks for the version, because a reload may bring one that does. Only a program
+// says it exactly: in auditd's file the version is one string among others, its package may be of another build, and
+// the record of auditd's start may have been rotated away.
 func (p *Plugin) learn() {
 	if p.learning == nil {
 		p.learning = inBackground(func() { host.LearnVersion(p.inherited.Auditd) })
@@ -47,8 +48,8 @@ func (p *Plugin) openInput(buffer int) (in io.Reader, hungUp <-chan struct{}) {
 	return p.renew.openStdin(), hungUp
 }
 
-// confine gives up for good what the process does not need any more. Whether it is to start programs is
-// decided here, by the configuration of the start. buffer is what the pipe from auditd holds.
+// confine gives up for good what the process no longer needs. Whether it keeps the right to start programs is decided
+// here, by the configuration of the start. buffer is what the pipe from auditd holds.
 func (p *Plugin) confine(buffer int) {
 	if p.worker != nil {
 		p.sandbox = sandbox.Enter(sandbox.Options{Worker: true, Landlock: p.facts.Landlock})
@@ -100,7 +101,8 @@ func (p *Plugin) saySandbox() {
 	}
 }
 
-// heritage is what a program that takes the place of a confined one (AskRenew) cannot find out any more.
+// heritage is what a confined program passes on to the one that takes its place (AskRenew), which cannot find it out
+// any more.
 type heritage struct {
 	NoPrograms bool   `json:"no_programs"`
 	Auditd     string `json:"auditd"` // see host.LearnVersion
@@ -137,7 +139,8 @@ func (p *Plugin) programs() string {
 	return runsPrograms(p.cfg, p.directory())
 }
 
-// sayRefused says that a configuration that is read again would start programs, and may not.
+// sayRefused logs that a configuration which was read again would start programs, and that the sandbox does not let
+// it.
 func (p *Plugin) sayRefused(cfg *config.Config) {
 	refused := runnable.Refused()
 	if refused == "" {
@@ -148,8 +151,8 @@ func (p *Plugin) sayRefused(cfg *config.Config) {
 	}
 }
 
-// runsPrograms says what of a configuration starts programs, "" if nothing does. directory is where else
-// than in its files this host has the names of users, "" for nowhere.
+// runsPrograms says what of a configuration starts programs, "" if nothing does. directory is where this host has
+// names of users besides its files, "" for nowhere.
 func runsPrograms(cfg *config.Config, directory string) string {
 	for _, s := range cfg.Sinks {
 		kind, _ := format.Parse(s.Format) // it was checked
@@ -181,8 +184,7 @@ func actionProgram(s *config.Sink) string {
 	return ""
 }
 
-// directory returns where else than in its files this host has the names of users that records do not
-// carry, "" for nowhere.
+// directory returns where this host has names of users, which records do not carry, besides its files; "" for nowhere.
 func (p *Plugin) directory() string {
 	if node, err := host.NodeOf(p.parent); err == nil && node.Enriched {
 		return ""

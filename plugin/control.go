@@ -36,7 +36,7 @@ var controlTimeout = 2 * time.Second
 // maxAnswer bounds what is read of an answer: a report of a thousand sinks has some megabytes.
 const maxAnswer = 64 << 20
 
-// controlEvery is how often it is looked whether the control socket is still there.
+// controlEvery is how often the control socket is checked to be still there.
 const controlEvery = time.Second
 
 // control is the socket through which status, top and an upgrade ask: one line, "status" or "top", answered
@@ -142,7 +142,7 @@ func (c *control) listen() (err error) {
 	return err
 }
 
-// monitor returns who has made the socket, nil if this process has.
+// monitor returns the monitor if that made the socket, nil if this process did.
 func (c *control) monitor() *broker.Client {
 	if c.item == "" {
 		return nil

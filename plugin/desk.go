@@ -49,7 +49,8 @@ const (
 	opCheck  = "check"
 )
 
-// desk serves one worker, in the monitor: it obeys the configuration that it has read, and given to the worker.
+// desk serves one worker, in the monitor. It allows what the configuration asks for that it has read and given to the
+// worker.
 type desk struct {
 	p       *Plugin
 	items   map[string]broker.Handler
@@ -142,8 +143,9 @@ func (d *desk) started() *config.Config {
 	return d.first
 }
 
-// serveConfig reads the configuration, for the worker and for the desk. One that the worker will not take, as it reads it
-// again and there are errors in it, the desk does not take either. A disk that hangs holds up nothing else: mu is not held.
+// serveConfig reads the configuration, for the worker and for the desk. At a reload a worker does not take a
+// configuration with errors; then the desk does not take it either. A disk that hangs holds up nothing else: mu is not
+// held.
 func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	path := d.p.opt.Config
 	if c.Op == config.OpDir {
@@ -172,7 +174,8 @@ func (d *desk) serveConfig(c *broker.Call) (a broker.Answer, err error) {
 	return a, nil
 }
 
-// take obeys a configuration that was read, unless the worker will not take it. It reports whether there is one that the worker may have.
+// take makes a configuration that was read the one that the desk obeys, unless the worker will not take it. It reports
+// whether there is one that the worker may have.
 func (d *desk) take(cfg *config.Config, wrong error, auditLogs []string) bool {
 	d.mu.Lock()
 	again := d.loaded
@@ -231,7 +234,7 @@ func (d *desk) obey(cfg *config.Config) {
 	d.give()
 }
 
-// reserve has no sink write on where auditd's log is now. The caller holds mu.
+// reserve keeps sinks from writing where auditd's log is now. The caller holds mu.
 func (d *desk) reserve(auditLogs []string) {
 	d.cfg = d.cfg.Reserving(auditLogs...)
 	for i := range d.cfg.Sinks {
@@ -253,8 +256,8 @@ func (d *desk) isAction(path string) bool {
 	})
 }
 
-// auditLogs lists where audit.log is, and was since the worker began: that goes on with the one that it has found at its start,
-// also when auditd has ended and nothing tells which one it was.
+// auditLogs lists where audit.log is, and was since the worker began: the worker continues with the log that it found
+// at its start, also when auditd has ended and nothing tells any more which log that was.
 func (d *desk) auditLogs() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -381,7 +384,7 @@ func (d *desk) serveLog(c *broker.Call) (a broker.Answer, err error) {
 	return a, c.Unknown()
 }
 
-// place is which file it is.
+// place identifies a file.
 type place struct{ Dev, Ino uint64 }
 
 func placeOf(path string) (place, error) {

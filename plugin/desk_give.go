@@ -14,7 +14,7 @@ const (
 	giveAgainTime = 300 * time.Millisecond
 )
 
-// give has the directories given that are the worker's in the configuration. The caller holds mu.
+// give begins to give the worker its directories of the configuration. The caller holds mu.
 func (d *desk) give() {
 	if d.gives { // that disk hangs, or has much to do
 		return
@@ -23,8 +23,8 @@ func (d *desk) give() {
 	d.giving = inBackground(d.giveDirs)
 }
 
-// giveDirs gives the worker the directories in which it alone makes files, until the configuration stays the same. What cannot be given
-// it reports itself: one without state_dir tries to open it from time to time.
+// giveDirs gives the worker the directories in which it alone makes files, until the configuration stays the same
+// meanwhile. The worker reports itself what it did not get: without state_dir it tries to open that from time to time.
 func (d *desk) giveDirs() {
 	for {
 		cfg := d.config()
@@ -49,7 +49,7 @@ func (d *desk) giveDirs() {
 	}
 }
 
-// hasGone reports whether the worker has.
+// hasGone reports whether the worker has ended.
 func (d *desk) hasGone() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -67,7 +67,7 @@ func (d *desk) serveState(c *broker.Call) (a broker.Answer, err error) {
 	return a, err
 }
 
-// giveDir gives a directory to a user, after those that are being given: two that give one to different users at a time would give each
+// giveDir gives a directory to a user, one directory at a time: two calls for different users at once would each give
 // a part of it.
 func (p *Plugin) giveDir(dir string, uid, gid int) error {
 	p.giving.Lock()

@@ -31,8 +31,7 @@ func (o fanout) Put(b *record.Batch) {
 	}
 }
 
-// isLate reports whether lines of the log are given that stand before others which the
-// consumers already have.
+// isLate reports whether a batch is of lines of the log that precede records which the consumers already have.
 func isLate(b *record.Batch) bool {
 	for i := range b.Recs {
 		if b.Recs[i].Flags&(record.FromLog|record.Late) == record.FromLog|record.Late {
@@ -75,16 +74,16 @@ func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 	return feed
 }
 
-// nextRunResumes reports whether the next run will find each consumer's place in audit.log. One that
-// has had nothing yet has none: it would begin with what comes then. The Merger calls it.
+// nextRunResumes reports whether the next run will find each consumer's place in audit.log. A consumer that has
+// received nothing yet has no place there, and would begin with the records of that time. The Merger calls it.
 func (p *Plugin) nextRunResumes() bool {
 	return p.saver.saves.Load() && !slices.ContainsFunc(p.consumers(), func(c *consumer.Consumer) bool {
 		return !c.Queues()[0].Position().HasID
 	})
 }
 
-// auditLog returns the log that gaps are filled from, nil where there is none,
-// and whether records of other hosts stand in it that are not distributed.
+// auditLog returns the log that gaps are filled from, nil where there is none, and whether it has records of other
+// hosts that auditd does not distribute.
 func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	p.mu.Lock()
 	cfg := p.cfg.Recovery
@@ -111,7 +110,7 @@ func (p *Plugin) auditLog() (log *auditlog.Reader, network bool) {
 	return auditlog.New(info.Path), info.Network
 }
 
-// expireEvery is how often events are looked for that nothing has completed.
+// expireEvery is how often events are looked for that have waited too long for their end.
 const expireEvery = 100 * time.Millisecond
 
 // startExpiry gives consumers, from time to time, the events that have waited too long for their end. A lossless
@@ -133,9 +132,9 @@ func (p *Plugin) expire(now time.Time) {
 	}
 }
 
-// flush gives consumers the events that are open. What it returns is closed when that is done:
-// it may have to wait until others who give records have found room in a queue, and then
-// for room itself. A queue that is closed meanwhile counts the records as lost.
+// flush gives consumers the events that are open, and returns a channel that is closed when that is done. It may have
+// to wait until others who give records have found room in a queue, and then for room itself. A queue that is closed
+// meanwhile counts the records as lost.
 func (p *Plugin) flush(cs ...*consumer.Consumer) <-chan struct{} {
 	return inBackground(func() {
 		p.feed.WithLock(func() {

@@ -31,16 +31,16 @@ const diskLogTime = 200 * time.Millisecond
 // errLogHangs: what was begun with the log's file has not ended.
 var errLogHangs = errors.New("its disk does not answer")
 
-// fileOrSyslog is a file, and syslog while that cannot be written, or its disk hangs. It belongs to whoever holds the lock of
-// its logQueue.
+// fileOrSyslog writes to a file, and to syslog while the file cannot be written or its disk hangs. Only the holder of
+// the lock of its logQueue uses it.
 type fileOrSyslog struct {
 	file *logFile
 	sys  logPlace
 	last <-chan struct{} // closed when what was begun last with the file has ended; nil: nothing was
 }
 
-// do does something with the file, and waits for that for a moment. Nothing else is begun until it has ended: the reader of
-// the stream may be who has something to say.
+// do does something with the file, and waits a moment for that. It begins nothing else until that has ended, so that a
+// disk that hangs cannot hold up the reader of the stream, which logs, too.
 func (l *fileOrSyslog) do(f func() error) error {
 	if l.last != nil && !sinks.IsClosed(l.last) {
 		return errLogHangs
@@ -58,7 +58,8 @@ func (l *fileOrSyslog) open() {
 	_ = l.do(func() error { l.file.check(); return nil })
 }
 
-// put writes the line to the file, also late if its disk hangs, or says it elsewhere.
+// put writes the line to the file, or to stderr and syslog if the file cannot be written or its disk hangs. A write that
+// was begun on such a disk still ends when that answers.
 func (l *fileOrSyslog) put(e zapcore.Entry, line []byte) error {
 	own := bytes.Clone(line) // the caller's is used again
 	if l.do(func() error { return l.file.write(own) }) == nil {
@@ -68,7 +69,7 @@ func (l *fileOrSyslog) put(e zapcore.Entry, line []byte) error {
 	return l.sys.put(e, line)
 }
 
-// fault says why there is no file.
+// fault says why the file is not written, "" if it is.
 func (l *fileOrSyslog) fault() string {
 	var text string
 	err := l.do(func() error { text = l.file.Fault(); return nil })
@@ -163,9 +164,9 @@ func askLog(m *broker.Client, path string) (*os.File, os.FileInfo, error) {
 	return f, info, nil
 }
 
-// openLog opens the file for appending. Its directory is not made: whose it should be
-// only the administrator knows. A FIFO is not waited for, and neither a disk nor what another
-// name leads to as well is written to: that may be any file of the system. Nor is what is auditd's.
+// openLog opens the file for appending. It does not make the directory, as only the administrator knows who should own
+// that. It neither waits for a FIFO nor writes to a disk, to a file that has further names, which may be any file of
+// the system, or to a file of auditd's.
 func openLog(path string, not []config.Reserved) (*os.File, os.FileInfo, error) {
 	for _, r := range not {
 		if r.Is(path) {
@@ -216,7 +217,7 @@ func (l *logFile) reserve(not []config.Reserved) {
 	}
 }
 
-// Fault says why there is no file.
+// Fault says why there is no file, "" if there is one.
 func (l *logFile) Fault() string {
 	l.look()
 	if l.fault == nil {

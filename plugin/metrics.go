@@ -147,9 +147,9 @@ func (m *metrics) note(failed *lastError, place string, err error) {
 	}
 }
 
-// certNoter returns what takes note, from any goroutine, of a look at the certificate: of its end, and in the log that it cannot be
-// used, and that it can again. Clients are turned away meanwhile, and only they would know why.
-func (m *metrics) certNoter() func(*tls.Certificate, error) {
+// certNoter returns a function that logs when the certificate cannot be used, and when it can again: clients are
+// turned away meanwhile, and without a message only they would know why. Any goroutine may call it.
+func (m *metrics) certNoter() func(error) {
 	var mu sync.Mutex
 	failed := new(lastError)
 	return func(pair *tls.Certificate, err error) {
@@ -200,8 +200,8 @@ func (m *metrics) answerRequest(w http.ResponseWriter, r *http.Request) {
 	m.p.safely("metrics", func() { m.made().ServeHTTP(w, r) })
 }
 
-// writeFile replaces the text file from time to time until ctx ends, and then removes it: numbers of
-// a relay that has gone are not to be read as those of one that does nothing.
+// writeFile replaces the text file from time to time until ctx ends, and then removes it, so that nobody reads the
+// last numbers of a relay that has gone.
 func (m *metrics) writeFile(ctx context.Context, path string) {
 	failed := new(lastError)
 	write := func(time.Time) {

@@ -44,8 +44,8 @@ func CloseInherited() {
 	dir.Close()
 }
 
-// prepare gives the process its place on the host; the sandbox takes away the right to do so, and to learn what a program says. A worker
-// has all that of its monitor.
+// prepare sets priority and oom_score_adj of the process, and learns what a program has to say, before the sandbox
+// takes the right to do so. A worker has all that from its monitor.
 func (p *Plugin) prepare() {
 	if p.worker != nil {
 		return

@@ -79,7 +79,8 @@ func (p *Plugin) finder(cfg *config.Config) process.Finder {
 	return nil
 }
 
-// hashedSize returns up to which size programs are hashed, 0 where none are or the stream may be another host's.
+// hashedSize returns up to which size programs are hashed; 0 where no sink asks for that, or the stream may be another
+// host's.
 func (p *Plugin) hashedSize(cfg *config.Config) int64 {
 	if p.opt.In == nil {
 		return int64(cfg.ProcessHash)

@@ -99,8 +99,8 @@ func removeFile(path string) error {
 	})
 }
 
-// inPlace does something with the file at path. Its directory is one that no other user can have replaced by another, because
-// what is in the file comes from the worker. do gets another path to it, which no error shows.
+// inPlace does something with the file at path, after it has made sure that no other user can replace the directory,
+// because what is in the file comes from the worker. do gets another path to the file, which no error shows.
 func inPlace(path string, do func(path string) error) error {
 	above := filepath.Dir(path)
 	dir, err := broker.Find(above)

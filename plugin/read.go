@@ -10,7 +10,8 @@ import (
 	"audisp-relay/sinks"
 )
 
-// newReader returns the reader of the stream, whose socket holds so many bytes. It continues where a worker before this one has ended.
+// newReader returns the reader of the stream, whose socket holds buffer bytes. It continues where the worker before
+// this one has ended.
 func (p *Plugin) newReader(in io.Reader, buffer int) *stream.Reader {
 	r := stream.NewLiveReader(in, buffer)
 	r.Panicked = func(fault any) { p.faults.Note("splitting", nil, 0, 0, fault) }
@@ -76,8 +77,8 @@ func (p *Plugin) noteInput(b *record.Batch, counts stream.Counts, now time.Time)
 	noteSerials(&p.serials, b)
 }
 
-// take gives records to the Merger, which has its own way with panics. One that it could not deal
-// with does not end the process.
+// take gives records to the Merger, which deals with panics itself. One that it could not deal with does not end the
+// process.
 func (p *Plugin) take(b *record.Batch) {
 	defer func() {
 		if fault := recover(); fault != nil {

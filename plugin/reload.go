@@ -75,7 +75,8 @@ func (p *Plugin) reload() {
 	p.log.Info("config reloaded", zap.String("file", cfg.File), zap.Int("sinks", len(cfg.Sinks)))
 }
 
-// keep keeps the configuration that is in use. No sink, nor the relay's own log, continues to write where auditd's log is now.
+// keep stays with the configuration that is in use. Neither a sink nor the relay's own log continues to write where
+// auditd's log is now.
 func (p *Plugin) keep(why error, auditLogs []string) {
 	cfg := p.cfg.Reserving(auditLogs...)
 	p.log.queue.reserve(cfg.Log.Reserved)
@@ -203,8 +204,8 @@ func (p *Plugin) sayLater(key string) {
 	p.log.Warn("config: this change takes effect when the plugin is started again", zap.String("key", key))
 }
 
-// keepFixed gives cfg what is not changed before the next start, so that nothing of this run goes by another value than the
-// rest. The next reload says it again.
+// keepFixed gives cfg the present values of what changes at the next start only, so that nothing of this run uses
+// other values than the rest. The next reload logs these changes again.
 func keepFixed(old, cfg *config.Config) {
 	cfg.RunDir, cfg.StateDir, cfg.Recovery, cfg.Log.Output = old.RunDir, old.StateDir, old.Recovery, old.Log.Output
 	cfg.InputBuffer, cfg.PriorityBoost, cfg.OOMScoreAdj, cfg.Sandbox = old.InputBuffer, old.PriorityBoost, old.OOMScoreAdj, old.Sandbox

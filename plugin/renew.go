@@ -153,8 +153,8 @@ func (p *Plugin) Renew() error {
 	return fmt.Errorf("execute %s: %w; and the present program again: %w", p.renew.program, err, again)
 }
 
-// openStdin opens a stdin that a new program can take over. What is no socket may be shared with other programs, as a
-// terminal is, and is read as it is.
+// openStdin opens stdin in such a way that a new program can take it over. What is no socket, such as a terminal, may
+// be shared with other programs, and is read as it is.
 func (r *renewal) openStdin() io.Reader {
 	if !isSocket(0) {
 		r.why = "stdin is no socket"

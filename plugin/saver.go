@@ -21,8 +21,8 @@ import (
 	"audisp-relay/state"
 )
 
-// saveEvery is how often positions and balances are put on disk. After a kill a consumer
-// gets again what it was given since then.
+// saveEvery is how often positions and balances are saved. After a kill a consumer receives again what it was given
+// since then.
 const saveEvery = 250 * time.Millisecond
 
 // tryEvery is how often a state_dir that cannot be used is tried again.
@@ -74,8 +74,8 @@ func (p *Plugin) openState() *stateSaver {
 	return k
 }
 
-// takeKey takes the key in state_dir, or puts the present one there. Where that cannot
-// be, markers are signed with one that only this run has.
+// takeKey takes the key in state_dir, or puts the present one there. If neither works, markers are signed with a key
+// that only this run has.
 func (p *Plugin) takeKey(k *stateSaver) {
 	fresh := k.markerKey()
 	if fresh == nil {
