@@ -48,7 +48,7 @@ func (d *Delays) Add(o *Delays) {
 	d.Sum += o.Sum
 }
 
-// Since returns what came since d was earlier, a copy of it from then.
+// Since returns what was added after earlier, a copy of d from then.
 func (d *Delays) Since(earlier *Delays) (more Delays) {
 	for i := range d.Counts {
 		more.Counts[i] = d.Counts[i] - min(earlier.Counts[i], d.Counts[i])

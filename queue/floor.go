@@ -36,8 +36,7 @@ type hold struct {
 	fromStart bool
 }
 
-// floors is what a queue has to know so that its consumer never passes, over an end of
-// the relay, what it lacks.
+// floors is what a queue has to know so that a restart never makes its consumer skip what it lacks.
 type floors struct {
 	marks     []mark // oldest first
 	marked    time.Time
@@ -60,18 +59,17 @@ func (q *Queue) holdFromStart(floor *Position) {
 	}
 }
 
-// noteResumed takes in that records are put in or passed: from the first that stands in
-// audit.log on, the position says what the floor of the run before did.
+// noteResumed is called when records are put in or skipped. Once the first of them that is in audit.log has come, the
+// position tells as much as the floor of the previous run did.
 func (q *Queue) noteResumed(b *record.Batch) {
 	if h := q.floors.holds; len(h) > 0 && h[0].fromStart && h[0].open && !q.closed && lastID(b).ok {
 		h[0].open, h[0].until = false, q.tail
 	}
 }
 
-// Mark remembers the present end of the queue as a position to go back to. It is
-// called before records are put in or passed that have come by now, but for those that
-// audit.log gives at the start: up to the last of them nothing is missing, whatever is in
-// doubt of what comes meanwhile.
+// Mark remembers the present end of the queue as a position to go back to. It is called before records that have come
+// by now are put in or skipped, except for those that audit.log gives at the start: up to the last of those nothing is
+// missing, even if what comes meanwhile is in doubt.
 func (q *Queue) Mark(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -130,7 +128,7 @@ func (q *Queue) tailID() knownID {
 	return q.ids.last
 }
 
-// floorAt returns the latest position that all records had come before by that time.
+// floorAt returns the latest position such that all records before it had come by the time of the doubt.
 func (q *Queue) floorAt(doubt time.Time) Position {
 	marks := q.floors.marks
 	k, _ := slices.BinarySearchFunc(marks, doubt, func(m mark, t time.Time) int { return m.at.Compare(t) })
@@ -206,8 +204,8 @@ func (q *Queue) Floor(doubt time.Time) *Position {
 	return low
 }
 
-// safeNumber returns up to where the end of this run costs nothing: all before it is
-// delivered or stored.
+// safeNumber returns the number before which all is delivered or stored, so that the end of this run costs nothing
+// there.
 func (q *Queue) safeNumber() uint64 {
 	number := q.head
 	if q.over {

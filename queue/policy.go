@@ -70,9 +70,8 @@ func (q *Queue) refuse(b *record.Batch, i int) int {
 	return q.dropEvent(b, i, Full)
 }
 
-// awaitSpill waits until something was stored, so that there may be room. It
-// reports false when that is not to be waited for: there is no spool, it is full
-// or fails, or it has taken this Put, or hung, too long.
+// awaitSpill waits until something was stored, so that there may be room. It reports false where waiting is of no use:
+// there is no spool, it is full or fails, or its disk takes too long or hangs.
 func (q *Queue) awaitSpill() bool {
 	p := q.spiller
 	if p == nil || p.down || p.stuck || q.patience <= 0 {

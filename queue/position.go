@@ -104,12 +104,12 @@ func (q *Queue) noteFirst(b *record.Batch) {
 // floor where the consumer may lack records after that.
 func (q *Queue) ResumeAt() Position { return q.resume }
 
-// Begin returns the number of the first record that was put in: all before it were
-// delivered or stored when the queue was made.
+// Begin returns the number of the first record that was put in. All before it were delivered or stored when the queue
+// was made.
 func (q *Queue) Begin() uint64 { return q.begin }
 
-// Passed says that what was delivered elsewhere belongs at this place in the stream, up
-// to the record of that identity: it is the position once all held now is delivered.
+// Passed says that records delivered elsewhere belong at this place in the stream, up to the record of that identity.
+// That is the position once all that is held now is delivered.
 func (q *Queue) Passed(id record.ID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

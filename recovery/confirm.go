@@ -190,7 +190,7 @@ func (f *Merger) overtaken(n uint64, late bool) fate {
 	return giveIf(f.tracker.Missing(&run.Batch, i))
 }
 
-// wanted reports whether a line can be of an event that has been missing for long.
+// wanted reports whether a line may belong to an event that has been missing for long.
 func (f *Merger) wanted(b *record.Batch, i int) bool {
 	return slices.ContainsFunc(f.holes, func(t integrity.Gap) bool { return t.Covers(b, i) })
 }
@@ -274,7 +274,7 @@ func (f *Merger) isAhead(n uint64) bool {
 	return 2*ahead > len(after)
 }
 
-// distAfter says it for the lines after it, and of how many events these are.
+// distAfter is dist for the lines after it, and returns of how many events these are.
 func (f *Merger) distAfter(n uint64) (dist uint32, events int) {
 	var buf [8]uint32
 	own, all := f.awaited.line(n).id.Serial, f.serialsAfter(n, &buf)

@@ -77,8 +77,7 @@ func (f *Merger) settleAll() {
 	f.believe(f.awaited.end(), true, time.Now())
 }
 
-// Force ends what Finish would: the log hangs, or is still being read, and there is no
-// time left.
+// Force ends the Merger where Finish cannot: the log hangs, or is still being read, and there is no time left.
 func (f *Merger) Force() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

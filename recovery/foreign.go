@@ -47,8 +47,8 @@ func (f *Merger) reportForeign(now time.Time, end bool) {
 	f.foreign.said, f.foreign.at, f.foreign.first = f.count.Foreign, now, record.Record{}
 }
 
-// auditds reports whether a line looks like one of auditd's at all. Without an id
-// it may be a record that auditd could not print (msg=lost).
+// auditds reports whether a line looks like one that auditd has written. A line without an id may be a record that
+// auditd could not print (msg=lost).
 func auditds(b *record.Batch, i int) bool {
 	return b.Recs[i].HasID() || record.HasPrefix(b.AfterNode(i), "type=")
 }

@@ -14,8 +14,8 @@ type heldBatch struct {
 	size int // see sizeOf
 }
 
-// holdBatch holds records of the stream until the log was read as far. It reports
-// false when the stream leads again before there is room for them.
+// holdBatch holds records of the stream until the log has been read that far. It reports false when the stream leads
+// again before there is room for them.
 func (f *Merger) holdBatch(b *record.Batch, now time.Time) bool {
 	for f.heldSize > f.o.MaxHeld && f.mode != direct {
 		if !f.ioSince.IsZero() && time.Since(f.ioSince) > stuckAfter {

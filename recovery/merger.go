@@ -348,8 +348,8 @@ func (f *Merger) letLogLead(now time.Time, millis int64, quiet time.Duration) {
 	poke(f.wake)
 }
 
-// beginSearch has the log read from the lines of about this time on, those left out
-// that the consumers have.
+// beginSearch has the log read from the lines of about this time on. Lines that the consumers already have are left
+// out.
 func (f *Merger) beginSearch(now time.Time, millis int64) {
 	if f.certain.entered.IsZero() {
 		f.certain.entered = now
@@ -382,7 +382,7 @@ func poke(ch chan<- struct{}) {
 	}
 }
 
-// bypass leaves the log aside: a read of it hangs, and the stream must not.
+// bypass leaves the log aside, because a read of it hangs and the stream must not.
 func (f *Merger) bypass(now time.Time) {
 	f.count.Bypassed++
 	f.o.Say.Warn("audit.log does not respond: continuing with the stream alone, gaps stay open",

@@ -18,7 +18,7 @@ func (f *Merger) rescue(stage string, rest *record.Batch) {
 	}
 }
 
-// restart begins again with the stream, after a panic.
+// restart lets the stream lead again after a panic, as at the beginning.
 func (f *Merger) restart(stage string, rest *record.Batch, fault any) {
 	if f.o.Panicked != nil {
 		f.o.Panicked(stage, rest, fault)

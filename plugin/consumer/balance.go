@@ -63,9 +63,8 @@ func (c *Consumer) nowCounts(n *queue.Counts) queue.Counts {
 	return rest
 }
 
-// totals returns the balance over all runs, base and n together. What is queued counts as
-// received only where present is asked for: a later run receives it again, from the
-// spool or from audit.log.
+// totals returns the balance over all runs, of base and n together. Queued records count as received only where
+// present is asked for, since a later run receives them again, from the spool or from audit.log.
 func totals(base map[string]uint64, n *queue.Counts, present bool) map[string]uint64 {
 	t := addTotals(base, nil)
 	t["received"] += n.Received
@@ -109,9 +108,8 @@ func (c *Consumer) NewIntake(q *queue.Queue) *Intake {
 	return in
 }
 
-// MoveQueue puts what the first queue holds, as its sink has ended without delivering it, into
-// the second one, which takes its place. locked runs a function while records are given by no
-// other.
+// MoveQueue moves what the first queue still holds, after the end of its sink, into the second queue, which takes its
+// place. locked runs a function while nothing else gives records.
 func (c *Consumer) MoveQueue(locked func(func())) {
 	list := c.Queues()
 	later, now := list[0], list[1]
@@ -150,8 +148,7 @@ func (c *Consumer) MoveQueue(locked func(func())) {
 	c.Log.Info("resumed from the positions of the previous run", outcome(c.Name, &n)...)
 }
 
-// LossOf says what a gap has cost. How many records its events had is not known: one each
-// at least.
+// LossOf says what a gap has cost. It is not known how many records its events had: one each at least.
 func LossOf(t integrity.Gap) queue.Loss {
 	return queue.Loss{Events: t.Events(), Records: t.Events(), First: t.First, Last: t.Last, At: time.Now()}
 }

@@ -137,9 +137,8 @@ func (c *Consumer) selection(cfg config.Sink, local string) *Selection {
 	return s
 }
 
-// Give gives records to the consumer; with missed they are such that come before some it has,
-// and doubt is since when they were missing. A panic costs no other consumer. Whoever holds the
-// Merger calls it.
+// Give gives records to the consumer. missed says that they precede some that the consumer already has, and doubt
+// since when they were missing. A panic costs no other consumer. Whoever holds the Merger calls it.
 func (c *Consumer) Give(b *record.Batch, missed bool, doubt time.Time) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -156,8 +155,9 @@ func (c *Consumer) Give(b *record.Batch, missed bool, doubt time.Time) {
 // First returns the identity of the first record that this run has given, nil while there is none.
 func (c *Consumer) First() *record.ID { return c.Intake.first.Load() }
 
-// Start puts a sink of the present configuration at the queue's end, which calls this host by
-// names. It runs when the previous one and the consumers that leave have ended, see await. Nothing here waits for that.
+// Start puts a sink of the present configuration at the end of the queue; names are those of this host. The sink runs
+// when the previous one and the consumers that leave have ended, as it may want the same path. Start does not wait for
+// that.
 func (c *Consumer) Start(leaving []*Consumer, names *atomic.Pointer[format.HostNames]) {
 	sink := NewSink(c.Config(), c.known, names, &c.rules, c.Log, c.panics)
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -259,8 +259,8 @@ func sameSink(a, b config.Sink) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// RefreshLists reads the files again that the consumer's filter and rules take values from, and that have changed. It logs
-// what has become of that. Files are read in the caller's goroutine, and their disk may hang.
+// RefreshLists reads those files again from which the consumer's filter and rules take values and that have changed,
+// and logs the outcome. It reads them in the caller's goroutine, and their disk may hang.
 func (c *Consumer) RefreshLists() {
 	lists := c.rules.Load().Lists()
 	if match := c.Intake.next.Load().match; match != nil {
@@ -276,7 +276,7 @@ func (c *Consumer) RefreshLists() {
 	}
 }
 
-// SetLocal lets the filter know how this host's own records are called.
+// SetLocal tells the filter the name of this host in its own records.
 func (c *Consumer) SetLocal(local string) {
 	if cfg := c.Config(); cfg.Filter != "" && c.local != local {
 		c.Intake.next.Store(c.selection(cfg, local))

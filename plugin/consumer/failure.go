@@ -10,7 +10,7 @@ import (
 	"audisp-relay/sinks"
 )
 
-// Failure is one that has lasted for as long as the key after says, and what is to be done about it.
+// Failure is a failure that has lasted for the time that the key after sets, and the action for it.
 type Failure struct {
 	Disk   bool   // a disk is full; else the server is not reached
 	Action string // the value of disk_full_action or network_failure_action
@@ -73,9 +73,9 @@ func (c *Consumer) Failures(now time.Time) (due []Failure) {
 	return due
 }
 
-// failing returns since when the sink is degraded while records wait for it, zero if that is not so. One
-// for which none wait may have noticed that a connection has ended, and makes another only when it has
-// something to send: then it is not known whether it could.
+// failing returns since when the sink is degraded while records wait for it, zero if that is not so. While none wait,
+// a sink may notice that its connection has ended, but makes another only when it has something to send, so it is not
+// known whether it could.
 func (c *Consumer) failing(s *sinks.Status, queued uint64, now time.Time) time.Time {
 	switch {
 	case !s.Degraded || queued == 0:
@@ -107,7 +107,7 @@ func (c *Consumer) Stopped() bool {
 // again. It stays above the eighth of max_size that an empty spool may take.
 const rearm = 10
 
-// filled reports whether a spool is to count as filled beyond warn_at, was being whether it did before.
+// filled reports whether a spool counts as filled beyond warn_at; was says whether it did before.
 func filled(was bool, size, limit int64, warnAt int) bool {
 	if limit == 0 || warnAt == 0 {
 		return false

@@ -135,7 +135,7 @@ func (in *Intake) putMissed(b *record.Batch, doubt time.Time) {
 	in.unhold()
 }
 
-// unhold lets the queue's floor go when all that was missing is in the queue.
+// unhold releases the queue's floor when all that was missing is in the queue.
 func (in *Intake) unhold() {
 	if !in.missed || (in.asm != nil && !in.asm.Given(in.missedTurn)) {
 		return
@@ -152,7 +152,7 @@ func (in *Intake) unhold() {
 	in.queue.Unhold()
 }
 
-// noteFirst keeps the identity of the first record that audit.log has, too.
+// noteFirst keeps the identity of the first record that is also in audit.log.
 func (in *Intake) noteFirst(b *record.Batch) {
 	for i := range b.Recs {
 		if b.Recs[i].Loggable() {
@@ -164,8 +164,8 @@ func (in *Intake) noteFirst(b *record.Batch) {
 	}
 }
 
-// followSelection notes what is wanted now. Events that are open when no events are
-// wanted any more are given as they are, and those that wait for others when no order is.
+// followSelection takes up what is wanted now. If events are no longer wanted, those that are open are given as they
+// are; if no order is, those that wait for others.
 func (in *Intake) followSelection() {
 	w := in.next.Load()
 	if w == in.selection {
@@ -238,7 +238,7 @@ func (in *Intake) putEvents(b *record.Batch) {
 	in.putPart(b, from, len(b.Recs), kept)
 }
 
-// keep asks the filter. An event that it panics over, or has ended the process over, is kept, as any on which it fails.
+// keep asks the filter. An event is kept if the filter fails or panics on it, or if it has ended the process.
 func (in *Intake) keep(b *record.Batch, i, j int) (keep bool, err error) {
 	defer func() {
 		in.slot.Clear() // the queue may have to wait

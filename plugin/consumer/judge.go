@@ -22,8 +22,8 @@ type Judge struct {
 	line  verdict // on the part that ended within a line
 }
 
-// verdictCount is how many events are remembered. Of one that is not any more nothing is
-// known, and its parts are kept where they leave the decision open.
+// verdictCount is how many events are remembered. If an event is no longer remembered, parts of it that leave the
+// decision open are kept.
 const verdictCount = 1 << 13
 
 type verdictOf struct {
@@ -52,8 +52,7 @@ func NewJudge(m *filter.Matcher) *Judge {
 	return &Judge{Match: m, seed: maphash.MakeSeed(), mul: rand.Uint64() | 1, last: make([]verdictOf, verdictCount)}
 }
 
-// Keep reports whether the event, or part of one, that records i..j-1 of b are is kept. The
-// error is the filter's.
+// Keep reports whether records i to j-1 of b, an event or a part of one, are kept. The error is the filter's.
 func (g *Judge) Keep(b *record.Batch, i, j int) (bool, error) {
 	if b.Recs[j-1].Flags&record.Partial != 0 {
 		return g.part(b, i, j)

@@ -34,7 +34,7 @@ type flow struct {
 	stalled time.Duration
 }
 
-// flowOf returns the flow over all runs. What a spool of an earlier run brings did not come in.
+// flowOf returns the flow over all runs. What the spool of an earlier run brings does not count as input.
 func flowOf(n *queue.Counts, base map[string]uint64) flow {
 	return flow{in: base["received"] + n.Received - n.TakenOver, out: base["delivered"] + n.Delivered, stalled: n.StalledNow()}
 }

@@ -31,8 +31,8 @@ type Panics struct {
 // NewPanics returns one that logs to log.
 func NewPanics(log *zap.Logger) *Panics { return &Panics{log: log} }
 
-// Note counts one over records i to j-1 of b, nil for no records at hand. fault is what a deferred function that calls it has
-// recovered, or athand.ErrPoison.
+// Note counts a panic over records i to j-1 of b; b is nil if no records are at hand. fault is what the deferred
+// function that calls Note has recovered, or athand.ErrPoison.
 func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 	id := "none"
 	if b != nil {
@@ -69,7 +69,7 @@ func (p *Panics) Note(stage string, b *record.Batch, i, j int, fault any) {
 		zap.String("at", at), zap.Any("panic", fmt.Sprint(fault)), zap.Uint64("times", p.times))
 }
 
-// Shown returns how often it was, and the last.
+// Shown returns how many there were, and the last one.
 func (p *Panics) Shown() (times uint64, last string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

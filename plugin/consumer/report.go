@@ -246,7 +246,7 @@ func (c *Report) writeCounts(line func(string, any), stamp func(time.Time) strin
 	}
 }
 
-// WithLast says how often something was, and what the last of it.
+// WithLast formats how often something happened, and the last time.
 func WithLast(times uint64, last string) string {
 	if last == "" {
 		return strconv.FormatUint(times, 10)
